@@ -1,0 +1,68 @@
+// Package announcement holds the facts about notices that a school posts.
+package announcement
+
+import "github.com/schoolbell/schoolbell/domain"
+
+// TypePosted is the wire name of [Posted].
+const TypePosted = "schoolbell.announcement.posted.v1"
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Posted](TypePosted, "A notice is posted to an audience."),
+}
+
+// The channels a notice can be sent through.
+const (
+	SMS   = "sms"
+	Email = "email"
+	Push  = "push"
+	InApp = "in_app"
+)
+
+// Posted: a notice goes to an audience through channels.
+type Posted struct {
+	AnnouncementID string   `json:"announcement_id"`
+	Title          string   `json:"title"`
+	Body           string   `json:"body"`
+	Audience       Audience `json:"audience"`
+	Channels       []string `json:"channels"`
+	Urgent         bool     `json:"urgent"`
+}
+
+// Audience says who a notice is for: everybody who is in one of the lists. With no list it is for the school.
+type Audience struct {
+	Roles      []string `json:"roles,omitzero"`
+	ClassIDs   []string `json:"class_ids,omitzero"`
+	StudentIDs []string `json:"student_ids,omitzero"`
+}
+
+// Subject is the notice.
+func (e *Posted) Subject() string { return e.AnnouncementID }
+
+// Rooms are those of the roles, classes and students in the audience.
+func (e *Posted) Rooms() []domain.Room {
+	var rooms []domain.Room
+	add := func(kind domain.RoomKind, ids []string) {
+		for _, id := range ids {
+			rooms = append(rooms, domain.Room{Kind: kind, ID: id})
+		}
+	}
+	add(domain.RoomRole, e.Audience.Roles)
+	add(domain.RoomClass, e.Audience.ClassIDs)
+	add(domain.RoomStudent, e.Audience.StudentIDs)
+	return rooms
+}
+
+// Validate reports what is wrong.
+func (e *Posted) Validate(f *domain.Faults) {
+	f.ID("/announcement_id", e.AnnouncementID)
+	f.Text("/title", e.Title, domain.MaxTextLength)
+	f.Text("/body", e.Body, domain.MaxBodyLength)
+	f.IDs("/audience/roles", e.Audience.Roles)
+	f.IDs("/audience/class_ids", e.Audience.ClassIDs)
+	f.IDs("/audience/student_ids", e.Audience.StudentIDs)
+	f.IDs("/channels", e.Channels)
+	for _, c := range e.Channels {
+		f.OneOf("/channels", c, SMS, Email, Push, InApp)
+	}
+}

@@ -1,0 +1,121 @@
+// Package assessment holds the facts about examinations and marks.
+package assessment
+
+import "github.com/schoolbell/schoolbell/domain"
+
+// Wire names.
+const (
+	TypeScheduled        = "schoolbell.assessment.scheduled.v1"
+	TypeScored           = "schoolbell.assessment.scored.v1"
+	TypeScoreCorrected   = "schoolbell.assessment.score_corrected.v1"
+	TypeResultsPublished = "schoolbell.assessment.results_published.v1"
+)
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Scheduled](TypeScheduled, "An assessment is announced to a class."),
+	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment."),
+	domain.NewFact[ScoreCorrected](TypeScoreCorrected, "A score is corrected."),
+	domain.NewFact[ResultsPublished](TypeResultsPublished, "The results of a class's term are published."),
+}
+
+// Scheduled: an assessment will be held in a class on a day.
+type Scheduled struct {
+	AssessmentID string       `json:"assessment_id"`
+	ClassID      string       `json:"class_id"`
+	SubjectName  string       `json:"subject"`
+	Title        string       `json:"title"`
+	MaxScore     float64      `json:"max_score"`
+	On           domain.Date  `json:"on"`
+	Year         domain.Label `json:"year"`
+	Term         domain.Label `json:"term"`
+}
+
+// Subject is the assessment.
+func (e *Scheduled) Subject() string { return e.AssessmentID }
+
+// Rooms is the class's.
+func (e *Scheduled) Rooms() []domain.Room {
+	return []domain.Room{{Kind: domain.RoomClass, ID: e.ClassID}}
+}
+
+// Validate reports what is wrong.
+func (e *Scheduled) Validate(f *domain.Faults) {
+	f.ID("/assessment_id", e.AssessmentID)
+	f.ID("/class_id", e.ClassID)
+	f.ID("/subject", e.SubjectName)
+	f.Text("/title", e.Title, domain.MaxTextLength)
+	f.Score("/max_score", 0, e.MaxScore)
+	f.Date("/on", e.On)
+	f.Label("/year", e.Year)
+	f.Label("/term", e.Term)
+}
+
+// Scored: a student gets a score. There is one score for a student and an assessment: a later one replaces it.
+type Scored struct {
+	AssessmentID string       `json:"assessment_id"`
+	StudentID    string       `json:"student_id"`
+	ClassID      string       `json:"class_id"`
+	SubjectName  string       `json:"subject"`
+	Score        float64      `json:"score"`
+	MaxScore     float64      `json:"max_score"`
+	Year         domain.Label `json:"year"`
+	Term         domain.Label `json:"term"`
+}
+
+// Subject is the student.
+func (e *Scored) Subject() string { return e.StudentID }
+
+// Rooms are the student's and the class's.
+func (e *Scored) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+
+// Validate reports what is wrong.
+func (e *Scored) Validate(f *domain.Faults) { validate(f, e) }
+
+// ScoreCorrected replaces the score of the same student and assessment.
+type ScoreCorrected Scored
+
+// Subject is the student.
+func (e *ScoreCorrected) Subject() string { return e.StudentID }
+
+// Rooms are the student's and the class's.
+func (e *ScoreCorrected) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+
+// Validate reports what is wrong.
+func (e *ScoreCorrected) Validate(f *domain.Faults) { validate(f, (*Scored)(e)) }
+
+func validate(f *domain.Faults, s *Scored) {
+	f.ID("/assessment_id", s.AssessmentID)
+	f.ID("/student_id", s.StudentID)
+	f.ID("/class_id", s.ClassID)
+	f.ID("/subject", s.SubjectName)
+	f.Score("/score", s.Score, s.MaxScore)
+	f.Label("/year", s.Year)
+	f.Label("/term", s.Term)
+}
+
+// ResultsPublished: the results of a class's term may be seen by students and guardians from now on.
+type ResultsPublished struct {
+	ClassID string       `json:"class_id"`
+	Year    domain.Label `json:"year"`
+	Term    domain.Label `json:"term"`
+}
+
+// Subject is the class.
+func (e *ResultsPublished) Subject() string { return e.ClassID }
+
+// Rooms is the class's.
+func (e *ResultsPublished) Rooms() []domain.Room {
+	return []domain.Room{{Kind: domain.RoomClass, ID: e.ClassID}}
+}
+
+// Validate reports what is wrong.
+func (e *ResultsPublished) Validate(f *domain.Faults) {
+	f.ID("/class_id", e.ClassID)
+	f.Label("/year", e.Year)
+	f.Label("/term", e.Term)
+}
+
+func rooms(studentID, classID string) []domain.Room {
+	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
+}

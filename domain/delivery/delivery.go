@@ -1,0 +1,84 @@
+// Package delivery holds the outcomes of messages. Schoolbell writes them itself.
+package delivery
+
+import "github.com/schoolbell/schoolbell/domain"
+
+// Wire names.
+const (
+	TypeSent      = "schoolbell.delivery.sent.v1"
+	TypeDelivered = "schoolbell.delivery.delivered.v1"
+	TypeFailed    = "schoolbell.delivery.failed.v1"
+)
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Sent](TypeSent, "A provider has taken a message.").Written(),
+	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.").Written(),
+	domain.NewFact[Failed](TypeFailed, "A message will not reach its recipient.").Written(),
+}
+
+// Outcome is what the three facts share.
+type Outcome struct {
+	DeliveryID string `json:"delivery_id"`
+	Channel    string `json:"channel"`
+	Recipient  string `json:"recipient"` // the id of the user, never an address
+	Provider   string `json:"provider"`
+	ProviderID string `json:"provider_id,omitzero"`
+	Cost       int64  `json:"cost,omitzero"` // in millionths of the provider's currency
+	Error      string `json:"error,omitzero"`
+}
+
+// Sent: a provider has taken a message.
+type Sent Outcome
+
+// Delivered: a message has reached its recipient.
+type Delivered Outcome
+
+// Failed: a message will not reach its recipient.
+type Failed Outcome
+
+// Subject is the delivery.
+func (e *Sent) Subject() string { return e.DeliveryID }
+
+// Subject is the delivery.
+func (e *Delivered) Subject() string { return e.DeliveryID }
+
+// Subject is the delivery.
+func (e *Failed) Subject() string { return e.DeliveryID }
+
+// Rooms is the recipient's own.
+func (e *Sent) Rooms() []domain.Room { return userRoom(e.Recipient) }
+
+// Rooms is the recipient's own.
+func (e *Delivered) Rooms() []domain.Room { return userRoom(e.Recipient) }
+
+// Rooms is the recipient's own.
+func (e *Failed) Rooms() []domain.Room { return userRoom(e.Recipient) }
+
+// Validate reports what is wrong.
+func (e *Sent) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
+
+// Validate reports what is wrong.
+func (e *Delivered) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
+
+// Validate reports what is wrong.
+func (e *Failed) Validate(f *domain.Faults) {
+	validate(f, (*Outcome)(e))
+	f.Text("/error", e.Error, domain.MaxTextLength)
+}
+
+func validate(f *domain.Faults, o *Outcome) {
+	f.ID("/delivery_id", o.DeliveryID)
+	f.ID("/channel", o.Channel)
+	f.ID("/recipient", o.Recipient)
+	f.ID("/provider", o.Provider)
+	f.OptionalID("/provider_id", o.ProviderID)
+	f.OptionalText("/error", o.Error, domain.MaxTextLength)
+	if o.Cost < 0 {
+		f.Add("/cost", "must not be negative")
+	}
+}
+
+func userRoom(id string) []domain.Room {
+	return []domain.Room{{Kind: domain.RoomUser, ID: id}}
+}

@@ -1,0 +1,46 @@
+// Package document holds the facts about documents that Schoolbell has made.
+package document
+
+import (
+	"strings"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// TypeRendered is the wire name of [Rendered].
+const TypeRendered = "schoolbell.document.rendered.v1"
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Rendered](TypeRendered, "A document for a student has been made and stored.").Written(),
+}
+
+// Rendered: a document has been made and stored under the hash of its bytes.
+type Rendered struct {
+	DocumentID string `json:"document_id"`
+	Kind       string `json:"kind"`
+	StudentID  string `json:"student_id"`
+	SHA256     string `json:"sha256"` // 64 hexadecimal digits in lower case
+	Bytes      int64  `json:"bytes"`
+}
+
+// Subject is the student.
+func (e *Rendered) Subject() string { return e.StudentID }
+
+// Rooms is the student's.
+func (e *Rendered) Rooms() []domain.Room {
+	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}}
+}
+
+// Validate reports what is wrong.
+func (e *Rendered) Validate(f *domain.Faults) {
+	f.ID("/document_id", e.DocumentID)
+	f.ID("/kind", e.Kind)
+	f.ID("/student_id", e.StudentID)
+	if len(e.SHA256) != 64 || strings.Trim(e.SHA256, "0123456789abcdef") != "" {
+		f.Add("/sha256", "must be 64 hexadecimal digits in lower case")
+	}
+	if e.Bytes <= 0 {
+		f.Add("/bytes", "must be positive")
+	}
+}

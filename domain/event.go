@@ -1,0 +1,140 @@
+package domain
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Event is the data of one fact. Implementations are plain structs whose JSON names are the wire format; methods
+// are on the pointer. All of them are pure.
+type Event interface {
+	// Subject is the entity that the event is about: the student, where there is one. Events of one subject
+	// are parked together when one of them cannot be folded.
+	Subject() string
+	// Rooms are the live rooms the event belongs to, besides the school's own.
+	Rooms() []Room
+	// Validate reports everything that is wrong with the data.
+	Validate(f *Faults)
+}
+
+// Envelope is an event with its CloudEvents 1.0 attributes. The text attributes are those of the specification
+// and of Schoolbell's extensions school, causationid, correlationid and actor, and of the distributed tracing
+// extension.
+type Envelope struct {
+	ID            string
+	Source        string
+	Type          string // the wire name as published, which may be of an older version than Data
+	School        string // the tenant, and the key of the record in the log
+	Subject       string
+	Time          time.Time // when it happened, by the producer's clock
+	CausationID   string
+	CorrelationID string
+	Actor         string
+	TraceParent   string
+	TraceState    string
+	Position      Position // where it stands in the log; zero before it is appended
+	Data          Event    // always the newest version of its type
+}
+
+// Label is what a school calls a year, a term or a grade level: "2026-2027", "spring", "7". On the wire it may
+// also be an integer, which means the same as its decimal digits.
+type Label string
+
+// Room names a set of live listeners, printed "kind:id", or only the kind for [RoomSchool].
+type Room struct {
+	Kind RoomKind
+	ID   string
+}
+
+// RoomKind says who may be in a room.
+type RoomKind string
+
+// The kinds of rooms. Every event belongs to its school's room besides those it names itself.
+const (
+	RoomUser      RoomKind = "user"
+	RoomRole      RoomKind = "role"
+	RoomClass     RoomKind = "class"
+	RoomStudent   RoomKind = "student"
+	RoomSchool    RoomKind = "school"
+	RoomDashboard RoomKind = "dashboard"
+)
+
+// String returns the room's name on the wire.
+func (r Room) String() string {
+	if r.Kind == RoomSchool {
+		return string(RoomSchool)
+	}
+	return string(r.Kind) + ":" + r.ID
+}
+
+// Fact is one version of one event type in the catalogue.
+type Fact struct {
+	// Type is the wire name, "schoolbell.<context>.<fact>.v<n>".
+	Type string
+	// Doc is one sentence that says what has happened.
+	Doc string
+	// New returns a pointer to an empty value of this version's data.
+	New func() Event
+	// Upcast turns this version's data into the next version's; nil for the newest version.
+	Upcast func(Event) Event
+	// Reserved facts are written by Schoolbell itself and refused from producers.
+	Reserved bool
+}
+
+// NewFact declares the newest version of an event type.
+func NewFact[E any, P interface {
+	*E
+	Event
+}](wireType, doc string) Fact {
+	return Fact{Type: wireType, Doc: doc, New: func() Event { return P(new(E)) }}
+}
+
+// OlderFact declares a version that has been superseded, with the function that turns it into the next one.
+func OlderFact[Old, Next any, PO interface {
+	*Old
+	Event
+}, PN interface {
+	*Next
+	Event
+}](wireType, doc string, upcast func(*Old) *Next) Fact {
+	return Fact{
+		Type:   wireType,
+		Doc:    doc,
+		New:    func() Event { return PO(new(Old)) },
+		Upcast: func(e Event) Event { return PN(upcast((*Old)(e.(PO)))) },
+	}
+}
+
+// Written marks a fact as one that only Schoolbell writes.
+func (f Fact) Written() Fact {
+	f.Reserved = true
+	return f
+}
+
+// Name splits the wire name into context, fact and version: "student", "enrolled", 1.
+func (f Fact) Name() (context, fact string, version int) {
+	context, fact, version, err := SplitType(f.Type)
+	if err != nil {
+		panic(err) // a catalogue with a malformed name does not pass its test
+	}
+	return context, fact, version
+}
+
+// GoType is the struct that New points to.
+func (f Fact) GoType() reflect.Type { return reflect.TypeOf(f.New()).Elem() }
+
+// SplitType takes an event type apart: "schoolbell.student.enrolled.v1" is "student", "enrolled", 1.
+func SplitType(wireType string) (context, fact string, version int, err error) {
+	parts := strings.Split(wireType, ".")
+	if len(parts) != 4 || parts[0] != "schoolbell" || parts[1] == "" || parts[2] == "" || !strings.HasPrefix(parts[3], "v") {
+		return "", "", 0, fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
+	}
+	version, err = strconv.Atoi(parts[3][1:])
+	if err != nil || version < 0 {
+		return "", "", 0, fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
+	}
+	return parts[1], parts[2], version, nil
+}

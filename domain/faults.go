@@ -1,0 +1,254 @@
+package domain
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits on what an event may hold. They keep one event far below the log's record limit and every key short
+// enough for an index.
+const (
+	MaxIDLength    = 128       // bytes in an identifier
+	MaxLabelLength = 32        // bytes in a label
+	MaxTextLength  = 512       // bytes in a name, title or reason
+	MaxBodyLength  = 16 * 1024 // bytes in the body of an announcement
+	MaxListLength  = 500       // entries in a list
+	MaxAmount      = 1_000_000_000_000
+	MaxScore       = 1_000_000
+)
+
+// Fault is one thing that is wrong with an input: where, as a JSON pointer (RFC 6901), and why.
+type Fault struct {
+	Pointer string `json:"pointer"`
+	Reason  string `json:"reason"`
+}
+
+// Faults collects everything that is wrong with an event, so that a producer can mend it in one go. The zero
+// value is empty and ready. Pointers are relative to the value under validation.
+type Faults struct {
+	List []Fault
+}
+
+// Add records a fault.
+func (f *Faults) Add(pointer, format string, args ...any) {
+	f.List = append(f.List, Fault{Pointer: pointer, Reason: fmt.Sprintf(format, args...)})
+}
+
+// Err returns nil when there is no fault, else an *InvalidError with all of them.
+func (f *Faults) Err() error {
+	if len(f.List) == 0 {
+		return nil
+	}
+	return &InvalidError{Faults: f.List}
+}
+
+// InvalidError says that an event is not valid, and all the reasons.
+type InvalidError struct {
+	Faults []Fault
+}
+
+func (e *InvalidError) Error() string {
+	var b strings.Builder
+	b.WriteString("invalid event: ")
+	for i, f := range e.Faults {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(f.Pointer)
+		b.WriteString(" ")
+		b.WriteString(f.Reason)
+	}
+	return b.String()
+}
+
+// ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its ends.
+func (f *Faults) ID(pointer, v string) {
+	switch {
+	case v == "":
+		f.Add(pointer, "is required")
+	default:
+		f.OptionalID(pointer, v)
+	}
+}
+
+// OptionalID checks an identifier that may be empty.
+func (f *Faults) OptionalID(pointer, v string) {
+	if len(v) > MaxIDLength {
+		f.Add(pointer, "is longer than %d bytes", MaxIDLength)
+		return
+	}
+	if !printable(v) || strings.TrimSpace(v) != v {
+		f.Add(pointer, "must be printable text without spaces at its ends")
+	}
+}
+
+// Text checks a required text of at most limit bytes.
+func (f *Faults) Text(pointer, v string, limit int) {
+	if strings.TrimSpace(v) == "" {
+		f.Add(pointer, "is required")
+		return
+	}
+	f.OptionalText(pointer, v, limit)
+}
+
+// OptionalText checks a text that may be empty.
+func (f *Faults) OptionalText(pointer, v string, limit int) {
+	if len(v) > limit {
+		f.Add(pointer, "is longer than %d bytes", limit)
+		return
+	}
+	if !utf8.ValidString(v) {
+		f.Add(pointer, "is not valid UTF-8")
+		return
+	}
+	if strings.ContainsRune(v, 0) {
+		f.Add(pointer, "must not contain a NUL character")
+	}
+}
+
+// Date checks a required date.
+func (f *Faults) Date(pointer string, d Date) {
+	if d.IsZero() {
+		f.Add(pointer, "is required")
+		return
+	}
+	f.OptionalDate(pointer, d)
+}
+
+var earliestDate, latestDate = NewDate(1900, 1, 1), NewDate(2199, 12, 31)
+
+// OptionalDate checks a date that may be absent.
+func (f *Faults) OptionalDate(pointer string, d Date) {
+	if !d.IsZero() && (d < earliestDate || d > latestDate) {
+		f.Add(pointer, "must lie between %s and %s", earliestDate, latestDate)
+	}
+}
+
+// Amount checks a sum of money in minor units: positive, and small enough that sums never overflow.
+func (f *Faults) Amount(pointer string, v int64) {
+	if v <= 0 || v > MaxAmount {
+		f.Add(pointer, "must be a positive number of minor units, at most %d", int64(MaxAmount))
+	}
+}
+
+// Currency checks an ISO 4217 code: three capital letters.
+func (f *Faults) Currency(pointer, v string) {
+	if len(v) != 3 || strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		f.Add(pointer, "must be an ISO 4217 currency code, as in EUR")
+	}
+}
+
+// OneOf checks that a value is among those allowed.
+func (f *Faults) OneOf(pointer, v string, allowed ...string) {
+	if !slices.Contains(allowed, v) {
+		f.Add(pointer, "must be one of %s", strings.Join(allowed, ", "))
+	}
+}
+
+// IDs checks a list of identifiers.
+func (f *Faults) IDs(pointer string, ids []string) {
+	if len(ids) > MaxListLength {
+		f.Add(pointer, "has more than %d entries", MaxListLength)
+		return
+	}
+	for i, id := range ids {
+		f.ID(fmt.Sprintf("%s/%d", pointer, i), id)
+	}
+}
+
+// Score checks a score against its maximum, both in points.
+func (f *Faults) Score(pointer string, score, maxScore float64) {
+	if !(maxScore > 0) || maxScore > MaxScore {
+		f.Add("/max_score", "must be positive and at most %d", MaxScore)
+		return
+	}
+	if !(score >= 0) || score > maxScore {
+		f.Add(pointer, "must lie between 0 and max_score")
+	}
+}
+
+// Label checks a required label.
+func (f *Faults) Label(pointer string, l Label) {
+	if l == "" {
+		f.Add(pointer, "is required")
+		return
+	}
+	f.OptionalLabel(pointer, l)
+}
+
+// OptionalLabel checks a label that may be absent.
+func (f *Faults) OptionalLabel(pointer string, l Label) {
+	if len(l) > MaxLabelLength {
+		f.Add(pointer, "is longer than %d bytes", MaxLabelLength)
+		return
+	}
+	f.OptionalID(pointer, string(l))
+}
+
+func printable(s string) bool {
+	for _, r := range s {
+		if r < 0x20 || r == 0x7f || r == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
+// OptionalURL checks an absolute http or https address that may be absent.
+func (f *Faults) OptionalURL(pointer, v string) {
+	if v == "" {
+		return
+	}
+	u, err := url.Parse(v)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || len(v) > 2*MaxTextLength {
+		f.Add(pointer, "must be an absolute http or https URL of at most %d bytes", 2*MaxTextLength)
+	}
+}
+
+// OptionalPhone checks a telephone number that may be absent: as written, with at least three digits.
+func (f *Faults) OptionalPhone(pointer, v string) {
+	if v == "" {
+		return
+	}
+	digits := 0
+	for _, r := range v {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case !strings.ContainsRune("+()-./ x", r):
+			f.Add(pointer, "must be a telephone number: digits, spaces and + ( ) - . / x")
+			return
+		}
+	}
+	if digits < 3 || digits > 20 {
+		f.Add(pointer, "must have 3 to 20 digits")
+	}
+}
+
+// OptionalEmail checks the shape of an e-mail address that may be absent.
+func (f *Faults) OptionalEmail(pointer, v string) {
+	if v == "" {
+		return
+	}
+	local, host, ok := strings.Cut(v, "@")
+	if !ok || local == "" || !strings.Contains(host, ".") || strings.ContainsAny(v, " <>,;\t\r\n") || len(v) > 254 || !printable(v) {
+		f.Add(pointer, "must be an e-mail address, as in name@example.org")
+	}
+}
+
+// OptionalLanguage checks the shape of a BCP 47 language tag that may be absent.
+func (f *Faults) OptionalLanguage(pointer, v string) {
+	if v == "" {
+		return
+	}
+	for i, part := range strings.Split(v, "-") {
+		alnum := strings.Trim(strings.ToLower(part), "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+		if !alnum || len(part) > 8 || part == "" || (i == 0 && len(part) < 2) {
+			f.Add(pointer, "must be a BCP 47 language tag, as in es or pt-BR")
+			return
+		}
+	}
+}

@@ -1,0 +1,73 @@
+// Package guardian holds the facts about the people who answer for a student.
+package guardian
+
+import "github.com/schoolbell/schoolbell/domain"
+
+// Wire names.
+const (
+	TypeLinked         = "schoolbell.guardian.linked.v1"
+	TypeContactChanged = "schoolbell.guardian.contact_changed.v1"
+)
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Linked](TypeLinked, "A guardian is connected with a student."),
+	domain.NewFact[ContactChanged](TypeContactChanged, "A guardian's telephone, e-mail address or language changes."),
+}
+
+// Linked: a guardian is connected with a student. Linking the same pair again replaces what was known.
+type Linked struct {
+	GuardianID string `json:"guardian_id"`
+	StudentID  string `json:"student_id"`
+	Name       string `json:"name"`
+	Relation   string `json:"relation"`
+	Phone      string `json:"phone,omitzero"`
+	Email      string `json:"email,omitzero"`
+	Language   string `json:"language,omitzero"` // BCP 47, as in "es"
+	Primary    bool   `json:"primary"`
+}
+
+// Subject is the student.
+func (e *Linked) Subject() string { return e.StudentID }
+
+// Rooms are the student's and the guardian's own.
+func (e *Linked) Rooms() []domain.Room {
+	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}, {Kind: domain.RoomUser, ID: e.GuardianID}}
+}
+
+// Validate reports what is wrong.
+func (e *Linked) Validate(f *domain.Faults) {
+	f.ID("/guardian_id", e.GuardianID)
+	f.ID("/student_id", e.StudentID)
+	f.Text("/name", e.Name, domain.MaxTextLength)
+	f.Text("/relation", e.Relation, domain.MaxTextLength)
+	validateContact(f, e.Phone, e.Email, e.Language)
+}
+
+// ContactChanged: a guardian can be reached differently from now on. An absent field means "none" from now on.
+type ContactChanged struct {
+	GuardianID string `json:"guardian_id"`
+	Phone      string `json:"phone,omitzero"`
+	Email      string `json:"email,omitzero"`
+	Language   string `json:"language,omitzero"`
+}
+
+// Subject is the guardian.
+func (e *ContactChanged) Subject() string { return e.GuardianID }
+
+// Rooms is the guardian's own.
+func (e *ContactChanged) Rooms() []domain.Room {
+	return []domain.Room{{Kind: domain.RoomUser, ID: e.GuardianID}}
+}
+
+// Validate reports what is wrong.
+func (e *ContactChanged) Validate(f *domain.Faults) {
+	f.ID("/guardian_id", e.GuardianID)
+	validateContact(f, e.Phone, e.Email, e.Language)
+}
+
+func validateContact(f *domain.Faults, phone, email, language string) {
+	f.OptionalPhone("/phone", phone)
+	f.OptionalEmail("/email", email)
+	f.OptionalLanguage("/language", language)
+}

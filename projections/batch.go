@@ -1,0 +1,187 @@
+package projections
+
+import (
+	"fmt"
+	"reflect"
+	"runtime/debug"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Batch is the state of one partition in memory: the rows that the folds read and write, and what has changed since it
+// was last taken. It belongs to one goroutine.
+type Batch struct {
+	set      *Set
+	rows     []tableRows // by the table's ordinal; nil for tables outside the set
+	order    []tableRows // by the table's place in the set
+	owner    map[int]int // by the table's ordinal: the index of its projection
+	number   uint64
+	touched  []tableRows // by the current event
+	missing  bool        // the current event has read a row that must be looked up first
+	changes  map[string]*Change
+	complete bool
+}
+
+// Change says which projections of a school have changed, and by which events last.
+type Change struct {
+	School string
+	// Positions holds, by the projection's place in the set, the offset of the last event that changed it; -1 for
+	// none.
+	Positions []int64
+}
+
+// NewBatch returns an empty state. Complete says that the store holds nothing for the partition yet, so that a row which
+// was never written need not be looked up.
+func NewBatch(set *Set, complete bool) *Batch {
+	b := &Batch{set: set, owner: map[int]int{}, changes: map[string]*Change{}, complete: complete}
+	for i, t := range set.tables {
+		for len(b.rows) <= t.ordinal() {
+			b.rows = append(b.rows, nil)
+		}
+		rows := t.newRows()
+		if complete {
+			rows.setComplete()
+		}
+		b.rows[t.ordinal()] = rows
+		b.order = append(b.order, rows)
+		b.owner[t.ordinal()] = set.owner[i]
+	}
+	return b
+}
+
+// Outcome is what became of folding one event.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Folded  Outcome = iota
+	Missing         // rows must be looked up first (see Lookups); nothing has changed
+	Failed          // the fold returned an error; nothing has changed
+)
+
+// Fold applies one event to all projections: entirely, or not at all.
+func (b *Batch) Fold(e *domain.Envelope) (Outcome, error) {
+	err := b.fold(e)
+	switch {
+	case b.missing:
+		b.undo()
+		return Missing, nil
+	case err != nil:
+		b.undo()
+		return Failed, err
+	}
+	b.keep(e)
+	return Folded, nil
+}
+
+// Probe runs the folds of an event only to learn which rows they need.
+func (b *Batch) Probe(e *domain.Envelope) {
+	_ = b.fold(e) // without its rows a fold may well fail; it is run again with them
+	b.undo()
+}
+
+func (b *Batch) fold(e *domain.Envelope) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fold panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	for _, f := range b.set.folds[reflect.TypeOf(e.Data)] {
+		if err := f.fold(b, e); err != nil {
+			return fmt.Errorf("projection %s: %w", b.set.projections[f.projection].Name, err)
+		}
+	}
+	for _, f := range b.set.every {
+		if err := f.fold(b, e); err != nil {
+			return fmt.Errorf("projection %s: %w", b.set.projections[f.projection].Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *Batch) want(tableRows) { b.missing = true }
+
+func (b *Batch) touch(r tableRows) { b.touched = append(b.touched, r) }
+
+func (b *Batch) undo() {
+	for _, r := range b.touched {
+		r.undo()
+	}
+	b.touched = b.touched[:0]
+	b.missing = false
+}
+
+func (b *Batch) keep(e *domain.Envelope) {
+	if len(b.touched) == 0 {
+		return
+	}
+	c := b.change(e.School)
+	for _, r := range b.touched {
+		r.keep()
+		c.Positions[b.owner[r.ordinal()]] = e.Position.Offset
+	}
+	b.touched = b.touched[:0]
+}
+
+func (b *Batch) change(school string) *Change {
+	c := b.changes[school]
+	if c == nil {
+		c = &Change{School: school, Positions: make([]int64, len(b.set.projections))}
+		for i := range c.Positions {
+			c.Positions[i] = -1
+		}
+		b.changes[school] = c
+	}
+	return c
+}
+
+// MarkAll notes that every projection of a school has changed, as when one of its subjects is parked.
+func (b *Batch) MarkAll(school string, offset int64) {
+	c := b.change(school)
+	for i := range c.Positions {
+		c.Positions[i] = offset
+	}
+}
+
+// Lookups returns the keys that folds have asked for in vain. After the store has answered them, call Settle.
+func (b *Batch) Lookups() []Lookup {
+	var ls []Lookup
+	for _, r := range b.order {
+		if l := r.lookup(); l != nil {
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+// Settle ends a round of lookups: what was not found does not exist.
+func (b *Batch) Settle() {
+	for _, r := range b.order {
+		r.settle()
+	}
+}
+
+// Take returns all that has changed since it was last called, and starts a new batch. Rows that have not been used for a
+// while are forgotten when more than maxRows are held.
+func (b *Batch) Take(maxRows int) ([]RowSet, []*Change) {
+	var sets []RowSet
+	size := 0
+	for _, r := range b.order {
+		if set := r.take(); set != nil {
+			sets = append(sets, set)
+		}
+		size += r.size()
+	}
+	changes := make([]*Change, 0, len(b.changes))
+	for _, c := range b.changes {
+		changes = append(changes, c)
+	}
+	clear(b.changes)
+	if size > maxRows {
+		for _, r := range b.order {
+			r.evict(b.number)
+		}
+	}
+	b.number++
+	return sets, changes
+}

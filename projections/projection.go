@@ -1,0 +1,124 @@
+package projections
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Projection is a read model as it is declared: a name, a version, the tables it keeps and the functions that fold
+// events into them. Declare one with [New]; it is immutable and may be shared.
+type Projection struct {
+	Name    string
+	Version int // a changed number starts a rebuild and retries what is parked
+	Tables  []AnyTable
+	Reads   []*Projection // their tables are folded before and may be read
+
+	folds map[reflect.Type][]foldFunc // by the Go type of the event's data
+	every []foldFunc
+}
+
+type foldFunc func(b *Batch, e *domain.Envelope) error
+
+// Part is something a projection is made of: a table, a fold or a dependency.
+type Part interface{ addTo(p *Projection) }
+
+type partFunc func(p *Projection)
+
+func (f partFunc) addTo(p *Projection) { f(p) }
+
+// New declares a projection. Tables and folds are given as parts.
+func New(name string, version int, parts ...Part) *Projection {
+	p := &Projection{Name: name, Version: version, folds: map[reflect.Type][]foldFunc{}}
+	for _, part := range parts {
+		part.addTo(p)
+	}
+	return p
+}
+
+// On declares the fold of one event type. It must be a function of the event and of the rows it reads through b: no
+// clock, no randomness, no I/O. An error parks the event together with the later ones of its subject; all it has
+// written is undone.
+func On[E any, P interface {
+	*E
+	domain.Event
+}](fold func(b *Batch, e *domain.Envelope, m *E) error) Part {
+	return partFunc(func(p *Projection) {
+		t := reflect.TypeFor[P]()
+		p.folds[t] = append(p.folds[t], func(b *Batch, e *domain.Envelope) error {
+			return fold(b, e, (*E)(e.Data.(P)))
+		})
+	})
+}
+
+// OnEvery declares a fold that sees every event, after the folds of its type.
+func OnEvery(fold func(b *Batch, e *domain.Envelope) error) Part {
+	return partFunc(func(p *Projection) { p.every = append(p.every, fold) })
+}
+
+// Reads declares that the folds read tables of other projections. They see them as they are after the same event.
+func Reads(others ...*Projection) Part {
+	return partFunc(func(p *Projection) { p.Reads = append(p.Reads, others...) })
+}
+
+// Set is the projections that one consumer moves together, in the order in which they fold an event.
+type Set struct {
+	projections []*Projection
+	tables      []AnyTable
+	owner       []int // by table: the index of its projection
+	folds       map[reflect.Type][]setFold
+	every       []setFold
+}
+
+type setFold struct {
+	projection int
+	fold       foldFunc
+}
+
+// MaxProjections is how many projections one set can hold: which of them an event changed is kept in 64 bits.
+const MaxProjections = 64
+
+// NewSet checks that the projections can work together: unique names and tables, dependencies before dependants.
+func NewSet(projections ...*Projection) (*Set, error) {
+	if len(projections) == 0 || len(projections) > MaxProjections {
+		return nil, fmt.Errorf("a set holds 1 to %d projections, got %d", MaxProjections, len(projections))
+	}
+	s := &Set{projections: projections, folds: map[reflect.Type][]setFold{}}
+	names, tables, position := map[string]bool{}, map[string]bool{}, map[*Projection]bool{}
+	for i, p := range projections {
+		if names[p.Name] {
+			return nil, fmt.Errorf("projection %q is in the set twice", p.Name)
+		}
+		names[p.Name] = true
+		for _, dep := range p.Reads {
+			if !position[dep] {
+				return nil, fmt.Errorf("projection %q reads %q, which must stand before it", p.Name, dep.Name)
+			}
+		}
+		position[p] = true
+		for _, t := range p.Tables {
+			if tables[t.Schema().Name] {
+				return nil, fmt.Errorf("table %q belongs to two projections", t.Schema().Name)
+			}
+			tables[t.Schema().Name] = true
+			s.tables = append(s.tables, t)
+			s.owner = append(s.owner, i)
+		}
+		for t, folds := range p.folds {
+			for _, f := range folds {
+				s.folds[t] = append(s.folds[t], setFold{i, f})
+			}
+		}
+		for _, f := range p.every {
+			s.every = append(s.every, setFold{i, f})
+		}
+	}
+	return s, nil
+}
+
+// Projections returns the set's members in folding order.
+func (s *Set) Projections() []*Projection { return s.projections }
+
+// Tables returns the tables of all members.
+func (s *Set) Tables() []AnyTable { return s.tables }

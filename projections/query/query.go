@@ -1,0 +1,57 @@
+// Package query declares the questions that dashboards ask: each with its path, its input, its answer, and how long
+// the answer may be kept. A read model declares its queries beside its tables; the API mounts them all alike, with
+// authorisation, waiting for a position, caching, conditional requests and OpenAPI.
+package query
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// ErrNotFound is returned by a query about something that does not exist, and becomes 404.
+var ErrNotFound = errors.New("not found")
+
+// Query is one question to the read models of a school. In is a struct whose fields are path and query parameters in
+// huma's notation (`query:"from"`), with documentation and limits; Out is the answer's JSON.
+type Query[In, Out any] struct {
+	Name        string // identifies the query in cache keys, metrics and OpenAPI, as "attendance"
+	Path        string // below /v1/schools/{school}, as "/analytics/attendance"
+	Summary     string
+	Description string
+	// Reads are the projections that the answer comes from: a change of one of them invalidates kept answers.
+	Reads []*projections.Projection
+	// TTL is how long an answer may be kept at most; 0 keeps none.
+	TTL time.Duration
+	// Roles may ask. Operators of the platform always may.
+	Roles []Role
+	// Own, when set, lets guardians and students ask too, about the student whose id it returns.
+	Own func(in *In) (studentID string)
+	// Run answers from one snapshot: tx is read-only, sees only this school, and is at one position of the log.
+	// What depends on the day uses asked.Today.
+	Run func(ctx context.Context, tx pgx.Tx, asked Asked, in *In) (*Out, error)
+}
+
+// Role is what a token's bearer is to the school.
+type Role string
+
+// The roles.
+const (
+	Admin      Role = "admin"
+	Teacher    Role = "teacher"
+	Accountant Role = "accountant"
+	Guardian   Role = "guardian"
+	Student    Role = "student"
+	Operator   Role = "operator" // of the platform; the token's school is "*"
+)
+
+// Asked is what a query knows besides its input.
+type Asked struct {
+	School string
+	Today  domain.Date // by the clock of the answering process, in UTC
+}

@@ -1,0 +1,259 @@
+package projections
+
+import (
+	"hash/maphash"
+	"reflect"
+)
+
+// RowSet is rows of one table on their way to a store, fixed at the moment they were taken.
+type RowSet interface {
+	Schema() *Schema
+	Len() int
+	// Value returns a column of a row.
+	Value(row, column int) reflect.Value
+	// Deleted reports that the row is to be removed; only its key columns mean anything then.
+	Deleted(row int) bool
+}
+
+// Lookup is the keys of one table whose rows a fold needs, to be answered by a store.
+type Lookup interface {
+	Schema() *Schema
+	Len() int
+	// Key returns a key column of a wanted row.
+	Key(row, column int) reflect.Value
+	// Found takes a row from the store: scan is called with the settable value of each column in turn.
+	Found(scan func(column int, into reflect.Value) error) error
+}
+
+// tableRows is the rows of one table that an owner of a partition holds in memory.
+type tableRows interface {
+	ordinal() int
+	undo()
+	keep()
+	take() RowSet // nil when nothing has changed
+	lookup() Lookup
+	settle() // keys looked up and not found do not exist
+	evict(before uint64)
+	size() int
+	setComplete()
+}
+
+// rows holds a table's rows by key. What it does not hold must be looked up in the store, unless it is complete: then
+// what it neither holds nor has evicted does not exist.
+type rows[K comparable, R any] struct {
+	table  *Table[K, R]
+	slots  map[K]*slot[K, R]
+	dirty  []*slot[K, R]
+	added  []pair[K, R] // of an append-only table
+	undos  []undo[K, R]
+	kept   int // how many of added are from events that went well
+	wanted map[K]struct{}
+
+	complete bool
+	evicted  *bloom
+	seed     maphash.Seed
+}
+
+type slot[K comparable, R any] struct {
+	pair[K, R]
+	exists bool
+	dirty  bool
+	known  bool   // false for a key that has been asked for and not yet been looked up
+	used   uint64 // the batch that last touched it
+}
+
+type pair[K comparable, R any] struct {
+	Key K
+	Row R
+}
+
+type undo[K comparable, R any] struct {
+	slot   *slot[K, R]
+	row    R
+	exists bool
+	known  bool
+	dirty  bool
+}
+
+func newRows[K comparable, R any](t *Table[K, R]) *rows[K, R] {
+	return &rows[K, R]{table: t, slots: map[K]*slot[K, R]{}, wanted: map[K]struct{}{}, seed: maphash.MakeSeed()}
+}
+
+func (r *rows[K, R]) ordinal() int { return r.table.id }
+func (r *rows[K, R]) size() int    { return len(r.slots) }
+func (r *rows[K, R]) setComplete() { r.complete = true }
+
+func (r *rows[K, R]) get(b *Batch, k K) (R, bool) {
+	s := r.slots[k]
+	if s == nil {
+		if !r.complete || r.evicted.has(maphash.Comparable(r.seed, k)) {
+			r.wanted[k] = struct{}{}
+			b.want(r)
+			var zero R
+			return zero, false
+		}
+		s = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true}
+		r.slots[k] = s
+	}
+	s.used = b.number
+	return s.Row, s.exists
+}
+
+func (r *rows[K, R]) put(b *Batch, k K, row R, exists bool) {
+	s := r.slots[k]
+	if s == nil {
+		s = &slot[K, R]{pair: pair[K, R]{Key: k}}
+		r.slots[k] = s
+	}
+	r.undos = append(r.undos, undo[K, R]{s, s.Row, s.exists, s.known, s.dirty})
+	s.Row, s.exists, s.known, s.used = row, exists, true, b.number
+	if !s.dirty {
+		s.dirty = true
+		r.dirty = append(r.dirty, s)
+	}
+}
+
+func (r *rows[K, R]) add(k K, row R) { r.added = append(r.added, pair[K, R]{k, row}) }
+
+// undo takes back what the current event has written.
+func (r *rows[K, R]) undo() {
+	for i := len(r.undos) - 1; i >= 0; i-- {
+		u := r.undos[i]
+		u.slot.Row, u.slot.exists, u.slot.known = u.row, u.exists, u.known
+		if u.slot.dirty && !u.dirty {
+			u.slot.dirty = false
+			r.dirty = r.dirty[:len(r.dirty)-1]
+		}
+		if !u.known {
+			delete(r.slots, u.slot.Key)
+		}
+	}
+	r.undos = r.undos[:0]
+	r.added = r.added[:r.kept]
+}
+
+// keep makes what the current event has written part of the batch.
+func (r *rows[K, R]) keep() {
+	r.undos = r.undos[:0]
+	r.kept = len(r.added)
+}
+
+func (r *rows[K, R]) take() RowSet {
+	if r.table.schema.AppendOnly {
+		if len(r.added) == 0 {
+			return nil
+		}
+		set := &rowSet[K, R]{schema: &r.table.schema, pairs: r.added}
+		r.added, r.kept = make([]pair[K, R], 0, len(r.added)), 0
+		return set.bind()
+	}
+	if len(r.dirty) == 0 {
+		return nil
+	}
+	set := &rowSet[K, R]{schema: &r.table.schema, pairs: make([]pair[K, R], len(r.dirty))}
+	for i, s := range r.dirty {
+		set.pairs[i] = s.pair
+		if !s.exists {
+			set.markDeleted(i)
+		}
+		s.dirty = false
+	}
+	r.dirty = r.dirty[:0]
+	return set.bind()
+}
+
+// evict forgets clean rows that no batch has touched since the given one.
+func (r *rows[K, R]) evict(before uint64) {
+	for k, s := range r.slots {
+		if s.dirty || s.used >= before {
+			continue
+		}
+		if s.exists && r.complete {
+			if r.evicted == nil {
+				r.evicted = newBloom()
+			}
+			r.evicted.add(maphash.Comparable(r.seed, k))
+		}
+		delete(r.slots, k)
+	}
+}
+
+func (r *rows[K, R]) lookup() Lookup {
+	if len(r.wanted) == 0 {
+		return nil
+	}
+	l := &lookup[K, R]{rows: r, keys: make([]K, 0, len(r.wanted))}
+	for k := range r.wanted {
+		l.keys = append(l.keys, k)
+	}
+	l.values = reflect.ValueOf(l.keys)
+	return l
+}
+
+func (r *rows[K, R]) settle() {
+	for k := range r.wanted {
+		if r.slots[k] == nil {
+			r.slots[k] = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true}
+		}
+	}
+	clear(r.wanted)
+}
+
+type lookup[K comparable, R any] struct {
+	rows   *rows[K, R]
+	keys   []K
+	values reflect.Value
+}
+
+func (l *lookup[K, R]) Schema() *Schema { return &l.rows.table.schema }
+func (l *lookup[K, R]) Len() int        { return len(l.keys) }
+func (l *lookup[K, R]) Key(row, column int) reflect.Value {
+	return l.values.Index(row).Field(l.Schema().Columns[column].field)
+}
+
+func (l *lookup[K, R]) Found(scan func(column int, into reflect.Value) error) error {
+	s := &slot[K, R]{exists: true, known: true}
+	key, row := reflect.ValueOf(&s.Key).Elem(), reflect.ValueOf(&s.Row).Elem()
+	for i, c := range l.Schema().Columns {
+		into := row
+		if c.Key {
+			into = key
+		}
+		if err := scan(i, into.Field(c.field)); err != nil {
+			return err
+		}
+	}
+	l.rows.slots[s.Key] = s
+	return nil
+}
+
+type rowSet[K comparable, R any] struct {
+	schema  *Schema
+	pairs   []pair[K, R]
+	deleted []bool
+	values  reflect.Value
+}
+
+func (s *rowSet[K, R]) bind() RowSet {
+	s.values = reflect.ValueOf(s.pairs)
+	return s
+}
+
+func (s *rowSet[K, R]) markDeleted(i int) {
+	if s.deleted == nil {
+		s.deleted = make([]bool, len(s.pairs))
+	}
+	s.deleted[i] = true
+}
+
+func (s *rowSet[K, R]) Schema() *Schema      { return s.schema }
+func (s *rowSet[K, R]) Len() int             { return len(s.pairs) }
+func (s *rowSet[K, R]) Deleted(row int) bool { return s.deleted != nil && s.deleted[row] }
+func (s *rowSet[K, R]) Value(row, column int) reflect.Value {
+	c := s.schema.Columns[column]
+	part := 1
+	if c.Key {
+		part = 0
+	}
+	return s.values.Index(row).Field(part).Field(c.field)
+}
