@@ -1,0 +1,75 @@
+package query
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Endpoint is a query of any input and answer, as the API mounts it. Every [Query] is one; a read model lists its own
+// under this type.
+type Endpoint interface {
+	// Info is what is known about the query without asking it.
+	Info() Info
+	// Mount adds the query's route and its place in OpenAPI. Each request's input is checked, and then goes to ask.
+	Mount(api huma.API, op huma.Operation, ask Ask)
+}
+
+// Info is the declaration of a query without its types.
+type Info struct {
+	Name        string
+	Path        string
+	Summary     string
+	Description string
+	Reads       []*projections.Projection
+	TTL         time.Duration
+	Roles       []Role
+	Own         bool // guardians and students may ask about their own student
+}
+
+// Question is one request's question.
+type Question struct {
+	Info Info
+	// Input identifies the question among those of its query: equal inputs have equal answers.
+	Input any
+	// Student is whose answer it is, when guardians and students may ask; else "".
+	Student string
+	// Run answers it from a snapshot.
+	Run func(ctx context.Context, tx pgx.Tx, asked Asked) (any, error)
+}
+
+// Ask answers a question over HTTP. The school, the bearer and the request's headers are in the context.
+type Ask func(ctx context.Context, q Question) (*huma.StreamResponse, error)
+
+// Info implements [Endpoint].
+func (q Query[In, Out]) Info() Info {
+	return Info{
+		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Own: q.Own != nil,
+	}
+}
+
+// Mount implements [Endpoint].
+func (q Query[In, Out]) Mount(api huma.API, op huma.Operation, ask Ask) {
+	info := q.Info()
+	schemas := api.OpenAPI().Components.Schemas
+	op.Responses = map[string]*huma.Response{"200": {
+		Description: "The answer.",
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Out](), true, q.Name+"Answer")}},
+	}}
+	huma.Register(api, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
+		question := Question{Info: info, Input: in}
+		if q.Own != nil {
+			question.Student = q.Own(in)
+		}
+		question.Run = func(ctx context.Context, tx pgx.Tx, asked Asked) (any, error) {
+			return q.Run(ctx, tx, asked, in)
+		}
+		return ask(ctx, question)
+	})
+}
