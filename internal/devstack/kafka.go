@@ -1,0 +1,55 @@
+package devstack
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// KafkaConfig says how to run the Kafka broker.
+type KafkaConfig struct {
+	// Dir holds the log. Empty keeps it in memory only.
+	Dir string
+	// Sync writes every batch to the disk itself before it is acknowledged. Without it, as with Kafka's own
+	// defaults, the operating system does so in its time: nothing is lost when this process is killed, but what
+	// was accepted in the last seconds is when the machine loses power.
+	Sync bool
+}
+
+// Kafka is a broker inside this process. It speaks Kafka's protocol on the loopback interface.
+type Kafka struct {
+	cluster *kfake.Cluster
+}
+
+// StartKafka starts a broker.
+func StartKafka(cfg KafkaConfig) (*Kafka, error) {
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.ListenFn(func(_, _ string) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }),
+	}
+	if cfg.Dir != "" {
+		if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make directory of Kafka: %w", err)
+		}
+		opts = append(opts, kfake.DataDir(cfg.Dir))
+	}
+	if cfg.Sync {
+		opts = append(opts, kfake.SyncWrites())
+	}
+	cluster, err := kfake.NewCluster(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("start Kafka: %w", err)
+	}
+	return &Kafka{cluster}, nil
+}
+
+// Brokers are the addresses to connect to.
+func (k *Kafka) Brokers() []string { return k.cluster.ListenAddrs() }
+
+// Cluster gives tests the means to make the broker fail.
+func (k *Kafka) Cluster() *kfake.Cluster { return k.cluster }
+
+// Stop writes everything to disk and closes the broker. Stopping it again does nothing.
+func (k *Kafka) Stop() { k.cluster.Close() }

@@ -1,0 +1,172 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+)
+
+// programs are the two of PostgreSQL's programs that running a server takes.
+type programs struct {
+	postgres, initdb string
+	major            int
+}
+
+// usualPlaces are where packages for Debian, Red Hat, Alpine, Homebrew, MacPorts and Postgres.app put the programs. On
+// Debian they are not under PATH.
+var usualPlaces = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/usr/libexec/postgresql*",
+	"/opt/homebrew/opt/postgresql@*/bin",
+	"/usr/local/opt/postgresql@*/bin",
+	"/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",
+	"/opt/local/lib/postgresql*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
+// oldestMajor is the oldest version that the migrations are tested with.
+const oldestMajor = 14
+
+// findPostgres returns the newest programs on this machine, or of the version that the data was made by. When there
+// are none they are downloaded.
+func findPostgres(ctx context.Context, data string) (programs, error) {
+	want, err := dataMajor(data)
+	if err != nil {
+		return programs{}, err
+	}
+	var best programs
+	for _, dir := range candidateDirs() {
+		p, err := programsIn(ctx, dir)
+		if err != nil || p.major < oldestMajor || want != 0 && p.major != want {
+			continue
+		}
+		if p.major > best.major {
+			best = p
+		}
+	}
+	if best.major != 0 {
+		return best, nil
+	}
+	p, err := fetchPostgres(ctx)
+	if err != nil {
+		return programs{}, fmt.Errorf("no PostgreSQL %d or later is installed and none could be downloaded (install it, "+
+			"or set SCHOOLBELL_DATABASE_URL to a server): %w", oldestMajor, err)
+	}
+	if want != 0 && p.major != want {
+		return programs{}, fmt.Errorf("data in %s is of PostgreSQL %d, which is not installed (found %d)", data, want, p.major)
+	}
+	return p, nil
+}
+
+func candidateDirs() []string {
+	var dirs []string
+	if path, err := exec.LookPath("postgres"); err == nil {
+		// Links are followed because initdb looks for its share directory beside itself.
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+	}
+	for _, pattern := range usualPlaces {
+		found, _ := filepath.Glob(pattern) // the only error is a malformed pattern
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+var versionOutput = regexp.MustCompile(`PostgreSQL\) (\d+)`)
+
+func programsIn(ctx context.Context, dir string) (programs, error) {
+	p := programs{postgres: filepath.Join(dir, "postgres"), initdb: filepath.Join(dir, "initdb")}
+	if _, err := os.Stat(p.initdb); err != nil {
+		return p, err
+	}
+	out, err := exec.CommandContext(ctx, p.postgres, "--version").Output()
+	if err != nil {
+		return p, fmt.Errorf("ask %s for its version: %w", p.postgres, err)
+	}
+	m := versionOutput.FindSubmatch(out)
+	if m == nil {
+		return p, fmt.Errorf("version of %s: %q", p.postgres, out)
+	}
+	p.major, err = strconv.Atoi(string(m[1]))
+	return p, err
+}
+
+// dataMajor returns the version that a data directory was made by, 0 when it is empty.
+func dataMajor(data string) (int, error) {
+	b, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read version of the data in %s: %w", data, err)
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, nil //nolint:nilerr // half made; it will be made anew
+	}
+	return major, nil
+}
+
+const fetchedVersion = embeddedpostgres.V17
+
+// fetchPostgres downloads the programs from Maven Central into the user's cache, once. The module can only download
+// as part of a start; it is given a directory that is no cluster, so that it stops after unpacking.
+func fetchPostgres(ctx context.Context) (programs, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil || os.Geteuid() == 0 {
+		cache = "/var/cache" // root's own is closed to the account that PostgreSQL runs as
+	}
+	cache = filepath.Join(cache, "schoolbell", "postgresql-"+string(fetchedVersion))
+	bin := filepath.Join(cache, "bin")
+	if p, err := programsIn(ctx, bin); err == nil {
+		return p, nil
+	}
+	notCluster, err := os.MkdirTemp("", "schoolbell-fetch-")
+	if err != nil {
+		return programs{}, err
+	}
+	defer os.RemoveAll(notCluster)
+	major, _, _ := strings.Cut(string(fetchedVersion), ".")
+	if err := os.WriteFile(filepath.Join(notCluster, "PG_VERSION"), []byte(major+"\n"), 0o600); err != nil {
+		return programs{}, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return programs{}, err
+	}
+	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+		Version(fetchedVersion).
+		Port(uint32(port)).
+		CachePath(filepath.Dir(cache)).
+		BinariesPath(cache).
+		RuntimePath(filepath.Join(notCluster, "runtime")).
+		DataPath(notCluster).
+		Logger(io.Discard))
+	startErr := server.Start()
+	p, err := programsIn(ctx, bin)
+	if err != nil {
+		return p, errors.Join(startErr, err)
+	}
+	return p, nil
+}
+
+// dataArgs are the arguments that tell a program of PostgreSQL where its data is.
+func dataArgs(data, passwordFile string) []string {
+	args := []string{"-D", data}
+	if passwordFile != "" {
+		args = append(args, "--pwfile="+passwordFile)
+	}
+	return args
+}
