@@ -98,8 +98,8 @@ type Assignment struct {
 // Group shares out the partitions among all processes that name the same group.
 type Group interface {
 	// Consume joins the group and calls own in a goroutine of its own for each partition while this process
-	// has it; own must return soon after its context ends. Consume returns when ctx ends, or with the error of
-	// an own that failed for good.
+	// has it; own must return soon after its context ends. Should it return nil before, the partition rests with
+	// this process. Consume returns nil when ctx ends, or the error of an own that failed for good.
 	Consume(ctx context.Context, group string, own func(context.Context, Assignment) error) error
 }
 
