@@ -1,0 +1,326 @@
+package cloudevents
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// The media types of an event over HTTP. Binary mode has that of the data.
+const (
+	StructuredType = "application/cloudevents+json"
+	BatchType      = "application/cloudevents-batch+json"
+)
+
+// maxFaults is how many faults of one request are listed. The rest is counted.
+const maxFaults = 1000
+
+// ErrMediaType says that a request's body is in none of the forms that an event may have.
+var ErrMediaType = errors.New("events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType)
+
+// ErrTooMany says that a batch has more events than one request may bring.
+var ErrTooMany = errors.New("too many events in one request")
+
+// Rejection is everything that is wrong with the events of a request. None of them is taken.
+type Rejection struct {
+	Malformed bool // the body could not be read to its end
+	Faults    []EventFault
+	More      int // faults beyond those listed
+}
+
+// EventFault is one thing that is wrong: with which event, where in it (see the package's documentation), and why.
+type EventFault struct {
+	Index   int    `json:"index"`
+	Pointer string `json:"pointer"`
+	Reason  string `json:"reason"`
+}
+
+func (r *Rejection) Error() string {
+	f := r.Faults[0]
+	if more := len(r.Faults) - 1 + r.More; more > 0 {
+		return fmt.Sprintf("event %d: %s %s, and %d more faults", f.Index, f.Pointer, f.Reason, more)
+	}
+	return fmt.Sprintf("event %d: %s %s", f.Index, f.Pointer, f.Reason)
+}
+
+func (r *Rejection) add(index int, faults []domain.Fault) {
+	for _, f := range faults {
+		if len(r.Faults) == maxFaults {
+			r.More++
+			continue
+		}
+		r.Faults = append(r.Faults, EventFault{index, f.Pointer, f.Reason})
+	}
+}
+
+// Door is where events from producers are checked before they may enter the log.
+type Door struct {
+	School    string    // whose door it is: other schools' events are refused, and events that name none are its own
+	Now       time.Time // the time of events that have none
+	MaxEvents int       // in one request; 0 is 1,000
+}
+
+// Parse reads the events of a request whose body has been read already. Its error is a *[Rejection], [ErrMediaType] or
+// [ErrTooMany].
+func (p Door) Parse(header http.Header, body []byte) ([]*domain.Envelope, error) {
+	mediaType, params, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil || len(header.Values("Content-Type")) != 1 ||
+		params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return nil, ErrMediaType
+	}
+	d := newDecoder(true)
+	defer d.release()
+	intake := intake{door: p, d: d}
+	switch {
+	case mediaType == StructuredType:
+		intake.single(body)
+	case mediaType == BatchType:
+		err = intake.batch(body)
+	case mediaType == jsonType && header.Get("Ce-Specversion") != "":
+		intake.binary(header, body)
+	default:
+		return nil, ErrMediaType
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(intake.rejection.Faults) > 0 {
+		return nil, &intake.rejection
+	}
+	return intake.events, nil
+}
+
+// intake is one request on its way through the door.
+type intake struct {
+	door      Door
+	d         *decoder
+	events    []*domain.Envelope
+	rejection Rejection
+}
+
+// take checks one event and keeps it, or its faults together with those already found in it.
+func (in *intake) take(index int, r *raw) {
+	d := in.d
+	r.time = in.door.Now
+	switch v := r.values[school]; {
+	case v == nil:
+		r.values[school] = []byte(in.door.School)
+	case string(v) != in.door.School:
+		d.faults.Add("/school", "must be %q, the school in the address", in.door.School)
+		r.values[school] = []byte(in.door.School)
+	}
+	e, err := d.event(r)
+	switch {
+	case err != nil:
+		d.faults.Add("/type", "%q is not in the catalogue", cut(e.Type))
+	case e.Type != "" && codecs[e.Type].fact.Reserved:
+		d.faults.Add("/type", "is written by Schoolbell only")
+	}
+	in.rejection.add(index, d.faults.List)
+	d.faults.List = nil
+	in.events = append(in.events, e)
+}
+
+func cut(s string) string {
+	const limit = 80
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
+
+func (in *intake) malformed(index int, err error) {
+	in.rejection.Malformed = true
+	in.rejection.add(index, []domain.Fault{{Reason: syntaxReason(err)}})
+}
+
+// single reads one structured event.
+func (in *intake) single(body []byte) {
+	in.d.reset(body)
+	r, err := in.d.envelope(body)
+	if err == nil {
+		err = in.d.end()
+	}
+	if err != nil {
+		in.rejection.add(0, in.d.faults.List)
+		in.malformed(0, err)
+		return
+	}
+	in.take(0, r)
+}
+
+// batch reads a list of structured events: first where each one's parts lie, then, as the decoder is free again, the
+// parts themselves.
+func (in *intake) batch(body []byte) error {
+	type found struct {
+		raw    *raw
+		faults []domain.Fault
+	}
+	d := in.d
+	limit := in.door.MaxEvents
+	if limit == 0 {
+		limit = 1000
+	}
+	d.reset(body)
+	if k := d.json.PeekKind(); k != '[' && k != jsontext.KindInvalid {
+		in.malformed(0, fmt.Errorf("a batch must be a list of events, not %s", nounOf(k)))
+		return nil
+	}
+	var all []found
+	err := func() error {
+		if _, err := d.json.ReadToken(); err != nil {
+			return err
+		}
+		for d.json.PeekKind() != ']' {
+			if len(all) == limit {
+				return ErrTooMany
+			}
+			r, err := d.envelope(body)
+			all = append(all, found{r, d.faults.List})
+			d.faults.List = nil
+			if err != nil {
+				return err
+			}
+		}
+		if _, err := d.json.ReadToken(); err != nil {
+			return err
+		}
+		return d.end()
+	}()
+	switch {
+	case errors.Is(err, ErrTooMany):
+		return fmt.Errorf("%w: at most %d", ErrTooMany, limit)
+	case err != nil:
+		in.malformed(max(0, len(all)-1), err)
+		return nil
+	case len(all) == 0:
+		in.rejection.add(0, []domain.Fault{{Reason: "the batch holds no events"}})
+		return nil
+	}
+	in.events = make([]*domain.Envelope, 0, len(all))
+	for i, f := range all {
+		d.faults.List = f.faults
+		in.take(i, f.raw)
+	}
+	return nil
+}
+
+// envelope reads one structured event into its parts. The error is one of syntax.
+func (d *decoder) envelope(body []byte) (*raw, error) {
+	r := &raw{}
+	if k := d.json.PeekKind(); k != '{' {
+		if k != jsontext.KindInvalid {
+			d.faults.Add("", "must be an object, not %s", nounOf(k))
+		}
+		return r, d.skip("")
+	}
+	if _, err := d.json.ReadToken(); err != nil {
+		return r, err
+	}
+	for d.json.PeekKind() != '}' {
+		quoted, err := d.json.ReadValue()
+		if err != nil {
+			return r, err
+		}
+		name, ok := d.unquote(quoted)
+		if !ok {
+			d.faults.Add("", "has a member whose name is not valid UTF-8")
+		}
+		if err := d.member(r, string(name), body); err != nil {
+			return r, err
+		}
+	}
+	_, err := d.json.ReadToken()
+	return r, err
+}
+
+// member reads one member of a structured event.
+func (d *decoder) member(r *raw, name string, body []byte) error {
+	switch name {
+	case "data":
+		if r.hasData {
+			d.faults.Add("/data", "is there twice")
+			return d.skip("/data")
+		}
+		r.hasData = true
+		value, err := d.json.ReadValue()
+		end := int(d.json.InputOffset())
+		r.data = body[end-len(value) : end] // what ReadValue returns may be used only until the next read
+		return err
+	case "data_base64":
+		d.faults.Add("/data_base64", "is not taken: data must be JSON, in data")
+		return d.skip("/data_base64")
+	}
+	a := attributeNamed(name)
+	k := d.json.PeekKind()
+	pointer := "/" + escapePointer(name)
+	if k == '{' || k == '[' || k == jsontext.KindInvalid {
+		if k != jsontext.KindInvalid {
+			d.faults.Add(pointer, "must be a text, not %s", nounOf(k))
+		}
+		return d.skip(pointer)
+	}
+	value, err := d.json.ReadValue()
+	if err != nil {
+		return err
+	}
+	switch {
+	case a == unknownAttribute:
+		checkExtension(name, &d.faults)
+		if k == 'n' {
+			d.faults.Add(pointer, "must not be null")
+		}
+	case r.values[a] != nil:
+		d.faults.Add(pointer, "is there twice")
+	case k != '"':
+		d.faults.Add(pointer, "must be a text, not %s", nounOf(k))
+		r.values[a] = []byte{}
+	default:
+		text, ok := d.unquote(value)
+		if !ok {
+			d.faults.Add(pointer, "is not valid UTF-8")
+		}
+		r.values[a] = append([]byte{}, text...)
+	}
+	return nil
+}
+
+// binary reads an event whose attributes are in the request's headers.
+func (in *intake) binary(header http.Header, body []byte) {
+	r := &raw{data: body, hasData: len(body) > 0}
+	f := &in.d.faults
+	r.values[dataContentType] = []byte(header.Get("Content-Type"))
+	for _, key := range slices.Sorted(maps.Keys(header)) {
+		name, ok := strings.CutPrefix(key, "Ce-")
+		if !ok {
+			continue
+		}
+		name, values := strings.ToLower(name), header[key]
+		a := attributeNamed(name)
+		if a == unknownAttribute {
+			checkExtension(name, f)
+			continue
+		}
+		if len(values) != 1 || a == dataContentType {
+			f.Add(a.pointer(), "must be in one header only")
+			continue
+		}
+		text, err := url.PathUnescape(values[0])
+		if err != nil {
+			f.Add(a.pointer(), "has a %% that is not followed by two hexadecimal digits")
+		}
+		r.values[a] = []byte(text)
+	}
+	in.take(0, r)
+	in.rejection.Malformed = in.d.broken
+}

@@ -1,0 +1,144 @@
+package cloudevents
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/catalog"
+)
+
+// ErrUnknownType says that an event's type is not in the catalogue: it comes from a newer producer, or is none of ours.
+var ErrUnknownType = errors.New("is not in the catalogue")
+
+const jsonType = "application/json"
+
+// event makes an envelope of an event that has been taken apart. It is returned, as far as it could be read, also
+// when there are faults. An error means that the data could not even be looked at, as its type is not known.
+func (d *decoder) event(r *raw) (*domain.Envelope, error) {
+	e := &domain.Envelope{
+		ID:            d.intern(r.values[id]),
+		Source:        d.intern(r.values[source]),
+		School:        d.intern(r.values[school]),
+		Subject:       d.intern(r.values[subject]),
+		CausationID:   string(r.values[causationID]),
+		CorrelationID: string(r.values[correlationID]),
+		Actor:         d.intern(r.values[actor]),
+		TraceParent:   string(r.values[traceParent]),
+		TraceState:    string(r.values[traceState]),
+	}
+	d.attributes(e, r)
+	c := codecs[string(r.values[eventType])]
+	switch {
+	case len(r.values[eventType]) == 0:
+		d.faults.Add("/type", "is required")
+		return e, nil
+	case c == nil:
+		e.Type = string(r.values[eventType])
+		return e, fmt.Errorf("event type %.80q: %w", e.Type, ErrUnknownType)
+	}
+	e.Type = c.fact.Type
+	if !r.hasData {
+		d.faults.Add("/data", "is required")
+		return e, nil
+	}
+	d.body(e, c, r)
+	return e, nil
+}
+
+// attributes checks all attributes but the type.
+func (d *decoder) attributes(e *domain.Envelope, r *raw) {
+	f := &d.faults
+	if v := r.values[specVersion]; string(v) != "1.0" {
+		f.Add("/specversion", "must be 1.0")
+	}
+	f.ID("/id", e.ID)
+	checkSource(r.values[source], f)
+	f.ID("/school", e.School)
+	if strings.ContainsAny(e.School, "*/") {
+		f.Add("/school", "must not contain * or /")
+	}
+	if r.values[subject] != nil {
+		f.ID("/subject", e.Subject)
+	}
+	e.Time = r.time
+	if v := r.values[eventTime]; v != nil {
+		t, err := parseTime(v)
+		if err != nil {
+			f.Add("/time", "%s", err)
+		}
+		e.Time = t
+	} else if r.time.IsZero() {
+		f.Add("/time", "is required")
+	}
+	for _, a := range [...]attribute{causationID, correlationID, actor, traceParent} {
+		if v := r.values[a]; v != nil {
+			f.OptionalID(a.pointer(), string(v))
+		}
+	}
+	if r.values[traceState] != nil {
+		f.OptionalText("/tracestate", e.TraceState, domain.MaxTextLength)
+	}
+	if v := r.values[dataContentType]; v != nil && string(v) != jsonType && !isJSON(string(v)) {
+		f.Add("/datacontenttype", "must be application/json")
+	}
+}
+
+// isJSON reports that a content type is application/json in UTF-8, with or without parameters.
+func isJSON(contentType string) bool {
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	return err == nil && mediaType == jsonType && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8"))
+}
+
+// body reads, checks and upcasts the data.
+func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
+	data := c.fact.New()
+	before := len(d.faults.List)
+	d.data(r.data, c.plan, reflect.ValueOf(data))
+	unread := len(d.faults.List)
+	if unread == before || d.faults.List[before].Pointer != "" {
+		data.Validate(&d.faults)
+		d.dropRepeated(before, unread)
+	}
+	found := d.faults.List[before:]
+	for i := range found {
+		found[i].Pointer = "/data" + found[i].Pointer
+	}
+	if len(found) > 0 {
+		if e.Subject == "" {
+			e.Subject = data.Subject()
+		}
+		return
+	}
+	_, e.Data = catalog.Upcast(c.fact, data)
+	about := e.Data.Subject()
+	if r.values[subject] != nil && e.Subject != about {
+		d.faults.Add("/subject", "must agree with the data, which is about %q", about)
+	}
+	e.Subject = about
+}
+
+// dropRepeated removes what validation says about members that could not be read: it saw them empty.
+func (d *decoder) dropRepeated(before, unread int) {
+	if unread == before {
+		return
+	}
+	kept := d.faults.List[:unread]
+	for _, f := range d.faults.List[unread:] {
+		repeated := false
+		for _, u := range d.faults.List[before:unread] {
+			repeated = repeated || f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/")
+		}
+		if !repeated {
+			kept = append(kept, f)
+		}
+	}
+	d.faults.List = kept
+}
+
+// formatTime writes a time the way parseTime reads it.
+func formatTime(b []byte, t time.Time) []byte { return t.AppendFormat(b, time.RFC3339Nano) }

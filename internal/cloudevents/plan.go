@@ -1,0 +1,121 @@
+package cloudevents
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/catalog"
+)
+
+// plan is how the data of one event type, or an object within it, is read and written: worked out once from the
+// struct's fields and their tags.
+type plan struct {
+	fields   []field
+	byName   map[string]int
+	required uint64 // by the field's index
+	prefix   string // pointer of the object, from the root of the data
+}
+
+type field struct {
+	name     string // on the wire
+	quoted   string // the name as JSON, with its colon
+	pointer  string // from the root of the data
+	index    int    // in the struct
+	kind     kind
+	optional bool
+	object   *plan // of a nested object
+}
+
+// kind is what a field holds.
+type kind uint8
+
+const (
+	kindText kind = iota
+	kindLabel
+	kindDate
+	kindInt
+	kindFloat
+	kindBool
+	kindTexts
+	kindObject
+)
+
+// noun says what a value of the kind has to be.
+func (k kind) noun() string {
+	return [...]string{
+		"a text", "a text or a whole number", "a date, as in 2021-08-31", "a whole number", "a number", "true or false",
+		"a list of texts", "an object",
+	}[k]
+}
+
+// codec is a fact with its plan.
+type codec struct {
+	fact *domain.Fact
+	plan *plan
+}
+
+// codecs by wire name, and those of the newest versions by the Go type of their data.
+var codecs, newest = makeCodecs(catalog.Facts())
+
+func makeCodecs(facts []domain.Fact) (map[string]*codec, map[reflect.Type]*codec) {
+	byType, byGoType := map[string]*codec{}, map[reflect.Type]*codec{}
+	for i := range facts {
+		f := &facts[i]
+		c := &codec{fact: f, plan: newPlan(f.GoType(), "")}
+		byType[f.Type] = c
+		if f.Upcast == nil {
+			byGoType[reflect.PointerTo(f.GoType())] = c
+		}
+	}
+	return byType, byGoType
+}
+
+func newPlan(t reflect.Type, prefix string) *plan {
+	p := &plan{byName: map[string]int{}, prefix: prefix}
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		name, options, _ := strings.Cut(sf.Tag.Get("json"), ",")
+		if name == "" || !sf.IsExported() || i >= 64 {
+			panic(fmt.Sprintf("event data %s: field %s cannot be carried", t, sf.Name))
+		}
+		f := field{
+			name: name, quoted: `"` + name + `":`, pointer: prefix + "/" + name, index: i,
+			kind: kindOf(sf.Type), optional: options == "omitzero",
+		}
+		if f.kind == kindObject {
+			f.object = newPlan(sf.Type, f.pointer)
+		}
+		if !f.optional {
+			p.required |= 1 << len(p.fields)
+		}
+		p.byName[name] = len(p.fields)
+		p.fields = append(p.fields, f)
+	}
+	return p
+}
+
+func kindOf(t reflect.Type) kind {
+	switch t {
+	case reflect.TypeFor[domain.Label]():
+		return kindLabel
+	case reflect.TypeFor[domain.Date]():
+		return kindDate
+	case reflect.TypeFor[[]string]():
+		return kindTexts
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return kindText
+	case reflect.Int64:
+		return kindInt
+	case reflect.Float64:
+		return kindFloat
+	case reflect.Bool:
+		return kindBool
+	case reflect.Struct:
+		return kindObject
+	}
+	panic(fmt.Sprintf("event data of type %s cannot be carried", t))
+}
