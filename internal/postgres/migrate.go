@@ -1,0 +1,76 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/schoolbell/schoolbell/migrations"
+)
+
+// Migrate brings the schema up to date. Any number of processes may call it at the same time: one does the work, the
+// others wait. The user of the URL becomes the owner of everything; it must be allowed to create a schema in the
+// database, and roles if they do not exist yet.
+func Migrate(ctx context.Context, url string) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("parse database URL: %w", err)
+	}
+	cfg.ConnectTimeout = 5 * time.Second
+	cfg.RuntimeParams["application_name"] = "schoolbell migrate"
+	cfg.RuntimeParams["search_path"] = searchPath
+	cfg.RuntimeParams["client_min_messages"] = "warning"
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to database: %w", err)
+	}
+	defer conn.Close() // and so gives the lock back
+	if err := lockMigrations(ctx, conn); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS schoolbell`); err != nil {
+		return fmt.Errorf("create schema: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
+		goose.WithTableName("schoolbell.migrations"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	return nil
+}
+
+const (
+	migrationLockID    = 0x5363686f6f6c // "School"
+	migrationLockEvery = 50 * time.Millisecond
+)
+
+// lockMigrations lets one process at a time migrate a database, for as long as the connection lasts. It asks again and
+// again instead of waiting inside PostgreSQL, because CREATE INDEX CONCURRENTLY waits for everyone who waits there.
+// (goose has such a lock of its own, but asks for it only once a second, and after it has made its table.)
+func lockMigrations(ctx context.Context, conn *sql.Conn) error {
+	for {
+		var locked bool
+		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, migrationLockID).Scan(&locked); err != nil {
+			return fmt.Errorf("take migration lock: %w", err)
+		}
+		if locked {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for migration lock: %w", context.Cause(ctx))
+		case <-time.After(migrationLockEvery):
+		}
+	}
+}

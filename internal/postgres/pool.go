@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Role is the database role that a pool's connections take on. Migration 0001 makes them.
+type Role string
+
+// The roles.
+const (
+	// Owner is whoever the URL names. Row-level security binds it too, so it sees no rows of schools.
+	Owner Role = ""
+	// Projector may write all read models.
+	Projector Role = "schoolbell_projector"
+	// API may read the rows of the school that its transaction names.
+	API Role = "schoolbell_api"
+)
+
+// Config is how to reach a database. A zero value means the default in parentheses.
+type Config struct {
+	URL              string        // postgres://user:password@host:port/database?sslmode=…
+	Role             Role          // (whoever the URL names)
+	MaxConns         int32         // at most so many connections (8)
+	ConnectTimeout   time.Duration // for opening a connection (5 s)
+	AcquireTimeout   time.Duration // for getting a connection from the pool (2 s)
+	StatementTimeout time.Duration // the server ends a statement that takes longer (30 s)
+}
+
+// Validate reports all that is wrong.
+func (c Config) Validate() error {
+	var faults []error
+	if c.URL == "" {
+		faults = append(faults, errors.New("database URL is required"))
+	} else if _, err := pgxpool.ParseConfig(c.URL); err != nil {
+		faults = append(faults, errors.New("database URL is malformed: want postgres://user:password@host:port/database"))
+	}
+	switch c.Role {
+	case Owner, Projector, API:
+	default:
+		faults = append(faults, fmt.Errorf("database role %q is not known", c.Role))
+	}
+	if c.MaxConns < 0 {
+		faults = append(faults, fmt.Errorf("database connections: %d is negative", c.MaxConns))
+	}
+	for _, t := range []struct {
+		name  string
+		value time.Duration
+	}{{"connect", c.ConnectTimeout}, {"acquire", c.AcquireTimeout}, {"statement", c.StatementTimeout}} {
+		if t.value < 0 {
+			faults = append(faults, fmt.Errorf("database %s timeout: %s is negative", t.name, t.value))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// ErrBusy says that no connection became free in time. It is for a 503, not for waiting longer.
+var ErrBusy = errors.New("all database connections are in use")
+
+// Pool is connections to one database in one role.
+type Pool struct {
+	pool    *pgxpool.Pool
+	acquire time.Duration
+}
+
+// NewPool prepares a pool; connections are opened when they are needed.
+func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse database URL: %w", err)
+	}
+	c.MaxConns = orDefault(cfg.MaxConns, 8)
+	c.MaxConnLifetime = 30 * time.Minute
+	c.MaxConnLifetimeJitter = 10 * time.Minute // else all connections end together
+	c.MaxConnIdleTime = 5 * time.Minute
+	c.PingTimeout = orDefault(cfg.AcquireTimeout, 2*time.Second)
+	c.ConnConfig.ConnectTimeout = orDefault(cfg.ConnectTimeout, 5*time.Second)
+	params := c.ConnConfig.RuntimeParams
+	params["application_name"] = "schoolbell"
+	params["search_path"] = searchPath
+	params["timezone"] = "UTC"
+	params["statement_timeout"] = milliseconds(orDefault(cfg.StatementTimeout, 30*time.Second))
+	params["idle_in_transaction_session_timeout"] = "60000"
+	if cfg.Role != Owner {
+		params["role"] = string(cfg.Role)
+	}
+	if cfg.Role == Projector {
+		// Rows and position are lost together or not at all when the server crashes, and the log still has the
+		// events, so a commit need not wait for the disk.
+		params["synchronous_commit"] = "off"
+		// The projector only ever looks rows up by their keys, thousands at a time, in tables that may have been
+		// empty when the statement was planned.
+		params["enable_seqscan"] = "off"
+		params["enable_hashjoin"] = "off"
+		params["enable_mergejoin"] = "off"
+		params["plan_cache_mode"] = "force_generic_plan"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("open database pool: %w", err)
+	}
+	return &Pool{pool: pool, acquire: orDefault(cfg.AcquireTimeout, 2*time.Second)}, nil
+}
+
+const searchPath = "schoolbell, public"
+
+// Close waits for the connections in use and closes all.
+func (p *Pool) Close() { p.pool.Close() }
+
+// Stat counts connections, for metrics.
+func (p *Pool) Stat() *pgxpool.Stat { return p.pool.Stat() }
+
+// Acquire takes a connection out of the pool, to be given back with Release. It fails with [ErrBusy] when none is free
+// in time.
+func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, p.acquire)
+	defer cancel()
+	conn, err := p.pool.Acquire(limited)
+	if err == nil {
+		return conn, nil
+	}
+	if limited.Err() != nil && ctx.Err() == nil && p.pool.Stat().TotalConns() >= p.pool.Config().MaxConns {
+		return nil, ErrBusy
+	}
+	return nil, fmt.Errorf("connect to database: %w", err)
+}
+
+// Ping says whether the database answers.
+func (p *Pool) Ping(ctx context.Context) error {
+	conn, err := p.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return conn.Ping(ctx)
+}
+
+// Read runs queries about one school on one snapshot: what fn sees is at one position of the log, which
+// [Position] returns, and belongs to this school.
+func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error) error {
+	conn, err := p.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true)`, school); err != nil {
+			return fmt.Errorf("name the school of the transaction: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
