@@ -116,6 +116,8 @@ func (b *Broker) format(ctx context.Context) error {
 		"transaction.state.log.replication.factor": "1",
 		"transaction.state.log.min.isr":            "1",
 		"group.initial.rebalance.delay.ms":         "0",
+		"broker.session.timeout.ms":                "1000", // or a killed broker is waited for before its successor may lead
+		"broker.heartbeat.interval.ms":             "100",
 		"log.cleaner.dedupe.buffer.size":           "4194304",
 		"log.index.size.max.bytes":                 "1048576", // each partition's is allocated at once
 	}
