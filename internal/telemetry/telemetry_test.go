@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
@@ -62,6 +63,28 @@ func TestLogWritesEachErrorOnOneLine(t *testing.T) {
 	NewLogger(&out, LogConfig{Level: slog.LevelInfo}).Error("stop", "error", errors.Join(errors.New("one"), errors.New("two")))
 	require.Contains(t, out.String(), `error="one; two"`)
 	require.ErrorContains(t, LogConfig{Format: "xml"}.Validate(), `"xml"`)
+}
+
+func TestRequestsPassTheirTraceOn(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewInMemoryExporter()
+	provider := newProvider(sdktrace.NewSimpleSpanProcessor(spans), 1, "v1")
+	defer func() { require.NoError(t, provider.Shutdown(t.Context())) }()
+	var passedOn string
+	handler := TraceRequests(provider, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		passedOn = r.Header.Get("Traceparent")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/schools/s/events", nil)
+	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+
+	require.Len(t, spans.GetSpans(), 1)
+	span := spans.GetSpans()[0]
+	require.Equal(t, "b7ad6b7169203331", span.Parent.SpanID().String())
+	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-"+span.SpanContext.SpanID().String()+"-01", passedOn)
+	require.Equal(t, codes.Error, span.Status.Code)
 }
 
 func TestTracesFollowTheCallersChoice(t *testing.T) {
