@@ -35,7 +35,7 @@ func newEntry(decode Decode, rec eventlog.Record, partitions int32) entry {
 	event.Time = event.Time.UTC().Truncate(time.Microsecond) // as exact as stores are, so that a row is the same before and after
 	if err == nil && partitions > 0 {
 		if home := eventlog.PartitionFor(event.School, partitions); home != rec.Position.Partition {
-			err = fmt.Errorf("record is in partition %d, and its school's events belong in partition %d", rec.Position.Partition, home)
+			err = fmt.Errorf("record is in partition %d, and events of school %q belong in partition %d", rec.Position.Partition, event.School, home)
 		}
 	}
 	return entry{record: rec, event: event, fault: err}
