@@ -18,7 +18,7 @@ import (
 
 // Projection is the read model.
 var Projection = projections.New("at_risk", 1,
-	students,
+	table,
 	projections.Reads(attendance.Projection, performance.Projection, fees.Projection),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attend.Marked) error {
 		attended(b, e.School, m.StudentID)
@@ -56,7 +56,7 @@ var Projection = projections.New("at_risk", 1,
 	}),
 )
 
-var students = projections.NewTable[key, row]("at_risk")
+var table = projections.NewTable[key, row]("at_risk")
 
 type key struct {
 	School    string `db:"school"`
@@ -100,14 +100,14 @@ func charged(b *projections.Batch, school, invoiceID string) {
 }
 
 func change(b *projections.Batch, k key, update func(*row)) {
-	old, _ := students.Get(b, k)
+	old, _ := table.Get(b, k)
 	now := old
 	update(&now)
 	switch {
 	case now == old:
 	case now == row{}:
-		students.Delete(b, k)
+		table.Delete(b, k)
 	default:
-		students.Put(b, k, now)
+		table.Put(b, k, now)
 	}
 }

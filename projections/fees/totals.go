@@ -22,8 +22,8 @@ type accountKey struct {
 
 // accountRow is what a student was charged and has paid, by currency, and the invoices that are not settled.
 type accountRow struct {
-	Balances []Balance     `db:"balances"` // sorted by currency
-	Open     []OpenInvoice `db:"open"`     // sorted by the day they are due
+	Balances []Balance     `db:"balances"`      // sorted by currency
+	Open     []OpenInvoice `db:"open_invoices"` // sorted by the day they are due
 }
 
 // Balance is a student's account in one currency.

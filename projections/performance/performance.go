@@ -17,7 +17,7 @@ import (
 
 // Projection is the read model.
 var Projection = projections.New("performance", 1,
-	scores, groups, students, totals, assessments, published,
+	scores, byGroup, byStudent, totals, assessments, published,
 	projections.On(scored),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assessment.ScoreCorrected) error {
 		return scored(b, e, (*assessment.Scored)(m))
@@ -28,8 +28,8 @@ var Projection = projections.New("performance", 1,
 
 var (
 	scores      = projections.NewTable[scoreKey, scoreRow]("performance_scores")
-	groups      = projections.NewTable[groupKey, groupRow]("performance_groups")
-	students    = projections.NewTable[studentKey, Sum]("performance_students")
+	byGroup     = projections.NewTable[groupKey, groupRow]("performance_groups")
+	byStudent   = projections.NewTable[studentKey, Sum]("performance_students")
 	totals      = projections.NewTable[totalKey, Sum]("performance_totals")
 	assessments = projections.NewTable[assessmentKey, assessmentRow]("assessments")
 	published   = projections.NewTable[publishedKey, publishedRow]("results_published")
@@ -114,17 +114,17 @@ func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored) erro
 
 func count(b *projections.Batch, key scoreKey, s scoreRow, n int64) {
 	group := groupKey{key.School, s.Year, s.Term, s.ClassID, s.Subject}
-	g, _ := groups.Get(b, group)
+	g, _ := byGroup.Get(b, group)
 	g.Scores += n
 	g.Points += n * s.Points
 	g.Squares += n * s.Points * s.Points
 	g.Buckets[min(s.Points*10/everything, 9)] += n
 	if g.Scores == 0 {
-		groups.Delete(b, group)
+		byGroup.Delete(b, group)
 	} else {
-		groups.Put(b, group, g)
+		byGroup.Put(b, group, g)
 	}
-	add(b, students, studentKey{key.School, s.Year, s.Term, s.ClassID, s.Subject, key.StudentID}, s.Points, n)
+	add(b, byStudent, studentKey{key.School, s.Year, s.Term, s.ClassID, s.Subject, key.StudentID}, s.Points, n)
 	add(b, totals, totalKey{key.School, key.StudentID}, s.Points, n)
 }
 

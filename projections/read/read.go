@@ -27,7 +27,10 @@ func (s SQL) Name() string {
 
 // With puts conditions in the place of the word /*where*/ in the statement, each with its AND. A condition that is not
 // asked for is left out, so that the planner sees only what counts.
-func (s SQL) With(conditions ...string) SQL {
+func (s SQL) With(conditions ...string) SQL { return s.Put("where", conditions...) }
+
+// Put does the same for another word.
+func (s SQL) Put(word string, conditions ...string) SQL {
 	var b strings.Builder
 	for _, c := range conditions {
 		if c != "" {
@@ -35,7 +38,7 @@ func (s SQL) With(conditions ...string) SQL {
 			b.WriteString(c)
 		}
 	}
-	return SQL(strings.ReplaceAll(string(s), "/*where*/", b.String()))
+	return SQL(strings.ReplaceAll(string(s), "/*"+word+"*/", b.String()))
 }
 
 // All returns every row of a statement. Into gives the addresses of an answer's fields in the order of the columns.

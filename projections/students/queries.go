@@ -307,3 +307,18 @@ func One(ctx context.Context, tx pgx.Tx, school, studentID string) (Student, err
 	}
 	return s, err
 }
+
+const countSQL read.SQL = `-- students.count
+SELECT coalesce(sum(enrolled), 0)::bigint, count(*) FROM classes WHERE school = $1 AND enrolled > 0`
+
+// Headcount is how many attend the school.
+type Headcount struct {
+	Enrolled int64 `json:"enrolled"`
+	Classes  int64 `json:"classes" doc:"Classes with students"`
+}
+
+// Count returns the school's headcount.
+func Count(ctx context.Context, tx pgx.Tx, school string) (Headcount, error) {
+	h, _, err := read.One(ctx, tx, countSQL, func(h *Headcount) []any { return []any{&h.Enrolled, &h.Classes} }, school)
+	return h, err
+}
