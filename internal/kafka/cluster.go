@@ -199,10 +199,13 @@ func unavailable(ctx context.Context, last error) error {
 func temporary(err error) bool {
 	var (
 		code        kafkago.Error
+		refused     *refusedError
 		unsupported *unsupportedError
 		certificate *tls.CertificateVerificationError
 	)
 	switch {
+	case errors.As(err, &refused):
+		return true
 	case errors.As(err, &code):
 		return code.Temporary() || code == unknownTopicID || code == inconsistentTopicID
 	case errors.As(err, &unsupported), errors.As(err, &certificate),

@@ -106,7 +106,7 @@ func (c *conn) introduce(ctx context.Context, mechanism sasl.Mechanism) error {
 		return nil
 	}
 	if err := c.authenticate(ctx, mechanism); err != nil {
-		return fmt.Errorf("authenticate by %s: %w", mechanism.Name(), err)
+		return &refusedError{fmt.Errorf("authenticate by %s: %w", mechanism.Name(), err)}
 	}
 	return nil
 }
@@ -139,6 +139,12 @@ func (c *conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) error
 type unsupportedError struct{ reason string }
 
 func (e *unsupportedError) Error() string { return e.reason }
+
+// refusedError says that the broker did not accept who we are. Some just hang up, which a broker that is being
+// stopped does too: Open takes it for a refusal, and what runs later for a fault that may pass.
+type refusedError struct{ error }
+
+func (e *refusedError) Unwrap() error { return e.error }
 
 // exchange runs one conversation and ends it when ctx does.
 func (c *conn) exchange(ctx context.Context, talk func() error) error {

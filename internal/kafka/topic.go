@@ -53,7 +53,8 @@ func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
 		if err == nil {
 			return m, nil
 		}
-		if !temporary(err) {
+		var refused *refusedError
+		if !temporary(err) || ctx.Err() == nil && errors.As(err, &refused) {
 			return nil, err
 		}
 		if ctx.Err() == nil {
