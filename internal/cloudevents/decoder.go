@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"hash/maphash"
+	"io"
 	"math"
 	"reflect"
 	"strconv"
@@ -352,6 +353,9 @@ func syntaxReason(err error) string {
 	if errors.As(err, &syntax) {
 		return "is not valid JSON: " + strings.TrimPrefix(syntax.Err.Error(), "jsontext: ") +
 			" at byte " + strconv.FormatInt(syntax.ByteOffset, 10)
+	}
+	if errors.Is(err, io.EOF) {
+		return "is empty"
 	}
 	return "is not valid JSON: " + strings.TrimPrefix(err.Error(), "jsontext: ")
 }
