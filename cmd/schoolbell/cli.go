@@ -34,8 +34,11 @@ type cli struct {
 	Tail       tailCommand               `cmd:"" help:"Print a school's log, and what comes."`
 	Status     statusCommand             `cmd:"" help:"Tell how a running serve is doing."`
 	Catalog    catalogCommand            `cmd:"" help:"Print the catalogue of events."`
+	Bench      benchCommand              `cmd:"" help:"Measure it, beside what it could do at best."`
 	Migrate    migrateCommand            `cmd:"" help:"Bring a database's schema up to date."`
 	Config     configCommand             `cmd:"" help:"Print the settings that serve would use, and where each comes from."`
+	Cache      cacheCommand              `cmd:"" help:"Drop answers that are kept."`
+	Bench      benchCommand              `cmd:"" help:"Measure what this machine, or your servers, can do."`
 	Version    versionCommand            `cmd:"" help:"Print which build this is."`
 	Completion kongcompletion.Completion `cmd:"" help:"Print how to complete commands in your shell."`
 }
@@ -133,14 +136,19 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 	return parsed.Run()
 }
 
-func newParser(io streams) (*kong.Kong, error) {
-	return kong.New(&cli{},
+// helpVars stand in the help texts of settings.
+var helpVars = kong.Vars{"roles": config.RoleNames(), "projectorConnections": fmt.Sprint(config.ProjectorConnections)}
+
+func newParser(io streams) (*kong.Kong, error) { return newParserFor(&cli{}, io) }
+
+func newParserFor(commands any, io streams) (*kong.Kong, error) {
+	return kong.New(commands,
 		kong.Name("schoolbell"),
 		kong.Description(description),
 		kong.Writers(io.out, io.err),
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.Vars{"roles": config.RoleNames(), "projectorConnections": fmt.Sprint(config.ProjectorConnections)},
+		helpVars,
 	)
 }
 
