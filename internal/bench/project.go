@@ -312,7 +312,8 @@ func (t *tape) Commit(ctx context.Context, claim projections.Claim, c *projectio
 		return nil
 	}
 	if !t.forget {
-		t.commits[claim.Partition] = append(t.commits[claim.Partition], c)
+		kept := *c // the engine uses its own again
+		t.commits[claim.Partition] = append(t.commits[claim.Partition], &kept)
 	}
 	t.at[claim.Partition] = c.To
 	t.ended = time.Now()
