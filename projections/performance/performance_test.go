@@ -15,3 +15,8 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	projtest.Run(t, "testdata", performance.Queries, students.Projection, performance.Projection)
 }
+
+func TestP8_FoldsAlike(t *testing.T) {
+	t.Parallel()
+	projtest.FoldsAlike(t, performance.Projection)
+}

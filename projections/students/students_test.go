@@ -14,3 +14,8 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	projtest.Run(t, "testdata", students.Queries, students.Projection)
 }
+
+func TestP8_FoldsAlike(t *testing.T) {
+	t.Parallel()
+	projtest.FoldsAlike(t, students.Projection)
+}
