@@ -1,244 +1,226 @@
-package kafka
+// Package fees keeps the money: what was invoiced, what came in, by which method and for what, what was waived or taken
+// back, and what is open. Amounts are int64 minor units, always beside their currency, and never mixed.
+//
+// Invoices and payments have ids of their own, so that a repeated event changes nothing. Events of different subjects
+// may be folded in any order, because those of one may be parked while others go on: a payment may come before its
+// invoice, a waiver as well, a reversal before its payment. Such facts wait in the row that they belong to. Everything
+// else, the accounts and all totals, is a function of an invoice's row ([entry]): when the row changes, what it stood
+// for is taken out and what it stands for now is put in.
+package fees
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/projections"
 )
 
-// sharedBatch is how many bytes of records appends put together into one batch, before compression.
-const sharedBatch = 1 << 20
+// Projection is the read model.
+var Projection = projections.New("fees", 1,
+	invoices, payments, accounts, totals, methods, revenue,
+	projections.On(invoiced),
+	projections.On(paid),
+	projections.On(reversed),
+	projections.On(waived),
+)
 
-// Append implements [eventlog.Appender]. The records' time is that of the append, not what they carry.
-func (l *Log) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
-	at, err := l.append(ctx, school, records)
-	l.metrics.appended(err)
-	if err != nil {
-		return domain.Position{}, fmt.Errorf("append %d records of school %q: %w", len(records), school, err)
-	}
-	return at, nil
+var (
+	invoices = projections.NewTable[invoiceKey, Invoice]("fee_invoices")
+	payments = projections.NewTable[paymentKey, Payment]("fee_payments")
+)
+
+type invoiceKey struct {
+	School    string `db:"school"`
+	InvoiceID string `db:"invoice_id"`
 }
 
-func (l *Log) append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
-	size, err := l.measure(school, records)
-	if err != nil {
-		return domain.Position{}, err
-	}
-	if l.queued.Add(int64(size)) > int64(l.config.MaxQueueBytes) {
-		l.queued.Add(int64(-size))
-		return domain.Position{}, eventlog.ErrOverloaded
-	}
-	defer l.queued.Add(int64(-size))
-	lane := &l.lanes[eventlog.PartitionFor(school, int32(len(l.lanes)))]
-	call := &appendCall{school: school, records: records, size: size, done: make(chan struct{})}
-	ctx, cancel := context.WithTimeout(ctx, l.config.AppendTimeout)
-	defer cancel()
-	if err := lane.push(call); err != nil {
-		return domain.Position{}, err
-	}
-	select {
-	case <-call.done:
-	case <-ctx.Done():
-		lane.abandon(call, ctx)
-	}
-	return domain.Position{Partition: lane.partition, Offset: call.offset}, call.err
+// Invoice is what is known about an invoice. Until it is itself known it has no amount.
+type Invoice struct {
+	StudentID string       `db:"student_id"`
+	Year      domain.Label `db:"year"`
+	Term      domain.Label `db:"term"`
+	Category  string       `db:"category"`
+	Currency  string       `db:"currency"` // of the payments, as long as there are only those
+	Amount    int64        `db:"amount"`
+	Waived    int64        `db:"waived"`
+	Open      int64        `db:"open_amount"` // what remains to be paid; negative when too much was
+	DueOn     domain.Date  `db:"due_on"`
+	Payments  []Received   `db:"payments"` // by method
+	Position  int64        `db:"position"` // of the event that it was made by
+	Waivers   []Waiver     `db:"waivers"`  // in the order of the log
 }
 
-func (l *Log) measure(school string, records []eventlog.Record) (size int, err error) {
-	if len(records) == 0 {
-		return 0, errors.New("no records")
-	}
-	for i := range records {
-		n := recordBytes(school, &records[i])
-		if n > l.config.MaxRecordBytes {
-			return 0, fmt.Errorf("record %d has %d bytes, at most %d are taken: %w", i, n, l.config.MaxRecordBytes, eventlog.ErrTooLarge)
-		}
-		size += n
-	}
-	if size > l.config.MaxBatchBytes {
-		return 0, fmt.Errorf("the records have %d bytes, at most %d are taken at once: %w", size, l.config.MaxBatchBytes, eventlog.ErrTooLarge)
-	}
-	return size, nil
+// Received is what came in for an invoice by one method.
+type Received struct {
+	Method   string `json:"method"`
+	Payments int64  `json:"payments"`
+	Amount   int64  `json:"amount"`
+	Reversed int64  `json:"reversed,omitzero"` // how much of the amount was taken back
 }
 
-// appendCall is one Append on its way. Its result is set before done is closed and read after.
-type appendCall struct {
-	school  string
-	records []eventlog.Record
-	size    int
-	done    chan struct{}
-	offset  int64
-	err     error
+// Waiver says that part of an invoice need not be paid.
+type Waiver struct {
+	Position int64     `json:"position"`
+	Time     time.Time `json:"time"`
+	Amount   int64     `json:"amount"`
+	Reason   string    `json:"reason"`
 }
 
-func (c *appendCall) finish(offset int64, err error) {
-	c.offset, c.err = offset, err
-	close(c.done)
+// Known reports that the invoice has come, not only something that belongs to it.
+func (i Invoice) Known() bool { return i.Amount > 0 }
+
+type paymentKey struct {
+	School    string `db:"school"`
+	PaymentID string `db:"payment_id"`
 }
 
-func (c *appendCall) finished() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
+// Payment is what is known about a payment. Until it is itself known it has no amount.
+type Payment struct {
+	InvoiceID string    `db:"invoice_id"`
+	StudentID string    `db:"student_id"`
+	Amount    int64     `db:"amount"`
+	Currency  string    `db:"currency"`
+	Method    string    `db:"method"`
+	At        time.Time `db:"received_at"`
+	Position  int64     `db:"position"` // of the event that it was made by
+	Reversal  Reversal  `db:"reversal"`
+}
+
+// Reversal is the fact that a payment was taken back; there is none when it has no reason.
+type Reversal struct {
+	Position int64     `json:"position,omitzero"`
+	Time     time.Time `json:"time,omitzero"`
+	Reason   string    `json:"reason,omitzero"`
+}
+
+// Known reports that the payment has come, not only its reversal.
+func (p Payment) Known() bool { return p.Amount > 0 }
+
+func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
+	key := invoiceKey{e.School, m.InvoiceID}
+	old, _ := invoices.Get(b, key)
+	if old.Known() {
+		return nil
 	}
-}
-
-// lane writes one partition: one batch at a time, so that nothing overtakes. Its goroutine lives only while there
-// is something to write.
-type lane struct {
-	log       *Log
-	partition int32
-
-	mu     sync.Mutex // also guards the end of each call
-	queue  []*appendCall
-	flight []*appendCall      // the batch under way
-	ground context.CancelFunc // ends it, when nobody waits for it any more
-	busy   bool
-	closed bool
-}
-
-func (w *lane) push(call *appendCall) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errClosed)
+	if old.Currency != "" && old.Currency != m.Currency {
+		return fmt.Errorf("invoice %s is in %s, but was paid in %s", m.InvoiceID, m.Currency, old.Currency)
 	}
-	w.queue = append(w.queue, call)
-	if !w.busy {
-		w.busy = true
-		w.log.writes.Go(w.run)
-	}
+	now := old
+	now.StudentID, now.Year, now.Term, now.Category = m.StudentID, m.Year, m.Term, m.Category
+	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn, e.Position.Offset
+	putInvoice(b, key, old, now)
 	return nil
 }
 
-func (w *lane) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
+func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) error {
+	key := paymentKey{e.School, m.PaymentID}
+	p, _ := payments.Get(b, key)
+	if p.Known() {
+		return nil
+	}
+	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount, m.Currency, m.Method
+	p.At, p.Position = e.Time.UTC(), e.Position.Offset
+	payments.Put(b, key, p)
+
+	r := Received{Method: m.Method, Payments: 1, Amount: m.Amount}
+	if p.Reversal.Reason != "" {
+		r.Reversed = m.Amount
+	}
+	return receive(b, e.School, p, r)
 }
 
-// abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it may or may not
-// be in the log.
-func (w *lane) abandon(call *appendCall, ctx context.Context) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if call.finished() {
-		return
+func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
+	key := paymentKey{e.School, m.PaymentID}
+	p, _ := payments.Get(b, key)
+	if p.Reversal.Reason != "" {
+		return nil
 	}
-	w.queue = slices.DeleteFunc(w.queue, func(c *appendCall) bool { return c == call })
-	call.finish(0, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx)))
-	if len(w.flight) > 0 && !slices.ContainsFunc(w.flight, func(c *appendCall) bool { return !c.finished() }) {
-		w.ground()
+	p.Reversal = Reversal{e.Position.Offset, e.Time.UTC(), m.Reason}
+	payments.Put(b, key, p)
+	if !p.Known() {
+		return nil
 	}
+	return receive(b, e.School, p, Received{Method: p.Method, Reversed: p.Amount})
 }
 
-// run writes until the queue is empty.
-func (w *lane) run() {
-	for {
-		batch, ctx, done := w.next()
-		if batch == nil {
-			return
-		}
-		w.write(ctx, batch)
-		done()
+// receive adds money to the month that it came in and to its invoice.
+func receive(b *projections.Batch, school string, p Payment, r Received) error {
+	key := invoiceKey{school, p.InvoiceID}
+	old, _ := invoices.Get(b, key)
+	if old.Currency != "" && old.Currency != p.Currency {
+		return fmt.Errorf("payment in %s for invoice %s, which is in %s", p.Currency, p.InvoiceID, old.Currency)
 	}
+	addRevenue(b, revenueKey{school, p.Currency, domain.DateOf(p.At).Month()}, r)
+	now := old
+	now.Currency = p.Currency
+	now.Payments = plus(old.Payments, r)
+	putInvoice(b, key, old, now)
+	return nil
 }
 
-// next takes as many appends from the queue as share a batch.
-func (w *lane) next() ([]*appendCall, context.Context, context.CancelFunc) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n, size := 0, 0
-	for n < len(w.queue) && (n == 0 || size+w.queue[n].size <= sharedBatch) {
-		size += w.queue[n].size
-		n++
-	}
-	w.flight = slices.Clone(w.queue[:n])
-	w.queue = slices.Delete(w.queue, 0, n)
-	if n == 0 {
-		w.busy, w.queue, w.flight = false, nil, nil
-		return nil, nil, nil
-	}
-	ctx, cancel := context.WithCancel(w.log.ctx)
-	w.ground = cancel
-	return w.flight, ctx, cancel
-}
-
-// write puts one batch into the log, as often as it takes.
-func (w *lane) write(ctx context.Context, batch []*appendCall) {
-	var (
-		l       = w.log
-		waiting []*appendCall
-		encoded []byte
-		base    int64
-	)
-	err := l.cluster.do(ctx, w.partition, func(c *conn, m *metadata) error {
-		if m.topicID != l.topicID {
-			return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errOtherTopic)
-		}
-		now := time.Now()
-		if still := w.waiting(batch); len(still) != len(waiting) { // those who gave up are not written again
-			if len(still) == 0 {
-				return errNobodyWaits
-			}
-			waiting, encoded = still, l.codec.encode(still, now)
-		}
-		var err error
-		base, err = c.produce(l.config.Topic, w.partition, encoded, l.config.RequestTimeout)
-		l.metrics.produceSeconds.Observe(time.Since(now).Seconds())
-		return err
+// plus returns the list with r added to the entry of its method.
+func plus(list []Received, r Received) []Received {
+	i, found := slices.BinarySearchFunc(list, r.Method, func(a Received, method string) int {
+		return cmp.Compare(a.Method, method)
 	})
-	switch {
-	case err == nil:
-		records := 0
-		for _, call := range waiting {
-			w.finish(call, base+int64(records), nil)
-			records += len(call.records)
-		}
-		l.metrics.batchRecords.Observe(float64(records))
-	case tooLarge(err) && len(waiting) > 1: // together only, perhaps
-		for _, call := range waiting {
-			w.write(ctx, []*appendCall{call})
-		}
-	case tooLarge(err):
-		w.fail(batch, fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err))
-	default:
-		w.fail(batch, err)
+	if !found {
+		return slices.Insert(slices.Clone(list), i, r)
+	}
+	list = slices.Clone(list)
+	list[i].Payments += r.Payments
+	list[i].Amount += r.Amount
+	list[i].Reversed += r.Reversed
+	return list
+}
+
+func waived(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
+	key := invoiceKey{e.School, m.InvoiceID}
+	old, _ := invoices.Get(b, key)
+	w := Waiver{e.Position.Offset, e.Time.UTC(), m.Amount, m.Reason}
+	i, _ := slices.BinarySearchFunc(old.Waivers, w.Position, func(a Waiver, position int64) int {
+		return cmp.Compare(a.Position, position)
+	})
+	now := old
+	now.Waived += w.Amount
+	now.Waivers = slices.Insert(slices.Clone(old.Waivers), i, w)
+	putInvoice(b, key, old, now)
+	return nil
+}
+
+// putInvoice writes an invoice and carries the change into everything that is made of invoices.
+func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
+	now.Open = 0
+	if now.Known() {
+		collected, _ := now.collected()
+		now.Open = now.Amount - now.Waived - collected
+	}
+	invoices.Put(b, key, now)
+	if now.Known() {
+		post(b, key, old, now)
 	}
 }
 
-var errNobodyWaits = errors.New("nobody waits for the records any more")
-
-func tooLarge(err error) bool {
-	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
-}
-
-func (w *lane) waiting(batch []*appendCall) []*appendCall {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(batch), (*appendCall).finished)
-}
-
-func (w *lane) fail(batch []*appendCall, err error) {
-	for _, call := range batch {
-		w.finish(call, 0, err)
+// collected is what came in and was not taken back, and what was.
+func (i Invoice) collected() (kept, reversed int64) {
+	for _, r := range i.Payments {
+		kept += r.Amount - r.Reversed
+		reversed += r.Reversed
 	}
+	return kept, reversed
 }
 
-func (w *lane) finish(call *appendCall, offset int64, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !call.finished() {
-		call.finish(offset, err)
-	}
+// InvoiceOf returns an invoice, known or not, to the fold of a projection that reads this one.
+func InvoiceOf(b *projections.Batch, school, invoiceID string) Invoice {
+	i, _ := invoices.Get(b, invoiceKey{school, invoiceID})
+	return i
+}
+
+// PaymentOf returns a payment, known or not, to the fold of a projection that reads this one.
+func PaymentOf(b *projections.Batch, school, paymentID string) Payment {
+	p, _ := payments.Get(b, paymentKey{school, paymentID})
+	return p
 }
