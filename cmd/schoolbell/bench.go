@@ -4,160 +4,111 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"time"
+	"os"
 
 	"github.com/schoolbell/schoolbell/internal/bench"
-	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/config"
-	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/simulate"
-	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
+// benchCommand measures, each subcommand one thing.
 type benchCommand struct {
-	config.Config `embed:""`
-
-	What   string        `arg:"" default:"all" enum:"ingest,project,query,freshness,all" help:"${enum}."`
-	For    time.Duration `default:"10s" placeholder:"TIME" help:"How long each load lasts."`
-	Rounds int           `default:"3" help:"Rounds of each side of a ratio; the median counts."`
-	Events int           `default:"300000" help:"Events to project."`
-	Rate   int           `default:"5000" help:"Events a second of freshness."`
-	Reads  int           `default:"2000" help:"Reads a second of query."`
-	JSON   bool          `name:"json" help:"Print JSON."`
+	Project   benchProjectCommand   `cmd:"" help:"Events a second from the log to committed rows."`
+	Ingest    benchIngestCommand    `cmd:"" help:"Events a second accepted over HTTP, each durable before it is."`
+	Query     benchQueryCommand     `cmd:"" help:"How fast dashboards are answered, from the cache and from the tables."`
+	Freshness benchFreshnessCommand `cmd:"" help:"Time from an event's acceptance until its rows are visible."`
 }
 
 func (*benchCommand) Help() string {
-	return `Measures a Schoolbell of its own: on embedded servers in a temporary directory, or on the servers that are named, with a
-topic and a database of its own, which it removes.
-
-  ingest     events a second over HTTP, each durable before it is accepted, beside appending to the log directly
-  project    events a second from the log to committed rows, beside the same rows only written, and one transaction per event
-  query      latency of kept and of fresh answers at a steady rate
-  freshness  time from accepted to visible at a steady rate
-
-Examples:
-
-  schoolbell bench project
-  SCHOOLBELL_KAFKA_BROKERS=kafka:9092 schoolbell bench all --json > figures.json`
+	return `Each stands beside what could be done at best, in the same run. Without SCHOOLBELL_URL, and on whichever servers the
+SCHOOLBELL_* variables do not name, they start what they need in a temporary directory.`
 }
 
-func (c *benchCommand) Run(ctx context.Context, io streams) (err error) {
-	if err := c.Validate(); err != nil {
-		return usageError{err}
-	}
-	log := telemetry.NewLogger(io.err, telemetry.LogConfig{Level: slog.LevelWarn})
-	stack, err := startBenchStack(ctx, c.Config, log)
+// benchmark is one of package bench.
+type benchmark interface {
+	Run(ctx context.Context) (*bench.Result, error)
+}
+
+// report runs a benchmark and prints what it has measured.
+func report(ctx context.Context, io streams, asJSON bool, b benchmark) error {
+	result, err := b.Run(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stack.close()) }()
-	for _, b := range []struct {
-		name string
-		run  func(context.Context, *benchStack, func(string)) (*bench.Result, error)
-	}{{"project", c.project}, {"ingest", c.ingest}, {"freshness", c.freshness}, {"query", c.query}} {
-		if c.What != "all" && c.What != b.name {
-			continue
-		}
-		result, err := b.run(ctx, stack, func(stage string) { fmt.Fprintf(io.err, "%s: %s\n", b.name, stage) })
-		if err != nil {
-			return fmt.Errorf("bench %s: %w", b.name, err)
-		}
-		if err := c.print(io.out, result); err != nil {
-			return err
-		}
+	if asJSON {
+		return printJSON(io.out, result)
 	}
-	return nil
+	return result.WriteTable(io.out)
 }
 
-func (c *benchCommand) print(out io.Writer, result *bench.Result) error {
-	if c.JSON {
-		return printJSON(out, result)
-	}
-	if err := result.WriteTable(out); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(out)
-	return err
+// stages shows on standard error what is being done.
+func stages(io streams) func(string) {
+	return func(stage string) { fmt.Fprintln(io.err, stage) }
 }
 
-func (c *benchCommand) ingest(ctx context.Context, s *benchStack, progress func(string)) (*bench.Result, error) {
-	target, err := s.serve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	events, err := s.openLog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return (&bench.Ingest{
-		Target: target, Log: events, Batch: 100, Parallel: 8, For: c.For, Rounds: c.Rounds, Progress: progress,
-	}).Run(ctx)
+type benchProjectCommand struct {
+	Kafka    config.Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Database config.Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
+
+	Events int  `default:"300000" placeholder:"N" help:"Events to project."`
+	Rounds int  `default:"3" placeholder:"N" help:"Rounds of each side; their median is reported."`
+	JSON   bool `name:"json" help:"Print JSON."`
 }
 
-func (c *benchCommand) freshness(ctx context.Context, s *benchStack, progress func(string)) (*bench.Result, error) {
-	target, err := s.serve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return (&bench.Freshness{Target: target, Rate: c.Rate, Batch: 10, For: c.For, Parallel: 16, Progress: progress}).Run(ctx)
+func (*benchProjectCommand) Help() string {
+	return `Uses a topic and databases of its own, and removes them.
+
+Example:
+
+  schoolbell bench project --events 500000`
 }
 
-func (c *benchCommand) query(ctx context.Context, s *benchStack, progress func(string)) (*bench.Result, error) {
-	target, err := s.serve(ctx)
-	if err != nil {
-		return nil, err
+func (c *benchProjectCommand) Run(ctx context.Context, io streams) (err error) {
+	if c.Events < 1 || c.Rounds < 1 {
+		return usageError{errors.New("--events and --rounds must be at least 1")}
 	}
-	api, err := client.New(client.Config{URL: target.URL, Token: target.Token})
-	if err != nil {
-		return nil, err
-	}
-	defer api.Close()
-	progress("fill a school")
-	year := simulate.Config{Schools: 1, Students: 1000, Days: 150, Seed: 1}
-	_, err = api.Stream(ctx, nil, func(stream *client.Stream) error {
-		for e := range year.Events() {
-			if err := stream.Send(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return (&bench.Query{
-		Target: target, School: simulate.SchoolID(0), Rate: c.Reads, For: c.For, Parallel: 32, Progress: progress,
-	}).Run(ctx)
-}
-
-func (c *benchCommand) project(ctx context.Context, s *benchStack, progress func(string)) (*bench.Result, error) {
 	set, err := projections.NewSet(catalog.All()...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	events, err := s.openLog(ctx)
+	dir, err := os.MkdirTemp("", "schoolbell-bench-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	silent := slog.New(slog.DiscardHandler)
+	needed := &config.Config{Data: dir, Kafka: c.Kafka, Database: c.Database, Redis: config.Redis{URL: "redis://none"}}
+	s, err := startServers(ctx, needed, silent)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	log, err := openBenchLog(ctx, c.Kafka, s.brokers, silent)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, log.DeleteTopic(context.WithoutCancel(ctx)), log.Close())
+	}()
+	databases := &benchDatabases{url: s.databaseURL, set: set}
+	return report(ctx, io, c.JSON, &bench.Project{
+		Log: log, Set: set, Decode: cloudevents.Decode, Encode: cloudevents.Encode, Fresh: databases.fresh,
+		School: simulate.Config{Schools: 8, Students: 800, Days: simulate.MaxDays, Seed: 1},
+		Events: c.Events, Rounds: c.Rounds, Progress: stages(io),
+	})
+}
+
+// openBenchLog makes a topic that is removed after the benchmark.
+func openBenchLog(ctx context.Context, k config.Kafka, brokers []string, log *slog.Logger) (*kafka.Log, error) {
+	c, err := k.Config(brokers)
 	if err != nil {
 		return nil, err
 	}
-	return (&bench.Project{
-		Log: events, Set: set, Decode: cloudevents.Decode, Encode: cloudevents.Encode,
-		Fresh: func(ctx context.Context) (projections.Store, func() error, error) {
-			url, drop, err := s.freshDatabase(ctx)
-			if err != nil {
-				return nil, nil, err
-			}
-			pool, err := postgres.NewPool(ctx, c.Database.Projector(url))
-			if err != nil {
-				return nil, nil, errors.Join(err, drop())
-			}
-			return postgres.NewProjectionStore(pool, set, setName), func() error { pool.Close(); return drop() }, nil
-		},
-		School: simulate.Config{Schools: 8, Students: 800, Days: 200, Seed: 1},
-		Events: c.Events, Rounds: c.Rounds, Progress: progress,
-	}).Run(ctx)
+	c.Topic = fmt.Sprintf("%s.bench-%d", c.Topic, os.Getpid())
+	return kafka.Open(ctx, c, log, nil)
 }

@@ -38,7 +38,6 @@ type cli struct {
 	Migrate    migrateCommand            `cmd:"" help:"Bring a database's schema up to date."`
 	Config     configCommand             `cmd:"" help:"Print the settings that serve would use, and where each comes from."`
 	Cache      cacheCommand              `cmd:"" help:"Drop answers that are kept."`
-	Bench      benchCommand              `cmd:"" help:"Measure what this machine, or your servers, can do."`
 	Version    versionCommand            `cmd:"" help:"Print which build this is."`
 	Completion kongcompletion.Completion `cmd:"" help:"Print how to complete commands in your shell."`
 }

@@ -29,7 +29,7 @@ as its events are among the last million of their partition.
 Example:
 
   schoolbell publish <<'END'
-  {"specversion":"1.0","id":"1","source":"sis","type":"schoolbell.attendance.marked.v1","school":"school-001","subject":"s1","time":"2026-09-07T08:05:00Z","data":{"student_id":"s1","class_id":"7a","date":"2026-09-07","session":"day","status":"present"}}
+  {"specversion":"1.0","id":"1","source":"sis","type":"schoolbell.student.class_changed.v1","school":"school-001","subject":"s1","time":"2026-09-07T08:05:00Z","data":{"student_id":"s1","class_id":"7a","on":"2026-09-07"}}
   END`
 }
 

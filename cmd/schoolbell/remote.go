@@ -59,8 +59,12 @@ func operatorToken(data string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return signOperatorToken(tokens.Secret)
+}
+
+func signOperatorToken(secret string) (string, error) {
 	now := time.Now()
-	return auth.Mint(tokens.Secret, auth.Principal{
+	return auth.Mint(secret, auth.Principal{
 		Subject: cmp.Or(os.Getenv("USER"), "cli"), School: auth.AllSchools, Roles: []string{"operator"}, Expires: now.Add(24 * time.Hour),
 	}, now)
 }

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
@@ -58,7 +61,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 			return err
 		}
 		log.InfoContext(ctx, "serve", "http", at.HTTP, "ops", at.Ops, "roles", c.Roles, "started_in", time.Since(began).Round(time.Millisecond))
-		return c.greet(ctx, io.out, at)
+		return c.greet(ctx, io.out, log, at)
 	})
 	err := g.Wait()
 	if err == nil || ctx.Err() != nil {
@@ -68,7 +71,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 }
 
 // greet shows a newcomer what to do next, and plays the demonstration.
-func (c *serveCommand) greet(ctx context.Context, out io.Writer, at address) error {
+func (c *serveCommand) greet(ctx context.Context, out io.Writer, log *slog.Logger, at address) error {
 	tokens, err := c.JWT.Config(c.Data)
 	if err != nil {
 		return err
@@ -79,7 +82,7 @@ func (c *serveCommand) greet(ctx context.Context, out io.Writer, at address) err
 	now := time.Now()
 	school := "my-school"
 	if c.Demo {
-		school = demoSchool
+		school = simulate.DemoSchool
 	}
 	token, err := auth.Mint(tokens.Secret, auth.Principal{
 		Subject: "demo", School: school, Roles: []string{"admin"}, Expires: now.Add(24 * time.Hour),
@@ -103,14 +106,17 @@ Ask it something:
 	if !c.Demo {
 		return nil
 	}
-	play, err := openDemo(filepath.Join(c.Data, "demo.json"))
-	if err != nil {
-		return err
-	}
 	api, err := client.New(client.Config{URL: at.HTTP, Token: token})
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	return play.Run(ctx, api)
+	return simulate.Demo{
+		State: filepath.Join(c.Data, "demo.json"),
+		Publish: func(ctx context.Context, school string, events []*domain.Envelope) error {
+			_, err := api.Publish(ctx, school, events)
+			return err
+		},
+		Logger: log,
+	}.Run(ctx)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/config"
@@ -29,12 +30,14 @@ func (p *program) wireRoles(ctx context.Context) error {
 	p.onClose(cache.Close)
 	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Ask: cache.Ping})
 
-	deps := httpapi.Deps{Cache: cache, Set: setName, Metrics: p.registry, Logger: p.log}
+	topic, err := p.events.Topic(ctx)
+	if err != nil {
+		return fmt.Errorf("describe the log: %w", err)
+	}
+	deps := httpapi.Deps{Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
-		if err := p.wireIngest(ctx, &deps); err != nil {
-			return err
-		}
+		p.wireIngest(&deps)
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		if err := p.wireQueries(ctx, &deps); err != nil {

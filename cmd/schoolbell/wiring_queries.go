@@ -5,6 +5,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 // wireQueries answers questions from the tables.
@@ -14,5 +15,6 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	}
 	deps.Positions = httpapi.NewPositions(deps.Pool, setName)
 	deps.Queries = catalog.Queries()
+	deps.IsGuardian = students.IsGuardian
 	return nil
 }
