@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/edfi"
@@ -60,39 +56,5 @@ func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
 	if c.JSON {
 		return printJSON(io.out, report)
 	}
-	return printReport(io.out, report)
-}
-
-func printReport(out io.Writer, r *edfi.Report) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%d students and %d relations at %d schools\n\n", r.Students, r.Relations, len(r.Schools))
-	fmt.Fprintln(w, "EVENTS\tTYPE")
-	for _, name := range sortedKeys(r.Events) {
-		fmt.Fprintf(w, "%d\t%s\n", r.Events[name], name)
-	}
-	for _, part := range []struct {
-		title    string
-		findings []edfi.Finding
-	}{{"TAKEN WITH A CHANGE", r.Adjusted}, {"NOT USED", r.Unused}} {
-		if len(part.findings) == 0 {
-			continue
-		}
-		fmt.Fprintf(w, "\n%s\tRECORD\tREASON\n", part.title)
-		for _, f := range part.findings {
-			fmt.Fprintf(w, "%d\t%s\t%s\n", f.Count, f.Record, f.Reason)
-			if len(f.Samples) > 0 {
-				fmt.Fprintf(w, "\t\tas %s\n", strings.Join(f.Samples, ", "))
-			}
-		}
-	}
-	return w.Flush()
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return report.WriteText(io.out)
 }

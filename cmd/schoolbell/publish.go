@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/internal/client"
 )
@@ -49,37 +44,9 @@ func (c *publishCommand) Run(ctx context.Context, io streams) error {
 		in = file
 	}
 	began := time.Now()
-	totals, err := api.Stream(ctx, nil, func(s *client.Stream) error { return sendLines(s, in) })
+	totals, err := api.Stream(ctx, nil, func(s *client.Stream) error { return client.ReadLines(in, "", s.SendRaw) })
 	if err != nil {
 		return errors.Join(err, fmt.Errorf("%d events are in the log", totals.Events))
 	}
 	return printTotals(io.out, c.JSON, totals, time.Since(began))
-}
-
-// sendLines sends NDJSON. Only the school is looked at here; all else is for the server to judge.
-func sendLines(s *client.Stream, in io.Reader) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 64<<10), client.MaxBytes)
-	for n := 1; lines.Scan(); n++ {
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		var event struct {
-			School string `json:"school"`
-		}
-		if err := json.Unmarshal(line, &event); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-		if event.School == "" {
-			return fmt.Errorf("line %d: the event has no school", n)
-		}
-		if err := s.SendRaw(event.School, n, line); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	return nil
 }

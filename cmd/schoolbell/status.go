@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -75,7 +77,7 @@ func printStatus(io streams, asJSON bool, report *telemetry.Report) error {
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\n\n", report.Status)
-	for _, name := range sortedKeys(report.Checks) {
+	for _, name := range slices.Sorted(maps.Keys(report.Checks)) {
 		fmt.Fprintf(w, "%s\t%s\n", name, report.Checks[name])
 	}
 	return w.Flush()

@@ -29,8 +29,9 @@ type Totals struct {
 // different schools side by side. Nothing waits to fill a batch: whenever a request can be made, the school that has
 // waited longest gets one with all that is there, so that batches are small when events trickle and full when they do not.
 type Stream struct {
-	c   *Client
-	ctx context.Context
+	c       *Client
+	ctx     context.Context // of the requests
+	stopped context.Context // ends with ctx, or when a request has failed: no further one is made
 
 	mu      sync.Mutex
 	work    *sync.Cond // there is something to send, or nothing more will come
@@ -55,13 +56,14 @@ type batch struct {
 	lines []int // of each event
 }
 
-// Stream calls produce, which sends events, and returns when all of them are in the log, or when a request has failed. When
-// produce fails, what it has sent before is still published. onSent, if not nil, is called after each request.
+// Stream calls produce, which sends events, and returns when all of them are in the log. When a request has failed, those in
+// flight are waited for and no further ones are made, so that the totals are exact. When produce fails, what it has sent
+// before is still published. onSent, if not nil, is called after each request.
 func (c *Client) Stream(ctx context.Context, onSent func(Totals), produce func(*Stream) error) (Totals, error) {
-	g, ctx := errgroup.WithContext(ctx)
-	s := &Stream{c: c, ctx: ctx, outbox: make(map[string]*outbox), onSent: onSent}
+	g, stopped := errgroup.WithContext(ctx)
+	s := &Stream{c: c, ctx: ctx, stopped: stopped, outbox: make(map[string]*outbox), onSent: onSent}
 	s.work, s.room = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
-	defer context.AfterFunc(ctx, s.wake)()
+	defer context.AfterFunc(stopped, s.wake)()
 	for range parallel {
 		g.Go(s.publish)
 	}
@@ -70,10 +72,14 @@ func (c *Client) Stream(ctx context.Context, onSent func(Totals), produce func(*
 	s.done = true
 	s.mu.Unlock()
 	s.wake()
-	if err := g.Wait(); err != nil {
-		return s.totals, err
+	err := g.Wait()
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case !errors.Is(produced, context.Canceled): // else it was stopped because of err
+		err = errors.Join(err, produced)
 	}
-	return s.totals, produced
+	return s.totals, err
 }
 
 func (s *Stream) wake() {
@@ -96,10 +102,10 @@ func (s *Stream) SendRaw(school string, line int, event []byte) error {
 func (s *Stream) add(school string, line int, appendTo func([]byte) ([]byte, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.waiting >= maxWaiting && s.ctx.Err() == nil {
+	for s.waiting >= maxWaiting && s.stopped.Err() == nil {
 		s.room.Wait()
 	}
-	if err := s.ctx.Err(); err != nil {
+	if err := s.stopped.Err(); err != nil {
 		return err
 	}
 	o := s.outbox[school]
@@ -159,10 +165,10 @@ func (s *Stream) publish() error {
 func (s *Stream) next() (*outbox, *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.ready) == 0 && !s.done && s.ctx.Err() == nil {
+	for len(s.ready) == 0 && !s.done && s.stopped.Err() == nil {
 		s.work.Wait()
 	}
-	if len(s.ready) == 0 || s.ctx.Err() != nil {
+	if len(s.ready) == 0 || s.stopped.Err() != nil {
 		return nil, nil
 	}
 	o := s.ready[0]
