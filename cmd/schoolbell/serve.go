@@ -58,16 +58,20 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 			return nil // it has not started, and says why
 		}
 		if err := at.write(c.Data); err != nil {
+			if c.Embedded() {
+				return err
+			}
+			log.WarnContext(ctx, "other commands will not find this process", "error", err) // as on a read-only disk
+		}
+		defer os.Remove(filepath.Join(c.Data, addressFile))
+		log.InfoContext(ctx, "serve", "http", at.HTTP, "ops", at.Ops, "roles", c.Roles, "started_in", time.Since(began).Round(time.Millisecond))
+		if err := c.greet(ctx, io.out, log, at); err != nil {
 			return err
 		}
-		log.InfoContext(ctx, "serve", "http", at.HTTP, "ops", at.Ops, "roles", c.Roles, "started_in", time.Since(began).Round(time.Millisecond))
-		return c.greet(ctx, io.out, log, at)
+		<-ctx.Done()
+		return nil
 	})
-	err := g.Wait()
-	if err == nil || ctx.Err() != nil {
-		_ = os.Remove(filepath.Join(c.Data, addressFile)) // readers check whether it answers
-	}
-	return err
+	return g.Wait()
 }
 
 // greet shows a newcomer what to do next, and plays the demonstration.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/config"
@@ -23,7 +24,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cache, err := redis.Open(p.cfg.Redis.Config(p.servers.redis), p.registry)
+	cacheConfig := p.cfg.Redis.Config(p.servers.redis)
+	if p.servers.cache != nil {
+		cacheConfig.Timeout = time.Second // it shares our processors, and cannot be away
+	}
+	cache, err := redis.Open(cacheConfig, p.registry)
 	if err != nil {
 		return err
 	}
