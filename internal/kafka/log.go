@@ -93,9 +93,6 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 	if err := l.checkPartition(partition); err != nil {
 		return batch, err
 	}
-	if maxWait == time.Second {
-		maxWait -= time.Millisecond // in step with heartbeats, simulated time would stand still
-	}
 	ctx, cancel := context.WithTimeout(ctx, maxWait+l.config.RequestTimeout)
 	defer cancel()
 	ratio := max(100, l.ratios[partition].Load())
