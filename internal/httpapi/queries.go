@@ -82,11 +82,6 @@ func (a *API) mount(e query.Endpoint) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Middlewares = huma.Middlewares{a.gate(need)}
 	e.Mount(a.huma, op, a.ask)
-	for _, r := range a.huma.OpenAPI().Paths[op.Path].Get.Responses {
-		if r.Headers == nil {
-			r.Headers = map[string]*huma.Param{}
-		}
-	}
 	a.huma.OpenAPI().Paths[op.Path].Get.Responses["200"].Headers = answerHeaders()
 }
 
