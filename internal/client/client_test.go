@@ -72,11 +72,9 @@ func (b *bundle) interfere(hook func(http.ResponseWriter, *http.Request) bool) {
 // stored counts the records of a school and checks that their ids are in order.
 func (b *bundle) stored(t *testing.T, school string) int {
 	t.Helper()
-	page := &client.Page{}
 	n, after := 0, ""
 	for {
-		var err error
-		page, err = b.client.Events(t.Context(), school, after, 1000, 0)
+		page, err := b.client.Events(t.Context(), school, after, 1000, 0)
 		require.NoError(t, err)
 		if len(page.Events) == 0 {
 			return n

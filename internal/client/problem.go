@@ -66,8 +66,7 @@ func (p *Problem) Error() string {
 
 // Retryable reports that the same request may succeed later.
 func Retryable(err error) bool {
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		switch p.Status {
 		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return true
