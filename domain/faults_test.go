@@ -58,8 +58,18 @@ func TestChecksOfNumbers(t *testing.T) {
 		score, most float64
 		want        bool
 	}{
-		{0, 20, true}, {20, 20, true}, {0.5, 1e6, true}, {20.01, 20, false}, {-1, 20, false}, {0, 0, false}, {0, -1, false}, {1, 1e6 + 1, false},
-		{math.NaN(), 20, false}, {1, math.NaN(), false}, {1, math.Inf(1), false}, {math.Inf(1), 20, false},
+		{0, 20, true},
+		{20, 20, true},
+		{0.5, 1e6, true},
+		{20.01, 20, false},
+		{-1, 20, false},
+		{0, 0, false},
+		{0, -1, false},
+		{1, 1e6 + 1, false},
+		{math.NaN(), 20, false},
+		{1, math.NaN(), false},
+		{1, math.Inf(1), false},
+		{math.Inf(1), 20, false},
 	} {
 		require.Equal(t, test.want, taken(func(f *domain.Faults) { f.Score("/x", test.score, test.most) }), test)
 	}

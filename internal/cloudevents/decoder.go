@@ -349,8 +349,7 @@ func syntaxReason(err error) string {
 	if errors.Is(err, errTrailing) {
 		return err.Error()
 	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return "is not valid JSON: " + strings.TrimPrefix(syntax.Err.Error(), "jsontext: ") +
 			" at byte " + strconv.FormatInt(syntax.ByteOffset, 10)
 	}

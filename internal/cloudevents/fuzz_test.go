@@ -99,8 +99,10 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, eventType, key string, value, data []byte) {
 		rec := eventlog.Record{Key: []byte("northfield"), Time: time.Unix(1_700_000_000, 0).UTC(), Value: data, Headers: []eventlog.Header{
-			{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_source", Value: []byte("/sis")},
-			{Key: "ce_type", Value: []byte(eventType)}, {Key: key, Value: value},
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_source", Value: []byte("/sis")},
+			{Key: "ce_type", Value: []byte(eventType)},
+			{Key: key, Value: value},
 		}}
 		e, err := cloudevents.Decode(rec)
 		require.NotNil(t, e)

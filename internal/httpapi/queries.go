@@ -245,7 +245,7 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, at domain.Position
 
 // matches compares weakly, as RFC 9110 wants it for If-None-Match. Compression may have added to a tag's end.
 func matches(header, tag string) bool {
-	for _, candidate := range strings.Split(header, ",") {
+	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.Trim(strings.TrimPrefix(strings.TrimSpace(candidate), "W/"), `"`)
 		if candidate == "*" || candidate == tag {
 			return true

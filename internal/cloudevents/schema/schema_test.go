@@ -66,15 +66,22 @@ func decodes(t *testing.T, f domain.Fact, data any) bool {
 	value, err := json.Marshal(data)
 	require.NoError(t, err)
 	_, err = cloudevents.Decode(eventlog.Record{Key: []byte("n"), Value: value, Headers: []eventlog.Header{
-		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("e")}, {Key: "ce_source", Value: []byte("/s")},
-		{Key: "ce_type", Value: []byte(f.Type)}, {Key: "ce_time", Value: []byte("2026-09-01T00:00:00Z")},
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_id", Value: []byte("e")},
+		{Key: "ce_source", Value: []byte("/s")},
+		{Key: "ce_type", Value: []byte(f.Type)},
+		{Key: "ce_time", Value: []byte("2026-09-01T00:00:00Z")},
 	}})
 	return err == nil
 }
 
 // mutations are values that some field of the catalogue should not take.
 var mutations = []any{
-	nil, "", " ", "x", 0.0, -1.0, 0.5, 1e13, true, []any{}, []any{""}, []any{1.0}, map[string]any{},
+	nil, "", " ", "x", 0.0, -1.0, 0.5, 1e13, true,
+	[]any{},
+	[]any{""},
+	[]any{1.0},
+	map[string]any{},
 	strings.Repeat("x", 600), strings.Repeat("x", 130), "2026-02-30", "2026-09-01", "EUR", "eur", "a\x00b", " padded", "12", "nobody@", "https://", "x_y",
 }
 
