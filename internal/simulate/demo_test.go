@@ -46,14 +46,6 @@ func (s *stage) play(t *testing.T, state string, d, every time.Duration) {
 	require.NoError(t, demo.Run(ctx))
 }
 
-func ids(events []*domain.Envelope) []string {
-	list := make([]string, len(events))
-	for i, e := range events {
-		list[i] = e.ID
-	}
-	return list
-}
-
 func TestDemoHasAPastAndGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -88,22 +80,23 @@ func TestDemoGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var whole, parts stage
+		time.Sleep(16 * 24 * time.Hour) //nolint:forbidigo // in a bubble, this is the clock; it becomes a Monday with school
 		dir := t.TempDir()
-		go whole.play(t, filepath.Join(dir, "whole.json"), 3*24*time.Hour, 2*time.Minute)
+		go whole.play(t, filepath.Join(dir, "whole.json"), 3*24*time.Hour, 10*time.Minute)
 		for range 6 {
 			parts.fail = 2
-			parts.play(t, filepath.Join(dir, "parts.json"), 12*time.Hour, 2*time.Minute)
+			parts.play(t, filepath.Join(dir, "parts.json"), 12*time.Hour, 10*time.Minute)
 		}
 		synctest.Wait()
-		seen := make(map[string]bool)
-		for _, id := range ids(parts.events) {
-			require.False(t, seen[id], "%s comes twice", id)
-			seen[id] = true
+		seen := make(map[string]domain.Event)
+		for _, e := range parts.events {
+			require.NotContains(t, seen, e.ID, "comes once")
+			seen[e.ID] = e.Data
 		}
 		// The pauses of failed calls cost parts a few of the minor events, but none that the year's plan has.
 		for _, e := range whole.events {
-			if e.ID[:5] != "live-" {
-				require.True(t, seen[e.ID], e.ID)
+			if got, ok := seen[e.ID]; ok || e.ID[:5] != "live-" {
+				require.Equal(t, e.Data, got, e.ID)
 			}
 		}
 	})
@@ -130,7 +123,7 @@ func TestDemoCatchesUp(t *testing.T) {
 		// After the summer, another year begins.
 		time.Sleep(400 * 24 * time.Hour) //nolint:forbidigo // as above
 		was := len(s.events)
-		s.play(t, state, 10*24*time.Hour, 10*time.Minute)
-		require.Greater(t, len(s.events)-was, 1000)
+		s.play(t, state, 10*24*time.Hour, time.Hour)
+		require.Greater(t, len(s.events)-was, 100)
 	})
 }
