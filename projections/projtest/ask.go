@@ -123,7 +123,7 @@ func Ask(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string
 		})
 	}
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil))
 	if w.Code != http.StatusOK {
 		var problem huma.ErrorModel
 		if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
