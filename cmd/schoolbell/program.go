@@ -119,7 +119,9 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	}
 	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(telemetry.Handler(&p.health, p.registry), p.log)
 	opsServer.WriteTimeout = 0 // profiles take as long as they are asked to
-	g.Go(func() error { return ignoreClosed(apiServer.Serve(api)) })
+	g.Go(func() error {
+		return ignoreClosed(apiServer.Serve(httpapi.LimitConnections(api, p.cfg.API.Connections)))
+	})
 	g.Go(func() error { return ignoreClosed(opsServer.Serve(ops)) })
 
 	p.health.Serve()
