@@ -204,3 +204,46 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 		return nil
 	}))
 }
+
+// While events are folded, a reader sees all projections of a school at one and the same point of the log, which is the one
+// that its answer names.
+func TestP4_AllProjectionsShowOnePoint(t *testing.T) {
+	t.Parallel()
+	set := storetest.Set(false)
+	store := openStore(t, set)
+	log := memlog.New(1)
+	e, err := projections.NewEngine(projections.Config{
+		Name: "test", Set: set, Log: log, Group: log, Store: store, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 30,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- e.Run(ctx) }()
+	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: store.url, Role: postgres.API})
+	require.NoError(t, err)
+	defer api.Close()
+
+	const events = 3000
+	for n := range events {
+		data := storetest.Mark(fmt.Sprint("pupil-", n%50), n%20, attendance.Present, "")
+		_, err := log.Append(t.Context(), "oak", []eventlog.Record{storetest.Record(storetest.Event("oak", n, data))})
+		require.NoError(t, err)
+	}
+	points := map[int64]bool{}
+	for at := int64(-1); at < events-1; {
+		require.NoError(t, api.Read(t.Context(), "oak", func(tx pgx.Tx) error {
+			position, err := postgres.Position(t.Context(), tx, "test", 0)
+			require.NoError(t, err)
+			var kinds, journal, changes int64
+			require.NoError(t, tx.QueryRow(t.Context(), `SELECT (SELECT coalesce(sum(events), 0) FROM test_kinds),
+				(SELECT count(*) FROM test_journal), (SELECT coalesce(sum(changes), 0) FROM test_marks)`).Scan(&kinds, &journal, &changes))
+			at = position.Offset
+			require.Equal(t, []int64{at + 1, at + 1, at + 1}, []int64{kinds, journal, changes})
+			points[at] = true
+			return nil
+		}))
+	}
+	t.Logf("read at %d points", len(points))
+	cancel()
+	require.NoError(t, <-ended)
+}
