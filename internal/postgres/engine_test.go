@@ -157,9 +157,6 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	url := devtest.EmptyPostgres(t)
 	require.NoError(t, postgres.Migrate(t.Context(), url))
 	store := openStoreAt(t, storetest.Set(false), url)
-	projector, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Projector})
-	require.NoError(t, err)
-	defer projector.Close()
 	claim, err := store.Claim(t.Context(), 0, "topic")
 	require.NoError(t, err)
 	var c projections.Commit
@@ -175,17 +172,15 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	c.To = 2
 	require.NoError(t, store.Commit(t.Context(), claim, &c))
 
-	all, err := postgres.ParkedSubjects(t.Context(), projector, postgres.ParkedFilter{})
+	all, err := store.ListParked(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, all, 2)
-	some, err := postgres.ParkedSubjects(t.Context(), projector, postgres.ParkedFilter{School: "elm"})
+	some, err := store.ListParked(t.Context(), "elm")
 	require.NoError(t, err)
 	require.Len(t, some, 1)
 	require.EqualValues(t, 1, some[0].Events)
-	events, err := postgres.ParkedEvents(t.Context(), projector, some[0], 10)
-	require.NoError(t, err)
-	require.Equal(t, c.Parking.Events[1].Record.Headers, events[0].Record.Headers)
-	n, err := postgres.RetryParked(t.Context(), projector, postgres.ParkedFilter{School: "elm"})
+	require.Equal(t, domain.Position{Offset: 1}, some[0].First())
+	n, err := store.RequestRetry(t.Context(), "elm", "")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	stored, err := store.Parked(t.Context(), 0)
@@ -197,8 +192,8 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	defer api.Close()
 	require.NoError(t, api.Read(t.Context(), "elm", func(tx pgx.Tx) error {
 		for school, want := range map[string]int64{"elm": 1, "oak": 0} { // P10: nothing about others
-			n, err := postgres.ParkedCount(t.Context(), tx, school)
-			require.NoError(t, err)
+			var n int64
+			require.NoError(t, tx.QueryRow(t.Context(), `SELECT parked_count($1)`, school).Scan(&n))
 			require.Equal(t, want, n, school)
 		}
 		return nil
