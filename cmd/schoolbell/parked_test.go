@@ -22,8 +22,10 @@ func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	defer log.Close()
 	at, err := log.Append(t.Context(), "north", []eventlog.Record{{
 		Key: []byte("north"), Value: []byte("\xff no event"), Headers: []eventlog.Header{
-			{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("schoolbell.student.enrolled.v1")},
-			{Key: "ce_subject", Value: []byte("s1")}, {Key: "ce_school", Value: []byte("north")},
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_type", Value: []byte("schoolbell.student.enrolled.v1")},
+			{Key: "ce_subject", Value: []byte("s1")},
+			{Key: "ce_school", Value: []byte("north")},
 		},
 	}})
 	require.NoError(t, err)
