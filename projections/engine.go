@@ -152,7 +152,7 @@ const (
 	Running  State = "running"
 	Paused   State = "paused"  // too many subjects are parked
 	Failing  State = "failing" // something outside does not work; tried again
-	Refused  State = "refused" // the log does not fit the tables; somebody must act
+	Refused  State = "refused" // the log or the folds do not fit the tables; somebody must act
 )
 
 // Status is how one partition is doing.

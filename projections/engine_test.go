@@ -161,7 +161,7 @@ func newNotes(fail bool) *notes {
 	return &notes{fail: fail, claimed: map[domain.Position]int64{}, latest: map[int32]int64{}}
 }
 
-func (n *notes) Claimed(_ context.Context, at domain.Position, epoch int64) error {
+func (n *notes) Claimed(_ context.Context, at domain.Position, epoch, _ int64) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.claimed[at] = epoch

@@ -15,8 +15,9 @@ import (
 // Each notifier is called by one goroutine for each partition; changes of several commits may come together. Positions
 // are those of the last event that is in the tables.
 type Notifier interface {
-	// Claimed says that this process has taken a partition over, and what is visible at least.
-	Claimed(ctx context.Context, at domain.Position, epoch int64) error
+	// Claimed says that this process has taken a partition over, and what is visible at least. What was read at an
+	// earlier offset than base is out of date.
+	Claimed(ctx context.Context, at domain.Position, epoch, base int64) error
 	// Committed says that the tables now stand at a position, and what has changed since they stood at the last one.
 	Committed(ctx context.Context, at domain.Position, epoch int64, changes []*Change) error
 	// Heartbeat says about once a second that the tables still stand at a position.
@@ -82,7 +83,7 @@ func (a *announcer) take() (domain.Position, []*Change) {
 func (a *announcer) run(ctx context.Context) error {
 	epoch := a.session.claim.Epoch
 	at, _ := a.take()
-	a.report(ctx, a.notifier.Claimed(ctx, at, epoch))
+	a.report(ctx, a.notifier.Claimed(ctx, at, epoch, a.session.claim.Base))
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
 	for {
@@ -121,7 +122,7 @@ func (a *announcer) report(ctx context.Context, err error) {
 type progress func(next int64)
 
 // Claimed implements [Notifier].
-func (p progress) Claimed(context.Context, domain.Position, int64) error { return nil }
+func (p progress) Claimed(context.Context, domain.Position, int64, int64) error { return nil }
 
 // Committed implements [Notifier].
 func (p progress) Committed(context.Context, domain.Position, int64, []*Change) error { return nil }

@@ -73,13 +73,17 @@ func (o *owner) run(ctx context.Context) {
 		wait := delay
 		var topic *TopicError
 		var position *PositionError
+		var version *VersionError
 		switch {
+		case errors.Is(err, ErrRebuilt):
+			o.logger.InfoContext(ctx, "going on with rebuilt tables")
+			wait = 0
 		case errors.Is(err, ErrFenced):
 			o.engine.metrics.fenced.Inc()
 			o.logger.WarnContext(ctx, "another process has taken the partition over")
 			o.setState(Failing, err)
 			wait = fencedAgain
-		case errors.As(err, &topic), errors.As(err, &position):
+		case errors.As(err, &topic), errors.As(err, &position), errors.As(err, &version):
 			o.logger.ErrorContext(ctx, "refusing to go on", "error", err)
 			o.setState(Refused, err)
 			wait = refusedAgain

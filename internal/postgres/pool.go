@@ -27,6 +27,7 @@ const (
 type Config struct {
 	URL              string        // postgres://user:password@host:port/database?sslmode=…
 	Role             Role          // (whoever the URL names)
+	Schema           string        // where names are looked up (schoolbell)
 	MaxConns         int32         // at most so many connections (8)
 	ConnectTimeout   time.Duration // for opening a connection (5 s)
 	AcquireTimeout   time.Duration // for getting a connection from the pool (2 s; 30 s for the projector, which has nobody to send away)
@@ -90,7 +91,7 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	c.ConnConfig.ConnectTimeout = orDefault(cfg.ConnectTimeout, 5*time.Second)
 	params := c.ConnConfig.RuntimeParams
 	params["application_name"] = "schoolbell"
-	params["search_path"] = searchPath
+	params["search_path"] = searchPath(orDefault(cfg.Schema, liveSchema))
 	params["timezone"] = "UTC"
 	params["statement_timeout"] = milliseconds(orDefault(cfg.StatementTimeout, 30*time.Second))
 	params["idle_in_transaction_session_timeout"] = "60000"
@@ -115,7 +116,11 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	return &Pool{pool: pool, acquire: orDefault(cfg.AcquireTimeout, acquire)}, nil
 }
 
-const searchPath = "schoolbell, public"
+// liveSchema holds everything but what is being rebuilt.
+const liveSchema = "schoolbell"
+
+// searchPath leaves out the live schema when another one is given: what is not there must not be taken from here.
+func searchPath(schema string) string { return pgx.Identifier{schema}.Sanitize() + ", public" }
 
 // Close waits for the connections in use and closes all.
 func (p *Pool) Close() { p.pool.Close() }

@@ -38,8 +38,8 @@ type tableStatements struct {
 	upsert, remove, lookup, all statement
 }
 
-func newTableStatements(schema string, s *projections.Schema) tableStatements {
-	table := pgx.Identifier{schema, s.Name}.Sanitize()
+func newTableStatements(s *projections.Schema) tableStatements {
+	table := pgx.Identifier{s.Name}.Sanitize()
 	var columns, arrays, updates, match []string
 	for i, c := range s.Columns {
 		column := pgx.Identifier{c.Name}.Sanitize()
@@ -63,7 +63,7 @@ func newTableStatements(schema string, s *projections.Schema) tableStatements {
 	}
 	wanted := fmt.Sprintf("unnest(%s) AS k (%s)", strings.Join(arrays[:s.Keys], ", "), keys)
 	on := strings.Join(match, " AND ")
-	name := func(what string) string { return "schoolbell_" + what + "_" + schema + "." + s.Name }
+	name := func(what string) string { return "schoolbell_" + what + "_" + s.Name }
 	return tableStatements{
 		upsert: statement{name("upsert"), upsert},
 		remove: statement{name("remove"), fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", table, wanted, on)},

@@ -114,7 +114,7 @@ func own(t *testing.T, model *tables, c *redis.Cache, direct *goredis.Client, w 
 	ctx := context.Background()
 	epoch := int64(1)
 	n := notifier(t, c)
-	_ = n.Claimed(ctx, at(model.end()), epoch) // what fails is made good later; that is what is tested
+	_ = n.Claimed(ctx, at(model.end()), epoch, -1) // what fails is made good later; that is what is tested
 	var zombie *redis.Notifier
 	for i := 0; i < 1500 || hits.Load() <= 100 && i < 20_000; i++ {
 		changes := rand.IntN(5) == 0
@@ -127,7 +127,7 @@ func own(t *testing.T, model *tables, c *redis.Cache, direct *goredis.Client, w 
 		case 0: // dies before it can tell; another process takes over
 			zombie, n = n, notifier(t, c)
 			epoch++
-			_ = n.Claimed(ctx, at(offset), epoch)
+			_ = n.Claimed(ctx, at(offset), epoch, -1)
 			continue
 		case 1:
 			if zombie != nil {
