@@ -48,6 +48,33 @@ func TestP7_AReadSeesThePositionItNames(t *testing.T) {
 	}
 }
 
+func TestAReadForTheFutureDelaysNobody(t *testing.T) {
+	t.Parallel()
+	var positions *httpapi.Positions
+	s := full(t, func(c *httpapi.Config, d *httpapi.Deps) { c.WaitLimit, positions = time.Hour, d.Positions })
+	admin := token(t, "north", "u", "admin")
+	at, err := domain.ParsePosition(s.publish("north", marked("e", "s", "present")))
+	require.NoError(t, err)
+	at.Offset += 1000
+	ctx, leave := context.WithCancel(t.Context())
+	var ahead errgroup.Group
+	ahead.Go(func() error {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, attendancePath, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+admin)
+		r.Header.Set("Schoolbell-Min-Position", at.String())
+		w := httptest.NewRecorder()
+		s.api.ServeHTTP(w, r)
+		if w.Code == http.StatusOK {
+			return fmt.Errorf("got an answer at %s", w.Header().Get("Schoolbell-Position"))
+		}
+		return nil
+	})
+	require.Eventually(t, func() bool { return positions.Waiting() == 1 }, 10*time.Second, time.Millisecond)
+	totals(t, s.get(attendancePath, admin))
+	leave()
+	require.NoError(t, ahead.Wait())
+}
+
 func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
