@@ -165,7 +165,8 @@ func TestOneLoadAtATime(t *testing.T) {
 				<-begin
 				return "a", 10, nil
 			})
-			if err != nil || text != "a" || offset != 10 {
+			// One that comes late finds the newer answer, which is asked for below.
+			if late := text == "b" && offset == 11; err != nil || !late && (text != "a" || offset != 10) {
 				t.Errorf("got %q at %d: %v", text, offset, err)
 			}
 		})
