@@ -266,6 +266,14 @@ func TestInvalidateDropsTheAnswersOfOneSchool(t *testing.T) {
 	})
 }
 
+func TestACacheNeedsNoMetrics(t *testing.T) {
+	t.Parallel()
+	c, err := redis.Open(redis.Config{URL: "redis://" + miniredis.RunT(t).Addr()}, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Ping(t.Context()))
+}
+
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	err := redis.Config{URL: "http://x", Prefix: "a:b", PoolSize: -1}.Validate()
