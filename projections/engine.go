@@ -110,6 +110,7 @@ type Engine struct {
 	cfg         Config
 	foldVersion string
 	metrics     *metrics
+	untold      burst // notices that failed
 
 	mu     sync.Mutex
 	owners map[int32]*owner // of the partitions that this process works on

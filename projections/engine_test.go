@@ -1,9 +1,11 @@
 package projections_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -200,6 +202,8 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 			n := newNotes(fail)
 			cfg := w.config()
 			cfg.Notifiers = []projections.Notifier{n}
+			var logged bytes.Buffer
+			cfg.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			_, stop := w.run(cfg)
 			defer stop()
 			synctest.Wait()
@@ -210,6 +214,8 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 			require.Equal(t, at.Offset, n.latest[at.Partition])
 			pass(1500 * time.Millisecond)
 			require.Equal(t, partitions, n.beats)
+			pass(time.Minute)
+			require.Equal(t, map[bool]int{true: 1}[fail], strings.Count(logged.String(), "\n"), "one line for all failures in a row: %s", &logged)
 			w.requireReference()
 		})
 	}

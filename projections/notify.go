@@ -32,7 +32,6 @@ type announcer struct {
 	notifier Notifier
 	session  *session
 	news     chan struct{}
-	failing  bool
 
 	mu      sync.Mutex
 	next    int64
@@ -105,17 +104,32 @@ func (a *announcer) run(ctx context.Context) error {
 	}
 }
 
-// report logs the first of a series of failures.
+// report logs the first of a series of failures, whichever partition it is of.
 func (a *announcer) report(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil {
-		a.failing = false
 		return
 	}
-	a.session.engine.metrics.notifyFailures.Inc()
-	if !a.failing {
-		a.session.logger.WarnContext(ctx, "cannot tell what has changed", "error", err)
+	engine := a.session.engine
+	engine.metrics.notifyFailures.Inc()
+	if engine.untold.begins(time.Now()) {
+		a.session.logger.WarnContext(ctx, "cannot tell what has changed, so readers may get older answers until that works", "error", err)
 	}
-	a.failing = true
+}
+
+// burst tells the first of several failures from those that follow it closely.
+type burst struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+const burstEnds = 30 * time.Second
+
+func (b *burst) begins(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := now.Sub(b.last) > burstEnds
+	b.last = now
+	return first
 }
 
 // progress tells the log's group how far a partition is, about once a second, for tools that show lag.
