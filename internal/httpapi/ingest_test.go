@@ -90,6 +90,11 @@ func TestParametersOfTheLogAreChecked(t *testing.T) {
 	r := s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:1&limit=0&wait=31", other), reader)
 	require.Equal(t, http.StatusBadRequest, r.StatusCode)
 	require.Len(t, r.problem(t).Errors, 3)
+	for _, query := range []string{"limit=1&limit=2", "%zz", "a;b", "%ff=1", "after=%00"} {
+		r := s.get("/v1/schools/north/events?"+query, reader)
+		require.Equal(t, http.StatusBadRequest, r.StatusCode, query)
+		r.problem(t)
+	}
 	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:99", eventlog.PartitionFor("north", partitions)), reader)
 	require.Equal(t, http.StatusGone, r.StatusCode)
 	r.problem(t)

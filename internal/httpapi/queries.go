@@ -66,7 +66,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 		OperationID: q.Name, Method: http.MethodGet, Path: schoolPath + q.Path, Summary: q.Summary,
 		Description: q.Description, Tags: []string{"Read models"},
 		Parameters: []*huma.Param{schoolParam(), {
-			Name: headerMinPosition, In: "header", Schema: &huma.Schema{Type: "string", Pattern: `^\d+:-?\d+$`},
+			Name: headerMinPosition, In: "header", Schema: positionSchema("").Schema(nil),
 			Description: "The answer must not be older than this position of the log. It is waited for; after the limit the answer is 503.",
 		}, {
 			Name: "If-None-Match", In: "header", Schema: &huma.Schema{Type: "string"},
@@ -82,7 +82,9 @@ func (a *API) mount(e query.Endpoint) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Middlewares = huma.Middlewares{a.gate(need)}
 	e.Mount(a.huma, op, a.ask)
-	a.huma.OpenAPI().Paths[op.Path].Get.Responses["200"].Headers = answerHeaders()
+	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
+	responses["200"].Headers = answerHeaders()
+	responses["304"] = &huma.Response{Description: "The answer that the caller has still holds.", Headers: answerHeaders()}
 }
 
 func answerHeaders() map[string]*huma.Param {

@@ -228,9 +228,19 @@ func TestParametersOfQueriesAreChecked(t *testing.T) {
 	for _, path := range []string{
 		"/v1/schools/north/analytics/attendance?from=yesterday", "/v1/schools/north/analytics/attendance?colour=red",
 		"/v1/schools/north/students?limit=many", "/v1/schools/north/students?after=invented",
+		"/v1/schools/north/students?after=eyJuIjoiXHUwMDAwIiwicyI6IngifQ", // a cursor with a NUL in it
 	} {
 		r := s.get(path, admin)
 		require.Equal(t, http.StatusUnprocessableEntity, r.StatusCode, "%s: %s", path, r.body)
+		r.problem(t)
+	}
+	for _, path := range []string{
+		"/v1/schools/north/students?q=%00", "/v1/schools/north/students?q=%ff", "/v1/schools/north/students/%00",
+		"/v1/schools/north/students/%ff/timeline", "/v1/schools/north/analytics/attendance?from=2026-09-01&from=2026-09-02",
+		"/v1/schools/north/analytics/performance?term=%zz", "/v1/schools/north/classes?%ff",
+	} {
+		r := s.get(path, admin)
+		require.Equal(t, http.StatusBadRequest, r.StatusCode, "%s: %s", path, r.body)
 		r.problem(t)
 	}
 	r := s.get("/v1/schools/north/students/nobody", admin)
