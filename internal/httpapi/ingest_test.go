@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -80,6 +82,36 @@ func TestTheLogOfOneSchoolHasNoOther(t *testing.T) {
 		require.Equal(t, 1, strings.Count(string(r.body), "\n"), string(r.body))
 		require.Contains(t, string(r.body), fmt.Sprintf(`"student_id":"s-%d"`, i))
 	}
+}
+
+func TestAPageOfTheLogIsBounded(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	body := strings.Repeat("long ", 3200) // as long as may be
+	events := make([]string, 200)
+	for i := range 600 {
+		events[i%200] = structured(strconv.Itoa(i), "announcement.posted",
+			`{"announcement_id":"a","title":"t","body":"`+body+`","audience":{},"channels":["in_app"],"urgent":false}`)
+		if i%200 == 199 {
+			s.publish("north", events...)
+		}
+	}
+	reader := token(t, "north", "sis", "events:read")
+	count, after := 0, ""
+	for pages := 0; count < 600; pages++ {
+		r := s.get("/v1/schools/north/events?limit=1000"+after, reader)
+		require.Equal(t, http.StatusOK, r.StatusCode)
+		require.Less(t, len(r.body), 9<<20)
+		var page struct {
+			Next   string           `json:"next"`
+			Events []jsontext.Value `json:"events"`
+		}
+		require.NoError(t, json.Unmarshal(r.body, &page))
+		require.NotEmpty(t, page.Events)
+		count, after = count+len(page.Events), "&after="+page.Next
+		require.Less(t, pages, 3)
+	}
+	require.Equal(t, 600, count)
 }
 
 func TestParametersOfTheLogAreChecked(t *testing.T) {
