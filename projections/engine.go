@@ -40,6 +40,7 @@ type Config struct {
 	ParkedRetry       time.Duration // until a parked subject is tried again for the first time; then twice as long, and so on (1 min)
 	ParkedRetryMost   time.Duration // at most (1 h)
 	CommitTimeout     time.Duration // until a commit that does not answer is given up (30 s)
+	School            string        // folds the events of one school only (all)
 	Build             string        // names this build of the program: another one tries again what is parked
 
 	Logger  *slog.Logger          // (none)
@@ -192,7 +193,7 @@ func (e *Engine) borrowTape(partition int32) *tape {
 		return t
 	}
 	return &tape{
-		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window,
+		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window, school: e.cfg.School,
 		logger:    e.cfg.Logger.With("set", e.cfg.Name, "partition", partition),
 		maxEvents: 3 * e.cfg.MaxBatch, maxBytes: e.cfg.MaxReadAhead,
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1),

@@ -150,6 +150,10 @@ func (p *Pool) Ping(ctx context.Context) error {
 	return conn.Ping(ctx)
 }
 
+// beginReading begins a transaction on a snapshot. The lock comes before the snapshot is taken, and makes whoever
+// exchanges tables wait for the end: else a reader could find tables there that are not of its snapshot.
+const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE checkpoints IN ACCESS SHARE MODE`
+
 // Read runs queries about one school on one snapshot: what fn sees is at one position of the log, which
 // [Position] returns, and belongs to this school.
 func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error) error {
@@ -158,7 +162,7 @@ func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error
 		return err
 	}
 	defer conn.Release()
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	options := pgx.TxOptions{BeginQuery: beginReading}
 	return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true)`, school); err != nil {
 			return fmt.Errorf("name the school of the transaction: %w", err)
