@@ -229,7 +229,7 @@ func TestASilentServerCostsLittle(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		w := newWire(t, address)
-		c := open(t, w.Addr().String())
+		c := openImpatient(t, w.Addr().String())
 		a := texts(c)
 		fetch(t, a, ask(-1, "fees"), "a", 1)
 		w.set(false, true)

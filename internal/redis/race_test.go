@@ -59,7 +59,7 @@ func TestP7_NoAnswerIsOlderThanItSays(t *testing.T) {
 		w := newWire(t, address)
 		direct := goredis.NewClient(&goredis.Options{Addr: address})
 		defer direct.Close()
-		writing, reading := open(t, w.Addr().String()), open(t, w.Addr().String())
+		writing, reading := openImpatient(t, w.Addr().String()), openImpatient(t, w.Addr().String())
 		model := &tables{}
 		model.commit(false)
 		ctx, stop := context.WithCancel(t.Context())
