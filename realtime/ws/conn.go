@@ -1,0 +1,206 @@
+package ws
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+// Config says how connections are accepted.
+type Config struct {
+	// MaxMessage bounds one message from the client, in bytes. 0 means 64 KiB.
+	MaxMessage int
+	// WriteTimeout is how long a write may wait for a client that does not read. 0 means 10 s.
+	WriteTimeout time.Duration
+	// CloseTimeout is how long a client may take to answer a close frame. 0 means 1 s.
+	CloseTimeout time.Duration
+	// Subprotocols are offered to the client, best first.
+	Subprotocols []string
+	// CheckOrigin decides by the Origin header of a request whether the page may connect. nil allows those of the
+	// same host, and clients that send none.
+	CheckOrigin func(*http.Request) bool
+}
+
+// readBuffer is what an idle connection holds for reading. Larger messages are read past it.
+const readBuffer = 512
+
+// Errors of reading, besides those of the network.
+var (
+	// ErrClosed says that the peer has closed the connection in order.
+	ErrClosed = errors.New("connection is closed")
+	// ErrMisused says that the peer broke the protocol or the limit.
+	ErrMisused = errors.New("connection is misused")
+)
+
+// Conn is one connection. One goroutine reads; any may write.
+type Conn struct {
+	conn         *websocket.Conn
+	maxMessage   int
+	writeTimeout time.Duration
+	closeTimeout time.Duration
+
+	writing sync.Mutex // one write at a time; held only by those who write to this client
+	closing bool       // a close frame has been sent: nothing may follow it
+}
+
+// Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
+// from its HTTP handler and reads in a goroutine of its own, which calls [Conn.Release] at the end.
+func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) {
+	u := websocket.Upgrader{
+		ReadBufferSize:   readBuffer,
+		WriteBufferPool:  unused,
+		HandshakeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
+		Subprotocols:     cfg.Subprotocols,
+		CheckOrigin:      cfg.CheckOrigin,
+	}
+	conn, err := u.Upgrade(w, r, nil)
+	if err != nil {
+		return nil, fmt.Errorf("accept websocket: %w", err)
+	}
+	c := &Conn{
+		conn:         conn,
+		maxMessage:   orDefault(cfg.MaxMessage, 64<<10),
+		writeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
+		closeTimeout: orDefault(cfg.CloseTimeout, time.Second),
+	}
+	conn.SetReadLimit(int64(c.maxMessage))
+	conn.SetPingHandler(func(data string) error {
+		return c.Write(AppendFrame(nil, Pong, []byte(data)))
+	})
+	return c, nil
+}
+
+// unused stands in for the write buffers that gorilla would else hold for each connection: frames are written whole.
+var unused = new(sync.Pool)
+
+func orDefault[T comparable](v, fallback T) T {
+	if v == *new(T) {
+		return fallback
+	}
+	return v
+}
+
+// Subprotocol is the one that was agreed on, or empty.
+func (c *Conn) Subprotocol() string { return c.conn.Subprotocol() }
+
+// RemoteAddr is the client's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
+// Read waits for the next message and returns it in buf, grown if need be. Pings are answered on the way: by a write
+// that waits like any other, so that a client which sends pings and does not read stops being read itself. An error is
+// final and the client has been told of it.
+//
+// A message never makes buf grow beyond the limit: gorilla checks the length of a frame before its payload is read.
+func (c *Conn) Read(buf []byte) (Opcode, []byte, error) {
+	kind, r, err := c.conn.NextReader()
+	if err != nil {
+		return 0, nil, c.readError(err)
+	}
+	buf = buf[:0]
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return 0, nil, c.readError(err)
+		}
+	}
+	if kind == websocket.TextMessage && !utf8.Valid(buf) {
+		c.sendClose(CloseBadText, "text is not UTF-8")
+		return 0, nil, fmt.Errorf("read text: %w", ErrMisused)
+	}
+	return Opcode(kind), buf, nil
+}
+
+// readError sorts the errors of gorilla, which has sent a close frame for most of them, and sends the missing ones.
+func (c *Conn) readError(err error) error {
+	var closed *websocket.CloseError
+	var network net.Error
+	switch {
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return fmt.Errorf("read websocket: %w", ErrClosed)
+	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, ErrClosed):
+		return fmt.Errorf("read websocket: %w", err)
+	case errors.Is(err, websocket.ErrReadLimit):
+		c.sendClose(CloseTooBig, "message is too large")
+	default:
+		c.sendClose(CloseProtocol, "")
+	}
+	return fmt.Errorf("read websocket: %w: %w", ErrMisused, err)
+}
+
+// Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
+// connection is then of no more use, and closed.
+func (c *Conn) Write(frames []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.closing {
+		return fmt.Errorf("write websocket: %w", ErrClosed)
+	}
+	raw := c.conn.NetConn()
+	err := raw.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+	if err == nil {
+		_, err = raw.Write(frames)
+	}
+	if err != nil {
+		c.closing = true
+		_ = raw.Close()
+		return fmt.Errorf("write websocket: %w", err)
+	}
+	return nil
+}
+
+// Close tells the client that the connection ends, and why. The goroutine in Read returns when the client has answered,
+// or after the time limit. A client that is in the middle of not reading is cut off at once.
+func (c *Conn) Close(code int, reason string) {
+	if !c.sendClose(code, reason) {
+		_ = c.conn.NetConn().Close()
+		return
+	}
+	_ = c.conn.NetConn().SetReadDeadline(time.Now().Add(c.closeTimeout))
+}
+
+// sendClose sends a close frame unless there was one, and reports whether the client can be expected to get it.
+func (c *Conn) sendClose(code int, reason string) bool {
+	if !c.writing.TryLock() {
+		return false
+	}
+	defer c.writing.Unlock()
+	if c.closing {
+		return true
+	}
+	c.closing = true
+	payload := websocket.FormatCloseMessage(code, reason[:min(len(reason), maxReason)])
+	err := c.conn.WriteControl(websocket.CloseMessage, payload, time.Now().Add(c.closeTimeout))
+	return err == nil || errors.Is(err, websocket.ErrCloseSent)
+}
+
+// Release gives the connection back. It is called by the goroutine that read, after Read has failed. If a close frame
+// is on its way, it first gives the client the time to read it: closing a socket that holds unread data makes the
+// kernel throw away what was sent.
+func (c *Conn) Release() {
+	raw := c.conn.NetConn()
+	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = raw.SetReadDeadline(time.Now().Add(c.closeTimeout))
+		_, _ = io.CopyN(io.Discard, raw, maxDiscard)
+	}
+	_ = raw.Close()
+}
+
+// maxReason is what fits into a close frame beside the code.
+const maxReason = 123
+
+// maxDiscard bounds what is read from a client that goes on sending after it was told to stop.
+const maxDiscard = 1 << 20
