@@ -44,3 +44,11 @@ func (e *Rendered) Validate(f *domain.Faults) {
 		f.Add("/bytes", "must be positive")
 	}
 }
+
+// SeenBy shows a document to the family it is for.
+func (e *Rendered) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Family {
+		return e
+	}
+	return nil
+}

@@ -93,35 +93,35 @@ func (c *Conn) Subprotocol() string { return c.conn.Subprotocol() }
 // RemoteAddr is the client's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
-// Read waits for the next message and returns it in buf, grown if need be. Pings are answered on the way: by a write
-// that waits like any other, so that a client which sends pings and does not read stops being read itself. An error is
-// final and the client has been told of it.
-//
-// A message never makes buf grow beyond the limit: gorilla checks the length of a frame before its payload is read.
-func (c *Conn) Read(buf []byte) (Opcode, []byte, error) {
+// Read waits for the next message, which is then the caller's. Pings are answered on the way: by a write that waits like
+// any other, so that a client which sends pings and does not read stops being read itself. An error is final and the
+// client has been told of it.
+func (c *Conn) Read() (Opcode, []byte, error) {
 	kind, r, err := c.conn.NextReader()
 	if err != nil {
 		return 0, nil, c.readError(err)
 	}
-	buf = buf[:0]
+	// Nothing is held while waiting. A message does not grow beyond the limit: gorilla looks at the length of a
+	// frame before it reads the payload.
+	msg := make([]byte, 0, readBuffer)
 	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
+		n, err := r.Read(msg[len(msg):cap(msg)])
+		msg = msg[:len(msg)+n]
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return 0, nil, c.readError(err)
 		}
+		if len(msg) == cap(msg) {
+			msg = append(msg, 0)[:len(msg)]
+		}
 	}
-	if kind == websocket.TextMessage && !utf8.Valid(buf) {
+	if kind == websocket.TextMessage && !utf8.Valid(msg) {
 		c.sendClose(CloseBadText, "text is not UTF-8")
 		return 0, nil, fmt.Errorf("read text: %w", ErrMisused)
 	}
-	return Opcode(kind), buf, nil
+	return Opcode(kind), msg, nil
 }
 
 // readError sorts the errors of gorilla, which has sent a close frame for most of them, and sends the missing ones.
@@ -140,6 +140,9 @@ func (c *Conn) readError(err error) error {
 	}
 	return fmt.Errorf("read websocket: %w: %w", ErrMisused, err)
 }
+
+// SetReadDeadline bounds how long Read waits; the zero time ends that.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
 
 // Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
 // connection is then of no more use, and closed.

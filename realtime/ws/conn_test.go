@@ -40,16 +40,14 @@ func serve(t *testing.T, cfg ws.Config, handle func(*ws.Conn)) wstest.Server {
 }
 
 func echo(conn *ws.Conn) {
-	var buf []byte
 	for {
-		kind, msg, err := conn.Read(buf)
+		kind, msg, err := conn.Read()
 		if err != nil {
 			return
 		}
 		if conn.Write(ws.AppendFrame(nil, kind, msg)) != nil {
 			return
 		}
-		buf = msg
 	}
 }
 
@@ -88,11 +86,11 @@ func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
 func TestCloseReachesAClientThatKeepsSending(t *testing.T) {
 	t.Parallel()
 	s := serve(t, ws.Config{}, func(conn *ws.Conn) {
-		_, _, err := conn.Read(nil)
+		_, _, err := conn.Read()
 		require.NoError(t, err)
 		conn.Close(ws.ClosePolicy, strings.Repeat("too long a reason ", 20))
 		for err == nil {
-			_, _, err = conn.Read(nil)
+			_, _, err = conn.Read()
 		}
 	})
 	c := s.Dial(t)
