@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ const (
 	MaxListLength  = 500       // entries in a list
 	MaxAmount      = 1_000_000_000_000
 	MaxScore       = 1_000_000
+	maxEmailLength = 254 // bytes, as SMTP allows
 )
 
 // Fault is one thing that is wrong with an input: where, as a JSON pointer (RFC 6901), and why.
@@ -30,6 +32,8 @@ type Fault struct {
 // value is empty and ready. Pointers are relative to the value under validation.
 type Faults struct {
 	List []Fault
+
+	rules func(pointer string, r Rule) // see RulesOf
 }
 
 // Add records a fault.
@@ -66,6 +70,9 @@ func (e *InvalidError) Error() string {
 
 // ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its ends.
 func (f *Faults) ID(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MinLength: 1})
+	}
 	switch {
 	case v == "":
 		f.Add(pointer, "is required")
@@ -76,6 +83,9 @@ func (f *Faults) ID(pointer, v string) {
 
 // OptionalID checks an identifier that may be empty.
 func (f *Faults) OptionalID(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxLength: MaxIDLength, Format: FormatID})
+	}
 	if len(v) > MaxIDLength {
 		f.Add(pointer, "is longer than %d bytes", MaxIDLength)
 		return
@@ -87,6 +97,9 @@ func (f *Faults) OptionalID(pointer, v string) {
 
 // Text checks a required text of at most limit bytes.
 func (f *Faults) Text(pointer, v string, limit int) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MinLength: 1, Format: FormatText})
+	}
 	if strings.TrimSpace(v) == "" {
 		f.Add(pointer, "is required")
 		return
@@ -96,6 +109,9 @@ func (f *Faults) Text(pointer, v string, limit int) {
 
 // OptionalText checks a text that may be empty.
 func (f *Faults) OptionalText(pointer, v string, limit int) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxLength: limit})
+	}
 	if len(v) > limit {
 		f.Add(pointer, "is longer than %d bytes", limit)
 		return
@@ -129,6 +145,9 @@ func (f *Faults) OptionalDate(pointer string, d Date) {
 
 // Amount checks a sum of money in minor units: positive, and small enough that sums never overflow.
 func (f *Faults) Amount(pointer string, v int64) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: 1, Max: MaxAmount})
+	}
 	if v <= 0 || v > MaxAmount {
 		f.Add(pointer, "must be a positive number of minor units, at most %d", int64(MaxAmount))
 	}
@@ -136,6 +155,9 @@ func (f *Faults) Amount(pointer string, v int64) {
 
 // Currency checks an ISO 4217 code: three capital letters.
 func (f *Faults) Currency(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MinLength: 3, MaxLength: 3, Format: FormatCurrency})
+	}
 	if len(v) != 3 || strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		f.Add(pointer, "must be an ISO 4217 currency code, as in EUR")
 	}
@@ -143,6 +165,9 @@ func (f *Faults) Currency(pointer, v string) {
 
 // OneOf checks that a value is among those allowed.
 func (f *Faults) OneOf(pointer, v string, allowed ...string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Enum: allowed})
+	}
 	if !slices.Contains(allowed, v) {
 		f.Add(pointer, "must be one of %s", strings.Join(allowed, ", "))
 	}
@@ -150,6 +175,9 @@ func (f *Faults) OneOf(pointer, v string, allowed ...string) {
 
 // IDs checks a list of identifiers.
 func (f *Faults) IDs(pointer string, ids []string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxItems: MaxListLength})
+	}
 	if len(ids) > MaxListLength {
 		f.Add(pointer, "has more than %d entries", MaxListLength)
 		return
@@ -161,6 +189,10 @@ func (f *Faults) IDs(pointer string, ids []string) {
 
 // Score checks a score against its maximum, both in points.
 func (f *Faults) Score(pointer string, score, maxScore float64) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: 0, Max: MaxScore})
+		f.rules("/max_score", Rule{Above: true, Max: MaxScore})
+	}
 	if !(maxScore > 0) || maxScore > MaxScore {
 		f.Add("/max_score", "must be positive and at most %d", MaxScore)
 		return
@@ -172,6 +204,9 @@ func (f *Faults) Score(pointer string, score, maxScore float64) {
 
 // Label checks a required label.
 func (f *Faults) Label(pointer string, l Label) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MinLength: 1})
+	}
 	if l == "" {
 		f.Add(pointer, "is required")
 		return
@@ -181,6 +216,9 @@ func (f *Faults) Label(pointer string, l Label) {
 
 // OptionalLabel checks a label that may be absent.
 func (f *Faults) OptionalLabel(pointer string, l Label) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxLength: MaxLabelLength})
+	}
 	if len(l) > MaxLabelLength {
 		f.Add(pointer, "is longer than %d bytes", MaxLabelLength)
 		return
@@ -199,6 +237,9 @@ func printable(s string) bool {
 
 // OptionalURL checks an absolute http or https address that may be absent.
 func (f *Faults) OptionalURL(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxLength: 2 * MaxTextLength, Format: FormatURL})
+	}
 	if v == "" {
 		return
 	}
@@ -210,6 +251,9 @@ func (f *Faults) OptionalURL(pointer, v string) {
 
 // OptionalPhone checks a telephone number that may be absent: as written, with at least three digits.
 func (f *Faults) OptionalPhone(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Format: FormatPhone})
+	}
 	if v == "" {
 		return
 	}
@@ -230,17 +274,23 @@ func (f *Faults) OptionalPhone(pointer, v string) {
 
 // OptionalEmail checks the shape of an e-mail address that may be absent.
 func (f *Faults) OptionalEmail(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxLength: maxEmailLength, Format: FormatEmail})
+	}
 	if v == "" {
 		return
 	}
 	local, host, ok := strings.Cut(v, "@")
-	if !ok || local == "" || !strings.Contains(host, ".") || strings.ContainsAny(v, " <>,;\t\r\n") || len(v) > 254 || !printable(v) {
+	if !ok || local == "" || !strings.Contains(host, ".") || strings.ContainsAny(v, " <>,;\t\r\n") || len(v) > maxEmailLength || !printable(v) {
 		f.Add(pointer, "must be an e-mail address, as in name@example.org")
 	}
 }
 
 // OptionalLanguage checks the shape of a BCP 47 language tag that may be absent.
 func (f *Faults) OptionalLanguage(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Format: FormatLanguage})
+	}
 	if v == "" {
 		return
 	}
@@ -250,5 +300,25 @@ func (f *Faults) OptionalLanguage(pointer, v string) {
 			f.Add(pointer, "must be a BCP 47 language tag, as in es or pt-BR")
 			return
 		}
+	}
+}
+
+// SHA256 checks a hash as it is written: 64 hexadecimal digits in lower case.
+func (f *Faults) SHA256(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MinLength: 64, MaxLength: 64, Format: FormatSHA256})
+	}
+	if len(v) != 64 || strings.Trim(v, "0123456789abcdef") != "" {
+		f.Add(pointer, "must be 64 hexadecimal digits in lower case")
+	}
+}
+
+// AtLeast checks that a number is not too small.
+func (f *Faults) AtLeast(pointer string, v, least int64) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: least, Max: math.MaxInt64})
+	}
+	if v < least {
+		f.Add(pointer, "must be at least %d", least)
 	}
 }

@@ -1,9 +1,7 @@
 package projections
 
 import (
-	"fmt"
 	"reflect"
-	"runtime/debug"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -12,31 +10,45 @@ import (
 // was last taken. It belongs to one goroutine.
 type Batch struct {
 	set      *Set
-	rows     []tableRows // by the table's ordinal; nil for tables outside the set
+	rows     []anyRows   // by the table's ordinal; nil for tables outside the set
 	order    []tableRows // by the table's place in the set
-	owner    map[int]int // by the table's ordinal: the index of its projection
+	owner    []int       // by the table's ordinal: the index of its projection
 	number   uint64
 	touched  []tableRows // by the current event
 	missing  bool        // the current event has read a row that must be looked up first
 	changes  map[string]*Change
-	complete bool
+	tolerate int // how many rows may be held before the next look for some to forget
 }
 
-// Change says which projections of a school have changed, and by which events last.
+// Change says which projections of a school have changed, and when last.
 type Change struct {
 	School string
-	// Positions holds, by the projection's place in the set, the offset of the last event that changed it; -1 for
-	// none.
-	Positions []int64
+	// Offsets holds, by the projection's place in the set, the offset as of which it has changed last; -1 when it
+	// has not. What was read at an earlier position is out of date.
+	Offsets []int64
+}
+
+// raise notes that a projection has changed as of an offset.
+func (c *Change) raise(projection int, offset int64) {
+	c.Offsets[projection] = max(c.Offsets[projection], offset)
+}
+
+func newChange(school string, projections int) *Change {
+	c := &Change{School: school, Offsets: make([]int64, projections)}
+	for i := range c.Offsets {
+		c.Offsets[i] = -1
+	}
+	return c
 }
 
 // NewBatch returns an empty state. Complete says that the store holds nothing for the partition yet, so that a row which
 // was never written need not be looked up.
 func NewBatch(set *Set, complete bool) *Batch {
-	b := &Batch{set: set, owner: map[int]int{}, changes: map[string]*Change{}, complete: complete}
+	b := &Batch{set: set, changes: map[string]*Change{}}
 	for i, t := range set.tables {
 		for len(b.rows) <= t.ordinal() {
 			b.rows = append(b.rows, nil)
+			b.owner = append(b.owner, -1)
 		}
 		rows := t.newRows()
 		if complete {
@@ -81,19 +93,15 @@ func (b *Batch) Probe(e *domain.Envelope) {
 }
 
 func (b *Batch) fold(e *domain.Envelope) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("fold panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer recoverFold(&err)
 	for _, f := range b.set.folds[reflect.TypeOf(e.Data)] {
 		if err := f.fold(b, e); err != nil {
-			return fmt.Errorf("projection %s: %w", b.set.projections[f.projection].Name, err)
+			return b.set.foldError(f, err)
 		}
 	}
 	for _, f := range b.set.every {
 		if err := f.fold(b, e); err != nil {
-			return fmt.Errorf("projection %s: %w", b.set.projections[f.projection].Name, err)
+			return b.set.foldError(f, err)
 		}
 	}
 	return nil
@@ -118,7 +126,7 @@ func (b *Batch) keep(e *domain.Envelope) {
 	c := b.change(e.School)
 	for _, r := range b.touched {
 		r.keep()
-		c.Positions[b.owner[r.ordinal()]] = e.Position.Offset
+		c.raise(b.owner[r.ordinal()], e.Position.Offset)
 	}
 	b.touched = b.touched[:0]
 }
@@ -126,20 +134,17 @@ func (b *Batch) keep(e *domain.Envelope) {
 func (b *Batch) change(school string) *Change {
 	c := b.changes[school]
 	if c == nil {
-		c = &Change{School: school, Positions: make([]int64, len(b.set.projections))}
-		for i := range c.Positions {
-			c.Positions[i] = -1
-		}
+		c = newChange(school, len(b.set.projections))
 		b.changes[school] = c
 	}
 	return c
 }
 
-// MarkAll notes that every projection of a school has changed, as when one of its subjects is parked.
+// MarkAll notes that every projection of a school has changed as of an offset, as when one of its subjects is parked.
 func (b *Batch) MarkAll(school string, offset int64) {
 	c := b.change(school)
-	for i := range c.Positions {
-		c.Positions[i] = offset
+	for i := range c.Offsets {
+		c.raise(i, offset)
 	}
 }
 
@@ -161,27 +166,40 @@ func (b *Batch) Settle() {
 	}
 }
 
-// Take returns all that has changed since it was last called, and starts a new batch. Rows that have not been used for a
-// while are forgotten when more than maxRows are held.
+// Take returns all that has changed since it was last called, and starts a new batch. When more than maxRows are held,
+// those are forgotten that have not been used for the longest time. Rows that are forgotten may be looked up again as soon
+// as the next event is folded, so what the previous Take returned must be in the store by now.
 func (b *Batch) Take(maxRows int) ([]RowSet, []*Change) {
 	var sets []RowSet
-	size := 0
 	for _, r := range b.order {
 		if set := r.take(); set != nil {
 			sets = append(sets, set)
 		}
-		size += r.size()
 	}
 	changes := make([]*Change, 0, len(b.changes))
 	for _, c := range b.changes {
 		changes = append(changes, c)
 	}
 	clear(b.changes)
-	if size > maxRows {
-		for _, r := range b.order {
-			r.evict(b.number)
-		}
-	}
+	b.forget(maxRows)
 	b.number++
 	return sets, changes
+}
+
+func (b *Batch) forget(maxRows int) {
+	if b.size() <= max(maxRows, b.tolerate) {
+		return
+	}
+	for _, r := range b.order {
+		r.evict(b.number)
+	}
+	b.tolerate = b.size() * 5 / 4 // rows in constant use cannot be forgotten: do not look through them every time
+}
+
+func (b *Batch) size() int {
+	n := 0
+	for _, r := range b.order {
+		n += r.size()
+	}
+	return n
 }

@@ -3,6 +3,8 @@ package projections
 import (
 	"fmt"
 	"reflect"
+	"runtime/debug"
+	"strings"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -115,6 +117,33 @@ func NewSet(projections ...*Projection) (*Set, error) {
 		}
 	}
 	return s, nil
+}
+
+// PanicError is the error of a fold that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte // for the log
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("fold panicked: %v", e.Value) }
+
+func recoverFold(err *error) {
+	if p := recover(); p != nil {
+		*err = &PanicError{Value: p, Stack: debug.Stack()}
+	}
+}
+
+func (s *Set) foldError(f setFold, err error) error {
+	return fmt.Errorf("projection %s: %w", s.projections[f.projection].Name, err)
+}
+
+// Version names the set's projections with their versions. It changes when a fold does.
+func (s *Set) Version() string {
+	var b strings.Builder
+	for _, p := range s.projections {
+		fmt.Fprintf(&b, "%s.%d ", p.Name, p.Version)
+	}
+	return strings.TrimSuffix(b.String(), " ")
 }
 
 // Projections returns the set's members in folding order.

@@ -3,6 +3,7 @@ package projections
 import (
 	"hash/maphash"
 	"reflect"
+	"slices"
 )
 
 // RowSet is rows of one table on their way to a store, fixed at the moment they were taken.
@@ -25,15 +26,18 @@ type Lookup interface {
 	Found(scan func(column int, into reflect.Value) error) error
 }
 
+// anyRows is the rows of one table as folds reach them.
+type anyRows interface{ ordinal() int }
+
 // tableRows is the rows of one table that an owner of a partition holds in memory.
 type tableRows interface {
-	ordinal() int
+	anyRows
 	undo()
 	keep()
 	take() RowSet // nil when nothing has changed
 	lookup() Lookup
 	settle() // keys looked up and not found do not exist
-	evict(before uint64)
+	evict(current uint64)
 	size() int
 	setComplete()
 }
@@ -162,8 +166,10 @@ func (r *rows[K, R]) take() RowSet {
 	return set.bind()
 }
 
-// evict forgets clean rows that no batch has touched since the given one.
-func (r *rows[K, R]) evict(before uint64) {
+// evict forgets about half of the rows: those that were last used before the middle one of a sample was. Rows that the
+// current batch has used stay, as what it has changed is not in the store yet.
+func (r *rows[K, R]) evict(current uint64) {
+	before := min(r.middleAge()+1, current)
 	for k, s := range r.slots {
 		if s.dirty || s.used >= before {
 			continue
@@ -176,6 +182,21 @@ func (r *rows[K, R]) evict(before uint64) {
 		}
 		delete(r.slots, k)
 	}
+}
+
+func (r *rows[K, R]) middleAge() uint64 {
+	ages := make([]uint64, 0, 256)
+	for _, s := range r.slots { // in no particular order
+		ages = append(ages, s.used)
+		if len(ages) == cap(ages) {
+			break
+		}
+	}
+	if len(ages) == 0 {
+		return 0
+	}
+	slices.Sort(ages)
+	return ages[len(ages)/2]
 }
 
 func (r *rows[K, R]) lookup() Lookup {

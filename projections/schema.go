@@ -5,6 +5,9 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/schoolbell/schoolbell/domain"
 )
 
@@ -18,7 +21,7 @@ const (
 	KindFloat
 	KindBool
 	KindDate // a zero date is NULL
-	KindTime // a zero time is NULL
+	KindTime // a zero time is NULL; kept in microseconds
 	KindJSON
 )
 
@@ -80,4 +83,54 @@ func kindOf(t reflect.Type) Kind {
 	default:
 		return KindJSON
 	}
+}
+
+// Value returns what a column of a row holds, in a form that does not depend on the row's type: string, int64, float64,
+// bool, [domain.Date], [time.Time] in UTC and microseconds, or JSON as a [jsontext.Value].
+func (c *Column) Value(v reflect.Value) (any, error) {
+	switch c.Kind {
+	case KindText:
+		return v.String(), nil
+	case KindInt:
+		return v.Int(), nil
+	case KindFloat:
+		return v.Float(), nil
+	case KindBool:
+		return v.Bool(), nil
+	case KindDate:
+		return domain.Date(v.Int()), nil
+	case KindTime:
+		return v.Interface().(time.Time).UTC().Truncate(time.Microsecond), nil
+	default:
+		text, err := json.Marshal(v.Interface(), json.Deterministic(true))
+		if err != nil {
+			return nil, fmt.Errorf("write column %s: %w", c.Name, err)
+		}
+		return jsontext.Value(text), nil
+	}
+}
+
+// SetValue is the reverse of Value.
+func (c *Column) SetValue(into reflect.Value, v any) error {
+	switch v := v.(type) {
+	case string:
+		into.SetString(v)
+	case int64:
+		into.SetInt(v)
+	case float64:
+		into.SetFloat(v)
+	case bool:
+		into.SetBool(v)
+	case domain.Date:
+		into.SetInt(int64(v))
+	case time.Time:
+		into.Set(reflect.ValueOf(v))
+	case jsontext.Value:
+		if err := json.Unmarshal(v, into.Addr().Interface()); err != nil {
+			return fmt.Errorf("read column %s: %w", c.Name, err)
+		}
+	default:
+		return fmt.Errorf("read column %s: value of type %T", c.Name, v)
+	}
+	return nil
 }

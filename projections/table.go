@@ -20,6 +20,7 @@ type AnyTable interface {
 	Schema() *Schema
 	ordinal() int
 	newRows() tableRows
+	newPlainRows() plainTable
 }
 
 var tableCount atomic.Int64
@@ -47,17 +48,28 @@ func (t *Table[K, R]) addTo(p *Projection) { p.Tables = append(p.Tables, t) }
 func (t *Table[K, R]) ordinal() int        { return t.id }
 func (t *Table[K, R]) newRows() tableRows  { return newRows(t) }
 
+func (t *Table[K, R]) newPlainRows() plainTable {
+	return &plainRows[K, R]{table: t, rows: map[K]R{}}
+}
+
 // Get returns the row of a key, and whether there is one.
 func (t *Table[K, R]) Get(b *Batch, k K) (R, bool) {
-	return b.rows[t.id].(*rows[K, R]).get(b, k)
+	if rows, ok := b.rows[t.id].(*rows[K, R]); ok {
+		return rows.get(b, k)
+	}
+	return b.rows[t.id].(*plainRows[K, R]).get(k)
 }
 
 // Put writes the row of a key.
 func (t *Table[K, R]) Put(b *Batch, k K, r R) {
-	rows := b.rows[t.id].(*rows[K, R])
-	if t.schema.AppendOnly {
+	rows, ok := b.rows[t.id].(*rows[K, R])
+	switch {
+	case !ok:
+		b.rows[t.id].(*plainRows[K, R]).set(k, &r)
+		return
+	case t.schema.AppendOnly:
 		rows.add(k, r)
-	} else {
+	default:
 		rows.put(b, k, r, true)
 	}
 	b.touch(rows)
@@ -65,7 +77,11 @@ func (t *Table[K, R]) Put(b *Batch, k K, r R) {
 
 // Delete removes the row of a key, if there is one.
 func (t *Table[K, R]) Delete(b *Batch, k K) {
-	rows := b.rows[t.id].(*rows[K, R])
+	rows, ok := b.rows[t.id].(*rows[K, R])
+	if !ok {
+		b.rows[t.id].(*plainRows[K, R]).set(k, nil)
+		return
+	}
 	var zero R
 	rows.put(b, k, zero, false)
 	b.touch(rows)

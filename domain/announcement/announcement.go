@@ -1,7 +1,11 @@
 // Package announcement holds the facts about notices that a school posts.
 package announcement
 
-import "github.com/schoolbell/schoolbell/domain"
+import (
+	"fmt"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
 
 // TypePosted is the wire name of [Posted].
 const TypePosted = "schoolbell.announcement.posted.v1"
@@ -68,8 +72,8 @@ func (e *Posted) Validate(f *domain.Faults) {
 	f.IDs("/audience/class_ids", e.Audience.ClassIDs)
 	f.IDs("/audience/student_ids", e.Audience.StudentIDs)
 	f.IDs("/channels", e.Channels)
-	for _, c := range e.Channels {
-		f.OneOf("/channels", c, SMS, Email, Push, InApp)
+	for i, c := range e.Channels {
+		f.OneOf(fmt.Sprintf("/channels/%d", i), c, SMS, Email, Push, InApp)
 	}
 }
 

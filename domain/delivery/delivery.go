@@ -74,9 +74,7 @@ func validate(f *domain.Faults, o *Outcome) {
 	f.ID("/provider", o.Provider)
 	f.OptionalID("/provider_id", o.ProviderID)
 	f.OptionalText("/error", o.Error, domain.MaxTextLength)
-	if o.Cost < 0 {
-		f.Add("/cost", "must not be negative")
-	}
+	f.AtLeast("/cost", o.Cost, 0)
 }
 
 func userRoom(id string) []domain.Room {

@@ -1,11 +1,7 @@
 // Package document holds the facts about documents that Schoolbell has made.
 package document
 
-import (
-	"strings"
-
-	"github.com/schoolbell/schoolbell/domain"
-)
+import "github.com/schoolbell/schoolbell/domain"
 
 // TypeRendered is the wire name of [Rendered].
 const TypeRendered = "schoolbell.document.rendered.v1"
@@ -37,12 +33,8 @@ func (e *Rendered) Validate(f *domain.Faults) {
 	f.ID("/document_id", e.DocumentID)
 	f.ID("/kind", e.Kind)
 	f.ID("/student_id", e.StudentID)
-	if len(e.SHA256) != 64 || strings.Trim(e.SHA256, "0123456789abcdef") != "" {
-		f.Add("/sha256", "must be 64 hexadecimal digits in lower case")
-	}
-	if e.Bytes <= 0 {
-		f.Add("/bytes", "must be positive")
-	}
+	f.SHA256("/sha256", e.SHA256)
+	f.AtLeast("/bytes", e.Bytes, 1)
 }
 
 // SeenBy shows a document to the family it is for.

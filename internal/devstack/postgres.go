@@ -155,7 +155,7 @@ func (p *Postgres) Stop() error {
 var errPortTaken = errors.New("port is taken")
 
 func launch(ctx context.Context, cfg PostgresConfig, programs programs, dir string, account *account, password string) (*Postgres, error) {
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func launch(ctx context.Context, cfg PostgresConfig, programs programs, dir stri
 	}
 	defer log.Close()
 
-	cmd := exec.Command(programs.postgres, "-p", strconv.Itoa(port))
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), programs.postgres, "-p", strconv.Itoa(port)) // Stop ends it
 	for _, settings := range []map[string]string{smallMachine, unsafeSettings(cfg.Unsafe), cfg.Settings} {
 		for name, value := range settings {
 			cmd.Args = append(cmd.Args, "-c", name+"="+value)
@@ -342,8 +342,8 @@ func serverEnv() []string {
 	return append(env, "LC_ALL=C")
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

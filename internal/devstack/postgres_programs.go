@@ -142,7 +142,7 @@ func fetchPostgres(ctx context.Context) (programs, error) {
 	if err := os.WriteFile(filepath.Join(notCluster, "PG_VERSION"), []byte(major+"\n"), 0o600); err != nil {
 		return programs{}, err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return programs{}, err
 	}

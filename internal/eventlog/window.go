@@ -136,8 +136,8 @@ func (w *Window) resize(n int) {
 	}
 }
 
-// Warm fills an empty window for a reader that begins at position: it reads the size offsets before it, or as
-// many as the log still has. The key function finds the school, source and id of a record, and says whether it
+// Warm fills a window for a reader that begins at position: it reads the size offsets before it, or as many as the
+// log still has, except for those that the window has seen already. The key function finds the school, source and id of a record, and says whether it
 // has them; it must agree with what the reader does for the records it meets itself.
 func (w *Window) Warm(ctx context.Context, log interface {
 	Fetcher
@@ -154,7 +154,7 @@ func (w *Window) Warm(ctx context.Context, log interface {
 		maxBytes = 4 << 20
 		maxWait  = 100 * time.Millisecond
 	)
-	for offset := max(start, position-w.size); offset < position; {
+	for offset := max(start, position-w.size, w.next); offset < position; {
 		batch, err := log.Fetch(ctx, partition, offset, maxBytes, maxWait)
 		if err != nil {
 			return err

@@ -17,6 +17,9 @@ import (
 // ErrNotFound is returned by a query about something that does not exist, and becomes 404.
 var ErrNotFound = errors.New("not found")
 
+// ErrInput is wrapped by a query whose input is well-formed but means nothing, as an invented cursor, and becomes 422.
+var ErrInput = errors.New("input means nothing")
+
 // Query is one question to the read models of a school. In is a struct whose fields are path and query parameters in
 // huma's notation (`query:"from"`), with documentation and limits; Out is the answer's JSON.
 type Query[In, Out any] struct {
@@ -54,4 +57,7 @@ const (
 type Asked struct {
 	School string
 	Today  domain.Date // by the clock of the answering process, in UTC
+	// Own says that a guardian or the student asks, who see results only once they are published. It is part of
+	// what identifies an answer.
+	Own bool
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/internal/devstack"
+	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
 // Postgres returns the address of a migrated database that belongs to this test alone, and is dropped after it.
@@ -69,6 +70,9 @@ func (s *server) launch(ctx context.Context) (err error) {
 	s.dir = filepath.Join(os.TempDir(), dirPrefix+strconv.Itoa(os.Getpid()))
 	removeLeftovers()
 	if s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: s.dir, Database: templateDatabase, Unsafe: true}); err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, s.postgres.URL()); err != nil {
 		return err
 	}
 	if s.admin, err = pgx.Connect(ctx, s.address("postgres")); err != nil {

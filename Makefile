@@ -1,0 +1,50 @@
+# `make` prints what there is. Everything works on a machine with nothing but Go.
+
+GO          ?= go
+TOOLS       := $(CURDIR)/bin/tools
+LINT        := $(TOOLS)/golangci-lint
+LINT_VERSION := v2.15.0
+VULN        := $(TOOLS)/govulncheck
+VULN_VERSION := v1.1.4
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+DATA        ?= .data
+TEST_FLAGS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint bench vuln clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: build ## build, and start everything with a school to look at (data in ./.data)
+	@bin/schoolbell serve --demo --data=$(DATA)
+
+build: ## bin/schoolbell
+	@mkdir -p bin
+	$(GO) build -trimpath -buildvcs=auto -ldflags '-X main.version=$(VERSION)' -o bin/schoolbell ./cmd/schoolbell
+
+test: ## all tests; TEST_FLAGS adds flags, as in make test TEST_FLAGS=-race
+	$(GO) test -timeout 15m $(TEST_FLAGS) ./...
+
+lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulnerabilities
+	$(LINT) run ./...
+	@$(MAKE) --no-print-directory vuln
+
+bench: build ## measure the budgets against a stack of its own
+	bin/schoolbell bench all
+
+# The database of vulnerabilities is a server on the internet. Where it cannot be reached there is nothing to check.
+vuln: $(VULN) ## known vulnerabilities in what we call
+	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/db.json; then $(VULN) ./...; \
+	else echo "vuln.go.dev cannot be reached: vulnerabilities were not checked"; fi
+
+clean: ## remove what was built; data stays
+	rm -rf bin
+
+$(LINT): Makefile
+	GOFLAGS= GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@touch $@
+
+$(VULN): Makefile
+	GOFLAGS= GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	@touch $@

@@ -1,0 +1,35 @@
+package domain
+
+// Rule is what validation demands of one field, for those who write it down in a schema. Several rules for a field hold
+// together. What depends on two fields is not among them.
+type Rule struct {
+	MinLength, MaxLength int // of a text; 0 is no limit. The longest are counted in bytes.
+	Format               Format
+	Enum                 []string
+	MaxItems             int
+	Min, Max             int64 // of a number, when Max is not 0
+	Above                bool  // a number must be greater than Min, not equal to it
+}
+
+// Format is the form of a text.
+type Format string
+
+// The forms. All but FormatText, FormatCurrency and FormatSHA256 also take an empty text for none.
+const (
+	FormatID       Format = "id"
+	FormatText     Format = "text" // more than white space
+	FormatCurrency Format = "currency"
+	FormatURL      Format = "url"
+	FormatPhone    Format = "phone"
+	FormatEmail    Format = "email"
+	FormatLanguage Format = "language"
+	FormatSHA256   Format = "sha256"
+)
+
+// RulesOf returns the rules that an event's Validate applies, by the field's pointer, by watching it at work. Entries of
+// lists are seen only where the event has them.
+func RulesOf(e Event) map[string][]Rule {
+	rules := map[string][]Rule{}
+	e.Validate(&Faults{rules: func(pointer string, r Rule) { rules[pointer] = append(rules[pointer], r) }})
+	return rules
+}

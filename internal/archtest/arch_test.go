@@ -1,0 +1,223 @@
+package archtest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain/catalog"
+)
+
+const (
+	module   = "github.com/schoolbell/schoolbell/"
+	root     = "../.."
+	maxLines = 800
+)
+
+// layer says what packages of one part of the tree may import of ours. The first that matches counts. "x/…" is x
+// and everything below it.
+type layer struct {
+	packages string
+	may      []string
+	why      string
+}
+
+var layers = []layer{
+	{"domain", nil, "the domain imports nothing of ours"},
+	{"domain/catalog", []string{"domain/…"}, "the catalog lists the contexts"},
+	{"domain/…", []string{"domain"}, "contexts do not know each other"},
+	{"projections", []string{"domain/…", "internal/eventlog"}, "the engine knows the log by its contract"},
+	{"projections/memstore", []string{"domain/…", "projections", "internal/eventlog"}, "it is the engine's store in memory"},
+	{"projections/storetest", []string{"…"}, "it proves stores, for tests"},
+	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
+	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
+	{"migrations", nil, "migrations are SQL"},
+	{"internal/eventlog/…", []string{"domain/…", "internal/eventlog/…"}, "the log's contract knows the domain"},
+	{"internal/…", []string{"domain/…", "projections/…", "migrations", "internal/…"}, "adapters implement what others ask for"},
+	{"cmd/…", []string{"…"}, "only cmd knows everything"},
+}
+
+// onlyIn lists foreign packages that one package of ours alone may import.
+var onlyIn = map[string][]string{
+	"github.com/segmentio/kafka-go":              {"internal/kafka"},
+	"github.com/redis/go-redis/v9":               {"internal/redis", "internal/devstack"},
+	"github.com/twmb/franz-go/pkg/kfake":         {"internal/devstack"},
+	"github.com/alicebob/miniredis/v2":           {"internal/devstack"},
+	"github.com/fergusstrange/embedded-postgres": {"internal/devstack"},
+	"github.com/pressly/goose/v3":                {"internal/postgres"},
+	"github.com/alecthomas/kong":                 {"cmd/schoolbell", "internal/config"},
+}
+
+type goPackage struct {
+	ImportPath   string
+	Dir          string
+	GoFiles      []string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath+"/", module) }
+
+func list(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...")
+	cmd.Dir = root
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	var packages []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else {
+			require.NoError(t, err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func TestImportsPointInward(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		name := strings.TrimSuffix(p.name(), "/")
+		i := slices.IndexFunc(layers, func(l layer) bool { return matches(l.packages, name) })
+		if i < 0 {
+			t.Errorf("%s: no layer says what it may import", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			ours, ok := strings.CutPrefix(imported, module)
+			if ok && !slices.ContainsFunc(layers[i].may, func(pattern string) bool { return matches(pattern, ours) }) {
+				t.Errorf("%s imports %s: %s", name, ours, layers[i].why)
+			}
+		}
+	}
+}
+
+func TestDomainImportsTheStandardLibraryOnly(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		if name := p.name(); !strings.HasPrefix(name, "domain/") {
+			continue
+		}
+		for _, imported := range p.Imports {
+			first, _, _ := strings.Cut(imported, "/")
+			if strings.Contains(first, ".") && !strings.HasPrefix(imported, module+"domain") {
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+			if slices.Contains([]string{"context", "os", "net", "net/http", "database/sql", "math/rand", "math/rand/v2"}, imported) {
+				t.Errorf("%s imports %s: the domain does no I/O and rolls no dice", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
+func TestOutsideSystemsHaveOneAdapter(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		name := strings.TrimSuffix(p.name(), "/")
+		for _, imported := range p.Imports {
+			for foreign, owners := range onlyIn {
+				if (imported == foreign || strings.HasPrefix(imported, foreign+"/")) &&
+					!slices.ContainsFunc(owners, func(o string) bool { return name == o || strings.HasPrefix(name, o+"/") }) {
+					t.Errorf("%s imports %s, which is for %s", name, imported, strings.Join(owners, " and "))
+				}
+			}
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		switch name := filepath.Base(p.Dir); name {
+		case "util", "utils", "common", "helper", "helpers", "misc", "base", "shared":
+			t.Errorf("%s: %q says nothing about what is in it", p.ImportPath, name)
+		}
+	}
+}
+
+func TestEveryEventHasAGolden(t *testing.T) {
+	t.Parallel()
+	for _, f := range catalog.Facts() {
+		context, fact, _ := f.Name()
+		pattern := filepath.Join(root, "domain", context, "testdata", "*"+fact+"*"+f.Type[strings.LastIndexByte(f.Type, '.'):]+"*.json")
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		if len(found) == 0 {
+			t.Errorf("%s has no golden in domain/%s/testdata", f.Type, context)
+		}
+	}
+}
+
+func TestEveryProjectionIsInTheCatalog(t *testing.T) {
+	t.Parallel()
+	packages := list(t)
+	i := slices.IndexFunc(packages, func(p goPackage) bool { return p.ImportPath == module+"projections/catalog" })
+	require.GreaterOrEqual(t, i, 0, "projections/catalog is missing")
+	for _, p := range packages {
+		if path := p.ImportPath; strings.HasPrefix(path, module+"projections/") && declaresProjection(t, p) &&
+			!slices.Contains(packages[i].Imports, path) {
+			t.Errorf("%s declares a projection that projections/catalog does not list", path)
+		}
+	}
+}
+
+func declaresProjection(t *testing.T, p goPackage) bool {
+	t.Helper()
+	return slices.Contains(p.Imports, module+"projections") && slices.ContainsFunc(p.GoFiles, func(file string) bool {
+		b, err := os.ReadFile(filepath.Join(p.Dir, file))
+		require.NoError(t, err)
+		return bytes.Contains(b, []byte("= projections.New("))
+	})
+}
+
+func TestFilesAreShortEnoughToRead(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".go" {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		lines := 0
+		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+			lines++
+		}
+		if lines > maxLines {
+			t.Errorf("%s has %d lines; a file has one subject and at most %d lines", path, lines, maxLines)
+		}
+		return nil
+	}))
+}
+
+// matches reports whether a package is one that the pattern means: itself, or with "/…" it and all below it.
+func matches(pattern, name string) bool {
+	if pattern == "…" {
+		return true
+	}
+	parent, all := strings.CutSuffix(pattern, "/…")
+	return name == parent || all && strings.HasPrefix(name, parent+"/")
+}

@@ -1,0 +1,186 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// Audience is whom tokens must be for.
+	Audience = "schoolbell"
+	// Leeway is how far the clock that signed a token may differ from ours.
+	Leeway = 10 * time.Second
+	// MaxTokenLength is the size in bytes beyond which a token is not looked at.
+	MaxTokenLength = 8 * 1024
+	// MinSecretLength is the size in bytes of the shortest secret that HS256 is safe with.
+	MinSecretLength = 32
+)
+
+// ErrInvalidToken says that a token proves nothing; what it wraps is for logs and for the token's owner.
+var ErrInvalidToken = errors.New("token is not valid")
+
+// Config says which tokens are believed: those signed with Secret, or those signed with a key of JWKS.
+type Config struct {
+	Secret     string   // for HS256, of 32 bytes or more
+	JWKS       string   // https address of the identity provider's key set
+	Algorithms []string // with JWKS, the algorithms to accept; empty is RS256 and ES256
+	Issuer     string   // the iss that tokens must have; empty accepts any
+}
+
+var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+// Validate reports everything that is wrong.
+func (c Config) Validate() error {
+	var errs []error
+	if (c.Secret == "") == (c.JWKS == "") {
+		errs = append(errs, errors.New("auth: give either a secret or the address of a key set"))
+	}
+	if c.Secret != "" && len(c.Secret) < MinSecretLength {
+		errs = append(errs, fmt.Errorf("auth: the secret has %d bytes, but needs %d", len(c.Secret), MinSecretLength))
+	}
+	if u, err := url.Parse(c.JWKS); c.JWKS != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u)) {
+		errs = append(errs, errors.New("auth: the key set's address must be an https URL"))
+	}
+	for _, a := range c.Algorithms {
+		if !slices.Contains(asymmetric, a) {
+			errs = append(errs, fmt.Errorf("auth: algorithm %q is none of %s", a, strings.Join(asymmetric, ", ")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isLoopback(u *url.URL) bool {
+	return u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+}
+
+// Verifier tells whose a token is.
+type Verifier struct {
+	parser *jwt.Parser
+	key    jwt.Keyfunc
+}
+
+// New makes a verifier. Keys of a key set are fetched until ctx ends: every hour, and when a token names one that is not
+// known, at most every ten seconds.
+func New(ctx context.Context, c Config, log *slog.Logger) (*Verifier, error) {
+	return newVerifier(ctx, c, log, time.Now)
+}
+
+func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() time.Time) (*Verifier, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	algorithms := []string{"HS256"}
+	key := func(*jwt.Token) (any, error) { return []byte(c.Secret), nil }
+	if c.JWKS != "" {
+		algorithms = c.Algorithms
+		if len(algorithms) == 0 {
+			algorithms = []string{"RS256", "ES256"}
+		}
+		set, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{c.JWKS}, keyfunc.Override{
+			Client:            &http.Client{Timeout: 5 * time.Second},
+			HTTPTimeout:       5 * time.Second,
+			RefreshInterval:   time.Hour,
+			RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
+			RateLimitWaitMax:  time.Millisecond, // a stranger's token must not wait for its key
+			RefreshErrorHandlerFunc: func(address string) func(context.Context, error) {
+				return func(ctx context.Context, err error) {
+					log.WarnContext(ctx, "fetch keys", "address", address, "error", err)
+				}
+			},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("auth: %w", err)
+		}
+		key = func(t *jwt.Token) (any, error) {
+			if kid, ok := t.Header["kid"].(string); !ok || kid == "" {
+				return nil, errForeignKey
+			}
+			return set.Keyfunc(t)
+		}
+	}
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods(algorithms), jwt.WithAudience(Audience), jwt.WithExpirationRequired(),
+		jwt.WithLeeway(Leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now),
+	}
+	if c.Issuer != "" {
+		options = append(options, jwt.WithIssuer(c.Issuer))
+	}
+	return &Verifier{parser: jwt.NewParser(options...), key: key}, nil
+}
+
+// claims are what a token says.
+type claims struct {
+	jwt.RegisteredClaims
+	School string   `json:"school"`
+	Roles  []string `json:"roles,omitempty"`
+	Scope  string   `json:"scope,omitempty"`
+}
+
+// Verify tells whose a token is. Its error wraps [ErrInvalidToken].
+func (v *Verifier) Verify(token string) (Principal, error) {
+	if len(token) > MaxTokenLength || strings.Count(token, ".") != 2 {
+		return Principal{}, fmt.Errorf("%w: malformed", ErrInvalidToken)
+	}
+	var c claims
+	if _, err := v.parser.ParseWithClaims(token, &c, v.keyOf); err != nil {
+		return Principal{}, fmt.Errorf("%w: %s", ErrInvalidToken, reason(err))
+	}
+	if c.Subject == "" || c.School == "" {
+		return Principal{}, fmt.Errorf("%w: sub and school are required", ErrInvalidToken)
+	}
+	return Principal{
+		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope), Expires: c.ExpiresAt.Time,
+	}, nil
+}
+
+var errForeignKey = errors.New("the header names no key, or brings its own")
+
+// keyOf finds the key that a token must be signed with. A kid is looked up and never used in any other way; a header that
+// brings a key along or says where to fetch one, or that demands extensions, is refused.
+func (v *Verifier) keyOf(t *jwt.Token) (any, error) {
+	for _, name := range []string{"jku", "jwk", "x5u", "x5c", "crit"} {
+		if _, ok := t.Header[name]; ok {
+			return nil, errForeignKey
+		}
+	}
+	return v.key(t)
+}
+
+// reason says which of its conditions a token does not meet, and nothing about keys.
+func reason(err error) string {
+	for _, known := range []error{
+		jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidAudience, jwt.ErrTokenInvalidIssuer,
+		jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenMalformed,
+	} {
+		if errors.Is(err, known) {
+			return strings.TrimPrefix(known.Error(), "token ")
+		}
+	}
+	return "its signature cannot be verified"
+}
+
+// Mint signs a token with a secret, for development and tests.
+func Mint(secret string, p Principal, now time.Time) (string, error) {
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Subject: p.Subject, Audience: jwt.ClaimStrings{Audience},
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(p.Expires),
+		},
+		School: p.School, Roles: p.Roles, Scope: strings.Join(p.Scopes, " "),
+	}).SignedString([]byte(secret))
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return token, nil
+}

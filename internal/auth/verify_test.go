@@ -1,0 +1,226 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/schoolbell/schoolbell/internal/auth"
+)
+
+const secret = "a secret of at least thirty-two bytes"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func principal() auth.Principal {
+	return auth.Principal{
+		Subject: "u-1", School: "north", Roles: []string{"teacher"}, Scopes: []string{"events:write"},
+		Expires: time.Now().Add(time.Hour).Truncate(time.Second),
+	}
+}
+
+func verifier(t *testing.T, c auth.Config) *auth.Verifier {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	v, err := auth.New(ctx, c, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return v
+}
+
+func TestVerifyReturnsWhoTheTokenIsFor(t *testing.T) {
+	t.Parallel()
+	token, err := auth.Mint(secret, principal(), time.Now())
+	require.NoError(t, err)
+	got, err := verifier(t, auth.Config{Secret: secret}).Verify(token)
+	require.NoError(t, err)
+	require.Equal(t, principal(), got)
+}
+
+// keySet serves the public keys of an identity provider, which can be rotated.
+type keySet struct {
+	*httptest.Server
+	keys    atomic.Pointer[map[string]*rsa.PrivateKey]
+	fetched atomic.Int64
+}
+
+func newKeySet(t *testing.T, keys map[string]*rsa.PrivateKey) *keySet {
+	t.Helper()
+	s := &keySet{}
+	s.keys.Store(&keys)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.fetched.Add(1)
+		type jwk map[string]string
+		var list []jwk
+		for kid, key := range *s.keys.Load() {
+			list = append(list, jwk{
+				"kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256",
+				"n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
+				"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
+			})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": list})
+	}))
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+func newKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	return key
+}
+
+func goodClaims() jwt.MapClaims {
+	return jwt.MapClaims{
+		"sub": "u-1", "school": "north", "roles": []string{"admin"}, "aud": "schoolbell",
+		"exp": time.Now().Add(time.Hour).Unix(),
+	}
+}
+
+func sign(t *testing.T, method jwt.SigningMethod, key any, header map[string]any, claims jwt.MapClaims) string {
+	t.Helper()
+	token := jwt.NewWithClaims(method, claims)
+	for k, v := range header {
+		token.Header[k] = v
+	}
+	s, err := token.SignedString(key)
+	require.NoError(t, err)
+	return s
+}
+
+func without(name string) jwt.MapClaims {
+	c := goodClaims()
+	delete(c, name)
+	return c
+}
+
+func with(name string, value any) jwt.MapClaims {
+	c := goodClaims()
+	c[name] = value
+	return c
+}
+
+func TestForgedTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	key, stranger := newKey(t), newKey(t)
+	set := newKeySet(t, map[string]*rsa.PrivateKey{"k1": key})
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	require.NoError(t, err)
+	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
+
+	production := verifier(t, auth.Config{JWKS: set.URL, Issuer: ""})
+	development := verifier(t, auth.Config{Secret: secret})
+	k1 := map[string]any{"kid": "k1"}
+	hs := func(c jwt.MapClaims) string { return sign(t, jwt.SigningMethodHS256, []byte(secret), nil, c) }
+	good := sign(t, jwt.SigningMethodRS256, key, k1, goodClaims())
+	_, err = production.Verify(good)
+	require.NoError(t, err)
+	goodHS := hs(goodClaims())
+	_, err = development.Verify(goodHS)
+	require.NoError(t, err)
+	parts := strings.Split(good, ".")
+
+	for _, test := range []struct {
+		name  string
+		by    *auth.Verifier
+		token string
+	}{
+		{"nothing", production, ""},
+		{"no signature", production, parts[0] + "." + parts[1] + "."},
+		{"alg none", production, sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k1, goodClaims())},
+		{"alg none in development", development, sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, goodClaims())},
+		{"HS256 with the RSA key as secret", production, sign(t, jwt.SigningMethodHS256, publicPEM, k1, goodClaims())},
+		{"another algorithm of the same key", production, sign(t, jwt.SigningMethodRS512, key, k1, goodClaims())},
+		{"HS512 in development", development, sign(t, jwt.SigningMethodHS512, []byte(secret), nil, goodClaims())},
+		{"a stranger's key", production, sign(t, jwt.SigningMethodRS256, stranger, k1, goodClaims())},
+		{"a kid that is a path", production, sign(t, jwt.SigningMethodRS256, stranger, map[string]any{"kid": "../../../dev/null"}, goodClaims())},
+		{"a kid that is no text", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": 7}, goodClaims())},
+		{"no kid", production, sign(t, jwt.SigningMethodRS256, key, nil, goodClaims())},
+		{"jku", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "k1", "jku": "https://evil.example/keys"}, goodClaims())},
+		{"x5u", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "k1", "x5u": "https://evil.example/cert"}, goodClaims())},
+		{"a key in the header", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "k1", "jwk": map[string]any{}}, goodClaims())},
+		{"crit", development, sign(t, jwt.SigningMethodHS256, []byte(secret), map[string]any{"crit": []string{"exp"}}, goodClaims())},
+		{"no exp", development, hs(without("exp"))},
+		{"expired", development, hs(with("exp", time.Now().Add(-time.Minute).Unix()))},
+		{"exp as text", development, hs(with("exp", "tomorrow"))},
+		{"not valid yet", development, hs(with("nbf", time.Now().Add(time.Minute).Unix()))},
+		{"no aud", development, hs(without("aud"))},
+		{"wrong aud", development, hs(with("aud", "another"))},
+		{"no school", development, hs(without("school"))},
+		{"no sub", development, hs(without("sub"))},
+		{"changed claims", development, goodHS[:strings.Index(goodHS, ".")] + "." + strings.Split(hs(with("school", "south")), ".")[1] + goodHS[strings.LastIndex(goodHS, "."):]},
+		{"10,000 dots", development, strings.Repeat(".", 10_000)},
+		{"a megabyte", development, "a." + strings.Repeat("b", 1<<20) + ".c"},
+		{"deep nesting", development, base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 4000))) + ".e30.e30"},
+		{"spaces", development, " " + goodHS},
+	} {
+		_, err := test.by.Verify(test.token)
+		require.ErrorIs(t, err, auth.ErrInvalidToken, test.name)
+		require.NotContains(t, err.Error(), secret, test.name)
+	}
+}
+
+func TestRefusingCostsLittle(t *testing.T) {
+	v := verifier(t, auth.Config{Secret: secret})
+	token := strings.Repeat(".", 1<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 100 {
+		_, _ = v.Verify(token)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/100, uint64(64<<10))
+}
+
+func TestKeysRotate(t *testing.T) {
+	t.Parallel()
+	old, fresh := newKey(t), newKey(t)
+	set := newKeySet(t, map[string]*rsa.PrivateKey{"old": old})
+	v := verifier(t, auth.Config{JWKS: set.URL})
+	require.EqualValues(t, 1, set.fetched.Load())
+
+	set.keys.Store(&map[string]*rsa.PrivateKey{"fresh": fresh})
+	_, err := v.Verify(sign(t, jwt.SigningMethodRS256, fresh, map[string]any{"kid": "fresh"}, goodClaims()))
+	require.NoError(t, err, "an unknown kid makes the keys be fetched")
+	_, err = v.Verify(sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "old"}, goodClaims()))
+	require.ErrorIs(t, err, auth.ErrInvalidToken, "a key that was withdrawn is not believed")
+
+	before := set.fetched.Load()
+	for range 100 {
+		_, err = v.Verify(sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "unheard-of"}, goodClaims()))
+		require.ErrorIs(t, err, auth.ErrInvalidToken)
+	}
+	require.LessOrEqual(t, set.fetched.Load()-before, int64(1), "strangers cannot make us fetch keys at will")
+}
+
+func TestConfigReportsAllFaults(t *testing.T) {
+	t.Parallel()
+	err := auth.Config{Secret: "short", JWKS: "http://keys.example", Algorithms: []string{"none"}}.Validate()
+	require.ErrorContains(t, err, "either a secret or")
+	require.ErrorContains(t, err, "needs 32")
+	require.ErrorContains(t, err, "https URL")
+	require.ErrorContains(t, err, `"none"`)
+	require.NoError(t, auth.Config{Secret: secret}.Validate())
+}

@@ -1,0 +1,121 @@
+package schema
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Data returns the schema of the data of a fact.
+func Data(f domain.Fact) *huma.Schema {
+	probe := f.New()
+	v := reflect.ValueOf(probe).Elem()
+	fill(v)
+	return object(v.Type(), "", domain.RulesOf(probe))
+}
+
+// fill puts something into every text and list, so that validation looks at it.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	}
+}
+
+func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		s.Properties[name] = property(field.Type, prefix+"/"+name, rules)
+		if options != "omitzero" {
+			s.Required = append(s.Required, name)
+		}
+	}
+	return s
+}
+
+func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
+	s := &huma.Schema{}
+	switch {
+	case t == reflect.TypeFor[domain.Date]():
+		return &huma.Schema{Type: huma.TypeString, Format: "date"}
+	case t == reflect.TypeFor[domain.Label]():
+		text := &huma.Schema{Type: huma.TypeString}
+		constrain(text, rules[pointer])
+		return &huma.Schema{OneOf: []*huma.Schema{text, {Type: huma.TypeInteger}}}
+	case t.Kind() == reflect.String:
+		s.Type = huma.TypeString
+	case t.Kind() == reflect.Int64:
+		s.Type = huma.TypeInteger
+	case t.Kind() == reflect.Float64:
+		s.Type = huma.TypeNumber
+	case t.Kind() == reflect.Bool:
+		s.Type = huma.TypeBoolean
+	case t.Kind() == reflect.Slice:
+		s.Type = huma.TypeArray
+		s.Items = property(t.Elem(), pointer+"/0", rules)
+	case t.Kind() == reflect.Struct:
+		return object(t, pointer, rules)
+	default:
+		panic(fmt.Sprintf("event data has a field of type %s", t)) // the catalogue's test finds it
+	}
+	constrain(s, rules[pointer])
+	return s
+}
+
+// Patterns of the forms of texts, in what JSON Schema's regular expressions and Go's have in common.
+var patterns = map[domain.Format]string{
+	domain.FormatID:       `^([^\x00-\x20\x7F]([^\x00-\x1F\x7F]*[^\x00-\x20\x7F])?)?$`,
+	domain.FormatText:     `[^ \t\r\n]`,
+	domain.FormatCurrency: `^[A-Z]{3}$`,
+	domain.FormatURL:      `^([hH][tT][tT][pP][sS]?://[^/].*)?$`,
+	domain.FormatPhone:    `^([+()\-./ x]*([0-9][+()\-./ x]*){3,20})?$`,
+	domain.FormatEmail:    `^([^@ <>,;\t\r\n]+@[^ <>,;\t\r\n]*\.[^ <>,;\t\r\n]*)?$`,
+	domain.FormatLanguage: `^([A-Za-z0-9]{2,8}(-[A-Za-z0-9]{1,8})*)?$`,
+	domain.FormatSHA256:   `^[0-9a-f]{64}$`,
+}
+
+// constrain adds what validation demands.
+func constrain(s *huma.Schema, rules []domain.Rule) {
+	for _, r := range rules {
+		if r.MinLength > 0 {
+			s.MinLength = &r.MinLength
+		}
+		if r.MaxLength > 0 && (s.MaxLength == nil || *s.MaxLength > r.MaxLength) {
+			s.MaxLength = &r.MaxLength
+		}
+		if r.MaxItems > 0 {
+			s.MaxItems = &r.MaxItems
+		}
+		if r.Format != "" {
+			s.Pattern = patterns[r.Format]
+		}
+		for _, v := range r.Enum {
+			s.Enum = append(s.Enum, v)
+		}
+		if r.Max == 0 {
+			continue
+		}
+		least, most := float64(r.Min), float64(r.Max)
+		if r.Above {
+			s.ExclusiveMinimum = &least
+		} else {
+			s.Minimum = &least
+		}
+		if r.Max < 1<<53 { // beyond, JSON's numbers are not exact
+			s.Maximum = &most
+		}
+	}
+}

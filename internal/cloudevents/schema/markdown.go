@@ -1,0 +1,72 @@
+package schema
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/schoolbell/schoolbell/domain/catalog"
+)
+
+// Markdown returns the catalogue for people: a section for each context, a table for each event.
+func Markdown() []byte {
+	var b strings.Builder
+	b.WriteString("# Events\n\nCloudEvents 1.0. A field without a mark is required.\n")
+	last := ""
+	for _, f := range catalog.Facts() {
+		context, fact, version := f.Name()
+		if context != last {
+			fmt.Fprintf(&b, "\n## %s\n", context)
+			last = context
+		}
+		fmt.Fprintf(&b, "\n### %s v%d\n\n`%s`: %s", fact, version, f.Type, f.Doc)
+		switch {
+		case f.Upcast != nil:
+			b.WriteString(" *An older version, still read.*")
+		case f.Reserved:
+			b.WriteString(" *Written by Schoolbell only.*")
+		}
+		b.WriteString("\n\n| Field | Type | |\n|---|---|---|\n")
+		rows(&b, "", Data(f))
+	}
+	return []byte(b.String())
+}
+
+func rows(b *strings.Builder, prefix string, s *huma.Schema) {
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		p := s.Properties[name]
+		if p.Type == huma.TypeObject {
+			rows(b, prefix+name+".", p)
+			continue
+		}
+		optional := ""
+		if !slices.Contains(s.Required, name) {
+			optional = "optional"
+		}
+		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", prefix, name, typeOf(p), optional)
+	}
+}
+
+// typeOf says in a few words what a field holds.
+func typeOf(s *huma.Schema) string {
+	switch {
+	case len(s.OneOf) > 0:
+		return "text or whole number"
+	case len(s.Enum) > 0:
+		words := make([]string, len(s.Enum))
+		for i, v := range s.Enum {
+			words[i] = fmt.Sprintf("`%v`", v)
+		}
+		return strings.Join(words, ", ")
+	case s.Type == huma.TypeArray:
+		return "list of " + typeOf(s.Items)
+	case s.Format != "":
+		return s.Format
+	}
+	return map[string]string{
+		huma.TypeString: "text", huma.TypeInteger: "whole number", huma.TypeNumber: "number", huma.TypeBoolean: "true or false",
+	}[s.Type]
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is everything that `schoolbell serve` can be told.
+type Config struct {
+	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE,…" help:"What this process does: ${roles}, or all."`
+	Data       string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Directory of the embedded servers, the development secret, and the address file that other commands look for."`
+	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" placeholder:"ADDR" help:"Address of the API."`
+	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" placeholder:"ADDR" help:"Address of health, metrics and profiles. Not for the public."`
+	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" placeholder:"TIME" help:"How long a stop may take before it is forced."`
+	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" placeholder:"TIME" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
+
+	Kafka    Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Database Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
+	Redis    Redis    `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
+	JWT      JWT      `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
+	API      API      `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
+	Log      Log      `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
+	Trace    Trace    `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
+}
+
+// Role is a part of the work that a process can take on.
+type Role string
+
+// The roles of this version. Job consumers and realtime are not among them yet.
+const (
+	RoleIngest      Role = "ingest"      // takes events, and lets the log be read
+	RoleProjections Role = "projections" // folds the log into tables
+	RoleAPI         Role = "api"         // answers queries
+)
+
+// allRoles are what "all" means.
+var allRoles = []Role{RoleIngest, RoleProjections, RoleAPI}
+
+// RoleNames lists the roles for a help text.
+func RoleNames() string {
+	names := make([]string, len(allRoles))
+	for i, r := range allRoles {
+		names[i] = string(r)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Has reports whether the process has a role.
+func (c *Config) Has(r Role) bool {
+	return slices.Contains(c.Roles, r) || slices.Contains(c.Roles, "all")
+}
+
+// Embedded reports whether any server has to run inside the process.
+func (c *Config) Embedded() bool {
+	return len(c.Kafka.Brokers) == 0 || c.Database.URL == "" || c.Redis.URL == ""
+}
+
+// Validate reports everything that is wrong, each fault with the name of its setting.
+func (c *Config) Validate() error {
+	var faults []error
+	for _, r := range c.Roles {
+		switch {
+		case r == "all" || slices.Contains(allRoles, r):
+		case r == "consumers" || r == "realtime":
+			faults = append(faults, fmt.Errorf("roles: %s is not in this version, which has %s", r, RoleNames()))
+		default:
+			faults = append(faults, fmt.Errorf("roles: %q is not one of %s, all", r, RoleNames()))
+		}
+	}
+	if len(c.Roles) == 0 {
+		faults = append(faults, errors.New("roles: name at least one"))
+	}
+	for _, a := range []struct{ name, value string }{{"http", c.HTTP}, {"ops", c.Ops}} {
+		if _, port, err := net.SplitHostPort(a.value); err != nil || port == "" {
+			faults = append(faults, fmt.Errorf("%s: %q is not an address such as 127.0.0.1:8080", a.name, a.value))
+		}
+	}
+	if c.Data == "" {
+		faults = append(faults, errors.New("data: name a directory"))
+	}
+	if c.Grace <= 0 {
+		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
+	}
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(),
+		c.Log.validate(), c.Trace.validate())...)
+}
+
+// Dir returns the path of something in the data directory.
+func (c *Config) Dir(elem ...string) string {
+	return filepath.Join(append([]string{c.Data}, elem...)...)
+}

@@ -1,0 +1,365 @@
+package edfi
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// directory is what the first pass keeps: what events of the second refer to.
+type directory struct {
+	refs     map[string]string // XML id → unique id
+	schools  map[string]*schoolEntry
+	courses  map[[2]string]string // school, course code → academic subject
+	sessions map[string][]session // school → sessions in order of time
+	pupils   map[string]*pupil
+	contacts map[string]*contact
+	staff    map[string]*staffer
+	entries  map[string]gradebookEntry
+	linked   map[string]bool // contacts that an association names
+	earliest domain.Date     // the earliest date of attendance or of a gradebook entry
+}
+
+type schoolEntry struct {
+	name   string
+	grades []string
+}
+
+type session struct {
+	name, year, term string
+	begin, end       domain.Date
+}
+
+type contact struct {
+	name, phone, email string
+}
+
+type staffer struct {
+	assignments []assignment
+	schools     map[string]*post
+}
+
+// assignment is a role at an organisation, which may be a school or not.
+type assignment struct {
+	organisation, role string
+	since              domain.Date
+}
+
+// post is what a member of staff does at one school.
+type post struct {
+	sections, subjects []string
+}
+
+type gradebookEntry struct {
+	id, school, section, subject string
+	year, term                   string
+	title                        string
+	maxScore                     float64
+	assigned, due                domain.Date
+}
+
+func newDirectory() *directory {
+	return &directory{
+		refs:     make(map[string]string),
+		schools:  make(map[string]*schoolEntry),
+		courses:  make(map[[2]string]string),
+		sessions: make(map[string][]session),
+		pupils:   make(map[string]*pupil),
+		contacts: make(map[string]*contact),
+		staff:    make(map[string]*staffer),
+		entries:  make(map[string]gradebookEntry),
+		linked:   make(map[string]bool),
+	}
+}
+
+// index keeps what later records, or the second pass, need from a record.
+func (d *directory) index(e *element) {
+	switch e.name {
+	case "School":
+		d.indexSchool(e)
+	case "Course":
+		org := e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId")
+		subject := cmp.Or(e.code("AcademicSubject"), e.str("CourseTitle"))
+		d.courses[[2]string{org, e.str("CourseCode")}] = subject
+	case "Session":
+		d.indexSession(e)
+	case "Student":
+		d.indexStudent(e)
+	case "Contact":
+		d.indexContact(e)
+	case "StudentContactAssociation":
+		d.linked[d.contactID(e)] = true
+	case "StudentSchoolAssociation":
+		d.indexEnrolment(e)
+	case "StudentSchoolAttendanceEvent":
+		d.pupil(d.studentID(e)).seenAt(d.schoolID(e), Attendance)
+		d.dated(e.str("AttendanceEvent", "EventDate"))
+	case "GradebookEntry":
+		d.indexGradebookEntry(e)
+	case "StudentGradebookEntry":
+		if entry, ok := d.entries[entryKey(e.at("GradebookEntryReference", "GradebookEntryIdentity"))]; ok {
+			p := d.pupil(d.studentID(e))
+			p.seenAt(entry.school, Gradebook)
+			p.section = cmp.Or(p.section, entry.section)
+		}
+	case "StudentAssessment":
+		if grade := e.code("WhenAssessedGradeLevel"); grade != "" {
+			p := d.pupil(d.studentID(e))
+			p.grade = cmp.Or(p.grade, grade)
+		}
+	default:
+		d.indexStaff(e)
+	}
+}
+
+func (d *directory) indexSchool(e *element) {
+	id := e.str("SchoolId")
+	d.define(e, id)
+	s := &schoolEntry{name: e.str("NameOfInstitution")}
+	for g := range e.all("GradeLevel") {
+		s.grades = append(s.grades, codeValue(g.text))
+	}
+	d.schools[id] = s
+}
+
+func (d *directory) indexSession(e *element) {
+	begin, err1 := domain.ParseDate(e.str("BeginDate"))
+	end, err2 := domain.ParseDate(e.str("EndDate"))
+	if err1 != nil || err2 != nil {
+		return // the second pass reports it
+	}
+	school := d.schoolID(e)
+	s := session{
+		name:  e.str("SessionName"),
+		year:  label(e.str("SchoolYear")),
+		term:  label(cmp.Or(e.code("Term"), e.str("SessionName"))),
+		begin: begin,
+		end:   end,
+	}
+	sessions := append(d.sessions[school], s)
+	slices.SortFunc(sessions, func(a, b session) int { return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.name, b.name)) })
+	d.sessions[school] = sessions
+}
+
+func (d *directory) indexStudent(e *element) {
+	id := e.str("StudentUniqueId")
+	d.define(e, id)
+	if birth, err := domain.ParseDate(birthDate(e)); err == nil {
+		d.pupil(id).birthYear = birth.Time().Year()
+	}
+}
+
+func (d *directory) indexContact(e *element) {
+	id := e.str("ContactUniqueId")
+	d.define(e, id)
+	name := e.at("Name")
+	full, _ := mendText(name.str("FirstName")+" "+familyName(name), domain.MaxTextLength)
+	phone, _, _ := bestPhone(e)
+	email, _ := bestEmail(e)
+	d.contacts[id] = &contact{name: full, phone: phone, email: email}
+}
+
+func (d *directory) indexEnrolment(e *element) {
+	p := d.pupil(d.studentID(e))
+	school := d.schoolID(e)
+	p.seenAt(school, Enrolment)
+	if on, err := domain.ParseDate(e.str("EntryDate")); err == nil {
+		if p.entered == nil {
+			p.entered = make(map[string]domain.Date, 1)
+		}
+		p.entered[school] = on
+	}
+	p.grade = cmp.Or(e.code("EntryGradeLevel"), p.grade)
+}
+
+func (d *directory) indexGradebookEntry(e *element) {
+	section := e.at("SectionReference", "SectionIdentity")
+	offering := section.at("CourseOfferingReference", "CourseOfferingIdentity")
+	school := d.schoolID(offering)
+	code := offering.str("LocalCourseCode")
+	assigned, _ := domain.ParseDate(e.str("DateAssigned"))
+	due, _ := domain.ParseDate(e.str("DueDate"))
+	d.dated(e.str("DateAssigned"))
+	maxScore, ok := number(e.str("MaxPoints"))
+	if !ok || maxScore == 0 {
+		maxScore = numericGradeMax
+	}
+	year := offering.str("SessionReference", "SessionIdentity", "SchoolYear")
+	sectionID, _ := mendID(cmp.Or(section.str("SectionIdentifier"), e.str("SourceSectionIdentifier")))
+	id, _ := mendID(e.str("GradebookEntryIdentifier"))
+	subject, _ := mendID(cmp.Or(d.courses[[2]string{school, code}], code))
+	d.entries[entryKey(e)] = gradebookEntry{
+		id:       id,
+		school:   school,
+		section:  sectionID,
+		subject:  subject,
+		year:     label(year),
+		term:     d.termNamed(school, offering.str("SessionReference", "SessionIdentity", "SessionName")),
+		title:    e.str("Title"),
+		maxScore: maxScore,
+		assigned: assigned,
+		due:      due,
+	}
+}
+
+// entryKey is the identity of a gradebook entry, in the entry itself or in a reference to it.
+func entryKey(e *element) string {
+	return e.str("Namespace") + "#" + e.str("GradebookEntryIdentifier")
+}
+
+func (d *directory) indexStaff(e *element) {
+	switch e.name {
+	case "Staff":
+		id := e.str("StaffUniqueId")
+		d.define(e, id)
+		d.staffer(id)
+	case "StaffEducationOrganizationAssignmentAssociation":
+		since, _ := domain.ParseDate(e.str("BeginDate"))
+		s := d.staffer(d.staffID(e))
+		s.assignments = append(s.assignments, assignment{
+			organisation: e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId"),
+			role:         e.code("StaffClassification"),
+			since:        since,
+		})
+	case "StaffSchoolAssociation":
+		p := d.staffer(d.staffID(e)).at(d.schoolID(e))
+		for subject := range e.all("AcademicSubject") {
+			p.subjects = append(p.subjects, codeValue(subject.text))
+		}
+	case "StaffSectionAssociation":
+		section := e.at("SectionReference", "SectionIdentity")
+		school := d.schoolID(section.at("CourseOfferingReference", "CourseOfferingIdentity"))
+		p := d.staffer(d.staffID(e)).at(school)
+		p.sections = append(p.sections, section.str("SectionIdentifier"))
+	}
+}
+
+// define remembers the XML id of an element for the references to it.
+func (d *directory) define(e *element, id string) {
+	if e.id != "" {
+		d.refs[e.id] = id
+	}
+}
+
+func (d *directory) pupil(student string) *pupil {
+	p := d.pupils[student]
+	if p == nil {
+		p = &pupil{}
+		d.pupils[student] = p
+	}
+	return p
+}
+
+func (d *directory) staffer(id string) *staffer {
+	s := d.staff[id]
+	if s == nil {
+		s = &staffer{schools: make(map[string]*post)}
+		d.staff[id] = s
+	}
+	return s
+}
+
+func (s *staffer) at(school string) *post {
+	p := s.schools[school]
+	if p == nil {
+		p = &post{}
+		s.schools[school] = p
+	}
+	return p
+}
+
+// The ids that a record refers to, by natural key or by the XML id of an element read before.
+
+func (d *directory) schoolID(e *element) string {
+	return d.reference(e, "SchoolReference", "SchoolIdentity", "SchoolId")
+}
+
+func (d *directory) studentID(e *element) string {
+	return d.reference(e, "StudentReference", "StudentIdentity", "StudentUniqueId")
+}
+
+func (d *directory) contactID(e *element) string {
+	return d.reference(e, "ContactReference", "ContactIdentity", "ContactUniqueId")
+}
+
+func (d *directory) staffID(e *element) string {
+	return d.reference(e, "StaffReference", "StaffIdentity", "StaffUniqueId")
+}
+
+func (d *directory) reference(e *element, reference, identity, key string) string {
+	r := e.at(reference)
+	return cmp.Or(r.str(identity, key), d.refs[r.ref])
+}
+
+// termNamed finds the term of a school's session by its name, or takes the name itself.
+func (d *directory) termNamed(school, name string) string {
+	for _, s := range d.sessions[school] {
+		if s.name == name {
+			return s.term
+		}
+	}
+	return label(name)
+}
+
+// termOn finds the term of a day in a school year. Where no session of the year holds the day, the session that
+// holds the same day of the year is taken: some files carry dates of another year than the one they name.
+func (d *directory) termOn(school, year string, day domain.Date) (term string, exact bool) {
+	for _, s := range d.sessions[school] {
+		if s.begin <= day && day <= s.end {
+			return s.term, true
+		}
+	}
+	_, month, dayOfMonth := day.Time().Date()
+	for _, s := range d.sessions[school] {
+		for y := s.begin.Time().Year(); y <= s.end.Time().Year(); y++ {
+			if moved := domain.NewDate(y, month, dayOfMonth); s.year == year && s.begin <= moved && moved <= s.end {
+				return s.term, false
+			}
+		}
+	}
+	return "", false
+}
+
+// begins is the first day of a school's earliest session, or of any school's, or the earliest date in the files.
+func (d *directory) begins(school string) domain.Date {
+	if s := d.sessions[school]; len(s) > 0 {
+		return s[0].begin
+	}
+	var first domain.Date
+	for _, s := range d.sessions {
+		if first.IsZero() || s[0].begin < first {
+			first = s[0].begin
+		}
+	}
+	return cmp.Or(first, d.earliest)
+}
+
+func (d *directory) dated(s string) {
+	if day, err := domain.ParseDate(s); err == nil && (d.earliest.IsZero() || day < d.earliest) {
+		d.earliest = day
+	}
+}
+
+func label(s string) string {
+	l, _ := mendText(s, domain.MaxLabelLength)
+	return l
+}
+
+// parseTime reads a date with or without a time of day. A date alone stands for its noon.
+func parseTime(s string) (time.Time, bool) {
+	if day, err := domain.ParseDate(s); err == nil {
+		return noon(day), true
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, strings.TrimSpace(s)); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// noon is the time that events carry of which only the day is known.
+func noon(day domain.Date) time.Time { return day.Time().Add(12 * time.Hour) }

@@ -1,0 +1,143 @@
+package edfi
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Evidence is what a student's school is taken from. The strongest that there is decides.
+type Evidence string
+
+// The kinds of evidence, strongest first.
+const (
+	Enrolment  Evidence = "enrolment"
+	Attendance Evidence = "attendance"
+	Gradebook  Evidence = "gradebook"
+	GradeLevel Evidence = "grade_level"
+	Cohort     Evidence = "cohort"
+)
+
+var evidences = []Evidence{Enrolment, Attendance, Gradebook, GradeLevel, Cohort}
+
+func (e Evidence) explain() string {
+	switch e {
+	case Enrolment:
+		return "an enrolment record"
+	case Attendance:
+		return "their attendance"
+	case Gradebook:
+		return "the gradebook they are in"
+	case GradeLevel:
+		return "the grade they were assessed in, which one school teaches"
+	default:
+		return "most students born in the same calendar year"
+	}
+}
+
+// pupil is what the files say about where a student belongs.
+type pupil struct {
+	birthYear int
+	grade     string // as enrolled or assessed
+	section   string
+	schools   map[string]Evidence    // named by a record, with the strongest evidence for each
+	entered   map[string]domain.Date // by school, as enrolled
+	placed    []string               // decided by place
+	by        Evidence
+}
+
+func (p *pupil) seenAt(school string, by Evidence) {
+	if p.schools == nil {
+		p.schools = make(map[string]Evidence, 1)
+	}
+	was, ok := p.schools[school]
+	if !ok || slices.Index(evidences, by) < slices.Index(evidences, was) {
+		p.schools[school] = by
+	}
+}
+
+// classID is the class a student is in: the section where one is known, else the grade, else "unassigned".
+func (p *pupil) classID() string {
+	switch {
+	case p != nil && p.section != "":
+		return p.section
+	case p != nil && p.grade != "":
+		return "grade-" + gradeLabel(p.grade)
+	default:
+		return "unassigned"
+	}
+}
+
+// place decides the schools of all students. An enrolment outranks everything; attendance and gradebook both put a
+// student into the school they name, so that a student who moved is known to both. The others can only name one.
+func (d *directory) place() {
+	byGrade := make(map[string][]string)
+	for id, s := range d.schools {
+		for _, g := range s.grades {
+			byGrade[g] = append(byGrade[g], id)
+		}
+	}
+	cohorts := make(map[int]map[string]int)
+	for _, p := range d.pupils {
+		p.placed, p.by = p.fromRecords()
+		if p.placed == nil && len(byGrade[p.grade]) == 1 {
+			p.placed, p.by = byGrade[p.grade], GradeLevel
+		}
+		if p.birthYear != 0 && len(p.placed) > 0 {
+			if cohorts[p.birthYear] == nil {
+				cohorts[p.birthYear] = make(map[string]int)
+			}
+			for _, s := range p.placed {
+				cohorts[p.birthYear][s]++
+			}
+		}
+	}
+	majority := make(map[int][]string, len(cohorts))
+	for year, votes := range cohorts {
+		schools := slices.SortedFunc(maps.Keys(votes), func(a, b string) int {
+			return cmp.Or(cmp.Compare(votes[b], votes[a]), cmp.Compare(a, b))
+		})
+		majority[year] = schools[:1]
+	}
+	for _, p := range d.pupils {
+		if p.placed == nil && majority[p.birthYear] != nil {
+			p.placed, p.by = majority[p.birthYear], Cohort
+		}
+	}
+}
+
+func (p *pupil) fromRecords() ([]string, Evidence) {
+	var schools []string
+	strongest := len(evidences)
+	for _, by := range p.schools {
+		strongest = min(strongest, slices.Index(evidences, by))
+	}
+	if strongest == len(evidences) {
+		return nil, ""
+	}
+	for school, by := range p.schools {
+		if by == Enrolment || evidences[strongest] != Enrolment {
+			schools = append(schools, school)
+		}
+	}
+	slices.Sort(schools)
+	return schools, evidences[strongest]
+}
+
+// gradeLabel shortens Ed-Fi's grade levels: "Eleventh grade" is "11".
+func gradeLabel(code string) string {
+	for i, ordinal := range []string{
+		"First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth", "Eleventh", "Twelfth",
+	} {
+		if code == ordinal+" grade" {
+			return [...]string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}[i]
+		}
+	}
+	if code == "Kindergarten" {
+		return "K"
+	}
+	label, _ := mendText(slug(code), 24)
+	return label
+}

@@ -1,0 +1,240 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/go-json-experiment/json"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/query"
+)
+
+// Log is what the API needs of the log.
+type Log interface {
+	eventlog.Appender
+	eventlog.Fetcher
+	eventlog.Inspector
+}
+
+// Deps is what the API works with. A process that does not take events has no Log, and one that does not answer queries
+// has no Pool; the routes that need them are not there then.
+type Deps struct {
+	Verifier   *auth.Verifier
+	Log        Log
+	Partitions int32 // of the log
+
+	Pool      *postgres.Pool // in the role [postgres.API]
+	Set       string         // the name of the set of projections that the tables are
+	Positions *Positions
+	Cache     *redis.Cache // nil keeps no answers
+	Queries   []query.Endpoint
+	// IsGuardian tells whether a guardian answers for a student.
+	IsGuardian func(ctx context.Context, school, guardian, student string) (bool, error)
+
+	Metrics prometheus.Registerer
+	Logger  *slog.Logger
+	Now     func() time.Time // nil is time.Now
+}
+
+// API is the public side of a process.
+type API struct {
+	config   Config
+	deps     Deps
+	metrics  *metrics
+	huma     huma.API
+	mux      *http.ServeMux
+	needs    map[string]auth.Need // of every route about a school
+	answers  *redis.Answers[answer]
+	rates    *rates
+	inFlight *semaphore.Weighted
+	handler  http.Handler
+}
+
+// New puts the API together.
+func New(config Config, deps Deps) (*API, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	m, err := newMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	a := &API{
+		config: config, deps: deps, metrics: m, mux: http.NewServeMux(), needs: map[string]auth.Need{},
+		answers:  redis.NewAnswers(deps.Cache, answerCodec, config.LoadLimit),
+		rates:    newRates(config.EventRate, config.EventBurst),
+		inFlight: semaphore.NewWeighted(config.InFlightBytes),
+	}
+	a.huma = humago.New(a.mux, humaConfig(config))
+	if err := a.routes(); err != nil {
+		return nil, err
+	}
+	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.ContentTypeFilter(compressible))
+	if err != nil {
+		return nil, err
+	}
+	a.handler = observe(m, deps.Logger, secure(config, compress(http.HandlerFunc(a.dispatch))))
+	return a, nil
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Handle adds a route that is not about events or read models, as the dashboard's pages.
+func (a *API) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
+
+// Run watches positions for reads that wait, until ctx ends.
+func (a *API) Run(ctx context.Context) error {
+	if a.deps.Positions == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return a.deps.Positions.Run(ctx)
+}
+
+func (a *API) routes() error {
+	if a.deps.Log != nil {
+		a.eventRoutes()
+	}
+	if a.deps.Pool != nil {
+		for _, q := range a.deps.Queries {
+			a.mount(q)
+		}
+	}
+	return a.documentRoutes()
+}
+
+// dispatch finds the route of a request. When there is none, the mux's own short text becomes a problem.
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
+	if h, pattern := a.mux.Handler(r); pattern == "" {
+		none := &headOnly{header: w.Header()}
+		h.ServeHTTP(none, r)
+		switch none.status {
+		case http.StatusMethodNotAllowed:
+			problem(none.status, "this address does not take %s, but %s", r.Method, w.Header().Get("Allow")).write(w, r)
+		default:
+			problem(http.StatusNotFound, "there is nothing at this address").write(w, r)
+		}
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// headOnly takes an answer's status and headers, and drops its body.
+type headOnly struct {
+	header http.Header
+	status int
+}
+
+func (h *headOnly) Header() http.Header         { return h.header }
+func (h *headOnly) WriteHeader(status int)      { h.status = status }
+func (h *headOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+func humaConfig(c Config) huma.Config {
+	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
+	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Date](), reflect.TypeFor[dateSchema]())
+	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Position](), reflect.TypeFor[positionSchema]())
+	schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
+	format := huma.Format{
+		Marshal:   func(w io.Writer, v any) error { return json.MarshalWrite(w, v) },
+		Unmarshal: func(b []byte, v any) error { return json.Unmarshal(b, v) },
+	}
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Schoolbell", Version: c.Version,
+				Description: "Events of schools in, analytics out. An answer says how much of the log it holds in Schoolbell-Position; " +
+					"a read that must not miss an event names that event's position in Schoolbell-Min-Position.",
+				License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
+			},
+			Components: &huma.Components{
+				Schemas: schemas,
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A token with sub, school, roles and scope."},
+				},
+			},
+			Security: []map[string][]string{{"bearer": {}}},
+			OnAddOperation: []huma.AddOpFunc{func(_ *huma.OpenAPI, op *huma.Operation) {
+				for status, response := range op.Responses {
+					if status >= "400" && response.Content != nil {
+						schema := schemas.Schema(reflect.TypeFor[Problem](), true, "")
+						response.Content = map[string]*huma.MediaType{problemType: {Schema: schema}}
+					}
+				}
+			}},
+		},
+		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers: []huma.Transformer{func(hc huma.Context, _ string, v any) (any, error) {
+			_, w := humago.Unwrap(hc)
+			switch e := v.(type) {
+			case *huma.ErrorModel:
+				p := asProblem(e)
+				p.prepare(w.Header(), requestOf(hc.Context()))
+				return p, nil
+			case *Problem:
+				e.prepare(w.Header(), requestOf(hc.Context()))
+			}
+			return v, nil
+		}},
+	}
+}
+
+// schemaName names a type after its package too, as every read model may call its answer Answer.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	pkg := t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
+	if t.Name() == "" || pkg == "" || pkg == "httpapi" || pkg == "domain" {
+		return name
+	}
+	title := []rune(pkg)
+	title[0] = unicode.ToUpper(title[0])
+	if strings.HasPrefix(name, string(title)) {
+		return name
+	}
+	return string(title) + name
+}
+
+type dateSchema string
+
+// Schema says how a date is written.
+func (dateSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date"}
+}
+
+type positionSchema string
+
+// Schema says how a position is written.
+func (positionSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^\d+:-?\d+$`, Examples: []any{"7:1042"}}
+}
+
+// compressible says which answers get smaller.
+func compressible(contentType string) bool {
+	return strings.Contains(contentType, "json") || strings.HasPrefix(contentType, "text/")
+}

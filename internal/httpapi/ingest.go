@@ -1,0 +1,220 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Scopes of tokens that are not a person's.
+const (
+	scopeWrite = "events:write"
+	scopeRead  = "events:read"
+)
+
+var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
+
+// bodyLimit is how long a body may take to arrive.
+const bodyLimit = 30 * time.Second
+
+// Accepted is the answer to a producer: its events are in the log, on disk.
+type Accepted struct {
+	Accepted   int             `json:"accepted" doc:"Events that were written"`
+	Duplicates int             `json:"duplicates,omitzero" doc:"Events that repeat one of the same request and were not written again"`
+	Position   domain.Position `json:"position" doc:"The position of the last event; reads that name it see all of them"`
+	Events     []AcceptedEvent `json:"events" doc:"The events in the order of the request"`
+}
+
+// AcceptedEvent is where an event now stands in the log.
+type AcceptedEvent struct {
+	ID       string          `json:"id"`
+	Position domain.Position `json:"position"`
+}
+
+// ingest takes events from a producer: all of them, or none. It answers when the log has them on disk.
+func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
+	req, school := requestOf(r.Context()), r.PathValue("school")
+	bucket := req.bearer.School + "/" + req.bearer.Subject
+	if wait := a.rates.take(bucket, 1); wait > 0 {
+		return tooMany(wait)
+	}
+	release, err := a.reserve(r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	now := a.deps.Now().UTC().Truncate(time.Millisecond)
+	events, err := cloudevents.Door{School: school, Now: now, MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
+	if err != nil {
+		a.metrics.events.WithLabelValues("refused").Inc()
+		return err
+	}
+	if wait := a.rates.take(bucket, len(events)-1); wait > 0 {
+		return tooMany(wait)
+	}
+	traced(events, r.Header)
+	answer, err := a.append(r.Context(), school, events)
+	if err != nil {
+		return err
+	}
+	a.metrics.events.WithLabelValues("accepted").Add(float64(answer.Accepted))
+	a.metrics.events.WithLabelValues("duplicate").Add(float64(answer.Duplicates))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set(headerPosition, answer.Position.String())
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.MarshalWrite(w, answer) // the client may have gone
+	return nil
+}
+
+func tooMany(wait time.Duration) error {
+	p := problem(http.StatusTooManyRequests, "this token sends more events than it may")
+	p.retryAfter = wait
+	return p
+}
+
+// reserve sets memory aside for a request's body, or refuses it at once: what cannot be worked on must not pile up.
+func (a *API) reserve(r *http.Request) (release func(), err error) {
+	size := a.config.MaxBody
+	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
+		if r.ContentLength > a.config.MaxBody {
+			return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
+		}
+		size = max(r.ContentLength, a.config.MaxBody/64) // a small body is work too
+	}
+	if !a.inFlight.TryAcquire(size) {
+		return nil, unavailable(nil, time.Second, "too many events are being worked on; none of these were taken")
+	}
+	return func() { a.inFlight.Release(size) }, nil
+}
+
+// readBody reads a body to its end, inflating it when it is compressed.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit)) // not every test's writer can
+	limited := http.MaxBytesReader(w, r.Body, a.config.MaxBody)
+	var in io.Reader = limited
+	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(limited)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		defer z.Close()
+		in = io.LimitReader(z, a.config.MaxBody+1)
+	default:
+		w.Header().Set("Accept-Encoding", "gzip")
+		return nil, problem(http.StatusUnsupportedMediaType, "a body may be compressed with gzip only")
+	}
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(min(r.ContentLength, a.config.MaxBody)) + bytes.MinRead)
+	}
+	if _, err := b.ReadFrom(in); err != nil {
+		return nil, unreadable(err)
+	}
+	if int64(b.Len()) > a.config.MaxBody {
+		return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
+	}
+	return b.Bytes(), nil
+}
+
+func unreadable(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	p := problem(http.StatusBadRequest, "the body could not be read to its end")
+	p.cause = err
+	return p
+}
+
+// append writes the events to the log. Those with the same source and id are one event, written once.
+func (a *API) append(ctx context.Context, school string, events []*domain.Envelope) (*Accepted, error) {
+	type identity struct{ source, id string }
+	place := make(map[identity]int, len(events))
+	records := make([]eventlog.Record, 0, len(events))
+	at := make([]int, len(events))
+	for i, e := range events {
+		key := identity{e.Source, e.ID}
+		n, repeated := place[key]
+		if !repeated {
+			rec, err := cloudevents.Encode(e)
+			if err != nil {
+				return nil, err
+			}
+			n = len(records)
+			place[key] = n
+			records = append(records, rec)
+		}
+		at[i] = n
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.config.AppendLimit)
+	defer cancel()
+	first, err := a.deps.Log.Append(ctx, school, records)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
+		}
+		return nil, err
+	}
+	answer := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records), Events: make([]AcceptedEvent, len(events))}
+	for i, e := range events {
+		answer.Events[i] = AcceptedEvent{e.ID, domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
+	}
+	answer.Position = domain.Position{Partition: first.Partition, Offset: first.Offset + int64(len(records)) - 1}
+	return answer, nil
+}
+
+// traced gives events that have no trace of their own that of the request.
+func traced(events []*domain.Envelope, h http.Header) {
+	parent := h.Get("Traceparent")
+	if !isTraceParent(parent) {
+		return
+	}
+	state := h.Get("Tracestate")
+	if len(state) > domain.MaxTextLength {
+		state = ""
+	}
+	for _, e := range events {
+		if e.TraceParent == "" {
+			e.TraceParent, e.TraceState = parent, state
+		}
+	}
+}
+
+// isTraceParent checks the form of W3C Trace Context, version 00: version-trace-parent-flags in lower-case hexadecimal.
+func isTraceParent(s string) bool {
+	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if len(s) != len(form) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if form[i] == '-' {
+			if c != '-' {
+				return false
+			}
+		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return s[:2] == "00"
+}

@@ -1,0 +1,163 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+var needRead = auth.Need{Roles: []string{"admin"}, Scope: scopeRead}
+
+const (
+	ndjsonType = "application/x-ndjson"
+	fetchBytes = 1 << 20
+	// scanLimit is how long one request looks through a partition for the events of its school.
+	scanLimit = 2 * time.Second
+	// MaxWait is how long a request may ask to be held open.
+	MaxWait = 30 * time.Second
+)
+
+// readLog answers with the events of a school from a position on.
+func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
+	page, err := a.parsePage(r)
+	if err != nil {
+		return err
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit + bodyLimit)) // not every test's writer can
+	if err := a.scan(r.Context(), page); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept")
+	next := domain.Position{Partition: page.partition, Offset: page.next - 1}.String()
+	h.Set(headerPosition, next)
+	if strings.Contains(r.Header.Get("Accept"), ndjsonType) {
+		h.Set("Content-Type", ndjsonType)
+		_, _ = w.Write(page.found.Bytes()) // the client may have gone
+		return nil
+	}
+	h.Set("Content-Type", "application/json")
+	lines := bytes.TrimSuffix(page.found.Bytes(), []byte("\n"))
+	body := append([]byte(`{"next":"`+next+`","unreadable":`+strconv.Itoa(page.unreadable)+`,"events":[`), bytes.ReplaceAll(lines, []byte("\n"), []byte(","))...)
+	_, _ = w.Write(append(body, "]}"...))
+	return nil
+}
+
+// page is a part of a school's log that is asked for, and what has been found of it.
+type page struct {
+	school    string
+	partition int32
+	limit     int
+	wait      time.Duration
+
+	next       int64 // the offset to look at next
+	count      int
+	unreadable int          // records of the school that are no events
+	found      bytes.Buffer // an event on each line
+}
+
+// parsePage reads the parameters, and reports all that is wrong with them.
+func (a *API) parsePage(r *http.Request) (*page, error) {
+	p := &page{school: r.PathValue("school"), limit: 100}
+	p.partition = eventlog.PartitionFor(p.school, a.deps.Partitions)
+	failed := problem(http.StatusBadRequest, "not all parameters can be used")
+	wrong := func(parameter, reason string) {
+		failed.Errors = append(failed.Errors, ProblemError{Parameter: "query." + parameter, Reason: reason})
+	}
+	q := r.URL.Query()
+	if v := q.Get("after"); v != "" {
+		at, err := domain.ParsePosition(v)
+		switch {
+		case err != nil:
+			wrong("after", "must be partition:offset, as in 7:1042")
+		case at.Partition != p.partition:
+			wrong("after", "the school's events are in partition "+strconv.Itoa(int(p.partition)))
+		}
+		p.next = at.Offset + 1
+	}
+	whole := func(parameter string, from, to int) int {
+		n, err := strconv.Atoi(q.Get(parameter))
+		if err != nil || n < from || n > to {
+			wrong(parameter, "must be a whole number from "+strconv.Itoa(from)+" to "+strconv.Itoa(to))
+		}
+		return n
+	}
+	if q.Has("limit") {
+		p.limit = whole("limit", 1, 1000)
+	}
+	if q.Has("wait") {
+		p.wait = time.Duration(whole("wait", 0, int(MaxWait.Seconds()))) * time.Second
+	}
+	if len(failed.Errors) > 0 {
+		return nil, failed
+	}
+	if !q.Has("after") {
+		start, _, err := a.deps.Log.Bounds(r.Context(), p.partition)
+		if err != nil {
+			return nil, err
+		}
+		p.next = start
+	}
+	return p, nil
+}
+
+// scan looks through the partition until the page is full, or the log's end is reached and nothing more is waited for.
+func (a *API) scan(ctx context.Context, p *page) error {
+	deadline := time.Now().Add(p.wait)
+	giveUp := time.Now().Add(max(p.wait, scanLimit))
+	for {
+		wait := time.Duration(0)
+		if p.count == 0 {
+			wait = min(time.Until(deadline), time.Second)
+		}
+		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes, max(wait, time.Millisecond))
+		if err != nil {
+			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) || errors.Is(err, eventlog.ErrUnavailable) {
+				return err
+			}
+			return unavailable(err, time.Second, "the log cannot be read just now")
+		}
+		for _, rec := range batch.Records {
+			if p.count == p.limit {
+				return nil
+			}
+			if string(rec.Key) == p.school {
+				p.take(rec)
+			}
+			p.next = rec.Position.Offset + 1
+		}
+		if p.count == p.limit {
+			return nil
+		}
+		p.next = max(p.next, batch.Next)
+		atEnd := p.next >= batch.HighWatermark
+		now := time.Now()
+		if now.After(giveUp) || atEnd && (p.count > 0 || !now.Before(deadline)) {
+			return nil
+		}
+	}
+}
+
+func (p *page) take(rec eventlog.Record) {
+	e, err := cloudevents.Decode(rec)
+	if err == nil {
+		var line []byte
+		if line, err = cloudevents.AppendLogged(p.found.AvailableBuffer(), e); err == nil {
+			p.found.Write(append(line, '\n'))
+			p.count++
+		}
+	}
+	if err != nil {
+		p.unreadable++
+	}
+}

@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/schoolbell/schoolbell/internal/auth"
+)
+
+// request is what is learned about a request on its way, for its log line and for problems.
+type request struct {
+	id     string
+	bearer auth.Principal
+	access auth.Access
+	cause  error // what was behind a problem
+}
+
+type requestKey struct{}
+
+func requestOf(ctx context.Context) *request {
+	if req, ok := ctx.Value(requestKey{}).(*request); ok {
+		return req
+	}
+	return &request{}
+}
+
+// metrics are rate, errors and duration of each route, and what came in.
+type metrics struct {
+	duration *prometheus.HistogramVec
+	inflight prometheus.Gauge
+	events   *prometheus.CounterVec
+	panics   prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "schoolbell_http_request_duration_seconds",
+			Help:    "How long requests took, by route and status.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
+		}, []string{"route", "status"}),
+		inflight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "schoolbell_http_requests_in_flight", Help: "Requests being answered.",
+		}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "schoolbell_ingest_events_total",
+			Help: "Events sent by producers: accepted, duplicate within their request, or refused.",
+		}, []string{"outcome"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_http_panics_total", Help: "Requests that ended in a panic.",
+		}),
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.duration, m.inflight, m.events, m.panics} {
+		errs = append(errs, reg.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+// observe gives each request an id, measures and logs it, and turns a panic into a problem. The log has the path but
+// never the query, and no headers, since these may hold secrets.
+func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		req := &request{id: requestID(r)}
+		w.Header().Set("X-Request-Id", req.id)
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
+		rec := &recorder{ResponseWriter: w}
+		m.inflight.Inc()
+		defer func() {
+			m.inflight.Dec()
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				m.panics.Inc()
+				failed := problem(http.StatusInternalServerError, "this is our fault, not yours")
+				failed.cause = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				req.cause = failed.cause
+				if rec.status == 0 {
+					failed.write(rec, r)
+				}
+			}
+			route := r.Pattern
+			if route == "" {
+				route = "none"
+			}
+			m.duration.WithLabelValues(route, strconv.Itoa(rec.code())).Observe(time.Since(start).Seconds())
+			logRequest(r, log, req, rec, time.Since(start))
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, took time.Duration) {
+	level := slog.LevelDebug
+	switch code := rec.code(); {
+	case code >= 500 && code != http.StatusServiceUnavailable:
+		level = slog.LevelError
+	case code >= 500:
+		level = slog.LevelWarn
+	case code >= 400:
+		level = slog.LevelInfo
+	}
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("id", req.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("took", took),
+	}
+	if req.bearer.Subject != "" {
+		attrs = append(attrs, slog.String("subject", req.bearer.Subject), slog.String("school", req.bearer.School))
+	}
+	if req.cause != nil {
+		attrs = append(attrs, slog.Any("error", req.cause))
+	}
+	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// requestID takes over an id that a proxy gave the request, if it is a plain one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if id == "" || len(id) > 64 || strings.Trim(id, plain) != "" {
+		return rand.Text()
+	}
+	return id
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+func (r *recorder) code() int {
+	if r.status == 0 {
+		return http.StatusOK
+	}
+	return r.status
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,186 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/projections/query"
+)
+
+const problemType = "application/problem+json"
+
+// Problem is what an answer says that is not a success.
+type Problem struct {
+	Title     string         `json:"title" doc:"What kind of problem it is"`
+	Status    int            `json:"status" doc:"The HTTP status"`
+	Detail    string         `json:"detail,omitzero" doc:"What happened this time"`
+	RequestID string         `json:"request_id,omitzero" doc:"What to quote when asking for help"`
+	Errors    []ProblemError `json:"errors,omitzero" doc:"Everything that is wrong with the request"`
+	More      int            `json:"more_errors,omitzero" doc:"How many more errors there are than are listed"`
+
+	retryAfter time.Duration
+	cause      error // for the log
+}
+
+// ProblemError is one thing that is wrong with a request: in an event, or in a parameter.
+type ProblemError struct {
+	Index     *int    `json:"index,omitzero" doc:"Which event of a batch, from 0"`
+	Pointer   *string `json:"pointer,omitzero" doc:"JSON pointer from the root of the event in structured form"`
+	Parameter string  `json:"parameter,omitzero" doc:"Which parameter, as query.from"`
+	Reason    string  `json:"reason" doc:"What is wrong"`
+}
+
+func (p *Problem) Error() string {
+	if p.cause != nil {
+		return p.cause.Error()
+	}
+	return strings.TrimSpace(p.Title + ": " + p.Detail)
+}
+
+func (p *Problem) Unwrap() error { return p.cause }
+
+// GetStatus makes it an error of huma's.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType makes huma write it with its own media type.
+func (p *Problem) ContentType(string) string { return problemType }
+
+func problem(status int, format string, args ...any) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unavailable(cause error, retryAfter time.Duration, format string, args ...any) *Problem {
+	p := problem(http.StatusServiceUnavailable, format, args...)
+	p.cause, p.retryAfter = cause, retryAfter
+	return p
+}
+
+// problemOf says how an error is answered. What is not known here is our own fault.
+func problemOf(err error) *Problem {
+	var p *Problem
+	var rejection *cloudevents.Rejection
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &rejection):
+		return rejected(rejection)
+	case errors.As(err, &tooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", tooLarge.Limit)
+	case errors.Is(err, cloudevents.ErrMediaType):
+		return problem(http.StatusUnsupportedMediaType, "%s", cloudevents.ErrMediaType)
+	case errors.Is(err, cloudevents.ErrTooMany):
+		return problem(http.StatusRequestEntityTooLarge, "%s", err)
+	case errors.Is(err, auth.ErrInvalidToken):
+		return problem(http.StatusUnauthorized, "%s", err)
+	case errors.Is(err, auth.ErrDenied):
+		return problem(http.StatusForbidden, "%s", err)
+	case errors.Is(err, query.ErrNotFound):
+		return problem(http.StatusNotFound, "there is no such thing at this school")
+	case errors.Is(err, query.ErrInput):
+		text := err.Error()
+		return problem(http.StatusUnprocessableEntity, "%s", text[strings.Index(text, query.ErrInput.Error()):])
+	case errors.Is(err, eventlog.ErrTooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "an event is larger than the log takes")
+	case errors.Is(err, eventlog.ErrOverloaded):
+		return unavailable(err, time.Second, "too many events are waiting to be written; none of these were")
+	case errors.Is(err, eventlog.ErrUnavailable):
+		return unavailable(err, 2*time.Second, "the log cannot be reached; sending the same events again is safe")
+	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+		return problem(http.StatusGone, "the log does not have that position")
+	case errors.Is(err, context.Canceled):
+		p := problem(statusClientClosed, "the request was given up")
+		p.cause = err
+		return p
+	case errors.Is(err, postgres.ErrBusy), databaseAway(err):
+		return unavailable(err, time.Second, "the database cannot answer just now")
+	}
+	p = problem(http.StatusInternalServerError, "this is our fault, not yours")
+	p.cause = err
+	return p
+}
+
+// statusClientClosed is what nginx and others log for a request whose client has gone.
+const statusClientClosed = 499
+
+// databaseAway reports that an error comes from a database that cannot be reached, or cannot serve for now.
+func databaseAway(err error) bool {
+	var answered *pgconn.PgError
+	if errors.As(err, &answered) {
+		switch answered.Code[:2] {
+		case "08", "53", "57": // connection, out of resources, stopped or out of time
+			return true
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "conn closed") ||
+		strings.Contains(err.Error(), "connection reset")
+}
+
+func rejected(r *cloudevents.Rejection) *Problem {
+	p := problem(http.StatusUnprocessableEntity, "no event was taken, as not all of them are valid")
+	if r.Malformed {
+		p = problem(http.StatusBadRequest, "no event was taken, as the body could not be read")
+	}
+	p.More = r.More
+	for i := range r.Faults {
+		f := &r.Faults[i]
+		p.Errors = append(p.Errors, ProblemError{Index: &f.Index, Pointer: &f.Pointer, Reason: f.Reason})
+	}
+	return p
+}
+
+// write answers with the problem.
+func (p *Problem) write(w http.ResponseWriter, r *http.Request) {
+	p.prepare(w.Header(), requestOf(r.Context()))
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // it holds texts and numbers only
+	}
+	w.Header().Set("Content-Type", problemType)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // the client may have gone
+}
+
+// prepare sets what goes with a problem, and leaves its cause for the access log.
+func (p *Problem) prepare(h http.Header, req *request) {
+	p.RequestID = req.id
+	req.cause = p.cause
+	h.Set("Cache-Control", "no-store")
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="schoolbell"`)
+	}
+}
+
+// asProblem turns what huma itself finds wrong with a request into one of our problems.
+func asProblem(e *huma.ErrorModel) *Problem {
+	p := problem(e.Status, "%s", e.Detail)
+	if e.Status >= http.StatusInternalServerError {
+		p.Detail = "this is our fault, not yours"
+		p.cause = e
+		return p
+	}
+	for _, d := range e.Errors {
+		p.Errors = append(p.Errors, ProblemError{Parameter: d.Location, Reason: d.Message})
+	}
+	return p
+}

@@ -1,0 +1,257 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/query"
+)
+
+// answer is what a query has answered, as it is kept and sent.
+type answer struct {
+	tag    string // names the body
+	parked uint32 // subjects of the school whose latest events are not in it
+	body   []byte
+}
+
+const tagLength = 22
+
+var errAnswer = errors.New("kept answer is too short")
+
+var answerCodec = redis.Codec[answer]{
+	Append: func(b []byte, a answer) []byte {
+		b = append(b, a.tag...)
+		b = binary.BigEndian.AppendUint32(b, a.parked)
+		return append(b, a.body...)
+	},
+	Parse: func(b []byte) (answer, error) {
+		if len(b) < tagLength+4 {
+			return answer{}, errAnswer
+		}
+		return answer{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]), body: b[tagLength+4:]}, nil
+	},
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// operation is a query's place in OpenAPI, and what its callers need.
+func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
+	need := auth.Need{Own: q.Own}
+	for _, role := range q.Roles {
+		need.Roles = append(need.Roles, string(role))
+	}
+	return huma.Operation{
+		OperationID: q.Name, Method: http.MethodGet, Path: schoolPath + q.Path, Summary: q.Summary,
+		Description: q.Description, Tags: []string{"Read models"},
+		Parameters: []*huma.Param{schoolParam(), {
+			Name: headerMinPosition, In: "header", Schema: &huma.Schema{Type: "string", Pattern: `^\d+:-?\d+$`},
+			Description: "The answer must not be older than this position of the log. It is waited for; after the limit the answer is 503.",
+		}, {
+			Name: "If-None-Match", In: "header", Schema: &huma.Schema{Type: "string"},
+			Description: "The ETag of an answer that the caller has. When it still holds, the answer is 304 without a body.",
+		}},
+		Errors: []int{400, 401, 403, 404, 422, 503},
+	}, need
+}
+
+// mount adds a query's route.
+func (a *API) mount(e query.Endpoint) {
+	op, need := a.operation(e.Info())
+	a.needs[op.Method+" "+op.Path] = need
+	op.Middlewares = huma.Middlewares{a.gate(need)}
+	e.Mount(a.huma, op, a.ask)
+	for _, r := range a.huma.OpenAPI().Paths[op.Path].Get.Responses {
+		if r.Headers == nil {
+			r.Headers = map[string]*huma.Param{}
+		}
+	}
+	a.huma.OpenAPI().Paths[op.Path].Get.Responses["200"].Headers = answerHeaders()
+}
+
+func answerHeaders() map[string]*huma.Param {
+	text := func(description string) *huma.Param {
+		return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
+	}
+	return map[string]*huma.Param{
+		headerPosition: text("The position of the last event that is in the answer."),
+		headerParked:   text("How many subjects of the school have events that could not be folded; the answer lacks these."),
+		"X-Cache":      text("hit, miss or bypass."),
+		"ETag":         text("Names the answer."),
+	}
+}
+
+// ask answers a query: from the cache when what is kept there is new enough, else from one snapshot of the database.
+func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, error) {
+	start := time.Now()
+	hit := hitOf(ctx)
+	private, err := a.mayAsk(ctx, hit.school, q)
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	least, err := a.minPosition(hit)
+	if err != nil {
+		return nil, err
+	}
+	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Own: private}
+	input, err := json.Marshal(q.Input, json.Deterministic(true))
+	if err != nil {
+		return nil, problemOf(fmt.Errorf("write input of query %s: %w", q.Info.Name, err))
+	}
+	key := redis.Key{
+		Partition: least.Partition, School: hit.school, Query: q.Info.Name,
+		Input: digest(append(append(input, a.config.Version...), asked.Today.String()...)),
+	}
+	for _, p := range q.Info.Reads {
+		key.Projections = append(key.Projections, p.Name)
+		key.Input += "." + strconv.Itoa(p.Version)
+	}
+	ask := redis.Ask{Key: key, TTL: q.Info.TTL, AtLeast: least.Offset, Private: private}
+	got, offset, outcome, err := a.answers.Get(ctx, ask, func(ctx context.Context) (answer, int64, error) {
+		return a.load(ctx, least, asked, q)
+	})
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	at := domain.Position{Partition: least.Partition, Offset: offset}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humago.Unwrap(hc)
+		got.write(w, r, at, outcome, time.Since(start))
+	}}, nil
+}
+
+// mayAsk decides about those who may only ask about their own. Their answers are not kept.
+func (a *API) mayAsk(ctx context.Context, school string, q query.Question) (private bool, err error) {
+	req := requestOf(ctx)
+	if req.access == auth.Full {
+		return false, nil
+	}
+	if req.access != auth.Own || q.Student == "" {
+		return true, auth.ErrDenied
+	}
+	if req.bearer.Is(string(query.Student)) && req.bearer.Subject == q.Student {
+		return true, nil
+	}
+	if !req.bearer.Is(string(query.Guardian)) {
+		return true, auth.ErrDenied
+	}
+	theirs, err := a.deps.IsGuardian(ctx, school, req.bearer.Subject, q.Student)
+	if err == nil && !theirs {
+		err = auth.ErrDenied
+	}
+	return true, err
+}
+
+// minPosition reads which position the answer must not be older than; without one, any will do.
+func (a *API) minPosition(h hit) (domain.Position, error) {
+	own := eventlog.PartitionFor(h.school, a.deps.Partitions)
+	if h.minPosition == "" {
+		return domain.Position{Partition: own, Offset: -1}, nil
+	}
+	at, err := domain.ParsePosition(h.minPosition)
+	if err != nil {
+		return at, problem(http.StatusBadRequest, "%s: %s", headerMinPosition, err)
+	}
+	if at.Partition != own {
+		return at, problem(http.StatusBadRequest, "%s: the school's events are in partition %d", headerMinPosition, own)
+	}
+	return at, nil
+}
+
+// load waits for the position and answers from a snapshot.
+func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked, q query.Question) (got answer, offset int64, err error) {
+	defer func() {
+		if p := recover(); p != nil { // it runs in a goroutine that serves many requests
+			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
+		}
+	}()
+	if least.Offset >= 0 {
+		limited, cancel := context.WithTimeout(ctx, a.config.WaitLimit)
+		defer cancel()
+		if err := a.deps.Positions.Await(limited, least); err != nil {
+			if ctx.Err() != nil {
+				return got, 0, ctx.Err()
+			}
+			return got, 0, behind(least)
+		}
+	}
+	err = a.deps.Pool.Read(ctx, asked.School, func(tx pgx.Tx) error {
+		at, err := postgres.Position(ctx, tx, a.deps.Set, least.Partition)
+		if err != nil {
+			return err
+		}
+		if at.Offset < least.Offset {
+			return behind(least)
+		}
+		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`, asked.School).Scan(&got.parked); err != nil {
+			return fmt.Errorf("count parked subjects: %w", err)
+		}
+		out, err := q.Run(ctx, tx, asked)
+		if err != nil {
+			return fmt.Errorf("query %s: %w", q.Info.Name, err)
+		}
+		got.body, err = json.Marshal(out, json.Deterministic(true))
+		if err != nil {
+			return fmt.Errorf("write answer of query %s: %w", q.Info.Name, err)
+		}
+		got.tag = digest(got.body)
+		offset = at.Offset
+		return nil
+	})
+	return got, offset, err
+}
+
+func behind(least domain.Position) error {
+	return unavailable(nil, time.Second, "the read models have not reached position %s yet", least)
+}
+
+// write sends the answer, or says that the caller has it already.
+func (a answer) write(w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome, took time.Duration) {
+	h := w.Header()
+	tag := `W/"` + a.tag + `"`
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "private, no-cache")
+	h.Add("Vary", "Authorization")
+	h.Set("ETag", tag)
+	h.Set("X-Cache", string(outcome))
+	h.Set(headerPosition, at.String())
+	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
+	h.Set("Server-Timing", fmt.Sprintf("answer;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
+	if matches(r.Header.Get("If-None-Match"), a.tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(a.body) // the client may have gone
+}
+
+// matches compares weakly, as RFC 9110 wants it for If-None-Match. Compression may have added to a tag's end.
+func matches(header, tag string) bool {
+	for _, candidate := range strings.Split(header, ",") {
+		candidate = strings.Trim(strings.TrimPrefix(strings.TrimSpace(candidate), "W/"), `"`)
+		if candidate == "*" || candidate == tag {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,61 @@
+package httpapi
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// rates limits how many events each token may send.
+type rates struct {
+	limit rate.Limit
+	burst int
+
+	mu      sync.Mutex
+	buckets map[string]*rate.Limiter
+	sweepAt int // how many buckets are held before those that are full are forgotten
+}
+
+const fewBuckets = 1024
+
+func newRates(perSecond float64, burst int) *rates {
+	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{}, sweepAt: fewBuckets}
+}
+
+// take takes n out of a bucket and returns 0, or takes nothing and returns when to come again.
+func (l *rates) take(key string, n int) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	now := time.Now()
+	r := l.bucket(key, now).ReserveN(now, n)
+	if !r.OK() {
+		return time.Second
+	}
+	wait := r.DelayFrom(now)
+	if wait > 0 {
+		r.CancelAt(now)
+	}
+	return wait
+}
+
+// bucket finds a bucket. A full one is as good as none, so it may be forgotten.
+func (l *rates) bucket(key string, now time.Time) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buckets[key]
+	if b == nil {
+		if len(l.buckets) >= l.sweepAt {
+			for k, old := range l.buckets {
+				if old.TokensAt(now) >= float64(l.burst) {
+					delete(l.buckets, k)
+				}
+			}
+			l.sweepAt = max(fewBuckets, 2*len(l.buckets))
+		}
+		b = rate.NewLimiter(l.limit, l.burst)
+		l.buckets[key] = b
+	}
+	return b
+}

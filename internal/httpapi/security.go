@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// contentSecurityPolicy allows what the documentation page and the dashboard bring themselves, and nothing else.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// secure sets the headers that keep browsers from doing more with an answer than they should. They follow the table of
+// Mozilla's HTTP Observatory.
+func secure(c Config, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+		if r.TLS != nil || c.BehindTLS {
+			h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
+		}
+		if cors(c.AllowedOrigins, h, r) {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		for name := range r.URL.Query() {
+			if n := strings.ToLower(name); n == "token" || n == "access_token" || n == "jwt" || n == "authorization" {
+				problem(http.StatusBadRequest, "a token must not be in the address; send it in the Authorization header").write(w, r)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// cors lets pages of the listed origins call the API, and reports that the request was only a question about that. There
+// are no cookies, so credentials are never allowed.
+func cors(allowed []string, h http.Header, r *http.Request) (preflight bool) {
+	if len(allowed) == 0 {
+		return false
+	}
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || !slices.Contains(allowed, origin) {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Schoolbell-Parked, Schoolbell-Position, X-Cache, X-Request-Id")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Schoolbell-Min-Position, Traceparent")
+	h.Set("Access-Control-Max-Age", "600")
+	return true
+}

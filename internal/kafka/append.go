@@ -1,0 +1,244 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// sharedBatch is how many bytes of records appends put together into one batch, before compression.
+const sharedBatch = 1 << 20
+
+// Append implements [eventlog.Appender]. The records' time is that of the append, not what they carry.
+func (l *Log) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+	at, err := l.append(ctx, school, records)
+	l.metrics.appended(err)
+	if err != nil {
+		return domain.Position{}, fmt.Errorf("append %d records of school %q: %w", len(records), school, err)
+	}
+	return at, nil
+}
+
+func (l *Log) append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+	size, err := l.measure(school, records)
+	if err != nil {
+		return domain.Position{}, err
+	}
+	if l.queued.Add(int64(size)) > int64(l.config.MaxQueueBytes) {
+		l.queued.Add(int64(-size))
+		return domain.Position{}, eventlog.ErrOverloaded
+	}
+	defer l.queued.Add(int64(-size))
+	lane := &l.lanes[eventlog.PartitionFor(school, int32(len(l.lanes)))]
+	call := &appendCall{school: school, records: records, size: size, done: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(ctx, l.config.AppendTimeout)
+	defer cancel()
+	if err := lane.push(call); err != nil {
+		return domain.Position{}, err
+	}
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		lane.abandon(call, ctx)
+	}
+	return domain.Position{Partition: lane.partition, Offset: call.offset}, call.err
+}
+
+func (l *Log) measure(school string, records []eventlog.Record) (size int, err error) {
+	if len(records) == 0 {
+		return 0, errors.New("no records")
+	}
+	for i := range records {
+		n := recordBytes(school, &records[i])
+		if n > l.config.MaxRecordBytes {
+			return 0, fmt.Errorf("record %d has %d bytes, at most %d are taken: %w", i, n, l.config.MaxRecordBytes, eventlog.ErrTooLarge)
+		}
+		size += n
+	}
+	if size > l.config.MaxBatchBytes {
+		return 0, fmt.Errorf("the records have %d bytes, at most %d are taken at once: %w", size, l.config.MaxBatchBytes, eventlog.ErrTooLarge)
+	}
+	return size, nil
+}
+
+// appendCall is one Append on its way. Its result is set before done is closed and read after.
+type appendCall struct {
+	school  string
+	records []eventlog.Record
+	size    int
+	done    chan struct{}
+	offset  int64
+	err     error
+}
+
+func (c *appendCall) finish(offset int64, err error) {
+	c.offset, c.err = offset, err
+	close(c.done)
+}
+
+func (c *appendCall) finished() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// lane writes one partition: one batch at a time, so that nothing overtakes. Its goroutine lives only while there
+// is something to write.
+type lane struct {
+	log       *Log
+	partition int32
+
+	mu     sync.Mutex // also guards the end of each call
+	queue  []*appendCall
+	flight []*appendCall      // the batch under way
+	ground context.CancelFunc // ends it, when nobody waits for it any more
+	busy   bool
+	closed bool
+}
+
+func (w *lane) push(call *appendCall) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errClosed)
+	}
+	w.queue = append(w.queue, call)
+	if !w.busy {
+		w.busy = true
+		w.log.writes.Go(w.run)
+	}
+	return nil
+}
+
+func (w *lane) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+}
+
+// abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it may or may not
+// be in the log.
+func (w *lane) abandon(call *appendCall, ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if call.finished() {
+		return
+	}
+	w.queue = slices.DeleteFunc(w.queue, func(c *appendCall) bool { return c == call })
+	call.finish(0, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx)))
+	if len(w.flight) > 0 && !slices.ContainsFunc(w.flight, func(c *appendCall) bool { return !c.finished() }) {
+		w.ground()
+	}
+}
+
+// run writes until the queue is empty.
+func (w *lane) run() {
+	for {
+		batch, ctx, done := w.next()
+		if batch == nil {
+			return
+		}
+		w.write(ctx, batch)
+		done()
+	}
+}
+
+// next takes as many appends from the queue as share a batch.
+func (w *lane) next() ([]*appendCall, context.Context, context.CancelFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, size := 0, 0
+	for n < len(w.queue) && (n == 0 || size+w.queue[n].size <= sharedBatch) {
+		size += w.queue[n].size
+		n++
+	}
+	w.flight = slices.Clone(w.queue[:n])
+	w.queue = slices.Delete(w.queue, 0, n)
+	if n == 0 {
+		w.busy, w.queue, w.flight = false, nil, nil
+		return nil, nil, nil
+	}
+	ctx, cancel := context.WithCancel(w.log.ctx)
+	w.ground = cancel
+	return w.flight, ctx, cancel
+}
+
+// write puts one batch into the log, as often as it takes.
+func (w *lane) write(ctx context.Context, batch []*appendCall) {
+	var (
+		l       = w.log
+		waiting []*appendCall
+		encoded []byte
+		base    int64
+	)
+	err := l.cluster.do(ctx, w.partition, func(c *conn, m *metadata) error {
+		if m.topicID != l.topicID {
+			return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errOtherTopic)
+		}
+		now := time.Now()
+		if still := w.waiting(batch); len(still) != len(waiting) { // those who gave up are not written again
+			if len(still) == 0 {
+				return errNobodyWaits
+			}
+			waiting, encoded = still, l.codec.encode(still, now)
+		}
+		var err error
+		base, err = c.produce(l.config.Topic, w.partition, encoded, l.config.RequestTimeout)
+		l.metrics.produceSeconds.Observe(time.Since(now).Seconds())
+		return err
+	})
+	switch {
+	case err == nil:
+		records := 0
+		for _, call := range waiting {
+			w.finish(call, base+int64(records), nil)
+			records += len(call.records)
+		}
+		l.metrics.batchRecords.Observe(float64(records))
+	case tooLarge(err) && len(waiting) > 1: // together only, perhaps
+		for _, call := range waiting {
+			w.write(ctx, []*appendCall{call})
+		}
+	case tooLarge(err):
+		w.fail(batch, fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err))
+	default:
+		w.fail(batch, err)
+	}
+}
+
+var errNobodyWaits = errors.New("nobody waits for the records any more")
+
+func tooLarge(err error) bool {
+	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
+}
+
+func (w *lane) waiting(batch []*appendCall) []*appendCall {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(batch), (*appendCall).finished)
+}
+
+func (w *lane) fail(batch []*appendCall, err error) {
+	for _, call := range batch {
+		w.finish(call, 0, err)
+	}
+}
+
+func (w *lane) finish(call *appendCall, offset int64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !call.finished() {
+		call.finish(offset, err)
+	}
+}

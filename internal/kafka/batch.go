@@ -1,0 +1,266 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/segmentio/kafka-go/compress"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Record batches, in the format that Kafka has used since 0.11 ("magic 2"). kafka-go can read and write them as
+// well, but with two allocations for each header of each record; the events here have a dozen headers. One batch
+// costs three allocations here: its bytes, its records and their headers.
+
+const (
+	// batchHeader is the length of what stands before the records.
+	batchHeader = 61
+	// batchPrefix is the part of it that the length field does not count.
+	batchPrefix = 12
+	crcOffset   = 17
+	crcStart    = 21 // what the checksum covers
+
+	zstdCodec       = 4
+	codecMask       = 0x07
+	logAppendTime   = 0x08
+	controlBatch    = 0x20
+	maxDecodedBatch = 256 << 20 // what one batch may inflate to
+)
+
+// codec writes and reads batches. It is safe for concurrent use.
+type codec struct {
+	zip   *zstd.Encoder
+	unzip *zstd.Decoder
+}
+
+func newCodec() (*codec, error) {
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("make zstd encoder: %w", err)
+	}
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch), zstd.WithDecoderConcurrency(0))
+	if err != nil {
+		return nil, fmt.Errorf("make zstd decoder: %w", err)
+	}
+	return &codec{zip: zip, unzip: unzip}, nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// recordBytes is the size of a record in a batch, without compression; a few bytes more than it takes.
+func recordBytes(school string, r *eventlog.Record) int {
+	n := 32 + len(school) + len(r.Value)
+	for i := range r.Headers {
+		n += 6 + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+// encode makes one batch of the records of several appends, in order.
+func (c *codec) encode(calls []*appendCall, now time.Time) []byte {
+	var size, count int
+	for _, call := range calls {
+		size += call.size
+		count += len(call.records)
+	}
+	records := make(encoder, 0, size)
+	var scratch encoder
+	n := 0
+	for _, call := range calls {
+		for i := range call.records {
+			scratch = appendRecord(scratch[:0], int64(n), call.school, &call.records[i])
+			records.varbytes(scratch)
+			n++
+		}
+	}
+	b := make(encoder, 0, batchHeader+size/2)
+	b.int64(0)  // base offset, which the broker sets
+	b.int32(0)  // length, below
+	b.int32(-1) // leader epoch
+	b.int8(2)   // magic
+	b.int32(0)  // checksum, below
+	b.int16(zstdCodec)
+	b.int32(int32(count - 1)) // last offset, relative
+	b.int64(now.UnixMilli())
+	b.int64(now.UnixMilli())
+	b.int64(-1) // producer: none
+	b.int16(-1)
+	b.int32(-1)
+	b.int32(int32(count))
+	b = c.zip.EncodeAll(records, b)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-batchPrefix))
+	binary.BigEndian.PutUint32(b[crcOffset:], crc32.Checksum(b[crcStart:], castagnoli))
+	return b
+}
+
+func appendRecord(e encoder, offset int64, school string, r *eventlog.Record) encoder {
+	e.int8(0)   // attributes
+	e.varint(0) // time, relative
+	e.varint(offset)
+	e.varint(int64(len(school)))
+	e = append(e, school...)
+	if r.Value == nil {
+		e.varint(-1)
+	} else {
+		e.varbytes(r.Value)
+	}
+	e.varint(int64(len(r.Headers)))
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		e.varint(int64(len(h.Key)))
+		e = append(e, h.Key...)
+		if h.Value == nil {
+			e.varint(-1)
+		} else {
+			e.varbytes(h.Value)
+		}
+	}
+	return e
+}
+
+// names remembers the names of headers, of which there are few, so that each is allocated once. It belongs to a
+// connection.
+type names map[string]string
+
+func (n names) of(b []byte) string {
+	if s, ok := n[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(n) < 256 {
+		n[s] = s
+	}
+	return s
+}
+
+// decode reads batches into dst until it has limit bytes of records or more. Records below the wanted offset are
+// left out. It returns the offset after the last batch read, or the wanted offset, and the size of what it read
+// before and after decompression.
+func (c *codec) decode(data []byte, partition int32, want int64, limit int, names names, dst []eventlog.Record) (records []eventlog.Record, next int64, packed, unpacked int, err error) {
+	next = want
+	for len(data) >= batchHeader && unpacked < limit {
+		size := batchPrefix + int(int32(binary.BigEndian.Uint32(data[8:])))
+		if size > len(data) {
+			break // the broker cut the last batch short
+		}
+		if size < batchHeader {
+			return nil, 0, 0, 0, fmt.Errorf("batch of %d bytes: %w", size, errMalformed)
+		}
+		batch := data[:size]
+		data = data[size:]
+		last := int64(binary.BigEndian.Uint64(batch)) + int64(int32(binary.BigEndian.Uint32(batch[23:])))
+		if last < want {
+			continue
+		}
+		var arena int
+		if dst, arena, err = c.decodeBatch(batch, partition, want, names, dst); err != nil {
+			return nil, 0, 0, 0, fmt.Errorf("batch at offset %d: %w", int64(binary.BigEndian.Uint64(batch)), err)
+		}
+		packed += size
+		unpacked += arena
+		next = last + 1
+	}
+	return dst, next, packed, unpacked, nil
+}
+
+func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names names, dst []eventlog.Record) ([]eventlog.Record, int, error) {
+	if magic := batch[16]; magic != 2 {
+		return dst, 0, fmt.Errorf("format %d, want 2", magic)
+	}
+	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(batch[crcStart:], castagnoli) {
+		return dst, 0, errors.New("checksum does not match")
+	}
+	d := decoder{b: batch}
+	base := d.int64()
+	d.take(crcStart - 8)
+	attributes := d.int16()
+	d.int32() // last offset
+	first, latest := d.int64(), d.int64()
+	d.take(8 + 2 + 4) // producer
+	count := int(d.int32())
+	if attributes&controlBatch != 0 {
+		return dst, 0, nil
+	}
+	arena, err := c.unpack(int(attributes&codecMask), d.b)
+	if err != nil {
+		return dst, 0, err
+	}
+	if count < 0 || count > len(arena)/7 { // no record is shorter than that
+		return dst, 0, errMalformed
+	}
+	d = decoder{b: arena}
+	dst = slices.Grow(dst, count)
+	var headers []eventlog.Header
+	for i := range count {
+		length := d.varint()
+		if length < 0 || length > int64(len(d.b)) {
+			return dst, 0, errMalformed
+		}
+		r := decoder{b: d.take(int(length))}
+		r.int8()
+		at := first + r.varint()
+		if attributes&logAppendTime != 0 {
+			at = latest
+		}
+		offset := base + r.varint()
+		rec := eventlog.Record{
+			Position: domain.Position{Partition: partition, Offset: offset},
+			Time:     time.UnixMilli(at),
+			Key:      r.varbytes(),
+			Value:    r.varbytes(),
+		}
+		n := r.varint()
+		if n < 0 || n > int64(len(r.b)) {
+			return dst, 0, errMalformed
+		}
+		if n > 0 {
+			if len(headers)+int(n) > cap(headers) {
+				// Records of a batch tend to have as many headers each.
+				headers = make([]eventlog.Header, 0, min(int(n)*(count-i), len(arena)))
+			}
+			from := len(headers)
+			for range n {
+				headers = append(headers, eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
+			}
+			rec.Headers = headers[from:len(headers):len(headers)]
+		}
+		if r.bad {
+			return dst, 0, errMalformed
+		}
+		if offset >= want {
+			dst = append(dst, rec)
+		}
+	}
+	return dst, len(arena), nil
+}
+
+// unpack returns the records' bytes in memory of their own, as the batch's are used again for the next answer.
+func (c *codec) unpack(codec int, b []byte) ([]byte, error) {
+	switch codec {
+	case 0:
+		return bytes.Clone(b), nil
+	case zstdCodec:
+		return c.unzip.DecodeAll(b, make([]byte, 0, 4*len(b)))
+	default:
+		kind := compress.Compression(codec).Codec()
+		if kind == nil {
+			return nil, fmt.Errorf("unknown compression %d", codec)
+		}
+		r := kind.NewReader(bytes.NewReader(b))
+		defer r.Close()
+		out, err := io.ReadAll(io.LimitReader(r, maxDecodedBatch+1))
+		if err == nil && len(out) > maxDecodedBatch {
+			err = fmt.Errorf("inflates to more than %d bytes", maxDecodedBatch)
+		}
+		return out, err
+	}
+}

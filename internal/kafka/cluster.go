@@ -1,0 +1,247 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// cluster knows which broker leads which partition, and keeps connections to them for the next request.
+type cluster struct {
+	dialer *dialer
+	seeds  []string
+	topic  string
+
+	asking chan struct{} // held by the one who asks for metadata
+
+	mu     sync.Mutex
+	meta   *metadata // nil when it must be asked for again
+	seed   int       // the seed that answered last
+	idle   map[string][]*conn
+	closed bool
+}
+
+// maxIdle is how many unused connections are kept for each broker: one for each partition that is likely to be
+// written or read at the same time.
+const maxIdle = 32
+
+func newCluster(d *dialer, seeds []string, topic string) *cluster {
+	return &cluster{
+		dialer: d, seeds: seeds, topic: topic, asking: make(chan struct{}, 1),
+		idle: map[string][]*conn{},
+	}
+}
+
+var errClosed = errors.New("the log was closed")
+
+// close ends the connections that nobody uses; the others end as they are given back.
+func (c *cluster) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, conns := range c.idle {
+		for _, conn := range conns {
+			conn.net.Close()
+		}
+	}
+	clear(c.idle)
+}
+
+// with runs one exchange on a connection to the address. A connection that was kept may have died meanwhile,
+// and only using it tells: then the exchange starts again on a new one.
+func (c *cluster) with(ctx context.Context, address string, talk func(*conn) error) error {
+	for {
+		conn, err := c.take(ctx, address)
+		if err != nil {
+			return err
+		}
+		err = conn.exchange(ctx, func() error { return talk(conn) })
+		if !conn.broken {
+			conn.used = true
+			c.give(conn)
+			return err
+		}
+		conn.net.Close()
+		if !conn.used || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (c *cluster) take(ctx context.Context, address string) (*conn, error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, errClosed
+	}
+	if conns := c.idle[address]; len(conns) > 0 {
+		conn := conns[len(conns)-1]
+		c.idle[address] = conns[:len(conns)-1]
+		c.mu.Unlock()
+		return conn, nil
+	}
+	c.mu.Unlock()
+	return c.dialer.connect(ctx, address)
+}
+
+func (c *cluster) give(conn *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conns := c.idle[conn.address]; !c.closed && len(conns) < maxIdle {
+		c.idle[conn.address] = append(conns, conn)
+		return
+	}
+	conn.net.Close()
+}
+
+// metadata returns what is known about the cluster, and asks for it when nothing is.
+func (c *cluster) metadata(ctx context.Context) (*metadata, error) {
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	c.mu.Lock()
+	known := c.meta
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	return c.ask(ctx)
+}
+
+// ask gets metadata from the first seed that answers, beginning with the one that did last time.
+func (c *cluster) ask(ctx context.Context) (*metadata, error) {
+	var faults []error
+	c.mu.Lock()
+	first := c.seed
+	c.mu.Unlock()
+	for i := range c.seeds {
+		i = (first + i) % len(c.seeds)
+		m, err := c.askSeed(ctx, c.seeds[i])
+		if err == nil {
+			c.mu.Lock()
+			c.meta, c.seed = m, i
+			c.mu.Unlock()
+			return m, nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, errors.Join(faults...)
+}
+
+func (c *cluster) askSeed(ctx context.Context, address string) (m *metadata, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.dialer.timeout) // one that is silent must not keep us from the next
+	defer cancel()
+	err = c.with(ctx, address, func(conn *conn) error {
+		m, err = conn.metadata(c.topic)
+		return err
+	})
+	return m, err
+}
+
+// forget makes the next request ask for metadata again, unless somebody already has.
+func (c *cluster) forget(m *metadata) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.meta == m {
+		c.meta = nil
+	}
+}
+
+// do runs an exchange with the leader of a partition, as often as it takes: leaders move and brokers restart. It
+// gives up when ctx ends, with an error that is ErrUnavailable and says what happened last, or on an error that
+// repeating cannot cure.
+func (c *cluster) do(ctx context.Context, partition int32, talk func(*conn, *metadata) error) error {
+	var last error
+	for wait := (backoff{}); ; {
+		m, err := c.metadata(ctx)
+		if err == nil {
+			var address string
+			if address, err = m.leader(partition); err == nil {
+				err = c.with(ctx, address, func(conn *conn) error { return talk(conn, m) })
+			}
+		}
+		if err == nil || !temporary(err) {
+			return err
+		}
+		if ctx.Err() == nil {
+			last = err
+			if m != nil {
+				c.forget(m)
+			}
+		}
+		if !wait.sleep(ctx) {
+			return unavailable(ctx, last)
+		}
+	}
+}
+
+// unavailable is the error of a request whose time is over.
+func unavailable(ctx context.Context, last error) error {
+	if last == nil {
+		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: %w (%w)", eventlog.ErrUnavailable, last, context.Cause(ctx))
+}
+
+// temporary says whether the same request may succeed later.
+func temporary(err error) bool {
+	var (
+		code        kafkago.Error
+		refused     *refusedError
+		unsupported *unsupportedError
+		certificate *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return true
+	case errors.As(err, &code):
+		return code.Temporary() || code == unknownTopicID || code == inconsistentTopicID
+	case errors.As(err, &unsupported), errors.As(err, &certificate),
+		errors.Is(err, errClosed), errors.Is(err, errMalformed), errors.Is(err, errNobodyWaits),
+		errors.Is(err, eventlog.ErrOffsetOutOfRange), errors.Is(err, errOtherTopic):
+		return false
+	}
+	return true
+}
+
+// Codes that kafka-go does not name.
+const (
+	unknownTopicID      = kafkago.Error(100)
+	inconsistentTopicID = kafkago.Error(103)
+)
+
+// backoff is the pause between attempts: none at first, then from 10 to 250 ms.
+type backoff struct{ next time.Duration }
+
+// sleep waits and returns true, or returns false when ctx ends.
+func (b *backoff) sleep(ctx context.Context) bool {
+	if b.next == 0 {
+		b.next = 10 * time.Millisecond
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(b.next)
+	defer t.Stop()
+	b.next = min(2*b.next, 250*time.Millisecond)
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func joinHostPort(host string, port int32) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}

@@ -1,0 +1,157 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+const (
+	// commitEvery is how often Kafka is told what is done.
+	commitEvery = 900 * time.Millisecond
+	// rejoinAfter is the pause before a member joins again after an error.
+	rejoinAfter = 250 * time.Millisecond
+)
+
+// Consume implements [eventlog.Group].
+//
+// A member that Kafka believes dead learns so by its next heartbeat, or never, if it cannot reach Kafka: then its
+// partitions have another owner for as long as that takes. Whoever writes results must fence itself; see package
+// projections.
+func (l *Log) Consume(parent context.Context, group string, own func(context.Context, eventlog.Assignment) error) error {
+	members, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
+		ID:      group,
+		Brokers: l.config.Brokers,
+		Topics:  []string{l.config.Topic},
+		Dialer: &kafkago.Dialer{
+			ClientID:      clientID,
+			Timeout:       l.config.DialTimeout,
+			SASLMechanism: l.dialer.sasl,
+			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return l.dialer.open(ctx, network, address)
+			},
+		},
+		GroupBalancers:    []kafkago.GroupBalancer{kafkago.RangeGroupBalancer{}},
+		HeartbeatInterval: l.config.Heartbeat,
+		SessionTimeout:    l.config.Session,
+		RebalanceTimeout:  l.config.Rebalance,
+		JoinGroupBackoff:  rejoinAfter,
+		Timeout:           l.config.Session / 2, // so that silence is noticed before the session ends
+	})
+	if err != nil {
+		return fmt.Errorf("join group %s: %w", group, err)
+	}
+	ctx, fail := context.WithCancelCause(parent)
+	defer fail(nil)
+	m := &membership{log: l, group: group, own: own, fail: fail, logger: l.logger.With("group", group)}
+	defer m.work.Wait()
+	defer members.Close()
+	for trouble := false; ; {
+		generation, err := members.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			if parent.Err() != nil {
+				return nil
+			}
+			return context.Cause(ctx)
+		case err != nil:
+			if !trouble {
+				m.logger.WarnContext(ctx, "group is in trouble", "error", err)
+			}
+			trouble = true
+			continue
+		}
+		partitions := generation.Assignments[l.config.Topic]
+		level := slog.LevelDebug
+		if trouble {
+			level = slog.LevelInfo
+		}
+		m.logger.Log(ctx, level, "joined the group", "generation", generation.ID, "partitions", len(partitions))
+		trouble = false
+		l.metrics.rebalances.Inc()
+		m.work.Add(1)
+		generation.Start(func(ended context.Context) {
+			defer m.work.Done()
+			m.serve(ctx, ended, generation, partitions)
+		})
+	}
+}
+
+// membership is one process's place in a group.
+type membership struct {
+	log    *Log
+	group  string
+	own    func(context.Context, eventlog.Assignment) error
+	fail   context.CancelCauseFunc
+	logger *slog.Logger
+	work   sync.WaitGroup
+}
+
+// serve works on the partitions of one generation until it ends, and tells Kafka how far that came.
+func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Generation, partitions []kafkago.PartitionAssignment) {
+	if ended.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ended, cancel)()
+
+	m.log.metrics.owned.Add(float64(len(partitions)))
+	defer m.log.metrics.owned.Sub(float64(len(partitions)))
+	done := make([]progress, len(partitions))
+	var owns sync.WaitGroup
+	for i, p := range partitions {
+		done[i].partition = p.ID
+		done[i].next.Store(-1)
+		done[i].told = -1
+		owns.Go(func() {
+			err := m.own(ctx, eventlog.Assignment{Partition: int32(p.ID), Committed: done[i].next.Store})
+			if err != nil && ctx.Err() == nil {
+				m.fail(fmt.Errorf("work on partition %d: %w", p.ID, err))
+			}
+		})
+	}
+	tick := time.NewTicker(commitEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-tick.C:
+			m.commit(ctx, generation, done)
+		case <-ctx.Done():
+		}
+	}
+	owns.Wait()
+	m.commit(ctx, generation, done)
+}
+
+// progress is how far the work on a partition has come, and what Kafka was last told of it.
+type progress struct {
+	partition int
+	next      atomic.Int64
+	told      int64
+}
+
+// commit tells Kafka what is new. It is for tools that show lag, so an error matters little.
+func (m *membership) commit(ctx context.Context, generation *kafkago.Generation, done []progress) {
+	offsets := map[int]int64{}
+	for i := range done {
+		if next := done[i].next.Load(); next > done[i].told {
+			offsets[done[i].partition] = next
+			done[i].told = next
+		}
+	}
+	if len(offsets) == 0 {
+		return
+	}
+	if err := generation.CommitOffsets(map[string]map[int]int64{m.log.config.Topic: offsets}); err != nil {
+		m.logger.DebugContext(ctx, "commit offsets to kafka", "error", err)
+	}
+}

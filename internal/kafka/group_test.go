@@ -1,0 +1,201 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+)
+
+// virtual starts a cluster on a network in memory, for a synctest bubble.
+func virtual(t *testing.T, brokers int, options ...kfake.Opt) (*kfake.Cluster, *kfake.VirtualNetwork) {
+	t.Helper()
+	network := &kfake.VirtualNetwork{}
+	var ports []int
+	for i := range brokers {
+		ports = append(ports, 9092+i)
+	}
+	cluster, err := kfake.NewCluster(append(options, kfake.Ports(ports...), kfake.ListenFn(network.Listen))...)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	return cluster, network
+}
+
+// cable is a member's connection to the network; it can be cut, so that nothing comes or goes and nobody is told.
+type cable struct {
+	network *kfake.VirtualNetwork
+	mu      sync.Mutex
+	cut     chan struct{}
+}
+
+func newCable(network *kfake.VirtualNetwork) *cable {
+	return &cable{network: network, cut: make(chan struct{})}
+}
+
+func (c *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	select {
+	case <-c.cut:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	default:
+	}
+	conn, err := c.network.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &cableConn{Conn: conn, cable: c}, nil
+}
+
+type cableConn struct {
+	net.Conn
+	cable *cable
+}
+
+// Write loses everything once the cable is cut; an answer then never comes.
+func (c *cableConn) Write(b []byte) (int, error) {
+	select {
+	case <-c.cable.cut:
+		return len(b), nil
+	default:
+		return c.Conn.Write(b)
+	}
+}
+
+// owners records who works on what, and since when.
+type owners struct {
+	t  *testing.T
+	mu sync.Mutex
+	of map[int32][]string
+}
+
+func (o *owners) consume(log eventlog.Group, member string) (leave func()) {
+	ctx, cancel := context.WithCancel(o.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- log.Consume(ctx, "group", func(ctx context.Context, a eventlog.Assignment) error {
+			o.change(a.Partition, func(m []string) []string { return append(m, member) })
+			<-ctx.Done()
+			o.change(a.Partition, func(m []string) []string {
+				return slices.DeleteFunc(m, func(other string) bool { return other == member })
+			})
+			return nil
+		})
+	}()
+	return func() {
+		cancel()
+		require.NoError(o.t, <-done)
+	}
+}
+
+func (o *owners) change(partition int32, f func([]string) []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.of[partition] = f(o.of[partition])
+}
+
+// count returns how many partitions a member has, and fails if one has two owners.
+func (o *owners) count(member string) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p, m := range o.of {
+		require.LessOrEqual(o.t, len(m), 1, "owners of partition %d: %v", p, m)
+		if slices.Contains(m, member) {
+			n++
+		}
+	}
+	return n
+}
+
+// Two members in simulated time: they share, stay calm for minutes, and hand over.
+func TestGroupInSimulatedTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 3)
+		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		a, b := open(t, config, nil), open(t, config, nil)
+		o := &owners{t: t, of: map[int32][]string{}}
+		leaveA := o.consume(a, "a")
+		time.Sleep(5 * time.Second)
+		require.Equal(t, partitions, o.count("a"))
+		leaveB := o.consume(b, "b")
+		time.Sleep(5 * time.Second)
+		require.Equal(t, partitions/2, o.count("a"))
+		require.Equal(t, partitions/2, o.count("b"))
+
+		// While it waits for records, and none come.
+		for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); {
+			batch, err := a.Fetch(t.Context(), 0, 0, 1<<20, time.Second)
+			require.NoError(t, err)
+			require.Empty(t, batch.Records)
+		}
+		require.Equal(t, partitions/2, o.count("a"))
+		require.Equal(t, partitions/2, o.count("b"))
+
+		leaveA()
+		time.Sleep(2 * time.Second)
+		require.Equal(t, partitions, o.count("b"), "one that leaves is not waited for")
+		leaveB()
+		require.NoError(t, errors.Join(a.Close(), b.Close()))
+	})
+}
+
+// A member that vanishes without a word has its partitions taken over within ten seconds.
+func TestTakeOverAfterCrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 1)
+		wire := newCable(network)
+		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: wire.dial}
+		lost := open(t, config, nil)
+		config.Dial = network.DialContext
+		other := open(t, config, nil)
+		o := &owners{t: t, of: map[int32][]string{}}
+		leaveLost := o.consume(lost, "lost")
+		leaveOther := o.consume(other, "other")
+		time.Sleep(10 * time.Second)
+		require.Equal(t, partitions/2, o.count("lost"))
+
+		close(wire.cut)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 0, o.count("lost"), "it noticed that it is alone")
+		require.Equal(t, partitions, o.count("other"))
+		leaveLost()
+		leaveOther()
+	})
+}
+
+// Coordinators and leaders that move again and again disturb nobody for long.
+func TestGroupFollowsCoordinators(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 3)
+		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		log := open(t, config, nil)
+		o := &owners{t: t, of: map[int32][]string{}}
+		leave := o.consume(log, "a")
+		for range 50 {
+			time.Sleep(200 * time.Millisecond)
+			cluster.RehashCoordinators()
+			cluster.ShufflePartitionLeaders()
+			_, err := log.Append(t.Context(), "school", []eventlog.Record{{Value: []byte("x")}})
+			require.NoError(t, err)
+		}
+		partition := eventlog.PartitionFor("school", partitions)
+		batch, err := log.Fetch(t.Context(), partition, 0, 1<<20, 0)
+		require.NoError(t, err)
+		require.NotEmpty(t, batch.Records)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, partitions, o.count("a"))
+		leave()
+	})
+}

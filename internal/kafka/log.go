@@ -1,0 +1,192 @@
+package kafka
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Log is the log in Kafka. It implements [eventlog.Log] and [eventlog.Group].
+type Log struct {
+	config  Config
+	logger  *slog.Logger
+	metrics *metrics
+	cluster *cluster
+	dialer  *dialer
+	codec   *codec
+	topicID [16]byte
+	lanes   []lane
+	ratios  []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
+
+	queued atomic.Int64    // bytes
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	writes sync.WaitGroup
+}
+
+var (
+	_ eventlog.Log   = (*Log)(nil)
+	_ eventlog.Group = (*Log)(nil)
+)
+
+// Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It waits for a
+// cluster that is not there yet, up to the configured time. The registerer may be nil.
+func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure the log: %w", err)
+	}
+	config = config.withDefaults()
+	mechanism, err := config.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{config: config, logger: logger, codec: codec}
+	l.dialer = &dialer{dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout}
+	l.cluster = newCluster(l.dialer, config.Brokers, config.Topic)
+
+	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	defer cancel()
+	if err := l.prepareTopic(opening); err != nil {
+		l.cluster.close()
+		return nil, fmt.Errorf("open the log %s at %v: %w", config.Topic, config.Brokers, err)
+	}
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for i := range l.lanes {
+		l.lanes[i].log, l.lanes[i].partition = l, int32(i)
+	}
+	l.metrics = newMetrics(reg, func() float64 { return float64(l.queued.Load()) })
+	return l, nil
+}
+
+// Close ends all writes and connections. An Append that is under way gets ErrUnavailable; whoever wants it done
+// waits for it before.
+func (l *Log) Close() error {
+	l.cancel()
+	for i := range l.lanes {
+		l.lanes[i].close()
+	}
+	l.writes.Wait()
+	l.cluster.close()
+	return nil
+}
+
+// Fetch implements [eventlog.Fetcher].
+func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (batch eventlog.Batch, err error) {
+	start := time.Now()
+	var unpacked int
+	defer func() { l.metrics.fetched(start, &batch, unpacked, err) }()
+	if err := l.checkPartition(partition); err != nil {
+		return batch, err
+	}
+	if maxWait == time.Second {
+		maxWait -= time.Millisecond // in step with heartbeats, simulated time would stand still
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxWait+l.config.RequestTimeout)
+	defer cancel()
+	ratio := max(100, l.ratios[partition].Load())
+	wire := int32(min(max(int64(maxBytes)*100/int64(ratio), 1), math.MaxInt32))
+	var packed int
+	err = l.cluster.do(ctx, partition, func(c *conn, m *metadata) error {
+		if err := l.sameTopic(m); err != nil {
+			return err
+		}
+		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait)
+		switch err {
+		case nil:
+		case kafkago.OffsetOutOfRange:
+			return fmt.Errorf("%w: the log has other offsets", eventlog.ErrOffsetOutOfRange)
+		default:
+			return err
+		}
+		batch = eventlog.Batch{HighWatermark: f.highWatermark, LogStart: f.logStart}
+		batch.Records, batch.Next, packed, unpacked, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.names, nil)
+		return err
+	})
+	if err != nil {
+		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
+	}
+	if packed > 0 {
+		l.ratios[partition].Store(uint32(min(unpacked*100/packed, 10_000)))
+	}
+	return batch, nil
+}
+
+// Topic implements [eventlog.Inspector]. It asks the cluster each time.
+func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.config.RequestTimeout)
+	defer cancel()
+	var last error
+	for wait := (backoff{}); ; {
+		m, err := l.cluster.ask(ctx)
+		if err == nil {
+			err = m.fault
+		}
+		if err == nil {
+			return eventlog.Topic{Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]), Partitions: int32(len(m.leaders))}, nil
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		if temporary(err) {
+			if wait.sleep(ctx) {
+				continue
+			}
+			err = unavailable(ctx, last)
+		}
+		return eventlog.Topic{}, fmt.Errorf("describe topic %s: %w", l.config.Topic, err)
+	}
+}
+
+// Bounds implements [eventlog.Inspector].
+func (l *Log) Bounds(ctx context.Context, partition int32) (start, end int64, err error) {
+	if err := l.checkPartition(partition); err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.config.RequestTimeout)
+	defer cancel()
+	err = l.cluster.do(ctx, partition, func(c *conn, m *metadata) error {
+		if err := l.sameTopic(m); err != nil {
+			return err
+		}
+		if start, err = c.offset(l.config.Topic, partition, atStart); err == nil {
+			end, err = c.offset(l.config.Topic, partition, atEnd)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("bounds of partition %d: %w", partition, err)
+	}
+	return start, end, nil
+}
+
+func (l *Log) checkPartition(n int32) error {
+	if n < 0 || int(n) >= len(l.lanes) {
+		return fmt.Errorf("partition %d: the log has partitions 0 to %d", n, len(l.lanes)-1)
+	}
+	return nil
+}
+
+// sameTopic says whether the topic is still the one that was opened.
+func (l *Log) sameTopic(m *metadata) error {
+	if m.topicID != l.topicID {
+		return fmt.Errorf("%w: %w", eventlog.ErrOffsetOutOfRange, errOtherTopic)
+	}
+	return nil
+}
+
+var errOtherTopic = errors.New("the topic was deleted and created again since it was opened")

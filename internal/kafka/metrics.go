@@ -1,0 +1,95 @@
+package kafka
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+type metrics struct {
+	produceSeconds prometheus.Histogram
+	batchRecords   prometheus.Histogram
+	appendErrors   *prometheus.CounterVec
+	fetchSeconds   prometheus.Histogram
+	fetchedBytes   prometheus.Counter
+	fetchedRecords prometheus.Counter
+	fetchErrors    prometheus.Counter
+	rebalances     prometheus.Counter
+	owned          prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
+	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "schoolbell_log_append_queue_bytes",
+		Help: "Bytes of records that wait to be written to the log.",
+	}, queueBytes)
+	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15)
+	return &metrics{
+		produceSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "schoolbell_log_produce_seconds", Buckets: seconds,
+			Help: "Time from sending a batch to the log to its answer.",
+		}),
+		batchRecords: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "schoolbell_log_produce_batch_records", Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+			Help: "Records in a batch written to the log.",
+		}),
+		appendErrors: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "schoolbell_log_append_errors_total",
+			Help: "Appends to the log that ended in an error, by reason.",
+		}, []string{"reason"}),
+		fetchSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "schoolbell_log_fetch_seconds", Buckets: seconds,
+			Help: "Time of a fetch from the log, with the wait for records and their decoding.",
+		}),
+		fetchedBytes: f.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_log_fetched_bytes_total",
+			Help: "Bytes of records fetched from the log, after decompression.",
+		}),
+		fetchedRecords: f.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_log_fetched_records_total",
+			Help: "Records fetched from the log.",
+		}),
+		fetchErrors: f.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_log_fetch_errors_total",
+			Help: "Fetches from the log that ended in an error.",
+		}),
+		rebalances: f.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_log_group_generations_total",
+			Help: "Times that the partitions were shared out anew with this process among the members.",
+		}),
+		owned: f.NewGauge(prometheus.GaugeOpts{
+			Name: "schoolbell_log_group_partitions",
+			Help: "Partitions that this process works on, over all groups.",
+		}),
+	}
+}
+
+func (m *metrics) appended(err error) {
+	reason := "other"
+	switch {
+	case err == nil:
+		return
+	case errors.Is(err, eventlog.ErrTooLarge):
+		reason = "too_large"
+	case errors.Is(err, eventlog.ErrOverloaded):
+		reason = "overloaded"
+	case errors.Is(err, eventlog.ErrUnavailable):
+		reason = "unavailable"
+	}
+	m.appendErrors.WithLabelValues(reason).Inc()
+}
+
+func (m *metrics) fetched(start time.Time, batch *eventlog.Batch, bytes int, err error) {
+	if err != nil {
+		m.fetchErrors.Inc()
+		return
+	}
+	m.fetchSeconds.Observe(time.Since(start).Seconds())
+	m.fetchedBytes.Add(float64(bytes))
+	m.fetchedRecords.Add(float64(len(batch.Records)))
+}

@@ -1,0 +1,103 @@
+package kafka_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
+	"github.com/schoolbell/schoolbell/internal/eventlog/logtest"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+)
+
+func TestLogOnRealKafka(t *testing.T) {
+	t.Parallel()
+	broker := realkafka.Start(t)
+	var topics atomic.Int32
+	logtest.Run(t, func(t *testing.T) *logtest.Harness {
+		topic := fmt.Sprintf("events-%d", topics.Add(1))
+		reg := prometheus.NewRegistry()
+		config := kafka.Config{
+			Brokers: broker.Addresses(), Topic: topic, Partitions: partitions, MaxRecordBytes: 256 << 10,
+			RequestTimeout: 3 * time.Second, AppendTimeout: 3 * time.Second,
+		}
+		first := true
+		return &logtest.Harness{
+			Open: func(t *testing.T) logtest.Log {
+				var r prometheus.Registerer
+				if first {
+					r, first = reg, false
+				}
+				return open(t, config, r)
+			},
+			Partitions:     partitions,
+			MaxRecordBytes: config.MaxRecordBytes,
+			Batches:        func() int { return batches(t, reg) },
+			Truncate: func(t *testing.T, partition int32, before int64) {
+				truncate(t, broker, topic, partition, before)
+			},
+			Recreate: func(t *testing.T) { deleteTopic(t, broker, topic) },
+			Committed: func(t *testing.T, group string, partition int32) (int64, bool) {
+				return committed(t, config.Brokers, topic, group, partition)
+			},
+			Stop:   func(*testing.T) { broker.Kill() },
+			Start:  func(t *testing.T) { broker.Restart(t) },
+			Pause:  func(*testing.T) { broker.Pause() },
+			Resume: func(*testing.T) { broker.Resume() },
+		}
+	})
+}
+
+// franz is a client for what Schoolbell itself never does to a log.
+func franz(t *testing.T, broker *realkafka.Broker) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addresses()...))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+func truncate(t *testing.T, broker *realkafka.Broker, topic string, partition int32, before int64) {
+	t.Helper()
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.TimeoutMillis = 5000
+	part := kmsg.NewDeleteRecordsRequestTopicPartition()
+	part.Partition, part.Offset = partition, before
+	top := kmsg.NewDeleteRecordsRequestTopic()
+	top.Topic, top.Partitions = topic, append(top.Partitions, part)
+	req.Topics = append(req.Topics, top)
+	answer, err := req.RequestWith(t.Context(), franz(t, broker))
+	require.NoError(t, err)
+	require.NoError(t, kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode))
+}
+
+func deleteTopic(t *testing.T, broker *realkafka.Broker, topic string) {
+	t.Helper()
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TimeoutMillis = 5000
+	req.TopicNames = []string{topic}
+	top := kmsg.NewDeleteTopicsRequestTopic()
+	top.Topic = &topic
+	req.Topics = append(req.Topics, top)
+	client := franz(t, broker)
+	answer, err := req.RequestWith(t.Context(), client)
+	require.NoError(t, err)
+	require.NoError(t, kerr.ErrorForCode(answer.Topics[0].ErrorCode))
+
+	// The controller has deleted it; the broker learns that a little later.
+	describe := kmsg.NewPtrMetadataRequest()
+	name := kmsg.NewMetadataRequestTopic()
+	name.Topic = &topic
+	describe.Topics = append(describe.Topics, name)
+	require.Eventually(t, func() bool {
+		answer, err := describe.RequestWith(t.Context(), client)
+		return err == nil && answer.Topics[0].ErrorCode == kerr.UnknownTopicOrPartition.Code
+	}, logtest.Patience, 10*time.Millisecond)
+}

@@ -1,0 +1,183 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/segmentio/kafka-go/protocol/describeconfigs"
+)
+
+const (
+	defaultPartitions = 12
+	// batchOverhead is what a batch may take beyond its records when they do not compress.
+	batchOverhead = 64 << 10
+)
+
+// prepareTopic finds the topic, or creates it, and checks that it can be the log.
+func (l *Log) prepareTopic(ctx context.Context) error {
+	m, err := l.findTopic(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.checkTopic(ctx, m); err != nil {
+		return err
+	}
+	l.topicID = m.topicID
+	l.lanes = make([]lane, len(m.leaders))
+	l.ratios = make([]atomic.Uint32, len(m.leaders))
+	return nil
+}
+
+// findTopic waits for the cluster, and for each partition to have a leader.
+func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
+	var last error
+	warned := false
+	for wait := (backoff{}); ; {
+		m, err := l.cluster.ask(ctx)
+		if err == nil {
+			if err = m.fault; errors.Is(err, kafkago.UnknownTopicOrPartition) {
+				if err = l.createTopic(ctx, m); err == nil {
+					err = kafkago.LeaderNotAvailable // as it is new
+				}
+			}
+		}
+		for i := 0; err == nil && i < len(m.leaders); i++ {
+			_, err = m.leader(int32(i))
+		}
+		if err == nil {
+			return m, nil
+		}
+		var refused *refusedError
+		if !temporary(err) || ctx.Err() == nil && errors.As(err, &refused) {
+			return nil, err
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		if wait.next > 100*time.Millisecond && !warned {
+			warned = true
+			l.logger.WarnContext(ctx, "wait for kafka", "topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
+		}
+		if !wait.sleep(ctx) {
+			return nil, unavailable(ctx, last)
+		}
+	}
+}
+
+func (l *Log) createTopic(ctx context.Context, m *metadata) error {
+	retention := int64(-1)
+	if l.config.Retention > 0 {
+		retention = l.config.Retention.Milliseconds()
+	}
+	topic := createtopics.RequestTopic{
+		Name:              l.config.Topic,
+		NumPartitions:     l.config.Partitions,
+		ReplicationFactor: l.config.Replication,
+		Configs: []createtopics.RequestConfig{
+			{Name: "cleanup.policy", Value: "delete"},
+			{Name: "retention.ms", Value: strconv.FormatInt(retention, 10)},
+			{Name: "max.message.bytes", Value: strconv.Itoa(l.config.MaxBatchBytes + batchOverhead)},
+			// The broker's clock, so that no producer's clock can get its records refused.
+			{Name: "message.timestamp.type", Value: "LogAppendTime"},
+		},
+	}
+	if topic.NumPartitions == 0 {
+		topic.NumPartitions = defaultPartitions
+	}
+	if topic.ReplicationFactor == 0 {
+		topic.ReplicationFactor = -1
+	} else {
+		inSync := 1
+		if topic.ReplicationFactor >= 3 {
+			inSync = 2
+		}
+		topic.Configs = append(topic.Configs, createtopics.RequestConfig{Name: "min.insync.replicas", Value: strconv.Itoa(inSync)})
+	}
+	return l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
+		answer, err := c.call(&createtopics.Request{
+			Topics:    []createtopics.RequestTopic{topic},
+			TimeoutMs: int32(l.config.RequestTimeout.Milliseconds()),
+		})
+		if err != nil {
+			return err
+		}
+		for _, t := range answer.(*createtopics.Response).Topics {
+			switch code := kafkago.Error(t.ErrorCode); {
+			case code == 0:
+				l.logger.InfoContext(ctx, "created topic", "topic", l.config.Topic, "partitions", topic.NumPartitions)
+			case code != kafkago.TopicAlreadyExists: // by another process, just now
+				return fmt.Errorf("create the topic: %w: %s", code, t.ErrorMessage)
+			}
+		}
+		return nil
+	})
+}
+
+// checkTopic refuses a topic that would lose records or promises, with what an operator can do about it.
+func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
+	settings, err := l.settings(ctx, m)
+	if err != nil {
+		return fmt.Errorf("read the topic's settings: %w", err)
+	}
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(settings[name], 10, 64)
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if n := int32(len(m.leaders)); l.config.Partitions != 0 && n != l.config.Partitions {
+		fault("the topic has %d partitions and the configuration says %d: their number is fixed, as it decides where a school's events are, so change the configuration", n, l.config.Partitions)
+	}
+	if policy := settings["cleanup.policy"]; policy != "delete" && policy != "" {
+		fault("the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"", policy)
+	}
+	kept := number("retention.ms")
+	switch wanted := l.config.Retention.Milliseconds(); {
+	case kept < 0:
+	case wanted == 0:
+		fault("the topic keeps records for %s and they are to be kept for ever: set its retention.ms to -1, or configure a retention", time.Duration(kept)*time.Millisecond)
+	case kept < wanted:
+		fault("the topic keeps records for %s and %s are configured: set its retention.ms to %d", time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+	}
+	if n := number("retention.bytes"); n >= 0 {
+		fault("the topic keeps %d bytes of each partition only: set its retention.bytes to -1", n)
+	}
+	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 && have < want {
+		fault("the topic takes batches of %d bytes and %d are needed: set its max.message.bytes to %d, or configure a smaller batch", have, want, want)
+	}
+	return errors.Join(faults...)
+}
+
+func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, error) {
+	const topicResource = 2
+	settings := map[string]string{}
+	err := l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
+		answer, err := c.call(&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
+			ResourceType: topicResource,
+			ResourceName: l.config.Topic,
+			ConfigNames:  []string{"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"},
+		}}})
+		if err != nil {
+			return err
+		}
+		for _, r := range answer.(*describeconfigs.Response).Resources {
+			if r.ErrorCode != 0 {
+				return fmt.Errorf("%w: %s", kafkago.Error(r.ErrorCode), r.ErrorMessage)
+			}
+			for _, entry := range r.ConfigEntries {
+				settings[entry.ConfigName] = entry.ConfigValue
+			}
+		}
+		return nil
+	})
+	return settings, err
+}

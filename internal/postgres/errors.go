@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// fencedCode is the SQLSTATE that schoolbell.advance raises.
+const fencedCode = "SB001"
+
+// Retryable says that the same may work later: the database could not be reached, was busy or had to choose whose
+// transaction to end.
+func Retryable(err error) bool {
+	if errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "08", // connection
+			"25", // transaction ended by the server, or a standby that does not write
+			"40", // serialization, deadlock
+			"53", // no connections, memory or disk left
+			"55", // locked
+			"57", // statement timeout, shutdown, starting up
+			"58": // system
+			return true
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || brokenOff(err)
+}
+
+// brokenOff recognises a connection that ended in the middle.
+func brokenOff(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "unexpected EOF") || strings.Contains(text, "conn closed") || strings.Contains(text, "connection reset")
+}
+
+// storeError says of an error what the engine asks of a store's errors.
+func storeError(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch {
+	case pg.Code == fencedCode:
+		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
+	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"), strings.HasPrefix(pg.Code, "54"):
+		// Data that a type, a constraint or an index cannot take.
+		return fmt.Errorf("%w: %w", projections.ErrRejected, err)
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// ProjectionStore keeps the tables of a set of projections. It implements [projections.Store].
+//
+// A commit is one round trip: the fence, one statement for each changed table, and the parked events go out together and
+// are one transaction, because PostgreSQL ends the implicit transaction of a pipeline only where the pipeline ends. The fence
+// comes first and fails when the claim is not the latest, and then nothing after it is done.
+type ProjectionStore struct {
+	pool   *Pool
+	set    *projections.Set
+	name   string
+	schema string
+	tables map[string]tableStatements
+}
+
+// NewProjectionStore returns a store for the set's tables under the set's name. The pool has the role [Projector].
+func NewProjectionStore(pool *Pool, set *projections.Set, name string) *ProjectionStore {
+	return newProjectionStore(pool, set, name, "schoolbell")
+}
+
+func newProjectionStore(pool *Pool, set *projections.Set, name, schema string) *ProjectionStore {
+	s := &ProjectionStore{pool: pool, set: set, name: name, schema: schema, tables: map[string]tableStatements{}}
+	for _, t := range set.Tables() {
+		s.tables[t.Schema().Name] = newTableStatements(schema, t.Schema())
+	}
+	return s
+}
+
+// Claim implements [projections.Store]. Unlike other commits it waits until it is on disk: after a crash of the server no
+// epoch must come a second time.
+func (s *ProjectionStore) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+	claim := projections.Claim{Partition: partition}
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			INSERT INTO schoolbell.checkpoints AS c (set_name, partition, epoch, position, topic_id) VALUES ($1, $2, 1, 0, $3)
+			ON CONFLICT (set_name, partition) DO UPDATE SET epoch = c.epoch + 1, updated_at = now() WHERE c.topic_id = excluded.topic_id
+			RETURNING epoch, position`, s.name, partition, topicID).Scan(&claim.Epoch, &claim.Next)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		wrong := &projections.TopicError{Partition: partition, Got: topicID}
+		if err := tx.QueryRow(ctx, `SELECT topic_id FROM schoolbell.checkpoints WHERE set_name = $1 AND partition = $2`,
+			s.name, partition).Scan(&wrong.Known); err != nil {
+			return err
+		}
+		return wrong
+	})
+	return claim, err
+}
+
+func (s *ProjectionStore) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return pgx.BeginFunc(ctx, conn, fn)
+}
+
+// Lookup implements [projections.Store]: one query for each table, all in one round trip.
+func (s *ProjectionStore) Lookup(ctx context.Context, wanted []projections.Lookup) error {
+	p, err := s.newPipeline(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.release()
+	for _, l := range wanted {
+		if err := p.exec(s.tables[l.Schema().Name].lookup, l.Schema().Columns[:l.Schema().Keys], l.Len(), l.Key); err != nil {
+			return err
+		}
+	}
+	return p.run(func(i int, row [][]byte) error {
+		columns := wanted[i].Schema().Columns
+		return wanted[i].Found(func(column int, into reflect.Value) error {
+			v, err := decodeValue(columns[column].Kind, row[column])
+			if err != nil {
+				return fmt.Errorf("read column %s of %s: %w", columns[column].Name, wanted[i].Schema().Name, err)
+			}
+			return columns[column].SetValue(into, v)
+		})
+	})
+}
+
+// Commit implements [projections.Store].
+func (s *ProjectionStore) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+	p, err := s.newPipeline(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.release()
+	p.execParams(`SELECT schoolbell.advance($1, $2, $3, $4, $5)`, s.name, claim.Partition, claim.Epoch, c.From, c.To)
+	for _, set := range c.Rows {
+		if err := s.write(p, set); err != nil {
+			return err
+		}
+	}
+	s.park(p, claim.Partition, &c.Parking)
+	return storeError(p.run(nil))
+}
+
+func (s *ProjectionStore) write(p *pipeline, set projections.RowSet) error {
+	statements, columns := s.tables[set.Schema().Name], set.Schema().Columns
+	var kept, removed []int
+	for i := range set.Len() {
+		if set.Deleted(i) {
+			removed = append(removed, i)
+		} else {
+			kept = append(kept, i)
+		}
+	}
+	if len(removed) > 0 {
+		if err := p.exec(statements.remove, columns[:set.Schema().Keys], len(removed), func(i, column int) reflect.Value {
+			return set.Value(removed[i], column)
+		}); err != nil {
+			return err
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return p.exec(statements.upsert, columns, len(kept), func(i, column int) reflect.Value { return set.Value(kept[i], column) })
+}
+
+// Dump reads all tables.
+func (s *ProjectionStore) Dump(ctx context.Context) (projections.Dump, error) {
+	p, err := s.newPipeline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer p.release()
+	tables := s.set.Tables()
+	for _, t := range tables {
+		if err := p.exec(s.tables[t.Schema().Name].all, nil, 0, nil); err != nil {
+			return nil, err
+		}
+	}
+	d := projections.Dump{}
+	err = p.run(func(i int, row [][]byte) error {
+		schema := tables[i].Schema()
+		values := make([]any, len(row))
+		for column, raw := range row {
+			if values[column], err = decodeValue(schema.Columns[column].Kind, raw); err != nil {
+				return fmt.Errorf("read column %s of %s: %w", schema.Columns[column].Name, schema.Name, err)
+			}
+		}
+		return d.Add(schema, values)
+	})
+	return d, err
+}
+
+// pipeline collects statements that go to the server together.
+type pipeline struct {
+	ctx    context.Context
+	conn   *pgxpool.Conn
+	batch  pgconn.Batch
+	buf    []byte
+	params [][]byte
+}
+
+func (s *ProjectionStore) newPipeline(ctx context.Context) (*pipeline, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pipeline{ctx: ctx, conn: conn}, nil
+}
+
+func (p *pipeline) release() { p.conn.Release() }
+
+var binaryFormat = []int16{1}
+
+// exec adds a prepared statement whose parameters are n values of each column.
+func (p *pipeline) exec(st statement, columns []projections.Column, n int, value func(i, column int) reflect.Value) error {
+	if err := st.prepare(p.ctx, p.conn.Conn().PgConn()); err != nil {
+		return err
+	}
+	p.buf, p.params = p.buf[:0], p.params[:0]
+	ends := make([]int, 0, len(columns))
+	for c := range columns {
+		var err error
+		if p.buf, err = appendArray(p.buf, columns[c].Kind, n, func(i int) reflect.Value { return value(i, c) }); err != nil {
+			return fmt.Errorf("column %s: %w", columns[c].Name, err)
+		}
+		ends = append(ends, len(p.buf))
+	}
+	start := 0
+	for _, end := range ends {
+		p.params = append(p.params, p.buf[start:end])
+		start = end
+	}
+	p.batch.ExecPrepared(st.name, p.params, binaryFormat, binaryFormat)
+	return nil
+}
+
+// run sends everything and hands the rows of the i-th statement to each.
+func (p *pipeline) run(each func(i int, row [][]byte) error) error {
+	results := p.conn.Conn().PgConn().ExecBatch(p.ctx, &p.batch)
+	var failed error
+	for i := 0; results.NextResult(); i++ {
+		for rows := results.ResultReader(); rows.NextRow(); {
+			if each != nil && failed == nil {
+				failed = each(i, rows.Values())
+			}
+		}
+	}
+	return errors.Join(failed, results.Close())
+}

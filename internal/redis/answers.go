@@ -1,0 +1,87 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Answers reads answers of one type through a cache: from it when one holds, else by loading it, once at a time for each
+// key across goroutines.
+type Answers[T any] struct {
+	cache   *Cache // nil keeps nothing
+	codec   Codec[T]
+	limit   time.Duration
+	flights singleflight.Group
+}
+
+// Codec writes an answer down and reads it again. An answer that cannot be read is loaded anew.
+type Codec[T any] struct {
+	Append func(b []byte, answer T) []byte
+	Parse  func(b []byte) (T, error)
+}
+
+// NewAnswers makes a reader of answers. Limit is how long loading one may take: a load that others wait for goes on
+// when the request that started it is gone.
+func NewAnswers[T any](c *Cache, codec Codec[T], limit time.Duration) *Answers[T] {
+	return &Answers[T]{cache: c, codec: codec, limit: limit}
+}
+
+// Ask is one request for an answer.
+type Ask struct {
+	Key     Key
+	TTL     time.Duration // how long it may be kept; 0 is not at all
+	AtLeast int64         // the offset of the last event that must be in it; -1 for any
+	Private bool          // neither looked for nor kept
+}
+
+// Load makes an answer and says the offset of the last event in it, which must not be below the one asked for.
+type Load[T any] func(ctx context.Context) (answer T, offset int64, err error)
+
+type loaded[T any] struct {
+	answer T
+	offset int64
+}
+
+// Get returns an answer, the offset of the last event that is certainly in it, and where it came from.
+func (a *Answers[T]) Get(ctx context.Context, ask Ask, load Load[T]) (T, int64, Outcome, error) {
+	if a.cache == nil || ask.TTL == 0 || ask.Private {
+		answer, offset, err := load(ctx)
+		return answer, offset, Bypass, err
+	}
+	kept, outcome := a.cache.get(ctx, ask.Key, ask.AtLeast)
+	if outcome == Hit {
+		if answer, err := a.codec.Parse(kept.answer); err == nil {
+			return answer, kept.offset, Hit, nil
+		}
+		outcome = Miss
+	}
+	key := a.cache.entryKey(ask.Key)
+	got, err := a.once(ctx, key, ask, load)
+	if err == nil && got.offset < ask.AtLeast {
+		// Joined a load that others had begun before the event that this one has to see.
+		got, err = a.once(ctx, key+"@"+strconv.FormatInt(ask.AtLeast, 10), ask, load)
+	}
+	return got.answer, got.offset, outcome, err
+}
+
+// once loads an answer, or joins the load of the same key that is under way.
+func (a *Answers[T]) once(ctx context.Context, key string, ask Ask, load Load[T]) (loaded[T], error) {
+	flight := a.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limit)
+		defer cancel()
+		answer, offset, err := load(ctx)
+		if err == nil {
+			a.cache.put(ctx, ask.Key, a.codec.Append(nil, answer), offset, ask.TTL)
+		}
+		return loaded[T]{answer, offset}, err
+	})
+	select {
+	case <-ctx.Done():
+		return loaded[T]{}, ctx.Err()
+	case r := <-flight:
+		return r.Val.(loaded[T]), r.Err
+	}
+}

@@ -1,0 +1,146 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/sony/gobreaker/v2"
+)
+
+// Config is how to reach Redis. A zero value means the default in parentheses.
+type Config struct {
+	URL         string        // redis://user:password@host:port/0, or rediss:// for TLS
+	Prefix      string        // of all keys; one for each log (sb)
+	Timeout     time.Duration // of one call (50 ms)
+	DialTimeout time.Duration // of a new connection (250 ms)
+	PoolSize    int           // connections (16)
+	Pause       time.Duration // how long the breaker stays open (1 s)
+}
+
+// Validate reports all that is wrong.
+func (c Config) Validate() error {
+	var faults []error
+	if _, err := redis.ParseURL(c.URL); err != nil {
+		faults = append(faults, errors.New("redis URL is malformed: want redis://user:password@host:port/0"))
+	}
+	if strings.ContainsAny(c.Prefix, "{}*?[]\\: ") {
+		faults = append(faults, fmt.Errorf("redis prefix %q must not contain spaces or any of {}*?[]\\:", c.Prefix))
+	}
+	if c.Timeout < 0 || c.DialTimeout < 0 || c.PoolSize < 0 || c.Pause < 0 {
+		faults = append(faults, errors.New("redis timeouts, pool size and pause must not be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+// ErrUnavailable says that Redis did not answer in time, or was not asked because it has not for a while.
+var ErrUnavailable = errors.New("redis is unavailable")
+
+// Cache is the answers in one Redis.
+type Cache struct {
+	client  *redis.Client
+	breaker *gobreaker.CircuitBreaker[struct{}]
+	timeout time.Duration
+	prefix  string
+	metrics *metrics
+}
+
+// Open prepares a cache; connections are made when they are needed.
+func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	o, err := redis.ParseURL(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse redis URL: %w", err)
+	}
+	timeout := orDefault(c.Timeout, 50*time.Millisecond)
+	o.DialTimeout = orDefault(c.DialTimeout, 250*time.Millisecond)
+	o.DialerRetries = 1
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout
+	o.ContextTimeoutEnabled = true // else a silent server holds a call for seconds
+	o.MaxRetries = -1
+	o.PoolSize = orDefault(c.PoolSize, 16)
+	o.Protocol = 2
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, err
+	}
+	cache := &Cache{
+		client: redis.NewClient(o), timeout: timeout, prefix: orDefault(c.Prefix, "sb"), metrics: m,
+	}
+	cache.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:     orDefault(c.Pause, time.Second),
+		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= 3 },
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			m.open.Set(map[bool]float64{true: 1}[to != gobreaker.StateClosed])
+		},
+	})
+	return cache, nil
+}
+
+// Close ends all connections.
+func (c *Cache) Close() error { return c.client.Close() }
+
+// Ping says whether Redis answers.
+func (c *Cache) Ping(ctx context.Context) error {
+	return c.do(ctx, func(ctx context.Context) error { return c.client.Ping(ctx).Err() })
+}
+
+// do makes one call within the time limit, unless the breaker is open. A call that its caller gave up on says nothing
+// about Redis.
+func (c *Cache) do(ctx context.Context, call func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var refused error // Redis answered, with an error of its own
+	_, err := c.breaker.Execute(func() (struct{}, error) {
+		err := call(limited)
+		var answered redis.Error
+		switch {
+		case err == nil, errors.Is(err, redis.Nil):
+			return struct{}{}, nil
+		case errors.As(err, &answered) && !unwell(err):
+			refused = err
+			return struct{}{}, nil
+		case ctx.Err() != nil:
+			refused = ctx.Err()
+			return struct{}{}, nil
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		c.metrics.failures.Inc()
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return refused
+}
+
+// unwell reports that Redis answers, but cannot serve: it is loading its data, or is a replica that lost its master.
+func unwell(err error) bool {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "OOM", "ERR max number"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return true
+		}
+	}
+	var network net.Error
+	return errors.As(err, &network)
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,46 @@
+package redis
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics count what became of answers.
+type metrics struct {
+	reads    *prometheus.CounterVec
+	stores   *prometheus.CounterVec
+	failures prometheus.Counter
+	notices  *prometheus.CounterVec
+	open     prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "schoolbell_cache_reads_total",
+			Help: "Answers looked for in the cache: hit, miss, or bypass when Redis could not be asked.",
+		}, []string{"query", "outcome"}),
+		stores: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "schoolbell_cache_stores_total",
+			Help: "Answers brought to the cache: kept, refused because something newer is known, or failed.",
+		}, []string{"query", "outcome"}),
+		failures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_cache_failures_total",
+			Help: "Calls to Redis that failed or were not made because the breaker was open.",
+		}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "schoolbell_cache_notices_total",
+			Help: "Notices of the projector to the cache: told, ignored because of a newer owner, or failed.",
+		}, []string{"outcome"}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "schoolbell_cache_breaker_open",
+			Help: "Whether calls to Redis are held back because it has not been answering.",
+		}),
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.reads, m.stores, m.failures, m.notices, m.open} {
+		errs = append(errs, reg.Register(c))
+	}
+	return m, errors.Join(errs...)
+}

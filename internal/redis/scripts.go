@@ -1,0 +1,63 @@
+package redis
+
+import "github.com/redis/go-redis/v9"
+
+// claimScript notes a new owner of a partition.
+//
+//	KEYS head; ARGV epoch position
+var claimScript = redis.NewScript(`
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if epoch and tonumber(epoch) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[2], 'position', ARGV[2])
+return 1`)
+
+// noticeScript moves a head and the versions of some schools. Nothing goes back: a notice that was delayed on its way
+// must not undo a later one. A head that is missing, of an earlier epoch, or after a failed notice (rebase) starts
+// anew at this position.
+//
+//	KEYS head versions…; ARGV epoch position rebase, then for each versions: n projection offset …
+var noticeScript = redis.NewScript(`
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'position')
+local epoch, position = tonumber(ARGV[1]), tonumber(ARGV[2])
+local known = head[1] and tonumber(head[1])
+if known and known > epoch then return 0 end
+local arg = 4
+for i = 2, #KEYS do
+	local n = tonumber(ARGV[arg])
+	arg = arg + 1
+	for _ = 1, n do
+		local old = redis.call('HGET', KEYS[i], ARGV[arg])
+		if not old or tonumber(old) < tonumber(ARGV[arg + 1]) then
+			redis.call('HSET', KEYS[i], ARGV[arg], ARGV[arg + 1])
+		end
+		arg = arg + 2
+	end
+end
+if not known or known < epoch then
+	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[2], 'position', ARGV[2])
+elseif tonumber(head[2]) <= position then
+	redis.call('HSET', KEYS[1], 'position', ARGV[2])
+	if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'base', ARGV[2]) end
+end
+return 1`)
+
+// storeScript keeps an answer, unless it is known to be older than what it speaks of. A projection without a version
+// has not changed since the head was made, so it gets the head's position.
+//
+//	KEYS head versions entry; ARGV position ttl-in-ms answer projection…
+var storeScript = redis.NewScript(`
+local head = redis.call('HMGET', KEYS[1], 'base', 'position')
+if not head[1] then return 0 end
+local position, needed = tonumber(ARGV[1]), tonumber(head[1])
+for i = 4, #ARGV do
+	local version = redis.call('HGET', KEYS[2], ARGV[i])
+	if not version then
+		version = head[2]
+		redis.call('HSET', KEYS[2], ARGV[i], version)
+	end
+	needed = math.max(needed, tonumber(version))
+end
+if position < needed then return 0 end
+redis.call('HSET', KEYS[3], 'position', ARGV[1], 'answer', ARGV[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[2])
+return 1`)

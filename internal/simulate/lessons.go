@@ -1,0 +1,135 @@
+package simulate
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/assessment"
+)
+
+// subjects are taught in every class. Some are harder than others.
+var subjects = [...]struct {
+	name string
+	mean float64
+}{
+	{"Mathematics", 0.62},
+	{"Language", 0.67},
+	{"Science", 0.65},
+	{"History", 0.69},
+	{"Geography", 0.70},
+	{"Music", 0.78},
+}
+
+const subjectCount = len(subjects)
+
+// kinds are the assessments that each class has in each subject in each term.
+var kinds = [...]struct {
+	name     string
+	maxScore float64
+	harder   float64
+}{
+	{"quiz", 20, 0},
+	{"test", 50, 0.03},
+	{"exam", 100, 0.05},
+}
+
+// notice is how many school days ahead an assessment is announced.
+const notice = 5
+
+// paper is one assessment of one class.
+type paper struct {
+	assessment.Scheduled
+	subject, kind, term int
+}
+
+// lessons announces the assessments of the next week, holds those of today, and publishes a term's results.
+func (s *School) lessons(today domain.Date) {
+	term, day := term(s.index)
+	for c := range s.classes {
+		for subject := range subjects {
+			for kind := range kinds {
+				switch day {
+				case paperDay(c, subject, kind) - notice:
+					p := s.paper(c, subject, kind, term, s.calendar.days[s.index+notice])
+					s.emit(at(today, 11*time.Hour), "scheduled-"+p.AssessmentID, assessment.TypeScheduled, &p.Scheduled)
+				case paperDay(c, subject, kind):
+					s.hold(s.paper(c, subject, kind, term, today), c, at(today, 12*time.Hour))
+				}
+			}
+		}
+	}
+	if day == termDays-3 {
+		for c := range s.classes {
+			s.publish(c, term, at(today, 14*time.Hour))
+		}
+	}
+}
+
+// paperDay is the day of the term on which an assessment is held: classes and subjects take turns.
+func paperDay(class, subject, kind int) int { return 12 + 16*kind + (5*class+7*subject)%10 }
+
+func (s *School) paper(class, subject, kind, term int, on domain.Date) paper {
+	id := string(s.calendar.year) + "-" + strconv.Itoa(term+1) + "-" + s.classes[class].id + "-" + subjects[subject].name + "-" + kinds[kind].name
+	return paper{
+		Scheduled: assessment.Scheduled{
+			AssessmentID: id,
+			ClassID:      s.classes[class].id,
+			SubjectName:  subjects[subject].name,
+			Title:        subjects[subject].name + " " + kinds[kind].name,
+			MaxScore:     kinds[kind].maxScore,
+			On:           on,
+			Year:         s.calendar.year,
+			Term:         termLabels[term],
+		},
+		subject: subject, kind: kind, term: term,
+	}
+}
+
+// hold scores those who are there. Most of the others write a week later.
+func (s *School) hold(p paper, class int, when time.Time) {
+	for _, i := range s.classes[class].students {
+		student := &s.students[i]
+		switch {
+		case student.gone:
+		case !student.away:
+			s.score(p, student, when)
+		case s.r.Float64() < 0.7:
+			s.later.at(when.AddDate(0, 0, 7), func(when time.Time) { s.score(p, student, when) })
+		}
+	}
+}
+
+func (s *School) score(p paper, student *pupil, when time.Time) {
+	share := subjects[p.subject].mean - kinds[p.kind].harder +
+		0.11*float64(student.ability) + 0.06*float64(student.aptitude[p.subject]) +
+		0.02*float64(p.term) + 0.06*s.r.NormFloat64()
+	scored := &assessment.Scored{
+		AssessmentID: p.AssessmentID,
+		StudentID:    student.id,
+		ClassID:      p.ClassID,
+		SubjectName:  p.SubjectName,
+		Score:        math.Round(min(max(share, 0.02), 1)*p.MaxScore*2) / 2,
+		MaxScore:     p.MaxScore,
+		Year:         p.Year,
+		Term:         p.Term,
+	}
+	id := p.AssessmentID + "-" + student.id
+	s.emit(when, "scored-"+id, assessment.TypeScored, scored)
+	if s.r.Float64() < 0.012 {
+		s.later.at(when.AddDate(0, 0, 2), func(when time.Time) {
+			corrected := assessment.ScoreCorrected(*scored)
+			corrected.Score = min(corrected.Score+math.Ceil(corrected.MaxScore/50), corrected.MaxScore)
+			s.emit(when, "score-corrected-"+id, assessment.TypeScoreCorrected, &corrected)
+		})
+	}
+}
+
+func (s *School) publish(class, term int, when time.Time) {
+	c := &s.classes[class]
+	id := "results-" + string(s.calendar.year) + "-" + strconv.Itoa(term+1) + "-" + c.id
+	s.emit(when, id, assessment.TypeResultsPublished, &assessment.ResultsPublished{
+		ClassID: c.id, Year: s.calendar.year, Term: termLabels[term],
+	})
+}

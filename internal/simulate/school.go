@@ -1,0 +1,215 @@
+package simulate
+
+import (
+	"iter"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/staff"
+	"github.com/schoolbell/schoolbell/domain/student"
+)
+
+const (
+	classSize = 28
+	grades    = 10
+)
+
+// School is one school in the middle of its year.
+type School struct {
+	id, source string
+	index      int // of the next school day
+	days       int // in all
+	calendar   *calendar
+	country    *country
+	r          *rand.Rand
+	waveDay    float64 // the school day on which the winter wave is at its height
+	classes    []class
+	students   []pupil
+	later      agenda
+	yield      func(*domain.Envelope) bool
+	stopped    bool
+	clock      time.Time // of the last event: time never goes back
+}
+
+type class struct {
+	id       string
+	grade    int
+	students []int32 // by index
+}
+
+// pupil is what the simulation knows about a student. There may be millions, so it is small.
+type pupil struct {
+	id       string
+	class    int32
+	family   family
+	gone     bool    // has left the school
+	away     bool    // today
+	excuses  bool    // the family sends notes
+	illFor   int8    // further days
+	absence  float32 // chance of falling ill on an ordinary day
+	late     float32 // chance of being late
+	ability  float32 // standard normal
+	aptitude [subjectCount]float32
+}
+
+func newSchool(c Config, year *calendar, id string, index int, source string) *School {
+	r := rand.New(rand.NewPCG(c.Seed, uint64(index)))
+	s := &School{
+		id:       id,
+		source:   source,
+		days:     c.Days,
+		calendar: year,
+		country:  &countries[index%len(countries)],
+		r:        r,
+		waveDay:  85 + 12*r.NormFloat64(),
+		students: make([]pupil, c.Students),
+	}
+	count := (c.Students + classSize - 1) / classSize
+	s.classes = make([]class, count)
+	for i := range s.classes {
+		grade := 1 + i*grades/max(count, grades)
+		if count < grades {
+			grade = 1 + i
+		}
+		s.classes[i] = class{grade: grade}
+	}
+	letter := 0
+	for i := range s.classes {
+		if letter++; i == 0 || s.classes[i-1].grade != s.classes[i].grade {
+			letter = 0
+		}
+		s.classes[i].id = strconv.Itoa(s.classes[i].grade) + section(letter)
+	}
+	for i := range s.students {
+		class := i * count / c.Students
+		p := &s.students[i]
+		*p = pupil{
+			id:      numbered("st-", i+1, 4),
+			class:   int32(class),
+			family:  newFamily(r),
+			excuses: r.Float64() < 0.8,
+			absence: float32(0.014 * math.Exp(0.75*r.NormFloat64())),
+			late:    float32(0.015 * math.Exp(0.9*r.NormFloat64())),
+			ability: float32(r.NormFloat64()),
+		}
+		for k := range p.aptitude {
+			p.aptitude[k] = float32(r.NormFloat64())
+		}
+		s.classes[class].students = append(s.classes[class].students, int32(i))
+	}
+	return s
+}
+
+// section names the parallel classes of a grade: A, B, … Z, AA, AB.
+func section(n int) string {
+	if n < 26 {
+		return string(rune('A' + n))
+	}
+	return section(n/26-1) + section(n%26)
+}
+
+// ID is the school's id.
+func (s *School) ID() string { return s.id }
+
+// Events yields what is left of the school's year, in the order of time. When the caller stops in the middle of a day,
+// the rest of that day is lost.
+func (s *School) Events() iter.Seq[*domain.Envelope] {
+	return func(yield func(*domain.Envelope) bool) {
+		for !s.done() && s.day(yield) {
+		}
+	}
+}
+
+func (s *School) done() bool { return s.stopped || s.index == s.days }
+
+// day yields the events from the end of the last school day to the end of the next, and reports whether the caller
+// wants more.
+func (s *School) day(yield func(*domain.Envelope) bool) bool {
+	s.yield = yield
+	today := s.calendar.days[s.index]
+	if s.index == 0 {
+		s.begin(today)
+	}
+	s.due(at(today, 8*time.Hour))
+	s.morning(today)
+	s.due(at(today, 11*time.Hour))
+	s.lessons(today)
+	s.due(at(today, 15*time.Hour))
+	s.office(today)
+	s.due(at(today, 24*time.Hour))
+	s.index++
+	return !s.stopped
+}
+
+// emit yields an event that happens at a time of day, or just after the last one if that was later.
+func (s *School) emit(when time.Time, id, wireType string, data domain.Event) {
+	if s.stopped {
+		return
+	}
+	if when.Before(s.clock) {
+		when = s.clock
+	}
+	s.clock = when
+	s.stopped = !s.yield(&domain.Envelope{
+		ID:      id,
+		Source:  s.source,
+		Type:    wireType,
+		School:  s.id,
+		Subject: data.Subject(),
+		Time:    when,
+		Data:    data,
+	})
+}
+
+// begin enrols the students, with their guardians, and assigns the staff.
+func (s *School) begin(today domain.Date) {
+	when := at(today, 6*time.Hour)
+	year := string(s.calendar.year)
+	for i := range s.students {
+		p := &s.students[i]
+		c := &s.classes[p.class]
+		name := s.country.person(s.r)
+		s.emit(when, "enrolled-"+year+"-"+p.id, student.TypeEnrolled, &student.Enrolled{
+			StudentID:  p.id,
+			GivenName:  name.given,
+			FamilyName: name.family,
+			BirthDate:  s.birthDate(today, c.grade),
+			ClassID:    c.id,
+			GradeLevel: domain.Label(strconv.Itoa(c.grade)),
+			On:         today,
+		})
+		s.guardians(when, p, name)
+	}
+	s.staff(when, year)
+}
+
+// birthDate is that of a student who started school at six.
+func (s *School) birthDate(today domain.Date, grade int) domain.Date {
+	return today.AddDays(-365*(grade+5) - s.r.IntN(365))
+}
+
+// staff has a class teacher for each class and a few people in the office.
+func (s *School) staff(when time.Time, year string) {
+	for i := range s.classes {
+		subject := subjects[i%len(subjects)].name
+		assigned := &staff.Assigned{
+			StaffID:  numbered("t-", i+1, 3),
+			Name:     s.country.person(s.r).String(),
+			Role:     "teacher",
+			ClassIDs: []string{s.classes[i].id, s.classes[(i+1)%len(s.classes)].id},
+			Subjects: []string{subject},
+		}
+		if len(s.classes) == 1 {
+			assigned.ClassIDs = assigned.ClassIDs[:1]
+		}
+		s.emit(when, "assigned-"+year+"-"+assigned.StaffID, staff.TypeAssigned, assigned)
+	}
+	for _, role := range []string{"admin", "accountant"} {
+		s.emit(when, "assigned-"+year+"-"+role, staff.TypeAssigned, &staff.Assigned{
+			StaffID: role, Name: s.country.person(s.r).String(), Role: role, ClassIDs: []string{},
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Check is one thing that a process needs, or does better with.
+type Check struct {
+	Name string
+	// Optional checks are shown but do not take the process out of service.
+	Optional bool
+	// Ask returns what is wrong. It is given a second.
+	Ask func(ctx context.Context) error
+}
+
+// Health answers whether the process should get traffic. The zero value is not ready.
+type Health struct {
+	serving atomic.Bool
+
+	mu     sync.Mutex
+	checks []Check
+}
+
+const (
+	statusReady    = "ready"
+	statusDegraded = "degraded" // in service, but something optional is missing
+	statusNotReady = "not ready"
+
+	checkTime = time.Second
+)
+
+// Add adds checks.
+func (h *Health) Add(checks ...Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks = append(h.checks, checks...)
+}
+
+// Serve says that the process has started.
+func (h *Health) Serve() { h.serving.Store(true) }
+
+// Drain says that the process is about to stop.
+func (h *Health) Drain() { h.serving.Store(false) }
+
+// Report is the answer of /readyz.
+type Report struct {
+	Status string            `json:"status"`
+	Checks map[string]string `json:"checks"` // "ok" or what is wrong
+}
+
+// Report runs all checks side by side.
+func (h *Health) Report(ctx context.Context) Report {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	h.mu.Lock()
+	checks := h.checks
+	h.mu.Unlock()
+
+	faults := make([]error, len(checks))
+	var wg sync.WaitGroup
+	for i, c := range checks {
+		wg.Go(func() { faults[i] = c.Ask(ctx) })
+	}
+	wg.Wait()
+
+	report := Report{Status: statusReady, Checks: map[string]string{}}
+	for i, c := range checks {
+		if faults[i] == nil {
+			report.Checks[c.Name] = "ok"
+			continue
+		}
+		report.Checks[c.Name] = faults[i].Error()
+		switch {
+		case !c.Optional:
+			report.Status = statusNotReady
+		case report.Status == statusReady:
+			report.Status = statusDegraded
+		}
+	}
+	if !h.serving.Load() {
+		report.Status = statusNotReady
+		report.Checks["process"] = "is starting or stopping"
+	}
+	return report
+}
+
+// Handler is the operations port: /livez, /readyz, /metrics and /debug/pprof. It is not for the public.
+func Handler(h *Health, reg *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		report := h.Report(r.Context())
+		status := http.StatusOK
+		if report.Status == statusNotReady {
+			status = http.StatusServiceUnavailable
+		}
+		answer(w, status, report)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.MarshalWrite(w, body, json.Deterministic(true)) // the client has gone
+}

@@ -1,0 +1,62 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// TraceConfig says where spans go.
+type TraceConfig struct {
+	Endpoint string  // of an OTLP collector over HTTP, as http://localhost:4318; empty means no traces
+	Ratio    float64 // the share of traces started here that are kept; those started by a caller follow the caller
+}
+
+// Validate reports what is wrong.
+func (c TraceConfig) Validate() error {
+	var faults []error
+	if c.Endpoint != "" {
+		u, err := url.Parse(c.Endpoint)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			faults = append(faults, errors.New("trace endpoint is malformed: want http://host:4318"))
+		}
+	}
+	if c.Ratio < 0 || c.Ratio > 1 {
+		faults = append(faults, fmt.Errorf("trace ratio %v is not between 0 and 1", c.Ratio))
+	}
+	return errors.Join(faults...)
+}
+
+// StartTracing returns the provider that the program's packages take their tracers from, and the function that sends
+// what is left and stops. An event's trace goes through the log in its traceparent attribute: from the request that
+// brought it to the transaction that committed it.
+func StartTracing(ctx context.Context, c TraceConfig, version string) (trace.TracerProvider, func(context.Context) error, error) {
+	if c.Endpoint == "" {
+		return noop.NewTracerProvider(), func(context.Context) error { return nil }, nil
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.Endpoint))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open trace endpoint: %w", err)
+	}
+	provider := newProvider(sdktrace.NewBatchSpanProcessor(exporter), c.Ratio, version)
+	return provider, provider.Shutdown, nil
+}
+
+func newProvider(processor sdktrace.SpanProcessor, ratio float64, version string) *sdktrace.TracerProvider {
+	return sdktrace.NewTracerProvider(
+		sdktrace.WithSpanProcessor(processor),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
+		sdktrace.WithResource(resource.NewSchemaless(
+			attribute.String("service.name", "schoolbell"),
+			attribute.String("service.version", version),
+		)),
+	)
+}

@@ -1,0 +1,175 @@
+package atrisk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/query"
+	"github.com/schoolbell/schoolbell/projections/read"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+// Queries are the questions about students at risk.
+var Queries = []query.Endpoint{
+	query.Query[Input, Answer]{
+		Name:    "at-risk",
+		Path:    "/analytics/at-risk",
+		Summary: "Students who may need help",
+		Description: "Students with attendance below 90 % (from ten marks on), an average below 50 %, or overdue fees, the most " +
+			"urgent first. The score is up to 40 for attendance and for marks, by how far they are below, and up to 20 for " +
+			"fees, by how long they are overdue: full after 90 days.",
+		Reads: []*projections.Projection{Projection, fees.Projection, students.Projection},
+		TTL:   5 * time.Minute,
+		Roles: []query.Role{query.Admin, query.Teacher},
+		Run:   list,
+	},
+}
+
+// The reasons.
+const (
+	Attendance = "attendance"
+	Marks      = "marks"
+	Fees       = "fees"
+)
+
+// Input says which students are wanted.
+type Input struct {
+	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
+	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
+	After  string `query:"after" maxLength:"2048" doc:"The next of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
+}
+
+// Answer is a page of students.
+type Answer struct {
+	Students []Student `json:"students"`
+	Next     string    `json:"next,omitzero" doc:"Give it as after to get the next page; absent on the last one"`
+}
+
+// Student is one who may need help, and why. Numbers without a reason are absent.
+type Student struct {
+	StudentID      string          `json:"student_id"`
+	GivenName      string          `json:"given_name"`
+	FamilyName     string          `json:"family_name"`
+	ClassID        string          `json:"class_id"`
+	Score          int             `json:"score" doc:"0 to 100; the higher, the more urgent"`
+	Reasons        []string        `json:"reasons" doc:"attendance, marks, fees"`
+	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"When it is below 0.9"`
+	Average        *float64        `json:"average,omitzero" doc:"In percent, when it is below 50"`
+	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first open invoice was due"`
+	Overdue        []fees.Currency `json:"overdue,omitzero"`
+
+	row  row
+	open []fees.OpenInvoice
+}
+
+// place is where a page ends.
+type place struct {
+	Score     int    `json:"p"`
+	StudentID string `json:"s"`
+}
+
+// The score is made of integers, so that a page can end anywhere in it: 40 · (0.9 - rate) / 0.9, 40 · (50 - average) / 50
+// and 20 · days / 90.
+const listSQL read.SQL = `-- at_risk.list
+WITH risks AS (
+	SELECT *,
+		CASE WHEN marks > 0 THEN (400 * absent - 40 * marks) / (9 * marks) ELSE 0 END +
+		CASE WHEN scores > 0 THEN (40 * (5000 * scores - points)) / (5000 * scores) ELSE 0 END +
+		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
+	FROM at_risk WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) /*where*/
+)
+SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''), coalesce(s.class_id, ''), r.score,
+	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
+FROM risks r
+LEFT JOIN students s ON s.school = $1 AND s.student_id = r.student_id
+LEFT JOIN fee_accounts a ON a.school = $1 AND a.student_id = r.student_id
+WHERE coalesce(s.status, '') <> 'withdrawn' /*page*/
+ORDER BY r.score DESC, r.student_id LIMIT $3`
+
+// conditions of the reasons, each of which an index is for.
+var conditions = map[string]string{
+	Attendance: "marks > 0",
+	Marks:      "scores > 0",
+	Fees:       "due_on < $2",
+}
+
+func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
+	after, err := read.ParseCursor[place](in.After)
+	if err != nil {
+		return nil, err
+	}
+	limit := read.Page(in.Limit, 50, 500)
+	args := []any{asked.School, asked.Today, limit + 1}
+	var page []string
+	if in.Class != "" {
+		args = append(args, in.Class)
+		page = append(page, fmt.Sprintf("s.class_id = $%d", len(args)))
+	}
+	if after != nil {
+		args = append(args, after.Score, after.StudentID)
+		page = append(page, fmt.Sprintf("(-r.score, r.student_id) > (-$%d::int, $%d)", len(args)-1, len(args)))
+	}
+	found, err := read.All(ctx, tx, listSQL.With(conditions[in.Reason]).Put("page", page...), func(s *Student) []any {
+		return []any{
+			&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
+			&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
+		}
+	}, args...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		found[i].explain(asked.Today)
+	}
+	a := &Answer{}
+	a.Students, a.Next, err = read.Cut(found, limit, func(s Student) place { return place{s.Score, s.StudentID} })
+	return a, err
+}
+
+// explain turns the numbers of the row into reasons.
+func (s *Student) explain(today domain.Date) {
+	r := s.row
+	if r.Marks > 0 {
+		s.Reasons = append(s.Reasons, Attendance)
+		s.AttendanceRate = read.Ratio(r.Marks-r.Absent, r.Marks)
+	}
+	if r.Scores > 0 {
+		s.Reasons = append(s.Reasons, Marks)
+		average := read.Round(float64(r.Points)/float64(r.Scores)/100, 2)
+		s.Average = &average
+	}
+	if !r.DueOn.IsZero() && r.DueOn < today {
+		s.Reasons = append(s.Reasons, Fees)
+		s.OverdueSince = r.DueOn
+		s.Overdue = fees.Overdue(s.open, today)
+	}
+}
+
+const countSQL read.SQL = `-- at_risk.count
+SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0), count(*) FILTER (WHERE due_on < $2)
+FROM at_risk r
+WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) AND NOT EXISTS (
+	SELECT FROM students s WHERE s.school = $1 AND s.student_id = r.student_id AND s.status = 'withdrawn')`
+
+// Counts are numbers of students at risk.
+type Counts struct {
+	Students   int64 `json:"students" doc:"With at least one reason"`
+	Attendance int64 `json:"attendance"`
+	Marks      int64 `json:"marks"`
+	Fees       int64 `json:"fees"`
+}
+
+// Count returns how many students of a school are at risk.
+func Count(ctx context.Context, tx pgx.Tx, asked query.Asked) (Counts, error) {
+	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
+		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
+	}, asked.School, asked.Today)
+	return c, err
+}

@@ -1,0 +1,226 @@
+// Package fees keeps the money: what was invoiced, what came in, by which method and for what, what was waived or taken
+// back, and what is open. Amounts are int64 minor units, always beside their currency, and never mixed.
+//
+// Invoices and payments have ids of their own, so that a repeated event changes nothing. Events of different subjects
+// may be folded in any order, because those of one may be parked while others go on: a payment may come before its
+// invoice, a waiver as well, a reversal before its payment. Such facts wait in the row that they belong to. Everything
+// else, the accounts and all totals, is a function of an invoice's row ([entry]): when the row changes, what it stood
+// for is taken out and what it stands for now is put in.
+package fees
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Projection is the read model.
+var Projection = projections.New("fees", 1,
+	invoices, payments, accounts, totals, methods, revenue,
+	projections.On(invoiced),
+	projections.On(paid),
+	projections.On(reversed),
+	projections.On(waived),
+)
+
+var (
+	invoices = projections.NewTable[invoiceKey, Invoice]("fee_invoices")
+	payments = projections.NewTable[paymentKey, Payment]("fee_payments")
+)
+
+type invoiceKey struct {
+	School    string `db:"school"`
+	InvoiceID string `db:"invoice_id"`
+}
+
+// Invoice is what is known about an invoice. Until it is itself known it has no amount.
+type Invoice struct {
+	StudentID string       `db:"student_id"`
+	Year      domain.Label `db:"year"`
+	Term      domain.Label `db:"term"`
+	Category  string       `db:"category"`
+	Currency  string       `db:"currency"` // of the payments, as long as there are only those
+	Amount    int64        `db:"amount"`
+	Waived    int64        `db:"waived"`
+	Open      int64        `db:"open_amount"` // what remains to be paid; negative when too much was
+	DueOn     domain.Date  `db:"due_on"`
+	Payments  []Received   `db:"payments"` // by method
+	Position  int64        `db:"position"` // of the event that it was made by
+	Waivers   []Waiver     `db:"waivers"`  // in the order of the log
+}
+
+// Received is what came in for an invoice by one method.
+type Received struct {
+	Method   string `json:"method"`
+	Payments int64  `json:"payments"`
+	Amount   int64  `json:"amount"`
+	Reversed int64  `json:"reversed,omitzero"` // how much of the amount was taken back
+}
+
+// Waiver says that part of an invoice need not be paid.
+type Waiver struct {
+	Position int64     `json:"position"`
+	Time     time.Time `json:"time"`
+	Amount   int64     `json:"amount"`
+	Reason   string    `json:"reason"`
+}
+
+// Known reports that the invoice has come, not only something that belongs to it.
+func (i Invoice) Known() bool { return i.Amount > 0 }
+
+type paymentKey struct {
+	School    string `db:"school"`
+	PaymentID string `db:"payment_id"`
+}
+
+// Payment is what is known about a payment. Until it is itself known it has no amount.
+type Payment struct {
+	InvoiceID string    `db:"invoice_id"`
+	StudentID string    `db:"student_id"`
+	Amount    int64     `db:"amount"`
+	Currency  string    `db:"currency"`
+	Method    string    `db:"method"`
+	At        time.Time `db:"received_at"`
+	Position  int64     `db:"position"` // of the event that it was made by
+	Reversal  Reversal  `db:"reversal"`
+}
+
+// Reversal is the fact that a payment was taken back; there is none when it has no reason.
+type Reversal struct {
+	Position int64     `json:"position,omitzero"`
+	Time     time.Time `json:"time,omitzero"`
+	Reason   string    `json:"reason,omitzero"`
+}
+
+// Known reports that the payment has come, not only its reversal.
+func (p Payment) Known() bool { return p.Amount > 0 }
+
+func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
+	key := invoiceKey{e.School, m.InvoiceID}
+	old, _ := invoices.Get(b, key)
+	if old.Known() {
+		return nil
+	}
+	if old.Currency != "" && old.Currency != m.Currency {
+		return fmt.Errorf("invoice %s is in %s, but was paid in %s", m.InvoiceID, m.Currency, old.Currency)
+	}
+	now := old
+	now.StudentID, now.Year, now.Term, now.Category = m.StudentID, m.Year, m.Term, m.Category
+	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn, e.Position.Offset
+	putInvoice(b, key, old, now)
+	return nil
+}
+
+func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) error {
+	key := paymentKey{e.School, m.PaymentID}
+	p, _ := payments.Get(b, key)
+	if p.Known() {
+		return nil
+	}
+	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount, m.Currency, m.Method
+	p.At, p.Position = e.Time.UTC(), e.Position.Offset
+	payments.Put(b, key, p)
+
+	r := Received{Method: m.Method, Payments: 1, Amount: m.Amount}
+	if p.Reversal.Reason != "" {
+		r.Reversed = m.Amount
+	}
+	return receive(b, e.School, p, r)
+}
+
+func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
+	key := paymentKey{e.School, m.PaymentID}
+	p, _ := payments.Get(b, key)
+	if p.Reversal.Reason != "" {
+		return nil
+	}
+	p.Reversal = Reversal{e.Position.Offset, e.Time.UTC(), m.Reason}
+	payments.Put(b, key, p)
+	if !p.Known() {
+		return nil
+	}
+	return receive(b, e.School, p, Received{Method: p.Method, Reversed: p.Amount})
+}
+
+// receive adds money to the month that it came in and to its invoice.
+func receive(b *projections.Batch, school string, p Payment, r Received) error {
+	key := invoiceKey{school, p.InvoiceID}
+	old, _ := invoices.Get(b, key)
+	if old.Currency != "" && old.Currency != p.Currency {
+		return fmt.Errorf("payment in %s for invoice %s, which is in %s", p.Currency, p.InvoiceID, old.Currency)
+	}
+	addRevenue(b, revenueKey{school, p.Currency, domain.DateOf(p.At).Month()}, r)
+	now := old
+	now.Currency = p.Currency
+	now.Payments = plus(old.Payments, r)
+	putInvoice(b, key, old, now)
+	return nil
+}
+
+// plus returns the list with r added to the entry of its method.
+func plus(list []Received, r Received) []Received {
+	i, found := slices.BinarySearchFunc(list, r.Method, func(a Received, method string) int {
+		return cmp.Compare(a.Method, method)
+	})
+	if !found {
+		return slices.Insert(slices.Clone(list), i, r)
+	}
+	list = slices.Clone(list)
+	list[i].Payments += r.Payments
+	list[i].Amount += r.Amount
+	list[i].Reversed += r.Reversed
+	return list
+}
+
+func waived(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
+	key := invoiceKey{e.School, m.InvoiceID}
+	old, _ := invoices.Get(b, key)
+	w := Waiver{e.Position.Offset, e.Time.UTC(), m.Amount, m.Reason}
+	i, _ := slices.BinarySearchFunc(old.Waivers, w.Position, func(a Waiver, position int64) int {
+		return cmp.Compare(a.Position, position)
+	})
+	now := old
+	now.Waived += w.Amount
+	now.Waivers = slices.Insert(slices.Clone(old.Waivers), i, w)
+	putInvoice(b, key, old, now)
+	return nil
+}
+
+// putInvoice writes an invoice and carries the change into everything that is made of invoices.
+func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
+	now.Open = 0
+	if now.Known() {
+		collected, _ := now.collected()
+		now.Open = now.Amount - now.Waived - collected
+	}
+	invoices.Put(b, key, now)
+	if now.Known() {
+		post(b, key, old, now)
+	}
+}
+
+// collected is what came in and was not taken back, and what was.
+func (i Invoice) collected() (kept, reversed int64) {
+	for _, r := range i.Payments {
+		kept += r.Amount - r.Reversed
+		reversed += r.Reversed
+	}
+	return kept, reversed
+}
+
+// InvoiceOf returns an invoice, known or not, to the fold of a projection that reads this one.
+func InvoiceOf(b *projections.Batch, school, invoiceID string) Invoice {
+	i, _ := invoices.Get(b, invoiceKey{school, invoiceID})
+	return i
+}
+
+// PaymentOf returns a payment, known or not, to the fold of a projection that reads this one.
+func PaymentOf(b *projections.Batch, school, paymentID string) Payment {
+	p, _ := payments.Get(b, paymentKey{school, paymentID})
+	return p
+}

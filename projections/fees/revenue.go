@@ -1,0 +1,121 @@
+package fees
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections/query"
+	"github.com/schoolbell/schoolbell/projections/read"
+)
+
+// ForecastInput is how far to look ahead.
+type ForecastInput struct {
+	Months int `query:"months" minimum:"1" maximum:"24" default:"6" doc:"How many months to look ahead"`
+}
+
+// ForecastAnswer is a forecast for each currency in which money came in.
+type ForecastAnswer struct {
+	Forecasts []RevenueForecast `json:"forecasts"`
+}
+
+// RevenueForecast is what is likely to come in in one currency, in minor units.
+type RevenueForecast struct {
+	Currency string      `json:"currency"`
+	Method   string      `json:"method" enum:"none,mean,damped trend,seasonal naive,holt-winters" doc:"none when there is too little to go by"`
+	Note     string      `json:"note,omitzero" doc:"What to bear in mind"`
+	From     domain.Date `json:"from" doc:"The first month of the history"`
+	To       domain.Date `json:"to" doc:"The last month of the history"`
+	History  int         `json:"history_months"`
+	Tests    int         `json:"back_tests" doc:"How many forecasts were held against what came"`
+	MAE      int64       `json:"mae" doc:"Mean absolute error of these, a month"`
+	MAPE     *float64    `json:"mape" doc:"Mean error relative to what came, where something came; null when nothing did"`
+	Months   []Expected  `json:"months"`
+}
+
+// Expected is one month to come.
+type Expected struct {
+	Month    domain.Date `json:"month"`
+	Expected int64       `json:"expected"`
+	Low      int64       `json:"low" doc:"In four of five cases what comes lies between low and high, if errors stay as they were"`
+	High     int64       `json:"high"`
+}
+
+// width is how many standard deviations from its mean four fifths of a normal distribution lie within.
+const width = 1.2816
+
+// stale is for how many months nothing may have come in before the forecast goes on from the last month in which
+// something did. It is as long as the longest holidays.
+const stale = 3
+
+func forecast(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ForecastInput) (*ForecastAnswer, error) {
+	months, err := monthly(ctx, tx, asked.School)
+	if err != nil {
+		return nil, err
+	}
+	horizon := read.Page(in.Months, 6, 24)
+	a := &ForecastAnswer{}
+	for len(months) > 0 {
+		n := 1
+		for n < len(months) && months[n].Currency == months[0].Currency {
+			n++
+		}
+		a.Forecasts = append(a.Forecasts, newForecast(months[:n], asked.Today, horizon))
+		months = months[n:]
+	}
+	return a, nil
+}
+
+// newForecast takes the months of one currency in which something came in.
+func newForecast(months []Month, today domain.Date, horizon int) RevenueForecast {
+	f := RevenueForecast{Currency: months[0].Currency, Method: "none"}
+	current := today.Month()
+	for len(months) > 1 && months[len(months)-1].Month == current {
+		months = months[:len(months)-1] // it is not over
+	}
+	f.From, f.To = months[0].Month, months[len(months)-1].Month
+	switch gap := monthsBetween(f.To, current) - 1; {
+	case gap > stale:
+		f.Note = "nothing has come in for a while; the forecast goes on from the last month in which something did"
+	case gap > 0:
+		f.To = addMonths(current, -1)
+	}
+	f.History = monthsBetween(f.From, f.To) + 1
+	series := make([]float64, f.History)
+	for _, m := range months {
+		series[monthsBetween(f.From, m.Month)] = float64(m.Revenue)
+	}
+	p, ok := Predict(series, horizon)
+	if !ok {
+		f.Note = "there is no forecast from less than six whole months"
+		return f
+	}
+	f.Method, f.Tests, f.MAE = p.Method, p.Tests, int64(math.Round(p.MAE))
+	if !math.IsNaN(p.MAPE) {
+		mape := read.Round(p.MAPE, 4)
+		f.MAPE = &mape
+	}
+	for i, v := range p.Values {
+		f.Months = append(f.Months, Expected{
+			Month:    addMonths(f.To, i+1),
+			Expected: int64(math.Round(v)),
+			Low:      int64(math.Round(max(v-width*p.Spread[i], 0))),
+			High:     int64(math.Round(v + width*p.Spread[i])),
+		})
+	}
+	return f
+}
+
+func monthsBetween(from, to domain.Date) int {
+	y1, m1, _ := from.Time().Date()
+	y2, m2, _ := to.Time().Date()
+	return (y2-y1)*12 + int(m2-m1)
+}
+
+func addMonths(month domain.Date, n int) domain.Date {
+	y, m, _ := month.Time().Date()
+	return domain.NewDate(y, m+time.Month(n), 1)
+}

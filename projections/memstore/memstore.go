@@ -1,0 +1,252 @@
+// Package memstore keeps what projections fold in memory, with the same promises as PostgreSQL: it is the model that the
+// engine is simulated on. It says yes to a commit only from the owner of the latest claim, changes everything or nothing,
+// and keeps columns as they come back from a database, not the Go values that went in.
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Store is a [projections.Store] in memory. Its zero value is not ready; use [New].
+type Store struct {
+	fenced bool
+
+	mu         sync.Mutex
+	partitions map[int32]*partition
+	tables     map[string]map[string]row // by the table's name and the row's key
+}
+
+type partition struct {
+	topicID string
+	claim   projections.Claim
+	parked  map[projections.SubjectKey]projections.ParkedSubject
+	events  map[int64]projections.ParkedEvent
+}
+
+type row struct {
+	schema *projections.Schema
+	values []any
+}
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{fenced: true, partitions: map[int32]*partition{}, tables: map[string]map[string]row{}}
+}
+
+// NewUnfenced returns a store that takes commits from everybody. It is wrong, for tests that must notice.
+func NewUnfenced() *Store {
+	s := New()
+	s.fenced = false
+	return s
+}
+
+// Claim implements [projections.Store].
+func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.Claim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[n]
+	if p == nil {
+		p = &partition{
+			topicID: topicID, claim: projections.Claim{Partition: n},
+			parked: map[projections.SubjectKey]projections.ParkedSubject{}, events: map[int64]projections.ParkedEvent{},
+		}
+		s.partitions[n] = p
+	}
+	if p.topicID != topicID {
+		return projections.Claim{}, &projections.TopicError{Partition: n, Known: p.topicID, Got: topicID}
+	}
+	p.claim.Epoch++
+	return p.claim, nil
+}
+
+// Lookup implements [projections.Store].
+func (s *Store) Lookup(_ context.Context, wanted []projections.Lookup) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range wanted {
+		schema := l.Schema()
+		for i := range l.Len() {
+			key, err := encode(schema, schema.Keys, func(column int) reflect.Value { return l.Key(i, column) })
+			if err != nil {
+				return err
+			}
+			found, ok := s.tables[schema.Name][keyOf(key)]
+			if !ok {
+				continue
+			}
+			if err := l.Found(func(column int, into reflect.Value) error {
+				return schema.Columns[column].SetValue(into, found.values[column])
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Commit implements [projections.Store].
+func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projections.Commit) error {
+	changes, err := encodeAll(c.Rows)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[claim.Partition]
+	if s.fenced && (p == nil || p.claim.Epoch != claim.Epoch || p.claim.Next != c.From) {
+		return projections.ErrFenced
+	}
+	for _, ch := range changes {
+		if _, exists := s.tables[ch.schema.Name][ch.key]; exists && ch.schema.AppendOnly {
+			return fmt.Errorf("table %s has key %q already: %w", ch.schema.Name, ch.key, projections.ErrRejected)
+		}
+	}
+	for _, ch := range changes {
+		if s.tables[ch.schema.Name] == nil {
+			s.tables[ch.schema.Name] = map[string]row{}
+		}
+		if ch.deleted {
+			delete(s.tables[ch.schema.Name], ch.key)
+		} else {
+			s.tables[ch.schema.Name][ch.key] = ch.row
+		}
+	}
+	p.claim.Next = c.To
+	p.park(&c.Parking)
+	return nil
+}
+
+func (p *partition) park(c *projections.Parking) {
+	for _, s := range c.Subjects {
+		p.parked[s.SubjectKey] = s
+	}
+	for _, e := range c.Events {
+		p.events[e.Record.Position.Offset] = e
+	}
+	for _, offset := range c.Folded {
+		delete(p.events, offset)
+	}
+	for _, key := range c.Released {
+		delete(p.parked, key)
+	}
+}
+
+// change is one row on its way into a table.
+type change struct {
+	row
+	key     string
+	deleted bool
+}
+
+func encodeAll(sets []projections.RowSet) ([]change, error) {
+	var changes []change
+	for _, set := range sets {
+		schema := set.Schema()
+		for i := range set.Len() {
+			columns := len(schema.Columns)
+			if set.Deleted(i) {
+				columns = schema.Keys
+			}
+			values, err := encode(schema, columns, func(column int) reflect.Value { return set.Value(i, column) })
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, change{row{schema, values}, keyOf(values[:schema.Keys]), set.Deleted(i)})
+		}
+	}
+	return changes, nil
+}
+
+func encode(schema *projections.Schema, columns int, value func(column int) reflect.Value) ([]any, error) {
+	values := make([]any, columns)
+	for i := range values {
+		v, err := schema.Columns[i].Value(value(i))
+		if err != nil {
+			return nil, err
+		}
+		if text, ok := v.(string); ok && strings.IndexByte(text, 0) >= 0 {
+			return nil, fmt.Errorf("column %s has a NUL character: %w", schema.Columns[i].Name, projections.ErrRejected)
+		}
+		values[i] = v
+	}
+	return values, nil
+}
+
+func keyOf(values []any) string { return fmt.Sprintf("%q", values) }
+
+// Parked implements [projections.ParkedStore].
+func (s *Store) Parked(_ context.Context, n int32) ([]projections.ParkedSubject, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[n]
+	if p == nil {
+		return nil, nil
+	}
+	return slices.SortedFunc(maps.Values(p.parked), func(a, b projections.ParkedSubject) int {
+		return cmp.Compare(a.FirstOffset, b.FirstOffset)
+	}), nil
+}
+
+// ParkedEvents implements [projections.ParkedStore].
+func (s *Store) ParkedEvents(_ context.Context, n int32, key projections.SubjectKey, limit int) ([]eventlog.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[n]
+	if p == nil {
+		return nil, nil
+	}
+	var records []eventlog.Record
+	for _, offset := range slices.Sorted(maps.Keys(p.events)) {
+		if e := p.events[offset]; e.SubjectKey == key && len(records) < limit {
+			records = append(records, e.Record)
+		}
+	}
+	return records, nil
+}
+
+// RequestRetry asks the partition's owner to try a parked subject now.
+func (s *Store) RequestRetry(n int32, key projections.SubjectKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[n]; p != nil {
+		if subject, ok := p.parked[key]; ok {
+			subject.RetryRequested = true
+			p.parked[key] = subject
+		}
+	}
+}
+
+// Position returns the next offset of a partition.
+func (s *Store) Position(n int32) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[n]; p != nil {
+		return p.claim.Next
+	}
+	return 0
+}
+
+// Dump returns the content of all tables.
+func (s *Store) Dump() (projections.Dump, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := projections.Dump{}
+	for _, rows := range s.tables {
+		for _, r := range rows {
+			if err := d.Add(r.schema, r.values); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d, nil
+}

@@ -1,0 +1,133 @@
+package projections
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Notifier is told what has become visible, so that kept answers can be dropped and waiting readers woken. It is told
+// after the fact and may miss things: a notifier that fails, or a process that ends before it could tell, stops nothing.
+// Each notifier is called by one goroutine for each partition; changes of several commits may come together. Positions
+// are those of the last event that is in the tables.
+type Notifier interface {
+	// Claimed says that this process has taken a partition over, and what is visible at least.
+	Claimed(ctx context.Context, at domain.Position, epoch int64) error
+	// Committed says that the tables now stand at a position, and what has changed since they stood at the last one.
+	Committed(ctx context.Context, at domain.Position, epoch int64, changes []*Change) error
+	// Heartbeat says about once a second that the tables still stand at a position.
+	Heartbeat(ctx context.Context, at domain.Position, epoch int64) error
+}
+
+const heartbeatEvery = time.Second
+
+// announcer tells one notifier about the commits of one session. It does so beside the pipeline: when the notifier is slow,
+// commits are told together.
+type announcer struct {
+	notifier Notifier
+	session  *session
+	news     chan struct{}
+	failing  bool
+
+	mu      sync.Mutex
+	next    int64
+	changes map[string]*Change
+}
+
+// startAnnouncers tells each notifier, and the group itself, how the session gets on.
+func (s *session) startAnnouncers(ctx context.Context, stages *errgroup.Group) {
+	for _, n := range append([]Notifier{progress(s.group.Committed)}, s.cfg.Notifiers...) {
+		a := &announcer{
+			notifier: n, session: s, next: s.claim.Next,
+			news: make(chan struct{}, 1), changes: map[string]*Change{},
+		}
+		s.announcers = append(s.announcers, a)
+		stages.Go(func() error { return a.run(ctx) })
+	}
+}
+
+// add notes a commit.
+func (a *announcer) add(next int64, changes []*Change) {
+	a.mu.Lock()
+	a.next = next
+	for _, c := range changes {
+		known := a.changes[c.School]
+		if known == nil {
+			known = newChange(c.School, len(c.Offsets))
+			a.changes[c.School] = known
+		}
+		for i, offset := range c.Offsets {
+			known.raise(i, offset)
+		}
+	}
+	a.mu.Unlock()
+	signal(a.news)
+}
+
+func (a *announcer) take() (domain.Position, []*Change) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	changes := make([]*Change, 0, len(a.changes))
+	for _, c := range a.changes {
+		changes = append(changes, c)
+	}
+	clear(a.changes)
+	return domain.Position{Partition: a.session.claim.Partition, Offset: a.next - 1}, changes
+}
+
+func (a *announcer) run(ctx context.Context) error {
+	epoch := a.session.claim.Epoch
+	at, _ := a.take()
+	a.report(ctx, a.notifier.Claimed(ctx, at, epoch))
+	heartbeat := time.NewTicker(heartbeatEvery)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case <-a.news:
+			at, changes := a.take()
+			a.report(ctx, a.notifier.Committed(ctx, at, epoch, changes))
+		case <-heartbeat.C:
+			a.mu.Lock()
+			at.Offset = a.next - 1
+			quiet := len(a.changes) == 0
+			a.mu.Unlock()
+			if quiet {
+				a.report(ctx, a.notifier.Heartbeat(ctx, at, epoch))
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// report logs the first of a series of failures.
+func (a *announcer) report(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		a.failing = false
+		return
+	}
+	a.session.engine.metrics.notifyFailures.Inc()
+	if !a.failing {
+		a.session.logger.WarnContext(ctx, "cannot tell what has changed", "error", err)
+	}
+	a.failing = true
+}
+
+// progress tells the log's group how far a partition is, about once a second, for tools that show lag.
+type progress func(next int64)
+
+// Claimed implements [Notifier].
+func (p progress) Claimed(context.Context, domain.Position, int64) error { return nil }
+
+// Committed implements [Notifier].
+func (p progress) Committed(context.Context, domain.Position, int64, []*Change) error { return nil }
+
+// Heartbeat implements [Notifier].
+func (p progress) Heartbeat(_ context.Context, at domain.Position, _ int64) error {
+	p(at.Offset + 1)
+	return nil
+}

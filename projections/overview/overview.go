@@ -1,0 +1,64 @@
+// Package overview answers the first question of a dashboard from all read models at once: how is the school doing?
+package overview
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/atrisk"
+	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/performance"
+	"github.com/schoolbell/schoolbell/projections/query"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+// Queries is that question.
+var Queries = []query.Endpoint{
+	query.Query[Input, Answer]{
+		Name:        "overview",
+		Path:        "/analytics/overview",
+		Summary:     "The school at a glance",
+		Description: "How many students there are, the last day's attendance, the mean of this year's scores, what is outstanding, and how many students are at risk.",
+		Reads: []*projections.Projection{
+			students.Projection, attendance.Projection, performance.Projection, fees.Projection, atrisk.Projection,
+		},
+		TTL:   time.Minute,
+		Roles: []query.Role{query.Admin},
+		Run:   run,
+	},
+}
+
+// Input has nothing to choose.
+type Input struct{}
+
+// Answer is the school at a glance.
+type Answer struct {
+	Students    students.Headcount `json:"students"`
+	Attendance  *attendance.Day    `json:"attendance" doc:"The last day up to today with marks; null when there is none"`
+	Average     *float64           `json:"average" doc:"Mean of the scores of the latest year in percent; null without scores"`
+	Outstanding []fees.Currency    `json:"outstanding" doc:"Open amounts of invoices, in minor units"`
+	AtRisk      atrisk.Counts      `json:"at_risk"`
+}
+
+func run(ctx context.Context, tx pgx.Tx, asked query.Asked, _ *Input) (*Answer, error) {
+	a := &Answer{}
+	var err error
+	if a.Students, err = students.Count(ctx, tx, asked.School); err != nil {
+		return nil, err
+	}
+	if a.Attendance, err = attendance.LastDay(ctx, tx, asked); err != nil {
+		return nil, err
+	}
+	if a.Average, err = performance.Mean(ctx, tx, asked.School); err != nil {
+		return nil, err
+	}
+	if a.Outstanding, err = fees.Outstanding(ctx, tx, asked.School); err != nil {
+		return nil, err
+	}
+	a.AtRisk, err = atrisk.Count(ctx, tx, asked)
+	return a, err
+}

@@ -1,0 +1,159 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// owner works on one partition for as long as it is assigned to this process, in sessions: each begins with a claim and
+// ends with the first thing that goes wrong.
+type owner struct {
+	engine *Engine
+	group  eventlog.Assignment
+	tape   *tape
+	logger *slog.Logger
+
+	// batchLimit is lowered when the store refuses rows, until the event that is to blame is alone in its batch; that
+	// one is then in refused and parks.
+	batchLimit int
+	refused    map[int64]error
+
+	mu     sync.Mutex
+	status Status
+}
+
+// own is called by the group.
+func (e *Engine) own(ctx context.Context, a eventlog.Assignment) error {
+	o := &owner{
+		engine: e, group: a, tape: e.borrowTape(a.Partition), batchLimit: e.cfg.MaxBatch, refused: map[int64]error{},
+		logger: e.cfg.Logger.With("set", e.cfg.Name, "partition", a.Partition),
+		status: Status{Partition: a.Partition, State: Starting, Position: domain.Position{Partition: a.Partition, Offset: -1}},
+	}
+	e.mu.Lock()
+	e.owners[a.Partition] = o
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		if e.owners[a.Partition] == o {
+			delete(e.owners, a.Partition)
+		}
+		e.mu.Unlock()
+		e.returnTape(o.tape)
+	}()
+	o.run(ctx)
+	return nil
+}
+
+const (
+	restartLeast  = 50 * time.Millisecond
+	restartMost   = 5 * time.Second
+	refusedAgain  = 15 * time.Second
+	fencedAgain   = 10 * time.Second // by then the group has noticed to whom the partition belongs
+	sessionIsLong = 10 * time.Second
+)
+
+// run holds sessions until the assignment ends.
+func (o *owner) run(ctx context.Context) {
+	delay := restartLeast
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := o.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > sessionIsLong {
+			delay = restartLeast
+		}
+		wait := delay
+		var topic *TopicError
+		var position *PositionError
+		switch {
+		case errors.Is(err, ErrFenced):
+			o.engine.metrics.fenced.Inc()
+			o.logger.WarnContext(ctx, "another process has taken the partition over")
+			o.setState(Failing, err)
+			wait = fencedAgain
+		case errors.As(err, &topic), errors.As(err, &position):
+			o.logger.ErrorContext(ctx, "refusing to go on", "error", err)
+			o.setState(Refused, err)
+			wait = refusedAgain
+		case errors.Is(err, ErrRejected):
+			o.logger.WarnContext(ctx, "looking for the event whose rows the store refuses", "error", err, "batch", o.batchLimit)
+			wait = 0
+		default:
+			o.logger.WarnContext(ctx, "starting again from the last commit", "error", err, "in", wait)
+			o.setState(Failing, err)
+			delay = min(2*delay, restartMost)
+		}
+		o.engine.metrics.restarts.Inc()
+		if sleep(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+// open claims the partition and makes sure that the log fits the tables.
+func (o *owner) open(ctx context.Context) (Claim, error) {
+	cfg := &o.engine.cfg
+	n := o.group.Partition
+	topic, err := cfg.Log.Topic(ctx)
+	if err != nil {
+		return Claim{}, err
+	}
+	claim, err := cfg.Store.Claim(ctx, n, topic.ID)
+	if err != nil {
+		return Claim{}, fmt.Errorf("claim partition %d: %w", n, err)
+	}
+	o.setPosition(claim.Next)
+	start, end, err := cfg.Log.Bounds(ctx, n)
+	if err != nil {
+		return Claim{}, err
+	}
+	if claim.Next < start || claim.Next > end {
+		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start, End: end}
+	}
+	if err := o.tape.seek(ctx, topic, claim.Next); err != nil {
+		return Claim{}, err
+	}
+	return claim, nil
+}
+
+func (o *owner) setState(s State, reason error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.status.State, o.status.Reason = s, ""
+	if reason != nil {
+		o.status.Reason = reason.Error()
+	}
+}
+
+func (o *owner) setPosition(next int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.status.Position.Offset = next - 1
+}
+
+func (o *owner) setParked(subjects int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.status.Parked = subjects
+}
+
+func (o *owner) report() Status {
+	o.mu.Lock()
+	s := o.status
+	o.mu.Unlock()
+	var oldest time.Time
+	s.Lag, oldest = o.tape.lag(s.Position.Offset + 1)
+	if !oldest.IsZero() {
+		s.LagTime = max(0, time.Since(oldest))
+	}
+	return s
+}

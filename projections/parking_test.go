@@ -1,0 +1,312 @@
+package projections_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/storetest"
+)
+
+// parkedSubjects returns what is parked for a school.
+func (w *world) parkedSubjects(school string) map[string]projections.ParkedSubject {
+	subjects, err := w.store.Parked(w.Context(), eventlog.PartitionFor(school, partitions))
+	require.NoError(w, err)
+	parked := map[string]projections.ParkedSubject{}
+	for _, u := range subjects {
+		parked[u.Subject] = u
+	}
+	return parked
+}
+
+func TestP9_FailingEventsParkWithTheLaterOnesOfTheirSubject(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{storetest.ReasonFail, storetest.ReasonPanic} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var logged bytes.Buffer
+			cfg := w.config()
+			cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+			_, stop := w.run(cfg)
+			w.send("oak",
+				storetest.Enrol("ana", "7A"), storetest.Enrol("bo", "7A"),
+				storetest.Mark("ana", 1, attendance.Present, reason), storetest.Mark("ana", 2, attendance.Late, ""),
+				storetest.Mark("bo", 1, attendance.Present, ""))
+			w.send("elm", storetest.Mark("ana", 1, attendance.Present, ""))
+			synctest.Wait()
+			w.requireReference() // P4: nothing of the event is in any table
+
+			parked := w.parkedSubjects("oak")
+			require.Len(t, parked, 1)
+			require.Equal(t, 1, parked["ana"].Attempts)
+			require.NotContains(t, parked["ana"].Reason, "goroutine", "the stack is for the log")
+			require.Empty(t, w.parkedSubjects("elm"))
+			stop()
+			if reason == storetest.ReasonPanic {
+				require.Contains(t, parked["ana"].Reason, "panicked: asked to panic")
+				require.Contains(t, logged.String(), "storetest.folds.every", "the stack")
+			}
+		})
+	}
+}
+
+func TestP9_GarbageParksAndTheStreamGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, stop := w.run(w.config())
+		defer stop()
+		unknown := storetest.Record(storetest.Event("oak", 900, storetest.Mark("ana", 1, attendance.Present, "")))
+		for i, h := range unknown.Headers {
+			if h.Key == "ce_type" {
+				unknown.Headers[i].Value = []byte("schoolbell.attendance.marked.v999")
+			}
+		}
+		w.sendRecord("oak", unknown)
+		w.sendRecord("oak", eventlog.Record{Value: []byte("\xff\x00{"), Headers: []eventlog.Header{{Key: "\xfe", Value: []byte{0}}}})
+		w.sendRecord("sch\x00ool\xff", eventlog.Record{})
+		w.send("oak", storetest.Mark("bo", 1, attendance.Present, ""), storetest.Mark("ana", 2, attendance.Present, ""))
+		synctest.Wait()
+		w.requireReference()
+		require.Len(t, w.parkedSubjects("oak"), 2)
+		require.Contains(t, w.parkedSubjects("oak")["ana"].Reason, "v999")
+	})
+}
+
+func TestP2_RecordInAnotherPartitionParks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := w.config()
+		cfg.Log = misplacing{w.log}
+		_, stop := w.run(cfg)
+		defer stop()
+		w.send("oak", storetest.Enrol("ana", "7A"))
+		synctest.Wait()
+		n := eventlog.PartitionFor("oak", partitions)
+		subjects, err := w.store.Parked(t.Context(), n)
+		require.NoError(t, err)
+		require.Len(t, subjects, 1)
+		require.Contains(t, subjects[0].Reason, "elm", "names the school that is not at home here")
+	})
+}
+
+// misplacing is a log in which all records claim to be of a school that belongs elsewhere.
+type misplacing struct{ projections.Log }
+
+func (m misplacing) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
+	b, err := m.Log.Fetch(ctx, partition, offset, maxBytes, maxWait)
+	for i := range b.Records {
+		other := storetest.Record(storetest.Event(awayFrom(partition), 1, storetest.Enrol("ana", "7A")))
+		other.Position = b.Records[i].Position
+		b.Records[i] = other
+	}
+	return b, err
+}
+
+func awayFrom(partition int32) string {
+	for i := 0; ; i++ {
+		if school := fmt.Sprintf("elm-%d", i); eventlog.PartitionFor(school, partitions) != partition {
+			return school
+		}
+	}
+}
+
+func TestParkedSubjectsAreRetried(t *testing.T) {
+	t.Parallel()
+	poison := func(w *world) {
+		w.send("oak", storetest.Enrol("ana", "7A"), storetest.Mark("ana", 1, attendance.Present, storetest.ReasonFail),
+			storetest.Mark("ana", 1, attendance.AbsentExcused, ""), storetest.Mark("bo", 1, attendance.Present, ""))
+		synctest.Wait()
+	}
+	t.Run("when the folds have changed", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			_, stop := w.run(w.config())
+			poison(w)
+			stop()
+			w.set = storetest.Set(true)
+			_, stop = w.run(w.config())
+			defer stop()
+			synctest.Wait()
+			require.Empty(t, w.parkedSubjects("oak"))
+			want, err := w.reference().Dump()
+			require.NoError(t, err)
+			got, err := w.store.Dump()
+			require.NoError(t, err)
+			for _, d := range []projections.Dump{want, got} {
+				delete(d, "test_kinds") // knows in which order the subjects' events came
+			}
+			require.Equal(t, want, got)
+		})
+	})
+	t.Run("on command", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			_, stop := w.run(w.config())
+			defer stop()
+			poison(w)
+			w.store.RequestRetry(eventlog.PartitionFor("oak", partitions), projections.SubjectKey{School: "oak", Subject: "ana"})
+			pass(2 * time.Second)
+			require.Equal(t, 2, w.parkedSubjects("oak")["ana"].Attempts)
+			require.False(t, w.parkedSubjects("oak")["ana"].RetryRequested)
+			pass(2 * time.Second)
+			require.Equal(t, 2, w.parkedSubjects("oak")["ana"].Attempts, "once")
+		})
+	})
+	t.Run("on schedule, at growing distances", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := w.config()
+			cfg.ParkedRetry, cfg.ParkedRetryMost = time.Minute, 5*time.Minute
+			_, stop := w.run(cfg)
+			defer stop()
+			poison(w)
+			for i, minutes := range []int{1, 2, 4, 5, 5} {
+				pass(time.Duration(minutes)*time.Minute - 5*time.Second)
+				require.Equal(t, i+1, w.parkedSubjects("oak")["ana"].Attempts)
+				pass(5 * time.Second)
+				require.Equal(t, i+2, w.parkedSubjects("oak")["ana"].Attempts)
+			}
+		})
+	})
+	t.Run("until the first that fails", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := w.config()
+			broken := true
+			cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
+				e, err := w.config().Decode(rec)
+				if err == nil && broken && rec.Position.Offset == 1 {
+					err = fmt.Errorf("decoder is too old")
+				}
+				return e, err
+			}
+			_, stop := w.run(cfg)
+			defer stop()
+			w.send("oak", storetest.Enrol("ana", "7A"), storetest.Mark("ana", 1, attendance.Present, ""),
+				storetest.Mark("ana", 2, attendance.Present, storetest.ReasonFail), storetest.Mark("ana", 3, attendance.Present, ""))
+			synctest.Wait()
+			require.EqualValues(t, 1, w.parkedSubjects("oak")["ana"].FirstOffset)
+			broken = false
+			w.store.RequestRetry(eventlog.PartitionFor("oak", partitions), projections.SubjectKey{School: "oak", Subject: "ana"})
+			pass(2 * time.Second)
+			require.EqualValues(t, 2, w.parkedSubjects("oak")["ana"].FirstOffset)
+			w.requireReference()
+		})
+	})
+}
+
+func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := w.config()
+		cfg.MaxParkedSubjects, cfg.ParkedRetry = 3, 24*time.Hour
+		mended := false
+		cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
+			e, err := w.config().Decode(rec)
+			if !mended && err == nil {
+				err = fmt.Errorf("decoder is broken")
+			}
+			return e, err
+		}
+		e, stop := w.run(cfg)
+		defer stop()
+		for i := range 6 {
+			w.send("oak", storetest.Mark(fmt.Sprint("pupil-", i), 1, attendance.Present, ""))
+		}
+		synctest.Wait()
+		n := eventlog.PartitionFor("oak", partitions)
+		status := e.Status()[n]
+		require.Equal(t, projections.Paused, status.State)
+		require.Equal(t, 3, status.Parked)
+		require.EqualValues(t, 3, status.Lag)
+		require.EqualValues(t, 3, w.store.Position(n))
+
+		mended = true
+		for i := range 3 {
+			w.store.RequestRetry(n, projections.SubjectKey{School: "oak", Subject: fmt.Sprint("pupil-", i)})
+		}
+		pass(2 * time.Second)
+		require.EqualValues(t, 6, w.store.Position(n))
+		// The others had been read before the decoder was mended.
+		require.Equal(t, map[string]int64{"pupil-3": 3, "pupil-4": 4, "pupil-5": 5}, firstOffsets(w.parkedSubjects("oak")))
+	})
+}
+
+func TestP9_RowsThatTheStoreRefusesParkAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, stop := w.run(w.config())
+		defer stop()
+		for i := range 100 {
+			reason := ""
+			if i == 37 || i == 38 {
+				reason = storetest.ReasonNUL
+			}
+			w.send("oak", storetest.Mark(fmt.Sprint("pupil-", i), 1, attendance.Present, reason))
+		}
+		pass(time.Minute)
+		require.Equal(t, map[string]int64{"pupil-37": 37, "pupil-38": 38}, firstOffsets(w.parkedSubjects("oak")))
+		got, err := w.store.Dump()
+		require.NoError(t, err)
+		require.Len(t, got["test_journal"], 98)
+	})
+}
+
+func firstOffsets(parked map[string]projections.ParkedSubject) map[string]int64 {
+	first := map[string]int64{}
+	for name, u := range parked {
+		first[name] = u.FirstOffset
+	}
+	return first
+}
+
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, stop := w.run(w.config())
+		at := w.send("oak", storetest.Enrol("ana", "7A"))
+		synctest.Wait()
+		stop()
+		before, err := w.store.Dump()
+		require.NoError(t, err)
+
+		w.send("oak", storetest.Enrol("bo", "7A"), storetest.Enrol("cy", "7A"))
+		w.log.Truncate(at.Partition, 2)
+		e, stop := w.run(w.config())
+		synctest.Wait()
+		require.Equal(t, projections.Refused, e.Status()[at.Partition].State)
+		require.Contains(t, e.Status()[at.Partition].Reason, "is to go on at offset 1, but the log now begins at 2")
+		require.Equal(t, projections.Running, e.Status()[(at.Partition+1)%partitions].State, "the others go on")
+		stop()
+
+		w.log.Recreate()
+		w.log = w.log.Open()
+		e, stop = w.run(w.config())
+		synctest.Wait()
+		require.Equal(t, projections.Refused, e.Status()[at.Partition].State)
+		require.Contains(t, e.Status()[at.Partition].Reason, "was folded from the topic with id memory-1, and the topic now has id memory-2")
+		stop()
+		after, err := w.store.Dump()
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	})
+}

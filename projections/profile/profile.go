@@ -1,0 +1,77 @@
+// Package profile answers one question that several read models share: what is there to know about a student?
+package profile
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/performance"
+	"github.com/schoolbell/schoolbell/projections/query"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+// Queries is that question.
+var Queries = []query.Endpoint{
+	query.Query[Input, Answer]{
+		Name:    "student",
+		Path:    "/students/{id}",
+		Summary: "One student",
+		Description: "The student with guardians, siblings and the staff of the class, attendance, averages and the account of " +
+			"fees. Guardians and students see averages once the results are published.",
+		Reads: []*projections.Projection{
+			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
+		},
+		TTL:   5 * time.Minute,
+		Roles: []query.Role{query.Admin, query.Teacher, query.Accountant},
+		Own:   func(in *Input) string { return in.StudentID },
+		Run:   run,
+	},
+}
+
+// Input says who.
+type Input struct {
+	StudentID string `path:"id" maxLength:"128"`
+}
+
+// Answer is what there is to know.
+type Answer struct {
+	students.Student
+	Guardians   []students.Contact  `json:"guardians"`
+	Siblings    []students.Sibling  `json:"siblings" doc:"Students at the school who share a guardian"`
+	Staff       []students.Member   `json:"staff" doc:"Who works with the class"`
+	Attendance  attendance.Summary  `json:"attendance"`
+	Performance performance.Summary `json:"performance"`
+	Fees        fees.Account        `json:"fees"`
+}
+
+func run(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
+	a := &Answer{}
+	var err error
+	if a.Student, err = students.One(ctx, tx, asked.School, in.StudentID); err != nil {
+		return nil, err
+	}
+	guardians, err := students.Guardians(ctx, tx, asked.School, []string{in.StudentID})
+	if err != nil {
+		return nil, err
+	}
+	a.Guardians = guardians[in.StudentID]
+	if a.Siblings, err = students.Siblings(ctx, tx, asked.School, in.StudentID); err != nil {
+		return nil, err
+	}
+	if a.Staff, err = students.StaffOf(ctx, tx, a.ClassID); err != nil {
+		return nil, err
+	}
+	if a.Attendance, err = attendance.Summarise(ctx, tx, asked.School, in.StudentID); err != nil {
+		return nil, err
+	}
+	if a.Performance, err = performance.Summarise(ctx, tx, asked.School, in.StudentID, asked.Own); err != nil {
+		return nil, err
+	}
+	a.Fees, err = fees.AccountOf(ctx, tx, asked, in.StudentID)
+	return a, err
+}

@@ -1,0 +1,54 @@
+package read
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/projections/query"
+)
+
+// Page is a page's size: between 1 and most, and usual when nothing was asked for.
+func Page(limit, usual, most int) int {
+	if limit <= 0 {
+		return usual
+	}
+	return min(limit, most)
+}
+
+// Cursor makes the opaque name of a place in a list: the sort key of the last item on the page before.
+func Cursor[K any](after K) (string, error) {
+	b, err := json.Marshal(after)
+	if err != nil {
+		return "", fmt.Errorf("write cursor: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// ParseCursor reads what Cursor has made. The empty cursor, the list's beginning, is nil.
+func ParseCursor[K any](cursor string) (*K, error) {
+	if cursor == "" {
+		return nil, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %.40q is no cursor that this query gave", query.ErrInput, cursor)
+	}
+	k := new(K)
+	if err := json.Unmarshal(b, k, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("%w: %.40q is no cursor that this query gave", query.ErrInput, cursor)
+	}
+	return k, nil
+}
+
+// Cut takes a list that was read with one item more than the page holds, and returns the page and the cursor of the
+// next one; the cursor is empty on the last page.
+func Cut[T, K any](items []T, limit int, key func(T) K) (page []T, next string, err error) {
+	if len(items) <= limit {
+		return items, "", nil
+	}
+	page = items[:limit]
+	next, err = Cursor(key(page[limit-1]))
+	return page, next, err
+}

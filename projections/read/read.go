@@ -1,0 +1,142 @@
+// Package read holds what the queries of the read models share: named statements, dates, ratios and the cursors of
+// keyset pages.
+package read
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// SQL is a statement whose first line is a comment with its name, as "-- attendance.by_day": the name that errors,
+// the plans in docs/INDEXES.md and the server's log know it by.
+type SQL string
+
+// Name returns the statement's name.
+func (s SQL) Name() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(s)), "\n")
+	return strings.TrimSpace(strings.TrimPrefix(line, "--"))
+}
+
+// With puts conditions in the place of the word /*where*/ in the statement, each with its AND. A condition that is not
+// asked for is left out, so that the planner sees only what counts.
+func (s SQL) With(conditions ...string) SQL { return s.Put("where", conditions...) }
+
+// Put does the same for another word.
+func (s SQL) Put(word string, conditions ...string) SQL {
+	var b strings.Builder
+	for _, c := range conditions {
+		if c != "" {
+			b.WriteString(" AND ")
+			b.WriteString(c)
+		}
+	}
+	return SQL(strings.ReplaceAll(string(s), "/*"+word+"*/", b.String()))
+}
+
+// All returns every row of a statement. Into gives the addresses of an answer's fields in the order of the columns.
+func All[T any](ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any) ([]T, error) {
+	for i, a := range args {
+		if d, ok := a.(domain.Date); ok {
+			args[i] = pgtype.Date{Time: d.Time(), Valid: !d.IsZero()}
+		}
+	}
+	rows, err := tx.Query(ctx, string(s), args...)
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", s.Name(), err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) {
+		var v T
+		return v, row.Scan(addresses(into(&v))...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", s.Name(), err)
+	}
+	return all, nil
+}
+
+// One returns the first row of a statement, and whether there is one.
+func One[T any](ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any) (T, bool, error) {
+	all, err := All(ctx, tx, s, into, args...)
+	if err != nil || len(all) == 0 {
+		var none T
+		return none, false, err
+	}
+	return all[0], true, nil
+}
+
+// addresses lets dates be scanned, which pgx does not know.
+func addresses(fields []any) []any {
+	for i, f := range fields {
+		if d, ok := f.(*domain.Date); ok {
+			fields[i] = (*date)(d)
+		}
+	}
+	return fields
+}
+
+type date domain.Date
+
+// ScanDate takes NULL as no date.
+func (d *date) ScanDate(v pgtype.Date) error {
+	*d = 0
+	if v.Valid {
+		*d = date(domain.DateOf(v.Time))
+	}
+	return nil
+}
+
+// Day is a date as a parameter of a query.
+type Day struct{ domain.Date }
+
+// Schema implements [huma.SchemaProvider].
+func (Day) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date"}
+}
+
+// The days that no date of an event lies before or after: the bounds of a range that is open.
+var (
+	FirstDay = domain.NewDate(1, 1, 1)
+	LastDay  = domain.NewDate(9999, 12, 31)
+)
+
+// Range closes a range that is open at one end or both.
+func Range(from, to domain.Date) (first, last domain.Date) {
+	if from.IsZero() {
+		from = FirstDay
+	}
+	if to.IsZero() {
+		to = LastDay
+	}
+	return from, to
+}
+
+// Ratio is part of whole to four digits; nil when there is no whole.
+func Ratio(part, whole int64) *float64 {
+	if whole == 0 {
+		return nil
+	}
+	r := Round(float64(part)/float64(whole), 4)
+	return &r
+}
+
+// Round rounds to a number of decimal digits.
+func Round(v float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(v*scale) / scale
+}
+
+// If returns the condition when it is wanted and nothing otherwise; see [SQL.With].
+func If(wanted bool, condition string) string {
+	if wanted {
+		return condition
+	}
+	return ""
+}

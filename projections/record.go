@@ -1,0 +1,97 @@
+package projections
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Decode reads an event from its record. When it cannot, the envelope still holds the school, subject and id as far as they
+// could be read.
+type Decode func(eventlog.Record) (*domain.Envelope, error)
+
+// entry is a record of the log as the engine works with it.
+type entry struct {
+	record    eventlog.Record
+	event     *domain.Envelope // never nil
+	fault     error            // why it cannot be folded, as far as is known before trying
+	duplicate bool
+}
+
+func (e *entry) offset() int64 { return e.record.Position.Offset }
+
+// newEntry decodes a record. A partition count of 0 leaves unchecked where the record lies.
+func newEntry(decode Decode, rec eventlog.Record, partitions int32) entry {
+	event, err := safely(decode, rec)
+	if event == nil {
+		event = &domain.Envelope{}
+	}
+	event.Position = rec.Position
+	event.Time = event.Time.UTC().Truncate(time.Microsecond) // as exact as stores are, so that a row is the same before and after
+	if err == nil && partitions > 0 {
+		if home := eventlog.PartitionFor(event.School, partitions); home != rec.Position.Partition {
+			err = fmt.Errorf("record is in partition %d, and events of school %q belong in partition %d", rec.Position.Partition, event.School, home)
+		}
+	}
+	return entry{record: rec, event: event, fault: err}
+}
+
+func safely(decode Decode, rec eventlog.Record) (e *domain.Envelope, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoder panicked: %v", p)
+		}
+	}()
+	return decode(rec)
+}
+
+// identity finds what makes an event unique, without decoding it. The strings are those of the record itself and must
+// not be kept.
+func identity(rec *eventlog.Record) (school, source, id string, ok bool) {
+	for i := range rec.Headers {
+		switch h := &rec.Headers[i]; h.Key {
+		case "ce_source":
+			source = view(h.Value)
+		case "ce_id":
+			id = view(h.Value)
+		}
+	}
+	return view(rec.Key), source, id, source != "" && id != ""
+}
+
+// view is a string over bytes that do not change.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// subject is under what the event is parked if it cannot be folded. One whose subject cannot be read gets a subject of
+// its own, as nothing is known to come after it.
+func (e *entry) subject() SubjectKey {
+	key := SubjectKey{School: e.event.School, Subject: e.event.Subject}
+	if key.Subject == "" && e.event.Data != nil {
+		key.Subject = e.event.Data.Subject()
+	}
+	if key.School == "" {
+		key.School = string(e.record.Key)
+	}
+	if key.Subject == "" {
+		key.Subject = "record " + e.record.Position.String()
+	}
+	key.School, key.Subject = clean(key.School, domain.MaxIDLength), clean(key.Subject, domain.MaxIDLength)
+	return key
+}
+
+// clean makes a text that every store takes: valid UTF-8 without NUL, and not too long.
+func clean(s string, limit int) string {
+	if len(s) <= limit && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "")
+	}
+	return s
+}

@@ -1,0 +1,125 @@
+package projections
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Reference folds a log in the plainest way there is: one event after the other into maps, without batches, stores,
+// lookups or forgetting. It shares the folds with the engine and hardly anything else, so that tests and `verify` can hold
+// the one against the other.
+type Reference struct {
+	set        *Set
+	decode     Decode
+	partitions int32
+	window     int64
+
+	batch   *Batch
+	tables  []plainTable
+	seen    map[referenceID]int64 // the offset at which an event was last seen
+	parked  map[referenceSubject][]int64
+	skipped int
+}
+
+type referenceID struct {
+	partition          int32
+	school, source, id string
+}
+
+type referenceSubject struct {
+	partition int32
+	SubjectKey
+}
+
+// NewReference returns a reference that has folded nothing. Window is within how many offsets a repeated event is a
+// duplicate.
+func NewReference(set *Set, decode Decode, partitions int32, window int) *Reference {
+	r := &Reference{
+		set: set, decode: decode, partitions: partitions, window: int64(window),
+		batch: &Batch{set: set}, seen: map[referenceID]int64{}, parked: map[referenceSubject][]int64{},
+	}
+	for _, t := range set.tables {
+		for len(r.batch.rows) <= t.ordinal() {
+			r.batch.rows = append(r.batch.rows, nil)
+		}
+		rows := t.newPlainRows()
+		r.batch.rows[t.ordinal()] = rows
+		r.tables = append(r.tables, rows)
+	}
+	return r
+}
+
+// Add folds the next record of its partition.
+func (r *Reference) Add(rec eventlog.Record) {
+	if r.duplicate(&rec) {
+		r.skipped++
+		return
+	}
+	e := newEntry(r.decode, rec, r.partitions)
+	key := referenceSubject{rec.Position.Partition, e.subject()}
+	if _, parked := r.parked[key]; parked || e.fault != nil || r.Fold(e.event) != nil {
+		r.parked[key] = append(r.parked[key], e.offset())
+	}
+}
+
+func (r *Reference) duplicate(rec *eventlog.Record) bool {
+	school, source, id, ok := identity(rec)
+	if !ok {
+		return false
+	}
+	key := referenceID{rec.Position.Partition, school, source, id}
+	last, seen := r.seen[key]
+	r.seen[key] = rec.Position.Offset
+	return seen && rec.Position.Offset-last <= r.window
+}
+
+// Fold applies one event, entirely or not at all.
+func (r *Reference) Fold(e *domain.Envelope) error {
+	err := r.fold(e)
+	for _, t := range r.tables {
+		if err != nil {
+			t.undo()
+		} else {
+			t.keep()
+		}
+	}
+	return err
+}
+
+func (r *Reference) fold(e *domain.Envelope) (err error) {
+	defer recoverFold(&err)
+	for _, f := range slices.Concat(r.set.folds[reflect.TypeOf(e.Data)], r.set.every) {
+		if err := f.fold(r.batch, e); err != nil {
+			return r.set.foldError(f, err)
+		}
+	}
+	return nil
+}
+
+// Dump returns the tables.
+func (r *Reference) Dump() (Dump, error) {
+	d := Dump{}
+	for _, t := range r.tables {
+		if err := t.dump(d); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// Parked returns the offsets of the parked events by subject, for one partition.
+func (r *Reference) Parked(partition int32) map[SubjectKey][]int64 {
+	of := map[SubjectKey][]int64{}
+	for key, offsets := range r.parked {
+		if key.partition == partition {
+			of[key.SubjectKey] = offsets
+		}
+	}
+	return of
+}
+
+// Duplicates returns how many records were skipped.
+func (r *Reference) Duplicates() int { return r.skipped }

@@ -1,0 +1,249 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// session is one claim's worth of work: a pipeline of goroutines in which one batch is committed while the next one is
+// folded and the log is read ahead. The fold's side of it, here and in parking.go, belongs to one goroutine.
+type session struct {
+	*owner
+	cfg    *Config
+	claim  Claim
+	rows   *Batch
+	parked map[SubjectKey]*ParkedSubject
+	paused bool // too many subjects are parked
+
+	batch *job      // what has been folded and not been handed over
+	jobs  chan *job // to the goroutine that commits
+	idle  chan *job // from it: it has nothing to do; the job can be used again
+
+	announcers []*announcer
+	failed     *job // the one that could not be committed
+}
+
+// job is a batch on its way into the store.
+type job struct {
+	commit  Commit
+	changes []*Change
+	touched map[SubjectKey]struct{} // subjects that were parked, released or tried
+	records int                     // of the log, and parked ones
+	last    int64                   // the offset of the last one that was folded
+	folding time.Duration
+	visible []times
+	links   links
+}
+
+// times is when an event happened and when it was appended to the log.
+type times struct{ event, record time.Time }
+
+func newJob() *job { return &job{touched: map[SubjectKey]struct{}{}} }
+
+func (j *job) reset(from int64) *job {
+	clear(j.touched)
+	*j = job{commit: Commit{From: from, To: from}, touched: j.touched, visible: j.visible[:0], links: j.links[:0]}
+	return j
+}
+
+// session works from a claim until something goes wrong or ctx ends.
+func (o *owner) session(ctx context.Context) error {
+	claim, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	s := &session{
+		owner: o, cfg: &o.engine.cfg, claim: claim,
+		rows:  NewBatch(o.engine.cfg.Set, claim.Next == 0),
+		batch: newJob().reset(claim.Next), jobs: make(chan *job, 1), idle: make(chan *job, 1),
+	}
+	s.idle <- newJob()
+	if err := s.loadParked(ctx); err != nil {
+		return err
+	}
+	o.setState(Running, nil)
+
+	stages, ctx := errgroup.WithContext(ctx)
+	s.startAnnouncers(ctx, stages)
+	stages.Go(func() error { return o.tape.fill(ctx) })
+	stages.Go(func() error { return s.fold(ctx) })
+	stages.Go(func() error { return s.commit(ctx) })
+	err = stages.Wait()
+	if errors.Is(err, ErrRejected) {
+		o.suspect(s.failed, err)
+	}
+	return err
+}
+
+// suspect narrows the search for the event whose rows the store refuses.
+func (o *owner) suspect(j *job, err error) {
+	if j.records == 1 {
+		o.refused[j.last] = err
+	}
+	o.batchLimit = max(1, j.records/16)
+}
+
+// fold takes what the log brings and hands batches over. While the last batch is being committed the current one grows,
+// so batches are as large as the backlog makes them.
+func (s *session) fold(ctx context.Context) error {
+	retries := time.NewTicker(parkedEvery)
+	defer retries.Stop()
+	if err := s.retryParked(ctx); err != nil {
+		return err
+	}
+	for {
+		room, more := s.batchLimit-s.batch.records, s.tape.more
+		if s.paused || room <= 0 {
+			room, more = 0, nil
+		}
+		if entries := s.tape.take(room); len(entries) > 0 {
+			if err := s.foldEntries(ctx, entries); err != nil {
+				return err
+			}
+			continue
+		}
+		idle := s.idle
+		if s.batch.records == 0 {
+			idle = nil
+		}
+		select {
+		case done := <-idle:
+			s.handOver(done)
+		case <-more:
+		case <-retries.C:
+			if err := s.retryParked(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// foldEntries folds entries of the log in turn. What cannot be folded is parked.
+func (s *session) foldEntries(ctx context.Context, entries []entry) error {
+	began := time.Now()
+	misses := 0
+	for i := range entries {
+		e := &entries[i]
+		if e.duplicate {
+			s.engine.metrics.duplicates.Inc()
+		} else {
+			cause, err := s.foldEntry(ctx, e, entries[i+1:], &misses)
+			if err != nil {
+				return err
+			}
+			if cause != nil && !s.park(ctx, e, cause) {
+				s.pause(ctx)
+				s.tape.giveBack(len(entries) - i)
+				break
+			}
+			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
+			s.collectLink(e.event)
+		}
+		s.batch.commit.To = e.offset() + 1
+		s.batch.records++
+		s.batch.last = e.offset()
+	}
+	s.batch.folding += time.Since(began)
+	return nil
+}
+
+// foldEntry folds one entry, looking up the rows that it and the next ones need. It returns why the entry is to be parked,
+// or what is wrong with the world.
+func (s *session) foldEntry(ctx context.Context, e *entry, next []entry, misses *int) (cause, err error) {
+	switch {
+	case e.fault != nil:
+		return e.fault, nil
+	case s.isParked(e):
+		return errParkedBefore, nil
+	case len(s.refused) > 0 && s.refused[e.offset()] != nil:
+		return s.refused[e.offset()], nil
+	}
+	for {
+		outcome, cause := s.rows.Fold(e.event)
+		if outcome != Missing {
+			return cause, nil
+		}
+		// Looking ahead saves round trips, but where keys depend on what was folded just before, it is in vain.
+		ahead := min(len(next), max(len(next)>>*misses, 64))
+		*misses++
+		for i := range next[:ahead] {
+			if n := &next[i]; !n.duplicate && n.fault == nil && !s.isParked(n) {
+				s.rows.Probe(n.event)
+			}
+		}
+		began := time.Now()
+		if err := s.cfg.Store.Lookup(ctx, s.rows.Lookups()); err != nil {
+			return nil, fmt.Errorf("look up rows: %w", err)
+		}
+		s.rows.Settle()
+		s.engine.metrics.lookup.Observe(time.Since(began).Seconds())
+	}
+}
+
+// handOver gives the batch to the goroutine that commits, and starts the next one.
+func (s *session) handOver(spare *job) {
+	j := s.batch
+	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
+	s.describeParking(j)
+	s.batch = spare.reset(j.commit.To)
+	s.batchLimit = min(2*s.batchLimit, s.cfg.MaxBatch)
+	s.jobs <- j
+}
+
+// drain hands over what there is and waits until it is in the store.
+func (s *session) drain(ctx context.Context) error {
+	for {
+		select {
+		case done := <-s.idle:
+			if s.batch.records == 0 {
+				s.idle <- done
+				return nil
+			}
+			s.handOver(done)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// commit writes batches to the store, and says so.
+func (s *session) commit(ctx context.Context) error {
+	for {
+		var j *job
+		select {
+		case j = <-s.jobs:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := s.commitJob(ctx, j); err != nil {
+			s.failed = j
+			return fmt.Errorf("commit offsets %d to %d: %w", j.commit.From, j.commit.To, err)
+		}
+		s.setPosition(j.commit.To)
+		s.tape.release(j.commit.To)
+		for _, a := range s.announcers {
+			a.add(j.commit.To, j.changes)
+		}
+		s.engine.metrics.committed(j)
+		s.idle <- j
+	}
+}
+
+func (s *session) commitJob(ctx context.Context, j *job) error {
+	// A commit that has begun is finished also when the assignment ends: to cut it off would leave the next owner
+	// waiting for its locks.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
+	defer cancel()
+	ctx, end := s.startSpan(ctx, j)
+	began := time.Now()
+	err := s.cfg.Store.Commit(ctx, s.claim, &j.commit)
+	s.engine.metrics.commit.Observe(time.Since(began).Seconds())
+	end(err)
+	return err
+}

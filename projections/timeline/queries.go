@@ -1,0 +1,112 @@
+package timeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain/catalog"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/performance"
+	"github.com/schoolbell/schoolbell/projections/query"
+	"github.com/schoolbell/schoolbell/projections/read"
+)
+
+// Queries are the questions to the lines.
+var Queries = []query.Endpoint{
+	query.Query[Input, Answer]{
+		Name:    "student-timeline",
+		Path:    "/students/{id}/timeline",
+		Summary: "What happened to a student",
+		Description: "The newest first, a page at a time. Guardians and students see a score once the results of its class's " +
+			"term are published.",
+		Reads: []*projections.Projection{Projection, performance.Projection},
+		TTL:   time.Minute,
+		Roles: []query.Role{query.Admin, query.Teacher},
+		Own:   func(in *Input) string { return in.StudentID },
+		Run:   list,
+	},
+}
+
+// Input says whose timeline, and which page of it.
+type Input struct {
+	StudentID string `path:"id" maxLength:"128"`
+	Before    string `query:"before" maxLength:"2048" doc:"The next of the page before"`
+	Limit     int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Lines on a page"`
+}
+
+// Answer is a page of the timeline.
+type Answer struct {
+	Lines []Line `json:"lines"`
+	Next  string `json:"next,omitzero" doc:"Give it as before to get older lines; absent on the last page"`
+}
+
+// Line is one thing that happened.
+type Line struct {
+	Offset int64          `json:"offset" doc:"Where the event stands in the school's partition of the log"`
+	Type   string         `json:"type" doc:"The event's type, in its newest version"`
+	Time   time.Time      `json:"time"`
+	Data   jsontext.Value `json:"data" doc:"What to show of it, under the names of the event"`
+
+	fact string
+}
+
+const listSQL read.SQL = `-- timeline.list
+SELECT position, fact, at, data FROM timeline
+WHERE school = $1 AND student_id = $2 AND position < $3 ORDER BY position DESC LIMIT $4`
+
+// ownSQL leaves out scores that are not published yet.
+const ownSQL read.SQL = `-- timeline.own
+SELECT position, fact, at, data FROM timeline t
+WHERE school = $1 AND student_id = $2 AND position < $3 AND (
+	fact NOT IN ('assessment.scored', 'assessment.score_corrected') OR EXISTS (
+		SELECT FROM results_published p WHERE p.school = $1 AND p.class_id = t.data::jsonb ->> 'class_id'
+			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))
+ORDER BY position DESC LIMIT $4`
+
+const newest = int64(1<<63 - 1)
+
+func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
+	before, err := read.ParseCursor[int64](in.Before)
+	if err != nil {
+		return nil, err
+	}
+	position := newest
+	if before != nil {
+		position = *before
+	}
+	statement := listSQL
+	if asked.Own {
+		statement = ownSQL
+	}
+	limit := read.Page(in.Limit, 50, 500)
+	lines, err := read.All(ctx, tx, statement, func(l *Line) []any {
+		return []any{&l.Offset, &l.fact, &l.Time, (*[]byte)(&l.Data)}
+	}, asked.School, in.StudentID, position, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lines {
+		lines[i].Type = types[lines[i].fact]
+		lines[i].Time = lines[i].Time.UTC()
+	}
+	a := &Answer{}
+	a.Lines, a.Next, err = read.Cut(lines, limit, func(l Line) int64 { return l.Offset })
+	return a, err
+}
+
+// types holds the newest wire name of each fact.
+var types = newestTypes()
+
+func newestTypes() map[string]string {
+	m := map[string]string{}
+	for _, f := range catalog.Facts() {
+		if f.Upcast == nil {
+			context, fact, _ := f.Name()
+			m[context+"."+fact] = f.Type
+		}
+	}
+	return m
+}
