@@ -221,7 +221,7 @@ func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, e
 	}
 	switch {
 	case who.Subject == "" || opts.School == "" || opts.School == everySchool,
-		who.School != opts.School && (who.School != everySchool || !slices.Contains(who.Roles, roleOperator)):
+		who.School != opts.School && who.School != everySchool:
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
 	case h.draining.Load():
 		return nil, ErrDraining

@@ -319,7 +319,9 @@ func TestDashboardsHearTheNewestPositionOnly(t *testing.T) {
 	for i := range int64(1000) {
 		n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees", "students"}, Position: at(i)})
 	}
-	got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 && got[len(got)-1].Position == at(999) })
+	got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool {
+		return len(got) > 0 && got[len(got)-1].Position == at(999)
+	})
 	require.Less(t, len(got), 100)
 	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"marks"}, Position: at(1000)})
 	got, _ = other.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })

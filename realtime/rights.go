@@ -40,23 +40,25 @@ type Grants struct {
 
 // admit says as what the bearer of a token may be in a room: nothing unless a rule says so.
 func admit(who Identity, g *Grants, room domain.Room) domain.Audiences {
+	if who.School == everySchool { // operators belong to no school, and have no rooms of their own there
+		if room.Kind == domain.RoomUser || room.Kind == domain.RoomRole {
+			return 0
+		}
+		return domain.Of(domain.Office)
+	}
 	var as domain.Audiences
 	for _, role := range who.Roles {
 		as |= admitAs(role, who, g, room)
+	}
+	if room.Kind == domain.RoomUser && room.ID == who.Subject {
+		as |= domain.Of(domain.Self)
 	}
 	return as
 }
 
 func admitAs(role string, who Identity, g *Grants, room domain.Room) domain.Audiences {
-	office := role == roleAdmin || role == roleOperator && who.School == everySchool
-	if who.School == everySchool && !office {
-		return 0
-	}
+	office := role == roleAdmin || role == roleOperator
 	switch room.Kind {
-	case domain.RoomUser:
-		if room.ID == who.Subject && who.School != everySchool {
-			return domain.Of(domain.Self)
-		}
 	case domain.RoomRole:
 		switch {
 		case room.ID != role:
