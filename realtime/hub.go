@@ -273,15 +273,23 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 		}
 	}
 	as := make([]domain.Audiences, len(rooms))
+	var left []Delivery
 	for i, room := range rooms {
 		var err error
-		if as[i], err = s.hub.audiences(ctx, s, room); err != nil {
+		as[i], err = s.hub.audiences(ctx, s, room)
+		if errors.Is(err, ErrDenied) && s.opts.Resuming {
+			left = append(left, Delivery{Kind: KindLeft, Room: room})
+		} else if err != nil {
 			return err
 		}
 	}
 	s.school.mu.Lock()
 	defer s.school.mu.Unlock()
+	s.notices = append(s.notices, left...)
 	for i, room := range rooms {
+		if as[i] == 0 {
+			continue
+		}
 		m, err := s.join(room, as[i])
 		if err != nil {
 			return err

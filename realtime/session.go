@@ -40,6 +40,9 @@ type Options struct {
 	// Rooms are joined before the first delivery, besides the user's own, so that nothing after From is missed in them.
 	// If one is denied, the session is not opened.
 	Rooms []domain.Room
+	// Resuming says that the session was in those rooms: of one that is denied by now it is told that it has left
+	// ([KindLeft]), instead of not being opened.
+	Resuming bool
 	// PerRoom delivers an event once for each room in which it is heard; else once.
 	PerRoom bool
 	// Wake is called when there may be something to deliver after Next has returned nothing. It must not block nor
