@@ -14,7 +14,6 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 		refused.write(w)
 		return
 	}
-	session.start()
 	b := Batch{polling: true}
 	b.packet(s.handshake(session, "websocket"))
 	session.answer(w, &b)
@@ -29,118 +28,97 @@ func (s *Session) answer(w http.ResponseWriter, b *Batch) {
 	}
 }
 
-// noopAfter is how long a request waits for the upgrade that is under way to be done.
+// noopAfter is how long a poll that comes during an upgrade waits for the upgrade to be done.
 const noopAfter = 100 * time.Millisecond
 
 // servePoll answers a request for packets when there are some.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
-	b := batches.Get().(*Batch)
-	b.polling = true
-	defer b.release()
-
+	wake := make(chan struct{}, 1)
 	s.mu.Lock()
+	upgrading, overlaps, overdue := s.mode == probing, s.poll != nil, s.overdue()
+	if !overlaps {
+		s.poll = wake
+	}
+	s.mu.Unlock()
 	switch {
-	case s.mode == closed:
-		farewell := s.farewell
-		s.farewell = nil
-		s.mu.Unlock()
-		s.server.forget(s)
-		s.sayFarewell(w, b, farewell)
-		return
-	case s.mode == streaming:
-		s.mu.Unlock()
-		badRequest.write(w)
-		return
-	case s.poll != nil:
-		s.mu.Unlock()
+	case overlaps:
 		s.finish(TransportError, Packet{Type: Close}) // to the request that came first
 		badRequest.write(w)
 		return
-	case s.overdue():
-		s.mu.Unlock()
+	case overdue:
 		s.finish(PingTimeout)
-		unknownSession.write(w)
-		return
 	}
-	wake := make(chan struct{}, 1)
-	s.poll, s.pumping = wake, true
-	arrivedIn := s.mode
-	s.mu.Unlock()
 
-	// Without a deadline of its own a long request would end with the server's.
+	// A server that limits the time of a request would else end this one.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	var noop <-chan time.Time
+	b := batches.Get().(*Batch)
+	b.polling = true
+	defer b.release()
+	timer := time.NewTimer(noopAfter)
+	defer timer.Stop()
 	for {
-		s.collect(b)
-		s.mu.Lock()
-		now := s.mode
-		nothing := b.Len() == 0 && !s.dirty && len(s.queue) == 0
-		if b.Len() > 0 || now == closed || nothing && now == probing && arrivedIn == polling {
-			s.leave()
-			farewell := s.farewell
-			s.farewell = nil
-			s.mu.Unlock()
-			if b.Len() == 0 && now == probing {
-				farewell = []Packet{{Type: Noop}}
-			}
-			s.sayFarewell(w, b, farewell)
+		ready, now := s.ready(b)
+		if ready || now == probing && !upgrading {
+			s.endPoll(w, b)
 			return
-		}
-		s.pumping = !nothing
-		s.mu.Unlock()
-		if !nothing {
-			continue
-		}
-		if now == probing && noop == nil {
-			timer := time.NewTimer(noopAfter)
-			defer timer.Stop()
-			noop = timer.C
 		}
 		select {
 		case <-wake:
-		case <-noop:
-			arrivedIn = polling
+		case <-timer.C:
+			upgrading = false
 		case <-r.Context().Done():
 			s.finish(TransportError)
 			return
 		}
-		if !s.resume() {
-			badRequest.write(w) // it was moved to a WebSocket meanwhile
-			return
+	}
+}
+
+// ready collects for a poll and reports that it is to be answered.
+func (s *Session) ready(b *Batch) (bool, mode) {
+	for {
+		s.mu.Lock()
+		if s.mode == closed || s.mode == streaming {
+			defer s.mu.Unlock()
+			return true, s.mode
 		}
+		s.pumping = true
+		s.mu.Unlock()
+		s.collect(b)
+		s.mu.Lock()
+		s.pumping = b.Len() > 0 // until the answer has been written
+		if s.pumping || !s.dirty && len(s.queue) == 0 {
+			defer s.mu.Unlock()
+			return s.pumping, s.mode
+		}
+		s.mu.Unlock()
 	}
 }
 
-// resume goes on collecting for a poll that has waited.
-func (s *Session) resume() bool {
+// endPoll answers a poll: with what was collected, the farewell of a session that has ended, or nothing but a sign that
+// the client is to go on with the upgrade.
+func (s *Session) endPoll(w http.ResponseWriter, b *Batch) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mode == streaming {
-		s.poll = nil
-		return false
-	}
-	s.pumping = true
-	return true
-}
-
-// leave ends a poll. The lock is held.
-func (s *Session) leave() {
-	s.poll, s.pumping = nil, false
-	if s.mode == streaming {
-		s.kick()
-	}
-}
-
-// sayFarewell answers with what the batch holds and the last packets, if there are any.
-func (s *Session) sayFarewell(w http.ResponseWriter, b *Batch, last []Packet) {
-	for _, p := range last {
+	now := s.mode
+	for _, p := range s.farewell {
 		b.packet(p)
 	}
-	if b.Len() == 0 {
-		unknownSession.write(w)
-		return
+	s.farewell = nil
+	s.poll, s.pumping = nil, false
+	s.mu.Unlock()
+	if now == closed {
+		s.server.forget(s)
 	}
-	s.answer(w, b)
+	switch {
+	case b.Len() > 0:
+		s.answer(w, b)
+	case now == closed:
+		unknownSession.write(w)
+	case now == streaming:
+		badRequest.write(w)
+	default:
+		b.packet(Packet{Type: Noop})
+		s.answer(w, b)
+	}
 }
 
 // servePost takes the packets that a request brings.

@@ -30,7 +30,8 @@ type Config struct {
 	MaxPayload int
 	// MaxSessions bounds the sessions of this node, whoever they belong to. 0 means 50,000.
 	MaxSessions int
-	// AllowOrigin decides whether a page of this origin may connect. nil allows those of the same host.
+	// AllowOrigin decides whether a page of this origin may connect; it is not asked about requests without one. nil
+	// allows those of the same host.
 	AllowOrigin func(*http.Request) bool
 }
 
@@ -78,7 +79,7 @@ type Handler interface {
 	// Message takes one message. Messages come one at a time and in order. An error ends the session.
 	Message(binary bool, data []byte) error
 	// Next adds what there is to send until there is nothing more or the batch is full. It is called after
-	// [Session.Wake], and as long as it fills batches; by one goroutine at a time.
+	// [Session.Wake], with each ping, and as long as it fills batches; by one goroutine at a time.
 	Next(out *Batch)
 	// Closed is the end. Nothing is called afterwards, but a Message or Next may still be running.
 	Closed(Reason)
@@ -100,8 +101,9 @@ type Server struct {
 
 	running sync.WaitGroup // goroutines beyond those of the HTTP server
 
-	mu       sync.Mutex
+	mu       sync.Mutex // may be held when a session's is taken, not the other way round
 	sessions map[string]*Session
+	opening  int
 	stopped  bool
 }
 
@@ -162,7 +164,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		if r.Method == http.MethodOptions {
 			w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
-			w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
+			w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 			w.Header().Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)
 			return
@@ -203,26 +205,30 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id, transp
 	}
 }
 
-// open makes a session and its handler.
+// open makes a session and its handler, and starts its heartbeat.
 func (s *Server) open(r *http.Request) (*Session, *problem) {
-	session := &Session{server: s, id: rand.Text()}
 	s.mu.Lock()
-	full := s.stopped || len(s.sessions) >= s.cfg.MaxSessions
+	full := s.stopped || len(s.sessions)+s.opening >= s.cfg.MaxSessions
 	if !full {
-		s.sessions[session.id] = session // before it is accepted, so that the limit holds
+		s.opening++
 	}
 	s.mu.Unlock()
 	if full {
 		return nil, unavailable
 	}
+	session := &Session{server: s, id: rand.Text()}
 	handler, err := s.accept(session, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opening--
 	if err != nil {
-		s.forget(session)
 		refusal := &Refusal{http.StatusForbidden, forbidden.Message}
 		errors.As(err, &refusal)
 		return nil, &problem{forbidden.Code, refusal.Message, refusal.Status}
 	}
 	session.handler = handler
+	session.start()
+	s.sessions[session.id] = session
 	return session, nil
 }
 

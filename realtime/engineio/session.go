@@ -124,7 +124,7 @@ func (s *Session) kick() {
 // collect moves what there is to send into a batch.
 func (s *Session) collect(b *Batch) {
 	s.mu.Lock()
-	queue, dirty := s.queue, s.dirty && s.ending == nil
+	queue, dirty := s.queue, s.dirty && s.ending == nil && s.mode != closed
 	s.queue, s.queued, s.dirty = nil, 0, false
 	s.wakeReader()
 	s.mu.Unlock()
@@ -237,6 +237,7 @@ func (s *Session) beat() {
 		s.due = time.Now().Add(wait)
 		s.timer.Reset(wait)
 		s.queue = append(s.queue, Packet{Type: Ping})
+		s.dirty = true
 		s.kick()
 	}
 	s.mu.Unlock()
@@ -267,7 +268,7 @@ func (s *Session) finish(reason Reason, farewell ...Packet) {
 	}
 	if linger {
 		s.timer.Reset(s.server.cfg.PingTimeout)
-	} else if s.timer != nil {
+	} else {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()

@@ -25,16 +25,27 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		session.finish(TransportError)
 		return
 	}
-	session.mu.Lock()
-	session.mode, session.conn = streaming, conn
-	session.queue = append([]Packet{s.handshake(session)}, session.queue...)
-	session.kick()
-	session.mu.Unlock()
-	session.start()
 	s.running.Go(func() {
 		defer conn.Release()
-		session.read(conn)
+		if session.stream(conn) {
+			session.read(conn)
+		} else {
+			conn.Close(ws.CloseGoingAway, string(ServerClose))
+		}
 	})
+}
+
+// stream makes conn carry a new session, unless it has ended meanwhile.
+func (s *Session) stream(conn *ws.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode == closed {
+		return false
+	}
+	s.mode, s.conn = streaming, conn
+	s.queue = append([]Packet{s.server.handshake(s)}, s.queue...)
+	s.kick()
+	return true
 }
 
 // read handles what the client sends, until the end.
