@@ -19,7 +19,7 @@ import (
 // comes from no page: it is let in when it shows its token in the header, or a ticket, which no page can make a browser
 // do. Native clients that can send no header need AllowNoOrigin.
 type Access struct {
-	// Verify finds out who bears a token. Its error wraps ErrExpired if the token was good once.
+	// Verify finds out who bears a token. Its error wraps ErrExpired or ErrInvalidToken.
 	Verify func(ctx context.Context, token string) (Identity, error)
 	// Redeem finds out who was given a ticket, and makes it useless. nil: there are no tickets.
 	Redeem func(ctx context.Context, ticket string) (Identity, error)
@@ -88,8 +88,10 @@ func StatusOf(err error) int {
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone
-	case errors.Is(err, ErrDraining), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, ErrNobody), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
+		return http.StatusUnauthorized
 	}
-	return http.StatusUnauthorized
+	return http.StatusInternalServerError
 }

@@ -21,7 +21,7 @@ type noticeBoard struct {
 	pending map[string]map[string]domain.Position // by school and projection
 }
 
-// Changed takes a notice. It never blocks. The dashboards of the school that are open on this node hear of it within
+// Changed takes a notice, for this node; [Hub.Tell] is for all. It never blocks. The dashboards of the school that are open on this node hear of it within
 // the interval of the configuration, of the newest position only.
 func (h *Hub) Changed(c Changed) {
 	h.notices.mu.Lock()
@@ -65,10 +65,7 @@ func (h *Hub) runNotices(ctx context.Context) error {
 }
 
 func (h *Hub) tell(name string, projections map[string]domain.Position) {
-	p := h.partitions[h.partitionOf(name)]
-	p.mu.RLock()
-	sc := p.schools[name]
-	p.mu.RUnlock()
+	sc := h.school(name)
 	if sc == nil {
 		return
 	}

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,6 +29,7 @@ type Log interface {
 type Config struct {
 	Log    Log
 	Rights Rights // nil: nobody is connected with anybody
+	Bus    Bus    // nil: this is the only node
 	// Key signs resume tokens. All nodes have the same.
 	Key []byte
 
@@ -106,12 +108,14 @@ type Hub struct {
 	topic      eventlog.Topic
 	partitions []*partition
 
+	node       string // names this hub among all nodes
 	lastID     atomic.Uint64
 	sessions   atomic.Int64
 	draining   atomic.Bool
 	rechecks   chan *Session
 	recheckAll atomic.Bool
 	notices    noticeBoard
+	questions  questions
 }
 
 // New returns a hub that [Hub.Run] brings to life.
@@ -122,6 +126,7 @@ func New(cfg Config) (*Hub, error) {
 	cfg = cfg.withDefaults()
 	return &Hub{
 		cfg:      cfg,
+		node:     rand.Text()[:10],
 		metrics:  newMetrics(cfg.Registerer),
 		grants:   &grantsCache{rights: cfg.Rights, keep: time.Minute, most: 100_000, now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
 		readers:  make(chan struct{}, cfg.Readers),
@@ -151,6 +156,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return h.sweep(ctx) })
 	g.Go(func() error { return h.runNotices(ctx) })
+	g.Go(func() error { return h.runBus(ctx) })
 	return h.end(g.Wait())
 }
 
@@ -310,13 +316,13 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 func (h *Hub) admitSession(p *partition, s *Session) error {
 	if h.sessions.Add(1) > int64(h.cfg.MaxSessions) {
 		h.sessions.Add(-1)
-		return fmt.Errorf("%w on this node", ErrTooManySessions)
+		return ErrFull
 	}
 	sc := p.lockedSchool(s.opts.School)
 	defer sc.mu.Unlock()
 	if len(sc.sessions[s.who.Subject]) >= h.cfg.MaxPerUser {
 		h.sessions.Add(-1)
-		return fmt.Errorf("%w of one user", ErrTooManySessions)
+		return ErrTooManySessions
 	}
 	s.school = sc
 	sc.sessions[s.who.Subject] = append(sc.sessions[s.who.Subject], s)
@@ -341,32 +347,43 @@ func (h *Hub) forget(s *Session) {
 // everySession lists all that are open.
 func (h *Hub) everySession() []*Session {
 	var all []*Session
+	h.eachSchool(func(sc *school) {
+		for _, sessions := range sc.sessions {
+			all = append(all, sessions...)
+		}
+	})
+	return all
+}
+
+// eachSchool looks at all schools, with their lock held for reading.
+func (h *Hub) eachSchool(look func(sc *school)) {
 	select {
 	case <-h.opened:
 	default:
-		return nil
+		return
 	}
 	for _, p := range h.partitions {
 		p.mu.RLock()
 		for _, sc := range p.schools {
 			sc.mu.RLock()
-			for _, sessions := range sc.sessions {
-				all = append(all, sessions...)
-			}
+			look(sc)
 			sc.mu.RUnlock()
 		}
 		p.mu.RUnlock()
 	}
-	return all
 }
 
-// Revoke ends all sessions of a user at a school.
-func (h *Hub) Revoke(school, user string) {
-	for _, s := range h.everySession() {
-		if s.school.name == school && s.Identity().Subject == user {
-			s.Close(CloseRevoked)
-		}
+// school finds one that there is something of on this node, else nil.
+func (h *Hub) school(name string) *school {
+	select {
+	case <-h.opened:
+	default:
+		return nil
 	}
+	p := h.partitions[h.partitionOf(name)]
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.schools[name]
 }
 
 // sweep ends sessions whose token has expired, also those that hear nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 var (
 	ErrDenied          = errors.New("not allowed in this room")
 	ErrTooManyRooms    = errors.New("too many rooms")
-	ErrTooManySessions = errors.New("too many connections")
+	ErrTooManySessions = errors.New("too many connections of one user")
+	ErrFull            = errors.New("this node is full")
 	ErrDraining        = errors.New("this node is shutting down")
+	ErrInvalidToken    = errors.New("token is not valid")
 	ErrExpired         = errors.New("token has expired")
 	// ErrUnrecoverable says that what came after a position cannot be given: it is too old, or of another log.
 	ErrUnrecoverable = errors.New("position cannot be served")
@@ -101,8 +104,8 @@ type membership struct {
 	place     int   // in the room's sessions
 }
 
-// ID is unique on this node.
-func (s *Session) ID() uint64 { return s.id }
+// ID names the session, among those of all nodes.
+func (s *Session) ID() string { return s.hub.node + "-" + strconv.FormatUint(s.id, 36) }
 
 // School is the one that the session hears.
 func (s *Session) School() string { return s.school.name }

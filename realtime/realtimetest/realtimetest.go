@@ -4,6 +4,9 @@ package realtimetest
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,10 +83,13 @@ func Mark(student, class string, day int) domain.Event {
 	}
 }
 
+// happened is when all test events did.
+var happened = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
+
 // Record makes the record of an event. Records with the same id are duplicates.
 func Record(t testing.TB, school, id string, e domain.Event) eventlog.Record {
 	t.Helper()
-	rec, err := cloudevents.Encode(&domain.Envelope{ID: id, Source: "test", School: school, Time: time.Now(), Data: e})
+	rec, err := cloudevents.Encode(&domain.Envelope{ID: id, Source: "test", School: school, Time: happened, Data: e})
 	require.NoError(t, err)
 	return rec
 }
@@ -241,4 +247,28 @@ func Describe(ds []realtime.Delivery) []string {
 		lines = append(lines, fmt.Sprintf("%d %s %s", d.Kind, d.Room, d.Position))
 	}
 	return lines
+}
+
+// Access takes "user role" for a token, with "!" before it for one that has expired.
+func Access() *realtime.Access {
+	return &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity, error) {
+		user, roles, ok := strings.Cut(token, " ")
+		switch {
+		case !ok:
+			return realtime.Identity{}, realtime.ErrInvalidToken
+		case strings.HasPrefix(user, "!"):
+			return realtime.Identity{}, realtime.ErrExpired
+		case user == "operator":
+			return realtime.Identity{Subject: user, School: "*", Roles: []string{roles}}, nil
+		}
+		return Who(user, strings.Fields(roles)...), nil
+	}}
+}
+
+// Serve runs a web server and returns its address for WebSockets.
+func Serve(t testing.TB, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return "ws" + strings.TrimPrefix(s.URL, "http")
 }

@@ -3,7 +3,6 @@ package sse_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -23,20 +22,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// access takes "user role" for a token.
-func access() *realtime.Access {
-	return &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity, error) {
-		user, role, ok := strings.Cut(token, " ")
-		if !ok {
-			return realtime.Identity{}, errors.New("token is not valid")
-		}
-		return rt.Who(user, role), nil
-	}}
-}
-
 func serve(t *testing.T, hub *realtime.Hub, change func(*sse.Config)) string {
 	t.Helper()
-	cfg := sse.Config{Hub: hub, Access: access()}
+	cfg := sse.Config{Hub: hub, Access: rt.Access()}
 	if change != nil {
 		change(&cfg)
 	}
