@@ -67,7 +67,7 @@ func decodePart(part []byte) (Packet, error) {
 	if len(part) == 0 || part[0] != 'b' {
 		return Decode(part)
 	}
-	data, err := base64.StdEncoding.AppendDecode(nil, part[1:])
+	data, err := base64.StdEncoding.AppendDecode([]byte{}, part[1:])
 	if err != nil {
 		return Packet{}, fmt.Errorf("binary packet: %w: %w", ErrMalformed, err)
 	}

@@ -102,7 +102,7 @@ func (s *Session) pump() {
 			continue
 		}
 		s.mu.Lock()
-		if s.mode == streaming && s.ending == nil && (s.dirty || len(s.queue) > 0) {
+		if s.mode == streaming && (len(s.queue) > 0 || s.dirty && s.ending == nil) {
 			s.mu.Unlock()
 			continue
 		}

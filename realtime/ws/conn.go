@@ -46,8 +46,8 @@ type Conn struct {
 	writeTimeout time.Duration
 	closeTimeout time.Duration
 
-	writing sync.Mutex // one write at a time; held only by those who write to this client
-	closing bool       // a close frame has been sent: nothing may follow it
+	writing chan struct{} // holds one token while somebody writes
+	closing bool          // a close frame has been sent: nothing may follow it; for whom has the token
 }
 
 // Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
@@ -69,6 +69,7 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 		maxMessage:   orDefault(cfg.MaxMessage, 64<<10),
 		writeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
 		closeTimeout: orDefault(cfg.CloseTimeout, time.Second),
+		writing:      make(chan struct{}, 1),
 	}
 	conn.SetReadLimit(int64(c.maxMessage))
 	conn.SetPingHandler(func(data string) error {
@@ -147,8 +148,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadlin
 // Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
 // connection is then of no more use, and closed.
 func (c *Conn) Write(frames []byte) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
 	if c.closing {
 		return fmt.Errorf("write websocket: %w", ErrClosed)
 	}
@@ -166,7 +167,7 @@ func (c *Conn) Write(frames []byte) error {
 }
 
 // Close tells the client that the connection ends, and why. The goroutine in Read returns when the client has answered,
-// or after the time limit. A client that is in the middle of not reading is cut off at once.
+// or after the time limit. A client that is in the middle of not reading is cut off after it, too.
 func (c *Conn) Close(code int, reason string) {
 	if !c.sendClose(code, reason) {
 		_ = c.conn.NetConn().Close()
@@ -177,10 +178,12 @@ func (c *Conn) Close(code int, reason string) {
 
 // sendClose sends a close frame unless there was one, and reports whether the client can be expected to get it.
 func (c *Conn) sendClose(code int, reason string) bool {
-	if !c.writing.TryLock() {
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-time.After(c.closeTimeout):
 		return false
 	}
-	defer c.writing.Unlock()
 	if c.closing {
 		return true
 	}
