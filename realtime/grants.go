@@ -37,8 +37,11 @@ func (c *grantsCache) get(ctx context.Context, school, user string) (Grants, err
 	key := grantsKey{school, user}
 	for {
 		c.mu.Lock()
-		e := c.entries[key]
+		e, known := c.entries[key]
 		c.mu.Unlock()
+		if !known {
+			e.at.Offset = -1 // any will do
+		}
 		if !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.keep {
 			return e.grants, nil
 		}
@@ -68,8 +71,7 @@ func (c *grantsCache) get(ctx context.Context, school, user string) (Grants, err
 func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[key]
-	if e.at.Offset > at.Offset {
+	if e, known := c.entries[key]; known && e.at.Offset > at.Offset {
 		return false
 	}
 	if len(c.entries) >= c.most {

@@ -25,8 +25,8 @@ const (
 
 // Rights knows what connects people at a school: who teaches which classes, and who answers for which children.
 type Rights interface {
-	// Grants returns a user's connections as they are at a position of the log or later. It waits for the read models
-	// to get there, and fails when they do not in time.
+	// Grants returns a user's connections as they are at a position of the log or later; offset -1 asks for no position.
+	// It waits for the read models to get there, and fails when they do not before ctx ends.
 	Grants(ctx context.Context, school, user string, at domain.Position) (Grants, error)
 }
 
