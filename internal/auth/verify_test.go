@@ -6,9 +6,9 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -76,7 +77,7 @@ func newKeySet(t *testing.T, keys map[string]*rsa.PrivateKey) *keySet {
 				"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
 			})
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": list})
+		_ = json.MarshalWrite(w, map[string]any{"keys": list})
 	}))
 	t.Cleanup(func() {
 		s.CloseClientConnections()
@@ -102,9 +103,7 @@ func goodClaims() jwt.MapClaims {
 func sign(t *testing.T, method jwt.SigningMethod, key any, header map[string]any, claims jwt.MapClaims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, claims)
-	for k, v := range header {
-		token.Header[k] = v
-	}
+	maps.Copy(token.Header, header)
 	s, err := token.SignedString(key)
 	require.NoError(t, err)
 	return s

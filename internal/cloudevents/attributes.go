@@ -75,10 +75,11 @@ func attributeNamed(name string) attribute {
 
 // raw is an event taken apart, before anything in it is checked: the text of its attributes and the JSON of its data.
 type raw struct {
-	values  [attributeCount][]byte // nil when absent
-	data    []byte
-	hasData bool
-	time    time.Time // used for an event that has no time of its own
+	values    [attributeCount][]byte // nil when absent
+	data      []byte
+	hasData   bool
+	shapeless bool      // it is no object, and has been told so
+	time      time.Time // used for an event that has no time of its own
 }
 
 // checkExtension checks the name of an attribute that we do not know.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"hash/maphash"
+	"io"
 	"math"
 	"reflect"
 	"strconv"
@@ -348,10 +349,12 @@ func syntaxReason(err error) string {
 	if errors.Is(err, errTrailing) {
 		return err.Error()
 	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return "is not valid JSON: " + strings.TrimPrefix(syntax.Err.Error(), "jsontext: ") +
 			" at byte " + strconv.FormatInt(syntax.ByteOffset, 10)
+	}
+	if errors.Is(err, io.EOF) {
+		return "is empty"
 	}
 	return "is not valid JSON: " + strings.TrimPrefix(err.Error(), "jsontext: ")
 }

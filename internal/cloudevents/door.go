@@ -111,6 +111,11 @@ type intake struct {
 // take checks one event and keeps it, or its faults together with those already found in it.
 func (in *intake) take(index int, r *raw) {
 	d := in.d
+	if r.shapeless {
+		in.rejection.add(index, d.faults.List)
+		d.faults.List = nil
+		return
+	}
 	r.time = in.door.Now
 	switch v := r.values[school]; {
 	case v == nil:
@@ -222,6 +227,7 @@ func (d *decoder) envelope(body []byte) (*raw, error) {
 		if k != jsontext.KindInvalid {
 			d.faults.Add("", "must be an object, not %s", nounOf(k))
 		}
+		r.shapeless = true
 		return r, d.skip("")
 	}
 	if _, err := d.json.ReadToken(); err != nil {

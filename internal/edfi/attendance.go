@@ -16,8 +16,8 @@ func (im *Import) attended(e *element) error {
 	event := e.at("AttendanceEvent")
 	id, school := im.d.studentID(e), im.d.schoolID(e)
 	key := id + " " + event.str("EventDate")
-	day, err := domain.ParseDate(event.str("EventDate"))
-	if err != nil {
+	day, ok := parseDate(event.str("EventDate"))
+	if !ok {
 		im.report.unused(e.name, key, "day is not a date")
 		return nil
 	}
@@ -31,7 +31,7 @@ func (im *Import) attended(e *element) error {
 	if p.birthYear == 0 && len(p.placed) == 0 {
 		im.report.adjusted(e.name, key, "the student is not in these files")
 	}
-	_, err = im.emit(e, key, school, noon(day), attendance.TypeMarked, &attendance.Marked{
+	_, err := im.emit(e, key, school, noon(day), attendance.TypeMarked, &attendance.Marked{
 		StudentID: id,
 		ClassID:   p.classID(),
 		Date:      day,

@@ -63,8 +63,8 @@ func (im *Import) enrolled(e *element) error {
 	if changed1 || changed2 {
 		im.report.adjusted(e.name, id, "name has characters that cannot be kept")
 	}
-	birth, err := domain.ParseDate(birthDate(e))
-	if err != nil && birthDate(e) != "" {
+	birth, ok := parseDate(birthDate(e))
+	if !ok && birthDate(e) != "" {
 		im.report.adjusted(e.name, id, "birth date is not a date, and left out")
 	}
 	taken := false
@@ -97,13 +97,13 @@ func (im *Import) withdrawn(e *element) error {
 	if exit == "" {
 		return nil
 	}
-	on, err := domain.ParseDate(exit)
-	if err != nil {
+	on, ok := parseDate(exit)
+	if !ok {
 		im.report.unused(e.name, id, "day of withdrawal is not a date")
 		return nil
 	}
 	reason, _ := mendText(e.code("ExitWithdrawType"), domain.MaxTextLength)
-	_, err = im.emit(e, id, im.d.schoolID(e), noon(on), student.TypeWithdrawn, &student.Withdrawn{StudentID: id, On: on, Reason: reason})
+	_, err := im.emit(e, id, im.d.schoolID(e), noon(on), student.TypeWithdrawn, &student.Withdrawn{StudentID: id, On: on, Reason: reason})
 	return err
 }
 

@@ -126,9 +126,9 @@ func (d *directory) indexSchool(e *element) {
 }
 
 func (d *directory) indexSession(e *element) {
-	begin, err1 := domain.ParseDate(e.str("BeginDate"))
-	end, err2 := domain.ParseDate(e.str("EndDate"))
-	if err1 != nil || err2 != nil {
+	begin, ok1 := parseDate(e.str("BeginDate"))
+	end, ok2 := parseDate(e.str("EndDate"))
+	if !ok1 || !ok2 {
 		return // the second pass reports it
 	}
 	school := d.schoolID(e)
@@ -147,7 +147,7 @@ func (d *directory) indexSession(e *element) {
 func (d *directory) indexStudent(e *element) {
 	id := e.str("StudentUniqueId")
 	d.define(e, id)
-	if birth, err := domain.ParseDate(birthDate(e)); err == nil {
+	if birth, ok := parseDate(birthDate(e)); ok {
 		d.pupil(id).birthYear = birth.Time().Year()
 	}
 }
@@ -166,7 +166,7 @@ func (d *directory) indexEnrolment(e *element) {
 	p := d.pupil(d.studentID(e))
 	school := d.schoolID(e)
 	p.seenAt(school, Enrolment)
-	if on, err := domain.ParseDate(e.str("EntryDate")); err == nil {
+	if on, ok := parseDate(e.str("EntryDate")); ok {
 		if p.entered == nil {
 			p.entered = make(map[string]domain.Date, 1)
 		}
@@ -180,8 +180,8 @@ func (d *directory) indexGradebookEntry(e *element) {
 	offering := section.at("CourseOfferingReference", "CourseOfferingIdentity")
 	school := d.schoolID(offering)
 	code := offering.str("LocalCourseCode")
-	assigned, _ := domain.ParseDate(e.str("DateAssigned"))
-	due, _ := domain.ParseDate(e.str("DueDate"))
+	assigned, _ := parseDate(e.str("DateAssigned"))
+	due, _ := parseDate(e.str("DueDate"))
 	d.dated(e.str("DateAssigned"))
 	maxScore, ok := number(e.str("MaxPoints"))
 	if !ok || maxScore == 0 {
@@ -217,7 +217,7 @@ func (d *directory) indexStaff(e *element) {
 		d.define(e, id)
 		d.staffer(id)
 	case "StaffEducationOrganizationAssignmentAssociation":
-		since, _ := domain.ParseDate(e.str("BeginDate"))
+		since, _ := parseDate(e.str("BeginDate"))
 		s := d.staffer(d.staffID(e))
 		s.assignments = append(s.assignments, assignment{
 			organisation: e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId"),
@@ -338,7 +338,7 @@ func (d *directory) begins(school string) domain.Date {
 }
 
 func (d *directory) dated(s string) {
-	if day, err := domain.ParseDate(s); err == nil && (d.earliest.IsZero() || day < d.earliest) {
+	if day, ok := parseDate(s); ok && (d.earliest.IsZero() || day < d.earliest) {
 		d.earliest = day
 	}
 }
@@ -348,9 +348,15 @@ func label(s string) string {
 	return l
 }
 
+// parseDate reads a date that exists.
+func parseDate(s string) (day domain.Date, ok bool) {
+	day, err := domain.ParseDate(s)
+	return day, err == nil
+}
+
 // parseTime reads a date with or without a time of day. A date alone stands for its noon.
 func parseTime(s string) (time.Time, bool) {
-	if day, err := domain.ParseDate(s); err == nil {
+	if day, ok := parseDate(s); ok {
 		return noon(day), true
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {

@@ -96,7 +96,7 @@ func describe(dir fs.FS, name string) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("open file: %w", err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it is only read
 	info, err := r.Stat()
 	if err != nil {
 		return File{}, fmt.Errorf("open file: %w", err)
@@ -131,7 +131,7 @@ func (im *Import) scan(ctx context.Context, f *File, visit func(*element) error)
 	if err != nil {
 		return fmt.Errorf("open file: %w", err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it is only read
 	_, err = scan(&counter{r: r, im: im}, func(e *element) error {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -137,8 +137,9 @@ func (w *Window) resize(n int) {
 }
 
 // Warm fills a window for a reader that begins at position: it reads the size offsets before it, or as many as the
-// log still has, except for those that the window has seen already. The key function finds the school, source and id of a record, and says whether it
-// has them; it must agree with what the reader does for the records it meets itself.
+// log still has, except for those that the window has seen already. The key function finds the school, source and
+// id of a record, and says whether it has them; it must agree with what the reader does for the records it meets
+// itself.
 func (w *Window) Warm(ctx context.Context, log interface {
 	Fetcher
 	Inspector

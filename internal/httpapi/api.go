@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
@@ -44,8 +45,8 @@ type Deps struct {
 	Positions *Positions
 	Cache     *redis.Cache // nil keeps no answers
 	Queries   []query.Endpoint
-	// IsGuardian tells whether a guardian answers for a student.
-	IsGuardian func(ctx context.Context, school, guardian, student string) (bool, error)
+	// IsGuardian tells whether a guardian answers for a student; nil lets no guardian ask.
+	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
@@ -73,6 +74,9 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	if deps.Now == nil {
 		deps.Now = time.Now
+	}
+	if deps.IsGuardian == nil {
+		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool, error) { return false, nil }
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {

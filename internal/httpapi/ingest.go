@@ -117,7 +117,6 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		if err != nil {
 			return nil, unreadable(err)
 		}
-		defer z.Close()
 		in = io.LimitReader(z, a.config.MaxBody+1)
 	default:
 		w.Header().Set("Accept-Encoding", "gzip")
@@ -137,8 +136,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func unreadable(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return err
 	}
 	p := problem(http.StatusBadRequest, "the body could not be read to its end")

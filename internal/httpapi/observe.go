@@ -80,7 +80,7 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 		defer func() {
 			m.inflight.Dec()
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				m.panics.Inc()

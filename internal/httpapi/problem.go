@@ -119,8 +119,7 @@ const statusClientClosed = 499
 
 // databaseAway reports that an error comes from a database that cannot be reached, or cannot serve for now.
 func databaseAway(err error) bool {
-	var answered *pgconn.PgError
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch answered.Code[:2] {
 		case "08", "53", "57": // connection, out of resources, stopped or out of time
 			return true

@@ -82,11 +82,6 @@ func (a *API) mount(e query.Endpoint) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Middlewares = huma.Middlewares{a.gate(need)}
 	e.Mount(a.huma, op, a.ask)
-	for _, r := range a.huma.OpenAPI().Paths[op.Path].Get.Responses {
-		if r.Headers == nil {
-			r.Headers = map[string]*huma.Param{}
-		}
-	}
 	a.huma.OpenAPI().Paths[op.Path].Get.Responses["200"].Headers = answerHeaders()
 }
 
@@ -106,7 +101,7 @@ func answerHeaders() map[string]*huma.Param {
 func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, error) {
 	start := time.Now()
 	hit := hitOf(ctx)
-	private, err := a.mayAsk(ctx, hit.school, q)
+	own, guardian, err := mayAsk(requestOf(ctx), q)
 	if err != nil {
 		return nil, problemOf(err)
 	}
@@ -114,7 +109,7 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 	if err != nil {
 		return nil, err
 	}
-	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Own: private}
+	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Own: own}
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
 		return nil, problemOf(fmt.Errorf("write input of query %s: %w", q.Info.Name, err))
@@ -127,9 +122,9 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
-	ask := redis.Ask{Key: key, TTL: q.Info.TTL, AtLeast: least.Offset, Private: private}
+	ask := redis.Ask{Key: key, TTL: q.Info.TTL, AtLeast: least.Offset, Private: own}
 	got, offset, outcome, err := a.answers.Get(ctx, ask, func(ctx context.Context) (answer, int64, error) {
-		return a.load(ctx, least, asked, q)
+		return a.load(ctx, least, asked, guardian, q)
 	})
 	if err != nil {
 		return nil, problemOf(err)
@@ -141,26 +136,20 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 	}}, nil
 }
 
-// mayAsk decides about those who may only ask about their own. Their answers are not kept.
-func (a *API) mayAsk(ctx context.Context, school string, q query.Question) (private bool, err error) {
-	req := requestOf(ctx)
-	if req.access == auth.Full {
-		return false, nil
+// mayAsk decides about those who may only ask about their own: students here, guardians in the snapshot that the answer
+// is made from. Their answers are not kept.
+func mayAsk(req *request, q query.Question) (own bool, guardian string, err error) {
+	switch {
+	case req.access == auth.Full:
+		return false, "", nil
+	case req.access != auth.Own || q.Student == "":
+		return true, "", auth.ErrDenied
+	case req.bearer.Is(string(query.Student)) && req.bearer.Subject == q.Student:
+		return true, "", nil
+	case req.bearer.Is(string(query.Guardian)):
+		return true, req.bearer.Subject, nil
 	}
-	if req.access != auth.Own || q.Student == "" {
-		return true, auth.ErrDenied
-	}
-	if req.bearer.Is(string(query.Student)) && req.bearer.Subject == q.Student {
-		return true, nil
-	}
-	if !req.bearer.Is(string(query.Guardian)) {
-		return true, auth.ErrDenied
-	}
-	theirs, err := a.deps.IsGuardian(ctx, school, req.bearer.Subject, q.Student)
-	if err == nil && !theirs {
-		err = auth.ErrDenied
-	}
-	return true, err
+	return true, "", auth.ErrDenied
 }
 
 // minPosition reads which position the answer must not be older than; without one, any will do.
@@ -180,7 +169,7 @@ func (a *API) minPosition(h hit) (domain.Position, error) {
 }
 
 // load waits for the position and answers from a snapshot.
-func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked, q query.Question) (got answer, offset int64, err error) {
+func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked, guardian string, q query.Question) (got answer, offset int64, err error) {
 	defer func() {
 		if p := recover(); p != nil { // it runs in a goroutine that serves many requests
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
@@ -203,6 +192,15 @@ func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked
 		}
 		if at.Offset < least.Offset {
 			return behind(least)
+		}
+		if guardian != "" {
+			theirs, err := a.deps.IsGuardian(ctx, tx, asked.School, guardian, q.Student)
+			if err != nil {
+				return err
+			}
+			if !theirs {
+				return auth.ErrDenied
+			}
 		}
 		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`, asked.School).Scan(&got.parked); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
@@ -247,7 +245,7 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, at domain.Position
 
 // matches compares weakly, as RFC 9110 wants it for If-None-Match. Compression may have added to a tag's end.
 func matches(header, tag string) bool {
-	for _, candidate := range strings.Split(header, ",") {
+	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.Trim(strings.TrimPrefix(strings.TrimSpace(candidate), "W/"), `"`)
 		if candidate == "*" || candidate == tag {
 			return true

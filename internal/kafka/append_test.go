@@ -163,6 +163,20 @@ func TestAppendsHaveATimeLimit(t *testing.T) {
 	})
 }
 
+// A write that is never answered does not hold up those who come after its time limit.
+func TestUnansweredWriteIsGivenUp(t *testing.T) {
+	inBubble(t, kafka.Config{AppendTimeout: 2 * time.Second}, func(t *testing.T, b *bench) {
+		b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+		b.start(t.Context(), "unanswered", failsAs(t, eventlog.ErrUnavailable))
+		b.results.Wait()
+		start := time.Now()
+		b.start(t.Context(), "next", succeeds(t))
+		b.results.Wait()
+		require.Zero(t, time.Since(start))
+		require.Equal(t, []string{"next"}, b.texts())
+	})
+}
+
 func TestAppendRefusesMoreThanTheQueueHolds(t *testing.T) {
 	inBubble(t, kafka.Config{MaxRecordBytes: 1 << 10, MaxBatchBytes: 2 << 10, MaxQueueBytes: 4 << 10}, func(t *testing.T, b *bench) {
 		big := string(make([]byte, 900))
@@ -256,4 +270,42 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	}
 	require.Fail(t, fmt.Sprintf("no metric %s", name))
 	return 0
+}
+
+// After a broker's restart all connections that were kept are dead, and only using them tells: the next request
+// still succeeds at once.
+func TestDeadConnectionsAreReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 1)
+		var (
+			mu    sync.Mutex
+			conns []net.Conn
+		)
+		dial := func(ctx context.Context, n, address string) (net.Conn, error) {
+			conn, err := network.DialContext(ctx, n, address)
+			mu.Lock()
+			defer mu.Unlock()
+			conns = append(conns, conn)
+			return conn, err
+		}
+		log := open(t, kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: 16, Dial: dial}, nil)
+		var readers sync.WaitGroup
+		for p := range int32(16) {
+			readers.Go(func() {
+				if _, err := log.Fetch(t.Context(), p, 0, 1<<20, time.Minute/2); err != nil {
+					t.Errorf("fetch: %v", err)
+				}
+			})
+		}
+		readers.Wait()
+		require.Greater(t, len(conns), 15)
+		for _, conn := range conns {
+			require.NoError(t, conn.Close())
+		}
+		start := time.Now()
+		_, err := log.Append(t.Context(), "school", []eventlog.Record{{Value: []byte("x")}})
+		require.NoError(t, err)
+		require.Zero(t, time.Since(start))
+	})
 }

@@ -33,7 +33,7 @@ const (
 	codecMask       = 0x07
 	logAppendTime   = 0x08
 	controlBatch    = 0x20
-	maxDecodedBatch = 256 << 20 // what one batch may inflate to
+	maxDecodedBatch = 64 << 20 // what one batch may inflate to
 )
 
 // codec writes and reads batches. It is safe for concurrent use.
@@ -142,42 +142,73 @@ func (n names) of(b []byte) string {
 	return s
 }
 
-// decode reads batches into dst until it has limit bytes of records or more. Records below the wanted offset are
-// left out. It returns the offset after the last batch read, or the wanted offset, and the size of what it read
-// before and after decompression.
-func (c *codec) decode(data []byte, partition int32, want int64, limit int, names names, dst []eventlog.Record) (records []eventlog.Record, next int64, packed, unpacked int, err error) {
-	next = want
-	for len(data) >= batchHeader && unpacked < limit {
-		size := batchPrefix + int(int32(binary.BigEndian.Uint32(data[8:])))
-		if size > len(data) {
-			break // the broker cut the last batch short
-		}
-		if size < batchHeader {
-			return nil, 0, 0, 0, fmt.Errorf("batch of %d bytes: %w", size, errMalformed)
-		}
-		batch := data[:size]
-		data = data[size:]
-		last := int64(binary.BigEndian.Uint64(batch)) + int64(int32(binary.BigEndian.Uint32(batch[23:])))
-		if last < want {
-			continue
-		}
-		var arena int
-		if dst, arena, err = c.decodeBatch(batch, partition, want, names, dst); err != nil {
-			return nil, 0, 0, 0, fmt.Errorf("batch at offset %d: %w", int64(binary.BigEndian.Uint64(batch)), err)
-		}
-		packed += size
-		unpacked += arena
-		next = last + 1
-	}
-	return dst, next, packed, unpacked, nil
+// decoded is what an answer's batches hold.
+type decoded struct {
+	records  []eventlog.Record
+	next     int64 // the offset after the last batch, or the wanted one
+	packed   int   // bytes before decompression
+	unpacked int   // and after
 }
 
-func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names names, dst []eventlog.Record) ([]eventlog.Record, int, error) {
+// decode reads batches until it has limit bytes of records or more. Records below the wanted offset are left out.
+func (c *codec) decode(data []byte, partition int32, want int64, limit int, names names) (decoded, error) {
+	out := decoded{next: want}
+	size := len(data)
+	for out.unpacked < limit {
+		batch, rest := cut(data)
+		if batch == nil {
+			break
+		}
+		base := int64(binary.BigEndian.Uint64(batch))
+		last := base + int64(int32(binary.BigEndian.Uint32(batch[23:])))
+		if last >= want {
+			if out.records == nil {
+				out.records = make([]eventlog.Record, 0, min(countRecords(data), limit/16+1))
+			}
+			n, err := c.decodeBatch(batch, partition, want, names, &out.records)
+			if err != nil {
+				return decoded{}, fmt.Errorf("batch at offset %d: %w", base, err)
+			}
+			out.packed += len(batch)
+			out.unpacked += n
+			out.next = last + 1
+		}
+		data = rest
+	}
+	if size > 0 && out.next == want { // a reader would ask for the same again and again
+		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size, want, errMalformed)
+	}
+	return out, nil
+}
+
+// cut separates the first batch from the rest, and returns nil when there is no whole one: a broker cuts the last
+// one short.
+func cut(data []byte) (batch, rest []byte) {
+	if len(data) < batchHeader {
+		return nil, nil
+	}
+	size := batchPrefix + int(int32(binary.BigEndian.Uint32(data[8:])))
+	if size < batchHeader || size > len(data) {
+		return nil, nil
+	}
+	return data[:size], data[size:]
+}
+
+// countRecords returns how many records the batches say they hold.
+func countRecords(data []byte) (n int) {
+	for batch, rest := cut(data); batch != nil; batch, rest = cut(rest) {
+		n += max(0, int(int32(binary.BigEndian.Uint32(batch[57:]))))
+	}
+	return n
+}
+
+// decodeBatch appends the records of one batch and returns their size.
+func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names names, dst *[]eventlog.Record) (int, error) {
 	if magic := batch[16]; magic != 2 {
-		return dst, 0, fmt.Errorf("format %d, want 2", magic)
+		return 0, fmt.Errorf("format %d, want 2", magic)
 	}
 	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(batch[crcStart:], castagnoli) {
-		return dst, 0, errors.New("checksum does not match")
+		return 0, errors.New("checksum does not match")
 	}
 	d := decoder{b: batch}
 	base := d.int64()
@@ -188,22 +219,22 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names nam
 	d.take(8 + 2 + 4) // producer
 	count := int(d.int32())
 	if attributes&controlBatch != 0 {
-		return dst, 0, nil
+		return 0, nil
 	}
 	arena, err := c.unpack(int(attributes&codecMask), d.b)
 	if err != nil {
-		return dst, 0, err
+		return 0, err
 	}
 	if count < 0 || count > len(arena)/7 { // no record is shorter than that
-		return dst, 0, errMalformed
+		return 0, errMalformed
 	}
 	d = decoder{b: arena}
-	dst = slices.Grow(dst, count)
+	*dst = slices.Grow(*dst, min(count, len(arena)/64+16))
 	var headers []eventlog.Header
 	for i := range count {
 		length := d.varint()
 		if length < 0 || length > int64(len(d.b)) {
-			return dst, 0, errMalformed
+			return 0, errMalformed
 		}
 		r := decoder{b: d.take(int(length))}
 		r.int8()
@@ -220,7 +251,7 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names nam
 		}
 		n := r.varint()
 		if n < 0 || n > int64(len(r.b)) {
-			return dst, 0, errMalformed
+			return 0, errMalformed
 		}
 		if n > 0 {
 			if len(headers)+int(n) > cap(headers) {
@@ -234,13 +265,13 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names nam
 			rec.Headers = headers[from:len(headers):len(headers)]
 		}
 		if r.bad {
-			return dst, 0, errMalformed
+			return 0, errMalformed
 		}
 		if offset >= want {
-			dst = append(dst, rec)
+			*dst = append(*dst, rec)
 		}
 	}
-	return dst, len(arena), nil
+	return len(arena), nil
 }
 
 // unpack returns the records' bytes in memory of their own, as the batch's are used again for the next answer.
@@ -249,7 +280,7 @@ func (c *codec) unpack(codec int, b []byte) ([]byte, error) {
 	case 0:
 		return bytes.Clone(b), nil
 	case zstdCodec:
-		return c.unzip.DecodeAll(b, make([]byte, 0, 4*len(b)))
+		return c.unzip.DecodeAll(b, nil)
 	default:
 		kind := compress.Compression(codec).Codec()
 		if kind == nil {

@@ -27,6 +27,7 @@ const (
 // partitions have another owner for as long as that takes. Whoever writes results must fence itself; see package
 // projections.
 func (l *Log) Consume(parent context.Context, group string, own func(context.Context, eventlog.Assignment) error) error {
+	shares := &balancer{topic: l.config.Topic, partitions: len(l.lanes)}
 	members, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:      group,
 		Brokers: l.config.Brokers,
@@ -39,7 +40,7 @@ func (l *Log) Consume(parent context.Context, group string, own func(context.Con
 				return l.dialer.open(ctx, network, address)
 			},
 		},
-		GroupBalancers:    []kafkago.GroupBalancer{kafkago.RangeGroupBalancer{}},
+		GroupBalancers:    []kafkago.GroupBalancer{shares},
 		HeartbeatInterval: l.config.Heartbeat,
 		SessionTimeout:    l.config.Session,
 		RebalanceTimeout:  l.config.Rebalance,
@@ -54,7 +55,7 @@ func (l *Log) Consume(parent context.Context, group string, own func(context.Con
 	m := &membership{log: l, group: group, own: own, fail: fail, logger: l.logger.With("group", group)}
 	defer m.work.Wait()
 	defer members.Close()
-	for trouble := false; ; {
+	for trouble := (burst{}); ; {
 		generation, err := members.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -63,19 +64,14 @@ func (l *Log) Consume(parent context.Context, group string, own func(context.Con
 			}
 			return context.Cause(ctx)
 		case err != nil:
-			if !trouble {
-				m.logger.WarnContext(ctx, "group is in trouble", "error", err)
+			if trouble.begins() {
+				m.logger.WarnContext(ctx, "cannot join the group, and keep trying", "error", err)
 			}
-			trouble = true
 			continue
 		}
 		partitions := generation.Assignments[l.config.Topic]
-		level := slog.LevelDebug
-		if trouble {
-			level = slog.LevelInfo
-		}
-		m.logger.Log(ctx, level, "joined the group", "generation", generation.ID, "partitions", len(partitions))
-		trouble = false
+		shares.remember(partitions)
+		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions", len(partitions))
 		l.metrics.rebalances.Inc()
 		m.work.Add(1)
 		generation.Start(func(ended context.Context) {
@@ -83,6 +79,15 @@ func (l *Log) Consume(parent context.Context, group string, own func(context.Con
 			m.serve(ctx, ended, generation, partitions)
 		})
 	}
+}
+
+// burst tells the first of several errors in a row, so that only that one is logged.
+type burst struct{ last time.Time }
+
+func (b *burst) begins() bool {
+	first := time.Since(b.last) > 30*time.Second
+	b.last = time.Now()
+	return first
 }
 
 // membership is one process's place in a group.

@@ -1,8 +1,10 @@
 package kafka_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -180,10 +182,12 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 3)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
-		log := open(t, config, nil)
+		var lines bytes.Buffer
+		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+		require.NoError(t, err)
 		o := &owners{t: t, of: map[int32][]string{}}
 		leave := o.consume(log, "a")
-		for range 50 {
+		for range 150 {
 			time.Sleep(200 * time.Millisecond)
 			cluster.RehashCoordinators()
 			cluster.ShufflePartitionLeaders()
@@ -197,5 +201,36 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.Equal(t, partitions, o.count("a"))
 		leave()
+		require.NoError(t, log.Close())
+		require.LessOrEqual(t, bytes.Count(lines.Bytes(), []byte("\n")), 1, "one line for all of it: %s", &lines)
+	})
+}
+
+// While Kafka is away a member keeps trying, and says so once.
+func TestGroupOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 1)
+		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		var lines bytes.Buffer
+		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+		require.NoError(t, err)
+		o := &owners{t: t, of: map[int32][]string{}}
+		leave := o.consume(log, "a")
+		time.Sleep(5 * time.Second)
+		require.Equal(t, partitions, o.count("a"))
+		cluster.Close()
+		time.Sleep(time.Minute)
+		require.Zero(t, o.count("a"), "nobody works on what may be another's by now")
+
+		again, err := kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(network.Listen))
+		require.NoError(t, err)
+		defer again.Close()
+		require.NoError(t, again.CreateTopic("schoolbell.events", partitions, nil))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, partitions, o.count("a"))
+		leave()
+		require.NoError(t, log.Close())
+		require.Equal(t, 1, bytes.Count(lines.Bytes(), []byte("\n")), "%s", &lines)
 	})
 }

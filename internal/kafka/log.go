@@ -88,19 +88,15 @@ func (l *Log) Close() error {
 // Fetch implements [eventlog.Fetcher].
 func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (batch eventlog.Batch, err error) {
 	start := time.Now()
-	var unpacked int
-	defer func() { l.metrics.fetched(start, &batch, unpacked, err) }()
+	var got decoded
+	defer func() { l.metrics.fetched(start, got, err) }()
 	if err := l.checkPartition(partition); err != nil {
 		return batch, err
-	}
-	if maxWait == time.Second {
-		maxWait -= time.Millisecond // in step with heartbeats, simulated time would stand still
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxWait+l.config.RequestTimeout)
 	defer cancel()
 	ratio := max(100, l.ratios[partition].Load())
 	wire := int32(min(max(int64(maxBytes)*100/int64(ratio), 1), math.MaxInt32))
-	var packed int
 	err = l.cluster.do(ctx, partition, func(c *conn, m *metadata) error {
 		if err := l.sameTopic(m); err != nil {
 			return err
@@ -113,15 +109,15 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		default:
 			return err
 		}
-		batch = eventlog.Batch{HighWatermark: f.highWatermark, LogStart: f.logStart}
-		batch.Records, batch.Next, packed, unpacked, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.names, nil)
+		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.names)
+		batch = eventlog.Batch{Records: got.records, Next: got.next, HighWatermark: f.highWatermark, LogStart: f.logStart}
 		return err
 	})
 	if err != nil {
 		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
 	}
-	if packed > 0 {
-		l.ratios[partition].Store(uint32(min(unpacked*100/packed, 10_000)))
+	if got.packed > 0 {
+		l.ratios[partition].Store(uint32(min(got.unpacked*100/got.packed, 10_000)))
 	}
 	return batch, nil
 }

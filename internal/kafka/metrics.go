@@ -84,12 +84,12 @@ func (m *metrics) appended(err error) {
 	m.appendErrors.WithLabelValues(reason).Inc()
 }
 
-func (m *metrics) fetched(start time.Time, batch *eventlog.Batch, bytes int, err error) {
+func (m *metrics) fetched(start time.Time, got decoded, err error) {
 	if err != nil {
 		m.fetchErrors.Inc()
 		return
 	}
 	m.fetchSeconds.Observe(time.Since(start).Seconds())
-	m.fetchedBytes.Add(float64(bytes))
-	m.fetchedRecords.Add(float64(len(batch.Records)))
+	m.fetchedBytes.Add(float64(got.unpacked))
+	m.fetchedRecords.Add(float64(len(got.records)))
 }

@@ -10,6 +10,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/segmentio/kafka-go/protocol/deletetopics"
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 )
 
@@ -180,4 +181,24 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 		return nil
 	})
 	return settings, err
+}
+
+// DeleteTopic removes the topic with all its records. It is for logs that were made to be thrown away.
+func (l *Log) DeleteTopic(ctx context.Context) error {
+	m, err := l.cluster.metadata(ctx)
+	if err != nil {
+		return err
+	}
+	return l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
+		answer, err := c.call(&deletetopics.Request{TopicNames: []string{l.config.Topic}, TimeoutMs: int32(l.config.RequestTimeout.Milliseconds())})
+		if err != nil {
+			return err
+		}
+		for _, t := range answer.(*deletetopics.Response).Responses {
+			if t.ErrorCode != 0 {
+				return fmt.Errorf("delete the topic %s: %w", l.config.Topic, kafkago.Error(t.ErrorCode))
+			}
+		}
+		return nil
+	})
 }

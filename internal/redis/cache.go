@@ -167,9 +167,11 @@ func (c *Cache) headKey(partition int32) string { return c.partitionPrefix(parti
 func (c *Cache) versionsKey(partition int32, school string) string {
 	return c.partitionPrefix(partition) + "v:" + school
 }
+
 func (c *Cache) entryPrefix(partition int32, school string) string {
 	return c.partitionPrefix(partition) + "e:" + school + ":"
 }
+
 func (c *Cache) entryKey(k Key) string {
 	return c.entryPrefix(k.Partition, k.School) + k.Query + ":" + k.Input
 }

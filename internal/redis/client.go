@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -31,7 +30,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("redis URL is malformed: want redis://user:password@host:port/0"))
 	}
 	if strings.ContainsAny(c.Prefix, "{}*?[]\\: ") {
-		faults = append(faults, fmt.Errorf("redis prefix %q must not contain spaces or any of {}*?[]\\:", c.Prefix))
+		faults = append(faults, fmt.Errorf("redis prefix %q must not contain spaces, colons or any of * ? [ ] { } \\ in it", c.Prefix))
 	}
 	if c.Timeout < 0 || c.DialTimeout < 0 || c.PoolSize < 0 || c.Pause < 0 {
 		faults = append(faults, errors.New("redis timeouts, pool size and pause must not be negative"))
@@ -80,6 +79,7 @@ func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 	cache.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     orDefault(c.Pause, time.Second),
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= 3 },
+		IsExcluded:  func(err error) bool { return err != nil && !errors.Is(err, ErrUnavailable) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			m.open.Set(map[bool]float64{true: 1}[to != gobreaker.StateClosed])
 		},
@@ -95,35 +95,42 @@ func (c *Cache) Ping(ctx context.Context) error {
 	return c.do(ctx, func(ctx context.Context) error { return c.client.Ping(ctx).Err() })
 }
 
-// do makes one call within the time limit, unless the breaker is open. A call that its caller gave up on says nothing
-// about Redis.
+// do makes one call within the time limit, unless the breaker is open. What says nothing about how Redis is, as an error
+// in its answer or a caller that gave up, leaves the breaker alone.
 func (c *Cache) do(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var refused error // Redis answered, with an error of its own
 	_, err := c.breaker.Execute(func() (struct{}, error) {
 		err := call(limited)
-		var answered redis.Error
 		switch {
-		case err == nil, errors.Is(err, redis.Nil):
-			return struct{}{}, nil
-		case errors.As(err, &answered) && !unwell(err):
-			refused = err
-			return struct{}{}, nil
+		case err == nil, answered(err):
+			return struct{}{}, err
 		case ctx.Err() != nil:
-			refused = ctx.Err()
-			return struct{}{}, nil
+			return struct{}{}, errGivenUp
 		}
-		return struct{}{}, err
+		return struct{}{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	})
-	if err != nil {
-		c.metrics.failures.Inc()
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	switch {
+	case errors.Is(err, errGivenUp):
+		return ctx.Err()
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return refused
+	if errors.Is(err, ErrUnavailable) {
+		c.metrics.failures.Inc()
+	}
+	return err
+}
+
+var errGivenUp = errors.New("the caller gave up")
+
+// answered reports that an error is Redis's answer, and that it is able to give others.
+func answered(err error) bool {
+	_, answer := errors.AsType[redis.Error](err)
+	return answer && !unwell(err)
 }
 
 // unwell reports that Redis answers, but cannot serve: it is loading its data, or is a replica that lost its master.
@@ -133,8 +140,7 @@ func unwell(err error) bool {
 			return true
 		}
 	}
-	var network net.Error
-	return errors.As(err, &network)
+	return false
 }
 
 func orDefault[T comparable](v, otherwise T) T {

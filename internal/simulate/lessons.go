@@ -101,11 +101,12 @@ func (s *School) hold(p paper, class int, when time.Time) {
 	}
 }
 
-func (s *School) score(p paper, student *pupil, when time.Time) {
+// result is how well a student does.
+func (s *School) result(p paper, student *pupil) *assessment.Scored {
 	share := subjects[p.subject].mean - kinds[p.kind].harder +
 		0.11*float64(student.ability) + 0.06*float64(student.aptitude[p.subject]) +
 		0.02*float64(p.term) + 0.06*s.r.NormFloat64()
-	scored := &assessment.Scored{
+	return &assessment.Scored{
 		AssessmentID: p.AssessmentID,
 		StudentID:    student.id,
 		ClassID:      p.ClassID,
@@ -115,6 +116,10 @@ func (s *School) score(p paper, student *pupil, when time.Time) {
 		Year:         p.Year,
 		Term:         p.Term,
 	}
+}
+
+func (s *School) score(p paper, student *pupil, when time.Time) {
+	scored := s.result(p, student)
 	id := p.AssessmentID + "-" + student.id
 	s.emit(when, "scored-"+id, assessment.TypeScored, scored)
 	if s.r.Float64() < 0.012 {

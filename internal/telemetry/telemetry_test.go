@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 )
 
@@ -97,6 +98,11 @@ func TestTracesFollowTheCallersChoice(t *testing.T) {
 	_, own := tracer.Start(t.Context(), "started here")
 	own.End()
 	require.Empty(t, spans.GetSpans(), "none of our own are kept at ratio 0")
+
+	kept := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled})
+	_, linked := tracer.Start(t.Context(), "linked to one that is kept", trace.WithLinks(trace.Link{SpanContext: kept}))
+	linked.End()
+	require.Len(t, spans.GetSpans(), 1)
 
 	require.Error(t, TraceConfig{Endpoint: "localhost:4318", Ratio: 2}.Validate())
 	require.NoError(t, TraceConfig{Endpoint: "http://localhost:4318", Ratio: 1}.Validate())

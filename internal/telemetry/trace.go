@@ -53,10 +53,25 @@ func StartTracing(ctx context.Context, c TraceConfig, version string) (trace.Tra
 func newProvider(processor sdktrace.SpanProcessor, ratio float64, version string) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(
 		sdktrace.WithSpanProcessor(processor),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
+		sdktrace.WithSampler(sdktrace.ParentBased(followLinks{sdktrace.TraceIDRatioBased(ratio)})),
 		sdktrace.WithResource(resource.NewSchemaless(
 			attribute.String("service.name", "schoolbell"),
 			attribute.String("service.version", version),
 		)),
 	)
 }
+
+// followLinks keeps a span without a parent when it is linked to one that is kept. The commit of a batch is: it has no
+// parent among the many requests whose events it holds.
+type followLinks struct{ otherwise sdktrace.Sampler }
+
+func (s followLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	for _, link := range p.Links {
+		if link.SpanContext.IsSampled() {
+			return sdktrace.AlwaysSample().ShouldSample(p)
+		}
+	}
+	return s.otherwise.ShouldSample(p)
+}
+
+func (s followLinks) Description() string { return "FollowLinks{" + s.otherwise.Description() + "}" }

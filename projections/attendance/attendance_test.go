@@ -15,3 +15,8 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	projtest.Run(t, "testdata", attendance.Queries, students.Projection, attendance.Projection)
 }
+
+func TestP8_FoldsAlike(t *testing.T) {
+	t.Parallel()
+	projtest.FoldsAlike(t, attendance.Projection)
+}

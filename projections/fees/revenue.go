@@ -31,7 +31,7 @@ type RevenueForecast struct {
 	To       domain.Date `json:"to" doc:"The last month of the history"`
 	History  int         `json:"history_months"`
 	Tests    int         `json:"back_tests" doc:"How many forecasts were held against what came"`
-	MAE      int64       `json:"mae" doc:"Mean absolute error of these, a month"`
+	MAE      *int64      `json:"mae" doc:"Mean absolute error of these, a month; null without a forecast"`
 	MAPE     *float64    `json:"mape" doc:"Mean error relative to what came, where something came; null when nothing did"`
 	Months   []Expected  `json:"months"`
 }
@@ -93,7 +93,8 @@ func newForecast(months []Month, today domain.Date, horizon int) RevenueForecast
 		f.Note = "there is no forecast from less than six whole months"
 		return f
 	}
-	f.Method, f.Tests, f.MAE = p.Method, p.Tests, int64(math.Round(p.MAE))
+	mae := int64(math.Round(p.MAE))
+	f.Method, f.Tests, f.MAE = p.Method, p.Tests, &mae
 	if !math.IsNaN(p.MAPE) {
 		mape := read.Round(p.MAPE, 4)
 		f.MAPE = &mape

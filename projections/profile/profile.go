@@ -22,7 +22,7 @@ var Queries = []query.Endpoint{
 		Path:    "/students/{id}",
 		Summary: "One student",
 		Description: "The student with guardians, siblings and the staff of the class, attendance, averages and the account of " +
-			"fees. Guardians and students see averages once the results are published.",
+			"fees. Guardians and students see averages once the results are published, and of other guardians only the names.",
 		Reads: []*projections.Projection{
 			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
 		},
@@ -42,7 +42,7 @@ type Input struct {
 type Answer struct {
 	students.Student
 	Guardians   []students.Contact  `json:"guardians"`
-	Siblings    []students.Sibling  `json:"siblings" doc:"Students at the school who share a guardian"`
+	Siblings    []students.Sibling  `json:"siblings" doc:"Students at the school who share a guardian; empty for guardians and students"`
 	Staff       []students.Member   `json:"staff" doc:"Who works with the class"`
 	Attendance  attendance.Summary  `json:"attendance"`
 	Performance performance.Summary `json:"performance"`
@@ -60,7 +60,11 @@ func run(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer,
 		return nil, err
 	}
 	a.Guardians = guardians[in.StudentID]
-	if a.Siblings, err = students.Siblings(ctx, tx, asked.School, in.StudentID); err != nil {
+	if asked.Own { // one guardian need not know where another can be reached, or whose children else they are
+		for i := range a.Guardians {
+			a.Guardians[i].Phone, a.Guardians[i].Email, a.Guardians[i].Language = "", "", ""
+		}
+	} else if a.Siblings, err = students.Siblings(ctx, tx, asked.School, in.StudentID); err != nil {
 		return nil, err
 	}
 	if a.Staff, err = students.StaffOf(ctx, tx, a.ClassID); err != nil {

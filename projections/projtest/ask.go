@@ -3,9 +3,11 @@ package projtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -93,12 +95,22 @@ func insert(t testing.TB, tx pgx.Tx, s *projections.Schema, values []any) {
 // get sends one request to the endpoints, which are mounted as the API mounts them.
 func get(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string) string {
 	mux := http.NewServeMux()
-	api := humago.New(mux, huma.DefaultConfig("scenario", "1"))
+	config := huma.DefaultConfig("scenario", "1")
+	config.CreateHooks = nil // no link to a schema in problems
+	config.Components.Schemas = huma.NewMapRegistry("#/", func(t reflect.Type, _ string) string {
+		return strings.ReplaceAll(t.String(), ".", "") // many read models call their answer Answer
+	})
+	api := humago.New(mux, config)
 	for _, e := range endpoints {
 		op := huma.Operation{OperationID: e.Info().Name, Method: http.MethodGet, Path: e.Info().Path}
 		e.Mount(api, op, func(ctx context.Context, q query.Question) (*huma.StreamResponse, error) {
 			answer, err := q.Run(ctx, tx, asked)
-			if err != nil {
+			switch {
+			case errors.Is(err, query.ErrNotFound):
+				return nil, huma.Error404NotFound(err.Error())
+			case errors.Is(err, query.ErrInput):
+				return nil, huma.Error422UnprocessableEntity(err.Error())
+			case err != nil:
 				return nil, err
 			}
 			text, err := json.Marshal(answer, json.Deterministic(true), jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
@@ -112,46 +124,35 @@ func get(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string
 	}
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	if w.Code != http.StatusOK {
+		var problem huma.ErrorModel
+		if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%d %s\n", w.Code, problem.Detail)
+	}
 	return w.Body.String()
 }
 
-// layOut writes each member of an answer on a line of its own, and each entry of its lists.
+// layOut writes each member of an answer on a line of its own, and each object of its lists.
 func layOut(text jsontext.Value) []byte {
 	var out bytes.Buffer
 	d := jsontext.NewDecoder(bytes.NewReader(text))
-	for depth := 0; ; {
-		kind := d.PeekKind()
-		if kind == 0 {
-			return out.Bytes()
-		}
-		if depth == 2 && kind != ']' || depth == 1 && kind != '}' && kind != '[' {
-			v, _ := d.ReadValue() // the text has just been written by json.Marshal
-			isName := depth == 1 && kind == '"' && out.Bytes()[out.Len()-1] == '\n'
-			if isName || depth == 2 {
-				out.WriteString(strings.Repeat("  ", depth))
+	_, _ = d.ReadToken() // the text has just been written by json.Marshal, so nothing is wrong with it
+	for d.PeekKind() == '"' {
+		name, _ := d.ReadValue()
+		fmt.Fprintf(&out, "%s: ", name)
+		value, _ := d.ReadValue()
+		var objects []jsontext.Value
+		if bytes.HasPrefix(value, []byte("[{")) && json.Unmarshal(value, &objects) == nil {
+			out.WriteString("[")
+			for _, o := range objects {
+				fmt.Fprintf(&out, "\n  %s", o)
 			}
-			out.Write(v)
-			if isName {
-				out.WriteString(": ")
-			} else {
-				out.WriteByte('\n')
-			}
+			out.WriteString("\n]\n")
 			continue
 		}
-		token, _ := d.ReadToken()
-		switch kind {
-		case '{', '[':
-			depth++
-			out.WriteString(token.String())
-			if d.PeekKind() != kind+2 { // not empty
-				out.WriteByte('\n')
-			}
-		default:
-			depth--
-			if last := out.Bytes()[out.Len()-1]; last == '\n' {
-				out.WriteString(strings.Repeat("  ", depth))
-			}
-			out.WriteString(token.String() + "\n")
-		}
+		fmt.Fprintf(&out, "%s\n", value)
 	}
+	return out.Bytes()
 }

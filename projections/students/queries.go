@@ -322,3 +322,12 @@ func Count(ctx context.Context, tx pgx.Tx, school string) (Headcount, error) {
 	h, _, err := read.One(ctx, tx, countSQL, func(h *Headcount) []any { return []any{&h.Enrolled, &h.Classes} }, school)
 	return h, err
 }
+
+const isGuardianSQL read.SQL = `-- students.is_guardian
+SELECT EXISTS (SELECT FROM student_guardians WHERE school = $1 AND student_id = $2 AND guardian_id = $3)`
+
+// IsGuardian reports whether a guardian is linked to a student, and so may see what concerns them.
+func IsGuardian(ctx context.Context, tx pgx.Tx, school, guardianID, studentID string) (bool, error) {
+	is, _, err := read.One(ctx, tx, isGuardianSQL, func(is *bool) []any { return []any{is} }, school, studentID, guardianID)
+	return is, err
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/go-json-experiment/json"
+)
+
+// address is where a running serve and its servers are. It is written into the data directory, for the commands that
+// need them; it holds passwords, so only the user can read it.
+type address struct {
+	PID      int      `json:"pid"`
+	HTTP     string   `json:"http"` // base URLs
+	Ops      string   `json:"ops"`
+	Brokers  []string `json:"brokers"`
+	Database string   `json:"database"`
+	Redis    string   `json:"redis"`
+}
+
+const addressFile = "serve.json"
+
+func (a address) write(dir string) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode address file: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	file := filepath.Join(dir, addressFile)
+	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+		return fmt.Errorf("write address file: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write address file: %w", err)
+	}
+	return nil
+}
+
+// readAddress finds the serve that runs on a data directory.
+func readAddress(dir string) (address, error) {
+	var a address
+	b, err := os.ReadFile(filepath.Join(dir, addressFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, fmt.Errorf("no schoolbell serve runs on the data directory %s (name it with --data, or start one)", dir)
+	}
+	if err != nil {
+		return a, fmt.Errorf("read address file: %w", err)
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return a, fmt.Errorf("read address file: %w", err)
+	}
+	return a, nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/schoolbell/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/simulate"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+)
+
+// benchCommand measures, each subcommand one thing.
+type benchCommand struct {
+	Project   benchProjectCommand   `cmd:"" help:"Events a second from the log to committed rows."`
+	Ingest    benchIngestCommand    `cmd:"" help:"Events a second accepted over HTTP, each durable before it is."`
+	Query     benchQueryCommand     `cmd:"" help:"How fast dashboards are answered, from the cache and from the tables."`
+	Freshness benchFreshnessCommand `cmd:"" help:"Time from an event's acceptance until its rows are visible."`
+}
+
+func (*benchCommand) Help() string {
+	return `Each stands beside what could be done at best, in the same run. Without SCHOOLBELL_URL, and on whichever servers the
+SCHOOLBELL_* variables do not name, they start what they need in a temporary directory.`
+}
+
+// benchmark is one of package bench.
+type benchmark interface {
+	Run(ctx context.Context) (*bench.Result, error)
+}
+
+// report runs a benchmark and prints what it has measured.
+func report(ctx context.Context, io streams, asJSON bool, b benchmark) error {
+	result, err := b.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(io.out, result)
+	}
+	return result.WriteTable(io.out)
+}
+
+// stages shows on standard error what is being done.
+func stages(io streams) func(string) {
+	return func(stage string) { fmt.Fprintln(io.err, stage) }
+}
+
+type benchProjectCommand struct {
+	Kafka    config.Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Database config.Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
+
+	Events int  `default:"300000" placeholder:"N" help:"Events to project."`
+	Rounds int  `default:"3" placeholder:"N" help:"Rounds of each side; their median is reported."`
+	JSON   bool `name:"json" help:"Print JSON."`
+}
+
+func (*benchProjectCommand) Help() string {
+	return `Uses a topic and databases of its own, and removes them.
+
+Example:
+
+  schoolbell bench project --events 500000`
+}
+
+func (c *benchProjectCommand) Run(ctx context.Context, io streams) (err error) {
+	if c.Events < 1 || c.Rounds < 1 {
+		return usageError{errors.New("--events and --rounds must be at least 1")}
+	}
+	set, err := projections.NewSet(catalog.All()...)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "schoolbell-bench-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	silent := slog.New(slog.DiscardHandler)
+	needed := &config.Config{Data: dir, Kafka: c.Kafka, Database: c.Database, Redis: config.Redis{URL: "redis://none"}}
+	s, err := startServers(ctx, needed, silent)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	log, err := openBenchLog(ctx, c.Kafka, s.brokers, silent)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, log.DeleteTopic(context.WithoutCancel(ctx)), log.Close())
+	}()
+	databases := &benchDatabases{url: s.databaseURL, set: set}
+	return report(ctx, io, c.JSON, &bench.Project{
+		Log: log, Set: set, Decode: cloudevents.Decode, Encode: cloudevents.Encode, Fresh: databases.fresh,
+		School: simulate.Config{Schools: 8, Students: 800, Days: simulate.MaxDays, Seed: 1},
+		Events: c.Events, Rounds: c.Rounds, Progress: stages(io),
+	})
+}
+
+// openBenchLog makes a topic that is removed after the benchmark.
+func openBenchLog(ctx context.Context, k config.Kafka, brokers []string, log *slog.Logger) (*kafka.Log, error) {
+	c, err := k.Config(brokers)
+	if err != nil {
+		return nil, err
+	}
+	c.Topic = fmt.Sprintf("%s.bench-%d", c.Topic, os.Getpid())
+	return kafka.Open(ctx, c, log, nil)
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/schoolbell/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/internal/client"
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/simulate"
+)
+
+// benchTarget is the Schoolbell that a benchmark asks over HTTP: a running one, or one of its own.
+type benchTarget struct {
+	URL   string        `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of a running Schoolbell; else one is started for the benchmark."`
+	Token string        `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"An operator's token for it."`
+	For   time.Duration `default:"10s" placeholder:"TIME" help:"How long each part is measured."`
+	JSON  bool          `name:"json" help:"Print JSON."`
+}
+
+// with runs do against the target. The log is nil when the target is not ours.
+func (c *benchTarget) with(ctx context.Context, do func(context.Context, bench.Target, *kafka.Log) error) (err error) {
+	if c.URL != "" {
+		if c.Token == "" {
+			return usageError{errors.New("SCHOOLBELL_URL is set: set SCHOOLBELL_TOKEN too, to an operator's token")}
+		}
+		return do(ctx, bench.Target{URL: c.URL, Token: c.Token}, nil)
+	}
+	dir, err := os.MkdirTemp("", "schoolbell-bench-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cfg, err := benchConfig(dir)
+	if err != nil {
+		return err
+	}
+	silent := slog.New(slog.DiscardHandler)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	started := make(chan address, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(started)
+		return Run(ctx, cfg, silent, func(at address) { started <- at })
+	})
+	g.Go(func() error {
+		defer stop()
+		at, ok := <-started
+		if !ok {
+			return nil // Run says why
+		}
+		token, err := operatorToken(dir)
+		if err != nil {
+			return err
+		}
+		kafkaConfig, err := cfg.Kafka.Config(at.Brokers)
+		if err != nil {
+			return err
+		}
+		log, err := kafka.Open(ctx, kafkaConfig, silent, nil)
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(ctx, bench.Target{URL: at.HTTP, Token: token}, log), log.Close())
+	})
+	return g.Wait()
+}
+
+// benchConfig is that of `serve` with the environment's servers, on ports of its own and without a limit on requests.
+func benchConfig(dir string) (*config.Config, error) {
+	var serve struct {
+		config.Config `embed:""`
+	}
+	parser, err := kong.New(&serve, helpVars)
+	if err != nil {
+		return nil, fmt.Errorf("prepare configuration: %w", err)
+	}
+	if _, err := parser.Parse([]string{"--data", dir, "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"}); err != nil {
+		return nil, usageError{err}
+	}
+	serve.API.EventRate, serve.API.EventBurst = 1e9, 1e9
+	return &serve.Config, nil
+}
+
+type benchIngestCommand struct {
+	benchTarget `embed:""`
+
+	Batch    int `default:"100" placeholder:"N" help:"Events in a request, up to 1,000."`
+	Parallel int `default:"16" placeholder:"N" help:"Requests under way at a time."`
+	Rounds   int `default:"3" placeholder:"N" help:"Rounds; their median is reported."`
+}
+
+func (c *benchIngestCommand) Run(ctx context.Context, io streams) error {
+	if c.Batch < 1 || c.Batch > 1000 || c.Parallel < 1 || c.Rounds < 1 {
+		return usageError{errors.New("--batch must lie between 1 and 1000, --parallel and --rounds be at least 1")}
+	}
+	return c.with(ctx, func(ctx context.Context, target bench.Target, log *kafka.Log) error {
+		b := &bench.Ingest{Target: target, Batch: c.Batch, Parallel: c.Parallel, For: c.For, Rounds: c.Rounds, Progress: stages(io)}
+		if log != nil {
+			b.Log = log
+		}
+		return report(ctx, io, c.JSON, b)
+	})
+}
+
+type benchQueryCommand struct {
+	benchTarget `embed:""`
+
+	School   string `placeholder:"SCHOOL" help:"School to ask about; else one is simulated."`
+	Rate     int    `default:"2000" placeholder:"R" help:"Cached reads a second."`
+	Parallel int    `default:"32" placeholder:"N" help:"Connections."`
+}
+
+func (c *benchQueryCommand) Run(ctx context.Context, io streams) error {
+	if c.Rate < 1 || c.Parallel < 1 {
+		return usageError{errors.New("--rate and --parallel must be at least 1")}
+	}
+	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
+		school := c.School
+		if school == "" {
+			stages(io)("simulating a school of 1000 students")
+			var err error
+			if school, err = simulateFor(ctx, target); err != nil {
+				return err
+			}
+		}
+		return report(ctx, io, c.JSON, &bench.Query{
+			Target: target, School: school, Rate: c.Rate, For: c.For, Parallel: c.Parallel, Progress: stages(io),
+		})
+	})
+}
+
+// simulateFor fills a school, and returns its name when it can be asked about.
+func simulateFor(ctx context.Context, target bench.Target) (string, error) {
+	api, err := client.New(client.Config{URL: target.URL, Token: target.Token})
+	if err != nil {
+		return "", err
+	}
+	defer api.Close()
+	school := fmt.Sprintf("bench-%d", time.Now().UnixNano())
+	sim := simulate.Config{Schools: 1, Students: 1000, Days: 60, Seed: 1}
+	_, err = api.Stream(ctx, nil, func(s *client.Stream) error {
+		for e := range sim.Events() {
+			e.School = school
+			if err := s.Send(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return school, err
+}
+
+type benchFreshnessCommand struct {
+	benchTarget `embed:""`
+
+	Rate     int `default:"5000" placeholder:"R" help:"Events a second."`
+	Batch    int `default:"50" placeholder:"N" help:"Events in a request."`
+	Parallel int `default:"32" placeholder:"N" help:"Requests under way at most."`
+}
+
+func (c *benchFreshnessCommand) Run(ctx context.Context, io streams) error {
+	if c.Rate < 1 || c.Batch < 1 || c.Batch > 1000 || c.Parallel < 1 {
+		return usageError{errors.New("--rate and --parallel must be at least 1, --batch between 1 and 1000")}
+	}
+	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
+		return report(ctx, io, c.JSON, &bench.Freshness{
+			Target: target, Rate: c.Rate, Batch: c.Batch, For: c.For, Parallel: c.Parallel, Progress: stages(io),
+		})
+	})
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+)
+
+type configCommand struct {
+	config.Config `embed:""`
+
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+func (*configCommand) Help() string {
+	return `Takes the flags of serve, and checks the settings as serve does. Secrets are not shown.
+
+Examples:
+
+  schoolbell config
+  SCHOOLBELL_KAFKA_BROKERS=kafka:9092 schoolbell config --json`
+}
+
+func (c *configCommand) Run(parsed *kong.Context, io streams) error {
+	if err := c.Validate(); err != nil {
+		return usageError{err}
+	}
+	settings := config.Settings(parsed)
+	if c.JSON {
+		return printJSON(io.out, settings)
+	}
+	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FLAG\tVARIABLE\tVALUE\tFROM")
+	for _, s := range settings {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Flag, s.Variable, s.Value, s.From)
+	}
+	return w.Flush()
+}

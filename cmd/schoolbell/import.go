@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/schoolbell/schoolbell/internal/client"
+	"github.com/schoolbell/schoolbell/internal/edfi"
+)
+
+type importCommand struct {
+	EdFi importEdFiCommand `cmd:"" name:"edfi" help:"Publish a directory of Ed-Fi XML interchange files."`
+}
+
+type importEdFiCommand struct {
+	remote `embed:""`
+
+	Dir  string `arg:"" type:"existingdir" help:"Directory of the files."`
+	JSON bool   `name:"json" help:"Print the report as JSON."`
+}
+
+func (*importEdFiCommand) Help() string {
+	return `Importing the same files again changes nothing. The report tells what could not be used, and why.
+
+Example:
+
+  schoolbell import edfi ./interchange`
+}
+
+func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+
+	bar := progress(io.err, -1, "reading", true)
+	files, err := edfi.Open(ctx, os.DirFS(c.Dir), func(read, total int64) {
+		bar.ChangeMax64(total)
+		_ = bar.Set64(read) // only looks; so do the others
+	})
+	if err != nil {
+		return err
+	}
+	var report *edfi.Report
+	totals, err := api.Stream(ctx, nil, func(s *client.Stream) (err error) {
+		report, err = files.Events(ctx, s.Send)
+		return err
+	})
+	_ = bar.Finish()
+	if err != nil {
+		return errors.Join(err, fmt.Errorf("%d events are in the log; importing again goes on from there", totals.Events))
+	}
+	if c.JSON {
+		return printJSON(io.out, report)
+	}
+	return report.WriteText(io.out)
+}

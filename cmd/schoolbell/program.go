@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+)
+
+// program is one `schoolbell serve`. The roles wire themselves into it, each in a file of its own.
+type program struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	tracers  trace.TracerProvider
+	health   telemetry.Health
+	servers  *servers
+	events   *kafka.Log
+	handler  http.Handler // the public side
+
+	tasks  []func(context.Context) error // run until their context ends
+	closes []func() error                // called in reverse order
+}
+
+// Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its addresses.
+//
+// A stop goes in this order: /readyz turns red; the listeners close and requests that were accepted are answered; the
+// projections commit what they have folded and give their partitions back; connections close; embedded servers stop.
+func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(address)) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	p := &program{cfg: cfg, log: log}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.assemble(ctx); err != nil {
+		return err
+	}
+	return p.serve(ctx, ready)
+}
+
+// assemble opens everything that the roles of the process need.
+func (p *program) assemble(ctx context.Context) (err error) {
+	b := thisBuild()
+	p.registry = telemetry.NewRegistry(b.Version, b.Revision)
+	var stopTracing func(context.Context) error
+	if p.tracers, stopTracing, err = telemetry.StartTracing(ctx, p.cfg.Trace.Config(), b.Version); err != nil {
+		return err
+	}
+	p.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		return stopTracing(ctx)
+	})
+	if p.servers, err = startServers(ctx, p.cfg, p.log); err != nil {
+		return err
+	}
+	p.onClose(p.servers.stop)
+	p.task(p.servers.Run)
+
+	if p.cfg.Database.Migrate {
+		if err := postgres.Migrate(ctx, p.servers.databaseURL); err != nil {
+			return err
+		}
+	}
+	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.brokers)
+	if err != nil {
+		return err
+	}
+	if p.events, err = kafka.Open(ctx, kafkaConfig, p.log, p.registry); err != nil {
+		return err
+	}
+	p.onClose(func() error { p.events.Close(); return nil })
+	p.health.Add(telemetry.Check{Name: "log", Ask: func(ctx context.Context) error {
+		_, err := p.events.Topic(ctx)
+		return err
+	}})
+	return p.wireRoles(ctx)
+}
+
+// serve opens the ports, runs all tasks, and stops them in order.
+func (p *program) serve(ctx context.Context, ready func(address)) error {
+	api, apiURL, err := listen(ctx, p.cfg.HTTP)
+	if err != nil {
+		return err
+	}
+	ops, opsURL, err := listen(ctx, p.cfg.Ops)
+	if err != nil {
+		return errors.Join(err, api.Close())
+	}
+	// What runs does not end with ctx, but when its turn comes.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	g, work := errgroup.WithContext(work)
+	for _, task := range p.tasks {
+		g.Go(func() error { return task(work) })
+	}
+	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(telemetry.Handler(&p.health, p.registry), p.log)
+	opsServer.WriteTimeout = 0 // profiles take as long as they are asked to
+	g.Go(func() error { return ignoreClosed(apiServer.Serve(api)) })
+	g.Go(func() error { return ignoreClosed(opsServer.Serve(ops)) })
+
+	at := address{
+		PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
+		Brokers: p.servers.brokers, Database: p.servers.databaseURL, Redis: p.servers.redis,
+	}
+	p.health.Serve()
+	ready(at)
+	select {
+	case <-ctx.Done():
+		p.log.InfoContext(ctx, "stop", "grace", p.cfg.Grace)
+	case <-work.Done():
+	}
+
+	p.health.Drain()
+	p.pause(ctx)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
+	defer cancel()
+	stopped := apiServer.Shutdown(grace)
+	stopWork()
+	stopped = errors.Join(stopped, opsServer.Shutdown(grace))
+	done := make(chan error, 1)
+	go func() { done <- g.Wait() }()
+	select {
+	case err := <-done:
+		return errors.Join(err, stopped)
+	case <-grace.Done():
+		return fmt.Errorf("stop: work was not finished within %v", p.cfg.Grace)
+	}
+}
+
+// pause goes on serving until load balancers have seen that the process is not ready. A second signal ends the wait
+// with the process.
+func (p *program) pause(ctx context.Context) {
+	if ctx.Err() == nil || p.cfg.DrainDelay == 0 {
+		return // something has failed, or there is no load balancer
+	}
+	timer := time.NewTimer(p.cfg.DrainDelay)
+	defer timer.Stop()
+	<-timer.C
+}
+
+func (p *program) task(run func(context.Context) error) { p.tasks = append(p.tasks, run) }
+
+func (p *program) onClose(f func() error) { p.closes = append(p.closes, f) }
+
+func (p *program) close() error {
+	var faults []error
+	for i := len(p.closes) - 1; i >= 0; i-- {
+		faults = append(faults, p.closes[i]())
+	}
+	return errors.Join(faults...)
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, "", fmt.Errorf("open port: %w", err)
+	}
+	return l, "http://" + l.Addr().String(), nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

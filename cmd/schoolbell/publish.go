@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/schoolbell/schoolbell/internal/client"
+)
+
+type publishCommand struct {
+	remote `embed:""`
+
+	File string `arg:"" default:"-" help:"NDJSON of structured CloudEvents, each with its school; - is standard input."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+func (*publishCommand) Help() string {
+	return `Each line is one event. The events of one school keep their order. Publishing a file again changes nothing, as long
+as its events are among the last million of their partition.
+
+Example:
+
+  schoolbell publish <<'END'
+  {"specversion":"1.0","id":"1","source":"sis","type":"schoolbell.student.class_changed.v1","school":"school-001","subject":"s1","time":"2026-09-07T08:05:00Z","data":{"student_id":"s1","class_id":"7a","on":"2026-09-07"}}
+  END`
+}
+
+func (c *publishCommand) Run(ctx context.Context, io streams) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	in := io.in
+	if c.File != "-" {
+		file, err := os.Open(c.File)
+		if err != nil {
+			return fmt.Errorf("open events: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	began := time.Now()
+	totals, err := api.Stream(ctx, nil, func(s *client.Stream) error { return client.ReadLines(in, "", s.SendRaw) })
+	if err != nil {
+		return errors.Join(err, fmt.Errorf("%d events are in the log", totals.Events))
+	}
+	return printTotals(io.out, c.JSON, totals, time.Since(began))
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/client"
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/simulate"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+)
+
+type serveCommand struct {
+	config.Config `embed:""`
+
+	Demo bool `help:"Add a demonstration school whose term plays itself."`
+}
+
+func (*serveCommand) Help() string {
+	return `Kafka, PostgreSQL and Redis are embedded, with their data in --data, unless you name real ones:
+
+  schoolbell serve --demo
+  SCHOOLBELL_KAFKA_BROKERS=kafka:9092 \
+  SCHOOLBELL_DATABASE_URL=postgres://schoolbell:secret@db/schoolbell \
+  SCHOOLBELL_REDIS_URL=redis://cache:6379/0 schoolbell serve --roles=ingest,api
+
+A first interrupt finishes what has been accepted, a second one stops at once.`
+}
+
+func (c *serveCommand) Run(ctx context.Context, io streams) error {
+	if err := c.Validate(); err != nil {
+		return usageError{err}
+	}
+	log := telemetry.NewLogger(io.err, c.Log.Config())
+	if c.Demo && !(c.Has(config.RoleIngest) && c.Has(config.RoleAPI)) {
+		return usageError{errors.New("--demo needs the roles ingest and api")}
+	}
+	began := time.Now()
+	started := make(chan address, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(started)
+		return Run(ctx, &c.Config, log, func(at address) { started <- at })
+	})
+	g.Go(func() error {
+		at, ok := <-started
+		if !ok {
+			return nil // it has not started, and says why
+		}
+		if err := at.write(c.Data); err != nil {
+			if c.Embedded() {
+				return err
+			}
+			log.WarnContext(ctx, "other commands will not find this process", "error", err) // as on a read-only disk
+		}
+		defer os.Remove(filepath.Join(c.Data, addressFile))
+		log.InfoContext(ctx, "serve", "http", at.HTTP, "ops", at.Ops, "roles", c.Roles, "started_in", time.Since(began).Round(time.Millisecond))
+		if err := c.greet(ctx, io.out, log, at); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	})
+	return g.Wait()
+}
+
+// greet shows a newcomer what to do next, and plays the demonstration.
+func (c *serveCommand) greet(ctx context.Context, out io.Writer, log *slog.Logger, at address) error {
+	tokens, err := c.JWT.Config(c.Data)
+	if err != nil {
+		return err
+	}
+	if tokens.Secret == "" {
+		return nil // tokens come from elsewhere
+	}
+	now := time.Now()
+	school := "my-school"
+	if c.Demo {
+		school = simulate.DemoSchool
+	}
+	token, err := auth.Mint(tokens.Secret, auth.Principal{
+		Subject: "demo", School: school, Roles: []string{"admin"}, Expires: now.Add(24 * time.Hour),
+	}, now)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, `
+Schoolbell is at %[1]s (documentation at %[1]s/docs, health at %[2]s/readyz)
+
+A token for %[3]s, for a day:
+
+  export SCHOOLBELL_URL=%[1]s
+  export SCHOOLBELL_TOKEN=%[4]s
+
+Ask it something:
+
+  curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/%[3]s/analytics/overview
+
+`, at.HTTP, at.Ops, school, token)
+	if !c.Demo {
+		return nil
+	}
+	api, err := client.New(client.Config{URL: at.HTTP, Token: token})
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	return simulate.Demo{
+		State: filepath.Join(c.Data, "demo.json"),
+		Publish: func(ctx context.Context, school string, events []*domain.Envelope) error {
+			_, err := api.Publish(ctx, school, events)
+			return err
+		},
+		Logger: log,
+	}.Run(ctx)
+}

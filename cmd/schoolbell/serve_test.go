@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+)
+
+type attendanceAnswer struct {
+	Totals struct {
+		Present         int `json:"present"`
+		AbsentUnexcused int `json:"absent_unexcused"`
+	} `json:"totals"`
+	Rate float64 `json:"rate"`
+}
+
+const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-07&to=2026-09-07"
+
+func TestPublishedEventsAreInTheAnswer(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	at := a.publish(t, "north", enrolled("north", 1), enrolled("north", 2), marked("north", 1, "present"), marked("north", 2, "absent_unexcused"))
+
+	var answer attendanceAnswer
+	resp := a.ask(t, attendancePath, at, &answer)
+	require.Equal(t, 1, answer.Totals.Present)
+	require.Equal(t, 1, answer.Totals.AbsentUnexcused)
+	require.InDelta(t, 0.5, answer.Rate, 1e-9)
+	require.Equal(t, at, resp.Header.Get("Schoolbell-Position"))
+
+	again := a.ask(t, attendancePath, at, &answer)
+	require.Equal(t, "hit", again.Header.Get("X-Cache"))
+	notModified, _ := a.call(t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"))
+	require.Equal(t, http.StatusNotModified, notModified.StatusCode)
+}
+
+// TestRolesShareTheWork runs each role in a program of its own, on the same servers.
+func TestRolesShareTheWork(t *testing.T) {
+	t.Parallel()
+	brokers, cache, database := devtest.Kafka(t).Brokers(), devtest.Redis(t).URL(), devtest.Postgres(t)
+	start := func(role config.Role) *app {
+		return startApp(t, func(c *config.Config) {
+			c.Roles, c.Kafka.Brokers, c.Redis.URL, c.Database.URL = []config.Role{role}, brokers, cache, database
+		})
+	}
+	ingest, projections, api := start(config.RoleIngest), start(config.RoleProjections), start(config.RoleAPI)
+
+	at := ingest.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
+	var answer attendanceAnswer
+	api.ask(t, attendancePath, at, &answer)
+	require.Equal(t, 1, answer.Totals.Present)
+
+	for _, refused := range []struct {
+		app  *app
+		path string
+	}{{ingest, attendancePath}, {projections, attendancePath}, {api, "/v1/schools/north/events"}, {projections, "/v1/schools/north/events"}} {
+		resp, _ := refused.app.call(t, http.MethodGet, refused.app.HTTP+refused.path, "")
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, refused.path)
+	}
+}
+
+func TestReadyzNamesTheServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	kafka := devtest.Kafka(t)
+	cache := devtest.Redis(t)
+	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL = kafka.Brokers(), cache.URL() })
+	report := func() (int, telemetry.Report) {
+		resp, b := a.call(t, http.MethodGet, a.Ops+"/readyz", "")
+		var r telemetry.Report
+		require.NoError(t, json.Unmarshal(b, &r))
+		return resp.StatusCode, r
+	}
+	status, r := report()
+	require.Equal(t, http.StatusOK, status, "%v", r)
+	require.Equal(t, "ready", r.Status, "%v", r)
+
+	cache.Stop()
+	require.Eventually(t, func() bool { status, r = report(); return r.Status == "degraded" }, 20*time.Second, 50*time.Millisecond, "%v", r)
+	require.Equal(t, http.StatusOK, status, "answers come from the tables")
+	require.NotEqual(t, "ok", r.Checks["cache"])
+
+	kafka.Stop()
+	require.Eventually(t, func() bool { status, r = report(); return status == http.StatusServiceUnavailable }, 20*time.Second, 50*time.Millisecond, "%v", r)
+	require.NotEqual(t, "ok", r.Checks["log"])
+	require.Equal(t, "ok", r.Checks["tables"])
+}
+
+func TestPrometheusLikesTheMetrics(t *testing.T) {
+	t.Parallel()
+	promtool := tool(t, "promtool")
+	a := startApp(t, nil)
+	at := a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
+	a.ask(t, attendancePath, at, &attendanceAnswer{})
+	_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
+
+	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(string(metrics))
+	out, err := check.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Empty(t, string(out))
+	for _, name := range []string{"schoolbell_build_info", "schoolbell_projection_lag_seconds", "schoolbell_http_", "schoolbell_log_", "schoolbell_cache_", "go_goroutines"} {
+		require.Contains(t, string(metrics), name)
+	}
+}
+
+func TestPrometheusScrapes(t *testing.T) {
+	t.Parallel()
+	prometheus := tool(t, "prometheus")
+	a := startApp(t, nil)
+	target, err := url.Parse(a.Ops)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yml")
+	require.NoError(t, os.WriteFile(file, []byte("global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: schoolbell\n  static_configs: [{targets: ['"+target.Host+"']}]\n"), 0o600))
+	port := freeAddress(t)
+	cmd := exec.CommandContext(t.Context(), prometheus, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+port)
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+
+	require.Eventually(t, func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+port+"/api/v1/query?query=schoolbell_build_info", nil)
+		require.NoError(t, err)
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Do(r)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var answer struct {
+			Data struct {
+				Result []any `json:"result"`
+			} `json:"data"`
+		}
+		return json.UnmarshalRead(resp.Body, &answer) == nil && len(answer.Data.Result) == 1
+	}, 30*time.Second, 100*time.Millisecond)
+}
+
+// tool finds a program that a test needs. On the machine that decides about changes it has to be there.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skipf("%s is not installed", name)
+	}
+	require.NoError(t, err)
+	return path
+}
+
+func testLog(t *testing.T) *slog.Logger {
+	return telemetry.NewLogger(t.Output(), telemetry.LogConfig{Level: slog.LevelWarn})
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, url, err := listen(context.Background(), "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return strings.TrimPrefix(url, "http://")
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack"
+)
+
+// servers are where Kafka, PostgreSQL and Redis are: given by the configuration, or embedded.
+type servers struct {
+	brokers            []string
+	databaseURL, redis string
+
+	kafka    *devstack.Kafka // nil when it is not ours; so are the others
+	postgres *devstack.Postgres
+	cache    *devstack.Redis
+	lock     *devstack.Lock
+}
+
+// startServers starts what the configuration does not name.
+func startServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *servers, err error) {
+	s := &servers{brokers: cfg.Kafka.Brokers, databaseURL: cfg.Database.URL, redis: cfg.Redis.URL}
+	if !cfg.Embedded() {
+		return s, nil
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return s, fmt.Errorf("make data directory: %w", err)
+	}
+	if s.lock, err = devstack.LockDir(cfg.Data); err != nil {
+		return s, err
+	}
+	if len(s.brokers) == 0 {
+		if s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{Dir: filepath.Join(cfg.Data, "kafka"), Sync: true}); err != nil {
+			return s, err
+		}
+		s.brokers = s.kafka.Brokers()
+	}
+	if s.databaseURL == "" {
+		log.InfoContext(ctx, "start PostgreSQL", "dir", filepath.Join(cfg.Data, "postgres"))
+		if s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: filepath.Join(cfg.Data, "postgres")}); err != nil {
+			return s, err
+		}
+		s.databaseURL = s.postgres.URL()
+	}
+	if s.redis == "" {
+		if s.cache, err = devstack.StartRedis(); err != nil {
+			return s, err
+		}
+		s.redis = s.cache.URL()
+	}
+	return s, nil
+}
+
+var errPostgresEnded = errors.New("embedded PostgreSQL has ended")
+
+// Run keeps the embedded servers going until ctx ends, or one of them does.
+func (s *servers) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if s.cache != nil {
+		g.Go(func() error { return s.cache.Run(ctx) })
+	}
+	if s.postgres != nil {
+		g.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.postgres.Done():
+				return errPostgresEnded
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// stop ends the embedded servers, those that hold data last.
+func (s *servers) stop() error {
+	var err error
+	if s.cache != nil {
+		s.cache.Stop()
+	}
+	if s.postgres != nil {
+		err = s.postgres.Stop()
+	}
+	if s.kafka != nil {
+		s.kafka.Stop()
+	}
+	if s.lock != nil {
+		s.lock.Release()
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+)
+
+// setName is the set that all projections move in. Positions are kept, and processes share out partitions, under it.
+const setName = "analytics"
+
+// wireRoles gives the process its work.
+func (p *program) wireRoles(ctx context.Context) error {
+	set, err := projections.NewSet(catalog.All()...)
+	if err != nil {
+		return err
+	}
+	cacheConfig := p.cfg.Redis.Config(p.servers.redis)
+	if p.servers.cache != nil {
+		cacheConfig.Timeout = time.Second // it shares our processors, and cannot be away
+	}
+	cache, err := redis.Open(cacheConfig, p.registry)
+	if err != nil {
+		return err
+	}
+	p.onClose(cache.Close)
+	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Ask: cache.Ping})
+
+	topic, err := p.events.Topic(ctx)
+	if err != nil {
+		return fmt.Errorf("describe the log: %w", err)
+	}
+	deps := httpapi.Deps{Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
+	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
+	if p.cfg.Has(config.RoleIngest) {
+		p.wireIngest(&deps)
+	}
+	if p.cfg.Has(config.RoleAPI) {
+		if err := p.wireQueries(ctx, &deps); err != nil {
+			return err
+		}
+		notifiers = append(notifiers, deps.Positions)
+	}
+	if p.cfg.Has(config.RoleProjections) {
+		if err := p.wireProjections(ctx, set, notifiers); err != nil {
+			return err
+		}
+	}
+	return p.wireAPI(ctx, deps)
+}
+
+// wireAPI puts the public side together from what the roles have given it. Without any it still says what is not there.
+func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return err
+	}
+	if deps.Verifier, err = auth.New(ctx, tokens, p.log); err != nil {
+		return err
+	}
+	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
+	if err != nil {
+		return err
+	}
+	p.task(api.Run)
+	p.handler = api
+	if p.cfg.Trace.Endpoint != "" {
+		p.handler = telemetry.TraceRequests(p.tracers, api)
+	}
+	return nil
+}
+
+// openPool opens a pool of connections that readiness depends on.
+func (p *program) openPool(ctx context.Context, name string, c postgres.Config) (*postgres.Pool, error) {
+	pool, err := postgres.NewPool(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func() error { pool.Close(); return nil })
+	p.health.Add(telemetry.Check{Name: name, Ask: pool.Ping})
+	return pool, nil
+}

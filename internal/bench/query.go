@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Query measures how fast dashboards are answered, at a fixed rate: answers that are kept in Redis, answers that have to
+// be asked of PostgreSQL, and beside them a bare HTTP server that sends the same bytes.
+type Query struct {
+	Target   Target
+	School   string // it has been simulated or imported before
+	Rate     int    // cached reads a second; a twentieth of it uncached
+	For      time.Duration
+	Parallel int
+	Progress func(stage string)
+}
+
+var dashboard = []string{
+	"/analytics/overview", "/analytics/attendance", "/analytics/performance", "/analytics/fees", "/analytics/at-risk",
+}
+
+// Run measures.
+func (b *Query) Run(ctx context.Context) (*Result, error) {
+	client := newCaller(b.Target, b.Parallel)
+	defer client.close()
+	root := "/v1/schools/" + b.School
+	var sizes int
+	bodies := map[string][]byte{}
+	for _, path := range dashboard { // they are in the cache from now on
+		got, err := client.do(ctx, http.MethodGet, root+path, nil, nil, http.StatusOK)
+		if err != nil {
+			return nil, err
+		}
+		bodies[root+path] = got.body
+		sizes += len(got.body)
+	}
+	bare, err := bareServer(bodies)
+	if err != nil {
+		return nil, err
+	}
+	defer bare.Close()
+	bareCaller := newCaller(Target{URL: "http://" + bare.Addr}, b.Parallel)
+	defer bareCaller.close()
+
+	outcomes := map[string]int{}
+	var mu sync.Mutex
+	cachedRead := func(c *caller) func(context.Context, int) error {
+		return func(ctx context.Context, i int) error {
+			got, err := c.do(ctx, http.MethodGet, root+dashboard[i%len(dashboard)], nil, nil, http.StatusOK)
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[got.header.Get("X-Cache")]++
+			return err
+		}
+	}
+	b.say("cached reads")
+	cached, err := paced(ctx, b.Rate, b.For, b.Parallel, cachedRead(client))
+	if err != nil {
+		return nil, err
+	}
+	hits, misses := outcomes["hit"], outcomes["miss"]+outcomes["bypass"]
+	b.say("the same bytes from a bare server")
+	ceiling, err := paced(ctx, b.Rate, b.For, b.Parallel, cachedRead(bareCaller))
+	if err != nil {
+		return nil, err
+	}
+	b.say("uncached reads")
+	first := domain.NewDate(2000, 1, 1)
+	uncached, err := paced(ctx, max(1, b.Rate/20), b.For, b.Parallel, func(ctx context.Context, i int) error {
+		path := fmt.Sprintf("%s/analytics/attendance?from=%s&to=2100-01-01", root, first.AddDays(i%7000)) // each asked once
+		_, err := client.do(ctx, http.MethodGet, path, nil, nil, http.StatusOK)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Benchmark: "query", Setup: fmt.Sprintf("%d reads/s for %s over %d connections, %d dashboards of %d bytes on average", b.Rate, b.For, b.Parallel, len(dashboard), sizes/len(dashboard))}
+	r.addLatencies("cached", cached, fmt.Sprintf("%d hits, %d others", hits, misses))
+	r.addLatencies("bare server", ceiling, "the same bytes, nothing else")
+	r.addLatencies("uncached", uncached, fmt.Sprintf("%d/s, each a range of days that was not asked before", max(1, b.Rate/20)))
+	return r, nil
+}
+
+func (b *Query) say(stage string) {
+	if b.Progress != nil {
+		b.Progress(stage)
+	}
+}
+
+func bareServer(bodies map[string][]byte) (*http.Server, error) {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start bare server: %w", err)
+	}
+	server := &http.Server{Addr: listener.Addr().String(), ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(bodies[r.URL.Path])
+	})}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return server, nil
+}
+
+// paced calls do at a fixed rate, whatever the answers take, and returns how long after its due time each call was
+// answered: a server that stalls is charged for all calls that had to wait.
+func paced(ctx context.Context, rate int, d time.Duration, parallel int, do func(ctx context.Context, i int) error) ([]time.Duration, error) {
+	n := int(float64(rate) * d.Seconds())
+	took := make([]time.Duration, n)
+	start := time.Now()
+	due := make(chan int)
+	group, ctx := errgroup.WithContext(ctx)
+	for range parallel {
+		group.Go(func() error {
+			for i := range due {
+				at := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+				if err := do(ctx, i); err != nil {
+					return err
+				}
+				took[i] = time.Since(at)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer close(due)
+		for i := range n {
+			timer := time.NewTimer(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return ctx.Err()
+			}
+			select {
+			case due <- i:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return took, nil
+}

@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Target is a running Schoolbell.
+type Target struct {
+	URL   string // http://host:port
+	Token string // of an operator of the platform: the benchmarks write to schools of their own
+}
+
+// caller sends requests over connections that stay open.
+type caller struct {
+	target Target
+	http   *http.Client
+}
+
+func newCaller(t Target, connections int) *caller {
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	return &caller{target: t, http: &http.Client{
+		Timeout: 30 * time.Second,
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections,
+			DisableCompression: true,
+		},
+	}}
+}
+
+func (c *caller) close() { c.http.CloseIdleConnections() }
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// errStatus says that an answer was not the one that the benchmark needs.
+var errStatus = errors.New("unexpected answer")
+
+// do sends a request and reads the whole answer; any status but want is an error.
+func (c *caller) do(ctx context.Context, method, path string, header map[string]string, body []byte, want int) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.target.URL, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, fmt.Errorf("build request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.target.Token)
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return answer{}, fmt.Errorf("ask %s: %w", path, err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, fmt.Errorf("read answer of %s: %w", path, err)
+	}
+	if resp.StatusCode != want {
+		return answer{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path, resp.StatusCode, got)
+	}
+	return answer{resp.StatusCode, resp.Header, got}, nil
+}

@@ -1,0 +1,49 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ReadLines reads structured CloudEvents, one on a line, and gives each with the school it belongs to: the one it names, or
+// else the one given. Empty lines are passed over. It stops at the first line that is not an event, with an error that
+// names the line, and nothing after it has been read.
+func ReadLines(r io.Reader, school string, take func(school string, line int, event []byte) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 64<<10), MaxBytes)
+	n := 0
+	for lines.Scan() {
+		n++
+		event := bytes.TrimSpace(lines.Bytes())
+		if len(event) == 0 {
+			continue
+		}
+		var named struct {
+			School string `json:"school"`
+		}
+		if err := json.Unmarshal(event, &named); err != nil {
+			return fmt.Errorf("line %d is not an event: %w", n, err)
+		}
+		if named.School == "" {
+			named.School = school
+		}
+		if named.School == "" {
+			return fmt.Errorf("line %d names no school", n)
+		}
+		if err := take(named.School, n, event); err != nil {
+			return err
+		}
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("line %d is longer than %d bytes", n+1, MaxBytes)
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read line %d: %w", n+1, err)
+	}
+	return nil
+}

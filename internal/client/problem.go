@@ -1,0 +1,104 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Problem is a refusal by the server, as RFC 9457 has it.
+type Problem struct {
+	Title     string  `json:"title"`
+	Status    int     `json:"status"`
+	Detail    string  `json:"detail"`
+	RequestID string  `json:"request_id"`
+	Faults    []Fault `json:"errors"`
+	More      int     `json:"more_errors"` // faults that are not listed
+
+	RetryAfter time.Duration `json:"-"`
+}
+
+// Fault is one thing that is wrong with a request.
+type Fault struct {
+	Index     int    `json:"index"`     // of the event in its batch
+	Pointer   string `json:"pointer"`   // where in the event, as a JSON pointer
+	Parameter string `json:"parameter"` // or which parameter
+	Reason    string `json:"reason"`
+	Line      int    `json:"-"` // that the event came from, where it came from a file
+}
+
+// where names the place of a fault.
+func (f Fault) where() string {
+	switch {
+	case f.Parameter != "":
+		return f.Parameter
+	case f.Line > 0:
+		return fmt.Sprintf("line %d: %s", f.Line, f.Pointer)
+	default:
+		return fmt.Sprintf("event %d: %s", f.Index, f.Pointer)
+	}
+}
+
+// listed is how many faults an error's text names.
+const listed = 10
+
+func (p *Problem) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s", p.Status, p.Title)
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	for _, f := range p.Faults[:min(len(p.Faults), listed)] {
+		fmt.Fprintf(&b, "\n  %s %s", f.where(), f.Reason)
+	}
+	if more := len(p.Faults) - listed + p.More; more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
+	}
+	return b.String()
+}
+
+// Retryable reports that the same request may succeed later.
+func Retryable(err error) bool {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		switch p.Status {
+		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	return errors.As(err, new(*connectionError))
+}
+
+// problemOf reads a refusal. One without a problem document comes from something between us and the server.
+func problemOf(answer *http.Response) *Problem {
+	p := &Problem{}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 8<<20))
+	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/problem+json" || json.Unmarshal(body, p) != nil {
+		*p = Problem{Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}
+	}
+	p.Status = answer.StatusCode
+	if p.Title == "" {
+		p.Title = http.StatusText(answer.StatusCode)
+	}
+	p.RetryAfter = retryAfter(answer.Header.Get("Retry-After"))
+	return p
+}
+
+// retryAfter reads seconds or a date.
+func retryAfter(v string) time.Duration {
+	if seconds, err := strconv.Atoi(v); err == nil && seconds >= 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}

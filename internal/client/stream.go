@@ -1,0 +1,213 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+)
+
+// maxWaiting is how many bytes of events may wait to be sent before [Stream.Send] does.
+const maxWaiting = 32 << 20
+
+// parallel is how many requests are in flight at most, each for another school.
+const parallel = 8
+
+// Totals is how much of a stream is in the log.
+type Totals struct {
+	Events     int `json:"events"`
+	Duplicates int `json:"duplicates"` // repetitions within a request; others are dropped when the log is read
+	Requests   int `json:"requests"`
+}
+
+// Stream sends events in batches. The events of one school are sent in their order, one request after the other, those of
+// different schools side by side. Nothing waits to fill a batch: whenever a request can be made, the school that has
+// waited longest gets one with all that is there, so that batches are small when events trickle and full when they do not.
+type Stream struct {
+	c       *Client
+	ctx     context.Context // of the requests
+	stopped context.Context // ends with ctx, or when a request has failed: no further one is made
+
+	mu      sync.Mutex
+	work    *sync.Cond // there is something to send, or nothing more will come
+	room    *sync.Cond // less is waiting
+	outbox  map[string]*outbox
+	ready   []*outbox // with events to send and none in flight, the longest waiting first
+	waiting int       // bytes
+	done    bool      // nothing more comes
+	totals  Totals
+	onSent  func(Totals)
+}
+
+// outbox is what waits to be sent for one school.
+type outbox struct {
+	school  string
+	batches []*batch
+	busy    bool // is among the ready, or a request is in flight
+}
+
+type batch struct {
+	body  []byte
+	lines []int // of each event
+}
+
+// Stream calls produce, which sends events, and returns when all of them are in the log. When a request has failed, those in
+// flight are waited for and no further ones are made, so that the totals are exact. When produce fails, what it has sent
+// before is still published. onSent, if not nil, is called after each request.
+func (c *Client) Stream(ctx context.Context, onSent func(Totals), produce func(*Stream) error) (Totals, error) {
+	g, stopped := errgroup.WithContext(ctx)
+	s := &Stream{c: c, ctx: ctx, stopped: stopped, outbox: make(map[string]*outbox), onSent: onSent}
+	s.work, s.room = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
+	defer context.AfterFunc(stopped, s.wake)()
+	for range parallel {
+		g.Go(s.publish)
+	}
+	produced := produce(s)
+	s.mu.Lock()
+	s.done = true
+	s.mu.Unlock()
+	s.wake()
+	err := g.Wait()
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case !errors.Is(produced, context.Canceled): // else it was stopped because of err
+		err = errors.Join(err, produced)
+	}
+	return s.totals, err
+}
+
+func (s *Stream) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.work.Broadcast()
+	s.room.Broadcast()
+}
+
+// Send takes an event to be sent. It waits while too many do already.
+func (s *Stream) Send(e *domain.Envelope) error {
+	return s.add(e.School, 0, func(b []byte) ([]byte, error) { return cloudevents.AppendStructured(b, e) })
+}
+
+// SendRaw is Send for an event that is structured JSON already. Errors about it name the line.
+func (s *Stream) SendRaw(school string, line int, event []byte) error {
+	return s.add(school, line, func(b []byte) ([]byte, error) { return append(b, event...), nil })
+}
+
+func (s *Stream) add(school string, line int, appendTo func([]byte) ([]byte, error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.waiting >= maxWaiting && s.stopped.Err() == nil {
+		s.room.Wait()
+	}
+	if err := s.stopped.Err(); err != nil {
+		return err
+	}
+	o := s.outbox[school]
+	if o == nil {
+		o = &outbox{school: school}
+		s.outbox[school] = o
+	}
+	if len(o.batches) == 0 {
+		o.batches = append(o.batches, &batch{body: []byte{'['}})
+	}
+	last := o.batches[len(o.batches)-1]
+	was := len(last.body)
+	if len(last.lines) > 0 {
+		last.body = append(last.body, ',')
+	}
+	body, err := appendTo(last.body)
+	if err != nil {
+		last.body = last.body[:was]
+		return fmt.Errorf("encode event: %w", err)
+	}
+	if added := body[len(last.body):]; len(last.lines) > 0 && (len(last.lines) == MaxEvents || len(body)+1 > MaxBytes) {
+		last.body = last.body[:was]
+		last = &batch{body: append([]byte{'['}, added...)}
+		o.batches = append(o.batches, last)
+		was = 0
+	} else {
+		last.body = body
+	}
+	last.lines = append(last.lines, line)
+	s.waiting += len(last.body) - was
+	if !o.busy {
+		o.busy = true
+		s.ready = append(s.ready, o)
+		s.work.Signal()
+	}
+	return nil
+}
+
+// publish makes requests until there is nothing left to send.
+func (s *Stream) publish() error {
+	for {
+		o, b := s.next()
+		if b == nil {
+			return nil
+		}
+		size := len(b.body)
+		accepted, err := s.c.post(s.ctx, o.school, append(b.body, ']'))
+		if err != nil {
+			b.explain(err)
+			return fmt.Errorf("publish events of school %s: %w", o.school, err)
+		}
+		s.sent(o, size, accepted)
+	}
+}
+
+// next waits for a batch to send. It returns nil when there will be none.
+func (s *Stream) next() (*outbox, *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.ready) == 0 && !s.done && s.stopped.Err() == nil {
+		s.work.Wait()
+	}
+	if len(s.ready) == 0 || s.stopped.Err() != nil {
+		return nil, nil
+	}
+	o := s.ready[0]
+	s.ready = s.ready[1:]
+	b := o.batches[0]
+	o.batches = o.batches[1:]
+	return o, b
+}
+
+// sent counts a request that was answered and lets the school's next one go.
+func (s *Stream) sent(o *outbox, size int, accepted *Accepted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting -= size
+	s.totals.Events += accepted.Accepted
+	s.totals.Duplicates += accepted.Duplicates
+	s.totals.Requests++
+	if len(o.batches) > 0 {
+		s.ready = append(s.ready, o)
+		s.work.Signal()
+	} else {
+		o.busy = false
+		delete(s.outbox, o.school)
+	}
+	s.room.Broadcast()
+	if s.onSent != nil {
+		s.onSent(s.totals)
+	}
+}
+
+// explain turns the index of an event in its batch into the line that it came from, where there are lines.
+func (b *batch) explain(err error) {
+	var p *Problem
+	if !errors.As(err, &p) {
+		return
+	}
+	for i := range p.Faults {
+		if f := &p.Faults[i]; f.Parameter == "" && f.Index < len(b.lines) {
+			f.Line = b.lines[f.Index]
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+const (
+	secret     = "a secret of at least thirty-two bytes"
+	setName    = "test"
+	partitions = 4
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+// stack is a whole Schoolbell in one test: a log in memory, real tables, a Redis and the API in front.
+type stack struct {
+	t      testing.TB
+	log    *memlog.Log
+	redis  *miniredis.Miniredis
+	api    *httpapi.API
+	server *httptest.Server
+	dsn    string
+	logs   *syncBuffer
+}
+
+type option func(*httpapi.Config, *httpapi.Deps)
+
+// logOnly starts a stack without tables.
+func logOnly(t testing.TB, options ...option) *stack {
+	t.Helper()
+	s := &stack{t: t, log: memlog.New(partitions), logs: &syncBuffer{}}
+	s.start(httpapi.Deps{Log: s.log, Partitions: partitions}, options...)
+	return s
+}
+
+// full starts a stack with tables and a projector.
+func full(t testing.TB, options ...option) *stack {
+	t.Helper()
+	s := &stack{t: t, log: memlog.New(partitions), redis: miniredis.RunT(t), logs: &syncBuffer{}}
+	s.dsn = devtest.Postgres(t)
+	pool := func(role postgres.Role) *postgres.Pool {
+		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: s.dsn, Role: role})
+		require.NoError(t, err)
+		t.Cleanup(p.Close)
+		return p
+	}
+	set, err := projections.NewSet(catalog.All()...)
+	require.NoError(t, err)
+	cache, err := redis.Open(redis.Config{URL: "redis://" + s.redis.Addr(), Timeout: time.Second}, prometheus.NewRegistry())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cache.Close()) })
+	tables, writer := pool(postgres.API), pool(postgres.Projector)
+	positions := httpapi.NewPositions(tables, setName)
+	engine, err := projections.NewEngine(projections.Config{
+		Name: setName, Set: set, Log: s.log, Group: s.log, Store: postgres.NewProjectionStore(writer, set, setName),
+		Decode: cloudevents.Decode, Notifiers: []projections.Notifier{redis.NewNotifier(cache, set), positions},
+	})
+	require.NoError(t, err)
+	s.run(engine.Run)
+	s.start(httpapi.Deps{
+		Log: s.log, Partitions: partitions, Pool: tables, Set: setName, Positions: positions, Cache: cache,
+		Queries: catalog.Queries(), IsGuardian: students.IsGuardian,
+	}, options...)
+	return s
+}
+
+func (s *stack) start(deps httpapi.Deps, options ...option) {
+	s.t.Helper()
+	verifier, err := auth.New(s.t.Context(), auth.Config{Secret: secret}, slog.New(slog.DiscardHandler))
+	require.NoError(s.t, err)
+	deps.Verifier = verifier
+	deps.Metrics = prometheus.NewRegistry()
+	deps.Logger = slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	config := httpapi.Config{Version: "test"}
+	for _, o := range options {
+		o(&config, &deps)
+	}
+	s.api, err = httpapi.New(config, deps)
+	require.NoError(s.t, err)
+	s.run(s.api.Run)
+	s.server = httptest.NewServer(s.api)
+	s.t.Cleanup(s.server.Close)
+}
+
+// run keeps something going until the test ends.
+func (s *stack) run(task func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var g errgroup.Group
+	g.Go(func() error { return task(ctx) })
+	s.t.Cleanup(func() {
+		cancel()
+		require.NoError(s.t, g.Wait())
+	})
+}
+
+func token(t testing.TB, school, subject string, roles ...string) string {
+	t.Helper()
+	p := auth.Principal{School: school, Subject: subject, Expires: time.Now().Add(time.Hour)}
+	for _, r := range roles {
+		if strings.Contains(r, ":") {
+			p.Scopes = append(p.Scopes, r)
+		} else {
+			p.Roles = append(p.Roles, r)
+		}
+	}
+	text, err := auth.Mint(secret, p, time.Now())
+	require.NoError(t, err)
+	return text
+}
+
+type reply struct {
+	*http.Response
+	body []byte
+}
+
+func (r reply) problem(t testing.TB) httpapi.Problem {
+	t.Helper()
+	require.Equal(t, "application/problem+json", r.Header.Get("Content-Type"), string(r.body))
+	var p httpapi.Problem
+	require.NoError(t, json.Unmarshal(r.body, &p), string(r.body))
+	require.Equal(t, r.StatusCode, p.Status)
+	require.Equal(t, r.Header.Get("X-Request-Id"), p.RequestID)
+	return p
+}
+
+// do sends a request with a token; headers are names and values in turn.
+func (s *stack) do(method, path, token, body string, headers ...string) reply {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.server.URL+path, strings.NewReader(body))
+	require.NoError(s.t, err)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := s.server.Client().Do(r)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	return reply{resp, b}
+}
+
+func (s *stack) get(path, token string, headers ...string) reply {
+	s.t.Helper()
+	return s.do(http.MethodGet, path, token, "", headers...)
+}
+
+// publish sends events to a school and returns the position of the last.
+func (s *stack) publish(school string, events ...string) string {
+	s.t.Helper()
+	r := s.do(http.MethodPost, "/v1/schools/"+school+"/events", token(s.t, school, "sis", "events:write"),
+		"["+strings.Join(events, ",")+"]", "Content-Type", cloudevents.BatchType)
+	require.Equal(s.t, http.StatusAccepted, r.StatusCode, string(r.body))
+	var a httpapi.Accepted
+	require.NoError(s.t, json.Unmarshal(r.body, &a))
+	return a.Position.String()
+}
+
+func structured(id, eventType, data string) string {
+	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/sis","type":"schoolbell.%s.v1","time":"2026-09-01T08:00:00Z","data":%s}`, id, eventType, data)
+}
+
+func enrolled(student string) string {
+	return structured("enrol-"+student, "student.enrolled",
+		fmt.Sprintf(`{"student_id":%q,"given_name":"Ada","family_name":"Byron","class_id":"c-1","on":"2026-09-01"}`, student))
+}
+
+func marked(id, student, status string) string {
+	return structured(id, "attendance.marked",
+		fmt.Sprintf(`{"student_id":%q,"class_id":"c-1","date":"2026-09-01","session":"day","status":%q}`, student, status))
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,271 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+)
+
+func TestEventsAreTakenAndRead(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	writer := token(t, "north", "sis", "events:write", "events:read")
+	r := s.do(http.MethodPost, "/v1/schools/north/events", writer,
+		"["+marked("a", "s-1", "present")+","+marked("b", "s-2", "late")+","+marked("a", "s-1", "present")+"]",
+		"Content-Type", cloudevents.BatchType, "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	require.Equal(t, http.StatusAccepted, r.StatusCode, string(r.body))
+	var got httpapi.Accepted
+	require.NoError(t, json.Unmarshal(r.body, &got))
+	p := eventlog.PartitionFor("north", partitions)
+	require.Equal(t, httpapi.Accepted{
+		Accepted: 2, Duplicates: 1, Position: domain.Position{Partition: p, Offset: 1},
+		Events: []httpapi.AcceptedEvent{{"a", domain.Position{Partition: p}}, {"b", domain.Position{Partition: p, Offset: 1}}, {"a", domain.Position{Partition: p}}},
+	}, got)
+	require.Equal(t, got.Position.String(), r.Header.Get("Schoolbell-Position"))
+
+	r = s.get("/v1/schools/north/events", writer, "Accept", "application/x-ndjson")
+	lines := strings.Split(strings.TrimSpace(string(r.body)), "\n")
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], `"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"`)
+	require.Contains(t, lines[0], fmt.Sprintf(`"position":"%d:0"`, p))
+
+	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:0&limit=5", p), writer)
+	var page struct {
+		Next   string           `json:"next"`
+		Events []map[string]any `json:"events"`
+	}
+	require.NoError(t, json.Unmarshal(r.body, &page), string(r.body))
+	require.Len(t, page.Events, 1)
+	require.Equal(t, "b", page.Events[0]["id"])
+	require.Equal(t, got.Position.String(), page.Next)
+
+	again := s.do(http.MethodPost, "/v1/schools/north/events", writer, lines[0], "Content-Type", cloudevents.StructuredType)
+	require.Equal(t, http.StatusAccepted, again.StatusCode, "what tail prints can be published: "+string(again.body))
+}
+
+func TestReadingTheLogWaitsForAnEvent(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	reader := token(t, "north", "sis", "events:read")
+	done := make(chan reply, 1)
+	go func() { done <- s.get("/v1/schools/north/events?wait=30", reader) }()
+	s.publish("north", marked("a", "s-1", "present"))
+	require.Contains(t, string((<-done).body), `"id":"a"`)
+}
+
+func TestTheLogOfOneSchoolHasNoOther(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	for i := range 20 {
+		s.publish(fmt.Sprintf("school-%d", i), marked("a", fmt.Sprintf("s-%d", i), "present"))
+	}
+	for i := range 20 {
+		school := fmt.Sprintf("school-%d", i)
+		r := s.get("/v1/schools/"+school+"/events", token(t, school, "u", "admin"), "Accept", "application/x-ndjson")
+		require.Equal(t, 1, strings.Count(string(r.body), "\n"), string(r.body))
+		require.Contains(t, string(r.body), fmt.Sprintf(`"student_id":"s-%d"`, i))
+	}
+}
+
+func TestParametersOfTheLogAreChecked(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	reader := token(t, "north", "sis", "events:read")
+	other := (eventlog.PartitionFor("north", partitions) + 1) % partitions
+	r := s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:1&limit=0&wait=31", other), reader)
+	require.Equal(t, http.StatusBadRequest, r.StatusCode)
+	require.Len(t, r.problem(t).Errors, 3)
+	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:99", eventlog.PartitionFor("north", partitions)), reader)
+	require.Equal(t, http.StatusGone, r.StatusCode)
+	r.problem(t)
+}
+
+func TestP9_RequestsThatCannotBeTaken(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	writer := token(t, "north", "sis", "events:write")
+	zip := func(b []byte) string {
+		var out bytes.Buffer
+		z := gzip.NewWriter(&out)
+		_, err := z.Write(b)
+		require.NoError(t, err)
+		require.NoError(t, z.Close())
+		return out.String()
+	}
+	bomb := zip(make([]byte, 64<<20))
+	require.Less(t, len(bomb), 128<<10)
+	many := "[" + strings.Repeat("{},", 1000) + "{}]"
+	for name, test := range map[string]struct {
+		body    string
+		status  int
+		headers []string
+	}{
+		"malformed":               {"{", 400, nil},
+		"empty":                   {"", 400, nil},
+		"invalid":                 {structured("a", "attendance.marked", `{"student_id":"s"}`), 422, nil},
+		"unknown type":            {structured("a", "attendance.guessed", `{}`), 422, nil},
+		"negative amount":         {structured("a", "fee.waived", `{"invoice_id":"i","amount":-1,"reason":"r"}`), 422, nil},
+		"another school":          {strings.Replace(marked("a", "s", "late"), `"id"`, `"school":"south","id"`, 1), 422, nil},
+		"no content type":         {marked("a", "s", "late"), 415, []string{"Content-Type", ""}},
+		"wrong content type":      {marked("a", "s", "late"), 415, []string{"Content-Type", "text/plain"}},
+		"unknown coding":          {marked("a", "s", "late"), 415, []string{"Content-Encoding", "br"}},
+		"not what it says":        {marked("a", "s", "late"), 400, []string{"Content-Encoding", "gzip"}},
+		"cut off":                 {zip([]byte(marked("a", "s", "late")))[:60], 400, []string{"Content-Encoding", "gzip"}},
+		"too large":               {strings.Repeat(" ", 4<<20+1), 413, nil},
+		"too large when inflated": {bomb, 413, []string{"Content-Encoding", "gzip"}},
+		"too many":                {many, 413, []string{"Content-Type", cloudevents.BatchType}},
+		"nested deeply":           {`{"data":` + strings.Repeat("[", 100_000), 400, nil},
+	} {
+		r := s.do(http.MethodPost, "/v1/schools/north/events", writer, test.body,
+			append([]string{"Content-Type", cloudevents.StructuredType}, test.headers...)...)
+		require.Equal(t, test.status, r.StatusCode, "%s: %.200s", name, r.body)
+		p := r.problem(t)
+		if test.status == 422 {
+			require.NotEmpty(t, p.Errors, name)
+			require.NotNil(t, p.Errors[0].Pointer)
+			require.NotNil(t, p.Errors[0].Index)
+		}
+	}
+	_, end, err := s.log.Bounds(t.Context(), eventlog.PartitionFor("north", partitions))
+	require.NoError(t, err)
+	require.Zero(t, end, "nothing of it is in the log")
+}
+
+func TestACompressedBodyIsTaken(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	var body bytes.Buffer
+	z := gzip.NewWriter(&body)
+	_, err := z.Write([]byte(marked("a", "s", "late")))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	r := s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), body.String(),
+		"Content-Type", cloudevents.StructuredType, "Content-Encoding", "gzip")
+	require.Equal(t, http.StatusAccepted, r.StatusCode, string(r.body))
+}
+
+// failing is a log that does not take anything.
+type failing struct {
+	httpapi.Log
+	err error
+}
+
+func (f failing) Append(ctx context.Context, _ string, _ []eventlog.Record) (domain.Position, error) {
+	if f.err != nil {
+		return domain.Position{}, fmt.Errorf("append: broker 10.1.2.3 said: %w", f.err)
+	}
+	<-ctx.Done()
+	return domain.Position{}, ctx.Err()
+}
+
+func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err    error
+		status int
+	}{
+		"unavailable": {eventlog.ErrUnavailable, 503},
+		"overloaded":  {eventlog.ErrOverloaded, 503},
+		"too large":   {eventlog.ErrTooLarge, 413},
+		"silent":      {nil, 503},
+		"broken":      {fmt.Errorf("disk on fire"), 500},
+	} {
+		s := logOnly(t, func(c *httpapi.Config, d *httpapi.Deps) {
+			c.AppendLimit = 20 * time.Millisecond
+			d.Log = failing{d.Log, test.err}
+		})
+		r := s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), marked("a", "s", "late"),
+			"Content-Type", cloudevents.StructuredType)
+		require.Equal(t, test.status, r.StatusCode, name)
+		require.Equal(t, test.status == 503, r.Header.Get("Retry-After") != "", name)
+		r.problem(t)
+		require.NotContains(t, string(r.body), "10.1.2.3", "what went on inside is not told")
+		if test.status == 500 {
+			require.Contains(t, s.logs.String(), "disk on fire", "but logged")
+		}
+	}
+}
+
+func TestEachTokenHasItsRate(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.EventBurst, c.MaxEvents = 0.001, 3, 3 })
+	send := func(subject string) reply {
+		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", subject, "admin"),
+			"["+marked("a", "s", "late")+","+marked("b", "s", "late")+"]", "Content-Type", cloudevents.BatchType)
+	}
+	require.Equal(t, http.StatusAccepted, send("one").StatusCode)
+	r := send("one")
+	require.Equal(t, http.StatusTooManyRequests, r.StatusCode)
+	require.NotEmpty(t, r.Header.Get("Retry-After"))
+	r.problem(t)
+	require.Equal(t, http.StatusAccepted, send("other").StatusCode)
+}
+
+func TestMemoryForBodiesIsBounded(t *testing.T) {
+	t.Parallel()
+	hold, began := make(chan struct{}), make(chan struct{}, 1)
+	s := logOnly(t, func(c *httpapi.Config, d *httpapi.Deps) {
+		c.MaxBody, c.InFlightBytes = 1<<20, 1<<20
+		d.Log = slow{d.Log, began, hold}
+	})
+	large := "[" + marked("a", "s", "late") + strings.Repeat(" ", 1<<20-2000) + "]"
+	send := func() reply {
+		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), large, "Content-Type", cloudevents.BatchType)
+	}
+	first := make(chan reply, 1)
+	go func() { first <- send() }()
+	<-began
+	r := send()
+	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
+	require.NotEmpty(t, r.Header.Get("Retry-After"))
+	close(hold)
+	require.Equal(t, http.StatusAccepted, (<-first).StatusCode)
+}
+
+// slow is a log that takes its time.
+type slow struct {
+	httpapi.Log
+	began, hold chan struct{}
+}
+
+func (s slow) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+	s.began <- struct{}{}
+	<-s.hold
+	return s.Log.Append(ctx, school, records)
+}
+
+func BenchmarkIngest(b *testing.B) {
+	s := logOnly(b, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.EventBurst = 1e9, 1e9 })
+	var events []string
+	for i := range 100 {
+		events = append(events, marked(fmt.Sprintf("e-%d", i), fmt.Sprintf("s-%d", i), "present"))
+	}
+	body := "[" + strings.Join(events, ",") + "]"
+	writer := "Bearer " + token(b, "north", "sis", "events:write")
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest(http.MethodPost, "/v1/schools/north/events", strings.NewReader(body))
+		r.Header.Set("Authorization", writer)
+		r.Header.Set("Content-Type", cloudevents.BatchType)
+		w := httptest.NewRecorder()
+		s.api.ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted {
+			b.Fatal(w.Body)
+		}
+	}
+	b.ReportMetric(float64(b.N)*100/b.Elapsed().Seconds(), "events/s")
+}

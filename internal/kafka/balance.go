@@ -1,0 +1,86 @@
+package kafka
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+// balancer shares out the partitions evenly, and leaves them where they were as far as it can: a process that keeps
+// a partition still has its window of duplicates and its hot rows.
+//
+// It knows the number of partitions, which is fixed. kafka-go asks the broker for it each time, and one that has just
+// started may not know the topic yet: then kafka-go's own balancers assign nothing to anybody, and nothing happens
+// until a member joins or leaves.
+type balancer struct {
+	topic      string
+	partitions int
+
+	mu  sync.Mutex
+	had []byte // the partitions of this member in the last generation, two bytes each
+}
+
+func (b *balancer) ProtocolName() string { return "schoolbell" }
+
+// remember keeps what this member was given, for the next time.
+func (b *balancer) remember(partitions []kafkago.PartitionAssignment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := encoder(nil)
+	for _, p := range partitions {
+		e.int16(int16(p.ID))
+	}
+	b.had = e
+}
+
+// UserData tells the member that shares out what this one has.
+func (b *balancer) UserData() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.had, nil
+}
+
+// AssignGroups shares out the partitions.
+func (b *balancer) AssignGroups(members []kafkago.GroupMember, _ []kafkago.Partition) kafkago.GroupMemberAssignments {
+	// Those who have most come first, and get the partitions that remain when all have the same.
+	members = slices.Clone(members)
+	slices.SortFunc(members, func(x, y kafkago.GroupMember) int {
+		return cmp.Or(cmp.Compare(len(y.UserData), len(x.UserData)), cmp.Compare(x.ID, y.ID))
+	})
+	free := make([]bool, b.partitions)
+	for p := range free {
+		free[p] = true
+	}
+	shares := make([][]int, len(members))
+	quota := func(i int) int {
+		if i < b.partitions%len(members) {
+			return b.partitions/len(members) + 1
+		}
+		return b.partitions / len(members)
+	}
+	for i, m := range members {
+		for d := (decoder{b: m.UserData}); len(d.b) > 0 && len(shares[i]) < quota(i); {
+			if p := int(d.int16()); p >= 0 && p < b.partitions && free[p] && !d.bad {
+				free[p] = false
+				shares[i] = append(shares[i], p)
+			}
+		}
+	}
+	i := 0
+	for p := range free {
+		if !free[p] {
+			continue
+		}
+		for len(shares[i]) >= quota(i) {
+			i++
+		}
+		shares[i] = append(shares[i], p)
+	}
+	assignments := kafkago.GroupMemberAssignments{}
+	for i, m := range members {
+		assignments[m.ID] = map[string][]int{b.topic: shares[i]}
+	}
+	return assignments
+}

@@ -1,0 +1,247 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+const partition = 3
+
+func at(offset int64) domain.Position { return domain.Position{Partition: partition, Offset: offset} }
+
+func notifier(t *testing.T, c *redis.Cache) *redis.Notifier {
+	t.Helper()
+	set, err := projections.NewSet(projections.New("attendance", 1), projections.New("fees", 1))
+	require.NoError(t, err)
+	return redis.NewNotifier(c, set)
+}
+
+// changed says that attendance or fees of the school north have changed; -1 is not.
+func changed(attendance, fees int64) []*projections.Change {
+	return []*projections.Change{{School: "north", Offsets: []int64{attendance, fees}}}
+}
+
+func ask(least int64, projections ...string) redis.Ask {
+	return redis.Ask{
+		Key: redis.Key{Partition: partition, School: "north", Query: "q", Input: "i", Projections: projections},
+		TTL: time.Minute, AtLeast: least,
+	}
+}
+
+// got is how an answer came about.
+type got struct {
+	answer  string
+	offset  int64
+	outcome redis.Outcome
+}
+
+func fetch(t *testing.T, a *redis.Answers[string], k redis.Ask, answer string, offset int64) got {
+	t.Helper()
+	text, o, outcome, err := a.Get(t.Context(), k, func(context.Context) (string, int64, error) { return answer, offset, nil })
+	require.NoError(t, err)
+	return got{text, o, outcome}
+}
+
+func TestAnAnswerHoldsUntilWhatItComesFromChanges(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		c := open(t, address)
+		a, n, ctx := texts(c), notifier(t, c), t.Context()
+		fees := ask(-1, "fees")
+
+		require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, fees, "a", 10))
+		require.Equal(t, redis.Miss, fetch(t, a, fees, "a", 10).outcome, "nothing is kept before the projector has said where it is")
+		require.NoError(t, n.Claimed(ctx, at(10), 1))
+		require.Equal(t, redis.Miss, fetch(t, a, fees, "a", 10).outcome)
+		require.Equal(t, got{"a", 10, redis.Hit}, fetch(t, a, fees, "b", 99))
+
+		require.NoError(t, n.Committed(ctx, at(15), 1, changed(14, -1)))
+		require.Equal(t, got{"a", 15, redis.Hit}, fetch(t, a, fees, "b", 99), "another projection has changed")
+		require.Equal(t, got{"b", 16, redis.Miss}, fetch(t, a, ask(16, "fees"), "b", 16), "but not as new as is asked for")
+
+		require.NoError(t, n.Committed(ctx, at(20), 1, changed(-1, 18)))
+		require.Equal(t, got{"c", 20, redis.Miss}, fetch(t, a, fees, "c", 20))
+		require.Equal(t, got{"c", 20, redis.Hit}, fetch(t, a, fees, "d", 99))
+
+		both := ask(-1, "fees", "attendance")
+		both.Key.Input = "another"
+		for _, stale := range []int64{13, 17} {
+			require.Equal(t, redis.Miss, fetch(t, a, both, "old", stale).outcome, "an answer from an old snapshot is not kept")
+		}
+		require.Equal(t, redis.Miss, fetch(t, a, both, "new", 18).outcome)
+		require.Equal(t, got{"new", 20, redis.Hit}, fetch(t, a, both, "x", 99))
+	})
+}
+
+func TestWhatGoesMissingOnlyCostsAnAnswer(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		c := open(t, address)
+		direct := goredis.NewClient(&goredis.Options{Addr: address})
+		defer direct.Close()
+		a, n, ctx := texts(c), notifier(t, c), t.Context()
+		k := ask(-1, "fees")
+		require.NoError(t, n.Claimed(ctx, at(10), 1))
+		fetch(t, a, k, "a", 10)
+
+		require.NoError(t, direct.FlushAll(ctx).Err())
+		require.Equal(t, redis.Miss, fetch(t, a, k, "a", 10).outcome)
+		require.NoError(t, n.Heartbeat(ctx, at(12), 1))
+		require.Equal(t, redis.Miss, fetch(t, a, k, "late", 11).outcome)
+		require.Equal(t, redis.Miss, fetch(t, a, k, "b", 12).outcome, "what was made before the flush was seen is not kept")
+		require.Equal(t, got{"b", 12, redis.Hit}, fetch(t, a, k, "c", 99))
+
+		require.NoError(t, direct.Del(ctx, "sb:{3}:v:north").Err())
+		require.Equal(t, redis.Miss, fetch(t, a, k, "old", 11).outcome)
+		require.Equal(t, got{"b", 12, redis.Hit}, fetch(t, a, k, "c", 99), "the version is set to where the head is")
+
+		// The owner dies between a commit and its notice.
+		require.NoError(t, notifier(t, c).Claimed(ctx, at(20), 2))
+		require.Equal(t, redis.Miss, fetch(t, a, k, "d", 20).outcome)
+		require.NoError(t, n.Committed(ctx, at(15), 1, changed(-1, 15)), "the old owner is not listened to")
+		require.Equal(t, got{"d", 20, redis.Hit}, fetch(t, a, k, "e", 99))
+	})
+}
+
+func TestAFailedNoticeIsMadeGood(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		w := newWire(t, address)
+		c, reader := open(t, w.Addr().String()), open(t, address)
+		a, n, ctx := texts(reader), notifier(t, c), t.Context()
+		k := ask(-1, "fees")
+		require.NoError(t, n.Claimed(ctx, at(10), 1))
+		fetch(t, a, k, "a", 10)
+		w.set(true, false)
+		require.ErrorIs(t, n.Committed(ctx, at(12), 1, changed(-1, 12)), redis.ErrUnavailable)
+		require.Equal(t, got{"a", 10, redis.Hit}, fetch(t, a, k, "b", 12), "it is as old as it says")
+		w.set(false, false)
+		require.Eventually(t, func() bool { return n.Heartbeat(ctx, at(12), 1) == nil }, 10*time.Second, time.Millisecond)
+		require.Equal(t, got{"b", 12, redis.Miss}, fetch(t, a, k, "b", 12))
+	})
+}
+
+func TestAParkedEventThatIsFoldedLateChangesAnswers(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		c := open(t, address)
+		a, n, ctx := texts(c), notifier(t, c), t.Context()
+		k := ask(-1, "fees")
+		require.NoError(t, n.Claimed(ctx, at(10), 1))
+		fetch(t, a, k, "without", 10)
+		require.NoError(t, n.Committed(ctx, at(10), 1, changed(-1, 4)))
+		require.Equal(t, got{"with", 10, redis.Miss}, fetch(t, a, k, "with", 10))
+		require.Equal(t, redis.Miss, fetch(t, a, k, "with", 10).outcome, "answers at this position cannot be told apart, so none is kept")
+		require.NoError(t, n.Committed(ctx, at(11), 1, nil))
+		fetch(t, a, k, "with", 11)
+		require.Equal(t, got{"with", 11, redis.Hit}, fetch(t, a, k, "x", 99))
+	})
+}
+
+func TestOneLoadAtATime(t *testing.T) {
+	t.Parallel()
+	c := open(t, realServer(t))
+	a := texts(c)
+	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1))
+	var loads atomic.Int64
+	begin := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			text, offset, _, err := a.Get(context.Background(), ask(-1, "fees"), func(context.Context) (string, int64, error) {
+				loads.Add(1)
+				<-begin
+				return "a", 10, nil
+			})
+			if err != nil || text != "a" || offset != 10 {
+				t.Errorf("got %q at %d: %v", text, offset, err)
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return loads.Load() == 1 }, 10*time.Second, time.Millisecond)
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, _, err := a.Get(gone, ask(-1, "fees"), nil)
+	require.ErrorIs(t, err, context.Canceled, "who gives up does not wait for the load")
+	newer, offset, _, err := texts(c).Get(t.Context(), ask(11, "fees"), func(context.Context) (string, int64, error) { return "b", 11, nil })
+	require.NoError(t, err)
+	require.Equal(t, "b", newer)
+	require.EqualValues(t, 11, offset)
+	close(begin)
+	wg.Wait()
+	require.LessOrEqual(t, loads.Load(), int64(2))
+}
+
+func TestFailedLoadsAreNotKept(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		c := open(t, address)
+		a := texts(c)
+		require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1))
+		broken := errors.New("broken")
+		_, _, _, err := a.Get(t.Context(), ask(-1, "fees"), func(context.Context) (string, int64, error) { return "", 0, broken })
+		require.ErrorIs(t, err, broken)
+		require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
+	})
+}
+
+func TestASilentServerCostsLittle(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		w := newWire(t, address)
+		c := open(t, w.Addr().String())
+		a := texts(c)
+		fetch(t, a, ask(-1, "fees"), "a", 1)
+		w.set(false, true)
+		for range 5 {
+			require.Equal(t, got{"b", 1, redis.Bypass}, fetch(t, a, ask(-1, "fees"), "b", 1))
+		}
+		require.ErrorIs(t, c.Ping(t.Context()), redis.ErrUnavailable)
+		w.set(false, false)
+		require.Eventually(t, func() bool { return c.Ping(t.Context()) == nil }, 10*time.Second, 5*time.Millisecond)
+	})
+}
+
+func TestInvalidateDropsTheAnswersOfOneSchool(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		c := open(t, address)
+		a, n, ctx := texts(c), notifier(t, c), t.Context()
+		require.NoError(t, n.Claimed(ctx, at(10), 1))
+		for _, school := range []string{"north", "n*", "n[a-z]rth"} {
+			for _, query := range []string{"q", "r"} {
+				k := ask(-1, "fees")
+				k.Key.School, k.Key.Query = school, query
+				fetch(t, a, k, "a", 10)
+			}
+		}
+		for _, test := range []struct {
+			school, query string
+			want          int64
+		}{{"n*", "", 2}, {"n[a-z]rth", "q", 1}, {"north", "q", 1}, {"north", "", 1}, {"south", "", 0}} {
+			dropped, err := c.Invalidate(ctx, partition, test.school, test.query)
+			require.NoError(t, err)
+			require.Equal(t, test.want, dropped, test)
+		}
+	})
+}
+
+func TestConfigReportsAllFaults(t *testing.T) {
+	t.Parallel()
+	err := redis.Config{URL: "http://x", Prefix: "a:b", PoolSize: -1}.Validate()
+	require.ErrorContains(t, err, "URL is malformed")
+	require.ErrorContains(t, err, "prefix")
+	require.ErrorContains(t, err, "negative")
+}

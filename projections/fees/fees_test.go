@@ -1,0 +1,21 @@
+package fees_test
+
+import (
+	"testing"
+
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/projtest"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	projtest.Run(t, "testdata", fees.Queries, fees.Projection)
+}
+
+func TestP8_FoldsAlike(t *testing.T) {
+	t.Parallel()
+	projtest.FoldsAlike(t, fees.Projection)
+}

@@ -1,0 +1,22 @@
+package performance_test
+
+import (
+	"testing"
+
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/projections/performance"
+	"github.com/schoolbell/schoolbell/projections/projtest"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	projtest.Run(t, "testdata", performance.Queries, students.Projection, performance.Projection)
+}
+
+func TestP8_FoldsAlike(t *testing.T) {
+	t.Parallel()
+	projtest.FoldsAlike(t, performance.Projection)
+}

@@ -1,0 +1,23 @@
+package timeline_test
+
+import (
+	"testing"
+
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/projtest"
+	"github.com/schoolbell/schoolbell/projections/timeline"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	projtest.Run(t, "testdata", catalog.Queries(), catalog.All()...)
+}
+
+func TestP8_FoldsAlike(t *testing.T) {
+	t.Parallel()
+	projtest.FoldsAlike(t, fees.Projection, timeline.Projection)
+}
