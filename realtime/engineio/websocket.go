@@ -65,13 +65,24 @@ func (s *Session) read(conn *ws.Conn) {
 			p, err = Decode(msg)
 		}
 		if err == nil {
-			err = s.receive(p)
+			err = s.receiveApart(p)
 		}
 		if err != nil {
 			s.fail(err)
 			return
 		}
 	}
+}
+
+// receiveApart is receive on a stack of its own: the goroutine that waits for the client would keep for ever what its
+// stack has once grown to.
+func (s *Session) receiveApart(p Packet) error {
+	if p.Type != Message {
+		return s.receive(p)
+	}
+	done := make(chan error)
+	go func() { done <- s.receive(p) }()
+	return <-done
 }
 
 var batches = sync.Pool{New: func() any { return new(Batch) }}

@@ -37,7 +37,7 @@ func TestP6_SocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 		events  = 1000 // of 10 KB: more than the kernel keeps for a socket
 	)
 	n := realtimetest.Start(t, nil, nil)
-	server := socketio.NewRooms(socketio.Config{Access: access, Engine: engineio.Config{WriteTimeout: 500 * time.Millisecond}}, n.Hub)
+	server := socketio.NewRooms(socketio.Config{Access: access, Engine: engineio.Config{WriteTimeout: 3 * time.Second}}, n.Hub)
 	s := serve(t, server)
 	var all []*wstest.Client
 	for range readers {
@@ -50,13 +50,14 @@ func TestP6_SocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	require.Equal(t, readers+idlers, server.Len())
 
 	var reading sync.WaitGroup
-	heard := make([]int, readers)
+	heard, ends := make([]int, readers), make([]string, readers)
 	for i, c := range all {
 		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 		reading.Go(func() {
 			for heard[i] < events {
 				f, err := c.Next()
 				if err != nil || f.Op != ws.Text || !strings.Contains(string(f.Payload), fmt.Sprintf(`"id":"%d"`, heard[i])) {
+					ends[i] = fmt.Sprintf("%v %.80s", err, f.Payload)
 					return
 				}
 				heard[i]++
@@ -71,7 +72,7 @@ func TestP6_SocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	}
 	reading.Wait()
 	for i := range heard {
-		require.Equal(t, events, heard[i], "reader %d", i)
+		require.Equal(t, events, heard[i], "reader %d: %s", i, ends[i])
 	}
 	require.Eventually(t, func() bool { return server.Len() == readers }, wstest.Patience, 10*time.Millisecond)
 	// What stays is the log itself and the hub's ring, not the sockets.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -123,12 +124,9 @@ func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Han
 		engine:  engine,
 		who:     who,
 		limiter: rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
-		sockets: map[string]*Socket{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request, and holds nothing of it
-	c.lonely = time.AfterFunc(s.cfg.ConnectTimeout, func() {
-		c.engine.Close(engineio.ServerClose, int(realtime.CloseStale.Code), "no namespace was entered in time")
-	})
+	c.awaitNamespace()
 	return c, nil
 }
 
@@ -138,14 +136,33 @@ type client struct {
 	engine  *engineio.Session
 	who     *realtime.Identity // nil: not known yet
 	limiter *rate.Limiter
-	decoder Decoder // of the goroutine that brings messages
-	lonely  *time.Timer
+	decoder Decoder         // of the goroutine that brings messages
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelFunc
 
 	mu      sync.Mutex
-	sockets map[string]*Socket
+	sockets []*Socket   // one in each namespace
+	lonely  *time.Timer // ends the connection; nil while it is in a namespace
 	closed  bool
+}
+
+// awaitNamespace gives the client the time to enter a namespace.
+func (c *client) awaitNamespace() {
+	c.lonely = time.AfterFunc(c.server.cfg.ConnectTimeout, func() {
+		c.engine.Close(engineio.ServerClose, int(realtime.CloseStale.Code), "no namespace was entered in time")
+	})
+}
+
+// in returns the client's socket in a namespace, or nil.
+func (c *client) in(namespace string) *Socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sockets {
+		if s.namespace == namespace {
+			return s
+		}
+	}
+	return nil
 }
 
 // Message takes one message of the client.
@@ -163,9 +180,7 @@ func (c *client) Message(binary bool, data []byte) error {
 	if p == nil || err != nil {
 		return err
 	}
-	c.mu.Lock()
-	socket := c.sockets[p.Namespace]
-	c.mu.Unlock()
+	socket := c.in(p.Namespace)
 	switch {
 	case p.Type == Connect && socket == nil:
 		return c.connect(p)
@@ -221,8 +236,11 @@ func (c *client) connect(p *Packet) error {
 		accepted.Handler.Closed(engineio.TransportClose)
 		return nil
 	}
-	c.sockets[p.Namespace] = socket
-	c.lonely.Stop()
+	c.sockets = append(c.sockets, socket)
+	if c.lonely != nil {
+		c.lonely.Stop()
+		c.lonely = nil
+	}
 	c.mu.Unlock()
 	c.engine.Wake()
 	return nil
@@ -238,9 +256,10 @@ func (c *client) refuse(namespace string, r *Refusal) {
 // leave takes the client out of a namespace. Who is in none is given the time to enter another.
 func (c *client) leave(s *Socket, reason engineio.Reason) {
 	c.mu.Lock()
-	delete(c.sockets, s.namespace)
+	// Next may be going through the old list.
+	c.sockets = slices.DeleteFunc(slices.Clone(c.sockets), func(x *Socket) bool { return x == s })
 	if len(c.sockets) == 0 && !c.closed {
-		c.lonely.Reset(c.server.cfg.ConnectTimeout)
+		c.awaitNamespace()
 	}
 	c.mu.Unlock()
 	s.handler.Closed(reason)
@@ -249,10 +268,7 @@ func (c *client) leave(s *Socket, reason engineio.Reason) {
 // Next asks the namespaces for what they have.
 func (c *client) Next(out *engineio.Batch) {
 	c.mu.Lock()
-	sockets := make([]*Socket, 0, 1)
-	for _, s := range c.sockets {
-		sockets = append(sockets, s)
-	}
+	sockets := c.sockets
 	c.mu.Unlock()
 	for _, s := range sockets {
 		s.handler.Next(c.ctx, out)
@@ -266,7 +282,9 @@ func (c *client) Closed(reason engineio.Reason) {
 	c.closed = true
 	sockets := c.sockets
 	c.sockets = nil
-	c.lonely.Stop()
+	if c.lonely != nil {
+		c.lonely.Stop()
+	}
 	c.mu.Unlock()
 	for _, s := range sockets {
 		s.handler.Closed(reason)

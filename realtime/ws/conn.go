@@ -29,7 +29,7 @@ type Config struct {
 }
 
 // readBuffer is what an idle connection holds for reading. Larger messages are read past it.
-const readBuffer = 512
+const readBuffer = 256
 
 // Errors of reading, besides those of the network.
 var (
