@@ -228,7 +228,7 @@ func TestOrigins(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{AllowOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "https://school.example" }})
 	for origin, status := range map[string]int{"https://school.example": 200, "https://elsewhere.example": 403, "null": 403, "": 200} {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", w.url+"polling", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"polling", nil)
 		require.NoError(t, err)
 		if origin != "" {
 			req.Header.Set("Origin", origin)
@@ -241,7 +241,7 @@ func TestOrigins(t *testing.T) {
 			require.Equal(t, origin, res.Header.Get("Access-Control-Allow-Origin"))
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "OPTIONS", w.url+"polling", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, w.url+"polling", nil)
 	require.NoError(t, err)
 	req.Header.Set("Origin", "https://school.example")
 	res, err := w.client.Do(req)
@@ -300,7 +300,7 @@ func TestWhatEndsAPollingSession(t *testing.T) {
 
 	url = w.poll()
 	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	require.NoError(t, err)
 	cancelled := make(chan struct{})
 	go func() { defer close(cancelled); _, _ = w.client.Do(req) }() //nolint:bodyclose // it has none

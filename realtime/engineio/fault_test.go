@@ -135,7 +135,7 @@ func TestCompressedBombs(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, z.Close())
 	require.Less(t, bomb.Len(), maxPayload)
-	req, err := http.NewRequestWithContext(t.Context(), "POST", w.poll(), &bomb)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.poll(), &bomb)
 	require.NoError(t, err)
 	req.Header.Set("Content-Encoding", "gzip")
 	res, err := w.client.Do(req)
@@ -144,7 +144,7 @@ func TestCompressedBombs(t *testing.T) {
 	require.Equal(t, 400, res.StatusCode)
 
 	// On WebSocket compression is not agreed on, even if it is offered; TestRawFrames sends compressed frames anyway.
-	req, err = http.NewRequestWithContext(t.Context(), "GET", w.url+"websocket", nil)
+	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"websocket", nil)
 	require.NoError(t, err)
 	for k, v := range map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -184,7 +184,7 @@ func TestRequestBodyThatNeverComes(t *testing.T) {
 	w := setup(t, engineio.Config{WriteTimeout: 50 * time.Millisecond})
 	url := w.poll()
 	body, _ := io.Pipe()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", url, body)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {

@@ -19,12 +19,16 @@ var golden = []struct {
 	{"probe", []Packet{{Type: Pong, Data: []byte("probe")}}, "3probe", [][]byte{{0x81, 6, '3', 'p', 'r', 'o', 'b', 'e'}}},
 	{"message", []Packet{{Type: Message, Data: []byte("€")}}, "4€", [][]byte{{0x81, 4, '4', 0xE2, 0x82, 0xAC}}},
 	{
-		"messages", []Packet{{Type: Message, Data: []byte("a")}, {Type: Message, Data: []byte("b")}},
-		"4a\x1e4b", [][]byte{{0x81, 2, '4', 'a'}, {0x81, 2, '4', 'b'}},
+		"messages",
+		[]Packet{{Type: Message, Data: []byte("a")}, {Type: Message, Data: []byte("b")}},
+		"4a\x1e4b",
+		[][]byte{{0x81, 2, '4', 'a'}, {0x81, 2, '4', 'b'}},
 	},
 	{
-		"text and binary", []Packet{{Type: Message, Data: []byte("hello")}, {Type: Message, Binary: true, Data: []byte{1, 2, 3, 4}}},
-		"4hello\x1ebAQIDBA==", [][]byte{{0x81, 6, '4', 'h', 'e', 'l', 'l', 'o'}, {0x82, 4, 1, 2, 3, 4}},
+		"text and binary",
+		[]Packet{{Type: Message, Data: []byte("hello")}, {Type: Message, Binary: true, Data: []byte{1, 2, 3, 4}}},
+		"4hello\x1ebAQIDBA==",
+		[][]byte{{0x81, 6, '4', 'h', 'e', 'l', 'l', 'o'}, {0x82, 4, 1, 2, 3, 4}},
 	},
 	{"empty message", []Packet{{Type: Message, Data: []byte{}}}, "4", [][]byte{{0x81, 1, '4'}}},
 }

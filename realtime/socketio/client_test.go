@@ -2,6 +2,7 @@ package socketio_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"testing"
@@ -43,9 +44,7 @@ func open(t *testing.T, url string, auth options, more options) *client {
 	require.NoError(t, err)
 	c := &client{t, realtimetest.JavaScript(t, string(source))}
 	all := options{"auth": auth}
-	for k, v := range more {
-		all[k] = v
-	}
+	maps.Copy(all, more)
 	c.tell(options{"do": "open", "url": url, "options": all})
 	return c
 }

@@ -38,8 +38,14 @@
 // client was, and socket.recovered is true. Rooms that were joined later than at the start have to travel too: they
 // follow the position in that argument, each on a line. They are a wish, not a right: the rights are checked again.
 //
+// # Behind a balancer
+//
+// A WebSocket may come to any node, and come back to any other. Long-polling is many requests of one session, which lives
+// on one node: a balancer must send them all there (by the client's address; the server sets no cookie), or clients are
+// told to begin with WebSocket: transports: ["websocket"].
+//
 // # Files
 //
-// packet.go is the codec; server.go the protocol: namespaces, acknowledgements; member.go binds the namespace "/" to the
-// hub; place.go is what the client keeps for us.
+// packet.go is the codec; server.go and socket.go are the protocol: namespaces, acknowledgements; member.go binds the
+// namespace "/" to the hub, requests.go answers join, leave and refresh, and place.go is what the client keeps for us.
 package socketio

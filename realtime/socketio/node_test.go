@@ -86,9 +86,10 @@ func runNode(dir string) {
 
 // process is a node in a process of its own.
 type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	addr string
+	t      *testing.T
+	cmd    *exec.Cmd
+	addr   string
+	client *http.Client
 }
 
 func startProcess(t *testing.T, dir string) *process {
@@ -99,7 +100,7 @@ func startProcess(t *testing.T, dir string) *process {
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	p := &process{t: t, cmd: cmd}
+	p := &process{t: t, cmd: cmd, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	t.Cleanup(p.kill)
 	p.addr, err = bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
@@ -115,7 +116,7 @@ func (p *process) kill() {
 
 func (p *process) publish(class, id string) {
 	p.t.Helper()
-	res, err := http.Post("http://"+p.addr+"/publish/"+class+"/"+id, "", nil)
+	res, err := p.client.Post("http://"+p.addr+"/publish/"+class+"/"+id, "", nil)
 	require.NoError(p.t, err)
 	require.NoError(p.t, res.Body.Close())
 	require.Equal(p.t, 200, res.StatusCode)

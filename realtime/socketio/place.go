@@ -56,14 +56,11 @@ func rest(sealed, rooms []domain.Room) []byte {
 	if sameRooms(sealed, rooms) {
 		return []byte(`"]`)
 	}
-	lines := "\n"
+	names := make([]string, len(rooms))
 	for i, r := range rooms {
-		if i > 0 {
-			lines += "\n"
-		}
-		lines += r.String()
+		names[i] = r.String()
 	}
-	quoted, _ := jsontext.AppendQuote(nil, lines) // rooms are valid text
+	quoted, _ := jsontext.AppendQuote(nil, "\n"+strings.Join(names, "\n")) // rooms are valid text
 	return append(quoted[1:], ']')
 }
 

@@ -48,6 +48,8 @@ type Conn struct {
 
 	writing chan struct{} // holds one token while somebody writes
 	closing bool          // a close frame has been sent: nothing may follow it; for whom has the token
+	// deadline of writing: one to 9/8 time limits away when a write begins; for whom has the token
+	deadline time.Time
 }
 
 // Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
@@ -154,7 +156,12 @@ func (c *Conn) Write(frames []byte) error {
 		return fmt.Errorf("write websocket: %w", ErrClosed)
 	}
 	raw := c.conn.NetConn()
-	err := raw.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+	var err error
+	// To move a deadline costs as much as a short write needs besides the kernel, so it is moved when that matters.
+	if now := time.Now(); c.deadline.Sub(now) < c.writeTimeout {
+		c.deadline = now.Add(c.writeTimeout + c.writeTimeout/8)
+		err = raw.SetWriteDeadline(c.deadline)
+	}
 	if err == nil {
 		_, err = raw.Write(frames)
 	}

@@ -30,7 +30,7 @@ func (s Server) Dial(t testing.TB) *Client {
 	t.Helper()
 	u, err := url.Parse(s.URL)
 	require.NoError(t, err)
-	conn, err := net.Dial("tcp", u.Host)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(Patience)))
@@ -49,6 +49,7 @@ func (s Server) Dial(t testing.TB) *Client {
 	c := &Client{Conn: conn, t: t, r: bufio.NewReader(conn)}
 	res, err := http.ReadResponse(c.r, nil)
 	require.NoError(t, err)
+	require.NoError(t, res.Body.Close()) // it is empty; what follows are frames
 	require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
 	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", res.Header.Get("Sec-WebSocket-Accept"))
 	for range s.Greetings {
