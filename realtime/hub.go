@@ -239,7 +239,7 @@ func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, e
 	if err := h.wait(ctx, p.ready); err != nil {
 		return nil, err
 	}
-	s := &Session{hub: h, opts: opts, who: who, id: h.lastID.Add(1)}
+	s := &Session{hub: h, opts: opts, who: who, id: h.lastID.Add(1), sent: h.metrics.of(opts.Protocol)}
 	s.awake.Store(true)
 	s.expires.Store(expiry(who))
 	if s.expired(h.cfg.Now()) {

@@ -1,6 +1,10 @@
 package realtime
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	connections *prometheus.GaugeVec
@@ -18,6 +22,9 @@ type metrics struct {
 	coalesced   prometheus.Counter
 	recovered   *prometheus.CounterVec
 	missed      prometheus.Counter
+
+	mu   sync.Mutex
+	sent map[string]*sent // by protocol
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -31,6 +38,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
 	}
 	m := &metrics{
+		sent:        map[string]*sent{},
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("connections", "Open connections.")), []string{"protocol"}),
 		rooms:       prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("rooms", "Rooms that somebody is in.")), []string{"kind"}),
 		joins:       counters("joins_total", "Rooms entered.", "kind"),
@@ -66,14 +74,31 @@ func (m *metrics) resumed(outcome string, events int) {
 	m.missed.Add(float64(events))
 }
 
+// sent is what is counted for each write, of one protocol. All sessions of a protocol share one.
+type sent struct {
+	deliveries prometheus.Counter
+	bytes      prometheus.Counter
+	delay      prometheus.Observer
+}
+
+func (m *metrics) of(protocol string) *sent {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.sent[protocol]
+	if c == nil {
+		c = &sent{m.deliveries.WithLabelValues(protocol), m.bytes.WithLabelValues(protocol), m.delay.WithLabelValues(protocol)}
+		m.sent[protocol] = c
+	}
+	return c
+}
+
 // Sent counts what a transport has written: the deliveries of one write and their bytes.
-func (s *Session) Sent(sent []Delivery, bytes int) {
-	m, protocol := s.hub.metrics, s.opts.Protocol
-	m.deliveries.WithLabelValues(protocol).Add(float64(len(sent)))
-	m.bytes.WithLabelValues(protocol).Add(float64(bytes))
-	for i := range sent {
-		if e := sent[i].Event; e != nil {
-			m.delay.WithLabelValues(protocol).Observe(s.hub.cfg.Now().Sub(e.logged).Seconds())
+func (s *Session) Sent(ds []Delivery, bytes int) {
+	s.sent.deliveries.Add(float64(len(ds)))
+	s.sent.bytes.Add(float64(bytes))
+	for i := range ds {
+		if e := ds[i].Event; e != nil {
+			s.sent.delay.Observe(s.hub.cfg.Now().Sub(e.logged).Seconds())
 			return
 		}
 	}

@@ -81,6 +81,7 @@ type Session struct {
 	school *school
 	opts   Options
 	id     uint64
+	sent   *sent
 
 	awake   atomic.Bool           // Next is being called or will be; while it is not, nothing is to be delivered
 	closing atomic.Pointer[Close] // why it ends

@@ -18,8 +18,8 @@ const version = "schoolbell"
 const callTime = 10 * time.Second
 
 // answer carries out a command. An error ends the connection, after the reply if there is one.
-func (c *conn) answer(ctx context.Context, cmd *command) (*reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+func (c *conn) answer(cmd *command) (*reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	switch {
 	case cmd.ID == 0 && (cmd.Send != nil || c.session != nil && cmd.Connect == nil):

@@ -63,7 +63,11 @@ func (c *conn) run() {
 		case errors.As(err, &network) && network.Timeout():
 			c.close(realtime.CloseNoPong)
 		case err == nil && kind == ws.Text:
-			if err = c.handle(c.alive, frame); err != nil {
+			// In a goroutine of its own, because a stack that has once grown stays so: the one that waits in
+			// Read for most of its life keeps the smallest.
+			handled := make(chan error, 1)
+			go func() { handled <- c.handle(frame) }()
+			if err = <-handled; err != nil {
 				c.close(realtime.CloseOf(err))
 			}
 		case err == nil:
@@ -77,7 +81,7 @@ func (c *conn) run() {
 }
 
 // handle answers the commands of a frame in one write, and before anything that follows from them.
-func (c *conn) handle(ctx context.Context, frame []byte) error {
+func (c *conn) handle(frame []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	lent := buffers.Get().(*[]byte)
@@ -88,7 +92,7 @@ func (c *conn) handle(ctx context.Context, frame []byte) error {
 		if err := c.count(); err != nil {
 			return err
 		}
-		r, err := c.answer(ctx, cmd)
+		r, err := c.answer(cmd)
 		if r != nil {
 			out = appendReply(out, r)
 		}
