@@ -227,7 +227,11 @@ func (f *Faults) OptionalLabel(pointer string, l Label) {
 }
 
 func printable(s string) bool {
-	for _, r := range s {
+	ascii := 0
+	for ascii < len(s) && s[ascii] >= 0x20 && s[ascii] < 0x7f {
+		ascii++
+	}
+	for _, r := range s[ascii:] {
 		if r < 0x20 || r == 0x7f || r == utf8.RuneError {
 			return false
 		}

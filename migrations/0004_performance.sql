@@ -27,9 +27,6 @@ CREATE TABLE schoolbell.performance_groups (
 	PRIMARY KEY (school, year, term, class_id, subject)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05);
 SELECT schoolbell.protect('schoolbell.performance_groups');
--- performance.groups for a class or a subject through all years
-CREATE INDEX performance_groups_by_class ON schoolbell.performance_groups (school, class_id, subject);
-CREATE INDEX performance_groups_by_subject ON schoolbell.performance_groups (school, subject);
 
 CREATE TABLE schoolbell.performance_students (
 	school     text COLLATE "C" NOT NULL,

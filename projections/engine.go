@@ -54,8 +54,12 @@ func (c *Config) Validate() error {
 		missing bool
 		what    string
 	}{
-		{c.Name == "", "name"}, {c.Set == nil, "set"}, {c.Log == nil, "log"}, {c.Group == nil, "group"},
-		{c.Store == nil, "store"}, {c.Decode == nil, "decoder"},
+		{c.Name == "", "name"},
+		{c.Set == nil, "set"},
+		{c.Log == nil, "log"},
+		{c.Group == nil, "group"},
+		{c.Store == nil, "store"},
+		{c.Decode == nil, "decoder"},
 	} {
 		if f.missing {
 			faults = append(faults, fmt.Errorf("projection engine: %s is required", f.what))
@@ -65,9 +69,13 @@ func (c *Config) Validate() error {
 		value int
 		what  string
 	}{
-		{c.Window, "duplicate window"}, {c.MaxBatch, "batch limit"}, {c.MaxReadAhead, "read-ahead"},
-		{c.MaxRows, "row limit"}, {c.MaxParkedSubjects, "limit of parked subjects"},
-		{int(c.ParkedRetry), "time to the next try"}, {int(c.ParkedRetryMost), "longest time to the next try"},
+		{c.Window, "duplicate window"},
+		{c.MaxBatch, "batch limit"},
+		{c.MaxReadAhead, "read-ahead"},
+		{c.MaxRows, "row limit"},
+		{c.MaxParkedSubjects, "limit of parked subjects"},
+		{int(c.ParkedRetry), "time to the next try"},
+		{int(c.ParkedRetryMost), "longest time to the next try"},
 		{int(c.CommitTimeout), "commit timeout"},
 	} {
 		if f.value < 0 {

@@ -157,6 +157,10 @@ type notes struct {
 	beats   int
 }
 
+func newNotes(fail bool) *notes {
+	return &notes{fail: fail, claimed: map[domain.Position]int64{}, latest: map[int32]int64{}}
+}
+
 func (n *notes) Claimed(_ context.Context, at domain.Position, epoch int64) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -193,7 +197,7 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 	for _, fail := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			n := &notes{fail: fail, claimed: map[domain.Position]int64{}, latest: map[int32]int64{}}
+			n := newNotes(fail)
 			cfg := w.config()
 			cfg.Notifiers = []projections.Notifier{n}
 			_, stop := w.run(cfg)

@@ -52,24 +52,23 @@ func (e *Engine) own(ctx context.Context, a eventlog.Assignment) error {
 }
 
 const (
-	restartLeast  = 50 * time.Millisecond
-	restartMost   = 5 * time.Second
-	refusedAgain  = 15 * time.Second
-	fencedAgain   = 10 * time.Second // by then the group has noticed to whom the partition belongs
-	sessionIsLong = 10 * time.Second
+	restartLeast = 50 * time.Millisecond
+	restartMost  = 5 * time.Second
+	refusedAgain = 15 * time.Second
+	fencedAgain  = 10 * time.Second // by then the group has noticed to whom the partition belongs
 )
 
 // run holds sessions until the assignment ends.
 func (o *owner) run(ctx context.Context) {
 	delay := restartLeast
 	for ctx.Err() == nil {
-		began := time.Now()
+		before := o.report().Position
 		err := o.session(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > sessionIsLong {
-			delay = restartLeast
+		if o.report().Position != before {
+			delay = restartLeast // it got somewhere
 		}
 		wait := delay
 		var topic *TopicError

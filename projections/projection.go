@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -78,13 +79,10 @@ type setFold struct {
 	fold       foldFunc
 }
 
-// MaxProjections is how many projections one set can hold: which of them an event changed is kept in 64 bits.
-const MaxProjections = 64
-
 // NewSet checks that the projections can work together: unique names and tables, dependencies before dependants.
 func NewSet(projections ...*Projection) (*Set, error) {
-	if len(projections) == 0 || len(projections) > MaxProjections {
-		return nil, fmt.Errorf("a set holds 1 to %d projections, got %d", MaxProjections, len(projections))
+	if len(projections) == 0 {
+		return nil, errors.New("a set holds at least one projection")
 	}
 	s := &Set{projections: projections, folds: map[reflect.Type][]setFold{}}
 	names, tables, position := map[string]bool{}, map[string]bool{}, map[*Projection]bool{}

@@ -121,8 +121,8 @@ func (r *rows[K, R]) add(k K, row R) { r.added = append(r.added, pair[K, R]{k, r
 
 // undo takes back what the current event has written.
 func (r *rows[K, R]) undo() {
-	for i := len(r.undos) - 1; i >= 0; i-- {
-		u := r.undos[i]
+	for _, u := range slices.Backward(r.undos) {
+
 		u.slot.Row, u.slot.exists, u.slot.known = u.row, u.exists, u.known
 		if u.slot.dirty && !u.dirty {
 			u.slot.dirty = false

@@ -91,6 +91,19 @@ func TestConfigTellsWhereEachValueComesFrom(t *testing.T) {
 	require.NotContains(t, stdout, testSecret)
 }
 
+func TestEverySettingIsInTheDocumentation(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	require.NoError(t, err)
+	code, stdout, stderr := command(t, "config", "--json")
+	require.Equal(t, exitDone, code, stderr)
+	var settings []config.Setting
+	require.NoError(t, json.Unmarshal([]byte(stdout), &settings))
+	for _, s := range settings {
+		require.Contains(t, string(text), "| `"+s.Flag+"` | `"+s.Variable+"` |")
+	}
+}
+
 func TestTheDevelopmentSecretIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

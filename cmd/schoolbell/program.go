@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,10 +47,26 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(a
 	}
 	p := &program{cfg: cfg, log: log}
 	defer func() { err = errors.Join(err, p.close()) }()
+	// The ports come first: that one is taken is better known before all else has started.
+	api, apiURL, err := listen(ctx, cfg.HTTP)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	ops, opsURL, err := listen(ctx, cfg.Ops)
+	if err != nil {
+		return err
+	}
+	defer ops.Close()
 	if err := p.assemble(ctx); err != nil {
 		return err
 	}
-	return p.serve(ctx, ready)
+	return p.serve(ctx, api, ops, func() {
+		ready(address{
+			PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
+			Brokers: p.servers.brokers, Database: p.servers.databaseURL, Redis: p.servers.redis,
+		})
+	})
 }
 
 // assemble opens everything that the roles of the process need.
@@ -83,7 +100,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if p.events, err = kafka.Open(ctx, kafkaConfig, p.log, p.registry); err != nil {
 		return err
 	}
-	p.onClose(func() error { p.events.Close(); return nil })
+	p.onClose(p.events.Close)
 	p.health.Add(telemetry.Check{Name: "log", Ask: func(ctx context.Context) error {
 		_, err := p.events.Topic(ctx)
 		return err
@@ -91,16 +108,8 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	return p.wireRoles(ctx)
 }
 
-// serve opens the ports, runs all tasks, and stops them in order.
-func (p *program) serve(ctx context.Context, ready func(address)) error {
-	api, apiURL, err := listen(ctx, p.cfg.HTTP)
-	if err != nil {
-		return err
-	}
-	ops, opsURL, err := listen(ctx, p.cfg.Ops)
-	if err != nil {
-		return errors.Join(err, api.Close())
-	}
+// serve runs all tasks and stops them in order.
+func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()) error {
 	// What runs does not end with ctx, but when its turn comes.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -110,15 +119,13 @@ func (p *program) serve(ctx context.Context, ready func(address)) error {
 	}
 	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(telemetry.Handler(&p.health, p.registry), p.log)
 	opsServer.WriteTimeout = 0 // profiles take as long as they are asked to
-	g.Go(func() error { return ignoreClosed(apiServer.Serve(api)) })
+	g.Go(func() error {
+		return ignoreClosed(apiServer.Serve(httpapi.LimitConnections(api, p.cfg.API.Connections)))
+	})
 	g.Go(func() error { return ignoreClosed(opsServer.Serve(ops)) })
 
-	at := address{
-		PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
-		Brokers: p.servers.brokers, Database: p.servers.databaseURL, Redis: p.servers.redis,
-	}
 	p.health.Serve()
-	ready(at)
+	ready()
 	select {
 	case <-ctx.Done():
 		p.log.InfoContext(ctx, "stop", "grace", p.cfg.Grace)
@@ -159,8 +166,8 @@ func (p *program) onClose(f func() error) { p.closes = append(p.closes, f) }
 
 func (p *program) close() error {
 	var faults []error
-	for i := len(p.closes) - 1; i >= 0; i-- {
-		faults = append(faults, p.closes[i]())
+	for _, c := range slices.Backward(p.closes) {
+		faults = append(faults, c())
 	}
 	return errors.Join(faults...)
 }

@@ -37,7 +37,15 @@ var attributeNames = [attributeCount]string{
 	"traceparent", "tracestate", "datacontenttype", "dataschema",
 }
 
-func (a attribute) pointer() string { return "/" + attributeNames[a] }
+// attributePointers are the places of faults in attributes, made once.
+var attributePointers = func() (pointers [attributeCount]string) {
+	for a, name := range attributeNames {
+		pointers[a] = "/" + name
+	}
+	return pointers
+}()
+
+func (a attribute) pointer() string { return attributePointers[a] }
 
 func attributeNamed(name string) attribute {
 	switch name {

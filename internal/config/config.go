@@ -12,12 +12,12 @@ import (
 
 // Config is everything that `schoolbell serve` can be told.
 type Config struct {
-	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE,…" help:"What this process does: ${roles}, or all."`
-	Data       string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Directory of the embedded servers, the development secret, and the address file that other commands look for."`
-	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" placeholder:"ADDR" help:"Address of the API."`
-	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" placeholder:"ADDR" help:"Address of health, metrics and profiles. Not for the public."`
-	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" placeholder:"TIME" help:"How long a stop may take before it is forced."`
-	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" placeholder:"TIME" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
+	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE" help:"What this process does: ${roles}, or all."`
+	Data       string        `default:".data" env:"SCHOOLBELL_DATA" help:"Directory of the embedded servers, the development secret, and the address file that other commands look for."`
+	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" help:"Address of the API."`
+	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" help:"Address of health, metrics and profiles. Not for the public."`
+	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a stop may take before it is forced."`
+	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
 
 	Kafka    Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
 	Database Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`

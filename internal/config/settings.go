@@ -77,7 +77,7 @@ func CheckVariables(command *kong.Node) error {
 				continue
 			}
 			scratch := reflect.New(f.Target.Type()).Elem()
-			if err := f.Value.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value}), scratch); err != nil {
+			if err := f.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value}), scratch); err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", name, err))
 			}
 		}

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -27,7 +28,9 @@ type Kafka struct {
 func StartKafka(cfg KafkaConfig) (*Kafka, error) {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.ListenFn(func(_, _ string) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }),
+		kfake.ListenFn(func(_, _ string) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		}),
 	}
 	if cfg.Dir != "" {
 		if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {

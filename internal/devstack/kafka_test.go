@@ -77,8 +77,9 @@ func kafkaChild(dir string) error {
 	if _, err := create.RequestWith(ctx, client); err != nil {
 		return err
 	}
+	topic := testTopic
 	metadata := kmsg.NewMetadataRequest()
-	metadata.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr(testTopic)}}
+	metadata.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
 	answer, err := metadata.RequestWith(ctx, client)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
@@ -29,9 +30,15 @@ func (a *API) documentRoutes() error {
 	}
 	a.document("get-catalog", "/v1/catalog", "application/schema+json", "All events, as one JSON Schema.", catalogue)
 	a.document("get-asyncapi", "/asyncapi.json", "application/json", "The log, as AsyncAPI 3.0.", asyncAPI)
-	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	openAPI := sync.OnceValues(a.OpenAPI) // when all routes are there
+	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		description, err := openAPI()
+		if err != nil {
+			problemOf(err).write(w, r)
+			return
+		}
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
-		_ = json.MarshalWrite(w, a.huma.OpenAPI()) // the client may have gone
+		_, _ = w.Write(description) // the client may have gone
 	})
 	a.page("GET /docs", "page/index.html", "text/html; charset=utf-8")
 	a.page("GET /docs/page.css", "page/page.css", "text/css; charset=utf-8")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -268,4 +269,26 @@ func BenchmarkIngest(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*100/b.Elapsed().Seconds(), "events/s")
+}
+
+func TestP9_ABombDoesNotGoOff(t *testing.T) { // alone, as it looks at the memory of the whole process
+	s := logOnly(t)
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	for range 256 {
+		_, err := z.Write(make([]byte, 1<<20))
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	r := httptest.NewRequest(http.MethodPost, "/v1/schools/north/events", &bomb)
+	r.Header.Set("Authorization", "Bearer "+token(t, "north", "sis", "admin"))
+	r.Header.Set("Content-Type", cloudevents.StructuredType)
+	r.Header.Set("Content-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s.api.ServeHTTP(w, r)
+	runtime.ReadMemStats(&after)
+	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20))
 }

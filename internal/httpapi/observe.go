@@ -54,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_ingest_events_total",
-			Help: "Events sent by producers: accepted, duplicate within their request, or refused.",
+			Help: "Events sent by producers: accepted, or duplicate within their request; refused counts requests, of which no event is taken.",
 		}, []string{"outcome"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_http_panics_total", Help: "Requests that ended in a panic.",

@@ -48,6 +48,32 @@ func TestP7_AReadSeesThePositionItNames(t *testing.T) {
 	}
 }
 
+func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		d.Positions = httpapi.NewPositions(d.Pool, setName) // nobody tells it anything
+		d.Cache = nil
+	})
+	admin := token(t, "north", "u", "admin")
+	var readers errgroup.Group
+	for i := range 20 {
+		at := s.publish("north", marked(fmt.Sprintf("e-%d", i), fmt.Sprintf("s-%d", i), "present"))
+		readers.Go(func() error {
+			r := s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
+			var answer struct {
+				Totals struct {
+					Present int `json:"present"`
+				} `json:"totals"`
+			}
+			if err := json.Unmarshal(r.body, &answer); err != nil || answer.Totals.Present <= i {
+				return fmt.Errorf("%d: after event %d: %s", r.StatusCode, i, r.body)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, readers.Wait())
+}
+
 // TestP7_ReadersNeverGoBack races readers and writers while Redis is flushed, stopped and started again. An answer that
 // says how much of the log it holds must hold it: the n-th event marks the n-th student.
 func TestP7_ReadersNeverGoBack(t *testing.T) {

@@ -151,7 +151,7 @@ func TestAnswersAreCompressed(t *testing.T) {
 			defer d.Close()
 			plain, err := d.DecodeAll(w.Body.Bytes(), nil)
 			require.NoError(t, err)
-			require.Contains(t, string(plain), `"openapi":"3.1.0"`)
+			require.Contains(t, string(plain), `"openapi": "3.1.0"`)
 		}
 	}
 	r := httptest.NewRequest(http.MethodGet, "/nowhere", nil)

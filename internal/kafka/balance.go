@@ -22,7 +22,8 @@ type balancer struct {
 	had []byte // the partitions of this member in the last generation, two bytes each
 }
 
-func (b *balancer) ProtocolName() string { return "schoolbell" }
+// ProtocolName has the topic in it, so that Kafka turns away a member that names the group and means another topic.
+func (b *balancer) ProtocolName() string { return "schoolbell/" + b.topic }
 
 // remember keeps what this member was given, for the next time.
 func (b *balancer) remember(partitions []kafkago.PartitionAssignment) {

@@ -206,6 +206,27 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 	})
 }
 
+// A group is for one topic: a process that is set up for another one is turned away, and disturbs nobody.
+func TestGroupIsForOneTopic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 1)
+		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		log := open(t, config, nil)
+		config.Topic = "another"
+		another := open(t, config, nil)
+		o := &owners{t: t, of: map[int32][]string{}}
+		leave := o.consume(log, "right")
+		time.Sleep(5 * time.Second)
+		leaveAnother := o.consume(another, "wrong")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, partitions, o.count("right"))
+		require.Zero(t, o.count("wrong"))
+		leaveAnother()
+		leave()
+	})
+}
+
 // While Kafka is away a member keeps trying, and says so once.
 func TestGroupOutlastsAnOutage(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,7 @@ func Retryable(err error) bool {
 	if errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code[:2] {
 		case "08", // connection
 			"25", // transaction ended by the server, or a standby that does not write

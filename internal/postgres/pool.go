@@ -29,7 +29,7 @@ type Config struct {
 	Role             Role          // (whoever the URL names)
 	MaxConns         int32         // at most so many connections (8)
 	ConnectTimeout   time.Duration // for opening a connection (5 s)
-	AcquireTimeout   time.Duration // for getting a connection from the pool (2 s)
+	AcquireTimeout   time.Duration // for getting a connection from the pool (2 s; 30 s for the projector, which has nobody to send away)
 	StatementTimeout time.Duration // the server ends a statement that takes longer (30 s)
 }
 
@@ -78,11 +78,15 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}
+	acquire := 2 * time.Second
+	if cfg.Role == Projector {
+		acquire = 30 * time.Second
+	}
 	c.MaxConns = orDefault(cfg.MaxConns, 8)
 	c.MaxConnLifetime = 30 * time.Minute
 	c.MaxConnLifetimeJitter = 10 * time.Minute // else all connections end together
 	c.MaxConnIdleTime = 5 * time.Minute
-	c.PingTimeout = orDefault(cfg.AcquireTimeout, 2*time.Second)
+	c.PingTimeout = 2 * time.Second
 	c.ConnConfig.ConnectTimeout = orDefault(cfg.ConnectTimeout, 5*time.Second)
 	params := c.ConnConfig.RuntimeParams
 	params["application_name"] = "schoolbell"
@@ -108,16 +112,13 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
-	return &Pool{pool: pool, acquire: orDefault(cfg.AcquireTimeout, 2*time.Second)}, nil
+	return &Pool{pool: pool, acquire: orDefault(cfg.AcquireTimeout, acquire)}, nil
 }
 
 const searchPath = "schoolbell, public"
 
 // Close waits for the connections in use and closes all.
 func (p *Pool) Close() { p.pool.Close() }
-
-// Stat counts connections, for metrics.
-func (p *Pool) Stat() *pgxpool.Stat { return p.pool.Stat() }
 
 // Acquire takes a connection out of the pool, to be given back with Release. It fails with [ErrBusy] when none is free
 // in time.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,6 +25,8 @@ type ProjectionStore struct {
 	name   string
 	schema string
 	tables map[string]tableStatements
+
+	buffers sync.Pool // of *[]byte, for columns on their way into a pipeline
 }
 
 // NewProjectionStore returns a store for the set's tables under the set's name. The pool has the role [Projector].
@@ -167,9 +170,10 @@ func (s *ProjectionStore) Dump(ctx context.Context) (projections.Dump, error) {
 // pipeline collects statements that go to the server together.
 type pipeline struct {
 	ctx    context.Context
+	store  *ProjectionStore
 	conn   *pgxpool.Conn
 	batch  pgconn.Batch
-	buf    []byte
+	buf    *[]byte
 	params [][]byte
 }
 
@@ -178,10 +182,17 @@ func (s *ProjectionStore) newPipeline(ctx context.Context) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pipeline{ctx: ctx, conn: conn}, nil
+	buf, ok := s.buffers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	return &pipeline{ctx: ctx, store: s, conn: conn, buf: buf}, nil
 }
 
-func (p *pipeline) release() { p.conn.Release() }
+func (p *pipeline) release() {
+	p.conn.Release()
+	p.store.buffers.Put(p.buf)
+}
 
 var binaryFormat = []int16{1}
 
@@ -190,18 +201,19 @@ func (p *pipeline) exec(st statement, columns []projections.Column, n int, value
 	if err := st.prepare(p.ctx, p.conn.Conn().PgConn()); err != nil {
 		return err
 	}
-	p.buf, p.params = p.buf[:0], p.params[:0]
-	ends := make([]int, 0, len(columns))
+	buf := (*p.buf)[:0]
+	ends := make([]int, len(columns))
 	for c := range columns {
 		var err error
-		if p.buf, err = appendArray(p.buf, columns[c].Kind, n, func(i int) reflect.Value { return value(i, c) }); err != nil {
+		if buf, err = appendArray(buf, columns[c].Kind, n, func(i int) reflect.Value { return value(i, c) }); err != nil {
 			return fmt.Errorf("column %s: %w", columns[c].Name, err)
 		}
-		ends = append(ends, len(p.buf))
+		ends[c] = len(buf)
 	}
+	*p.buf, p.params = buf, p.params[:0]
 	start := 0
 	for _, end := range ends {
-		p.params = append(p.params, p.buf[start:end])
+		p.params = append(p.params, buf[start:end])
 		start = end
 	}
 	p.batch.ExecPrepared(st.name, p.params, binaryFormat, binaryFormat)

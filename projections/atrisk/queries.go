@@ -93,7 +93,7 @@ LEFT JOIN fee_accounts a ON a.school = $1 AND a.student_id = r.student_id
 WHERE coalesce(s.status, '') <> 'withdrawn' /*page*/
 ORDER BY r.score DESC, r.student_id LIMIT $3`
 
-// conditions of the reasons, each of which an index is for.
+// conditions of the reasons.
 var conditions = map[string]string{
 	Attendance: "marks > 0",
 	Marks:      "scores > 0",

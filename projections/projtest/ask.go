@@ -59,7 +59,7 @@ func (s *scenario) ask(d *datadriven.TestData) string {
 		}
 	})
 	As(s.t, tx, asked.School)
-	return get(tx, asked, s.endpoints, strings.TrimSpace(d.Input))
+	return Ask(tx, asked, s.endpoints, strings.TrimSpace(d.Input))
 }
 
 // As gives a transaction the rights of the API for one school, and its search path.
@@ -92,8 +92,8 @@ func insert(t testing.TB, tx pgx.Tx, s *projections.Schema, values []any) {
 	require.NoError(t, err, s.Name)
 }
 
-// get sends one request to the endpoints, which are mounted as the API mounts them.
-func get(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string) string {
+// Ask sends one request to the endpoints, which are mounted as the API mounts them.
+func Ask(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string) string {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("scenario", "1")
 	config.CreateHooks = nil // no link to a schema in problems
@@ -123,7 +123,7 @@ func get(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string
 		})
 	}
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil))
 	if w.Code != http.StatusOK {
 		var problem huma.ErrorModel
 		if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {

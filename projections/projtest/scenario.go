@@ -76,7 +76,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 
 // fold folds a line each as an event. Errors are for the reader, in the place of tables.
 func (s *scenario) fold(input string) (failures string, changed tables) {
-	for _, text := range strings.Split(input, "\n") {
+	for text := range strings.SplitSeq(input, "\n") {
 		if text = strings.TrimSpace(text); text == "" || strings.HasPrefix(text, "#") {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
@@ -42,13 +43,6 @@ type row struct {
 
 // What is kept of events that are frequent or hold more than a line needs. The others are kept as they are.
 type (
-	mark struct {
-		Date    domain.Date `json:"date"`
-		Session string      `json:"session"`
-		Status  string      `json:"status"`
-		ClassID string      `json:"class_id"`
-		Reason  string      `json:"reason,omitzero"`
-	}
 	score struct {
 		AssessmentID string       `json:"assessment_id"`
 		Subject      string       `json:"subject"`
@@ -81,9 +75,9 @@ func fold(b *projections.Batch, e *domain.Envelope) error {
 	l := line{e.School, "", e.Position.Offset, e.Time}
 	switch m := e.Data.(type) {
 	case *attendance.Marked:
-		return l.of(m.StudentID).add(b, "attendance.marked", mark{m.Date, m.Session, m.Status, m.ClassID, m.Reason})
+		return l.of(m.StudentID).addMark(b, "attendance.marked", m)
 	case *attendance.Corrected:
-		return l.of(m.StudentID).add(b, "attendance.corrected", mark{m.Date, m.Session, m.Status, m.ClassID, m.Reason})
+		return l.of(m.StudentID).addMark(b, "attendance.corrected", (*attendance.Marked)(m))
 	case *assessment.Scored:
 		return l.of(m.StudentID).add(b, "assessment.scored", newScore(m))
 	case *assessment.ScoreCorrected:
@@ -133,8 +127,32 @@ func (l line) add(b *projections.Batch, fact string, data any) error {
 	if err != nil {
 		return fmt.Errorf("write line of timeline: %w", err)
 	}
-	lines.Put(b, key{l.school, l.studentID, l.position}, row{fact, l.at.UTC(), string(text)})
+	l.put(b, fact, text)
 	return nil
+}
+
+// addMark writes the JSON of a mark by hand: there are more marks than of everything else together.
+func (l line) addMark(b *projections.Batch, fact string, m *attendance.Marked) (err error) {
+	text := append(make([]byte, 0, 128), `{"date":"`...)
+	text = m.Date.Time().AppendFormat(text, time.DateOnly)
+	text = append(text, '"')
+	for _, field := range [...]struct{ name, value string }{
+		{`,"session":`, m.Session}, {`,"status":`, m.Status}, {`,"class_id":`, m.ClassID}, {`,"reason":`, m.Reason},
+	} {
+		if field.value == "" {
+			continue
+		}
+		text = append(text, field.name...)
+		if text, err = jsontext.AppendQuote(text, field.value); err != nil {
+			return fmt.Errorf("write line of timeline: %w", err)
+		}
+	}
+	l.put(b, fact, append(text, '}'))
+	return nil
+}
+
+func (l line) put(b *projections.Batch, fact string, text []byte) {
+	lines.Put(b, key{l.school, l.studentID, l.position}, row{fact, l.at.UTC(), string(text)})
 }
 
 // A waiver names only its invoice and a reversal only its payment. Their line is added by whichever of the two events is

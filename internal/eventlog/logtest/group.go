@@ -56,7 +56,7 @@ func (o *ownership) join(h *Harness, member string) (leave func()) {
 	log := h.Open(o.t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- log.Consume(ctx, "group", o.own(member)) }()
+	go func() { done <- log.Consume(ctx, o.t.Name(), o.own(member)) }()
 	leave = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -91,7 +91,7 @@ func testGroup(t *testing.T, h *Harness) {
 func testOwnerFails(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	broken := errors.New("broken")
-	err := log.Consume(t.Context(), "group", func(ctx context.Context, a eventlog.Assignment) error {
+	err := log.Consume(t.Context(), t.Name(), func(ctx context.Context, a eventlog.Assignment) error {
 		if a.Partition == 1 {
 			return broken
 		}
@@ -102,7 +102,7 @@ func testOwnerFails(t *testing.T, h *Harness) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, log.Consume(ctx, "group", func(context.Context, eventlog.Assignment) error { return broken }))
+	require.NoError(t, log.Consume(ctx, t.Name(), func(context.Context, eventlog.Assignment) error { return broken }))
 }
 
 func testCommitted(t *testing.T, h *Harness) {
@@ -113,7 +113,7 @@ func testCommitted(t *testing.T, h *Harness) {
 	var late func(int64)
 	var mu sync.Mutex
 	go func() {
-		done <- log.Consume(ctx, "lag", func(ctx context.Context, a eventlog.Assignment) error {
+		done <- log.Consume(ctx, t.Name(), func(ctx context.Context, a eventlog.Assignment) error {
 			if a.Partition == 1 {
 				mu.Lock()
 				late = a.Committed
@@ -129,7 +129,7 @@ func testCommitted(t *testing.T, h *Harness) {
 	}()
 	committed := func(want int64) func() bool {
 		return func() bool {
-			next, ok := h.Committed(t, "lag", 1)
+			next, ok := h.Committed(t, t.Name(), 1)
 			return ok && next == want
 		}
 	}

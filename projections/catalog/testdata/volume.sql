@@ -1,0 +1,117 @@
+-- Twenty schools with 500 students each in 20 classes: six weeks of attendance, two years of marks and three of fees.
+SET LOCAL search_path = schoolbell, public;
+SET LOCAL synchronous_commit = off;
+
+CREATE TEMP TABLE pupils ON COMMIT DROP AS
+SELECT format('school-%s', lpad(s::text, 2, '0')) AS school, format('student-%s', lpad(n::text, 4, '0')) AS student_id, s, n,
+	format('class-%s', lpad((n % 20)::text, 2, '0')) AS class_id,
+	(ARRAY['Ada','Bela','Chidi','Dana','Elif','Femi','Gita','Hugo','Ines','Jonas','Kofi','Lena','Mirza','Noor','Olga','Pavel','Quinn','Rosa','Sven','Tarek','Uma','Vera','Wei','Xenia','Yara','Zoltan'])[1 + (n * 7 + s) % 26] AS given,
+	(ARRAY['Adeyemi','Baptiste','Castellano','Dlamini','Eriksson','Fernandez','Grunwald','Hashimoto','Ivanov','Jankowski','Kovacs','Lindqvist','Mbeki','Nakamura','Okonkwo','Petrov','Quispe','Rodriguez','Schneider','Tanaka','Ueda','Vasquez','Wojcik','Xu','Yilmaz','Zielinska'])[1 + (n * 11 + n / 26 + s) % 26]
+		|| (ARRAY['','-Moreau','-Nwosu','-Ortega','-Silva'])[1 + n % 5] AS family
+FROM generate_series(1, 20) s, generate_series(1, 500) n;
+
+INSERT INTO students
+SELECT school, student_id, given, family, lower(family || ' ' || given), DATE '2012-01-01' + n, class_id, '7', '',
+	CASE WHEN n % 25 = 0 THEN 'withdrawn' ELSE 'enrolled' END, DATE '2025-08-01',
+	CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END
+FROM pupils;
+
+INSERT INTO classes
+SELECT school, class_id, count(*) FROM pupils GROUP BY school, class_id;
+
+INSERT INTO guardians
+SELECT DISTINCT school, format('guardian-%s', n * 3 / 4), 'Guardian ' || family, '+49 30 123456', 'g@example.org', 'de', 0, 0
+FROM (SELECT DISTINCT ON (school, n * 3 / 4) * FROM pupils) p;
+
+INSERT INTO student_guardians
+SELECT school, student_id, format('guardian-%s', n * 3 / 4), 'mother', true FROM pupils;
+
+INSERT INTO staff
+SELECT format('school-%s', lpad(s::text, 2, '0')), format('staff-%s', n), 'Member ' || n, 'teacher',
+	jsonb_build_array(format('class-%s', lpad((n % 20)::text, 2, '0')), format('class-%s', lpad((n * 7 % 20)::text, 2, '0'))), '["maths"]'
+FROM generate_series(1, 20) s, generate_series(1, 60) n;
+
+-- One in fifteen is away, those whose number ends in 7 more often.
+INSERT INTO attendance_marks
+SELECT school, day, student_id, 'day', class_id,
+	CASE WHEN (n * 31 + day_number * 17) % 15 = 0 OR (n % 10 = 7 AND (n + day_number) % 6 = 0) THEN 'absent_excused'
+		WHEN (n * 13 + day_number * 7) % 40 = 0 THEN 'late' ELSE 'present' END
+FROM (SELECT DATE '2026-09-01' + d AS day, d AS day_number FROM generate_series(0, 41) d WHERE d % 7 < 5) days, pupils;
+
+INSERT INTO attendance_days
+SELECT school, date, class_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
+	count(*) FILTER (WHERE status = 'absent_excused'), 0
+FROM attendance_marks GROUP BY school, date, class_id;
+
+INSERT INTO attendance_students
+SELECT school, student_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
+	count(*) FILTER (WHERE status = 'absent_excused'), 0
+FROM attendance_marks GROUP BY school, student_id;
+
+INSERT INTO timeline
+SELECT school, student_id, row_number() OVER (PARTITION BY school ORDER BY date, student_id), 'attendance.marked', date,
+	format('{"date":"%s","session":"day","status":"%s","class_id":"%s"}', date, status, class_id)
+FROM attendance_marks;
+
+INSERT INTO performance_scores
+SELECT school, student_id, format('%s-%s-%s', year, term, subject), year, term, class_id, subject, 2000 + (n * 37 + ascii(subject) * 101) % 8000
+FROM pupils, unnest(ARRAY['2025-2026', '2026-2027']) year, unnest(ARRAY['autumn', 'spring']) term,
+	unnest(ARRAY['art', 'biology', 'english', 'maths', 'physics']) subject;
+
+INSERT INTO performance_students
+SELECT school, year, term, class_id, subject, student_id, count(*), sum(points)
+FROM performance_scores GROUP BY school, year, term, class_id, subject, student_id;
+
+INSERT INTO performance_totals
+SELECT school, student_id, count(*), sum(points) FROM performance_scores GROUP BY school, student_id;
+
+INSERT INTO performance_groups
+SELECT school, year, term, class_id, subject, count(*), sum(points), sum(points * points), '[0,0,1,2,3,4,5,6,3,1]'
+FROM performance_scores GROUP BY school, year, term, class_id, subject;
+
+INSERT INTO assessments
+SELECT DISTINCT ON (school, assessment_id, class_id) school, assessment_id || class_id, class_id, subject, 'Examination', 100,
+	DATE '2024-09-01' + (ascii(subject) * 7 + substr(class_id, 7)::int * 40) % 830, year, term
+FROM performance_scores;
+
+INSERT INTO results_published
+SELECT DISTINCT school, class_id, year, term, TIMESTAMPTZ '2026-01-31' FROM performance_scores WHERE year < '2026-2027';
+
+-- One invoice in twelve is open.
+INSERT INTO fee_invoices
+SELECT school, format('invoice-%s-%s-%s', year, term, n), student_id, year, term, 'tuition', 'EUR', 50000, 0,
+	CASE WHEN (n + term_number * 5) % 12 = 0 THEN 20000 ELSE 0 END, DATE '2024-10-01' + term_number::int * 120,
+	'[{"method":"bank","payments":1,"amount":50000}]', 1, '[]'
+FROM pupils, (SELECT year, term, row_number() OVER () AS term_number
+	FROM unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year, unnest(ARRAY['autumn', 'spring']) term) terms;
+
+-- A few payments are for invoices that nobody knows.
+INSERT INTO fee_invoices
+SELECT school, format('unknown-%s', n), '', '', '', '', 'EUR', 0, 0, 0, NULL, '[{"method":"bank","payments":1,"amount":700}]', 0, '[]'
+FROM pupils WHERE n <= 3;
+
+INSERT INTO fee_accounts
+SELECT school, student_id, '[{"currency":"EUR","invoiced":300000,"waived":0,"collected":280000,"open":20000}]',
+	'[{"due_on":"2026-02-01","invoice_id":"invoice","category":"tuition","currency":"EUR","amount":20000}]'
+FROM pupils;
+
+INSERT INTO fee_totals
+SELECT school, year, term, 'EUR', category, 500, 25000000, 0, 24000000, 0, 1000000, 0
+FROM (SELECT DISTINCT school FROM pupils) p, unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year,
+	unnest(ARRAY['autumn', 'spring', 'summer']) term, unnest(ARRAY['tuition', 'bus', 'lunch', 'books', 'clubs']) category;
+
+INSERT INTO fee_methods
+SELECT school, year, term, 'EUR', method, 100, 5000000, 0
+FROM (SELECT DISTINCT school FROM pupils) p, unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year,
+	unnest(ARRAY['autumn', 'spring', 'summer']) term, unnest(ARRAY['cash', 'card', 'bank', 'mobile_money']) method;
+
+INSERT INTO fee_revenue
+SELECT school, 'EUR', DATE '2022-09-01' + m * INTERVAL '1 month', 100, 1000000 + (m % 12) * 50000, 0
+FROM (SELECT DISTINCT school FROM pupils) p, generate_series(0, 49) m;
+
+INSERT INTO at_risk
+SELECT school, student_id,
+	CASE WHEN n % 10 = 7 THEN 60 ELSE 0 END, CASE WHEN n % 10 = 7 THEN 12 ELSE 0 END,
+	CASE WHEN n % 13 = 0 THEN 48 ELSE 0 END, CASE WHEN n % 13 = 0 THEN 190000 ELSE 0 END,
+	CASE WHEN n % 12 = 0 THEN DATE '2026-02-01' WHEN n % 2 = 0 THEN DATE '2027-01-31' END
+FROM pupils WHERE n % 10 = 7 OR n % 13 = 0 OR n % 2 = 0;

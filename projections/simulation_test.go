@@ -1,0 +1,524 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/memstore"
+	"github.com/schoolbell/schoolbell/projections/storetest"
+)
+
+// The simulation runs whole engines against a Kafka broker on a network in memory, in simulated time. A seed decides all
+// that happens: processes start, stop, crash and fall silent while others take over, producers repeat themselves, answers get
+// lost, leaders move, the store fails before or after it has done its work, or does it long after. In the end, when
+// everything works again, the tables must equal one plain fold of the log.
+//
+//	SIMULATION_SEEDS=20000 go test ./projections -run TestP3_Simulation
+//	SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
+
+const (
+	simulationSeeds      = 2000
+	simulationPartitions = 2
+	simulationWindow     = 40 // small, so that it also forgets
+)
+
+func TestP3_Simulation(t *testing.T) {
+	t.Parallel()
+	if seed := os.Getenv("SIMULATION_SEED"); seed != "" {
+		n, err := strconv.ParseUint(seed, 10, 64)
+		require.NoError(t, err)
+		log := slog.New(slog.NewTextHandler(t.Output(), nil))
+		require.Empty(t, simulate(t, n, memstore.New(), log))
+		return
+	}
+	seeds := uint64(simulationSeeds)
+	if testing.Short() {
+		seeds = 100
+	}
+	if v := os.Getenv("SIMULATION_SEEDS"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 64)
+		require.NoError(t, err)
+		seeds = n
+	}
+	workers := uint64(runtime.GOMAXPROCS(0))
+	for worker := range workers {
+		t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
+			t.Parallel()
+			for seed := worker; seed < seeds && !t.Failed(); seed += workers {
+				if wrong := simulate(t, seed, memstore.New(), slog.New(slog.DiscardHandler)); wrong != "" {
+					t.Errorf("SIMULATION_SEED=%d: %s", seed, wrong)
+				}
+			}
+		})
+	}
+}
+
+// Without the fence the simulation must find something wrong, else it proves nothing.
+func TestP3_SimulationNoticesAMissingFence(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(500) {
+		if wrong := simulate(t, seed, memstore.NewUnfenced(), slog.New(slog.DiscardHandler)); wrong != "" {
+			t.Logf("found with seed %d", seed)
+			return
+		}
+	}
+	t.Error("500 seeds did not notice that commits are not fenced")
+}
+
+// simulate plays one seed and says what is wrong in the end.
+func simulate(t *testing.T, seed uint64, store *memstore.Store, log *slog.Logger) (wrong string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.Ports(9092, 9093), kfake.ListenFn(network.Listen))
+		require.NoError(t, err)
+		defer cluster.Close()
+		s := &simulation{
+			T: t, seed: seed, cluster: cluster, network: network, store: store, set: storetest.Set(false), logger: log,
+		}
+		s.dice = newDice(seed, "script", &s.calm)
+		s.producer = s.openLog(&cable{network: network})
+		s.play()
+		wrong = s.check()
+		require.NoError(t, s.producer.Close())
+	})
+	return wrong
+}
+
+type simulation struct {
+	*testing.T
+	*dice
+	seed      uint64
+	calm      atomic.Bool
+	cluster   *kfake.Cluster
+	network   *kfake.VirtualNetwork
+	store     *memstore.Store
+	set       *projections.Set
+	logger    *slog.Logger
+	producer  *kafka.Log
+	processes []*process // that run
+	ended     sync.WaitGroup
+	group     string // tells groups apart
+	events    int
+	started   int
+}
+
+// dice is randomness that belongs to one purpose, so that the order in which goroutines run changes as little as can be.
+type dice struct {
+	mu   sync.Mutex
+	r    *rand.Rand
+	calm *atomic.Bool // no more faults
+}
+
+func newDice(seed uint64, purpose string, calm *atomic.Bool) *dice {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(purpose)) // never fails
+	return &dice{r: rand.New(rand.NewPCG(seed, h.Sum64())), calm: calm}
+}
+
+func (d *dice) roll(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.r.IntN(n)
+}
+
+// trouble says yes once in n times, until it is calm.
+func (d *dice) trouble(n int) bool { return d.roll(n) == 0 && !d.calm.Load() }
+
+func (d *dice) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(d.roll(int(most-least)))
+}
+
+func (s *simulation) openLog(c *cable) *kafka.Log {
+	log, err := kafka.Open(s.Context(), kafka.Config{
+		Brokers: s.cluster.ListenAddrs(), Partitions: simulationPartitions, Dial: c.dial,
+	}, slog.New(slog.DiscardHandler), nil)
+	require.NoError(s, err)
+	return log
+}
+
+// play makes things happen.
+func (s *simulation) play() {
+	s.start()
+	for range 12 + s.roll(12) {
+		switch s.roll(12) {
+		case 0, 1, 2, 3, 4:
+			s.produce()
+		case 5:
+			s.start()
+		case 6:
+			if p := s.some(); p != nil {
+				s.stop(p)
+			}
+		case 7:
+			if p := s.some(); p != nil {
+				s.crash(p)
+			}
+		case 8:
+			if p := s.some(); p != nil {
+				s.silence(p)
+			}
+		case 9:
+			require.NoError(s, s.cluster.MoveTopicPartition("schoolbell.events", int32(s.roll(simulationPartitions)), int32(s.roll(2))))
+		case 10:
+			s.cluster.RehashCoordinators()
+		case 11:
+			s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 1 + s.roll(5)})
+		}
+		if s.roll(3) == 0 {
+			<-time.After(s.between(time.Millisecond, 15*time.Second))
+		}
+	}
+}
+
+// produce appends a few events, some of them more than once. The answer may get lost although the records are written.
+func (s *simulation) produce() {
+	school := fmt.Sprint("school-", s.roll(4))
+	var recent []eventlog.Record
+	for range 1 + s.roll(8) {
+		s.events++
+		rec := storetest.Record(storetest.Event(school, s.events, s.fact()))
+		recent = append(recent, rec)
+		if s.roll(4) == 0 {
+			recent = append(recent, recent[s.roll(len(recent))])
+		}
+	}
+	if s.trouble(4) {
+		s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 1 + s.roll(3)})
+	}
+	for {
+		_, err := s.producer.Append(s.Context(), school, recent)
+		if err == nil {
+			return
+		}
+		require.ErrorIs(s, err, eventlog.ErrUnavailable)
+	}
+}
+
+func (s *simulation) fact() domain.Event {
+	pupil := fmt.Sprint("pupil-", s.roll(5))
+	switch s.roll(10) {
+	case 0:
+		return storetest.Enrol(pupil, fmt.Sprint("class-", s.roll(3)))
+	case 1:
+		return storetest.Withdraw(pupil)
+	case 2:
+		return storetest.Mark(pupil, s.roll(4), attendance.Late, []string{"", storetest.ReasonFail, storetest.ReasonPanic}[s.roll(3)])
+	default:
+		return storetest.Mark(pupil, s.roll(4), []string{attendance.Present, attendance.AbsentExcused}[s.roll(2)], "")
+	}
+}
+
+// check waits until all is folded, and compares.
+func (s *simulation) check() string {
+	s.calm.Store(true)
+	for _, p := range s.processes {
+		p.cable.mend()
+	}
+	s.start()
+	for minute := 0; minute < 10 && !s.caughtUp(); minute++ {
+		<-time.After(time.Minute)
+		// kfake can lose the timers of a group whose coordinator moved: members that are gone then stay in it for ever,
+		// which Kafka's timeouts do not allow. A group of another name has none of that, and as positions are not the
+		// group's, nothing is forgiven by it.
+		for len(s.processes) > 0 {
+			s.stop(s.processes[0])
+		}
+		s.group = fmt.Sprint("-", minute)
+		s.start()
+	}
+	<-time.After(time.Minute) // for commits that arrive late
+	for len(s.processes) > 0 {
+		s.stop(s.processes[0])
+	}
+	s.ended.Wait()
+	return s.difference()
+}
+
+func (s *simulation) caughtUp() bool {
+	for n := range int32(simulationPartitions) {
+		if _, end, err := s.producer.Bounds(s.Context(), n); err != nil || s.store.Position(n) != end {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *simulation) difference() string {
+	reference := projections.NewReference(s.set, cloudevents.Decode, simulationPartitions, simulationWindow)
+	var wrong []string
+	for n := range int32(simulationPartitions) {
+		_, end, err := s.producer.Bounds(s.Context(), n)
+		require.NoError(s, err)
+		if at := s.store.Position(n); at != end {
+			wrong = append(wrong, fmt.Sprintf("partition %d stands at %d and ends at %d", n, at, end))
+		}
+		for next := int64(0); next < end; {
+			b, err := s.producer.Fetch(s.Context(), n, next, 1<<20, 100*time.Millisecond)
+			require.NoError(s, err)
+			for _, rec := range b.Records {
+				reference.Add(rec)
+			}
+			next = b.Next
+		}
+	}
+	want, err := reference.Dump()
+	require.NoError(s, err)
+	got, err := s.store.Dump()
+	require.NoError(s, err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		wrong = append(wrong, "tables differ (-want +got):\n"+diff)
+	}
+	for n := range int32(simulationPartitions) {
+		wantParked := reference.Parked(n)
+		subjects, err := s.store.Parked(s.Context(), n)
+		require.NoError(s, err)
+		gotParked := map[projections.SubjectKey][]int64{}
+		for _, u := range subjects {
+			events, err := s.store.ParkedEvents(s.Context(), n, u.SubjectKey, 1<<30)
+			require.NoError(s, err)
+			for _, rec := range events {
+				gotParked[u.SubjectKey] = append(gotParked[u.SubjectKey], rec.Position.Offset)
+			}
+		}
+		if diff := cmp.Diff(wantParked, gotParked); diff != "" {
+			wrong = append(wrong, "parked events differ (-want +got):\n"+diff)
+		}
+	}
+	return strings.Join(wrong, "\n")
+}
+
+// process is an engine with its own connection to the log.
+type process struct {
+	cable *cable
+	store *flakyStore
+	kill  context.CancelFunc
+}
+
+func (s *simulation) start() {
+	if len(s.processes) == 4 {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.Context())
+	p := &process{cable: &cable{network: s.network}, store: s.newFlakyStore(), kill: cancel}
+	log := s.openLog(p.cable)
+	e, err := projections.NewEngine(projections.Config{
+		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store, Decode: cloudevents.Decode,
+		Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
+		Logger: s.logger.With("process", s.started),
+	})
+	require.NoError(s, err)
+	s.processes = append(s.processes, p)
+	s.ended.Go(func() {
+		for ctx.Err() == nil {
+			if err := e.Run(ctx); err != nil {
+				s.logger.Warn("engine ended", "error", err)
+				<-time.After(time.Second)
+			}
+		}
+		_ = log.Close() // may find the cable cut
+	})
+}
+
+func (s *simulation) some() *process {
+	if len(s.processes) == 0 {
+		return nil
+	}
+	return s.processes[s.roll(len(s.processes))]
+}
+
+func (s *simulation) remove(p *process) {
+	for i, other := range s.processes {
+		if other == p {
+			s.processes = append(s.processes[:i], s.processes[i+1:]...)
+			return
+		}
+	}
+}
+
+func (s *simulation) stop(p *process) {
+	s.remove(p)
+	p.kill()
+}
+
+// crash ends a process without a word to anybody. What it has sent to the store may still arrive.
+func (s *simulation) crash(p *process) {
+	s.remove(p)
+	p.cable.cut()
+	p.store.gone.Store(true)
+	p.kill()
+}
+
+// silence cuts a process off from the log for a while. It goes on folding what it has read, and learns only later that its
+// partitions belong to others.
+func (s *simulation) silence(p *process) {
+	p.cable.cut()
+	after := s.between(time.Second, time.Minute)
+	s.ended.Go(func() {
+		<-time.After(after)
+		p.cable.mend()
+	})
+}
+
+// quietGroup does not tell Kafka how far its members are. kafka-go sends that on the connection that heartbeats use, and
+// holds a mutex while it waits for an answer; on a silent connection simulated time would then stand still for ever.
+type quietGroup struct {
+	eventlog.Group
+	suffix string
+}
+
+func (g quietGroup) Consume(ctx context.Context, group string, own func(context.Context, eventlog.Assignment) error) error {
+	return g.Group.Consume(ctx, group+g.suffix, func(ctx context.Context, a eventlog.Assignment) error {
+		a.Committed = func(int64) {}
+		return own(ctx, a)
+	})
+}
+
+// cable is a process's connection to the log. When it is cut, nothing comes or goes, and nobody is told.
+type cable struct {
+	network *kfake.VirtualNetwork
+	mu      sync.Mutex
+	broken  bool
+	conns   []net.Conn
+}
+
+func (c *cable) cut() { c.set(true) }
+
+// mend makes new connections possible; what was open stays lost.
+func (c *cable) mend() {
+	c.set(false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close() // some are closed already
+	}
+	c.conns = nil
+}
+
+func (c *cable) set(broken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = broken
+}
+
+func (c *cable) isBroken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
+}
+
+func (c *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.isBroken() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	conn, err := c.network.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conns = append(c.conns, conn)
+	return &cableConn{Conn: conn, cable: c}, nil
+}
+
+type cableConn struct {
+	net.Conn
+	cable *cable
+}
+
+func (c *cableConn) Write(b []byte) (int, error) {
+	if c.cable.isBroken() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// flakyStore fails now and then: before it has done its work, after it, or it does it later.
+type flakyStore struct {
+	projections.Store
+	gone    atomic.Bool
+	claims  [simulationPartitions]*dice
+	lookups *dice
+	commits [simulationPartitions]*dice
+}
+
+var errFlaky = errors.New("connection to the store broke")
+
+func (s *simulation) newFlakyStore() *flakyStore {
+	s.started++
+	purpose := func(what string, n int) *dice {
+		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started), &s.calm)
+	}
+	f := &flakyStore{Store: s.store, lookups: purpose("lookup", 0)}
+	for n := range simulationPartitions {
+		f.claims[n], f.commits[n] = purpose("claim", n), purpose("commit", n)
+	}
+	return f
+}
+
+func (s *flakyStore) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+	d := s.claims[partition]
+	if s.gone.Load() || d.trouble(20) {
+		return projections.Claim{}, errFlaky
+	}
+	claim, err := s.Store.Claim(ctx, partition, topicID)
+	if d.trouble(20) {
+		return projections.Claim{}, errFlaky
+	}
+	return claim, err
+}
+
+func (s *flakyStore) Lookup(ctx context.Context, wanted []projections.Lookup) error {
+	if s.gone.Load() || s.lookups.trouble(20) {
+		return errFlaky
+	}
+	return s.Store.Lookup(ctx, wanted)
+}
+
+func (s *flakyStore) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+	d := s.commits[claim.Partition]
+	switch {
+	case s.gone.Load() || d.trouble(15):
+		return errFlaky
+	case d.trouble(15): // the answer is lost
+		_ = s.Store.Commit(ctx, claim, c)
+		return errFlaky
+	case d.trouble(15): // it arrives late, when nobody waits for it any more
+		late := d.between(time.Millisecond, 30*time.Second)
+		go func() {
+			<-time.After(late)
+			_ = s.Store.Commit(ctx, claim, c)
+		}()
+		return errFlaky
+	case d.trouble(5): // it takes its time
+		<-time.After(d.between(time.Millisecond, 20*time.Second))
+	}
+	return s.Store.Commit(ctx, claim, c)
+}
