@@ -31,7 +31,10 @@ lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulne
 	@$(MAKE) --no-print-directory vuln
 
 bench: build ## measure the budgets against a stack of its own
-	bin/schoolbell bench all
+	bin/schoolbell bench project
+	bin/schoolbell bench ingest
+	bin/schoolbell bench freshness
+	bin/schoolbell bench query
 
 # The database of vulnerabilities is a server on the internet. Where it cannot be reached there is nothing to check.
 vuln: $(VULN) ## known vulnerabilities in what we call

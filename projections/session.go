@@ -143,7 +143,7 @@ func (s *session) foldEntries(ctx context.Context, entries []entry) error {
 				break
 			}
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
-			s.collectLink(e.event)
+			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
 		}
 		s.batch.commit.To = e.offset() + 1
 		s.batch.records++

@@ -217,7 +217,7 @@ func (p *Project) drive(ctx context.Context, tape *tape, maxBatch int) error {
 	select {
 	case <-tape.done:
 		cancel()
-		<-ended
+		<-ended //nolint:errcheck // it was told to stop
 		return nil
 	case err := <-ended:
 		return errors.Join(errors.New("engine ended before the log did"), err)

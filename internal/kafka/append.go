@@ -47,7 +47,7 @@ func (l *Log) append(ctx context.Context, school string, records []eventlog.Reco
 	select {
 	case <-call.done:
 	case <-ctx.Done():
-		lane.abandon(call, ctx)
+		lane.abandon(ctx, call)
 	}
 	return domain.Position{Partition: lane.partition, Offset: call.offset}, call.err
 }
@@ -129,7 +129,7 @@ func (w *lane) close() {
 
 // abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it may or may not
 // be in the log.
-func (w *lane) abandon(call *appendCall, ctx context.Context) {
+func (w *lane) abandon(ctx context.Context, call *appendCall) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if call.finished() {

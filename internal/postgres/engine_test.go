@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -37,7 +36,7 @@ func TestP3_EnginesOnPostgresWithConnectionsKilled(t *testing.T) {
 	for range 2 {
 		e, err := projections.NewEngine(projections.Config{
 			Name: "test", Set: set, Log: log, Group: log, Store: store, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 500, MaxRows: 50,
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
 		go func() { ended <- e.Run(ctx) }()
