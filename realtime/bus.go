@@ -27,15 +27,15 @@ func nodeChannel(node string) string { return "sb:realtime:node:" + node }
 
 // message is what nodes say to each other.
 type message struct {
-	Kind    string   `json:"kind"`
-	From    string   `json:"from"`
-	Asked   uint64   `json:"asked,omitzero"` // the number of the question that is asked or answered
-	School  string   `json:"school,omitzero"`
-	Room    string   `json:"room,omitzero"`
-	User    string   `json:"user,omitzero"`
-	Members []Member `json:"members,omitempty"`
-	Status  *Status  `json:"status,omitzero"`
-	Changed *Changed `json:"changed,omitzero"`
+	Kind    string    `json:"kind"`
+	From    string    `json:"from"`
+	Asked   uint64    `json:"asked,omitzero"` // the number of the question that is asked or answered
+	School  string    `json:"school,omitzero"`
+	Room    string    `json:"room,omitzero"`
+	User    string    `json:"user,omitzero"`
+	Members []Member  `json:"members,omitempty"`
+	Status  *Status   `json:"status,omitzero"`
+	Changed []Changed `json:"changed,omitempty"`
 }
 
 const (
@@ -103,12 +103,6 @@ func (h *Hub) Nodes(ctx context.Context) ([]Status, error) {
 func (h *Hub) Revoke(ctx context.Context, school, user string) error {
 	h.revoke(school, user)
 	return h.say(ctx, message{Kind: sayRevoked, School: school, User: user})
-}
-
-// Tell passes a notice about projections to the dashboards of all nodes.
-func (h *Hub) Tell(ctx context.Context, c Changed) error {
-	h.Changed(c)
-	return h.say(ctx, message{Kind: sayChanged, Changed: &c})
 }
 
 // say sends a message to the other nodes, if there are any.
@@ -207,8 +201,8 @@ func (h *Hub) hear(ctx context.Context, m message) error {
 		h.revoke(m.School, m.User)
 		return nil
 	case sayChanged:
-		if m.Changed != nil {
-			h.Changed(*m.Changed)
+		for _, c := range m.Changed {
+			h.Changed(c)
 		}
 		return nil
 	default:

@@ -21,27 +21,43 @@ type noticeBoard struct {
 	pending map[string]map[string]domain.Position // by school and projection
 }
 
-// Changed takes a notice, for this node; [Hub.Tell] is for all. It never blocks. The dashboards of the school that are open on this node hear of it within
+// Changed takes a notice, for this node; an [Announcer] tells all. It never blocks. The dashboards of the school that are open on this node hear of it within
 // the interval of the configuration, of the newest position only.
 func (h *Hub) Changed(c Changed) {
-	h.notices.mu.Lock()
-	defer h.notices.mu.Unlock()
-	if h.notices.pending == nil {
-		h.notices.pending = map[string]map[string]domain.Position{}
+	h.metrics.coalesced.Add(float64(h.notices.add(c)))
+}
+
+// add notes a change and says how many notices it has replaced.
+func (b *noticeBoard) add(c Changed) (replaced int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending == nil {
+		b.pending = map[string]map[string]domain.Position{}
 	}
-	of := h.notices.pending[c.School]
+	of := b.pending[c.School]
 	if of == nil {
 		of = map[string]domain.Position{}
-		h.notices.pending[c.School] = of
+		b.pending[c.School] = of
 	}
 	for _, name := range c.Projections {
-		if _, waiting := of[name]; waiting {
-			h.metrics.coalesced.Inc()
+		known, waiting := of[name]
+		if waiting {
+			replaced++
 		}
-		if c.Position.Offset >= of[name].Offset {
+		if !waiting || c.Position.Offset >= known.Offset {
 			of[name] = c.Position
 		}
 	}
+	return replaced
+}
+
+// take empties the board.
+func (b *noticeBoard) take() map[string]map[string]domain.Position {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	pending := b.pending
+	b.pending = nil
+	return pending
 }
 
 // runNotices tells the dashboards.
@@ -54,11 +70,7 @@ func (h *Hub) runNotices(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		h.notices.mu.Lock()
-		pending := h.notices.pending
-		h.notices.pending = nil
-		h.notices.mu.Unlock()
-		for name, projections := range pending {
+		for name, projections := range h.notices.take() {
 			h.tell(name, projections)
 		}
 	}

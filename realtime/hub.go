@@ -50,6 +50,8 @@ type Config struct {
 	Now        func() time.Time // default time.Now
 }
 
+const defaultDashboardInterval = 200 * time.Millisecond
+
 func (c Config) withDefaults() Config {
 	def := func(v *int, d int) {
 		if *v == 0 {
@@ -65,7 +67,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxRooms, 100)
 	def(&c.Readers, 8)
 	if c.DashboardInterval == 0 {
-		c.DashboardInterval = 200 * time.Millisecond
+		c.DashboardInterval = defaultDashboardInterval
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -409,13 +411,16 @@ func (h *Hub) sweep(ctx context.Context) error {
 // to come back, so that other nodes do not get them all at once. It returns when all have gone, or ctx ends.
 func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	h.draining.Store(true)
-	const batches = 20
 	all := h.everySession()
-	tick := time.NewTicker(max(over/batches, time.Millisecond))
+	batches := min(20, len(all))
+	tick := time.NewTicker(max(over/time.Duration(max(1, batches)), time.Millisecond))
 	defer tick.Stop()
 	for i := range batches {
 		for _, s := range all[i*len(all)/batches : (i+1)*len(all)/batches] {
 			s.Close(CloseShutdown)
+		}
+		if i == batches-1 {
+			break
 		}
 		select {
 		case <-ctx.Done():
@@ -426,6 +431,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 		case <-tick.C:
 		}
 	}
+	tick.Reset(10 * time.Millisecond)
 	for h.sessions.Load() > 0 && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():

@@ -31,6 +31,7 @@ type program struct {
 	health   telemetry.Health
 	servers  *servers
 	events   *kafka.Log
+	live     *live        // nil without the role realtime
 	handler  http.Handler // the public side
 
 	tasks  []func(context.Context) error // run until their context ends
@@ -39,7 +40,7 @@ type program struct {
 
 // Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its addresses.
 //
-// A stop goes in this order: /readyz turns red; the listeners close and requests that were accepted are answered; the
+// A stop goes in this order: /readyz turns red; live connections are let go; the listeners close and requests that were accepted are answered; the
 // projections commit what they have folded and give their partitions back; connections close; embedded servers stop.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(address)) (err error) {
 	if err := cfg.Validate(); err != nil {
@@ -136,7 +137,11 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	p.pause(ctx)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
 	defer cancel()
-	stopped := apiServer.Shutdown(grace)
+	var stopped error
+	if p.live != nil { // streams are requests that do not end by themselves
+		stopped = p.live.drain(grace, p.cfg.Realtime.DrainTime)
+	}
+	stopped = errors.Join(stopped, apiServer.Shutdown(grace))
 	stopWork()
 	stopped = errors.Join(stopped, opsServer.Shutdown(grace))
 	done := make(chan error, 1)

@@ -50,7 +50,13 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 		notifiers = append(notifiers, deps.Positions)
 	}
+	if p.cfg.Has(config.RoleRealtime) {
+		if err := p.wireRealtime(ctx, cache, &deps); err != nil {
+			return err
+		}
+	}
 	if p.cfg.Has(config.RoleProjections) {
+		notifiers = append(notifiers, p.wireDashboards(cache, set))
 		if err := p.wireProjections(ctx, set, notifiers); err != nil {
 			return err
 		}
@@ -75,6 +81,9 @@ func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
 	p.handler = api
 	if p.cfg.Trace.Endpoint != "" {
 		p.handler = telemetry.TraceRequests(p.tracers, api)
+	}
+	if p.live != nil {
+		p.handler = p.live.beside(p.handler)
 	}
 	return nil
 }

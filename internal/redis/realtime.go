@@ -103,7 +103,7 @@ func (t Tickets) Redeem(ctx context.Context, ticket string) (who realtime.Identi
 		return err
 	})
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, redis.Nil):
 		return who, err
 	case body == nil:
 		return who, fmt.Errorf("ticket is unknown, used or too old: %w", realtime.ErrInvalidToken)

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )
 
-func open(t *testing.T) (*devstack.Redis, *redis.Cache) {
+func openRedis(t *testing.T) (*devstack.Redis, *redis.Cache) {
 	t.Helper()
 	server, err := devstack.StartRedis()
 	require.NoError(t, err)
@@ -28,7 +29,7 @@ func open(t *testing.T) (*devstack.Redis, *redis.Cache) {
 
 func TestTicketsAreGoodOnceAndForSeconds(t *testing.T) {
 	t.Parallel()
-	server, cache := open(t)
+	server, cache := openRedis(t)
 	tickets := redis.NewTickets(cache)
 	who := rt.Who("mum", "guardian")
 	who.Expires = who.Expires.UTC()
@@ -49,7 +50,7 @@ func TestTicketsAreGoodOnceAndForSeconds(t *testing.T) {
 // Nodes know of each other's connections, and of a dead node's no more.
 func TestPresenceAcrossNodes(t *testing.T) {
 	t.Parallel()
-	server, cache := open(t)
+	server, cache := openRedis(t)
 	with := func(c *realtime.Config) { c.Bus = redis.NewBus(cache); c.DashboardInterval = time.Millisecond }
 	one := rt.Start(t, nil, with)
 	two := rt.Start(t, one.Log, with)
@@ -76,8 +77,15 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	present(two, second.ID(), first.ID())
 
 	// A notice to one node's dashboards reaches all.
-	require.NoError(t, one.Tell(t.Context(), realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Offset: 9}}))
+	announcer := realtime.NewAnnouncer(redis.NewBus(cache), one.Changed, time.Millisecond, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	announced := make(chan error, 1)
+	go func() { announced <- announcer.Run(ctx) }()
+	announcer.Tell(realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Offset: 9}})
+	first.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 && got[0].Position.Offset == 9 })
 	second.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) == 1 && got[0].Position.Offset == 9 })
+	cancel()
+	require.NoError(t, <-announced)
 
 	// While Redis is away, each node knows of its own; afterwards of all again.
 	server.Server().Close()
