@@ -25,6 +25,7 @@ type Config struct {
 	Ping        time.Duration // between two pings; default 25 s
 	Pong        time.Duration // for the answer to a ping; default 10 s
 	FirstTime   time.Duration // for the connect command; default 10 s
+	WriteTime   time.Duration // for a client to take what is written; default 10 s
 	MaxMessage  int           // bytes in a frame from the client; default 64 KiB
 	MaxCommands int           // a second; default 100
 	MaxWaiting  int           // connections without a connect command; default 1,000
@@ -86,6 +87,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	socket, err := ws.Config{
 		MaxMessage:   s.cfg.MaxMessage,
+		WriteTimeout: s.cfg.WriteTime,
 		Subprotocols: []string{"centrifuge-json"},
 		CheckOrigin:  func(*http.Request) bool { return true }, // done above
 	}.Accept(w, r)

@@ -152,3 +152,6 @@ func (s *Script) Next(word string) string {
 		}
 	}
 }
+
+// Lines are the lines that the script prints, for a test that wants all of them.
+func (s *Script) Lines() <-chan string { return s.lines }
