@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +63,7 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 		Subprotocols:     cfg.Subprotocols,
 		CheckOrigin:      cfg.CheckOrigin,
 	}
-	conn, err := u.Upgrade(w, r, nil)
+	conn, err := u.Upgrade(wrapped{w}, r, nil)
 	if err != nil {
 		return nil, fmt.Errorf("accept websocket: %w", err)
 	}
@@ -78,6 +79,14 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 		return c.Write(AppendFrame(nil, Pong, []byte(data)))
 	})
 	return c, nil
+}
+
+// wrapped lets gorilla reach the connection below what middleware has put around it.
+type wrapped struct{ http.ResponseWriter }
+
+// Hijack implements [http.Hijacker].
+func (w wrapped) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
 // unused stands in for the write buffers that gorilla would else hold for each connection: frames are written whole.
