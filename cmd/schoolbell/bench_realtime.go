@@ -47,7 +47,7 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 		servers = append(servers,
 			bench.FanoutServer{Name: "bare write", Command: []string{filepath.Join(c.Peers, "bare")}, Env: env, Speaks: bench.CentrifugeProtocol},
 			bench.FanoutServer{Name: "centrifuge", Command: []string{filepath.Join(c.Peers, "centrifuge")}, Env: env, Speaks: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "socket.io", Command: []string{"node", filepath.Join(c.Peers, "socketio", "server.js")}, Speaks: bench.SocketIOProtocol},
+			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, Speaks: bench.SocketIOProtocol},
 		)
 	}
 	return report(ctx, io, c.JSON, &bench.Fanout{

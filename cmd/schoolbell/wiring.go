@@ -39,7 +39,15 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("describe the log: %w", err)
 	}
-	deps := httpapi.Deps{Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return err
+	}
+	verifier, err := auth.New(ctx, tokens, p.log)
+	if err != nil {
+		return err
+	}
+	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
 		p.wireIngest(&deps)
@@ -61,18 +69,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.wireAPI(ctx, deps)
+	return p.wireAPI(deps)
 }
 
 // wireAPI puts the public side together from what the roles have given it. Without any it still says what is not there.
-func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
-	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
-	if err != nil {
-		return err
-	}
-	if deps.Verifier, err = auth.New(ctx, tokens, p.log); err != nil {
-		return err
-	}
+func (p *program) wireAPI(deps httpapi.Deps) error {
 	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
 		p.handler = telemetry.TraceRequests(p.tracers, api)
 	}
 	if p.live != nil {
-		p.handler = p.live.beside(p.handler)
+		p.live.api = api
 	}
 	return nil
 }

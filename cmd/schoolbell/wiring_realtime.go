@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -21,29 +23,22 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
+	"github.com/schoolbell/schoolbell/realtime/engineio"
 	"github.com/schoolbell/schoolbell/realtime/socketio"
 	"github.com/schoolbell/schoolbell/realtime/sse"
 )
 
 // live is the realtime side of a process.
 type live struct {
-	hub        *realtime.Hub
-	centrifuge *centrifuge.Server
-	socketio   *socketio.Server
-	routes     *http.ServeMux
+	hub      *realtime.Hub
+	socketio *socketio.Server
+	api      *httpapi.API // what queries over a live connection are asked
 }
 
 // wireRealtime pushes events to live clients. It shares the pool and the positions of the queries, if they are here.
 func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, deps *httpapi.Deps) error {
-	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
-	if err != nil {
-		return err
-	}
-	verifier, err := auth.New(ctx, tokens, p.log)
-	if err != nil {
-		return err
-	}
-	key, err := resumeKey(p.cfg.Realtime.Key, tokens.Secret)
+	c := &p.cfg.Realtime
+	key, err := p.resumeKey(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,50 +52,88 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, deps *ht
 	}
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Rights: postgres.NewRights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
-		RingBytes: p.cfg.Realtime.RingMB << 20, MaxLag: p.cfg.Realtime.MaxLag, MaxSessions: p.cfg.Realtime.Connections,
-		MaxPerUser: p.cfg.Realtime.PerUser, MaxRooms: p.cfg.Realtime.Rooms, Logger: p.log, Registerer: p.registry,
+		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag, MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
+		DashboardInterval: c.DashboardInterval(), Logger: p.log, Registerer: p.registry,
 	})
 	if err != nil {
 		return err
 	}
 	tickets := redis.NewTickets(cache)
 	access := &realtime.Access{
-		Verify: verifyWith(verifier), Redeem: tickets.Redeem,
-		Origins: p.cfg.API.Origins, AllowNoOrigin: p.cfg.Realtime.AllowNoOrigin,
+		Verify: verifyWith(deps.Verifier), Redeem: tickets.Redeem,
+		Origins: p.cfg.API.Origins, AllowNoOrigin: c.AllowNoOrigin,
 	}
-	l := &live{
-		hub:        hub,
-		centrifuge: centrifuge.New(centrifuge.Config{Hub: hub, Access: access}),
-		socketio:   socketio.NewRooms(socketio.Config{Access: access, Logger: p.log}, hub),
-		routes:     http.NewServeMux(),
+	l := &live{hub: hub}
+	l.socketio = socketio.NewRooms(socketio.Config{
+		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
+		Access: access, MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+	}, hub)
+	sockets := centrifuge.New(centrifuge.Config{
+		Hub: hub, Access: access, RPC: l.query, MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+	})
+	deps.Live = &httpapi.Live{
+		Stream:  sse.Handler(sse.Config{Hub: hub, Access: access}),
+		Sockets: map[string]http.Handler{"/connection/websocket": sockets, "/socket.io/": l.socketio},
+		Issue: func(ctx context.Context, bearer auth.Principal) (string, time.Duration, error) {
+			ticket, err := tickets.Issue(ctx, identityOf(bearer))
+			return ticket, redis.TicketTime, err
+		},
+		Revoke: hub.Revoke,
 	}
-	l.routes.Handle("/connection/websocket", l.centrifuge)
-	l.routes.Handle("/socket.io/", l.socketio)
-	l.routes.Handle("GET /v1/schools/{school}/stream", sse.Handler(sse.Config{Hub: hub, Access: access}))
-	l.routes.HandleFunc("POST /v1/realtime/tickets", issueTicket(access, tickets))
 	p.live = l
 	p.task(hub.Run)
-	p.task(l.centrifuge.Run)
+	p.task(sockets.Run)
 	p.health.Add(telemetry.Check{Name: "realtime", Ask: hub.Ready})
 	return nil
 }
 
+// slowest is how long a client may take to hear that it is let go, before it is cut off.
+const slowest = 3 * time.Second
+
 // drain lets go of the live connections.
 func (l *live) drain(ctx context.Context, over time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, over+slowest)
+	defer cancel()
 	l.hub.Drain(ctx, over)
-	return l.socketio.Shutdown(ctx)
+	if err := l.socketio.Shutdown(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// query answers what a client asks over its connection, as the API would.
+func (l *live) query(ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value) (jsontext.Value, error) {
+	answer, err := l.api.Query(ctx, auth.Principal{Subject: who.Subject, School: who.School, Roles: who.Roles, Expires: who.Expires},
+		school, name, parameters)
+	if errors.Is(err, httpapi.ErrNoQuery) {
+		return nil, centrifuge.ErrUnknownMethod
+	}
+	return answer, err
+}
+
+// nodes tells operators who is connected where.
+func (l *live) nodes(w http.ResponseWriter, r *http.Request) {
+	nodes, err := l.hub.Nodes(r.Context())
+	if err != nil {
+		w.Header().Set("Warning", `199 schoolbell "other nodes cannot be asked"`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.MarshalWrite(w, nodes) // the client has gone
 }
 
 // resumeKey makes the key that resume tokens are signed with. Without any secret that all processes share, tokens are
 // good in this process only.
-func resumeKey(own, secret string) ([]byte, error) {
-	if own == "" {
-		own = secret
+func (p *program) resumeKey(ctx context.Context) ([]byte, error) {
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return nil, err
 	}
-	if own == "" {
-		own = rand.Text()
+	secret := cmp.Or(p.cfg.Realtime.Key, tokens.Secret)
+	if secret == "" {
+		secret = rand.Text()
+		p.log.WarnContext(ctx, "live clients resume on this process only: set SCHOOLBELL_REALTIME_KEY, the same for all processes")
 	}
-	key, err := hkdf.Key(sha256.New, []byte(own), nil, "schoolbell resume tokens", 32)
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "schoolbell resume tokens", 32)
 	if err != nil {
 		return nil, fmt.Errorf("derive the key of resume tokens: %w", err)
 	}
@@ -109,51 +142,19 @@ func resumeKey(own, secret string) ([]byte, error) {
 
 func verifyWith(v *auth.Verifier) func(context.Context, string) (realtime.Identity, error) {
 	return func(_ context.Context, token string) (realtime.Identity, error) {
-		who, err := v.Verify(token)
+		bearer, err := v.Verify(token)
 		switch {
 		case errors.Is(err, auth.ErrExpired):
 			return realtime.Identity{}, fmt.Errorf("%w: %w", realtime.ErrExpired, err)
 		case err != nil:
 			return realtime.Identity{}, fmt.Errorf("%w: %w", realtime.ErrInvalidToken, err)
 		}
-		return realtime.Identity{Subject: who.Subject, School: who.School, Roles: who.Roles, Expires: who.Expires}, nil
+		return identityOf(bearer), nil
 	}
 }
 
-// issueTicket exchanges a token for a ticket, for clients that can send nothing but an address.
-func issueTicket(access *realtime.Access, tickets redis.Tickets) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		if !access.AllowOrigin(r) {
-			http.Error(w, "this origin may not connect", http.StatusForbidden)
-			return
-		}
-		who, err := access.Identify(r)
-		if err != nil {
-			http.Error(w, err.Error(), realtime.StatusOf(err))
-			return
-		}
-		ticket, err := tickets.Issue(r.Context(), who)
-		if err != nil {
-			w.Header().Set("Retry-After", "2")
-			http.Error(w, "tickets cannot be made now", http.StatusServiceUnavailable)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusCreated)
-		_ = json.MarshalWrite(w, map[string]any{"ticket": ticket, "expires_in": int(redis.TicketTime.Seconds())})
-	}
-}
-
-// beside serves the realtime routes, and everything else as before: connections that stay open are no requests.
-func (l *live) beside(api http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := l.routes.Handler(r); pattern != "" {
-			l.routes.ServeHTTP(w, r)
-			return
-		}
-		api.ServeHTTP(w, r)
-	})
+func identityOf(p auth.Principal) realtime.Identity {
+	return realtime.Identity{Subject: p.Subject, School: p.School, Roles: p.Roles, Expires: p.Expires}
 }
 
 // dashboards tells live dashboards what has been committed. It is a [projections.Notifier].
@@ -168,7 +169,7 @@ func (p *program) wireDashboards(cache *redis.Cache, set *projections.Set) proje
 	if p.live != nil {
 		local = p.live.hub.Changed
 	}
-	d := &dashboards{announcer: realtime.NewAnnouncer(redis.NewBus(cache), local, 0, p.log)}
+	d := &dashboards{announcer: realtime.NewAnnouncer(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log)}
 	for _, projection := range set.Projections() {
 		d.names = append(d.names, projection.Name)
 	}

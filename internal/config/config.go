@@ -88,8 +88,11 @@ func (c *Config) Validate() error {
 	if c.Grace <= 0 {
 		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Realtime.validate(),
-		c.Log.validate(), c.Trace.validate())...)
+	if c.Has(RoleRealtime) && c.Realtime.DrainTime >= c.Grace {
+		faults = append(faults, fmt.Errorf("realtime-drain-time: %v leaves nothing of the %v that a stop may take (grace)", c.Realtime.DrainTime, c.Grace))
+	}
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(),
+		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }
 
 // Dir returns the path of something in the data directory.
