@@ -99,9 +99,9 @@ func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
 	if err != nil || !ok {
 		return fmt.Errorf("start: it said %q", line)
 	}
-	f := &fanout{Fanout: b, server: s, address: address, pid: cmd.Process.Pid}
+	f := &fanout{Fanout: b, server: s, address: address, pid: cmd.Process.Pid, web: &http.Client{Transport: &http.Transport{}}}
 	defer f.close()
-	before, err := f.memory()
+	before, err := f.memory(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,16 +109,11 @@ func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
 	if err := f.connect(ctx); err != nil {
 		return err
 	}
-	select { // stacks and buffers of the beginning are given back by then
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(3 * time.Second):
-	}
-	idle, err := f.memory()
+	idle, err := f.memory(ctx)
 	if err != nil {
 		return err
 	}
-	r.add(s.Name+": idle connection", float64(idle-before)/float64(b.Rooms*b.Members)/1024, "KB", "resident")
+	r.add(s.Name+": idle connection", float64(idle-before)/float64(b.Rooms*b.Members)/1024, "KB", "resident, after collecting garbage")
 	for _, inFlight := range b.InFlight {
 		b.say(fmt.Sprintf("%s: %d events under way", s.Name, inFlight))
 		if err := f.flood(ctx, inFlight, r); err != nil {
@@ -140,6 +135,7 @@ type fanout struct {
 	server    FanoutServer
 	address   string
 	pid       int
+	web       *http.Client
 	clients   []net.Conn
 	delivered atomic.Int64
 	samples   atomic.Bool
@@ -148,7 +144,22 @@ type fanout struct {
 	took []time.Duration
 }
 
+// post tells the server something.
+func (f *fanout) post(ctx context.Context, what string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.address+what, nil)
+	if err != nil {
+		return fmt.Errorf("post %s: %w", what, err)
+	}
+	res, err := f.web.Do(req)
+	if err != nil {
+		return fmt.Errorf("post %s: %w", what, err)
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return errors.Join(err, res.Body.Close())
+}
+
 func (f *fanout) close() {
+	f.web.CloseIdleConnections()
 	for _, c := range f.clients {
 		if c != nil {
 			_ = c.Close()
@@ -238,8 +249,6 @@ func (f *fanout) read(in *bufio.Reader, buf []byte) {
 
 // flood keeps a number of events under way for a while, and adds what it sees.
 func (f *fanout) flood(ctx context.Context, inFlight int, r *Result) error {
-	web := &http.Client{Transport: &http.Transport{}}
-	defer web.CloseIdleConnections()
 	f.delivered.Store(0)
 	published := int64(0)
 	run := func(d time.Duration) error {
@@ -253,17 +262,9 @@ func (f *fanout) flood(ctx context.Context, inFlight int, r *Result) error {
 				}
 				continue
 			}
-			url := fmt.Sprintf("http://%s/publish?events=%d&rooms=%d", f.address, missing, f.Rooms)
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-			if err != nil {
-				return fmt.Errorf("publish: %w", err)
+			if err := f.post(ctx, fmt.Sprintf("/publish?events=%d&rooms=%d", missing, f.Rooms)); err != nil {
+				return err
 			}
-			res, err := web.Do(req)
-			if err != nil {
-				return fmt.Errorf("publish: %w", err)
-			}
-			_, _ = io.Copy(io.Discard, res.Body)
-			_ = res.Body.Close()
 			published += missing
 		}
 		return nil
@@ -313,8 +314,13 @@ func (f *fanout) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * time.Second / clockTicks, errors.Join(err1, err2)
 }
 
-// memory is what the server has resident, in bytes.
-func (f *fanout) memory() (int64, error) {
+// memory is what the server has resident, in bytes, without garbage.
+func (f *fanout) memory(ctx context.Context) (int64, error) {
+	for range 3 { // what a stack or a finalizer held is garbage only in the next round
+		if err := f.post(ctx, "/settle"); err != nil {
+			return 0, err
+		}
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", f.pid))
 	if err != nil {
 		return 0, fmt.Errorf("read memory: %w", err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -22,7 +23,7 @@ const fanoutSchool = "bench"
 
 // ServeFanout is the server that [Fanout] measures, in a process of its own: the hub over a log in memory, spoken to in
 // the Centrifuge protocol. It writes its address to w, and publishes when it is told to: POST /publish?events=N&rooms=R
-// gives the next N events, each to the next of R rooms. The servers of bench/peers do the same.
+// gives the next N events, each to the next of R rooms. POST /settle collects garbage. The servers of bench/peers do the same.
 func ServeFanout(ctx context.Context, w io.Writer) error {
 	log := memlog.New(1)
 	hub, err := realtime.New(realtime.Config{Log: log, Key: make([]byte, 32), MaxPerUser: 1 << 20, Window: 100_000, MaxLag: 100_000})
@@ -42,6 +43,7 @@ func ServeFanout(ctx context.Context, w io.Writer) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", server)
+	mux.HandleFunc("POST /settle", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
 	next := 0
 	mux.HandleFunc("POST /publish", func(_ http.ResponseWriter, r *http.Request) {
 		events, _ := strconv.Atoi(r.FormValue("events"))

@@ -25,6 +25,7 @@ const http = createServer((req, res) => {
       io.to(`class:${room}`).emit('event', event(next++, room));
     }
   }
+  if (url.pathname === '/settle') globalThis.gc?.();
   res.end();
 });
 const io = new Server(http, { transports: ['websocket'] });
