@@ -173,3 +173,22 @@ func TestTheEndSaysWhetherToComeBack(t *testing.T) {
 	_, err = next()
 	require.ErrorIs(t, err, io.EOF)
 }
+
+func TestStreamsOutliveTheTimeLimitsOfRequests(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /v1/schools/{school}/stream", sse.Handler(sse.Config{Hub: n.Hub, Access: rt.Access(), Heartbeat: 20 * time.Millisecond}))
+	s := httptest.NewUnstartedServer(mux)
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	s.Start()
+	t.Cleanup(s.Close)
+	res, _ := listen(t, s.URL+"/v1/schools/"+rt.School+"/stream", "may admin")
+	lines := bufio.NewScanner(res.Body)
+	for beats := 0; beats < 20; {
+		require.True(t, lines.Scan(), "the stream has ended after %d beats", beats)
+		if lines.Text() == ": still here" {
+			beats++
+		}
+	}
+}
