@@ -40,10 +40,8 @@ var (
 // Identify finds out who a request is from by its header or ticket. ErrNobody leaves it to the first message.
 func (a *Access) Identify(r *http.Request) (Identity, error) {
 	query := r.URL.Query()
-	for _, name := range []string{"token", "access_token", "jwt", "authorization"} {
-		if query.Has(name) {
-			return Identity{}, ErrTokenInURL
-		}
+	if slices.ContainsFunc([]string{"token", "access_token", "jwt", "authorization"}, query.Has) {
+		return Identity{}, ErrTokenInURL
 	}
 	if token, ok := bearer(r); ok {
 		return a.Verify(r.Context(), token)

@@ -172,7 +172,7 @@ func (h *Hub) runBus(ctx context.Context) error {
 			return
 		}
 		if err := h.hear(ctx, m); err != nil && !errors.Is(err, context.Canceled) {
-			h.cfg.Logger.Warn("another node cannot be answered", "error", err)
+			h.cfg.Logger.WarnContext(ctx, "another node cannot be answered", "error", err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ type Event struct {
 	listed bool    // it is in rings of rooms; guarded by home's lock
 	size   int64   // what it counts for in the ring, without its frames
 	frames atomic.Pointer[frame]
-	framed atomic.Int64 // bytes of frames that count for it besides
+	framed atomic.Int64 // bytes of frames that count for it besides; far below zero when it has left the ring
 
 	once     sync.Once
 	record   eventlog.Record // until it is decoded
@@ -48,6 +49,10 @@ func newEvent(rec *eventlog.Record, eventType string) *Event {
 	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, record: *rec, size: int64(2*n + eventOverhead)}
 }
 
+// leave returns what the event has counted for in the ring. Frames that are made from now on, for those who still read
+// it, count for nothing.
+func (e *Event) leave() int64 { return e.size + e.framed.Swap(math.MinInt64/2) }
+
 // decoded reads the event and reports whether it could be read. What cannot is for nobody: it is parked elsewhere.
 func (e *Event) decoded() bool {
 	e.once.Do(func() {
@@ -57,7 +62,12 @@ func (e *Event) decoded() bool {
 			return
 		}
 		e.envelope = env
-		e.rooms = append(slices.Clone(env.Data.Rooms()), domain.Room{Kind: domain.RoomSchool})
+		for _, r := range env.Data.Rooms() {
+			if !slices.Contains(e.rooms, r) { // an audience may name a class twice
+				e.rooms = append(e.rooms, r)
+			}
+		}
+		e.rooms = append(e.rooms, domain.Room{Kind: domain.RoomSchool})
 		for a := range e.seen {
 			seen := domain.See(env.Data, domain.Audience(a))
 			e.seen[a] = view{seen, domain.Audience(a)}
@@ -125,9 +135,9 @@ func (d *Delivery) Frame(enc *Encoding) []byte {
 	}
 	f := &frame{encoding: enc, view: d.view, room: room, bytes: enc.Append(nil, d), next: head}
 	if e.home != nil {
-		n := int64(len(f.bytes)) + 64
-		e.framed.Add(n)
-		e.home.partition.held.Add(n)
+		if n := int64(len(f.bytes)) + 64; e.framed.Add(n) > 0 {
+			e.home.partition.held.Add(n)
+		}
 	}
 	for !e.frames.CompareAndSwap(f.next, f) {
 		f.next = e.frames.Load() // two that encode the same at once both keep it; that costs some memory, no lock

@@ -12,7 +12,8 @@ import (
 )
 
 // grantsCache keeps what is known of the connections of users, so that a thousand that come back at once ask once each
-// for all their rooms. An event that changes them makes an entry out of date at once.
+// for all their rooms. An event that changes them makes an entry out of date at once, and one that is loaded afterwards
+// waits until the read models know of that event.
 type grantsCache struct {
 	rights Rights
 	keep   time.Duration
@@ -32,18 +33,18 @@ type grantsEntry struct {
 	at     domain.Position // the entry must be loaded at this position or later
 }
 
-// get returns the connections of a user.
-func (c *grantsCache) get(ctx context.Context, school, user string) (Grants, error) {
+// get returns the connections of a user, as they are at a position or later.
+func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Position) (Grants, error) {
 	key := grantsKey{school, user}
 	for {
 		c.mu.Lock()
 		e, known := c.entries[key]
 		c.mu.Unlock()
-		if !known {
-			e.at.Offset = -1 // any will do
-		}
-		if !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.keep {
+		if known && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.keep && e.at.Offset >= at.Offset {
 			return e.grants, nil
+		}
+		if !known || e.at.Offset < at.Offset {
+			e.at = at
 		}
 		if c.rights == nil {
 			return Grants{}, nil

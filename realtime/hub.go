@@ -180,7 +180,7 @@ func (h *Hub) findTopic(ctx context.Context) (eventlog.Topic, error) {
 		if err == nil {
 			return topic, nil
 		}
-		h.cfg.Logger.Warn("the log cannot be described", "error", err)
+		h.cfg.Logger.WarnContext(ctx, "the log cannot be described", "error", err)
 		select {
 		case <-ctx.Done():
 			return topic, ctx.Err()
@@ -433,6 +433,9 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	}
 	tick.Reset(10 * time.Millisecond)
 	for h.sessions.Load() > 0 && ctx.Err() == nil {
+		for _, s := range h.everySession() { // some may have come in while the door was being closed
+			s.Close(CloseShutdown)
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

@@ -162,8 +162,11 @@ func (p *partition) take(records []eventlog.Record) {
 		p.wake = sc.add(e, p.wake)
 		p.all.push(e)
 		p.held.Add(e.size)
-		if len(sc.sessions) > 0 && changesRights(eventType) {
-			p.rights = append(p.rights, e)
+		if changesRights(eventType) {
+			sc.rights = e.Position.Offset
+			if len(sc.sessions) > 0 {
+				p.rights = append(p.rights, e)
+			}
 		}
 	}
 	if sc != nil {
@@ -194,7 +197,7 @@ func (p *partition) evict() {
 		empty := sc.empty()
 		sc.mu.Unlock()
 		p.evicted.Store(e.Position.Offset)
-		p.held.Add(-e.size - e.framed.Load())
+		p.held.Add(-e.leave())
 		if empty {
 			p.drop(sc)
 		}

@@ -125,7 +125,7 @@ func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (doma
 	var g Grants
 	if needsGrants(who, room) {
 		var err error
-		if g, err = h.grants.get(ctx, s.school.name, who.Subject); err != nil {
+		if g, err = h.grants.get(ctx, s.school.name, who.Subject, s.school.rightsAt()); err != nil {
 			return 0, fmt.Errorf("look up the rights of %q: %w", who.Subject, err)
 		}
 	}
@@ -135,6 +135,13 @@ func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (doma
 		return 0, fmt.Errorf("%s: %w", room, ErrDenied)
 	}
 	return as, nil
+}
+
+// rightsAt is a position from which on the school's connections are those of now, as far as this node knows.
+func (s *school) rightsAt() domain.Position {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return domain.Position{Partition: s.partition.number, Offset: s.rights}
 }
 
 // changesRights reports that an event of a type may change who is connected with whom.

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/staff"
@@ -251,4 +252,38 @@ func TestAHerdAsksOncePerUser(t *testing.T) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	require.Equal(t, 1, d.asked["may"])
+}
+
+// Rights are kept for a while, for those who come back. What has changed them meanwhile, while nobody of the user was
+// here, counts all the same, and so does what the read models do not know of yet.
+func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
+	t.Parallel()
+	d := school()
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d })
+	in7a := realtime.Options{Rooms: []domain.Room{class("7a")}}
+	rt.Listen(t, n, rt.Who("may", "teacher"), in7a).Stop()
+	observer := rt.Listen(t, n, rt.Who("boss", "admin"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomSchool}}})
+
+	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
+	at := rt.Publish(t, n.Log, rt.School, "1", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
+	observer.Reaches(t, at)
+	_, err := rt.TryListen(t, n, rt.Who("may", "teacher"), in7a)
+	require.ErrorIs(t, err, realtime.ErrDenied)
+	_, err = rt.TryListen(t, n, rt.Who("mum", "guardian"), in7a) // whom the event is not about, and who was never here
+	require.NoError(t, err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	require.Equal(t, at, d.at["may"], "the directory had to know of the event")
+	require.Equal(t, at, d.at["mum"])
+}
+
+func TestAnAudienceThatNamesAClassTwiceHearsOnce(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	r := rt.Listen(t, n, rt.Who("boss", "admin"), realtime.Options{Rooms: []domain.Room{class("7a")}, PerRoom: true})
+	twice := rt.Notice("1", "7a").(*announcement.Posted)
+	twice.Audience.ClassIDs = []string{"7a", "7a"}
+	rt.Publish(t, n.Log, rt.School, "1", twice)
+	last := rt.Publish(t, n.Log, rt.School, "2", rt.Notice("2", "7a"))
+	require.Equal(t, []int64{last.Offset - 1, last.Offset}, r.Positions(t, last))
 }

@@ -19,6 +19,7 @@ type school struct {
 	ring     ring // all its events after from
 	from     int64
 	last     int64 // the offset of its newest event
+	rights   int64 // no later event may have changed who is connected with whom
 	rooms    map[domain.Room]*room
 	kinds    map[domain.RoomKind]int // how many rooms of a kind there are
 	sessions map[string][]*Session   // by user
@@ -42,7 +43,7 @@ type room struct {
 
 func newSchool(p *partition, name string, from int64) *school {
 	return &school{
-		name: name, partition: p, from: from, last: from,
+		name: name, partition: p, from: from, last: from, rights: from,
 		rooms: map[domain.Room]*room{}, kinds: map[domain.RoomKind]int{}, sessions: map[string][]*Session{},
 	}
 }

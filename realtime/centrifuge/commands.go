@@ -70,15 +70,16 @@ func (c *conn) fill(ctx context.Context, cmd *command, r *reply) (err error) {
 }
 
 func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult, error) {
-	who, err := c.shown, error(nil)
-	switch {
-	case req.Token != "":
+	who := c.shown
+	if req.Token != "" {
+		var err error
 		if who, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err, realtime.ErrExpired) {
 			return nil, errTokenExpired
 		} else if err != nil {
 			return nil, err
 		}
-	case who.Subject == "":
+	}
+	if who.Subject == "" {
 		return nil, realtime.CloseInvalidToken
 	}
 	var data struct {
@@ -208,8 +209,7 @@ func refusal(err error) error {
 	case errors.Is(err, ErrUnknownMethod):
 		return errMethodNotFound
 	}
-	var why realtime.Close
-	if errors.As(err, &why) {
+	if _, closes := errors.AsType[realtime.Close](err); closes {
 		return err
 	}
 	return errInternal

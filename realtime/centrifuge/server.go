@@ -96,7 +96,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // it has been answered
 	}
 	s.attach(c, socket)
-	go c.run()
+	go c.run() //nolint:contextcheck // it outlives the request
 }
 
 func wantsProtobuf(r *http.Request) bool {
