@@ -90,8 +90,8 @@ func TestP10_WhoSeesEachEvent(t *testing.T) {
 
 // fill gives every field of a struct a value.
 func fill(v reflect.Value) {
-	for i := range v.NumField() {
-		switch f := v.Field(i); f.Kind() {
+	for _, f := range v.Fields() {
+		switch f.Kind() {
 		case reflect.String:
 			f.SetString("x")
 		case reflect.Int64, reflect.Int32:

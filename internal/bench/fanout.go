@@ -194,7 +194,7 @@ func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", f.server.Speaks.Path, f.address)
 	in := bufio.NewReaderSize(conn, 4096)
-	res, err := http.ReadResponse(in, nil)
+	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // an answer that switches protocols has none
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		return conn, fmt.Errorf("connect: refused: %v %w", res, err)
 	}
