@@ -169,6 +169,13 @@ func TestP6_JoinHandsOverWhatWasMissedInTheRoom(t *testing.T) {
 		_, err = r.Join(t.Context(), class("a"), &at)
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable, "more than one join may hand over")
 		require.NotContains(t, r.Rooms(), class("a"))
+
+		last := rt.Publish(t, n.Log, rt.School, "b10", rt.Notice("10", "b"))
+		_, err = r.Join(t.Context(), class("b"), &at)
+		require.ErrorIs(t, err, realtime.ErrUnrecoverable)
+		require.Contains(t, r.Rooms(), class("b"), "who asks in vain stays where he was")
+		offsets = r.Positions(t, last)
+		require.Equal(t, last.Offset, offsets[len(offsets)-1], "and misses nothing")
 	}
 }
 

@@ -157,7 +157,8 @@ type Joined struct {
 }
 
 // Join enters a room, if the bearer may be in it. With after, the answer holds what has happened in the room since that
-// position, or the error is ErrUnrecoverable. To be in it already is no error.
+// position, or the error is ErrUnrecoverable. To be in it already is no error. While it runs, Next must not, so that
+// what was missed comes before what happens next.
 func (s *Session) Join(ctx context.Context, name domain.Room, after *domain.Position) (Joined, error) {
 	audiences, err := s.hub.audiences(ctx, s, name)
 	if err != nil {
@@ -171,6 +172,7 @@ func (s *Session) Join(ctx context.Context, name domain.Room, after *domain.Posi
 		}
 	}
 	s.school.mu.Lock()
+	in := s.find(name) >= 0
 	m, err := s.join(name, audiences)
 	if err != nil {
 		s.school.mu.Unlock()
@@ -182,16 +184,30 @@ func (s *Session) Join(ctx context.Context, name domain.Room, after *domain.Posi
 		return Joined{At: s.at(at)}, nil
 	}
 	// What came before is in the answer, and what comes after is delivered.
+	before := m.after
 	m.after = max(at, from)
 	s.school.mu.Unlock()
 	missed, err := s.school.missed(ctx, name, audiences, from, at)
 	if err != nil {
-		s.Leave(name)
+		s.unjoin(name, in, before)
 		s.hub.metrics.resumed("refused", 0)
 		return Joined{}, err
 	}
 	s.hub.metrics.resumed("resumed", len(missed))
 	return Joined{At: s.at(max(at, from)), Missed: missed}, nil
+}
+
+// unjoin undoes a join: who was in the room is there as before.
+func (s *Session) unjoin(name domain.Room, in bool, after int64) {
+	s.school.mu.Lock()
+	defer s.school.mu.Unlock()
+	switch i := s.find(name); {
+	case i < 0:
+	case in:
+		s.rooms[i].after = after
+	default:
+		s.leave(i)
+	}
 }
 
 // join adds the session to a room. The school's lock is held.

@@ -80,7 +80,7 @@ func (c *conn) run() {
 	}
 }
 
-// handle answers the commands of a frame in one write, and before anything that follows from them.
+// handle answers the commands of a frame, in one write unless they are long, and before anything that follows from them.
 func (c *conn) handle(frame []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -95,6 +95,9 @@ func (c *conn) handle(frame []byte) error {
 		r, err := c.answer(cmd)
 		if r != nil {
 			out = appendReply(out, r)
+		}
+		if len(out) > maxKept && err == nil { // a frame may ask for very much
+			err, out = c.socket.Write(out), out[:0]
 		}
 		return err
 	})

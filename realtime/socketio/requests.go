@@ -115,15 +115,17 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 	var missed []realtime.Delivery
 	for i, room := range rooms {
 		joined, err := m.session.Join(ctx, room, options.From)
+		if err == nil {
+			missed, err = merge(missed, joined.Missed)
+		}
 		if err != nil {
-			for _, r := range rooms[:i] {
+			for _, r := range rooms[:i+1] {
 				if !slices.Contains(before, r) {
 					m.session.Leave(r)
 				}
 			}
 			return err
 		}
-		missed = merge(missed, joined.Missed)
 	}
 	m.moved()
 	m.emitMissed(missed)
@@ -141,10 +143,13 @@ func (m *member) emitMissed(missed []realtime.Delivery) {
 	}
 }
 
+// maxMissed bounds what one request may be answered with: the hub bounds it for each room, but rooms may be many.
+const maxMissed = 2000
+
 // merge joins two lists in the order of the log. An event that is in both is heard once.
-func merge(a, b []realtime.Delivery) []realtime.Delivery {
-	if len(a) == 0 || len(b) == 0 {
-		return append(a, b...)
+func merge(a, b []realtime.Delivery) ([]realtime.Delivery, error) {
+	if len(a)+len(b) > maxMissed {
+		return nil, fmt.Errorf("%w: more than %d events were missed in these rooms", realtime.ErrUnrecoverable, maxMissed)
 	}
 	out := make([]realtime.Delivery, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
@@ -158,7 +163,7 @@ func merge(a, b []realtime.Delivery) []realtime.Delivery {
 		}
 		out, a = append(out, a[0]), a[1:]
 	}
-	return append(append(out, a...), b...)
+	return append(append(out, a...), b...), nil
 }
 
 // leave goes out of rooms. The bearer's own stay.
