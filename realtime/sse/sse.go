@@ -185,8 +185,6 @@ func (st *stream) open(r *http.Request) error {
 
 // run writes until the client or the session goes.
 func (st *stream) run(ctx context.Context) {
-	// A server that limits the time of a request would else take a client that says nothing for gone.
-	_ = st.control.SetReadDeadline(time.Time{})
 	h := st.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
