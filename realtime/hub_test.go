@@ -170,12 +170,48 @@ func TestP6_JoinHandsOverWhatWasMissedInTheRoom(t *testing.T) {
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable, "more than one join may hand over")
 		require.NotContains(t, r.Rooms(), class("a"))
 
-		last := rt.Publish(t, n.Log, rt.School, "b10", rt.Notice("10", "b"))
+		r.Positions(t, rt.Publish(t, n.Log, rt.School, "b10", rt.Notice("10", "b")))
 		_, err = r.Join(t.Context(), class("b"), &at)
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable)
 		require.Contains(t, r.Rooms(), class("b"), "who asks in vain stays where he was")
+		last := rt.Publish(t, n.Log, rt.School, "b11", rt.Notice("11", "b"))
 		offsets = r.Positions(t, last)
 		require.Equal(t, last.Offset, offsets[len(offsets)-1], "and misses nothing")
+	}
+}
+
+// A session that is behind when it enters a room hears nothing twice, and nothing from before.
+func TestP6_JoinWhileBehind(t *testing.T) {
+	t.Parallel()
+	for _, ringBytes := range []int{1, 1 << 20} {
+		n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = ringBytes })
+		slow := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}, PerRoom: true})
+		probe := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{})
+		first := rt.Publish(t, n.Log, rt.School, "first", rt.Notice("first", "b"))
+		slow.Positions(t, first)
+		slow.Hold()
+		var a, b []int64
+		var last domain.Position
+		for i := range 20 {
+			id := strconv.Itoa(i)
+			a = append(a, rt.Publish(t, n.Log, rt.School, "a"+id, rt.Notice(id, "a")).Offset)
+			rt.Publish(t, n.Log, rt.School, "c"+id, rt.Notice(id, "c"))
+			last = rt.Publish(t, n.Log, rt.School, "b"+id, rt.Notice(id, "b"))
+			b = append(b, last.Offset)
+		}
+		probe.Reaches(t, last)
+		joined, err := slow.Join(t.Context(), class("a"), &first)
+		require.NoError(t, err)
+		_, err = slow.Join(t.Context(), class("c"), nil)
+		require.NoError(t, err)
+		var missed []int64
+		for _, d := range joined.Missed {
+			missed = append(missed, d.Position.Offset)
+		}
+		require.Equal(t, a, missed)
+		next := rt.Publish(t, n.Log, rt.School, "next", rt.Notice("next", "a"))
+		slow.Release()
+		require.Equal(t, append(append([]int64{first.Offset}, b...), next.Offset), slow.Positions(t, next))
 	}
 }
 
