@@ -37,14 +37,9 @@ type grantsEntry struct {
 func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Position) (Grants, error) {
 	key := grantsKey{school, user}
 	for {
-		c.mu.Lock()
-		e, known := c.entries[key]
-		c.mu.Unlock()
-		if known && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.keep && e.at.Offset >= at.Offset {
+		e, valid := c.kept(key, at)
+		if valid {
 			return e.grants, nil
-		}
-		if !known || e.at.Offset < at.Offset {
-			e.at = at
 		}
 		if c.rights == nil {
 			return Grants{}, nil
@@ -52,7 +47,14 @@ func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Po
 		loaded := c.load.DoChan(school+"\x00"+user+"\x00"+e.at.String(), func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recheckWait)
 			defer cancel()
-			return c.rights.Grants(ctx, school, user, e.at)
+			if kept, valid := c.kept(key, e.at); valid { // another flight has landed in between
+				return kept.grants, nil
+			}
+			g, err := c.rights.Grants(ctx, school, user, e.at)
+			if err == nil {
+				c.put(key, e.at, g)
+			}
+			return g, err
 		})
 		select {
 		case <-ctx.Done():
@@ -61,19 +63,33 @@ func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Po
 			if r.Err != nil {
 				return Grants{}, r.Err
 			}
-			if g := r.Val.(Grants); c.put(key, e.at, g) {
-				return g, nil
+			if newer, valid := c.kept(key, at); valid || newer.at.Offset <= e.at.Offset {
+				return r.Val.(Grants), nil
 			}
 		}
 	}
 }
 
+// kept returns the entry of a user and whether it is good at a position; if not, it says for which one to load.
+func (c *grantsCache) kept(key grantsKey, at domain.Position) (grantsEntry, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, known := c.entries[key]
+	if known && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.keep && e.at.Offset >= at.Offset {
+		return e, true
+	}
+	if !known || e.at.Offset < at.Offset {
+		e.at = at
+	}
+	return e, false
+}
+
 // put keeps what was loaded for a position, unless a later one is needed by now.
-func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) bool {
+func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, known := c.entries[key]; known && e.at.Offset > at.Offset {
-		return false
+		return
 	}
 	if len(c.entries) >= c.most {
 		for k, old := range c.entries { // any will do: it is loaded again when it is wanted
@@ -84,7 +100,6 @@ func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) bool {
 		}
 	}
 	c.entries[key] = grantsEntry{grants: g, loaded: c.now(), at: at}
-	return true
 }
 
 // outdate notes that a user's connections must be loaded again, at a position or later. With a student it does so only

@@ -129,7 +129,7 @@ func (p *partition) persist(ctx context.Context, do func() error) error {
 		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 			return fmt.Errorf("follow partition %d: %w", p.number, err)
 		}
-		p.hub.cfg.Logger.Warn("the log cannot be read", "partition", p.number, "error", err)
+		p.hub.cfg.Logger.WarnContext(ctx, "the log cannot be read", "partition", p.number, "error", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
