@@ -43,7 +43,7 @@ var layers = []layer{
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
 	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
 	{"realtime", []string{"domain/…", "internal/eventlog", "internal/cloudevents"}, "the hub knows the log by its contract"},
-	{"realtime/realtimetest", []string{"…"}, "it runs a hub, for tests"},
+	{"realtime/realtimetest/…", []string{"…"}, "it runs a hub, for tests"},
 	{"realtime/…", []string{"domain/…", "realtime/…"}, "protocols know the hub, and nothing behind it"},
 	{"migrations", nil, "migrations are SQL"},
 	{"internal/eventlog/…", []string{"domain/…", "internal/eventlog/…"}, "the log's contract knows the domain"},
