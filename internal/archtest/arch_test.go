@@ -42,10 +42,14 @@ var layers = []layer{
 	{"projections/storetest", []string{"…"}, "it proves stores, for tests"},
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
 	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
+	{"realtime", []string{"domain/…", "internal/eventlog", "internal/cloudevents"}, "the hub knows the log by its contract"},
+	{"realtime/realtimetest/…", []string{"…"}, "it runs a hub, for tests"},
+	{"realtime/…", []string{"domain/…", "realtime/…"}, "protocols know the hub, and nothing behind it"},
 	{"migrations", nil, "migrations are SQL"},
 	{"internal/eventlog/…", []string{"domain/…", "internal/eventlog/…"}, "the log's contract knows the domain"},
-	{"internal/…", []string{"domain/…", "projections/…", "migrations", "internal/…"}, "adapters implement what others ask for"},
+	{"internal/…", []string{"domain/…", "projections/…", "migrations", "internal/…", "realtime/…"}, "adapters implement what others ask for"},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
+	{"bench/…", []string{"…"}, "it measures"},
 }
 
 // onlyIn lists foreign packages that one package of ours alone may import.

@@ -30,6 +30,9 @@ const (
 // ErrInvalidToken says that a token proves nothing; what it wraps is for logs and for the token's owner.
 var ErrInvalidToken = errors.New("token is not valid")
 
+// ErrExpired is the [ErrInvalidToken] of a token that was good once: its bearer needs a new one.
+var ErrExpired = fmt.Errorf("%w: is expired", ErrInvalidToken)
+
 // Config says which tokens are believed: those signed with Secret, or those signed with a key of JWKS.
 type Config struct {
 	Secret     string   // for HS256, of 32 bytes or more
@@ -133,7 +136,9 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 		return Principal{}, fmt.Errorf("%w: it is malformed", ErrInvalidToken)
 	}
 	var c claims
-	if _, err := v.parser.ParseWithClaims(token, &c, v.keyOf); err != nil {
+	if _, err := v.parser.ParseWithClaims(token, &c, v.keyOf); errors.Is(err, jwt.ErrTokenExpired) {
+		return Principal{}, ErrExpired
+	} else if err != nil {
 		return Principal{}, fmt.Errorf("%w: %s", ErrInvalidToken, reason(err))
 	}
 	if c.Subject == "" || c.School == "" {

@@ -24,6 +24,7 @@ type Config struct {
 	Redis    Redis    `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
 	JWT      JWT      `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
 	API      API      `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
+	Realtime Realtime `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
 	Log      Log      `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
 	Trace    Trace    `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
 }
@@ -31,15 +32,16 @@ type Config struct {
 // Role is a part of the work that a process can take on.
 type Role string
 
-// The roles of this version. Job consumers and realtime are not among them yet.
+// The roles of this version. Job consumers are not among them yet.
 const (
 	RoleIngest      Role = "ingest"      // takes events, and lets the log be read
 	RoleProjections Role = "projections" // folds the log into tables
 	RoleAPI         Role = "api"         // answers queries
+	RoleRealtime    Role = "realtime"    // pushes events to live clients
 )
 
 // allRoles are what "all" means.
-var allRoles = []Role{RoleIngest, RoleProjections, RoleAPI}
+var allRoles = []Role{RoleIngest, RoleProjections, RoleAPI, RoleRealtime}
 
 // RoleNames lists the roles for a help text.
 func RoleNames() string {
@@ -66,7 +68,7 @@ func (c *Config) Validate() error {
 	for _, r := range c.Roles {
 		switch {
 		case r == "all" || slices.Contains(allRoles, r):
-		case r == "consumers" || r == "realtime":
+		case r == "consumers":
 			faults = append(faults, fmt.Errorf("roles: %s is not in this version, which has %s", r, RoleNames()))
 		default:
 			faults = append(faults, fmt.Errorf("roles: %q is not one of %s, all", r, RoleNames()))
@@ -86,8 +88,11 @@ func (c *Config) Validate() error {
 	if c.Grace <= 0 {
 		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
 	}
+	if c.Has(RoleRealtime) && c.Realtime.DrainTime >= c.Grace {
+		faults = append(faults, fmt.Errorf("realtime-drain-time: %v leaves nothing of the %v that a stop may take (grace)", c.Realtime.DrainTime, c.Grace))
+	}
 	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(),
-		c.Log.validate(), c.Trace.validate())...)
+		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }
 
 // Dir returns the path of something in the data directory.
