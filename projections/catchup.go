@@ -22,6 +22,7 @@ type Catchup struct {
 
 	mu    sync.Mutex
 	next  map[int32]int64
+	ended error         // of the engine
 	moved chan struct{} // holds a token when next has changed
 }
 
@@ -46,7 +47,13 @@ func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 }
 
 // Run folds until ctx ends.
-func (c *Catchup) Run(ctx context.Context) error { return c.engine.Run(ctx) }
+func (c *Catchup) Run(ctx context.Context) error {
+	err := c.engine.Run(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = err
+	return err
+}
 
 const catchupCheck = 100 * time.Millisecond
 
@@ -83,7 +90,9 @@ func (c *Catchup) reached(limits map[int32]int64) bool {
 
 // stuck tells why a partition cannot go on by itself.
 func (c *Catchup) stuck() error {
-	var faults []error
+	c.mu.Lock()
+	faults := []error{c.ended}
+	c.mu.Unlock()
 	for _, s := range c.engine.Status() {
 		if s.State == Paused || s.State == Refused {
 			faults = append(faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))

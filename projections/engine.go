@@ -137,7 +137,8 @@ func NewEngine(cfg Config) (*Engine, error) {
 }
 
 // Run works on the partitions that the group assigns to this process until ctx ends. Partitions do not disturb each
-// other: one that cannot go on says so in [Engine.Status] and is tried again later.
+// other: one that cannot go on says so in [Engine.Status] and is tried again later. Run ends with a [*VersionError] when
+// other folds have made the tables, and leaves the partitions to programs that have those. It may be called again.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.cfg.Group.Consume(ctx, "schoolbell-"+e.cfg.Name, e.own); err != nil {
 		return fmt.Errorf("share out partitions of %s: %w", e.cfg.Name, err)
@@ -154,7 +155,7 @@ const (
 	Running  State = "running"
 	Paused   State = "paused"  // too many subjects are parked
 	Failing  State = "failing" // something outside does not work; tried again
-	Refused  State = "refused" // the log or the folds do not fit the tables; somebody must act
+	Refused  State = "refused" // the log does not fit the tables; somebody must act
 )
 
 // Status is how one partition is doing.

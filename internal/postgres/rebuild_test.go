@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func (l *live) config(mended bool) projections.Config {
 }
 
 // run starts an engine on the live tables until the returned function is called, or the test ends.
-func (l *live) run(mended bool) (stop func()) {
+func (l *live) run(mended bool) (stop func() error) {
 	cfg := l.config(mended)
 	cfg.Group, cfg.Store = l.log, l.store
 	if mended {
@@ -62,15 +63,11 @@ func (l *live) run(mended bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			require.NoError(l, <-ended)
-		}
-	}
-	l.Cleanup(stop)
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	l.Cleanup(func() { _ = stop() })
 	return stop
 }
 
@@ -251,7 +248,8 @@ func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
 	require.Zero(t, rebuilt.Parked)
 
 	l.run(true)
-	stopOld() // it has folded nothing since
+	var version *projections.VersionError
+	require.ErrorAs(t, stopOld(), &version, "the older one has left")
 	cancel()
 	<-arrived
 	require.Positive(t, <-read)
@@ -324,7 +322,7 @@ func TestP4_TablesAreNotExchangedUnderAReader(t *testing.T) {
 	stop := l.run(false)
 	l.append(500)
 	waitFor(t, l.store, l.log, 0)
-	stop()
+	require.NoError(t, stop())
 	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: l.store.url, Role: postgres.API})
 	require.NoError(t, err)
 	defer api.Close()
