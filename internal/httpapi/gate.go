@@ -63,7 +63,7 @@ func checkAddress(u *url.URL) error {
 	}
 	failed := problem(http.StatusBadRequest, "not all parameters can be used")
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		reason := ""
+		var reason string
 		switch values := query[name]; {
 		case !isText(name), !isText(values[0]):
 			reason = "must be UTF-8 without NUL"

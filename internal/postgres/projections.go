@@ -118,27 +118,40 @@ func (s *ProjectionStore) Commit(ctx context.Context, claim projections.Claim, c
 	return storeError(p.run(nil))
 }
 
+// write sends the rows of a table. To add a row that is known to be new costs the server about half of what it takes to
+// look first whether there is one.
 func (s *ProjectionStore) write(p *pipeline, set projections.RowSet) error {
 	statements, columns := s.tables[set.Schema().Name], set.Schema().Columns
-	var kept, removed []int
+	var added, changed, removed []int
 	for i := range set.Len() {
-		if set.Deleted(i) {
+		switch {
+		case set.Deleted(i):
 			removed = append(removed, i)
-		} else {
-			kept = append(kept, i)
+		case set.New(i):
+			added = append(added, i)
+		default:
+			changed = append(changed, i)
 		}
 	}
-	if len(removed) > 0 {
-		if err := p.exec(statements.remove, columns[:set.Schema().Keys], len(removed), func(i, column int) reflect.Value {
-			return set.Value(removed[i], column)
+	for _, part := range []struct {
+		rows      []int
+		statement statement
+		columns   []projections.Column
+	}{
+		{removed, statements.remove, columns[:set.Schema().Keys]},
+		{changed, statements.upsert, columns},
+		{added, statements.insert, columns},
+	} {
+		if len(part.rows) == 0 {
+			continue
+		}
+		if err := p.exec(part.statement, part.columns, len(part.rows), func(i, column int) reflect.Value {
+			return set.Value(part.rows[i], column)
 		}); err != nil {
 			return err
 		}
 	}
-	if len(kept) == 0 {
-		return nil
-	}
-	return p.exec(statements.upsert, columns, len(kept), func(i, column int) reflect.Value { return set.Value(kept[i], column) })
+	return nil
 }
 
 // Dump reads all tables.
