@@ -227,8 +227,8 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 		want := log[strings.TrimPrefix(c.Room, "class:")]
 		hears(t, c, want[len(want)-1])
 		state := c.State()
-		require.Equal(t, want, state.Heard, "client %d, %s: %v", i, c.Kind, state.Ends)
-		require.Empty(t, state.Lost, c.Kind)
+		require.Empty(t, state.Lost, "client %d, %s", i, c.Kind)
+		require.Equal(t, want, state.Heard, "client %d, %s", i, c.Kind)
 		deliveries += len(state.Heard)
 		connects += state.Connects
 	}
