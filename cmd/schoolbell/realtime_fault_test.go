@@ -308,7 +308,10 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	}
 
 	var last domain.Position
+	pace := time.NewTicker(50 * time.Millisecond)
+	defer pace.Stop()
 	for i := range 100 {
+		<-pace.C
 		id := strconv.Itoa(i)
 		var batch []map[string]any
 		for j := range 5 {
