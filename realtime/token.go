@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -47,9 +48,12 @@ func (h *Hub) Seal(user, school string, r Resume) string {
 const maxTokenLength = 64 << 10
 
 // Unseal reads a token that the same user has been given for the same school. Whether its position can still be
-// served, [Hub.Open] says.
-func (h *Hub) Unseal(user, school, token string) (Resume, error) {
+// served, [Hub.Open] says. A hub that has just started waits until it knows which log it follows.
+func (h *Hub) Unseal(ctx context.Context, user, school, token string) (Resume, error) {
 	var r Resume
+	if err := h.wait(ctx, h.opened); err != nil {
+		return r, err
+	}
 	if len(token) > maxTokenLength {
 		return r, fmt.Errorf("%w: it is too long", ErrForeignToken)
 	}

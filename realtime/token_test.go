@@ -1,6 +1,7 @@
 package realtime_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,17 +25,17 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 	otherLog := rt.Start(t, log.Open(), nil)
 	resume := realtime.Resume{Position: domain.Position{Partition: 3, Offset: 42}, Rooms: []domain.Room{class("7a"), {Kind: domain.RoomSchool}}}
 	token := n.Seal("may", rt.School, resume)
-	got, err := sibling.Unseal("may", rt.School, token)
+	got, err := sibling.Unseal(t.Context(), "may", rt.School, token)
 	require.NoError(t, err)
 	require.Equal(t, resume, got)
 	for name, try := range map[string]func() (realtime.Resume, error){
-		"another user":   func() (realtime.Resume, error) { return n.Unseal("mum", rt.School, token) },
-		"another school": func() (realtime.Resume, error) { return n.Unseal("may", "south", token) },
-		"another key":    func() (realtime.Resume, error) { return otherKey.Unseal("may", rt.School, token) },
-		"another log":    func() (realtime.Resume, error) { return otherLog.Unseal("may", rt.School, token) },
-		"shifted names":  func() (realtime.Resume, error) { return n.Unseal("mayg", rt.School[1:], token) },
-		"an epoch":       func() (realtime.Resume, error) { return n.Unseal("may", rt.School, n.EpochFor("may", rt.School)) },
-		"nothing":        func() (realtime.Resume, error) { return n.Unseal("may", rt.School, "") },
+		"another user":   func() (realtime.Resume, error) { return n.Unseal(t.Context(), "mum", rt.School, token) },
+		"another school": func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", "south", token) },
+		"another key":    func() (realtime.Resume, error) { return otherKey.Unseal(t.Context(), "may", rt.School, token) },
+		"another log":    func() (realtime.Resume, error) { return otherLog.Unseal(t.Context(), "may", rt.School, token) },
+		"shifted names":  func() (realtime.Resume, error) { return n.Unseal(t.Context(), "mayg", rt.School[1:], token) },
+		"an epoch":       func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", rt.School, n.EpochFor("may", rt.School)) },
+		"nothing":        func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", rt.School, "") },
 	} {
 		_, err := try()
 		require.ErrorIs(t, err, realtime.ErrForeignToken, name)
@@ -49,8 +50,32 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 		if string(forged) == token {
 			return
 		}
-		if r, err := n.Unseal("may", rt.School, string(forged)); err == nil && i < len(forged)-1 {
+		if r, err := n.Unseal(t.Context(), "may", rt.School, string(forged)); err == nil && i < len(forged)-1 {
 			t.Fatalf("forged token was accepted: %v", r)
 		}
 	})
+}
+
+// A client that comes back while a node starts must not be told that its place is of another log.
+func TestP6_AHubThatDoesNotKnowItsLogYetRefusesNothing(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	want := realtime.Resume{Position: domain.Position{Partition: 1, Offset: 7}}
+	token := n.Seal("may", rt.School, want)
+	starting, err := realtime.New(realtime.Config{Log: n.Log, Key: rt.Key})
+	require.NoError(t, err)
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = starting.Unseal(impatient, "may", rt.School, token)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, realtime.ErrForeignToken)
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- starting.Run(ctx) }()
+	got, err := starting.Unseal(t.Context(), "may", rt.School, token)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	stop()
+	require.NoError(t, <-ended)
 }

@@ -90,7 +90,7 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	fresh := realtime.Options{School: auth.School, Protocol: "socketio", Rooms: rooms, From: auth.From, Wake: m.wake}
 	var lost error // why the client cannot go on where it was
 	if auth.PID != "" {
-		again, err := m.resume(who, auth, fresh)
+		again, err := m.resume(ctx, who, auth, fresh)
 		if err == nil {
 			m.session, err = m.hub.Open(ctx, who, again)
 		}
@@ -137,9 +137,9 @@ func (m *member) identify(ctx context.Context, token string) (realtime.Identity,
 }
 
 // resume says how to go on where the client was.
-func (m *member) resume(who realtime.Identity, auth credentials, opts realtime.Options) (realtime.Options, error) {
+func (m *member) resume(ctx context.Context, who realtime.Identity, auth credentials, opts realtime.Options) (realtime.Options, error) {
 	sealed, _, _ := strings.Cut(auth.PID, ".")
-	resume, err := m.hub.Unseal(who.Subject, auth.School, sealed)
+	resume, err := m.hub.Unseal(ctx, who.Subject, auth.School, sealed)
 	if err != nil {
 		return opts, err
 	}
