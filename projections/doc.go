@@ -38,6 +38,18 @@
 // When a commit fails it is often not known whether it took place. So the session ends, its rows are thrown away, and the
 // next claim says where to go on; only the tape stays, as it is a copy of the log and can be wound back.
 //
+// # How tables are made anew
+//
+// A [Catchup] is an engine on partitions that are all its own, which goes only as far as it is told. A rebuild lets one
+// fold the log into a schema beside the live tables (internal/postgres, Beside), follow these without passing them,
+// and, with their owners fenced, stop exactly where they stand; then the tables are exchanged in one transaction. To verify
+// is to do the same beside a snapshot and to compare. Neither tells anybody but the cache, which learns with the claim that
+// answers of the same position are out of date.
+//
+// A store notes with which version of the folds its tables were made. A program with newer folds rebuilds before it folds,
+// one with older folds leaves its partitions to others. The same event is in all tables of a set or parked for all of them,
+// so a rebuild of some projections alone is one of all when other events than before can be folded.
+//
 // # Where to make the first change
 //
 // A new read model: declare its tables and folds with [New], [NewTable], [On] in a folder of its own, list it in

@@ -33,7 +33,8 @@ import (
 const (
 	faultProcesses  = 3
 	faultPartitions = 6
-	faultLoad       = 25                        // seconds over which the events come in, at least
+	faultLoad       = 25                        // seconds over which the events come in, at least …
+	faultRate       = 10_000                    // … and events a second at most
 	faultEventsEnv  = "SCHOOLBELL_FAULT_EVENTS" // how many events; 500000 for the full test
 	faultSeedEnv    = "SCHOOLBELL_FAULT_SEED"
 )
@@ -174,8 +175,9 @@ func (f *faultStack) pause(t *testing.T, i int) {
 // whose answer is lost is sent again to another process, so that the log holds duplicates.
 func (f *faultStack) publish(ctx context.Context, events int) error {
 	const schools = 8
-	pace := rate.NewLimiter(rate.Limit(events)/faultLoad, 25*schools)
-	year := simulate.Config{Schools: schools, Students: 200, Days: simulate.MaxDays, Seed: 1}
+	pace := rate.NewLimiter(min(rate.Limit(events)/faultLoad, faultRate), 25*schools)
+	// A student has about 270 events in a year.
+	year := simulate.Config{Schools: schools, Students: max(20, events/schools/200), Days: simulate.MaxDays, Seed: 1}
 	var faults [schools]error
 	var wg sync.WaitGroup
 	for i := range schools {

@@ -178,7 +178,7 @@ func (p *program) wireDashboards(cache *redis.Cache, set *projections.Set) proje
 }
 
 // Claimed implements [projections.Notifier].
-func (d *dashboards) Claimed(context.Context, domain.Position, int64) error { return nil }
+func (d *dashboards) Claimed(context.Context, domain.Position, int64, int64) error { return nil }
 
 // Heartbeat implements [projections.Notifier].
 func (d *dashboards) Heartbeat(context.Context, domain.Position, int64) error { return nil }

@@ -257,7 +257,7 @@ type positionSchema string
 
 // Schema says how a position is written.
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^\d+:-?\d+$`, Examples: []any{"7:1042"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`, Examples: []any{"7:1042"}}
 }
 
 // compressible says which answers get smaller.

@@ -87,7 +87,16 @@ func (a *API) page(pattern, file, mediaType string) {
 // eventRoutes are those of the log. Their bodies are not huma's to read, so they are described by hand.
 func (a *API) eventRoutes() {
 	schemas := a.huma.OpenAPI().Components.Schemas
-	event := &huma.Schema{Type: huma.TypeObject, Description: "A CloudEvent; see /v1/catalog."}
+	text := &huma.Schema{Type: huma.TypeString}
+	event := &huma.Schema{
+		Type: huma.TypeObject, Description: "A CloudEvent; /v1/catalog has what belongs into data, by type.",
+		Required: []string{"specversion", "id", "source", "type", "data"},
+		Properties: map[string]*huma.Schema{
+			"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}}, "id": text, "source": text, "type": text,
+			"school": text, "subject": text, "time": {Type: huma.TypeString, Format: "date-time"}, "data": {Type: huma.TypeObject},
+		},
+		AdditionalProperties: true,
+	}
 	events := &huma.Schema{Type: huma.TypeArray, Items: event}
 
 	responses := a.problems("400", "401", "403", "413", "415", "422", "429", "503")

@@ -34,9 +34,9 @@ func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]Asid
 		all = append(all, a)
 		return nil
 	}, `SELECT u.partition, u.school, u.subject, u.first_offset, u.reason, u.attempts, u.parked_at, u.retry_at,
-			u.retry_requested, u.fold_version, (SELECT count(*) FROM schoolbell.parked_events e WHERE e.set_name = u.set_name
+			u.retry_requested, u.fold_version, (SELECT count(*) FROM parked_events e WHERE e.set_name = u.set_name
 				AND e.partition = u.partition AND e.school = u.school AND e.subject = u.subject)
-		FROM schoolbell.parked_subjects u WHERE u.set_name = $1 AND ($2 = '' OR u.school = $2)
+		FROM parked_subjects u WHERE u.set_name = $1 AND ($2 = '' OR u.school = $2)
 		ORDER BY u.parked_at, u.partition, u.first_offset`, s.name, school)
 	if err != nil {
 		return nil, fmt.Errorf("list parked subjects: %w", err)
@@ -52,7 +52,7 @@ func (s *ProjectionStore) RequestRetry(ctx context.Context, school, subject stri
 		return 0, err
 	}
 	defer conn.Release()
-	done, err := conn.Exec(ctx, `UPDATE schoolbell.parked_subjects SET retry_requested = true
+	done, err := conn.Exec(ctx, `UPDATE parked_subjects SET retry_requested = true
 		WHERE set_name = $1 AND ($2 = '' OR school = $2) AND ($3 = '' OR subject = $3)`, s.name, school, subject)
 	if err != nil {
 		return 0, fmt.Errorf("request retry of parked subjects: %w", err)

@@ -242,7 +242,7 @@ func (s *volume) askWithin(tx pgx.Tx, u use) map[string]plan {
 // indexes returns the names of all indexes of the tables with a school that read models have.
 func (s *volume) indexes() map[string]bool {
 	rows, err := s.conn.Query(context.Background(), `SELECT indexname FROM pg_indexes WHERE schemaname = 'schoolbell'
-		AND tablename NOT IN ('checkpoints', 'migrations', 'parked_subjects', 'parked_events')`)
+		AND tablename NOT IN ('checkpoints', 'fold_versions', 'migrations', 'parked_subjects', 'parked_events')`)
 	require.NoError(s.t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(s.t, err)
