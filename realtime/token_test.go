@@ -34,8 +34,10 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 		"another key":    func() (realtime.Resume, error) { return otherKey.Unseal(t.Context(), "may", rt.School, token) },
 		"another log":    func() (realtime.Resume, error) { return otherLog.Unseal(t.Context(), "may", rt.School, token) },
 		"shifted names":  func() (realtime.Resume, error) { return n.Unseal(t.Context(), "mayg", rt.School[1:], token) },
-		"an epoch":       func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", rt.School, n.EpochFor("may", rt.School)) },
-		"nothing":        func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", rt.School, "") },
+		"an epoch": func() (realtime.Resume, error) {
+			return n.Unseal(t.Context(), "may", rt.School, n.EpochFor("may", rt.School))
+		},
+		"nothing": func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", rt.School, "") },
 	} {
 		_, err := try()
 		require.ErrorIs(t, err, realtime.ErrForeignToken, name)
