@@ -176,6 +176,7 @@ func entered(t *testing.T, clients []*swarm.Client) {
 // TestP6_NodesAreKilledUnderManyClients kills a node with -9 again and again while clients of four kinds hear a stream of
 // events over it. Each of them must have heard its room's part of the log, in order, once.
 func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes ten seconds")
 	}
@@ -240,6 +241,7 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 // TestAHerdComesBackToANodeThatWasStarted lets all clients lose their node at once: they come back to one that knows
 // nobody and nothing.
 func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes five seconds")
 	}
@@ -274,6 +276,7 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 
 // TestSocketsThatAreNeverReadDisturbNobody has two in a hundred clients who never read what they ask for.
 func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes five seconds")
 	}
@@ -360,6 +363,7 @@ func dialDeaf(t *testing.T, url, token string) net.Conn {
 
 // TestIdleConnectionsCostLittle holds many connections that nothing happens on.
 func TestIdleConnectionsCostLittle(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes ten seconds")
 	}
