@@ -203,7 +203,7 @@ func TestHalfOpenConnection(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{PingInterval: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond, WriteTimeout: time.Hour})
 	c := w.stream("")
-	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10))
+	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	_, err := c.Next()
 	require.NoError(t, err)
 	big := strings.Repeat("x", 1<<20)
