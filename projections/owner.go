@@ -65,7 +65,7 @@ func (o *owner) run(ctx context.Context) error {
 		before := o.report().Position
 		err := o.session(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		if o.report().Position != before {
 			delay = restartLeast // it got somewhere
@@ -99,10 +99,10 @@ func (o *owner) run(ctx context.Context) error {
 		}
 		o.engine.metrics.restarts.Inc()
 		if sleep(ctx, wait) != nil {
-			return nil
+			break
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // that the assignment ends is no failure
 }
 
 // open claims the partition and makes sure that the log fits the tables.

@@ -286,6 +286,7 @@ func (s *rowSet[K, R]) Deleted(row int) bool { return s.deleted != nil && s.dele
 func (s *rowSet[K, R]) New(row int) bool {
 	return s.schema.AppendOnly || s.added != nil && s.added[row]
 }
+
 func (s *rowSet[K, R]) Value(row, column int) reflect.Value {
 	c := s.schema.Columns[column]
 	part := 1

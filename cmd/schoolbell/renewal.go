@@ -32,37 +32,34 @@ const (
 
 // run runs the engine whenever the tables are its own, until ctx ends.
 func (r *renewal) run(ctx context.Context, engine func(context.Context) error) error {
-	for {
-		if err := r.await(ctx); err != nil {
-			return nil // it is time to stop
-		}
+	for r.await(ctx) {
 		err := engine(ctx)
-		var version *projections.VersionError
-		if !errors.As(err, &version) {
+		if _, ok := errors.AsType[*projections.VersionError](err); !ok {
 			return err
 		}
 	}
+	return nil
 }
 
-// await returns when the tables fit, or with ctx's error.
-func (r *renewal) await(ctx context.Context) error {
+// await returns true when the tables fit, and false when ctx ends before.
+func (r *renewal) await(ctx context.Context) bool {
 	for delay := renewalLeast; ; delay = min(2*delay, renewalMost) {
 		names, err := r.store.Outdated(ctx)
 		if err == nil && len(names) > 0 {
 			err = r.rebuild(ctx, names)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false
 		}
 		r.set(err)
 		if err == nil {
-			return nil
+			return true
 		}
 		r.log.WarnContext(ctx, "the tables are not for this program's folds yet", "error", err, "again_in", delay)
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
-			return ctx.Err()
+			return false
 		}
 	}
 }

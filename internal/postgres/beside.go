@@ -67,7 +67,7 @@ func (b *Beside) open(ctx context.Context, schema string) (_ *besides, err error
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.close(ctx))
 		}
 	}()
 	if err := s.lock(ctx); err != nil {
@@ -102,7 +102,7 @@ func (s *besides) lock(ctx context.Context) error {
 }
 
 // close ends the connection, and with it the lock.
-func (s *besides) close() error { return s.owner.Close(context.Background()) }
+func (s *besides) close(ctx context.Context) error { return s.owner.Close(context.WithoutCancel(ctx)) }
 
 // fill makes the tables that the named projections need, and begins to fold.
 func (s *besides) fill(ctx context.Context, names []string) (err error) {
@@ -186,7 +186,7 @@ func (s *besides) discard(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	return errors.Join(err, s.dropSchema(ctx), s.close())
+	return errors.Join(err, s.dropSchema(ctx), s.close(ctx))
 }
 
 // index makes the indexes that bulk loading goes without, and looks at what is in the tables for the planner's sake.

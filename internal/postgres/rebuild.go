@@ -53,7 +53,7 @@ func (b *Beside) Rebuild(ctx context.Context) (result *Rebuilt, err error) {
 	}
 	defer func() {
 		if err == nil && !b.Until.IsZero() {
-			err = errors.Join(s.halt(), s.close())
+			err = errors.Join(s.halt(), s.close(ctx))
 			return
 		}
 		err = errors.Join(err, s.discard(ctx))

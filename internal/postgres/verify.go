@@ -218,7 +218,7 @@ func differ(schema *projections.Schema, live, log [][]byte) (*Difference, error)
 	if err != nil {
 		return nil, err
 	}
-	order := 0
+	var order int
 	switch {
 	case a == nil:
 		order = 1
