@@ -206,7 +206,7 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
-	a.began(t, "north")
+	began := a.began(t, "north")
 	token := bearer(t, "north", "boss", "admin", time.Hour)
 	const students, clients = 600, 12
 	published := make(chan error, 1)
@@ -238,7 +238,7 @@ func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 				Enrolled int `json:"enrolled"`
 			} `json:"students"`
 		}
-		resp := a.ask(t, "/v1/schools/north/analytics/overview", "", &overview)
+		resp := a.ask(t, "/v1/schools/north/analytics/overview", began.String(), &overview)
 		at, err := domain.ParsePosition(resp.Header.Get("Schoolbell-Position"))
 		require.NoError(t, err)
 		c := &swarm.Client{

@@ -69,7 +69,6 @@ func TestClientThatDoesNotReadItsAnswersIsNotReadFrom(t *testing.T) {
 		"pings":    wstest.Masked(ws.Ping, strings.Repeat("p", 125)),
 	} {
 		c := w.stream("")
-		require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(4096))
 		const most = 256 << 20
 		sent := flood(t, c, bytes.Repeat(frame, 64), most)
 		require.Less(t, sent, most, "%s: the server must stop reading", name)
@@ -204,7 +203,7 @@ func TestHalfOpenConnection(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{PingInterval: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond, WriteTimeout: time.Hour})
 	c := w.stream("")
-	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(4096))
+	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	_, err := c.Next()
 	require.NoError(t, err)
 	big := strings.Repeat("x", 1<<20)

@@ -56,6 +56,10 @@ func TestP6_SocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 		reading.Go(func() {
 			for heard[i] < events {
 				f, err := c.Next()
+				if err == nil && string(f.Payload) == "2" { // on a machine that is busy it may take that long
+					c.Send(wstest.Masked(ws.Text, "3"))
+					continue
+				}
 				if err != nil || f.Op != ws.Text || !strings.Contains(string(f.Payload), fmt.Sprintf(`"id":"%d"`, heard[i])) {
 					ends[i] = fmt.Sprintf("%v %.80s", err, f.Payload)
 					return
