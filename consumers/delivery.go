@@ -42,6 +42,7 @@ type Delivery struct {
 	Channel   Channel        //
 	Address   string         // a telephone number or e-mail address, where the channel needs one
 	About     string         // the student, or whatever else tells apart several deliveries of one event to one recipient; part of the id
+	Once      string         // stands in the id in place of the event, where several events may lead to what is to be said once
 	Priority  Priority       //
 	Template  string         // names the text or document
 	Params    map[string]any // what the template needs: text, numbers, booleans, lists and maps of them
@@ -77,6 +78,9 @@ func DeliveryID(event *domain.Envelope, planner, recipient string, channel Chann
 // complete fills in what follows from the event.
 func (d *Delivery) complete(event *domain.Envelope, planner string) {
 	d.ID = DeliveryID(event, planner, d.Recipient, d.Channel, d.About)
+	if d.Once != "" {
+		d.ID = DeliveryID(&domain.Envelope{School: event.School, ID: d.Once}, planner, d.Recipient, d.Channel, d.About)
+	}
 	d.School, d.Source, d.EventID, d.EventType = event.School, event.Source, event.ID, event.Type
 	d.Position, d.Planner = event.Position, planner
 	d.CorrelationID = event.CorrelationID

@@ -14,6 +14,8 @@ type Settings struct {
 	TimeZone string          `json:"time_zone,omitzero"` // as in "Africa/Abidjan"; empty means UTC
 	Language string          `json:"language,omitzero"`  // for whoever has none; empty means "en"
 	Currency string          `json:"currency,omitzero"`
+	YearFrom int             `json:"year_from,omitzero"` // the month in which a school year begins; 0 means August
+	Phone    PhoneRules      `json:"phone,omitzero"`
 	Quiet    QuietHours      `json:"quiet,omitzero"`
 	Budget   int64           `json:"sms_budget,omitzero"` // SMS segments a month; 0 means no limit
 	Rules    map[string]Rule `json:"rules,omitempty"`     // by planner
@@ -33,6 +35,13 @@ type Rule struct {
 type QuietHours struct {
 	From int `json:"from,omitzero"` // minutes after midnight
 	To   int `json:"to,omitzero"`
+}
+
+// PhoneRules say how numbers without a country are dialled: the country's code is put in place of the trunk prefix. The
+// zero value dials numbers as in North America: code 1 and no prefix.
+type PhoneRules struct {
+	Country string `json:"country,omitzero"` // as in "44"
+	Trunk   string `json:"trunk,omitzero"`   // as in "0"
 }
 
 // Location returns the school's time zone, UTC when it has none or it is not known.
