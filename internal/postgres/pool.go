@@ -21,6 +21,8 @@ const (
 	Projector Role = "schoolbell_projector"
 	// API may read the rows of the school that its transaction names.
 	API Role = "schoolbell_api"
+	// Jobs may write the ledger of deliveries and River's tables, and read what planners ask for.
+	Jobs Role = "schoolbell_jobs"
 )
 
 // Config is how to reach a database. A zero value means the default in parentheses.
@@ -42,7 +44,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("database URL is malformed: want postgres://user:password@host:port/database"))
 	}
 	switch c.Role {
-	case Owner, Projector, API:
+	case Owner, Projector, API, Jobs:
 	default:
 		faults = append(faults, fmt.Errorf("database role %q is not known", c.Role))
 	}
@@ -115,6 +117,9 @@ const searchPath = "schoolbell, public"
 
 // Close waits for the connections in use and closes all.
 func (p *Pool) Close() { p.pool.Close() }
+
+// Conns returns the connections themselves, for libraries that want them.
+func (p *Pool) Conns() *pgxpool.Pool { return p.pool }
 
 // Stat counts connections, for metrics.
 func (p *Pool) Stat() *pgxpool.Stat { return p.pool.Stat() }
