@@ -52,6 +52,8 @@ type Delivery struct {
 	NotAfter  time.Time      // zero: whenever; after it the delivery fails as expired instead of going out late
 	DependsOn string         // the id of a delivery of the same event that must have succeeded before, as a document that is linked
 
+	Document *Document // what the delivery that it depends on has made; known when it is sent
+
 	ID            string // DeliveryID of the fields below and above
 	School        string
 	Source        string

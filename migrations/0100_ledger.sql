@@ -150,6 +150,19 @@ CREATE TABLE schoolbell.ledger_outbox (
 SELECT schoolbell.keep('schoolbell.ledger_outbox');
 REVOKE SELECT ON schoolbell.ledger_outbox FROM schoolbell_api;
 
+-- Events that could not be planned, because they cannot be read or a planner failed. They are planned again on command.
+CREATE TABLE schoolbell.ledger_aside (
+	partition  integer NOT NULL,
+	log_offset bigint NOT NULL,
+	school     text COLLATE "C" NOT NULL,
+	event_id   text NOT NULL,
+	type       text NOT NULL,
+	reason     text NOT NULL,
+	at         timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (partition, log_offset)
+);
+SELECT schoolbell.keep('schoolbell.ledger_aside');
+
 -- Whose turn it is: the place in the queue of a school's last job, so that schools take turns.
 CREATE TABLE schoolbell.ledger_turns (
 	queue  text COLLATE "C" NOT NULL,
@@ -194,7 +207,7 @@ END
 $$;
 -- +goose StatementEnd
 REVOKE ALL ON schoolbell.checkpoints FROM schoolbell_jobs;
-DROP TABLE schoolbell.ledger, schoolbell.ledger_log, schoolbell.ledger_outbox, schoolbell.ledger_turns,
+DROP TABLE schoolbell.ledger, schoolbell.ledger_log, schoolbell.ledger_outbox, schoolbell.ledger_turns, schoolbell.ledger_aside,
 	schoolbell.ledger_rates, schoolbell.school_settings;
 DROP FUNCTION schoolbell.keep(regclass);
 DROP SCHEMA schoolbell_river CASCADE;
