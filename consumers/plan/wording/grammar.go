@@ -22,27 +22,19 @@ import (
 //	{{date .Date}}  {{day .DueOn}}             Monday 31 August 2026, 31 August 2026
 //	{{plural .Missed "one" "# day" "other" "# days"}}   the form that the language asks for, # being the number
 func functions(tag language.Tag) template.FuncMap {
-	printer := message.NewPrinter(tag)
-	base, _ := tag.Base()
-	cal := calendars[base.String()]
-	write := func(n any, options ...number.Option) string { return printer.Sprint(number.Decimal(n, options...)) }
-	calendarDay := func(d domain.Date) string {
-		_, month, day := d.Time().Date()
-		year := write(d.Time().Year(), number.NoSeparator())
-		return fmt.Sprintf(cal.day, write(day), cal.months[month-1], year)
-	}
+	g := NewGrammar(tag)
 	return template.FuncMap{
-		"number": func(n int64) string { return write(n) },
-		"money":  func(amount int64, code string) string { return money(write, amount, code) },
-		"day":    calendarDay,
+		"number": func(n int64) string { return g.Number(n) },
+		"money":  func(amount int64, code string) string { return g.Amount(amount, code) + " " + code },
+		"day":    g.Day,
 		"date": func(d domain.Date) string {
-			return fmt.Sprintf(cal.date, cal.weekdays[d.Weekday()], calendarDay(d))
+			return fmt.Sprintf(g.calendar.date, g.calendar.weekdays[d.Weekday()], g.Day(d))
 		},
 		"plural": func(n int64, forms ...string) (string, error) {
 			wanted := category(tag, n)
 			for i := 0; i+1 < len(forms); i += 2 {
 				if forms[i] == wanted {
-					return strings.ReplaceAll(forms[i+1], "#", write(n)), nil
+					return strings.ReplaceAll(forms[i+1], "#", g.Number(n)), nil
 				}
 			}
 			return "", fmt.Errorf("plural form %q is missing for %d", wanted, n)
@@ -50,16 +42,39 @@ func functions(tag language.Tag) template.FuncMap {
 	}
 }
 
-// money writes an amount of minor units with as many decimals as its currency has, and the currency's code: a symbol
-// may mean several currencies, and costs an SMS its alphabet.
-func money(write func(any, ...number.Option) string, amount int64, code string) string {
+// Grammar writes numbers, amounts and dates as a language does.
+type Grammar struct {
+	printer  *message.Printer
+	calendar calendar
+}
+
+// NewGrammar returns that of a language, which must be one that [Book.Languages] lists, in any country.
+func NewGrammar(tag language.Tag) *Grammar {
+	base, _ := tag.Base()
+	return &Grammar{message.NewPrinter(tag), calendars[base.String()]}
+}
+
+// Number writes a number.
+func (g *Grammar) Number(n any, options ...number.Option) string {
+	return g.printer.Sprint(number.Decimal(n, options...))
+}
+
+// Day writes a date without its weekday.
+func (g *Grammar) Day(d domain.Date) string {
+	year, month, day := d.Time().Date()
+	return fmt.Sprintf(g.calendar.day, g.Number(day), g.calendar.months[month-1], g.Number(year, number.NoSeparator()))
+}
+
+// Amount writes an amount of minor units with as many decimals as its currency has. The currency's code belongs beside
+// it: a symbol may mean several currencies, and costs an SMS its alphabet.
+func (g *Grammar) Amount(amount int64, code string) string {
 	scale := 2
 	if unit, err := currency.ParseISO(code); err == nil {
 		scale, _ = currency.Standard.Rounding(unit)
 	}
 	// Amounts are at most 10^12, so that every one of them is exact to its decimals as a float64.
 	value := float64(amount) / math.Pow10(scale)
-	return write(value, number.Scale(scale)) + " " + code
+	return g.Number(value, number.Scale(scale))
 }
 
 var categories = map[plural.Form]string{
