@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -32,16 +31,14 @@ func (d *draft) guardian(g consumers.Guardian) person {
 	return person{id: g.ID, phone: Dial(g.Phone, d.settings.Phone), email: g.Email, language: g.Language}
 }
 
-// primary are the guardians who are told about a student: the primary ones, or, where the school calls nobody that, all
-// of them in order.
+// primary are the guardians who are told about a student: those whom the school calls primary. The others hear what the
+// school itself announces.
 func (d *draft) primary(studentID string) []person {
-	guardians := d.Guardians(studentID)
-	if some := slices.ContainsFunc(guardians, func(g consumers.Guardian) bool { return g.Primary }); some {
-		guardians = slices.DeleteFunc(slices.Clone(guardians), func(g consumers.Guardian) bool { return !g.Primary })
-	}
 	var people []person
-	for _, g := range guardians {
-		people = append(people, d.guardian(g))
+	for _, g := range d.Guardians(studentID) {
+		if g.Primary {
+			people = append(people, d.guardian(g))
+		}
 	}
 	return people
 }

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"math"
+	"slices"
+
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
@@ -30,7 +33,9 @@ var results = &rule{
 				facts:     wording.Facts{Student: d.nameOf(s.ID), Class: r.ClassID, Year: r.Year, Term: r.Term},
 			}
 			d.tellFirst(d.primary(s.ID), tell, d.channels()...)
-			d.tell(person{id: s.ID}, tell, consumers.InApp)
+			if slices.Contains(d.channels(), consumers.InApp) {
+				d.tell(person{id: s.ID}, tell, consumers.InApp)
+			}
 		}
 	},
 }
@@ -43,17 +48,20 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 		GradeLevel: s.GradeLevel,
 		Year:       r.Year,
 		Term:       r.Term,
-		Average:    rank.Percent,
+		Average:    rounded(rank.Percent),
 		Place:      rank.Place,
 		Of:         rank.Of,
 		Attendance: paper.Attendance(d.Attendance(s.ID)),
 	}
 	card.Class = r.ClassID
 	for _, a := range d.Averages(s.ID, r.Year, r.Term) {
-		card.Subjects = append(card.Subjects, paper.Subject{Name: a.Subject, Percent: a.Percent, Scores: a.Scores})
+		card.Subjects = append(card.Subjects, paper.Subject{Name: a.Subject, Percent: rounded(a.Percent), Scores: a.Scores})
 	}
 	return card
 }
+
+// rounded keeps two decimals: what is printed, and the same on every machine.
+func rounded(percent float64) float64 { return math.Round(100*percent) / 100 }
 
 // document plans a document of a student and returns the id of its delivery, for what depends on it. It is written in the
 // language of whoever reads it first.

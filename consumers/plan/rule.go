@@ -99,7 +99,7 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 	var notBefore time.Time
 	if m.priority > consumers.Urgent && disturbs(c) {
 		if awake := Awake(d.settings.Quiet, d.Now(), d.settings.Location()); !awake.Equal(d.Now()) {
-			notBefore = awake
+			notBefore = awake.UTC()
 		}
 	}
 	sender := d.school()
