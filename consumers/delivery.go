@@ -77,8 +77,8 @@ func DeliveryID(event *domain.Envelope, planner, recipient string, channel Chann
 	return hex.EncodeToString(h.Sum(nil))[:32]
 }
 
-// complete fills in what follows from the event.
-func (d *Delivery) complete(event *domain.Envelope, planner string) {
+// Complete fills in what follows from the event.
+func (d *Delivery) Complete(event *domain.Envelope, planner string) {
 	d.ID = DeliveryID(event, planner, d.Recipient, d.Channel, d.About)
 	if d.Once != "" {
 		d.ID = DeliveryID(&domain.Envelope{School: event.School, ID: d.Once}, planner, d.Recipient, d.Channel, d.About)

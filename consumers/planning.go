@@ -109,7 +109,7 @@ func (p *Planners) planOne(plan *Planning, settings *Settings, m *memory) (compl
 	plan.Deliveries = nil
 	for _, planner := range p.byType[plan.Event.Type] {
 		for _, d := range planner.Plan(plan.Event.Envelope, k, settings) {
-			d.complete(plan.Event.Envelope, planner.Name)
+			d.Complete(plan.Event.Envelope, planner.Name)
 			plan.Deliveries = append(plan.Deliveries, d)
 		}
 	}

@@ -121,6 +121,8 @@ CREATE INDEX ledger_by_event ON schoolbell.ledger (school, event_id, planner);
 CREATE INDEX ledger_by_provider ON schoolbell.ledger (provider, provider_id) WHERE provider_id <> '';
 -- What needs a look: at most a few rows are in these states.
 CREATE INDEX ledger_by_trouble ON schoolbell.ledger (state, changed_at) WHERE state IN ('dead', 'unknown', 'sending');
+-- Deliveries that were begun and are not done, whose jobs are looked after.
+CREATE INDEX ledger_by_begun ON schoolbell.ledger (changed_at) WHERE state IN ('planned', 'sending') AND fence > 0;
 -- Deliveries that wait for another one.
 CREATE INDEX ledger_by_dependency ON schoolbell.ledger (depends_on) WHERE depends_on <> '' AND state = 'planned';
 -- jobs list
@@ -168,6 +170,7 @@ CREATE TABLE schoolbell.ledger_turns (
 	queue  text COLLATE "C" NOT NULL,
 	school text COLLATE "C" NOT NULL,
 	last   timestamptz NOT NULL,
+	taken  bigint NOT NULL, -- how many places were taken last
 	PRIMARY KEY (queue, school)
 ) WITH (fillfactor = 50);
 SELECT schoolbell.keep('schoolbell.ledger_turns');
