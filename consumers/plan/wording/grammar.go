@@ -59,6 +59,11 @@ func (g *Grammar) Number(n any, options ...number.Option) string {
 	return g.printer.Sprint(number.Decimal(n, options...))
 }
 
+// Percent writes a percentage, as 81.25, with one decimal at most.
+func (g *Grammar) Percent(percent float64) string {
+	return g.printer.Sprint(number.Percent(percent/100, number.MaxFractionDigits(1)))
+}
+
 // Day writes a date without its weekday.
 func (g *Grammar) Day(d domain.Date) string {
 	year, month, day := d.Time().Date()
