@@ -62,6 +62,7 @@ type Engine struct {
 }
 
 type request struct {
+	ctx   context.Context // of the one who waits for it
 	event Event
 	done  chan error
 }
@@ -92,7 +93,7 @@ func (e *Engine) Wants(eventType string) bool { return e.cfg.Planners.Wants(even
 
 // Plan plans an event and returns when what follows from it is in the ledger. Planning it again changes nothing.
 func (e *Engine) Plan(ctx context.Context, event Event) error {
-	r := &request{event: event, done: make(chan error, 1)}
+	r := &request{ctx: ctx, event: event, done: make(chan error, 1)}
 	select {
 	case e.queue <- r:
 	case <-ctx.Done():
@@ -167,6 +168,9 @@ func (e *Engine) planReady(ctx context.Context, batch []*request) (ready, waitin
 	var events []Event
 	var settings []*Settings
 	for _, r := range batch {
+		if r.ctx.Err() != nil {
+			continue // it will come again
+		}
 		next, err := snapshot.Next(ctx, r.event.Position.Partition)
 		if err != nil {
 			return batch, nil, fmt.Errorf("read what is known: %w", err)
