@@ -76,3 +76,9 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		return nil, fmt.Errorf("%w: %.40q", ErrKind, kind)
 	}
 }
+
+// CheckLogo says what is wrong with a picture that is to be a school's logo.
+func (r *Renderer) CheckLogo(picture []byte) error {
+	_, err := r.fonts.New(page.Info{}).Image(picture)
+	return err
+}
