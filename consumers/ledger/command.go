@@ -187,12 +187,16 @@ func (l *Ledger) Retry(ctx context.Context, id, actor string) error {
 			WHERE id = $1`, id); err != nil {
 			return fmt.Errorf("plan delivery %s again: %w", id, err)
 		}
-		job, err := l.openJob(ctx, tx, e.ID)
-		if err != nil {
-			return err
-		}
-		if job != nil {
-			_, err := l.river.JobRetryTx(ctx, tx, job.ID)
+		// The job of one that was given up is done, or will be in a moment.
+		if e.State == consumers.Planned {
+			job, err := l.openJob(ctx, tx, e.ID)
+			if err != nil {
+				return err
+			}
+			if job == nil {
+				return &StateError{ID: id, State: "waiting for another delivery", Wanted: "retried"}
+			}
+			_, err = l.river.JobRetryTx(ctx, tx, job.ID)
 			return err
 		}
 		return l.insertNewJobs(ctx, tx, []*newJob{{task: task{e.ID, e.Channel}, school: e.School, priority: e.Priority}})

@@ -30,7 +30,7 @@ var ErrFenced = errors.New("partition has been claimed by another process")
 type SubscriberConfig struct {
 	Open      Open      // required
 	Positions Positions // required
-	Group     string    // required
+	Group     string    // required; those who name it share the messages of each topic among them
 	InFlight  int       // messages of a partition that are handed out at the same time (1)
 	// Wants leaves out records that nobody is interested in (nil: all are wanted).
 	Wants  func(*eventlog.Record) bool
@@ -77,7 +77,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	s.work.Go(func() {
 		defer close(out)
 		defer cancel()
-		err := log.Consume(ctx, s.cfg.Group, func(ctx context.Context, a eventlog.Assignment) error {
+		// A group of the log keeps to one topic.
+		err := log.Consume(ctx, s.cfg.Group+"."+topic, func(ctx context.Context, a eventlog.Assignment) error {
 			o := &owner{Subscriber: s, log: log, assignment: a, out: out,
 				logger: s.cfg.Logger.With("group", s.cfg.Group, "partition", a.Partition)}
 			o.run(ctx)
