@@ -27,6 +27,7 @@ type Planning struct {
 	Event      Event
 	KnownAt    int64 // the offset of the last event of the partition that was known
 	Deliveries []Delivery
+	Again      bool  // an operator wants it planned, although it may have been before
 	Fault      error // why it cannot be planned; nothing follows then
 }
 

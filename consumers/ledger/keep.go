@@ -38,7 +38,11 @@ func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 // Keep implements [consumers.Ledger].
 func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		jobs, err := insertDeliveries(ctx, tx, plans)
+		fresh, err := l.dropReplayed(ctx, tx, plans)
+		if err != nil {
+			return err
+		}
+		jobs, err := insertDeliveries(ctx, tx, fresh)
 		if err != nil {
 			return err
 		}
@@ -57,6 +61,29 @@ func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int
 		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
 	}
 	return kept, err
+}
+
+// dropReplayed leaves out the plans of events that were planned before, when the log is read once more. What follows from
+// them is in the ledger; and from one that nothing followed from, nothing follows now, though more may be known: nobody
+// wants to hear of an absence of last year because the school has learnt a telephone number.
+func (l *Ledger) dropReplayed(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]consumers.Planning, error) {
+	rows, _ := tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, plannedMark(l.cfg.Group))
+	planned := map[int32]int64{}
+	var partition int32
+	var next int64
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &next}, func() error {
+		planned[partition] = next
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read what has been planned: %w", err)
+	}
+	fresh := plans[:0:0]
+	for i := range plans {
+		if p := &plans[i]; p.Again || p.Event.Position.Offset >= planned[p.Event.Position.Partition] {
+			fresh = append(fresh, *p)
+		}
+	}
+	return fresh, nil
 }
 
 // keptJob is the job of a delivery that is new.

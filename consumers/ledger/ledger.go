@@ -49,6 +49,7 @@ func QueueOf(c consumers.Channel) string {
 // Config is what a ledger is made of. A zero value means the default in parentheses.
 type Config struct {
 	Pool      *pgxpool.Pool                                   // of the role schoolbell_jobs; required
+	Group     string                                          // of the consumers, under whose name positions are kept (consumers)
 	Schema    string                                          // of River's tables (schoolbell_river)
 	Encode    func(*domain.Envelope) (eventlog.Record, error) // makes records of outcomes; required to run
 	Log       eventlog.Appender                               // takes outcomes; required to run
@@ -95,6 +96,7 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) setDefaults() {
+	c.Group = cmp.Or(c.Group, "consumers")
 	c.Schema = cmp.Or(c.Schema, "schoolbell_river")
 	c.Attempts = cmp.Or(c.Attempts, 10)
 	c.SendTimeout = cmp.Or(c.SendTimeout, 10*time.Second)

@@ -37,15 +37,32 @@ func (p *Positions) Claim(ctx context.Context, group string, topic eventlog.Topi
 	return next, epoch, nil
 }
 
+// plannedMark is the name under which it is kept up to where a group has ever come. It never goes back.
+func plannedMark(group string) string { return group + ".planned" }
+
 // Save notes how far a partition has been handled.
-func (p *Positions) Save(ctx context.Context, group string, _ eventlog.Topic, partition int32, epoch, next int64) error {
-	tag, err := p.pool.Exec(ctx, `UPDATE schoolbell.checkpoints SET position = $4, updated_at = clock_timestamp()
-		WHERE set_name = $1 AND partition = $2 AND epoch = $3`, group, partition, epoch, next)
+func (p *Positions) Save(ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64) error {
+	tag, err := p.pool.Exec(ctx, `
+		WITH mine AS (
+			UPDATE schoolbell.checkpoints SET position = $4, updated_at = clock_timestamp()
+			WHERE set_name = $1 AND partition = $2 AND epoch = $3 RETURNING position
+		)
+		INSERT INTO schoolbell.checkpoints AS c (set_name, partition, epoch, position, topic_id) SELECT $5, $2, $3, position, $6 FROM mine
+		ON CONFLICT (set_name, partition) DO UPDATE SET position = greatest(c.position, excluded.position), epoch = excluded.epoch,
+			updated_at = clock_timestamp()`, group, partition, epoch, next, plannedMark(group), topic.ID)
 	if err != nil {
 		return fmt.Errorf("save position of partition %d for %s: %w", partition, group, err)
 	}
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("partition %d of %s: %w", partition, group, p.fenced)
+	}
+	return nil
+}
+
+// Reset has a group read the log once more from its beginning. What has been planned stays planned, once.
+func (p *Positions) Reset(ctx context.Context, group string) error {
+	if _, err := p.pool.Exec(ctx, `UPDATE schoolbell.checkpoints SET position = 0, epoch = epoch + 1, updated_at = now() WHERE set_name = $1`, group); err != nil {
+		return fmt.Errorf("reset %s: %w", group, err)
 	}
 	return nil
 }
