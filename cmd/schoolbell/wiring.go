@@ -55,6 +55,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.cfg.Has(config.RoleConsumers) {
+		if err := p.wireConsumers(ctx, topic.Name); err != nil {
+			return err
+		}
+	}
 	return p.wireAPI(ctx, deps)
 }
 

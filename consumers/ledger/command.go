@@ -272,7 +272,9 @@ func (l *Ledger) openJob(ctx context.Context, tx pgx.Tx, id string) (*rivertype.
 
 // Pause stops a queue, in all processes; running jobs go on.
 func (l *Ledger) Pause(ctx context.Context, queue string) error {
-	if err := l.river.QueuePause(ctx, queue, nil); err != nil && !errors.Is(err, river.ErrNotFound) {
+	if err := l.river.QueuePause(ctx, queue, nil); errors.Is(err, river.ErrNotFound) {
+		return fmt.Errorf("pause queue %s: no worker has ever worked on it", queue)
+	} else if err != nil {
 		return fmt.Errorf("pause queue %s: %w", queue, err)
 	}
 	return nil
@@ -280,7 +282,9 @@ func (l *Ledger) Pause(ctx context.Context, queue string) error {
 
 // Resume goes on with a queue.
 func (l *Ledger) Resume(ctx context.Context, queue string) error {
-	if err := l.river.QueueResume(ctx, queue, nil); err != nil && !errors.Is(err, river.ErrNotFound) {
+	if err := l.river.QueueResume(ctx, queue, nil); errors.Is(err, river.ErrNotFound) {
+		return fmt.Errorf("resume queue %s: no worker has ever worked on it", queue)
+	} else if err != nil {
 		return fmt.Errorf("resume queue %s: %w", queue, err)
 	}
 	return nil

@@ -42,9 +42,11 @@ var layers = []layer{
 	{"projections/storetest", []string{"…"}, "it proves stores, for tests"},
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
 	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
+	{"consumers", []string{"domain/…", "internal/eventlog"}, "consumers know the domain and the log's contract"},
+	{"consumers/…", []string{"domain/…", "consumers/…", "internal/eventlog"}, "consumers know the domain, each other and the log's contract, and never the projections"},
 	{"migrations", nil, "migrations are SQL"},
 	{"internal/eventlog/…", []string{"domain/…", "internal/eventlog/…"}, "the log's contract knows the domain"},
-	{"internal/…", []string{"domain/…", "projections/…", "migrations", "internal/…"}, "adapters implement what others ask for"},
+	{"internal/…", []string{"domain/…", "projections/…", "consumers/…", "migrations", "internal/…"}, "adapters implement what others ask for"},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
 }
 
@@ -56,6 +58,8 @@ var onlyIn = map[string][]string{
 	"github.com/alicebob/miniredis/v2":           {"internal/devstack"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/devstack"},
 	"github.com/pressly/goose/v3":                {"internal/postgres"},
+	"github.com/riverqueue/river":                {"consumers/ledger", "internal/postgres"},
+	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
 	"github.com/alecthomas/kong":                 {"cmd/schoolbell", "internal/config"},
 }
 

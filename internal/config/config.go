@@ -23,6 +23,7 @@ type Config struct {
 	Database Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
 	Redis    Redis    `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
 	JWT      JWT      `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
+	Jobs     Jobs     `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
 	API      API      `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
 	Log      Log      `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
 	Trace    Trace    `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
@@ -31,15 +32,16 @@ type Config struct {
 // Role is a part of the work that a process can take on.
 type Role string
 
-// The roles of this version. Job consumers and realtime are not among them yet.
+// The roles of this version. Realtime is not among them yet.
 const (
 	RoleIngest      Role = "ingest"      // takes events, and lets the log be read
 	RoleProjections Role = "projections" // folds the log into tables
+	RoleConsumers   Role = "consumers"   // plans deliveries and does them
 	RoleAPI         Role = "api"         // answers queries
 )
 
 // allRoles are what "all" means.
-var allRoles = []Role{RoleIngest, RoleProjections, RoleAPI}
+var allRoles = []Role{RoleIngest, RoleProjections, RoleConsumers, RoleAPI}
 
 // RoleNames lists the roles for a help text.
 func RoleNames() string {
@@ -66,7 +68,7 @@ func (c *Config) Validate() error {
 	for _, r := range c.Roles {
 		switch {
 		case r == "all" || slices.Contains(allRoles, r):
-		case r == "consumers" || r == "realtime":
+		case r == "realtime":
 			faults = append(faults, fmt.Errorf("roles: %s is not in this version, which has %s", r, RoleNames()))
 		default:
 			faults = append(faults, fmt.Errorf("roles: %q is not one of %s, all", r, RoleNames()))
@@ -86,7 +88,7 @@ func (c *Config) Validate() error {
 	if c.Grace <= 0 {
 		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(),
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(),
 		c.Log.validate(), c.Trace.validate())...)
 }
 
