@@ -32,7 +32,9 @@ func (s *sheet) results(card *paper.ReportCard) {
 		return
 	}
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.subject, 0.40, page.Start, true}, {s.marks, 0.12, page.End, false}, {"", 0.32, page.Start, false},
+		{s.subject, 0.40, page.Start, true},
+		{s.marks, 0.12, page.End, false},
+		{"", 0.32, page.Start, false},
 		{s.average, 0.16, page.End, false},
 	}}
 	t.titles()

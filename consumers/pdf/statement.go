@@ -32,8 +32,11 @@ func (s *sheet) account(f *paper.FeeStatement) {
 	}
 	last := int64(0)
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.date, 0.21, page.Start, false}, {s.description, 0.37, page.Start, true}, {s.charge, 0.14, page.End, false},
-		{s.credit, 0.14, page.End, false}, {s.balance, 0.14, page.End, false},
+		{s.date, 0.21, page.Start, false},
+		{s.description, 0.37, page.Start, true},
+		{s.charge, 0.14, page.End, false},
+		{s.credit, 0.14, page.End, false},
+		{s.balance, 0.14, page.End, false},
 	}}
 	t.carry = func() []string { return []string{"", s.broughtForward, "", "", s.grammar.Amount(last, f.Currency)} }
 	t.titles()

@@ -44,6 +44,8 @@ var layers = []layer{
 	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
 	{"consumers", []string{"domain/…", "internal/eventlog"}, "consumers know the domain and the log's contract"},
 	{"consumers/…", []string{"domain/…", "consumers/…", "internal/eventlog"}, "consumers know the domain, each other and the log's contract, and never the projections"},
+	{"consumers", []string{"domain/…"}, "the words of deliveries know the domain"},
+	{"consumers/…", []string{"domain/…", "consumers/…", "internal/eventlog"}, "consumers know the domain, each other and the log by its contract"},
 	{"migrations", nil, "migrations are SQL"},
 	{"internal/eventlog/…", []string{"domain/…", "internal/eventlog/…"}, "the log's contract knows the domain"},
 	{"internal/…", []string{"domain/…", "projections/…", "consumers/…", "migrations", "internal/…"}, "adapters implement what others ask for"},
@@ -60,6 +62,8 @@ var onlyIn = map[string][]string{
 	"github.com/pressly/goose/v3":                {"internal/postgres"},
 	"github.com/riverqueue/river":                {"consumers/ledger", "internal/postgres"},
 	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
+	"github.com/minio/minio-go/v7":               {"internal/s3"},
+	"github.com/go-text/typesetting":             {"consumers/pdf/page"},
 	"github.com/alecthomas/kong":                 {"cmd/schoolbell", "internal/config"},
 }
 

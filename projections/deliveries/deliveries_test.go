@@ -55,8 +55,10 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
 	load, err := conn.Begin(t.Context())
 	require.NoError(t, err)
-	for _, sql := range []string{"ALTER TABLE schoolbell.ledger NO FORCE ROW LEVEL SECURITY", "ALTER TABLE schoolbell.ledger_log NO FORCE ROW LEVEL SECURITY",
-		"ALTER TABLE schoolbell.deliveries NO FORCE ROW LEVEL SECURITY", ledger} {
+	for _, sql := range []string{
+		"ALTER TABLE schoolbell.ledger NO FORCE ROW LEVEL SECURITY", "ALTER TABLE schoolbell.ledger_log NO FORCE ROW LEVEL SECURITY",
+		"ALTER TABLE schoolbell.deliveries NO FORCE ROW LEVEL SECURITY", ledger,
+	} {
 		_, err = load.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}

@@ -8,8 +8,10 @@ import (
 
 // Sizes of paper.
 const (
-	A4Width, A4Height = 595.28, 841.89
-	A5Width, A5Height = 419.53, 595.28
+	A4Width  = 595.28
+	A4Height = 841.89
+	A5Width  = 419.53
+	A5Height = 595.28
 )
 
 // Color is red, green and blue, from 0 to 255.
