@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 )
 
 // Config is what a provider is made of. A zero value means the default in parentheses.
@@ -29,6 +31,7 @@ type Provider struct {
 	log      *slog.Logger
 	took     *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
+	logos    logos
 }
 
 var _ consumers.Provider = (*Provider)(nil)
@@ -99,7 +102,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 }
 
 // render turns a panic into an error: the text comes from outside, and shaping it is a large program.
-func (p *Provider) render(d *consumers.Delivery, logo []byte) (file []byte, err error) {
+func (p *Provider) render(d *consumers.Delivery, logo *page.Image) (file []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("render %s: panic: %v", d.Template, v)
@@ -109,22 +112,51 @@ func (p *Provider) render(d *consumers.Delivery, logo []byte) (file []byte, err 
 }
 
 // logo returns the school's picture. A document goes without it rather than not at all, if there is none that can be drawn.
-func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) ([]byte, error) {
+func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image, error) {
 	hash := text(d, "logo")
 	if hash == "" {
 		return nil, nil
 	}
-	picture, err := p.store.Get(ctx, hash)
-	if err == nil {
-		err = p.renderer.CheckLogo(picture)
-		if err == nil {
-			return picture, nil
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if known := p.logos.get(hash); known != nil {
+		return known, nil
+	}
+	data, err := p.store.Get(ctx, hash)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the school's logo: %w", err)
 	}
-	p.log.WarnContext(ctx, "made a document without the school's logo", "school", d.School, "delivery", d.ID, "error", err)
-	return nil, nil
+	var picture *page.Image
+	if err == nil {
+		picture, err = page.ReadImage(data)
+	}
+	if err != nil {
+		p.log.WarnContext(ctx, "made a document without the school's logo", "school", d.School, "delivery", d.ID, "error", err)
+		return nil, nil
+	}
+	p.logos.add(hash, picture)
+	return picture, nil
+}
+
+// logos are those that were used lately, by their hashes: the report cards of a class are made one after the other.
+type logos struct {
+	mu    sync.Mutex
+	known map[string]*page.Image
+}
+
+const mostLogos = 32
+
+func (l *logos) get(hash string) *page.Image {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known[hash]
+}
+
+func (l *logos) add(hash string, picture *page.Image) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil || len(l.known) >= mostLogos {
+		l.known = map[string]*page.Image{}
+	}
+	l.known[hash] = picture
 }
 
 func text(d *consumers.Delivery, param string) string {

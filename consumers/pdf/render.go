@@ -34,9 +34,9 @@ const (
 	narrow = 34
 )
 
-// Render makes the document of a kind, one of those that package paper names, from the facts in params. The logo is the
-// bytes of a picture, or nil. Equal arguments make equal bytes.
-func (r *Renderer) Render(kind string, params map[string]any, wanted string, logo []byte) ([]byte, error) {
+// Render makes the document of a kind, one of those that package paper names, from the facts in params. Logo is
+// the school's picture, or nil. Equal arguments make equal bytes.
+func (r *Renderer) Render(kind string, params map[string]any, wanted string, logo *page.Image) ([]byte, error) {
 	w, g := in(r.languages, wanted)
 	switch kind {
 	case paper.KindReportCard:
@@ -44,10 +44,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.sheet(w, g, card.Head, w.reportCard, logo, page.A4Width, page.A4Height, wide)
-		if err != nil {
-			return nil, err
-		}
+		s := r.sheet(w, g, card.Head, w.reportCard, logo, page.A4Width, page.A4Height, wide)
 		s.reportCard(&card)
 		return s.finish(), nil
 	case paper.KindReceipt:
@@ -55,10 +52,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.sheet(w, g, receipt.Head, w.receipt, logo, page.A5Width, page.A5Height, narrow)
-		if err != nil {
-			return nil, err
-		}
+		s := r.sheet(w, g, receipt.Head, w.receipt, logo, page.A5Width, page.A5Height, narrow)
 		s.paymentReceipt(&receipt)
 		return s.finish(), nil
 	case paper.KindFeeStatement:
@@ -66,19 +60,10 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.sheet(w, g, statement.Head, w.statement, logo, page.A4Width, page.A4Height, wide)
-		if err != nil {
-			return nil, err
-		}
+		s := r.sheet(w, g, statement.Head, w.statement, logo, page.A4Width, page.A4Height, wide)
 		s.feeStatement(&statement)
 		return s.finish(), nil
 	default:
 		return nil, fmt.Errorf("%w: %.40q", ErrKind, kind)
 	}
-}
-
-// CheckLogo says what is wrong with a picture that is to be a school's logo.
-func (r *Renderer) CheckLogo(picture []byte) error {
-	_, err := r.fonts.New(page.Info{}).Image(picture)
-	return err
 }

@@ -45,24 +45,18 @@ type sheet struct {
 	y                       float64 // where it goes on
 }
 
-func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, logo []byte, paperWidth, paperHeight, margin float64) (*sheet, error) {
+func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, logo *page.Image, paperWidth, paperHeight, margin float64) *sheet {
 	s := &sheet{
-		words: w, grammar: g, head: head, title: title,
+		words: w, grammar: g, head: head, title: title, logo: logo,
 		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin, width: paperWidth - 2*margin,
 	}
 	s.doc = r.fonts.New(page.Info{
 		Title: title + " – " + head.Student, Author: head.School, Language: w.tag.String(), RightToLeft: w.rightToLeft,
 		Date: midday(head.IssuedOn),
 	})
-	if logo != nil {
-		var err error
-		if s.logo, err = s.doc.Image(logo); err != nil {
-			return nil, fmt.Errorf("add the school's logo: %w", err)
-		}
-	}
 	s.turn()
 	s.letterhead()
-	return s, nil
+	return s
 }
 
 // midday gives a date a time that has the same date nearly everywhere.

@@ -193,10 +193,11 @@ func (p *pen) lift() {
 
 // Image draws a picture as large as it fits into a rectangle, in its middle.
 func (p *Page) Image(i *Image, x, y, width, height float64) {
+	name := p.document.nameOf(i)
 	scale := min(width/float64(i.width), height/float64(i.height))
 	w, h := float64(i.width)*scale, float64(i.height)*scale
 	x, y = p.across(x+(width-w)/2, w), y+(height-h)/2
-	fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x), number(p.Height-y-h), i.name)
+	fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x), number(p.Height-y-h), name)
 }
 
 // String returns the color as PDF writes it.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -28,6 +29,7 @@ type Document struct {
 	images []*Image
 
 	objects [][]byte // by number, from 1 on
+	packer  packer
 }
 
 // New begins a document.
@@ -45,6 +47,16 @@ func (d *Document) Lines(text string, style Style, width float64) []Text {
 		all = append(all, d.shaper.lines(paragraph, style, width)...)
 	}
 	return all
+}
+
+// nameOf returns what a picture is called in the document, to which it is added with its first use.
+func (d *Document) nameOf(i *Image) string {
+	at := slices.Index(d.images, i)
+	if at < 0 {
+		at = len(d.images)
+		d.images = append(d.images, i)
+	}
+	return fmt.Sprintf("I%d", at+1)
 }
 
 // reserve returns the number of an object that is written later.
@@ -65,18 +77,23 @@ func (d *Document) add(format string, args ...any) int {
 
 // stream adds an object that holds data. Attributes are those besides its length and compression.
 func (d *Document) stream(attributes string, data []byte) int {
-	packed := deflate(data)
+	packed := d.packer.deflate(data)
 	return d.add("<<%s/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", attributes, len(packed), packed)
 }
 
-func deflate(data []byte) []byte {
+// packer compresses one stream after the other. A compressor is large, so a document has one.
+type packer struct{ w *zlib.Writer }
+
+func (p *packer) deflate(data []byte) []byte {
 	var b bytes.Buffer
-	w, err := zlib.NewWriterLevel(&b, zlib.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
+	if p.w == nil {
+		p.w = zlib.NewWriter(&b)
+	} else {
+		p.w.Reset(&b)
 	}
+	_, err := p.w.Write(data)
 	if err == nil {
-		err = w.Close()
+		err = p.w.Close()
 	}
 	if err != nil {
 		panic(err) // a buffer takes everything
@@ -95,7 +112,7 @@ func (d *Document) Bytes() []byte {
 		}
 	}
 	for _, i := range d.images {
-		fmt.Fprintf(&images, "/%s %d 0 R", i.name, d.addImage(i))
+		fmt.Fprintf(&images, "/%s %d 0 R", d.nameOf(i), d.addImage(i))
 	}
 	resources := d.add("<</Font<<%s>>/XObject<<%s>>>>", &fonts, &images)
 	for _, p := range d.pages {
