@@ -16,7 +16,7 @@ import (
 
 // asked is a provider that can be asked for the status.
 type asked struct {
-	*provider
+	*remembering
 	status func(d *consumers.Delivery) (consumers.Receipt, bool, error)
 }
 

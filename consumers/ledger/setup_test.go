@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,18 +25,31 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
-
 // world is a database, a log, and providers that remember what they did.
 type world struct {
 	t    *testing.T
+	url  string
 	pool *pgxpool.Pool
 	log  *memlog.Log
 }
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	return &world{t: t, pool: jobsPool(t, devtest.Postgres(t)), log: memlog.New(4)}
+	return setupWith(t, devtest.Postgres(t))
+}
+
+func setupWith(t *testing.T, url string) *world {
+	t.Helper()
+	return &world{t: t, url: url, pool: jobsPool(t, url), log: memlog.New(4)}
+}
+
+// column returns one column of text.
+func (w *world) column(sql string) []string {
+	w.t.Helper()
+	rows, _ := w.pool.Query(w.t.Context(), sql)
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(w.t, err)
+	return all
 }
 
 func jobsPool(t testing.TB, url string) *pgxpool.Pool {
@@ -94,8 +108,8 @@ func planFor(d consumers.Delivery, school, event string, offset int64, recipient
 	return p
 }
 
-// provider remembers what it was asked for, and says what the test wants.
-type provider struct {
+// remembering is a provider that keeps what it was asked for, and says what the test wants.
+type remembering struct {
 	can    consumers.Abilities
 	answer func(ctx context.Context, d *consumers.Delivery, times int) (consumers.Receipt, error)
 
@@ -104,14 +118,14 @@ type provider struct {
 	byID map[string]int
 }
 
-func newProvider(answer func(ctx context.Context, d *consumers.Delivery, times int) (consumers.Receipt, error)) *provider {
-	return &provider{answer: answer, byID: map[string]int{}}
+func newProvider(answer func(ctx context.Context, d *consumers.Delivery, times int) (consumers.Receipt, error)) *remembering {
+	return &remembering{answer: answer, byID: map[string]int{}}
 }
 
-func (p *provider) Name() string                   { return "remembering" }
-func (p *provider) Abilities() consumers.Abilities { return p.can }
+func (p *remembering) Name() string                   { return "remembering" }
+func (p *remembering) Abilities() consumers.Abilities { return p.can }
 
-func (p *provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+func (p *remembering) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
 	p.mu.Lock()
 	p.byID[d.ID]++
 	n := p.byID[d.ID]
@@ -123,13 +137,13 @@ func (p *provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	return p.answer(ctx, d, n)
 }
 
-func (p *provider) order() []string {
+func (p *remembering) order() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.sent)
 }
 
-func (p *provider) times(id string) int {
+func (p *remembering) times(id string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.byID[id]

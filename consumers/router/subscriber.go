@@ -112,6 +112,8 @@ const (
 	fencedAgain = 10 * time.Second
 	saveEvery   = 100 * time.Millisecond
 	saveWithin  = 5 * time.Second
+	// refusedAgain is the pause before a refused message is handed out again. Whoever refuses it may have paused before.
+	refusedAgain = 50 * time.Millisecond
 )
 
 // owner hands out the messages of one partition for as long as it is assigned.
@@ -257,15 +259,14 @@ func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *ha
 
 // await returns when a message has been acknowledged.
 func (o *owner) await(ctx context.Context, h *handed, tick <-chan time.Time, save func(context.Context) error) error {
-	for delay := againLeast; h.message != nil; {
+	for h.message != nil {
 		select {
 		case <-h.message.Acked():
 			h.cancel()
 			return nil
 		case <-h.message.Nacked():
 			h.cancel()
-			sleep(ctx, delay)
-			delay = min(2*delay, againMost)
+			sleep(ctx, refusedAgain)
 			again := o.newHanded(ctx, h.record)
 			h.message, h.cancel = again.message, again.cancel
 			if err := put(ctx, o.out, h.message); err != nil {
