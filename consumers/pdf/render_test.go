@@ -25,14 +25,14 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 var update = flag.Bool("update", false, "write what documents say to testdata, and the documents themselves to a folder for looking at")
 
 func TestMain(m *testing.M) {
-	flag.Parse()
 	api.DisableConfigDir() // the validator would write its settings to the home directory
-	m.Run()
+	devtest.Main(m)
 }
 
 var head = paper.Head{
