@@ -25,7 +25,7 @@ func functions(tag language.Tag) template.FuncMap {
 	g := NewGrammar(tag)
 	return template.FuncMap{
 		"number": func(n int64) string { return g.Number(n) },
-		"money":  func(amount int64, code string) string { return g.Amount(amount, code) + " " + code },
+		"money":  func(amount int64, code string) string { return strings.TrimSpace(g.Amount(amount, code) + " " + code) },
 		"day":    g.Day,
 		"date": func(d domain.Date) string {
 			return fmt.Sprintf(g.calendar.date, g.calendar.weekdays[d.Weekday()], g.Day(d))

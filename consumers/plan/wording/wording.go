@@ -95,6 +95,7 @@ type Message struct {
 	Title     string // one line
 	Text      string // short, and says who sends it
 	Body      string // in full, as lines
+	Link      string // to a document, if it tells of one
 }
 
 // ErrUnknown says that there is no such message.
@@ -165,7 +166,7 @@ func (b *Book) Say(message, wanted string, f Facts) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Language: s.tag, RightLeft: rightLeft(s.tag)}
+	m := Message{Language: s.tag, RightLeft: rightLeft(s.tag), Link: f.Link}
 	for part, to := range map[string]*string{"title": &m.Title, "text": &m.Text, "body": &m.Body} {
 		name := message + "." + part
 		if templates.Lookup(name) == nil {
