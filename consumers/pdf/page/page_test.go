@@ -6,10 +6,14 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
 
+	"github.com/go-text/typesetting/font/opentype"
 	"github.com/pdfcpu/pdfcpu/pkg/api"
 	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/model"
 	"github.com/stretchr/testify/require"
@@ -188,4 +192,76 @@ func TestPicturesThatAreNoneAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "at most 4096")
 	_, err = ReadImage(large.Bytes()[:60])
 	require.Error(t, err)
+}
+
+func TestRunsStandInTheOrderInWhichTheyAreRead(t *testing.T) {
+	t.Parallel()
+	d := document(t, Info{RightToLeft: true})
+	line := d.Text("מחיר EUR שלום", Style{Size: 10})
+	var left strings.Builder
+	for _, c := range line.runs[0].clusters {
+		left.WriteString(c.text)
+	}
+	require.Contains(t, left.String(), "םולש", "what is read last stands on the left")
+}
+
+func TestSubsetsHoldWhatGlyphsAreMadeOf(t *testing.T) {
+	t.Parallel()
+	d := document(t, Info{})
+	face := d.shaper.weights[false][0]
+	whole, _ := face.shape.NominalGlyph('é')
+	letter, _ := face.shape.NominalGlyph('e')
+	glyphs := face.closure(map[uint16]bool{uint16(whole): true})
+	require.Subset(t, glyphs, []uint16{0, uint16(whole), uint16(letter)})
+
+	// A subset is a font whose glyphs are those of the whole one, under the same numbers.
+	file := face.subset(glyphs)
+	loader, err := opentype.NewLoader(bytes.NewReader(file))
+	require.NoError(t, err)
+	part := &typeface{tables: map[string][]byte{}}
+	for _, tag := range []string{"head", "hhea", "hmtx", "loca", "glyf"} {
+		part.tables[tag], err = loader.RawTable(opentype.MustNewTag(tag))
+		require.NoError(t, err)
+	}
+	part.readLocations()
+	for id := range uint16(len(part.loca) - 1) {
+		if !slices.Contains(glyphs, id) {
+			require.Empty(t, part.outline(id))
+			continue
+		}
+		require.True(t, bytes.HasPrefix(part.outline(id), face.outline(id)), id)
+		require.Equal(t, face.advance(id), part.advance(id))
+		require.Equal(t, face.bearing(id), part.bearing(id))
+	}
+	require.Equal(t, uint32(0xB1B0AFBA), checksum(file))
+}
+
+// The pen moves as far as the text is wide, although PDF moves it by what the font says and the shaper by what it found.
+func TestThePenMovesAsTheTextWasShaped(t *testing.T) {
+	t.Parallel()
+	operand := regexp.MustCompile(`<(\w{4})>|(-?\d+)`)
+	for _, text := range []string{"AVATAR To.", "محمد بن عبد الله", "क्षत्रिय विद्यार्थी", "שָׁלוֹם"} {
+		d := document(t, Info{})
+		p := d.Add(A4Width, A4Height)
+		line := d.Text(text, Style{Size: 1000})
+		p.Text(line, 0, 0, Start)
+		moved := 0
+		for _, shown := range regexp.MustCompile(`\[([^\]]*)\]TJ`).FindAllStringSubmatch(p.content.String(), -1) {
+			for _, o := range operand.FindAllStringSubmatch(shown[1], -1) {
+				if o[2] != "" {
+					n, err := strconv.Atoi(o[2])
+					require.NoError(t, err)
+					moved -= n
+					continue
+				}
+				code, err := strconv.ParseUint(o[1], 16, 16)
+				require.NoError(t, err)
+				face := line.runs[0].face
+				moved += face.advance(face.signs[code-1].glyph)
+			}
+		}
+		last := line.runs[0].clusters[len(line.runs[0].clusters)-1]
+		g := last.glyphs[len(last.glyphs)-1]
+		require.InDelta(t, line.Width, float64(moved-g.x-line.runs[0].face.advance(g.id)+g.advance), 1, text)
+	}
 }
