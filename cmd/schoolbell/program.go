@@ -32,6 +32,7 @@ type program struct {
 	servers  *servers
 	events   *kafka.Log
 	handler  http.Handler // the public side
+	mounts   []func(*httpapi.API)
 
 	tasks  []func(context.Context) error // run until their context ends
 	closes []func() error                // called in reverse order

@@ -76,6 +76,9 @@ func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
 	if err != nil {
 		return err
 	}
+	for _, mount := range p.mounts {
+		mount(api)
+	}
 	p.task(api.Run)
 	p.handler = api
 	if p.cfg.Trace.Endpoint != "" {

@@ -17,13 +17,14 @@ func (p *program) wireConsumers(ctx context.Context, topic string) error {
 	if err != nil {
 		return err
 	}
-	providers, err := p.providers()
+	settings := ledger.NewSettings(pool.Conns())
+	channels, err := p.wireChannels(pool.Conns(), settings)
 	if err != nil {
 		return err
 	}
 	jobs := p.cfg.Jobs
 	kept, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: p.events, Providers: providers,
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers,
 		Workers:  map[string]int{ledger.QueueSMS: jobs.SMS, ledger.QueuePDF: jobs.PDF, ledger.QueueNotification: jobs.Notification},
 		Attempts: jobs.Attempts, SendTimeout: jobs.Timeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
 	})
@@ -35,7 +36,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string) error {
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: knowledge.New(pool, setName), Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
+		Planners: planners, Knowledge: knowledge.New(pool, setName), Settings: settings, Ledger: kept,
 		Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
@@ -48,13 +49,9 @@ func (p *program) wireConsumers(ctx context.Context, topic string) error {
 	if err != nil {
 		return err
 	}
+	p.mounts = append(p.mounts, channels.mounts(kept)...)
 	p.task(engine.Run)
 	p.task(events.Run)
 	p.task(kept.Run)
 	return nil
-}
-
-// providers are what this process reaches people by. A channel without one keeps its deliveries until it has one.
-func (p *program) providers() (map[consumers.Channel]consumers.Provider, error) {
-	return map[consumers.Channel]consumers.Provider{}, nil
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Redis    Redis    `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
 	JWT      JWT      `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
 	Jobs     Jobs     `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
+	Channels Channels `embed:"" group:"Channels"`
 	API      API      `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
 	Log      Log      `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
 	Trace    Trace    `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
@@ -88,7 +89,7 @@ func (c *Config) Validate() error {
 	if c.Grace <= 0 {
 		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(),
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(), c.Channels.validate(),
 		c.Log.validate(), c.Trace.validate())...)
 }
 
