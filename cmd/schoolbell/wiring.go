@@ -55,9 +55,15 @@ func (p *program) wireRoles(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.cfg.Has(config.RoleConsumers) {
-		if err := p.wireConsumers(ctx, topic.Name); err != nil {
+	if p.cfg.Has(config.RoleConsumers) || p.cfg.Has(config.RoleAPI) {
+		docs, err := p.wireDocuments()
+		if err != nil {
 			return err
+		}
+		if p.cfg.Has(config.RoleConsumers) {
+			if err := p.wireConsumers(ctx, topic.Name, docs); err != nil {
+				return err
+			}
 		}
 	}
 	return p.wireAPI(ctx, deps)

@@ -33,15 +33,20 @@ type channels struct {
 const smsCallbacks = "/v1/callbacks/sms"
 
 // wireChannels makes the providers. A channel that is not set up ends in the outbox.
-func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSource) (*channels, error) {
+func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSource, docs *documents) (*channels, error) {
 	book, err := wording.Open()
 	if err != nil {
 		return nil, err
 	}
-	cfg, writer := p.cfg.Channels, provider.Writer{Book: book}
+	papers, err := docs.provider(p)
+	if err != nil {
+		return nil, err
+	}
+	cfg, writer := p.cfg.Channels, provider.Writer{Book: book, Link: docs.link}
 	kept := outbox.New(pool, writer)
 	c := &channels{pool: pool, log: p.log, providers: map[consumers.Channel]consumers.Provider{
 		consumers.SMS: kept, consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
+		consumers.PDF: papers,
 	}}
 	if cfg.SMS.Account != "" {
 		callbacks := ""

@@ -12,13 +12,13 @@ import (
 )
 
 // wireConsumers plans what follows from events, and does it.
-func (p *program) wireConsumers(ctx context.Context, topic string) error {
+func (p *program) wireConsumers(ctx context.Context, topic string, docs *documents) error {
 	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.databaseURL))
 	if err != nil {
 		return err
 	}
 	settings := ledger.NewSettings(pool.Conns())
-	channels, err := p.wireChannels(pool.Conns(), settings)
+	channels, err := p.wireChannels(pool.Conns(), settings, docs)
 	if err != nil {
 		return err
 	}

@@ -19,15 +19,16 @@ type Config struct {
 	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" placeholder:"TIME" help:"How long a stop may take before it is forced."`
 	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" placeholder:"TIME" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
 
-	Kafka    Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
-	Database Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
-	Redis    Redis    `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
-	JWT      JWT      `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
-	Jobs     Jobs     `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
-	Channels Channels `embed:"" group:"Channels"`
-	API      API      `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
-	Log      Log      `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
-	Trace    Trace    `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
+	Kafka     Kafka     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Database  Database  `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
+	Redis     Redis     `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
+	JWT       JWT       `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
+	Jobs      Jobs      `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
+	Channels  Channels  `embed:"" group:"Channels"`
+	Documents Documents `embed:"" prefix:"documents-" envprefix:"SCHOOLBELL_DOCUMENTS_" group:"Documents"`
+	API       API       `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
+	Log       Log       `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
+	Trace     Trace     `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
 }
 
 // Role is a part of the work that a process can take on.
@@ -89,7 +90,7 @@ func (c *Config) Validate() error {
 	if c.Grace <= 0 {
 		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(), c.Channels.validate(),
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
 		c.Log.validate(), c.Trace.validate())...)
 }
 
