@@ -101,6 +101,7 @@ CREATE TABLE schoolbell.ledger (
 	correlation_id text NOT NULL,
 
 	state          text COLLATE "C" NOT NULL DEFAULT 'planned',
+	before         text COLLATE "C" NOT NULL DEFAULT '', -- the state before the latest start
 	fence          bigint NOT NULL DEFAULT 0,
 	attempts       integer NOT NULL DEFAULT 0,
 	provider       text COLLATE "C" NOT NULL DEFAULT '',
@@ -115,18 +116,25 @@ CREATE TABLE schoolbell.ledger (
 	changed_at     timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 SELECT schoolbell.keep('schoolbell.ledger');
+-- No index may know of what changes while a delivery is done, except what its provider calls it: then a change stays on
+-- the row's page and touches no index.
+--
 -- Who was told about an event; and a planner plans an event once, whatever is known by now.
 CREATE INDEX ledger_by_event ON schoolbell.ledger (school, event_id, planner);
--- Reports name what the provider calls a delivery.
-CREATE INDEX ledger_by_provider ON schoolbell.ledger (provider, provider_id) WHERE provider_id <> '';
--- What needs a look: at most a few rows are in these states.
-CREATE INDEX ledger_by_trouble ON schoolbell.ledger (state, changed_at) WHERE state IN ('dead', 'unknown', 'sending');
--- Deliveries that were begun and are not done, whose jobs are looked after.
-CREATE INDEX ledger_by_begun ON schoolbell.ledger (changed_at) WHERE state IN ('planned', 'sending') AND fence > 0;
--- Deliveries that wait for another one.
-CREATE INDEX ledger_by_dependency ON schoolbell.ledger (depends_on) WHERE depends_on <> '' AND state = 'planned';
 -- jobs list
 CREATE INDEX ledger_by_time ON schoolbell.ledger (school, planned_at, id);
+-- Reports name what the provider calls a delivery.
+CREATE INDEX ledger_by_provider ON schoolbell.ledger (provider_id) WHERE provider_id <> '';
+-- Deliveries that wait for another one.
+CREATE INDEX ledger_by_dependency ON schoolbell.ledger (depends_on) WHERE depends_on <> '';
+
+-- The deliveries that need a look: those that are dead or unknown. They are few.
+CREATE TABLE schoolbell.ledger_trouble (
+	id     text COLLATE "C" NOT NULL PRIMARY KEY,
+	school text COLLATE "C" NOT NULL,
+	state  text COLLATE "C" NOT NULL
+);
+SELECT schoolbell.keep('schoolbell.ledger_trouble');
 
 -- What happened to a delivery after it was planned, attempt by attempt.
 CREATE TABLE schoolbell.ledger_log (
@@ -210,7 +218,7 @@ END
 $$;
 -- +goose StatementEnd
 REVOKE ALL ON schoolbell.checkpoints FROM schoolbell_jobs;
-DROP TABLE schoolbell.ledger, schoolbell.ledger_log, schoolbell.ledger_outbox, schoolbell.ledger_turns, schoolbell.ledger_aside,
+DROP TABLE schoolbell.ledger, schoolbell.ledger_log, schoolbell.ledger_outbox, schoolbell.ledger_turns, schoolbell.ledger_aside, schoolbell.ledger_trouble,
 	schoolbell.ledger_rates, schoolbell.school_settings;
 DROP FUNCTION schoolbell.keep(regclass);
 DROP SCHEMA schoolbell_river CASCADE;

@@ -10,7 +10,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/schoolbell/schoolbell/consumers"
 )
@@ -93,7 +92,8 @@ func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
 	}
 	rows, _ := l.pool.Query(ctx, `
 		SELECT `+entryColumns+` FROM schoolbell.ledger
-		WHERE ($1 = '' OR school = $1) AND ($2 = '' OR state = $2) AND ($3 = '' OR queue = $3) AND ($4 = '' OR event_id = $4)
+		WHERE ($2 NOT IN ('dead', 'unknown') OR id IN (SELECT id FROM schoolbell.ledger_trouble))
+			AND ($1 = '' OR school = $1) AND ($2 = '' OR state = $2) AND ($3 = '' OR queue = $3) AND ($4 = '' OR event_id = $4)
 			AND ($5 = '' OR planner = $5)
 			AND ($6 = '' OR (planned_at, id) < (SELECT planned_at, id FROM schoolbell.ledger WHERE id = $6))
 		ORDER BY planned_at DESC, id DESC LIMIT $7`, f.School, f.State, f.Queue, f.EventID, f.Planner, f.After, f.Limit)
@@ -169,6 +169,9 @@ func (l *Ledger) change(ctx context.Context, id, wanted, actor string, from []co
 					SELECT id, school, fence, $2, $3 FROM schoolbell.ledger WHERE id = $1`, id, wanted, actor); err != nil {
 					return fmt.Errorf("write down who %s it: %w", wanted, err)
 				}
+				if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_trouble WHERE id = $1`, id); err != nil {
+					return fmt.Errorf("take delivery %s off the list: %w", id, err)
+				}
 				return do(tx, e)
 			}
 		}
@@ -189,14 +192,14 @@ func (l *Ledger) Retry(ctx context.Context, id, actor string) error {
 		}
 		// The job of one that was given up is done, or will be in a moment.
 		if e.State == consumers.Planned {
-			job, err := l.openJob(ctx, tx, e.ID)
+			job, err := openJob(ctx, tx, e)
 			if err != nil {
 				return err
 			}
-			if job == nil {
+			if job == 0 {
 				return &StateError{ID: id, State: "waiting for another delivery", Wanted: "retried"}
 			}
-			_, err = l.river.JobRetryTx(ctx, tx, job.ID)
+			_, err = l.river.JobRetryTx(ctx, tx, job)
 			return err
 		}
 		return l.insertNewJobs(ctx, tx, []*newJob{{task: task{e.ID, e.Channel}, school: e.School, priority: e.Priority}})
@@ -222,8 +225,8 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, e *Entry, state consumers
 	row := deliveryRow{Delivery: &d}
 	var fence int64
 	if err := tx.QueryRow(ctx, `
-		WITH l AS (UPDATE schoolbell.ledger SET state = $2, error = $3, changed_at = now() WHERE id = $1 RETURNING *)
-		SELECT `+deliveryColumns+`, l.fence FROM l LEFT JOIN schoolbell.ledger p ON false`, e.ID, state, text).
+		UPDATE schoolbell.ledger l SET state = $2, error = $3, changed_at = now() WHERE id = $1
+		RETURNING `+deliveryColumns+`, l.fence`, e.ID, state, text).
 		Scan(append(row.targets(), &fence)...); err != nil {
 		return fmt.Errorf("close delivery %s: %w", e.ID, err)
 	}
@@ -236,15 +239,7 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, e *Entry, state consumers
 			return fmt.Errorf("tell of delivery %s: %w", e.ID, err)
 		}
 	}
-	job, err := l.openJob(ctx, tx, e.ID)
-	if err != nil {
-		return err
-	}
-	if job != nil {
-		if _, err := l.river.JobCancelTx(ctx, tx, job.ID); err != nil {
-			return fmt.Errorf("cancel the job of delivery %s: %w", e.ID, err)
-		}
-	}
+	// Its job finds that there is nothing to do.
 	return l.release(ctx, tx, []string{e.ID})
 }
 
@@ -255,19 +250,16 @@ func orNone(provider string) string {
 	return provider
 }
 
-// openJob returns the job of a delivery that is not done yet, nil if there is none.
-func (l *Ledger) openJob(ctx context.Context, tx pgx.Tx, id string) (*rivertype.JobRow, error) {
-	var jobID int64
-	err := tx.QueryRow(ctx, `
+// openJob returns the number of the job of a delivery that is not done yet, 0 if there is none.
+func openJob(ctx context.Context, tx pgx.Tx, e *Entry) (id int64, err error) {
+	err = tx.QueryRow(ctx, `
 		SELECT id FROM schoolbell_river.river_job
-		WHERE args @> jsonb_build_object('id', $1::text) AND state NOT IN ('completed', 'cancelled', 'discarded') ORDER BY id DESC LIMIT 1`, id).Scan(&jobID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
+		WHERE state IN ('retryable', 'scheduled', 'available', 'running') AND queue = $1 AND priority = $2 AND args ->> 'id' = $3 LIMIT 1`,
+		e.Queue, e.Priority, e.ID).Scan(&id)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("find the job of delivery %s: %w", e.ID, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find the job of delivery %s: %w", id, err)
-	}
-	return l.river.JobGetTx(ctx, tx, jobID)
+	return id, nil
 }
 
 // Pause stops a queue, in all processes; running jobs go on.

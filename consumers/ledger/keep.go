@@ -110,9 +110,14 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	if len(byID) == 0 {
 		return nil, nil
 	}
-	rows, _ := tx.Query(ctx, insertSQL, c.args()...)
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	var ids []string
+	batch := &pgx.Batch{}
+	batch.Queue(lookups)
+	batch.Queue(insertSQL, c.args()...).Query(func(rows pgx.Rows) (err error) {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
 	jobs := make([]keptJob, len(ids))

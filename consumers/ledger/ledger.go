@@ -147,8 +147,8 @@ func New(cfg Config) (*Ledger, error) {
 	if l.metrics, err = newMetrics(cfg.Metrics, l); err != nil {
 		return nil, err
 	}
-	l.starts = newBatcher(500, l.startBatch)
-	l.finishes = newBatcher(500, l.finishBatch)
+	l.starts = newBatcher(1000, l.startBatch)
+	l.finishes = newBatcher(1000, l.finishBatch)
 	l.sends = map[consumers.Channel]*batcher[*consumers.Delivery, consumers.Answer]{}
 	l.slots = map[consumers.Channel]*batcher[struct{}, time.Time]{}
 	for channel, p := range cfg.Providers {
@@ -187,8 +187,11 @@ func (l *Ledger) newClient() (err error) {
 		SoftStopTimeout:             l.cfg.StopTimeout,
 		CompletedJobRetentionPeriod: l.cfg.KeepFinished, CancelledJobRetentionPeriod: l.cfg.KeepFinished,
 		DiscardedJobRetentionPeriod: -1,
-		Hooks:                       []rivertype.Hook{river.HookInsertBeginFunc(inLine)},
-		Logger:                      slog.New(quiet{l.cfg.Logger.Handler()}),
+		ReindexerIndexNames: []string{
+			"river_job_kind", "river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
+		},
+		Hooks:  []rivertype.Hook{river.HookInsertBeginFunc(inLine)},
+		Logger: slog.New(quiet{l.cfg.Logger.Handler()}),
 	})
 	if err != nil {
 		return fmt.Errorf("prepare River: %w", err)
@@ -224,8 +227,8 @@ func (l *Ledger) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, work := errgroup.WithContext(work)
-	g.Go(func() error { l.starts.run(work, 2); return nil })
-	g.Go(func() error { l.finishes.run(work, 2); return nil })
+	g.Go(func() error { l.starts.run(work, 1); return nil })
+	g.Go(func() error { l.finishes.run(work, 1); return nil })
 	for _, b := range l.sends {
 		g.Go(func() error { b.run(work, 4); return nil })
 	}

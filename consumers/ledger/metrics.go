@@ -117,7 +117,7 @@ func (l *Ledger) count(ctx context.Context) error {
 		l.metrics.depth.WithLabelValues(d.Queue, strconv.Itoa(d.Priority), d.State).Set(float64(d.Jobs))
 	}
 	for state, n := range map[consumers.State]*int64{consumers.Dead: new(int64), consumers.Unknown: new(int64)} {
-		if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM schoolbell.ledger WHERE state = $1`, state).Scan(n); err != nil {
+		if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM schoolbell.ledger_trouble WHERE state = $1`, state).Scan(n); err != nil {
 			return err
 		}
 		l.metrics.trouble.WithLabelValues(string(state)).Set(float64(*n))

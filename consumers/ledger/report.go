@@ -32,8 +32,8 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 		var state consumers.State
 		var fence int64
 		err := tx.QueryRow(ctx, `
-			SELECT `+deliveryColumns+`, l.state, l.fence FROM schoolbell.ledger l LEFT JOIN schoolbell.ledger p ON false
-			WHERE ($1 <> '' AND l.id = $1 OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND $3 <> '')
+			SELECT `+deliveryColumns+`, l.state, l.fence FROM schoolbell.ledger l
+			WHERE ($1 <> '' AND l.id = $1 OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND l.provider_id <> '')
 				AND ($4 = '' OR l.school = $4)
 			FOR NO KEY UPDATE OF l`, r.DeliveryID, r.Provider, r.ProviderID, r.School).
 			Scan(append(row.targets(), &state, &fence)...)
@@ -72,6 +72,9 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 			return err
 		}
 		news = true
+		if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_trouble WHERE id = $1`, d.ID); err != nil {
+			return fmt.Errorf("take the delivery off the list: %w", err)
+		}
 		if _, err = tx.Exec(ctx, `INSERT INTO schoolbell.ledger_outbox (school, event) VALUES ($1, $2)`, d.School, event); err != nil {
 			return fmt.Errorf("tell of the report: %w", err)
 		}

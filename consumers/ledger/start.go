@@ -20,10 +20,10 @@ type started struct {
 	plannedAt time.Time
 }
 
-// deliveryColumns are those that scanDelivery reads, of the ledger as l and of what it depends on as p.
+// deliveryColumns are those that a deliveryRow reads, of the ledger as l.
 const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient, l.channel, l.address, l.about, l.once,
 	l.template, l.params, l.language, l.sender, l.depends_on, l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before,
-	l.not_after, p.document`
+	l.not_after, CASE WHEN l.depends_on <> '' THEN (SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
 // deliveryRow reads the columns of a delivery.
 type deliveryRow struct {
@@ -62,29 +62,20 @@ func (r *deliveryRow) finish() error {
 // startSQL writes down that deliveries are being sent, before anybody is asked to send them, and fences earlier starts.
 // One that is done, dead or cancelled is not among the answers.
 const startSQL = `
-WITH old AS (
-	SELECT id, state FROM schoolbell.ledger
-	WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown') ORDER BY id FOR NO KEY UPDATE
-), l AS (
-	UPDATE schoolbell.ledger l SET state = 'sending', fence = fence + 1, attempts = attempts + 1, started_at = now(), changed_at = now()
-	FROM old WHERE l.id = old.id
-	RETURNING l.*, old.state AS before
-)
-SELECT ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at
-FROM l LEFT JOIN schoolbell.ledger p ON p.id = l.depends_on AND l.depends_on <> ''`
+UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1, attempts = attempts + 1, started_at = now(), changed_at = now()
+WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
+RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at`
 
 // startBatch begins deliveries. The answer is nil for one that there is nothing to do about any more.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
-	rows, _ := l.pool.Query(ctx, startSQL, ids)
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*started, error) {
-		s := &started{}
-		r := deliveryRow{Delivery: &s.Delivery}
-		if err := row.Scan(append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt)...); err != nil {
-			return nil, err
-		}
-		return s, r.finish()
+	var found []*started
+	batch := &pgx.Batch{} // one transaction
+	batch.Queue(lookups)
+	batch.Queue(startSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, scanStarted)
+		return err
 	})
-	if err != nil {
+	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("start %d deliveries: %w", len(ids), err)
 	}
 	byID := make(map[string]*started, len(found))
@@ -96,4 +87,13 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 		out[i] = byID[id]
 	}
 	return out, nil
+}
+
+func scanStarted(row pgx.CollectableRow) (*started, error) {
+	s := &started{}
+	r := deliveryRow{Delivery: &s.Delivery}
+	if err := row.Scan(append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt)...); err != nil {
+		return nil, err
+	}
+	return s, r.finish()
 }

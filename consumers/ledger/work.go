@@ -196,7 +196,12 @@ func (l *Ledger) settle(ctx context.Context, job *rivertype.JobRow, s *started, 
 	}
 	l.metrics.finished(f, counts)
 	switch {
-	case !counts, !f.retry:
+	case !counts:
+		if err := l.insure(writing, f); err != nil {
+			return fmt.Errorf("insure a delivery: %w", err)
+		}
+		return nil
+	case !f.retry:
 		return nil
 	case f.free:
 		return river.JobSnooze(0)

@@ -9,7 +9,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -17,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m, goleak.IgnoreCurrent()) }
+func TestMain(m *testing.M) { devtest.Main(m) }
 
 // features are what the log can do. Those that are absent are named in the package's documentation.
 var features = tests.Features{
@@ -29,12 +28,22 @@ var features = tests.Features{
 
 func TestWatermillSuiteOnKfake(t *testing.T) {
 	t.Parallel()
+	long(t)
 	suite(t, devtest.Kafka(t).Brokers())
 }
 
 func TestWatermillSuiteOnRealKafka(t *testing.T) {
 	t.Parallel()
+	long(t)
 	suite(t, realkafka.Start(t).Addresses())
+}
+
+// long skips the suite in short runs: fifty members that leave a group one after the other take most of a minute.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes about a minute")
+	}
 }
 
 func suite(t *testing.T, brokers []string) {
@@ -45,6 +54,7 @@ func suite(t *testing.T, brokers []string) {
 	group := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
 		sub, err := router.NewSubscriber(router.SubscriberConfig{Open: c.open, Positions: kept, Group: group})
 		require.NoError(t, err)
+		c.opened(sub)
 		return router.NewPublisher(c.open), sub
 	}
 	t.Run("suite", func(t *testing.T) {
@@ -60,6 +70,14 @@ type cluster struct {
 
 	mu   sync.Mutex
 	logs map[string]*kafka.Log
+	subs []message.Subscriber
+}
+
+// opened notes a subscriber to be closed: the suite leaves some open.
+func (c *cluster) opened(sub message.Subscriber) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subs = append(c.subs, sub)
 }
 
 func (c *cluster) open(_ context.Context, topic string) (router.Log, error) {
@@ -76,6 +94,9 @@ func (c *cluster) open(_ context.Context, topic string) (router.Log, error) {
 }
 
 func (c *cluster) close() {
+	for _, sub := range c.subs {
+		require.NoError(c.t, sub.Close())
+	}
 	for _, log := range c.logs {
 		require.NoError(c.t, log.Close())
 	}
