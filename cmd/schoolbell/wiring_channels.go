@@ -27,6 +27,7 @@ type channels struct {
 	log       *slog.Logger
 	providers map[consumers.Channel]consumers.Provider
 	sms       *twilio.Provider // nil when there is none
+	docs      *documents
 }
 
 // smsCallbacks is where receipts of text messages come in.
@@ -44,7 +45,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 	}
 	cfg, writer := p.cfg.Channels, provider.Writer{Book: book, Link: docs.link}
 	kept := outbox.New(pool, writer)
-	c := &channels{pool: pool, log: p.log, providers: map[consumers.Channel]consumers.Provider{
+	c := &channels{pool: pool, log: p.log, docs: docs, providers: map[consumers.Channel]consumers.Provider{
 		consumers.SMS: kept, consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
 		consumers.PDF: papers,
 	}}
@@ -99,7 +100,7 @@ var everybody = auth.Need{Roles: []string{"admin", "teacher", "accountant", "gua
 
 // mounts are the routes that belong to the channels.
 func (c *channels) mounts(reports consumers.Reports) []func(*httpapi.API) {
-	box := &inbox.API{Pool: c.pool, Log: c.log, User: func(r *http.Request) string { return auth.FromContext(r.Context()).Subject }}
+	box := &inbox.API{Pool: c.pool, Log: c.log, Link: c.docs.to, User: func(r *http.Request) string { return auth.FromContext(r.Context()).Subject }}
 	return []func(*httpapi.API){func(api *httpapi.API) {
 		api.HandleSchool("GET /v1/schools/{school}/inbox", everybody, http.HandlerFunc(box.List))
 		api.HandleSchool("POST /v1/schools/{school}/inbox/{id}/read", everybody, http.HandlerFunc(box.Read))

@@ -62,3 +62,6 @@ func (d *documents) provider(p *program) (consumers.Provider, error) {
 func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string, error) {
 	return pdf.Link(d.links, d.valid)(ctx, about)
 }
+
+// to leads to the document of a hash.
+func (d *documents) to(hash string) string { return d.links.To(hash, time.Now().Add(d.valid)) }
