@@ -33,6 +33,7 @@ type program struct {
 	events   *kafka.Log
 	live     *live        // nil without the role realtime
 	handler  http.Handler // the public side
+	mounts   []func(*httpapi.API)
 
 	tasks  []func(context.Context) error // run until their context ends
 	closes []func() error                // called in reverse order
