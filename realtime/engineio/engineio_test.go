@@ -303,7 +303,7 @@ func TestWhatEndsAPollingSession(t *testing.T) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	require.NoError(t, err)
 	cancelled := make(chan struct{})
-	go func() { defer close(cancelled); _, _ = w.client.Do(req) }() //nolint:bodyclose // it has none
+	go func() { defer close(cancelled); _, _ = w.client.Do(req) }()
 	w.awaitPoll(url)
 	cancel()
 	<-cancelled

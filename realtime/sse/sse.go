@@ -103,8 +103,7 @@ func Handler(cfg Config) http.Handler {
 			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 				w.Header().Set("Retry-After", "2")
 			}
-			var bad badRequest
-			if errors.As(err, &bad) {
+			if _, bad := errors.AsType[badRequest](err); bad {
 				status = http.StatusBadRequest
 			}
 			refuse(w, status, err.Error())
@@ -231,8 +230,7 @@ func (st *stream) drain(ctx context.Context) bool {
 		for i := range batch {
 			buf = appendDelivery(buf, &batch[i])
 		}
-		var why realtime.Close
-		if errors.As(err, &why) {
+		if why, ok := errors.AsType[realtime.Close](err); ok {
 			if why == realtime.CloseResync {
 				buf = appendMessage(buf, "resync", resync{why.Reason, st.session.Position()})
 			}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +66,7 @@ func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.state
-	s.Heard = s.Heard[:len(s.Heard):len(s.Heard)]
+	s.Heard = slices.Clip(s.Heard)
 	return s
 }
 
