@@ -3,8 +3,11 @@ package consumers
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -92,4 +95,16 @@ func (d *Delivery) Complete(event *domain.Envelope, planner string) {
 	if d.Priority == 0 {
 		d.Priority = Normal
 	}
+}
+
+// EncodeParams writes the parameters in one way only, so that they can be compared.
+func (d *Delivery) EncodeParams() ([]byte, error) {
+	if len(d.Params) == 0 {
+		return []byte("{}"), nil
+	}
+	b, err := json.Marshal(d.Params, json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters of delivery %s: %w", d.ID, err)
+	}
+	return b, nil
 }

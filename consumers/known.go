@@ -77,10 +77,12 @@ type known struct {
 	school string
 	now    time.Time
 	missed bool // something asked for was not there yet
+	asked  bool // anything was asked for
 }
 
 func ask[T any](k *known, a Asked) T {
 	a.School = k.school
+	k.asked = true
 	q := k.questions[a]
 	if q == nil {
 		q = &Question{Asked: a}

@@ -26,6 +26,7 @@ type SettingsSource interface {
 type Planning struct {
 	Event      Event
 	KnownAt    int64 // the offset of the last event of the partition that was known
+	Asked      bool  // the plan depends on what was known
 	Deliveries []Delivery
 	Again      bool  // an operator wants it planned, although it may have been before
 	Fault      error // why it cannot be planned; nothing follows then
@@ -114,5 +115,6 @@ func (p *Planners) planOne(plan *Planning, settings *Settings, m *memory) (compl
 			plan.Deliveries = append(plan.Deliveries, d)
 		}
 	}
+	plan.Asked = k.asked
 	return !k.missed
 }

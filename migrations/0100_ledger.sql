@@ -82,7 +82,6 @@ CREATE TABLE schoolbell.ledger (
 	event_type     text COLLATE "C" NOT NULL,
 	partition      integer NOT NULL,
 	log_offset     bigint NOT NULL,
-	known_at       bigint NOT NULL, -- the offset up to which the planner knew the school
 	planner        text COLLATE "C" NOT NULL,
 	recipient      text COLLATE "C" NOT NULL,
 	channel        text COLLATE "C" NOT NULL,
@@ -173,6 +172,16 @@ CREATE TABLE schoolbell.ledger_aside (
 );
 SELECT schoolbell.keep('schoolbell.ledger_aside');
 
+-- With what knowledge events were planned, where that was more than what came before them: the offset of the last event
+-- that the tables had. Without a row it was the event's own.
+CREATE TABLE schoolbell.ledger_known (
+	partition  integer NOT NULL,
+	log_offset bigint NOT NULL,
+	known_at   bigint NOT NULL,
+	PRIMARY KEY (partition, log_offset)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON schoolbell.ledger_known TO schoolbell_jobs;
+
 -- Whose turn it is: the place in the queue of a school's last job, so that schools take turns.
 CREATE TABLE schoolbell.ledger_turns (
 	queue  text COLLATE "C" NOT NULL,
@@ -219,6 +228,7 @@ $$;
 -- +goose StatementEnd
 REVOKE ALL ON schoolbell.checkpoints FROM schoolbell_jobs;
 DROP TABLE schoolbell.ledger, schoolbell.ledger_log, schoolbell.ledger_outbox, schoolbell.ledger_turns, schoolbell.ledger_aside, schoolbell.ledger_trouble,
+	schoolbell.ledger_known,
 	schoolbell.ledger_rates, schoolbell.school_settings;
 DROP FUNCTION schoolbell.keep(regclass);
 DROP SCHEMA schoolbell_river CASCADE;

@@ -25,6 +25,7 @@ type jobsCommand struct {
 	Cancel  jobsCancelCommand  `cmd:"" help:"Keep deliveries from being done that have not begun."`
 	Pause   jobsPauseCommand   `cmd:"" help:"Stop a queue, in all processes."`
 	Resume  jobsResumeCommand  `cmd:"" help:"Go on with a queue."`
+	Verify  jobsVerifyCommand  `cmd:"" help:"Recompute every plan from the log and compare it with the ledger."`
 }
 
 func (*jobsCommand) Help() string {

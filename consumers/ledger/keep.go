@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
@@ -47,6 +46,9 @@ func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int
 			return err
 		}
 		kept = len(jobs)
+		if err := noteKnown(ctx, tx, fresh); err != nil {
+			return err
+		}
 		if err := setAside(ctx, tx, plans); err != nil {
 			return err
 		}
@@ -102,7 +104,7 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 				continue // two planned the same, as for a parent of two
 			}
 			byID[d.ID] = d
-			if err := c.add(d, plans[i].KnownAt); err != nil {
+			if err := c.add(d); err != nil {
 				return nil, err
 			}
 		}
@@ -131,15 +133,15 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 // What a planner planned from an event before is complete: by now it might know other recipients.
 const insertSQL = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once,
-	template, params, language, sender, depends_on, correlation_id, partition, log_offset, known_at, priority, not_before, not_after)
+	template, params, language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
 SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel, u.queue, u.address, u.about, u.once,
-	u.template, u.params::jsonb, u.language, u.sender, u.depends_on, u.correlation_id, u.partition, u.log_offset, u.known_at, u.priority,
+	u.template, u.params::jsonb, u.language, u.sender, u.depends_on, u.correlation_id, u.partition, u.log_offset, u.priority,
 	u.not_before, u.not_after
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
 	$11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::integer[],
-	$20::bigint[], $21::bigint[], $22::smallint[], $23::timestamptz[], $24::timestamptz[])
+	$20::bigint[], $21::smallint[], $22::timestamptz[], $23::timestamptz[])
 	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once, template, params,
-		language, sender, depends_on, correlation_id, partition, log_offset, known_at, priority, not_before, not_after)
+		language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
 WHERE NOT EXISTS (SELECT FROM schoolbell.ledger l
 	WHERE l.school = u.school AND l.event_id = u.event_id AND l.planner = u.planner AND l.source = u.source)
 ON CONFLICT (id) DO NOTHING
@@ -149,25 +151,24 @@ RETURNING id`
 type columns struct {
 	texts               [18][]string
 	partition           []int32
-	offset, knownAt     []int64
+	offset              []int64
 	priority            []int16
 	notBefore, notAfter []*time.Time
 }
 
-func (c *columns) add(d *consumers.Delivery, knownAt int64) error {
-	params, err := encodeParams(d.Params)
+func (c *columns) add(d *consumers.Delivery) error {
+	params, err := d.EncodeParams()
 	if err != nil {
-		return fmt.Errorf("%w: parameters of delivery %s: %w", consumers.ErrRejected, d.ID, err)
+		return fmt.Errorf("%w: %w", consumers.ErrRejected, err)
 	}
 	for i, v := range [18]string{
 		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient, string(d.Channel), QueueOf(d.Channel), d.Address,
-		d.About, d.Once, d.Template, params, d.Language, d.Sender, d.DependsOn, d.CorrelationID,
+		d.About, d.Once, d.Template, string(params), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
 	} {
 		c.texts[i] = append(c.texts[i], v)
 	}
 	c.partition = append(c.partition, d.Position.Partition)
 	c.offset = append(c.offset, d.Position.Offset)
-	c.knownAt = append(c.knownAt, knownAt)
 	c.priority = append(c.priority, int16(d.Priority))
 	c.notBefore = append(c.notBefore, orNull(d.NotBefore))
 	c.notAfter = append(c.notAfter, orNull(d.NotAfter))
@@ -175,20 +176,11 @@ func (c *columns) add(d *consumers.Delivery, knownAt int64) error {
 }
 
 func (c *columns) args() []any {
-	args := make([]any, 0, 24)
+	args := make([]any, 0, 23)
 	for _, texts := range c.texts {
 		args = append(args, texts)
 	}
-	return append(args, c.partition, c.offset, c.knownAt, c.priority, c.notBefore, c.notAfter)
-}
-
-// encodeParams writes parameters in one way only, so that they can be compared.
-func encodeParams(params map[string]any) (string, error) {
-	if len(params) == 0 {
-		return "{}", nil
-	}
-	b, err := json.Marshal(params, json.Deterministic(true))
-	return string(b), err
+	return append(args, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
 }
 
 func orNull(t time.Time) *time.Time {
@@ -196,6 +188,28 @@ func orNull(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
+}
+
+// noteKnown notes with what knowledge events were planned, where that was more than what came before them: when the
+// planners had fallen behind. With it a plan can be recomputed, also one from which nothing followed.
+func noteKnown(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+	var partitions []int32
+	var offsets, known []int64
+	for i := range plans {
+		if p := &plans[i]; p.Asked && p.KnownAt > p.Event.Position.Offset {
+			partitions, offsets = append(partitions, p.Event.Position.Partition), append(offsets, p.Event.Position.Offset)
+			known = append(known, p.KnownAt)
+		}
+	}
+	if len(offsets) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO schoolbell.ledger_known (partition, log_offset, known_at) SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[])
+		ON CONFLICT DO NOTHING`, partitions, offsets, known); err != nil {
+		return fmt.Errorf("note what was known: %w", err)
+	}
+	return nil
 }
 
 // setAside notes the events that cannot be planned, and forgets those that now could.
