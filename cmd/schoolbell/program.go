@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -32,7 +33,10 @@ type program struct {
 	servers  *servers
 	events   *kafka.Log
 	handler  http.Handler // the public side
-	mounts   []func(*httpapi.API)
+	verifier *auth.Verifier
+
+	jobsPages http.Handler // nil without the role
+	mounts    []func(*httpapi.API)
 
 	tasks  []func(context.Context) error // run until their context ends
 	closes []func() error                // called in reverse order
@@ -118,7 +122,7 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	for _, task := range p.tasks {
 		g.Go(func() error { return task(work) })
 	}
-	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(telemetry.Handler(&p.health, p.registry), p.log)
+	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(p.opsPages(telemetry.Handler(&p.health, p.registry)), p.log)
 	opsServer.WriteTimeout = 0 // profiles take as long as they are asked to
 	g.Go(func() error { return ignoreClosed(apiServer.Serve(api)) })
 	g.Go(func() error { return ignoreClosed(opsServer.Serve(ops)) })

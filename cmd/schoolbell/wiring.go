@@ -78,6 +78,7 @@ func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
 	if deps.Verifier, err = auth.New(ctx, tokens, p.log); err != nil {
 		return err
 	}
+	p.verifier = deps.Verifier
 	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
 	if err != nil {
 		return err

@@ -50,6 +50,12 @@ func (p *program) wireConsumers(ctx context.Context, topic string, docs *documen
 		return err
 	}
 	p.mounts = append(p.mounts, channels.mounts(kept)...)
+	pages, keepFresh, err := kept.Pages(jobsPath)
+	if err != nil {
+		return err
+	}
+	p.jobsPages = pages
+	p.task(keepFresh)
 	p.task(engine.Run)
 	p.task(events.Run)
 	p.task(kept.Run)

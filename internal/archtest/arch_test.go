@@ -61,6 +61,7 @@ var onlyIn = map[string][]string{
 	"github.com/fergusstrange/embedded-postgres": {"internal/devstack"},
 	"github.com/pressly/goose/v3":                {"internal/postgres"},
 	"github.com/riverqueue/river":                {"consumers/ledger", "internal/postgres"},
+	"riverqueue.com/riverui":                     {"consumers/ledger"},
 	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
 	"github.com/minio/minio-go/v7":               {"internal/s3"},
 	"github.com/go-text/typesetting":             {"consumers/pdf/page"},
