@@ -11,7 +11,7 @@ DATA        ?= .data
 TEST_FLAGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint bench vuln clean
+.PHONY: help run build test lint bench peers vuln clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -31,7 +31,10 @@ lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulne
 	@$(MAKE) --no-print-directory vuln
 
 bench: build ## measure the budgets against a stack of its own
-	bin/schoolbell bench all
+	bin/schoolbell bench project
+	bin/schoolbell bench ingest
+	bin/schoolbell bench freshness
+	bin/schoolbell bench query
 
 # The database of vulnerabilities is a server on the internet. Where it cannot be reached there is nothing to check.
 vuln: $(VULN) ## known vulnerabilities in what we call
@@ -48,3 +51,9 @@ $(LINT): Makefile
 $(VULN): Makefile
 	GOFLAGS= GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	@touch $@
+
+peers: ## the servers that `bench realtime --peers bin/peers` measures beside ours
+	@mkdir -p bin/peers/socketio
+	cd bench/peers && $(GO) build -o $(CURDIR)/bin/peers/ ./bare ./centrifuge
+	cp bench/peers/socketio/package*.json bench/peers/socketio/server.js bin/peers/socketio/
+	cd bin/peers/socketio && npm ci --no-audit --no-fund

@@ -109,6 +109,8 @@ END
 $$;
 -- +goose StatementEnd
 
+REVOKE ALL ON FUNCTION schoolbell.search_students, schoolbell.staff_of_class FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION schoolbell.search_students, schoolbell.staff_of_class TO schoolbell_api;
 GRANT CREATE ON SCHEMA schoolbell TO schoolbell_projector; -- an owner needs it at the moment of becoming one
 ALTER FUNCTION schoolbell.search_students OWNER TO schoolbell_projector;
 ALTER FUNCTION schoolbell.staff_of_class OWNER TO schoolbell_projector;

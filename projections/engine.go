@@ -40,6 +40,7 @@ type Config struct {
 	ParkedRetry       time.Duration // until a parked subject is tried again for the first time; then twice as long, and so on (1 min)
 	ParkedRetryMost   time.Duration // at most (1 h)
 	CommitTimeout     time.Duration // until a commit that does not answer is given up (30 s)
+	School            string        // folds the events of one school only (all)
 	Build             string        // names this build of the program: another one tries again what is parked
 
 	Logger  *slog.Logger          // (none)
@@ -54,8 +55,12 @@ func (c *Config) Validate() error {
 		missing bool
 		what    string
 	}{
-		{c.Name == "", "name"}, {c.Set == nil, "set"}, {c.Log == nil, "log"}, {c.Group == nil, "group"},
-		{c.Store == nil, "store"}, {c.Decode == nil, "decoder"},
+		{c.Name == "", "name"},
+		{c.Set == nil, "set"},
+		{c.Log == nil, "log"},
+		{c.Group == nil, "group"},
+		{c.Store == nil, "store"},
+		{c.Decode == nil, "decoder"},
 	} {
 		if f.missing {
 			faults = append(faults, fmt.Errorf("projection engine: %s is required", f.what))
@@ -65,9 +70,13 @@ func (c *Config) Validate() error {
 		value int
 		what  string
 	}{
-		{c.Window, "duplicate window"}, {c.MaxBatch, "batch limit"}, {c.MaxReadAhead, "read-ahead"},
-		{c.MaxRows, "row limit"}, {c.MaxParkedSubjects, "limit of parked subjects"},
-		{int(c.ParkedRetry), "time to the next try"}, {int(c.ParkedRetryMost), "longest time to the next try"},
+		{c.Window, "duplicate window"},
+		{c.MaxBatch, "batch limit"},
+		{c.MaxReadAhead, "read-ahead"},
+		{c.MaxRows, "row limit"},
+		{c.MaxParkedSubjects, "limit of parked subjects"},
+		{int(c.ParkedRetry), "time to the next try"},
+		{int(c.ParkedRetryMost), "longest time to the next try"},
 		{int(c.CommitTimeout), "commit timeout"},
 	} {
 		if f.value < 0 {
@@ -102,6 +111,7 @@ type Engine struct {
 	cfg         Config
 	foldVersion string
 	metrics     *metrics
+	untold      burst // notices that failed
 
 	mu     sync.Mutex
 	owners map[int32]*owner // of the partitions that this process works on
@@ -127,7 +137,8 @@ func NewEngine(cfg Config) (*Engine, error) {
 }
 
 // Run works on the partitions that the group assigns to this process until ctx ends. Partitions do not disturb each
-// other: one that cannot go on says so in [Engine.Status] and is tried again later.
+// other: one that cannot go on says so in [Engine.Status] and is tried again later. Run ends with a [*VersionError] when
+// other folds have made the tables, and leaves the partitions to programs that have those. It may be called again.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.cfg.Group.Consume(ctx, "schoolbell-"+e.cfg.Name, e.own); err != nil {
 		return fmt.Errorf("share out partitions of %s: %w", e.cfg.Name, err)
@@ -183,7 +194,7 @@ func (e *Engine) borrowTape(partition int32) *tape {
 		return t
 	}
 	return &tape{
-		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window,
+		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window, school: e.cfg.School,
 		logger:    e.cfg.Logger.With("set", e.cfg.Name, "partition", partition),
 		maxEvents: 3 * e.cfg.MaxBatch, maxBytes: e.cfg.MaxReadAhead,
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1),

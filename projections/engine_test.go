@@ -1,9 +1,11 @@
 package projections_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -157,7 +159,11 @@ type notes struct {
 	beats   int
 }
 
-func (n *notes) Claimed(_ context.Context, at domain.Position, epoch int64) error {
+func newNotes(fail bool) *notes {
+	return &notes{fail: fail, claimed: map[domain.Position]int64{}, latest: map[int32]int64{}}
+}
+
+func (n *notes) Claimed(_ context.Context, at domain.Position, epoch, _ int64) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.claimed[at] = epoch
@@ -193,9 +199,11 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 	for _, fail := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			n := &notes{fail: fail, claimed: map[domain.Position]int64{}, latest: map[int32]int64{}}
+			n := newNotes(fail)
 			cfg := w.config()
 			cfg.Notifiers = []projections.Notifier{n}
+			var logged bytes.Buffer
+			cfg.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			_, stop := w.run(cfg)
 			defer stop()
 			synctest.Wait()
@@ -206,6 +214,8 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 			require.Equal(t, at.Offset, n.latest[at.Partition])
 			pass(1500 * time.Millisecond)
 			require.Equal(t, partitions, n.beats)
+			pass(time.Minute)
+			require.Equal(t, map[bool]int{true: 1}[fail], strings.Count(logged.String(), "\n"), "one line for all failures in a row: %s", &logged)
 			w.requireReference()
 		})
 	}

@@ -15,8 +15,9 @@ import (
 // Each notifier is called by one goroutine for each partition; changes of several commits may come together. Positions
 // are those of the last event that is in the tables.
 type Notifier interface {
-	// Claimed says that this process has taken a partition over, and what is visible at least.
-	Claimed(ctx context.Context, at domain.Position, epoch int64) error
+	// Claimed says that this process has taken a partition over, and what is visible at least. What was read at an
+	// earlier offset than base is out of date.
+	Claimed(ctx context.Context, at domain.Position, epoch, base int64) error
 	// Committed says that the tables now stand at a position, and what has changed since they stood at the last one.
 	Committed(ctx context.Context, at domain.Position, epoch int64, changes []*Change) error
 	// Heartbeat says about once a second that the tables still stand at a position.
@@ -31,7 +32,6 @@ type announcer struct {
 	notifier Notifier
 	session  *session
 	news     chan struct{}
-	failing  bool
 
 	mu      sync.Mutex
 	next    int64
@@ -82,7 +82,7 @@ func (a *announcer) take() (domain.Position, []*Change) {
 func (a *announcer) run(ctx context.Context) error {
 	epoch := a.session.claim.Epoch
 	at, _ := a.take()
-	a.report(ctx, a.notifier.Claimed(ctx, at, epoch))
+	a.report(ctx, a.notifier.Claimed(ctx, at, epoch, a.session.claim.Base))
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
 	for {
@@ -104,24 +104,39 @@ func (a *announcer) run(ctx context.Context) error {
 	}
 }
 
-// report logs the first of a series of failures.
+// report logs the first of a series of failures, whichever partition it is of.
 func (a *announcer) report(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil {
-		a.failing = false
 		return
 	}
-	a.session.engine.metrics.notifyFailures.Inc()
-	if !a.failing {
-		a.session.logger.WarnContext(ctx, "cannot tell what has changed", "error", err)
+	engine := a.session.engine
+	engine.metrics.notifyFailures.Inc()
+	if engine.untold.begins(time.Now()) {
+		a.session.logger.WarnContext(ctx, "cannot tell what has changed, so readers may get older answers until that works", "error", err)
 	}
-	a.failing = true
+}
+
+// burst tells the first of several failures from those that follow it closely.
+type burst struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+const burstEnds = 30 * time.Second
+
+func (b *burst) begins(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := now.Sub(b.last) > burstEnds
+	b.last = now
+	return first
 }
 
 // progress tells the log's group how far a partition is, about once a second, for tools that show lag.
 type progress func(next int64)
 
 // Claimed implements [Notifier].
-func (p progress) Claimed(context.Context, domain.Position, int64) error { return nil }
+func (p progress) Claimed(context.Context, domain.Position, int64, int64) error { return nil }
 
 // Committed implements [Notifier].
 func (p progress) Committed(context.Context, domain.Position, int64, []*Change) error { return nil }

@@ -47,8 +47,7 @@ func (e *Engine) own(ctx context.Context, a eventlog.Assignment) error {
 		e.mu.Unlock()
 		e.returnTape(o.tape)
 	}()
-	o.run(ctx)
-	return nil
+	return o.run(ctx)
 }
 
 const (
@@ -58,14 +57,15 @@ const (
 	fencedAgain  = 10 * time.Second // by then the group has noticed to whom the partition belongs
 )
 
-// run holds sessions until the assignment ends.
-func (o *owner) run(ctx context.Context) {
+// run holds sessions until the assignment ends. It fails when the tables are not for this program, so that the partition
+// goes to another one.
+func (o *owner) run(ctx context.Context) error {
 	delay := restartLeast
 	for ctx.Err() == nil {
 		before := o.report().Position
 		err := o.session(ctx)
 		if ctx.Err() != nil {
-			return
+			break
 		}
 		if o.report().Position != before {
 			delay = restartLeast // it got somewhere
@@ -73,7 +73,13 @@ func (o *owner) run(ctx context.Context) {
 		wait := delay
 		var topic *TopicError
 		var position *PositionError
+		var version *VersionError
 		switch {
+		case errors.As(err, &version):
+			return err
+		case errors.Is(err, ErrRebuilt):
+			o.logger.InfoContext(ctx, "going on with rebuilt tables")
+			wait = 0
 		case errors.Is(err, ErrFenced):
 			o.engine.metrics.fenced.Inc()
 			o.logger.WarnContext(ctx, "another process has taken the partition over")
@@ -93,9 +99,10 @@ func (o *owner) run(ctx context.Context) {
 		}
 		o.engine.metrics.restarts.Inc()
 		if sleep(ctx, wait) != nil {
-			return
+			break
 		}
 	}
+	return nil //nolint:nilerr // that the assignment ends is no failure
 }
 
 // open claims the partition and makes sure that the log fits the tables.

@@ -73,8 +73,7 @@ func (s *session) noteFailure(subject *ParkedSubject, cause error, now time.Time
 
 func (s *session) logParked(ctx context.Context, what string, subject *ParkedSubject, cause error) {
 	logger := s.logger.With("school", subject.School, "subject", subject.Subject, "offset", subject.FirstOffset)
-	var p *PanicError
-	if errors.As(cause, &p) {
+	if p, ok := errors.AsType[*PanicError](cause); ok {
 		logger = logger.With("stack", string(p.Stack))
 	}
 	logger.WarnContext(ctx, what, "reason", subject.Reason, "attempts", subject.Attempts)

@@ -310,3 +310,36 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		require.Equal(t, before, after)
 	})
 }
+
+// Kept answers about a school go out of date when one of its subjects is parked, and when it is released, which happens
+// without the position moving.
+func TestParkingAndReleaseAreChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := newNotes(false)
+		cfg := w.config()
+		cfg.Notifiers = []projections.Notifier{n}
+		mended := false
+		cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
+			e, err := w.config().Decode(rec)
+			if !mended && err == nil {
+				err = fmt.Errorf("decoder is broken")
+			}
+			return e, err
+		}
+		_, stop := w.run(cfg)
+		defer stop()
+		at := w.send("oak", storetest.Enrol("ana", "7A"))
+		synctest.Wait()
+		require.Equal(t, []projections.Change{{School: "oak", Offsets: []int64{at.Offset, at.Offset, at.Offset}}}, n.changes)
+
+		mended, n.changes = true, nil
+		w.store.RequestRetry(at.Partition, projections.SubjectKey{School: "oak", Subject: "ana"})
+		pass(2 * time.Second)
+		after := at.Offset + 1 // later than any answer that has been read so far
+		require.Equal(t, []projections.Change{{School: "oak", Offsets: []int64{after, after, after}}}, n.changes)
+		require.Equal(t, at.Offset, n.latest[at.Partition])
+		w.requireReference()
+	})
+}

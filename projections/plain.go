@@ -3,6 +3,7 @@ package projections
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // plainTable is a table as the reference keeps it.
@@ -49,8 +50,8 @@ func (p *plainRows[K, R]) set(k K, row *R) {
 func (p *plainRows[K, R]) keep() { p.undos = nil }
 
 func (p *plainRows[K, R]) undo() {
-	for i := len(p.undos) - 1; i >= 0; i-- {
-		p.undos[i]()
+	for _, v := range slices.Backward(p.undos) {
+		v()
 	}
 	p.undos = nil
 }

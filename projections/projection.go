@@ -1,9 +1,11 @@
 package projections
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -78,13 +80,10 @@ type setFold struct {
 	fold       foldFunc
 }
 
-// MaxProjections is how many projections one set can hold: which of them an event changed is kept in 64 bits.
-const MaxProjections = 64
-
 // NewSet checks that the projections can work together: unique names and tables, dependencies before dependants.
 func NewSet(projections ...*Projection) (*Set, error) {
-	if len(projections) == 0 || len(projections) > MaxProjections {
-		return nil, fmt.Errorf("a set holds 1 to %d projections, got %d", MaxProjections, len(projections))
+	if len(projections) == 0 {
+		return nil, errors.New("a set holds at least one projection")
 	}
 	s := &Set{projections: projections, folds: map[reflect.Type][]setFold{}}
 	names, tables, position := map[string]bool{}, map[string]bool{}, map[*Projection]bool{}
@@ -117,6 +116,46 @@ func NewSet(projections ...*Projection) (*Set, error) {
 		}
 	}
 	return s, nil
+}
+
+// Closure returns what it takes to make the tables of some projections anew, or of all when none is named: renewed holds
+// them and those that read them, as their tables follow from these; folded holds, besides, what all of those read.
+func (s *Set) Closure(names ...string) (renewed []*Projection, folded *Set, err error) {
+	if len(names) == 0 {
+		return s.projections, s, nil
+	}
+	isRenewed, isFolded := map[*Projection]bool{}, map[*Projection]bool{}
+	for _, name := range names {
+		i := slices.IndexFunc(s.projections, func(p *Projection) bool { return p.Name == name })
+		if i < 0 {
+			return nil, nil, fmt.Errorf("there is no projection %q", name)
+		}
+		isRenewed[s.projections[i]] = true
+	}
+	for _, p := range s.projections { // what is read stands before
+		if slices.ContainsFunc(p.Reads, func(dep *Projection) bool { return isRenewed[dep] }) {
+			isRenewed[p] = true
+		}
+	}
+	for _, p := range slices.Backward(s.projections) {
+		if isRenewed[p] || isFolded[p] {
+			isFolded[p] = true
+			for _, dep := range p.Reads {
+				isFolded[dep] = true
+			}
+		}
+	}
+	var members []*Projection
+	for _, p := range s.projections {
+		if isRenewed[p] {
+			renewed = append(renewed, p)
+		}
+		if isFolded[p] {
+			members = append(members, p)
+		}
+	}
+	folded, err = NewSet(members...)
+	return renewed, folded, err
 }
 
 // PanicError is the error of a fold that panicked.

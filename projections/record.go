@@ -21,6 +21,7 @@ type entry struct {
 	event     *domain.Envelope // never nil
 	fault     error            // why it cannot be folded, as far as is known before trying
 	duplicate bool
+	other     bool // of a school that is not asked for; nothing is known of the event
 }
 
 func (e *entry) offset() int64 { return e.record.Position.Offset }
@@ -62,6 +63,19 @@ func identity(rec *eventlog.Record) (school, source, id string, ok bool) {
 		}
 	}
 	return view(rec.Key), source, id, source != "" && id != ""
+}
+
+// concerns says whether a record may be an event of a school.
+func concerns(rec *eventlog.Record, school string) bool {
+	if string(rec.Key) == school {
+		return true
+	}
+	for i := range rec.Headers {
+		if rec.Headers[i].Key == "ce_school" && string(rec.Headers[i].Value) == school {
+			return true
+		}
+	}
+	return false
 }
 
 // view is a string over bytes that do not change.

@@ -14,6 +14,8 @@ type RowSet interface {
 	Value(row, column int) reflect.Value
 	// Deleted reports that the row is to be removed; only its key columns mean anything then.
 	Deleted(row int) bool
+	// New reports that the store has no row with this key.
+	New(row int) bool
 }
 
 // Lookup is the keys of one table whose rows a fold needs, to be answered by a store.
@@ -63,6 +65,7 @@ type slot[K comparable, R any] struct {
 	exists bool
 	dirty  bool
 	known  bool   // false for a key that has been asked for and not yet been looked up
+	absent bool   // the store has no such row, for certain
 	used   uint64 // the batch that last touched it
 }
 
@@ -90,23 +93,28 @@ func (r *rows[K, R]) setComplete() { r.complete = true }
 func (r *rows[K, R]) get(b *Batch, k K) (R, bool) {
 	s := r.slots[k]
 	if s == nil {
-		if !r.complete || r.evicted.has(maphash.Comparable(r.seed, k)) {
+		if !r.isNew(k) {
 			r.wanted[k] = struct{}{}
 			b.want(r)
 			var zero R
 			return zero, false
 		}
-		s = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true}
+		s = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true, absent: true}
 		r.slots[k] = s
 	}
 	s.used = b.number
 	return s.Row, s.exists
 }
 
+// isNew says that there has never been a row with a key that is not held.
+func (r *rows[K, R]) isNew(k K) bool {
+	return r.complete && !r.evicted.has(maphash.Comparable(r.seed, k))
+}
+
 func (r *rows[K, R]) put(b *Batch, k K, row R, exists bool) {
 	s := r.slots[k]
 	if s == nil {
-		s = &slot[K, R]{pair: pair[K, R]{Key: k}}
+		s = &slot[K, R]{pair: pair[K, R]{Key: k}, absent: r.isNew(k)}
 		r.slots[k] = s
 	}
 	r.undos = append(r.undos, undo[K, R]{s, s.Row, s.exists, s.known, s.dirty})
@@ -121,8 +129,8 @@ func (r *rows[K, R]) add(k K, row R) { r.added = append(r.added, pair[K, R]{k, r
 
 // undo takes back what the current event has written.
 func (r *rows[K, R]) undo() {
-	for i := len(r.undos) - 1; i >= 0; i-- {
-		u := r.undos[i]
+	for _, u := range slices.Backward(r.undos) {
+
 		u.slot.Row, u.slot.exists, u.slot.known = u.row, u.exists, u.known
 		if u.slot.dirty && !u.dirty {
 			u.slot.dirty = false
@@ -157,10 +165,13 @@ func (r *rows[K, R]) take() RowSet {
 	set := &rowSet[K, R]{schema: &r.table.schema, pairs: make([]pair[K, R], len(r.dirty))}
 	for i, s := range r.dirty {
 		set.pairs[i] = s.pair
-		if !s.exists {
-			set.markDeleted(i)
+		switch {
+		case !s.exists:
+			set.deleted = mark(set.deleted, i, len(r.dirty))
+		case s.absent:
+			set.added = mark(set.added, i, len(r.dirty))
 		}
-		s.dirty = false
+		s.dirty, s.absent = false, !s.exists // once it is committed; if it is not, nothing here is kept
 	}
 	r.dirty = r.dirty[:0]
 	return set.bind()
@@ -214,7 +225,7 @@ func (r *rows[K, R]) lookup() Lookup {
 func (r *rows[K, R]) settle() {
 	for k := range r.wanted {
 		if r.slots[k] == nil {
-			r.slots[k] = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true}
+			r.slots[k] = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true, absent: true}
 		}
 	}
 	clear(r.wanted)
@@ -251,7 +262,8 @@ func (l *lookup[K, R]) Found(scan func(column int, into reflect.Value) error) er
 type rowSet[K comparable, R any] struct {
 	schema  *Schema
 	pairs   []pair[K, R]
-	deleted []bool
+	deleted []bool // nil when there are none; so is added
+	added   []bool
 	values  reflect.Value
 }
 
@@ -260,16 +272,21 @@ func (s *rowSet[K, R]) bind() RowSet {
 	return s
 }
 
-func (s *rowSet[K, R]) markDeleted(i int) {
-	if s.deleted == nil {
-		s.deleted = make([]bool, len(s.pairs))
+func mark(marks []bool, i, n int) []bool {
+	if marks == nil {
+		marks = make([]bool, n)
 	}
-	s.deleted[i] = true
+	marks[i] = true
+	return marks
 }
 
 func (s *rowSet[K, R]) Schema() *Schema      { return s.schema }
 func (s *rowSet[K, R]) Len() int             { return len(s.pairs) }
 func (s *rowSet[K, R]) Deleted(row int) bool { return s.deleted != nil && s.deleted[row] }
+func (s *rowSet[K, R]) New(row int) bool {
+	return s.schema.AppendOnly || s.added != nil && s.added[row]
+}
+
 func (s *rowSet[K, R]) Value(row, column int) reflect.Value {
 	c := s.schema.Columns[column]
 	part := 1

@@ -132,7 +132,7 @@ func (s *session) foldEntries(ctx context.Context, entries []entry) error {
 		e := &entries[i]
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
-		} else {
+		} else if !e.other {
 			cause, err := s.foldEntry(ctx, e, entries[i+1:], &misses)
 			if err != nil {
 				return err
@@ -143,7 +143,7 @@ func (s *session) foldEntries(ctx context.Context, entries []entry) error {
 				break
 			}
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
-			s.collectLink(e.event)
+			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
 		}
 		s.batch.commit.To = e.offset() + 1
 		s.batch.records++
@@ -173,7 +173,7 @@ func (s *session) foldEntry(ctx context.Context, e *entry, next []entry, misses 
 		ahead := min(len(next), max(len(next)>>*misses, 64))
 		*misses++
 		for i := range next[:ahead] {
-			if n := &next[i]; !n.duplicate && n.fault == nil && !s.isParked(n) {
+			if n := &next[i]; !n.other && !n.duplicate && n.fault == nil && !s.isParked(n) {
 				s.rows.Probe(n.event)
 			}
 		}

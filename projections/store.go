@@ -14,13 +14,15 @@ import (
 // projections/storetest says what that means in full.
 type Store interface {
 	// Claim takes a partition over: it ends all earlier claims to it and returns where to go on. The first claim
-	// to a partition notes the topic's id; a later one under another id changes nothing and is a [*TopicError].
+	// to a partition notes the topic's id; a later one under another id changes nothing and is a [*TopicError]. A store
+	// that outlives programs also notes with which versions of the folds its tables were made, and refuses others with
+	// a [*VersionError].
 	Claim(ctx context.Context, partition int32, topicID string) (Claim, error)
 	// Lookup gives each of the wanted rows that exist to its Lookup.
 	Lookup(ctx context.Context, wanted []Lookup) error
 	// Commit moves a partition from one position to another with all that the events in between have changed.
 	// When the claim is no longer the latest, or the partition is not at c.From, nothing changes and the error is
-	// [ErrFenced]. After any other error but [ErrRejected] it is not known whether the commit took place.
+	// [ErrFenced], or [ErrRebuilt] where a rebuild alone is the reason. After any other error but [ErrRejected] it is not known whether the commit took place.
 	Commit(ctx context.Context, claim Claim, c *Commit) error
 	ParkedStore
 }
@@ -38,6 +40,7 @@ type Claim struct {
 	Partition int32
 	Epoch     int64 // grows with every claim
 	Next      int64 // the offset of the next record to fold
+	Base      int64 // what was read at an earlier offset than this is out of date, as a rebuild has changed rows
 }
 
 // Commit is what a batch of events has changed.
@@ -49,6 +52,10 @@ type Commit struct {
 
 // ErrFenced says that somebody else has claimed the partition since.
 var ErrFenced = errors.New("partition has been claimed by another owner")
+
+// ErrRebuilt says that a rebuild has put other rows in place. Nobody else has claimed the partition, so its owner may do
+// so again at once.
+var ErrRebuilt = errors.New("tables have been rebuilt")
 
 // ErrRejected says that the store refuses the rows themselves, so that it would refuse them again. Nothing has changed.
 var ErrRejected = errors.New("store refuses the rows")
@@ -64,6 +71,27 @@ func (e *TopicError) Error() string {
 	return fmt.Sprintf("partition %d was folded from the topic with id %s, and the topic now has id %s: it was deleted and "+
 		"created again, or this is another cluster. Point Schoolbell at the old log, or build all tables anew from this "+
 		"one into an empty database", e.Partition, e.Known, e.Got)
+}
+
+// VersionError says that a projection's tables were made by other folds than those of this program.
+type VersionError struct {
+	Projection string
+	Tables     int // the version that its tables were made with; 0 when nothing has been folded into them
+	Folds      int // the version of this program's folds; 0 when it does not know the projection
+}
+
+func (e *VersionError) Error() string {
+	switch {
+	case e.Folds == 0:
+		return fmt.Sprintf("the tables hold projection %s, which this program does not know: a newer version has made them. Start that one", e.Projection)
+	case e.Folds < e.Tables:
+		return fmt.Sprintf("the tables of %s were made by version %d of its folds, and this program has version %d: it is the "+
+			"older one and must not write to them. Start the newer one", e.Projection, e.Tables, e.Folds)
+	case e.Tables == 0:
+		return fmt.Sprintf("the tables of %s are empty: fill them with `schoolbell rebuild %s`", e.Projection, e.Projection)
+	}
+	return fmt.Sprintf("the tables of %s were made by version %d of its folds, and this program has version %d: make them anew "+
+		"with `schoolbell rebuild %s`", e.Projection, e.Tables, e.Folds, e.Projection)
 }
 
 // PositionError says that the log does not have the record that is to be folded next.

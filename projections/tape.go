@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 )
 
@@ -23,7 +24,8 @@ type tape struct {
 	logger     *slog.Logger
 	window     *eventlog.Window
 	windowSize int
-	maxEvents  int // read ahead at most about so far
+	school     string // whose events are wanted; all when empty
+	maxEvents  int    // read ahead at most about so far
 	maxBytes   int
 
 	more chan struct{} // there is something to take
@@ -121,11 +123,15 @@ func (t *tape) append(batch eventlog.Batch) {
 	entries := make([]entry, len(batch.Records))
 	size := 0
 	for i, rec := range batch.Records {
+		size += recordSize(&rec)
+		if t.school != "" && !concerns(&rec, t.school) {
+			entries[i] = entry{record: rec, event: &domain.Envelope{}, other: true}
+			continue
+		}
 		entries[i] = newEntry(t.decode, rec, t.topic.Partitions)
 		if school, source, id, ok := identity(&rec); ok {
 			entries[i].duplicate = t.window.Seen(rec.Position.Offset, school, source, id)
 		}
-		size += recordSize(&rec)
 	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 )
@@ -21,11 +22,29 @@ type benchDatabases struct {
 
 // fresh returns a store on an empty database, and how to remove it.
 func (b *benchDatabases) fresh(ctx context.Context) (projections.Store, func() error, error) {
+	store, _, discard, err := b.open(ctx)
+	return store, discard, err
+}
+
+// live returns a store on an empty database, how to rebuild in it, and how to remove it.
+func (b *benchDatabases) live(ctx context.Context, cfg projections.Config) (projections.Store, bench.RebuildFunc, func() error, error) {
+	store, url, discard, err := b.open(ctx)
+	return store, func(ctx context.Context, names ...string) (took, pause time.Duration, err error) {
+		beside := postgres.Beside{URL: url, Engine: cfg, Projections: names}
+		done, err := beside.Rebuild(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		return done.Took, done.Pause, nil
+	}, discard, err
+}
+
+func (b *benchDatabases) open(ctx context.Context) (store projections.Store, address string, discard func() error, err error) {
 	name := fmt.Sprintf("schoolbell_bench_%d", time.Now().UnixNano())
 	if err := b.exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
-		return nil, nil, fmt.Errorf("create a database for the benchmark: %w", err)
+		return nil, "", nil, fmt.Errorf("create a database for the benchmark: %w", err)
 	}
-	discard := func() error {
+	drop := func() error {
 		if err := b.exec(context.WithoutCancel(ctx), "DROP DATABASE "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
 			return fmt.Errorf("drop the benchmark's database: %w", err)
 		}
@@ -33,19 +52,19 @@ func (b *benchDatabases) fresh(ctx context.Context) (projections.Store, func() e
 	}
 	at, err := url.Parse(b.url)
 	if err != nil {
-		return nil, nil, fmt.Errorf("parse database URL: %w", err)
+		return nil, "", nil, fmt.Errorf("parse database URL: %w", err)
 	}
 	at.Path = "/" + name
 	if err := postgres.Migrate(ctx, at.String()); err != nil {
-		return nil, nil, errors.Join(err, discard())
+		return nil, "", nil, errors.Join(err, drop())
 	}
 	pool, err := postgres.NewPool(ctx, postgres.Config{URL: at.String(), Role: postgres.Projector, MaxConns: 16, StatementTimeout: time.Minute})
 	if err != nil {
-		return nil, nil, errors.Join(err, discard())
+		return nil, "", nil, errors.Join(err, drop())
 	}
-	return postgres.NewProjectionStore(pool, b.set, setName), func() error {
+	return postgres.NewProjectionStore(pool, b.set, setName), at.String(), func() error {
 		pool.Close()
-		return discard()
+		return drop()
 	}, nil
 }
 

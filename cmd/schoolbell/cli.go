@@ -38,6 +38,9 @@ type cli struct {
 	Bench      benchCommand              `cmd:"" help:"Measure it, beside what it could do at best."`
 	Migrate    migrateCommand            `cmd:"" help:"Bring a database's schema up to date."`
 	Config     configCommand             `cmd:"" help:"Print the settings that serve would use, and where each comes from."`
+	Rebuild    rebuildCommand            `cmd:"" help:"Make tables anew from the log, beside the live ones."`
+	Verify     verifyCommand             `cmd:"" help:"Prove that tables are what the log says."`
+	Parked     parkedCommand             `cmd:"" help:"Look after events that could not be folded."`
 	Cache      cacheCommand              `cmd:"" help:"Drop answers that are kept."`
 	Version    versionCommand            `cmd:"" help:"Print which build this is."`
 	Completion kongcompletion.Completion `cmd:"" help:"Print how to complete commands in your shell."`

@@ -42,7 +42,7 @@ func TestWrongUsageIsToldFromFailure(t *testing.T) {
 		{[]string{"ring"}, exitUsage, "ring"},
 		{[]string{"token", "--school=s"}, exitUsage, "--role"},
 		{[]string{"token", "--school=s", "--sub=u", "--role=operator"}, exitUsage, "--school '*'"},
-		{[]string{"serve", "--roles=realtime"}, exitUsage, "realtime is not in this version"},
+		{[]string{"serve", "--roles=porter"}, exitUsage, "is not one of"},
 		{[]string{"tail", "--school=s", "--from=here"}, exitUsage, "--from"},
 		{[]string{"status", "--data=/nowhere"}, exitFailed, "no schoolbell serve runs on the data directory /nowhere"},
 	} {
@@ -89,6 +89,19 @@ func TestConfigTellsWhereEachValueComesFrom(t *testing.T) {
 	require.Equal(t, "xxxxx", got["--jwt-secret"].Value)
 	require.NotContains(t, stdout, "hush")
 	require.NotContains(t, stdout, testSecret)
+}
+
+func TestEverySettingIsInTheDocumentation(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	require.NoError(t, err)
+	code, stdout, stderr := command(t, "config", "--json")
+	require.Equal(t, exitDone, code, stderr)
+	var settings []config.Setting
+	require.NoError(t, json.Unmarshal([]byte(stdout), &settings))
+	for _, s := range settings {
+		require.Contains(t, string(text), "| `"+s.Flag+"` | `"+s.Variable+"` |")
+	}
 }
 
 func TestTheDevelopmentSecretIsMadeOnce(t *testing.T) {

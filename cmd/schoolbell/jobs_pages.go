@@ -26,14 +26,3 @@ func operatorsOnly(verifier *auth.Verifier, next http.Handler) http.Handler {
 		}
 	})
 }
-
-// opsPages adds the pages about jobs to the operations port.
-func (p *program) opsPages(ops http.Handler) http.Handler {
-	if p.jobsPages == nil {
-		return ops
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", ops)
-	mux.Handle(jobsPath+"/", operatorsOnly(p.verifier, p.jobsPages))
-	return mux
-}

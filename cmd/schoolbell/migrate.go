@@ -8,8 +8,7 @@ import (
 )
 
 type migrateCommand struct {
-	DatabaseURL string `name:"database-url" env:"SCHOOLBELL_DATABASE_URL" placeholder:"postgres://…" help:"Database; else that of the serve on the data directory."`
-	Data        string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
+	tables `embed:""`
 }
 
 func (*migrateCommand) Help() string {
@@ -22,17 +21,13 @@ Example:
 }
 
 func (c *migrateCommand) Run(ctx context.Context, io streams) error {
-	url := c.DatabaseURL
-	if url == "" {
-		at, err := readAddress(c.Data)
-		if err != nil {
-			return err
-		}
-		url = at.Database
+	url, err := c.url()
+	if err != nil {
+		return err
 	}
 	if err := postgres.Migrate(ctx, url); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(io.out, "The schema is up to date.")
+	_, err = fmt.Fprintln(io.out, "The schema is up to date.")
 	return err
 }

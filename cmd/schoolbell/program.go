@@ -32,6 +32,7 @@ type program struct {
 	health   telemetry.Health
 	servers  *servers
 	events   *kafka.Log
+	live     *live        // nil without the role realtime
 	handler  http.Handler // the public side
 	verifier *auth.Verifier
 
@@ -44,8 +45,9 @@ type program struct {
 
 // Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its addresses.
 //
-// A stop goes in this order: /readyz turns red; the listeners close and requests that were accepted are answered; the
-// projections commit what they have folded and give their partitions back; connections close; embedded servers stop.
+// A stop goes in this order: /readyz turns red; live connections are let go, bit by bit; the listeners close and requests
+// that were accepted are answered; the projections commit what they have folded and give their partitions back;
+// connections close; embedded servers stop.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(address)) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
@@ -122,9 +124,11 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	for _, task := range p.tasks {
 		g.Go(func() error { return task(work) })
 	}
-	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(p.opsPages(telemetry.Handler(&p.health, p.registry)), p.log)
+	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(p.operations(), p.log)
 	opsServer.WriteTimeout = 0 // profiles take as long as they are asked to
-	g.Go(func() error { return ignoreClosed(apiServer.Serve(api)) })
+	g.Go(func() error {
+		return ignoreClosed(apiServer.Serve(httpapi.LimitConnections(api, p.connections())))
+	})
 	g.Go(func() error { return ignoreClosed(opsServer.Serve(ops)) })
 
 	p.health.Serve()
@@ -139,7 +143,11 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	p.pause(ctx)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
 	defer cancel()
-	stopped := apiServer.Shutdown(grace)
+	var stopped error
+	if p.live != nil { // streams are requests that do not end by themselves
+		stopped = p.live.drain(grace, p.cfg.Realtime.DrainTime)
+	}
+	stopped = errors.Join(stopped, apiServer.Shutdown(grace))
 	stopWork()
 	stopped = errors.Join(stopped, opsServer.Shutdown(grace))
 	done := make(chan error, 1)
@@ -150,6 +158,27 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	case <-grace.Done():
 		return fmt.Errorf("stop: work was not finished within %v", p.cfg.Grace)
 	}
+}
+
+// operations is what the operations port serves.
+func (p *program) operations() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", telemetry.Handler(&p.health, p.registry))
+	if p.live != nil {
+		mux.HandleFunc("GET /realtime", p.live.nodes)
+	}
+	if p.jobsPages != nil {
+		mux.Handle(jobsPath+"/", operatorsOnly(p.verifier, p.jobsPages))
+	}
+	return mux
+}
+
+// connections is how many the public port holds open.
+func (p *program) connections() int {
+	if p.live == nil {
+		return p.cfg.API.Connections
+	}
+	return p.cfg.API.Connections + p.cfg.Realtime.Connections
 }
 
 // pause goes on serving until load balancers have seen that the process is not ready. A second signal ends the wait

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/internal/telemetry"
+	"github.com/schoolbell/schoolbell/realtime"
 )
 
 type statusCommand struct {
@@ -39,11 +40,16 @@ func (c *statusCommand) Run(ctx context.Context, io streams) error {
 		}
 		base = at.Ops
 	}
-	report, err := askReadiness(ctx, base)
-	if err != nil {
+	var report status
+	if err := askOps(ctx, base, "/readyz", &report.Report); err != nil {
 		return err
 	}
-	if err := printStatus(io, c.JSON, report); err != nil {
+	if _, here := report.Checks["realtime"]; here {
+		if err := askOps(ctx, base, "/realtime", &report.Realtime); err != nil {
+			return err
+		}
+	}
+	if err := report.print(io, c.JSON); err != nil {
 		return err
 	}
 	if report.Status == "not ready" {
@@ -52,33 +58,68 @@ func (c *statusCommand) Run(ctx context.Context, io streams) error {
 	return nil
 }
 
-func askReadiness(ctx context.Context, base string) (*telemetry.Report, error) {
+// status is how a process is doing, and who is connected to all nodes.
+type status struct {
+	telemetry.Report
+	Realtime []realtime.Status `json:"realtime,omitempty"`
+}
+
+// askOps asks the operations port.
+func askOps(ctx context.Context, base, path string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("address %q: %w", base, err)}
+		return usageError{fmt.Errorf("address %q: %w", base, err)}
 	}
 	resp, err := new(http.Client).Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("ask for readiness: %w", errors.Unwrap(err))
+		return fmt.Errorf("ask for %s: %w", path, errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
-	report := new(telemetry.Report)
-	if err := json.UnmarshalRead(resp.Body, report); err != nil {
-		return nil, fmt.Errorf("read readiness: %w", err)
+	if err := json.UnmarshalRead(resp.Body, answer); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
 	}
-	return report, nil
+	return nil
 }
 
-func printStatus(io streams, asJSON bool, report *telemetry.Report) error {
+func (s *status) print(io streams, asJSON bool) error {
 	if asJSON {
-		return printJSON(io.out, report)
+		return printJSON(io.out, s)
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s\n\n", report.Status)
-	for _, name := range slices.Sorted(maps.Keys(report.Checks)) {
-		fmt.Fprintf(w, "%s\t%s\n", name, report.Checks[name])
+	fmt.Fprintf(w, "%s\n\n", s.Status)
+	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
+		fmt.Fprintf(w, "%s\t%s\n", name, s.Checks[name])
+	}
+	if len(s.Realtime) > 0 {
+		fmt.Fprint(w, "\nNODE\tCONNECTIONS\t\n")
+	}
+	for _, n := range s.Realtime {
+		fmt.Fprintf(w, "%s\t%d\t%s\n", n.Node, n.Connections, map[bool]string{true: "is draining"}[n.Draining])
+	}
+	if rooms := s.busiest(); len(rooms) > 0 {
+		fmt.Fprint(w, "\nSCHOOL\tROOM\tCONNECTIONS\n")
+		for _, r := range rooms {
+			fmt.Fprintf(w, "%s\t%s\t%d\n", r.School, r.Room, r.Sessions)
+		}
 	}
 	return w.Flush()
+}
+
+// busiest adds up the busiest rooms of the nodes.
+func (s *status) busiest() []realtime.RoomSize {
+	var rooms []realtime.RoomSize
+	for _, n := range s.Realtime {
+		for _, r := range n.Busiest {
+			i := slices.IndexFunc(rooms, func(x realtime.RoomSize) bool { return x.School == r.School && x.Room == r.Room })
+			if i < 0 {
+				rooms = append(rooms, r)
+			} else {
+				rooms[i].Sessions += r.Sessions
+			}
+		}
+	}
+	slices.SortStableFunc(rooms, func(a, b realtime.RoomSize) int { return b.Sessions - a.Sessions })
+	return rooms[:min(len(rooms), 10)]
 }

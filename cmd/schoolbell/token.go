@@ -13,8 +13,8 @@ import (
 type tokenCommand struct {
 	School string        `required:"" placeholder:"S" help:"School that the token is for; * is a platform operator's."`
 	Sub    string        `required:"" placeholder:"U" help:"Who bears it: a guardian's or student's id, or any name."`
-	Role   []string      `required:"" placeholder:"ROLE,…" enum:"admin,teacher,accountant,guardian,student,operator" help:"What the bearer is: ${enum}."`
-	Scope  []string      `placeholder:"SCOPE,…" help:"What the bearer may do besides, as events:write."`
+	Role   []string      `required:"" placeholder:"ROLE" enum:"admin,teacher,accountant,guardian,student,operator" help:"What the bearer is: ${enum}."`
+	Scope  []string      `placeholder:"SCOPE" help:"What the bearer may do besides, as events:write."`
 	TTL    time.Duration `name:"ttl" default:"24h" help:"How long it is valid."`
 	Data   string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory whose secret signs it."`
 	Secret string        `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs it instead."`

@@ -39,7 +39,16 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("describe the log: %w", err)
 	}
-	deps := httpapi.Deps{Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return err
+	}
+	verifier, err := auth.New(ctx, tokens, p.log)
+	if err != nil {
+		return err
+	}
+	p.verifier = verifier
+	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
 		p.wireIngest(&deps)
@@ -50,7 +59,13 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 		notifiers = append(notifiers, deps.Positions)
 	}
+	if p.cfg.Has(config.RoleRealtime) {
+		if err := p.wireRealtime(ctx, cache, &deps); err != nil {
+			return err
+		}
+	}
 	if p.cfg.Has(config.RoleProjections) {
+		notifiers = append(notifiers, p.wireDashboards(cache, set))
 		if err := p.wireProjections(ctx, set, notifiers); err != nil {
 			return err
 		}
@@ -66,19 +81,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 			}
 		}
 	}
-	return p.wireAPI(ctx, deps)
+	return p.wireAPI(deps)
 }
 
 // wireAPI puts the public side together from what the roles have given it. Without any it still says what is not there.
-func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
-	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
-	if err != nil {
-		return err
-	}
-	if deps.Verifier, err = auth.New(ctx, tokens, p.log); err != nil {
-		return err
-	}
-	p.verifier = deps.Verifier
+func (p *program) wireAPI(deps httpapi.Deps) error {
 	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
 	if err != nil {
 		return err
@@ -90,6 +97,9 @@ func (p *program) wireAPI(ctx context.Context, deps httpapi.Deps) error {
 	p.handler = api
 	if p.cfg.Trace.Endpoint != "" {
 		p.handler = telemetry.TraceRequests(p.tracers, api)
+	}
+	if p.live != nil {
+		p.live.api = api
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -17,19 +18,28 @@ func (p *program) wireProjections(ctx context.Context, set *projections.Set, not
 	if err != nil {
 		return err
 	}
-	b := thisBuild()
-	engine, err := projections.NewEngine(projections.Config{
-		Name: setName, Set: set, Log: p.events, Group: p.events,
-		Store: postgres.NewProjectionStore(pool, set, setName), Decode: cloudevents.Decode,
-		Notifiers: notifiers, Build: b.Version + " " + b.Revision,
-		Logger: p.log, Metrics: p.registry, Tracer: p.tracers.Tracer("schoolbell/projections"),
-	})
+	store := postgres.NewProjectionStore(pool, set, setName)
+	cfg := foldConfig(set, p.events, p.log)
+	renewal := &renewal{store: store, beside: postgres.Beside{URL: p.servers.databaseURL, Engine: cfg, Notifiers: notifiers}, log: p.log}
+	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
+	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
+	engine, err := projections.NewEngine(cfg)
 	if err != nil {
 		return err
 	}
-	p.health.Add(telemetry.Check{Name: "projections", Optional: true, Ask: func(context.Context) error { return troubles(engine) }})
-	p.task(engine.Run)
+	p.health.Add(telemetry.Check{Name: "projections", Optional: true, Ask: func(context.Context) error {
+		return errors.Join(renewal.report(), troubles(engine))
+	}})
+	p.task(func(ctx context.Context) error { return renewal.run(ctx, engine.Run) })
 	return nil
+}
+
+// foldConfig is what all engines that fold the log have in common, be it into the live tables or beside them.
+func foldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) projections.Config {
+	b := thisBuild()
+	return projections.Config{
+		Name: setName, Set: set, Log: log, Decode: cloudevents.Decode, Build: b.Version + " " + b.Revision, Logger: logger,
+	}
 }
 
 // troubles tells which partitions do not move, and why.

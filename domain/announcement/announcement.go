@@ -43,8 +43,14 @@ type Audience struct {
 // Subject is the notice.
 func (e *Posted) Subject() string { return e.AnnouncementID }
 
-// Rooms are those of the roles, classes and students in the audience.
+// everybody is the audience of a notice that names none.
+var everybody = []string{"admin", "teacher", "accountant", "guardian", "student"}
+
+// Rooms are those of the roles, classes and students in the audience, or of all roles.
 func (e *Posted) Rooms() []domain.Room {
+	if len(e.Audience.Roles)+len(e.Audience.ClassIDs)+len(e.Audience.StudentIDs) == 0 {
+		e = &Posted{Audience: Audience{Roles: everybody}}
+	}
 	var rooms []domain.Room
 	add := func(kind domain.RoomKind, ids []string) {
 		for _, id := range ids {
@@ -69,4 +75,12 @@ func (e *Posted) Validate(f *domain.Faults) {
 	for i, c := range e.Channels {
 		f.OneOf(fmt.Sprintf("/channels/%d", i), c, SMS, Email, Push, InApp)
 	}
+}
+
+// SeenBy shows a notice to everybody in a room that it addresses.
+func (e *Posted) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Accounts { // heard in the school's room, where every notice is
+		return nil
+	}
+	return e
 }

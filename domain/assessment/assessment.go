@@ -119,3 +119,35 @@ func (e *ResultsPublished) Validate(f *domain.Faults) {
 func rooms(studentID, classID string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
 }
+
+// SeenBy shows it to all of the class.
+func (e *Scheduled) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Accounts {
+		return nil
+	}
+	return e
+}
+
+// SeenBy shows a score to teachers. The family reads it once the results are published.
+func (e *Scored) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Teaching {
+		return e
+	}
+	return nil
+}
+
+// SeenBy shows a score to teachers. The family reads it once the results are published.
+func (e *ScoreCorrected) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Teaching {
+		return e
+	}
+	return nil
+}
+
+// SeenBy shows it to all of the class: it names nobody's results.
+func (e *ResultsPublished) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Accounts {
+		return nil
+	}
+	return e
+}

@@ -109,3 +109,24 @@ func upcastMarkedV0(old *MarkedV0) *Marked {
 func rooms(studentID, classID string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
 }
+
+// SeenBy gives the reason to the family only.
+func (e *Marked) SeenBy(a domain.Audience) domain.Event {
+	switch a {
+	case domain.Self, domain.Family:
+		return e
+	case domain.Teaching:
+		c := *e
+		c.Reason = ""
+		return &c
+	}
+	return nil
+}
+
+// SeenBy gives the reason to the family only.
+func (e *Corrected) SeenBy(a domain.Audience) domain.Event {
+	if seen, ok := (*Marked)(e).SeenBy(a).(*Marked); ok {
+		return (*Corrected)(seen)
+	}
+	return nil
+}

@@ -80,3 +80,34 @@ func validate(f *domain.Faults, o *Outcome) {
 func userRoom(id string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomUser, ID: id}}
 }
+
+// SeenBy tells the recipient, without how and for how much.
+func (e *Sent) SeenBy(a domain.Audience) domain.Event {
+	if a != domain.Self {
+		return nil
+	}
+	c := Sent(Outcome(*e).toRecipient())
+	return &c
+}
+
+// SeenBy tells the recipient, without how and for how much.
+func (e *Delivered) SeenBy(a domain.Audience) domain.Event {
+	if a != domain.Self {
+		return nil
+	}
+	c := Delivered(Outcome(*e).toRecipient())
+	return &c
+}
+
+// SeenBy tells the recipient, without how and for how much.
+func (e *Failed) SeenBy(a domain.Audience) domain.Event {
+	if a != domain.Self {
+		return nil
+	}
+	c := Failed(Outcome(*e).toRecipient())
+	return &c
+}
+
+func (o Outcome) toRecipient() Outcome {
+	return Outcome{DeliveryID: o.DeliveryID, Channel: o.Channel, Recipient: o.Recipient, Provider: "schoolbell"}
+}

@@ -36,3 +36,11 @@ func (e *Rendered) Validate(f *domain.Faults) {
 	f.SHA256("/sha256", e.SHA256)
 	f.AtLeast("/bytes", e.Bytes, 1)
 }
+
+// SeenBy shows a document to the family it is for.
+func (e *Rendered) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Family {
+		return e
+	}
+	return nil
+}

@@ -149,3 +149,25 @@ func (e *ReminderDue) Validate(f *domain.Faults) {
 func studentRoom(id string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: id}}
 }
+
+// SeenBy shows it to those who pay and to those who keep the accounts.
+func (e *Invoiced) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+
+// SeenBy shows it to those who pay and to those who keep the accounts.
+func (e *PaymentReceived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+
+// SeenBy shows it to those who keep the accounts.
+func (e *PaymentReversed) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+
+// SeenBy shows it to those who keep the accounts.
+func (e *Waived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+
+// SeenBy shows it to those who pay and to those who keep the accounts.
+func (e *ReminderDue) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+
+func ofMoney(e domain.Event, a domain.Audience) domain.Event {
+	if a == domain.Family || a == domain.Accounts {
+		return e
+	}
+	return nil
+}

@@ -71,3 +71,24 @@ func validateContact(f *domain.Faults, phone, email, language string) {
 	f.OptionalEmail("/email", email)
 	f.OptionalLanguage("/language", language)
 }
+
+// SeenBy shows how a guardian can be reached only to the guardian: also the family of the student may be in two homes.
+func (e *Linked) SeenBy(a domain.Audience) domain.Event {
+	switch a {
+	case domain.Self:
+		return e
+	case domain.Family, domain.Teaching, domain.Accounts:
+		c := *e
+		c.Phone, c.Email = "", ""
+		return &c
+	}
+	return nil
+}
+
+// SeenBy shows it only to the guardian.
+func (e *ContactChanged) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Self {
+		return e
+	}
+	return nil
+}

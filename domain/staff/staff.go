@@ -36,3 +36,11 @@ func (e *Assigned) Validate(f *domain.Faults) {
 	f.IDs("/class_ids", e.ClassIDs)
 	f.IDs("/subjects", e.Subjects)
 }
+
+// SeenBy shows it only to the person.
+func (e *Assigned) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Self {
+		return e
+	}
+	return nil
+}

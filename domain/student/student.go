@@ -95,3 +95,37 @@ func (e *Withdrawn) Validate(f *domain.Faults) {
 func rooms(studentID, classID string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
 }
+
+// SeenBy hides a student's data from other families.
+func (e *Enrolled) SeenBy(a domain.Audience) domain.Event {
+	switch a {
+	case domain.Self, domain.Family, domain.Teaching:
+		return e
+	case domain.Accounts:
+		c := *e
+		c.BirthDate, c.PhotoURL = 0, ""
+		return &c
+	}
+	return nil
+}
+
+// SeenBy hides a student's moves from other families.
+func (e *ClassChanged) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Public {
+		return nil
+	}
+	return e
+}
+
+// SeenBy gives the reason to the family only.
+func (e *Withdrawn) SeenBy(a domain.Audience) domain.Event {
+	switch a {
+	case domain.Self, domain.Family:
+		return e
+	case domain.Accounts, domain.Teaching:
+		c := *e
+		c.Reason = ""
+		return &c
+	}
+	return nil
+}

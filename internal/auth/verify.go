@@ -17,18 +17,21 @@ import (
 )
 
 const (
-	// Audience is whom tokens must be for.
-	Audience = "schoolbell"
-	// Leeway is how far the clock that signed a token may differ from ours.
-	Leeway = 10 * time.Second
-	// MaxTokenLength is the size in bytes beyond which a token is not looked at.
-	MaxTokenLength = 8 * 1024
+	// audience is whom tokens must be for.
+	audience = "schoolbell"
+	// leeway is how far the clock that signed a token may differ from ours.
+	leeway = 10 * time.Second
+	// maxTokenLength is the size in bytes beyond which a token is not looked at.
+	maxTokenLength = 8 * 1024
 	// MinSecretLength is the size in bytes of the shortest secret that HS256 is safe with.
 	MinSecretLength = 32
 )
 
 // ErrInvalidToken says that a token proves nothing; what it wraps is for logs and for the token's owner.
 var ErrInvalidToken = errors.New("token is not valid")
+
+// ErrExpired is the [ErrInvalidToken] of a token that was good once: its bearer needs a new one.
+var ErrExpired = fmt.Errorf("%w: is expired", ErrInvalidToken)
 
 // Config says which tokens are believed: those signed with Secret, or those signed with a key of JWKS.
 type Config struct {
@@ -110,8 +113,8 @@ func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() tim
 		}
 	}
 	options := []jwt.ParserOption{
-		jwt.WithValidMethods(algorithms), jwt.WithAudience(Audience), jwt.WithExpirationRequired(),
-		jwt.WithLeeway(Leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now),
+		jwt.WithValidMethods(algorithms), jwt.WithAudience(audience), jwt.WithExpirationRequired(),
+		jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now),
 	}
 	if c.Issuer != "" {
 		options = append(options, jwt.WithIssuer(c.Issuer))
@@ -129,15 +132,17 @@ type claims struct {
 
 // Verify tells whose a token is. Its error wraps [ErrInvalidToken].
 func (v *Verifier) Verify(token string) (Principal, error) {
-	if len(token) > MaxTokenLength || strings.Count(token, ".") != 2 {
-		return Principal{}, fmt.Errorf("%w: malformed", ErrInvalidToken)
+	if len(token) > maxTokenLength || strings.Count(token, ".") != 2 {
+		return Principal{}, fmt.Errorf("%w: it is malformed", ErrInvalidToken)
 	}
 	var c claims
-	if _, err := v.parser.ParseWithClaims(token, &c, v.keyOf); err != nil {
+	if _, err := v.parser.ParseWithClaims(token, &c, v.keyOf); errors.Is(err, jwt.ErrTokenExpired) {
+		return Principal{}, ErrExpired
+	} else if err != nil {
 		return Principal{}, fmt.Errorf("%w: %s", ErrInvalidToken, reason(err))
 	}
 	if c.Subject == "" || c.School == "" {
-		return Principal{}, fmt.Errorf("%w: sub and school are required", ErrInvalidToken)
+		return Principal{}, fmt.Errorf("%w: it must have sub and school", ErrInvalidToken)
 	}
 	return Principal{
 		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope), Expires: c.ExpiresAt.Time,
@@ -164,7 +169,7 @@ func reason(err error) string {
 		jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenMalformed,
 	} {
 		if errors.Is(err, known) {
-			return strings.TrimPrefix(known.Error(), "token ")
+			return "it " + strings.TrimPrefix(known.Error(), "token ")
 		}
 	}
 	return "its signature cannot be verified"
@@ -174,7 +179,7 @@ func reason(err error) string {
 func Mint(secret string, p Principal, now time.Time) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Subject: p.Subject, Audience: jwt.ClaimStrings{Audience},
+			Subject: p.Subject, Audience: jwt.ClaimStrings{audience},
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(p.Expires),
 		},
 		School: p.School, Roles: p.Roles, Scope: strings.Join(p.Scopes, " "),

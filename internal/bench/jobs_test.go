@@ -13,8 +13,6 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
-
 func TestJobs(t *testing.T) {
 	t.Parallel()
 	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 12})

@@ -217,7 +217,7 @@ func (p *Project) drive(ctx context.Context, tape *tape, maxBatch int) error {
 	select {
 	case <-tape.done:
 		cancel()
-		<-ended
+		<-ended //nolint:errcheck // it was told to stop
 		return nil
 	case err := <-ended:
 		return errors.Join(errors.New("engine ended before the log did"), err)
@@ -358,6 +358,7 @@ func (nowhere) Claim(_ context.Context, partition int32, _ string) (projections.
 func (nowhere) Lookup(context.Context, []projections.Lookup) error                   { return nil }
 func (nowhere) Commit(context.Context, projections.Claim, *projections.Commit) error { return nil }
 func (nowhere) Parked(context.Context, int32) ([]projections.ParkedSubject, error)   { return nil, nil }
+
 func (nowhere) ParkedEvents(context.Context, int32, projections.SubjectKey, int) ([]eventlog.Record, error) {
 	return nil, nil
 }

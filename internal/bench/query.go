@@ -43,7 +43,7 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 		bodies[root+path] = got.body
 		sizes += len(got.body)
 	}
-	bare, err := bareServer(bodies)
+	bare, err := bareServer(ctx, bodies)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func (b *Query) say(stage string) {
 	}
 }
 
-func bareServer(bodies map[string][]byte) (*http.Server, error) {
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+func bareServer(ctx context.Context, bodies map[string][]byte) (*http.Server, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start bare server: %w", err)
 	}

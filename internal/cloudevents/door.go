@@ -178,7 +178,7 @@ func (in *intake) batch(body []byte) error {
 	}
 	d.reset(body)
 	if k := d.json.PeekKind(); k != '[' && k != jsontext.KindInvalid {
-		in.malformed(0, fmt.Errorf("a batch must be a list of events, not %s", nounOf(k)))
+		in.rejection.add(0, []domain.Fault{{Reason: "must be a list of events, not " + nounOf(k)}})
 		return nil
 	}
 	var all []found

@@ -68,7 +68,8 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"empty id", event("id", `""`), []string{"0 /id is required"}},
 		{"long id", event("id", `"`+strings.Repeat("x", 129)+`"`), []string{"0 /id is longer than 128 bytes"}},
 		{"id with a control character", event("id", `"a\u0007"`), []string{"0 /id must be printable text without spaces at its ends"}},
-		{"numeric id", event("id", `7`), []string{"0 /id must be a text, not a number", "0 /id is required"}},
+		{"numeric id", event("id", `7`), []string{"0 /id must be a text, not a number"}},
+		{"numeric type and time", event("type", `7`, "time", `7`), []string{"0 /type must be a text, not a number", "0 /time must be a text, not a number"}},
 		{"no source", event("source", ""), []string{"0 /source is required"}},
 		{"source that is no URI", event("source", `"the office"`), []string{"0 /source must be a URI reference, as in /sis/north or https://sis.example.org"}},
 		{"no type", event("type", ""), []string{"0 /type is required"}},
@@ -148,7 +149,6 @@ func TestP9_MalformedBodies(t *testing.T) {
 		"trailing text":        {cloudevents.StructuredType, event() + "x", "followed by more than white space"},
 		"not JSON":             {cloudevents.StructuredType, "<event/>", "invalid character"},
 		"ten thousand levels":  {cloudevents.StructuredType, event("data", strings.Repeat("[", 20_000)), "exceeded max depth"},
-		"batch not a list":     {cloudevents.BatchType, event(), "a batch must be a list of events, not an object"},
 		"batch cut off":        {cloudevents.BatchType, "[" + event() + "," + event()[:50], "unexpected EOF"},
 		"batch trailing data":  {cloudevents.BatchType, "[" + event() + "]]", "followed by more than white space"},
 		"batch trailing comma": {cloudevents.BatchType, "[" + event() + ",]", "invalid"},
@@ -160,6 +160,7 @@ func TestP9_MalformedBodies(t *testing.T) {
 		require.Contains(t, r.Faults[len(r.Faults)-1].Reason, test.want, name)
 	}
 	require.Equal(t, []string{"0  the batch holds no events"}, faults(t, parse(cloudevents.BatchType, "[]")))
+	require.Equal(t, []string{"0  must be a list of events, not an object"}, faults(t, parse(cloudevents.BatchType, event())))
 }
 
 func TestP9_ABatchListsTheFaultsOfAllEvents(t *testing.T) {
@@ -220,6 +221,10 @@ func TestBinaryMode(t *testing.T) {
 	require.Equal(t, "e 1%", events[0].ID)
 	require.Equal(t, "Élodie", events[0].Actor)
 	require.Equal(t, "2026-09-01", events[0].Time.Format(time.DateOnly))
+
+	header["Ce-Id"] = []string{"%zz"}
+	_, err = door.Parse(header, []byte(goodData))
+	require.Equal(t, []string{"0 /id has a % that is not followed by two hexadecimal digits"}, faults(t, err))
 
 	header["Ce-Id"] = []string{"a", "b"}
 	header["Ce-Actor"] = []string{"%zz"}

@@ -31,11 +31,12 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		TraceParent:   string(r.values[traceParent]),
 		TraceState:    string(r.values[traceState]),
 	}
+	unread := len(d.faults.List)
 	d.attributes(e, r)
+	d.dropRepeated(0, unread)
 	c := codecs[string(r.values[eventType])]
 	switch {
 	case len(r.values[eventType]) == 0:
-		d.faults.Add("/type", "is required")
 		return e, nil
 	case c == nil:
 		e.Type = string(r.values[eventType])
@@ -50,7 +51,7 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 	return e, nil
 }
 
-// attributes checks all attributes but the type.
+// attributes checks all attributes; the type only for being there.
 func (d *decoder) attributes(e *domain.Envelope, r *raw) {
 	f := &d.faults
 	if v := r.values[specVersion]; string(v) != "1.0" {
@@ -58,6 +59,9 @@ func (d *decoder) attributes(e *domain.Envelope, r *raw) {
 	}
 	f.ID("/id", e.ID)
 	checkSource(r.values[source], f)
+	if len(r.values[eventType]) == 0 {
+		f.Add("/type", "is required")
+	}
 	f.ID("/school", e.School)
 	if strings.ContainsAny(e.School, "*/") {
 		f.Add("/school", "must not contain * or /")
@@ -122,7 +126,7 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	e.Subject = about
 }
 
-// dropRepeated removes what validation says about members that could not be read: it saw them empty.
+// dropRepeated removes what validation says about what could not be read: it saw it empty.
 func (d *decoder) dropRepeated(before, unread int) {
 	if unread == before {
 		return
@@ -131,7 +135,7 @@ func (d *decoder) dropRepeated(before, unread int) {
 	for _, f := range d.faults.List[unread:] {
 		repeated := false
 		for _, u := range d.faults.List[before:unread] {
-			repeated = repeated || f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/")
+			repeated = repeated || u.Pointer != "" && (f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
 		}
 		if !repeated {
 			kept = append(kept, f)

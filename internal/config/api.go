@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -13,7 +15,8 @@ type API struct {
 	AppendLimit time.Duration `env:"APPEND_LIMIT" default:"10s" help:"How long a producer waits for the log."`
 	EventRate   float64       `env:"EVENT_RATE" default:"50000" help:"Events a second that a token may send."`
 	EventBurst  int           `env:"EVENT_BURST" default:"100000" help:"Events that a token may send at once."`
-	Origins     []string      `env:"ORIGINS" placeholder:"URL,…" help:"Origins of browser pages that may call the API from elsewhere."`
+	Connections int           `env:"CONNECTIONS" default:"10000" help:"Connections that are held open at most; further ones wait."`
+	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API from elsewhere."`
 	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front speaks TLS; browsers are told to stay with it."`
 }
 
@@ -31,4 +34,10 @@ func (a API) Config(version string) httpapi.Config {
 	}
 }
 
-func (a API) validate() error { return a.Config("").Validate() }
+func (a API) validate() error {
+	err := a.Config("").Validate()
+	if a.Connections < 1 {
+		err = errors.Join(err, fmt.Errorf("http connections: %d are too few", a.Connections))
+	}
+	return err
+}

@@ -12,12 +12,12 @@ import (
 
 // Config is everything that `schoolbell serve` can be told.
 type Config struct {
-	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE,…" help:"What this process does: ${roles}, or all."`
-	Data       string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Directory of the embedded servers, the development secret, and the address file that other commands look for."`
-	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" placeholder:"ADDR" help:"Address of the API."`
-	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" placeholder:"ADDR" help:"Address of health, metrics and profiles. Not for the public."`
-	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" placeholder:"TIME" help:"How long a stop may take before it is forced."`
-	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" placeholder:"TIME" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
+	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE" help:"What this process does: ${roles}, or all."`
+	Data       string        `default:".data" env:"SCHOOLBELL_DATA" help:"Directory of the embedded servers, the development secret, and the address file that other commands look for."`
+	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" help:"Address of the API."`
+	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" help:"Address of health, metrics and profiles. Not for the public."`
+	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a stop may take before it is forced."`
+	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
 
 	Kafka     Kafka     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
 	Database  Database  `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
@@ -29,21 +29,23 @@ type Config struct {
 	API       API       `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
 	Log       Log       `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
 	Trace     Trace     `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
+	Realtime  Realtime  `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
 }
 
 // Role is a part of the work that a process can take on.
 type Role string
 
-// The roles of this version. Realtime is not among them yet.
+// The roles.
 const (
 	RoleIngest      Role = "ingest"      // takes events, and lets the log be read
 	RoleProjections Role = "projections" // folds the log into tables
 	RoleConsumers   Role = "consumers"   // plans deliveries and does them
 	RoleAPI         Role = "api"         // answers queries
+	RoleRealtime    Role = "realtime"    // pushes events to live clients
 )
 
 // allRoles are what "all" means.
-var allRoles = []Role{RoleIngest, RoleProjections, RoleConsumers, RoleAPI}
+var allRoles = []Role{RoleIngest, RoleProjections, RoleConsumers, RoleAPI, RoleRealtime}
 
 // RoleNames lists the roles for a help text.
 func RoleNames() string {
@@ -70,8 +72,6 @@ func (c *Config) Validate() error {
 	for _, r := range c.Roles {
 		switch {
 		case r == "all" || slices.Contains(allRoles, r):
-		case r == "realtime":
-			faults = append(faults, fmt.Errorf("roles: %s is not in this version, which has %s", r, RoleNames()))
 		default:
 			faults = append(faults, fmt.Errorf("roles: %q is not one of %s, all", r, RoleNames()))
 		}
@@ -90,8 +90,11 @@ func (c *Config) Validate() error {
 	if c.Grace <= 0 {
 		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
-		c.Log.validate(), c.Trace.validate())...)
+	if c.Has(RoleRealtime) && c.Realtime.DrainTime >= c.Grace {
+		faults = append(faults, fmt.Errorf("realtime-drain-time: %v leaves nothing of the %v that a stop may take (grace)", c.Realtime.DrainTime, c.Grace))
+	}
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(),
+		c.Channels.validate(), c.Documents.validate(), c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }
 
 // Dir returns the path of something in the data directory.

@@ -18,7 +18,7 @@ import (
 type JWT struct {
 	Secret     string   `env:"SECRET" placeholder:"SECRET" secret:"" help:"Secret for HS256, of 32 bytes or more, for development. Without it and a key set, one is made and kept in the data directory."`
 	JWKS       string   `name:"jwks" env:"JWKS" placeholder:"URL" help:"Key set of the identity provider, for production."`
-	Algorithms []string `env:"ALGORITHMS" placeholder:"NAME,…" help:"With a key set, the algorithms to accept; else RS256 and ES256."`
+	Algorithms []string `env:"ALGORITHMS" placeholder:"NAME" help:"With a key set, the algorithms to accept; else RS256 and ES256."`
 	Issuer     string   `env:"ISSUER" placeholder:"NAME" help:"The issuer that tokens must have."`
 }
 

@@ -15,7 +15,7 @@ import (
 
 // Kafka is where the log is.
 type Kafka struct {
-	Brokers     []string      `env:"BROKERS" placeholder:"HOST:PORT,…" help:"Brokers of the cluster."`
+	Brokers     []string      `env:"BROKERS" placeholder:"HOST:PORT" help:"Brokers of the cluster."`
 	Topic       string        `env:"TOPIC" default:"schoolbell.events" help:"Topic that is the log. It is created if it does not exist."`
 	Partitions  int32         `env:"PARTITIONS" default:"12" help:"Partitions of a new topic. They can never be changed; 0 takes an existing topic as it is."`
 	Replication int16         `env:"REPLICATION" default:"0" help:"Copies of each record in a new topic; 0 leaves it to the brokers."`

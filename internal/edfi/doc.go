@@ -16,6 +16,10 @@
 // replaces the earlier fact (there is one mark for a student, day and session, one score for a student and
 // assessment, and so on).
 //
+// One case is left: a record that is changed, imported, changed back and imported again says what it said at first,
+// so it has the id of the first event and is dropped while that one is in the log's window of duplicates. The change
+// between stays. An event with an id of its own, as an attendance.corrected, sets it right.
+//
 // # What is decided here
 //
 //   - Tenant: the SchoolId. Every event goes to the school that its record names.

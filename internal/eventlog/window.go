@@ -143,7 +143,8 @@ func (w *Window) resize(n int) {
 func (w *Window) Warm(ctx context.Context, log interface {
 	Fetcher
 	Inspector
-}, partition int32, position int64, key func(*Record) (school, source, id string, ok bool)) error {
+}, partition int32, position int64, key func(*Record) (school, source, id string, ok bool),
+) error {
 	start, end, err := log.Bounds(ctx, partition)
 	if err != nil {
 		return err

@@ -48,6 +48,8 @@ type Deps struct {
 	// IsGuardian tells whether a guardian answers for a student; nil lets no guardian ask.
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
+	Live *Live // nil: nobody is connected to this process
+
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
 	Now     func() time.Time // nil is time.Now
@@ -60,10 +62,12 @@ type API struct {
 	metrics  *metrics
 	huma     huma.API
 	mux      *http.ServeMux
+	live     *http.ServeMux       // of what stays connected
 	needs    map[string]auth.Need // of every route about a school
 	answers  *redis.Answers[answer]
 	rates    *rates
 	inFlight *semaphore.Weighted
+	inner    http.Handler // for requests that come from within
 	handler  http.Handler
 }
 
@@ -97,7 +101,8 @@ func New(config Config, deps Deps) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.handler = observe(m, deps.Logger, secure(config, compress(http.HandlerFunc(a.dispatch))))
+	a.inner = observe(m, deps.Logger, a.mux)
+	a.handler = observe(m, deps.Logger, secure(config, a.part(compress(http.HandlerFunc(a.dispatch)))))
 	return a, nil
 }
 
@@ -125,7 +130,24 @@ func (a *API) routes() error {
 			a.mount(q)
 		}
 	}
+	if a.deps.Live != nil {
+		a.liveRoutes()
+	}
 	return a.documentRoutes()
+}
+
+// part leads to what stays connected past everything that is made for single answers.
+func (a *API) part(answers http.Handler) http.Handler {
+	if a.live == nil {
+		return answers
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := a.live.Handler(r); pattern != "" {
+			a.live.ServeHTTP(w, r)
+			return
+		}
+		answers.ServeHTTP(w, r)
+	})
 }
 
 // dispatch finds the route of a request. When there is none, the mux's own short text becomes a problem.
@@ -235,7 +257,7 @@ type positionSchema string
 
 // Schema says how a position is written.
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^\d+:-?\d+$`, Examples: []any{"7:1042"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`, Examples: []any{"7:1042"}}
 }
 
 // compressible says which answers get smaller.

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"net/http"
 	"reflect"
+	"strconv"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -86,22 +87,19 @@ func (a *API) page(pattern, file, mediaType string) {
 // eventRoutes are those of the log. Their bodies are not huma's to read, so they are described by hand.
 func (a *API) eventRoutes() {
 	schemas := a.huma.OpenAPI().Components.Schemas
-	problemOf := func(statuses map[string]string) map[string]*huma.Response {
-		rs := map[string]*huma.Response{}
-		for status, description := range statuses {
-			rs[status] = &huma.Response{Description: description, Content: map[string]*huma.MediaType{
-				problemType: {Schema: schemas.Schema(reflect.TypeFor[Problem](), true, "")},
-			}}
-		}
-		return rs
+	text := &huma.Schema{Type: huma.TypeString}
+	event := &huma.Schema{
+		Type: huma.TypeObject, Description: "A CloudEvent; /v1/catalog has what belongs into data, by type.",
+		Required: []string{"specversion", "id", "source", "type", "data"},
+		Properties: map[string]*huma.Schema{
+			"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}}, "id": text, "source": text, "type": text,
+			"school": text, "subject": text, "time": {Type: huma.TypeString, Format: "date-time"}, "data": {Type: huma.TypeObject},
+		},
+		AdditionalProperties: true,
 	}
-	event := &huma.Schema{Type: huma.TypeObject, Description: "A CloudEvent; see /v1/catalog."}
 	events := &huma.Schema{Type: huma.TypeArray, Items: event}
 
-	responses := problemOf(map[string]string{
-		"400": "Bad Request", "401": "Unauthorized", "403": "Forbidden", "413": "Request Entity Too Large",
-		"415": "Unsupported Media Type", "422": "Unprocessable Entity", "429": "Too Many Requests", "503": "Service Unavailable",
-	})
+	responses := a.problems("400", "401", "403", "413", "415", "422", "429", "503")
 	responses["202"] = &huma.Response{
 		Description: "All events are in the log, on disk.",
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Accepted](), true, "")}},
@@ -119,9 +117,7 @@ func (a *API) eventRoutes() {
 		Responses: responses,
 	}, needWrite, a.ingest)
 
-	responses = problemOf(map[string]string{
-		"400": "Bad Request", "401": "Unauthorized", "403": "Forbidden", "410": "Gone", "503": "Service Unavailable",
-	})
+	responses = a.problems("400", "401", "403", "410", "503")
 	responses["200"] = &huma.Response{Description: "Events in their order.", Content: map[string]*huma.MediaType{
 		"application/json": {Schema: &huma.Schema{
 			Type: huma.TypeObject, Required: []string{"next", "unreadable", "events"},
@@ -149,6 +145,18 @@ func (a *API) eventRoutes() {
 		},
 		Responses: responses,
 	}, needRead, a.readLog)
+}
+
+// problems are answers that are not a success.
+func (a *API) problems(statuses ...string) map[string]*huma.Response {
+	rs := map[string]*huma.Response{}
+	for _, status := range statuses {
+		code, _ := strconv.Atoi(status)
+		rs[status] = &huma.Response{Description: http.StatusText(code), Content: map[string]*huma.MediaType{
+			problemType: {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")},
+		}}
+	}
+	return rs
 }
 
 // route adds a route about a school that huma does not serve.

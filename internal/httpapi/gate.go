@@ -2,8 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -22,19 +26,16 @@ const (
 const schoolPath = "/v1/schools/{school}"
 
 func schoolParam() *huma.Param {
+	longest := domain.MaxIDLength
 	return &huma.Param{
 		Name: "school", In: "path", Required: true, Description: "The school's id.",
-		Schema: &huma.Schema{Type: "string"},
+		Schema: &huma.Schema{Type: "string", MaxLength: &longest, Pattern: `^[^*/]+$`},
 	}
 }
 
 // admit finds out who sends a request and whether they may. Nothing about a school happens before it says yes.
 func (a *API) admit(r *http.Request, need auth.Need) error {
-	token, ok := bearerToken(r)
-	if !ok {
-		return problem(http.StatusUnauthorized, "a token is needed: Authorization: Bearer …")
-	}
-	p, err := a.deps.Verifier.Verify(token)
+	p, err := a.bearer(r)
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,49 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	if f.ID("/school", school); len(f.List) > 0 || strings.ContainsAny(school, "*/") {
 		return problem(http.StatusBadRequest, "the address does not have the id of a school")
 	}
+	return checkAddress(r.URL)
+}
+
+// checkAddress refuses an address that is not text, or says two things at once, before a part of it is overlooked.
+func checkAddress(u *url.URL) error {
+	if !isText(u.Path) {
+		return problem(http.StatusBadRequest, "the address must be UTF-8 without NUL")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return problem(http.StatusBadRequest, "the address's parameters cannot be read: %s", err)
+	}
+	failed := problem(http.StatusBadRequest, "not all parameters can be used")
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		var reason string
+		switch values := query[name]; {
+		case !isText(name), !isText(values[0]):
+			reason = "must be UTF-8 without NUL"
+		case len(values) > 1:
+			reason = "must be there once only"
+		default:
+			continue
+		}
+		failed.Errors = append(failed.Errors, ProblemError{Parameter: "query." + strings.ToValidUTF8(name, "\uFFFD"), Reason: reason})
+	}
+	if len(failed.Errors) > 0 {
+		return failed
+	}
 	return nil
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// bearer finds out who sends a request.
+func (a *API) bearer(r *http.Request) (auth.Principal, error) {
+	if known, ok := r.Context().Value(knownKey{}).(auth.Principal); ok {
+		return known, nil
+	}
+	token, ok := bearerToken(r)
+	if !ok {
+		return auth.Principal{}, problem(http.StatusUnauthorized, "a token is needed: Authorization: Bearer …")
+	}
+	return a.deps.Verifier.Verify(token)
 }
 
 func bearerToken(r *http.Request) (string, bool) {

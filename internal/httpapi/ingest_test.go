@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -82,6 +84,36 @@ func TestTheLogOfOneSchoolHasNoOther(t *testing.T) {
 	}
 }
 
+func TestAPageOfTheLogIsBounded(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	body := strings.Repeat("long ", 3200) // as long as may be
+	events := make([]string, 200)
+	for i := range 600 {
+		events[i%200] = structured(strconv.Itoa(i), "announcement.posted",
+			`{"announcement_id":"a","title":"t","body":"`+body+`","audience":{},"channels":["in_app"],"urgent":false}`)
+		if i%200 == 199 {
+			s.publish("north", events...)
+		}
+	}
+	reader := token(t, "north", "sis", "events:read")
+	count, after := 0, ""
+	for pages := 0; count < 600; pages++ {
+		r := s.get("/v1/schools/north/events?limit=1000"+after, reader)
+		require.Equal(t, http.StatusOK, r.StatusCode)
+		require.Less(t, len(r.body), 9<<20)
+		var page struct {
+			Next   string           `json:"next"`
+			Events []jsontext.Value `json:"events"`
+		}
+		require.NoError(t, json.Unmarshal(r.body, &page))
+		require.NotEmpty(t, page.Events)
+		count, after = count+len(page.Events), "&after="+page.Next
+		require.Less(t, pages, 3)
+	}
+	require.Equal(t, 600, count)
+}
+
 func TestParametersOfTheLogAreChecked(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
@@ -90,6 +122,11 @@ func TestParametersOfTheLogAreChecked(t *testing.T) {
 	r := s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:1&limit=0&wait=31", other), reader)
 	require.Equal(t, http.StatusBadRequest, r.StatusCode)
 	require.Len(t, r.problem(t).Errors, 3)
+	for _, query := range []string{"limit=1&limit=2", "%zz", "a;b", "%ff=1", "after=%00"} {
+		r := s.get("/v1/schools/north/events?"+query, reader)
+		require.Equal(t, http.StatusBadRequest, r.StatusCode, query)
+		r.problem(t)
+	}
 	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:99", eventlog.PartitionFor("north", partitions)), reader)
 	require.Equal(t, http.StatusGone, r.StatusCode)
 	r.problem(t)

@@ -20,6 +20,8 @@ var needRead = auth.Need{Roles: []string{"admin"}, Scope: scopeRead}
 const (
 	ndjsonType = "application/x-ndjson"
 	fetchBytes = 1 << 20
+	// pageBytes is how many bytes of events make a page that is full, however many more were asked for.
+	pageBytes = 8 << 20
 	// scanLimit is how long one request looks through a partition for the events of its school.
 	scanLimit = 2 * time.Second
 	// MaxWait is how long a request may ask to be held open.
@@ -128,7 +130,7 @@ func (a *API) scan(ctx context.Context, p *page) error {
 			return unavailable(err, time.Second, "the log cannot be read just now")
 		}
 		for _, rec := range batch.Records {
-			if p.count == p.limit {
+			if p.full() {
 				return nil
 			}
 			if string(rec.Key) == p.school {
@@ -136,7 +138,7 @@ func (a *API) scan(ctx context.Context, p *page) error {
 			}
 			p.next = rec.Position.Offset + 1
 		}
-		if p.count == p.limit {
+		if p.full() {
 			return nil
 		}
 		p.next = max(p.next, batch.Next)
@@ -147,6 +149,8 @@ func (a *API) scan(ctx context.Context, p *page) error {
 		}
 	}
 }
+
+func (p *page) full() bool { return p.count == p.limit || p.found.Len() >= pageBytes }
 
 func (p *page) take(rec eventlog.Record) {
 	e, err := cloudevents.Decode(rec)

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -95,8 +97,12 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 			if route == "" {
 				route = "none"
 			}
-			m.duration.WithLabelValues(route, strconv.Itoa(rec.code())).Observe(time.Since(start).Seconds())
-			logRequest(r, log, req, rec, time.Since(start))
+			took := time.Since(start)
+			if rec.Header().Get("Content-Type") == eventStreamType {
+				took = rec.began.Sub(start) // it then goes on for as long as its client likes
+			}
+			m.duration.WithLabelValues(route, strconv.Itoa(rec.code())).Observe(took.Seconds())
+			logRequest(r, log, req, rec, took)
 		}()
 		next.ServeHTTP(rec, r)
 	})
@@ -142,19 +148,20 @@ func requestID(r *http.Request) string {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	began  time.Time // when the answer did
 	bytes  int64
 }
 
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
-		r.status = status
+		r.status, r.began = status, time.Now()
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.status, r.began = http.StatusOK, time.Now()
 	}
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
@@ -166,6 +173,15 @@ func (r *recorder) code() int {
 		return http.StatusOK
 	}
 	return r.status
+}
+
+// Hijack hands the connection over to a protocol that is not HTTP.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(r.ResponseWriter).Hijack()
+	if err == nil {
+		r.status = http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -44,7 +44,7 @@ func NewPositions(pool *postgres.Pool, set string) *Positions {
 }
 
 // Claimed implements [projections.Notifier].
-func (p *Positions) Claimed(_ context.Context, at domain.Position, _ int64) error {
+func (p *Positions) Claimed(_ context.Context, at domain.Position, _, _ int64) error {
 	return p.reached(at)
 }
 

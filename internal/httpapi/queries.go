@@ -66,7 +66,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 		OperationID: q.Name, Method: http.MethodGet, Path: schoolPath + q.Path, Summary: q.Summary,
 		Description: q.Description, Tags: []string{"Read models"},
 		Parameters: []*huma.Param{schoolParam(), {
-			Name: headerMinPosition, In: "header", Schema: &huma.Schema{Type: "string", Pattern: `^\d+:-?\d+$`},
+			Name: headerMinPosition, In: "header", Schema: positionSchema("").Schema(nil),
 			Description: "The answer must not be older than this position of the log. It is waited for; after the limit the answer is 503.",
 		}, {
 			Name: "If-None-Match", In: "header", Schema: &huma.Schema{Type: "string"},
@@ -82,7 +82,9 @@ func (a *API) mount(e query.Endpoint) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Middlewares = huma.Middlewares{a.gate(need)}
 	e.Mount(a.huma, op, a.ask)
-	a.huma.OpenAPI().Paths[op.Path].Get.Responses["200"].Headers = answerHeaders()
+	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
+	responses["200"].Headers = answerHeaders()
+	responses["304"] = &huma.Response{Description: "The answer that the caller has still holds.", Headers: answerHeaders()}
 }
 
 func answerHeaders() map[string]*huma.Param {
@@ -122,7 +124,10 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
-	ask := redis.Ask{Key: key, TTL: q.Info.TTL, AtLeast: least.Offset, Private: own}
+	ask := redis.Ask{
+		Key: key, TTL: q.Info.TTL, AtLeast: least.Offset, Private: own,
+		Await: func(ctx context.Context) error { return a.await(ctx, least) },
+	}
 	got, offset, outcome, err := a.answers.Get(ctx, ask, func(ctx context.Context) (answer, int64, error) {
 		return a.load(ctx, least, asked, guardian, q)
 	})
@@ -168,23 +173,26 @@ func (a *API) minPosition(h hit) (domain.Position, error) {
 	return at, nil
 }
 
-// load waits for the position and answers from a snapshot.
+// await waits until the tables have reached a position, for as long as a read may.
+func (a *API) await(ctx context.Context, least domain.Position) error {
+	if least.Offset < 0 {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, a.config.WaitLimit)
+	defer cancel()
+	if err := a.deps.Positions.Await(limited, least); err != nil && ctx.Err() == nil {
+		return behind(least)
+	}
+	return ctx.Err()
+}
+
+// load answers from a snapshot, which must not be older than the position.
 func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked, guardian string, q query.Question) (got answer, offset int64, err error) {
 	defer func() {
 		if p := recover(); p != nil { // it runs in a goroutine that serves many requests
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
 		}
 	}()
-	if least.Offset >= 0 {
-		limited, cancel := context.WithTimeout(ctx, a.config.WaitLimit)
-		defer cancel()
-		if err := a.deps.Positions.Await(limited, least); err != nil {
-			if ctx.Err() != nil {
-				return got, 0, ctx.Err()
-			}
-			return got, 0, behind(least)
-		}
-	}
 	err = a.deps.Pool.Read(ctx, asked.School, func(tx pgx.Tx) error {
 		at, err := postgres.Position(ctx, tx, a.deps.Set, least.Partition)
 		if err != nil {

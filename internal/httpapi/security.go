@@ -57,7 +57,7 @@ func cors(allowed []string, h http.Header, r *http.Request) (preflight bool) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Schoolbell-Min-Position, Traceparent")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Last-Event-ID, Schoolbell-Min-Position, Traceparent")
 	h.Set("Access-Control-Max-Age", "600")
 	return true
 }

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,7 +47,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		<-l.free
 		return nil, err
 	}
-	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.free })}, nil
+	return &limitedConn{Conn: c, free: l.free}, nil
 }
 
 func (l *limited) Close() error {
@@ -55,10 +57,22 @@ func (l *limited) Close() error {
 
 type limitedConn struct {
 	net.Conn
-	release func()
+	free   chan struct{}
+	closed atomic.Bool
 }
 
 func (c *limitedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	if c.closed.CompareAndSwap(false, true) {
+		<-c.free
+	}
+	return err
+}
+
+// CloseWrite tells the peer that nothing more comes, and leaves it the time to read what did.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

@@ -47,7 +47,7 @@ func (l *Log) append(ctx context.Context, school string, records []eventlog.Reco
 	select {
 	case <-call.done:
 	case <-ctx.Done():
-		lane.abandon(call, ctx)
+		lane.abandon(ctx, call)
 	}
 	return domain.Position{Partition: lane.partition, Offset: call.offset}, call.err
 }
@@ -101,8 +101,8 @@ type lane struct {
 
 	mu     sync.Mutex // also guards the end of each call
 	queue  []*appendCall
-	flight []*appendCall      // the batch under way
-	ground context.CancelFunc // ends it, when nobody waits for it any more
+	flight []*appendCall           // the batch under way
+	ground context.CancelCauseFunc // ends it, when nobody waits for it any more
 	busy   bool
 	closed bool
 }
@@ -129,7 +129,7 @@ func (w *lane) close() {
 
 // abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it may or may not
 // be in the log.
-func (w *lane) abandon(call *appendCall, ctx context.Context) {
+func (w *lane) abandon(ctx context.Context, call *appendCall) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if call.finished() {
@@ -138,7 +138,7 @@ func (w *lane) abandon(call *appendCall, ctx context.Context) {
 	w.queue = slices.DeleteFunc(w.queue, func(c *appendCall) bool { return c == call })
 	call.finish(0, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx)))
 	if len(w.flight) > 0 && !slices.ContainsFunc(w.flight, func(c *appendCall) bool { return !c.finished() }) {
-		w.ground()
+		w.ground(errNobodyWaits)
 	}
 }
 
@@ -150,12 +150,12 @@ func (w *lane) run() {
 			return
 		}
 		w.write(ctx, batch)
-		done()
+		done(nil)
 	}
 }
 
 // next takes as many appends from the queue as share a batch.
-func (w *lane) next() ([]*appendCall, context.Context, context.CancelFunc) {
+func (w *lane) next() ([]*appendCall, context.Context, context.CancelCauseFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, size := 0, 0
@@ -169,7 +169,7 @@ func (w *lane) next() ([]*appendCall, context.Context, context.CancelFunc) {
 		w.busy, w.queue, w.flight = false, nil, nil
 		return nil, nil, nil
 	}
-	ctx, cancel := context.WithCancel(w.log.ctx)
+	ctx, cancel := context.WithCancelCause(w.log.ctx)
 	w.ground = cancel
 	return w.flight, ctx, cancel
 }

@@ -274,6 +274,42 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 
 // After a broker's restart all connections that were kept are dead, and only using them tells: the next request
 // still succeeds at once.
+// A broker that loses its power says nothing any more; its connections stay open, and another one leads.
+func TestASilentLeaderIsLeftAfterOneTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network := virtual(t, 2)
+		cables := map[string]*cable{}
+		for _, address := range cluster.ListenAddrs() {
+			cables[address] = newCable(network)
+		}
+		log := open(t, kafka.Config{
+			Brokers: cluster.ListenAddrs(), Topic: "events", Partitions: 1,
+			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return cables[address].dial(ctx, network, address)
+			},
+		}, nil)
+		var fetches sync.WaitGroup
+		for range 4 { // each on a connection of its own
+			fetches.Go(func() {
+				if _, err := log.Fetch(t.Context(), 0, 0, 1, 500*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		fetches.Wait()
+		leader := cluster.LeaderFor("events", 0)
+		require.NoError(t, cluster.MoveTopicPartition("events", 0, 1-leader))
+		close(cables[cluster.ListenAddrs()[leader]].cut)
+
+		records := []eventlog.Record{{Value: []byte("x")}}
+		_, err := log.Append(t.Context(), "school", records)
+		require.ErrorIs(t, err, eventlog.ErrUnavailable)
+		_, err = log.Append(t.Context(), "school", records)
+		require.NoError(t, err)
+	})
+}
+
 func TestDeadConnectionsAreReplacedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

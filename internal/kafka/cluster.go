@@ -159,15 +159,26 @@ func (c *cluster) forget(m *metadata) {
 	}
 }
 
+// hangUp drops the unused connections to a broker that has fallen silent: one that is gone without a word would keep
+// each of them waiting.
+func (c *cluster) hangUp(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.idle[address] {
+		conn.net.Close()
+	}
+	delete(c.idle, address)
+}
+
 // do runs an exchange with the leader of a partition, as often as it takes: leaders move and brokers restart. It
 // gives up when ctx ends, with an error that is ErrUnavailable and says what happened last, or on an error that
 // repeating cannot cure.
 func (c *cluster) do(ctx context.Context, partition int32, talk func(*conn, *metadata) error) error {
 	var last error
 	for wait := (backoff{}); ; {
+		var address string
 		m, err := c.metadata(ctx)
 		if err == nil {
-			var address string
 			if address, err = m.leader(partition); err == nil {
 				err = c.with(ctx, address, func(conn *conn) error { return talk(conn, m) })
 			}
@@ -175,11 +186,13 @@ func (c *cluster) do(ctx context.Context, partition int32, talk func(*conn, *met
 		if err == nil || !temporary(err) {
 			return err
 		}
-		if ctx.Err() == nil {
+		switch {
+		case ctx.Err() == nil:
 			last = err
-			if m != nil {
-				c.forget(m)
-			}
+			c.forget(m)
+		case !errors.Is(context.Cause(ctx), context.Canceled): // it was given time, and is still silent
+			c.forget(m)
+			c.hangUp(address)
 		}
 		if !wait.sleep(ctx) {
 			return unavailable(ctx, last)

@@ -148,7 +148,7 @@ func (e *refusedError) Unwrap() error { return e.error }
 
 // exchange runs one conversation and ends it when ctx does.
 func (c *conn) exchange(ctx context.Context, talk func() error) error {
-	stop := context.AfterFunc(ctx, func() { c.net.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Unix(1, 0)) })
 	err := talk()
 	if !stop() {
 		c.broken = true // the deadline is set, or will be at any moment

@@ -36,7 +36,6 @@ func virtual(t *testing.T, brokers int, options ...kfake.Opt) (*kfake.Cluster, *
 // cable is a member's connection to the network; it can be cut, so that nothing comes or goes and nobody is told.
 type cable struct {
 	network *kfake.VirtualNetwork
-	mu      sync.Mutex
 	cut     chan struct{}
 }
 
@@ -127,10 +126,10 @@ func TestGroupInSimulatedTime(t *testing.T) {
 		a, b := open(t, config, nil), open(t, config, nil)
 		o := &owners{t: t, of: map[int32][]string{}}
 		leaveA := o.consume(a, "a")
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions, o.count("a"))
 		leaveB := o.consume(b, "b")
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions/2, o.count("a"))
 		require.Equal(t, partitions/2, o.count("b"))
 
@@ -144,7 +143,7 @@ func TestGroupInSimulatedTime(t *testing.T) {
 		require.Equal(t, partitions/2, o.count("b"))
 
 		leaveA()
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions, o.count("b"), "one that leaves is not waited for")
 		leaveB()
 		require.NoError(t, errors.Join(a.Close(), b.Close()))
@@ -164,11 +163,11 @@ func TestTakeOverAfterCrash(t *testing.T) {
 		o := &owners{t: t, of: map[int32][]string{}}
 		leaveLost := o.consume(lost, "lost")
 		leaveOther := o.consume(other, "other")
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions/2, o.count("lost"))
 
 		close(wire.cut)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, 0, o.count("lost"), "it noticed that it is alone")
 		require.Equal(t, partitions, o.count("other"))
 		leaveLost()
@@ -188,7 +187,7 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		o := &owners{t: t, of: map[int32][]string{}}
 		leave := o.consume(log, "a")
 		for range 150 {
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) //nolint:forbidigo // simulated time
 			cluster.RehashCoordinators()
 			cluster.ShufflePartitionLeaders()
 			_, err := log.Append(t.Context(), "school", []eventlog.Record{{Value: []byte("x")}})
@@ -198,7 +197,7 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		batch, err := log.Fetch(t.Context(), partition, 0, 1<<20, 0)
 		require.NoError(t, err)
 		require.NotEmpty(t, batch.Records)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())
@@ -217,9 +216,9 @@ func TestGroupIsForOneTopic(t *testing.T) {
 		another := open(t, config, nil)
 		o := &owners{t: t, of: map[int32][]string{}}
 		leave := o.consume(log, "right")
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
 		leaveAnother := o.consume(another, "wrong")
-		time.Sleep(20 * time.Second)
+		time.Sleep(20 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions, o.count("right"))
 		require.Zero(t, o.count("wrong"))
 		leaveAnother()
@@ -238,17 +237,17 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 		require.NoError(t, err)
 		o := &owners{t: t, of: map[int32][]string{}}
 		leave := o.consume(log, "a")
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions, o.count("a"))
 		cluster.Close()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // simulated time
 		require.Zero(t, o.count("a"), "nobody works on what may be another's by now")
 
 		again, err := kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(network.Listen))
 		require.NoError(t, err)
 		defer again.Close()
 		require.NoError(t, again.CreateTopic("schoolbell.events", partitions, nil))
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())

@@ -97,8 +97,10 @@ func TestLogOnKfake(t *testing.T) {
 	logtest.Run(t, func(t *testing.T) *logtest.Harness {
 		cluster := newFake(t)
 		reg := prometheus.NewRegistry()
-		config := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "events", Partitions: partitions, MaxRecordBytes: 256 << 10,
-			RequestTimeout: time.Second, AppendTimeout: time.Second}
+		config := kafka.Config{
+			Brokers: cluster.ListenAddrs(), Topic: "events", Partitions: partitions, MaxRecordBytes: 256 << 10,
+			RequestTimeout: time.Second, AppendTimeout: time.Second,
+		}
 		first := true
 		return &logtest.Harness{
 			Open: func(t *testing.T) logtest.Log {

@@ -102,9 +102,9 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 			return err
 		}
 		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait)
-		switch err {
-		case nil:
-		case kafkago.OffsetOutOfRange:
+		switch {
+		case err == nil:
+		case errors.Is(err, kafkago.OffsetOutOfRange):
 			return fmt.Errorf("%w: the log has other offsets", eventlog.ErrOffsetOutOfRange)
 		default:
 			return err

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -37,7 +36,7 @@ func TestP3_EnginesOnPostgresWithConnectionsKilled(t *testing.T) {
 	for range 2 {
 		e, err := projections.NewEngine(projections.Config{
 			Name: "test", Set: set, Log: log, Group: log, Store: store, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 500, MaxRows: 50,
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
 		go func() { ended <- e.Run(ctx) }()
@@ -157,9 +156,6 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	url := devtest.EmptyPostgres(t)
 	require.NoError(t, postgres.Migrate(t.Context(), url))
 	store := openStoreAt(t, storetest.Set(false), url)
-	projector, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Projector})
-	require.NoError(t, err)
-	defer projector.Close()
 	claim, err := store.Claim(t.Context(), 0, "topic")
 	require.NoError(t, err)
 	var c projections.Commit
@@ -175,17 +171,15 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	c.To = 2
 	require.NoError(t, store.Commit(t.Context(), claim, &c))
 
-	all, err := postgres.ParkedSubjects(t.Context(), projector, postgres.ParkedFilter{})
+	all, err := store.ListParked(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, all, 2)
-	some, err := postgres.ParkedSubjects(t.Context(), projector, postgres.ParkedFilter{School: "elm"})
+	some, err := store.ListParked(t.Context(), "elm")
 	require.NoError(t, err)
 	require.Len(t, some, 1)
 	require.EqualValues(t, 1, some[0].Events)
-	events, err := postgres.ParkedEvents(t.Context(), projector, some[0], 10)
-	require.NoError(t, err)
-	require.Equal(t, c.Parking.Events[1].Record.Headers, events[0].Record.Headers)
-	n, err := postgres.RetryParked(t.Context(), projector, postgres.ParkedFilter{School: "elm"})
+	require.Equal(t, domain.Position{Offset: 1}, some[0].First())
+	n, err := store.RequestRetry(t.Context(), "elm", "")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	stored, err := store.Parked(t.Context(), 0)
@@ -197,10 +191,53 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	defer api.Close()
 	require.NoError(t, api.Read(t.Context(), "elm", func(tx pgx.Tx) error {
 		for school, want := range map[string]int64{"elm": 1, "oak": 0} { // P10: nothing about others
-			n, err := postgres.ParkedCount(t.Context(), tx, school)
-			require.NoError(t, err)
+			var n int64
+			require.NoError(t, tx.QueryRow(t.Context(), `SELECT parked_count($1)`, school).Scan(&n))
 			require.Equal(t, want, n, school)
 		}
 		return nil
 	}))
+}
+
+// While events are folded, a reader sees all projections of a school at one and the same point of the log, which is the one
+// that its answer names.
+func TestP4_AllProjectionsShowOnePoint(t *testing.T) {
+	t.Parallel()
+	set := storetest.Set(false)
+	store := openStore(t, set)
+	log := memlog.New(1)
+	e, err := projections.NewEngine(projections.Config{
+		Name: "test", Set: set, Log: log, Group: log, Store: store, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 30,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- e.Run(ctx) }()
+	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: store.url, Role: postgres.API})
+	require.NoError(t, err)
+	defer api.Close()
+
+	const events = 3000
+	for n := range events {
+		data := storetest.Mark(fmt.Sprint("pupil-", n%50), n%20, attendance.Present, "")
+		_, err := log.Append(t.Context(), "oak", []eventlog.Record{storetest.Record(storetest.Event("oak", n, data))})
+		require.NoError(t, err)
+	}
+	points := map[int64]bool{}
+	for at := int64(-1); at < events-1; {
+		require.NoError(t, api.Read(t.Context(), "oak", func(tx pgx.Tx) error {
+			position, err := postgres.Position(t.Context(), tx, "test", 0)
+			require.NoError(t, err)
+			var kinds, journal, changes int64
+			require.NoError(t, tx.QueryRow(t.Context(), `SELECT (SELECT coalesce(sum(events), 0) FROM test_kinds),
+				(SELECT count(*) FROM test_journal), (SELECT coalesce(sum(changes), 0) FROM test_marks)`).Scan(&kinds, &journal, &changes))
+			at = position.Offset
+			require.Equal(t, []int64{at + 1, at + 1, at + 1}, []int64{kinds, journal, changes})
+			points[at] = true
+			return nil
+		}))
+	}
+	t.Logf("read at %d points", len(points))
+	cancel()
+	require.NoError(t, <-ended)
 }

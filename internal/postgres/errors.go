@@ -12,8 +12,11 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// fencedCode is the SQLSTATE that schoolbell.advance raises.
-const fencedCode = "SB001"
+// The SQLSTATEs that schoolbell.advance raises.
+const (
+	fencedCode  = "SB001"
+	rebuiltCode = "SB002"
+)
 
 // Retryable says that the same may work later: the database could not be reached, was busy or had to choose whose
 // transaction to end.
@@ -21,8 +24,7 @@ func Retryable(err error) bool {
 	if errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code[:2] {
 		case "08", // connection
 			"25", // transaction ended by the server, or a standby that does not write
@@ -55,6 +57,8 @@ func storeError(err error) error {
 	switch {
 	case pg.Code == fencedCode:
 		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
+	case pg.Code == rebuiltCode:
+		return fmt.Errorf("%w: %s", projections.ErrRebuilt, pg.Message)
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"), strings.HasPrefix(pg.Code, "54"):
 		// Data that a type, a constraint or an index cannot take.
 		return fmt.Errorf("%w: %w", projections.ErrRejected, err)

@@ -26,7 +26,7 @@ func Migrate(ctx context.Context, url string) error {
 	}
 	cfg.ConnectTimeout = 5 * time.Second
 	cfg.RuntimeParams["application_name"] = "schoolbell migrate"
-	cfg.RuntimeParams["search_path"] = searchPath
+	cfg.RuntimeParams["search_path"] = searchPath(liveSchema)
 	cfg.RuntimeParams["client_min_messages"] = "warning"
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()

@@ -19,7 +19,7 @@ func (s *ProjectionStore) park(p *pipeline, partition int32, c *projections.Park
 	for i := range c.Subjects {
 		u := &c.Subjects[i]
 		p.execParams(`
-			INSERT INTO schoolbell.parked_subjects (set_name, partition, school, subject, first_offset, reason, attempts,
+			INSERT INTO parked_subjects (set_name, partition, school, subject, first_offset, reason, attempts,
 				parked_at, retry_at, retry_requested, fold_version)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 			ON CONFLICT (set_name, partition, school, subject) DO UPDATE SET first_offset = excluded.first_offset,
@@ -31,18 +31,18 @@ func (s *ProjectionStore) park(p *pipeline, partition int32, c *projections.Park
 	for i := range c.Events {
 		e := &c.Events[i]
 		p.execParams(`
-			INSERT INTO schoolbell.parked_events (set_name, partition, log_offset, school, subject, type, record_time,
+			INSERT INTO parked_events (set_name, partition, log_offset, school, subject, type, record_time,
 				record_key, headers, value)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 			s.name, partition, e.Record.Position.Offset, e.School, e.Subject, e.Type, e.Record.Time,
 			nonNil(e.Record.Key), encodeHeaders(e.Record.Headers), nonNil(e.Record.Value))
 	}
 	for _, offset := range c.Folded {
-		p.execParams(`DELETE FROM schoolbell.parked_events WHERE set_name = $1 AND partition = $2 AND log_offset = $3`,
+		p.execParams(`DELETE FROM parked_events WHERE set_name = $1 AND partition = $2 AND log_offset = $3`,
 			s.name, partition, offset)
 	}
 	for _, key := range c.Released {
-		p.execParams(`DELETE FROM schoolbell.parked_subjects WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4`,
+		p.execParams(`DELETE FROM parked_subjects WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4`,
 			s.name, partition, key.School, key.Subject)
 	}
 }
@@ -113,7 +113,7 @@ func (s *ProjectionStore) Parked(ctx context.Context, partition int32) ([]projec
 		subjects = append(subjects, u)
 		return nil
 	}, `SELECT school, subject, first_offset, reason, attempts, parked_at, retry_at, retry_requested, fold_version
-		FROM schoolbell.parked_subjects WHERE set_name = $1 AND partition = $2 ORDER BY first_offset`, s.name, partition)
+		FROM parked_subjects WHERE set_name = $1 AND partition = $2 ORDER BY first_offset`, s.name, partition)
 	return subjects, err
 }
 
@@ -129,7 +129,7 @@ func (s *ProjectionStore) ParkedEvents(ctx context.Context, partition int32, key
 		rec.Time, rec.Headers = rec.Time.UTC(), decodeHeaders(headers)
 		records = append(records, rec)
 		return nil
-	}, `SELECT log_offset, record_time, record_key, headers, value FROM schoolbell.parked_events
+	}, `SELECT log_offset, record_time, record_key, headers, value FROM parked_events
 		WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4 ORDER BY log_offset LIMIT $5`,
 		s.name, partition, key.School, key.Subject, limit)
 	return records, err

@@ -29,9 +29,10 @@ const (
 type Config struct {
 	URL              string        // postgres://user:password@host:port/database?sslmode=…
 	Role             Role          // (whoever the URL names)
+	Schema           string        // where names are looked up (schoolbell)
 	MaxConns         int32         // at most so many connections (8)
 	ConnectTimeout   time.Duration // for opening a connection (5 s)
-	AcquireTimeout   time.Duration // for getting a connection from the pool (2 s)
+	AcquireTimeout   time.Duration // for getting a connection from the pool (2 s; 30 s for the projector, which has nobody to send away)
 	StatementTimeout time.Duration // the server ends a statement that takes longer (30 s)
 }
 
@@ -80,15 +81,19 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}
+	acquire := 2 * time.Second
+	if cfg.Role == Projector {
+		acquire = 30 * time.Second
+	}
 	c.MaxConns = orDefault(cfg.MaxConns, 8)
 	c.MaxConnLifetime = 30 * time.Minute
 	c.MaxConnLifetimeJitter = 10 * time.Minute // else all connections end together
 	c.MaxConnIdleTime = 5 * time.Minute
-	c.PingTimeout = orDefault(cfg.AcquireTimeout, 2*time.Second)
+	c.PingTimeout = 2 * time.Second
 	c.ConnConfig.ConnectTimeout = orDefault(cfg.ConnectTimeout, 5*time.Second)
 	params := c.ConnConfig.RuntimeParams
 	params["application_name"] = "schoolbell"
-	params["search_path"] = searchPath
+	params["search_path"] = searchPath(orDefault(cfg.Schema, liveSchema))
 	params["timezone"] = "UTC"
 	params["statement_timeout"] = milliseconds(orDefault(cfg.StatementTimeout, 30*time.Second))
 	params["idle_in_transaction_session_timeout"] = "60000"
@@ -110,10 +115,14 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
-	return &Pool{pool: pool, acquire: orDefault(cfg.AcquireTimeout, 2*time.Second)}, nil
+	return &Pool{pool: pool, acquire: orDefault(cfg.AcquireTimeout, acquire)}, nil
 }
 
-const searchPath = "schoolbell, public"
+// liveSchema holds everything but what is being rebuilt.
+const liveSchema = "schoolbell"
+
+// searchPath leaves out the live schema when another one is given: what is not there must not be taken from here.
+func searchPath(schema string) string { return pgx.Identifier{schema}.Sanitize() + ", public" }
 
 // Close waits for the connections in use and closes all.
 func (p *Pool) Close() { p.pool.Close() }
@@ -149,6 +158,10 @@ func (p *Pool) Ping(ctx context.Context) error {
 	return conn.Ping(ctx)
 }
 
+// beginReading begins a transaction on a snapshot. The lock comes before the snapshot is taken, and makes whoever
+// exchanges tables wait for the end: else a reader could find tables there that are not of its snapshot.
+const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE checkpoints IN ACCESS SHARE MODE`
+
 // Read runs queries about one school on one snapshot: what fn sees is at one position of the log, which
 // [Position] returns, and belongs to this school.
 func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error) error {
@@ -157,7 +170,7 @@ func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error
 		return err
 	}
 	defer conn.Release()
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	options := pgx.TxOptions{BeginQuery: beginReading}
 	return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true)`, school); err != nil {
 			return fmt.Errorf("name the school of the transaction: %w", err)

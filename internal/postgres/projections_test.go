@@ -28,12 +28,7 @@ func openStore(t *testing.T, set *projections.Set) testStore {
 }
 
 func openStoreAt(t *testing.T, set *projections.Set, url string) testStore {
-	owner, err := pgx.Connect(t.Context(), url)
-	require.NoError(t, err)
-	_, err = owner.Exec(t.Context(), `SET search_path = schoolbell; `+storetest.DDL)
-	require.NoError(t, err)
-	require.NoError(t, owner.Close(t.Context()))
-
+	exec(t, url, `SET search_path = schoolbell; `+storetest.DDL)
 	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Projector})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
@@ -43,4 +38,14 @@ func openStoreAt(t *testing.T, set *projections.Set, url string) testStore {
 func TestProjectionStoreConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T, set *projections.Set) storetest.Store { return openStore(t, set) })
+}
+
+// exec runs a statement as the owner.
+func exec(t *testing.T, url, sql string) {
+	t.Helper()
+	owner, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	_, err = owner.Exec(t.Context(), sql)
+	require.NoError(t, err)
+	require.NoError(t, owner.Close(t.Context()))
 }

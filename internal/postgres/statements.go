@@ -35,11 +35,11 @@ func (s statement) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 
 // tableStatements are the statements of one table. Each takes an array for every column, or every column of the key.
 type tableStatements struct {
-	upsert, remove, lookup, all statement
+	insert, upsert, remove, lookup, all statement
 }
 
-func newTableStatements(schema string, s *projections.Schema) tableStatements {
-	table := pgx.Identifier{schema, s.Name}.Sanitize()
+func newTableStatements(s *projections.Schema) tableStatements {
+	table := pgx.Identifier{s.Name}.Sanitize()
 	var columns, arrays, updates, match []string
 	for i, c := range s.Columns {
 		column := pgx.Identifier{c.Name}.Sanitize()
@@ -53,18 +53,16 @@ func newTableStatements(schema string, s *projections.Schema) tableStatements {
 	}
 	list := strings.Join(columns, ", ")
 	keys := strings.Join(columns[:s.Keys], ", ")
-	upsert := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", table, list, strings.Join(arrays, ", "))
-	switch {
-	case s.AppendOnly:
-	case len(updates) == 0:
-		upsert += fmt.Sprintf(" ON CONFLICT (%s) DO NOTHING", keys)
-	default:
-		upsert += fmt.Sprintf(" ON CONFLICT (%s) DO UPDATE SET %s", keys, strings.Join(updates, ", "))
+	insert := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", table, list, strings.Join(arrays, ", "))
+	upsert := fmt.Sprintf("%s ON CONFLICT (%s) DO NOTHING", insert, keys)
+	if len(updates) > 0 {
+		upsert = fmt.Sprintf("%s ON CONFLICT (%s) DO UPDATE SET %s", insert, keys, strings.Join(updates, ", "))
 	}
 	wanted := fmt.Sprintf("unnest(%s) AS k (%s)", strings.Join(arrays[:s.Keys], ", "), keys)
 	on := strings.Join(match, " AND ")
-	name := func(what string) string { return "schoolbell_" + what + "_" + schema + "." + s.Name }
+	name := func(what string) string { return "schoolbell_" + what + "_" + s.Name }
 	return tableStatements{
+		insert: statement{name("insert"), insert},
 		upsert: statement{name("upsert"), upsert},
 		remove: statement{name("remove"), fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", table, wanted, on)},
 		lookup: statement{name("lookup"), fmt.Sprintf("SELECT t.%s FROM %s JOIN %s t ON %s", strings.Join(columns, ", t."), wanted, table, on)},

@@ -35,6 +35,9 @@ type Ask struct {
 	TTL     time.Duration // how long it may be kept; 0 is not at all
 	AtLeast int64         // the offset of the last event that must be in it; -1 for any
 	Private bool          // neither looked for nor kept
+	// Await returns once a load can meet AtLeast. Each request waits for itself, so that none waits for what another one
+	// has to see. It may be nil.
+	Await func(context.Context) error
 }
 
 // Load makes an answer and says the offset of the last event in it, which must not be below the one asked for.
@@ -47,16 +50,27 @@ type loaded[T any] struct {
 
 // Get returns an answer, the offset of the last event that is certainly in it, and where it came from.
 func (a *Answers[T]) Get(ctx context.Context, ask Ask, load Load[T]) (T, int64, Outcome, error) {
-	if a.cache == nil || ask.TTL == 0 || ask.Private {
-		answer, offset, err := load(ctx)
-		return answer, offset, Bypass, err
-	}
-	kept, outcome := a.cache.get(ctx, ask.Key, ask.AtLeast)
-	if outcome == Hit {
-		if answer, err := a.codec.Parse(kept.answer); err == nil {
-			return answer, kept.offset, Hit, nil
+	shared := a.cache != nil && ask.TTL != 0 && !ask.Private
+	outcome := Bypass
+	if shared {
+		var kept found
+		kept, outcome = a.cache.get(ctx, ask.Key, ask.AtLeast)
+		if outcome == Hit {
+			if answer, err := a.codec.Parse(kept.answer); err == nil {
+				return answer, kept.offset, Hit, nil
+			}
+			outcome = Miss
 		}
-		outcome = Miss
+	}
+	if ask.Await != nil {
+		if err := ask.Await(ctx); err != nil {
+			var none T
+			return none, 0, outcome, err
+		}
+	}
+	if !shared {
+		answer, offset, err := load(ctx)
+		return answer, offset, outcome, err
 	}
 	key := a.cache.entryKey(ask.Key)
 	got, err := a.once(ctx, key, ask, load)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/sony/gobreaker/v2"
 )
@@ -50,11 +51,12 @@ type Cache struct {
 	metrics *metrics
 }
 
-// Open prepares a cache; connections are made when they are needed.
+// Open prepares a cache; connections are made when they are needed. The registerer may be nil.
 func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	logging.Disable() // go-redis writes to standard error for the whole process; what it has to say is in its errors, too
 	o, err := redis.ParseURL(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("parse redis URL: %w", err)
@@ -69,10 +71,7 @@ func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 	o.Protocol = 2
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	m, err := newMetrics(reg)
-	if err != nil {
-		return nil, err
-	}
+	m := newMetrics(reg)
 	cache := &Cache{
 		client: redis.NewClient(o), timeout: timeout, prefix: orDefault(c.Prefix, "sb"), metrics: m,
 	}

@@ -1,9 +1,8 @@
 package redis
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // metrics count what became of answers.
@@ -15,32 +14,28 @@ type metrics struct {
 	open     prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	m := &metrics{
-		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	return &metrics{
+		reads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_reads_total",
 			Help: "Answers looked for in the cache: hit, miss, or bypass when Redis could not be asked.",
 		}, []string{"query", "outcome"}),
-		stores: prometheus.NewCounterVec(prometheus.CounterOpts{
+		stores: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_stores_total",
 			Help: "Answers brought to the cache: kept, refused because something newer is known, or failed.",
 		}, []string{"query", "outcome"}),
-		failures: prometheus.NewCounter(prometheus.CounterOpts{
+		failures: f.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_cache_failures_total",
 			Help: "Calls to Redis that failed or were not made because the breaker was open.",
 		}),
-		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+		notices: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_notices_total",
 			Help: "Notices of the projector to the cache: told, ignored because of a newer owner, or failed.",
 		}, []string{"outcome"}),
-		open: prometheus.NewGauge(prometheus.GaugeOpts{
+		open: f.NewGauge(prometheus.GaugeOpts{
 			Name: "schoolbell_cache_breaker_open",
 			Help: "Whether calls to Redis are held back because it has not been answering.",
 		}),
 	}
-	var errs []error
-	for _, c := range []prometheus.Collector{m.reads, m.stores, m.failures, m.notices, m.open} {
-		errs = append(errs, reg.Register(c))
-	}
-	return m, errors.Join(errs...)
 }

@@ -21,6 +21,7 @@ type Notifier struct {
 // told is what the cache knows of a partition from this process. It belongs to the partition's goroutine.
 type told struct {
 	last   int64 // the position of the last notice
+	base   int64 // answers of earlier positions are out of date
 	failed bool  // the cache has missed a notice
 }
 
@@ -40,17 +41,17 @@ func (n *Notifier) partition(p int32) *told {
 	defer n.mu.Unlock()
 	t := n.partitions[p]
 	if t == nil {
-		t = &told{last: -1}
+		t = &told{last: -1, base: -1}
 		n.partitions[p] = t
 	}
 	return t
 }
 
 // Claimed implements [projections.Notifier].
-func (n *Notifier) Claimed(ctx context.Context, at domain.Position, epoch int64) error {
+func (n *Notifier) Claimed(ctx context.Context, at domain.Position, epoch, base int64) error {
 	t := n.partition(at.Partition)
-	t.last = at.Offset
-	done, err := n.cache.run(ctx, claimScript, []string{n.cache.headKey(at.Partition)}, epoch, at.Offset)
+	t.last, t.base = at.Offset, base
+	done, err := n.cache.run(ctx, claimScript, []string{n.cache.headKey(at.Partition)}, epoch, at.Offset, max(at.Offset, base))
 	t.failed = err != nil
 	return n.outcome(done, err, at)
 }
@@ -68,7 +69,7 @@ func (n *Notifier) Heartbeat(ctx context.Context, at domain.Position, epoch int6
 func (n *Notifier) Committed(ctx context.Context, at domain.Position, epoch int64, changes []*projections.Change) error {
 	t := n.partition(at.Partition)
 	keys := append(make([]string, 0, 1+len(changes)), n.cache.headKey(at.Partition))
-	args := append(make([]any, 0, 3+8*len(changes)), epoch, at.Offset, map[bool]int{true: 1}[t.failed])
+	args := append(make([]any, 0, 4+8*len(changes)), epoch, at.Offset, map[bool]int{true: 1}[t.failed], max(at.Offset, t.base))
 	for _, c := range changes {
 		keys = append(keys, n.cache.versionsKey(at.Partition, c.School))
 		count := len(args)

@@ -4,24 +4,24 @@ import "github.com/redis/go-redis/v9"
 
 // claimScript notes a new owner of a partition.
 //
-//	KEYS head; ARGV epoch position
+//	KEYS head; ARGV epoch position base
 var claimScript = redis.NewScript(`
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) >= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[2], 'position', ARGV[2])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[3], 'position', ARGV[2])
 return 1`)
 
 // noticeScript moves a head and the versions of some schools. Nothing goes back: a notice that was delayed on its way
 // must not undo a later one. A head that is missing, of an earlier epoch, or after a failed notice (rebase) starts
 // anew at this position.
 //
-//	KEYS head versions…; ARGV epoch position rebase, then for each versions: n projection offset …
+//	KEYS head versions…; ARGV epoch position rebase base, then for each versions: n projection offset …
 var noticeScript = redis.NewScript(`
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'position')
 local epoch, position = tonumber(ARGV[1]), tonumber(ARGV[2])
 local known = head[1] and tonumber(head[1])
 if known and known > epoch then return 0 end
-local arg = 4
+local arg = 5
 for i = 2, #KEYS do
 	local n = tonumber(ARGV[arg])
 	arg = arg + 1
@@ -34,10 +34,10 @@ for i = 2, #KEYS do
 	end
 end
 if not known or known < epoch then
-	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[2], 'position', ARGV[2])
+	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[4], 'position', ARGV[2])
 elseif tonumber(head[2]) <= position then
 	redis.call('HSET', KEYS[1], 'position', ARGV[2])
-	if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'base', ARGV[2]) end
+	if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'base', ARGV[4]) end
 end
 return 1`)
 

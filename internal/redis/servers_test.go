@@ -150,9 +150,17 @@ func (w *wire) set(cut, silent bool) {
 	}
 }
 
-func open(t *testing.T, address string) *redis.Cache {
+// open makes a cache that waits as long as a busy machine needs.
+func open(t *testing.T, address string) *redis.Cache { return openWith(t, address, 10*time.Second) }
+
+// openImpatient makes one for servers that fall silent.
+func openImpatient(t *testing.T, address string) *redis.Cache {
+	return openWith(t, address, 250*time.Millisecond)
+}
+
+func openWith(t *testing.T, address string, timeout time.Duration) *redis.Cache {
 	t.Helper()
-	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: 250 * time.Millisecond, Pause: 20 * time.Millisecond}, prometheus.NewRegistry())
+	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: timeout, Pause: 20 * time.Millisecond}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c

@@ -2,6 +2,7 @@ package attendance
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -94,6 +95,9 @@ GROUP BY class_id ORDER BY class_id`
 
 func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
 	from, to := read.Range(in.From.Date, in.To.Date)
+	if from > to {
+		return nil, fmt.Errorf("%w: from is after to", query.ErrInput)
+	}
 	args, inClass := []any{asked.School, from, to}, ""
 	if in.Class != "" {
 		args, inClass = append(args, in.Class), "class_id = $4"

@@ -5,14 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/projtest"
 )
 
 func TestCatalogIsASet(t *testing.T) {
@@ -39,6 +43,54 @@ func TestQueriesAreWellDeclared(t *testing.T) {
 		for _, p := range info.Reads {
 			require.True(t, known[p], "%s reads %s, which is not in the catalogue", info.Name, p.Name)
 		}
+	}
+}
+
+// What comes back from PostgreSQL is what was folded, in every table, also when owners change and forget.
+func TestP8_TablesInPostgreSQLEqualAPlainFold(t *testing.T) {
+	t.Parallel()
+	set, err := projections.NewSet(catalog.All()...)
+	require.NoError(t, err)
+	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Projector})
+	require.NoError(t, err)
+	defer pool.Close()
+	store := postgres.NewProjectionStore(pool, set, "test")
+	plain := projections.NewReference(set, nil, 1, 0)
+
+	var batch *projections.Batch
+	var claim projections.Claim
+	commit := func() {
+		rows, _ := batch.Take(10)
+		require.NoError(t, store.Commit(t.Context(), claim, &projections.Commit{From: claim.Next, To: claim.Next + 1, Rows: rows}))
+		claim.Next++
+	}
+	events := projtest.Events(1, 2000)
+	for i, e := range events {
+		require.NoError(t, plain.Fold(e))
+		if i%400 == 0 { // a new owner, who knows nothing
+			claim, err = store.Claim(t.Context(), 0, "topic")
+			require.NoError(t, err)
+			batch = projections.NewBatch(set, claim.Epoch == 1)
+		}
+		for outcome := projections.Missing; outcome != projections.Folded; {
+			outcome, err = batch.Fold(e)
+			require.NoError(t, err)
+			if outcome == projections.Missing {
+				require.NoError(t, store.Lookup(t.Context(), batch.Lookups()))
+				batch.Settle()
+			}
+		}
+		if i%50 == 49 || i == len(events)-1 {
+			commit()
+		}
+	}
+	want, err := plain.Dump()
+	require.NoError(t, err)
+	got, err := store.Dump(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(want, got))
+	for _, table := range set.Tables() {
+		require.NotEmpty(t, got[table.Schema().Name], "no row in %s", table.Schema().Name)
 	}
 }
 

@@ -23,7 +23,8 @@ when one reads a whole large table, and when an index has no question. Primary k
 rows are not listed.
 
 The times are medians of eleven, as the server measures them, for the one statement that is named, on warm caches. "Without"
-is the same statement after the index alone was dropped, so that the server may use the next best one. Made by
+is the same statement after the index alone was dropped, so that the server may use the next best one; where the two are
+alike, that one is nearly as good at this size. The figures are from two cores that had other work as well. Made by
 
     go test ./projections/catalog -run TestEachQuestionUsesItsIndex -update
 

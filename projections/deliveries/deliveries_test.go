@@ -29,10 +29,10 @@ func TestP8_FoldsAlike(t *testing.T) {
 
 // An SMS that took two attempts and a document, as the ledger and the log know them; and one that waits.
 const ledger = `
-INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, partition, log_offset, known_at, planner, recipient, channel, queue,
+INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue,
 	address, about, once, priority, template, params, language, sender, depends_on, correlation_id, state, attempts, provider, provider_id,
 	cost, segments, planned_at, changed_at)
-SELECT id, school, 'sis', 'e1', 'schoolbell.attendance.marked.v1', 3, 1042, 1042, 'absence', recipient, channel, channel, '+49 30 123456', 'ana',
+SELECT id, school, 'sis', 'e1', 'schoolbell.attendance.marked.v1', 3, 1042, 'absence', recipient, channel, channel, '+49 30 123456', 'ana',
 	'', 1, 'absence', '{"student":"Ana"}', 'de', 'Oak', '', 'c1', state, attempts, 'twilio', 'SM1', 7500, 1,
 	'2026-11-20T07:00:00Z', '2026-11-20T07:00:00Z'
 FROM (VALUES ('d1', 'oak', 'g1', 'sms', 'delivered', 2), ('d2', 'oak', 'g2', 'email', 'planned', 0), ('x1', 'elm', 'g9', 'sms', 'sent', 1))

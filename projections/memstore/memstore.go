@@ -107,7 +107,7 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 		return projections.ErrFenced
 	}
 	for _, ch := range changes {
-		if _, exists := s.tables[ch.schema.Name][ch.key]; exists && ch.schema.AppendOnly {
+		if _, exists := s.tables[ch.schema.Name][ch.key]; exists && ch.added {
 			return fmt.Errorf("table %s has key %q already: %w", ch.schema.Name, ch.key, projections.ErrRejected)
 		}
 	}
@@ -146,6 +146,7 @@ type change struct {
 	row
 	key     string
 	deleted bool
+	added   bool
 }
 
 func encodeAll(sets []projections.RowSet) ([]change, error) {
@@ -161,7 +162,7 @@ func encodeAll(sets []projections.RowSet) ([]change, error) {
 			if err != nil {
 				return nil, err
 			}
-			changes = append(changes, change{row{schema, values}, keyOf(values[:schema.Keys]), set.Deleted(i)})
+			changes = append(changes, change{row{schema, values}, keyOf(values[:schema.Keys]), set.Deleted(i), set.New(i)})
 		}
 	}
 	return changes, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/projections"
@@ -42,6 +43,15 @@ type Answer struct {
 	Average     *float64           `json:"average" doc:"Mean of the scores of the latest year in percent; null without scores"`
 	Outstanding []fees.Currency    `json:"outstanding" doc:"Open amounts of invoices, in minor units"`
 	AtRisk      atrisk.Counts      `json:"at_risk"`
+}
+
+// TransformSchema tells OpenAPI that attendance may be null, which a reference cannot say.
+func (Answer) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	day := s.Properties["attendance"]
+	s.Properties["attendance"] = &huma.Schema{
+		OneOf: []*huma.Schema{{Ref: day.Ref}, {Type: "null"}}, Description: day.Description,
+	}
+	return s
 }
 
 func run(ctx context.Context, tx pgx.Tx, asked query.Asked, _ *Input) (*Answer, error) {

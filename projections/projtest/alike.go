@@ -128,6 +128,18 @@ func at(t *rapid.T, delay map[string]int, e *domain.Envelope) int {
 	return int(e.Position.Offset) + d
 }
 
+// Events returns some of the events that FoldsAlike draws, the same for the same seed, in the order of a log.
+func Events(seed, atLeast int) []*domain.Envelope {
+	var events []*domain.Envelope
+	for ; len(events) < atLeast; seed++ {
+		events = append(events, rapid.Custom(draw).Example(seed)...)
+	}
+	for i, e := range events {
+		e.Position.Offset = int64(i)
+	}
+	return events
+}
+
 // draw makes up to a hundred events about a few students, so that they meet. Ids stand for facts: events with the same
 // payment id are about the same payment.
 func draw(t *rapid.T) []*domain.Envelope {

@@ -8,6 +8,7 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -186,7 +187,7 @@ func (f folds) every(b *projections.Batch, e *domain.Envelope) error {
 		row.Latest = e.Time
 	}
 	if len(row.Students) < 3 {
-		row.Students = append(row.Students[:len(row.Students):len(row.Students)], e.Subject)
+		row.Students = append(slices.Clip(row.Students), e.Subject)
 	}
 	note := ""
 	if m, ok := e.Data.(*attendance.Marked); ok {

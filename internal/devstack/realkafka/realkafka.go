@@ -94,7 +94,7 @@ func (b *Broker) Restart(tb testing.TB) {
 
 // format writes the configuration and prepares the data directory.
 func (b *Broker) format(ctx context.Context) error {
-	ports, err := freePorts(2)
+	ports, err := freePorts(ctx, 2)
 	if err != nil {
 		return fmt.Errorf("find ports for kafka: %w", err)
 	}
@@ -195,10 +195,10 @@ func (b *Broker) logTail() string {
 }
 
 // freePorts returns addresses that nothing listens on at the moment.
-func freePorts(n int) ([]string, error) {
+func freePorts(ctx context.Context, n int) ([]string, error) {
 	var addresses []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

@@ -128,9 +128,9 @@ SELECT school, format('delivery-%s-%s-%s', lpad(s::text, 2, '0'), lpad(n::text, 
 	format('event-%s', lpad(n::text, 4, '0')), '', '', '', '', 0, TIMESTAMPTZ '2026-11-20' + n * INTERVAL '1 minute', 1000000 + n * 4 + i
 FROM pupils, generate_series(1, 4) i;
 
-INSERT INTO ledger (id, school, source, event_id, event_type, partition, log_offset, known_at, planner, recipient, channel, queue, address,
+INSERT INTO ledger (id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, address,
 	about, once, priority, template, params, language, sender, depends_on, correlation_id, state)
-SELECT delivery_id, school, 'sis', cause, 'schoolbell.attendance.marked.v1', 0, position, position, 'absence', recipient, channel, channel, '',
+SELECT delivery_id, school, 'sis', cause, 'schoolbell.attendance.marked.v1', 0, position, 'absence', recipient, channel, channel, '',
 	'', '', 1, 'absence', '{}', 'de', 'Oak', '', cause, status
 FROM deliveries;
 

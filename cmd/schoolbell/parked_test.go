@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+)
+
+func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
+	t.Parallel()
+	broker := devtest.Kafka(t)
+	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
+	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: broker.Brokers()}, testLog(t), nil)
+	require.NoError(t, err)
+	defer log.Close()
+	at, err := log.Append(t.Context(), "north", []eventlog.Record{{
+		Key: []byte("north"), Value: []byte("\xff no event"), Headers: []eventlog.Header{
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_type", Value: []byte("schoolbell.student.enrolled.v1")},
+			{Key: "ce_subject", Value: []byte("s1")},
+			{Key: "ce_school", Value: []byte("north")},
+		},
+	}})
+	require.NoError(t, err)
+	var list string
+	require.Eventually(t, func() bool {
+		code, stdout, _ := command(t, "parked", "list", "--database-url", a.Database)
+		list = stdout
+		return code == exitDone && stdout != "Nothing is parked.\n"
+	}, 20*time.Second, 20*time.Millisecond)
+	require.Contains(t, list, "north")
+	require.Contains(t, list, "s1")
+	require.Contains(t, list, at.String())
+
+	code, shown, stderr := command(t, "parked", "show", "north", "s1", "--database-url", a.Database)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, shown, "no event")
+	code, retried, stderr := command(t, "parked", "retry", "north", "--database-url", a.Database)
+	require.Equal(t, exitDone, code, stderr)
+	require.Equal(t, "1 subjects will be tried now.\n", retried)
+	require.Eventually(t, func() bool {
+		_, list, _ = command(t, "parked", "list", "--json", "--database-url", a.Database)
+		return strings.Contains(list, `"attempts": 2`)
+	}, 20*time.Second, 20*time.Millisecond, "the owner tries again when it is asked to")
+}

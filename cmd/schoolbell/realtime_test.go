@@ -1,0 +1,403 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	centrifuge "github.com/centrifugal/centrifuge-go"
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/realtime/realtimetest"
+	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
+)
+
+// bearer signs a token for somebody at a school.
+func bearer(t *testing.T, school, user, role string, valid time.Duration) string {
+	t.Helper()
+	token, err := auth.Mint(testSecret, auth.Principal{
+		Subject: user, School: school, Roles: []string{role}, Expires: time.Now().Add(valid),
+	}, time.Now())
+	require.NoError(t, err)
+	return token
+}
+
+// notice is an event for one class.
+func notice(school, id, class string) map[string]any {
+	return event(school, id, "schoolbell.announcement.posted.v1", id, map[string]any{
+		"announcement_id": id, "title": "Notice " + id, "body": time.Now().Format(time.RFC3339Nano), "channels": []string{"in_app"},
+		"audience": map[string]any{"class_ids": []string{class}}, "urgent": false,
+	})
+}
+
+// began publishes what a school's log begins with, and returns the position after it.
+func (a *app) began(t *testing.T, school string) domain.Position {
+	t.Helper()
+	at, err := domain.ParsePosition(a.publish(t, school, notice(school, "first", "other"), notice(school, "second", "other")))
+	require.NoError(t, err)
+	return at
+}
+
+// logOf reads the offsets of a school's notices after a position from the log, by class.
+func (a *app) logOf(t *testing.T, school string, after domain.Position) map[string][]int64 {
+	t.Helper()
+	offsets := map[string][]int64{}
+	for next := after.String(); ; {
+		resp, b := a.call(t, http.MethodGet, a.HTTP+"/v1/schools/"+school+"/events?limit=1000&after="+next, "")
+		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
+		var page struct {
+			Next   string `json:"next"`
+			Events []struct {
+				Position domain.Position `json:"position"`
+				Data     struct {
+					Audience struct {
+						ClassIDs []string `json:"class_ids"`
+					} `json:"audience"`
+				} `json:"data"`
+			} `json:"events"`
+		}
+		require.NoError(t, json.Unmarshal(b, &page))
+		if len(page.Events) == 0 {
+			return offsets
+		}
+		for _, e := range page.Events {
+			for _, class := range e.Data.Audience.ClassIDs {
+				offsets[class] = append(offsets[class], e.Position.Offset)
+			}
+		}
+		next = page.Next
+	}
+}
+
+// send publishes events from beside the test.
+func (a *app) send(ctx context.Context, school string, events ...map[string]any) (at domain.Position, err error) {
+	body, err := json.Marshal(events)
+	if err != nil {
+		return at, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.HTTP+"/v1/schools/"+school+"/events", bytes.NewReader(body))
+	if err != nil {
+		return at, err
+	}
+	r.Header.Set("Authorization", "Bearer "+a.token)
+	r.Header.Set("Content-Type", "application/cloudevents-batch+json")
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		return at, err
+	}
+	defer resp.Body.Close()
+	var accepted struct {
+		Position domain.Position `json:"position"`
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		return at, fmt.Errorf("publish: %s", resp.Status)
+	}
+	err = json.UnmarshalRead(resp.Body, &accepted)
+	return accepted.Position, err
+}
+
+// hears waits until a client has heard up to an offset.
+func hears(t *testing.T, c *swarm.Client, offset int64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		heard := c.State().Heard
+		return len(heard) > 0 && heard[len(heard)-1] >= offset
+	}, time.Minute, 5*time.Millisecond, "%s: %+v", c.Kind, c.State().Ends)
+}
+
+// connect lets clients run until the test ends, or stop is called.
+func connect(t *testing.T, clients ...*swarm.Client) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for _, c := range clients {
+		all.Go(func() { c.Run(ctx) })
+	}
+	stop = func() { cancel(); all.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+const socketClient = `
+import { io } from 'socket.io-client';
+const [url, token, from] = process.argv.slice(2);
+const socket = io(url, { auth: { token, rooms: ['class:7a'], from } });
+socket.on('connect', () => console.log('connected', socket.io.engine.transport.name));
+socket.onAny((name, event) => { if (name.startsWith('schoolbell.')) console.log('heard', event.position); });
+`
+
+// TestP6_AllClientsHearTheLog publishes over the API, and compares what the official clients of three protocols hear at
+// the same time with the log.
+func TestP6_AllClientsHearTheLog(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	at := a.began(t, "north")
+	token := bearer(t, "north", "boss", "admin", time.Hour)
+
+	script := realtimetest.JavaScript(t, socketClient, a.HTTP, token, at.String())
+	script.Next("connected")
+	official := centrifuge.NewJsonClient("ws"+strings.TrimPrefix(a.HTTP, "http")+"/connection/websocket",
+		centrifuge.Config{Token: token, Header: http.Header{"Authorization": {"Bearer " + token}}})
+	t.Cleanup(official.Close)
+	sub, err := official.NewSubscription("class:7a", centrifuge.SubscriptionConfig{})
+	require.NoError(t, err)
+	publications, subscribed := make(chan int64, 1000), make(chan struct{}, 1)
+	sub.OnSubscribed(func(centrifuge.SubscribedEvent) { subscribed <- struct{}{} })
+	sub.OnPublication(func(e centrifuge.PublicationEvent) { publications <- int64(e.Offset) })
+	require.NoError(t, sub.Subscribe())
+	require.NoError(t, official.Connect())
+	<-subscribed
+	var clients []*swarm.Client
+	for _, kind := range swarm.Kinds {
+		clients = append(clients, &swarm.Client{Kind: kind, URL: a.HTTP, Token: token, School: "north", Room: "class:7a", From: at})
+	}
+	connect(t, clients...)
+
+	for i := range 40 {
+		id := fmt.Sprint(i)
+		a.publish(t, "north", notice("north", id, "7a"), notice("north", "b"+id, "7b"), notice("north", id, "7a")) // the third is a repetition
+	}
+	want := a.logOf(t, "north", at)["7a"]
+	require.Len(t, want, 40)
+	for _, c := range clients {
+		hears(t, c, want[len(want)-1])
+		require.Equal(t, want, c.State().Heard, c.Kind)
+	}
+	for _, offset := range want {
+		require.Equal(t, offset, <-publications)
+		require.Equal(t, domain.Position{Partition: at.Partition, Offset: offset}.String(), script.Next("heard"))
+	}
+
+	// A page can ask over the same connection what it would ask the API.
+	a.ask(t, "/v1/schools/north/analytics/overview", a.publish(t, "north", enrolled("north", 1)), new(any))
+	answer, err := official.RPC(t.Context(), "students", []byte(`{"limit":5}`))
+	require.NoError(t, err)
+	require.Contains(t, string(answer.Data), `"status":200`)
+	require.Contains(t, string(answer.Data), "Lovelace")
+
+	code, stdout, stderr := command(t, "status", "--ops", a.Ops)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "NODE")
+	require.Regexp(t, `class:7a +6\n`, stdout)
+	if promtool, err := exec.LookPath("promtool"); err == nil {
+		_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
+		check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+		check.Stdin = strings.NewReader(string(metrics))
+		out, err := check.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(metrics), `schoolbell_realtime_connections{protocol="sse"} 1`)
+	}
+}
+
+// TestP6_FromAnAnswerToLiveEventsWithoutAGap reads an answer, goes on live from its position, and loses its connection at
+// random while events keep coming. What the answer had and what was heard are together all there is, once.
+func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	a.began(t, "north")
+	token := bearer(t, "north", "boss", "admin", time.Hour)
+	const students, clients = 600, 12
+	published := make(chan error, 1)
+	next := make(chan domain.Position, students)
+	go func() {
+		defer close(next)
+		for i := range students {
+			at, err := a.send(t.Context(), "north", enrolled("north", i))
+			if err != nil {
+				published <- err
+				return
+			}
+			next <- at
+		}
+		published <- nil
+	}()
+
+	type page struct {
+		*swarm.Client
+		enrolled int
+	}
+	var pages []page
+	for i := range clients {
+		for range 20 { // so that they begin at different times
+			<-next
+		}
+		var overview struct {
+			Students struct {
+				Enrolled int `json:"enrolled"`
+			} `json:"students"`
+		}
+		resp := a.ask(t, "/v1/schools/north/analytics/overview", "", &overview)
+		at, err := domain.ParsePosition(resp.Header.Get("Schoolbell-Position"))
+		require.NoError(t, err)
+		c := &swarm.Client{
+			Kind: swarm.Kinds[i%len(swarm.Kinds)], URL: a.HTTP, Token: token, School: "north", Room: "class:7a", From: at, Pause: 50 * time.Millisecond,
+		}
+		pages = append(pages, page{c, overview.Students.Enrolled})
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() {
+			for ctx.Err() == nil {
+				short, lose := context.WithTimeout(ctx, 20*time.Millisecond+rand.N(300*time.Millisecond))
+				c.Run(short)
+				lose()
+			}
+		})
+		t.Cleanup(func() { cancel(); running.Wait() })
+	}
+	require.NoError(t, <-published)
+	var last domain.Position
+	for last = range next { // to the end
+	}
+	for _, p := range pages {
+		hears(t, p.Client, last.Offset)
+		state := p.State()
+		require.Empty(t, state.Lost)
+		require.Equal(t, students, p.enrolled+len(state.Heard), "%s", p.Kind)
+		for i := 1; i < len(state.Heard); i++ {
+			require.Less(t, state.Heard[i-1], state.Heard[i], "%s", p.Kind)
+		}
+		require.Greater(t, state.Connects, 1)
+	}
+}
+
+// TestP10_ConnectionsEndWithTheRight revokes a user's connections, and lets tokens expire.
+func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	at := a.began(t, "north")
+	for name, test := range map[string]struct {
+		user  string
+		valid time.Duration
+		end   func()
+		code  int
+	}{
+		"revoked": {"tom", time.Hour, func() {
+			resp, b := a.call(t, http.MethodDelete, a.HTTP+"/v1/schools/north/users/tom/connections", "")
+			require.Equal(t, http.StatusNoContent, resp.StatusCode, "%s", b)
+		}, 3503},
+		"expired": {"ann", 5 * time.Second, func() {}, 3005},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			token := bearer(t, "north", test.user, "admin", test.valid)
+			var clients []*swarm.Client
+			for _, kind := range swarm.Kinds {
+				clients = append(clients, &swarm.Client{Kind: kind, URL: a.HTTP, Token: token, School: "north", Room: "class:" + name, From: at, Once: true})
+			}
+			connect(t, clients...)
+			for _, c := range clients {
+				require.Eventually(t, func() bool { return c.State().Connects == 1 }, 10*time.Second, time.Millisecond, "%s: %v", c.Kind, c.State().Ends)
+			}
+			test.end()
+			for _, c := range clients {
+				require.Eventually(t, func() bool { return len(c.State().Ends) == 1 }, 30*time.Second, time.Millisecond, c.Kind)
+				want := fmt.Sprintf("connection ended: %d", test.code)
+				if c.Kind == swarm.Polling {
+					want = "connection ended: close packet"
+				}
+				require.Equal(t, want, c.State().Ends[0], c.Kind)
+			}
+			a.publish(t, "north", notice("north", name, name))
+			for _, c := range clients {
+				require.Empty(t, c.State().Heard)
+			}
+		})
+	}
+}
+
+// TestP10_WhoMayConnect asks at every door.
+func TestP10_WhoMayConnect(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, func(c *config.Config) { c.API.Origins = []string{"https://app.example"}; c.Realtime.PerUser = 3 })
+	a.began(t, "north")
+	doors := map[string]string{
+		"/v1/schools/north/stream":                    "",
+		"/connection/websocket":                       "websocket",
+		"/socket.io/?EIO=4&transport=polling":         "",
+		"/socket.io/?EIO=4&transport=websocket":       "websocket",
+		"/v1/schools/north/stream?rooms=class%3Aopen": "",
+	}
+	knock := func(door, token, origin string) int {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.HTTP+door, nil)
+		require.NoError(t, err)
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		if doors[door] != "" {
+			for name, value := range map[string]string{
+				"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+			} {
+				r.Header.Set(name, value)
+			}
+		}
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, "nosniff", first(resp.Header.Get("X-Content-Type-Options"), resp.StatusCode == http.StatusSwitchingProtocols))
+		return resp.StatusCode
+	}
+	good := bearer(t, "north", "boss", "admin", time.Hour)
+	for door := range doors {
+		for _, origin := range []string{"https://evil.example", "null", "https://app.example.evil.example"} {
+			require.Equal(t, http.StatusForbidden, knock(door, good, origin), "%s from %s", door, origin)
+		}
+		require.Less(t, knock(door, good, "https://app.example"), 300, door)
+		require.Less(t, knock(door, good, a.HTTP), 300, door)
+		require.Equal(t, http.StatusUnauthorized, knock(door, "forged", ""), door)
+	}
+	require.Equal(t, http.StatusForbidden, knock("/connection/websocket", "", ""), "a missing origin is not a permission")
+	require.Equal(t, http.StatusBadRequest, knock("/v1/schools/north/stream?token="+good, "", ""))
+	require.Equal(t, http.StatusForbidden, knock("/v1/schools/south/stream", good, ""))
+	require.Equal(t, http.StatusForbidden, knock("/v1/schools/north/stream?rooms=school", bearer(t, "north", "tom", "teacher", time.Hour), ""))
+
+	// One ticket opens one connection.
+	resp, b := a.call(t, http.MethodPost, a.HTTP+"/v1/realtime/tickets", "", "Authorization", "Bearer "+good)
+	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", b)
+	var ticket struct {
+		Ticket string `json:"ticket"`
+	}
+	require.NoError(t, json.Unmarshal(b, &ticket))
+	require.Equal(t, http.StatusOK, knock("/v1/schools/north/stream?ticket="+ticket.Ticket, "", ""))
+	require.Equal(t, http.StatusUnauthorized, knock("/v1/schools/north/stream?ticket="+ticket.Ticket, "", ""))
+
+	// A user has so many connections and no more.
+	many := bearer(t, "north", "many", "admin", time.Hour)
+	for range 3 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+"/v1/schools/north/stream", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+many)
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		_, err = bufio.NewReader(resp.Body).ReadString('\n')
+		require.NoError(t, err)
+	}
+	require.Equal(t, http.StatusTooManyRequests, knock("/v1/schools/north/stream", many, ""))
+}
+
+// first is a header's value, or what it would be if the answer had headers of ours.
+func first(value string, noneOfOurs bool) string {
+	if noneOfOurs {
+		return "nosniff"
+	}
+	return value
+}

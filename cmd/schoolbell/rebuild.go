@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+)
+
+// besideFlags say what is folded beside the live tables, and where everything is.
+type besideFlags struct {
+	tables `embed:""`
+
+	Kafka       config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (that of the serve on the data directory unless brokers are named)"`
+	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (that of the serve on the data directory unless a URL is given)"`
+	Projections []string     `arg:"" optional:"" name:"projection" help:"Which read models; all when none is named."`
+	School      string       `placeholder:"S" help:"Only the rows of one school."`
+	JSON        bool         `name:"json" help:"Print JSON."`
+}
+
+// with opens the log and the cache for as long as do takes.
+func (c *besideFlags) with(ctx context.Context, io streams, do func(*postgres.Beside) error) error {
+	set, err := projections.NewSet(catalog.All()...)
+	if err != nil {
+		return err
+	}
+	if _, _, err := set.Closure(c.Projections...); err != nil {
+		return usageError{err}
+	}
+	at := address{Brokers: c.Kafka.Brokers, Database: c.DatabaseURL, Redis: c.Redis.URL}
+	if at.Database == "" || len(at.Brokers) == 0 {
+		serve, err := readAddress(c.Data)
+		if err != nil {
+			return err
+		}
+		at.Database, at.Redis = cmp.Or(at.Database, serve.Database), cmp.Or(at.Redis, serve.Redis)
+		if len(at.Brokers) == 0 {
+			at.Brokers = serve.Brokers
+		}
+	}
+	kafkaConfig, err := c.Kafka.Config(at.Brokers)
+	if err != nil {
+		return usageError{err}
+	}
+	kafkaConfig.Partitions = 0 // the topic is there
+	log, err := kafka.Open(ctx, kafkaConfig, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	beside := &postgres.Beside{
+		URL: at.Database, Engine: foldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
+		Projections: c.Projections, School: c.School,
+	}
+	if at.Redis != "" {
+		cache, err := redis.Open(c.Redis.Config(at.Redis), nil)
+		if err != nil {
+			return usageError{err}
+		}
+		defer cache.Close()
+		beside.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set)}
+	}
+	bar := newBesideBar(io.err)
+	defer bar.done()
+	beside.Progress = bar.show
+	return do(beside)
+}
+
+// besideBar shows how far the folding is.
+type besideBar struct {
+	bar   *progressbar.ProgressBar
+	stage string
+}
+
+func newBesideBar(w io.Writer) *besideBar { return &besideBar{bar: progress(w, 1, "start", false)} }
+
+func (b *besideBar) show(stage string, folded, total int64) {
+	if stage != b.stage {
+		b.stage = stage
+		b.bar.Describe(stage)
+	}
+	b.bar.ChangeMax64(max(total, 1))
+	_ = b.bar.Set64(folded) // what cannot be drawn is not missed
+}
+
+func (b *besideBar) done() { _ = b.bar.Clear() }
+
+type rebuildCommand struct {
+	besideFlags `embed:""`
+
+	Until time.Time `placeholder:"TIME" help:"Fold only what was appended until then (RFC 3339), into a schema of its own that stays."`
+}
+
+func (*rebuildCommand) Help() string {
+	return `Folds the log into tables beside the live ones, catches up, and exchanges them in one transaction. Readers never see it,
+nothing is sent again, and it may be interrupted at any moment. What reads the named read models is rebuilt with them. While
+events are parked all of them are rebuilt, as an event is in all tables or parked: those that can be folded now no longer are.
+
+Examples:
+
+  schoolbell rebuild
+  schoolbell rebuild attendance
+  schoolbell rebuild fees --school school-001
+  schoolbell rebuild --until 2026-10-01T00:00:00Z`
+}
+
+func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
+	var done *postgres.Rebuilt
+	err := c.with(ctx, io, func(b *postgres.Beside) (err error) {
+		b.Until = c.Until
+		if len(b.Notifiers) == 0 && c.Until.IsZero() {
+			fmt.Fprintln(io.err, "schoolbell: no Redis is named, so answers of before may be given until they expire")
+		}
+		done, err = b.Rebuild(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if done.Untold != nil {
+		fmt.Fprintf(io.err, "schoolbell: answers of before may be given until they expire, as the cache cannot be told: %v\n", done.Untold)
+	}
+	rate := float64(done.Events) / max(done.Took.Seconds(), 1e-9)
+	if c.JSON {
+		return printJSON(io.out, struct {
+			*postgres.Rebuilt
+			Took  float64 `json:"took_seconds"`
+			Rate  float64 `json:"events_per_second"`
+			Pause float64 `json:"pause_ms"`
+		}{done, done.Took.Seconds(), rate, float64(done.Pause.Microseconds()) / 1000})
+	}
+	fmt.Fprintf(io.out, "Rebuilt %s from %d events in %v (%.0f events/s).\n",
+		strings.Join(done.Projections, ", "), done.Events, done.Took.Round(time.Millisecond), rate)
+	if done.Schema == "" {
+		fmt.Fprintf(io.out, "The live tables stood still for %v.\n", done.Pause.Round(100*time.Microsecond))
+	} else {
+		fmt.Fprintf(io.out, `They are in the schema %[1]s. Ask them as the projector, and remove them when they have served:
+
+  psql -c 'SET ROLE schoolbell_projector; SET search_path = %[1]s; SELECT count(*) FROM students'
+  psql -c 'DROP SCHEMA %[1]s CASCADE'
+`, done.Schema)
+	}
+	if done.Parked > 0 {
+		fmt.Fprintf(io.out, "%d subjects are parked, as these folds cannot take them.\n", done.Parked)
+	}
+	return nil
+}
+
+type verifyCommand struct {
+	besideFlags `embed:""`
+}
+
+func (*verifyCommand) Help() string {
+	return `Folds the log beside the live tables, exactly to where they stand, and compares row by row. Exits with 1 when they differ.
+
+Examples:
+
+  schoolbell verify
+  schoolbell verify attendance --school school-001 --json`
+}
+
+func (c *verifyCommand) Run(ctx context.Context, io streams) error {
+	var found *postgres.Verified
+	err := c.with(ctx, io, func(b *postgres.Beside) (err error) {
+		found, err = b.Verify(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.print(io.out, found); err != nil {
+		return err
+	}
+	if found.Differ > 0 {
+		return exitCode(exitFailed)
+	}
+	return nil
+}
+
+func (c *verifyCommand) print(w io.Writer, found *postgres.Verified) error {
+	if c.JSON {
+		return printJSON(w, found)
+	}
+	for _, d := range found.Examples {
+		fmt.Fprintf(w, "%s %v", d.Table, d.Key)
+		if d.Only != "" {
+			fmt.Fprintf(w, " is only in the %s\n", map[string]string{"live": "live tables", "log": "log"}[d.Only])
+			continue
+		}
+		for _, column := range d.Columns {
+			fmt.Fprintf(w, "\n  %s is %v, and by the log %v", column.Column, column.Live, column.Log)
+		}
+		fmt.Fprintln(w)
+	}
+	if n := found.Differ - int64(len(found.Examples)); n > 0 {
+		fmt.Fprintf(w, "… and %d more rows\n", n)
+	}
+	verdict := "all as the log has them"
+	if found.Differ > 0 {
+		verdict = fmt.Sprintf("%d are not as the log has them", found.Differ)
+	}
+	_, err := fmt.Fprintf(w, "%s: %d rows from %d events compared in %v, %s.\n", strings.Join(found.Projections, ", "), found.Rows,
+		found.Events, found.Took.Round(time.Millisecond), verdict)
+	return err
+}

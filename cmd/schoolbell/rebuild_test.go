@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+)
+
+// besideArgs names the servers of a running program.
+func (a *app) besideArgs(args ...string) []string {
+	return append(args, "--database-url", a.Database, "--kafka-brokers", strings.Join(a.Brokers, ","), "--redis-url", a.Redis)
+}
+
+func (a *app) exec(t *testing.T, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), a.Database)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), "SET ROLE schoolbell_projector; "+sql)
+	require.NoError(t, err)
+}
+
+type attendanceTotals struct {
+	Totals struct {
+		Present int `json:"present"`
+	} `json:"totals"`
+}
+
+// Damage in the tables is found, mended, and not kept as an answer, while everything goes on.
+func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	var events []map[string]any
+	for n := range 40 {
+		events = append(events, enrolled("north", n), marked("north", n, "present"))
+	}
+	position := a.publish(t, "north", events...)
+	a.publish(t, "south", events0("south")...)
+	const path = "/v1/schools/north/analytics/attendance"
+	var got attendanceTotals
+	a.ask(t, path, position, &got)
+	require.Equal(t, 40, got.Totals.Present)
+	code, out, stderr := command(t, a.besideArgs("verify")...)
+	require.Equal(t, exitDone, code, out+stderr)
+	require.Contains(t, out, "all as the log has them")
+
+	a.exec(t, `UPDATE schoolbell.attendance_days SET present = present + 5 WHERE school = 'north'`)
+	require.Eventually(t, func() bool { // until the damage is in an answer that is kept
+		_, _, _ = command(t, "cache", "invalidate", "--school", "north", "--redis-url", a.Redis, "--partitions", "4")
+		a.ask(t, path, position, &got)
+		return got.Totals.Present != 40 && a.ask(t, path, position, &got).Header.Get("X-Cache") == "hit"
+	}, 20*time.Second, 20*time.Millisecond)
+	code, out, _ = command(t, a.besideArgs("verify", "attendance", "--json")...)
+	require.Equal(t, exitFailed, code, out)
+	require.Contains(t, out, `"column": "present"`)
+
+	code, out, stderr = command(t, a.besideArgs("rebuild", "attendance", "--json")...)
+	require.Equal(t, exitDone, code, stderr)
+	var done struct {
+		Projections []string `json:"projections"`
+		Pause       float64  `json:"pause_ms"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &done))
+	require.Equal(t, []string{"attendance", "at_risk"}, done.Projections)
+	require.Positive(t, done.Pause)
+	got = attendanceTotals{}
+	a.ask(t, path, position, &got)
+	require.Equal(t, 40, got.Totals.Present, "what was kept is out of date, although the position is the same")
+
+	position = a.publish(t, "north", enrolled("north", 99), marked("north", 99, "present"))
+	a.ask(t, path, position, &got)
+	require.Equal(t, 41, got.Totals.Present, "the owners go on")
+	code, out, stderr = command(t, a.besideArgs("rebuild", "--school", "south")...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, out, "The live tables stood still for")
+	code, out, stderr = command(t, a.besideArgs("verify")...)
+	require.Equal(t, exitDone, code, out+stderr)
+
+	code, out, stderr = command(t, a.besideArgs("rebuild", "students", "--until", "2001-01-01T00:00:00Z")...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, out, "schoolbell_until_20010101t000000z")
+	code, _, stderr = command(t, a.besideArgs("rebuild", "nothing")...)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, `no projection "nothing"`)
+}
+
+func events0(school string) []map[string]any {
+	return []map[string]any{enrolled(school, 1), marked(school, 1, "late")}
+}
+
+// Fault 26: a program whose folds are newer than the tables makes them anew by itself, and then goes on.
+func TestP8_ANewerVersionRebuildsByItself(t *testing.T) {
+	t.Parallel()
+	broker := devtest.Kafka(t)
+	database := devtest.Postgres(t)
+	servers := func(c *config.Config) { c.Kafka.Brokers, c.Database.URL = broker.Brokers(), database }
+	var position string
+	t.Run("before", func(t *testing.T) {
+		a := startApp(t, servers)
+		position = a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
+		var got attendanceTotals
+		a.ask(t, "/v1/schools/north/analytics/attendance", position, &got)
+		a.exec(t, `UPDATE schoolbell.fold_versions SET version = 0 WHERE projection = 'attendance';
+			UPDATE schoolbell.attendance_days SET present = 7`)
+	})
+	a := startApp(t, servers)
+	position = a.publish(t, "north", enrolled("north", 2), marked("north", 2, "present"))
+	var got attendanceTotals
+	resp := a.ask(t, "/v1/schools/north/analytics/attendance", position, &got)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Equal(t, 2, got.Totals.Present, fmt.Sprint(got))
+}

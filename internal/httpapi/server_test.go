@@ -1,0 +1,66 @@
+package httpapi_test
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+)
+
+func TestConnectionsBeyondTheLimitWait(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	limited := httpapi.LimitConnections(l, 2)
+	accepted := make(chan net.Conn)
+	done := make(chan error, 1)
+	go func() {
+		for {
+			c, err := limited.Accept()
+			if err != nil {
+				done <- err
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	dial()
+	dial()
+	first := <-accepted
+	second := <-accepted
+	dial()
+	select {
+	case <-accepted:
+		t.Fatal("a third connection was accepted")
+	case <-time.After(20 * time.Millisecond):
+	}
+	require.NoError(t, first.Close())
+	_ = first.Close() // closing it again frees nothing
+	third := <-accepted
+	require.NoError(t, limited.Close())
+	require.ErrorIs(t, <-done, net.ErrClosed)
+	require.NoError(t, second.Close())
+	require.NoError(t, third.Close())
+}
+
+func TestAServerHasAllItsLimits(t *testing.T) {
+	t.Parallel()
+	server := httpapi.Server(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	for _, limit := range []time.Duration{server.ReadHeaderTimeout, server.ReadTimeout, server.WriteTimeout, server.IdleTimeout} {
+		require.Positive(t, limit)
+		require.LessOrEqual(t, limit, 2*time.Minute)
+	}
+	require.Greater(t, server.MaxHeaderBytes, 8<<10, "a token must fit in")
+	require.LessOrEqual(t, server.MaxHeaderBytes, 64<<10)
+}

@@ -1,0 +1,307 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Beside says from what tables are made beside the live ones. A zero value means what is in parentheses.
+type Beside struct {
+	URL         string             // of the database, as the one who owns the schema
+	Engine      projections.Config // of the live set, without group, store and notifiers
+	Projections []string           // which; what reads them comes with them (all)
+	School      string             // only its rows (all schools)
+	Until       time.Time          // leave out what was appended later (nothing)
+	Notifiers   []projections.Notifier
+	// Progress is told now and then what is being done, and how many of how many events are folded. It may be nil.
+	Progress func(stage string, folded, total int64)
+}
+
+func (b *Beside) say(stage string, folded, total int64) {
+	if b.Progress != nil {
+		b.Progress(stage, folded, total)
+	}
+}
+
+// ErrUnderWay says that another process is doing the same.
+var ErrUnderWay = errors.New("another process is at it already")
+
+// engineTables are those of the engine itself; a schema beside the live one has its own.
+var engineTables = []string{"checkpoints", "fold_versions", "parked_subjects", "parked_events"}
+
+// besides is tables in a schema of their own, and what folds the log into them.
+type besides struct {
+	*Beside
+	schema  string
+	owner   *pgx.Conn // holds the lock; one transaction at a time
+	topic   eventlog.Topic
+	renewed []*projections.Projection
+	folded  *projections.Set
+	catchup *projections.Catchup
+	ended   chan error // of the catch-up
+	stop    context.CancelFunc
+	pool    *Pool
+}
+
+// open takes the lock of a schema, and makes sure that the live tables come from the log.
+func (b *Beside) open(ctx context.Context, schema string) (_ *besides, err error) {
+	s := &besides{Beside: b, schema: schema}
+	c, err := pgx.ParseConfig(b.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse database URL: %w", err)
+	}
+	c.ConnectTimeout = 5 * time.Second
+	c.RuntimeParams["application_name"] = "schoolbell " + schema
+	c.RuntimeParams["search_path"] = searchPath(liveSchema)
+	c.RuntimeParams["client_min_messages"] = "warning"
+	if s.owner, err = pgx.ConnectConfig(ctx, c); err != nil {
+		return nil, fmt.Errorf("connect to database: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(ctx))
+		}
+	}()
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	if s.topic, err = b.Engine.Log.Topic(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// lock waits a moment, as the server may not have noticed yet that an earlier run has ended.
+func (s *besides) lock(ctx context.Context) error {
+	const tries, pause = 10, 100 * time.Millisecond
+	for try := 1; ; try++ {
+		var locked bool
+		if err := s.owner.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, s.schema).Scan(&locked); err != nil {
+			return fmt.Errorf("take lock of %s: %w", s.schema, err)
+		}
+		switch {
+		case locked:
+			return nil
+		case try == tries:
+			return ErrUnderWay
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// close ends the connection, and with it the lock.
+func (s *besides) close(ctx context.Context) error { return s.owner.Close(context.WithoutCancel(ctx)) }
+
+// fill makes the tables that the named projections need, and begins to fold.
+func (s *besides) fill(ctx context.Context, names []string) (err error) {
+	if s.renewed, s.folded, err = s.Engine.Set.Closure(names...); err != nil {
+		return err
+	}
+	if err := s.createSchema(ctx); err != nil {
+		return err
+	}
+	return s.start(ctx)
+}
+
+// start folds on from where the tables are.
+func (s *besides) start(ctx context.Context) (err error) {
+	s.pool, err = NewPool(ctx, Config{URL: s.URL, Role: Projector, Schema: s.schema, StatementTimeout: time.Hour})
+	if err != nil {
+		return err
+	}
+	cfg := projections.CatchupConfig{Config: s.Engine, Until: s.Until}
+	cfg.Set, cfg.School, cfg.Metrics, cfg.Tracer = s.folded, s.School, nil, nil
+	cfg.Store = NewProjectionStore(s.pool, s.folded, s.Engine.Name)
+	for n := range s.topic.Partitions {
+		if s.School == "" || n == eventlog.PartitionFor(s.School, s.topic.Partitions) {
+			cfg.Partitions = append(cfg.Partitions, n)
+		}
+	}
+	if s.catchup, err = projections.NewCatchup(cfg); err != nil {
+		s.pool.Close()
+		return err
+	}
+	var running context.Context
+	running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.ended = make(chan error, 1)
+	go func() { s.ended <- s.catchup.Run(running) }()
+	return nil
+}
+
+// halt ends the folding, if it has begun.
+func (s *besides) halt() error {
+	if s.stop == nil {
+		return nil
+	}
+	s.stop()
+	s.stop = nil
+	err := <-s.ended
+	s.pool.Close()
+	return err
+}
+
+func (s *besides) createSchema(ctx context.Context) error {
+	if err := s.dropSchema(ctx); err != nil { // what an interrupted run has left
+		return err
+	}
+	schema := pgx.Identifier{s.schema}.Sanitize()
+	return pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+schema+"; GRANT USAGE ON SCHEMA "+schema+" TO schoolbell_projector"); err != nil {
+			return fmt.Errorf("create schema %s: %w", s.schema, err)
+		}
+		for _, name := range append(tableNames(s.folded.Projections()), engineTables...) {
+			if _, err := tx.Exec(ctx, `SELECT mirror($1::text::regclass, $2)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
+				return fmt.Errorf("create table %s.%s: %w", s.schema, name, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *besides) dropSchema(ctx context.Context) error {
+	if _, err := s.owner.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{s.schema}.Sanitize()+" CASCADE"); err != nil {
+		return fmt.Errorf("drop schema %s: %w", s.schema, err)
+	}
+	return nil
+}
+
+// discard stops and removes everything, also after ctx has ended. When the connection has ended, and so the lock, the
+// schema is left to the next run.
+func (s *besides) discard(ctx context.Context) error {
+	err := s.halt()
+	if s.owner.IsClosed() {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return errors.Join(err, s.dropSchema(ctx), s.close(ctx))
+}
+
+// index makes the indexes that bulk loading goes without, and looks at what is in the tables for the planner's sake.
+func (s *besides) index(ctx context.Context) error {
+	for _, name := range tableNames(s.renewed) {
+		if _, err := s.owner.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
+			return fmt.Errorf("create indexes of %s: %w", name, err)
+		}
+		if _, err := s.owner.Exec(ctx, "ANALYZE "+pgx.Identifier{s.schema, name}.Sanitize()); err != nil {
+			return fmt.Errorf("analyze %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// follow folds until hardly anything is missing that the live tables have, and returns how many events they hold.
+func (s *besides) follow(ctx context.Context, stage string) (total int64, err error) {
+	const near = 2000
+	for {
+		positions, err := s.livePositions(ctx, s.owner)
+		if err != nil {
+			return 0, err
+		}
+		total = 0
+		for _, next := range positions {
+			total += next
+		}
+		if s.Until.IsZero() && total-s.catchup.Folded() <= near {
+			return total, nil
+		}
+		if err := s.to(ctx, stage, positions, total); err != nil || !s.Until.IsZero() {
+			return total, err
+		}
+	}
+}
+
+// to folds up to positions.
+func (s *besides) to(ctx context.Context, stage string, positions map[int32]int64, total int64) error {
+	group, ctx := errgroup.WithContext(ctx)
+	done := make(chan struct{})
+	group.Go(func() error {
+		defer close(done)
+		return s.catchup.To(ctx, positions)
+	})
+	group.Go(func() error {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			s.say(stage, min(s.catchup.Folded(), total), total)
+			select {
+			case <-tick.C:
+			case <-done:
+				return nil
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// querier is what a connection and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// livePositions returns the next offsets of the live tables, of the partitions that matter here. It fails when they were
+// folded from another topic.
+func (s *besides) livePositions(ctx context.Context, q querier) (map[int32]int64, error) {
+	rows, err := q.Query(ctx, `SELECT partition, position, topic_id FROM checkpoints WHERE set_name = $1`, s.Engine.Name)
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	positions := map[int32]int64{}
+	var partition int32
+	var next int64
+	var topic string
+	_, err = pgx.ForEachRow(rows, []any{&partition, &next, &topic}, func() error {
+		if topic != s.topic.ID {
+			return &projections.TopicError{Partition: partition, Known: topic, Got: s.topic.ID}
+		}
+		if s.School == "" || partition == eventlog.PartitionFor(s.School, s.topic.Partitions) {
+			positions[partition] = next
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	return positions, nil
+}
+
+// liveParked tells whether events are parked beside the live tables.
+func (s *besides) liveParked(ctx context.Context) (some bool, err error) {
+	err = asProjector(ctx, s.owner, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM parked_subjects WHERE set_name = $1 AND ($2 = '' OR school = $2))`,
+			s.Engine.Name, s.School).Scan(&some)
+	})
+	return some, err
+}
+
+// asProjector runs a transaction in the role to which no row is hidden.
+func asProjector(ctx context.Context, conn *pgx.Conn, fn func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
+			return fmt.Errorf("take on the projector's role: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
+func tableNames(members []*projections.Projection) []string {
+	var names []string
+	for _, p := range members {
+		for _, t := range p.Tables {
+			names = append(names, t.Schema().Name)
+		}
+	}
+	return names
+}

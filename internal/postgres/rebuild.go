@@ -1,0 +1,324 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Rebuilt is what a rebuild has done.
+type Rebuilt struct {
+	Projections []string      `json:"projections"`
+	School      string        `json:"school,omitzero"`
+	Schema      string        `json:"schema,omitzero"` // that the tables are in now, when they are not live
+	Events      int64         `json:"events"`          // how far the log was folded
+	Parked      int64         `json:"parked"`          // subjects that these folds could not take
+	Took        time.Duration `json:"-"`
+	Pause       time.Duration `json:"-"` // of the live set
+	// Untold is why the cache could not be told. It may then give answers of before, as long as they live and nothing changes.
+	Untold error `json:"-"`
+}
+
+// errParkedDiffer says that the live tables and those beside them are not made of the same events.
+var errParkedDiffer = errors.New("other events are parked beside the live tables")
+
+const rebuildSchema = "schoolbell_rebuild"
+
+// Rebuild makes tables anew from the log, beside the live ones, which it follows. Then it puts them in their place in
+// one transaction: readers see either all of the old rows or all of the new ones, at the same position of the log. The
+// owners of the partitions are fenced by it and go on by themselves.
+//
+// An event is in the tables of all projections of a set or parked for all of them. So as long as the same events are
+// parked here and there, some projections can be rebuilt alone. If not, because the folds have changed or a cause
+// was mended, all of them are, and what is parked beside them is exchanged as well: what can be folded now is in the
+// tables, in its place in the log, and what cannot is parked.
+//
+// Whatever interrupts a rebuild, the live tables are as they were; what it leaves behind, the next one removes.
+func (b *Beside) Rebuild(ctx context.Context) (result *Rebuilt, err error) {
+	schema := rebuildSchema
+	if !b.Until.IsZero() {
+		schema = "schoolbell_until_" + strings.ToLower(b.Until.UTC().Format("20060102T150405Z"))
+	}
+	s, err := b.open(ctx, schema)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil && !b.Until.IsZero() {
+			err = errors.Join(s.halt(), s.close(ctx))
+			return
+		}
+		err = errors.Join(err, s.discard(ctx))
+	}()
+	if err := s.checkVersions(ctx); err != nil {
+		return nil, err
+	}
+	names := b.Projections
+	parked, err := s.liveParked(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for parked events: %w", err)
+	}
+	if parked && b.Until.IsZero() {
+		names = nil
+	}
+	result, err = s.rebuild(ctx, names)
+	if errors.Is(err, errParkedDiffer) {
+		result, err = s.rebuild(ctx, nil)
+	}
+	return result, err
+}
+
+// checkVersions makes sure that no newer program has made the live tables, and that one school's rows are not made by
+// other folds than the rest.
+func (s *besides) checkVersions(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) error {
+		err := versionFault(ctx, tx, s.Engine.Name, s.Engine.Set)
+		var version *projections.VersionError
+		if errors.As(err, &version) && version.Folds > version.Tables && s.School == "" {
+			return nil
+		}
+		return err
+	})
+}
+
+// rebuild is one try, from the beginning of the log.
+func (s *besides) rebuild(ctx context.Context, names []string) (*Rebuilt, error) {
+	began := time.Now()
+	if err := s.halt(); err != nil {
+		return nil, err
+	}
+	if err := s.fill(ctx, names); err != nil {
+		return nil, err
+	}
+	total, err := s.follow(ctx, "fold")
+	if err != nil {
+		return nil, err
+	}
+	s.say("index", total, total)
+	if err := s.index(ctx); err != nil {
+		return nil, err
+	}
+	result := &Rebuilt{School: s.School, Events: s.catchup.Folded()}
+	for _, p := range s.renewed {
+		result.Projections = append(result.Projections, p.Name)
+	}
+	if s.Until.IsZero() {
+		if err := s.exchange(ctx, result); err != nil {
+			return nil, err
+		}
+	} else {
+		result.Schema = s.schema
+		if err := s.halt(); err != nil {
+			return nil, err
+		}
+		if result.Parked, err = s.parkedBeside(ctx); err != nil {
+			return nil, err
+		}
+	}
+	result.Took = time.Since(began)
+	return result, nil
+}
+
+// parkedBeside counts the subjects that are parked beside the live ones.
+func (s *besides) parkedBeside(ctx context.Context) (n int64, err error) {
+	err = asProjector(ctx, s.owner, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT count(*) FROM `+s.twin("parked_subjects")).Scan(&n)
+	})
+	return n, err
+}
+
+func (s *besides) twin(table string) string { return pgx.Identifier{s.schema, table}.Sanitize() }
+
+const (
+	exchangeWait  = 250 * time.Millisecond // longer than this no reader is kept waiting for others that take long
+	exchangeTail  = 2 * time.Second        // in which the last events must be folded
+	exchangeLeast = 100 * time.Millisecond
+	exchangeMost  = 5 * time.Second
+)
+
+// exchange puts the tables in place, as soon as nobody is in the way.
+func (s *besides) exchange(ctx context.Context, result *Rebuilt) error {
+	for delay := exchangeLeast; ; delay = min(2*delay, exchangeMost) {
+		if s.stop == nil {
+			if err := s.start(ctx); err != nil {
+				return err
+			}
+		}
+		total, err := s.follow(ctx, "follow")
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		var fenced []fencedPartition
+		err = pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) (err error) {
+			fenced, err = s.exchangeIn(ctx, tx, result)
+			return err
+		})
+		result.Pause = time.Since(began)
+		if err == nil {
+			result.Events = 0
+			for _, p := range fenced {
+				result.Events += p.next
+			}
+			result.Untold = s.tell(ctx, fenced)
+			return nil
+		}
+		if ctx.Err() != nil || s.owner.IsClosed() || !Retryable(err) {
+			return fmt.Errorf("exchange tables: %w", err)
+		}
+		s.say("wait for queries that take long", total, total)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fencedPartition is a partition of the live set whose owner has lost it to the rebuild.
+type fencedPartition struct {
+	partition   int32
+	epoch, next int64
+}
+
+func (s *besides) exchangeIn(ctx context.Context, tx pgx.Tx, result *Rebuilt) ([]fencedPartition, error) {
+	begin := fmt.Sprintf("SET LOCAL lock_timeout = %d", exchangeWait.Milliseconds())
+	if s.School == "" { // one school's rows change under readers like in any commit; to exchange tables they must be out
+		begin += "; LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE"
+	}
+	if _, err := tx.Exec(ctx, begin); err != nil {
+		return nil, err
+	}
+	fenced, err := s.fence(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	positions, err := s.livePositions(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	tail, cancel := context.WithTimeout(ctx, exchangeTail)
+	defer cancel()
+	if err := s.catchup.To(tail, positions); err != nil {
+		return nil, fmt.Errorf("fold the last events: %w", err)
+	}
+	if err := s.halt(); err != nil {
+		return nil, err
+	}
+	if err := s.exchangeParked(ctx, tx, result); err != nil {
+		return nil, err
+	}
+	if s.School != "" {
+		return fenced, s.exchangeRows(ctx, tx)
+	}
+	return fenced, s.exchangeTables(ctx, tx)
+}
+
+// fence takes the partitions from their owners. Until the end of the transaction these wait in their commits.
+func (s *besides) fence(ctx context.Context, tx pgx.Tx) ([]fencedPartition, error) {
+	partition := int32(-1)
+	if s.School != "" {
+		partition = eventlog.PartitionFor(s.School, s.topic.Partitions)
+	}
+	rows, err := tx.Query(ctx, `UPDATE checkpoints SET epoch = epoch + 1, base = position, exchanged = true, updated_at = now()
+		WHERE set_name = $1 AND ($2 < 0 OR partition = $2) RETURNING partition, epoch, position`, s.Engine.Name, partition)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p fencedPartition, err error) {
+		return p, row.Scan(&p.partition, &p.epoch, &p.next)
+	})
+}
+
+// exchangeParked makes sure that the same events are missing from the tables here and there. When all projections are
+// rebuilt, what is parked follows from the new folds.
+func (s *besides) exchangeParked(ctx context.Context, tx pgx.Tx, result *Rebuilt) error {
+	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
+		return err
+	}
+	const where = ` WHERE set_name = $1 AND ($2 = '' OR school = $2)`
+	live := `SELECT partition, log_offset FROM parked_events` + where
+	beside := `SELECT partition, log_offset FROM ` + s.twin("parked_events") + where
+	var differ bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS ((`+live+` EXCEPT `+beside+`) UNION ALL (`+beside+` EXCEPT `+live+`)),
+		(SELECT count(*) FROM `+s.twin("parked_subjects")+where+`)`, s.Engine.Name, s.School).Scan(&differ, &result.Parked); err != nil {
+		return err
+	}
+	if differ {
+		if len(s.renewed) < len(s.Engine.Set.Projections()) {
+			return errParkedDiffer
+		}
+		for _, table := range []string{"parked_events", "parked_subjects"} {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+table+where, s.Engine.Name, s.School); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO `+table+` SELECT * FROM `+s.twin(table)+where, s.Engine.Name, s.School); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := tx.Exec(ctx, "SET LOCAL ROLE NONE")
+	return err
+}
+
+// exchangeTables drops the live tables and moves the others to where they were.
+func (s *besides) exchangeTables(ctx context.Context, tx pgx.Tx) error {
+	var live []string
+	var moves strings.Builder
+	for _, name := range tableNames(s.renewed) {
+		live = append(live, pgx.Identifier{liveSchema, name}.Sanitize())
+		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s", s.twin(name), liveSchema)
+	}
+	if _, err := tx.Exec(ctx, "DROP TABLE "+strings.Join(live, ", ")+moves.String()); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])
+		ON CONFLICT (set_name, projection) DO UPDATE SET version = excluded.version`,
+		append([]any{s.Engine.Name}, versionsOf(s.renewed)...)...)
+	return err
+}
+
+// exchangeRows exchanges the rows of the school.
+func (s *besides) exchangeRows(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
+		return err
+	}
+	for _, p := range s.renewed {
+		for _, t := range p.Tables {
+			var columns []string
+			for _, c := range t.Schema().Columns {
+				columns = append(columns, pgx.Identifier{c.Name}.Sanitize())
+			}
+			list, live := strings.Join(columns, ", "), pgx.Identifier{t.Schema().Name}.Sanitize()
+			if _, err := tx.Exec(ctx, `DELETE FROM `+live+` WHERE school = $1`, s.School); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO `+live+` (`+list+`) SELECT `+list+` FROM `+s.twin(t.Schema().Name)+` WHERE school = $1`,
+				s.School); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tell lets those who keep answers know that all of them are out of date.
+func (s *besides) tell(ctx context.Context, fenced []fencedPartition) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	var faults []error
+	for _, n := range s.Notifiers {
+		for _, p := range fenced {
+			faults = append(faults, n.Claimed(ctx, domain.Position{Partition: p.partition, Offset: p.next - 1}, p.epoch, p.next))
+		}
+	}
+	return errors.Join(faults...)
+}

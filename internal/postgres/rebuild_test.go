@@ -1,0 +1,463 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/storetest"
+)
+
+// live is a log, tables that an engine folds it into, and the plain fold of the same log.
+type live struct {
+	*testing.T
+	store     testStore
+	log       *memlog.Log
+	reference *projections.Reference
+	random    *rand.Rand
+	events    int
+	sound     bool // append nothing that cannot be folded
+}
+
+func newLive(t *testing.T) *live {
+	set := storetest.Set(false)
+	l := &live{
+		T: t, store: openStore(t, set), log: memlog.New(testPartitions), random: rand.New(rand.NewPCG(1, 1)),
+		reference: projections.NewReference(set, cloudevents.Decode, testPartitions, 1000),
+	}
+	return l
+}
+
+func (l *live) config(mended bool) projections.Config {
+	return projections.Config{
+		Name: "test", Set: storetest.Set(mended), Log: l.log, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 300, MaxRows: 100,
+	}
+}
+
+// run starts an engine on the live tables until the returned function is called, or the test ends.
+func (l *live) run(mended bool) (stop func() error) {
+	cfg := l.config(mended)
+	cfg.Group, cfg.Store = l.log, l.store
+	if mended {
+		pool, err := postgres.NewPool(l.Context(), postgres.Config{URL: l.store.url, Role: postgres.Projector})
+		require.NoError(l, err)
+		l.Cleanup(pool.Close)
+		cfg.Store = postgres.NewProjectionStore(pool, cfg.Set, "test")
+	}
+	e, err := projections.NewEngine(cfg)
+	require.NoError(l, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	l.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func (l *live) append(events int) {
+	for range events {
+		if l.sound {
+			require.NoError(l, appendOne(l, fmt.Sprint("school-", l.random.IntN(5)), l.soundEvent()))
+			continue
+		}
+		appendEvent(l.T, l.log, l.reference, l.random, l.events)
+		l.events++
+	}
+}
+
+func (l *live) beside(mended bool) *postgres.Beside {
+	return &postgres.Beside{URL: l.store.url, Engine: l.config(mended)}
+}
+
+func (l *live) want() projections.Dump {
+	want, err := l.reference.Dump()
+	require.NoError(l, err)
+	return want
+}
+
+func (l *live) got() projections.Dump {
+	got, err := l.store.Dump()
+	require.NoError(l, err)
+	return got
+}
+
+func (l *live) scan(sql string, into ...any) {
+	owner, err := pgx.Connect(l.Context(), l.store.url)
+	require.NoError(l, err)
+	defer owner.Close(l.Context())
+	require.NoError(l, owner.QueryRow(l.Context(), sql).Scan(into...))
+}
+
+// shape is all there is to the live tables but their rows.
+func (l *live) shape() (shape string) {
+	l.scan(`SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+		SELECT indexdef FROM pg_indexes WHERE schemaname = 'schoolbell'
+		UNION ALL SELECT conrelid::regclass || conname || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'schoolbell'::regnamespace
+		UNION ALL SELECT tablename || policyname || roles::text || cmd || qual FROM pg_policies WHERE schemaname = 'schoolbell'
+		UNION ALL SELECT relname || relrowsecurity || relforcerowsecurity || relacl::text || reloptions::text FROM pg_class
+			WHERE relnamespace = 'schoolbell'::regnamespace AND relkind = 'r'
+		UNION ALL SELECT attrelid::regclass || attname || atttypid::regtype || attcollation::regcollation::text || attnotnull FROM pg_attribute
+			WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'schoolbell'::regnamespace AND relkind = 'r')
+	) lines (line)`, &shape)
+	return shape
+}
+
+func (l *live) leftovers() (schemas int) {
+	l.scan(`SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'schoolbell\_%' AND nspname <> 'schoolbell_river'`, &schemas)
+	return schemas
+}
+
+// Damage is found by verify and mended by a rebuild, of all projections or of the damaged ones alone.
+func TestP8_RebuildEqualsOneFoldOfTheLog(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		names, renewed []string
+		sound          bool
+	}{
+		{nil, []string{"pupils", "marks", "counts"}, false},
+		{[]string{"counts"}, []string{"pupils", "marks", "counts"}, false}, // as events are parked
+		{[]string{"pupils"}, []string{"pupils", "marks"}, true},            // as marks are made from pupils
+		{[]string{"counts"}, []string{"counts"}, true},
+	} {
+		t.Run(fmt.Sprint(c.names, c.sound), func(t *testing.T) {
+			t.Parallel()
+			l := newLive(t)
+			l.sound = c.sound
+			exec(t, l.store.url, `CREATE INDEX "by class" ON schoolbell.test_pupils (class_id, name) WHERE marks > 1;
+				ALTER TABLE schoolbell.test_marks SET (fillfactor = 70)`)
+			l.run(false)
+			l.append(3000)
+			if !c.sound {
+				require.NoError(t, appendOne(l, "school-1", storetest.Mark("pupil-1", 1, attendance.Present, storetest.ReasonFail)))
+			}
+			waitFor(t, l.store, l.log, 0)
+			require.Equal(t, l.want(), l.got())
+			verified, err := l.beside(false).Verify(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, verified.Differ, verified.Examples)
+			require.Greater(t, verified.Rows, int64(3000))
+
+			exec(t, l.store.url, `SET ROLE schoolbell_projector; DELETE FROM schoolbell.test_pupils WHERE student_id = 'pupil-3';
+				UPDATE schoolbell.test_kinds SET mean = 0, last = NULL WHERE school = 'school-1';
+				INSERT INTO schoolbell.test_journal VALUES ('school-1', 1000000, 'x', now(), '')`)
+			verified, err = l.beside(false).Verify(t.Context())
+			require.NoError(t, err)
+			require.Positive(t, verified.Differ)
+			for _, part := range []string{"pupil-3", "mean", "test_journal"} {
+				require.Contains(t, fmt.Sprint(verified.Examples), part)
+			}
+
+			shape := l.shape()
+			beside := l.beside(false)
+			beside.Projections = c.names
+			rebuilt, err := beside.Rebuild(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, c.renewed, rebuilt.Projections)
+			require.Equal(t, shape, l.shape(), "indexes, constraints, policies, rights and options are the same")
+			require.Zero(t, l.leftovers())
+			verified, err = beside.Verify(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, verified.Differ, verified.Examples)
+
+			l.append(500) // the live set goes on, from a new claim and with nothing in memory of the old rows
+			waitFor(t, l.store, l.log, 0)
+			verified, err = beside.Verify(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, verified.Differ, verified.Examples)
+			if len(c.renewed) == 3 {
+				require.Equal(t, l.want(), l.got())
+			}
+		})
+	}
+}
+
+// A fold that has changed without a new version is found out.
+func TestP8_VerifyFindsAChangedFold(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	l.run(false)
+	l.append(1000)
+	require.NoError(t, appendOne(l, "school-1", storetest.Mark("pupil-1", 1, attendance.Present, storetest.ReasonFail)))
+	waitFor(t, l.store, l.log, 0)
+	exec(t, l.store.url, `UPDATE schoolbell.fold_versions SET version = 2`)
+	verified, err := l.beside(true).Verify(t.Context())
+	require.NoError(t, err)
+	require.Positive(t, verified.Differ)
+	require.Contains(t, fmt.Sprint(verified.Examples), "parked_events")
+}
+
+func appendOne(l *live, school string, data domain.Event) error {
+	l.events++
+	rec := storetest.Record(storetest.Event(school, l.events, data))
+	at, err := l.log.Append(l.Context(), school, []eventlog.Record{rec})
+	rec.Position, rec.Key = at, []byte(school)
+	l.reference.Add(rec)
+	return err
+}
+
+func (l *live) soundEvent() domain.Event {
+	pupil := fmt.Sprint("pupil-", l.random.IntN(60))
+	if l.random.IntN(10) == 0 {
+		return storetest.Enrol(pupil, fmt.Sprint("class-", l.random.IntN(4)))
+	}
+	return storetest.Mark(pupil, l.random.IntN(30), attendance.Present, "")
+}
+
+// Faults 17 and 26 in small: while events arrive and an owner of an older version folds them, a newer one rebuilds. Readers
+// see one point of the log all the time, and what the old folds had parked is where it belongs.
+func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	stopOld := l.run(false)
+	l.append(3000)
+	waitFor(t, l.store, l.log, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	arrived, read := make(chan struct{}), make(chan int)
+	go func() {
+		defer close(arrived)
+		pace := time.NewTicker(5 * time.Millisecond)
+		defer pace.Stop()
+		for ctx.Err() == nil {
+			l.append(5)
+			<-pace.C
+		}
+	}()
+	for range 2 {
+		go func() { read <- readAll(ctx, t, l.store.url) }()
+	}
+	rebuilt, err := l.beside(true).Rebuild(t.Context())
+	require.NoError(t, err)
+	t.Logf("rebuilt %d events in %v with a pause of %v, %d parked", rebuilt.Events, rebuilt.Took, rebuilt.Pause, rebuilt.Parked)
+	require.Zero(t, rebuilt.Parked)
+
+	l.run(true)
+	var version *projections.VersionError
+	require.ErrorAs(t, stopOld(), &version, "the older one has left")
+	cancel()
+	<-arrived
+	require.Positive(t, <-read)
+	require.Positive(t, <-read)
+	waitFor(t, l.store, l.log, 0)
+	mended := projections.NewReference(storetest.Set(true), cloudevents.Decode, testPartitions, 1000)
+	for n := range int32(testPartitions) {
+		for next := int64(0); ; {
+			b, err := l.log.Fetch(t.Context(), n, next, 1<<20, 0)
+			require.NoError(t, err)
+			if len(b.Records) == 0 {
+				break
+			}
+			for _, r := range b.Records {
+				mended.Add(r)
+			}
+			next = b.Next
+		}
+	}
+	want, err := mended.Dump()
+	require.NoError(t, err)
+	require.Equal(t, want, l.got())
+	var versions int
+	l.scan(`SELECT count(*) FROM schoolbell.fold_versions WHERE version = 2`, &versions)
+	require.Equal(t, 3, versions)
+}
+
+// readAll reads schools again and again, and makes sure that what it sees is of one point of the log. It returns how often.
+func readAll(ctx context.Context, t *testing.T, url string) (n int) {
+	pool, err := postgres.NewPool(ctx, postgres.Config{URL: url, Role: postgres.API, MaxConns: 1})
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer pool.Close()
+	last := map[int32]int64{}
+	for ctx.Err() == nil {
+		school := fmt.Sprint("school-", n%5)
+		partition := eventlog.PartitionFor(school, testPartitions)
+		err := pool.Read(ctx, school, func(tx pgx.Tx) error {
+			at, err := postgres.Position(ctx, tx, "test", partition)
+			if err != nil {
+				return err
+			}
+			var kinds, journal, newest int64
+			if err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(events), 0) FROM test_kinds), count(*), coalesce(max(log_offset), -1)
+				FROM test_journal`).Scan(&kinds, &journal, &newest); err != nil {
+				return err
+			}
+			if kinds != journal || journal == 0 || newest > at.Offset || at.Offset < last[partition] {
+				t.Errorf("at %s after %d: %d events counted, %d in the journal, the newest at %d", at, last[partition], kinds, journal, newest)
+			}
+			last[partition] = at.Offset
+			return nil
+		})
+		if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+			return n
+		}
+		n++
+	}
+	return n
+}
+
+// A reader who has begun before the exchange, and has seen a position but no table yet, finds the tables of that position:
+// the exchange waits for it.
+func TestP4_TablesAreNotExchangedUnderAReader(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	stop := l.run(false)
+	l.append(500)
+	waitFor(t, l.store, l.log, 0)
+	require.NoError(t, stop())
+	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: l.store.url, Role: postgres.API})
+	require.NoError(t, err)
+	defer api.Close()
+	beside := l.beside(false)
+	waiting, rebuilt := make(chan struct{}, 1000), make(chan error, 1)
+	beside.Progress = func(stage string, _, _ int64) {
+		if stage == "wait for queries that take long" {
+			waiting <- struct{}{}
+		}
+	}
+	require.NoError(t, api.Read(t.Context(), "school-1", func(tx pgx.Tx) error {
+		go func() {
+			_, err := beside.Rebuild(t.Context())
+			rebuilt <- err
+		}()
+		select {
+		case <-waiting:
+		case err := <-rebuilt:
+			rebuilt <- err
+		}
+		var events, journal int
+		require.NoError(t, tx.QueryRow(t.Context(), `SELECT (SELECT sum(events) FROM test_kinds), (SELECT count(*) FROM test_journal)`).
+			Scan(&events, &journal))
+		require.Positive(t, journal)
+		require.Equal(t, events, journal)
+		return nil
+	}))
+	require.NoError(t, <-rebuilt)
+}
+
+// Wherever it is interrupted, the live tables are as they were, and the next rebuild is not disturbed.
+func TestP8_AnInterruptedRebuildChangesNothing(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	l.run(false)
+	l.append(3000)
+	waitFor(t, l.store, l.log, 0)
+	oids := func() (oids string) {
+		l.scan(`SELECT string_agg(oid::text, ' ' ORDER BY oid) FROM pg_class WHERE relnamespace = 'schoolbell'::regnamespace`, &oids)
+		return oids
+	}
+	before := oids()
+	for stop := 1; ; stop++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		beside := l.beside(false)
+		steps := 0
+		beside.Progress = func(string, int64, int64) {
+			if steps++; steps == stop {
+				cancel()
+			}
+		}
+		_, err := beside.Rebuild(ctx)
+		cancel()
+		if err == nil {
+			t.Logf("interrupted at %d steps", stop-1)
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, before, oids())
+	}
+	require.NotEqual(t, before, oids())
+
+	// Killed outright it leaves its schema behind, and its lock goes with its connection.
+	exec(t, l.store.url, `CREATE SCHEMA schoolbell_rebuild; CREATE TABLE schoolbell_rebuild.test_pupils (x int)`)
+	_, err := l.beside(false).Rebuild(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, l.leftovers())
+	require.Equal(t, l.want(), l.got())
+}
+
+func TestTwoRebuildsExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	l.run(false)
+	l.append(500)
+	waitFor(t, l.store, l.log, 0)
+	first := l.beside(false)
+	var second error
+	first.Progress = func(stage string, _, _ int64) {
+		if stage == "index" {
+			_, second = l.beside(false).Rebuild(t.Context())
+		}
+	}
+	_, err := first.Rebuild(t.Context())
+	require.NoError(t, err)
+	require.ErrorIs(t, second, postgres.ErrUnderWay)
+}
+
+func TestP8_RebuildOneSchool(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	l.run(false)
+	l.append(3000)
+	waitFor(t, l.store, l.log, 0)
+	exec(t, l.store.url, `SET ROLE schoolbell_projector; UPDATE schoolbell.test_pupils SET name = 'x' WHERE school IN ('school-1', 'school-2')`)
+	beside := l.beside(false)
+	beside.School = "school-1"
+	rebuilt, err := beside.Rebuild(t.Context())
+	require.NoError(t, err)
+	t.Logf("rebuilt one school in %v with a pause of %v", rebuilt.Took, rebuilt.Pause)
+	verified, err := beside.Verify(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, verified.Differ, verified.Examples)
+	verified, err = l.beside(false).Verify(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, verified.Examples)
+	for _, d := range verified.Examples {
+		require.Equal(t, "school-2", d.Key["school"])
+	}
+	l.append(500)
+	waitFor(t, l.store, l.log, 0)
+}
+
+func TestRebuildUntil(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	l.run(false)
+	l.append(1000)
+	waitFor(t, l.store, l.log, 0)
+	want := l.want()
+	until := time.Now()
+	for !time.Now().Truncate(time.Millisecond).After(until) { // as exact as records know their time
+	}
+	l.append(500)
+	waitFor(t, l.store, l.log, 0)
+	beside := l.beside(false)
+	beside.Until = until
+	rebuilt, err := beside.Rebuild(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, rebuilt.Schema)
+	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: l.store.url, Role: postgres.Projector, Schema: rebuilt.Schema})
+	require.NoError(t, err)
+	defer pool.Close()
+	got, err := postgres.NewProjectionStore(pool, storetest.Set(false), "test").Dump(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Equal(t, l.want(), l.got(), "the live tables are as they were")
+}

@@ -1,0 +1,304 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Verified is what a comparison of the live tables with the log has found.
+type Verified struct {
+	Projections []string      `json:"projections"`
+	School      string        `json:"school,omitzero"`
+	Events      int64         `json:"events"`   // how far the log was folded
+	Rows        int64         `json:"rows"`     // compared
+	Differ      int64         `json:"differ"`   // of them
+	Examples    []Difference  `json:"examples"` // the first ones of each table
+	Took        time.Duration `json:"-"`
+}
+
+// Difference is a row that is not as the log has it.
+type Difference struct {
+	Table   string             `json:"table"`
+	Key     map[string]any     `json:"key"`
+	Only    string             `json:"only,omitzero"` // "live" or "log", when the row is in one of them alone
+	Columns []ColumnDifference `json:"columns,omitzero"`
+}
+
+// ColumnDifference is a value that is not as the log has it.
+type ColumnDifference struct {
+	Column string `json:"column"`
+	Live   any    `json:"live"`
+	Log    any    `json:"log"`
+}
+
+const (
+	verifySchema   = "schoolbell_verify"
+	examplesATable = 20
+)
+
+// Verify folds the log beside the live tables, exactly to where a snapshot of them stands, and compares row by row. It
+// disturbs nobody; but a rebuild waits for it before it exchanges tables.
+func (b *Beside) Verify(ctx context.Context) (result *Verified, err error) {
+	began := time.Now()
+	s, err := b.open(ctx, verifySchema)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.discard(ctx)) }()
+	names := b.Projections
+	if parked, err := s.liveParked(ctx); err != nil {
+		return nil, fmt.Errorf("look for parked events: %w", err)
+	} else if parked {
+		names = nil // whether an event is parked depends on all projections
+	}
+	if err := s.fill(ctx, names); err != nil {
+		return nil, err
+	}
+	if _, err := s.follow(ctx, "fold"); err != nil {
+		return nil, err
+	}
+	live, err := NewPool(ctx, Config{URL: b.URL, Role: Projector, MaxConns: 1, StatementTimeout: time.Hour})
+	if err != nil {
+		return nil, err
+	}
+	defer live.Close()
+	conn, err := live.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	tables := append(tableNames(s.renewed), "checkpoints")
+	snapshot := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
+		strings.Join(tables, ", ") + " IN ACCESS SHARE MODE"
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: snapshot}, func(tx pgx.Tx) error {
+		result, err = s.compare(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	result.Took = time.Since(began)
+	return result, nil
+}
+
+// compare folds up to where a snapshot stands, and compares.
+func (s *besides) compare(ctx context.Context, live pgx.Tx) (*Verified, error) {
+	positions, err := s.livePositions(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	result := &Verified{School: s.School, Examples: []Difference{}}
+	for _, next := range positions {
+		result.Events += next
+	}
+	if err := s.to(ctx, "fold", positions, result.Events); err != nil {
+		return nil, err
+	}
+	beside, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer beside.Release()
+	for _, p := range s.renewed {
+		result.Projections = append(result.Projections, p.Name)
+		for _, t := range p.Tables {
+			s.say("compare "+t.Schema().Name, result.Events, result.Events)
+			if err := s.compareTable(ctx, result, t.Schema(), "", live, beside); err != nil {
+				return nil, fmt.Errorf("compare %s: %w", t.Schema().Name, err)
+			}
+		}
+	}
+	where := " AND set_name = '" + strings.ReplaceAll(s.Engine.Name, "'", "''") + "'"
+	if err := s.compareTable(ctx, result, parkedSchema, where, live, beside); err != nil {
+		return nil, fmt.Errorf("compare parked events: %w", err)
+	}
+	return result, nil
+}
+
+// parkedSchema is what must be the same about parked events.
+var parkedSchema = &projections.Schema{Name: "parked_events", Keys: 2, Columns: []projections.Column{
+	{Name: "partition", Kind: projections.KindInt, Key: true},
+	{Name: "log_offset", Kind: projections.KindInt, Key: true},
+	{Name: "school", Kind: projections.KindText},
+	{Name: "subject", Kind: projections.KindText},
+}}
+
+// compareTable walks through two tables side by side, in the order of their keys.
+func (s *besides) compareTable(ctx context.Context, result *Verified, schema *projections.Schema, where string, live, beside querier) error {
+	var columns, order []string
+	for _, c := range schema.Columns {
+		column := pgx.Identifier{c.Name}.Sanitize()
+		columns = append(columns, column)
+		if c.Key && c.Kind == projections.KindText {
+			column += ` COLLATE "C"`
+		}
+		if c.Key {
+			order = append(order, column)
+		}
+	}
+	sql := fmt.Sprintf(`SELECT %s FROM %s WHERE ($1 = '' OR school = $1)%s ORDER BY %s`, strings.Join(columns, ", "),
+		pgx.Identifier{schema.Name}.Sanitize(), where, strings.Join(order, ", "))
+	a, err := openRows(ctx, live, sql, s.School)
+	if err != nil {
+		return err
+	}
+	defer a.rows.Close()
+	b, err := openRows(ctx, beside, sql, s.School)
+	if err != nil {
+		return err
+	}
+	defer b.rows.Close()
+	for examples := 0; a.values != nil || b.values != nil; {
+		difference, err := differ(schema, a.values, b.values)
+		if err != nil {
+			return err
+		}
+		result.Rows++
+		if difference != nil {
+			result.Differ++
+			if examples++; examples <= examplesATable {
+				result.Examples = append(result.Examples, *difference)
+			}
+		}
+		if difference == nil || difference.Only != "log" {
+			a.next()
+		}
+		if difference == nil || difference.Only != "live" {
+			b.next()
+		}
+	}
+	return errors.Join(a.rows.Err(), b.rows.Err())
+}
+
+// openTable is rows on their way, the current one in binary form.
+type openTable struct {
+	rows   pgx.Rows
+	values [][]byte // nil at the end
+}
+
+func openRows(ctx context.Context, q querier, sql string, args ...any) (*openTable, error) {
+	rows, err := q.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	t := &openTable{rows: rows}
+	t.next()
+	return t, nil
+}
+
+func (t *openTable) next() {
+	t.values = nil
+	if t.rows.Next() {
+		t.values = t.rows.RawValues()
+	}
+}
+
+// differ compares the current rows of both sides. It returns nil when they are the same.
+func differ(schema *projections.Schema, live, log [][]byte) (*Difference, error) {
+	if live != nil && log != nil && slices.EqualFunc(live, log, bytes.Equal) {
+		return nil, nil
+	}
+	a, err := decodeRow(schema, live)
+	if err != nil {
+		return nil, err
+	}
+	b, err := decodeRow(schema, log)
+	if err != nil {
+		return nil, err
+	}
+	var order int
+	switch {
+	case a == nil:
+		order = 1
+	case b == nil:
+		order = -1
+	default:
+		order = compareKeys(a[:schema.Keys], b[:schema.Keys])
+	}
+	d := &Difference{Table: schema.Name, Key: map[string]any{}}
+	key := a
+	switch {
+	case order < 0:
+		d.Only = "live"
+	case order > 0:
+		d.Only, key = "log", b
+	default:
+		for i := schema.Keys; i < len(schema.Columns); i++ {
+			if !bytes.Equal(live[i], log[i]) {
+				d.Columns = append(d.Columns, ColumnDifference{schema.Columns[i].Name, printable(a[i]), printable(b[i])})
+			}
+		}
+	}
+	for i := range schema.Keys {
+		d.Key[schema.Columns[i].Name] = printable(key[i])
+	}
+	return d, nil
+}
+
+func decodeRow(schema *projections.Schema, raw [][]byte) ([]any, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	values := make([]any, len(raw))
+	for i := range raw {
+		var err error
+		if values[i], err = decodeValue(schema.Columns[i].Kind, raw[i]); err != nil {
+			return nil, fmt.Errorf("read column %s: %w", schema.Columns[i].Name, err)
+		}
+	}
+	return values, nil
+}
+
+func compareKeys(a, b []any) int {
+	for i := range a {
+		order := 0
+		switch v := a[i].(type) {
+		case string:
+			order = strings.Compare(v, b[i].(string))
+		case int64:
+			order = cmp.Compare(v, b[i].(int64))
+		case float64:
+			order = cmp.Compare(v, b[i].(float64))
+		case domain.Date:
+			order = cmp.Compare(v, b[i].(domain.Date))
+		case time.Time:
+			order = v.Compare(b[i].(time.Time))
+		case bool:
+			order = cmp.Compare(map[bool]int{true: 1}[v], map[bool]int{true: 1}[b[i].(bool)])
+		}
+		if order != 0 {
+			return order
+		}
+	}
+	return 0
+}
+
+// printable is a value as JSON and people read it; what is not known is null.
+func printable(v any) any {
+	switch v := v.(type) {
+	case domain.Date:
+		if v.IsZero() {
+			return nil
+		}
+		return v.String()
+	case time.Time:
+		if v.IsZero() {
+			return nil
+		}
+	case jsontext.Value:
+		return v
+	}
+	return v
+}

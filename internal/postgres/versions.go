@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// checkVersions makes sure that the tables were made by this program's folds. When nothing has been folded yet they are
+// going to be.
+func (s *ProjectionStore) checkVersions(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])
+		WHERE NOT EXISTS (SELECT FROM fold_versions WHERE set_name = $1)
+		ON CONFLICT DO NOTHING`, append([]any{s.name}, versionsOf(s.set.Projections())...)...); err != nil {
+		return fmt.Errorf("note versions: %w", err)
+	}
+	return versionFault(ctx, tx, s.name, s.set)
+}
+
+// versionsOf returns the names and versions of projections, as two columns.
+func versionsOf(members []*projections.Projection) []any {
+	var names []string
+	var versions []int32
+	for _, p := range members {
+		names, versions = append(names, p.Name), append(versions, int32(p.Version))
+	}
+	return []any{names, versions}
+}
+
+// tableVersions reads with which versions the tables of a set were made. It is empty when nothing has been folded.
+func tableVersions(ctx context.Context, tx pgx.Tx, name string) (map[string]int, error) {
+	rows, err := tx.Query(ctx, `SELECT projection, version FROM fold_versions WHERE set_name = $1`, name)
+	if err != nil {
+		return nil, fmt.Errorf("read versions: %w", err)
+	}
+	versions := map[string]int{}
+	var projection string
+	var version int
+	if _, err := pgx.ForEachRow(rows, []any{&projection, &version}, func() error {
+		versions[projection] = version
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read versions: %w", err)
+	}
+	return versions, nil
+}
+
+// versionFault returns the first [*projections.VersionError], one that a rebuild cannot mend before others.
+func versionFault(ctx context.Context, tx pgx.Tx, name string, set *projections.Set) error {
+	tables, err := tableVersions(ctx, tx, name)
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	var stale error
+	for _, p := range set.Projections() {
+		made := tables[p.Name]
+		delete(tables, p.Name)
+		fault := &projections.VersionError{Projection: p.Name, Tables: made, Folds: p.Version}
+		if made > p.Version {
+			return fault
+		}
+		if made < p.Version && stale == nil {
+			stale = fault
+		}
+	}
+	for unknown, version := range tables {
+		return &projections.VersionError{Projection: unknown, Tables: version}
+	}
+	return stale
+}
+
+// Outdated returns the projections of a set whose tables were made by older versions of the folds, or not yet at all. It
+// fails with a [*projections.VersionError] when a newer program has made some of them.
+func (s *ProjectionStore) Outdated(ctx context.Context) (names []string, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var version *projections.VersionError
+		if err := versionFault(ctx, tx, s.name, s.set); err != nil && (!errors.As(err, &version) || version.Folds < version.Tables) {
+			return err
+		}
+		tables, err := tableVersions(ctx, tx, s.name)
+		if err != nil || len(tables) == 0 {
+			return err
+		}
+		for _, p := range s.set.Projections() {
+			if tables[p.Name] < p.Version {
+				names = append(names, p.Name)
+			}
+		}
+		return nil
+	})
+	return names, err
+}

@@ -1,0 +1,119 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/schoolbell/schoolbell/realtime"
+)
+
+// Bus carries messages between the realtime hubs of all nodes. It is a [realtime.Bus].
+type Bus struct{ cache *Cache }
+
+var _ realtime.Bus = Bus{}
+
+// NewBus uses the same Redis as the cache.
+func NewBus(c *Cache) Bus { return Bus{c} }
+
+// Publish implements [realtime.Bus].
+func (b Bus) Publish(ctx context.Context, channel string, message []byte) (reached int, err error) {
+	err = b.cache.do(ctx, func(ctx context.Context) error {
+		n, err := b.cache.client.Publish(ctx, b.cache.prefix+":"+channel, message).Result()
+		reached = int(n)
+		return err
+	})
+	return reached, err
+}
+
+// Subscribe implements [realtime.Bus]. While Redis is away nothing is heard.
+func (b Bus) Subscribe(ctx context.Context, channels []string, handle func(message []byte)) error {
+	named := make([]string, len(channels))
+	for i, c := range channels {
+		named[i] = b.cache.prefix + ":" + c
+	}
+	for ctx.Err() == nil {
+		if err := b.listen(ctx, named, handle); err != nil && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// listen hands messages on until the connection fails.
+func (b Bus) listen(ctx context.Context, channels []string, handle func(message []byte)) error {
+	sub := b.cache.client.Subscribe(ctx, channels...)
+	defer sub.Close()
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // a read does not end with its context
+	defer stop()
+	const quiet = 10 * time.Second // then the connection is tried
+	for waiting := false; ; {
+		message, err := sub.ReceiveTimeout(ctx, quiet)
+		switch {
+		case err != nil && waiting, errors.Is(err, redis.ErrClosed):
+			return fmt.Errorf("listen to other nodes: %w", err)
+		case err != nil:
+			if err := sub.Ping(ctx); err != nil {
+				return fmt.Errorf("listen to other nodes: %w", err)
+			}
+			waiting = true
+			continue
+		}
+		waiting = false
+		if m, ok := message.(*redis.Message); ok {
+			handle([]byte(m.Payload))
+		}
+	}
+}
+
+// TicketTime is for how long a ticket is good.
+const TicketTime = 30 * time.Second
+
+// Tickets stand in for a token where none can be sent but in the address: each is good once, and for 30 seconds.
+type Tickets struct{ cache *Cache }
+
+// NewTickets keeps tickets in the same Redis as the cache.
+func NewTickets(c *Cache) Tickets { return Tickets{c} }
+
+// Issue makes a ticket for the bearer of a token.
+func (t Tickets) Issue(ctx context.Context, who realtime.Identity) (string, error) {
+	body, err := json.Marshal(who)
+	if err != nil {
+		return "", fmt.Errorf("write ticket: %w", err)
+	}
+	ticket := rand.Text()
+	return ticket, t.cache.do(ctx, func(ctx context.Context) error {
+		return t.cache.client.Set(ctx, t.key(ticket), body, TicketTime).Err()
+	})
+}
+
+// Redeem returns who was given a ticket, and makes it useless.
+func (t Tickets) Redeem(ctx context.Context, ticket string) (who realtime.Identity, err error) {
+	var body []byte
+	err = t.cache.do(ctx, func(ctx context.Context) (err error) {
+		body, err = t.cache.client.GetDel(ctx, t.key(ticket)).Bytes()
+		return err
+	})
+	switch {
+	case err != nil && !errors.Is(err, redis.Nil):
+		return who, err
+	case body == nil:
+		return who, fmt.Errorf("ticket is unknown, used or too old: %w", realtime.ErrInvalidToken)
+	}
+	if err := json.Unmarshal(body, &who); err != nil {
+		return who, fmt.Errorf("read ticket: %w", err)
+	}
+	return who, nil
+}
+
+func (t Tickets) key(ticket string) string {
+	return t.cache.prefix + ":ticket:" + ticket[:min(len(ticket), 64)]
+}

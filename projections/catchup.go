@@ -1,0 +1,220 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Catchup folds the log as an engine does, but only up to where it is told, and in partitions that are all its own. Tables
+// are made anew with it.
+type Catchup struct {
+	engine *Engine
+	log    *limitedLog
+
+	mu    sync.Mutex
+	next  map[int32]int64
+	ended error         // of the engine
+	moved chan struct{} // holds a token when next has changed
+}
+
+// CatchupConfig says what a Catchup folds.
+type CatchupConfig struct {
+	Config // but for the group and the notifiers
+
+	Partitions []int32
+	// Until leaves out events from the first one on that was appended later; all are folded when it is zero.
+	Until time.Time
+}
+
+// NewCatchup returns a catch-up that has not begun.
+func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
+	c := &Catchup{next: map[int32]int64{}, moved: make(chan struct{}, 1)}
+	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{}, raised: make(chan struct{})}
+	inner := cfg.Config
+	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions), []Notifier{follower{c}}
+	var err error
+	c.engine, err = NewEngine(inner)
+	return c, err
+}
+
+// Run folds until ctx ends.
+func (c *Catchup) Run(ctx context.Context) error {
+	err := c.engine.Run(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = err
+	return err
+}
+
+const catchupCheck = 100 * time.Millisecond
+
+// To lets partitions fold up to the given offsets, these not included, and returns when they have. It fails when one of
+// them cannot go on.
+func (c *Catchup) To(ctx context.Context, limits map[int32]int64) error {
+	c.log.raise(limits)
+	check := time.NewTicker(catchupCheck)
+	defer check.Stop()
+	for !c.reached(limits) {
+		select {
+		case <-c.moved:
+		case <-check.C:
+			if err := c.stuck(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (c *Catchup) reached(limits map[int32]int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for partition := range limits {
+		if c.next[partition] < c.log.limit(partition) {
+			return false
+		}
+	}
+	return true
+}
+
+// stuck tells why a partition cannot go on by itself.
+func (c *Catchup) stuck() error {
+	c.mu.Lock()
+	faults := []error{c.ended}
+	c.mu.Unlock()
+	for _, s := range c.engine.Status() {
+		if s.State == Paused || s.State == Refused {
+			faults = append(faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Folded returns how many records have been folded.
+func (c *Catchup) Folded() (n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, next := range c.next {
+		n += next
+	}
+	return n
+}
+
+// follower notes for a catch-up how far its engine is.
+type follower struct{ *Catchup }
+
+func (f follower) note(at domain.Position) error {
+	f.mu.Lock()
+	f.next[at.Partition] = at.Offset + 1
+	f.mu.Unlock()
+	signal(f.moved)
+	return nil
+}
+
+// Claimed implements [Notifier].
+func (f follower) Claimed(_ context.Context, at domain.Position, _, _ int64) error { return f.note(at) }
+
+// Committed implements [Notifier].
+func (f follower) Committed(_ context.Context, at domain.Position, _ int64, _ []*Change) error {
+	return f.note(at)
+}
+
+// Heartbeat implements [Notifier].
+func (f follower) Heartbeat(_ context.Context, at domain.Position, _ int64) error { return f.note(at) }
+
+// assigned is a group whose only member has these partitions for good.
+type assigned []int32
+
+// Consume implements [eventlog.Group].
+func (a assigned) Consume(ctx context.Context, _ string, own func(context.Context, eventlog.Assignment) error) error {
+	var owners errgroup.Group
+	for _, partition := range a {
+		owners.Go(func() error { return own(ctx, eventlog.Assignment{Partition: partition, Committed: func(int64) {}}) })
+	}
+	return owners.Wait()
+}
+
+// limitedLog is a log that seems to end where its reader may go for now. A partition without a limit seems empty.
+type limitedLog struct {
+	Log
+	until time.Time
+
+	mu     sync.Mutex
+	limits map[int32]int64
+	past   map[int32]bool // partitions in which until has been found; their limits stay
+	raised chan struct{}  // closed, and made anew, when limits change
+}
+
+func (l *limitedLog) raise(limits map[int32]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for partition, limit := range limits {
+		if !l.past[partition] {
+			l.limits[partition] = limit
+		}
+	}
+	close(l.raised)
+	l.raised = make(chan struct{})
+}
+
+func (l *limitedLog) limit(partition int32) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits[partition]
+}
+
+// Fetch implements [eventlog.Fetcher].
+func (l *limitedLog) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
+	l.mu.Lock()
+	limit, raised := l.limits[partition], l.raised
+	l.mu.Unlock()
+	if offset >= limit {
+		timer := time.NewTimer(maxWait)
+		defer timer.Stop()
+		select {
+		case <-raised:
+		case <-timer.C:
+		case <-ctx.Done():
+			return eventlog.Batch{}, ctx.Err()
+		}
+		return eventlog.Batch{Next: offset, HighWatermark: limit}, nil
+	}
+	batch, err := l.Log.Fetch(ctx, partition, offset, maxBytes, maxWait)
+	if err != nil {
+		return batch, err
+	}
+	if !l.until.IsZero() {
+		if i := slices.IndexFunc(batch.Records, func(r eventlog.Record) bool { return r.Time.After(l.until) }); i >= 0 {
+			limit = l.end(partition, min(limit, batch.Records[i].Position.Offset))
+		}
+	}
+	end := len(batch.Records)
+	for end > 0 && batch.Records[end-1].Position.Offset >= limit {
+		end--
+	}
+	batch.Records = batch.Records[:end]
+	batch.Next, batch.HighWatermark = min(batch.Next, limit), min(batch.HighWatermark, limit)
+	return batch, nil
+}
+
+// end fixes the limit of a partition.
+func (l *limitedLog) end(partition int32, limit int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.past == nil {
+		l.past = map[int32]bool{}
+	}
+	l.limits[partition], l.past[partition] = limit, true
+	return limit
+}

@@ -1,0 +1,99 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Access decides who may connect. It is the same for all protocols.
+//
+// A connection is made with a token, which comes in the Authorization header, or where the protocol has it in the first
+// message; or with a ticket, which is good once and for seconds, in the query. A token in the query is refused: addresses
+// end up in logs.
+//
+// Browsers say which page a connection comes from, and pages of other origins are refused. A request without an Origin
+// comes from no page: it is let in when it shows its token in the header, or a ticket, which no page can make a browser
+// do. Native clients that can send no header need AllowNoOrigin.
+type Access struct {
+	// Verify finds out who bears a token. Its error wraps ErrExpired or ErrInvalidToken.
+	Verify func(ctx context.Context, token string) (Identity, error)
+	// Redeem finds out who was given a ticket, and makes it useless. nil: there are no tickets.
+	Redeem func(ctx context.Context, ticket string) (Identity, error)
+	// Origins may connect besides the server's own, as "https://school.example".
+	Origins []string
+	// AllowNoOrigin lets requests in that have neither an Origin nor a proof of their bearer yet.
+	AllowNoOrigin bool
+}
+
+// Errors of identification.
+var (
+	// ErrNobody says that a request does not show who it is from.
+	ErrNobody = errors.New("no token is given")
+	// ErrTokenInURL says that a token was in the query.
+	ErrTokenInURL = errors.New("a token must not be in the address: send it in the Authorization header, the first message, or take a ticket")
+)
+
+// Identify finds out who a request is from by its header or ticket. ErrNobody leaves it to the first message.
+func (a *Access) Identify(r *http.Request) (Identity, error) {
+	query := r.URL.Query()
+	if slices.ContainsFunc([]string{"token", "access_token", "jwt", "authorization"}, query.Has) {
+		return Identity{}, ErrTokenInURL
+	}
+	if token, ok := bearer(r); ok {
+		return a.Verify(r.Context(), token)
+	}
+	if ticket := query.Get("ticket"); ticket != "" && a.Redeem != nil {
+		return a.Redeem(r.Context(), ticket)
+	}
+	return Identity{}, ErrNobody
+}
+
+func bearer(r *http.Request) (string, bool) {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// AllowOrigin reports that a request may come from where it says that it comes from.
+func (a *Access) AllowOrigin(r *http.Request) bool {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		// Browsers leave the Origin out of requests to the page's own server, and say so in a way that no page can.
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" {
+			return site == "same-origin"
+		}
+		_, shown := bearer(r)
+		return shown || a.AllowNoOrigin || a.Redeem != nil && r.URL.Query().Get("ticket") != ""
+	}
+	origin := origins[0]
+	if len(origins) > 1 || origin == "null" {
+		return false
+	}
+	if slices.ContainsFunc(a.Origins, func(o string) bool { return strings.EqualFold(o, origin) }) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+// StatusOf is the HTTP status that refuses a connection for a reason.
+func StatusOf(err error) int {
+	switch {
+	case errors.Is(err, ErrTokenInURL):
+		return http.StatusBadRequest
+	case errors.Is(err, ErrDenied):
+		return http.StatusForbidden
+	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms):
+		return http.StatusTooManyRequests
+	case errors.Is(err, ErrUnrecoverable):
+		return http.StatusGone
+	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, ErrNobody), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
+		return http.StatusUnauthorized
+	}
+	return http.StatusInternalServerError
+}

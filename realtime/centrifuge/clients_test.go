@@ -1,0 +1,245 @@
+package centrifuge_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	client "github.com/centrifugal/centrifuge-go"
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/realtime"
+	"github.com/schoolbell/schoolbell/realtime/centrifuge"
+	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
+)
+
+// node is a server that can be killed and replaced behind one address.
+type node struct {
+	t    *testing.T
+	log  *memlog.Log
+	mux  chan http.Handler // the one that serves now
+	hub  *rt.Node
+	stop func()
+	url  string
+}
+
+func startNode(t *testing.T) *node {
+	n := &node{t: t, log: memlog.New(4), mux: make(chan http.Handler, 1)}
+	n.start()
+	n.url = rt.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		h := <-n.mux
+		n.mux <- h
+		h.ServeHTTP(w, r)
+	}) + "/connection/websocket"
+	t.Cleanup(func() { n.stop() })
+	return n
+}
+
+func (n *node) start() {
+	n.hub = rt.Start(n.t, n.log, nil)
+	server := centrifuge.New(centrifuge.Config{Hub: n.hub.Hub, Access: rt.Access(), RPC: rpc})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.Run(ctx)
+	}()
+	n.stop = func() {
+		cancel()
+		<-ended
+		n.hub.Kill()
+	}
+	n.mux <- server
+}
+
+// replace kills the node; what it does while there is none is missed by its clients.
+func (n *node) replace(while func()) {
+	<-n.mux
+	n.stop()
+	while()
+	n.start()
+}
+
+// What the official client for Go receives, over a killed node, is its room's part of the log.
+func TestP6_CentrifugeGoRecovers(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	rt.Publish(t, n.log, rt.School, "first", rt.Notice("first", "7b"))
+	c := client.NewJsonClient(n.url, client.Config{
+		Token: "head admin", Header: http.Header{"Authorization": {"Bearer head admin"}},
+		MinReconnectDelay: 10 * time.Millisecond, MaxReconnectDelay: 50 * time.Millisecond,
+	})
+	t.Cleanup(c.Close)
+	sub, err := c.NewSubscription("class:7a", client.SubscriptionConfig{Recoverable: true, Positioned: true})
+	require.NoError(t, err)
+	got := make(chan uint64, 1000)
+	subscribed := make(chan client.SubscribedEvent, 10)
+	sub.OnPublication(func(e client.PublicationEvent) { got <- e.Offset })
+	sub.OnSubscribed(func(e client.SubscribedEvent) { subscribed <- e })
+	require.NoError(t, c.Connect())
+	require.NoError(t, sub.Subscribe())
+	require.False(t, (<-subscribed).WasRecovering)
+
+	var want []uint64
+	publish := func(count int) {
+		for range count {
+			id := strconv.Itoa(len(want))
+			pos := rt.Publish(t, n.log, rt.School, id, rt.Notice(id, "7a"))
+			want = append(want, uint64(pos.Offset))
+			rt.Publish(t, n.log, rt.School, "other"+id, rt.Notice(id, "7b"))
+		}
+	}
+	publish(10)
+	for range 3 {
+		n.replace(func() { publish(7) })
+		e := <-subscribed
+		require.True(t, e.WasRecovering && e.Recovered)
+		publish(5)
+	}
+	for _, offset := range want {
+		require.Equal(t, offset, <-got)
+	}
+	stats, err := sub.PresenceStats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, stats.NumClients)
+	history, err := sub.History(t.Context(), client.WithHistoryLimit(3), client.WithHistoryReverse(true))
+	require.NoError(t, err)
+	require.Len(t, history.Publications, 3)
+	require.Equal(t, want[len(want)-1], history.Publications[0].Offset)
+	res, err := c.RPC(t.Context(), "echo", []byte(`"hello"`))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"user":"head","school":"greenfield","data":"hello"}`, string(res.Data))
+	require.NoError(t, sub.Unsubscribe())
+}
+
+func TestCentrifugeGoRefreshesItsToken(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	url := serve(t, n.Hub, func(c *centrifuge.Config) {
+		verify := c.Access.Verify
+		c.Access.Verify = func(ctx context.Context, token string) (realtime.Identity, error) {
+			who, err := verify(ctx, token)
+			who.Expires = time.Now().Add(2 * time.Second)
+			return who, err
+		}
+	})
+	refreshed := make(chan struct{}, 10)
+	c := client.NewJsonClient(url, client.Config{Token: "head admin", GetToken: func(client.ConnectionTokenEvent) (string, error) {
+		refreshed <- struct{}{}
+		return "head admin", nil
+	}})
+	t.Cleanup(c.Close)
+	disconnected := make(chan client.DisconnectedEvent, 1)
+	c.OnDisconnected(func(e client.DisconnectedEvent) { disconnected <- e })
+	require.NoError(t, c.Connect())
+	<-refreshed
+	<-refreshed
+	<-refreshed
+	require.NoError(t, n.Revoke(t.Context(), rt.School, "head"))
+	require.EqualValues(t, realtime.CloseRevoked.Code, (<-disconnected).Code, "it does not come back")
+}
+
+const javascript = `
+import { Centrifuge } from 'centrifuge';
+import WebSocket from 'ws';
+import { createInterface } from 'node:readline';
+
+const [url, mode, epoch] = process.argv.slice(2);
+const origin = url.replace(/^ws/, 'http').replace('/connection/websocket', '');
+const say = (...words) => console.log(words.join(' '));
+class FromPage extends WebSocket { constructor(address, protocols) { super(address, protocols, { origin }); } }
+
+const c = new Centrifuge(url, { websocket: FromPage, token: 'head admin', minReconnectDelay: 10, maxReconnectDelay: 50 });
+c.on('connected', e => say('connected', JSON.stringify(e.data)));
+c.on('disconnected', e => say('disconnected', e.code));
+c.on('publication', e => say('server', e.channel, e.offset));
+const options = { recoverable: true, positioned: true, minResubscribeDelay: 10, maxResubscribeDelay: 20 };
+if (mode === 'state') {
+	let asked = 0;
+	options.getState = async () => { asked++; say('state', asked); return asked === 1 ? { offset: 0, epoch: 'of another log' } : { offset: 2, epoch }; };
+}
+const sub = c.newSubscription('class:7a', options);
+sub.on('publication', e => say('publication', e.offset));
+sub.on('subscribed', e => say('subscribed', e.wasRecovering, e.recovered));
+sub.on('unsubscribed', e => say('unsubscribed', e.code));
+sub.on('error', e => say('error', JSON.stringify(e.error)));
+sub.subscribe();
+c.connect();
+createInterface({ input: process.stdin }).on('line', async line => {
+	try {
+		if (line === 'presence') say('presence', JSON.stringify(Object.values((await sub.presence()).clients).map(x => x.user)));
+		if (line === 'stats') say('stats', JSON.stringify(await sub.presenceStats()));
+		if (line === 'history') say('history', (await sub.history({ limit: 2, reverse: true })).publications.map(p => p.offset).join(','));
+		if (line === 'rpc') say('rpc', JSON.stringify((await c.rpc('echo', [1])).data));
+	} catch (e) { say('failed', JSON.stringify(e)); }
+});
+`
+
+func TestP6_CentrifugeJSRecovers(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	rt.Publish(t, n.log, rt.School, "first", rt.Notice("first", "7b"))
+	js := rt.JavaScript(t, javascript, n.url, "plain")
+	js.Next("connected")
+	require.Equal(t, "false false", js.Next("subscribed"))
+	var want []int64
+	publish := func(count int) {
+		for range count {
+			id := strconv.Itoa(len(want))
+			want = append(want, rt.Publish(t, n.log, rt.School, id, rt.Notice(id, "7a")).Offset)
+		}
+	}
+	publish(10)
+	read := 0
+	check := func() {
+		for ; read < len(want); read++ {
+			require.Equal(t, strconv.FormatInt(want[read], 10), js.Next("publication"))
+		}
+	}
+	check()
+	for range 3 {
+		n.replace(func() { publish(7) })
+		require.Equal(t, "true true", js.Next("subscribed"))
+		publish(5)
+		check()
+	}
+	js.Tell("presence")
+	require.Equal(t, `["head"]`, js.Next("presence"))
+	js.Tell("stats")
+	require.JSONEq(t, `{"numClients":1,"numUsers":1}`, js.Next("stats"))
+	js.Tell("history")
+	require.Equal(t, fmt.Sprintf("%d,%d", want[len(want)-1], want[len(want)-2]), js.Next("history"))
+	js.Tell("rpc")
+	require.JSONEq(t, `{"user":"head","school":"greenfield","data":[1]}`, js.Next("rpc"))
+	require.NoError(t, n.hub.Revoke(t.Context(), rt.School, "head"))
+	require.Equal(t, "3503", js.Next("disconnected"))
+}
+
+// An app that reads the state from the API goes on from the position that it came with; when that is of another log it
+// is told to read the state again.
+func TestP6_CentrifugeJSHandsOverFromState(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	url := serve(t, n.Hub, nil)
+	for i := range 5 {
+		rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "7a"))
+	}
+	probe := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{})
+	probe.Reaches(t, domain.Position{Offset: 4})
+	js := rt.JavaScript(t, javascript, url, "state", n.EpochFor("head", rt.School))
+	require.Equal(t, "1", js.Next("state"))
+	require.Equal(t, "2", js.Next("state"), "after error 112")
+	require.Equal(t, "true true", js.Next("subscribed"))
+	require.Equal(t, "3", js.Next("publication"))
+	require.Equal(t, "4", js.Next("publication"))
+	var data struct{ Position, Epoch string }
+	other := rt.JavaScript(t, javascript, url, "plain")
+	require.NoError(t, json.Unmarshal([]byte(other.Next("connected")), &data, json.MatchCaseInsensitiveNames(true)))
+	require.Equal(t, n.EpochFor("head", rt.School), data.Epoch)
+}

@@ -1,0 +1,331 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/realtime"
+)
+
+const version = "schoolbell"
+
+// callTime bounds how long one command may take.
+const callTime = 10 * time.Second
+
+// answer carries out a command. An error ends the connection, after the reply if there is one.
+func (c *conn) answer(cmd *command) (*reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	switch {
+	case cmd.ID == 0 && (cmd.Send != nil || c.session != nil && cmd.Connect == nil):
+		return nil, nil // a pong, or a message that nobody waits for
+	case (c.session == nil) != (cmd.Connect != nil) || cmd.ID == 0:
+		return nil, realtime.CloseBadRequest
+	}
+	r := &reply{ID: cmd.ID}
+	err := c.fill(ctx, cmd, r)
+	if err == nil {
+		return r, nil
+	}
+	var refusal *protocolError
+	if !errors.As(err, &refusal) {
+		return nil, err
+	}
+	return &reply{ID: cmd.ID, Error: refusal}, nil
+}
+
+func (c *conn) fill(ctx context.Context, cmd *command, r *reply) (err error) {
+	switch {
+	case cmd.Connect != nil:
+		r.Connect, err = c.connect(ctx, cmd.Connect)
+	case cmd.Subscribe != nil:
+		r.Subscribe, err = c.subscribe(ctx, cmd.Subscribe)
+	case cmd.Unsubscribe != nil:
+		r.Unsubscribe, err = &struct{}{}, c.unsubscribe(cmd.Unsubscribe)
+	case cmd.Presence != nil:
+		r.Presence, err = c.presence(ctx, cmd.Presence)
+	case cmd.PresenceStats != nil:
+		r.PresenceStats, err = c.presenceStats(ctx, cmd.PresenceStats)
+	case cmd.History != nil:
+		r.History, err = c.history(ctx, cmd.History)
+	case cmd.Ping != nil:
+		r.Ping = &struct{}{}
+	case cmd.RPC != nil:
+		r.RPC, err = c.rpc(ctx, cmd.RPC)
+	case cmd.Refresh != nil:
+		r.Refresh, err = c.refresh(ctx, cmd.Refresh)
+	case cmd.SubRefresh != nil:
+		r.SubRefresh, err = c.subRefresh(ctx, cmd.SubRefresh)
+	case cmd.Publish != nil:
+		err = errNotAvailable // events come from the log
+	default:
+		err = errMethodNotFound
+	}
+	return err
+}
+
+func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult, error) {
+	who := c.shown
+	if req.Token != "" {
+		var err error
+		if who, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err, realtime.ErrExpired) {
+			return nil, errTokenExpired
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if who.Subject == "" {
+		return nil, realtime.CloseInvalidToken
+	}
+	var data struct {
+		School string `json:"school"`
+	}
+	if len(req.Data) > 0 {
+		_ = json.Unmarshal(req.Data, &data) // other data is the app's own business
+	}
+	session, err := c.server.cfg.Hub.Open(ctx, who, realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.wake})
+	switch {
+	case errors.Is(err, realtime.ErrExpired):
+		return nil, errTokenExpired
+	case err != nil:
+		return nil, err
+	}
+	c.session = session
+	c.server.connected(c)
+	res := &connectResult{
+		Client: session.ID(), Version: version,
+		Data: connectData{session.Position(), c.epoch()},
+		Subs: map[string]subscribeResult{},
+		Ping: uint32(max(1, c.server.cfg.Ping.Seconds())), Pong: true,
+	}
+	res.Expires, res.TTL = ttl(who)
+	for _, room := range session.Rooms() {
+		name := room.String()
+		sub := c.live(session.Position())
+		if asked, ok := req.Subs[name]; ok && asked.Recover {
+			if sub, err = c.resume(ctx, room, &asked); err != nil {
+				return nil, err
+			}
+		}
+		res.Subs[name] = *sub
+	}
+	return res, nil
+}
+
+// ttl says for how long a token is good, a little less than it is, so that the client refreshes it in time.
+func ttl(who realtime.Identity) (expires bool, seconds uint32) {
+	if who.Expires.IsZero() {
+		return false, 0
+	}
+	left := time.Until(who.Expires)
+	return true, uint32(max(1, (left - min(left/2, 10*time.Second)).Seconds()))
+}
+
+func (c *conn) epoch() string {
+	return c.server.cfg.Hub.EpochFor(c.session.Identity().Subject, c.session.School())
+}
+
+// live is the result of a subscription that begins at a position.
+func (c *conn) live(at domain.Position) *subscribeResult {
+	return &subscribeResult{Recoverable: true, Positioned: true, Epoch: c.epoch(), Offset: wireOffset(at)}
+}
+
+func (c *conn) subscribe(ctx context.Context, req *subscribeRequest) (*subscribeResult, error) {
+	room, err := domain.ParseRoom(req.Channel)
+	if err != nil {
+		return nil, errUnknownChannel
+	}
+	if c.in(room) {
+		return nil, errAlreadySubscribed
+	}
+	if req.Recover && room.Kind != domain.RoomDashboard {
+		return c.resume(ctx, room, req)
+	}
+	joined, err := c.session.Join(ctx, room, nil)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	if room.Kind == domain.RoomDashboard {
+		return &subscribeResult{}, nil
+	}
+	return c.live(joined.At), nil
+}
+
+func (c *conn) in(room domain.Room) bool { return slices.Contains(c.session.Rooms(), room) }
+
+// resume enters a room from where the client has been. If that cannot be served, it is entered as it is now, and the
+// client is told, or refused if it has asked for that.
+func (c *conn) resume(ctx context.Context, room domain.Room, req *subscribeRequest) (*subscribeResult, error) {
+	var joined realtime.Joined
+	err := realtime.ErrUnrecoverable
+	if req.Epoch == "" || req.Epoch == c.epoch() {
+		from := domain.Position{Partition: c.session.Position().Partition, Offset: offsetOf(req.Offset)}
+		joined, err = c.session.Join(ctx, room, &from)
+	}
+	if errors.Is(err, realtime.ErrUnrecoverable) {
+		if req.Flag&rejectUnrecovered != 0 {
+			return nil, errUnrecoverable
+		}
+		if joined, err = c.session.Join(ctx, room, nil); err != nil {
+			return nil, refusal(err)
+		}
+		res := c.live(joined.At)
+		res.WasRecovering = true
+		return res, nil
+	}
+	if err != nil {
+		return nil, refusal(err)
+	}
+	res := c.live(joined.At)
+	res.WasRecovering, res.Recovered = true, true
+	res.Publications = publications(joined.Missed)
+	return res, nil
+}
+
+func publications(ds []realtime.Delivery) []publication {
+	pubs := make([]publication, len(ds))
+	for i := range ds {
+		pubs[i] = publication{Data: ds[i].AppendJSON(nil), Offset: wireOffset(ds[i].Position)}
+	}
+	return pubs
+}
+
+// refusal is the protocol's error for one of the hub.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, realtime.ErrDenied):
+		return errPermissionDenied
+	case errors.Is(err, realtime.ErrTooManyRooms):
+		return errLimitExceeded
+	case errors.Is(err, realtime.ErrUnrecoverable):
+		return errUnrecoverable
+	case errors.Is(err, realtime.ErrExpired):
+		return errTokenExpired
+	case errors.Is(err, ErrUnknownMethod):
+		return errMethodNotFound
+	}
+	if _, closes := errors.AsType[realtime.Close](err); closes {
+		return err
+	}
+	return errInternal
+}
+
+func (c *conn) unsubscribe(req *channelRequest) error {
+	room, err := domain.ParseRoom(req.Channel)
+	if err != nil {
+		return errUnknownChannel
+	}
+	c.session.Leave(room) // to have left is no error
+	return nil
+}
+
+// members lists who is in a room that the client is in itself.
+func (c *conn) members(ctx context.Context, channel string) ([]realtime.Member, error) {
+	room, err := domain.ParseRoom(channel)
+	switch {
+	case err != nil:
+		return nil, errUnknownChannel
+	case !c.in(room):
+		return nil, errPermissionDenied
+	}
+	members, err := c.server.cfg.Hub.Presence(ctx, c.session.School(), room)
+	if err != nil {
+		return nil, errInternal
+	}
+	return members, nil
+}
+
+func (c *conn) presence(ctx context.Context, req *channelRequest) (*presenceResult, error) {
+	members, err := c.members(ctx, req.Channel)
+	if err != nil {
+		return nil, err
+	}
+	res := &presenceResult{Presence: map[string]clientInfo{}}
+	for _, m := range members {
+		res.Presence[m.Session] = clientInfo{User: m.User, Client: m.Session}
+	}
+	return res, nil
+}
+
+func (c *conn) presenceStats(ctx context.Context, req *channelRequest) (*presenceStatsResult, error) {
+	members, err := c.members(ctx, req.Channel)
+	if err != nil {
+		return nil, err
+	}
+	users := map[string]bool{}
+	for _, m := range members {
+		users[m.User] = true
+	}
+	return &presenceStatsResult{Clients: len(members), Users: len(users)}, nil
+}
+
+func (c *conn) history(ctx context.Context, req *historyRequest) (*historyResult, error) {
+	room, err := domain.ParseRoom(req.Channel)
+	if err != nil {
+		return nil, errUnknownChannel
+	}
+	q := realtime.History{Limit: req.Limit, Reverse: req.Reverse}
+	if req.Limit < 0 {
+		q.Limit = 1 << 30
+	}
+	if req.Since != nil {
+		if req.Since.Epoch != "" && req.Since.Epoch != c.epoch() {
+			return nil, errUnrecoverable
+		}
+		q.After = &domain.Position{Partition: c.session.Position().Partition, Offset: offsetOf(req.Since.Offset)}
+	}
+	found, at, err := c.session.History(ctx, room, q)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return &historyResult{Publications: publications(found), Epoch: c.epoch(), Offset: wireOffset(at)}, nil
+}
+
+func (c *conn) rpc(ctx context.Context, req *rpcRequest) (*rpcResult, error) {
+	if c.server.cfg.RPC == nil {
+		return nil, errMethodNotFound
+	}
+	data, err := c.server.cfg.RPC(ctx, c.session.Identity(), c.session.School(), req.Method, req.Data)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return &rpcResult{data}, nil
+}
+
+func (c *conn) refresh(ctx context.Context, req *refreshRequest) (*refreshResult, error) {
+	who, err := c.server.cfg.Access.Verify(ctx, req.Token)
+	if err == nil {
+		err = c.session.Refresh(who)
+	}
+	switch {
+	case errors.Is(err, realtime.ErrExpired):
+		return nil, errTokenExpired
+	case errors.Is(err, realtime.ErrDenied): // a token of somebody else
+		return nil, realtime.CloseInvalidToken
+	case err != nil:
+		return nil, err
+	}
+	res := &refreshResult{Client: c.session.ID(), Version: version}
+	res.Expires, res.TTL = ttl(who)
+	return res, nil
+}
+
+// subRefresh looks at the right to a room again. Subscriptions have no tokens of their own and do not expire.
+func (c *conn) subRefresh(ctx context.Context, req *subRefreshRequest) (*subRefreshResult, error) {
+	room, err := domain.ParseRoom(req.Channel)
+	switch {
+	case err != nil:
+		return nil, errUnknownChannel
+	case !c.in(room):
+		return nil, errPermissionDenied
+	}
+	if _, err := c.session.Join(ctx, room, nil); err != nil {
+		return nil, refusal(err)
+	}
+	return &subRefreshResult{}, nil
+}

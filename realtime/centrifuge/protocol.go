@@ -1,0 +1,240 @@
+package centrifuge
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/realtime"
+	"github.com/schoolbell/schoolbell/realtime/ws"
+)
+
+// command is what a client asks for. Exactly one of its requests is there; none is a pong.
+type command struct {
+	ID            uint32             `json:"id"`
+	Connect       *connectRequest    `json:"connect"`
+	Subscribe     *subscribeRequest  `json:"subscribe"`
+	Unsubscribe   *channelRequest    `json:"unsubscribe"`
+	Presence      *channelRequest    `json:"presence"`
+	PresenceStats *channelRequest    `json:"presence_stats"`
+	History       *historyRequest    `json:"history"`
+	Ping          *struct{}          `json:"ping"`
+	RPC           *rpcRequest        `json:"rpc"`
+	Refresh       *refreshRequest    `json:"refresh"`
+	SubRefresh    *subRefreshRequest `json:"sub_refresh"`
+	Publish       *struct{}          `json:"publish"`
+	Send          *struct{}          `json:"send"`
+}
+
+type (
+	connectRequest struct {
+		Token string                      `json:"token"`
+		Data  jsontext.Value              `json:"data"`
+		Subs  map[string]subscribeRequest `json:"subs"`
+	}
+	subscribeRequest struct {
+		Channel string `json:"channel"`
+		Recover bool   `json:"recover"`
+		Epoch   string `json:"epoch"`
+		Offset  uint64 `json:"offset"`
+		Flag    uint64 `json:"flag"`
+	}
+	channelRequest struct {
+		Channel string `json:"channel"`
+	}
+	historyRequest struct {
+		Channel string          `json:"channel"`
+		Limit   int             `json:"limit"`
+		Since   *streamPosition `json:"since"`
+		Reverse bool            `json:"reverse"`
+	}
+	streamPosition struct {
+		Offset uint64 `json:"offset"`
+		Epoch  string `json:"epoch"`
+	}
+	rpcRequest struct {
+		Method string         `json:"method"`
+		Data   jsontext.Value `json:"data"`
+	}
+	refreshRequest struct {
+		Token string `json:"token"`
+	}
+	subRefreshRequest struct {
+		Channel string `json:"channel"`
+		Token   string `json:"token"`
+	}
+)
+
+// rejectUnrecovered is the bit of subscribeRequest.Flag with which a client wants error 112 for a position that cannot
+// be served.
+const rejectUnrecovered = 2
+
+// reply answers a command.
+type reply struct {
+	ID            uint32               `json:"id"`
+	Error         *protocolError       `json:"error,omitzero"`
+	Connect       *connectResult       `json:"connect,omitzero"`
+	Subscribe     *subscribeResult     `json:"subscribe,omitzero"`
+	Unsubscribe   *struct{}            `json:"unsubscribe,omitzero"`
+	Presence      *presenceResult      `json:"presence,omitzero"`
+	PresenceStats *presenceStatsResult `json:"presence_stats,omitzero"`
+	History       *historyResult       `json:"history,omitzero"`
+	Ping          *struct{}            `json:"ping,omitzero"`
+	RPC           *rpcResult           `json:"rpc,omitzero"`
+	Refresh       *refreshResult       `json:"refresh,omitzero"`
+	SubRefresh    *subRefreshResult    `json:"sub_refresh,omitzero"`
+}
+
+type (
+	connectResult struct {
+		Client  string                     `json:"client"`
+		Version string                     `json:"version"`
+		Expires bool                       `json:"expires,omitzero"`
+		TTL     uint32                     `json:"ttl,omitzero"`
+		Data    connectData                `json:"data"`
+		Subs    map[string]subscribeResult `json:"subs,omitempty"`
+		Ping    uint32                     `json:"ping,omitzero"`
+		Pong    bool                       `json:"pong,omitzero"`
+	}
+	connectData struct {
+		Position domain.Position `json:"position"`
+		Epoch    string          `json:"epoch"`
+	}
+	subscribeResult struct {
+		Recoverable   bool          `json:"recoverable,omitzero"`
+		Epoch         string        `json:"epoch,omitzero"`
+		Publications  []publication `json:"publications,omitempty"`
+		Recovered     bool          `json:"recovered,omitzero"`
+		Offset        uint64        `json:"offset,omitzero"`
+		Positioned    bool          `json:"positioned,omitzero"`
+		WasRecovering bool          `json:"was_recovering,omitzero"`
+	}
+	publication struct {
+		Data   jsontext.Value `json:"data"`
+		Offset uint64         `json:"offset,omitzero"`
+	}
+	presenceResult struct {
+		Presence map[string]clientInfo `json:"presence"`
+	}
+	clientInfo struct {
+		User   string `json:"user"`
+		Client string `json:"client"`
+	}
+	presenceStatsResult struct {
+		Clients int `json:"num_clients"`
+		Users   int `json:"num_users"`
+	}
+	historyResult struct {
+		Publications []publication `json:"publications,omitempty"`
+		Epoch        string        `json:"epoch"`
+		Offset       uint64        `json:"offset"`
+	}
+	rpcResult struct {
+		Data jsontext.Value `json:"data"`
+	}
+	refreshResult struct {
+		Client  string `json:"client"`
+		Version string `json:"version"`
+		Expires bool   `json:"expires,omitzero"`
+		TTL     uint32 `json:"ttl,omitzero"`
+	}
+	subRefreshResult struct {
+		Expires bool   `json:"expires,omitzero"`
+		TTL     uint32 `json:"ttl,omitzero"`
+	}
+)
+
+// protocolError refuses a command. The numbers are the protocol's.
+type protocolError struct {
+	Code      uint32 `json:"code"`
+	Message   string `json:"message"`
+	Temporary bool   `json:"temporary,omitzero"`
+}
+
+// Error makes it an error.
+func (e *protocolError) Error() string { return strconv.Itoa(int(e.Code)) + " " + e.Message }
+
+var (
+	errInternal          = &protocolError{100, "internal server error", true}
+	errUnknownChannel    = &protocolError{102, "unknown channel", false}
+	errPermissionDenied  = &protocolError{103, "permission denied", false}
+	errMethodNotFound    = &protocolError{104, "method not found", false}
+	errAlreadySubscribed = &protocolError{105, "already subscribed", false}
+	errLimitExceeded     = &protocolError{106, "limit exceeded", false}
+	errNotAvailable      = &protocolError{108, "not available", false}
+	errTokenExpired      = &protocolError{109, "token expired", false}
+	errUnrecoverable     = &protocolError{112, "unrecoverable position", false}
+)
+
+// parse reads the commands of a frame: JSON objects, one after the other.
+func parse(frame []byte, handle func(*command) error) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(frame))
+	for dec.PeekKind() != 0 {
+		var cmd command
+		if err := json.UnmarshalDecode(dec, &cmd); err != nil {
+			return realtime.CloseBadRequest
+		}
+		if err := handle(&cmd); err != nil {
+			return err
+		}
+	}
+	if dec.InputOffset() < int64(len(bytes.TrimRight(frame, " \t\r\n"))) {
+		return realtime.CloseBadRequest
+	}
+	return nil
+}
+
+// appendReply adds the frame of a reply.
+func appendReply(dst []byte, r *reply) []byte {
+	b, err := json.Marshal(r, json.Deterministic(true))
+	if err != nil { // the answer of an RPC is not JSON
+		b, _ = json.Marshal(&reply{ID: r.ID, Error: errInternal})
+	}
+	return ws.AppendFrame(dst, ws.Text, b)
+}
+
+// ping is what a server sends for the client to answer in kind.
+var ping = ws.AppendFrame(nil, ws.Text, []byte("{}"))
+
+// Encoding writes an event as a push to a channel.
+var Encoding = &realtime.Encoding{PerRoom: true, Append: appendPublication}
+
+func appendPublication(dst []byte, d *realtime.Delivery) []byte {
+	b := appendPush(make([]byte, 0, 1024), d.Room)
+	b = d.AppendJSON(append(b, `"pub":{"data":`...))
+	b = strconv.AppendUint(append(b, `,"offset":`...), wireOffset(d.Position), 10)
+	return ws.AppendFrame(dst, ws.Text, append(b, "}}}"...))
+}
+
+// appendUpdate adds the push of a dashboard's change.
+func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
+	b := append(appendPush(nil, d.Room), `"pub":{"data":{"projection":`...)
+	b, _ = jsontext.AppendQuote(b, d.Room.ID)
+	b = append(append(append(b, `,"position":"`...), d.Position.String()...), `"}}}}`...)
+	return ws.AppendFrame(dst, ws.Text, b)
+}
+
+// appendLeft adds the push that ends a subscription for good: codes below 2500 say not to subscribe again.
+func appendLeft(dst []byte, room domain.Room) []byte {
+	b := append(appendPush(nil, room), `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`...)
+	return ws.AppendFrame(dst, ws.Text, b)
+}
+
+func appendPush(dst []byte, room domain.Room) []byte {
+	dst, _ = jsontext.AppendQuote(append(dst, `{"push":{"channel":`...), room.String())
+	return append(dst, ',')
+}
+
+// wireOffset is the offset of a position as the protocol has it: it knows no negative numbers.
+func wireOffset(p domain.Position) uint64 { return uint64(max(0, p.Offset)) }
+
+// offsetOf is the reverse. 0 is taken for the place before the first event.
+func offsetOf(wire uint64) int64 {
+	if wire == 0 {
+		return -1
+	}
+	return int64(min(wire, 1<<62))
+}

@@ -1,0 +1,178 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/schoolbell/schoolbell/realtime"
+	"github.com/schoolbell/schoolbell/realtime/ws"
+)
+
+// Config says how connections are served. The zero value of a limit stands for its default.
+type Config struct {
+	Hub    *realtime.Hub
+	Access *realtime.Access
+	// RPC answers queries. nil: there are none. Its error is one of the package realtime, or ErrUnknownMethod.
+	RPC func(ctx context.Context, who realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error)
+
+	Ping        time.Duration // between two pings; default 25 s
+	Pong        time.Duration // for the answer to a ping; default 10 s
+	FirstTime   time.Duration // for the connect command; default 10 s
+	WriteTime   time.Duration // for a client to take what is written; default 10 s
+	MaxMessage  int           // bytes in a frame from the client; default 64 KiB
+	MaxCommands int           // a second; default 100
+	MaxWaiting  int           // connections without a connect command; default 1,000
+}
+
+// ErrUnknownMethod says that there is no such RPC.
+var ErrUnknownMethod = errors.New("unknown method")
+
+// Server serves connections. It is an [http.Handler]; Run pings them.
+type Server struct {
+	cfg Config
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	waiting int // without a connect command
+	closed  bool
+	running sync.WaitGroup
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
+	def(&cfg.Ping, 25*time.Second)
+	def(&cfg.Pong, 10*time.Second)
+	def(&cfg.FirstTime, 10*time.Second)
+	def(&cfg.MaxMessage, 64<<10)
+	def(&cfg.MaxCommands, 100)
+	def(&cfg.MaxWaiting, 1000)
+	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
+}
+
+func def[T comparable](v *T, d T) {
+	if *v == *new(T) {
+		*v = d
+	}
+}
+
+// ServeHTTP makes a WebSocket of a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.cfg.Access.AllowOrigin(r) {
+		http.Error(w, "this origin may not connect", http.StatusForbidden)
+		return
+	}
+	if wantsProtobuf(r) {
+		http.Error(w, "only the JSON protocol is spoken here", http.StatusBadRequest)
+		return
+	}
+	who, err := s.cfg.Access.Identify(r)
+	if err != nil && !errors.Is(err, realtime.ErrNobody) {
+		http.Error(w, err.Error(), realtime.StatusOf(err))
+		return
+	}
+	c := &conn{server: s, shown: who}
+	c.alive, c.cancel = context.WithCancel(context.Background())
+	if !s.enter(c) {
+		c.cancel()
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, "too many connections wait to say who they are", http.StatusServiceUnavailable)
+		return
+	}
+	socket, err := ws.Config{
+		MaxMessage:   s.cfg.MaxMessage,
+		WriteTimeout: s.cfg.WriteTime,
+		Subprotocols: []string{"centrifuge-json"},
+		CheckOrigin:  func(*http.Request) bool { return true }, // done above
+	}.Accept(w, r)
+	if err != nil {
+		s.leave(c)
+		return // it has been answered
+	}
+	s.attach(c, socket)
+	go c.run() //nolint:contextcheck // it outlives the request
+}
+
+func wantsProtobuf(r *http.Request) bool {
+	return r.URL.Query().Get("format") == "protobuf" || r.URL.Query().Get("cf_protocol") == "protobuf" ||
+		slices.ContainsFunc(r.Header.Values("Sec-WebSocket-Protocol"), func(p string) bool { return strings.Contains(p, "centrifuge-protobuf") })
+}
+
+func (s *Server) enter(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.waiting >= s.cfg.MaxWaiting {
+		return false
+	}
+	s.waiting++
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	return true
+}
+
+// attach gives a connection its socket.
+func (s *Server) attach(c *conn, socket *ws.Conn) {
+	s.mu.Lock()
+	c.socket = socket
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		c.close(realtime.CloseShutdown)
+	}
+}
+
+// connected says that a connection has a session.
+func (s *Server) connected(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting--
+	c.pinged = time.Now()
+}
+
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if c.pinged.IsZero() {
+		s.waiting--
+	}
+	c.cancel()
+	s.running.Done()
+}
+
+// Run pings the connections until ctx ends; it then lets go of those that are left and waits for them.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(min(time.Second, s.cfg.Ping/4))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.closed = true
+			for c := range s.conns {
+				if c.socket != nil { // else attach closes it
+					c.close(realtime.CloseShutdown)
+				}
+				c.cancel()
+			}
+			s.mu.Unlock()
+			s.running.Wait()
+			return nil
+		case now := <-tick.C:
+			s.mu.Lock()
+			for c := range s.conns {
+				if !c.pinged.IsZero() && now.Sub(c.pinged) >= s.cfg.Ping {
+					c.pinged = now
+					go c.ping() // it may have to wait for a client that does not read
+				}
+			}
+			s.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package realtime
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Close says why a connection ends. The number is sent to the client, as the close code of a WebSocket where there is
+// one, and its range is the policy: after 3000 to 3499 the client comes back by itself, after 3500 to 3999 it does not,
+// as the same attempt would fail again. Clients of the Centrifuge protocol know these numbers and this rule.
+type Close struct {
+	Code   uint16
+	Reason string
+}
+
+// Reasons after which a client comes back.
+var (
+	CloseNormal       = Close{3000, "connection closed"}
+	CloseShutdown     = Close{3001, "shutdown"}
+	CloseInternal     = Close{3004, "internal server error"}
+	CloseExpired      = Close{3005, "token expired"}
+	CloseSlow         = Close{3008, "slow"}
+	CloseResync       = Close{3010, "position is no longer served"}
+	CloseReconnect    = Close{3011, "reconnect"}
+	CloseNoPong       = Close{3012, "no pong"}
+	CloseTooManyCalls = Close{3013, "too many requests"}
+	CloseFull         = Close{3020, "this node is full"}
+)
+
+// Reasons after which it does not.
+var (
+	CloseInvalidToken = Close{3500, "invalid token"}
+	CloseBadRequest   = Close{3501, "bad request"}
+	CloseStale        = Close{3502, "stale"}
+	CloseRevoked      = Close{3503, "access revoked"}
+	CloseTooMany      = Close{3504, "connection limit"}
+	CloseTooManyRooms = Close{3505, "room limit"}
+	CloseDenied       = Close{3507, "permission denied"}
+)
+
+// Reconnect reports that a client should come back after it.
+func (c Close) Reconnect() bool { return c.Code < 3500 }
+
+// Error makes a reason the error that ends [Session.Next].
+func (c Close) Error() string { return fmt.Sprintf("connection closed: %d %s", c.Code, c.Reason) }
+
+// CloseOf is the reason with which an error ends a connection.
+func CloseOf(err error) Close {
+	var why Close
+	switch {
+	case errors.As(err, &why):
+		return why
+	case errors.Is(err, ErrDenied):
+		return CloseDenied
+	case errors.Is(err, ErrExpired):
+		return CloseExpired
+	case errors.Is(err, ErrDraining):
+		return CloseShutdown
+	case errors.Is(err, ErrFull):
+		return CloseFull
+	case errors.Is(err, ErrTooManySessions):
+		return CloseTooMany
+	case errors.Is(err, ErrTooManyRooms):
+		return CloseTooManyRooms
+	case errors.Is(err, ErrUnrecoverable):
+		return CloseResync
+	case errors.Is(err, ErrInvalidToken):
+		return CloseInvalidToken
+	}
+	return CloseInternal
+}

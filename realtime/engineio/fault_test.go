@@ -1,0 +1,215 @@
+package engineio_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/realtime/engineio"
+	"github.com/schoolbell/schoolbell/realtime/ws"
+	"github.com/schoolbell/schoolbell/realtime/wstest"
+)
+
+// heap is what the process holds, with nothing left to collect.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// bystander is a well-behaved client; what others do must not disturb it.
+func (w *world) bystander() (check func()) {
+	c := w.stream("")
+	_, err := c.Next()
+	require.NoError(w, err)
+	return func() {
+		w.Helper()
+		require.NoError(w, c.SetDeadline(time.Now().Add(wstest.Patience)))
+		c.Send(text("4are you well?"))
+		w.expect(c, ws.Text, "4are you well?")
+	}
+}
+
+// flood sends frames until the server takes no more, and returns how many bytes it took.
+func flood(t *testing.T, c *wstest.Client, frames []byte, atMost int) int {
+	t.Helper()
+	sent := 0
+	for sent < atMost {
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(wstest.Patience)))
+		n, err := c.Write(frames)
+		sent += n
+		if err != nil {
+			require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server has neither read nor closed")
+			return sent
+		}
+	}
+	return sent
+}
+
+// FAULTS 13: clients that ask and never read the answers.
+func TestClientThatDoesNotReadItsAnswersIsNotReadFrom(t *testing.T) {
+	w := setup(t, engineio.Config{WriteTimeout: 200 * time.Millisecond})
+	check := w.bystander()
+	before := heap()
+	for name, frame := range map[string][]byte{
+		"messages": text("4" + strings.Repeat("x", 1000)),
+		"pings":    wstest.Masked(ws.Ping, strings.Repeat("p", 125)),
+	} {
+		c := w.stream("")
+		require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(4096))
+		const most = 256 << 20
+		sent := flood(t, c, bytes.Repeat(frame, 64), most)
+		require.Less(t, sent, most, "%s: the server must stop reading", name)
+		require.Contains(t, []engineio.Reason{engineio.TransportError, engineio.TransportClose}, w.reason())
+		check()
+	}
+	require.Less(t, heap()-before, int64(16<<20))
+}
+
+// The same with long-polling: many messages, and never a poll.
+func TestClientThatNeverPollsIsNotReadFrom(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engineio.Config{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond})
+	url := w.poll()
+	messages := strings.TrimSuffix(strings.Repeat("4"+strings.Repeat("x", 98)+"\x1e", 99), "\x1e")
+	for range 1000 {
+		if status, _ := w.post(url, messages); status != 200 {
+			require.Equal(t, engineio.PingTimeout, w.reason())
+			return
+		}
+	}
+	require.Fail(t, "ten megabytes of answers wait for somebody who does not come")
+}
+
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engineio.Config{})
+	check := w.bystander()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		b := make([]byte, 1+random.IntN(2000))
+		for i := range b {
+			b[i] = byte(random.Uint32())
+		}
+		switch random.IntN(4) {
+		case 0: // in place of frames
+			c := w.stream("")
+			c.Send(b)
+			require.NoError(t, c.Close())
+		case 1: // in frames
+			c := w.stream("")
+			c.Send(wstest.Masked(ws.Binary, string(b)), text(string(b)))
+			require.NoError(t, c.Close())
+		case 2: // by request
+			w.post(w.poll(), string(b))
+		default: // in place of an upgrade
+			c := w.stream(sidOf(w.poll()))
+			c.Send(b)
+			require.NoError(t, c.Close())
+		}
+	}
+	check()
+}
+
+// FAULTS 9: what is small on the way and large when it is unpacked.
+func TestCompressedBombs(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engineio.Config{})
+	check := w.bystander()
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, err := z.Write(bytes.Repeat([]byte("4"), 8<<20))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	require.Less(t, bomb.Len(), maxPayload)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.poll(), &bomb)
+	require.NoError(t, err)
+	req.Header.Set("Content-Encoding", "gzip")
+	res, err := w.client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 400, res.StatusCode)
+
+	// On WebSocket compression is not agreed on, even if it is offered; TestRawFrames sends compressed frames anyway.
+	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"websocket", nil)
+	require.NoError(t, err)
+	for k, v := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+		"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
+	} {
+		req.Header.Set(k, v)
+	}
+	res, err = w.client.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
+	require.Empty(t, res.Header.Get("Sec-WebSocket-Extensions"))
+	check()
+}
+
+func TestFragmentsWithoutEnd(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engineio.Config{})
+	check := w.bystander()
+	c := w.stream("")
+	_, err := c.Next()
+	require.NoError(t, err)
+	c.Send(wstest.Fragment(ws.Text, "4"))
+	for range maxPayload {
+		c.Send(wstest.Fragment(ws.Continuation, "x"))
+	}
+	f, err := c.Next()
+	if err == nil { // the rest of the fragments may have reset the connection
+		require.Equal(t, ws.CloseFrame, f.Op)
+	}
+	require.Equal(t, engineio.TransportError, w.reason())
+	check()
+}
+
+func TestRequestBodyThatNeverComes(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engineio.Config{WriteTimeout: 50 * time.Millisecond})
+	url := w.poll()
+	body, _ := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		res, err := w.client.Do(req)
+		if err == nil {
+			err = errors.Join(res.Body.Close(), errors.New(res.Status))
+		}
+		done <- err
+	}()
+	require.Equal(t, engineio.TransportError, w.reason())
+	require.NoError(t, body.Close())
+	require.Error(t, <-done)
+}
+
+// A peer that has gone without a word is found by its silence, also in the middle of a write.
+func TestHalfOpenConnection(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engineio.Config{PingInterval: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond, WriteTimeout: time.Hour})
+	c := w.stream("")
+	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(4096))
+	_, err := c.Next()
+	require.NoError(t, err)
+	big := strings.Repeat("x", 1<<20)
+	for range 16 {
+		w.newest().give(big) // more than the kernel takes
+	}
+	require.Equal(t, engineio.PingTimeout, w.reason())
+}

@@ -1,0 +1,283 @@
+package engineio
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/schoolbell/schoolbell/realtime/ws"
+)
+
+// Reason says why a session ended, in the words of the protocol's own server.
+type Reason string
+
+// The reasons.
+const (
+	TransportClose Reason = "transport close" // by the client, or its connection ended
+	TransportError Reason = "transport error" // it broke the transport's rules, or did not read
+	ParseError     Reason = "parse error"     // it sent what is no packet
+	PingTimeout    Reason = "ping timeout"    // it no longer answers
+	ServerClose    Reason = "forced close"    // by [Session.Close]
+)
+
+// errClientClose is the client's wish to end.
+var errClientClose = errors.New("closed by the client")
+
+type mode uint8
+
+const (
+	polling   mode = iota
+	probing        // polling, while conn is tried
+	streaming      // conn is a WebSocket
+	closed
+)
+
+// Session is one client's connection, whatever carries it at the moment. Its methods may be called from any goroutine.
+type Session struct {
+	server  *Server
+	handler Handler
+	id      string
+
+	// mu guards what follows. Nothing is called, written or waited for under it.
+	mu       sync.Mutex
+	mode     mode
+	conn     *ws.Conn
+	queue    []Packet      // to be sent before what Next has
+	queued   int           // bytes in queue
+	taken    chan struct{} // closed when the queue is taken; nil when nobody waits for that
+	dirty    bool          // Next is to be called
+	pumping  bool          // a goroutine collects and writes
+	poll     chan struct{} // wakes the request that waits for packets; nil when there is none
+	posting  bool          // a request is bringing packets
+	ending   *ending       // the session is to end when the queue has been sent
+	farewell []Packet      // what the next poll still gets after the end
+
+	timer  *time.Timer
+	due    time.Time // of the next ping, or of the answer to it
+	pinged bool
+}
+
+type ending struct {
+	reason Reason
+	code   int
+	text   string
+}
+
+// ID names the session in the client's requests. Who knows it can take the session over.
+func (s *Session) ID() string { return s.id }
+
+// Send queues packets. Those of one call stay together.
+func (s *Session) Send(packets ...Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode == closed || s.ending != nil {
+		return
+	}
+	for _, p := range packets {
+		s.queue = append(s.queue, p)
+		s.queued += len(p.Data)
+	}
+	s.kick()
+}
+
+// Wake says that the handler has something to send.
+func (s *Session) Wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = true
+	s.kick()
+}
+
+// Close ends the session once what is queued has been sent. Code and text are for the client, and reach it where the
+// transport has a place for them.
+func (s *Session) Close(reason Reason, code int, text string) {
+	s.mu.Lock()
+	if s.mode == closed || s.ending != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.ending = &ending{reason, code, text}
+	if s.mode == streaming {
+		s.kick()
+		s.mu.Unlock()
+		return
+	}
+	farewell := append(s.queue, Packet{Type: Close})
+	s.mu.Unlock()
+	s.finish(reason, farewell...)
+}
+
+// kick starts what sends, if it is not at work. The lock is held.
+func (s *Session) kick() {
+	if s.mode == streaming && !s.pumping {
+		s.pumping = true
+		s.server.running.Go(s.pump)
+	}
+	if s.poll != nil {
+		select {
+		case s.poll <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// collect moves what there is to send into a batch.
+func (s *Session) collect(b *Batch) {
+	s.mu.Lock()
+	queue, dirty := s.queue, s.dirty && s.ending == nil && s.mode != closed
+	s.queue, s.queued, s.dirty = nil, 0, false
+	s.wakeReader()
+	s.mu.Unlock()
+	for _, p := range queue {
+		b.packet(p)
+	}
+	if !dirty {
+		return
+	}
+	if !b.Full() {
+		s.handler.Next(b)
+	}
+	if b.Full() {
+		s.mu.Lock()
+		s.dirty = true
+		s.mu.Unlock()
+	}
+}
+
+// maxQueued is how many bytes of answers may wait before the client is not read from.
+const maxQueued = 64 << 10
+
+// awaitTaken waits until the client has taken enough of its answers that it may ask for more.
+func (s *Session) awaitTaken() {
+	s.mu.Lock()
+	for s.queued > maxQueued && s.mode != closed {
+		if s.taken == nil {
+			s.taken = make(chan struct{})
+		}
+		taken := s.taken
+		s.mu.Unlock()
+		<-taken
+		s.mu.Lock()
+	}
+	s.mu.Unlock()
+}
+
+// wakeReader lets awaitTaken look again. The lock is held.
+func (s *Session) wakeReader() {
+	if s.taken != nil {
+		close(s.taken)
+		s.taken = nil
+	}
+}
+
+// receive handles one packet from the client.
+func (s *Session) receive(p Packet) error {
+	s.awaitTaken()
+	switch p.Type {
+	case Message:
+		return s.handler.Message(p.Binary, p.Data)
+	case Pong:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.pinged && s.mode != closed {
+			s.pinged = false
+			s.due = time.Now().Add(s.server.cfg.PingInterval)
+			s.timer.Reset(s.server.cfg.PingInterval)
+		}
+		return nil
+	case Close:
+		return errClientClose
+	case Ping:
+		return ErrMalformed // in this version it is the server who asks
+	default:
+		return nil
+	}
+}
+
+// fail ends a session after receive has returned an error.
+func (s *Session) fail(err error) {
+	if errors.Is(err, errClientClose) {
+		// The poll that goes with it gets an empty answer, also if it comes a moment later.
+		s.finish(TransportClose, Packet{Type: Noop})
+		return
+	}
+	s.finish(ParseError)
+}
+
+// start begins the heartbeat.
+func (s *Session) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.due = time.Now().Add(s.server.cfg.PingInterval)
+	s.timer = time.AfterFunc(s.server.cfg.PingInterval, s.beat)
+}
+
+// beat asks for a sign of life, or ends a session that gave none.
+func (s *Session) beat() {
+	s.mu.Lock()
+	if s.mode == closed {
+		s.mu.Unlock()
+		s.server.forget(s) // nobody came for the farewell
+		return
+	}
+	late := time.Since(s.due)
+	switch {
+	case late < 0:
+		s.timer.Reset(-late)
+	case s.pinged:
+		s.mu.Unlock()
+		s.finish(PingTimeout)
+		return
+	default:
+		s.pinged = true
+		wait := s.server.cfg.PingTimeout
+		if late < wait/4 {
+			wait -= late // but a process that stood still does not hold that against its clients
+		}
+		s.due = time.Now().Add(wait)
+		s.timer.Reset(wait)
+		s.queue = append(s.queue, Packet{Type: Ping})
+		s.dirty = true
+		s.kick()
+	}
+	s.mu.Unlock()
+}
+
+// overdue reports that the client has not answered in time. The lock is held.
+func (s *Session) overdue() bool { return s.pinged && !time.Now().Before(s.due) }
+
+// finish ends the session. A client that polls gets the farewell, now or with its next request.
+func (s *Session) finish(reason Reason, farewell ...Packet) {
+	s.mu.Lock()
+	if s.mode == closed {
+		s.mu.Unlock()
+		return
+	}
+	polled := s.mode != streaming
+	s.mode = closed
+	s.wakeReader()
+	s.queue = nil
+	conn, end := s.conn, ending{code: ws.CloseNormal, text: string(reason)}
+	if s.ending != nil {
+		end = *s.ending
+	}
+	s.kick()
+	linger := polled && s.poll == nil && len(farewell) > 0
+	if polled {
+		s.farewell = farewell
+	}
+	if linger {
+		s.timer.Reset(s.server.cfg.PingTimeout)
+	} else {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+
+	if !linger {
+		s.server.forget(s)
+	}
+	if conn != nil {
+		conn.Close(end.code, end.text)
+	}
+	s.handler.Closed(reason)
+}

@@ -1,0 +1,207 @@
+package engineio
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/schoolbell/schoolbell/realtime/ws"
+)
+
+// openWebSocket serves a client that starts with a WebSocket.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") == "" {
+		badRequest.write(w)
+		return
+	}
+	session, refused := s.open(r)
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	conn, err := s.ws.Accept(w, r) // answers the request
+	if err != nil {
+		session.finish(TransportError)
+		return
+	}
+	s.running.Go(func() {
+		defer conn.Release()
+		if session.stream(conn) {
+			session.read(conn)
+		} else {
+			conn.Close(ws.CloseGoingAway, string(ServerClose))
+		}
+	})
+}
+
+// stream makes conn carry a new session, unless it has ended meanwhile.
+func (s *Session) stream(conn *ws.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode == closed {
+		return false
+	}
+	s.mode, s.conn = streaming, conn
+	s.queue = append([]Packet{s.server.handshake(s)}, s.queue...)
+	s.kick()
+	return true
+}
+
+// read handles what the client sends, until the end.
+func (s *Session) read(conn *ws.Conn) {
+	for {
+		kind, msg, err := conn.Read()
+		if err != nil {
+			reason := TransportClose
+			if errors.Is(err, ws.ErrMisused) {
+				reason = TransportError
+			}
+			s.finish(reason)
+			return
+		}
+		p := Packet{Type: Message, Binary: true, Data: msg}
+		if kind == ws.Text {
+			p, err = Decode(msg)
+		}
+		if err == nil {
+			err = s.receiveApart(p)
+		}
+		if err != nil {
+			s.fail(err)
+			return
+		}
+	}
+}
+
+// receiveApart is receive on a stack of its own: the goroutine that waits for the client would keep for ever what its
+// stack has once grown to.
+func (s *Session) receiveApart(p Packet) error {
+	if p.Type != Message {
+		return s.receive(p)
+	}
+	done := make(chan error)
+	go func() { done <- s.receive(p) }()
+	return <-done
+}
+
+var batches = sync.Pool{New: func() any { return new(Batch) }}
+
+// maxKept is the largest buffer that is used again.
+const maxKept = 4 * batchSize
+
+func (b *Batch) release() {
+	if cap(b.buf) <= maxKept {
+		b.buf = b.buf[:0]
+		batches.Put(b)
+	}
+}
+
+// pump writes to a WebSocket until there is nothing more to write.
+func (s *Session) pump() {
+	b := batches.Get().(*Batch)
+	b.polling = false
+	defer b.release()
+	for {
+		s.collect(b)
+		if b.Len() > 0 {
+			if s.conn.Write(b.buf) != nil {
+				s.finish(TransportError)
+				return
+			}
+			b.buf = b.buf[:0]
+			continue
+		}
+		s.mu.Lock()
+		if s.mode == streaming && (len(s.queue) > 0 || s.dirty && s.ending == nil) {
+			s.mu.Unlock()
+			continue
+		}
+		s.pumping = false
+		ending := s.ending
+		s.mu.Unlock()
+		if ending != nil {
+			s.finish(ending.reason)
+		}
+		return
+	}
+}
+
+// serveUpgrade takes the WebSocket to which a client of long-polling wants to move. There may be one such attempt.
+func (s *Session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	conn, err := s.server.ws.Accept(w, r)
+	if err != nil {
+		return
+	}
+	s.server.running.Go(func() {
+		defer conn.Release()
+		if s.probe(conn) {
+			s.read(conn)
+		} else {
+			conn.Close(ws.ClosePolicy, "upgrade refused")
+		}
+	})
+}
+
+// probe goes through the steps of an upgrade and reports whether the connection now carries the session.
+func (s *Session) probe(conn *ws.Conn) bool {
+	s.mu.Lock()
+	free := s.mode == polling && s.conn == nil && s.ending == nil
+	if free {
+		s.conn = conn
+	}
+	s.mu.Unlock()
+	if !free {
+		return false
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(s.server.cfg.UpgradeTimeout))
+	if expect(conn, Ping, "probe") && s.answerProbe(conn) && expect(conn, Upgrade, "") && s.upgrade() {
+		_ = conn.SetReadDeadline(time.Time{})
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode == probing {
+		s.mode = polling
+	}
+	s.conn = nil
+	return false
+}
+
+// expect reads a packet and reports whether it is the one that has to come now.
+func expect(conn *ws.Conn, t Type, data string) bool {
+	kind, msg, err := conn.Read()
+	if err != nil || kind != ws.Text {
+		return false
+	}
+	p, err := Decode(msg)
+	return err == nil && p.Type == t && string(p.Data) == data
+}
+
+// answerProbe says that the connection works, and ends the poll that is waiting: the client opens no other before the
+// upgrade is done.
+func (s *Session) answerProbe(conn *ws.Conn) bool {
+	if conn.Write(ws.AppendFrame(nil, ws.Text, []byte{byte(Pong)}, []byte("probe"))) != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode != polling {
+		return false
+	}
+	s.mode = probing
+	s.kick()
+	return true
+}
+
+// upgrade makes the connection carry the session, unless a request still does.
+func (s *Session) upgrade() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode != probing || s.posting || s.pumping {
+		return false
+	}
+	s.mode = streaming
+	s.kick()
+	return true
+}

@@ -1,0 +1,286 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// One call of Next hands out about this much, so that what a slow client holds stays small.
+const (
+	maxDeliveries = 128
+	maxBytes      = 64 << 10
+	chunkEvents   = 256       // looked at in the school's ring at a time
+	chunkBytes    = 256 << 10 // read from the log at a time
+)
+
+// Next appends what is to be sent next to dst and returns it, in the order of the log. When it returns nothing without
+// an error, the session sleeps until Wake is called. An error that is a [Close] ends the connection with that reason;
+// others are those of ctx.
+//
+// While the session keeps up, its deliveries come from the rings of its rooms; when it has fallen behind, from the ring
+// of its school, and then from the log itself. Until it has caught up it is never told to sleep.
+func (s *Session) Next(ctx context.Context, dst []Delivery) ([]Delivery, error) {
+	for {
+		if why := s.closing.Load(); why != nil {
+			return dst, *why
+		}
+		if s.expired(s.hub.cfg.Now()) {
+			s.closing.CompareAndSwap(nil, &CloseExpired)
+			continue
+		}
+		out, live := s.live(dst)
+		if live {
+			if len(out) == len(dst) && s.closing.Load() != nil && s.awake.CompareAndSwap(false, true) {
+				continue // told to close while it was going to sleep
+			}
+			return out, nil
+		}
+		out, err := s.behind(ctx, dst)
+		if err != nil || len(out) > len(dst) {
+			return out, err
+		}
+	}
+}
+
+// live hands out what the rings of the rooms have, and reports whether they have all that the session needs. When
+// there is nothing, the session is asleep afterwards.
+func (s *Session) live(dst []Delivery) (out []Delivery, live bool) {
+	sc := s.school
+	sc.mu.RLock()
+	defer sc.mu.RUnlock()
+	out = s.news(dst)
+	cursor := s.cursor.Load()
+	var few [8]source
+	sources := few[:0]
+	for i := range s.rooms {
+		m := &s.rooms[i]
+		after := max(cursor, m.after)
+		if after < m.room.from {
+			return out, len(out) > len(dst)
+		}
+		if next := m.room.ring.after(after); next < m.room.ring.len() {
+			sources = append(sources, source{m, next})
+		}
+	}
+	size := 0
+	for len(sources) > 0 && len(out)-len(dst) < maxDeliveries && size < maxBytes {
+		e := sources[0].event()
+		for i := 1; i < len(sources); i++ {
+			if x := sources[i].event(); x.Position.Offset < e.Position.Offset {
+				e = x
+			}
+		}
+		before := len(out)
+		kept := sources[:0]
+		for _, from := range sources {
+			if from.event() == e {
+				out = s.offer(out, before, e, from.m)
+				from.next++
+			}
+			if from.next < from.m.room.ring.len() {
+				kept = append(kept, from)
+			}
+		}
+		sources = kept
+		size += int(e.size)
+		cursor = e.Position.Offset
+	}
+	if len(sources) == 0 {
+		cursor = max(cursor, sc.head())
+	}
+	s.cursor.Store(cursor)
+	if len(out) == len(dst) && len(sources) == 0 {
+		s.awake.Store(false)
+		return out, true
+	}
+	return out, len(out) > len(dst)
+}
+
+// source is where a session reads on in one of its rooms.
+type source struct {
+	m    *membership
+	next int
+}
+
+func (f *source) event() *Event { return f.m.room.ring.at(f.next) }
+
+// offer adds an event as it is seen through a room, unless it is not for the session. Deliveries of the same event
+// begin at index first.
+func (s *Session) offer(out []Delivery, first int, e *Event, m *membership) []Delivery {
+	return offer(out, first, e, m.room.name, m.audiences, s.opts.PerRoom)
+}
+
+func offer(out []Delivery, first int, e *Event, room domain.Room, audiences domain.Audiences, perRoom bool) []Delivery {
+	view, ok := e.viewOf(audiences)
+	if !ok {
+		return out
+	}
+	d := Delivery{Kind: KindEvent, Event: e, Position: e.Position, Room: room, view: view, room: int16(e.in(room))}
+	if !perRoom && len(out) > first {
+		if view < out[first].view { // heard in two rooms: the better view counts
+			out[first] = d
+		}
+		return out
+	}
+	return append(out, d)
+}
+
+// news hands out rooms left and dashboards changed. The school's lock is held for reading, and only Next comes here.
+func (s *Session) news(dst []Delivery) []Delivery {
+	dst = append(dst, s.notices...)
+	s.notices = nil
+	if s.updates == s.school.changes {
+		return dst
+	}
+	for i := range s.rooms {
+		name := s.rooms[i].room.name
+		if name.Kind != domain.RoomDashboard {
+			continue
+		}
+		if d, ok := s.school.dashboards[name.ID]; ok && d.change > s.updates {
+			dst = append(dst, Delivery{Kind: KindUpdate, Room: name, Position: d.position})
+		}
+	}
+	s.updates = s.school.changes
+	return dst
+}
+
+// behind hands out what comes next from the school's ring or the log, going over at most one chunk of it.
+func (s *Session) behind(ctx context.Context, dst []Delivery) ([]Delivery, error) {
+	sc := s.school
+	cursor := s.cursor.Load()
+	if cursor < sc.partition.oldest() {
+		s.Close(CloseResync)
+		return dst, CloseResync
+	}
+	events, upTo, err := sc.read(ctx, cursor)
+	switch {
+	case errors.Is(err, ErrUnrecoverable):
+		s.Close(CloseResync)
+		return dst, CloseResync
+	case err != nil:
+		return dst, err
+	}
+	s.hub.metrics.lag.Observe(float64(max(0, sc.partition.head.Load()-cursor)))
+	sc.mu.RLock()
+	rooms := append([]membership(nil), s.rooms...)
+	sc.mu.RUnlock()
+	size := 0
+	for _, e := range events {
+		if len(dst) >= maxDeliveries || size >= maxBytes {
+			break
+		}
+		cursor = e.Position.Offset
+		if !e.decoded() {
+			continue
+		}
+		before := len(dst)
+		for i := range rooms {
+			if m := &rooms[i]; cursor > m.after && e.in(m.room.name) >= 0 {
+				dst = s.offer(dst, before, e, m)
+			}
+		}
+		if len(dst) > before {
+			size += int(e.size)
+		}
+	}
+	if len(dst) < maxDeliveries && size < maxBytes {
+		cursor = upTo
+	}
+	s.cursor.Store(cursor)
+	return dst, nil
+}
+
+// read returns the school's next events after an offset, from its ring or else from the log, and up to which offset
+// there are no others.
+func (s *school) read(ctx context.Context, after int64) (events []*Event, upTo int64, err error) {
+	s.mu.RLock()
+	if after >= s.from {
+		first := s.ring.after(after)
+		n := min(chunkEvents, s.ring.len()-first)
+		events = make([]*Event, n)
+		for i := range events {
+			events[i] = s.ring.at(first + i)
+		}
+		upTo = max(after, s.head())
+		if first+n < s.ring.len() {
+			upTo = events[n-1].Position.Offset
+		}
+		s.mu.RUnlock()
+		return events, upTo, nil
+	}
+	s.mu.RUnlock()
+	return s.partition.read(ctx, s.name, after)
+}
+
+// read returns the next events of a school from the log.
+func (p *partition) read(ctx context.Context, school string, after int64) (events []*Event, upTo int64, err error) {
+	select {
+	case p.hub.readers <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	defer func() { <-p.hub.readers }()
+	p.hub.metrics.logReads.Inc()
+	for {
+		batch, err := p.hub.cfg.Log.Fetch(ctx, p.number, after+1, chunkBytes, 0)
+		switch {
+		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+			return nil, 0, fmt.Errorf("%w: %w", ErrUnrecoverable, err)
+		case err == nil && batch.Next > after+1:
+			return p.events(school, &batch)
+		case ctx.Err() != nil:
+			return nil, 0, ctx.Err()
+		}
+		select { // the log is away for a while
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// events picks a school's events, without duplicates, from what the log has given. What the hub has not seen itself
+// yet is left out: whether it is a duplicate is not known.
+func (p *partition) events(school string, batch *eventlog.Batch) (events []*Event, upTo int64, err error) {
+	head := p.head.Load()
+	for i := range batch.Records {
+		rec := &batch.Records[i]
+		if rec.Position.Offset > head {
+			break
+		}
+		if string(rec.Key) != school || p.isDuplicate(rec.Position.Offset) {
+			continue
+		}
+		if eventType, _, _ := headers(rec); eventType != "" {
+			events = append(events, newEvent(rec, eventType))
+		}
+	}
+	return events, min(head, batch.Next-1), nil
+}
+
+// missed returns what has happened in a room after one offset and up to another.
+func (s *school) missed(ctx context.Context, room domain.Room, audiences domain.Audiences, after, upTo int64) ([]Delivery, error) {
+	var missed []Delivery
+	for after < upTo {
+		events, next, err := s.read(ctx, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			if e.Position.Offset <= upTo && e.decoded() && e.in(room) >= 0 {
+				missed = offer(missed, len(missed), e, room, audiences, true)
+			}
+		}
+		if len(missed) > s.partition.hub.cfg.MaxMissed {
+			return nil, fmt.Errorf("%w: more than %d events were missed", ErrUnrecoverable, s.partition.hub.cfg.MaxMissed)
+		}
+		after = next
+	}
+	return missed, nil
+}

@@ -1,0 +1,162 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Kind is how a client connects.
+type Kind string
+
+// The kinds.
+const (
+	SSE        Kind = "sse"
+	Centrifuge Kind = "centrifuge"
+	SocketIO   Kind = "socket.io"
+	Polling    Kind = "socket.io polling"
+)
+
+// Kinds are all of them.
+var Kinds = []Kind{SSE, Centrifuge, SocketIO, Polling}
+
+// Client hears one room.
+type Client struct {
+	Kind   Kind
+	URL    string // of the server, http://…
+	Token  string
+	School string
+	Room   string
+	From   domain.Position // after which it wants to hear the room; its offset is not 0, which Centrifuge has no word for
+	Source net.IP          // of its connections; nil leaves it to the kernel
+	Once   bool            // it does not come back
+	Pause  time.Duration   // before it comes back, at most; 200 ms if 0
+
+	// Hear is called with each event. It may be nil.
+	Hear func(event []byte)
+
+	mu    sync.Mutex
+	state State
+	epoch string // of Centrifuge
+	pid   string // of Socket.IO
+	place string // of Socket.IO
+}
+
+// State is what has become of a client.
+type State struct {
+	Heard    []int64   // offsets, in order
+	Connects int       // how often it got into its room
+	Since    time.Time // when it last did; zero while it is not in
+	Lost     []string  // answers that it could not be given what it missed
+	Ends     []string  // how its connections ended
+}
+
+// State returns what has become of the client so far.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.state
+	s.Heard = slices.Clip(s.Heard)
+	return s
+}
+
+// Run connects, again and again, until ctx ends. It may be called again then, and goes on where the client was.
+func (c *Client) Run(ctx context.Context) {
+	c.mu.Lock()
+	if c.Pause == 0 {
+		c.Pause = 200 * time.Millisecond
+	}
+	if c.place == "" {
+		c.place = c.From.String()
+	}
+	c.mu.Unlock()
+	connect := map[Kind]func(context.Context) error{
+		SSE: c.stream, Centrifuge: c.centrifuge, SocketIO: c.socketIO, Polling: c.poll,
+	}[c.Kind]
+	for {
+		err := connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		c.mu.Lock()
+		c.state.Since = time.Time{}
+		c.state.Ends = append(c.state.Ends, err.Error())
+		c.mu.Unlock()
+		if c.Once {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(c.Pause/4 + rand.N(c.Pause*3/4)):
+		}
+	}
+}
+
+var errEnded = errors.New("connection ended")
+
+// at is the place that the client goes on from.
+func (c *Client) at() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.state.Heard); n > 0 {
+		return c.state.Heard[n-1]
+	}
+	return c.From.Offset
+}
+
+func (c *Client) entered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Connects++
+	c.state.Since = time.Now()
+}
+
+func (c *Client) lost(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Lost = append(c.state.Lost, why)
+}
+
+// heard takes an event, a CloudEvent with its position.
+func (c *Client) heard(event []byte) error {
+	var e struct {
+		Position domain.Position `json:"position"`
+	}
+	if err := json.Unmarshal(event, &e); err != nil {
+		return fmt.Errorf("read event: %w", err)
+	}
+	if c.Hear != nil {
+		c.Hear(event)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Heard = append(c.state.Heard, e.Position.Offset)
+	return nil
+}
+
+// dial opens a connection from the client's address.
+func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 10 * time.Second}
+	if c.Source != nil {
+		d.LocalAddr = &net.TCPAddr{IP: c.Source}
+	}
+	return d.DialContext(ctx, network, addr)
+}
+
+func (c *Client) header() http.Header {
+	return http.Header{"Authorization": {"Bearer " + c.Token}}
+}
+
+// Loopback is the i-th of many addresses of this machine, as one has only so many ports.
+func Loopback(i int) net.IP { return net.IPv4(127, 0, 1, byte(1+i%200)) }

@@ -1,0 +1,244 @@
+package realtime
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/guardian"
+	"github.com/schoolbell/schoolbell/domain/staff"
+	"github.com/schoolbell/schoolbell/domain/student"
+)
+
+// The roles of a token, and the school of those that belong to the platform.
+const (
+	roleAdmin      = "admin"
+	roleTeacher    = "teacher"
+	roleAccountant = "accountant"
+	roleGuardian   = "guardian"
+	roleStudent    = "student"
+	roleOperator   = "operator"
+	everySchool    = "*"
+)
+
+// Rights knows what connects people at a school: who teaches which classes, and who answers for which children.
+type Rights interface {
+	// Grants returns a user's connections as they are at a position of the log or later; offset -1 asks for no position.
+	// It waits for the read models to get there, and fails when they do not before ctx ends.
+	Grants(ctx context.Context, school, user string, at domain.Position) (Grants, error)
+}
+
+// Grants are the connections of one user.
+type Grants struct {
+	Teaches  []string // classes
+	Pupils   []string // students in those classes
+	Children []string // students that the user is a guardian of, or is
+	Classes  []string // classes of those children
+}
+
+// admit says as what the bearer of a token may be in a room: nothing unless a rule says so.
+func admit(who Identity, g *Grants, room domain.Room) domain.Audiences {
+	if who.School == everySchool { // operators belong to no school, and have no rooms of their own there
+		if room.Kind == domain.RoomUser || room.Kind == domain.RoomRole {
+			return 0
+		}
+		return domain.Of(domain.Office)
+	}
+	var as domain.Audiences
+	for _, role := range who.Roles {
+		as |= admitAs(role, who, g, room)
+	}
+	if room.Kind == domain.RoomUser && room.ID == who.Subject {
+		as |= domain.Of(domain.Self)
+	}
+	return as
+}
+
+func admitAs(role string, who Identity, g *Grants, room domain.Room) domain.Audiences {
+	office := role == roleAdmin || role == roleOperator
+	switch room.Kind {
+	case domain.RoomRole:
+		switch {
+		case room.ID != role:
+		case office:
+			return domain.Of(domain.Office)
+		case role == roleTeacher:
+			return domain.Of(domain.Teaching)
+		default:
+			return domain.Of(domain.Public)
+		}
+	case domain.RoomSchool:
+		switch {
+		case office:
+			return domain.Of(domain.Office)
+		case role == roleAccountant:
+			return domain.Of(domain.Accounts)
+		}
+	case domain.RoomDashboard:
+		switch {
+		case office:
+			return domain.Of(domain.Office)
+		case role == roleAccountant, role == roleTeacher:
+			return domain.Of(domain.Public)
+		}
+	case domain.RoomClass:
+		switch {
+		case office:
+			return domain.Of(domain.Office)
+		case role == roleTeacher && slices.Contains(g.Teaches, room.ID):
+			return domain.Of(domain.Teaching)
+		case (role == roleGuardian || role == roleStudent) && slices.Contains(g.Classes, room.ID):
+			return domain.Of(domain.Public)
+		}
+	case domain.RoomStudent:
+		switch {
+		case office:
+			return domain.Of(domain.Office)
+		case role == roleAccountant:
+			return domain.Of(domain.Accounts)
+		case role == roleTeacher && slices.Contains(g.Pupils, room.ID):
+			return domain.Of(domain.Teaching)
+		case role == roleGuardian && slices.Contains(g.Children, room.ID):
+			return domain.Of(domain.Family)
+		case role == roleStudent && room.ID == who.Subject:
+			return domain.Of(domain.Family)
+		}
+	}
+	return 0
+}
+
+// needsGrants reports that a room is given by connections, not by the token alone.
+func needsGrants(who Identity, room domain.Room) bool {
+	if room.Kind != domain.RoomClass && room.Kind != domain.RoomStudent {
+		return false
+	}
+	return slices.ContainsFunc(who.Roles, func(role string) bool {
+		return role == roleTeacher || role == roleGuardian || role == roleStudent
+	})
+}
+
+// audiences says as what a session may be in a room, or ErrDenied.
+func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (domain.Audiences, error) {
+	who := s.Identity()
+	var g Grants
+	if needsGrants(who, room) {
+		var err error
+		if g, err = h.grants.get(ctx, s.school.name, who.Subject, s.school.rightsAt()); err != nil {
+			return 0, fmt.Errorf("look up the rights of %q: %w", who.Subject, err)
+		}
+	}
+	as := admit(who, &g, room)
+	if as == 0 {
+		h.metrics.denied.WithLabelValues(string(room.Kind)).Inc()
+		return 0, fmt.Errorf("%s: %w", room, ErrDenied)
+	}
+	return as, nil
+}
+
+// rightsAt is a position from which on the school's connections are those of now, as far as this node knows.
+func (s *school) rightsAt() domain.Position {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return domain.Position{Partition: s.partition.number, Offset: s.rights}
+}
+
+// changesRights reports that an event of a type may change who is connected with whom.
+func changesRights(eventType string) bool {
+	switch eventType {
+	case student.TypeEnrolled, student.TypeClassChanged, student.TypeWithdrawn, guardian.TypeLinked, staff.TypeAssigned:
+		return true
+	}
+	return false
+}
+
+// rightsChanged looks again at what the sessions of a school may hear, once the read models know of the event.
+func (h *Hub) rightsChanged(e *Event) {
+	if !e.decoded() {
+		return
+	}
+	user, someStudent := "", ""
+	switch m := e.envelope.Data.(type) {
+	case *staff.Assigned:
+		user = m.StaffID
+	case *guardian.Linked:
+		user = m.GuardianID
+	default:
+		someStudent = e.envelope.Data.Subject()
+	}
+	sc := e.home
+	sc.mu.RLock()
+	defer sc.mu.RUnlock()
+	for name, sessions := range sc.sessions {
+		if user != "" && name != user {
+			continue
+		}
+		if !h.grants.outdate(sc.name, name, e.Position, someStudent) {
+			continue
+		}
+		for _, s := range sessions {
+			if slices.ContainsFunc(s.rooms, func(m membership) bool { return needsGrants(s.who, m.room.name) }) {
+				h.recheck(s)
+			}
+		}
+	}
+}
+
+// recheck has a session's rooms looked at again, once for many reasons.
+func (h *Hub) recheck(s *Session) {
+	if !s.doubted.CompareAndSwap(false, true) {
+		return
+	}
+	select {
+	case h.rechecks <- s:
+	default: // so many that looking at everybody is no more work
+		h.recheckAll.Store(true)
+	}
+}
+
+// runRechecks takes sessions out of rooms that are no longer theirs.
+func (h *Hub) runRechecks(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s := <-h.rechecks:
+			h.lookAgain(ctx, s)
+		}
+		if h.recheckAll.CompareAndSwap(true, false) {
+			for _, s := range h.everySession() {
+				h.lookAgain(ctx, s)
+			}
+		}
+	}
+}
+
+// recheckers look at sessions side by side: one may have to wait for its school's read models.
+const recheckers = 4
+
+// recheckWait is how long the read models have to learn of a change before a right that may have gone is taken for gone.
+const recheckWait = 5 * time.Second
+
+func (h *Hub) lookAgain(ctx context.Context, s *Session) {
+	ctx, cancel := context.WithTimeout(ctx, recheckWait)
+	defer cancel()
+	s.doubted.Store(false)
+	for _, room := range s.Rooms() {
+		as, err := h.audiences(ctx, s, room)
+		s.school.mu.Lock()
+		if i := s.find(room); i >= 0 {
+			if err == nil {
+				s.rooms[i].audiences = as
+			} else {
+				s.leave(i)
+				s.notices = append(s.notices, Delivery{Kind: KindLeft, Room: room})
+			}
+		}
+		s.school.mu.Unlock()
+		if err != nil {
+			h.metrics.revoked.Inc()
+			s.rouse()
+		}
+	}
+}

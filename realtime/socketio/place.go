@@ -1,0 +1,69 @@
+package socketio
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// place is where a client is, as it is kept in the last argument of its last event: "7:1042", the position up to which
+// it has heard the log. If its rooms are no longer those of its session id, they follow, each on a line.
+type place struct {
+	position domain.Position
+	moved    bool // rooms counts
+	rooms    []domain.Room
+}
+
+// parsePlace reads what a client brings back.
+func parsePlace(s string) (place, error) {
+	position, rooms, moved := strings.Cut(s, "\n")
+	var p place
+	var err error
+	if p.position, err = domain.ParsePosition(position); err != nil {
+		return p, fmt.Errorf("read offset: %w", err)
+	}
+	p.moved = moved
+	if rooms != "" {
+		p.rooms, err = parseRooms(strings.Split(rooms, "\n"))
+	}
+	return p, err
+}
+
+// maxRoomsAsked bounds the rooms of one request. How many a session may be in, the hub says.
+const maxRoomsAsked = 1000
+
+func parseRooms(names []string) ([]domain.Room, error) {
+	if len(names) > maxRoomsAsked {
+		return nil, fmt.Errorf("%d rooms: no more than %d at once", len(names), maxRoomsAsked)
+	}
+	rooms := make([]domain.Room, len(names))
+	for i, name := range names {
+		var err error
+		if rooms[i], err = domain.ParseRoom(name); err != nil {
+			return nil, err
+		}
+	}
+	return rooms, nil
+}
+
+// rest is what follows the position in the last argument of each event, up to the end of the packet. A client that is
+// still in the rooms of its session id has nothing there.
+func rest(sealed, rooms []domain.Room) []byte {
+	if sameRooms(sealed, rooms) {
+		return []byte(`"]`)
+	}
+	names := make([]string, len(rooms))
+	for i, r := range rooms {
+		names[i] = r.String()
+	}
+	quoted, _ := jsontext.AppendQuote(nil, "\n"+strings.Join(names, "\n")) // rooms are valid text
+	return append(quoted[1:], ']')
+}
+
+func sameRooms(a, b []domain.Room) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(r domain.Room) bool { return !slices.Contains(b, r) })
+}

@@ -1,0 +1,203 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/realtime"
+)
+
+// answer is the one argument of an acknowledgement.
+type answer struct {
+	OK       bool             `json:"ok"`
+	Rooms    []string         `json:"rooms,omitzero"`
+	Position *domain.Position `json:"position,omitzero"`
+	Error    *fault           `json:"error,omitzero"`
+}
+
+// fault says what is wrong with a request: a code for programs, a message for people.
+type fault struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// errBadRequest says that a request cannot be understood.
+var errBadRequest = errors.New("malformed request")
+
+// Event answers a request of the client.
+func (m *member) Event(ctx context.Context, e *Incoming) error {
+	var a answer
+	var err error
+	switch e.Name {
+	case "join":
+		err = m.join(ctx, e)
+	case "leave":
+		err = m.leave(e)
+	case "refresh":
+		err = m.refresh(ctx, e)
+	default:
+		err = fmt.Errorf("%w: there is no event %.40q", errBadRequest, e.Name)
+	}
+	if err != nil {
+		a.Error = &fault{code(err), err.Error()}
+	} else {
+		position := m.session.Position()
+		a = answer{OK: true, Position: &position, Rooms: []string{}}
+		for _, r := range m.session.Rooms() {
+			a.Rooms = append(a.Rooms, r.String())
+		}
+	}
+	e.Ack(nil, object(a))
+	return nil
+}
+
+func code(err error) string {
+	switch {
+	case errors.Is(err, errBadRequest):
+		return "bad_request"
+	case errors.Is(err, realtime.ErrInvalidToken):
+		return "invalid_token"
+	case errors.Is(err, realtime.ErrDenied):
+		return "denied"
+	case errors.Is(err, realtime.ErrTooManyRooms):
+		return "too_many_rooms"
+	case errors.Is(err, realtime.ErrUnrecoverable):
+		return "unrecoverable"
+	case errors.Is(err, realtime.ErrExpired):
+		return "expired"
+	default:
+		return "unavailable"
+	}
+}
+
+// roomsOf reads the first argument of a request: a room, or a list of them.
+func roomsOf(e *Incoming) ([]domain.Room, error) {
+	if len(e.Args) == 0 {
+		return nil, fmt.Errorf("%w: which room?", errBadRequest)
+	}
+	names := make([]string, 1)
+	var err error
+	if e.Args[0].Kind() == '[' {
+		err = json.Unmarshal(e.Args[0], &names)
+	} else {
+		err = json.Unmarshal(e.Args[0], &names[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: want a room or a list of rooms", errBadRequest)
+	}
+	rooms, err := parseRooms(names)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadRequest, err)
+	}
+	return rooms, nil
+}
+
+// join enters rooms, all or none. With {from}, what has happened in them since is sent before what happens next.
+func (m *member) join(ctx context.Context, e *Incoming) error {
+	rooms, err := roomsOf(e)
+	if err != nil {
+		return err
+	}
+	var options struct {
+		From *domain.Position `json:"from"`
+	}
+	if len(e.Args) > 1 && json.Unmarshal(e.Args[1], &options) != nil {
+		return fmt.Errorf("%w: from is a position, as in 7:1042", errBadRequest)
+	}
+	m.pulling.Lock()
+	defer m.pulling.Unlock()
+	before := m.session.Rooms()
+	var missed []realtime.Delivery
+	for i, room := range rooms {
+		joined, err := m.session.Join(ctx, room, options.From)
+		if err == nil {
+			missed, err = merge(missed, joined.Missed)
+		}
+		if err != nil {
+			for _, r := range rooms[:i+1] {
+				if !slices.Contains(before, r) {
+					m.session.Leave(r)
+				}
+			}
+			return err
+		}
+	}
+	m.moved()
+	m.emitMissed(missed)
+	m.tell()
+	return nil
+}
+
+// emitMissed sends what has happened in rooms that were joined from a position. Its place in the log is behind that of
+// the session, which it must not change.
+func (m *member) emitMissed(missed []realtime.Delivery) {
+	position := m.session.Position()
+	for i := range missed {
+		frame := missed[i].Frame(encoding)
+		m.socket.sendEncoded(m.last(append([]byte(nil), frame...), position))
+	}
+}
+
+// maxMissed bounds what one request may be answered with: the hub bounds it for each room, but rooms may be many.
+const maxMissed = 2000
+
+// merge joins two lists in the order of the log. An event that is in both is heard once.
+func merge(a, b []realtime.Delivery) ([]realtime.Delivery, error) {
+	if len(a)+len(b) > maxMissed {
+		return nil, fmt.Errorf("%w: more than %d events were missed in these rooms", realtime.ErrUnrecoverable, maxMissed)
+	}
+	out := make([]realtime.Delivery, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		x, y := a[0].Position.Offset, b[0].Position.Offset
+		if y < x {
+			out, b = append(out, b[0]), b[1:]
+			continue
+		}
+		if x == y {
+			b = b[1:]
+		}
+		out, a = append(out, a[0]), a[1:]
+	}
+	return append(append(out, a...), b...), nil
+}
+
+// leave goes out of rooms. The bearer's own stay.
+func (m *member) leave(e *Incoming) error {
+	rooms, err := roomsOf(e)
+	if err != nil {
+		return err
+	}
+	m.pulling.Lock()
+	defer m.pulling.Unlock()
+	for _, room := range rooms {
+		if slices.Contains(m.extra(), room) {
+			m.session.Leave(room)
+		}
+	}
+	m.moved()
+	m.tell()
+	return nil
+}
+
+// refresh takes a newer token, bare or as {token}.
+func (m *member) refresh(ctx context.Context, e *Incoming) error {
+	var token string
+	if len(e.Args) > 0 && json.Unmarshal(e.Args[0], &token) != nil {
+		var wrapped struct {
+			Token string `json:"token"`
+		}
+		if json.Unmarshal(e.Args[0], &wrapped) == nil {
+			token = wrapped.Token
+		}
+	}
+	who, err := m.access.Verify(ctx, token)
+	if err != nil {
+		return err
+	}
+	return m.session.Refresh(who)
+}

@@ -1,0 +1,314 @@
+package socketio
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/time/rate"
+
+	"github.com/schoolbell/schoolbell/realtime"
+	"github.com/schoolbell/schoolbell/realtime/engineio"
+)
+
+// Config says how a server treats its clients.
+type Config struct {
+	Engine engineio.Config
+	// Access decides which pages may connect, and by their headers who clients are. nil leaves both to the namespaces.
+	Access *realtime.Access
+	// ConnectTimeout is how long a client may go without being in a namespace. 0 means 20 s.
+	ConnectTimeout time.Duration
+	// MessageRate is how many messages a client may send in a second, on the long run. 0 means 20.
+	MessageRate float64
+	// MessageBurst is how many it may send at once. 0 means 100.
+	MessageBurst int
+	Logger       *slog.Logger // nil: none
+}
+
+// Validate reports everything that is wrong.
+func (c Config) Validate() error {
+	errs := []error{c.Engine.Validate()}
+	if c.ConnectTimeout < 0 {
+		errs = append(errs, fmt.Errorf("connect timeout %s: must not be negative", c.ConnectTimeout))
+	}
+	if c.MessageRate < 0 || c.MessageBurst < 0 {
+		errs = append(errs, fmt.Errorf("message rate %v, burst %d: must not be negative", c.MessageRate, c.MessageBurst))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 20 * time.Second
+	}
+	if c.MessageRate == 0 {
+		c.MessageRate = 20
+	}
+	if c.MessageBurst == 0 {
+		c.MessageBurst = 100
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Namespace decides on a client that wants to come in, with its auth payload, an object. The error is best a [*Refusal].
+type Namespace func(ctx context.Context, s *Socket, auth jsontext.Value) (Accepted, error)
+
+// Accepted is how a namespace treats a client.
+type Accepted struct {
+	Handler Handler
+	// PID is what the client may bring back to recover its state; empty where there is nothing to recover.
+	PID string
+}
+
+// Handler is what a namespace does for one client.
+type Handler interface {
+	// Event handles an event of the client. An error ends the connection.
+	Event(ctx context.Context, e *Incoming) error
+	// Next adds packets, as engineio.Handler says.
+	Next(ctx context.Context, out *engineio.Batch)
+	// Closed is the end: nothing can be sent any more.
+	Closed(engineio.Reason)
+}
+
+// Refusal turns a client away from a namespace.
+type Refusal struct {
+	Message string
+	Data    any // for the program; nil for none
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Server is the http.Handler of the path /socket.io/.
+type Server struct {
+	*engineio.Server
+	cfg        Config
+	namespaces map[string]Namespace
+}
+
+// New makes a server with namespaces by their names.
+func New(cfg Config, namespaces map[string]Namespace) *Server {
+	s := &Server{cfg: cfg.withDefaults(), namespaces: namespaces}
+	if cfg.Access != nil && cfg.Engine.AllowOrigin == nil {
+		cfg.Engine.AllowOrigin = cfg.Access.AllowOrigin
+	}
+	s.Server = engineio.New(cfg.Engine, s.accept)
+	return s
+}
+
+// accept takes a connection. Who it is from shows here only if the client can send headers, or has a ticket; it costs
+// nothing but a place, for a short time, until the first message shows it.
+func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Handler, error) {
+	var who *realtime.Identity
+	if s.cfg.Access != nil {
+		identity, err := s.cfg.Access.Identify(r)
+		switch {
+		case err == nil:
+			who = &identity
+		case !errors.Is(err, realtime.ErrNobody):
+			return nil, &engineio.Refusal{Status: realtime.StatusOf(err), Message: err.Error()}
+		}
+	}
+	c := &client{
+		server:  s,
+		engine:  engine,
+		who:     who,
+		limiter: rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request, and holds nothing of it
+	c.awaitNamespace()
+	return c, nil
+}
+
+// client is a connection and the namespaces it is in.
+type client struct {
+	server  *Server
+	engine  *engineio.Session
+	who     *realtime.Identity // nil: not known yet
+	limiter *rate.Limiter
+	decoder Decoder         // of the goroutine that brings messages
+	ctx     context.Context // ends with the connection
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	sockets []*Socket   // one in each namespace
+	lonely  *time.Timer // ends the connection; nil while it is in a namespace
+	closed  bool
+}
+
+// awaitNamespace gives the client the time to enter a namespace.
+func (c *client) awaitNamespace() {
+	c.lonely = time.AfterFunc(c.server.cfg.ConnectTimeout, func() {
+		c.engine.Close(engineio.ServerClose, int(realtime.CloseStale.Code), "no namespace was entered in time")
+	})
+}
+
+// in returns the client's socket in a namespace, or nil.
+func (c *client) in(namespace string) *Socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sockets {
+		if s.namespace == namespace {
+			return s
+		}
+	}
+	return nil
+}
+
+// Message takes one message of the client.
+func (c *client) Message(binary bool, data []byte) error {
+	if !c.limiter.Allow() {
+		why := realtime.CloseTooManyCalls
+		c.engine.Close(engineio.ServerClose, int(why.Code), why.Reason)
+		return nil
+	}
+	take := c.decoder.Text
+	if binary {
+		take = c.decoder.Binary
+	}
+	p, err := take(data)
+	if p == nil || err != nil {
+		return err
+	}
+	socket := c.in(p.Namespace)
+	switch {
+	case p.Type == Connect && socket == nil:
+		return c.connect(p)
+	case socket == nil, p.Type == Connect, p.Type == ConnectError:
+		return malformed("type %d in namespace %q", p.Type, p.Namespace)
+	case p.Type == Disconnect:
+		c.leave(socket, "client namespace disconnect")
+		return nil
+	case p.Type == Ack, p.Type == BinaryAck:
+		return nil // nothing here asks a client to acknowledge
+	}
+	name, args, err := p.Args()
+	if err != nil {
+		return err
+	}
+	return socket.handler.Event(c.ctx, &Incoming{Name: name, Args: args, Attachments: p.Attachments, socket: socket, packet: p})
+}
+
+// connect lets the client into a namespace, or not.
+func (c *client) connect(p *Packet) error {
+	enter, known := c.server.namespaces[p.Namespace]
+	if !known {
+		c.refuse(p.Namespace, &Refusal{Message: "Invalid namespace"})
+		return nil
+	}
+	auth := p.Data
+	if auth == nil {
+		auth = jsontext.Value("{}")
+	}
+	socket := &Socket{client: c, namespace: p.Namespace, id: rand.Text()}
+	accepted, err := enter(c.ctx, socket, auth)
+	var end realtime.Close
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &end): // the client is to come back, which it does only when the connection is lost
+		c.engine.Close(engineio.ServerClose, int(end.Code), end.Reason)
+		return nil
+	case errors.As(err, &refusal):
+		c.refuse(p.Namespace, refusal)
+		return nil
+	case err != nil:
+		if c.ctx.Err() == nil {
+			c.server.cfg.Logger.Warn("a client cannot be let in", "namespace", p.Namespace, "error", err)
+			c.engine.Close(engineio.ServerClose, int(realtime.CloseReconnect.Code), realtime.CloseReconnect.Reason)
+		}
+		return nil
+	}
+	socket.handler = accepted.Handler
+	socket.begin(accepted.PID)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		accepted.Handler.Closed(engineio.TransportClose)
+		return nil
+	}
+	c.sockets = append(c.sockets, socket)
+	if c.lonely != nil {
+		c.lonely.Stop()
+		c.lonely = nil
+	}
+	c.mu.Unlock()
+	c.engine.Wake()
+	return nil
+}
+
+func (c *client) refuse(namespace string, r *Refusal) {
+	c.send(Packet{Type: ConnectError, Namespace: namespace, Data: object(struct {
+		Message string `json:"message"`
+		Data    any    `json:"data,omitzero"`
+	}{r.Message, r.Data})})
+}
+
+// leave takes the client out of a namespace. Who is in none is given the time to enter another.
+func (c *client) leave(s *Socket, reason engineio.Reason) {
+	c.mu.Lock()
+	// Next may be going through the old list.
+	c.sockets = slices.DeleteFunc(slices.Clone(c.sockets), func(x *Socket) bool { return x == s })
+	if len(c.sockets) == 0 && !c.closed {
+		c.awaitNamespace()
+	}
+	c.mu.Unlock()
+	s.handler.Closed(reason)
+}
+
+// Next asks the namespaces for what they have.
+func (c *client) Next(out *engineio.Batch) {
+	c.mu.Lock()
+	sockets := c.sockets
+	c.mu.Unlock()
+	for _, s := range sockets {
+		s.handler.Next(c.ctx, out)
+	}
+}
+
+// Closed ends everything.
+func (c *client) Closed(reason engineio.Reason) {
+	c.cancel()
+	c.mu.Lock()
+	c.closed = true
+	sockets := c.sockets
+	c.sockets = nil
+	if c.lonely != nil {
+		c.lonely.Stop()
+	}
+	c.mu.Unlock()
+	for _, s := range sockets {
+		s.handler.Closed(reason)
+	}
+}
+
+func (c *client) send(p Packet) {
+	c.engine.Send(packets(p)...)
+}
+
+// packets are the messages that carry a packet.
+func packets(p Packet) []engineio.Packet {
+	out := []engineio.Packet{{Type: engineio.Message, Data: p.Append(nil)}}
+	for _, data := range p.Attachments {
+		out = append(out, engineio.Packet{Type: engineio.Message, Binary: true, Data: data})
+	}
+	return out
+}
+
+// object is a value as JSON.
+func object(v any) jsontext.Value {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // plain structs of ours
+	}
+	return b
+}

@@ -1,0 +1,272 @@
+// Package sse serves the realtime hub as server-sent events:
+//
+//	GET /v1/schools/{school}/stream?rooms=class:7a,student:12
+//
+// Each event of the log is one message: its id is the event's position, its data the structured CloudEvent. A browser
+// that reconnects sends the last id back in Last-Event-ID and gets what it missed; ?after= does the same for the first
+// request, with the position that the API has answered. A position that cannot be served any more is answered with one
+// message "resync" whose data says why: the client reads the state anew and connects from the position it got with it.
+//
+// Other messages: "open" (data: the rooms and the position, at the start), "update" (a dashboard's projection has
+// changed, to which position), "left" (the right to a room has gone), and "close" at the end, with the number and reason
+// of [realtime.Close] and whether to come back. Every 15 seconds there is a comment, so that a dead connection shows.
+package sse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/realtime"
+)
+
+// Encoding writes an event as a message.
+var Encoding = &realtime.Encoding{Append: appendEvent}
+
+func appendEvent(dst []byte, d *realtime.Delivery) []byte {
+	dst = append(dst, "id: "...)
+	dst = append(dst, d.Position.String()...)
+	dst = append(dst, "\nevent: event\ndata: "...)
+	return append(d.AppendJSON(dst), "\n\n"...)
+}
+
+// appendMessage writes a message of another kind.
+func appendMessage(dst []byte, event string, data any) []byte {
+	b, err := json.Marshal(data)
+	if err != nil {
+		panic(err) // the structs below can always be written
+	}
+	return fmt.Appendf(dst, "event: %s\ndata: %s\n\n", event, b)
+}
+
+type (
+	opened struct {
+		Position domain.Position `json:"position"`
+		Rooms    []string        `json:"rooms"`
+	}
+	updated struct {
+		Projection string          `json:"projection"`
+		Position   domain.Position `json:"position"`
+	}
+	left struct {
+		Room string `json:"room"`
+	}
+	closed struct {
+		Code      uint16 `json:"code"`
+		Reason    string `json:"reason"`
+		Reconnect bool   `json:"reconnect"`
+	}
+	resync struct {
+		Reason   string          `json:"reason"`
+		Position domain.Position `json:"position"`
+	}
+)
+
+// Config says how streams are served.
+type Config struct {
+	Hub    *realtime.Hub
+	Access *realtime.Access
+	// WriteTimeout is how long a write may wait for a client that does not read. 0 means 10 s.
+	WriteTimeout time.Duration
+	// Heartbeat is the time between comments. 0 means 15 s.
+	Heartbeat time.Duration
+}
+
+// Handler serves streams. It is mounted on a pattern that has {school}.
+func Handler(cfg Config) http.Handler {
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = 10 * time.Second
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = 15 * time.Second
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !cfg.Access.AllowOrigin(r) {
+			refuse(w, http.StatusForbidden, "this origin may not connect")
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Add("Vary", "Origin")
+		}
+		st := &stream{cfg: cfg, w: w, control: http.NewResponseController(w), woken: make(chan struct{}, 1)}
+		if err := st.open(r); err != nil {
+			status := realtime.StatusOf(err)
+			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+				w.Header().Set("Retry-After", "2")
+			}
+			if _, bad := errors.AsType[badRequest](err); bad {
+				status = http.StatusBadRequest
+			}
+			refuse(w, status, err.Error())
+			return
+		}
+		defer st.session.End()
+		st.run(r.Context())
+	})
+}
+
+// refuse answers with a problem (RFC 9457).
+func refuse(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	b, _ := jsontext.AppendQuote(nil, detail)
+	fmt.Fprintf(w, `{"status":%d,"title":%q,"detail":%s}`, status, http.StatusText(status), b)
+}
+
+type badRequest struct{ error }
+
+// stream is one connection. Its handler's goroutine writes all there is.
+type stream struct {
+	cfg     Config
+	w       http.ResponseWriter
+	control *http.ResponseController
+	session *realtime.Session
+	lost    error // why the wanted position cannot be served
+	woken   chan struct{}
+}
+
+// buffers are lent for one write each, so that an idle stream has none.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (st *stream) wake() {
+	select {
+	case st.woken <- struct{}{}:
+	default:
+	}
+}
+
+// open begins the session that the request asks for. If its position cannot be served, the session begins at the end
+// of the log, and the client is told.
+func (st *stream) open(r *http.Request) error {
+	who, err := st.cfg.Access.Identify(r)
+	if err != nil {
+		return err
+	}
+	opts := realtime.Options{School: r.PathValue("school"), Protocol: "sse", Wake: st.wake}
+	for name := range strings.SplitSeq(r.URL.Query().Get("rooms"), ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		room, err := domain.ParseRoom(name)
+		if err != nil {
+			return badRequest{err}
+		}
+		opts.Rooms = append(opts.Rooms, room)
+	}
+	from := r.Header.Get("Last-Event-ID")
+	if from == "" {
+		from = r.URL.Query().Get("after")
+	}
+	if from != "" {
+		pos, err := domain.ParsePosition(from)
+		if err != nil {
+			st.lost = err
+		} else {
+			opts.From = &pos
+		}
+	}
+	st.session, err = st.cfg.Hub.Open(r.Context(), who, opts)
+	if errors.Is(err, realtime.ErrUnrecoverable) {
+		st.lost, opts.From = err, nil
+		st.session, err = st.cfg.Hub.Open(r.Context(), who, opts)
+	}
+	return err
+}
+
+// run writes until the client or the session goes.
+func (st *stream) run(ctx context.Context) {
+	h := st.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies must not hold messages back
+	st.w.WriteHeader(http.StatusOK)
+	first := opened{Position: st.session.Position()}
+	for _, room := range st.session.Rooms() {
+		first.Rooms = append(first.Rooms, room.String())
+	}
+	hello := appendMessage([]byte("retry: 1000\n\n"), "open", first)
+	if st.lost != nil {
+		hello = appendMessage(hello, "resync", resync{st.lost.Error(), first.Position})
+	}
+	if st.write(hello) != nil {
+		return
+	}
+	beat := time.NewTicker(st.cfg.Heartbeat)
+	defer beat.Stop()
+	for {
+		if !st.drain(ctx) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-st.woken:
+		case <-beat.C:
+			if st.write([]byte(": still here\n\n")) != nil {
+				return
+			}
+		}
+	}
+}
+
+// drain writes everything there is, and reports whether the stream goes on.
+func (st *stream) drain(ctx context.Context) bool {
+	lent := buffers.Get().(*[]byte)
+	defer buffers.Put(lent)
+	var batch []realtime.Delivery
+	for {
+		var err error
+		batch, err = st.session.Next(ctx, batch[:0])
+		buf := (*lent)[:0]
+		for i := range batch {
+			buf = appendDelivery(buf, &batch[i])
+		}
+		if why, ok := errors.AsType[realtime.Close](err); ok {
+			if why == realtime.CloseResync {
+				buf = appendMessage(buf, "resync", resync{why.Reason, st.session.Position()})
+			}
+			buf = appendMessage(buf, "close", closed{why.Code, why.Reason, why.Reconnect()})
+		}
+		*lent = buf
+		if len(buf) > 0 && st.write(buf) != nil {
+			return false
+		}
+		st.session.Sent(batch, len(buf))
+		if err != nil {
+			return false
+		}
+		if len(batch) == 0 {
+			return true
+		}
+	}
+}
+
+func appendDelivery(buf []byte, d *realtime.Delivery) []byte {
+	switch d.Kind {
+	case realtime.KindUpdate:
+		return appendMessage(buf, "update", updated{d.Room.ID, d.Position})
+	case realtime.KindLeft:
+		return appendMessage(buf, "left", left{d.Room.String()})
+	default:
+		return append(buf, d.Frame(Encoding)...)
+	}
+}
+
+func (st *stream) write(b []byte) error {
+	if err := st.control.SetWriteDeadline(time.Now().Add(st.cfg.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := st.w.Write(b); err != nil {
+		return err
+	}
+	return st.control.Flush()
+}

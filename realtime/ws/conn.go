@@ -1,0 +1,228 @@
+package ws
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+// Config says how connections are accepted.
+type Config struct {
+	// MaxMessage bounds one message from the client, in bytes. 0 means 64 KiB.
+	MaxMessage int
+	// WriteTimeout is how long a write may wait for a client that does not read. 0 means 10 s.
+	WriteTimeout time.Duration
+	// CloseTimeout is how long a client may take to answer a close frame. 0 means 1 s.
+	CloseTimeout time.Duration
+	// Subprotocols are offered to the client, best first.
+	Subprotocols []string
+	// CheckOrigin decides by the Origin header of a request whether the page may connect. nil allows those of the
+	// same host, and clients that send none.
+	CheckOrigin func(*http.Request) bool
+}
+
+// readBuffer is what an idle connection holds for reading. Larger messages are read past it.
+const readBuffer = 256
+
+// Errors of reading, besides those of the network.
+var (
+	// ErrClosed says that the peer has closed the connection in order.
+	ErrClosed = errors.New("connection is closed")
+	// ErrMisused says that the peer broke the protocol or the limit.
+	ErrMisused = errors.New("connection is misused")
+)
+
+// Conn is one connection. One goroutine reads; any may write.
+type Conn struct {
+	conn         *websocket.Conn
+	maxMessage   int
+	writeTimeout time.Duration
+	closeTimeout time.Duration
+
+	writing chan struct{} // holds one token while somebody writes
+	closing bool          // a close frame has been sent: nothing may follow it; for whom has the token
+	// deadline of writing: one to 9/8 time limits away when a write begins; for whom has the token
+	deadline time.Time
+}
+
+// Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
+// from its HTTP handler and reads in a goroutine of its own, which calls [Conn.Release] at the end.
+func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) {
+	u := websocket.Upgrader{
+		ReadBufferSize:   readBuffer,
+		WriteBufferPool:  unused,
+		HandshakeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
+		Subprotocols:     cfg.Subprotocols,
+		CheckOrigin:      cfg.CheckOrigin,
+	}
+	conn, err := u.Upgrade(wrapped{w}, r, nil)
+	if err != nil {
+		return nil, fmt.Errorf("accept websocket: %w", err)
+	}
+	c := &Conn{
+		conn:         conn,
+		maxMessage:   orDefault(cfg.MaxMessage, 64<<10),
+		writeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
+		closeTimeout: orDefault(cfg.CloseTimeout, time.Second),
+		writing:      make(chan struct{}, 1),
+	}
+	conn.SetReadLimit(int64(c.maxMessage))
+	conn.SetPingHandler(func(data string) error {
+		return c.Write(AppendFrame(nil, Pong, []byte(data)))
+	})
+	return c, nil
+}
+
+// wrapped lets gorilla reach the connection below what middleware has put around it.
+type wrapped struct{ http.ResponseWriter }
+
+// Hijack implements [http.Hijacker].
+func (w wrapped) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// unused stands in for the write buffers that gorilla would else hold for each connection: frames are written whole.
+var unused = new(sync.Pool)
+
+func orDefault[T comparable](v, fallback T) T {
+	if v == *new(T) {
+		return fallback
+	}
+	return v
+}
+
+// Subprotocol is the one that was agreed on, or empty.
+func (c *Conn) Subprotocol() string { return c.conn.Subprotocol() }
+
+// RemoteAddr is the client's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
+// Read waits for the next message, which is then the caller's. Pings are answered on the way: by a write that waits like
+// any other, so that a client which sends pings and does not read stops being read itself. An error is final and the
+// client has been told of it.
+func (c *Conn) Read() (Opcode, []byte, error) {
+	kind, r, err := c.conn.NextReader()
+	if err != nil {
+		return 0, nil, c.readError(err)
+	}
+	// Nothing is held while waiting. A message does not grow beyond the limit: gorilla looks at the length of a
+	// frame before it reads the payload.
+	msg := make([]byte, 0, readBuffer)
+	for {
+		n, err := r.Read(msg[len(msg):cap(msg)])
+		msg = msg[:len(msg)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return 0, nil, c.readError(err)
+		}
+		if len(msg) == cap(msg) {
+			msg = append(msg, 0)[:len(msg)]
+		}
+	}
+	if kind == websocket.TextMessage && !utf8.Valid(msg) {
+		c.sendClose(CloseBadText, "text is not UTF-8")
+		return 0, nil, fmt.Errorf("read text: %w", ErrMisused)
+	}
+	return Opcode(kind), msg, nil
+}
+
+// readError sorts the errors of gorilla, which has sent a close frame for most of them, and sends the missing ones.
+func (c *Conn) readError(err error) error {
+	var closed *websocket.CloseError
+	var network net.Error
+	switch {
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return fmt.Errorf("read websocket: %w", ErrClosed)
+	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, ErrClosed):
+		return fmt.Errorf("read websocket: %w", err)
+	case errors.Is(err, websocket.ErrReadLimit):
+		c.sendClose(CloseTooBig, "message is too large")
+	default:
+		c.sendClose(CloseProtocol, "")
+	}
+	return fmt.Errorf("read websocket: %w: %w", ErrMisused, err)
+}
+
+// SetReadDeadline bounds how long Read waits; the zero time ends that.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+
+// Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
+// connection is then of no more use, and closed.
+func (c *Conn) Write(frames []byte) error {
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
+	if c.closing {
+		return fmt.Errorf("write websocket: %w", ErrClosed)
+	}
+	raw := c.conn.NetConn()
+	var err error
+	// To move a deadline costs as much as a short write needs besides the kernel, so it is moved when that matters.
+	if now := time.Now(); c.deadline.Sub(now) < c.writeTimeout {
+		c.deadline = now.Add(c.writeTimeout + c.writeTimeout/8)
+		err = raw.SetWriteDeadline(c.deadline)
+	}
+	if err == nil {
+		_, err = raw.Write(frames)
+	}
+	if err != nil {
+		c.closing = true
+		_ = raw.Close()
+		return fmt.Errorf("write websocket: %w", err)
+	}
+	return nil
+}
+
+// Close tells the client that the connection ends, and why. The goroutine in Read returns when the client has answered,
+// or after the time limit. A client that is in the middle of not reading is cut off after it, too.
+func (c *Conn) Close(code int, reason string) {
+	if !c.sendClose(code, reason) {
+		_ = c.conn.NetConn().Close()
+		return
+	}
+	_ = c.conn.NetConn().SetReadDeadline(time.Now().Add(c.closeTimeout))
+}
+
+// sendClose sends a close frame unless there was one, and reports whether the client can be expected to get it.
+func (c *Conn) sendClose(code int, reason string) bool {
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-time.After(c.closeTimeout):
+		return false
+	}
+	if c.closing {
+		return true
+	}
+	c.closing = true
+	payload := websocket.FormatCloseMessage(code, reason[:min(len(reason), maxReason)])
+	err := c.conn.WriteControl(websocket.CloseMessage, payload, time.Now().Add(c.closeTimeout))
+	return err == nil || errors.Is(err, websocket.ErrCloseSent)
+}
+
+// Release gives the connection back. It is called by the goroutine that read, after Read has failed. If a close frame
+// is on its way, it first gives the client the time to read it: closing a socket that holds unread data makes the
+// kernel throw away what was sent.
+func (c *Conn) Release() {
+	raw := c.conn.NetConn()
+	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = raw.SetReadDeadline(time.Now().Add(c.closeTimeout))
+		_, _ = io.CopyN(io.Discard, raw, maxDiscard)
+	}
+	_ = raw.Close()
+}
+
+// maxReason is what fits into a close frame beside the code.
+const maxReason = 123
+
+// maxDiscard bounds what is read from a client that goes on sending after it was told to stop.
+const maxDiscard = 1 << 20

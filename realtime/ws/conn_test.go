@@ -1,0 +1,154 @@
+package ws_test
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/schoolbell/schoolbell/realtime/ws"
+	"github.com/schoolbell/schoolbell/realtime/wstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const maxMessage = 4096
+
+// serve starts a server that gives each connection to handle, in a goroutine that outlives the HTTP handler.
+func serve(t *testing.T, cfg ws.Config, handle func(*ws.Conn)) wstest.Server {
+	t.Helper()
+	var wait sync.WaitGroup
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := cfg.Accept(w, r)
+		if err != nil {
+			return
+		}
+		wait.Go(func() {
+			defer conn.Release()
+			handle(conn)
+		})
+	}))
+	t.Cleanup(func() { server.Close(); wait.Wait() })
+	return wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http"), MaxMessage: maxMessage, Message: "grüße", Reply: "grüße"}
+}
+
+func echo(conn *ws.Conn) {
+	for {
+		kind, msg, err := conn.Read()
+		if err != nil {
+			return
+		}
+		if conn.Write(ws.AppendFrame(nil, kind, msg)) != nil {
+			return
+		}
+	}
+}
+
+func TestRawFrames(t *testing.T) {
+	t.Parallel()
+	wstest.Run(t, serve(t, ws.Config{MaxMessage: maxMessage}, echo))
+}
+
+func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 1)
+	s := serve(t, ws.Config{WriteTimeout: 50 * time.Millisecond}, func(conn *ws.Conn) {
+		frames := ws.AppendFrame(nil, ws.Text, []byte("first"))
+		frames = ws.AppendFrame(frames, ws.Text, bytes.Repeat([]byte{'x'}, 200))
+		frames = ws.AppendFrame(frames, ws.Binary, bytes.Repeat([]byte{'y'}, 70_000))
+		for {
+			if err := conn.Write(frames); err != nil {
+				failed <- err
+				break
+			}
+		}
+		conn.Close(ws.CloseTryLater, "") // must not wait for the client either
+		require.ErrorIs(t, conn.Write(nil), ws.ErrClosed)
+	})
+	c := s.Dial(t)
+	for _, want := range []int{5, 200, 70_000} {
+		f, err := c.Next()
+		require.NoError(t, err)
+		require.Len(t, f.Payload, want)
+	}
+	var timeout net.Error
+	require.ErrorAs(t, <-failed, &timeout)
+	require.True(t, timeout.Timeout())
+}
+
+func TestCloseReachesAClientThatKeepsSending(t *testing.T) {
+	t.Parallel()
+	s := serve(t, ws.Config{}, func(conn *ws.Conn) {
+		_, _, err := conn.Read()
+		require.NoError(t, err)
+		conn.Close(ws.ClosePolicy, strings.Repeat("too long a reason ", 20))
+		for err == nil {
+			_, _, err = conn.Read()
+		}
+	})
+	c := s.Dial(t)
+	for range 100 {
+		c.Send(wstest.Masked(ws.Text, strings.Repeat("z", 1000)))
+	}
+	f, err := c.Next()
+	require.NoError(t, err)
+	require.Equal(t, ws.CloseFrame, f.Op)
+	require.Equal(t, []byte{1008 >> 8, 1008 & 0xFF}, f.Payload[:2])
+	c.Send(wstest.Masked(ws.CloseFrame, ""))
+	_, err = c.Next()
+	require.Error(t, err)
+}
+
+func TestAcceptRefusesForeignOrigins(t *testing.T) {
+	t.Parallel()
+	s := serve(t, ws.Config{}, echo)
+	req, err := http.NewRequest(http.MethodGet, "http"+strings.TrimPrefix(s.URL, "ws"), nil)
+	require.NoError(t, err)
+	for k, v := range map[string]string{
+		"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+		"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "https://elsewhere.example",
+	} {
+		req.Header.Set(k, v)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusForbidden, res.StatusCode)
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(wstest.Masked(ws.Text, "hello"))
+	f.Add(append(wstest.Fragment(ws.Text, "a"), wstest.Masked(ws.Ping, "b")...))
+	f.Add([]byte{0x81, 0xFE, 0xFF, 0xFF})
+	var wait sync.WaitGroup
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := ws.Config{MaxMessage: maxMessage, CloseTimeout: time.Millisecond}.Accept(w, r)
+		if err != nil {
+			return
+		}
+		wait.Go(func() {
+			defer conn.Release()
+			echo(conn)
+		})
+	}))
+	f.Cleanup(func() { server.Close(); wait.Wait() })
+	s := wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http")}
+	f.Fuzz(func(t *testing.T, frames []byte) {
+		c := s.Dial(t)
+		c.Send(frames)
+		require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+		for { // whatever comes back is made of whole frames, and then the end
+			if _, err := c.Next(); err != nil {
+				return
+			}
+		}
+	})
+}
