@@ -23,6 +23,7 @@ type benchCommand struct {
 	Ingest    benchIngestCommand    `cmd:"" help:"Events a second accepted over HTTP, each durable before it is."`
 	Query     benchQueryCommand     `cmd:"" help:"How fast dashboards are answered, from the cache and from the tables."`
 	Freshness benchFreshnessCommand `cmd:"" help:"Time from an event's acceptance until its rows are visible."`
+	Jobs      benchJobsCommand      `cmd:"" help:"Deliveries a second planned and done, and how soon one is picked up."`
 	Realtime  benchRealtimeCommand  `cmd:"" help:"Deliveries a second to rooms of WebSockets, and what an idle connection costs."`
 
 	RealtimeServer benchRealtimeServerCommand `cmd:"" hidden:""`

@@ -34,6 +34,7 @@ type cli struct {
 	Tail       tailCommand               `cmd:"" help:"Print a school's log, and what comes."`
 	Status     statusCommand             `cmd:"" help:"Tell how a running serve is doing."`
 	Catalog    catalogCommand            `cmd:"" help:"Print the catalogue of events."`
+	Jobs       jobsCommand               `cmd:"" help:"Look at deliveries and decide about them."`
 	Bench      benchCommand              `cmd:"" help:"Measure it, beside what it could do at best."`
 	Migrate    migrateCommand            `cmd:"" help:"Bring a database's schema up to date."`
 	Config     configCommand             `cmd:"" help:"Print the settings that serve would use, and where each comes from."`

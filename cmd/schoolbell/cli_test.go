@@ -42,7 +42,7 @@ func TestWrongUsageIsToldFromFailure(t *testing.T) {
 		{[]string{"ring"}, exitUsage, "ring"},
 		{[]string{"token", "--school=s"}, exitUsage, "--role"},
 		{[]string{"token", "--school=s", "--sub=u", "--role=operator"}, exitUsage, "--school '*'"},
-		{[]string{"serve", "--roles=consumers"}, exitUsage, "consumers is not in this version"},
+		{[]string{"serve", "--roles=porter"}, exitUsage, "is not one of"},
 		{[]string{"tail", "--school=s", "--from=here"}, exitUsage, "--from"},
 		{[]string{"status", "--data=/nowhere"}, exitFailed, "no schoolbell serve runs on the data directory /nowhere"},
 	} {

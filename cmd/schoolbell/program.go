@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -33,6 +34,10 @@ type program struct {
 	events   *kafka.Log
 	live     *live        // nil without the role realtime
 	handler  http.Handler // the public side
+	verifier *auth.Verifier
+
+	jobsPages http.Handler // nil without the role
+	mounts    []func(*httpapi.API)
 
 	tasks  []func(context.Context) error // run until their context ends
 	closes []func() error                // called in reverse order
@@ -161,6 +166,9 @@ func (p *program) operations() http.Handler {
 	mux.Handle("/", telemetry.Handler(&p.health, p.registry))
 	if p.live != nil {
 		mux.HandleFunc("GET /realtime", p.live.nodes)
+	}
+	if p.jobsPages != nil {
+		mux.Handle(jobsPath+"/", operatorsOnly(p.verifier, p.jobsPages))
 	}
 	return mux
 }

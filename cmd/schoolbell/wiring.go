@@ -47,6 +47,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.verifier = verifier
 	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
@@ -69,6 +70,17 @@ func (p *program) wireRoles(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.cfg.Has(config.RoleConsumers) || p.cfg.Has(config.RoleAPI) {
+		docs, err := p.wireDocuments()
+		if err != nil {
+			return err
+		}
+		if p.cfg.Has(config.RoleConsumers) {
+			if err := p.wireConsumers(ctx, topic.Name, docs); err != nil {
+				return err
+			}
+		}
+	}
 	return p.wireAPI(deps)
 }
 
@@ -77,6 +89,9 @@ func (p *program) wireAPI(deps httpapi.Deps) error {
 	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
 	if err != nil {
 		return err
+	}
+	for _, mount := range p.mounts {
+		mount(api)
 	}
 	p.task(api.Run)
 	p.handler = api

@@ -42,12 +42,14 @@ var layers = []layer{
 	{"projections/storetest", []string{"…"}, "it proves stores, for tests"},
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
 	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
+	{"consumers", []string{"domain/…", "internal/eventlog"}, "consumers know the domain and the log's contract"},
+	{"consumers/…", []string{"domain/…", "consumers/…", "internal/eventlog"}, "consumers know the domain, each other and the log's contract, and never the projections"},
 	{"realtime", []string{"domain/…", "internal/eventlog", "internal/cloudevents"}, "the hub knows the log by its contract"},
 	{"realtime/realtimetest/…", []string{"…"}, "it runs a hub, for tests"},
 	{"realtime/…", []string{"domain/…", "realtime/…"}, "protocols know the hub, and nothing behind it"},
 	{"migrations", nil, "migrations are SQL"},
 	{"internal/eventlog/…", []string{"domain/…", "internal/eventlog/…"}, "the log's contract knows the domain"},
-	{"internal/…", []string{"domain/…", "projections/…", "migrations", "internal/…", "realtime/…"}, "adapters implement what others ask for"},
+	{"internal/…", []string{"domain/…", "projections/…", "migrations", "internal/…", "realtime/…", "consumers/…"}, "adapters implement what others ask for"},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
 	{"bench/…", []string{"…"}, "it measures"},
 }
@@ -60,6 +62,11 @@ var onlyIn = map[string][]string{
 	"github.com/alicebob/miniredis/v2":           {"internal/devstack"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/devstack"},
 	"github.com/pressly/goose/v3":                {"internal/postgres"},
+	"github.com/riverqueue/river":                {"consumers/ledger", "internal/postgres"},
+	"riverqueue.com/riverui":                     {"consumers/ledger"},
+	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
+	"github.com/minio/minio-go/v7":               {"internal/s3"},
+	"github.com/go-text/typesetting":             {"consumers/pdf/page"},
 	"github.com/alecthomas/kong":                 {"cmd/schoolbell", "internal/config"},
 }
 

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,4 +71,17 @@ func Authorize(p Principal, school string, need Need) (Access, error) {
 		return Own, nil
 	}
 	return None, fmt.Errorf("%w: the token has none of the roles or scopes that this needs", ErrDenied)
+}
+
+type contextKey struct{}
+
+// WithPrincipal puts the bearer of a request into its context.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, p)
+}
+
+// FromContext returns the bearer of a request; without one, a principal that may do nothing.
+func FromContext(ctx context.Context) Principal {
+	p, _ := ctx.Value(contextKey{}).(Principal)
+	return p
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 // The server runs in a copy of this test's process.
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	devtest.Main(m)
 }
 
 func TestFanoutMeasures(t *testing.T) {

@@ -19,29 +19,33 @@ type Config struct {
 	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a stop may take before it is forced."`
 	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
 
-	Kafka    Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
-	Database Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
-	Redis    Redis    `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
-	JWT      JWT      `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
-	API      API      `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
-	Realtime Realtime `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
-	Log      Log      `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
-	Trace    Trace    `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
+	Kafka     Kafka     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Database  Database  `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
+	Redis     Redis     `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
+	JWT       JWT       `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
+	Jobs      Jobs      `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
+	Channels  Channels  `embed:"" group:"Channels"`
+	Documents Documents `embed:"" prefix:"documents-" envprefix:"SCHOOLBELL_DOCUMENTS_" group:"Documents"`
+	API       API       `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
+	Log       Log       `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
+	Trace     Trace     `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
+	Realtime  Realtime  `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
 }
 
 // Role is a part of the work that a process can take on.
 type Role string
 
-// The roles of this version. Job consumers are not among them yet.
+// The roles.
 const (
 	RoleIngest      Role = "ingest"      // takes events, and lets the log be read
 	RoleProjections Role = "projections" // folds the log into tables
+	RoleConsumers   Role = "consumers"   // plans deliveries and does them
 	RoleAPI         Role = "api"         // answers queries
 	RoleRealtime    Role = "realtime"    // pushes events to live clients
 )
 
 // allRoles are what "all" means.
-var allRoles = []Role{RoleIngest, RoleProjections, RoleAPI, RoleRealtime}
+var allRoles = []Role{RoleIngest, RoleProjections, RoleConsumers, RoleAPI, RoleRealtime}
 
 // RoleNames lists the roles for a help text.
 func RoleNames() string {
@@ -68,8 +72,6 @@ func (c *Config) Validate() error {
 	for _, r := range c.Roles {
 		switch {
 		case r == "all" || slices.Contains(allRoles, r):
-		case r == "consumers":
-			faults = append(faults, fmt.Errorf("roles: %s is not in this version, which has %s", r, RoleNames()))
 		default:
 			faults = append(faults, fmt.Errorf("roles: %q is not one of %s, all", r, RoleNames()))
 		}
@@ -91,8 +93,8 @@ func (c *Config) Validate() error {
 	if c.Has(RoleRealtime) && c.Realtime.DrainTime >= c.Grace {
 		faults = append(faults, fmt.Errorf("realtime-drain-time: %v leaves nothing of the %v that a stop may take (grace)", c.Realtime.DrainTime, c.Grace))
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(),
-		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
+	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(),
+		c.Channels.validate(), c.Documents.validate(), c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }
 
 // Dir returns the path of something in the data directory.

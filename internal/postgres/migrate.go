@@ -4,11 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/schoolbell/schoolbell/migrations"
 )
@@ -46,6 +49,32 @@ func Migrate(ctx context.Context, url string) error {
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
+	}
+	return migrateRiver(ctx, url)
+}
+
+// RiverSchema is where River keeps its jobs.
+const RiverSchema = "schoolbell_river"
+
+// migrateRiver brings River's own tables up to date.
+func migrateRiver(ctx context.Context, url string) error {
+	pool, err := NewPool(ctx, Config{URL: url, MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool.pool), &rivermigrate.Config{
+		Schema: RiverSchema, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return fmt.Errorf("read River's migrations: %w", err)
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate River: %w", err)
+	}
+	// They are for looking jobs up by what is in them, which nobody does; and each job changes them three times.
+	if _, err := pool.pool.Exec(ctx, `DROP INDEX IF EXISTS schoolbell_river.river_job_args_index, schoolbell_river.river_job_metadata_index`); err != nil {
+		return fmt.Errorf("drop River's unused indexes: %w", err)
 	}
 	return nil
 }

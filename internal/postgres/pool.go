@@ -21,6 +21,8 @@ const (
 	Projector Role = "schoolbell_projector"
 	// API may read the rows of the school that its transaction names.
 	API Role = "schoolbell_api"
+	// Jobs may write the ledger of deliveries and River's tables, and read what planners ask for.
+	Jobs Role = "schoolbell_jobs"
 )
 
 // Config is how to reach a database. A zero value means the default in parentheses.
@@ -43,7 +45,7 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("database URL is malformed: want postgres://user:password@host:port/database"))
 	}
 	switch c.Role {
-	case Owner, Projector, API:
+	case Owner, Projector, API, Jobs:
 	default:
 		faults = append(faults, fmt.Errorf("database role %q is not known", c.Role))
 	}
@@ -124,6 +126,12 @@ func searchPath(schema string) string { return pgx.Identifier{schema}.Sanitize()
 
 // Close waits for the connections in use and closes all.
 func (p *Pool) Close() { p.pool.Close() }
+
+// Conns returns the connections themselves, for libraries that want them.
+func (p *Pool) Conns() *pgxpool.Pool { return p.pool }
+
+// Stat counts connections, for metrics.
+func (p *Pool) Stat() *pgxpool.Stat { return p.pool.Stat() }
 
 // Acquire takes a connection out of the pool, to be given back with Release. It fails with [ErrBusy] when none is free
 // in time.

@@ -120,7 +120,7 @@ func (l *live) shape() (shape string) {
 }
 
 func (l *live) leftovers() (schemas int) {
-	l.scan(`SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'schoolbell\_%'`, &schemas)
+	l.scan(`SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'schoolbell\_%' AND nspname <> 'schoolbell_river'`, &schemas)
 	return schemas
 }
 

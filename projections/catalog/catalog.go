@@ -8,6 +8,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/atrisk"
 	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/deliveries"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/overview"
 	"github.com/schoolbell/schoolbell/projections/performance"
@@ -26,6 +27,7 @@ func All() []*projections.Projection {
 		fees.Projection,
 		atrisk.Projection,
 		timeline.Projection,
+		deliveries.Projection,
 	}
 }
 
@@ -40,5 +42,6 @@ func Queries() []query.Endpoint {
 		performance.Queries,
 		fees.Queries,
 		atrisk.Queries,
+		deliveries.Queries,
 	)
 }

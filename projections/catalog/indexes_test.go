@@ -71,6 +71,15 @@ var uses = []use{
 	{ask: "/students/student-0007", statement: "fees.account", index: "fee_accounts_pkey"},
 	{ask: "/analytics/at-risk", statement: "at_risk.list", index: "at_risk_pkey"},
 	{ask: "/analytics/overview", statement: "at_risk.count", index: "at_risk_pkey"},
+	{ask: "/deliveries", statement: "deliveries.list", index: "deliveries_by_position"},
+	{ask: "/deliveries?channel=push", statement: "deliveries.list", index: "deliveries_by_channel"},
+	{ask: "/deliveries?status=failed", statement: "deliveries.list", index: "deliveries_failed"},
+	{ask: "/deliveries?event=event-0007", statement: "deliveries.event", index: "deliveries_by_cause"},
+	{ask: "/deliveries?event=event-0007", statement: "deliveries.event", index: "deliveries_pkey"},
+	{ask: "/deliveries?event=event-0007", statement: "deliveries.event", index: "ledger_by_event"},
+	{ask: "/deliveries/delivery-07-0007-1", statement: "deliveries.one", index: "deliveries_pkey"},
+	{ask: "/deliveries/delivery-07-0007-1", statement: "deliveries.plan", index: "ledger_pkey"},
+	{ask: "/deliveries/delivery-07-0007-1", statement: "deliveries.log", index: "ledger_log_by_delivery"},
 }
 
 // large is from how many rows on no question may read a whole table.
@@ -241,8 +250,8 @@ func (s *volume) askWithin(tx pgx.Tx, u use) map[string]plan {
 
 // indexes returns the names of all indexes of the tables with a school that read models have.
 func (s *volume) indexes() map[string]bool {
-	rows, err := s.conn.Query(context.Background(), `SELECT indexname FROM pg_indexes WHERE schemaname = 'schoolbell'
-		AND tablename NOT IN ('checkpoints', 'fold_versions', 'migrations', 'parked_subjects', 'parked_events')`)
+	rows, err := s.conn.Query(context.Background(), `SELECT indexname FROM pg_indexes JOIN pg_policies USING (schemaname, tablename)
+		WHERE schemaname = 'schoolbell' AND policyname = 'projector' AND tablename NOT IN ('parked_subjects', 'parked_events')`)
 	require.NoError(s.t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(s.t, err)

@@ -13,6 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/delivery"
+	"github.com/schoolbell/schoolbell/domain/document"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/staff"
@@ -164,7 +166,7 @@ func drawData(t *rapid.T) domain.Event {
 	studentOf := func(invoice int) string { return fmt.Sprintf("s%d", invoice%3) }
 	currencyOf := func(invoice int) string { return []string{"EUR", "USD"}[invoice%2] }
 
-	switch n("event", 15) {
+	switch n("event", 18) {
 	case 0:
 		return &student.Enrolled{StudentID: studentID(), GivenName: "Ada", FamilyName: pick("name", "Å", "B"), ClassID: classID(), On: day()}
 	case 1:
@@ -222,6 +224,22 @@ func drawData(t *rapid.T) domain.Event {
 		}
 	case 14:
 		return &fee.PaymentReversed{PaymentID: fmt.Sprintf("p%d", n("payment", 7)), Reason: pick("reason", "bounced", "fraud")}
+	case 15:
+		d := n("delivery", 2)
+		return &document.Rendered{DocumentID: fmt.Sprintf("d%d", d), Kind: "receipt", StudentID: fmt.Sprintf("s%d", d), Bytes: 1}
+	case 16, 17:
+		o := delivery.Outcome{
+			DeliveryID: fmt.Sprintf("d%d", n("delivery", 2)), Channel: "sms", Recipient: "g1", Provider: "p",
+			ProviderID: pick("provider's id", "", "x", "y"), Cost: int64(n("cost", 2)),
+		}
+		switch n("outcome", 2) {
+		case 0:
+			return (*delivery.Sent)(&o)
+		case 1:
+			return (*delivery.Delivered)(&o)
+		}
+		o.Error = "broken"
+		return (*delivery.Failed)(&o)
 	default:
 		return &fee.Waived{InvoiceID: fmt.Sprintf("i%d", n("invoice", 3)), Amount: int64(1 + n("amount", 9)), Reason: "hardship"}
 	}

@@ -7,7 +7,8 @@
 //	ask [today=…]    sends a GET below /v1/schools/{school} and prints the answer
 //
 // An event is one line: its type without its frame, and its data. Its school is oak unless @school says otherwise, its
-// position the next one unless @position does, as for an event that was parked and is folded late.
+// position the next one unless @position does, as for an event that was parked and is folded late. @id, @cause and @time
+// give it the attributes of these names.
 //
 //	attendance.marked student_id=ana class_id=7A date=2026-09-01 session=day status=present
 package projtest
@@ -124,6 +125,10 @@ func ParseEvent(text string) (*domain.Envelope, error) {
 		switch name {
 		case "@school":
 			e.School = value
+		case "@id":
+			e.ID = value
+		case "@cause":
+			e.CausationID = value
 		case "@position":
 			e.Position.Offset, err = strconv.ParseInt(value, 10, 64)
 		case "@time":

@@ -115,3 +115,26 @@ SELECT school, student_id,
 	CASE WHEN n % 13 = 0 THEN 48 ELSE 0 END, CASE WHEN n % 13 = 0 THEN 190000 ELSE 0 END,
 	CASE WHEN n % 12 = 0 THEN DATE '2026-02-01' WHEN n % 2 = 0 THEN DATE '2027-01-31' END
 FROM pupils WHERE n % 10 = 7 OR n % 13 = 0 OR n % 2 = 0;
+
+-- Four deliveries for each student, of which one in twenty-five failed, with what the ledger knows of them. The ledger's
+-- tables are closed to their owner too.
+ALTER TABLE ledger NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE ledger_log NO FORCE ROW LEVEL SECURITY;
+
+INSERT INTO deliveries (school, delivery_id, status, attempt, channel, recipient, provider, provider_id, cost, error, cause, correlation,
+	kind, student_id, sha256, bytes, sent_at, position)
+SELECT school, format('delivery-%s-%s-%s', lpad(s::text, 2, '0'), lpad(n::text, 4, '0'), i), CASE WHEN (n + i) % 25 = 0 THEN 'failed' ELSE 'delivered' END, 1,
+	(ARRAY['sms', 'email', 'in_app', 'push'])[i], format('guardian-%s', n * 3 / 4), 'provider', format('P%s', n * 4 + i), 7500, '',
+	format('event-%s', lpad(n::text, 4, '0')), '', '', '', '', 0, TIMESTAMPTZ '2026-11-20' + n * INTERVAL '1 minute', 1000000 + n * 4 + i
+FROM pupils, generate_series(1, 4) i;
+
+INSERT INTO ledger (id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, address,
+	about, once, priority, template, params, language, sender, depends_on, correlation_id, state)
+SELECT delivery_id, school, 'sis', cause, 'schoolbell.attendance.marked.v1', 0, position, 'absence', recipient, channel, channel, '',
+	'', '', 1, 'absence', '{}', 'de', 'Oak', '', cause, status
+FROM deliveries;
+
+INSERT INTO ledger_log (delivery_id, school, at, fence, what, detail) SELECT delivery_id, school, sent_at, 1, 'sent', '' FROM deliveries;
+
+ALTER TABLE ledger FORCE ROW LEVEL SECURITY;
+ALTER TABLE ledger_log FORCE ROW LEVEL SECURITY;

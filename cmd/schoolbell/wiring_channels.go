@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/budget"
+	"github.com/schoolbell/schoolbell/consumers/provider/inbox"
+	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
+	"github.com/schoolbell/schoolbell/consumers/provider/smtp"
+	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
+	"github.com/schoolbell/schoolbell/consumers/provider/webpush"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+)
+
+// channels are what this process reaches people by.
+type channels struct {
+	pool      *pgxpool.Pool
+	log       *slog.Logger
+	providers map[consumers.Channel]consumers.Provider
+	sms       *twilio.Provider // nil when there is none
+	docs      *documents
+}
+
+// smsCallbacks is where receipts of text messages come in.
+const smsCallbacks = "/v1/callbacks/sms"
+
+// wireChannels makes the providers. A channel that is not set up ends in the outbox.
+func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSource, docs *documents) (*channels, error) {
+	book, err := wording.Open()
+	if err != nil {
+		return nil, err
+	}
+	papers, err := docs.provider(p)
+	if err != nil {
+		return nil, err
+	}
+	cfg, writer := p.cfg.Channels, provider.Writer{Book: book, Link: docs.link}
+	kept := outbox.New(pool, writer)
+	c := &channels{pool: pool, log: p.log, docs: docs, providers: map[consumers.Channel]consumers.Provider{
+		consumers.SMS: kept, consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
+		consumers.PDF: papers,
+	}}
+	if cfg.SMS.Account != "" {
+		callbacks := ""
+		if cfg.Public != "" {
+			callbacks = strings.TrimRight(cfg.Public, "/") + smsCallbacks
+		}
+		if c.sms, err = twilio.New(twilio.Config{
+			URL: cfg.SMS.URL, Account: cfg.SMS.Account, Token: cfg.SMS.Token, OldToken: cfg.SMS.OldToken, From: cfg.SMS.From, Service: cfg.SMS.Service,
+			OwnNames: cfg.SMS.OwnNames, IdempotencyHeader: cfg.SMS.IdempotencyHeader, Rate: cfg.SMS.Rate, Timeout: p.cfg.Jobs.Timeout,
+			Callbacks: callbacks, Writer: writer, TakenBy: c.takenBy,
+		}); err != nil {
+			return nil, usageError{err}
+		}
+		p.onClose(c.sms.Close)
+		c.providers[consumers.SMS] = budget.Keep(c.sms, pool, settings, nil)
+	}
+	if cfg.Mail.Host != "" {
+		mail, err := smtp.New(smtp.Config{
+			Host: cfg.Mail.Host, Port: cfg.Mail.Port, Security: smtp.Security(cfg.Mail.Security), Username: cfg.Mail.Username,
+			Password: cfg.Mail.Password, From: cfg.Mail.From, Rate: cfg.Mail.Rate, Timeout: p.cfg.Jobs.Timeout, Writer: writer,
+		})
+		if err != nil {
+			return nil, usageError{err}
+		}
+		p.onClose(mail.Close)
+		c.providers[consumers.Email] = mail
+	}
+	if cfg.Push.Key != "" {
+		push, err := webpush.New(webpush.Config{
+			Key: cfg.Push.Key, Contact: cfg.Push.Contact, Timeout: p.cfg.Jobs.Timeout, Subscriptions: webpush.NewTable(pool), Writer: writer,
+		})
+		if err != nil {
+			return nil, usageError{err}
+		}
+		p.onClose(push.Close)
+		c.providers[consumers.Push] = push
+	}
+	return c, nil
+}
+
+// takenBy finds the delivery that a provider knows by a name.
+func (c *channels) takenBy(ctx context.Context, providerName, providerID string) (id string, err error) {
+	err = c.pool.QueryRow(ctx, `SELECT coalesce(max(id), '') FROM schoolbell.ledger WHERE provider = $1 AND provider_id = $2 AND provider_id <> ''`,
+		providerName, providerID).Scan(&id)
+	return id, err
+}
+
+// everybody may read an inbox: their own.
+var everybody = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
+
+// mounts are the routes that belong to the channels.
+func (c *channels) mounts(reports consumers.Reports) []func(*httpapi.API) {
+	box := &inbox.API{Pool: c.pool, Log: c.log, Link: c.docs.to, User: func(r *http.Request) string { return auth.FromContext(r.Context()).Subject }}
+	return []func(*httpapi.API){func(api *httpapi.API) {
+		api.HandleSchool("GET /v1/schools/{school}/inbox", everybody, http.HandlerFunc(box.List))
+		api.HandleSchool("POST /v1/schools/{school}/inbox/{id}/read", everybody, http.HandlerFunc(box.Read))
+		api.HandleSchool("POST /v1/schools/{school}/inbox/read", everybody, http.HandlerFunc(box.ReadAll))
+		if c.sms != nil {
+			api.Handle("POST "+smsCallbacks, c.sms.Callback(reports, c.log))
+		}
+	}}
+}

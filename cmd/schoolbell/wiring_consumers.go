@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/knowledge"
+)
+
+// wireConsumers plans what follows from events, and does it.
+func (p *program) wireConsumers(ctx context.Context, topic string, docs *documents) error {
+	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.databaseURL))
+	if err != nil {
+		return err
+	}
+	settings := ledger.NewSettings(pool.Conns())
+	channels, err := p.wireChannels(pool.Conns(), settings, docs)
+	if err != nil {
+		return err
+	}
+	jobs := p.cfg.Jobs
+	kept, err := ledger.New(ledger.Config{
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers,
+		Workers:  map[string]int{ledger.QueueSMS: jobs.SMS, ledger.QueuePDF: jobs.PDF, ledger.QueueNotification: jobs.Notification},
+		Attempts: jobs.Attempts, SendTimeout: jobs.Timeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	planners, err := consumers.NewPlanners(plan.Planners()...)
+	if err != nil {
+		return err
+	}
+	engine, err := consumers.NewEngine(consumers.Config{
+		Planners: planners, Knowledge: knowledge.New(pool, setName), Settings: settings, Ledger: kept,
+		Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	events, err := router.New(router.Config{
+		Log: p.events, Topic: topic, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
+		SetAside: kept.SetAside, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	p.mounts = append(p.mounts, channels.mounts(kept)...)
+	pages, keepFresh, err := kept.Pages(jobsPath)
+	if err != nil {
+		return err
+	}
+	p.jobsPages = pages
+	p.task(keepFresh)
+	p.task(engine.Run)
+	p.task(events.Run)
+	p.task(kept.Run)
+	return nil
+}

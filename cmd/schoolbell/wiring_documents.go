@@ -1,0 +1,67 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/pdf"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/s3"
+)
+
+// documents is where documents are kept, and how they are found again.
+type documents struct {
+	store *document.Store
+	links *document.Links
+	valid time.Duration
+}
+
+// wireDocuments opens the store and serves what links lead to.
+func (p *program) wireDocuments() (*documents, error) {
+	blobs, err := p.openBlobs()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.cfg.Documents.Keys(p.cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	d := &documents{store: document.NewStore(blobs), valid: p.cfg.Documents.LinkValid}
+	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, "http://"+p.cfg.HTTP), keys...); err != nil {
+		return nil, usageError{err}
+	}
+	serve, err := document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry})
+	if err != nil {
+		return nil, err
+	}
+	p.mounts = append(p.mounts, func(api *httpapi.API) { api.Handle(document.Pattern, serve) })
+	return d, nil
+}
+
+func (p *program) openBlobs() (document.Blobs, error) {
+	if p.cfg.Documents.Endpoint != "" {
+		return s3.Open(p.cfg.Documents.S3())
+	}
+	dir, err := document.OpenDir(p.cfg.Dir("documents"))
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(dir.Close)
+	return dir, nil
+}
+
+// provider makes documents.
+func (d *documents) provider(p *program) (consumers.Provider, error) {
+	return pdf.NewProvider(pdf.Config{Store: d.store, Logger: p.log, Metrics: p.registry})
+}
+
+// link leads to the document that a delivery tells of.
+func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string, error) {
+	return pdf.Link(d.links, d.valid)(ctx, about)
+}
+
+// to leads to the document of a hash.
+func (d *documents) to(hash string) string { return d.links.To(hash, time.Now().Add(d.valid)) }

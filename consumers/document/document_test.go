@@ -1,0 +1,203 @@
+package document_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/document/documenttest"
+)
+
+func TestDirKeepsDocuments(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "a", "b")
+	dir, err := document.OpenDir(folder)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	documenttest.Suite(t, dir)
+	t.Cleanup(func() {
+		require.NoError(t, filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+			require.NotContains(t, filepath.Base(path), ".", "something unfinished was left behind")
+			return err
+		}))
+	})
+}
+
+func TestDirIsConfined(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "secret"), []byte("secret"), 0o600))
+	dir, err := document.OpenDir(filepath.Join(folder, "documents"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	require.NoError(t, os.Symlink(filepath.Join(folder, "secret"), filepath.Join(folder, "documents", "link")))
+	for _, name := range []string{"../secret", filepath.Join(folder, "secret"), "a/../../secret", "link", "."} {
+		_, err := dir.Read(t.Context(), name, 100)
+		require.Error(t, err, name)
+		if name != "link" && name != "." {
+			require.Error(t, dir.Write(t.Context(), name+"2", []byte("x")), name)
+		}
+	}
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+}
+
+var (
+	now = time.Date(2026, 12, 18, 12, 0, 0, 0, time.UTC)
+	key = []byte("0123456789abcdef0123456789abcdef")
+)
+
+type site struct {
+	t       *testing.T
+	store   *document.Store
+	links   *document.Links
+	handler http.Handler
+}
+
+func newSite(t *testing.T, blobs document.Blobs) *site {
+	s := &site{t: t, store: document.NewStore(blobs)}
+	var err error
+	s.links, err = document.NewLinks("https://school.example/", key)
+	require.NoError(t, err)
+	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links, Now: func() time.Time { return now }})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle(document.Pattern, h)
+	s.handler = mux
+	return s
+}
+
+func (s *site) put(body string) (hash string) {
+	s.t.Helper()
+	hash, err := s.store.Put(s.t.Context(), []byte(body))
+	require.NoError(s.t, err)
+	return hash
+}
+
+func (s *site) ask(method, link string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, link, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func folder(t *testing.T) *document.Dir {
+	dir, err := document.OpenDir(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	return dir
+}
+
+func TestDocumentsAreServedToHoldersOfALink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	const text = "%PDF-1.7\nsome document"
+	hash := s.put(text)
+	link := s.links.To(hash, now.Add(time.Hour))
+	require.True(t, strings.HasPrefix(link, "https://school.example/documents/"+hash+"?expires="), link)
+
+	answer := s.ask("GET", link)
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	require.Equal(t, text, string(body))
+	require.Equal(t, "application/pdf", answer.Header.Get("Content-Type"))
+	require.Equal(t, "private, immutable, max-age=3600", answer.Header.Get("Cache-Control"))
+	require.Equal(t, `"`+hash+`"`, answer.Header.Get("ETag"))
+	require.Equal(t, "nosniff", answer.Header.Get("X-Content-Type-Options"))
+	require.Equal(t, `inline; filename="`+hash[:12]+`.pdf"`, answer.Header.Get("Content-Disposition"))
+
+	require.Equal(t, http.StatusNotModified, s.ask("GET", link, "If-None-Match", `"`+hash+`"`).StatusCode)
+	part := s.ask("GET", link, "Range", "bytes=1-3")
+	require.Equal(t, http.StatusPartialContent, part.StatusCode)
+	body, err = io.ReadAll(part.Body)
+	require.NoError(t, err)
+	require.Equal(t, "PDF", string(body))
+	require.Equal(t, fmt.Sprintf("bytes 1-3/%d", len(text)), part.Header.Get("Content-Range"))
+	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, s.ask("GET", link, "Range", "bytes=99-").StatusCode)
+	require.Equal(t, int64(len(text)), s.ask("HEAD", link).ContentLength)
+	require.Equal(t, http.StatusMethodNotAllowed, s.ask("DELETE", link).StatusCode)
+}
+
+func TestWhatABrowserCouldRunIsOnlySaved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	answer := s.ask("GET", s.links.To(s.put("<script>alert(1)</script>"), now.Add(time.Hour)))
+	require.Equal(t, "application/octet-stream", answer.Header.Get("Content-Type"))
+	require.Equal(t, "attachment", answer.Header.Get("Content-Disposition"))
+}
+
+func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	hash, other := s.put("%PDF-1.7 a"), s.put("%PDF-1.7 b")
+	link := s.links.To(hash, now.Add(time.Hour))
+	stranger, err := document.NewLinks("https://school.example", []byte("another key, as long as it has to be"))
+	require.NoError(t, err)
+	for what, forged := range map[string]string{
+		"no signature":         "https://school.example/documents/" + hash,
+		"of another document":  strings.Replace(link, hash, other, 1),
+		"later":                strings.Replace(link, "expires=", "expires=9", 1),
+		"another way to write": strings.Replace(link, "expires=", "expires=0", 1),
+		"cut":                  link[:len(link)-1],
+		"longer":               link + "A",
+		"another key":          stranger.To(hash, now.Add(time.Hour)),
+		"expired, another key": stranger.To(hash, now.Add(-time.Hour)),
+		"traversal":            "https://school.example/documents/" + url.PathEscape("../../secret") + link[strings.Index(link, "?"):],
+	} {
+		require.Equal(t, http.StatusForbidden, s.ask("GET", forged).StatusCode, what)
+	}
+	require.Equal(t, http.StatusGone, s.ask("GET", s.links.To(hash, now)).StatusCode)
+	require.Equal(t, http.StatusGone, s.ask("GET", s.links.To(hash, now.Add(-time.Hour))).StatusCode)
+	require.Equal(t, http.StatusNotFound, s.ask("GET", s.links.To(strings.Repeat("0", 64), now.Add(time.Hour))).StatusCode)
+	require.Equal(t, "no-store", s.ask("GET", s.links.To(hash, now)).Header.Get("Cache-Control"))
+}
+
+func TestKeysCanBeReplaced(t *testing.T) {
+	t.Parallel()
+	before, err := document.NewLinks("", key)
+	require.NoError(t, err)
+	after, err := document.NewLinks("", []byte("the new key, as long as it has to be"), key)
+	require.NoError(t, err)
+	link, err := url.Parse(before.To("h", now.Add(time.Hour)))
+	require.NoError(t, err)
+	_, err = after.Check("h", link.Query().Get("expires"), link.Query().Get("signature"), now)
+	require.NoError(t, err)
+	require.NotEqual(t, before.To("h", now), after.To("h", now))
+
+	_, err = document.NewLinks("not a base?x=1", []byte("short"))
+	require.ErrorContains(t, err, "not the beginning of a URL")
+	require.ErrorContains(t, err, "has 5 bytes")
+}
+
+type broken struct{}
+
+func (broken) Write(context.Context, string, []byte) error { return errors.New("broken") }
+
+func (broken) Read(context.Context, string, int64) ([]byte, error) { return nil, errors.New("broken") }
+
+func TestAStoreThatDoesNotAnswerIsNoLostDocument(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, broken{})
+	answer := s.ask("GET", s.links.To(strings.Repeat("0", 64), now.Add(time.Hour)))
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.NotEmpty(t, answer.Header.Get("Retry-After"))
+	_, err := s.store.Put(t.Context(), []byte("x"))
+	require.ErrorContains(t, err, "broken")
+}

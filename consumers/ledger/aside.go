@@ -1,0 +1,75 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// aside is an event that cannot be planned.
+type aside struct {
+	partition                     int32
+	offset                        int64
+	school, eventID, kind, reason string
+}
+
+// execer is a pool or a transaction.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func noteAside(ctx context.Context, q execer, a aside) error {
+	_, err := q.Exec(ctx, `
+		INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
+		a.partition, a.offset, storable(a.school), storable(a.eventID), storable(a.kind), storable(a.reason))
+	if err != nil {
+		return fmt.Errorf("set event aside: %w", err)
+	}
+	return nil
+}
+
+// storable makes a text that the database takes.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), 2000)], "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// SetAside notes a record that cannot be read, so that nobody has to look for it. The log keeps it.
+func (l *Ledger) SetAside(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error {
+	return noteAside(ctx, l.pool, aside{at.Partition, at.Offset, school, eventID, eventType, reason})
+}
+
+// Aside returns the positions of the events that could not be planned, the oldest first.
+func (l *Ledger) Aside(ctx context.Context) ([]AsideEvent, error) {
+	rows, _ := l.pool.Query(ctx, `SELECT partition, log_offset, school, event_id, type, reason FROM schoolbell.ledger_aside ORDER BY at, partition, log_offset`)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e AsideEvent, err error) {
+		return e, row.Scan(&e.Position.Partition, &e.Position.Offset, &e.School, &e.EventID, &e.Type, &e.Reason)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list events set aside: %w", err)
+	}
+	return list, nil
+}
+
+// AsideEvent is an event that could not be planned.
+type AsideEvent struct {
+	Position domain.Position `json:"position"`
+	School   string          `json:"school"`
+	EventID  string          `json:"event_id"`
+	Type     string          `json:"type"`
+	Reason   string          `json:"reason"`
+}
+
+// Taken says that an event is aside no longer.
+func (l *Ledger) Taken(ctx context.Context, at domain.Position) error {
+	_, err := l.pool.Exec(ctx, `DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`, at.Partition, at.Offset)
+	if err != nil {
+		return fmt.Errorf("take event back: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// Entry is a delivery as operators see it.
+type Entry struct {
+	ID         string              `json:"id"`
+	School     string              `json:"school"`
+	EventID    string              `json:"event_id"`
+	EventType  string              `json:"event_type"`
+	Position   string              `json:"position"`
+	Planner    string              `json:"planner"`
+	Recipient  string              `json:"recipient"`
+	Channel    consumers.Channel   `json:"channel"`
+	Queue      string              `json:"queue"`
+	Priority   consumers.Priority  `json:"priority"`
+	Template   string              `json:"template"`
+	Language   string              `json:"language,omitzero"`
+	State      consumers.State     `json:"state"`
+	Attempts   int                 `json:"attempts"`
+	Provider   string              `json:"provider,omitzero"`
+	ProviderID string              `json:"provider_id,omitzero"`
+	Cost       int64               `json:"cost,omitzero"`
+	Error      string              `json:"error,omitzero"`
+	Class      string              `json:"error_class,omitzero"`
+	PlannedAt  time.Time           `json:"planned_at"`
+	NotBefore  *time.Time          `json:"not_before,omitzero"`
+	StartedAt  *time.Time          `json:"started_at,omitzero"`
+	ChangedAt  time.Time           `json:"changed_at"`
+	Params     jsontext.Value      `json:"params,omitzero"`
+	Document   *consumers.Document `json:"document,omitzero"`
+	Log        []LogLine           `json:"log,omitzero"` // only of one that is shown alone
+}
+
+// LogLine is something that happened to a delivery.
+type LogLine struct {
+	At     time.Time `json:"at"`
+	Start  int64     `json:"start"` // which start of its job it belongs to
+	What   string    `json:"what"`
+	Detail string    `json:"detail,omitzero"`
+	TookMS int       `json:"took_ms,omitzero"`
+	Worker string    `json:"worker,omitzero"`
+}
+
+// Filter picks deliveries; an empty field picks all.
+type Filter struct {
+	School  string
+	State   consumers.State
+	Queue   string
+	EventID string
+	Planner string
+	After   string // the id of the last one that was listed
+	Limit   int    // 100 if zero
+}
+
+const entryColumns = `id, school, event_id, event_type, partition || ':' || log_offset, planner, recipient, channel, queue, priority,
+	template, language, state, attempts, provider, provider_id, cost, error, error_class, planned_at, not_before, started_at, changed_at,
+	params, document`
+
+func scanEntry(row pgx.CollectableRow) (*Entry, error) {
+	e := &Entry{}
+	var params, doc []byte
+	err := row.Scan(&e.ID, &e.School, &e.EventID, &e.EventType, &e.Position, &e.Planner, &e.Recipient, &e.Channel, &e.Queue, &e.Priority,
+		&e.Template, &e.Language, &e.State, &e.Attempts, &e.Provider, &e.ProviderID, &e.Cost, &e.Error, &e.Class, &e.PlannedAt,
+		&e.NotBefore, &e.StartedAt, &e.ChangedAt, &params, &doc)
+	if err != nil {
+		return nil, err
+	}
+	e.Params = params
+	if doc != nil {
+		return e, json.Unmarshal(doc, &e.Document)
+	}
+	return e, nil
+}
+
+// List returns deliveries, the latest first.
+func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	rows, _ := l.pool.Query(ctx, `
+		SELECT `+entryColumns+` FROM schoolbell.ledger
+		WHERE ($2 NOT IN ('dead', 'unknown') OR id IN (SELECT id FROM schoolbell.ledger_trouble))
+			AND ($1 = '' OR school = $1) AND ($2 = '' OR state = $2) AND ($3 = '' OR queue = $3) AND ($4 = '' OR event_id = $4)
+			AND ($5 = '' OR planner = $5)
+			AND ($6 = '' OR (planned_at, id) < (SELECT planned_at, id FROM schoolbell.ledger WHERE id = $6))
+		ORDER BY planned_at DESC, id DESC LIMIT $7`, f.School, f.State, f.Queue, f.EventID, f.Planner, f.After, f.Limit)
+	entries, err := pgx.CollectRows(rows, scanEntry)
+	if err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	return entries, nil
+}
+
+// Show returns one delivery with what happened to it.
+func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
+	rows, _ := l.pool.Query(ctx, `SELECT `+entryColumns+` FROM schoolbell.ledger WHERE id = $1`, id)
+	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("delivery %s: %w", id, consumers.ErrUnknownDelivery)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read delivery %s: %w", id, err)
+	}
+	rows, _ = l.pool.Query(ctx, `SELECT at, fence, what, detail, took_ms, worker FROM schoolbell.ledger_log WHERE delivery_id = $1 ORDER BY at`, id)
+	if e.Log, err = pgx.CollectRows(rows, pgx.RowToStructByPos[LogLine]); err != nil {
+		return nil, fmt.Errorf("read the log of delivery %s: %w", id, err)
+	}
+	return e, nil
+}
+
+// Depth counts jobs that are not done.
+type Depth struct {
+	Queue    string `json:"queue"`
+	Priority int    `json:"priority"`
+	State    string `json:"state"`
+	Jobs     int64  `json:"jobs"`
+}
+
+// Depths returns how many jobs wait, by queue, priority and River's state.
+func (l *Ledger) Depths(ctx context.Context) ([]Depth, error) {
+	rows, _ := l.pool.Query(ctx, `
+		SELECT queue, priority, state::text, count(*) FROM schoolbell_river.river_job
+		WHERE state IN ('available', 'running', 'retryable', 'scheduled', 'pending') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`)
+	depths, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Depth])
+	if err != nil {
+		return nil, fmt.Errorf("count jobs: %w", err)
+	}
+	return depths, nil
+}
+
+// StateError says that something cannot be done to a delivery in its state.
+type StateError struct {
+	ID     string
+	State  consumers.State
+	Wanted string
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("delivery %s is %s: it cannot be %s", e.ID, e.State, e.Wanted)
+}
+
+// change locks a delivery, checks its state and has something done about it.
+func (l *Ledger) change(ctx context.Context, id, wanted, actor string, from []consumers.State, do func(tx pgx.Tx, e *Entry) error) error {
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `SELECT `+entryColumns+` FROM schoolbell.ledger WHERE id = $1 FOR NO KEY UPDATE`, id)
+		e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("delivery %s: %w", id, consumers.ErrUnknownDelivery)
+		}
+		if err != nil {
+			return fmt.Errorf("read delivery %s: %w", id, err)
+		}
+		for _, s := range from {
+			if e.State == s {
+				if _, err := tx.Exec(ctx, `INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail)
+					SELECT id, school, fence, $2, $3 FROM schoolbell.ledger WHERE id = $1`, id, wanted, actor); err != nil {
+					return fmt.Errorf("write down who %s it: %w", wanted, err)
+				}
+				if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_trouble WHERE id = $1`, id); err != nil {
+					return fmt.Errorf("take delivery %s off the list: %w", id, err)
+				}
+				return do(tx, e)
+			}
+		}
+		return &StateError{ID: id, State: e.State, Wanted: wanted}
+	})
+	l.relayNow()
+	return err
+}
+
+// Retry has a delivery done again that is dead, failed, cancelled or unknown, or does at once what would wait for its next
+// attempt. Whoever retries one that is unknown says that it may be done twice.
+func (l *Ledger) Retry(ctx context.Context, id, actor string) error {
+	from := []consumers.State{consumers.Planned, consumers.Dead, consumers.Failed, consumers.Cancelled, consumers.Unknown}
+	return l.change(ctx, id, "retried", actor, from, func(tx pgx.Tx, e *Entry) error {
+		if _, err := tx.Exec(ctx, `UPDATE schoolbell.ledger SET state = 'planned', attempts = 0, error = '', error_class = '', not_after = NULL, changed_at = now()
+			WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("plan delivery %s again: %w", id, err)
+		}
+		// The job of one that was given up is done, or will be in a moment.
+		if e.State == consumers.Planned {
+			job, err := openJob(ctx, tx, e)
+			if err != nil {
+				return err
+			}
+			if job == 0 {
+				return &StateError{ID: id, State: "waiting for another delivery", Wanted: "retried"}
+			}
+			_, err = l.river.JobRetryTx(ctx, tx, job)
+			return err
+		}
+		return l.insertNewJobs(ctx, tx, []*newJob{{task: task{e.ID, e.Channel}, school: e.School, priority: e.Priority}})
+	})
+}
+
+// Discard gives a delivery up that is dead or unknown.
+func (l *Ledger) Discard(ctx context.Context, id, actor string) error {
+	return l.change(ctx, id, "discarded", actor, []consumers.State{consumers.Dead, consumers.Unknown}, func(tx pgx.Tx, e *Entry) error {
+		return l.close(ctx, tx, e, consumers.Failed, "given up by "+actor)
+	})
+}
+
+// Cancel keeps a delivery from being done that has not begun.
+func (l *Ledger) Cancel(ctx context.Context, id, actor string) error {
+	return l.change(ctx, id, "cancelled", actor, []consumers.State{consumers.Planned, consumers.Dead}, func(tx pgx.Tx, e *Entry) error {
+		return l.close(ctx, tx, e, consumers.Cancelled, "cancelled by "+actor)
+	})
+}
+
+func (l *Ledger) close(ctx context.Context, tx pgx.Tx, e *Entry, state consumers.State, text string) error {
+	var d consumers.Delivery
+	row := deliveryRow{Delivery: &d}
+	var fence int64
+	if err := tx.QueryRow(ctx, `
+		UPDATE schoolbell.ledger l SET state = $2, error = $3, changed_at = now() WHERE id = $1
+		RETURNING `+deliveryColumns+`, l.fence`, e.ID, state, text).
+		Scan(append(row.targets(), &fence)...); err != nil {
+		return fmt.Errorf("close delivery %s: %w", e.ID, err)
+	}
+	if state == consumers.Failed {
+		event, err := newOutcome(&d, state, fence, orNone(e.Provider), consumers.Receipt{}, text)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO schoolbell.ledger_outbox (school, event) VALUES ($1, $2)`, d.School, event); err != nil {
+			return fmt.Errorf("tell of delivery %s: %w", e.ID, err)
+		}
+	}
+	// Its job finds that there is nothing to do.
+	return l.release(ctx, tx, []string{e.ID})
+}
+
+func orNone(provider string) string {
+	if provider == "" {
+		return "none"
+	}
+	return provider
+}
+
+// openJob returns the number of the job of a delivery that is not done yet, 0 if there is none.
+func openJob(ctx context.Context, tx pgx.Tx, e *Entry) (id int64, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT id FROM schoolbell_river.river_job
+		WHERE state IN ('retryable', 'scheduled', 'available', 'running') AND queue = $1 AND priority = $2 AND args ->> 'id' = $3 LIMIT 1`,
+		e.Queue, e.Priority, e.ID).Scan(&id)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("find the job of delivery %s: %w", e.ID, err)
+	}
+	return id, nil
+}
+
+// Pause stops a queue, in all processes; running jobs go on.
+func (l *Ledger) Pause(ctx context.Context, queue string) error {
+	if err := l.river.QueuePause(ctx, queue, nil); errors.Is(err, river.ErrNotFound) {
+		return fmt.Errorf("pause queue %s: no worker has ever worked on it", queue)
+	} else if err != nil {
+		return fmt.Errorf("pause queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// Resume goes on with a queue.
+func (l *Ledger) Resume(ctx context.Context, queue string) error {
+	if err := l.river.QueueResume(ctx, queue, nil); errors.Is(err, river.ErrNotFound) {
+		return fmt.Errorf("resume queue %s: no worker has ever worked on it", queue)
+	} else if err != nil {
+		return fmt.Errorf("resume queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// Paused returns the queues that are paused.
+func (l *Ledger) Paused(ctx context.Context) ([]string, error) {
+	rows, _ := l.pool.Query(ctx, `SELECT name FROM schoolbell_river.river_queue WHERE paused_at IS NOT NULL ORDER BY name`)
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}

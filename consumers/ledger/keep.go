@@ -1,0 +1,293 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// task is the job of a delivery.
+type task struct {
+	ID      string            `json:"id"`
+	Channel consumers.Channel `json:"channel"`
+}
+
+// Kind implements [river.JobArgs].
+func (task) Kind() string { return "deliver" }
+
+// newJob is a job that is to be inserted.
+type newJob struct {
+	task
+	school   string
+	priority consumers.Priority
+	at       time.Time // zero: at once
+	place    time.Time // in the line, if at once
+}
+
+func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
+
+// Keep implements [consumers.Ledger].
+func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int, err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		fresh, err := l.dropReplayed(ctx, tx, plans)
+		if err != nil {
+			return err
+		}
+		jobs, err := insertDeliveries(ctx, tx, fresh)
+		if err != nil {
+			return err
+		}
+		kept = len(jobs)
+		if err := noteKnown(ctx, tx, fresh); err != nil {
+			return err
+		}
+		if err := setAside(ctx, tx, plans); err != nil {
+			return err
+		}
+		jobs, err = dropWaiting(ctx, tx, jobs)
+		if err != nil {
+			return err
+		}
+		return l.insertJobs(ctx, tx, jobs)
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")) {
+		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
+	}
+	return kept, err
+}
+
+// dropReplayed leaves out the plans of events that were planned before, when the log is read once more. What follows from
+// them is in the ledger; and from one that nothing followed from, nothing follows now, though more may be known: nobody
+// wants to hear of an absence of last year because the school has learnt a telephone number.
+func (l *Ledger) dropReplayed(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]consumers.Planning, error) {
+	rows, _ := tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, plannedMark(l.cfg.Group))
+	planned := map[int32]int64{}
+	var partition int32
+	var next int64
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &next}, func() error {
+		planned[partition] = next
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read what has been planned: %w", err)
+	}
+	fresh := plans[:0:0]
+	for i := range plans {
+		if p := &plans[i]; p.Again || p.Event.Position.Offset >= planned[p.Event.Position.Partition] {
+			fresh = append(fresh, *p)
+		}
+	}
+	return fresh, nil
+}
+
+// keptJob is the job of a delivery that is new.
+type keptJob struct {
+	*newJob
+	dependsOn string
+}
+
+func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]keptJob, error) {
+	var c columns
+	byID := map[string]*consumers.Delivery{}
+	for i := range plans {
+		for j := range plans[i].Deliveries {
+			d := &plans[i].Deliveries[j]
+			if byID[d.ID] != nil {
+				continue // two planned the same, as for a parent of two
+			}
+			byID[d.ID] = d
+			if err := c.add(d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(byID) == 0 {
+		return nil, nil
+	}
+	var ids []string
+	batch := &pgx.Batch{}
+	batch.Queue(lookups)
+	batch.Queue(insertSQL, c.args()...).Query(func(rows pgx.Rows) (err error) {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("insert deliveries: %w", err)
+	}
+	jobs := make([]keptJob, len(ids))
+	for i, id := range ids {
+		d := byID[id]
+		jobs[i] = keptJob{&newJob{task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore}, d.DependsOn}
+	}
+	return jobs, nil
+}
+
+// What a planner planned from an event before is complete: by now it might know other recipients.
+const insertSQL = `
+INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once,
+	template, params, language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
+SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel, u.queue, u.address, u.about, u.once,
+	u.template, u.params::jsonb, u.language, u.sender, u.depends_on, u.correlation_id, u.partition, u.log_offset, u.priority,
+	u.not_before, u.not_after
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+	$11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::integer[],
+	$20::bigint[], $21::smallint[], $22::timestamptz[], $23::timestamptz[])
+	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once, template, params,
+		language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
+WHERE NOT EXISTS (SELECT FROM schoolbell.ledger l
+	WHERE l.school = u.school AND l.event_id = u.event_id AND l.planner = u.planner AND l.source = u.source)
+ON CONFLICT (id) DO NOTHING
+RETURNING id`
+
+// columns are deliveries, column by column.
+type columns struct {
+	texts               [18][]string
+	partition           []int32
+	offset              []int64
+	priority            []int16
+	notBefore, notAfter []*time.Time
+}
+
+func (c *columns) add(d *consumers.Delivery) error {
+	params, err := d.EncodeParams()
+	if err != nil {
+		return fmt.Errorf("%w: %w", consumers.ErrRejected, err)
+	}
+	for i, v := range [18]string{
+		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient, string(d.Channel), QueueOf(d.Channel), d.Address,
+		d.About, d.Once, d.Template, string(params), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
+	} {
+		c.texts[i] = append(c.texts[i], v)
+	}
+	c.partition = append(c.partition, d.Position.Partition)
+	c.offset = append(c.offset, d.Position.Offset)
+	c.priority = append(c.priority, int16(d.Priority))
+	c.notBefore = append(c.notBefore, orNull(d.NotBefore))
+	c.notAfter = append(c.notAfter, orNull(d.NotAfter))
+	return nil
+}
+
+func (c *columns) args() []any {
+	args := make([]any, 0, 23)
+	for _, texts := range c.texts {
+		args = append(args, texts)
+	}
+	return append(args, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// noteKnown notes with what knowledge events were planned, where that was more than what came before them: when the
+// planners had fallen behind. With it a plan can be recomputed, also one from which nothing followed.
+func noteKnown(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+	var partitions []int32
+	var offsets, known []int64
+	for i := range plans {
+		if p := &plans[i]; p.Asked && p.KnownAt > p.Event.Position.Offset {
+			partitions, offsets = append(partitions, p.Event.Position.Partition), append(offsets, p.Event.Position.Offset)
+			known = append(known, p.KnownAt)
+		}
+	}
+	if len(offsets) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO schoolbell.ledger_known (partition, log_offset, known_at) SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[])
+		ON CONFLICT DO NOTHING`, partitions, offsets, known); err != nil {
+		return fmt.Errorf("note what was known: %w", err)
+	}
+	return nil
+}
+
+// setAside notes the events that cannot be planned, and forgets those that now could.
+func setAside(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+	for i := range plans {
+		if p := &plans[i]; p.Fault != nil {
+			if err := noteAside(ctx, tx, aside{p.Event.Position.Partition, p.Event.Position.Offset, p.Event.School, p.Event.ID, p.Event.Type, p.Fault.Error()}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dropWaiting leaves out the jobs of deliveries that wait for another one; they get theirs when that is done.
+func dropWaiting(ctx context.Context, tx pgx.Tx, kept []keptJob) ([]keptJob, error) {
+	var ids []string
+	for _, j := range kept {
+		if j.dependsOn != "" {
+			ids = append(ids, j.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return kept, nil
+	}
+	rows, _ := tx.Query(ctx, `
+		SELECT d.id FROM schoolbell.ledger d JOIN schoolbell.ledger p ON p.id = d.depends_on
+		WHERE d.id = ANY ($1) AND p.state NOT IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled')`, ids)
+	waiting, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read dependencies: %w", err)
+	}
+	wait := map[string]bool{}
+	for _, id := range waiting {
+		wait[id] = true
+	}
+	due := kept[:0:0]
+	for _, j := range kept {
+		if !wait[j.ID] {
+			due = append(due, j)
+		}
+	}
+	return due, nil
+}
+
+func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, kept []keptJob) error {
+	jobs := make([]*newJob, len(kept))
+	for i := range kept {
+		jobs[i] = kept[i].newJob
+	}
+	return l.insertNewJobs(ctx, tx, jobs)
+}
+
+func (l *Ledger) insertNewJobs(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	now := time.Now()
+	for _, j := range jobs {
+		if j.at.Before(now) {
+			j.at = time.Time{}
+		}
+	}
+	if err := l.turns.places(ctx, tx, jobs); err != nil {
+		return err
+	}
+	params := make([]river.InsertManyParams, len(jobs))
+	for i, j := range jobs {
+		at := j.at
+		if at.IsZero() {
+			at = j.place
+		}
+		params[i] = river.InsertManyParams{Args: j.task, InsertOpts: &river.InsertOpts{
+			Queue: QueueOf(j.Channel), Priority: int(j.priority), ScheduledAt: at,
+		}}
+	}
+	if _, err := l.river.InsertManyFastTx(ctx, tx, params); err != nil {
+		return fmt.Errorf("insert jobs: %w", err)
+	}
+	return nil
+}

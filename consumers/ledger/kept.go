@@ -1,0 +1,49 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// Kept returns all that the ledger holds about a partition, to be verified.
+func (l *Ledger) Kept(ctx context.Context, partition int32) (*consumers.Kept, error) {
+	k := &consumers.Kept{KnownAt: map[int64]int64{}, Deliveries: map[string]consumers.Delivery{}, Aside: map[int64]bool{}}
+	err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM schoolbell.checkpoints WHERE set_name = $1 AND partition = $2`,
+			plannedMark(l.cfg.Group), partition).Scan(&k.Upto); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM schoolbell.ledger l WHERE l.partition = $1`, partition)
+		defer rows.Close()
+		for rows.Next() {
+			var d consumers.Delivery
+			row := deliveryRow{Delivery: &d}
+			if err := rows.Scan(row.targets()...); err != nil {
+				return err
+			}
+			if err := row.finish(); err != nil {
+				return err
+			}
+			k.Deliveries[d.ID] = d
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		var offset, known int64
+		rows, _ = tx.Query(ctx, `SELECT log_offset, known_at FROM schoolbell.ledger_known WHERE partition = $1`, partition)
+		if _, err := pgx.ForEachRow(rows, []any{&offset, &known}, func() error { k.KnownAt[offset] = known; return nil }); err != nil {
+			return err
+		}
+		rows, _ = tx.Query(ctx, `SELECT log_offset FROM schoolbell.ledger_aside WHERE partition = $1`, partition)
+		_, err := pgx.ForEachRow(rows, []any{&offset}, func() error { k.Aside[offset] = true; return nil })
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of partition %d: %w", partition, err)
+	}
+	return k, nil
+}

@@ -1,0 +1,263 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+)
+
+// A worker is this test's own program, started again with its settings in variables.
+const (
+	workerDatabase = "LEDGER_TEST_DATABASE"
+	workerBrokers  = "LEDGER_TEST_BROKERS"
+	workerService  = "LEDGER_TEST_SERVICE"
+	workerCalls    = "LEDGER_TEST_CALLBACKS"
+	workerHeader   = "LEDGER_TEST_IDEMPOTENCY_HEADER"
+	account, token = "AC1", "secret"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(workerDatabase) != "" {
+		if err := work(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	devtest.Main(m)
+}
+
+// sms is how workers send.
+func sms(service, calls, header string) (*twilio.Provider, error) {
+	book, err := wording.Open()
+	if err != nil {
+		return nil, err
+	}
+	return twilio.New(twilio.Config{
+		URL: service, Account: account, Token: token, From: "+15005550006", Callbacks: calls, IdempotencyHeader: header,
+		Timeout: time.Second, Writer: provider.Writer{Book: book},
+	})
+}
+
+// doubting is a provider that cannot be asked for the status and has no idempotency keys.
+type doubting struct{ consumers.Provider }
+
+func (doubting) Abilities() consumers.Abilities { return consumers.Abilities{} }
+
+// work is the worker: it does deliveries until it is killed.
+func work(ctx context.Context) error {
+	pool, err := postgres.NewPool(ctx, postgres.Config{URL: os.Getenv(workerDatabase), Role: postgres.Jobs, MaxConns: 10})
+	if err != nil {
+		return err
+	}
+	log, err := kafka.Open(ctx, kafka.Config{Brokers: strings.Split(os.Getenv(workerBrokers), ",")}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	twilioSMS, err := sms(os.Getenv(workerService), os.Getenv(workerCalls), os.Getenv(workerHeader))
+	if err != nil {
+		return err
+	}
+	var p consumers.Provider = twilioSMS
+	if !p.Abilities().Idempotent {
+		p = doubting{p}
+	}
+	l, err := ledger.New(ledger.Config{
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: p},
+		Workers: map[string]int{ledger.QueueSMS: 50}, Attempts: 50, SendTimeout: 2 * time.Second,
+		RetryLeast: 50 * time.Millisecond, RetryMost: time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	return l.Run(ctx)
+}
+
+// TestP5_WorkersKilledAndAFaultyProvider kills workers with SIGKILL and freezes others, while the provider answers with
+// errors, silence and refusals after it has taken messages, and its reports come twice and in the wrong order. What the
+// provider has taken is counted there.
+func TestP5_WorkersKilledAndAFaultyProvider(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes more than a minute: a stuck job is found within one")
+	}
+	n := 2000
+	if v := os.Getenv("LEDGER_DELIVERIES"); v != "" {
+		var err error
+		n, err = strconv.Atoi(v)
+		require.NoError(t, err)
+	}
+	for name, header := range map[string]string{"with idempotency keys": "Idempotency-Key", "without": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testKilledWorkers(t, n, header)
+		})
+	}
+}
+
+func testKilledWorkers(t *testing.T, n int, header string) {
+	t.Helper()
+	w := setupWith(t, devtest.Postgres(t))
+	broker := devtest.Kafka(t)
+	service := faulty.NewSMS(faulty.SMSConfig{
+		Account: account, Token: token, Seed: 1, IdempotencyHeader: header, Sign: twilio.Sign, RetryAfter: time.Second,
+		Receipts: header != "", Twice: 0.2, Reorder: 0.2, Forge: 0.05,
+		Faults: faulty.Faults{
+			faulty.Busy: 0.02, faulty.Broken: 0.03, faulty.BrokenTaken: 0.03, faulty.Silent: 0.005, faulty.SilentTaken: 0.005,
+			faulty.Hangup: 0.03, faulty.HangupTaken: 0.03, faulty.Garbled: 0.01,
+		},
+	})
+	reports := w.ledger(nil)
+	callbacks, err := sms(service.URL, "http://127.0.0.1", header)
+	require.NoError(t, err)
+	var front *httptest.Server
+	front = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		p, err := sms(service.URL, front.URL+"/callback", header)
+		if err != nil {
+			panic(err)
+		}
+		p.Callback(reports, slog.New(slog.DiscardHandler)).ServeHTTP(rw, r)
+		_ = p.Close()
+	}))
+	t.Cleanup(func() { service.Close(); front.Close(); require.NoError(t, callbacks.Close()) })
+
+	all := planMany(n)
+	kept, err := reports.Keep(t.Context(), all)
+	require.NoError(t, err)
+	require.Equal(t, n, kept)
+
+	fleet := &fleet{t: t, env: append(os.Environ(), workerDatabase+"="+w.url, workerBrokers+"="+strings.Join(broker.Brokers(), ","),
+		workerService+"="+service.URL, workerCalls+"="+front.URL+"/callback", workerHeader+"="+header)}
+	t.Cleanup(fleet.stop)
+	for range 3 {
+		fleet.start()
+	}
+	kills := 0
+	for deadline := time.Now().Add(10 * time.Minute); ; {
+		states := w.states()
+		if states["planned"]+states["sending"] == 0 {
+			break
+		}
+		require.True(t, time.Now().Before(deadline), "not done in time: %v", states)
+		if states["planned"] > 0 && kills < 12 { // let the last ones be rescued
+			kills++
+			fleet.disturb(kills)
+		}
+		time.Sleep(400 * time.Millisecond) //nolint:forbidigo // the pace of the disturbances
+	}
+	service.Settle()
+	states, tally := w.states(), service.Tally()
+	t.Logf("%d deliveries, %d disturbances: %v; provider: %d requests, %d taken, faults %v, callbacks %v, forged %v",
+		n, kills, states, tally.Requests, tally.Taken, tally.Faults, tally.Callbacks, tally.Forged)
+	taken := service.ByDelivery()
+	for id, times := range taken {
+		require.Equal(t, 1, times, "delivery %s was sent %d times", id, times)
+	}
+	require.Zero(t, states["dead"])
+	if header != "" {
+		require.Len(t, taken, n, "every delivery was sent")
+		require.Equal(t, n, states["sent"]+states["delivered"])
+		return
+	}
+	// Each text names its own student, so that the provider's side can be told apart without keys.
+	texts := map[string]int{}
+	for _, m := range service.Messages() {
+		texts[m.To]++
+		require.Equal(t, 1, texts[m.To], "%s got it twice", m.To)
+	}
+	require.Equal(t, n, states["sent"]+states["unknown"])
+	sent := w.column(`SELECT address FROM schoolbell.ledger WHERE state = 'sent'`)
+	for _, address := range sent {
+		require.Equal(t, 1, texts[address], "%s was said to be sent", address)
+	}
+}
+
+// planMany plans n deliveries to n telephones, of ten schools.
+func planMany(n int) []consumers.Planning {
+	var plans []consumers.Planning
+	for i := range n {
+		d := consumers.Delivery{
+			Channel: consumers.SMS, Priority: consumers.Priority(1 + i%4), Template: wording.Absence, Language: "en",
+			Params: wording.Facts{Sender: "Oak", Student: "Student " + strconv.Itoa(i), Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+		}
+		p := planFor(d, "s"+strconv.Itoa(i%10), "e"+strconv.Itoa(i), int64(i), "g"+strconv.Itoa(i))
+		p.Deliveries[0].Address = fmt.Sprintf("+1512%07d", i)
+		plans = append(plans, p)
+	}
+	return plans
+}
+
+// fleet is worker processes.
+type fleet struct {
+	t   *testing.T
+	env []string
+
+	mu      sync.Mutex
+	workers []*exec.Cmd
+}
+
+func (f *fleet) start() {
+	f.t.Helper()
+	cmd := exec.Command(os.Args[0]) //nolint:noctx // it is killed
+	cmd.Env, cmd.Stderr = f.env, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(f.t, cmd.Start())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.workers = append(f.workers, cmd)
+}
+
+// disturb kills a worker and starts another, or freezes one for a while.
+func (f *fleet) disturb(n int) {
+	f.t.Helper()
+	f.mu.Lock()
+	i := rand.IntN(len(f.workers))
+	victim := f.workers[i]
+	if n%3 != 0 {
+		f.workers = append(f.workers[:i:i], f.workers[i+1:]...)
+	}
+	f.mu.Unlock()
+	if n%3 == 0 {
+		require.NoError(f.t, victim.Process.Signal(syscall.SIGSTOP))
+		time.AfterFunc(3*time.Second, func() { _ = victim.Process.Signal(syscall.SIGCONT) })
+		return
+	}
+	require.NoError(f.t, victim.Process.Kill())
+	_ = victim.Wait()
+	f.start()
+}
+
+func (f *fleet) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, cmd := range f.workers {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	f.workers = nil
+}

@@ -1,0 +1,95 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/domain/delivery"
+)
+
+func TestDeliveriesAreKeptOnceAndDoneOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	p := newProvider(nil)
+	l := w.ledger(only(consumers.SMS, p))
+	plans := []consumers.Planning{plan("s1", "e1", 0, "g1", "g2"), plan("s2", "e2", 1, "g1")}
+	n, err := l.Keep(t.Context(), plans)
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+	n, err = l.Keep(t.Context(), plans)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	run(t, l)
+	w.eventually(map[string]int{"sent": 3})
+	require.Equal(t, sorted(ids(plans...)), sorted(p.order()))
+	require.Eventually(t, func() bool { return len(w.outcomes()) == 3 }, 10*time.Second, 10*time.Millisecond)
+	for _, told := range w.outcomes() {
+		require.Equal(t, []string{delivery.TypeSent}, told)
+	}
+	e, err := l.Show(t.Context(), plans[0].Deliveries[0].ID)
+	require.NoError(t, err)
+	require.Equal(t, "p-"+e.ID, e.ProviderID)
+	require.Len(t, e.Log, 1)
+	require.Equal(t, "sent", e.Log[0].What)
+}
+
+func TestWhatWasPlannedOnceIsNotAddedTo(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	l := w.ledger(nil)
+	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
+	require.NoError(t, err)
+	n, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1", "new-guardian")})
+	require.NoError(t, err)
+	require.Zero(t, n, "by now the planner knows of another guardian")
+}
+
+func TestErrorsDecideWhatHappensNext(t *testing.T) {
+	t.Parallel()
+	fail := func(class consumers.ErrorClass) error {
+		return &consumers.SendError{Class: class, Code: "x", Err: errors.New("no")}
+	}
+	for name, c := range map[string]struct {
+		can   consumers.Abilities
+		err   error
+		times int // that it fails
+		state string
+		asked int
+	}{
+		"permanent":                 {consumers.Abilities{}, fail(consumers.Permanent), 100, "failed", 1},
+		"temporary, then not":       {consumers.Abilities{}, fail(consumers.Temporary), 2, "sent", 3},
+		"temporary, for ever":       {consumers.Abilities{}, fail(consumers.Temporary), 100, "dead", 4},
+		"unsure":                    {consumers.Abilities{}, fail(consumers.Unsure), 1, "unknown", 1},
+		"unclassified":              {consumers.Abilities{}, errors.New("boom"), 1, "unknown", 1},
+		"unsure, but idempotent":    {consumers.Abilities{Idempotent: true}, fail(consumers.Unsure), 1, "sent", 2},
+		"unsure, waits for receipt": {consumers.Abilities{Receipts: true}, fail(consumers.Unsure), 1, "unknown", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			p := newProvider(func(_ context.Context, d *consumers.Delivery, times int) (consumers.Receipt, error) {
+				if times <= c.times {
+					return consumers.Receipt{}, c.err
+				}
+				return consumers.Receipt{}, nil
+			})
+			p.can = c.can
+			l := w.ledger(func(cfg *ledger.Config) {
+				only(consumers.SMS, p)(cfg)
+				cfg.Attempts = 4
+			})
+			pl := plan("s1", "e1", 0, "g1")
+			_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+			require.NoError(t, err)
+			run(t, l)
+			w.eventually(map[string]int{c.state: 1})
+			require.Equal(t, c.asked, p.times(pl.Deliveries[0].ID))
+		})
+	}
+}

@@ -1,0 +1,214 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/delivery"
+	"github.com/schoolbell/schoolbell/domain/document"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+)
+
+// Source is the CloudEvents source of what Schoolbell itself says about deliveries.
+const Source = "schoolbell/deliveries"
+
+// outcome is an event on its way into the log: one of four facts.
+type outcome struct {
+	State       consumers.State    `json:"state"`
+	ID          string             `json:"id"`
+	Time        time.Time          `json:"time"`
+	Causation   string             `json:"causation"`
+	Correlation string             `json:"correlation"`
+	Delivery    *delivery.Outcome  `json:"delivery,omitzero"`
+	Document    *document.Rendered `json:"document,omitzero"`
+}
+
+// outcome is what the log is to be told about an attempt, nil for nothing.
+func (f *finish) outcome(text string) ([]byte, error) {
+	state := f.state
+	if state == consumers.Dead {
+		state = consumers.Failed
+	}
+	return newOutcome(&f.Delivery, state, f.fence, f.provider, f.receipt, text)
+}
+
+func newOutcome(d *consumers.Delivery, state consumers.State, fence int64, provider string, r consumers.Receipt, text string) ([]byte, error) {
+	o := outcome{
+		State: state, ID: d.ID + "-" + string(state) + "-" + strconv.FormatInt(fence, 10), Time: time.Now().UTC().Truncate(time.Microsecond),
+		Causation: d.EventID, Correlation: d.CorrelationID,
+	}
+	switch {
+	case state == consumers.Rendered && r.Document != nil:
+		o.Document = &document.Rendered{
+			DocumentID: d.ID, Kind: r.Document.Kind, StudentID: r.Document.StudentID, SHA256: r.Document.SHA256, Bytes: r.Document.Bytes,
+		}
+	case state == consumers.Sent, state == consumers.Delivered, state == consumers.Failed:
+		o.Delivery = &delivery.Outcome{
+			DeliveryID: d.ID, Channel: string(d.Channel), Recipient: d.Recipient, Provider: provider,
+			ProviderID: r.ProviderID, Cost: r.Cost, Error: text,
+		}
+		if state == consumers.Failed && text == "" {
+			o.Delivery.Error = "the provider gave no reason"
+		}
+	default:
+		return nil, nil
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode outcome of delivery %s: %w", d.ID, err)
+	}
+	return b, nil
+}
+
+// envelope makes the event.
+func (o *outcome) envelope(school string) (*domain.Envelope, error) {
+	e := &domain.Envelope{
+		ID: o.ID, Source: Source, School: school, Time: o.Time, CausationID: o.Causation, CorrelationID: o.Correlation, Actor: "schoolbell",
+	}
+	switch {
+	case o.Document != nil:
+		e.Type, e.Data = document.TypeRendered, o.Document
+	case o.Delivery == nil:
+		return nil, fmt.Errorf("outcome %s tells of nothing", o.ID)
+	case o.State == consumers.Sent:
+		e.Type, e.Data = delivery.TypeSent, (*delivery.Sent)(o.Delivery)
+	case o.State == consumers.Delivered:
+		e.Type, e.Data = delivery.TypeDelivered, (*delivery.Delivered)(o.Delivery)
+	default:
+		e.Type, e.Data = delivery.TypeFailed, (*delivery.Failed)(o.Delivery)
+	}
+	e.Subject = e.Data.Subject()
+	return e, nil
+}
+
+func (l *Ledger) relayNow() {
+	select {
+	case l.outbox <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	relayEvery   = 250 * time.Millisecond
+	relayAtOnce  = 2000
+	relayLockID  = 0x5363686f6f6c4f75 // "SchoolOu"
+	relayAppends = 16
+)
+
+// relay moves outcomes from the outbox into the log. One process does it at a time; when it ends, another one takes over.
+// An outcome that was appended and not removed is appended again under the same id, which readers drop.
+func (l *Ledger) relay(ctx context.Context) error {
+	tick := time.NewTicker(relayEvery)
+	defer tick.Stop()
+	for failing := false; ; {
+		err := l.relayAll(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !failing {
+			l.cfg.Logger.WarnContext(ctx, "cannot put outcomes into the log, trying on", "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-tick.C:
+		case <-l.outbox:
+			if failing {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// relayAll empties the outbox, unless another process is at it.
+func (l *Ledger) relayAll(ctx context.Context) error {
+	conn, err := l.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	for {
+		n, err := l.relayBatch(ctx, conn)
+		if err != nil || n < relayAtOnce {
+			return err
+		}
+	}
+}
+
+func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var mine bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(relayLockID)).Scan(&mine); err != nil || !mine {
+			return err
+		}
+		rows, _ := tx.Query(ctx, `SELECT seq, school, event FROM schoolbell.ledger_outbox ORDER BY seq LIMIT $1`, relayAtOnce)
+		var seqs []int64
+		bySchool := map[string][]eventlog.Record{}
+		var seq int64
+		var school string
+		var event []byte
+		if _, err := pgx.ForEachRow(rows, []any{&seq, &school, &event}, func() error {
+			seqs = append(seqs, seq)
+			rec, err := l.outcomeRecord(school, event)
+			if err != nil {
+				// It was encoded by us; to hold up all others for it would not mend it.
+				l.cfg.Logger.ErrorContext(ctx, "drop an outcome that cannot be encoded", "event", string(event), "error", err)
+				return nil
+			}
+			bySchool[school] = append(bySchool[school], rec)
+			return nil
+		}); err != nil {
+			return fmt.Errorf("read the outbox: %w", err)
+		}
+		if n = len(seqs); n == 0 {
+			return nil
+		}
+		if err := l.appendAll(ctx, bySchool); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_outbox WHERE seq = ANY ($1)`, seqs)
+		return err
+	})
+	if err == nil {
+		l.metrics.relayed.Add(float64(n))
+	}
+	return n, err
+}
+
+func (l *Ledger) outcomeRecord(school string, event []byte) (rec eventlog.Record, err error) {
+	var o outcome
+	if err := json.Unmarshal(event, &o); err != nil {
+		return rec, err
+	}
+	e, err := o.envelope(school)
+	if err != nil {
+		return rec, err
+	}
+	return l.cfg.Encode(e)
+}
+
+func (l *Ledger) appendAll(ctx context.Context, bySchool map[string][]eventlog.Record) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(relayAppends)
+	for school, records := range bySchool {
+		g.Go(func() error {
+			_, err := l.cfg.Log.Append(ctx, school, records)
+			return err
+		})
+	}
+	return g.Wait()
+}

@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// rank orders what can be said about a delivery: a report changes nothing when it says less than is known.
+func rank(s consumers.State) int {
+	switch s {
+	case consumers.Sent:
+		return 1
+	case consumers.Delivered, consumers.Failed, consumers.Rendered:
+		return 2
+	default:
+		return 0
+	}
+}
+
+// Receive implements [consumers.Reports]. Of two reports that contradict each other, the one that says "delivered" is
+// believed, as nobody says so without a reason.
+func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
+	news := false
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		var d consumers.Delivery
+		row := deliveryRow{Delivery: &d}
+		var state consumers.State
+		var fence int64
+		err := tx.QueryRow(ctx, `
+			SELECT `+deliveryColumns+`, l.state, l.fence FROM schoolbell.ledger l
+			WHERE ($1 <> '' AND l.id = $1 OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND l.provider_id <> '')
+				AND ($4 = '' OR l.school = $4)
+			FOR NO KEY UPDATE OF l`, r.DeliveryID, r.Provider, r.ProviderID, r.School).
+			Scan(append(row.targets(), &state, &fence)...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return consumers.ErrUnknownDelivery
+		}
+		if err != nil {
+			return fmt.Errorf("find the delivery: %w", err)
+		}
+		if err := row.finish(); err != nil {
+			return err
+		}
+		if fence == 0 || rank(r.State) == 0 {
+			return nil // nobody has been asked to send it, so there is nothing to report
+		}
+		later := rank(r.State) > rank(state) || r.State == consumers.Delivered && state == consumers.Failed
+		what := "report " + string(r.State)
+		if !later {
+			what += ", known"
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail) VALUES ($1, $2, $3, $4, $5)`,
+			d.ID, d.School, fence, what, storable(r.Error)); err != nil {
+			return fmt.Errorf("write down the report: %w", err)
+		}
+		if !later {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `
+			UPDATE schoolbell.ledger SET state = $2, provider = $3, provider_id = coalesce(nullif($4, ''), provider_id),
+				cost = greatest(cost, $5), error = $6, error_class = $7, changed_at = now()
+			WHERE id = $1`, d.ID, r.State, r.Provider, storable(r.ProviderID), r.Cost, storable(r.Error), reportClass(r.State)); err != nil {
+			return fmt.Errorf("change the delivery: %w", err)
+		}
+		event, err := newOutcome(&d, r.State, fence, r.Provider, consumers.Receipt{ProviderID: r.ProviderID, Cost: r.Cost}, storable(r.Error))
+		if err != nil {
+			return err
+		}
+		news = true
+		if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_trouble WHERE id = $1`, d.ID); err != nil {
+			return fmt.Errorf("take the delivery off the list: %w", err)
+		}
+		if _, err = tx.Exec(ctx, `INSERT INTO schoolbell.ledger_outbox (school, event) VALUES ($1, $2)`, d.School, event); err != nil {
+			return fmt.Errorf("tell of the report: %w", err)
+		}
+		return l.release(ctx, tx, []string{d.ID})
+	})
+	if err != nil {
+		return fmt.Errorf("receive report of %s about delivery %s%s: %w", r.Provider, r.DeliveryID, r.ProviderID, err)
+	}
+	if news {
+		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
+		l.relayNow()
+	}
+	return nil
+}
+
+func reportClass(s consumers.State) consumers.ErrorClass {
+	if s == consumers.Failed {
+		return consumers.Permanent
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// Settings keeps what schools have decided, every version of it. It implements [consumers.SettingsSource].
+type Settings struct {
+	pool *pgxpool.Pool
+
+	mu     sync.Mutex
+	loaded time.Time
+	all    map[string][]version
+}
+
+type version struct {
+	from     time.Time
+	settings *consumers.Settings
+}
+
+// NewSettings returns the settings in a database. The pool has the role schoolbell_jobs.
+func NewSettings(pool *pgxpool.Pool) *Settings { return &Settings{pool: pool} }
+
+// settingsFresh is how old what is known of the settings may be. An event that was appended less than this after a change
+// may still be planned by what was in force before.
+const settingsFresh = time.Second
+
+// At implements [consumers.SettingsSource].
+func (s *Settings) At(ctx context.Context, school string, at time.Time) (*consumers.Settings, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.loaded) > settingsFresh {
+		if err := s.load(ctx); err != nil {
+			return nil, err
+		}
+	}
+	versions := s.all[school]
+	for i := len(versions) - 1; i >= 0; i-- {
+		if !versions[i].from.After(at) {
+			return versions[i].settings, nil
+		}
+	}
+	return &consumers.Settings{School: school}, nil
+}
+
+func (s *Settings) load(ctx context.Context) error {
+	rows, _ := s.pool.Query(ctx, `SELECT school, version, valid_from, settings FROM schoolbell.school_settings ORDER BY school, version`)
+	all := map[string][]version{}
+	var school string
+	var v version
+	var number int64
+	var b []byte
+	if _, err := pgx.ForEachRow(rows, []any{&school, &number, &v.from, &b}, func() error {
+		v.settings = &consumers.Settings{}
+		if err := json.Unmarshal(b, v.settings); err != nil {
+			return fmt.Errorf("settings %d of school %q: %w", number, school, err)
+		}
+		v.settings.School, v.settings.Version = school, number
+		all[school] = append(all[school], v)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	s.all, s.loaded = all, time.Now()
+	return nil
+}
+
+// Set makes new settings of a school, in force from now on.
+func (s *Settings) Set(ctx context.Context, settings *consumers.Settings, actor string) error {
+	return s.SetFrom(ctx, settings, actor, time.Now())
+}
+
+// SetFrom makes new settings that are in force from a time on, as for events that were written before a school came.
+func (s *Settings) SetFrom(ctx context.Context, settings *consumers.Settings, actor string, from time.Time) error {
+	if settings.School == "" {
+		return errors.New("settings belong to a school")
+	}
+	b, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("encode settings: %w", err)
+	}
+	if _, err := s.pool.Exec(ctx, `
+		INSERT INTO schoolbell.school_settings (school, version, valid_from, settings, actor)
+		SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4 FROM schoolbell.school_settings WHERE school = $1`,
+		settings.School, from, b, actor); err != nil {
+		return fmt.Errorf("write settings: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loaded = time.Time{}
+	return nil
+}

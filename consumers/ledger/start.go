@@ -1,0 +1,99 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// started is a delivery that a worker has begun, before it has asked anybody for anything.
+type started struct {
+	consumers.Delivery
+	before    consumers.State // Planned; or Sending or Unknown: somebody may have done it already
+	fence     int64
+	attempts  int // this one included
+	plannedAt time.Time
+}
+
+// deliveryColumns are those that a deliveryRow reads, of the ledger as l.
+const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient, l.channel, l.address, l.about, l.once,
+	l.template, l.params, l.language, l.sender, l.depends_on, l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before,
+	l.not_after, CASE WHEN l.depends_on <> '' THEN (SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
+
+// deliveryRow reads the columns of a delivery.
+type deliveryRow struct {
+	*consumers.Delivery
+	params, document    []byte
+	notBefore, notAfter *time.Time
+}
+
+func (r *deliveryRow) targets() []any {
+	d := r.Delivery
+	return []any{
+		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient, &d.Channel, &d.Address, &d.About, &d.Once,
+		&d.Template, &r.params, &d.Language, &d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
+		&d.Priority, &r.notBefore, &r.notAfter, &r.document,
+	}
+}
+
+func (r *deliveryRow) finish() error {
+	if r.notBefore != nil {
+		r.NotBefore = r.notBefore.UTC()
+	}
+	if r.notAfter != nil {
+		r.NotAfter = r.notAfter.UTC()
+	}
+	if err := json.Unmarshal(r.params, &r.Params); err != nil {
+		return fmt.Errorf("read parameters of delivery %s: %w", r.ID, err)
+	}
+	if r.document != nil {
+		if err := json.Unmarshal(r.document, &r.Document); err != nil {
+			return fmt.Errorf("read document of delivery %s: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// startSQL writes down that deliveries are being sent, before anybody is asked to send them, and fences earlier starts.
+// One that is done, dead or cancelled is not among the answers.
+const startSQL = `
+UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1, attempts = attempts + 1, started_at = now(), changed_at = now()
+WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
+RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at`
+
+// startBatch begins deliveries. The answer is nil for one that there is nothing to do about any more.
+func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
+	var found []*started
+	batch := &pgx.Batch{} // one transaction
+	batch.Queue(lookups)
+	batch.Queue(startSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, scanStarted)
+		return err
+	})
+	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("start %d deliveries: %w", len(ids), err)
+	}
+	byID := make(map[string]*started, len(found))
+	for _, s := range found {
+		byID[s.ID] = s
+	}
+	out := make([]*started, len(ids))
+	for i, id := range ids {
+		out[i] = byID[id]
+	}
+	return out, nil
+}
+
+func scanStarted(row pgx.CollectableRow) (*started, error) {
+	s := &started{}
+	r := deliveryRow{Delivery: &s.Delivery}
+	if err := row.Scan(append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt)...); err != nil {
+		return nil, err
+	}
+	return s, r.finish()
+}

@@ -1,0 +1,151 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// River fetches the jobs of a queue and priority by scheduled_at. For a job that is due, any time in the past will do;
+// so it serves as the job's place in a line: each school's jobs stand one tick apart, beginning at the place that is
+// being served now. A school with 50,000 jobs and one with three then take turns until the three are done.
+const (
+	tick = time.Microsecond
+	// lineBegins is how far in the past a line is. It has room for 3,600,000,000 jobs of one school that wait together.
+	lineBegins = time.Hour
+	// placesEnd tells places in a line from times: jobs for later and repetitions have a time.
+	placesEnd = lineBegins / 2
+)
+
+// line is a queue and a priority.
+type line struct {
+	queue    string
+	priority consumers.Priority
+}
+
+func (l line) String() string { return l.queue + ":" + strconv.Itoa(int(l.priority)) }
+
+// turns knows which place of each line is being served.
+type turns struct {
+	mu      sync.Mutex
+	serving map[string]time.Time
+}
+
+func newTurns() *turns { return &turns{serving: map[string]time.Time{}} }
+
+// served notes that a job of the line has been fetched.
+func (t *turns) served(job *rivertype.JobRow) {
+	if job.Attempt > 1 || time.Since(job.ScheduledAt) < placesEnd {
+		return
+	}
+	l := line{job.Queue, consumers.Priority(job.Priority)}.String()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if job.ScheduledAt.After(t.serving[l]) {
+		t.serving[l] = job.ScheduledAt
+	}
+}
+
+// load finds out what is being served, when this process has not yet served anything itself.
+func (t *turns) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) {
+	t.mu.Lock()
+	at, ok := t.serving[l.String()]
+	t.mu.Unlock()
+	if ok {
+		return at, nil
+	}
+	err := tx.QueryRow(ctx, `SELECT coalesce(
+		(SELECT min(scheduled_at) FROM schoolbell_river.river_job WHERE state = 'available' AND queue = $1 AND priority = $2),
+		(SELECT max(last) FROM schoolbell.ledger_turns WHERE queue = $3),
+		clock_timestamp() - $4::interval)`, l.queue, l.priority, l.String(), lineBegins).Scan(&at)
+	if err != nil {
+		return at, fmt.Errorf("read the line %s: %w", l, err)
+	}
+	at = earliest(at, time.Now().Add(-lineBegins))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.serving[l.String()] = at
+	return at, nil
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// places gives each job that is due its place. The jobs are in the order in which they were planned.
+func (t *turns) places(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
+	type key struct {
+		line   line
+		school string
+	}
+	count := map[key]int{}
+	for _, j := range jobs {
+		if j.at.IsZero() {
+			count[key{j.line(), j.school}]++
+		}
+	}
+	if len(count) == 0 {
+		return nil
+	}
+	var lines, schools []string
+	var serving []time.Time
+	var numbers []int64
+	keys := make([]key, 0, len(count))
+	for k, n := range count {
+		at, err := t.load(ctx, tx, k.line)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, k)
+		lines, schools = append(lines, k.line.String()), append(schools, k.school)
+		serving, numbers = append(serving, at), append(numbers, int64(n))
+	}
+	// Rows are locked in the order of their keys, as other processes may be planning for the same schools.
+	rows, _ := tx.Query(ctx, `
+		INSERT INTO schoolbell.ledger_turns AS t (queue, school, last, taken)
+		SELECT u.queue, u.school, u.serving + u.n * $5::interval, u.n
+		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[]) AS u (queue, school, serving, n)
+		ORDER BY u.queue COLLATE "C", u.school COLLATE "C"
+		ON CONFLICT (queue, school) DO UPDATE SET taken = excluded.taken,
+			last = greatest(t.last, excluded.last - excluded.taken * $5::interval) + excluded.taken * $5::interval
+		RETURNING queue, school, last`, lines, schools, serving, numbers, tick)
+	last := map[[2]string]time.Time{}
+	var l, school string
+	var at time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&l, &school, &at}, func() error {
+		last[[2]string{l, school}] = at
+		return nil
+	}); err != nil {
+		return fmt.Errorf("take places in the lines: %w", err)
+	}
+	next := map[key]time.Time{}
+	for _, k := range keys {
+		next[k] = last[[2]string{k.line.String(), k.school}].Add(-time.Duration(count[k]-1) * tick)
+	}
+	for _, j := range jobs {
+		if j.at.IsZero() {
+			k := key{j.line(), j.school}
+			j.place = next[k]
+			next[k] = next[k].Add(tick)
+		}
+	}
+	return nil
+}
+
+// inLine is a hook of River's: a job with a place in a line is available at once.
+func inLine(_ context.Context, p *rivertype.JobInsertParams) error {
+	if p.State == rivertype.JobStateScheduled && time.Since(*p.ScheduledAt) > placesEnd {
+		p.State = rivertype.JobStateAvailable
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const watchEvery = 5 * time.Second
+
+// watch counts now and then what is in the database.
+func (l *Ledger) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := l.count(ctx); err != nil && ctx.Err() == nil {
+				l.cfg.Logger.DebugContext(ctx, "cannot count jobs", "error", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// insure gives a delivery another job, for later, when an answer about it came late. A worker that was frozen and comes back
+// ends the job that somebody else has begun meanwhile, as River knows jobs by their number only; should that one want
+// to try again, it has nothing left to try with. If all went well the job finds nothing to do.
+func (l *Ledger) insure(ctx context.Context, f *finish) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		return l.insertNewJobs(ctx, tx, []*newJob{{
+			task: task{f.ID, f.Channel}, school: f.School, priority: f.Priority, at: time.Now().Add(l.cfg.SendTimeout + jobOverhead),
+		}})
+	})
+}
+
+// Mend gives deliveries a job that are not done, do not wait for another one, and have had none for so long. It reads the
+// whole ledger.
+func (l *Ledger) Mend(ctx context.Context, after time.Duration) (n int, err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			SELECT d.id, d.channel, d.school, d.priority, coalesce(d.not_before, 'epoch') FROM schoolbell.ledger d
+			LEFT JOIN schoolbell.ledger p ON p.id = d.depends_on AND d.depends_on <> ''
+			WHERE d.state IN ('planned', 'sending') AND d.changed_at < now() - $1::interval
+				AND (p.id IS NULL OR p.state IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled'))
+				AND NOT EXISTS (SELECT FROM schoolbell_river.river_job j WHERE j.args ->> 'id' = d.id
+					AND j.state IN ('retryable', 'scheduled', 'available', 'running', 'pending'))
+			ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED`, after)
+		jobs, err := pgx.CollectRows(rows, scanNewJob)
+		if err != nil {
+			return fmt.Errorf("look for deliveries without a job: %w", err)
+		}
+		n = len(jobs)
+		return l.insertNewJobs(ctx, tx, jobs)
+	})
+	return n, err
+}

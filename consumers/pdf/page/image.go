@@ -1,0 +1,81 @@
+package page
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg" // pictures may be JPEG
+	_ "image/png"  // or PNG
+)
+
+// MaxImageSide is how many pixels a picture may be wide and high.
+const MaxImageSide = 4096
+
+// Image is a picture, ready for any number of documents.
+type Image struct {
+	width, height int
+	colors        []byte // red, green and blue of each pixel, compressed; or a JPEG as it came
+	alpha         []byte // how opaque each pixel is, compressed; nil when all are
+	jpeg          bool
+}
+
+// ReadImage reads a picture, PNG or JPEG. What is larger than MaxImageSide is refused before it is unpacked.
+func ReadImage(data []byte) (*Image, error) {
+	config, format, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("read picture: %w", err)
+	}
+	if config.Width < 1 || config.Height < 1 || config.Width > MaxImageSide || config.Height > MaxImageSide {
+		return nil, fmt.Errorf("picture of %d × %d pixels: at most %d each way", config.Width, config.Height, MaxImageSide)
+	}
+	i := &Image{width: config.Width, height: config.Height}
+	decoded, _, err := image.Decode(bytes.NewReader(data)) // a JPEG as well: readers of PDF differ on broken ones
+	if err != nil {
+		return nil, fmt.Errorf("read picture: %w", err)
+	}
+	if format == "jpeg" && config.ColorModel == color.YCbCrModel {
+		i.colors, i.jpeg = data, true
+		return i, nil
+	}
+	return i, i.pack(decoded)
+}
+
+func (i *Image) pack(m image.Image) error {
+	bounds := m.Bounds()
+	if bounds.Dx() != i.width || bounds.Dy() != i.height {
+		return errors.New("read picture: its size is not what it says")
+	}
+	colors := make([]byte, 0, 3*i.width*i.height)
+	alpha, opaque := make([]byte, 0, i.width*i.height), true
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c := color.NRGBAModel.Convert(m.At(x, y)).(color.NRGBA)
+			colors = append(colors, c.R, c.G, c.B)
+			alpha = append(alpha, c.A)
+			opaque = opaque && c.A == 0xff
+		}
+	}
+	var p packer
+	i.colors = p.deflate(colors)
+	if !opaque {
+		i.alpha = p.deflate(alpha)
+	}
+	return nil
+}
+
+func (d *Document) addImage(i *Image) int {
+	add := func(space, filter, mask string, data []byte) int {
+		return d.add("<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/%s/BitsPerComponent 8%s/Filter/%s/Length %d>>\nstream\n%s\nendstream",
+			i.width, i.height, space, mask, filter, len(data), data)
+	}
+	if i.jpeg {
+		return add("DeviceRGB", "DCTDecode", "", i.colors)
+	}
+	mask := ""
+	if i.alpha != nil {
+		mask = fmt.Sprintf("/SMask %d 0 R", add("DeviceGray", "FlateDecode", "", i.alpha))
+	}
+	return add("DeviceRGB", "FlateDecode", mask, i.colors)
+}

@@ -1,0 +1,195 @@
+package page
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/go-text/typesetting/di"
+	"github.com/go-text/typesetting/font"
+	"github.com/go-text/typesetting/language"
+	"github.com/go-text/typesetting/shaping"
+	"golang.org/x/image/math/fixed"
+	"golang.org/x/text/unicode/bidi"
+)
+
+// Style is how text looks.
+type Style struct {
+	Size  float64
+	Bold  bool
+	Color Color
+}
+
+// Text is a line of text, ready to be drawn.
+type Text struct {
+	Width float64
+	style Style
+	runs  []run // from left to right
+}
+
+// run is a part of a line in one font and direction.
+type run struct {
+	face     *face
+	clusters []cluster // from left to right
+}
+
+// cluster is characters that cannot be told apart once they are drawn, and the glyphs that draw them.
+type cluster struct {
+	text   string
+	glyphs []glyph // from left to right
+}
+
+// glyph is one that is drawn, with distances in thousandths of the font's size.
+type glyph struct {
+	id            uint16
+	advance, x, y int
+}
+
+// face is a typeface within one document: what of it is used.
+type face struct {
+	*typeface
+	shape *font.Face
+	name  string // of the resource
+	codes map[sign]uint16
+	signs []sign // by code, from 1 on
+}
+
+// sign is a glyph and the characters that it stands for. Each has a code of its own in a document, so that what is read
+// can always be told from what is drawn: the same glyph may draw several characters.
+type sign struct {
+	glyph uint16
+	text  string
+}
+
+// glyph returns the number of a glyph, and that of the space for one that is blank and not in the font.
+func (f *face) glyph(id font.GID) uint16 {
+	if int(id)+1 < len(f.loca) {
+		return uint16(id)
+	}
+	space, _ := f.shape.NominalGlyph(' ')
+	return uint16(space)
+}
+
+// code returns the code of a sign.
+func (f *face) code(s sign) uint16 {
+	code, ok := f.codes[s]
+	if !ok {
+		f.signs = append(f.signs, s)
+		code = uint16(len(f.signs))
+		f.codes[s] = code
+	}
+	return code
+}
+
+// shaper turns characters into glyphs for one document.
+type shaper struct {
+	faces     []*face
+	weights   map[bool]fontmap // by whether it is bold
+	language  language.Language
+	direction di.Direction
+
+	segmenter shaping.Segmenter
+	harfbuzz  shaping.HarfbuzzShaper
+	wrapper   shaping.LineWrapper
+}
+
+// fontmap chooses the first face that has a character.
+type fontmap []*face
+
+// ResolveFace implements [shaping.Fontmap].
+func (m fontmap) ResolveFace(r rune) *font.Face {
+	for _, f := range m {
+		if _, ok := f.shape.NominalGlyph(r); ok {
+			return f.shape
+		}
+	}
+	return m[0].shape
+}
+
+func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
+	s := &shaper{weights: map[bool]fontmap{}, language: language.NewLanguage(lang), direction: di.DirectionLTR}
+	if rightToLeft {
+		s.direction = di.DirectionRTL
+	}
+	for bold, typefaces := range map[bool][]*typeface{false: fonts.regular, true: fonts.bold} {
+		for _, t := range typefaces {
+			f := &face{typeface: t, shape: font.NewFace(t.font), name: t.name, codes: map[sign]uint16{}}
+			s.weights[bold] = append(s.weights[bold], f)
+			s.faces = append(s.faces, f)
+		}
+	}
+	slices.SortFunc(s.faces, func(a, b *face) int { return cmp.Compare(a.name, b.name) })
+	return s
+}
+
+const anyWidth = fixed.Int26_6(1 << 30)
+
+// lines breaks text into lines that are no wider than width, in points.
+func (s *shaper) lines(text string, style Style, width float64) []Text {
+	runes := []rune(strings.Map(visible, text))
+	if len(runes) == 0 {
+		return []Text{{style: style}}
+	}
+	input := shaping.Input{
+		Text: runes, RunEnd: len(runes), Direction: s.directionOf(runes), Size: fixed.I(unitsPerEm), Language: s.language,
+	}
+	var shaped []shaping.Output
+	for _, part := range s.segmenter.Split(input, s.weights[style.Bold]) {
+		shaped = append(shaped, s.harfbuzz.Shape(part))
+	}
+	widest := anyWidth
+	if width > 0 {
+		widest = min(anyWidth, fixed.Int26_6(width/style.Size*unitsPerEm*64))
+	}
+	config := shaping.WrapConfig{Direction: input.Direction}
+	wrapped, _ := s.wrapper.WrapParagraphF(config, widest, runes, shaping.NewSliceIterator(shaped))
+	all := make([]Text, len(wrapped))
+	for i, line := range wrapped {
+		all[i] = s.line(line, runes, style)
+	}
+	return all
+}
+
+// visible replaces what ends a line or steers a printer by a space: what comes from outside is one line each.
+func visible(r rune) rune {
+	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		return ' '
+	}
+	return r
+}
+
+// directionOf returns that of the first letter which has one: so a name reads right wherever it stands.
+func (s *shaper) directionOf(runes []rune) di.Direction {
+	for _, r := range runes {
+		switch properties, _ := bidi.LookupRune(r); properties.Class() {
+		case bidi.L:
+			return di.DirectionLTR
+		case bidi.R, bidi.AL:
+			return di.DirectionRTL
+		}
+	}
+	return s.direction
+}
+
+func (s *shaper) line(outputs shaping.Line, runes []rune, style Style) Text {
+	outputs = slices.Clone(outputs)
+	slices.SortFunc(outputs, func(a, b shaping.Output) int { return cmp.Compare(a.VisualIndex, b.VisualIndex) })
+	t := Text{style: style}
+	for _, o := range outputs {
+		i := slices.IndexFunc(s.faces, func(f *face) bool { return f.shape == o.Face })
+		r := run{face: s.faces[i]}
+		last := -1
+		for _, g := range o.Glyphs {
+			if g.TextIndex() != last {
+				last = g.TextIndex()
+				r.clusters = append(r.clusters, cluster{text: string(runes[last : last+g.RunesCount()])})
+			}
+			c := &r.clusters[len(r.clusters)-1]
+			c.glyphs = append(c.glyphs, glyph{r.face.glyph(g.GlyphID), g.Advance.Round(), g.XOffset.Round(), g.YOffset.Round()})
+			t.Width += float64(g.Advance.Round()) * style.Size / unitsPerEm
+		}
+		t.runs = append(t.runs, r)
+	}
+	return t
+}

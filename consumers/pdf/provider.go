@@ -1,0 +1,176 @@
+package pdf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+)
+
+// Config is what a provider is made of. A zero value means the default in parentheses.
+type Config struct {
+	Store   *document.Store       // required
+	Logger  *slog.Logger          // (none)
+	Metrics prometheus.Registerer // (none)
+}
+
+// Provider makes the documents of the channel PDF and keeps them. It may be asked for the same one any number of times:
+// the facts in the delivery are of the moment at which it was planned, so it always is the same document in the same place.
+type Provider struct {
+	renderer *Renderer
+	store    *document.Store
+	log      *slog.Logger
+	took     *prometheus.HistogramVec
+	size     *prometheus.HistogramVec
+	logos    logos
+}
+
+var _ consumers.Provider = (*Provider)(nil)
+
+// NewProvider returns a provider that is ready.
+func NewProvider(cfg Config) (*Provider, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("documents: a store is required")
+	}
+	renderer, err := NewRenderer()
+	if err != nil {
+		return nil, err
+	}
+	p := &Provider{
+		renderer: renderer, store: cfg.Store, log: cfg.Logger,
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "schoolbell_documents_render_seconds", Help: "Time to lay out a document, by kind.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2, 10),
+		}, []string{"kind"}),
+		size: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "schoolbell_documents_bytes", Help: "Size of the documents that were made, by kind.",
+			Buckets: prometheus.ExponentialBuckets(4096, 2, 10),
+		}, []string{"kind"}),
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics != nil {
+		for _, c := range []prometheus.Collector{p.took, p.size} {
+			if err := cfg.Metrics.Register(c); err != nil {
+				return nil, fmt.Errorf("register metrics of documents: %w", err)
+			}
+		}
+	}
+	return p, nil
+}
+
+// Name implements [consumers.Provider].
+func (p *Provider) Name() string { return "documents" }
+
+// Abilities implements [consumers.Provider].
+func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
+
+// Send makes the document of a delivery and keeps it.
+func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	logo, err := p.logo(ctx, d)
+	if err != nil {
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
+	}
+	began := time.Now()
+	file, err := p.render(d, logo)
+	if err != nil {
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "render", Err: err}
+	}
+	hash, err := p.store.Put(ctx, file)
+	switch {
+	case errors.Is(err, document.ErrTooLarge):
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "size", Err: err}
+	case err != nil:
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
+	}
+	p.took.WithLabelValues(d.Template).Observe(time.Since(began).Seconds())
+	p.size.WithLabelValues(d.Template).Observe(float64(len(file)))
+	return consumers.Receipt{
+		State: consumers.Rendered, ProviderID: hash,
+		Document: &consumers.Document{Kind: d.Template, StudentID: text(d, "student_id"), SHA256: hash, Bytes: int64(len(file))},
+	}, nil
+}
+
+// render turns a panic into an error: the text comes from outside, and shaping it is a large program.
+func (p *Provider) render(d *consumers.Delivery, logo *page.Image) (file []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("render %s: panic: %v", d.Template, v)
+		}
+	}()
+	return p.renderer.Render(d.Template, d.Params, d.Language, logo)
+}
+
+// logo returns the school's picture. A document goes without it rather than not at all, if there is none that can be drawn.
+func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image, error) {
+	hash := text(d, "logo")
+	if hash == "" {
+		return nil, nil
+	}
+	if known := p.logos.get(hash); known != nil {
+		return known, nil
+	}
+	data, err := p.store.Get(ctx, hash)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the school's logo: %w", err)
+	}
+	var picture *page.Image
+	if err == nil {
+		picture, err = page.ReadImage(data)
+	}
+	if err != nil {
+		p.log.WarnContext(ctx, "made a document without the school's logo", "school", d.School, "delivery", d.ID, "error", err)
+		return nil, nil
+	}
+	p.logos.add(hash, picture)
+	return picture, nil
+}
+
+// logos are those that were used lately, by their hashes: the report cards of a class are made one after the other.
+type logos struct {
+	mu    sync.Mutex
+	known map[string]*page.Image
+}
+
+const mostLogos = 32
+
+func (l *logos) get(hash string) *page.Image {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known[hash]
+}
+
+func (l *logos) add(hash string, picture *page.Image) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil || len(l.known) >= mostLogos {
+		l.known = map[string]*page.Image{}
+	}
+	l.known[hash] = picture
+}
+
+func text(d *consumers.Delivery, param string) string {
+	s, _ := d.Params[param].(string)
+	return s
+}
+
+// Link returns what makes links to the document that a delivery tells of. They hold so long from the moment on at which
+// they are made.
+func Link(links *document.Links, valid time.Duration) func(context.Context, *consumers.Delivery) (string, error) {
+	return func(_ context.Context, d *consumers.Delivery) (string, error) {
+		if d.Document == nil {
+			return "", fmt.Errorf("delivery %s: its document is not made yet", d.ID)
+		}
+		return links.To(d.Document.SHA256, time.Now().Add(valid)), nil
+	}
+}

@@ -1,0 +1,62 @@
+package pdf
+
+import (
+	"strings"
+
+	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+)
+
+func (s *sheet) paymentReceipt(r *paper.Receipt) {
+	s.heading()
+	s.y -= 4
+	const height = 74.0
+	s.page.Area(s.margin, s.y, s.width, height, 8, accent)
+	s.text(s.amount, page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24, page.Start)
+	s.fitted(s.grammar.Amount(r.Amount, r.Currency)+"\u00a0"+r.Currency, page.Style{Size: 26, Bold: true, Color: white},
+		s.margin+18, s.y+55, s.width-36, page.Start)
+	s.y += height + 14
+
+	received := ""
+	if !r.ReceivedOn.IsZero() {
+		received = s.grammar.Day(r.ReceivedOn)
+	}
+	var period []string
+	for _, part := range []string{string(r.Year), string(r.Term)} {
+		if part != "" {
+			period = append(period, heading(part))
+		}
+	}
+	for _, f := range []fact{
+		{name: s.number, value: r.Payment},
+		{name: s.receivedOn, value: received},
+		{name: s.receivedFrom, value: r.Payer},
+		{name: s.student, value: r.Student},
+		{name: s.class, value: r.Class},
+		{name: s.forFee, value: heading(r.Category)},
+		{name: s.period, value: strings.Join(period, "  ·  ")},
+		{name: s.invoice, value: r.Invoice},
+		{name: s.method, value: named(s.methods, r.Method)},
+	} {
+		s.detail(f)
+	}
+	s.y += 26
+	s.text(s.thanks, page.Style{Size: 9, Color: muted}, s.margin+s.width/2, s.y, page.Center)
+}
+
+// detail is one line of a receipt: a name and its value.
+func (s *sheet) detail(f fact) {
+	if f.value == "" {
+		return
+	}
+	const names = 0.36
+	value := s.doc.Lines(f.value, strong, s.width*(1-names))
+	height := 22 + float64(len(value)-1)*strong.Size*leading
+	if !s.fits(height) {
+		s.turn()
+	}
+	s.fitted(f.name, page.Style{Size: 9, Color: muted}, s.margin, s.y+14.5, s.width*names-8, page.Start)
+	s.lines(value, strong.Size, s.margin+s.width*names, s.y+14.5, page.Start)
+	s.y += height
+	s.page.Rule(s.margin, s.y, s.width, 0.5, line)
+}

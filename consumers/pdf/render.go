@@ -1,0 +1,69 @@
+package pdf
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/text/language"
+
+	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+)
+
+// Renderer makes documents. Any number of goroutines may use it.
+type Renderer struct {
+	fonts     *page.Fonts
+	languages language.Matcher
+}
+
+// NewRenderer reads the fonts.
+func NewRenderer() (*Renderer, error) {
+	fonts, err := page.OpenFonts()
+	if err != nil {
+		return nil, err
+	}
+	return &Renderer{fonts: fonts, languages: languages()}, nil
+}
+
+// ErrKind says that there is no document of a kind.
+var ErrKind = errors.New("no document of this kind")
+
+// margins of the sizes of paper.
+const (
+	wide   = 52
+	narrow = 34
+)
+
+// Render makes the document of a kind, one of those that package paper names, from the facts in params. Logo is
+// the school's picture, or nil. Equal arguments make equal bytes.
+func (r *Renderer) Render(kind string, params map[string]any, wanted string, logo *page.Image) ([]byte, error) {
+	w, g := in(r.languages, wanted)
+	switch kind {
+	case paper.KindReportCard:
+		card, err := paper.Read[paper.ReportCard](params)
+		if err != nil {
+			return nil, err
+		}
+		s := r.sheet(w, g, card.Head, w.reportCard, logo, page.A4Width, page.A4Height, wide)
+		s.reportCard(&card)
+		return s.finish(), nil
+	case paper.KindReceipt:
+		receipt, err := paper.Read[paper.Receipt](params)
+		if err != nil {
+			return nil, err
+		}
+		s := r.sheet(w, g, receipt.Head, w.receipt, logo, page.A5Width, page.A5Height, narrow)
+		s.paymentReceipt(&receipt)
+		return s.finish(), nil
+	case paper.KindFeeStatement:
+		statement, err := paper.Read[paper.FeeStatement](params)
+		if err != nil {
+			return nil, err
+		}
+		s := r.sheet(w, g, statement.Head, w.statement, logo, page.A4Width, page.A4Height, wide)
+		s.feeStatement(&statement)
+		return s.finish(), nil
+	default:
+		return nil, fmt.Errorf("%w: %.40q", ErrKind, kind)
+	}
+}

@@ -1,0 +1,272 @@
+package pdf
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/hex"
+	"flag"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/pdfcpu/pdfcpu/pkg/api"
+	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/model"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+)
+
+var update = flag.Bool("update", false, "write what documents say to testdata, and the documents themselves to a folder for looking at")
+
+func TestMain(m *testing.M) {
+	api.DisableConfigDir() // the validator would write its settings to the home directory
+	devtest.Main(m)
+}
+
+var head = paper.Head{
+	School: "Lycée Émile-Zola", StudentID: "student-0007", Student: "Zoë Ångström-Nguyễn", Class: "7A",
+	IssuedOn: domain.NewDate(2026, 12, 18),
+}
+
+func reportCard() paper.ReportCard {
+	card := paper.ReportCard{
+		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027", Term: "autumn",
+		Average: 78.46, Place: 3, Of: 24,
+		Attendance: paper.Attendance{Present: 60, Late: 3, AbsentExcused: 2, AbsentUnexcused: 1},
+	}
+	for i, name := range []string{
+		"art", "biology", "english", "français", "geography", "history", "maths", "music", "physics", "physical education and health",
+	} {
+		card.Subjects = append(card.Subjects, paper.Subject{Name: name, Percent: 55.5 + 4.77*float64(i), Scores: int64(2 + i)})
+	}
+	return card
+}
+
+func arabicReportCard() paper.ReportCard {
+	card := reportCard()
+	card.School, card.Student, card.Class, card.Term = "مدرسة النور الثانوية", "محمد بن عبد الله العلوي", "السابع أ", "الفصل الأول"
+	card.Remarks = "طالب مجتهد ومتعاون، نتمنى له مزيدًا من النجاح في مادة الرياضيات."
+	card.Subjects = card.Subjects[:3]
+	for i, name := range []string{"اللغة العربية", "الرياضيات", "العلوم"} {
+		card.Subjects[i].Name = name
+	}
+	return card
+}
+
+func receipt() paper.Receipt {
+	return paper.Receipt{
+		Head: head, Payment: "PAY-2026-000917", Payer: "Björn Ångström", Invoice: "INV-2026-0415", Category: "tuition",
+		Year: "2026-2027", Term: "autumn", Amount: 1_234_550, Currency: "EUR", Method: "mobile_money",
+		ReceivedOn: domain.NewDate(2026, 12, 17),
+	}
+}
+
+func feeStatement(entries int) paper.FeeStatement {
+	f := paper.FeeStatement{Head: head, Payer: "Björn Ångström", Currency: "EUR"}
+	for i := range entries {
+		e := paper.Entry{On: domain.NewDate(2026, 1, 1).AddDays(7 * i), Kind: "invoice", Text: "tuition", Charge: 50_000}
+		if i%3 == 1 {
+			e.Kind, e.Text, e.Charge, e.Credit = "payment", "PAY-17", 0, 42_000
+		}
+		f.Balance += e.Charge - e.Credit
+		e.Balance = f.Balance
+		f.Entries = append(f.Entries, e)
+	}
+	return f
+}
+
+// logo is a picture with transparent corners.
+func logo(t testing.TB) []byte {
+	m := image.NewNRGBA(image.Rect(0, 0, 200, 200))
+	for y := range 200 {
+		for x := range 200 {
+			switch d := (x-100)*(x-100) + (y-100)*(y-100); {
+			case d < 60*60 && d > 40*40:
+				m.Set(x, y, color.NRGBA{R: 0xf0, G: 0xc0, B: 0x40, A: 0xff})
+			case d < 98*98:
+				m.Set(x, y, color.NRGBA{R: 0x1b, G: 0x4f, B: 0x72, A: 0xff})
+			}
+		}
+	}
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, m))
+	return b.Bytes()
+}
+
+func picture(t testing.TB) *page.Image {
+	p, err := page.ReadImage(logo(t))
+	require.NoError(t, err)
+	return p
+}
+
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	r, err := NewRenderer()
+	require.NoError(t, err)
+	mixed := receipt()
+	mixed.Student, mixed.Payer, mixed.Currency = "विद्या क्षत्रिय", "אברהם לוי", "XOF"
+	empty := reportCard()
+	empty.Subjects, empty.Attendance, empty.Place = nil, paper.Attendance{}, 0
+	overpaid := feeStatement(0)
+	overpaid.Balance = -2500
+	for name, d := range map[string]struct {
+		kind, language string
+		params         map[string]any
+		logo           *page.Image
+	}{
+		"report_card_en":      {paper.KindReportCard, "en", paper.Params(reportCard()), picture(t)},
+		"report_card_fr":      {paper.KindReportCard, "fr-CM", paper.Params(reportCard()), nil},
+		"report_card_ar":      {paper.KindReportCard, "ar", paper.Params(arabicReportCard()), picture(t)},
+		"report_card_empty":   {paper.KindReportCard, "pt", paper.Params(empty), nil},
+		"receipt_en":          {paper.KindReceipt, "en", paper.Params(receipt()), picture(t)},
+		"receipt_es":          {paper.KindReceipt, "es", paper.Params(mixed), nil},
+		"receipt_unspoken":    {paper.KindReceipt, "not a language", paper.Params(receipt()), nil},
+		"fee_statement_en":    {paper.KindFeeStatement, "en-GB", paper.Params(feeStatement(40)), picture(t)},
+		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Params(overpaid), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file, err := r.Render(d.kind, d.params, d.language, d.logo)
+			require.NoError(t, err)
+			config := model.NewDefaultConfiguration()
+			config.ValidationMode = model.ValidationStrict
+			require.NoError(t, api.Validate(bytes.NewReader(file), config))
+			again, err := r.Render(d.kind, d.params, d.language, d.logo)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(file, again), "the same facts make the same bytes")
+			require.Less(t, len(file), 64<<10)
+
+			said := read(t, file)
+			golden := filepath.Join("testdata", name+".txt")
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(said), 0o644))
+				folder := filepath.Join(os.TempDir(), "schoolbell-documents")
+				require.NoError(t, os.MkdirAll(folder, 0o755))
+				require.NoError(t, os.WriteFile(filepath.Join(folder, name+".pdf"), file, 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), said)
+		})
+	}
+}
+
+func TestTheLogoIsPartOfTheDocument(t *testing.T) {
+	t.Parallel()
+	r, err := NewRenderer()
+	require.NoError(t, err)
+	with, err := r.Render(paper.KindReceipt, paper.Params(receipt()), "en", picture(t))
+	require.NoError(t, err)
+	without, err := r.Render(paper.KindReceipt, paper.Params(receipt()), "en", nil)
+	require.NoError(t, err)
+	require.NotEqual(t, with, without)
+}
+
+func TestWhatIsNoDocumentIsRefused(t *testing.T) {
+	t.Parallel()
+	r, err := NewRenderer()
+	require.NoError(t, err)
+	_, err = r.Render("diploma", nil, "en", nil)
+	require.ErrorIs(t, err, ErrKind)
+	_, err = r.Render(paper.KindReceipt, map[string]any{"amount": "much"}, "en", nil)
+	require.ErrorContains(t, err, "read the facts")
+}
+
+func TestEveryLanguageHasAllWords(t *testing.T) {
+	t.Parallel()
+	for _, w := range spoken {
+		v := reflect.ValueOf(w)
+		for i := range v.NumField() {
+			switch f := v.Field(i); f.Kind() {
+			case reflect.String:
+				require.NotEmpty(t, f.String(), "%s: %s", w.tag, v.Type().Field(i).Name)
+			case reflect.Map:
+				require.Len(t, f.MapKeys(), 4, "%s: %s", w.tag, v.Type().Field(i).Name)
+			}
+		}
+		require.Equal(t, 2, strings.Count(w.page, "%s"))
+		require.Equal(t, 2, strings.Count(w.rankOf, "%s"))
+	}
+}
+
+var (
+	streams = regexp.MustCompile(`(?s)(\d+) 0 obj\n<<[^\n]*?/FlateDecode/Length (\d+)>>\nstream\n`)
+	fonts   = regexp.MustCompile(`/(NotoSans\w*-\w+) (\d+) 0 R`)
+	toText  = regexp.MustCompile(`/ToUnicode (\d+) 0 R`)
+	meaning = regexp.MustCompile(`<(\w{4})> <(\w+)>`)
+	shown   = regexp.MustCompile(`BT /(\S+) \S+ Tf (?s:.*?) ET`)
+	codes   = regexp.MustCompile(`ActualText <FEFF(\w+)>>>BDC .*? EMC|<(\w{4})>`)
+)
+
+// read returns what can be copied out of a document, a line for each piece of text, from left to right as it is drawn.
+func read(t *testing.T, file []byte) string {
+	inflated := map[string]string{}
+	for _, m := range streams.FindAllSubmatchIndex(file, -1) {
+		length, err := strconv.Atoi(string(file[m[4]:m[5]]))
+		require.NoError(t, err)
+		z, err := zlib.NewReader(bytes.NewReader(file[m[1] : m[1]+length]))
+		require.NoError(t, err)
+		content, err := io.ReadAll(z)
+		require.NoError(t, err)
+		inflated[string(file[m[2]:m[3]])] = string(content)
+	}
+	means := map[string]map[string]string{} // by font and code
+	for _, f := range fonts.FindAllSubmatch(file, -1) {
+		object := file[bytes.Index(file, []byte("\n"+string(f[2])+" 0 obj\n")):]
+		table := map[string]string{}
+		for _, m := range meaning.FindAllStringSubmatch(inflated[string(toText.FindSubmatch(object)[1])], -1) {
+			table[m[1]] = decode(t, m[2])
+		}
+		means[string(f[1])] = table
+	}
+	var out strings.Builder
+	for _, p := range regexp.MustCompile(`/Contents (\d+) 0 R`).FindAllSubmatch(file, -1) {
+		out.WriteString("page\n")
+		for _, piece := range shown.FindAllStringSubmatch(inflated[string(p[1])], -1) {
+			for _, c := range codes.FindAllStringSubmatch(piece[0], -1) {
+				if c[1] != "" {
+					out.WriteString(decode(t, c[1]))
+				} else {
+					out.WriteString(means[piece[1]][c[2]])
+				}
+			}
+			out.WriteString("\n")
+		}
+	}
+	return out.String()
+}
+
+func decode(t *testing.T, digits string) string {
+	raw, err := hex.DecodeString(digits)
+	require.NoError(t, err)
+	units := make([]uint16, len(raw)/2)
+	for i := range units {
+		units[i] = uint16(raw[2*i])<<8 | uint16(raw[2*i+1])
+	}
+	return string(utf16.Decode(units))
+}
+
+// BenchmarkRender makes report cards, one after the other.
+func BenchmarkRender(b *testing.B) {
+	r, err := NewRenderer()
+	require.NoError(b, err)
+	params, school := paper.Params(reportCard()), picture(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Render(paper.KindReportCard, params, "en", school); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

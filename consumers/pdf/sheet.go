@@ -1,0 +1,224 @@
+package pdf
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// The colors and sizes of all documents.
+var (
+	ink    = page.Color{R: 0x1d, G: 0x27, B: 0x33}
+	muted  = page.Color{R: 0x66, G: 0x72, B: 0x80}
+	accent = page.Color{R: 0x1b, G: 0x4f, B: 0x72}
+	tint   = page.Color{R: 0xf2, G: 0xf6, B: 0xf9}
+	line   = page.Color{R: 0xd3, G: 0xdc, B: 0xe4}
+	bar    = page.Color{R: 0x8f, G: 0xb8, B: 0xd3}
+	white  = page.Color{R: 0xff, G: 0xff, B: 0xff}
+
+	body   = page.Style{Size: 10, Color: ink}
+	strong = page.Style{Size: 10, Bold: true, Color: ink}
+	small  = page.Style{Size: 8, Color: muted}
+	label  = page.Style{Size: 8, Bold: true, Color: muted}
+	column = page.Style{Size: 8.5, Bold: true, Color: accent}
+)
+
+// leading is the distance of lines as a multiple of the size of their text.
+const leading = 1.4
+
+// sheet is a document that is being laid out, from the top of its first page downwards.
+type sheet struct {
+	*words
+	grammar *grammar
+	head    paper.Head
+	doc     *page.Document
+	page    *page.Page
+	logo    *page.Image
+	title   string
+
+	paperWidth, paperHeight float64
+	margin, width           float64 // of the text
+	y                       float64 // where it goes on
+}
+
+func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, logo *page.Image, paperWidth, paperHeight, margin float64) *sheet {
+	s := &sheet{
+		words: w, grammar: g, head: head, title: title, logo: logo,
+		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin, width: paperWidth - 2*margin,
+	}
+	s.doc = r.fonts.New(page.Info{
+		Title: title + " – " + head.Student, Author: head.School, Language: w.tag.String(), RightToLeft: w.rightToLeft,
+		Date: midday(head.IssuedOn),
+	})
+	s.turn()
+	s.letterhead()
+	return s
+}
+
+// midday gives a date a time that has the same date nearly everywhere.
+func midday(d domain.Date) time.Time {
+	if d.IsZero() {
+		return time.Time{}
+	}
+	return d.Time().Add(12 * time.Hour)
+}
+
+// turn begins a page.
+func (s *sheet) turn() {
+	s.page = s.doc.Add(s.paperWidth, s.paperHeight)
+	s.y = s.margin
+}
+
+// bottom is where the footer begins.
+func (s *sheet) bottom() float64 { return s.paperHeight - s.margin + 4 }
+
+// fits says whether there is so much room left on the page.
+func (s *sheet) fits(height float64) bool { return s.y+height <= s.bottom()-8 }
+
+// text draws a line with its baseline at y.
+func (s *sheet) text(text string, style page.Style, x, y float64, align page.Align) {
+	s.page.Text(s.doc.Text(text, style), x, y, align)
+}
+
+// fitted draws a line, in smaller letters if it is too wide otherwise.
+func (s *sheet) fitted(text string, style page.Style, x, y, width float64, align page.Align) {
+	t := s.doc.Text(text, style)
+	for t.Width > width && style.Size > 6 {
+		style.Size -= 0.5
+		t = s.doc.Text(text, style)
+	}
+	s.page.Text(t, x, y, align)
+}
+
+// lines draws lines one below the other, the first baseline at y.
+func (s *sheet) lines(lines []page.Text, size, x, y float64, align page.Align) {
+	for i, l := range lines {
+		s.page.Text(l, x, y+float64(i)*size*leading, align)
+	}
+}
+
+// letterhead is the school's name and logo, and what the document is.
+func (s *sheet) letterhead() {
+	x, logo := s.margin, 0.0
+	if s.logo != nil {
+		logo = 46
+		s.page.Image(s.logo, x, s.y, logo, logo)
+		x += logo + 14
+	}
+	name := page.Style{Size: 15, Bold: true, Color: accent}
+	issued := 0.0
+	if !s.head.IssuedOn.IsZero() {
+		day := s.doc.Text(s.grammar.Day(s.head.IssuedOn), body)
+		issued = max(day.Width, s.doc.Text(s.issuedOn, label).Width) + 20
+		s.text(s.issuedOn, label, s.margin+s.width, s.y+12, page.End)
+		s.page.Text(day, s.margin+s.width, s.y+26, page.End)
+	}
+	lines := s.doc.Lines(s.head.School, name, s.margin+s.width-x-issued)
+	height := max(logo, float64(len(lines))*name.Size*leading, 34)
+	first := s.y + (height-float64(len(lines)-1)*name.Size*leading)/2 + name.Size*0.36
+	s.lines(lines, name.Size, x, first, page.Start)
+	s.y += height + 12
+	s.page.Area(s.margin, s.y, s.width, 2, 0, accent)
+	s.y += 2
+}
+
+// heading is the document's own.
+func (s *sheet) heading(sub ...string) {
+	big := page.Style{Size: 23, Bold: true, Color: ink}
+	s.y += 36
+	s.fitted(s.title, big, s.margin, s.y, s.width, page.Start)
+	var parts []string
+	for _, p := range sub {
+		if p != "" {
+			parts = append(parts, heading(p))
+		}
+	}
+	if len(parts) > 0 {
+		s.y += 20
+		s.fitted(strings.Join(parts, "  ·  "), page.Style{Size: 12, Color: muted}, s.margin, s.y, s.width, page.Start)
+	}
+	s.y += 16
+}
+
+// section begins a part with a heading of its own.
+func (s *sheet) section(title string) {
+	s.y += 23
+	s.text(title, page.Style{Size: 11.5, Bold: true, Color: accent}, s.margin, s.y, page.Start)
+	s.y += 9
+}
+
+// fact is something that is said about a name.
+type fact struct {
+	name, value string
+	wide        bool // takes two places
+}
+
+// facts draws a panel of facts, so many in a row. Those without a value are left out.
+func (s *sheet) facts(perRow int, facts ...fact) {
+	type cell struct {
+		name    string
+		value   []page.Text
+		x       float64
+		newLine bool
+	}
+	const inset, gap = 14.0, 10.0
+	place := (s.width - 2*inset + gap) / float64(perRow)
+	var cells []cell
+	used := 0
+	for _, f := range facts {
+		if f.value == "" {
+			continue
+		}
+		takes := 1
+		if f.wide {
+			takes = 2
+		}
+		begins := used+takes > perRow
+		if begins {
+			used = 0
+		}
+		lines := s.doc.Lines(f.value, strong, place*float64(takes)-gap)
+		cells = append(cells, cell{f.name, lines, s.margin + inset + float64(used)*place, begins})
+		used += takes
+	}
+	var rows []float64 // heights
+	for i, c := range cells {
+		if i == 0 || c.newLine {
+			rows = append(rows, 0)
+		}
+		rows[len(rows)-1] = max(rows[len(rows)-1], 20+float64(len(c.value))*strong.Size*leading)
+	}
+	height := inset
+	for _, h := range rows {
+		height += h
+	}
+	s.page.Area(s.margin, s.y, s.width, height, 6, tint)
+	y, row := s.y+inset-6, 0
+	for _, c := range cells {
+		if c.newLine {
+			y += rows[row]
+			row++
+		}
+		s.text(c.name, label, c.x, y+11, page.Start)
+		s.lines(c.value, strong.Size, c.x, y+25, page.Start)
+	}
+	s.y += height
+}
+
+// finish writes the foot of every page and returns the document.
+func (s *sheet) finish() []byte {
+	pages := s.doc.Pages()
+	for i := range pages {
+		s.page = s.doc.Page(i)
+		y := s.bottom()
+		s.page.Rule(s.margin, y, s.width, 0.5, line)
+		number := s.doc.Text(fmt.Sprintf(s.words.page, s.grammar.Number(i+1), s.grammar.Number(pages)), small)
+		s.page.Text(number, s.margin+s.width, y+13, page.End)
+		s.fitted(s.title+"  ·  "+s.head.Student, small, s.margin, y+13, s.width-number.Width-20, page.Start)
+	}
+	return s.doc.Bytes()
+}

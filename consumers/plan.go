@@ -1,0 +1,103 @@
+package consumers
+
+import (
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Plan returns what follows from an event. It must be pure: the same event, knowledge and settings give the same
+// deliveries, at any time and in any process. The clock is [Known.Now].
+//
+// It may be called several times for one event. What it asks of known may at first be answered as if it did not exist;
+// then it is called again with the answer, until it asks for nothing new. So it only needs to go on sensibly with zero
+// values.
+type Plan func(event *domain.Envelope, known Known, settings *Settings) []Delivery
+
+// Planner is one rule: what follows from events of some types.
+type Planner struct {
+	Name  string   // part of the ids of its deliveries and of the settings, so it is never changed
+	Types []string // of events, as the newest version is called
+	Plan  Plan
+}
+
+// Known answers what is known when an event is planned, about the event's school. All answers are of one snapshot, at
+// the event's position or a little later. What is not known is the zero value.
+type Known interface {
+	// Now is when the event was appended to the log.
+	Now() time.Time
+	Student(id string) Student
+	// Guardians of a student, the primary ones first, then by id.
+	Guardians(studentID string) []Guardian
+	// Guardian by id, without Relation and Primary.
+	Guardian(id string) Guardian
+	// Class returns the enrolled students of a class, by id.
+	Class(classID string) []Student
+	// Classes returns the ids of the school's classes that have enrolled students.
+	Classes() []string
+	// Staff of a school, by id.
+	Staff() []Staff
+	Invoice(id string) Invoice
+	Payment(id string) Payment
+	// Attendance counts a student's marks of the whole time.
+	Attendance(studentID string) Attendance
+	// Averages returns a student's averages of a term by subject, in order of the subject.
+	Averages(studentID string, year, term domain.Label) []Average
+	// Rank of a student's overall average in a class in a term.
+	Rank(studentID, classID string, year, term domain.Label) Rank
+}
+
+// Student is what is known of one.
+type Student struct {
+	ID, GivenName, FamilyName, ClassID string
+	GradeLevel                         string
+	BirthDate                          domain.Date
+	Enrolled                           bool
+}
+
+// Guardian is what is known of one.
+type Guardian struct {
+	ID, Name, Phone, Email, Language string
+	Relation                         string // to the student that was asked about
+	Primary                          bool   // for the student that was asked about
+}
+
+// Staff is what is known of a member of it.
+type Staff struct {
+	ID, Name, Role string
+	ClassIDs       []string
+}
+
+// Invoice is what is known of one.
+type Invoice struct {
+	ID, StudentID, Category, Currency string
+	Year, Term                        domain.Label
+	Amount, Waived, Open              int64
+	DueOn                             domain.Date
+}
+
+// Payment is what is known of one.
+type Payment struct {
+	ID, InvoiceID, StudentID, Currency, Method string
+	Amount                                     int64
+	Reversed                                   bool
+	ReceivedAt                                 time.Time
+}
+
+// Attendance counts a student's marks.
+type Attendance struct {
+	Present, Late, AbsentExcused, AbsentUnexcused int64
+}
+
+// Average is a student's, in one subject.
+type Average struct {
+	Subject string
+	Percent float64
+	Scores  int64
+}
+
+// Rank is a place among all who have marks; Place 0 means none.
+type Rank struct {
+	Place, Of int
+	Percent   float64
+}

@@ -1,0 +1,98 @@
+package plan
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+)
+
+// absence tells the primary guardian at once that a child is missing. A text that could not be sent for a day is not
+// worth sending: by then the child is back or the school has called.
+var absence = &rule{
+	name:     "absence",
+	types:    []string{attendance.TypeMarked, attendance.TypeCorrected},
+	channels: []consumers.Channel{consumers.SMS},
+	maxAge:   1,
+	plan: func(d *draft) {
+		m, ok := markOf(d.event)
+		if !ok || m.Status != attendance.AbsentUnexcused || d.old(m.Date) {
+			return
+		}
+		tell := message{
+			wording:  wording.Absence,
+			priority: consumers.Urgent,
+			about:    m.StudentID,
+			facts:    wording.Facts{Student: d.nameOf(m.StudentID), Class: m.ClassID, Date: m.Date, Session: m.Session},
+		}
+		if d.decided.MaxAge >= 0 {
+			tell.notAfter = d.Now().Add(24 * time.Hour)
+		}
+		d.tellFirst(d.primary(m.StudentID), tell, d.channels()...)
+	},
+}
+
+// A student's absence is judged from ten marks on, and is chronic when more than one mark in ten is an absence of
+// either kind, as in the analytics.
+const (
+	chronicMarks = 10
+	chronicShare = 10
+)
+
+// chronicAbsence tells the primary guardian, and the staff of the class, that a student is absent too often. It is said
+// once a school year.
+var chronicAbsence = &rule{
+	name:     "chronic_absence",
+	types:    []string{attendance.TypeMarked, attendance.TypeCorrected},
+	channels: []consumers.Channel{consumers.Email, consumers.InApp},
+	maxAge:   7,
+	plan: func(d *draft) {
+		m, ok := markOf(d.event)
+		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused || d.old(m.Date) {
+			return
+		}
+		counts := d.Attendance(m.StudentID)
+		missed := counts.AbsentExcused + counts.AbsentUnexcused
+		marks := counts.Present + counts.Late + missed
+		if marks < chronicMarks || chronicShare*missed <= marks {
+			return
+		}
+		tell := message{
+			wording:  wording.ChronicAbsence,
+			priority: consumers.Normal,
+			about:    m.StudentID,
+			once:     schoolYear(m.Date, d.settings.YearFrom),
+			facts:    wording.Facts{Student: d.nameOf(m.StudentID), Class: m.ClassID, Missed: missed, Marks: marks},
+		}
+		d.tellFirst(d.primary(m.StudentID), tell, d.channels()...)
+		for _, s := range d.staffOf(m.ClassID) {
+			d.tell(s, tell, consumers.InApp)
+		}
+	},
+}
+
+// markOf returns the mark that an event sets, whether for the first time or not.
+func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
+	switch m := e.Data.(type) {
+	case *attendance.Marked:
+		return m, true
+	case *attendance.Corrected:
+		return (*attendance.Marked)(m), true
+	}
+	return nil, false
+}
+
+// schoolYear names the year that a date lies in by the one in which it begins.
+func schoolYear(on domain.Date, from int) string {
+	if from < 1 || from > 12 {
+		from = int(time.August)
+	}
+	year, month, _ := on.Time().Date()
+	if int(month) < from {
+		year--
+	}
+	return strconv.Itoa(year)
+}

@@ -1,0 +1,139 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/domain/announcement"
+)
+
+// announced carries a notice of the school to its audience, through the channels that it names and else to the inbox. An
+// urgent one goes by SMS as well, before everything that is not, and at night too.
+var announced = &rule{
+	name:     "announcement",
+	types:    []string{announcement.TypePosted},
+	channels: []consumers.Channel{consumers.InApp},
+	maxAge:   7,
+	plan: func(d *draft) {
+		a, ok := d.event.Data.(*announcement.Posted)
+		if !ok || d.oldEvent() {
+			return
+		}
+		tell := message{
+			wording:  wording.Announcement,
+			priority: consumers.Bulk,
+			facts:    wording.Facts{Title: a.Title, Body: a.Body},
+		}
+		channels := d.channelsOf(a)
+		if a.Urgent {
+			tell.priority = consumers.Urgent
+		}
+		heard := map[string]bool{} // telephones and e-mail addresses: families share them
+		for _, p := range d.audience(a.Audience) {
+			for _, c := range channels {
+				address, ok := p.address(c)
+				if !ok || address != "" && heard[string(c)+address] {
+					continue
+				}
+				heard[string(c)+address] = true
+				d.add(p, c, address, tell)
+			}
+		}
+	},
+}
+
+func (d *draft) channelsOf(a *announcement.Posted) []consumers.Channel {
+	var channels []consumers.Channel
+	for _, name := range a.Channels {
+		c := consumers.Channel(name)
+		if permitted := d.decided.Channels; len(permitted) > 0 && !slices.Contains(permitted, c) {
+			continue
+		}
+		channels = append(channels, c)
+	}
+	if len(a.Channels) == 0 {
+		channels = d.channels()
+	}
+	if a.Urgent {
+		channels = append([]consumers.Channel{consumers.SMS}, channels...)
+	}
+	var once []consumers.Channel
+	for _, c := range channels {
+		if !slices.Contains(once, c) {
+			once = append(once, c)
+		}
+	}
+	return once
+}
+
+// The roles of an audience besides those of staff.
+const (
+	roleGuardian = "guardian"
+	roleStudent  = "student"
+)
+
+// audience is everybody whom a notice is for, each once, by id.
+func (d *draft) audience(of announcement.Audience) []person {
+	everybody := len(of.Roles)+len(of.ClassIDs)+len(of.StudentIDs) == 0
+	heads := map[string]person{}
+	add := func(p person) {
+		if known, twice := heads[p.id]; !twice || known.phone+known.email == "" { // a teacher may be a parent too
+			heads[p.id] = p
+		}
+	}
+
+	role := func(name string) bool { return everybody || slices.Contains(of.Roles, name) }
+	if role(roleGuardian) || role(roleStudent) {
+		for _, class := range d.Classes() {
+			for _, s := range d.Class(class) {
+				d.household(s.ID, role(roleStudent), role(roleGuardian), add)
+			}
+		}
+	}
+	for _, s := range d.Staff() {
+		if role(s.Role) || slices.ContainsFunc(s.ClassIDs, func(c string) bool { return slices.Contains(of.ClassIDs, c) }) {
+			add(person{id: s.ID})
+		}
+	}
+	for _, class := range of.ClassIDs {
+		for _, s := range d.Class(class) {
+			d.household(s.ID, true, true, add)
+		}
+	}
+	for _, id := range of.StudentIDs {
+		d.household(id, true, true, add)
+	}
+
+	people := make([]person, 0, len(heads))
+	for _, p := range heads {
+		people = append(people, p)
+	}
+	slices.SortFunc(people, func(a, b person) int { return cmp.Compare(a.id, b.id) })
+	return people
+}
+
+// household is a student and everybody who answers for them.
+func (d *draft) household(studentID string, student, guardians bool, add func(person)) {
+	if student {
+		add(person{id: studentID})
+	}
+	if !guardians {
+		return
+	}
+	for _, g := range d.Guardians(studentID) {
+		add(d.guardian(g))
+	}
+}
+
+// staffOf are those who teach a class.
+func (d *draft) staffOf(class string) []person {
+	var people []person
+	for _, s := range d.Staff() {
+		if slices.Contains(s.ClassIDs, class) {
+			people = append(people, person{id: s.ID})
+		}
+	}
+	return people
+}

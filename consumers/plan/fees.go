@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"cmp"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/fee"
+)
+
+var notices = []consumers.Channel{consumers.Email, consumers.InApp}
+
+// invoice tells the primary guardian that a fee has been charged.
+var invoice = &rule{
+	name:     "invoice",
+	types:    []string{fee.TypeInvoiced},
+	channels: notices,
+	maxAge:   7,
+	plan: func(d *draft) {
+		i, ok := d.event.Data.(*fee.Invoiced)
+		if !ok || d.oldEvent() {
+			return
+		}
+		d.tellFirst(d.primary(i.StudentID), message{
+			wording:  wording.Invoice,
+			priority: consumers.Normal,
+			about:    i.InvoiceID,
+			facts: wording.Facts{
+				Student: d.nameOf(i.StudentID), Invoice: i.InvoiceID, Category: i.Category, Amount: i.Amount,
+				Currency: i.Currency, DueOn: i.DueOn, Year: i.Year, Term: i.Term,
+			},
+		}, d.channels()...)
+	},
+}
+
+// feeReminder reminds the primary guardian of what is still open of a fee. Who has paid in the meantime is left in peace.
+var feeReminder = &rule{
+	name:     "fee_reminder",
+	types:    []string{fee.TypeReminderDue},
+	channels: notices,
+	maxAge:   7,
+	plan: func(d *draft) {
+		r, ok := d.event.Data.(*fee.ReminderDue)
+		if !ok || d.oldEvent() {
+			return
+		}
+		open, known := r.Amount, d.Invoice(r.InvoiceID)
+		if known.Amount > 0 {
+			if open = min(open, known.Open); open <= 0 {
+				return
+			}
+		}
+		d.tellFirst(d.primary(r.StudentID), message{
+			wording:  wording.FeeReminder,
+			priority: consumers.Normal,
+			about:    r.InvoiceID,
+			facts: wording.Facts{
+				Student: d.nameOf(r.StudentID), Invoice: r.InvoiceID, Category: known.Category, Amount: open,
+				Currency: cmp.Or(known.Currency, d.settings.Currency), DueOn: r.DueOn,
+			},
+		}, d.channels()...)
+	},
+}
+
+// receipt makes a receipt for a payment, and tells the primary guardian where it is, once it is there.
+var receipt = &rule{
+	name:     "receipt",
+	types:    []string{fee.TypePaymentReceived},
+	channels: notices,
+	maxAge:   7,
+	plan: func(d *draft) {
+		p, ok := d.event.Data.(*fee.PaymentReceived)
+		if !ok || d.oldEvent() {
+			return
+		}
+		i := d.Invoice(p.InvoiceID)
+		paid := paper.Receipt{
+			Head:    d.head(p.StudentID),
+			Payment: p.PaymentID, Invoice: p.InvoiceID, Category: i.Category, Year: i.Year, Term: i.Term,
+			Amount: p.Amount, Currency: p.Currency, Method: p.Method,
+			ReceivedOn: domain.DateOf(d.event.Time.In(d.settings.Location())),
+		}
+		if guardians := d.Guardians(p.StudentID); len(guardians) > 0 {
+			paid.Payer = guardians[0].Name
+		}
+		d.tellFirst(d.primary(p.StudentID), message{
+			wording:   wording.Receipt,
+			priority:  consumers.Normal,
+			about:     p.PaymentID,
+			dependsOn: d.document(p.StudentID, p.PaymentID, paper.KindReceipt, consumers.Normal, paper.Params(paid)),
+			facts: wording.Facts{
+				Student: d.nameOf(p.StudentID), Payment: p.PaymentID, Invoice: p.InvoiceID, Amount: p.Amount,
+				Currency: p.Currency, Method: p.Method,
+			},
+		}, d.channels()...)
+	},
+}

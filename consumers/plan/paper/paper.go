@@ -1,0 +1,118 @@
+// Package paper says what documents show: the facts that planners put into the parameters of a delivery, and renderers
+// lay out on pages. Amounts are in minor units; shares are percentages.
+package paper
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// The kinds of documents: the templates of their deliveries.
+const (
+	KindReportCard   = "report_card"
+	KindReceipt      = "receipt"
+	KindFeeStatement = "fee_statement"
+)
+
+// Head is what every document begins with.
+type Head struct {
+	School    string      `json:"school"`        // by the name that it gives itself
+	Logo      string      `json:"logo,omitzero"` // the hash of a stored picture
+	StudentID string      `json:"student_id"`
+	Student   string      `json:"student"`
+	Class     string      `json:"class,omitzero"`
+	IssuedOn  domain.Date `json:"issued_on"`
+}
+
+// ReportCard is a student's results of a term.
+type ReportCard struct {
+	Head
+	BirthDate  domain.Date  `json:"birth_date,omitzero"`
+	GradeLevel string       `json:"grade_level,omitzero"`
+	Year       domain.Label `json:"year"`
+	Term       domain.Label `json:"term"`
+	Subjects   []Subject    `json:"subjects,omitempty"` // by name
+	Average    float64      `json:"average,omitzero"`   // of the term
+	Place      int          `json:"place,omitzero"`     // in the class; 0 is none
+	Of         int          `json:"of,omitzero"`
+	Attendance Attendance   `json:"attendance,omitzero"`
+	Remarks    string       `json:"remarks,omitzero"`
+}
+
+// Subject is a student's results in one subject.
+type Subject struct {
+	Name    string  `json:"name"`
+	Percent float64 `json:"percent"`
+	Scores  int64   `json:"scores"`
+}
+
+// Attendance counts a student's marks.
+type Attendance struct {
+	Present         int64 `json:"present,omitzero"`
+	Late            int64 `json:"late,omitzero"`
+	AbsentExcused   int64 `json:"absent_excused,omitzero"`
+	AbsentUnexcused int64 `json:"absent_unexcused,omitzero"`
+}
+
+// Receipt says that money has come in.
+type Receipt struct {
+	Head
+	Payment    string       `json:"payment"` // its id, and the receipt's number
+	Payer      string       `json:"payer,omitzero"`
+	Invoice    string       `json:"invoice"`
+	Category   string       `json:"category,omitzero"`
+	Year       domain.Label `json:"year,omitzero"`
+	Term       domain.Label `json:"term,omitzero"`
+	Amount     int64        `json:"amount"`
+	Currency   string       `json:"currency"`
+	Method     string       `json:"method"`
+	ReceivedOn domain.Date  `json:"received_on"`
+}
+
+// FeeStatement is a student's account on a day.
+type FeeStatement struct {
+	Head
+	Payer    string  `json:"payer,omitzero"`
+	Currency string  `json:"currency"`
+	Entries  []Entry `json:"entries,omitempty"` // in the order of their days
+	Balance  int64   `json:"balance"`           // what is still to be paid
+}
+
+// Entry is one line of an account.
+type Entry struct {
+	On      domain.Date `json:"on"`
+	Kind    string      `json:"kind"` // invoice, payment, reversal or waiver
+	Text    string      `json:"text,omitzero"`
+	Charge  int64       `json:"charge,omitzero"`
+	Credit  int64       `json:"credit,omitzero"`
+	Balance int64       `json:"balance"`
+}
+
+// Params returns the facts of a document as a delivery carries them.
+func Params[T ReportCard | Receipt | FeeStatement](facts T) map[string]any {
+	encoded, err := json.Marshal(facts)
+	if err != nil {
+		panic(err) // plain fields, whose texts have been validated
+	}
+	var params map[string]any
+	if err := json.Unmarshal(encoded, &params); err != nil {
+		panic(err)
+	}
+	return params
+}
+
+// Read reads what Params wrote.
+func Read[T ReportCard | Receipt | FeeStatement](params map[string]any) (T, error) {
+	var facts T
+	encoded, err := json.Marshal(params)
+	if err == nil {
+		err = json.Unmarshal(encoded, &facts)
+	}
+	if err != nil {
+		return facts, fmt.Errorf("read the facts of a document: %w", err)
+	}
+	return facts, nil
+}

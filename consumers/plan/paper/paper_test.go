@@ -1,0 +1,27 @@
+package paper_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+func TestFactsSurviveTheLedger(t *testing.T) {
+	t.Parallel()
+	card := paper.ReportCard{
+		Head: paper.Head{School: "Oak", StudentID: "s1", Student: "Zoë \"Z\" King", IssuedOn: domain.NewDate(2026, 12, 18)},
+		Year: "2026-2027", Term: "1", Subjects: []paper.Subject{{Name: "maths", Percent: 81.25, Scores: 4}},
+		Average: 81.25, Place: 3, Of: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
+	}
+	params := paper.Params(card)
+	require.Equal(t, "Oak", params["school"])
+	got, err := paper.Read[paper.ReportCard](params)
+	require.NoError(t, err)
+	require.Equal(t, card, got)
+
+	_, err = paper.Read[paper.Receipt](map[string]any{"amount": "much"})
+	require.ErrorContains(t, err, "read the facts of a document")
+}

@@ -1,0 +1,197 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/announcement"
+	"github.com/schoolbell/schoolbell/projections/projtest"
+)
+
+// Each file of testdata is a scenario:
+//
+//	settings         what the school has decided, as JSON, from here on
+//	given            events that have happened
+//	when [now=…]     events that happen, each followed by the deliveries that it leads to. Now is when they come into the log;
+//	                 without it they come when they happen
+//
+// Events are written as in the scenarios of read models; the audience of a notice as to=class:7A,role:teacher,student:ada.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	book, err := wording.Open()
+	require.NoError(t, err)
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &scenario{known: newMemory(), book: book, settings: &consumers.Settings{}}
+		datadriven.RunTest(t, path, s.run)
+	})
+}
+
+type scenario struct {
+	known    *memory
+	book     *wording.Book
+	settings *consumers.Settings
+	offset   int64
+}
+
+func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
+	switch d.Cmd {
+	case "settings":
+		s.settings = &consumers.Settings{}
+		require.NoError(t, json.Unmarshal([]byte(d.Input), s.settings, json.RejectUnknownMembers(true)))
+		return ""
+	case "given":
+		s.events(t, d.Input, func(*domain.Envelope) {})
+		return ""
+	case "when":
+		var out strings.Builder
+		s.events(t, d.Input, func(e *domain.Envelope) {
+			s.known.now = e.Time
+			if d.HasArg("now") {
+				var now string
+				d.ScanArgs(t, "now", &now)
+				var err error
+				s.known.now, err = time.Parse(time.RFC3339, now)
+				require.NoError(t, err)
+			}
+			for _, planned := range s.plan(e) {
+				s.print(t, &out, planned)
+			}
+		})
+		if out.Len() == 0 {
+			return "nothing\n"
+		}
+		return out.String()
+	}
+	d.Fatalf(t, "command is none of settings, given and when")
+	return ""
+}
+
+func (s *scenario) events(t *testing.T, input string, then func(*domain.Envelope)) {
+	for line := range strings.Lines(input) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		line, to, _ := strings.Cut(line, " to=")
+		e, err := projtest.ParseEvent(line)
+		require.NoError(t, err)
+		if notice, ok := e.Data.(*announcement.Posted); ok {
+			notice.Audience = audience(to)
+		}
+		s.offset++
+		e.Position.Offset, e.ID, e.Source = s.offset, fmt.Sprintf("e%d", s.offset), "test"
+		s.known.learn(e)
+		then(e)
+	}
+}
+
+func audience(to string) announcement.Audience {
+	var a announcement.Audience
+	for word := range strings.SplitSeq(to, ",") {
+		kind, id, _ := strings.Cut(word, ":")
+		switch kind {
+		case "role":
+			a.Roles = append(a.Roles, id)
+		case "class":
+			a.ClassIDs = append(a.ClassIDs, id)
+		case "student":
+			a.StudentIDs = append(a.StudentIDs, id)
+		}
+	}
+	return a
+}
+
+// planned is a delivery with the rule that it comes from.
+type planned struct {
+	planner string
+	consumers.Delivery
+}
+
+func (s *scenario) plan(e *domain.Envelope) []planned {
+	var list []planned
+	for _, p := range plan.Planners() {
+		if !slices.Contains(p.Types, e.Type) {
+			continue
+		}
+		for _, d := range p.Plan(e, s.known, s.settings) {
+			list = append(list, planned{p.Name, d})
+		}
+	}
+	return list
+}
+
+func (s *scenario) print(t *testing.T, out *strings.Builder, d planned) {
+	fmt.Fprintf(out, "%s: %s to %s", d.planner, d.Channel, d.Recipient)
+	for _, detail := range []struct{ name, value string }{
+		{"at", d.Address}, {"about", d.About}, {"once", d.Once}, {"from", d.Sender}, {"after", stamp(d.NotBefore)}, {"until", stamp(d.NotAfter)},
+	} {
+		if detail.value != "" {
+			fmt.Fprintf(out, " %s=%s", detail.name, detail.value)
+		}
+	}
+	if d.DependsOn != "" {
+		fmt.Fprintf(out, " waits")
+	}
+	fmt.Fprintf(out, " priority=%d\n", d.Priority)
+	if d.Channel == consumers.PDF {
+		params, err := json.Marshal(d.Params, json.Deterministic(true), jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
+		require.NoError(t, err)
+		fmt.Fprintf(out, "  %s in %s: %s\n", d.Template, d.Language, params)
+		return
+	}
+	facts, err := wording.FactsOf(d.Params)
+	require.NoError(t, err)
+	m, err := s.book.Say(d.Template, d.Language, facts)
+	require.NoError(t, err)
+	fmt.Fprintf(out, "  %s\n", m.Text)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+func TestDial(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		number string
+		rules  consumers.PhoneRules
+		want   string
+	}{
+		{"(512) 555-0100", consumers.PhoneRules{}, "+15125550100"},
+		{"1 512 555 0100", consumers.PhoneRules{}, "+15125550100"},
+		{"+44 20 7946 0001", consumers.PhoneRules{}, "+442079460001"},
+		{"0044 20 7946 0001", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+442079460001"},
+		{"06 12 34 56 78", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+33612345678"},
+		{"07 00 00 00 00", consumers.PhoneRules{Country: "225"}, "+2250700000000"},
+		{"512 555 0100 x12", consumers.PhoneRules{}, ""},
+		{"911", consumers.PhoneRules{}, ""},
+		{"+1 2345 6789 0123 4567", consumers.PhoneRules{}, ""},
+		{"", consumers.PhoneRules{}, ""},
+	} {
+		require.Equal(t, c.want, plan.Dial(c.number, c.rules), c.number)
+	}
+}
+
+func TestPlannersHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, p := range plan.Planners() {
+		require.False(t, seen[p.Name], p.Name)
+		require.NotEmpty(t, p.Types)
+		seen[p.Name] = true
+	}
+}

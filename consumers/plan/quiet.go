@@ -1,0 +1,42 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// Awake returns the first moment from t on that is not within the quiet hours, by the clock on the wall in that place.
+// Where clocks are put forward or back it is the clock that counts: an hour that does not exist is not waited for, and
+// one that comes twice is quiet twice.
+func Awake(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
+	if !quiet(q, t.In(in)) {
+		return t
+	}
+	local := t.In(in).Truncate(time.Minute)
+	until := (q.To - minuteOfDay(local) + day) % day
+	awake := local.Add(time.Duration(until) * time.Minute)
+	if offset(awake) == offset(local) {
+		return awake
+	}
+	for awake = local; quiet(q, awake); awake = awake.Add(time.Minute) { // the clock is changed in this night
+	}
+	return awake
+}
+
+const day = 24 * 60
+
+func quiet(q consumers.QuietHours, local time.Time) bool {
+	m := minuteOfDay(local)
+	if q.From <= q.To {
+		return q.From <= m && m < q.To
+	}
+	return q.From <= m || m < q.To // over midnight
+}
+
+func minuteOfDay(t time.Time) int { return t.Hour()*60 + t.Minute() }
+
+func offset(t time.Time) int {
+	_, seconds := t.Zone()
+	return seconds
+}

@@ -1,0 +1,133 @@
+package wording
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"text/template"
+
+	"golang.org/x/text/currency"
+	"golang.org/x/text/feature/plural"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+	"golang.org/x/text/number"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// functions are what templates may call, for one language.
+//
+//	{{number .Marks}}                          1,200
+//	{{money .Amount .Currency}}                1,200.00 EUR
+//	{{date .Date}}  {{day .DueOn}}             Monday 31 August 2026, 31 August 2026
+//	{{plural .Missed "one" "# day" "other" "# days"}}   the form that the language asks for, # being the number
+func functions(tag language.Tag) template.FuncMap {
+	g := NewGrammar(tag)
+	return template.FuncMap{
+		"number": func(n int64) string { return g.Number(n) },
+		"money":  func(amount int64, code string) string { return strings.TrimSpace(g.Amount(amount, code) + " " + code) },
+		"day":    g.Day,
+		"date": func(d domain.Date) string {
+			return fmt.Sprintf(g.calendar.date, g.calendar.weekdays[d.Weekday()], g.Day(d))
+		},
+		"plural": func(n int64, forms ...string) (string, error) {
+			wanted := category(tag, n)
+			for i := 0; i+1 < len(forms); i += 2 {
+				if forms[i] == wanted {
+					return strings.ReplaceAll(forms[i+1], "#", g.Number(n)), nil
+				}
+			}
+			return "", fmt.Errorf("plural form %q is missing for %d", wanted, n)
+		},
+	}
+}
+
+// Grammar writes numbers, amounts and dates as a language does.
+type Grammar struct {
+	printer  *message.Printer
+	calendar calendar
+}
+
+// NewGrammar returns that of a language, which must be one that [Book.Languages] lists, in any country.
+func NewGrammar(tag language.Tag) *Grammar {
+	base, _ := tag.Base()
+	return &Grammar{message.NewPrinter(tag), calendars[base.String()]}
+}
+
+// Number writes a number.
+func (g *Grammar) Number(n any, options ...number.Option) string {
+	return g.printer.Sprint(number.Decimal(n, options...))
+}
+
+// Percent writes a percentage, as 81.25, with one decimal at most.
+func (g *Grammar) Percent(percent float64) string {
+	return g.printer.Sprint(number.Percent(percent/100, number.MaxFractionDigits(1)))
+}
+
+// Day writes a date without its weekday.
+func (g *Grammar) Day(d domain.Date) string {
+	year, month, day := d.Time().Date()
+	return fmt.Sprintf(g.calendar.day, g.Number(day), g.calendar.months[month-1], g.Number(year, number.NoSeparator()))
+}
+
+// Amount writes an amount of minor units with as many decimals as its currency has. The currency's code belongs beside
+// it: a symbol may mean several currencies, and costs an SMS its alphabet.
+func (g *Grammar) Amount(amount int64, code string) string {
+	scale := 2
+	if unit, err := currency.ParseISO(code); err == nil {
+		scale, _ = currency.Standard.Rounding(unit)
+	}
+	// Amounts are at most 10^12, so that every one of them is exact to its decimals as a float64.
+	value := float64(amount) / math.Pow10(scale)
+	return g.Number(value, number.Scale(scale))
+}
+
+var categories = map[plural.Form]string{
+	plural.Zero: "zero", plural.One: "one", plural.Two: "two", plural.Few: "few", plural.Many: "many", plural.Other: "other",
+}
+
+// category is the plural form of a whole number.
+func category(tag language.Tag, n int64) string {
+	// Rules look at no more than the last six digits and at whether the number is larger than that.
+	i := n
+	if i >= 10_000_000 {
+		i = i%1_000_000 + 1_000_000
+	}
+	return categories[plural.Cardinal.MatchPlural(tag, int(i), 0, 0, 0, 0)]
+}
+
+// calendar is how a language writes dates.
+type calendar struct {
+	day      string // of day, month and year
+	date     string // of weekday and day
+	months   [12]string
+	weekdays [7]string // from Sunday on
+}
+
+var calendars = map[string]calendar{
+	"en": {
+		"%s %s %s", "%s %s",
+		[12]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
+		[7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
+	},
+	"es": {
+		"%s de %s de %s", "%s %s",
+		[12]string{"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"},
+		[7]string{"domingo", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado"},
+	},
+	"fr": {
+		"%s %s %s", "%s %s",
+		[12]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"},
+		[7]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"},
+	},
+	"pt": {
+		"%s de %s de %s", "%s, %s",
+		[12]string{"janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto", "setembro", "outubro", "novembro", "dezembro"},
+		[7]string{"domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado"},
+	},
+	"ar": {
+		"%s %s %s", "%s %s",
+		[12]string{"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر", "نوفمبر", "ديسمبر"},
+		[7]string{"الأحد", "الاثنين", "الثلاثاء", "الأربعاء", "الخميس", "الجمعة", "السبت"},
+	},
+}

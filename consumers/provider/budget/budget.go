@@ -1,0 +1,98 @@
+// Package budget keeps a school's SMS within its monthly budget of messages. It stands before a provider: what is not
+// within the budget is not sent, and fails with that reason. Only what the school itself calls urgent, as that it is
+// closed tomorrow, is always sent; it is counted like everything else.
+//
+// A delivery is counted before it is sent and once, however often that is tried. When it was certainly not sent the count
+// is taken back; when that is not known it stays.
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// SMS is a provider that can tell in advance what a delivery costs.
+type SMS interface {
+	consumers.Provider
+	// Count returns how many messages a delivery will be paid as.
+	Count(ctx context.Context, d *consumers.Delivery) (int, error)
+}
+
+// Keeper counts.
+type Keeper struct {
+	SMS
+	pool     *pgxpool.Pool
+	settings consumers.SettingsSource
+	now      func() time.Time
+}
+
+// Keep puts a budget before a provider. The pool is in the role schoolbell_jobs. A nil clock is that of the machine.
+func Keep(p SMS, pool *pgxpool.Pool, settings consumers.SettingsSource, now func() time.Time) consumers.Provider {
+	if now == nil {
+		now = time.Now
+	}
+	k := &Keeper{p, pool, settings, now}
+	if s, ok := p.(consumers.StatusProvider); ok {
+		return &statusKeeper{k, s}
+	}
+	return k
+}
+
+// statusKeeper lets a provider's status be asked through the budget.
+type statusKeeper struct {
+	*Keeper
+	asked consumers.StatusProvider
+}
+
+// Status implements [consumers.StatusProvider].
+func (k *statusKeeper) Status(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
+	return k.asked.Status(ctx, d)
+}
+
+// Send implements [consumers.Provider].
+func (k *Keeper) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	n, err := k.Count(ctx, d)
+	if err != nil {
+		return consumers.Receipt{}, err
+	}
+	within, err := k.count(ctx, d, n)
+	if err != nil {
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "database", Err: fmt.Errorf("count SMS: %w", err)}
+	}
+	if !within {
+		return consumers.Receipt{}, &consumers.SendError{
+			Class: consumers.Permanent, Code: "budget", Err: errors.New("the school's budget of SMS for this month is used up"),
+		}
+	}
+	r, err := k.SMS.Send(ctx, d)
+	var e *consumers.SendError
+	if errors.As(err, &e) && e.Class != consumers.Unsure {
+		// Should this fail the school has one message less. It is asked for anew on the next attempt, and not counted twice.
+		_, _ = k.pool.Exec(context.WithoutCancel(ctx), `SELECT schoolbell.uncount_sms($1)`, d.ID)
+	}
+	return r, err
+}
+
+func (k *Keeper) count(ctx context.Context, d *consumers.Delivery, n int) (within bool, err error) {
+	now := k.now()
+	s, err := k.settings.At(ctx, d.School, now)
+	if err != nil {
+		return false, err
+	}
+	local := now.In(s.Location())
+	month := time.Date(local.Year(), local.Month(), 1, 0, 0, 0, 0, time.UTC)
+	err = k.pool.QueryRow(ctx, `SELECT schoolbell.count_sms($1, $2, $3, $4, $5, $6)`,
+		d.ID, d.School, month, n, s.Budget, exempt(d)).Scan(&within)
+	return within, err
+}
+
+// exempt is what the school itself has called urgent.
+func exempt(d *consumers.Delivery) bool {
+	return d.Planner == "announcement" && d.Priority == consumers.Urgent
+}

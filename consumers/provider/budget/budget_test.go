@@ -1,0 +1,122 @@
+package budget_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/budget"
+	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+// settings are the same for every school.
+type settings consumers.Settings
+
+func (s *settings) At(context.Context, string, time.Time) (*consumers.Settings, error) {
+	return (*consumers.Settings)(s), nil
+}
+
+type bundle struct {
+	t       *testing.T
+	service *faulty.SMS
+	sms     consumers.Provider
+	now     time.Time
+}
+
+func setup(t *testing.T, faults faulty.Faults) *bundle {
+	t.Helper()
+	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 8})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	book, err := wording.Open()
+	require.NoError(t, err)
+	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{Account: "AC1", Token: "t", Faults: faults}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}
+	t.Cleanup(b.service.Close)
+	p, err := twilio.New(twilio.Config{URL: b.service.URL, Account: "AC1", Token: "t", From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Book: book}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	b.sms = budget.Keep(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"}, func() time.Time { return b.now })
+	return b
+}
+
+func text(id string) *consumers.Delivery {
+	return &consumers.Delivery{
+		ID: id, School: "oak", Channel: consumers.SMS, Address: "+15125550101", Language: "en", Template: wording.Announcement, Planner: "announcement",
+		Priority: consumers.Bulk, Params: wording.Facts{Sender: "Oak", Title: "Soup", Body: "For lunch."}.Params(),
+	}
+}
+
+func (b *bundle) send(d *consumers.Delivery) string {
+	b.t.Helper()
+	_, err := b.sms.Send(b.t.Context(), d)
+	var e *consumers.SendError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	require.NoError(b.t, err)
+	return ""
+}
+
+func TestABudgetIsKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	var sending sync.WaitGroup
+	var mu sync.Mutex
+	codes := map[string]int{}
+	for i := range 20 {
+		sending.Go(func() {
+			code := b.send(text(fmt.Sprint("d", i)))
+			mu.Lock()
+			codes[code]++
+			mu.Unlock()
+		})
+	}
+	sending.Wait()
+	require.Equal(t, map[string]int{"": 5, "budget": 15}, codes)
+	require.Len(t, b.service.Messages(), 5)
+
+	elsewhere := text("elm")
+	elsewhere.School = "elm"
+	require.Empty(t, b.send(elsewhere), "every school has its own")
+	urgent := text("urgent")
+	urgent.Priority = consumers.Urgent
+	require.Empty(t, b.send(urgent), "what the school calls urgent is sent")
+
+	b.now = time.Date(2026, 10, 1, 4, 59, 0, 0, time.UTC)
+	require.Equal(t, "budget", b.send(text("late")), "it is still September there")
+	b.now = time.Date(2026, 10, 1, 5, 0, 0, 0, time.UTC)
+	require.Empty(t, b.send(text("next")), "a new month")
+
+	_, ok := b.sms.(consumers.StatusProvider)
+	require.True(t, ok, "what the provider can do it still can")
+}
+
+func TestADeliveryIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for range 9 {
+		require.Empty(t, b.send(text("d1")), "however often it is tried")
+	}
+	refused := setup(t, faulty.Faults{faulty.Refuse: 1})
+	for i := range 9 {
+		require.Equal(t, "21211", refused.send(text(fmt.Sprint("d", i))), "what was not sent costs nothing")
+	}
+	doubtful := setup(t, faulty.Faults{faulty.Broken: 1})
+	for i := range 5 {
+		require.Equal(t, "20500", doubtful.send(text(fmt.Sprint("d", i))))
+	}
+	require.Equal(t, "budget", doubtful.send(text("d6")), "what may have been sent is counted")
+}

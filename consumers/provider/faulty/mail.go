@@ -1,0 +1,278 @@
+package faulty
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/mail"
+	"net/textproto"
+	"strings"
+	"sync"
+	"time"
+)
+
+// MailConfig is a mail server.
+type MailConfig struct {
+	Seed               uint64
+	Faults             Faults
+	TLS                *tls.Config // offers STARTTLS, and wants it before anything is sent
+	Username, Password string      // wanted, if there is a name
+}
+
+// Mail is a mail server that keeps what it gets.
+type Mail struct {
+	Host string
+	Port int
+
+	config   MailConfig
+	dice     *dice
+	listener net.Listener
+	sessions sync.WaitGroup
+	ctx      context.Context //nolint:containedctx // of all sessions
+	stop     context.CancelFunc
+
+	mu       sync.Mutex
+	letters  []Letter
+	open     map[net.Conn]bool
+	greeted  int
+	requests int
+}
+
+// Letter is a message that the server has taken.
+type Letter struct {
+	From, To string // of the envelope
+	Message  *mail.Message
+	Body     string // as it came, without headers
+}
+
+// ID is the message's, without brackets and domain.
+func (l Letter) ID() string {
+	id, _, _ := strings.Cut(strings.Trim(l.Message.Header.Get("Message-Id"), "<>"), "@")
+	return id
+}
+
+// NewMail starts a server. Close must be called.
+func NewMail(c MailConfig) (*Mail, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it listens until Close
+	if err != nil {
+		return nil, err
+	}
+	at := l.Addr().(*net.TCPAddr)
+	s := &Mail{Host: at.IP.String(), Port: at.Port, config: c, dice: newDice(c.Seed, c.Faults), listener: l, open: map[net.Conn]bool{}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.sessions.Go(s.accept)
+	return s, nil
+}
+
+// Close ends all sessions.
+func (s *Mail) Close() {
+	s.stop()
+	_ = s.listener.Close()
+	s.Drop()
+	s.sessions.Wait()
+}
+
+// Drop ends the connections that are open, as a server that restarts does.
+func (s *Mail) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		_ = c.Close()
+	}
+}
+
+// Letters are the messages that were taken, in order.
+func (s *Mail) Letters() []Letter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Letter(nil), s.letters...)
+}
+
+// Counts are how many connections were made and messages begun.
+func (s *Mail) Counts() (connections, messages int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.greeted, s.requests
+}
+
+func (s *Mail) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.open[conn] = true
+		s.greeted++
+		s.mu.Unlock()
+		s.sessions.Go(func() {
+			(&session{server: s, conn: conn, text: textproto.NewConn(conn)}).run()
+			_ = conn.Close()
+			s.mu.Lock()
+			delete(s.open, conn)
+			s.mu.Unlock()
+		})
+	}
+}
+
+type session struct {
+	server   *Mail
+	conn     net.Conn
+	text     *textproto.Conn
+	secure   bool
+	known    bool
+	from, to string
+	fault    Fault
+}
+
+var errBye = errors.New("bye")
+
+func (s *session) run() {
+	s.say("220 faulty ESMTP")
+	for {
+		line, err := s.text.ReadLine()
+		if err != nil || s.command(line) != nil {
+			return
+		}
+	}
+}
+
+func (s *session) say(lines ...string) {
+	for _, l := range lines {
+		_ = s.text.PrintfLine("%s", l)
+	}
+}
+
+func (s *session) command(line string) error {
+	verb, rest, _ := strings.Cut(line, " ")
+	c := s.server.config
+	switch strings.ToUpper(verb) {
+	case "EHLO":
+		lines := []string{"250-faulty", "250-8BITMIME", "250-SMTPUTF8"}
+		if c.TLS != nil && !s.secure {
+			lines = append(lines, "250-STARTTLS")
+		}
+		if c.Username != "" {
+			lines = append(lines, "250-AUTH PLAIN")
+		}
+		s.say(append(lines, "250 ENHANCEDSTATUSCODES")...)
+	case "STARTTLS":
+		s.say("220 2.0.0 go ahead")
+		upgraded := tls.Server(s.conn, c.TLS)
+		if err := upgraded.HandshakeContext(s.server.ctx); err != nil {
+			return err
+		}
+		s.text, s.secure = textproto.NewConn(upgraded), true
+	case "AUTH":
+		_, secret, _ := strings.Cut(rest, " ")
+		got, _ := base64.StdEncoding.DecodeString(secret)
+		if s.known = string(got) == "\x00"+c.Username+"\x00"+c.Password; !s.known {
+			s.say("535 5.7.8 credentials are wrong")
+			return nil
+		}
+		s.say("235 2.7.0 welcome")
+	case "MAIL":
+		return s.begin(rest)
+	case "RCPT":
+		s.recipient(rest)
+	case "DATA":
+		return s.data()
+	case "RSET", "NOOP":
+		s.say("250 2.0.0 well")
+	case "QUIT":
+		s.say("221 2.0.0 bye")
+		return errBye
+	default:
+		s.say("502 5.5.1 what?")
+	}
+	return nil
+}
+
+func (s *session) begin(rest string) error {
+	c := s.server.config
+	if c.TLS != nil && !s.secure || c.Username != "" && !s.known {
+		s.say("530 5.7.0 not like this")
+		return nil
+	}
+	s.server.mu.Lock()
+	s.server.requests++
+	s.server.mu.Unlock()
+	s.from, s.fault = address(rest), s.server.dice.fault()
+	if s.fault == Broken {
+		s.say("421 4.3.0 shutting down")
+		return errBye
+	}
+	s.say("250 2.1.0 well")
+	return nil
+}
+
+func (s *session) recipient(rest string) {
+	s.to = address(rest)
+	switch s.fault {
+	case Refuse:
+		s.say("550 5.1.1 <" + s.to + "> does not live here")
+	case Busy:
+		s.say("451 4.7.1 come back later")
+	default:
+		s.say("250 2.1.5 well")
+	}
+}
+
+func (s *session) data() error {
+	s.say("354 go on")
+	content, err := io.ReadAll(s.text.DotReader())
+	if err != nil {
+		return err
+	}
+	if s.fault.takes() {
+		if err := s.server.take(s.from, s.to, string(content)); err != nil {
+			s.say("554 5.6.0 this is no message")
+			return nil
+		}
+	}
+	switch s.fault {
+	case Silent, SilentTaken:
+		return s.wait()
+	case Hangup, HangupTaken, BrokenTaken:
+		return errBye
+	case Garbled:
+		s.say("well")
+		return errBye
+	}
+	s.say("250 2.0.0 taken")
+	return nil
+}
+
+// wait keeps silent until the other side has had enough.
+func (s *session) wait() error {
+	stop := context.AfterFunc(s.server.ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_, _ = s.text.R.ReadByte() // until the client hangs up
+	return errBye
+}
+
+func (s *Mail) take(from, to, content string) error {
+	m, err := mail.ReadMessage(bufio.NewReader(strings.NewReader(content)))
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(m.Body)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letters = append(s.letters, Letter{from, to, m, string(body)})
+	return nil
+}
+
+// address takes the one out of "FROM:<school@example.org> BODY=8BITMIME".
+func address(rest string) string {
+	_, rest, _ = strings.Cut(rest, "<")
+	a, _, _ := strings.Cut(rest, ">")
+	return a
+}

@@ -1,0 +1,294 @@
+package faulty
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// PushConfig is a push service.
+type PushConfig struct {
+	Seed       uint64
+	Faults     Faults
+	RetryAfter time.Duration // what Busy asks for, in whole seconds
+}
+
+// Push is a push service and all the browsers that have subscribed to it: it holds their keys, and reads their notices.
+type Push struct {
+	URL    string
+	config PushConfig
+	dice   *dice
+	server *httptest.Server
+	ctx    context.Context //nolint:containedctx // of all requests
+	stop   context.CancelFunc
+
+	mu       sync.Mutex
+	browsers map[string]*Browser
+	notices  []Notice
+	requests int
+}
+
+// Browser is a subscription with what only the browser knows of it.
+type Browser struct {
+	Endpoint, P256dh, Auth string
+
+	key    *ecdh.PrivateKey
+	secret []byte
+	gone   bool
+}
+
+// Notice is what a browser has got.
+type Notice struct {
+	Endpoint string
+	Payload  string // as it was decrypted
+	Topic    string
+	Urgency  string
+	TTL      int
+	Contact  string // of whoever sent it
+	Padded   int    // bytes of the record
+}
+
+// NewPush starts a service. Close must be called.
+func NewPush(c PushConfig) *Push {
+	p := &Push{config: c, dice: newDice(c.Seed, c.Faults), browsers: map[string]*Browser{}}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.server = httptest.NewServer(http.HandlerFunc(p.serve))
+	p.URL = p.server.URL
+	return p
+}
+
+// Close stops the service.
+func (p *Push) Close() {
+	p.stop()
+	p.server.CloseClientConnections()
+	p.server.Close()
+}
+
+// Subscribe makes a new browser.
+func (p *Push) Subscribe() (*Browser, error) {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	b := &Browser{key: key, secret: make([]byte, 16)}
+	if _, err := rand.Read(b.secret); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.Endpoint = p.URL + "/push/" + strconv.Itoa(len(p.browsers)+1)
+	b.P256dh = base64.RawURLEncoding.EncodeToString(key.PublicKey().Bytes())
+	b.Auth = base64.RawURLEncoding.EncodeToString(b.secret)
+	p.browsers[b.Endpoint] = b
+	return b, nil
+}
+
+// Unsubscribe makes a browser go away.
+func (p *Push) Unsubscribe(b *Browser) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.gone = true
+}
+
+// Notices are those that were taken, in order.
+func (p *Push) Notices() []Notice {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Notice(nil), p.notices...)
+}
+
+// Requests is how often it was asked.
+func (p *Push) Requests() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.requests
+}
+
+func (p *Push) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 8192))
+	if err != nil {
+		return
+	}
+	fault := p.dice.fault()
+	p.mu.Lock()
+	p.requests++
+	b := p.browsers[p.URL+r.URL.Path]
+	p.mu.Unlock()
+	switch {
+	case b == nil || r.Method != http.MethodPost:
+		w.WriteHeader(http.StatusNotFound)
+		return
+	case b.isGone(p):
+		w.WriteHeader(http.StatusGone)
+		return
+	}
+	n, err := p.open(r, b, body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if fault.takes() {
+		p.mu.Lock()
+		p.notices = append(p.notices, n)
+		w.Header().Set("Location", p.URL+"/message/"+strconv.Itoa(len(p.notices)))
+		p.mu.Unlock()
+	}
+	p.answer(w, r, fault)
+}
+
+func (p *Push) answer(w http.ResponseWriter, r *http.Request, fault Fault) {
+	switch fault {
+	case Busy:
+		w.Header().Set("Retry-After", strconv.Itoa(int(p.config.RetryAfter.Seconds())))
+		w.WriteHeader(http.StatusTooManyRequests)
+	case Broken, BrokenTaken:
+		w.WriteHeader(http.StatusInternalServerError)
+	case Refuse:
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	case Silent, SilentTaken:
+		select {
+		case <-r.Context().Done():
+		case <-p.ctx.Done():
+		}
+	case Hangup, HangupTaken:
+		panic(http.ErrAbortHandler)
+	default:
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+func (b *Browser) isGone(p *Push) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return b.gone
+}
+
+// open checks what the standards demand of a message and decrypts it.
+func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
+	n := Notice{Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"), Urgency: r.Header.Get("Urgency"), Padded: len(body)}
+	var err error
+	if n.TTL, err = strconv.Atoi(r.Header.Get("TTL")); err != nil {
+		return n, errors.New("TTL is missing")
+	}
+	if len(n.Topic) > 32 {
+		return n, errors.New("topic is longer than 32 characters")
+	}
+	if r.Header.Get("Content-Encoding") != "aes128gcm" || len(body) > 4096 {
+		return n, errors.New("content is not one record of aes128gcm")
+	}
+	if n.Contact, err = p.sender(r.Header.Get("Authorization")); err != nil {
+		return n, err
+	}
+	n.Payload, err = b.decrypt(body)
+	return n, err
+}
+
+// sender checks a VAPID token.
+func (p *Push) sender(authorization string) (contact string, err error) {
+	var signed, public string
+	rest, ok := strings.CutPrefix(authorization, "vapid ")
+	if !ok {
+		return "", errors.New("sender does not say who it is")
+	}
+	for part := range strings.SplitSeq(rest, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "t":
+			signed = value
+		case "k":
+			public = value
+		}
+	}
+	point, err := base64.RawURLEncoding.DecodeString(public)
+	if err != nil {
+		return "", err
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return "", err
+	}
+	claims := &jwt.RegisteredClaims{}
+	if _, err := jwt.ParseWithClaims(signed, claims, func(*jwt.Token) (any, error) { return key, nil },
+		jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(p.URL), jwt.WithExpirationRequired()); err != nil {
+		return "", err
+	}
+	if time.Until(claims.ExpiresAt.Time) > 24*time.Hour {
+		return "", errors.New("token is for longer than a day")
+	}
+	return claims.Subject, nil
+}
+
+// decrypt reads a message as a browser does (RFC 8188, RFC 8291).
+func (b *Browser) decrypt(body []byte) (string, error) {
+	if len(body) < 21 || len(body) < 21+int(body[20]) {
+		return "", errors.New("message is too short")
+	}
+	salt, size, public, sealed := body[:16], binary.BigEndian.Uint32(body[16:20]), body[21:21+int(body[20])], body[21+int(body[20]):]
+	if int(size) < len(sealed) {
+		return "", errors.New("message is not one record")
+	}
+	theirs, err := ecdh.P256().NewPublicKey(public)
+	if err != nil {
+		return "", err
+	}
+	agreed, err := b.key.ECDH(theirs)
+	if err != nil {
+		return "", err
+	}
+	extracted, err := hkdf.Extract(sha256.New, agreed, b.secret)
+	if err != nil {
+		return "", err
+	}
+	info := "WebPush: info\x00" + string(b.key.PublicKey().Bytes()) + string(public)
+	material, err := hkdf.Expand(sha256.New, extracted, info, 32)
+	if err != nil {
+		return "", err
+	}
+	if extracted, err = hkdf.Extract(sha256.New, material, salt); err != nil {
+		return "", err
+	}
+	key, err := hkdf.Expand(sha256.New, extracted, "Content-Encoding: aes128gcm\x00", 16)
+	if err != nil {
+		return "", err
+	}
+	nonce, err := hkdf.Expand(sha256.New, extracted, "Content-Encoding: nonce\x00", 12)
+	if err != nil {
+		return "", err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return "", err
+	}
+	opener, err := cipher.NewGCM(block)
+	if err != nil {
+		return "", err
+	}
+	plain, err := opener.Open(nil, nonce, sealed, nil)
+	if err != nil {
+		return "", fmt.Errorf("decrypt: %w", err)
+	}
+	text := strings.TrimRight(string(plain), "\x00")
+	if !strings.HasSuffix(text, "\x02") {
+		return "", errors.New("record is not the last one")
+	}
+	return strings.TrimSuffix(text, "\x02"), nil
+}

@@ -1,0 +1,342 @@
+package faulty
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/consumers/plan/segment"
+)
+
+// SMSConfig is an SMS service.
+type SMSConfig struct {
+	Account, Token string
+	Seed           uint64
+	Faults         Faults
+	RetryAfter     time.Duration // what Busy asks for, in whole seconds; 0 asks for nothing
+	// IdempotencyHeader makes a message with a key that was seen before the same message.
+	IdempotencyHeader string
+
+	Receipts  bool    // callbacks are made, "sent" and "delivered" for each message
+	Undeliver float64 // the share of messages that end undelivered
+	Twice     float64 // the share of callbacks that come twice
+	Reorder   float64 // the share of messages whose callbacks come in the wrong order
+	Forge     float64 // the share of messages about which somebody else calls too, without a right signature
+	Sign      func(token, address string, form url.Values) string
+}
+
+// SMS is an SMS service that speaks Twilio's interface.
+type SMS struct {
+	URL    string
+	config SMSConfig
+	dice   *dice
+	server *httptest.Server
+	stop   context.CancelFunc
+	ctx    context.Context //nolint:containedctx // of all callbacks
+	calls  sync.WaitGroup
+	places chan struct{} // for callbacks that are made at once
+	client http.Client
+
+	mu       sync.Mutex // guards what follows
+	messages []*Text
+	byKey    map[string]*Text
+	requests int
+	faults   map[Fault]int
+	callback map[int]int // answers to callbacks, by status
+	forged   map[int]int // answers to forged ones
+	notYet   map[string]time.Time
+	early    int
+}
+
+// Text is a message that the service has taken.
+type Text struct {
+	SID      string
+	From, To string
+	Body     string
+	Delivery string // from the address of its callback, or the idempotency key
+	Status   string
+	Segments int
+}
+
+// NewSMS starts a service. Close must be called.
+func NewSMS(c SMSConfig) *SMS {
+	s := &SMS{
+		config: c, dice: newDice(c.Seed, c.Faults), places: make(chan struct{}, maxCalls),
+		byKey: map[string]*Text{}, faults: map[Fault]int{}, callback: map[int]int{}, forged: map[int]int{}, notYet: map[string]time.Time{},
+	}
+	s.client = http.Client{Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /2010-04-01/Accounts/{account}/Messages.json", s.post)
+	mux.HandleFunc("GET /2010-04-01/Accounts/{account}/Messages.json", s.list)
+	s.server = httptest.NewServer(mux)
+	s.URL = s.server.URL
+	return s
+}
+
+// Close makes the callbacks that are due, and stops.
+func (s *SMS) Close() {
+	s.calls.Wait()
+	s.stop()
+	s.client.CloseIdleConnections()
+	s.server.CloseClientConnections()
+	s.server.Close()
+}
+
+// Settle waits until all callbacks about the messages so far have been made.
+func (s *SMS) Settle() { s.calls.Wait() }
+
+// Messages are those that were taken, in order.
+func (s *SMS) Messages() []Text {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Text, 0, len(s.messages))
+	for _, m := range s.messages {
+		list = append(list, *m)
+	}
+	return list
+}
+
+// ByDelivery counts the messages of each delivery. More than 1 is a duplicate that somebody has read.
+func (s *SMS) ByDelivery() map[string]int {
+	counts := map[string]int{}
+	for _, m := range s.Messages() {
+		counts[m.Delivery]++
+	}
+	return counts
+}
+
+// Tally is what has happened so far.
+type Tally struct {
+	Requests  int           // to send something
+	Taken     int           // messages
+	Faults    map[Fault]int // that were made
+	Early     int           // requests that came before the time that Retry-After gave
+	Callbacks map[int]int   // answers to callbacks by status
+	Forged    map[int]int   // answers to forged ones
+}
+
+// Tally returns the counts.
+func (s *SMS) Tally() Tally {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := Tally{
+		Requests: s.requests, Taken: len(s.messages), Early: s.early,
+		Faults: maps.Clone(s.faults), Callbacks: maps.Clone(s.callback), Forged: maps.Clone(s.forged),
+	}
+	return t
+}
+
+func (s *SMS) admit(w http.ResponseWriter, r *http.Request) bool {
+	user, password, ok := r.BasicAuth()
+	if ok && user == s.config.Account && password == s.config.Token && r.PathValue("account") == user {
+		return true
+	}
+	answer(w, http.StatusUnauthorized, map[string]any{"code": 20003, "message": "Authenticate", "status": 401})
+	return false
+}
+
+func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
+	if !s.admit(w, r) {
+		return
+	}
+	if err := r.ParseForm(); err != nil || r.PostForm.Get("To") == "" || r.PostForm.Get("Body") == "" {
+		answer(w, http.StatusBadRequest, map[string]any{"code": 21602, "message": "Message body is required.", "status": 400})
+		return
+	}
+	key, delivery := s.keyOf(r)
+	fault := s.dice.fault()
+	text, again := s.take(r.PostForm, key, delivery, fault)
+	if text != nil && !again && s.config.Receipts {
+		s.report(text, r.PostForm.Get("StatusCallback"))
+	}
+	switch fault {
+	case None:
+		answer(w, http.StatusCreated, s.read(text).json())
+	case Garbled:
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, "<html>")
+	case Busy:
+		if s.config.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(s.config.RetryAfter.Seconds())))
+		}
+		answer(w, http.StatusTooManyRequests, map[string]any{"code": 20429, "message": "Too Many Requests", "status": 429})
+	case Broken, BrokenTaken:
+		answer(w, http.StatusInternalServerError, map[string]any{"code": 20500, "message": "Internal Server Error", "status": 500})
+	case Refuse:
+		answer(w, http.StatusBadRequest, map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.", "status": 400})
+	case Silent, SilentTaken:
+		select {
+		case <-r.Context().Done():
+		case <-s.ctx.Done():
+		}
+	case Hangup, HangupTaken:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// keyOf returns what tells one message from another, and the delivery that it is for.
+func (s *SMS) keyOf(r *http.Request) (key, delivery string) {
+	if s.config.IdempotencyHeader != "" {
+		key = r.Header.Get(s.config.IdempotencyHeader)
+		delivery = key
+	}
+	if u, err := url.Parse(r.PostForm.Get("StatusCallback")); err == nil && u.Query().Get("delivery") != "" {
+		delivery = u.Query().Get("delivery")
+	}
+	return key, delivery
+}
+
+// take counts a request and takes its message, unless the fault comes before that.
+func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Text, again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	s.faults[fault]++
+	if at, told := s.notYet[delivery]; told && time.Now().Before(at) {
+		s.early++
+	}
+	delete(s.notYet, delivery)
+	if fault == Busy && s.config.RetryAfter > 0 {
+		s.notYet[delivery] = time.Now().Add(s.config.RetryAfter)
+	}
+	if !fault.takes() {
+		return nil, false
+	}
+	if key != "" && s.byKey[key] != nil {
+		return s.byKey[key], true
+	}
+	text = &Text{
+		SID: fmt.Sprintf("SM%032x", len(s.messages)+1), From: form.Get("From"), To: form.Get("To"), Body: form.Get("Body"),
+		Delivery: delivery, Status: "queued", Segments: segment.Of(form.Get("Body")).Segments,
+	}
+	s.messages = append(s.messages, text)
+	if key != "" {
+		s.byKey[key] = text
+	}
+	return text, false
+}
+
+func (t Text) json() map[string]any {
+	return map[string]any{
+		"sid": t.SID, "status": t.Status, "to": t.To, "from": t.From, "body": t.Body,
+		"num_segments": strconv.Itoa(t.Segments), "price": nil, "error_code": nil, "error_message": nil,
+	}
+}
+
+func (s *SMS) list(w http.ResponseWriter, r *http.Request) {
+	if !s.admit(w, r) {
+		return
+	}
+	size, err := strconv.Atoi(r.URL.Query().Get("PageSize"))
+	if err != nil {
+		size = 50
+	}
+	s.mu.Lock()
+	var page []any
+	more := false
+	for i := len(s.messages) - 1; i >= 0; i-- { // the newest first
+		if m := s.messages[i]; m.To == r.URL.Query().Get("To") {
+			if more = len(page) == size; more {
+				break
+			}
+			page = append(page, m.json())
+		}
+	}
+	s.mu.Unlock()
+	body := map[string]any{"messages": page, "next_page_uri": nil}
+	if more {
+		body["next_page_uri"] = "/2010-04-01/Accounts/" + s.config.Account + "/Messages.json?Page=1"
+	}
+	answer(w, http.StatusOK, body)
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.MarshalWrite(w, body) // the client may be gone
+}
+
+func (s *SMS) read(t *Text) Text {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *t
+}
+
+// maxCalls is how many callbacks are made at once.
+const maxCalls = 16
+
+// report makes the callbacks about a message, in a goroutine of its own.
+func (s *SMS) report(text *Text, callback string) {
+	if callback == "" {
+		return
+	}
+	last := "delivered"
+	if s.dice.chance(s.config.Undeliver) {
+		last = "undelivered"
+	}
+	calls := []string{"sent", last}
+	if s.dice.chance(s.config.Reorder) {
+		calls[0], calls[1] = calls[1], calls[0]
+	}
+	for i := range calls {
+		if s.dice.chance(s.config.Twice) {
+			calls = append(calls, calls[i])
+		}
+	}
+	forged := s.dice.chance(s.config.Forge)
+	s.mu.Lock()
+	text.Status = last
+	t := *text
+	s.mu.Unlock()
+	s.calls.Go(func() {
+		s.places <- struct{}{}
+		defer func() { <-s.places }()
+		for _, status := range calls {
+			code := s.call(callback, t, status, s.config.Token)
+			s.mu.Lock()
+			s.callback[code]++
+			s.mu.Unlock()
+		}
+		if forged {
+			code := s.call(callback, t, "failed", "not the token")
+			s.mu.Lock()
+			s.forged[code]++
+			s.mu.Unlock()
+		}
+	})
+}
+
+// call makes one callback, and returns the status of the answer; 0 is none.
+func (s *SMS) call(callback string, t Text, status, token string) int {
+	form := url.Values{
+		"MessageSid": {t.SID}, "SmsSid": {t.SID}, "MessageStatus": {status}, "SmsStatus": {status},
+		"AccountSid": {s.config.Account}, "To": {t.To}, "From": {t.From}, "ApiVersion": {"2010-04-01"},
+	}
+	if status == "undelivered" {
+		form.Set("ErrorCode", "30003")
+	}
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, callback, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if s.config.Sign != nil {
+		req.Header.Set("X-Twilio-Signature", s.config.Sign(token, callback, form))
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}

@@ -1,0 +1,113 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// Client asks services over HTTP. It follows no redirect, because that would send a message to somebody else.
+type Client struct {
+	http http.Client
+}
+
+// NewClient returns a client that waits so long for an answer. A nil transport means one of its own.
+func NewClient(timeout time.Duration, transport http.RoundTripper) *Client {
+	if transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = 64
+		transport = t
+	}
+	return &Client{http.Client{
+		Timeout:       timeout,
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 1 << 20
+
+// Do sends a request and reads the answer. The error is a [consumers.SendError]: [consumers.Temporary] when the request
+// never went out, else [consumers.Unsure]. An answer whose body breaks off comes with what was read of it.
+func (c *Client) Do(req *http.Request) (*http.Response, []byte, error) {
+	var out atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { out.Store(true) }}
+	res, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil {
+		e := &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("ask %s: %w", req.URL.Host, bare(err))}
+		if out.Load() {
+			e.Class, e.Code = consumers.Unsure, "no_answer"
+		}
+		return nil, nil, e
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer)) // the status has come, and says what happened
+	return res, body, nil
+}
+
+// bare takes the address out of an error: it may hold credentials or somebody's name.
+func bare(err error) error {
+	var inner interface{ Unwrap() error }
+	if errors.As(err, &inner) && inner.Unwrap() != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return context.DeadlineExceeded
+		}
+		return inner.Unwrap()
+	}
+	return err
+}
+
+// Refused classifies an answer that is not a success.
+//
+//	408, 425, 429, 503   not done, later perhaps; Retry-After is kept
+//	401, 403, 404, 3xx   not done; the configuration is wrong, and once it is mended the same may succeed
+//	other 4xx            not done, and never will be
+//	other 5xx            the service does not know what it did, so neither do we
+func Refused(res *http.Response, code string, err error) *consumers.SendError {
+	e := &consumers.SendError{Class: consumers.Permanent, Code: code, RetryAfter: RetryAfter(res.Header, time.Now()), Err: err}
+	if e.Code == "" {
+		e.Code = strconv.Itoa(res.StatusCode)
+	}
+	switch s := res.StatusCode; {
+	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable,
+		s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusNotFound, s < 400:
+		e.Class = consumers.Temporary
+	case s >= 500:
+		e.Class = consumers.Unsure
+	}
+	return e
+}
+
+// maxRetryAfter bounds what a service may ask for.
+const maxRetryAfter = 24 * time.Hour
+
+// RetryAfter reads the header of that name: a number of seconds or a date.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseFloat(v, 64); err == nil {
+		if !(seconds > 0) {
+			return 0
+		}
+		return time.Duration(min(seconds, maxRetryAfter.Seconds()) * float64(time.Second))
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
+}

@@ -1,0 +1,82 @@
+// Package inbox keeps what users read in the application: the messages of each, and which have been read. A message that
+// is put in has arrived. That it did is an event in the log, in the room of its user, so that who is online sees it at
+// once.
+package inbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+)
+
+// Provider puts messages into inboxes.
+type Provider struct {
+	pool   *pgxpool.Pool
+	writer provider.Writer
+}
+
+// New returns a provider on a pool in the role schoolbell_jobs. A link to a document is not written into the message, as
+// it would expire there: who lists messages makes it.
+func New(pool *pgxpool.Pool, writer provider.Writer) *Provider {
+	writer.Link = nil
+	return &Provider{pool, writer}
+}
+
+// Name implements [consumers.Provider].
+func (p *Provider) Name() string { return "inbox" }
+
+// Abilities implements [consumers.Provider].
+func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
+
+// Send implements [consumers.Provider].
+func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	a := p.SendBatch(ctx, []*consumers.Delivery{d})[0]
+	return a.Receipt, a.Err
+}
+
+// SendBatch implements [consumers.BatchProvider].
+func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.Answer {
+	answers := make([]consumers.Answer, len(batch))
+	var c columns
+	for i, d := range batch {
+		m, err := p.writer.Write(ctx, d)
+		if err != nil {
+			answers[i].Err = err
+			continue
+		}
+		hash := ""
+		if d.Document != nil {
+			hash = d.Document.SHA256
+		}
+		c.id, c.school, c.user, c.kind = append(c.id, d.ID), append(c.school, d.School), append(c.user, d.Recipient), append(c.kind, d.Template)
+		c.title, c.body, c.language = append(c.title, m.Title), append(c.body, m.Body), append(c.language, m.Language.String())
+		c.rightLeft, c.document = append(c.rightLeft, m.RightLeft), append(c.document, hash)
+		answers[i].Receipt = consumers.Receipt{State: consumers.Delivered, ProviderID: d.ID}
+	}
+	if len(c.id) == 0 {
+		return answers
+	}
+	_, err := p.pool.Exec(ctx, `
+		INSERT INTO schoolbell.inbox (delivery_id, school, user_id, kind, title, body, language, right_left, document)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[])
+		ON CONFLICT DO NOTHING`,
+		c.id, c.school, c.user, c.kind, c.title, c.body, c.language, c.rightLeft, c.document)
+	for i := range answers {
+		if err != nil && answers[i].Err == nil {
+			answers[i] = consumers.Answer{Err: &consumers.SendError{
+				Class: consumers.Temporary, Code: "database", Err: fmt.Errorf("put %d messages into inboxes: %w", len(c.id), err),
+			}}
+		}
+	}
+	return answers
+}
+
+// columns are messages, a column of the table each.
+type columns struct {
+	id, school, user, kind, title, body, language, document []string
+	rightLeft                                               []bool
+}

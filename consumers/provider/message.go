@@ -1,0 +1,35 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+)
+
+// Writer writes the message of a delivery.
+type Writer struct {
+	Book *wording.Book
+	// Link returns an address under which the recipient can read the document that a delivery depends on; nil when
+	// documents are not linked.
+	Link func(ctx context.Context, d *consumers.Delivery) (string, error)
+}
+
+// Write returns the message. Its errors are [consumers.SendError]: nothing has been sent.
+func (w Writer) Write(ctx context.Context, d *consumers.Delivery) (wording.Message, error) {
+	facts, err := wording.FactsOf(d.Params)
+	if err != nil {
+		return wording.Message{}, &consumers.SendError{Class: consumers.Permanent, Code: "message", Err: err}
+	}
+	if d.DependsOn != "" && w.Link != nil {
+		if facts.Link, err = w.Link(ctx, d); err != nil {
+			return wording.Message{}, &consumers.SendError{Class: consumers.Temporary, Code: "document", Err: fmt.Errorf("link document: %w", err)}
+		}
+	}
+	m, err := w.Book.Say(d.Template, d.Language, facts)
+	if err != nil {
+		return wording.Message{}, &consumers.SendError{Class: consumers.Permanent, Code: "message", Err: err}
+	}
+	return m, nil
+}

@@ -1,0 +1,117 @@
+// Package outbox is where deliveries end while a school is being set up and in development: they are kept, to be looked
+// at, and reach nobody. It stands in for any channel.
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/segment"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+)
+
+// Provider keeps deliveries.
+type Provider struct {
+	pool   *pgxpool.Pool
+	writer provider.Writer
+}
+
+// New returns a provider on a pool in the role schoolbell_jobs.
+func New(pool *pgxpool.Pool, writer provider.Writer) *Provider { return &Provider{pool, writer} }
+
+// Name implements [consumers.Provider].
+func (p *Provider) Name() string { return "outbox" }
+
+// Abilities implements [consumers.Provider].
+func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
+
+// Send implements [consumers.Provider].
+func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	a := p.SendBatch(ctx, []*consumers.Delivery{d})[0]
+	return a.Receipt, a.Err
+}
+
+// SendBatch implements [consumers.BatchProvider].
+func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.Answer {
+	answers := make([]consumers.Answer, len(batch))
+	var c columns
+	for i, d := range batch {
+		title, body, segments, err := p.write(ctx, d)
+		if err != nil {
+			answers[i].Err = err
+			continue
+		}
+		c.id, c.school, c.channel = append(c.id, d.ID), append(c.school, d.School), append(c.channel, string(d.Channel))
+		c.recipient, c.address, c.sender = append(c.recipient, d.Recipient), append(c.address, d.Address), append(c.sender, d.Sender)
+		c.language, c.title, c.body = append(c.language, d.Language), append(c.title, title), append(c.body, body)
+		c.segments = append(c.segments, int32(segments)) //nolint:gosec // there are a few
+		answers[i].Receipt = consumers.Receipt{State: consumers.Sent, ProviderID: d.ID, Segments: segments}
+	}
+	if len(c.id) == 0 {
+		return answers
+	}
+	_, err := p.pool.Exec(ctx, `
+		INSERT INTO schoolbell.outbox (delivery_id, school, channel, recipient, address, sender, language, title, body, segments)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::int[])
+		ON CONFLICT DO NOTHING`,
+		c.id, c.school, c.channel, c.recipient, c.address, c.sender, c.language, c.title, c.body, c.segments)
+	for i := range answers {
+		if err != nil && answers[i].Err == nil {
+			answers[i] = consumers.Answer{Err: &consumers.SendError{
+				Class: consumers.Temporary, Code: "database", Err: fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err),
+			}}
+		}
+	}
+	return answers
+}
+
+// columns are messages, a column of the table each.
+type columns struct {
+	id, school, channel, recipient, address, sender, language, title, body []string
+	segments                                                               []int32
+}
+
+// write returns what the channel would show.
+func (p *Provider) write(ctx context.Context, d *consumers.Delivery) (title, body string, segments int, err error) {
+	m, err := p.writer.Write(ctx, d)
+	switch {
+	case err != nil:
+		return "", "", 0, err
+	case d.Channel == consumers.SMS:
+		text := segment.Plain(m.Text)
+		return "", text, segment.Of(text).Segments, nil
+	case d.Channel == consumers.Email:
+		return m.Title, m.Body, 0, nil
+	}
+	return m.Title, m.Text, 0, nil
+}
+
+// Message is one that the outbox keeps.
+type Message struct {
+	DeliveryID string            `json:"delivery_id"`
+	Channel    consumers.Channel `json:"channel"`
+	Recipient  string            `json:"recipient"`
+	Address    string            `json:"address,omitzero"`
+	Sender     string            `json:"sender,omitzero"`
+	Language   string            `json:"language"`
+	Title      string            `json:"title,omitzero"`
+	Body       string            `json:"body"`
+	Segments   int               `json:"segments,omitzero"`
+	At         time.Time         `json:"at"`
+}
+
+// Latest returns a school's messages, the newest first. The transaction sees the school's rows.
+func Latest(ctx context.Context, tx pgx.Tx, school string, limit int) ([]Message, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT delivery_id, channel, recipient, address, sender, language, title, body, segments, at FROM schoolbell.outbox
+		WHERE school = $1 ORDER BY at DESC, delivery_id DESC LIMIT $2`, school, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Message])
+}

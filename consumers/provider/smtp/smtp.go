@@ -1,0 +1,334 @@
+// Package smtp sends e-mail by SMTP submission.
+//
+// A server that has answered the end of a message with a yes has it; with a no it does not. When the connection ends
+// between the last line and the answer nobody knows, and mail servers cannot be asked. A message carries an id made of its
+// delivery's, by which many mailboxes show one that came twice once, but that is no promise.
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"html"
+	"net"
+	"net/mail"
+	"strconv"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+)
+
+// Security is how a connection is protected.
+type Security string
+
+// The ways.
+const (
+	StartTLS Security = "starttls" // required of the server
+	TLS      Security = "tls"      // from the first byte on
+	Plain    Security = "plain"    // not at all: for a server on the same machine
+)
+
+// Config is a mail server to hand messages to. A zero value means the default in parentheses.
+type Config struct {
+	Name     string   // of the provider, in ledgers and metrics ("smtp")
+	Host     string   // required
+	Port     int      // (587, or 465 with TLS)
+	Security Security // (StartTLS)
+	Username string   // without one there is no authentication (none)
+	Password string
+	From     string // required: the address that messages come from; the name is the school's
+	ReplyTo  string // (none)
+
+	Connections int           // that are kept open for the next message (4)
+	Timeout     time.Duration // for each step (15 s)
+	Rate        float64       // messages a second (any number)
+	TLS         *tls.Config   // how certificates are checked (the system's way)
+
+	Writer provider.Writer // required
+}
+
+// Validate reports all that is wrong.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Host == "" {
+		faults = append(faults, errors.New("mail server is required"))
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		faults = append(faults, fmt.Errorf("port of mail server: %d is none", c.Port))
+	}
+	switch c.Security {
+	case "", StartTLS, TLS:
+	case Plain:
+		if c.Username != "" {
+			faults = append(faults, errors.New("mail server: a password is not sent over a connection that is not protected"))
+		}
+	default:
+		faults = append(faults, fmt.Errorf("mail security %q is none of starttls, tls and plain", c.Security))
+	}
+	for what, address := range map[string]string{"sender": c.From, "address for answers": c.ReplyTo} {
+		if _, err := mail.ParseAddress(address); err != nil && (address != "" || what == "sender") {
+			faults = append(faults, fmt.Errorf("mail %s: want an address, as in school@example.org", what))
+		}
+	}
+	if c.Connections < 0 || c.Timeout < 0 || c.Rate < 0 {
+		faults = append(faults, errors.New("mail connections, timeout and rate must not be negative"))
+	}
+	if c.Writer.Book == nil {
+		faults = append(faults, errors.New("mail wording is required"))
+	}
+	return errors.Join(faults...)
+}
+
+// Provider sends e-mail.
+type Provider struct {
+	config Config
+	from   *mail.Address
+	idle   chan *connection
+}
+
+// New returns a provider. It connects when there is something to send.
+func New(c Config) (*Provider, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Name == "" {
+		c.Name = "smtp"
+	}
+	if c.Security == "" {
+		c.Security = StartTLS
+	}
+	if c.Port == 0 {
+		c.Port = map[Security]int{StartTLS: 587, TLS: 465, Plain: 25}[c.Security]
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 15 * time.Second
+	}
+	if c.Connections == 0 {
+		c.Connections = 4
+	}
+	from, err := mail.ParseAddress(c.From)
+	if err != nil {
+		return nil, err
+	}
+	return &Provider{c, from, make(chan *connection, c.Connections)}, nil
+}
+
+// Name implements [consumers.Provider].
+func (p *Provider) Name() string { return p.config.Name }
+
+// Abilities implements [consumers.Provider]: SMTP has none of them.
+func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Rate: p.config.Rate} }
+
+// Send implements [consumers.Provider].
+func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	said, err := p.config.Writer.Write(ctx, d)
+	if err != nil {
+		return consumers.Receipt{}, err
+	}
+	m, err := p.compose(d, said)
+	if err != nil {
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "address", Err: err}
+	}
+	c, err := p.connect(ctx)
+	if err != nil {
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("connect to mail server: %w", err)}
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) }) // it ends the step that it is at
+	err = c.client.SendWithSMTPClient(c.session, m)
+	if !stop() || err != nil {
+		c.close()
+	} else {
+		p.keep(c)
+	}
+	if m.IsDelivered() { // whatever came after the server's yes
+		return consumers.Receipt{State: consumers.Sent, ProviderID: strings.Trim(m.GetMessageID(), "<>")}, nil
+	}
+	return consumers.Receipt{}, classify(err)
+}
+
+// classify says what is known after an error. The server's own words may hold the recipient's address, so only its
+// codes are kept.
+func classify(err error) *consumers.SendError {
+	var e *gomail.SendError
+	if !errors.As(err, &e) {
+		return &consumers.SendError{Class: consumers.Unsure, Code: "no_answer", Err: errors.New("mail server gave no answer")}
+	}
+	code := e.ErrorCode()
+	answer := &consumers.SendError{
+		Class: consumers.Temporary, Code: strconv.Itoa(code),
+		Err: fmt.Errorf("%s: mail server answered %d %s", e.Reason, code, e.EnhancedStatusCode()),
+	}
+	ours := e.Reason == gomail.ErrSMTPMailFrom // a refused sender is a matter of configuration
+	switch {
+	case code == 0 && e.Reason == gomail.ErrSMTPDataClose:
+		answer.Class, answer.Code, answer.Err = consumers.Unsure, "no_answer", fmt.Errorf("%s: no answer", e.Reason)
+	case code == 0:
+		answer.Code, answer.Err = "no_answer", fmt.Errorf("%s: no answer", e.Reason)
+	case code >= 500 && !ours:
+		answer.Class = consumers.Permanent
+	}
+	return answer
+}
+
+func (p *Provider) compose(d *consumers.Delivery, said wording.Message) (*gomail.Msg, error) {
+	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	if err := m.FromFormat(d.Sender, p.from.Address); err != nil {
+		return nil, errors.New("sender's name cannot be written in a message")
+	}
+	if err := m.To(d.Address); err != nil {
+		return nil, errors.New("recipient's address cannot be written in a message")
+	}
+	if p.config.ReplyTo != "" {
+		if err := m.ReplyTo(p.config.ReplyTo); err != nil {
+			return nil, fmt.Errorf("address for answers: %w", err)
+		}
+	}
+	_, domain, _ := strings.Cut(p.from.Address, "@")
+	m.SetMessageIDWithValue(d.ID + "@" + domain)
+	m.SetDate()
+	m.Subject(said.Title)
+	m.SetGenHeader("Content-Language", said.Language.String())
+	m.SetGenHeader("Auto-Submitted", "auto-generated") // who is away does not answer it (RFC 3834)
+	m.SetBodyString(gomail.TypeTextPlain, signed(said.Body, d.Sender))
+	m.AddAlternativeString(gomail.TypeTextHTML, page(said, d.Sender))
+	return m, nil
+}
+
+func signed(body, sender string) string {
+	if sender == "" {
+		return body + "\n"
+	}
+	return body + "\n\n-- \n" + sender + "\n"
+}
+
+// page is the message for readers that show HTML: the same lines, in the direction of their language.
+func page(said wording.Message, sender string) string {
+	direction := "ltr"
+	if said.RightLeft {
+		direction = "rtl"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<!doctype html><html lang="%s" dir="%s"><head><meta charset="utf-8"><title>%s</title></head>`,
+		said.Language, direction, html.EscapeString(said.Title))
+	b.WriteString(`<body style="font-family:sans-serif;font-size:16px;line-height:1.5;max-width:36em;margin:1em auto;padding:0 1em">`)
+	for paragraph := range strings.SplitSeq(said.Body, "\n\n") {
+		b.WriteString("<p>")
+		for i, line := range strings.Split(paragraph, "\n") {
+			if i > 0 {
+				b.WriteString("<br>")
+			}
+			b.WriteString(linked(line))
+		}
+		b.WriteString("</p>")
+	}
+	if sender != "" {
+		fmt.Fprintf(&b, `<p style="color:#555">%s</p>`, html.EscapeString(sender))
+	}
+	b.WriteString("</body></html>\n")
+	return b.String()
+}
+
+// linked escapes a line and makes an address at its end one to click on.
+func linked(line string) string {
+	i := strings.LastIndex(line, "https://")
+	if i < 0 || strings.ContainsAny(line[i:], " \t") {
+		return html.EscapeString(line)
+	}
+	address := html.EscapeString(line[i:])
+	return html.EscapeString(line[:i]) + `<a href="` + address + `">` + address + `</a>`
+}
+
+// connection is one to the mail server, greeted and authenticated.
+type connection struct {
+	client  *gomail.Client
+	session *smtp.Client
+	conn    net.Conn
+}
+
+func (c *connection) close() { _ = c.conn.Close() }
+
+// connect takes a connection that is kept, if it still answers, or opens one.
+func (p *Provider) connect(ctx context.Context) (*connection, error) {
+	for {
+		select {
+		case c := <-p.idle:
+			if c.session.UpdateDeadline(p.config.Timeout) == nil && c.session.Noop() == nil {
+				return c, nil
+			}
+			c.close()
+			continue
+		default:
+		}
+		return p.dial(ctx)
+	}
+}
+
+func (p *Provider) keep(c *connection) {
+	select {
+	case p.idle <- c:
+	default:
+		c.close()
+	}
+}
+
+// Close closes the connections that are kept.
+func (p *Provider) Close() error {
+	for {
+		select {
+		case c := <-p.idle:
+			c.close()
+		default:
+			return nil
+		}
+	}
+}
+
+func (p *Provider) dial(ctx context.Context) (*connection, error) {
+	secure := &tls.Config{}
+	if p.config.TLS != nil {
+		secure = p.config.TLS.Clone()
+	}
+	secure.ServerName, secure.MinVersion = p.config.Host, tls.VersionTLS12
+	c := &connection{}
+	options := []gomail.Option{
+		gomail.WithPort(p.config.Port), gomail.WithTimeout(p.config.Timeout), gomail.WithTLSConfig(secure), gomail.WithoutNoop(),
+		gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+			var err error
+			if p.config.Security == TLS {
+				c.conn, err = (&tls.Dialer{Config: secure}).DialContext(ctx, network, address)
+			} else {
+				c.conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+			}
+			return c.conn, err
+		}),
+	}
+	switch p.config.Security {
+	case StartTLS:
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	case TLS:
+		options = append(options, gomail.WithSSL())
+	case Plain:
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
+	}
+	if p.config.Username != "" {
+		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(p.config.Username), gomail.WithPassword(p.config.Password))
+	}
+	var err error
+	if c.client, err = gomail.NewClient(p.config.Host, options...); err != nil {
+		return nil, err
+	}
+	if c.session, err = c.client.DialToSMTPClientWithContext(ctx); err != nil {
+		if c.conn != nil {
+			c.close()
+		}
+		return nil, err
+	}
+	return c, nil
+}

@@ -1,0 +1,157 @@
+package twilio
+
+import (
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // the service's protocol
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// The parameters of a callback's address. They are part of what the service signs.
+const (
+	paramDelivery = "delivery"
+	paramSchool   = "school"
+	paramExpires  = "expires"
+)
+
+// SignatureHeader carries the service's signature of a callback.
+const SignatureHeader = "X-Twilio-Signature"
+
+// callbackFor is the address for callbacks about a delivery.
+func (p *Provider) callbackFor(d *consumers.Delivery) string {
+	return p.config.Callbacks + "?" + url.Values{
+		paramDelivery: {d.ID},
+		paramSchool:   {d.School},
+		paramExpires:  {strconv.FormatInt(p.expiry().Unix(), 10)},
+	}.Encode()
+}
+
+// Sign returns the signature of a callback: of its address and, in the order of their names, its parameters.
+func Sign(token, address string, form url.Values) string {
+	h := hmac.New(sha1.New, []byte(token))
+	h.Write([]byte(address))
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		values := slices.Clone(form[name])
+		slices.Sort(values)
+		for _, v := range slices.Compact(values) {
+			h.Write([]byte(name))
+			h.Write([]byte(v))
+		}
+	}
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// maxCallback bounds a callback's body.
+const maxCallback = 64 << 10
+
+// Callback takes the service's reports. It answers 401 to what the service has not signed, or signed for a time that is
+// over. A report may come twice and in any order; it is for reports to make one story of them.
+func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxCallback)
+		if err := r.ParseForm(); err != nil {
+			status := http.StatusBadRequest
+			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+				status = http.StatusRequestEntityTooLarge
+			}
+			w.WriteHeader(status)
+			return
+		}
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil || !p.genuine(r) || p.config.Now().After(expiresAt(query)) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		report, ok := p.report(query, r.PostForm)
+		if !ok {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		switch err := reports.Receive(r.Context(), report); {
+		case errors.Is(err, consumers.ErrUnknownDelivery):
+			w.WriteHeader(http.StatusNotFound)
+		case err != nil:
+			log.ErrorContext(r.Context(), "take a provider's report", "provider", p.Name(), "delivery", report.DeliveryID, "error", err)
+			w.Header().Set("Retry-After", "5")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+}
+
+// genuine checks the signature. The address is the one that the service was given, whatever a proxy made of it.
+func (p *Provider) genuine(r *http.Request) bool {
+	signature := r.Header.Get(SignatureHeader)
+	if p.config.Callbacks == "" || signature == "" {
+		return false
+	}
+	ok := false
+	for _, token := range []string{p.config.Token, p.config.OldToken} {
+		for _, base := range spellings(p.config.Callbacks) {
+			want := Sign(token, base+"?"+r.URL.RawQuery, r.PostForm)
+			ok = hmac.Equal([]byte(want), []byte(signature)) && token != "" || ok
+		}
+	}
+	return ok
+}
+
+// spellings are the ways in which a service may write an address: some leave the scheme's own port out, others put it in.
+func spellings(address string) []string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	port := map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	switch u.Port() {
+	case "":
+		u.Host += ":" + port
+	case port:
+		u.Host = strings.TrimSuffix(u.Host, ":"+port)
+	default:
+		return []string{address}
+	}
+	return []string{address, u.String()}
+}
+
+// expiresAt is when an address for callbacks is over; long ago when it does not say.
+func expiresAt(query url.Values) time.Time {
+	seconds, err := strconv.ParseInt(query.Get(paramExpires), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+func (p *Provider) report(query, form url.Values) (consumers.Report, bool) {
+	status := form.Get("MessageStatus")
+	r := consumers.Report{
+		Provider:   p.Name(),
+		ProviderID: form.Get("MessageSid"),
+		DeliveryID: query.Get(paramDelivery),
+		School:     query.Get(paramSchool),
+		State:      state(status),
+		Cost:       millionths(form.Get("Price")),
+		At:         p.config.Now(),
+	}
+	if r.State == consumers.Failed {
+		code, _ := strconv.Atoi(form.Get("ErrorCode")) // often there is none
+		r.Error = reason(status, code, form.Get("ErrorMessage"))
+	}
+	return r, status != "" && r.DeliveryID != "" && len(r.ProviderID) <= 128
+}

@@ -1,0 +1,268 @@
+// Package twilio sends SMS through Twilio's HTTP interface for messages (2010-04-01), which other services speak too.
+//
+// The service has no idempotency keys, so an answer that does not come leaves open whether a text was sent. Three things
+// settle it. The status callback that is asked for names the delivery in its address, so that a receipt finds it even
+// when nobody ever learnt the message's own id; the list of messages is searched for one to the same number with the same
+// text; and a compatible service that does take a key gets the delivery's id.
+package twilio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/segment"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+)
+
+// TakenBy returns the id of the delivery that a message belongs to, or "" when it is nobody's yet.
+type TakenBy func(ctx context.Context, providerName, providerID string) (deliveryID string, err error)
+
+// Provider sends SMS.
+type Provider struct {
+	config Config
+	client *provider.Client
+}
+
+// New returns a provider.
+func New(c Config) (*Provider, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &Provider{c, provider.NewClient(c.Timeout, c.Transport)}, nil
+}
+
+// Close closes idle connections.
+func (p *Provider) Close() error {
+	p.client.Close()
+	return nil
+}
+
+// Name implements [consumers.Provider].
+func (p *Provider) Name() string { return p.config.Name }
+
+// Abilities implements [consumers.Provider].
+func (p *Provider) Abilities() consumers.Abilities {
+	return consumers.Abilities{
+		Idempotent: p.config.IdempotencyHeader != "",
+		Status:     true,
+		Receipts:   p.config.Callbacks != "",
+		Rate:       p.config.Rate,
+	}
+}
+
+// message is what the service tells of one.
+type message struct {
+	SID          string `json:"sid"`
+	Status       string `json:"status"`
+	To           string `json:"to"`
+	Body         string `json:"body"`
+	Segments     string `json:"num_segments"`
+	Price        string `json:"price"` // null until it is known, then negative
+	ErrorCode    int    `json:"error_code"`
+	ErrorMessage string `json:"error_message"`
+}
+
+// refusal is what it tells when it does not do something.
+type refusal struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// Send implements [consumers.Provider].
+func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	text, err := p.text(ctx, d)
+	if err != nil {
+		return consumers.Receipt{}, err
+	}
+	form := url.Values{"To": {d.Address}, "Body": {text}}
+	switch {
+	case p.config.OwnNames && d.Sender != "":
+		form.Set("From", d.Sender)
+	case p.config.Service != "":
+		form.Set("MessagingServiceSid", p.config.Service)
+	default:
+		form.Set("From", p.config.From)
+	}
+	if p.config.Callbacks != "" {
+		form.Set("StatusCallback", p.callbackFor(d))
+	}
+	if !d.NotAfter.IsZero() { // the service waits for a telephone that is switched off; from 1 s to 10 h
+		left := int(d.NotAfter.Sub(p.config.Now()).Seconds())
+		form.Set("ValidityPeriod", strconv.Itoa(min(max(left, 1), 36_000)))
+	}
+	req, err := p.request(ctx, http.MethodPost, "", strings.NewReader(form.Encode()))
+	if err != nil {
+		return consumers.Receipt{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if p.config.IdempotencyHeader != "" {
+		req.Header.Set(p.config.IdempotencyHeader, d.ID)
+	}
+	res, body, err := p.client.Do(req)
+	if err != nil {
+		return consumers.Receipt{}, err
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return consumers.Receipt{}, refused(res, body)
+	}
+	var m message
+	if err := json.Unmarshal(body, &m); err != nil {
+		m = message{} // it has been taken, and a receipt will say by what name
+	}
+	r := m.receipt()
+	if r.Segments == 0 {
+		r.Segments = segment.Of(text).Segments
+	}
+	return r, nil
+}
+
+// text is what is sent: as the delivery says it, in the cheaper alphabet if no letter is lost, and not too long.
+func (p *Provider) text(ctx context.Context, d *consumers.Delivery) (string, error) {
+	m, err := p.config.Writer.Write(ctx, d)
+	if err != nil {
+		return "", err
+	}
+	return segment.Fit(segment.Plain(m.Text), p.config.Segments), nil
+}
+
+// Count returns how many messages a delivery will be paid as.
+func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error) {
+	text, err := p.text(ctx, d)
+	return segment.Of(text).Segments, err
+}
+
+func (p *Provider) request(ctx context.Context, method, query string, body *strings.Reader) (*http.Request, error) {
+	address := strings.TrimRight(p.config.URL, "/") + "/2010-04-01/Accounts/" + url.PathEscape(p.config.Account) + "/Messages.json" + query
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return nil, &consumers.SendError{Class: consumers.Permanent, Code: "request", Err: err}
+	}
+	req.SetBasicAuth(p.config.Account, p.config.Token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "schoolbell")
+	return req, nil
+}
+
+// Status implements [consumers.StatusProvider]: it looks for a message to the same number with the same text that belongs
+// to no other delivery.
+func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
+	text, err := p.text(ctx, d)
+	if err != nil {
+		return consumers.Receipt{}, false, err
+	}
+	query := url.Values{"To": {d.Address}, "PageSize": {"1000"}}
+	req, err := p.request(ctx, http.MethodGet, "?"+query.Encode(), strings.NewReader(""))
+	if err != nil {
+		return consumers.Receipt{}, false, err
+	}
+	res, body, err := p.client.Do(req)
+	if err != nil {
+		return consumers.Receipt{}, false, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return consumers.Receipt{}, false, refused(res, body)
+	}
+	var list struct {
+		Messages []message `json:"messages"`
+		NextPage string    `json:"next_page_uri"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return consumers.Receipt{}, false, fmt.Errorf("read list of messages: %w", err)
+	}
+	var found []message
+	for _, m := range list.Messages {
+		if m.To != d.Address || m.Body != text {
+			continue
+		}
+		if p.config.TakenBy != nil {
+			owner, err := p.config.TakenBy(ctx, p.Name(), m.SID)
+			if err != nil {
+				return consumers.Receipt{}, false, fmt.Errorf("find delivery of message: %w", err)
+			}
+			if owner == d.ID {
+				return m.receipt(), true, nil
+			}
+			if owner != "" {
+				continue
+			}
+		}
+		found = append(found, m)
+	}
+	switch {
+	case len(found) == 1, len(found) > 1 && p.config.TakenBy != nil:
+		return found[len(found)-1].receipt(), true, nil // the newest comes first; the oldest that is nobody's is ours
+	case len(found) > 1:
+		return consumers.Receipt{}, false, errors.New("several messages have this text and number")
+	case list.NextPage != "":
+		return consumers.Receipt{}, false, errors.New("too many messages to this number to look through")
+	}
+	return consumers.Receipt{}, false, nil
+}
+
+func (m message) receipt() consumers.Receipt {
+	segments, _ := strconv.Atoi(m.Segments) // absent from an answer that could not be read
+	r := consumers.Receipt{State: state(m.Status), ProviderID: m.SID, Cost: millionths(m.Price), Segments: segments}
+	if r.State == consumers.Failed {
+		r.Error = reason(m.Status, m.ErrorCode, m.ErrorMessage)
+	}
+	return r
+}
+
+// state maps the service's word. Those that come before it knows better mean that it has taken the message.
+func state(status string) consumers.State {
+	switch status {
+	case "delivered", "read":
+		return consumers.Delivered
+	case "failed", "undelivered", "canceled":
+		return consumers.Failed
+	}
+	return consumers.Sent
+}
+
+func reason(status string, code int, text string) string {
+	switch {
+	case code != 0 && text != "":
+		return fmt.Sprintf("%s: %s (%d)", status, text, code)
+	case code != 0:
+		return fmt.Sprintf("%s (%d)", status, code)
+	}
+	return status
+}
+
+// millionths reads a price, "-0.00750", as a positive cost. What is not a price is none.
+func millionths(price string) int64 {
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(price, "-"), ".")
+	fraction = (fraction + "000000")[:6]
+	n, err := strconv.ParseInt(whole+fraction, 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// refused says what a refusal means. The service's own codes are a small set, and say more than the status.
+func refused(res *http.Response, body []byte) *consumers.SendError {
+	var why refusal
+	if err := json.Unmarshal(body, &why); err != nil || why.Code == 0 {
+		return provider.Refused(res, "", fmt.Errorf("service answered %s", res.Status))
+	}
+	e := provider.Refused(res, strconv.Itoa(why.Code), errors.New(why.Message))
+	switch why.Code {
+	case 14107, 20429, 21611, 30001, 30022, 63018: // too many at once, or its queue is full
+		e.Class = consumers.Temporary
+	}
+	return e
+}
+
+// expiry is when callbacks about a message that is sent now are no longer taken.
+func (p *Provider) expiry() time.Time { return p.config.Now().Add(p.config.Callback) }

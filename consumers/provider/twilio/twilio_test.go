@@ -1,0 +1,265 @@
+package twilio_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const account, token = "AC123", "secret"
+
+func service(t *testing.T, c faulty.SMSConfig) *faulty.SMS {
+	t.Helper()
+	c.Account, c.Token, c.Sign = account, token, twilio.Sign
+	s := faulty.NewSMS(c)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func client(t *testing.T, c twilio.Config) *twilio.Provider {
+	t.Helper()
+	book, err := wording.Open()
+	require.NoError(t, err)
+	c.Writer = provider.Writer{Book: book}
+	if c.Account == "" {
+		c.Account, c.Token, c.From = account, token, "+15005550006"
+	}
+	p, err := twilio.New(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+func text(id string) *consumers.Delivery {
+	return &consumers.Delivery{
+		ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Language: "en",
+		Template: wording.Absence,
+		Params:   wording.Facts{Sender: "Oak", Student: "Ada O’Neil", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+	}
+}
+
+func TestSend(t *testing.T) {
+	t.Parallel()
+	s := service(t, faulty.SMSConfig{})
+	p := client(t, twilio.Config{URL: s.URL})
+	r, err := p.Send(t.Context(), text("d1"))
+	require.NoError(t, err)
+	require.Equal(t, consumers.Receipt{State: consumers.Sent, ProviderID: s.Messages()[0].SID, Segments: 1}, r)
+	require.Equal(t, "Oak: Ada O'Neil was absent without an excuse on Tuesday 1 September 2026. Please contact the school.", s.Messages()[0].Body)
+	require.Equal(t, "+15005550006", s.Messages()[0].From)
+
+	named := text("d2")
+	named.Sender = "OAK"
+	_, err = client(t, twilio.Config{URL: s.URL, OwnNames: true, Account: account, Token: token, Service: "MG1"}).Send(t.Context(), named)
+	require.NoError(t, err)
+	require.Equal(t, "OAK", s.Messages()[1].From)
+
+	long := text("d3")
+	long.Template, long.Params = wording.Announcement, wording.Facts{Sender: "Oak", Title: "T", Body: strings.Repeat("The bus is late. ", 500)}.Params()
+	r, err = p.Send(t.Context(), long)
+	require.NoError(t, err)
+	require.Equal(t, 4, r.Segments, "shortened")
+	n, err := p.Count(t.Context(), long)
+	require.NoError(t, err)
+	require.Equal(t, 4, n)
+}
+
+func TestErrorsSayWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fault faulty.Fault
+		class consumers.ErrorClass
+		code  string
+		taken int
+	}{
+		{faulty.Busy, consumers.Temporary, "20429", 0},
+		{faulty.Broken, consumers.Unsure, "20500", 0},
+		{faulty.BrokenTaken, consumers.Unsure, "20500", 1},
+		{faulty.Silent, consumers.Unsure, "no_answer", 0},
+		{faulty.SilentTaken, consumers.Unsure, "no_answer", 1},
+		{faulty.Hangup, consumers.Unsure, "no_answer", 0},
+		{faulty.HangupTaken, consumers.Unsure, "no_answer", 1},
+		{faulty.Refuse, consumers.Permanent, "21211", 0},
+		{faulty.Garbled, "", "", 1},
+	} {
+		t.Run(string(c.fault), func(t *testing.T) {
+			t.Parallel()
+			s := service(t, faulty.SMSConfig{Faults: faulty.Faults{c.fault: 1}, RetryAfter: 7 * time.Second})
+			r, err := client(t, twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(), text("d1"))
+			require.Equal(t, 1, s.Tally().Requests, "it is asked once, whatever happens")
+			require.Equal(t, c.taken, s.Tally().Taken)
+			if c.class == "" {
+				require.NoError(t, err)
+				require.Equal(t, consumers.Sent, r.State)
+				return
+			}
+			e := sendError(t, err)
+			require.Equal(t, c.class, e.Class)
+			require.Equal(t, c.code, e.Code)
+			if c.fault == faulty.Busy {
+				require.Equal(t, 7*time.Second, e.RetryAfter)
+			}
+			require.NotContains(t, err.Error(), "5550101", "errors are logged")
+		})
+	}
+}
+
+func TestWhatNeverWentOutIsTemporary(t *testing.T) {
+	t.Parallel()
+	gone := client(t, twilio.Config{URL: "http://127.0.0.1:1"})
+	_, err := gone.Send(t.Context(), text("d1"))
+	require.Equal(t, consumers.Temporary, sendError(t, err).Class)
+
+	s := service(t, faulty.SMSConfig{})
+	_, err = client(t, twilio.Config{URL: s.URL, Account: account, Token: "wrong", From: "+1500"}).Send(t.Context(), text("d1"))
+	require.Equal(t, consumers.Temporary, sendError(t, err).Class, "the configuration can be mended")
+	require.Equal(t, "20003", sendError(t, err).Code)
+
+	nonsense := text("d1")
+	nonsense.Template = "nonsense"
+	_, err = client(t, twilio.Config{URL: s.URL}).Send(t.Context(), nonsense)
+	require.Equal(t, consumers.Permanent, sendError(t, err).Class)
+	require.Zero(t, s.Tally().Requests)
+}
+
+func TestStatusFindsWhatWasTaken(t *testing.T) {
+	t.Parallel()
+	s := service(t, faulty.SMSConfig{Faults: faulty.Faults{faulty.SilentTaken: 1}})
+	p := client(t, twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond})
+	_, found, err := p.Status(t.Context(), text("d1"))
+	require.NoError(t, err)
+	require.False(t, found)
+
+	_, err = p.Send(t.Context(), text("d1"))
+	require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+	r, found, err := p.Status(t.Context(), text("d1"))
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, s.Messages()[0].SID, r.ProviderID)
+
+	other := text("d9")
+	other.Address = "+15125550109"
+	_, found, err = p.Status(t.Context(), other)
+	require.NoError(t, err)
+	require.False(t, found)
+
+	// Another delivery says the same to the same number. Alone it cannot be told which message is whose.
+	_, err = p.Send(t.Context(), text("d2"))
+	require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+	_, _, err = p.Status(t.Context(), text("d2"))
+	require.ErrorContains(t, err, "several messages")
+
+	owners := map[string]string{s.Messages()[0].SID: "d1"}
+	knowing := client(t, twilio.Config{URL: s.URL, TakenBy: func(_ context.Context, _, id string) (string, error) { return owners[id], nil }})
+	r, found, err = knowing.Status(t.Context(), text("d2"))
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, s.Messages()[1].SID, r.ProviderID)
+	r, found, err = knowing.Status(t.Context(), text("d1"))
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, s.Messages()[0].SID, r.ProviderID)
+	owners[s.Messages()[1].SID] = "d2"
+	_, found, err = knowing.Status(t.Context(), text("d3"))
+	require.NoError(t, err)
+	require.False(t, found, "both are somebody's")
+}
+
+func TestAKeyMakesAskingAgainHarmless(t *testing.T) {
+	t.Parallel()
+	s := service(t, faulty.SMSConfig{Faults: faulty.Faults{faulty.HangupTaken: 1}, IdempotencyHeader: "Idempotency-Key"})
+	p := client(t, twilio.Config{URL: s.URL, IdempotencyHeader: "Idempotency-Key"})
+	require.True(t, p.Abilities().Idempotent)
+	for range 3 {
+		_, err := p.Send(t.Context(), text("d1"))
+		require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+	}
+	require.Equal(t, 1, s.Tally().Taken)
+	require.False(t, client(t, twilio.Config{URL: s.URL}).Abilities().Idempotent)
+}
+
+// Many deliveries at once, against everything that goes wrong. Whoever asks again does so only where it is known that
+// nothing was taken; the rest is left to receipts and to the list of messages.
+func TestP5_NoTextIsSentTwice(t *testing.T) {
+	t.Parallel()
+	const deliveries = 1500
+	s := service(t, faulty.SMSConfig{
+		Seed: 7, Receipts: true, Twice: 0.2, Reorder: 0.3, Forge: 0.2, Undeliver: 0.05,
+		Faults: faulty.Faults{
+			faulty.Busy: 0.1, faulty.Broken: 0.03, faulty.BrokenTaken: 0.03, faulty.Silent: 0.01, faulty.SilentTaken: 0.01,
+			faulty.Hangup: 0.03, faulty.HangupTaken: 0.03, faulty.Garbled: 0.03,
+		},
+	})
+	known := &story{states: map[string]consumers.State{}}
+	for i := range deliveries {
+		known.states[id(i)] = consumers.Planned
+	}
+	callbacks := newServer(t)
+	p := client(t, twilio.Config{URL: s.URL, Callbacks: callbacks.URL, Timeout: 300 * time.Millisecond, TakenBy: known.takenBy})
+	callbacks.handle(p.Callback(known, quiet()))
+
+	var workers sync.WaitGroup
+	next := make(chan int)
+	for range 32 {
+		workers.Go(func() {
+			for i := range next {
+				known.deliver(t.Context(), t, p, id(i))
+			}
+		})
+	}
+	for i := range deliveries {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	s.Settle()
+
+	taken := s.ByDelivery()
+	doubtful := 0
+	for i := range deliveries {
+		state := known.state(id(i))
+		require.LessOrEqual(t, taken[id(i)], 1, "%s was sent twice", id(i))
+		if state == consumers.Unknown {
+			doubtful++
+			require.Zero(t, taken[id(i)], "%s was sent, and a receipt came", id(i))
+			d := text(id(i))
+			d.Address = "+1" + id(i)
+			_, found, err := p.Status(t.Context(), d)
+			require.NoError(t, err)
+			require.False(t, found)
+		} else {
+			require.Contains(t, []consumers.State{consumers.Delivered, consumers.Failed}, state)
+			require.Equal(t, 1, taken[id(i)], "%s is lost", id(i))
+		}
+	}
+	tally := s.Tally()
+	require.Positive(t, doubtful)
+	require.Positive(t, tally.Forged[http.StatusUnauthorized])
+	require.Len(t, tally.Forged, 1, "every forged one is refused")
+	require.Len(t, tally.Callbacks, 1, "every genuine one is taken: %v", tally.Callbacks)
+	t.Logf("%d deliveries, %d requests, %d taken, %d doubtful and not taken; %v; callbacks %v, forged %v",
+		deliveries, tally.Requests, tally.Taken, doubtful, tally.Faults, tally.Callbacks, tally.Forged)
+}
+
+func sendError(t *testing.T, err error) *consumers.SendError {
+	t.Helper()
+	var e *consumers.SendError
+	require.True(t, errors.As(err, &e), "%v", err)
+	return e
+}

@@ -1,0 +1,74 @@
+package webpush
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Table keeps subscriptions in PostgreSQL. It implements [Subscriptions].
+type Table struct {
+	pool *pgxpool.Pool
+}
+
+// NewTable returns the table on a pool in the role schoolbell_jobs.
+func NewTable(pool *pgxpool.Pool) *Table { return &Table{pool} }
+
+// maxDevices is how many devices somebody may have: the oldest is forgotten for the next one.
+const maxDevices = 10
+
+// Add takes on a device. Browsers renew their subscriptions: the same endpoint again replaces its keys.
+func (t *Table) Add(ctx context.Context, school, user string, s Subscription) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO schoolbell.push_subscriptions (school, user_id, endpoint, p256dh, auth) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (school, user_id, endpoint) DO UPDATE SET p256dh = excluded.p256dh, auth = excluded.auth, created_at = clock_timestamp()`,
+			school, user, s.Endpoint, s.Keys.P256dh, s.Keys.Auth); err != nil {
+			return fmt.Errorf("add device: %w", err)
+		}
+		_, err := tx.Exec(ctx, `
+			DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint IN (
+				SELECT endpoint FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2
+				ORDER BY created_at DESC, endpoint OFFSET $3)`, school, user, maxDevices)
+		if err != nil {
+			return fmt.Errorf("forget the oldest device: %w", err)
+		}
+		return nil
+	})
+}
+
+// validate returns a [*domain.InvalidError] with all that is wrong.
+func (s Subscription) validate() error {
+	var f domain.Faults
+	f.Text("/endpoint", s.Endpoint, 2*domain.MaxTextLength)
+	f.OptionalURL("/endpoint", s.Endpoint)
+	if _, _, err := s.Keys.decode(); err != nil {
+		f.Add("/keys", "%s", err)
+	}
+	return f.Err()
+}
+
+// Of implements [Subscriptions].
+func (t *Table) Of(ctx context.Context, school, user string) ([]Subscription, error) {
+	rows, err := t.pool.Query(ctx, `
+		SELECT endpoint, p256dh, auth FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 ORDER BY endpoint`, school, user)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Subscription, err error) {
+		return s, row.Scan(&s.Endpoint, &s.Keys.P256dh, &s.Keys.Auth)
+	})
+}
+
+// Forget implements [Subscriptions].
+func (t *Table) Forget(ctx context.Context, school, user, endpoint string) error {
+	_, err := t.pool.Exec(ctx, `DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`, school, user, endpoint)
+	return err
+}

@@ -1,0 +1,88 @@
+package webpush
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// NewKey makes a key for an application server, in base64url. It is made once: subscriptions are bound to it.
+func NewKey() (string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	raw, err := key.Bytes()
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(raw), nil
+}
+
+// identity proves to push services who sends (RFC 8292).
+type identity struct {
+	key     *ecdsa.PrivateKey
+	public  string // as browsers want it when they subscribe
+	contact string
+	now     func() time.Time
+
+	mu     sync.Mutex
+	tokens map[string]token // by the service's origin
+}
+
+type token struct {
+	header string
+	until  time.Time
+}
+
+// A token is used for as long as half of its time is left, and is given out for no more than a day.
+const (
+	tokenLife  = 12 * time.Hour
+	maxOrigins = 1000
+)
+
+func newIdentity(key, contact string, now func() time.Time) (*identity, error) {
+	raw, err := decode(key)
+	if err != nil {
+		return nil, fmt.Errorf("read key of application server: %w", err)
+	}
+	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+	if err != nil {
+		return nil, fmt.Errorf("read key of application server: %w", err)
+	}
+	public, err := private.PublicKey.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("read key of application server: %w", err)
+	}
+	return &identity{key: private, public: base64.RawURLEncoding.EncodeToString(public), contact: contact, now: now, tokens: map[string]token{}}, nil
+}
+
+// header is the Authorization for a push service.
+func (i *identity) header(endpoint *url.URL) (string, error) {
+	origin := endpoint.Scheme + "://" + endpoint.Host
+	now := i.now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if t, ok := i.tokens[origin]; ok && now.Before(t.until) {
+		return t.header, nil
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"aud": origin, "exp": now.Add(tokenLife).Unix(), "sub": i.contact,
+	}).SignedString(i.key)
+	if err != nil {
+		return "", fmt.Errorf("sign for push service: %w", err)
+	}
+	if len(i.tokens) >= maxOrigins { // there are a handful of services; whoever invents more gains nothing
+		clear(i.tokens)
+	}
+	t := token{"vapid t=" + signed + ", k=" + i.public, now.Add(tokenLife / 2)}
+	i.tokens[origin] = t
+	return t.header, nil
+}

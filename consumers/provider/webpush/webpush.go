@@ -1,0 +1,304 @@
+// Package webpush sends notices to browsers and telephones that have subscribed (RFC 8030), readable by them alone (RFC
+// 8291), and proves to the push services who sends (RFC 8292).
+//
+// Somebody may have several devices; a delivery goes to all of them and has succeeded when one service has taken it. What
+// a service says is gone is forgotten. A delivery may be sent again without harm: its id is the message's topic, so that a
+// service keeps only one that waits, and the notice's tag, so that a device shows only one.
+package webpush
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/segment"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+)
+
+// Config is how notices are sent. A zero value means the default in parentheses.
+type Config struct {
+	Name    string        // of the provider, in ledgers and metrics ("webpush")
+	Key     string        // required: what NewKey made
+	Contact string        // required: whom push services write to, as in mailto:it@example.org or https://example.org
+	Timeout time.Duration // for one service (10 s)
+	Keep    time.Duration // services keep a notice for so long for a device that is off (24 h)
+	// Anywhere lets endpoints be on private networks and without TLS, for tests. Subscriptions come from users, so
+	// that their endpoints could else be made to point at our own servers.
+	Anywhere bool
+	Now      func() time.Time // (time.Now)
+
+	Subscriptions Subscriptions   // required
+	Writer        provider.Writer // required
+}
+
+// Subscription is one device of somebody.
+type Subscription struct {
+	Endpoint string `json:"endpoint" doc:"The address that the browser's push service gave"`
+	Keys     Keys   `json:"keys"`
+}
+
+// Subscriptions are the devices of all users.
+type Subscriptions interface {
+	Of(ctx context.Context, school, user string) ([]Subscription, error)
+	Forget(ctx context.Context, school, user, endpoint string) error
+}
+
+// Validate reports all that is wrong.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Key == "" {
+		faults = append(faults, errors.New("web push key is required"))
+	}
+	if !strings.HasPrefix(c.Contact, "mailto:") && !strings.HasPrefix(c.Contact, "https://") {
+		faults = append(faults, errors.New("web push contact must be a mailto: or https: address"))
+	}
+	if c.Timeout < 0 || c.Keep < 0 {
+		faults = append(faults, errors.New("web push times must not be negative"))
+	}
+	if c.Subscriptions == nil || c.Writer.Book == nil {
+		faults = append(faults, errors.New("web push subscriptions and wording are required"))
+	}
+	return errors.Join(faults...)
+}
+
+// Provider sends notices.
+type Provider struct {
+	config Config
+	who    *identity
+	client *provider.Client
+}
+
+// New returns a provider.
+func New(c Config) (*Provider, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Name == "" {
+		c.Name = "webpush"
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.Keep == 0 {
+		c.Keep = 24 * time.Hour
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	who, err := newIdentity(c.Key, c.Contact, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: c.Timeout}
+	if !c.Anywhere {
+		dialer.Control = public
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext, transport.Proxy = dialer.DialContext, nil
+	return &Provider{c, who, provider.NewClient(c.Timeout, transport)}, nil
+}
+
+// Close closes idle connections.
+func (p *Provider) Close() error {
+	p.client.Close()
+	return nil
+}
+
+// PublicKey is what browsers need to subscribe.
+func (p *Provider) PublicKey() string { return p.who.public }
+
+// Name implements [consumers.Provider].
+func (p *Provider) Name() string { return p.config.Name }
+
+// Abilities implements [consumers.Provider].
+func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
+
+// notice is what the device gets.
+type notice struct {
+	ID        string `json:"id"` // also the tag that it is shown under
+	School    string `json:"school"`
+	Kind      string `json:"kind"` // as in "absence"
+	Title     string `json:"title"`
+	Body      string `json:"body"`
+	Language  string `json:"lang"`
+	Direction string `json:"dir"`
+	Link      string `json:"link,omitzero"`
+}
+
+// Send implements [consumers.Provider].
+func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+	payload, err := p.payload(ctx, d)
+	if err != nil {
+		return consumers.Receipt{}, err
+	}
+	devices, err := p.config.Subscriptions.Of(ctx, d.School, d.Recipient)
+	if err != nil {
+		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "subscriptions", Err: fmt.Errorf("look up devices: %w", err)}
+	}
+	worst := &consumers.SendError{Class: consumers.Permanent, Code: "no_device", Err: errors.New("recipient has no device that takes notices")}
+	taken := ""
+	for _, s := range devices {
+		id, err := p.push(ctx, d, s, payload)
+		var e *consumers.SendError
+		switch {
+		case err == nil:
+			taken = id
+		case !errors.As(err, &e):
+			return consumers.Receipt{}, err
+		case e.Code == codeGone:
+			if err := p.config.Subscriptions.Forget(ctx, d.School, d.Recipient, s.Endpoint); err != nil {
+				return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "subscriptions", Err: fmt.Errorf("forget device: %w", err)}
+			}
+		case worst.Code == "no_device" || rank(e) > rank(worst) || rank(e) == rank(worst) && e.RetryAfter > worst.RetryAfter:
+			worst = e
+		}
+	}
+	if taken != "" {
+		return consumers.Receipt{State: consumers.Sent, ProviderID: taken}, nil
+	}
+	return consumers.Receipt{}, worst
+}
+
+// rank orders errors by how much there is still to hope for.
+func rank(e *consumers.SendError) int {
+	switch e.Class {
+	case consumers.Unsure:
+		return 2
+	case consumers.Temporary:
+		return 1
+	}
+	return 0
+}
+
+func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, error) {
+	said, err := p.config.Writer.Write(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	n := notice{
+		ID: d.ID, School: d.School, Kind: d.Template, Title: said.Title, Body: segment.Fit(said.Text, 6),
+		Language: said.Language.String(), Direction: "ltr", Link: said.Link,
+	}
+	if said.RightLeft {
+		n.Direction = "rtl"
+	}
+	payload, err := json.Marshal(n)
+	if err == nil && len(payload) > maxPlain {
+		n.Body = ""
+		payload, err = json.Marshal(n)
+	}
+	if err != nil || len(payload) > maxPlain {
+		return nil, &consumers.SendError{Class: consumers.Permanent, Code: "message", Err: errors.New("notice is too long")}
+	}
+	return payload, nil
+}
+
+// codeGone marks a subscription that no longer exists.
+const codeGone = "gone"
+
+// push sends a notice to one device.
+func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscription, payload []byte) (id string, err error) {
+	endpoint, err := url.Parse(s.Endpoint)
+	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && !p.config.Anywhere {
+		return "", gone(errors.New("endpoint is not an address"))
+	}
+	own, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	salt := make([]byte, 16)
+	if _, err := rand.Read(salt); err != nil {
+		return "", err
+	}
+	padded := min((len(payload)/padding+1)*padding, maxPlain+1)
+	body, err := encrypt(payload, s.Keys, own, salt, padded)
+	if err != nil {
+		return "", gone(err)
+	}
+	authorization, err := p.who.header(endpoint)
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoint, bytes.NewReader(body))
+	if err != nil {
+		return "", gone(err)
+	}
+	keep := p.config.Keep
+	if !d.NotAfter.IsZero() {
+		keep = min(keep, max(d.NotAfter.Sub(p.config.Now()), 0))
+	}
+	for name, value := range map[string]string{
+		"Authorization":    authorization,
+		"Content-Encoding": "aes128gcm",
+		"Content-Type":     "application/octet-stream",
+		"TTL":              strconv.Itoa(int(keep.Seconds())),
+		"Urgency":          urgency(d.Priority),
+		"Topic":            d.ID, // 32 characters, as many as it may have
+	} {
+		req.Header.Set(name, value)
+	}
+	res, _, err := p.client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case res.StatusCode >= 200 && res.StatusCode <= 299:
+		return messageID(res), nil
+	case res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone:
+		return "", gone(errors.New("device has unsubscribed"))
+	}
+	return "", provider.Refused(res, "", fmt.Errorf("push service answered %s", res.Status))
+}
+
+func gone(err error) *consumers.SendError {
+	return &consumers.SendError{Class: consumers.Permanent, Code: codeGone, Err: err}
+}
+
+// messageID is the service's name for a message, if it gives a short one.
+func messageID(res *http.Response) string {
+	location := res.Header.Get("Location")
+	if id := location[strings.LastIndexByte(location, '/')+1:]; id != "" && len(id) <= 128 {
+		return id
+	}
+	return "taken"
+}
+
+func urgency(p consumers.Priority) string {
+	switch p {
+	case consumers.Urgent:
+		return "high"
+	case consumers.Bulk:
+		return "low"
+	}
+	return "normal"
+}
+
+// public refuses connections to anything but the internet at large.
+func public(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	ip := at.Addr().Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) {
+		return errors.New("endpoint is not on the internet")
+	}
+	return nil
+}
+
+// shared is the range that carriers use between themselves and their customers (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")

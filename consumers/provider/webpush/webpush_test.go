@@ -1,0 +1,197 @@
+package webpush_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/webpush"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+// devices are a user's subscriptions in memory.
+type devices struct {
+	mu   sync.Mutex
+	list []webpush.Subscription
+}
+
+func (d *devices) Of(context.Context, string, string) ([]webpush.Subscription, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]webpush.Subscription(nil), d.list...), nil
+}
+
+func (d *devices) Forget(_ context.Context, _, _, endpoint string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, s := range d.list {
+		if s.Endpoint == endpoint {
+			d.list = append(d.list[:i:i], d.list[i+1:]...)
+			break
+		}
+	}
+	return nil
+}
+
+func setup(t *testing.T, c faulty.PushConfig, browsers int) (*faulty.Push, *devices, []*faulty.Browser) {
+	t.Helper()
+	s := faulty.NewPush(c)
+	t.Cleanup(s.Close)
+	d := &devices{}
+	var list []*faulty.Browser
+	for range browsers {
+		b, err := s.Subscribe()
+		require.NoError(t, err)
+		list = append(list, b)
+		d.list = append(d.list, webpush.Subscription{Endpoint: b.Endpoint, Keys: webpush.Keys{P256dh: b.P256dh, Auth: b.Auth}})
+	}
+	return s, d, list
+}
+
+func client(t *testing.T, d webpush.Subscriptions, anywhere bool) *webpush.Provider {
+	t.Helper()
+	book, err := wording.Open()
+	require.NoError(t, err)
+	key, err := webpush.NewKey()
+	require.NoError(t, err)
+	p, err := webpush.New(webpush.Config{
+		Key: key, Contact: "mailto:it@oak.example", Subscriptions: d, Timeout: 300 * time.Millisecond, Anywhere: anywhere,
+		Writer: provider.Writer{Book: book},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+func notice(id string) *consumers.Delivery {
+	return &consumers.Delivery{
+		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Push, Language: "ar", Priority: consumers.Urgent, Template: wording.Absence,
+		Params: wording.Facts{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+	}
+}
+
+func TestSend(t *testing.T) {
+	t.Parallel()
+	s, d, _ := setup(t, faulty.PushConfig{}, 2)
+	p := client(t, d, true)
+	limited := notice("0123456789abcdef0123456789abcdef")
+	limited.NotAfter = time.Now().Add(time.Hour)
+	r, err := p.Send(t.Context(), limited)
+	require.NoError(t, err)
+	require.Equal(t, consumers.Receipt{State: consumers.Sent, ProviderID: "2"}, r)
+	require.Len(t, s.Notices(), 2, "on every device")
+	got := s.Notices()[0]
+	require.Equal(t, "0123456789abcdef0123456789abcdef", got.Topic)
+	require.Equal(t, "high", got.Urgency)
+	require.Equal(t, "mailto:it@oak.example", got.Contact)
+	require.InDelta(t, 3600, got.TTL, 60)
+	require.Zero(t, (got.Padded-86-16)%256, "its length says little")
+	var shown map[string]string
+	require.NoError(t, json.Unmarshal([]byte(got.Payload), &shown))
+	require.Equal(t, "غياب: Ada King", shown["title"])
+	require.Equal(t, "rtl", shown["dir"])
+	require.Equal(t, limited.ID, shown["id"])
+}
+
+func TestDevicesThatAreGoneAreForgotten(t *testing.T) {
+	t.Parallel()
+	s, d, browsers := setup(t, faulty.PushConfig{}, 2)
+	p := client(t, d, true)
+	s.Unsubscribe(browsers[0])
+	_, err := p.Send(t.Context(), notice("d1"))
+	require.NoError(t, err)
+	require.Len(t, d.list, 1)
+	s.Unsubscribe(browsers[1])
+	_, err = p.Send(t.Context(), notice("d2"))
+	require.Equal(t, consumers.Permanent, sendError(t, err).Class)
+	require.Equal(t, "no_device", sendError(t, err).Code)
+	require.Empty(t, d.list)
+}
+
+func TestErrorsSayWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	for fault, class := range map[faulty.Fault]consumers.ErrorClass{
+		faulty.Busy: consumers.Temporary, faulty.Broken: consumers.Unsure, faulty.SilentTaken: consumers.Unsure,
+		faulty.HangupTaken: consumers.Unsure, faulty.Refuse: consumers.Permanent,
+	} {
+		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
+			_, d, _ := setup(t, faulty.PushConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 9 * time.Second}, 2)
+			_, err := client(t, d, true).Send(t.Context(), notice("d1"))
+			e := sendError(t, err)
+			require.Equal(t, class, e.Class)
+			if fault == faulty.Busy {
+				require.Equal(t, 9*time.Second, e.RetryAfter)
+			}
+			require.Len(t, d.list, 2)
+		})
+	}
+}
+
+// Subscriptions come from users. Nobody makes us ask our own servers.
+func TestEndpointsAreOnTheInternet(t *testing.T) {
+	t.Parallel()
+	s, d, _ := setup(t, faulty.PushConfig{}, 1)
+	keys := d.list[0].Keys
+	for _, endpoint := range []string{"https://127.0.0.1:1/x", "https://10.1.2.3/x", "https://[::1]/x", "https://169.254.169.254/x", "https://[::ffff:192.168.1.1]/x", "https://100.64.0.1/x"} {
+		d.list = []webpush.Subscription{{Endpoint: endpoint, Keys: keys}}
+		_, err := client(t, d, false).Send(t.Context(), notice("d1"))
+		require.ErrorContains(t, err, "not on the internet", endpoint)
+	}
+	d.list = []webpush.Subscription{{Endpoint: s.URL + "/push/1", Keys: keys}}
+	_, err := client(t, d, false).Send(t.Context(), notice("d1"))
+	require.Equal(t, "no_device", sendError(t, err).Code, "an endpoint without TLS is none")
+	require.Zero(t, s.Requests())
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	_, d, _ := setup(t, faulty.PushConfig{}, 12)
+	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 2})
+	require.NoError(t, err)
+	defer pool.Close()
+	table := webpush.NewTable(pool.Conns())
+	ctx := t.Context()
+	for _, s := range d.list {
+		require.NoError(t, table.Add(ctx, "oak", "g1", s))
+	}
+	require.NoError(t, table.Add(ctx, "oak", "g2", d.list[0]))
+	got, err := table.Of(ctx, "oak", "g1")
+	require.NoError(t, err)
+	require.ElementsMatch(t, d.list[2:], got, "the oldest are forgotten")
+	renewed := d.list[5]
+	renewed.Keys.Auth = d.list[6].Keys.Auth
+	require.NoError(t, table.Add(ctx, "oak", "g1", renewed))
+	require.NoError(t, table.Forget(ctx, "oak", "g1", d.list[6].Endpoint))
+	got, err = table.Of(ctx, "oak", "g1")
+	require.NoError(t, err)
+	require.Len(t, got, 9)
+	require.Contains(t, got, renewed)
+	got, err = table.Of(ctx, "elm", "g1")
+	require.NoError(t, err)
+	require.Empty(t, got)
+
+	var invalid *domain.InvalidError
+	require.ErrorAs(t, table.Add(ctx, "oak", "g1", webpush.Subscription{Endpoint: "ftp://x", Keys: webpush.Keys{P256dh: "?", Auth: ""}}), &invalid)
+	require.Len(t, invalid.Faults, 2)
+}
+
+func sendError(t *testing.T, err error) *consumers.SendError {
+	t.Helper()
+	var e *consumers.SendError
+	require.True(t, errors.As(err, &e), "%v", err)
+	return e
+}

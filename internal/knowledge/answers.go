@@ -1,0 +1,129 @@
+package knowledge
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// asked makes rows of the questions' columns.
+const asked = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+	WITH ORDINALITY AS q (school, id, class_id, year, term, n)`
+
+const studentColumns = `s.student_id, s.given_name, s.family_name, s.class_id, s.grade_level, s.birth_date, s.status = 'enrolled'`
+
+var answers = map[consumers.QuestionKind]answer{
+	consumers.AskStudent: one(`SELECT q.n, `+studentColumns+` FROM `+asked+`
+		JOIN schoolbell.students s ON s.school = q.school AND s.student_id = q.id`, scanStudent),
+	consumers.AskGuardians: many(`
+		SELECT q.n, g.guardian_id, g.name, g.phone, g.email, g.language, l.relation, l.is_primary FROM `+asked+`
+		JOIN schoolbell.student_guardians l ON l.school = q.school AND l.student_id = q.id
+		JOIN schoolbell.guardians g ON g.school = q.school AND g.guardian_id = l.guardian_id
+		ORDER BY q.n, l.is_primary DESC, g.guardian_id`, scanGuardian),
+	consumers.AskGuardian: one(`SELECT q.n, g.guardian_id, g.name, g.phone, g.email, g.language, '', false FROM `+asked+`
+		JOIN schoolbell.guardians g ON g.school = q.school AND g.guardian_id = q.id`, scanGuardian),
+	consumers.AskClass: many(`SELECT q.n, `+studentColumns+` FROM `+asked+`
+		JOIN schoolbell.students s ON s.school = q.school AND s.class_id = q.id AND s.status = 'enrolled'
+		ORDER BY q.n, s.student_id`, scanStudent),
+	consumers.AskClasses: many(`SELECT q.n, c.class_id FROM `+asked+`
+		JOIN schoolbell.classes c ON c.school = q.school AND c.enrolled > 0
+		ORDER BY q.n, c.class_id`, func(row pgx.CollectableRow) (id string, err error) {
+		return id, row.Scan(&id)
+	}),
+	consumers.AskStaff: many(`SELECT q.n, s.staff_id, s.name, s.role, s.class_ids FROM `+asked+`
+		JOIN schoolbell.staff s ON s.school = q.school
+		ORDER BY q.n, s.staff_id`, func(row pgx.CollectableRow) (s consumers.Staff, err error) {
+		return s, row.Scan(&s.ID, &s.Name, &s.Role, &s.ClassIDs)
+	}),
+	consumers.AskInvoice: one(`
+		SELECT q.n, i.invoice_id, i.student_id, i.category, i.currency, i.year, i.term, i.amount, i.waived, i.open_amount, i.due_on
+		FROM `+asked+` JOIN schoolbell.fee_invoices i ON i.school = q.school AND i.invoice_id = q.id`, scanInvoice),
+	consumers.AskPayment: one(`
+		SELECT q.n, p.payment_id, p.invoice_id, p.student_id, p.currency, p.method, p.amount, p.reversal <> '{}', p.received_at
+		FROM `+asked+` JOIN schoolbell.fee_payments p ON p.school = q.school AND p.payment_id = q.id`, scanPayment),
+	consumers.AskAttendance: one(`SELECT q.n, a.present, a.late, a.absent_excused, a.absent_unexcused FROM `+asked+`
+		JOIN schoolbell.attendance_students a ON a.school = q.school AND a.student_id = q.id`,
+		func(row pgx.CollectableRow) (a consumers.Attendance, err error) {
+			return a, row.Scan(&a.Present, &a.Late, &a.AbsentExcused, &a.AbsentUnexcused)
+		}),
+	consumers.AskAverages: many(`
+		SELECT q.n, p.subject, sum(p.points) / 100.0 / sum(p.scores), sum(p.scores)::bigint FROM `+asked+`
+		JOIN schoolbell.students s ON s.school = q.school AND s.student_id = q.id
+		JOIN schoolbell.performance_students p ON p.school = q.school AND p.year = q.year AND p.term = q.term
+			AND p.class_id = s.class_id AND p.student_id = q.id
+		GROUP BY q.n, p.subject ORDER BY q.n, p.subject`, func(row pgx.CollectableRow) (a consumers.Average, err error) {
+		return a, row.Scan(&a.Subject, &a.Percent, &a.Scores)
+	}),
+	// A class is ranked once for all of its students that are asked about.
+	consumers.AskRank: one(`
+		WITH q AS MATERIALIZED (SELECT * FROM `+asked+`),
+		ranked AS (
+			SELECT c.school, c.year, c.term, c.class_id, p.student_id, sum(p.points) / 100.0 / sum(p.scores) AS percent,
+				rank() OVER (PARTITION BY c.school, c.year, c.term, c.class_id ORDER BY sum(p.points)::numeric / sum(p.scores) DESC) AS place,
+				count(*) OVER (PARTITION BY c.school, c.year, c.term, c.class_id) AS others
+			FROM (SELECT DISTINCT school, year, term, class_id FROM q) c
+			JOIN schoolbell.performance_students p USING (school, year, term, class_id)
+			GROUP BY c.school, c.year, c.term, c.class_id, p.student_id
+		)
+		SELECT q.n, r.place, r.others, r.percent FROM q
+		JOIN ranked r ON r.school = q.school AND r.year = q.year AND r.term = q.term AND r.class_id = q.class_id AND r.student_id = q.id`,
+		func(row pgx.CollectableRow) (r consumers.Rank, err error) {
+			return r, row.Scan(&r.Place, &r.Of, &r.Percent)
+		}),
+}
+
+// one is the answer to a question that has at most one row.
+func one[T any](sql string, scan func(pgx.CollectableRow) (T, error)) answer {
+	var nothing T
+	return answer{nothing: nothing, sql: sql, row: func(q *consumers.Question, row pgx.CollectableRow) error {
+		v, err := scan(row)
+		q.Answer = v
+		return err
+	}}
+}
+
+// many is the answer to a question that has any number of rows.
+func many[T any](sql string, scan func(pgx.CollectableRow) (T, error)) answer {
+	return answer{nothing: []T(nil), sql: sql, row: func(q *consumers.Question, row pgx.CollectableRow) error {
+		v, err := scan(row)
+		q.Answer = append(q.Answer.([]T), v)
+		return err
+	}}
+}
+
+func scanStudent(row pgx.CollectableRow) (s consumers.Student, err error) {
+	var born *time.Time
+	err = row.Scan(&s.ID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.GradeLevel, &born, &s.Enrolled)
+	s.BirthDate = date(born)
+	return s, err
+}
+
+func scanGuardian(row pgx.CollectableRow) (g consumers.Guardian, err error) {
+	return g, row.Scan(&g.ID, &g.Name, &g.Phone, &g.Email, &g.Language, &g.Relation, &g.Primary)
+}
+
+func scanInvoice(row pgx.CollectableRow) (i consumers.Invoice, err error) {
+	var due *time.Time
+	err = row.Scan(&i.ID, &i.StudentID, &i.Category, &i.Currency, &i.Year, &i.Term, &i.Amount, &i.Waived, &i.Open, &due)
+	i.DueOn = date(due)
+	return i, err
+}
+
+func scanPayment(row pgx.CollectableRow) (p consumers.Payment, err error) {
+	var received *time.Time
+	err = row.Scan(&p.ID, &p.InvoiceID, &p.StudentID, &p.Currency, &p.Method, &p.Amount, &p.Reversed, &received)
+	if received != nil {
+		p.ReceivedAt = received.UTC()
+	}
+	return p, err
+}
+
+func date(t *time.Time) domain.Date {
+	if t == nil {
+		return 0
+	}
+	return domain.DateOf(*t)
+}

@@ -1,0 +1,138 @@
+// Package knowledge answers what planners want to know, from the tables of the projections.
+package knowledge
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+)
+
+// Tables is what the tables hold now. It implements [consumers.Knowledge].
+type Tables struct {
+	pool *postgres.Pool
+	set  string
+}
+
+// New returns the knowledge of the tables of a set of projections. The pool has the role [postgres.Jobs].
+func New(pool *postgres.Pool, set string) *Tables { return &Tables{pool: pool, set: set} }
+
+// Snapshot implements [consumers.Knowledge].
+func (t *Tables) Snapshot(ctx context.Context) (consumers.Snapshot, error) {
+	conn, err := t.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{conn: conn, next: map[int32]int64{}}
+	if s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
+		conn.Release()
+		return nil, fmt.Errorf("begin to read: %w", err)
+	}
+	// The snapshot is that of its first statement, so all positions are read at once and belong to it.
+	rows, _ := s.tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, t.set)
+	var partition int32
+	var position int64
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
+		s.next[partition] = position
+		return nil
+	}); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	return s, nil
+}
+
+type snapshot struct {
+	conn *pgxpool.Conn
+	tx   pgx.Tx
+	next map[int32]int64
+}
+
+// Close implements [consumers.Snapshot].
+func (s *snapshot) Close() {
+	if s.conn == nil {
+		return
+	}
+	_ = s.tx.Rollback(context.Background()) // it has changed nothing
+	s.conn.Release()
+	s.conn = nil
+}
+
+// Next implements [consumers.Snapshot].
+func (s *snapshot) Next(_ context.Context, partition int32) (int64, error) {
+	return s.next[partition], nil
+}
+
+// Answer implements [consumers.Snapshot]: one query for each kind of question, all in one round trip.
+func (s *snapshot) Answer(ctx context.Context, questions []*consumers.Question) error {
+	byKind := map[consumers.QuestionKind][]*consumers.Question{}
+	for _, q := range questions {
+		byKind[q.Kind] = append(byKind[q.Kind], q)
+	}
+	batch := &pgx.Batch{}
+	for kind, asked := range byKind {
+		how, ok := answers[kind]
+		if !ok {
+			return fmt.Errorf("question of kind %d is not known", kind)
+		}
+		for _, q := range asked {
+			q.Answer = how.nothing
+		}
+		how.queue(batch, asked)
+	}
+	if err := s.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("read what is known: %w", err)
+	}
+	return nil
+}
+
+// answer is how one kind of question is answered.
+type answer struct {
+	nothing any    // the answer when there are no rows
+	sql     string // the first column of its rows is the number of the question, counted from 1
+	row     func(q *consumers.Question, row pgx.CollectableRow) error
+}
+
+func (a answer) queue(batch *pgx.Batch, asked []*consumers.Question) {
+	columns := [5][]string{}
+	for _, q := range asked {
+		for i, v := range []string{q.School, q.ID, q.ClassID, string(q.Year), string(q.Term)} {
+			columns[i] = append(columns[i], v)
+		}
+	}
+	batch.Queue(a.sql, columns[0], columns[1], columns[2], columns[3], columns[4]).Query(func(rows pgx.Rows) error {
+		defer rows.Close()
+		for rows.Next() {
+			n := numbered{CollectableRow: rows}
+			if err := rows.Scan(n.skip(len(rows.FieldDescriptions()))...); err != nil {
+				return err
+			}
+			if err := a.row(asked[n.question-1], n); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// numbered is a row whose first column is the number of its question.
+type numbered struct {
+	pgx.CollectableRow
+	question int64
+}
+
+// skip makes targets that read the number and leave the other columns alone.
+func (n *numbered) skip(columns int) []any {
+	into := make([]any, columns)
+	into[0] = &n.question
+	return into
+}
+
+// Scan reads the columns after the number.
+func (n numbered) Scan(into ...any) error {
+	return n.CollectableRow.Scan(append([]any{nil}, into...)...)
+}

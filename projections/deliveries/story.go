@@ -1,0 +1,156 @@
+package deliveries
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/projections/query"
+	"github.com/schoolbell/schoolbell/projections/read"
+)
+
+// StoryInput says which delivery.
+type StoryInput struct {
+	ID string `path:"id" maxLength:"128"`
+}
+
+// Story is all that is known of one delivery.
+type Story struct {
+	Delivery
+	Plan  *Plan  `json:"plan,omitzero" doc:"Absent for a delivery that the ledger does not know"`
+	Steps []Step `json:"steps" doc:"What happened, in order: from the event to the receipt"`
+}
+
+// Plan is why and how it was to be done.
+type Plan struct {
+	Event     Cause          `json:"event"`
+	Planner   string         `json:"planner" doc:"The rule"`
+	About     string         `json:"about,omitzero"`
+	Template  string         `json:"template" doc:"The text or document"`
+	Params    jsontext.Value `json:"params" doc:"What it was filled in with"`
+	Language  string         `json:"language,omitzero"`
+	Priority  int            `json:"priority" doc:"1 is the most urgent"`
+	Queue     string         `json:"queue"`
+	NotBefore time.Time      `json:"not_before,omitzero"`
+	NotAfter  time.Time      `json:"not_after,omitzero"`
+	DependsOn string         `json:"depends_on,omitzero" doc:"A delivery that had to succeed before"`
+	PlannedAt time.Time      `json:"planned_at"`
+	State     string         `json:"state" doc:"The ledger's, which may be ahead of the log"`
+	Attempts  int            `json:"attempts"`
+	Segments  int            `json:"segments,omitzero" doc:"Of an SMS"`
+	Class     string         `json:"error_class,omitzero" doc:"Of the last error: temporary, permanent or unknown"`
+
+	notBefore, notAfter         *time.Time
+	provider, providerID, error string
+	cost                        int64
+}
+
+// Cause is the event that a delivery is because of.
+type Cause struct {
+	ID       string `json:"id"`
+	Source   string `json:"source"`
+	Type     string `json:"type"`
+	Position string `json:"position" doc:"Where it stands in the log"`
+}
+
+// Step is one thing that happened to a delivery.
+type Step struct {
+	At      time.Time `json:"at"`
+	What    string    `json:"what" doc:"planned; what the ledger wrote down about an attempt; or the outcome as the log has it, as \"log: sent\""`
+	Attempt int64     `json:"attempt,omitzero"`
+	Detail  string    `json:"detail,omitzero"`
+	TookMS  int       `json:"took_ms,omitzero"`
+	Worker  string    `json:"worker,omitzero"`
+}
+
+const oneSQL read.SQL = `-- deliveries.one
+SELECT ` + columns + ` FROM deliveries d WHERE school = $1 AND delivery_id = $2`
+
+const planSQL read.SQL = `-- deliveries.plan
+SELECT event_id, source, event_type, partition || ':' || log_offset, planner, about, template, params, language, priority, queue,
+	not_before, not_after, depends_on, planned_at, state, attempts, segments, error_class, provider, provider_id, error, cost,
+	channel, recipient, correlation_id
+FROM ledger WHERE id = $2 AND school = $1`
+
+const logSQL read.SQL = `-- deliveries.log
+SELECT at, what, fence, detail, took_ms, worker FROM ledger_log WHERE delivery_id = $2 AND school = $1 ORDER BY at, fence`
+
+// story reads the outcome, the plan and what happened in between from one snapshot.
+func story(ctx context.Context, tx pgx.Tx, asked query.Asked, in *StoryInput) (*Story, error) {
+	outcomes, err := read.All(ctx, tx, oneSQL, into, asked.School, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	s := &Story{}
+	if len(outcomes) > 0 {
+		finish(outcomes)
+		s.Delivery = outcomes[0]
+	}
+	planned := Delivery{ID: in.ID}
+	plan, found, err := read.One(ctx, tx, planSQL, func(p *Plan) []any {
+		return []any{
+			&p.Event.ID, &p.Event.Source, &p.Event.Type, &p.Event.Position, &p.Planner, &p.About, &p.Template, (*[]byte)(&p.Params),
+			&p.Language, &p.Priority, &p.Queue, &p.notBefore, &p.notAfter, &p.DependsOn, &p.PlannedAt, &p.State, &p.Attempts,
+			&p.Segments, &p.Class, &p.provider, &p.providerID, &p.error, &p.cost, &planned.Channel, &planned.Recipient, &planned.Correlation,
+		}
+	}, asked.School, in.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found && len(outcomes) == 0:
+		return nil, fmt.Errorf("delivery %q: %w", in.ID, query.ErrNotFound)
+	case found:
+		plan.finish()
+		if len(outcomes) == 0 {
+			s.Delivery = planned
+			s.Status, s.Event = plan.State, plan.Event.ID
+			s.Provider, s.ProviderID, s.Error = plan.provider, plan.providerID, plan.error
+		}
+		s.Cost = max(s.Cost, plan.cost)
+		s.Plan = &plan
+	}
+	log, err := read.All(ctx, tx, logSQL, func(l *Step) []any {
+		return []any{&l.At, &l.What, &l.Attempt, &l.Detail, &l.TookMS, &l.Worker}
+	}, asked.School, in.ID)
+	s.Steps = s.steps(log)
+	return s, err
+}
+
+func (p *Plan) finish() {
+	p.PlannedAt = p.PlannedAt.UTC()
+	if p.notBefore != nil {
+		p.NotBefore = p.notBefore.UTC()
+	}
+	if p.notAfter != nil {
+		p.NotAfter = p.notAfter.UTC()
+	}
+}
+
+// steps puts the plan, the ledger's log and the outcomes in the order in which they happened.
+func (s *Story) steps(log []Step) []Step {
+	var all []Step
+	if s.Plan != nil {
+		all = append(all, Step{At: s.Plan.PlannedAt, What: "planned", Detail: s.Plan.Planner + " because of " + s.Plan.Event.Type})
+	}
+	for _, l := range log {
+		l.At = l.At.UTC()
+		all = append(all, l)
+	}
+	for _, o := range []Step{
+		{At: s.SentAt, What: "log: sent", Detail: s.ProviderID},
+		{At: s.RenderedAt, What: "log: rendered", Detail: s.sha256},
+		{At: s.FailedAt, What: "log: failed", Detail: s.Error},
+		{At: s.DeliveredAt, What: "log: delivered", Detail: s.ProviderID},
+	} {
+		if !o.At.IsZero() {
+			all = append(all, o)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Step) int { return cmp.Compare(a.At.UnixMicro(), b.At.UnixMicro()) })
+	return all
+}
