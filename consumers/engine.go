@@ -119,7 +119,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	var waiting []*request // for the projections
 	for {
 		batch := waiting
-		waiting = nil
 		if len(batch) == 0 {
 			select {
 			case r := <-e.queue:

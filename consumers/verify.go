@@ -174,8 +174,12 @@ func differences(want []Delivery, have *Delivery) (what string) {
 // difference names the first thing in which two deliveries with one id differ.
 func difference(want, have *Delivery) string {
 	for _, f := range []struct{ name, want, have string }{
-		{"address", want.Address, have.Address}, {"template", want.Template, have.Template}, {"language", want.Language, have.Language},
-		{"sender", want.Sender, have.Sender}, {"parameters", paramsOf(want), paramsOf(have)}, {"dependency", want.DependsOn, have.DependsOn},
+		{"address", want.Address, have.Address},
+		{"template", want.Template, have.Template},
+		{"language", want.Language, have.Language},
+		{"sender", want.Sender, have.Sender},
+		{"parameters", paramsOf(want), paramsOf(have)},
+		{"dependency", want.DependsOn, have.DependsOn},
 		{"priority", fmt.Sprint(want.Priority), fmt.Sprint(have.Priority)},
 		{"time", want.NotBefore.UTC().Truncate(time.Microsecond).String(), have.NotBefore.UTC().String()},
 	} {

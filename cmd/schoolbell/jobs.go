@@ -130,10 +130,16 @@ func (c *jobsShowCommand) Run(ctx context.Context, io streams) error {
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 	for _, line := range [][2]string{
-		{"delivery", e.ID}, {"school", e.School}, {"because of", e.EventType + " " + e.EventID + " at " + e.Position},
-		{"rule", e.Planner}, {"to", e.Recipient + " by " + string(e.Channel)}, {"text", e.Template + " " + e.Language},
-		{"state", fmt.Sprintf("%s after %d attempts", e.State, e.Attempts)}, {"provider", e.Provider + " " + e.ProviderID},
-		{"error", e.Error}, {"parameters", string(e.Params)},
+		{"delivery", e.ID},
+		{"school", e.School},
+		{"because of", e.EventType + " " + e.EventID + " at " + e.Position},
+		{"rule", e.Planner},
+		{"to", e.Recipient + " by " + string(e.Channel)},
+		{"text", e.Template + " " + e.Language},
+		{"state", fmt.Sprintf("%s after %d attempts", e.State, e.Attempts)},
+		{"provider", e.Provider + " " + e.ProviderID},
+		{"error", e.Error},
+		{"parameters", string(e.Params)},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 	}

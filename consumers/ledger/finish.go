@@ -156,7 +156,8 @@ func (c *finishColumns) add(f *finish) error {
 func (c *finishColumns) after(changed map[string]bool) (whats []string, tell struct {
 	schools []string
 	events  [][]byte
-}) {
+},
+) {
 	for i, id := range c.ids {
 		what := c.states[i]
 		switch {

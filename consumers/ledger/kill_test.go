@@ -223,7 +223,7 @@ type fleet struct {
 
 func (f *fleet) start() {
 	f.t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:noctx // it is killed
+	cmd := exec.Command(os.Args[0])
 	cmd.Env, cmd.Stderr = f.env, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(f.t, cmd.Start())

@@ -77,8 +77,12 @@ func (c *Config) Validate() error {
 		value int64
 		what  string
 	}{
-		{int64(c.Attempts), "attempts"}, {int64(c.SendTimeout), "time to send"}, {int64(c.RetryLeast), "shortest pause"},
-		{int64(c.RetryMost), "longest pause"}, {int64(c.StopTimeout), "time to stop"}, {int64(c.KeepFinished), "time to keep jobs"},
+		{int64(c.Attempts), "attempts"},
+		{int64(c.SendTimeout), "time to send"},
+		{int64(c.RetryLeast), "shortest pause"},
+		{int64(c.RetryMost), "longest pause"},
+		{int64(c.StopTimeout), "time to stop"},
+		{int64(c.KeepFinished), "time to keep jobs"},
 	} {
 		if f.value < 0 {
 			faults = append(faults, fmt.Errorf("ledger: %s must not be negative", f.what))

@@ -81,8 +81,7 @@ func (m *metrics) sent(provider string, took time.Duration, err error) {
 		return
 	}
 	class, code := consumers.Unsure, ""
-	var known *consumers.SendError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*consumers.SendError](err); ok {
 		class, code = known.Class, known.Code
 	}
 	m.errors.WithLabelValues(provider, string(class), code).Inc()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,9 +46,9 @@ func (s *Settings) At(ctx context.Context, school string, at time.Time) (*consum
 		}
 	}
 	versions := s.all[school]
-	for i := len(versions) - 1; i >= 0; i-- {
-		if !versions[i].from.After(at) {
-			return versions[i].settings, nil
+	for _, version := range slices.Backward(versions) {
+		if !version.from.After(at) {
+			return version.settings, nil
 		}
 	}
 	return &consumers.Settings{School: school}, nil

@@ -3,7 +3,7 @@ package ledger_test
 import (
 	"cmp"
 	"context"
-
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -171,7 +170,12 @@ func (w *world) states() map[string]int {
 
 func (w *world) eventually(want map[string]int) {
 	w.t.Helper()
-	require.EventuallyWithT(w.t, func(c *assert.CollectT) { require.Equal(c, want, w.states()) }, 30*time.Second, 20*time.Millisecond)
+	var got map[string]int
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && !maps.Equal(want, got); {
+		<-time.After(20 * time.Millisecond)
+		got = w.states()
+	}
+	require.Equal(w.t, want, got)
 }
 
 // outcomes returns the types of what the log was told about each delivery.

@@ -74,7 +74,7 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 		receipt, found, err := asking.Status(ctx, &s.Delivery)
 		switch {
 		case err != nil:
-			return f.again(l, ctx, consumers.Unknown, consumers.Unsure, 0, fmt.Errorf("ask for the status: %w", err))
+			return f.again(ctx, l, consumers.Unknown, consumers.Unsure, 0, fmt.Errorf("ask for the status: %w", err))
 		case found:
 			return f.receive(receipt)
 		}
@@ -96,9 +96,9 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 		return f.end(consumers.Failed, known.Class, err)
 	case known.Class == consumers.Temporary, can.Idempotent:
 		f.throttled = known.RetryAfter
-		return f.again(l, ctx, consumers.Planned, known.Class, known.RetryAfter, err)
+		return f.again(ctx, l, consumers.Planned, known.Class, known.RetryAfter, err)
 	case can.Status:
-		return f.again(l, ctx, consumers.Unknown, known.Class, known.RetryAfter, err)
+		return f.again(ctx, l, consumers.Unknown, known.Class, known.RetryAfter, err)
 	default:
 		return f.end(consumers.Unknown, known.Class, err)
 	}
@@ -157,10 +157,10 @@ func (f *finish) receive(r consumers.Receipt) *finish {
 }
 
 // again says that the job is to go on later, unless there were enough attempts.
-func (f *finish) again(l *Ledger, ctx context.Context, state consumers.State, class consumers.ErrorClass, after time.Duration, err error) *finish {
+func (f *finish) again(ctx context.Context, l *Ledger, state consumers.State, class consumers.ErrorClass, after time.Duration, err error) *finish {
 	f.end(state, class, err)
 	switch {
-	case ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded:
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		f.retry, f.free = true, true // the program stops; the provider is not to blame
 	case f.attempts < l.cfg.Attempts:
 		f.retry, f.delay = true, max(after, l.backoff(f.attempts))

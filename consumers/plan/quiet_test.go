@@ -54,7 +54,7 @@ func TestQuietHoursEndWhenTheClockSaysSo(t *testing.T) {
 		q := consumers.QuietHours{From: rapid.IntRange(0, 1439).Draw(rt, "from"), To: rapid.IntRange(0, 1439).Draw(rt, "to")}
 		at := time.Date(2026, 1, 1, 0, rapid.IntRange(0, 365*24*60).Draw(rt, "at"), 0, 0, time.UTC)
 		want := at
-		for minutes := 0; minutes < 3*24*60; minutes++ {
+		for range 3 * 24 * 60 {
 			clock := want.In(in)
 			m := clock.Hour()*60 + clock.Minute()
 			within := q.From <= m && m < q.To

@@ -39,9 +39,19 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 1 << 20
 
+// Answer is what a service said.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// OK says whether the service did what it was asked for.
+func (a *Answer) OK() bool { return a.Status >= 200 && a.Status <= 299 }
+
 // Do sends a request and reads the answer. The error is a [consumers.SendError]: [consumers.Temporary] when the request
 // never went out, else [consumers.Unsure]. An answer whose body breaks off comes with what was read of it.
-func (c *Client) Do(req *http.Request) (*http.Response, []byte, error) {
+func (c *Client) Do(req *http.Request) (*Answer, error) {
 	var out atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { out.Store(true) }}
 	res, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
@@ -50,11 +60,11 @@ func (c *Client) Do(req *http.Request) (*http.Response, []byte, error) {
 		if out.Load() {
 			e.Class, e.Code = consumers.Unsure, "no_answer"
 		}
-		return nil, nil, e
+		return nil, e
 	}
 	defer res.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer)) // the status has come, and says what happened
-	return res, body, nil
+	return &Answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
 // bare takes the address out of an error: it may hold credentials or somebody's name.
@@ -69,18 +79,18 @@ func bare(err error) error {
 	return err
 }
 
-// Refused classifies an answer that is not a success.
+// Refused classifies an answer that is not a success. Without a code of the service its status is the code.
 //
 //	408, 425, 429, 503   not done, later perhaps; Retry-After is kept
 //	401, 403, 404, 3xx   not done; the configuration is wrong, and once it is mended the same may succeed
 //	other 4xx            not done, and never will be
 //	other 5xx            the service does not know what it did, so neither do we
-func Refused(res *http.Response, code string, err error) *consumers.SendError {
-	e := &consumers.SendError{Class: consumers.Permanent, Code: code, RetryAfter: RetryAfter(res.Header, time.Now()), Err: err}
+func Refused(a *Answer, code string, err error) *consumers.SendError {
+	e := &consumers.SendError{Class: consumers.Permanent, Code: code, RetryAfter: RetryAfter(a.Header, time.Now()), Err: err}
 	if e.Code == "" {
-		e.Code = strconv.Itoa(res.StatusCode)
+		e.Code = strconv.Itoa(a.Status)
 	}
-	switch s := res.StatusCode; {
+	switch s := a.Status; {
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable,
 		s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusNotFound, s < 400:
 		e.Class = consumers.Temporary

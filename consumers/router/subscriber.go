@@ -79,8 +79,10 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		defer cancel()
 		// A group of the log keeps to one topic.
 		err := log.Consume(ctx, s.cfg.Group+"."+topic, func(ctx context.Context, a eventlog.Assignment) error {
-			o := &owner{Subscriber: s, log: log, assignment: a, out: out,
-				logger: s.cfg.Logger.With("group", s.cfg.Group, "partition", a.Partition)}
+			o := &owner{
+				Subscriber: s, log: log, assignment: a, out: out,
+				logger: s.cfg.Logger.With("group", s.cfg.Group, "partition", a.Partition),
+			}
 			o.run(ctx)
 			return nil
 		})

@@ -40,7 +40,8 @@ func (t *Tables) Snapshot(ctx context.Context) (consumers.Snapshot, error) {
 		s.next[partition] = position
 		return nil
 	}); err != nil {
-		s.Close()
+		_ = s.tx.Rollback(ctx)
+		conn.Release()
 		return nil, fmt.Errorf("read positions: %w", err)
 	}
 	return s, nil

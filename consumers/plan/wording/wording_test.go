@@ -67,7 +67,7 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 	require.GreaterOrEqual(t, len(book.Languages()), 4)
 	for _, tag := range book.Languages() {
 		for _, message := range wording.Messages() {
-			for n := int64(0); n < 250; n++ { // every form of the plural
+			for n := range int64(250) { // every form of the plural
 				f := facts
 				f.Missed = n
 				m, err := book.Say(message, tag.String(), f)

@@ -62,8 +62,7 @@ func text(id string) *consumers.Delivery {
 func (b *bundle) send(d *consumers.Delivery) string {
 	b.t.Helper()
 	_, err := b.sms.Send(b.t.Context(), d)
-	var e *consumers.SendError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*consumers.SendError](err); ok {
 		return e.Code
 	}
 	require.NoError(b.t, err)

@@ -70,13 +70,6 @@ func (d *dice) fault() Fault {
 	return None
 }
 
-// below draws a number from 0 to n-1.
-func (d *dice) below(n int) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.random.IntN(n)
-}
-
 func (d *dice) chance(p float64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

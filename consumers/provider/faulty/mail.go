@@ -229,7 +229,7 @@ func (s *session) data() error {
 		return err
 	}
 	if s.fault.takes() {
-		if err := s.server.take(s.from, s.to, string(content)); err != nil {
+		if !s.server.take(s.from, s.to, string(content)) {
 			s.say("554 5.6.0 this is no message")
 			return nil
 		}
@@ -255,19 +255,19 @@ func (s *session) wait() error {
 	return errBye
 }
 
-func (s *Mail) take(from, to, content string) error {
+func (s *Mail) take(from, to, content string) bool {
 	m, err := mail.ReadMessage(bufio.NewReader(strings.NewReader(content)))
 	if err != nil {
-		return err
+		return false
 	}
 	body, err := io.ReadAll(m.Body)
 	if err != nil {
-		return err
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.letters = append(s.letters, Letter{from, to, m, string(body)})
-	return nil
+	return true
 }
 
 // address takes the one out of "FROM:<school@example.org> BODY=8BITMIME".

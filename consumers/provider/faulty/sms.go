@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -244,8 +245,8 @@ func (s *SMS) list(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	var page []any
 	more := false
-	for i := len(s.messages) - 1; i >= 0; i-- { // the newest first
-		if m := s.messages[i]; m.To == r.URL.Query().Get("To") {
+	for _, v := range slices.Backward(s.messages) { // the newest first
+		if m := v; m.To == r.URL.Query().Get("To") {
 			if more = len(page) == size; more {
 				break
 			}

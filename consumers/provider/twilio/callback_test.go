@@ -78,7 +78,9 @@ func TestCallbacks(t *testing.T) {
 		},
 		{"without a time", "delivery=d1", good, twilio.Sign(token, public+"?delivery=d1", good), nil, http.StatusUnauthorized, nil},
 		{
-			"without a status", fresh, url.Values{"MessageSid": {"SM1"}}, twilio.Sign(token, public+"?"+fresh, url.Values{"MessageSid": {"SM1"}}),
+			"without a status", fresh,
+			url.Values{"MessageSid": {"SM1"}},
+			twilio.Sign(token, public+"?"+fresh, url.Values{"MessageSid": {"SM1"}}),
 			nil, http.StatusBadRequest, nil,
 		},
 		{"of an unknown delivery", fresh, good, twilio.Sign(token, public+"?"+fresh, good), consumers.ErrUnknownDelivery, http.StatusNotFound, nil},

@@ -108,15 +108,15 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if p.config.IdempotencyHeader != "" {
 		req.Header.Set(p.config.IdempotencyHeader, d.ID)
 	}
-	res, body, err := p.client.Do(req)
+	answer, err := p.client.Do(req)
 	if err != nil {
 		return consumers.Receipt{}, err
 	}
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return consumers.Receipt{}, refused(res, body)
+	if !answer.OK() {
+		return consumers.Receipt{}, refused(answer)
 	}
 	var m message
-	if err := json.Unmarshal(body, &m); err != nil {
+	if err := json.Unmarshal(answer.Body, &m); err != nil {
 		m = message{} // it has been taken, and a receipt will say by what name
 	}
 	r := m.receipt()
@@ -165,18 +165,18 @@ func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers
 	if err != nil {
 		return consumers.Receipt{}, false, err
 	}
-	res, body, err := p.client.Do(req)
+	answer, err := p.client.Do(req)
 	if err != nil {
 		return consumers.Receipt{}, false, err
 	}
-	if res.StatusCode != http.StatusOK {
-		return consumers.Receipt{}, false, refused(res, body)
+	if !answer.OK() {
+		return consumers.Receipt{}, false, refused(answer)
 	}
 	var list struct {
 		Messages []message `json:"messages"`
 		NextPage string    `json:"next_page_uri"`
 	}
-	if err := json.Unmarshal(body, &list); err != nil {
+	if err := json.Unmarshal(answer.Body, &list); err != nil {
 		return consumers.Receipt{}, false, fmt.Errorf("read list of messages: %w", err)
 	}
 	var found []message
@@ -251,12 +251,12 @@ func millionths(price string) int64 {
 }
 
 // refused says what a refusal means. The service's own codes are a small set, and say more than the status.
-func refused(res *http.Response, body []byte) *consumers.SendError {
+func refused(answer *provider.Answer) *consumers.SendError {
 	var why refusal
-	if err := json.Unmarshal(body, &why); err != nil || why.Code == 0 {
-		return provider.Refused(res, "", fmt.Errorf("service answered %s", res.Status))
+	if err := json.Unmarshal(answer.Body, &why); err != nil || why.Code == 0 {
+		return provider.Refused(answer, "", fmt.Errorf("service answered %d", answer.Status))
 	}
-	e := provider.Refused(res, strconv.Itoa(why.Code), errors.New(why.Message))
+	e := provider.Refused(answer, strconv.Itoa(why.Code), errors.New(why.Message))
 	switch why.Code {
 	case 14107, 20429, 21611, 30001, 30022, 63018: // too many at once, or its queue is full
 		e.Class = consumers.Temporary

@@ -251,17 +251,17 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	} {
 		req.Header.Set(name, value)
 	}
-	res, _, err := p.client.Do(req)
+	answer, err := p.client.Do(req)
 	if err != nil {
 		return "", err
 	}
 	switch {
-	case res.StatusCode >= 200 && res.StatusCode <= 299:
-		return messageID(res), nil
-	case res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone:
+	case answer.OK():
+		return messageID(answer.Header), nil
+	case answer.Status == http.StatusNotFound || answer.Status == http.StatusGone:
 		return "", gone(errors.New("device has unsubscribed"))
 	}
-	return "", provider.Refused(res, "", fmt.Errorf("push service answered %s", res.Status))
+	return "", provider.Refused(answer, "", fmt.Errorf("push service answered %d", answer.Status))
 }
 
 func gone(err error) *consumers.SendError {
@@ -269,8 +269,8 @@ func gone(err error) *consumers.SendError {
 }
 
 // messageID is the service's name for a message, if it gives a short one.
-func messageID(res *http.Response) string {
-	location := res.Header.Get("Location")
+func messageID(h http.Header) string {
+	location := h.Get("Location")
 	if id := location[strings.LastIndexByte(location, '/')+1:]; id != "" && len(id) <= 128 {
 		return id
 	}
