@@ -102,7 +102,7 @@ func TestReadyzNamesTheServerThatIsGone(t *testing.T) {
 
 func TestPrometheusLikesTheMetrics(t *testing.T) {
 	t.Parallel()
-	promtool := tool(t, "promtool")
+	promtool := devtest.Program(t, "promtool")
 	a := startApp(t, nil)
 	at := a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
 	a.ask(t, attendancePath, at, &attendanceAnswer{})
@@ -128,7 +128,7 @@ var metricName = regexp.MustCompile(`\bschoolbell_(projection|http|ingest|cache|
 
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
-	prometheus := tool(t, "prometheus")
+	prometheus := devtest.Program(t, "prometheus")
 	a := startApp(t, nil)
 	target, err := url.Parse(a.Ops)
 	require.NoError(t, err)
@@ -156,17 +156,6 @@ func TestPrometheusScrapes(t *testing.T) {
 		}
 		return json.UnmarshalRead(resp.Body, &answer) == nil && len(answer.Data.Result) == 1
 	}, 30*time.Second, 100*time.Millisecond)
-}
-
-// tool finds a program that a test needs. On the machine that decides about changes it has to be there.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skipf("%s is not installed", name)
-	}
-	require.NoError(t, err)
-	return path
 }
 
 func testLog(t *testing.T) *slog.Logger {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
 )
@@ -152,7 +153,7 @@ func TestAParkedEventThatIsFoldedLateChangesAnswers(t *testing.T) {
 
 func TestOneLoadAtATime(t *testing.T) {
 	t.Parallel()
-	c := open(t, realServer(t))
+	c := open(t, devtest.RedisServer(t))
 	a := texts(c)
 	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, -1))
 	var loads atomic.Int64

@@ -1,9 +1,7 @@
 package redis_test
 
 import (
-	"context"
 	"net"
-	"os/exec"
 	"strconv"
 	"sync"
 	"testing"
@@ -11,16 +9,16 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/redis"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// onEachServer runs a test against miniredis, and against the real server where it is installed.
+// onEachServer runs a test against miniredis, and against the real server.
 func onEachServer(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
@@ -28,32 +26,8 @@ func onEachServer(t *testing.T, test func(t *testing.T, address string)) {
 	})
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
-		test(t, realServer(t))
+		test(t, devtest.RedisServer(t))
 	})
-}
-
-func realServer(t *testing.T) string {
-	t.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
-	_, port, err := net.SplitHostPort(address)
-	require.NoError(t, err)
-	server := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	require.NoError(t, server.Start())
-	t.Cleanup(func() {
-		_ = server.Process.Kill() // it has nothing to save
-		_ = server.Wait()
-	})
-	client := goredis.NewClient(&goredis.Options{Addr: address})
-	defer client.Close()
-	require.Eventually(t, func() bool { return client.Ping(context.Background()).Err() == nil }, 10*time.Second, 10*time.Millisecond)
-	return address
 }
 
 // wire stands between the cache and its server, and can be cut or fall silent.

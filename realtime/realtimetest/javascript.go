@@ -3,77 +3,21 @@ package realtimetest
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
+	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 //go:embed js/package.json js/package-lock.json
 var packages embed.FS
-
-// install puts the packages of js into a folder of the user's cache, once for each version of the lock file.
-var install = sync.OnceValues(func() (string, error) {
-	lock, err := packages.ReadFile("js/package-lock.json")
-	if err != nil {
-		return "", err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "schoolbell", "js-"+hex.EncodeToString(sum[:8]))
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	// Another process may be doing the same: whoever is first moves a whole folder into place.
-	half, err := os.MkdirTemp(filepath.Dir(dir), "js-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(half)
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		b, err := packages.ReadFile("js/" + name)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(half, name), b, 0o644)
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	npm.Dir = half
-	if out, err := npm.CombinedOutput(); err != nil {
-		return "", &installError{err, string(out)}
-	}
-	if err := os.Rename(half, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			return "", err
-		}
-	}
-	return dir, nil
-})
-
-type installError struct {
-	error
-	output string
-}
-
-func (e *installError) Error() string { return e.error.Error() + "\n" + e.output }
 
 // Script is a program on Node that talks with the test by lines.
 type Script struct {
@@ -86,16 +30,9 @@ type Script struct {
 // it ends with the test. Without Node or npm the test is skipped, except in CI.
 func JavaScript(t testing.TB, source string, args ...string) *Script {
 	t.Helper()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			if os.Getenv("CI") != "" {
-				require.NoError(t, err)
-			}
-			t.Skipf("%s is not here", program)
-		}
-	}
-	dir, err := install()
+	files, err := fs.Sub(packages, "js")
 	require.NoError(t, err)
+	dir := devtest.NodePackages(t, files)
 	// Modules are found from where the script is.
 	file, err := os.CreateTemp(dir, "test-*.mjs")
 	require.NoError(t, err)

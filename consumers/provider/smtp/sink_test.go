@@ -15,16 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers/provider/smtp"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
-// A mail server that is not ours: smtp-tester, which parses with mailparser. SCHOOLBELL_NODE_MODULES is where
-// `npm install smtp-tester` has put it.
+// A mail server that is not ours: smtp-tester, which parses with mailparser.
 func TestAgainstAServerThatIsNotOurs(t *testing.T) {
 	t.Parallel()
-	modules := os.Getenv("SCHOOLBELL_NODE_MODULES")
-	if modules == "" {
-		t.Skip("SCHOOLBELL_NODE_MODULES does not name a directory with smtp-tester")
-	}
+	modules := filepath.Join(devtest.NodePackages(t, os.DirFS("testdata")), "node_modules")
 	port := freePort(t)
 	script, err := filepath.Abs("testdata/sink.js")
 	require.NoError(t, err)

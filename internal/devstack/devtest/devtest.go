@@ -54,3 +54,13 @@ func Redis(t testing.TB) *devstack.Redis {
 	t.Cleanup(r.Stop)
 	return r
 }
+
+// RedisServer starts a real Redis for one test, which keeps nothing, and returns its host and port.
+func RedisServer(t testing.TB) (address string) {
+	t.Helper()
+	Program(t, "redis-server")
+	r, err := devstack.StartRedisServer(t.Context(), devstack.RedisServerConfig{})
+	require.NoError(t, err)
+	t.Cleanup(r.Stop)
+	return r.Address()
+}
