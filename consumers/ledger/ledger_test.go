@@ -93,3 +93,24 @@ func TestErrorsDecideWhatHappensNext(t *testing.T) {
 		})
 	}
 }
+
+func TestSettingsAreReplacedByWhoReadThem(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	settings := ledger.NewSettings(w.pool)
+	now, err := settings.Current(t.Context(), "s1")
+	require.NoError(t, err)
+	require.Equal(t, &consumers.Settings{School: "s1"}, now)
+	version, err := settings.Replace(t.Context(), &consumers.Settings{School: "s1", Name: "Oak"}, now.Version, "me")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, version)
+	_, err = settings.Replace(t.Context(), &consumers.Settings{School: "s1", Name: "Elm"}, now.Version, "you")
+	require.ErrorIs(t, err, ledger.ErrStale)
+	require.NoError(t, settings.Set(t.Context(), &consumers.Settings{School: "s1", Name: "Ash"}, "anybody"))
+	now, err = settings.Current(t.Context(), "s1")
+	require.NoError(t, err)
+	require.Equal(t, &consumers.Settings{School: "s1", Version: 2, Name: "Ash"}, now)
+	planned, err := settings.At(t.Context(), "s1", time.Now())
+	require.NoError(t, err)
+	require.Equal(t, now, planned)
+}

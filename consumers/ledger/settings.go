@@ -76,28 +76,67 @@ func (s *Settings) load(ctx context.Context) error {
 	return nil
 }
 
-// Set makes new settings of a school, in force from now on.
+// Current returns the settings of a school that are in force now, as they stand in the database; never nil.
+func (s *Settings) Current(ctx context.Context, school string) (*consumers.Settings, error) {
+	now := &consumers.Settings{}
+	var b []byte
+	err := s.pool.QueryRow(ctx, `
+		SELECT version, settings FROM schoolbell.school_settings WHERE school = $1 AND valid_from <= clock_timestamp()
+		ORDER BY version DESC LIMIT 1`, school).Scan(&now.Version, &b)
+	if err == nil {
+		err = json.Unmarshal(b, now)
+	}
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("read settings of school %q: %w", school, err)
+	}
+	now.School = school
+	return now, nil
+}
+
+// Set makes new settings of a school, in force from now on, whatever they were.
 func (s *Settings) Set(ctx context.Context, settings *consumers.Settings, actor string) error {
 	return s.SetFrom(ctx, settings, actor, time.Now())
 }
 
 // SetFrom makes new settings that are in force from a time on, as for events that were written before a school came.
 func (s *Settings) SetFrom(ctx context.Context, settings *consumers.Settings, actor string, from time.Time) error {
+	_, err := s.write(ctx, settings, anyVersion, actor, from)
+	return err
+}
+
+// ErrStale says that settings have been changed since they were read.
+var ErrStale = errors.New("the settings have been changed meanwhile")
+
+// Replace makes new settings of a school in place of a version of them, 0 for none, and returns the new version. The error
+// is [ErrStale] when somebody else has been quicker.
+func (s *Settings) Replace(ctx context.Context, settings *consumers.Settings, version int64, actor string) (int64, error) {
+	return s.write(ctx, settings, version, actor, time.Now())
+}
+
+const anyVersion = -1
+
+func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over int64, actor string, from time.Time) (version int64, err error) {
 	if settings.School == "" {
-		return errors.New("settings belong to a school")
+		return 0, errors.New("settings belong to a school")
 	}
 	b, err := json.Marshal(settings)
 	if err != nil {
-		return fmt.Errorf("encode settings: %w", err)
+		return 0, fmt.Errorf("encode settings: %w", err)
 	}
-	if _, err := s.pool.Exec(ctx, `
+	err = s.pool.QueryRow(ctx, `
 		INSERT INTO schoolbell.school_settings (school, version, valid_from, settings, actor)
-		SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4 FROM schoolbell.school_settings WHERE school = $1`,
-		settings.School, from, b, actor); err != nil {
-		return fmt.Errorf("write settings: %w", err)
+		SELECT $1, n + 1, $2, $3, $4 FROM (SELECT coalesce(max(version), 0) AS n FROM schoolbell.school_settings WHERE school = $1) newest
+		WHERE $5 IN (n, $6)
+		ON CONFLICT DO NOTHING
+		RETURNING version`, settings.School, from, b, actor, over, anyVersion).Scan(&version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, ErrStale
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write settings: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded = time.Time{}
-	return nil
+	return version, nil
 }

@@ -14,7 +14,7 @@ func Awake(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
 		return t
 	}
 	local := t.In(in).Truncate(time.Minute)
-	until := (q.To - minuteOfDay(local) + day) % day
+	until := (q.To - consumers.ClockOf(local) + day) % day
 	awake := local.Add(time.Duration(until) * time.Minute)
 	if offset(awake) == offset(local) {
 		return awake
@@ -27,14 +27,12 @@ func Awake(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
 const day = 24 * 60
 
 func quiet(q consumers.QuietHours, local time.Time) bool {
-	m := minuteOfDay(local)
+	m := consumers.ClockOf(local)
 	if q.From <= q.To {
 		return q.From <= m && m < q.To
 	}
 	return q.From <= m || m < q.To // over midnight
 }
-
-func minuteOfDay(t time.Time) int { return t.Hour()*60 + t.Minute() }
 
 func offset(t time.Time) int {
 	_, seconds := t.Zone()

@@ -51,12 +51,12 @@ func TestQuietHoursEndWhenTheClockSaysSo(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		in := zone(t, rapid.SampledFrom([]string{"America/Chicago", "Europe/Paris", "Africa/Cairo", "Australia/Lord_Howe", "Pacific/Apia"}).Draw(rt, "zone"))
-		q := consumers.QuietHours{From: rapid.IntRange(0, 1439).Draw(rt, "from"), To: rapid.IntRange(0, 1439).Draw(rt, "to")}
+		q := consumers.QuietHours{From: consumers.Clock(rapid.IntRange(0, 1439).Draw(rt, "from")), To: consumers.Clock(rapid.IntRange(0, 1439).Draw(rt, "to"))}
 		at := time.Date(2026, 1, 1, 0, rapid.IntRange(0, 365*24*60).Draw(rt, "at"), 0, 0, time.UTC)
 		want := at
 		for range 3 * 24 * 60 {
 			clock := want.In(in)
-			m := clock.Hour()*60 + clock.Minute()
+			m := consumers.Clock(clock.Hour()*60 + clock.Minute())
 			within := q.From <= m && m < q.To
 			if q.From > q.To {
 				within = m >= q.From || m < q.To

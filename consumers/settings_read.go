@@ -1,0 +1,183 @@
+package consumers
+
+import (
+	"encoding/hex"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/text/language"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// InvalidSettingsError says all that is wrong with settings, and where.
+type InvalidSettingsError struct {
+	Faults []domain.Fault
+}
+
+func (e *InvalidSettingsError) Error() string {
+	var b strings.Builder
+	b.WriteString("invalid settings:")
+	for i, f := range e.Faults {
+		if i > 0 {
+			b.WriteString(";")
+		}
+		if f.Pointer != "" {
+			b.WriteString(" " + f.Pointer)
+		}
+		b.WriteString(" " + f.Reason)
+	}
+	return b.String()
+}
+
+// ReadSettings reads the settings of a school as it has written them. Rules that are none of the planners' and members
+// that mean nothing are refused, as somebody would wait in vain for what they say. The error is an
+// [*InvalidSettingsError].
+func (p *Planners) ReadSettings(school string, written []byte) (*Settings, error) {
+	s := &Settings{}
+	if err := json.Unmarshal(written, s, json.RejectUnknownMembers(true)); err != nil {
+		return nil, &InvalidSettingsError{[]domain.Fault{faultOf(err)}}
+	}
+	s.School = school
+	var f domain.Faults
+	s.validate(&f, p.names)
+	if len(f.List) > 0 {
+		return nil, &InvalidSettingsError{f.List}
+	}
+	return s, nil
+}
+
+// faultOf says what is wrong with JSON, and where.
+func faultOf(err error) domain.Fault {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return domain.Fault{Pointer: string(syntax.JSONPointer), Reason: "is not valid JSON: " + syntax.Err.Error()}
+	}
+	semantic, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return domain.Fault{Reason: err.Error()}
+	}
+	reason := "must not be a " + kindName(semantic.JSONKind)
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		reason = "is not known"
+	case semantic.GoType == reflect.TypeFor[Clock]():
+		reason = "must be a time of day, as in 21:30"
+	case semantic.GoType == reflect.TypeFor[int](), semantic.GoType == reflect.TypeFor[int64]():
+		reason = "must be a whole number"
+	}
+	return domain.Fault{Pointer: string(semantic.JSONPointer), Reason: reason}
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '{':
+		return "object"
+	case '[':
+		return "list"
+	case '"':
+		return "text"
+	case '0':
+		return "number"
+	case 'n':
+		return "null"
+	default:
+		return "truth value"
+	}
+}
+
+// mostSender is how many letters telephones show of a sender's name.
+const mostSender = 11
+
+func (s *Settings) validate(f *domain.Faults, planners []string) {
+	f.OptionalText("/name", s.Name, domain.MaxLabelLength*4)
+	if !validSender(s.Sender) {
+		f.Add("/sender", "must be at most %d letters, digits and spaces with a letter among them, or a telephone number as in +15125550100", mostSender)
+	}
+	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
+		f.Add("/time_zone", "must be a time zone, as in Africa/Abidjan")
+	}
+	if _, err := language.Parse(s.Language); s.Language != "" && err != nil {
+		f.Add("/language", "must be a language tag, as in fr or pt-BR")
+	}
+	if s.Currency != "" {
+		f.Currency("/currency", s.Currency)
+	}
+	between(f, "/year_from", s.YearFrom, 0, 12)
+	if !digits(s.Phone.Country, 3) {
+		f.Add("/phone/country", "must be at most 3 digits, as in 44")
+	}
+	if !digits(s.Phone.Trunk, 3) {
+		f.Add("/phone/trunk", "must be at most 3 digits, as in 0")
+	}
+	if s.Budget < 0 {
+		f.Add("/sms_budget", "must not be negative")
+	}
+	between(f, "/reminders/most", s.Reminders.Most, 0, 50)
+	between(f, "/reminders/every", s.Reminders.Every, 0, 365)
+	if hash, err := hex.DecodeString(s.Logo); s.Logo != "" && (err != nil || len(hash) != 32) {
+		f.Add("/logo", "must be the SHA-256 of a stored picture, in hexadecimal")
+	}
+	names := make([]string, 0, len(s.Rules))
+	for name := range s.Rules {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		rule := s.Rules[name]
+		at := "/rules/" + string(jsontext.Pointer("").AppendToken(name)[1:])
+		if !slices.Contains(planners, name) {
+			f.Add(at, "is not a rule; there are %s", strings.Join(planners, ", "))
+			continue
+		}
+		rule.validate(f, at)
+	}
+}
+
+func (r *Rule) validate(f *domain.Faults, at string) {
+	if r.On && r.Off {
+		f.Add(at, "cannot be on and off")
+	}
+	if r.MaxAge < -1 {
+		f.Add(at+"/max_age", "must be a number of days, 0 for the rule's own or -1 for no limit")
+	}
+	permitted := []Channel{SMS, Email, Push, InApp}
+	for i, c := range r.Channels {
+		if !slices.Contains(permitted, c) || slices.Contains(r.Channels[:i], c) {
+			f.Add(at+"/channels", "must be some of sms, email, push and in_app, each once")
+			break
+		}
+	}
+}
+
+func between(f *domain.Faults, at string, n, least, most int) {
+	if n < least || n > most {
+		f.Add(at, "must lie between %d and %d", least, most)
+	}
+}
+
+func digits(s string, most int) bool {
+	return len(s) <= most && strings.Trim(s, "0123456789") == ""
+}
+
+// validSender says whether a text can come from a name: the alphanumeric ones of GSM, or a number.
+func validSender(s string) bool {
+	if number, ok := strings.CutPrefix(s, "+"); ok {
+		return len(number) >= 3 && digits(number, 15)
+	}
+	letter := false
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z':
+			letter = true
+		case r >= '0' && r <= '9' || r == ' ':
+		default:
+			return false
+		}
+	}
+	return s == "" || letter && len(s) <= mostSender
+}

@@ -1,0 +1,72 @@
+package consumers_test
+
+import (
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+func planners(t *testing.T) *consumers.Planners {
+	t.Helper()
+	nothing := func(*domain.Envelope, consumers.Known, *consumers.Settings) []consumers.Delivery { return nil }
+	p, err := consumers.NewPlanners(
+		consumers.Planner{Name: "absence", Types: []string{"a"}, Plan: nothing}, consumers.Planner{Name: "invoice", Types: []string{"b"}, Plan: nothing},
+	)
+	require.NoError(t, err)
+	return p
+}
+
+func TestSettingsAreReadAsTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	const written = `{"name":"École du Chêne","sender":"CHENE 1","time_zone":"Europe/Paris","language":"fr","currency":"EUR","year_from":9,` +
+		`"phone":{"country":"33","trunk":"0"},"quiet":{"from":"20:30","to":"07:00"},"sms_budget":5000,` +
+		`"rules":{"absence":{"channels":["sms","push"],"max_age":-1}},"reminders":{"most":3,"every":7,"at":"10:15"}}`
+	s, err := planners(t).ReadSettings("oak", []byte(written))
+	require.NoError(t, err)
+	require.Equal(t, "oak", s.School)
+	require.Equal(t, consumers.Clock(20*60+30), s.Quiet.From)
+	again, err := json.Marshal(s)
+	require.NoError(t, err)
+	require.JSONEq(t, written, string(again))
+}
+
+func TestP9_BadSettingsAreToldWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string][]string{
+		`{"name":"Oak"`:                          {" is not valid JSON: unexpected EOF"},
+		`{"nam":"Oak"}`:                          {"/nam is not known"},
+		`{"quiet":{"form":"20:00"}}`:             {"/quiet/form is not known"},
+		`{"quiet":{"from":"8pm"}}`:               {"/quiet/from must be a time of day, as in 21:30"},
+		`{"quiet":{"from":1260}}`:                {"/quiet/from must be a time of day, as in 21:30"},
+		`{"rules":{"absence":{"off":"yes"}}}`:    {"/rules/absence/off must not be a text"},
+		`{"year_from":1.5}`:                      {"/year_from must be a whole number"},
+		`[]`:                                     {" must not be a list"},
+		`{"sender":"THE SCHOOL OF OAK"}`:         {"/sender must be at most 11 letters, digits and spaces with a letter among them, or a telephone number as in +15125550100"},
+		`{"sender":"12345"}`:                     {"/sender must be at most 11 letters, digits and spaces with a letter among them, or a telephone number as in +15125550100"},
+		`{"time_zone":"Mars/Olympus"}`:           {"/time_zone must be a time zone, as in Africa/Abidjan"},
+		`{"language":"french!","currency":"€"}`:  {"/language must be a language tag, as in fr or pt-BR", "/currency must be an ISO 4217 currency code, as in EUR"},
+		`{"year_from":13,"sms_budget":-1}`:       {"/year_from must lie between 0 and 12", "/sms_budget must not be negative"},
+		`{"phone":{"country":"+44"},"logo":"x"}`: {"/phone/country must be at most 3 digits, as in 44", "/logo must be the SHA-256 of a stored picture, in hexadecimal"},
+		`{"reminders":{"most":51,"every":-1}}`:   {"/reminders/most must lie between 0 and 50", "/reminders/every must lie between 0 and 365"},
+		`{"rules":{"absense":{}}}`:               {"/rules/absense is not a rule; there are absence, invoice"},
+		`{"rules":{"a/b":{}}}`:                   {"/rules/a~1b is not a rule; there are absence, invoice"},
+		`{"rules":{"invoice":{"on":true,"off":true},"absence":{"channels":["sms","sms"],"max_age":-2}}}`: {
+			"/rules/absence/max_age must be a number of days, 0 for the rule's own or -1 for no limit",
+			"/rules/absence/channels must be some of sms, email, push and in_app, each once", "/rules/invoice cannot be on and off",
+		},
+		`{"rules":{"absence":{"channels":["pdf"]}}}`: {"/rules/absence/channels must be some of sms, email, push and in_app, each once"},
+	} {
+		_, err := planners(t).ReadSettings("oak", []byte(written))
+		var invalid *consumers.InvalidSettingsError
+		require.ErrorAs(t, err, &invalid, written)
+		var got []string
+		for _, f := range invalid.Faults {
+			got = append(got, f.Pointer+" "+f.Reason)
+		}
+		require.Equal(t, want, got, written)
+	}
+}
