@@ -126,7 +126,7 @@ func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO schoolbell.school_settings (school, version, valid_from, settings, actor)
 		SELECT $1, n + 1, $2, $3, $4 FROM (SELECT coalesce(max(version), 0) AS n FROM schoolbell.school_settings WHERE school = $1) newest
-		WHERE $5 IN (n, $6)
+		WHERE $5::bigint IN (n, $6::bigint)
 		ON CONFLICT DO NOTHING
 		RETURNING version`, settings.School, from, b, actor, over, anyVersion).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
