@@ -115,16 +115,23 @@ func TestPrometheusLikesTheMetrics(t *testing.T) {
 	require.Empty(t, string(out))
 	require.Contains(t, string(metrics), "schoolbell_build_info")
 	require.Contains(t, string(metrics), "go_goroutines")
-	for _, file := range []string{"docs/OPERATIONS.md", "deploy/grafana/dashboards/schoolbell.json"} {
+	for _, file := range []string{"docs/OPERATIONS.md", "deploy/grafana/dashboards/schoolbell.json", "deploy/prometheus/alerts.yml"} {
 		text, err := os.ReadFile("../../" + file)
 		require.NoError(t, err)
 		for _, name := range metricName.FindAllString(string(text), -1) {
-			require.Contains(t, string(metrics), "\n"+name, "%s speaks of it", file)
+			require.True(t, strings.Contains(string(metrics), "\n"+name), "%s speaks of %s", file, name)
 		}
 	}
 }
 
-var metricName = regexp.MustCompile(`\bschoolbell_(projection|http|ingest|cache|log)_[a-z_]+\b`)
+// Those of live connections and of jobs that begin with the first client and the first message are left out.
+var metricName = regexp.MustCompile(`\bschoolbell_((projection|http|ingest|cache|log)_[a-z_]+|jobs_outbox|plan_(events|faults)_total)\b`)
+
+func TestPrometheusTakesTheAlerts(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), tool(t, "promtool"), "test", "rules", "../../deploy/prometheus/alerts_test.yml").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
 
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
