@@ -16,8 +16,8 @@ import (
 // end up in logs.
 //
 // Browsers say which page a connection comes from, and pages of other origins are refused. A request without an Origin
-// comes from no page: it is let in when it shows its token in the header, or a ticket, which no page can make a browser
-// do. Native clients that can send no header need AllowNoOrigin.
+// comes from no page, as those of native clients: it may connect, and that is all. Neither an Origin nor its absence, nor
+// a cookie, is a permission: until a token is shown, a connection waits in the Lobby and is told nothing.
 type Access struct {
 	// Verify finds out who bears a token. Its error wraps ErrExpired or ErrInvalidToken.
 	Verify func(ctx context.Context, token string) (Identity, error)
@@ -25,8 +25,8 @@ type Access struct {
 	Redeem func(ctx context.Context, ticket string) (Identity, error)
 	// Origins may connect besides the server's own, as "https://school.example".
 	Origins []string
-	// AllowNoOrigin lets requests in that have neither an Origin nor a proof of their bearer yet.
-	AllowNoOrigin bool
+	// Lobby is where connections wait for their first message.
+	Lobby Lobby
 }
 
 // Errors of identification.
@@ -61,12 +61,10 @@ func bearer(r *http.Request) (string, bool) {
 func (a *Access) AllowOrigin(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
-		// Browsers leave the Origin out of requests to the page's own server, and say so in a way that no page can.
-		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" {
-			return site == "same-origin"
-		}
-		_, shown := bearer(r)
-		return shown || a.AllowNoOrigin || a.Redeem != nil && r.URL.Query().Get("ticket") != ""
+		// A browser opens no WebSocket without one. It leaves it out of some other requests, of which it says in a way
+		// that no page can change whether they come from the page's own server.
+		site := r.Header.Get("Sec-Fetch-Site")
+		return site == "" || site == "none" || site == "same-origin"
 	}
 	origin := origins[0]
 	if len(origins) > 1 || origin == "null" {
@@ -86,7 +84,7 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, ErrDenied):
 		return http.StatusForbidden
-	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms):
+	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms), errors.Is(err, ErrCrowded):
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone

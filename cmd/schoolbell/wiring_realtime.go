@@ -61,15 +61,15 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, deps *ht
 	tickets := redis.NewTickets(cache)
 	access := &realtime.Access{
 		Verify: verifyWith(deps.Verifier), Redeem: tickets.Redeem,
-		Origins: p.cfg.API.Origins, AllowNoOrigin: c.AllowNoOrigin,
+		Origins: p.cfg.API.Origins, Lobby: realtime.Lobby{PerAddress: c.Waiting},
 	}
 	l := &live{hub: hub}
 	l.socketio = socketio.NewRooms(socketio.Config{
 		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
-		Access: access, MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+		Access: access, ConnectTimeout: showTime, MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
 	}, hub)
 	sockets := centrifuge.New(centrifuge.Config{
-		Hub: hub, Access: access, RPC: l.query, MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+		Hub: hub, Access: access, RPC: l.query, FirstTime: showTime, MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
 	})
 	deps.Live = &httpapi.Live{
 		Stream:  sse.Handler(sse.Config{Hub: hub, Access: access}),
@@ -86,6 +86,9 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, deps *ht
 	p.health.Add(telemetry.Check{Name: "realtime", Ask: hub.Ready})
 	return nil
 }
+
+// showTime is how long a new connection may take to show a token.
+const showTime = 10 * time.Second
 
 // slowest is how long a client may take to hear that it is let go, before it is cut off.
 const slowest = 3 * time.Second

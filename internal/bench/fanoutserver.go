@@ -31,7 +31,6 @@ func ServeFanout(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("start hub: %w", err)
 	}
 	server := centrifuge.New(centrifuge.Config{Hub: hub, Access: &realtime.Access{
-		AllowNoOrigin: true,
 		Verify: func(context.Context, string) (realtime.Identity, error) {
 			return realtime.Identity{Subject: "bench", School: fanoutSchool, Roles: []string{"admin"}}, nil
 		},

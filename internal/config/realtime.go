@@ -8,17 +8,17 @@ import (
 
 // Realtime is how live connections are treated.
 type Realtime struct {
-	Connections   int           `env:"CONNECTIONS" default:"50000" help:"Live connections of this process at most, besides those of the API."`
-	PerUser       int           `env:"PER_USER" default:"20" help:"Live connections of one user to this process at most."`
-	Rooms         int           `env:"ROOMS" default:"100" help:"Rooms that one connection can be in."`
-	MessageRate   int           `env:"MESSAGE_RATE" default:"100" help:"Messages that a client may send in a second."`
-	MessageBytes  int           `env:"MESSAGE_BYTES" default:"65536" help:"Size of one message from a client."`
-	RingMB        int           `name:"ring-mb" env:"RING_MB" default:"64" help:"Memory for recent events, in megabytes; clients further behind are served from the log."`
-	MaxLag        int           `env:"MAX_LAG" default:"200000" help:"Records of the log that a client may be behind; one further behind has to read the state anew."`
-	Dashboards    int           `env:"DASHBOARDS" default:"5" help:"Times a second that the dashboards of a school are told what has changed, at most."`
-	DrainTime     time.Duration `env:"DRAIN_TIME" default:"5s" help:"Over which time a stop lets go of the connections, so that they do not all come back elsewhere at once."`
-	AllowNoOrigin bool          `name:"allow-no-origin" env:"ALLOW_NO_ORIGIN" help:"Let native clients in that send neither an Origin nor an Authorization header, and show their token in the first message."`
-	Key           string        `env:"KEY" placeholder:"SECRET" secret:"" help:"Signs resume tokens, the same in all processes; at least 16 bytes. Derived from the secret of the tokens unless those are signed by an identity provider."`
+	Connections  int           `env:"CONNECTIONS" default:"50000" help:"Live connections of this process at most, besides those of the API."`
+	PerUser      int           `env:"PER_USER" default:"20" help:"Live connections of one user to this process at most."`
+	Rooms        int           `env:"ROOMS" default:"100" help:"Rooms that one connection can be in."`
+	MessageRate  int           `env:"MESSAGE_RATE" default:"100" help:"Messages that a client may send in a second."`
+	MessageBytes int           `env:"MESSAGE_BYTES" default:"65536" help:"Size of one message from a client."`
+	RingMB       int           `name:"ring-mb" env:"RING_MB" default:"64" help:"Memory for recent events, in megabytes; clients further behind are served from the log."`
+	MaxLag       int           `env:"MAX_LAG" default:"200000" help:"Records of the log that a client may be behind; one further behind has to read the state anew."`
+	Dashboards   int           `env:"DASHBOARDS" default:"5" help:"Times a second that the dashboards of a school are told what has changed, at most."`
+	DrainTime    time.Duration `env:"DRAIN_TIME" default:"5s" help:"Over which time a stop lets go of the connections, so that they do not all come back elsewhere at once."`
+	Waiting      int           `env:"WAITING" default:"500" help:"Connections from one address that may wait to show their token, at most; allow more behind a proxy that hides the addresses of clients."`
+	Key          string        `env:"KEY" placeholder:"SECRET" secret:"" help:"Signs resume tokens, the same in all processes; at least 16 bytes. Derived from the secret of the tokens unless those are signed by an identity provider."`
 }
 
 // DashboardInterval is the shortest time between two notices to a dashboard.
@@ -32,6 +32,7 @@ func (r Realtime) validate() error {
 	}{
 		{"connections", r.Connections},
 		{"per-user", r.PerUser},
+		{"waiting", r.Waiting},
 		{"rooms", r.Rooms},
 		{"message-rate", r.MessageRate},
 		{"message-bytes", r.MessageBytes},

@@ -72,7 +72,7 @@ func TestP6_CentrifugeGoRecovers(t *testing.T) {
 	n := startNode(t)
 	rt.Publish(t, n.log, rt.School, "first", rt.Notice("first", "7b"))
 	c := client.NewJsonClient(n.url, client.Config{
-		Token: "head admin", Header: http.Header{"Authorization": {"Bearer head admin"}},
+		Token:             "head admin",
 		MinReconnectDelay: 10 * time.Millisecond, MaxReconnectDelay: 50 * time.Millisecond,
 	})
 	t.Cleanup(c.Close)

@@ -14,13 +14,14 @@ import (
 
 // conn is one connection.
 type conn struct {
-	server  *Server
-	socket  *ws.Conn
-	shown   realtime.Identity // by the request's header or ticket
-	session *realtime.Session // nil until the connect command
-	pinged  time.Time         // when last; the server's lock guards it
-	alive   context.Context   //nolint:containedctx // it ends with the connection, and the writer is started by the hub
-	cancel  context.CancelFunc
+	server     *Server
+	socket     *ws.Conn
+	shown      realtime.Identity // by the request's header or ticket
+	leaveLobby func()            // nil when there is a session
+	session    *realtime.Session // nil until the connect command
+	pinged     time.Time         // when last; the server's lock guards it
+	alive      context.Context   //nolint:containedctx // it ends with the connection, and the writer is started by the hub
+	cancel     context.CancelFunc
 
 	// writing keeps what is written in order. It is held while waiting for this client, by its own goroutines only.
 	writing sync.Mutex
@@ -49,12 +50,12 @@ func (c *conn) run() {
 			c.session.End()
 		}
 	}()
+	deadline := time.Now().Add(c.server.cfg.FirstTime) // of the connect command, however often it is tried
 	for {
-		patience := c.server.cfg.FirstTime
 		if c.session != nil {
-			patience = c.server.cfg.Ping + c.server.cfg.Pong
+			deadline = time.Now().Add(c.server.cfg.Ping + c.server.cfg.Pong)
 		}
-		_ = c.socket.SetReadDeadline(time.Now().Add(patience)) // fails only on a closed connection, as Read then does
+		_ = c.socket.SetReadDeadline(deadline) // fails only on a closed connection, as Read then does
 		kind, frame, err := c.socket.Read()
 		var network net.Error
 		switch {

@@ -34,7 +34,6 @@ func TestMain(m *testing.M) {
 func serve(t testing.TB, hub *realtime.Hub, change func(*centrifuge.Config)) string {
 	t.Helper()
 	cfg := centrifuge.Config{Hub: hub, Access: rt.Access(), RPC: rpc}
-	cfg.Access.AllowNoOrigin = true
 	if change != nil {
 		change(&cfg)
 	}
@@ -130,7 +129,7 @@ func TestRawFrames(t *testing.T) {
 func TestWhoMayConnect(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	url := "http" + strings.TrimPrefix(serve(t, n.Hub, func(c *centrifuge.Config) { c.Access.AllowNoOrigin = false }), "ws")
+	url := "http" + strings.TrimPrefix(serve(t, n.Hub, nil), "ws")
 	own := strings.TrimSuffix(url, "/connection/websocket")
 	for name, test := range map[string]struct {
 		query  string
@@ -139,27 +138,87 @@ func TestWhoMayConnect(t *testing.T) {
 	}{
 		"own origin, token in the first message": {"", map[string]string{"Origin": own}, 101},
 		"no origin, token in the header":         {"", map[string]string{"Authorization": "Bearer head admin"}, 101},
-		"nothing":                                {"", nil, 403},
+		"no origin, token in the first message":  {"", nil, 101},
+		"no origin, and a cookie":                {"", map[string]string{"Cookie": "token=head admin"}, 101}, // as if there were none
+		"another site's request without origin":  {"", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		"a foreign origin, token in the header":  {"", map[string]string{"Origin": "https://elsewhere.example", "Authorization": "Bearer head admin"}, 403},
 		"a foreign origin":                       {"", map[string]string{"Origin": "https://elsewhere.example"}, 403},
 		"no real origin":                         {"", map[string]string{"Origin": "null"}, 403},
 		"a token in the query":                   {"?token=x", map[string]string{"Origin": own}, 400},
 		"a bad token":                            {"", map[string]string{"Authorization": "Bearer x"}, 401},
 		"protobuf":                               {"?format=protobuf", map[string]string{"Origin": own}, 400},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+test.query, nil)
-		require.NoError(t, err)
-		for k, v := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
-			req.Header.Set(k, v)
-		}
-		for k, v := range test.header {
-			req.Header.Set(k, v)
-		}
-		transport := &http.Transport{DisableKeepAlives: true}
-		res, err := transport.RoundTrip(req)
-		require.NoError(t, err)
-		require.NoError(t, res.Body.Close())
-		require.Equal(t, test.status, res.StatusCode, name)
+		require.Equal(t, test.status, knock(t, url+test.query, test.header), name)
 	}
+}
+
+// knock asks for a WebSocket, goes away, and returns the status.
+func knock(t *testing.T, url string, header map[string]string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	for k, v := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+		req.Header.Set(k, v)
+	}
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	return res.StatusCode
+}
+
+// TestP10_NothingIsSaidBeforeTheTokenIsShown connects as native clients do, without an Origin.
+func TestP10_NothingIsSaidBeforeTheTokenIsShown(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) {
+		c.FirstTime = 300 * time.Millisecond
+	})}
+	for name, test := range map[string]struct{ command, end string }{
+		"nothing":            {"", "\x0d\xaestale"},
+		"no token":           {`{"id":1,"connect":{}}`, "\x0d\xacinvalid token"},
+		"a bad token":        {`{"id":1,"connect":{"token":"x"}}`, "\x0d\xacinvalid token"},
+		"something else":     {`{"id":1,"subscribe":{"channel":"school"}}`, "\x0d\xadbad request"},
+		"expired, and waits": {`{"id":1,"connect":{"token":"!late admin"}}`, "\x0d\xaestale"},
+	} {
+		client := server.Dial(t)
+		if test.command != "" {
+			client.Send(wstest.Masked(ws.Text, test.command))
+		}
+		f, err := client.Next()
+		require.NoError(t, err, name)
+		if f.Op == ws.Text {
+			require.JSONEq(t, `{"id":1,"error":{"code":109,"message":"token expired"}}`, string(f.Payload), name)
+			client.Send(wstest.Masked(ws.Text, test.command)) // to ask again is no reason to wait longer
+			_, err = client.Next()
+			require.NoError(t, err, name)
+			f, err = client.Next()
+			require.NoError(t, err, name)
+		}
+		require.Equal(t, test.end, string(f.Payload), name)
+		require.NoError(t, client.Close())
+	}
+}
+
+func TestFewMayWaitToShowTheirToken(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.Access.Lobby.PerAddress = 2 })}
+	refused := func() bool {
+		return knock(t, "http"+strings.TrimPrefix(server.URL, "ws"), nil) == http.StatusTooManyRequests
+	}
+	first := server.Dial(t)
+	_ = server.Dial(t)
+	require.True(t, refused())
+	first.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"head admin"}}`))
+	_, err := first.Next()
+	require.NoError(t, err)
+	last := server.Dial(t) // who has shown it does not wait any more
+	require.True(t, refused())
+	require.NoError(t, last.Close())
+	require.Eventually(t, func() bool { return !refused() }, wstest.Patience, time.Millisecond, "nor does who has gone")
 }
 
 func TestTheServerPingsAndWantsAnAnswer(t *testing.T) {

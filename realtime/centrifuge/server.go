@@ -28,7 +28,6 @@ type Config struct {
 	WriteTime   time.Duration // for a client to take what is written; default 10 s
 	MaxMessage  int           // bytes in a frame from the client; default 64 KiB
 	MaxCommands int           // a second; default 100
-	MaxWaiting  int           // connections without a connect command; default 1,000
 }
 
 // ErrUnknownMethod says that there is no such RPC.
@@ -40,7 +39,6 @@ type Server struct {
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
-	waiting int // without a connect command
 	closed  bool
 	running sync.WaitGroup
 }
@@ -52,7 +50,6 @@ func New(cfg Config) *Server {
 	def(&cfg.FirstTime, 10*time.Second)
 	def(&cfg.MaxMessage, 64<<10)
 	def(&cfg.MaxCommands, 100)
-	def(&cfg.MaxWaiting, 1000)
 	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
 }
 
@@ -78,11 +75,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &conn{server: s, shown: who}
-	c.alive, c.cancel = context.WithCancel(context.Background())
-	if !s.enter(c) {
-		c.cancel()
+	if c.leaveLobby, err = s.cfg.Access.Lobby.Enter(r); err == nil {
+		err = s.enter(c)
+	}
+	if err != nil {
 		w.Header().Set("Retry-After", "2")
-		http.Error(w, "too many connections wait to say who they are", http.StatusServiceUnavailable)
+		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
 	}
 	socket, err := ws.Config{
@@ -104,16 +102,17 @@ func wantsProtobuf(r *http.Request) bool {
 		slices.ContainsFunc(r.Header.Values("Sec-WebSocket-Protocol"), func(p string) bool { return strings.Contains(p, "centrifuge-protobuf") })
 }
 
-func (s *Server) enter(c *conn) bool {
+func (s *Server) enter(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.waiting >= s.cfg.MaxWaiting {
-		return false
+	if s.closed {
+		c.leaveLobby()
+		return realtime.ErrDraining
 	}
-	s.waiting++
+	c.alive, c.cancel = context.WithCancel(context.Background())
 	s.conns[c] = struct{}{}
 	s.running.Add(1)
-	return true
+	return nil
 }
 
 // attach gives a connection its socket.
@@ -129,19 +128,20 @@ func (s *Server) attach(c *conn, socket *ws.Conn) {
 
 // connected says that a connection has a session.
 func (s *Server) connected(c *conn) {
+	c.leaveLobby()
+	c.leaveLobby = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting--
 	c.pinged = time.Now()
 }
 
 func (s *Server) leave(c *conn) {
+	if c.leaveLobby != nil {
+		c.leaveLobby()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if c.pinged.IsZero() {
-		s.waiting--
-	}
 	c.cancel()
 	s.running.Done()
 }

@@ -226,7 +226,10 @@ func TestRequestsThatAreRefused(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engineio.Config{AllowOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "https://school.example" }})
+	w := setup(t, engineio.Config{AllowOrigin: func(r *http.Request) bool {
+		origin := r.Header.Get("Origin")
+		return origin == "" || origin == "https://school.example"
+	}})
 	for origin, status := range map[string]int{"https://school.example": 200, "https://elsewhere.example": 403, "null": 403, "": 200} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"polling", nil)
 		require.NoError(t, err)

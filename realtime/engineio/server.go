@@ -30,8 +30,8 @@ type Config struct {
 	MaxPayload int
 	// MaxSessions bounds the sessions of this node, whoever they belong to. 0 means 50,000.
 	MaxSessions int
-	// AllowOrigin decides whether a page of this origin may connect; it is not asked about requests without one. nil
-	// allows those of the same host.
+	// AllowOrigin decides by its Origin whether a request may connect. nil allows those of the same host, and those
+	// without one.
 	AllowOrigin func(*http.Request) bool
 }
 
@@ -155,12 +155,12 @@ func (p *problem) write(w http.ResponseWriter) {
 // ServeHTTP answers everything below the protocol's path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Add("Vary", "Origin")
+	if !s.cfg.AllowOrigin(r) {
+		forbidden.write(w)
+		return
+	}
 	if origin := r.Header.Get("Origin"); origin != "" {
-		w.Header().Add("Vary", "Origin")
-		if !s.cfg.AllowOrigin(r) {
-			forbidden.write(w)
-			return
-		}
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		if r.Method == http.MethodOptions {
 			w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
@@ -286,8 +286,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// sameOrigin reports that the page comes from the host that is asked.
+// sameOrigin reports that a request comes from a page of the host that is asked, or from none.
 func sameOrigin(r *http.Request) bool {
-	u, err := url.Parse(r.Header.Get("Origin"))
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }

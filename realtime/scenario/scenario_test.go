@@ -38,7 +38,6 @@ type node struct {
 func start(t *testing.T, log *memlog.Log) *node {
 	hub := rt.Start(t, log, func(c *realtime.Config) { c.RingBytes = 100_000 })
 	access := rt.Access()
-	access.AllowNoOrigin = true
 	ctx, cancel := context.WithCancel(context.Background())
 	cf := centrifuge.New(centrifuge.Config{Hub: hub.Hub, Access: access})
 	sio := socketio.NewRooms(socketio.Config{Access: access}, hub.Hub)

@@ -110,20 +110,27 @@ func New(cfg Config, namespaces map[string]Namespace) *Server {
 // nothing but a place, for a short time, until the first message shows it.
 func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Handler, error) {
 	var who *realtime.Identity
+	leaveLobby := func() {}
 	if s.cfg.Access != nil {
 		identity, err := s.cfg.Access.Identify(r)
-		switch {
-		case err == nil:
+		if err == nil {
 			who = &identity
-		case !errors.Is(err, realtime.ErrNobody):
+		} else if errors.Is(err, realtime.ErrNobody) {
+			err = nil
+		}
+		if err == nil {
+			leaveLobby, err = s.cfg.Access.Lobby.Enter(r)
+		}
+		if err != nil {
 			return nil, &engineio.Refusal{Status: realtime.StatusOf(err), Message: err.Error()}
 		}
 	}
 	c := &client{
-		server:  s,
-		engine:  engine,
-		who:     who,
-		limiter: rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
+		leaveLobby: leaveLobby,
+		server:     s,
+		engine:     engine,
+		who:        who,
+		limiter:    rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request, and holds nothing of it
 	c.awaitNamespace()
@@ -140,10 +147,11 @@ type client struct {
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelFunc
 
-	mu      sync.Mutex
-	sockets []*Socket   // one in each namespace
-	lonely  *time.Timer // ends the connection; nil while it is in a namespace
-	closed  bool
+	mu         sync.Mutex
+	leaveLobby func()      // nil once it has been in a namespace
+	sockets    []*Socket   // one in each namespace
+	lonely     *time.Timer // ends the connection; nil while it is in a namespace
+	closed     bool
 }
 
 // awaitNamespace gives the client the time to enter a namespace.
@@ -237,6 +245,7 @@ func (c *client) connect(p *Packet) error {
 		return nil
 	}
 	c.sockets = append(c.sockets, socket)
+	c.comeIn()
 	if c.lonely != nil {
 		c.lonely.Stop()
 		c.lonely = nil
@@ -244,6 +253,14 @@ func (c *client) connect(p *Packet) error {
 	c.mu.Unlock()
 	c.engine.Wake()
 	return nil
+}
+
+// comeIn gives up the place in the lobby. The lock is held.
+func (c *client) comeIn() {
+	if c.leaveLobby != nil {
+		c.leaveLobby()
+		c.leaveLobby = nil
+	}
 }
 
 func (c *client) refuse(namespace string, r *Refusal) {
@@ -280,6 +297,7 @@ func (c *client) Closed(reason engineio.Reason) {
 	c.cancel()
 	c.mu.Lock()
 	c.closed = true
+	c.comeIn()
 	sockets := c.sockets
 	c.sockets = nil
 	if c.lonely != nil {

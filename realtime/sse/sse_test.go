@@ -136,7 +136,7 @@ func TestRefusals(t *testing.T) {
 		header     []string
 		status     int
 	}{
-		"nothing at all":       {url, "", nil, 403},
+		"nothing at all":       {url, "", nil, 401},
 		"no token, own origin": {url, "", []string{"Origin", strings.SplitAfter(url, "/v1")[0]}, 401},
 		"a bad token":          {url, "bad", nil, 401},
 		"a token in the query": {url + "?token=x", "head admin", nil, 400},
