@@ -55,7 +55,7 @@ func (a *Announcer) Run(ctx context.Context) error {
 		}
 		b, err := json.Marshal(m)
 		if err == nil {
-			_, err = a.bus.Publish(ctx, allNodes, b)
+			err = a.bus.Publish(ctx, allNodes, b)
 		}
 		if err != nil && !failing && ctx.Err() == nil {
 			a.logger.WarnContext(ctx, "dashboards of other nodes cannot be told", "error", err)

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
 
 // Bus carries short messages between the nodes. What is lost is asked for again, so it keeps nothing.
 type Bus interface {
-	// Publish sends a message and returns how many nodes it has reached.
-	Publish(ctx context.Context, channel string, message []byte) (int, error)
+	// Publish sends a message to all who listen to a channel at the moment.
+	Publish(ctx context.Context, channel string, message []byte) error
 	// Subscribe hands on the messages of the channels until ctx ends. It reconnects by itself.
 	Subscribe(ctx context.Context, channels []string, handle func(message []byte)) error
 }
@@ -44,7 +45,9 @@ const (
 	answer      = "answer"
 	sayRevoked  = "revoked"
 	sayChanged  = "changed"
-	answerLimit = 300 * time.Millisecond // a node that does not answer by then is taken for dead
+	sayHello    = "hello"
+	sayBye      = "bye"
+	answerLimit = 300 * time.Millisecond // what a node says after that is not waited for
 )
 
 // Member is somebody in a room: one connection of a user.
@@ -110,20 +113,20 @@ func (h *Hub) say(ctx context.Context, m message) error {
 	if h.cfg.Bus == nil {
 		return nil
 	}
-	_, err := h.send(ctx, allNodes, m)
-	return err
+	return h.send(ctx, allNodes, m)
 }
 
-func (h *Hub) send(ctx context.Context, channel string, m message) (int, error) {
+func (h *Hub) send(ctx context.Context, channel string, m message) error {
 	m.From = h.node
 	b, err := json.Marshal(m)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	return h.cfg.Bus.Publish(ctx, channel, b)
 }
 
-// ask puts a question to all other nodes and gathers their answers. A node that does not answer in time is left out.
+// ask puts a question to all other nodes and gathers their answers. A node that does not answer in time is left out; when
+// all that are known to be alive have answered, no others are waited for.
 func (h *Hub) ask(ctx context.Context, m message) ([]message, error) {
 	if h.cfg.Bus == nil {
 		return nil, nil
@@ -145,15 +148,16 @@ func (h *Hub) ask(ctx context.Context, m message) ([]message, error) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	reached, err := h.send(ctx, allNodes, m)
-	if err != nil {
+	expected, maybeMore := h.peers.alive()
+	if err := h.send(ctx, allNodes, m); err != nil {
 		return nil, err
 	}
 	var answers []message
-	for range reached - 1 { // this node has heard it too
+	for len(expected) > 0 || maybeMore {
 		select {
 		case a := <-came:
 			answers = append(answers, a)
+			expected = slices.DeleteFunc(expected, func(node string) bool { return node == a.From })
 		case <-ctx.Done():
 			return answers, nil
 		}
@@ -161,11 +165,19 @@ func (h *Hub) ask(ctx context.Context, m message) ([]message, error) {
 	return answers, nil
 }
 
-// runBus answers the other nodes.
+// runBus speaks with the other nodes.
 func (h *Hub) runBus(ctx context.Context) error {
 	if h.cfg.Bus == nil {
 		return nil
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.greet(ctx) })
+	g.Go(func() error { return h.listen(ctx) })
+	return g.Wait()
+}
+
+// listen answers the other nodes.
+func (h *Hub) listen(ctx context.Context) error {
 	return h.cfg.Bus.Subscribe(ctx, []string{allNodes, nodeChannel(h.node)}, func(b []byte) {
 		var m message
 		if err := json.Unmarshal(b, &m); err != nil || m.From == h.node {
@@ -178,8 +190,19 @@ func (h *Hub) runBus(ctx context.Context) error {
 }
 
 func (h *Hub) hear(ctx context.Context, m message) error {
+	if m.Kind == sayBye {
+		h.peers.forget(m.From)
+		return nil
+	}
+	if m.From != "" && h.peers.note(m.From) { // it knows of this node at once, and not with the next hello
+		if err := h.send(ctx, nodeChannel(m.From), message{Kind: sayHello}); err != nil {
+			return err
+		}
+	}
 	reply := message{Kind: answer, Asked: m.Asked}
 	switch m.Kind {
+	case sayHello:
+		return nil
 	case askMembers:
 		room, err := domain.ParseRoom(m.Room)
 		if err != nil {
@@ -208,8 +231,7 @@ func (h *Hub) hear(ctx context.Context, m message) error {
 	default:
 		return nil // of a newer node
 	}
-	_, err := h.send(ctx, nodeChannel(m.From), reply)
-	return err
+	return h.send(ctx, nodeChannel(m.From), reply)
 }
 
 // members lists who is in a room on this node.

@@ -118,6 +118,7 @@ type Hub struct {
 	recheckAll atomic.Bool
 	notices    noticeBoard
 	questions  questions
+	peers      peers
 }
 
 // New returns a hub that [Hub.Run] brings to life.
@@ -129,6 +130,7 @@ func New(cfg Config) (*Hub, error) {
 	return &Hub{
 		cfg:      cfg,
 		node:     rand.Text()[:10],
+		peers:    peers{now: cfg.Now},
 		metrics:  newMetrics(cfg.Registerer),
 		grants:   &grantsCache{rights: cfg.Rights, keep: time.Minute, most: 100_000, now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
 		readers:  make(chan struct{}, cfg.Readers),

@@ -22,13 +22,10 @@ var _ realtime.Bus = Bus{}
 func NewBus(c *Cache) Bus { return Bus{c} }
 
 // Publish implements [realtime.Bus].
-func (b Bus) Publish(ctx context.Context, channel string, message []byte) (reached int, err error) {
-	err = b.cache.do(ctx, func(ctx context.Context) error {
-		n, err := b.cache.client.Publish(ctx, b.cache.prefix+":"+channel, message).Result()
-		reached = int(n)
-		return err
+func (b Bus) Publish(ctx context.Context, channel string, message []byte) error {
+	return b.cache.do(ctx, func(ctx context.Context) error {
+		return b.cache.client.Publish(ctx, b.cache.prefix+":"+channel, message).Err()
 	})
-	return reached, err
 }
 
 // Subscribe implements [realtime.Bus]. While Redis is away nothing is heard.
