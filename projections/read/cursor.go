@@ -39,6 +39,9 @@ func ParseCursor[K any](cursor string) (*K, error) {
 	if err := json.Unmarshal(b, k, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("%w: %.40q is no cursor that this query gave", query.ErrInput, cursor)
 	}
+	if again, err := Cursor(*k); err != nil || again != cursor { // as null, or an object that lacks members
+		return nil, fmt.Errorf("%w: %.40q is no cursor that this query gave", query.ErrInput, cursor)
+	}
 	return k, nil
 }
 
