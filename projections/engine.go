@@ -112,6 +112,8 @@ type Engine struct {
 	foldVersion string
 	metrics     *metrics
 	untold      burst // notices that failed
+	unread      burst // fetches that failed
+	restarted   burst // sessions that something outside has ended
 
 	mu     sync.Mutex
 	owners map[int32]*owner // of the partitions that this process works on
@@ -195,7 +197,6 @@ func (e *Engine) borrowTape(partition int32) *tape {
 	}
 	return &tape{
 		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window, school: e.cfg.School,
-		logger:    e.cfg.Logger.With("set", e.cfg.Name, "partition", partition),
 		maxEvents: 3 * e.cfg.MaxBatch, maxBytes: e.cfg.MaxReadAhead,
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}

@@ -1,8 +1,12 @@
 package projections_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -159,5 +163,73 @@ func TestBatchesGrowWithTheBacklog(t *testing.T) {
 		pass(time.Second)
 		require.Equal(t, []int64{1, 40, 40, 20}, store.batches)
 		w.requireReference()
+	})
+}
+
+// brokenLog cannot be read while it is broken.
+type brokenLog struct {
+	projections.Log
+	broken atomic.Bool
+}
+
+func (b *brokenLog) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
+	if b.broken.Load() {
+		return eventlog.Batch{}, errors.New("no broker leads the partition")
+	}
+	return b.Log.Fetch(ctx, partition, offset, maxBytes, maxWait)
+}
+
+func TestAPartitionThatCannotBeReadSaysSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		log := &brokenLog{Log: w.log}
+		cfg := w.config()
+		var said bytes.Buffer
+		cfg.Log, cfg.Logger = log, slog.New(slog.NewTextHandler(&said, nil))
+		e, stop := w.run(cfg)
+		synctest.Wait()
+		states := func() (states []projections.State) {
+			for _, s := range e.Status() {
+				states = append(states, s.State)
+			}
+			return states
+		}
+		require.Equal(t, []projections.State{projections.Running, projections.Running, projections.Running}, states())
+
+		log.broken.Store(true)
+		pass(time.Minute)
+		require.Equal(t, []projections.State{projections.Failing, projections.Failing, projections.Failing}, states())
+		require.Contains(t, e.Status()[0].Reason, "no broker leads the partition")
+
+		log.broken.Store(false)
+		pass(time.Minute)
+		require.Equal(t, []projections.State{projections.Running, projections.Running, projections.Running}, states())
+		stop()
+		require.Equal(t, 1, strings.Count(said.String(), "cannot read the log"), said.String())
+	})
+}
+
+// awayStore cannot be reached.
+type awayStore struct{ projections.Store }
+
+func (awayStore) Claim(context.Context, int32, string) (projections.Claim, error) {
+	return projections.Claim{}, errors.New("no route to the database")
+}
+
+func TestAnOutageOfTheStoreIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := w.config()
+		var said bytes.Buffer
+		cfg.Store, cfg.Logger = awayStore{w.store}, slog.New(slog.NewTextHandler(&said, nil))
+		e, stop := w.run(cfg)
+		pass(10 * time.Minute)
+		for _, s := range e.Status() {
+			require.Equal(t, projections.Failing, s.State)
+		}
+		stop()
+		require.Equal(t, 1, strings.Count(said.String(), "no route to the database"), "whatever the partitions and tries: %s", said.String())
 	})
 }

@@ -93,7 +93,10 @@ func (o *owner) run(ctx context.Context) error {
 			o.logger.WarnContext(ctx, "looking for the event whose rows the store refuses", "error", err, "batch", o.batchLimit)
 			wait = 0
 		default:
-			o.logger.WarnContext(ctx, "starting again from the last commit", "error", err, "in", wait)
+			if o.engine.restarted.begins(time.Now()) {
+				o.logger.WarnContext(ctx, "starting again from the last commit, until that works; other partitions may have to as well",
+					"error", err)
+			}
 			o.setState(Failing, err)
 			delay = min(2*delay, restartMost)
 		}
@@ -152,10 +155,20 @@ func (o *owner) setParked(subjects int) {
 	o.status.Parked = subjects
 }
 
+// reportUnread logs the first of a series of failures to read, whichever partition it is of.
+func (o *owner) reportUnread(ctx context.Context, err error) {
+	if o.engine.unread.begins(time.Now()) {
+		o.logger.WarnContext(ctx, "cannot read the log, trying on", "error", err)
+	}
+}
+
 func (o *owner) report() Status {
 	o.mu.Lock()
 	s := o.status
 	o.mu.Unlock()
+	if fault := o.tape.unreadable(); fault != nil && s.State == Running {
+		s.State, s.Reason = Failing, fault.Error()
+	}
 	var oldest time.Time
 	s.Lag, oldest = o.tape.lag(s.Position.Offset + 1)
 	if !oldest.IsZero() {

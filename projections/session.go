@@ -69,7 +69,7 @@ func (o *owner) session(ctx context.Context) error {
 
 	stages, ctx := errgroup.WithContext(ctx)
 	s.startAnnouncers(ctx, stages)
-	stages.Go(func() error { return o.tape.fill(ctx) })
+	stages.Go(func() error { return o.tape.fill(ctx, func(err error) { o.reportUnread(ctx, err) }) })
 	stages.Go(func() error { return s.fold(ctx) })
 	stages.Go(func() error { return s.commit(ctx) })
 	err = stages.Wait()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +20,6 @@ type tape struct {
 	topic      eventlog.Topic
 	log        Log
 	decode     Decode
-	logger     *slog.Logger
 	window     *eventlog.Window
 	windowSize int
 	school     string // whose events are wanted; all when empty
@@ -38,6 +36,7 @@ type tape struct {
 	next    int64   // … up to this one
 	end     int64   // of the log, as last heard
 	bytes   int
+	fault   error // why the log cannot be read at the moment
 }
 
 const (
@@ -75,9 +74,11 @@ func (t *tape) seek(ctx context.Context, topic eventlog.Topic, offset int64) err
 	return nil
 }
 
-// fill reads the log on until ctx ends or the log does not have what comes next.
-func (t *tape) fill(ctx context.Context) error {
+// fill reads the log on until ctx ends or the log does not have what comes next. It tells failed the first of several
+// failures in a row, and tries on.
+func (t *tape) fill(ctx context.Context, failed func(error)) error {
 	delay := retryLeast
+	defer t.setFault(nil)
 	for {
 		if err := t.waitForRoom(ctx); err != nil {
 			return err
@@ -89,8 +90,8 @@ func (t *tape) fill(ctx context.Context) error {
 		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 			return err
 		case err != nil:
-			if delay == retryLeast {
-				t.logger.WarnContext(ctx, "cannot read the log, trying on", "error", err)
+			if t.setFault(err) {
+				failed(err)
 			}
 			if err := sleep(ctx, delay); err != nil {
 				return err
@@ -98,9 +99,25 @@ func (t *tape) fill(ctx context.Context) error {
 			delay = min(2*delay, retryMost)
 		default:
 			delay = retryLeast
+			t.setFault(nil)
 			t.append(batch)
 		}
 	}
+}
+
+// setFault notes why the log cannot be read, or that it can, and returns whether that is a change.
+func (t *tape) setFault(err error) (changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed = (t.fault == nil) != (err == nil)
+	t.fault = err
+	return changed
+}
+
+func (t *tape) unreadable() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fault
 }
 
 func (t *tape) waitForRoom(ctx context.Context) error {
