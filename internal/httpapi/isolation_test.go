@@ -115,3 +115,44 @@ func TestP10_NoAnswerHasAnotherSchool(t *testing.T) {
 	})
 	require.Positive(t, answered)
 }
+
+// Each part of an answer is for those who may ask the question that it belongs to, also when the answer was kept for
+// somebody else.
+func TestP10_AnswersLeaveOutWhatARoleMayNotSee(t *testing.T) {
+	t.Parallel()
+	s := full(t)
+	at := s.publish("north",
+		structured("e", "student.enrolled", `{"student_id":"s-1","given_name":"Ana","family_name":"Silva","class_id":"7A","on":"2026-09-01"}`),
+		structured("i", "fee.invoiced", `{"invoice_id":"i-1","student_id":"s-1","year":"2026","term":"1","category":"tuition","amount":5,"currency":"EUR","due_on":"2020-10-01"}`),
+		structured("m", "attendance.marked", `{"student_id":"s-1","class_id":"7A","date":"2026-09-01","session":"day","status":"late"}`))
+	const fees, learning = "fee", "attendance"
+	for _, c := range []struct {
+		path, role  string
+		sees, lacks []string
+	}{
+		{"/students/s-1", "admin", []string{fees, learning}, nil},
+		{"/students/s-1", "teacher", []string{learning}, []string{fees}},
+		{"/students/s-1", "accountant", []string{fees}, []string{learning}},
+		{"/students/s-1/timeline", "admin", []string{fees, learning}, nil},
+		{"/students/s-1/timeline", "teacher", []string{learning}, []string{fees}},
+		{"/analytics/at-risk", "admin", []string{fees}, nil},
+		{"/analytics/at-risk", "teacher", nil, []string{fees}},
+	} {
+		for range 2 { // the second answer is a kept one
+			r := s.get("/v1/schools/north"+c.path, token(t, "north", "u", c.role), "Schoolbell-Min-Position", at)
+			require.Equal(t, http.StatusOK, r.StatusCode, string(r.body))
+			for _, word := range c.sees {
+				require.Contains(t, string(r.body), word, "%s asks %s", c.role, c.path)
+			}
+			for _, word := range c.lacks {
+				require.NotContains(t, string(r.body), word, "%s asks %s", c.role, c.path)
+			}
+		}
+	}
+	both := s.get("/v1/schools/north/students/s-1", token(t, "north", "u", "teacher", "accountant"))
+	require.Contains(t, string(both.body), `"fees"`)
+	require.Contains(t, string(both.body), `"attendance"`)
+	own := s.get("/v1/schools/north/students/s-1", token(t, "north", "s-1", "student"))
+	require.Contains(t, string(own.body), `"fees"`)
+	require.Contains(t, string(own.body), `"attendance"`)
+}

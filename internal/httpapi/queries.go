@@ -111,14 +111,17 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 	if err != nil {
 		return nil, err
 	}
-	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Own: own}
+	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
+	if q.Info.BySight && !own {
+		asked.Sees = sightOf(requestOf(ctx).bearer)
+	}
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
 		return nil, problemOf(fmt.Errorf("write input of query %s: %w", q.Info.Name, err))
 	}
 	key := redis.Key{
 		Partition: least.Partition, School: hit.school, Query: q.Info.Name,
-		Input: digest(append(append(input, a.config.Version...), asked.Today.String()...)),
+		Input: digest(append(append(input, a.config.Version...), asked.Today.String()...)) + "." + strconv.Itoa(int(asked.Sees)),
 	}
 	for _, p := range q.Info.Reads {
 		key.Projections = append(key.Projections, p.Name)
@@ -155,6 +158,18 @@ func mayAsk(req *request, q query.Question) (own bool, guardian string, err erro
 		return true, req.bearer.Subject, nil
 	}
 	return true, "", auth.ErrDenied
+}
+
+// sightOf returns what somebody may see who may ask about everybody.
+func sightOf(bearer auth.Principal) query.Sight {
+	if bearer.Operator() {
+		return query.SeesAll
+	}
+	var s query.Sight
+	for _, role := range bearer.Roles {
+		s |= query.SightOf(query.Role(role))
+	}
+	return s
 }
 
 // minPosition reads which position the answer must not be older than; without one, any will do.

@@ -23,11 +23,12 @@ var Queries = []query.Endpoint{
 		Summary: "Students who may need help",
 		Description: "Students with attendance below 90 % (from ten marks on), an average below 50 %, or overdue fees, the most " +
 			"urgent first. The score is up to 40 for attendance and for marks, by how far they are below, and up to 20 for " +
-			"fees, by how long they are overdue: full after 90 days.",
-		Reads: []*projections.Projection{Projection, fees.Projection, students.Projection},
-		TTL:   5 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher},
-		Run:   list,
+			"fees, by how long they are overdue: full after 90 days. For teachers fees are no reason, and in no score.",
+		Reads:   []*projections.Projection{Projection, fees.Projection, students.Projection},
+		TTL:     5 * time.Minute,
+		Roles:   []query.Role{query.Admin, query.Teacher},
+		BySight: true,
+		Run:     list,
 	},
 }
 
@@ -105,8 +106,12 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 	if err != nil {
 		return nil, err
 	}
+	today := asked.Today
+	if !asked.Sees.Has(query.SeesFees) {
+		today = read.FirstDay // on which nothing was overdue yet
+	}
 	limit := read.Page(in.Limit, 50, 500)
-	args := []any{asked.School, asked.Today, limit + 1}
+	args := []any{asked.School, today, limit + 1}
 	var page []string
 	if in.Class != "" {
 		args = append(args, in.Class)
@@ -126,7 +131,7 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 		return nil, err
 	}
 	for i := range found {
-		found[i].explain(asked.Today)
+		found[i].explain(today)
 	}
 	a := &Answer{}
 	a.Students, a.Next, err = read.Cut(found, limit, func(s Student) place { return place{s.Score, s.StudentID} })

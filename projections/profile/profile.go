@@ -22,14 +22,16 @@ var Queries = []query.Endpoint{
 		Path:    "/students/{id}",
 		Summary: "One student",
 		Description: "The student with guardians, siblings and the staff of the class, attendance, averages and the account of " +
-			"fees. Guardians and students see averages once the results are published, and of other guardians only the names.",
+			"fees. Guardians and students see averages once the results are published, and of other guardians only the names. " +
+			"Teachers do not see fees, and accountants neither attendance nor averages.",
 		Reads: []*projections.Projection{
 			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
 		},
-		TTL:   5 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher, query.Accountant},
-		Own:   func(in *Input) string { return in.StudentID },
-		Run:   run,
+		TTL:     5 * time.Minute,
+		Roles:   []query.Role{query.Admin, query.Teacher, query.Accountant},
+		BySight: true,
+		Own:     func(in *Input) string { return in.StudentID },
+		Run:     run,
 	},
 }
 
@@ -41,12 +43,12 @@ type Input struct {
 // Answer is what there is to know.
 type Answer struct {
 	students.Student
-	Guardians   []students.Contact  `json:"guardians"`
-	Siblings    []students.Sibling  `json:"siblings" doc:"Students at the school who share a guardian; empty for guardians and students"`
-	Staff       []students.Member   `json:"staff" doc:"Who works with the class"`
-	Attendance  attendance.Summary  `json:"attendance"`
-	Performance performance.Summary `json:"performance"`
-	Fees        fees.Account        `json:"fees"`
+	Guardians   []students.Contact   `json:"guardians"`
+	Siblings    []students.Sibling   `json:"siblings" doc:"Students at the school who share a guardian; empty for guardians and students"`
+	Staff       []students.Member    `json:"staff" doc:"Who works with the class"`
+	Attendance  *attendance.Summary  `json:"attendance,omitzero" doc:"Absent for accountants"`
+	Performance *performance.Summary `json:"performance,omitzero" doc:"Absent for accountants"`
+	Fees        *fees.Account        `json:"fees,omitzero" doc:"Absent for teachers"`
 }
 
 func run(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
@@ -70,12 +72,23 @@ func run(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer,
 	if a.Staff, err = students.StaffOf(ctx, tx, a.ClassID); err != nil {
 		return nil, err
 	}
-	if a.Attendance, err = attendance.Summarise(ctx, tx, asked.School, in.StudentID); err != nil {
-		return nil, err
+	if asked.Sees.Has(query.SeesLearning) {
+		attended, err := attendance.Summarise(ctx, tx, asked.School, in.StudentID)
+		if err != nil {
+			return nil, err
+		}
+		performed, err := performance.Summarise(ctx, tx, asked.School, in.StudentID, asked.Own)
+		if err != nil {
+			return nil, err
+		}
+		a.Attendance, a.Performance = &attended, &performed
 	}
-	if a.Performance, err = performance.Summarise(ctx, tx, asked.School, in.StudentID, asked.Own); err != nil {
-		return nil, err
+	if asked.Sees.Has(query.SeesFees) {
+		account, err := fees.AccountOf(ctx, tx, asked, in.StudentID)
+		if err != nil {
+			return nil, err
+		}
+		a.Fees = &account
 	}
-	a.Fees, err = fees.AccountOf(ctx, tx, asked, in.StudentID)
-	return a, err
+	return a, nil
 }

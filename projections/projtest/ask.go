@@ -39,13 +39,15 @@ func (s *scenario) ask(d *datadriven.TestData) string {
 		s.t.Cleanup(func() { require.NoError(s.t, conn.Close(context.Background())) })
 		s.database = &database{conn}
 	}
-	asked := query.Asked{School: "oak", Today: domain.NewDate(2026, 11, 20)}
+	asked := query.Asked{School: "oak", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll}
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "today":
 			require.NoError(s.t, asked.Today.UnmarshalText([]byte(a.Vals[0])))
 		case "school":
 			asked.School = a.Vals[0]
+		case "as":
+			asked.Sees = query.SightOf(query.Role(a.Vals[0]))
 		case "own":
 			asked.Own = true
 		}

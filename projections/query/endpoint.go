@@ -29,6 +29,7 @@ type Info struct {
 	Reads       []*projections.Projection
 	TTL         time.Duration
 	Roles       []Role
+	BySight     bool
 	Own         bool // guardians and students may ask about their own student
 }
 
@@ -50,7 +51,7 @@ type Ask func(ctx context.Context, q Question) (*huma.StreamResponse, error)
 func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
-		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Own: q.Own != nil,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, BySight: q.BySight, Own: q.Own != nil,
 	}
 }
 

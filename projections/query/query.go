@@ -33,6 +33,9 @@ type Query[In, Out any] struct {
 	TTL time.Duration
 	// Roles may ask. Operators of the platform always may.
 	Roles []Role
+	// BySight says that the answer leaves out what the asker may not see, so that it differs with [Asked.Sees]. Other
+	// queries are told that all may be seen, and their answers are kept for all askers together.
+	BySight bool
 	// Own, when set, lets guardians and students ask too, about the student whose id it returns.
 	Own func(in *In) (studentID string)
 	// Run answers from one snapshot: tx is read-only, sees only this school, and is at one position of the log.
@@ -53,10 +56,39 @@ const (
 	Operator   Role = "operator" // of the platform; the token's school is "*"
 )
 
+// Sight is which facts somebody may see of those that not everybody who asks a question may.
+type Sight uint8
+
+// The facts.
+const (
+	SeesFees     Sight = 1 << iota // what is charged and paid
+	SeesLearning                   // attendance and scores
+	SeesAll      = SeesFees | SeesLearning
+)
+
+// SightOf returns what a role may see of everybody.
+func SightOf(r Role) Sight {
+	switch r {
+	case Admin, Operator:
+		return SeesAll
+	case Accountant:
+		return SeesFees
+	case Teacher:
+		return SeesLearning
+	default: // guardians and students see all, but of their own only
+		return 0
+	}
+}
+
+// Has reports whether all of these facts may be seen.
+func (s Sight) Has(all Sight) bool { return s&all == all }
+
 // Asked is what a query knows besides its input.
 type Asked struct {
 	School string
 	Today  domain.Date // by the clock of the answering process, in UTC
+	// Sees is which parts of answers the asker may see.
+	Sees Sight
 	// Own says that a guardian or the student asks, who see results only once they are published. It is part of
 	// what identifies an answer.
 	Own bool

@@ -12,6 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
+	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 // Queries are the questions to the lines.
@@ -21,12 +22,13 @@ var Queries = []query.Endpoint{
 		Path:    "/students/{id}/timeline",
 		Summary: "What happened to a student",
 		Description: "The newest first, a page at a time. Guardians and students see a score once the results of its class's " +
-			"term are published.",
-		Reads: []*projections.Projection{Projection, performance.Projection},
-		TTL:   time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher},
-		Own:   func(in *Input) string { return in.StudentID },
-		Run:   list,
+			"term are published; teachers see no fees.",
+		Reads:   []*projections.Projection{Projection, performance.Projection, students.Projection},
+		TTL:     time.Minute,
+		Roles:   []query.Role{query.Admin, query.Teacher},
+		BySight: true,
+		Own:     func(in *Input) string { return in.StudentID },
+		Run:     list,
 	},
 }
 
@@ -55,7 +57,10 @@ type Line struct {
 
 const listSQL read.SQL = `-- timeline.list
 SELECT position, fact, at, data FROM timeline
-WHERE school = $1 AND student_id = $2 AND position < $3 ORDER BY position DESC LIMIT $4`
+WHERE school = $1 AND student_id = $2 AND position < $3 /*where*/ ORDER BY position DESC LIMIT $4`
+
+// withoutFees is the condition for those who may not see them.
+const withoutFees = `NOT starts_with(fact, 'fee.')`
 
 // ownSQL leaves out scores that are not published yet.
 const ownSQL read.SQL = `-- timeline.own
@@ -77,7 +82,7 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 	if before != nil {
 		position = *before
 	}
-	statement := listSQL
+	statement := listSQL.With(read.If(!asked.Sees.Has(query.SeesFees), withoutFees))
 	if asked.Own {
 		statement = ownSQL
 	}
@@ -87,6 +92,11 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 	}, asked.School, in.StudentID, position, limit+1)
 	if err != nil {
 		return nil, err
+	}
+	if len(lines) == 0 && before == nil {
+		if _, err := students.One(ctx, tx, asked.School, in.StudentID); err != nil {
+			return nil, err // most likely, that nobody knows the student
+		}
 	}
 	for i := range lines {
 		lines[i].Type = types[lines[i].fact]
