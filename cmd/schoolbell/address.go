@@ -6,8 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack"
 )
 
 // address is where a running serve and its servers are. It is written into the data directory, for the commands that
@@ -55,4 +59,12 @@ func readAddress(dir string) (address, error) {
 		return a, fmt.Errorf("read address file: %w", err)
 	}
 	return a, nil
+}
+
+// isDataDir reports whether a directory is that of a serve, be it one that is just starting.
+func isDataDir(dir string) bool {
+	return slices.ContainsFunc([]string{config.SecretFile, devstack.LockFile, addressFile}, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/schoolbell/schoolbell/internal/config"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/redis"
 )
 
@@ -17,11 +16,10 @@ type cacheCommand struct {
 type invalidateCommand struct {
 	Redis config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_"`
 
-	School     string `required:"" placeholder:"S" help:"Whose answers."`
-	Query      string `arg:"" optional:"" help:"Of which query, as attendance; else of all."`
-	Partitions int32  `default:"12" help:"Partitions of the log."`
-	Data       string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve, when no Redis is named."`
-	JSON       bool   `name:"json" help:"Print JSON."`
+	School schoolID `required:"" placeholder:"S" help:"Whose answers."`
+	Query  string   `arg:"" optional:"" help:"Of which query, as attendance; else of all."`
+	Data   string   `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve, when no Redis is named."`
+	JSON   bool     `name:"json" help:"Print JSON."`
 }
 
 func (*invalidateCommand) Help() string {
@@ -47,7 +45,7 @@ func (c *invalidateCommand) Run(ctx context.Context, io streams) error {
 		return usageError{err}
 	}
 	defer cache.Close()
-	dropped, err := cache.Invalidate(ctx, eventlog.PartitionFor(c.School, c.Partitions), c.School, c.Query)
+	dropped, err := cache.Invalidate(ctx, string(c.School), c.Query)
 	if err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return usageError{withVariables(parser, args, err)}
+		return usageError{withHint(args, withVariables(parser, args, err))}
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(io)

@@ -1,15 +1,22 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 func TestEveryCommandExplainsItself(t *testing.T) {
@@ -40,8 +47,16 @@ func TestWrongUsageIsToldFromFailure(t *testing.T) {
 	}{
 		{[]string{"serve", "--no-such-flag"}, exitUsage, "--no-such-flag"},
 		{[]string{"ring"}, exitUsage, "ring"},
-		{[]string{"token", "--school=s"}, exitUsage, "--role"},
+		{[]string{"token", "--school=s"}, exitUsage, "--sub"},
+		{[]string{"token", "--school=s", "--sub=u"}, exitUsage, "--role"},
 		{[]string{"token", "--school=s", "--sub=u", "--role=operator"}, exitUsage, "--school '*'"},
+		{[]string{"token", "--school=s", "--sub="}, exitUsage, "--sub"},
+		{[]string{"token", "--school=", "--sub=u", "--role=admin"}, exitUsage, "--school"},
+		{[]string{"tail", "--school="}, exitUsage, "--school"},
+		{[]string{"cache", "invalidate", "--school", ""}, exitUsage, "--school"},
+		{[]string{"simulate", "--rate", "-5"}, exitUsage, "--rate=-5"},
+		{[]string{"simulate", "--days", "-5"}, exitUsage, "--days=-5"},
+		{[]string{"simulate", "--rate=-5"}, exitUsage, "--rate must not be negative"},
 		{[]string{"serve", "--roles=porter"}, exitUsage, "is not one of"},
 		{[]string{"tail", "--school=s", "--from=here"}, exitUsage, "--from"},
 		{[]string{"status", "--data=/nowhere"}, exitFailed, "no schoolbell serve runs on the data directory /nowhere"},
@@ -107,18 +122,95 @@ func TestEverySettingIsInTheDocumentation(t *testing.T) {
 func TestTheDevelopmentSecretIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	code, first, stderr := command(t, "token", "--data", dir, "--school=s", "--sub=u", "--role=admin")
-	require.Equal(t, exitDone, code, stderr)
-	require.Equal(t, 2, strings.Count(first, "."))
-	secret, err := os.ReadFile(filepath.Join(dir, config.SecretFile))
+	made := make([]string, 8)
+	var processes errgroup.Group
+	for i := range made {
+		processes.Go(func() error { // as several roles that start on one disk
+			c, err := config.JWT{}.Config(dir)
+			made[i] = c.Secret
+			return err
+		})
+	}
+	require.NoError(t, processes.Wait())
+	require.Len(t, slices.Compact(slices.Clone(made)), 1)
+	require.NotEmpty(t, made[0])
+	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	_, _, _ = command(t, "token", "--data", dir, "--school=s", "--sub=u", "--role=admin")
-	again, err := os.ReadFile(filepath.Join(dir, config.SecretFile))
-	require.NoError(t, err)
-	require.Equal(t, secret, again)
-	info, err := os.Stat(filepath.Join(dir, config.SecretFile))
+	require.Len(t, files, 1, "nothing is left lying around")
+	info, err := files[0].Info()
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	code, token, stderr := command(t, "token", "--data", dir, "--school=s", "--sub=u", "--role=admin")
+	require.Equal(t, exitDone, code, stderr)
+	require.Equal(t, 2, strings.Count(token, "."))
+	again, err := config.JWT{}.Config(dir)
+	require.NoError(t, err)
+	require.Equal(t, made[0], again.Secret)
+}
+
+func TestATokenComesOnlyFromADataDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, mistyped := range []string{filepath.Join(dir, "data"), dir} {
+		code, stdout, stderr := command(t, "token", "--data", mistyped, "--school=s", "--sub=u", "--role=admin")
+		require.Equal(t, exitFailed, code)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, mistyped+" is not the data directory")
+	}
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, files, "no secret was made")
+
+	lock, err := devstack.LockDir(dir) // a serve is starting
+	require.NoError(t, err)
+	defer lock.Release()
+	code, _, stderr := command(t, "token", "--data", dir, "--school=s", "--sub=u", "--scope=events:write")
+	require.Equal(t, exitDone, code, stderr)
+	code, _, stderr = command(t, "token", "--data=/nowhere", "--secret", testSecret, "--school=s", "--sub=u", "--role=admin")
+	require.Equal(t, exitDone, code, stderr)
+}
+
+func TestTotalsSpeakOfRepetitionsOnlyWhereThereAreSome(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	require.NoError(t, printTotals(&out, false, client.Totals{Events: 30, Requests: 3}, time.Second))
+	require.Equal(t, "30 events are in the log (3 requests, 30 events/s)\n", out.String())
+	out.Reset()
+	require.NoError(t, printTotals(&out, false, client.Totals{Events: 30, Requests: 3, Duplicates: 2}, time.Second))
+	require.Equal(t, "30 events are in the log (3 requests, 30 events/s, 2 of them repeated within their request)\n", out.String())
+}
+
+func TestWhatProducersChoseDoesNotSteerTheTerminal(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, `s1\x1b[2J\n\t\a\u0085\u202e`, printable("s1\x1b[2J\n\t\a\u0085\u202e"))
+	require.Equal(t, `Ödön "x" C:\y \xff`, printable("Ödön \"x\" C:\\y \xff"))
+}
+
+func TestTheRestOfAStopIsBoundByTheGrace(t *testing.T) {
+	t.Parallel()
+	p := &program{cfg: &config.Config{Grace: time.Minute}}
+	require.Equal(t, time.Minute, p.graceLeft(), "a start that failed has all of it")
+	p.stopBy = time.Now().Add(-time.Second)
+	require.Zero(t, p.graceLeft())
+}
+
+func TestANodeWithARedisOfItsOwnIsWarned(t *testing.T) {
+	t.Parallel()
+	broker := devtest.Kafka(t)
+	var log strings.Builder
+	start := func(redis string) string {
+		log.Reset()
+		s, err := startServers(t.Context(), &config.Config{
+			Data: t.TempDir(), Kafka: config.Kafka{Brokers: broker.Brokers()}, Database: config.Database{URL: "postgres://elsewhere"},
+			Redis: config.Redis{URL: redis},
+		}, slog.New(slog.NewTextHandler(&log, nil)))
+		require.NoError(t, err)
+		require.NoError(t, s.stop())
+		return log.String()
+	}
+	require.Contains(t, start(""), "SCHOOLBELL_REDIS_URL")
+	require.Empty(t, start("redis://elsewhere"))
 }
 
 func TestTheCatalogHasThreeForms(t *testing.T) {

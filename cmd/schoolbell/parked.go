@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -83,11 +85,17 @@ func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 		w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "SCHOOL\tSUBJECT\tFIRST\tEVENTS\tSINCE\tTRIED\tWHY")
 		for _, a := range all {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", a.School, a.Subject, a.First(), a.Events,
-				a.ParkedAt.Format(time.RFC3339), a.Attempts, a.Reason)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(a.School), printable(a.Subject), a.First(), a.Events,
+				a.ParkedAt.Format(time.RFC3339), a.Attempts, printable(a.Reason))
 		}
 		return w.Flush()
 	})
+}
+
+// printable writes what a producer has chosen so that it cannot steer the terminal or break the line.
+func printable(s string) string {
+	quoted := strconv.Quote(s)
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
 // parkedRow is a parked subject in JSON.

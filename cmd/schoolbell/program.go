@@ -36,6 +36,7 @@ type program struct {
 	handler  http.Handler // the public side
 	verifier *auth.Verifier
 
+	stopBy    time.Time    // zero until it stops
 	jobsPages http.Handler // nil without the role
 	mounts    []func(*httpapi.API)
 
@@ -92,7 +93,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if p.servers, err = startServers(ctx, p.cfg, p.log); err != nil {
 		return err
 	}
-	p.onClose(p.servers.stop)
+	p.onClose(func() error { return p.servers.stopWithin(p.graceLeft()) })
 	p.task(p.servers.Run)
 
 	if p.cfg.Database.Migrate {
@@ -141,7 +142,8 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 
 	p.health.Drain()
 	p.pause(ctx)
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Grace)
+	p.stopBy = time.Now().Add(p.cfg.Grace)
+	grace, cancel := context.WithDeadline(context.WithoutCancel(ctx), p.stopBy)
 	defer cancel()
 	var stopped error
 	if p.live != nil { // streams are requests that do not end by themselves
@@ -190,6 +192,14 @@ func (p *program) pause(ctx context.Context) {
 	timer := time.NewTimer(p.cfg.DrainDelay)
 	defer timer.Stop()
 	<-timer.C
+}
+
+// graceLeft is how long the rest of a stop may take.
+func (p *program) graceLeft() time.Duration {
+	if p.stopBy.IsZero() {
+		return p.cfg.Grace // it has not even started
+	}
+	return max(0, time.Until(p.stopBy))
 }
 
 func (p *program) task(run func(context.Context) error) { p.tasks = append(p.tasks, run) }

@@ -93,7 +93,11 @@ func printTotals(w io.Writer, asJSON bool, totals client.Totals, took time.Durat
 		return printJSON(w, totals)
 	}
 	rate := float64(totals.Events) / max(took.Seconds(), 1e-9)
-	_, err := fmt.Fprintf(w, "%d events are in the log (%d requests, %d repetitions, %.0f events/s)\n",
-		totals.Events, totals.Requests, totals.Duplicates, rate)
+	repeated := ""
+	if totals.Duplicates > 0 { // others are only recognised when the log is read
+		repeated = fmt.Sprintf(", %d of them repeated within their request", totals.Duplicates)
+	}
+	_, err := fmt.Fprintf(w, "%d events are in the log (%d requests, %.0f events/s%s)\n",
+		totals.Events, totals.Requests, rate, repeated)
 	return err
 }

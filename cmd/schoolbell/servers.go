@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,6 +57,10 @@ func startServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ 
 		s.databaseURL = s.postgres.URL()
 	}
 	if s.redis == "" {
+		if len(cfg.Kafka.Brokers) > 0 {
+			log.WarnContext(ctx, "Redis is embedded, though brokers are named: other processes will not see what this one keeps "+
+				"and tells, so give all of them one Redis (SCHOOLBELL_REDIS_URL)")
+		}
 		if s.cache, err = devstack.StartRedis(); err != nil {
 			return s, err
 		}
@@ -85,14 +90,17 @@ func (s *servers) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// stop ends the embedded servers, those that hold data last.
-func (s *servers) stop() error {
+// stop ends the embedded servers, in no hurry.
+func (s *servers) stop() error { return s.stopWithin(devstack.PostgresStop) }
+
+// stopWithin ends the embedded servers, those that hold data last.
+func (s *servers) stopWithin(limit time.Duration) error {
 	var err error
 	if s.cache != nil {
 		s.cache.Stop()
 	}
 	if s.postgres != nil {
-		err = s.postgres.Stop()
+		err = s.postgres.StopWithin(limit)
 	}
 	if s.kafka != nil {
 		s.kafka.Stop()

@@ -15,9 +15,9 @@ import (
 type tailCommand struct {
 	remote `embed:""`
 
-	School string `required:"" placeholder:"S" help:"Whose log."`
-	From   string `placeholder:"POSITION" help:"Begin after this position, as 7:1042; else at the beginning."`
-	Stop   bool   `help:"Stop at the end of the log and do not wait for more."`
+	School schoolID `required:"" placeholder:"S" help:"Whose log."`
+	From   string   `placeholder:"POSITION" help:"Begin after this position, as 7:1042; else at the beginning."`
+	Stop   bool     `help:"Stop at the end of the log and do not wait for more."`
 }
 
 func (*tailCommand) Help() string {
@@ -52,7 +52,7 @@ func (c *tailCommand) Run(ctx context.Context, io streams) error {
 	out := bufio.NewWriter(io.out)
 	after := c.From
 	for {
-		page, err := api.Events(ctx, c.School, after, tailPage, wait)
+		page, err := api.Events(ctx, string(c.School), after, tailPage, wait)
 		if ctx.Err() != nil {
 			return nil // an interrupt is how it ends
 		}

@@ -11,9 +11,9 @@ import (
 )
 
 type tokenCommand struct {
-	School string        `required:"" placeholder:"S" help:"School that the token is for; * is a platform operator's."`
+	School schoolID      `required:"" placeholder:"S" help:"School that the token is for; * is a platform operator's."`
 	Sub    string        `required:"" placeholder:"U" help:"Who bears it: a guardian's or student's id, or any name."`
-	Role   []string      `required:"" placeholder:"ROLE" enum:"admin,teacher,accountant,guardian,student,operator" help:"What the bearer is: ${enum}."`
+	Role   []string      `placeholder:"ROLE" enum:"admin,teacher,accountant,guardian,student,operator" help:"What the bearer is: ${enum}."`
 	Scope  []string      `placeholder:"SCOPE" help:"What the bearer may do besides, as events:write."`
 	TTL    time.Duration `name:"ttl" default:"24h" help:"How long it is valid."`
 	Data   string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory whose secret signs it."`
@@ -27,6 +27,7 @@ func (*tokenCommand) Help() string {
 Examples:
 
   export SCHOOLBELL_TOKEN=$(schoolbell token --school school-001 --sub ada --role admin)
+  schoolbell token --school school-001 --sub sis --scope events:write
   schoolbell token --school '*' --sub ops --role operator --ttl 15m`
 }
 
@@ -34,10 +35,20 @@ func (c *tokenCommand) Run(io streams) error {
 	if c.TTL <= 0 {
 		return usageError{errors.New("--ttl: a token must be valid for a while")}
 	}
+	if c.Sub == "" {
+		return usageError{errors.New("--sub: say who bears it")}
+	}
+	if len(c.Role) == 0 && len(c.Scope) == 0 {
+		return usageError{errors.New("--role or --scope: say what the bearer may do")}
+	}
 	if c.School == auth.AllSchools != (len(c.Role) == 1 && c.Role[0] == "operator") {
 		return usageError{errors.New("--role operator goes with --school '*', and other roles with a school")}
 	}
-	secret, err := config.JWT{Secret: c.Secret}.Config(filepath.Clean(c.Data))
+	data := filepath.Clean(c.Data)
+	if c.Secret == "" && !isDataDir(data) {
+		return fmt.Errorf("%s is not the data directory of a schoolbell serve: name it with --data, start one, or give the secret", data)
+	}
+	secret, err := config.JWT{Secret: c.Secret}.Config(data)
 	if err != nil {
 		return err
 	}
@@ -47,7 +58,7 @@ func (c *tokenCommand) Run(io streams) error {
 	now := time.Now()
 	expires := now.Add(c.TTL)
 	token, err := auth.Mint(secret.Secret, auth.Principal{
-		Subject: c.Sub, School: c.School, Roles: c.Role, Scopes: c.Scope, Expires: expires,
+		Subject: c.Sub, School: string(c.School), Roles: c.Role, Scopes: c.Scope, Expires: expires,
 	}, now)
 	if err != nil {
 		return err

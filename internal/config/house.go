@@ -36,22 +36,34 @@ func (j JWT) Config(data string) (auth.Config, error) {
 // SecretFile is where the development secret is kept, inside the data directory.
 const SecretFile = "jwt-secret"
 
+// keptSecret returns the secret in a file, and makes it the first time. Of several processes that make it at once, all
+// get the same.
 func keptSecret(file string) (string, error) {
-	b, err := os.ReadFile(file)
-	if err == nil {
-		return strings.TrimSpace(string(b)), nil
-	}
+	kept, err := readSecret(file)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read development secret: %w", err)
+		return kept, err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
 	secret := rand.Text() + rand.Text()
-	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+	made := file + "." + secret[:8]
+	defer os.Remove(made)
+	if err := os.WriteFile(made, []byte(secret+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep development secret: %w", err)
 	}
-	return secret, nil
+	if err := os.Link(made, file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("keep development secret: %w", err)
+	}
+	return readSecret(file)
+}
+
+func readSecret(file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read development secret: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 func (j JWT) validate() error {

@@ -17,9 +17,12 @@ type Lock struct {
 // ErrLocked says that another process runs servers on the directory.
 var ErrLocked = errors.New("data directory is in use")
 
+// LockFile is what marks a directory as one that servers have run on.
+const LockFile = "lock"
+
 // LockDir takes the lock of a data directory.
 func LockDir(dir string) (*Lock, error) {
-	path := filepath.Join(dir, "lock")
+	path := filepath.Join(dir, LockFile)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock of data directory: %w", err)

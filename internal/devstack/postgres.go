@@ -48,8 +48,7 @@ type Postgres struct {
 const (
 	postgresUser    = "schoolbell"
 	postgresStart   = time.Minute // crash recovery of much data takes its time
-	postgresStop    = 20 * time.Second
-	postgresRetries = 3 // another program may take the free port before PostgreSQL does
+	postgresRetries = 3           // another program may take the free port before PostgreSQL does
 )
 
 // smallMachine are the settings that differ from PostgreSQL's own. There are no replicas, so the log holds no more
@@ -129,9 +128,16 @@ func (p *Postgres) URL() string { return p.url }
 // Done is closed when the server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.ended }
 
-// Stop ends the server in the fast way: open transactions are rolled back and everything is written to disk. Stopping
-// it again returns the same.
-func (p *Postgres) Stop() error {
+// PostgresStop is how long a server is given to stop when nobody is in a hurry.
+const PostgresStop = 20 * time.Second
+
+// Stop is StopWithin, in no hurry.
+func (p *Postgres) Stop() error { return p.StopWithin(PostgresStop) }
+
+// StopWithin ends the server in the fast way: open transactions are rolled back and everything is written to disk. One
+// that needs longer is ended at once; what was committed is then recovered at the next start. Stopping it again returns
+// the same.
+func (p *Postgres) StopWithin(limit time.Duration) error {
 	p.stop.Do(func() {
 		select {
 		case <-p.ended:
@@ -143,11 +149,11 @@ func (p *Postgres) Stop() error {
 		select {
 		case <-p.ended:
 			return
-		case <-time.After(postgresStop):
+		case <-time.After(limit):
 		}
 		_ = p.process.Signal(syscall.SIGQUIT) // immediate: recovery does the rest at the next start
 		<-p.ended
-		p.stopErr = fmt.Errorf("PostgreSQL did not stop within %v and was ended at once", postgresStop)
+		p.stopErr = fmt.Errorf("PostgreSQL did not stop within %v and was ended at once", limit.Round(time.Millisecond))
 	})
 	return p.stopErr
 }

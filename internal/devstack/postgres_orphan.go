@@ -32,7 +32,7 @@ func endOrphan(ctx context.Context, data string) error {
 	if err != nil {
 		return fmt.Errorf("find PostgreSQL %d: %w", pid, err)
 	}
-	patience := time.NewTimer(postgresStop)
+	patience := time.NewTimer(PostgresStop)
 	defer patience.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -35,6 +35,16 @@ func TestPostgresKeepsItsDataOverAKillOfItsParent(t *testing.T) {
 	requireKept(t, startPostgres(t, dir))
 }
 
+func TestPostgresIsEndedWhenItsTimeIsUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := StartPostgres(t.Context(), PostgresConfig{Dir: dir}) // one that promises to keep what was committed
+	require.NoError(t, err)
+	execSQL(t, first, `CREATE TABLE kept AS SELECT 42 AS n`)
+	require.ErrorContains(t, first.StopWithin(0), "ended at once")
+	requireKept(t, startPostgres(t, dir))
+}
+
 func postgresChild(dir string) error {
 	p, err := StartPostgres(context.Background(), PostgresConfig{Dir: dir})
 	if err != nil {

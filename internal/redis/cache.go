@@ -124,11 +124,12 @@ func (c *Cache) run(ctx context.Context, s *redis.Script, keys []string, args ..
 }
 
 // Invalidate drops the answers of a school to one query, or to all when query is empty, for an operator who knows
-// better. It returns how many there were.
-func (c *Cache) Invalidate(ctx context.Context, partition int32, school, query string) (int64, error) {
-	pattern := c.entryPrefix(partition, escapeGlob(school)) + "*"
+// better. It returns how many there were. All keys have to be looked through anyway, so it need not be known in which
+// partition the school is.
+func (c *Cache) Invalidate(ctx context.Context, school, query string) (int64, error) {
+	pattern := c.prefix + ":{*}:e:" + escapeGlob(school) + ":*"
 	if query != "" {
-		pattern = c.entryPrefix(partition, escapeGlob(school)) + escapeGlob(query) + ":*"
+		pattern = c.prefix + ":{*}:e:" + escapeGlob(school) + ":" + escapeGlob(query) + ":*"
 	}
 	var dropped int64
 	for cursor := uint64(0); ; {

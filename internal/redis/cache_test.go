@@ -260,7 +260,7 @@ func TestInvalidateDropsTheAnswersOfOneSchool(t *testing.T) {
 			school, query string
 			want          int64
 		}{{"n*", "", 2}, {"n[a-z]rth", "q", 1}, {"north", "q", 1}, {"north", "", 1}, {"south", "", 0}} {
-			dropped, err := c.Invalidate(ctx, partition, test.school, test.query)
+			dropped, err := c.Invalidate(ctx, test.school, test.query)
 			require.NoError(t, err)
 			require.Equal(t, test.want, dropped, test)
 		}

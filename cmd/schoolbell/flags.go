@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"regexp"
+
+	"github.com/alecthomas/kong"
+)
+
+// schoolID is the id of a school that must be named.
+type schoolID string
+
+// Validate is called by kong.
+func (s schoolID) Validate() error {
+	if s == "" {
+		return errors.New("a school has an id")
+	}
+	return nil
+}
+
+var negative = regexp.MustCompile(`^-\.?[0-9]`)
+
+// withHint explains a fault that comes from a negative number, which reads like a short flag.
+func withHint(args []string, fault error) error {
+	var parse *kong.ParseError
+	if !errors.As(fault, &parse) {
+		return fault
+	}
+	for i, arg := range args {
+		if i > 0 && negative.MatchString(arg) {
+			return hinted{fault, "write a negative number with an equals sign, as " + args[i-1] + "=" + arg}
+		}
+	}
+	return fault
+}
+
+// hinted is a fault with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Error() string { return h.error.Error() + " (" + h.hint + ")" }
+
+func (h hinted) Unwrap() error { return h.error }
