@@ -129,7 +129,7 @@ var metricName = regexp.MustCompile(`\bschoolbell_((projection|http|ingest|cache
 
 func TestPrometheusTakesTheAlerts(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), tool(t, "promtool"), "test", "rules", "../../deploy/prometheus/alerts_test.yml").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), devtest.Program(t, "promtool"), "test", "rules", "../../deploy/prometheus/alerts_test.yml").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
