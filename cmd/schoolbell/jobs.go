@@ -261,7 +261,7 @@ func (c *jobsCancelCommand) Run(ctx context.Context, io streams) error {
 
 type jobsPauseCommand struct {
 	jobsTarget `embed:""`
-	Queue      string `arg:"" enum:"sms,pdf,notification" help:"sms, pdf or notification."`
+	Queue      string `arg:"" enum:"sms,pdf,notification,reminders" help:"sms, pdf, notification or reminders."`
 }
 
 func (c *jobsPauseCommand) Run(ctx context.Context, io streams) error {
@@ -270,7 +270,7 @@ func (c *jobsPauseCommand) Run(ctx context.Context, io streams) error {
 
 type jobsResumeCommand struct {
 	jobsTarget `embed:""`
-	Queue      string `arg:"" enum:"sms,pdf,notification" help:"sms, pdf or notification."`
+	Queue      string `arg:"" enum:"sms,pdf,notification,reminders" help:"sms, pdf, notification or reminders."`
 }
 
 func (c *jobsResumeCommand) Run(ctx context.Context, io streams) error {

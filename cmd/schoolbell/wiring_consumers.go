@@ -22,9 +22,9 @@ func (p *program) wireConsumers(ctx context.Context, topic string, docs *documen
 	if err != nil {
 		return err
 	}
-	jobs := p.cfg.Jobs
+	jobs, known := p.cfg.Jobs, knowledge.New(pool, setName)
 	kept, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers,
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
 		Workers:  map[string]int{ledger.QueueSMS: jobs.SMS, ledger.QueuePDF: jobs.PDF, ledger.QueueNotification: jobs.Notification},
 		Attempts: jobs.Attempts, SendTimeout: jobs.Timeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
 	})
@@ -36,7 +36,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, docs *documen
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: knowledge.New(pool, setName), Settings: settings, Ledger: kept,
+		Planners: planners, Knowledge: known, Settings: settings, Ledger: kept,
 		Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {

@@ -9,6 +9,8 @@
 //   - An answer counts only for the latest start of its delivery, or as evidence about one that is unknown.
 //   - What became of a delivery is appended to the log as an event. It is written with the change itself and relayed
 //     afterwards, so none is lost, and its id follows from the delivery, so none counts twice.
+//   - An overdue fee is reminded of on its days, by the school's clock, and each reminder is one event in the log: River's
+//     leader has one process look, and a reminder is counted in the transaction that puts it into the outbox (remind.go).
 //
 // How it gets fast: what many workers want of the database at the same moment goes there together (batch.go).
 //

@@ -79,6 +79,16 @@ func work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if n, _ := strconv.Atoi(os.Getenv(workerInvoices)); n > 0 {
+		l, err := ledger.New(ledger.Config{
+			Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Settings: ledger.NewSettings(pool.Conns()),
+			Debts: owed(n, domain.DateOf(time.Now()).AddDays(-30)), RemindEvery: 100 * time.Millisecond,
+		})
+		if err != nil {
+			return err
+		}
+		return l.Run(ctx)
+	}
 	twilioSMS, err := sms(os.Getenv(workerService), os.Getenv(workerCalls), os.Getenv(workerHeader))
 	if err != nil {
 		return err
@@ -197,6 +207,14 @@ func testKilledWorkers(t *testing.T, n int, header string) {
 	}
 }
 
+func openLog(t *testing.T, brokers []string) *kafka.Log {
+	t.Helper()
+	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: brokers}, slog.New(slog.DiscardHandler), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, log.Close()) })
+	return log
+}
+
 // planMany plans n deliveries to n telephones, of ten schools.
 func planMany(n int) []consumers.Planning {
 	var plans []consumers.Planning
@@ -252,7 +270,9 @@ func (f *fleet) disturb(n int) {
 	f.start()
 }
 
-func (f *fleet) stop() {
+func (f *fleet) stop() { f.killAll() }
+
+func (f *fleet) killAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, cmd := range f.workers {

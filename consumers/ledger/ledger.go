@@ -29,10 +29,11 @@ const (
 	QueueSMS          = "sms"
 	QueuePDF          = "pdf"
 	QueueNotification = "notification"
+	QueueReminders    = "reminders" // not of deliveries: whether reminders of fees are to be made
 )
 
 // Queues lists them all.
-func Queues() []string { return []string{QueueSMS, QueuePDF, QueueNotification} }
+func Queues() []string { return []string{QueueSMS, QueuePDF, QueueNotification, QueueReminders} }
 
 // QueueOf returns the queue of a channel.
 func QueueOf(c consumers.Channel) string {
@@ -54,15 +55,19 @@ type Config struct {
 	Encode    func(*domain.Envelope) (eventlog.Record, error) // makes records of outcomes; required to run
 	Log       eventlog.Appender                               // takes outcomes; required to run
 	Providers map[consumers.Channel]consumers.Provider        // a channel without one keeps its deliveries waiting
+	Debts     consumers.Debts                                 // what is owed; without it nobody is reminded of it
+	Settings  *Settings                                       // who wants reminders; required with debts
 
-	Workers      map[string]int // jobs at the same time, by queue (sms 100, pdf 2, notification 200)
+	Workers      map[string]int // jobs at the same time, by queue (sms 100, pdf 2, notification 200, reminders 1)
 	Attempts     int            // until a delivery is dead (10)
 	SendTimeout  time.Duration  // for one attempt (10 s)
 	RetryLeast   time.Duration  // before the second attempt; then twice as long, and so on, with jitter (1 s)
 	RetryMost    time.Duration  // at most (15 min)
 	StopTimeout  time.Duration  // for running jobs when the program stops; then they are given back (10 s)
+	RemindEvery  time.Duration  // between two looks whether reminders are to be made (1 min)
 	KeepFinished time.Duration  // how long River keeps jobs that are done; the ledger keeps deliveries for ever (24 h)
 
+	Now     func() time.Time      // for reminders (time.Now)
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
 }
@@ -73,6 +78,9 @@ func (c *Config) Validate() error {
 	if c.Pool == nil {
 		faults = append(faults, errors.New("ledger: pool is required"))
 	}
+	if c.Debts != nil && c.Settings == nil {
+		faults = append(faults, errors.New("ledger: settings are required with debts"))
+	}
 	for _, f := range []struct {
 		value int64
 		what  string
@@ -82,6 +90,7 @@ func (c *Config) Validate() error {
 		{int64(c.RetryLeast), "shortest pause"},
 		{int64(c.RetryMost), "longest pause"},
 		{int64(c.StopTimeout), "time to stop"},
+		{int64(c.RemindEvery), "time between looks for reminders"},
 		{int64(c.KeepFinished), "time to keep jobs"},
 	} {
 		if f.value < 0 {
@@ -107,10 +116,14 @@ func (c *Config) setDefaults() {
 	c.RetryLeast = cmp.Or(c.RetryLeast, time.Second)
 	c.RetryMost = cmp.Or(c.RetryMost, 15*time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
+	c.RemindEvery = cmp.Or(c.RemindEvery, time.Minute)
 	c.KeepFinished = cmp.Or(c.KeepFinished, 24*time.Hour)
-	workers := map[string]int{QueueSMS: 100, QueuePDF: 2, QueueNotification: 200}
+	workers := map[string]int{QueueSMS: 100, QueuePDF: 2, QueueNotification: 200, QueueReminders: 1}
 	maps.Copy(workers, c.Workers)
 	c.Workers = workers
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -182,8 +195,16 @@ func (l *Ledger) newClient() (err error) {
 			queues[queue] = river.QueueConfig{MaxWorkers: l.limitWorkers(channels, n)}
 		}
 	}
+	var periodic []*river.PeriodicJob
+	if l.cfg.Debts != nil {
+		if err := river.AddWorkerSafely(workers, &reminder{ledger: l}); err != nil {
+			return fmt.Errorf("prepare River: %w", err)
+		}
+		queues[QueueReminders] = river.QueueConfig{MaxWorkers: l.cfg.Workers[QueueReminders]}
+		periodic = append(periodic, l.remindPeriodically())
+	}
 	l.river, err = river.NewClient(riverpgxv5.New(l.pool), &river.Config{
-		Schema: l.cfg.Schema, Queues: queues, Workers: workers,
+		Schema: l.cfg.Schema, Queues: queues, Workers: workers, PeriodicJobs: periodic,
 		FetchCooldown: time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
 		// A job is stuck when its worker cannot be at it any more. River looks every 30 s, so it is found within a minute.
 		JobTimeout: l.cfg.SendTimeout + jobOverhead, RescueStuckJobsAfter: l.cfg.SendTimeout + jobOverhead + time.Second,
@@ -249,7 +270,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 }
 
 func (l *Ledger) runJobs(ctx, work context.Context) error {
-	if len(l.cfg.Providers) == 0 {
+	if len(l.cfg.Providers) == 0 && l.cfg.Debts == nil {
 		<-ctx.Done()
 		return nil
 	}

@@ -21,7 +21,7 @@ type metrics struct {
 	cost              *prometheus.CounterVec
 	reports           *prometheus.CounterVec
 	relayed, troubles prometheus.Counter
-	late              prometheus.Counter
+	late, reminders   prometheus.Counter
 	depth, trouble    *prometheus.GaugeVec
 	outbox            prometheus.Gauge
 }
@@ -43,19 +43,20 @@ func newMetrics(reg prometheus.Registerer, l *Ledger) (*metrics, error) {
 			Name: "schoolbell_jobs_provider_seconds", Help: "Time that providers take to answer.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"provider"}),
-		errors:   prometheus.NewCounterVec(counter("provider_errors_total", "Errors of providers."), []string{"provider", "class", "code"}),
-		cost:     prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency."), []string{"school", "provider"}),
-		reports:  prometheus.NewCounterVec(counter("reports_total", "Reports of providers that said something new."), []string{"provider", "state"}),
-		relayed:  prometheus.NewCounter(counter("outcomes_total", "Outcomes put into the log.")),
-		troubles: prometheus.NewCounter(counter("troubles_total", "Attempts that could not begin or be written down because the database did not answer.")),
-		late:     prometheus.NewCounter(counter("late_total", "Answers that came after the delivery had been started again.")),
-		depth:    prometheus.NewGaugeVec(gauge("depth", "Jobs that are not done."), []string{"queue", "priority", "state"}),
-		trouble:  prometheus.NewGaugeVec(gauge("deliveries_in_trouble", "Deliveries that need a look."), []string{"state"}),
-		outbox:   prometheus.NewGauge(gauge("outbox", "Outcomes that are not in the log yet.")),
+		errors:    prometheus.NewCounterVec(counter("provider_errors_total", "Errors of providers."), []string{"provider", "class", "code"}),
+		cost:      prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency."), []string{"school", "provider"}),
+		reports:   prometheus.NewCounterVec(counter("reports_total", "Reports of providers that said something new."), []string{"provider", "state"}),
+		relayed:   prometheus.NewCounter(counter("outcomes_total", "Outcomes put into the log.")),
+		troubles:  prometheus.NewCounter(counter("troubles_total", "Attempts that could not begin or be written down because the database did not answer.")),
+		late:      prometheus.NewCounter(counter("late_total", "Answers that came after the delivery had been started again.")),
+		reminders: prometheus.NewCounter(counter("reminders_total", "Reminders of overdue fees that were made.")),
+		depth:     prometheus.NewGaugeVec(gauge("depth", "Jobs that are not done."), []string{"queue", "priority", "state"}),
+		trouble:   prometheus.NewGaugeVec(gauge("deliveries_in_trouble", "Deliveries that need a look."), []string{"state"}),
+		outbox:    prometheus.NewGauge(gauge("outbox", "Outcomes that are not in the log yet.")),
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.executed, m.waiting, m.provider, m.errors, m.cost, m.reports, m.relayed, m.troubles, m.late, m.depth, m.trouble, m.outbox,
+		m.executed, m.waiting, m.provider, m.errors, m.cost, m.reports, m.relayed, m.troubles, m.late, m.reminders, m.depth, m.trouble, m.outbox,
 	} {
 		errs = append(errs, reg.Register(c))
 	}

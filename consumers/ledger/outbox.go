@@ -15,21 +15,23 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/domain/document"
+	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 )
 
 // Source is the CloudEvents source of what Schoolbell itself says about deliveries.
 const Source = "schoolbell/deliveries"
 
-// outcome is an event on its way into the log: one of four facts.
+// outcome is an event on its way into the log: what became of a delivery, or a reminder.
 type outcome struct {
-	State       consumers.State    `json:"state"`
+	State       consumers.State    `json:"state,omitzero"`
 	ID          string             `json:"id"`
 	Time        time.Time          `json:"time"`
-	Causation   string             `json:"causation"`
+	Causation   string             `json:"causation,omitzero"`
 	Correlation string             `json:"correlation"`
 	Delivery    *delivery.Outcome  `json:"delivery,omitzero"`
 	Document    *document.Rendered `json:"document,omitzero"`
+	Reminder    *fee.ReminderDue   `json:"reminder,omitzero"`
 }
 
 // outcome is what the log is to be told about an attempt, nil for nothing.
@@ -75,6 +77,8 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 		ID: o.ID, Source: Source, School: school, Time: o.Time, CausationID: o.Causation, CorrelationID: o.Correlation, Actor: "schoolbell",
 	}
 	switch {
+	case o.Reminder != nil:
+		e.Source, e.Type, e.Data = ReminderSource, fee.TypeReminderDue, o.Reminder
 	case o.Document != nil:
 		e.Type, e.Data = document.TypeRendered, o.Document
 	case o.Delivery == nil:

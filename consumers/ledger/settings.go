@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -40,18 +41,42 @@ const settingsFresh = time.Second
 func (s *Settings) At(ctx context.Context, school string, at time.Time) (*consumers.Settings, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.loaded) > settingsFresh {
-		if err := s.load(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.freshen(ctx); err != nil {
+		return nil, err
 	}
-	versions := s.all[school]
-	for _, version := range slices.Backward(versions) {
+	return s.at(school, at), nil
+}
+
+func (s *Settings) at(school string, at time.Time) *consumers.Settings {
+	for _, version := range slices.Backward(s.all[school]) {
 		if !version.from.After(at) {
-			return version.settings, nil
+			return version.settings
 		}
 	}
-	return &consumers.Settings{School: school}, nil
+	return &consumers.Settings{School: school}
+}
+
+// reminding returns the settings of the schools that want reminders of fees, in their order.
+func (s *Settings) reminding(ctx context.Context, at time.Time) (schools []*consumers.Settings, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.freshen(ctx); err != nil {
+		return nil, err
+	}
+	for _, school := range slices.Sorted(maps.Keys(s.all)) {
+		if now := s.at(school, at); now.Reminders.Most > 0 {
+			schools = append(schools, now)
+		}
+	}
+	return schools, nil
+}
+
+// freshen reads the settings again unless they have just been read. The caller holds the lock.
+func (s *Settings) freshen(ctx context.Context) error {
+	if time.Since(s.loaded) <= settingsFresh {
+		return nil
+	}
+	return s.load(ctx)
 }
 
 func (s *Settings) load(ctx context.Context) error {

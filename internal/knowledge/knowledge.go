@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
@@ -136,4 +137,16 @@ func (n *numbered) skip(columns int) []any {
 // Scan reads the columns after the number.
 func (n numbered) Scan(into ...any) error {
 	return n.CollectableRow.Scan(append([]any{nil}, into...)...)
+}
+
+// Overdue implements [consumers.Debts].
+func (t *Tables) Overdue(ctx context.Context, school string, day domain.Date) ([]consumers.Invoice, error) {
+	rows, _ := t.pool.Conns().Query(ctx, `
+		SELECT invoice_id, student_id, category, currency, year, term, amount, waived, open_amount, due_on FROM schoolbell.fee_invoices
+		WHERE school = $1 AND open_amount > 0 AND due_on < $2 AND amount > 0 ORDER BY invoice_id`, school, day.Time())
+	invoices, err := pgx.CollectRows(rows, scanInvoice)
+	if err != nil {
+		return nil, fmt.Errorf("read overdue invoices: %w", err)
+	}
+	return invoices, nil
 }

@@ -1,0 +1,74 @@
+package router_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/domain/guardian"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/knowledge"
+)
+
+// TestOverdueFeesLeadToNotices goes all the way round: invoices in the log, their tables, the reminders of the day, the
+// reminders in the log, and a notice to who pays.
+func TestOverdueFeesLeadToNotices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	settings := ledger.NewSettings(w.jobs)
+	require.NoError(t, settings.SetFrom(t.Context(), &consumers.Settings{School: "oak", Reminders: consumers.Reminders{Most: 2, Every: 7, At: 1}}, "test", time.Unix(0, 0)))
+	today := domain.DateOf(time.Now())
+	var events []domain.Event
+	for i := range 4 {
+		n := strconv.Itoa(i)
+		events = append(events,
+			&guardian.Linked{GuardianID: "g" + n, StudentID: "st" + n, Name: "Awa", Relation: "mother", Email: "awa@example.org", Primary: true},
+			&fee.Invoiced{InvoiceID: "inv" + n, StudentID: "st" + n, Year: "2026", Term: "1", Category: "tuition", Amount: 100_00, Currency: "EUR", DueOn: today.AddDays(-8)},
+		)
+	}
+	events = append(events,
+		&fee.PaymentReceived{PaymentID: "p1", InvoiceID: "inv1", StudentID: "st1", Amount: 100_00, Currency: "EUR", Method: fee.Cash},
+		&fee.PaymentReceived{PaymentID: "p2", InvoiceID: "inv2", StudentID: "st2", Amount: 30_00, Currency: "EUR", Method: fee.Cash},
+		&fee.Invoiced{InvoiceID: "inv9", StudentID: "st3", Year: "2026", Term: "1", Category: "meals", Amount: 5_00, Currency: "EUR", DueOn: today.AddDays(-6)},
+	)
+	w.append("oak", events...)
+	w.consume()
+	w.planned() // so the tables have them
+	kept, err := ledger.New(ledger.Config{
+		Pool: w.jobs, Log: w.log, Encode: cloudevents.Encode, Settings: settings, Debts: knowledge.New(w.pool, set), RemindEvery: 50 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	start(t, kept.Run)
+
+	want := []string{"email g0 inv0 10000", "email g2 inv2 7000", "email g3 inv3 10000", "in_app g0 inv0 10000", "in_app g2 inv2 7000", "in_app g3 inv3 10000"}
+	told := func() (all []string) {
+		rows, err := w.jobs.Query(t.Context(), `SELECT channel || ' ' || recipient || ' ' || about || ' ' || (params ->> 'amount')
+			FROM schoolbell.ledger WHERE planner = 'fee_reminder' ORDER BY 1`)
+		require.NoError(t, err)
+		defer rows.Close()
+		for rows.Next() {
+			var line string
+			require.NoError(t, rows.Scan(&line))
+			all = append(all, line)
+		}
+		require.NoError(t, rows.Err())
+		return all
+	}
+	require.Eventually(t, func() bool { return len(told()) == len(want) }, 30*time.Second, 20*time.Millisecond)
+	require.Equal(t, want, told())
+
+	// Once more from the beginning, and once more the same day: nothing new.
+	require.NoError(t, ledger.NewPositions(w.jobs, router.ErrFenced).Reset(t.Context(), "consumers"))
+	made, err := kept.Remind(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, made)
+	w.planned()
+	require.Equal(t, want, told())
+}
