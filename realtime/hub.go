@@ -30,6 +30,8 @@ type Config struct {
 	Log    Log
 	Rights Rights // nil: nobody is connected with anybody
 	Bus    Bus    // nil: this is the only node
+	// Revoked is asked, again and again, whether a token that was good is still; nil: all are.
+	Revoked func(Identity) bool
 	// Key signs resume tokens. All nodes have the same.
 	Key []byte
 
@@ -235,6 +237,8 @@ func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, e
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
 	case h.draining.Load():
 		return nil, ErrDraining
+	case h.revoked(who):
+		return nil, ErrInvalidToken
 	}
 	if err := h.wait(ctx, h.opened); err != nil {
 		return nil, err
@@ -390,7 +394,9 @@ func (h *Hub) school(name string) *school {
 	return p.schools[name]
 }
 
-// sweep ends sessions whose token has expired, also those that hear nothing.
+func (h *Hub) revoked(who Identity) bool { return h.cfg.Revoked != nil && h.cfg.Revoked(who) }
+
+// sweep ends sessions whose token has expired or is revoked, also those that hear nothing.
 func (h *Hub) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -402,8 +408,11 @@ func (h *Hub) sweep(ctx context.Context) error {
 		}
 		now := h.cfg.Now()
 		for _, s := range h.everySession() {
-			if s.expired(now) {
+			switch {
+			case s.expired(now):
 				s.Close(CloseExpired)
+			case h.revoked(s.Identity()):
+				s.Close(CloseRevoked)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -322,6 +323,28 @@ func TestTokensThatExpireEndTheSession(t *testing.T) {
 	require.Len(t, got, 1, "nothing is sent after the token has expired")
 	_, err = rt.TryListen(t, n, later, realtime.Options{})
 	require.ErrorIs(t, err, realtime.ErrExpired)
+}
+
+func TestTokensThatAreRevokedEndTheSession(t *testing.T) {
+	t.Parallel()
+	var revoked atomic.Bool
+	n := rt.Start(t, nil, func(c *realtime.Config) {
+		c.Revoked = func(who realtime.Identity) bool { return revoked.Load() && who.TokenID == "old" }
+	})
+	old, renewed := rt.Who("head", "admin"), rt.Who("head", "admin")
+	old.TokenID, renewed.TokenID = "old", "new"
+	quiet := rt.Listen(t, n, old, realtime.Options{})
+	fresh := rt.Listen(t, n, old, realtime.Options{})
+	require.NoError(t, fresh.Refresh(renewed))
+	revoked.Store(true)
+	_, err := quiet.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
+	require.Equal(t, realtime.CloseRevoked, err)
+	_, err = rt.TryListen(t, n, old, realtime.Options{})
+	require.ErrorIs(t, err, realtime.ErrInvalidToken)
+	require.ErrorIs(t, fresh.Refresh(old), realtime.ErrInvalidToken)
+	pos := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
+	fresh.Reaches(t, pos)
+	require.NoError(t, fresh.Refresh(renewed), "who has a newer token stays")
 }
 
 func TestRevokeEndsAUsersSessions(t *testing.T) {

@@ -30,6 +30,8 @@ type Identity struct {
 	School  string // "*" for operators of the platform
 	Roles   []string
 	Expires time.Time
+	Issued  time.Time // zero when the token does not say
+	TokenID string    // empty when it has none
 }
 
 // Options of [Hub.Open].
@@ -265,6 +267,9 @@ func (s *Session) leave(i int) {
 func (s *Session) Refresh(who Identity) error {
 	if !who.Expires.IsZero() && !who.Expires.After(s.hub.cfg.Now()) {
 		return ErrExpired
+	}
+	if s.hub.revoked(who) {
+		return ErrInvalidToken
 	}
 	s.school.mu.Lock()
 	defer s.school.mu.Unlock()

@@ -28,6 +28,7 @@ const (
 type cli struct {
 	Serve      serveCommand              `cmd:"" help:"Start Schoolbell: take events, keep tables, answer queries."`
 	Token      tokenCommand              `cmd:"" help:"Print a signed token for development."`
+	Revoke     revokeCommand             `cmd:"" help:"Refuse a user's tokens from now on."`
 	Publish    publishCommand            `cmd:"" help:"Publish events from a file or standard input."`
 	Import     importCommand             `cmd:"" help:"Publish what other systems have exported."`
 	Simulate   simulateCommand           `cmd:"" help:"Publish made-up school years."`

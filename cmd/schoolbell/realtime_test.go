@@ -20,6 +20,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime/realtimetest"
 	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
 )
@@ -315,6 +316,58 @@ func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestP10_RevokedTokensAreRefusedEverywhere takes a user's tokens back at one process, and tries them at another.
+func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
+	t.Parallel()
+	brokers, cache, database := devtest.Kafka(t).Brokers(), devtest.Redis(t).URL(), devtest.Postgres(t)
+	start := func() *app {
+		return startApp(t, func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL, c.Database.URL = brokers, cache, database })
+	}
+	here, there := start(), start()
+	at := here.began(t, "north")
+	sign := func(user string, age time.Duration) string {
+		token, err := auth.Mint(testSecret, auth.Principal{
+			Subject: user, School: "north", Roles: []string{"admin"}, Expires: time.Now().Add(time.Hour), TokenID: fmt.Sprint(user, age),
+		}, time.Now().Add(-age))
+		require.NoError(t, err)
+		return token
+	}
+	stolen, other, later := sign("tom", time.Hour), sign("ann", time.Hour), sign("tom", -time.Minute)
+	status := func(token string) int {
+		resp, _ := there.call(t, http.MethodGet, there.HTTP+"/v1/schools/north/students", "", "Authorization", "Bearer "+token)
+		return resp.StatusCode
+	}
+	client := func(token string) *swarm.Client {
+		return &swarm.Client{Kind: swarm.Centrifuge, URL: there.HTTP, Token: token, School: "north", Room: "class:7a", From: at, Once: true}
+	}
+	ends, stays := client(stolen), client(other)
+	connect(t, ends, stays)
+	for _, c := range []*swarm.Client{ends, stays} {
+		require.Eventually(t, func() bool { return c.State().Connects == 1 }, 10*time.Second, time.Millisecond, "%v", c.State().Ends)
+	}
+	resp, b := there.call(t, http.MethodPost, there.HTTP+"/v1/realtime/tickets", "", "Authorization", "Bearer "+stolen)
+	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", b)
+	var ticket struct {
+		Ticket string `json:"ticket"`
+	}
+	require.NoError(t, json.Unmarshal(b, &ticket))
+
+	code, _, stderr := command(t, "revoke", "--url", here.HTTP, "--token", here.token, "--school=north", "--user=tom", "--token-id=another")
+	require.Equal(t, exitDone, code, stderr)
+	require.Equal(t, http.StatusOK, status(stolen), "that was another token")
+	code, stdout, stderr := command(t, "revoke", "--url", here.HTTP, "--token", here.token, "--school=north", "--user=tom")
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "tom")
+	require.Eventually(t, func() bool { return len(ends.State().Ends) == 1 }, 30*time.Second, time.Millisecond)
+	require.Equal(t, []string{"connection ended: 3503"}, ends.State().Ends)
+	require.Equal(t, http.StatusUnauthorized, status(stolen))
+	require.Equal(t, http.StatusOK, status(other))
+	require.Equal(t, http.StatusOK, status(later), "issued afterwards")
+	resp, b = there.call(t, http.MethodGet, there.HTTP+"/v1/schools/north/stream?ticket="+ticket.Ticket, "", "Authorization", "")
+	require.Equal(t, http.StatusUnauthorized, resp.StatusCode, "a ticket is no better than its token: %s", b)
+	require.Empty(t, stays.State().Ends)
 }
 
 // TestP10_WhoMayConnect asks at every door.

@@ -43,12 +43,18 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	revocations := redis.NewRevocations(cache, p.log)
+	if err := revocations.Load(ctx); err != nil {
+		p.log.WarnContext(ctx, "revoked tokens may be taken for good until Redis answers", "error", err)
+	}
+	p.task(revocations.Run)
+	tokens.Revoked = revocations.Revoked
 	verifier, err := auth.New(ctx, tokens, p.log)
 	if err != nil {
 		return err
 	}
 	p.verifier = verifier
-	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log}
+	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log, Revoke: revocations.Add}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
 		p.wireIngest(&deps)
@@ -60,7 +66,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 		notifiers = append(notifiers, deps.Positions)
 	}
 	if p.cfg.Has(config.RoleRealtime) {
-		if err := p.wireRealtime(ctx, cache, &deps); err != nil {
+		if err := p.wireRealtime(ctx, cache, revocations, &deps); err != nil {
 			return err
 		}
 	}

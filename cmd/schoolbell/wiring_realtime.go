@@ -36,7 +36,7 @@ type live struct {
 }
 
 // wireRealtime pushes events to live clients. It shares the pool and the positions of the queries, if they are here.
-func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, deps *httpapi.Deps) error {
+func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps) error {
 	c := &p.cfg.Realtime
 	key, err := p.resumeKey(ctx)
 	if err != nil {
@@ -52,6 +52,7 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, deps *ht
 	}
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Rights: postgres.NewRights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(principalOf(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag, MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
 		DashboardInterval: c.DashboardInterval(), Logger: p.log, Registerer: p.registry,
 	})
@@ -106,8 +107,7 @@ func (l *live) drain(ctx context.Context, over time.Duration) error {
 
 // query answers what a client asks over its connection, as the API would.
 func (l *live) query(ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value) (jsontext.Value, error) {
-	answer, err := l.api.Query(ctx, auth.Principal{Subject: who.Subject, School: who.School, Roles: who.Roles, Expires: who.Expires},
-		school, name, parameters)
+	answer, err := l.api.Query(ctx, principalOf(who), school, name, parameters)
 	if errors.Is(err, httpapi.ErrNoQuery) {
 		return nil, centrifuge.ErrUnknownMethod
 	}
@@ -157,7 +157,13 @@ func verifyWith(v *auth.Verifier) func(context.Context, string) (realtime.Identi
 }
 
 func identityOf(p auth.Principal) realtime.Identity {
-	return realtime.Identity{Subject: p.Subject, School: p.School, Roles: p.Roles, Expires: p.Expires}
+	return realtime.Identity{Subject: p.Subject, School: p.School, Roles: p.Roles, Expires: p.Expires, Issued: p.Issued, TokenID: p.TokenID}
+}
+
+func principalOf(who realtime.Identity) auth.Principal {
+	return auth.Principal{
+		Subject: who.Subject, School: who.School, Roles: who.Roles, Expires: who.Expires, Issued: who.Issued, TokenID: who.TokenID,
+	}
 }
 
 // dashboards tells live dashboards what has been committed. It is a [projections.Notifier].

@@ -25,6 +25,8 @@ type Principal struct {
 	Roles   []string
 	Scopes  []string
 	Expires time.Time
+	Issued  time.Time // zero when the token does not say
+	TokenID string    // its jti; empty when it has none
 }
 
 // Is reports that the bearer has a role.

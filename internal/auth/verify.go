@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +41,9 @@ type Config struct {
 	JWKS       string   // https address of the identity provider's key set
 	Algorithms []string // with JWKS, the algorithms to accept; empty is RS256 and ES256
 	Issuer     string   // the iss that tokens must have; empty accepts any
+
+	// Revoked is asked about each token that is good otherwise; nil refuses none.
+	Revoked func(Principal) bool
 }
 
 var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -69,8 +74,9 @@ func isLoopback(u *url.URL) bool {
 
 // Verifier tells whose a token is.
 type Verifier struct {
-	parser *jwt.Parser
-	key    jwt.Keyfunc
+	parser  *jwt.Parser
+	key     jwt.Keyfunc
+	revoked func(Principal) bool
 }
 
 // New makes a verifier. Keys of a key set are fetched until ctx ends: every hour, and when a token names one that is not
@@ -119,7 +125,7 @@ func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() tim
 	if c.Issuer != "" {
 		options = append(options, jwt.WithIssuer(c.Issuer))
 	}
-	return &Verifier{parser: jwt.NewParser(options...), key: key}, nil
+	return &Verifier{parser: jwt.NewParser(options...), key: key, revoked: c.Revoked}, nil
 }
 
 // claims are what a token says.
@@ -144,9 +150,16 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	if c.Subject == "" || c.School == "" {
 		return Principal{}, fmt.Errorf("%w: it must have sub and school", ErrInvalidToken)
 	}
-	return Principal{
-		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope), Expires: c.ExpiresAt.Time,
-	}, nil
+	p := Principal{
+		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope), Expires: c.ExpiresAt.Time, TokenID: c.ID,
+	}
+	if c.IssuedAt != nil {
+		p.Issued = c.IssuedAt.Time
+	}
+	if v.revoked != nil && v.revoked(p) {
+		return Principal{}, fmt.Errorf("%w: it has been revoked", ErrInvalidToken)
+	}
+	return p, nil
 }
 
 var errForeignKey = errors.New("the header names no key, or brings its own")
@@ -175,12 +188,12 @@ func reason(err error) string {
 	return "its signature cannot be verified"
 }
 
-// Mint signs a token with a secret, for development and tests.
+// Mint signs a token with a secret, for development and tests. It gets an id unless the principal has one.
 func Mint(secret string, p Principal, now time.Time) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Subject: p.Subject, Audience: jwt.ClaimStrings{audience},
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(p.Expires),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(p.Expires), ID: cmp.Or(p.TokenID, rand.Text()),
 		},
 		School: p.School, Roles: p.Roles, Scope: strings.Join(p.Scopes, " "),
 	}).SignedString([]byte(secret))

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func principal() auth.Principal {
 	return auth.Principal{
 		Subject: "u-1", School: "north", Roles: []string{"teacher"}, Scopes: []string{"events:write"},
-		Expires: time.Now().Add(time.Hour).Truncate(time.Second),
+		Expires: time.Now().Add(time.Hour).Truncate(time.Second), Issued: time.Now().Truncate(time.Second), TokenID: "t-1",
 	}
 }
 
@@ -48,11 +48,51 @@ func verifier(t *testing.T, c auth.Config) *auth.Verifier {
 
 func TestVerifyReturnsWhoTheTokenIsFor(t *testing.T) {
 	t.Parallel()
-	token, err := auth.Mint(secret, principal(), time.Now())
+	want := principal()
+	token, err := auth.Mint(secret, want, want.Issued)
 	require.NoError(t, err)
 	got, err := verifier(t, auth.Config{Secret: secret}).Verify(token)
 	require.NoError(t, err)
-	require.Equal(t, principal(), got)
+	require.Equal(t, want, got)
+}
+
+func TestRevokedTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	at := time.Now().Truncate(time.Second)
+	all := auth.Revocation{School: "north", User: "u-1", At: at.Add(300 * time.Millisecond)}
+	one := auth.Revocation{School: "north", User: "u-1", TokenID: "t-1", At: all.At}
+	for name, test := range map[string]struct {
+		change   func(*auth.Principal)
+		all, one bool
+	}{
+		"of before":          {func(p *auth.Principal) { p.Issued = at.Add(-time.Hour) }, true, true},
+		"of the same second": {func(*auth.Principal) {}, true, true},
+		"that does not say":  {func(p *auth.Principal) { p.Issued = time.Time{} }, true, true},
+		"of later":           {func(p *auth.Principal) { p.Issued = at.Add(time.Second) }, false, false},
+		"with another id":    {func(p *auth.Principal) { p.TokenID = "t-2" }, true, false},
+		"of another user":    {func(p *auth.Principal) { p.Subject = "u-2" }, false, false},
+		"of another school":  {func(p *auth.Principal) { p.School = "south" }, false, false},
+	} {
+		p := principal()
+		p.Issued = at
+		test.change(&p)
+		require.Equal(t, test.all, all.Covers(p), name)
+		require.Equal(t, test.one, one.Covers(p), name)
+	}
+
+	v := verifier(t, auth.Config{Secret: secret, Revoked: one.Covers})
+	token, err := auth.Mint(secret, principal(), at)
+	require.NoError(t, err)
+	_, err = v.Verify(token)
+	require.ErrorIs(t, err, auth.ErrInvalidToken)
+	require.NotErrorIs(t, err, auth.ErrExpired)
+	p := principal()
+	p.TokenID = "" // it gets one of its own
+	token, err = auth.Mint(secret, p, at)
+	require.NoError(t, err)
+	got, err := v.Verify(token)
+	require.NoError(t, err)
+	require.NotEmpty(t, got.TokenID)
 }
 
 // keySet serves the public keys of an identity provider, which can be rotated.

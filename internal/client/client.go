@@ -208,6 +208,17 @@ func (c *Client) Get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// Delete asks for what a path of the API names to go.
+func (c *Client) Delete(ctx context.Context, path string) error {
+	err := c.do(ctx, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodDelete, c.config.URL+path, http.NoBody)
+	}, func(*http.Response) error { return nil })
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", path, err)
+	}
+	return nil
+}
+
 func decode(answer *http.Response, into any) error {
 	if err := json.UnmarshalRead(io.LimitReader(answer.Body, maxAnswer), into); err != nil {
 		return fmt.Errorf("read answer: %w", err)

@@ -49,6 +49,8 @@ type Deps struct {
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
 	Live *Live // nil: nobody is connected to this process
+	// Revoke refuses tokens in all processes from now on; nil has no route for it.
+	Revoke func(context.Context, auth.Revocation) error
 
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
@@ -132,6 +134,9 @@ func (a *API) routes() error {
 	}
 	if a.deps.Live != nil {
 		a.liveRoutes()
+	}
+	if a.deps.Revoke != nil {
+		a.revokeRoute()
 	}
 	return a.documentRoutes()
 }

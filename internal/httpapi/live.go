@@ -71,8 +71,8 @@ func (a *API) liveRoutes() {
 	a.route(&huma.Operation{
 		OperationID: "revoke-connections", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/connections", Tags: []string{"Live"},
 		Summary: "End the live connections of a user",
-		Description: "On all nodes, and their clients do not come back by themselves. The user's token is good until it expires: " +
-			"see that no new one is signed.",
+		Description: "On all nodes, and their clients do not come back by themselves. The user's tokens stay good; to end them too, " +
+			"see revoke-tokens.",
 		Parameters: []*huma.Param{schoolParam(), {
 			Name: "user", In: "path", Required: true, Description: "The sub of the user's token.", Schema: &huma.Schema{Type: "string"},
 		}},

@@ -23,11 +23,16 @@ import (
 type liveCalls struct {
 	tickets []auth.Principal
 	revoked []string
+	refused []auth.Revocation
 	err     error
 }
 
 func withLive(calls *liveCalls) option {
 	return func(_ *httpapi.Config, d *httpapi.Deps) {
+		d.Revoke = func(_ context.Context, r auth.Revocation) error {
+			calls.refused = append(calls.refused, r)
+			return calls.err
+		}
 		d.Live = &httpapi.Live{
 			Stream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")
@@ -107,6 +112,29 @@ func TestTicketsAreForThoseWithAToken(t *testing.T) {
 
 	calls.err = errors.New("redis is away")
 	r = s.do(http.MethodPost, "/v1/realtime/tickets", token(t, "north", "mum", "guardian"), "")
+	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
+	require.NotEmpty(t, r.Header.Get("Retry-After"))
+}
+
+func TestP10_OnlyTheOfficeRefusesTokens(t *testing.T) {
+	t.Parallel()
+	calls := &liveCalls{}
+	s := logOnly(t, withLive(calls))
+	const path = "/v1/schools/north/users/tom/tokens"
+	for _, bearer := range []string{token(t, "north", "tom", "teacher"), token(t, "south", "boss", "admin"), ""} {
+		require.GreaterOrEqual(t, s.do(http.MethodDelete, path, bearer, "").StatusCode, 401)
+	}
+	boss := token(t, "north", "boss", "admin")
+	for _, nonsense := range []string{"?for=soon", "?for=-1h", "?for=0s"} {
+		require.Equal(t, http.StatusBadRequest, s.do(http.MethodDelete, path+nonsense, boss, "").StatusCode, nonsense)
+	}
+	require.Empty(t, calls.refused)
+	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, path+"?id=t-1&for=24h", boss, "").StatusCode)
+	got := calls.refused[0]
+	require.Equal(t, auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: got.At, Until: got.At.Add(24 * time.Hour)}, got)
+	require.WithinDuration(t, time.Now(), got.At, time.Hour)
+	calls.err = errors.New("redis is away")
+	r := s.do(http.MethodDelete, path, token(t, "*", "ops", "operator"), "")
 	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }

@@ -8,6 +8,9 @@
 //	sb:{p}:v:<school>                  by projection: the offset of the event that changed it last
 //	sb:{p}:e:<school>:<query>:<input>  an answer, and the position of the snapshot it was made from
 //
+// Besides: sb:revoked, the tokens that are refused ([Revocations]); sb:ticket:<ticket>, for seconds ([Tickets]); and the
+// channels on which nodes speak ([Bus]).
+//
 // The projector moves heads and versions after each commit ([Notifier]). A version or a head never expires by itself.
 //
 // # When an answer holds

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+type revokeCommand struct {
+	remote `embed:""`
+
+	School  string        `required:"" placeholder:"S" help:"School of the user."`
+	User    string        `required:"" placeholder:"U" help:"The sub of the user's tokens."`
+	TokenID string        `name:"token-id" placeholder:"JTI" help:"Only the token with this jti."`
+	For     time.Duration `default:"720h" help:"How long tokens live at most: until then the refusal is remembered."`
+}
+
+func (*revokeCommand) Help() string {
+	return `Refuses all tokens of a user that were issued until now, in all processes within two seconds, and ends live connections
+with them. Tokens that are issued later are good: see first that the user gets none.
+
+Examples:
+
+  schoolbell revoke --school school-001 --user ada
+  schoolbell revoke --school school-001 --user ada --token-id 4Q7X… --for 24h`
+}
+
+func (c *revokeCommand) Run(ctx context.Context, io streams) error {
+	if c.For <= 0 {
+		return usageError{errors.New("--for: a refusal must be remembered for a while")}
+	}
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	query := url.Values{"for": {c.For.String()}}
+	what := "All tokens"
+	if c.TokenID != "" {
+		query.Set("id", c.TokenID)
+		what = "The token"
+	}
+	path := fmt.Sprintf("/v1/schools/%s/users/%s/tokens?%s", url.PathEscape(c.School), url.PathEscape(c.User), query.Encode())
+	if err := api.Delete(ctx, path); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(io.out, "%s of %s at %s issued until now: refused from now on.\n", what, c.User, c.School)
+	return err
+}
