@@ -27,17 +27,24 @@ type QuestionKind int
 
 // The kinds, with the type of their answers.
 const (
-	AskStudent    QuestionKind = iota // Student
-	AskGuardians                      // []Guardian
-	AskGuardian                       // Guardian
-	AskClass                          // []Student
-	AskClasses                        // []string
-	AskStaff                          // []Staff
-	AskInvoice                        // Invoice
-	AskPayment                        // Payment
-	AskAttendance                     // Attendance
-	AskAverages                       // []Average
-	AskRank                           // Rank
+	AskStudent          QuestionKind = iota // Student
+	AskGuardians                            // []Guardian
+	AskGuardian                             // Guardian
+	AskClass                                // []Student
+	AskClasses                              // []string
+	AskStaff                                // []Staff
+	AskInvoice                              // Invoice
+	AskPayment                              // Payment
+	AskAccount                              // []Movement
+	AskAttendance                           // Attendance
+	AskAttendanceWithin                     // Attendance
+	AskScores                               // []Score
+	AskRemarks                              // []Remark
+	AskAverages                             // []Average
+	AskRank                                 // Rank
+	AskPublished                            // []Published
+
+	Questions // how many kinds there are
 )
 
 // Question is what a planner wants to know.
@@ -52,6 +59,7 @@ type Asked struct {
 	School      string
 	ID, ClassID string
 	Year, Term  domain.Label
+	From, To    domain.Date
 }
 
 // memory holds the questions of a batch of events. What has not been answered yet is answered with nothing, and noted.
@@ -122,14 +130,34 @@ func (k *known) Invoice(id string) Invoice { return ask[Invoice](k, Asked{Kind: 
 
 func (k *known) Payment(id string) Payment { return ask[Payment](k, Asked{Kind: AskPayment, ID: id}) }
 
+func (k *known) Account(studentID string) []Movement {
+	return ask[[]Movement](k, Asked{Kind: AskAccount, ID: studentID})
+}
+
 func (k *known) Attendance(studentID string) Attendance {
 	return ask[Attendance](k, Asked{Kind: AskAttendance, ID: studentID})
 }
 
-func (k *known) Averages(studentID string, year, term domain.Label) []Average {
-	return ask[[]Average](k, Asked{Kind: AskAverages, ID: studentID, Year: year, Term: term})
+func (k *known) AttendanceWithin(studentID string, from, to domain.Date) Attendance {
+	return ask[Attendance](k, Asked{Kind: AskAttendanceWithin, ID: studentID, From: max(from, to.AddDays(1-LongestPeriod)), To: to})
+}
+
+func (k *known) Scores(studentID string, year, term domain.Label) []Score {
+	return ask[[]Score](k, Asked{Kind: AskScores, ID: studentID, Year: year, Term: term})
+}
+
+func (k *known) Remarks(studentID string, year, term domain.Label) []Remark {
+	return ask[[]Remark](k, Asked{Kind: AskRemarks, ID: studentID, Year: year, Term: term})
+}
+
+func (k *known) Averages(classID string, year, term domain.Label) []Average {
+	return ask[[]Average](k, Asked{Kind: AskAverages, ClassID: classID, Year: year, Term: term})
 }
 
 func (k *known) Rank(studentID, classID string, year, term domain.Label) Rank {
 	return ask[Rank](k, Asked{Kind: AskRank, ID: studentID, ClassID: classID, Year: year, Term: term})
+}
+
+func (k *known) Published(classID string, year domain.Label) []Published {
+	return ask[[]Published](k, Asked{Kind: AskPublished, ClassID: classID, Year: year})
 }

@@ -39,12 +39,22 @@ type Known interface {
 	Staff() []Staff
 	Invoice(id string) Invoice
 	Payment(id string) Payment
+	// Account returns what happened to a student's fees, in the order of the log.
+	Account(studentID string) []Movement
 	// Attendance counts a student's marks of the whole time.
 	Attendance(studentID string) Attendance
-	// Averages returns a student's averages of a term by subject, in order of the subject.
-	Averages(studentID string, year, term domain.Label) []Average
+	// AttendanceWithin counts a student's marks from a date to another, both included. It looks at [LongestPeriod] days at most.
+	AttendanceWithin(studentID string, from, to domain.Date) Attendance
+	// Scores returns a student's of a term, by subject and assessment.
+	Scores(studentID string, year, term domain.Label) []Score
+	// Remarks returns those on a student's term, that on all of it first and then by subject.
+	Remarks(studentID string, year, term domain.Label) []Remark
+	// Averages returns those of a class in a term, by subject.
+	Averages(classID string, year, term domain.Label) []Average
 	// Rank of a student's overall average in a class in a term.
 	Rank(studentID, classID string, year, term domain.Label) Rank
+	// Published returns the terms of a year whose results have been published to a class, in the order in which they were.
+	Published(classID string, year domain.Label) []Published
 }
 
 // Student is what is known of one.
@@ -89,7 +99,48 @@ type Attendance struct {
 	Present, Late, AbsentExcused, AbsentUnexcused int64
 }
 
-// Average is a student's, in one subject.
+// LongestPeriod is how many days can be asked about at once.
+const LongestPeriod = 400
+
+// Movement is one line of a student's account.
+type Movement struct {
+	Kind                       MovementKind
+	Position                   int64 // of its event
+	At                         time.Time
+	InvoiceID, PaymentID       string // the payment's id where there is one
+	Category, Currency, Method string
+	Reason                     string // of a reversal or waiver
+	Year, Term                 domain.Label
+	Amount                     int64
+	DueOn                      domain.Date // of an invoice
+}
+
+// MovementKind is what a movement is. The words stand in documents' facts, so they are never changed.
+type MovementKind string
+
+// The kinds.
+const (
+	MovedInvoice  MovementKind = "invoice"
+	MovedPayment  MovementKind = "payment"
+	MovedReversal MovementKind = "reversal"
+	MovedWaiver   MovementKind = "waiver"
+)
+
+// Score is one that a student has got.
+type Score struct {
+	AssessmentID, Subject string
+	Title                 string      // none when the assessment was not announced; so is the day
+	On                    domain.Date //
+	At                    time.Time   // when it was given
+	Score, MaxScore       float64
+}
+
+// Remark is what a teacher has to say about a student's term; in all, when there is no subject.
+type Remark struct {
+	Subject, Text string
+}
+
+// Average is that of a class, in one subject.
 type Average struct {
 	Subject string
 	Percent float64
@@ -99,5 +150,10 @@ type Average struct {
 // Rank is a place among all who have marks; Place 0 means none.
 type Rank struct {
 	Place, Of int
-	Percent   float64
+}
+
+// Published says when the results of a term were published.
+type Published struct {
+	Term domain.Label
+	At   time.Time
 }

@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -43,25 +44,55 @@ var head = paper.Head{
 func reportCard() paper.ReportCard {
 	card := paper.ReportCard{
 		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027", Term: "autumn",
-		Average: 78.46, Place: 3, Of: 24,
+		Average: 78.46, Place: 3, Of: 24, From: domain.NewDate(2026, 9, 1), To: domain.NewDate(2026, 12, 18),
 		Attendance: paper.Attendance{Present: 60, Late: 3, AbsentExcused: 2, AbsentUnexcused: 1},
 	}
-	for i, name := range []string{
-		"art", "biology", "english", "français", "geography", "history", "maths", "music", "physics", "physical education and health",
-	} {
-		card.Subjects = append(card.Subjects, paper.Subject{Name: name, Percent: 55.5 + 4.77*float64(i), Scores: int64(2 + i)})
+	for i, name := range []string{"biology", "français", "history", "maths", "music", "physical education and health"} {
+		card.Subjects = append(card.Subjects, subject(name, i, "Quiz", "Test", "Final examination"))
 	}
+	card.Subjects[1].Remark = "Zoë reads a great deal and writes with wit."
+	return card
+}
+
+func subject(name string, i int, titles ...string) paper.Subject {
+	s := paper.Subject{Name: name, Average: 55.5 + 6.77*float64(i), Class: 71.25 - float64(i)}
+	for n, title := range titles {
+		most := []float64{20, 50, 100}[n%3]
+		s.Marks = append(s.Marks, paper.Mark{
+			Title: title, On: domain.NewDate(2026, 9, 12).AddDays(21*n + i), Score: most * (0.55 + 0.07*float64(i)), Max: most,
+		})
+	}
+	return s
+}
+
+// longReportCard has more and longer things to say than there is room for at first.
+func longReportCard() paper.ReportCard {
+	card := reportCard()
+	card.School = "Colegio Bilingüe Internacional Nuestra Señora de la Asunción y San Sebastián de los Caballeros"
+	card.Student = "María de los Ángeles Guadalupe Fernández-Villaverde y Rodríguez de la Torre"
+	card.Class, card.GradeLevel = "Primero de Bachillerato Internacional B", "Primero de Bachillerato"
+	card.Subjects = nil
+	for i, name := range []string{
+		"biología", "educación física", "física y química", "geografía e historia", "inglés", "lengua castellana y literatura española",
+		"matemáticas aplicadas a las ciencias sociales", "música", "religión o valores éticos",
+	} {
+		s := subject(name, i, "Prueba inicial", "Examen parcial", "Trabajo en grupo sobre un tema elegido por los estudiantes, con presentación oral", "Examen final", "Cuaderno", "Proyecto")
+		s.Remark = strings.Repeat("Trabaja con constancia y participa en clase. ", 1+i%3*2)
+		card.Subjects = append(card.Subjects, s)
+	}
+	card.Remark = strings.Repeat("Ha sido un trimestre de mucho esfuerzo, y se nota. ", 12) + "\nEnhorabuena. מזל טוב! أحسنتِ."
 	return card
 }
 
 func arabicReportCard() paper.ReportCard {
 	card := reportCard()
 	card.School, card.Student, card.Class, card.Term = "مدرسة النور الثانوية", "محمد بن عبد الله العلوي", "السابع أ", "الفصل الأول"
-	card.Remarks = "طالب مجتهد ومتعاون، نتمنى له مزيدًا من النجاح في مادة الرياضيات."
-	card.Subjects = card.Subjects[:3]
-	for i, name := range []string{"اللغة العربية", "الرياضيات", "العلوم"} {
-		card.Subjects[i].Name = name
+	card.Remark = "طالب مجتهد ومتعاون، نتمنى له مزيدًا من النجاح في مادة الرياضيات."
+	card.Subjects = nil
+	for i, name := range []string{"الرياضيات", "العلوم", "اللغة العربية", "English"} {
+		card.Subjects = append(card.Subjects, subject(name, i, "اختبار قصير", "امتحان منتصف الفصل", "Final exam"))
 	}
+	card.Subjects[1].Remark = "يشارك في الحصص بانتظام."
 	return card
 }
 
@@ -74,16 +105,41 @@ func receipt() paper.Receipt {
 }
 
 func feeStatement(entries int) paper.FeeStatement {
-	f := paper.FeeStatement{Head: head, Payer: "Björn Ångström", Currency: "EUR"}
+	a := paper.Account{Currency: "EUR", Opening: 12_000, Balance: 12_000}
 	for i := range entries {
-		e := paper.Entry{On: domain.NewDate(2026, 1, 1).AddDays(7 * i), Kind: "invoice", Text: "tuition", Charge: 50_000}
-		if i%3 == 1 {
-			e.Kind, e.Text, e.Charge, e.Credit = "payment", "PAY-17", 0, 42_000
+		e := paper.Entry{
+			On: domain.NewDate(2026, 1, 1).AddDays(7 * i), Kind: "invoice", Ref: fmt.Sprintf("INV-2026-%04d", i), Text: "tuition", Charge: 50_000,
+			Year: "2026-2027", Term: "autumn", DueOn: domain.NewDate(2026, 1, 31).AddDays(7 * i),
 		}
-		f.Balance += e.Charge - e.Credit
-		e.Balance = f.Balance
-		f.Entries = append(f.Entries, e)
+		switch i % 6 {
+		case 1, 4:
+			e.Kind, e.Ref, e.Charge, e.Credit, e.DueOn, e.Method = "payment", fmt.Sprintf("PAY-%d", i), 0, 42_000, 0, "bank"
+		case 2:
+			e.Kind, e.Ref, e.Charge, e.Credit, e.DueOn, e.Text = "waiver", "INV-2026-0000", 0, 8_000, 0, "hardship fund"
+		case 5:
+			e.Kind, e.Ref, e.Charge, e.DueOn, e.Method, e.Text = "reversal", fmt.Sprintf("PAY-%d", i-1), 42_000, 0, "bank", "returned by the bank"
+		}
+		a.Balance += e.Charge - e.Credit
+		e.Balance = a.Balance
+		a.Entries = append(a.Entries, e)
 	}
+	a.Overdue = min(a.Balance, 150_000)
+	return paper.FeeStatement{Head: head, Payer: "Björn Ångström", From: domain.NewDate(2026, 1, 1), Accounts: []paper.Account{a}}
+}
+
+// oddFeeStatement has two currencies, one without decimals, large amounts, and names in other scripts.
+func oddFeeStatement() paper.FeeStatement {
+	f := feeStatement(4)
+	f.School, f.Student, f.Payer = "École Internationale d’Abidjan", "יעל בת־אברהם (محمد)", "विद्या क्षत्रिय"
+	f.Accounts[0].Opening, f.Accounts[0].Overdue = 0, 0
+	f.Accounts[0].Entries[0].Charge, f.Accounts[0].Entries[0].Balance = 999_999_999_999, 1_000_000_000_000
+	f.Accounts[0].Entries[1].Ref = "PAIEMENT-2026-ABIDJAN-PLATEAU-0000000000000000000017-B"
+	f.Accounts = append(f.Accounts, paper.Account{
+		Currency: "XOF", Balance: -1500, Opening: -1500,
+	}, paper.Account{Currency: "KWD", Entries: []paper.Entry{
+		{On: domain.NewDate(2026, 3, 1), Kind: "invoice", Ref: "7", Text: "حافلة مدرسية", Charge: 12_345, Balance: 12_345},
+		{On: domain.NewDate(2026, 3, 2), Kind: "payment", Ref: "8", Method: "cheque", Credit: 12_345},
+	}})
 	return f
 }
 
@@ -119,8 +175,10 @@ func TestDocuments(t *testing.T) {
 	mixed.Student, mixed.Payer, mixed.Currency = "विद्या क्षत्रिय", "אברהם לוי", "XOF"
 	empty := reportCard()
 	empty.Subjects, empty.Attendance, empty.Place = nil, paper.Attendance{}, 0
-	overpaid := feeStatement(0)
-	overpaid.Balance = -2500
+	none := feeStatement(0)
+	none.Accounts = nil
+	arabic := feeStatement(9)
+	arabic.School, arabic.Student, arabic.Payer = "مدرسة النور الثانوية", "Zoë Ångström", "عبد الله العلوي"
 	for name, d := range map[string]struct {
 		kind, language string
 		params         map[string]any
@@ -133,8 +191,13 @@ func TestDocuments(t *testing.T) {
 		"receipt_en":          {paper.KindReceipt, "en", paper.Params(receipt()), picture(t)},
 		"receipt_es":          {paper.KindReceipt, "es", paper.Params(mixed), nil},
 		"receipt_unspoken":    {paper.KindReceipt, "not a language", paper.Params(receipt()), nil},
+		"receipt_ar":          {paper.KindReceipt, "ar-EG", paper.Params(receipt()), picture(t)},
+		"report_card_es_long": {paper.KindReportCard, "es", paper.Params(longReportCard()), picture(t)},
 		"fee_statement_en":    {paper.KindFeeStatement, "en-GB", paper.Params(feeStatement(40)), picture(t)},
-		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Params(overpaid), nil},
+		"fee_statement_pt":    {paper.KindFeeStatement, "pt-BR", paper.Params(feeStatement(7)), nil},
+		"fee_statement_ar":    {paper.KindFeeStatement, "ar", paper.Params(arabic), picture(t)},
+		"fee_statement_odd":   {paper.KindFeeStatement, "fr", paper.Params(oddFeeStatement()), nil},
+		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Params(none), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 )
 
+// reportCard is the results at a glance with the remarks and signatures, and then the marks that they are made of.
 func (s *sheet) reportCard(card *paper.ReportCard) {
 	s.heading(string(card.Year), string(card.Term))
 	born := ""
@@ -18,11 +19,12 @@ func (s *sheet) reportCard(card *paper.ReportCard) {
 		fact{s.studentID, card.StudentID, true}, fact{s.bornOn, born, true},
 	)
 	s.results(card)
-	s.presence(&card.Attendance)
-	s.remarksAndSignatures(card.Remarks)
+	s.presence(card)
+	s.remarksAndSignatures(card.Remark)
+	s.marksInDetail(card)
 }
 
-// results are the marks as a table, with a bar for each subject.
+// results are the averages as a table, with a bar for each subject and a stroke where the class stands.
 func (s *sheet) results(card *paper.ReportCard) {
 	s.y += 12
 	if len(card.Subjects) == 0 {
@@ -32,15 +34,23 @@ func (s *sheet) results(card *paper.ReportCard) {
 		return
 	}
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.subject, 0.40, page.Start, true},
-		{s.marks, 0.12, page.End, false},
-		{"", 0.32, page.Start, false},
-		{s.average, 0.16, page.End, false},
+		{s.subject, 0.36, page.Start, true},
+		{s.marks, 0.10, page.End, false},
+		{"", 0.28, page.Start, false},
+		{s.average, 0.13, page.End, false},
+		{s.classAverage, 0.13, page.End, false},
 	}}
 	t.titles()
 	for _, subject := range card.Subjects {
-		top, height := t.row(body, heading(subject.Name), s.grammar.Number(subject.Scores), "", s.grammar.Percent(subject.Percent))
-		s.bar(s.margin+0.56*s.width, top+height/2-3, 0.27*s.width, subject.Percent)
+		marks, average, class := "", "", ""
+		if len(subject.Marks) > 0 {
+			marks, average = s.grammar.Number(len(subject.Marks)), s.grammar.Percent(subject.Average)
+			class = s.grammar.Percent(subject.Class)
+		}
+		top := t.row(row{cells: []string{heading(subject.Name), marks, "", average, class}, note: subject.Remark})
+		if average != "" {
+			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average, subject.Class)
+		}
 	}
 	t.total(s.overall, "", "", s.grammar.Percent(card.Average))
 	if card.Place > 0 {
@@ -48,24 +58,31 @@ func (s *sheet) results(card *paper.ReportCard) {
 	}
 }
 
-func (s *sheet) bar(x, y, width, percent float64) {
+func (s *sheet) bar(x, y, width, percent, class float64) {
 	s.page.Area(x, y, width, 6, 3, tint)
 	if part := width * min(max(percent, 0), 100) / 100; part >= 1 {
 		s.page.Area(x, y, part, 6, 3, bar)
 	}
+	if class > 0 {
+		s.page.Area(x+width*min(class, 100)/100-0.6, y-2, 1.2, 10, 0, accent)
+	}
 }
 
 // presence counts the marks of attendance.
-func (s *sheet) presence(a *paper.Attendance) {
+func (s *sheet) presence(card *paper.ReportCard) {
+	a := card.Attendance
 	all := a.Present + a.Late + a.AbsentExcused + a.AbsentUnexcused
 	if all == 0 {
 		return
 	}
-	const height = 50.0
+	const height = 48.0
 	if !s.fits(33 + height) {
 		s.turn()
 	}
 	s.section(s.attendance)
+	if !card.From.IsZero() && !card.To.IsZero() {
+		s.text(s.grammar.Day(card.From)+" – "+s.grammar.Day(card.To), small, s.margin+s.width, s.y-9, page.End)
+	}
 	tiles := []struct {
 		name, value string
 	}{
@@ -79,34 +96,33 @@ func (s *sheet) presence(a *paper.Attendance) {
 	width := (s.width - gap*float64(len(tiles)-1)) / float64(len(tiles))
 	for i, tile := range tiles {
 		x := s.margin + float64(i)*(width+gap)
-		value, name := page.Style{Size: 15, Bold: true, Color: ink}, page.Style{Size: 8, Color: muted}
+		value, name := page.Style{Size: 15, Bold: true, Color: ink}, page.Style{Size: 7.5, Color: muted}
 		if i == 0 {
 			s.page.Area(x, s.y, width, height, 6, accent)
 			value.Color, name.Color = white, white
 		} else {
 			s.page.Frame(x, s.y, width, height, 6, 0.75, line)
 		}
-		s.text(tile.value, value, x+width/2, s.y+23, page.Center)
-		s.fitted(tile.name, name, x+width/2, s.y+39, width-8, page.Center)
+		s.text(tile.value, value, x+width/2, s.y+22, page.Center)
+		s.fitted(tile.name, name, x+width/2, s.y+37, width-8, page.Center)
 	}
 	s.y += height
 }
 
-// remarksAndSignatures stand together. Without remarks there is room to write some by hand.
-func (s *sheet) remarksAndSignatures(remarks string) {
-	style := page.Style{Size: 10, Color: ink}
-	lines := s.doc.Lines(remarks, style, s.width)
+// remarksAndSignatures stand together. Without a remark there is room to write one by hand.
+func (s *sheet) remarksAndSignatures(remark string) {
+	lines := s.doc.Lines(remark, body, s.width)
 	room := 2 * 20.0
-	if remarks != "" {
-		room = float64(len(lines)) * style.Size * leading
+	if remark != "" {
+		room = float64(len(lines)) * body.Size * leading
 	}
-	const signatures = 52.0
+	const signatures = 46.0
 	if !s.fits(33 + room + signatures) {
 		s.turn()
 	}
 	s.section(s.remarks)
-	if remarks != "" {
-		s.lines(lines, style.Size, s.margin, s.y+11, page.Start)
+	if remark != "" {
+		s.lines(lines, body.Size, s.margin, s.y+11, page.Start)
 	} else {
 		for i := range 2 {
 			s.page.Rule(s.margin, s.y+20*float64(i+1), s.width, 0.5, line)
@@ -120,5 +136,36 @@ func (s *sheet) remarksAndSignatures(remarks string) {
 		x := s.margin + float64(i)*(width+gap)
 		s.page.Rule(x, s.y, width, 0.75, muted)
 		s.fitted(name, small, x, s.y+13, width, page.Start)
+	}
+	s.y += 20
+}
+
+// marksInDetail lists each mark, by subject.
+func (s *sheet) marksInDetail(card *paper.ReportCard) {
+	t := &table{sheet: s, columns: []tableColumn{
+		{s.assessment, 0.52, page.Start, true},
+		{s.date, 0.18, page.Start, false},
+		{s.score, 0.18, page.End, false},
+		{s.percent, 0.12, page.End, false},
+	}}
+	begun := false
+	for _, subject := range card.Subjects {
+		if len(subject.Marks) == 0 {
+			continue
+		}
+		if !begun {
+			s.turn()
+			s.title2(s.marks)
+			t.titles()
+			begun = true
+		}
+		t.group(heading(subject.Name), s.grammar.Percent(subject.Average))
+		for _, m := range subject.Marks {
+			t.row(row{cells: []string{
+				m.Title, s.grammar.ShortDay(m.On), s.grammar.Number(m.Score) + " / " + s.grammar.Number(m.Max),
+				s.grammar.Percent(m.Score / m.Max * 100),
+			}})
+		}
+		t.endGroup()
 	}
 }

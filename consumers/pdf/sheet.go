@@ -19,10 +19,12 @@ var (
 	line   = page.Color{R: 0xd3, G: 0xdc, B: 0xe4}
 	bar    = page.Color{R: 0x8f, G: 0xb8, B: 0xd3}
 	white  = page.Color{R: 0xff, G: 0xff, B: 0xff}
+	warm   = page.Color{R: 0xf6, G: 0xc9, B: 0x7a}
 
 	body   = page.Style{Size: 10, Color: ink}
 	strong = page.Style{Size: 10, Bold: true, Color: ink}
 	small  = page.Style{Size: 8, Color: muted}
+	remark = page.Style{Size: 8.5, Color: muted}
 	label  = page.Style{Size: 8, Bold: true, Color: muted}
 	column = page.Style{Size: 8.5, Bold: true, Color: accent}
 )
@@ -142,6 +144,13 @@ func (s *sheet) heading(sub ...string) {
 		s.fitted(strings.Join(parts, "  ·  "), page.Style{Size: 12, Color: muted}, s.margin, s.y, s.width, page.Start)
 	}
 	s.y += 16
+}
+
+// title2 is the heading of a part that begins a page.
+func (s *sheet) title2(title string) {
+	s.y += 16
+	s.text(title, page.Style{Size: 16, Bold: true, Color: ink}, s.margin, s.y, page.Start)
+	s.y += 12
 }
 
 // section begins a part with a heading of its own.

@@ -1,73 +1,113 @@
 package pdf
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/domain"
 )
 
 func (s *sheet) feeStatement(f *paper.FeeStatement) {
-	s.heading()
+	period := ""
+	if !f.From.IsZero() {
+		period = s.grammar.Day(f.From) + " – " + s.grammar.Day(f.IssuedOn)
+	}
+	s.heading(period)
 	s.facts(4,
 		fact{s.student, f.Student, true}, fact{s.class, f.Class, false}, fact{s.studentID, f.StudentID, false},
 		fact{s.guardian, f.Payer, true},
 	)
-	s.y += 18
-	if len(f.Entries) == 0 {
-		s.y += 14
-		s.text(s.noEntries, body, s.margin, s.y, page.Start)
-		s.y += 14
-	} else {
-		s.account(f)
+	for i := range f.Accounts {
+		s.account(&f.Accounts[i], f.From)
 	}
-	s.dueBox(f)
+	if len(f.Accounts) == 0 {
+		s.y += 34
+		s.text(s.noEntries, body, s.margin, s.y, page.Start)
+	}
 }
 
-// account is the entries as a table that may run over many pages.
-func (s *sheet) account(f *paper.FeeStatement) {
+// account is the entries in one currency, as a table that may run over many pages, and what remains to be paid.
+func (s *sheet) account(a *paper.Account, from domain.Date) {
 	amount := func(v int64) string {
 		if v == 0 {
 			return ""
 		}
-		return s.grammar.Amount(v, f.Currency)
+		return s.grammar.Amount(v, a.Currency)
 	}
-	last := int64(0)
+	balance := func(v int64) string { return s.grammar.Amount(v, a.Currency) }
+	last := a.Opening
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.date, 0.21, page.Start, false},
-		{s.description, 0.37, page.Start, true},
-		{s.charge, 0.14, page.End, false},
-		{s.credit, 0.14, page.End, false},
-		{s.balance, 0.14, page.End, false},
+		{s.date, 0.155, page.Start, false},
+		{s.description, 0.395, page.Start, true},
+		{s.charge, 0.15, page.End, false},
+		{s.credit, 0.15, page.End, false},
+		{s.balance, 0.15, page.End, false},
 	}}
-	t.carry = func() []string { return []string{"", s.broughtForward, "", "", s.grammar.Amount(last, f.Currency)} }
+	t.carry = func() []string { return []string{"", s.broughtForward, "", "", balance(last)} }
+	s.y += 10
+	if !s.fits(5 * rowHeight) {
+		s.turn()
+	}
+	s.section(fmt.Sprintf(s.amountsIn, a.Currency))
 	t.titles()
-	for _, e := range f.Entries {
-		description := named(s.entries, e.Kind)
-		if e.Text != "" {
-			description += " · " + heading(e.Text)
-		}
-		t.row(body, s.grammar.Day(e.On), description, amount(e.Charge), amount(e.Credit), s.grammar.Amount(e.Balance, f.Currency))
+	if a.Opening != 0 {
+		t.row(row{cells: []string{s.grammar.ShortDay(from), s.opening, "", "", balance(a.Opening)}})
+	}
+	for _, e := range a.Entries {
+		what, details := s.entry(e)
+		t.row(row{
+			cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit), balance(e.Balance)}, note: details,
+		})
 		last = e.Balance
 	}
+	if len(a.Entries) == 0 {
+		t.row(row{cells: []string{"", s.noEntries}})
+	}
+	s.dueBox(a)
+}
+
+// entry says what a line of an account is, and more about it.
+func (s *sheet) entry(e paper.Entry) (what, details string) {
+	what = named(s.entries, e.Kind) + " " + e.Ref
+	var parts []string
+	for _, part := range []string{heading(e.Text), named(s.methods, e.Method), string(e.Year), heading(string(e.Term))} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if !e.DueOn.IsZero() {
+		parts = append(parts, fmt.Sprintf(s.dueOn, s.grammar.ShortDay(e.DueOn)))
+	}
+	return what, strings.Join(parts, " · ")
 }
 
 // dueBox says what remains to be paid.
-func (s *sheet) dueBox(f *paper.FeeStatement) {
-	name, balance, color := s.balanceDue, f.Balance, accent
+func (s *sheet) dueBox(a *paper.Account) {
+	name, balance := s.balanceDue, a.Balance
 	switch {
 	case balance < 0:
 		name, balance = s.overpaid, -balance
 	case balance == 0:
 		name = s.settled
 	}
-	const height, width = 58.0, 230.0
-	s.y += 18
+	money := func(v int64) string { return s.grammar.Amount(v, a.Currency) + "\u00a0" + a.Currency }
+	const width = 240.0
+	height := 58.0
+	if a.Overdue > 0 {
+		height += 18
+	}
+	s.y += 16
 	if !s.fits(height) {
 		s.turn()
 	}
 	x := s.margin + s.width - width
-	s.page.Area(x, s.y, width, height, 8, color)
+	s.page.Area(x, s.y, width, height, 8, accent)
 	s.text(name, page.Style{Size: 8.5, Bold: true, Color: bar}, x+width-16, s.y+20, page.End)
-	s.fitted(s.grammar.Amount(balance, f.Currency)+"\u00a0"+f.Currency, page.Style{Size: 19, Bold: true, Color: white},
-		x+width-16, s.y+44, width-32, page.End)
+	s.fitted(money(balance), page.Style{Size: 19, Bold: true, Color: white}, x+width-16, s.y+44, width-32, page.End)
+	if a.Overdue > 0 {
+		s.fitted(fmt.Sprintf(s.overdue, money(a.Overdue)), page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
+	}
 	s.y += height
 }

@@ -11,7 +11,7 @@ type tableColumn struct {
 }
 
 // rowHeight is that of a row of one line.
-const rowHeight = 22
+const rowHeight = 21
 
 // cellInset is how far text stands off the side of its cell.
 const cellInset = 8
@@ -21,6 +21,13 @@ type table struct {
 	*sheet
 	columns []tableColumn
 	carry   func() []string // the row that ends a page and begins the next one; nil for none
+	within  []string        // the group that is being drawn: its name and what stands at the end of its line
+}
+
+// row is one row, with a note below it that begins where the column does that wraps.
+type row struct {
+	cells []string
+	note  string
 }
 
 func (t *table) titles() {
@@ -46,33 +53,62 @@ func at(x, width float64, align page.Align) float64 {
 	}
 }
 
-// row draws one row and returns where it stands.
-func (t *table) row(style page.Style, cells ...string) (top, height float64) {
-	lines, most := make([][]page.Text, len(cells)), 1
-	for i, cell := range cells {
+// row draws one row and returns where it begins.
+func (t *table) row(r row) (top float64) {
+	lines, most := make([][]page.Text, len(r.cells)), 1
+	indent, left := 0.0, 0.0
+	for i, cell := range r.cells {
 		if t.columns[i].wraps {
-			lines[i] = t.doc.Lines(cell, style, t.columns[i].width*t.width-2*cellInset)
+			indent = left
+			lines[i] = t.doc.Lines(cell, body, t.columns[i].width*t.width-2*cellInset)
 			most = max(most, len(lines[i]))
 		}
+		left += t.columns[i].width * t.width
 	}
-	height = rowHeight + float64(most-1)*style.Size*leading
-	if !t.fits(height + rowHeight) {
+	height := rowHeight + float64(most-1)*body.Size*leading
+	var note []page.Text
+	if r.note != "" {
+		note = t.doc.Lines(r.note, remark, t.width-indent-2*cellInset)
+	}
+	noteHeight := float64(len(note)) * remark.Size * leading
+	if !t.fits(height + noteHeight + rowHeight) {
 		t.onTheNextPage()
 	}
 	top = t.y
 	x := t.margin
-	for i, c := range t.columns[:len(cells)] {
+	for i, c := range t.columns[:len(r.cells)] {
 		width := c.width * t.width
-		t.lines(lines[i], style.Size, at(x, width, c.align), top+14.5, c.align)
+		t.lines(lines[i], body.Size, at(x, width, c.align), top+14, c.align)
 		if !c.wraps {
-			t.fitted(cells[i], style, at(x, width, c.align), top+14.5, width-2*cellInset, c.align)
+			t.fitted(r.cells[i], body, at(x, width, c.align), top+14, width-2*cellInset, c.align)
 		}
 		x += width
 	}
-	t.y += height
+	t.lines(note, remark.Size, t.margin+indent+cellInset, top+height+5, page.Start)
+	t.y += height + noteHeight
 	t.page.Rule(t.margin, t.y, t.width, 0.5, line)
-	return top, height
+	return top
 }
+
+// group begins rows that belong together under a name, which is said again where they go on on the next page.
+func (t *table) group(name, end string) {
+	t.within = nil
+	if !t.fits(3 * rowHeight) {
+		t.onTheNextPage()
+	}
+	t.within = []string{name, end}
+	t.groupLine()
+}
+
+func (t *table) groupLine() {
+	t.page.Area(t.margin, t.y, t.width, rowHeight, 0, tint)
+	end := t.doc.Text(t.within[1], strong)
+	t.page.Text(end, t.margin+t.width-cellInset, t.y+14, page.End)
+	t.fitted(t.within[0], strong, t.margin+cellInset, t.y+14, t.width-3*cellInset-end.Width, page.Start)
+	t.y += rowHeight
+}
+
+func (t *table) endGroup() { t.within = nil }
 
 func (t *table) onTheNextPage() {
 	var carried []string
@@ -83,7 +119,7 @@ func (t *table) onTheNextPage() {
 		x := t.margin
 		for i, text := range carried {
 			w := t.columns[i].width * t.width
-			t.fitted(text, page.Style{Size: 9, Color: muted}, at(x, w, t.columns[i].align), t.y+14.5, w-2*cellInset, t.columns[i].align)
+			t.fitted(text, page.Style{Size: 9, Color: muted}, at(x, w, t.columns[i].align), t.y+14, w-2*cellInset, t.columns[i].align)
 			x += w
 		}
 	}
@@ -95,6 +131,9 @@ func (t *table) onTheNextPage() {
 		t.y += rowHeight
 		t.page.Rule(t.margin, t.y, t.width, 0.5, line)
 	}
+	if t.within != nil {
+		t.groupLine()
+	}
 }
 
 // total draws a row that stands out.
@@ -105,7 +144,7 @@ func (t *table) total(cells ...string) {
 	t.page.Area(t.margin, t.y, t.width, rowHeight+4, 0, tint)
 	x := t.margin
 	for i, c := range t.columns[:len(cells)] {
-		t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16.5, c.align)
+		t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16, c.align)
 		x += c.width * t.width
 	}
 	t.y += rowHeight + 4

@@ -20,11 +20,13 @@ type words struct {
 	subject, marks, average, overall, rank, rankOf          string // rankOf has the place and the number of students
 	attendance, attended, present, late, excused, unexcused string
 	remarks, classTeacher, head, guardian                   string
+	classAverage, assessment, score, percent                string
 	noMarks                                                 string
 	number, receivedFrom, receivedOn, amount, method        string
 	forFee, invoice, period, thanks                         string
 	date, description, charge, credit, balance, balanceDue  string
-	overpaid, broughtForward, settled, noEntries            string
+	overpaid, broughtForward, settled, noEntries, opening   string
+	amountsIn, dueOn, overdue                               string // with a currency, a day and an amount
 	page                                                    string // has the page's number and how many there are
 	methods, entries                                        map[string]string
 }
@@ -40,11 +42,13 @@ var spoken = []words{
 		subject: "Subject", marks: "Marks", average: "Average", overall: "Overall average", rank: "Rank in class", rankOf: "%s of %s",
 		attendance: "Attendance", attended: "Attendance rate", present: "Present", late: "Late", excused: "Absent, excused", unexcused: "Absent, unexcused",
 		remarks: "Remarks", classTeacher: "Class teacher", head: "Head of school", guardian: "Parent or guardian",
+		classAverage: "Class", assessment: "Assessment", score: "Score", percent: "Percent",
 		noMarks: "There are no marks for this term.",
 		number:  "Receipt no.", receivedFrom: "Received from", receivedOn: "Received on", amount: "Amount received", method: "Paid by",
 		forFee: "For", invoice: "Invoice", period: "Period", thanks: "Thank you. Please keep this receipt.",
 		date: "Date", description: "Description", charge: "Charged", credit: "Credited", balance: "Balance", balanceDue: "Balance due",
 		overpaid: "In your favour", broughtForward: "Carried over", settled: "Settled", noEntries: "There are no entries on this account.",
+		opening: "Balance brought forward", amountsIn: "Amounts in %s", dueOn: "due %s", overdue: "of which overdue: %s",
 		page:    "Page %s of %s",
 		methods: map[string]string{"cash": "Cash", "card": "Card", "bank": "Bank transfer", "mobile_money": "Mobile money"},
 		entries: map[string]string{"invoice": "Invoice", "payment": "Payment", "reversal": "Payment taken back", "waiver": "Waiver"},
@@ -56,11 +60,13 @@ var spoken = []words{
 		subject: "Asignatura", marks: "Notas", average: "Promedio", overall: "Promedio general", rank: "Puesto en la clase", rankOf: "%s de %s",
 		attendance: "Asistencia", attended: "Tasa de asistencia", present: "Presente", late: "Retrasos", excused: "Ausencias justificadas", unexcused: "Ausencias injustificadas",
 		remarks: "Observaciones", classTeacher: "Tutor de la clase", head: "Dirección", guardian: "Padre, madre o tutor",
+		classAverage: "Media clase", assessment: "Evaluación", score: "Puntos", percent: "Porcentaje",
 		noMarks: "No hay notas de este periodo.",
 		number:  "Recibo n.º", receivedFrom: "Recibido de", receivedOn: "Recibido el", amount: "Importe recibido", method: "Forma de pago",
 		forFee: "Concepto", invoice: "Factura", period: "Periodo", thanks: "Gracias. Conserve este recibo.",
 		date: "Fecha", description: "Concepto", charge: "Cargo", credit: "Abono", balance: "Saldo", balanceDue: "Saldo pendiente",
 		overpaid: "Saldo a su favor", broughtForward: "Suma anterior", settled: "Saldado", noEntries: "No hay movimientos en esta cuenta.",
+		opening: "Saldo anterior", amountsIn: "Importes en %s", dueOn: "vence el %s", overdue: "de ello vencido: %s",
 		page:    "Página %s de %s",
 		methods: map[string]string{"cash": "Efectivo", "card": "Tarjeta", "bank": "Transferencia bancaria", "mobile_money": "Dinero móvil"},
 		entries: map[string]string{"invoice": "Factura", "payment": "Pago", "reversal": "Pago anulado", "waiver": "Exención"},
@@ -72,11 +78,13 @@ var spoken = []words{
 		subject: "Matière", marks: "Notes", average: "Moyenne", overall: "Moyenne générale", rank: "Rang dans la classe", rankOf: "%s sur %s",
 		attendance: "Assiduité", attended: "Taux de présence", present: "Présences", late: "Retards", excused: "Absences excusées", unexcused: "Absences non excusées",
 		remarks: "Appréciations", classTeacher: "Professeur principal", head: "Direction", guardian: "Parent ou tuteur",
+		classAverage: "Moy. classe", assessment: "Évaluation", score: "Note", percent: "Pourcentage",
 		noMarks: "Il n’y a pas de notes pour cette période.",
 		number:  "Reçu n°", receivedFrom: "Reçu de", receivedOn: "Reçu le", amount: "Montant reçu", method: "Mode de paiement",
 		forFee: "Objet", invoice: "Facture", period: "Période", thanks: "Merci. Veuillez conserver ce reçu.",
 		date: "Date", description: "Libellé", charge: "Débit", credit: "Crédit", balance: "Solde", balanceDue: "Solde à payer",
 		overpaid: "Solde en votre faveur", broughtForward: "Report", settled: "Soldé", noEntries: "Il n’y a pas d’écritures sur ce compte.",
+		opening: "Solde précédent", amountsIn: "Montants en %s", dueOn: "échéance %s", overdue: "dont en retard : %s",
 		page:    "Page %s sur %s",
 		methods: map[string]string{"cash": "Espèces", "card": "Carte", "bank": "Virement bancaire", "mobile_money": "Paiement mobile"},
 		entries: map[string]string{"invoice": "Facture", "payment": "Paiement", "reversal": "Paiement annulé", "waiver": "Remise"},
@@ -88,11 +96,13 @@ var spoken = []words{
 		subject: "Disciplina", marks: "Notas", average: "Média", overall: "Média geral", rank: "Posição na turma", rankOf: "%s de %s",
 		attendance: "Assiduidade", attended: "Taxa de presença", present: "Presenças", late: "Atrasos", excused: "Faltas justificadas", unexcused: "Faltas injustificadas",
 		remarks: "Observações", classTeacher: "Professor da turma", head: "Direção", guardian: "Encarregado de educação",
+		classAverage: "Média turma", assessment: "Avaliação", score: "Nota", percent: "Percentagem",
 		noMarks: "Não há notas deste período.",
 		number:  "Recibo n.º", receivedFrom: "Recebido de", receivedOn: "Recebido em", amount: "Valor recebido", method: "Forma de pagamento",
 		forFee: "Referente a", invoice: "Fatura", period: "Período", thanks: "Obrigado. Guarde este recibo.",
 		date: "Data", description: "Descrição", charge: "Débito", credit: "Crédito", balance: "Saldo", balanceDue: "Saldo a pagar",
 		overpaid: "Saldo a seu favor", broughtForward: "Transporte", settled: "Liquidado", noEntries: "Não há movimentos nesta conta.",
+		opening: "Saldo anterior", amountsIn: "Valores em %s", dueOn: "vence em %s", overdue: "dos quais em atraso: %s",
 		page:    "Página %s de %s",
 		methods: map[string]string{"cash": "Dinheiro", "card": "Cartão", "bank": "Transferência bancária", "mobile_money": "Dinheiro móvel"},
 		entries: map[string]string{"invoice": "Fatura", "payment": "Pagamento", "reversal": "Pagamento anulado", "waiver": "Isenção"},
@@ -104,11 +114,13 @@ var spoken = []words{
 		subject: "المادة", marks: "العلامات", average: "المعدل", overall: "المعدل العام", rank: "الترتيب في الصف", rankOf: "%s من %s",
 		attendance: "الحضور", attended: "نسبة الحضور", present: "حاضر", late: "متأخر", excused: "غياب بعذر", unexcused: "غياب بدون عذر",
 		remarks: "ملاحظات", classTeacher: "مربي الصف", head: "مدير المدرسة", guardian: "ولي الأمر",
+		classAverage: "معدل الصف", assessment: "التقييم", score: "العلامة", percent: "النسبة",
 		noMarks: "لا توجد علامات لهذا الفصل.",
 		number:  "رقم الإيصال", receivedFrom: "استلمنا من", receivedOn: "تاريخ الاستلام", amount: "المبلغ المستلم", method: "طريقة الدفع",
 		forFee: "مقابل", invoice: "الفاتورة", period: "الفترة", thanks: "شكرًا لكم. يرجى الاحتفاظ بهذا الإيصال.",
 		date: "التاريخ", description: "البيان", charge: "مدين", credit: "دائن", balance: "الرصيد", balanceDue: "الرصيد المستحق",
 		overpaid: "رصيد لصالحكم", broughtForward: "منقول", settled: "مسدد", noEntries: "لا توجد حركات في هذا الحساب.",
+		opening: "الرصيد السابق", amountsIn: "المبالغ بعملة %s", dueOn: "تستحق في %s", overdue: "منها متأخر: %s",
 		page:    "صفحة %s من %s",
 		methods: map[string]string{"cash": "نقدًا", "card": "بطاقة", "bank": "تحويل بنكي", "mobile_money": "محفظة الهاتف"},
 		entries: map[string]string{"invoice": "فاتورة", "payment": "دفعة", "reversal": "دفعة مستردة", "waiver": "إعفاء"},

@@ -87,6 +87,11 @@ func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
 
 // schoolYear names the year that a date lies in by the one in which it begins.
 func schoolYear(on domain.Date, from int) string {
+	return strconv.Itoa(yearBegins(on, from).Time().Year())
+}
+
+// yearBegins returns the first day of the school year that a date lies in.
+func yearBegins(on domain.Date, from int) domain.Date {
 	if from < 1 || from > 12 {
 		from = int(time.August)
 	}
@@ -94,5 +99,5 @@ func schoolYear(on domain.Date, from int) string {
 	if int(month) < from {
 		year--
 	}
-	return strconv.Itoa(year)
+	return domain.NewDate(year, time.Month(from), 1)
 }

@@ -7,6 +7,7 @@
 //	invoice          a fee is charged: a notice to the primary guardian
 //	fee_reminder     a fee is overdue: the same, unless it has been paid by now
 //	receipt          a payment has come in: a receipt, and a notice that links it
+//	statement        a statement of fees is wanted, or the first reminder of a month: the statement, and a notice that links it
 //	results          results are published: a report card for each student, and a notice that links it
 //	announcement     a notice of the school: to its audience, through its channels; an urgent one by SMS too
 //
@@ -22,7 +23,7 @@ import "github.com/schoolbell/schoolbell/consumers"
 func Planners() []consumers.Planner {
 	return []consumers.Planner{
 		absence.planner(), chronicAbsence.planner(),
-		invoice.planner(), feeReminder.planner(), receipt.planner(),
+		invoice.planner(), feeReminder.planner(), receipt.planner(), statement.planner(),
 		results.planner(),
 		announced.planner(),
 	}

@@ -27,20 +27,19 @@ func TestTextsOfAWholeDistrict(t *testing.T) {
 
 	im, err := edfi.Open(t.Context(), os.DirFS(dir), nil)
 	require.NoError(t, err)
-	known := map[string]*memory{}
+	schools := map[string]*scenario{}
 	settings := &consumers.Settings{Rules: map[string]consumers.Rule{"absence": {MaxAge: -1}}}
 	got, texts := map[day]int{}, 0
 	_, err = im.Events(t.Context(), func(e *domain.Envelope) error {
-		m := known[e.School]
-		if m == nil {
-			m = newMemory()
-			known[e.School] = m
+		s := schools[e.School]
+		if s == nil {
+			s = newScenario(t, settings)
+			schools[e.School] = s
 		}
-		m.now = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC) // it is imported years later
-		m.learn(e)
-		s := &scenario{known: m, settings: settings}
-		for _, d := range s.plan(e) {
-			require.Equal(t, "absence", d.planner, "nothing else is worth telling after so long")
+		s.known.Add(e)
+		imported := time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC) // years later
+		for _, d := range s.plan(t, e, imported) {
+			require.Equal(t, "absence", d.Planner, "nothing else is worth telling after so long")
 			require.Equal(t, consumers.SMS, d.Channel)
 			date, _ := d.Params["date"].(string)
 			got[day{e.School, d.About, date}]++

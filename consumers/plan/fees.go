@@ -89,7 +89,7 @@ var receipt = &rule{
 			wording:   wording.Receipt,
 			priority:  consumers.Normal,
 			about:     p.PaymentID,
-			dependsOn: d.document(p.StudentID, p.PaymentID, paper.KindReceipt, consumers.Normal, paper.Params(paid)),
+			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal, paper.Params(paid)),
 			facts: wording.Facts{
 				Student: d.nameOf(p.StudentID), Payment: p.PaymentID, Invoice: p.InvoiceID, Amount: p.Amount,
 				Currency: p.Currency, Method: p.Method,

@@ -2,7 +2,6 @@ package plan_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/announcement"
+	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/projections/projtest"
 )
 
@@ -33,16 +33,24 @@ func TestPlans(t *testing.T) {
 	book, err := wording.Open()
 	require.NoError(t, err)
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &scenario{known: newMemory(), book: book, settings: &consumers.Settings{}}
+		s := newScenario(t, &consumers.Settings{})
+		s.book = book
 		datadriven.RunTest(t, path, s.run)
 	})
 }
 
 type scenario struct {
-	known    *memory
+	planners *consumers.Planners
+	known    *knowledge.History
 	book     *wording.Book
 	settings *consumers.Settings
 	offset   int64
+}
+
+func newScenario(t *testing.T, settings *consumers.Settings) *scenario {
+	planners, err := consumers.NewPlanners(plan.Planners()...)
+	require.NoError(t, err)
+	return &scenario{planners: planners, known: knowledge.NewHistory(), settings: settings}
 }
 
 func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
@@ -57,15 +65,15 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	case "when":
 		var out strings.Builder
 		s.events(t, d.Input, func(e *domain.Envelope) {
-			s.known.now = e.Time
+			now := e.Time
 			if d.HasArg("now") {
-				var now string
-				d.ScanArgs(t, "now", &now)
+				var text string
+				d.ScanArgs(t, "now", &text)
 				var err error
-				s.known.now, err = time.Parse(time.RFC3339, now)
+				now, err = time.Parse(time.RFC3339, text)
 				require.NoError(t, err)
 			}
-			for _, planned := range s.plan(e) {
+			for _, planned := range s.plan(t, e, now) {
 				s.print(t, &out, planned)
 			}
 		})
@@ -91,7 +99,7 @@ func (s *scenario) events(t *testing.T, input string, then func(*domain.Envelope
 		}
 		s.offset++
 		e.Position.Offset, e.ID, e.Source = s.offset, fmt.Sprintf("e%d", s.offset), "test"
-		s.known.learn(e)
+		s.known.Add(e)
 		then(e)
 	}
 }
@@ -112,27 +120,15 @@ func audience(to string) announcement.Audience {
 	return a
 }
 
-// planned is a delivery with the rule that it comes from.
-type planned struct {
-	planner string
-	consumers.Delivery
+func (s *scenario) plan(t *testing.T, e *domain.Envelope, now time.Time) []consumers.Delivery {
+	plans, err := s.planners.PlanAll(t.Context(), []consumers.Event{{Envelope: e, AppendedAt: now}}, []*consumers.Settings{s.settings}, s.known)
+	require.NoError(t, err)
+	require.NoError(t, plans[0].Fault)
+	return plans[0].Deliveries
 }
 
-func (s *scenario) plan(e *domain.Envelope) []planned {
-	var list []planned
-	for _, p := range plan.Planners() {
-		if !slices.Contains(p.Types, e.Type) {
-			continue
-		}
-		for _, d := range p.Plan(e, s.known, s.settings) {
-			list = append(list, planned{p.Name, d})
-		}
-	}
-	return list
-}
-
-func (s *scenario) print(t *testing.T, out *strings.Builder, d planned) {
-	fmt.Fprintf(out, "%s: %s to %s", d.planner, d.Channel, d.Recipient)
+func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Delivery) {
+	fmt.Fprintf(out, "%s: %s to %s", d.Planner, d.Channel, d.Recipient)
 	for _, detail := range []struct{ name, value string }{
 		{"at", d.Address}, {"about", d.About}, {"once", d.Once}, {"from", d.Sender}, {"after", stamp(d.NotBefore)}, {"until", stamp(d.NotAfter)},
 	} {

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -24,7 +26,7 @@ var results = &rule{
 			return
 		}
 		for _, s := range d.Class(r.ClassID) {
-			card := d.document(s.ID, s.ID, paper.KindReportCard, consumers.Bulk, paper.Params(d.reportCard(s, r)))
+			card := d.document(s.ID, s.ID, "", paper.KindReportCard, consumers.Bulk, paper.Params(d.reportCard(s, r)))
 			tell := message{
 				wording:   wording.Results,
 				priority:  consumers.Bulk,
@@ -41,49 +43,94 @@ var results = &rule{
 }
 
 func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) paper.ReportCard {
-	rank := d.Rank(s.ID, r.ClassID, r.Year, r.Term)
 	card := paper.ReportCard{
 		Head:       d.head(s.ID),
 		BirthDate:  s.BirthDate,
 		GradeLevel: s.GradeLevel,
 		Year:       r.Year,
 		Term:       r.Term,
-		Average:    rounded(rank.Percent),
-		Place:      rank.Place,
-		Of:         rank.Of,
-		Attendance: paper.Attendance(d.Attendance(s.ID)),
 	}
 	card.Class = r.ClassID
-	for _, a := range d.Averages(s.ID, r.Year, r.Term) {
-		card.Subjects = append(card.Subjects, paper.Subject{Name: a.Subject, Percent: rounded(a.Percent), Scores: a.Scores})
+	card.From, card.To = d.period(r)
+	card.Attendance = paper.Attendance(d.AttendanceWithin(s.ID, card.From, card.To))
+	rank := d.Rank(s.ID, r.ClassID, r.Year, r.Term)
+	card.Place, card.Of = rank.Place, rank.Of
+
+	subjects := map[string]*paper.Subject{}
+	of := func(name string) *paper.Subject {
+		if subjects[name] == nil {
+			subjects[name] = &paper.Subject{Name: name}
+		}
+		return subjects[name]
+	}
+	var all points
+	each := map[string]points{}
+	for _, score := range d.Scores(s.ID, r.Year, r.Term) {
+		mark := paper.Mark{Title: score.Title, On: score.On, Score: score.Score, Max: score.MaxScore}
+		if mark.Title == "" {
+			mark.Title = score.AssessmentID
+		}
+		if mark.On.IsZero() {
+			mark.On = domain.DateOf(score.At.In(d.settings.Location()))
+		}
+		subject := of(score.Subject)
+		subject.Marks = append(subject.Marks, mark)
+		all, each[score.Subject] = all.plus(score), each[score.Subject].plus(score)
+	}
+	card.Average = all.percent()
+	for _, remark := range d.Remarks(s.ID, r.Year, r.Term) {
+		if remark.Subject == "" {
+			card.Remark = remark.Text
+		} else {
+			of(remark.Subject).Remark = remark.Text
+		}
+	}
+	for _, class := range d.Averages(r.ClassID, r.Year, r.Term) {
+		if subjects[class.Subject] != nil {
+			subjects[class.Subject].Class = rounded(class.Percent)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(subjects)) {
+		subject := subjects[name]
+		subject.Average = each[name].percent()
+		slices.SortStableFunc(subject.Marks, func(a, b paper.Mark) int { return cmp.Compare(a.On, b.On) })
+		card.Subjects = append(card.Subjects, *subject)
 	}
 	return card
 }
 
+// period returns the days on which the attendance of a term is counted: those that the event names. Without them they
+// begin after the day on which the class had its last results of the year, or with the school year, and end with the
+// event, so that every day is on one report card.
+func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
+	here := d.settings.Location()
+	if to = r.To; to.IsZero() {
+		to = domain.DateOf(d.event.Time.In(here))
+	}
+	if from = r.From; from.IsZero() {
+		from = yearBegins(to, d.settings.YearFrom)
+		for _, p := range d.Published(r.ClassID, r.Year) {
+			if day := domain.DateOf(p.At.In(here)); p.Term != r.Term && day < to {
+				from = max(from, day.AddDays(1))
+			}
+		}
+	}
+	return from, to
+}
+
+// points are marks as hundredths of a percent of what could be reached, as the read models count them.
+type points struct{ marks, sum int64 }
+
+func (p points) plus(s consumers.Score) points {
+	return points{p.marks + 1, p.sum + int64(math.Round(s.Score/s.MaxScore*10_000))}
+}
+
+func (p points) percent() float64 {
+	if p.marks == 0 {
+		return 0
+	}
+	return rounded(float64(p.sum) / 100 / float64(p.marks))
+}
+
 // rounded keeps two decimals: what is printed, and the same on every machine.
 func rounded(percent float64) float64 { return math.Round(100*percent) / 100 }
-
-// document plans a document of a student and returns the id of its delivery, for what depends on it. It is written in the
-// language of whoever reads it first.
-func (d *draft) document(studentID, about, kind string, priority consumers.Priority, params map[string]any) string {
-	language := ""
-	if people := d.primary(studentID); len(people) > 0 {
-		language = people[0].language
-	}
-	d.add(person{id: studentID, language: language}, consumers.PDF, "", message{wording: kind, priority: priority, about: about})
-	last := &d.list[len(d.list)-1]
-	last.Params = params
-	return consumers.DeliveryID(d.event, d.rule.name, studentID, consumers.PDF, about)
-}
-
-// head is how a document of a student begins.
-func (d *draft) head(studentID string) paper.Head {
-	return paper.Head{
-		School:    d.school(),
-		Logo:      d.settings.Logo,
-		StudentID: studentID,
-		Student:   d.nameOf(studentID),
-		Class:     d.Student(studentID).ClassID,
-		IssuedOn:  domain.DateOf(d.Now().In(d.settings.Location())),
-	}
-}

@@ -45,8 +45,7 @@ type draft struct {
 // old reports that what happened on a day is not worth telling any more.
 func (d *draft) old(on domain.Date) bool {
 	limit := cmp.Or(d.decided.MaxAge, d.rule.maxAge)
-	today := domain.DateOf(d.Now().In(d.settings.Location()))
-	return limit > 0 && int(today-on) > limit
+	return limit > 0 && int(d.today()-on) > limit
 }
 
 // oldEvent is old for events without a day of their own.

@@ -8,6 +8,7 @@ const (
 	TypeScheduled        = "schoolbell.assessment.scheduled.v1"
 	TypeScored           = "schoolbell.assessment.scored.v1"
 	TypeScoreCorrected   = "schoolbell.assessment.score_corrected.v1"
+	TypeRemarked         = "schoolbell.assessment.remarked.v1"
 	TypeResultsPublished = "schoolbell.assessment.results_published.v1"
 )
 
@@ -16,6 +17,7 @@ var Facts = []domain.Fact{
 	domain.NewFact[Scheduled](TypeScheduled, "An assessment is announced to a class."),
 	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment."),
 	domain.NewFact[ScoreCorrected](TypeScoreCorrected, "A score is corrected."),
+	domain.NewFact[Remarked](TypeRemarked, "A teacher remarks on a student's term, for the report card."),
 	domain.NewFact[ResultsPublished](TypeResultsPublished, "The results of a class's term are published."),
 }
 
@@ -94,11 +96,45 @@ func validate(f *domain.Faults, s *Scored) {
 	f.Label("/term", s.Term)
 }
 
-// ResultsPublished: the results of a class's term may be seen by students and guardians from now on.
+// Remarked: a teacher has something to say about how a student did in a term, in a subject or, without one, as a whole.
+// There is one remark of each: a later one replaces it, and an empty one takes it back.
+type Remarked struct {
+	StudentID   string       `json:"student_id"`
+	ClassID     string       `json:"class_id"`
+	SubjectName string       `json:"subject,omitzero"`
+	Year        domain.Label `json:"year"`
+	Term        domain.Label `json:"term"`
+	Text        string       `json:"text"`
+}
+
+// MaxRemarkLength is how many bytes a remark may have: a paragraph on a report card.
+const MaxRemarkLength = 2000
+
+// Subject is the student.
+func (e *Remarked) Subject() string { return e.StudentID }
+
+// Rooms are the student's and the class's.
+func (e *Remarked) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+
+// Validate reports what is wrong.
+func (e *Remarked) Validate(f *domain.Faults) {
+	f.ID("/student_id", e.StudentID)
+	f.ID("/class_id", e.ClassID)
+	f.OptionalID("/subject", e.SubjectName)
+	f.Label("/year", e.Year)
+	f.Label("/term", e.Term)
+	f.OptionalText("/text", e.Text, MaxRemarkLength)
+}
+
+// ResultsPublished: the results of a class's term may be seen by students and guardians from now on. From and To are the
+// days of the term that the report cards count attendance in; without them it is counted from where the cards before
+// ended, or the school year began, up to this event.
 type ResultsPublished struct {
 	ClassID string       `json:"class_id"`
 	Year    domain.Label `json:"year"`
 	Term    domain.Label `json:"term"`
+	From    domain.Date  `json:"from,omitzero"`
+	To      domain.Date  `json:"to,omitzero"`
 }
 
 // Subject is the class.
@@ -114,7 +150,14 @@ func (e *ResultsPublished) Validate(f *domain.Faults) {
 	f.ID("/class_id", e.ClassID)
 	f.Label("/year", e.Year)
 	f.Label("/term", e.Term)
+	f.OptionalDate("/from", e.From)
+	f.OptionalDate("/to", e.To)
+	if !e.From.IsZero() && !e.To.IsZero() && (e.To < e.From || e.To > e.From.AddDays(longestTerm)) {
+		f.Add("/to", "must not lie before from, nor more than a year after it")
+	}
 }
+
+const longestTerm = 366 // days
 
 func rooms(studentID, classID string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
@@ -138,6 +181,14 @@ func (e *Scored) SeenBy(a domain.Audience) domain.Event {
 
 // SeenBy shows a score to teachers. The family reads it once the results are published.
 func (e *ScoreCorrected) SeenBy(a domain.Audience) domain.Event {
+	if a == domain.Teaching {
+		return e
+	}
+	return nil
+}
+
+// SeenBy shows a remark to teachers. The family reads it on the report card.
+func (e *Remarked) SeenBy(a domain.Audience) domain.Event {
 	if a == domain.Teaching {
 		return e
 	}

@@ -6,11 +6,12 @@ import "github.com/schoolbell/schoolbell/domain"
 
 // Wire names.
 const (
-	TypeInvoiced        = "schoolbell.fee.invoiced.v1"
-	TypePaymentReceived = "schoolbell.fee.payment_received.v1"
-	TypePaymentReversed = "schoolbell.fee.payment_reversed.v1"
-	TypeWaived          = "schoolbell.fee.waived.v1"
-	TypeReminderDue     = "schoolbell.fee.reminder_due.v1"
+	TypeInvoiced           = "schoolbell.fee.invoiced.v1"
+	TypePaymentReceived    = "schoolbell.fee.payment_received.v1"
+	TypePaymentReversed    = "schoolbell.fee.payment_reversed.v1"
+	TypeWaived             = "schoolbell.fee.waived.v1"
+	TypeReminderDue        = "schoolbell.fee.reminder_due.v1"
+	TypeStatementRequested = "schoolbell.fee.statement_requested.v1"
 )
 
 // Facts lists the context's events for the catalogue.
@@ -20,6 +21,7 @@ var Facts = []domain.Fact{
 	domain.NewFact[PaymentReversed](TypePaymentReversed, "A payment is taken back."),
 	domain.NewFact[Waived](TypeWaived, "Part or all of an invoice is waived."),
 	domain.NewFact[ReminderDue](TypeReminderDue, "An invoice is overdue and a reminder is due."),
+	domain.NewFact[StatementRequested](TypeStatementRequested, "Somebody wants a statement of a student's account."),
 }
 
 // The methods of payment.
@@ -146,6 +148,25 @@ func (e *ReminderDue) Validate(f *domain.Faults) {
 	f.Date("/due_on", e.DueOn)
 }
 
+// StatementRequested: a statement of a student's account is wanted, by the family or by the office. It lists what
+// happened from a day on, without one from the beginning of the school year on, after the balance of what was before.
+type StatementRequested struct {
+	StudentID string      `json:"student_id"`
+	From      domain.Date `json:"from,omitzero"`
+}
+
+// Subject is the student.
+func (e *StatementRequested) Subject() string { return e.StudentID }
+
+// Rooms is the student's.
+func (e *StatementRequested) Rooms() []domain.Room { return studentRoom(e.StudentID) }
+
+// Validate reports what is wrong.
+func (e *StatementRequested) Validate(f *domain.Faults) {
+	f.ID("/student_id", e.StudentID)
+	f.OptionalDate("/from", e.From)
+}
+
 func studentRoom(id string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: id}}
 }
@@ -164,6 +185,9 @@ func (e *Waived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
 // SeenBy shows it to those who pay and to those who keep the accounts.
 func (e *ReminderDue) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+
+// SeenBy shows it to those who pay and to those who keep the accounts.
+func (e *StatementRequested) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
 func ofMoney(e domain.Event, a domain.Audience) domain.Event {
 	if a == domain.Family || a == domain.Accounts {

@@ -1,12 +1,8 @@
 package knowledge
 
 import (
-	"cmp"
-	"context"
-	"fmt"
-	"maps"
 	"math"
-	"slices"
+	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
@@ -37,9 +33,16 @@ type school struct {
 	staff      map[string]consumers.Staff
 	invoices   map[string]*consumers.Invoice
 	payments   map[string]*consumers.Payment
+	began      map[string]movement   // invoices and payments: when they came
+	reversals  map[string]movement   // by payment
+	waivers    map[string][]movement // by invoice
 	attendance map[string]*consumers.Attendance
-	marks      map[mark]string
-	scores     map[string]map[string]score // by student and assessment
+	marks      map[string]map[mark]string            // by student
+	scores     map[string]map[string]consumers.Score // by student and assessment
+	counted    map[string]map[string]counted         // the same
+	announced  map[string]*assessment.Scheduled
+	remarks    map[string]map[term]map[string]string // by student and subject
+	published  map[string]map[term]time.Time         // by class
 }
 
 type link struct {
@@ -47,14 +50,25 @@ type link struct {
 	primary  bool
 }
 
-type mark struct {
-	student, session string
-	date             domain.Date
+// movement is what befell a payment or an invoice.
+type movement struct {
+	position int64
+	at       time.Time
+	amount   int64
+	reason   string
 }
 
-type score struct {
+type mark struct {
+	date    domain.Date
+	session string
+}
+
+type term struct{ year, term domain.Label }
+
+// counted is what a score counts for.
+type counted struct {
 	class, subject string
-	year, term     domain.Label
+	term           term
 	points         int64
 }
 
@@ -66,8 +80,11 @@ func (h *History) Add(e *domain.Envelope) {
 		s = &school{
 			students: map[string]*consumers.Student{}, classes: map[string]map[string]bool{}, guardians: map[string]*consumers.Guardian{},
 			links: map[string]map[string]link{}, staff: map[string]consumers.Staff{}, invoices: map[string]*consumers.Invoice{},
-			payments: map[string]*consumers.Payment{}, attendance: map[string]*consumers.Attendance{}, marks: map[mark]string{},
-			scores: map[string]map[string]score{},
+			payments: map[string]*consumers.Payment{}, attendance: map[string]*consumers.Attendance{}, marks: map[string]map[mark]string{},
+			scores: map[string]map[string]consumers.Score{}, counted: map[string]map[string]counted{},
+			announced: map[string]*assessment.Scheduled{}, remarks: map[string]map[term]map[string]string{},
+			published: map[string]map[term]time.Time{}, reversals: map[string]movement{}, waivers: map[string][]movement{},
+			began: map[string]movement{},
 		}
 		h.schools[e.School] = s
 	}
@@ -102,29 +119,56 @@ func (s *school) add(e *domain.Envelope) {
 	case *attendance.Corrected:
 		s.mark((*attendance.Marked)(m))
 	case *assessment.Scored:
-		s.score(m)
+		s.score(m, e.Time)
 	case *assessment.ScoreCorrected:
-		s.score((*assessment.Scored)(m))
+		s.score((*assessment.Scored)(m), e.Time)
+	case *assessment.Scheduled:
+		s.announced[m.AssessmentID] = m
+	case *assessment.Remarked:
+		of := term{m.Year, m.Term}
+		if m.Text == "" {
+			delete(s.remarks[m.StudentID][of], m.SubjectName)
+		} else {
+			entry(entry(s.remarks, m.StudentID), of)[m.SubjectName] = m.Text
+		}
+	case *assessment.ResultsPublished:
+		of := entry(s.published, m.ClassID)
+		if _, already := of[term{m.Year, m.Term}]; !already {
+			of[term{m.Year, m.Term}] = instantOf(e)
+		}
 	case *fee.Invoiced:
 		if i := row(s.invoices, m.InvoiceID); i.Amount == 0 {
 			i.ID, i.StudentID, i.Category, i.Currency, i.Year, i.Term = m.InvoiceID, m.StudentID, m.Category, m.Currency, m.Year, m.Term
 			i.Amount, i.DueOn = m.Amount, m.DueOn
+			s.began["invoice "+m.InvoiceID] = movementOf(e, m.Amount, "")
 		}
 	case *fee.PaymentReceived:
 		if p := row(s.payments, m.PaymentID); p.Amount == 0 {
 			p.ID, p.InvoiceID, p.StudentID, p.Currency, p.Method, p.Amount = m.PaymentID, m.InvoiceID, m.StudentID, m.Currency, m.Method, m.Amount
-			p.ReceivedAt = e.Time.UTC()
+			p.ReceivedAt = instantOf(e)
+			s.began["payment "+m.PaymentID] = movementOf(e, m.Amount, "")
 			i := row(s.invoices, m.InvoiceID)
 			i.ID, i.Currency = m.InvoiceID, m.Currency
 		}
 	case *fee.PaymentReversed:
 		p := row(s.payments, m.PaymentID)
-		p.ID, p.Reversed = m.PaymentID, true
+		if p.ID = m.PaymentID; !p.Reversed {
+			p.Reversed = true
+			s.reversals[m.PaymentID] = movementOf(e, 0, m.Reason)
+		}
 	case *fee.Waived:
 		i := row(s.invoices, m.InvoiceID)
 		i.ID = m.InvoiceID
 		i.Waived += m.Amount
+		s.waivers[m.InvoiceID] = append(s.waivers[m.InvoiceID], movementOf(e, m.Amount, m.Reason))
 	}
+}
+
+// instantOf is the time of an event as precisely as the tables keep it.
+func instantOf(e *domain.Envelope) time.Time { return e.Time.UTC().Truncate(time.Microsecond) }
+
+func movementOf(e *domain.Envelope, amount int64, reason string) movement {
+	return movement{e.Position.Offset, instantOf(e), amount, reason}
 }
 
 func row[T any](rows map[string]*T, id string) *T {
@@ -134,9 +178,9 @@ func row[T any](rows map[string]*T, id string) *T {
 	return rows[id]
 }
 
-func entry[V any](of map[string]map[string]V, id string) map[string]V {
+func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 	if of[id] == nil {
-		of[id] = map[string]V{}
+		of[id] = map[L]V{}
 	}
 	return of[id]
 }
@@ -159,11 +203,11 @@ func (s *school) put(now consumers.Student) {
 }
 
 func (s *school) mark(m *attendance.Marked) {
-	key := mark{m.StudentID, m.Session, m.Date}
+	marks, key := entry(s.marks, m.StudentID), mark{m.Date, m.Session}
 	counts := row(s.attendance, m.StudentID)
-	count(counts, s.marks[key], -1)
+	count(counts, marks[key], -1)
 	count(counts, m.Status, +1)
-	s.marks[key] = m.Status
+	marks[key] = m.Status
 }
 
 func count(c *consumers.Attendance, status string, n int64) {
@@ -179,153 +223,15 @@ func count(c *consumers.Attendance, status string, n int64) {
 	}
 }
 
-func (s *school) score(m *assessment.Scored) {
-	entry(s.scores, m.StudentID)[m.AssessmentID] = score{
-		m.ClassID, m.SubjectName, m.Year, m.Term, int64(math.Round(m.Score / m.MaxScore * 10_000)),
+func (s *school) score(m *assessment.Scored, at time.Time) {
+	scores := entry(s.scores, m.StudentID)
+	if old, corrected := scores[m.AssessmentID]; corrected {
+		at = old.At
 	}
-}
-
-// Next implements [consumers.Snapshot].
-func (h *History) Next(context.Context, int32) (int64, error) { return h.next, nil }
-
-// Close implements [consumers.Snapshot].
-func (h *History) Close() {}
-
-// Answer implements [consumers.Snapshot].
-func (h *History) Answer(_ context.Context, questions []*consumers.Question) error {
-	for _, q := range questions {
-		s := h.schools[q.School]
-		if s == nil {
-			s = &school{}
-		}
-		if q.Answer = s.answer(q.Asked); q.Answer == nil {
-			return fmt.Errorf("question of kind %d is not known", q.Kind)
-		}
+	scores[m.AssessmentID] = consumers.Score{
+		AssessmentID: m.AssessmentID, Subject: m.SubjectName, At: at.UTC().Truncate(time.Microsecond), Score: m.Score, MaxScore: m.MaxScore,
 	}
-	return nil
-}
-
-func (s *school) answer(q consumers.Asked) any {
-	switch q.Kind {
-	case consumers.AskStudent:
-		return value(s.students[q.ID])
-	case consumers.AskGuardians:
-		return s.guardiansOf(q.ID)
-	case consumers.AskGuardian:
-		return value(s.guardians[q.ID])
-	case consumers.AskClass:
-		var class []consumers.Student
-		for _, id := range slices.Sorted(maps.Keys(s.classes[q.ID])) {
-			class = append(class, *s.students[id])
-		}
-		return class
-	case consumers.AskClasses:
-		var ids []string
-		for id, students := range s.classes {
-			if len(students) > 0 {
-				ids = append(ids, id)
-			}
-		}
-		slices.Sort(ids)
-		return ids
-	case consumers.AskStaff:
-		return slices.SortedFunc(maps.Values(s.staff), func(a, b consumers.Staff) int { return cmp.Compare(a.ID, b.ID) })
-	case consumers.AskInvoice:
-		return s.invoice(q.ID)
-	case consumers.AskPayment:
-		return value(s.payments[q.ID])
-	case consumers.AskAttendance:
-		return value(s.attendance[q.ID])
-	case consumers.AskAverages:
-		return s.averages(q)
-	case consumers.AskRank:
-		return s.rank(q)
+	entry(s.counted, m.StudentID)[m.AssessmentID] = counted{
+		m.ClassID, m.SubjectName, term{m.Year, m.Term}, int64(math.Round(m.Score / m.MaxScore * 10_000)),
 	}
-	return nil
-}
-
-func value[T any](v *T) T {
-	if v == nil {
-		return *new(T)
-	}
-	return *v
-}
-
-func (s *school) guardiansOf(studentID string) []consumers.Guardian {
-	var all []consumers.Guardian
-	for id, l := range s.links[studentID] {
-		g := *s.guardians[id]
-		g.Relation, g.Primary = l.relation, l.primary
-		all = append(all, g)
-	}
-	slices.SortFunc(all, func(a, b consumers.Guardian) int {
-		if a.Primary != b.Primary {
-			if a.Primary {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.ID, b.ID)
-	})
-	return all
-}
-
-func (s *school) invoice(id string) consumers.Invoice {
-	i := value(s.invoices[id])
-	if i.Amount == 0 {
-		return i
-	}
-	i.Open = i.Amount - i.Waived
-	for _, p := range s.payments {
-		if p.InvoiceID == id && !p.Reversed {
-			i.Open -= p.Amount
-		}
-	}
-	return i
-}
-
-// sum is a number of scores and their points.
-type sum struct{ scores, points int64 }
-
-func (a sum) percent() float64 { return float64(a.points) / 100 / float64(a.scores) }
-
-func (s *school) averages(q consumers.Asked) []consumers.Average {
-	class := value(s.students[q.ID]).ClassID
-	bySubject := map[string]sum{}
-	for _, v := range s.scores[q.ID] {
-		if v.year == q.Year && v.term == q.Term && v.class == class {
-			a := bySubject[v.subject]
-			bySubject[v.subject] = sum{a.scores + 1, a.points + v.points}
-		}
-	}
-	var all []consumers.Average
-	for _, subject := range slices.Sorted(maps.Keys(bySubject)) {
-		a := bySubject[subject]
-		all = append(all, consumers.Average{Subject: subject, Percent: a.percent(), Scores: a.scores})
-	}
-	return all
-}
-
-func (s *school) rank(q consumers.Asked) consumers.Rank {
-	var r consumers.Rank
-	byStudent := map[string]sum{}
-	for id, scores := range s.scores {
-		for _, v := range scores {
-			if v.year == q.Year && v.term == q.Term && v.class == q.ClassID {
-				a := byStudent[id]
-				byStudent[id] = sum{a.scores + 1, a.points + v.points}
-			}
-		}
-	}
-	mine, ok := byStudent[q.ID]
-	if !ok {
-		return r
-	}
-	r = consumers.Rank{Place: 1, Of: len(byStudent), Percent: mine.percent()}
-	for _, a := range byStudent {
-		if a.points*mine.scores > mine.points*a.scores {
-			r.Place++
-		}
-	}
-	return r
 }

@@ -100,13 +100,13 @@ type answer struct {
 }
 
 func (a answer) queue(batch *pgx.Batch, asked []*consumers.Question) {
-	columns := [5][]string{}
+	columns := make([][]string, 7)
 	for _, q := range asked {
-		for i, v := range []string{q.School, q.ID, q.ClassID, string(q.Year), string(q.Term)} {
+		for i, v := range []string{q.School, q.ID, q.ClassID, string(q.Year), string(q.Term), q.From.String(), q.To.String()} {
 			columns[i] = append(columns[i], v)
 		}
 	}
-	batch.Queue(a.sql, columns[0], columns[1], columns[2], columns[3], columns[4]).Query(func(rows pgx.Rows) error {
+	batch.Queue(a.sql, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6]).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
 			n := numbered{CollectableRow: rows}

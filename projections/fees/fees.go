@@ -20,7 +20,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("fees", 1,
+var Projection = projections.New("fees", 2,
 	invoices, payments, accounts, totals, methods, revenue,
 	projections.On(invoiced),
 	projections.On(paid),
@@ -52,6 +52,7 @@ type Invoice struct {
 	Payments  []Received   `db:"payments"` // by method
 	Position  int64        `db:"position"` // of the event that it was made by
 	Waivers   []Waiver     `db:"waivers"`  // in the order of the log
+	At        time.Time    `db:"invoiced_at"`
 }
 
 // Received is what came in for an invoice by one method.
@@ -112,6 +113,7 @@ func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
 	now := old
 	now.StudentID, now.Year, now.Term, now.Category = m.StudentID, m.Year, m.Term, m.Category
 	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn, e.Position.Offset
+	now.At = e.Time.UTC()
 	putInvoice(b, key, old, now)
 	return nil
 }

@@ -16,13 +16,14 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("performance", 1,
-	scores, byGroup, byStudent, totals, assessments, published,
+var Projection = projections.New("performance", 2,
+	scores, byGroup, byStudent, totals, assessments, remarks, published,
 	projections.On(scored),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assessment.ScoreCorrected) error {
 		return scored(b, e, (*assessment.Scored)(m))
 	}),
 	projections.On(scheduled),
+	projections.On(remarked),
 	projections.On(resultsPublished),
 )
 
@@ -32,6 +33,7 @@ var (
 	byStudent   = projections.NewTable[studentKey, Sum]("performance_students")
 	totals      = projections.NewTable[totalKey, Sum]("performance_totals")
 	assessments = projections.NewTable[assessmentKey, assessmentRow]("assessments")
+	remarks     = projections.NewTable[remarkKey, remarkRow]("performance_remarks")
 	published   = projections.NewTable[publishedKey, publishedRow]("results_published")
 )
 
@@ -42,11 +44,14 @@ type scoreKey struct {
 }
 
 type scoreRow struct {
-	Year    domain.Label `db:"year"`
-	Term    domain.Label `db:"term"`
-	ClassID string       `db:"class_id"`
-	Subject string       `db:"subject"`
-	Points  int64        `db:"points"` // basis points: 10,000 is everything that could be reached
+	Year     domain.Label `db:"year"`
+	Term     domain.Label `db:"term"`
+	ClassID  string       `db:"class_id"`
+	Subject  string       `db:"subject"`
+	Points   int64        `db:"points"` // basis points: 10,000 is everything that could be reached
+	Score    float64      `db:"score"`
+	MaxScore float64      `db:"max_score"`
+	At       time.Time    `db:"scored_at"` // for the first time, if it was corrected since
 }
 
 // groupKey is a subject in a class in a term.
@@ -99,8 +104,14 @@ const everything = 10_000 // basis points
 
 func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored) error {
 	key := scoreKey{e.School, m.StudentID, m.AssessmentID}
-	score := scoreRow{m.Year, m.Term, m.ClassID, m.SubjectName, int64(math.Round(m.Score / m.MaxScore * everything))}
+	score := scoreRow{
+		Year: m.Year, Term: m.Term, ClassID: m.ClassID, Subject: m.SubjectName,
+		Points: int64(math.Round(m.Score / m.MaxScore * everything)), Score: m.Score, MaxScore: m.MaxScore, At: e.Time.UTC(),
+	}
 	old, replaces := scores.Get(b, key)
+	if replaces {
+		score.At = old.At
+	}
 	if replaces && old == score {
 		return nil
 	}
@@ -158,6 +169,28 @@ type assessmentRow struct {
 func scheduled(b *projections.Batch, e *domain.Envelope, m *assessment.Scheduled) error {
 	assessments.Put(b, assessmentKey{e.School, m.AssessmentID},
 		assessmentRow{m.ClassID, m.SubjectName, m.Title, m.MaxScore, m.On, m.Year, m.Term})
+	return nil
+}
+
+type remarkKey struct {
+	School    string       `db:"school"`
+	StudentID string       `db:"student_id"`
+	Year      domain.Label `db:"year"`
+	Term      domain.Label `db:"term"`
+	Subject   string       `db:"subject"` // none for what is said about all of the term
+}
+
+type remarkRow struct {
+	Text string `db:"text"`
+}
+
+func remarked(b *projections.Batch, e *domain.Envelope, m *assessment.Remarked) error {
+	key := remarkKey{e.School, m.StudentID, m.Year, m.Term, m.SubjectName}
+	if m.Text == "" {
+		remarks.Delete(b, key)
+	} else {
+		remarks.Put(b, key, remarkRow{m.Text})
+	}
 	return nil
 }
 

@@ -202,8 +202,13 @@ func drawData(t *rapid.T) domain.Event {
 		}
 		return &s
 	case 11:
-		if n("scheduled", 1) == 0 {
+		switch n("scheduled", 2) {
+		case 0:
 			return &assessment.ResultsPublished{ClassID: classID(), Year: "2026", Term: "1"}
+		case 1:
+			return &assessment.Remarked{
+				StudentID: studentID(), ClassID: classID(), SubjectName: pick("of", "", "art"), Year: "2026", Term: "1", Text: pick("remark", "", "A", "B"),
+			}
 		}
 		return &assessment.Scheduled{
 			AssessmentID: pick("assessment", "a1", "a2"), ClassID: classID(), SubjectName: "art", Title: pick("title", "A", "B"),

@@ -62,11 +62,11 @@ WHERE school = $1 AND student_id = $2 AND position < $3 /*where*/ ORDER BY posit
 // withoutFees is the condition for those who may not see them.
 const withoutFees = `NOT starts_with(fact, 'fee.')`
 
-// ownSQL leaves out scores that are not published yet.
+// ownSQL leaves out scores and remarks that are not published yet.
 const ownSQL read.SQL = `-- timeline.own
 SELECT position, fact, at, data FROM timeline t
 WHERE school = $1 AND student_id = $2 AND position < $3 AND (
-	fact NOT IN ('assessment.scored', 'assessment.score_corrected') OR EXISTS (
+	fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked') OR EXISTS (
 		SELECT FROM results_published p WHERE p.school = $1 AND p.class_id = t.data::jsonb ->> 'class_id'
 			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))
 ORDER BY position DESC LIMIT $4`

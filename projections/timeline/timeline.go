@@ -82,6 +82,8 @@ func fold(b *projections.Batch, e *domain.Envelope) error {
 		return l.of(m.StudentID).add(b, "assessment.scored", newScore(m))
 	case *assessment.ScoreCorrected:
 		return l.of(m.StudentID).add(b, "assessment.score_corrected", newScore((*assessment.Scored)(m)))
+	case *assessment.Remarked:
+		return l.of(m.StudentID).add(b, "assessment.remarked", m)
 	case *student.Enrolled:
 		return l.of(m.StudentID).add(b, "student.enrolled", m)
 	case *student.ClassChanged:

@@ -35,18 +35,30 @@ type ReportCard struct {
 	Year       domain.Label `json:"year"`
 	Term       domain.Label `json:"term"`
 	Subjects   []Subject    `json:"subjects,omitempty"` // by name
-	Average    float64      `json:"average,omitzero"`   // of the term
+	Average    float64      `json:"average,omitzero"`   // of all marks
 	Place      int          `json:"place,omitzero"`     // in the class; 0 is none
 	Of         int          `json:"of,omitzero"`
 	Attendance Attendance   `json:"attendance,omitzero"`
-	Remarks    string       `json:"remarks,omitzero"`
+	From       domain.Date  `json:"from,omitzero"` // the days of the attendance
+	To         domain.Date  `json:"to,omitzero"`
+	Remark     string       `json:"remark,omitzero"` // on all of the term
 }
 
 // Subject is a student's results in one subject.
 type Subject struct {
 	Name    string  `json:"name"`
-	Percent float64 `json:"percent"`
-	Scores  int64   `json:"scores"`
+	Marks   []Mark  `json:"marks,omitempty"` // in the order of their days
+	Average float64 `json:"average,omitzero"`
+	Class   float64 `json:"class,omitzero"` // the average of the class
+	Remark  string  `json:"remark,omitzero"`
+}
+
+// Mark is what a student got in an assessment.
+type Mark struct {
+	Title string      `json:"title"`
+	On    domain.Date `json:"on"`
+	Score float64     `json:"score"`
+	Max   float64     `json:"max"`
 }
 
 // Attendance counts a student's marks.
@@ -72,23 +84,36 @@ type Receipt struct {
 	ReceivedOn domain.Date  `json:"received_on"`
 }
 
-// FeeStatement is a student's account on a day.
+// FeeStatement is a student's account on a day, in each currency that there are fees in.
 type FeeStatement struct {
 	Head
-	Payer    string  `json:"payer,omitzero"`
+	Payer    string      `json:"payer,omitzero"`
+	From     domain.Date `json:"from,omitzero"`
+	Accounts []Account   `json:"accounts,omitempty"`
+}
+
+// Account is what was charged and paid in one currency.
+type Account struct {
 	Currency string  `json:"currency"`
+	Opening  int64   `json:"opening,omitzero"`  // the balance before the first entry
 	Entries  []Entry `json:"entries,omitempty"` // in the order of their days
+	Overdue  int64   `json:"overdue,omitzero"`  // what should have been paid by now
 	Balance  int64   `json:"balance"`           // what is still to be paid
 }
 
 // Entry is one line of an account.
 type Entry struct {
-	On      domain.Date `json:"on"`
-	Kind    string      `json:"kind"` // invoice, payment, reversal or waiver
-	Text    string      `json:"text,omitzero"`
-	Charge  int64       `json:"charge,omitzero"`
-	Credit  int64       `json:"credit,omitzero"`
-	Balance int64       `json:"balance"`
+	On      domain.Date  `json:"on"`
+	Kind    string       `json:"kind"`            // invoice, payment, reversal or waiver
+	Ref     string       `json:"ref"`             // the id of the invoice or payment
+	Text    string       `json:"text,omitzero"`   // what the fee is for, or why it was waived or taken back
+	Method  string       `json:"method,omitzero"` // of a payment
+	Year    domain.Label `json:"year,omitzero"`
+	Term    domain.Label `json:"term,omitzero"`
+	DueOn   domain.Date  `json:"due_on,omitzero"`
+	Charge  int64        `json:"charge,omitzero"`
+	Credit  int64        `json:"credit,omitzero"`
+	Balance int64        `json:"balance"`
 }
 
 // Params returns the facts of a document as a delivery carries them.

@@ -59,15 +59,21 @@ func (g *Grammar) Number(n any, options ...number.Option) string {
 	return g.printer.Sprint(number.Decimal(n, options...))
 }
 
-// Percent writes a percentage, as 81.25, with one decimal at most.
+// Percent writes a percentage, as 81.25, with one decimal.
 func (g *Grammar) Percent(percent float64) string {
-	return g.printer.Sprint(number.Percent(percent/100, number.MaxFractionDigits(1)))
+	return g.printer.Sprint(number.Percent(percent/100, number.Scale(1)))
 }
 
 // Day writes a date without its weekday.
 func (g *Grammar) Day(d domain.Date) string {
 	year, month, day := d.Time().Date()
 	return fmt.Sprintf(g.calendar.day, g.Number(day), g.calendar.months[month-1], g.Number(year, number.NoSeparator()))
+}
+
+// ShortDay writes a date in little room, as in a column of them.
+func (g *Grammar) ShortDay(d domain.Date) string {
+	year, month, day := d.Time().Date()
+	return g.Number(day) + "\u00a0" + g.calendar.short[month-1] + "\u00a0" + g.Number(year, number.NoSeparator())
 }
 
 // Amount writes an amount of minor units with as many decimals as its currency has. The currency's code belongs beside
@@ -101,32 +107,38 @@ type calendar struct {
 	day      string // of day, month and year
 	date     string // of weekday and day
 	months   [12]string
-	weekdays [7]string // from Sunday on
+	short    [12]string // the months again
+	weekdays [7]string  // from Sunday on
 }
 
 var calendars = map[string]calendar{
 	"en": {
 		"%s %s %s", "%s %s",
 		[12]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
+		[12]string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"},
 		[7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
 	},
 	"es": {
 		"%s de %s de %s", "%s %s",
 		[12]string{"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"},
+		[12]string{"ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov", "dic"},
 		[7]string{"domingo", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado"},
 	},
 	"fr": {
 		"%s %s %s", "%s %s",
 		[12]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"},
+		[12]string{"janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."},
 		[7]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"},
 	},
 	"pt": {
 		"%s de %s de %s", "%s, %s",
 		[12]string{"janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto", "setembro", "outubro", "novembro", "dezembro"},
+		[12]string{"jan.", "fev.", "mar.", "abr.", "mai.", "jun.", "jul.", "ago.", "set.", "out.", "nov.", "dez."},
 		[7]string{"domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado"},
 	},
 	"ar": {
 		"%s %s %s", "%s %s",
+		[12]string{"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر", "نوفمبر", "ديسمبر"},
 		[12]string{"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر", "نوفمبر", "ديسمبر"},
 		[7]string{"الأحد", "الاثنين", "الثلاثاء", "الأربعاء", "الخميس", "الجمعة", "السبت"},
 	},

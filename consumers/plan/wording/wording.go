@@ -30,13 +30,14 @@ const (
 	Invoice        = "invoice"
 	FeeReminder    = "fee_reminder"
 	Receipt        = "receipt"
+	Statement      = "statement"
 	Results        = "results"
 	Announcement   = "announcement"
 )
 
 // Messages lists them all.
 func Messages() []string {
-	return []string{Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Results, Announcement}
+	return []string{Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results, Announcement}
 }
 
 // Facts are what messages tell. Each message uses a few of them.

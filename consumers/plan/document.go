@@ -1,0 +1,33 @@
+package plan
+
+import (
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+)
+
+// document plans a document of a student and returns the id of its delivery, for what depends on it. It is written in the
+// language of whoever reads it first. Once is as in a message.
+func (d *draft) document(studentID, about, once, kind string, priority consumers.Priority, params map[string]any) string {
+	language := ""
+	if people := d.primary(studentID); len(people) > 0 {
+		language = people[0].language
+	}
+	d.add(person{id: studentID, language: language}, consumers.PDF, "", message{wording: kind, priority: priority, about: about, once: once})
+	last := &d.list[len(d.list)-1]
+	last.Params = params
+	planned := *last
+	planned.Complete(d.event, d.rule.name)
+	return planned.ID
+}
+
+// head is how a document of a student begins.
+func (d *draft) head(studentID string) paper.Head {
+	return paper.Head{
+		School:    d.school(),
+		Logo:      d.settings.Logo,
+		StudentID: studentID,
+		Student:   d.nameOf(studentID),
+		Class:     d.Student(studentID).ClassID,
+		IssuedOn:  d.today(),
+	}
+}

@@ -1,0 +1,104 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/fee"
+)
+
+// statement makes a statement of a student's account, and tells the primary guardian where it is, once it is there. It is
+// made when somebody asks for one, and with the first reminder of a month, so that whoever is reminded sees what of.
+var statement = &rule{
+	name:     "statement",
+	types:    []string{fee.TypeStatementRequested, fee.TypeReminderDue},
+	channels: notices,
+	maxAge:   7,
+	plan: func(d *draft) {
+		if d.oldEvent() {
+			return
+		}
+		switch m := d.event.Data.(type) {
+		case *fee.StatementRequested:
+			d.statement(m.StudentID, m.From, "")
+		case *fee.ReminderDue:
+			if known := d.Invoice(m.InvoiceID); known.Amount > 0 && known.Open > 0 {
+				d.statement(m.StudentID, 0, "statement "+d.today().Month().String())
+			}
+		}
+	},
+}
+
+func (d *draft) statement(studentID string, from domain.Date, once string) {
+	if from.IsZero() {
+		from = yearBegins(d.today(), d.settings.YearFrom)
+	}
+	facts := paper.FeeStatement{Head: d.head(studentID), From: from}
+	if guardians := d.Guardians(studentID); len(guardians) > 0 {
+		facts.Payer = guardians[0].Name
+	}
+	movements := map[string][]consumers.Movement{}
+	for _, m := range d.Account(studentID) {
+		movements[m.Currency] = append(movements[m.Currency], m)
+	}
+	for currency, of := range movements {
+		facts.Accounts = append(facts.Accounts, d.account(currency, of, from))
+	}
+	slices.SortFunc(facts.Accounts, func(a, b paper.Account) int { return cmp.Compare(a.Currency, b.Currency) })
+	d.tellFirst(d.primary(studentID), message{
+		wording:   wording.Statement,
+		priority:  consumers.Normal,
+		about:     studentID,
+		once:      once,
+		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal, paper.Params(facts)),
+		facts:     wording.Facts{Student: d.nameOf(studentID)},
+	}, d.channels()...)
+}
+
+// account lists the movements in one currency from a day on; those before are in its opening balance.
+func (d *draft) account(currency string, movements []consumers.Movement, from domain.Date) paper.Account {
+	a := paper.Account{Currency: currency}
+	day := func(m consumers.Movement) domain.Date { return domain.DateOf(m.At.In(d.settings.Location())) }
+	slices.SortStableFunc(movements, func(a, b consumers.Movement) int { return cmp.Compare(day(a), day(b)) })
+	type invoice struct {
+		open int64
+		due  domain.Date
+	}
+	invoices := map[string]invoice{}
+	for _, m := range movements {
+		e := paper.Entry{On: day(m), Kind: string(m.Kind), Ref: cmp.Or(m.PaymentID, m.InvoiceID), Text: m.Reason, Year: m.Year, Term: m.Term}
+		i := invoices[m.InvoiceID]
+		switch m.Kind {
+		case consumers.MovedInvoice:
+			e.Charge, e.Text, e.DueOn, i.due = m.Amount, m.Category, m.DueOn, m.DueOn
+		case consumers.MovedReversal:
+			e.Charge = m.Amount
+		case consumers.MovedPayment:
+			e.Credit, e.Text, e.Method = m.Amount, m.Category, m.Method
+		case consumers.MovedWaiver:
+			e.Credit = m.Amount
+		}
+		i.open += e.Charge - e.Credit
+		invoices[m.InvoiceID] = i
+		a.Balance += e.Charge - e.Credit
+		if e.Balance = a.Balance; e.On < from {
+			a.Opening = a.Balance
+		} else {
+			a.Entries = append(a.Entries, e)
+		}
+	}
+	for _, i := range invoices {
+		if !i.due.IsZero() && i.due < d.today() {
+			a.Overdue += max(i.open, 0)
+		}
+	}
+	a.Overdue = min(a.Overdue, max(a.Balance, 0))
+	return a
+}
+
+// today is the day, by the school's clock, on which the event was written.
+func (d *draft) today() domain.Date { return domain.DateOf(d.Now().In(d.settings.Location())) }
