@@ -13,8 +13,7 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 	const height = 74.0
 	s.page.Area(s.margin, s.y, s.width, height, 8, accent)
 	s.text(s.amount, page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24, page.Start)
-	s.fitted(s.grammar.Amount(r.Amount, r.Currency)+"\u00a0"+r.Currency, page.Style{Size: 26, Bold: true, Color: white},
-		s.margin+18, s.y+55, s.width-36, page.Start)
+	s.money(r.Amount, r.Currency, page.Style{Size: 26, Bold: true, Color: white}, s.margin+18, s.y+55, s.width-36, page.Start)
 	s.y += height + 14
 
 	received := ""

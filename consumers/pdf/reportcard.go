@@ -41,6 +41,7 @@ func (s *sheet) results(card *paper.ReportCard) {
 		{s.classAverage, 0.13, page.End, false},
 	}}
 	t.titles()
+	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.classAverage, column).Width-8, s.y-14, 1.2, 10, 0, accent) // what a stroke means
 	for _, subject := range card.Subjects {
 		marks, average, class := "", "", ""
 		if len(subject.Marks) > 0 {
@@ -52,10 +53,11 @@ func (s *sheet) results(card *paper.ReportCard) {
 			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average, subject.Class)
 		}
 	}
-	t.total(s.overall, "", "", s.grammar.Percent(card.Average))
+	totals := [][]string{{s.overall, "", "", s.grammar.Percent(card.Average)}}
 	if card.Place > 0 {
-		t.total(s.rank, "", "", fmt.Sprintf(s.rankOf, s.grammar.Number(card.Place), s.grammar.Number(card.Of)))
+		totals = append(totals, []string{s.rank, "", "", fmt.Sprintf(s.rankOf, s.grammar.Number(card.Place), s.grammar.Number(card.Of))})
 	}
+	t.totals(totals...)
 }
 
 func (s *sheet) bar(x, y, width, percent, class float64) {
@@ -146,7 +148,7 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 		{s.assessment, 0.52, page.Start, true},
 		{s.date, 0.18, page.Start, false},
 		{s.score, 0.18, page.End, false},
-		{s.percent, 0.12, page.End, false},
+		{"%", 0.12, page.End, false},
 	}}
 	begun := false
 	for _, subject := range card.Subjects {

@@ -96,6 +96,62 @@ func (s *sheet) fitted(text string, style page.Style, x, y, width float64, align
 	s.page.Text(t, x, y, align)
 }
 
+// separator stands between things that are said in one line.
+const separator = "  ·  "
+
+// joined draws several things in one line, in smaller letters if it is too wide otherwise. Those that are empty are left out.
+func (s *sheet) joined(parts []string, between string, style page.Style, x, y, width float64, align page.Align) {
+	t := s.join(parts, between, style)
+	for t.Width > width && style.Size > 6 {
+		style.Size -= 0.5
+		t = s.join(parts, between, style)
+	}
+	s.page.Text(t, x, y, align)
+}
+
+func (s *sheet) join(parts []string, between string, style page.Style) page.Text {
+	var texts []page.Text
+	for _, p := range parts {
+		if p == "" {
+			continue
+		}
+		if len(texts) > 0 {
+			texts = append(texts, s.doc.Text(between, style))
+		}
+		texts = append(texts, s.doc.Text(p, style))
+	}
+	return s.doc.Join(texts...)
+}
+
+// flow breaks several things into lines, each of them in one line if it can.
+func (s *sheet) flow(parts []string, style page.Style, width float64) []page.Text {
+	var lines []page.Text
+	var line []string
+	for _, p := range parts {
+		if p == "" {
+			continue
+		}
+		if len(line) > 0 && s.join(append(line, p), separator, style).Width > width {
+			lines = append(lines, s.join(line, separator, style))
+			line = nil
+		}
+		if broken := s.doc.Lines(p, style, width); len(broken) > 1 {
+			lines = append(lines, broken...)
+			continue
+		}
+		line = append(line, p)
+	}
+	if len(line) > 0 {
+		lines = append(lines, s.join(line, separator, style))
+	}
+	return lines
+}
+
+// money draws an amount and its currency.
+func (s *sheet) money(amount int64, currency string, style page.Style, x, y, width float64, align page.Align) {
+	s.joined([]string{s.grammar.Amount(amount, currency), currency}, "\u00a0", style, x, y, width, align)
+}
+
 // lines draws lines one below the other, the first baseline at y.
 func (s *sheet) lines(lines []page.Text, size, x, y float64, align page.Align) {
 	for i, l := range lines {
@@ -133,15 +189,12 @@ func (s *sheet) heading(sub ...string) {
 	big := page.Style{Size: 23, Bold: true, Color: ink}
 	s.y += 36
 	s.fitted(s.title, big, s.margin, s.y, s.width, page.Start)
-	var parts []string
-	for _, p := range sub {
-		if p != "" {
-			parts = append(parts, heading(p))
-		}
+	for i := range sub {
+		sub[i] = heading(sub[i])
 	}
-	if len(parts) > 0 {
+	if strings.Join(sub, "") != "" {
 		s.y += 20
-		s.fitted(strings.Join(parts, "  ·  "), page.Style{Size: 12, Color: muted}, s.margin, s.y, s.width, page.Start)
+		s.joined(sub, separator, page.Style{Size: 12, Color: muted}, s.margin, s.y, s.width, page.Start)
 	}
 	s.y += 16
 }
@@ -227,7 +280,7 @@ func (s *sheet) finish() []byte {
 		s.page.Rule(s.margin, y, s.width, 0.5, line)
 		number := s.doc.Text(fmt.Sprintf(s.words.page, s.grammar.Number(i+1), s.grammar.Number(pages)), small)
 		s.page.Text(number, s.margin+s.width, y+13, page.End)
-		s.fitted(s.title+"  ·  "+s.head.Student, small, s.margin, y+13, s.width-number.Width-20, page.Start)
+		s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13, s.width-number.Width-20, page.Start)
 	}
 	return s.doc.Bytes()
 }

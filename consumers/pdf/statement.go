@@ -2,7 +2,6 @@ package pdf
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
@@ -38,12 +37,19 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	}
 	balance := func(v int64) string { return s.grammar.Amount(v, a.Currency) }
 	last := a.Opening
+	wide := 0.0
+	for _, e := range a.Entries {
+		for _, v := range []int64{e.Charge, e.Credit, e.Balance} {
+			wide = max(wide, s.doc.Text(balance(v), body).Width)
+		}
+	}
+	money := min(max((wide+2*cellInset)/s.width, 0.13), 0.2)
 	t := &table{sheet: s, columns: []tableColumn{
 		{s.date, 0.155, page.Start, false},
-		{s.description, 0.395, page.Start, true},
-		{s.charge, 0.15, page.End, false},
-		{s.credit, 0.15, page.End, false},
-		{s.balance, 0.15, page.End, false},
+		{s.description, 1 - 0.155 - 3*money, page.Start, true},
+		{s.charge, money, page.End, false},
+		{s.credit, money, page.End, false},
+		{s.balance, money, page.End, false},
 	}}
 	t.carry = func() []string { return []string{"", s.broughtForward, "", "", balance(last)} }
 	s.y += 10
@@ -58,7 +64,7 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	for _, e := range a.Entries {
 		what, details := s.entry(e)
 		t.row(row{
-			cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit), balance(e.Balance)}, note: details,
+			cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit), balance(e.Balance)}, more: details,
 		})
 		last = e.Balance
 	}
@@ -69,18 +75,13 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 }
 
 // entry says what a line of an account is, and more about it.
-func (s *sheet) entry(e paper.Entry) (what, details string) {
+func (s *sheet) entry(e paper.Entry) (what string, details []string) {
 	what = named(s.entries, e.Kind) + " " + e.Ref
-	var parts []string
-	for _, part := range []string{heading(e.Text), named(s.methods, e.Method), string(e.Year), heading(string(e.Term))} {
-		if part != "" {
-			parts = append(parts, part)
-		}
-	}
+	details = []string{heading(e.Text), named(s.methods, e.Method), string(e.Year), heading(string(e.Term))}
 	if !e.DueOn.IsZero() {
-		parts = append(parts, fmt.Sprintf(s.dueOn, s.grammar.ShortDay(e.DueOn)))
+		details = append(details, fmt.Sprintf(s.dueOn, s.grammar.ShortDay(e.DueOn)))
 	}
-	return what, strings.Join(parts, " · ")
+	return what, details
 }
 
 // dueBox says what remains to be paid.
@@ -92,7 +93,6 @@ func (s *sheet) dueBox(a *paper.Account) {
 	case balance == 0:
 		name = s.settled
 	}
-	money := func(v int64) string { return s.grammar.Amount(v, a.Currency) + "\u00a0" + a.Currency }
 	const width = 240.0
 	height := 58.0
 	if a.Overdue > 0 {
@@ -105,9 +105,9 @@ func (s *sheet) dueBox(a *paper.Account) {
 	x := s.margin + s.width - width
 	s.page.Area(x, s.y, width, height, 8, accent)
 	s.text(name, page.Style{Size: 8.5, Bold: true, Color: bar}, x+width-16, s.y+20, page.End)
-	s.fitted(money(balance), page.Style{Size: 19, Bold: true, Color: white}, x+width-16, s.y+44, width-32, page.End)
+	s.money(balance, a.Currency, page.Style{Size: 19, Bold: true, Color: white}, x+width-16, s.y+44, width-32, page.End)
 	if a.Overdue > 0 {
-		s.fitted(fmt.Sprintf(s.overdue, money(a.Overdue)), page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
+		s.fitted(fmt.Sprintf(s.overdue, s.grammar.Amount(a.Overdue, a.Currency)+"\u00a0"+a.Currency), page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
 	}
 	s.y += height
 }

@@ -27,7 +27,8 @@ type table struct {
 // row is one row, with a note below it that begins where the column does that wraps.
 type row struct {
 	cells []string
-	note  string
+	note  string   // a text
+	more  []string // or several things, where there is none
 }
 
 func (t *table) titles() {
@@ -66,7 +67,7 @@ func (t *table) row(r row) (top float64) {
 		left += t.columns[i].width * t.width
 	}
 	height := rowHeight + float64(most-1)*body.Size*leading
-	var note []page.Text
+	note := t.flow(r.more, remark, t.width-indent-2*cellInset)
 	if r.note != "" {
 		note = t.doc.Lines(r.note, remark, t.width-indent-2*cellInset)
 	}
@@ -136,16 +137,19 @@ func (t *table) onTheNextPage() {
 	}
 }
 
-// total draws a row that stands out.
-func (t *table) total(cells ...string) {
-	if !t.fits(rowHeight + 4) {
+// totals draws rows that stand out, all of them on one page.
+func (t *table) totals(rows ...[]string) {
+	const height = rowHeight + 4
+	if !t.fits(height * float64(len(rows))) {
 		t.onTheNextPage()
 	}
-	t.page.Area(t.margin, t.y, t.width, rowHeight+4, 0, tint)
-	x := t.margin
-	for i, c := range t.columns[:len(cells)] {
-		t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16, c.align)
-		x += c.width * t.width
+	for _, cells := range rows {
+		t.page.Area(t.margin, t.y, t.width, height, 0, tint)
+		x := t.margin
+		for i, c := range t.columns[:len(cells)] {
+			t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16, c.align)
+			x += c.width * t.width
+		}
+		t.y += height
 	}
-	t.y += rowHeight + 4
 }

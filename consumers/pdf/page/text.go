@@ -28,6 +28,21 @@ type Text struct {
 	runs  []run // from left to right
 }
 
+// Join puts texts of one style one after the other, in the direction in which the document is written. Each keeps its own,
+// so that names and numbers of different scripts do not run into each other.
+func (d *Document) Join(texts ...Text) Text {
+	if d.info.RightToLeft {
+		texts = slices.Clone(texts)
+		slices.Reverse(texts)
+	}
+	var all Text
+	for _, t := range texts {
+		all.style, all.Width = t.style, all.Width+t.Width
+		all.runs = append(all.runs, t.runs...)
+	}
+	return all
+}
+
 // run is a part of a line in one font and direction.
 type run struct {
 	face     *face
