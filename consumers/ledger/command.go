@@ -4,122 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/schoolbell/schoolbell/consumers"
 )
-
-// Entry is a delivery as operators see it.
-type Entry struct {
-	ID         string              `json:"id"`
-	School     string              `json:"school"`
-	EventID    string              `json:"event_id"`
-	EventType  string              `json:"event_type"`
-	Position   string              `json:"position"`
-	Planner    string              `json:"planner"`
-	Recipient  string              `json:"recipient"`
-	Channel    consumers.Channel   `json:"channel"`
-	Queue      string              `json:"queue"`
-	Priority   consumers.Priority  `json:"priority"`
-	Template   string              `json:"template"`
-	Language   string              `json:"language,omitzero"`
-	State      consumers.State     `json:"state"`
-	Attempts   int                 `json:"attempts"`
-	Provider   string              `json:"provider,omitzero"`
-	ProviderID string              `json:"provider_id,omitzero"`
-	Cost       int64               `json:"cost,omitzero"`
-	Error      string              `json:"error,omitzero"`
-	Class      string              `json:"error_class,omitzero"`
-	PlannedAt  time.Time           `json:"planned_at"`
-	NotBefore  *time.Time          `json:"not_before,omitzero"`
-	StartedAt  *time.Time          `json:"started_at,omitzero"`
-	ChangedAt  time.Time           `json:"changed_at"`
-	Params     jsontext.Value      `json:"params,omitzero"`
-	Document   *consumers.Document `json:"document,omitzero"`
-	Log        []LogLine           `json:"log,omitzero"` // only of one that is shown alone
-}
-
-// LogLine is something that happened to a delivery.
-type LogLine struct {
-	At     time.Time `json:"at"`
-	Start  int64     `json:"start"` // which start of its job it belongs to
-	What   string    `json:"what"`
-	Detail string    `json:"detail,omitzero"`
-	TookMS int       `json:"took_ms,omitzero"`
-	Worker string    `json:"worker,omitzero"`
-}
-
-// Filter picks deliveries; an empty field picks all.
-type Filter struct {
-	School  string
-	State   consumers.State
-	Queue   string
-	EventID string
-	Planner string
-	After   string // the id of the last one that was listed
-	Limit   int    // 100 if zero
-}
-
-const entryColumns = `id, school, event_id, event_type, partition || ':' || log_offset, planner, recipient, channel, queue, priority,
-	template, language, state, attempts, provider, provider_id, cost, error, error_class, planned_at, not_before, started_at, changed_at,
-	params, document`
-
-func scanEntry(row pgx.CollectableRow) (*Entry, error) {
-	e := &Entry{}
-	var params, doc []byte
-	err := row.Scan(&e.ID, &e.School, &e.EventID, &e.EventType, &e.Position, &e.Planner, &e.Recipient, &e.Channel, &e.Queue, &e.Priority,
-		&e.Template, &e.Language, &e.State, &e.Attempts, &e.Provider, &e.ProviderID, &e.Cost, &e.Error, &e.Class, &e.PlannedAt,
-		&e.NotBefore, &e.StartedAt, &e.ChangedAt, &params, &doc)
-	if err != nil {
-		return nil, err
-	}
-	e.Params = params
-	if doc != nil {
-		return e, json.Unmarshal(doc, &e.Document)
-	}
-	return e, nil
-}
-
-// List returns deliveries, the latest first.
-func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
-	if f.Limit <= 0 {
-		f.Limit = 100
-	}
-	rows, _ := l.pool.Query(ctx, `
-		SELECT `+entryColumns+` FROM schoolbell.ledger
-		WHERE ($2 NOT IN ('dead', 'unknown') OR id IN (SELECT id FROM schoolbell.ledger_trouble))
-			AND ($1 = '' OR school = $1) AND ($2 = '' OR state = $2) AND ($3 = '' OR queue = $3) AND ($4 = '' OR event_id = $4)
-			AND ($5 = '' OR planner = $5)
-			AND ($6 = '' OR (planned_at, id) < (SELECT planned_at, id FROM schoolbell.ledger WHERE id = $6))
-		ORDER BY planned_at DESC, id DESC LIMIT $7`, f.School, f.State, f.Queue, f.EventID, f.Planner, f.After, f.Limit)
-	entries, err := pgx.CollectRows(rows, scanEntry)
-	if err != nil {
-		return nil, fmt.Errorf("list deliveries: %w", err)
-	}
-	return entries, nil
-}
-
-// Show returns one delivery with what happened to it.
-func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
-	rows, _ := l.pool.Query(ctx, `SELECT `+entryColumns+` FROM schoolbell.ledger WHERE id = $1`, id)
-	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("delivery %s: %w", id, consumers.ErrUnknownDelivery)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read delivery %s: %w", id, err)
-	}
-	rows, _ = l.pool.Query(ctx, `SELECT at, fence, what, detail, took_ms, worker FROM schoolbell.ledger_log WHERE delivery_id = $1 ORDER BY at`, id)
-	if e.Log, err = pgx.CollectRows(rows, pgx.RowToStructByPos[LogLine]); err != nil {
-		return nil, fmt.Errorf("read the log of delivery %s: %w", id, err)
-	}
-	return e, nil
-}
 
 // Depth counts jobs that are not done.
 type Depth struct {

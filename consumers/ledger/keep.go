@@ -95,13 +95,17 @@ type keptJob struct {
 }
 
 func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]keptJob, error) {
+	before, err := plannedBefore(ctx, tx, plans)
+	if err != nil {
+		return nil, err
+	}
 	var c columns
 	byID := map[string]*consumers.Delivery{}
 	for i := range plans {
 		for j := range plans[i].Deliveries {
 			d := &plans[i].Deliveries[j]
-			if byID[d.ID] != nil {
-				continue // two planned the same, as for a parent of two
+			if byID[d.ID] != nil || before[ruleOf(d)] {
+				continue // two planned the same, as for a parent of two; or it is complete
 			}
 			byID[d.ID] = d
 			if err := c.add(d); err != nil {
@@ -112,14 +116,9 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	if len(byID) == 0 {
 		return nil, nil
 	}
-	var ids []string
-	batch := &pgx.Batch{}
-	batch.Queue(lookups)
-	batch.Queue(insertSQL, c.args()...).Query(func(rows pgx.Rows) (err error) {
-		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+	rows, _ := tx.Query(ctx, insertSQL, c.args()...)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
 	jobs := make([]keptJob, len(ids))
@@ -130,7 +129,53 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	return jobs, nil
 }
 
-// What a planner planned from an event before is complete: by now it might know other recipients.
+// applied is a planner and the event that it was applied to.
+type applied struct{ school, source, event, planner string }
+
+func ruleOf(d *consumers.Delivery) applied { return applied{d.School, d.Source, d.EventID, d.Planner} }
+
+// plannedBefore finds which planners have planned from which events before. What they planned is complete: by now they
+// might know other recipients. It is asked for before anything is inserted, and once for each event: in one statement
+// with the insertion every recipient of a notice would come across all those before him.
+func plannedBefore(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) (map[applied]bool, error) {
+	asked := map[applied]bool{}
+	var list []applied
+	var columns [4][]string
+	for i := range plans {
+		for j := range plans[i].Deliveries {
+			a := ruleOf(&plans[i].Deliveries[j])
+			if asked[a] {
+				continue
+			}
+			asked[a] = true
+			list = append(list, a)
+			for i, v := range [4]string{a.school, a.source, a.event, a.planner} {
+				columns[i] = append(columns[i], v)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	before := map[applied]bool{}
+	batch := &pgx.Batch{}
+	batch.Queue(lookups)
+	batch.Queue(plannedBeforeSQL, columns[0], columns[1], columns[2], columns[3]).Query(func(rows pgx.Rows) error {
+		var n int
+		_, err := pgx.ForEachRow(rows, []any{&n}, func() error { before[list[n-1]] = true; return nil })
+		return err
+	})
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("look for what was planned before: %w", err)
+	}
+	return before, nil
+}
+
+const plannedBeforeSQL = `
+SELECT u.n FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u (school, source, event_id, planner, n)
+WHERE EXISTS (SELECT FROM schoolbell.ledger l
+	WHERE l.school = u.school AND l.event_id = u.event_id AND l.planner = u.planner AND l.source = u.source)`
+
 const insertSQL = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once,
 	template, params, language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
@@ -142,8 +187,6 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
 	$20::bigint[], $21::smallint[], $22::timestamptz[], $23::timestamptz[])
 	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once, template, params,
 		language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
-WHERE NOT EXISTS (SELECT FROM schoolbell.ledger l
-	WHERE l.school = u.school AND l.event_id = u.event_id AND l.planner = u.planner AND l.source = u.source)
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 

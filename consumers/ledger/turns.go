@@ -62,7 +62,7 @@ func (t *turns) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) 
 		return at, nil
 	}
 	err := tx.QueryRow(ctx, `SELECT coalesce(
-		(SELECT min(scheduled_at) FROM schoolbell_river.river_job WHERE state = 'available' AND queue = $1 AND priority = $2),
+		(SELECT scheduled_at FROM schoolbell_river.river_job WHERE state = 'available' AND queue = $1 AND priority = $2 ORDER BY scheduled_at LIMIT 1),
 		(SELECT max(last) FROM schoolbell.ledger_turns WHERE queue = $3),
 		clock_timestamp() - $4::interval)`, l.queue, l.priority, l.String(), lineBegins).Scan(&at)
 	if err != nil {

@@ -10,16 +10,18 @@ import (
 
 const watchEvery = 5 * time.Second
 
-// watch counts now and then what is in the database.
+// watch counts now and then what is in the database. Where that takes long it does so less often.
 func (l *Ledger) watch(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
+	next := time.NewTimer(watchEvery)
+	defer next.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-next.C:
+			began := time.Now()
 			if err := l.count(ctx); err != nil && ctx.Err() == nil {
 				l.cfg.Logger.DebugContext(ctx, "cannot count jobs", "error", err)
 			}
+			next.Reset(max(watchEvery, 50*time.Since(began)))
 		case <-ctx.Done():
 			return nil
 		}
