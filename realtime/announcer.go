@@ -44,22 +44,28 @@ func (a *Announcer) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		m := message{Kind: sayChanged}
-		for school, projections := range a.board.take() {
-			for name, position := range projections {
-				m.Changed = append(m.Changed, Changed{School: school, Projections: []string{name}, Position: position})
-			}
-		}
-		if len(m.Changed) == 0 {
-			continue
-		}
-		b, err := json.Marshal(m)
-		if err == nil {
-			err = a.bus.Publish(ctx, allNodes, b)
-		}
+		err := a.Flush(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			a.logger.WarnContext(ctx, "dashboards of other nodes cannot be told", "error", err)
 		}
 		failing = err != nil
 	}
+}
+
+// Flush sends the notices that wait.
+func (a *Announcer) Flush(ctx context.Context) error {
+	m := message{Kind: sayChanged}
+	for whose, projections := range a.board.take() {
+		for name, position := range projections {
+			m.Changed = append(m.Changed, Changed{School: whose.school, Projections: []string{name}, Position: position})
+		}
+	}
+	if len(m.Changed) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return a.bus.Publish(ctx, allNodes, b)
 }

@@ -10,7 +10,7 @@ import (
 
 // Changed is a notice that projections of a school have come to a position.
 type Changed struct {
-	School      string
+	School      string // empty: all schools of the position's partition, as a rebuild may have changed any row
 	Projections []string
 	Position    domain.Position
 }
@@ -18,11 +18,17 @@ type Changed struct {
 // noticeBoard gathers notices until the dashboards are told, so that many changes are one.
 type noticeBoard struct {
 	mu      sync.Mutex
-	pending map[string]map[string]domain.Position // by school and projection
+	pending map[audience]map[string]domain.Position // by projection
 }
 
-// Changed takes a notice, for this node; an [Announcer] tells all. It never blocks. The dashboards of the school that are open on this node hear of it within
-// the interval of the configuration, of the newest position only.
+// audience is whom a notice is for: a school, or all those of a partition.
+type audience struct {
+	school    string
+	partition int32
+}
+
+// Changed takes a notice, for this node; an [Announcer] tells all. It never blocks. The dashboards that are open on this
+// node hear of it within the interval of the configuration, of the newest position only.
 func (h *Hub) Changed(c Changed) {
 	h.metrics.coalesced.Add(float64(h.notices.add(c)))
 }
@@ -32,12 +38,13 @@ func (b *noticeBoard) add(c Changed) (replaced int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pending == nil {
-		b.pending = map[string]map[string]domain.Position{}
+		b.pending = map[audience]map[string]domain.Position{}
 	}
-	of := b.pending[c.School]
+	whose := audience{c.School, c.Position.Partition}
+	of := b.pending[whose]
 	if of == nil {
 		of = map[string]domain.Position{}
-		b.pending[c.School] = of
+		b.pending[whose] = of
 	}
 	for _, name := range c.Projections {
 		known, waiting := of[name]
@@ -52,7 +59,7 @@ func (b *noticeBoard) add(c Changed) (replaced int) {
 }
 
 // take empties the board.
-func (b *noticeBoard) take() map[string]map[string]domain.Position {
+func (b *noticeBoard) take() map[audience]map[string]domain.Position {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	pending := b.pending
@@ -70,36 +77,52 @@ func (h *Hub) runNotices(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		for name, projections := range h.notices.take() {
-			h.tell(name, projections)
+		for whose, projections := range h.notices.take() {
+			for _, sc := range h.schoolsOf(whose) {
+				sc.tell(projections)
+			}
 		}
 	}
 }
 
-func (h *Hub) tell(name string, projections map[string]domain.Position) {
-	sc := h.school(name)
-	if sc == nil {
+// schoolsOf finds those that there is something of on this node.
+func (h *Hub) schoolsOf(whose audience) []*school {
+	if whose.school != "" {
+		if sc := h.school(whose.school); sc != nil {
+			return []*school{sc}
+		}
+		return nil
+	}
+	var all []*school
+	h.eachSchool(func(sc *school) {
+		if sc.partition.number == whose.partition {
+			all = append(all, sc)
+		}
+	})
+	return all
+}
+
+// tell tells the dashboards of a school.
+func (s *school) tell(projections map[string]domain.Position) {
+	s.mu.Lock()
+	if s.kinds[domain.RoomDashboard] == 0 {
+		s.mu.Unlock()
 		return
 	}
-	sc.mu.Lock()
-	if sc.kinds[domain.RoomDashboard] == 0 {
-		sc.mu.Unlock()
-		return
+	if s.dashboards == nil {
+		s.dashboards = map[string]dashboard{}
 	}
-	if sc.dashboards == nil {
-		sc.dashboards = map[string]dashboard{}
-	}
-	sc.changes++
+	s.changes++
 	var wake []*Session
 	for projection, position := range projections {
-		sc.dashboards[projection] = dashboard{position, sc.changes}
-		r := sc.rooms[domain.Room{Kind: domain.RoomDashboard, ID: projection}]
+		s.dashboards[projection] = dashboard{position, s.changes}
+		r := s.rooms[domain.Room{Kind: domain.RoomDashboard, ID: projection}]
 		if r != nil {
 			wake = append(wake, r.sessions...)
 		}
 	}
-	sc.mu.Unlock()
-	for _, s := range wake {
-		s.rouse()
+	s.mu.Unlock()
+	for _, listener := range wake {
+		listener.rouse()
 	}
 }

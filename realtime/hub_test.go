@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/realtime"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
@@ -392,4 +394,34 @@ func TestDashboardsHearTheNewestPositionOnly(t *testing.T) {
 	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"marks"}, Position: at(1000)})
 	got, _ = other.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
 	require.Equal(t, []string{"1 dashboard:marks 1:1000"}, rt.Describe(got))
+}
+
+func TestARebuildIsToldToAllDashboardsOfItsPartition(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = time.Millisecond })
+	fees := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
+	listen := func(school string) *rt.Reader {
+		who := rt.Who("head", "admin")
+		who.School = school
+		return rt.Listen(t, n, who, realtime.Options{Rooms: []domain.Room{fees}})
+	}
+	at := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
+	here := []*rt.Reader{listen(rt.School)}
+	var there *rt.Reader
+	for i := 0; there == nil || len(here) < 2; i++ {
+		school := fmt.Sprint("school-", i)
+		if eventlog.PartitionFor(school, 4) == at.Partition {
+			here = append(here, listen(school))
+		} else if there == nil {
+			there = listen(school)
+		}
+	}
+	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: at})
+	for _, r := range here {
+		r.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) == 1 && got[0].Position == at })
+	}
+	elsewhere := domain.Position{Partition: there.Position().Partition, Offset: 3}
+	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: elsewhere})
+	got, _ := there.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
+	require.Equal(t, elsewhere, got[0].Position, "the first that it has heard")
 }

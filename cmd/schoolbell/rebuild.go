@@ -17,6 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/realtime"
 )
 
 // besideFlags say what is folded beside the live tables, and where everything is.
@@ -70,7 +71,8 @@ func (c *besideFlags) with(ctx context.Context, io streams, do func(*postgres.Be
 			return usageError{err}
 		}
 		defer cache.Close()
-		beside.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set)}
+		announcer := realtime.NewAnnouncer(redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler))
+		beside.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set), newDashboards(announcer, set)}
 	}
 	bar := newBesideBar(io.err)
 	defer bar.done()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"net/http"
 	"strings"
@@ -63,8 +64,10 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Equal(t, exitFailed, code, out)
 	require.Contains(t, out, `"column": "present"`)
 
+	updates := a.dashboard(t, "north", "attendance")
 	code, out, stderr = command(t, a.besideArgs("rebuild", "attendance", "--json")...)
 	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, updates(), `"projection":"attendance"`, "nothing has happened, but the rows are others")
 	var done struct {
 		Projections []string `json:"projections"`
 		Pause       float64  `json:"pause_ms"`
@@ -91,6 +94,30 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	code, _, stderr = command(t, a.besideArgs("rebuild", "nothing")...)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, `no projection "nothing"`)
+}
+
+// dashboard hears a dashboard's room. What it returns waits for the next notice.
+func (a *app) dashboard(t *testing.T, school, projection string) func() string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+"/v1/schools/"+school+"/stream?rooms=dashboard:"+projection, nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+bearer(t, school, "boss", "admin", time.Hour))
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	lines := bufio.NewScanner(resp.Body)
+	next := func(event string) string {
+		for lines.Scan() {
+			if lines.Text() == "event: "+event && lines.Scan() {
+				return lines.Text()
+			}
+		}
+		require.FailNow(t, "the stream has ended", "%v", lines.Err())
+		return ""
+	}
+	next("open")
+	return func() string { return next("update") }
 }
 
 func events0(school string) []map[string]any {

@@ -178,16 +178,28 @@ func (p *program) wireDashboards(cache *redis.Cache, set *projections.Set) proje
 	if p.live != nil {
 		local = p.live.hub.Changed
 	}
-	d := &dashboards{announcer: realtime.NewAnnouncer(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log)}
-	for _, projection := range set.Projections() {
-		d.names = append(d.names, projection.Name)
-	}
+	d := newDashboards(realtime.NewAnnouncer(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log), set)
 	p.task(d.announcer.Run)
 	return d
 }
 
-// Claimed implements [projections.Notifier].
-func (d *dashboards) Claimed(context.Context, domain.Position, int64, int64) error { return nil }
+func newDashboards(announcer *realtime.Announcer, set *projections.Set) *dashboards {
+	d := &dashboards{announcer: announcer}
+	for _, projection := range set.Projections() {
+		d.names = append(d.names, projection.Name)
+	}
+	return d
+}
+
+// Claimed implements [projections.Notifier]. After a rebuild has exchanged tables, and before anything else is folded, the
+// base is behind the position: no event tells what has changed, so all dashboards of the partition's schools look again.
+func (d *dashboards) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
+	if base > at.Offset {
+		d.announcer.Tell(realtime.Changed{Projections: d.names, Position: at})
+		return d.announcer.Flush(ctx)
+	}
+	return nil
+}
 
 // Heartbeat implements [projections.Notifier].
 func (d *dashboards) Heartbeat(context.Context, domain.Position, int64) error { return nil }
