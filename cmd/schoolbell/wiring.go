@@ -82,7 +82,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 			return err
 		}
 		if p.cfg.Has(config.RoleConsumers) {
-			if err := p.wireConsumers(ctx, topic.Name, docs); err != nil {
+			if err := p.wireConsumers(ctx, topic.Name, docs, &deps); err != nil {
 				return err
 			}
 		}

@@ -5,19 +5,22 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
 // wireConsumers plans what follows from events, and does it.
-func (p *program) wireConsumers(ctx context.Context, topic string, docs *documents) error {
+func (p *program) wireConsumers(ctx context.Context, topic string, docs *documents, deps *httpapi.Deps) error {
 	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.databaseURL))
 	if err != nil {
 		return err
 	}
 	settings := ledger.NewSettings(pool.Conns())
+	deps.Logos = &logo.Logos{Store: docs.store, Settings: settings}
 	channels, err := p.wireChannels(pool.Conns(), settings, docs)
 	if err != nil {
 		return err

@@ -138,6 +138,30 @@ func (s *Settings) Replace(ctx context.Context, settings *consumers.Settings, ve
 	return s.write(ctx, settings, version, actor, time.Now())
 }
 
+// changeTries is how often a change is made anew because somebody else has been quicker.
+const changeTries = 100
+
+// Change makes new settings of those that are in force, whoever else changes them at the same time.
+func (s *Settings) Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error {
+	for range changeTries {
+		now, err := s.Current(ctx, school)
+		if err != nil {
+			return err
+		}
+		version := now.Version
+		change(now)
+		if _, err = s.Replace(ctx, now, version, actor); !errors.Is(err, ErrStale) {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ErrStale
+}
+
 const anyVersion = -1
 
 func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over int64, actor string, from time.Time) (version int64, err error) {

@@ -48,7 +48,8 @@ type Deps struct {
 	// IsGuardian tells whether a guardian answers for a student; nil lets no guardian ask.
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
-	Live *Live // nil: nobody is connected to this process
+	Live  *Live // nil: nobody is connected to this process
+	Logos Logos // nil: schools say elsewhere what their logo is
 	// Revoke refuses tokens in all processes from now on; nil has no route for it.
 	Revoke func(context.Context, auth.Revocation) error
 
@@ -134,6 +135,9 @@ func (a *API) routes() error {
 	}
 	if a.deps.Live != nil {
 		a.liveRoutes()
+	}
+	if a.deps.Logos != nil {
+		a.logoRoutes()
 	}
 	if a.deps.Revoke != nil {
 		a.revokeRoute()

@@ -19,6 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -84,8 +87,12 @@ func full(t testing.TB, options ...option) *stack {
 	})
 	require.NoError(t, err)
 	s.run(engine.Run)
+	dir, err := document.OpenDir(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	logos := &logo.Logos{Store: document.NewStore(dir), Settings: ledger.NewSettings(pool(postgres.Jobs).Conns())}
 	s.start(httpapi.Deps{
-		Log: s.log, Partitions: partitions, Pool: tables, Set: setName, Positions: positions, Cache: cache,
+		Log: s.log, Partitions: partitions, Logos: logos, Pool: tables, Set: setName, Positions: positions, Cache: cache,
 		Queries: catalog.Queries(), IsGuardian: students.IsGuardian,
 	}, options...)
 	return s
