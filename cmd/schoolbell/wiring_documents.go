@@ -33,7 +33,7 @@ func (p *program) wireDocuments() (*documents, error) {
 	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, "http://"+p.cfg.HTTP), keys...); err != nil {
 		return nil, usageError{err}
 	}
-	serve, err := document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry})
+	serve, err := document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, NameOf: pdf.Title})
 	if err != nil {
 		return nil, err
 	}

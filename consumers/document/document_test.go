@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -64,6 +65,7 @@ type site struct {
 	t       *testing.T
 	store   *document.Store
 	links   *document.Links
+	name    string // of all documents
 	handler http.Handler
 }
 
@@ -72,7 +74,7 @@ func newSite(t *testing.T, blobs document.Blobs) *site {
 	var err error
 	s.links, err = document.NewLinks("https://school.example/", key)
 	require.NoError(t, err)
-	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links, Now: func() time.Time { return now }})
+	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links, Now: func() time.Time { return now }, NameOf: func([]byte) string { return s.name }})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(document.Pattern, h)
@@ -143,6 +145,54 @@ func TestWhatABrowserCouldRunIsOnlySaved(t *testing.T) {
 	require.Equal(t, "attachment", answer.Header.Get("Content-Disposition"))
 }
 
+func TestDocumentsAreSavedUnderTheirName(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"Receipt - Ada King":        `inline; filename="Receipt - Ada King.pdf"`,
+		"Reçu – Zoë/محمد":           `inline; filename="HASH.pdf"; filename*=UTF-8''Re%C3%A7u%20%E2%80%93%20Zo%C3%AB-%D9%85%D8%AD%D9%85%D8%AF.pdf`,
+		"../../etc/passwd\r\nX: \"": `inline; filename="..-..-etc-passwdX- -.pdf"`,
+		"\u202e":                    `inline; filename="HASH.pdf"`,
+	} {
+		s := newSite(t, folder(t))
+		s.name = name
+		hash := s.put("%PDF-1.7 " + name)
+		got := s.ask("GET", s.links.To(hash, now.Add(time.Hour))).Header.Get("Content-Disposition")
+		require.Equal(t, strings.ReplaceAll(want, "HASH", hash[:12]), got)
+		_, _, err := mime.ParseMediaType(got)
+		require.NoError(t, err)
+	}
+}
+
+// Whoever follows a link with a browser reads why it does not hold, in a language of theirs.
+func TestPeopleReadWhyALinkDoesNotHold(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	hash := s.put("%PDF-1.7 a")
+	expired, valid := s.links.To(hash, now), s.links.To(hash, now.Add(time.Hour))
+	for _, c := range []struct {
+		link, languages string
+		status          int
+		says            string
+	}{
+		{expired, "", http.StatusGone, `<html lang="en" dir="ltr">`},
+		{expired, "de, fr-CM;q=0.8", http.StatusGone, "Ce lien a expiré"},
+		{valid + "x", "ar-MA", http.StatusForbidden, `<html lang="ar" dir="rtl">`},
+		{valid + "x", "!!", http.StatusForbidden, "This link does not work"},
+		{s.links.To(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound, "Este documento já não existe"},
+	} {
+		answer := s.ask("GET", c.link, "Accept", "text/html,*/*;q=0.8", "Accept-Language", c.languages)
+		require.Equal(t, c.status, answer.StatusCode)
+		require.Equal(t, "text/html; charset=utf-8", answer.Header.Get("Content-Type"))
+		require.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(body), c.says)
+		require.NotContains(t, string(body), hash)
+	}
+	answer := s.ask("GET", expired)
+	require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"), "a program reads a problem")
+}
+
 func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
@@ -191,6 +241,24 @@ type broken struct{}
 func (broken) Write(context.Context, string, []byte) error { return errors.New("broken") }
 
 func (broken) Read(context.Context, string, int64) ([]byte, error) { return nil, errors.New("broken") }
+
+// What has changed on disk is not handed out: its hash is what somebody was promised.
+func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
+	t.Parallel()
+	where := t.TempDir()
+	dir, err := document.OpenDir(where)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	s := newSite(t, dir)
+	hash := s.put("%PDF-1.7 what was promised")
+	link := s.links.To(hash, now.Add(time.Hour))
+	require.Equal(t, http.StatusOK, s.ask("GET", link).StatusCode)
+	require.NoError(t, os.WriteFile(filepath.Join(where, "documents", hash[:2], hash), []byte("%PDF-1.7 what was promise!"), 0o600))
+	require.Equal(t, http.StatusServiceUnavailable, s.ask("GET", link).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, s.ask("GET", link, "Range", "bytes=0-3").StatusCode)
+	_, err = s.store.Get(t.Context(), hash)
+	require.ErrorContains(t, err, "its hash is")
+}
 
 func TestAStoreThatDoesNotAnswerIsNoLostDocument(t *testing.T) {
 	t.Parallel()

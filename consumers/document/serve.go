@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +24,8 @@ type Config struct {
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
 	Now     func() time.Time      // (the clock)
+	// NameOf says what somebody would call a document, without an ending; "" when it has no name. (The hash's beginning)
+	NameOf func(body []byte) string
 }
 
 // Pattern is where the handler belongs.
@@ -65,35 +70,35 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		h.refuse(w, http.StatusMethodNotAllowed, "documents are only read")
+		h.refuse(w, r, http.StatusMethodNotAllowed, "documents are only read")
 		return
 	}
 	hash, query, now := r.PathValue("sha256"), r.URL.Query(), h.Now()
 	until, err := h.Links.Check(hash, query.Get("expires"), query.Get("signature"), now)
 	switch {
 	case errors.Is(err, ErrExpired):
-		h.refuse(w, http.StatusGone, err.Error())
+		h.refuse(w, r, http.StatusGone, err.Error())
 		return
 	case err != nil:
-		h.refuse(w, http.StatusForbidden, err.Error())
+		h.refuse(w, r, http.StatusForbidden, err.Error())
 		return
 	}
 	body, err := h.Store.Get(r.Context(), hash)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		h.refuse(w, http.StatusNotFound, "there is no such document any more")
+		h.refuse(w, r, http.StatusNotFound, "there is no such document any more")
 		return
 	case err != nil:
 		if r.Context().Err() == nil {
 			h.Logger.ErrorContext(r.Context(), "serve document", "error", err)
 		}
 		header.Set("Retry-After", "5")
-		h.refuse(w, http.StatusServiceUnavailable, "the store of documents does not answer")
+		h.refuse(w, r, http.StatusServiceUnavailable, "the store of documents does not answer")
 		return
 	}
 	kind := http.DetectContentType(body)
 	if ending, shown := contentTypes[kind]; shown {
-		header.Set("Content-Disposition", fmt.Sprintf("inline; filename=%q", hash[:12]+"."+ending))
+		header.Set("Content-Disposition", h.disposition(hash, body, ending))
 	} else {
 		kind = "application/octet-stream"
 		header.Set("Content-Disposition", "attachment")
@@ -106,11 +111,42 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answers.WithLabelValues(strconv.Itoa(counted.status)).Inc()
 }
 
-// refuse answers with a problem.
-func (h *handler) refuse(w http.ResponseWriter, status int, detail string) {
+// disposition says that a document is shown, and under which name it is saved.
+func (h *handler) disposition(hash string, body []byte, ending string) string {
+	plain, name := hash[:12]+"."+ending, ""
+	if h.NameOf != nil {
+		name = strings.TrimSpace(strings.Map(inFileName, h.NameOf(body)))
+	}
+	switch {
+	case name == "":
+		return fmt.Sprintf("inline; filename=%q", plain)
+	case strings.IndexFunc(name, func(r rune) bool { return r > '~' }) < 0:
+		return fmt.Sprintf("inline; filename=%q", name+"."+ending)
+	}
+	return fmt.Sprintf("inline; filename=%q; filename*=UTF-8''%s", plain, strings.ReplaceAll(url.QueryEscape(name+"."+ending), "+", "%20"))
+}
+
+// inFileName replaces what file systems do not take, and what makes a name look like another.
+func inFileName(r rune) rune {
+	if strings.ContainsRune(`/\:*?"<>|%`, r) {
+		return '-'
+	}
+	if !unicode.IsPrint(r) {
+		return -1
+	}
+	return r
+}
+
+// refuse answers a program with a problem, and somebody who has followed a link with a page.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	h.answers.WithLabelValues(strconv.Itoa(status)).Inc()
-	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Vary", "Accept, Accept-Language")
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		refusalPage(w, r.Header.Get("Accept-Language"), status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_ = json.MarshalWrite(w, struct { // whoever has gone does not need it
 		Title  string `json:"title"`

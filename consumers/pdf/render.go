@@ -67,3 +67,6 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		return nil, fmt.Errorf("%w: %.40q", ErrKind, kind)
 	}
 }
+
+// Title returns what a document that was rendered here calls itself, as "Receipt – Ada King – 2026-12-18"; or "".
+func Title(file []byte) string { return page.TitleOf(file) }

@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"compress/zlib"
+	"crypto/sha256"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -10,10 +11,13 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -167,10 +171,14 @@ func picture(t testing.TB) *page.Image {
 	return p
 }
 
-func TestDocuments(t *testing.T) {
-	t.Parallel()
-	r, err := NewRenderer()
-	require.NoError(t, err)
+// sample is a document with odd things in it.
+type sample struct {
+	kind, language string
+	params         map[string]any
+	logo           *page.Image
+}
+
+func samples(t testing.TB) map[string]sample {
 	mixed := receipt()
 	mixed.Student, mixed.Payer, mixed.Currency = "विद्या क्षत्रिय", "אברהם לוי", "XOF"
 	empty := reportCard()
@@ -179,11 +187,7 @@ func TestDocuments(t *testing.T) {
 	none.Accounts = nil
 	arabic := feeStatement(9)
 	arabic.School, arabic.Student, arabic.Payer = "مدرسة النور الثانوية", "Zoë Ångström", "عبد الله العلوي"
-	for name, d := range map[string]struct {
-		kind, language string
-		params         map[string]any
-		logo           *page.Image
-	}{
+	return map[string]sample{
 		"report_card_en":      {paper.KindReportCard, "en", paper.Params(reportCard()), picture(t)},
 		"report_card_fr":      {paper.KindReportCard, "fr-CM", paper.Params(reportCard()), nil},
 		"report_card_ar":      {paper.KindReportCard, "ar", paper.Params(arabicReportCard()), picture(t)},
@@ -198,7 +202,14 @@ func TestDocuments(t *testing.T) {
 		"fee_statement_ar":    {paper.KindFeeStatement, "ar", paper.Params(arabic), picture(t)},
 		"fee_statement_odd":   {paper.KindFeeStatement, "fr", paper.Params(oddFeeStatement()), nil},
 		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Params(none), nil},
-	} {
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	r, err := NewRenderer()
+	require.NoError(t, err)
+	for name, d := range samples(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file, err := r.Render(d.kind, d.params, d.language, d.logo)
@@ -224,6 +235,73 @@ func TestDocuments(t *testing.T) {
 			require.Equal(t, string(want), said)
 		})
 	}
+}
+
+// A document is the same in another process, on another day, in another place, however many processors there are.
+func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
+	t.Parallel()
+	const asked = "SCHOOLBELL_TEST_HASHES"
+	hashes := func() string {
+		r, err := NewRenderer()
+		require.NoError(t, err)
+		all := samples(t)
+		var out strings.Builder
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			d := all[name]
+			file, err := r.Render(d.kind, d.params, d.language, d.logo)
+			require.NoError(t, err)
+			fmt.Fprintf(&out, "%s %x\n", name, sha256.Sum256(file))
+		}
+		return out.String()
+	}
+	if into := os.Getenv(asked); into != "" {
+		require.NoError(t, os.WriteFile(into, []byte(hashes()), 0o600))
+		return
+	}
+	want := hashes()
+	for i, place := range []string{"TZ=Pacific/Kiritimati", "TZ=America/Los_Angeles"} {
+		into := filepath.Join(t.TempDir(), "hashes")
+		other := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDocumentsAreTheSameInEveryProcess$")
+		other.Env = append(os.Environ(), asked+"="+into, place, "LC_ALL=ar_EG.UTF-8", "GOMAXPROCS="+strconv.Itoa(1+3*i))
+		said, err := other.CombinedOutput()
+		require.NoError(t, err, string(said))
+		got, err := os.ReadFile(into)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got), place)
+	}
+}
+
+// What is read and copied from a page is what stands there, as other programs see it: letters that were joined, marks
+// above them, names from right to left, and ligatures.
+func TestTextCanBeReadByOthers(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("pdftotext")
+	if err != nil {
+		t.Skip("pdftotext (poppler-utils) is not installed")
+	}
+	r, err := NewRenderer()
+	require.NoError(t, err)
+	card := arabicReportCard()
+	card.Subjects = append(card.Subjects, subject("office, fjord & ﬁnal – Nguyễn Ångström", 1, "תַּרְגּוּל ראשון", "क्षत्रिय", "Ёлка Œuvre"))
+	file, err := r.Render(paper.KindReportCard, paper.Params(card), "ar", nil)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "card.pdf")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	said, err := exec.CommandContext(t.Context(), program, "-enc", "UTF-8", path, "-").Output()
+	require.NoError(t, err)
+	text := strings.Map(func(r rune) rune { // poppler marks directions
+		if r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' || r == '\u200e' || r == '\u200f' {
+			return -1
+		}
+		return r
+	}, string(said))
+	for _, want := range []string{
+		"محمد بن عبد الله العلوي", "مدرسة النور الثانوية", "كشف الدرجات", "اللغة العربية", "Office, fjord", "Nguyễn Ångström", "क्षत्रिय", "Ёлка Œuvre",
+		"ראשון",
+	} {
+		require.Contains(t, text, want)
+	}
+	require.Equal(t, "كشف الدرجات – محمد بن عبد الله العلوي – 2026-12-18", Title(file))
 }
 
 func TestTheLogoIsPartOfTheDocument(t *testing.T) {

@@ -52,8 +52,12 @@ func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, lo
 		words: w, grammar: g, head: head, title: title, logo: logo,
 		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin, width: paperWidth - 2*margin,
 	}
+	called := title + " – " + head.Student
+	if !head.IssuedOn.IsZero() {
+		called += " – " + head.IssuedOn.String()
+	}
 	s.doc = r.fonts.New(page.Info{
-		Title: title + " – " + head.Student, Author: head.School, Language: w.tag.String(), RightToLeft: w.rightToLeft,
+		Title: called, Author: head.School, Language: w.tag.String(), RightToLeft: w.rightToLeft,
 		Date: midday(head.IssuedOn),
 	})
 	s.turn()

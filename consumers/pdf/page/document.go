@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/zlib"
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"slices"
@@ -159,6 +161,25 @@ func (d *Document) metadata() int {
 %s<pdf:Producer>Schoolbell</pdf:Producer></rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>`, "\ufeff", escape(d.info.Title), escape(d.info.Author), escape(d.info.Language), created)
 	return d.add("<</Type/Metadata/Subtype/XML/Length %d>>\nstream\n%s\nendstream", len(x), x)
+}
+
+// TitleOf reads the title that [Document.Bytes] wrote into a file; "" when there is none.
+func TitleOf(file []byte) string {
+	const begins = "<</Title <FEFF"
+	at := bytes.LastIndex(file, []byte(begins))
+	if at < 0 {
+		return ""
+	}
+	digits, _, _ := bytes.Cut(file[at+len(begins):], []byte(">"))
+	raw := make([]byte, hex.DecodedLen(len(digits)))
+	if _, err := hex.Decode(raw, digits); err != nil || len(raw)%2 != 0 {
+		return ""
+	}
+	units := make([]uint16, len(raw)/2)
+	for i := range units {
+		units[i] = binary.BigEndian.Uint16(raw[2*i:])
+	}
+	return string(utf16.Decode(units))
 }
 
 // file writes the objects one after the other, and where each of them begins. The document's id is a hash of them.
