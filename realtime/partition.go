@@ -31,6 +31,7 @@ type partition struct {
 	duplicates   []int64 // offsets, in order
 
 	// Only the goroutine that tails the partition touches these.
+	recent int64 // records before it would not stay in the ring: only whether they are duplicates counts
 	window *eventlog.Window
 	all    ring // every event in a ring of a school, in the order of the log
 	wake   []*Session
@@ -88,7 +89,8 @@ func (p *partition) run(ctx context.Context) error {
 		}
 		p.first.Store(from)
 		p.head.Store(from - 1)
-		p.evicted.Store(from - 1)
+		p.recent = max(from, end-p.hub.ringBytes/eventOverhead)
+		p.evicted.Store(p.recent - 1)
 		return nil
 	})
 	if err != nil {
@@ -146,6 +148,9 @@ func (p *partition) take(records []eventlog.Record) {
 		eventType, source, id := headers(rec)
 		if source != "" && id != "" && p.window.Seen(rec.Position.Offset, string(rec.Key), source, id) {
 			p.addDuplicate(rec.Position.Offset)
+			continue
+		}
+		if rec.Position.Offset < p.recent {
 			continue
 		}
 		if eventType == "" || p.hub.partitionOf(string(rec.Key)) != p.number {
