@@ -35,6 +35,7 @@ bench: build ## measure the budgets against a stack of its own
 	bin/schoolbell bench ingest
 	bin/schoolbell bench freshness
 	bin/schoolbell bench query
+	bin/schoolbell bench jobs
 
 # The database of vulnerabilities is a server on the internet. Where it cannot be reached there is nothing to check.
 vuln: $(VULN) ## known vulnerabilities in what we call
@@ -52,8 +53,11 @@ $(VULN): Makefile
 	GOFLAGS= GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	@touch $@
 
-peers: ## the servers that `bench realtime --peers bin/peers` measures beside ours
-	@mkdir -p bin/peers/socketio
+# BullMQ has native parts for many systems, and npm ci would want each of them from the registry.
+peers: ## what `bench realtime` and `bench jobs` measure beside ours, with --peers bin/peers
+	@mkdir -p bin/peers/socketio bin/peers/bullmq
 	cd bench/peers && $(GO) build -o $(CURDIR)/bin/peers/ ./bare ./centrifuge
 	cp bench/peers/socketio/package*.json bench/peers/socketio/server.js bin/peers/socketio/
+	cp bench/peers/bullmq/package*.json bench/peers/bullmq/bench.js bin/peers/bullmq/
 	cd bin/peers/socketio && npm ci --no-audit --no-fund
+	cd bin/peers/bullmq && npm install --no-save --ignore-scripts --no-audit --no-fund

@@ -19,74 +19,108 @@ import (
 )
 
 // Jobs measures how fast deliveries are planned into the ledger and done with a provider that does nothing, with each
-// outcome put into the log; and how soon a delivery is picked up when there is no backlog.
+// outcome put into the log; and how soon a delivery is picked up when there is no backlog. A peer does the same beside it.
 type Jobs struct {
 	Pool       *pgxpool.Pool // of an empty ledger
 	Log        eventlog.Appender
 	Encode     func(*domain.Envelope) (eventlog.Record, error)
-	Deliveries int
+	Peer       *JobsPeer // nil for none
+	Deliveries int       // in a round, once for each of its stages
+	Rounds     int
 	Schools    int
 	Rate       int           // deliveries a second while the pick-up is measured
 	Pickup     time.Duration // how long it is measured
 	Progress   func(stage string)
 }
 
+// jobsAtOnce is how many deliveries are done at the same time.
+const jobsAtOnce = 1000
+
 // Run measures.
 func (b *Jobs) Run(ctx context.Context) (*Result, error) {
+	r := &Result{Benchmark: "jobs", Setup: fmt.Sprintf("%d deliveries of %d schools, %d at the same time, a provider that does nothing; pick-up at %d/s for %s; medians of %d rounds",
+		b.Deliveries, b.Schools, jobsAtOnce, b.Rate, b.Pickup, b.Rounds)}
+	ours, theirs := &jobsMeasured{}, &jobsMeasured{}
+	for round := range b.Rounds {
+		m, err := b.measure(ctx, round)
+		if err != nil {
+			return nil, err
+		}
+		ours.merge(m)
+		if b.Peer == nil {
+			continue
+		}
+		b.say("the same with %s", b.Peer.Name)
+		if m, err = b.Peer.measure(ctx, b); err != nil {
+			return nil, err
+		}
+		theirs.merge(m)
+	}
+	ours.add(r, "")
+	if b.Peer != nil {
+		r.Setup += "; " + b.Peer.Setup
+		theirs.add(r, b.Peer.Name+": ")
+		ours.compare(theirs, r, b.Peer.Name)
+	}
+	return r, nil
+}
+
+func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	idle := &idleProvider{}
 	l, err := ledger.New(ledger.Config{
-		Pool: b.Pool, Encode: b.Encode, Log: b.Log, Workers: map[string]int{ledger.QueueNotification: 1000},
+		Pool: b.Pool, Encode: b.Encode, Log: b.Log, Workers: map[string]int{ledger.QueueNotification: jobsAtOnce},
 		Providers: map[consumers.Channel]consumers.Provider{consumers.InApp: idle},
 	})
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Benchmark: "jobs", Setup: fmt.Sprintf("%d deliveries of %d schools, a provider that does nothing; pick-up at %d/s for %s",
-		b.Deliveries, b.Schools, b.Rate, b.Pickup)}
-
+	from := round * (2*b.Deliveries + b.pickups())
+	var planned, done, both float64
 	b.say("planning %d deliveries", b.Deliveries)
-	began := time.Now()
-	if err := b.plan(ctx, l, 0, b.Deliveries); err != nil {
+	if planned, err = b.perSecond(func() error { return b.plan(ctx, l, from, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	r.add("planned", rate(b.Deliveries, time.Since(began)), "deliveries/s", "ledger rows and jobs, committed")
-
 	b.say("doing them")
 	stop, ended := b.start(ctx, l)
 	defer stop()
-	began = time.Now()
-	if err := idle.wait(ctx, b.Deliveries); err != nil {
+	if done, err = b.perSecond(func() error { return b.wait(ctx, idle, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	r.add("done", rate(b.Deliveries, time.Since(began)), "deliveries/s", "fetched, begun, done, written down")
-
 	b.say("planning and doing at the same time")
-	if err := b.settle(ctx); err != nil {
+	if both, err = b.perSecond(func() error {
+		if err := b.plan(ctx, l, from+b.Deliveries, b.Deliveries); err != nil {
+			return err
+		}
+		return b.wait(ctx, idle, 2*b.Deliveries)
+	}); err != nil {
 		return nil, err
 	}
-	began = time.Now()
-	if err := b.plan(ctx, l, b.Deliveries, b.Deliveries); err != nil {
-		return nil, err
-	}
-	if err := idle.wait(ctx, 2*b.Deliveries); err != nil {
-		return nil, err
-	}
-	if err := b.settle(ctx); err != nil {
-		return nil, err
-	}
-	r.add("planned, done and told", rate(b.Deliveries, time.Since(began)), "deliveries/s", "until the last outcome is in the log")
-
 	b.say("picking up")
-	picked, err := b.pickUp(ctx, l, idle, 2*b.Deliveries)
+	picked, err := b.pickUp(ctx, l, idle, from+2*b.Deliveries)
 	if err != nil {
 		return nil, err
 	}
-	r.addLatencies("pick-up", picked, "from the commit of the plan until the provider is asked")
 	stop()
-	return r, <-ended
+	return &jobsMeasured{[]float64{planned}, []float64{done}, []float64{both}, picked}, <-ended
 }
 
-func rate(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }
+// pickups is how many deliveries are picked up in a round.
+func (b *Jobs) pickups() int { return int(float64(b.Rate) * b.Pickup.Seconds()) }
+
+// perSecond does all deliveries once, and says how fast that was.
+func (b *Jobs) perSecond(do func() error) (float64, error) {
+	began := time.Now()
+	err := do()
+	return float64(b.Deliveries) / time.Since(began).Seconds(), err
+}
+
+// wait returns when the provider was asked so often, and all that came of it is written down and in the log.
+func (b *Jobs) wait(ctx context.Context, idle *idleProvider, n int) error {
+	if err := idle.wait(ctx, n); err != nil {
+		return err
+	}
+	return b.settle(ctx)
+}
 
 func (b *Jobs) say(format string, args ...any) {
 	if b.Progress != nil {
@@ -153,9 +187,9 @@ func (b *Jobs) settle(ctx context.Context) error {
 	}
 }
 
-// pickUp plans deliveries at a steady rate and measures each until its provider is asked.
-func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider, from int) ([]time.Duration, error) {
-	n := int(float64(b.Rate) * b.Pickup.Seconds())
+// pickUp plans deliveries at a steady rate and returns for how many milliseconds each waited until its provider was asked.
+func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider, from int) ([]float64, error) {
+	n := b.pickups()
 	var mu sync.Mutex
 	committed, asked := map[string]time.Time{}, map[string]time.Time{}
 	idle.watch(func(id string) {
@@ -185,14 +219,14 @@ func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider,
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	if err := idle.wait(ctx, from+n); err != nil {
+	if err := idle.wait(ctx, 2*b.Deliveries+n); err != nil {
 		return nil, err
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	took := make([]time.Duration, 0, n)
+	took := make([]float64, 0, n)
 	for id, at := range committed {
-		took = append(took, max(0, asked[id].Sub(at)))
+		took = append(took, max(0, asked[id].Sub(at)).Seconds()*1000)
 	}
 	return took, nil
 }

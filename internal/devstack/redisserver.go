@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -20,9 +21,9 @@ type RedisServerConfig struct {
 
 // RedisServer is a real one, a process of its own: for what [Redis] cannot show. It ends with this process at the latest.
 type RedisServer struct {
-	address string
-	cmd     *exec.Cmd
-	ended   chan struct{}
+	port  int
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
 // StartRedisServer starts the redis-server that is installed, on a free port of the loopback interface, and waits until it
@@ -44,18 +45,16 @@ func StartRedisServer(ctx context.Context, cfg RedisServerConfig) (*RedisServer,
 		args = append(args, "--appendonly", "yes", "--appendfsync", cfg.Sync)
 	}
 	s := &RedisServer{
-		address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		cmd:     exec.Command(program, args...), //nolint:noctx // it runs until Stop
-		ended:   make(chan struct{}),
+		port:  port,
+		cmd:   exec.Command(program, args...), //nolint:noctx // it runs until Stop
+		ended: make(chan struct{}),
 	}
 	s.cmd.SysProcAttr = endWithParent()
-	if err := s.cmd.Start(); err != nil {
+	started := make(chan error)
+	go s.supervise(started)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	go func() {
-		defer close(s.ended)
-		_ = s.cmd.Wait() // it is killed
-	}()
 	if err := s.answers(ctx); err != nil {
 		s.Stop()
 		return nil, err
@@ -63,11 +62,24 @@ func StartRedisServer(ctx context.Context, cfg RedisServerConfig) (*RedisServer,
 	return s, nil
 }
 
+// supervise starts the server and waits for its end. The kernel ends it with the thread that started it, so that thread is
+// kept for as long as the server lives.
+func (s *RedisServer) supervise(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(s.ended)
+	err := s.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = s.cmd.Wait() // it is killed
+	}
+}
+
 // answers waits until the server does.
 func (s *RedisServer) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	client := redis.NewClient(&redis.Options{Addr: s.address, MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Addr: s.Address(), MaxRetries: -1})
 	defer client.Close()
 	for client.Ping(ctx).Err() != nil {
 		select {
@@ -82,7 +94,10 @@ func (s *RedisServer) answers(ctx context.Context) error {
 }
 
 // Address is the host and port to connect to.
-func (s *RedisServer) Address() string { return s.address }
+func (s *RedisServer) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// Port is where it listens on the loopback interface.
+func (s *RedisServer) Port() int { return s.port }
 
 // Stop ends the server at once. Stopping it again does nothing.
 func (s *RedisServer) Stop() {
