@@ -213,7 +213,7 @@ func (l *Ledger) newClient() (err error) {
 		CompletedJobRetentionPeriod: l.cfg.KeepFinished, CancelledJobRetentionPeriod: l.cfg.KeepFinished,
 		DiscardedJobRetentionPeriod: -1,
 		ReindexerIndexNames: []string{
-			"river_job_kind", "river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
+			"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
 		},
 		Hooks:  []rivertype.Hook{river.HookInsertBeginFunc(inLine)},
 		Logger: slog.New(quiet{l.cfg.Logger.Handler()}),

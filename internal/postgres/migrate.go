@@ -72,8 +72,10 @@ func migrateRiver(ctx context.Context, url string) error {
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate River: %w", err)
 	}
-	// They are for looking jobs up by what is in them, which nobody does; and each job changes them three times.
-	if _, err := pool.pool.Exec(ctx, `DROP INDEX IF EXISTS schoolbell_river.river_job_args_index, schoolbell_river.river_job_metadata_index`); err != nil {
+	// They are for looking jobs up by what is in them, which nobody does, or by their kind, which nearly all have in common;
+	// and each job changes them three times.
+	if _, err := pool.pool.Exec(ctx, `DROP INDEX IF EXISTS schoolbell_river.river_job_args_index, schoolbell_river.river_job_metadata_index,
+		schoolbell_river.river_job_kind`); err != nil {
 		return fmt.Errorf("drop River's unused indexes: %w", err)
 	}
 	// Each job leaves three dead rows behind within a moment. They are cleared away by their number, whatever the size of
