@@ -1,8 +1,6 @@
 package pdf
 
 import (
-	"strings"
-
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 )
@@ -20,12 +18,11 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 	if !r.ReceivedOn.IsZero() {
 		received = s.grammar.Day(r.ReceivedOn)
 	}
-	var period []string
-	for _, part := range []string{string(r.Year), string(r.Term)} {
-		if part != "" {
-			period = append(period, heading(part))
-		}
+	period := heading(string(r.Year))
+	if r.Year != "" && r.Term != "" {
+		period += separator
 	}
+	period += s.termOf(r.Term)
 	for _, f := range []fact{
 		{name: s.number, value: r.Payment},
 		{name: s.receivedOn, value: received},
@@ -33,7 +30,7 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 		{name: s.student, value: r.Student},
 		{name: s.class, value: r.Class},
 		{name: s.forFee, value: heading(r.Category)},
-		{name: s.period, value: strings.Join(period, "  ·  ")},
+		{name: s.period, value: period},
 		{name: s.invoice, value: r.Invoice},
 		{name: s.method, value: named(s.methods, r.Method)},
 	} {

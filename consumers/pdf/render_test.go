@@ -103,7 +103,7 @@ func arabicReportCard() paper.ReportCard {
 func receipt() paper.Receipt {
 	return paper.Receipt{
 		Head: head, Payment: "PAY-2026-000917", Payer: "Björn Ångström", Invoice: "INV-2026-0415", Category: "tuition",
-		Year: "2026-2027", Term: "autumn", Amount: 1_234_550, Currency: "EUR", Method: "mobile_money",
+		Year: "2026-2027", Term: "2", Amount: 1_234_550, Currency: "EUR", Method: "mobile_money",
 		ReceivedOn: domain.NewDate(2026, 12, 17),
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // reportCard is the results at a glance with the remarks and signatures, and then the marks that they are made of.
 func (s *sheet) reportCard(card *paper.ReportCard) {
-	s.heading(string(card.Year), string(card.Term))
+	s.heading(string(card.Year), s.termOf(card.Term))
 	born := ""
 	if !card.BirthDate.IsZero() {
 		born = s.grammar.Day(card.BirthDate)

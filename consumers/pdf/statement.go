@@ -77,7 +77,7 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 // entry says what a line of an account is, and more about it.
 func (s *sheet) entry(e paper.Entry) (what string, details []string) {
 	what = named(s.entries, e.Kind) + " " + e.Ref
-	details = []string{heading(e.Text), named(s.methods, e.Method), string(e.Year), heading(string(e.Term))}
+	details = []string{heading(e.Text), named(s.methods, e.Method), string(e.Year), s.termOf(e.Term)}
 	if !e.DueOn.IsZero() {
 		details = append(details, fmt.Sprintf(s.dueOn, s.grammar.ShortDay(e.DueOn)))
 	}

@@ -1,12 +1,15 @@
 package pdf
 
 import (
+	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
 
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/domain"
 )
 
 // words are what documents say in one language.
@@ -21,6 +24,7 @@ type words struct {
 	attendance, attended, present, late, excused, unexcused string
 	remarks, classTeacher, head, guardian                   string
 	classAverage, assessment, score                         string
+	term                                                    string // has the number of a term
 	noMarks                                                 string
 	number, receivedFrom, receivedOn, amount, method        string
 	forFee, invoice, period, thanks                         string
@@ -42,7 +46,7 @@ var spoken = []words{
 		subject: "Subject", marks: "Marks", average: "Average", overall: "Overall average", rank: "Rank in class", rankOf: "%s of %s",
 		attendance: "Attendance", attended: "Attendance rate", present: "Present", late: "Late", excused: "Absent, excused", unexcused: "Absent, unexcused",
 		remarks: "Remarks", classTeacher: "Class teacher", head: "Head of school", guardian: "Parent or guardian",
-		classAverage: "Class", assessment: "Assessment", score: "Score",
+		term: "Term %s", classAverage: "Class", assessment: "Assessment", score: "Score",
 		noMarks: "There are no marks for this term.",
 		number:  "Receipt no.", receivedFrom: "Received from", receivedOn: "Received on", amount: "Amount received", method: "Paid by",
 		forFee: "For", invoice: "Invoice", period: "Period", thanks: "Thank you. Please keep this receipt.",
@@ -60,7 +64,7 @@ var spoken = []words{
 		subject: "Asignatura", marks: "Notas", average: "Promedio", overall: "Promedio general", rank: "Puesto en la clase", rankOf: "%s de %s",
 		attendance: "Asistencia", attended: "Tasa de asistencia", present: "Presente", late: "Retrasos", excused: "Ausencias justificadas", unexcused: "Ausencias injustificadas",
 		remarks: "Observaciones", classTeacher: "Tutor de la clase", head: "Dirección", guardian: "Padre, madre o tutor",
-		classAverage: "Clase", assessment: "Evaluación", score: "Puntos",
+		term: "Periodo %s", classAverage: "Clase", assessment: "Evaluación", score: "Puntos",
 		noMarks: "No hay notas de este periodo.",
 		number:  "Recibo n.º", receivedFrom: "Recibido de", receivedOn: "Recibido el", amount: "Importe recibido", method: "Forma de pago",
 		forFee: "Concepto", invoice: "Factura", period: "Periodo", thanks: "Gracias. Conserve este recibo.",
@@ -78,7 +82,7 @@ var spoken = []words{
 		subject: "Matière", marks: "Notes", average: "Moyenne", overall: "Moyenne générale", rank: "Rang dans la classe", rankOf: "%s sur %s",
 		attendance: "Assiduité", attended: "Taux de présence", present: "Présences", late: "Retards", excused: "Absences excusées", unexcused: "Absences non excusées",
 		remarks: "Appréciations", classTeacher: "Professeur principal", head: "Direction", guardian: "Parent ou tuteur",
-		classAverage: "Classe", assessment: "Évaluation", score: "Note",
+		term: "Période %s", classAverage: "Classe", assessment: "Évaluation", score: "Note",
 		noMarks: "Il n’y a pas de notes pour cette période.",
 		number:  "Reçu n°", receivedFrom: "Reçu de", receivedOn: "Reçu le", amount: "Montant reçu", method: "Mode de paiement",
 		forFee: "Objet", invoice: "Facture", period: "Période", thanks: "Merci. Veuillez conserver ce reçu.",
@@ -96,7 +100,7 @@ var spoken = []words{
 		subject: "Disciplina", marks: "Notas", average: "Média", overall: "Média geral", rank: "Posição na turma", rankOf: "%s de %s",
 		attendance: "Assiduidade", attended: "Taxa de presença", present: "Presenças", late: "Atrasos", excused: "Faltas justificadas", unexcused: "Faltas injustificadas",
 		remarks: "Observações", classTeacher: "Professor da turma", head: "Direção", guardian: "Encarregado de educação",
-		classAverage: "Turma", assessment: "Avaliação", score: "Nota",
+		term: "Período %s", classAverage: "Turma", assessment: "Avaliação", score: "Nota",
 		noMarks: "Não há notas deste período.",
 		number:  "Recibo n.º", receivedFrom: "Recebido de", receivedOn: "Recebido em", amount: "Valor recebido", method: "Forma de pagamento",
 		forFee: "Referente a", invoice: "Fatura", period: "Período", thanks: "Obrigado. Guarde este recibo.",
@@ -114,7 +118,7 @@ var spoken = []words{
 		subject: "المادة", marks: "العلامات", average: "المعدل", overall: "المعدل العام", rank: "الترتيب في الصف", rankOf: "%s من %s",
 		attendance: "الحضور", attended: "نسبة الحضور", present: "حاضر", late: "متأخر", excused: "غياب بعذر", unexcused: "غياب بدون عذر",
 		remarks: "ملاحظات", classTeacher: "مربي الصف", head: "مدير المدرسة", guardian: "ولي الأمر",
-		classAverage: "الصف", assessment: "التقييم", score: "العلامة",
+		term: "الفصل %s", classAverage: "الصف", assessment: "التقييم", score: "العلامة",
 		noMarks: "لا توجد علامات لهذا الفصل.",
 		number:  "رقم الإيصال", receivedFrom: "استلمنا من", receivedOn: "تاريخ الاستلام", amount: "المبلغ المستلم", method: "طريقة الدفع",
 		forFee: "مقابل", invoice: "الفاتورة", period: "الفترة", thanks: "شكرًا لكم. يرجى الاحتفاظ بهذا الإيصال.",
@@ -168,4 +172,13 @@ func heading(name string) string {
 		return name
 	}
 	return string(unicode.ToUpper(first)) + name[size:]
+}
+
+// termOf returns what a term is called: schools that only number theirs mean "Term 1".
+func (s *sheet) termOf(term domain.Label) string {
+	name := string(term)
+	if name != "" && strings.Trim(name, "0123456789") == "" {
+		return fmt.Sprintf(s.term, name)
+	}
+	return heading(name)
 }

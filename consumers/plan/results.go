@@ -100,16 +100,22 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 }
 
 // period returns the days on which the attendance of a term is counted: those that the event names. Without them they
-// begin after the day on which the class had its last results of the year, or with the school year, and end with the
-// event, so that every day is on one report card.
+// begin after the day on which the class had its last results of the year, or with the school year, and end on the day
+// on which the term's were published for the first time, so that every day is on one report card.
 func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 	here := d.settings.Location()
+	published := d.Published(r.ClassID, r.Year)
 	if to = r.To; to.IsZero() {
 		to = domain.DateOf(d.event.Time.In(here))
+		for _, p := range published {
+			if p.Term == r.Term {
+				to = min(to, domain.DateOf(p.At.In(here)))
+			}
+		}
 	}
 	if from = r.From; from.IsZero() {
 		from = yearBegins(to, d.settings.YearFrom)
-		for _, p := range d.Published(r.ClassID, r.Year) {
+		for _, p := range published {
 			if day := domain.DateOf(p.At.In(here)); p.Term != r.Term && day < to {
 				from = max(from, day.AddDays(1))
 			}

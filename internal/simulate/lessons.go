@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -62,6 +63,7 @@ func (s *School) lessons(today domain.Date) {
 	}
 	if day == termDays-3 {
 		for c := range s.classes {
+			s.remark(c, term, at(today, 13*time.Hour))
 			s.publish(c, term, at(today, 14*time.Hour))
 		}
 	}
@@ -127,6 +129,42 @@ func (s *School) score(p paper, student *pupil, when time.Time) {
 			corrected := assessment.ScoreCorrected(*scored)
 			corrected.Score = min(corrected.Score+math.Ceil(corrected.MaxScore/50), corrected.MaxScore)
 			s.emit(when, "score-corrected-"+id, assessment.TypeScoreCorrected, &corrected)
+		})
+	}
+}
+
+// remarks are what class teachers say of those who do less, as and more than most, by their liking for the subject that
+// they are best at.
+var remarks = [...]string{
+	"A hard term. We have agreed on extra practice after lessons, and the first steps are good. Strongest in %s.",
+	"Works steadily and takes part in class. More reading at home will help. Strongest in %s.",
+	"Works with great care and helps others along. A pleasure to teach, above all in %s.",
+}
+
+// remark writes the class teacher's words for the report cards.
+func (s *School) remark(class, term int, when time.Time) {
+	c := &s.classes[class]
+	for _, i := range c.students {
+		p := &s.students[i]
+		if p.gone {
+			continue
+		}
+		of := 1
+		switch {
+		case p.ability < -0.8:
+			of = 0
+		case p.ability > 0.8:
+			of = 2
+		}
+		best := 0
+		for subject := range subjects {
+			if p.aptitude[subject] > p.aptitude[best] {
+				best = subject
+			}
+		}
+		s.emit(when, "remark-"+string(s.calendar.year)+"-"+strconv.Itoa(term+1)+"-"+p.id, assessment.TypeRemarked, &assessment.Remarked{
+			StudentID: p.id, ClassID: c.id, Year: s.calendar.year, Term: termLabels[term],
+			Text: fmt.Sprintf(remarks[of], subjects[best].name),
 		})
 	}
 }
