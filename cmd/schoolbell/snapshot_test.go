@@ -38,7 +38,7 @@ func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 			}
 			last = at.Offset
 			seen[last] = true
-			for _, table := range []string{"attendance_marks", "timeline"} {
+			for _, table := range []string{"attendance_months", "timeline"} {
 				require.Equal(t, last+1, count(t.Context(), t, tx, table), "rows of %s at %s", table, at)
 			}
 			return nil

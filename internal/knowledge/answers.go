@@ -65,12 +65,13 @@ var answers = map[consumers.QuestionKind]answer{
 		ORDER BY n, position`, scanMovement),
 	consumers.AskAttendance: one(`SELECT q.n, a.present, a.late, a.absent_excused, a.absent_unexcused FROM `+asked+`
 		JOIN schoolbell.attendance_students a ON a.school = q.school AND a.student_id = q.id`, scanAttendance),
-	// Marks are found by their day, so each day is looked up.
 	consumers.AskAttendanceWithin: one(`
-		SELECT q.n, count(*) FILTER (WHERE m.status = 'present'), count(*) FILTER (WHERE m.status = 'late'),
-			count(*) FILTER (WHERE m.status = 'absent_excused'), count(*) FILTER (WHERE m.status = 'absent_unexcused')
-		FROM `+asked+` CROSS JOIN generate_series(0, q.until::date - q.since::date) AS later
-		JOIN schoolbell.attendance_marks m ON m.school = q.school AND m.date = q.since::date + later AND m.student_id = q.id
+		SELECT q.n, count(*) FILTER (WHERE k.status = 'present'), count(*) FILTER (WHERE k.status = 'late'),
+			count(*) FILTER (WHERE k.status = 'absent_excused'), count(*) FILTER (WHERE k.status = 'absent_unexcused')
+		FROM `+asked+` CROSS JOIN generate_series(date_trunc('month', q.since::timestamp), q.until::timestamp, interval '1 month') AS first
+		JOIN schoolbell.attendance_months m ON m.school = q.school AND m.month = first::date AND m.student_id = q.id
+		CROSS JOIN schoolbell.marks_of(m.month, m.marks) k
+		WHERE k.date BETWEEN q.since::date AND q.until::date
 		GROUP BY q.n`, scanAttendance),
 	consumers.AskScores: many(`
 		SELECT q.n, s.assessment_id, s.subject, coalesce(a.title, ''), a.held_on, s.scored_at, s.score, s.max_score FROM `+asked+`

@@ -1,6 +1,9 @@
 // Package attendance counts presence: by school and class for each day, and by student. There is one mark for a student,
 // a date and a session; a later one, or a correction, replaces it, and the counts follow.
 //
+// The marks themselves are kept a student's month in a row (see [sheet]): a range of days is then few rows to read, and a
+// morning's marks are rows that are changed and not rows that are added, which costs the database much less.
+//
 // The rate is (present + late) / all marks that were recorded. It says something about a school that records everybody.
 // Where only exceptions are recorded, as is usual in some countries, those who were present leave no mark: the counts of
 // absences are exact there, but the rate only compares lateness with absence. Chronic absence, a rate below 90 %, is
@@ -14,8 +17,8 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("attendance", 1,
-	marks, byDay, byStudent,
+var Projection = projections.New("attendance", 2,
+	months, byDay, byStudent,
 	projections.On(marked),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attendance.Corrected) error {
 		return marked(b, e, (*attendance.Marked)(m))
@@ -23,23 +26,21 @@ var Projection = projections.New("attendance", 1,
 )
 
 var (
-	marks     = projections.NewTable[markKey, markRow]("attendance_marks")
+	months    = projections.NewTable[monthKey, monthRow]("attendance_months")
 	byDay     = projections.NewTable[dayKey, Counts]("attendance_days")
 	byStudent = projections.NewTable[studentKey, Counts]("attendance_students")
 )
 
-// markKey begins with the date, so that marks are added at the end of the index, and a range of days is read in one
+// monthKey begins with the month, so that rows are added at the end of the index, and a range of days is read in one
 // piece.
-type markKey struct {
+type monthKey struct {
 	School    string      `db:"school"`
-	Date      domain.Date `db:"date"`
+	Month     domain.Date `db:"month"`
 	StudentID string      `db:"student_id"`
-	Session   string      `db:"session"`
 }
 
-type markRow struct {
-	ClassID string `db:"class_id"`
-	Status  string `db:"status"`
+type monthRow struct {
+	Marks string `db:"marks"` // a sheet
 }
 
 type dayKey struct {
@@ -80,23 +81,29 @@ func OfStudent(b *projections.Batch, school, studentID string) Counts {
 }
 
 func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) error {
-	key := markKey{e.School, m.Date, m.StudentID, m.Session}
-	mark := markRow{m.ClassID, m.Status}
-	old, replaces := marks.Get(b, key)
-	if replaces && old == mark {
+	key := monthKey{e.School, m.Date.Month(), m.StudentID}
+	row, _ := months.Get(b, key)
+	var space [sheetSpace]mark
+	kept, err := parseSheet(space[:0], row.Marks)
+	if err != nil {
+		return err
+	}
+	made := mark{day: int(m.Date-key.Month) + 1, session: m.Session, class: m.ClassID, status: m.Status}
+	kept, old := kept.put(made)
+	if old == made {
 		return nil
 	}
-	marks.Put(b, key, mark)
-	if replaces {
-		count(b, key, old, -1)
+	months.Put(b, key, monthRow{kept.text()})
+	if old != (mark{}) {
+		count(b, e.School, m.StudentID, m.Date, old, -1)
 	}
-	count(b, key, mark, +1)
+	count(b, e.School, m.StudentID, m.Date, made, +1)
 	return nil
 }
 
-func count(b *projections.Batch, key markKey, m markRow, n int64) {
-	add(b, byDay, dayKey{key.School, key.Date, m.ClassID}, m.Status, n)
-	add(b, byStudent, studentKey{key.School, key.StudentID}, m.Status, n)
+func count(b *projections.Batch, school, studentID string, date domain.Date, m mark, n int64) {
+	add(b, byDay, dayKey{school, date, m.class}, m.status, n)
+	add(b, byStudent, studentKey{school, studentID}, m.status, n)
 }
 
 // add changes a row of counts, and removes it when it has none left.

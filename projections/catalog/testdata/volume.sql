@@ -32,26 +32,31 @@ SELECT format('school-%s', lpad(s::text, 2, '0')), format('staff-%s', n), 'Membe
 FROM generate_series(1, 20) s, generate_series(1, 60) n;
 
 -- One in fifteen is away, those whose number ends in 7 more often.
-INSERT INTO attendance_marks
-SELECT school, day, student_id, 'day', class_id,
+CREATE TEMP TABLE marks AS
+SELECT school, day AS date, student_id, class_id,
 	CASE WHEN (n * 31 + day_number * 17) % 15 = 0 OR (n % 10 = 7 AND (n + day_number) % 6 = 0) THEN 'absent_excused'
-		WHEN (n * 13 + day_number * 7) % 40 = 0 THEN 'late' ELSE 'present' END
+		WHEN (n * 13 + day_number * 7) % 40 = 0 THEN 'late' ELSE 'present' END AS status
 FROM (SELECT DATE '2026-09-01' + d AS day, d AS day_number FROM generate_series(0, 41) d WHERE d % 7 < 5) days, pupils;
+
+INSERT INTO attendance_months
+SELECT school, date_trunc('month', date), student_id, '=' || class_id || E'\t' ||
+	string_agg(to_char(date, 'DD') || CASE status WHEN 'present' THEN 'P' WHEN 'late' THEN 'L' ELSE 'E' END || E'day\t', '' ORDER BY date)
+FROM marks GROUP BY school, date_trunc('month', date), student_id, class_id;
 
 INSERT INTO attendance_days
 SELECT school, date, class_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
 	count(*) FILTER (WHERE status = 'absent_excused'), 0
-FROM attendance_marks GROUP BY school, date, class_id;
+FROM marks GROUP BY school, date, class_id;
 
 INSERT INTO attendance_students
 SELECT school, student_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
 	count(*) FILTER (WHERE status = 'absent_excused'), 0
-FROM attendance_marks GROUP BY school, student_id;
+FROM marks GROUP BY school, student_id;
 
 INSERT INTO timeline
 SELECT school, student_id, row_number() OVER (PARTITION BY school ORDER BY date, student_id), 'attendance.marked', date,
 	format('{"date":"%s","session":"day","status":"%s","class_id":"%s"}', date, status, class_id)
-FROM attendance_marks;
+FROM marks;
 
 INSERT INTO performance_scores
 SELECT school, student_id, format('%s-%s-%s', year, term, subject), year, term, class_id, subject, 2000 + (n * 37 + ascii(subject) * 101) % 8000

@@ -1,0 +1,213 @@
+package attendance
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections/read"
+)
+
+// Chronic is a student who is chronically absent.
+type Chronic struct {
+	StudentID  string   `json:"student_id"`
+	GivenName  string   `json:"given_name"`
+	FamilyName string   `json:"family_name"`
+	ClassID    string   `json:"class_id" doc:"The class that the student is in now"`
+	Marks      int64    `json:"marks"`
+	Absent     int64    `json:"absent" doc:"Marks of absence"`
+	Rate       *float64 `json:"rate"`
+	Streaks
+}
+
+// Streaks are runs of days on which a student was absent. A day counts when the student has marks for it and all of them
+// are absences; days without a mark, as weekends, neither count nor end a streak.
+type Streaks struct {
+	AbsentDays    int64 `json:"absent_days" doc:"Days of absence"`
+	CurrentStreak int64 `json:"current_streak" doc:"Days of absence up to the last recorded day"`
+	LongestStreak int64 `json:"longest_streak" doc:"The most days of absence one after the other"`
+}
+
+// maxChronic is how many students an answer names.
+const maxChronic = 200
+
+// everSQL reads the students' own counts, which cover all days and classes.
+const everSQL read.SQL = `-- attendance.chronic
+SELECT student_id, present + late + absent_excused + absent_unexcused, absent_excused + absent_unexcused
+FROM attendance_students
+WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late + absent_excused + absent_unexcused`
+
+const namesSQL read.SQL = `-- attendance.names
+SELECT student_id, given_name, family_name, class_id FROM students WHERE school = $1 AND student_id = ANY($2)`
+
+// chronic returns the students who are chronically absent, the worst first, and how many there are in all.
+func chronic(ctx context.Context, tx pgx.Tx, school string, in *Input) ([]Chronic, int64, error) {
+	everybody := in.From.IsZero() && in.To.IsZero() && in.Class == ""
+	var found []Chronic
+	var runs map[string]*run
+	var err error
+	if everybody {
+		found, err = read.All(ctx, tx, everSQL, func(c *Chronic) []any { return []any{&c.StudentID, &c.Marks, &c.Absent} }, school)
+	} else if runs, err = within(ctx, tx, school, in); err == nil {
+		for id, r := range runs {
+			found = append(found, Chronic{StudentID: id, Marks: r.marks, Absent: r.absent})
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	least := int64(cmp.Or(in.MinMarks, ChronicMarks))
+	found = slices.DeleteFunc(found, func(c Chronic) bool { return c.Marks < least || 10*c.Absent <= c.Marks })
+	slices.SortFunc(found, func(a, b Chronic) int {
+		return cmp.Or(cmp.Compare(b.Absent*a.Marks, a.Absent*b.Marks), strings.Compare(a.StudentID, b.StudentID))
+	})
+	count := int64(len(found))
+	found = found[:min(len(found), maxChronic)]
+	if len(found) == 0 {
+		return nil, 0, nil
+	}
+	ids := make([]string, len(found))
+	for i := range found {
+		ids[i] = found[i].StudentID
+	}
+	if everybody {
+		if runs, err = ofStudents(ctx, tx, school, ids); err != nil {
+			return nil, 0, err
+		}
+	}
+	named, err := read.All(ctx, tx, namesSQL, func(c *Chronic) []any {
+		return []any{&c.StudentID, &c.GivenName, &c.FamilyName, &c.ClassID}
+	}, school, ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	by := map[string]*Chronic{}
+	for i := range named {
+		by[named[i].StudentID] = &named[i]
+	}
+	for i := range found {
+		c := &found[i]
+		if s := by[c.StudentID]; s != nil {
+			c.GivenName, c.FamilyName, c.ClassID = s.GivenName, s.FamilyName, s.ClassID
+		}
+		c.Rate = read.Ratio(c.Marks-c.Absent, c.Marks)
+		c.Streaks = runs[c.StudentID].streaks()
+	}
+	return found, count, nil
+}
+
+// run counts the marks and streaks of a student. It is shown the marks in their order.
+type run struct {
+	marks, absent          int64
+	days, current, longest int64 // of absence, without the day that has not ended
+	date                   domain.Date
+	away                   bool // all marks of the date so far are absences
+}
+
+func (r *run) add(date domain.Date, absent bool) {
+	if date != r.date {
+		r.end()
+		r.date, r.away = date, true
+	}
+	r.marks++
+	if absent {
+		r.absent++
+	} else {
+		r.away = false
+	}
+}
+
+// end counts the day whose marks have all been shown.
+func (r *run) end() {
+	switch {
+	case r.date.IsZero():
+	case r.away:
+		r.days++
+		r.current++
+		r.longest = max(r.longest, r.current)
+	default:
+		r.current = 0
+	}
+	r.date = 0
+}
+
+// streaks ends the run. There are none without a mark.
+func (r *run) streaks() Streaks {
+	if r == nil {
+		return Streaks{}
+	}
+	r.end()
+	return Streaks{AbsentDays: r.days, CurrentStreak: r.current, LongestStreak: r.longest}
+}
+
+const withinSQL read.SQL = `-- attendance.within
+SELECT student_id, month, marks FROM attendance_months WHERE school = $1 AND month BETWEEN $2 AND $3 ORDER BY month`
+
+// boundsSQL narrows an open range to the days of a class, so that not all months of the school are read.
+const boundsSQL read.SQL = `-- attendance.class_days
+SELECT min(date), max(date) FROM attendance_days WHERE school = $1 AND class_id = $2 AND date BETWEEN $3 AND $4`
+
+// within counts the marks of a range of days, or of a class, for each student who has any.
+func within(ctx context.Context, tx pgx.Tx, school string, in *Input) (map[string]*run, error) {
+	from, to := read.Range(in.From.Date, in.To.Date)
+	if in.Class != "" {
+		type bounds struct{ first, last domain.Date }
+		b, _, err := read.One(ctx, tx, boundsSQL, func(b *bounds) []any { return []any{&b.first, &b.last} },
+			school, in.Class, from, to)
+		if err != nil || b.first.IsZero() {
+			return nil, err
+		}
+		from, to = b.first, b.last
+	}
+	return readSheets(ctx, tx, withinSQL, from, to, in.Class, school, from.Month(), to.Month())
+}
+
+// ofStudentsSQL finds each sheet by its key: the months come from the counts.
+const ofStudentsSQL read.SQL = `-- attendance.of_students
+WITH months AS MATERIALIZED (
+	SELECT DISTINCT date_trunc('month', date)::date AS month FROM attendance_days WHERE school = $1
+)
+SELECT m.student_id, m.month, m.marks FROM months
+JOIN attendance_months m ON m.school = $1 AND m.month = months.month AND m.student_id = ANY($2) ORDER BY m.month`
+
+// ofStudents counts all marks of some students.
+func ofStudents(ctx context.Context, tx pgx.Tx, school string, ids []string) (map[string]*run, error) {
+	return readSheets(ctx, tx, ofStudentsSQL, read.FirstDay, read.LastDay, "", school, ids)
+}
+
+// readSheets counts those marks of the sheets that a statement returns, by months, that are in a range of days and of a
+// class, if one is named.
+func readSheets(ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date, class string, args ...any) (map[string]*run, error) {
+	type month struct {
+		studentID, marks string
+		first            domain.Date
+	}
+	months, err := read.All(ctx, tx, s, func(m *month) []any { return []any{&m.studentID, &m.first, &m.marks} }, args...)
+	if err != nil {
+		return nil, err
+	}
+	runs := map[string]*run{}
+	var marks sheet
+	for _, m := range months {
+		if marks, err = parseSheet(marks[:0], m.marks); err != nil {
+			return nil, err
+		}
+		r := runs[m.studentID]
+		for i := range marks {
+			date := m.first.AddDays(marks[i].day - 1)
+			if date < from || date > to || class != "" && marks[i].class != class {
+				continue
+			}
+			if r == nil {
+				r = &run{}
+				runs[m.studentID] = r
+			}
+			r.add(date, marks[i].absent())
+		}
+	}
+	return runs, nil
+}
