@@ -9,48 +9,48 @@ import (
 // nothing; which rules and channels are on then is for each planner to say.
 type Settings struct {
 	School    string          `json:"-"`
-	Version   int64           `json:"-"`                  // grows with each change; 0 for none
-	Name      string          `json:"name,omitzero"`      // what the school calls itself in texts
-	Sender    string          `json:"sender,omitzero"`    // the sender's name of texts, at most 11 letters or a number
-	TimeZone  string          `json:"time_zone,omitzero"` // as in "Africa/Abidjan"; empty means UTC
-	Language  string          `json:"language,omitzero"`  // for whoever has none; empty means "en"
-	Currency  string          `json:"currency,omitzero"`
-	YearFrom  int             `json:"year_from,omitzero"` // the month in which a school year begins; 0 means August
+	Version   int64           `json:"-"` // grows with each change; 0 for none
+	Name      string          `json:"name,omitzero" doc:"What the school calls itself in texts" example:"Oak Primary School"`
+	Sender    string          `json:"sender,omitzero" doc:"The sender's name of texts: at most 11 letters, digits and spaces, or a number as in +15125550100" example:"OAK SCHOOL"`
+	TimeZone  string          `json:"time_zone,omitzero" doc:"As in Africa/Abidjan; without one it is UTC" example:"Africa/Abidjan"`
+	Language  string          `json:"language,omitzero" doc:"For whoever has none, BCP 47; without one it is en" example:"fr"`
+	Currency  string          `json:"currency,omitzero" doc:"ISO 4217" example:"XOF"`
+	YearFrom  int             `json:"year_from,omitzero" doc:"The month in which a school year begins; 0 means August" example:"9"`
 	Phone     PhoneRules      `json:"phone,omitzero"`
 	Quiet     QuietHours      `json:"quiet,omitzero"`
-	Budget    int64           `json:"sms_budget,omitzero"` // SMS segments a month; 0 means no limit
-	Rules     map[string]Rule `json:"rules,omitempty"`     // by planner
+	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Announcements that are urgent are sent all the same" example:"5000"`
+	Rules     map[string]Rule `json:"rules,omitempty" doc:"What is decided about single rules, by their names"`
 	Reminders Reminders       `json:"reminders,omitzero"`
-	Logo      string          `json:"logo,omitzero"` // the hash of a stored picture
+	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture"`
 }
 
 // Rule is what a school has decided about one planner.
 type Rule struct {
-	Off      bool      `json:"off,omitzero"`
-	On       bool      `json:"on,omitzero"`        // for a planner that is off unless asked for
-	Channels []Channel `json:"channels,omitempty"` // instead of the planner's own
-	MaxAge   int       `json:"max_age,omitzero"`   // in days: events about older dates are passed over; 0 means the planner's own, -1 no limit
+	Off      bool      `json:"off,omitzero" doc:"It plans nothing"`
+	On       bool      `json:"on,omitzero" doc:"It plans, though it is off unless asked for"`
+	Channels []Channel `json:"channels,omitempty" doc:"Instead of the rule's own: sms, email, push, in_app"`
+	MaxAge   int       `json:"max_age,omitzero" doc:"Days: what is about an older date is passed over; 0 means the rule's own, -1 no limit"`
 }
 
 // QuietHours are when nobody is to be disturbed by what is not urgent, by the school's clock; both zero means never.
 type QuietHours struct {
-	From Clock `json:"from,omitzero"`
-	To   Clock `json:"to,omitzero"`
+	From Clock `json:"from,omitzero" doc:"As in 21:30, by the school's clock"`
+	To   Clock `json:"to,omitzero" doc:"As in 07:00; both 00:00 means never"`
 }
 
 // Reminders say when whoever has to pay a fee is reminded of it. The zero value reminds nobody: a school's own system may
 // do so already.
 type Reminders struct {
-	Most  int   `json:"most,omitzero"`  // of one invoice; 0 means none
-	Every int   `json:"every,omitzero"` // days between the date when it was due and the first reminder, and between two; 0 means 7
-	At    Clock `json:"at,omitzero"`    // when the day's reminders are made, by the school's clock; 00:00 means 09:00
+	Most  int   `json:"most,omitzero" doc:"Of one invoice; 0 means none" example:"3"`
+	Every int   `json:"every,omitzero" doc:"Days between the date when it was due and the first reminder, and between two; 0 means 7" example:"7"`
+	At    Clock `json:"at,omitzero" doc:"When the day's reminders are made, by the school's clock; 00:00 means 09:00"`
 }
 
 // PhoneRules say how numbers without a country are dialled: the country's code is put in place of the trunk prefix. The
 // zero value dials numbers as in North America: code 1 and no prefix.
 type PhoneRules struct {
-	Country string `json:"country,omitzero"` // as in "44"
-	Trunk   string `json:"trunk,omitzero"`   // as in "0"
+	Country string `json:"country,omitzero" doc:"As in 44" example:"225"`
+	Trunk   string `json:"trunk,omitzero" doc:"As in 0" example:"0"`
 }
 
 // Clock is a time of day in minutes after midnight, written as in "21:30".

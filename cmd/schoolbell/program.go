@@ -38,7 +38,7 @@ type program struct {
 
 	stopBy    time.Time    // zero until it stops
 	jobsPages http.Handler // nil without the role
-	mounts    []func(*httpapi.API)
+	url       string       // of the public side, on this machine
 
 	tasks  []func(context.Context) error // run until their context ends
 	closes []func() error                // called in reverse order
@@ -61,6 +61,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(a
 		return err
 	}
 	defer api.Close()
+	p.url = apiURL
 	ops, opsURL, err := listen(ctx, cfg.Ops)
 	if err != nil {
 		return err
@@ -219,7 +220,14 @@ func listen(ctx context.Context, addr string) (net.Listener, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("open port: %w", err)
 	}
-	return l, "http://" + l.Addr().String(), nil
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return l, "http://" + l.Addr().String(), nil
+	}
+	if at.IP.IsUnspecified() { // all addresses of this machine, of which one has to be named
+		return l, fmt.Sprintf("http://localhost:%d", at.Port), nil
+	}
+	return l, "http://" + at.String(), nil
 }
 
 func ignoreClosed(err error) error {

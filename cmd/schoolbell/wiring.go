@@ -77,14 +77,8 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 	}
 	if p.cfg.Has(config.RoleConsumers) || p.cfg.Has(config.RoleAPI) {
-		docs, err := p.wireDocuments()
-		if err != nil {
+		if err := p.wireConsumers(ctx, topic.Name, &deps); err != nil {
 			return err
-		}
-		if p.cfg.Has(config.RoleConsumers) {
-			if err := p.wireConsumers(ctx, topic.Name, docs, &deps); err != nil {
-				return err
-			}
 		}
 	}
 	return p.wireAPI(deps)
@@ -95,9 +89,6 @@ func (p *program) wireAPI(deps httpapi.Deps) error {
 	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
 	if err != nil {
 		return err
-	}
-	for _, mount := range p.mounts {
-		mount(api)
 	}
 	p.task(api.Run)
 	p.handler = api

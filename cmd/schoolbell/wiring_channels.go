@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/consumers/provider"
 	"github.com/schoolbell/schoolbell/consumers/provider/budget"
@@ -17,7 +17,6 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider/smtp"
 	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
 	"github.com/schoolbell/schoolbell/consumers/provider/webpush"
-	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
@@ -27,11 +26,10 @@ type channels struct {
 	log       *slog.Logger
 	providers map[consumers.Channel]consumers.Provider
 	sms       *twilio.Provider // nil when there is none
+	pushKey   string           // empty when there is none
+	outbox    bool             // some channel ends there
 	docs      *documents
 }
-
-// smsCallbacks is where receipts of text messages come in.
-const smsCallbacks = "/v1/callbacks/sms"
 
 // wireChannels makes the providers. A channel that is not set up ends in the outbox.
 func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSource, docs *documents) (*channels, error) {
@@ -52,7 +50,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 	if cfg.SMS.Account != "" {
 		callbacks := ""
 		if cfg.Public != "" {
-			callbacks = strings.TrimRight(cfg.Public, "/") + smsCallbacks
+			callbacks = strings.TrimRight(cfg.Public, "/") + httpapi.SMSCallbackPath
 		}
 		if c.sms, err = twilio.New(twilio.Config{
 			URL: cfg.SMS.URL, Account: cfg.SMS.Account, Token: cfg.SMS.Token, OldToken: cfg.SMS.OldToken, From: cfg.SMS.From, Service: cfg.SMS.Service,
@@ -83,7 +81,10 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 			return nil, usageError{err}
 		}
 		p.onClose(push.Close)
-		c.providers[consumers.Push] = push
+		c.providers[consumers.Push], c.pushKey = push, push.PublicKey()
+	}
+	for _, p := range c.providers {
+		c.outbox = c.outbox || p == consumers.Provider(kept)
 	}
 	return c, nil
 }
@@ -95,18 +96,13 @@ func (c *channels) takenBy(ctx context.Context, providerName, providerID string)
 	return id, err
 }
 
-// everybody may read an inbox: their own.
-var everybody = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
-
-// mounts are the routes that belong to the channels.
-func (c *channels) mounts(reports consumers.Reports) []func(*httpapi.API) {
-	box := &inbox.API{Pool: c.pool, Log: c.log, Link: c.docs.to, User: func(r *http.Request) string { return auth.FromContext(r.Context()).Subject }}
-	return []func(*httpapi.API){func(api *httpapi.API) {
-		api.HandleSchool("GET /v1/schools/{school}/inbox", everybody, http.HandlerFunc(box.List))
-		api.HandleSchool("POST /v1/schools/{school}/inbox/{id}/read", everybody, http.HandlerFunc(box.Read))
-		api.HandleSchool("POST /v1/schools/{school}/inbox/read", everybody, http.HandlerFunc(box.ReadAll))
-		if c.sms != nil {
-			api.Handle("POST "+smsCallbacks, c.sms.Callback(reports, c.log))
-		}
-	}}
+// routes is what the API shows of deliveries.
+func (c *channels) routes(kept *ledger.Ledger, settings *ledger.Settings, planners *consumers.Planners) *httpapi.Consumers {
+	routes := &httpapi.Consumers{
+		Ledger: kept, Settings: settings, Planners: planners, Link: c.docs.to, Documents: c.docs.serve, PushKey: c.pushKey, Outbox: c.outbox,
+	}
+	if c.sms != nil {
+		routes.SMSCallback = c.sms.Callback(kept, c.log)
+	}
+	return routes
 }

@@ -9,12 +9,18 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
-// wireConsumers plans what follows from events, and does it.
-func (p *program) wireConsumers(ctx context.Context, topic string, docs *documents, deps *httpapi.Deps) error {
+// wireConsumers plans what follows from events, and does it; and lets the API speak about it, which may be in another
+// process than those that do.
+func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi.Deps) error {
+	docs, err := p.wireDocuments()
+	if err != nil {
+		return err
+	}
 	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.databaseURL))
 	if err != nil {
 		return err
@@ -38,6 +44,12 @@ func (p *program) wireConsumers(ctx context.Context, topic string, docs *documen
 	if err != nil {
 		return err
 	}
+	if p.cfg.Has(config.RoleAPI) {
+		deps.Consumers = channels.routes(kept, settings, planners)
+	}
+	if !p.cfg.Has(config.RoleConsumers) {
+		return nil
+	}
 	engine, err := consumers.NewEngine(consumers.Config{
 		Planners: planners, Knowledge: known, Settings: settings, Ledger: kept,
 		Logger: p.log, Metrics: p.registry,
@@ -52,7 +64,6 @@ func (p *program) wireConsumers(ctx context.Context, topic string, docs *documen
 	if err != nil {
 		return err
 	}
-	p.mounts = append(p.mounts, channels.mounts(kept)...)
 	pages, keepFresh, err := kept.Pages(jobsPath)
 	if err != nil {
 		return err

@@ -3,12 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/consumers/pdf"
-	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/s3"
 )
 
@@ -17,9 +17,10 @@ type documents struct {
 	store *document.Store
 	links *document.Links
 	valid time.Duration
+	serve http.Handler // what links lead to
 }
 
-// wireDocuments opens the store and serves what links lead to.
+// wireDocuments opens the store.
 func (p *program) wireDocuments() (*documents, error) {
 	blobs, err := p.openBlobs()
 	if err != nil {
@@ -30,15 +31,11 @@ func (p *program) wireDocuments() (*documents, error) {
 		return nil, err
 	}
 	d := &documents{store: document.NewStore(blobs), valid: p.cfg.Documents.LinkValid}
-	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, "http://"+p.cfg.HTTP), keys...); err != nil {
+	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, p.url), keys...); err != nil {
 		return nil, usageError{err}
 	}
-	serve, err := document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, NameOf: pdf.Title})
-	if err != nil {
-		return nil, err
-	}
-	p.mounts = append(p.mounts, func(api *httpapi.API) { api.Handle(document.Pattern, serve) })
-	return d, nil
+	d.serve, err = document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, NameOf: pdf.Title})
+	return d, err
 }
 
 func (p *program) openBlobs() (document.Blobs, error) {

@@ -152,10 +152,13 @@ func openJob(ctx context.Context, tx pgx.Tx, e *Entry) (id int64, err error) {
 	return id, nil
 }
 
+// ErrNoWorkers says that there is nothing to pause or resume.
+var ErrNoWorkers = errors.New("no worker has ever worked on this queue")
+
 // Pause stops a queue, in all processes; running jobs go on.
 func (l *Ledger) Pause(ctx context.Context, queue string) error {
 	if err := l.river.QueuePause(ctx, queue, nil); errors.Is(err, river.ErrNotFound) {
-		return fmt.Errorf("pause queue %s: no worker has ever worked on it", queue)
+		return fmt.Errorf("pause queue %s: %w", queue, ErrNoWorkers)
 	} else if err != nil {
 		return fmt.Errorf("pause queue %s: %w", queue, err)
 	}
@@ -165,7 +168,7 @@ func (l *Ledger) Pause(ctx context.Context, queue string) error {
 // Resume goes on with a queue.
 func (l *Ledger) Resume(ctx context.Context, queue string) error {
 	if err := l.river.QueueResume(ctx, queue, nil); errors.Is(err, river.ErrNotFound) {
-		return fmt.Errorf("resume queue %s: no worker has ever worked on it", queue)
+		return fmt.Errorf("resume queue %s: %w", queue, ErrNoWorkers)
 	} else if err != nil {
 		return fmt.Errorf("resume queue %s: %w", queue, err)
 	}

@@ -189,3 +189,29 @@ func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over
 	s.loaded = time.Time{}
 	return version, nil
 }
+
+// SettingsVersion is one of the versions of a school's settings.
+type SettingsVersion struct {
+	Version  int64               `json:"version"`
+	From     time.Time           `json:"from" doc:"From when on it was in force"`
+	By       string              `json:"by,omitzero" doc:"Who made it: the sub of a token"`
+	Settings *consumers.Settings `json:"settings"`
+}
+
+// Versions returns the latest versions of a school's settings, the newest first.
+func (s *Settings) Versions(ctx context.Context, school string, limit int) ([]SettingsVersion, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT version, valid_from, actor, settings FROM schoolbell.school_settings WHERE school = $1 ORDER BY version DESC LIMIT $2`, school, limit)
+	versions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (v SettingsVersion, err error) {
+		var b []byte
+		if err := row.Scan(&v.Version, &v.From, &v.By, &b); err != nil {
+			return v, err
+		}
+		v.From, v.Settings = v.From.UTC(), &consumers.Settings{School: school, Version: v.Version}
+		return v, json.Unmarshal(b, v.Settings)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read versions of settings of school %q: %w", school, err)
+	}
+	return versions, nil
+}

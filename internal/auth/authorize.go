@@ -56,7 +56,8 @@ const (
 	Full
 )
 
-// Authorize decides whether a bearer may do something at a school. It is the only place that does.
+// Authorize decides whether a bearer may do something at a school. Together with [AuthorizePlatform] it is the only place
+// that does.
 func Authorize(p Principal, school string, need Need) (Access, error) {
 	switch {
 	case school == "" || school == AllSchools:
@@ -73,6 +74,15 @@ func Authorize(p Principal, school string, need Need) (Access, error) {
 		return Own, nil
 	}
 	return None, fmt.Errorf("%w: the token has none of the roles or scopes that this needs", ErrDenied)
+}
+
+// AuthorizePlatform decides whether a bearer may do something that concerns all schools at once: only operators of the
+// platform may.
+func AuthorizePlatform(p Principal) error {
+	if p.Operator() {
+		return nil
+	}
+	return fmt.Errorf("%w: this concerns all schools, and is for operators of the platform", ErrDenied)
 }
 
 type contextKey struct{}

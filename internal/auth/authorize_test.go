@@ -39,6 +39,14 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
+func TestP10_ThePlatformIsForItsOperators(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, auth.AuthorizePlatform(auth.Principal{School: "*"}))
+	for _, p := range []auth.Principal{{}, {School: "north", Roles: []string{"operator", "admin"}}, {Roles: []string{"operator"}}} {
+		require.ErrorIs(t, auth.AuthorizePlatform(p), auth.ErrDenied)
+	}
+}
+
 func TestP10_NoBearerReachesAnotherSchool(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -13,11 +13,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
@@ -52,6 +54,8 @@ type Deps struct {
 	Logos Logos // nil: schools say elsewhere what their logo is
 	// Revoke refuses tokens in all processes from now on; nil has no route for it.
 	Revoke func(context.Context, auth.Revocation) error
+
+	Consumers *Consumers // nil: nothing is known of deliveries but what the tables have; needs Pool
 
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
@@ -142,6 +146,9 @@ func (a *API) routes() error {
 	if a.deps.Revoke != nil {
 		a.revokeRoute()
 	}
+	if a.deps.Consumers != nil {
+		a.consumerRoutes()
+	}
 	return a.documentRoutes()
 }
 
@@ -189,6 +196,8 @@ func humaConfig(c Config) huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Date](), reflect.TypeFor[dateSchema]())
 	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Position](), reflect.TypeFor[positionSchema]())
+	schemas.RegisterTypeAlias(reflect.TypeFor[consumers.Clock](), reflect.TypeFor[clockSchema]())
+	schemas.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[anySchema]())
 	schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
 	format := huma.Format{
 		Marshal:   func(w io.Writer, v any) error { return json.MarshalWrite(w, v) },
@@ -268,6 +277,20 @@ type positionSchema string
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`, Examples: []any{"7:1042"}}
 }
+
+type clockSchema string
+
+// Schema says how a time of day is written.
+func (clockSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, Pattern: `^([01]\d|2[0-3]):[0-5]\d$`, PatternDescription: "a time of day, as in 21:30", Examples: []any{"21:30"},
+	}
+}
+
+type anySchema string
+
+// Schema says that a value may be any JSON.
+func (anySchema) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
 
 // compressible says which answers get smaller.
 func compressible(contentType string) bool {

@@ -19,9 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/logo"
+	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -50,6 +52,8 @@ type stack struct {
 	api    *httpapi.API
 	server *httptest.Server
 	dsn    string
+	jobs   *postgres.Pool // in the role of those who do deliveries
+	ledger *ledger.Ledger
 	logs   *syncBuffer
 }
 
@@ -79,7 +83,7 @@ func full(t testing.TB, options ...option) *stack {
 	cache, err := redis.Open(redis.Config{URL: "redis://" + s.redis.Addr(), Timeout: time.Second}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
-	tables, writer := pool(postgres.API), pool(postgres.Projector)
+	tables, writer, jobs := pool(postgres.API), pool(postgres.Projector), pool(postgres.Jobs)
 	positions := httpapi.NewPositions(tables, setName)
 	engine, err := projections.NewEngine(projections.Config{
 		Name: setName, Set: set, Log: s.log, Group: s.log, Store: postgres.NewProjectionStore(writer, set, setName),
@@ -93,9 +97,24 @@ func full(t testing.TB, options ...option) *stack {
 	logos := &logo.Logos{Store: document.NewStore(dir), Settings: ledger.NewSettings(pool(postgres.Jobs).Conns())}
 	s.start(httpapi.Deps{
 		Log: s.log, Partitions: partitions, Logos: logos, Pool: tables, Set: setName, Positions: positions, Cache: cache,
-		Queries: catalog.Queries(), IsGuardian: students.IsGuardian,
+		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),
 	}, options...)
 	return s
+}
+
+// consumers are the routes about deliveries, on a ledger that nobody works on.
+func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
+	s.t.Helper()
+	kept, err := ledger.New(ledger.Config{Pool: jobs.Conns()})
+	require.NoError(s.t, err)
+	planners, err := consumers.NewPlanners(plan.Planners()...)
+	require.NoError(s.t, err)
+	s.ledger, s.jobs = kept, jobs
+	return &httpapi.Consumers{
+		Ledger: kept, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners, PushKey: "a-public-key", Outbox: true,
+		Link:        func(hash string) string { return "https://school.example/documents/" + hash },
+		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
+	}
 }
 
 func (s *stack) start(deps httpapi.Deps, options ...option) {

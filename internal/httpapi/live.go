@@ -36,8 +36,6 @@ type Ticket struct {
 	ExpiresIn int    `json:"expires_in" doc:"For how many seconds it is good"`
 }
 
-var needOffice = auth.Need{Roles: []string{"admin"}}
-
 // liveRoutes adds what serves live clients.
 func (a *API) liveRoutes() {
 	l := a.deps.Live

@@ -15,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/consumers/logo"
-	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
 // Logos keeps the pictures of schools, as [logo.Logos] does.
@@ -29,9 +28,6 @@ type Logos interface {
 type Kept struct {
 	SHA256 string `json:"sha256" doc:"The hash of the picture as it is kept"`
 }
-
-// needMember is what every role of a school may do.
-var needMember = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
 
 // logoRoutes let a school say which picture stands at the head of its documents. Its bodies are not huma's to read.
 func (a *API) logoRoutes() {

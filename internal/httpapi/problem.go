@@ -14,6 +14,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
@@ -39,7 +42,7 @@ type Problem struct {
 // ProblemError is one thing that is wrong with a request: in an event, or in a parameter.
 type ProblemError struct {
 	Index     *int    `json:"index,omitzero" doc:"Which event of a batch, from 0"`
-	Pointer   *string `json:"pointer,omitzero" doc:"JSON pointer from the root of the event in structured form"`
+	Pointer   *string `json:"pointer,omitzero" doc:"JSON pointer from the root of the event in structured form, or of the body"`
 	Parameter string  `json:"parameter,omitzero" doc:"Which parameter, as query.from"`
 	Reason    string  `json:"reason" doc:"What is wrong"`
 }
@@ -74,6 +77,9 @@ func problemOf(err error) *Problem {
 	var p *Problem
 	var rejection *cloudevents.Rejection
 	var tooLarge *http.MaxBytesError
+	var faults *domain.InvalidError
+	var settings *consumers.InvalidSettingsError
+	var state *ledger.StateError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -89,7 +95,15 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusUnauthorized, "%s", err)
 	case errors.Is(err, auth.ErrDenied):
 		return problem(http.StatusForbidden, "%s", err)
-	case errors.Is(err, query.ErrNotFound):
+	case errors.As(err, &faults):
+		return invalid(faults.Faults)
+	case errors.As(err, &settings):
+		return invalid(settings.Faults)
+	case errors.As(err, &state):
+		return problem(http.StatusConflict, "%s", state)
+	case errors.Is(err, ledger.ErrNoWorkers):
+		return problem(http.StatusConflict, "%s", ledger.ErrNoWorkers)
+	case errors.Is(err, query.ErrNotFound), errors.Is(err, consumers.ErrUnknownDelivery):
 		return problem(http.StatusNotFound, "there is no such thing at this school")
 	case errors.Is(err, query.ErrInput):
 		text := err.Error()
@@ -189,7 +203,22 @@ func asProblem(e *huma.ErrorModel) *Problem {
 		return p
 	}
 	for _, d := range e.Errors {
-		p.Errors = append(p.Errors, ProblemError{Parameter: d.Location, Reason: d.Message})
+		fault := ProblemError{Parameter: d.Location, Reason: d.Message}
+		if inside, ok := strings.CutPrefix(d.Location, "body"); ok {
+			pointer := strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(inside)
+			fault.Parameter, fault.Pointer = "", &pointer
+		}
+		p.Errors = append(p.Errors, fault)
+	}
+	return p
+}
+
+// invalid lists what is wrong with a body.
+func invalid(faults []domain.Fault) *Problem {
+	p := problem(http.StatusUnprocessableEntity, "not all of the body can be used")
+	for i := range faults {
+		f := &faults[i]
+		p.Errors = append(p.Errors, ProblemError{Pointer: &f.Pointer, Reason: f.Reason})
 	}
 	return p
 }

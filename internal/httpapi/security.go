@@ -56,8 +56,8 @@ func cors(allowed []string, h http.Header, r *http.Request) (preflight bool) {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Last-Event-ID, Schoolbell-Min-Position, Traceparent")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, Schoolbell-Min-Position, Traceparent")
 	h.Set("Access-Control-Max-Age", "600")
 	return true
 }

@@ -73,15 +73,20 @@ func TestTheObservatoryWouldBeContent(t *testing.T) {
 	require.Empty(t, plain.get("/docs", "").Header.Get("Strict-Transport-Security"), "without TLS there is nothing to stay with")
 }
 
-func TestTheDocumentationPageBringsAllItNeeds(t *testing.T) {
+func TestPagesBringAllTheyNeed(t *testing.T) {
 	t.Parallel()
-	s := logOnly(t)
-	page := s.get("/docs", "")
-	require.Equal(t, http.StatusOK, page.StatusCode)
-	require.NotContains(t, string(page.body), "<style", "the policy forbids what is inline")
-	for _, m := range regexp.MustCompile(`(?:href|src)="([^"]+)"`).FindAllStringSubmatch(string(page.body), -1) {
-		require.True(t, strings.HasPrefix(m[1], "/"), m[1])
-		require.Equal(t, http.StatusOK, s.get(m[1], "").StatusCode, m[1])
+	s := full(t)
+	for _, path := range []string{"/docs", "/outbox"} {
+		page := s.get(path, "")
+		require.Equal(t, http.StatusOK, page.StatusCode)
+		require.NotContains(t, string(page.body), "<style", "the policy forbids what is inline")
+		for _, m := range regexp.MustCompile(`(?:href|src)="([^"]+)"`).FindAllStringSubmatch(string(page.body), -1) {
+			if m[1] == "data:," { // no icon
+				continue
+			}
+			require.True(t, strings.HasPrefix(m[1], "/"), m[1])
+			require.Equal(t, http.StatusOK, s.get(m[1], "").StatusCode, m[1])
+		}
 	}
 }
 

@@ -179,6 +179,21 @@ func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error
 	})
 }
 
+// Own runs statements about what belongs to one user of a school, and commits them: fn sees and changes nobody else's.
+func (p *Pool) Own(ctx context.Context, school, user string, fn func(tx pgx.Tx) error) error {
+	conn, err := p.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true), set_config('schoolbell.user', $2, true)`, school, user); err != nil {
+			return fmt.Errorf("name the user of the transaction: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
 func orDefault[T comparable](v, otherwise T) T {
 	var zero T
 	if v == zero {

@@ -41,7 +41,7 @@ var countries = []country{
 		cultures: []int{french, french, french, arabic, vietnamese, spanish},
 	},
 	{
-		currency: "USD", tuition: 61_000, phone: "(212) 555-01NN xNN",
+		currency: "USD", tuition: 61_000, phone: "(2NN) 555-01NN",
 		methods:  []string{fee.Card, fee.Card, fee.Bank, fee.Cash},
 		cultures: []int{english, english, spanish, spanish, chinese, vietnamese, hindi, hebrew},
 	},

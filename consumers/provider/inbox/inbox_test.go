@@ -1,15 +1,12 @@
 package inbox_test
 
 import (
+	"context"
 	"fmt"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -25,32 +22,21 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 type bundle struct {
 	t        *testing.T
 	provider *inbox.Provider
-	mux      *http.ServeMux
+	users    *postgres.Pool // as the API reads
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	pool := jobsPool(t)
+	url := devtest.Postgres(t)
+	pool := func(role postgres.Role) *postgres.Pool {
+		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: role, MaxConns: 2})
+		require.NoError(t, err)
+		t.Cleanup(p.Close)
+		return p
+	}
 	book, err := wording.Open()
 	require.NoError(t, err)
-	api := &inbox.API{
-		Pool: pool, Log: slog.New(slog.DiscardHandler),
-		User: func(r *http.Request) string { return r.Header.Get("User") },
-		Link: func(hash string) string { return "https://oak.example/" + hash },
-	}
-	b := &bundle{t, inbox.New(pool, provider.Writer{Book: book}), http.NewServeMux()}
-	b.mux.HandleFunc("GET /v1/schools/{school}/inbox", api.List)
-	b.mux.HandleFunc("POST /v1/schools/{school}/inbox/{id}/read", api.Read)
-	b.mux.HandleFunc("POST /v1/schools/{school}/inbox/read", api.ReadAll)
-	return b
-}
-
-func jobsPool(t *testing.T) *pgxpool.Pool {
-	t.Helper()
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 2})
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return pool.Conns()
+	return &bundle{t, inbox.New(pool(postgres.Jobs).Conns(), provider.Writer{Book: book}), pool(postgres.API)}
 }
 
 func delivery(id, school, user string) *consumers.Delivery {
@@ -60,16 +46,32 @@ func delivery(id, school, user string) *consumers.Delivery {
 	}
 }
 
-func (b *bundle) ask(user, method, path string, into any) int {
+// as does something in the name of a user.
+func (b *bundle) as(school, user string, do func(ctx context.Context, tx pgx.Tx) error) {
 	b.t.Helper()
-	r := httptest.NewRequestWithContext(b.t.Context(), method, "/v1/schools/"+path, nil)
-	r.Header.Set("User", user)
-	w := httptest.NewRecorder()
-	b.mux.ServeHTTP(w, r)
-	if into != nil {
-		require.NoError(b.t, json.Unmarshal(w.Body.Bytes(), into), w.Body.String())
-	}
-	return w.Code
+	require.NoError(b.t, b.users.Own(b.t.Context(), school, user, func(tx pgx.Tx) error { return do(b.t.Context(), tx) }))
+}
+
+func (b *bundle) read(school, user string, change func(*inbox.Query)) (page *inbox.Page) {
+	b.t.Helper()
+	b.as(school, user, func(ctx context.Context, tx pgx.Tx) (err error) {
+		q := inbox.Query{School: school, User: user, Limit: 20, Link: func(hash string) string { return "https://oak.example/" + hash }}
+		if change != nil {
+			change(&q)
+		}
+		page, err = inbox.Read(ctx, tx, q)
+		return err
+	})
+	return page
+}
+
+func (b *bundle) mark(school, user, id string) (found bool) {
+	b.t.Helper()
+	b.as(school, user, func(ctx context.Context, tx pgx.Tx) (err error) {
+		found, err = inbox.Mark(ctx, tx, school, user, id)
+		return err
+	})
+	return found
 }
 
 func TestInbox(t *testing.T) {
@@ -89,8 +91,7 @@ func TestInbox(t *testing.T) {
 	_, err := b.provider.Send(t.Context(), batch[0]) // once more, after an answer that got lost
 	require.NoError(t, err)
 
-	var page inbox.Page
-	require.Equal(t, http.StatusOK, b.ask("g1", http.MethodGet, "oak/inbox", &page))
+	page := b.read("oak", "g1", nil)
 	require.Equal(t, 2, page.Unread)
 	require.Len(t, page.Messages, 2, "each once, and nobody else's")
 	byID := map[string]inbox.Message{}
@@ -102,23 +103,41 @@ func TestInbox(t *testing.T) {
 	require.Equal(t, "rtl", byID["d2"].Direction)
 	require.Equal(t, "https://oak.example/abc", byID["d2"].Document)
 
-	require.Equal(t, http.StatusNoContent, b.ask("g1", http.MethodPost, "oak/inbox/d1/read", nil))
-	require.Equal(t, http.StatusNoContent, b.ask("g1", http.MethodPost, "oak/inbox/d1/read", nil), "twice is once")
-	for _, path := range []string{"oak/inbox/d3/read", "elm/inbox/d3/read", "oak/inbox/d9/read"} {
-		require.Equal(t, http.StatusNotFound, b.ask("g1", http.MethodPost, path, nil), path)
-	}
-	page = inbox.Page{}
-	b.ask("g1", http.MethodGet, "oak/inbox?unread=true", &page)
+	require.True(t, b.mark("oak", "g1", "d1"))
+	require.True(t, b.mark("oak", "g1", "d1"), "twice is once")
+	require.False(t, b.mark("oak", "g1", "d3"))
+	require.False(t, b.mark("elm", "g1", "d1"))
+	require.False(t, b.mark("oak", "g1", "d9"))
+	page = b.read("oak", "g1", func(q *inbox.Query) { q.Unread = true })
 	require.Equal(t, 1, page.Unread)
 	require.Equal(t, "d2", page.Messages[0].ID)
-	require.Equal(t, http.StatusNoContent, b.ask("g1", http.MethodPost, "oak/inbox/read", nil))
-	page = inbox.Page{}
-	b.ask("g1", http.MethodGet, "oak/inbox", &page)
+	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error { return inbox.MarkAll(ctx, tx, "oak", "g1") })
+	page = b.read("oak", "g1", nil)
 	require.Zero(t, page.Unread)
 	require.False(t, page.Messages[0].ReadAt.IsZero())
-	page = inbox.Page{}
-	b.ask("g2", http.MethodGet, "oak/inbox", &page)
-	require.Equal(t, 1, page.Unread, "what others have read is not read")
+	require.Equal(t, 1, b.read("oak", "g2", nil).Unread, "what others have read is not read")
+}
+
+func TestP10_ATransactionSeesItsOwnUsersInbox(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provider.SendBatch(t.Context(), []*consumers.Delivery{delivery("d1", "oak", "g1"), delivery("d2", "oak", "g2"), delivery("d3", "elm", "g1")})
+	count := func(tx pgx.Tx) (ids []string) {
+		rows, _ := tx.Query(t.Context(), `SELECT delivery_id FROM inbox ORDER BY 1`)
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return ids
+	}
+	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error {
+		require.Equal(t, []string{"d1"}, count(tx), "whatever a statement forgets to say")
+		tag, err := tx.Exec(ctx, `UPDATE inbox SET read_at = now()`)
+		require.EqualValues(t, 1, tag.RowsAffected())
+		return err
+	})
+	require.NoError(t, b.users.Read(t.Context(), "oak", func(tx pgx.Tx) error {
+		require.Empty(t, count(tx), "without a user there is nothing")
+		return nil
+	}))
 }
 
 func TestPages(t *testing.T) {
@@ -132,8 +151,7 @@ func TestPages(t *testing.T) {
 	b.provider.SendBatch(t.Context(), batch[20:])
 	seen, after := map[string]bool{}, ""
 	for range 4 {
-		var page inbox.Page
-		require.Equal(t, http.StatusOK, b.ask("g1", http.MethodGet, "oak/inbox?limit=7&after="+after, &page))
+		page := b.read("oak", "g1", func(q *inbox.Query) { q.Limit, q.After = 7, after })
 		for _, m := range page.Messages {
 			require.False(t, seen[m.ID])
 			seen[m.ID] = true
@@ -142,9 +160,11 @@ func TestPages(t *testing.T) {
 	}
 	require.Len(t, seen, 25)
 	require.Empty(t, after)
-	for _, bad := range []string{"limit=0", "limit=101", "limit=x", "after=!", "after=" + strings.Repeat("A", 9)} {
-		var problem struct{ Detail string }
-		require.Equal(t, http.StatusUnprocessableEntity, b.ask("g1", http.MethodGet, "oak/inbox?"+bad, nil), bad)
-		b.ask("g1", http.MethodGet, "oak/inbox?"+bad, &problem)
+	for _, bad := range []string{"!", strings.Repeat("A", 9)} {
+		err := b.users.Own(t.Context(), "oak", "g1", func(tx pgx.Tx) error {
+			_, err := inbox.Read(t.Context(), tx, inbox.Query{School: "oak", User: "g1", After: bad, Limit: 1})
+			return err
+		})
+		require.ErrorIs(t, err, inbox.ErrCursor)
 	}
 }

@@ -47,7 +47,7 @@ func TestOutbox(t *testing.T) {
 	require.NoError(t, err)
 	defer api.Close()
 	require.NoError(t, api.Read(t.Context(), "oak", func(tx pgx.Tx) error {
-		list, err := outbox.Latest(t.Context(), tx, "oak", 10)
+		list, err := outbox.Latest(t.Context(), tx, "oak", "", 10)
 		require.NoError(t, err)
 		require.Len(t, list, 2, "each once, and only the school's")
 		require.Equal(t, "Ada King was absent", list[0].Title)

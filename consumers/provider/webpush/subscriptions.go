@@ -3,6 +3,9 @@ package webpush
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,38 +24,63 @@ func NewTable(pool *pgxpool.Pool) *Table { return &Table{pool} }
 // maxDevices is how many devices somebody may have: the oldest is forgotten for the next one.
 const maxDevices = 10
 
-// Add takes on a device. Browsers renew their subscriptions: the same endpoint again replaces its keys.
-func (t *Table) Add(ctx context.Context, school, user string, s Subscription) error {
+// Add takes on a device, in a transaction that sees the user's rows. Browsers renew their subscriptions: the same endpoint
+// again replaces its keys.
+func Add(ctx context.Context, tx pgx.Tx, school, user string, s Subscription) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO schoolbell.push_subscriptions (school, user_id, endpoint, p256dh, auth) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (school, user_id, endpoint) DO UPDATE SET p256dh = excluded.p256dh, auth = excluded.auth, created_at = clock_timestamp()`,
-			school, user, s.Endpoint, s.Keys.P256dh, s.Keys.Auth); err != nil {
-			return fmt.Errorf("add device: %w", err)
-		}
-		_, err := tx.Exec(ctx, `
-			DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint IN (
-				SELECT endpoint FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2
-				ORDER BY created_at DESC, endpoint OFFSET $3)`, school, user, maxDevices)
-		if err != nil {
-			return fmt.Errorf("forget the oldest device: %w", err)
-		}
-		return nil
-	})
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO schoolbell.push_subscriptions (school, user_id, endpoint, p256dh, auth) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (school, user_id, endpoint) DO UPDATE SET p256dh = excluded.p256dh, auth = excluded.auth, created_at = clock_timestamp()`,
+		school, user, s.Endpoint, s.Keys.P256dh, s.Keys.Auth); err != nil {
+		return fmt.Errorf("add device: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `
+		DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint IN (
+			SELECT endpoint FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2
+			ORDER BY created_at DESC, endpoint OFFSET $3)`, school, user, maxDevices); err != nil {
+		return fmt.Errorf("forget the oldest device: %w", err)
+	}
+	return nil
+}
+
+// Remove forgets a device that its user no longer wants to be told by. To say so again changes nothing.
+func Remove(ctx context.Context, tx pgx.Tx, school, user, endpoint string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`,
+		school, user, endpoint); err != nil {
+		return fmt.Errorf("forget device: %w", err)
+	}
+	return nil
 }
 
 // validate returns a [*domain.InvalidError] with all that is wrong.
 func (s Subscription) validate() error {
 	var f domain.Faults
 	f.Text("/endpoint", s.Endpoint, 2*domain.MaxTextLength)
-	f.OptionalURL("/endpoint", s.Endpoint)
+	if len(f.List) == 0 {
+		if reason := refused(s.Endpoint); reason != "" {
+			f.Add("/endpoint", "%s", reason)
+		}
+	}
 	if _, _, err := s.Keys.decode(); err != nil {
 		f.Add("/keys", "%s", err)
 	}
 	return f.Err()
+}
+
+// refused says why an address cannot be that of a push service, as far as can be seen without looking it up: what its
+// name leads to is seen when it is called.
+func refused(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		return "must be an https address, as the browser's push service gave it"
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if ip, err := netip.ParseAddr(host); err == nil && !onTheInternet(ip) || !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
+		return "must be on the internet"
+	}
+	return ""
 }
 
 // Of implements [Subscriptions].

@@ -47,7 +47,7 @@ type Config struct {
 
 // Subscription is one device of somebody.
 type Subscription struct {
-	Endpoint string `json:"endpoint" doc:"The address that the browser's push service gave"`
+	Endpoint string `json:"endpoint" doc:"The address that the browser's push service gave" example:"https://updates.push.services.mozilla.com/wpush/v2/gAAAA"`
 	Keys     Keys   `json:"keys"`
 }
 
@@ -293,11 +293,15 @@ func public(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	ip := at.Addr().Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) {
+	if !onTheInternet(at.Addr()) {
 		return errors.New("endpoint is not on the internet")
 	}
 	return nil
+}
+
+func onTheInternet(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !shared.Contains(ip)
 }
 
 // shared is the range that carriers use between themselves and their customers (RFC 6598).

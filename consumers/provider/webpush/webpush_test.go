@@ -3,11 +3,14 @@ package webpush_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -160,33 +163,68 @@ func TestEndpointsAreOnTheInternet(t *testing.T) {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	_, d, _ := setup(t, faulty.PushConfig{}, 12)
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 2})
-	require.NoError(t, err)
-	defer pool.Close()
-	table := webpush.NewTable(pool.Conns())
-	ctx := t.Context()
-	for _, s := range d.list {
-		require.NoError(t, table.Add(ctx, "oak", "g1", s))
+	url := devtest.Postgres(t)
+	pool := func(role postgres.Role) *postgres.Pool {
+		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: role, MaxConns: 2})
+		require.NoError(t, err)
+		t.Cleanup(p.Close)
+		return p
 	}
-	require.NoError(t, table.Add(ctx, "oak", "g2", d.list[0]))
+	users, table := pool(postgres.API), webpush.NewTable(pool(postgres.Jobs).Conns())
+	ctx := t.Context()
+	add := func(school, user string, s webpush.Subscription) error {
+		return users.Own(ctx, school, user, func(tx pgx.Tx) error { return webpush.Add(ctx, tx, school, user, s) })
+	}
+	remove := func(school, user, endpoint string) {
+		require.NoError(t, users.Own(ctx, school, user, func(tx pgx.Tx) error { return webpush.Remove(ctx, tx, school, user, endpoint) }))
+	}
+	for i := range d.list {
+		d.list[i].Endpoint = fmt.Sprintf("https://push.example/%d", i)
+		require.NoError(t, add("oak", "g1", d.list[i]))
+	}
+	require.NoError(t, add("oak", "g2", d.list[0]))
 	got, err := table.Of(ctx, "oak", "g1")
 	require.NoError(t, err)
 	require.ElementsMatch(t, d.list[2:], got, "the oldest are forgotten")
 	renewed := d.list[5]
 	renewed.Keys.Auth = d.list[6].Keys.Auth
-	require.NoError(t, table.Add(ctx, "oak", "g1", renewed))
+	require.NoError(t, add("oak", "g1", renewed))
 	require.NoError(t, table.Forget(ctx, "oak", "g1", d.list[6].Endpoint))
+	remove("oak", "g1", d.list[7].Endpoint)
+	remove("oak", "g2", d.list[8].Endpoint)
 	got, err = table.Of(ctx, "oak", "g1")
 	require.NoError(t, err)
-	require.Len(t, got, 9)
+	require.Len(t, got, 8)
 	require.Contains(t, got, renewed)
 	got, err = table.Of(ctx, "elm", "g1")
 	require.NoError(t, err)
 	require.Empty(t, got)
 
+	t.Run("P10", func(t *testing.T) {
+		for _, other := range [][2]string{{"oak", "g2"}, {"elm", "g1"}, {"oak", ""}} {
+			err := users.Own(ctx, other[0], other[1], func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", d.list[0]) })
+			require.ErrorContains(t, err, "row-level security", "a device of g1 at oak, added as %v", other)
+		}
+	})
+}
+
+func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
+	t.Parallel()
+	_, d, _ := setup(t, faulty.PushConfig{}, 1)
+	for _, bad := range []string{
+		"", "ftp://push.example/1", "http://push.example/1", "https://", "https:///x", "https://user:password@push.example/1", "https://push.example/1#x",
+		"https://localhost/1", "https://db/1", "https://x.localhost/1", "https://localhost./1", "https://127.0.0.1/1", "https://[::1]/1", "https://10.1.2.3/1",
+		"https://169.254.169.254/latest", "https://192.168.0.1:8443/1", "https://100.64.0.1/1", "https://[fd00::1]/1", "https://[::ffff:10.0.0.1]/1",
+		"https://2130706433/1", "https://push.example/" + strings.Repeat("x", 1100),
+	} {
+		err := webpush.Add(t.Context(), nil, "oak", "g1", webpush.Subscription{Endpoint: bad, Keys: d.list[0].Keys})
+		var invalid *domain.InvalidError
+		require.ErrorAs(t, err, &invalid, bad)
+		require.Equal(t, "/endpoint", invalid.Faults[0].Pointer, bad)
+	}
 	var invalid *domain.InvalidError
-	require.ErrorAs(t, table.Add(ctx, "oak", "g1", webpush.Subscription{Endpoint: "ftp://x", Keys: webpush.Keys{P256dh: "?", Auth: ""}}), &invalid)
-	require.Len(t, invalid.Faults, 2)
+	require.ErrorAs(t, webpush.Add(t.Context(), nil, "oak", "g1", webpush.Subscription{Endpoint: "ftp://x", Keys: webpush.Keys{P256dh: "?", Auth: ""}}), &invalid)
+	require.Len(t, invalid.Faults, 2, "all that is wrong")
 }
 
 func sendError(t *testing.T, err error) *consumers.SendError {

@@ -1,0 +1,127 @@
+package inbox
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Page is a part of an inbox, the newest messages first.
+type Page struct {
+	Messages []Message `json:"messages"`
+	Unread   int       `json:"unread" doc:"How many messages of the whole inbox have not been read"`
+	Next     string    `json:"next,omitzero" doc:"Give it as after to get older ones; absent on the last page"`
+}
+
+// Message is one of an inbox.
+type Message struct {
+	ID        string    `json:"id" doc:"The delivery's"`
+	Kind      string    `json:"kind" doc:"What it is about, as in absence"`
+	Title     string    `json:"title"`
+	Body      string    `json:"body"`
+	Language  string    `json:"language" doc:"BCP 47"`
+	Direction string    `json:"direction" enum:"ltr,rtl" doc:"In which its text is written"`
+	Document  string    `json:"document,omitzero" doc:"A link to the document that it tells of; it can be followed without a token until it expires"`
+	At        time.Time `json:"at" doc:"When it arrived"`
+	ReadAt    time.Time `json:"read_at,omitzero" doc:"Absent as long as it has not been read"`
+}
+
+// Query says which messages.
+type Query struct {
+	School, User string
+	Unread       bool   // only those that have not been read
+	After        string // the Next of the page before
+	Limit        int
+	Link         func(hash string) string // makes an address for a document; nil makes none
+}
+
+// ErrCursor says that After is not what a page called Next.
+var ErrCursor = errors.New("is not what a page called next")
+
+// Read returns a part of an inbox. The transaction sees the user's rows.
+func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
+	at, id, err := cursor(q.After)
+	if err != nil {
+		return nil, err
+	}
+	page := &Page{}
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM schoolbell.inbox WHERE school = $1 AND user_id = $2 AND read_at IS NULL`,
+		q.School, q.User).Scan(&page.Unread); err != nil {
+		return nil, fmt.Errorf("count unread messages: %w", err)
+	}
+	condition := ""
+	if q.Unread {
+		condition = "AND read_at IS NULL"
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT delivery_id, kind, title, body, language, right_left, document, at, coalesce(read_at, '0001-01-01Z') FROM schoolbell.inbox
+		WHERE school = $1 AND user_id = $2 AND (at, delivery_id) < ($3, $4) `+condition+`
+		ORDER BY at DESC, delivery_id DESC LIMIT $5`, q.School, q.User, at, id, q.Limit+1)
+	if err != nil {
+		return nil, fmt.Errorf("read inbox: %w", err)
+	}
+	if page.Messages, err = pgx.CollectRows(rows, q.message); err != nil {
+		return nil, fmt.Errorf("read inbox: %w", err)
+	}
+	if len(page.Messages) > q.Limit {
+		page.Messages = page.Messages[:q.Limit]
+		last := page.Messages[q.Limit-1]
+		page.Next = base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.At.UnixMicro(), 10) + " " + last.ID))
+	}
+	return page, nil
+}
+
+func (q *Query) message(row pgx.CollectableRow) (Message, error) {
+	m := Message{Direction: "ltr"}
+	var rightLeft bool
+	var hash string
+	err := row.Scan(&m.ID, &m.Kind, &m.Title, &m.Body, &m.Language, &rightLeft, &hash, &m.At, &m.ReadAt)
+	if rightLeft {
+		m.Direction = "rtl"
+	}
+	if hash != "" && q.Link != nil {
+		m.Document = q.Link(hash)
+	}
+	m.At, m.ReadAt = m.At.UTC(), m.ReadAt.UTC()
+	return m, err
+}
+
+// cursor reads what a page called next. Without one it is after everything.
+func cursor(s string) (at time.Time, id string, err error) {
+	if s == "" {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	micros, id, ok := strings.Cut(string(raw), " ")
+	n, numberErr := strconv.ParseInt(micros, 10, 64)
+	if err != nil || numberErr != nil || !ok || n < 0 || n > 1<<53 || strings.ContainsRune(id, 0) {
+		return time.Time{}, "", ErrCursor
+	}
+	return time.UnixMicro(n).UTC(), id, nil
+}
+
+// Mark notes that a message has been read, and reports whether there is one. To say so again changes nothing.
+func Mark(ctx context.Context, tx pgx.Tx, school, user, id string) (found bool, err error) {
+	tag, err := tx.Exec(ctx, `
+		UPDATE schoolbell.inbox SET read_at = coalesce(read_at, clock_timestamp()) WHERE school = $1 AND user_id = $2 AND delivery_id = $3`,
+		school, user, id)
+	if err != nil {
+		return false, fmt.Errorf("mark message as read: %w", err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// MarkAll notes that all messages of a user have been read.
+func MarkAll(ctx context.Context, tx pgx.Tx, school, user string) error {
+	if _, err := tx.Exec(ctx, `
+		UPDATE schoolbell.inbox SET read_at = clock_timestamp() WHERE school = $1 AND user_id = $2 AND read_at IS NULL`, school, user); err != nil {
+		return fmt.Errorf("mark messages as read: %w", err)
+	}
+	return nil
+}

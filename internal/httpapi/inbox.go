@@ -1,0 +1,76 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/consumers/provider/inbox"
+	"github.com/schoolbell/schoolbell/projections/query"
+)
+
+// inboxRoutes let everybody read what they were told, and nobody anything else: the bearer's name is in the statements and
+// in the transaction.
+func (a *API) inboxRoutes() {
+	const path = schoolPath + "/inbox"
+	handle(a, huma.Operation{
+		OperationID: "read-inbox", Method: http.MethodGet, Path: path, Tags: []string{"Inbox"},
+		Summary: "Read one's own inbox",
+		Description: "What the bearer was told, the newest first, a page at a time, and how much of it is unread. Whoever is connected " +
+			"hears at once when something arrives: a schoolbell.delivery.delivered.v1 whose channel is in_app comes to the room of the user, " +
+			"which everybody is in (see stream-events); its delivery_id is the message's id.",
+		Errors: []int{422},
+	}, needMember, func(ctx context.Context, v visit, in *inboxInput) (*reply[*inbox.Page], error) {
+		var page *inbox.Page
+		err := a.deps.Pool.Own(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) (err error) {
+			page, err = inbox.Read(ctx, tx, inbox.Query{
+				School: v.school, User: v.bearer.Subject, Unread: in.Unread, After: in.After, Limit: in.Limit, Link: a.deps.Consumers.Link,
+			})
+			return err
+		})
+		if errors.Is(err, inbox.ErrCursor) {
+			return nil, wrongParameter("after", inbox.ErrCursor.Error())
+		}
+		return &reply[*inbox.Page]{page}, err
+	})
+	handle(a, huma.Operation{
+		OperationID: "mark-as-read", Method: http.MethodPost, Path: path + "/{id}/read", Tags: []string{"Inbox"},
+		Summary: "Mark a message as read", Description: "To say so again changes nothing.", DefaultStatus: http.StatusNoContent, Errors: []int{404},
+	}, needMember, func(ctx context.Context, v visit, in *messageInput) (*none, error) {
+		return nil, a.deps.Pool.Own(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
+			found, err := inbox.Mark(ctx, tx, v.school, v.bearer.Subject, in.ID)
+			if err == nil && !found {
+				return query.ErrNotFound
+			}
+			return err
+		})
+	})
+	handle(a, huma.Operation{
+		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read", Tags: []string{"Inbox"},
+		Summary: "Mark all messages as read", DefaultStatus: http.StatusNoContent,
+	}, needMember, func(ctx context.Context, v visit, _ *none) (*none, error) {
+		return nil, a.deps.Pool.Own(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
+			return inbox.MarkAll(ctx, tx, v.school, v.bearer.Subject)
+		})
+	})
+}
+
+type inboxInput struct {
+	Unread bool   `query:"unread" doc:"Only what has not been read"`
+	After  string `query:"after" maxLength:"512" doc:"The next of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Messages on a page"`
+}
+
+type messageInput struct {
+	ID string `path:"id" maxLength:"128" doc:"The message"`
+}
+
+// wrongParameter is a problem with one parameter of the address.
+func wrongParameter(name, reason string) *Problem {
+	p := problem(http.StatusUnprocessableEntity, "not all parameters can be used")
+	p.Errors = []ProblemError{{Parameter: "query." + name, Reason: reason}}
+	return p
+}

@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/schoolbell/schoolbell/internal/auth"
+)
+
+// Who may do what is not about events or read models.
+var (
+	needOffice = auth.Need{Roles: []string{"admin"}}
+	// needMember is what every role of a school may do: what belongs to the bearer alone, or to all.
+	needMember = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
+)
+
+// visit is one request: who asks about which school. Whoever comes this far may.
+type visit struct {
+	school string
+	bearer auth.Principal
+}
+
+// none is the input of a route without parameters, or the answer without a body.
+type none struct{}
+
+// reply is an answer that is its body.
+type reply[T any] struct{ Body T }
+
+// handle adds a route about a school that is neither about events nor about read models. What goes in and comes out are
+// structs in huma's notation; the input has been checked against their schema, and every error becomes a problem.
+func handle[In, Out any](a *API, op huma.Operation, need auth.Need, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
+	a.needs[op.Method+" "+op.Path] = need
+	op.Parameters = append([]*huma.Param{schoolParam()}, op.Parameters...)
+	op.Middlewares = huma.Middlewares{a.gate(need), unkept}
+	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
+	register(a, op, do)
+}
+
+// handlePlatform adds a route about all schools, for operators.
+func handlePlatform[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
+	op.Middlewares = huma.Middlewares{a.gateWith(a.admitOperator), unkept}
+	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
+	register(a, op, do)
+}
+
+func register[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
+	op.MaxBodyBytes = maxForm
+	if _, ok := reflect.TypeFor[In]().FieldByName("Body"); ok {
+		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*Out, error) {
+		out, err := do(ctx, visit{school: hitOf(ctx).school, bearer: requestOf(ctx).bearer}, in)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return out, nil
+	})
+}
+
+// maxForm bounds what people write, other than events.
+const maxForm = 256 << 10
+
+// unkept marks answers that nobody may keep.
+func unkept(hc huma.Context, next func(huma.Context)) {
+	_, w := humago.Unwrap(hc)
+	w.Header().Set("Cache-Control", "private, no-store")
+	next(hc)
+}
