@@ -251,3 +251,27 @@ func TestADeliveryThatLostItsJobGetsANewOne(t *testing.T) {
 	run(t, l)
 	w.eventually(map[string]int{"sent": 1})
 }
+
+// River writes down a little later that a job is done, and many at once; what a crash takes of that is done again.
+func TestP5_JobsWhoseEndIsLostSendNothingAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	p := newProvider(nil)
+	l := w.ledger(only(consumers.SMS, p))
+	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, numbers("g", 100)...)})
+	require.NoError(t, err)
+	run(t, l)
+	done := func(starts int) func() bool {
+		return func() bool {
+			var n int
+			err := w.pool.QueryRow(t.Context(), `SELECT count(*) FROM schoolbell_river.river_job WHERE state = 'completed' AND attempt = $1`, starts).Scan(&n)
+			return err == nil && n == 100
+		}
+	}
+	require.Eventually(t, done(1), 20*time.Second, 10*time.Millisecond)
+	_, err = w.pool.Exec(t.Context(), `UPDATE schoolbell_river.river_job SET state = 'available', finalized_at = NULL`)
+	require.NoError(t, err)
+	require.Eventually(t, done(2), 20*time.Second, 10*time.Millisecond)
+	require.Len(t, p.order(), 100, "the ledger knows that they are sent")
+	w.eventually(map[string]int{"sent": 100})
+}
