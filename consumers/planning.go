@@ -116,5 +116,35 @@ func (p *Planners) planOne(plan *Planning, settings *Settings, m *memory) (compl
 		}
 	}
 	plan.Asked = k.asked
+	if !k.missed {
+		if plan.Fault = checkDependencies(plan.Deliveries); plan.Fault != nil {
+			plan.Deliveries = nil
+		}
+	}
 	return !k.missed
+}
+
+// errDependency is the fault of a plan that could not be carried out.
+var errDependency = errors.New("only a notice can depend on something, and only on a document of the same event")
+
+// checkDependencies refuses deliveries that would wait for ever, or for something that does not end: only a document is
+// either there or will never be.
+func checkDependencies(plan []Delivery) error {
+	channels := map[string]Channel{}
+	for i := range plan {
+		channels[plan[i].ID] = plan[i].Channel
+	}
+	for i := range plan {
+		d := &plan[i]
+		if d.DependsOn == "" {
+			continue
+		}
+		switch on, ok := channels[d.DependsOn]; {
+		case !ok:
+			return fmt.Errorf("planner %q: %s to %s depends on %s, which the event does not lead to: %w", d.Planner, d.Channel, d.Recipient, d.DependsOn, errDependency)
+		case on != PDF || d.Channel == PDF:
+			return fmt.Errorf("planner %q: %s to %s depends on %s by %s: %w", d.Planner, d.Channel, d.Recipient, d.DependsOn, on, errDependency)
+		}
+	}
+	return nil
 }
