@@ -14,6 +14,7 @@ import (
 type Event struct {
 	*domain.Envelope
 	AppendedAt time.Time
+	Again      bool // an operator wants it planned, although it may have been before
 }
 
 // SettingsSource knows what schools have decided.
@@ -28,7 +29,7 @@ type Planning struct {
 	KnownAt    int64 // the offset of the last event of the partition that was known
 	Asked      bool  // the plan depends on what was known
 	Deliveries []Delivery
-	Again      bool  // an operator wants it planned, although it may have been before
+	Again      bool  // the event's
 	Fault      error // why it cannot be planned; nothing follows then
 }
 
@@ -76,7 +77,7 @@ func (p *Planners) PlanAll(ctx context.Context, events []Event, settings []*Sett
 		if err != nil {
 			return nil, err
 		}
-		all[i] = Planning{Event: events[i], KnownAt: next - 1}
+		all[i] = Planning{Event: events[i], KnownAt: next - 1, Again: events[i].Again}
 	}
 	for range mostRounds {
 		var again []int

@@ -103,7 +103,7 @@ func (w *verifying) record(ctx context.Context, rec *eventlog.Record, window *ev
 		if offset < w.kept.Upto && w.Planners.Wants(event.Type) {
 			w.checked.Events++
 			known := max(offset, w.kept.KnownAt[offset])
-			w.later[known] = append(w.later[known], Event{event, rec.Time})
+			w.later[known] = append(w.later[known], Event{Envelope: event, AppendedAt: rec.Time})
 		}
 	}
 	events := w.later[offset]

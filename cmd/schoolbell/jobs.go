@@ -1,11 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -26,6 +23,11 @@ type jobsCommand struct {
 	Pause   jobsPauseCommand   `cmd:"" help:"Stop a queue, in all processes."`
 	Resume  jobsResumeCommand  `cmd:"" help:"Go on with a queue."`
 	Verify  jobsVerifyCommand  `cmd:"" help:"Recompute every plan from the log and compare it with the ledger."`
+
+	Settings jobsSettingsCommand `cmd:"" help:"Print or change what schools have decided."`
+	Aside    jobsAsideCommand    `cmd:"" help:"Look after events that could not be planned."`
+	Mend     jobsMendCommand     `cmd:"" help:"Give deliveries a job that have lost theirs."`
+	Reset    jobsResetCommand    `cmd:"" help:"Have the consumers read the log once more."`
 }
 
 func (*jobsCommand) Help() string {
@@ -44,17 +46,22 @@ type jobsTarget struct {
 	JSON        bool   `name:"json" help:"Print JSON."`
 }
 
-// open returns the ledger and what closes it.
-func (c jobsTarget) open(ctx context.Context) (*ledger.Ledger, func(), error) {
+// pool connects to it.
+func (c jobsTarget) pool(ctx context.Context) (*postgres.Pool, error) {
 	url := c.DatabaseURL
 	if url == "" {
 		at, err := readAddress(c.Data)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		url = at.Database
 	}
-	pool, err := postgres.NewPool(ctx, postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: 2})
+	return postgres.NewPool(ctx, postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: 4})
+}
+
+// open returns the ledger and what closes it.
+func (c jobsTarget) open(ctx context.Context) (*ledger.Ledger, func(), error) {
+	pool, err := c.pool(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -180,83 +187,6 @@ func (c *jobsDepthCommand) Run(ctx context.Context, io streams) error {
 		fmt.Fprintf(w, "%s\tpriority %d\t%s\t%d\t%s\n", d.Queue, d.Priority, d.State, d.Jobs, note)
 	}
 	return w.Flush()
-}
-
-// jobsChange is what is to be done to deliveries that are named, or picked.
-type jobsChange struct {
-	jobsTarget `embed:""`
-	jobsFilter `embed:""`
-	IDs        []string `arg:"" optional:"" name:"id" help:"The deliveries; else those that the flags pick."`
-}
-
-// run does something to each delivery, and says to how many.
-func (c *jobsChange) run(ctx context.Context, io streams, what string, do func(l *ledger.Ledger, id string) error) error {
-	if len(c.IDs) == 0 && c.jobsFilter == (jobsFilter{}) {
-		return usageError{errors.New("name deliveries, or pick them by flags")}
-	}
-	l, closeLedger, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeLedger()
-	ids, changed := c.IDs, 0
-	for f := c.filter(); ; {
-		if len(c.IDs) == 0 {
-			entries, err := l.List(ctx, f)
-			if err != nil {
-				return err
-			}
-			ids = ids[:0]
-			for _, e := range entries {
-				ids = append(ids, e.ID)
-			}
-		}
-		for _, id := range ids {
-			var state *ledger.StateError
-			switch err := do(l, id); {
-			case errors.As(err, &state) && len(c.IDs) == 0: // it has moved on, or the filter was wide
-			case err != nil:
-				return err
-			default:
-				changed++
-			}
-			f.After = id
-		}
-		if len(c.IDs) > 0 || len(ids) == 0 {
-			break
-		}
-	}
-	if c.JSON {
-		return printJSON(io.out, map[string]int{what: changed})
-	}
-	_, err = fmt.Fprintf(io.out, "%d deliveries %s.\n", changed, what)
-	return err
-}
-
-func operator() string { return cmp.Or(os.Getenv("USER"), "operator") }
-
-type jobsRetryCommand struct {
-	jobsChange `embed:""`
-}
-
-func (c *jobsRetryCommand) Run(ctx context.Context, io streams) error {
-	return c.run(ctx, io, "retried", func(l *ledger.Ledger, id string) error { return l.Retry(ctx, id, operator()) })
-}
-
-type jobsDiscardCommand struct {
-	jobsChange `embed:""`
-}
-
-func (c *jobsDiscardCommand) Run(ctx context.Context, io streams) error {
-	return c.run(ctx, io, "discarded", func(l *ledger.Ledger, id string) error { return l.Discard(ctx, id, operator()) })
-}
-
-type jobsCancelCommand struct {
-	jobsChange `embed:""`
-}
-
-func (c *jobsCancelCommand) Run(ctx context.Context, io streams) error {
-	return c.run(ctx, io, "cancelled", func(l *ledger.Ledger, id string) error { return l.Cancel(ctx, id, operator()) })
 }
 
 type jobsPauseCommand struct {

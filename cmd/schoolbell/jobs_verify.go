@@ -2,23 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
 type jobsVerifyCommand struct {
-	jobsTarget `embed:""`
-	Kafka      config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (that of the serve on the data directory unless brokers are named)"`
+	jobsLog `embed:""`
 }
 
 func (*jobsVerifyCommand) Help() string {
@@ -26,36 +22,12 @@ func (*jobsVerifyCommand) Help() string {
 ledger. Exits with 1 when a delivery is missing, surplus or different. Changes nothing.`
 }
 
-func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) (err error) {
-	url, brokers := c.DatabaseURL, c.Kafka.Brokers
-	if url == "" || len(brokers) == 0 {
-		at, err := readAddress(c.Data)
-		if err != nil {
-			return err
-		}
-		if url == "" {
-			url = at.Database
-		}
-		if len(brokers) == 0 {
-			brokers = at.Brokers
-		}
-	}
-	kafkaConfig, err := c.Kafka.Config(brokers)
-	if err != nil {
-		return usageError{err}
-	}
-	log, err := kafka.Open(ctx, kafkaConfig, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
+func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
+	var checked *consumers.Checked
+	if err := c.with(ctx, func(log *kafka.Log, pool *postgres.Pool) (err error) {
+		checked, err = verifyJobs(ctx, log, pool)
 		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	pool, err := postgres.NewPool(ctx, postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: 2})
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	checked, err := verifyJobs(ctx, log, pool)
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	if err := printChecked(io, c.JSON, checked); err != nil {

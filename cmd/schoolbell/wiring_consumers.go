@@ -14,6 +14,9 @@ import (
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
+// consumersGroup is the name under which processes share out the log's partitions for planning, and keep how far they are.
+const consumersGroup = "consumers"
+
 // wireConsumers plans what follows from events, and does it; and lets the API speak about it, which may be in another
 // process than those that do.
 func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi.Deps) error {
@@ -33,7 +36,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	jobs, known := p.cfg.Jobs, knowledge.New(pool, setName)
 	kept, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
+		Pool: pool.Conns(), Group: consumersGroup, Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
 		Workers:  map[string]int{ledger.QueueSMS: jobs.SMS, ledger.QueuePDF: jobs.PDF, ledger.QueueNotification: jobs.Notification},
 		Attempts: jobs.Attempts, SendTimeout: jobs.Timeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
 	})
@@ -58,7 +61,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return err
 	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
+		Log: p.events, Topic: topic, Group: consumersGroup, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
 		SetAside: kept.SetAside, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -44,11 +45,12 @@ func (l *Ledger) SetAside(ctx context.Context, at domain.Position, school, event
 	return noteAside(ctx, l.pool, aside{at.Partition, at.Offset, school, eventID, eventType, reason})
 }
 
-// Aside returns the positions of the events that could not be planned, the oldest first.
-func (l *Ledger) Aside(ctx context.Context) ([]AsideEvent, error) {
-	rows, _ := l.pool.Query(ctx, `SELECT partition, log_offset, school, event_id, type, reason FROM schoolbell.ledger_aside ORDER BY at, partition, log_offset`)
+// Aside returns the events that could not be planned, the oldest first, of one school or of all.
+func (l *Ledger) Aside(ctx context.Context, school string) ([]AsideEvent, error) {
+	rows, _ := l.pool.Query(ctx, `SELECT partition, log_offset, school, event_id, type, reason, at FROM schoolbell.ledger_aside
+		WHERE $1 IN ('', school) ORDER BY at, partition, log_offset`, school)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e AsideEvent, err error) {
-		return e, row.Scan(&e.Position.Partition, &e.Position.Offset, &e.School, &e.EventID, &e.Type, &e.Reason)
+		return e, row.Scan(&e.Position.Partition, &e.Position.Offset, &e.School, &e.EventID, &e.Type, &e.Reason, &e.At)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list events set aside: %w", err)
@@ -56,20 +58,12 @@ func (l *Ledger) Aside(ctx context.Context) ([]AsideEvent, error) {
 	return list, nil
 }
 
-// AsideEvent is an event that could not be planned.
+// AsideEvent is an event that could not be planned. It is planned again by whoever hands it to an engine as wanted again.
 type AsideEvent struct {
 	Position domain.Position `json:"position"`
 	School   string          `json:"school"`
 	EventID  string          `json:"event_id"`
 	Type     string          `json:"type"`
 	Reason   string          `json:"reason"`
-}
-
-// Taken says that an event is aside no longer.
-func (l *Ledger) Taken(ctx context.Context, at domain.Position) error {
-	_, err := l.pool.Exec(ctx, `DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`, at.Partition, at.Offset)
-	if err != nil {
-		return fmt.Errorf("take event back: %w", err)
-	}
-	return nil
+	At       time.Time       `json:"at"`
 }

@@ -239,7 +239,7 @@ func noteKnown(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error
 	var partitions []int32
 	var offsets, known []int64
 	for i := range plans {
-		if p := &plans[i]; p.Asked && p.KnownAt > p.Event.Position.Offset {
+		if p := &plans[i]; p.Asked && p.Fault == nil && p.KnownAt > p.Event.Position.Offset {
 			partitions, offsets = append(partitions, p.Event.Position.Partition), append(offsets, p.Event.Position.Offset)
 			known = append(known, p.KnownAt)
 		}
@@ -255,13 +255,19 @@ func noteKnown(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error
 	return nil
 }
 
-// setAside notes the events that cannot be planned, and forgets those that now could.
+// setAside notes the events that cannot be planned, and forgets those that an operator had planned again and now could.
 func setAside(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
 	for i := range plans {
-		if p := &plans[i]; p.Fault != nil {
-			if err := noteAside(ctx, tx, aside{p.Event.Position.Partition, p.Event.Position.Offset, p.Event.School, p.Event.ID, p.Event.Type, p.Fault.Error()}); err != nil {
-				return err
-			}
+		e, fault := plans[i].Event, plans[i].Fault
+		var err error
+		switch {
+		case fault != nil:
+			err = noteAside(ctx, tx, aside{e.Position.Partition, e.Position.Offset, e.School, e.ID, e.Type, fault.Error()})
+		case plans[i].Again:
+			_, err = tx.Exec(ctx, `DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`, e.Position.Partition, e.Position.Offset)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

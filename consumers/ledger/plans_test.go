@@ -46,8 +46,15 @@ func TestNothingReadsTheWholeLedger(t *testing.T) {
 	require.NoError(t, l.Receive(t.Context(), consumers.Report{Provider: "remembering", ProviderID: "p-" + id[1], State: consumers.Delivered}))
 	require.NoError(t, l.Cancel(t.Context(), id[0], "me"))
 	for _, f := range []ledger.Filter{
-		{}, {Limit: 5, After: id[1]}, {School: "s7"}, {School: "s7", EventID: "today"}, {EventID: "today"}, {State: consumers.Dead},
-		{State: consumers.Unknown, Queue: ledger.QueueSMS}, {Planner: "absence"}, {School: "s7", State: consumers.Sent, After: id[1]},
+		{},
+		{Limit: 5, After: id[1]},
+		{School: "s7"},
+		{School: "s7", EventID: "today"},
+		{EventID: "today"},
+		{State: consumers.Dead},
+		{State: consumers.Unknown, Queue: ledger.QueueSMS},
+		{Planner: "absence"},
+		{School: "s7", State: consumers.Sent, After: id[1]},
 	} {
 		_, err := l.List(t.Context(), f)
 		require.NoError(t, err)

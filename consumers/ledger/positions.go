@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 )
 
@@ -59,10 +60,27 @@ func (p *Positions) Save(ctx context.Context, group string, topic eventlog.Topic
 	return nil
 }
 
-// Reset has a group read the log once more from its beginning. What has been planned stays planned, once.
-func (p *Positions) Reset(ctx context.Context, group string) error {
-	if _, err := p.pool.Exec(ctx, `UPDATE schoolbell.checkpoints SET position = 0, epoch = epoch + 1, updated_at = now() WHERE set_name = $1`, group); err != nil {
-		return fmt.Errorf("reset %s: %w", group, err)
+// Reset has a group read the log once more: one partition from a position on, or all of them from their beginning if it is
+// nil. It never skips anything. What was planned stays planned, once. From an event that nothing followed from, nothing
+// follows now either, unless it is to be planned again: then what is missing from the ledger is planned. The answer is how
+// many partitions go back.
+func (p *Positions) Reset(ctx context.Context, group string, to *domain.Position, again bool) (int, error) {
+	if to == nil {
+		to = &domain.Position{Partition: -1}
 	}
-	return nil
+	names := []string{group}
+	if again {
+		names = append(names, plannedMark(group))
+	}
+	tag, err := p.pool.Exec(ctx, `
+		WITH marks AS (
+			UPDATE schoolbell.checkpoints SET position = least(position, $3), updated_at = now()
+			WHERE set_name = ANY ($4) AND set_name <> $1 AND $2 IN (partition, -1)
+		)
+		UPDATE schoolbell.checkpoints SET position = $3, epoch = epoch + 1, updated_at = now()
+		WHERE set_name = $1 AND $2 IN (partition, -1) AND position > $3`, group, to.Partition, to.Offset, names)
+	if err != nil {
+		return 0, fmt.Errorf("reset %s: %w", group, err)
+	}
+	return int(tag.RowsAffected()), nil
 }

@@ -65,7 +65,7 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	require.Equal(t, want, told())
 
 	// Once more from the beginning, and once more the same day: nothing new.
-	require.NoError(t, ledger.NewPositions(w.jobs, router.ErrFenced).Reset(t.Context(), "consumers"))
+	reset(t, ledger.NewPositions(w.jobs, router.ErrFenced))
 	made, err := kept.Remind(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, made)

@@ -114,6 +114,9 @@ const (
 	fencedAgain = 10 * time.Second
 	saveEvery   = 100 * time.Millisecond
 	saveWithin  = 5 * time.Second
+	// assureEvery is how often an owner with nothing to do saves all the same. So it learns that somebody has claimed the
+	// partition, or wants it read once more.
+	assureEvery = 2 * time.Second
 	// refusedAgain is the pause before a refused message is handed out again. Whoever refuses it may have paused before.
 	refusedAgain = 50 * time.Millisecond
 )
@@ -225,7 +228,7 @@ func put[T any](ctx context.Context, to chan<- T, v T) error {
 // follow waits for the messages to be acknowledged, in order, and moves the position on. One that is refused is handed out
 // again, and the position waits for it.
 func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *handed) (err error) {
-	saved := next
+	saved, savedAt := next, time.Now()
 	save := func(ctx context.Context) error {
 		if next == saved {
 			return nil
@@ -235,7 +238,7 @@ func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *ha
 		if err := o.cfg.Positions.Save(ctx, o.cfg.Group, o.topic, o.assignment.Partition, epoch, next); err != nil {
 			return fmt.Errorf("save position %d: %w", next, err)
 		}
-		saved = next
+		saved, savedAt = next, time.Now()
 		o.assignment.Committed(next)
 		return nil
 	}
@@ -250,6 +253,9 @@ func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *ha
 			}
 			next = h.next
 		case <-tick.C:
+			if time.Since(savedAt) >= assureEvery {
+				saved = -1
+			}
 			if err := save(ctx); err != nil {
 				return err
 			}

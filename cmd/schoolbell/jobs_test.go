@@ -1,0 +1,191 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+)
+
+// jobs runs a command about jobs of a running program, which is to end with a code, and reads what it prints.
+func (a *app) jobs(t *testing.T, code int, into any, args ...string) {
+	t.Helper()
+	args = append([]string{"jobs"}, append(args, "--database-url", a.Database, "--json")...)
+	got, stdout, stderr := command(t, args...)
+	require.Equal(t, code, got, "%v: %s%s", args, stdout, stderr)
+	if into != nil {
+		require.NoError(t, json.Unmarshal([]byte(stdout), into), stdout)
+	}
+}
+
+// list returns the deliveries of a state.
+func (a *app) list(t *testing.T, state string) (entries []ledger.Entry) {
+	t.Helper()
+	a.jobs(t, exitDone, &entries, "list", "--state", state)
+	return entries
+}
+
+func (a *app) eventually(t *testing.T, state string, n int) []ledger.Entry {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(a.list(t, state)) == n }, 30*time.Second, 50*time.Millisecond, "%d are to be %s", n, state)
+	return a.list(t, state)
+}
+
+func (a *app) sql(t *testing.T, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), a.Database)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), "SET ROLE schoolbell_jobs; "+sql)
+	require.NoError(t, err)
+}
+
+// withLog names the log too.
+func (a *app) withLog(args ...string) []string {
+	return append(args, "--kafka-brokers", strings.Join(a.Brokers, ","))
+}
+
+// family is a student with a guardian who can be reached.
+func family(school, n string) []map[string]any {
+	return []map[string]any{
+		event(school, "enrolled-"+n, "schoolbell.student.enrolled.v1", n, map[string]any{
+			"student_id": n, "given_name": "Ama", "family_name": "Diallo", "class_id": "7a", "on": "2026-09-01",
+		}),
+		event(school, "linked-"+n, "schoolbell.guardian.linked.v1", n, map[string]any{
+			"guardian_id": "g-" + n, "student_id": n, "name": "Awa Diallo", "relation": "mother", "phone": "+22501020304", "primary": true,
+		}),
+	}
+}
+
+func absent(school, n string) map[string]any {
+	return event(school, "absent-"+n, "schoolbell.attendance.marked.v1", n, map[string]any{
+		"student_id": n, "class_id": "7a", "date": time.Now().UTC().Format(time.DateOnly), "session": "day", "status": "absent_unexcused",
+	})
+}
+
+func TestOperatorsLookAfterJobs(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
+	first := a.eventually(t, "sent", 1)[0]
+	var shown ledger.Entry
+	a.jobs(t, exitDone, &shown, "show", first.ID)
+	require.Equal(t, "absence", shown.Planner)
+	require.Len(t, shown.Log, 1)
+
+	a.jobs(t, exitDone, nil, "pause", "sms")
+	a.publish(t, "oak", append(family("oak", "st2"), absent("oak", "st2"))...)
+	waiting := a.eventually(t, "planned", 1)[0]
+	a.jobs(t, exitUsage, nil, "cancel", "--school", "oak") // there is nobody to ask
+	a.jobs(t, exitDone, nil, "cancel", "--school", "oak", "--yes")
+	require.Equal(t, waiting.ID, a.eventually(t, "cancelled", 1)[0].ID)
+	a.jobs(t, exitDone, nil, "retry", waiting.ID)
+	a.eventually(t, "planned", 1)
+
+	// River's table is lost.
+	a.sql(t, `DELETE FROM schoolbell_river.river_job`)
+	var mended map[string]int
+	a.jobs(t, exitDone, &mended, "mend", "--after", "0s")
+	require.Equal(t, 1, mended["mended"])
+	a.jobs(t, exitDone, nil, "resume", "sms")
+	a.eventually(t, "sent", 2)
+
+	// What somebody has deleted is found, and planned again.
+	var checked consumers.Checked
+	a.jobs(t, exitDone, &checked, a.withLog("verify")...)
+	require.Equal(t, 2, checked.Deliveries)
+	a.sql(t, `DELETE FROM schoolbell.ledger WHERE id = '`+first.ID+`'`)
+	a.jobs(t, exitFailed, &checked, a.withLog("verify")...)
+	require.Equal(t, "missing", checked.Findings[0].Kind)
+	a.jobs(t, exitUsage, nil, "reset", "--to", "start")
+	a.jobs(t, exitUsage, nil, "reset", "--to", "beginning", "--yes")
+	var reset map[string]int
+	a.jobs(t, exitDone, &reset, "reset", "--to", first.Position, "--again", "--yes")
+	require.Equal(t, 1, reset["partitions"])
+	require.Equal(t, first.ID, a.eventually(t, "sent", 2)[0].ID)
+	a.jobs(t, exitDone, nil, a.withLog("verify")...)
+}
+
+func TestSchoolsDecideByCommand(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	file := filepath.Join(t.TempDir(), "settings.json")
+	write := func(settings string) { require.NoError(t, os.WriteFile(file, []byte(settings), 0o600)) }
+	var now settingsShown
+	a.jobs(t, exitDone, &now, "settings", "get", "--school", "oak")
+	require.Equal(t, settingsShown{School: "oak", Settings: &consumers.Settings{}}, now)
+
+	write(`{"time_zone":"Europe/Paris","reminders":{"most":3},"rules":{"absence":{"channels":["sms","push"]}}}`)
+	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
+	require.EqualValues(t, 1, now.Version)
+	_, printed, _ := command(t, "jobs", "settings", "get", "--school", "oak", "--database-url", a.Database)
+	require.Contains(t, printed, `"time_zone": "Europe/Paris"`)
+	write(printed)
+	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
+	require.EqualValues(t, 2, now.Version)
+	code, _, stderr := command(t, "jobs", "settings", "set", "--school", "oak", file, "--over", "1", "--database-url", a.Database)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "changed meanwhile")
+
+	write(`{"time_zone":"Paris","quiet":{"from":"20:00","to":"07:00"},"reminders":{"most":-1}}`)
+	code, _, stderr = command(t, "jobs", "settings", "set", "--school", "oak", file, "--database-url", a.Database)
+	require.Equal(t, exitFailed, code)
+	require.Equal(t, "schoolbell: settings: /time_zone must be a time zone, as in Africa/Abidjan\n"+
+		"schoolbell: settings: /reminders/most must lie between 0 and 50\n", stderr)
+	var refused struct {
+		Errors []domain.Fault `json:"errors"`
+	}
+	a.jobs(t, exitFailed, &refused, "settings", "set", "--school", "oak", file)
+	require.Equal(t, "/time_zone", refused.Errors[0].Pointer)
+}
+
+func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
+	t.Parallel()
+	broker := devtest.Kafka(t)
+	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
+	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: broker.Brokers()}, testLog(t), nil)
+	require.NoError(t, err)
+	defer log.Close()
+	_, err = log.Append(t.Context(), "oak", []eventlog.Record{{
+		Key: []byte("oak"), Value: []byte("no event"), Headers: []eventlog.Header{
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_type", Value: []byte("schoolbell.attendance.marked.v1")},
+			{Key: "ce_subject", Value: []byte("st9")},
+			{Key: "ce_school", Value: []byte("oak")},
+		},
+	}})
+	require.NoError(t, err)
+	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
+	sent := a.eventually(t, "sent", 1)[0]
+	var aside []ledger.AsideEvent
+	a.jobs(t, exitDone, &aside, "aside", "list", "--school", "oak")
+	require.Len(t, aside, 1)
+	require.Contains(t, aside[0].Reason, "read the event")
+	var tried asideTried
+	a.jobs(t, exitFailed, &tried, a.withLog("aside", "retry")...)
+	require.Equal(t, 0, tried.Planned)
+	require.Len(t, tried.Aside, 1, "it still cannot be read")
+
+	// One from which a planner could not tell what follows, before it was mended.
+	a.sql(t, `DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
+		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`)
+	a.jobs(t, exitFailed, nil, a.withLog("aside", "retry", "0:99999")...)
+	a.jobs(t, exitDone, &tried, a.withLog("aside", "retry", sent.Position)...)
+	require.Equal(t, asideTried{Planned: 1, Aside: []ledger.AsideEvent{}}, tried)
+	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
+	a.jobs(t, exitDone, &aside, "aside", "list")
+	require.Len(t, aside, 1)
+}
