@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"image"
 	_ "image/gif" // pictures may be GIF, of which the first frame counts
-	_ "image/jpeg"
+	_ "image/jpeg" // or JPEG
 	"image/png"
 	"sync"
 
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // or WebP
 )
 
 // The limits on an upload.

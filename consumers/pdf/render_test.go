@@ -220,7 +220,7 @@ func TestDocuments(t *testing.T) {
 			again, err := r.Render(d.kind, d.params, d.language, d.logo)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(file, again), "the same facts make the same bytes")
-			require.Less(t, len(file), 64<<10)
+			require.Less(t, len(file), 96<<10)
 
 			said := read(t, file)
 			golden := filepath.Join("testdata", name+".txt")

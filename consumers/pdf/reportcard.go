@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
@@ -40,7 +41,10 @@ func (s *sheet) results(card *paper.ReportCard) {
 		{s.average, 0.13, page.End, false},
 		{s.classAverage, 0.13, page.End, false},
 	}}
-	t.titles()
+	t.draw(func() { s.resultRows(t, card) })
+}
+
+func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.classAverage, column).Width-8, s.y-14, 1.2, 10, 0, accent) // what a stroke means
 	for _, subject := range card.Subjects {
 		marks, average, class := "", "", ""
@@ -150,24 +154,23 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 		{s.score, 0.18, page.End, false},
 		{"%", 0.12, page.End, false},
 	}}
-	begun := false
-	for _, subject := range card.Subjects {
-		if len(subject.Marks) == 0 {
-			continue
-		}
-		if !begun {
-			s.turn()
-			s.title2(s.marks)
-			t.titles()
-			begun = true
-		}
-		t.group(heading(subject.Name), s.grammar.Percent(subject.Average))
-		for _, m := range subject.Marks {
-			t.row(row{cells: []string{
-				m.Title, s.grammar.ShortDay(m.On), s.grammar.Number(m.Score) + " / " + s.grammar.Number(m.Max),
-				s.grammar.Percent(m.Score / m.Max * 100),
-			}})
-		}
-		t.endGroup()
+	if !slices.ContainsFunc(card.Subjects, func(subject paper.Subject) bool { return len(subject.Marks) > 0 }) {
+		return
 	}
+	s.turn()
+	s.title2(s.marks)
+	t.draw(func() {
+		for _, subject := range card.Subjects {
+			if len(subject.Marks) > 0 {
+				t.group(heading(subject.Name), s.grammar.Percent(subject.Average))
+			}
+			for _, m := range subject.Marks {
+				t.row(row{cells: []string{
+					m.Title, s.grammar.ShortDay(m.On), s.grammar.Number(m.Score) + " / " + s.grammar.Number(m.Max),
+					s.grammar.Percent(m.Score / m.Max * 100),
+				}})
+			}
+			t.endGroup()
+		}
+	})
 }

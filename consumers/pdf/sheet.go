@@ -168,7 +168,7 @@ func (s *sheet) letterhead() {
 	x, logo := s.margin, 0.0
 	if s.logo != nil {
 		logo = 46
-		s.page.Image(s.logo, x, s.y, logo, logo)
+		s.doc.Within(page.Figure, s.head.School, func() { s.page.Image(s.logo, x, s.y, logo, logo) })
 		x += logo + 14
 	}
 	name := page.Style{Size: 15, Bold: true, Color: accent}
@@ -192,7 +192,7 @@ func (s *sheet) letterhead() {
 func (s *sheet) heading(sub ...string) {
 	big := page.Style{Size: 23, Bold: true, Color: ink}
 	s.y += 36
-	s.fitted(s.title, big, s.margin, s.y, s.width, page.Start)
+	s.doc.Within(page.Heading1, "", func() { s.fitted(s.title, big, s.margin, s.y, s.width, page.Start) })
 	for i := range sub {
 		sub[i] = heading(sub[i])
 	}
@@ -206,14 +206,14 @@ func (s *sheet) heading(sub ...string) {
 // title2 is the heading of a part that begins a page.
 func (s *sheet) title2(title string) {
 	s.y += 16
-	s.text(title, page.Style{Size: 16, Bold: true, Color: ink}, s.margin, s.y, page.Start)
+	s.doc.Within(page.Heading2, "", func() { s.text(title, page.Style{Size: 16, Bold: true, Color: ink}, s.margin, s.y, page.Start) })
 	s.y += 12
 }
 
 // section begins a part with a heading of its own.
 func (s *sheet) section(title string) {
 	s.y += 23
-	s.text(title, page.Style{Size: 11.5, Bold: true, Color: accent}, s.margin, s.y, page.Start)
+	s.doc.Within(page.Heading2, "", func() { s.text(title, page.Style{Size: 11.5, Bold: true, Color: accent}, s.margin, s.y, page.Start) })
 	s.y += 9
 }
 
@@ -277,14 +277,17 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 
 // finish writes the foot of every page and returns the document.
 func (s *sheet) finish() []byte {
-	pages := s.doc.Pages()
-	for i := range pages {
+	for i := range s.doc.Pages() {
 		s.page = s.doc.Page(i)
-		y := s.bottom()
-		s.page.Rule(s.margin, y, s.width, 0.5, line)
-		number := s.doc.Text(fmt.Sprintf(s.words.page, s.grammar.Number(i+1), s.grammar.Number(pages)), small)
-		s.page.Text(number, s.margin+s.width, y+13, page.End)
-		s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13, s.width-number.Width-20, page.Start)
+		s.doc.Aside(func() { s.foot(i + 1) })
 	}
 	return s.doc.Bytes()
+}
+
+func (s *sheet) foot(number int) {
+	y := s.bottom()
+	s.page.Rule(s.margin, y, s.width, 0.5, line)
+	of := s.doc.Text(fmt.Sprintf(s.words.page, s.grammar.Number(number), s.grammar.Number(s.doc.Pages())), small)
+	s.page.Text(of, s.margin+s.width, y+13, page.End)
+	s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13, s.width-of.Width-20, page.Start)
 }

@@ -57,20 +57,21 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 		s.turn()
 	}
 	s.section(fmt.Sprintf(s.amountsIn, a.Currency))
-	t.titles()
-	if a.Opening != 0 {
-		t.row(row{cells: []string{s.grammar.ShortDay(from), s.opening, "", "", balance(a.Opening)}})
-	}
-	for _, e := range a.Entries {
-		what, details := s.entry(e)
-		t.row(row{
-			cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit), balance(e.Balance)}, more: details,
-		})
-		last = e.Balance
-	}
-	if len(a.Entries) == 0 {
-		t.row(row{cells: []string{"", s.noEntries}})
-	}
+	t.draw(func() {
+		if a.Opening != 0 {
+			t.row(row{cells: []string{s.grammar.ShortDay(from), s.opening, "", "", balance(a.Opening)}})
+		}
+		for _, e := range a.Entries {
+			what, details := s.entry(e)
+			t.row(row{
+				cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit), balance(e.Balance)}, more: details,
+			})
+			last = e.Balance
+		}
+		if len(a.Entries) == 0 {
+			t.row(row{cells: []string{"", s.noEntries}})
+		}
+	})
 	s.dueBox(a)
 }
 

@@ -31,13 +31,25 @@ type row struct {
 	more  []string // or several things, where there is none
 }
 
+// draw draws the titles and then the rows.
+func (t *table) draw(rows func()) {
+	t.doc.Within(page.Table, "", func() {
+		t.titles()
+		rows()
+	})
+}
+
 func (t *table) titles() {
-	x := t.margin
-	for _, c := range t.columns {
-		w := c.width * t.width
-		t.fitted(c.title, column, at(x, w, c.align), t.y+14, w-2*cellInset, c.align)
-		x += w
-	}
+	t.doc.Within(page.Row, "", func() {
+		x := t.margin
+		for _, c := range t.columns {
+			w := c.width * t.width
+			t.doc.Within(page.Header, "", func() {
+				t.fitted(c.title, column, at(x, w, c.align), t.y+14, w-2*cellInset, c.align)
+			})
+			x += w
+		}
+	})
 	t.y += rowHeight
 	t.page.Rule(t.margin, t.y, t.width, 1, accent)
 }
@@ -76,16 +88,21 @@ func (t *table) row(r row) (top float64) {
 		t.onTheNextPage()
 	}
 	top = t.y
-	x := t.margin
-	for i, c := range t.columns[:len(r.cells)] {
-		width := c.width * t.width
-		t.lines(lines[i], body.Size, at(x, width, c.align), top+14, c.align)
-		if !c.wraps {
-			t.fitted(r.cells[i], body, at(x, width, c.align), top+14, width-2*cellInset, c.align)
+	t.doc.Within(page.Row, "", func() {
+		x := t.margin
+		for i, c := range t.columns[:len(r.cells)] {
+			width := c.width * t.width
+			t.doc.Within(page.Cell, "", func() {
+				if !c.wraps {
+					t.fitted(r.cells[i], body, at(x, width, c.align), top+14, width-2*cellInset, c.align)
+					return
+				}
+				t.lines(lines[i], body.Size, at(x, width, c.align), top+14, c.align)
+				t.lines(note, remark.Size, t.margin+indent+cellInset, top+height+5, page.Start)
+			})
+			x += width
 		}
-		x += width
-	}
-	t.lines(note, remark.Size, t.margin+indent+cellInset, top+height+5, page.Start)
+	})
 	t.y += height + noteHeight
 	t.page.Rule(t.margin, t.y, t.width, 0.5, line)
 	return top
@@ -103,9 +120,13 @@ func (t *table) group(name, end string) {
 
 func (t *table) groupLine() {
 	t.page.Area(t.margin, t.y, t.width, rowHeight, 0, tint)
-	end := t.doc.Text(t.within[1], strong)
-	t.page.Text(end, t.margin+t.width-cellInset, t.y+14, page.End)
-	t.fitted(t.within[0], strong, t.margin+cellInset, t.y+14, t.width-3*cellInset-end.Width, page.Start)
+	t.doc.Within(page.Row, "", func() {
+		end := t.doc.Text(t.within[1], strong)
+		t.doc.Within(page.Cell, "", func() {
+			t.fitted(t.within[0], strong, t.margin+cellInset, t.y+14, t.width-3*cellInset-end.Width, page.Start)
+		})
+		t.doc.Within(page.Cell, "", func() { t.page.Text(end, t.margin+t.width-cellInset, t.y+14, page.End) })
+	})
 	t.y += rowHeight
 }
 
@@ -124,17 +145,19 @@ func (t *table) onTheNextPage() {
 			x += w
 		}
 	}
-	bridge()
-	t.turn()
-	t.titles()
-	if carried != nil {
+	t.doc.Aside(func() { // it has been said before
 		bridge()
-		t.y += rowHeight
-		t.page.Rule(t.margin, t.y, t.width, 0.5, line)
-	}
-	if t.within != nil {
-		t.groupLine()
-	}
+		t.turn()
+		t.titles()
+		if carried != nil {
+			bridge()
+			t.y += rowHeight
+			t.page.Rule(t.margin, t.y, t.width, 0.5, line)
+		}
+		if t.within != nil {
+			t.groupLine()
+		}
+	})
 }
 
 // totals draws rows that stand out, all of them on one page.
@@ -145,11 +168,13 @@ func (t *table) totals(rows ...[]string) {
 	}
 	for _, cells := range rows {
 		t.page.Area(t.margin, t.y, t.width, height, 0, tint)
-		x := t.margin
-		for i, c := range t.columns[:len(cells)] {
-			t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16, c.align)
-			x += c.width * t.width
-		}
+		t.doc.Within(page.Row, "", func() {
+			x := t.margin
+			for i, c := range t.columns[:len(cells)] {
+				t.doc.Within(page.Cell, "", func() { t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16, c.align) })
+				x += c.width * t.width
+			}
+		})
 		t.y += height
 	}
 }

@@ -31,12 +31,14 @@ const (
 type Page struct {
 	Width, Height float64
 	document      *Document
+	index         int
 	content       bytes.Buffer
+	owners        []*element // of the marks on it
 }
 
 // Add begins the next page.
 func (d *Document) Add(width, height float64) *Page {
-	p := &Page{Width: width, Height: height, document: d}
+	p := &Page{Width: width, Height: height, document: d, index: len(d.pages)}
 	d.pages = append(d.pages, p)
 	return p
 }
@@ -49,16 +51,20 @@ func (d *Document) Page(i int) *Page { return d.pages[i] }
 
 // Area fills a rectangle. Corners are rounded by a radius, or sharp with 0.
 func (p *Page) Area(x, y, width, height, radius float64, c Color) {
-	fmt.Fprintf(&p.content, "%s rg ", c)
-	p.outline(x, y, width, height, radius)
-	p.content.WriteString("f\n")
+	p.decorate(func() {
+		fmt.Fprintf(&p.content, "%s rg ", c)
+		p.outline(x, y, width, height, radius)
+		p.content.WriteString("f\n")
+	})
 }
 
 // Frame draws the outline of a rectangle.
 func (p *Page) Frame(x, y, width, height, radius, thickness float64, c Color) {
-	fmt.Fprintf(&p.content, "%s RG %s w ", c, number(thickness))
-	p.outline(x, y, width, height, radius)
-	p.content.WriteString("S\n")
+	p.decorate(func() {
+		fmt.Fprintf(&p.content, "%s RG %s w ", c, number(thickness))
+		p.outline(x, y, width, height, radius)
+		p.content.WriteString("S\n")
+	})
 }
 
 // round is how far the handles of a Bézier curve are from the corner of the quarter of a circle that it draws.
@@ -105,9 +111,14 @@ func (p *Page) Text(t Text, x, y float64, align Align) {
 	case End:
 		x = p.across(x-t.Width, t.Width)
 	}
-	for _, r := range t.runs {
-		x += p.run(r, t.style, x, p.Height-y)
+	if len(t.runs) == 0 {
+		return
 	}
+	p.say(func() {
+		for _, r := range t.runs {
+			x += p.run(r, t.style, x, p.Height-y)
+		}
+	})
 }
 
 // across returns the left end of something that begins at x and is so wide.
@@ -197,7 +208,9 @@ func (p *Page) Image(i *Image, x, y, width, height float64) {
 	scale := min(width/float64(i.width), height/float64(i.height))
 	w, h := float64(i.width)*scale, float64(i.height)*scale
 	x, y = p.across(x+(width-w)/2, w), y+(height-h)/2
-	fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x), number(p.Height-y-h), name)
+	p.say(func() {
+		fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x), number(p.Height-y-h), name)
+	})
 }
 
 // String returns the color as PDF writes it.

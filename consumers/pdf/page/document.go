@@ -29,6 +29,8 @@ type Document struct {
 	shaper *shaper
 	pages  []*Page
 	images []*Image
+	open   []*element // the document's structure, down to what is being drawn
+	aside  bool
 
 	objects [][]byte // by number, from 1 on
 	packer  packer
@@ -36,7 +38,9 @@ type Document struct {
 
 // New begins a document.
 func (f *Fonts) New(info Info) *Document {
-	return &Document{info: info, shaper: newShaper(f, info.Language, info.RightToLeft)}
+	return &Document{
+		info: info, shaper: newShaper(f, info.Language, info.RightToLeft), open: []*element{{role: "Document"}},
+	}
 }
 
 // Text is one line of text.
@@ -117,20 +121,22 @@ func (d *Document) Bytes() []byte {
 		fmt.Fprintf(&images, "/%s %d 0 R", d.nameOf(i), d.addImage(i))
 	}
 	resources := d.add("<</Font<<%s>>/XObject<<%s>>>>", &fonts, &images)
-	for _, p := range d.pages {
+	var pages []int
+	for i, p := range d.pages {
 		content := d.stream("", p.content.Bytes())
-		page := d.add("<</Type/Page/Parent %d 0 R/MediaBox[0 0 %s %s]/Resources %d 0 R/Contents %d 0 R>>",
-			tree, number(p.Width), number(p.Height), resources, content)
+		page := d.add("<</Type/Page/Parent %d 0 R/MediaBox[0 0 %s %s]/Resources %d 0 R/Contents %d 0 R/StructParents %d/Tabs/S>>",
+			tree, number(p.Width), number(p.Height), resources, content, i)
 		fmt.Fprintf(&kids, "%d 0 R ", page)
+		pages = append(pages, page)
 	}
 	d.set(tree, "<</Type/Pages/Count %d/Kids[%s]>>", len(d.pages), &kids)
-	metadata := d.metadata()
+	metadata, structure := d.metadata(), d.addStructure(pages)
 	direction := "L2R"
 	if d.info.RightToLeft {
 		direction = "R2L"
 	}
-	d.set(catalog, "<</Type/Catalog/Pages %d 0 R/Lang %s/Metadata %d 0 R/ViewerPreferences<</DisplayDocTitle true/Direction/%s>>>>",
-		tree, text(d.info.Language), metadata, direction)
+	d.set(catalog, "<</Type/Catalog/Pages %d 0 R/Lang %s/Metadata %d 0 R/MarkInfo<</Marked true>>/StructTreeRoot %d 0 R"+
+		"/ViewerPreferences<</DisplayDocTitle true/Direction/%s>>>>", tree, text(d.info.Language), metadata, structure, direction)
 	info := d.add("<</Title %s/Author %s/Producer(Schoolbell)%s>>", text(d.info.Title), text(d.info.Author), d.created())
 	return d.file(catalog, info)
 }

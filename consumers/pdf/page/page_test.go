@@ -205,6 +205,46 @@ func TestRunsStandInTheOrderInWhichTheyAreRead(t *testing.T) {
 	require.Contains(t, left.String(), "םולש", "what is read last stands on the left")
 }
 
+// Whoever has a document read aloud hears what is a heading and what a cell of a table, in order, and no page numbers.
+func TestDocumentsSayWhatIsWhat(t *testing.T) {
+	t.Parallel()
+	d := document(t, Info{Language: "en", Title: "t"})
+	p := d.Add(A5Width, A5Height)
+	text := func(s string) { p.Text(d.Text(s, Style{Size: 10}), 10, 10, Start) }
+	d.Within(Heading1, "", func() { text("a heading") })
+	text("a line")
+	d.Within(Table, "", func() {
+		d.Within(Row, "", func() {
+			d.Within(Header, "", func() { text("a title") })
+			d.Within(Header, "", func() { text("") })
+		})
+		d.Aside(func() { d.Within(Row, "", func() { text("a title again") }) })
+		d.Within(Row, "", func() { d.Within(Cell, "", func() { text("a cell"); p = d.Add(A5Width, A5Height); text("its end") }) })
+	})
+	p.Area(1, 1, 1, 1, 0, Color{})
+	d.Aside(func() { text("page 2") })
+
+	var roles [][]string
+	for _, p := range d.pages {
+		var on []string
+		for _, e := range p.owners {
+			on = append(on, e.role)
+		}
+		roles = append(roles, on)
+	}
+	require.Equal(t, [][]string{{Heading1, Paragraph, Header, Cell}, {Cell}}, roles)
+	require.Same(t, d.pages[0].owners[3], d.pages[1].owners[0], "a cell that goes on is one")
+	for i, asides := range []int{1, 2} {
+		require.Equal(t, asides, strings.Count(d.pages[i].content.String(), "/Artifact BMC"))
+		require.Equal(t, len(roles[i])+asides, strings.Count(d.pages[i].content.String(), "EMC\n"))
+	}
+	file := d.Bytes()
+	requireValid(t, file)
+	require.Contains(t, string(file), "/MarkInfo<</Marked true>>")
+	require.Equal(t, 2, bytes.Count(file, []byte("/S/TH")), "an empty cell is one too")
+	require.Equal(t, 2, bytes.Count(file, []byte("/S/TR")))
+}
+
 func TestSubsetsHoldWhatGlyphsAreMadeOf(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{})
