@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/gif" // pictures may be GIF, of which the first frame counts
+	_ "image/gif"  // pictures may be GIF, of which the first frame counts
 	_ "image/jpeg" // or JPEG
 	"image/png"
 	"sync"
