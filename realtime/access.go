@@ -88,10 +88,23 @@ func StatusOf(err error) int {
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone
-	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, ErrUnsure), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, ErrNobody), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
 		return http.StatusUnauthorized
 	}
 	return http.StatusInternalServerError
+}
+
+// Explain is what a client is told of an error. What lies behind this node is none of its business.
+func Explain(err error) string {
+	if StatusOf(err) < http.StatusInternalServerError {
+		return err.Error()
+	}
+	for _, known := range []error{ErrUnsure, ErrDraining, ErrFull} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "something behind this node is away: try again"
 }

@@ -64,6 +64,8 @@ func CloseOf(err error) Close {
 		return CloseTooManyRooms
 	case errors.Is(err, ErrUnrecoverable):
 		return CloseResync
+	case errors.Is(err, ErrUnsure):
+		return CloseReconnect
 	case errors.Is(err, ErrInvalidToken):
 		return CloseInvalidToken
 	}

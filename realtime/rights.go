@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -126,7 +127,7 @@ func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (doma
 	if needsGrants(who, room) {
 		var err error
 		if g, err = h.grants.get(ctx, s.school.name, who.Subject, s.school.rightsAt()); err != nil {
-			return 0, fmt.Errorf("look up the rights of %q: %w", who.Subject, err)
+			return 0, fmt.Errorf("%w: %w", ErrUnsure, err)
 		}
 	}
 	as := admit(who, &g, room)
@@ -232,7 +233,7 @@ func (h *Hub) lookAgain(ctx context.Context, s *Session) {
 				s.rooms[i].audiences = as
 			} else {
 				s.leave(i)
-				s.notices = append(s.notices, Delivery{Kind: KindLeft, Room: room})
+				s.notices = append(s.notices, Delivery{Kind: KindLeft, Room: room, Unsure: errors.Is(err, ErrUnsure)})
 			}
 		}
 		s.school.mu.Unlock()

@@ -20,6 +20,8 @@ var (
 	ErrDraining        = errors.New("this node is shutting down")
 	ErrInvalidToken    = errors.New("token is not valid")
 	ErrExpired         = errors.New("token has expired")
+	// ErrUnsure says that whether something is allowed cannot be found out for now.
+	ErrUnsure = errors.New("rights cannot be looked up just now: try again")
 	// ErrUnrecoverable says that what came after a position cannot be given: it is too old, or of another log.
 	ErrUnrecoverable = errors.New("position cannot be served")
 )
@@ -71,6 +73,7 @@ type Delivery struct {
 	Room     domain.Room     // through which it is heard
 	Event    *Event          // of KindEvent
 	Position domain.Position // of the event, or of the projection
+	Unsure   bool            // of KindLeft: the right could not be looked up, and may be there still
 
 	view domain.Audience
 	room int16 // index of Room in the event's rooms

@@ -67,6 +67,24 @@ func TestWrongUsageIsToldFromFailure(t *testing.T) {
 	}
 }
 
+func TestConfigAdvisesAKeyForResumeTokens(t *testing.T) {
+	t.Parallel()
+	provider := []string{"config", "--jwt-jwks=https://id.school.example/keys"}
+	for _, c := range []struct {
+		args    []string
+		advised bool
+	}{
+		{provider, true},
+		{append(slices.Clip(provider), "--realtime-key=sixteen bytes or more"), false},
+		{append(slices.Clip(provider), "--roles=api"), false},
+		{[]string{"config"}, false}, // it is derived from the secret of the tokens
+	} {
+		code, _, stderr := command(t, c.args...)
+		require.Equal(t, exitDone, code, stderr)
+		require.Equal(t, c.advised, strings.Contains(stderr, "SCHOOLBELL_REALTIME_KEY"), "%v: %s", c.args, stderr)
+	}
+}
+
 func TestAllFaultsOfTheConfigurationAreToldAtOnce(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := command(t, "serve", "--http=nowhere", "--roles=ingest,teach", "--kafka-brokers=no-port", "--kafka-sasl-username=u",

@@ -17,6 +17,7 @@ type configCommand struct {
 
 func (*configCommand) Help() string {
 	return `Takes the flags of serve, and checks the settings as serve does. Secrets are not shown.
+Settings that work, but not as one would expect, are told on standard error.
 
 Examples:
 
@@ -27,6 +28,9 @@ Examples:
 func (c *configCommand) Run(parsed *kong.Context, io streams) error {
 	if err := c.Validate(); err != nil {
 		return usageError{err}
+	}
+	for _, advice := range c.Advice() {
+		fmt.Fprintf(io.err, "schoolbell: %s\n", advice)
 	}
 	settings := config.Settings(parsed)
 	if c.JSON {

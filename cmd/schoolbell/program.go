@@ -53,6 +53,9 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(a
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
+	for _, advice := range cfg.Advice() {
+		log.WarnContext(ctx, advice)
+	}
 	p := &program{cfg: cfg, log: log}
 	defer func() { err = errors.Join(err, p.close()) }()
 	// The ports come first: that one is taken is better known before all else has started.

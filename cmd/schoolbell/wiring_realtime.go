@@ -38,7 +38,7 @@ type live struct {
 // wireRealtime pushes events to live clients. It shares the pool and the positions of the queries, if they are here.
 func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps) error {
 	c := &p.cfg.Realtime
-	key, err := p.resumeKey(ctx)
+	key, err := p.resumeKey()
 	if err != nil {
 		return err
 	}
@@ -126,15 +126,14 @@ func (l *live) nodes(w http.ResponseWriter, r *http.Request) {
 
 // resumeKey makes the key that resume tokens are signed with. Without any secret that all processes share, tokens are
 // good in this process only.
-func (p *program) resumeKey(ctx context.Context) ([]byte, error) {
+func (p *program) resumeKey() ([]byte, error) {
 	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
 	if err != nil {
 		return nil, err
 	}
 	secret := cmp.Or(p.cfg.Realtime.Key, tokens.Secret)
 	if secret == "" {
-		secret = rand.Text()
-		p.log.WarnContext(ctx, "live clients resume on this process only: set SCHOOLBELL_REALTIME_KEY, the same for all processes")
+		secret = rand.Text() // and config.Advice has said so
 	}
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "schoolbell resume tokens", 32)
 	if err != nil {

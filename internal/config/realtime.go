@@ -24,6 +24,15 @@ type Realtime struct {
 // DashboardInterval is the shortest time between two notices to a dashboard.
 func (r Realtime) DashboardInterval() time.Duration { return time.Second / time.Duration(r.Dashboards) }
 
+// Advice is what can be put right in settings that work, but not as one would expect.
+func (c *Config) Advice() []string {
+	if c.Has(RoleRealtime) && c.JWT.JWKS != "" && c.Realtime.Key == "" {
+		return []string{"live clients resume only on the process that they were connected to, and not after it has been started anew: " +
+			"set SCHOOLBELL_REALTIME_KEY to one secret in all processes"}
+	}
+	return nil
+}
+
 func (r Realtime) validate() error {
 	var faults []error
 	for _, n := range []struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
@@ -150,12 +152,12 @@ import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
 import { createInterface } from 'node:readline';
 
-const [url, mode, epoch] = process.argv.slice(2);
+const [url, mode, epoch, token = 'head admin'] = process.argv.slice(2);
 const origin = url.replace(/^ws/, 'http').replace('/connection/websocket', '');
 const say = (...words) => console.log(words.join(' '));
 class FromPage extends WebSocket { constructor(address, protocols) { super(address, protocols, { origin }); } }
 
-const c = new Centrifuge(url, { websocket: FromPage, token: 'head admin', minReconnectDelay: 10, maxReconnectDelay: 50 });
+const c = new Centrifuge(url, { websocket: mode === 'native' ? WebSocket : FromPage, token, minReconnectDelay: 10, maxReconnectDelay: 50 });
 c.on('connected', e => say('connected', JSON.stringify(e.data)));
 c.on('disconnected', e => say('disconnected', e.code));
 c.on('publication', e => say('server', e.channel, e.offset));
@@ -167,6 +169,7 @@ if (mode === 'state') {
 const sub = c.newSubscription('class:7a', options);
 sub.on('publication', e => say('publication', e.offset));
 sub.on('subscribed', e => say('subscribed', e.wasRecovering, e.recovered));
+sub.on('subscribing', e => say('subscribing', e.code));
 sub.on('unsubscribed', e => say('unsubscribed', e.code));
 sub.on('error', e => say('error', JSON.stringify(e.error)));
 sub.subscribe();
@@ -185,7 +188,7 @@ func TestP6_CentrifugeJSRecovers(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
 	rt.Publish(t, n.log, rt.School, "first", rt.Notice("first", "7b"))
-	js := rt.JavaScript(t, javascript, n.url, "plain")
+	js := rt.JavaScript(t, javascript, n.url, "native")
 	js.Next("connected")
 	require.Equal(t, "false false", js.Next("subscribed"))
 	var want []int64
@@ -219,6 +222,65 @@ func TestP6_CentrifugeJSRecovers(t *testing.T) {
 	require.JSONEq(t, `{"user":"head","school":"greenfield","data":[1]}`, js.Next("rpc"))
 	require.NoError(t, n.hub.Revoke(t.Context(), rt.School, "head"))
 	require.Equal(t, "3503", js.Next("disconnected"))
+}
+
+// lateRights are those of a teacher, while they can be looked up.
+type lateRights struct{ late atomic.Bool }
+
+func (r *lateRights) Grants(context.Context, string, string, domain.Position) (realtime.Grants, error) {
+	if r.late.Load() {
+		return realtime.Grants{}, context.DeadlineExceeded
+	}
+	return realtime.Grants{Teaches: []string{"7a"}}, nil
+}
+
+// While the read models are late, nobody is let into rooms that depend on them, nor left in those. Clients try again by
+// themselves, and then hear what they have missed.
+func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
+	t.Parallel()
+	rights := &lateRights{}
+	rights.late.Store(true)
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = rights })
+	rt.Publish(t, n.Log, rt.School, "0", rt.Notice("0", "7b"))
+	url := serve(t, n.Hub, nil)
+	js := rt.JavaScript(t, javascript, url, "native", "", "may teacher")
+	goes := client.NewJsonClient(url, client.Config{Token: "may teacher"})
+	t.Cleanup(goes.Close)
+	sub, err := goes.NewSubscription("class:7a", client.SubscriptionConfig{
+		Recoverable: true, Positioned: true, MinResubscribeDelay: 10 * time.Millisecond, MaxResubscribeDelay: 20 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	faults, subscribed := make(chan error, 1000), make(chan client.SubscribedEvent, 10)
+	left, got := make(chan uint32, 10), make(chan uint64, 10)
+	sub.OnError(func(e client.SubscriptionErrorEvent) { faults <- e.Error })
+	sub.OnSubscribing(func(e client.SubscribingEvent) { left <- e.Code })
+	sub.OnSubscribed(func(e client.SubscribedEvent) { subscribed <- e })
+	sub.OnPublication(func(e client.PublicationEvent) { got <- e.Offset })
+	require.NoError(t, sub.Subscribe())
+	require.NoError(t, goes.Connect())
+	require.Contains(t, js.Next("error"), realtime.ErrUnsure.Error())
+	require.ErrorContains(t, <-faults, realtime.ErrUnsure.Error())
+	<-left // it has begun
+
+	rights.late.Store(false)
+	require.Equal(t, "false false", js.Next("subscribed"))
+	<-subscribed
+	heard := func(at domain.Position) {
+		t.Helper()
+		require.Equal(t, strconv.FormatInt(at.Offset, 10), js.Next("publication"))
+		require.Equal(t, uint64(at.Offset), <-got)
+	}
+	heard(rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "7a")))
+
+	rights.late.Store(true)
+	rt.Publish(t, n.Log, rt.School, "2", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"7a"}})
+	require.Equal(t, "2500", js.Next("subscribing"))
+	require.EqualValues(t, 2500, <-left)
+	missed := rt.Publish(t, n.Log, rt.School, "3", rt.Notice("3", "7a"))
+	rights.late.Store(false)
+	require.Equal(t, "true true", js.Next("subscribed"))
+	require.True(t, (<-subscribed).Recovered)
+	heard(missed)
 }
 
 // An app that reads the state from the API goes on from the position that it came with; when that is of another log it

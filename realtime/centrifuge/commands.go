@@ -204,6 +204,8 @@ func refusal(err error) error {
 		return errLimitExceeded
 	case errors.Is(err, realtime.ErrUnrecoverable):
 		return errUnrecoverable
+	case errors.Is(err, realtime.ErrUnsure):
+		return errUnsure
 	case errors.Is(err, realtime.ErrExpired):
 		return errTokenExpired
 	case errors.Is(err, ErrUnknownMethod):

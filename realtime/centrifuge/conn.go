@@ -147,7 +147,7 @@ func (c *conn) write() {
 			case realtime.KindUpdate:
 				out = appendUpdate(out, d)
 			case realtime.KindLeft:
-				out = appendLeft(out, d.Room)
+				out = appendLeft(out, d)
 			default:
 				out = append(out, d.Frame(Encoding)...)
 			}

@@ -159,6 +159,7 @@ func (e *protocolError) Error() string { return strconv.Itoa(int(e.Code)) + " " 
 
 var (
 	errInternal          = &protocolError{100, "internal server error", true}
+	errUnsure            = &protocolError{100, realtime.ErrUnsure.Error(), true}
 	errUnknownChannel    = &protocolError{102, "unknown channel", false}
 	errPermissionDenied  = &protocolError{103, "permission denied", false}
 	errMethodNotFound    = &protocolError{104, "method not found", false}
@@ -217,9 +218,14 @@ func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
 	return ws.AppendFrame(dst, ws.Text, b)
 }
 
-// appendLeft adds the push that ends a subscription for good: codes below 2500 say not to subscribe again.
-func appendLeft(dst []byte, room domain.Room) []byte {
-	b := append(appendPush(nil, room), `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`...)
+// appendLeft adds the push that ends a subscription: for good, or, with a code of 2500 or above, until the client has
+// subscribed again, which it does by itself and from where it was.
+func appendLeft(dst []byte, d *realtime.Delivery) []byte {
+	why := `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`
+	if d.Unsure {
+		why = `"unsubscribe":{"code":2500,"reason":"rights cannot be looked up"}}}`
+	}
+	b := append(appendPush(nil, d.Room), why...)
 	return ws.AppendFrame(dst, ws.Text, b)
 }
 

@@ -20,7 +20,7 @@
 //
 //   - Each event of the log in one of the client's rooms, named by its type, with the CloudEvent as the client may see it.
 //   - update {projection, position}: a read model has changed, up to a position of the log.
-//   - left {room}: the right to be in a room has gone.
+//   - left {room, again}: the right to be in a room has gone; with again it could not be looked up, so join it again.
 //   - position {position, rooms}: where the client is; after its rooms have changed, and when nothing was for it for long.
 //   - resync {reason, position}: what was missed cannot be given; read the state anew.
 //   - closing {code, reason}: the connection ends and is not to be tried again as it is.

@@ -266,8 +266,9 @@ func (m *member) notice(out *engineio.Batch, d *realtime.Delivery) {
 	}
 	m.moved()
 	m.add(out, "left", object(struct {
-		Room string `json:"room"`
-	}{d.Room.String()}))
+		Room  string `json:"room"`
+		Again bool   `json:"again,omitzero"`
+	}{d.Room.String(), d.Unsure}))
 	m.add(out, "position", m.here()...)
 }
 

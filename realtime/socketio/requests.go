@@ -44,7 +44,10 @@ func (m *member) Event(ctx context.Context, e *Incoming) error {
 		err = fmt.Errorf("%w: there is no event %.40q", errBadRequest, e.Name)
 	}
 	if err != nil {
-		a.Error = &fault{code(err), err.Error()}
+		a.Error = &fault{Code: code(err), Message: err.Error()}
+		if a.Error.Code == unavailable {
+			a.Error.Message = realtime.Explain(err)
+		}
 	} else {
 		position := m.session.Position()
 		a = answer{OK: true, Position: &position, Rooms: []string{}}
@@ -55,6 +58,9 @@ func (m *member) Event(ctx context.Context, e *Incoming) error {
 	e.Ack(nil, object(a))
 	return nil
 }
+
+// unavailable is the code of requests that may succeed when they are repeated.
+const unavailable = "unavailable"
 
 func code(err error) string {
 	switch {
@@ -71,7 +77,7 @@ func code(err error) string {
 	case errors.Is(err, realtime.ErrExpired):
 		return "expired"
 	default:
-		return "unavailable"
+		return unavailable
 	}
 }
 

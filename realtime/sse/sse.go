@@ -8,7 +8,8 @@
 // message "resync" whose data says why: the client reads the state anew and connects from the position it got with it.
 //
 // Other messages: "open" (data: the rooms and the position, at the start), "update" (a dashboard's projection has
-// changed, to which position), "left" (the right to a room has gone), and "close" at the end, with the number and reason
+// changed, to which position), "left" (the right to a room has gone; with again, it could not be looked up, and the client may
+// come back for it), and "close" at the end, with the number and reason
 // of [realtime.Close] and whether to come back. Every 15 seconds there is a comment, so that a dead connection shows.
 package sse
 
@@ -57,7 +58,8 @@ type (
 		Position   domain.Position `json:"position"`
 	}
 	left struct {
-		Room string `json:"room"`
+		Room  string `json:"room"`
+		Again bool   `json:"again,omitzero"`
 	}
 	closed struct {
 		Code      uint16 `json:"code"`
@@ -103,10 +105,11 @@ func Handler(cfg Config) http.Handler {
 			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 				w.Header().Set("Retry-After", "2")
 			}
-			if _, bad := errors.AsType[badRequest](err); bad {
-				status = http.StatusBadRequest
+			detail := realtime.Explain(err)
+			if bad, ok := errors.AsType[badRequest](err); ok {
+				status, detail = http.StatusBadRequest, bad.Error()
 			}
-			refuse(w, status, err.Error())
+			refuse(w, status, detail)
 			return
 		}
 		defer st.session.End()
@@ -255,7 +258,7 @@ func appendDelivery(buf []byte, d *realtime.Delivery) []byte {
 	case realtime.KindUpdate:
 		return appendMessage(buf, "update", updated{d.Room.ID, d.Position})
 	case realtime.KindLeft:
-		return appendMessage(buf, "left", left{d.Room.String()})
+		return appendMessage(buf, "left", left{d.Room.String(), d.Unsure})
 	default:
 		return append(buf, d.Frame(Encoding)...)
 	}

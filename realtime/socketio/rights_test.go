@@ -1,0 +1,56 @@
+package socketio_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/staff"
+	"github.com/schoolbell/schoolbell/realtime"
+	"github.com/schoolbell/schoolbell/realtime/realtimetest"
+	"github.com/schoolbell/schoolbell/realtime/socketio"
+)
+
+// lateRights are those of a teacher, while they can be looked up.
+type lateRights struct{ late atomic.Bool }
+
+func (r *lateRights) Grants(context.Context, string, string, domain.Position) (realtime.Grants, error) {
+	if r.late.Load() {
+		return realtime.Grants{}, context.DeadlineExceeded
+	}
+	return realtime.Grants{Teaches: []string{"a"}}, nil
+}
+
+// While the read models are late, nobody is let into rooms that depend on them, nor left in those; who asks is told to
+// try again, and who connects does so by itself.
+func TestP10_LateRightsAreNone(t *testing.T) {
+	t.Parallel()
+	rights := &lateRights{}
+	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights })
+	url := "http://" + front(t, n, socketio.Config{})
+	rights.late.Store(true)
+	waits := open(t, url, options{"token": "may:teacher", "rooms": []string{"class:a"}}, transports["websocket"])
+	asks := open(t, url, options{"token": "may:teacher"}, transports["websocket"])
+	asks.see("connect")
+	unsure := map[string]any{"ok": false, "error": map[string]any{"code": "unavailable", "message": realtime.ErrUnsure.Error()}}
+	require.Equal(t, unsure, asks.emit("join", "class:a"))
+	rights.late.Store(false)
+	asks.join("class:a")
+	for s := waits.next(); s.Saw != "connect"; s = waits.next() {
+		require.EqualValues(t, realtime.CloseReconnect.Code, s.Code, "%+v", s)
+	}
+
+	rights.late.Store(true)
+	realtimetest.Publish(t, n.Log, realtimetest.School, "1", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"a"}})
+	for _, c := range []*client{waits, asks} {
+		left := c.see("event")
+		if left.Name == staff.TypeAssigned { // it is for herself, too
+			left = c.see("event")
+		}
+		require.Equal(t, "left", left.Name)
+		require.Equal(t, []any{map[string]any{"room": "class:a", "again": true}}, left.Args)
+	}
+}
