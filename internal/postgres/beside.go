@@ -62,6 +62,7 @@ func (b *Beside) open(ctx context.Context, schema string) (_ *besides, err error
 	c.RuntimeParams["application_name"] = "schoolbell " + schema
 	c.RuntimeParams["search_path"] = searchPath(liveSchema)
 	c.RuntimeParams["client_min_messages"] = "warning"
+	c.RuntimeParams["maintenance_work_mem"] = "256MB" // for indexes of tables that are full already
 	if s.owner, err = pgx.ConnectConfig(ctx, c); err != nil {
 		return nil, fmt.Errorf("connect to database: %w", err)
 	}
@@ -123,6 +124,8 @@ func (s *besides) start(ctx context.Context) (err error) {
 	}
 	cfg := projections.CatchupConfig{Config: s.Engine, Until: s.Until}
 	cfg.Set, cfg.School, cfg.Metrics, cfg.Tracer = s.folded, s.School, nil, nil
+	// Nobody waits for these rows. The more events a commit holds, the fewer times a row is written that many of them change.
+	cfg.MaxBatch, cfg.MaxRows = orDefault(cfg.MaxBatch, 40_000), orDefault(cfg.MaxRows, 400_000)
 	cfg.Store = NewProjectionStore(s.pool, s.folded, s.Engine.Name)
 	for n := range s.topic.Partitions {
 		if s.School == "" || n == eventlog.PartitionFor(s.School, s.topic.Partitions) {
@@ -156,13 +159,23 @@ func (s *besides) createSchema(ctx context.Context) error {
 	if err := s.dropSchema(ctx); err != nil { // what an interrupted run has left
 		return err
 	}
+	if err := s.dropReplaced(ctx); err != nil {
+		return err
+	}
 	schema := pgx.Identifier{s.schema}.Sanitize()
 	return pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+schema+"; GRANT USAGE ON SCHEMA "+schema+" TO schoolbell_projector"); err != nil {
 			return fmt.Errorf("create schema %s: %w", s.schema, err)
 		}
-		for _, name := range append(tableNames(s.folded.Projections()), engineTables...) {
-			if _, err := tx.Exec(ctx, `SELECT mirror($1::text::regclass, $2)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
+		keyed := map[string]bool{}
+		for _, name := range engineTables {
+			keyed[name] = true
+		}
+		for _, t := range s.folded.Tables() {
+			keyed[t.Schema().Name] = !t.Schema().AppendOnly // nobody looks for rows there before they are read
+		}
+		for name, key := range keyed {
+			if _, err := tx.Exec(ctx, `SELECT mirror($1::text::regclass, $2, $3)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema, key); err != nil {
 				return fmt.Errorf("create table %s.%s: %w", s.schema, name, err)
 			}
 		}
@@ -170,9 +183,16 @@ func (s *besides) createSchema(ctx context.Context) error {
 	})
 }
 
-func (s *besides) dropSchema(ctx context.Context) error {
-	if _, err := s.owner.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{s.schema}.Sanitize()+" CASCADE"); err != nil {
-		return fmt.Errorf("drop schema %s: %w", s.schema, err)
+func (s *besides) dropSchema(ctx context.Context) error { return s.drop(ctx, s.schema) }
+
+// replacedSchema holds tables that others have replaced, until they are dropped.
+const replacedSchema = "schoolbell_replaced"
+
+func (s *besides) dropReplaced(ctx context.Context) error { return s.drop(ctx, replacedSchema) }
+
+func (s *besides) drop(ctx context.Context, schema string) error {
+	if _, err := s.owner.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
+		return fmt.Errorf("drop schema %s: %w", schema, err)
 	}
 	return nil
 }

@@ -169,6 +169,7 @@ func (s *besides) exchange(ctx context.Context, result *Rebuilt) error {
 				result.Events += p.next
 			}
 			result.Untold = s.tell(ctx, fenced)
+			_ = s.dropReplaced(ctx) // the rebuild is done; what is left of the old tables, the next one removes
 			return nil
 		}
 		if ctx.Err() != nil || s.owner.IsClosed() || !Retryable(err) {
@@ -269,15 +270,16 @@ func (s *besides) exchangeParked(ctx context.Context, tx pgx.Tx, result *Rebuilt
 	return err
 }
 
-// exchangeTables drops the live tables and moves the others to where they were.
+// exchangeTables moves the live tables out of the way and the others to where they were. To drop tables takes long, and
+// so comes later, when nobody waits for it.
 func (s *besides) exchangeTables(ctx context.Context, tx pgx.Tx) error {
-	var live []string
-	var moves strings.Builder
+	moves := strings.Builder{}
+	moves.WriteString("CREATE SCHEMA " + replacedSchema)
 	for _, name := range tableNames(s.renewed) {
-		live = append(live, pgx.Identifier{liveSchema, name}.Sanitize())
-		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s", s.twin(name), liveSchema)
+		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s; ALTER TABLE %s SET SCHEMA %s",
+			pgx.Identifier{liveSchema, name}.Sanitize(), replacedSchema, s.twin(name), liveSchema)
 	}
-	if _, err := tx.Exec(ctx, "DROP TABLE "+strings.Join(live, ", ")+moves.String()); err != nil {
+	if _, err := tx.Exec(ctx, moves.String()); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])
