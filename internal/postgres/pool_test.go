@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -78,8 +79,11 @@ func TestAFullPoolIsBusy(t *testing.T) {
 	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: store.url, MaxConns: 1, AcquireTimeout: 20 * time.Millisecond})
 	require.NoError(t, err)
 	defer pool.Close()
-	conn, err := pool.Acquire(t.Context())
-	require.NoError(t, err)
+	var conn *pgxpool.Conn
+	require.Eventually(t, func() bool { // on a busy machine it takes longer to connect than this pool waits
+		conn, err = pool.Acquire(t.Context())
+		return err == nil
+	}, 20*time.Second, time.Millisecond)
 	_, err = pool.Acquire(t.Context())
 	require.ErrorIs(t, err, postgres.ErrBusy)
 	require.True(t, postgres.Retryable(err))
