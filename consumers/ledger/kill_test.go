@@ -167,14 +167,14 @@ func testKilledWorkers(t *testing.T, n int, header string) {
 	for range 3 {
 		fleet.start()
 	}
-	kills := 0
-	for deadline := time.Now().Add(10 * time.Minute); ; {
+	kills, most := 0, max(12, n/400)
+	for deadline := time.Now().Add(15 * time.Minute); ; {
 		states := w.states()
 		if states["planned"]+states["sending"] == 0 {
 			break
 		}
 		require.True(t, time.Now().Before(deadline), "not done in time: %v", states)
-		if states["planned"] > 0 && kills < 12 { // let the last ones be rescued
+		if states["planned"] > 0 && kills < most { // let the last ones be rescued
 			kills++
 			fleet.disturb(kills)
 		}

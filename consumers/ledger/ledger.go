@@ -58,14 +58,15 @@ type Config struct {
 	Debts     consumers.Debts                                 // what is owed; without it nobody is reminded of it
 	Settings  *Settings                                       // who wants reminders; required with debts
 
-	Workers      map[string]int // jobs at the same time, by queue (sms 100, pdf 2, notification 200, reminders 1)
-	Attempts     int            // until a delivery is dead (10)
-	SendTimeout  time.Duration  // for one attempt (10 s)
-	RetryLeast   time.Duration  // before the second attempt; then twice as long, and so on, with jitter (1 s)
-	RetryMost    time.Duration  // at most (15 min)
-	StopTimeout  time.Duration  // for running jobs when the program stops; then they are given back (10 s)
-	RemindEvery  time.Duration  // between two looks whether reminders are to be made (1 min)
-	KeepFinished time.Duration  // how long River keeps jobs that are done; the ledger keeps deliveries for ever (24 h)
+	Workers      map[string]int                      // jobs at the same time, by queue (sms 100, pdf 2, notification 200, reminders 1)
+	Attempts     int                                 // until a delivery is dead (10)
+	SendTimeout  time.Duration                       // for one attempt (10 s)
+	RetryLeast   time.Duration                       // before the second attempt; then twice as long, and so on, with jitter (1 s)
+	RetryMost    time.Duration                       // at most (15 min)
+	Doubt        map[consumers.Channel]time.Duration // until one that is unknown and that nobody reports about has failed (sms and email 72 h, others 24 h)
+	StopTimeout  time.Duration                       // for running jobs when the program stops; then they are given back (10 s)
+	RemindEvery  time.Duration                       // between two looks whether reminders are to be made (1 min)
+	KeepFinished time.Duration                       // how long River keeps jobs that are done; the ledger keeps deliveries for ever (24 h)
 
 	Now     func() time.Time      // for reminders (time.Now)
 	Logger  *slog.Logger          // (none)
@@ -97,6 +98,11 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("ledger: %s must not be negative", f.what))
 		}
 	}
+	for channel, d := range c.Doubt {
+		if !slices.Contains(consumers.Channels(), channel) || d < 0 {
+			faults = append(faults, fmt.Errorf("ledger: doubt of %s about channel %q: want a time, for one of %v", d, channel, consumers.Channels()))
+		}
+	}
 	for queue, n := range c.Workers {
 		if !slices.Contains(Queues(), queue) || n < 1 {
 			faults = append(faults, fmt.Errorf("ledger: %d workers for queue %q: want at least one, for one of %v", n, queue, Queues()))
@@ -118,6 +124,11 @@ func (c *Config) setDefaults() {
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 	c.RemindEvery = cmp.Or(c.RemindEvery, time.Minute)
 	c.KeepFinished = cmp.Or(c.KeepFinished, 24*time.Hour)
+	doubt := map[consumers.Channel]time.Duration{consumers.SMS: 72 * time.Hour, consumers.Email: 72 * time.Hour}
+	for _, channel := range consumers.Channels() {
+		doubt[channel] = cmp.Or(c.Doubt[channel], doubt[channel], 24*time.Hour)
+	}
+	c.Doubt = doubt
 	workers := map[string]int{QueueSMS: 100, QueuePDF: 2, QueueNotification: 200, QueueReminders: 1}
 	maps.Copy(workers, c.Workers)
 	c.Workers = workers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,7 +25,17 @@ type metrics struct {
 	late, reminders   prometheus.Counter
 	depth, trouble    *prometheus.GaugeVec
 	outbox            prometheus.Gauge
+
+	mu    sync.Mutex
+	payer map[string]bool // the schools that have costs of their own
 }
+
+// mostPayers bounds how many schools have costs of their own in a process's metrics; the rest are counted together. The
+// ledger knows what each delivery cost.
+const (
+	mostPayers  = 500
+	otherPayers = "others"
+)
 
 func newMetrics(reg prometheus.Registerer, l *Ledger) (*metrics, error) {
 	counter := func(name, help string) prometheus.CounterOpts {
@@ -34,6 +45,7 @@ func newMetrics(reg prometheus.Registerer, l *Ledger) (*metrics, error) {
 		return prometheus.GaugeOpts{Name: "schoolbell_jobs_" + name, Help: help}
 	}
 	m := &metrics{
+		payer:    map[string]bool{},
 		executed: prometheus.NewCounterVec(counter("attempts_total", "Attempts by what came of them."), []string{"queue", "state", "reason"}),
 		waiting: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "schoolbell_jobs_waiting_seconds", Help: "Time from when a delivery was due until its first attempt began.",
@@ -44,7 +56,7 @@ func newMetrics(reg prometheus.Registerer, l *Ledger) (*metrics, error) {
 			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"provider"}),
 		errors:    prometheus.NewCounterVec(counter("provider_errors_total", "Errors of providers."), []string{"provider", "class", "code"}),
-		cost:      prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency."), []string{"school", "provider"}),
+		cost:      prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency; schools beyond the first 500 are counted as others."), []string{"school", "provider"}),
 		reports:   prometheus.NewCounterVec(counter("reports_total", "Reports of providers that said something new."), []string{"provider", "state"}),
 		relayed:   prometheus.NewCounter(counter("outcomes_total", "Outcomes put into the log.")),
 		troubles:  prometheus.NewCounter(counter("troubles_total", "Attempts that could not begin or be written down because the database did not answer.")),
@@ -102,9 +114,22 @@ func (m *metrics) finished(f *finish, counts bool) {
 		state = "retry"
 	}
 	m.executed.WithLabelValues(QueueOf(f.Channel), state, string(f.class)).Inc()
-	if f.receipt.Cost > 0 {
-		m.cost.WithLabelValues(f.School, f.provider).Add(float64(f.receipt.Cost) / 1e6)
+	m.paid(f.School, f.provider, f.receipt.Cost)
+}
+
+// paid counts what a delivery has cost, in millionths.
+func (m *metrics) paid(school, provider string, cost int64) {
+	if cost <= 0 {
+		return
 	}
+	m.mu.Lock()
+	if m.payer[school] || len(m.payer) < mostPayers {
+		m.payer[school] = true
+	} else {
+		school = otherPayers
+	}
+	m.mu.Unlock()
+	m.cost.WithLabelValues(school, provider).Add(float64(cost) / 1e6)
 }
 
 func (l *Ledger) count(ctx context.Context) error {

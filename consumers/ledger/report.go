@@ -26,17 +26,19 @@ func rank(s consumers.State) int {
 // believed, as nobody says so without a reason.
 func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 	news := false
+	var cost int64 // before
+	var school string
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		var d consumers.Delivery
 		row := deliveryRow{Delivery: &d}
 		var state consumers.State
 		var fence int64
 		err := tx.QueryRow(ctx, `
-			SELECT `+deliveryColumns+`, l.state, l.fence FROM schoolbell.ledger l
+			SELECT `+deliveryColumns+`, l.state, l.fence, l.cost FROM schoolbell.ledger l
 			WHERE ($1 <> '' AND l.id = $1 OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND l.provider_id <> '')
 				AND ($4 = '' OR l.school = $4)
 			FOR NO KEY UPDATE OF l`, r.DeliveryID, r.Provider, r.ProviderID, r.School).
-			Scan(append(row.targets(), &state, &fence)...)
+			Scan(append(row.targets(), &state, &fence, &cost)...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return consumers.ErrUnknownDelivery
 		}
@@ -71,7 +73,7 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 		if err != nil {
 			return err
 		}
-		news = true
+		news, school = true, d.School
 		if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_trouble WHERE id = $1`, d.ID); err != nil {
 			return fmt.Errorf("take the delivery off the list: %w", err)
 		}
@@ -85,6 +87,7 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 	}
 	if news {
 		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
+		l.metrics.paid(school, r.Provider, r.Cost-cost)
 		l.relayNow()
 	}
 	return nil

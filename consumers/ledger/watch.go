@@ -2,15 +2,19 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/consumers"
 )
 
 const watchEvery = 5 * time.Second
 
-// watch counts now and then what is in the database. Where that takes long it does so less often.
+// watch counts now and then what is in the database, and ends doubts that have lasted too long. Where that takes long it
+// does so less often.
 func (l *Ledger) watch(ctx context.Context) error {
 	next := time.NewTimer(watchEvery)
 	defer next.Stop()
@@ -21,11 +25,41 @@ func (l *Ledger) watch(ctx context.Context) error {
 			if err := l.count(ctx); err != nil && ctx.Err() == nil {
 				l.cfg.Logger.DebugContext(ctx, "cannot count jobs", "error", err)
 			}
+			if err := l.endDoubts(ctx); err != nil && ctx.Err() == nil {
+				l.cfg.Logger.WarnContext(ctx, "cannot give up what is unknown", "error", err)
+			}
 			next.Reset(max(watchEvery, 50*time.Since(began)))
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// endDoubts gives deliveries up that have been unknown for longer than their channel waits for a report: by then somebody
+// should be told that it may not have arrived. They are not sent again. A report that comes later still is believed.
+func (l *Ledger) endDoubts(ctx context.Context) error {
+	var channels []string
+	var waits []time.Duration
+	for channel, wait := range l.cfg.Doubt {
+		channels, waits = append(channels, string(channel)), append(waits, wait)
+	}
+	rows, _ := l.pool.Query(ctx, `
+		SELECT l.id FROM schoolbell.ledger_trouble t JOIN schoolbell.ledger l ON l.id = t.id
+		JOIN unnest($1::text[], $2::interval[]) AS u (channel, wait) ON u.channel = l.channel
+		WHERE t.state = 'unknown' AND l.state = 'unknown' AND l.changed_at < now() - u.wait LIMIT 1000`, channels, waits)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look for doubts: %w", err)
+	}
+	for _, id := range ids {
+		err := l.change(ctx, id, "given up", "nobody knows what became of it", []consumers.State{consumers.Unknown}, func(tx pgx.Tx, e *Entry) error {
+			return l.close(ctx, tx, e, consumers.Failed, "nobody knows whether it arrived")
+		})
+		if _, moved := errors.AsType[*StateError](err); err != nil && !moved { // else another process was quicker, or a report
+			return err
+		}
+	}
+	return nil
 }
 
 // insure gives a delivery another job, for later, when an answer about it came late. A worker that was frozen and comes back
