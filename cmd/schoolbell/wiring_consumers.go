@@ -29,7 +29,6 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return err
 	}
 	settings := ledger.NewSettings(pool.Conns())
-	deps.Logos = &logo.Logos{Store: docs.store, Settings: settings}
 	channels, err := p.wireChannels(pool.Conns(), settings, docs)
 	if err != nil {
 		return err
@@ -49,6 +48,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		deps.Consumers = channels.routes(kept, settings, planners)
+		deps.Logos = &logo.Logos{Store: docs.store, Settings: settings}
 	}
 	if !p.cfg.Has(config.RoleConsumers) {
 		return nil

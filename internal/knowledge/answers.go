@@ -76,6 +76,7 @@ var answers = map[consumers.QuestionKind]answer{
 	consumers.AskScores: many(`
 		SELECT q.n, s.assessment_id, s.subject, coalesce(a.title, ''), a.held_on, s.scored_at, s.score, s.max_score FROM `+asked+`
 		JOIN schoolbell.performance_scores s ON s.school = q.school AND s.student_id = q.id AND s.year = q.year AND s.term = q.term
+			AND s.max_score > 0 -- not so in rows from before it was kept
 		LEFT JOIN schoolbell.assessments a ON a.school = s.school AND a.assessment_id = s.assessment_id
 		ORDER BY q.n, s.subject, s.assessment_id`, scanScore),
 	consumers.AskRemarks: many(`SELECT q.n, r.subject, r.text FROM `+asked+`
