@@ -22,8 +22,7 @@ var negative = regexp.MustCompile(`^-\.?[0-9]`)
 
 // withHint explains a fault that comes from a negative number, which reads like a short flag.
 func withHint(args []string, fault error) error {
-	var parse *kong.ParseError
-	if !errors.As(fault, &parse) {
+	if _, ok := errors.AsType[*kong.ParseError](fault); !ok {
 		return fault
 	}
 	for i, arg := range args {
