@@ -271,15 +271,18 @@ func (s *besides) exchangeParked(ctx context.Context, tx pgx.Tx, result *Rebuilt
 }
 
 // exchangeTables moves the live tables out of the way and the others to where they were. To drop tables takes long, and
-// so comes later, when nobody waits for it.
+// so comes later, when nobody waits for it; but it is tried here, as a view of somebody's own would follow an old table
+// and go with it.
 func (s *besides) exchangeTables(ctx context.Context, tx pgx.Tx) error {
-	moves := strings.Builder{}
-	moves.WriteString("CREATE SCHEMA " + replacedSchema)
+	var live []string
+	var moves strings.Builder
 	for _, name := range tableNames(s.renewed) {
-		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s; ALTER TABLE %s SET SCHEMA %s",
-			pgx.Identifier{liveSchema, name}.Sanitize(), replacedSchema, s.twin(name), liveSchema)
+		table := pgx.Identifier{liveSchema, name}.Sanitize()
+		live = append(live, table)
+		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s; ALTER TABLE %s SET SCHEMA %s", table, replacedSchema, s.twin(name), liveSchema)
 	}
-	if _, err := tx.Exec(ctx, moves.String()); err != nil {
+	if _, err := tx.Exec(ctx, "SAVEPOINT untried; DROP TABLE "+strings.Join(live, ", ")+"; ROLLBACK TO untried; RELEASE untried; CREATE SCHEMA "+
+		replacedSchema+moves.String()); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])

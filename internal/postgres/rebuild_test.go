@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -463,4 +464,28 @@ func TestRebuildUntil(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 	require.Equal(t, l.want(), l.got(), "the live tables are as they were")
+}
+
+// A view of somebody's own is neither dropped with an old table nor left behind on it.
+func TestARebuildSaysWhatDependsOnATable(t *testing.T) {
+	t.Parallel()
+	l := newLive(t)
+	l.sound = true
+	l.run(false)
+	l.append(300)
+	waitFor(t, l.store, l.log, 0)
+	exec(t, l.store.url, `CREATE VIEW public.my_pupils AS SELECT school, name FROM schoolbell.test_pupils`)
+	_, err := l.beside(false).Rebuild(t.Context())
+	var refused *pgconn.PgError
+	require.ErrorAs(t, err, &refused)
+	require.Contains(t, refused.Detail, "my_pupils")
+	require.Equal(t, l.want(), l.got())
+	require.Zero(t, l.leftovers())
+
+	exec(t, l.store.url, `DROP VIEW public.my_pupils`)
+	_, err = l.beside(false).Rebuild(t.Context())
+	require.NoError(t, err)
+	l.append(300)
+	waitFor(t, l.store, l.log, 0)
+	require.Equal(t, l.want(), l.got())
 }
