@@ -1,0 +1,103 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+)
+
+// everything knows of every event, and of nothing else.
+type everything struct{}
+
+func (everything) Snapshot(context.Context) (consumers.Snapshot, error) { return everything{}, nil }
+func (everything) Next(context.Context, int32) (int64, error)           { return math.MaxInt64, nil }
+func (everything) Answer(context.Context, []*consumers.Question) error  { return nil }
+func (everything) Close()                                               {}
+
+// textEach plans a text about every mark, to a telephone of its own.
+var textEach = consumers.Planner{
+	Name: "absence", Types: []string{attendance.TypeMarked},
+	Plan: func(e *domain.Envelope, _ consumers.Known, _ *consumers.Settings) []consumers.Delivery {
+		m, ok := e.Data.(*attendance.Marked)
+		if !ok {
+			return nil
+		}
+		n, _ := strconv.Atoi(strings.TrimPrefix(m.StudentID, "st"))
+		return []consumers.Delivery{{
+			Recipient: "g" + strconv.Itoa(n), Channel: consumers.SMS, Address: fmt.Sprintf("+1512%07d", n), Priority: consumers.Priority(1 + n%4),
+			Template: wording.Absence, Language: "en",
+			Params: wording.Facts{Sender: "Oak", Student: "Student " + strconv.Itoa(n), Date: m.Date, Session: m.Session}.Params(),
+		}}
+	},
+}
+
+// runWithPlanners plans what is in the log, and does it.
+func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l *ledger.Ledger) error {
+	planners, err := consumers.NewPlanners(textEach)
+	if err != nil {
+		return err
+	}
+	engine, err := consumers.NewEngine(consumers.Config{
+		Planners: planners, Knowledge: everything{}, Settings: ledger.NewSettings(pool.Conns()), Ledger: l,
+	})
+	if err != nil {
+		return err
+	}
+	topic, err := log.Topic(ctx)
+	if err != nil {
+		return err
+	}
+	events, err := router.New(router.Config{
+		Log: log, Topic: topic.Name, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine, SetAside: l.SetAside,
+		Decode: cloudevents.Decode,
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{engine.Run, events.Run, l.Run} {
+		g.Go(func() error { return run(ctx) })
+	}
+	return g.Wait()
+}
+
+// appendMarks writes n events of ten schools.
+func appendMarks(t *testing.T, log *kafka.Log, n int) {
+	t.Helper()
+	bySchool := map[string][]eventlog.Record{}
+	for i := range n {
+		school := "s" + strconv.Itoa(i%10)
+		rec, err := cloudevents.Encode(&domain.Envelope{
+			ID: "e" + strconv.Itoa(i), Source: "test", School: school, Time: time.Now(),
+			Data: &attendance.Marked{StudentID: "st" + strconv.Itoa(i), ClassID: "c1", Date: domain.NewDate(2026, 9, 1), Session: "day", Status: attendance.AbsentUnexcused},
+		})
+		require.NoError(t, err)
+		bySchool[school] = append(bySchool[school], rec)
+	}
+	for school, records := range bySchool {
+		for len(records) > 0 {
+			some := min(len(records), 1000)
+			_, err := log.Append(t.Context(), school, records[:some])
+			require.NoError(t, err)
+			records = records[some:]
+		}
+	}
+}
