@@ -117,7 +117,7 @@ func TestP5_WorkersKilledAndAFaultyProvider(t *testing.T) {
 		t.Skip("takes more than a minute: a stuck job is found within one")
 	}
 	n := 2000
-	if v := os.Getenv("LEDGER_DELIVERIES"); v != "" {
+	if v := os.Getenv("SCHOOLBELL_FAULT_DELIVERIES"); v != "" {
 		var err error
 		n, err = strconv.Atoi(v)
 		require.NoError(t, err)
