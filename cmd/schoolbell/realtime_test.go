@@ -347,6 +347,11 @@ func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 	for _, c := range []*swarm.Client{ends, stays} {
 		require.Eventually(t, func() bool { return c.State().Connects == 1 }, 10*time.Second, time.Millisecond, "%v", c.State().Ends)
 	}
+	online := func() string {
+		_, b := here.call(t, http.MethodGet, here.HTTP+"/v1/schools/north/users/tom/connections", "")
+		return string(b)
+	}
+	require.Eventually(t, func() bool { return strings.Contains(online(), `"online":true`) }, 10*time.Second, 10*time.Millisecond, "at the other process")
 	resp, b := there.call(t, http.MethodPost, there.HTTP+"/v1/realtime/tickets", "", "Authorization", "Bearer "+stolen)
 	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", b)
 	var ticket struct {
@@ -362,6 +367,7 @@ func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 	require.Contains(t, stdout, "tom")
 	require.Eventually(t, func() bool { return len(ends.State().Ends) == 1 }, 30*time.Second, time.Millisecond)
 	require.Equal(t, []string{"connection ended: 3503"}, ends.State().Ends)
+	require.Eventually(t, func() bool { return online() == `{"online":false,"connections":[]}` }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, http.StatusUnauthorized, status(stolen))
 	require.Equal(t, http.StatusOK, status(other))
 	require.Equal(t, http.StatusOK, status(later), "issued afterwards")

@@ -79,7 +79,8 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 			ticket, err := tickets.Issue(ctx, identityOf(bearer))
 			return ticket, redis.TicketTime, err
 		},
-		Revoke: hub.Revoke,
+		Revoke:      hub.Revoke,
+		Connections: l.connections,
 	}
 	p.live = l
 	p.task(hub.Run)
@@ -112,6 +113,16 @@ func (l *live) query(ctx context.Context, who realtime.Identity, school, name st
 		return nil, centrifuge.ErrUnknownMethod
 	}
 	return answer, err
+}
+
+// connections lists those of a user. Each is in the user's own room, but for operators, who have none.
+func (l *live) connections(ctx context.Context, school, user string) ([]httpapi.Connection, error) {
+	members, err := l.hub.Presence(ctx, school, domain.Room{Kind: domain.RoomUser, ID: user})
+	list := make([]httpapi.Connection, len(members))
+	for i, m := range members {
+		list[i] = httpapi.Connection{ID: m.Session, Node: m.Node}
+	}
+	return list, err
 }
 
 // nodes tells operators who is connected where.

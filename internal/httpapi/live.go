@@ -28,6 +28,20 @@ type Live struct {
 	Issue func(ctx context.Context, bearer auth.Principal) (ticket string, valid time.Duration, err error)
 	// Revoke ends the connections of a user.
 	Revoke func(ctx context.Context, school, user string) error
+	// Connections lists those of a user, on all nodes.
+	Connections func(ctx context.Context, school, user string) ([]Connection, error)
+}
+
+// Connection is one of a user.
+type Connection struct {
+	ID   string `json:"id" doc:"Its name, as in presence"`
+	Node string `json:"node" doc:"The process that it is with"`
+}
+
+// Online says whether a user is connected.
+type Online struct {
+	Online      bool         `json:"online"`
+	Connections []Connection `json:"connections"`
 }
 
 // Ticket stands in for a token in an address.
@@ -66,21 +80,40 @@ func (a *API) liveRoutes() {
 
 	responses = a.problems("401", "403", "503")
 	responses["204"] = &huma.Response{Description: "They end."}
+	user := &huma.Param{
+		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.", Schema: &huma.Schema{Type: huma.TypeString},
+	}
 	a.route(&huma.Operation{
 		OperationID: "revoke-connections", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/connections", Tags: []string{"Live"},
 		Summary: "End the live connections of a user",
 		Description: "On all nodes, and their clients do not come back by themselves. The user's tokens stay good; to end them too, " +
 			"see revoke-tokens.",
-		Parameters: []*huma.Param{schoolParam(), {
-			Name: "user", In: "path", Required: true, Description: "The sub of the user's token.", Schema: &huma.Schema{Type: "string"},
-		}},
-		Responses: responses,
+		Parameters: []*huma.Param{schoolParam(), user}, Responses: responses,
 	}, needOffice, func(w http.ResponseWriter, r *http.Request) error {
 		if err := l.Revoke(r.Context(), r.PathValue("school"), r.PathValue("user")); err != nil {
 			return unavailable(err, time.Second, "the connections to this node end, but other nodes could not be told; try again")
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
+	})
+
+	responses = a.problems("401", "403", "503")
+	responses["200"] = &huma.Response{Description: "Those that there are at the moment.", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
+	}}
+	a.route(&huma.Operation{
+		OperationID: "list-connections", Method: http.MethodGet, Path: schoolPath + "/users/{user}/connections", Tags: []string{"Live"},
+		Summary:     "Tell whether a user is online",
+		Description: "With the live connections of the user on all nodes: somebody may be online on two devices.",
+		Parameters:  []*huma.Param{schoolParam(), user}, Responses: responses,
+	}, needOffice, func(w http.ResponseWriter, r *http.Request) error {
+		connections, err := l.Connections(r.Context(), r.PathValue("school"), r.PathValue("user"))
+		if err != nil {
+			return unavailable(err, time.Second, "the other nodes cannot be asked just now")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		return json.MarshalWrite(w, Online{len(connections) > 0, connections})
 	})
 }
 

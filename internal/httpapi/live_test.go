@@ -52,6 +52,9 @@ func withLive(calls *liveCalls) option {
 				calls.tickets = append(calls.tickets, p)
 				return "a-ticket", 30 * time.Second, calls.err
 			},
+			Connections: func(_ context.Context, school, user string) ([]httpapi.Connection, error) {
+				return []httpapi.Connection{{ID: school + "-" + user, Node: "one"}}, calls.err
+			},
 			Revoke: func(_ context.Context, school, user string) error {
 				calls.revoked = append(calls.revoked, school+"/"+user)
 				return calls.err
@@ -114,6 +117,21 @@ func TestTicketsAreForThoseWithAToken(t *testing.T) {
 	r = s.do(http.MethodPost, "/v1/realtime/tickets", token(t, "north", "mum", "guardian"), "")
 	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
+}
+
+func TestP10_OnlyTheOfficeSeesWhoIsOnline(t *testing.T) {
+	t.Parallel()
+	calls := &liveCalls{}
+	s := logOnly(t, withLive(calls))
+	const path = "/v1/schools/north/users/tom/connections"
+	for _, bearer := range []string{token(t, "north", "tom", "teacher"), token(t, "south", "boss", "admin"), ""} {
+		require.GreaterOrEqual(t, s.get(path, bearer).StatusCode, 401)
+	}
+	r := s.get(path, token(t, "north", "boss", "admin"))
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	require.JSONEq(t, `{"online":true,"connections":[{"id":"north-tom","node":"one"}]}`, string(r.body))
+	calls.err = errors.New("redis is away")
+	require.Equal(t, http.StatusServiceUnavailable, s.get(path, token(t, "north", "boss", "admin")).StatusCode)
 }
 
 func TestP10_OnlyTheOfficeRefusesTokens(t *testing.T) {

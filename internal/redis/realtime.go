@@ -101,7 +101,7 @@ func (t Tickets) Redeem(ctx context.Context, ticket string) (who realtime.Identi
 	})
 	switch {
 	case err != nil && !errors.Is(err, redis.Nil):
-		return who, err
+		return who, fmt.Errorf("look up ticket: %w: %w", realtime.ErrUnsure, err)
 	case body == nil:
 		return who, fmt.Errorf("ticket is unknown, used or too old: %w", realtime.ErrInvalidToken)
 	}

@@ -3,6 +3,14 @@
 // transport are those of the product.
 //
 //	go run ./realtime/socketio/conformance --http :3000
+//
+// The suites are in the repository of the project, not on npm. To run them against it, from another shell:
+//
+//	git clone --depth 1 https://github.com/socketio/socket.io
+//	cd socket.io/docs/engine.io-protocol/v4-test-suite && npm ci && npm test # 25 tests
+//	cd ../../socket.io-protocol/v5-test-suite && npm ci && npm test          # 32 tests
+//
+// What they look at is also in the tests of this repository, which need no other.
 package main
 
 import (
