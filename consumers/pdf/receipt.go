@@ -7,7 +7,6 @@ import (
 
 func (s *sheet) paymentReceipt(r *paper.Receipt) {
 	s.heading()
-	s.y -= 4
 	const height = 74.0
 	s.page.Area(s.margin, s.y, s.width, height, 8, accent)
 	s.text(s.amount, page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24, page.Start)
