@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
@@ -107,11 +109,14 @@ Ask it something:
   curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/%[3]s/analytics/overview
 
 `, at.HTTP, at.Ops, school, token)
+	if c.Channels.SMS.Account == "" || c.Channels.Mail.Host == "" || c.Channels.Push.Key == "" {
+		fmt.Fprintf(out, "See what would have been sent (it asks for the token): %s/outbox\n\n", at.HTTP)
+	}
 	if !c.Demo {
 		return nil
 	}
 	players, err := auth.Mint(tokens.Secret, auth.Principal{
-		Subject: "demo-player", School: school, Scopes: []string{"events:write"}, Expires: now.AddDate(10, 0, 0), // as long as serve runs
+		Subject: "demo-player", School: school, Roles: []string{"admin"}, Expires: now.AddDate(10, 0, 0), // as long as serve runs
 	}, now)
 	if err != nil {
 		return err
@@ -121,6 +126,9 @@ Ask it something:
 		return err
 	}
 	defer api.Close()
+	if err := decideForDemo(ctx, api); err != nil {
+		return err
+	}
 	return simulate.Demo{
 		State: filepath.Join(c.Data, "demo.json"),
 		Publish: func(ctx context.Context, school string, events []*domain.Envelope) error {
@@ -129,4 +137,16 @@ Ask it something:
 		},
 		Logger: log,
 	}.Run(ctx)
+}
+
+// decideForDemo makes the first settings of the demonstration school. Its report cards are made although the term is over
+// when the demonstration begins, so that there are some to look at.
+func decideForDemo(ctx context.Context, api *client.Client) error {
+	err := api.Put(ctx, "/v1/schools/"+simulate.DemoSchool+"/settings", `"0"`, consumers.Settings{
+		Name: "Demonstration School", Rules: map[string]consumers.Rule{"results": {MaxAge: -1}},
+	})
+	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusPreconditionFailed {
+		return nil // somebody has decided before
+	}
+	return err
 }

@@ -208,6 +208,26 @@ func (c *Client) Get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// Put writes a JSON document to a path of the API, in place of the version that the tag names.
+func (c *Client) Put(ctx context.Context, path, tag string, document any) error {
+	body, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	err = c.do(ctx, func() (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.config.URL+path, bytes.NewReader(body))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("If-Match", tag)
+		}
+		return req, err
+	}, func(*http.Response) error { return nil })
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
 // Delete asks for what a path of the API names to go.
 func (c *Client) Delete(ctx context.Context, path string) error {
 	err := c.do(ctx, func() (*http.Request, error) {

@@ -41,6 +41,7 @@ func (a *API) documentRoutes() error {
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
 		_, _ = w.Write(description) // the client may have gone
 	})
+	a.mux.Handle("GET /{$}", http.RedirectHandler("/docs", http.StatusFound))
 	a.page("GET /docs", "page/index.html", "text/html; charset=utf-8")
 	a.page("GET /docs/page.css", "page/page.css", "text/css; charset=utf-8")
 	a.page("GET /docs/page.js", "page/page.js", "text/javascript; charset=utf-8")

@@ -58,7 +58,7 @@ func digest(b []byte) string {
 
 // operation is a query's place in OpenAPI, and what its callers need.
 func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
-	need := auth.Need{Own: q.Own}
+	need := auth.Need{Own: q.Own || q.Self}
 	for _, role := range q.Roles {
 		need.Roles = append(need.Roles, string(role))
 	}
@@ -112,6 +112,9 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 		return nil, err
 	}
 	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
+	if q.Info.Self && own {
+		asked.Self = requestOf(ctx).bearer.Subject
+	}
 	if q.Info.BySight && !own {
 		asked.Sees = sightOf(requestOf(ctx).bearer)
 	}
@@ -145,11 +148,13 @@ func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, 
 }
 
 // mayAsk decides about those who may only ask about their own: students here, guardians in the snapshot that the answer
-// is made from. Their answers are not kept.
+// is made from; and what is for themselves the query picks. Their answers are not kept.
 func mayAsk(req *request, q query.Question) (own bool, guardian string, err error) {
 	switch {
 	case req.access == auth.Full:
 		return false, "", nil
+	case req.access == auth.Own && q.Info.Self:
+		return true, "", nil
 	case req.access != auth.Own || q.Student == "":
 		return true, "", auth.ErrDenied
 	case req.bearer.Is(string(query.Student)) && req.bearer.Subject == q.Student:

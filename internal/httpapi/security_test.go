@@ -76,7 +76,7 @@ func TestTheObservatoryWouldBeContent(t *testing.T) {
 func TestPagesBringAllTheyNeed(t *testing.T) {
 	t.Parallel()
 	s := full(t)
-	for _, path := range []string{"/docs", "/outbox"} {
+	for _, path := range []string{"/", "/docs", "/outbox"} {
 		page := s.get(path, "")
 		require.Equal(t, http.StatusOK, page.StatusCode)
 		require.NotContains(t, string(page.body), "<style", "the policy forbids what is inline")

@@ -1,6 +1,6 @@
 // Package deliveries is what became of everything that Schoolbell has sent or made: one row for each delivery, folded
 // from the outcomes in the log. The log alone is enough to make it again; the ledger, which plans and executes deliveries,
-// is asked only for the story of a single one.
+// is asked for what has no outcome yet, and for how it came to one.
 //
 // Outcomes are accepted in any order and any number of times, because receipts come when they like. What has arrived
 // has arrived, whatever is said later about another attempt. Otherwise the latest attempt counts, and in one attempt a

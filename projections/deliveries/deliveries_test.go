@@ -2,6 +2,7 @@ package deliveries_test
 
 import (
 	"context"
+	"regexp"
 	"testing"
 	"time"
 
@@ -34,9 +35,12 @@ INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, partiti
 	cost, segments, planned_at, changed_at)
 SELECT id, school, 'sis', 'e1', 'schoolbell.attendance.marked.v1', 3, 1042, 'absence', recipient, channel, channel, '+49 30 123456', 'ana',
 	'', 1, 'absence', '{"student":"Ana"}', 'de', 'Oak', '', 'c1', state, attempts, 'twilio', 'SM1', 7500, 1,
-	'2026-11-20T07:00:00Z', '2026-11-20T07:00:00Z'
-FROM (VALUES ('d1', 'oak', 'g1', 'sms', 'delivered', 2), ('d2', 'oak', 'g2', 'email', 'planned', 0), ('x1', 'elm', 'g9', 'sms', 'sent', 1))
-	AS v (id, school, recipient, channel, state, attempts);
+	planned_at::timestamptz, planned_at::timestamptz
+FROM (VALUES ('d1', 'oak', 'g1', 'sms', 'delivered', 2, '2026-11-20T07:00:00Z'), ('d2', 'oak', 'g2', 'email', 'planned', 0, '2026-11-20T07:00:01Z'),
+	('d3', 'oak', 'g2', 'email', 'dead', 3, '2026-11-20T06:00:00Z'), ('x1', 'elm', 'g9', 'sms', 'sent', 1, '2026-11-20T07:00:00Z'))
+	AS v (id, school, recipient, channel, state, attempts, planned_at);
+UPDATE schoolbell.ledger SET cost = 0 WHERE id = 'd3';
+INSERT INTO schoolbell.ledger_trouble VALUES ('d3', 'oak', 'dead'), ('x1', 'elm', 'dead');
 INSERT INTO schoolbell.ledger_log (delivery_id, school, at, fence, what, detail, took_ms, worker) VALUES
 	('d1', 'oak', '2026-11-20T07:00:01Z', 1, 'planned', 'temporary (http_503): no', 120, 'w1'),
 	('d1', 'oak', '2026-11-20T07:00:04Z', 2, 'sent', '', 80, 'w2'),
@@ -45,6 +49,7 @@ INSERT INTO schoolbell.deliveries (school, delivery_id, status, attempt, channel
 	correlation, kind, student_id, sha256, bytes, sent_at, delivered_at, position) VALUES
 	('oak', 'd1', 'delivered', 2, 'sms', 'g1', 'twilio', 'SM1', 7500, '', 'e1', 'c1', '', '', '', 0,
 		'2026-11-20T07:00:04.5Z', '2026-11-20T07:00:09Z', 1050),
+	('oak', 'd3', 'failed', 1, 'email', 'g2', 'smtp', '', 0, 'no such mailbox', 'e1', 'c1', '', '', '', 0, NULL, NULL, 1049),
 	('oak', 'lost', 'sent', 1, 'push', 'g3', 'webpush', '', 0, '', 'e1', 'c1', '', '', '', 0, '2026-11-20T07:00:05Z', NULL, 1051),
 	('elm', 'x1', 'sent', 1, 'sms', 'g9', 'twilio', 'SM9', 1, '', 'e1', 'c1', '', '', '', 0, '2026-11-20T07:00:05Z', NULL, 1052);`
 
@@ -57,6 +62,7 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 	require.NoError(t, err)
 	for _, sql := range []string{
 		"ALTER TABLE schoolbell.ledger NO FORCE ROW LEVEL SECURITY", "ALTER TABLE schoolbell.ledger_log NO FORCE ROW LEVEL SECURITY",
+		"ALTER TABLE schoolbell.ledger_trouble NO FORCE ROW LEVEL SECURITY",
 		"ALTER TABLE schoolbell.deliveries NO FORCE ROW LEVEL SECURITY", ledger,
 	} {
 		_, err = load.Exec(t.Context(), sql)
@@ -64,13 +70,15 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 	}
 	require.NoError(t, load.Commit(t.Context()))
 
-	ask := func(school, target string) string {
+	as := func(self, school, target string) string {
 		tx, err := conn.Begin(t.Context())
 		require.NoError(t, err)
 		defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 		projtest.As(t, tx, school)
-		return projtest.Ask(tx, query.Asked{School: school, Today: domain.DateOf(time.Unix(0, 0))}, deliveries.Queries, target)
+		asked := query.Asked{School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "", Self: self}
+		return projtest.Ask(tx, asked, deliveries.Queries, target)
 	}
+	ask := func(school, target string) string { return as("", school, target) }
 	require.Equal(t, `"id": "d1"
 "status": "delivered"
 "channel": "sms"
@@ -79,7 +87,9 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 "provider_id": "SM1"
 "cost": 7500
 "event": "e1"
+"rule": "absence"
 "correlation": "c1"
+"planned_at": "2026-11-20T07:00:00Z"
 "sent_at": "2026-11-20T07:00:04.5Z"
 "delivered_at": "2026-11-20T07:00:09Z"
 "plan": {"event": {"id": "e1", "source": "sis", "type": "schoolbell.attendance.marked.v1", "position": "3:1042"}, "planner": "absence", `+
@@ -98,13 +108,70 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 	require.Contains(t, ask("oak", "/deliveries/lost"), `"what": "log: sent"`, "the log alone tells its part")
 
 	told := ask("oak", "/deliveries?event=e1")
-	for _, part := range []string{`"id": "d1", "status": "delivered"`, `"id": "d2", "status": "planned"`, `"id": "lost", "status": "sent"`} {
+	for _, part := range []string{
+		`"id": "d1", "status": "delivered"`, `"id": "d2", "status": "planned"`, `"id": "d3", "status": "dead"`, `"id": "lost", "status": "sent"`,
+		`"told": {"deliveries": 4, "cost": 15000, "by_status": {"dead": 1, "delivered": 1, "planned": 1, "sent": 1}, "by_channel": {"email": 2, "push": 1, "sms": 1}}`,
+	} {
 		require.Contains(t, told, part)
 	}
-	require.Contains(t, ask("oak", "/deliveries?event=e1&channel=push"), `"id": "lost"`)
-	require.NotContains(t, ask("oak", "/deliveries?event=e1&channel=push"), `"id": "d`)
-	require.NotContains(t, ask("oak", "/deliveries?event=e1&status=sent"), `"id": "d`)
+	ids := func(answer string) (ids []string) {
+		for _, m := range regexp.MustCompile(`\{"id": "([^"]+)"`).FindAllStringSubmatch(answer, -1) {
+			ids = append(ids, m[1])
+		}
+		return ids
+	}
+	for target, want := range map[string][]string{
+		"":                            {"d2", "d1", "d3", "lost"}, // the latest planned first, and then what only the log has
+		"?channel=push":               {"lost"},
+		"?channel=email":              {"d2", "d3"},
+		"?recipient=g1":               {"d1"},
+		"?recipient=g9":               nil,
+		"?status=planned":             {"d2"},
+		"?status=dead":                {"d3"},
+		"?status=unknown":             nil,
+		"?status=sent":                {"lost"},
+		"?status=delivered":           {"d1"},
+		"?status=failed":              nil, // d3 was, and has been tried again since
+		"?event=e1&status=sent":       {"lost"},
+		"?event=e2":                   nil,
+		"?event=e1&channel=sms":       {"d1"},
+		"?status=delivered&event=e1":  {"d1"},
+		"?recipient=g3&status=sent":   {"lost"},
+		"?recipient=g1&status=failed": nil,
+	} {
+		require.Equal(t, want, ids(ask("oak", "/deliveries"+target)), target)
+	}
+	for _, filter := range []string{"", "&event=e1"} {
+		var paged []string
+		after := ""
+		for range 4 {
+			page := ask("oak", "/deliveries?limit=1"+filter+after)
+			paged = append(paged, ids(page)...)
+			if next := regexp.MustCompile(`"next": "([^"]+)"`).FindStringSubmatch(page); next != nil {
+				after = "&after=" + next[1]
+			} else {
+				after = ""
+			}
+		}
+		require.Equal(t, []string{"d2", "d1", "d3", "lost"}, paged)
+		require.Empty(t, after, "the last page says so")
+	}
+	require.Contains(t, ask("oak", "/deliveries?after=bm90aGluZw"), "422 ")
 
+	t.Run("P10 self", func(t *testing.T) {
+		mine := as("g1", "oak", "/deliveries")
+		require.Equal(t, []string{"d1"}, ids(mine))
+		require.Empty(t, ids(as("g1", "oak", "/deliveries?recipient=g2")))
+		require.NotContains(t, as("g1", "oak", "/deliveries?event=e1"), "told")
+		mine += as("g1", "oak", "/deliveries/d1")
+		require.Contains(t, mine, `"status": "delivered"`)
+		for _, secret := range []string{"twilio", "SM1", "7500", "absence", "plan\"", "w1", "c1"} {
+			require.NotContains(t, mine, secret, "how and for how much is the school's business")
+		}
+		for _, other := range []string{"d2", "lost", "x1", "d9"} {
+			require.Contains(t, as("g1", "oak", "/deliveries/"+other), "404 ")
+		}
+	})
 	t.Run("P10", func(t *testing.T) {
 		require.Equal(t, "404 delivery \"x1\": not found\n", ask("oak", "/deliveries/x1"))
 		require.NotContains(t, told, "x1")

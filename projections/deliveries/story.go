@@ -1,7 +1,6 @@
 package deliveries
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -88,7 +87,6 @@ func story(ctx context.Context, tx pgx.Tx, asked query.Asked, in *StoryInput) (*
 	}
 	s := &Story{}
 	if len(outcomes) > 0 {
-		finish(outcomes)
 		s.Delivery = outcomes[0]
 	}
 	planned := Delivery{ID: in.ID}
@@ -106,13 +104,27 @@ func story(ctx context.Context, tx pgx.Tx, asked query.Asked, in *StoryInput) (*
 		return nil, fmt.Errorf("delivery %q: %w", in.ID, query.ErrNotFound)
 	case found:
 		plan.finish()
+		status := statusOf(plan.State, s.Status)
 		if len(outcomes) == 0 {
 			s.Delivery = planned
-			s.Status, s.Event = plan.State, plan.Event.ID
+			s.Event = plan.Event.ID
 			s.Provider, s.ProviderID, s.Error = plan.provider, plan.providerID, plan.error
 		}
+		if status == plan.State {
+			s.Error = plan.error
+		}
+		s.Status, s.Rule, s.planned = status, plan.Planner, &plan.PlannedAt
 		s.Cost = max(s.Cost, plan.cost)
 		s.Plan = &plan
+	}
+	one := []Delivery{s.Delivery}
+	finish(one, asked)
+	s.Delivery = one[0]
+	if asked.Self != "" {
+		if s.Recipient != asked.Self {
+			return nil, fmt.Errorf("delivery %q: %w", in.ID, query.ErrNotFound)
+		}
+		return &Story{Delivery: s.Delivery, Steps: []Step{}}, nil
 	}
 	log, err := read.All(ctx, tx, logSQL, func(l *Step) []any {
 		return []any{&l.At, &l.What, &l.Attempt, &l.Detail, &l.TookMS, &l.Worker}
@@ -131,7 +143,8 @@ func (p *Plan) finish() {
 	}
 }
 
-// steps puts the plan, the ledger's log and the outcomes in the order in which they happened.
+// steps puts the plan, the ledger's log and the outcomes in the order in which they happened. The time of an outcome is that
+// of the provider's answer, which the ledger writes down a moment later: the outcome still comes after that.
 func (s *Story) steps(log []Step) []Step {
 	var all []Step
 	if s.Plan != nil {
@@ -141,16 +154,24 @@ func (s *Story) steps(log []Step) []Step {
 		l.At = l.At.UTC()
 		all = append(all, l)
 	}
+	slices.SortStableFunc(all, func(a, b Step) int { return a.At.Compare(b.At) })
 	for _, o := range []Step{
-		{At: s.SentAt, What: "log: sent", Detail: s.ProviderID},
-		{At: s.RenderedAt, What: "log: rendered", Detail: s.sha256},
-		{At: s.FailedAt, What: "log: failed", Detail: s.Error},
-		{At: s.DeliveredAt, What: "log: delivered", Detail: s.ProviderID},
+		{At: s.SentAt, What: statusSent, Detail: s.ProviderID},
+		{At: s.RenderedAt, What: statusRendered, Detail: s.sha256},
+		{At: s.FailedAt, What: statusFailed, Detail: s.Error},
+		{At: s.DeliveredAt, What: statusDelivered, Detail: s.ProviderID},
 	} {
-		if !o.At.IsZero() {
-			all = append(all, o)
+		if o.At.IsZero() {
+			continue
 		}
+		place := 0
+		for i, other := range all {
+			if !other.At.After(o.At) || other.What == o.What {
+				place = i + 1
+			}
+		}
+		o.What = "log: " + o.What
+		all = slices.Insert(all, place, o)
 	}
-	slices.SortStableFunc(all, func(a, b Step) int { return cmp.Compare(a.At.UnixMicro(), b.At.UnixMicro()) })
 	return all
 }

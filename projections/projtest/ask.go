@@ -50,6 +50,8 @@ func (s *scenario) ask(d *datadriven.TestData) string {
 			asked.Sees = query.SightOf(query.Role(a.Vals[0]))
 		case "own":
 			asked.Own = true
+		case "self":
+			asked.Own, asked.Self = true, a.Vals[0]
 		}
 	}
 	tx, err := s.database.conn.Begin(context.Background())

@@ -31,6 +31,7 @@ type Info struct {
 	Roles       []Role
 	BySight     bool
 	Own         bool // guardians and students may ask about their own student
+	Self        bool // guardians and students may ask for what is for themselves
 }
 
 // Question is one request's question.
@@ -51,7 +52,7 @@ type Ask func(ctx context.Context, q Question) (*huma.StreamResponse, error)
 func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
-		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, BySight: q.BySight, Own: q.Own != nil,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, BySight: q.BySight, Own: q.Own != nil, Self: q.Self,
 	}
 }
 

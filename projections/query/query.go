@@ -38,6 +38,8 @@ type Query[In, Out any] struct {
 	BySight bool
 	// Own, when set, lets guardians and students ask too, about the student whose id it returns.
 	Own func(in *In) (studentID string)
+	// Self lets guardians and students ask too, and have the answer hold only what is for themselves: see [Asked.Self].
+	Self bool
 	// Run answers from one snapshot: tx is read-only, sees only this school, and is at one position of the log.
 	// What depends on the day uses asked.Today.
 	Run func(ctx context.Context, tx pgx.Tx, asked Asked, in *In) (*Out, error)
@@ -92,4 +94,7 @@ type Asked struct {
 	// Own says that a guardian or the student asks, who see results only once they are published. It is part of
 	// what identifies an answer.
 	Own bool
+	// Self is the id of the guardian or student who asks for what is for themselves; the answer must hold nothing else.
+	// It is empty for everybody else.
+	Self string
 }

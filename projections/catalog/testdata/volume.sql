@@ -134,9 +134,9 @@ SELECT school, format('delivery-%s-%s-%s', lpad(s::text, 2, '0'), lpad(n::text, 
 FROM pupils, generate_series(1, 4) i;
 
 INSERT INTO ledger (id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, address,
-	about, once, priority, template, params, language, sender, depends_on, correlation_id, state)
+	about, once, priority, template, params, language, sender, depends_on, correlation_id, state, planned_at)
 SELECT delivery_id, school, 'sis', cause, 'schoolbell.attendance.marked.v1', 0, position, 'absence', recipient, channel, channel, '',
-	'', '', 1, 'absence', '{}', 'de', 'Oak', '', cause, status
+	'', '', 1, 'absence', '{}', 'de', 'Oak', '', cause, status, sent_at - INTERVAL '2 seconds'
 FROM deliveries;
 
 INSERT INTO ledger_log (delivery_id, school, at, fence, what, detail) SELECT delivery_id, school, sent_at, 1, 'sent', '' FROM deliveries;
