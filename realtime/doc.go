@@ -9,11 +9,11 @@
 // # How data runs
 //
 // A [Hub] tails every partition of the log once. It drops duplicates as every reader of the log does, keeps recent
-// events in one ring per school and in one per room that somebody is in, and wakes the sessions of those rooms. A
-// [Session] is a cursor, the offset up to which its client has heard the log, and has no queue: [Session.Next] looks up
-// what comes after it, in the rings of its rooms; if it has fallen behind them, in its school's ring; behind that, in the
-// log itself. One that is more than Config.MaxLag records behind is closed with [CloseResync]: its client reads the state
-// anew and goes on from the position that the API answered.
+// events in one ring per school and in one per room that somebody is in, and wakes the sessions of those rooms, each in
+// its turn. A [Session] is a cursor, the offset up to which its client has heard the log, and has no queue:
+// [Session.Next] looks up what comes after it, in the rings of its rooms; if it has fallen behind them, in its school's
+// ring; behind that, in the log itself. One that is more than Config.MaxLag records behind is closed with [CloseResync]:
+// its client reads the state anew and goes on from the position that the API answered.
 //
 // The hub also learns which of a session's rights an event may have changed, loads them again once the read models know
 // of the event, and takes the session out of the rooms that are no longer its own ([KindLeft]).
@@ -25,24 +25,27 @@
 //	s, err := hub.Open(ctx, identity, realtime.Options{Protocol: "mine", Wake: c.wake, …})
 //	defer s.End()
 //	…
-//	func (c *conn) wake() { go c.write() } // called only after Next has returned nothing
-//
-//	func (c *conn) write() {
+//	func (c *conn) wake(turn *realtime.Turn) { // called only after Next has returned nothing
 //		var batch []realtime.Delivery
 //		for {
-//			batch, err := c.session.Next(ctx, batch[:0])
+//			batch, err := c.session.Next(ctx, turn, batch[:0])
 //			if err != nil { … close with the reason if it is a realtime.Close … }
-//			if len(batch) == 0 { return } // asleep: the goroutine ends, an idle connection has none
+//			if len(batch) == 0 { return } // asleep
 //			for i := range batch {
 //				buf = append(buf, batch[i].Frame(encoding)...) // an event's frame is encoded once for all
 //			}
-//			… one write with a deadline …
+//			err = c.socket.Push(buf, turn) // one write, with a deadline
 //			c.session.Sent(batch, len(buf))
 //		}
 //	}
 //
-// After Open, the transport itself begins with write(); Wake is not called before Next has returned nothing. Deliveries of
-// other kinds than [KindEvent] have no frame: the transport writes them itself.
+// After Open, the transport itself begins, with go c.wake(nil); Wake is not called before Next has returned nothing.
+// Deliveries of other kinds than [KindEvent] have no frame: the transport writes them itself.
+//
+// Wake runs in one of a few goroutines for all sessions, as many as there are cores. As long as it does not have to wait
+// it writes there, which costs little more than the write itself. Before it waits, for a client that does not read, for
+// a lock or for the log, it ends its [Turn]: the goroutine is its own from then on, and another takes its place. So a
+// connection has a goroutine for writing exactly while its client is slow, and nobody else waits for that client.
 //
 // Rooms are joined and left with [Session.Join] and [Session.Leave]; a join with a position returns what was missed in
 // that room. For protocols with one position for the whole session, [Options].From and Rooms restore it at Open, so that

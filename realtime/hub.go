@@ -116,6 +116,7 @@ type Hub struct {
 	lastID     atomic.Uint64
 	sessions   atomic.Int64
 	draining   atomic.Bool
+	turns      *turns
 	rechecks   chan *Session
 	recheckAll atomic.Bool
 	notices    noticeBoard
@@ -137,6 +138,7 @@ func New(cfg Config) (*Hub, error) {
 		grants:   &grantsCache{rights: cfg.Rights, keep: time.Minute, most: 100_000, now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
 		readers:  make(chan struct{}, cfg.Readers),
 		opened:   make(chan struct{}),
+		turns:    newTurns(),
 		rechecks: make(chan *Session, 4096),
 	}, nil
 }
@@ -172,6 +174,7 @@ func (h *Hub) end(err error) error {
 	for _, s := range h.everySession() {
 		s.Close(CloseShutdown)
 	}
+	h.turns.wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

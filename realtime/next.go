@@ -23,8 +23,9 @@ const (
 // others are those of ctx.
 //
 // While the session keeps up, its deliveries come from the rings of its rooms; when it has fallen behind, from the ring
-// of its school, and then from the log itself. Until it has caught up it is never told to sleep.
-func (s *Session) Next(ctx context.Context, dst []Delivery) ([]Delivery, error) {
+// of its school, and then from the log itself. Until it has caught up it is never told to sleep. Who catches up, and so
+// may have to wait for the log, does not do that in a turn: Next ends it.
+func (s *Session) Next(ctx context.Context, turn *Turn, dst []Delivery) ([]Delivery, error) {
 	for {
 		if why := s.closing.Load(); why != nil {
 			return dst, *why
@@ -38,8 +39,12 @@ func (s *Session) Next(ctx context.Context, dst []Delivery) ([]Delivery, error) 
 			if len(out) == len(dst) && s.closing.Load() != nil && s.awake.CompareAndSwap(false, true) {
 				continue // told to close while it was going to sleep
 			}
+			if len(out) > len(dst) {
+				turn.count()
+			}
 			return out, nil
 		}
+		turn.End()
 		out, err := s.behind(ctx, dst)
 		if err != nil || len(out) > len(dst) {
 			return out, err

@@ -178,10 +178,8 @@ func (p *partition) take(records []eventlog.Record) {
 		sc.mu.Unlock()
 	}
 	p.head.Store(records[len(records)-1].Position.Offset)
-	for i, s := range p.wake {
-		s.opts.Wake()
-		p.wake[i] = nil
-	}
+	p.hub.turns.give(p.wake...)
+	clear(p.wake)
 	p.wake = p.wake[:0]
 	for i, e := range p.rights {
 		p.hub.rightsChanged(e)

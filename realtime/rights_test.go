@@ -110,7 +110,7 @@ func TestP10_NobodyHearsAnotherSchool(t *testing.T) {
 			Roles:   rapid.SliceOf(rapid.SampledFrom([]string{"admin", "teacher", "operator", "guardian"})).Draw(t, "roles"),
 		}
 		wanted := rapid.SampledFrom([]string{rt.School, "south", "", "*"}).Draw(t, "wanted")
-		s, err := n.Open(context.Background(), who, realtime.Options{School: wanted, Wake: func() {}})
+		s, err := n.Open(context.Background(), who, realtime.Options{School: wanted, Wake: func(*realtime.Turn) {}})
 		if err != nil {
 			return
 		}

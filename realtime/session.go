@@ -52,9 +52,9 @@ type Options struct {
 	Resuming bool
 	// PerRoom delivers an event once for each room in which it is heard; else once.
 	PerRoom bool
-	// Wake is called when there may be something to deliver after Next has returned nothing. It must not block nor
-	// call the session; it usually starts the goroutine that calls Next until there is nothing more.
-	Wake func()
+	// Wake is called when there may be something to deliver after Next has returned nothing. It calls Next until there
+	// is nothing more, or has a goroutine of its own do that. Other sessions wait for it to return: see [Turn].
+	Wake func(*Turn)
 }
 
 // Kind says what a delivery is.
@@ -316,7 +316,7 @@ func (s *Session) rouse() {
 	}
 	s.school.mu.RUnlock()
 	if asleep {
-		s.opts.Wake()
+		s.hub.turns.give(s)
 	}
 }
 

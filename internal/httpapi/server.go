@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -67,6 +68,14 @@ func (c *limitedConn) Close() error {
 		<-c.free
 	}
 	return err
+}
+
+// SyscallConn gives those the socket who write without waiting.
+func (c *limitedConn) SyscallConn() (syscall.RawConn, error) {
+	if socket, ok := c.Conn.(syscall.Conn); ok {
+		return socket.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // CloseWrite tells the peer that nothing more comes, and leaves it the time to read what did.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	dial()
 	first := <-accepted
 	second := <-accepted
+	require.Implements(t, (*syscall.Conn)(nil), second, "realtime writes to the socket itself")
 	dial()
 	select {
 	case <-accepted:

@@ -88,7 +88,7 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 	if len(req.Data) > 0 {
 		_ = json.Unmarshal(req.Data, &data) // other data is the app's own business
 	}
-	session, err := c.server.cfg.Hub.Open(ctx, who, realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.wake})
+	session, err := c.server.cfg.Hub.Open(ctx, who, realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.write})
 	switch {
 	case errors.Is(err, realtime.ErrExpired):
 		return nil, errTokenExpired

@@ -109,7 +109,7 @@ func (c *conn) handle(frame []byte) error {
 		}
 	}
 	if fresh && c.session != nil && err == nil {
-		c.wake()
+		go c.write(nil)
 	}
 	return err
 }
@@ -125,12 +125,13 @@ func (c *conn) count() error {
 	return nil
 }
 
-// wake starts the writer. The hub calls it when the session has slept and there is something for it.
-func (c *conn) wake() { go c.write() }
-
-// write writes what the hub has, joined, until there is nothing more.
-func (c *conn) write() {
-	c.writing.Lock()
+// write writes what the hub has, joined, until there is nothing more. The hub calls it when the session has slept and
+// there is something for it.
+func (c *conn) write(turn *realtime.Turn) {
+	if !c.writing.TryLock() {
+		turn.End()
+		c.writing.Lock()
+	}
 	defer c.writing.Unlock()
 	lent, batch := buffers.Get().(*[]byte), batches.Get().(*[]realtime.Delivery)
 	defer giveBack(lent)
@@ -140,7 +141,7 @@ func (c *conn) write() {
 	}()
 	for !c.ended.Load() {
 		var err error
-		*batch, err = c.session.Next(c.alive, (*batch)[:0])
+		*batch, err = c.session.Next(c.alive, turn, (*batch)[:0])
 		out := (*lent)[:0]
 		for i := range *batch {
 			switch d := &(*batch)[i]; d.Kind {
@@ -154,13 +155,14 @@ func (c *conn) write() {
 		}
 		*lent = out
 		if err != nil {
+			turn.End()
 			c.socket.Close(int(realtime.CloseOf(err).Code), realtime.CloseOf(err).Reason)
 			return
 		}
 		if len(*batch) == 0 {
 			return
 		}
-		if c.socket.Write(out) != nil {
+		if c.socket.Push(out, turn) != nil {
 			return // the reader notices
 		}
 		c.session.Sent(*batch, len(out))

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
 // openPolling serves a client that starts with long-polling: the handshake is the answer.
@@ -52,7 +54,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	// A server that limits the time of a request would else end this one.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	b := batches.Get().(*Batch)
-	b.polling = true
+	b.polling, b.turn = true, ws.Alone{}
 	defer b.release()
 	timer := time.NewTimer(noopAfter)
 	defer timer.Stop()

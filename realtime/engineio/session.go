@@ -88,6 +88,22 @@ func (s *Session) Wake() {
 	s.kick()
 }
 
+// Push is Wake for a goroutine that others wait for: it sends what there is itself, and ends the turn before it waits.
+func (s *Session) Push(turn ws.Turn) {
+	s.mu.Lock()
+	s.dirty = true
+	if s.mode != streaming || s.pumping {
+		s.kick()
+		s.mu.Unlock()
+		return
+	}
+	s.pumping = true
+	s.server.running.Add(1)
+	s.mu.Unlock()
+	defer s.server.running.Done()
+	s.pump(turn)
+}
+
 // Close ends the session once what is queued has been sent. Code and text are for the client, and reach it where the
 // transport has a place for them.
 func (s *Session) Close(reason Reason, code int, text string) {
@@ -111,7 +127,7 @@ func (s *Session) Close(reason Reason, code int, text string) {
 func (s *Session) kick() {
 	if s.mode == streaming && !s.pumping {
 		s.pumping = true
-		s.server.running.Go(s.pump)
+		s.server.running.Go(func() { s.pump(ws.Alone{}) })
 	}
 	if s.poll != nil {
 		select {

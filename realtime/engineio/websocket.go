@@ -98,14 +98,15 @@ func (b *Batch) release() {
 }
 
 // pump writes to a WebSocket until there is nothing more to write.
-func (s *Session) pump() {
+func (s *Session) pump(turn ws.Turn) {
 	b := batches.Get().(*Batch)
-	b.polling = false
+	b.polling, b.turn = false, turn
 	defer b.release()
 	for {
 		s.collect(b)
 		if b.Len() > 0 {
-			if s.conn.Write(b.buf) != nil {
+			if s.conn.Push(b.buf, turn) != nil {
+				turn.End()
 				s.finish(TransportError)
 				return
 			}
@@ -121,6 +122,7 @@ func (s *Session) pump() {
 		ending := s.ending
 		s.mu.Unlock()
 		if ending != nil {
+			turn.End()
 			s.finish(ending.reason)
 		}
 		return

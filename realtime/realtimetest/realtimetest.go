@@ -126,7 +126,7 @@ func Listen(t testing.TB, n *Node, who realtime.Identity, opts realtime.Options)
 func TryListen(t testing.TB, n *Node, who realtime.Identity, opts realtime.Options) (*Reader, error) {
 	t.Helper()
 	r := &Reader{changed: make(chan struct{}), woken: make(chan struct{}, 1), finished: make(chan struct{})}
-	opts.Wake = func() {
+	opts.Wake = func(*realtime.Turn) {
 		select {
 		case r.woken <- struct{}{}:
 		default:
@@ -160,7 +160,7 @@ func (r *Reader) run() {
 		if hold != nil {
 			<-hold
 		}
-		batch, err := r.Next(context.Background(), nil)
+		batch, err := r.Next(context.Background(), nil, nil)
 		r.mu.Lock()
 		r.got = append(r.got, batch...)
 		r.err = err

@@ -65,9 +65,9 @@ type member struct {
 }
 
 // wake is called by the hub when the session has something.
-func (m *member) wake() {
+func (m *member) wake(turn *realtime.Turn) {
 	m.awake.Store(true)
-	m.socket.Wake()
+	m.socket.Push(turn)
 }
 
 // enter opens the session and returns its id: the one that was brought, if the session goes on.
@@ -221,13 +221,17 @@ var deliveries = sync.Pool{New: func() any { return new([]realtime.Delivery) }}
 
 // Next adds what the session has to hear.
 func (m *member) Next(ctx context.Context, out *engineio.Batch) {
-	m.pulling.Lock()
+	turn, _ := out.Turn().(*realtime.Turn)
+	if !m.pulling.TryLock() {
+		turn.End()
+		m.pulling.Lock()
+	}
 	defer m.pulling.Unlock()
 	kept := deliveries.Get().(*[]realtime.Delivery)
 	defer deliveries.Put(kept)
 	var last [64]byte
 	for !out.Full() && m.awake.Swap(false) {
-		batch, err := m.session.Next(ctx, (*kept)[:0])
+		batch, err := m.session.Next(ctx, turn, (*kept)[:0])
 		if why := (realtime.Close{}); errors.As(err, &why) {
 			m.socket.Close(why)
 			return

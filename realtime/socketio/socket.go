@@ -26,8 +26,8 @@ func (s *Socket) Emit(name string, args ...jsontext.Value) {
 // Identity is who the client is by the headers of its request; nil when they do not say.
 func (s *Socket) Identity() *realtime.Identity { return s.client.who }
 
-// Wake says that the handler has something to send.
-func (s *Socket) Wake() { s.client.engine.Wake() }
+// Push sends what the handler has, and ends the turn before it waits.
+func (s *Socket) Push(turn *realtime.Turn) { s.client.engine.Push(turn) }
 
 // Close ends the connection. A client that is not to come back is told so, in the one way that its library heeds.
 func (s *Socket) Close(why realtime.Close) {

@@ -140,7 +140,7 @@ type stream struct {
 // buffers are lent for one write each, so that an idle stream has none.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-func (st *stream) wake() {
+func (st *stream) wake(*realtime.Turn) {
 	select {
 	case st.woken <- struct{}{}:
 	default:
@@ -228,7 +228,7 @@ func (st *stream) drain(ctx context.Context) bool {
 	var batch []realtime.Delivery
 	for {
 		var err error
-		batch, err = st.session.Next(ctx, batch[:0])
+		batch, err = st.session.Next(ctx, nil, batch[:0])
 		buf := (*lent)[:0]
 		for i := range batch {
 			buf = appendDelivery(buf, &batch[i])

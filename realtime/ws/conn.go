@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -43,14 +44,14 @@ var (
 // Conn is one connection. One goroutine reads; any may write.
 type Conn struct {
 	conn         *websocket.Conn
+	raw          syscall.RawConn // of conn; nil when what is written does not go into the socket as it is
 	maxMessage   int
 	writeTimeout time.Duration
 	closeTimeout time.Duration
 
-	writing chan struct{} // holds one token while somebody writes
-	closing bool          // a close frame has been sent: nothing may follow it; for whom has the token
-	// deadline of writing: one to 9/8 time limits away when a write begins; for whom has the token
-	deadline time.Time
+	writing  sync.Mutex // held while somebody writes, and so while waiting for this client
+	closing  bool       // a close frame has been sent: nothing may follow it; for who writes
+	deadline time.Time  // of waiting: one to 9/8 time limits away when that begins; for who writes
 }
 
 // Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
@@ -72,7 +73,9 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 		maxMessage:   orDefault(cfg.MaxMessage, 64<<10),
 		writeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
 		closeTimeout: orDefault(cfg.CloseTimeout, time.Second),
-		writing:      make(chan struct{}, 1),
+	}
+	if socket, ok := conn.NetConn().(syscall.Conn); ok {
+		c.raw, _ = socket.SyscallConn() // fails on a closed connection, as Write then does
 	}
 	conn.SetReadLimit(int64(c.maxMessage))
 	conn.SetPingHandler(func(data string) error {
@@ -156,32 +159,6 @@ func (c *Conn) readError(err error) error {
 // SetReadDeadline bounds how long Read waits; the zero time ends that.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
 
-// Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
-// connection is then of no more use, and closed.
-func (c *Conn) Write(frames []byte) error {
-	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
-	if c.closing {
-		return fmt.Errorf("write websocket: %w", ErrClosed)
-	}
-	raw := c.conn.NetConn()
-	var err error
-	// To move a deadline costs as much as a short write needs besides the kernel, so it is moved when that matters.
-	if now := time.Now(); c.deadline.Sub(now) < c.writeTimeout {
-		c.deadline = now.Add(c.writeTimeout + c.writeTimeout/8)
-		err = raw.SetWriteDeadline(c.deadline)
-	}
-	if err == nil {
-		_, err = raw.Write(frames)
-	}
-	if err != nil {
-		c.closing = true
-		_ = raw.Close()
-		return fmt.Errorf("write websocket: %w", err)
-	}
-	return nil
-}
-
 // Close tells the client that the connection ends, and why. The goroutine in Read returns when the client has answered,
 // or after the time limit. A client that is in the middle of not reading is cut off after it, too.
 func (c *Conn) Close(code int, reason string) {
@@ -194,12 +171,10 @@ func (c *Conn) Close(code int, reason string) {
 
 // sendClose sends a close frame unless there was one, and reports whether the client can be expected to get it.
 func (c *Conn) sendClose(code int, reason string) bool {
-	select {
-	case c.writing <- struct{}{}:
-		defer func() { <-c.writing }()
-	case <-time.After(c.closeTimeout):
+	if !c.lockSoon() {
 		return false
 	}
+	defer c.writing.Unlock()
 	if c.closing {
 		return true
 	}
@@ -207,6 +182,17 @@ func (c *Conn) sendClose(code int, reason string) bool {
 	payload := websocket.FormatCloseMessage(code, reason[:min(len(reason), maxReason)])
 	err := c.conn.WriteControl(websocket.CloseMessage, payload, time.Now().Add(c.closeTimeout))
 	return err == nil || errors.Is(err, websocket.ErrCloseSent)
+}
+
+// lockSoon takes the right to write, if who has it finishes within the time limit.
+func (c *Conn) lockSoon() bool {
+	for end := time.Now().Add(c.closeTimeout); !c.writing.TryLock(); {
+		if time.Now().After(end) {
+			return false
+		}
+		<-time.After(time.Millisecond)
+	}
+	return true
 }
 
 // Release gives the connection back. It is called by the goroutine that read, after Read has failed. If a close frame

@@ -5,8 +5,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +83,55 @@ func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
 	var timeout net.Error
 	require.ErrorAs(t, <-failed, &timeout)
 	require.True(t, timeout.Timeout())
+}
+
+// ended counts the ends of a turn.
+type ended struct{ times atomic.Int32 }
+
+func (e *ended) End() { e.times.Add(1) }
+
+func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
+	t.Parallel()
+	var turn ended
+	waits, read := make(chan struct{}), make(chan struct{})
+	const frames, size = 200, 100_000
+	s := serve(t, ws.Config{}, func(conn *ws.Conn) {
+		short := ws.AppendFrame(nil, ws.Text, []byte("short"))
+		for range 100 {
+			require.NoError(t, conn.Push(short, &turn))
+		}
+		require.Zero(t, turn.times.Load(), "there is room for a short frame")
+		long := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size))
+		var both sync.WaitGroup
+		for range 2 { // one waits for the client, the other for the first
+			both.Go(func() {
+				for range frames / 2 {
+					if err := conn.Push(long, &turn); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for turn.times.Load() < 2 {
+			runtime.Gosched()
+		}
+		close(waits)
+		both.Wait()
+		<-read
+	})
+	c := s.Dial(t)
+	<-waits
+	for range 100 {
+		f, err := c.Next()
+		require.NoError(t, err)
+		require.Equal(t, "short", string(f.Payload))
+	}
+	for range frames { // each is whole
+		f, err := c.Next()
+		require.NoError(t, err)
+		require.Len(t, f.Payload, size)
+	}
+	close(read)
 }
 
 func TestCloseReachesAClientThatKeepsSending(t *testing.T) {
