@@ -46,7 +46,9 @@ type FanoutProtocol struct {
 	Path   string
 	Greets bool                       // the server speaks first
 	Join   func(room string) []string // what the client says, each after an answer
-	Mark   string                     // is in every delivery once
+	Mark   []byte                     // is in every delivery once
+	Ping   string                     // what the server asks for a sign of life with
+	Pong   string                     // and the answer
 }
 
 // Protocols of the servers.
@@ -56,12 +58,12 @@ var (
 		Join: func(room string) []string {
 			return []string{`{"id":1,"connect":{"token":"bench"}}`, `{"id":2,"subscribe":{"channel":"class:` + room + `"}}`}
 		},
-		Mark: `"push"`,
+		Mark: []byte(`"push"`), Ping: "{}", Pong: "{}",
 	}
 	SocketIOProtocol = FanoutProtocol{
 		Path: "/socket.io/?EIO=4&transport=websocket", Greets: true,
 		Join: func(room string) []string { return []string{"40", `420["join","class:` + room + `"]`} },
-		Mark: `42["event"`,
+		Mark: []byte(`42["event"`), Ping: "2", Pong: "3",
 	}
 )
 
@@ -100,6 +102,9 @@ func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
 		return fmt.Errorf("start: it said %q", line)
 	}
 	f := &fanout{Fanout: b, server: s, address: address, pid: cmd.Process.Pid, web: &http.Client{Transport: &http.Transport{}}}
+	if f.swarm, err = newSwarm(s.Speaks, f.hear); err != nil {
+		return err
+	}
 	defer f.close()
 	before, err := f.memory(ctx)
 	if err != nil {
@@ -136,7 +141,7 @@ type fanout struct {
 	address   string
 	pid       int
 	web       *http.Client
-	clients   []net.Conn
+	swarm     *swarm
 	delivered atomic.Int64
 	samples   atomic.Bool
 
@@ -160,90 +165,95 @@ func (f *fanout) post(ctx context.Context, what string) error {
 
 func (f *fanout) close() {
 	f.web.CloseIdleConnections()
-	for _, c := range f.clients {
-		if c != nil {
-			_ = c.Close()
-		}
-	}
+	f.swarm.close()
 }
 
 // connect opens all connections, from several addresses so that there are ports enough.
 func (f *fanout) connect(ctx context.Context) error {
-	f.clients = make([]net.Conn, f.Rooms*f.Members)
 	var g errgroup.Group
 	g.SetLimit(32)
-	for i := range f.clients {
-		g.Go(func() (err error) {
+	for i := range f.Rooms * f.Members {
+		g.Go(func() error {
 			from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}
-			f.clients[i], err = f.join(ctx, from, "r"+strconv.Itoa(i%f.Rooms))
-			return err
+			conn, had, err := f.join(ctx, from, "r"+strconv.Itoa(i%f.Rooms))
+			if err != nil {
+				return err
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.swarm.add(conn, had)
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	f.swarm.start()
+	return nil
 }
 
-// join opens one connection in a room, and reads it from then on.
-func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn, error) {
+// join opens one connection in a room, and returns what it has already heard there.
+func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn, []byte, error) {
 	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", f.address)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, nil, fmt.Errorf("connect: %w", err)
 	}
+	in := bufio.NewReaderSize(conn, 4096)
+	if err = f.greet(conn, in, room); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	had, _ := in.Peek(in.Buffered())
+	return conn, had, nil
+}
+
+// greet shakes hands and joins the room.
+func (f *fanout) greet(conn net.Conn, in *bufio.Reader, room string) error {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		return conn, fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", err)
 	}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", f.server.Speaks.Path, f.address)
-	in := bufio.NewReaderSize(conn, 4096)
 	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // an answer that switches protocols has none
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		return conn, fmt.Errorf("connect: refused: %v %w", res, err)
+		return fmt.Errorf("connect: refused: %v %w", res, err)
 	}
-	var buf []byte
 	if f.server.Speaks.Greets {
-		if buf, err = readFrame(in, buf); err != nil {
-			return conn, fmt.Errorf("join: %w", err)
+		if err := skipFrame(in); err != nil {
+			return fmt.Errorf("join: %w", err)
 		}
 	}
 	for _, message := range f.server.Speaks.Join(room) {
 		if _, err := conn.Write(maskedText(message)); err != nil {
-			return conn, fmt.Errorf("join: %w", err)
+			return fmt.Errorf("join: %w", err)
 		}
-		if buf, err = readFrame(in, buf); err != nil {
-			return conn, fmt.Errorf("join: %w", err)
+		if err := skipFrame(in); err != nil {
+			return fmt.Errorf("join: %w", err)
 		}
 	}
-	go f.read(in, buf)
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return conn, fmt.Errorf("join: %w", err)
-	}
-	return conn, nil
+	return nil
 }
 
-// read counts deliveries, and looks at the time in one of each frame.
-func (f *fanout) read(in *bufio.Reader, buf []byte) {
-	mark, title := []byte(f.server.Speaks.Mark), []byte(`"title":"t`)
-	for {
-		var err error
-		if buf, err = readFrame(in, buf); err != nil {
-			return
+// skipFrame reads one frame, which is not long.
+func skipFrame(in *bufio.Reader) error {
+	for n := 2; ; {
+		b, err := in.Peek(n)
+		if err != nil {
+			return fmt.Errorf("read frame: %w", err)
 		}
-		n := bytes.Count(buf, mark)
-		if n == 0 {
-			continue
+		if _, rest, ok := cutFrame(b); ok {
+			_, err := in.Discard(len(b) - len(rest))
+			return err
 		}
-		f.delivered.Add(int64(n))
-		if !f.samples.Load() {
-			continue
-		}
-		now := time.Now()
-		_, rest, found := bytes.Cut(buf, title)
-		if end := bytes.IndexByte(rest, '"'); found && end > 0 {
-			if sent, err := strconv.ParseInt(string(rest[:end]), 10, 64); err == nil {
-				f.mu.Lock()
-				f.took = append(f.took, now.Sub(time.Unix(0, sent)))
-				f.mu.Unlock()
-			}
-		}
+		n = max(n+1, in.Buffered())
+	}
+}
+
+// hear notes what a client has received.
+func (f *fanout) hear(deliveries int, published, now time.Time) {
+	f.delivered.Add(int64(deliveries))
+	if f.samples.Load() && !published.IsZero() {
+		f.mu.Lock()
+		f.took = append(f.took, now.Sub(published))
+		f.mu.Unlock()
 	}
 }
 
@@ -334,31 +344,33 @@ func maskedText(s string) []byte {
 	return append([]byte{0x81, 0x80 | byte(len(s)), 0, 0, 0, 0}, s...)
 }
 
-// readFrame reads the payload of one frame.
-func readFrame(in *bufio.Reader, buf []byte) ([]byte, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(in, head[:2]); err != nil {
-		return buf, fmt.Errorf("read frame: %w", err)
+// cutFrame takes the payload of the first frame off.
+func cutFrame(b []byte) (payload, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return nil, b, false
 	}
-	n := uint64(head[1] & 0x7F)
-	switch n {
-	case 126:
-		if _, err := io.ReadFull(in, head[:2]); err != nil {
-			return buf, fmt.Errorf("read frame: %w", err)
-		}
-		n = uint64(binary.BigEndian.Uint16(head[:2]))
-	case 127:
-		if _, err := io.ReadFull(in, head[:8]); err != nil {
-			return buf, fmt.Errorf("read frame: %w", err)
-		}
-		n = binary.BigEndian.Uint64(head[:8])
+	head, n := 2, int(b[1]&0x7F)
+	switch {
+	case n == 126 && len(b) >= 4:
+		head, n = 4, int(binary.BigEndian.Uint16(b[2:]))
+	case n == 127 && len(b) >= 10:
+		head, n = 10, int(binary.BigEndian.Uint64(b[2:]))
+	case n >= 126:
+		return nil, b, false
 	}
-	if uint64(cap(buf)) < n {
-		buf = make([]byte, n)
+	if len(b) < head+n {
+		return nil, b, false
 	}
-	buf = buf[:n]
-	if _, err := io.ReadFull(in, buf); err != nil {
-		return buf, fmt.Errorf("read frame: %w", err)
+	return b[head : head+n], b[head+n:], true
+}
+
+// publishedAt reads when the first event in a frame was published, from its title.
+func publishedAt(payload []byte) time.Time {
+	_, title, _ := bytes.Cut(payload, []byte(`"title":"t`))
+	end := max(0, bytes.IndexByte(title, '"'))
+	nanos, err := strconv.ParseInt(string(title[:end]), 10, 64)
+	if err != nil {
+		return time.Time{}
 	}
-	return buf, nil
+	return time.Unix(0, nanos)
 }

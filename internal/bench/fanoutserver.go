@@ -32,7 +32,7 @@ func ServeFanout(ctx context.Context, w io.Writer) error {
 	}
 	server := centrifuge.New(centrifuge.Config{Hub: hub, Access: &realtime.Access{
 		Verify: func(context.Context, string) (realtime.Identity, error) {
-			return realtime.Identity{Subject: "bench", School: fanoutSchool, Roles: []string{"admin"}}, nil
+			return realtime.Identity{Subject: "bench", School: fanoutSchool, Roles: []string{"admin"}, Expires: time.Now().Add(time.Hour)}, nil
 		},
 	}})
 	go func() { _ = hub.Run(ctx) }()

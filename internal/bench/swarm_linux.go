@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// swarm reads very many connections in one goroutine with as little work as possible: a goroutine for each would use
+// more of the machine than the server does, and the delays would be its own. It looks for news every glance, as clients
+// elsewhere do not wake anybody on the server's machine.
+type swarm struct {
+	speaks FanoutProtocol
+	heard  func(deliveries int, published, now time.Time) // of each frame; published is when the first of it was
+	epoll  int
+	socks  map[int32]*sock
+
+	stop    chan struct{}
+	running sync.WaitGroup
+}
+
+// sock is one connection, whose socket is no longer known to Go.
+type sock struct {
+	fd  int
+	had []byte // the beginning of a frame
+}
+
+const glance = time.Millisecond
+
+func newSwarm(speaks FanoutProtocol, heard func(int, time.Time, time.Time)) (*swarm, error) {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create epoll: %w", err)
+	}
+	return &swarm{speaks: speaks, heard: heard, epoll: epoll, socks: map[int32]*sock{}, stop: make(chan struct{})}, nil
+}
+
+// add takes a connection over.
+func (s *swarm) add(conn net.Conn, had []byte) error {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return fmt.Errorf("take over: %w", err)
+	}
+	fd := -1
+	cerr := raw.Control(func(old uintptr) { fd, err = syscall.Dup(int(old)) })
+	if err = errors.Join(cerr, err, conn.Close()); err != nil {
+		return fmt.Errorf("take over: %w", err)
+	}
+	s.socks[int32(fd)] = &sock{fd: fd, had: had}
+	err = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	return nil
+}
+
+// start begins to read; nothing can be added any more.
+func (s *swarm) start() { s.running.Go(s.run) }
+
+func (s *swarm) run() {
+	events := make([]syscall.EpollEvent, 1024)
+	buf := make([]byte, 256<<10)
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for {
+		n, err := syscall.EpollWait(s.epoll, events, 0)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return
+		}
+		for i := range max(0, n) {
+			s.read(s.socks[events[i].Fd], buf)
+		}
+		if n == len(events) {
+			continue
+		}
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// read takes what has come on one connection.
+func (s *swarm) read(k *sock, buf []byte) {
+	at := copy(buf, k.had)
+	n, err := syscall.Read(k.fd, buf[at:])
+	if n <= 0 {
+		if err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) { // it has been closed: deliveries will be missing
+			_ = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_DEL, k.fd, nil)
+		}
+		return
+	}
+	now := time.Now()
+	rest := buf[:at+n]
+	for {
+		payload, more, ok := cutFrame(rest)
+		if !ok {
+			break
+		}
+		rest = more
+		if string(payload) == s.speaks.Ping {
+			_, _ = syscall.Write(k.fd, maskedText(s.speaks.Pong))
+			continue
+		}
+		if n := bytes.Count(payload, s.speaks.Mark); n > 0 {
+			s.heard(n, publishedAt(payload), now)
+		}
+	}
+	k.had = append(k.had[:0], rest...)
+}
+
+// close ends the connections.
+func (s *swarm) close() {
+	close(s.stop)
+	s.running.Wait()
+	for _, k := range s.socks {
+		_ = syscall.Close(k.fd)
+	}
+	_ = syscall.Close(s.epoll)
+}
