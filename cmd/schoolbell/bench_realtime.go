@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/schoolbell/schoolbell/internal/bench"
@@ -14,10 +15,10 @@ import (
 
 type benchRealtimeCommand struct {
 	Rooms    int           `default:"100" placeholder:"N" help:"Rooms."`
-	Members  int           `default:"50" placeholder:"N" help:"Connections in each room."`
-	InFlight []int         `default:"50,400" placeholder:"N" help:"Events under way at once, one measurement each."`
+	Members  []int         `default:"50,100" placeholder:"N" help:"Connections in each room, one measurement each."`
+	InFlight []int         `default:"2500,20000" placeholder:"N" help:"Deliveries under way at once, one measurement each."`
 	For      time.Duration `default:"5s" placeholder:"TIME" help:"How long each is measured."`
-	Cores    int           `default:"1" placeholder:"N" help:"Cores that a server may use."`
+	Cores    []int         `default:"1,2" placeholder:"N" help:"Cores that a server may use, one measurement each."`
 	Peers    string        `placeholder:"DIR" help:"Folder with the built servers of bench/peers (bare, centrifuge, socketio), to measure beside ours."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
@@ -27,12 +28,12 @@ func (*benchRealtimeCommand) Help() string {
 
 Example:
 
-  schoolbell bench realtime --rooms 100 --members 100`
+  schoolbell bench realtime --members 100 --cores 1`
 }
 
 func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
-	if c.Rooms < 1 || c.Members < 1 || c.Cores < 1 {
-		return usageError{errors.New("--rooms, --members and --cores must be at least 1")}
+	if slices.Min(slices.Concat([]int{c.Rooms}, c.Members, c.InFlight, c.Cores)) < 1 {
+		return usageError{errors.New("--rooms, --members, --in-flight and --cores must be at least 1")}
 	}
 	if runtime.GOOS != "linux" {
 		return errors.New("bench realtime reads what servers use from /proc: it runs on Linux only")
@@ -41,17 +42,16 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	env := []string{fmt.Sprintf("GOMAXPROCS=%d", c.Cores)}
-	servers := []bench.FanoutServer{{Name: "schoolbell", Command: []string{self, "bench", "realtime-server"}, Env: env, Speaks: bench.CentrifugeProtocol}}
+	servers := []bench.FanoutServer{{Name: "schoolbell", Command: []string{self, "bench", "realtime-server"}, Speaks: bench.CentrifugeProtocol}}
 	if c.Peers != "" {
 		servers = append(servers,
-			bench.FanoutServer{Name: "bare write", Command: []string{filepath.Join(c.Peers, "bare")}, Env: env, Speaks: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "centrifuge", Command: []string{filepath.Join(c.Peers, "centrifuge")}, Env: env, Speaks: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, Speaks: bench.SocketIOProtocol},
+			bench.FanoutServer{Name: "bare write", Command: []string{filepath.Join(c.Peers, "bare")}, Speaks: bench.CentrifugeProtocol},
+			bench.FanoutServer{Name: "centrifuge", Command: []string{filepath.Join(c.Peers, "centrifuge")}, Speaks: bench.CentrifugeProtocol},
+			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, OneCore: true, Speaks: bench.SocketIOProtocol},
 		)
 	}
 	return report(ctx, io, c.JSON, &bench.Fanout{
-		Servers: servers, Rooms: c.Rooms, Members: c.Members, InFlight: c.InFlight, For: c.For, Progress: stages(io),
+		Servers: servers, Rooms: c.Rooms, Members: c.Members, Cores: c.Cores, InFlight: c.InFlight, For: c.For, Progress: stages(io),
 	})
 }
 

@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,18 +15,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Fanout measures servers that push events to rooms of WebSockets: how many deliveries a second of their CPU time they
-// make while a given number of events are under way, how long the deliveries take, and what an idle connection costs.
-// Each server is a process of its own, so that the clients' work is not counted.
+// make while a given number of deliveries are under way, how long those take, and what an idle connection costs. Each
+// server is a process of its own, so that the clients' work is not counted.
+//
+// With two cores or more the clients need some of them. What a server makes of more cores is therefore told by its CPU
+// time: as many times the deliveries of one core as it has cores, if each delivery costs as much as on one.
 type Fanout struct {
 	Servers  []FanoutServer
 	Rooms    int
-	Members  int           // connections in each room
-	InFlight []int         // events under way at once, one measurement each
+	Members  []int         // connections in each room
+	Cores    []int         // that a server may use
+	InFlight []int         // deliveries under way at once
 	For      time.Duration // of each measurement
 	Progress func(stage string)
 }
@@ -39,50 +39,47 @@ type FanoutServer struct {
 	Command []string // prints "listening HOST:PORT", and serves until its standard input ends
 	Env     []string
 	Speaks  FanoutProtocol
+	OneCore bool // it cannot use more
 }
-
-// FanoutProtocol is how a client joins a room.
-type FanoutProtocol struct {
-	Path   string
-	Greets bool                       // the server speaks first
-	Join   func(room string) []string // what the client says, each after an answer
-	Mark   []byte                     // is in every delivery once
-	Ping   string                     // what the server asks for a sign of life with
-	Pong   string                     // and the answer
-}
-
-// Protocols of the servers.
-var (
-	CentrifugeProtocol = FanoutProtocol{
-		Path: "/connection/websocket",
-		Join: func(room string) []string {
-			return []string{`{"id":1,"connect":{"token":"bench"}}`, `{"id":2,"subscribe":{"channel":"class:` + room + `"}}`}
-		},
-		Mark: []byte(`"push"`), Ping: "{}", Pong: "{}",
-	}
-	SocketIOProtocol = FanoutProtocol{
-		Path: "/socket.io/?EIO=4&transport=websocket", Greets: true,
-		Join: func(room string) []string { return []string{"40", `420["join","class:` + room + `"]`} },
-		Mark: []byte(`42["event"`), Ping: "2", Pong: "3",
-	}
-)
 
 // Run measures each server in turn.
 func (b *Fanout) Run(ctx context.Context) (*Result, error) {
-	r := &Result{Benchmark: "realtime", Setup: fmt.Sprintf("%d rooms × %d connections", b.Rooms, b.Members)}
-	for _, s := range b.Servers {
-		if err := b.measure(ctx, s, r); err != nil {
-			return nil, fmt.Errorf("measure %s: %w", s.Name, err)
+	r := &Result{Benchmark: "realtime", Setup: fmt.Sprintf("%d rooms", b.Rooms)}
+	for _, members := range b.Members {
+		for _, s := range b.Servers {
+			perCore := map[int]float64{} // by deliveries under way, with the first number of cores
+			for i, cores := range b.Cores {
+				if s.OneCore && i > 0 {
+					continue
+				}
+				f := &fanout{Fanout: b, server: s, members: members, cores: cores, perCore: map[int]float64{}}
+				f.name = fmt.Sprintf("%s, %d × %d", s.Name, b.Rooms, members)
+				if len(b.Cores) > 1 {
+					f.name += fmt.Sprintf(", cores: %d", cores)
+				}
+				if err := f.measure(ctx, r); err != nil {
+					return nil, fmt.Errorf("measure %s: %w", f.name, err)
+				}
+				for _, n := range b.InFlight {
+					if i == 0 {
+						perCore[n] = f.perCore[n]
+					} else if perCore[n] > 0 {
+						r.add(fmt.Sprintf("%s, %d under way: scaling", f.name, n), f.perCore[n]/perCore[n]*float64(cores)/float64(b.Cores[0]), "×", "by CPU time for each delivery")
+					}
+				}
+			}
 		}
 	}
 	return r, nil
 }
 
-func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
+// measure starts the server and puts it under load.
+func (f *fanout) measure(ctx context.Context, r *Result) error {
+	s := f.server
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
-	cmd.Env = append(os.Environ(), s.Env...)
+	cmd.Env = append(append(os.Environ(), s.Env...), fmt.Sprintf("GOMAXPROCS=%d", f.cores))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -101,7 +98,7 @@ func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
 	if err != nil || !ok {
 		return fmt.Errorf("start: it said %q", line)
 	}
-	f := &fanout{Fanout: b, server: s, address: address, pid: cmd.Process.Pid, web: &http.Client{Transport: &http.Transport{}}}
+	f.address, f.pid, f.web = address, cmd.Process.Pid, &http.Client{Transport: &http.Transport{}}
 	if f.swarm, err = newSwarm(s.Speaks, f.hear); err != nil {
 		return err
 	}
@@ -110,7 +107,7 @@ func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
 	if err != nil {
 		return err
 	}
-	b.say(s.Name + ": connecting")
+	f.say(f.name + ": connecting")
 	if err := f.connect(ctx); err != nil {
 		return err
 	}
@@ -118,9 +115,9 @@ func (b *Fanout) measure(ctx context.Context, s FanoutServer, r *Result) error {
 	if err != nil {
 		return err
 	}
-	r.add(s.Name+": idle connection", float64(idle-before)/float64(b.Rooms*b.Members)/1024, "KB", "resident, after collecting garbage")
-	for _, inFlight := range b.InFlight {
-		b.say(fmt.Sprintf("%s: %d events under way", s.Name, inFlight))
+	r.add(f.name+": idle connection", float64(idle-before)/float64(f.Rooms*f.members)/1024, "KB", "resident, after collecting garbage")
+	for _, inFlight := range f.InFlight {
+		f.say(fmt.Sprintf("%s: %d deliveries under way", f.name, inFlight))
 		if err := f.flood(ctx, inFlight, r); err != nil {
 			return err
 		}
@@ -138,6 +135,10 @@ func (b *Fanout) say(stage string) {
 type fanout struct {
 	*Fanout
 	server    FanoutServer
+	name      string
+	members   int
+	cores     int
+	perCore   map[int]float64 // deliveries a second of CPU time, by how many are under way
 	address   string
 	pid       int
 	web       *http.Client
@@ -168,85 +169,6 @@ func (f *fanout) close() {
 	f.swarm.close()
 }
 
-// connect opens all connections, from several addresses so that there are ports enough.
-func (f *fanout) connect(ctx context.Context) error {
-	var g errgroup.Group
-	g.SetLimit(32)
-	for i := range f.Rooms * f.Members {
-		g.Go(func() error {
-			from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}
-			conn, had, err := f.join(ctx, from, "r"+strconv.Itoa(i%f.Rooms))
-			if err != nil {
-				return err
-			}
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			return f.swarm.add(conn, had)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	f.swarm.start()
-	return nil
-}
-
-// join opens one connection in a room, and returns what it has already heard there.
-func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn, []byte, error) {
-	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", f.address)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect: %w", err)
-	}
-	in := bufio.NewReaderSize(conn, 4096)
-	if err = f.greet(conn, in, room); err != nil {
-		return nil, nil, errors.Join(err, conn.Close())
-	}
-	had, _ := in.Peek(in.Buffered())
-	return conn, had, nil
-}
-
-// greet shakes hands and joins the room.
-func (f *fanout) greet(conn net.Conn, in *bufio.Reader, room string) error {
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", f.server.Speaks.Path, f.address)
-	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // an answer that switches protocols has none
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("connect: refused: %v %w", res, err)
-	}
-	if f.server.Speaks.Greets {
-		if err := skipFrame(in); err != nil {
-			return fmt.Errorf("join: %w", err)
-		}
-	}
-	for _, message := range f.server.Speaks.Join(room) {
-		if _, err := conn.Write(maskedText(message)); err != nil {
-			return fmt.Errorf("join: %w", err)
-		}
-		if err := skipFrame(in); err != nil {
-			return fmt.Errorf("join: %w", err)
-		}
-	}
-	return nil
-}
-
-// skipFrame reads one frame, which is not long.
-func skipFrame(in *bufio.Reader) error {
-	for n := 2; ; {
-		b, err := in.Peek(n)
-		if err != nil {
-			return fmt.Errorf("read frame: %w", err)
-		}
-		if _, rest, ok := cutFrame(b); ok {
-			_, err := in.Discard(len(b) - len(rest))
-			return err
-		}
-		n = max(n+1, in.Buffered())
-	}
-}
-
 // hear notes what a client has received.
 func (f *fanout) hear(deliveries int, published, now time.Time) {
 	f.delivered.Add(int64(deliveries))
@@ -257,13 +179,14 @@ func (f *fanout) hear(deliveries int, published, now time.Time) {
 	}
 }
 
-// flood keeps a number of events under way for a while, and adds what it sees.
-func (f *fanout) flood(ctx context.Context, inFlight int, r *Result) error {
+// flood keeps a number of deliveries under way for a while, and adds what it sees.
+func (f *fanout) flood(ctx context.Context, deliveries int, r *Result) error {
+	inFlight := max(1, deliveries/f.members) // events
 	f.delivered.Store(0)
 	published := int64(0)
 	run := func(d time.Duration) error {
 		for end := time.Now().Add(d); time.Now().Before(end); {
-			missing := int64(inFlight) - (published - f.delivered.Load()/int64(f.Members))
+			missing := int64(inFlight) - (published - f.delivered.Load()/int64(f.members))
 			if missing < max(1, int64(inFlight)/8) {
 				select {
 				case <-ctx.Done():
@@ -299,9 +222,10 @@ func (f *fanout) flood(ctx context.Context, inFlight int, r *Result) error {
 	count := float64(f.delivered.Load() - first)
 	elapsed := time.Since(start).Seconds()
 	f.samples.Store(false)
-	name := fmt.Sprintf("%s, %d under way", f.server.Name, inFlight)
+	name := fmt.Sprintf("%s, %d under way", f.name, deliveries)
+	f.perCore[deliveries] = count / (spent - cpu).Seconds()
 	r.add(name+": deliveries", count/elapsed, "/s", "")
-	r.add(name+": deliveries per core", count/(spent-cpu).Seconds(), "/s", fmt.Sprintf("of %.2f cores", (spent-cpu).Seconds()/elapsed))
+	r.add(name+": deliveries per core", f.perCore[deliveries], "/s", fmt.Sprintf("of %.2f cores", (spent-cpu).Seconds()/elapsed))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.addLatencies(name+": published → read", f.took, "by clients on the same machine")
@@ -337,40 +261,4 @@ func (f *fanout) memory(ctx context.Context) (int64, error) {
 	}
 	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
 	return pages * int64(os.Getpagesize()), err
-}
-
-// maskedText is a short text as a client sends it, with a mask of zeros.
-func maskedText(s string) []byte {
-	return append([]byte{0x81, 0x80 | byte(len(s)), 0, 0, 0, 0}, s...)
-}
-
-// cutFrame takes the payload of the first frame off.
-func cutFrame(b []byte) (payload, rest []byte, ok bool) {
-	if len(b) < 2 {
-		return nil, b, false
-	}
-	head, n := 2, int(b[1]&0x7F)
-	switch {
-	case n == 126 && len(b) >= 4:
-		head, n = 4, int(binary.BigEndian.Uint16(b[2:]))
-	case n == 127 && len(b) >= 10:
-		head, n = 10, int(binary.BigEndian.Uint64(b[2:]))
-	case n >= 126:
-		return nil, b, false
-	}
-	if len(b) < head+n {
-		return nil, b, false
-	}
-	return b[head : head+n], b[head+n:], true
-}
-
-// publishedAt reads when the first event in a frame was published, from its title.
-func publishedAt(payload []byte) time.Time {
-	_, title, _ := bytes.Cut(payload, []byte(`"title":"t`))
-	end := max(0, bytes.IndexByte(title, '"'))
-	nanos, err := strconv.ParseInt(string(title[:end]), 10, 64)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.Unix(0, nanos)
 }

@@ -1,0 +1,157 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// FanoutProtocol is how a client joins a room.
+type FanoutProtocol struct {
+	Path   string
+	Greets bool                       // the server speaks first
+	Join   func(room string) []string // what the client says, each after an answer
+	Mark   []byte                     // is in every delivery once
+	Ping   string                     // what the server asks for a sign of life with
+	Pong   string                     // and the answer
+}
+
+// Protocols of the servers.
+var (
+	CentrifugeProtocol = FanoutProtocol{
+		Path: "/connection/websocket",
+		Join: func(room string) []string {
+			return []string{`{"id":1,"connect":{"token":"bench"}}`, `{"id":2,"subscribe":{"channel":"class:` + room + `"}}`}
+		},
+		Mark: []byte(`"push"`), Ping: "{}", Pong: "{}",
+	}
+	SocketIOProtocol = FanoutProtocol{
+		Path: "/socket.io/?EIO=4&transport=websocket", Greets: true,
+		Join: func(room string) []string { return []string{"40", `420["join","class:` + room + `"]`} },
+		Mark: []byte(`42["event"`), Ping: "2", Pong: "3",
+	}
+)
+
+// connect opens all connections, from several addresses so that there are ports enough.
+func (f *fanout) connect(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(32)
+	for i := range f.Rooms * f.members {
+		g.Go(func() error {
+			from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}
+			conn, had, err := f.join(ctx, from, "r"+strconv.Itoa(i%f.Rooms))
+			if err != nil {
+				return err
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.swarm.add(conn, had)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	f.swarm.start()
+	return nil
+}
+
+// join opens one connection in a room, and returns what it has already heard there.
+func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn, []byte, error) {
+	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", f.address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect: %w", err)
+	}
+	in := bufio.NewReaderSize(conn, 4096)
+	if err = f.greet(conn, in, room); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	had, _ := in.Peek(in.Buffered())
+	return conn, had, nil
+}
+
+// greet shakes hands and joins the room.
+func (f *fanout) greet(conn net.Conn, in *bufio.Reader, room string) error {
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", f.server.Speaks.Path, f.address)
+	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // an answer that switches protocols has none
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("connect: refused: %v %w", res, err)
+	}
+	if f.server.Speaks.Greets {
+		if err := skipFrame(in); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+	}
+	for _, message := range f.server.Speaks.Join(room) {
+		if _, err := conn.Write(maskedText(message)); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+		if err := skipFrame(in); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+	}
+	return nil
+}
+
+// skipFrame reads one frame, which is not long.
+func skipFrame(in *bufio.Reader) error {
+	for n := 2; ; {
+		b, err := in.Peek(n)
+		if err != nil {
+			return fmt.Errorf("read frame: %w", err)
+		}
+		if _, rest, ok := cutFrame(b); ok {
+			_, err := in.Discard(len(b) - len(rest))
+			return err
+		}
+		n = max(n+1, in.Buffered())
+	}
+}
+
+// maskedText is a short text as a client sends it, with a mask of zeros.
+func maskedText(s string) []byte {
+	return append([]byte{0x81, 0x80 | byte(len(s)), 0, 0, 0, 0}, s...)
+}
+
+// cutFrame takes the payload of the first frame off.
+func cutFrame(b []byte) (payload, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return nil, b, false
+	}
+	head, n := 2, int(b[1]&0x7F)
+	switch {
+	case n == 126 && len(b) >= 4:
+		head, n = 4, int(binary.BigEndian.Uint16(b[2:]))
+	case n == 127 && len(b) >= 10:
+		head, n = 10, int(binary.BigEndian.Uint64(b[2:]))
+	case n >= 126:
+		return nil, b, false
+	}
+	if len(b) < head+n {
+		return nil, b, false
+	}
+	return b[head : head+n], b[head+n:], true
+}
+
+// publishedAt reads when the first event in a frame was published, from its title.
+func publishedAt(payload []byte) time.Time {
+	_, title, _ := bytes.Cut(payload, []byte(`"title":"t`))
+	end := max(0, bytes.IndexByte(title, '"'))
+	nanos, err := strconv.ParseInt(string(title[:end]), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos)
+}
