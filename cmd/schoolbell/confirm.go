@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 var (
@@ -19,10 +21,7 @@ func confirm(io streams, yes bool, question string) error {
 		return nil
 	}
 	in, ok := io.in.(*os.File)
-	if !ok {
-		return errNobodyToAsk
-	}
-	if info, err := in.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return errNobodyToAsk
 	}
 	fmt.Fprintf(io.err, "%s Go on? [y/N] ", question)

@@ -76,8 +76,8 @@ func (c jobsTarget) open(ctx context.Context) (*ledger.Ledger, func(), error) {
 // jobsFilter picks deliveries.
 type jobsFilter struct {
 	School  string `placeholder:"ID" help:"Only those of a school."`
-	State   string `placeholder:"STATE" help:"Only those that are planned, sending, unknown, dead, cancelled, sent, delivered, rendered or failed."`
-	Queue   string `placeholder:"QUEUE" help:"Only those of a queue: sms, pdf or notification."`
+	State   string `placeholder:"STATE" enum:",planned,sending,unknown,dead,cancelled,sent,delivered,rendered,failed" default:"" help:"Only those that are planned, sending, unknown, dead, cancelled, sent, delivered, rendered or failed."`
+	Queue   string `placeholder:"QUEUE" enum:",sms,pdf,notification" default:"" help:"Only those of a queue: sms, pdf or notification."`
 	Event   string `placeholder:"ID" help:"Only those that follow from an event."`
 	Planner string `placeholder:"NAME" help:"Only those of a planner."`
 }

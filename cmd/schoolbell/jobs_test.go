@@ -86,6 +86,8 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	require.Equal(t, "absence", shown.Planner)
 	require.Len(t, shown.Log, 1)
 
+	a.jobs(t, exitUsage, nil, "list", "--state", "lost")
+
 	a.jobs(t, exitDone, nil, "pause", "sms")
 	a.publish(t, "oak", append(family("oak", "st2"), absent("oak", "st2"))...)
 	waiting := a.eventually(t, "planned", 1)[0]

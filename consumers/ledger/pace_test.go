@@ -67,8 +67,8 @@ func TestPausesGrowToALimit(t *testing.T) {
 	run(t, l)
 	w.eventually(map[string]int{"dead": 1})
 	require.Len(t, asked.at, 6)
-	for i, half := range []time.Duration{50, 100, 200, 200, 200} { // the other half is chance
-		require.GreaterOrEqual(t, asked.at[i+1].Sub(asked.at[i]), half*time.Millisecond, "pause %d", i+1)
+	for i, half := range []int{50, 100, 200, 200, 200} { // the other half is chance
+		require.GreaterOrEqual(t, asked.at[i+1].Sub(asked.at[i]), time.Duration(half)*time.Millisecond, "pause %d", i+1)
 	}
 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -58,6 +59,7 @@ func (l *Ledger) Remind(ctx context.Context) (made int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var faults []error // of one school are nothing to the others
 	for _, s := range schools {
 		local := l.cfg.Now().In(s.Location())
 		if consumers.ClockOf(local) < s.Reminders.Hour() {
@@ -66,10 +68,13 @@ func (l *Ledger) Remind(ctx context.Context) (made int, err error) {
 		n, err := l.remindSchool(ctx, s, domain.DateOf(local))
 		made += n
 		if err != nil {
-			return made, fmt.Errorf("remind school %q: %w", s.School, err)
+			faults = append(faults, fmt.Errorf("remind school %q: %w", s.School, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return made, nil
+	return made, errors.Join(faults...)
 }
 
 func (l *Ledger) remindSchool(ctx context.Context, s *consumers.Settings, today domain.Date) (made int, err error) {

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -117,6 +118,29 @@ func TestOnlySchoolsThatWantThemGetReminders(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, made)
 	require.Equal(t, []string{"elm"}, w.column(`SELECT DISTINCT school FROM schoolbell.ledger_outbox`))
+}
+
+// unreadable are debts of which one school's cannot be read.
+type unreadable struct{ debts }
+
+func (u unreadable) Overdue(ctx context.Context, school string, day domain.Date) ([]consumers.Invoice, error) {
+	if school == "elm" {
+		return nil, errors.New("a table is broken")
+	}
+	return u.debts.Overdue(ctx, school, day)
+}
+
+func TestOneSchoolsTroubleIsNotTheOthers(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, school := range []string{"ash", "elm", "oak"} {
+		w.wants(consumers.Settings{School: school, Reminders: consumers.Reminders{Most: 1}})
+	}
+	o := w.office(unreadable{owed(2, domain.NewDate(2026, 9, 1))}, nil)
+	o.set(time.Date(2026, 9, 20, 12, 0, 0, 0, time.UTC))
+	made, err := o.Remind(t.Context())
+	require.ErrorContains(t, err, `remind school "elm": a table is broken`)
+	require.Equal(t, 4, made)
 }
 
 // TestP5_RemindersAreMadeOnce has several processes make the same reminders at the same time, each cut off in the middle
