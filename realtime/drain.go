@@ -1,0 +1,64 @@
+package realtime
+
+import (
+	"context"
+	"time"
+)
+
+// sweep ends sessions whose token has expired or is revoked, also those that hear nothing.
+func (h *Hub) sweep(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now := h.cfg.Now()
+		for _, s := range h.everySession() {
+			switch {
+			case s.expired(now):
+				s.Close(CloseExpired)
+			case h.revoked(s.Identity()):
+				s.Close(CloseRevoked)
+			}
+		}
+	}
+}
+
+// Drain refuses new sessions and lets go of the open ones evenly over a time, each with a reason that tells the client
+// to come back, so that other nodes do not get them all at once. It returns when all have gone, or ctx ends.
+func (h *Hub) Drain(ctx context.Context, over time.Duration) {
+	h.draining.Store(true)
+	all := h.everySession()
+	batches := min(20, len(all))
+	tick := time.NewTicker(max(over/time.Duration(max(1, batches)), time.Millisecond))
+	defer tick.Stop()
+	for i := range batches {
+		for _, s := range all[i*len(all)/batches : (i+1)*len(all)/batches] {
+			s.Close(CloseShutdown)
+		}
+		if i == batches-1 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			for _, s := range all {
+				s.Close(CloseShutdown)
+			}
+			return
+		case <-tick.C:
+		}
+	}
+	tick.Reset(10 * time.Millisecond)
+	for h.sessions.Load() > 0 && ctx.Err() == nil {
+		for _, s := range h.everySession() { // some may have come in while the door was being closed
+			s.Close(CloseShutdown)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}

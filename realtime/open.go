@@ -1,0 +1,137 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Open begins a session: it joins the rooms that are the bearer's own and those that the options name. The transport
+// then calls Next until it returns nothing, and again whenever it is woken; when the connection is gone it calls End.
+func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, error) {
+	if opts.School == "" {
+		opts.School = who.School
+	}
+	switch {
+	case who.Subject == "" || opts.School == "" || opts.School == everySchool,
+		who.School != opts.School && who.School != everySchool:
+		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
+	case h.draining.Load():
+		return nil, ErrDraining
+	case h.revoked(who):
+		return nil, ErrInvalidToken
+	}
+	if err := h.wait(ctx, h.opened); err != nil {
+		return nil, err
+	}
+	p := h.partitions[h.partitionOf(opts.School)]
+	if err := h.wait(ctx, p.ready); err != nil {
+		return nil, err
+	}
+	s := &Session{hub: h, opts: opts, who: who, id: h.lastID.Add(1), sent: h.metrics.of(opts.Protocol)}
+	s.awake.Store(true)
+	s.expires.Store(expiry(who))
+	if s.expired(h.cfg.Now()) {
+		return nil, ErrExpired
+	}
+	cursor := int64(-1)
+	if opts.From != nil {
+		var err error
+		if cursor, err = p.recoverable(ctx, *opts.From); err != nil {
+			h.metrics.resumed("refused", 0)
+			return nil, err
+		}
+		h.metrics.resumed("resumed", 0)
+	}
+	if err := h.admitSession(p, s); err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx, cursor); err != nil {
+		s.End()
+		return nil, err
+	}
+	return s, nil
+}
+
+// enter joins the session's first rooms and places its cursor.
+func (s *Session) enter(ctx context.Context, cursor int64) error {
+	rooms := []domain.Room{}
+	if s.who.School != everySchool {
+		rooms = append(rooms, domain.Room{Kind: domain.RoomUser, ID: s.who.Subject})
+		for _, role := range s.who.Roles {
+			rooms = append(rooms, domain.Room{Kind: domain.RoomRole, ID: role})
+		}
+	}
+	for _, r := range s.opts.Rooms {
+		if !slices.Contains(rooms, r) {
+			rooms = append(rooms, r)
+		}
+	}
+	as := make([]domain.Audiences, len(rooms))
+	var left []Delivery
+	for i, room := range rooms {
+		var err error
+		as[i], err = s.hub.audiences(ctx, s, room)
+		if errors.Is(err, ErrDenied) && s.opts.Resuming {
+			left = append(left, Delivery{Kind: KindLeft, Room: room})
+		} else if err != nil {
+			return err
+		}
+	}
+	s.school.mu.Lock()
+	defer s.school.mu.Unlock()
+	s.notices = append(s.notices, left...)
+	for i, room := range rooms {
+		if as[i] == 0 {
+			continue
+		}
+		m, err := s.join(room, as[i])
+		if err != nil {
+			return err
+		}
+		if s.opts.From != nil {
+			m.after = cursor
+		}
+	}
+	if s.opts.From == nil {
+		cursor = s.school.head()
+	}
+	s.cursor.Store(cursor)
+	s.updates = s.school.changes
+	return nil
+}
+
+// admitSession counts a session in, within the limits.
+func (h *Hub) admitSession(p *partition, s *Session) error {
+	if h.sessions.Add(1) > int64(h.cfg.MaxSessions) {
+		h.sessions.Add(-1)
+		return ErrFull
+	}
+	sc := p.lockedSchool(s.opts.School)
+	defer sc.mu.Unlock()
+	if len(sc.sessions[s.who.Subject]) >= h.cfg.MaxPerUser {
+		h.sessions.Add(-1)
+		return ErrTooManySessions
+	}
+	s.school = sc
+	sc.sessions[s.who.Subject] = append(sc.sessions[s.who.Subject], s)
+	h.metrics.connections.WithLabelValues(s.opts.Protocol).Inc()
+	return nil
+}
+
+// forget counts a session out. The school's lock is held.
+func (h *Hub) forget(s *Session) {
+	sc := s.school
+	mine := slices.DeleteFunc(sc.sessions[s.who.Subject], func(x *Session) bool { return x == s })
+	if len(mine) == 0 {
+		delete(sc.sessions, s.who.Subject)
+	} else {
+		sc.sessions[s.who.Subject] = mine
+	}
+	h.sessions.Add(-1)
+	h.metrics.connections.WithLabelValues(s.opts.Protocol).Dec()
+	h.metrics.closed.WithLabelValues(s.closing.Load().Reason).Inc()
+}
