@@ -2,7 +2,7 @@
 
 -- +goose Up
 -- deliveries.planned
-CREATE INDEX ledger_by_recipient ON schoolbell.ledger (school, recipient, planned_at, id);
+CREATE INDEX ledger_by_recipient ON schoolbell.ledger (school, recipient);
 -- deliveries.outcomes
 CREATE INDEX deliveries_by_recipient ON schoolbell.deliveries (school, recipient, position);
 
