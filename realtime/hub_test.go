@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -424,4 +425,36 @@ func TestARebuildIsToldToAllDashboardsOfItsPartition(t *testing.T) {
 	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: elsewhere})
 	got, _ := there.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
 	require.Equal(t, elsewhere, got[0].Position, "the first that it has heard")
+}
+
+func TestWhatResumedSessionsHaveMissedIsCounted(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Registerer = registry })
+	missed := func() (total float64) {
+		t.Helper()
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			if f.GetName() == "schoolbell_realtime_recovered_events_total" {
+				total = f.GetMetric()[0].GetCounter().GetValue()
+			}
+		}
+		return total
+	}
+	var last domain.Position
+	first := rt.Publish(t, n.Log, rt.School, "first", rt.Notice("first", "a"))
+	for i := range 3 {
+		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("1", "a"))
+	}
+	fresh := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
+	fresh.Reaches(t, last)
+	back := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
+	back.Positions(t, last)
+	for i := range 2 {
+		last = rt.Publish(t, n.Log, rt.School, "new"+strconv.Itoa(i), rt.Notice("1", "a"))
+	}
+	back.Positions(t, last)
+	fresh.Positions(t, last)
+	require.EqualValues(t, 3, missed())
 }

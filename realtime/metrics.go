@@ -59,7 +59,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		duplicates: counter("duplicates_total", "Repeated events that were dropped."),
 		coalesced:  counter("coalesced_total", "Notices to dashboards that a newer one replaced."),
 		recovered:  counters("recovered_total", "Attempts to resume from a position.", "outcome"),
-		missed:     counter("recovered_events_total", "Events handed over to clients that resumed a room."),
+		missed:     counter("recovered_events_total", "Events handed over to clients that had missed them."),
 	}
 	if reg != nil {
 		reg.MustRegister(m.connections, m.rooms, m.joins, m.denied, m.revoked, m.closed, m.deliveries, m.bytes, m.delay,
@@ -96,10 +96,27 @@ func (m *metrics) of(protocol string) *sent {
 func (s *Session) Sent(ds []Delivery, bytes int) {
 	s.sent.deliveries.Add(float64(len(ds)))
 	s.sent.bytes.Add(float64(bytes))
+	if s.resumedTo >= 0 {
+		s.countMissed(ds)
+	}
 	for i := range ds {
 		if e := ds[i].Event; e != nil {
 			s.sent.delay.Observe(s.hub.cfg.Now().Sub(e.logged).Seconds())
 			return
 		}
+	}
+}
+
+// countMissed counts what a session that was resumed had missed, until it hears what is new.
+func (s *Session) countMissed(ds []Delivery) {
+	for i := range ds {
+		if ds[i].Event == nil {
+			continue
+		}
+		if ds[i].Position.Offset > s.resumedTo {
+			s.resumedTo = -1
+			return
+		}
+		s.hub.metrics.missed.Inc()
 	}
 }

@@ -31,7 +31,7 @@ func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, e
 	if err := h.wait(ctx, p.ready); err != nil {
 		return nil, err
 	}
-	s := &Session{hub: h, opts: opts, who: who, id: h.lastID.Add(1), sent: h.metrics.of(opts.Protocol)}
+	s := &Session{hub: h, opts: opts, who: who, id: h.lastID.Add(1), sent: h.metrics.of(opts.Protocol), resumedTo: -1}
 	s.awake.Store(true)
 	s.expires.Store(expiry(who))
 	if s.expired(h.cfg.Now()) {
@@ -45,6 +45,7 @@ func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, e
 			return nil, err
 		}
 		h.metrics.resumed("resumed", 0)
+		s.resumedTo = p.head.Load()
 	}
 	if err := h.admitSession(p, s); err != nil {
 		return nil, err

@@ -87,6 +87,8 @@ type Session struct {
 	opts   Options
 	id     uint64
 	sent   *sent
+	// resumedTo is the offset up to which events are what a resumed session has missed; for those who call Next.
+	resumedTo int64
 
 	awake   atomic.Bool           // Next is being called or will be; while it is not, nothing is to be delivered
 	closing atomic.Pointer[Close] // why it ends

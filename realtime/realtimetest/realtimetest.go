@@ -161,6 +161,7 @@ func (r *Reader) run() {
 			<-hold
 		}
 		batch, err := r.Next(context.Background(), nil, nil)
+		r.Sent(batch, 0)
 		r.mu.Lock()
 		r.got = append(r.got, batch...)
 		r.err = err
