@@ -1,9 +1,6 @@
 package edfi_test
 
 import (
-	"encoding/xml"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,16 +10,13 @@ import (
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/student"
+	"github.com/schoolbell/schoolbell/internal/edfi/edfitest"
 )
 
-// The sample district that Ed-Fi publishes is not part of the repository. Its files are counted here by other means
-// than the importer's: whole files, decoded into structs.
+// Everything in the sample district that Ed-Fi publishes comes once, as its files say.
 func TestImportOfAWholeDistrict(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("SCHOOLBELL_EDFI_DIR")
-	if dir == "" {
-		t.Skip("SCHOOLBELL_EDFI_DIR does not name a directory of Ed-Fi interchange files")
-	}
+	dir := edfitest.Dir(t)
 	var files struct {
 		attendance struct {
 			Events []struct {
@@ -47,11 +41,11 @@ func TestImportOfAWholeDistrict(t *testing.T) {
 			} `xml:"StudentAssessment"`
 		}
 	}
-	decode(t, dir, "StudentSchoolAttendance*.xml", &files.attendance)
-	decode(t, dir, "Student.xml", &files.students)
-	decode(t, dir, "Contact.xml", &files.relations)
-	decode(t, dir, "StudentGradebook.xml", &files.grades)
-	decode(t, dir, "StudentAssessment*.xml", &files.tests)
+	edfitest.Decode(t, dir, "StudentSchoolAttendance*.xml", &files.attendance)
+	edfitest.Decode(t, dir, "Student.xml", &files.students)
+	edfitest.Decode(t, dir, "Contact.xml", &files.relations)
+	edfitest.Decode(t, dir, "StudentGradebook.xml", &files.grades)
+	edfitest.Decode(t, dir, "StudentAssessment*.xml", &files.tests)
 
 	events, report := read(t, dir)
 
@@ -104,16 +98,4 @@ func TestImportOfAWholeDistrict(t *testing.T) {
 
 	again, _ := read(t, dir)
 	require.Equal(t, events, again)
-}
-
-func decode(t *testing.T, dir, pattern string, v any) {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, pattern))
-	require.NoError(t, err)
-	require.NotEmpty(t, names)
-	for _, name := range names {
-		content, err := os.ReadFile(name)
-		require.NoError(t, err)
-		require.NoError(t, xml.Unmarshal(content, v), name)
-	}
 }

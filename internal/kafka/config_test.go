@@ -96,7 +96,7 @@ func TestOpenWaitsForKafka(t *testing.T) {
 	require.NoError(t, err)
 	address := nowhere.Addr().String()
 	require.NoError(t, nowhere.Close())
-	config := kafka.Config{Brokers: []string{address}, ConnectTimeout: 100 * time.Millisecond}
+	config := kafka.Config{Brokers: []string{address}, ConnectTimeout: 2 * time.Second}
 	_, err = kafka.Open(t.Context(), config, slog.New(slog.DiscardHandler), nil)
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	require.ErrorContains(t, err, "connection refused")

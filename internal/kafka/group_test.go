@@ -72,12 +72,17 @@ func (c *cableConn) Write(b []byte) (int, error) {
 	}
 }
 
-// owners records who works on what, and since when.
+// pass lets simulated time pass: in a bubble this is the clock.
+func pass(d time.Duration) { <-time.After(d) }
+
+// owners records who works on what.
 type owners struct {
 	t  *testing.T
 	mu sync.Mutex
 	of map[int32][]string
 }
+
+func newOwners(t *testing.T) *owners { return &owners{t: t, of: map[int32][]string{}} }
 
 func (o *owners) consume(log eventlog.Group, member string) (leave func()) {
 	ctx, cancel := context.WithCancel(o.t.Context())
@@ -124,12 +129,12 @@ func TestGroupInSimulatedTime(t *testing.T) {
 		cluster, network := virtual(t, 3)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
 		a, b := open(t, config, nil), open(t, config, nil)
-		o := &owners{t: t, of: map[int32][]string{}}
+		o := newOwners(t)
 		leaveA := o.consume(a, "a")
-		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
+		pass(5 * time.Second)
 		require.Equal(t, partitions, o.count("a"))
 		leaveB := o.consume(b, "b")
-		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
+		pass(5 * time.Second)
 		require.Equal(t, partitions/2, o.count("a"))
 		require.Equal(t, partitions/2, o.count("b"))
 
@@ -143,7 +148,7 @@ func TestGroupInSimulatedTime(t *testing.T) {
 		require.Equal(t, partitions/2, o.count("b"))
 
 		leaveA()
-		time.Sleep(2 * time.Second) //nolint:forbidigo // simulated time
+		pass(2 * time.Second)
 		require.Equal(t, partitions, o.count("b"), "one that leaves is not waited for")
 		leaveB()
 		require.NoError(t, errors.Join(a.Close(), b.Close()))
@@ -160,14 +165,14 @@ func TestTakeOverAfterCrash(t *testing.T) {
 		lost := open(t, config, nil)
 		config.Dial = network.DialContext
 		other := open(t, config, nil)
-		o := &owners{t: t, of: map[int32][]string{}}
+		o := newOwners(t)
 		leaveLost := o.consume(lost, "lost")
 		leaveOther := o.consume(other, "other")
-		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
+		pass(10 * time.Second)
 		require.Equal(t, partitions/2, o.count("lost"))
 
 		close(wire.cut)
-		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
+		pass(10 * time.Second)
 		require.Equal(t, 0, o.count("lost"), "it noticed that it is alone")
 		require.Equal(t, partitions, o.count("other"))
 		leaveLost()
@@ -181,13 +186,13 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 3)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
-		var lines bytes.Buffer
-		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+		var warnings bytes.Buffer
+		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
 		require.NoError(t, err)
-		o := &owners{t: t, of: map[int32][]string{}}
+		o := newOwners(t)
 		leave := o.consume(log, "a")
 		for range 150 {
-			time.Sleep(200 * time.Millisecond) //nolint:forbidigo // simulated time
+			pass(200 * time.Millisecond)
 			cluster.RehashCoordinators()
 			cluster.ShufflePartitionLeaders()
 			_, err := log.Append(t.Context(), "school", []eventlog.Record{{Value: []byte("x")}})
@@ -197,11 +202,11 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		batch, err := log.Fetch(t.Context(), partition, 0, 1<<20, 0)
 		require.NoError(t, err)
 		require.NotEmpty(t, batch.Records)
-		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
+		pass(10 * time.Second)
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())
-		require.LessOrEqual(t, bytes.Count(lines.Bytes(), []byte("\n")), 1, "one line for all of it: %s", &lines)
+		require.LessOrEqual(t, bytes.Count(warnings.Bytes(), []byte("\n")), 1, "one line for all of it: %s", &warnings)
 	})
 }
 
@@ -214,11 +219,11 @@ func TestGroupIsForOneTopic(t *testing.T) {
 		log := open(t, config, nil)
 		config.Topic = "another"
 		another := open(t, config, nil)
-		o := &owners{t: t, of: map[int32][]string{}}
+		o := newOwners(t)
 		leave := o.consume(log, "right")
-		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
+		pass(5 * time.Second)
 		leaveAnother := o.consume(another, "wrong")
-		time.Sleep(20 * time.Second) //nolint:forbidigo // simulated time
+		pass(20 * time.Second)
 		require.Equal(t, partitions, o.count("right"))
 		require.Zero(t, o.count("wrong"))
 		leaveAnother()
@@ -232,25 +237,25 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 1)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
-		var lines bytes.Buffer
-		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+		var warnings bytes.Buffer
+		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
 		require.NoError(t, err)
-		o := &owners{t: t, of: map[int32][]string{}}
+		o := newOwners(t)
 		leave := o.consume(log, "a")
-		time.Sleep(5 * time.Second) //nolint:forbidigo // simulated time
+		pass(5 * time.Second)
 		require.Equal(t, partitions, o.count("a"))
 		cluster.Close()
-		time.Sleep(time.Minute) //nolint:forbidigo // simulated time
+		pass(time.Minute)
 		require.Zero(t, o.count("a"), "nobody works on what may be another's by now")
 
 		again, err := kfake.NewCluster(kfake.Ports(9092), kfake.ListenFn(network.Listen))
 		require.NoError(t, err)
 		defer again.Close()
 		require.NoError(t, again.CreateTopic("schoolbell.events", partitions, nil))
-		time.Sleep(10 * time.Second) //nolint:forbidigo // simulated time
+		pass(10 * time.Second)
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())
-		require.Equal(t, 1, bytes.Count(lines.Bytes(), []byte("\n")), "%s", &lines)
+		require.Equal(t, 1, bytes.Count(warnings.Bytes(), []byte("\n")), "%s", &warnings)
 	})
 }

@@ -92,36 +92,44 @@ func committed(t *testing.T, brokers []string, topic, group string, partition in
 	return 0, false
 }
 
+// harness is what the suite needs of any cluster; how to disturb it is left to the caller. Requests and appends time out
+// after patience.
+func harness(t *testing.T, brokers []string, topic string, patience time.Duration) *logtest.Harness {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	config := kafka.Config{
+		Brokers: brokers, Topic: topic, Partitions: partitions, MaxRecordBytes: 256 << 10,
+		RequestTimeout: patience, AppendTimeout: patience,
+	}
+	first := true
+	return &logtest.Harness{
+		Open: func(t *testing.T) logtest.Log {
+			var r prometheus.Registerer
+			if first {
+				r, first = reg, false
+			}
+			return open(t, config, r)
+		},
+		Partitions:     partitions,
+		MaxRecordBytes: config.MaxRecordBytes,
+		Batches:        func() int { return batches(t, reg) },
+		Committed: func(t *testing.T, group string, partition int32) (int64, bool) {
+			return committed(t, brokers, topic, group, partition)
+		},
+	}
+}
+
 func TestLogOnKfake(t *testing.T) {
 	t.Parallel()
 	logtest.Run(t, func(t *testing.T) *logtest.Harness {
 		cluster := newFake(t)
-		reg := prometheus.NewRegistry()
-		config := kafka.Config{
-			Brokers: cluster.ListenAddrs(), Topic: "events", Partitions: partitions, MaxRecordBytes: 256 << 10,
-			RequestTimeout: time.Second, AppendTimeout: time.Second,
+		h := harness(t, cluster.ListenAddrs(), "events", time.Second)
+		h.Truncate = func(t *testing.T, partition int32, before int64) {
+			require.NoError(t, cluster.DeleteRecords("events", partition, before))
 		}
-		first := true
-		return &logtest.Harness{
-			Open: func(t *testing.T) logtest.Log {
-				var r prometheus.Registerer
-				if first {
-					r, first = reg, false
-				}
-				return open(t, config, r)
-			},
-			Partitions:     partitions,
-			MaxRecordBytes: config.MaxRecordBytes,
-			Batches:        func() int { return batches(t, reg) },
-			Truncate: func(t *testing.T, partition int32, before int64) {
-				require.NoError(t, cluster.DeleteRecords("events", partition, before))
-			},
-			Recreate: func(t *testing.T) { require.NoError(t, cluster.DeleteTopic("events")) },
-			Committed: func(t *testing.T, group string, partition int32) (int64, bool) {
-				return committed(t, config.Brokers, "events", group, partition)
-			},
-			Stop:  func(*testing.T) { cluster.Close() },
-			Start: cluster.start,
-		}
+		h.Recreate = func(t *testing.T) { require.NoError(t, cluster.DeleteTopic("events")) }
+		h.Stop = func(*testing.T) { cluster.Close() }
+		h.Start = cluster.start
+		return h
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 	"github.com/schoolbell/schoolbell/internal/eventlog/logtest"
-	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
 func TestLogOnRealKafka(t *testing.T) {
@@ -23,35 +21,14 @@ func TestLogOnRealKafka(t *testing.T) {
 	var topics atomic.Int32
 	logtest.Run(t, func(t *testing.T) *logtest.Harness {
 		topic := fmt.Sprintf("events-%d", topics.Add(1))
-		reg := prometheus.NewRegistry()
-		config := kafka.Config{
-			Brokers: broker.Addresses(), Topic: topic, Partitions: partitions, MaxRecordBytes: 256 << 10,
-			RequestTimeout: 3 * time.Second, AppendTimeout: 3 * time.Second,
-		}
-		first := true
-		return &logtest.Harness{
-			Open: func(t *testing.T) logtest.Log {
-				var r prometheus.Registerer
-				if first {
-					r, first = reg, false
-				}
-				return open(t, config, r)
-			},
-			Partitions:     partitions,
-			MaxRecordBytes: config.MaxRecordBytes,
-			Batches:        func() int { return batches(t, reg) },
-			Truncate: func(t *testing.T, partition int32, before int64) {
-				truncate(t, broker, topic, partition, before)
-			},
-			Recreate: func(t *testing.T) { deleteTopic(t, broker, topic) },
-			Committed: func(t *testing.T, group string, partition int32) (int64, bool) {
-				return committed(t, config.Brokers, topic, group, partition)
-			},
-			Stop:   func(*testing.T) { broker.Kill() },
-			Start:  func(t *testing.T) { broker.Restart(t) },
-			Pause:  func(*testing.T) { broker.Pause() },
-			Resume: func(*testing.T) { broker.Resume() },
-		}
+		h := harness(t, broker.Addresses(), topic, 3*time.Second)
+		h.Truncate = func(t *testing.T, partition int32, before int64) { truncate(t, broker, topic, partition, before) }
+		h.Recreate = func(t *testing.T) { deleteTopic(t, broker, topic) }
+		h.Stop = func(*testing.T) { broker.Kill() }
+		h.Start = func(t *testing.T) { broker.Restart(t) }
+		h.Pause = func(*testing.T) { broker.Pause() }
+		h.Resume = func(*testing.T) { broker.Resume() }
+		return h
 	})
 }
 

@@ -2,10 +2,7 @@ package outbox_test
 
 import (
 	"context"
-	"encoding/xml"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/edfi"
+	"github.com/schoolbell/schoolbell/internal/edfi/edfitest"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
@@ -37,10 +35,7 @@ import (
 // counted from the files by other means.
 func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("SCHOOLBELL_EDFI_DIR")
-	if dir == "" {
-		t.Skip("SCHOOLBELL_EDFI_DIR does not name a directory of Ed-Fi interchange files")
-	}
+	dir := edfitest.Dir(t)
 	const set = "analytics"
 	url, log := devtest.Postgres(t), memlog.New(1)
 	pool := func(role postgres.Role) *postgres.Pool {
@@ -90,7 +85,7 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 		start(t, run)
 	}
 
-	want, excused := wanted(t, dir)
+	want, excused := edfitest.AbsenceTexts(t, dir)
 	require.Eventually(t, func() bool {
 		var at, waiting int64
 		_ = jobs.Conns().QueryRow(t.Context(), `SELECT position FROM schoolbell.checkpoints WHERE set_name = 'consumers'`).Scan(&at)
@@ -100,9 +95,9 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	rows, err := jobs.Conns().Query(t.Context(), `
 		SELECT l.school, l.about, l.params ->> 'date' FROM schoolbell.outbox o JOIN schoolbell.ledger l ON l.id = o.delivery_id WHERE o.channel = 'sms'`)
 	require.NoError(t, err)
-	texts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[day])
+	texts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[edfitest.Day])
 	require.NoError(t, err)
-	got := map[day]int{}
+	got := map[edfitest.Day]int{}
 	for _, d := range texts {
 		got[d]++
 	}
@@ -112,9 +107,6 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	require.Len(t, texts, total, "there is nothing else in the outbox")
 	t.Logf("%d texts in the outbox, one for each unexcused absence of a student whose primary guardian has a telephone; none for %d excused ones", total, excused)
 }
-
-// day is one of a student; more than one mark may be made on it.
-type day struct{ School, Student, Date string }
 
 func importAll(t *testing.T, dir string, log eventlog.Appender) map[string]bool {
 	t.Helper()
@@ -139,59 +131,4 @@ func start(t *testing.T, run func(context.Context) error) {
 	var running sync.WaitGroup
 	running.Go(func() { _ = run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-}
-
-// wanted counts, by school, student and day, the unexcused absences of students whose primary contact has a telephone
-// that is not a fax.
-func wanted(t *testing.T, dir string) (texts map[day]int, excused int) {
-	t.Helper()
-	var contacts struct {
-		Contacts []struct {
-			ID    string   `xml:"id,attr"`
-			Kinds []string `xml:"Telephone>TelephoneNumberType"`
-		} `xml:"Contact"`
-		Relations []struct {
-			Student string `xml:"StudentReference>StudentIdentity>StudentUniqueId"`
-			Contact struct {
-				Ref string `xml:"ref,attr"`
-			} `xml:"ContactReference"`
-			Primary bool `xml:"PrimaryContactStatus"`
-		} `xml:"StudentContactAssociation"`
-	}
-	decode(t, filepath.Join(dir, "Contact.xml"), &contacts)
-	dialled, reached := map[string]bool{}, map[string]bool{}
-	for _, c := range contacts.Contacts {
-		for _, kind := range c.Kinds {
-			dialled[c.ID] = dialled[c.ID] || !strings.HasSuffix(kind, "#Fax")
-		}
-	}
-	for _, r := range contacts.Relations {
-		reached[r.Student] = reached[r.Student] || r.Primary && dialled[r.Contact.Ref]
-	}
-	var marks struct {
-		Events []struct {
-			Date     string `xml:"AttendanceEvent>EventDate"`
-			Category string `xml:"AttendanceEvent>AttendanceEventCategory"`
-			School   string `xml:"SchoolReference>SchoolIdentity>SchoolId"`
-			Student  string `xml:"StudentReference>StudentIdentity>StudentUniqueId"`
-		} `xml:"StudentSchoolAttendanceEvent"`
-	}
-	decode(t, filepath.Join(dir, "StudentSchoolAttendance.xml"), &marks)
-	texts = map[day]int{}
-	for _, e := range marks.Events {
-		switch {
-		case strings.HasSuffix(e.Category, "#Unexcused Absence") && reached[e.Student]:
-			texts[day{e.School, e.Student, e.Date}]++
-		case strings.HasSuffix(e.Category, "#Excused Absence"):
-			excused++
-		}
-	}
-	return texts, excused
-}
-
-func decode(t *testing.T, name string, v any) {
-	t.Helper()
-	content, err := os.ReadFile(name)
-	require.NoError(t, err)
-	require.NoError(t, xml.Unmarshal(content, v))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -20,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/consumers/provider"
 	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/providertest"
 	"github.com/schoolbell/schoolbell/consumers/provider/smtp"
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -107,34 +107,22 @@ func TestSend(t *testing.T) {
 
 func TestErrorsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		fault faulty.Fault
-		class consumers.ErrorClass
-		code  string
-		taken int
-	}{
-		{faulty.Busy, consumers.Temporary, "451", 0},
-		{faulty.Broken, consumers.Temporary, "421", 0},
-		{faulty.Refuse, consumers.Permanent, "550", 0},
-		{faulty.Silent, consumers.Unsure, "no_answer", 0},
-		{faulty.SilentTaken, consumers.Unsure, "no_answer", 1},
-		{faulty.Hangup, consumers.Unsure, "no_answer", 0},
-		{faulty.HangupTaken, consumers.Unsure, "no_answer", 1},
-		{faulty.Garbled, consumers.Unsure, "no_answer", 1},
-	} {
-		t.Run(string(c.fault), func(t *testing.T) {
-			t.Parallel()
-			s := server(t, faulty.MailConfig{Faults: faulty.Faults{c.fault: 1}})
-			_, err := client(t, smtp.Config{Host: s.Host, Port: s.Port, Timeout: 200 * time.Millisecond}).Send(t.Context(), letter("d1", "en"))
-			e := sendError(t, err)
-			require.Equal(t, c.class, e.Class, err)
-			require.Equal(t, c.code, e.Code)
-			require.Len(t, s.Letters(), c.taken)
-			_, messages := s.Counts()
-			require.Equal(t, 1, messages, "it is asked once, whatever happens")
-			require.NotContains(t, err.Error(), "anne", "errors are logged")
-		})
-	}
+	providertest.ErrorsSayWhatIsKnown(t, "anne", []providertest.Outcome{
+		{Fault: faulty.Busy, Class: consumers.Temporary, Code: "451"},
+		{Fault: faulty.Broken, Class: consumers.Temporary, Code: "421"},
+		{Fault: faulty.Refuse, Class: consumers.Permanent, Code: "550"},
+		{Fault: faulty.Silent, Class: consumers.Unsure, Code: "no_answer"},
+		{Fault: faulty.SilentTaken, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
+		{Fault: faulty.Hangup, Class: consumers.Unsure, Code: "no_answer"},
+		{Fault: faulty.HangupTaken, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
+		{Fault: faulty.Garbled, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
+	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
+		s := server(t, faulty.MailConfig{Faults: faulty.Faults{fault: 1}})
+		a.Receipt, a.Err = client(t, smtp.Config{Host: s.Host, Port: s.Port, Timeout: 200 * time.Millisecond}).Send(t.Context(), letter("d1", "en"))
+		_, a.Requests = s.Counts()
+		a.Taken = len(s.Letters())
+		return a
+	})
 }
 
 func TestASendEndsWithItsContext(t *testing.T) {
@@ -144,7 +132,7 @@ func TestASendEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := p.Send(ctx, letter("d1", "en"))
-	require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+	require.Equal(t, consumers.Unsure, providertest.SendError(t, err).Class)
 }
 
 func TestConnectionsAreProtected(t *testing.T) {
@@ -167,19 +155,19 @@ func TestConnectionsAreProtected(t *testing.T) {
 	wrong := config
 	wrong.Password = "guess"
 	_, err = client(t, wrong).Send(t.Context(), letter("d2", "en"))
-	require.Equal(t, consumers.Temporary, sendError(t, err).Class, "the configuration can be mended")
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "the configuration can be mended")
 	require.NotContains(t, err.Error(), "guess")
 
 	stranger := config
 	stranger.TLS = nil
 	_, err = client(t, stranger).Send(t.Context(), letter("d3", "en"))
-	require.Equal(t, consumers.Temporary, sendError(t, err).Class)
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class)
 	require.ErrorContains(t, err, "certificate")
 
 	bare := server(t, faulty.MailConfig{})
 	config.Host, config.Port = bare.Host, bare.Port
 	_, err = client(t, config).Send(t.Context(), letter("d4", "en"))
-	require.Equal(t, consumers.Temporary, sendError(t, err).Class, "without STARTTLS nothing is sent")
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "without STARTTLS nothing is sent")
 	require.Empty(t, bare.Letters())
 	require.Len(t, s.Letters(), 1)
 }
@@ -207,11 +195,4 @@ func parts(t *testing.T, l faulty.Letter) (text, page string) {
 		*to = strings.ReplaceAll(string(content), "\r\n", "\n")
 	}
 	return text, page
-}
-
-func sendError(t *testing.T, err error) *consumers.SendError {
-	t.Helper()
-	var e *consumers.SendError
-	require.True(t, errors.As(err, &e), "%v", err)
-	return e
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/provider/providertest"
 	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
 )
 
@@ -198,7 +199,7 @@ func (s *story) deliver(ctx context.Context, t *testing.T, p *twilio.Provider, i
 			s.move(id, r.State, r.ProviderID)
 			return
 		}
-		switch e := sendError(t, err); e.Class {
+		switch e := providertest.SendError(t, err); e.Class {
 		case consumers.Unsure:
 			s.move(id, consumers.Unknown, "")
 			return

@@ -2,7 +2,6 @@ package twilio_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/consumers/provider"
 	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/providertest"
 	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -82,59 +82,42 @@ func TestSend(t *testing.T) {
 
 func TestErrorsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		fault faulty.Fault
-		class consumers.ErrorClass
-		code  string
-		taken int
-	}{
-		{faulty.Busy, consumers.Temporary, "20429", 0},
-		{faulty.Broken, consumers.Unsure, "20500", 0},
-		{faulty.BrokenTaken, consumers.Unsure, "20500", 1},
-		{faulty.Silent, consumers.Unsure, "no_answer", 0},
-		{faulty.SilentTaken, consumers.Unsure, "no_answer", 1},
-		{faulty.Hangup, consumers.Unsure, "no_answer", 0},
-		{faulty.HangupTaken, consumers.Unsure, "no_answer", 1},
-		{faulty.Refuse, consumers.Permanent, "21211", 0},
-		{faulty.Garbled, "", "", 1},
-	} {
-		t.Run(string(c.fault), func(t *testing.T) {
-			t.Parallel()
-			s := service(t, faulty.SMSConfig{Faults: faulty.Faults{c.fault: 1}, RetryAfter: 7 * time.Second})
-			r, err := client(t, twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(), text("d1"))
-			require.Equal(t, 1, s.Tally().Requests, "it is asked once, whatever happens")
-			require.Equal(t, c.taken, s.Tally().Taken)
-			if c.class == "" {
-				require.NoError(t, err)
-				require.Equal(t, consumers.Sent, r.State)
-				return
-			}
-			e := sendError(t, err)
-			require.Equal(t, c.class, e.Class)
-			require.Equal(t, c.code, e.Code)
-			if c.fault == faulty.Busy {
-				require.Equal(t, 7*time.Second, e.RetryAfter)
-			}
-			require.NotContains(t, err.Error(), "5550101", "errors are logged")
-		})
-	}
+	providertest.ErrorsSayWhatIsKnown(t, "5550101", []providertest.Outcome{
+		{Fault: faulty.Busy, Class: consumers.Temporary, Code: "20429"},
+		{Fault: faulty.Broken, Class: consumers.Unsure, Code: "20500"},
+		{Fault: faulty.BrokenTaken, Class: consumers.Unsure, Code: "20500", Taken: 1},
+		{Fault: faulty.Silent, Class: consumers.Unsure, Code: "no_answer"},
+		{Fault: faulty.SilentTaken, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
+		{Fault: faulty.Hangup, Class: consumers.Unsure, Code: "no_answer"},
+		{Fault: faulty.HangupTaken, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
+		{Fault: faulty.Refuse, Class: consumers.Permanent, Code: "21211"},
+		{Fault: faulty.Garbled, Taken: 1},
+	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
+		s := service(t, faulty.SMSConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 7 * time.Second})
+		a.Receipt, a.Err = client(t, twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(), text("d1"))
+		a.Requests, a.Taken = s.Tally().Requests, s.Tally().Taken
+		if fault == faulty.Busy {
+			require.Equal(t, 7*time.Second, providertest.SendError(t, a.Err).RetryAfter)
+		}
+		return a
+	})
 }
 
 func TestWhatNeverWentOutIsTemporary(t *testing.T) {
 	t.Parallel()
 	gone := client(t, twilio.Config{URL: "http://127.0.0.1:1"})
 	_, err := gone.Send(t.Context(), text("d1"))
-	require.Equal(t, consumers.Temporary, sendError(t, err).Class)
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class)
 
 	s := service(t, faulty.SMSConfig{})
 	_, err = client(t, twilio.Config{URL: s.URL, Account: account, Token: "wrong", From: "+1500"}).Send(t.Context(), text("d1"))
-	require.Equal(t, consumers.Temporary, sendError(t, err).Class, "the configuration can be mended")
-	require.Equal(t, "20003", sendError(t, err).Code)
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "the configuration can be mended")
+	require.Equal(t, "20003", providertest.SendError(t, err).Code)
 
 	nonsense := text("d1")
 	nonsense.Template = "nonsense"
 	_, err = client(t, twilio.Config{URL: s.URL}).Send(t.Context(), nonsense)
-	require.Equal(t, consumers.Permanent, sendError(t, err).Class)
+	require.Equal(t, consumers.Permanent, providertest.SendError(t, err).Class)
 	require.Zero(t, s.Tally().Requests)
 }
 
@@ -147,7 +130,7 @@ func TestStatusFindsWhatWasTaken(t *testing.T) {
 	require.False(t, found)
 
 	_, err = p.Send(t.Context(), text("d1"))
-	require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+	require.Equal(t, consumers.Unsure, providertest.SendError(t, err).Class)
 	r, found, err := p.Status(t.Context(), text("d1"))
 	require.NoError(t, err)
 	require.True(t, found)
@@ -161,7 +144,7 @@ func TestStatusFindsWhatWasTaken(t *testing.T) {
 
 	// Another delivery says the same to the same number. Alone it cannot be told which message is whose.
 	_, err = p.Send(t.Context(), text("d2"))
-	require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+	require.Equal(t, consumers.Unsure, providertest.SendError(t, err).Class)
 	_, _, err = p.Status(t.Context(), text("d2"))
 	require.ErrorContains(t, err, "several messages")
 
@@ -188,7 +171,7 @@ func TestAKeyMakesAskingAgainHarmless(t *testing.T) {
 	require.True(t, p.Abilities().Idempotent)
 	for range 3 {
 		_, err := p.Send(t.Context(), text("d1"))
-		require.Equal(t, consumers.Unsure, sendError(t, err).Class)
+		require.Equal(t, consumers.Unsure, providertest.SendError(t, err).Class)
 	}
 	require.Equal(t, 1, s.Tally().Taken)
 	require.False(t, client(t, twilio.Config{URL: s.URL}).Abilities().Idempotent)
@@ -255,11 +238,4 @@ func TestP5_NoTextIsSentTwice(t *testing.T) {
 	require.Len(t, tally.Callbacks, 1, "every genuine one is taken: %v", tally.Callbacks)
 	t.Logf("%d deliveries, %d requests, %d taken, %d doubtful and not taken; %v; callbacks %v, forged %v",
 		deliveries, tally.Requests, tally.Taken, doubtful, tally.Faults, tally.Callbacks, tally.Forged)
-}
-
-func sendError(t *testing.T, err error) *consumers.SendError {
-	t.Helper()
-	var e *consumers.SendError
-	require.True(t, errors.As(err, &e), "%v", err)
-	return e
 }

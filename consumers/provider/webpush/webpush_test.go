@@ -2,7 +2,6 @@ package webpush_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/consumers/provider"
 	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+	"github.com/schoolbell/schoolbell/consumers/provider/providertest"
 	"github.com/schoolbell/schoolbell/consumers/provider/webpush"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -119,8 +119,8 @@ func TestDevicesThatAreGoneAreForgotten(t *testing.T) {
 	require.Len(t, d.list, 1)
 	s.Unsubscribe(browsers[1])
 	_, err = p.Send(t.Context(), notice("d2"))
-	require.Equal(t, consumers.Permanent, sendError(t, err).Class)
-	require.Equal(t, "no_device", sendError(t, err).Code)
+	require.Equal(t, consumers.Permanent, providertest.SendError(t, err).Class)
+	require.Equal(t, "no_device", providertest.SendError(t, err).Code)
 	require.Empty(t, d.list)
 }
 
@@ -134,7 +134,7 @@ func TestErrorsSayWhatIsKnown(t *testing.T) {
 			t.Parallel()
 			_, d, _ := setup(t, faulty.PushConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 9 * time.Second}, 2)
 			_, err := client(t, d, true).Send(t.Context(), notice("d1"))
-			e := sendError(t, err)
+			e := providertest.SendError(t, err)
 			require.Equal(t, class, e.Class)
 			if fault == faulty.Busy {
 				require.Equal(t, 9*time.Second, e.RetryAfter)
@@ -156,7 +156,7 @@ func TestEndpointsAreOnTheInternet(t *testing.T) {
 	}
 	d.list = []webpush.Subscription{{Endpoint: s.URL + "/push/1", Keys: keys}}
 	_, err := client(t, d, false).Send(t.Context(), notice("d1"))
-	require.Equal(t, "no_device", sendError(t, err).Code, "an endpoint without TLS is none")
+	require.Equal(t, "no_device", providertest.SendError(t, err).Code, "an endpoint without TLS is none")
 	require.Zero(t, s.Requests())
 }
 
@@ -225,11 +225,4 @@ func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
 	var invalid *domain.InvalidError
 	require.ErrorAs(t, webpush.Add(t.Context(), nil, "oak", "g1", webpush.Subscription{Endpoint: "ftp://x", Keys: webpush.Keys{P256dh: "?", Auth: ""}}), &invalid)
 	require.Len(t, invalid.Faults, 2, "all that is wrong")
-}
-
-func sendError(t *testing.T, err error) *consumers.SendError {
-	t.Helper()
-	var e *consumers.SendError
-	require.True(t, errors.As(err, &e), "%v", err)
-	return e
 }

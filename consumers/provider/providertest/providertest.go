@@ -1,0 +1,57 @@
+// Package providertest holds what the tests of all providers ask.
+package providertest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
+)
+
+// Outcome is what a provider must make of one fault of its service.
+type Outcome struct {
+	Fault faulty.Fault
+	Class consumers.ErrorClass // empty when the message counts as sent all the same
+	Code  string
+	Taken int // how many messages the service has taken
+}
+
+// Attempt is what came of sending one delivery, on both ends of the wire.
+type Attempt struct {
+	Receipt         consumers.Receipt
+	Err             error
+	Requests, Taken int // counted by the service
+}
+
+// ErrorsSayWhatIsKnown sends one delivery to a service with each fault. It is asked once, whatever happens; the error says
+// whether the message may have gone out, and not to whom.
+func ErrorsSayWhatIsKnown(t *testing.T, address string, outcomes []Outcome, send func(*testing.T, faulty.Fault) Attempt) {
+	t.Helper()
+	for _, want := range outcomes {
+		t.Run(string(want.Fault), func(t *testing.T) {
+			t.Parallel()
+			got := send(t, want.Fault)
+			require.Equal(t, 1, got.Requests, "it is asked once, whatever happens")
+			require.Equal(t, want.Taken, got.Taken)
+			if want.Class == "" {
+				require.NoError(t, got.Err)
+				require.Equal(t, consumers.Sent, got.Receipt.State)
+				return
+			}
+			e := SendError(t, got.Err)
+			require.Equal(t, want.Class, e.Class, got.Err)
+			require.Equal(t, want.Code, e.Code)
+			require.NotContains(t, got.Err.Error(), address, "errors are logged")
+		})
+	}
+}
+
+// SendError returns the error as what providers must answer with.
+func SendError(t *testing.T, err error) *consumers.SendError {
+	t.Helper()
+	var e *consumers.SendError
+	require.ErrorAs(t, err, &e)
+	return e
+}
