@@ -157,7 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.closed = true
 			for c := range s.conns {
 				if c.socket != nil { // else attach closes it
-					c.close(realtime.CloseShutdown)
+					s.running.Go(func() { c.close(realtime.CloseShutdown) }) // it may have to wait for a client that does not read
 				}
 				c.cancel()
 			}

@@ -1,7 +1,7 @@
 package centrifuge_test
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -25,7 +25,6 @@ func TestClientsThatNeverReadDisturbNobody(t *testing.T) {
 	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.WriteTime = 500 * time.Millisecond })}
 	dial := func(user string) *wstest.Client {
 		c := server.Dial(t)
-		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 		c.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"`+user+` admin"}}`), wstest.Masked(ws.Text, `{"id":2,"subscribe":{"channel":"class:7a"}}`))
 		for range 2 {
 			_, err := c.Next()
@@ -44,10 +43,17 @@ func TestClientsThatNeverReadDisturbNobody(t *testing.T) {
 	read := make(chan error, len(well))
 	for _, c := range well {
 		go func() {
-			for i := range events {
+			for i := 0; i < events; {
+				_ = c.SetDeadline(time.Now().Add(time.Minute)) // of each frame: how long all take is the machine's affair
 				f, err := c.Next()
-				if err == nil && !strings.Contains(string(f.Payload), `"announcement_id":"n`+strconv.Itoa(i)+`"`) {
-					err = errors.New("out of order")
+				switch {
+				case err != nil:
+				case string(f.Payload) == "{}": // on a machine that is busy there may be pings
+					c.Send(wstest.Masked(ws.Text, "{}"))
+				case strings.Contains(string(f.Payload), `"announcement_id":"n`+strconv.Itoa(i)+`"`):
+					i++
+				default:
+					err = fmt.Errorf("frame %d: %.200s", i, f.Payload)
 				}
 				if err != nil {
 					read <- err

@@ -105,9 +105,11 @@ func (s *Session) pump(turn ws.Turn) {
 	for {
 		s.collect(b)
 		if b.Len() > 0 {
-			if s.conn.Push(b.buf, turn) != nil {
-				turn.End()
-				s.finish(TransportError)
+			if err := s.conn.Push(b.buf, turn); err != nil {
+				if !errors.Is(err, ws.ErrClosed) { // else who reads knows why
+					turn.End()
+					s.finish(TransportError)
+				}
 				return
 			}
 			b.buf = b.buf[:0]

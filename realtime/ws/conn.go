@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -43,15 +45,16 @@ var (
 
 // Conn is one connection. One goroutine reads; any may write.
 type Conn struct {
-	conn         *websocket.Conn
-	raw          syscall.RawConn // of conn; nil when what is written does not go into the socket as it is
+	conn         *websocket.Conn // for reading
+	socket       net.Conn
+	raw          syscall.RawConn // of socket; nil when what is written does not go into it as it is
 	maxMessage   int
 	writeTimeout time.Duration
 	closeTimeout time.Duration
 
-	writing  sync.Mutex // held while somebody writes, and so while waiting for this client
-	closing  bool       // a close frame has been sent: nothing may follow it; for who writes
-	deadline time.Time  // of waiting: one to 9/8 time limits away when that begins; for who writes
+	writing  sync.Mutex  // held while somebody writes, and so while waiting for this client
+	closing  atomic.Bool // a close frame has been sent or comes next: nothing may follow it
+	deadline time.Time   // of waiting: one to 9/8 time limits away when that begins; for who writes
 }
 
 // Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
@@ -64,32 +67,67 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 		Subprotocols:     cfg.Subprotocols,
 		CheckOrigin:      cfg.CheckOrigin,
 	}
-	conn, err := u.Upgrade(wrapped{w}, r, nil)
+	reads := new(reading)
+	conn, err := u.Upgrade(wrapped{w, reads}, r, nil)
 	if err != nil {
 		return nil, fmt.Errorf("accept websocket: %w", err)
 	}
+	reads.mute = true
 	c := &Conn{
 		conn:         conn,
+		socket:       reads.Conn,
 		maxMessage:   orDefault(cfg.MaxMessage, 64<<10),
 		writeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
 		closeTimeout: orDefault(cfg.CloseTimeout, time.Second),
 	}
-	if socket, ok := conn.NetConn().(syscall.Conn); ok {
+	if socket, ok := c.socket.(syscall.Conn); ok {
 		c.raw, _ = socket.SyscallConn() // fails on a closed connection, as Write then does
 	}
 	conn.SetReadLimit(int64(c.maxMessage))
 	conn.SetPingHandler(func(data string) error {
 		return c.Write(AppendFrame(nil, Pong, []byte(data)))
 	})
+	conn.SetCloseHandler(func(code int, _ string) error {
+		c.sendClose(code, "")
+		return nil
+	})
 	return c, nil
 }
 
-// wrapped lets gorilla reach the connection below what middleware has put around it.
-type wrapped struct{ http.ResponseWriter }
+// wrapped lets gorilla reach the connection below what middleware has put around it, for reading.
+type wrapped struct {
+	http.ResponseWriter
+	reads *reading
+}
 
 // Hijack implements [http.Hijacker].
 func (w wrapped) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(w.ResponseWriter).Hijack()
+	conn, buffers, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	w.reads.Conn = conn
+	return w.reads, buffers, err
+}
+
+// reading is a connection as gorilla sees it: after the handshake only for reading. By itself it answers faults with a
+// close frame, which would land in the middle of what somebody else has written in part.
+type reading struct {
+	net.Conn
+	mute bool
+}
+
+// Write writes the answer to the handshake.
+func (r *reading) Write(b []byte) (int, error) {
+	if r.mute {
+		return len(b), nil
+	}
+	return r.Conn.Write(b)
+}
+
+// SetWriteDeadline bounds the handshake.
+func (r *reading) SetWriteDeadline(t time.Time) error {
+	if r.mute {
+		return nil
+	}
+	return r.Conn.SetWriteDeadline(t)
 }
 
 // unused stands in for the write buffers that gorilla would else hold for each connection: frames are written whole.
@@ -106,7 +144,7 @@ func orDefault[T comparable](v, fallback T) T {
 func (c *Conn) Subprotocol() string { return c.conn.Subprotocol() }
 
 // RemoteAddr is the client's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
 
 // Read waits for the next message, which is then the caller's. Pings are answered on the way: by a write that waits like
 // any other, so that a client which sends pings and does not read stops being read itself. An error is final and the
@@ -139,7 +177,7 @@ func (c *Conn) Read() (Opcode, []byte, error) {
 	return Opcode(kind), msg, nil
 }
 
-// readError sorts the errors of gorilla, which has sent a close frame for most of them, and sends the missing ones.
+// readError sorts the errors of gorilla, and sends the close frame that belongs to them.
 func (c *Conn) readError(err error) error {
 	var closed *websocket.CloseError
 	var network net.Error
@@ -151,7 +189,7 @@ func (c *Conn) readError(err error) error {
 	case errors.Is(err, websocket.ErrReadLimit):
 		c.sendClose(CloseTooBig, "message is too large")
 	default:
-		c.sendClose(CloseProtocol, "")
+		c.sendClose(CloseProtocol, strings.TrimPrefix(err.Error(), "websocket: "))
 	}
 	return fmt.Errorf("read websocket: %w: %w", ErrMisused, err)
 }
@@ -163,25 +201,27 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadlin
 // or after the time limit. A client that is in the middle of not reading is cut off after it, too.
 func (c *Conn) Close(code int, reason string) {
 	if !c.sendClose(code, reason) {
-		_ = c.conn.NetConn().Close()
+		_ = c.socket.Close()
 		return
 	}
-	_ = c.conn.NetConn().SetReadDeadline(time.Now().Add(c.closeTimeout))
+	_ = c.socket.SetReadDeadline(time.Now().Add(c.closeTimeout))
 }
 
 // sendClose sends a close frame unless there was one, and reports whether the client can be expected to get it.
 func (c *Conn) sendClose(code int, reason string) bool {
+	if c.closing.Swap(true) {
+		return true
+	}
 	if !c.lockSoon() {
 		return false
 	}
 	defer c.writing.Unlock()
-	if c.closing {
-		return true
-	}
-	c.closing = true
 	payload := websocket.FormatCloseMessage(code, reason[:min(len(reason), maxReason)])
-	err := c.conn.WriteControl(websocket.CloseMessage, payload, time.Now().Add(c.closeTimeout))
-	return err == nil || errors.Is(err, websocket.ErrCloseSent)
+	if c.socket.SetWriteDeadline(time.Now().Add(c.closeTimeout)) != nil {
+		return false
+	}
+	_, err := c.socket.Write(AppendFrame(nil, CloseFrame, payload))
+	return err == nil
 }
 
 // lockSoon takes the right to write, if who has it finishes within the time limit.
@@ -199,12 +239,11 @@ func (c *Conn) lockSoon() bool {
 // is on its way, it first gives the client the time to read it: closing a socket that holds unread data makes the
 // kernel throw away what was sent.
 func (c *Conn) Release() {
-	raw := c.conn.NetConn()
-	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = raw.SetReadDeadline(time.Now().Add(c.closeTimeout))
-		_, _ = io.CopyN(io.Discard, raw, maxDiscard)
+	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.socket.SetReadDeadline(time.Now().Add(c.closeTimeout))
+		_, _ = io.CopyN(io.Discard, c.socket, maxDiscard)
 	}
-	_ = raw.Close()
+	_ = c.socket.Close()
 }
 
 // maxReason is what fits into a close frame beside the code.

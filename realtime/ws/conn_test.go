@@ -134,6 +134,57 @@ func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
 	close(read)
 }
 
+// What answers the client, be it a close frame or a fault, comes after what has been written in part, and nothing after it.
+func TestAnEndComesBetweenFrames(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		send []byte
+		code int
+	}{
+		"in order": {wstest.Masked(ws.CloseFrame, "\x03\xE8"), ws.CloseNormal},
+		"a fault":  {wstest.Masked(ws.Continuation, "of nothing"), ws.CloseProtocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const size = 100_000
+			waits := make(chan struct{})
+			s := serve(t, ws.Config{CloseTimeout: wstest.Patience}, func(conn *ws.Conn) {
+				var writer sync.WaitGroup
+				defer writer.Wait()
+				writer.Go(func() {
+					var turn ended
+					var once sync.Once
+					for long := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)); conn.Push(long, &turn) == nil; {
+						if turn.times.Load() > 0 {
+							once.Do(func() { close(waits) })
+						}
+					}
+				})
+				_, _, err := conn.Read()
+				require.Error(t, err)
+			})
+			c := s.Dial(t)
+			for {
+				f, err := c.Next() // whole, or the payload of the last would end the test
+				require.NoError(t, err)
+				if f.Op == ws.CloseFrame {
+					require.Equal(t, []byte{byte(test.code >> 8), byte(test.code)}, f.Payload[:2])
+					break
+				}
+				require.Equal(t, strings.Repeat("y", size), string(f.Payload))
+				select {
+				case <-waits:
+					c.Send(test.send)
+					waits = nil
+				default:
+				}
+			}
+			_, err := c.Next()
+			require.Error(t, err, "nothing comes after a close frame")
+		})
+	}
+}
+
 func TestCloseReachesAClientThatKeepsSending(t *testing.T) {
 	t.Parallel()
 	s := serve(t, ws.Config{}, func(conn *ws.Conn) {

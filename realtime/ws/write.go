@@ -30,7 +30,7 @@ func (c *Conn) Push(frames []byte, turn Turn) error {
 		c.writing.Lock()
 	}
 	defer c.writing.Unlock()
-	if c.closing {
+	if c.closing.Load() {
 		return fmt.Errorf("write websocket: %w", ErrClosed)
 	}
 	rest, err := c.try(frames)
@@ -39,8 +39,8 @@ func (c *Conn) Push(frames []byte, turn Turn) error {
 		err = c.wait(rest)
 	}
 	if err != nil {
-		c.closing = true
-		_ = c.conn.NetConn().Close()
+		c.closing.Store(true)
+		_ = c.socket.Close()
 		return fmt.Errorf("write websocket: %w", err)
 	}
 	return nil
@@ -48,15 +48,14 @@ func (c *Conn) Push(frames []byte, turn Turn) error {
 
 // wait writes as the client reads, within the time limit.
 func (c *Conn) wait(frames []byte) error {
-	raw := c.conn.NetConn()
 	// To move a deadline costs as much as a short write needs besides the kernel, so it is moved when that matters.
 	if now := time.Now(); c.deadline.Sub(now) < c.writeTimeout {
 		c.deadline = now.Add(c.writeTimeout + c.writeTimeout/8)
-		if err := raw.SetWriteDeadline(c.deadline); err != nil {
+		if err := c.socket.SetWriteDeadline(c.deadline); err != nil {
 			return err
 		}
 	}
-	_, err := raw.Write(frames)
+	_, err := c.socket.Write(frames)
 	return err
 }
 
