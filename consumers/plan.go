@@ -63,6 +63,7 @@ type Student struct {
 	GradeLevel                         string
 	BirthDate                          domain.Date
 	Enrolled                           bool
+	LeftOn                             domain.Date // of who is withdrawn, the last day
 }
 
 // Guardian is what is known of one.

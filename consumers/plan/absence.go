@@ -19,7 +19,7 @@ var absence = &rule{
 	maxAge:   1,
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
-		if !ok || m.Status != attendance.AbsentUnexcused || d.old(m.Date) {
+		if !ok || m.Status != attendance.AbsentUnexcused || d.old(m.Date) || d.gone(m) {
 			return
 		}
 		tell := message{
@@ -51,7 +51,7 @@ var chronicAbsence = &rule{
 	maxAge:   7,
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
-		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused || d.old(m.Date) {
+		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused || d.old(m.Date) || d.gone(m) {
 			return
 		}
 		counts := d.Attendance(m.StudentID)
@@ -83,6 +83,13 @@ func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
 		return (*attendance.Marked)(m), true
 	}
 	return nil, false
+}
+
+// gone reports that a mark is of a day after the student has left, as where somebody is still on a teacher's list: the
+// family is not to be alarmed. Who is not known may have come today, and is told about.
+func (d *draft) gone(m *attendance.Marked) bool {
+	left := d.Student(m.StudentID).LeftOn
+	return !left.IsZero() && m.Date > left
 }
 
 // schoolYear names the year that a date lies in by the one in which it begins.

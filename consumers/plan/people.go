@@ -49,20 +49,17 @@ func Dial(number string, rules consumers.PhoneRules) string {
 	if strings.ContainsAny(number, "xX") {
 		return ""
 	}
-	digits := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, number)
+	digits := digitsOf(number)
+	international := strings.HasPrefix(strings.TrimSpace(number), "+") || strings.HasPrefix(digits, "00")
+	if international { // +44 (0)20 …: what is in brackets is for callers within the country
+		digits = strings.TrimPrefix(digitsOf(strings.Replace(number, "(0)", "", 1)), "00")
+	}
 	country, trunk := rules.Country, rules.Trunk
 	if country == "" {
 		country = "1"
 	}
-	switch international := strings.HasPrefix(strings.TrimSpace(number), "+"); {
+	switch {
 	case international:
-	case strings.HasPrefix(digits, "00"):
-		digits = digits[2:]
 	case country == "1" && len(digits) == 11 && digits[0] == '1': // the long-distance prefix of North America is its code
 	default:
 		digits = country + strings.TrimPrefix(digits, trunk)
@@ -71,4 +68,13 @@ func Dial(number string, rules consumers.PhoneRules) string {
 		return ""
 	}
 	return "+" + digits
+}
+
+func digitsOf(number string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, number)
 }

@@ -13,7 +13,8 @@ import (
 const asked = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
 	WITH ORDINALITY AS q (school, id, class_id, year, term, since, until, n)`
 
-const studentColumns = `s.student_id, s.given_name, s.family_name, s.class_id, s.grade_level, s.birth_date, s.status = 'enrolled'`
+const studentColumns = `s.student_id, s.given_name, s.family_name, s.class_id, s.grade_level, s.birth_date, s.status = 'enrolled',
+	CASE WHEN s.status <> 'enrolled' THEN s.withdrawn_on END`
 
 var answers = map[consumers.QuestionKind]answer{
 	consumers.AskStudent: one(`SELECT q.n, `+studentColumns+` FROM `+asked+`
@@ -134,9 +135,9 @@ func many[T any](sql string, scan func(pgx.CollectableRow) (T, error)) answer {
 }
 
 func scanStudent(row pgx.CollectableRow) (s consumers.Student, err error) {
-	var born *time.Time
-	err = row.Scan(&s.ID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.GradeLevel, &born, &s.Enrolled)
-	s.BirthDate = date(born)
+	var born, left *time.Time
+	err = row.Scan(&s.ID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.GradeLevel, &born, &s.Enrolled, &left)
+	s.BirthDate, s.LeftOn = date(born), date(left)
 	return s, err
 }
 

@@ -104,7 +104,7 @@ func (s *school) add(e *domain.Envelope) {
 		s.put(now)
 	case *student.Withdrawn:
 		now, _ := s.student(m.StudentID)
-		now.Enrolled = false
+		now.Enrolled, now.LeftOn = false, m.On
 		s.put(now)
 	case *guardian.Linked:
 		entry(s.links, m.StudentID)[m.GuardianID] = link{m.Relation, m.Primary}
