@@ -2,7 +2,6 @@ package pdf
 
 import (
 	"fmt"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -177,7 +176,7 @@ func heading(name string) string {
 // termOf returns what a term is called: schools that only number theirs mean "Term 1".
 func (s *sheet) termOf(term domain.Label) string {
 	name := string(term)
-	if name != "" && strings.Trim(name, "0123456789") == "" {
+	if wording.Numbered(term) {
 		return fmt.Sprintf(s.term, name)
 	}
 	return heading(name)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"text/template"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/currency"
 	"golang.org/x/text/feature/plural"
@@ -21,6 +23,8 @@ import (
 //	{{money .Amount .Currency}}                1,200.00 EUR
 //	{{date .Date}}  {{day .DueOn}}             Monday 31 August 2026, 31 August 2026
 //	{{plural .Missed "one" "# day" "other" "# days"}}   the form that the language asks for, # being the number
+//	{{if numbered .Term}}                      a term that has a number only, and needs a word before it
+//	{{sentence .Title}}                        with a full stop, unless it ends in a mark already
 func functions(tag language.Tag) template.FuncMap {
 	g := NewGrammar(tag)
 	return template.FuncMap{
@@ -30,6 +34,8 @@ func functions(tag language.Tag) template.FuncMap {
 		"date": func(d domain.Date) string {
 			return fmt.Sprintf(g.calendar.date, g.calendar.weekdays[d.Weekday()], g.Day(d))
 		},
+		"numbered": Numbered,
+		"sentence": sentence,
 		"plural": func(n int64, forms ...string) (string, error) {
 			wanted := category(tag, n)
 			for i := 0; i+1 < len(forms); i += 2 {
@@ -40,6 +46,19 @@ func functions(tag language.Tag) template.FuncMap {
 			return "", fmt.Errorf("plural form %q is missing for %d", wanted, n)
 		},
 	}
+}
+
+// Numbered says whether the name of something is only its number, as in term 1.
+func Numbered(name domain.Label) bool {
+	return name != "" && strings.Trim(string(name), "0123456789") == ""
+}
+
+// sentence ends a text that has no end.
+func sentence(text string) string {
+	if last, _ := utf8.DecodeLastRuneInString(text); unicode.IsPunct(last) && !strings.ContainsRune(`)]"»”’'%-/`, last) {
+		return text
+	}
+	return text + "."
 }
 
 // Grammar writes numbers, amounts and dates as a language does.

@@ -45,6 +45,10 @@ func TestMessages(t *testing.T) {
 					a.Scan(t, 0, &f.Amount)
 				case "currency":
 					f.Currency = a.Vals[0]
+				case "term":
+					f.Term = domain.Label(a.Vals[0])
+				case "title":
+					f.Title = strings.Join(a.Vals, " ")
 				case "nolink":
 					f.Link = ""
 				default:
