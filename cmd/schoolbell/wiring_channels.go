@@ -44,7 +44,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 	cfg, writer := p.cfg.Channels, provider.Writer{Book: book, Link: docs.link}
 	kept := outbox.New(pool, writer)
 	c := &channels{pool: pool, log: p.log, docs: docs, providers: map[consumers.Channel]consumers.Provider{
-		consumers.SMS: kept, consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
+		consumers.SMS: budget.Keep(kept, pool, settings, nil), consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
 		consumers.PDF: papers,
 	}}
 	if cfg.SMS.Account != "" {
@@ -84,7 +84,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 		c.providers[consumers.Push], c.pushKey = push, push.PublicKey()
 	}
 	for _, p := range c.providers {
-		c.outbox = c.outbox || p == consumers.Provider(kept)
+		c.outbox = c.outbox || p.Name() == kept.Name()
 	}
 	return c, nil
 }

@@ -31,6 +31,12 @@ func (p *Provider) Name() string { return "outbox" }
 // Abilities implements [consumers.Provider].
 func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
 
+// Count returns how many messages an SMS would be paid as. So the outbox can be kept within a budget as a service would be.
+func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error) {
+	_, _, segments, err := p.write(ctx, d)
+	return segments, err
+}
+
 // Send implements [consumers.Provider].
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
 	a := p.SendBatch(ctx, []*consumers.Delivery{d})[0]

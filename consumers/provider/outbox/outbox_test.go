@@ -1,7 +1,9 @@
 package outbox_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -9,6 +11,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/budget"
 	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -56,4 +59,40 @@ func TestOutbox(t *testing.T) {
 		require.Equal(t, 1, list[1].Segments)
 		return nil
 	}))
+}
+
+// decided are the settings of every school.
+type decided consumers.Settings
+
+func (d *decided) At(context.Context, string, time.Time) (*consumers.Settings, error) {
+	return (*consumers.Settings)(d), nil
+}
+
+// What would not have been sent because of the school's budget is not in its outbox.
+func TestOutboxWithinABudget(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 2})
+	require.NoError(t, err)
+	defer pool.Close()
+	book, err := wording.Open()
+	require.NoError(t, err)
+	p := budget.Keep(outbox.New(pool.Conns(), provider.Writer{Book: book}), pool.Conns(), &decided{Budget: 2}, nil)
+	require.Equal(t, "outbox", p.Name())
+	require.True(t, p.Abilities().Idempotent)
+	send := func(id string) error {
+		_, err := p.Send(t.Context(), &consumers.Delivery{
+			ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Language: "en", Template: wording.Absence,
+			Params: wording.Facts{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+		})
+		return err
+	}
+	for _, id := range []string{"a", "b", "a"} {
+		require.NoError(t, send(id))
+	}
+	var refused *consumers.SendError
+	require.ErrorAs(t, send("c"), &refused)
+	require.Equal(t, "budget", refused.Code)
+	var kept int
+	require.NoError(t, pool.Conns().QueryRow(t.Context(), "SELECT count(*) FROM schoolbell.outbox").Scan(&kept))
+	require.Equal(t, 2, kept)
 }
