@@ -78,6 +78,9 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 
 // greet shows a newcomer what to do next, and plays the demonstration.
 func (c *serveCommand) greet(ctx context.Context, out io.Writer, log *slog.Logger, at address) error {
+	if !c.Has(config.RoleAPI) {
+		return nil // there is nothing to ask
+	}
 	tokens, err := c.JWT.Config(c.Data)
 	if err != nil {
 		return err
@@ -139,11 +142,15 @@ Ask it something:
 	}.Run(ctx)
 }
 
+// demoAbsences is how many days old absences may be: longer than a simulated school has holidays.
+const demoAbsences = 21
+
 // decideForDemo makes the first settings of the demonstration school. Its report cards are made although the term is over
-// when the demonstration begins, so that there are some to look at.
+// when the demonstration begins, and absences are told of for three weeks, so that there are some to look at at once, also
+// on a Sunday and in the holidays.
 func decideForDemo(ctx context.Context, api *client.Client) error {
 	err := api.Put(ctx, "/v1/schools/"+simulate.DemoSchool+"/settings", `"0"`, consumers.Settings{
-		Name: "Demonstration School", Rules: map[string]consumers.Rule{"results": {MaxAge: -1}},
+		Name: "Demonstration School", Rules: map[string]consumers.Rule{"results": {MaxAge: -1}, "absence": {MaxAge: demoAbsences}},
 	})
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusPreconditionFailed {
 		return nil // somebody has decided before

@@ -78,7 +78,9 @@ func (s *School) secondLook(id string, day domain.Date, student *pupil) {
 		Status: attendance.Present, Reason: "second look",
 	}
 	switch u := s.r.Float64(); {
-	case u < 0.05:
+	case u < 0.02:
+		corrected.Status = attendance.AbsentUnexcused
+	case u < 0.06:
 		corrected.Status, corrected.Reason = attendance.AbsentExcused, pick(s.r, excuses)
 	case u < 0.09:
 		corrected.Status = attendance.Late

@@ -75,6 +75,35 @@ func TestDemoHasAPastAndGoesOn(t *testing.T) {
 	})
 }
 
+// Unexcused absences, which texts follow from, come on days without school too.
+func TestDemoHasAbsencesToTellOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s stage
+		time.Sleep(24 * time.Hour) //nolint:forbidigo // in a bubble, this is the clock; it becomes a Sunday in the holidays
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		demo := simulate.Demo{State: filepath.Join(t.TempDir(), "demo.json"), Publish: s.publish, Logger: slog.New(slog.DiscardHandler)}
+		require.NoError(t, demo.Run(ctx))
+		past, live := 0, 0
+		for _, e := range s.events {
+			switch m := e.Data.(type) {
+			case *attendance.Marked:
+				if m.Status == attendance.AbsentUnexcused && m.Date > domain.DateOf(began).AddDays(-21) {
+					past++
+				}
+			case *attendance.Corrected:
+				if m.Status == attendance.AbsentUnexcused && !e.Time.Before(began) {
+					live++
+				}
+			}
+		}
+		require.Positive(t, past, "of the three weeks before")
+		require.Positive(t, live, "while somebody looks on")
+	})
+}
+
 // However often it is stopped, and whatever fails, the same events are published in the same order.
 func TestDemoGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
