@@ -27,6 +27,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/projections"
@@ -39,8 +40,8 @@ import (
 // lost, leaders move, the store fails before or after it has done its work, or does it long after. In the end, when
 // everything works again, the tables must equal one plain fold of the log.
 //
-//	SIMULATION_SEEDS=20000 go test ./projections -run TestP3_Simulation
-//	SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
+//	SCHOOLBELL_SIMULATION_SEEDS=20000 go test ./projections -run TestP3_Simulation
+//	SCHOOLBELL_SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
 
 const (
 	simulationSeeds      = 2000
@@ -50,29 +51,25 @@ const (
 
 func TestP3_Simulation(t *testing.T) {
 	t.Parallel()
-	if seed := os.Getenv("SIMULATION_SEED"); seed != "" {
+	if seed := os.Getenv("SCHOOLBELL_SIMULATION_SEED"); seed != "" {
 		n, err := strconv.ParseUint(seed, 10, 64)
 		require.NoError(t, err)
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		require.Empty(t, simulate(t, n, memstore.New(), log))
 		return
 	}
-	seeds := uint64(simulationSeeds)
+	everyday := simulationSeeds
 	if testing.Short() {
-		seeds = 100
+		everyday = 100
 	}
-	if v := os.Getenv("SIMULATION_SEEDS"); v != "" {
-		n, err := strconv.ParseUint(v, 10, 64)
-		require.NoError(t, err)
-		seeds = n
-	}
+	seeds := uint64(devtest.Size(t, "SCHOOLBELL_SIMULATION_SEEDS", everyday))
 	workers := uint64(runtime.GOMAXPROCS(0))
 	for worker := range workers {
 		t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
 			t.Parallel()
 			for seed := worker; seed < seeds && !t.Failed(); seed += workers {
 				if wrong := simulate(t, seed, memstore.New(), slog.New(slog.DiscardHandler)); wrong != "" {
-					t.Errorf("SIMULATION_SEED=%d: %s", seed, wrong)
+					t.Errorf("SCHOOLBELL_SIMULATION_SEED=%d: %s", seed, wrong)
 				}
 			}
 		})

@@ -46,8 +46,7 @@ func TestP3_ProcessesAreKilledAndPaused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	events, seed := envInt(faultEventsEnv, 20_000), envInt(faultSeedEnv, int(time.Now().UnixNano()%1e6))
-	t.Logf("%s=%d %s=%d", faultEventsEnv, events, faultSeedEnv, seed)
+	events, seed := devtest.Size(t, faultEventsEnv, 20_000), devtest.Size(t, faultSeedEnv, int(time.Now().UnixNano()%1e6))
 	broker := realkafka.Start(t)
 	f := &faultStack{
 		random:   rand.New(rand.NewPCG(uint64(seed), 0)),
@@ -277,11 +276,4 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 	got, err := postgres.NewProjectionStore(pool, set, setName).Dump(ctx)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(want, got))
-}
-
-func envInt(name string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return otherwise
 }

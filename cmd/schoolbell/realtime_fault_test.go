@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
 )
 
@@ -182,11 +183,11 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	}
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
-	clients := liveSwarm(t, a, node.HTTP, envInt(liveClientsEnv, 200))
+	clients := liveSwarm(t, a, node.HTTP, devtest.Size(t, liveClientsEnv, 200))
 	connect(t, clients...)
 	entered(t, clients)
 
-	ctx, end := context.WithTimeout(t.Context(), time.Duration(envInt(liveSecondsEnv, 10))*time.Second)
+	ctx, end := context.WithTimeout(t.Context(), time.Duration(devtest.Size(t, liveSecondsEnv, 10))*time.Second)
 	defer end()
 	kills, killed := 0, make(chan error, 1)
 	go func() {
@@ -247,7 +248,7 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	}
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
-	clients := liveSwarm(t, a, node.HTTP, envInt(liveClientsEnv, 200))
+	clients := liveSwarm(t, a, node.HTTP, devtest.Size(t, liveClientsEnv, 200))
 	connect(t, clients...)
 	entered(t, clients)
 	node.kill()
@@ -283,7 +284,7 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
 	goroutines, memory := node.metric(t, "go_goroutines"), node.resident(t)
-	clients := liveSwarm(t, a, node.HTTP, min(envInt(liveClientsEnv, 200), fullClients))
+	clients := liveSwarm(t, a, node.HTTP, min(devtest.Size(t, liveClientsEnv, 200), fullClients))
 	var mu sync.Mutex
 	var delays []time.Duration
 	for _, c := range clients {
@@ -386,7 +387,7 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 	}
 	more() // the first ones also pay for what all share
 	before, counted := node.resident(t), len(clients)
-	for n := envInt(liveIdleEnv, 2000); len(clients) < n; {
+	for n := devtest.Size(t, liveIdleEnv, 2000); len(clients) < n; {
 		more()
 	}
 	each := int64(0)

@@ -108,20 +108,15 @@ func work(ctx context.Context) error {
 	return runWithPlanners(ctx, pool, log, l)
 }
 
-// TestP5_WorkersKilledAndAFaultyProvider kills processes that plan what is in the log and do it, with SIGKILL, and freezes others, while the provider answers with
-// errors, silence and refusals after it has taken messages, and its reports come twice and in the wrong order. What the
-// provider has taken is counted there.
+// TestP5_WorkersKilledAndAFaultyProvider kills processes that plan what is in the log and do it, with SIGKILL, and freezes
+// others, while the provider answers with errors, silence and refusals after it has taken messages, and its reports come
+// twice and in the wrong order. What the provider has taken is counted there.
 func TestP5_WorkersKilledAndAFaultyProvider(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes more than a minute: a stuck job is found within one")
 	}
-	n := 2000
-	if v := os.Getenv("SCHOOLBELL_FAULT_DELIVERIES"); v != "" {
-		var err error
-		n, err = strconv.Atoi(v)
-		require.NoError(t, err)
-	}
+	n := devtest.Size(t, "SCHOOLBELL_FAULT_DELIVERIES", 2000)
 	for name, header := range map[string]string{"with idempotency keys": "Idempotency-Key", "without": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

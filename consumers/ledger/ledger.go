@@ -51,7 +51,6 @@ func QueueOf(c consumers.Channel) string {
 type Config struct {
 	Pool      *pgxpool.Pool                                   // of the role schoolbell_jobs; required
 	Group     string                                          // of the consumers, under whose name positions are kept (consumers)
-	Schema    string                                          // of River's tables (schoolbell_river)
 	Encode    func(*domain.Envelope) (eventlog.Record, error) // makes records of outcomes; required to run
 	Log       eventlog.Appender                               // takes outcomes; required to run
 	Providers map[consumers.Channel]consumers.Provider        // a channel without one keeps its deliveries waiting
@@ -116,7 +115,6 @@ func (c *Config) Validate() error {
 
 func (c *Config) setDefaults() {
 	c.Group = cmp.Or(c.Group, "consumers")
-	c.Schema = cmp.Or(c.Schema, "schoolbell_river")
 	c.Attempts = cmp.Or(c.Attempts, 10)
 	c.SendTimeout = cmp.Or(c.SendTimeout, 10*time.Second)
 	c.RetryLeast = cmp.Or(c.RetryLeast, time.Second)
@@ -215,7 +213,7 @@ func (l *Ledger) newClient() (err error) {
 		periodic = append(periodic, l.remindPeriodically())
 	}
 	l.river, err = river.NewClient(riverpgxv5.New(l.pool), &river.Config{
-		Schema: l.cfg.Schema, Queues: queues, Workers: workers, PeriodicJobs: periodic,
+		Schema: "schoolbell_river", Queues: queues, Workers: workers, PeriodicJobs: periodic,
 		FetchCooldown: time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
 		// A job is stuck when its worker cannot be at it any more. River looks every 30 s, so it is found within a minute.
 		JobTimeout: l.cfg.SendTimeout + jobOverhead, RescueStuckJobsAfter: l.cfg.SendTimeout + jobOverhead + time.Second,

@@ -275,10 +275,7 @@ func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
 // above them, names from right to left, and ligatures.
 func TestTextCanBeReadByOthers(t *testing.T) {
 	t.Parallel()
-	program, err := exec.LookPath("pdftotext")
-	if err != nil {
-		t.Skip("pdftotext (poppler-utils) is not installed")
-	}
+	program := devtest.Program(t, "pdftotext")
 	r, err := NewRenderer()
 	require.NoError(t, err)
 	card := arabicReportCard()

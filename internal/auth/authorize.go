@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,17 +82,4 @@ func AuthorizePlatform(p Principal) error {
 		return nil
 	}
 	return fmt.Errorf("%w: this concerns all schools, and is for operators of the platform", ErrDenied)
-}
-
-type contextKey struct{}
-
-// WithPrincipal puts the bearer of a request into its context.
-func WithPrincipal(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, contextKey{}, p)
-}
-
-// FromContext returns the bearer of a request; without one, a principal that may do nothing.
-func FromContext(ctx context.Context) Principal {
-	p, _ := ctx.Value(contextKey{}).(Principal)
-	return p
 }

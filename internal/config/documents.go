@@ -24,15 +24,15 @@ type Documents struct {
 	LinkValid  time.Duration `name:"link-valid" env:"LINK_VALID" default:"720h" placeholder:"TIME" help:"How long a link holds."`
 }
 
-// LinkKeyFile is where the key of links is kept that nobody has given, inside the data directory.
-const LinkKeyFile = "link-key"
+// linkKeyFile is where the key of links is kept that nobody has given, inside the data directory.
+const linkKeyFile = "link-key"
 
 // Keys returns the keys of links, the one that signs first.
 func (d Documents) Keys(data string) ([][]byte, error) {
 	key := d.LinkKey
 	if key == "" {
 		var err error
-		if key, err = keptSecret(filepath.Join(data, LinkKeyFile)); err != nil {
+		if key, err = keptSecret(filepath.Join(data, linkKeyFile)); err != nil {
 			return nil, err
 		}
 	}

@@ -114,11 +114,11 @@ func (d Database) Projector(url string) postgres.Config {
 
 // Jobs returns the configuration of the pool for deliveries.
 func (d Database) Jobs(url string) postgres.Config {
-	return postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: JobsConnections, AcquireTimeout: 5 * time.Second}
+	return postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: jobsConnections, AcquireTimeout: 5 * time.Second}
 }
 
-// JobsConnections are the most that deliveries take.
-const JobsConnections = 12
+// jobsConnections are the most that deliveries take.
+const jobsConnections = 12
 
 func (d Database) validate() error {
 	var faults []error

@@ -51,8 +51,5 @@ func StartKafka(cfg KafkaConfig) (*Kafka, error) {
 // Brokers are the addresses to connect to.
 func (k *Kafka) Brokers() []string { return k.cluster.ListenAddrs() }
 
-// Cluster gives tests the means to make the broker fail.
-func (k *Kafka) Cluster() *kfake.Cluster { return k.cluster }
-
 // Stop writes everything to disk and closes the broker. Stopping it again does nothing.
 func (k *Kafka) Stop() { k.cluster.Close() }

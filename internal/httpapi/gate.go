@@ -116,16 +116,6 @@ func (a *API) guarded(need auth.Need, serve func(http.ResponseWriter, *http.Requ
 	}
 }
 
-// HandleSchool adds a route about a school that is neither about events nor about read models, as somebody's inbox. Its
-// pattern names the {school}. The bearer is in the request's context.
-func (a *API) HandleSchool(pattern string, need auth.Need, h http.Handler) {
-	a.needs[pattern] = need
-	a.mux.HandleFunc(pattern, a.guarded(need, func(w http.ResponseWriter, r *http.Request) error {
-		h.ServeHTTP(w, r.WithContext(auth.WithPrincipal(r.Context(), requestOf(r.Context()).bearer)))
-		return nil
-	}))
-}
-
 // hit is what a query needs to know about its request besides the input.
 type hit struct {
 	school      string

@@ -53,8 +53,8 @@ func Migrate(ctx context.Context, url string) error {
 	return migrateRiver(ctx, url)
 }
 
-// RiverSchema is where River keeps its jobs.
-const RiverSchema = "schoolbell_river"
+// riverSchema is where River keeps its jobs.
+const riverSchema = "schoolbell_river"
 
 // migrateRiver brings River's own tables up to date.
 func migrateRiver(ctx context.Context, url string) error {
@@ -64,7 +64,7 @@ func migrateRiver(ctx context.Context, url string) error {
 	}
 	defer pool.Close()
 	migrator, err := rivermigrate.New(riverpgxv5.New(pool.pool), &rivermigrate.Config{
-		Schema: RiverSchema, Logger: slog.New(slog.DiscardHandler),
+		Schema: riverSchema, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return fmt.Errorf("read River's migrations: %w", err)

@@ -62,8 +62,8 @@ type Counts struct {
 	AbsentUnexcused int64 `db:"absent_unexcused" json:"absent_unexcused" doc:"Marks of students who were away without one"`
 }
 
-// ChronicMarks is from how many marks on a student's absence is judged.
-const ChronicMarks = 10
+// chronicMarks is from how many marks on a student's absence is judged.
+const chronicMarks = 10
 
 // Marks is their number.
 func (c Counts) Marks() int64 { return c.Present + c.Late + c.Absent() }
@@ -72,7 +72,7 @@ func (c Counts) Marks() int64 { return c.Present + c.Late + c.Absent() }
 func (c Counts) Absent() int64 { return c.AbsentExcused + c.AbsentUnexcused }
 
 // Chronic reports a rate below 90 %.
-func (c Counts) Chronic() bool { return c.Marks() >= ChronicMarks && 10*c.Absent() > c.Marks() }
+func (c Counts) Chronic() bool { return c.Marks() >= chronicMarks && 10*c.Absent() > c.Marks() }
 
 // OfStudent returns a student's counts to the fold of a projection that reads this one.
 func OfStudent(b *projections.Batch, school, studentID string) Counts {

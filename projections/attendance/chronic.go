@@ -60,7 +60,7 @@ func chronic(ctx context.Context, tx pgx.Tx, school string, in *Input) ([]Chroni
 	if err != nil {
 		return nil, 0, err
 	}
-	least := int64(cmp.Or(in.MinMarks, ChronicMarks))
+	least := int64(cmp.Or(in.MinMarks, chronicMarks))
 	found = slices.DeleteFunc(found, func(c Chronic) bool { return c.Marks < least || 10*c.Absent <= c.Marks })
 	slices.SortFunc(found, func(a, b Chronic) int {
 		return cmp.Or(cmp.Compare(b.Absent*a.Marks, a.Absent*b.Marks), strings.Compare(a.StudentID, b.StudentID))

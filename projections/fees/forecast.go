@@ -28,8 +28,8 @@ type Forecast struct {
 	Tests  int     // how many forecasts were held against what came
 }
 
-// MinHistory is how many months a forecast needs at least.
-const MinHistory = 6
+// minHistory is how many months a forecast needs at least.
+const minHistory = 6
 
 const (
 	season      = 12
@@ -50,9 +50,9 @@ var candidates = []method{
 	{"holt-winters", 2 * season, holtWinters},
 }
 
-// Predict continues a series; ok is false when the history is too short to say anything.
-func Predict(series []float64, horizon int) (best Forecast, ok bool) {
-	if len(series) < MinHistory {
+// predict continues a series; ok is false when the history is too short to say anything.
+func predict(series []float64, horizon int) (best Forecast, ok bool) {
+	if len(series) < minHistory {
 		return Forecast{}, false
 	}
 	for _, m := range candidates {

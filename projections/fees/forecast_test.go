@@ -19,13 +19,13 @@ func series(n int, f func(i int) float64) []float64 {
 
 func TestForecastSaysNothingWithoutHistory(t *testing.T) {
 	t.Parallel()
-	_, ok := Predict(series(MinHistory-1, func(int) float64 { return 100 }), 3)
+	_, ok := predict(series(minHistory-1, func(int) float64 { return 100 }), 3)
 	require.False(t, ok)
 }
 
 func TestForecastOfAConstantIsExact(t *testing.T) {
 	t.Parallel()
-	f, ok := Predict(series(MinHistory, func(int) float64 { return 100 }), 3)
+	f, ok := predict(series(minHistory, func(int) float64 { return 100 }), 3)
 	require.True(t, ok)
 	require.Equal(t, []float64{100, 100, 100}, f.Values)
 	require.Equal(t, []float64{0, 0, 0}, f.Spread)
@@ -36,7 +36,7 @@ func TestForecastOfARepeatedYearIsThatYear(t *testing.T) {
 	t.Parallel()
 	terms := func(i int) float64 { return []float64{900, 50, 10, 0, 700, 40, 0, 0, 800, 60, 20, 0}[i%12] }
 	for _, months := range []int{36, 41} {
-		f, ok := Predict(series(months, terms), 14)
+		f, ok := predict(series(months, terms), 14)
 		require.True(t, ok)
 		require.Equal(t, "seasonal naive", f.Method)
 		for i, v := range f.Values {
@@ -48,7 +48,7 @@ func TestForecastOfARepeatedYearIsThatYear(t *testing.T) {
 func TestForecastFollowsAGrowingSeason(t *testing.T) {
 	t.Parallel()
 	growing := func(i int) float64 { return 1000 + 20*float64(i) + 300*math.Sin(float64(i)*math.Pi/6) }
-	f, ok := Predict(series(60, growing), 6)
+	f, ok := predict(series(60, growing), 6)
 	require.True(t, ok)
 	require.Equal(t, "holt-winters", f.Method, "the same month a year ago is 240 too low")
 	for i, v := range f.Values {
@@ -58,7 +58,7 @@ func TestForecastFollowsAGrowingSeason(t *testing.T) {
 
 func TestForecastOfAShortTrendFollowsIt(t *testing.T) {
 	t.Parallel()
-	f, ok := Predict(series(11, func(i int) float64 { return 100 + 50*float64(i) }), 2)
+	f, ok := predict(series(11, func(i int) float64 { return 100 + 50*float64(i) }), 2)
 	require.True(t, ok)
 	require.Equal(t, "damped trend", f.Method)
 	require.Greater(t, f.Values[1], f.Values[0])
@@ -69,7 +69,7 @@ func TestForecastIsNeverNegativeAndItsSpreadNeverShrinks(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		f, ok := Predict(series(6+random.IntN(70), func(int) float64 { return math.Floor(max(0, random.NormFloat64()*500)) }), 24)
+		f, ok := predict(series(6+random.IntN(70), func(int) float64 { return math.Floor(max(0, random.NormFloat64()*500)) }), 24)
 		require.True(t, ok)
 		for i, v := range f.Values {
 			require.GreaterOrEqual(t, v, 0.0)
@@ -89,7 +89,7 @@ func TestBackTestErrorIsAboutTheErrorMade(t *testing.T) {
 	var reported, made float64
 	for range 100 {
 		s := series(54, func(i int) float64 { return 1000 + 400*math.Sin(float64(i)*math.Pi/6) + 80*random.NormFloat64() })
-		f, ok := Predict(s[:48], 6)
+		f, ok := predict(s[:48], 6)
 		require.True(t, ok)
 		reported += f.MAE
 		for i, v := range f.Values {

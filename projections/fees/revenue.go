@@ -88,7 +88,7 @@ func newForecast(months []Month, today domain.Date, horizon int) RevenueForecast
 	for _, m := range months {
 		series[monthsBetween(f.From, m.Month)] = float64(m.Revenue)
 	}
-	p, ok := Predict(series, horizon)
+	p, ok := predict(series, horizon)
 	if !ok {
 		f.Note = "there is no forecast from less than six whole months"
 		return f

@@ -157,7 +157,7 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ListInput) (*Li
 
 // patterns turns what was typed into a pattern for each word, the longest first: it finds the fewest.
 func patterns(q string) []string {
-	words := strings.Fields(Fold(q))
+	words := strings.Fields(searchable(q))
 	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) })
 	for i, w := range words {
 		words[i] = "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(w) + "%"

@@ -48,7 +48,7 @@ type studentKey struct {
 type studentRow struct {
 	GivenName   string       `db:"given_name"`
 	FamilyName  string       `db:"family_name"`
-	SortName    string       `db:"sort_name"` // what lists are sorted by and names are searched in; see Fold
+	SortName    string       `db:"sort_name"` // what lists are sorted by and names are searched in; see searchable
 	BirthDate   domain.Date  `db:"birth_date"`
 	ClassID     string       `db:"class_id"`
 	GradeLevel  domain.Label `db:"grade_level"`
@@ -69,7 +69,7 @@ type classRow struct {
 
 func enrolled(b *projections.Batch, e *domain.Envelope, m *student.Enrolled) error {
 	put(b, studentKey{e.School, m.StudentID}, studentRow{
-		GivenName: m.GivenName, FamilyName: m.FamilyName, SortName: Fold(m.FamilyName + " " + m.GivenName),
+		GivenName: m.GivenName, FamilyName: m.FamilyName, SortName: searchable(m.FamilyName + " " + m.GivenName),
 		BirthDate: m.BirthDate, ClassID: m.ClassID, GradeLevel: m.GradeLevel, PhotoURL: m.PhotoURL,
 		Status: Enrolled, EnrolledOn: m.On,
 	})
@@ -121,8 +121,8 @@ func count(b *projections.Batch, school string, s studentRow, n int64) {
 	classes.Put(b, key, class)
 }
 
-// Fold is how a name is compared: in small letters, without accents, and with one space between words.
-func Fold(name string) string {
+// searchable is how a name is compared: in small letters, without accents, and with one space between words.
+func searchable(name string) string {
 	var b strings.Builder
 	b.Grow(len(name))
 	for i, word := range strings.Fields(name) {

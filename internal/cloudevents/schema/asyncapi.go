@@ -9,8 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/catalog"
 )
 
-// Topic is the name of the log in Kafka.
-const Topic = "schoolbell.events"
+// topic is the name of the log in Kafka.
+const topic = "schoolbell.events"
 
 type document = map[string]any
 
@@ -40,8 +40,8 @@ func AsyncAPI(version string) ([]byte, error) {
 		},
 		"defaultContentType": "application/json",
 		"channels": document{"events": document{
-			"address": Topic, "title": "The log", "messages": channel,
-			"bindings": document{"kafka": document{"topic": Topic, "bindingVersion": "0.5.0"}},
+			"address": topic, "title": "The log", "messages": channel,
+			"bindings": document{"kafka": document{"topic": topic, "bindingVersion": "0.5.0"}},
 		}},
 		"operations": document{
 			"takeEvents": document{
