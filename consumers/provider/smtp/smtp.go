@@ -44,7 +44,6 @@ type Config struct {
 	Username string   // without one there is no authentication (none)
 	Password string
 	From     string // required: the address that messages come from; the name is the school's
-	ReplyTo  string // (none)
 
 	Connections int           // that are kept open for the next message (4)
 	Timeout     time.Duration // for each step (15 s)
@@ -72,10 +71,8 @@ func (c Config) Validate() error {
 	default:
 		faults = append(faults, fmt.Errorf("mail security %q is none of starttls, tls and plain", c.Security))
 	}
-	for what, address := range map[string]string{"sender": c.From, "address for answers": c.ReplyTo} {
-		if _, err := mail.ParseAddress(address); err != nil && (address != "" || what == "sender") {
-			faults = append(faults, fmt.Errorf("mail %s: want an address, as in school@example.org", what))
-		}
+	if _, err := mail.ParseAddress(c.From); err != nil {
+		faults = append(faults, errors.New("mail sender: want an address, as in school@example.org"))
 	}
 	if c.Connections < 0 || c.Timeout < 0 || c.Rate < 0 {
 		faults = append(faults, errors.New("mail connections, timeout and rate must not be negative"))
@@ -184,11 +181,6 @@ func (p *Provider) compose(d *consumers.Delivery, said wording.Message) (*gomail
 	}
 	if err := m.To(d.Address); err != nil {
 		return nil, errors.New("recipient's address cannot be written in a message")
-	}
-	if p.config.ReplyTo != "" {
-		if err := m.ReplyTo(p.config.ReplyTo); err != nil {
-			return nil, fmt.Errorf("address for answers: %w", err)
-		}
 	}
 	_, domain, _ := strings.Cut(p.from.Address, "@")
 	m.SetMessageIDWithValue(d.ID + "@" + domain)

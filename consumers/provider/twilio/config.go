@@ -29,7 +29,6 @@ type Config struct {
 	Segments  int               // longer texts are shortened to so many (4)
 	Rate      float64           // messages a second (the service's own limits)
 	Timeout   time.Duration     // for an answer (10 s)
-	Callback  time.Duration     // callbacks about a message are taken for so long (72 h)
 	Transport http.RoundTripper // (one of its own)
 	Now       func() time.Time  // (time.Now)
 
@@ -51,9 +50,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
-	}
-	if c.Callback == 0 {
-		c.Callback = 72 * time.Hour
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -85,8 +81,8 @@ func (c Config) Validate() error {
 	if c.Segments < 0 || c.Segments > 10 {
 		faults = append(faults, errors.New("SMS segments must be from 1 to 10"))
 	}
-	if c.Rate < 0 || c.Timeout < 0 || c.Callback < 0 {
-		faults = append(faults, errors.New("SMS rate and times must not be negative"))
+	if c.Rate < 0 || c.Timeout < 0 {
+		faults = append(faults, errors.New("SMS rate and timeout must not be negative"))
 	}
 	if c.Writer.Book == nil {
 		faults = append(faults, errors.New("SMS wording is required"))

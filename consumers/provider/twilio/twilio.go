@@ -264,5 +264,8 @@ func refused(answer *provider.Answer) *consumers.SendError {
 	return e
 }
 
+// callbackTime is how long callbacks about a message are taken.
+const callbackTime = 72 * time.Hour
+
 // expiry is when callbacks about a message that is sent now are no longer taken.
-func (p *Provider) expiry() time.Time { return p.config.Now().Add(p.config.Callback) }
+func (p *Provider) expiry() time.Time { return p.config.Now().Add(callbackTime) }

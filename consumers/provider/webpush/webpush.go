@@ -29,13 +29,15 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
+// longestKept is how long services keep a notice for a device that is off.
+const longestKept = 24 * time.Hour
+
 // Config is how notices are sent. A zero value means the default in parentheses.
 type Config struct {
 	Name    string        // of the provider, in ledgers and metrics ("webpush")
 	Key     string        // required: what NewKey made
 	Contact string        // required: whom push services write to, as in mailto:it@example.org or https://example.org
 	Timeout time.Duration // for one service (10 s)
-	Keep    time.Duration // services keep a notice for so long for a device that is off (24 h)
 	// Anywhere lets endpoints be on private networks and without TLS, for tests. Subscriptions come from users, so
 	// that their endpoints could else be made to point at our own servers.
 	Anywhere bool
@@ -66,8 +68,8 @@ func (c Config) Validate() error {
 	if !strings.HasPrefix(c.Contact, "mailto:") && !strings.HasPrefix(c.Contact, "https://") {
 		faults = append(faults, errors.New("web push contact must be a mailto: or https: address"))
 	}
-	if c.Timeout < 0 || c.Keep < 0 {
-		faults = append(faults, errors.New("web push times must not be negative"))
+	if c.Timeout < 0 {
+		faults = append(faults, errors.New("web push timeout must not be negative"))
 	}
 	if c.Subscriptions == nil || c.Writer.Book == nil {
 		faults = append(faults, errors.New("web push subscriptions and wording are required"))
@@ -92,9 +94,6 @@ func New(c Config) (*Provider, error) {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
-	}
-	if c.Keep == 0 {
-		c.Keep = 24 * time.Hour
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -237,7 +236,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	if err != nil {
 		return "", gone(err)
 	}
-	keep := p.config.Keep
+	keep := longestKept
 	if !d.NotAfter.IsZero() {
 		keep = min(keep, max(d.NotAfter.Sub(p.config.Now()), 0))
 	}
