@@ -32,10 +32,12 @@ lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulne
 
 bench: build ## measure the budgets against a stack of its own
 	bin/schoolbell bench project
+	bin/schoolbell bench rebuild
 	bin/schoolbell bench ingest
 	bin/schoolbell bench freshness
 	bin/schoolbell bench query
 	bin/schoolbell bench jobs
+	bin/schoolbell bench realtime
 
 # The database of vulnerabilities is a server on the internet. Where it cannot be reached there is nothing to check.
 vuln: $(VULN) ## known vulnerabilities in what we call

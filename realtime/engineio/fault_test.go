@@ -59,7 +59,7 @@ func flood(t *testing.T, c *wstest.Client, frames []byte, atMost int) int {
 	return sent
 }
 
-// FAULTS 13: clients that ask and never read the answers.
+// Clients that ask and never read the answers.
 func TestClientThatDoesNotReadItsAnswersIsNotReadFrom(t *testing.T) {
 	w := setup(t, engineio.Config{WriteTimeout: 200 * time.Millisecond})
 	check := w.bystander()
@@ -123,7 +123,7 @@ func TestGarbage(t *testing.T) {
 	check()
 }
 
-// FAULTS 9: what is small on the way and large when it is unpacked.
+// What is small on the way and large when it is unpacked.
 func TestCompressedBombs(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})

@@ -28,7 +28,7 @@ func enter(t *testing.T, s wstest.Server) *wstest.Client {
 	return c
 }
 
-// FAULTS 13: a tenth of the sockets is never read. The others hear everything, memory stays bounded, and in the end those
+// A tenth of the sockets is never read. The others hear everything, memory stays bounded, and in the end those
 // who do not read are gone.
 func TestP6_SocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	const (
@@ -91,7 +91,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// FAULTS 14: no frame after the token has expired.
+// No frame after the token has expired.
 func TestP10_NothingIsHeardAfterTheTokenHasExpired(t *testing.T) {
 	t.Parallel()
 	n := realtimetest.Start(t, nil, nil)
@@ -113,7 +113,7 @@ func TestP10_NothingIsHeardAfterTheTokenHasExpired(t *testing.T) {
 	}
 }
 
-// FAULTS 15: what a page of another origin, and a token in the address, are answered.
+// What a page of another origin, and a token in the address, are answered.
 func TestP10_WhoMayConnect(t *testing.T) {
 	t.Parallel()
 	n := realtimetest.Start(t, nil, nil)
