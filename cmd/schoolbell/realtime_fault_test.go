@@ -387,15 +387,15 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 	}
 	more() // the first ones also pay for what all share
 	before, counted := node.resident(t), len(clients)
-	for n := devtest.Size(t, liveIdleEnv, 2000); len(clients) < n; {
+	for n := devtest.Size(t, liveIdleEnv, 4000); len(clients) < n; {
 		more()
 	}
 	each := int64(0)
+	defer func() { t.Logf("%d idle connections: %.1f KB resident each", len(clients), float64(each)/1024) }()
 	require.Eventually(t, func() bool { // the handshakes' garbage goes back bit by bit
 		each = (node.resident(t) - before) / int64(len(clients)-counted)
 		return each <= 10<<10
 	}, time.Minute, time.Second, "the budget of an idle connection")
-	t.Logf("%d idle connections: %.1f KB resident each", len(clients), float64(each)/1024)
 	last, err := domain.ParsePosition(a.publish(t, "north", notice("north", "wake", "a")))
 	require.NoError(t, err)
 	for _, c := range clients {
