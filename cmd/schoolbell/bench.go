@@ -39,16 +39,17 @@ type benchmark interface {
 	Run(ctx context.Context) (*bench.Result, error)
 }
 
-// report runs a benchmark and prints what it has measured.
+// report runs a benchmark and prints what it has measured, also if that is not all.
 func report(ctx context.Context, io streams, asJSON bool, b benchmark) error {
 	result, err := b.Run(ctx)
-	if err != nil {
+	switch {
+	case result == nil:
 		return err
+	case asJSON:
+		return errors.Join(err, printJSON(io.out, result))
+	default:
+		return errors.Join(err, result.WriteTable(io.out))
 	}
-	if asJSON {
-		return printJSON(io.out, result)
-	}
-	return result.WriteTable(io.out)
 }
 
 // stages shows on standard error what is being done.

@@ -76,7 +76,8 @@ func (c *benchTarget) with(ctx context.Context, do func(context.Context, bench.T
 	return g.Wait()
 }
 
-// benchConfig is that of `serve` with the environment's servers, on ports of its own and without a limit on requests.
+// benchConfig is that of `serve` with the environment's servers, on ports of its own and without a limit on requests and
+// on connections of one user.
 func benchConfig(dir string) (*config.Config, error) {
 	var serve struct {
 		config.Config `embed:""`
@@ -89,6 +90,7 @@ func benchConfig(dir string) (*config.Config, error) {
 		return nil, usageError{err}
 	}
 	serve.API.EventRate, serve.API.EventBurst = 1e9, 1e9
+	serve.Realtime.PerUser = serve.Realtime.Connections
 	return &serve.Config, nil
 }
 

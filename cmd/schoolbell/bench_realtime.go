@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
 type benchRealtimeCommand struct {
@@ -19,12 +20,16 @@ type benchRealtimeCommand struct {
 	InFlight []int         `default:"2500,20000" placeholder:"N" help:"Deliveries under way at once, one measurement each."`
 	For      time.Duration `default:"5s" placeholder:"TIME" help:"How long each is measured."`
 	Cores    []int         `default:"1,2" placeholder:"N" help:"Cores that a server may use, one measurement each."`
+	Clients  int           `default:"1000" placeholder:"N" help:"Connections to the whole of serve, for the time from an event's acceptance to its clients; 0 leaves that out."`
+	Rate     int           `default:"20" placeholder:"N" help:"Events a second for them, each to a twentieth of them."`
 	Peers    string        `placeholder:"DIR" help:"Folder with the built servers of bench/peers (bare, centrifuge, socketio), to measure beside ours."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
 func (*benchRealtimeCommand) Help() string {
-	return `Starts a server with nothing but the hub and a log in memory, in a process of its own, and connects to it.
+	return `Starts a server with nothing but the hub and a log in memory, in a process of its own, and connects to it. Then it starts the
+whole of serve, sends events over HTTP, and tells how long after their acceptance clients have them. If a server fails, the
+figures of the others are printed nevertheless, and the exit code is 1.
 
 Example:
 
@@ -32,8 +37,8 @@ Example:
 }
 
 func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
-	if slices.Min(slices.Concat([]int{c.Rooms}, c.Members, c.InFlight, c.Cores)) < 1 {
-		return usageError{errors.New("--rooms, --members, --in-flight and --cores must be at least 1")}
+	if slices.Min(slices.Concat([]int{c.Rooms, c.Rate}, c.Members, c.InFlight, c.Cores)) < 1 {
+		return usageError{errors.New("--rooms, --members, --in-flight, --cores and --rate must be at least 1")}
 	}
 	if runtime.GOOS != "linux" {
 		return errors.New("bench realtime reads what servers use from /proc: it runs on Linux only")
@@ -50,10 +55,40 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, OneCore: true, Speaks: bench.SocketIOProtocol},
 		)
 	}
-	return report(ctx, io, c.JSON, &bench.Fanout{
+	return report(ctx, io, c.JSON, benchRealtime{c, &bench.Fanout{
 		Servers: servers, Rooms: c.Rooms, Members: c.Members, Cores: c.Cores, InFlight: c.InFlight, For: c.For, Progress: stages(io),
-	})
+	}})
 }
+
+// benchRealtime measures the hub alone and then as a part of the whole.
+type benchRealtime struct {
+	command *benchRealtimeCommand
+	fanout  *bench.Fanout
+}
+
+// Run measures.
+func (b benchRealtime) Run(ctx context.Context) (*bench.Result, error) {
+	result, err := b.fanout.Run(ctx)
+	if b.command.Clients == 0 || ctx.Err() != nil {
+		return result, err
+	}
+	target := benchTarget{}
+	werr := target.with(ctx, func(ctx context.Context, at bench.Target, _ *kafka.Log) error {
+		delivery := &bench.Delivery{
+			Target: at, Connections: b.command.Clients, Rooms: deliveryRooms, Rate: b.command.Rate, For: b.command.For, Progress: b.fanout.Progress,
+		}
+		more, err := delivery.Run(ctx)
+		if err != nil {
+			return fmt.Errorf("measure deliveries of serve: %w", err)
+		}
+		result.Figures = append(result.Figures, more.Figures...)
+		return nil
+	})
+	return result, errors.Join(err, werr)
+}
+
+// deliveryRooms is among how many rooms the clients of the whole are divided.
+const deliveryRooms = 20
 
 // benchRealtimeServerCommand is what bench realtime measures.
 type benchRealtimeServerCommand struct{}

@@ -42,9 +42,11 @@ type FanoutServer struct {
 	OneCore bool // it cannot use more
 }
 
-// Run measures each server in turn.
+// Run measures each server in turn. What one of them fails with is in the error; the figures of the others are there
+// nevertheless.
 func (b *Fanout) Run(ctx context.Context) (*Result, error) {
 	r := &Result{Benchmark: "realtime", Setup: fmt.Sprintf("%d rooms", b.Rooms)}
+	var failed []error
 	for _, members := range b.Members {
 		for _, s := range b.Servers {
 			perCore := map[int]float64{} // by deliveries under way, with the first number of cores
@@ -58,19 +60,23 @@ func (b *Fanout) Run(ctx context.Context) (*Result, error) {
 					f.name += fmt.Sprintf(", cores: %d", cores)
 				}
 				if err := f.measure(ctx, r); err != nil {
-					return nil, fmt.Errorf("measure %s: %w", f.name, err)
+					failed = append(failed, fmt.Errorf("measure %s: %w", f.name, err))
+					b.say(failed[len(failed)-1].Error())
+					if ctx.Err() != nil {
+						return r, errors.Join(failed...)
+					}
 				}
 				for _, n := range b.InFlight {
 					if i == 0 {
 						perCore[n] = f.perCore[n]
-					} else if perCore[n] > 0 {
+					} else if perCore[n] > 0 && f.perCore[n] > 0 {
 						r.add(fmt.Sprintf("%s, %d under way: scaling", f.name, n), f.perCore[n]/perCore[n]*float64(cores)/float64(b.Cores[0]), "×", "by CPU time for each delivery")
 					}
 				}
 			}
 		}
 	}
-	return r, nil
+	return r, errors.Join(failed...)
 }
 
 // measure starts the server and puts it under load.
@@ -98,19 +104,19 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	if err != nil || !ok {
 		return fmt.Errorf("start: it said %q", line)
 	}
-	f.address, f.pid, f.web = address, cmd.Process.Pid, &http.Client{Transport: &http.Transport{}}
-	if f.swarm, err = newSwarm(s.Speaks, f.hear); err != nil {
-		return err
-	}
-	defer f.close()
+	// Node closes what has been idle for five seconds, perhaps in the moment when a request is sent on it.
+	f.address, f.pid, f.web = address, cmd.Process.Pid, &http.Client{Transport: &http.Transport{IdleConnTimeout: time.Second}}
+	defer f.web.CloseIdleConnections()
 	before, err := f.memory(ctx)
 	if err != nil {
 		return err
 	}
 	f.say(f.name + ": connecting")
-	if err := f.connect(ctx); err != nil {
+	swarm, err := connect(ctx, address, s.Speaks, f.Rooms, f.Rooms*f.members, f.hear)
+	if err != nil {
 		return err
 	}
+	defer swarm.close()
 	idle, err := f.memory(ctx)
 	if err != nil {
 		return err
@@ -142,7 +148,6 @@ type fanout struct {
 	address   string
 	pid       int
 	web       *http.Client
-	swarm     *swarm
 	delivered atomic.Int64
 	samples   atomic.Bool
 
@@ -162,11 +167,6 @@ func (f *fanout) post(ctx context.Context, what string) error {
 	}
 	_, err = io.Copy(io.Discard, res.Body)
 	return errors.Join(err, res.Body.Close())
-}
-
-func (f *fanout) close() {
-	f.web.CloseIdleConnections()
-	f.swarm.close()
 }
 
 // hear notes what a client has received.

@@ -23,6 +23,27 @@ func TestMain(m *testing.M) {
 	devtest.Main(m)
 }
 
+func TestFanoutKeepsTheFiguresBesideAFailure(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	b := &bench.Fanout{
+		Servers: []bench.FanoutServer{
+			{Name: "absent", Command: []string{"/nowhere"}, Speaks: bench.CentrifugeProtocol},
+			{Name: "silent", Command: []string{"true"}, Speaks: bench.CentrifugeProtocol},
+			{Name: "strange", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Speaks: bench.SocketIOProtocol},
+			{Name: "schoolbell", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Speaks: bench.CentrifugeProtocol},
+		},
+		Rooms: 2, Members: []int{2}, Cores: []int{1}, InFlight: []int{4}, For: 50 * time.Millisecond,
+	}
+	r, err := b.Run(t.Context())
+	require.ErrorContains(t, err, "measure absent, 2 × 2: start: ")
+	require.ErrorContains(t, err, "measure silent, 2 × 2: start: ")
+	require.ErrorContains(t, err, "measure strange, 2 × 2: connect: unexpected answer: 404")
+	require.NotContains(t, err.Error(), "schoolbell, ")
+	require.Len(t, r.Figures, 6)
+}
+
 func TestFanoutMeasures(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()

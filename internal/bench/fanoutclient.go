@@ -41,37 +41,40 @@ var (
 	}
 )
 
-// connect opens all connections, from several addresses so that there are ports enough.
-func (f *fanout) connect(ctx context.Context) error {
+// connect opens n connections to a server, by turns in each of some rooms, and hands what they hear to heard. They come
+// from several addresses, so that there are ports enough.
+func connect(ctx context.Context, address string, speaks FanoutProtocol, rooms, n int, heard func(int, time.Time, time.Time)) (*swarm, error) {
+	swarm, err := newSwarm(speaks, heard)
+	if err != nil {
+		return nil, err
+	}
 	var g errgroup.Group
 	g.SetLimit(32)
-	for i := range f.Rooms * f.members {
+	for i := range n {
 		g.Go(func() error {
 			from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}
-			conn, had, err := f.join(ctx, from, "r"+strconv.Itoa(i%f.Rooms))
+			conn, had, err := speaks.join(ctx, from, address, "r"+strconv.Itoa(i%rooms))
 			if err != nil {
 				return err
 			}
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			return f.swarm.add(conn, had)
+			return swarm.add(conn, had)
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		swarm.close()
+		return nil, err
 	}
-	f.swarm.start()
-	return nil
+	return swarm, nil
 }
 
 // join opens one connection in a room, and returns what it has already heard there.
-func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn, []byte, error) {
-	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", f.address)
+func (p *FanoutProtocol) join(ctx context.Context, from net.Addr, address, room string) (net.Conn, []byte, error) {
+	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect: %w", err)
 	}
 	in := bufio.NewReaderSize(conn, 4096)
-	if err = f.greet(conn, in, room); err != nil {
+	if err = p.greet(conn, in, address, room); err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 	had, _ := in.Peek(in.Buffered())
@@ -79,50 +82,62 @@ func (f *fanout) join(ctx context.Context, from net.Addr, room string) (net.Conn
 }
 
 // greet shakes hands and joins the room.
-func (f *fanout) greet(conn net.Conn, in *bufio.Reader, room string) error {
+func (p *FanoutProtocol) greet(conn net.Conn, in *bufio.Reader, address, room string) error {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", f.server.Speaks.Path, f.address)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", p.Path, address)
 	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // an answer that switches protocols has none
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("connect: refused: %v %w", res, err)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
 	}
-	if f.server.Speaks.Greets {
-		if err := skipFrame(in); err != nil {
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("connect: %w: %s", errStatus, res.Status)
+	}
+	if p.Greets {
+		if _, err := readFrame(in); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
 	}
-	for _, message := range f.server.Speaks.Join(room) {
+	for _, message := range p.Join(room) {
 		if _, err := conn.Write(maskedText(message)); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
-		if err := skipFrame(in); err != nil {
+		answer, err := readFrame(in)
+		if err != nil {
 			return fmt.Errorf("join: %w", err)
+		}
+		if bytes.Contains(answer, []byte(`"error":{`)) {
+			return fmt.Errorf("join: refused: %.200s", answer)
 		}
 	}
 	return nil
 }
 
-// skipFrame reads one frame, which is not long.
-func skipFrame(in *bufio.Reader) error {
+// readFrame reads one frame, which is not long.
+func readFrame(in *bufio.Reader) (payload []byte, err error) {
 	for n := 2; ; {
 		b, err := in.Peek(n)
 		if err != nil {
-			return fmt.Errorf("read frame: %w", err)
+			return nil, fmt.Errorf("read frame: %w", err)
 		}
-		if _, rest, ok := cutFrame(b); ok {
+		if payload, rest, ok := cutFrame(b); ok {
+			payload = bytes.Clone(payload)
 			_, err := in.Discard(len(b) - len(rest))
-			return err
+			return payload, err
 		}
 		n = max(n+1, in.Buffered())
 	}
 }
 
-// maskedText is a short text as a client sends it, with a mask of zeros.
+// maskedText is a text of less than 64 KiB as a client sends it, with a mask of zeros.
 func maskedText(s string) []byte {
-	return append([]byte{0x81, 0x80 | byte(len(s)), 0, 0, 0, 0}, s...)
+	frame := []byte{0x81, 0x80 | byte(len(s))}
+	if len(s) > 125 {
+		frame = binary.BigEndian.AppendUint16([]byte{0x81, 0x80 | 126}, uint16(len(s)))
+	}
+	return append(append(frame, 0, 0, 0, 0), s...)
 }
 
 // cutFrame takes the payload of the first frame off.

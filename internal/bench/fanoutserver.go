@@ -48,7 +48,7 @@ func ServeFanout(ctx context.Context, w io.Writer) error {
 		events, _ := strconv.Atoi(r.FormValue("events"))
 		rooms, _ := strconv.Atoi(r.FormValue("rooms"))
 		for range events {
-			rec, err := fanoutEvent(next, "r"+strconv.Itoa(next%rooms))
+			rec, err := cloudevents.Encode(fanoutEvent(fanoutSchool, next, "r"+strconv.Itoa(next%rooms), time.Now()))
 			if err == nil {
 				_, err = log.Append(ctx, fanoutSchool, []eventlog.Record{rec})
 			}
@@ -75,14 +75,14 @@ func ServeFanout(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// fanoutEvent is a notice to one class, whose title says when it was published.
-func fanoutEvent(n int, class string) (eventlog.Record, error) {
-	return cloudevents.Encode(&domain.Envelope{
-		ID: strconv.Itoa(n), Source: "https://bench.example", School: fanoutSchool, Time: time.Now(),
+// fanoutEvent is the n-th notice, to one class, whose title says when it was published.
+func fanoutEvent(school string, n int, class string, now time.Time) *domain.Envelope {
+	return &domain.Envelope{
+		ID: strconv.Itoa(n), Source: "https://bench.example", School: school, Time: now,
 		Data: &announcement.Posted{
-			AnnouncementID: strconv.Itoa(n), Title: "t" + strconv.FormatInt(time.Now().UnixNano(), 10),
+			AnnouncementID: strconv.Itoa(n), Title: "t" + strconv.FormatInt(now.UnixNano(), 10),
 			Body: "School ends at noon today.", Channels: []string{announcement.InApp},
 			Audience: announcement.Audience{ClassIDs: []string{class}},
 		},
-	})
+	}
 }

@@ -17,7 +17,9 @@ type swarm struct {
 	speaks FanoutProtocol
 	heard  func(deliveries int, published, now time.Time) // of each frame; published is when the first of it was
 	epoll  int
-	socks  map[int32]*sock
+
+	mu    sync.Mutex // held while reading
+	socks map[int32]*sock
 
 	stop    chan struct{}
 	running sync.WaitGroup
@@ -36,10 +38,12 @@ func newSwarm(speaks FanoutProtocol, heard func(int, time.Time, time.Time)) (*sw
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	return &swarm{speaks: speaks, heard: heard, epoll: epoll, socks: map[int32]*sock{}, stop: make(chan struct{})}, nil
+	s := &swarm{speaks: speaks, heard: heard, epoll: epoll, socks: map[int32]*sock{}, stop: make(chan struct{})}
+	s.running.Go(s.run)
+	return s, nil
 }
 
-// add takes a connection over.
+// add takes a connection over and begins to read it.
 func (s *swarm) add(conn net.Conn, had []byte) error {
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -50,6 +54,8 @@ func (s *swarm) add(conn net.Conn, had []byte) error {
 	if err = errors.Join(cerr, err, conn.Close()); err != nil {
 		return fmt.Errorf("take over: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.socks[int32(fd)] = &sock{fd: fd, had: had}
 	err = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
 	if err != nil {
@@ -57,9 +63,6 @@ func (s *swarm) add(conn net.Conn, had []byte) error {
 	}
 	return nil
 }
-
-// start begins to read; nothing can be added any more.
-func (s *swarm) start() { s.running.Go(s.run) }
 
 func (s *swarm) run() {
 	events := make([]syscall.EpollEvent, 1024)
@@ -71,9 +74,11 @@ func (s *swarm) run() {
 		if err != nil && !errors.Is(err, syscall.EINTR) {
 			return
 		}
+		s.mu.Lock()
 		for i := range max(0, n) {
 			s.read(s.socks[events[i].Fd], buf)
 		}
+		s.mu.Unlock()
 		if n == len(events) {
 			continue
 		}

@@ -16,5 +16,4 @@ func newSwarm(FanoutProtocol, func(int, time.Time, time.Time)) (*swarm, error) {
 }
 
 func (*swarm) add(net.Conn, []byte) error { return errors.ErrUnsupported }
-func (*swarm) start()                     {}
 func (*swarm) close()                     {}

@@ -1,5 +1,5 @@
 // Command bare does nothing but write: it speaks as much of the Centrifuge protocol as the benchmark needs to hear, and
-// makes one write(2) for each delivery.
+// makes one write(2) for each delivery, in as many goroutines as it has cores.
 package main
 
 import (
@@ -7,23 +7,41 @@ import (
 	"crypto/sha1" //nolint:gosec // RFC 6455 wants it
 	"encoding/base64"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
+	"runtime"
 	"sync"
 
 	"github.com/schoolbell/schoolbell/bench/peers"
 )
 
-var (
-	mu    sync.Mutex
-	rooms = map[string][]net.Conn{}
-)
+// lane is one goroutine that writes, and the rooms that it writes to.
+type lane struct {
+	mu     sync.RWMutex
+	rooms  map[string][]net.Conn
+	events chan delivery
+}
+
+type delivery struct {
+	room    string
+	message []byte
+}
+
+var lanes = make([]lane, runtime.GOMAXPROCS(0))
+
+// laneOf is always the same for a room, so that its events keep their order.
+func laneOf(room string) *lane { return &lanes[crc32.ChecksumIEEE([]byte(room))%uint32(len(lanes))] }
 
 var channel = regexp.MustCompile(`"channel":"([^"]+)"`)
 
 func main() {
+	for i := range lanes {
+		lanes[i].rooms, lanes[i].events = map[string][]net.Conn{}, make(chan delivery, 1000)
+		go lanes[i].run()
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/connection/websocket", func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -51,20 +69,26 @@ func listen(conn net.Conn) {
 			return
 		}
 		if m := channel.FindSubmatch(message); m != nil {
-			mu.Lock()
-			rooms[string(m[1])] = append(rooms[string(m[1])], conn)
-			mu.Unlock()
+			l := laneOf(string(m[1]))
+			l.mu.Lock()
+			l.rooms[string(m[1])] = append(l.rooms[string(m[1])], conn)
+			l.mu.Unlock()
 		}
 		_, _ = conn.Write(frame([]byte("{}")))
 	}
 }
 
 func publish(room string, event []byte) {
-	message := frame(fmt.Appendf(nil, `{"push":{"channel":%q,"pub":{"data":%s}}}`, room, event))
-	mu.Lock()
-	defer mu.Unlock()
-	for _, c := range rooms[room] {
-		_, _ = c.Write(message)
+	laneOf(room).events <- delivery{room, frame(fmt.Appendf(nil, `{"push":{"channel":%q,"pub":{"data":%s}}}`, room, event))}
+}
+
+func (l *lane) run() {
+	for d := range l.events {
+		l.mu.RLock()
+		for _, c := range l.rooms[d.room] {
+			_, _ = c.Write(d.message)
+		}
+		l.mu.RUnlock()
 	}
 }
 
