@@ -225,7 +225,7 @@ func (l *Ledger) newClient() (err error) {
 			"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
 		},
 		Hooks:  []rivertype.Hook{river.HookInsertBeginFunc(inLine)},
-		Logger: slog.New(quiet{l.cfg.Logger.Handler()}),
+		Logger: quietly(l.cfg.Logger),
 	})
 	if err != nil {
 		return fmt.Errorf("prepare River: %w", err)
@@ -307,12 +307,4 @@ func (l *Ledger) runJobs(ctx, work context.Context) error {
 		return fmt.Errorf("stop the workers: %w", err)
 	}
 	return nil
-}
-
-// quiet keeps River's notices to itself, warnings excepted.
-type quiet struct{ slog.Handler }
-
-// Enabled implements [slog.Handler].
-func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
 }

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 
 	"riverqueue.com/riverui"
@@ -13,7 +12,7 @@ import (
 // and change them, so whoever mounts them asks for an operator's rights.
 func (l *Ledger) Pages(path string) (http.Handler, func(context.Context) error, error) {
 	pages, err := riverui.NewHandler(&riverui.HandlerOpts{
-		Endpoints: riverui.NewEndpoints(l.river, nil), Prefix: path, Logger: slog.New(quiet{l.cfg.Logger.Handler()}),
+		Endpoints: riverui.NewEndpoints(l.river, nil), Prefix: path, Logger: quietly(l.cfg.Logger),
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("prepare River's pages: %w", err)
