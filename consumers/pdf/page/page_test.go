@@ -73,6 +73,17 @@ func TestDevanagariFormsConjuncts(t *testing.T) {
 	require.Equal(t, ka[0], i[1], "the sign for i stands before the letter that it is spoken after")
 }
 
+// Teachers end remarks with emoji. No font has them, and a row of empty boxes is no praise.
+func TestPicturesThatNoFontHasAreLeftOut(t *testing.T) {
+	t.Parallel()
+	d := document(t, Info{})
+	width := func(text string) float64 { return d.Text(text, Style{Size: 10}).Width }
+	require.InDelta(t, width("Well done! "), width("Well done! 🎉👍🏽👨‍👩‍👧❤️🇫🇷"), 0.001)
+	require.Zero(t, width("🎉"))
+	require.Greater(t, width("© 20 °"), width(" 20 "), "what a font has is drawn")
+	require.Positive(t, width("東"), "a letter that no font has is missed")
+}
+
 func TestNamesFromRightToLeftStandWithinOtherText(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{Language: "en"})

@@ -122,6 +122,15 @@ func (m fontmap) ResolveFace(r rune) *font.Face {
 	return m[0].shape
 }
 
+// noPicture reports that a character is a picture, as emoji are, that no face has: it is left out, where an empty box would
+// stand. A letter is not: a box says that a name is not all there.
+func (m fontmap) noPicture(r rune) bool {
+	return unicode.In(r, unicode.So, unicode.Sk) && !slices.ContainsFunc(m, func(f *face) bool {
+		_, ok := f.shape.NominalGlyph(r)
+		return ok
+	})
+}
+
 func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
 	s := &shaper{weights: map[bool]fontmap{}, language: language.NewLanguage(lang), direction: di.DirectionLTR}
 	if rightToLeft {
@@ -142,7 +151,8 @@ const anyWidth = fixed.Int26_6(1 << 30)
 
 // lines breaks text into lines that are no wider than width, in points.
 func (s *shaper) lines(text string, style Style, width float64) []Text {
-	runes := []rune(strings.Map(visible, text))
+	fonts := s.weights[style.Bold]
+	runes := slices.DeleteFunc([]rune(strings.Map(visible, text)), fonts.noPicture)
 	if len(runes) == 0 {
 		return []Text{{style: style}}
 	}
@@ -150,7 +160,7 @@ func (s *shaper) lines(text string, style Style, width float64) []Text {
 		Text: runes, RunEnd: len(runes), Direction: s.directionOf(runes), Size: fixed.I(unitsPerEm), Language: s.language,
 	}
 	var shaped []shaping.Output
-	for _, part := range s.segmenter.Split(input, s.weights[style.Bold]) {
+	for _, part := range s.segmenter.Split(input, fonts) {
 		shaped = append(shaped, s.harfbuzz.Shape(part))
 	}
 	widest := anyWidth
