@@ -143,7 +143,7 @@ func (c *jobsShowCommand) Run(ctx context.Context, io streams) error {
 		{"rule", e.Planner},
 		{"to", e.Recipient + " by " + string(e.Channel)},
 		{"text", e.Template + " " + e.Language},
-		{"state", fmt.Sprintf("%s after %d attempts", e.State, e.Attempts)},
+		{"state", fmt.Sprintf("%s, attempts %d", e.State, e.Attempts)},
 		{"provider", e.Provider + " " + e.ProviderID},
 		{"error", e.Error},
 		{"parameters", string(e.Params)},
