@@ -67,6 +67,9 @@ func Dial(number string, rules consumers.PhoneRules) string {
 	if len(digits) < 7 || len(digits) > 15 { // E.164; shorter ones are services that take no texts
 		return ""
 	}
+	if digits[0] == '1' && len(digits) != 11 { // all of North America's have ten digits, so this is none, or two in one
+		return ""
+	}
 	return "+" + digits
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 	"golang.org/x/text/number"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -25,6 +26,7 @@ import (
 //	{{plural .Missed "one" "# day" "other" "# days"}}   the form that the language asks for, # being the number
 //	{{if numbered .Term}}                      a term that has a number only, and needs a word before it
 //	{{sentence .Title}}                        with a full stop, unless it ends in a mark already
+//	{{de .Student}}                            French: d'Ada, de Ben
 func functions(tag language.Tag) template.FuncMap {
 	g := NewGrammar(tag)
 	return template.FuncMap{
@@ -36,6 +38,7 @@ func functions(tag language.Tag) template.FuncMap {
 		},
 		"numbered": Numbered,
 		"sentence": sentence,
+		"de":       de,
 		"plural": func(n int64, forms ...string) (string, error) {
 			wanted := category(tag, n)
 			for i := 0; i+1 < len(forms); i += 2 {
@@ -59,6 +62,15 @@ func sentence(text string) string {
 		return text
 	}
 	return text + "."
+}
+
+// de puts the French word before a name. An h may be either, and is left as it is.
+func de(name string) string {
+	first, _ := utf8.DecodeRuneInString(norm.NFD.String(name)) // without its accent
+	if strings.ContainsRune("AEIOUaeiouŒœÆæ", first) {
+		return "d'" + name
+	}
+	return "de " + name
 }
 
 // Grammar writes numbers, amounts and dates as a language does.

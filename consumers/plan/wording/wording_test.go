@@ -45,6 +45,8 @@ func TestMessages(t *testing.T) {
 					a.Scan(t, 0, &f.Amount)
 				case "currency":
 					f.Currency = a.Vals[0]
+				case "student":
+					f.Student = strings.Join(a.Vals, " ")
 				case "term":
 					f.Term = domain.Label(a.Vals[0])
 				case "title":
