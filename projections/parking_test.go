@@ -3,6 +3,7 @@ package projections_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -211,20 +212,26 @@ func TestParkedSubjectsAreRetried(t *testing.T) {
 	})
 }
 
+// breakDecoder makes a configuration's decoder refuse every event until it is mended.
+func breakDecoder(cfg *projections.Config) (mend func()) {
+	decode, mended := cfg.Decode, false
+	cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
+		e, err := decode(rec)
+		if err == nil && !mended {
+			err = errors.New("decoder is broken")
+		}
+		return e, err
+	}
+	return func() { mended = true }
+}
+
 func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		cfg := w.config()
 		cfg.MaxParkedSubjects, cfg.ParkedRetry = 3, 24*time.Hour
-		mended := false
-		cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
-			e, err := w.config().Decode(rec)
-			if !mended && err == nil {
-				err = fmt.Errorf("decoder is broken")
-			}
-			return e, err
-		}
+		mend := breakDecoder(&cfg)
 		e, stop := w.run(cfg)
 		defer stop()
 		for i := range 6 {
@@ -238,7 +245,7 @@ func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
 		require.EqualValues(t, 3, status.Lag)
 		require.EqualValues(t, 3, w.store.Position(n))
 
-		mended = true
+		mend()
 		for i := range 3 {
 			w.store.RequestRetry(n, projections.SubjectKey{School: "oak", Subject: fmt.Sprint("pupil-", i)})
 		}
@@ -320,21 +327,15 @@ func TestParkingAndReleaseAreChanges(t *testing.T) {
 		n := newNotes(false)
 		cfg := w.config()
 		cfg.Notifiers = []projections.Notifier{n}
-		mended := false
-		cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
-			e, err := w.config().Decode(rec)
-			if !mended && err == nil {
-				err = fmt.Errorf("decoder is broken")
-			}
-			return e, err
-		}
+		mend := breakDecoder(&cfg)
 		_, stop := w.run(cfg)
 		defer stop()
 		at := w.send("oak", storetest.Enrol("ana", "7A"))
 		synctest.Wait()
 		require.Equal(t, []projections.Change{{School: "oak", Offsets: []int64{at.Offset, at.Offset, at.Offset}}}, n.changes)
 
-		mended, n.changes = true, nil
+		mend()
+		n.changes = nil
 		w.store.RequestRetry(at.Partition, projections.SubjectKey{School: "oak", Subject: "ana"})
 		pass(2 * time.Second)
 		after := at.Offset + 1 // later than any answer that has been read so far

@@ -16,8 +16,6 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
-	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
 // jobs runs a command about jobs of a running program, which is to end with a code, and reads what it prints.
@@ -158,18 +156,7 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)
 	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
-	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: broker.Brokers()}, testLog(t), nil)
-	require.NoError(t, err)
-	defer log.Close()
-	_, err = log.Append(t.Context(), "oak", []eventlog.Record{{
-		Key: []byte("oak"), Value: []byte("no event"), Headers: []eventlog.Header{
-			{Key: "ce_specversion", Value: []byte("1.0")},
-			{Key: "ce_type", Value: []byte("schoolbell.attendance.marked.v1")},
-			{Key: "ce_subject", Value: []byte("st9")},
-			{Key: "ce_school", Value: []byte("oak")},
-		},
-	}})
-	require.NoError(t, err)
+	appendGarbage(t, broker, "oak", "st9", "schoolbell.attendance.marked.v1")
 	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
 	sent := a.eventually(t, "sent", 1)[0]
 	var aside []ledger.AsideEvent

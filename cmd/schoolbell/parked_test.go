@@ -7,28 +7,37 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
+// appendGarbage writes to Kafka by hand what says of itself that it is an event and is none.
+func appendGarbage(t *testing.T, broker *devstack.Kafka, school, subject, eventType string) domain.Position {
+	t.Helper()
+	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: broker.Brokers()}, testLog(t), nil)
+	require.NoError(t, err)
+	defer log.Close()
+	at, err := log.Append(t.Context(), school, []eventlog.Record{{
+		Key: []byte(school), Value: []byte("\xff no event"), Headers: []eventlog.Header{
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_type", Value: []byte(eventType)},
+			{Key: "ce_subject", Value: []byte(subject)},
+			{Key: "ce_school", Value: []byte(school)},
+		},
+	}})
+	require.NoError(t, err)
+	return at
+}
+
 func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)
 	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
-	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: broker.Brokers()}, testLog(t), nil)
-	require.NoError(t, err)
-	defer log.Close()
-	at, err := log.Append(t.Context(), "north", []eventlog.Record{{
-		Key: []byte("north"), Value: []byte("\xff no event"), Headers: []eventlog.Header{
-			{Key: "ce_specversion", Value: []byte("1.0")},
-			{Key: "ce_type", Value: []byte("schoolbell.student.enrolled.v1")},
-			{Key: "ce_subject", Value: []byte("s1")},
-			{Key: "ce_school", Value: []byte("north")},
-		},
-	}})
-	require.NoError(t, err)
+	at := appendGarbage(t, broker, "north", "s1", "schoolbell.student.enrolled.v1")
 	var list string
 	require.Eventually(t, func() bool {
 		code, stdout, _ := command(t, "parked", "list", "--database-url", a.Database)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
@@ -17,9 +18,7 @@ func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 	t.Parallel()
 	const events = 600
 	a := startApp(t, nil)
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: a.Database, Role: postgres.API})
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := devtest.Pool(t, a.Database, postgres.API)
 	partition := eventlog.PartitionFor("north", 4)
 
 	published := make(chan struct{})

@@ -120,9 +120,7 @@ func TestBrokenPicturesDoNoHarm(t *testing.T) {
 
 func TestASchoolHasOneLogo(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs})
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
 	dir, err := document.OpenDir(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })

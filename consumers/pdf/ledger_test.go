@@ -73,9 +73,7 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	require.NoError(t, err)
 	messenger := &messenger{link: Link(links, time.Hour), told: make(chan string, 10)}
 
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Jobs})
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := devtest.Pool(t, url, postgres.Jobs)
 	log := memlog.New(1)
 	l, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryLeast: 10 * time.Millisecond, RetryMost: 50 * time.Millisecond,

@@ -46,12 +46,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	url := devtest.Postgres(t)
-	projector, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Projector})
-	require.NoError(t, err)
-	t.Cleanup(projector.Close)
-	jobs, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Jobs})
-	require.NoError(t, err)
-	t.Cleanup(jobs.Close)
+	projector := devtest.Pool(t, url, postgres.Projector)
+	jobs := devtest.Pool(t, url, postgres.Jobs)
 	w := &world{t: t, log: memlog.New(partitions), jobs: jobs.Conns(), pool: jobs}
 	projected, err := projections.NewSet(catalog.All()...)
 	require.NoError(t, err)

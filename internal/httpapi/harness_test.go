@@ -72,18 +72,12 @@ func full(t testing.TB, options ...option) *stack {
 	t.Helper()
 	s := &stack{t: t, log: memlog.New(partitions), redis: miniredis.RunT(t), logs: &syncBuffer{}}
 	s.dsn = devtest.Postgres(t)
-	pool := func(role postgres.Role) *postgres.Pool {
-		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: s.dsn, Role: role})
-		require.NoError(t, err)
-		t.Cleanup(p.Close)
-		return p
-	}
 	set, err := projections.NewSet(catalog.All()...)
 	require.NoError(t, err)
 	cache, err := redis.Open(redis.Config{URL: "redis://" + s.redis.Addr(), Timeout: time.Second}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
-	tables, writer, jobs := pool(postgres.API), pool(postgres.Projector), pool(postgres.Jobs)
+	tables, writer, jobs := devtest.Pool(t, s.dsn, postgres.API), devtest.Pool(t, s.dsn, postgres.Projector), devtest.Pool(t, s.dsn, postgres.Jobs)
 	positions := httpapi.NewPositions(tables, setName)
 	engine, err := projections.NewEngine(projections.Config{
 		Name: setName, Set: set, Log: s.log, Group: s.log, Store: postgres.NewProjectionStore(writer, set, setName),
@@ -94,7 +88,7 @@ func full(t testing.TB, options ...option) *stack {
 	dir, err := document.OpenDir(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
-	logos := &logo.Logos{Store: document.NewStore(dir), Settings: ledger.NewSettings(pool(postgres.Jobs).Conns())}
+	logos := &logo.Logos{Store: document.NewStore(dir), Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
 	s.start(httpapi.Deps{
 		Log: s.log, Partitions: partitions, Logos: logos, Pool: tables, Set: setName, Positions: positions, Cache: cache,
 		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),

@@ -81,12 +81,8 @@ func year() []*domain.Envelope {
 func TestTablesAndHistoryKnowTheSame(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)
-	projector, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Projector})
-	require.NoError(t, err)
-	t.Cleanup(projector.Close)
-	jobs, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Jobs})
-	require.NoError(t, err)
-	t.Cleanup(jobs.Close)
+	projector := devtest.Pool(t, url, postgres.Projector)
+	jobs := devtest.Pool(t, url, postgres.Jobs)
 
 	log, history := memlog.New(1), knowledge.NewHistory()
 	var records []eventlog.Record
@@ -95,7 +91,7 @@ func TestTablesAndHistoryKnowTheSame(t *testing.T) {
 		require.NoError(t, err)
 		records = append(records, rec)
 	}
-	_, err = log.Append(t.Context(), school, records)
+	_, err := log.Append(t.Context(), school, records)
 	require.NoError(t, err)
 	batch, err := log.Fetch(t.Context(), 0, 0, 1<<30, 0)
 	require.NoError(t, err)

@@ -51,9 +51,7 @@ func TestP8_TablesInPostgreSQLEqualAPlainFold(t *testing.T) {
 	t.Parallel()
 	set, err := projections.NewSet(catalog.All()...)
 	require.NoError(t, err)
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Projector})
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Projector)
 	store := postgres.NewProjectionStore(pool, set, "test")
 	plain := projections.NewReference(set, nil, 1, 0)
 

@@ -38,9 +38,7 @@ type bundle struct {
 
 func setup(t *testing.T, faults faulty.Faults) *bundle {
 	t.Helper()
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 8})
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
 	book, err := wording.Open()
 	require.NoError(t, err)
 	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{Account: "AC1", Token: "t", Faults: faults}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}

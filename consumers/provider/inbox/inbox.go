@@ -34,8 +34,7 @@ func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{
 
 // Send implements [consumers.Provider].
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
-	a := p.SendBatch(ctx, []*consumers.Delivery{d})[0]
-	return a.Receipt, a.Err
+	return provider.SendOne(ctx, p, d)
 }
 
 // SendBatch implements [consumers.BatchProvider].
@@ -65,12 +64,8 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[])
 		ON CONFLICT DO NOTHING`,
 		c.id, c.school, c.user, c.kind, c.title, c.body, c.language, c.rightLeft, c.document)
-	for i := range answers {
-		if err != nil && answers[i].Err == nil {
-			answers[i] = consumers.Answer{Err: &consumers.SendError{
-				Class: consumers.Temporary, Code: "database", Err: fmt.Errorf("put %d messages into inboxes: %w", len(c.id), err),
-			}}
-		}
+	if err != nil {
+		provider.NotStored(answers, fmt.Errorf("put %d messages into inboxes: %w", len(c.id), err))
 	}
 	return answers
 }

@@ -28,15 +28,9 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	url := devtest.Postgres(t)
-	pool := func(role postgres.Role) *postgres.Pool {
-		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: role, MaxConns: 2})
-		require.NoError(t, err)
-		t.Cleanup(p.Close)
-		return p
-	}
 	book, err := wording.Open()
 	require.NoError(t, err)
-	return &bundle{t, inbox.New(pool(postgres.Jobs).Conns(), provider.Writer{Book: book}), pool(postgres.API)}
+	return &bundle{t, inbox.New(devtest.Pool(t, url, postgres.Jobs).Conns(), provider.Writer{Book: book}), devtest.Pool(t, url, postgres.API)}
 }
 
 func delivery(id, school, user string) *consumers.Delivery {

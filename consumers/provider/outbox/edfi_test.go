@@ -38,18 +38,12 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	dir := edfitest.Dir(t)
 	const set = "analytics"
 	url, log := devtest.Postgres(t), memlog.New(1)
-	pool := func(role postgres.Role) *postgres.Pool {
-		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: role, MaxConns: 12})
-		require.NoError(t, err)
-		t.Cleanup(p.Close)
-		return p
-	}
-	jobs := pool(postgres.Jobs)
+	jobs := devtest.Pool(t, url, postgres.Jobs)
 	projected, err := projections.NewSet(catalog.All()...)
 	require.NoError(t, err)
 	folds, err := projections.NewEngine(projections.Config{
 		Name: set, Set: projected, Log: log, Group: log, Decode: cloudevents.Decode,
-		Store: postgres.NewProjectionStore(pool(postgres.Projector), projected, set),
+		Store: postgres.NewProjectionStore(devtest.Pool(t, url, postgres.Projector), projected, set),
 	})
 	require.NoError(t, err)
 

@@ -39,8 +39,7 @@ func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error
 
 // Send implements [consumers.Provider].
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
-	a := p.SendBatch(ctx, []*consumers.Delivery{d})[0]
-	return a.Receipt, a.Err
+	return provider.SendOne(ctx, p, d)
 }
 
 // SendBatch implements [consumers.BatchProvider].
@@ -67,12 +66,8 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::int[])
 		ON CONFLICT DO NOTHING`,
 		c.id, c.school, c.channel, c.recipient, c.address, c.sender, c.language, c.title, c.body, c.segments)
-	for i := range answers {
-		if err != nil && answers[i].Err == nil {
-			answers[i] = consumers.Answer{Err: &consumers.SendError{
-				Class: consumers.Temporary, Code: "database", Err: fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err),
-			}}
-		}
+	if err != nil {
+		provider.NotStored(answers, fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err))
 	}
 	return answers
 }

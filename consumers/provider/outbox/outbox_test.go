@@ -23,9 +23,7 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 func TestOutbox(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: 2})
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := devtest.Pool(t, url, postgres.Jobs)
 	book, err := wording.Open()
 	require.NoError(t, err)
 	p := outbox.New(pool.Conns(), provider.Writer{Book: book})
@@ -46,9 +44,7 @@ func TestOutbox(t *testing.T) {
 		require.NoError(t, a.Err)
 	}
 
-	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.API, MaxConns: 2})
-	require.NoError(t, err)
-	defer api.Close()
+	api := devtest.Pool(t, url, postgres.API)
 	require.NoError(t, api.Read(t.Context(), "oak", func(tx pgx.Tx) error {
 		list, err := outbox.Latest(t.Context(), tx, "oak", "", 10)
 		require.NoError(t, err)
@@ -71,9 +67,7 @@ func (d *decided) At(context.Context, string, time.Time) (*consumers.Settings, e
 // What would not have been sent because of the school's budget is not in its outbox.
 func TestOutboxWithinABudget(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 2})
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
 	book, err := wording.Open()
 	require.NoError(t, err)
 	p := budget.Keep(outbox.New(pool.Conns(), provider.Writer{Book: book}), pool.Conns(), &decided{Budget: 2}, nil)

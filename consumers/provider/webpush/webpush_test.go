@@ -164,13 +164,7 @@ func TestTable(t *testing.T) {
 	t.Parallel()
 	_, d, _ := setup(t, faulty.PushConfig{}, 12)
 	url := devtest.Postgres(t)
-	pool := func(role postgres.Role) *postgres.Pool {
-		p, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: role, MaxConns: 2})
-		require.NoError(t, err)
-		t.Cleanup(p.Close)
-		return p
-	}
-	users, table := pool(postgres.API), webpush.NewTable(pool(postgres.Jobs).Conns())
+	users, table := devtest.Pool(t, url, postgres.API), webpush.NewTable(devtest.Pool(t, url, postgres.Jobs).Conns())
 	ctx := t.Context()
 	add := func(school, user string, s webpush.Subscription) error {
 		return users.Own(ctx, school, user, func(tx pgx.Tx) error { return webpush.Add(ctx, tx, school, user, s) })
