@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,143 +33,6 @@ const (
 	liveIdleEnv    = "SCHOOLBELL_FAULT_IDLE"    // 10000 for the full test
 	fullClients    = 1000
 )
-
-// liveNode is a process with the role realtime, on the servers of another process.
-type liveNode struct {
-	address
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-}
-
-func startLiveNode(t *testing.T, on *app, args ...string) *liveNode {
-	t.Helper()
-	n := &liveNode{dir: filepath.Join(t.TempDir(), "node")}
-	n.args = append([]string{
-		"serve", "--roles=realtime", "--data", n.dir, "--http=" + freeAddress(t), "--ops=127.0.0.1:0", "--log-level=error",
-		"--kafka-brokers=" + on.Brokers[0], "--kafka-partitions=0", "--no-database-migrate",
-		"--database-url=" + on.Database, "--redis-url=" + on.Redis, "--jwt-secret=" + testSecret,
-	}, args...)
-	require.NoError(t, n.start(t.Context()))
-	t.Cleanup(n.kill)
-	return n
-}
-
-// start runs the process and waits until it is ready.
-func (n *liveNode) start(ctx context.Context) error {
-	n.cmd = programCommand(n.args...)
-	n.cmd.Stderr = os.Stderr
-	if err := n.cmd.Start(); err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		at, err := readAddress(n.dir)
-		if err == nil && at.PID == n.cmd.Process.Pid {
-			n.address = at
-			if resp, err := n.ops(ctx, "/readyz"); err == nil && resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	return ctx.Err()
-}
-
-// kill ends the process at once.
-func (n *liveNode) kill() {
-	_ = n.cmd.Process.Kill() // it may have ended
-	_ = n.cmd.Wait()
-}
-
-// ops asks the operations port. The answer's body is read and closed.
-func (n *liveNode) ops(ctx context.Context, path string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.Ops+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	resp.Body = io.NopCloser(strings.NewReader(string(b)))
-	return resp, err
-}
-
-// resident is the process's memory, after garbage has been collected.
-func (n *liveNode) resident(t *testing.T) int64 {
-	t.Helper()
-	_, err := n.ops(t.Context(), "/debug/pprof/heap?gc=1")
-	require.NoError(t, err)
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
-	if err != nil {
-		t.Skip("memory is read from /proc")
-	}
-	_, after, _ := strings.Cut(string(b), "VmRSS:")
-	kB, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
-	require.NoError(t, err)
-	return kB << 10
-}
-
-// metric reads one of the process's metrics.
-func (n *liveNode) metric(t *testing.T, name string) float64 {
-	t.Helper()
-	resp, err := n.ops(t.Context(), "/metrics")
-	require.NoError(t, err)
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			v, err := strconv.ParseFloat(value, 64)
-			require.NoError(t, err)
-			return v
-		}
-	}
-	require.Fail(t, "no such metric", name)
-	return 0
-}
-
-const liveClasses = 20
-
-func liveClass(i int) string { return "c" + strconv.Itoa(i%liveClasses) }
-
-// liveSwarm makes clients of all kinds in all classes. Every eighth is a teacher of its class, who are so many as there
-// are classes; the others are administrators.
-func liveSwarm(t *testing.T, a *app, url string, clients int) []*swarm.Client {
-	t.Helper()
-	var staff []map[string]any
-	for i := range liveClasses {
-		id := "t-" + liveClass(i)
-		staff = append(staff, event("north", id, "schoolbell.staff.assigned.v1", id, map[string]any{
-			"staff_id": id, "name": "Teacher", "role": "teacher", "class_ids": []string{liveClass(i)},
-		}))
-	}
-	a.publish(t, "north", staff...)
-	at := a.began(t, "north")
-	a.ask(t, "/v1/schools/north/analytics/overview", at.String(), new(any)) // the directory knows them
-	var all []*swarm.Client
-	for i := range clients {
-		user, role := "u"+strconv.Itoa(i), "admin"
-		if i%8 == 0 {
-			user, role = "t-"+liveClass(i/len(swarm.Kinds)), "teacher"
-		}
-		all = append(all, &swarm.Client{
-			Kind: swarm.Kinds[i%len(swarm.Kinds)], URL: url, Token: bearer(t, "north", user, role, time.Hour), School: "north",
-			Room: "class:" + liveClass(i/len(swarm.Kinds)), From: at, Source: swarm.Loopback(i),
-		})
-	}
-	return all
-}
-
-// entered waits until all clients are in their rooms.
-func entered(t *testing.T, clients []*swarm.Client) {
-	t.Helper()
-	for _, c := range clients {
-		require.Eventually(t, func() bool { return !c.State().Since.IsZero() }, time.Minute, time.Millisecond, "%s: %v", c.Kind, c.State().Ends)
-	}
-}
 
 // TestP6_NodesAreKilledUnderManyClients kills a node with -9 again and again while clients of four kinds hear a stream of
 // events over it. Each of them must have heard its room's part of the log, in order, once.
