@@ -169,6 +169,14 @@ func withVariables(parser *kong.Kong, args []string, fault error) error {
 	return fault
 }
 
+// counted is a number with what it counts.
+func counted[N int | int64](n N, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 // printJSON writes a value for programs to read.
 func printJSON(w io.Writer, v any) error {
 	return json.MarshalWrite(w, v, jsontext.WithIndent("  "), json.Deterministic(true))

@@ -202,7 +202,7 @@ func (c *parkedRetryCommand) Run(ctx context.Context, io streams) error {
 		if c.JSON {
 			return printJSON(io.out, map[string]any{"requested": n})
 		}
-		_, err = fmt.Fprintf(io.out, "%d subjects will be tried now.\n", n)
+		_, err = fmt.Fprintf(io.out, "%s will be tried now.\n", counted(n, "subject", "subjects"))
 		return err
 	})
 }

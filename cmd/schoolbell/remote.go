@@ -97,7 +97,7 @@ func printTotals(w io.Writer, asJSON bool, totals client.Totals, took time.Durat
 	if totals.Duplicates > 0 { // others are only recognised when the log is read
 		repeated = fmt.Sprintf(", %d of them repeated within their request", totals.Duplicates)
 	}
-	_, err := fmt.Fprintf(w, "%d events are in the log (%d requests, %.0f events/s%s)\n",
-		totals.Events, totals.Requests, rate, repeated)
+	_, err := fmt.Fprintf(w, "%d events are in the log (%s, %.0f events/s%s)\n",
+		totals.Events, counted(totals.Requests, "request", "requests"), rate, repeated)
 	return err
 }
