@@ -75,6 +75,16 @@ func (c *cableConn) Write(b []byte) (int, error) {
 // pass lets simulated time pass: in a bubble this is the clock.
 func pass(d time.Duration) { <-time.After(d) }
 
+// openListening opens the log and collects what it warns about, a line each.
+func openListening(t *testing.T, config kafka.Config) (*kafka.Log, *bytes.Buffer) {
+	t.Helper()
+	var warnings bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log, err := kafka.Open(t.Context(), config, logger, nil)
+	require.NoError(t, err)
+	return log, &warnings
+}
+
 // owners records who works on what.
 type owners struct {
 	t  *testing.T
@@ -186,9 +196,7 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 3)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
-		var warnings bytes.Buffer
-		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
-		require.NoError(t, err)
+		log, warnings := openListening(t, config)
 		o := newOwners(t)
 		leave := o.consume(log, "a")
 		for range 150 {
@@ -206,7 +214,7 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())
-		require.LessOrEqual(t, bytes.Count(warnings.Bytes(), []byte("\n")), 1, "one line for all of it: %s", &warnings)
+		require.LessOrEqual(t, bytes.Count(warnings.Bytes(), []byte("\n")), 1, "one line for all of it: %s", warnings)
 	})
 }
 
@@ -237,9 +245,7 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 1)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
-		var warnings bytes.Buffer
-		log, err := kafka.Open(t.Context(), config, slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
-		require.NoError(t, err)
+		log, warnings := openListening(t, config)
 		o := newOwners(t)
 		leave := o.consume(log, "a")
 		pass(5 * time.Second)
@@ -256,6 +262,6 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())
-		require.Equal(t, 1, bytes.Count(warnings.Bytes(), []byte("\n")), "%s", &warnings)
+		require.Equal(t, 1, bytes.Count(warnings.Bytes(), []byte("\n")), "%s", warnings)
 	})
 }
