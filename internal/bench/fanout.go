@@ -223,9 +223,10 @@ func (f *fanout) flood(ctx context.Context, deliveries int, r *Result) error {
 	elapsed := time.Since(start).Seconds()
 	f.samples.Store(false)
 	name := fmt.Sprintf("%s, %d under way", f.name, deliveries)
-	f.perCore[deliveries] = count / (spent - cpu).Seconds()
+	used := max(spent-cpu, time.Second/clockTicks).Seconds()
+	f.perCore[deliveries] = count / used
 	r.add(name+": deliveries", count/elapsed, "/s", "")
-	r.add(name+": deliveries per core", f.perCore[deliveries], "/s", fmt.Sprintf("of %.2f cores", (spent-cpu).Seconds()/elapsed))
+	r.add(name+": deliveries per core", f.perCore[deliveries], "/s", fmt.Sprintf("of %.2f cores", used/elapsed))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.addLatencies(name+": published → read", f.took, "by clients on the same machine")

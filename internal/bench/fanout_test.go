@@ -50,7 +50,7 @@ func TestFanoutMeasures(t *testing.T) {
 	require.NoError(t, err)
 	b := &bench.Fanout{
 		Servers: []bench.FanoutServer{{Name: "schoolbell", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Speaks: bench.CentrifugeProtocol}},
-		Rooms:   5, Members: []int{4}, Cores: []int{1, 2}, InFlight: []int{12}, For: 100 * time.Millisecond,
+		Rooms:   5, Members: []int{4}, Cores: []int{1, 2}, InFlight: []int{12}, For: 200 * time.Millisecond,
 	}
 	r, err := b.Run(t.Context())
 	require.NoError(t, err)
