@@ -186,6 +186,14 @@ func (c *jobsDepthCommand) Run(ctx context.Context, io streams) error {
 		}
 		fmt.Fprintf(w, "%s\tpriority %d\t%s\t%d\t%s\n", d.Queue, d.Priority, d.State, d.Jobs, note)
 	}
+	for _, queue := range paused {
+		if !slices.ContainsFunc(depths, func(d ledger.Depth) bool { return d.Queue == queue }) {
+			fmt.Fprintf(w, "%s\t\t\t0\tpaused\n", queue)
+		}
+	}
+	if len(depths) == 0 && len(paused) == 0 {
+		fmt.Fprintln(w, "Nothing waits.")
+	}
 	return w.Flush()
 }
 
