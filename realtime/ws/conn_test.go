@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -132,6 +133,48 @@ func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
 		require.Len(t, f.Payload, size)
 	}
 	close(read)
+}
+
+// Under TLS nothing goes past the connection into the socket.
+func TestFramesAreWholeUnderTLS(t *testing.T) {
+	t.Parallel()
+	const frames, size = 100, 100_000
+	var turn ended
+	var wait sync.WaitGroup
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := ws.Config{}.Accept(w, r)
+		if err != nil {
+			return
+		}
+		wait.Go(func() {
+			defer conn.Release()
+			for range frames {
+				if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)), &turn); err != nil {
+					t.Error(err)
+				}
+			}
+			conn.Close(ws.CloseGoingAway, "bye")
+			_, _, err := conn.Read()
+			require.ErrorIs(t, err, ws.ErrClosed)
+		})
+	}))
+	t.Cleanup(func() { server.Close(); wait.Wait() })
+	dialer := websocket.Dialer{TLSClientConfig: server.Client().Transport.(*http.Transport).TLSClientConfig}
+	c, res, err := dialer.DialContext(t.Context(), "wss"+strings.TrimPrefix(server.URL, "https"), nil)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	t.Cleanup(func() { _ = c.Close() })
+	for range frames {
+		kind, msg, err := c.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, websocket.BinaryMessage, kind)
+		require.Len(t, msg, size)
+	}
+	_, _, err = c.ReadMessage()
+	var closed *websocket.CloseError
+	require.ErrorAs(t, err, &closed)
+	require.Equal(t, ws.CloseGoingAway, closed.Code)
+	require.EqualValues(t, frames, turn.times.Load(), "whether a write will wait cannot be known")
 }
 
 // What answers the client, be it a close frame or a fault, comes after what has been written in part, and nothing after it.
