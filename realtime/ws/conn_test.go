@@ -28,18 +28,26 @@ const maxMessage = 4096
 func serve(t *testing.T, cfg ws.Config, handle func(*ws.Conn)) wstest.Server {
 	t.Helper()
 	var wait sync.WaitGroup
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := cfg.Accept(w, r)
-		if err != nil {
-			return
-		}
-		wait.Go(func() {
-			defer conn.Release()
-			handle(conn)
-		})
-	}))
+	server := httptest.NewServer(accept(&wait, cfg, handle))
 	t.Cleanup(func() { server.Close(); wait.Wait() })
 	return wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http"), MaxMessage: maxMessage, Message: "grüße", Reply: "grüße"}
+}
+
+// accept makes a handler. What is to be waited for is counted before Accept, since the server forgets a connection in it.
+func accept(wait *sync.WaitGroup, cfg ws.Config, handle func(*ws.Conn)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		wait.Add(1)
+		conn, err := cfg.Accept(w, r)
+		if err != nil {
+			wait.Done()
+			return
+		}
+		go func() {
+			defer wait.Done()
+			defer conn.Release()
+			handle(conn)
+		}()
+	}
 }
 
 func echo(conn *ws.Conn) {
@@ -141,22 +149,15 @@ func TestFramesAreWholeUnderTLS(t *testing.T) {
 	const frames, size = 100, 100_000
 	var turn ended
 	var wait sync.WaitGroup
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := ws.Config{}.Accept(w, r)
-		if err != nil {
-			return
-		}
-		wait.Go(func() {
-			defer conn.Release()
-			for range frames {
-				if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)), &turn); err != nil {
-					t.Error(err)
-				}
+	server := httptest.NewTLSServer(accept(&wait, ws.Config{}, func(conn *ws.Conn) {
+		for range frames {
+			if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)), &turn); err != nil {
+				t.Error(err)
 			}
-			conn.Close(ws.CloseGoingAway, "bye")
-			_, _, err := conn.Read()
-			require.ErrorIs(t, err, ws.ErrClosed)
-		})
+		}
+		conn.Close(ws.CloseGoingAway, "bye")
+		_, _, err := conn.Read()
+		require.ErrorIs(t, err, ws.ErrClosed)
 	}))
 	t.Cleanup(func() { server.Close(); wait.Wait() })
 	dialer := websocket.Dialer{TLSClientConfig: server.Client().Transport.(*http.Transport).TLSClientConfig}
@@ -274,16 +275,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(append(wstest.Fragment(ws.Text, "a"), wstest.Masked(ws.Ping, "b")...))
 	f.Add([]byte{0x81, 0xFE, 0xFF, 0xFF})
 	var wait sync.WaitGroup
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := ws.Config{MaxMessage: maxMessage, CloseTimeout: time.Millisecond}.Accept(w, r)
-		if err != nil {
-			return
-		}
-		wait.Go(func() {
-			defer conn.Release()
-			echo(conn)
-		})
-	}))
+	server := httptest.NewServer(accept(&wait, ws.Config{MaxMessage: maxMessage, CloseTimeout: time.Millisecond}, echo))
 	f.Cleanup(func() { server.Close(); wait.Wait() })
 	s := wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http")}
 	f.Fuzz(func(t *testing.T, frames []byte) {
