@@ -47,8 +47,8 @@ func (l *live) config(mended bool) projections.Config {
 	}
 }
 
-// run starts an engine on the live tables until the returned function is called, or the test ends.
-func (l *live) run(mended bool) (stop func() error) {
+// run starts an engine on the live tables, until stop is called or the test ends. Left waits until it has ended by itself.
+func (l *live) run(mended bool) (stop, left func() error) {
 	cfg := l.config(mended)
 	cfg.Group, cfg.Store = l.log, l.store
 	if mended {
@@ -62,12 +62,13 @@ func (l *live) run(mended bool) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	stop = sync.OnceValue(func() error {
+	left = sync.OnceValue(func() error { return <-ended })
+	stop = func() error {
 		cancel()
-		return <-ended
-	})
+		return left()
+	}
 	l.Cleanup(func() { _ = stop() })
-	return stop
+	return stop, left
 }
 
 func (l *live) append(events int) {

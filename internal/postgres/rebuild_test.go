@@ -104,7 +104,7 @@ func TestP8_VerifyFindsAChangedFold(t *testing.T) {
 func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
 	t.Parallel()
 	l := newLive(t)
-	stopOld := l.run(false)
+	_, left := l.run(false)
 	l.append(3000)
 	waitFor(t, l.store, l.log, 0)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -128,7 +128,7 @@ func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
 
 	l.run(true)
 	var version *projections.VersionError
-	require.ErrorAs(t, stopOld(), &version, "the older one has left")
+	require.ErrorAs(t, left(), &version, "the older one leaves by itself")
 	cancel()
 	<-arrived
 	require.Positive(t, <-read)
@@ -161,7 +161,7 @@ func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
 func TestP4_TablesAreNotExchangedUnderAReader(t *testing.T) {
 	t.Parallel()
 	l := newLive(t)
-	stop := l.run(false)
+	stop, _ := l.run(false)
 	l.append(500)
 	waitFor(t, l.store, l.log, 0)
 	require.NoError(t, stop())
