@@ -121,7 +121,7 @@ SELECT schoolbell.keep('schoolbell.ledger');
 -- Who was told about an event; and a planner plans an event once, whatever is known by now.
 CREATE INDEX ledger_by_event ON schoolbell.ledger (school, event_id, planner);
 -- jobs list
-CREATE INDEX ledger_by_time ON schoolbell.ledger (school, planned_at, id);
+CREATE INDEX ledger_by_time ON schoolbell.ledger (school, planned_at);
 -- Reports name what the provider calls a delivery.
 CREATE INDEX ledger_by_provider ON schoolbell.ledger (provider_id) WHERE provider_id <> '';
 -- Deliveries that wait for another one.
@@ -147,7 +147,7 @@ CREATE TABLE schoolbell.ledger_log (
 	worker      text NOT NULL DEFAULT ''
 );
 SELECT schoolbell.keep('schoolbell.ledger_log');
-CREATE INDEX ledger_log_by_delivery ON schoolbell.ledger_log (delivery_id, at);
+CREATE INDEX ledger_log_by_delivery ON schoolbell.ledger_log (delivery_id);
 
 -- Outcomes on their way into the log. They are written with the change that they tell of, and removed when they are in
 -- the log; the event's id follows from the delivery, so one that is appended twice counts once.
