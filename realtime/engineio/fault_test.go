@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,3 +214,56 @@ func TestHalfOpenConnection(t *testing.T) {
 	}
 	require.Equal(t, engineio.PingTimeout, w.reason())
 }
+
+// A session whose client is let in while the server is being shut down ends like those before it, and is waited for.
+func TestShutdownEndsASessionThatIsOpening(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"polling", "websocket"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			arrived, goOn, closed := make(chan struct{}), make(chan struct{}), make(chan engineio.Reason, 1)
+			server := engineio.New(engineio.Config{PingInterval: time.Hour, MaxPayload: maxPayload}, func(*engineio.Session, *http.Request) (engineio.Handler, error) {
+				if asked.Add(1) > 1 {
+					return nil, errors.New("not you")
+				}
+				close(arrived)
+				<-goOn
+				return silent(closed), nil
+			})
+			front := httptest.NewServer(server)
+			defer front.Close()
+			go func() {
+				r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL+"/engine.io/?EIO=4&transport="+transport, nil)
+				if transport == "websocket" {
+					r.Header = http.Header{
+						"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+					}
+				}
+				if resp, err := front.Client().Do(r); err == nil {
+					_ = resp.Body.Close()
+				}
+			}()
+			<-arrived
+			ended := make(chan error, 1)
+			go func() { ended <- server.Shutdown(t.Context()) }()
+			require.Eventually(t, func() bool {
+				resp, err := front.Client().Get(front.URL + "/engine.io/?EIO=4&transport=polling")
+				require.NoError(t, err)
+				_ = resp.Body.Close()
+				return resp.StatusCode == http.StatusServiceUnavailable
+			}, wstest.Patience, time.Millisecond)
+			require.Empty(t, ended, "it waits for who is at the door")
+			close(goOn)
+			require.NoError(t, <-ended)
+			require.Equal(t, engineio.ServerClose, <-closed)
+		})
+	}
+}
+
+// silent is a handler that only tells of its end.
+type silent chan engineio.Reason
+
+func (silent) Message(bool, []byte) error { return nil }
+func (silent) Next(*engineio.Batch)       {}
+func (s silent) Closed(r engineio.Reason) { s <- r }

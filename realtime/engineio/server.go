@@ -99,7 +99,7 @@ type Server struct {
 	accept func(*Session, *http.Request) (Handler, error)
 	ws     ws.Config
 
-	running sync.WaitGroup // goroutines beyond those of the HTTP server
+	running sync.WaitGroup // requests that open or upgrade, and goroutines beyond those of the HTTP server
 
 	mu       sync.Mutex // may be held when a session's is taken, not the other way round
 	sessions map[string]*Session
@@ -180,11 +180,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveSession(w, r, query.Get("sid"), transport)
 	case r.Method != http.MethodGet:
 		badMethod.write(w)
+	case !s.enter():
+		unavailable.write(w)
 	case transport == "websocket":
+		defer s.running.Done()
 		s.openWebSocket(w, r)
 	default:
+		defer s.running.Done()
 		s.openPolling(w, r)
 	}
+}
+
+// enter counts a request that starts something among what runs, unless the server has been shut down.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.running.Add(1)
+	}
+	return !s.stopped
 }
 
 func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id, transport string) {
@@ -194,7 +208,10 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id, transp
 	switch {
 	case session == nil:
 		unknownSession.write(w)
+	case transport == "websocket" && !s.enter():
+		unavailable.write(w)
 	case transport == "websocket":
+		defer s.running.Done()
 		session.serveUpgrade(w, r)
 	case r.Method == http.MethodGet:
 		session.servePoll(w, r)
@@ -208,7 +225,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id, transp
 // open makes a session and its handler, and starts its heartbeat.
 func (s *Server) open(r *http.Request) (*Session, *problem) {
 	s.mu.Lock()
-	full := s.stopped || len(s.sessions)+s.opening >= s.cfg.MaxSessions
+	full := len(s.sessions)+s.opening >= s.cfg.MaxSessions
 	if !full {
 		s.opening++
 	}
@@ -219,9 +236,9 @@ func (s *Server) open(r *http.Request) (*Session, *problem) {
 	session := &Session{server: s, id: rand.Text()}
 	handler, err := s.accept(session, r)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.opening--
 	if err != nil {
+		s.mu.Unlock()
 		refusal := &Refusal{http.StatusForbidden, forbidden.Message}
 		errors.As(err, &refusal)
 		return nil, &problem{forbidden.Code, refusal.Message, refusal.Status}
@@ -229,6 +246,11 @@ func (s *Server) open(r *http.Request) (*Session, *problem) {
 	session.handler = handler
 	session.start()
 	s.sessions[session.id] = session
+	stopped := s.stopped
+	s.mu.Unlock()
+	if stopped { // meanwhile, so that Shutdown has not seen the session
+		session.Close(ServerClose, ws.CloseGoingAway, "shutdown")
+	}
 	return session, nil
 }
 
