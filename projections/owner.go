@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // owner works on one partition for as long as it is assigned to this process, in sessions: each begins with a claim and

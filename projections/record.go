@@ -8,7 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Decode reads an event from its record. When it cannot, the envelope still holds the school, subject and id as far as they

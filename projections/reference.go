@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Reference folds a log in the plainest way there is: one event after the other into maps, without batches, stores,

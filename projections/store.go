@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Store keeps what a set has folded: the rows of its tables, how far each partition of the log has got, and the parked

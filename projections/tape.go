@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // tape is a stretch of one partition's log in memory, decoded and with the duplicates marked. One goroutine reads ahead

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 type record = eventlog.Record

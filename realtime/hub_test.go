@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
-	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/realtime"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // One call of Next hands out about this much, so that what a slow client holds stays small.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // partition tails one partition of the log: it drops duplicates, keeps what is recent and wakes those concerned.

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/realtime"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )

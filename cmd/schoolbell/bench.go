@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/schoolbell/schoolbell/internal/bench"
-	"github.com/schoolbell/schoolbell/internal/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"

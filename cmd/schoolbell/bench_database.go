@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/schoolbell/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 )

@@ -12,9 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/schoolbell/schoolbell/internal/bench"
-	"github.com/schoolbell/schoolbell/internal/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/devstack"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )

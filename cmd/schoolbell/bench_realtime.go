@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/schoolbell/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 

@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/schoolbell/schoolbell/internal/bench"
-	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 )
 
 func TestDeliveriesOfTheWholeAreMeasured(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/redis"
 )
 

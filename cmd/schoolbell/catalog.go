@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/schoolbell/schoolbell/internal/cloudevents/schema"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents/schema"
 )
 
 type catalogCommand struct {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/edfi"
 	"github.com/schoolbell/schoolbell/internal/client"
-	"github.com/schoolbell/schoolbell/internal/edfi"
 )
 
 type importCommand struct {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/internal/devstack"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 

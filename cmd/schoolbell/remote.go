@@ -10,9 +10,9 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
-	"github.com/schoolbell/schoolbell/internal/config"
 )
 
 // remote is the Schoolbell that a command speaks to over HTTP.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
 type tailCommand struct {

@@ -14,7 +14,7 @@ import (
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/schoolbell/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 )
 
 // TestATraceGoesFromTheRequestToTheCommit stands in for an OTLP collector.

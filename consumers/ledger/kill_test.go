@@ -25,7 +25,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
 	"github.com/schoolbell/schoolbell/consumers/provider/twilio"
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"

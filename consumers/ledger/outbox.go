@@ -16,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/domain/document"
 	"github.com/schoolbell/schoolbell/domain/fee"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Source is the CloudEvents source of what Schoolbell itself says about deliveries.

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/schoolbell/schoolbell/consumers/router"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // positions keeps positions in memory.

@@ -20,10 +20,10 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/domain/student"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
-	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/cloudevents"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
 // maxWaiting is how many bytes of events may wait to be sent before [Stream.Send] does.

@@ -14,7 +14,7 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Record batches, in the format that Kafka has used since 0.11 ("magic 2"). kafka-go can read and write them as

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 func testCodec(t testing.TB) *codec {

@@ -1,6 +1,6 @@
 // Package kafka keeps the log in Kafka. It is the only one that knows kafka-go.
 //
-// What it promises is written in package eventlog; the suite in internal/eventlog/logtest proves it on kafka's
+// What it promises is written in package eventlog; the suite in eventlog/logtest proves it on kafka's
 // stand-in kfake and on a real broker. In short:
 //
 //   - [Log.Append] answers after all replicas in sync have the records. Each partition has one write under way;

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
-	"github.com/schoolbell/schoolbell/internal/eventlog/logtest"
+	"github.com/schoolbell/schoolbell/eventlog/logtest"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 

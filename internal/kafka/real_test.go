@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/schoolbell/schoolbell/eventlog/logtest"
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
-	"github.com/schoolbell/schoolbell/internal/eventlog/logtest"
 )
 
 func TestLogOnRealKafka(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/schoolbell/schoolbell/internal/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/projections"
 )
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/staff"
-	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/internal/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"

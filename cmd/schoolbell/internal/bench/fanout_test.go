@@ -1,0 +1,64 @@
+package bench_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+)
+
+// The server runs in a copy of this test's process.
+func TestMain(m *testing.M) {
+	if os.Getenv("SCHOOLBELL_TEST_FANOUT") != "" {
+		if err := bench.ServeFanout(context.Background(), os.Stdout); err != nil {
+			panic(err)
+		}
+		return
+	}
+	devtest.Main(m)
+}
+
+func TestFanoutKeepsTheFiguresBesideAFailure(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	b := &bench.Fanout{
+		Servers: []bench.FanoutServer{
+			{Name: "absent", Command: []string{"/nowhere"}, Speaks: bench.CentrifugeProtocol},
+			{Name: "silent", Command: []string{"true"}, Speaks: bench.CentrifugeProtocol},
+			{Name: "strange", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Speaks: bench.SocketIOProtocol},
+			{Name: "schoolbell", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Speaks: bench.CentrifugeProtocol},
+		},
+		Rooms: 2, Members: []int{2}, Cores: []int{1}, InFlight: []int{4}, For: 50 * time.Millisecond,
+	}
+	r, err := b.Run(t.Context())
+	require.ErrorContains(t, err, "measure absent, 2 × 2: start: ")
+	require.ErrorContains(t, err, "measure silent, 2 × 2: start: ")
+	require.ErrorContains(t, err, "measure strange, 2 × 2: connect: unexpected answer: 404")
+	require.NotContains(t, err.Error(), "schoolbell, ")
+	require.Len(t, r.Figures, 6)
+}
+
+func TestFanoutMeasures(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	b := &bench.Fanout{
+		Servers: []bench.FanoutServer{{Name: "schoolbell", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Speaks: bench.CentrifugeProtocol}},
+		Rooms:   5, Members: []int{4}, Cores: []int{1, 2}, InFlight: []int{12}, For: 200 * time.Millisecond,
+	}
+	r, err := b.Run(t.Context())
+	require.NoError(t, err)
+	require.Len(t, r.Figures, 13)
+	for i, f := range r.Figures {
+		if i%6 == 0 && i < 12 {
+			continue // a connection of so few may cost nothing to be seen
+		}
+		require.Positive(t, f.Value, f.Name)
+	}
+}

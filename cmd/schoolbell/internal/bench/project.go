@@ -1,0 +1,364 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/internal/simulate"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// Log is a log of the benchmark's own.
+type Log interface {
+	eventlog.Log
+	eventlog.Group
+}
+
+// Project measures how fast a backlog is projected, from the log to committed rows. Beside it stand the ceiling (the very
+// same rows, folded beforehand and only written) and the naive way (one transaction for each event).
+type Project struct {
+	Log    Log // empty
+	Set    *projections.Set
+	Decode projections.Decode
+	Encode func(*domain.Envelope) (eventlog.Record, error)
+	// Fresh returns a store on an empty database, and how to get rid of it.
+	Fresh  func(ctx context.Context) (store projections.Store, discard func() error, err error)
+	School simulate.Config
+	Events int // as many as the simulation gives, when that is fewer
+	Rounds int
+	// Progress is told what is being done; it may be nil.
+	Progress func(stage string)
+}
+
+// naiveFor is how long the naive way is watched: it would take minutes to finish.
+const naiveFor = 3 * time.Second
+
+// Run measures.
+func (p *Project) Run(ctx context.Context) (*Result, error) {
+	p.say("writing %d events to the log", p.Events)
+	events, err := p.fill(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := p.ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var projected, ceiling, folded []float64
+	var rows int
+	for round := range p.Rounds {
+		p.say("round %d of %d: projecting", round+1, p.Rounds)
+		took, tape, err := p.project(ctx, ends, 0)
+		if err != nil {
+			return nil, err
+		}
+		projected = append(projected, float64(events)/took.Seconds())
+		p.say("round %d of %d: writing the same rows", round+1, p.Rounds)
+		if took, err = p.replay(ctx, tape); err != nil {
+			return nil, err
+		}
+		rows = tape.rows()
+		ceiling = append(ceiling, float64(events)/took.Seconds())
+		p.say("round %d of %d: folding without a store", round+1, p.Rounds)
+		if took, err = p.fold(ctx, ends); err != nil {
+			return nil, err
+		}
+		folded = append(folded, float64(events)/took.Seconds())
+	}
+	p.say("one transaction for each event")
+	naive, err := p.naive(ctx, ends)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Benchmark: "project", Setup: fmt.Sprintf("%d events of %d schools, %d rows written, %d projections, %d partitions, median of %d rounds",
+		events, p.School.Schools, rows, len(p.Set.Projections()), len(ends), p.Rounds)}
+	r.add("projected", median(projected), "events/s", "from the log to committed rows")
+	r.add("ceiling", median(ceiling), "events/s", "the same rows, only written")
+	r.add("projected / ceiling", median(projected)/median(ceiling), "", "")
+	r.add("fetched, decoded and folded", median(folded), "events/s", "without a store")
+	r.add("naive", naive, "events/s", "one transaction for each event")
+	r.add("projected / naive", median(projected)/naive, "×", "")
+	return r, nil
+}
+
+func (p *Project) say(format string, args ...any) {
+	if p.Progress != nil {
+		p.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// fill writes the simulated events and returns how many there were.
+func (p *Project) fill(ctx context.Context) (int, error) {
+	topic, err := p.Log.Topic(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("describe the log: %w", err)
+	}
+	type block struct {
+		school  string
+		records []eventlog.Record
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	queues := make([]chan block, topic.Partitions) // a queue for each partition keeps every school's order
+	for i := range queues {
+		queues[i] = make(chan block, 4)
+		group.Go(func() error {
+			for b := range queues[i] {
+				if _, err := p.Log.Append(ctx, b.school, b.records); err != nil {
+					return fmt.Errorf("fill the log: %w", err)
+				}
+			}
+			return nil
+		})
+	}
+	total := 0
+	group.Go(func() error {
+		defer func() {
+			for _, q := range queues {
+				close(q)
+			}
+		}()
+		pending := map[string][]eventlog.Record{}
+		send := func(school string) error {
+			select {
+			case queues[eventlog.PartitionFor(school, topic.Partitions)] <- block{school, pending[school]}:
+				delete(pending, school)
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		for e := range p.School.Events() {
+			rec, err := p.Encode(e)
+			if err != nil {
+				return err
+			}
+			pending[e.School] = append(pending[e.School], rec)
+			total++
+			if len(pending[e.School]) == 500 {
+				if err := send(e.School); err != nil {
+					return err
+				}
+			}
+			if total == p.Events {
+				break
+			}
+		}
+		for school := range pending {
+			if err := send(school); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return 0, err
+	}
+	return total, nil
+}
+
+// ends returns the end of each partition that is not empty.
+func (p *Project) ends(ctx context.Context) (map[int32]int64, error) {
+	topic, err := p.Log.Topic(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("describe the log: %w", err)
+	}
+	ends := map[int32]int64{}
+	for i := range topic.Partitions {
+		_, end, err := p.Log.Bounds(ctx, i)
+		if err != nil {
+			return nil, fmt.Errorf("find the end of partition %d: %w", i, err)
+		}
+		if end > 0 {
+			ends[i] = end
+		}
+	}
+	return ends, nil
+}
+
+// project runs the engine from the beginning of the log to its end and returns how long it took, from the first claim to
+// the last commit, and what it wrote.
+func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch int) (time.Duration, *tape, error) {
+	store, discard, err := p.Fresh(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	tape := newTape(store, ends)
+	err = p.drive(ctx, tape, maxBatch)
+	return tape.took(), tape, errors.Join(err, discard())
+}
+
+// fold runs the engine on a store that keeps nothing.
+func (p *Project) fold(ctx context.Context, ends map[int32]int64) (time.Duration, error) {
+	tape := newTape(nowhere{}, ends)
+	tape.forget = true
+	err := p.drive(ctx, tape, 0)
+	return tape.took(), err
+}
+
+// drive runs the engine until the tape is at the end of the log.
+func (p *Project) drive(ctx context.Context, tape *tape, maxBatch int) error {
+	engine, err := projections.NewEngine(projections.Config{
+		Name: "bench", Set: p.Set, Log: p.Log, Group: p.Log, Store: tape, Decode: p.Decode, MaxBatch: maxBatch,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare engine: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- engine.Run(ctx) }()
+	select {
+	case <-tape.done:
+		cancel()
+		<-ended //nolint:errcheck // it was told to stop
+		return nil
+	case err := <-ended:
+		return errors.Join(errors.New("engine ended before the log did"), err)
+	}
+}
+
+// naive returns the rate of one transaction for each event.
+func (p *Project) naive(ctx context.Context, ends map[int32]int64) (float64, error) {
+	store, discard, err := p.Fresh(ctx)
+	if err != nil {
+		return 0, err
+	}
+	tape := newTape(store, ends)
+	tape.forget = true
+	tape.limit = naiveFor
+	err = p.drive(ctx, tape, 1)
+	return float64(tape.events()) / tape.took().Seconds(), errors.Join(err, discard())
+}
+
+// replay writes what is on a tape to a fresh store, the partitions side by side as the engine does it.
+func (p *Project) replay(ctx context.Context, tape *tape) (took time.Duration, err error) {
+	store, discard, err := p.Fresh(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, discard()) }()
+	topic, err := p.Log.Topic(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("describe the log: %w", err)
+	}
+	claims := map[int32]projections.Claim{}
+	for partition := range tape.commits {
+		if claims[partition], err = store.Claim(ctx, partition, topic.ID); err != nil {
+			return 0, fmt.Errorf("claim partition %d: %w", partition, err)
+		}
+	}
+	start := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for partition, commits := range tape.commits {
+		group.Go(func() error {
+			for _, c := range commits {
+				if err := store.Commit(ctx, claims[partition], c); err != nil {
+					return fmt.Errorf("write the rows of partition %d again: %w", partition, err)
+				}
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return time.Since(start), err
+}
+
+// tape is a store that remembers what was committed to the one behind it, and when.
+type tape struct {
+	projections.Store
+	forget bool          // keep no rows
+	limit  time.Duration // be done after so long
+
+	mu      sync.Mutex
+	started time.Time
+	ended   time.Time
+	ends    map[int32]int64
+	at      map[int32]int64
+	commits map[int32][]*projections.Commit
+	left    int
+	done    chan struct{}
+}
+
+func newTape(store projections.Store, ends map[int32]int64) *tape {
+	return &tape{
+		Store: store, ends: ends, at: map[int32]int64{}, commits: map[int32][]*projections.Commit{},
+		left: len(ends), done: make(chan struct{}),
+	}
+}
+
+func (t *tape) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+	t.mu.Lock()
+	if t.started.IsZero() {
+		t.started = time.Now()
+	}
+	t.mu.Unlock()
+	return t.Store.Claim(ctx, partition, topicID)
+}
+
+func (t *tape) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+	if err := t.Store.Commit(ctx, claim, c); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left == 0 {
+		return nil
+	}
+	if !t.forget {
+		kept := *c // the engine uses its own again
+		t.commits[claim.Partition] = append(t.commits[claim.Partition], &kept)
+	}
+	t.at[claim.Partition] = c.To
+	t.ended = time.Now()
+	if c.To == t.ends[claim.Partition] {
+		t.left--
+	}
+	if t.limit > 0 && t.ended.Sub(t.started) > t.limit {
+		t.left = 0
+	}
+	if t.left == 0 {
+		close(t.done)
+	}
+	return nil
+}
+
+func (t *tape) took() time.Duration { return t.ended.Sub(t.started) }
+
+func (t *tape) events() (n int64) {
+	for _, at := range t.at {
+		n += at
+	}
+	return n
+}
+
+func (t *tape) rows() (n int) {
+	for _, commits := range t.commits {
+		for _, c := range commits {
+			for _, set := range c.Rows {
+				n += set.Len()
+			}
+		}
+	}
+	return n
+}
+
+// nowhere is a store that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
+	return projections.Claim{Partition: partition, Epoch: 1}, nil
+}
+func (nowhere) Lookup(context.Context, []projections.Lookup) error                   { return nil }
+func (nowhere) Commit(context.Context, projections.Claim, *projections.Commit) error { return nil }
+func (nowhere) Parked(context.Context, int32) ([]projections.ParkedSubject, error)   { return nil, nil }
+
+func (nowhere) ParkedEvents(context.Context, int32, projections.SubjectKey, int) ([]eventlog.Record, error) {
+	return nil, nil
+}

@@ -1,0 +1,128 @@
+package edfi_test
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/edfi"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/edfi/edfitest"
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/provider"
+	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
+	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/knowledge"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+)
+
+// The sample district that Ed-Fi publishes, from its files through the log, the projections, the planners, the ledger
+// and its jobs into the outbox, with texts about absences on and their age unlimited. How many texts there must be is
+// counted from the files by other means.
+func TestP5_TextsOfAWholeDistrict(t *testing.T) {
+	t.Parallel()
+	dir := edfitest.Dir(t)
+	const set = "analytics"
+	url, log := devtest.Postgres(t), memlog.New(1)
+	jobs := devtest.Pool(t, url, postgres.Jobs)
+	projected, err := projections.NewSet(catalog.All()...)
+	require.NoError(t, err)
+	folds, err := projections.NewEngine(projections.Config{
+		Name: set, Set: projected, Log: log, Group: log, Decode: cloudevents.Decode,
+		Store: postgres.NewProjectionStore(devtest.Pool(t, url, postgres.Projector), projected, set),
+	})
+	require.NoError(t, err)
+
+	schools := importAll(t, dir, log)
+	settings := ledger.NewSettings(jobs.Conns())
+	for school := range schools {
+		require.NoError(t, settings.SetFrom(t.Context(), &consumers.Settings{
+			School: school, Rules: map[string]consumers.Rule{"absence": {MaxAge: -1}},
+		}, "test", time.Unix(0, 0)))
+	}
+
+	book, err := wording.Open()
+	require.NoError(t, err)
+	kept, err := ledger.New(ledger.Config{
+		Pool: jobs.Conns(), Encode: cloudevents.Encode, Log: log,
+		Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: outbox.New(jobs.Conns(), provider.Writer{Book: book})},
+	})
+	require.NoError(t, err)
+	planners, err := consumers.NewPlanners(plan.Planners()...)
+	require.NoError(t, err)
+	engine, err := consumers.NewEngine(consumers.Config{
+		Planners: planners, Knowledge: knowledge.New(jobs, set), Settings: settings, Ledger: kept,
+	})
+	require.NoError(t, err)
+	events, err := router.New(router.Config{
+		Log: log, Topic: "events", Positions: ledger.NewPositions(jobs.Conns(), router.ErrFenced), Planner: engine,
+		SetAside: kept.SetAside, Decode: cloudevents.Decode,
+	})
+	require.NoError(t, err)
+	_, end, err := log.Bounds(t.Context(), 0)
+	require.NoError(t, err)
+	for _, run := range []func(context.Context) error{folds.Run, engine.Run, events.Run, kept.Run} {
+		start(t, run)
+	}
+
+	want, excused := edfitest.AbsenceTexts(t, dir)
+	require.Eventually(t, func() bool {
+		var at, waiting int64
+		_ = jobs.Conns().QueryRow(t.Context(), `SELECT position FROM schoolbell.checkpoints WHERE set_name = 'consumers'`).Scan(&at)
+		require.NoError(t, jobs.Conns().QueryRow(t.Context(), `SELECT count(*) FROM schoolbell.ledger WHERE state <> 'sent'`).Scan(&waiting))
+		return at >= end && waiting == 0
+	}, time.Minute, 50*time.Millisecond)
+	rows, err := jobs.Conns().Query(t.Context(), `
+		SELECT l.school, l.about, l.params ->> 'date' FROM schoolbell.outbox o JOIN schoolbell.ledger l ON l.id = o.delivery_id WHERE o.channel = 'sms'`)
+	require.NoError(t, err)
+	texts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[edfitest.Day])
+	require.NoError(t, err)
+	got := map[edfitest.Day]int{}
+	for _, d := range texts {
+		got[d]++
+	}
+	require.Equal(t, want, got)
+	var total int
+	require.NoError(t, jobs.Conns().QueryRow(t.Context(), `SELECT count(*) FROM schoolbell.outbox`).Scan(&total))
+	require.Len(t, texts, total, "there is nothing else in the outbox")
+	t.Logf("%d texts in the outbox, one for each unexcused absence of a student whose primary guardian has a telephone; none for %d excused ones", total, excused)
+}
+
+func importAll(t *testing.T, dir string, log eventlog.Appender) map[string]bool {
+	t.Helper()
+	im, err := edfi.Open(t.Context(), os.DirFS(dir), nil)
+	require.NoError(t, err)
+	schools := map[string]bool{}
+	_, err = im.Events(t.Context(), func(e *domain.Envelope) error {
+		schools[e.School] = true
+		record, err := cloudevents.Encode(e)
+		if err == nil {
+			_, err = log.Append(t.Context(), e.School, []eventlog.Record{record})
+		}
+		return err
+	})
+	require.NoError(t, err)
+	return schools
+}
+
+func start(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+}

@@ -1,0 +1,126 @@
+package cloudevents_test
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/catalog"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+)
+
+// goldens are all events that were ever published, one of each type and version, as structured CloudEvents.
+func goldens(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob("../../domain/*/testdata/*.json")
+	require.NoError(t, err)
+	all := map[string][]byte{}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		context := filepath.Base(filepath.Dir(filepath.Dir(file)))
+		all["schoolbell."+context+"."+strings.TrimSuffix(filepath.Base(file), ".json")] = b
+	}
+	return all
+}
+
+// published is a structured event as its producer's record in the log.
+func published(t testing.TB, structured []byte) eventlog.Record {
+	t.Helper()
+	var members map[string]jsontext.Value
+	require.NoError(t, json.Unmarshal(structured, &members))
+	rec := eventlog.Record{Value: members["data"]}
+	for name, value := range members {
+		if name == "data" {
+			continue
+		}
+		text, err := jsontext.AppendUnquote(nil, value)
+		require.NoError(t, err)
+		key := "ce_" + name
+		switch name {
+		case "datacontenttype":
+			key = "content-type"
+		case "school":
+			rec.Key = text
+		}
+		rec.Headers = append(rec.Headers, eventlog.Header{Key: key, Value: text})
+	}
+	return rec
+}
+
+func canonical(t testing.TB, b []byte) string {
+	t.Helper()
+	v := jsontext.Value(bytes.Clone(b))
+	require.NoError(t, v.Canonicalize())
+	return string(v)
+}
+
+func TestEveryVersionEverPublishedIsRead(t *testing.T) {
+	t.Parallel()
+	all := goldens(t)
+	for _, fact := range catalog.Facts() {
+		golden, ok := all[fact.Type]
+		require.True(t, ok, "%s has no golden", fact.Type)
+		delete(all, fact.Type)
+
+		e, err := cloudevents.Decode(published(t, golden))
+		require.NoError(t, err, fact.Type)
+		require.Equal(t, fact.Type, e.Type)
+		again, err := cloudevents.Encode(e)
+		require.NoError(t, err)
+		twice, err := cloudevents.Decode(again)
+		require.NoError(t, err)
+		if fact.Upcast == nil {
+			structured, err := cloudevents.AppendStructured(nil, e)
+			require.NoError(t, err)
+			require.Equal(t, canonical(t, golden), canonical(t, structured), fact.Type)
+			require.Empty(t, cmp.Diff(e.Data, twice.Data))
+		}
+	}
+	require.Empty(t, all, "goldens of types that the catalogue has forgotten")
+}
+
+func TestMarksOfThePredecessorAreUpcast(t *testing.T) {
+	t.Parallel()
+	e, err := cloudevents.Decode(published(t, goldens(t)[attendance.TypeMarkedV0]))
+	require.NoError(t, err)
+	require.Equal(t, &attendance.Marked{
+		StudentID: "s-1042", ClassID: "c-4b", Date: domain.NewDate(2025, 11, 20),
+		Session: "day", Status: attendance.AbsentExcused, Reason: "dentist",
+	}, e.Data)
+	require.Equal(t, attendance.TypeMarkedV0, e.Type, "the envelope says what was published")
+
+	rec, err := cloudevents.Encode(e)
+	require.NoError(t, err)
+	now, err := cloudevents.Decode(rec)
+	require.NoError(t, err)
+	require.Equal(t, attendance.TypeMarked, now.Type, "what is written anew is of the newest version")
+	require.Equal(t, e.Data, now.Data)
+}
+
+func TestTheDoorTakesEveryGoldenThatIsNotReserved(t *testing.T) {
+	t.Parallel()
+	for _, fact := range catalog.Facts() {
+		header := http.Header{"Content-Type": {cloudevents.StructuredType}}
+		events, err := cloudevents.Door{School: "northfield"}.Parse(header, goldens(t)[fact.Type])
+		if fact.Reserved {
+			require.ErrorContains(t, err, "/type is written by Schoolbell only")
+			continue
+		}
+		require.NoError(t, err, fact.Type)
+		fromLog, err := cloudevents.Decode(published(t, goldens(t)[fact.Type]))
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(fromLog, events[0]))
+	}
+}
