@@ -10,7 +10,7 @@
 //	 ▲                                                                    │
 //	 └───────────────────── outcomes: sent, delivered, failed, rendered ◀─┘
 //
-// The [Planner] of an event is a pure function of the event, of what is [Known] about its recipients, and of the
+// The [Planner] of an event is a pure function of the event, of what is [Facts] about its recipients, and of the
 // school's [Settings]. The [Engine] waits until the projections stand at the event, reads what the planners ask for in
 // one snapshot, and hands the plan to a [Ledger], which keeps it once and has it executed. A [Provider] does one
 // delivery and says honestly how it went.

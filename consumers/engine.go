@@ -16,7 +16,7 @@ type Ledger interface {
 	// were. A delivery that is there already is left as it is; and what a planner has planned from an event once is not
 	// added to, whatever is known by now. Events with a fault are set aside, and no longer when they come again without.
 	// The error is [ErrRejected] when the plans themselves are to blame.
-	Keep(ctx context.Context, plans []Planning) (int, error)
+	Commit(ctx context.Context, plans []Planning) (int, error)
 }
 
 // ErrRejected says that the ledger refuses a plan, so that it would refuse it again. Nothing has changed.
@@ -24,10 +24,10 @@ var ErrRejected = errors.New("ledger refuses the plan")
 
 // Config is what an engine is made of. A zero value means the default in parentheses.
 type Config struct {
-	Planners  *Planners      // required
-	Knowledge Knowledge      // required
-	Settings  SettingsSource // required
-	Ledger    Ledger         // required
+	Planners *Planners      // required
+	Facts    FactSource     // required
+	Settings SettingsSource // required
+	Ledger   Ledger         // required
 
 	MaxBatch int                   // events that are planned together at most (1,000)
 	Logger   *slog.Logger          // (none)
@@ -41,7 +41,7 @@ func (c *Config) Validate() error {
 		missing bool
 		what    string
 	}{
-		{c.Planners == nil, "planners"}, {c.Knowledge == nil, "knowledge"}, {c.Settings == nil, "settings"}, {c.Ledger == nil, "ledger"},
+		{c.Planners == nil, "planners"}, {c.Facts == nil, "knowledge"}, {c.Settings == nil, "settings"}, {c.Ledger == nil, "ledger"},
 	} {
 		if f.missing {
 			faults = append(faults, fmt.Errorf("consumer engine: %s: required", f.what))
@@ -58,10 +58,10 @@ func (c *Config) Validate() error {
 type Engine struct {
 	cfg     Config
 	metrics *metrics
-	queue   chan *request
+	queue   chan *planRequest
 }
 
-type request struct {
+type planRequest struct {
 	ctx   context.Context // of the one who waits for it
 	event Event
 	done  chan error
@@ -85,7 +85,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, metrics: m, queue: make(chan *request, cfg.MaxBatch)}, nil
+	return &Engine{cfg: cfg, metrics: m, queue: make(chan *planRequest, cfg.MaxBatch)}, nil
 }
 
 // Wants says whether anything may follow from events of a type.
@@ -93,7 +93,7 @@ func (e *Engine) Wants(eventType string) bool { return e.cfg.Planners.Wants(even
 
 // Plan plans an event and returns when what follows from it is in the ledger. Planning it again changes nothing.
 func (e *Engine) Plan(ctx context.Context, event Event) error {
-	r := &request{ctx: ctx, event: event, done: make(chan error, 1)}
+	r := &planRequest{ctx: ctx, event: event, done: make(chan error, 1)}
 	select {
 	case e.queue <- r:
 	case <-ctx.Done():
@@ -116,7 +116,7 @@ const (
 
 // Run plans what [Engine.Plan] is given, until ctx ends.
 func (e *Engine) Run(ctx context.Context) error {
-	var waiting []*request // for the projections
+	var waiting []*planRequest // for the projections
 	for {
 		batch := waiting
 		if len(batch) == 0 {
@@ -148,7 +148,7 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // plan plans those events of a batch that the projections have, and returns the others.
-func (e *Engine) plan(ctx context.Context, batch []*request) (waiting []*request) {
+func (e *Engine) plan(ctx context.Context, batch []*planRequest) (waiting []*planRequest) {
 	ready, waiting, err := e.planReady(ctx, batch)
 	for _, r := range ready {
 		r.done <- err
@@ -156,10 +156,10 @@ func (e *Engine) plan(ctx context.Context, batch []*request) (waiting []*request
 	return waiting
 }
 
-func (e *Engine) planReady(ctx context.Context, batch []*request) (ready, waiting []*request, err error) {
+func (e *Engine) planReady(ctx context.Context, batch []*planRequest) (ready, waiting []*planRequest, err error) {
 	ctx, cancel := context.WithTimeout(ctx, plannersWait)
 	defer cancel()
-	snapshot, err := e.cfg.Knowledge.Snapshot(ctx)
+	snapshot, err := e.cfg.Facts.Snapshot(ctx)
 	if err != nil {
 		return batch, nil, fmt.Errorf("read what is known: %w", err)
 	}
@@ -193,7 +193,7 @@ func (e *Engine) planReady(ctx context.Context, batch []*request) (ready, waitin
 		return ready, waiting, err
 	}
 	snapshot.Close()
-	planned, err := e.keep(ctx, plans)
+	planned, err := e.commit(ctx, plans)
 	if err != nil {
 		return ready, waiting, fmt.Errorf("keep plans of %d events: %w", len(plans), err)
 	}
@@ -201,9 +201,9 @@ func (e *Engine) planReady(ctx context.Context, batch []*request) (ready, waitin
 	return ready, waiting, nil
 }
 
-// keep hands plans to the ledger. When it refuses them, each goes alone, and the ones that are to blame are set aside.
-func (e *Engine) keep(ctx context.Context, plans []Planning) (int, error) {
-	n, err := e.cfg.Ledger.Keep(ctx, plans)
+// commit hands plans to the ledger. When it refuses them, each goes alone, and the ones that are to blame are set aside.
+func (e *Engine) commit(ctx context.Context, plans []Planning) (int, error) {
+	n, err := e.cfg.Ledger.Commit(ctx, plans)
 	switch {
 	case err == nil:
 		e.reportFaults(ctx, plans)
@@ -212,13 +212,13 @@ func (e *Engine) keep(ctx context.Context, plans []Planning) (int, error) {
 		return 0, err
 	case len(plans) == 1:
 		plans[0].Deliveries, plans[0].Fault = nil, err
-		n, err = e.cfg.Ledger.Keep(ctx, plans)
+		n, err = e.cfg.Ledger.Commit(ctx, plans)
 		e.reportFaults(ctx, plans)
 		return n, err
 	}
 	total := 0
 	for i := range plans {
-		n, err := e.keep(ctx, plans[i:i+1])
+		n, err := e.commit(ctx, plans[i:i+1])
 		if err != nil {
 			return 0, err
 		}

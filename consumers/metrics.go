@@ -11,7 +11,7 @@ import (
 type metrics struct {
 	events, faults prometheus.Counter
 	deliveries     *prometheus.CounterVec
-	known          prometheus.Counter
+	duplicates     prometheus.Counter
 	batch, took    prometheus.Observer
 	delay          prometheus.Observer
 }
@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		errs = append(errs, reg.Register(c))
 	}
 	return &metrics{
-		events: events, faults: faults, deliveries: deliveries, known: known, batch: batch, took: took, delay: delay,
+		events: events, faults: faults, deliveries: deliveries, duplicates: known, batch: batch, took: took, delay: delay,
 	}, errors.Join(errs...)
 }
 
@@ -55,7 +55,7 @@ func (m *metrics) planned(plans []Planning, fresh int, took time.Duration) {
 		}
 	}
 	m.events.Add(float64(len(plans)))
-	m.known.Add(float64(max(0, total-fresh)))
+	m.duplicates.Add(float64(max(0, total-fresh)))
 	m.batch.Observe(float64(len(plans)))
 	m.took.Observe(took.Seconds())
 }

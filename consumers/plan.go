@@ -7,12 +7,12 @@ import (
 )
 
 // Plan returns what follows from an event. It must be pure: the same event, knowledge and settings give the same
-// deliveries, at any time and in any process. The clock is [Known.Now].
+// deliveries, at any time and in any process. The clock is [Facts.Now].
 //
 // It may be called several times for one event. What it asks of known may at first be answered as if it did not exist;
 // then it is called again with the answer, until it asks for nothing new. So it only needs to go on sensibly with zero
 // values.
-type Plan func(event *domain.Envelope, known Known, settings *Settings) []Delivery
+type Plan func(event *domain.Envelope, known Facts, settings *Settings) []Delivery
 
 // Planner is one rule: what follows from events of some types.
 type Planner struct {
@@ -21,9 +21,9 @@ type Planner struct {
 	Plan  Plan
 }
 
-// Known answers what is known when an event is planned, about the event's school. All answers are of one snapshot, at
+// Facts answers what is known when an event is planned, about the event's school. All answers are of one snapshot, at
 // the event's position or a little later. What is not known is the zero value.
-type Known interface {
+type Facts interface {
 	// Now is when the event was appended to the log.
 	Now() time.Time
 	Student(id string) Student

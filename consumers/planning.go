@@ -14,7 +14,7 @@ import (
 type Event struct {
 	*domain.Envelope
 	AppendedAt time.Time
-	Again      bool // an operator wants it planned, although it may have been before
+	Replan     bool // an operator wants it planned, although it may have been before
 }
 
 // SettingsSource knows what schools have decided.
@@ -26,8 +26,8 @@ type SettingsSource interface {
 // Planning is what follows from one event.
 type Planning struct {
 	Event      Event
-	KnownAt    int64 // the offset of the last event of the partition that was known
-	Asked      bool  // the plan depends on what was known
+	FactsAt    int64 // the offset of the last event of the partition that was known
+	UsedFacts  bool  // the plan depends on what was known
 	Deliveries []Delivery
 	Again      bool  // the event's
 	Fault      error // why it cannot be planned; nothing follows then
@@ -64,11 +64,11 @@ func (p *Planners) Wants(eventType string) bool { return len(p.byType[eventType]
 var errPanicked = errors.New("planner panicked")
 
 // most rounds of questions that a planner may need: a student, then the class, and so on.
-const mostRounds = 8
+const maxRounds = 8
 
 // PlanAll plans events with what is known in a snapshot, which must have all of them.
 func (p *Planners) PlanAll(ctx context.Context, events []Event, settings []*Settings, snapshot Snapshot) ([]Planning, error) {
-	m := newMemory()
+	m := newFactCache()
 	all := make([]Planning, len(events))
 	todo := make([]int, len(events))
 	for i := range events {
@@ -77,9 +77,9 @@ func (p *Planners) PlanAll(ctx context.Context, events []Event, settings []*Sett
 		if err != nil {
 			return nil, err
 		}
-		all[i] = Planning{Event: events[i], KnownAt: next - 1, Again: events[i].Again}
+		all[i] = Planning{Event: events[i], FactsAt: next - 1, Again: events[i].Replan}
 	}
-	for range mostRounds {
+	for range maxRounds {
 		var again []int
 		for _, i := range todo {
 			if !p.planOne(&all[i], settings[i], m) {
@@ -89,7 +89,7 @@ func (p *Planners) PlanAll(ctx context.Context, events []Event, settings []*Sett
 		if len(again) == 0 {
 			return all, nil
 		}
-		if err := m.learn(ctx, snapshot); err != nil {
+		if err := m.resolve(ctx, snapshot); err != nil {
 			return nil, err
 		}
 		todo = again
@@ -98,8 +98,8 @@ func (p *Planners) PlanAll(ctx context.Context, events []Event, settings []*Sett
 }
 
 // planOne says whether the plan is complete.
-func (p *Planners) planOne(plan *Planning, settings *Settings, m *memory) (complete bool) {
-	k := &known{memory: m, school: plan.Event.School, now: plan.Event.AppendedAt}
+func (p *Planners) planOne(plan *Planning, settings *Settings, m *factCache) (complete bool) {
+	k := &known{factCache: m, school: plan.Event.School, now: plan.Event.AppendedAt}
 	defer func() {
 		if cause := recover(); cause != nil {
 			plan.Deliveries, plan.Fault = nil, fmt.Errorf("%w: %v", errPanicked, cause)
@@ -116,7 +116,7 @@ func (p *Planners) planOne(plan *Planning, settings *Settings, m *memory) (compl
 			plan.Deliveries = append(plan.Deliveries, d)
 		}
 	}
-	plan.Asked = k.asked
+	plan.UsedFacts = k.asked
 	if !k.missed {
 		if plan.Fault = checkDependencies(plan.Deliveries); plan.Fault != nil {
 			plan.Deliveries = nil

@@ -42,7 +42,7 @@ func TestDependenciesOtherThanDocumentsAreRefused(t *testing.T) {
 			`planner "rule": pdf to st2 depends on ` + id("st", consumers.PDF) + " by pdf",
 		},
 	} {
-		planners, err := consumers.NewPlanners(consumers.Planner{Name: "rule", Types: []string{"x"}, Plan: func(*domain.Envelope, consumers.Known, *consumers.Settings) []consumers.Delivery {
+		planners, err := consumers.NewPlanners(consumers.Planner{Name: "rule", Types: []string{"x"}, Plan: func(*domain.Envelope, consumers.Facts, *consumers.Settings) []consumers.Delivery {
 			return c.plan
 		}})
 		require.NoError(t, err)

@@ -39,11 +39,11 @@ type StatusProvider interface {
 type BatchProvider interface {
 	Provider
 	// SendBatch returns an answer for each delivery, in order.
-	SendBatch(ctx context.Context, batch []*Delivery) []Answer
+	SendBatch(ctx context.Context, batch []*Delivery) []SendResult
 }
 
-// Answer is what came of one delivery of a batch.
-type Answer struct {
+// SendResult is what came of one delivery of a batch.
+type SendResult struct {
 	Receipt Receipt
 	Err     error
 }

@@ -30,7 +30,7 @@ func (r Reminders) Next(dueOn domain.Date, made int, last, today domain.Date) in
 	if made > 0 {
 		since = max(dueOn, last)
 	}
-	if made >= r.Most || int(today-since) < cmp.Or(r.Every, remindEvery) {
+	if made >= r.Max || int(today-since) < cmp.Or(r.Every, remindEvery) {
 		return 0
 	}
 	return made + 1

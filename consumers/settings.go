@@ -41,7 +41,7 @@ type QuietHours struct {
 // Reminders say when whoever has to pay a fee is reminded of it. The zero value reminds nobody: a school's own system may
 // do so already.
 type Reminders struct {
-	Most  int   `json:"most,omitzero" doc:"Of one invoice; 0 means none" example:"3"`
+	Max   int   `json:"most,omitzero" doc:"Of one invoice; 0 means none" example:"3"`
 	Every int   `json:"every,omitzero" doc:"Days between the date when it was due and the first reminder, and between two; 0 means 7" example:"7"`
 	At    Clock `json:"at,omitzero" doc:"When the day's reminders are made, by the school's clock; 00:00 means 09:00"`
 }

@@ -90,13 +90,13 @@ func kindName(k jsontext.Kind) string {
 	}
 }
 
-// mostSender is how many letters telephones show of a sender's name.
-const mostSender = 11
+// maxSenderLength is how many letters telephones show of a sender's name.
+const maxSenderLength = 11
 
 func (s *Settings) validate(f *domain.Faults, planners []string) {
 	f.OptionalText("/name", s.Name, domain.MaxLabelLength*4)
 	if !validSender(s.Sender) {
-		f.Add("/sender", "must be at most %d letters, digits and spaces with a letter among them, or a telephone number as in +15125550100", mostSender)
+		f.Add("/sender", "must be at most %d letters, digits and spaces with a letter among them, or a telephone number as in +15125550100", maxSenderLength)
 	}
 	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
 		f.Add("/time_zone", "must be a time zone, as in Africa/Abidjan")
@@ -117,7 +117,7 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 	if s.Budget < 0 {
 		f.Add("/sms_budget", "must not be negative")
 	}
-	between(f, "/reminders/most", s.Reminders.Most, 0, 50)
+	between(f, "/reminders/most", s.Reminders.Max, 0, 50)
 	between(f, "/reminders/every", s.Reminders.Every, 0, 365)
 	if hash, err := hex.DecodeString(s.Logo); s.Logo != "" && (err != nil || len(hash) != 32) {
 		f.Add("/logo", "must be the SHA-256 of a stored picture, in hexadecimal")
@@ -179,5 +179,5 @@ func validSender(s string) bool {
 			return false
 		}
 	}
-	return s == "" || letter && len(s) <= mostSender
+	return s == "" || letter && len(s) <= maxSenderLength
 }

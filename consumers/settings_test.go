@@ -12,7 +12,7 @@ import (
 
 func planners(t *testing.T) *consumers.Planners {
 	t.Helper()
-	nothing := func(*domain.Envelope, consumers.Known, *consumers.Settings) []consumers.Delivery { return nil }
+	nothing := func(*domain.Envelope, consumers.Facts, *consumers.Settings) []consumers.Delivery { return nil }
 	p, err := consumers.NewPlanners(
 		consumers.Planner{Name: "absence", Types: []string{"a"}, Plan: nothing}, consumers.Planner{Name: "invoice", Types: []string{"b"}, Plan: nothing},
 	)

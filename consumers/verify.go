@@ -20,12 +20,12 @@ type History interface {
 	Add(e *domain.Envelope)
 }
 
-// Kept is what a ledger holds about a partition.
-type Kept struct {
-	Upto       int64               // the offset up to which the partition has been planned
-	KnownAt    map[int64]int64     // by offset: up to where it was known when the event was planned, if that was further
-	Deliveries map[string]Delivery // by id
-	Aside      map[int64]bool      // offsets of events that could not be planned
+// LedgerPartition is what a ledger holds about a partition.
+type LedgerPartition struct {
+	PlannedTo   int64               // the offset up to which the partition has been planned
+	FactsAt     map[int64]int64     // by offset: up to where it was known when the event was planned, if that was further
+	Deliveries  map[string]Delivery // by id
+	DeadLetters map[int64]bool      // offsets of events that could not be planned
 }
 
 // Finding is a difference between a plan and the ledger.
@@ -48,27 +48,27 @@ type Verification struct {
 	History  func() History // before the first event
 }
 
-// Checked is what a verification has seen.
-type Checked struct {
-	Events     int       `json:"events"` // from which anything may follow
-	Deliveries int       `json:"deliveries"`
-	Aside      int       `json:"aside"`
-	Findings   []Finding `json:"findings"`
+// VerifyResult is what a verification has seen.
+type VerifyResult struct {
+	Events      int       `json:"events"` // from which anything may follow
+	Deliveries  int       `json:"deliveries"`
+	DeadLetters int       `json:"aside"`
+	Findings    []Finding `json:"findings"`
 }
 
 // verifying is the work on one partition.
 type verifying struct {
 	*Verification
-	kept    *Kept
-	history History
-	later   map[int64][]Event     // plans that were made when more was known, by the offset of what was known
-	expect  map[string][]Delivery // several where several events lead to what is said once
-	checked Checked
+	stored   *LedgerPartition
+	history  History
+	deferred map[int64][]Event     // plans that were made when more was known, by the offset of what was known
+	expect   map[string][]Delivery // several where several events lead to what is said once
+	result   VerifyResult
 }
 
 // Partition checks one partition.
-func (v *Verification) Partition(ctx context.Context, partition int32, kept *Kept) (*Checked, error) {
-	w := &verifying{Verification: v, kept: kept, history: v.History(), later: map[int64][]Event{}, expect: map[string][]Delivery{}}
+func (v *Verification) Partition(ctx context.Context, partition int32, kept *LedgerPartition) (*VerifyResult, error) {
+	w := &verifying{Verification: v, stored: kept, history: v.History(), deferred: map[int64][]Event{}, expect: map[string][]Delivery{}}
 	window := eventlog.NewWindow(eventlog.DefaultWindow)
 	for at := int64(0); ; {
 		batch, err := v.Log.Fetch(ctx, partition, at, fetchBytes, 0)
@@ -84,13 +84,13 @@ func (v *Verification) Partition(ctx context.Context, partition int32, kept *Kep
 			break
 		}
 	}
-	for _, events := range w.later { // what was known then is in the log no longer
+	for _, events := range w.deferred { // what was known then is in the log no longer
 		if err := w.plan(ctx, events); err != nil {
 			return nil, err
 		}
 	}
 	w.compare()
-	return &w.checked, nil
+	return &w.result, nil
 }
 
 const fetchBytes = 4 << 20
@@ -100,14 +100,14 @@ func (w *verifying) record(ctx context.Context, rec *eventlog.Record, window *ev
 	event, err := w.Decode(*rec)
 	if err == nil && !window.Seen(offset, event.School, event.Source, event.ID) {
 		w.history.Add(event)
-		if offset < w.kept.Upto && w.Planners.Wants(event.Type) {
-			w.checked.Events++
-			known := max(offset, w.kept.KnownAt[offset])
-			w.later[known] = append(w.later[known], Event{Envelope: event, AppendedAt: rec.Time})
+		if offset < w.stored.PlannedTo && w.Planners.Wants(event.Type) {
+			w.result.Events++
+			known := max(offset, w.stored.FactsAt[offset])
+			w.deferred[known] = append(w.deferred[known], Event{Envelope: event, AppendedAt: rec.Time})
 		}
 	}
-	events := w.later[offset]
-	delete(w.later, offset)
+	events := w.deferred[offset]
+	delete(w.deferred, offset)
 	return w.plan(ctx, events)
 }
 
@@ -128,8 +128,8 @@ func (w *verifying) plan(ctx context.Context, events []Event) error {
 		return err
 	}
 	for _, p := range plans {
-		if w.kept.Aside[p.Event.Position.Offset] || p.Fault != nil {
-			w.checked.Aside++
+		if w.stored.DeadLetters[p.Event.Position.Offset] || p.Fault != nil {
+			w.result.DeadLetters++
 			continue
 		}
 		for _, d := range p.Deliveries {
@@ -140,25 +140,25 @@ func (w *verifying) plan(ctx context.Context, events []Event) error {
 }
 
 func (w *verifying) compare() {
-	w.checked.Deliveries = len(w.expect)
+	w.result.Deliveries = len(w.expect)
 	for id, want := range w.expect {
-		have, ok := w.kept.Deliveries[id]
+		have, ok := w.stored.Deliveries[id]
 		if !ok {
 			w.find("missing", &want[0], "")
 		} else if what := differences(want, &have); what != "" {
 			w.find("different", &have, what)
 		}
 	}
-	for id, have := range w.kept.Deliveries {
-		if _, ok := w.expect[id]; !ok && have.Position.Offset < w.kept.Upto {
+	for id, have := range w.stored.Deliveries {
+		if _, ok := w.expect[id]; !ok && have.Position.Offset < w.stored.PlannedTo {
 			w.find("surplus", &have, "")
 		}
 	}
-	slices.SortFunc(w.checked.Findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(w.result.Findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID)) })
 }
 
 func (w *verifying) find(kind string, d *Delivery, detail string) {
-	w.checked.Findings = append(w.checked.Findings, Finding{kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail})
+	w.result.Findings = append(w.result.Findings, Finding{kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail})
 }
 
 // differences is empty when one of those that are to be expected is what was kept.

@@ -318,11 +318,11 @@ func (f *Faults) SHA256(pointer, v string) {
 }
 
 // AtLeast checks that a number is not too small.
-func (f *Faults) AtLeast(pointer string, v, least int64) {
+func (f *Faults) AtLeast(pointer string, v, minimum int64) {
 	if f.rules != nil {
-		f.rules(pointer, Rule{Min: least, Max: math.MaxInt64})
+		f.rules(pointer, Rule{Min: minimum, Max: math.MaxInt64})
 	}
-	if v < least {
-		f.Add(pointer, "must be at least %d", least)
+	if v < minimum {
+		f.Add(pointer, "must be at least %d", minimum)
 	}
 }

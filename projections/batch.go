@@ -9,15 +9,15 @@ import (
 // Batch is the state of one partition in memory: the rows that the folds read and write, and what has changed since it
 // was last taken. It belongs to one goroutine.
 type Batch struct {
-	set      *Set
-	rows     []anyRows   // by the table's ordinal; nil for tables outside the set
-	order    []tableRows // by the table's place in the set
-	owner    []int       // by the table's ordinal: the index of its projection
-	number   uint64
-	touched  []tableRows // by the current event
-	missing  bool        // the current event has read a row that must be looked up first
-	changes  map[string]*Change
-	tolerate int // how many rows may be held before the next look for some to forget
+	set          *Set
+	rows         []anyRows   // by the table's ordinal; nil for tables outside the set
+	order        []tableRows // by the table's place in the set
+	projectionOf []int       // by the table's ordinal: the index of its projection
+	number       uint64
+	touched      []tableRows // by the current event
+	missing      bool        // the current event has read a row that must be looked up first
+	changes      map[string]*Change
+	evictAbove   int // how many rows may be held before the next look for some to forget
 }
 
 // Change says which projections of a school have changed, and when last.
@@ -48,7 +48,7 @@ func NewBatch(set *Set, complete bool) *Batch {
 	for i, t := range set.tables {
 		for len(b.rows) <= t.ordinal() {
 			b.rows = append(b.rows, nil)
-			b.owner = append(b.owner, -1)
+			b.projectionOf = append(b.projectionOf, -1)
 		}
 		rows := t.newRows()
 		if complete {
@@ -56,7 +56,7 @@ func NewBatch(set *Set, complete bool) *Batch {
 		}
 		b.rows[t.ordinal()] = rows
 		b.order = append(b.order, rows)
-		b.owner[t.ordinal()] = set.owner[i]
+		b.projectionOf[t.ordinal()] = set.projectionOf[i]
 	}
 	return b
 }
@@ -82,7 +82,7 @@ func (b *Batch) Fold(e *domain.Envelope) (Outcome, error) {
 		b.undo()
 		return Failed, err
 	}
-	b.keep(e)
+	b.accept(e)
 	return Folded, nil
 }
 
@@ -119,14 +119,14 @@ func (b *Batch) undo() {
 	b.missing = false
 }
 
-func (b *Batch) keep(e *domain.Envelope) {
+func (b *Batch) accept(e *domain.Envelope) {
 	if len(b.touched) == 0 {
 		return
 	}
 	c := b.change(e.School)
 	for _, r := range b.touched {
-		r.keep()
-		c.raise(b.owner[r.ordinal()], e.Position.Offset)
+		r.accept()
+		c.raise(b.projectionOf[r.ordinal()], e.Position.Offset)
 	}
 	b.touched = b.touched[:0]
 }
@@ -187,13 +187,13 @@ func (b *Batch) Take(maxRows int) ([]RowSet, []*Change) {
 }
 
 func (b *Batch) forget(maxRows int) {
-	if b.size() <= max(maxRows, b.tolerate) {
+	if b.size() <= max(maxRows, b.evictAbove) {
 		return
 	}
 	for _, r := range b.order {
 		r.evict(b.number)
 	}
-	b.tolerate = b.size() * 5 / 4 // rows in constant use cannot be forgotten: do not look through them every time
+	b.evictAbove = b.size() * 5 / 4 // rows in constant use cannot be forgotten: do not look through them every time
 }
 
 func (b *Batch) size() int {

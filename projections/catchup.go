@@ -55,13 +55,13 @@ func (c *Catchup) Run(ctx context.Context) error {
 	return err
 }
 
-const catchupCheck = 100 * time.Millisecond
+const catchupCheckInterval = 100 * time.Millisecond
 
-// To lets partitions fold up to the given offsets, these not included, and returns when they have. It fails when one of
+// FoldTo lets partitions fold up to the given offsets, these not included, and returns when they have. It fails when one of
 // them cannot go on.
-func (c *Catchup) To(ctx context.Context, limits map[int32]int64) error {
+func (c *Catchup) FoldTo(ctx context.Context, limits map[int32]int64) error {
 	c.log.raise(limits)
-	check := time.NewTicker(catchupCheck)
+	check := time.NewTicker(catchupCheckInterval)
 	defer check.Stop()
 	for !c.reached(limits) {
 		select {

@@ -38,7 +38,7 @@ type Config struct {
 	MaxRows           int           // rows held in memory for each partition, about (100,000)
 	MaxParkedSubjects int           // for each partition; with more it pauses (1,000)
 	ParkedRetry       time.Duration // until a parked subject is tried again for the first time; then twice as long, and so on (1 min)
-	ParkedRetryMost   time.Duration // at most (1 h)
+	ParkedRetryMax    time.Duration // at most (1 h)
 	CommitTimeout     time.Duration // until a commit that does not answer is given up (30 s)
 	School            string        // folds the events of one school only (all)
 	Build             string        // names this build of the program: another one tries again what is parked
@@ -76,7 +76,7 @@ func (c *Config) Validate() error {
 		{c.MaxRows, "row limit"},
 		{c.MaxParkedSubjects, "limit of parked subjects"},
 		{int(c.ParkedRetry), "time to the next try"},
-		{int(c.ParkedRetryMost), "longest time to the next try"},
+		{int(c.ParkedRetryMax), "longest time to the next try"},
 		{int(c.CommitTimeout), "commit timeout"},
 	} {
 		if f.value < 0 {
@@ -93,7 +93,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxRows, 100_000)
 	setDefault(&c.MaxParkedSubjects, 1000)
 	setDefault(&c.ParkedRetry, time.Minute)
-	setDefault(&c.ParkedRetryMost, time.Hour)
+	setDefault(&c.ParkedRetryMax, time.Hour)
 	setDefault(&c.CommitTimeout, 30*time.Second)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	setDefault[prometheus.Registerer](&c.Metrics, prometheus.NewRegistry())
@@ -115,9 +115,9 @@ type Engine struct {
 	unread      burst // fetches that failed
 	restarted   burst // sessions that something outside has ended
 
-	mu     sync.Mutex
-	owners map[int32]*owner // of the partitions that this process works on
-	tapes  map[int32]*tape  // of partitions that it has worked on
+	mu         sync.Mutex
+	workers    map[int32]*worker    // of the partitions that this process works on
+	readAheads map[int32]*readAhead // of partitions that it has worked on
 }
 
 // NewEngine returns an engine that is ready to run.
@@ -127,8 +127,8 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	cfg.setDefaults()
 	e := &Engine{
-		cfg: cfg, foldVersion: clean(cfg.Set.Version()+" "+cfg.Build, 1000),
-		owners: map[int32]*owner{}, tapes: map[int32]*tape{},
+		cfg: cfg, foldVersion: sanitize(cfg.Set.Version()+" "+cfg.Build, 1000),
+		workers: map[int32]*worker{}, readAheads: map[int32]*readAhead{},
 	}
 	m, err := newMetrics(cfg.Metrics, e)
 	if err != nil {
@@ -142,7 +142,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 // other: one that cannot go on says so in [Engine.Status] and is tried again later. Run ends with a [*VersionError] when
 // other folds have made the tables, and leaves the partitions to programs that have those. It may be called again.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.cfg.Group.Consume(ctx, "schoolbell-"+e.cfg.Name, e.own); err != nil {
+	if err := e.cfg.Group.Consume(ctx, "schoolbell-"+e.cfg.Name, e.work); err != nil {
 		return fmt.Errorf("share out partitions of %s: %w", e.cfg.Name, err)
 	}
 	return nil
@@ -174,37 +174,37 @@ type Status struct {
 // Status tells how the partitions of this process are doing, in order.
 func (e *Engine) Status() []Status {
 	e.mu.Lock()
-	owners := make([]*owner, 0, len(e.owners))
-	for _, o := range e.owners {
+	owners := make([]*worker, 0, len(e.workers))
+	for _, o := range e.workers {
 		owners = append(owners, o)
 	}
 	e.mu.Unlock()
 	all := make([]Status, len(owners))
 	for i, o := range owners {
-		all[i] = o.report()
+		all[i] = o.currentStatus()
 	}
 	slices.SortFunc(all, func(a, b Status) int { return int(a.Partition - b.Partition) })
 	return all
 }
 
-// borrowTape takes the tape of an earlier ownership, or a new one.
-func (e *Engine) borrowTape(partition int32) *tape {
+// takeReadAhead takes the tape of an earlier ownership, or a new one.
+func (e *Engine) takeReadAhead(partition int32) *readAhead {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if t := e.tapes[partition]; t != nil {
-		delete(e.tapes, partition)
+	if t := e.readAheads[partition]; t != nil {
+		delete(e.readAheads, partition)
 		return t
 	}
-	return &tape{
+	return &readAhead{
 		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window, school: e.cfg.School,
 		maxEvents: 3 * e.cfg.MaxBatch, maxBytes: e.cfg.MaxReadAhead,
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 }
 
-// returnTape keeps a tape for the next ownership.
-func (e *Engine) returnTape(t *tape) {
+// returnReadAhead keeps a tape for the next ownership.
+func (e *Engine) returnReadAhead(t *readAhead) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tapes[t.partition] = t
+	e.readAheads[t.partition] = t
 }

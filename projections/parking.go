@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// parkedEvery is how often the owner of a partition looks whether a parked subject is to be tried again.
-const parkedEvery = time.Second
+// parkedInterval is how often the owner of a partition looks whether a parked subject is to be tried again.
+const parkedInterval = time.Second
 
 // maxReason is how much of an error's text is kept.
 const maxReason = 1000
@@ -18,7 +18,7 @@ const maxReason = 1000
 var errParkedBefore = errors.New("an earlier event of the subject is parked")
 
 // loadParked reads which subjects are parked.
-func (s *session) loadParked(ctx context.Context) error {
+func (s *lease) loadParked(ctx context.Context) error {
 	subjects, err := s.cfg.Store.Parked(ctx, s.claim.Partition)
 	if err != nil {
 		return fmt.Errorf("read parked subjects: %w", err)
@@ -31,13 +31,13 @@ func (s *session) loadParked(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) isParked(e *entry) bool {
+func (s *lease) isParked(e *entry) bool {
 	return len(s.parked) > 0 && s.parked[e.subject()] != nil
 }
 
 // park keeps an event aside, and its subject with it. It does nothing and returns false when that would be one subject too
 // many.
-func (s *session) park(ctx context.Context, e *entry, cause error) bool {
+func (s *lease) park(ctx context.Context, e *entry, cause error) bool {
 	key := e.subject()
 	if s.parked[key] == nil {
 		if len(s.parked) >= s.cfg.MaxParkedSubjects {
@@ -51,19 +51,19 @@ func (s *session) park(ctx context.Context, e *entry, cause error) bool {
 	}
 	delete(s.refused, e.offset())
 	s.batch.commit.Parking.Events = append(s.batch.commit.Parking.Events,
-		ParkedEvent{SubjectKey: key, Type: clean(e.event.Type, maxReason), Record: e.record})
+		ParkedEvent{SubjectKey: key, Type: sanitize(e.event.Type, maxReason), Record: e.record})
 	s.rows.MarkAll(key.School, e.offset())
 	s.engine.metrics.parked.Inc()
 	return true
 }
 
 // noteFailure notes that a subject's first event could not be folded once more.
-func (s *session) noteFailure(subject *ParkedSubject, cause error, now time.Time) {
-	wait := s.cfg.ParkedRetryMost
+func (s *lease) noteFailure(subject *ParkedSubject, cause error, now time.Time) {
+	wait := s.cfg.ParkedRetryMax
 	if n := subject.Attempts; n < 32 && s.cfg.ParkedRetry<<n>>n == s.cfg.ParkedRetry {
 		wait = min(wait, s.cfg.ParkedRetry<<n)
 	}
-	subject.Reason = clean(cause.Error(), maxReason)
+	subject.Reason = sanitize(cause.Error(), maxReason)
 	subject.Attempts++
 	subject.RetryAt = now.Add(wait)
 	subject.RetryRequested = false
@@ -71,7 +71,7 @@ func (s *session) noteFailure(subject *ParkedSubject, cause error, now time.Time
 	s.batch.touched[subject.SubjectKey] = struct{}{}
 }
 
-func (s *session) logParked(ctx context.Context, what string, subject *ParkedSubject, cause error) {
+func (s *lease) logParked(ctx context.Context, what string, subject *ParkedSubject, cause error) {
 	logger := s.logger.With("school", subject.School, "subject", subject.Subject, "offset", subject.FirstOffset)
 	if p, ok := errors.AsType[*PanicError](cause); ok {
 		logger = logger.With("stack", string(p.Stack))
@@ -80,7 +80,7 @@ func (s *session) logParked(ctx context.Context, what string, subject *ParkedSub
 }
 
 // pause stops taking from the log. What keeps failing in so many subjects is no single event's fault.
-func (s *session) pause(ctx context.Context) {
+func (s *lease) pause(ctx context.Context) {
 	s.paused = true
 	reason := fmt.Errorf("%d subjects are parked, as many as may be: look at `schoolbell parked list`, mend the cause "+
 		"and retry them; the partition then goes on by itself", len(s.parked))
@@ -88,8 +88,8 @@ func (s *session) pause(ctx context.Context) {
 	s.logger.ErrorContext(ctx, "paused the partition", "reason", reason)
 }
 
-// describeParking writes down what a batch changes about parked subjects.
-func (s *session) describeParking(j *job) {
+// addParking writes down what a batch changes about parked subjects.
+func (s *lease) addParking(j *job) {
 	for key := range j.touched {
 		if subject := s.parked[key]; subject != nil {
 			j.commit.Parking.Subjects = append(j.commit.Parking.Subjects, *subject)
@@ -100,7 +100,7 @@ func (s *session) describeParking(j *job) {
 }
 
 // retryParked tries those parked subjects again whose time has come.
-func (s *session) retryParked(ctx context.Context) error {
+func (s *lease) retryParked(ctx context.Context) error {
 	due, err := s.dueSubjects(ctx)
 	if err != nil || len(due) == 0 {
 		return err
@@ -130,7 +130,7 @@ func (s *session) retryParked(ctx context.Context) error {
 }
 
 // dueSubjects returns the parked subjects to be tried now: on schedule, by request, or because the folds have changed.
-func (s *session) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
+func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 	if len(s.parked) == 0 {
 		return nil, nil
 	}
@@ -156,7 +156,7 @@ func (s *session) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 
 // retrySubject folds at most limit of a subject's events in order, until one fails. The subject is released when none
 // is left.
-func (s *session) retrySubject(ctx context.Context, subject *ParkedSubject, limit int) error {
+func (s *lease) retrySubject(ctx context.Context, subject *ParkedSubject, limit int) error {
 	records, err := s.cfg.Store.ParkedEvents(ctx, s.claim.Partition, subject.SubjectKey, limit)
 	if err != nil {
 		return fmt.Errorf("read parked events: %w", err)
@@ -164,7 +164,7 @@ func (s *session) retrySubject(ctx context.Context, subject *ParkedSubject, limi
 	delete(s.parked, subject.SubjectKey) // so that it is not in its own way
 	j := s.batch
 	for _, rec := range records {
-		e := newEntry(s.cfg.Decode, rec, s.tape.topic.Partitions)
+		e := newEntry(s.cfg.Decode, rec, s.readAhead.topic.Partitions)
 		misses := 0
 		cause, err := s.foldEntry(ctx, &e, nil, &misses)
 		if err != nil {

@@ -172,7 +172,7 @@ func TestParkedSubjectsAreRetried(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			cfg := w.config()
-			cfg.ParkedRetry, cfg.ParkedRetryMost = time.Minute, 5*time.Minute
+			cfg.ParkedRetry, cfg.ParkedRetryMax = time.Minute, 5*time.Minute
 			_, stop := w.run(cfg)
 			defer stop()
 			poison(w)

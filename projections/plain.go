@@ -9,7 +9,7 @@ import (
 // plainTable is a table as the reference keeps it.
 type plainTable interface {
 	anyRows
-	keep()
+	accept()
 	undo()
 	dump(d Dump) error
 }
@@ -47,7 +47,7 @@ func (p *plainRows[K, R]) set(k K, row *R) {
 	p.rows[k] = *row
 }
 
-func (p *plainRows[K, R]) keep() { p.undos = nil }
+func (p *plainRows[K, R]) accept() { p.undos = nil }
 
 func (p *plainRows[K, R]) undo() {
 	for _, v := range slices.Backward(p.undos) {

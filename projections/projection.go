@@ -68,11 +68,11 @@ func Reads(others ...*Projection) Part {
 
 // Set is the projections that one consumer moves together, in the order in which they fold an event.
 type Set struct {
-	projections []*Projection
-	tables      []AnyTable
-	owner       []int // by table: the index of its projection
-	folds       map[reflect.Type][]setFold
-	every       []setFold
+	projections  []*Projection
+	tables       []AnyTable
+	projectionOf []int // by table: the index of its projection
+	folds        map[reflect.Type][]setFold
+	every        []setFold
 }
 
 type setFold struct {
@@ -104,7 +104,7 @@ func NewSet(projections ...*Projection) (*Set, error) {
 			}
 			tables[t.Schema().Name] = true
 			s.tables = append(s.tables, t)
-			s.owner = append(s.owner, i)
+			s.projectionOf = append(s.projectionOf, i)
 		}
 		for t, folds := range p.folds {
 			for _, f := range folds {

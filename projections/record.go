@@ -17,18 +17,18 @@ type Decode func(eventlog.Record) (*domain.Envelope, error)
 
 // entry is a record of the log as the engine works with it.
 type entry struct {
-	record    eventlog.Record
-	event     *domain.Envelope // never nil
-	fault     error            // why it cannot be folded, as far as is known before trying
-	duplicate bool
-	other     bool // of a school that is not asked for; nothing is known of the event
+	record      eventlog.Record
+	event       *domain.Envelope // never nil
+	fault       error            // why it cannot be folded, as far as is known before trying
+	duplicate   bool
+	otherSchool bool // of a school that is not asked for; nothing is known of the event
 }
 
 func (e *entry) offset() int64 { return e.record.Position.Offset }
 
 // newEntry decodes a record. A partition count of 0 leaves unchecked where the record lies.
 func newEntry(decode Decode, rec eventlog.Record, partitions int32) entry {
-	event, err := safely(decode, rec)
+	event, err := decodeSafely(decode, rec)
 	if event == nil {
 		event = &domain.Envelope{}
 	}
@@ -42,7 +42,7 @@ func newEntry(decode Decode, rec eventlog.Record, partitions int32) entry {
 	return entry{record: rec, event: event, fault: err}
 }
 
-func safely(decode Decode, rec eventlog.Record) (e *domain.Envelope, err error) {
+func decodeSafely(decode Decode, rec eventlog.Record) (e *domain.Envelope, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("decoder panicked: %v", p)
@@ -57,12 +57,12 @@ func identity(rec *eventlog.Record) (school, source, id string, ok bool) {
 	for i := range rec.Headers {
 		switch h := &rec.Headers[i]; h.Key {
 		case "ce_source":
-			source = view(h.Value)
+			source = stringView(h.Value)
 		case "ce_id":
-			id = view(h.Value)
+			id = stringView(h.Value)
 		}
 	}
-	return view(rec.Key), source, id, source != "" && id != ""
+	return stringView(rec.Key), source, id, source != "" && id != ""
 }
 
 // concerns says whether a record may be an event of a school.
@@ -78,8 +78,8 @@ func concerns(rec *eventlog.Record, school string) bool {
 	return false
 }
 
-// view is a string over bytes that do not change.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// stringView is a string over bytes that do not change.
+func stringView(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // subject is under what the event is parked if it cannot be folded. One whose subject cannot be read gets a subject of
 // its own, as nothing is known to come after it.
@@ -94,12 +94,12 @@ func (e *entry) subject() SubjectKey {
 	if key.Subject == "" {
 		key.Subject = "record " + e.record.Position.String()
 	}
-	key.School, key.Subject = clean(key.School, domain.MaxIDLength), clean(key.Subject, domain.MaxIDLength)
+	key.School, key.Subject = sanitize(key.School, domain.MaxIDLength), sanitize(key.Subject, domain.MaxIDLength)
 	return key
 }
 
-// clean makes a text that every store takes: valid UTF-8 without NUL, and not too long.
-func clean(s string, limit int) string {
+// sanitize makes a text that every store takes: valid UTF-8 without NUL, and not too long.
+func sanitize(s string, limit int) string {
 	if len(s) <= limit && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
 		return s
 	}

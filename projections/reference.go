@@ -83,7 +83,7 @@ func (r *Reference) Fold(e *domain.Envelope) error {
 		if err != nil {
 			t.undo()
 		} else {
-			t.keep()
+			t.accept()
 		}
 	}
 	return err

@@ -35,7 +35,7 @@ type anyRows interface{ ordinal() int }
 type tableRows interface {
 	anyRows
 	undo()
-	keep()
+	accept()
 	take() RowSet // nil when nothing has changed
 	lookup() Lookup
 	settle() // keys looked up and not found do not exist
@@ -47,13 +47,13 @@ type tableRows interface {
 // rows holds a table's rows by key. What it does not hold must be looked up in the store, unless it is complete: then
 // what it neither holds nor has evicted does not exist.
 type rows[K comparable, R any] struct {
-	table  *Table[K, R]
-	slots  map[K]*slot[K, R]
-	dirty  []*slot[K, R]
-	added  []pair[K, R] // of an append-only table
-	undos  []undo[K, R]
-	kept   int // how many of added are from events that went well
-	wanted map[K]struct{}
+	table    *Table[K, R]
+	slots    map[K]*slot[K, R]
+	dirty    []*slot[K, R]
+	added    []pair[K, R] // of an append-only table
+	undos    []undo[K, R]
+	accepted int // how many of added are from events that went well
+	wanted   map[K]struct{}
 
 	complete bool
 	evicted  *bloom
@@ -64,7 +64,7 @@ type slot[K comparable, R any] struct {
 	pair[K, R]
 	exists bool
 	dirty  bool
-	known  bool   // false for a key that has been asked for and not yet been looked up
+	loaded bool   // false for a key that has been asked for and not yet been looked up
 	absent bool   // the store has no such row, for certain
 	used   uint64 // the batch that last touched it
 }
@@ -78,7 +78,7 @@ type undo[K comparable, R any] struct {
 	slot   *slot[K, R]
 	row    R
 	exists bool
-	known  bool
+	loaded bool
 	dirty  bool
 }
 
@@ -99,7 +99,7 @@ func (r *rows[K, R]) get(b *Batch, k K) (R, bool) {
 			var zero R
 			return zero, false
 		}
-		s = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true, absent: true}
+		s = &slot[K, R]{pair: pair[K, R]{Key: k}, loaded: true, absent: true}
 		r.slots[k] = s
 	}
 	s.used = b.number
@@ -117,8 +117,8 @@ func (r *rows[K, R]) put(b *Batch, k K, row R, exists bool) {
 		s = &slot[K, R]{pair: pair[K, R]{Key: k}, absent: r.isNew(k)}
 		r.slots[k] = s
 	}
-	r.undos = append(r.undos, undo[K, R]{s, s.Row, s.exists, s.known, s.dirty})
-	s.Row, s.exists, s.known, s.used = row, exists, true, b.number
+	r.undos = append(r.undos, undo[K, R]{s, s.Row, s.exists, s.loaded, s.dirty})
+	s.Row, s.exists, s.loaded, s.used = row, exists, true, b.number
 	if !s.dirty {
 		s.dirty = true
 		r.dirty = append(r.dirty, s)
@@ -131,23 +131,23 @@ func (r *rows[K, R]) add(k K, row R) { r.added = append(r.added, pair[K, R]{k, r
 func (r *rows[K, R]) undo() {
 	for _, u := range slices.Backward(r.undos) {
 
-		u.slot.Row, u.slot.exists, u.slot.known = u.row, u.exists, u.known
+		u.slot.Row, u.slot.exists, u.slot.loaded = u.row, u.exists, u.loaded
 		if u.slot.dirty && !u.dirty {
 			u.slot.dirty = false
 			r.dirty = r.dirty[:len(r.dirty)-1]
 		}
-		if !u.known {
+		if !u.loaded {
 			delete(r.slots, u.slot.Key)
 		}
 	}
 	r.undos = r.undos[:0]
-	r.added = r.added[:r.kept]
+	r.added = r.added[:r.accepted]
 }
 
-// keep makes what the current event has written part of the batch.
-func (r *rows[K, R]) keep() {
+// accept makes what the current event has written part of the batch.
+func (r *rows[K, R]) accept() {
 	r.undos = r.undos[:0]
-	r.kept = len(r.added)
+	r.accepted = len(r.added)
 }
 
 func (r *rows[K, R]) take() RowSet {
@@ -156,7 +156,7 @@ func (r *rows[K, R]) take() RowSet {
 			return nil
 		}
 		set := &rowSet[K, R]{schema: &r.table.schema, pairs: r.added}
-		r.added, r.kept = make([]pair[K, R], 0, len(r.added)), 0
+		r.added, r.accepted = make([]pair[K, R], 0, len(r.added)), 0
 		return set.bind()
 	}
 	if len(r.dirty) == 0 {
@@ -225,7 +225,7 @@ func (r *rows[K, R]) lookup() Lookup {
 func (r *rows[K, R]) settle() {
 	for k := range r.wanted {
 		if r.slots[k] == nil {
-			r.slots[k] = &slot[K, R]{pair: pair[K, R]{Key: k}, known: true, absent: true}
+			r.slots[k] = &slot[K, R]{pair: pair[K, R]{Key: k}, loaded: true, absent: true}
 		}
 	}
 	clear(r.wanted)
@@ -244,7 +244,7 @@ func (l *lookup[K, R]) Key(row, column int) reflect.Value {
 }
 
 func (l *lookup[K, R]) Found(scan func(column int, into reflect.Value) error) error {
-	s := &slot[K, R]{exists: true, known: true}
+	s := &slot[K, R]{exists: true, loaded: true}
 	key, row := reflect.ValueOf(&s.Key).Elem(), reflect.ValueOf(&s.Row).Elem()
 	for i, c := range l.Schema().Columns {
 		into := row

@@ -63,14 +63,14 @@ var ErrRejected = errors.New("store refuses the rows")
 // TopicError says that the log is not the one that the tables were folded from.
 type TopicError struct {
 	Partition int32
-	Known     string // the topic's id that the store holds
-	Got       string // the topic's id now
+	Stored    string // the topic's id that the store holds
+	Current   string // the topic's id now
 }
 
 func (e *TopicError) Error() string {
 	return fmt.Sprintf("partition %d was folded from the topic with id %s, and the topic now has id %s: it was deleted and "+
 		"created again, or this is another cluster. Point Schoolbell at the old log, or build all tables anew from this "+
-		"one into an empty database", e.Partition, e.Known, e.Got)
+		"one into an empty database", e.Partition, e.Stored, e.Current)
 }
 
 // VersionError says that a projection's tables were made by other folds than those of this program.

@@ -18,7 +18,7 @@ type links []trace.Link
 const maxLinks = 64
 
 // collectLink notes the trace of an event, if there is one and it is sampled.
-func (s *session) collectLink(e *domain.Envelope) {
+func (s *lease) collectLink(e *domain.Envelope) {
 	if s.cfg.Tracer == nil || len(s.batch.links) >= maxLinks || !strings.HasSuffix(e.TraceParent, "-01") {
 		return
 	}
@@ -30,7 +30,7 @@ func (s *session) collectLink(e *domain.Envelope) {
 }
 
 // startSpan begins the span of a commit. The function it returns ends it.
-func (s *session) startSpan(ctx context.Context, j *job) (context.Context, func(error)) {
+func (s *lease) startSpan(ctx context.Context, j *job) (context.Context, func(error)) {
 	if s.cfg.Tracer == nil {
 		return ctx, func(error) {}
 	}

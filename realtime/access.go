@@ -26,13 +26,13 @@ type Access struct {
 	// Origins may connect besides the server's own, as "https://school.example".
 	Origins []string
 	// Lobby is where connections wait for their first message.
-	Lobby Lobby
+	PreAuth PreAuth
 }
 
 // Errors of identification.
 var (
-	// ErrNobody says that a request does not show who it is from.
-	ErrNobody = errors.New("no token is given")
+	// ErrNoToken says that a request does not show who it is from.
+	ErrNoToken = errors.New("no token is given")
 	// ErrTokenInURL says that a token was in the query.
 	ErrTokenInURL = errors.New("a token must not be in the address: send it in the Authorization header, the first message, or take a ticket")
 )
@@ -49,7 +49,7 @@ func (a *Access) Identify(r *http.Request) (Identity, error) {
 	if ticket := query.Get("ticket"); ticket != "" && a.Redeem != nil {
 		return a.Redeem(r.Context(), ticket)
 	}
-	return Identity{}, ErrNobody
+	return Identity{}, ErrNoToken
 }
 
 func bearer(r *http.Request) (string, bool) {
@@ -84,13 +84,13 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, ErrDenied):
 		return http.StatusForbidden
-	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms), errors.Is(err, ErrCrowded):
+	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms), errors.Is(err, ErrPreAuthFull):
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone
-	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, ErrUnsure), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, ErrRightsUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
-	case errors.Is(err, ErrNobody), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
+	case errors.Is(err, ErrNoToken), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
 		return http.StatusUnauthorized
 	}
 	return http.StatusInternalServerError
@@ -101,7 +101,7 @@ func Explain(err error) string {
 	if StatusOf(err) < http.StatusInternalServerError {
 		return err.Error()
 	}
-	for _, known := range []error{ErrUnsure, ErrDraining, ErrFull} {
+	for _, known := range []error{ErrRightsUnavailable, ErrDraining, ErrFull} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

@@ -30,7 +30,7 @@ func nodeChannel(node string) string { return "sb:realtime:node:" + node }
 type message struct {
 	Kind    string    `json:"kind"`
 	From    string    `json:"from"`
-	Asked   uint64    `json:"asked,omitzero"` // the number of the question that is asked or answered
+	Request uint64    `json:"asked,omitzero"` // the number of the question that is asked or answered
 	School  string    `json:"school,omitzero"`
 	Room    string    `json:"room,omitzero"`
 	User    string    `json:"user,omitzero"`
@@ -40,14 +40,14 @@ type message struct {
 }
 
 const (
-	askMembers  = "members?"
-	askStatus   = "status?"
-	answer      = "answer"
-	sayRevoked  = "revoked"
-	sayChanged  = "changed"
-	sayHello    = "hello"
-	sayBye      = "bye"
-	answerLimit = 300 * time.Millisecond // what a node says after that is not waited for
+	kindMembers  = "members?"
+	kindStatus   = "status?"
+	kindReply    = "answer"
+	kindRevoked  = "revoked"
+	kindChanged  = "changed"
+	kindHello    = "hello"
+	kindBye      = "bye"
+	replyTimeout = 300 * time.Millisecond // what a node says after that is not waited for
 )
 
 // Member is somebody in a room: one connection of a user.
@@ -72,18 +72,18 @@ type RoomSize struct {
 	Sessions int    `json:"sessions"`
 }
 
-// questions are those that this node waits to be answered.
-type questions struct {
+// pendingRequests are those that this node waits to be answered.
+type pendingRequests struct {
 	mu      sync.Mutex
 	last    uint64
-	waiting map[uint64]chan message
+	replies map[uint64]chan message
 }
 
 // Presence lists who is in a room, on all nodes. Nothing is kept anywhere: the nodes are asked, so that one which has
 // died is not in the answer any more.
 func (h *Hub) Presence(ctx context.Context, school string, room domain.Room) ([]Member, error) {
 	all := h.members(school, room)
-	answers, err := h.ask(ctx, message{Kind: askMembers, School: school, Room: room.String()})
+	answers, err := h.request(ctx, message{Kind: kindMembers, School: school, Room: room.String()})
 	for _, a := range answers {
 		all = append(all, a.Members...)
 	}
@@ -93,7 +93,7 @@ func (h *Hub) Presence(ctx context.Context, school string, room domain.Room) ([]
 // Nodes lists the nodes, this one first.
 func (h *Hub) Nodes(ctx context.Context) ([]Status, error) {
 	all := []Status{h.status()}
-	answers, err := h.ask(ctx, message{Kind: askStatus})
+	answers, err := h.request(ctx, message{Kind: kindStatus})
 	for _, a := range answers {
 		if a.Status != nil {
 			all = append(all, *a.Status)
@@ -105,11 +105,11 @@ func (h *Hub) Nodes(ctx context.Context) ([]Status, error) {
 // Revoke ends all sessions of a user at a school, on all nodes.
 func (h *Hub) Revoke(ctx context.Context, school, user string) error {
 	h.revoke(school, user)
-	return h.say(ctx, message{Kind: sayRevoked, School: school, User: user})
+	return h.broadcast(ctx, message{Kind: kindRevoked, School: school, User: user})
 }
 
-// say sends a message to the other nodes, if there are any.
-func (h *Hub) say(ctx context.Context, m message) error {
+// broadcast sends a message to the other nodes, if there are any.
+func (h *Hub) broadcast(ctx context.Context, m message) error {
 	if h.cfg.Bus == nil {
 		return nil
 	}
@@ -125,28 +125,28 @@ func (h *Hub) send(ctx context.Context, channel string, m message) error {
 	return h.cfg.Bus.Publish(ctx, channel, b)
 }
 
-// ask puts a question to all other nodes and gathers their answers. A node that does not answer in time is left out; when
+// request puts a question to all other nodes and gathers their answers. A node that does not answer in time is left out; when
 // all that are known to be alive have answered, no others are waited for.
-func (h *Hub) ask(ctx context.Context, m message) ([]message, error) {
+func (h *Hub) request(ctx context.Context, m message) ([]message, error) {
 	if h.cfg.Bus == nil {
 		return nil, nil
 	}
-	q := &h.questions
+	q := &h.requests
 	came := make(chan message, 16)
 	q.mu.Lock()
 	q.last++
-	m.Asked = q.last
-	if q.waiting == nil {
-		q.waiting = map[uint64]chan message{}
+	m.Request = q.last
+	if q.replies == nil {
+		q.replies = map[uint64]chan message{}
 	}
-	q.waiting[m.Asked] = came
+	q.replies[m.Request] = came
 	q.mu.Unlock()
 	defer func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		delete(q.waiting, m.Asked)
+		delete(q.replies, m.Request)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	expected, maybeMore := h.peers.alive()
 	if err := h.send(ctx, allNodes, m); err != nil {
@@ -171,7 +171,7 @@ func (h *Hub) runBus(ctx context.Context) error {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return h.greet(ctx) })
+	g.Go(func() error { return h.sendHellos(ctx) })
 	g.Go(func() error { return h.listen(ctx) })
 	return g.Wait()
 }
@@ -183,47 +183,47 @@ func (h *Hub) listen(ctx context.Context) error {
 		if err := json.Unmarshal(b, &m); err != nil || m.From == h.node {
 			return
 		}
-		if err := h.hear(ctx, m); err != nil && !errors.Is(err, context.Canceled) {
+		if err := h.receive(ctx, m); err != nil && !errors.Is(err, context.Canceled) {
 			h.cfg.Logger.WarnContext(ctx, "another node cannot be answered", "error", err)
 		}
 	})
 }
 
-func (h *Hub) hear(ctx context.Context, m message) error {
-	if m.Kind == sayBye {
+func (h *Hub) receive(ctx context.Context, m message) error {
+	if m.Kind == kindBye {
 		h.peers.forget(m.From)
 		return nil
 	}
-	if m.From != "" && h.peers.note(m.From) { // it knows of this node at once, and not with the next hello
-		if err := h.send(ctx, nodeChannel(m.From), message{Kind: sayHello}); err != nil {
+	if m.From != "" && h.peers.seen(m.From) { // it knows of this node at once, and not with the next hello
+		if err := h.send(ctx, nodeChannel(m.From), message{Kind: kindHello}); err != nil {
 			return err
 		}
 	}
-	reply := message{Kind: answer, Asked: m.Asked}
+	reply := message{Kind: kindReply, Request: m.Request}
 	switch m.Kind {
-	case sayHello:
+	case kindHello:
 		return nil
-	case askMembers:
+	case kindMembers:
 		room, err := domain.ParseRoom(m.Room)
 		if err != nil {
 			return err
 		}
 		reply.Members = h.members(m.School, room)
-	case askStatus:
+	case kindStatus:
 		status := h.status()
 		reply.Status = &status
-	case answer:
-		h.questions.mu.Lock()
-		defer h.questions.mu.Unlock()
+	case kindReply:
+		h.requests.mu.Lock()
+		defer h.requests.mu.Unlock()
 		select {
-		case h.questions.waiting[m.Asked] <- m:
+		case h.requests.replies[m.Request] <- m:
 		default:
 		}
 		return nil
-	case sayRevoked:
+	case kindRevoked:
 		h.revoke(m.School, m.User)
 		return nil
-	case sayChanged:
+	case kindChanged:
 		for _, c := range m.Changed {
 			h.Changed(c)
 		}
@@ -248,7 +248,7 @@ func (h *Hub) members(school string, room domain.Room) []Member {
 	}
 	members := make([]Member, len(r.sessions))
 	for i, s := range r.sessions {
-		members[i] = Member{User: s.who.Subject, Session: s.ID(), Node: h.node}
+		members[i] = Member{User: s.identity.Subject, Session: s.ID(), Node: h.node}
 	}
 	return members
 }

@@ -80,7 +80,7 @@ func TestNodesWaitForThoseThatAreAlive(t *testing.T) {
 			buses = append(buses, bus)
 			n := rt.Start(t, nil, func(c *realtime.Config) { c.Bus = bus })
 			nodes = append(nodes, n)
-			rt.Listen(t, n, rt.Who("mum", "guardian"), realtime.Options{})
+			rt.Listen(t, n, rt.User("mum", "guardian"), realtime.Options{})
 		}
 		synctest.Wait() // until all listen
 		asked := func(n *rt.Node) (members int, took time.Duration) {

@@ -64,7 +64,7 @@ func CloseOf(err error) Close {
 		return CloseTooManyRooms
 	case errors.Is(err, ErrUnrecoverable):
 		return CloseResync
-	case errors.Is(err, ErrUnsure):
+	case errors.Is(err, ErrRightsUnavailable):
 		return CloseReconnect
 	case errors.Is(err, ErrInvalidToken):
 		return CloseInvalidToken

@@ -15,36 +15,36 @@ type Changed struct {
 	Position    domain.Position
 }
 
-// noticeBoard gathers notices until the dashboards are told, so that many changes are one.
-type noticeBoard struct {
+// changeBuffer gathers notices until the dashboards are told, so that many changes are one.
+type changeBuffer struct {
 	mu      sync.Mutex
-	pending map[audience]map[string]domain.Position // by projection
+	pending map[changeTarget]map[string]domain.Position // by projection
 }
 
-// audience is whom a notice is for: a school, or all those of a partition.
-type audience struct {
+// changeTarget is whom a notice is for: a school, or all those of a partition.
+type changeTarget struct {
 	school    string
 	partition int32
 }
 
-// Changed takes a notice, for this node; an [Announcer] tells all. It never blocks. The dashboards that are open on this
+// Changed takes a notice, for this node; an [Notifier] tells all. It never blocks. The dashboards that are open on this
 // node hear of it within the interval of the configuration, of the newest position only.
 func (h *Hub) Changed(c Changed) {
-	h.metrics.coalesced.Add(float64(h.notices.add(c)))
+	h.metrics.coalesced.Add(float64(h.changes.add(c)))
 }
 
 // add notes a change and says how many notices it has replaced.
-func (b *noticeBoard) add(c Changed) (replaced int) {
+func (b *changeBuffer) add(c Changed) (replaced int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pending == nil {
-		b.pending = map[audience]map[string]domain.Position{}
+		b.pending = map[changeTarget]map[string]domain.Position{}
 	}
-	whose := audience{c.School, c.Position.Partition}
-	of := b.pending[whose]
+	target := changeTarget{c.School, c.Position.Partition}
+	of := b.pending[target]
 	if of == nil {
 		of = map[string]domain.Position{}
-		b.pending[whose] = of
+		b.pending[target] = of
 	}
 	for _, name := range c.Projections {
 		known, waiting := of[name]
@@ -59,7 +59,7 @@ func (b *noticeBoard) add(c Changed) (replaced int) {
 }
 
 // take empties the board.
-func (b *noticeBoard) take() map[audience]map[string]domain.Position {
+func (b *changeBuffer) take() map[changeTarget]map[string]domain.Position {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	pending := b.pending
@@ -67,8 +67,8 @@ func (b *noticeBoard) take() map[audience]map[string]domain.Position {
 	return pending
 }
 
-// runNotices tells the dashboards.
-func (h *Hub) runNotices(ctx context.Context) error {
+// notifyDashboards tells the dashboards.
+func (h *Hub) notifyDashboards(ctx context.Context) error {
 	tick := time.NewTicker(h.cfg.DashboardInterval)
 	defer tick.Stop()
 	for {
@@ -77,33 +77,33 @@ func (h *Hub) runNotices(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		for whose, projections := range h.notices.take() {
-			for _, sc := range h.schoolsOf(whose) {
-				sc.tell(projections)
+		for target, projections := range h.changes.take() {
+			for _, sc := range h.schoolsOf(target) {
+				sc.notifyDashboards(projections)
 			}
 		}
 	}
 }
 
 // schoolsOf finds those that there is something of on this node.
-func (h *Hub) schoolsOf(whose audience) []*school {
-	if whose.school != "" {
-		if sc := h.school(whose.school); sc != nil {
+func (h *Hub) schoolsOf(target changeTarget) []*school {
+	if target.school != "" {
+		if sc := h.school(target.school); sc != nil {
 			return []*school{sc}
 		}
 		return nil
 	}
 	var all []*school
 	h.eachSchool(func(sc *school) {
-		if sc.partition.number == whose.partition {
+		if sc.partition.number == target.partition {
 			all = append(all, sc)
 		}
 	})
 	return all
 }
 
-// tell tells the dashboards of a school.
-func (s *school) tell(projections map[string]domain.Position) {
+// notifyDashboards tells the dashboards of a school.
+func (s *school) notifyDashboards(projections map[string]domain.Position) {
 	s.mu.Lock()
 	if s.kinds[domain.RoomDashboard] == 0 {
 		s.mu.Unlock()
@@ -123,6 +123,6 @@ func (s *school) tell(projections map[string]domain.Position) {
 	}
 	s.mu.Unlock()
 	for _, listener := range wake {
-		listener.rouse()
+		listener.wake()
 	}
 }

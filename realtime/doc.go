@@ -44,7 +44,7 @@
 //
 // Wake runs in one of a few goroutines for all sessions, as many as there are cores. As long as it does not have to wait
 // it writes there, which costs little more than the write itself. Before it waits, for a client that does not read, for
-// a lock or for the log, it ends its [Turn]: the goroutine is its own from then on, and another takes its place. So a
+// a lock or for the log, it ends its [Slot]: the goroutine is its own from then on, and another takes its place. So a
 // connection has a goroutine for writing exactly while its client is slow, and nobody else waits for that client.
 //
 // Rooms are joined and left with [Session.Join] and [Session.Leave]; a join with a position returns what was missed in

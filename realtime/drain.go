@@ -16,7 +16,7 @@ func (h *Hub) sweep(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := h.cfg.Now()
-		for _, s := range h.everySession() {
+		for _, s := range h.allSessions() {
 			switch {
 			case s.expired(now):
 				s.Close(CloseExpired)
@@ -31,7 +31,7 @@ func (h *Hub) sweep(ctx context.Context) error {
 // to come back, so that other nodes do not get them all at once. It returns when all have gone, or ctx ends.
 func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	h.draining.Store(true)
-	all := h.everySession()
+	all := h.allSessions()
 	batches := min(20, len(all))
 	tick := time.NewTicker(max(over/time.Duration(max(1, batches)), time.Millisecond))
 	defer tick.Stop()
@@ -53,7 +53,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	}
 	tick.Reset(10 * time.Millisecond)
 	for h.sessions.Load() > 0 && ctx.Err() == nil {
-		for _, s := range h.everySession() { // some may have come in while the door was being closed
+		for _, s := range h.allSessions() { // some may have come in while the door was being closed
 			s.Close(CloseShutdown)
 		}
 		select {

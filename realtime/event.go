@@ -49,9 +49,9 @@ func newEvent(rec *eventlog.Record, eventType string) *Event {
 	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, record: *rec, size: int64(2*n + eventOverhead)}
 }
 
-// leave returns what the event has counted for in the ring. Frames that are made from now on, for those who still read
+// leaveRing returns what the event has counted for in the ring. Frames that are made from now on, for those who still read
 // it, count for nothing.
-func (e *Event) leave() int64 { return e.size + e.framed.Swap(math.MinInt64/2) }
+func (e *Event) leaveRing() int64 { return e.size + e.framed.Swap(math.MinInt64/2) }
 
 // decoded reads the event and reports whether it could be read. What cannot is for nobody: it is parked elsewhere.
 func (e *Event) decoded() bool {
@@ -136,7 +136,7 @@ func (d *Delivery) Frame(enc *Encoding) []byte {
 	f := &frame{encoding: enc, view: d.view, room: room, bytes: enc.Append(nil, d), next: head}
 	if e.home != nil {
 		if n := int64(len(f.bytes)) + 64; e.framed.Add(n) > 0 {
-			e.home.partition.held.Add(n)
+			e.home.partition.usedBytes.Add(n)
 		}
 	}
 	for !e.frames.CompareAndSwap(f.next, f) {

@@ -19,15 +19,15 @@ func TestTheRingCountsOnlyWhatItHolds(t *testing.T) {
 	e.home = sc
 	sc.ring.push(e)
 	p.all.push(e)
-	p.held.Add(e.size)
+	p.usedBytes.Add(e.size)
 	frame := func() {
 		d := Delivery{Event: e}
 		d.Frame(&Encoding{Append: func(dst []byte, _ *Delivery) []byte { return append(dst, make([]byte, 1000)...) }})
 	}
 	frame()
-	require.Greater(t, p.held.Load(), e.size+1000)
+	require.Greater(t, p.usedBytes.Load(), e.size+1000)
 	p.evict()
-	require.Zero(t, p.held.Load())
+	require.Zero(t, p.usedBytes.Load())
 	frame()
-	require.Zero(t, p.held.Load())
+	require.Zero(t, p.usedBytes.Load())
 }

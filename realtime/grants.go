@@ -15,11 +15,11 @@ import (
 // for all their rooms. An event that changes them makes an entry out of date at once, and one that is loaded afterwards
 // waits until the read models know of that event.
 type grantsCache struct {
-	rights Rights
-	keep   time.Duration
-	most   int
-	now    func() time.Time
-	load   singleflight.Group
+	rights     Rights
+	ttl        time.Duration
+	maxEntries int
+	now        func() time.Time
+	load       singleflight.Group
 
 	mu      sync.Mutex
 	entries map[grantsKey]grantsEntry
@@ -37,7 +37,7 @@ type grantsEntry struct {
 func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Position) (Grants, error) {
 	key := grantsKey{school, user}
 	for {
-		e, valid := c.kept(key, at)
+		e, valid := c.cached(key, at)
 		if valid {
 			return e.grants, nil
 		}
@@ -47,7 +47,7 @@ func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Po
 		loaded := c.load.DoChan(school+"\x00"+user+"\x00"+e.at.String(), func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recheckWait)
 			defer cancel()
-			if kept, valid := c.kept(key, e.at); valid { // another flight has landed in between
+			if kept, valid := c.cached(key, e.at); valid { // another flight has landed in between
 				return kept.grants, nil
 			}
 			g, err := c.rights.Grants(ctx, school, user, e.at)
@@ -63,19 +63,19 @@ func (c *grantsCache) get(ctx context.Context, school, user string, at domain.Po
 			if r.Err != nil {
 				return Grants{}, r.Err
 			}
-			if newer, valid := c.kept(key, at); valid || newer.at.Offset <= e.at.Offset {
+			if newer, valid := c.cached(key, at); valid || newer.at.Offset <= e.at.Offset {
 				return r.Val.(Grants), nil
 			}
 		}
 	}
 }
 
-// kept returns the entry of a user and whether it is good at a position; if not, it says for which one to load.
-func (c *grantsCache) kept(key grantsKey, at domain.Position) (grantsEntry, bool) {
+// cached returns the entry of a user and whether it is good at a position; if not, it says for which one to load.
+func (c *grantsCache) cached(key grantsKey, at domain.Position) (grantsEntry, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, known := c.entries[key]
-	if known && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.keep && e.at.Offset >= at.Offset {
+	if known && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.ttl && e.at.Offset >= at.Offset {
 		return e, true
 	}
 	if !known || e.at.Offset < at.Offset {
@@ -91,7 +91,7 @@ func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) {
 	if e, known := c.entries[key]; known && e.at.Offset > at.Offset {
 		return
 	}
-	if len(c.entries) >= c.most {
+	if len(c.entries) >= c.maxEntries {
 		for k, old := range c.entries { // any will do: it is loaded again when it is wanted
 			if !old.loaded.IsZero() {
 				delete(c.entries, k)
@@ -102,9 +102,9 @@ func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) {
 	c.entries[key] = grantsEntry{grants: g, loaded: c.now(), at: at}
 }
 
-// outdate notes that a user's connections must be loaded again, at a position or later. With a student it does so only
+// invalidate notes that a user's connections must be loaded again, at a position or later. With a student it does so only
 // for those who are connected with that student, or may be from now on. It reports whether it did.
-func (c *grantsCache) outdate(school, user string, at domain.Position, student string) bool {
+func (c *grantsCache) invalidate(school, user string, at domain.Position, student string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := grantsKey{school, user}

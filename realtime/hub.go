@@ -23,7 +23,7 @@ type Hub struct {
 	readers   chan struct{}
 	ringBytes int64 // of one partition
 
-	opened     chan struct{} // closed when the partitions are known
+	started    chan struct{} // closed when the partitions are known
 	topic      eventlog.Topic
 	partitions []*partition
 
@@ -31,11 +31,11 @@ type Hub struct {
 	lastID     atomic.Uint64
 	sessions   atomic.Int64
 	draining   atomic.Bool
-	turns      *turns
+	scheduler  *scheduler
 	rechecks   chan *Session
 	recheckAll atomic.Bool
-	notices    noticeBoard
-	questions  questions
+	changes    changeBuffer
+	requests   pendingRequests
 	peers      peers
 }
 
@@ -46,15 +46,15 @@ func New(cfg Config) (*Hub, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Hub{
-		cfg:      cfg,
-		node:     rand.Text()[:10],
-		peers:    peers{now: cfg.Now},
-		metrics:  newMetrics(cfg.Registerer),
-		grants:   &grantsCache{rights: cfg.Rights, keep: time.Minute, most: 100_000, now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
-		readers:  make(chan struct{}, cfg.Readers),
-		opened:   make(chan struct{}),
-		turns:    newTurns(),
-		rechecks: make(chan *Session, 4096),
+		cfg:       cfg,
+		node:      rand.Text()[:10],
+		peers:     peers{now: cfg.Now},
+		metrics:   newMetrics(cfg.Registerer),
+		grants:    &grantsCache{rights: cfg.Rights, ttl: time.Minute, maxEntries: 100_000, now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
+		readers:   make(chan struct{}, cfg.Readers),
+		started:   make(chan struct{}),
+		scheduler: newScheduler(),
+		rechecks:  make(chan *Session, 4096),
 	}, nil
 }
 
@@ -70,7 +70,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for n := range topic.Partitions {
 		h.partitions = append(h.partitions, newPartition(h, n))
 	}
-	close(h.opened)
+	close(h.started)
 	for _, p := range h.partitions {
 		g.Go(func() error { return p.run(ctx) })
 	}
@@ -78,7 +78,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		g.Go(func() error { return h.runRechecks(ctx) })
 	}
 	g.Go(func() error { return h.sweep(ctx) })
-	g.Go(func() error { return h.runNotices(ctx) })
+	g.Go(func() error { return h.notifyDashboards(ctx) })
 	g.Go(func() error { return h.runBus(ctx) })
 	return h.end(g.Wait())
 }
@@ -86,10 +86,10 @@ func (h *Hub) Run(ctx context.Context) error {
 // end closes what is still open when the hub stops.
 func (h *Hub) end(err error) error {
 	h.draining.Store(true)
-	for _, s := range h.everySession() {
+	for _, s := range h.allSessions() {
 		s.Close(CloseShutdown)
 	}
-	h.turns.wait()
+	h.scheduler.wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (h *Hub) findTopic(ctx context.Context) (eventlog.Topic, error) {
 
 // Ready waits until the hub follows the end of the log in all partitions.
 func (h *Hub) Ready(ctx context.Context) error {
-	if err := h.wait(ctx, h.opened); err != nil {
+	if err := h.wait(ctx, h.started); err != nil {
 		return err
 	}
 	for _, p := range h.partitions {
@@ -143,8 +143,8 @@ func (h *Hub) partitionOf(school string) int32 {
 	return eventlog.PartitionFor(school, int32(len(h.partitions)))
 }
 
-// everySession lists all that are open.
-func (h *Hub) everySession() []*Session {
+// allSessions lists all that are open.
+func (h *Hub) allSessions() []*Session {
 	var all []*Session
 	h.eachSchool(func(sc *school) {
 		for _, sessions := range sc.sessions {
@@ -157,7 +157,7 @@ func (h *Hub) everySession() []*Session {
 // eachSchool looks at all schools, with their lock held for reading.
 func (h *Hub) eachSchool(look func(sc *school)) {
 	select {
-	case <-h.opened:
+	case <-h.started:
 	default:
 		return
 	}
@@ -175,7 +175,7 @@ func (h *Hub) eachSchool(look func(sc *school)) {
 // school finds one that there is something of on this node, else nil.
 func (h *Hub) school(name string) *school {
 	select {
-	case <-h.opened:
+	case <-h.started:
 	default:
 		return nil
 	}
@@ -185,4 +185,4 @@ func (h *Hub) school(name string) *school {
 	return p.schools[name]
 }
 
-func (h *Hub) revoked(who Identity) bool { return h.cfg.Revoked != nil && h.cfg.Revoked(who) }
+func (h *Hub) revoked(identity Identity) bool { return h.cfg.Revoked != nil && h.cfg.Revoked(identity) }

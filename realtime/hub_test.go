@@ -78,7 +78,7 @@ func TestP6_EverySessionHearsItsPartOfTheLog(t *testing.T) {
 			}()
 			// Each client lives through some connections of random length.
 			live := func(c *client, rnd *rand.Rand, final bool) {
-				r := rt.Listen(t, nodes[rnd.IntN(2)], rt.Who("head", "admin"), realtime.Options{From: c.at, Rooms: c.rooms})
+				r := rt.Listen(t, nodes[rnd.IntN(2)], rt.User("head", "admin"), realtime.Options{From: c.at, Rooms: c.rooms})
 				if rnd.IntN(2) == 0 {
 					r.Hold()
 				}
@@ -149,7 +149,7 @@ func TestP6_JoinHandsOverWhatWasMissedInTheRoom(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 1 << 20} {
 		n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = ringBytes; c.MaxMissed = 10 })
-		r := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
+		r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
 		at := r.Position()
 		var a []domain.Position
 		for i := range 10 {
@@ -189,8 +189,8 @@ func TestP6_JoinWhileBehind(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 1 << 20} {
 		n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = ringBytes })
-		slow := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}, PerRoom: true})
-		probe := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{})
+		slow := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}, PerRoom: true})
+		probe := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{})
 		first := rt.Publish(t, n.Log, rt.School, "first", rt.Notice("first", "b"))
 		slow.Positions(t, first)
 		slow.Hold()
@@ -222,7 +222,7 @@ func TestP6_JoinWhileBehind(t *testing.T) {
 func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.MaxLag = 50; c.RingBytes = 1 })
-	r := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
+	r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
 	var last domain.Position
 	for i := range 100 {
 		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "a"))
@@ -236,7 +236,7 @@ func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 		"of another school": place(last.Partition+1, last.Offset),
 		"not written yet":   place(last.Partition, last.Offset+1),
 	} {
-		_, err := rt.TryListen(t, n, rt.Who("head", "admin"), realtime.Options{From: from})
+		_, err := rt.TryListen(t, n, rt.User("head", "admin"), realtime.Options{From: from})
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable, name)
 		_, err = r.Join(t.Context(), class("b"), from)
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable, name)
@@ -246,7 +246,7 @@ func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 	for i := range 200 {
 		rt.Publish(t, n.Log, rt.School, "more"+strconv.Itoa(i), rt.Notice("n", "a"))
 	}
-	probe := rt.Listen(t, n, rt.Who("probe", "admin"), realtime.Options{})
+	probe := rt.Listen(t, n, rt.User("probe", "admin"), realtime.Options{})
 	probe.Reaches(t, domain.Position{Offset: last.Offset + 200})
 	r.Release()
 	_, err := r.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
@@ -258,7 +258,7 @@ func TestP6_ANodeThatStartsAgainServesOldPositions(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	first := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
-	r := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{From: &domain.Position{Partition: first.Partition, Offset: -1}, Rooms: []domain.Room{class("a")}})
+	r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{From: &domain.Position{Partition: first.Partition, Offset: -1}, Rooms: []domain.Room{class("a")}})
 	require.Equal(t, []int64{first.Offset}, r.Positions(t, first))
 	n.Kill()
 	_, err := r.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
@@ -266,19 +266,19 @@ func TestP6_ANodeThatStartsAgainServesOldPositions(t *testing.T) {
 	rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a")) // a retry
 	second := rt.Publish(t, n.Log, rt.School, "2", rt.Notice("2", "a"))
 	n = rt.Start(t, n.Log, nil)
-	r = rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{From: &first, Rooms: []domain.Room{class("a")}})
+	r = rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{From: &first, Rooms: []domain.Room{class("a")}})
 	require.Equal(t, []int64{second.Offset}, r.Positions(t, second))
 }
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.MaxSessions = 3; c.MaxPerUser = 2; c.MaxRooms = 3 })
-	one := rt.Listen(t, n, rt.Who("one", "admin"), realtime.Options{})
-	rt.Listen(t, n, rt.Who("one", "admin"), realtime.Options{})
-	_, err := rt.TryListen(t, n, rt.Who("one", "admin"), realtime.Options{})
+	one := rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{})
+	rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{})
+	_, err := rt.TryListen(t, n, rt.User("one", "admin"), realtime.Options{})
 	require.ErrorIs(t, err, realtime.ErrTooManySessions)
-	rt.Listen(t, n, rt.Who("two", "admin"), realtime.Options{})
-	_, err = rt.TryListen(t, n, rt.Who("three", "admin"), realtime.Options{})
+	rt.Listen(t, n, rt.User("two", "admin"), realtime.Options{})
+	_, err = rt.TryListen(t, n, rt.User("three", "admin"), realtime.Options{})
 	require.ErrorIs(t, err, realtime.ErrFull)
 
 	_, err = one.Join(t.Context(), class("a"), nil)
@@ -289,15 +289,15 @@ func TestLimits(t *testing.T) {
 	require.NoError(t, err, "to join again is no more")
 	one.Stop()
 	one.Stop()
-	rt.Listen(t, n, rt.Who("three", "admin"), realtime.Options{})
+	rt.Listen(t, n, rt.User("three", "admin"), realtime.Options{})
 }
 
 func TestAnEventIsDeliveredOnceOrOncePerRoom(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	rooms := []domain.Room{class("a"), {Kind: domain.RoomStudent, ID: "s"}, {Kind: domain.RoomSchool}}
-	once := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: rooms})
-	each := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: rooms, PerRoom: true})
+	once := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms})
+	each := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms, PerRoom: true})
 	pos := rt.Publish(t, n.Log, rt.School, "1", rt.Mark("s", "a", 1))
 	require.Equal(t, []int64{pos.Offset}, once.Positions(t, pos))
 	require.Equal(t, []int64{pos.Offset, pos.Offset, pos.Offset}, each.Positions(t, pos))
@@ -307,11 +307,11 @@ func TestTokensThatExpireEndTheSession(t *testing.T) {
 	t.Parallel()
 	var clock fakeClock
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Now = clock.now })
-	who := rt.Who("head", "admin")
-	who.Expires = clock.now().Add(time.Minute)
-	r := rt.Listen(t, n, who, realtime.Options{Rooms: []domain.Room{class("a")}})
-	later := who
-	later.Expires = who.Expires.Add(time.Hour)
+	identity := rt.User("head", "admin")
+	identity.Expires = clock.now().Add(time.Minute)
+	r := rt.Listen(t, n, identity, realtime.Options{Rooms: []domain.Room{class("a")}})
+	later := identity
+	later.Expires = identity.Expires.Add(time.Hour)
 	clock.advance(30 * time.Second)
 	require.NoError(t, r.Refresh(later))
 	require.ErrorIs(t, r.Refresh(realtime.Identity{Subject: "other", School: rt.School}), realtime.ErrDenied)
@@ -332,9 +332,9 @@ func TestTokensThatAreRevokedEndTheSession(t *testing.T) {
 	t.Parallel()
 	var revoked atomic.Bool
 	n := rt.Start(t, nil, func(c *realtime.Config) {
-		c.Revoked = func(who realtime.Identity) bool { return revoked.Load() && who.TokenID == "old" }
+		c.Revoked = func(identity realtime.Identity) bool { return revoked.Load() && identity.TokenID == "old" }
 	})
-	old, renewed := rt.Who("head", "admin"), rt.Who("head", "admin")
+	old, renewed := rt.User("head", "admin"), rt.User("head", "admin")
 	old.TokenID, renewed.TokenID = "old", "new"
 	quiet := rt.Listen(t, n, old, realtime.Options{})
 	fresh := rt.Listen(t, n, old, realtime.Options{})
@@ -353,7 +353,7 @@ func TestTokensThatAreRevokedEndTheSession(t *testing.T) {
 func TestRevokeEndsAUsersSessions(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	one, two := rt.Listen(t, n, rt.Who("one", "admin"), realtime.Options{}), rt.Listen(t, n, rt.Who("two", "admin"), realtime.Options{})
+	one, two := rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{}), rt.Listen(t, n, rt.User("two", "admin"), realtime.Options{})
 	require.NoError(t, n.Revoke(t.Context(), rt.School, "one"))
 	_, err := one.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
 	require.Equal(t, realtime.CloseRevoked, err)
@@ -366,7 +366,7 @@ func TestDrainLetsGoOfAll(t *testing.T) {
 	n := rt.Start(t, nil, nil)
 	var all []*rt.Reader
 	for i := range 50 {
-		all = append(all, rt.Listen(t, n, rt.Who(strconv.Itoa(i), "admin"), realtime.Options{}))
+		all = append(all, rt.Listen(t, n, rt.User(strconv.Itoa(i), "admin"), realtime.Options{}))
 	}
 	n.Drain(t.Context(), 20*time.Millisecond)
 	for _, r := range all {
@@ -374,7 +374,7 @@ func TestDrainLetsGoOfAll(t *testing.T) {
 		require.Equal(t, realtime.CloseShutdown, err)
 		require.True(t, realtime.CloseShutdown.Reconnect())
 	}
-	_, err := rt.TryListen(t, n, rt.Who("late", "admin"), realtime.Options{})
+	_, err := rt.TryListen(t, n, rt.User("late", "admin"), realtime.Options{})
 	require.ErrorIs(t, err, realtime.ErrDraining)
 }
 
@@ -382,8 +382,8 @@ func TestDashboardsHearTheNewestPositionOnly(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = 20 * time.Millisecond })
 	room := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
-	r := rt.Listen(t, n, rt.Who("books", "accountant"), realtime.Options{Rooms: []domain.Room{room}})
-	other := rt.Listen(t, n, rt.Who("books", "accountant"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomDashboard, ID: "marks"}}})
+	r := rt.Listen(t, n, rt.User("books", "accountant"), realtime.Options{Rooms: []domain.Room{room}})
+	other := rt.Listen(t, n, rt.User("books", "accountant"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomDashboard, ID: "marks"}}})
 	at := func(offset int64) domain.Position { return domain.Position{Partition: 1, Offset: offset} }
 	for i := range int64(1000) {
 		n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees", "students"}, Position: at(i)})
@@ -402,9 +402,9 @@ func TestARebuildIsToldToAllDashboardsOfItsPartition(t *testing.T) {
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = time.Millisecond })
 	fees := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
 	listen := func(school string) *rt.Reader {
-		who := rt.Who("head", "admin")
-		who.School = school
-		return rt.Listen(t, n, who, realtime.Options{Rooms: []domain.Room{fees}})
+		identity := rt.User("head", "admin")
+		identity.School = school
+		return rt.Listen(t, n, identity, realtime.Options{Rooms: []domain.Room{fees}})
 	}
 	at := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	here := []*rt.Reader{listen(rt.School)}
@@ -447,9 +447,9 @@ func TestWhatResumedSessionsHaveMissedIsCounted(t *testing.T) {
 	for i := range 3 {
 		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("1", "a"))
 	}
-	fresh := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
+	fresh := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
 	fresh.Reaches(t, last)
-	back := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
+	back := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
 	back.Positions(t, last)
 	for i := range 2 {
 		last = rt.Publish(t, n.Log, rt.School, "new"+strconv.Itoa(i), rt.Notice("1", "a"))

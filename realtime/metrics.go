@@ -81,7 +81,7 @@ type sent struct {
 	delay      prometheus.Observer
 }
 
-func (m *metrics) of(protocol string) *sent {
+func (m *metrics) forProtocol(protocol string) *sent {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.sent[protocol]

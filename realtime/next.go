@@ -25,7 +25,7 @@ const (
 // While the session keeps up, its deliveries come from the rings of its rooms; when it has fallen behind, from the ring
 // of its school, and then from the log itself. Until it has caught up it is never told to sleep. Who catches up, and so
 // may have to wait for the log, does not do that in a turn: Next ends it.
-func (s *Session) Next(ctx context.Context, turn *Turn, dst []Delivery) ([]Delivery, error) {
+func (s *Session) Next(ctx context.Context, slot *Slot, dst []Delivery) ([]Delivery, error) {
 	for {
 		if why := s.closing.Load(); why != nil {
 			return dst, *why
@@ -40,12 +40,12 @@ func (s *Session) Next(ctx context.Context, turn *Turn, dst []Delivery) ([]Deliv
 				continue // told to close while it was going to sleep
 			}
 			if len(out) > len(dst) {
-				turn.count()
+				slot.count()
 			}
 			return out, nil
 		}
-		turn.End()
-		out, err := s.behind(ctx, dst)
+		slot.End()
+		out, err := s.catchUp(ctx, dst)
 		if err != nil || len(out) > len(dst) {
 			return out, err
 		}
@@ -58,7 +58,7 @@ func (s *Session) live(dst []Delivery) (out []Delivery, live bool) {
 	sc := s.school
 	sc.mu.RLock()
 	defer sc.mu.RUnlock()
-	out = s.news(dst)
+	out = s.takeNotices(dst)
 	cursor := s.cursor.Load()
 	var few [8]source
 	sources := few[:0]
@@ -135,8 +135,8 @@ func offer(out []Delivery, first int, e *Event, room domain.Room, audiences doma
 	return append(out, d)
 }
 
-// news hands out rooms left and dashboards changed. The school's lock is held for reading, and only Next comes here.
-func (s *Session) news(dst []Delivery) []Delivery {
+// takeNotices hands out rooms left and dashboards changed. The school's lock is held for reading, and only Next comes here.
+func (s *Session) takeNotices(dst []Delivery) []Delivery {
 	dst = append(dst, s.notices...)
 	s.notices = nil
 	if s.updates == s.school.changes {
@@ -155,8 +155,8 @@ func (s *Session) news(dst []Delivery) []Delivery {
 	return dst
 }
 
-// behind hands out what comes next from the school's ring or the log, going over at most one chunk of it.
-func (s *Session) behind(ctx context.Context, dst []Delivery) ([]Delivery, error) {
+// catchUp hands out what comes next from the school's ring or the log, going over at most one chunk of it.
+func (s *Session) catchUp(ctx context.Context, dst []Delivery) ([]Delivery, error) {
 	sc := s.school
 	cursor := s.cursor.Load()
 	if cursor < sc.partition.oldest() {

@@ -11,29 +11,29 @@ import (
 
 // Open begins a session: it joins the rooms that are the bearer's own and those that the options name. The transport
 // then calls Next until it returns nothing, and again whenever it is woken; when the connection is gone it calls End.
-func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, error) {
+func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Session, error) {
 	if opts.School == "" {
-		opts.School = who.School
+		opts.School = identity.School
 	}
 	switch {
-	case who.Subject == "" || opts.School == "" || opts.School == everySchool,
-		who.School != opts.School && who.School != everySchool:
+	case identity.Subject == "" || opts.School == "" || opts.School == everySchool,
+		identity.School != opts.School && identity.School != everySchool:
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
 	case h.draining.Load():
 		return nil, ErrDraining
-	case h.revoked(who):
+	case h.revoked(identity):
 		return nil, ErrInvalidToken
 	}
-	if err := h.wait(ctx, h.opened); err != nil {
+	if err := h.wait(ctx, h.started); err != nil {
 		return nil, err
 	}
 	p := h.partitions[h.partitionOf(opts.School)]
 	if err := h.wait(ctx, p.ready); err != nil {
 		return nil, err
 	}
-	s := &Session{hub: h, opts: opts, who: who, id: h.lastID.Add(1), sent: h.metrics.of(opts.Protocol), resumedTo: -1}
+	s := &Session{hub: h, opts: opts, identity: identity, id: h.lastID.Add(1), sent: h.metrics.forProtocol(opts.Protocol), resumedTo: -1}
 	s.awake.Store(true)
-	s.expires.Store(expiry(who))
+	s.expires.Store(expiry(identity))
 	if s.expired(h.cfg.Now()) {
 		return nil, ErrExpired
 	}
@@ -60,9 +60,9 @@ func (h *Hub) Open(ctx context.Context, who Identity, opts Options) (*Session, e
 // enter joins the session's first rooms and places its cursor.
 func (s *Session) enter(ctx context.Context, cursor int64) error {
 	rooms := []domain.Room{}
-	if s.who.School != everySchool {
-		rooms = append(rooms, domain.Room{Kind: domain.RoomUser, ID: s.who.Subject})
-		for _, role := range s.who.Roles {
+	if s.identity.School != everySchool {
+		rooms = append(rooms, domain.Room{Kind: domain.RoomUser, ID: s.identity.Subject})
+		for _, role := range s.identity.Roles {
 			rooms = append(rooms, domain.Room{Kind: domain.RoomRole, ID: role})
 		}
 	}
@@ -113,12 +113,12 @@ func (h *Hub) admitSession(p *partition, s *Session) error {
 	}
 	sc := p.lockedSchool(s.opts.School)
 	defer sc.mu.Unlock()
-	if len(sc.sessions[s.who.Subject]) >= h.cfg.MaxPerUser {
+	if len(sc.sessions[s.identity.Subject]) >= h.cfg.MaxPerUser {
 		h.sessions.Add(-1)
 		return ErrTooManySessions
 	}
 	s.school = sc
-	sc.sessions[s.who.Subject] = append(sc.sessions[s.who.Subject], s)
+	sc.sessions[s.identity.Subject] = append(sc.sessions[s.identity.Subject], s)
 	h.metrics.connections.WithLabelValues(s.opts.Protocol).Inc()
 	return nil
 }
@@ -126,11 +126,11 @@ func (h *Hub) admitSession(p *partition, s *Session) error {
 // forget counts a session out. The school's lock is held.
 func (h *Hub) forget(s *Session) {
 	sc := s.school
-	mine := slices.DeleteFunc(sc.sessions[s.who.Subject], func(x *Session) bool { return x == s })
+	mine := slices.DeleteFunc(sc.sessions[s.identity.Subject], func(x *Session) bool { return x == s })
 	if len(mine) == 0 {
-		delete(sc.sessions, s.who.Subject)
+		delete(sc.sessions, s.identity.Subject)
 	} else {
-		sc.sessions[s.who.Subject] = mine
+		sc.sessions[s.identity.Subject] = mine
 	}
 	h.sessions.Add(-1)
 	h.metrics.connections.WithLabelValues(s.opts.Protocol).Dec()

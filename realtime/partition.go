@@ -18,11 +18,11 @@ type partition struct {
 	hub    *Hub
 	number int32
 
-	head    atomic.Int64 // the last offset seen
-	first   atomic.Int64 // the oldest offset that can be served: duplicates are known from there on, and the log has it
-	evicted atomic.Int64 // the ring has everything after it
-	held    atomic.Int64 // bytes in the ring, with frames
-	ready   chan struct{}
+	head      atomic.Int64 // the last offset seen
+	first     atomic.Int64 // the oldest offset that can be served: duplicates are known from there on, and the log has it
+	evicted   atomic.Int64 // the ring has everything after it
+	usedBytes atomic.Int64 // bytes in the ring, with frames
+	ready     chan struct{}
 
 	mu      sync.RWMutex // taken before a school's lock
 	schools map[string]*school
@@ -78,7 +78,7 @@ func (p *partition) recoverable(ctx context.Context, pos domain.Position) (int64
 // run warms up and then follows the log.
 func (p *partition) run(ctx context.Context) error {
 	var start, end int64
-	err := p.persist(ctx, func() (err error) {
+	err := p.retry(ctx, func() (err error) {
 		if start, end, err = p.hub.cfg.Log.Bounds(ctx, p.number); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (p *partition) run(ctx context.Context) error {
 			close(p.ready)
 		}
 		var batch eventlog.Batch
-		err := p.persist(ctx, func() (err error) {
+		err := p.retry(ctx, func() (err error) {
 			batch, err = p.hub.cfg.Log.Fetch(ctx, p.number, p.head.Load()+1, fetchBytes, fetchWait)
 			return err
 		})
@@ -119,8 +119,8 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// persist repeats what fails because the log is away for a while.
-func (p *partition) persist(ctx context.Context, do func() error) error {
+// retry repeats what fails because the log is away for a while.
+func (p *partition) retry(ctx context.Context, do func() error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := do()
 		switch {
@@ -166,7 +166,7 @@ func (p *partition) take(records []eventlog.Record) {
 		e.home = sc
 		p.wake = sc.add(e, p.wake)
 		p.all.push(e)
-		p.held.Add(e.size)
+		p.usedBytes.Add(e.size)
 		if changesRights(eventType) {
 			sc.rights = e.Position.Offset
 			if len(sc.sessions) > 0 {
@@ -178,7 +178,7 @@ func (p *partition) take(records []eventlog.Record) {
 		sc.mu.Unlock()
 	}
 	p.head.Store(records[len(records)-1].Position.Offset)
-	p.hub.turns.give(p.wake...)
+	p.hub.scheduler.enqueue(p.wake...)
 	clear(p.wake)
 	p.wake = p.wake[:0]
 	for i, e := range p.rights {
@@ -191,7 +191,7 @@ func (p *partition) take(records []eventlog.Record) {
 
 // evict keeps the ring within its share of memory.
 func (p *partition) evict() {
-	for p.held.Load() > p.hub.ringBytes && p.all.len() > 0 {
+	for p.usedBytes.Load() > p.hub.ringBytes && p.all.len() > 0 {
 		e := p.all.at(0)
 		p.all.pop()
 		sc := e.home
@@ -200,7 +200,7 @@ func (p *partition) evict() {
 		empty := sc.empty()
 		sc.mu.Unlock()
 		p.evicted.Store(e.Position.Offset)
-		p.held.Add(-e.leave())
+		p.usedBytes.Add(-e.leaveRing())
 		if empty {
 			p.drop(sc)
 		}

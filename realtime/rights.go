@@ -40,24 +40,24 @@ type Grants struct {
 }
 
 // admit says as what the bearer of a token may be in a room: nothing unless a rule says so.
-func admit(who Identity, g *Grants, room domain.Room) domain.Audiences {
-	if who.School == everySchool { // operators belong to no school, and have no rooms of their own there
+func admit(identity Identity, g *Grants, room domain.Room) domain.Audiences {
+	if identity.School == everySchool { // operators belong to no school, and have no rooms of their own there
 		if room.Kind == domain.RoomUser || room.Kind == domain.RoomRole {
 			return 0
 		}
 		return domain.Of(domain.Office)
 	}
 	var as domain.Audiences
-	for _, role := range who.Roles {
-		as |= admitAs(role, who, g, room)
+	for _, role := range identity.Roles {
+		as |= admitAs(role, identity, g, room)
 	}
-	if room.Kind == domain.RoomUser && room.ID == who.Subject {
+	if room.Kind == domain.RoomUser && room.ID == identity.Subject {
 		as |= domain.Of(domain.Self)
 	}
 	return as
 }
 
-func admitAs(role string, who Identity, g *Grants, room domain.Room) domain.Audiences {
+func admitAs(role string, identity Identity, g *Grants, room domain.Room) domain.Audiences {
 	office := role == roleAdmin || role == roleOperator
 	switch room.Kind {
 	case domain.RoomRole:
@@ -103,7 +103,7 @@ func admitAs(role string, who Identity, g *Grants, room domain.Room) domain.Audi
 			return domain.Of(domain.Teaching)
 		case role == roleGuardian && slices.Contains(g.Children, room.ID):
 			return domain.Of(domain.Family)
-		case role == roleStudent && room.ID == who.Subject:
+		case role == roleStudent && room.ID == identity.Subject:
 			return domain.Of(domain.Family)
 		}
 	}
@@ -111,26 +111,26 @@ func admitAs(role string, who Identity, g *Grants, room domain.Room) domain.Audi
 }
 
 // needsGrants reports that a room is given by connections, not by the token alone.
-func needsGrants(who Identity, room domain.Room) bool {
+func needsGrants(identity Identity, room domain.Room) bool {
 	if room.Kind != domain.RoomClass && room.Kind != domain.RoomStudent {
 		return false
 	}
-	return slices.ContainsFunc(who.Roles, func(role string) bool {
+	return slices.ContainsFunc(identity.Roles, func(role string) bool {
 		return role == roleTeacher || role == roleGuardian || role == roleStudent
 	})
 }
 
 // audiences says as what a session may be in a room, or ErrDenied.
 func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (domain.Audiences, error) {
-	who := s.Identity()
+	identity := s.Identity()
 	var g Grants
-	if needsGrants(who, room) {
+	if needsGrants(identity, room) {
 		var err error
-		if g, err = h.grants.get(ctx, s.school.name, who.Subject, s.school.rightsAt()); err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrUnsure, err)
+		if g, err = h.grants.get(ctx, s.school.name, identity.Subject, s.school.rightsAt()); err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrRightsUnavailable, err)
 		}
 	}
-	as := admit(who, &g, room)
+	as := admit(identity, &g, room)
 	if as == 0 {
 		h.metrics.denied.WithLabelValues(string(room.Kind)).Inc()
 		return 0, fmt.Errorf("%s: %w", room, ErrDenied)
@@ -175,11 +175,11 @@ func (h *Hub) rightsChanged(e *Event) {
 		if user != "" && name != user {
 			continue
 		}
-		if !h.grants.outdate(sc.name, name, e.Position, someStudent) {
+		if !h.grants.invalidate(sc.name, name, e.Position, someStudent) {
 			continue
 		}
 		for _, s := range sessions {
-			if slices.ContainsFunc(s.rooms, func(m membership) bool { return needsGrants(s.who, m.room.name) }) {
+			if slices.ContainsFunc(s.rooms, func(m membership) bool { return needsGrants(s.identity, m.room.name) }) {
 				h.recheck(s)
 			}
 		}
@@ -188,7 +188,7 @@ func (h *Hub) rightsChanged(e *Event) {
 
 // recheck has a session's rooms looked at again, once for many reasons.
 func (h *Hub) recheck(s *Session) {
-	if !s.doubted.CompareAndSwap(false, true) {
+	if !s.rechecking.CompareAndSwap(false, true) {
 		return
 	}
 	select {
@@ -205,11 +205,11 @@ func (h *Hub) runRechecks(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case s := <-h.rechecks:
-			h.lookAgain(ctx, s)
+			h.recheckRooms(ctx, s)
 		}
 		if h.recheckAll.CompareAndSwap(true, false) {
-			for _, s := range h.everySession() {
-				h.lookAgain(ctx, s)
+			for _, s := range h.allSessions() {
+				h.recheckRooms(ctx, s)
 			}
 		}
 	}
@@ -221,10 +221,10 @@ const recheckers = 4
 // recheckWait is how long the read models have to learn of a change before a right that may have gone is taken for gone.
 const recheckWait = 5 * time.Second
 
-func (h *Hub) lookAgain(ctx context.Context, s *Session) {
+func (h *Hub) recheckRooms(ctx context.Context, s *Session) {
 	ctx, cancel := context.WithTimeout(ctx, recheckWait)
 	defer cancel()
-	s.doubted.Store(false)
+	s.rechecking.Store(false)
 	for _, room := range s.Rooms() {
 		as, err := h.audiences(ctx, s, room)
 		s.school.mu.Lock()
@@ -233,13 +233,13 @@ func (h *Hub) lookAgain(ctx context.Context, s *Session) {
 				s.rooms[i].audiences = as
 			} else {
 				s.leave(i)
-				s.notices = append(s.notices, Delivery{Kind: KindLeft, Room: room, Unsure: errors.Is(err, ErrUnsure)})
+				s.notices = append(s.notices, Delivery{Kind: KindLeft, Room: room, RightsUnavailable: errors.Is(err, ErrRightsUnavailable)})
 			}
 		}
 		s.school.mu.Unlock()
 		if err != nil {
 			h.metrics.revoked.Inc()
-			s.rouse()
+			s.wake()
 		}
 	}
 }

@@ -71,16 +71,16 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 		who   realtime.Identity
 		rooms []string
 	}{
-		"teacher":    {rt.Who("may", "teacher"), []string{"user:may", "role:teacher", "class:7a", "student:ann", "student:bob", "dashboard:fees"}},
-		"guardian":   {rt.Who("mum", "guardian"), []string{"user:mum", "role:guardian", "class:7a", "student:ann"}},
-		"student":    {rt.Who("ann", "student"), []string{"user:ann", "role:student", "class:7a", "student:ann"}},
-		"accountant": {rt.Who("joe", "accountant"), []string{"role:accountant", "school", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
-		"admin":      {rt.Who("boss", "admin"), []string{"role:admin", "school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
+		"teacher":    {rt.User("may", "teacher"), []string{"user:may", "role:teacher", "class:7a", "student:ann", "student:bob", "dashboard:fees"}},
+		"guardian":   {rt.User("mum", "guardian"), []string{"user:mum", "role:guardian", "class:7a", "student:ann"}},
+		"student":    {rt.User("ann", "student"), []string{"user:ann", "role:student", "class:7a", "student:ann"}},
+		"accountant": {rt.User("joe", "accountant"), []string{"role:accountant", "school", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
+		"admin":      {rt.User("boss", "admin"), []string{"role:admin", "school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
 		"operator":   {realtime.Identity{Subject: "op", School: "*", Roles: []string{"operator"}}, []string{"school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
-		"no role":    {rt.Who("may"), []string{"user:may"}},
-		"odd role":   {rt.Who("may", "janitor"), []string{"user:may"}},
+		"no role":    {rt.User("may"), []string{"user:may"}},
+		"odd role":   {rt.User("may", "janitor"), []string{"user:may"}},
 		// What somebody is in the directory gives nothing without the role in the token.
-		"teacher as guardian": {rt.Who("may", "guardian"), []string{"user:may", "role:guardian"}},
+		"teacher as guardian": {rt.User("may", "guardian"), []string{"user:may", "role:guardian"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,19 +104,19 @@ func TestP10_NobodyHearsAnotherSchool(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school() })
 	rapid.Check(t, func(t *rapid.T) {
-		who := realtime.Identity{
+		identity := realtime.Identity{
 			Subject: rapid.SampledFrom([]string{"", "may", "mum"}).Draw(t, "subject"),
 			School:  rapid.SampledFrom([]string{rt.School, "south", "", "gree", "*"}).Draw(t, "school"),
 			Roles:   rapid.SliceOf(rapid.SampledFrom([]string{"admin", "teacher", "operator", "guardian"})).Draw(t, "roles"),
 		}
 		wanted := rapid.SampledFrom([]string{rt.School, "south", "", "*"}).Draw(t, "wanted")
-		s, err := n.Open(context.Background(), who, realtime.Options{School: wanted, Wake: func(*realtime.Turn) {}})
+		s, err := n.Open(context.Background(), identity, realtime.Options{School: wanted, Wake: func(*realtime.Slot) {}})
 		if err != nil {
 			return
 		}
 		defer s.End()
-		if who.School != "*" && s.School() != who.School || s.School() == "*" || s.School() == "" || who.Subject == "" {
-			t.Fatalf("%v hears %q", who, s.School())
+		if identity.School != "*" && s.School() != identity.School || s.School() == "*" || s.School() == "" || identity.Subject == "" {
+			t.Fatalf("%v hears %q", identity, s.School())
 		}
 	})
 }
@@ -126,22 +126,22 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school() })
 	encoding := &realtime.Encoding{Append: func(dst []byte, d *realtime.Delivery) []byte { return d.AppendJSON(dst) }}
-	listen := func(who realtime.Identity, rooms ...string) *rt.Reader {
+	listen := func(identity realtime.Identity, rooms ...string) *rt.Reader {
 		var opts realtime.Options
 		for _, name := range rooms {
 			room, err := domain.ParseRoom(name)
 			require.NoError(t, err)
 			opts.Rooms = append(opts.Rooms, room)
 		}
-		return rt.Listen(t, n, who, opts)
+		return rt.Listen(t, n, identity, opts)
 	}
 	readers := map[string]*rt.Reader{
-		"office":     listen(rt.Who("boss", "admin"), "school", "student:ann"),
-		"accountant": listen(rt.Who("joe", "accountant"), "school"),
-		"teacher":    listen(rt.Who("may", "teacher"), "class:7a", "student:ann"),
-		"family":     listen(rt.Who("mum", "guardian"), "student:ann", "class:7a"),
-		"class":      listen(rt.Who("mum", "guardian"), "class:7a"),
-		"guardian":   listen(rt.Who("mum", "guardian")),
+		"office":     listen(rt.User("boss", "admin"), "school", "student:ann"),
+		"accountant": listen(rt.User("joe", "accountant"), "school"),
+		"teacher":    listen(rt.User("may", "teacher"), "class:7a", "student:ann"),
+		"family":     listen(rt.User("mum", "guardian"), "student:ann", "class:7a"),
+		"class":      listen(rt.User("mum", "guardian"), "class:7a"),
+		"guardian":   listen(rt.User("mum", "guardian")),
 	}
 	for i, e := range []domain.Event{
 		rt.Mark("ann", "7a", 1),
@@ -187,8 +187,8 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 	d := school()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d })
 	rooms := []domain.Room{class("7a"), {Kind: domain.RoomStudent, ID: "ann"}}
-	teacher := rt.Listen(t, n, rt.Who("may", "teacher"), realtime.Options{Rooms: rooms})
-	mother := rt.Listen(t, n, rt.Who("mum", "guardian"), realtime.Options{Rooms: rooms})
+	teacher := rt.Listen(t, n, rt.User("may", "teacher"), realtime.Options{Rooms: rooms})
+	mother := rt.Listen(t, n, rt.User("mum", "guardian"), realtime.Options{Rooms: rooms})
 	left := func(r *rt.Reader, rooms ...string) {
 		t.Helper()
 		got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool {
@@ -245,7 +245,7 @@ func TestAHerdAsksOncePerUser(t *testing.T) {
 	var all sync.WaitGroup
 	for range 200 {
 		all.Go(func() {
-			rt.Listen(t, n, rt.Who("may", "teacher"), realtime.Options{Rooms: []domain.Room{class("7a"), {Kind: domain.RoomStudent, ID: "ann"}}})
+			rt.Listen(t, n, rt.User("may", "teacher"), realtime.Options{Rooms: []domain.Room{class("7a"), {Kind: domain.RoomStudent, ID: "ann"}}})
 		})
 	}
 	all.Wait()
@@ -261,15 +261,15 @@ func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
 	d := school()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d })
 	in7a := realtime.Options{Rooms: []domain.Room{class("7a")}}
-	rt.Listen(t, n, rt.Who("may", "teacher"), in7a).Stop()
-	observer := rt.Listen(t, n, rt.Who("boss", "admin"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomSchool}}})
+	rt.Listen(t, n, rt.User("may", "teacher"), in7a).Stop()
+	observer := rt.Listen(t, n, rt.User("boss", "admin"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomSchool}}})
 
 	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
 	at := rt.Publish(t, n.Log, rt.School, "1", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
 	observer.Reaches(t, at)
-	_, err := rt.TryListen(t, n, rt.Who("may", "teacher"), in7a)
+	_, err := rt.TryListen(t, n, rt.User("may", "teacher"), in7a)
 	require.ErrorIs(t, err, realtime.ErrDenied)
-	_, err = rt.TryListen(t, n, rt.Who("mum", "guardian"), in7a) // whom the event is not about, and who was never here
+	_, err = rt.TryListen(t, n, rt.User("mum", "guardian"), in7a) // whom the event is not about, and who was never here
 	require.NoError(t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -280,7 +280,7 @@ func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
 func TestAnAudienceThatNamesAClassTwiceHearsOnce(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	r := rt.Listen(t, n, rt.Who("boss", "admin"), realtime.Options{Rooms: []domain.Room{class("7a")}, PerRoom: true})
+	r := rt.Listen(t, n, rt.User("boss", "admin"), realtime.Options{Rooms: []domain.Room{class("7a")}, PerRoom: true})
 	twice := rt.Notice("1", "7a").(*announcement.Posted)
 	twice.Audience.ClassIDs = []string{"7a", "7a"}
 	rt.Publish(t, n.Log, rt.School, "1", twice)

@@ -20,8 +20,8 @@ var (
 	ErrDraining        = errors.New("this node is shutting down")
 	ErrInvalidToken    = errors.New("token is not valid")
 	ErrExpired         = errors.New("token has expired")
-	// ErrUnsure says that whether something is allowed cannot be found out for now.
-	ErrUnsure = errors.New("rights cannot be looked up just now: try again")
+	// ErrRightsUnavailable says that whether something is allowed cannot be found out for now.
+	ErrRightsUnavailable = errors.New("rights cannot be looked up just now: try again")
 	// ErrUnrecoverable says that what came after a position cannot be given: it is too old, or of another log.
 	ErrUnrecoverable = errors.New("position cannot be served")
 )
@@ -53,8 +53,8 @@ type Options struct {
 	// PerRoom delivers an event once for each room in which it is heard; else once.
 	PerRoom bool
 	// Wake is called when there may be something to deliver after Next has returned nothing. It calls Next until there
-	// is nothing more, or has a goroutine of its own do that. Other sessions wait for it to return: see [Turn].
-	Wake func(*Turn)
+	// is nothing more, or has a goroutine of its own do that. Other sessions wait for it to return: see [Slot].
+	Wake func(*Slot)
 }
 
 // Kind says what a delivery is.
@@ -69,11 +69,11 @@ const (
 
 // Delivery is one thing to be sent to a client. It is valid until the next call of Next.
 type Delivery struct {
-	Kind     Kind
-	Room     domain.Room     // through which it is heard
-	Event    *Event          // of KindEvent
-	Position domain.Position // of the event, or of the projection
-	Unsure   bool            // of KindLeft: the right could not be looked up, and may be there still
+	Kind              Kind
+	Room              domain.Room     // through which it is heard
+	Event             *Event          // of KindEvent
+	Position          domain.Position // of the event, or of the projection
+	RightsUnavailable bool            // of KindLeft: the right could not be looked up, and may be there still
 
 	view domain.Audience
 	room int16 // index of Room in the event's rooms
@@ -90,18 +90,18 @@ type Session struct {
 	// resumedTo is the offset up to which events are what a resumed session has missed; for those who call Next.
 	resumedTo int64
 
-	awake   atomic.Bool           // Next is being called or will be; while it is not, nothing is to be delivered
-	closing atomic.Pointer[Close] // why it ends
-	expires atomic.Int64          // unix milliseconds
-	doubted atomic.Bool           // its rights are about to be looked at again
-	cursor  atomic.Int64          // every offset up to it has been delivered or does not concern the session
+	awake      atomic.Bool           // Next is being called or will be; while it is not, nothing is to be delivered
+	closing    atomic.Pointer[Close] // why it ends
+	expires    atomic.Int64          // unix milliseconds
+	rechecking atomic.Bool           // its rights are about to be looked at again
+	cursor     atomic.Int64          // every offset up to it has been delivered or does not concern the session
 
 	// The school's lock guards these.
-	who     Identity
-	rooms   []membership
-	notices []Delivery // rooms left
-	updates uint64     // the newest dashboard change delivered
-	ended   bool
+	identity Identity
+	rooms    []membership
+	notices  []Delivery // rooms left
+	updates  uint64     // the newest dashboard change delivered
+	ended    bool
 }
 
 // membership is a session's place in a room.
@@ -109,7 +109,7 @@ type membership struct {
 	room      *room
 	audiences domain.Audiences
 	after     int64 // only later offsets are delivered
-	place     int   // in the room's sessions
+	index     int   // in the room's sessions
 }
 
 // ID names the session, among those of all nodes.
@@ -122,22 +122,22 @@ func (s *Session) School() string { return s.school.name }
 func (s *Session) Identity() Identity {
 	s.school.mu.RLock()
 	defer s.school.mu.RUnlock()
-	return s.who
+	return s.identity
 }
 
 // Position is up to where the session has heard the log.
 func (s *Session) Position() domain.Position {
 	s.school.mu.RLock()
 	defer s.school.mu.RUnlock()
-	return s.at(s.place())
+	return s.at(s.offset())
 }
 
 func (s *Session) at(offset int64) domain.Position {
 	return domain.Position{Partition: s.school.partition.number, Offset: offset}
 }
 
-// place is the offset up to which nothing more is to be delivered. The school's lock is held.
-func (s *Session) place() int64 {
+// offset is the offset up to which nothing more is to be delivered. The school's lock is held.
+func (s *Session) offset() int64 {
 	if !s.awake.Load() {
 		return max(s.cursor.Load(), s.school.head())
 	}
@@ -230,7 +230,7 @@ func (s *Session) join(name domain.Room, audiences domain.Audiences) (*membershi
 		return nil, ErrTooManyRooms
 	}
 	r := s.school.room(name)
-	s.rooms = append(s.rooms, membership{room: r, audiences: audiences, after: s.school.head(), place: len(r.sessions)})
+	s.rooms = append(s.rooms, membership{room: r, audiences: audiences, after: s.school.head(), index: len(r.sessions)})
 	r.sessions = append(r.sessions, s)
 	s.hub.metrics.joins.WithLabelValues(string(name.Kind)).Inc()
 	return &s.rooms[len(s.rooms)-1], nil
@@ -257,8 +257,8 @@ func (s *Session) leave(i int) {
 	r := m.room
 	last := len(r.sessions) - 1
 	if moved := r.sessions[last]; moved != s {
-		r.sessions[m.place] = moved
-		moved.rooms[moved.find(r.name)].place = m.place
+		r.sessions[m.index] = moved
+		moved.rooms[moved.find(r.name)].index = m.index
 	}
 	r.sessions[last] = nil
 	r.sessions = r.sessions[:last]
@@ -269,32 +269,32 @@ func (s *Session) leave(i int) {
 }
 
 // Refresh takes a newer token of the same bearer.
-func (s *Session) Refresh(who Identity) error {
-	if !who.Expires.IsZero() && !who.Expires.After(s.hub.cfg.Now()) {
+func (s *Session) Refresh(identity Identity) error {
+	if !identity.Expires.IsZero() && !identity.Expires.After(s.hub.cfg.Now()) {
 		return ErrExpired
 	}
-	if s.hub.revoked(who) {
+	if s.hub.revoked(identity) {
 		return ErrInvalidToken
 	}
 	s.school.mu.Lock()
 	defer s.school.mu.Unlock()
-	if who.Subject != s.who.Subject || who.School != s.who.School {
+	if identity.Subject != s.identity.Subject || identity.School != s.identity.School {
 		return ErrDenied
 	}
-	changed := !slices.Equal(who.Roles, s.who.Roles)
-	s.who = who
-	s.expires.Store(expiry(who))
+	changed := !slices.Equal(identity.Roles, s.identity.Roles)
+	s.identity = identity
+	s.expires.Store(expiry(identity))
 	if changed {
 		s.hub.recheck(s)
 	}
 	return nil
 }
 
-func expiry(who Identity) int64 {
-	if who.Expires.IsZero() {
+func expiry(identity Identity) int64 {
+	if identity.Expires.IsZero() {
 		return 0
 	}
-	return who.Expires.UnixMilli()
+	return identity.Expires.UnixMilli()
 }
 
 func (s *Session) expired(now time.Time) bool {
@@ -305,12 +305,12 @@ func (s *Session) expired(now time.Time) bool {
 // Close tells the session to end: Next returns the reason from now on. The first reason counts.
 func (s *Session) Close(why Close) {
 	if s.closing.CompareAndSwap(nil, &why) {
-		s.rouse()
+		s.wake()
 	}
 }
 
-// rouse calls Wake unless Next is being called anyway. The school's lock is not held.
-func (s *Session) rouse() {
+// wake calls Wake unless Next is being called anyway. The school's lock is not held.
+func (s *Session) wake() {
 	s.school.mu.RLock()
 	asleep := s.awake.CompareAndSwap(false, true)
 	if asleep {
@@ -318,7 +318,7 @@ func (s *Session) rouse() {
 	}
 	s.school.mu.RUnlock()
 	if asleep {
-		s.hub.turns.give(s)
+		s.hub.scheduler.enqueue(s)
 	}
 }
 

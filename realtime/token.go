@@ -51,7 +51,7 @@ const maxTokenLength = 64 << 10
 // served, [Hub.Open] says. A hub that has just started waits until it knows which log it follows.
 func (h *Hub) Unseal(ctx context.Context, user, school, token string) (Resume, error) {
 	var r Resume
-	if err := h.wait(ctx, h.opened); err != nil {
+	if err := h.wait(ctx, h.started); err != nil {
 		return r, err
 	}
 	if len(token) > maxTokenLength {

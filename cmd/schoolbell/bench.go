@@ -52,8 +52,8 @@ func report(ctx context.Context, io streams, asJSON bool, b benchmark) error {
 	}
 }
 
-// stages shows on standard error what is being done.
-func stages(io streams) func(string) {
+// printStages shows on standard error what is being done.
+func printStages(io streams) func(string) {
 	return func(stage string) { fmt.Fprintln(io.err, stage) }
 }
 
@@ -135,7 +135,7 @@ func (c *benchFold) with(ctx context.Context, io streams, prepare func(*bench.Pr
 	return report(ctx, io, c.JSON, prepare(&bench.Project{
 		Log: log, Set: set, Decode: cloudevents.Decode, Encode: cloudevents.Encode, Fresh: databases.fresh,
 		School: simulate.Config{Schools: 8, Students: 800, Days: simulate.MaxDays, Seed: 1},
-		Events: c.Events, Rounds: c.Rounds, Progress: stages(io),
+		Events: c.Events, Rounds: c.Rounds, Progress: printStages(io),
 	}, databases))
 }
 

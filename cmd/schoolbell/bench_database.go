@@ -30,8 +30,8 @@ func (b *benchDatabases) fresh(ctx context.Context) (projections.Store, func() e
 func (b *benchDatabases) live(ctx context.Context, cfg projections.Config) (projections.Store, bench.RebuildFunc, func() error, error) {
 	store, url, discard, err := b.open(ctx)
 	return store, func(ctx context.Context, names ...string) (took, pause time.Duration, err error) {
-		beside := postgres.Beside{URL: url, Engine: cfg, Projections: names}
-		done, err := beside.Rebuild(ctx)
+		shadow := postgres.Shadow{URL: url, Engine: cfg, Projections: names}
+		done, err := shadow.Rebuild(ctx)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -107,7 +107,7 @@ func (c *benchIngestCommand) Run(ctx context.Context, io streams) error {
 		return usageError{errors.New("--batch must lie between 1 and 1000, --parallel and --rounds be at least 1")}
 	}
 	return c.with(ctx, func(ctx context.Context, target bench.Target, log *kafka.Log) error {
-		b := &bench.Ingest{Target: target, Batch: c.Batch, Parallel: c.Parallel, For: c.For, Rounds: c.Rounds, Progress: stages(io)}
+		b := &bench.Ingest{Target: target, Batch: c.Batch, Parallel: c.Parallel, For: c.For, Rounds: c.Rounds, Progress: printStages(io)}
 		if log != nil {
 			b.Log = log
 		}
@@ -130,14 +130,14 @@ func (c *benchQueryCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
 		school := c.School
 		if school == "" {
-			stages(io)("simulating a school of 1000 students")
+			printStages(io)("simulating a school of 1000 students")
 			var err error
 			if school, err = simulateFor(ctx, target); err != nil {
 				return err
 			}
 		}
 		return report(ctx, io, c.JSON, &bench.Query{
-			Target: target, School: school, Rate: c.Rate, For: c.For, Parallel: c.Parallel, Progress: stages(io),
+			Target: target, School: school, Rate: c.Rate, For: c.For, Parallel: c.Parallel, Progress: printStages(io),
 		})
 	})
 }
@@ -177,7 +177,7 @@ func (c *benchFreshnessCommand) Run(ctx context.Context, io streams) error {
 	}
 	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
 		return report(ctx, io, c.JSON, &bench.Freshness{
-			Target: target, Rate: c.Rate, Batch: c.Batch, For: c.For, Parallel: c.Parallel, Progress: stages(io),
+			Target: target, Rate: c.Rate, Batch: c.Batch, For: c.For, Parallel: c.Parallel, Progress: printStages(io),
 		})
 	})
 }

@@ -47,16 +47,16 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	servers := []bench.FanoutServer{{Name: "schoolbell", Command: []string{self, "bench", "realtime-server"}, Speaks: bench.CentrifugeProtocol}}
+	servers := []bench.FanoutServer{{Name: "schoolbell", Command: []string{self, "bench", "realtime-server"}, Protocol: bench.CentrifugeProtocol}}
 	if c.Peers != "" {
 		servers = append(servers,
-			bench.FanoutServer{Name: "bare write", Command: []string{filepath.Join(c.Peers, "bare")}, Speaks: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "centrifuge", Command: []string{filepath.Join(c.Peers, "centrifuge")}, Speaks: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, OneCore: true, Speaks: bench.SocketIOProtocol},
+			bench.FanoutServer{Name: "bare write", Command: []string{filepath.Join(c.Peers, "bare")}, Protocol: bench.CentrifugeProtocol},
+			bench.FanoutServer{Name: "centrifuge", Command: []string{filepath.Join(c.Peers, "centrifuge")}, Protocol: bench.CentrifugeProtocol},
+			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, OneCore: true, Protocol: bench.SocketIOProtocol},
 		)
 	}
 	return report(ctx, io, c.JSON, benchRealtime{c, &bench.Fanout{
-		Servers: servers, Rooms: c.Rooms, Members: c.Members, Cores: c.Cores, InFlight: c.InFlight, For: c.For, Progress: stages(io),
+		Servers: servers, Rooms: c.Rooms, Members: c.Members, Cores: c.Cores, InFlight: c.InFlight, For: c.For, Progress: printStages(io),
 	}})
 }
 

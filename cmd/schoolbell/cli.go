@@ -169,8 +169,8 @@ func withVariables(parser *kong.Kong, args []string, fault error) error {
 	return fault
 }
 
-// counted is a number with what it counts.
-func counted[N int | int64](n N, one, more string) string {
+// quantity is a number with what it counts.
+func quantity[N int | int64](n N, one, more string) string {
 	if n == 1 {
 		return "1 " + one
 	}

@@ -12,7 +12,7 @@ import (
 
 var (
 	errNotConfirmed = errors.New("nothing was changed")
-	errNobodyToAsk  = usageError{errors.New("there is no terminal to ask at: say --yes")}
+	errNoTerminal   = usageError{errors.New("there is no terminal to ask at: say --yes")}
 )
 
 // confirm asks whether to go on with something that cannot be taken back. Scripts say --yes.
@@ -22,7 +22,7 @@ func confirm(io streams, yes bool, question string) error {
 	}
 	in, ok := io.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errNobodyToAsk
+		return errNoTerminal
 	}
 	fmt.Fprintf(io.err, "%s Go on? [y/N] ", question)
 	answer, _ := bufio.NewReader(in).ReadString('\n') // the end of the input is a no

@@ -37,7 +37,7 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 		"Authorization", "Bearer "+admin, "Content-Type", "application/json", "If-Match", `"0"`)
 	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 	heard := make(chan string, 100)
-	hear(t, a, school+"/stream", guardian, heard)
+	subscribe(t, a, school+"/stream", guardian, heard)
 
 	a.publish(t, "north", enrolled("north", 1),
 		event("north", "linked", "schoolbell.guardian.linked.v1", "s1", map[string]any{
@@ -72,12 +72,12 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	require.Equal(t, "%PDF-", string(b[:5]))
 	require.Empty(t, get[inbox.Page](t, a, admin, school+"/inbox").Messages)
 
-	var told deliveries.Answer
+	var told deliveries.List
 	require.Eventually(t, func() bool {
-		told = get[deliveries.Answer](t, a, admin, school+"/deliveries?event=marked-s1")
+		told = get[deliveries.List](t, a, admin, school+"/deliveries?event=marked-s1")
 		return len(told.Deliveries) == 1 && told.Deliveries[0].Status == "sent"
 	}, 30*time.Second, 20*time.Millisecond)
-	require.Equal(t, &deliveries.Told{Deliveries: 1, ByStatus: map[string]int64{"sent": 1}, ByChannel: map[string]int64{"sms": 1}}, told.Told)
+	require.Equal(t, &deliveries.EventTotals{Deliveries: 1, ByStatus: map[string]int64{"sent": 1}, ByChannel: map[string]int64{"sms": 1}}, told.Totals)
 	text := told.Deliveries[0]
 	require.Equal(t, []string{"sms", "g1", "absence", "outbox"}, []string{text.Channel, text.Recipient, text.Rule, text.Provider})
 	story := get[deliveries.Story](t, a, admin, school+"/deliveries/"+text.ID)
@@ -98,12 +98,12 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	require.JSONEq(t, shown, string(job), "the command and the API say the same")
 
 	t.Run("P10", func(t *testing.T) {
-		for _, d := range get[deliveries.Answer](t, a, guardian, school+"/deliveries").Deliveries {
+		for _, d := range get[deliveries.List](t, a, guardian, school+"/deliveries").Deliveries {
 			require.Equal(t, "g1", d.Recipient)
 			require.Empty(t, d.Provider)
 		}
 		other := bearer(t, "north", "g2", "guardian", time.Hour)
-		require.Empty(t, get[deliveries.Answer](t, a, other, school+"/deliveries").Deliveries)
+		require.Empty(t, get[deliveries.List](t, a, other, school+"/deliveries").Deliveries)
 		require.Empty(t, get[inbox.Page](t, a, other, school+"/inbox").Messages)
 		for path, want := range map[string]int{
 			"/deliveries/" + text.ID: http.StatusNotFound, "/outbox": http.StatusForbidden, "/jobs/" + text.ID: http.StatusForbidden, "/settings": http.StatusForbidden,
@@ -116,8 +116,8 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	})
 }
 
-// hear reads a stream until the test ends, line by line.
-func hear(t *testing.T, a *app, path, token string, heard chan<- string) {
+// subscribe reads a stream until the test ends, line by line.
+func subscribe(t *testing.T, a *app, path, token string, heard chan<- string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+path, nil)
 	require.NoError(t, err)

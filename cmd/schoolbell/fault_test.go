@@ -119,7 +119,7 @@ func (f *faultStack) start(t *testing.T, i int) {
 		at, err = readAddress(p.dir)
 		return err == nil && at.PID == cmd.Process.Pid
 	}, time.Minute, 10*time.Millisecond, "process %d has not started", i)
-	api, err := client.New(client.Config{URL: at.HTTP, Token: mint(t, testSecret), Patience: time.Second, FirstPatience: time.Second})
+	api, err := client.New(client.Config{URL: at.HTTP, Token: mint(t, testSecret), RetryTimeout: time.Second, ConnectTimeout: time.Second})
 	require.NoError(t, err)
 	t.Cleanup(api.Close)
 	f.mu.Lock()

@@ -27,18 +27,18 @@ func withHint(args []string, fault error) error {
 	}
 	for i, arg := range args {
 		if i > 0 && negative.MatchString(arg) {
-			return hinted{fault, "write a negative number with an equals sign, as " + args[i-1] + "=" + arg}
+			return hintedError{fault, "write a negative number with an equals sign, as " + args[i-1] + "=" + arg}
 		}
 	}
 	return fault
 }
 
-// hinted is a fault with what to do about it.
-type hinted struct {
+// hintedError is a fault with what to do about it.
+type hintedError struct {
 	error
 	hint string
 }
 
-func (h hinted) Error() string { return h.error.Error() + " (" + h.hint + ")" }
+func (h hintedError) Error() string { return h.error.Error() + " (" + h.hint + ")" }
 
-func (h hinted) Unwrap() error { return h.error }
+func (h hintedError) Unwrap() error { return h.error }

@@ -25,8 +25,8 @@ type jobsCommand struct {
 	Verify  jobsVerifyCommand  `cmd:"" help:"Recompute every plan from the log and compare it with the ledger."`
 
 	Settings jobsSettingsCommand `cmd:"" help:"Print or change what schools have decided."`
-	Aside    jobsAsideCommand    `cmd:"" help:"Look after events that could not be planned."`
-	Mend     jobsMendCommand     `cmd:"" help:"Give deliveries a job that have lost theirs."`
+	Aside    deadLettersCommand  `cmd:"" help:"Look after events that could not be planned."`
+	Mend     jobsRepairCommand   `cmd:"" help:"Give deliveries a job that have lost theirs."`
 	Reset    jobsResetCommand    `cmd:"" help:"Have the consumers read the log once more."`
 }
 
@@ -203,7 +203,7 @@ type jobsPauseCommand struct {
 }
 
 func (c *jobsPauseCommand) Run(ctx context.Context, io streams) error {
-	return c.turn(ctx, io, c.Queue, "paused", (*ledger.Ledger).Pause)
+	return c.switchQueue(ctx, io, c.Queue, "paused", (*ledger.Ledger).Pause)
 }
 
 type jobsResumeCommand struct {
@@ -212,10 +212,10 @@ type jobsResumeCommand struct {
 }
 
 func (c *jobsResumeCommand) Run(ctx context.Context, io streams) error {
-	return c.turn(ctx, io, c.Queue, "resumed", (*ledger.Ledger).Resume)
+	return c.switchQueue(ctx, io, c.Queue, "resumed", (*ledger.Ledger).Resume)
 }
 
-func (c jobsTarget) turn(ctx context.Context, io streams, queue, what string, do func(*ledger.Ledger, context.Context, string) error) error {
+func (c jobsTarget) switchQueue(ctx context.Context, io streams, queue, what string, do func(*ledger.Ledger, context.Context, string) error) error {
 	l, done, err := c.open(ctx)
 	if err != nil {
 		return err

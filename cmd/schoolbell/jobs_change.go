@@ -64,7 +64,7 @@ func (c *jobsChange) run(ctx context.Context, io streams, what string, do func(l
 	if c.JSON {
 		return printJSON(io.out, map[string]int{what: changed})
 	}
-	_, err = fmt.Fprintf(io.out, "%s %s.\n", counted(changed, "delivery", "deliveries"), what)
+	_, err = fmt.Fprintf(io.out, "%s %s.\n", quantity(changed, "delivery", "deliveries"), what)
 	return err
 }
 

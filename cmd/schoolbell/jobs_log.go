@@ -61,7 +61,7 @@ func withEngine(ctx context.Context, pool *postgres.Pool, do func(context.Contex
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: knowledge.New(pool, setName), Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
+		Planners: planners, Facts: knowledge.New(pool, setName), Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
 	})
 	if err != nil {
 		return err

@@ -10,24 +10,24 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// jobsMendCommand is for after somebody has deleted jobs from River's table, or restored it from another moment.
-type jobsMendCommand struct {
+// jobsRepairCommand is for after somebody has deleted jobs from River's table, or restored it from another moment.
+type jobsRepairCommand struct {
 	jobsTarget `embed:""`
 	After      time.Duration `default:"10m" placeholder:"TIME" help:"Only those that nothing has happened to for so long."`
 }
 
-func (*jobsMendCommand) Help() string {
+func (*jobsRepairCommand) Help() string {
 	return `Looks through the whole ledger for deliveries that are to be done and have lost their jobs, as when River's table was restored
 from another moment, and gives them new ones. It is safe at any time: what is done already is not done again.`
 }
 
-func (c *jobsMendCommand) Run(ctx context.Context, io streams) error {
+func (c *jobsRepairCommand) Run(ctx context.Context, io streams) error {
 	l, done, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	n, err := l.Mend(ctx, c.After)
+	n, err := l.Repair(ctx, c.After)
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ type jobsSettingsGetCommand struct {
 	School     string `required:"" placeholder:"ID" help:"Whose."`
 }
 
-// settingsShown are settings with what tells versions apart.
-type settingsShown struct {
+// settingsView are settings with what tells versions apart.
+type settingsView struct {
 	School   string              `json:"school"`
 	Version  int64               `json:"version"`
 	Settings *consumers.Settings `json:"settings"`
@@ -52,7 +52,7 @@ func (c *jobsSettingsGetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(io.out, settingsShown{c.School, now.Version, now})
+		return printJSON(io.out, settingsView{c.School, now.Version, now})
 	}
 	if err := json.MarshalWrite(io.out, now, jsontext.WithIndent("  "), json.Deterministic(true)); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (c *jobsSettingsSetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(io.out, settingsShown{c.School, version, settings})
+		return printJSON(io.out, settingsView{c.School, version, settings})
 	}
 	_, err = fmt.Fprintf(io.out, "The settings of school %s are version %d now.\n", c.School, version)
 	return err

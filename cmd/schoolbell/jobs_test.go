@@ -104,7 +104,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.eventually(t, "sent", 2)
 
 	// What somebody has deleted is found, and planned again.
-	var checked consumers.Checked
+	var checked consumers.VerifyResult
 	a.jobs(t, exitDone, &checked, a.withLog("verify")...)
 	require.Equal(t, 2, checked.Deliveries)
 	a.sql(t, `DELETE FROM schoolbell.ledger WHERE id = '`+first.ID+`'`)
@@ -124,9 +124,9 @@ func TestSchoolsDecideByCommand(t *testing.T) {
 	a := startApp(t, nil)
 	file := filepath.Join(t.TempDir(), "settings.json")
 	write := func(settings string) { require.NoError(t, os.WriteFile(file, []byte(settings), 0o600)) }
-	var now settingsShown
+	var now settingsView
 	a.jobs(t, exitDone, &now, "settings", "get", "--school", "oak")
-	require.Equal(t, settingsShown{School: "oak", Settings: &consumers.Settings{}}, now)
+	require.Equal(t, settingsView{School: "oak", Settings: &consumers.Settings{}}, now)
 
 	write(`{"time_zone":"Europe/Paris","reminders":{"most":3},"rules":{"absence":{"channels":["sms","push"]}}}`)
 	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
@@ -159,21 +159,21 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	appendGarbage(t, broker, "oak", "st9", "schoolbell.attendance.marked.v1")
 	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
 	sent := a.eventually(t, "sent", 1)[0]
-	var aside []ledger.AsideEvent
+	var aside []ledger.DeadLetter
 	a.jobs(t, exitDone, &aside, "aside", "list", "--school", "oak")
 	require.Len(t, aside, 1)
 	require.Contains(t, aside[0].Reason, "read the event")
-	var tried asideTried
+	var tried deadLettersRetried
 	a.jobs(t, exitFailed, &tried, a.withLog("aside", "retry")...)
 	require.Equal(t, 0, tried.Planned)
-	require.Len(t, tried.Aside, 1, "it still cannot be read")
+	require.Len(t, tried.Remaining, 1, "it still cannot be read")
 
 	// One from which a planner could not tell what follows, before it was mended.
 	a.sql(t, `DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
 		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`)
 	a.jobs(t, exitFailed, nil, a.withLog("aside", "retry", "0:99999")...)
 	a.jobs(t, exitDone, &tried, a.withLog("aside", "retry", sent.Position)...)
-	require.Equal(t, asideTried{Planned: 1, Aside: []ledger.AsideEvent{}}, tried)
+	require.Equal(t, deadLettersRetried{Planned: 1, Remaining: []ledger.DeadLetter{}}, tried)
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
 	a.jobs(t, exitDone, &aside, "aside", "list")
 	require.Len(t, aside, 1)

@@ -23,7 +23,7 @@ ledger. Exits with 1 when a delivery is missing, surplus or different. Changes n
 }
 
 func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
-	var checked *consumers.Checked
+	var checked *consumers.VerifyResult
 	if err := c.with(ctx, func(log *kafka.Log, pool *postgres.Pool) (err error) {
 		checked, err = verifyJobs(ctx, log, pool)
 		return err
@@ -40,7 +40,7 @@ func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
 }
 
 // verifyJobs checks all partitions.
-func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*consumers.Checked, error) {
+func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*consumers.VerifyResult, error) {
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	if err != nil {
 		return nil, err
@@ -57,9 +57,9 @@ func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*cons
 		Planners: planners, Settings: ledger.NewSettings(pool.Conns()), Log: log, Decode: cloudevents.Decode,
 		History: func() consumers.History { return knowledge.NewHistory() },
 	}
-	all := &consumers.Checked{Findings: []consumers.Finding{}}
+	all := &consumers.VerifyResult{Findings: []consumers.Finding{}}
 	for partition := range topic.Partitions {
-		held, err := kept.Kept(ctx, partition)
+		held, err := kept.Partition(ctx, partition)
 		if err != nil {
 			return nil, err
 		}
@@ -69,13 +69,13 @@ func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*cons
 		}
 		all.Events += checked.Events
 		all.Deliveries += checked.Deliveries
-		all.Aside += checked.Aside
+		all.DeadLetters += checked.DeadLetters
 		all.Findings = append(all.Findings, checked.Findings...)
 	}
 	return all, nil
 }
 
-func printChecked(io streams, asJSON bool, checked *consumers.Checked) error {
+func printChecked(io streams, asJSON bool, checked *consumers.VerifyResult) error {
 	if asJSON {
 		return printJSON(io.out, checked)
 	}
@@ -83,6 +83,6 @@ func printChecked(io streams, asJSON bool, checked *consumers.Checked) error {
 		fmt.Fprintf(io.out, "%s %s of school %s, event %s at %s, rule %s %s\n", f.Kind, f.ID, f.School, f.EventID, f.Position, f.Planner, f.Detail)
 	}
 	_, err := fmt.Fprintf(io.out, "%d events lead to %d deliveries; %d events are set aside; %d findings.\n",
-		checked.Events, checked.Deliveries, checked.Aside, len(checked.Findings))
+		checked.Events, checked.Deliveries, checked.DeadLetters, len(checked.Findings))
 	return err
 }

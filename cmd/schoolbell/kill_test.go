@@ -62,7 +62,7 @@ func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 			Enrolled int `json:"enrolled"`
 		} `json:"students"`
 	}
-	a.ask(t, "/v1/schools/north/analytics/overview", last, &overview)
+	a.get(t, "/v1/schools/north/analytics/overview", last, &overview)
 	require.Equal(t, len(inLog), overview.Students.Enrolled)
 	require.GreaterOrEqual(t, len(inLog), len(accepted))
 	require.Greater(t, len(accepted), 900)

@@ -120,8 +120,8 @@ func (a *app) publish(t *testing.T, school string, events ...map[string]any) str
 	return accepted.Position
 }
 
-// ask reads an answer that is as new as a position.
-func (a *app) ask(t *testing.T, path, position string, into any) *http.Response {
+// get reads an answer that is as new as a position.
+func (a *app) get(t *testing.T, path, position string, into any) *http.Response {
 	t.Helper()
 	resp, b := a.call(t, http.MethodGet, a.HTTP+path, "", "Schoolbell-Min-Position", position)
 	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)

@@ -8,7 +8,7 @@ import (
 )
 
 type migrateCommand struct {
-	tables `embed:""`
+	tablesTarget `embed:""`
 }
 
 func (*migrateCommand) Help() string {

@@ -30,13 +30,13 @@ func (*parkedCommand) Help() string {
 They are tried again by themselves, at growing intervals and by every new version.`
 }
 
-// tables is where the tables are.
-type tables struct {
+// tablesTarget is where the tables are.
+type tablesTarget struct {
 	DatabaseURL string `name:"database-url" env:"SCHOOLBELL_DATABASE_URL" placeholder:"postgres://…" help:"Database; else that of the serve on the data directory."`
 	Data        string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
 }
 
-func (c tables) url() (string, error) {
+func (c tablesTarget) url() (string, error) {
 	if c.DatabaseURL != "" {
 		return c.DatabaseURL, nil
 	}
@@ -45,7 +45,7 @@ func (c tables) url() (string, error) {
 }
 
 // with opens the projections' store for as long as do takes.
-func (c tables) with(ctx context.Context, do func(*postgres.ProjectionStore) error) error {
+func (c tablesTarget) with(ctx context.Context, do func(*postgres.ProjectionStore) error) error {
 	url, err := c.url()
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c tables) with(ctx context.Context, do func(*postgres.ProjectionStore) err
 }
 
 type parkedListCommand struct {
-	tables `embed:""`
+	tablesTarget `embed:""`
 
 	School string `placeholder:"S" help:"Of one school only."`
 	JSON   bool   `name:"json" help:"Print JSON."`
@@ -76,7 +76,7 @@ func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 			return err
 		}
 		if c.JSON {
-			return printJSON(io.out, asRows(all))
+			return printJSON(io.out, parkedRows(all))
 		}
 		if len(all) == 0 {
 			_, err := fmt.Fprintln(io.out, "Nothing is parked.")
@@ -110,7 +110,7 @@ type parkedRow struct {
 	RetryAt  time.Time `json:"retry_at"`
 }
 
-func asRows(all []postgres.Aside) []parkedRow {
+func parkedRows(all []postgres.ParkedEntry) []parkedRow {
 	rows := make([]parkedRow, len(all))
 	for i, a := range all {
 		rows[i] = parkedRow{a.School, a.Subject, a.First().String(), a.Events, a.Reason, a.Attempts, a.ParkedAt, a.RetryAt}
@@ -119,7 +119,7 @@ func asRows(all []postgres.Aside) []parkedRow {
 }
 
 type parkedShowCommand struct {
-	tables `embed:""`
+	tablesTarget `embed:""`
 
 	School  string `arg:"" help:"Whose subject."`
 	Subject string `arg:"" help:"Which; a record that names none has an empty one: ''."`
@@ -133,7 +133,7 @@ Example:
   schoolbell parked show school-001 st-0042`
 }
 
-const parkedShowMost = 10_000
+const parkedShowMax = 10_000
 
 func (c *parkedShowCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, func(store *postgres.ProjectionStore) error {
@@ -145,7 +145,7 @@ func (c *parkedShowCommand) Run(ctx context.Context, io streams) error {
 			if a.Subject != c.Subject {
 				continue
 			}
-			records, err := store.ParkedEvents(ctx, a.Partition, a.SubjectKey, parkedShowMost)
+			records, err := store.ParkedEvents(ctx, a.Partition, a.SubjectKey, parkedShowMax)
 			if err != nil {
 				return fmt.Errorf("read parked events: %w", err)
 			}
@@ -177,7 +177,7 @@ func eventOrRecord(r eventlog.Record) ([]byte, error) {
 }
 
 type parkedRetryCommand struct {
-	tables `embed:""`
+	tablesTarget `embed:""`
 
 	School  string `arg:"" optional:"" help:"Of one school only."`
 	Subject string `arg:"" optional:"" help:"Of one subject only."`
@@ -202,7 +202,7 @@ func (c *parkedRetryCommand) Run(ctx context.Context, io streams) error {
 		if c.JSON {
 			return printJSON(io.out, map[string]any{"requested": n})
 		}
-		_, err = fmt.Fprintf(io.out, "%s will be tried now.\n", counted(n, "subject", "subjects"))
+		_, err = fmt.Fprintf(io.out, "%s will be tried now.\n", quantity(n, "subject", "subjects"))
 		return err
 	})
 }

@@ -113,7 +113,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	p.onClose(p.events.Close)
-	p.health.Add(telemetry.Check{Name: "log", Ask: func(ctx context.Context) error {
+	p.health.Add(telemetry.Check{Name: "log", Probe: func(ctx context.Context) error {
 		_, err := p.events.Topic(ctx)
 		return err
 	}})
@@ -145,7 +145,7 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	}
 
 	p.health.Drain()
-	p.pause(ctx)
+	p.waitForBalancers(ctx)
 	p.stopBy = time.Now().Add(p.cfg.Grace)
 	grace, cancel := context.WithDeadline(context.WithoutCancel(ctx), p.stopBy)
 	defer cancel()
@@ -187,9 +187,9 @@ func (p *program) connections() int {
 	return p.cfg.API.Connections + p.cfg.Realtime.Connections
 }
 
-// pause goes on serving until load balancers have seen that the process is not ready. A second signal ends the wait
+// waitForBalancers goes on serving until load balancers have seen that the process is not ready. A second signal ends the wait
 // with the process.
-func (p *program) pause(ctx context.Context) {
+func (p *program) waitForBalancers(ctx context.Context) {
 	if ctx.Err() == nil || p.cfg.DrainDelay == 0 {
 		return // something has failed, or there is no load balancer
 	}

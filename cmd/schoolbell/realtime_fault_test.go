@@ -45,7 +45,7 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
 	clients := liveSwarm(t, a, node.HTTP, devtest.Size(t, liveClientsEnv, 200))
 	connect(t, clients...)
-	entered(t, clients)
+	requireJoined(t, clients)
 
 	ctx, end := context.WithTimeout(t.Context(), time.Duration(devtest.Size(t, liveSecondsEnv, 10))*time.Second)
 	defer end()
@@ -87,11 +87,11 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	deliveries, connects := 0, 0
 	for i, c := range clients {
 		want := log[strings.TrimPrefix(c.Room, "class:")]
-		hears(t, c, want[len(want)-1])
+		requireReceives(t, c, want[len(want)-1])
 		state := c.State()
 		require.Empty(t, state.Lost, "client %d, %s", i, c.Kind)
-		require.Equal(t, want, state.Heard, "client %d, %s", i, c.Kind)
-		deliveries += len(state.Heard)
+		require.Equal(t, want, state.Offsets, "client %d, %s", i, c.Kind)
+		deliveries += len(state.Offsets)
 		connects += state.Connects
 	}
 	require.Greater(t, kills, 1)
@@ -110,7 +110,7 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
 	clients := liveSwarm(t, a, node.HTTP, devtest.Size(t, liveClientsEnv, 200))
 	connect(t, clients...)
-	entered(t, clients)
+	requireJoined(t, clients)
 	node.kill()
 	for i := range 200 {
 		a.publish(t, "north", notice("north", "n"+strconv.Itoa(i), liveClass(i)))
@@ -120,8 +120,8 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	log := a.logOf(t, "north", clients[0].From)
 	for _, c := range clients {
 		want := log[strings.TrimPrefix(c.Room, "class:")]
-		hears(t, c, want[len(want)-1])
-		require.Equal(t, want, c.State().Heard, c.Kind)
+		requireReceives(t, c, want[len(want)-1])
+		require.Equal(t, want, c.State().Offsets, c.Kind)
 	}
 	var took []time.Duration
 	for _, c := range clients {
@@ -150,7 +150,7 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	for _, c := range clients {
 		c.Room = "class:quiet"
 		c.Token = bearer(t, "north", "boss", "admin", time.Hour)
-		c.Hear = func(raw []byte) {
+		c.OnEvent = func(raw []byte) {
 			var e struct {
 				Data struct {
 					Body time.Time `json:"body"`
@@ -164,10 +164,10 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 		}
 	}
 	stop := connect(t, clients...)
-	entered(t, clients)
+	requireJoined(t, clients)
 	deaf := max(1, len(clients)/50)
 	for i := range deaf {
-		conn := dialDeaf(t, node.HTTP, bearer(t, "north", "deaf"+strconv.Itoa(i), "admin", time.Hour))
+		conn := dialUnread(t, node.HTTP, bearer(t, "north", "deaf"+strconv.Itoa(i), "admin", time.Hour))
 		t.Cleanup(func() { _ = conn.Close() })
 	}
 
@@ -188,8 +188,8 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, c := range clients {
-		hears(t, c, last.Offset)
-		require.Len(t, c.State().Heard, 100)
+		requireReceives(t, c, last.Offset)
+		require.Len(t, c.State().Offsets, 100)
 		require.Equal(t, 1, c.State().Connects)
 	}
 	grown := node.resident(t) - memory
@@ -208,8 +208,8 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	require.Eventually(t, func() bool { return node.metric(t, "go_goroutines") <= goroutines+20 }, time.Minute, 50*time.Millisecond)
 }
 
-// dialDeaf opens a connection that asks for much and reads nothing.
-func dialDeaf(t *testing.T, url, token string) net.Conn {
+// dialUnread opens a connection that asks for much and reads nothing.
+func dialUnread(t *testing.T, url, token string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 	}
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=20000")
-	at := a.began(t, "north")
+	at := a.startPosition(t, "north")
 	token := bearer(t, "north", "boss", "admin", time.Hour)
 	var clients []*swarm.Client
 	more := func() { // a few hundred at a time
@@ -242,7 +242,7 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 			})
 		}
 		connect(t, some...)
-		entered(t, some)
+		requireJoined(t, some)
 		clients = append(clients, some...)
 	}
 	more() // the first ones also pay for what all share
@@ -259,7 +259,7 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 	last, err := domain.ParsePosition(a.publish(t, "north", notice("north", "wake", "a")))
 	require.NoError(t, err)
 	for _, c := range clients {
-		hears(t, c, last.Offset)
+		requireReceives(t, c, last.Offset)
 	}
 }
 
@@ -280,7 +280,7 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 		c.Once = true
 	}
 	connect(t, clients...)
-	entered(t, clients)
+	requireJoined(t, clients)
 
 	// A balancer that sends nothing any more once readiness has fallen.
 	var red atomic.Bool

@@ -132,8 +132,8 @@ func liveSwarm(t *testing.T, a *app, url string, clients int) []*swarm.Client {
 		}))
 	}
 	a.publish(t, "north", staff...)
-	at := a.began(t, "north")
-	a.ask(t, "/v1/schools/north/analytics/overview", at.String(), new(any)) // the directory knows them
+	at := a.startPosition(t, "north")
+	a.get(t, "/v1/schools/north/analytics/overview", at.String(), new(any)) // the directory knows them
 	var all []*swarm.Client
 	for i := range clients {
 		user, role := "u"+strconv.Itoa(i), "admin"
@@ -148,8 +148,8 @@ func liveSwarm(t *testing.T, a *app, url string, clients int) []*swarm.Client {
 	return all
 }
 
-// entered waits until all clients are in their rooms.
-func entered(t *testing.T, clients []*swarm.Client) {
+// requireJoined waits until all clients are in their rooms.
+func requireJoined(t *testing.T, clients []*swarm.Client) {
 	t.Helper()
 	for _, c := range clients {
 		require.Eventually(t, func() bool { return !c.State().Since.IsZero() }, time.Minute, time.Millisecond, "%s: %v", c.Kind, c.State().Ends)

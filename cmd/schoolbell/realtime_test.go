@@ -43,8 +43,8 @@ func notice(school, id, class string) map[string]any {
 	})
 }
 
-// began publishes what a school's log begins with, and returns the position after it.
-func (a *app) began(t *testing.T, school string) domain.Position {
+// startPosition publishes what a school's log begins with, and returns the position after it.
+func (a *app) startPosition(t *testing.T, school string) domain.Position {
 	t.Helper()
 	at, err := domain.ParsePosition(a.publish(t, school, notice(school, "first", "other"), notice(school, "second", "other")))
 	require.NoError(t, err)
@@ -109,11 +109,11 @@ func (a *app) send(ctx context.Context, school string, events ...map[string]any)
 	return accepted.Position, err
 }
 
-// hears waits until a client has heard up to an offset.
-func hears(t *testing.T, c *swarm.Client, offset int64) {
+// requireReceives waits until a client has heard up to an offset.
+func requireReceives(t *testing.T, c *swarm.Client, offset int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		heard := c.State().Heard
+		heard := c.State().Offsets
 		return len(heard) > 0 && heard[len(heard)-1] >= offset
 	}, time.Minute, 5*time.Millisecond, "%s: %+v", c.Kind, c.State().Ends)
 }
@@ -144,7 +144,7 @@ socket.onAny((name, event) => { if (name.startsWith('schoolbell.')) console.log(
 func TestP6_AllClientsHearTheLog(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
-	at := a.began(t, "north")
+	at := a.startPosition(t, "north")
 	token := bearer(t, "north", "boss", "admin", time.Hour)
 
 	script := realtimetest.JavaScript(t, socketClient, a.HTTP, token, at.String())
@@ -173,8 +173,8 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	want := a.logOf(t, "north", at)["7a"]
 	require.Len(t, want, 40)
 	for _, c := range clients {
-		hears(t, c, want[len(want)-1])
-		require.Equal(t, want, c.State().Heard, c.Kind)
+		requireReceives(t, c, want[len(want)-1])
+		require.Equal(t, want, c.State().Offsets, c.Kind)
 	}
 	for _, offset := range want {
 		require.Equal(t, offset, <-publications)
@@ -182,7 +182,7 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	}
 
 	// A page can ask over the same connection what it would ask the API.
-	a.ask(t, "/v1/schools/north/analytics/overview", a.publish(t, "north", enrolled("north", 1)), new(any))
+	a.get(t, "/v1/schools/north/analytics/overview", a.publish(t, "north", enrolled("north", 1)), new(any))
 	answer, err := official.RPC(t.Context(), "students", []byte(`{"limit":5}`))
 	require.NoError(t, err)
 	require.Contains(t, string(answer.Data), `"status":200`)
@@ -207,7 +207,7 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
-	began := a.began(t, "north")
+	began := a.startPosition(t, "north")
 	token := bearer(t, "north", "boss", "admin", time.Hour)
 	const students, clients = 600, 12
 	published := make(chan error, 1)
@@ -239,7 +239,7 @@ func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 				Enrolled int `json:"enrolled"`
 			} `json:"students"`
 		}
-		resp := a.ask(t, "/v1/schools/north/analytics/overview", began.String(), &overview)
+		resp := a.get(t, "/v1/schools/north/analytics/overview", began.String(), &overview)
 		at, err := domain.ParsePosition(resp.Header.Get("Schoolbell-Position"))
 		require.NoError(t, err)
 		c := &swarm.Client{
@@ -262,12 +262,12 @@ func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 	for last = range next { // to the end
 	}
 	for _, p := range pages {
-		hears(t, p.Client, last.Offset)
+		requireReceives(t, p.Client, last.Offset)
 		state := p.State()
 		require.Empty(t, state.Lost)
-		require.Equal(t, students, p.enrolled+len(state.Heard), "%s", p.Kind)
-		for i := 1; i < len(state.Heard); i++ {
-			require.Less(t, state.Heard[i-1], state.Heard[i], "%s", p.Kind)
+		require.Equal(t, students, p.enrolled+len(state.Offsets), "%s", p.Kind)
+		for i := 1; i < len(state.Offsets); i++ {
+			require.Less(t, state.Offsets[i-1], state.Offsets[i], "%s", p.Kind)
 		}
 		require.Greater(t, state.Connects, 1)
 	}
@@ -277,7 +277,7 @@ func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
-	at := a.began(t, "north")
+	at := a.startPosition(t, "north")
 	for name, test := range map[string]struct {
 		user  string
 		valid time.Duration
@@ -312,7 +312,7 @@ func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
 			}
 			a.publish(t, "north", notice("north", name, name))
 			for _, c := range clients {
-				require.Empty(t, c.State().Heard)
+				require.Empty(t, c.State().Offsets)
 			}
 		})
 	}
@@ -326,7 +326,7 @@ func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 		return startApp(t, func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL, c.Database.URL = brokers, cache, database })
 	}
 	here, there := start(), start()
-	at := here.began(t, "north")
+	at := here.startPosition(t, "north")
 	sign := func(user string, age time.Duration) string {
 		token, err := auth.Mint(testSecret, auth.Principal{
 			Subject: user, School: "north", Roles: []string{"admin"}, Expires: time.Now().Add(time.Hour), TokenID: fmt.Sprint(user, age),
@@ -380,7 +380,7 @@ func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 func TestP10_WhoMayConnect(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, func(c *config.Config) { c.API.Origins = []string{"https://app.example"}; c.Realtime.PerUser = 3 })
-	a.began(t, "north")
+	a.startPosition(t, "north")
 	doors := map[string]string{
 		"/v1/schools/north/stream":                    "",
 		"/connection/websocket":                       "websocket",

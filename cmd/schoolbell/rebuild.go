@@ -20,9 +20,9 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// besideFlags say what is folded beside the live tables, and where everything is.
-type besideFlags struct {
-	tables `embed:""`
+// shadowFlags say what is folded beside the live tables, and where everything is.
+type shadowFlags struct {
+	tablesTarget `embed:""`
 
 	Kafka       config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (that of the serve on the data directory unless brokers are named)"`
 	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (that of the serve on the data directory unless a URL is given)"`
@@ -32,7 +32,7 @@ type besideFlags struct {
 }
 
 // with opens the log and the cache for as long as do takes.
-func (c *besideFlags) with(ctx context.Context, io streams, do func(*postgres.Beside) error) error {
+func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Shadow) error) error {
 	set, err := projections.NewSet(catalog.All()...)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (c *besideFlags) with(ctx context.Context, io streams, do func(*postgres.Be
 		return err
 	}
 	defer log.Close()
-	beside := &postgres.Beside{
+	shadow := &postgres.Shadow{
 		URL: at.Database, Engine: foldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
 		Projections: c.Projections, School: c.School,
 	}
@@ -71,24 +71,24 @@ func (c *besideFlags) with(ctx context.Context, io streams, do func(*postgres.Be
 			return usageError{err}
 		}
 		defer cache.Close()
-		announcer := realtime.NewAnnouncer(redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler))
-		beside.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set), newDashboards(announcer, set)}
+		announcer := realtime.NewNotifier(redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler))
+		shadow.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set), newDashboardNotifier(announcer, set)}
 	}
-	bar := newBesideBar(io.err)
+	bar := newRebuildBar(io.err)
 	defer bar.done()
-	beside.Progress = bar.show
-	return do(beside)
+	shadow.Progress = bar.show
+	return do(shadow)
 }
 
-// besideBar shows how far the folding is.
-type besideBar struct {
+// rebuildBar shows how far the folding is.
+type rebuildBar struct {
 	bar   *progressbar.ProgressBar
 	stage string
 }
 
-func newBesideBar(w io.Writer) *besideBar { return &besideBar{bar: progress(w, 1, "start", false)} }
+func newRebuildBar(w io.Writer) *rebuildBar { return &rebuildBar{bar: progress(w, 1, "start", false)} }
 
-func (b *besideBar) show(stage string, folded, total int64) {
+func (b *rebuildBar) show(stage string, folded, total int64) {
 	if stage != b.stage {
 		b.stage = stage
 		b.bar.Describe(stage)
@@ -97,10 +97,10 @@ func (b *besideBar) show(stage string, folded, total int64) {
 	_ = b.bar.Set64(folded) // what cannot be drawn is not missed
 }
 
-func (b *besideBar) done() { _ = b.bar.Clear() }
+func (b *rebuildBar) done() { _ = b.bar.Clear() }
 
 type rebuildCommand struct {
-	besideFlags `embed:""`
+	shadowFlags `embed:""`
 
 	Until time.Time `placeholder:"TIME" help:"Fold only what was appended until then (RFC 3339), into a schema of its own that stays."`
 }
@@ -119,8 +119,8 @@ Examples:
 }
 
 func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
-	var done *postgres.Rebuilt
-	err := c.with(ctx, io, func(b *postgres.Beside) (err error) {
+	var done *postgres.RebuildResult
+	err := c.with(ctx, io, func(b *postgres.Shadow) (err error) {
 		b.Until = c.Until
 		if len(b.Notifiers) == 0 && c.Until.IsZero() {
 			fmt.Fprintln(io.err, "schoolbell: no Redis is named, so answers of before may be given until they expire")
@@ -131,13 +131,13 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	if done.Untold != nil {
-		fmt.Fprintf(io.err, "schoolbell: answers of before may be given until they expire, as the cache cannot be told: %v\n", done.Untold)
+	if done.NotifyError != nil {
+		fmt.Fprintf(io.err, "schoolbell: answers of before may be given until they expire, as the cache cannot be told: %v\n", done.NotifyError)
 	}
 	rate := float64(done.Events) / max(done.Took.Seconds(), 1e-9)
 	if c.JSON {
 		return printJSON(io.out, struct {
-			*postgres.Rebuilt
+			*postgres.RebuildResult
 			Took  float64 `json:"took_seconds"`
 			Rate  float64 `json:"events_per_second"`
 			Pause float64 `json:"pause_ms"`
@@ -161,7 +161,7 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 }
 
 type verifyCommand struct {
-	besideFlags `embed:""`
+	shadowFlags `embed:""`
 }
 
 func (*verifyCommand) Help() string {
@@ -174,8 +174,8 @@ Examples:
 }
 
 func (c *verifyCommand) Run(ctx context.Context, io streams) error {
-	var found *postgres.Verified
-	err := c.with(ctx, io, func(b *postgres.Beside) (err error) {
+	var found *postgres.VerifyResult
+	err := c.with(ctx, io, func(b *postgres.Shadow) (err error) {
 		found, err = b.Verify(ctx)
 		return err
 	})
@@ -191,7 +191,7 @@ func (c *verifyCommand) Run(ctx context.Context, io streams) error {
 	return nil
 }
 
-func (c *verifyCommand) print(w io.Writer, found *postgres.Verified) error {
+func (c *verifyCommand) print(w io.Writer, found *postgres.VerifyResult) error {
 	if c.JSON {
 		return printJSON(w, found)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
-// besideArgs names the servers of a running program.
-func (a *app) besideArgs(args ...string) []string {
+// shadowArgs names the servers of a running program.
+func (a *app) shadowArgs(args ...string) []string {
 	return append(args, "--database-url", a.Database, "--kafka-brokers", strings.Join(a.Brokers, ","), "--redis-url", a.Redis)
 }
 
@@ -45,27 +45,27 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 		events = append(events, enrolled("north", n), marked("north", n, "present"))
 	}
 	position := a.publish(t, "north", events...)
-	a.publish(t, "south", events0("south")...)
+	a.publish(t, "south", rebuildEvents("south")...)
 	const path = "/v1/schools/north/analytics/attendance"
 	var got attendanceTotals
-	a.ask(t, path, position, &got)
+	a.get(t, path, position, &got)
 	require.Equal(t, 40, got.Totals.Present)
-	code, out, stderr := command(t, a.besideArgs("verify")...)
+	code, out, stderr := command(t, a.shadowArgs("verify")...)
 	require.Equal(t, exitDone, code, out+stderr)
 	require.Contains(t, out, "all as the log has them")
 
 	a.exec(t, `UPDATE schoolbell.attendance_days SET present = present + 5 WHERE school = 'north'`)
 	require.Eventually(t, func() bool { // until the damage is in an answer that is kept
 		_, _, _ = command(t, "cache", "invalidate", "--school", "north", "--redis-url", a.Redis)
-		a.ask(t, path, position, &got)
-		return got.Totals.Present != 40 && a.ask(t, path, position, &got).Header.Get("X-Cache") == "hit"
+		a.get(t, path, position, &got)
+		return got.Totals.Present != 40 && a.get(t, path, position, &got).Header.Get("X-Cache") == "hit"
 	}, 20*time.Second, 20*time.Millisecond)
-	code, out, _ = command(t, a.besideArgs("verify", "attendance", "--json")...)
+	code, out, _ = command(t, a.shadowArgs("verify", "attendance", "--json")...)
 	require.Equal(t, exitFailed, code, out)
 	require.Contains(t, out, `"column": "present"`)
 
 	updates := a.dashboard(t, "north", "attendance")
-	code, out, stderr = command(t, a.besideArgs("rebuild", "attendance", "--json")...)
+	code, out, stderr = command(t, a.shadowArgs("rebuild", "attendance", "--json")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, updates(), `"projection":"attendance"`, "nothing has happened, but the rows are others")
 	var done struct {
@@ -76,22 +76,22 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Equal(t, []string{"attendance", "at_risk"}, done.Projections)
 	require.Positive(t, done.Pause)
 	got = attendanceTotals{}
-	a.ask(t, path, position, &got)
+	a.get(t, path, position, &got)
 	require.Equal(t, 40, got.Totals.Present, "what was kept is out of date, although the position is the same")
 
 	position = a.publish(t, "north", enrolled("north", 99), marked("north", 99, "present"))
-	a.ask(t, path, position, &got)
+	a.get(t, path, position, &got)
 	require.Equal(t, 41, got.Totals.Present, "the owners go on")
-	code, out, stderr = command(t, a.besideArgs("rebuild", "--school", "south")...)
+	code, out, stderr = command(t, a.shadowArgs("rebuild", "--school", "south")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, out, "The live tables stood still for")
-	code, out, stderr = command(t, a.besideArgs("verify")...)
+	code, out, stderr = command(t, a.shadowArgs("verify")...)
 	require.Equal(t, exitDone, code, out+stderr)
 
-	code, out, stderr = command(t, a.besideArgs("rebuild", "students", "--until", "2001-01-01T00:00:00Z")...)
+	code, out, stderr = command(t, a.shadowArgs("rebuild", "students", "--until", "2001-01-01T00:00:00Z")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, out, "schoolbell_until_20010101t000000z")
-	code, _, stderr = command(t, a.besideArgs("rebuild", "nothing")...)
+	code, _, stderr = command(t, a.shadowArgs("rebuild", "nothing")...)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, `no projection "nothing"`)
 }
@@ -120,7 +120,7 @@ func (a *app) dashboard(t *testing.T, school, projection string) func() string {
 	return func() string { return next("update") }
 }
 
-func events0(school string) []map[string]any {
+func rebuildEvents(school string) []map[string]any {
 	return []map[string]any{enrolled(school, 1), marked(school, 1, "late")}
 }
 
@@ -135,14 +135,14 @@ func TestP8_ANewerVersionRebuildsByItself(t *testing.T) {
 		a := startApp(t, servers)
 		position = a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
 		var got attendanceTotals
-		a.ask(t, "/v1/schools/north/analytics/attendance", position, &got)
+		a.get(t, "/v1/schools/north/analytics/attendance", position, &got)
 		a.exec(t, `UPDATE schoolbell.fold_versions SET version = 0 WHERE projection = 'attendance';
 			UPDATE schoolbell.attendance_days SET present = 7`)
 	})
 	a := startApp(t, servers)
 	position = a.publish(t, "north", enrolled("north", 2), marked("north", 2, "present"))
 	var got attendanceTotals
-	resp := a.ask(t, "/v1/schools/north/analytics/attendance", position, &got)
+	resp := a.get(t, "/v1/schools/north/analytics/attendance", position, &got)
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, 2, got.Totals.Present, fmt.Sprint(got))
 }

@@ -98,6 +98,6 @@ func printTotals(w io.Writer, asJSON bool, totals client.Totals, took time.Durat
 		repeated = fmt.Sprintf(", %d of them repeated within their request", totals.Duplicates)
 	}
 	_, err := fmt.Fprintf(w, "%d events are in the log (%s, %.0f events/s%s)\n",
-		totals.Events, counted(totals.Requests, "request", "requests"), rate, repeated)
+		totals.Events, quantity(totals.Requests, "request", "requests"), rate, repeated)
 	return err
 }

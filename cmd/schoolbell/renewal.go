@@ -18,7 +18,7 @@ import (
 // process to take its place.
 type renewal struct {
 	store  *postgres.ProjectionStore
-	beside postgres.Beside
+	shadow postgres.Shadow
 	log    *slog.Logger
 
 	mu    sync.Mutex
@@ -65,21 +65,21 @@ func (r *renewal) await(ctx context.Context) bool {
 }
 
 func (r *renewal) rebuild(ctx context.Context, names []string) error {
-	beside := r.beside
-	beside.Projections = names
+	shadow := r.shadow
+	shadow.Projections = names
 	what := strings.Join(names, ", ")
-	beside.Progress = func(stage string, folded, total int64) {
+	shadow.Progress = func(stage string, folded, total int64) {
 		r.set(fmt.Errorf("rebuilding %s for new folds: %s, %d of %d events", what, stage, folded, total))
 	}
 	r.log.InfoContext(ctx, "rebuild for new folds", "projections", names)
-	done, err := beside.Rebuild(ctx)
+	done, err := shadow.Rebuild(ctx)
 	if err != nil {
 		return fmt.Errorf("rebuild %s for new folds: %w", what, err)
 	}
 	r.log.InfoContext(ctx, "rebuilt", "projections", done.Projections, "events", done.Events, "took", done.Took, "pause", done.Pause,
 		"parked", done.Parked)
-	if done.Untold != nil {
-		r.log.WarnContext(ctx, "cannot tell the cache of the rebuild", "error", done.Untold)
+	if done.NotifyError != nil {
+		r.log.WarnContext(ctx, "cannot tell the cache of the rebuild", "error", done.NotifyError)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
-type attendanceAnswer struct {
+type attendanceBody struct {
 	Totals struct {
 		Present         int `json:"present"`
 		AbsentUnexcused int `json:"absent_unexcused"`
@@ -36,14 +36,14 @@ func TestPublishedEventsAreInTheAnswer(t *testing.T) {
 	a := startApp(t, nil)
 	at := a.publish(t, "north", enrolled("north", 1), enrolled("north", 2), marked("north", 1, "present"), marked("north", 2, "absent_unexcused"))
 
-	var answer attendanceAnswer
-	resp := a.ask(t, attendancePath, at, &answer)
+	var answer attendanceBody
+	resp := a.get(t, attendancePath, at, &answer)
 	require.Equal(t, 1, answer.Totals.Present)
 	require.Equal(t, 1, answer.Totals.AbsentUnexcused)
 	require.InDelta(t, 0.5, answer.Rate, 1e-9)
 	require.Equal(t, at, resp.Header.Get("Schoolbell-Position"))
 
-	again := a.ask(t, attendancePath, at, &answer)
+	again := a.get(t, attendancePath, at, &answer)
 	require.Equal(t, "hit", again.Header.Get("X-Cache"))
 	notModified, _ := a.call(t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"))
 	require.Equal(t, http.StatusNotModified, notModified.StatusCode)
@@ -61,8 +61,8 @@ func TestRolesShareTheWork(t *testing.T) {
 	ingest, projections, api := start(config.RoleIngest), start(config.RoleProjections), start(config.RoleAPI)
 
 	at := ingest.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
-	var answer attendanceAnswer
-	api.ask(t, attendancePath, at, &answer)
+	var answer attendanceBody
+	api.get(t, attendancePath, at, &answer)
 	require.Equal(t, 1, answer.Totals.Present)
 
 	for _, refused := range []struct {
@@ -105,7 +105,7 @@ func TestPrometheusLikesTheMetrics(t *testing.T) {
 	promtool := devtest.Program(t, "promtool")
 	a := startApp(t, nil)
 	at := a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
-	a.ask(t, attendancePath, at, &attendanceAnswer{})
+	a.get(t, attendancePath, at, &attendanceBody{})
 	_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
 
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")

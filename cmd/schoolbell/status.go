@@ -41,11 +41,11 @@ func (c *statusCommand) Run(ctx context.Context, io streams) error {
 		base = at.Ops
 	}
 	var report status
-	if err := askOps(ctx, base, "/readyz", &report.Report); err != nil {
+	if err := getOps(ctx, base, "/readyz", &report.Report); err != nil {
 		return err
 	}
 	if _, here := report.Checks["realtime"]; here {
-		if err := askOps(ctx, base, "/realtime", &report.Realtime); err != nil {
+		if err := getOps(ctx, base, "/realtime", &report.Realtime); err != nil {
 			return err
 		}
 	}
@@ -64,8 +64,8 @@ type status struct {
 	Realtime []realtime.Status `json:"realtime,omitempty"`
 }
 
-// askOps asks the operations port.
-func askOps(ctx context.Context, base, path string, answer any) error {
+// getOps asks the operations port.
+func getOps(ctx context.Context, base, path string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)

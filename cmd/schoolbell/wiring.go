@@ -33,7 +33,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 		return err
 	}
 	p.onClose(cache.Close)
-	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Ask: cache.Ping})
+	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Probe: cache.Ping})
 
 	topic, err := p.events.Topic(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 	}
 	if p.cfg.Has(config.RoleProjections) {
-		notifiers = append(notifiers, p.wireDashboards(cache, set))
+		notifiers = append(notifiers, p.wireDashboardNotifier(cache, set))
 		if err := p.wireProjections(ctx, set, notifiers); err != nil {
 			return err
 		}
@@ -108,6 +108,6 @@ func (p *program) openPool(ctx context.Context, name string, c postgres.Config) 
 		return nil, err
 	}
 	p.onClose(func() error { pool.Close(); return nil })
-	p.health.Add(telemetry.Check{Name: name, Ask: pool.Ping})
+	p.health.Add(telemetry.Check{Name: name, Probe: pool.Ping})
 	return pool, nil
 }

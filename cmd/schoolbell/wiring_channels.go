@@ -37,15 +37,15 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 	if err != nil {
 		return nil, err
 	}
-	papers, err := docs.provider(p)
+	pdfs, err := docs.provider(p)
 	if err != nil {
 		return nil, err
 	}
-	cfg, writer := p.cfg.Channels, provider.Writer{Book: book, Link: docs.link}
+	cfg, writer := p.cfg.Channels, provider.Writer{Catalog: book, Link: docs.link}
 	kept := outbox.New(pool, writer)
 	c := &channels{pool: pool, log: p.log, docs: docs, providers: map[consumers.Channel]consumers.Provider{
-		consumers.SMS: budget.Keep(kept, pool, settings, nil), consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
-		consumers.PDF: papers,
+		consumers.SMS: budget.Limit(kept, pool, settings, nil), consumers.Email: kept, consumers.Push: kept, consumers.InApp: inbox.New(pool, writer),
+		consumers.PDF: pdfs,
 	}}
 	if cfg.SMS.Account != "" {
 		callbacks := ""
@@ -55,12 +55,12 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 		if c.sms, err = twilio.New(twilio.Config{
 			URL: cfg.SMS.URL, Account: cfg.SMS.Account, Token: cfg.SMS.Token, OldToken: cfg.SMS.OldToken, From: cfg.SMS.From, Service: cfg.SMS.Service,
 			OwnNames: cfg.SMS.OwnNames, IdempotencyHeader: cfg.SMS.IdempotencyHeader, Rate: cfg.SMS.Rate, Timeout: p.cfg.Jobs.Timeout,
-			Callbacks: callbacks, Writer: writer, TakenBy: c.takenBy,
+			Callbacks: callbacks, Writer: writer, FindDelivery: c.findByProviderID,
 		}); err != nil {
 			return nil, usageError{err}
 		}
 		p.onClose(c.sms.Close)
-		c.providers[consumers.SMS] = budget.Keep(c.sms, pool, settings, nil)
+		c.providers[consumers.SMS] = budget.Limit(c.sms, pool, settings, nil)
 	}
 	if cfg.Mail.Host != "" {
 		mail, err := smtp.New(smtp.Config{
@@ -75,7 +75,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 	}
 	if cfg.Push.Key != "" {
 		push, err := webpush.New(webpush.Config{
-			Key: cfg.Push.Key, Contact: cfg.Push.Contact, Timeout: p.cfg.Jobs.Timeout, Subscriptions: webpush.NewTable(pool), Writer: writer,
+			Key: cfg.Push.Key, Contact: cfg.Push.Contact, Timeout: p.cfg.Jobs.Timeout, Subscriptions: webpush.NewStore(pool), Writer: writer,
 		})
 		if err != nil {
 			return nil, usageError{err}
@@ -89,8 +89,8 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 	return c, nil
 }
 
-// takenBy finds the delivery that a provider knows by a name.
-func (c *channels) takenBy(ctx context.Context, providerName, providerID string) (id string, err error) {
+// findByProviderID finds the delivery that a provider knows by a name.
+func (c *channels) findByProviderID(ctx context.Context, providerName, providerID string) (id string, err error) {
 	err = c.pool.QueryRow(ctx, `SELECT coalesce(max(id), '') FROM schoolbell.ledger WHERE provider = $1 AND provider_id = $2 AND provider_id <> ''`,
 		providerName, providerID).Scan(&id)
 	return id, err
@@ -99,7 +99,7 @@ func (c *channels) takenBy(ctx context.Context, providerName, providerID string)
 // routes is what the API shows of deliveries.
 func (c *channels) routes(kept *ledger.Ledger, settings *ledger.Settings, planners *consumers.Planners) *httpapi.Consumers {
 	routes := &httpapi.Consumers{
-		Ledger: kept, Settings: settings, Planners: planners, Link: c.docs.to, Documents: c.docs.serve, PushKey: c.pushKey, Outbox: c.outbox,
+		Ledger: kept, Settings: settings, Planners: planners, Link: c.docs.linkTo, Documents: c.docs.serve, PushKey: c.pushKey, Outbox: c.outbox,
 	}
 	if c.sms != nil {
 		routes.SMSCallback = c.sms.Callback(kept, c.log)

@@ -48,13 +48,13 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		deps.Consumers = channels.routes(kept, settings, planners)
-		deps.Logos = &logo.Logos{Store: docs.store, Settings: settings}
+		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
 	}
 	if !p.cfg.Has(config.RoleConsumers) {
 		return nil
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: known, Settings: settings, Ledger: kept,
+		Planners: planners, Facts: known, Settings: settings, Ledger: kept,
 		Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
@@ -62,7 +62,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	events, err := router.New(router.Config{
 		Log: p.events, Topic: topic, Group: consumersGroup, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
-		SetAside: kept.SetAside, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
+		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
 		return err

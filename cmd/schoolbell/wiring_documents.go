@@ -14,10 +14,10 @@ import (
 
 // documents is where documents are kept, and how they are found again.
 type documents struct {
-	store *document.Store
-	links *document.Links
-	valid time.Duration
-	serve http.Handler // what links lead to
+	store   *document.Store
+	links   *document.Links
+	linkTTL time.Duration
+	serve   http.Handler // what links lead to
 }
 
 // wireDocuments opens the store.
@@ -30,11 +30,11 @@ func (p *program) wireDocuments() (*documents, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &documents{store: document.NewStore(blobs), valid: p.cfg.Documents.LinkValid}
+	d := &documents{store: document.NewStore(blobs), linkTTL: p.cfg.Documents.LinkValid}
 	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, p.url), keys...); err != nil {
 		return nil, usageError{err}
 	}
-	d.serve, err = document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, NameOf: pdf.Title})
+	d.serve, err = document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, Title: pdf.Title})
 	return d, err
 }
 
@@ -57,8 +57,8 @@ func (d *documents) provider(p *program) (consumers.Provider, error) {
 
 // link leads to the document that a delivery tells of.
 func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string, error) {
-	return pdf.Link(d.links, d.valid)(ctx, about)
+	return pdf.Link(d.links, d.linkTTL)(ctx, about)
 }
 
-// to leads to the document of a hash.
-func (d *documents) to(hash string) string { return d.links.To(hash, time.Now().Add(d.valid)) }
+// linkTo leads to the document of a hash.
+func (d *documents) linkTo(hash string) string { return d.links.URL(hash, time.Now().Add(d.linkTTL)) }

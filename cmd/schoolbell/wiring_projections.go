@@ -20,15 +20,15 @@ func (p *program) wireProjections(ctx context.Context, set *projections.Set, not
 	}
 	store := postgres.NewProjectionStore(pool, set, setName)
 	cfg := foldConfig(set, p.events, p.log)
-	renewal := &renewal{store: store, beside: postgres.Beside{URL: p.servers.databaseURL, Engine: cfg, Notifiers: notifiers}, log: p.log}
+	renewal := &renewal{store: store, shadow: postgres.Shadow{URL: p.servers.databaseURL, Engine: cfg, Notifiers: notifiers}, log: p.log}
 	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
 	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
 	engine, err := projections.NewEngine(cfg)
 	if err != nil {
 		return err
 	}
-	p.health.Add(telemetry.Check{Name: "projections", Optional: true, Ask: func(context.Context) error {
-		return errors.Join(renewal.report(), troubles(engine))
+	p.health.Add(telemetry.Check{Name: "projections", Optional: true, Probe: func(context.Context) error {
+		return errors.Join(renewal.report(), partitionProblems(engine))
 	}})
 	p.task(func(ctx context.Context) error { return renewal.run(ctx, engine.Run) })
 	return nil
@@ -42,8 +42,8 @@ func foldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) 
 	}
 }
 
-// troubles tells which partitions do not move, and why.
-func troubles(engine *projections.Engine) error {
+// partitionProblems tells which partitions do not move, and why.
+func partitionProblems(engine *projections.Engine) error {
 	var faults []error
 	for _, s := range engine.Status() {
 		switch s.State {

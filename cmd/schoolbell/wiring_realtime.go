@@ -52,7 +52,7 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	}
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Rights: postgres.NewRights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
-		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(principalOf(who)) },
+		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag, MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
 		DashboardInterval: c.DashboardInterval(), Logger: p.log, Registerer: p.registry,
 	})
@@ -62,22 +62,22 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	tickets := redis.NewTickets(cache)
 	access := &realtime.Access{
 		Verify: verifyWith(deps.Verifier), Redeem: tickets.Redeem,
-		Origins: p.cfg.API.Origins, Lobby: realtime.Lobby{PerAddress: c.Waiting},
+		Origins: p.cfg.API.Origins, PreAuth: realtime.PreAuth{PerAddress: c.Waiting},
 	}
 	l := &live{hub: hub}
 	l.socketio = socketio.NewRooms(socketio.Config{
 		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
-		Access: access, ConnectTimeout: showTime, MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+		Access: access, ConnectTimeout: authTimeout, MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
 	}, hub)
 	sockets := centrifuge.New(centrifuge.Config{
-		Hub: hub, Access: access, RPC: l.query, FirstTime: showTime, MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+		Hub: hub, Access: access, RPC: l.query, ConnectTimeout: authTimeout, MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
 	})
 	deps.Live = &httpapi.Live{
 		Stream:  sse.Handler(sse.Config{Hub: hub, Access: access}),
 		Sockets: map[string]http.Handler{"/connection/websocket": sockets, "/socket.io/": l.socketio},
 		Issue: func(ctx context.Context, bearer auth.Principal) (string, time.Duration, error) {
-			ticket, err := tickets.Issue(ctx, identityOf(bearer))
-			return ticket, redis.TicketTime, err
+			ticket, err := tickets.Issue(ctx, toIdentity(bearer))
+			return ticket, redis.TicketLifetime, err
 		},
 		Revoke:      hub.Revoke,
 		Connections: l.connections,
@@ -85,19 +85,19 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	p.live = l
 	p.task(hub.Run)
 	p.task(sockets.Run)
-	p.health.Add(telemetry.Check{Name: "realtime", Ask: hub.Ready})
+	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
 	return nil
 }
 
-// showTime is how long a new connection may take to show a token.
-const showTime = 10 * time.Second
+// authTimeout is how long a new connection may take to show a token.
+const authTimeout = 10 * time.Second
 
-// slowest is how long a client may take to hear that it is let go, before it is cut off.
-const slowest = 3 * time.Second
+// drainSlack is how long a client may take to hear that it is let go, before it is cut off.
+const drainSlack = 3 * time.Second
 
 // drain lets go of the live connections.
 func (l *live) drain(ctx context.Context, over time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, over+slowest)
+	ctx, cancel := context.WithTimeout(ctx, over+drainSlack)
 	defer cancel()
 	l.hub.Drain(ctx, over)
 	if err := l.socketio.Shutdown(ctx); err != nil && ctx.Err() == nil {
@@ -108,7 +108,7 @@ func (l *live) drain(ctx context.Context, over time.Duration) error {
 
 // query answers what a client asks over its connection, as the API would.
 func (l *live) query(ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value) (jsontext.Value, error) {
-	answer, err := l.api.Query(ctx, principalOf(who), school, name, parameters)
+	answer, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
 	if errors.Is(err, httpapi.ErrNoQuery) {
 		return nil, centrifuge.ErrUnknownMethod
 	}
@@ -162,39 +162,39 @@ func verifyWith(v *auth.Verifier) func(context.Context, string) (realtime.Identi
 		case err != nil:
 			return realtime.Identity{}, fmt.Errorf("%w: %w", realtime.ErrInvalidToken, err)
 		}
-		return identityOf(bearer), nil
+		return toIdentity(bearer), nil
 	}
 }
 
-func identityOf(p auth.Principal) realtime.Identity {
+func toIdentity(p auth.Principal) realtime.Identity {
 	return realtime.Identity{Subject: p.Subject, School: p.School, Roles: p.Roles, Expires: p.Expires, Issued: p.Issued, TokenID: p.TokenID}
 }
 
-func principalOf(who realtime.Identity) auth.Principal {
+func toPrincipal(who realtime.Identity) auth.Principal {
 	return auth.Principal{
 		Subject: who.Subject, School: who.School, Roles: who.Roles, Expires: who.Expires, Issued: who.Issued, TokenID: who.TokenID,
 	}
 }
 
-// dashboards tells live dashboards what has been committed. It is a [projections.Notifier].
-type dashboards struct {
-	announcer *realtime.Announcer
+// dashboardNotifier tells live dashboards what has been committed. It is a [projections.Notifier].
+type dashboardNotifier struct {
+	announcer *realtime.Notifier
 	names     []string // by the projection's place in the set
 }
 
-// wireDashboards makes a notifier for the projections of this process.
-func (p *program) wireDashboards(cache *redis.Cache, set *projections.Set) projections.Notifier {
+// wireDashboardNotifier makes a notifier for the projections of this process.
+func (p *program) wireDashboardNotifier(cache *redis.Cache, set *projections.Set) projections.Notifier {
 	var local func(realtime.Changed)
 	if p.live != nil {
 		local = p.live.hub.Changed
 	}
-	d := newDashboards(realtime.NewAnnouncer(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log), set)
+	d := newDashboardNotifier(realtime.NewNotifier(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log), set)
 	p.task(d.announcer.Run)
 	return d
 }
 
-func newDashboards(announcer *realtime.Announcer, set *projections.Set) *dashboards {
-	d := &dashboards{announcer: announcer}
+func newDashboardNotifier(announcer *realtime.Notifier, set *projections.Set) *dashboardNotifier {
+	d := &dashboardNotifier{announcer: announcer}
 	for _, projection := range set.Projections() {
 		d.names = append(d.names, projection.Name)
 	}
@@ -203,19 +203,19 @@ func newDashboards(announcer *realtime.Announcer, set *projections.Set) *dashboa
 
 // Claimed implements [projections.Notifier]. After a rebuild has exchanged tables, and before anything else is folded, the
 // base is behind the position: no event tells what has changed, so all dashboards of the partition's schools look again.
-func (d *dashboards) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
+func (d *dashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
 	if base > at.Offset {
-		d.announcer.Tell(realtime.Changed{Projections: d.names, Position: at})
+		d.announcer.Notify(realtime.Changed{Projections: d.names, Position: at})
 		return d.announcer.Flush(ctx)
 	}
 	return nil
 }
 
 // Heartbeat implements [projections.Notifier].
-func (d *dashboards) Heartbeat(context.Context, domain.Position, int64) error { return nil }
+func (d *dashboardNotifier) Heartbeat(context.Context, domain.Position, int64) error { return nil }
 
 // Committed implements [projections.Notifier].
-func (d *dashboards) Committed(_ context.Context, at domain.Position, _ int64, changes []*projections.Change) error {
+func (d *dashboardNotifier) Committed(_ context.Context, at domain.Position, _ int64, changes []*projections.Change) error {
 	for _, c := range changes {
 		told := realtime.Changed{School: c.School, Position: at}
 		for i, offset := range c.Offsets {
@@ -223,7 +223,7 @@ func (d *dashboards) Committed(_ context.Context, at domain.Position, _ int64, c
 				told.Projections = append(told.Projections, d.names[i])
 			}
 		}
-		d.announcer.Tell(told)
+		d.announcer.Notify(told)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (d *Dir) sync(folder string) error {
 }
 
 // Read implements [Blobs].
-func (d *Dir) Read(_ context.Context, name string, most int64) ([]byte, error) {
+func (d *Dir) Read(_ context.Context, name string, maxBytes int64) ([]byte, error) {
 	f, err := d.root.Open(name)
 	if err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func (d *Dir) Read(_ context.Context, name string, most int64) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
-	case info.Size() > most:
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, info.Size(), most)
+	case info.Size() > maxBytes:
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, info.Size(), maxBytes)
 	}
-	return io.ReadAll(io.LimitReader(f, most))
+	return io.ReadAll(io.LimitReader(f, maxBytes))
 }

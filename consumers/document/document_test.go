@@ -74,7 +74,7 @@ func newSite(t *testing.T, blobs document.Blobs) *site {
 	var err error
 	s.links, err = document.NewLinks("https://school.example/", key)
 	require.NoError(t, err)
-	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links, Now: func() time.Time { return now }, NameOf: func([]byte) string { return s.name }})
+	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links, Now: func() time.Time { return now }, Title: func([]byte) string { return s.name }})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(document.Pattern, h)
@@ -111,7 +111,7 @@ func TestDocumentsAreServedToHoldersOfALink(t *testing.T) {
 	s := newSite(t, folder(t))
 	const text = "%PDF-1.7\nsome document"
 	hash := s.put(text)
-	link := s.links.To(hash, now.Add(time.Hour))
+	link := s.links.URL(hash, now.Add(time.Hour))
 	require.True(t, strings.HasPrefix(link, "https://school.example/documents/"+hash+"?expires="), link)
 
 	answer := s.ask("GET", link)
@@ -140,7 +140,7 @@ func TestDocumentsAreServedToHoldersOfALink(t *testing.T) {
 func TestWhatABrowserCouldRunIsOnlySaved(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
-	answer := s.ask("GET", s.links.To(s.put("<script>alert(1)</script>"), now.Add(time.Hour)))
+	answer := s.ask("GET", s.links.URL(s.put("<script>alert(1)</script>"), now.Add(time.Hour)))
 	require.Equal(t, "application/octet-stream", answer.Header.Get("Content-Type"))
 	require.Equal(t, "attachment", answer.Header.Get("Content-Disposition"))
 }
@@ -156,7 +156,7 @@ func TestDocumentsAreSavedUnderTheirName(t *testing.T) {
 		s := newSite(t, folder(t))
 		s.name = name
 		hash := s.put("%PDF-1.7 " + name)
-		got := s.ask("GET", s.links.To(hash, now.Add(time.Hour))).Header.Get("Content-Disposition")
+		got := s.ask("GET", s.links.URL(hash, now.Add(time.Hour))).Header.Get("Content-Disposition")
 		require.Equal(t, strings.ReplaceAll(want, "HASH", hash[:12]), got)
 		_, _, err := mime.ParseMediaType(got)
 		require.NoError(t, err)
@@ -168,7 +168,7 @@ func TestPeopleReadWhyALinkDoesNotHold(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	hash := s.put("%PDF-1.7 a")
-	expired, valid := s.links.To(hash, now), s.links.To(hash, now.Add(time.Hour))
+	expired, valid := s.links.URL(hash, now), s.links.URL(hash, now.Add(time.Hour))
 	for _, c := range []struct {
 		link, languages string
 		status          int
@@ -178,7 +178,7 @@ func TestPeopleReadWhyALinkDoesNotHold(t *testing.T) {
 		{expired, "de, fr-CM;q=0.8", http.StatusGone, "Ce lien a expiré"},
 		{valid + "x", "ar-MA", http.StatusForbidden, `<html lang="ar" dir="rtl">`},
 		{valid + "x", "!!", http.StatusForbidden, "This link does not work"},
-		{s.links.To(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound, "Este documento já não existe"},
+		{s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound, "Este documento já não existe"},
 	} {
 		answer := s.ask("GET", c.link, "Accept", "text/html,*/*;q=0.8", "Accept-Language", c.languages)
 		require.Equal(t, c.status, answer.StatusCode)
@@ -197,7 +197,7 @@ func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	hash, other := s.put("%PDF-1.7 a"), s.put("%PDF-1.7 b")
-	link := s.links.To(hash, now.Add(time.Hour))
+	link := s.links.URL(hash, now.Add(time.Hour))
 	stranger, err := document.NewLinks("https://school.example", []byte("another key, as long as it has to be"))
 	require.NoError(t, err)
 	for what, forged := range map[string]string{
@@ -207,16 +207,16 @@ func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
 		"another way to write": strings.Replace(link, "expires=", "expires=0", 1),
 		"cut":                  link[:len(link)-1],
 		"longer":               link + "A",
-		"another key":          stranger.To(hash, now.Add(time.Hour)),
-		"expired, another key": stranger.To(hash, now.Add(-time.Hour)),
+		"another key":          stranger.URL(hash, now.Add(time.Hour)),
+		"expired, another key": stranger.URL(hash, now.Add(-time.Hour)),
 		"traversal":            "https://school.example/documents/" + url.PathEscape("../../secret") + link[strings.Index(link, "?"):],
 	} {
 		require.Equal(t, http.StatusForbidden, s.ask("GET", forged).StatusCode, what)
 	}
-	require.Equal(t, http.StatusGone, s.ask("GET", s.links.To(hash, now)).StatusCode)
-	require.Equal(t, http.StatusGone, s.ask("GET", s.links.To(hash, now.Add(-time.Hour))).StatusCode)
-	require.Equal(t, http.StatusNotFound, s.ask("GET", s.links.To(strings.Repeat("0", 64), now.Add(time.Hour))).StatusCode)
-	require.Equal(t, "no-store", s.ask("GET", s.links.To(hash, now)).Header.Get("Cache-Control"))
+	require.Equal(t, http.StatusGone, s.ask("GET", s.links.URL(hash, now)).StatusCode)
+	require.Equal(t, http.StatusGone, s.ask("GET", s.links.URL(hash, now.Add(-time.Hour))).StatusCode)
+	require.Equal(t, http.StatusNotFound, s.ask("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour))).StatusCode)
+	require.Equal(t, "no-store", s.ask("GET", s.links.URL(hash, now)).Header.Get("Cache-Control"))
 }
 
 func TestKeysCanBeReplaced(t *testing.T) {
@@ -225,11 +225,11 @@ func TestKeysCanBeReplaced(t *testing.T) {
 	require.NoError(t, err)
 	after, err := document.NewLinks("", []byte("the new key, as long as it has to be"), key)
 	require.NoError(t, err)
-	link, err := url.Parse(before.To("h", now.Add(time.Hour)))
+	link, err := url.Parse(before.URL("h", now.Add(time.Hour)))
 	require.NoError(t, err)
 	_, err = after.Check("h", link.Query().Get("expires"), link.Query().Get("signature"), now)
 	require.NoError(t, err)
-	require.NotEqual(t, before.To("h", now), after.To("h", now))
+	require.NotEqual(t, before.URL("h", now), after.URL("h", now))
 
 	_, err = document.NewLinks("not a base?x=1", []byte("short"))
 	require.ErrorContains(t, err, "not the beginning of a URL")
@@ -251,7 +251,7 @@ func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
 	s := newSite(t, dir)
 	hash := s.put("%PDF-1.7 what was promised")
-	link := s.links.To(hash, now.Add(time.Hour))
+	link := s.links.URL(hash, now.Add(time.Hour))
 	require.Equal(t, http.StatusOK, s.ask("GET", link).StatusCode)
 	require.NoError(t, os.WriteFile(filepath.Join(where, "documents", hash[:2], hash), []byte("%PDF-1.7 what was promise!"), 0o600))
 	require.Equal(t, http.StatusServiceUnavailable, s.ask("GET", link).StatusCode)
@@ -263,7 +263,7 @@ func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
 func TestAStoreThatDoesNotAnswerIsNoLostDocument(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, broken{})
-	answer := s.ask("GET", s.links.To(strings.Repeat("0", 64), now.Add(time.Hour)))
+	answer := s.ask("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)))
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 	require.NotEmpty(t, answer.Header.Get("Retry-After"))
 	_, err := s.store.Put(t.Context(), []byte("x"))

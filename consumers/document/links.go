@@ -39,8 +39,8 @@ func NewLinks(base string, keys ...[]byte) (*Links, error) {
 	return &Links{strings.TrimSuffix(base, "/"), keys}, errors.Join(faults...)
 }
 
-// To returns a link to a document.
-func (l *Links) To(hash string, expires time.Time) string {
+// URL returns a link to a document.
+func (l *Links) URL(hash string, expires time.Time) string {
 	at := strconv.FormatInt(expires.Unix(), 10)
 	signature := base64.RawURLEncoding.EncodeToString(sign(l.keys[0], hash, at))
 	return l.base + "/documents/" + hash + "?expires=" + at + "&signature=" + signature
@@ -59,12 +59,12 @@ func (l *Links) Check(hash, expires, signature string, now time.Time) (time.Time
 	if err != nil {
 		return time.Time{}, ErrSignature
 	}
-	holds := false
+	valid := false
 	for _, key := range l.keys {
-		holds = hmac.Equal(got, sign(key, hash, expires)) || holds
+		valid = hmac.Equal(got, sign(key, hash, expires)) || valid
 	}
 	seconds, err := strconv.ParseInt(expires, 10, 64)
-	if !holds || err != nil {
+	if !valid || err != nil {
 		return time.Time{}, ErrSignature
 	}
 	until := time.Unix(seconds, 0)

@@ -25,7 +25,7 @@ type Config struct {
 	Metrics prometheus.Registerer // (none)
 	Now     func() time.Time      // (the clock)
 	// NameOf says what somebody would call a document, without an ending; "" when it has no name. (The hash's beginning)
-	NameOf func(body []byte) string
+	Title func(body []byte) string
 }
 
 // Pattern is where the handler belongs.
@@ -33,7 +33,7 @@ const Pattern = "/documents/{sha256}"
 
 type handler struct {
 	Config
-	answers *prometheus.CounterVec
+	responses *prometheus.CounterVec
 }
 
 // NewHandler serves documents under [Pattern] to holders of a link: whole or in ranges, and never to be asked for again
@@ -52,7 +52,7 @@ func NewHandler(cfg Config) (http.Handler, error) {
 		Name: "schoolbell_documents_answers_total", Help: "Answers to those who follow links to documents, by status.",
 	}, []string{"status"})}
 	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(h.answers); err != nil {
+		if err := cfg.Metrics.Register(h.responses); err != nil {
 			return nil, fmt.Errorf("register metrics of documents: %w", err)
 		}
 	}
@@ -70,30 +70,30 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		h.refuse(w, r, http.StatusMethodNotAllowed, "documents are only read")
+		h.fail(w, r, http.StatusMethodNotAllowed, "documents are only read")
 		return
 	}
 	hash, query, now := r.PathValue("sha256"), r.URL.Query(), h.Now()
 	until, err := h.Links.Check(hash, query.Get("expires"), query.Get("signature"), now)
 	switch {
 	case errors.Is(err, ErrExpired):
-		h.refuse(w, r, http.StatusGone, err.Error())
+		h.fail(w, r, http.StatusGone, err.Error())
 		return
 	case err != nil:
-		h.refuse(w, r, http.StatusForbidden, err.Error())
+		h.fail(w, r, http.StatusForbidden, err.Error())
 		return
 	}
 	body, err := h.Store.Get(r.Context(), hash)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		h.refuse(w, r, http.StatusNotFound, "there is no such document any more")
+		h.fail(w, r, http.StatusNotFound, "there is no such document any more")
 		return
 	case err != nil:
 		if r.Context().Err() == nil {
 			h.Logger.ErrorContext(r.Context(), "serve document", "error", err)
 		}
 		header.Set("Retry-After", "5")
-		h.refuse(w, r, http.StatusServiceUnavailable, "the store of documents does not answer")
+		h.fail(w, r, http.StatusServiceUnavailable, "the store of documents does not answer")
 		return
 	}
 	kind := http.DetectContentType(body)
@@ -108,14 +108,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Etag", strconv.Quote(hash))
 	counted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(counted, r, "", time.Time{}, bytes.NewReader(body))
-	h.answers.WithLabelValues(strconv.Itoa(counted.status)).Inc()
+	h.responses.WithLabelValues(strconv.Itoa(counted.status)).Inc()
 }
 
 // disposition says that a document is shown, and under which name it is saved.
 func (h *handler) disposition(hash string, body []byte, ending string) string {
 	plain, name := hash[:12]+"."+ending, ""
-	if h.NameOf != nil {
-		name = strings.TrimSpace(strings.Map(inFileName, h.NameOf(body)))
+	if h.Title != nil {
+		name = strings.TrimSpace(strings.Map(sanitizeFileName, h.Title(body)))
 	}
 	switch {
 	case name == "":
@@ -126,8 +126,8 @@ func (h *handler) disposition(hash string, body []byte, ending string) string {
 	return fmt.Sprintf("inline; filename=%q; filename*=UTF-8''%s", plain, strings.ReplaceAll(url.QueryEscape(name+"."+ending), "+", "%20"))
 }
 
-// inFileName replaces what file systems do not take, and what makes a name look like another.
-func inFileName(r rune) rune {
+// sanitizeFileName replaces what file systems do not take, and what makes a name look like another.
+func sanitizeFileName(r rune) rune {
 	if strings.ContainsRune(`/\:*?"<>|%`, r) {
 		return '-'
 	}
@@ -137,13 +137,13 @@ func inFileName(r rune) rune {
 	return r
 }
 
-// refuse answers a program with a problem, and somebody who has followed a link with a page.
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
-	h.answers.WithLabelValues(strconv.Itoa(status)).Inc()
+// fail answers a program with a problem, and somebody who has followed a link with a page.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	h.responses.WithLabelValues(strconv.Itoa(status)).Inc()
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Vary", "Accept, Accept-Language")
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		refusalPage(w, r.Header.Get("Accept-Language"), status)
+		writeErrorPage(w, r.Header.Get("Accept-Language"), status)
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

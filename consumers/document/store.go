@@ -24,7 +24,7 @@ type Blobs interface {
 	// Write keeps bytes under a name, whole or not at all, and returns when they are safe. Writing them again is harmless.
 	Write(ctx context.Context, name string, body []byte) error
 	// Read returns what is kept under a name, or [fs.ErrNotExist]. More than most bytes are an error.
-	Read(ctx context.Context, name string, most int64) ([]byte, error)
+	Read(ctx context.Context, name string, maxBytes int64) ([]byte, error)
 }
 
 // Store keeps documents.

@@ -9,7 +9,7 @@ import (
 // while one batch is being done the next one gathers.
 type batcher[In, Out any] struct {
 	queue chan *call[In, Out]
-	most  int
+	limit int
 	do    func(ctx context.Context, batch []In) ([]Out, error) // an answer for each, in order
 }
 
@@ -21,11 +21,11 @@ type call[In, Out any] struct {
 }
 
 func newBatcher[In, Out any](most int, do func(context.Context, []In) ([]Out, error)) *batcher[In, Out] {
-	return &batcher[In, Out]{queue: make(chan *call[In, Out], most), most: most, do: do}
+	return &batcher[In, Out]{queue: make(chan *call[In, Out], most), limit: most, do: do}
 }
 
-// ask has one thing done and waits for it. When ctx ends before, it may still be done.
-func (b *batcher[In, Out]) ask(ctx context.Context, in In) (Out, error) {
+// submit has one thing done and waits for it. When ctx ends before, it may still be done.
+func (b *batcher[In, Out]) submit(ctx context.Context, in In) (Out, error) {
 	c := &call[In, Out]{in: in, done: make(chan struct{})}
 	var nothing Out
 	select {
@@ -54,7 +54,7 @@ func (b *batcher[In, Out]) run(ctx context.Context, atOnce int) {
 				case <-ctx.Done():
 					return
 				}
-				b.doBatch(ctx, b.gather(batch))
+				b.process(ctx, b.gather(batch))
 			}
 		})
 	}
@@ -62,7 +62,7 @@ func (b *batcher[In, Out]) run(ctx context.Context, atOnce int) {
 }
 
 func (b *batcher[In, Out]) gather(batch []*call[In, Out]) []*call[In, Out] {
-	for len(batch) < b.most {
+	for len(batch) < b.limit {
 		select {
 		case c := <-b.queue:
 			batch = append(batch, c)
@@ -73,7 +73,7 @@ func (b *batcher[In, Out]) gather(batch []*call[In, Out]) []*call[In, Out] {
 	return batch
 }
 
-func (b *batcher[In, Out]) doBatch(ctx context.Context, batch []*call[In, Out]) {
+func (b *batcher[In, Out]) process(ctx context.Context, batch []*call[In, Out]) {
 	in := make([]In, len(batch))
 	for i, c := range batch {
 		in[i] = c.in

@@ -121,7 +121,7 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, e *Entry, state consumers
 		return fmt.Errorf("close delivery %s: %w", e.ID, err)
 	}
 	if state == consumers.Failed {
-		event, err := newOutcome(&d, state, fence, orNone(e.Provider), consumers.Receipt{}, text)
+		event, err := newOutcome(&d, state, fence, providerOrNone(e.Provider), consumers.Receipt{}, text)
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, e *Entry, state consumers
 	return l.release(ctx, tx, []string{e.ID})
 }
 
-func orNone(provider string) string {
+func providerOrNone(provider string) string {
 	if provider == "" {
 		return "none"
 	}

@@ -2,7 +2,7 @@
 //
 // What it promises:
 //
-//   - A delivery and its job are written in one transaction, once ([Ledger.Keep]); planning again changes nothing.
+//   - A delivery and its job are written in one transaction, once ([Ledger.Commit]); planning again changes nothing.
 //   - Before a provider is asked, the ledger says so ([Sending]). A worker that dies leaves that trace, and the next one
 //     knows that the provider may have done it: it asks again only when the provider recognises repetitions, asks for the
 //     status when it can tell, and else leaves the delivery [Unknown] for a report or an operator.

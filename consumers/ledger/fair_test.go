@@ -29,7 +29,7 @@ func TestSchoolsTakeTurns(t *testing.T) {
 	large := plan("large", "e1", 0, numbers("g", 50_000)...)
 	small := plan("small", "e2", 1, "g1", "g2", "g3")
 	for _, pl := range []consumers.Planning{large, small} {
-		_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+		_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 		require.NoError(t, err)
 	}
 	run(t, l)
@@ -63,12 +63,12 @@ func TestASchoolThatComesLaterJoinsWhereTheLineIs(t *testing.T) {
 		return consumers.Receipt{}, nil
 	}
 	l := w.ledger(oneAtATime(p))
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("large", "e1", 0, numbers("g", 1000)...)})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("large", "e1", 0, numbers("g", 1000)...)})
 	require.NoError(t, err)
 	run(t, l)
 	<-half
 	small := plan("small", "e2", 1, numbers("h", 100)...)
-	_, err = l.Keep(t.Context(), []consumers.Planning{small})
+	_, err = l.Commit(t.Context(), []consumers.Planning{small})
 	require.NoError(t, err)
 	close(resume)
 	w.eventually(map[string]int{"sent": 1100})
@@ -97,14 +97,14 @@ func TestUrgentOvertakesTenThousandBulk(t *testing.T) {
 	})
 	const backlog = 10_000
 	bulk := planFor(consumers.Delivery{Channel: consumers.SMS, Priority: consumers.Bulk}, "s", "bulk", 0, numbers("g", backlog)...)
-	_, err := l.Keep(t.Context(), []consumers.Planning{bulk})
+	_, err := l.Commit(t.Context(), []consumers.Planning{bulk})
 	require.NoError(t, err)
 	run(t, l)
 	require.Eventually(t, func() bool { return len(p.order()) > 200 }, 20*time.Second, time.Millisecond)
 	planned := map[string]int{} // how many had been done when an urgent one was planned
 	for i := 0; len(p.order()) < backlog; i++ {
 		u := planFor(consumers.Delivery{Channel: consumers.SMS, Priority: consumers.Urgent}, "s", fmt.Sprint("urgent", i), int64(i), "g1")
-		_, err := l.Keep(t.Context(), []consumers.Planning{u})
+		_, err := l.Commit(t.Context(), []consumers.Planning{u})
 		require.NoError(t, err)
 		planned[ids(u)[0]] = len(p.order())
 		w.done(p, ids(u))

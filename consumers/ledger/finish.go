@@ -37,11 +37,11 @@ const writeLogSQL = `
 INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail, took_ms, worker)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::text[])`
 
-const tellSQL = `INSERT INTO schoolbell.ledger_outbox (school, event) SELECT * FROM unnest($1::text[], $2::jsonb[])`
+const insertOutboxSQL = `INSERT INTO schoolbell.ledger_outbox (school, event) SELECT * FROM unnest($1::text[], $2::jsonb[])`
 
-// lookups makes the rest of a transaction look rows up by their keys. The tables may have been empty when the server last
+// forceIndexScans makes the rest of a transaction look rows up by their keys. The tables may have been empty when the server last
 // counted them, and then it would rather read all of them.
-const lookups = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+const forceIndexScans = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 // finishBatch says for each attempt whether it counts.
 func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, error) {
@@ -60,7 +60,7 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 	changed := map[string]bool{}
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		first := &pgx.Batch{}
-		first.Queue(lookups)
+		first.Queue(forceIndexScans)
 		first.Queue(finishSQL, c.ids, c.fences, c.states, c.providers, c.providerIDs, c.costs, c.segments, c.texts, c.classes, c.documents, c.free).
 			Query(func(rows pgx.Rows) error {
 				var id string
@@ -71,12 +71,12 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 			return err
 		}
 		second := &pgx.Batch{}
-		whats, tell := c.after(changed)
+		whats, tell := c.followUp(changed)
 		second.Queue(writeLogSQL, c.ids, c.schools, c.fences, whats, c.texts, c.took, c.workers)
 		if len(tell.events) > 0 {
-			second.Queue(tellSQL, tell.schools, tell.events)
+			second.Queue(insertOutboxSQL, tell.schools, tell.events)
 		}
-		c.trouble(second, changed)
+		c.queueProblems(second, changed)
 		if err := tx.SendBatch(ctx, second).Close(); err != nil {
 			return err
 		}
@@ -101,22 +101,22 @@ type finishColumns struct {
 	documents, events                                                     [][]byte
 	free                                                                  []bool
 	ended                                                                 []string // what may have been waited for
-	doubted                                                               []string // what was unknown before
+	wereUnknown                                                           []string // what was unknown before
 }
 
-// trouble keeps the list of those that need a look.
-func (c *finishColumns) trouble(batch *pgx.Batch, changed map[string]bool) {
-	if len(c.doubted) > 0 {
-		batch.Queue(`DELETE FROM schoolbell.ledger_trouble WHERE id = ANY ($1)`, c.doubted)
+// queueProblems keeps the list of those that need a look.
+func (c *finishColumns) queueProblems(batch *pgx.Batch, changed map[string]bool) {
+	if len(c.wereUnknown) > 0 {
+		batch.Queue(`DELETE FROM schoolbell.ledger_trouble WHERE id = ANY ($1)`, c.wereUnknown)
 	}
 	for i, id := range c.ids {
 		if s := consumers.State(c.states[i]); changed[id] && (s == consumers.Dead || s == consumers.Unknown) {
-			batch.Queue(noteTroubleSQL, id, c.schools[i], s)
+			batch.Queue(insertProblemSQL, id, c.schools[i], s)
 		}
 	}
 }
 
-const noteTroubleSQL = `
+const insertProblemSQL = `
 INSERT INTO schoolbell.ledger_trouble (id, school, state) VALUES ($1, $2, $3)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state`
 
@@ -141,10 +141,10 @@ func (c *finishColumns) add(f *finish) error {
 	c.providers, c.providerIDs = append(c.providers, f.provider), append(c.providerIDs, storable(f.receipt.ProviderID))
 	c.costs, c.segments = append(c.costs, f.receipt.Cost), append(c.segments, int32(f.receipt.Segments))
 	c.texts, c.classes, c.fences = append(c.texts, text), append(c.classes, string(f.class)), append(c.fences, f.fence)
-	c.took, c.workers, c.free = append(c.took, int32(f.took.Milliseconds())), append(c.workers, f.worker), append(c.free, f.free)
+	c.took, c.workers, c.free = append(c.took, int32(f.took.Milliseconds())), append(c.workers, f.worker), append(c.free, f.uncounted)
 	c.documents, c.events = append(c.documents, document), append(c.events, event)
 	if f.before == consumers.Unknown {
-		c.doubted = append(c.doubted, f.ID)
+		c.wereUnknown = append(c.wereUnknown, f.ID)
 	}
 	if f.Channel == consumers.PDF && (f.state == consumers.Failed || f.state == consumers.Cancelled) {
 		c.ended = append(c.ended, f.ID)
@@ -152,8 +152,8 @@ func (c *finishColumns) add(f *finish) error {
 	return nil
 }
 
-// after says what is to be written into the deliveries' logs, and what the log is to be told, once it is known which count.
-func (c *finishColumns) after(changed map[string]bool) (whats []string, tell struct {
+// followUp says what is to be written into the deliveries' logs, and what the log is to be told, once it is known which count.
+func (c *finishColumns) followUp(changed map[string]bool) (whats []string, tell struct {
 	schools []string
 	events  [][]byte
 },

@@ -35,7 +35,7 @@ func (everything) Close()                                               {}
 // textEach plans a text about every mark, to a telephone of its own.
 var textEach = consumers.Planner{
 	Name: "absence", Types: []string{attendance.TypeMarked},
-	Plan: func(e *domain.Envelope, _ consumers.Known, _ *consumers.Settings) []consumers.Delivery {
+	Plan: func(e *domain.Envelope, _ consumers.Facts, _ *consumers.Settings) []consumers.Delivery {
 		m, ok := e.Data.(*attendance.Marked)
 		if !ok {
 			return nil
@@ -44,7 +44,7 @@ var textEach = consumers.Planner{
 		return []consumers.Delivery{{
 			Recipient: "g" + strconv.Itoa(n), Channel: consumers.SMS, Address: fmt.Sprintf("+1512%07d", n), Priority: consumers.Priority(1 + n%4),
 			Template: wording.Absence, Language: "en",
-			Params: wording.Facts{Sender: "Oak", Student: "Student " + strconv.Itoa(n), Date: m.Date, Session: m.Session}.Params(),
+			Params: wording.Params{Sender: "Oak", Student: "Student " + strconv.Itoa(n), Date: m.Date, Session: m.Session}.Encode(),
 		}}
 	},
 }
@@ -56,7 +56,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: everything{}, Settings: ledger.NewSettings(pool.Conns()), Ledger: l,
+		Planners: planners, Facts: everything{}, Settings: ledger.NewSettings(pool.Conns()), Ledger: l,
 	})
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 		return err
 	}
 	events, err := router.New(router.Config{
-		Log: log, Topic: topic.Name, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine, SetAside: l.SetAside,
+		Log: log, Topic: topic.Name, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
 		Decode: cloudevents.Decode,
 	})
 	if err != nil {

@@ -60,7 +60,7 @@ func sms(service, calls, header string) (*twilio.Provider, error) {
 	}
 	return twilio.New(twilio.Config{
 		URL: service, Account: account, Token: token, From: "+15005550006", Callbacks: calls, IdempotencyHeader: header,
-		Timeout: time.Second, Writer: provider.Writer{Book: book},
+		Timeout: time.Second, Writer: provider.Writer{Catalog: book},
 	})
 }
 
@@ -100,7 +100,7 @@ func work(ctx context.Context) error {
 	l, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: p},
 		Workers: map[string]int{ledger.QueueSMS: 50}, Attempts: 50, SendTimeout: 2 * time.Second,
-		RetryLeast: 50 * time.Millisecond, RetryMost: time.Second,
+		RetryMin: 50 * time.Millisecond, RetryMax: time.Second,
 	})
 	if err != nil {
 		return err

@@ -57,15 +57,15 @@ type Config struct {
 	Debts     consumers.Debts                                 // what is owed; without it nobody is reminded of it
 	Settings  *Settings                                       // who wants reminders; required with debts
 
-	Workers      map[string]int                      // jobs at the same time, by queue (sms 100, pdf 2, notification 200, reminders 1)
-	Attempts     int                                 // until a delivery is dead (10)
-	SendTimeout  time.Duration                       // for one attempt (10 s)
-	RetryLeast   time.Duration                       // before the second attempt; then twice as long, and so on, with jitter (1 s)
-	RetryMost    time.Duration                       // at most (15 min)
-	Doubt        map[consumers.Channel]time.Duration // until one that is unknown and that nobody reports about has failed (sms and email 72 h, others 24 h)
-	StopTimeout  time.Duration                       // for running jobs when the program stops; then they are given back (10 s)
-	RemindEvery  time.Duration                       // between two looks whether reminders are to be made (1 min)
-	KeepFinished time.Duration                       // how long River keeps jobs that are done; the ledger keeps deliveries for ever (24 h)
+	Workers        map[string]int                      // jobs at the same time, by queue (sms 100, pdf 2, notification 200, reminders 1)
+	Attempts       int                                 // until a delivery is dead (10)
+	SendTimeout    time.Duration                       // for one attempt (10 s)
+	RetryMin       time.Duration                       // before the second attempt; then twice as long, and so on, with jitter (1 s)
+	RetryMax       time.Duration                       // at most (15 min)
+	UnknownTimeout map[consumers.Channel]time.Duration // until one that is unknown and that nobody reports about has failed (sms and email 72 h, others 24 h)
+	StopTimeout    time.Duration                       // for running jobs when the program stops; then they are given back (10 s)
+	RemindEvery    time.Duration                       // between two looks whether reminders are to be made (1 min)
+	KeepFinished   time.Duration                       // how long River keeps jobs that are done; the ledger keeps deliveries for ever (24 h)
 
 	Now     func() time.Time      // for reminders (time.Now)
 	Logger  *slog.Logger          // (none)
@@ -87,8 +87,8 @@ func (c *Config) Validate() error {
 	}{
 		{int64(c.Attempts), "attempts"},
 		{int64(c.SendTimeout), "time to send"},
-		{int64(c.RetryLeast), "shortest pause"},
-		{int64(c.RetryMost), "longest pause"},
+		{int64(c.RetryMin), "shortest pause"},
+		{int64(c.RetryMax), "longest pause"},
 		{int64(c.StopTimeout), "time to stop"},
 		{int64(c.RemindEvery), "time between looks for reminders"},
 		{int64(c.KeepFinished), "time to keep jobs"},
@@ -97,7 +97,7 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("ledger: %s must not be negative", f.what))
 		}
 	}
-	for channel, d := range c.Doubt {
+	for channel, d := range c.UnknownTimeout {
 		if !slices.Contains(consumers.Channels(), channel) || d < 0 {
 			faults = append(faults, fmt.Errorf("ledger: doubt of %s about channel %q: want a time, for one of %v", d, channel, consumers.Channels()))
 		}
@@ -117,16 +117,16 @@ func (c *Config) setDefaults() {
 	c.Group = cmp.Or(c.Group, "consumers")
 	c.Attempts = cmp.Or(c.Attempts, 10)
 	c.SendTimeout = cmp.Or(c.SendTimeout, 10*time.Second)
-	c.RetryLeast = cmp.Or(c.RetryLeast, time.Second)
-	c.RetryMost = cmp.Or(c.RetryMost, 15*time.Minute)
+	c.RetryMin = cmp.Or(c.RetryMin, time.Second)
+	c.RetryMax = cmp.Or(c.RetryMax, 15*time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 	c.RemindEvery = cmp.Or(c.RemindEvery, time.Minute)
 	c.KeepFinished = cmp.Or(c.KeepFinished, 24*time.Hour)
 	doubt := map[consumers.Channel]time.Duration{consumers.SMS: 72 * time.Hour, consumers.Email: 72 * time.Hour}
 	for _, channel := range consumers.Channels() {
-		doubt[channel] = cmp.Or(c.Doubt[channel], doubt[channel], 24*time.Hour)
+		doubt[channel] = cmp.Or(c.UnknownTimeout[channel], doubt[channel], 24*time.Hour)
 	}
-	c.Doubt = doubt
+	c.UnknownTimeout = doubt
 	workers := map[string]int{QueueSMS: 100, QueuePDF: 2, QueueNotification: 200, QueueReminders: 1}
 	maps.Copy(workers, c.Workers)
 	c.Workers = workers
@@ -146,12 +146,12 @@ type Ledger struct {
 	cfg     Config
 	pool    *pgxpool.Pool
 	river   *river.Client[pgx.Tx]
-	turns   *turns
+	queue   *fairQueue
 	metrics *metrics
 
 	starts   *batcher[string, *started]
 	finishes *batcher[*finish, bool]
-	sends    map[consumers.Channel]*batcher[*consumers.Delivery, consumers.Answer]
+	sends    map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]
 	slots    map[consumers.Channel]*batcher[struct{}, time.Time]
 	outbox   chan struct{} // there is something in it
 	retryAt  sync.Map      // by a job's id: when it is to be tried again
@@ -168,18 +168,18 @@ func New(cfg Config) (*Ledger, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	l := &Ledger{cfg: cfg, pool: cfg.Pool, turns: newTurns(), outbox: make(chan struct{}, 1)}
+	l := &Ledger{cfg: cfg, pool: cfg.Pool, queue: newFairQueue(), outbox: make(chan struct{}, 1)}
 	var err error
 	if l.metrics, err = newMetrics(cfg.Metrics, l); err != nil {
 		return nil, err
 	}
 	l.starts = newBatcher(1000, l.startBatch)
 	l.finishes = newBatcher(1000, l.finishBatch)
-	l.sends = map[consumers.Channel]*batcher[*consumers.Delivery, consumers.Answer]{}
+	l.sends = map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]{}
 	l.slots = map[consumers.Channel]*batcher[struct{}, time.Time]{}
 	for channel, p := range cfg.Providers {
 		if together, ok := p.(consumers.BatchProvider); ok {
-			l.sends[channel] = newBatcher(100, func(ctx context.Context, batch []*consumers.Delivery) ([]consumers.Answer, error) {
+			l.sends[channel] = newBatcher(100, func(ctx context.Context, batch []*consumers.Delivery) ([]consumers.SendResult, error) {
 				return together.SendBatch(ctx, batch), nil
 			})
 		}
@@ -217,14 +217,14 @@ func (l *Ledger) newClient() (err error) {
 		FetchCooldown: time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
 		// A job is stuck when its worker cannot be at it any more. River looks every 30 s, so it is found within a minute.
 		JobTimeout: l.cfg.SendTimeout + jobOverhead, RescueStuckJobsAfter: l.cfg.SendTimeout + jobOverhead + time.Second,
-		MaxAttempts: mostStarts, RetryPolicy: l,
+		MaxAttempts: maxStarts, RetryPolicy: l,
 		SoftStopTimeout:             l.cfg.StopTimeout,
 		CompletedJobRetentionPeriod: l.cfg.KeepFinished, CancelledJobRetentionPeriod: l.cfg.KeepFinished,
 		DiscardedJobRetentionPeriod: -1,
 		ReindexerIndexNames: []string{
 			"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
 		},
-		Hooks:  []rivertype.Hook{river.HookInsertBeginFunc(inLine)},
+		Hooks:  []rivertype.Hook{river.HookInsertBeginFunc(makeAvailable)},
 		Logger: quietly(l.cfg.Logger),
 	})
 	if err != nil {
@@ -236,8 +236,8 @@ func (l *Ledger) newClient() (err error) {
 const (
 	// jobOverhead is what a job may take besides sending.
 	jobOverhead = 8 * time.Second
-	// mostStarts bounds how often River starts a job, crashes included. How often a provider is asked is for the ledger.
-	mostStarts = 1000
+	// maxStarts bounds how often River starts a job, crashes included. How often a provider is asked is for the ledger.
+	maxStarts = 1000
 )
 
 // limitWorkers keeps the workers of a queue from taking more jobs than its slowest provider takes in a quarter of a second:

@@ -19,10 +19,10 @@ func TestDeliveriesAreKeptOnceAndDoneOnce(t *testing.T) {
 	p := newProvider(nil)
 	l := w.ledger(only(consumers.SMS, p))
 	plans := []consumers.Planning{plan("s1", "e1", 0, "g1", "g2"), plan("s2", "e2", 1, "g1")}
-	n, err := l.Keep(t.Context(), plans)
+	n, err := l.Commit(t.Context(), plans)
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
-	n, err = l.Keep(t.Context(), plans)
+	n, err = l.Commit(t.Context(), plans)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	run(t, l)
@@ -43,9 +43,9 @@ func TestWhatWasPlannedOnceIsNotAddedTo(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	l := w.ledger(nil)
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
 	require.NoError(t, err)
-	n, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1", "new-guardian")})
+	n, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1", "new-guardian")})
 	require.NoError(t, err)
 	require.Zero(t, n, "by now the planner knows of another guardian")
 }
@@ -85,7 +85,7 @@ func TestErrorsDecideWhatHappensNext(t *testing.T) {
 				cfg.Attempts = 4
 			})
 			pl := plan("s1", "e1", 0, "g1")
-			_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+			_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 			require.NoError(t, err)
 			run(t, l)
 			w.eventually(map[string]int{c.state: 1})

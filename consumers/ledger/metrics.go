@@ -15,25 +15,25 @@ import (
 
 // metrics is what the ledger shows about itself.
 type metrics struct {
-	executed          *prometheus.CounterVec
-	waiting           *prometheus.HistogramVec
-	provider          *prometheus.HistogramVec
-	errors            *prometheus.CounterVec
-	cost              *prometheus.CounterVec
-	reports           *prometheus.CounterVec
-	relayed, troubles prometheus.Counter
-	late, reminders   prometheus.Counter
-	depth, trouble    *prometheus.GaugeVec
-	outbox            prometheus.Gauge
+	executed                *prometheus.CounterVec
+	waiting                 *prometheus.HistogramVec
+	provider                *prometheus.HistogramVec
+	errors                  *prometheus.CounterVec
+	cost                    *prometheus.CounterVec
+	reports                 *prometheus.CounterVec
+	relayed, databaseErrors prometheus.Counter
+	late, reminders         prometheus.Counter
+	depth, problems         *prometheus.GaugeVec
+	outbox                  prometheus.Gauge
 
 	mu    sync.Mutex
 	payer map[string]bool // the schools that have costs of their own
 }
 
-// mostPayers bounds how many schools have costs of their own in a process's metrics; the rest are counted together. The
+// maxPayers bounds how many schools have costs of their own in a process's metrics; the rest are counted together. The
 // ledger knows what each delivery cost.
 const (
-	mostPayers  = 500
+	maxPayers   = 500
 	otherPayers = "others"
 )
 
@@ -55,20 +55,20 @@ func newMetrics(reg prometheus.Registerer, l *Ledger) (*metrics, error) {
 			Name: "schoolbell_jobs_provider_seconds", Help: "Time that providers take to answer.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"provider"}),
-		errors:    prometheus.NewCounterVec(counter("provider_errors_total", "Errors of providers."), []string{"provider", "class", "code"}),
-		cost:      prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency; schools beyond the first 500 are counted as others."), []string{"school", "provider"}),
-		reports:   prometheus.NewCounterVec(counter("reports_total", "Reports of providers that said something new."), []string{"provider", "state"}),
-		relayed:   prometheus.NewCounter(counter("outcomes_total", "Outcomes put into the log.")),
-		troubles:  prometheus.NewCounter(counter("troubles_total", "Attempts that could not begin or be written down because the database did not answer.")),
-		late:      prometheus.NewCounter(counter("late_total", "Answers that came after the delivery had been started again.")),
-		reminders: prometheus.NewCounter(counter("reminders_total", "Reminders of overdue fees that were made.")),
-		depth:     prometheus.NewGaugeVec(gauge("depth", "Jobs that are not done."), []string{"queue", "priority", "state"}),
-		trouble:   prometheus.NewGaugeVec(gauge("deliveries_in_trouble", "Deliveries that need a look."), []string{"state"}),
-		outbox:    prometheus.NewGauge(gauge("outbox", "Outcomes that are not in the log yet.")),
+		errors:         prometheus.NewCounterVec(counter("provider_errors_total", "Errors of providers."), []string{"provider", "class", "code"}),
+		cost:           prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency; schools beyond the first 500 are counted as others."), []string{"school", "provider"}),
+		reports:        prometheus.NewCounterVec(counter("reports_total", "Reports of providers that said something new."), []string{"provider", "state"}),
+		relayed:        prometheus.NewCounter(counter("outcomes_total", "Outcomes put into the log.")),
+		databaseErrors: prometheus.NewCounter(counter("troubles_total", "Attempts that could not begin or be written down because the database did not answer.")),
+		late:           prometheus.NewCounter(counter("late_total", "Answers that came after the delivery had been started again.")),
+		reminders:      prometheus.NewCounter(counter("reminders_total", "Reminders of overdue fees that were made.")),
+		depth:          prometheus.NewGaugeVec(gauge("depth", "Jobs that are not done."), []string{"queue", "priority", "state"}),
+		problems:       prometheus.NewGaugeVec(gauge("deliveries_in_trouble", "Deliveries that need a look."), []string{"state"}),
+		outbox:         prometheus.NewGauge(gauge("outbox", "Outcomes that are not in the log yet.")),
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.executed, m.waiting, m.provider, m.errors, m.cost, m.reports, m.relayed, m.troubles, m.late, m.reminders, m.depth, m.trouble, m.outbox,
+		m.executed, m.waiting, m.provider, m.errors, m.cost, m.reports, m.relayed, m.databaseErrors, m.late, m.reminders, m.depth, m.problems, m.outbox,
 	} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -108,7 +108,7 @@ func (m *metrics) finished(f *finish, counts bool) {
 	}
 	state := string(f.state)
 	switch {
-	case f.free:
+	case f.uncounted:
 		state = "given back"
 	case f.retry:
 		state = "retry"
@@ -123,7 +123,7 @@ func (m *metrics) paid(school, provider string, cost int64) {
 		return
 	}
 	m.mu.Lock()
-	if m.payer[school] || len(m.payer) < mostPayers {
+	if m.payer[school] || len(m.payer) < maxPayers {
 		m.payer[school] = true
 	} else {
 		school = otherPayers
@@ -145,7 +145,7 @@ func (l *Ledger) count(ctx context.Context) error {
 		if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM schoolbell.ledger_trouble WHERE state = $1`, state).Scan(n); err != nil {
 			return err
 		}
-		l.metrics.trouble.WithLabelValues(string(state)).Set(float64(*n))
+		l.metrics.problems.WithLabelValues(string(state)).Set(float64(*n))
 	}
 	var waiting int64
 	err = l.pool.QueryRow(ctx, `SELECT count(*) FROM schoolbell.ledger_outbox`).Scan(&waiting)

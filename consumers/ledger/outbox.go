@@ -102,10 +102,10 @@ func (l *Ledger) relayNow() {
 }
 
 const (
-	relayEvery   = 250 * time.Millisecond
-	relayAtOnce  = 2000
-	relayLockID  = 0x5363686f6f6c4f75 // "SchoolOu"
-	relayAppends = 16
+	relayEvery     = 250 * time.Millisecond
+	relayBatchSize = 2000
+	relayLockID    = 0x5363686f6f6c4f75 // "SchoolOu"
+	relayAppends   = 16
 )
 
 // relay moves outcomes from the outbox into the log. One process does it at a time; when it ends, another one takes over.
@@ -147,7 +147,7 @@ func (l *Ledger) relayAll(ctx context.Context) error {
 	defer conn.Release()
 	for {
 		n, err := l.relayBatch(ctx, conn)
-		if err != nil || n < relayAtOnce {
+		if err != nil || n < relayBatchSize {
 			return err
 		}
 	}
@@ -159,7 +159,7 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(relayLockID)).Scan(&mine); err != nil || !mine {
 			return err
 		}
-		rows, _ := tx.Query(ctx, `SELECT seq, school, event FROM schoolbell.ledger_outbox ORDER BY seq LIMIT $1`, relayAtOnce)
+		rows, _ := tx.Query(ctx, `SELECT seq, school, event FROM schoolbell.ledger_outbox ORDER BY seq LIMIT $1`, relayBatchSize)
 		var seqs []int64
 		bySchool := map[string][]eventlog.Record{}
 		var seq int64

@@ -43,7 +43,7 @@ func TestAProvidersPauseIsKept(t *testing.T) {
 		return consumers.Receipt{}, nil
 	})
 	l := w.ledger(only(consumers.SMS, p))
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"sent": 1})
@@ -60,9 +60,9 @@ func TestPausesGrowToALimit(t *testing.T) {
 	})
 	l := w.ledger(func(cfg *ledger.Config) {
 		only(consumers.SMS, p)(cfg)
-		cfg.Attempts, cfg.RetryLeast, cfg.RetryMost = 6, 100*time.Millisecond, 400*time.Millisecond
+		cfg.Attempts, cfg.RetryMin, cfg.RetryMax = 6, 100*time.Millisecond, 400*time.Millisecond
 	})
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"dead": 1})
@@ -88,7 +88,7 @@ func TestALimitHoldsForAllProcesses(t *testing.T) {
 		run(t, w.ledger(only(consumers.SMS, p)))
 	}
 	began := time.Now()
-	_, err := w.ledger(nil).Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, numbers("g", deliveries)...)})
+	_, err := w.ledger(nil).Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, numbers("g", deliveries)...)})
 	require.NoError(t, err)
 	w.eventually(map[string]int{"sent": deliveries})
 	least := time.Duration(float64(deliveries-1) / limit * float64(time.Second))
@@ -105,11 +105,11 @@ func TestDoubtsEnd(t *testing.T) {
 	})
 	l := w.ledger(func(cfg *ledger.Config) {
 		only(consumers.SMS, p)(cfg)
-		cfg.Doubt = map[consumers.Channel]time.Duration{consumers.SMS: time.Second}
+		cfg.UnknownTimeout = map[consumers.Channel]time.Duration{consumers.SMS: time.Second}
 	})
 	pl := plan("s1", "e1", 0, "g1")
 	id := ids(pl)[0]
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"unknown": 1})
@@ -137,7 +137,7 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 		only(consumers.SMS, p)(cfg)
 		cfg.Attempts, cfg.Metrics = 2, registry
 	})
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "sent", "failed", "unknown", "dead")})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "sent", "failed", "unknown", "dead")})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"sent": 1, "failed": 1, "unknown": 1, "dead": 1})
@@ -177,7 +177,7 @@ func TestCostsOfManySchoolsStayFew(t *testing.T) {
 	for i := range 520 {
 		plans = append(plans, plan(fmt.Sprint("s", i), "e1", int64(i), "g1"))
 	}
-	_, err := l.Keep(t.Context(), plans)
+	_, err := l.Commit(t.Context(), plans)
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"sent": 520})

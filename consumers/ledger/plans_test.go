@@ -32,7 +32,7 @@ func TestNothingReadsTheWholeLedger(t *testing.T) {
 		cfg.Attempts = 2
 	})
 	pl := plan("s7", "today", 40_000, "g1", "g2", "g3")
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	stop := run(t, l)
 	id := ids(pl)

@@ -38,8 +38,8 @@ func (p *Positions) Claim(ctx context.Context, group string, topic eventlog.Topi
 	return next, epoch, nil
 }
 
-// plannedMark is the name under which it is kept up to where a group has ever come. It never goes back.
-func plannedMark(group string) string { return group + ".planned" }
+// plannedSet is the name under which it is kept up to where a group has ever come. It never goes back.
+func plannedSet(group string) string { return group + ".planned" }
 
 // Save notes how far a partition has been handled.
 func (p *Positions) Save(ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64) error {
@@ -50,7 +50,7 @@ func (p *Positions) Save(ctx context.Context, group string, topic eventlog.Topic
 		)
 		INSERT INTO schoolbell.checkpoints AS c (set_name, partition, epoch, position, topic_id) SELECT $5, $2, $3, position, $6 FROM mine
 		ON CONFLICT (set_name, partition) DO UPDATE SET position = greatest(c.position, excluded.position), epoch = excluded.epoch,
-			updated_at = clock_timestamp()`, group, partition, epoch, next, plannedMark(group), topic.ID)
+			updated_at = clock_timestamp()`, group, partition, epoch, next, plannedSet(group), topic.ID)
 	if err != nil {
 		return fmt.Errorf("save position of partition %d for %s: %w", partition, group, err)
 	}
@@ -70,7 +70,7 @@ func (p *Positions) Reset(ctx context.Context, group string, to *domain.Position
 	}
 	names := []string{group}
 	if again {
-		names = append(names, plannedMark(group))
+		names = append(names, plannedSet(group))
 	}
 	tag, err := p.pool.Exec(ctx, `
 		WITH marks AS (

@@ -15,7 +15,7 @@ func (l *Ledger) waitForSlot(ctx context.Context, channel consumers.Channel) err
 	if slots == nil {
 		return nil
 	}
-	at, err := slots.ask(ctx, struct{}{})
+	at, err := slots.submit(ctx, struct{}{})
 	if err != nil {
 		return err
 	}
@@ -52,11 +52,11 @@ func (l *Ledger) takeSlots(ctx context.Context, provider string, rate float64, n
 // waits in any case.
 func (l *Ledger) throttle(ctx context.Context, provider string, pause time.Duration) {
 	_, err := l.pool.Exec(ctx, `UPDATE schoolbell.ledger_rates SET next_at = greatest(next_at, clock_timestamp() + $2::interval) WHERE provider = $1`,
-		provider, min(pause, mostPause))
+		provider, min(pause, maxPause))
 	if err != nil {
 		l.cfg.Logger.WarnContext(ctx, "cannot note that a provider wants a pause", "provider", provider, "error", err)
 	}
 }
 
-// mostPause bounds for how long one answer can stop everybody. A worker waits less than its time for a job.
-const mostPause = 5 * time.Second
+// maxPause bounds for how long one answer can stop everybody. A worker waits less than its time for a job.
+const maxPause = 5 * time.Second

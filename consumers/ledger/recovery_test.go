@@ -44,7 +44,7 @@ func TestDoubtIsResolvedByTheStatus(t *testing.T) {
 			p.can = consumers.Abilities{Status: true}
 			l := w.ledger(only(consumers.SMS, p))
 			pl := plan("s1", "e1", 0, "g1")
-			_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+			_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 			require.NoError(t, err)
 			run(t, l)
 			want := map[string]int{"sent": 1}
@@ -69,7 +69,7 @@ func TestReportsComeInAnyOrder(t *testing.T) {
 	l = w.ledger(only(consumers.SMS, p))
 	pl := plan("s1", "e1", 0, "g1")
 	id := pl.Deliveries[0].ID
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	run(t, l)
 	require.Eventually(t, func() bool { return len(w.outcomes()[id]) == 2 }, 20*time.Second, 10*time.Millisecond)
@@ -94,7 +94,7 @@ func TestAReportResolvesWhatIsUnknown(t *testing.T) {
 	})
 	l := w.ledger(only(consumers.SMS, p))
 	pl := plan("s1", "e1", 0, "g1")
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"unknown": 1})
@@ -118,7 +118,7 @@ func TestAStopGivesWorkBackAtNoCost(t *testing.T) {
 		cfg.StopTimeout = 50 * time.Millisecond
 	})
 	pl := plan("s1", "e1", 0, "g1")
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	stop := run(t, l)
 	<-begun
@@ -152,7 +152,7 @@ func TestOperatorsDecide(t *testing.T) {
 	})
 	pl := plan("s1", "e1", 0, "g1", "g2", "g3")
 	id := ids(pl)
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"dead": 3})
@@ -193,7 +193,7 @@ func TestANoticeWaitsForItsDocument(t *testing.T) {
 	both := planFor(consumers.Delivery{Channel: consumers.PDF}, "s1", "e1", 0, "st1")
 	notice := planFor(consumers.Delivery{Channel: consumers.Email, DependsOn: both.Deliveries[0].ID}, "s1", "e1", 0, "g1")
 	both.Deliveries = append(both.Deliveries, notice.Deliveries...)
-	_, err := l.Keep(t.Context(), []consumers.Planning{both})
+	_, err := l.Commit(t.Context(), []consumers.Planning{both})
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"rendered": 1, "sent": 1})
@@ -216,7 +216,7 @@ func TestALateAnswerChangesNothing(t *testing.T) {
 	l := w.ledger(only(consumers.SMS, p))
 	pl := plan("s1", "e1", 0, "g1")
 	id := pl.Deliveries[0].ID
-	_, err := l.Keep(t.Context(), []consumers.Planning{pl})
+	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	run(t, l)
 	<-first
@@ -239,13 +239,13 @@ func TestADeliveryThatLostItsJobGetsANewOne(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	l := w.ledger(only(consumers.SMS, newProvider(nil)))
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
 	require.NoError(t, err)
 	_, err = w.pool.Exec(t.Context(), `DELETE FROM schoolbell_river.river_job`)
 	require.NoError(t, err)
 	_, err = w.pool.Exec(t.Context(), `UPDATE schoolbell.ledger SET fence = 1, changed_at = now() - interval '1 hour'`)
 	require.NoError(t, err)
-	n, err := l.Mend(t.Context(), time.Minute)
+	n, err := l.Repair(t.Context(), time.Minute)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	run(t, l)
@@ -258,7 +258,7 @@ func TestP5_JobsWhoseEndIsLostSendNothingAgain(t *testing.T) {
 	w := setup(t)
 	p := newProvider(nil)
 	l := w.ledger(only(consumers.SMS, p))
-	_, err := l.Keep(t.Context(), []consumers.Planning{plan("s1", "e1", 0, numbers("g", 100)...)})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, numbers("g", 100)...)})
 	require.NoError(t, err)
 	run(t, l)
 	done := func(starts int) func() bool {

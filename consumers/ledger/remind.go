@@ -49,8 +49,8 @@ func (r *reminder) Work(ctx context.Context, _ *river.Job[remind]) error {
 	return err
 }
 
-// remindAtOnce is how many invoices are gone through in one transaction. One that is cut off is gone through again.
-const remindAtOnce = 1000
+// remindBatch is how many invoices are gone through in one transaction. One that is cut off is gone through again.
+const remindBatch = 1000
 
 // Remind makes the reminders that are due, for the schools whose hour has come and whose day is not through, and returns
 // how many. It can be called by several processes at the same time, and again after one has died in it.
@@ -87,7 +87,7 @@ func (l *Ledger) remindSchool(ctx context.Context, s *consumers.Settings, today 
 	if err != nil {
 		return 0, err
 	}
-	for some := range slices.Chunk(invoices, remindAtOnce) {
+	for some := range slices.Chunk(invoices, remindBatch) {
 		n, err := l.remindOf(ctx, s, today, some)
 		if made += n; err != nil {
 			return made, err

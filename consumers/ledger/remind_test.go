@@ -79,7 +79,7 @@ func (w *world) reminders() map[string]int {
 func TestRemindersKeepTheSchoolsClock(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.wants(consumers.Settings{School: "oak", TimeZone: "America/Chicago", Reminders: consumers.Reminders{Most: 2, Every: 3, At: 10*60 + 30}})
+	w.wants(consumers.Settings{School: "oak", TimeZone: "America/Chicago", Reminders: consumers.Reminders{Max: 2, Every: 3, At: 10*60 + 30}})
 	o := w.office(owed(1, domain.NewDate(2026, 9, 1)), nil)
 	for _, step := range []struct {
 		at   string // in UTC; Chicago is five hours behind
@@ -111,7 +111,7 @@ func TestOnlySchoolsThatWantThemGetReminders(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.wants(consumers.Settings{School: "oak", Name: "Oak"})
-	w.wants(consumers.Settings{School: "elm", Reminders: consumers.Reminders{Most: 1}})
+	w.wants(consumers.Settings{School: "elm", Reminders: consumers.Reminders{Max: 1}})
 	o := w.office(owed(3, domain.NewDate(2026, 9, 1)), nil)
 	o.set(time.Date(2026, 9, 20, 12, 0, 0, 0, time.UTC))
 	made, err := o.Remind(t.Context())
@@ -134,7 +134,7 @@ func TestOneSchoolsTroubleIsNotTheOthers(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, school := range []string{"ash", "elm", "oak"} {
-		w.wants(consumers.Settings{School: school, Reminders: consumers.Reminders{Most: 1}})
+		w.wants(consumers.Settings{School: school, Reminders: consumers.Reminders{Max: 1}})
 	}
 	o := w.office(unreadable{owed(2, domain.NewDate(2026, 9, 1))}, nil)
 	o.set(time.Date(2026, 9, 20, 12, 0, 0, 0, time.UTC))
@@ -148,7 +148,7 @@ func TestOneSchoolsTroubleIsNotTheOthers(t *testing.T) {
 func TestP5_RemindersAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.wants(consumers.Settings{School: "oak", Reminders: consumers.Reminders{Most: 3}})
+	w.wants(consumers.Settings{School: "oak", Reminders: consumers.Reminders{Max: 3}})
 	const invoices = 3500
 	noon := time.Date(2026, 9, 20, 12, 0, 0, 0, time.UTC)
 	var all sync.WaitGroup
@@ -199,7 +199,7 @@ func TestP5_RemindersOfKilledProcesses(t *testing.T) {
 	w := setup(t)
 	broker := devtest.Kafka(t)
 	const invoices = 20_000
-	w.wants(consumers.Settings{School: "oak", Reminders: consumers.Reminders{Most: 1, At: 1}})
+	w.wants(consumers.Settings{School: "oak", Reminders: consumers.Reminders{Max: 1, At: 1}})
 	fleet := &fleet{t: t, env: append(os.Environ(), workerDatabase+"="+w.url, workerBrokers+"="+strings.Join(broker.Brokers(), ","),
 		fmt.Sprint(workerInvoices, "=", invoices))}
 	t.Cleanup(fleet.stop)

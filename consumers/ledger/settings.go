@@ -33,15 +33,15 @@ type version struct {
 // NewSettings returns the settings in a database. The pool has the role schoolbell_jobs.
 func NewSettings(pool *pgxpool.Pool) *Settings { return &Settings{pool: pool} }
 
-// settingsFresh is how old what is known of the settings may be. An event that was appended less than this after a change
+// settingsMaxAge is how old what is known of the settings may be. An event that was appended less than this after a change
 // may still be planned by what was in force before.
-const settingsFresh = time.Second
+const settingsMaxAge = time.Second
 
 // At implements [consumers.SettingsSource].
 func (s *Settings) At(ctx context.Context, school string, at time.Time) (*consumers.Settings, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.freshen(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
 	return s.at(school, at), nil
@@ -60,20 +60,20 @@ func (s *Settings) at(school string, at time.Time) *consumers.Settings {
 func (s *Settings) reminding(ctx context.Context, at time.Time) (schools []*consumers.Settings, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.freshen(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
 	for _, school := range slices.Sorted(maps.Keys(s.all)) {
-		if now := s.at(school, at); now.Reminders.Most > 0 {
+		if now := s.at(school, at); now.Reminders.Max > 0 {
 			schools = append(schools, now)
 		}
 	}
 	return schools, nil
 }
 
-// freshen reads the settings again unless they have just been read. The caller holds the lock.
-func (s *Settings) freshen(ctx context.Context) error {
-	if time.Since(s.loaded) <= settingsFresh {
+// refresh reads the settings again unless they have just been read. The caller holds the lock.
+func (s *Settings) refresh(ctx context.Context) error {
+	if time.Since(s.loaded) <= settingsMaxAge {
 		return nil
 	}
 	return s.load(ctx)
@@ -138,12 +138,12 @@ func (s *Settings) Replace(ctx context.Context, settings *consumers.Settings, ve
 	return s.write(ctx, settings, version, actor, time.Now())
 }
 
-// changeTries is how often a change is made anew because somebody else has been quicker.
-const changeTries = 100
+// maxChangeTries is how often a change is made anew because somebody else has been quicker.
+const maxChangeTries = 100
 
 // Change makes new settings of those that are in force, whoever else changes them at the same time.
 func (s *Settings) Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error {
-	for range changeTries {
+	for range maxChangeTries {
 		now, err := s.Current(ctx, school)
 		if err != nil {
 			return err

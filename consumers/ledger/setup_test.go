@@ -62,7 +62,7 @@ func jobsPool(t testing.TB, url string) *pgxpool.Pool {
 func (w *world) ledger(change func(*ledger.Config)) *ledger.Ledger {
 	w.t.Helper()
 	cfg := ledger.Config{
-		Pool: w.pool, Encode: cloudevents.Encode, Log: w.log, RetryLeast: 10 * time.Millisecond, RetryMost: 50 * time.Millisecond,
+		Pool: w.pool, Encode: cloudevents.Encode, Log: w.log, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 		StopTimeout: 2 * time.Second,
 	}
 	if change != nil {
@@ -97,7 +97,7 @@ func planFor(d consumers.Delivery, school, event string, offset int64, recipient
 		ID: event, Source: "test", School: school, Type: attendance.TypeMarked, Time: time.Now(), CorrelationID: "c-" + event,
 		Position: domain.Position{Partition: 0, Offset: offset},
 	}
-	p := consumers.Planning{Event: consumers.Event{Envelope: e, AppendedAt: e.Time}, KnownAt: offset}
+	p := consumers.Planning{Event: consumers.Event{Envelope: e, AppendedAt: e.Time}, FactsAt: offset}
 	for _, r := range recipients {
 		d := d
 		d.Recipient, d.Address = r, "+22501020304"

@@ -25,7 +25,7 @@ func (l *Ledger) watch(ctx context.Context) error {
 			if err := l.count(ctx); err != nil && ctx.Err() == nil {
 				l.cfg.Logger.DebugContext(ctx, "cannot count jobs", "error", err)
 			}
-			if err := l.endDoubts(ctx); err != nil && ctx.Err() == nil {
+			if err := l.resolveUnknown(ctx); err != nil && ctx.Err() == nil {
 				l.cfg.Logger.WarnContext(ctx, "cannot give up what is unknown", "error", err)
 			}
 			next.Reset(max(watchEvery, 50*time.Since(began)))
@@ -35,12 +35,12 @@ func (l *Ledger) watch(ctx context.Context) error {
 	}
 }
 
-// endDoubts gives deliveries up that have been unknown for longer than their channel waits for a report: by then somebody
+// resolveUnknown gives deliveries up that have been unknown for longer than their channel waits for a report: by then somebody
 // should be told that it may not have arrived. They are not sent again. A report that comes later still is believed.
-func (l *Ledger) endDoubts(ctx context.Context) error {
+func (l *Ledger) resolveUnknown(ctx context.Context) error {
 	var channels []string
 	var waits []time.Duration
-	for channel, wait := range l.cfg.Doubt {
+	for channel, wait := range l.cfg.UnknownTimeout {
 		channels, waits = append(channels, string(channel)), append(waits, wait)
 	}
 	rows, _ := l.pool.Query(ctx, `
@@ -62,10 +62,10 @@ func (l *Ledger) endDoubts(ctx context.Context) error {
 	return nil
 }
 
-// insure gives a delivery another job, for later, when an answer about it came late. A worker that was frozen and comes back
+// insertFallbackJob gives a delivery another job, for later, when an answer about it came late. A worker that was frozen and comes back
 // ends the job that somebody else has begun meanwhile, as River knows jobs by their number only; should that one want
 // to try again, it has nothing left to try with. If all went well the job finds nothing to do.
-func (l *Ledger) insure(ctx context.Context, f *finish) error {
+func (l *Ledger) insertFallbackJob(ctx context.Context, f *finish) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		return l.insertNewJobs(ctx, tx, []*newJob{{
 			task: task{f.ID, f.Channel}, school: f.School, priority: f.Priority, at: time.Now().Add(l.cfg.SendTimeout + jobOverhead),
@@ -73,9 +73,9 @@ func (l *Ledger) insure(ctx context.Context, f *finish) error {
 	})
 }
 
-// Mend gives deliveries a job that are not done, do not wait for another one, and have had none for so long. It reads the
+// Repair gives deliveries a job that are not done, do not wait for another one, and have had none for so long. It reads the
 // whole ledger.
-func (l *Ledger) Mend(ctx context.Context, after time.Duration) (n int, err error) {
+func (l *Ledger) Repair(ctx context.Context, after time.Duration) (n int, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT d.id, d.channel, d.school, d.priority, coalesce(d.not_before, 'epoch') FROM schoolbell.ledger d

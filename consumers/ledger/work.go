@@ -22,17 +22,17 @@ type worker struct {
 // Work implements [river.Worker].
 func (w *worker) Work(ctx context.Context, job *river.Job[task]) error {
 	l := w.ledger
-	l.turns.served(job.JobRow)
+	l.queue.served(job.JobRow)
 	provider := l.cfg.Providers[job.Args.Channel]
 	if provider == nil {
 		return river.JobSnooze(time.Minute) // it has been taken away; the delivery waits for another
 	}
 	if err := l.waitForSlot(ctx, job.Args.Channel); err != nil {
-		return l.giveBack(ctx, err)
+		return l.returnJob(ctx, err)
 	}
-	s, err := l.starts.ask(ctx, job.Args.ID)
+	s, err := l.starts.submit(ctx, job.Args.ID)
 	if err != nil {
-		return l.giveBack(ctx, err)
+		return l.returnJob(ctx, err)
 	}
 	if s == nil {
 		return nil // done, or not wanted any more
@@ -45,13 +45,13 @@ func (w *worker) Work(ctx context.Context, job *river.Job[task]) error {
 	return l.settle(ctx, job.JobRow, s, f)
 }
 
-// giveBack is for a job that has not begun: a program that stops gives it back at no cost, and so does one whose database
+// returnJob is for a job that has not begun: a program that stops gives it back at no cost, and so does one whose database
 // does not answer.
-func (l *Ledger) giveBack(ctx context.Context, err error) error {
+func (l *Ledger) returnJob(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return river.JobSnooze(0)
 	}
-	l.metrics.troubles.Inc()
+	l.metrics.databaseErrors.Inc()
 	return fmt.Errorf("begin: %w", err)
 }
 
@@ -74,7 +74,7 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 		receipt, found, err := asking.Status(ctx, &s.Delivery)
 		switch {
 		case err != nil:
-			return f.again(ctx, l, consumers.Unknown, consumers.Unsure, 0, fmt.Errorf("ask for the status: %w", err))
+			return f.retryLater(ctx, l, consumers.Unknown, consumers.Unsure, 0, fmt.Errorf("ask for the status: %w", err))
 		case found:
 			return f.receive(receipt)
 		}
@@ -96,9 +96,9 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 		return f.end(consumers.Failed, known.Class, err)
 	case known.Class == consumers.Temporary, can.Idempotent:
 		f.throttled = known.RetryAfter
-		return f.again(ctx, l, consumers.Planned, known.Class, known.RetryAfter, err)
+		return f.retryLater(ctx, l, consumers.Planned, known.Class, known.RetryAfter, err)
 	case can.Status:
-		return f.again(ctx, l, consumers.Unknown, known.Class, known.RetryAfter, err)
+		return f.retryLater(ctx, l, consumers.Unknown, known.Class, known.RetryAfter, err)
 	default:
 		return f.end(consumers.Unknown, known.Class, err)
 	}
@@ -112,7 +112,7 @@ func (l *Ledger) send(ctx context.Context, s *started, provider consumers.Provid
 		}
 	}()
 	if together := l.sends[s.Channel]; together != nil {
-		answer, err := together.ask(ctx, &s.Delivery)
+		answer, err := together.submit(ctx, &s.Delivery)
 		if err != nil {
 			return r, err
 		}
@@ -135,7 +135,7 @@ type finish struct {
 	retry     bool          // the job goes on …
 	delay     time.Duration // … after this
 	throttled time.Duration // the provider does not want to be asked for so long
-	free      bool          // it does not count as an attempt
+	uncounted bool          // it does not count as an attempt
 }
 
 // end says that nothing more is done about the delivery by itself.
@@ -156,12 +156,12 @@ func (f *finish) receive(r consumers.Receipt) *finish {
 	return f
 }
 
-// again says that the job is to go on later, unless there were enough attempts.
-func (f *finish) again(ctx context.Context, l *Ledger, state consumers.State, class consumers.ErrorClass, after time.Duration, err error) *finish {
+// retryLater says that the job is to go on later, unless there were enough attempts.
+func (f *finish) retryLater(ctx context.Context, l *Ledger, state consumers.State, class consumers.ErrorClass, after time.Duration, err error) *finish {
 	f.end(state, class, err)
 	switch {
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		f.retry, f.free = true, true // the program stops; the provider is not to blame
+		f.retry, f.uncounted = true, true // the program stops; the provider is not to blame
 	case f.attempts < l.cfg.Attempts:
 		f.retry, f.delay = true, max(after, l.backoff(f.attempts))
 	case state == consumers.Planned:
@@ -173,9 +173,9 @@ func (f *finish) again(ctx context.Context, l *Ledger, state consumers.State, cl
 // backoff is the pause after so many attempts: it doubles, and half of it is chance, so that those that failed together do
 // not come back together.
 func (l *Ledger) backoff(attempts int) time.Duration {
-	d := l.cfg.RetryMost
+	d := l.cfg.RetryMax
 	if shift := attempts - 1; shift < 30 {
-		d = min(d, l.cfg.RetryLeast<<shift)
+		d = min(d, l.cfg.RetryMin<<shift)
 	}
 	return d/2 + rand.N(d/2+1)
 }
@@ -188,22 +188,22 @@ func (l *Ledger) settle(ctx context.Context, job *rivertype.JobRow, s *started, 
 	if f.throttled > 0 {
 		l.throttle(writing, f.provider, f.throttled)
 	}
-	counts, err := l.finishes.ask(writing, f)
+	counts, err := l.finishes.submit(writing, f)
 	if err != nil {
 		// The ledger says that it is being sent. The next attempt finds that and is careful.
-		l.metrics.troubles.Inc()
+		l.metrics.databaseErrors.Inc()
 		return fmt.Errorf("write down what came of it: %w", err)
 	}
 	l.metrics.finished(f, counts)
 	switch {
 	case !counts:
-		if err := l.insure(writing, f); err != nil {
+		if err := l.insertFallbackJob(writing, f); err != nil {
 			return fmt.Errorf("insure a delivery: %w", err)
 		}
 		return nil
 	case !f.retry:
 		return nil
-	case f.free:
+	case f.uncounted:
 		return river.JobSnooze(0)
 	}
 	l.retryAt.Store(job.ID, time.Now().Add(f.delay))

@@ -26,8 +26,8 @@ const (
 	MaxPixels = 16 << 20
 )
 
-// Side is how many pixels a picture has at most each way once it is kept: enough for two centimeters in print.
-const Side = 512
+// StoredSide is how many pixels a picture has at most each way once it is kept: enough for two centimeters in print.
+const StoredSide = 512
 
 // Why an upload is refused.
 var (
@@ -35,8 +35,8 @@ var (
 	ErrTooLarge   = fmt.Errorf("the logo must have at most %d bytes, %d pixels each way, and %d in all", MaxBytes, MaxSide, MaxPixels)
 )
 
-// one picture at a time is unpacked: it may take a hundred times the room of its file.
-var one sync.Mutex
+// decodeMu picture at a time is unpacked: it may take a hundred times the room of its file.
+var decodeMu sync.Mutex
 
 // Clean returns a picture written anew, as PNG.
 func Clean(data []byte) ([]byte, error) {
@@ -50,8 +50,8 @@ func Clean(data []byte) ([]byte, error) {
 	if config.Width > MaxSide || config.Height > MaxSide || config.Width*config.Height > MaxPixels {
 		return nil, ErrTooLarge
 	}
-	one.Lock()
-	defer one.Unlock()
+	decodeMu.Lock()
+	defer decodeMu.Unlock()
 	picture, err := decode(data)
 	if err != nil {
 		return nil, ErrUnreadable
@@ -79,8 +79,8 @@ func decode(data []byte) (picture image.Image, err error) {
 func shrink(picture image.Image) image.Image {
 	size := picture.Bounds().Size()
 	width, height := size.X, size.Y
-	if longest := max(width, height); longest > Side {
-		width, height = max(1, width*Side/longest), max(1, height*Side/longest)
+	if longest := max(width, height); longest > StoredSide {
+		width, height = max(1, width*StoredSide/longest), max(1, height*StoredSide/longest)
 	}
 	small := image.NewNRGBA(image.Rect(0, 0, width, height))
 	if width == size.X && height == size.Y {

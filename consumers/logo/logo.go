@@ -16,14 +16,14 @@ type Settings interface {
 	Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error
 }
 
-// Logos are those of schools.
-type Logos struct {
+// Service are those of schools.
+type Service struct {
 	Store    *document.Store
 	Settings Settings
 }
 
 // Get returns a school's picture and its hash. The error is [fs.ErrNotExist] when it has none.
-func (l *Logos) Get(ctx context.Context, school string) (picture []byte, hash string, err error) {
+func (l *Service) Get(ctx context.Context, school string) (picture []byte, hash string, err error) {
 	now, err := l.Settings.Current(ctx, school)
 	if err != nil {
 		return nil, "", err
@@ -37,7 +37,7 @@ func (l *Logos) Get(ctx context.Context, school string) (picture []byte, hash st
 
 // Put makes an upload the picture of a school, on documents that are planned from now on, and returns its hash. The error
 // is [ErrUnreadable] or [ErrTooLarge] when it cannot be used.
-func (l *Logos) Put(ctx context.Context, school, actor string, upload []byte) (hash string, err error) {
+func (l *Service) Put(ctx context.Context, school, actor string, upload []byte) (hash string, err error) {
 	picture, err := Clean(upload)
 	if err != nil {
 		return "", err
@@ -49,6 +49,6 @@ func (l *Logos) Put(ctx context.Context, school, actor string, upload []byte) (h
 }
 
 // Remove leaves a school without a picture. Documents that were planned with it keep it.
-func (l *Logos) Remove(ctx context.Context, school, actor string) error {
+func (l *Service) Remove(ctx context.Context, school, actor string) error {
 	return l.Settings.Change(ctx, school, actor, func(s *consumers.Settings) { s.Logo = "" })
 }

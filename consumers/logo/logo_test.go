@@ -63,7 +63,7 @@ func TestPicturesAreWrittenAnew(t *testing.T) {
 		got, kind, err := image.Decode(bytes.NewReader(clean))
 		require.NoError(t, err)
 		require.Equal(t, "png", kind)
-		require.Equal(t, image.Pt(logo.Side, 238), got.Bounds().Size(), "its shape stays")
+		require.Equal(t, image.Pt(logo.StoredSide, 238), got.Bounds().Size(), "its shape stays")
 		r, g, _, a := got.At(256, 119).RGBA()
 		require.Greater(t, r, uint32(0xa000))
 		require.Less(t, g, uint32(0x2000))
@@ -79,7 +79,7 @@ func TestPicturesAreWrittenAnew(t *testing.T) {
 	require.NoError(t, err)
 	config, err := png.DecodeConfig(bytes.NewReader(small))
 	require.NoError(t, err)
-	require.Equal(t, []int{22, logo.Side}, []int{config.Width, config.Height})
+	require.Equal(t, []int{22, logo.StoredSide}, []int{config.Width, config.Height})
 }
 
 func TestWhatIsNoPictureIsRefused(t *testing.T) {
@@ -125,7 +125,7 @@ func TestASchoolHasOneLogo(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
 	settings := ledger.NewSettings(pool.Conns())
-	l := &logo.Logos{Store: document.NewStore(dir), Settings: settings}
+	l := &logo.Service{Store: document.NewStore(dir), Settings: settings}
 
 	_, _, err = l.Get(t.Context(), "north")
 	require.ErrorContains(t, err, "not exist")

@@ -76,7 +76,7 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	pool := devtest.Pool(t, url, postgres.Jobs)
 	log := memlog.New(1)
 	l, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryLeast: 10 * time.Millisecond, RetryMost: 50 * time.Millisecond,
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 		Providers: map[consumers.Channel]consumers.Provider{consumers.PDF: provider, consumers.InApp: messenger},
 	})
 	require.NoError(t, err)
@@ -88,12 +88,12 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	event := &domain.Envelope{
 		ID: "p1", Source: "bank", School: "oak", Type: fee.TypePaymentReceived, Time: time.Now(), Position: domain.Position{Offset: 7},
 	}
-	paid := consumers.Delivery{Channel: consumers.PDF, Recipient: "student-0007", Template: paper.KindReceipt, Language: "fr", Params: paper.Params(receipt())}
+	paid := consumers.Delivery{Channel: consumers.PDF, Recipient: "student-0007", Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(receipt())}
 	paid.Complete(event, "receipt")
 	tell := consumers.Delivery{Channel: consumers.InApp, Recipient: "g1", Template: "receipt", DependsOn: paid.ID}
 	tell.Complete(event, "receipt")
-	_, err = l.Keep(t.Context(), []consumers.Planning{{
-		Event: consumers.Event{Envelope: event, AppendedAt: event.Time}, KnownAt: 7, Deliveries: []consumers.Delivery{tell, paid},
+	_, err = l.Commit(t.Context(), []consumers.Planning{{
+		Event: consumers.Event{Envelope: event, AppendedAt: event.Time}, FactsAt: 7, Deliveries: []consumers.Delivery{tell, paid},
 	}})
 	require.NoError(t, err)
 
@@ -135,11 +135,11 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 	projtest.As(t, tx, "oak")
-	story := projtest.Ask(tx, query.Asked{School: "oak"}, deliveries.Queries, "/deliveries/"+paid.ID)
+	story := projtest.Get(tx, query.Scope{School: "oak"}, deliveries.Queries, "/deliveries/"+paid.ID)
 	require.Contains(t, story, `"status": "rendered"`)
 	require.Contains(t, story, `"attempts": 2`)
 	require.Contains(t, story, "no space left")
-	told := projtest.Ask(tx, query.Asked{School: "oak"}, deliveries.Queries, "/deliveries?event=p1")
+	told := projtest.Get(tx, query.Scope{School: "oak"}, deliveries.Queries, "/deliveries?event=p1")
 	require.Contains(t, told, paid.ID)
 	require.Contains(t, told, tell.ID)
 }

@@ -26,12 +26,12 @@ type Config struct {
 // Provider makes the documents of the channel PDF and keeps them. It may be asked for the same one any number of times:
 // the facts in the delivery are of the moment at which it was planned, so it always is the same document in the same place.
 type Provider struct {
-	renderer *Renderer
-	store    *document.Store
-	log      *slog.Logger
-	took     *prometheus.HistogramVec
-	size     *prometheus.HistogramVec
-	logos    logos
+	renderer      *Renderer
+	store         *document.Store
+	log           *slog.Logger
+	renderSeconds *prometheus.HistogramVec
+	documentBytes *prometheus.HistogramVec
+	logos         logoCache
 }
 
 var _ consumers.Provider = (*Provider)(nil)
@@ -47,11 +47,11 @@ func NewProvider(cfg Config) (*Provider, error) {
 	}
 	p := &Provider{
 		renderer: renderer, store: cfg.Store, log: cfg.Logger,
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		renderSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "schoolbell_documents_render_seconds", Help: "Time to lay out a document, by kind.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 10),
 		}, []string{"kind"}),
-		size: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		documentBytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "schoolbell_documents_bytes", Help: "Size of the documents that were made, by kind.",
 			Buckets: prometheus.ExponentialBuckets(4096, 2, 10),
 		}, []string{"kind"}),
@@ -60,7 +60,7 @@ func NewProvider(cfg Config) (*Provider, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Metrics != nil {
-		for _, c := range []prometheus.Collector{p.took, p.size} {
+		for _, c := range []prometheus.Collector{p.renderSeconds, p.documentBytes} {
 			if err := cfg.Metrics.Register(c); err != nil {
 				return nil, fmt.Errorf("register metrics of documents: %w", err)
 			}
@@ -93,11 +93,11 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	case err != nil:
 		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
 	}
-	p.took.WithLabelValues(d.Template).Observe(time.Since(began).Seconds())
-	p.size.WithLabelValues(d.Template).Observe(float64(len(file)))
+	p.renderSeconds.WithLabelValues(d.Template).Observe(time.Since(began).Seconds())
+	p.documentBytes.WithLabelValues(d.Template).Observe(float64(len(file)))
 	return consumers.Receipt{
 		State: consumers.Rendered, ProviderID: hash,
-		Document: &consumers.Document{Kind: d.Template, StudentID: text(d, "student_id"), SHA256: hash, Bytes: int64(len(file))},
+		Document: &consumers.Document{Kind: d.Template, StudentID: stringParam(d, "student_id"), SHA256: hash, Bytes: int64(len(file))},
 	}, nil
 }
 
@@ -113,7 +113,7 @@ func (p *Provider) render(d *consumers.Delivery, logo *page.Image) (file []byte,
 
 // logo returns the school's picture. A document goes without it rather than not at all, if there is none that can be drawn.
 func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image, error) {
-	hash := text(d, "logo")
+	hash := stringParam(d, "logo")
 	if hash == "" {
 		return nil, nil
 	}
@@ -136,30 +136,30 @@ func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image
 	return picture, nil
 }
 
-// logos are those that were used lately, by their hashes: the report cards of a class are made one after the other.
-type logos struct {
-	mu    sync.Mutex
-	known map[string]*page.Image
+// logoCache are those that were used lately, by their hashes: the report cards of a class are made one after the other.
+type logoCache struct {
+	mu     sync.Mutex
+	cached map[string]*page.Image
 }
 
-const mostLogos = 32
+const maxLogos = 32
 
-func (l *logos) get(hash string) *page.Image {
+func (l *logoCache) get(hash string) *page.Image {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.known[hash]
+	return l.cached[hash]
 }
 
-func (l *logos) add(hash string, picture *page.Image) {
+func (l *logoCache) add(hash string, picture *page.Image) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known == nil || len(l.known) >= mostLogos {
-		l.known = map[string]*page.Image{}
+	if l.cached == nil || len(l.cached) >= maxLogos {
+		l.cached = map[string]*page.Image{}
 	}
-	l.known[hash] = picture
+	l.cached[hash] = picture
 }
 
-func text(d *consumers.Delivery, param string) string {
+func stringParam(d *consumers.Delivery, param string) string {
 	s, _ := d.Params[param].(string)
 	return s
 }
@@ -171,6 +171,6 @@ func Link(links *document.Links, valid time.Duration) func(context.Context, *con
 		if d.Document == nil {
 			return "", fmt.Errorf("delivery %s: its document is not made yet", d.ID)
 		}
-		return links.To(d.Document.SHA256, time.Now().Add(valid)), nil
+		return links.URL(d.Document.SHA256, time.Now().Add(valid)), nil
 	}
 }

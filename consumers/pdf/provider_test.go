@@ -32,7 +32,7 @@ func TestP5_ADocumentIsMadeOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	var err error
 	r.Logo, err = store.Put(t.Context(), logo(t))
 	require.NoError(t, err)
-	d := &consumers.Delivery{ID: "d1", School: "oak", Channel: consumers.PDF, Template: paper.KindReceipt, Language: "fr", Params: paper.Params(r)}
+	d := &consumers.Delivery{ID: "d1", School: "oak", Channel: consumers.PDF, Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(r)}
 	first, err := p.Send(t.Context(), d)
 	require.NoError(t, err)
 	again, err := p.Send(t.Context(), d)
@@ -53,7 +53,7 @@ func TestADocumentGoesWithoutALogoThatIsNone(t *testing.T) {
 	p, store := newProvider(t)
 	r := receipt()
 	send := func() string {
-		d := &consumers.Delivery{Template: paper.KindReceipt, Params: paper.Params(r)}
+		d := &consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}
 		got, err := p.Send(t.Context(), d)
 		require.NoError(t, err)
 		return got.Document.SHA256
@@ -85,9 +85,9 @@ func TestErrorsSayWhetherToTryAgain(t *testing.T) {
 		return sendError.Class
 	}
 	r := receipt()
-	require.Equal(t, consumers.Temporary, class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Params(r)}))
+	require.Equal(t, consumers.Temporary, class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}))
 	r.Logo = "0000000000000000000000000000000000000000000000000000000000000000"
-	require.Equal(t, consumers.Temporary, class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Params(r)}))
+	require.Equal(t, consumers.Temporary, class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}))
 	require.Equal(t, consumers.Permanent, class(&consumers.Delivery{Template: "diploma"}))
 }
 

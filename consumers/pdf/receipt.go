@@ -48,7 +48,7 @@ func (s *sheet) detail(f fact) {
 	value := s.doc.Lines(f.value, strong, s.width*(1-names))
 	height := 22 + float64(len(value)-1)*strong.Size*leading
 	if !s.fits(height) {
-		s.turn()
+		s.newPage()
 	}
 	s.fitted(f.name, page.Style{Size: 9, Color: muted}, s.margin, s.y+14.5, s.width*names-8, page.Start)
 	s.lines(value, strong.Size, s.margin+s.width*names, s.y+14.5, page.Start)

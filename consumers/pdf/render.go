@@ -25,8 +25,8 @@ func NewRenderer() (*Renderer, error) {
 	return &Renderer{fonts: fonts, languages: languages()}, nil
 }
 
-// ErrKind says that there is no document of a kind.
-var ErrKind = errors.New("no document of this kind")
+// ErrUnknownKind says that there is no document of a kind.
+var ErrUnknownKind = errors.New("no document of this kind")
 
 // margins of the sizes of paper.
 const (
@@ -37,10 +37,10 @@ const (
 // Render makes the document of a kind, one of those that package paper names, from the facts in params. Logo is
 // the school's picture, or nil. Equal arguments make equal bytes.
 func (r *Renderer) Render(kind string, params map[string]any, wanted string, logo *page.Image) ([]byte, error) {
-	w, g := in(r.languages, wanted)
+	w, g := localized(r.languages, wanted)
 	switch kind {
 	case paper.KindReportCard:
-		card, err := paper.Read[paper.ReportCard](params)
+		card, err := paper.Decode[paper.ReportCard](params)
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +48,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		s.reportCard(&card)
 		return s.finish(), nil
 	case paper.KindReceipt:
-		receipt, err := paper.Read[paper.Receipt](params)
+		receipt, err := paper.Decode[paper.Receipt](params)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		s.paymentReceipt(&receipt)
 		return s.finish(), nil
 	case paper.KindFeeStatement:
-		statement, err := paper.Read[paper.FeeStatement](params)
+		statement, err := paper.Decode[paper.FeeStatement](params)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		s.feeStatement(&statement)
 		return s.finish(), nil
 	default:
-		return nil, fmt.Errorf("%w: %.40q", ErrKind, kind)
+		return nil, fmt.Errorf("%w: %.40q", ErrUnknownKind, kind)
 	}
 }
 

@@ -48,7 +48,7 @@ var head = paper.Head{
 func reportCard() paper.ReportCard {
 	card := paper.ReportCard{
 		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027", Term: "autumn",
-		Average: 78.46, Place: 3, Of: 24, From: domain.NewDate(2026, 9, 1), To: domain.NewDate(2026, 12, 18),
+		Average: 78.46, Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1), To: domain.NewDate(2026, 12, 18),
 		Attendance: paper.Attendance{Present: 60, Late: 3, AbsentExcused: 2, AbsentUnexcused: 1},
 	}
 	for i, name := range []string{"biology", "français", "history", "maths", "music", "physical education and health"} {
@@ -61,9 +61,9 @@ func reportCard() paper.ReportCard {
 func subject(name string, i int, titles ...string) paper.Subject {
 	s := paper.Subject{Name: name, Average: 55.5 + 6.77*float64(i), Class: 71.25 - float64(i)}
 	for n, title := range titles {
-		most := []float64{20, 50, 100}[n%3]
+		maxLines := []float64{20, 50, 100}[n%3]
 		s.Marks = append(s.Marks, paper.Mark{
-			Title: title, On: domain.NewDate(2026, 9, 12).AddDays(21*n + i), Score: most * (0.55 + 0.07*float64(i)), Max: most,
+			Title: title, On: domain.NewDate(2026, 9, 12).AddDays(21*n + i), Score: maxLines * (0.55 + 0.07*float64(i)), Max: maxLines,
 		})
 	}
 	return s
@@ -182,26 +182,26 @@ func samples(t testing.TB) map[string]sample {
 	mixed := receipt()
 	mixed.Student, mixed.Payer, mixed.Currency = "विद्या क्षत्रिय", "אברהם לוי", "XOF"
 	empty := reportCard()
-	empty.Subjects, empty.Attendance, empty.Place = nil, paper.Attendance{}, 0
+	empty.Subjects, empty.Attendance, empty.Rank = nil, paper.Attendance{}, 0
 	none := feeStatement(0)
 	none.Accounts = nil
 	arabic := feeStatement(9)
 	arabic.School, arabic.Student, arabic.Payer = "مدرسة النور الثانوية", "Zoë Ångström", "عبد الله العلوي"
 	return map[string]sample{
-		"report_card_en":      {paper.KindReportCard, "en", paper.Params(reportCard()), picture(t)},
-		"report_card_fr":      {paper.KindReportCard, "fr-CM", paper.Params(reportCard()), nil},
-		"report_card_ar":      {paper.KindReportCard, "ar", paper.Params(arabicReportCard()), picture(t)},
-		"report_card_empty":   {paper.KindReportCard, "pt", paper.Params(empty), nil},
-		"receipt_en":          {paper.KindReceipt, "en", paper.Params(receipt()), picture(t)},
-		"receipt_es":          {paper.KindReceipt, "es", paper.Params(mixed), nil},
-		"receipt_unspoken":    {paper.KindReceipt, "not a language", paper.Params(receipt()), nil},
-		"receipt_ar":          {paper.KindReceipt, "ar-EG", paper.Params(receipt()), picture(t)},
-		"report_card_es_long": {paper.KindReportCard, "es", paper.Params(longReportCard()), picture(t)},
-		"fee_statement_en":    {paper.KindFeeStatement, "en-GB", paper.Params(feeStatement(40)), picture(t)},
-		"fee_statement_pt":    {paper.KindFeeStatement, "pt-BR", paper.Params(feeStatement(7)), nil},
-		"fee_statement_ar":    {paper.KindFeeStatement, "ar", paper.Params(arabic), picture(t)},
-		"fee_statement_odd":   {paper.KindFeeStatement, "fr", paper.Params(oddFeeStatement()), nil},
-		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Params(none), nil},
+		"report_card_en":      {paper.KindReportCard, "en", paper.Encode(reportCard()), picture(t)},
+		"report_card_fr":      {paper.KindReportCard, "fr-CM", paper.Encode(reportCard()), nil},
+		"report_card_ar":      {paper.KindReportCard, "ar", paper.Encode(arabicReportCard()), picture(t)},
+		"report_card_empty":   {paper.KindReportCard, "pt", paper.Encode(empty), nil},
+		"receipt_en":          {paper.KindReceipt, "en", paper.Encode(receipt()), picture(t)},
+		"receipt_es":          {paper.KindReceipt, "es", paper.Encode(mixed), nil},
+		"receipt_unspoken":    {paper.KindReceipt, "not a language", paper.Encode(receipt()), nil},
+		"receipt_ar":          {paper.KindReceipt, "ar-EG", paper.Encode(receipt()), picture(t)},
+		"report_card_es_long": {paper.KindReportCard, "es", paper.Encode(longReportCard()), picture(t)},
+		"fee_statement_en":    {paper.KindFeeStatement, "en-GB", paper.Encode(feeStatement(40)), picture(t)},
+		"fee_statement_pt":    {paper.KindFeeStatement, "pt-BR", paper.Encode(feeStatement(7)), nil},
+		"fee_statement_ar":    {paper.KindFeeStatement, "ar", paper.Encode(arabic), picture(t)},
+		"fee_statement_odd":   {paper.KindFeeStatement, "fr", paper.Encode(oddFeeStatement()), nil},
+		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Encode(none), nil},
 	}
 }
 
@@ -259,15 +259,15 @@ func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
 		return
 	}
 	want := hashes()
-	for i, place := range []string{"TZ=Pacific/Kiritimati", "TZ=America/Los_Angeles"} {
+	for i, cellWidth := range []string{"TZ=Pacific/Kiritimati", "TZ=America/Los_Angeles"} {
 		into := filepath.Join(t.TempDir(), "hashes")
 		other := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDocumentsAreTheSameInEveryProcess$")
-		other.Env = append(os.Environ(), asked+"="+into, place, "LC_ALL=ar_EG.UTF-8", "GOMAXPROCS="+strconv.Itoa(1+3*i))
+		other.Env = append(os.Environ(), asked+"="+into, cellWidth, "LC_ALL=ar_EG.UTF-8", "GOMAXPROCS="+strconv.Itoa(1+3*i))
 		said, err := other.CombinedOutput()
 		require.NoError(t, err, string(said))
 		got, err := os.ReadFile(into)
 		require.NoError(t, err)
-		require.Equal(t, want, string(got), place)
+		require.Equal(t, want, string(got), cellWidth)
 	}
 }
 
@@ -280,7 +280,7 @@ func TestTextCanBeReadByOthers(t *testing.T) {
 	require.NoError(t, err)
 	card := arabicReportCard()
 	card.Subjects = append(card.Subjects, subject("office, fjord & ﬁnal – Nguyễn Ångström", 1, "תַּרְגּוּל ראשון", "क्षत्रिय", "Ёлка Œuvre"))
-	file, err := r.Render(paper.KindReportCard, paper.Params(card), "ar", nil)
+	file, err := r.Render(paper.KindReportCard, paper.Encode(card), "ar", nil)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "card.pdf")
 	require.NoError(t, os.WriteFile(path, file, 0o600))
@@ -305,9 +305,9 @@ func TestTheLogoIsPartOfTheDocument(t *testing.T) {
 	t.Parallel()
 	r, err := NewRenderer()
 	require.NoError(t, err)
-	with, err := r.Render(paper.KindReceipt, paper.Params(receipt()), "en", picture(t))
+	with, err := r.Render(paper.KindReceipt, paper.Encode(receipt()), "en", picture(t))
 	require.NoError(t, err)
-	without, err := r.Render(paper.KindReceipt, paper.Params(receipt()), "en", nil)
+	without, err := r.Render(paper.KindReceipt, paper.Encode(receipt()), "en", nil)
 	require.NoError(t, err)
 	require.NotEqual(t, with, without)
 }
@@ -317,7 +317,7 @@ func TestWhatIsNoDocumentIsRefused(t *testing.T) {
 	r, err := NewRenderer()
 	require.NoError(t, err)
 	_, err = r.Render("diploma", nil, "en", nil)
-	require.ErrorIs(t, err, ErrKind)
+	require.ErrorIs(t, err, ErrUnknownKind)
 	_, err = r.Render(paper.KindReceipt, map[string]any{"amount": "much"}, "en", nil)
 	require.ErrorContains(t, err, "read the facts")
 }
@@ -400,7 +400,7 @@ func decode(t *testing.T, digits string) string {
 func BenchmarkRender(b *testing.B) {
 	r, err := NewRenderer()
 	require.NoError(b, err)
-	params, school := paper.Params(reportCard()), picture(b)
+	params, school := paper.Encode(reportCard()), picture(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := r.Render(paper.KindReportCard, params, "en", school); err != nil {

@@ -58,8 +58,8 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 		}
 	}
 	totals := [][]string{{s.overall, "", "", s.grammar.Percent(card.Average)}}
-	if card.Place > 0 {
-		totals = append(totals, []string{s.rank, "", "", fmt.Sprintf(s.rankOf, s.grammar.Number(card.Place), s.grammar.Number(card.Of))})
+	if card.Rank > 0 {
+		totals = append(totals, []string{s.rank, "", "", fmt.Sprintf(s.rankOf, s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf))})
 	}
 	t.totals(totals...)
 }
@@ -83,7 +83,7 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	}
 	const height = 48.0
 	if !s.fits(33 + height) {
-		s.turn()
+		s.newPage()
 	}
 	s.section(s.attendance)
 	if !card.From.IsZero() && !card.To.IsZero() {
@@ -124,7 +124,7 @@ func (s *sheet) remarksAndSignatures(remark string) {
 	}
 	const signatures = 46.0
 	if !s.fits(33 + room + signatures) {
-		s.turn()
+		s.newPage()
 	}
 	s.section(s.remarks)
 	if remark != "" {
@@ -157,8 +157,8 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 	if !slices.ContainsFunc(card.Subjects, func(subject paper.Subject) bool { return len(subject.Marks) > 0 }) {
 		return
 	}
-	s.turn()
-	s.title2(s.marks)
+	s.newPage()
+	s.pageHeading(s.marks)
 	t.draw(func() {
 		for _, subject := range card.Subjects {
 			if len(subject.Marks) > 0 {

@@ -60,7 +60,7 @@ func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, lo
 		Title: called, Author: head.School, Language: w.tag.String(), RightToLeft: w.rightToLeft,
 		Date: midday(head.IssuedOn),
 	})
-	s.turn()
+	s.newPage()
 	s.letterhead()
 	return s
 }
@@ -73,8 +73,8 @@ func midday(d domain.Date) time.Time {
 	return d.Time().Add(12 * time.Hour)
 }
 
-// turn begins a page.
-func (s *sheet) turn() {
+// newPage begins a page.
+func (s *sheet) newPage() {
 	s.page = s.doc.Add(s.paperWidth, s.paperHeight)
 	s.y = s.margin
 }
@@ -203,8 +203,8 @@ func (s *sheet) heading(sub ...string) {
 	s.y += 16
 }
 
-// title2 is the heading of a part that begins a page.
-func (s *sheet) title2(title string) {
+// pageHeading is the heading of a part that begins a page.
+func (s *sheet) pageHeading(title string) {
 	s.y += 16
 	s.doc.Within(page.Heading2, "", func() { s.text(title, page.Style{Size: 16, Bold: true, Color: ink}, s.margin, s.y, page.Start) })
 	s.y += 12
@@ -232,7 +232,7 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 		newLine bool
 	}
 	const inset, gap = 14.0, 10.0
-	place := (s.width - 2*inset + gap) / float64(perRow)
+	cellWidth := (s.width - 2*inset + gap) / float64(perRow)
 	var cells []cell
 	used := 0
 	for _, f := range facts {
@@ -247,8 +247,8 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 		if begins {
 			used = 0
 		}
-		lines := s.doc.Lines(f.value, strong, place*float64(takes)-gap)
-		cells = append(cells, cell{f.name, lines, s.margin + inset + float64(used)*place, begins})
+		lines := s.doc.Lines(f.value, strong, cellWidth*float64(takes)-gap)
+		cells = append(cells, cell{f.name, lines, s.margin + inset + float64(used)*cellWidth, begins})
 		used += takes
 	}
 	var rows []float64 // heights
@@ -279,7 +279,7 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 func (s *sheet) finish() []byte {
 	for i := range s.doc.Pages() {
 		s.page = s.doc.Page(i)
-		s.doc.Aside(func() { s.foot(i + 1) })
+		s.doc.Artifact(func() { s.foot(i + 1) })
 	}
 	return s.doc.Bytes()
 }

@@ -54,7 +54,7 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	t.carry = func() []string { return []string{"", s.broughtForward, "", "", balance(last)} }
 	s.y += 10
 	if !s.fits(5 * rowHeight) {
-		s.turn()
+		s.newPage()
 	}
 	s.section(fmt.Sprintf(s.amountsIn, a.Currency))
 	t.draw(func() {
@@ -101,7 +101,7 @@ func (s *sheet) dueBox(a *paper.Account) {
 	}
 	s.y += 16
 	if !s.fits(height) {
-		s.turn()
+		s.newPage()
 	}
 	x := s.margin + s.width - width
 	s.page.Area(x, s.y, width, height, 8, accent)

@@ -45,7 +45,7 @@ func (t *table) titles() {
 		for _, c := range t.columns {
 			w := c.width * t.width
 			t.doc.Within(page.Header, "", func() {
-				t.fitted(c.title, column, at(x, w, c.align), t.y+14, w-2*cellInset, c.align)
+				t.fitted(c.title, column, textX(x, w, c.align), t.y+14, w-2*cellInset, c.align)
 			})
 			x += w
 		}
@@ -54,8 +54,8 @@ func (t *table) titles() {
 	t.page.Rule(t.margin, t.y, t.width, 1, accent)
 }
 
-// at is where text is drawn in a cell.
-func at(x, width float64, align page.Align) float64 {
+// textX is where text is drawn in a cell.
+func textX(x, width float64, align page.Align) float64 {
 	switch align {
 	case page.Center:
 		return x + width/2
@@ -68,24 +68,24 @@ func at(x, width float64, align page.Align) float64 {
 
 // row draws one row and returns where it begins.
 func (t *table) row(r row) (top float64) {
-	lines, most := make([][]page.Text, len(r.cells)), 1
+	lines, maxLines := make([][]page.Text, len(r.cells)), 1
 	indent, left := 0.0, 0.0
 	for i, cell := range r.cells {
 		if t.columns[i].wraps {
 			indent = left
 			lines[i] = t.doc.Lines(cell, body, t.columns[i].width*t.width-2*cellInset)
-			most = max(most, len(lines[i]))
+			maxLines = max(maxLines, len(lines[i]))
 		}
 		left += t.columns[i].width * t.width
 	}
-	height := rowHeight + float64(most-1)*body.Size*leading
+	height := rowHeight + float64(maxLines-1)*body.Size*leading
 	note := t.flow(r.more, remark, t.width-indent-2*cellInset)
 	if r.note != "" {
 		note = t.doc.Lines(r.note, remark, t.width-indent-2*cellInset)
 	}
 	noteHeight := float64(len(note)) * remark.Size * leading
 	if !t.fits(height + noteHeight + rowHeight) {
-		t.onTheNextPage()
+		t.breakPage()
 	}
 	top = t.y
 	t.doc.Within(page.Row, "", func() {
@@ -94,10 +94,10 @@ func (t *table) row(r row) (top float64) {
 			width := c.width * t.width
 			t.doc.Within(page.Cell, "", func() {
 				if !c.wraps {
-					t.fitted(r.cells[i], body, at(x, width, c.align), top+14, width-2*cellInset, c.align)
+					t.fitted(r.cells[i], body, textX(x, width, c.align), top+14, width-2*cellInset, c.align)
 					return
 				}
-				t.lines(lines[i], body.Size, at(x, width, c.align), top+14, c.align)
+				t.lines(lines[i], body.Size, textX(x, width, c.align), top+14, c.align)
 				t.lines(note, remark.Size, t.margin+indent+cellInset, top+height+5, page.Start)
 			})
 			x += width
@@ -112,7 +112,7 @@ func (t *table) row(r row) (top float64) {
 func (t *table) group(name, end string) {
 	t.within = nil
 	if !t.fits(3 * rowHeight) {
-		t.onTheNextPage()
+		t.breakPage()
 	}
 	t.within = []string{name, end}
 	t.groupLine()
@@ -132,7 +132,7 @@ func (t *table) groupLine() {
 
 func (t *table) endGroup() { t.within = nil }
 
-func (t *table) onTheNextPage() {
+func (t *table) breakPage() {
 	var carried []string
 	if t.carry != nil {
 		carried = t.carry()
@@ -141,13 +141,13 @@ func (t *table) onTheNextPage() {
 		x := t.margin
 		for i, text := range carried {
 			w := t.columns[i].width * t.width
-			t.fitted(text, page.Style{Size: 9, Color: muted}, at(x, w, t.columns[i].align), t.y+14, w-2*cellInset, t.columns[i].align)
+			t.fitted(text, page.Style{Size: 9, Color: muted}, textX(x, w, t.columns[i].align), t.y+14, w-2*cellInset, t.columns[i].align)
 			x += w
 		}
 	}
-	t.doc.Aside(func() { // it has been said before
+	t.doc.Artifact(func() { // it has been said before
 		bridge()
-		t.turn()
+		t.newPage()
 		t.titles()
 		if carried != nil {
 			bridge()
@@ -164,14 +164,14 @@ func (t *table) onTheNextPage() {
 func (t *table) totals(rows ...[]string) {
 	const height = rowHeight + 4
 	if !t.fits(height * float64(len(rows))) {
-		t.onTheNextPage()
+		t.breakPage()
 	}
 	for _, cells := range rows {
 		t.page.Area(t.margin, t.y, t.width, height, 0, tint)
 		t.doc.Within(page.Row, "", func() {
 			x := t.margin
 			for i, c := range t.columns[:len(cells)] {
-				t.doc.Within(page.Cell, "", func() { t.text(cells[i], strong, at(x, c.width*t.width, c.align), t.y+16, c.align) })
+				t.doc.Within(page.Cell, "", func() { t.text(cells[i], strong, textX(x, c.width*t.width, c.align), t.y+16, c.align) })
 				x += c.width * t.width
 			}
 		})

@@ -139,8 +139,8 @@ func languages() language.Matcher {
 	return language.NewMatcher(tags)
 }
 
-// in returns the words of the language nearest to the wanted one, and how that writes numbers in the wanted country.
-func in(m language.Matcher, wanted string) (*words, *grammar) {
+// localized returns the words of the language nearest to the wanted one, and how that writes numbers in the wanted country.
+func localized(m language.Matcher, wanted string) (*words, *grammar) {
 	tag, err := language.Parse(wanted)
 	if err != nil {
 		tag = language.Und // a well-formed tag may name a language that does not exist

@@ -19,19 +19,19 @@ var absence = &rule{
 	maxAge:   1,
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
-		if !ok || m.Status != attendance.AbsentUnexcused || d.old(m.Date) || d.gone(m) {
+		if !ok || m.Status != attendance.AbsentUnexcused || d.stale(m.Date) || d.leftBefore(m) {
 			return
 		}
-		tell := message{
-			wording:  wording.Absence,
+		notice := message{
+			template: wording.Absence,
 			priority: consumers.Urgent,
 			about:    m.StudentID,
-			facts:    wording.Facts{Student: d.nameOf(m.StudentID), Class: m.ClassID, Date: m.Date, Session: m.Session},
+			params:   wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID, Date: m.Date, Session: m.Session},
 		}
-		if d.decided.MaxAge >= 0 {
-			tell.notAfter = d.Now().Add(24 * time.Hour)
+		if d.ruleSettings.MaxAge >= 0 {
+			notice.notAfter = d.Now().Add(24 * time.Hour)
 		}
-		d.tellFirst(d.primary(m.StudentID), tell, d.channels()...)
+		d.notifyFirst(d.primary(m.StudentID), notice, d.channels()...)
 	},
 }
 
@@ -51,7 +51,7 @@ var chronicAbsence = &rule{
 	maxAge:   7,
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
-		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused || d.old(m.Date) || d.gone(m) {
+		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused || d.stale(m.Date) || d.leftBefore(m) {
 			return
 		}
 		counts := d.Attendance(m.StudentID)
@@ -60,16 +60,16 @@ var chronicAbsence = &rule{
 		if marks < chronicMarks || chronicShare*missed <= marks {
 			return
 		}
-		tell := message{
-			wording:  wording.ChronicAbsence,
+		notice := message{
+			template: wording.ChronicAbsence,
 			priority: consumers.Normal,
 			about:    m.StudentID,
 			once:     schoolYear(m.Date, d.settings.YearFrom),
-			facts:    wording.Facts{Student: d.nameOf(m.StudentID), Class: m.ClassID, Missed: missed, Marks: marks},
+			params:   wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID, Missed: missed, Marks: marks},
 		}
-		d.tellFirst(d.primary(m.StudentID), tell, d.channels()...)
+		d.notifyFirst(d.primary(m.StudentID), notice, d.channels()...)
 		for _, s := range d.staffOf(m.ClassID) {
-			d.tell(s, tell, consumers.InApp)
+			d.notify(s, notice, consumers.InApp)
 		}
 	},
 }
@@ -85,20 +85,20 @@ func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
 	return nil, false
 }
 
-// gone reports that a mark is of a day after the student has left, as where somebody is still on a teacher's list: the
+// leftBefore reports that a mark is of a day after the student has left, as where somebody is still on a teacher's list: the
 // family is not to be alarmed. Who is not known may have come today, and is told about.
-func (d *draft) gone(m *attendance.Marked) bool {
+func (d *draft) leftBefore(m *attendance.Marked) bool {
 	left := d.Student(m.StudentID).LeftOn
 	return !left.IsZero() && m.Date > left
 }
 
 // schoolYear names the year that a date lies in by the one in which it begins.
 func schoolYear(on domain.Date, from int) string {
-	return strconv.Itoa(yearBegins(on, from).Time().Year())
+	return strconv.Itoa(schoolYearStart(on, from).Time().Year())
 }
 
-// yearBegins returns the first day of the school year that a date lies in.
-func yearBegins(on domain.Date, from int) domain.Date {
+// schoolYearStart returns the first day of the school year that a date lies in.
+func schoolYearStart(on domain.Date, from int) domain.Date {
 	if from < 1 || from > 12 {
 		from = int(time.August)
 	}

@@ -18,27 +18,27 @@ var announced = &rule{
 	maxAge:   7,
 	plan: func(d *draft) {
 		a, ok := d.event.Data.(*announcement.Posted)
-		if !ok || d.oldEvent() {
+		if !ok || d.staleEvent() {
 			return
 		}
-		tell := message{
-			wording:  wording.Announcement,
+		notice := message{
+			template: wording.Announcement,
 			priority: consumers.Bulk,
-			facts:    wording.Facts{Title: a.Title, Body: a.Body},
+			params:   wording.Params{Title: a.Title, Body: a.Body},
 		}
 		channels := d.channelsOf(a)
 		if a.Urgent {
-			tell.priority = consumers.Urgent
+			notice.priority = consumers.Urgent
 		}
-		heard := map[string]bool{} // telephones and e-mail addresses: families share them
+		reached := map[string]bool{} // telephones and e-mail addresses: families share them
 		for _, p := range d.audience(a.Audience) {
 			for _, c := range channels {
 				address, ok := p.address(c)
-				if !ok || address != "" && heard[string(c)+address] {
+				if !ok || address != "" && reached[string(c)+address] {
 					continue
 				}
-				heard[string(c)+address] = true
-				d.add(p, c, address, tell)
+				reached[string(c)+address] = true
+				d.add(p, c, address, notice)
 			}
 		}
 	},
@@ -48,7 +48,7 @@ func (d *draft) channelsOf(a *announcement.Posted) []consumers.Channel {
 	var channels []consumers.Channel
 	for _, name := range a.Channels {
 		c := consumers.Channel(name)
-		if permitted := d.decided.Channels; len(permitted) > 0 && !slices.Contains(permitted, c) {
+		if permitted := d.ruleSettings.Channels; len(permitted) > 0 && !slices.Contains(permitted, c) {
 			continue
 		}
 		channels = append(channels, c)
@@ -76,7 +76,7 @@ const (
 
 // audience is everybody whom a notice is for, each once, by id.
 func (d *draft) audience(of announcement.Audience) []person {
-	everybody := len(of.Roles)+len(of.ClassIDs)+len(of.StudentIDs) == 0
+	everyone := len(of.Roles)+len(of.ClassIDs)+len(of.StudentIDs) == 0
 	heads := map[string]person{}
 	add := func(p person) {
 		if known, twice := heads[p.id]; !twice || known.phone+known.email == "" { // a teacher may be a parent too
@@ -84,7 +84,7 @@ func (d *draft) audience(of announcement.Audience) []person {
 		}
 	}
 
-	role := func(name string) bool { return everybody || slices.Contains(of.Roles, name) }
+	role := func(name string) bool { return everyone || slices.Contains(of.Roles, name) }
 	if role(roleGuardian) || role(roleStudent) {
 		for _, class := range d.Classes() {
 			for _, s := range d.Class(class) {

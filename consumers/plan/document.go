@@ -12,8 +12,8 @@ func (d *draft) document(studentID, about, once, kind string, priority consumers
 	if people := d.primary(studentID); len(people) > 0 {
 		language = people[0].language
 	}
-	d.add(person{id: studentID, language: language}, consumers.PDF, "", message{wording: kind, priority: priority, about: about, once: once})
-	last := &d.list[len(d.list)-1]
+	d.add(person{id: studentID, language: language}, consumers.PDF, "", message{template: kind, priority: priority, about: about, once: once})
+	last := &d.deliveries[len(d.deliveries)-1]
 	last.Params = params
 	planned := *last
 	planned.Complete(d.event, d.rule.name)
@@ -23,10 +23,10 @@ func (d *draft) document(studentID, about, once, kind string, priority consumers
 // head is how a document of a student begins.
 func (d *draft) head(studentID string) paper.Head {
 	return paper.Head{
-		School:    d.school(),
+		School:    d.schoolName(),
 		Logo:      d.settings.Logo,
 		StudentID: studentID,
-		Student:   d.nameOf(studentID),
+		Student:   d.studentName(studentID),
 		Class:     d.Student(studentID).ClassID,
 		IssuedOn:  d.today(),
 	}

@@ -10,25 +10,25 @@ import (
 	"github.com/schoolbell/schoolbell/domain/fee"
 )
 
-var notices = []consumers.Channel{consumers.Email, consumers.InApp}
+var noticeChannels = []consumers.Channel{consumers.Email, consumers.InApp}
 
 // invoice tells the primary guardian that a fee has been charged.
 var invoice = &rule{
 	name:     "invoice",
 	types:    []string{fee.TypeInvoiced},
-	channels: notices,
+	channels: noticeChannels,
 	maxAge:   7,
 	plan: func(d *draft) {
 		i, ok := d.event.Data.(*fee.Invoiced)
-		if !ok || d.oldEvent() {
+		if !ok || d.staleEvent() {
 			return
 		}
-		d.tellFirst(d.primary(i.StudentID), message{
-			wording:  wording.Invoice,
+		d.notifyFirst(d.primary(i.StudentID), message{
+			template: wording.Invoice,
 			priority: consumers.Normal,
 			about:    i.InvoiceID,
-			facts: wording.Facts{
-				Student: d.nameOf(i.StudentID), Invoice: i.InvoiceID, Category: i.Category, Amount: i.Amount,
+			params: wording.Params{
+				Student: d.studentName(i.StudentID), Invoice: i.InvoiceID, Category: i.Category, Amount: i.Amount,
 				Currency: i.Currency, DueOn: i.DueOn, Year: i.Year, Term: i.Term,
 			},
 		}, d.channels()...)
@@ -39,11 +39,11 @@ var invoice = &rule{
 var feeReminder = &rule{
 	name:     "fee_reminder",
 	types:    []string{fee.TypeReminderDue},
-	channels: notices,
+	channels: noticeChannels,
 	maxAge:   7,
 	plan: func(d *draft) {
 		r, ok := d.event.Data.(*fee.ReminderDue)
-		if !ok || d.oldEvent() {
+		if !ok || d.staleEvent() {
 			return
 		}
 		open, known := r.Amount, d.Invoice(r.InvoiceID)
@@ -52,12 +52,12 @@ var feeReminder = &rule{
 				return
 			}
 		}
-		d.tellFirst(d.primary(r.StudentID), message{
-			wording:  wording.FeeReminder,
+		d.notifyFirst(d.primary(r.StudentID), message{
+			template: wording.FeeReminder,
 			priority: consumers.Normal,
 			about:    r.InvoiceID,
-			facts: wording.Facts{
-				Student: d.nameOf(r.StudentID), Invoice: r.InvoiceID, Category: known.Category, Amount: open,
+			params: wording.Params{
+				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: known.Category, Amount: open,
 				Currency: cmp.Or(known.Currency, d.settings.Currency), DueOn: r.DueOn,
 			},
 		}, d.channels()...)
@@ -68,11 +68,11 @@ var feeReminder = &rule{
 var receipt = &rule{
 	name:     "receipt",
 	types:    []string{fee.TypePaymentReceived},
-	channels: notices,
+	channels: noticeChannels,
 	maxAge:   7,
 	plan: func(d *draft) {
 		p, ok := d.event.Data.(*fee.PaymentReceived)
-		if !ok || d.oldEvent() {
+		if !ok || d.staleEvent() {
 			return
 		}
 		i := d.Invoice(p.InvoiceID)
@@ -85,13 +85,13 @@ var receipt = &rule{
 		if guardians := d.Guardians(p.StudentID); len(guardians) > 0 {
 			paid.Payer = guardians[0].Name
 		}
-		d.tellFirst(d.primary(p.StudentID), message{
-			wording:   wording.Receipt,
+		d.notifyFirst(d.primary(p.StudentID), message{
+			template:  wording.Receipt,
 			priority:  consumers.Normal,
 			about:     p.PaymentID,
-			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal, paper.Params(paid)),
-			facts: wording.Facts{
-				Student: d.nameOf(p.StudentID), Payment: p.PaymentID, Invoice: p.InvoiceID, Amount: p.Amount,
+			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal, paper.Encode(paid)),
+			params: wording.Params{
+				Student: d.studentName(p.StudentID), Payment: p.PaymentID, Invoice: p.InvoiceID, Amount: p.Amount,
 				Currency: p.Currency, Method: p.Method,
 			},
 		}, d.channels()...)

@@ -28,7 +28,7 @@ func (p person) address(c consumers.Channel) (address string, ok bool) {
 }
 
 func (d *draft) guardian(g consumers.Guardian) person {
-	return person{id: g.ID, phone: Dial(g.Phone, d.settings.Phone), email: g.Email, language: g.Language}
+	return person{id: g.ID, phone: NormalizePhone(g.Phone, d.settings.Phone), email: g.Email, language: g.Language}
 }
 
 // primary are the guardians who are told about a student: those whom the school calls primary. The others hear what the
@@ -43,9 +43,9 @@ func (d *draft) primary(studentID string) []person {
 	return people
 }
 
-// Dial returns a telephone number as it is dialled from anywhere, "+" and digits, or "" when a text cannot be sent to it:
+// NormalizePhone returns a telephone number as it is dialled from anywhere, "+" and digits, or "" when a text cannot be sent to it:
 // an extension behind an exchange takes none. A number without a country is one of the school's.
-func Dial(number string, rules consumers.PhoneRules) string {
+func NormalizePhone(number string, rules consumers.PhoneRules) string {
 	if strings.ContainsAny(number, "xX") {
 		return ""
 	}

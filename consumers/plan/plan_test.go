@@ -42,7 +42,7 @@ func TestPlans(t *testing.T) {
 type scenario struct {
 	planners *consumers.Planners
 	known    *knowledge.History
-	book     *wording.Book
+	book     *wording.Catalog
 	settings *consumers.Settings
 	offset   int64
 }
@@ -146,9 +146,9 @@ func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Deliver
 		fmt.Fprintf(out, "  %s in %s: %s\n", d.Template, d.Language, params)
 		return
 	}
-	facts, err := wording.FactsOf(d.Params)
+	facts, err := wording.DecodeParams(d.Params)
 	require.NoError(t, err)
-	m, err := s.book.Say(d.Template, d.Language, facts)
+	m, err := s.book.Render(d.Template, d.Language, facts)
 	require.NoError(t, err)
 	fmt.Fprintf(out, "  %s\n", m.Text)
 }
@@ -185,7 +185,7 @@ func TestDial(t *testing.T) {
 		{"+1 2345 6789 0123 4567", consumers.PhoneRules{}, ""},
 		{"", consumers.PhoneRules{}, ""},
 	} {
-		require.Equal(t, c.want, plan.Dial(c.number, c.rules), c.number)
+		require.Equal(t, c.want, plan.NormalizePhone(c.number, c.rules), c.number)
 	}
 }
 

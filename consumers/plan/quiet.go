@@ -6,15 +6,15 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// Awake returns the first moment from t on that is not within the quiet hours, by the clock on the wall in that place.
+// AfterQuietHours returns the first moment from t on that is not within the quiet hours, by the clock on the wall in that place.
 // Where clocks are put forward or back it is the clock that counts: an hour that does not exist is not waited for, and
 // one that comes twice is quiet twice.
-func Awake(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
+func AfterQuietHours(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
 	if !quiet(q, t.In(in)) {
 		return t
 	}
 	local := t.In(in).Truncate(time.Minute)
-	until := (q.To - consumers.ClockOf(local) + day) % day
+	until := (q.To - consumers.ClockOf(local) + minutesPerDay) % minutesPerDay
 	awake := local.Add(time.Duration(until) * time.Minute)
 	if offset(awake) == offset(local) {
 		return awake
@@ -24,7 +24,7 @@ func Awake(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
 	return awake
 }
 
-const day = 24 * 60
+const minutesPerDay = 24 * 60
 
 func quiet(q consumers.QuietHours, local time.Time) bool {
 	m := consumers.ClockOf(local)

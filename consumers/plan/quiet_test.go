@@ -41,7 +41,7 @@ func TestQuietHours(t *testing.T) {
 			t.Parallel()
 			at, err := time.Parse(time.RFC3339, c.at)
 			require.NoError(t, err)
-			require.Equal(t, c.want, plan.Awake(c.quiet, at, zone(t, c.zone)).UTC().Format(time.RFC3339))
+			require.Equal(t, c.want, plan.AfterQuietHours(c.quiet, at, zone(t, c.zone)).UTC().Format(time.RFC3339))
 		})
 	}
 }
@@ -66,7 +66,7 @@ func TestQuietHoursEndWhenTheClockSaysSo(t *testing.T) {
 			}
 			want = want.Add(time.Minute)
 		}
-		require.Equal(rt, want.Unix(), plan.Awake(q, at, in).Unix())
+		require.Equal(rt, want.Unix(), plan.AfterQuietHours(q, at, in).Unix())
 	})
 }
 

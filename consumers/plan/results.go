@@ -18,25 +18,25 @@ import (
 var results = &rule{
 	name:     "results",
 	types:    []string{assessment.TypeResultsPublished},
-	channels: notices,
+	channels: noticeChannels,
 	maxAge:   7,
 	plan: func(d *draft) {
 		r, ok := d.event.Data.(*assessment.ResultsPublished)
-		if !ok || d.oldEvent() {
+		if !ok || d.staleEvent() {
 			return
 		}
 		for _, s := range d.Class(r.ClassID) {
-			card := d.document(s.ID, s.ID, "", paper.KindReportCard, consumers.Bulk, paper.Params(d.reportCard(s, r)))
-			tell := message{
-				wording:   wording.Results,
+			card := d.document(s.ID, s.ID, "", paper.KindReportCard, consumers.Bulk, paper.Encode(d.reportCard(s, r)))
+			notice := message{
+				template:  wording.Results,
 				priority:  consumers.Bulk,
 				about:     s.ID,
 				dependsOn: card,
-				facts:     wording.Facts{Student: d.nameOf(s.ID), Class: r.ClassID, Year: r.Year, Term: r.Term},
+				params:    wording.Params{Student: d.studentName(s.ID), Class: r.ClassID, Year: r.Year, Term: r.Term},
 			}
-			d.tellFirst(d.primary(s.ID), tell, d.channels()...)
+			d.notifyFirst(d.primary(s.ID), notice, d.channels()...)
 			if slices.Contains(d.channels(), consumers.InApp) {
-				d.tell(person{id: s.ID}, tell, consumers.InApp)
+				d.notify(person{id: s.ID}, notice, consumers.InApp)
 			}
 		}
 	},
@@ -54,7 +54,7 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	card.From, card.To = d.period(r)
 	card.Attendance = paper.Attendance(d.AttendanceWithin(s.ID, card.From, card.To))
 	rank := d.Rank(s.ID, r.ClassID, r.Year, r.Term)
-	card.Place, card.Of = rank.Place, rank.Of
+	card.Rank, card.RankOf = rank.Place, rank.Of
 
 	subjects := map[string]*paper.Subject{}
 	of := func(name string) *paper.Subject {
@@ -114,7 +114,7 @@ func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 		}
 	}
 	if from = r.From; from.IsZero() {
-		from = yearBegins(to, d.settings.YearFrom)
+		from = schoolYearStart(to, d.settings.YearFrom)
 		for _, p := range published {
 			if day := domain.DateOf(p.At.In(here)); p.Term != r.Term && day < to {
 				from = max(from, day.AddDays(1))

@@ -21,58 +21,58 @@ type rule struct {
 }
 
 func (r *rule) planner() consumers.Planner {
-	return consumers.Planner{Name: r.name, Types: r.types, Plan: func(e *domain.Envelope, known consumers.Known, settings *consumers.Settings) []consumers.Delivery {
-		d := &draft{rule: r, event: e, Known: known, settings: settings, decided: settings.Rules[r.name]}
-		if d.decided.Off || r.off && !d.decided.On {
+	return consumers.Planner{Name: r.name, Types: r.types, Plan: func(e *domain.Envelope, known consumers.Facts, settings *consumers.Settings) []consumers.Delivery {
+		d := &draft{rule: r, event: e, Facts: known, settings: settings, ruleSettings: settings.Rules[r.name]}
+		if d.ruleSettings.Off || r.off && !d.ruleSettings.On {
 			return nil
 		}
 		r.plan(d)
-		return d.list
+		return d.deliveries
 	}}
 }
 
 // draft is the plan of one event while it is made.
 type draft struct {
-	consumers.Known
+	consumers.Facts
 
-	rule     *rule
-	event    *domain.Envelope
-	settings *consumers.Settings
-	decided  consumers.Rule
-	list     []consumers.Delivery
+	rule         *rule
+	event        *domain.Envelope
+	settings     *consumers.Settings
+	ruleSettings consumers.Rule
+	deliveries   []consumers.Delivery
 }
 
-// old reports that what happened on a day is not worth telling any more.
-func (d *draft) old(on domain.Date) bool {
-	limit := cmp.Or(d.decided.MaxAge, d.rule.maxAge)
+// stale reports that what happened on a day is not worth telling any more.
+func (d *draft) stale(on domain.Date) bool {
+	limit := cmp.Or(d.ruleSettings.MaxAge, d.rule.maxAge)
 	return limit > 0 && int(d.today()-on) > limit
 }
 
-// oldEvent is old for events without a day of their own.
-func (d *draft) oldEvent() bool {
-	return d.old(domain.DateOf(d.event.Time.In(d.settings.Location())))
+// staleEvent is old for events without a day of their own.
+func (d *draft) staleEvent() bool {
+	return d.stale(domain.DateOf(d.event.Time.In(d.settings.Location())))
 }
 
 func (d *draft) channels() []consumers.Channel {
-	if len(d.decided.Channels) > 0 {
-		return d.decided.Channels
+	if len(d.ruleSettings.Channels) > 0 {
+		return d.ruleSettings.Channels
 	}
 	return d.rule.channels
 }
 
 // message is what is to be said, whoever hears it.
 type message struct {
-	wording   string
+	template  string
 	priority  consumers.Priority
-	facts     wording.Facts
+	params    wording.Params
 	about     string
 	once      string
 	dependsOn string
 	notAfter  time.Time
 }
 
-// tell says something to somebody on each of the channels that reach them.
-func (d *draft) tell(p person, m message, channels ...consumers.Channel) {
+// notify says something to somebody on each of the channels that reach them.
+func (d *draft) notify(p person, m message, channels ...consumers.Channel) {
 	for _, c := range channels {
 		if address, ok := p.address(c); ok {
 			d.add(p, c, address, m)
@@ -80,40 +80,40 @@ func (d *draft) tell(p person, m message, channels ...consumers.Channel) {
 	}
 }
 
-// tellFirst says something, on each channel, to the first of several people whom it reaches.
-func (d *draft) tellFirst(people []person, m message, channels ...consumers.Channel) {
+// notifyFirst says something, on each channel, to the first of several people whom it reaches.
+func (d *draft) notifyFirst(people []person, m message, channels ...consumers.Channel) {
 	for _, c := range channels {
 		i := slices.IndexFunc(people, func(p person) bool {
 			_, ok := p.address(c)
 			return ok
 		})
 		if i >= 0 {
-			d.tell(people[i], m, c)
+			d.notify(people[i], m, c)
 		}
 	}
 }
 
 func (d *draft) add(p person, c consumers.Channel, address string, m message) {
-	m.facts.Sender = d.school()
+	m.params.Sender = d.schoolName()
 	var notBefore time.Time
 	if m.priority > consumers.Urgent && disturbs(c) {
-		if awake := Awake(d.settings.Quiet, d.Now(), d.settings.Location()); !awake.Equal(d.Now()) {
+		if awake := AfterQuietHours(d.settings.Quiet, d.Now(), d.settings.Location()); !awake.Equal(d.Now()) {
 			notBefore = awake.UTC()
 		}
 	}
-	sender := d.school()
+	sender := d.schoolName()
 	if c == consumers.SMS {
 		sender = d.settings.Sender
 	}
-	d.list = append(d.list, consumers.Delivery{
+	d.deliveries = append(d.deliveries, consumers.Delivery{
 		Recipient: p.id,
 		Channel:   c,
 		Address:   address,
 		About:     m.about,
 		Once:      m.once,
 		Priority:  m.priority,
-		Template:  m.wording,
-		Params:    m.facts.Params(),
+		Template:  m.template,
+		Params:    m.params.Encode(),
 		Language:  cmp.Or(p.language, d.settings.Language, "en"),
 		Sender:    sender,
 		NotBefore: notBefore,
@@ -125,13 +125,13 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 // disturbs reports that a channel makes a noise in somebody's pocket.
 func disturbs(c consumers.Channel) bool { return c == consumers.SMS || c == consumers.Push }
 
-// school is what the school calls itself.
-func (d *draft) school() string {
+// schoolName is what the school calls itself.
+func (d *draft) schoolName() string {
 	return cmp.Or(d.settings.Name, d.settings.Sender, d.event.School)
 }
 
-// nameOf is what a student is called.
-func (d *draft) nameOf(studentID string) string {
+// studentName is what a student is called.
+func (d *draft) studentName(studentID string) string {
 	s := d.Student(studentID)
 	if s.GivenName == "" && s.FamilyName == "" {
 		return studentID // not enrolled yet, as where a school joins in the middle of a year

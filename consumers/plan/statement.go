@@ -16,10 +16,10 @@ import (
 var statement = &rule{
 	name:     "statement",
 	types:    []string{fee.TypeStatementRequested, fee.TypeReminderDue},
-	channels: notices,
+	channels: noticeChannels,
 	maxAge:   7,
 	plan: func(d *draft) {
-		if d.oldEvent() {
+		if d.staleEvent() {
 			return
 		}
 		switch m := d.event.Data.(type) {
@@ -35,7 +35,7 @@ var statement = &rule{
 
 func (d *draft) statement(studentID string, from domain.Date, once string) {
 	if from.IsZero() {
-		from = yearBegins(d.today(), d.settings.YearFrom)
+		from = schoolYearStart(d.today(), d.settings.YearFrom)
 	}
 	facts := paper.FeeStatement{Head: d.head(studentID), From: from}
 	if guardians := d.Guardians(studentID); len(guardians) > 0 {
@@ -49,13 +49,13 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 		facts.Accounts = append(facts.Accounts, d.account(currency, of, from))
 	}
 	slices.SortFunc(facts.Accounts, func(a, b paper.Account) int { return cmp.Compare(a.Currency, b.Currency) })
-	d.tellFirst(d.primary(studentID), message{
-		wording:   wording.Statement,
+	d.notifyFirst(d.primary(studentID), message{
+		template:  wording.Statement,
 		priority:  consumers.Normal,
 		about:     studentID,
 		once:      once,
-		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal, paper.Params(facts)),
-		facts:     wording.Facts{Student: d.nameOf(studentID)},
+		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal, paper.Encode(facts)),
+		params:    wording.Params{Student: d.studentName(studentID)},
 	}, d.channels()...)
 }
 

@@ -14,10 +14,10 @@ func SendOne(ctx context.Context, p consumers.BatchProvider, d *consumers.Delive
 
 // NotStored changes the answers of a batch that the database has not taken: what would have been done is not, and may be
 // tried again. Deliveries that have an error of their own keep it.
-func NotStored(answers []consumers.Answer, err error) {
-	for i := range answers {
-		if answers[i].Err == nil {
-			answers[i] = consumers.Answer{Err: &consumers.SendError{Class: consumers.Temporary, Code: "database", Err: err}}
+func NotStored(results []consumers.SendResult, err error) {
+	for i := range results {
+		if results[i].Err == nil {
+			results[i] = consumers.SendResult{Err: &consumers.SendError{Class: consumers.Temporary, Code: "database", Err: err}}
 		}
 	}
 }

@@ -36,39 +36,39 @@ func NewClient(timeout time.Duration, transport http.RoundTripper) *Client {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// maxAnswer bounds what is read of an answer.
-const maxAnswer = 1 << 20
+// maxResponse bounds what is read of an answer.
+const maxResponse = 1 << 20
 
-// Answer is what a service said.
-type Answer struct {
+// Response is what a service said.
+type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
 // OK says whether the service did what it was asked for.
-func (a *Answer) OK() bool { return a.Status >= 200 && a.Status <= 299 }
+func (a *Response) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 
 // Do sends a request and reads the answer. The error is a [consumers.SendError]: [consumers.Temporary] when the request
 // never went out, else [consumers.Unsure]. An answer whose body breaks off comes with what was read of it.
-func (c *Client) Do(req *http.Request) (*Answer, error) {
+func (c *Client) Do(req *http.Request) (*Response, error) {
 	var out atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { out.Store(true) }}
 	res, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 	if err != nil {
-		e := &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("ask %s: %w", req.URL.Host, bare(err))}
+		e := &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("ask %s: %w", req.URL.Host, withoutURL(err))}
 		if out.Load() {
 			e.Class, e.Code = consumers.Unsure, "no_answer"
 		}
 		return nil, e
 	}
 	defer res.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer)) // the status has come, and says what happened
-	return &Answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxResponse)) // the status has come, and says what happened
+	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
-// bare takes the address out of an error: it may hold credentials or somebody's name.
-func bare(err error) error {
+// withoutURL takes the address out of an error: it may hold credentials or somebody's name.
+func withoutURL(err error) error {
 	var inner interface{ Unwrap() error }
 	if errors.As(err, &inner) && inner.Unwrap() != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -79,13 +79,13 @@ func bare(err error) error {
 	return err
 }
 
-// Refused classifies an answer that is not a success. Without a code of the service its status is the code.
+// ResponseError classifies an answer that is not a success. Without a code of the service its status is the code.
 //
 //	408, 425, 429, 503   not done, later perhaps; Retry-After is kept
 //	401, 403, 404, 3xx   not done; the configuration is wrong, and once it is mended the same may succeed
 //	other 4xx            not done, and never will be
 //	other 5xx            the service does not know what it did, so neither do we
-func Refused(a *Answer, code string, err error) *consumers.SendError {
+func ResponseError(a *Response, code string, err error) *consumers.SendError {
 	e := &consumers.SendError{Class: consumers.Permanent, Code: code, RetryAfter: RetryAfter(a.Header, time.Now()), Err: err}
 	if e.Code == "" {
 		e.Code = strconv.Itoa(a.Status)

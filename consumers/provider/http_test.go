@@ -38,7 +38,7 @@ func TestRefused(t *testing.T) {
 		422: consumers.Permanent, 425: consumers.Temporary, 429: consumers.Temporary, 500: consumers.Unsure,
 		502: consumers.Unsure, 503: consumers.Temporary, 504: consumers.Unsure,
 	} {
-		e := provider.Refused(&provider.Answer{Status: status, Header: http.Header{"Retry-After": {"3"}}}, "", nil)
+		e := provider.ResponseError(&provider.Response{Status: status, Header: http.Header{"Retry-After": {"3"}}}, "", nil)
 		require.Equal(t, want, e.Class, status)
 		require.Equal(t, 3*time.Second, e.RetryAfter)
 	}

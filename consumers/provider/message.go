@@ -10,7 +10,7 @@ import (
 
 // Writer writes the message of a delivery.
 type Writer struct {
-	Book *wording.Book
+	Catalog *wording.Catalog
 	// Link returns an address under which the recipient can read the document that a delivery depends on; nil when
 	// documents are not linked.
 	Link func(ctx context.Context, d *consumers.Delivery) (string, error)
@@ -18,7 +18,7 @@ type Writer struct {
 
 // Write returns the message. Its errors are [consumers.SendError]: nothing has been sent.
 func (w Writer) Write(ctx context.Context, d *consumers.Delivery) (wording.Message, error) {
-	facts, err := wording.FactsOf(d.Params)
+	facts, err := wording.DecodeParams(d.Params)
 	if err != nil {
 		return wording.Message{}, &consumers.SendError{Class: consumers.Permanent, Code: "message", Err: err}
 	}
@@ -27,7 +27,7 @@ func (w Writer) Write(ctx context.Context, d *consumers.Delivery) (wording.Messa
 			return wording.Message{}, &consumers.SendError{Class: consumers.Temporary, Code: "document", Err: fmt.Errorf("link document: %w", err)}
 		}
 	}
-	m, err := w.Book.Say(d.Template, d.Language, facts)
+	m, err := w.Catalog.Render(d.Template, d.Language, facts)
 	if err != nil {
 		return wording.Message{}, &consumers.SendError{Class: consumers.Permanent, Code: "message", Err: err}
 	}

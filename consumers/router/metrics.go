@@ -10,9 +10,9 @@ import (
 
 // metrics is what the router shows about itself.
 type metrics struct {
-	handled *prometheus.CounterVec
-	seconds prometheus.Histogram
-	aside   prometheus.Counter
+	handled     *prometheus.CounterVec
+	seconds     prometheus.Histogram
+	deadLetters prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -24,11 +24,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "schoolbell_router_handle_seconds", Help: "Time to handle a message, waiting for the projections included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 		}),
-		aside: prometheus.NewCounter(prometheus.CounterOpts{
+		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_router_aside_total", Help: "Messages set aside because they cannot be handled.",
 		}),
 	}
-	return m, errors.Join(reg.Register(m.handled), reg.Register(m.seconds), reg.Register(m.aside))
+	return m, errors.Join(reg.Register(m.handled), reg.Register(m.seconds), reg.Register(m.deadLetters))
 }
 
 // observe is the middleware that counts.

@@ -20,8 +20,8 @@ type Log interface {
 // Open returns the log of a topic. It is asked often.
 type Open func(ctx context.Context, topic string) (Log, error)
 
-// One opens the one topic that there is.
-func One(log Log, topic string) Open {
+// SingleTopic opens the one topic that there is.
+func SingleTopic(log Log, topic string) Open {
 	return func(_ context.Context, wanted string) (Log, error) {
 		if wanted != topic {
 			return nil, fmt.Errorf("topic %q is not the log, which is %q", wanted, topic)

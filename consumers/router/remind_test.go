@@ -23,7 +23,7 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	settings := ledger.NewSettings(w.jobs)
-	require.NoError(t, settings.SetFrom(t.Context(), &consumers.Settings{School: "oak", Reminders: consumers.Reminders{Most: 2, Every: 7, At: 1}}, "test", time.Unix(0, 0)))
+	require.NoError(t, settings.SetFrom(t.Context(), &consumers.Settings{School: "oak", Reminders: consumers.Reminders{Max: 2, Every: 7, At: 1}}, "test", time.Unix(0, 0)))
 	today := domain.DateOf(time.Now())
 	var events []domain.Event
 	for i := range 4 {

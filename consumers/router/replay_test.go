@@ -81,11 +81,11 @@ func (w *world) consume() (stop func()) {
 	kept, err := ledger.New(ledger.Config{Pool: w.jobs})
 	require.NoError(w.t, err)
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: knowledge.New(w.pool, set), Settings: ledger.NewSettings(w.jobs), Ledger: kept,
+		Planners: planners, Facts: knowledge.New(w.pool, set), Settings: ledger.NewSettings(w.jobs), Ledger: kept,
 	})
 	require.NoError(w.t, err)
 	r, err := router.New(router.Config{
-		Log: w.log, Topic: topic, Positions: ledger.NewPositions(w.jobs, router.ErrFenced), Planner: engine, SetAside: kept.SetAside,
+		Log: w.log, Topic: topic, Positions: ledger.NewPositions(w.jobs, router.ErrFenced), Planner: engine, DeadLetters: kept.AddDeadLetter,
 		Decode: cloudevents.Decode,
 	})
 	require.NoError(w.t, err)

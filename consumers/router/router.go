@@ -25,26 +25,26 @@ type Planner interface {
 	Plan(ctx context.Context, event consumers.Event) error
 }
 
-// SetAside keeps the places of records that cannot be read.
-type SetAside func(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error
+// DeadLetters keeps the places of records that cannot be read.
+type DeadLetters func(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error
 
 // Config is what a router is made of. A zero value means the default in parentheses.
 type Config struct {
-	Log       Log                                             // required
-	Topic     string                                          // of the log; required
-	Group     string                                          // (consumers)
-	Positions Positions                                       // required
-	Planner   Planner                                         // required
-	SetAside  SetAside                                        // required
-	Decode    func(eventlog.Record) (*domain.Envelope, error) // required
-	InFlight  int                                             // events of a partition that are planned at the same time (1,000)
-	Timeout   time.Duration                                   // for one event, until it comes again (30 s)
-	Logger    *slog.Logger                                    // (none)
-	Metrics   prometheus.Registerer                           // (none)
+	Log         Log                                             // required
+	Topic       string                                          // of the log; required
+	Group       string                                          // (consumers)
+	Positions   Positions                                       // required
+	Planner     Planner                                         // required
+	DeadLetters DeadLetters                                     // required
+	Decode      func(eventlog.Record) (*domain.Envelope, error) // required
+	InFlight    int                                             // events of a partition that are planned at the same time (1,000)
+	Timeout     time.Duration                                   // for one event, until it comes again (30 s)
+	Logger      *slog.Logger                                    // (none)
+	Metrics     prometheus.Registerer                           // (none)
 }
 
 func (c *Config) setDefaults() error {
-	if c.Log == nil || c.Topic == "" || c.Positions == nil || c.Planner == nil || c.SetAside == nil || c.Decode == nil {
+	if c.Log == nil || c.Topic == "" || c.Positions == nil || c.Planner == nil || c.DeadLetters == nil || c.Decode == nil {
 		return errors.New("router: a log, its topic, positions, a planner, a decoder and a place for what cannot be read are required")
 	}
 	if c.InFlight < 0 || c.Timeout < 0 {
@@ -89,7 +89,7 @@ func New(cfg Config) (*Router, error) {
 // Run hands out events until ctx ends. Those that are being planned then are finished first.
 func (r *Router) Run(ctx context.Context) error {
 	subscriber, err := NewSubscriber(SubscriberConfig{
-		Open: One(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions, Group: r.cfg.Group, InFlight: r.cfg.InFlight,
+		Open: SingleTopic(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions, Group: r.cfg.Group, InFlight: r.cfg.InFlight,
 		Wants: r.wants, Logger: r.cfg.Logger,
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	w.AddMiddleware(
 		r.metrics.observe,        // sees what the others made of it
-		r.setPoisonAside,         // takes what would fail for ever
+		r.divertPoison,           // takes what would fail for ever
 		middleware.Recoverer,     // makes an error of a panic
 		correlate,                // names what belongs together
 		middleware.CorrelationID, // and hands that on
@@ -142,10 +142,10 @@ func poison(err error) bool {
 	return errors.As(err, &p) || errors.As(err, &panicked)
 }
 
-// setPoisonAside takes what would fail for ever out of the way. Watermill's own poison queue would publish a copy, away
+// divertPoison takes what would fail for ever out of the way. Watermill's own poison queue would publish a copy, away
 // from its place; here the event stays where it is in the log, and its place is noted before it is acknowledged, so it is
 // neither lost nor reordered.
-func (r *Router) setPoisonAside(next message.HandlerFunc) message.HandlerFunc {
+func (r *Router) divertPoison(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		out, err := next(m)
 		if err == nil || !poison(err) {
@@ -155,10 +155,10 @@ func (r *Router) setPoisonAside(next message.HandlerFunc) message.HandlerFunc {
 		// The context of the message may have timed out within.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.Context()), r.cfg.Timeout)
 		defer cancel()
-		if failed := r.cfg.SetAside(ctx, rec.Position, string(rec.Key), m.UUID, header(rec, headerType), err.Error()); failed != nil {
+		if failed := r.cfg.DeadLetters(ctx, rec.Position, string(rec.Key), m.UUID, header(rec, headerType), err.Error()); failed != nil {
 			return nil, errors.Join(err, failed)
 		}
-		r.metrics.aside.Inc()
+		r.metrics.deadLetters.Inc()
 		r.cfg.Logger.ErrorContext(ctx, "set an event aside that cannot be handled", "position", rec.Position.String(), "error", err)
 		return nil, nil
 	}

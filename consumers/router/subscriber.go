@@ -79,7 +79,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		defer cancel()
 		// A group of the log keeps to one topic.
 		err := log.Consume(ctx, s.cfg.Group+"."+topic, func(ctx context.Context, a eventlog.Assignment) error {
-			o := &owner{
+			o := &partitionWorker{
 				Subscriber: s, log: log, assignment: a, out: out,
 				logger: s.cfg.Logger.With("group", s.cfg.Group, "partition", a.Partition),
 			}
@@ -109,20 +109,20 @@ func (s *Subscriber) Close() error {
 const (
 	fetchBytes  = 1 << 20
 	fetchWait   = 500 * time.Millisecond
-	againLeast  = 50 * time.Millisecond
-	againMost   = 5 * time.Second
-	fencedAgain = 10 * time.Second
+	retryMin    = 50 * time.Millisecond
+	retryMax    = 5 * time.Second
+	fencedPause = 10 * time.Second
 	saveEvery   = 100 * time.Millisecond
-	saveWithin  = 5 * time.Second
-	// assureEvery is how often an owner with nothing to do saves all the same. So it learns that somebody has claimed the
+	saveTimeout = 5 * time.Second
+	// heartbeatEvery is how often an owner with nothing to do saves all the same. So it learns that somebody has claimed the
 	// partition, or wants it read once more.
-	assureEvery = 2 * time.Second
-	// refusedAgain is the pause before a refused message is handed out again. Whoever refuses it may have paused before.
-	refusedAgain = 50 * time.Millisecond
+	heartbeatEvery = 2 * time.Second
+	// redeliverPause is the pause before a refused message is handed out again. Whoever refuses it may have paused before.
+	redeliverPause = 50 * time.Millisecond
 )
 
-// owner hands out the messages of one partition for as long as it is assigned.
-type owner struct {
+// partitionWorker hands out the messages of one partition for as long as it is assigned.
+type partitionWorker struct {
 	*Subscriber
 	log        Log
 	assignment eventlog.Assignment
@@ -131,31 +131,31 @@ type owner struct {
 	logger     *slog.Logger
 }
 
-// handed is a message that has been handed out, or without one a stretch of the log that nobody wants.
-type handed struct {
+// inFlight is a message that has been handed out, or without one a stretch of the log that nobody wants.
+type inFlight struct {
 	message *message.Message
 	cancel  context.CancelFunc
 	record  *eventlog.Record
 	next    int64
 }
 
-func (o *owner) run(ctx context.Context) {
-	for delay := againLeast; ctx.Err() == nil; delay = min(2*delay, againMost) {
-		err := o.session(ctx)
+func (o *partitionWorker) run(ctx context.Context) {
+	for delay := retryMin; ctx.Err() == nil; delay = min(2*delay, retryMax) {
+		err := o.lease(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		wait := delay
 		if errors.Is(err, ErrFenced) {
-			wait = fencedAgain // by then the group has noticed to whom the partition belongs
+			wait = fencedPause // by then the group has noticed to whom the partition belongs
 		}
 		o.logger.WarnContext(ctx, "starting again from the last position", "error", err, "in", wait)
 		sleep(ctx, wait)
 	}
 }
 
-// session hands out messages from the kept position on, until something goes wrong or ctx ends.
-func (o *owner) session(ctx context.Context) error {
+// lease hands out messages from the kept position on, until something goes wrong or ctx ends.
+func (o *partitionWorker) lease(ctx context.Context) error {
 	n := o.assignment.Partition
 	var err error
 	if o.topic, err = o.log.Topic(ctx); err != nil {
@@ -165,16 +165,16 @@ func (o *owner) session(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("claim partition %d: %w", n, err)
 	}
-	flight := make(chan *handed, o.cfg.InFlight-1) // one more is in the hands of follow
+	flight := make(chan *inFlight, o.cfg.InFlight-1) // one more is in the hands of follow
 	stages, ctx := errgroup.WithContext(ctx)
-	stages.Go(func() error { return o.hand(ctx, next, flight) })
-	stages.Go(func() error { return o.follow(ctx, epoch, next, flight) })
+	stages.Go(func() error { return o.dispatch(ctx, next, flight) })
+	stages.Go(func() error { return o.trackAcks(ctx, epoch, next, flight) })
 	return stages.Wait()
 }
 
-// hand reads the log and hands out what is in it.
-func (o *owner) hand(ctx context.Context, next int64, flight chan<- *handed) error {
-	for delay := againLeast; ; {
+// dispatch reads the log and hands out what is in it.
+func (o *partitionWorker) dispatch(ctx context.Context, next int64, flight chan<- *inFlight) error {
+	for delay := retryMin; ; {
 		batch, err := o.log.Fetch(ctx, o.assignment.Partition, next, fetchBytes, fetchWait)
 		switch {
 		case ctx.Err() != nil:
@@ -183,17 +183,17 @@ func (o *owner) hand(ctx context.Context, next int64, flight chan<- *handed) err
 			return err
 		case err != nil:
 			sleep(ctx, delay)
-			delay = min(2*delay, againMost)
+			delay = min(2*delay, retryMax)
 			continue
 		}
-		delay = againLeast
+		delay = retryMin
 		handedTo := next
 		for i := range batch.Records {
 			rec := &batch.Records[i]
 			if o.cfg.Wants != nil && !o.cfg.Wants(rec) {
 				continue
 			}
-			h := o.newHanded(ctx, rec)
+			h := o.newInFlight(ctx, rec)
 			// It takes its place in the flight first, so that no more than allowed are out.
 			if err := put(ctx, flight, h); err != nil {
 				return err
@@ -204,16 +204,16 @@ func (o *owner) hand(ctx context.Context, next int64, flight chan<- *handed) err
 			handedTo = h.next
 		}
 		if next = batch.Next; next > handedTo {
-			if err := put(ctx, flight, &handed{next: next}); err != nil {
+			if err := put(ctx, flight, &inFlight{next: next}); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (o *owner) newHanded(ctx context.Context, rec *eventlog.Record) *handed {
+func (o *partitionWorker) newInFlight(ctx context.Context, rec *eventlog.Record) *inFlight {
 	ctx, cancel := context.WithCancel(ctx)
-	return &handed{message: toMessage(ctx, rec), cancel: cancel, record: rec, next: rec.Position.Offset + 1}
+	return &inFlight{message: toMessage(ctx, rec), cancel: cancel, record: rec, next: rec.Position.Offset + 1}
 }
 
 func put[T any](ctx context.Context, to chan<- T, v T) error {
@@ -225,15 +225,15 @@ func put[T any](ctx context.Context, to chan<- T, v T) error {
 	}
 }
 
-// follow waits for the messages to be acknowledged, in order, and moves the position on. One that is refused is handed out
+// trackAcks waits for the messages to be acknowledged, in order, and moves the position on. One that is refused is handed out
 // again, and the position waits for it.
-func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *handed) (err error) {
+func (o *partitionWorker) trackAcks(ctx context.Context, epoch, next int64, flight <-chan *inFlight) (err error) {
 	saved, savedAt := next, time.Now()
 	save := func(ctx context.Context) error {
 		if next == saved {
 			return nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, saveWithin)
+		ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 		defer cancel()
 		if err := o.cfg.Positions.Save(ctx, o.cfg.Group, o.topic, o.assignment.Partition, epoch, next); err != nil {
 			return fmt.Errorf("save position %d: %w", next, err)
@@ -253,7 +253,7 @@ func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *ha
 			}
 			next = h.next
 		case <-tick.C:
-			if time.Since(savedAt) >= assureEvery {
+			if time.Since(savedAt) >= heartbeatEvery {
 				saved = -1
 			}
 			if err := save(ctx); err != nil {
@@ -266,7 +266,7 @@ func (o *owner) follow(ctx context.Context, epoch, next int64, flight <-chan *ha
 }
 
 // await returns when a message has been acknowledged.
-func (o *owner) await(ctx context.Context, h *handed, tick <-chan time.Time, save func(context.Context) error) error {
+func (o *partitionWorker) await(ctx context.Context, h *inFlight, tick <-chan time.Time, save func(context.Context) error) error {
 	for h.message != nil {
 		select {
 		case <-h.message.Acked():
@@ -274,8 +274,8 @@ func (o *owner) await(ctx context.Context, h *handed, tick <-chan time.Time, sav
 			return nil
 		case <-h.message.Nacked():
 			h.cancel()
-			sleep(ctx, refusedAgain)
-			again := o.newHanded(ctx, h.record)
+			sleep(ctx, redeliverPause)
+			again := o.newInFlight(ctx, h.record)
 			h.message, h.cancel = again.message, again.cancel
 			if err := put(ctx, o.out, h.message); err != nil {
 				return err

@@ -15,7 +15,7 @@ import (
 )
 
 // verify recomputes all plans.
-func (w *world) verify() (all consumers.Checked) {
+func (w *world) verify() (all consumers.VerifyResult) {
 	w.t.Helper()
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(w.t, err)
@@ -26,7 +26,7 @@ func (w *world) verify() (all consumers.Checked) {
 		History: func() consumers.History { return knowledge.NewHistory() },
 	}
 	for p := range int32(partitions) {
-		held, err := kept.Kept(w.t.Context(), p)
+		held, err := kept.Partition(w.t.Context(), p)
 		require.NoError(w.t, err)
 		checked, err := v.Partition(w.t.Context(), p, held)
 		require.NoError(w.t, err)

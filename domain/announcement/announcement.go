@@ -43,13 +43,13 @@ type Audience struct {
 // Subject is the notice.
 func (e *Posted) Subject() string { return e.AnnouncementID }
 
-// everybody is the audience of a notice that names none.
-var everybody = []string{"admin", "teacher", "accountant", "guardian", "student"}
+// allRoles is the audience of a notice that names none.
+var allRoles = []string{"admin", "teacher", "accountant", "guardian", "student"}
 
 // Rooms are those of the roles, classes and students in the audience, or of all roles.
 func (e *Posted) Rooms() []domain.Room {
 	if len(e.Audience.Roles)+len(e.Audience.ClassIDs)+len(e.Audience.StudentIDs) == 0 {
-		e = &Posted{Audience: Audience{Roles: everybody}}
+		e = &Posted{Audience: Audience{Roles: allRoles}}
 	}
 	var rooms []domain.Room
 	add := func(kind domain.RoomKind, ids []string) {

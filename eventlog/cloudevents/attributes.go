@@ -86,7 +86,7 @@ type raw struct {
 	values    [attributeCount][]byte // nil when absent
 	data      []byte
 	hasData   bool
-	shapeless bool      // it is no object, and has been told so
+	notObject bool      // it is no object, and has been told so
 	time      time.Time // used for an event that has no time of its own
 }
 

@@ -23,9 +23,9 @@ const maxDepth = 32
 // decoder reads JSON into the structs of events and collects what is wrong with it. Decoders are pooled: they keep
 // their buffers, and the short texts that come again and again, from one event to the next.
 type decoder struct {
-	faults domain.Faults
-	strict bool // unknown members are faults
-	broken bool // the data was not JSON
+	faults      domain.Faults
+	strict      bool // unknown members are faults
+	invalidJSON bool // the data was not JSON
 
 	buf     bytes.Buffer
 	json    *jsontext.Decoder
@@ -40,7 +40,7 @@ var decoders = sync.Pool{New: func() any {
 
 func newDecoder(strict bool) *decoder {
 	d := decoders.Get().(*decoder)
-	d.faults.List, d.strict, d.broken = nil, strict, false
+	d.faults.List, d.strict, d.invalidJSON = nil, strict, false
 	return d
 }
 
@@ -66,7 +66,7 @@ func (d *decoder) reset(b []byte) {
 func (d *decoder) data(b []byte, p *plan, v reflect.Value) {
 	d.reset(b)
 	if k := d.json.PeekKind(); k != '{' && k != jsontext.KindInvalid {
-		d.faults.Add("", "must be an object, not %s", nounOf(k))
+		d.faults.Add("", "must be an object, not %s", kindName(k))
 		return
 	}
 	err := d.object(p, v.Elem())
@@ -75,7 +75,7 @@ func (d *decoder) data(b []byte, p *plan, v reflect.Value) {
 	}
 	if err != nil {
 		d.faults.Add("", "%s", syntaxReason(err))
-		d.broken = true
+		d.invalidJSON = true
 	}
 }
 
@@ -207,7 +207,7 @@ func (d *decoder) value(f *field, v reflect.Value) error {
 }
 
 func (d *decoder) wrongType(f *field, k jsontext.Kind) {
-	d.faults.Add(f.pointer, "must be %s, not %s", f.kind.noun(), nounOf(k))
+	d.faults.Add(f.pointer, "must be %s, not %s", f.kind.noun(), kindName(k))
 }
 
 // list reads a list of texts. An empty one is as good as none.
@@ -236,7 +236,7 @@ func (d *decoder) list(f *field, v reflect.Value) error {
 			return d.json.SkipValue()
 		default:
 			pointer := f.pointer + "/" + strconv.Itoa(i)
-			d.faults.Add(pointer, "must be a text, not %s", nounOf(k))
+			d.faults.Add(pointer, "must be a text, not %s", kindName(k))
 			if err := d.skip(pointer); err != nil {
 				return err
 			}
@@ -325,8 +325,8 @@ func (d *decoder) intern(b []byte) string {
 	return *s
 }
 
-// nounOf names a kind of JSON value.
-func nounOf(k jsontext.Kind) string {
+// kindName names a kind of JSON value.
+func kindName(k jsontext.Kind) string {
 	switch k {
 	case 'n':
 		return "null"

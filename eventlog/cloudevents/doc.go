@@ -1,7 +1,7 @@
 // Package cloudevents is the codec between the three forms in which an event is written down and the
 // [domain.Envelope] that the rest of Schoolbell works with:
 //
-//   - over HTTP, CloudEvents 1.0 in structured, batch and binary mode: [Door.Parse] and [AppendStructured];
+//   - over HTTP, CloudEvents 1.0 in structured, batch and binary mode: [Intake.Parse] and [AppendStructured];
 //   - in the log, CloudEvents in Kafka's binary mode: [Decode] and [Encode].
 //
 // All of them read an event through one decoder, which goes field by field over the struct of the event's type and

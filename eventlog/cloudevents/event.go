@@ -31,9 +31,9 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		TraceParent:   string(r.values[traceParent]),
 		TraceState:    string(r.values[traceState]),
 	}
-	unread := len(d.faults.List)
+	unreadable := len(d.faults.List)
 	d.attributes(e, r)
-	d.dropRepeated(0, unread)
+	d.dropConsequences(0, unreadable)
 	c := codecs[string(r.values[eventType])]
 	switch {
 	case len(r.values[eventType]) == 0:
@@ -103,10 +103,10 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	data := c.fact.New()
 	before := len(d.faults.List)
 	d.data(r.data, c.plan, reflect.ValueOf(data))
-	unread := len(d.faults.List)
-	if unread == before || d.faults.List[before].Pointer != "" {
+	unreadable := len(d.faults.List)
+	if unreadable == before || d.faults.List[before].Pointer != "" {
 		data.Validate(&d.faults)
-		d.dropRepeated(before, unread)
+		d.dropConsequences(before, unreadable)
 	}
 	found := d.faults.List[before:]
 	for i := range found {
@@ -126,15 +126,15 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	e.Subject = about
 }
 
-// dropRepeated removes what validation says about what could not be read: it saw it empty.
-func (d *decoder) dropRepeated(before, unread int) {
-	if unread == before {
+// dropConsequences removes what validation says about what could not be read: it saw it empty.
+func (d *decoder) dropConsequences(before, unreadable int) {
+	if unreadable == before {
 		return
 	}
-	kept := d.faults.List[:unread]
-	for _, f := range d.faults.List[unread:] {
+	kept := d.faults.List[:unreadable]
+	for _, f := range d.faults.List[unreadable:] {
 		repeated := false
-		for _, u := range d.faults.List[before:unread] {
+		for _, u := range d.faults.List[before:unreadable] {
 			repeated = repeated || u.Pointer != "" && (f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
 		}
 		if !repeated {

@@ -32,9 +32,9 @@ func requireSameAgain(t *testing.T, e *domain.Envelope) {
 	require.False(t, bytes.ContainsRune(structured, '\n'), "an event is one line of NDJSON")
 }
 
-func fuzzDoor(f *testing.F, contentType string) {
+func fuzzIntake(f *testing.F, contentType string) {
 	f.Fuzz(func(t *testing.T, body []byte) {
-		door := cloudevents.Door{School: "northfield", Now: now}
+		door := cloudevents.Intake{School: "northfield", Now: now}
 		events, err := door.Parse(http.Header{"Content-Type": {contentType}}, body)
 		if err != nil {
 			require.NotEmpty(t, err.Error())
@@ -53,7 +53,7 @@ func FuzzStructured(f *testing.F) {
 		f.Add(golden)
 	}
 	f.Add([]byte(`{"specversion":"1.0","data":{"a":[[[{}]]]},"data":1,"x":null}`))
-	fuzzDoor(f, cloudevents.StructuredType)
+	fuzzIntake(f, cloudevents.StructuredType)
 }
 
 func FuzzBatch(f *testing.F) {
@@ -64,7 +64,7 @@ func FuzzBatch(f *testing.F) {
 	}
 	f.Add([]byte("[" + string(bytes.Join(all, []byte(","))) + "]"))
 	f.Add([]byte(`[[],{},null,5`))
-	fuzzDoor(f, cloudevents.BatchType)
+	fuzzIntake(f, cloudevents.BatchType)
 }
 
 func FuzzBinary(f *testing.F) {
@@ -81,7 +81,7 @@ func FuzzBinary(f *testing.F) {
 			"Content-Type": {"application/json"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {id}, "Ce-Source": {source},
 			"Ce-Type": {eventType}, "Ce-Time": {eventTime}, "Ce-Subject": {subject},
 		}
-		events, err := cloudevents.Door{School: "northfield", Now: now}.Parse(header, data)
+		events, err := cloudevents.Intake{School: "northfield", Now: now}.Parse(header, data)
 		if err == nil {
 			requireSameAgain(t, events[0])
 		}

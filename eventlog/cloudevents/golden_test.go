@@ -113,7 +113,7 @@ func TestTheDoorTakesEveryGoldenThatIsNotReserved(t *testing.T) {
 	t.Parallel()
 	for _, fact := range catalog.Facts() {
 		header := http.Header{"Content-Type": {cloudevents.StructuredType}}
-		events, err := cloudevents.Door{School: "northfield"}.Parse(header, goldens(t)[fact.Type])
+		events, err := cloudevents.Intake{School: "northfield"}.Parse(header, goldens(t)[fact.Type])
 		if fact.Reserved {
 			require.ErrorContains(t, err, "/type is written by Schoolbell only")
 			continue

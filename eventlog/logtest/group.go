@@ -12,35 +12,35 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// ownership records who works on what, and fails the test when two do at once.
-type ownership struct {
-	t      *testing.T
-	mu     sync.Mutex
-	owners map[int32]string
+// assignments records who works on what, and fails the test when two do at once.
+type assignments struct {
+	t       *testing.T
+	mu      sync.Mutex
+	holders map[int32]string
 }
 
-func (o *ownership) own(member string) func(context.Context, eventlog.Assignment) error {
+func (o *assignments) work(member string) func(context.Context, eventlog.Assignment) error {
 	return func(ctx context.Context, a eventlog.Assignment) error {
 		o.mu.Lock()
-		if other, taken := o.owners[a.Partition]; taken {
+		if other, taken := o.holders[a.Partition]; taken {
 			o.t.Errorf("%s was given partition %d, which %s still has", member, a.Partition, other)
 		}
-		o.owners[a.Partition] = member
+		o.holders[a.Partition] = member
 		o.mu.Unlock()
 		<-ctx.Done()
 		o.mu.Lock()
-		delete(o.owners, a.Partition)
+		delete(o.holders, a.Partition)
 		o.mu.Unlock()
 		return ctx.Err()
 	}
 }
 
 // shares returns how many partitions each member has, sorted.
-func (o *ownership) shares() []int {
+func (o *assignments) shares() []int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	count := map[string]int{}
-	for _, m := range o.owners {
+	for _, m := range o.holders {
 		count[m]++
 	}
 	var shares []int
@@ -52,11 +52,11 @@ func (o *ownership) shares() []int {
 }
 
 // join makes a member; the returned function takes it out and waits.
-func (o *ownership) join(h *Harness, member string) (leave func()) {
+func (o *assignments) join(h *Harness, member string) (leave func()) {
 	log := h.Open(o.t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- log.Consume(ctx, o.t.Name(), o.own(member)) }()
+	go func() { done <- log.Consume(ctx, o.t.Name(), o.work(member)) }()
 	leave = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -69,7 +69,7 @@ func (o *ownership) join(h *Harness, member string) (leave func()) {
 
 // Every partition has one owner at a time; shares are even; who joins gets some and who leaves gives all.
 func testGroup(t *testing.T, h *Harness) {
-	o := &ownership{t: t, owners: map[int32]string{}}
+	o := &assignments{t: t, holders: map[int32]string{}}
 	shared := func(want ...int) {
 		t.Helper()
 		eventually(t, "the partitions are shared out", func() bool { return slices.Equal(o.shares(), want) })
@@ -88,7 +88,7 @@ func testGroup(t *testing.T, h *Harness) {
 	shared()
 }
 
-func testOwnerFails(t *testing.T, h *Harness) {
+func testWorkerFails(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	broken := errors.New("broken")
 	err := log.Consume(t.Context(), t.Name(), func(ctx context.Context, a eventlog.Assignment) error {

@@ -69,7 +69,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 		{name: "RecreatedTopic", test: testRecreated, needs: func(h *Harness) bool { return h.Recreate != nil }},
 		{name: "ConcurrentAppendersShareBatches", test: testConcurrentAppends},
 		{name: "GroupSharesPartitions", test: testGroup},
-		{name: "GroupReportsTheErrorOfAnOwner", test: testOwnerFails},
+		{name: "GroupReportsTheErrorOfAnOwner", test: testWorkerFails},
 		{name: "GroupTellsWhatIsDone", test: testCommitted, needs: func(h *Harness) bool { return h.Committed != nil }},
 		{name: "P1_Outage", test: testOutage, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
 		{name: "P1_Restarts", test: testRestarts, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},

@@ -13,7 +13,7 @@ import (
 // it as soon as the one that had it before has let go.
 type group struct {
 	members   []*member
-	owners    map[int32]*member
+	holders   map[int32]*member
 	committed map[int32]int64
 }
 
@@ -30,24 +30,24 @@ func (l *Log) Committed(groupName string, partition int32) (next int64, ok bool)
 }
 
 // Consume implements [eventlog.Group].
-func (l *Log) Consume(parent context.Context, groupName string, own func(context.Context, eventlog.Assignment) error) error {
+func (l *Log) Consume(parent context.Context, groupName string, work func(context.Context, eventlog.Assignment) error) error {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	m := &member{running: map[int32]context.CancelFunc{}}
 	g := l.join(groupName, m)
 	defer l.leave(g, m)
-	var owns sync.WaitGroup
-	defer owns.Wait() // before leaving
+	var workers sync.WaitGroup
+	defer workers.Wait() // before leaving
 
 	for {
-		gained, changed := l.share(g, m)
-		for _, n := range gained {
+		assigned, changed := l.share(g, m)
+		for _, n := range assigned {
 			partCtx, cancel := context.WithCancel(ctx)
 			m.running[n] = cancel
-			owns.Go(func() {
+			workers.Go(func() {
 				defer l.release(g, n)
 				a := eventlog.Assignment{Partition: n, Committed: func(next int64) { l.commit(g, n, next) }}
-				if err := own(partCtx, a); err != nil && partCtx.Err() == nil {
+				if err := work(partCtx, a); err != nil && partCtx.Err() == nil {
 					fail(fmt.Errorf("work on partition %d: %w", n, err))
 				}
 				<-partCtx.Done() // one that ends early leaves its partition at rest
@@ -69,7 +69,7 @@ func (l *Log) join(name string, m *member) *group {
 	defer l.mu.Unlock()
 	g := l.groups[name]
 	if g == nil {
-		g = &group{owners: map[int32]*member{}, committed: map[int32]int64{}}
+		g = &group{holders: map[int32]*member{}, committed: map[int32]int64{}}
 		l.groups[name] = g
 	}
 	g.members = append(g.members, m)
@@ -85,27 +85,27 @@ func (l *Log) leave(g *group, m *member) {
 }
 
 // share ends the member's work on partitions that are no longer its own, and returns those it has gained.
-func (l *Log) share(g *group, m *member) (gained []int32, changed <-chan struct{}) {
+func (l *Log) share(g *group, m *member) (assigned []int32, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.parts {
 		n := int32(i)
 		mine := g.members[i%len(g.members)] == m
-		switch owner := g.owners[n]; {
-		case mine && owner == nil:
-			g.owners[n] = m
-			gained = append(gained, n)
-		case !mine && owner == m:
+		switch holder := g.holders[n]; {
+		case mine && holder == nil:
+			g.holders[n] = m
+			assigned = append(assigned, n)
+		case !mine && holder == m:
 			m.running[n]()
 		}
 	}
-	return gained, l.changed
+	return assigned, l.changed
 }
 
 func (l *Log) release(g *group, n int32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(g.owners, n)
+	delete(g.holders, n)
 	l.notify()
 }
 

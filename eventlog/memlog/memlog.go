@@ -83,14 +83,14 @@ func (l *Log) Append(ctx context.Context, school string, records []eventlog.Reco
 	p := &l.parts[n]
 	first := domain.Position{Partition: n, Offset: p.end()}
 	for i := range records {
-		p.records = append(p.records, stored(&records[i], school, domain.Position{Partition: n, Offset: p.end()}))
+		p.records = append(p.records, copyRecord(&records[i], school, domain.Position{Partition: n, Offset: p.end()}))
 	}
 	l.notify()
 	return first, nil
 }
 
-// stored is a deep copy of a record, as it comes back from the log.
-func stored(r *eventlog.Record, school string, at domain.Position) eventlog.Record {
+// copyRecord is a deep copy of a record, as it comes back from the log.
+func copyRecord(r *eventlog.Record, school string, at domain.Position) eventlog.Record {
 	c := eventlog.Record{Position: at, Time: time.Now().Truncate(time.Millisecond), Key: []byte(school), Value: slices.Clone(r.Value)}
 	for _, h := range r.Headers {
 		c.Headers = append(c.Headers, eventlog.Header{Key: h.Key, Value: slices.Clone(h.Value)})
@@ -110,7 +110,7 @@ func recordBytes(school string, r *eventlog.Record) int {
 func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
 	timeout := time.NewTimer(maxWait)
 	defer timeout.Stop()
-	for late := maxWait <= 0; ; {
+	for expired := maxWait <= 0; ; {
 		l.mu.Lock()
 		batch, err := l.read(partition, offset, maxBytes)
 		changed := l.changed
@@ -118,14 +118,14 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		if err != nil {
 			return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
 		}
-		if len(batch.Records) > 0 || late {
+		if len(batch.Records) > 0 || expired {
 			return batch, nil
 		}
 		select {
 		case <-ctx.Done():
 			return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, ctx.Err())
 		case <-timeout.C:
-			late = true
+			expired = true
 		case <-changed:
 		}
 	}

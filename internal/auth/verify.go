@@ -23,10 +23,10 @@ const (
 	audience = "schoolbell"
 	// leeway is how far the clock that signed a token may differ from ours.
 	leeway = 10 * time.Second
-	// maxTokenLength is the size in bytes beyond which a token is not looked at.
-	maxTokenLength = 8 * 1024
-	// MinSecretLength is the size in bytes of the shortest secret that HS256 is safe with.
-	MinSecretLength = 32
+	// maxTokenBytes is the size in bytes beyond which a token is not looked at.
+	maxTokenBytes = 8 * 1024
+	// MinSecretBytes is the size in bytes of the shortest secret that HS256 is safe with.
+	MinSecretBytes = 32
 )
 
 // ErrInvalidToken says that a token proves nothing; what it wraps is for logs and for the token's owner.
@@ -54,8 +54,8 @@ func (c Config) Validate() error {
 	if (c.Secret == "") == (c.JWKS == "") {
 		errs = append(errs, errors.New("auth: give either a secret or the address of a key set"))
 	}
-	if c.Secret != "" && len(c.Secret) < MinSecretLength {
-		errs = append(errs, fmt.Errorf("auth: the secret has %d bytes, but needs %d", len(c.Secret), MinSecretLength))
+	if c.Secret != "" && len(c.Secret) < MinSecretBytes {
+		errs = append(errs, fmt.Errorf("auth: the secret has %d bytes, but needs %d", len(c.Secret), MinSecretBytes))
 	}
 	if u, err := url.Parse(c.JWKS); c.JWKS != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u)) {
 		errs = append(errs, errors.New("auth: the key set's address must be an https URL"))
@@ -113,7 +113,7 @@ func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() tim
 		}
 		key = func(t *jwt.Token) (any, error) {
 			if kid, ok := t.Header["kid"].(string); !ok || kid == "" {
-				return nil, errForeignKey
+				return nil, errUntrustedKey
 			}
 			return set.Keyfunc(t)
 		}
@@ -138,7 +138,7 @@ type claims struct {
 
 // Verify tells whose a token is. Its error wraps [ErrInvalidToken].
 func (v *Verifier) Verify(token string) (Principal, error) {
-	if len(token) > maxTokenLength || strings.Count(token, ".") != 2 {
+	if len(token) > maxTokenBytes || strings.Count(token, ".") != 2 {
 		return Principal{}, fmt.Errorf("%w: it is malformed", ErrInvalidToken)
 	}
 	var c claims
@@ -162,14 +162,14 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	return p, nil
 }
 
-var errForeignKey = errors.New("the header names no key, or brings its own")
+var errUntrustedKey = errors.New("the header names no key, or brings its own")
 
 // keyOf finds the key that a token must be signed with. A kid is looked up and never used in any other way; a header that
 // brings a key along or says where to fetch one, or that demands extensions, is refused.
 func (v *Verifier) keyOf(t *jwt.Token) (any, error) {
 	for _, name := range []string{"jku", "jwk", "x5u", "x5c", "crit"} {
 		if _, ok := t.Header[name]; ok {
-			return nil, errForeignKey
+			return nil, errUntrustedKey
 		}
 	}
 	return v.key(t)

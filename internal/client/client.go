@@ -30,8 +30,8 @@ const (
 	MaxWait   = 30 * time.Second // of Events
 )
 
-// maxAnswer bounds what is read of an answer: a thousand of the largest events.
-const maxAnswer = 64 << 20
+// maxResponseBytes bounds what is read of an answer: a thousand of the largest events.
+const maxResponseBytes = 64 << 20
 
 // Config says where the server is and how patient the client is.
 type Config struct {
@@ -39,9 +39,9 @@ type Config struct {
 	Token string
 
 	// Patience is how long a request is tried again before its last fault counts (1 min).
-	Patience time.Duration
+	RetryTimeout time.Duration
 	// FirstPatience is the same as long as the server has never answered: it may not be there at all (3 s).
-	FirstPatience time.Duration
+	ConnectTimeout time.Duration
 	// HTTP makes the requests (a client of its own, which gives up on a request after 1 min).
 	HTTP *http.Client
 }
@@ -55,7 +55,7 @@ func (c Config) Validate() error {
 	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		errs = append(errs, errors.New("token has characters that no token has"))
 	}
-	if c.Patience < 0 || c.FirstPatience < 0 {
+	if c.RetryTimeout < 0 || c.ConnectTimeout < 0 {
 		errs = append(errs, errors.New("patience must not be negative"))
 	}
 	return errors.Join(errs...)
@@ -63,10 +63,10 @@ func (c Config) Validate() error {
 
 // Client is one server. It may be used by several goroutines.
 type Client struct {
-	config   Config
-	http     *http.Client
-	compress atomic.Bool
-	answered atomic.Bool
+	config    Config
+	http      *http.Client
+	compress  atomic.Bool
+	responded atomic.Bool
 }
 
 // New makes a client. It does not connect yet.
@@ -75,11 +75,11 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	config.URL = strings.TrimSuffix(config.URL, "/")
-	if config.Patience == 0 {
-		config.Patience = time.Minute
+	if config.RetryTimeout == 0 {
+		config.RetryTimeout = time.Minute
 	}
-	if config.FirstPatience == 0 {
-		config.FirstPatience = min(3*time.Second, config.Patience)
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = min(3*time.Second, config.RetryTimeout)
 	}
 	c := &Client{config: config, http: config.HTTP}
 	if c.http == nil {
@@ -87,12 +87,12 @@ func New(config Config) (*Client, error) {
 		transport.MaxIdleConnsPerHost = 64
 		c.http = &http.Client{Transport: transport, Timeout: time.Minute}
 	}
-	c.compress.Store(!onThisMachine(config.URL))
+	c.compress.Store(!isLoopback(config.URL))
 	return c, nil
 }
 
-// onThisMachine reports that there is no network to spare by compressing.
-func onThisMachine(address string) bool {
+// isLoopback reports that there is no network to spare by compressing.
+func isLoopback(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
 		return false
@@ -135,8 +135,8 @@ func (c *Client) post(ctx context.Context, school string, body []byte) (*Accepte
 	var accepted Accepted
 	err := c.do(ctx, func() (*http.Request, error) {
 		return c.newPost(ctx, c.config.URL+"/v1/schools/"+url.PathEscape(school)+"/events", body)
-	}, func(answer *http.Response) error {
-		return decode(answer, &accepted)
+	}, func(resp *http.Response) error {
+		return decode(resp, &accepted)
 	})
 	return &accepted, err
 }
@@ -185,9 +185,9 @@ func (c *Client) Events(ctx context.Context, school, after string, limit int, wa
 	var page Page
 	err := c.do(ctx, func() (*http.Request, error) {
 		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+"/v1/schools/"+url.PathEscape(school)+"/events?"+q.Encode(), http.NoBody)
-	}, func(answer *http.Response) error {
+	}, func(resp *http.Response) error {
 		page = Page{}
-		return decode(answer, &page)
+		return decode(resp, &page)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read events of school %s: %w", school, err)
@@ -199,8 +199,8 @@ func (c *Client) Events(ctx context.Context, school, after string, limit int, wa
 func (c *Client) Get(ctx context.Context, path string, into any) error {
 	err := c.do(ctx, func() (*http.Request, error) {
 		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
-	}, func(answer *http.Response) error {
-		return decode(answer, into)
+	}, func(resp *http.Response) error {
+		return decode(resp, into)
 	})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
@@ -239,8 +239,8 @@ func (c *Client) Delete(ctx context.Context, path string) error {
 	return nil
 }
 
-func decode(answer *http.Response, into any) error {
-	if err := json.UnmarshalRead(io.LimitReader(answer.Body, maxAnswer), into); err != nil {
+func decode(resp *http.Response, into any) error {
+	if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxResponseBytes), into); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	return nil
@@ -269,9 +269,9 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), re
 		if p != nil {
 			pause = max(pause, p.RetryAfter)
 		}
-		patience := c.config.Patience
-		if !c.answered.Load() {
-			patience = c.config.FirstPatience
+		patience := c.config.RetryTimeout
+		if !c.responded.Load() {
+			patience = c.config.ConnectTimeout
 		}
 		if !Retryable(err) || time.Since(started)+pause > patience {
 			return err
@@ -298,16 +298,16 @@ func (c *Client) once(req *http.Request, read func(*http.Response) error) error 
 		req.Header.Set("Authorization", "Bearer "+c.config.Token)
 	}
 	req.Header.Set("Accept", "application/json")
-	answer, err := c.http.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return &connectionError{err}
 	}
-	defer answer.Body.Close()
-	c.answered.Store(true)
-	if answer.StatusCode >= http.StatusBadRequest {
-		return problemOf(answer)
+	defer resp.Body.Close()
+	c.responded.Store(true)
+	if resp.StatusCode >= http.StatusBadRequest {
+		return readProblem(resp)
 	}
-	if err := read(answer); err != nil {
+	if err := read(resp); err != nil {
 		return &connectionError{err} // it was cut off
 	}
 	return nil

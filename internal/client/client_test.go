@@ -98,12 +98,12 @@ func enrolled(school string, n int) *domain.Envelope {
 func TestPublishAndRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{})
-	answer, err := b.client.Publish(t.Context(), "schöne schule", []*domain.Envelope{enrolled("schöne schule", 0), enrolled("schöne schule", 1), enrolled("schöne schule", 1)})
+	resp, err := b.client.Publish(t.Context(), "schöne schule", []*domain.Envelope{enrolled("schöne schule", 0), enrolled("schöne schule", 1), enrolled("schöne schule", 1)})
 	require.NoError(t, err)
-	require.Equal(t, 2, answer.Accepted)
-	require.Equal(t, 1, answer.Duplicates)
-	require.Equal(t, int64(1), answer.Position.Offset)
-	require.Equal(t, eventlog.PartitionFor("schöne schule", 4), answer.Position.Partition)
+	require.Equal(t, 2, resp.Accepted)
+	require.Equal(t, 1, resp.Duplicates)
+	require.Equal(t, int64(1), resp.Position.Offset)
+	require.Equal(t, eventlog.PartitionFor("schöne schule", 4), resp.Position.Partition)
 	require.Equal(t, 2, b.stored(t, "schöne schule"))
 }
 
@@ -149,7 +149,7 @@ func TestP2_StreamKeepsTheOrderOfASchool(t *testing.T) {
 // What fails for a while is tried again, not before Retry-After, also when the answer got lost after the events were written.
 func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
-	b := setup(t, client.Config{Patience: time.Minute, FirstPatience: time.Minute})
+	b := setup(t, client.Config{RetryTimeout: time.Minute, ConnectTimeout: time.Minute})
 	var times []time.Time
 	b.interfere(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost {
@@ -178,7 +178,7 @@ func TestTransientFaultsAreRetried(t *testing.T) {
 
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
-	b := setup(t, client.Config{Patience: 300 * time.Millisecond})
+	b := setup(t, client.Config{RetryTimeout: 300 * time.Millisecond})
 	b.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -189,7 +189,7 @@ func TestPatienceEnds(t *testing.T) {
 	require.EqualError(t, err, "publish events of school s: 503 Service Unavailable: the log cannot be reached")
 	require.True(t, client.Retryable(err))
 
-	nobody, err := client.New(client.Config{URL: "http://127.0.0.1:1", FirstPatience: time.Millisecond})
+	nobody, err := client.New(client.Config{URL: "http://127.0.0.1:1", ConnectTimeout: time.Millisecond})
 	require.NoError(t, err)
 	_, err = nobody.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
 	require.ErrorContains(t, err, "connection refused")
@@ -347,7 +347,7 @@ func TestRefusalNamesTheLine(t *testing.T) {
 
 func TestValidateNamesAllFaults(t *testing.T) {
 	t.Parallel()
-	_, err := client.New(client.Config{URL: "localhost:8080", Token: "a b", Patience: -1})
+	_, err := client.New(client.Config{URL: "localhost:8080", Token: "a b", RetryTimeout: -1})
 	for _, word := range []string{"server address", "token", "patience"} {
 		require.ErrorContains(t, err, word)
 	}

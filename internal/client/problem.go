@@ -46,8 +46,8 @@ func (f Fault) where() string {
 	}
 }
 
-// listed is how many faults an error's text names.
-const listed = 10
+// maxListed is how many faults an error's text names.
+const maxListed = 10
 
 func (p *Problem) Error() string {
 	var b strings.Builder
@@ -55,10 +55,10 @@ func (p *Problem) Error() string {
 	if p.Detail != "" {
 		b.WriteString(": " + p.Detail)
 	}
-	for _, f := range p.Faults[:min(len(p.Faults), listed)] {
+	for _, f := range p.Faults[:min(len(p.Faults), maxListed)] {
 		fmt.Fprintf(&b, "\n  %s %s", f.where(), f.Reason)
 	}
-	if more := len(p.Faults) - listed + p.More; more > 0 {
+	if more := len(p.Faults) - maxListed + p.More; more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
 	return b.String()
@@ -76,19 +76,19 @@ func Retryable(err error) bool {
 	return errors.As(err, new(*connectionError))
 }
 
-// problemOf reads a refusal. One without a problem document comes from something between us and the server.
-func problemOf(answer *http.Response) *Problem {
+// readProblem reads a refusal. One without a problem document comes from something between us and the server.
+func readProblem(resp *http.Response) *Problem {
 	p := &Problem{}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 8<<20))
-	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/problem+json" || json.Unmarshal(body, p) != nil {
 		*p = Problem{Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}
 	}
-	p.Status = answer.StatusCode
+	p.Status = resp.StatusCode
 	if p.Title == "" {
-		p.Title = http.StatusText(answer.StatusCode)
+		p.Title = http.StatusText(resp.StatusCode)
 	}
-	p.RetryAfter = retryAfter(answer.Header.Get("Retry-After"))
+	p.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
 	return p
 }
 

@@ -12,11 +12,11 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// maxWaiting is how many bytes of events may wait to be sent before [Stream.Send] does.
-const maxWaiting = 32 << 20
+// maxQueuedBytes is how many bytes of events may wait to be sent before [Stream.Send] does.
+const maxQueuedBytes = 32 << 20
 
-// parallel is how many requests are in flight at most, each for another school.
-const parallel = 8
+// maxInFlight is how many requests are in flight at most, each for another school.
+const maxInFlight = 8
 
 // Totals is how much of a stream is in the log.
 type Totals struct {
@@ -33,19 +33,19 @@ type Stream struct {
 	ctx     context.Context // of the requests
 	stopped context.Context // ends with ctx, or when a request has failed: no further one is made
 
-	mu      sync.Mutex
-	work    *sync.Cond // there is something to send, or nothing more will come
-	room    *sync.Cond // less is waiting
-	outbox  map[string]*outbox
-	ready   []*outbox // with events to send and none in flight, the longest waiting first
-	waiting int       // bytes
-	done    bool      // nothing more comes
-	totals  Totals
-	onSent  func(Totals)
+	mu     sync.Mutex
+	work   *sync.Cond // there is something to send, or nothing more will come
+	space  *sync.Cond // less is waiting
+	queues map[string]*schoolQueue
+	ready  []*schoolQueue // with events to send and none in flight, the longest waiting first
+	queued int            // bytes
+	done   bool           // nothing more comes
+	totals Totals
+	onSent func(Totals)
 }
 
-// outbox is what waits to be sent for one school.
-type outbox struct {
+// schoolQueue is what waits to be sent for one school.
+type schoolQueue struct {
 	school  string
 	batches []*batch
 	busy    bool // is among the ready, or a request is in flight
@@ -61,10 +61,10 @@ type batch struct {
 // before is still published. onSent, if not nil, is called after each request.
 func (c *Client) Stream(ctx context.Context, onSent func(Totals), produce func(*Stream) error) (Totals, error) {
 	g, stopped := errgroup.WithContext(ctx)
-	s := &Stream{c: c, ctx: ctx, stopped: stopped, outbox: make(map[string]*outbox), onSent: onSent}
-	s.work, s.room = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
+	s := &Stream{c: c, ctx: ctx, stopped: stopped, queues: make(map[string]*schoolQueue), onSent: onSent}
+	s.work, s.space = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
 	defer context.AfterFunc(stopped, s.wake)()
-	for range parallel {
+	for range maxInFlight {
 		g.Go(s.publish)
 	}
 	produced := produce(s)
@@ -86,7 +86,7 @@ func (s *Stream) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.work.Broadcast()
-	s.room.Broadcast()
+	s.space.Broadcast()
 }
 
 // Send takes an event to be sent. It waits while too many do already.
@@ -102,16 +102,16 @@ func (s *Stream) SendRaw(school string, line int, event []byte) error {
 func (s *Stream) add(school string, line int, appendTo func([]byte) ([]byte, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.waiting >= maxWaiting && s.stopped.Err() == nil {
-		s.room.Wait()
+	for s.queued >= maxQueuedBytes && s.stopped.Err() == nil {
+		s.space.Wait()
 	}
 	if err := s.stopped.Err(); err != nil {
 		return err
 	}
-	o := s.outbox[school]
+	o := s.queues[school]
 	if o == nil {
-		o = &outbox{school: school}
-		s.outbox[school] = o
+		o = &schoolQueue{school: school}
+		s.queues[school] = o
 	}
 	if len(o.batches) == 0 {
 		o.batches = append(o.batches, &batch{body: []byte{'['}})
@@ -135,7 +135,7 @@ func (s *Stream) add(school string, line int, appendTo func([]byte) ([]byte, err
 		last.body = body
 	}
 	last.lines = append(last.lines, line)
-	s.waiting += len(last.body) - was
+	s.queued += len(last.body) - was
 	if !o.busy {
 		o.busy = true
 		s.ready = append(s.ready, o)
@@ -162,7 +162,7 @@ func (s *Stream) publish() error {
 }
 
 // next waits for a batch to send. It returns nil when there will be none.
-func (s *Stream) next() (*outbox, *batch) {
+func (s *Stream) next() (*schoolQueue, *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.ready) == 0 && !s.done && s.stopped.Err() == nil {
@@ -179,10 +179,10 @@ func (s *Stream) next() (*outbox, *batch) {
 }
 
 // sent counts a request that was answered and lets the school's next one go.
-func (s *Stream) sent(o *outbox, size int, accepted *Accepted) {
+func (s *Stream) sent(o *schoolQueue, size int, accepted *Accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting -= size
+	s.queued -= size
 	s.totals.Events += accepted.Accepted
 	s.totals.Duplicates += accepted.Duplicates
 	s.totals.Requests++
@@ -191,9 +191,9 @@ func (s *Stream) sent(o *outbox, size int, accepted *Accepted) {
 		s.work.Signal()
 	} else {
 		o.busy = false
-		delete(s.outbox, o.school)
+		delete(s.queues, o.school)
 	}
-	s.room.Broadcast()
+	s.space.Broadcast()
 	if s.onSent != nil {
 		s.onSent(s.totals)
 	}

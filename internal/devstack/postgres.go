@@ -104,7 +104,7 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	if err := endOrphan(ctx, data); err != nil {
 		return nil, err
 	}
-	password, err := ownPassword(filepath.Join(dir, "password"), account)
+	password, err := storedPassword(filepath.Join(dir, "password"), account)
 	if err != nil {
 		return nil, err
 	}
@@ -297,8 +297,8 @@ func initData(ctx context.Context, programs programs, dir string, account *accou
 	return os.WriteFile(complete, nil, 0o600)
 }
 
-// ownPassword returns the password kept in a file, and makes one the first time.
-func ownPassword(file string, account *account) (string, error) {
+// storedPassword returns the password kept in a file, and makes one the first time.
+func storedPassword(file string, account *account) (string, error) {
 	b, err := os.ReadFile(file)
 	if err == nil {
 		return strings.TrimSpace(string(b)), nil
@@ -310,7 +310,7 @@ func ownPassword(file string, account *account) (string, error) {
 	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write password of PostgreSQL: %w", err)
 	}
-	return password, account.own(file)
+	return password, account.chown(file)
 }
 
 // makePrivateDir makes a directory that only the account and root can open.
@@ -321,7 +321,7 @@ func makePrivateDir(dir string, account *account) error {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}
-	return account.own(dir)
+	return account.chown(dir)
 }
 
 func emptyDir(dir string) error {

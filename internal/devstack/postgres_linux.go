@@ -37,7 +37,7 @@ func serverAccount() (*account, error) {
 		"start Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL")
 }
 
-func (a *account) own(path string) error {
+func (a *account) chown(path string) error {
 	if a == nil {
 		return nil
 	}

@@ -22,9 +22,9 @@ type programs struct {
 	major            int
 }
 
-// usualPlaces are where packages for Debian, Red Hat, Alpine, Homebrew, MacPorts and Postgres.app put the programs. On
+// commonDirs are where packages for Debian, Red Hat, Alpine, Homebrew, MacPorts and Postgres.app put the programs. On
 // Debian they are not under PATH.
-var usualPlaces = []string{
+var commonDirs = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
 	"/usr/libexec/postgresql*",
@@ -77,7 +77,7 @@ func candidateDirs() []string {
 			dirs = append(dirs, filepath.Dir(path))
 		}
 	}
-	for _, pattern := range usualPlaces {
+	for _, pattern := range commonDirs {
 		found, _ := filepath.Glob(pattern) // the only error is a malformed pattern
 		dirs = append(dirs, found...)
 	}

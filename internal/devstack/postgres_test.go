@@ -21,7 +21,7 @@ func TestPostgresKeepsItsDataOverAStop(t *testing.T) {
 	require.NoError(t, first.Stop(), "stopping twice is harmless")
 
 	second := startPostgres(t, dir)
-	requireKept(t, second)
+	requireStored(t, second)
 }
 
 func TestPostgresKeepsItsDataOverAKillOfItsParent(t *testing.T) {
@@ -32,7 +32,7 @@ func TestPostgresKeepsItsDataOverAKillOfItsParent(t *testing.T) {
 	require.NoError(t, child.Process.Kill())
 	_ = child.Wait()
 
-	requireKept(t, startPostgres(t, dir))
+	requireStored(t, startPostgres(t, dir))
 }
 
 func TestPostgresIsEndedWhenItsTimeIsUp(t *testing.T) {
@@ -42,7 +42,7 @@ func TestPostgresIsEndedWhenItsTimeIsUp(t *testing.T) {
 	require.NoError(t, err)
 	execSQL(t, first, `CREATE TABLE kept AS SELECT 42 AS n`)
 	require.ErrorContains(t, first.StopWithin(0), "ended at once")
-	requireKept(t, startPostgres(t, dir))
+	requireStored(t, startPostgres(t, dir))
 }
 
 func postgresChild(dir string) error {
@@ -67,7 +67,7 @@ func TestPostgresEndsAnOrphanOnItsData(t *testing.T) {
 	orphan := startPostgres(t, dir)
 	execSQL(t, orphan, `CREATE TABLE kept AS SELECT 42 AS n`)
 
-	requireKept(t, startPostgres(t, dir))
+	requireStored(t, startPostgres(t, dir))
 	select {
 	case <-orphan.Done():
 	default:
@@ -121,7 +121,7 @@ func execSQL(t *testing.T, p *Postgres, sql string) {
 	require.NoError(t, err)
 }
 
-func requireKept(t *testing.T, p *Postgres) {
+func requireStored(t *testing.T, p *Postgres) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.URL())
 	require.NoError(t, err)

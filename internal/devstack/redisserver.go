@@ -55,7 +55,7 @@ func StartRedisServer(ctx context.Context, cfg RedisServerConfig) (*RedisServer,
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	if err := s.answers(ctx); err != nil {
+	if err := s.responds(ctx); err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (s *RedisServer) supervise(started chan<- error) {
 	}
 }
 
-// answers waits until the server does.
-func (s *RedisServer) answers(ctx context.Context) error {
+// responds waits until the server does.
+func (s *RedisServer) responds(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	client := redis.NewClient(&redis.Options{Addr: s.Address(), MaxRetries: -1})

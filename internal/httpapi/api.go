@@ -71,10 +71,10 @@ type API struct {
 	mux      *http.ServeMux
 	live     *http.ServeMux       // of what stays connected
 	needs    map[string]auth.Need // of every route about a school
-	answers  *redis.Answers[answer]
+	results  *redis.ReadThrough[result]
 	rates    *rates
 	inFlight *semaphore.Weighted
-	inner    http.Handler // for requests that come from within
+	internal http.Handler // for requests that come from within
 	handler  http.Handler
 }
 
@@ -96,7 +96,7 @@ func New(config Config, deps Deps) (*API, error) {
 	config = config.withDefaults()
 	a := &API{
 		config: config, deps: deps, metrics: m, mux: http.NewServeMux(), needs: map[string]auth.Need{},
-		answers:  redis.NewAnswers(deps.Cache, answerCodec, config.LoadLimit),
+		results:  redis.NewReadThrough(deps.Cache, resultCodec, config.LoadLimit),
 		rates:    newRates(config.EventRate, config.EventBurst),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
 	}
@@ -108,8 +108,8 @@ func New(config Config, deps Deps) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.inner = observe(m, deps.Logger, a.mux)
-	a.handler = observe(m, deps.Logger, secure(config, a.part(compress(http.HandlerFunc(a.dispatch)))))
+	a.internal = observe(m, deps.Logger, a.mux)
+	a.handler = observe(m, deps.Logger, secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
 	return a, nil
 }
 
@@ -152,8 +152,8 @@ func (a *API) routes() error {
 	return a.documentRoutes()
 }
 
-// part leads to what stays connected past everything that is made for single answers.
-func (a *API) part(answers http.Handler) http.Handler {
+// splitLive leads to what stays connected past everything that is made for single answers.
+func (a *API) splitLive(answers http.Handler) http.Handler {
 	if a.live == nil {
 		return answers
 	}

@@ -84,7 +84,7 @@ func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 
 
 // bearer finds out who sends a request.
 func (a *API) bearer(r *http.Request) (auth.Principal, error) {
-	if known, ok := r.Context().Value(knownKey{}).(auth.Principal); ok {
+	if known, ok := r.Context().Value(internalBearerKey{}).(auth.Principal); ok {
 		return known, nil
 	}
 	token, ok := bearerToken(r)

@@ -88,7 +88,7 @@ func full(t testing.TB, options ...option) *stack {
 	dir, err := document.OpenDir(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
-	logos := &logo.Logos{Store: document.NewStore(dir), Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
+	logos := &logo.Service{Store: document.NewStore(dir), Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
 	s.start(httpapi.Deps{
 		Log: s.log, Partitions: partitions, Logos: logos, Pool: tables, Set: setName, Positions: positions, Cache: cache,
 		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),
@@ -155,12 +155,12 @@ func token(t testing.TB, school, subject string, roles ...string) string {
 	return text
 }
 
-type reply struct {
+type response struct {
 	*http.Response
 	body []byte
 }
 
-func (r reply) problem(t testing.TB) httpapi.Problem {
+func (r response) problem(t testing.TB) httpapi.Problem {
 	t.Helper()
 	require.Equal(t, "application/problem+json", r.Header.Get("Content-Type"), string(r.body))
 	var p httpapi.Problem
@@ -171,7 +171,7 @@ func (r reply) problem(t testing.TB) httpapi.Problem {
 }
 
 // do sends a request with a token; headers are names and values in turn.
-func (s *stack) do(method, path, token, body string, headers ...string) reply {
+func (s *stack) do(method, path, token, body string, headers ...string) response {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.server.URL+path, strings.NewReader(body))
 	require.NoError(s.t, err)
@@ -186,10 +186,10 @@ func (s *stack) do(method, path, token, body string, headers ...string) reply {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(s.t, err)
-	return reply{resp, b}
+	return response{resp, b}
 }
 
-func (s *stack) get(path, token string, headers ...string) reply {
+func (s *stack) get(path, token string, headers ...string) response {
 	s.t.Helper()
 	return s.do(http.MethodGet, path, token, "", headers...)
 }

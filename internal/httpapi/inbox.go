@@ -23,9 +23,9 @@ func (a *API) inboxRoutes() {
 			"hears at once when something arrives: a schoolbell.delivery.delivered.v1 whose channel is in_app comes to the room of the user, " +
 			"which everybody is in (see stream-events); its delivery_id is the message's id.",
 		Errors: []int{422},
-	}, needMember, func(ctx context.Context, v visit, in *inboxInput) (*reply[*inbox.Page], error) {
+	}, needMember, func(ctx context.Context, v visit, in *inboxInput) (*response[*inbox.Page], error) {
 		var page *inbox.Page
-		err := a.deps.Pool.Own(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) (err error) {
+		err := a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) (err error) {
 			page, err = inbox.Read(ctx, tx, inbox.Query{
 				School: v.school, User: v.bearer.Subject, Unread: in.Unread, After: in.After, Limit: in.Limit, Link: a.deps.Consumers.Link,
 			})
@@ -34,14 +34,14 @@ func (a *API) inboxRoutes() {
 		if errors.Is(err, inbox.ErrCursor) {
 			return nil, wrongParameter("after", inbox.ErrCursor.Error())
 		}
-		return &reply[*inbox.Page]{page}, err
+		return &response[*inbox.Page]{page}, err
 	})
 	handle(a, huma.Operation{
 		OperationID: "mark-as-read", Method: http.MethodPost, Path: path + "/{id}/read", Tags: []string{"Inbox"},
 		Summary: "Mark a message as read", Description: "To say so again changes nothing.", DefaultStatus: http.StatusNoContent, Errors: []int{404},
-	}, needMember, func(ctx context.Context, v visit, in *messageInput) (*none, error) {
-		return nil, a.deps.Pool.Own(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
-			found, err := inbox.Mark(ctx, tx, v.school, v.bearer.Subject, in.ID)
+	}, needMember, func(ctx context.Context, v visit, in *messageInput) (*empty, error) {
+		return nil, a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
+			found, err := inbox.MarkRead(ctx, tx, v.school, v.bearer.Subject, in.ID)
 			if err == nil && !found {
 				return query.ErrNotFound
 			}
@@ -51,9 +51,9 @@ func (a *API) inboxRoutes() {
 	handle(a, huma.Operation{
 		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read", Tags: []string{"Inbox"},
 		Summary: "Mark all messages as read", DefaultStatus: http.StatusNoContent,
-	}, needMember, func(ctx context.Context, v visit, _ *none) (*none, error) {
-		return nil, a.deps.Pool.Own(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
-			return inbox.MarkAll(ctx, tx, v.school, v.bearer.Subject)
+	}, needMember, func(ctx context.Context, v visit, _ *empty) (*empty, error) {
+		return nil, a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
+			return inbox.MarkAllRead(ctx, tx, v.school, v.bearer.Subject)
 		})
 	})
 }

@@ -20,7 +20,7 @@ import (
 func announced(id, school, user string, channel consumers.Channel) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: school, Recipient: user, Channel: channel, Address: "+22501020304", Language: "en", Template: wording.Announcement,
-		Params: wording.Facts{Sender: "North", Title: "Title " + id, Body: "Body " + id}.Params(),
+		Params: wording.Params{Sender: "North", Title: "Title " + id, Body: "Body " + id}.Encode(),
 	}
 }
 
@@ -28,7 +28,7 @@ func (s *stack) writer() provider.Writer {
 	s.t.Helper()
 	book, err := wording.Open()
 	require.NoError(s.t, err)
-	return provider.Writer{Book: book}
+	return provider.Writer{Catalog: book}
 }
 
 func TestEverybodyReadsTheirOwnInbox(t *testing.T) {
@@ -82,7 +82,7 @@ func TestDevicesSubscribe(t *testing.T) {
 	// A browser's, as its toJSON() writes it (RFC 8291, appendix A).
 	subscription := `{"endpoint":"https://push.example/x?y=1","expirationTime":null,"keys":{"auth":"BTBZMqHH6r4Tts7J_aSIgg",` +
 		`"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"}}`
-	post := func(body string) reply {
+	post := func(body string) response {
 		return s.do(http.MethodPost, path+"/subscriptions", g1, body, "Content-Type", "application/json")
 	}
 	count := func() (n int) {

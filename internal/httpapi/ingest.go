@@ -61,7 +61,7 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := a.deps.Now().UTC().Truncate(time.Millisecond)
-	events, err := cloudevents.Door{School: school, Now: now, MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
+	events, err := cloudevents.Intake{School: school, Now: now, MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
 	if err != nil {
 		a.metrics.events.WithLabelValues("refused").Inc()
 		return err
@@ -69,7 +69,7 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	if wait := a.rates.take(bucket, len(events)-1); wait > 0 {
 		return tooMany(wait)
 	}
-	traced(events, r.Header)
+	inheritTrace(events, r.Header)
 	answer, err := a.append(r.Context(), school, events)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case "gzip":
 		z, err := gzip.NewReader(limited)
 		if err != nil {
-			return nil, unreadable(err)
+			return nil, bodyError(err)
 		}
 		in = io.LimitReader(z, a.config.MaxBody+1)
 	default:
@@ -127,7 +127,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		b.Grow(int(min(r.ContentLength, a.config.MaxBody)) + bytes.MinRead)
 	}
 	if _, err := b.ReadFrom(in); err != nil {
-		return nil, unreadable(err)
+		return nil, bodyError(err)
 	}
 	if int64(b.Len()) > a.config.MaxBody {
 		return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
@@ -135,7 +135,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func unreadable(err error) error {
+func bodyError(err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return err
 	}
@@ -181,8 +181,8 @@ func (a *API) append(ctx context.Context, school string, events []*domain.Envelo
 	return answer, nil
 }
 
-// traced gives events that have no trace of their own that of the request.
-func traced(events []*domain.Envelope, h http.Header) {
+// inheritTrace gives events that have no trace of their own that of the request.
+func inheritTrace(events []*domain.Envelope, h http.Header) {
 	parent := h.Get("Traceparent")
 	if !isTraceParent(parent) {
 		return

@@ -64,7 +64,7 @@ func TestReadingTheLogWaitsForAnEvent(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	reader := token(t, "north", "sis", "events:read")
-	done := make(chan reply, 1)
+	done := make(chan response, 1)
 	go func() { done <- s.get("/v1/schools/north/events?wait=30", reader) }()
 	s.publish("north", marked("a", "s-1", "present"))
 	require.Contains(t, string((<-done).body), `"id":"a"`)
@@ -241,7 +241,7 @@ func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
 func TestEachTokenHasItsRate(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.EventBurst, c.MaxEvents = 0.001, 3, 3 })
-	send := func(subject string) reply {
+	send := func(subject string) response {
 		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", subject, "admin"),
 			"["+marked("a", "s", "late")+","+marked("b", "s", "late")+"]", "Content-Type", cloudevents.BatchType)
 	}
@@ -261,10 +261,10 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 		d.Log = slow{d.Log, began, hold}
 	})
 	large := "[" + marked("a", "s", "late") + strings.Repeat(" ", 1<<20-2000) + "]"
-	send := func() reply {
+	send := func() response {
 		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), large, "Content-Type", cloudevents.BatchType)
 	}
-	first := make(chan reply, 1)
+	first := make(chan response, 1)
 	go func() { first <- send() }()
 	<-began
 	r := send()

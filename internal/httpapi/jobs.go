@@ -23,11 +23,11 @@ func (a *API) jobRoutes() {
 			"or unknown (it may have been done, and nobody does it again before somebody knows); planned waits for its turn or its next " +
 			"attempt, and sending is what a worker is at. What became of deliveries, for everybody to read, is at …/deliveries.",
 		Errors: []int{422},
-	}, needOffice, a.listJobs)
+	}, needAdmin, a.listJobs)
 	handle(a, huma.Operation{
 		OperationID: "show-job", Method: http.MethodGet, Path: jobs + "/{id}", Tags: []string{"Jobs"},
 		Summary: "Show one delivery with each attempt", Errors: []int{404},
-	}, needOffice, func(ctx context.Context, v visit, in *jobInput) (*reply[*ledger.Entry], error) {
+	}, needAdmin, func(ctx context.Context, v visit, in *jobInput) (*response[*ledger.Entry], error) {
 		return a.job(ctx, v, in.ID)
 	})
 	for _, change := range []struct {
@@ -42,7 +42,7 @@ func (a *API) jobRoutes() {
 		handle(a, huma.Operation{
 			OperationID: change.verb + "-job", Method: http.MethodPost, Path: jobs + "/{id}/" + change.verb, Tags: []string{"Jobs"},
 			Summary: change.summary, Description: change.description + " Who did it is in the delivery's log.", Errors: []int{404, 409},
-		}, needOffice, func(ctx context.Context, v visit, in *jobInput) (*reply[*ledger.Entry], error) {
+		}, needAdmin, func(ctx context.Context, v visit, in *jobInput) (*response[*ledger.Entry], error) {
 			if _, err := a.job(ctx, v, in.ID); err != nil {
 				return nil, err
 			}
@@ -70,7 +70,7 @@ type Jobs struct {
 	Next string          `json:"next,omitzero" doc:"Give it as after to get older ones; absent on the last page"`
 }
 
-func (a *API) listJobs(ctx context.Context, v visit, in *jobsInput) (*reply[Jobs], error) {
+func (a *API) listJobs(ctx context.Context, v visit, in *jobsInput) (*response[Jobs], error) {
 	if in.After != "" {
 		if _, err := a.job(ctx, v, in.After); err != nil {
 			return nil, wrongParameter("after", "is not what a page called next")
@@ -89,7 +89,7 @@ func (a *API) listJobs(ctx context.Context, v visit, in *jobsInput) (*reply[Jobs
 	if page.Jobs == nil {
 		page.Jobs = []*ledger.Entry{}
 	}
-	return &reply[Jobs]{page}, nil
+	return &response[Jobs]{page}, nil
 }
 
 type jobInput struct {
@@ -97,7 +97,7 @@ type jobInput struct {
 }
 
 // job finds a delivery of the school; one of another school does not exist.
-func (a *API) job(ctx context.Context, v visit, id string) (*reply[*ledger.Entry], error) {
+func (a *API) job(ctx context.Context, v visit, id string) (*response[*ledger.Entry], error) {
 	e, err := a.deps.Consumers.Ledger.Show(ctx, id)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (a *API) job(ctx context.Context, v visit, id string) (*reply[*ledger.Entry
 	if e.School != v.school {
 		return nil, query.ErrNotFound
 	}
-	return &reply[*ledger.Entry]{e}, nil
+	return &response[*ledger.Entry]{e}, nil
 }
 
 // Queues is how it stands about all of them.
@@ -135,9 +135,9 @@ func (a *API) queueRoutes() {
 	handlePlatform(a, huma.Operation{
 		OperationID: "list-queues", Method: http.MethodGet, Path: "/v1/queues", Tags: []string{"Jobs"},
 		Summary: "Show the queues of all schools", Description: "For operators of the platform: how much waits, and which queues are paused.",
-	}, func(ctx context.Context, _ visit, _ *none) (*reply[Queues], error) {
+	}, func(ctx context.Context, _ visit, _ *empty) (*response[Queues], error) {
 		queues, err := a.queues(ctx, ledger.Queues()...)
-		return &reply[Queues]{Queues{queues}}, err
+		return &response[Queues]{Queues{queues}}, err
 	})
 	for _, turn := range []struct {
 		verb, summary, description string
@@ -149,7 +149,7 @@ func (a *API) queueRoutes() {
 		handlePlatform(a, huma.Operation{
 			OperationID: turn.verb + "-queue", Method: http.MethodPost, Path: "/v1/queues/{queue}/" + turn.verb, Tags: []string{"Jobs"},
 			Summary: turn.summary, Description: turn.description, Errors: []int{409, 422},
-		}, func(ctx context.Context, _ visit, in *queueInput) (*reply[Queue], error) {
+		}, func(ctx context.Context, _ visit, in *queueInput) (*response[Queue], error) {
 			if err := turn.do(ctx, in.Queue); err != nil {
 				return nil, err
 			}
@@ -157,7 +157,7 @@ func (a *API) queueRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			return &reply[Queue]{queues[0]}, nil
+			return &response[Queue]{queues[0]}, nil
 		})
 	}
 }

@@ -25,7 +25,7 @@ func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) 
 		d.Complete(e, "absence")
 		ids = append(ids, d.ID)
 	}
-	n, err := s.ledger.Keep(s.t.Context(), []consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time}, Deliveries: deliveries}})
+	n, err := s.ledger.Commit(s.t.Context(), []consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time}, Deliveries: deliveries}})
 	require.NoError(s.t, err)
 	require.Equal(s.t, len(deliveries), n)
 	return ids
@@ -46,7 +46,7 @@ func (s *stack) turn(state consumers.State, ids ...string) {
 	}
 }
 
-func decoded[T any](t testing.TB, r reply) (v T) {
+func decoded[T any](t testing.TB, r response) (v T) {
 	t.Helper()
 	require.Equal(t, http.StatusOK, r.StatusCode, string(r.body))
 	require.NoError(t, json.Unmarshal(r.body, &v), string(r.body))

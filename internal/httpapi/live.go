@@ -89,7 +89,7 @@ func (a *API) liveRoutes() {
 		Description: "On all nodes, and their clients do not come back by themselves. The user's tokens stay good; to end them too, " +
 			"see revoke-tokens.",
 		Parameters: []*huma.Param{schoolParam(), user}, Responses: responses,
-	}, needOffice, func(w http.ResponseWriter, r *http.Request) error {
+	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
 		if err := l.Revoke(r.Context(), r.PathValue("school"), r.PathValue("user")); err != nil {
 			return unavailable(err, time.Second, "the connections to this node end, but other nodes could not be told; try again")
 		}
@@ -106,7 +106,7 @@ func (a *API) liveRoutes() {
 		Summary:     "Tell whether a user is online",
 		Description: "With the live connections of the user on all nodes: somebody may be online on two devices.",
 		Parameters:  []*huma.Param{schoolParam(), user}, Responses: responses,
-	}, needOffice, func(w http.ResponseWriter, r *http.Request) error {
+	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
 		connections, err := l.Connections(r.Context(), r.PathValue("school"), r.PathValue("user"))
 		if err != nil {
 			return unavailable(err, time.Second, "the other nodes cannot be asked just now")
@@ -173,8 +173,8 @@ func (a *API) Query(ctx context.Context, bearer auth.Principal, school, name str
 	if err != nil {
 		return nil, err
 	}
-	rec := &kept{header: http.Header{}, status: http.StatusOK}
-	a.inner.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, knownKey{}, bearer)))
+	rec := &responseBuffer{header: http.Header{}, status: http.StatusOK}
+	a.internal.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, internalBearerKey{}, bearer)))
 	return json.Marshal(struct {
 		Status   int            `json:"status"`
 		Position string         `json:"position,omitzero"`
@@ -182,8 +182,8 @@ func (a *API) Query(ctx context.Context, bearer auth.Principal, school, name str
 	}{rec.status, rec.header.Get(headerPosition), rec.body.Bytes()})
 }
 
-// knownKey is where a request has its bearer when it comes from within.
-type knownKey struct{}
+// internalBearerKey is where a request has its bearer when it comes from within.
+type internalBearerKey struct{}
 
 // ErrNoQuery says that there is no query of a name.
 var ErrNoQuery = errors.New("there is no such query")
@@ -224,13 +224,13 @@ func (a *API) queryRequest(ctx context.Context, school, name string, parameters 
 	return r, nil
 }
 
-// kept is an answer that is not sent as it is.
-type kept struct {
+// responseBuffer is an answer that is not sent as it is.
+type responseBuffer struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-func (k *kept) Header() http.Header         { return k.header }
-func (k *kept) WriteHeader(status int)      { k.status = status }
-func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }
+func (k *responseBuffer) Header() http.Header         { return k.header }
+func (k *responseBuffer) WriteHeader(status int)      { k.status = status }
+func (k *responseBuffer) Write(b []byte) (int, error) { return k.body.Write(b) }

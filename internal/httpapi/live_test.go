@@ -175,7 +175,7 @@ func TestP10_QueriesFromWithinAskForNothingMore(t *testing.T) {
 	s := full(t)
 	at := s.publish("north", structured("e", "student.enrolled",
 		`{"student_id":"s-1","given_name":"Ada","family_name":"Lovelace","class_id":"7a","on":"2026-09-01"}`))
-	ask := func(bearer auth.Principal, school, name, parameters string) (status int, body string) {
+	lookup := func(bearer auth.Principal, school, name, parameters string) (status int, body string) {
 		t.Helper()
 		b, err := s.api.Query(t.Context(), bearer, school, name, jsontext.Value(parameters))
 		require.NoError(t, err)
@@ -191,19 +191,19 @@ func TestP10_QueriesFromWithinAskForNothingMore(t *testing.T) {
 		return answer.Status, string(answer.Body)
 	}
 	boss := auth.Principal{Subject: "boss", School: "north", Roles: []string{"admin"}}
-	status, body := ask(boss, "north", "students", `{"q":"lovelace","limit":5,"min_position":"`+at+`"}`)
+	status, body := lookup(boss, "north", "students", `{"q":"lovelace","limit":5,"min_position":"`+at+`"}`)
 	require.Equal(t, http.StatusOK, status, body)
 	require.Contains(t, body, "Ada")
-	status, body = ask(boss, "north", "student", `{"id":"s-1"}`)
+	status, body = lookup(boss, "north", "student", `{"id":"s-1"}`)
 	require.Equal(t, http.StatusOK, status, body)
 
-	status, _ = ask(boss, "south", "students", ``)
+	status, _ = lookup(boss, "south", "students", ``)
 	require.Equal(t, http.StatusForbidden, status)
-	status, _ = ask(auth.Principal{Subject: "mum", School: "north", Roles: []string{"guardian"}}, "north", "students", `null`)
+	status, _ = lookup(auth.Principal{Subject: "mum", School: "north", Roles: []string{"guardian"}}, "north", "students", `null`)
 	require.Equal(t, http.StatusForbidden, status)
-	status, _ = ask(boss, "north", "students", `{"limit":"many"}`)
+	status, _ = lookup(boss, "north", "students", `{"limit":"many"}`)
 	require.Equal(t, http.StatusUnprocessableEntity, status)
-	status, _ = ask(boss, "north", "student", `{"id":"../../../south/students"}`)
+	status, _ = lookup(boss, "north", "student", `{"id":"../../../south/students"}`)
 	require.Equal(t, http.StatusNotFound, status)
 
 	_, err := s.api.Query(t.Context(), boss, "north", "secrets", nil)

@@ -17,15 +17,15 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/logo"
 )
 
-// Logos keeps the pictures of schools, as [logo.Logos] does.
+// Logos keeps the pictures of schools, as [logo.Service] does.
 type Logos interface {
 	Get(ctx context.Context, school string) (picture []byte, hash string, err error)
 	Put(ctx context.Context, school, actor string, upload []byte) (hash string, err error)
 	Remove(ctx context.Context, school, actor string) error
 }
 
-// Kept names a picture that is kept.
-type Kept struct {
+// StoredLogo names a picture that is kept.
+type StoredLogo struct {
 	SHA256 string `json:"sha256" doc:"The hash of the picture as it is kept"`
 }
 
@@ -49,7 +49,7 @@ func (a *API) logoRoutes() {
 
 	responses = a.problems("400", "401", "403", "413", "422", "503")
 	responses["200"] = &huma.Response{Description: "It is kept.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Kept](), true, "")},
+		"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[StoredLogo](), true, "")},
 	}}
 	a.route(&huma.Operation{
 		OperationID: "put-logo", Method: http.MethodPut, Path: path, Tags: []string{"Settings"},
@@ -60,7 +60,7 @@ func (a *API) logoRoutes() {
 		Parameters:  []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: picture("image/png", "image/jpeg", "image/gif", "image/webp")},
 		Responses:   responses,
-	}, needOffice, a.putLogo)
+	}, needAdmin, a.putLogo)
 
 	responses = a.problems("400", "401", "403", "503")
 	responses["204"] = &huma.Response{Description: "There is none any more."}
@@ -68,7 +68,7 @@ func (a *API) logoRoutes() {
 		OperationID: "delete-logo", Method: http.MethodDelete, Path: path, Tags: []string{"Settings"},
 		Summary: "Remove a school's logo", Description: "Documents that have been made keep it.",
 		Parameters: []*huma.Param{schoolParam()}, Responses: responses,
-	}, needOffice, func(w http.ResponseWriter, r *http.Request) error {
+	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
 		if err := a.deps.Logos.Remove(r.Context(), r.PathValue("school"), requestOf(r.Context()).bearer.Subject); err != nil {
 			return unavailable(err, time.Second, "the logo cannot be removed now")
 		}
@@ -108,5 +108,5 @@ func (a *API) putLogo(w http.ResponseWriter, r *http.Request) error {
 		return unavailable(err, time.Second, "the logo cannot be kept now")
 	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.MarshalWrite(w, Kept{SHA256: hash})
+	return json.MarshalWrite(w, StoredLogo{SHA256: hash})
 }

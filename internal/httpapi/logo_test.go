@@ -29,7 +29,7 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 	}
 	answer := s.do("PUT", path, admin, upload.String(), "Content-Type", "image/png")
 	require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.body))
-	var kept httpapi.Kept
+	var kept httpapi.StoredLogo
 	require.NoError(t, json.Unmarshal(answer.body, &kept))
 
 	got := s.get(path, guardian)
@@ -38,7 +38,7 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 	require.Equal(t, `"`+kept.SHA256+`"`, got.Header.Get("Etag"))
 	config, err := png.DecodeConfig(bytes.NewReader(got.body))
 	require.NoError(t, err)
-	require.Equal(t, []int{logo.Side, logo.Side / 2}, []int{config.Width, config.Height})
+	require.Equal(t, []int{logo.StoredSide, logo.StoredSide / 2}, []int{config.Width, config.Height})
 	require.Equal(t, http.StatusNotModified, s.get(path, guardian, "If-None-Match", got.Header.Get("Etag")).StatusCode)
 	require.Equal(t, http.StatusForbidden, s.get(path, token(t, "south", "eve", "admin")).StatusCode)
 

@@ -19,7 +19,7 @@ func (a *API) outboxRoutes() {
 		Description: "For development, and while a school is being set up: a channel without a provider keeps its messages here, as they would " +
 			"have been read, the newest first; with them the latest documents. The page /outbox shows both as they come.",
 		Errors: []int{422},
-	}, needOffice, func(ctx context.Context, v visit, in *outboxInput) (*reply[Outbox], error) {
+	}, needAdmin, func(ctx context.Context, v visit, in *outboxInput) (*response[Outbox], error) {
 		box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
 		err := a.deps.Pool.Read(ctx, v.school, func(tx pgx.Tx) (err error) {
 			if box.Counts, err = outbox.Count(ctx, tx, v.school); err != nil {
@@ -40,7 +40,7 @@ func (a *API) outboxRoutes() {
 			}
 			return err
 		})
-		return &reply[Outbox]{box}, err
+		return &response[Outbox]{box}, err
 	})
 	a.page("GET /outbox", "page/outbox.html", "text/html; charset=utf-8")
 	a.page("GET /outbox/outbox.js", "page/outbox.js", "text/javascript; charset=utf-8")

@@ -120,9 +120,9 @@ func problemOf(err error) *Problem {
 		p := problem(statusClientClosed, "the request was given up")
 		p.cause = err
 		return p
-	case notText(err):
+	case invalidText(err):
 		return problem(http.StatusUnprocessableEntity, "a parameter has characters that no text here can have")
-	case errors.Is(err, postgres.ErrBusy), databaseAway(err):
+	case errors.Is(err, postgres.ErrBusy), databaseUnavailable(err):
 		return unavailable(err, time.Second, "the database cannot answer just now")
 	}
 	p = problem(http.StatusInternalServerError, "this is our fault, not yours")
@@ -133,16 +133,16 @@ func problemOf(err error) *Problem {
 // statusClientClosed is what nginx and others log for a request whose client has gone.
 const statusClientClosed = 499
 
-// notText reports that the database was given bytes which are not UTF-8, or a NUL: they come from the request, as what is in
+// invalidText reports that the database was given bytes which are not UTF-8, or a NUL: they come from the request, as what is in
 // the tables was checked.
-func notText(err error) bool {
+func invalidText(err error) bool {
 	const characterNotInRepertoire = "22021"
 	answered, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && answered.Code == characterNotInRepertoire
 }
 
-// databaseAway reports that an error comes from a database that cannot be reached, or cannot serve for now.
-func databaseAway(err error) bool {
+// databaseUnavailable reports that an error comes from a database that cannot be reached, or cannot serve for now.
+func databaseUnavailable(err error) bool {
 	if answered, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch answered.Code[:2] {
 		case "08", "53", "57": // connection, out of resources, stopped or out of time

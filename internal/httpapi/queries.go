@@ -26,8 +26,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// answer is what a query has answered, as it is kept and sent.
-type answer struct {
+// result is what a query has answered, as it is kept and sent.
+type result struct {
 	tag    string // names the body
 	parked uint32 // subjects of the school whose latest events are not in it
 	body   []byte
@@ -35,19 +35,19 @@ type answer struct {
 
 const tagLength = 22
 
-var errAnswer = errors.New("kept answer is too short")
+var errShortResult = errors.New("kept answer is too short")
 
-var answerCodec = redis.Codec[answer]{
-	Append: func(b []byte, a answer) []byte {
+var resultCodec = redis.Codec[result]{
+	Append: func(b []byte, a result) []byte {
 		b = append(b, a.tag...)
 		b = binary.BigEndian.AppendUint32(b, a.parked)
 		return append(b, a.body...)
 	},
-	Parse: func(b []byte) (answer, error) {
+	Parse: func(b []byte) (result, error) {
 		if len(b) < tagLength+4 {
-			return answer{}, errAnswer
+			return result{}, errShortResult
 		}
-		return answer{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]), body: b[tagLength+4:]}, nil
+		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]), body: b[tagLength+4:]}, nil
 	},
 }
 
@@ -81,13 +81,13 @@ func (a *API) mount(e query.Endpoint) {
 	op, need := a.operation(e.Info())
 	a.needs[op.Method+" "+op.Path] = need
 	op.Middlewares = huma.Middlewares{a.gate(need)}
-	e.Mount(a.huma, op, a.ask)
+	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
-	responses["200"].Headers = answerHeaders()
-	responses["304"] = &huma.Response{Description: "The answer that the caller has still holds.", Headers: answerHeaders()}
+	responses["200"].Headers = resultHeaders()
+	responses["304"] = &huma.Response{Description: "The answer that the caller has still holds.", Headers: resultHeaders()}
 }
 
-func answerHeaders() map[string]*huma.Param {
+func resultHeaders() map[string]*huma.Param {
 	text := func(description string) *huma.Param {
 		return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
 	}
@@ -99,57 +99,57 @@ func answerHeaders() map[string]*huma.Param {
 	}
 }
 
-// ask answers a query: from the cache when what is kept there is new enough, else from one snapshot of the database.
-func (a *API) ask(ctx context.Context, q query.Question) (*huma.StreamResponse, error) {
+// serveQuery answers a query: from the cache when what is kept there is new enough, else from one snapshot of the database.
+func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
 	hit := hitOf(ctx)
-	own, guardian, err := mayAsk(requestOf(ctx), q)
+	own, guardian, err := authorizeQuery(requestOf(ctx), q)
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	least, err := a.minPosition(hit)
+	minPosition, err := a.minPosition(hit)
 	if err != nil {
 		return nil, err
 	}
-	asked := query.Asked{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
+	scope := query.Scope{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
 	if q.Info.Self && own {
-		asked.Self = requestOf(ctx).bearer.Subject
+		scope.Self = requestOf(ctx).bearer.Subject
 	}
 	if q.Info.BySight && !own {
-		asked.Sees = sightOf(requestOf(ctx).bearer)
+		scope.Sees = sightOf(requestOf(ctx).bearer)
 	}
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
 		return nil, problemOf(fmt.Errorf("write input of query %s: %w", q.Info.Name, err))
 	}
 	key := redis.Key{
-		Partition: least.Partition, School: hit.school, Query: q.Info.Name,
-		Input: digest(append(append(input, a.config.Version...), asked.Today.String()...)) + "." + strconv.Itoa(int(asked.Sees)),
+		Partition: minPosition.Partition, School: hit.school, Query: q.Info.Name,
+		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." + strconv.Itoa(int(scope.Sees)),
 	}
 	for _, p := range q.Info.Reads {
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
-	ask := redis.Ask{
-		Key: key, TTL: q.Info.TTL, AtLeast: least.Offset, Private: own,
-		Await: func(ctx context.Context) error { return a.await(ctx, least) },
+	lookup := redis.Lookup{
+		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: own,
+		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
-	got, offset, outcome, err := a.answers.Get(ctx, ask, func(ctx context.Context) (answer, int64, error) {
-		return a.load(ctx, least, asked, guardian, q)
+	got, offset, outcome, err := a.results.Get(ctx, lookup, func(ctx context.Context) (result, int64, error) {
+		return a.load(ctx, minPosition, scope, guardian, q)
 	})
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	at := domain.Position{Partition: least.Partition, Offset: offset}
+	at := domain.Position{Partition: minPosition.Partition, Offset: offset}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
 		got.write(w, r, at, outcome, time.Since(start))
 	}}, nil
 }
 
-// mayAsk decides about those who may only ask about their own: students here, guardians in the snapshot that the answer
+// authorizeQuery decides about those who may only ask about their own: students here, guardians in the snapshot that the answer
 // is made from; and what is for themselves the query picks. Their answers are not kept.
-func mayAsk(req *request, q query.Question) (own bool, guardian string, err error) {
+func authorizeQuery(req *request, q query.Request) (own bool, guardian string, err error) {
 	switch {
 	case req.access == auth.Full:
 		return false, "", nil
@@ -194,35 +194,35 @@ func (a *API) minPosition(h hit) (domain.Position, error) {
 }
 
 // await waits until the tables have reached a position, for as long as a read may.
-func (a *API) await(ctx context.Context, least domain.Position) error {
-	if least.Offset < 0 {
+func (a *API) await(ctx context.Context, minPosition domain.Position) error {
+	if minPosition.Offset < 0 {
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, a.config.WaitLimit)
 	defer cancel()
-	if err := a.deps.Positions.Await(limited, least); err != nil && ctx.Err() == nil {
-		return behind(least)
+	if err := a.deps.Positions.Await(limited, minPosition); err != nil && ctx.Err() == nil {
+		return notReached(minPosition)
 	}
 	return ctx.Err()
 }
 
 // load answers from a snapshot, which must not be older than the position.
-func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked, guardian string, q query.Question) (got answer, offset int64, err error) {
+func (a *API) load(ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string, q query.Request) (got result, offset int64, err error) {
 	defer func() {
 		if p := recover(); p != nil { // it runs in a goroutine that serves many requests
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
 		}
 	}()
-	err = a.deps.Pool.Read(ctx, asked.School, func(tx pgx.Tx) error {
-		at, err := postgres.Position(ctx, tx, a.deps.Set, least.Partition)
+	err = a.deps.Pool.Read(ctx, scope.School, func(tx pgx.Tx) error {
+		at, err := postgres.Position(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
 		}
-		if at.Offset < least.Offset {
-			return behind(least)
+		if at.Offset < minPosition.Offset {
+			return notReached(minPosition)
 		}
 		if guardian != "" {
-			theirs, err := a.deps.IsGuardian(ctx, tx, asked.School, guardian, q.Student)
+			theirs, err := a.deps.IsGuardian(ctx, tx, scope.School, guardian, q.Student)
 			if err != nil {
 				return err
 			}
@@ -230,10 +230,10 @@ func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked
 				return auth.ErrDenied
 			}
 		}
-		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`, asked.School).Scan(&got.parked); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`, scope.School).Scan(&got.parked); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
 		}
-		out, err := q.Run(ctx, tx, asked)
+		out, err := q.Run(ctx, tx, scope)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", q.Info.Name, err)
 		}
@@ -248,12 +248,12 @@ func (a *API) load(ctx context.Context, least domain.Position, asked query.Asked
 	return got, offset, err
 }
 
-func behind(least domain.Position) error {
-	return unavailable(nil, time.Second, "the read models have not reached position %s yet", least)
+func notReached(minPosition domain.Position) error {
+	return unavailable(nil, time.Second, "the read models have not reached position %s yet", minPosition)
 }
 
 // write sends the answer, or says that the caller has it already.
-func (a answer) write(w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome, took time.Duration) {
+func (a result) write(w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome, took time.Duration) {
 	h := w.Header()
 	tag := `W/"` + a.tag + `"`
 	h.Set("Content-Type", "application/json")

@@ -22,7 +22,7 @@ import (
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-01&to=2026-09-30"
 
-func totals(t *testing.T, r reply) map[string]int {
+func totals(t *testing.T, r response) map[string]int {
 	t.Helper()
 	require.Equal(t, http.StatusOK, r.StatusCode, string(r.body))
 	var answer struct {
@@ -113,9 +113,9 @@ func TestP7_ReadersNeverGoBack(t *testing.T) {
 	outcomes := map[string]int{}
 	read := func() error {
 		mu.Lock()
-		least := last
+		minPosition := last
 		mu.Unlock()
-		r := s.get(attendancePath, admin, "Schoolbell-Min-Position", least)
+		r := s.get(attendancePath, admin, "Schoolbell-Min-Position", minPosition)
 		var answer struct {
 			Totals struct {
 				Present int64 `json:"present"`
@@ -128,7 +128,7 @@ func TestP7_ReadersNeverGoBack(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		wanted, err := domain.ParsePosition(least)
+		wanted, err := domain.ParsePosition(minPosition)
 		if err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func TestAnswersAreKept(t *testing.T) {
 	admin := token(t, "north", "u", "admin")
 	at := s.publish("north", marked("e", "s", "late"))
 	require.Equal(t, "miss", s.get(attendancePath, admin, "Schoolbell-Min-Position", at).Header.Get("X-Cache"))
-	var hit reply
+	var hit response
 	require.Eventually(t, func() bool { // the cache is told of the commit after it
 		hit = s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
 		return hit.Header.Get("X-Cache") == "hit"

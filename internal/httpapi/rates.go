@@ -17,10 +17,10 @@ type rates struct {
 	sweepAt int // how many buckets are held before those that are full are forgotten
 }
 
-const fewBuckets = 1024
+const minSweep = 1024
 
 func newRates(perSecond float64, burst int) *rates {
-	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{}, sweepAt: fewBuckets}
+	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{}, sweepAt: minSweep}
 }
 
 // take takes n out of a bucket and returns 0, or takes nothing and returns when to come again.
@@ -52,7 +52,7 @@ func (l *rates) bucket(key string, now time.Time) *rate.Limiter {
 					delete(l.buckets, k)
 				}
 			}
-			l.sweepAt = max(fewBuckets, 2*len(l.buckets))
+			l.sweepAt = max(minSweep, 2*len(l.buckets))
 		}
 		b = rate.NewLimiter(l.limit, l.burst)
 		l.buckets[key] = b

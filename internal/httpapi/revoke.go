@@ -9,8 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// tokenTime is how long a revocation is kept unless it is said: tokens that live longer are good again afterwards.
-const tokenTime = 30 * 24 * time.Hour
+// defaultTokenLifetime is how long a revocation is kept unless it is said: tokens that live longer are good again afterwards.
+const defaultTokenLifetime = 30 * 24 * time.Hour
 
 // revokeRoute adds what refuses tokens before they expire.
 func (a *API) revokeRoute() {
@@ -30,17 +30,17 @@ func (a *API) revokeRoute() {
 			text("for", "query", "How long tokens live at most, as 24h: until then the refusal is remembered. Default 720h."),
 		},
 		Responses: responses,
-	}, needOffice, func(w http.ResponseWriter, r *http.Request) error {
-		keep := tokenTime
+	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
+		lifetime := defaultTokenLifetime
 		if given := r.URL.Query().Get("for"); given != "" {
 			var err error
-			if keep, err = time.ParseDuration(given); err != nil || keep <= 0 {
+			if lifetime, err = time.ParseDuration(given); err != nil || lifetime <= 0 {
 				return problem(http.StatusBadRequest, "for is a time, as 24h")
 			}
 		}
 		now := a.deps.Now()
 		revocation := auth.Revocation{
-			School: r.PathValue("school"), User: r.PathValue("user"), TokenID: r.URL.Query().Get("id"), At: now, Until: now.Add(keep),
+			School: r.PathValue("school"), User: r.PathValue("user"), TokenID: r.URL.Query().Get("id"), At: now, Until: now.Add(lifetime),
 		}
 		if err := a.deps.Revoke(r.Context(), revocation); err != nil {
 			return unavailable(err, time.Second, "this process refuses them, but others could not be told yet; try again")

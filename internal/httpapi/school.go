@@ -13,7 +13,7 @@ import (
 
 // Who may do what is not about events or read models.
 var (
-	needOffice = auth.Need{Roles: []string{"admin"}}
+	needAdmin = auth.Need{Roles: []string{"admin"}}
 	// needMember is what every role of a school may do: what belongs to the bearer alone, or to all.
 	needMember = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
 )
@@ -24,25 +24,25 @@ type visit struct {
 	bearer auth.Principal
 }
 
-// none is the input of a route without parameters, or the answer without a body.
-type none struct{}
+// empty is the input of a route without parameters, or the answer without a body.
+type empty struct{}
 
-// reply is an answer that is its body.
-type reply[T any] struct{ Body T }
+// response is an answer that is its body.
+type response[T any] struct{ Body T }
 
 // handle adds a route about a school that is neither about events nor about read models. What goes in and comes out are
 // structs in huma's notation; the input has been checked against their schema, and every error becomes a problem.
 func handle[In, Out any](a *API, op huma.Operation, need auth.Need, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Parameters = append([]*huma.Param{schoolParam()}, op.Parameters...)
-	op.Middlewares = huma.Middlewares{a.gate(need), unkept}
+	op.Middlewares = huma.Middlewares{a.gate(need), noStore}
 	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
 	register(a, op, do)
 }
 
 // handlePlatform adds a route about all schools, for operators.
 func handlePlatform[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
-	op.Middlewares = huma.Middlewares{a.gateWith(a.admitOperator), unkept}
+	op.Middlewares = huma.Middlewares{a.gateWith(a.admitOperator), noStore}
 	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
 	register(a, op, do)
 }
@@ -64,8 +64,8 @@ func register[In, Out any](a *API, op huma.Operation, do func(ctx context.Contex
 // maxForm bounds what people write, other than events.
 const maxForm = 256 << 10
 
-// unkept marks answers that nobody may keep.
-func unkept(hc huma.Context, next func(huma.Context)) {
+// noStore marks answers that nobody may keep.
+func noStore(hc huma.Context, next func(huma.Context)) {
 	_, w := humago.Unwrap(hc)
 	w.Header().Set("Cache-Control", "private, no-store")
 	next(hc)

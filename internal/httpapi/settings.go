@@ -21,12 +21,12 @@ func (a *API) settingsRoutes() {
 		Summary: "Read what a school has decided about its deliveries",
 		Description: "A school that has decided nothing has an empty object, and gets what each rule does by itself. The ETag is the version, " +
 			"to be sent back in If-Match with a change.",
-	}, needOffice, func(ctx context.Context, v visit, _ *none) (*settingsReply, error) {
+	}, needAdmin, func(ctx context.Context, v visit, _ *empty) (*settingsResponse, error) {
 		s, err := a.deps.Consumers.Settings.Current(ctx, v.school)
 		if err != nil {
 			return nil, err
 		}
-		return &settingsReply{versionTag(s.Version), s}, nil
+		return &settingsResponse{versionTag(s.Version), s}, nil
 	})
 	handle(a, huma.Operation{
 		OperationID: "put-settings", Method: http.MethodPut, Path: path, Tags: []string{"Settings"},
@@ -35,14 +35,14 @@ func (a *API) settingsRoutes() {
 			"from; when somebody else has changed it meanwhile, nothing is written (412). Events are planned by the version that was in " +
 			"force when they were written. Members that mean nothing, and rules that there are not, are refused.",
 		Errors: []int{412, 422, 428},
-	}, needOffice, a.putSettings)
+	}, needAdmin, a.putSettings)
 	delete(a.huma.OpenAPI().Paths[path].Put.RequestBody.Content, "application/octet-stream") // what huma makes of RawBody
 	handle(a, huma.Operation{
 		OperationID: "list-settings", Method: http.MethodGet, Path: path + "/versions", Tags: []string{"Settings"},
 		Summary: "See who changed the settings, and when", Description: "The latest 100 versions, the newest first.",
-	}, needOffice, func(ctx context.Context, v visit, _ *none) (*reply[SettingsVersions], error) {
+	}, needAdmin, func(ctx context.Context, v visit, _ *empty) (*response[SettingsVersions], error) {
 		versions, err := a.deps.Consumers.Settings.Versions(ctx, v.school, 100)
-		return &reply[SettingsVersions]{SettingsVersions{versions}}, err
+		return &response[SettingsVersions]{SettingsVersions{versions}}, err
 	})
 }
 
@@ -51,7 +51,7 @@ type SettingsVersions struct {
 	Versions []ledger.SettingsVersion `json:"versions"`
 }
 
-type settingsReply struct {
+type settingsResponse struct {
 	ETag string `header:"ETag" doc:"The version"`
 	Body *consumers.Settings
 }
@@ -62,7 +62,7 @@ type settingsInput struct {
 	Body    consumers.Settings
 }
 
-func (a *API) putSettings(ctx context.Context, v visit, in *settingsInput) (*settingsReply, error) {
+func (a *API) putSettings(ctx context.Context, v visit, in *settingsInput) (*settingsResponse, error) {
 	if in.IfMatch == "" {
 		return nil, problem(http.StatusPreconditionRequired, "say in If-Match which version of the settings is to be replaced")
 	}
@@ -80,7 +80,7 @@ func (a *API) putSettings(ctx context.Context, v visit, in *settingsInput) (*set
 	if err != nil {
 		return nil, err
 	}
-	return &settingsReply{versionTag(version), written}, nil
+	return &settingsResponse{versionTag(version), written}, nil
 }
 
 func versionTag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }

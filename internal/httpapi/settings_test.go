@@ -16,7 +16,7 @@ func TestSettingsAreReplacedByWhoeverHasReadThem(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	ada, ben := token(t, "north", "ada", "admin"), token(t, "north", "ben", "admin")
-	put := func(bearer, tag, body string) reply {
+	put := func(bearer, tag, body string) response {
 		return s.do(http.MethodPut, settingsPath, bearer, body, "Content-Type", "application/json", "If-Match", tag)
 	}
 	empty := s.get(settingsPath, ada)

@@ -37,19 +37,19 @@ func (l *Log) append(ctx context.Context, school string, records []eventlog.Reco
 		return domain.Position{}, eventlog.ErrOverloaded
 	}
 	defer l.queued.Add(int64(-size))
-	lane := &l.lanes[eventlog.PartitionFor(school, int32(len(l.lanes)))]
+	writer := &l.writers[eventlog.PartitionFor(school, int32(len(l.writers)))]
 	call := &appendCall{school: school, records: records, size: size, done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(ctx, l.config.AppendTimeout)
 	defer cancel()
-	if err := lane.push(call); err != nil {
+	if err := writer.push(call); err != nil {
 		return domain.Position{}, err
 	}
 	select {
 	case <-call.done:
 	case <-ctx.Done():
-		lane.abandon(ctx, call)
+		writer.abandon(ctx, call)
 	}
-	return domain.Position{Partition: lane.partition, Offset: call.offset}, call.err
+	return domain.Position{Partition: writer.partition, Offset: call.offset}, call.err
 }
 
 func (l *Log) measure(school string, records []eventlog.Record) (size int, err error) {
@@ -93,21 +93,21 @@ func (c *appendCall) finished() bool {
 	}
 }
 
-// lane writes one partition: one batch at a time, so that nothing overtakes. Its goroutine lives only while there
+// partitionWriter writes one partition: one batch at a time, so that nothing overtakes. Its goroutine lives only while there
 // is something to write.
-type lane struct {
+type partitionWriter struct {
 	log       *Log
 	partition int32
 
-	mu     sync.Mutex // also guards the end of each call
-	queue  []*appendCall
-	flight []*appendCall           // the batch under way
-	ground context.CancelCauseFunc // ends it, when nobody waits for it any more
-	busy   bool
-	closed bool
+	mu           sync.Mutex // also guards the end of each call
+	queue        []*appendCall
+	inFlight     []*appendCall           // the batch under way
+	cancelFlight context.CancelCauseFunc // ends it, when nobody waits for it any more
+	busy         bool
+	closed       bool
 }
 
-func (w *lane) push(call *appendCall) error {
+func (w *partitionWriter) push(call *appendCall) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -116,12 +116,12 @@ func (w *lane) push(call *appendCall) error {
 	w.queue = append(w.queue, call)
 	if !w.busy {
 		w.busy = true
-		w.log.writes.Go(w.run)
+		w.log.writing.Go(w.run)
 	}
 	return nil
 }
 
-func (w *lane) close() {
+func (w *partitionWriter) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
@@ -129,7 +129,7 @@ func (w *lane) close() {
 
 // abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it may or may not
 // be in the log.
-func (w *lane) abandon(ctx context.Context, call *appendCall) {
+func (w *partitionWriter) abandon(ctx context.Context, call *appendCall) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if call.finished() {
@@ -137,13 +137,13 @@ func (w *lane) abandon(ctx context.Context, call *appendCall) {
 	}
 	w.queue = slices.DeleteFunc(w.queue, func(c *appendCall) bool { return c == call })
 	call.finish(0, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx)))
-	if len(w.flight) > 0 && !slices.ContainsFunc(w.flight, func(c *appendCall) bool { return !c.finished() }) {
-		w.ground(errNobodyWaits)
+	if len(w.inFlight) > 0 && !slices.ContainsFunc(w.inFlight, func(c *appendCall) bool { return !c.finished() }) {
+		w.cancelFlight(errAbandoned)
 	}
 }
 
 // run writes until the queue is empty.
-func (w *lane) run() {
+func (w *partitionWriter) run() {
 	for {
 		batch, ctx, done := w.next()
 		if batch == nil {
@@ -155,7 +155,7 @@ func (w *lane) run() {
 }
 
 // next takes as many appends from the queue as share a batch.
-func (w *lane) next() ([]*appendCall, context.Context, context.CancelCauseFunc) {
+func (w *partitionWriter) next() ([]*appendCall, context.Context, context.CancelCauseFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, size := 0, 0
@@ -163,19 +163,19 @@ func (w *lane) next() ([]*appendCall, context.Context, context.CancelCauseFunc) 
 		size += w.queue[n].size
 		n++
 	}
-	w.flight = slices.Clone(w.queue[:n])
+	w.inFlight = slices.Clone(w.queue[:n])
 	w.queue = slices.Delete(w.queue, 0, n)
 	if n == 0 {
-		w.busy, w.queue, w.flight = false, nil, nil
+		w.busy, w.queue, w.inFlight = false, nil, nil
 		return nil, nil, nil
 	}
 	ctx, cancel := context.WithCancelCause(w.log.ctx)
-	w.ground = cancel
-	return w.flight, ctx, cancel
+	w.cancelFlight = cancel
+	return w.inFlight, ctx, cancel
 }
 
 // write puts one batch into the log, as often as it takes.
-func (w *lane) write(ctx context.Context, batch []*appendCall) {
+func (w *partitionWriter) write(ctx context.Context, batch []*appendCall) {
 	var (
 		l       = w.log
 		waiting []*appendCall
@@ -187,11 +187,11 @@ func (w *lane) write(ctx context.Context, batch []*appendCall) {
 			return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errOtherTopic)
 		}
 		now := time.Now()
-		if still := w.waiting(batch); len(still) != len(waiting) { // those who gave up are not written again
-			if len(still) == 0 {
-				return errNobodyWaits
+		if remaining := w.waiting(batch); len(remaining) != len(waiting) { // those who gave up are not written again
+			if len(remaining) == 0 {
+				return errAbandoned
 			}
-			waiting, encoded = still, l.codec.encode(still, now)
+			waiting, encoded = remaining, l.codec.encode(remaining, now)
 		}
 		var err error
 		base, err = c.produce(l.config.Topic, w.partition, encoded, l.config.RequestTimeout)
@@ -206,36 +206,36 @@ func (w *lane) write(ctx context.Context, batch []*appendCall) {
 			records += len(call.records)
 		}
 		l.metrics.batchRecords.Observe(float64(records))
-	case tooLarge(err) && len(waiting) > 1: // together only, perhaps
+	case isTooLarge(err) && len(waiting) > 1: // together only, perhaps
 		for _, call := range waiting {
 			w.write(ctx, []*appendCall{call})
 		}
-	case tooLarge(err):
+	case isTooLarge(err):
 		w.fail(batch, fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err))
 	default:
 		w.fail(batch, err)
 	}
 }
 
-var errNobodyWaits = errors.New("nobody waits for the records any more")
+var errAbandoned = errors.New("nobody waits for the records any more")
 
-func tooLarge(err error) bool {
+func isTooLarge(err error) bool {
 	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
 }
 
-func (w *lane) waiting(batch []*appendCall) []*appendCall {
+func (w *partitionWriter) waiting(batch []*appendCall) []*appendCall {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(batch), (*appendCall).finished)
 }
 
-func (w *lane) fail(batch []*appendCall, err error) {
+func (w *partitionWriter) fail(batch []*appendCall, err error) {
 	for _, call := range batch {
 		w.finish(call, 0, err)
 	}
 }
 
-func (w *lane) finish(call *appendCall, offset int64, err error) {
+func (w *partitionWriter) finish(call *appendCall, offset int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !call.finished() {

@@ -18,8 +18,8 @@ type balancer struct {
 	topic      string
 	partitions int
 
-	mu  sync.Mutex
-	had []byte // the partitions of this member in the last generation, two bytes each
+	mu       sync.Mutex
+	previous []byte // the partitions of this member in the last generation, two bytes each
 }
 
 // ProtocolName has the topic in it, so that Kafka turns away a member that names the group and means another topic.
@@ -33,14 +33,14 @@ func (b *balancer) remember(partitions []kafkago.PartitionAssignment) {
 	for _, p := range partitions {
 		e.int16(int16(p.ID))
 	}
-	b.had = e
+	b.previous = e
 }
 
 // UserData tells the member that shares out what this one has.
 func (b *balancer) UserData() ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.had, nil
+	return b.previous, nil
 }
 
 // AssignGroups shares out the partitions.

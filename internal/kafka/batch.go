@@ -127,11 +127,11 @@ func appendRecord(e encoder, offset int64, school string, r *eventlog.Record) en
 	return e
 }
 
-// names remembers the names of headers, of which there are few, so that each is allocated once. It belongs to a
+// headerNames remembers the names of headers, of which there are few, so that each is allocated once. It belongs to a
 // connection.
-type names map[string]string
+type headerNames map[string]string
 
-func (n names) of(b []byte) string {
+func (n headerNames) of(b []byte) string {
 	if s, ok := n[string(b)]; ok {
 		return s
 	}
@@ -151,11 +151,11 @@ type decoded struct {
 }
 
 // decode reads batches until it has limit bytes of records or more. Records below the wanted offset are left out.
-func (c *codec) decode(data []byte, partition int32, want int64, limit int, names names) (decoded, error) {
+func (c *codec) decode(data []byte, partition int32, want int64, limit int, names headerNames) (decoded, error) {
 	out := decoded{next: want}
 	size := len(data)
 	for out.unpacked < limit {
-		batch, rest := cut(data)
+		batch, rest := cutBatch(data)
 		if batch == nil {
 			break
 		}
@@ -181,9 +181,9 @@ func (c *codec) decode(data []byte, partition int32, want int64, limit int, name
 	return out, nil
 }
 
-// cut separates the first batch from the rest, and returns nil when there is no whole one: a broker cuts the last
+// cutBatch separates the first batch from the rest, and returns nil when there is no whole one: a broker cuts the last
 // one short.
-func cut(data []byte) (batch, rest []byte) {
+func cutBatch(data []byte) (batch, rest []byte) {
 	if len(data) < batchHeader {
 		return nil, nil
 	}
@@ -196,14 +196,14 @@ func cut(data []byte) (batch, rest []byte) {
 
 // countRecords returns how many records the batches say they hold.
 func countRecords(data []byte) (n int) {
-	for batch, rest := cut(data); batch != nil; batch, rest = cut(rest) {
+	for batch, rest := cutBatch(data); batch != nil; batch, rest = cutBatch(rest) {
 		n += max(0, int(int32(binary.BigEndian.Uint32(batch[57:]))))
 	}
 	return n
 }
 
 // decodeBatch appends the records of one batch and returns their size.
-func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names names, dst *[]eventlog.Record) (int, error) {
+func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record) (int, error) {
 	if magic := batch[16]; magic != 2 {
 		return 0, fmt.Errorf("format %d, want 2", magic)
 	}

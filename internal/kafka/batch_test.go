@@ -60,7 +60,7 @@ func TestBatchRoundTrip(t *testing.T) {
 			}
 		}
 		from := rapid.IntRange(0, len(want)-1).Draw(t, "from")
-		got, err := c.decode(data, 3, int64(from), 1<<20, names{})
+		got, err := c.decode(data, 3, int64(from), 1<<20, headerNames{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,26 +88,26 @@ func TestDecodeStopsAtItsLimit(t *testing.T) {
 		rebase(batch, int64(i))
 		data = append(data, batch...)
 	}
-	got, err := c.decode(data, 0, 0, 1500, names{})
+	got, err := c.decode(data, 0, 0, 1500, headerNames{})
 	require.NoError(t, err)
 	require.Len(t, got.records, 2)
 	require.EqualValues(t, 2, got.next)
 
-	got, err = c.decode(data[:len(data)-1], 0, 0, 1<<20, names{})
+	got, err = c.decode(data[:len(data)-1], 0, 0, 1<<20, headerNames{})
 	require.NoError(t, err, "the last batch may be cut short")
 	require.Len(t, got.records, 4)
-	_, err = c.decode(data[:20], 0, 0, 1<<20, names{})
+	_, err = c.decode(data[:20], 0, 0, 1<<20, headerNames{})
 	require.ErrorIs(t, err, errMalformed, "but not the only one")
 
 	data[len(data)-1] ^= 1
-	_, err = c.decode(data, 0, 4, 1<<20, names{})
+	_, err = c.decode(data, 0, 4, 1<<20, headerNames{})
 	require.ErrorContains(t, err, "batch at offset 4: checksum")
 }
 
 // A reader of names keeps working when somebody invents them without end.
 func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
-	n := names{}
+	n := headerNames{}
 	for i := range 1000 {
 		s := fmt.Sprint(i)
 		require.Equal(t, s, n.of([]byte(s)))
@@ -126,7 +126,7 @@ func FuzzDecode(f *testing.F) {
 			binary.BigEndian.PutUint32(data[8:], uint32(len(data)-batchPrefix))
 			binary.BigEndian.PutUint32(data[crcOffset:], crc32.Checksum(data[crcStart:], castagnoli))
 		}
-		got, err := c.decode(data, 0, 0, 1<<20, names{})
+		got, err := c.decode(data, 0, 0, 1<<20, headerNames{})
 		if err == nil && len(data) > 0 && got.next <= 0 {
 			t.Fatalf("read %d bytes and got nowhere", len(data))
 		}

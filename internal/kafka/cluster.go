@@ -21,7 +21,7 @@ type cluster struct {
 	seeds  []string
 	topic  string
 
-	asking chan struct{} // held by the one who asks for metadata
+	fetching chan struct{} // held by the one who asks for metadata
 
 	mu     sync.Mutex
 	meta   *metadata // nil when it must be asked for again
@@ -36,7 +36,7 @@ const maxIdle = 32
 
 func newCluster(d *dialer, seeds []string, topic string) *cluster {
 	return &cluster{
-		dialer: d, seeds: seeds, topic: topic, asking: make(chan struct{}, 1),
+		dialer: d, seeds: seeds, topic: topic, fetching: make(chan struct{}, 1),
 		idle: map[string][]*conn{},
 	}
 }
@@ -58,16 +58,16 @@ func (c *cluster) close() {
 
 // with runs one exchange on a connection to the address. A connection that was kept may have died meanwhile,
 // and only using it tells: then the exchange starts again on a new one.
-func (c *cluster) with(ctx context.Context, address string, talk func(*conn) error) error {
+func (c *cluster) with(ctx context.Context, address string, exchange func(*conn) error) error {
 	for {
-		conn, err := c.take(ctx, address)
+		conn, err := c.acquire(ctx, address)
 		if err != nil {
 			return err
 		}
-		err = conn.exchange(ctx, func() error { return talk(conn) })
+		err = conn.exchange(ctx, func() error { return exchange(conn) })
 		if !conn.broken {
 			conn.used = true
-			c.give(conn)
+			c.release(conn)
 			return err
 		}
 		conn.net.Close()
@@ -77,7 +77,7 @@ func (c *cluster) with(ctx context.Context, address string, talk func(*conn) err
 	}
 }
 
-func (c *cluster) take(ctx context.Context, address string) (*conn, error) {
+func (c *cluster) acquire(ctx context.Context, address string) (*conn, error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -93,7 +93,7 @@ func (c *cluster) take(ctx context.Context, address string) (*conn, error) {
 	return c.dialer.connect(ctx, address)
 }
 
-func (c *cluster) give(conn *conn) {
+func (c *cluster) release(conn *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conns := c.idle[conn.address]; !c.closed && len(conns) < maxIdle {
@@ -106,29 +106,29 @@ func (c *cluster) give(conn *conn) {
 // metadata returns what is known about the cluster, and asks for it when nothing is.
 func (c *cluster) metadata(ctx context.Context) (*metadata, error) {
 	select {
-	case c.asking <- struct{}{}:
-		defer func() { <-c.asking }()
+	case c.fetching <- struct{}{}:
+		defer func() { <-c.fetching }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	c.mu.Lock()
-	known := c.meta
+	cached := c.meta
 	c.mu.Unlock()
-	if known != nil {
-		return known, nil
+	if cached != nil {
+		return cached, nil
 	}
-	return c.ask(ctx)
+	return c.fetchMetadata(ctx)
 }
 
-// ask gets metadata from the first seed that answers, beginning with the one that did last time.
-func (c *cluster) ask(ctx context.Context) (*metadata, error) {
+// fetchMetadata gets metadata from the first seed that answers, beginning with the one that did last time.
+func (c *cluster) fetchMetadata(ctx context.Context) (*metadata, error) {
 	var faults []error
 	c.mu.Lock()
 	first := c.seed
 	c.mu.Unlock()
 	for i := range c.seeds {
 		i = (first + i) % len(c.seeds)
-		m, err := c.askSeed(ctx, c.seeds[i])
+		m, err := c.metadataFrom(ctx, c.seeds[i])
 		if err == nil {
 			c.mu.Lock()
 			c.meta, c.seed = m, i
@@ -140,7 +140,7 @@ func (c *cluster) ask(ctx context.Context) (*metadata, error) {
 	return nil, errors.Join(faults...)
 }
 
-func (c *cluster) askSeed(ctx context.Context, address string) (m *metadata, err error) {
+func (c *cluster) metadataFrom(ctx context.Context, address string) (m *metadata, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.dialer.timeout) // one that is silent must not keep us from the next
 	defer cancel()
 	err = c.with(ctx, address, func(conn *conn) error {
@@ -150,8 +150,8 @@ func (c *cluster) askSeed(ctx context.Context, address string) (m *metadata, err
 	return m, err
 }
 
-// forget makes the next request ask for metadata again, unless somebody already has.
-func (c *cluster) forget(m *metadata) {
+// invalidate makes the next request ask for metadata again, unless somebody already has.
+func (c *cluster) invalidate(m *metadata) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.meta == m {
@@ -159,9 +159,9 @@ func (c *cluster) forget(m *metadata) {
 	}
 }
 
-// hangUp drops the unused connections to a broker that has fallen silent: one that is gone without a word would keep
+// dropIdle drops the unused connections to a broker that has fallen silent: one that is gone without a word would keep
 // each of them waiting.
-func (c *cluster) hangUp(address string) {
+func (c *cluster) dropIdle(address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, conn := range c.idle[address] {
@@ -173,14 +173,14 @@ func (c *cluster) hangUp(address string) {
 // do runs an exchange with the leader of a partition, as often as it takes: leaders move and brokers restart. It
 // gives up when ctx ends, with an error that is ErrUnavailable and says what happened last, or on an error that
 // repeating cannot cure.
-func (c *cluster) do(ctx context.Context, partition int32, talk func(*conn, *metadata) error) error {
+func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, *metadata) error) error {
 	var last error
 	for wait := (backoff{}); ; {
 		var address string
 		m, err := c.metadata(ctx)
 		if err == nil {
 			if address, err = m.leader(partition); err == nil {
-				err = c.with(ctx, address, func(conn *conn) error { return talk(conn, m) })
+				err = c.with(ctx, address, func(conn *conn) error { return exchange(conn, m) })
 			}
 		}
 		if err == nil || !temporary(err) {
@@ -189,10 +189,10 @@ func (c *cluster) do(ctx context.Context, partition int32, talk func(*conn, *met
 		switch {
 		case ctx.Err() == nil:
 			last = err
-			c.forget(m)
+			c.invalidate(m)
 		case !errors.Is(context.Cause(ctx), context.Canceled): // it was given time, and is still silent
-			c.forget(m)
-			c.hangUp(address)
+			c.invalidate(m)
+			c.dropIdle(address)
 		}
 		if !wait.sleep(ctx) {
 			return unavailable(ctx, last)
@@ -222,7 +222,7 @@ func temporary(err error) bool {
 	case errors.As(err, &code):
 		return code.Temporary() || code == unknownTopicID || code == inconsistentTopicID
 	case errors.As(err, &unsupported), errors.As(err, &certificate),
-		errors.Is(err, errClosed), errors.Is(err, errMalformed), errors.Is(err, errNobodyWaits),
+		errors.Is(err, errClosed), errors.Is(err, errMalformed), errors.Is(err, errAbandoned),
 		errors.Is(err, eventlog.ErrOffsetOutOfRange), errors.Is(err, errOtherTopic):
 		return false
 	}

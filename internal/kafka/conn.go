@@ -22,20 +22,20 @@ import (
 
 const clientID = "schoolbell"
 
-// maxAnswer bounds the memory that a broker, or whatever answers in its place, can make us take.
-const maxAnswer = 512 << 20
+// maxResponse bounds the memory that a broker, or whatever answers in its place, can make us take.
+const maxResponse = 512 << 20
 
 // conn is a connection to one broker, for one exchange at a time.
 type conn struct {
-	net      net.Conn
-	address  string
-	r        *bufio.Reader
-	versions map[protocol.ApiKey]apiversions.ApiKeyResponse
-	last     int32  // correlation id
-	answer   []byte // memory for answers, used again and again
-	names    names
-	used     bool // for an earlier exchange, so that it may have died since
-	broken   bool // of no more use
+	net         net.Conn
+	address     string
+	r           *bufio.Reader
+	versions    map[protocol.ApiKey]apiversions.ApiKeyResponse
+	last        int32  // correlation id
+	response    []byte // memory for answers, used again and again
+	headerNames headerNames
+	used        bool // for an earlier exchange, so that it may have died since
+	broken      bool // of no more use
 }
 
 // dialer opens connections; kafka-go's consumer group opens its own through it too.
@@ -75,28 +75,28 @@ func (d *dialer) connect(ctx context.Context, address string) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	c := &conn{net: nc, address: address, r: bufio.NewReaderSize(nc, 64<<10), names: names{}}
-	if err := c.exchange(ctx, func() error { return c.introduce(ctx, d.sasl) }); err != nil {
+	c := &conn{net: nc, address: address, r: bufio.NewReaderSize(nc, 64<<10), headerNames: headerNames{}}
+	if err := c.exchange(ctx, func() error { return c.negotiate(ctx, d.sasl) }); err != nil {
 		c.net.Close()
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return c, nil
 }
 
-func (c *conn) introduce(ctx context.Context, mechanism sasl.Mechanism) error {
+func (c *conn) negotiate(ctx context.Context, mechanism sasl.Mechanism) error {
 	m, err := c.callVersion(&apiversions.Request{}, 0)
 	if err != nil {
 		return fmt.Errorf("ask for API versions: %w", err)
 	}
-	answer := m.(*apiversions.Response)
-	if answer.ErrorCode != 0 {
-		return fmt.Errorf("ask for API versions: %w", kafkago.Error(answer.ErrorCode))
+	response := m.(*apiversions.Response)
+	if response.ErrorCode != 0 {
+		return fmt.Errorf("ask for API versions: %w", kafkago.Error(response.ErrorCode))
 	}
-	c.versions = make(map[protocol.ApiKey]apiversions.ApiKeyResponse, len(answer.ApiKeys))
-	for _, v := range answer.ApiKeys {
+	c.versions = make(map[protocol.ApiKey]apiversions.ApiKeyResponse, len(response.ApiKeys))
+	for _, v := range response.ApiKeys {
 		c.versions[protocol.ApiKey(v.ApiKey)] = v
 	}
-	for _, need := range needed {
+	for _, need := range requiredVersions {
 		if v := c.versions[need.key]; v.MinVersion > need.version || v.MaxVersion < need.version {
 			return &unsupportedError{fmt.Sprintf("it takes versions %d to %d of %s and Schoolbell needs %d: use Kafka 3.1 or later",
 				v.MinVersion, v.MaxVersion, need.key, need.version)}
@@ -126,11 +126,11 @@ func (c *conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) error
 		if m, err = c.call(&saslauthenticate.Request{AuthBytes: token}); err != nil {
 			break
 		}
-		answer := m.(*saslauthenticate.Response)
-		if answer.ErrorCode != 0 {
-			return fmt.Errorf("%w: %s", kafkago.Error(answer.ErrorCode), answer.ErrorMessage)
+		response := m.(*saslauthenticate.Response)
+		if response.ErrorCode != 0 {
+			return fmt.Errorf("%w: %s", kafkago.Error(response.ErrorCode), response.ErrorMessage)
 		}
-		done, token, err = session.Next(ctx, answer.AuthBytes)
+		done, token, err = session.Next(ctx, response.AuthBytes)
 	}
 	return err
 }
@@ -147,9 +147,9 @@ type refusedError struct{ error }
 func (e *refusedError) Unwrap() error { return e.error }
 
 // exchange runs one conversation and ends it when ctx does.
-func (c *conn) exchange(ctx context.Context, talk func() error) error {
+func (c *conn) exchange(ctx context.Context, exchange func() error) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Unix(1, 0)) })
-	err := talk()
+	err := exchange()
 	if !stop() {
 		c.broken = true // the deadline is set, or will be at any moment
 		if err != nil {
@@ -171,7 +171,7 @@ func (c *conn) callVersion(req protocol.Message, version int16) (protocol.Messag
 	if err := protocol.WriteRequest(c.net, version, c.last, clientID, req); err != nil {
 		return nil, err
 	}
-	id, answer, err := protocol.ReadResponse(c.r, req.ApiKey(), version)
+	id, response, err := protocol.ReadResponse(c.r, req.ApiKey(), version)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (c *conn) callVersion(req protocol.Message, version int16) (protocol.Messag
 		return nil, errors.New("answer to another request")
 	}
 	c.broken = false
-	return answer, nil
+	return response, nil
 }
 
 // send sends one of our own messages and returns a decoder at the answer's first field. The answer stays valid
@@ -205,17 +205,17 @@ func (c *conn) send(m message, body func(*encoder)) (*decoder, error) {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint32(size[:]))
-	if n > maxAnswer {
+	if n > maxResponse {
 		return nil, fmt.Errorf("answer of %d bytes: %w", n, errMalformed)
 	}
-	if cap(c.answer) < n {
-		c.answer = make([]byte, n)
+	if cap(c.response) < n {
+		c.response = make([]byte, n)
 	}
-	c.answer = c.answer[:n]
-	if _, err := io.ReadFull(c.r, c.answer); err != nil {
+	c.response = c.response[:n]
+	if _, err := io.ReadFull(c.r, c.response); err != nil {
 		return nil, err
 	}
-	d := &decoder{b: c.answer}
+	d := &decoder{b: c.response}
 	if id := d.int32(); id != c.last {
 		return nil, errors.New("answer to another request")
 	}

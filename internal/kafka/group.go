@@ -26,8 +26,8 @@ const (
 // A member that Kafka believes dead learns so by its next heartbeat, or never, if it cannot reach Kafka: then its
 // partitions have another owner for as long as that takes. Whoever writes results must fence itself; see package
 // projections.
-func (l *Log) Consume(parent context.Context, group string, own func(context.Context, eventlog.Assignment) error) error {
-	shares := &balancer{topic: l.config.Topic, partitions: len(l.lanes)}
+func (l *Log) Consume(parent context.Context, group string, handle func(context.Context, eventlog.Assignment) error) error {
+	shares := &balancer{topic: l.config.Topic, partitions: len(l.writers)}
 	members, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:      group,
 		Brokers: l.config.Brokers,
@@ -52,7 +52,7 @@ func (l *Log) Consume(parent context.Context, group string, own func(context.Con
 	}
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
-	m := &membership{log: l, group: group, own: own, fail: fail, logger: l.logger.With("group", group)}
+	m := &membership{log: l, group: group, handle: handle, fail: fail, logger: l.logger.With("group", group)}
 	defer m.work.Wait()
 	defer members.Close()
 	for trouble := (burst{}); ; {
@@ -94,7 +94,7 @@ func (b *burst) begins() bool {
 type membership struct {
 	log    *Log
 	group  string
-	own    func(context.Context, eventlog.Assignment) error
+	handle func(context.Context, eventlog.Assignment) error
 	fail   context.CancelCauseFunc
 	logger *slog.Logger
 	work   sync.WaitGroup
@@ -109,16 +109,16 @@ func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Gener
 	defer cancel()
 	defer context.AfterFunc(ended, cancel)()
 
-	m.log.metrics.owned.Add(float64(len(partitions)))
-	defer m.log.metrics.owned.Sub(float64(len(partitions)))
+	m.log.metrics.assigned.Add(float64(len(partitions)))
+	defer m.log.metrics.assigned.Sub(float64(len(partitions)))
 	done := make([]progress, len(partitions))
-	var owns sync.WaitGroup
+	var workers sync.WaitGroup
 	for i, p := range partitions {
 		done[i].partition = p.ID
 		done[i].next.Store(-1)
-		done[i].told = -1
-		owns.Go(func() {
-			err := m.own(ctx, eventlog.Assignment{Partition: int32(p.ID), Committed: done[i].next.Store})
+		done[i].committed = -1
+		workers.Go(func() {
+			err := m.handle(ctx, eventlog.Assignment{Partition: int32(p.ID), Committed: done[i].next.Store})
 			if err != nil && ctx.Err() == nil {
 				m.fail(fmt.Errorf("work on partition %d: %w", p.ID, err))
 			}
@@ -133,7 +133,7 @@ func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Gener
 		case <-ctx.Done():
 		}
 	}
-	owns.Wait()
+	workers.Wait()
 	m.commit(ctx, generation, done)
 }
 
@@ -141,16 +141,16 @@ func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Gener
 type progress struct {
 	partition int
 	next      atomic.Int64
-	told      int64
+	committed int64
 }
 
 // commit tells Kafka what is new. It is for tools that show lag, so an error matters little.
 func (m *membership) commit(ctx context.Context, generation *kafkago.Generation, done []progress) {
 	offsets := map[int]int64{}
 	for i := range done {
-		if next := done[i].next.Load(); next > done[i].told {
+		if next := done[i].next.Load(); next > done[i].committed {
 			offsets[done[i].partition] = next
-			done[i].told = next
+			done[i].committed = next
 		}
 	}
 	if len(offsets) == 0 {

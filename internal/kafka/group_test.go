@@ -85,16 +85,16 @@ func openListening(t *testing.T, config kafka.Config) (*kafka.Log, *bytes.Buffer
 	return log, &warnings
 }
 
-// owners records who works on what.
-type owners struct {
+// holders records who works on what.
+type holders struct {
 	t  *testing.T
 	mu sync.Mutex
 	of map[int32][]string
 }
 
-func newOwners(t *testing.T) *owners { return &owners{t: t, of: map[int32][]string{}} }
+func newHolders(t *testing.T) *holders { return &holders{t: t, of: map[int32][]string{}} }
 
-func (o *owners) consume(log eventlog.Group, member string) (leave func()) {
+func (o *holders) consume(log eventlog.Group, member string) (leave func()) {
 	ctx, cancel := context.WithCancel(o.t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -113,14 +113,14 @@ func (o *owners) consume(log eventlog.Group, member string) (leave func()) {
 	}
 }
 
-func (o *owners) change(partition int32, f func([]string) []string) {
+func (o *holders) change(partition int32, f func([]string) []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.of[partition] = f(o.of[partition])
 }
 
 // count returns how many partitions a member has, and fails if one has two owners.
-func (o *owners) count(member string) (n int) {
+func (o *holders) count(member string) (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for p, m := range o.of {
@@ -139,7 +139,7 @@ func TestGroupInSimulatedTime(t *testing.T) {
 		cluster, network := virtual(t, 3)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
 		a, b := open(t, config, nil), open(t, config, nil)
-		o := newOwners(t)
+		o := newHolders(t)
 		leaveA := o.consume(a, "a")
 		pass(5 * time.Second)
 		require.Equal(t, partitions, o.count("a"))
@@ -175,7 +175,7 @@ func TestTakeOverAfterCrash(t *testing.T) {
 		lost := open(t, config, nil)
 		config.Dial = network.DialContext
 		other := open(t, config, nil)
-		o := newOwners(t)
+		o := newHolders(t)
 		leaveLost := o.consume(lost, "lost")
 		leaveOther := o.consume(other, "other")
 		pass(10 * time.Second)
@@ -197,7 +197,7 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		cluster, network := virtual(t, 3)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
 		log, warnings := openListening(t, config)
-		o := newOwners(t)
+		o := newHolders(t)
 		leave := o.consume(log, "a")
 		for range 150 {
 			pass(200 * time.Millisecond)
@@ -227,7 +227,7 @@ func TestGroupIsForOneTopic(t *testing.T) {
 		log := open(t, config, nil)
 		config.Topic = "another"
 		another := open(t, config, nil)
-		o := newOwners(t)
+		o := newHolders(t)
 		leave := o.consume(log, "right")
 		pass(5 * time.Second)
 		leaveAnother := o.consume(another, "wrong")
@@ -246,7 +246,7 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 		cluster, network := virtual(t, 1)
 		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
 		log, warnings := openListening(t, config)
-		o := newOwners(t)
+		o := newHolders(t)
 		leave := o.consume(log, "a")
 		pass(5 * time.Second)
 		require.Equal(t, partitions, o.count("a"))

@@ -80,11 +80,11 @@ func committed(t *testing.T, brokers []string, topic, group string, partition in
 	transport := &kafkago.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &kafkago.Client{Addr: kafkago.TCP(brokers...), Transport: transport}
-	answer, err := client.OffsetFetch(context.Background(), &kafkago.OffsetFetchRequest{
+	response, err := client.OffsetFetch(context.Background(), &kafkago.OffsetFetchRequest{
 		GroupID: group, Topics: map[string][]int{topic: {int(partition)}},
 	})
 	require.NoError(t, err)
-	for _, p := range answer.Topics[topic] {
+	for _, p := range response.Topics[topic] {
 		if p.CommittedOffset >= 0 {
 			return p.CommittedOffset, true
 		}

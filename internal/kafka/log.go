@@ -26,13 +26,13 @@ type Log struct {
 	dialer  *dialer
 	codec   *codec
 	topicID [16]byte
-	lanes   []lane
+	writers []partitionWriter
 	ratios  []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
 
-	queued atomic.Int64    // bytes
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	writes sync.WaitGroup
+	queued  atomic.Int64    // bytes
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	writing sync.WaitGroup
 }
 
 var (
@@ -66,8 +66,8 @@ func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheu
 		return nil, fmt.Errorf("open the log %s at %v: %w", config.Topic, config.Brokers, err)
 	}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	for i := range l.lanes {
-		l.lanes[i].log, l.lanes[i].partition = l, int32(i)
+	for i := range l.writers {
+		l.writers[i].log, l.writers[i].partition = l, int32(i)
 	}
 	l.metrics = newMetrics(reg, func() float64 { return float64(l.queued.Load()) })
 	return l, nil
@@ -77,10 +77,10 @@ func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheu
 // waits for it before.
 func (l *Log) Close() error {
 	l.cancel()
-	for i := range l.lanes {
-		l.lanes[i].close()
+	for i := range l.writers {
+		l.writers[i].close()
 	}
-	l.writes.Wait()
+	l.writing.Wait()
 	l.cluster.close()
 	return nil
 }
@@ -98,7 +98,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 	ratio := max(100, l.ratios[partition].Load())
 	wire := int32(min(max(int64(maxBytes)*100/int64(ratio), 1), math.MaxInt32))
 	err = l.cluster.do(ctx, partition, func(c *conn, m *metadata) error {
-		if err := l.sameTopic(m); err != nil {
+		if err := l.checkTopicID(m); err != nil {
 			return err
 		}
 		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait)
@@ -109,7 +109,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		default:
 			return err
 		}
-		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.names)
+		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames)
 		batch = eventlog.Batch{Records: got.records, Next: got.next, HighWatermark: f.highWatermark, LogStart: f.logStart}
 		return err
 	})
@@ -128,7 +128,7 @@ func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 	defer cancel()
 	var last error
 	for wait := (backoff{}); ; {
-		m, err := l.cluster.ask(ctx)
+		m, err := l.cluster.fetchMetadata(ctx)
 		if err == nil {
 			err = m.fault
 		}
@@ -156,7 +156,7 @@ func (l *Log) Bounds(ctx context.Context, partition int32) (start, end int64, er
 	ctx, cancel := context.WithTimeout(ctx, l.config.RequestTimeout)
 	defer cancel()
 	err = l.cluster.do(ctx, partition, func(c *conn, m *metadata) error {
-		if err := l.sameTopic(m); err != nil {
+		if err := l.checkTopicID(m); err != nil {
 			return err
 		}
 		if start, err = c.offset(l.config.Topic, partition, atStart); err == nil {
@@ -171,14 +171,14 @@ func (l *Log) Bounds(ctx context.Context, partition int32) (start, end int64, er
 }
 
 func (l *Log) checkPartition(n int32) error {
-	if n < 0 || int(n) >= len(l.lanes) {
-		return fmt.Errorf("partition %d: the log has partitions 0 to %d", n, len(l.lanes)-1)
+	if n < 0 || int(n) >= len(l.writers) {
+		return fmt.Errorf("partition %d: the log has partitions 0 to %d", n, len(l.writers)-1)
 	}
 	return nil
 }
 
-// sameTopic says whether the topic is still the one that was opened.
-func (l *Log) sameTopic(m *metadata) error {
+// checkTopicID says whether the topic is still the one that was opened.
+func (l *Log) checkTopicID(m *metadata) error {
 	if m.topicID != l.topicID {
 		return fmt.Errorf("%w: %w", eventlog.ErrOffsetOutOfRange, errOtherTopic)
 	}

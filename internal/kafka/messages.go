@@ -22,10 +22,10 @@ var (
 	listOffsetsMessage = message{protocol.ListOffsets, 7}
 	metadataMessage    = message{protocol.Metadata, 12}
 
-	needed = [...]message{produceMessage, fetchMessage, listOffsetsMessage, metadataMessage}
+	requiredVersions = [...]message{produceMessage, fetchMessage, listOffsetsMessage, metadataMessage}
 )
 
-func fault(code int16) error {
+func codeError(code int16) error {
 	if code == 0 {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (c *conn) metadata(topic string) (*metadata, error) {
 	d.bytes() // cluster
 	m.controller = d.int32()
 	for range d.length() {
-		m.fault = fault(d.int16())
+		m.fault = codeError(d.int16())
 		d.bytes() // name
 		copy(m.topicID[:], d.take(16))
 		d.int8() // internal
@@ -139,7 +139,7 @@ func (c *conn) offset(topic string, partition int32, at int64) (int64, error) {
 	if d.bad {
 		return 0, errMalformed
 	}
-	return offset, fault(code)
+	return offset, codeError(code)
 }
 
 // produce writes one batch and returns the offset of its first record.
@@ -170,7 +170,7 @@ func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Du
 	if d.bad {
 		return 0, errMalformed
 	}
-	return base, fault(code)
+	return base, codeError(code)
 }
 
 type fetched struct {
@@ -207,7 +207,7 @@ func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes i
 		return fetched{}, err
 	}
 	d.int32() // throttle
-	if err := fault(d.int16()); err != nil {
+	if err := codeError(d.int16()); err != nil {
 		return fetched{}, err
 	}
 	d.int32() // session
@@ -232,5 +232,5 @@ func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes i
 	if d.bad {
 		return fetched{}, errMalformed
 	}
-	return f, fault(code)
+	return f, codeError(code)
 }

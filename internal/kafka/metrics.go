@@ -19,7 +19,7 @@ type metrics struct {
 	fetchedRecords prometheus.Counter
 	fetchErrors    prometheus.Counter
 	rebalances     prometheus.Counter
-	owned          prometheus.Gauge
+	assigned       prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
@@ -62,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 			Name: "schoolbell_log_group_generations_total",
 			Help: "Times that the partitions were shared out anew with this process among the members.",
 		}),
-		owned: f.NewGauge(prometheus.GaugeOpts{
+		assigned: f.NewGauge(prometheus.GaugeOpts{
 			Name: "schoolbell_log_group_partitions",
 			Help: "Partitions that this process works on, over all groups.",
 		}),

@@ -50,9 +50,9 @@ func truncate(t *testing.T, broker *realkafka.Broker, topic string, partition in
 	top := kmsg.NewDeleteRecordsRequestTopic()
 	top.Topic, top.Partitions = topic, append(top.Partitions, part)
 	req.Topics = append(req.Topics, top)
-	answer, err := req.RequestWith(t.Context(), franz(t, broker))
+	response, err := req.RequestWith(t.Context(), franz(t, broker))
 	require.NoError(t, err)
-	require.NoError(t, kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode))
+	require.NoError(t, kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode))
 }
 
 func deleteTopic(t *testing.T, broker *realkafka.Broker, topic string) {
@@ -64,9 +64,9 @@ func deleteTopic(t *testing.T, broker *realkafka.Broker, topic string) {
 	top.Topic = &topic
 	req.Topics = append(req.Topics, top)
 	client := franz(t, broker)
-	answer, err := req.RequestWith(t.Context(), client)
+	response, err := req.RequestWith(t.Context(), client)
 	require.NoError(t, err)
-	require.NoError(t, kerr.ErrorForCode(answer.Topics[0].ErrorCode))
+	require.NoError(t, kerr.ErrorForCode(response.Topics[0].ErrorCode))
 
 	// The controller has deleted it; the broker learns that a little later.
 	describe := kmsg.NewPtrMetadataRequest()
@@ -74,7 +74,7 @@ func deleteTopic(t *testing.T, broker *realkafka.Broker, topic string) {
 	name.Topic = &topic
 	describe.Topics = append(describe.Topics, name)
 	require.Eventually(t, func() bool {
-		answer, err := describe.RequestWith(t.Context(), client)
-		return err == nil && answer.Topics[0].ErrorCode == kerr.UnknownTopicOrPartition.Code
+		response, err := describe.RequestWith(t.Context(), client)
+		return err == nil && response.Topics[0].ErrorCode == kerr.UnknownTopicOrPartition.Code
 	}, logtest.Patience, 10*time.Millisecond)
 }

@@ -30,7 +30,7 @@ func (l *Log) prepareTopic(ctx context.Context) error {
 		return err
 	}
 	l.topicID = m.topicID
-	l.lanes = make([]lane, len(m.leaders))
+	l.writers = make([]partitionWriter, len(m.leaders))
 	l.ratios = make([]atomic.Uint32, len(m.leaders))
 	return nil
 }
@@ -40,7 +40,7 @@ func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
 	var last error
 	warned := false
 	for wait := (backoff{}); ; {
-		m, err := l.cluster.ask(ctx)
+		m, err := l.cluster.fetchMetadata(ctx)
 		if err == nil {
 			if err = m.fault; errors.Is(err, kafkago.UnknownTopicOrPartition) {
 				if err = l.createTopic(ctx, m); err == nil {
@@ -101,14 +101,14 @@ func (l *Log) createTopic(ctx context.Context, m *metadata) error {
 		topic.Configs = append(topic.Configs, createtopics.RequestConfig{Name: "min.insync.replicas", Value: strconv.Itoa(inSync)})
 	}
 	return l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		answer, err := c.call(&createtopics.Request{
+		response, err := c.call(&createtopics.Request{
 			Topics:    []createtopics.RequestTopic{topic},
 			TimeoutMs: int32(l.config.RequestTimeout.Milliseconds()),
 		})
 		if err != nil {
 			return err
 		}
-		for _, t := range answer.(*createtopics.Response).Topics {
+		for _, t := range response.(*createtopics.Response).Topics {
 			switch code := kafkago.Error(t.ErrorCode); {
 			case code == 0:
 				l.logger.InfoContext(ctx, "created topic", "topic", l.config.Topic, "partitions", topic.NumPartitions)
@@ -162,7 +162,7 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 	const topicResource = 2
 	settings := map[string]string{}
 	err := l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		answer, err := c.call(&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
+		response, err := c.call(&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
 			ResourceType: topicResource,
 			ResourceName: l.config.Topic,
 			ConfigNames:  []string{"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"},
@@ -170,7 +170,7 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 		if err != nil {
 			return err
 		}
-		for _, r := range answer.(*describeconfigs.Response).Resources {
+		for _, r := range response.(*describeconfigs.Response).Resources {
 			if r.ErrorCode != 0 {
 				return fmt.Errorf("%w: %s", kafkago.Error(r.ErrorCode), r.ErrorMessage)
 			}
@@ -190,11 +190,11 @@ func (l *Log) DeleteTopic(ctx context.Context) error {
 		return err
 	}
 	return l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		answer, err := c.call(&deletetopics.Request{TopicNames: []string{l.config.Topic}, TimeoutMs: int32(l.config.RequestTimeout.Milliseconds())})
+		response, err := c.call(&deletetopics.Request{TopicNames: []string{l.config.Topic}, TimeoutMs: int32(l.config.RequestTimeout.Milliseconds())})
 		if err != nil {
 			return err
 		}
-		for _, t := range answer.(*deletetopics.Response).Responses {
+		for _, t := range response.(*deletetopics.Response).Responses {
 			if t.ErrorCode != 0 {
 				return fmt.Errorf("delete the topic %s: %w", l.config.Topic, kafkago.Error(t.ErrorCode))
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// Tables is what the tables hold now. It implements [consumers.Knowledge].
+// Tables is what the tables hold now. It implements [consumers.Facts].
 type Tables struct {
 	pool *postgres.Pool
 	set  string
@@ -22,7 +22,7 @@ type Tables struct {
 // New returns the knowledge of the tables of a set of projections. The pool has the role [postgres.Jobs].
 func New(pool *postgres.Pool, set string) *Tables { return &Tables{pool: pool, set: set} }
 
-// Snapshot implements [consumers.Knowledge].
+// Snapshot implements [consumers.Facts].
 func (t *Tables) Snapshot(ctx context.Context) (consumers.Snapshot, error) {
 	conn, err := t.pool.Acquire(ctx)
 	if err != nil {

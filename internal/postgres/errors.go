@@ -39,17 +39,17 @@ func Retryable(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || brokenOff(err)
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || connectionLost(err)
 }
 
-// brokenOff recognises a connection that ended in the middle.
-func brokenOff(err error) bool {
+// connectionLost recognises a connection that ended in the middle.
+func connectionLost(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "unexpected EOF") || strings.Contains(text, "conn closed") || strings.Contains(text, "connection reset")
 }
 
-// storeError says of an error what the engine asks of a store's errors.
-func storeError(err error) error {
+// classify says of an error what the engine asks of a store's errors.
+func classify(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return err

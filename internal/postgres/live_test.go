@@ -42,17 +42,17 @@ func newLive(t *testing.T) *live {
 	return l
 }
 
-func (l *live) config(mended bool) projections.Config {
+func (l *live) config(fixed bool) projections.Config {
 	return projections.Config{
-		Name: "test", Set: storetest.Set(mended), Log: l.log, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 300, MaxRows: 100,
+		Name: "test", Set: storetest.Set(fixed), Log: l.log, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 300, MaxRows: 100,
 	}
 }
 
 // run starts an engine on the live tables, until stop is called or the test ends. Left waits until it has ended by itself.
-func (l *live) run(mended bool) (stop, left func() error) {
-	cfg := l.config(mended)
+func (l *live) run(fixed bool) (stop, left func() error) {
+	cfg := l.config(fixed)
 	cfg.Group, cfg.Store = l.log, l.store
-	if mended {
+	if fixed {
 		pool, err := postgres.NewPool(l.Context(), postgres.Config{URL: l.store.url, Role: postgres.Projector})
 		require.NoError(l, err)
 		l.Cleanup(pool.Close)
@@ -90,8 +90,8 @@ func (l *live) append(events int) {
 	}
 }
 
-func (l *live) beside(mended bool) *postgres.Beside {
-	return &postgres.Beside{URL: l.store.url, Engine: l.config(mended)}
+func (l *live) beside(fixed bool) *postgres.Shadow {
+	return &postgres.Shadow{URL: l.store.url, Engine: l.config(fixed)}
 }
 
 func (l *live) want() projections.Dump {

@@ -88,8 +88,8 @@ func migrateRiver(ctx context.Context, url string) error {
 }
 
 const (
-	migrationLockID    = 0x5363686f6f6c // "School"
-	migrationLockEvery = 50 * time.Millisecond
+	migrationLockID       = 0x5363686f6f6c // "School"
+	migrationLockInterval = 50 * time.Millisecond
 )
 
 // lockMigrations lets one process at a time migrate a database, for as long as the connection lasts. It asks again and
@@ -107,7 +107,7 @@ func lockMigrations(ctx context.Context, conn *sql.Conn) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for migration lock: %w", context.Cause(ctx))
-		case <-time.After(migrationLockEvery):
+		case <-time.After(migrationLockInterval):
 		}
 	}
 }

@@ -179,8 +179,8 @@ func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error
 	})
 }
 
-// Own runs statements about what belongs to one user of a school, and commits them: fn sees and changes nobody else's.
-func (p *Pool) Own(ctx context.Context, school, user string, fn func(tx pgx.Tx) error) error {
+// AsUser runs statements about what belongs to one user of a school, and commits them: fn sees and changes nobody else's.
+func (p *Pool) AsUser(ctx context.Context, school, user string, fn func(tx pgx.Tx) error) error {
 	conn, err := p.Acquire(ctx)
 	if err != nil {
 		return err

@@ -58,9 +58,9 @@ func (s *ProjectionStore) Claim(ctx context.Context, partition int32, topicID st
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		wrong := &projections.TopicError{Partition: partition, Got: topicID}
+		wrong := &projections.TopicError{Partition: partition, Current: topicID}
 		if err := tx.QueryRow(ctx, `SELECT topic_id FROM checkpoints WHERE set_name = $1 AND partition = $2`,
-			s.name, partition).Scan(&wrong.Known); err != nil {
+			s.name, partition).Scan(&wrong.Stored); err != nil {
 			return err
 		}
 		return wrong
@@ -115,7 +115,7 @@ func (s *ProjectionStore) Commit(ctx context.Context, claim projections.Claim, c
 		}
 	}
 	s.park(p, claim.Partition, &c.Parking)
-	return storeError(p.run(nil))
+	return classify(p.run(nil))
 }
 
 // write sends the rows of a table. To add a row that is known to be new costs the server about half of what it takes to

@@ -14,8 +14,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Rebuilt is what a rebuild has done.
-type Rebuilt struct {
+// RebuildResult is what a rebuild has done.
+type RebuildResult struct {
 	Projections []string      `json:"projections"`
 	School      string        `json:"school,omitzero"`
 	Schema      string        `json:"schema,omitzero"` // that the tables are in now, when they are not live
@@ -24,7 +24,7 @@ type Rebuilt struct {
 	Took        time.Duration `json:"-"`
 	Pause       time.Duration `json:"-"` // of the live set
 	// Untold is why the cache could not be told. It may then give answers of before, as long as they live and nothing changes.
-	Untold error `json:"-"`
+	NotifyError error `json:"-"`
 }
 
 // errParkedDiffer says that the live tables and those beside them are not made of the same events.
@@ -42,7 +42,7 @@ const rebuildSchema = "schoolbell_rebuild"
 // tables, in its place in the log, and what cannot is parked.
 //
 // Whatever interrupts a rebuild, the live tables are as they were; what it leaves behind, the next one removes.
-func (b *Beside) Rebuild(ctx context.Context) (result *Rebuilt, err error) {
+func (b *Shadow) Rebuild(ctx context.Context) (result *RebuildResult, err error) {
 	schema := rebuildSchema
 	if !b.Until.IsZero() {
 		schema = "schoolbell_until_" + strings.ToLower(b.Until.UTC().Format("20060102T150405Z"))
@@ -78,8 +78,8 @@ func (b *Beside) Rebuild(ctx context.Context) (result *Rebuilt, err error) {
 
 // checkVersions makes sure that no newer program has made the live tables, and that one school's rows are not made by
 // other folds than the rest.
-func (s *besides) checkVersions(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) error {
+func (s *shadowTables) checkVersions(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		err := versionFault(ctx, tx, s.Engine.Name, s.Engine.Set)
 		var version *projections.VersionError
 		if errors.As(err, &version) && version.Folds > version.Tables && s.School == "" {
@@ -90,7 +90,7 @@ func (s *besides) checkVersions(ctx context.Context) error {
 }
 
 // rebuild is one try, from the beginning of the log.
-func (s *besides) rebuild(ctx context.Context, names []string) (*Rebuilt, error) {
+func (s *shadowTables) rebuild(ctx context.Context, names []string) (*RebuildResult, error) {
 	began := time.Now()
 	if err := s.halt(); err != nil {
 		return nil, err
@@ -98,16 +98,16 @@ func (s *besides) rebuild(ctx context.Context, names []string) (*Rebuilt, error)
 	if err := s.fill(ctx, names); err != nil {
 		return nil, err
 	}
-	total, err := s.follow(ctx, "fold")
+	total, err := s.catchUp(ctx, "fold")
 	if err != nil {
 		return nil, err
 	}
-	s.say("index", total, total)
+	s.report("index", total, total)
 	if err := s.index(ctx); err != nil {
 		return nil, err
 	}
-	result := &Rebuilt{School: s.School, Events: s.catchup.Folded()}
-	for _, p := range s.renewed {
+	result := &RebuildResult{School: s.School, Events: s.catchup.Folded()}
+	for _, p := range s.rebuilt {
 		result.Projections = append(result.Projections, p.Name)
 	}
 	if s.Until.IsZero() {
@@ -119,7 +119,7 @@ func (s *besides) rebuild(ctx context.Context, names []string) (*Rebuilt, error)
 		if err := s.halt(); err != nil {
 			return nil, err
 		}
-		if result.Parked, err = s.parkedBeside(ctx); err != nil {
+		if result.Parked, err = s.parkedInShadow(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -127,38 +127,40 @@ func (s *besides) rebuild(ctx context.Context, names []string) (*Rebuilt, error)
 	return result, nil
 }
 
-// parkedBeside counts the subjects that are parked beside the live ones.
-func (s *besides) parkedBeside(ctx context.Context) (n int64, err error) {
-	err = asProjector(ctx, s.owner, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `SELECT count(*) FROM `+s.twin("parked_subjects")).Scan(&n)
+// parkedInShadow counts the subjects that are parked beside the live ones.
+func (s *shadowTables) parkedInShadow(ctx context.Context) (n int64, err error) {
+	err = asProjector(ctx, s.conn, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT count(*) FROM `+s.shadowName("parked_subjects")).Scan(&n)
 	})
 	return n, err
 }
 
-func (s *besides) twin(table string) string { return pgx.Identifier{s.schema, table}.Sanitize() }
+func (s *shadowTables) shadowName(table string) string {
+	return pgx.Identifier{s.schema, table}.Sanitize()
+}
 
 const (
-	exchangeWait  = 250 * time.Millisecond // longer than this no reader is kept waiting for others that take long
-	exchangeTail  = 2 * time.Second        // in which the last events must be folded
-	exchangeLeast = 100 * time.Millisecond
-	exchangeMost  = 5 * time.Second
+	exchangeWait     = 250 * time.Millisecond // longer than this no reader is kept waiting for others that take long
+	exchangeTail     = 2 * time.Second        // in which the last events must be folded
+	exchangeRetryMin = 100 * time.Millisecond
+	exchangeRetryMax = 5 * time.Second
 )
 
 // exchange puts the tables in place, as soon as nobody is in the way.
-func (s *besides) exchange(ctx context.Context, result *Rebuilt) error {
-	for delay := exchangeLeast; ; delay = min(2*delay, exchangeMost) {
+func (s *shadowTables) exchange(ctx context.Context, result *RebuildResult) error {
+	for delay := exchangeRetryMin; ; delay = min(2*delay, exchangeRetryMax) {
 		if s.stop == nil {
 			if err := s.start(ctx); err != nil {
 				return err
 			}
 		}
-		total, err := s.follow(ctx, "follow")
+		total, err := s.catchUp(ctx, "follow")
 		if err != nil {
 			return err
 		}
 		began := time.Now()
 		var fenced []fencedPartition
-		err = pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) (err error) {
+		err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) (err error) {
 			fenced, err = s.exchangeIn(ctx, tx, result)
 			return err
 		})
@@ -168,14 +170,14 @@ func (s *besides) exchange(ctx context.Context, result *Rebuilt) error {
 			for _, p := range fenced {
 				result.Events += p.next
 			}
-			result.Untold = s.tell(ctx, fenced)
+			result.NotifyError = s.notify(ctx, fenced)
 			_ = s.dropReplaced(ctx) // the rebuild is done; what is left of the old tables, the next one removes
 			return nil
 		}
-		if ctx.Err() != nil || s.owner.IsClosed() || !Retryable(err) {
+		if ctx.Err() != nil || s.conn.IsClosed() || !Retryable(err) {
 			return fmt.Errorf("exchange tables: %w", err)
 		}
-		s.say("wait for queries that take long", total, total)
+		s.report("wait for queries that take long", total, total)
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -190,7 +192,7 @@ type fencedPartition struct {
 	epoch, next int64
 }
 
-func (s *besides) exchangeIn(ctx context.Context, tx pgx.Tx, result *Rebuilt) ([]fencedPartition, error) {
+func (s *shadowTables) exchangeIn(ctx context.Context, tx pgx.Tx, result *RebuildResult) ([]fencedPartition, error) {
 	begin := fmt.Sprintf("SET LOCAL lock_timeout = %d", exchangeWait.Milliseconds())
 	if s.School == "" { // one school's rows change under readers like in any commit; to exchange tables they must be out
 		begin += "; LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE"
@@ -208,7 +210,7 @@ func (s *besides) exchangeIn(ctx context.Context, tx pgx.Tx, result *Rebuilt) ([
 	}
 	tail, cancel := context.WithTimeout(ctx, exchangeTail)
 	defer cancel()
-	if err := s.catchup.To(tail, positions); err != nil {
+	if err := s.catchup.FoldTo(tail, positions); err != nil {
 		return nil, fmt.Errorf("fold the last events: %w", err)
 	}
 	if err := s.halt(); err != nil {
@@ -224,7 +226,7 @@ func (s *besides) exchangeIn(ctx context.Context, tx pgx.Tx, result *Rebuilt) ([
 }
 
 // fence takes the partitions from their owners. Until the end of the transaction these wait in their commits.
-func (s *besides) fence(ctx context.Context, tx pgx.Tx) ([]fencedPartition, error) {
+func (s *shadowTables) fence(ctx context.Context, tx pgx.Tx) ([]fencedPartition, error) {
 	partition := int32(-1)
 	if s.School != "" {
 		partition = eventlog.PartitionFor(s.School, s.topic.Partitions)
@@ -241,27 +243,27 @@ func (s *besides) fence(ctx context.Context, tx pgx.Tx) ([]fencedPartition, erro
 
 // exchangeParked makes sure that the same events are missing from the tables here and there. When all projections are
 // rebuilt, what is parked follows from the new folds.
-func (s *besides) exchangeParked(ctx context.Context, tx pgx.Tx, result *Rebuilt) error {
+func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *RebuildResult) error {
 	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
 		return err
 	}
 	const where = ` WHERE set_name = $1 AND ($2 = '' OR school = $2)`
 	live := `SELECT partition, log_offset FROM parked_events` + where
-	beside := `SELECT partition, log_offset FROM ` + s.twin("parked_events") + where
+	shadow := `SELECT partition, log_offset FROM ` + s.shadowName("parked_events") + where
 	var differ bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS ((`+live+` EXCEPT `+beside+`) UNION ALL (`+beside+` EXCEPT `+live+`)),
-		(SELECT count(*) FROM `+s.twin("parked_subjects")+where+`)`, s.Engine.Name, s.School).Scan(&differ, &result.Parked); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT EXISTS ((`+live+` EXCEPT `+shadow+`) UNION ALL (`+shadow+` EXCEPT `+live+`)),
+		(SELECT count(*) FROM `+s.shadowName("parked_subjects")+where+`)`, s.Engine.Name, s.School).Scan(&differ, &result.Parked); err != nil {
 		return err
 	}
 	if differ {
-		if len(s.renewed) < len(s.Engine.Set.Projections()) {
+		if len(s.rebuilt) < len(s.Engine.Set.Projections()) {
 			return errParkedDiffer
 		}
 		for _, table := range []string{"parked_events", "parked_subjects"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+where, s.Engine.Name, s.School); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO `+table+` SELECT * FROM `+s.twin(table)+where, s.Engine.Name, s.School); err != nil {
+			if _, err := tx.Exec(ctx, `INSERT INTO `+table+` SELECT * FROM `+s.shadowName(table)+where, s.Engine.Name, s.School); err != nil {
 				return err
 			}
 		}
@@ -273,13 +275,13 @@ func (s *besides) exchangeParked(ctx context.Context, tx pgx.Tx, result *Rebuilt
 // exchangeTables moves the live tables out of the way and the others to where they were. To drop tables takes long, and
 // so comes later, when nobody waits for it; but it is tried here, as a view of somebody's own would follow an old table
 // and go with it.
-func (s *besides) exchangeTables(ctx context.Context, tx pgx.Tx) error {
+func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 	var live []string
 	var moves strings.Builder
-	for _, name := range tableNames(s.renewed) {
+	for _, name := range tableNames(s.rebuilt) {
 		table := pgx.Identifier{liveSchema, name}.Sanitize()
 		live = append(live, table)
-		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s; ALTER TABLE %s SET SCHEMA %s", table, replacedSchema, s.twin(name), liveSchema)
+		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s; ALTER TABLE %s SET SCHEMA %s", table, replacedSchema, s.shadowName(name), liveSchema)
 	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT untried; DROP TABLE "+strings.Join(live, ", ")+"; ROLLBACK TO untried; RELEASE untried; CREATE SCHEMA "+
 		replacedSchema+moves.String()); err != nil {
@@ -287,16 +289,16 @@ func (s *besides) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])
 		ON CONFLICT (set_name, projection) DO UPDATE SET version = excluded.version`,
-		append([]any{s.Engine.Name}, versionsOf(s.renewed)...)...)
+		append([]any{s.Engine.Name}, versionsOf(s.rebuilt)...)...)
 	return err
 }
 
 // exchangeRows exchanges the rows of the school.
-func (s *besides) exchangeRows(ctx context.Context, tx pgx.Tx) error {
+func (s *shadowTables) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
 		return err
 	}
-	for _, p := range s.renewed {
+	for _, p := range s.rebuilt {
 		for _, t := range p.Tables {
 			var columns []string
 			for _, c := range t.Schema().Columns {
@@ -306,7 +308,7 @@ func (s *besides) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+live+` WHERE school = $1`, s.School); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO `+live+` (`+list+`) SELECT `+list+` FROM `+s.twin(t.Schema().Name)+` WHERE school = $1`,
+			if _, err := tx.Exec(ctx, `INSERT INTO `+live+` (`+list+`) SELECT `+list+` FROM `+s.shadowName(t.Schema().Name)+` WHERE school = $1`,
 				s.School); err != nil {
 				return err
 			}
@@ -315,8 +317,8 @@ func (s *besides) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// tell lets those who keep answers know that all of them are out of date.
-func (s *besides) tell(ctx context.Context, fenced []fencedPartition) error {
+// notify lets those who keep answers know that all of them are out of date.
+func (s *shadowTables) notify(ctx context.Context, fenced []fencedPartition) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var faults []error

@@ -61,20 +61,20 @@ func TestP8_RebuildEqualsOneFoldOfTheLog(t *testing.T) {
 			}
 
 			shape := l.shape()
-			beside := l.beside(false)
-			beside.Projections = c.names
-			rebuilt, err := beside.Rebuild(t.Context())
+			shadow := l.beside(false)
+			shadow.Projections = c.names
+			rebuilt, err := shadow.Rebuild(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, c.renewed, rebuilt.Projections)
 			require.Equal(t, shape, l.shape(), "indexes, constraints, policies, rights and options are the same")
 			require.Zero(t, l.leftovers())
-			verified, err = beside.Verify(t.Context())
+			verified, err = shadow.Verify(t.Context())
 			require.NoError(t, err)
 			require.Zero(t, verified.Differ, verified.Examples)
 
 			l.append(500) // the live set goes on, from a new claim and with nothing in memory of the old rows
 			waitFor(t, l.store, l.log, 0)
-			verified, err = beside.Verify(t.Context())
+			verified, err = shadow.Verify(t.Context())
 			require.NoError(t, err)
 			require.Zero(t, verified.Differ, verified.Examples)
 			if len(c.renewed) == 3 {
@@ -134,7 +134,7 @@ func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
 	require.Positive(t, <-read)
 	require.Positive(t, <-read)
 	waitFor(t, l.store, l.log, 0)
-	mended := projections.NewReference(storetest.Set(true), cloudevents.Decode, testPartitions, 1000)
+	fixed := projections.NewReference(storetest.Set(true), cloudevents.Decode, testPartitions, 1000)
 	for n := range int32(testPartitions) {
 		for next := int64(0); ; {
 			b, err := l.log.Fetch(t.Context(), n, next, 1<<20, 0)
@@ -143,12 +143,12 @@ func TestP8_RebuildByANewerVersionWhileEventsArrive(t *testing.T) {
 				break
 			}
 			for _, r := range b.Records {
-				mended.Add(r)
+				fixed.Add(r)
 			}
 			next = b.Next
 		}
 	}
-	want, err := mended.Dump()
+	want, err := fixed.Dump()
 	require.NoError(t, err)
 	require.Equal(t, want, l.got())
 	var versions int
@@ -168,16 +168,16 @@ func TestP4_TablesAreNotExchangedUnderAReader(t *testing.T) {
 	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: l.store.url, Role: postgres.API})
 	require.NoError(t, err)
 	defer api.Close()
-	beside := l.beside(false)
+	shadow := l.beside(false)
 	waiting, rebuilt := make(chan struct{}, 1000), make(chan error, 1)
-	beside.Progress = func(stage string, _, _ int64) {
+	shadow.Progress = func(stage string, _, _ int64) {
 		if stage == "wait for queries that take long" {
 			waiting <- struct{}{}
 		}
 	}
 	require.NoError(t, api.Read(t.Context(), "school-1", func(tx pgx.Tx) error {
 		go func() {
-			_, err := beside.Rebuild(t.Context())
+			_, err := shadow.Rebuild(t.Context())
 			rebuilt <- err
 		}()
 		select {
@@ -209,14 +209,14 @@ func TestP8_AnInterruptedRebuildChangesNothing(t *testing.T) {
 	before := oids()
 	for stop := 1; ; stop++ {
 		ctx, cancel := context.WithCancel(t.Context())
-		beside := l.beside(false)
+		shadow := l.beside(false)
 		steps := 0
-		beside.Progress = func(string, int64, int64) {
+		shadow.Progress = func(string, int64, int64) {
 			if steps++; steps == stop {
 				cancel()
 			}
 		}
-		_, err := beside.Rebuild(ctx)
+		_, err := shadow.Rebuild(ctx)
 		cancel()
 		if err == nil {
 			t.Logf("interrupted at %d steps", stop-1)
@@ -250,7 +250,7 @@ func TestTwoRebuildsExcludeEachOther(t *testing.T) {
 	}
 	_, err := first.Rebuild(t.Context())
 	require.NoError(t, err)
-	require.ErrorIs(t, second, postgres.ErrUnderWay)
+	require.ErrorIs(t, second, postgres.ErrAlreadyRunning)
 }
 
 func TestP8_RebuildOneSchool(t *testing.T) {
@@ -260,12 +260,12 @@ func TestP8_RebuildOneSchool(t *testing.T) {
 	l.append(3000)
 	waitFor(t, l.store, l.log, 0)
 	exec(t, l.store.url, `SET ROLE schoolbell_projector; UPDATE schoolbell.test_pupils SET name = 'x' WHERE school IN ('school-1', 'school-2')`)
-	beside := l.beside(false)
-	beside.School = "school-1"
-	rebuilt, err := beside.Rebuild(t.Context())
+	shadow := l.beside(false)
+	shadow.School = "school-1"
+	rebuilt, err := shadow.Rebuild(t.Context())
 	require.NoError(t, err)
 	t.Logf("rebuilt one school in %v with a pause of %v", rebuilt.Took, rebuilt.Pause)
-	verified, err := beside.Verify(t.Context())
+	verified, err := shadow.Verify(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, verified.Differ, verified.Examples)
 	verified, err = l.beside(false).Verify(t.Context())
@@ -290,9 +290,9 @@ func TestRebuildUntil(t *testing.T) {
 	}
 	l.append(500)
 	waitFor(t, l.store, l.log, 0)
-	beside := l.beside(false)
-	beside.Until = until
-	rebuilt, err := beside.Rebuild(t.Context())
+	shadow := l.beside(false)
+	shadow.Until = until
+	rebuilt, err := shadow.Rebuild(t.Context())
 	require.NoError(t, err)
 	require.NotEmpty(t, rebuilt.Schema)
 	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: l.store.url, Role: postgres.Projector, Schema: rebuilt.Schema})

@@ -17,8 +17,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Verified is what a comparison of the live tables with the log has found.
-type Verified struct {
+// VerifyResult is what a comparison of the live tables with the log has found.
+type VerifyResult struct {
 	Projections []string      `json:"projections"`
 	School      string        `json:"school,omitzero"`
 	Events      int64         `json:"events"`   // how far the log was folded
@@ -50,7 +50,7 @@ const (
 
 // Verify folds the log beside the live tables, exactly to where a snapshot of them stands, and compares row by row. It
 // disturbs nobody; but a rebuild waits for it before it exchanges tables.
-func (b *Beside) Verify(ctx context.Context) (result *Verified, err error) {
+func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 	began := time.Now()
 	s, err := b.open(ctx, verifySchema)
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *Beside) Verify(ctx context.Context) (result *Verified, err error) {
 	if err := s.fill(ctx, names); err != nil {
 		return nil, err
 	}
-	if _, err := s.follow(ctx, "fold"); err != nil {
+	if _, err := s.catchUp(ctx, "fold"); err != nil {
 		return nil, err
 	}
 	live, err := NewPool(ctx, Config{URL: b.URL, Role: Projector, MaxConns: 1, StatementTimeout: time.Hour})
@@ -79,7 +79,7 @@ func (b *Beside) Verify(ctx context.Context) (result *Verified, err error) {
 		return nil, err
 	}
 	defer conn.Release()
-	tables := append(tableNames(s.renewed), "checkpoints")
+	tables := append(tableNames(s.rebuilt), "checkpoints")
 	snapshot := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
 		strings.Join(tables, ", ") + " IN ACCESS SHARE MODE"
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: snapshot}, func(tx pgx.Tx) error {
@@ -94,34 +94,34 @@ func (b *Beside) Verify(ctx context.Context) (result *Verified, err error) {
 }
 
 // compare folds up to where a snapshot stands, and compares.
-func (s *besides) compare(ctx context.Context, live pgx.Tx) (*Verified, error) {
+func (s *shadowTables) compare(ctx context.Context, live pgx.Tx) (*VerifyResult, error) {
 	positions, err := s.livePositions(ctx, live)
 	if err != nil {
 		return nil, err
 	}
-	result := &Verified{School: s.School, Examples: []Difference{}}
+	result := &VerifyResult{School: s.School, Examples: []Difference{}}
 	for _, next := range positions {
 		result.Events += next
 	}
-	if err := s.to(ctx, "fold", positions, result.Events); err != nil {
+	if err := s.foldTo(ctx, "fold", positions, result.Events); err != nil {
 		return nil, err
 	}
-	beside, err := s.pool.Acquire(ctx)
+	shadow, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer beside.Release()
-	for _, p := range s.renewed {
+	defer shadow.Release()
+	for _, p := range s.rebuilt {
 		result.Projections = append(result.Projections, p.Name)
 		for _, t := range p.Tables {
-			s.say("compare "+t.Schema().Name, result.Events, result.Events)
-			if err := s.compareTable(ctx, result, t.Schema(), "", live, beside); err != nil {
+			s.report("compare "+t.Schema().Name, result.Events, result.Events)
+			if err := s.compareTable(ctx, result, t.Schema(), "", live, shadow); err != nil {
 				return nil, fmt.Errorf("compare %s: %w", t.Schema().Name, err)
 			}
 		}
 	}
 	where := " AND set_name = '" + strings.ReplaceAll(s.Engine.Name, "'", "''") + "'"
-	if err := s.compareTable(ctx, result, parkedSchema, where, live, beside); err != nil {
+	if err := s.compareTable(ctx, result, parkedSchema, where, live, shadow); err != nil {
 		return nil, fmt.Errorf("compare parked events: %w", err)
 	}
 	return result, nil
@@ -136,7 +136,7 @@ var parkedSchema = &projections.Schema{Name: "parked_events", Keys: 2, Columns: 
 }}
 
 // compareTable walks through two tables side by side, in the order of their keys.
-func (s *besides) compareTable(ctx context.Context, result *Verified, schema *projections.Schema, where string, live, beside querier) error {
+func (s *shadowTables) compareTable(ctx context.Context, result *VerifyResult, schema *projections.Schema, where string, live, shadow querier) error {
 	var columns, order []string
 	for _, c := range schema.Columns {
 		column := pgx.Identifier{c.Name}.Sanitize()
@@ -155,13 +155,13 @@ func (s *besides) compareTable(ctx context.Context, result *Verified, schema *pr
 		return err
 	}
 	defer a.rows.Close()
-	b, err := openRows(ctx, beside, sql, s.School)
+	b, err := openRows(ctx, shadow, sql, s.School)
 	if err != nil {
 		return err
 	}
 	defer b.rows.Close()
 	for examples := 0; a.values != nil || b.values != nil; {
-		difference, err := differ(schema, a.values, b.values)
+		difference, err := compareRows(schema, a.values, b.values)
 		if err != nil {
 			return err
 		}
@@ -182,31 +182,31 @@ func (s *besides) compareTable(ctx context.Context, result *Verified, schema *pr
 	return errors.Join(a.rows.Err(), b.rows.Err())
 }
 
-// openTable is rows on their way, the current one in binary form.
-type openTable struct {
+// rowCursor is rows on their way, the current one in binary form.
+type rowCursor struct {
 	rows   pgx.Rows
 	values [][]byte // nil at the end
 }
 
-func openRows(ctx context.Context, q querier, sql string, args ...any) (*openTable, error) {
+func openRows(ctx context.Context, q querier, sql string, args ...any) (*rowCursor, error) {
 	rows, err := q.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	t := &openTable{rows: rows}
+	t := &rowCursor{rows: rows}
 	t.next()
 	return t, nil
 }
 
-func (t *openTable) next() {
+func (t *rowCursor) next() {
 	t.values = nil
 	if t.rows.Next() {
 		t.values = t.rows.RawValues()
 	}
 }
 
-// differ compares the current rows of both sides. It returns nil when they are the same.
-func differ(schema *projections.Schema, live, log [][]byte) (*Difference, error) {
+// compareRows compares the current rows of both sides. It returns nil when they are the same.
+func compareRows(schema *projections.Schema, live, log [][]byte) (*Difference, error) {
 	if live != nil && log != nil && slices.EqualFunc(live, log, bytes.Equal) {
 		return nil, nil
 	}

@@ -30,9 +30,9 @@ const (
 	Bypass Outcome = "bypass" // Redis could not be asked, or was not to be
 )
 
-// found is an answer that holds.
-type found struct {
-	answer []byte
+// cached is an answer that holds.
+type cached struct {
+	value  []byte
 	offset int64 // the last event that is certainly in it
 }
 
@@ -40,11 +40,11 @@ type found struct {
 var errMiss = errors.New("no answer is kept")
 
 // get looks for an answer that holds at an offset or later.
-func (c *Cache) get(ctx context.Context, k Key, atLeast int64) (found, Outcome) {
+func (c *Cache) get(ctx context.Context, k Key, minOffset int64) (cached, Outcome) {
 	f, err := c.fetch(ctx, k)
 	outcome := Bypass
 	switch {
-	case err == nil && f.offset >= atLeast:
+	case err == nil && f.offset >= minOffset:
 		outcome = Hit
 	case err == nil, errors.Is(err, errMiss):
 		outcome = Miss
@@ -55,7 +55,7 @@ func (c *Cache) get(ctx context.Context, k Key, atLeast int64) (found, Outcome) 
 
 // fetch asks in one round trip, in an order that matters: an answer is said to be good as of the head's position, so all
 // changes up to there must be among the versions, and these are therefore read after the head.
-func (c *Cache) fetch(ctx context.Context, k Key) (found, error) {
+func (c *Cache) fetch(ctx context.Context, k Key) (cached, error) {
 	var entry, head, versions *redis.SliceCmd
 	err := c.do(ctx, func(ctx context.Context) error {
 		_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -67,21 +67,21 @@ func (c *Cache) fetch(ctx context.Context, k Key) (found, error) {
 		return err
 	})
 	if err != nil {
-		return found{}, err
+		return cached{}, err
 	}
 	answer, _ := entry.Val()[1].(string)
 	made, ok := integers(entry.Val()[:1])
 	known, ok2 := integers(head.Val())
 	needed, ok3 := integers(versions.Val())
 	if !ok || !ok2 || !ok3 || made[0] < known[0] {
-		return found{}, errMiss
+		return cached{}, errMiss
 	}
 	for _, version := range needed {
 		if made[0] < version {
-			return found{}, errMiss
+			return cached{}, errMiss
 		}
 	}
-	return found{answer: []byte(answer), offset: max(made[0], known[1])}, nil
+	return cached{value: []byte(answer), offset: max(made[0], known[1])}, nil
 }
 
 // integers reads numbers from an answer of Redis, all or none.

@@ -34,10 +34,10 @@ func changed(attendance, fees int64) []*projections.Change {
 	return []*projections.Change{{School: "north", Offsets: []int64{attendance, fees}}}
 }
 
-func ask(least int64, projections ...string) redis.Ask {
-	return redis.Ask{
+func ask(least int64, projections ...string) redis.Lookup {
+	return redis.Lookup{
 		Key: redis.Key{Partition: partition, School: "north", Query: "q", Input: "i", Projections: projections},
-		TTL: time.Minute, AtLeast: least,
+		TTL: time.Minute, MinOffset: least,
 	}
 }
 
@@ -48,7 +48,7 @@ type got struct {
 	outcome redis.Outcome
 }
 
-func fetch(t *testing.T, a *redis.Answers[string], k redis.Ask, answer string, offset int64) got {
+func fetch(t *testing.T, a *redis.ReadThrough[string], k redis.Lookup, answer string, offset int64) got {
 	t.Helper()
 	text, o, outcome, err := a.Get(t.Context(), k, func(context.Context) (string, int64, error) { return answer, offset, nil })
 	require.NoError(t, err)

@@ -16,12 +16,12 @@ import (
 
 // Config is how to reach Redis. A zero value means the default in parentheses.
 type Config struct {
-	URL         string        // redis://user:password@host:port/0, or rediss:// for TLS
-	Prefix      string        // of all keys; one for each log (sb)
-	Timeout     time.Duration // of one call (50 ms)
-	DialTimeout time.Duration // of a new connection (250 ms)
-	PoolSize    int           // connections (16)
-	Pause       time.Duration // how long the breaker stays open (1 s)
+	URL            string        // redis://user:password@host:port/0, or rediss:// for TLS
+	Prefix         string        // of all keys; one for each log (sb)
+	Timeout        time.Duration // of one call (50 ms)
+	DialTimeout    time.Duration // of a new connection (250 ms)
+	PoolSize       int           // connections (16)
+	BreakerTimeout time.Duration // how long the breaker stays open (1 s)
 }
 
 // Validate reports all that is wrong.
@@ -33,7 +33,7 @@ func (c Config) Validate() error {
 	if strings.ContainsAny(c.Prefix, "{}*?[]\\: ") {
 		faults = append(faults, fmt.Errorf("redis prefix %q must not contain spaces, colons or any of * ? [ ] { } \\ in it", c.Prefix))
 	}
-	if c.Timeout < 0 || c.DialTimeout < 0 || c.PoolSize < 0 || c.Pause < 0 {
+	if c.Timeout < 0 || c.DialTimeout < 0 || c.PoolSize < 0 || c.BreakerTimeout < 0 {
 		faults = append(faults, errors.New("redis timeouts, pool size and pause must not be negative"))
 	}
 	return errors.Join(faults...)
@@ -76,7 +76,7 @@ func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 		client: redis.NewClient(o), timeout: timeout, prefix: orDefault(c.Prefix, "sb"), metrics: m,
 	}
 	cache.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     orDefault(c.Pause, time.Second),
+		Timeout:     orDefault(c.BreakerTimeout, time.Second),
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= 3 },
 		IsExcluded:  func(err error) bool { return err != nil && !errors.Is(err, ErrUnavailable) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
@@ -105,15 +105,15 @@ func (c *Cache) do(ctx context.Context, call func(context.Context) error) error 
 	_, err := c.breaker.Execute(func() (struct{}, error) {
 		err := call(limited)
 		switch {
-		case err == nil, answered(err):
+		case err == nil, isReply(err):
 			return struct{}{}, err
 		case ctx.Err() != nil:
-			return struct{}{}, errGivenUp
+			return struct{}{}, errCallerGone
 		}
 		return struct{}{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	})
 	switch {
-	case errors.Is(err, errGivenUp):
+	case errors.Is(err, errCallerGone):
 		return ctx.Err()
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -124,16 +124,16 @@ func (c *Cache) do(ctx context.Context, call func(context.Context) error) error 
 	return err
 }
 
-var errGivenUp = errors.New("the caller gave up")
+var errCallerGone = errors.New("the caller gave up")
 
-// answered reports that an error is Redis's answer, and that it is able to give others.
-func answered(err error) bool {
+// isReply reports that an error is Redis's answer, and that it is able to give others.
+func isReply(err error) bool {
 	_, answer := errors.AsType[redis.Error](err)
-	return answer && !unwell(err)
+	return answer && !notServing(err)
 }
 
-// unwell reports that Redis answers, but cannot serve: it is loading its data, or is a replica that lost its master.
-func unwell(err error) bool {
+// notServing reports that Redis answers, but cannot serve: it is loading its data, or is a replica that lost its master.
+func notServing(err error) bool {
 	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "OOM", "ERR max number"} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true

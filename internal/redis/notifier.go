@@ -15,11 +15,11 @@ type Notifier struct {
 	names []string // by the projection's place in the set
 
 	mu         sync.Mutex
-	partitions map[int32]*told
+	partitions map[int32]*partitionState
 }
 
-// told is what the cache knows of a partition from this process. It belongs to the partition's goroutine.
-type told struct {
+// partitionState is what the cache knows of a partition from this process. It belongs to the partition's goroutine.
+type partitionState struct {
 	last   int64 // the position of the last notice
 	base   int64 // answers of earlier positions are out of date
 	failed bool  // the cache has missed a notice
@@ -29,19 +29,19 @@ var _ projections.Notifier = (*Notifier)(nil)
 
 // NewNotifier tells the cache about a set.
 func NewNotifier(c *Cache, set *projections.Set) *Notifier {
-	n := &Notifier{cache: c, partitions: map[int32]*told{}}
+	n := &Notifier{cache: c, partitions: map[int32]*partitionState{}}
 	for _, p := range set.Projections() {
 		n.names = append(n.names, p.Name)
 	}
 	return n
 }
 
-func (n *Notifier) partition(p int32) *told {
+func (n *Notifier) partition(p int32) *partitionState {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := n.partitions[p]
 	if t == nil {
-		t = &told{last: -1, base: -1}
+		t = &partitionState{last: -1, base: -1}
 		n.partitions[p] = t
 	}
 	return t

@@ -81,7 +81,7 @@ func TestP7_NoAnswerIsOlderThanItSays(t *testing.T) {
 }
 
 // read asks until ctx ends and compares each answer with the model.
-func read(ctx context.Context, model *tables, answers *redis.Answers[int64], hits, total *atomic.Int64) error {
+func read(ctx context.Context, model *tables, answers *redis.ReadThrough[int64], hits, total *atomic.Int64) error {
 	for ctx.Err() == nil {
 		least := int64(-1)
 		if rand.IntN(2) == 0 {

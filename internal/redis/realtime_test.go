@@ -31,18 +31,18 @@ func TestTicketsAreGoodOnceAndForSeconds(t *testing.T) {
 	t.Parallel()
 	server, cache := openRedis(t)
 	tickets := redis.NewTickets(cache)
-	who := rt.Who("mum", "guardian")
-	who.Expires = who.Expires.UTC()
-	ticket, err := tickets.Issue(t.Context(), who)
+	identity := rt.User("mum", "guardian")
+	identity.Expires = identity.Expires.UTC()
+	ticket, err := tickets.Issue(t.Context(), identity)
 	require.NoError(t, err)
 	got, err := tickets.Redeem(t.Context(), ticket)
 	require.NoError(t, err)
-	require.Equal(t, who, got)
+	require.Equal(t, identity, got)
 	_, err = tickets.Redeem(t.Context(), ticket)
 	require.ErrorIs(t, err, realtime.ErrInvalidToken, "a second time")
-	ticket, err = tickets.Issue(t.Context(), who)
+	ticket, err = tickets.Issue(t.Context(), identity)
 	require.NoError(t, err)
-	server.Server().FastForward(redis.TicketTime + time.Second)
+	server.Server().FastForward(redis.TicketLifetime + time.Second)
 	_, err = tickets.Redeem(t.Context(), ticket)
 	require.ErrorIs(t, err, realtime.ErrInvalidToken, "too late")
 }
@@ -55,8 +55,8 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	one := rt.Start(t, nil, with)
 	two := rt.Start(t, one.Log, with)
 	dashboard := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
-	first := rt.Listen(t, one, rt.Who("mum", "admin"), realtime.Options{Rooms: []domain.Room{dashboard}})
-	second := rt.Listen(t, two, rt.Who("mum", "admin"), realtime.Options{Rooms: []domain.Room{dashboard}})
+	first := rt.Listen(t, one, rt.User("mum", "admin"), realtime.Options{Rooms: []domain.Room{dashboard}})
+	second := rt.Listen(t, two, rt.User("mum", "admin"), realtime.Options{Rooms: []domain.Room{dashboard}})
 	room := domain.Room{Kind: domain.RoomUser, ID: "mum"}
 	present := func(n *rt.Node, want ...string) {
 		t.Helper()
@@ -77,11 +77,11 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	present(two, second.ID(), first.ID())
 
 	// A notice to one node's dashboards reaches all.
-	announcer := realtime.NewAnnouncer(redis.NewBus(cache), one.Changed, time.Millisecond, slog.New(slog.DiscardHandler))
+	announcer := realtime.NewNotifier(redis.NewBus(cache), one.Changed, time.Millisecond, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	announced := make(chan error, 1)
 	go func() { announced <- announcer.Run(ctx) }()
-	announcer.Tell(realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Offset: 9}})
+	announcer.Notify(realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Offset: 9}})
 	first.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 && got[0].Position.Offset == 9 })
 	second.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) == 1 && got[0].Position.Offset == 9 })
 	cancel()
@@ -99,7 +99,7 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	present(one, first.ID())
 
 	three := rt.Start(t, one.Log, with)
-	third := rt.Listen(t, three, rt.Who("mum", "admin"), realtime.Options{})
+	third := rt.Listen(t, three, rt.User("mum", "admin"), realtime.Options{})
 	present(one, first.ID(), third.ID())
 	nodes, err := one.Nodes(t.Context())
 	require.NoError(t, err)

@@ -22,42 +22,44 @@ type Revocations struct {
 	logger *slog.Logger
 	now    func() time.Time
 
-	mu    sync.RWMutex
-	known map[string]auth.Revocation // by their names in Redis
+	mu      sync.RWMutex
+	revoked map[string]auth.Revocation // by their names in Redis
 }
 
 // NewRevocations keeps revocations in the same Redis as the cache.
 func NewRevocations(c *Cache, logger *slog.Logger) *Revocations {
-	return &Revocations{cache: c, logger: logger, now: time.Now, known: map[string]auth.Revocation{}}
+	return &Revocations{cache: c, logger: logger, now: time.Now, revoked: map[string]auth.Revocation{}}
 }
 
-// reloadEvery is how long a process may not know what another one has revoked.
-const reloadEvery = time.Second
+// reloadInterval is how long a process may not know what another one has revoked.
+const reloadInterval = time.Second
 
 // Revoked reports that a token is refused.
 func (r *Revocations) Revoked(p auth.Principal) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if len(r.known) == 0 {
+	if len(r.revoked) == 0 {
 		return false
 	}
 	for _, id := range []string{"", p.TokenID} {
-		if known, ok := r.known[nameOf(p.School, p.Subject, id)]; ok && known.Covers(p) {
+		if known, ok := r.revoked[revocationName(p.School, p.Subject, id)]; ok && known.Covers(p) {
 			return true
 		}
 	}
 	return false
 }
 
-// nameOf is the field of a revocation. Ids hold no NUL.
-func nameOf(school, user, tokenID string) string { return school + "\x00" + user + "\x00" + tokenID }
+// revocationName is the field of a revocation. Ids hold no NUL.
+func revocationName(school, user, tokenID string) string {
+	return school + "\x00" + user + "\x00" + tokenID
+}
 
 func (r *Revocations) key() string { return r.cache.prefix + ":revoked" }
 
 // Add refuses tokens from now on: here at once, and in all processes within a second or two. If Redis does not take it,
 // it holds in this process, and is offered to Redis again.
 func (r *Revocations) Add(ctx context.Context, revocation auth.Revocation) error {
-	name := nameOf(revocation.School, revocation.User, revocation.TokenID)
+	name := revocationName(revocation.School, revocation.User, revocation.TokenID)
 	merged := r.learn(name, revocation)
 	return r.cache.do(ctx, func(ctx context.Context) error {
 		return r.cache.client.HSet(ctx, r.key(), name, encoded(merged)).Err()
@@ -68,7 +70,7 @@ func (r *Revocations) Add(ctx context.Context, revocation auth.Revocation) error
 func (r *Revocations) learn(name string, revocation auth.Revocation) auth.Revocation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known, ok := r.known[name]; ok {
+	if known, ok := r.revoked[name]; ok {
 		if known.At.After(revocation.At) {
 			revocation.At = known.At
 		}
@@ -76,7 +78,7 @@ func (r *Revocations) learn(name string, revocation auth.Revocation) auth.Revoca
 			revocation.Until = known.Until
 		}
 	}
-	r.known[name] = revocation
+	r.revoked[name] = revocation
 	return revocation
 }
 
@@ -90,7 +92,7 @@ func encoded(revocation auth.Revocation) []byte {
 
 // Run keeps up with the other processes until ctx ends.
 func (r *Revocations) Run(ctx context.Context) error {
-	tick := time.NewTicker(reloadEvery)
+	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
 	for failing := false; ; {
 		err := r.Load(ctx)
@@ -145,12 +147,12 @@ func (r *Revocations) sort(stored map[string]string) (over []string, missing map
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	missing = maps.Clone(r.known)
-	for name, revocation := range r.known {
+	missing = maps.Clone(r.revoked)
+	for name, revocation := range r.revoked {
 		_, there := stored[name]
 		switch {
 		case !revocation.Until.After(now):
-			delete(r.known, name)
+			delete(r.revoked, name)
 			delete(missing, name)
 			if there {
 				over = append(over, name)

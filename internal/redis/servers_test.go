@@ -134,23 +134,23 @@ func openImpatient(t *testing.T, address string) *redis.Cache {
 
 func openWith(t *testing.T, address string, timeout time.Duration) *redis.Cache {
 	t.Helper()
-	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: timeout, Pause: 20 * time.Millisecond}, prometheus.NewRegistry())
+	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: timeout, BreakerTimeout: 20 * time.Millisecond}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
 }
 
 // texts keeps answers that are texts.
-func texts(c *redis.Cache) *redis.Answers[string] {
-	return redis.NewAnswers(c, redis.Codec[string]{
+func texts(c *redis.Cache) *redis.ReadThrough[string] {
+	return redis.NewReadThrough(c, redis.Codec[string]{
 		Append: func(b []byte, s string) []byte { return append(b, s...) },
 		Parse:  func(b []byte) (string, error) { return string(b), nil },
 	}, 10*time.Second)
 }
 
 // numbers keeps answers that are numbers.
-func numbers(c *redis.Cache) *redis.Answers[int64] {
-	return redis.NewAnswers(c, redis.Codec[int64]{
+func numbers(c *redis.Cache) *redis.ReadThrough[int64] {
+	return redis.NewReadThrough(c, redis.Codec[int64]{
 		Append: func(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) },
 		Parse:  func(b []byte) (int64, error) { return strconv.ParseInt(string(b), 10, 64) },
 	}, 10*time.Second)

@@ -98,7 +98,7 @@ func (b *Bucket) Write(ctx context.Context, name string, body []byte) error {
 }
 
 // Read returns what is kept under a name, or [fs.ErrNotExist]. More than most bytes are an error.
-func (b *Bucket) Read(ctx context.Context, name string, most int64) ([]byte, error) {
+func (b *Bucket) Read(ctx context.Context, name string, maxBytes int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	object, err := b.client.GetObject(ctx, b.name, name, minio.GetObjectOptions{})
@@ -106,12 +106,12 @@ func (b *Bucket) Read(ctx context.Context, name string, most int64) ([]byte, err
 		return nil, readError(name, err)
 	}
 	defer object.Close()
-	body, err := io.ReadAll(io.LimitReader(object, most+1))
+	body, err := io.ReadAll(io.LimitReader(object, maxBytes+1))
 	if err != nil {
 		return nil, readError(name, err)
 	}
-	if int64(len(body)) > most {
-		return nil, fmt.Errorf("read object %s: it has more than the at most %d bytes that are read", name, most)
+	if int64(len(body)) > maxBytes {
+		return nil, fmt.Errorf("read object %s: it has more than the at most %d bytes that are read", name, maxBytes)
 	}
 	return body, nil
 }

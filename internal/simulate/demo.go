@@ -172,7 +172,7 @@ func (p *play) next(ctx context.Context) error {
 	if n := p.progress.Played; n < len(p.list) {
 		events = p.list[n : n+1]
 	} else {
-		events = p.beside(n - len(p.list))
+		events = p.minorEvents(n - len(p.list))
 	}
 	for _, e := range events {
 		e.Time = time.Now().UTC().Truncate(time.Millisecond)

@@ -24,15 +24,15 @@ func (c LogConfig) Validate() error {
 
 // NewLogger returns a logger that writes lines to w.
 func NewLogger(w io.Writer, c LogConfig) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level, ReplaceAttr: readable}
+	options := &slog.HandlerOptions{Level: c.Level, ReplaceAttr: singleLineErrors}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// readable writes joined errors on one line.
-func readable(_ []string, a slog.Attr) slog.Attr {
+// singleLineErrors writes joined errors on one line.
+func singleLineErrors(_ []string, a slog.Attr) slog.Attr {
 	err, ok := a.Value.Any().(error)
 	if !ok {
 		return a

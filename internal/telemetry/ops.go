@@ -19,7 +19,7 @@ type Check struct {
 	// Optional checks are shown but do not take the process out of service.
 	Optional bool
 	// Ask returns what is wrong. It is given a second.
-	Ask func(ctx context.Context) error
+	Probe func(ctx context.Context) error
 }
 
 // Health answers whether the process should get traffic. The zero value is not ready.
@@ -35,7 +35,7 @@ const (
 	statusDegraded = "degraded" // in service, but something optional is missing
 	statusNotReady = "not ready"
 
-	checkTime = time.Second
+	checkTimeout = time.Second
 )
 
 // Add adds checks.
@@ -59,7 +59,7 @@ type Report struct {
 
 // Report runs all checks side by side.
 func (h *Health) Report(ctx context.Context) Report {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	h.mu.Lock()
 	checks := h.checks
@@ -68,7 +68,7 @@ func (h *Health) Report(ctx context.Context) Report {
 	faults := make([]error, len(checks))
 	var wg sync.WaitGroup
 	for i, c := range checks {
-		wg.Go(func() { faults[i] = c.Ask(ctx) })
+		wg.Go(func() { faults[i] = c.Probe(ctx) })
 	}
 	wg.Wait()
 
@@ -97,7 +97,7 @@ func (h *Health) Report(ctx context.Context) Report {
 func Handler(h *Health, reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"status": "alive"})
+		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		report := h.Report(r.Context())
@@ -105,7 +105,7 @@ func Handler(h *Health, reg *prometheus.Registry) http.Handler {
 		if report.Status == statusNotReady {
 			status = http.StatusServiceUnavailable
 		}
-		answer(w, status, report)
+		writeJSON(w, status, report)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -117,7 +117,7 @@ func Handler(h *Health, reg *prometheus.Registry) http.Handler {
 	return mux
 }
 
-func answer(w http.ResponseWriter, status int, body any) {
+func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

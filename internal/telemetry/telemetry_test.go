@@ -24,8 +24,8 @@ func TestReadyzTellsWhatIsWrong(t *testing.T) {
 	var database, cache error
 	var h Health
 	h.Add(
-		Check{Name: "database", Ask: func(context.Context) error { return database }},
-		Check{Name: "cache", Optional: true, Ask: func(context.Context) error { return cache }},
+		Check{Name: "database", Probe: func(context.Context) error { return database }},
+		Check{Name: "cache", Optional: true, Probe: func(context.Context) error { return cache }},
 	)
 	handler := Handler(&h, NewRegistry("v1", "abc"))
 	requireReady := func(status int, body string) {

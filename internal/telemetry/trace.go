@@ -63,7 +63,7 @@ func newProvider(processor sdktrace.SpanProcessor, ratio float64, version string
 
 // followLinks keeps a span without a parent when it is linked to one that is kept. The commit of a batch is: it has no
 // parent among the many requests whose events it holds.
-type followLinks struct{ otherwise sdktrace.Sampler }
+type followLinks struct{ fallback sdktrace.Sampler }
 
 func (s followLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
 	for _, link := range p.Links {
@@ -71,7 +71,7 @@ func (s followLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampli
 			return sdktrace.AlwaysSample().ShouldSample(p)
 		}
 	}
-	return s.otherwise.ShouldSample(p)
+	return s.fallback.ShouldSample(p)
 }
 
-func (s followLinks) Description() string { return "FollowLinks{" + s.otherwise.Description() + "}" }
+func (s followLinks) Description() string { return "FollowLinks{" + s.fallback.Description() + "}" }

@@ -45,7 +45,7 @@ var Projection = projections.New("at_risk", 1,
 		return nil
 	}),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
-		if p := fees.PaymentOf(b, e.School, m.PaymentID); p.Known() {
+		if p := fees.PaymentOf(b, e.School, m.PaymentID); p.Exists() {
 			charged(b, e.School, p.InvoiceID)
 		}
 		return nil
@@ -93,7 +93,7 @@ func scored(b *projections.Batch, school, studentID string) {
 // charged follows an invoice, whose account may be another student's than the one the event names.
 func charged(b *projections.Batch, school, invoiceID string) {
 	i := fees.InvoiceOf(b, school, invoiceID)
-	if !i.Known() {
+	if !i.Exists() {
 		return
 	}
 	change(b, key{school, i.StudentID}, func(r *row) { r.DueOn = fees.EarliestDue(b, school, i.StudentID) })

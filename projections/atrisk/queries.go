@@ -17,7 +17,7 @@ import (
 
 // Queries are the questions about students at risk.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Students]{
 		Name:    "at-risk",
 		Path:    "/analytics/at-risk",
 		Summary: "Students who may need help",
@@ -39,16 +39,16 @@ const (
 	Fees       = "fees"
 )
 
-// Input says which students are wanted.
-type Input struct {
+// input says which students are wanted.
+type input struct {
 	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
 	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
 	After  string `query:"after" maxLength:"2048" doc:"The next of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
 
-// Answer is a page of students.
-type Answer struct {
+// Students is a page of students.
+type Students struct {
 	Students []Student `json:"students"`
 	Next     string    `json:"next,omitzero" doc:"Give it as after to get the next page; absent on the last one"`
 }
@@ -70,8 +70,8 @@ type Student struct {
 	open []fees.OpenInvoice
 }
 
-// place is where a page ends.
-type place struct {
+// cursor is where a page ends.
+type cursor struct {
 	Score     int    `json:"p"`
 	StudentID string `json:"s"`
 }
@@ -101,17 +101,17 @@ var conditions = map[string]string{
 	Fees:       "due_on < $2",
 }
 
-func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
-	after, err := read.ParseCursor[place](in.After)
+func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Students, error) {
+	after, err := read.ParseCursor[cursor](in.After)
 	if err != nil {
 		return nil, err
 	}
-	today := asked.Today
-	if !asked.Sees.Has(query.SeesFees) {
+	today := scope.Today
+	if !scope.Sees.Has(query.SeesFees) {
 		today = read.FirstDay // on which nothing was overdue yet
 	}
 	limit := read.Page(in.Limit, 50, 500)
-	args := []any{asked.School, today, limit + 1}
+	args := []any{scope.School, today, limit + 1}
 	var page []string
 	if in.Class != "" {
 		args = append(args, in.Class)
@@ -133,8 +133,8 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 	for i := range found {
 		found[i].explain(today)
 	}
-	a := &Answer{}
-	a.Students, a.Next, err = read.Cut(found, limit, func(s Student) place { return place{s.Score, s.StudentID} })
+	a := &Students{}
+	a.Students, a.Next, err = read.Cut(found, limit, func(s Student) cursor { return cursor{s.Score, s.StudentID} })
 	return a, err
 }
 
@@ -172,9 +172,9 @@ type Counts struct {
 }
 
 // Count returns how many students of a school are at risk.
-func Count(ctx context.Context, tx pgx.Tx, asked query.Asked) (Counts, error) {
+func Count(ctx context.Context, tx pgx.Tx, scope query.Scope) (Counts, error) {
 	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
 		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
-	}, asked.School, asked.Today)
+	}, scope.School, scope.Today)
 	return c, err
 }

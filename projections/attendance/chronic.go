@@ -35,8 +35,8 @@ type Streaks struct {
 // maxChronic is how many students an answer names.
 const maxChronic = 200
 
-// everSQL reads the students' own counts, which cover all days and classes.
-const everSQL read.SQL = `-- attendance.chronic
+// allTimeSQL reads the students' own counts, which cover all days and classes.
+const allTimeSQL read.SQL = `-- attendance.chronic
 SELECT student_id, present + late + absent_excused + absent_unexcused, absent_excused + absent_unexcused
 FROM attendance_students
 WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late + absent_excused + absent_unexcused`
@@ -45,13 +45,13 @@ const namesSQL read.SQL = `-- attendance.names
 SELECT student_id, given_name, family_name, class_id FROM students WHERE school = $1 AND student_id = ANY($2)`
 
 // chronic returns the students who are chronically absent, the worst first, and how many there are in all.
-func chronic(ctx context.Context, tx pgx.Tx, school string, in *Input) ([]Chronic, int64, error) {
+func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chronic, int64, error) {
 	everybody := in.From.IsZero() && in.To.IsZero() && in.Class == ""
 	var found []Chronic
 	var runs map[string]*run
 	var err error
 	if everybody {
-		found, err = read.All(ctx, tx, everSQL, func(c *Chronic) []any { return []any{&c.StudentID, &c.Marks, &c.Absent} }, school)
+		found, err = read.All(ctx, tx, allTimeSQL, func(c *Chronic) []any { return []any{&c.StudentID, &c.Marks, &c.Absent} }, school)
 	} else if runs, err = within(ctx, tx, school, in); err == nil {
 		for id, r := range runs {
 			found = append(found, Chronic{StudentID: id, Marks: r.marks, Absent: r.absent})
@@ -152,7 +152,7 @@ const boundsSQL read.SQL = `-- attendance.class_days
 SELECT min(date), max(date) FROM attendance_days WHERE school = $1 AND class_id = $2 AND date BETWEEN $3 AND $4`
 
 // within counts the marks of a range of days, or of a class, for each student who has any.
-func within(ctx context.Context, tx pgx.Tx, school string, in *Input) (map[string]*run, error) {
+func within(ctx context.Context, tx pgx.Tx, school string, in *input) (map[string]*run, error) {
 	from, to := read.Range(in.From.Date, in.To.Date)
 	if in.Class != "" {
 		type bounds struct{ first, last domain.Date }

@@ -16,7 +16,7 @@ import (
 
 // Queries are the questions to the counts.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Report]{
 		Name:    "attendance",
 		Path:    "/analytics/attendance",
 		Summary: "Attendance of a school or a class",
@@ -30,16 +30,16 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// Input is what the answer is to be about.
-type Input struct {
+// input is what the answer is to be about.
+type input struct {
 	From     read.Day `query:"from" doc:"First day, as 2026-09-01; from the first mark on when absent"`
 	To       read.Day `query:"to" doc:"Last day; up to the last mark when absent"`
 	Class    string   `query:"class" maxLength:"128" doc:"Only marks of this class"`
 	MinMarks int      `query:"min_marks" minimum:"1" maximum:"10000" default:"10" doc:"From how many marks in the range on absence can be chronic"`
 }
 
-// Answer is attendance in a range of days.
-type Answer struct {
+// Report is attendance in a range of days.
+type Report struct {
 	Totals       Counts    `json:"totals"`
 	Marks        int64     `json:"marks" doc:"How many marks there are"`
 	Rate         *float64  `json:"rate" doc:"(present + late) / marks; null without marks"`
@@ -73,16 +73,16 @@ SELECT class_id, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::b
 FROM attendance_days WHERE school = $1 AND date BETWEEN $2 AND $3 /*where*/
 GROUP BY class_id ORDER BY class_id`
 
-func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
+func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Report, error) {
 	from, to := read.Range(in.From.Date, in.To.Date)
 	if from > to {
 		return nil, fmt.Errorf("%w: from is after to", query.ErrInput)
 	}
-	args, inClass := []any{asked.School, from, to}, ""
+	args, inClass := []any{scope.School, from, to}, ""
 	if in.Class != "" {
 		args, inClass = append(args, in.Class), "class_id = $4"
 	}
-	a := &Answer{}
+	a := &Report{}
 	var err error
 	a.ByDay, err = read.All(ctx, tx, byDaySQL.With(inClass), func(d *Day) []any {
 		return append([]any{&d.Date}, d.addresses()...)
@@ -108,7 +108,7 @@ func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Ans
 		a.ByClass[i].Rate = a.ByClass[i].rate()
 	}
 	a.Marks, a.Rate = a.Totals.Marks(), a.Totals.rate()
-	a.Chronic, a.ChronicCount, err = chronic(ctx, tx, asked.School, in)
+	a.Chronic, a.ChronicCount, err = chronic(ctx, tx, scope.School, in)
 	return a, err
 }
 
@@ -146,10 +146,10 @@ WHERE school = $1 AND date = (SELECT max(date) FROM attendance_days WHERE school
 GROUP BY date`
 
 // LastDay returns the last day up to today that has marks; nil when there is none.
-func LastDay(ctx context.Context, tx pgx.Tx, asked query.Asked) (*Day, error) {
+func LastDay(ctx context.Context, tx pgx.Tx, scope query.Scope) (*Day, error) {
 	d, found, err := read.One(ctx, tx, lastDaySQL, func(d *Day) []any {
 		return append([]any{&d.Date}, d.addresses()...)
-	}, asked.School, asked.Today)
+	}, scope.School, scope.Today)
 	if err != nil || !found {
 		return nil, err
 	}

@@ -229,8 +229,8 @@ func (s *volume) ask(u use) map[string]plan {
 func (s *volume) askWithin(tx pgx.Tx, u use) map[string]plan {
 	projtest.As(s.t, tx, "school-07")
 	s.plans = nil
-	asked := query.Asked{School: "school-07", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll, Own: u.own}
-	answer := projtest.Ask(tx, asked, catalog.Queries(), u.ask)
+	asked := query.Scope{School: "school-07", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll, Own: u.own}
+	answer := projtest.Get(tx, asked, catalog.Queries(), u.ask)
 	require.True(s.t, strings.HasPrefix(answer, `"`), answer)
 	_, err := tx.Exec(context.Background(), "RESET ROLE") // the plan of a statement comes when the next one begins
 	require.NoError(s.t, err)

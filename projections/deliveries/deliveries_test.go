@@ -75,8 +75,8 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 		projtest.As(t, tx, school)
-		asked := query.Asked{School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "", Self: self}
-		return projtest.Ask(tx, asked, deliveries.Queries, target)
+		scope := query.Scope{School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "", Self: self}
+		return projtest.Get(tx, scope, deliveries.Queries, target)
 	}
 	ask := func(school, target string) string { return as("", school, target) }
 	require.Equal(t, `"id": "d1"

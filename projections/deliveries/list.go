@@ -17,15 +17,15 @@ import (
 // list without a status is the ledger's, and after it what only the log has: what others sent and told of, or what was sent
 // before the ledger was lost.
 
-// open are the statuses that only the ledger knows.
-var open = []string{"planned", "sending", "unknown", "dead", "cancelled"}
+// openStatuses are the statuses that only the ledger knows.
+var openStatuses = []string{"planned", "sending", "unknown", "dead", "cancelled"}
 
 // statusSQL is the log's word where it has one, unless the delivery is to be done again since.
 const statusSQL = `CASE WHEN l.state IN ('planned', 'sending', 'unknown', 'dead', 'cancelled') THEN l.state ELSE coalesce(d.status, l.state) END`
 
 // statusOf is statusSQL for what has been read apart.
 func statusOf(ledger, log string) string {
-	if log == "" || slices.Contains(open, ledger) {
+	if log == "" || slices.Contains(openStatuses, ledger) {
 		return ledger
 	}
 	return log
@@ -53,7 +53,7 @@ SELECT ` + columns + ` FROM deliveries d
 WHERE d.school = $1 AND d.position < $2 AND NOT EXISTS (SELECT FROM ledger l WHERE l.school = $1 AND l.id = d.delivery_id)
 	/*where*/ ORDER BY d.position DESC LIMIT $3`
 
-const toldSQL read.SQL = `-- deliveries.told
+const eventTotalsSQL read.SQL = `-- deliveries.told
 SELECT ` + statusSQL + `, l.channel, count(*), sum(greatest(d.cost, l.cost))::bigint
 FROM ledger l LEFT JOIN deliveries d ON d.school = $1 AND d.delivery_id = l.id
 WHERE l.school = $1 AND l.event_id = $2 GROUP BY 1, 2
@@ -67,39 +67,39 @@ const (
 	mostPage  = 500
 )
 
-// place is where a page ends: in what the ledger has, or in what the log has.
-type place struct {
+// cursor is where a page ends: in what the ledger has, or in what the log has.
+type cursor struct {
 	PlannedAt int64  `json:"planned_at,omitzero"` // in microseconds
 	ID        string `json:"id,omitzero"`
 	Log       bool   `json:"log,omitzero"`
 	Position  int64  `json:"position,omitzero"`
 }
 
-func (d *Delivery) place(ofLog bool) place {
+func (d *Delivery) cursor(ofLog bool) cursor {
 	if ofLog {
-		return place{Log: true, Position: d.position}
+		return cursor{Log: true, Position: d.position}
 	}
-	return place{PlannedAt: d.planned.UnixMicro(), ID: d.ID}
+	return cursor{PlannedAt: d.planned.UnixMicro(), ID: d.ID}
 }
 
-func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
-	after, err := read.ParseCursor[place](in.After)
+func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*List, error) {
+	after, err := read.ParseCursor[cursor](in.After)
 	if err != nil {
 		return nil, err
 	}
 	limit := read.Page(in.Limit, usualPage, mostPage)
-	begin := place{PlannedAt: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), Position: newest}
+	begin := cursor{PlannedAt: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), Position: newest}
 	if after != nil && after.Log {
 		begin = *after
 	} else if after != nil {
 		begin.PlannedAt, begin.ID = after.PlannedAt, after.ID
 	}
-	outcome := in.Status != "" && !slices.Contains(open, in.Status)
+	outcome := in.Status != "" && !slices.Contains(openStatuses, in.Status)
 
 	var all []Delivery
 	if !outcome && !begin.Log {
-		where, args := in.conditions("l", asked, asked.School, time.UnixMicro(begin.PlannedAt).UTC(), begin.ID, limit+1)
-		if all, err = read.All(ctx, tx, plannedSQL.With(where...), into, args...); err != nil {
+		where, args := in.conditions("l", scope, scope.School, time.UnixMicro(begin.PlannedAt).UTC(), begin.ID, limit+1)
+		if all, err = read.All(ctx, tx, plannedSQL.With(where...), deliveryFields, args...); err != nil {
 			return nil, err
 		}
 	}
@@ -109,33 +109,33 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 		if outcome {
 			sql = outcomesSQL
 		}
-		where, args := in.conditions("d", asked, asked.School, begin.Position, missing)
-		more, err := read.All(ctx, tx, sql.With(where...), into, args...)
+		where, args := in.conditions("d", scope, scope.School, begin.Position, missing)
+		more, err := read.All(ctx, tx, sql.With(where...), deliveryFields, args...)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, more...)
 	}
-	a := &Answer{}
-	a.Deliveries, a.Next, err = read.Cut(all, limit, func(d Delivery) place { return d.place(limit > planned) })
+	a := &List{}
+	a.Deliveries, a.Next, err = read.Cut(all, limit, func(d Delivery) cursor { return d.cursor(limit > planned) })
 	if err != nil {
 		return nil, err
 	}
-	finish(a.Deliveries, asked)
-	if in.Event != "" && asked.Self == "" {
-		a.Told, err = told(ctx, tx, asked, in)
+	finish(a.Deliveries, scope)
+	if in.Event != "" && scope.Self == "" {
+		a.Totals, err = eventTotals(ctx, tx, scope, in)
 	}
 	return a, err
 }
 
-// told sums up what an event has led to.
-func told(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Told, error) {
+// eventTotals sums up what an event has led to.
+func eventTotals(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*EventTotals, error) {
 	type group struct {
 		status, channel string
 		n, cost         int64
 	}
-	groups, err := read.All(ctx, tx, toldSQL, func(g *group) []any { return []any{&g.status, &g.channel, &g.n, &g.cost} }, asked.School, in.Event)
-	t := &Told{ByStatus: map[string]int64{}, ByChannel: map[string]int64{}}
+	groups, err := read.All(ctx, tx, eventTotalsSQL, func(g *group) []any { return []any{&g.status, &g.channel, &g.n, &g.cost} }, scope.School, in.Event)
+	t := &EventTotals{ByStatus: map[string]int64{}, ByChannel: map[string]int64{}}
 	for _, g := range groups {
 		t.Deliveries, t.Cost = t.Deliveries+g.n, t.Cost+g.cost
 		t.ByStatus[g.status] += g.n
@@ -146,7 +146,7 @@ func told(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Told, 
 
 // conditions adds those of an input to a statement's parameters, on the ledger (l) or the outcomes (d). The status is
 // written out, as only so the index of those that failed can be used.
-func (in *Input) conditions(of string, asked query.Asked, args ...any) (where []string, all []any) {
+func (in *input) conditions(of string, scope query.Scope, args ...any) (where []string, all []any) {
 	add := func(column, value string) {
 		if value != "" {
 			args = append(args, value)
@@ -165,7 +165,7 @@ func (in *Input) conditions(of string, asked query.Asked, args ...any) (where []
 	}
 	add("channel", in.Channel)
 	add("recipient", in.Recipient)
-	add("recipient", asked.Self)
+	add("recipient", scope.Self)
 	add(map[string]string{"l": "event_id", "d": "cause"}[of], in.Event)
 	return where, args
 }

@@ -9,7 +9,7 @@ import (
 
 // Queries are the questions to the outcomes.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, List]{
 		Name:    "deliveries",
 		Path:    "/deliveries",
 		Summary: "What was sent and made, what became of it, and what is still to be done",
@@ -21,7 +21,7 @@ var Queries = []query.Endpoint{
 		Self:  true,
 		Run:   list,
 	},
-	query.Query[StoryInput, Story]{
+	query.Query[storyInput, Story]{
 		Name:    "delivery",
 		Path:    "/deliveries/{id}",
 		Summary: "The story of a delivery",
@@ -34,8 +34,8 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// Input says which deliveries.
-type Input struct {
+// input says which deliveries.
+type input struct {
 	Status    string `query:"status" enum:"planned,sending,unknown,dead,cancelled,sent,delivered,rendered,failed" doc:"Only with this status"`
 	Channel   string `query:"channel" enum:"sms,email,push,in_app,pdf" doc:"Only by this channel"`
 	Recipient string `query:"recipient" maxLength:"128" doc:"Only for this user, guardian or student"`
@@ -44,15 +44,15 @@ type Input struct {
 	Limit     int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Deliveries on a page"`
 }
 
-// Answer is a page of deliveries.
-type Answer struct {
-	Deliveries []Delivery `json:"deliveries"`
-	Next       string     `json:"next,omitzero" doc:"Give it as after to get older ones; absent on the last page"`
-	Told       *Told      `json:"told,omitzero" doc:"All that is because of the event that was asked about, whatever else was asked"`
+// List is a page of deliveries.
+type List struct {
+	Deliveries []Delivery   `json:"deliveries"`
+	Next       string       `json:"next,omitzero" doc:"Give it as after to get older ones; absent on the last page"`
+	Totals     *EventTotals `json:"told,omitzero" doc:"All that is because of the event that was asked about, whatever else was asked"`
 }
 
-// Told sums up what one event has led to.
-type Told struct {
+// EventTotals sums up what one event has led to.
+type EventTotals struct {
 	Deliveries int64            `json:"deliveries"`
 	Cost       int64            `json:"cost" doc:"In millionths of the providers' currency"`
 	ByStatus   map[string]int64 `json:"by_status"`
@@ -98,7 +98,7 @@ type Document struct {
 const columns = `d.delivery_id, d.status, d.channel, d.recipient, d.provider, d.provider_id, d.cost, d.error, d.cause, d.correlation,
 	d.position, d.kind, d.student_id, d.sha256, d.bytes, d.sent_at, d.delivered_at, d.failed_at, d.rendered_at, '', NULL::timestamptz`
 
-func into(d *Delivery) []any {
+func deliveryFields(d *Delivery) []any {
 	return []any{
 		&d.ID, &d.Status, &d.Channel, &d.Recipient, &d.Provider, &d.ProviderID, &d.Cost, &d.Error, &d.Event, &d.Correlation,
 		&d.position, &d.kind, &d.student, &d.sha256, &d.bytes, &d.sent, &d.delivered, &d.failed, &d.rendered, &d.Rule, &d.planned,
@@ -106,7 +106,7 @@ func into(d *Delivery) []any {
 }
 
 // finish makes of what was read what is shown.
-func finish(all []Delivery, asked query.Asked) {
+func finish(all []Delivery, scope query.Scope) {
 	for i := range all {
 		d := &all[i]
 		if d.kind != "" {
@@ -120,7 +120,7 @@ func finish(all []Delivery, asked query.Asked) {
 				*t.to = t.from.UTC()
 			}
 		}
-		if asked.Self != "" { // what it was about is in the message; how and for how much is the school's business
+		if scope.Self != "" { // what it was about is in the message; how and for how much is the school's business
 			d.Provider, d.ProviderID, d.Cost, d.Error, d.Correlation, d.Rule = "", "", 0, "", "", ""
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// StoryInput says which delivery.
-type StoryInput struct {
+// storyInput says which delivery.
+type storyInput struct {
 	ID string `path:"id" maxLength:"128"`
 }
 
@@ -80,8 +80,8 @@ const logSQL read.SQL = `-- deliveries.log
 SELECT at, what, fence, detail, took_ms, worker FROM ledger_log WHERE delivery_id = $2 AND school = $1 ORDER BY at, fence`
 
 // story reads the outcome, the plan and what happened in between from one snapshot.
-func story(ctx context.Context, tx pgx.Tx, asked query.Asked, in *StoryInput) (*Story, error) {
-	outcomes, err := read.All(ctx, tx, oneSQL, into, asked.School, in.ID)
+func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*Story, error) {
+	outcomes, err := read.All(ctx, tx, oneSQL, deliveryFields, scope.School, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func story(ctx context.Context, tx pgx.Tx, asked query.Asked, in *StoryInput) (*
 			&p.Language, &p.Priority, &p.Queue, &p.notBefore, &p.notAfter, &p.DependsOn, &p.PlannedAt, &p.State, &p.Attempts,
 			&p.Segments, &p.Class, &p.provider, &p.providerID, &p.error, &p.cost, &planned.Channel, &planned.Recipient, &planned.Correlation,
 		}
-	}, asked.School, in.ID)
+	}, scope.School, in.ID)
 	switch {
 	case err != nil:
 		return nil, err
@@ -118,17 +118,17 @@ func story(ctx context.Context, tx pgx.Tx, asked query.Asked, in *StoryInput) (*
 		s.Plan = &plan
 	}
 	one := []Delivery{s.Delivery}
-	finish(one, asked)
+	finish(one, scope)
 	s.Delivery = one[0]
-	if asked.Self != "" {
-		if s.Recipient != asked.Self {
+	if scope.Self != "" {
+		if s.Recipient != scope.Self {
 			return nil, fmt.Errorf("delivery %q: %w", in.ID, query.ErrNotFound)
 		}
 		return &Story{Delivery: s.Delivery, Steps: []Step{}}, nil
 	}
 	log, err := read.All(ctx, tx, logSQL, func(l *Step) []any {
 		return []any{&l.At, &l.What, &l.Attempt, &l.Detail, &l.TookMS, &l.Worker}
-	}, asked.School, in.ID)
+	}, scope.School, in.ID)
 	s.Steps = s.steps(log)
 	return s, err
 }

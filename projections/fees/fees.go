@@ -71,8 +71,8 @@ type Waiver struct {
 	Reason   string    `json:"reason"`
 }
 
-// Known reports that the invoice has come, not only something that belongs to it.
-func (i Invoice) Known() bool { return i.Amount > 0 }
+// Exists reports that the invoice has come, not only something that belongs to it.
+func (i Invoice) Exists() bool { return i.Amount > 0 }
 
 type paymentKey struct {
 	School    string `db:"school"`
@@ -98,13 +98,13 @@ type Reversal struct {
 	Reason   string    `json:"reason,omitzero"`
 }
 
-// Known reports that the payment has come, not only its reversal.
-func (p Payment) Known() bool { return p.Amount > 0 }
+// Exists reports that the payment has come, not only its reversal.
+func (p Payment) Exists() bool { return p.Amount > 0 }
 
 func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
 	key := invoiceKey{e.School, m.InvoiceID}
 	old, _ := invoices.Get(b, key)
-	if old.Known() {
+	if old.Exists() {
 		return nil
 	}
 	if old.Currency != "" && old.Currency != m.Currency {
@@ -121,7 +121,7 @@ func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
 func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) error {
 	key := paymentKey{e.School, m.PaymentID}
 	p, _ := payments.Get(b, key)
-	if p.Known() {
+	if p.Exists() {
 		return nil
 	}
 	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount, m.Currency, m.Method
@@ -143,7 +143,7 @@ func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) 
 	}
 	p.Reversal = Reversal{e.Position.Offset, e.Time.UTC(), m.Reason}
 	payments.Put(b, key, p)
-	if !p.Known() {
+	if !p.Exists() {
 		return nil
 	}
 	return receive(b, e.School, p, Received{Method: p.Method, Reversed: p.Amount})
@@ -196,12 +196,12 @@ func waived(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
 // putInvoice writes an invoice and carries the change into everything that is made of invoices.
 func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
 	now.Open = 0
-	if now.Known() {
+	if now.Exists() {
 		collected, _ := now.collected()
 		now.Open = now.Amount - now.Waived - collected
 	}
 	invoices.Put(b, key, now)
-	if now.Known() {
+	if now.Exists() {
 		post(b, key, old, now)
 	}
 }

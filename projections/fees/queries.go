@@ -15,7 +15,7 @@ import (
 
 // Queries are the questions to the accounts.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Finances]{
 		Name:    "fees",
 		Path:    "/analytics/fees",
 		Summary: "What was charged, what came in and what is open",
@@ -26,7 +26,7 @@ var Queries = []query.Endpoint{
 		Roles: []query.Role{query.Admin, query.Accountant},
 		Run:   analyse,
 	},
-	query.Query[ForecastInput, ForecastAnswer]{
+	query.Query[forecastInput, Forecasts]{
 		Name:    "revenue-forecast",
 		Path:    "/analytics/revenue-forecast",
 		Summary: "What is likely to come in",
@@ -39,14 +39,14 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// Input is what the answer is to be about.
-type Input struct {
+// input is what the answer is to be about.
+type input struct {
 	Year domain.Label `query:"year" maxLength:"32" doc:"Only invoices of this year, as the school calls it"`
 	Term domain.Label `query:"term" maxLength:"32" doc:"Only invoices of this term"`
 }
 
-// Answer is a school's money. All amounts are in minor units of the currency that stands beside them.
-type Answer struct {
+// Finances is a school's money. All amounts are in minor units of the currency that stands beside them.
+type Finances struct {
 	Totals     []Totals   `json:"totals" doc:"In all, by currency"`
 	ByTerm     []Totals   `json:"by_term"`
 	ByCategory []Totals   `json:"by_category"`
@@ -139,12 +139,12 @@ SELECT currency, sum((p ->> 'amount')::bigint - coalesce((p ->> 'reversed')::big
 FROM fee_invoices, jsonb_array_elements(payments) p
 WHERE school = $1 AND amount = 0 GROUP BY currency ORDER BY currency`
 
-func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
-	a := &Answer{}
-	if err := a.readTotals(ctx, tx, asked, in); err != nil {
+func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Finances, error) {
+	a := &Finances{}
+	if err := a.readTotals(ctx, tx, scope, in); err != nil {
 		return nil, err
 	}
-	conditions, args := in.filter(asked.School)
+	conditions, args := in.filter(scope.School)
 	var err error
 	a.ByMethod, err = read.All(ctx, tx, methodsSQL.With(conditions...), func(m *Method) []any {
 		return []any{&m.Currency, &m.Method, &m.Payments, &m.Collected, &m.Reversed}
@@ -152,7 +152,7 @@ func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Ans
 	if err != nil {
 		return nil, err
 	}
-	conditions, args = in.filter(asked.School, asked.Today)
+	conditions, args = in.filter(scope.School, scope.Today)
 	a.Ageing, err = read.All(ctx, tx, ageingSQL.With(conditions...), func(a *Ageing) []any {
 		return []any{&a.Currency, &a.Current, &a.Days30, &a.Days60, &a.Days90, &a.Older}
 	}, args...)
@@ -161,16 +161,16 @@ func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Ans
 	}
 	a.Unmatched, err = read.All(ctx, tx, unmatchedSQL, func(c *Currency) []any {
 		return []any{&c.Currency, &c.Amount}
-	}, asked.School)
+	}, scope.School)
 	if err != nil {
 		return nil, err
 	}
-	a.Monthly, err = monthly(ctx, tx, asked.School)
+	a.Monthly, err = monthly(ctx, tx, scope.School)
 	return a, err
 }
 
 // filter adds the conditions of an input to a statement's parameters.
-func (in *Input) filter(args ...any) (conditions []string, all []any) {
+func (in *input) filter(args ...any) (conditions []string, all []any) {
 	if in.Year != "" {
 		args = append(args, in.Year)
 		conditions = append(conditions, fmt.Sprintf("year = $%d", len(args)))
@@ -182,12 +182,12 @@ func (in *Input) filter(args ...any) (conditions []string, all []any) {
 	return conditions, args
 }
 
-func (a *Answer) readTotals(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) error {
+func (a *Finances) readTotals(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) error {
 	type grouped struct {
 		Totals
 		allTerms, allCategories int
 	}
-	conditions, args := in.filter(asked.School)
+	conditions, args := in.filter(scope.School)
 	rows, err := read.All(ctx, tx, totalsSQL.With(conditions...), func(g *grouped) []any {
 		return []any{
 			&g.allTerms, &g.allCategories, &g.Year, &g.Term, &g.Category, &g.Currency, &g.Invoices, &g.Invoiced,
@@ -225,10 +225,10 @@ type Account struct {
 }
 
 // AccountOf returns the account of one student.
-func AccountOf(ctx context.Context, tx pgx.Tx, asked query.Asked, studentID string) (Account, error) {
+func AccountOf(ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string) (Account, error) {
 	a, _, err := read.One(ctx, tx, accountSQL, func(a *Account) []any { return []any{&a.Balances, &a.Open} },
-		asked.School, studentID)
-	a.Overdue = Overdue(a.Open, asked.Today)
+		scope.School, studentID)
+	a.Overdue = Overdue(a.Open, scope.Today)
 	return a, err
 }
 

@@ -12,13 +12,13 @@ import (
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// ForecastInput is how far to look ahead.
-type ForecastInput struct {
+// forecastInput is how far to look ahead.
+type forecastInput struct {
 	Months int `query:"months" minimum:"1" maximum:"24" default:"6" doc:"How many months to look ahead"`
 }
 
-// ForecastAnswer is a forecast for each currency in which money came in.
-type ForecastAnswer struct {
+// Forecasts is a forecast for each currency in which money came in.
+type Forecasts struct {
 	Forecasts []RevenueForecast `json:"forecasts"`
 }
 
@@ -51,19 +51,19 @@ const width = 1.2816
 // something did. It is as long as the longest holidays.
 const stale = 3
 
-func forecast(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ForecastInput) (*ForecastAnswer, error) {
-	months, err := monthly(ctx, tx, asked.School)
+func forecast(ctx context.Context, tx pgx.Tx, scope query.Scope, in *forecastInput) (*Forecasts, error) {
+	months, err := monthly(ctx, tx, scope.School)
 	if err != nil {
 		return nil, err
 	}
 	horizon := read.Page(in.Months, 6, 24)
-	a := &ForecastAnswer{}
+	a := &Forecasts{}
 	for len(months) > 0 {
 		n := 1
 		for n < len(months) && months[n].Currency == months[0].Currency {
 			n++
 		}
-		a.Forecasts = append(a.Forecasts, newForecast(months[:n], asked.Today, horizon))
+		a.Forecasts = append(a.Forecasts, newForecast(months[:n], scope.Today, horizon))
 		months = months[n:]
 	}
 	return a, nil

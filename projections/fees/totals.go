@@ -79,7 +79,7 @@ type methodRow struct {
 
 // entry is what an invoice stands for in the totals; nothing as long as it is not known.
 func (i Invoice) entry() totalRow {
-	if !i.Known() {
+	if !i.Exists() {
 		return totalRow{}
 	}
 	kept, reversed := i.collected()
@@ -106,7 +106,7 @@ func post(b *projections.Batch, key invoiceKey, old, now Invoice) {
 
 	for _, r := range now.Payments {
 		change := r
-		if old.Known() {
+		if old.Exists() {
 			change = r.minus(old.Payments)
 		}
 		if change.Payments == 0 && change.Reversed == 0 {

@@ -63,7 +63,7 @@ func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.C
 		s.partitions[n] = p
 	}
 	if p.topicID != topicID {
-		return projections.Claim{}, &projections.TopicError{Partition: n, Known: p.topicID, Got: topicID}
+		return projections.Claim{}, &projections.TopicError{Partition: n, Stored: p.topicID, Current: topicID}
 	}
 	p.claim.Epoch++
 	return p.claim, nil

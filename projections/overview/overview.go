@@ -19,7 +19,7 @@ import (
 
 // Queries is that question.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Overview]{
 		Name:        "overview",
 		Path:        "/analytics/overview",
 		Summary:     "The school at a glance",
@@ -33,11 +33,11 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// Input has nothing to choose.
-type Input struct{}
+// input has nothing to choose.
+type input struct{}
 
-// Answer is the school at a glance.
-type Answer struct {
+// Overview is the school at a glance.
+type Overview struct {
 	Students    students.Headcount `json:"students"`
 	Attendance  *attendance.Day    `json:"attendance" doc:"The last day up to today with marks; null when there is none"`
 	Average     *float64           `json:"average" doc:"Mean of the scores of the latest year in percent; null without scores"`
@@ -46,7 +46,7 @@ type Answer struct {
 }
 
 // TransformSchema tells OpenAPI that attendance may be null, which a reference cannot say.
-func (Answer) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+func (Overview) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	day := s.Properties["attendance"]
 	s.Properties["attendance"] = &huma.Schema{
 		OneOf: []*huma.Schema{{Ref: day.Ref}, {Type: "null"}}, Description: day.Description,
@@ -54,21 +54,21 @@ func (Answer) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-func run(ctx context.Context, tx pgx.Tx, asked query.Asked, _ *Input) (*Answer, error) {
-	a := &Answer{}
+func run(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *input) (*Overview, error) {
+	a := &Overview{}
 	var err error
-	if a.Students, err = students.Count(ctx, tx, asked.School); err != nil {
+	if a.Students, err = students.Count(ctx, tx, scope.School); err != nil {
 		return nil, err
 	}
-	if a.Attendance, err = attendance.LastDay(ctx, tx, asked); err != nil {
+	if a.Attendance, err = attendance.LastDay(ctx, tx, scope); err != nil {
 		return nil, err
 	}
-	if a.Average, err = performance.Mean(ctx, tx, asked.School); err != nil {
+	if a.Average, err = performance.Mean(ctx, tx, scope.School); err != nil {
 		return nil, err
 	}
-	if a.Outstanding, err = fees.Outstanding(ctx, tx, asked.School); err != nil {
+	if a.Outstanding, err = fees.Outstanding(ctx, tx, scope.School); err != nil {
 		return nil, err
 	}
-	a.AtRisk, err = atrisk.Count(ctx, tx, asked)
+	a.AtRisk, err = atrisk.Count(ctx, tx, scope)
 	return a, err
 }

@@ -92,7 +92,7 @@ type Sum struct {
 }
 
 // Low reports an average below 50 %.
-func (s Sum) Low() bool { return 2*s.Points < everything*s.Scores }
+func (s Sum) Low() bool { return 2*s.Points < fullMarks*s.Scores }
 
 // OfStudent returns a student's sum to the fold of a projection that reads this one.
 func OfStudent(b *projections.Batch, school, studentID string) Sum {
@@ -100,13 +100,13 @@ func OfStudent(b *projections.Batch, school, studentID string) Sum {
 	return s
 }
 
-const everything = 10_000 // basis points
+const fullMarks = 10_000 // basis points
 
 func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored) error {
 	key := scoreKey{e.School, m.StudentID, m.AssessmentID}
 	score := scoreRow{
 		Year: m.Year, Term: m.Term, ClassID: m.ClassID, Subject: m.SubjectName,
-		Points: int64(math.Round(m.Score / m.MaxScore * everything)), Score: m.Score, MaxScore: m.MaxScore, At: e.Time.UTC(),
+		Points: int64(math.Round(m.Score / m.MaxScore * fullMarks)), Score: m.Score, MaxScore: m.MaxScore, At: e.Time.UTC(),
 	}
 	old, replaces := scores.Get(b, key)
 	if replaces {
@@ -129,7 +129,7 @@ func count(b *projections.Batch, key scoreKey, s scoreRow, n int64) {
 	g.Scores += n
 	g.Points += n * s.Points
 	g.Squares += n * s.Points * s.Points
-	g.Buckets[min(s.Points*10/everything, 9)] += n
+	g.Buckets[min(s.Points*10/fullMarks, 9)] += n
 	if g.Scores == 0 {
 		byGroup.Delete(b, group)
 	} else {

@@ -17,7 +17,7 @@ import (
 
 // Queries are the questions to the marks.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Results]{
 		Name:    "performance",
 		Path:    "/analytics/performance",
 		Summary: "How classes and students do",
@@ -30,8 +30,8 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// Input is what the answer is to be about.
-type Input struct {
+// input is what the answer is to be about.
+type input struct {
 	Year    domain.Label `query:"year" maxLength:"32" doc:"Only this year, as the school calls it"`
 	Term    domain.Label `query:"term" maxLength:"32" doc:"Only this term"`
 	Class   string       `query:"class" maxLength:"128" doc:"Only this class"`
@@ -49,8 +49,8 @@ type Statistics struct {
 	Distribution [10]int64 `json:"distribution" doc:"Numbers of scores below 10 %, from there below 20 %, and so on; 100 % is in the last"`
 }
 
-// Answer is how a school, or a part of it, does.
-type Answer struct {
+// Results is how a school, or a part of it, does.
+type Results struct {
 	Statistics
 	Groups   []Group   `json:"groups"`
 	Students []Ranked  `json:"students" doc:"The best first"`
@@ -89,7 +89,7 @@ type Planned struct {
 }
 
 // filter adds the conditions of an input to a statement's parameters. All tables call their columns alike.
-func (in *Input) filter(args ...any) (conditions []string, all []any) {
+func (in *input) filter(args ...any) (conditions []string, all []any) {
 	add := func(value, column string) {
 		if value != "" {
 			args = append(args, value)
@@ -127,12 +127,12 @@ SELECT assessment_id, class_id, subject, title, held_on, max_score
 FROM assessments WHERE school = $1 AND held_on >= $2 /*where*/
 ORDER BY held_on, assessment_id LIMIT 20`
 
-func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
+func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Results, error) {
 	type groupAndSums struct {
 		Group
 		sums groupRow
 	}
-	conditions, args := in.filter(asked.School)
+	conditions, args := in.filter(scope.School)
 	groups, err := read.All(ctx, tx, groupsSQL.With(conditions...), func(g *groupAndSums) []any {
 		return []any{
 			&g.Year, &g.Term, &g.ClassID, &g.Subject,
@@ -146,7 +146,7 @@ func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Ans
 	if pass == 0 {
 		pass = 5
 	}
-	a := &Answer{Groups: make([]Group, len(groups))}
+	a := &Results{Groups: make([]Group, len(groups))}
 	var all groupRow
 	for i, g := range groups {
 		a.Groups[i] = g.Group
@@ -160,7 +160,7 @@ func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Ans
 	}
 	a.Statistics = all.statistics(pass)
 
-	conditions, args = in.filter(asked.School, read.Page(in.Limit, 100, 1000))
+	conditions, args = in.filter(scope.School, read.Page(in.Limit, 100, 1000))
 	a.Students, err = read.All(ctx, tx, rankingSQL.With(conditions...), func(r *Ranked) []any {
 		return []any{&r.Rank, &r.StudentID, &r.GivenName, &r.FamilyName, &r.Scores, &r.Average, &a.Ranked}
 	}, args...)
@@ -170,7 +170,7 @@ func analyse(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Ans
 	for i := range a.Students {
 		a.Students[i].Average = percent(a.Students[i].Average)
 	}
-	conditions, args = in.filter(asked.School, asked.Today)
+	conditions, args = in.filter(scope.School, scope.Today)
 	a.Upcoming, err = read.All(ctx, tx, upcomingSQL.With(conditions...), func(p *Planned) []any {
 		return []any{&p.AssessmentID, &p.ClassID, &p.Subject, &p.Title, &p.On, &p.MaxScore}
 	}, args...)

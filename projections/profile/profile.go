@@ -17,7 +17,7 @@ import (
 
 // Queries is that question.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Profile]{
 		Name:    "student",
 		Path:    "/students/{id}",
 		Summary: "One student",
@@ -30,18 +30,18 @@ var Queries = []query.Endpoint{
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Teacher, query.Accountant},
 		BySight: true,
-		Own:     func(in *Input) string { return in.StudentID },
+		Own:     func(in *input) string { return in.StudentID },
 		Run:     run,
 	},
 }
 
-// Input says who.
-type Input struct {
+// input says who.
+type input struct {
 	StudentID string `path:"id" maxLength:"128"`
 }
 
-// Answer is what there is to know.
-type Answer struct {
+// Profile is what there is to know.
+type Profile struct {
 	students.Student
 	Guardians   []students.Contact   `json:"guardians"`
 	Siblings    []students.Sibling   `json:"siblings" doc:"Students at the school who share a guardian; empty for guardians and students"`
@@ -51,40 +51,40 @@ type Answer struct {
 	Fees        *fees.Account        `json:"fees,omitzero" doc:"Absent for teachers"`
 }
 
-func run(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
-	a := &Answer{}
+func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile, error) {
+	a := &Profile{}
 	var err error
-	if a.Student, err = students.One(ctx, tx, asked.School, in.StudentID); err != nil {
+	if a.Student, err = students.One(ctx, tx, scope.School, in.StudentID); err != nil {
 		return nil, err
 	}
-	guardians, err := students.Guardians(ctx, tx, asked.School, []string{in.StudentID})
+	guardians, err := students.Guardians(ctx, tx, scope.School, []string{in.StudentID})
 	if err != nil {
 		return nil, err
 	}
 	a.Guardians = guardians[in.StudentID]
-	if asked.Own { // one guardian need not know where another can be reached, or whose children else they are
+	if scope.Own { // one guardian need not know where another can be reached, or whose children else they are
 		for i := range a.Guardians {
 			a.Guardians[i].Phone, a.Guardians[i].Email, a.Guardians[i].Language = "", "", ""
 		}
-	} else if a.Siblings, err = students.Siblings(ctx, tx, asked.School, in.StudentID); err != nil {
+	} else if a.Siblings, err = students.Siblings(ctx, tx, scope.School, in.StudentID); err != nil {
 		return nil, err
 	}
 	if a.Staff, err = students.StaffOf(ctx, tx, a.ClassID); err != nil {
 		return nil, err
 	}
-	if asked.Sees.Has(query.SeesLearning) {
-		attended, err := attendance.Summarise(ctx, tx, asked.School, in.StudentID)
+	if scope.Sees.Has(query.SeesLearning) {
+		attended, err := attendance.Summarise(ctx, tx, scope.School, in.StudentID)
 		if err != nil {
 			return nil, err
 		}
-		performed, err := performance.Summarise(ctx, tx, asked.School, in.StudentID, asked.Own)
+		performed, err := performance.Summarise(ctx, tx, scope.School, in.StudentID, scope.Own)
 		if err != nil {
 			return nil, err
 		}
 		a.Attendance, a.Performance = &attended, &performed
 	}
-	if asked.Sees.Has(query.SeesFees) {
-		account, err := fees.AccountOf(ctx, tx, asked, in.StudentID)
+	if scope.Sees.Has(query.SeesFees) {
+		account, err := fees.AccountOf(ctx, tx, scope, in.StudentID)
 		if err != nil {
 			return nil, err
 		}

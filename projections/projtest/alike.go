@@ -39,7 +39,7 @@ func FoldsAlike(t *testing.T, members ...*projections.Projection) {
 		want, err := plain.Dump()
 		require.NoError(t, err)
 
-		o := owner{t: t, set: set, store: memstore.New()}
+		o := worker{t: t, set: set, store: memstore.New()}
 		o.begin()
 		for _, e := range late(t, events) {
 			o.fold(e)
@@ -62,9 +62,9 @@ func FoldsAlike(t *testing.T, members ...*projections.Projection) {
 	})
 }
 
-// owner is one owner of the partition after the other. As in the engine, what was taken is written while the next batch
+// worker is one owner of the partition after the other. As in the engine, what was taken is written while the next batch
 // is folded, so that a fold which changed a row in place would be found out.
-type owner struct {
+type worker struct {
 	t     *rapid.T
 	set   *projections.Set
 	store *memstore.Store
@@ -73,14 +73,14 @@ type owner struct {
 	taken []projections.RowSet
 }
 
-func (o *owner) begin() {
+func (o *worker) begin() {
 	claim, err := o.store.Claim(o.t.Context(), 0, "topic")
 	require.NoError(o.t, err)
 	o.claim = claim
 	o.batch = projections.NewBatch(o.set, claim.Epoch == 1)
 }
 
-func (o *owner) fold(e *domain.Envelope) {
+func (o *worker) fold(e *domain.Envelope) {
 	for range 10 { // a fold asks for the rows that it needs one round after the other
 		outcome, err := o.batch.Fold(e)
 		require.NoError(o.t, err)
@@ -93,12 +93,12 @@ func (o *owner) fold(e *domain.Envelope) {
 	o.t.Fatalf("fold of %s asks for rows again and again", e.Type)
 }
 
-func (o *owner) take() {
+func (o *worker) take() {
 	o.commit()
 	o.taken, _ = o.batch.Take(rapid.IntRange(0, 20).Draw(o.t, "rows to keep"))
 }
 
-func (o *owner) commit() {
+func (o *worker) commit() {
 	if len(o.taken) == 0 {
 		return
 	}

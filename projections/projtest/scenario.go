@@ -68,7 +68,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		return s.tables.print(names)
 	case "ask":
-		return s.ask(d)
+		return s.query(d)
 	default:
 		t.Fatalf("%s: command %q is none of given, when, tables and ask", d.Pos, d.Cmd)
 		return ""

@@ -17,7 +17,7 @@ type Endpoint interface {
 	// Info is what is known about the query without asking it.
 	Info() Info
 	// Mount adds the query's route and its place in OpenAPI. Each request's input is checked, and then goes to ask.
-	Mount(api huma.API, op huma.Operation, ask Ask)
+	Mount(api huma.API, op huma.Operation, handle Handler)
 }
 
 // Info is the declaration of a query without its types.
@@ -34,19 +34,19 @@ type Info struct {
 	Self        bool // guardians and students may ask for what is for themselves
 }
 
-// Question is one request's question.
-type Question struct {
+// Request is one request's question.
+type Request struct {
 	Info Info
 	// Input identifies the question among those of its query: equal inputs have equal answers.
 	Input any
 	// Student is whose answer it is, when guardians and students may ask; else "".
 	Student string
 	// Run answers it from a snapshot.
-	Run func(ctx context.Context, tx pgx.Tx, asked Asked) (any, error)
+	Run func(ctx context.Context, tx pgx.Tx, scope Scope) (any, error)
 }
 
-// Ask answers a question over HTTP. The school, the bearer and the request's headers are in the context.
-type Ask func(ctx context.Context, q Question) (*huma.StreamResponse, error)
+// Handler answers a question over HTTP. The school, the bearer and the request's headers are in the context.
+type Handler func(ctx context.Context, q Request) (*huma.StreamResponse, error)
 
 // Info implements [Endpoint].
 func (q Query[In, Out]) Info() Info {
@@ -57,7 +57,7 @@ func (q Query[In, Out]) Info() Info {
 }
 
 // Mount implements [Endpoint].
-func (q Query[In, Out]) Mount(api huma.API, op huma.Operation, ask Ask) {
+func (q Query[In, Out]) Mount(api huma.API, op huma.Operation, handle Handler) {
 	info := q.Info()
 	schemas := api.OpenAPI().Components.Schemas
 	op.Responses = map[string]*huma.Response{"200": {
@@ -65,13 +65,13 @@ func (q Query[In, Out]) Mount(api huma.API, op huma.Operation, ask Ask) {
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Out](), true, q.Name+"Answer")}},
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
-		question := Question{Info: info, Input: in}
+		request := Request{Info: info, Input: in}
 		if q.Own != nil {
-			question.Student = q.Own(in)
+			request.Student = q.Own(in)
 		}
-		question.Run = func(ctx context.Context, tx pgx.Tx, asked Asked) (any, error) {
-			return q.Run(ctx, tx, asked, in)
+		request.Run = func(ctx context.Context, tx pgx.Tx, scope Scope) (any, error) {
+			return q.Run(ctx, tx, scope, in)
 		}
-		return ask(ctx, question)
+		return handle(ctx, request)
 	})
 }

@@ -33,16 +33,16 @@ type Query[In, Out any] struct {
 	TTL time.Duration
 	// Roles may ask. Operators of the platform always may.
 	Roles []Role
-	// BySight says that the answer leaves out what the asker may not see, so that it differs with [Asked.Sees]. Other
+	// BySight says that the answer leaves out what the asker may not see, so that it differs with [Scope.Sees]. Other
 	// queries are told that all may be seen, and their answers are kept for all askers together.
 	BySight bool
 	// Own, when set, lets guardians and students ask too, about the student whose id it returns.
 	Own func(in *In) (studentID string)
-	// Self lets guardians and students ask too, and have the answer hold only what is for themselves: see [Asked.Self].
+	// Self lets guardians and students ask too, and have the answer hold only what is for themselves: see [Scope.Self].
 	Self bool
 	// Run answers from one snapshot: tx is read-only, sees only this school, and is at one position of the log.
 	// What depends on the day uses asked.Today.
-	Run func(ctx context.Context, tx pgx.Tx, asked Asked, in *In) (*Out, error)
+	Run func(ctx context.Context, tx pgx.Tx, scope Scope, in *In) (*Out, error)
 }
 
 // Role is what a token's bearer is to the school.
@@ -85,8 +85,8 @@ func SightOf(r Role) Sight {
 // Has reports whether all of these facts may be seen.
 func (s Sight) Has(all Sight) bool { return s&all == all }
 
-// Asked is what a query knows besides its input.
-type Asked struct {
+// Scope is what a query knows besides its input.
+type Scope struct {
 	School string
 	Today  domain.Date // by the clock of the answering process, in UTC
 	// Sees is which parts of answers the asker may see.

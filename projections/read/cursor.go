@@ -10,11 +10,11 @@ import (
 )
 
 // Page is a page's size: between 1 and most, and usual when nothing was asked for.
-func Page(limit, usual, most int) int {
+func Page(limit, fallback, maxLimit int) int {
 	if limit <= 0 {
-		return usual
+		return fallback
 	}
-	return min(limit, most)
+	return min(limit, maxLimit)
 }
 
 // Cursor makes the opaque name of a place in a list: the sort key of the last item on the page before.

@@ -100,13 +100,13 @@ type entryRow struct {
 }
 
 // Set returns the test projections. Mended folds do not go wrong on purpose, and have a higher version.
-func Set(mended bool) *projections.Set {
+func Set(fixed bool) *projections.Set {
 	version := 1
-	if mended {
+	if fixed {
 		version = 2
 	}
 	fold := folds{
-		mended:  mended,
+		fixed:   fixed,
 		kinds:   projections.NewTable[kindKey, kindRow]("test_kinds"),
 		pupils:  projections.NewTable[pupilKey, pupilRow]("test_pupils"),
 		marks:   projections.NewTable[markKey, markRow]("test_marks"),
@@ -125,7 +125,7 @@ func Set(mended bool) *projections.Set {
 }
 
 type folds struct {
-	mended  bool
+	fixed   bool
 	kinds   *projections.Table[kindKey, kindRow]
 	pupils  *projections.Table[pupilKey, pupilRow]
 	marks   *projections.Table[markKey, markRow]
@@ -195,7 +195,7 @@ func (f folds) every(b *projections.Batch, e *domain.Envelope) error {
 		note = m.Reason
 	}
 	f.kinds.Put(b, k, row)
-	if !f.mended {
+	if !f.fixed {
 		switch note {
 		case ReasonFail:
 			return errors.New("asked to fail")

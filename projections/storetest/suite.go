@@ -27,7 +27,7 @@ type Store interface {
 func Run(t *testing.T, open func(t *testing.T, set *projections.Set) Store) {
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, *bench)
+		test func(*testing.T, *storeTest)
 	}{
 		{"a claim goes on where the last commit ended", testClaims},
 		{"a claim is for one topic", testTopic},
@@ -43,27 +43,27 @@ func Run(t *testing.T, open func(t *testing.T, set *projections.Set) Store) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			set := Set(false)
-			c.test(t, &bench{T: t, set: set, store: open(t, set), topic: "topic-1"})
+			c.test(t, &storeTest{T: t, set: set, store: open(t, set), topic: "topic-1"})
 		})
 	}
 }
 
-// bench is a store under test.
-type bench struct {
+// storeTest is a store under test.
+type storeTest struct {
 	*testing.T
 	set   *projections.Set
 	store Store
 	topic string
 }
 
-func (b *bench) claim(partition int32) projections.Claim {
+func (b *storeTest) claim(partition int32) projections.Claim {
 	c, err := b.store.Claim(b.Context(), partition, b.topic)
 	require.NoError(b, err)
 	return c
 }
 
 // fold folds events from an offset on, as an owner with nothing in memory does.
-func (b *bench) fold(partition int32, from int64, events ...*domain.Envelope) *projections.Commit {
+func (b *storeTest) fold(partition int32, from int64, events ...*domain.Envelope) *projections.Commit {
 	batch := projections.NewBatch(b.set, false)
 	for i, e := range events {
 		e.Position = domain.Position{Partition: partition, Offset: from + int64(i)}
@@ -81,18 +81,18 @@ func (b *bench) fold(partition int32, from int64, events ...*domain.Envelope) *p
 	return &projections.Commit{From: from, To: from + int64(len(events)), Rows: sets}
 }
 
-func (b *bench) commit(claim projections.Claim, events ...*domain.Envelope) {
+func (b *storeTest) commit(claim projections.Claim, events ...*domain.Envelope) {
 	c := b.fold(claim.Partition, claim.Next, events...)
 	require.NoError(b, b.store.Commit(b.Context(), claim, c))
 }
 
-func (b *bench) dump() projections.Dump {
+func (b *storeTest) dump() projections.Dump {
 	d, err := b.store.Dump()
 	require.NoError(b, err)
 	return d
 }
 
-func testClaims(t *testing.T, b *bench) {
+func testClaims(t *testing.T, b *storeTest) {
 	first := b.claim(3)
 	require.Equal(t, int64(0), first.Next)
 	second := b.claim(3)
@@ -102,16 +102,16 @@ func testClaims(t *testing.T, b *bench) {
 	require.Equal(t, int64(2), b.claim(3).Next)
 }
 
-func testTopic(t *testing.T, b *bench) {
+func testTopic(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	_, err := b.store.Claim(t.Context(), 0, "topic-2")
 	var wrong *projections.TopicError
 	require.ErrorAs(t, err, &wrong)
-	require.Equal(t, projections.TopicError{Partition: 0, Known: "topic-1", Got: "topic-2"}, *wrong)
+	require.Equal(t, projections.TopicError{Partition: 0, Stored: "topic-1", Current: "topic-2"}, *wrong)
 	b.commit(claim, Event("s", 1, Enrol("ana", "7A"))) // is still the owner
 }
 
-func testRoundTrip(t *testing.T, b *bench) {
+func testRoundTrip(t *testing.T, b *storeTest) {
 	events := []*domain.Envelope{
 		Event("école 学校 🏫", 1, Enrol("ana", "7A")), // its date of birth is not known
 		Event("s", 2, Enrol("ana", "7A")),
@@ -137,7 +137,7 @@ func testRoundTrip(t *testing.T, b *bench) {
 	require.Equal(t, want, b.dump())
 }
 
-func testDelete(t *testing.T, b *bench) {
+func testDelete(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	b.commit(claim, Event("s", 1, Enrol("ana", "7A")), Event("s", 2, Enrol("bo", "7A")))
 	claim.Next = 2
@@ -145,7 +145,7 @@ func testDelete(t *testing.T, b *bench) {
 	require.Equal(t, []string{"s | bo"}, slices.Sorted(maps.Keys(b.dump()["test_pupils"])))
 }
 
-func testFenced(t *testing.T, b *bench) {
+func testFenced(t *testing.T, b *storeTest) {
 	old := b.claim(0)
 	b.commit(old, Event("s", 1, Enrol("ana", "7A")))
 	before := b.dump()
@@ -168,7 +168,7 @@ func testFenced(t *testing.T, b *bench) {
 	require.Len(t, b.parked(0), 1)
 }
 
-func testManyOwners(t *testing.T, b *bench) {
+func testManyOwners(t *testing.T, b *storeTest) {
 	var all errgroup.Group
 	for owner := range 8 {
 		all.Go(func() error {
@@ -192,7 +192,7 @@ func testManyOwners(t *testing.T, b *bench) {
 	require.Equal(t, "40", b.dump()["test_kinds"]["s | schoolbell.student.enrolled.v1"][2])
 }
 
-func testRefused(t *testing.T, b *bench) {
+func testRefused(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	c := b.fold(0, 0, Event("s", 1, Enrol("ana", "7A")), Event("s", 2, Mark("ana", 1, attendance.Present, ReasonNUL)))
 	c.Parking = parking("s", "cy", 2)
@@ -202,7 +202,7 @@ func testRefused(t *testing.T, b *bench) {
 	require.Equal(t, int64(0), b.claim(0).Next)
 }
 
-func testAppendOnly(t *testing.T, b *bench) {
+func testAppendOnly(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	c := b.fold(0, 0, Event("s", 1, Enrol("ana", "7A")))
 	require.NoError(t, b.store.Commit(t.Context(), claim, c))
@@ -229,19 +229,19 @@ func parkedEvent(key projections.SubjectKey, offset int64) projections.ParkedEve
 	}}
 }
 
-func (b *bench) parked(partition int32) []projections.ParkedSubject {
+func (b *storeTest) parked(partition int32) []projections.ParkedSubject {
 	subjects, err := b.store.Parked(b.Context(), partition)
 	require.NoError(b, err)
 	return subjects
 }
 
-func (b *bench) parkedEvents(key projections.SubjectKey, limit int) []eventlog.Record {
+func (b *storeTest) parkedEvents(key projections.SubjectKey, limit int) []eventlog.Record {
 	records, err := b.store.ParkedEvents(b.Context(), 0, key, limit)
 	require.NoError(b, err)
 	return records
 }
 
-func testParking(t *testing.T, b *bench) {
+func testParking(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	key := projections.SubjectKey{School: "s", Subject: "cy"}
 	first := parking("s", "cy", 0)
@@ -266,7 +266,7 @@ func testParking(t *testing.T, b *bench) {
 	require.Empty(t, b.parkedEvents(key, 10))
 }
 
-func testPartitions(t *testing.T, b *bench) {
+func testPartitions(t *testing.T, b *storeTest) {
 	one, two := b.claim(1), b.claim(2)
 	b.commit(one, Event("s", 1, Enrol("ana", "7A")))
 	b.commit(two, Event("z", 1, Enrol("ana", "7A")))

@@ -16,7 +16,7 @@ import (
 
 // Queries are the questions to the directory. One student is answered by package profile, which joins more than this.
 var Queries = []query.Endpoint{
-	query.Query[ListInput, List]{
+	query.Query[listInput, Directory]{
 		Name:        "students",
 		Path:        "/students",
 		Summary:     "Search the directory of students",
@@ -26,7 +26,7 @@ var Queries = []query.Endpoint{
 		Roles:       []query.Role{query.Admin, query.Teacher},
 		Run:         list,
 	},
-	query.Query[ClassesInput, Classes]{
+	query.Query[classesInput, Classes]{
 		Name:        "classes",
 		Path:        "/classes",
 		Summary:     "List the classes",
@@ -38,8 +38,8 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// ListInput says which students are wanted.
-type ListInput struct {
+// listInput says which students are wanted.
+type listInput struct {
 	Q      string `query:"q" maxLength:"200" doc:"Words of the name, or parts of them; accents and capitals do not matter"`
 	Class  string `query:"class" maxLength:"128" doc:"Only students of this class"`
 	Status string `query:"status" enum:"enrolled,withdrawn" default:"enrolled" doc:"Those who attend, or those who have left"`
@@ -47,8 +47,8 @@ type ListInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
 
-// List is a page of the directory.
-type List struct {
+// Directory is a page of the directory.
+type Directory struct {
 	Students []Item `json:"students"`
 	Next     string `json:"next,omitzero" doc:"Give it as after to get the next page; absent on the last one"`
 }
@@ -79,8 +79,8 @@ type Contact struct {
 	studentID string
 }
 
-// place is where a page ends. It names the last student as the directory sorts them.
-type place struct {
+// cursor is where a page ends. It names the last student as the directory sorts them.
+type cursor struct {
 	SortName  string `json:"n"`
 	StudentID string `json:"s"`
 }
@@ -103,13 +103,13 @@ const searchSQL read.SQL = `-- students.search
 SELECT student_id, given_name, family_name, class_id, grade_level, status, sort_name
 FROM search_students($1, $2, $3, $4, $5, $6, $7)`
 
-func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ListInput) (*List, error) {
-	after, err := read.ParseCursor[place](in.After)
+func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Directory, error) {
+	after, err := read.ParseCursor[cursor](in.After)
 	if err != nil {
 		return nil, err
 	}
 	if after == nil {
-		after = &place{}
+		after = &cursor{}
 	}
 	limit := read.Page(in.Limit, 50, 500)
 	fields := func(i *Item) []any {
@@ -128,7 +128,7 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ListInput) (*Li
 		if in.Status == Withdrawn {
 			statement = leftSQL
 		}
-		args := []any{asked.School, after.SortName, after.StudentID, limit + 1}
+		args := []any{scope.School, after.SortName, after.StudentID, limit + 1}
 		if in.Class != "" {
 			args = append(args, in.Class)
 		}
@@ -137,7 +137,7 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ListInput) (*Li
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := read.Cut(items, limit, func(i Item) place { return place{i.sortName, i.StudentID} })
+	page, next, err := read.Cut(items, limit, func(i Item) cursor { return cursor{i.sortName, i.StudentID} })
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +145,14 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *ListInput) (*Li
 	for i := range page {
 		ids[i] = page[i].StudentID
 	}
-	guardians, err := Guardians(ctx, tx, asked.School, ids)
+	guardians, err := Guardians(ctx, tx, scope.School, ids)
 	if err != nil {
 		return nil, err
 	}
 	for i := range page {
 		page[i].Guardians = guardians[page[i].StudentID]
 	}
-	return &List{Students: page, Next: next}, nil
+	return &Directory{Students: page, Next: next}, nil
 }
 
 // patterns turns what was typed into a pattern for each word, the longest first: it finds the fewest.
@@ -186,8 +186,8 @@ func Guardians(ctx context.Context, tx pgx.Tx, school string, studentIDs []strin
 	return by, nil
 }
 
-// ClassesInput has nothing to choose.
-type ClassesInput struct{}
+// classesInput has nothing to choose.
+type classesInput struct{}
 
 // Classes is the list of classes.
 type Classes struct {
@@ -217,16 +217,16 @@ SELECT class_id, enrolled FROM classes WHERE school = $1 AND enrolled > 0 ORDER 
 const staffSQL read.SQL = `-- students.staff
 SELECT staff_id, name, role, subjects, class_ids FROM staff WHERE school = $1 ORDER BY staff_id`
 
-func listClasses(ctx context.Context, tx pgx.Tx, asked query.Asked, _ *ClassesInput) (*Classes, error) {
+func listClasses(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *classesInput) (*Classes, error) {
 	classes, err := read.All(ctx, tx, classesSQL, func(c *Class) []any {
 		return []any{&c.ClassID, &c.Students}
-	}, asked.School)
+	}, scope.School)
 	if err != nil {
 		return nil, err
 	}
 	staff, err := read.All(ctx, tx, staffSQL, func(m *Member) []any {
 		return []any{&m.StaffID, &m.Name, &m.Role, &m.Subjects, &m.classIDs}
-	}, asked.School)
+	}, scope.School)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 
 // Queries are the questions to the lines.
 var Queries = []query.Endpoint{
-	query.Query[Input, Answer]{
+	query.Query[input, Timeline]{
 		Name:    "student-timeline",
 		Path:    "/students/{id}/timeline",
 		Summary: "What happened to a student",
@@ -27,20 +27,20 @@ var Queries = []query.Endpoint{
 		TTL:     time.Minute,
 		Roles:   []query.Role{query.Admin, query.Teacher},
 		BySight: true,
-		Own:     func(in *Input) string { return in.StudentID },
+		Own:     func(in *input) string { return in.StudentID },
 		Run:     list,
 	},
 }
 
-// Input says whose timeline, and which page of it.
-type Input struct {
+// input says whose timeline, and which page of it.
+type input struct {
 	StudentID string `path:"id" maxLength:"128"`
 	Before    string `query:"before" maxLength:"2048" doc:"The next of the page before"`
 	Limit     int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Lines on a page"`
 }
 
-// Answer is a page of the timeline.
-type Answer struct {
+// Timeline is a page of the timeline.
+type Timeline struct {
 	Lines []Line `json:"lines"`
 	Next  string `json:"next,omitzero" doc:"Give it as before to get older lines; absent on the last page"`
 }
@@ -73,7 +73,7 @@ ORDER BY position DESC LIMIT $4`
 
 const newest = int64(1<<63 - 1)
 
-func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer, error) {
+func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeline, error) {
 	before, err := read.ParseCursor[int64](in.Before)
 	if err != nil {
 		return nil, err
@@ -82,19 +82,19 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 	if before != nil {
 		position = *before
 	}
-	statement := listSQL.With(read.If(!asked.Sees.Has(query.SeesFees), withoutFees))
-	if asked.Own {
+	statement := listSQL.With(read.If(!scope.Sees.Has(query.SeesFees), withoutFees))
+	if scope.Own {
 		statement = ownSQL
 	}
 	limit := read.Page(in.Limit, 50, 500)
 	lines, err := read.All(ctx, tx, statement, func(l *Line) []any {
 		return []any{&l.Offset, &l.fact, &l.Time, (*[]byte)(&l.Data)}
-	}, asked.School, in.StudentID, position, limit+1)
+	}, scope.School, in.StudentID, position, limit+1)
 	if err != nil {
 		return nil, err
 	}
 	if len(lines) == 0 && before == nil {
-		if _, err := students.One(ctx, tx, asked.School, in.StudentID); err != nil {
+		if _, err := students.One(ctx, tx, scope.School, in.StudentID); err != nil {
 			return nil, err // most likely, that nobody knows the student
 		}
 	}
@@ -102,7 +102,7 @@ func list(ctx context.Context, tx pgx.Tx, asked query.Asked, in *Input) (*Answer
 		lines[i].Type = types[lines[i].fact]
 		lines[i].Time = lines[i].Time.UTC()
 	}
-	a := &Answer{}
+	a := &Timeline{}
 	a.Lines, a.Next, err = read.Cut(lines, limit, func(l Line) int64 { return l.Offset })
 	return a, err
 }

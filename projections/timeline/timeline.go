@@ -176,7 +176,7 @@ func invoiced(b *projections.Batch, l line, m *fee.Invoiced) error {
 
 func waived(b *projections.Batch, l line, m *fee.Waived) error {
 	i := fees.InvoiceOf(b, l.school, m.InvoiceID)
-	if !i.Known() {
+	if !i.Exists() {
 		return nil
 	}
 	return addWaiver(b, l.school, m.InvoiceID, i, fees.Waiver{Position: l.position, Time: l.at, Amount: m.Amount, Reason: m.Reason})
@@ -202,7 +202,7 @@ func paid(b *projections.Batch, l line, m *fee.PaymentReceived) error {
 
 func reversed(b *projections.Batch, l line, m *fee.PaymentReversed) error {
 	p := fees.PaymentOf(b, l.school, m.PaymentID)
-	if !p.Known() || p.Reversal.Position != l.position {
+	if !p.Exists() || p.Reversal.Position != l.position {
 		return nil
 	}
 	return addReversal(b, l.school, m.PaymentID, p)

@@ -126,9 +126,9 @@ func TestCentrifugeGoRefreshesItsToken(t *testing.T) {
 	url := serve(t, n.Hub, func(c *centrifuge.Config) {
 		verify := c.Access.Verify
 		c.Access.Verify = func(ctx context.Context, token string) (realtime.Identity, error) {
-			who, err := verify(ctx, token)
-			who.Expires = time.Now().Add(2 * time.Second)
-			return who, err
+			identity, err := verify(ctx, token)
+			identity.Expires = time.Now().Add(2 * time.Second)
+			return identity, err
 		}
 	})
 	refreshed := make(chan struct{}, 10)
@@ -212,13 +212,13 @@ func TestP6_CentrifugeJSRecovers(t *testing.T) {
 		publish(5)
 		check()
 	}
-	js.Tell("presence")
+	js.Send("presence")
 	require.Equal(t, `["head"]`, js.Next("presence"))
-	js.Tell("stats")
+	js.Send("stats")
 	require.JSONEq(t, `{"numClients":1,"numUsers":1}`, js.Next("stats"))
-	js.Tell("history")
+	js.Send("history")
 	require.Equal(t, fmt.Sprintf("%d,%d", want[len(want)-1], want[len(want)-2]), js.Next("history"))
-	js.Tell("rpc")
+	js.Send("rpc")
 	require.JSONEq(t, `{"user":"head","school":"greenfield","data":[1]}`, js.Next("rpc"))
 	require.NoError(t, n.hub.Revoke(t.Context(), rt.School, "head"))
 	require.Equal(t, "3503", js.Next("disconnected"))
@@ -258,8 +258,8 @@ func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
 	sub.OnPublication(func(e client.PublicationEvent) { got <- e.Offset })
 	require.NoError(t, sub.Subscribe())
 	require.NoError(t, goes.Connect())
-	require.Contains(t, js.Next("error"), realtime.ErrUnsure.Error())
-	require.ErrorContains(t, <-faults, realtime.ErrUnsure.Error())
+	require.Contains(t, js.Next("error"), realtime.ErrRightsUnavailable.Error())
+	require.ErrorContains(t, <-faults, realtime.ErrRightsUnavailable.Error())
 	<-left // it has begun
 
 	rights.late.Store(false)
@@ -292,7 +292,7 @@ func TestP6_CentrifugeJSHandsOverFromState(t *testing.T) {
 	for i := range 5 {
 		rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "7a"))
 	}
-	probe := rt.Listen(t, n, rt.Who("head", "admin"), realtime.Options{})
+	probe := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{})
 	probe.Reaches(t, domain.Position{Offset: 4})
 	js := rt.JavaScript(t, javascript, url, "state", n.EpochFor("head", rt.School))
 	require.Equal(t, "1", js.Next("state"))

@@ -14,12 +14,12 @@ import (
 
 const version = "schoolbell"
 
-// callTime bounds how long one command may take.
-const callTime = 10 * time.Second
+// commandTimeout bounds how long one command may take.
+const commandTimeout = 10 * time.Second
 
-// answer carries out a command. An error ends the connection, after the reply if there is one.
-func (c *conn) answer(cmd *command) (*reply, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+// execute carries out a command. An error ends the connection, after the reply if there is one.
+func (c *conn) execute(cmd *command) (*reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	switch {
 	case cmd.ID == 0 && (cmd.Send != nil || c.session != nil && cmd.Connect == nil):
@@ -28,7 +28,7 @@ func (c *conn) answer(cmd *command) (*reply, error) {
 		return nil, realtime.CloseBadRequest
 	}
 	r := &reply{ID: cmd.ID}
-	err := c.fill(ctx, cmd, r)
+	err := c.dispatch(ctx, cmd, r)
 	if err == nil {
 		return r, nil
 	}
@@ -39,7 +39,7 @@ func (c *conn) answer(cmd *command) (*reply, error) {
 	return &reply{ID: cmd.ID, Error: refusal}, nil
 }
 
-func (c *conn) fill(ctx context.Context, cmd *command, r *reply) (err error) {
+func (c *conn) dispatch(ctx context.Context, cmd *command, r *reply) (err error) {
 	switch {
 	case cmd.Connect != nil:
 		r.Connect, err = c.connect(ctx, cmd.Connect)
@@ -70,16 +70,16 @@ func (c *conn) fill(ctx context.Context, cmd *command, r *reply) (err error) {
 }
 
 func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult, error) {
-	who := c.shown
+	identity := c.identity
 	if req.Token != "" {
 		var err error
-		if who, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err, realtime.ErrExpired) {
+		if identity, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err, realtime.ErrExpired) {
 			return nil, errTokenExpired
 		} else if err != nil {
 			return nil, err
 		}
 	}
-	if who.Subject == "" {
+	if identity.Subject == "" {
 		return nil, realtime.CloseInvalidToken
 	}
 	var data struct {
@@ -88,7 +88,7 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 	if len(req.Data) > 0 {
 		_ = json.Unmarshal(req.Data, &data) // other data is the app's own business
 	}
-	session, err := c.server.cfg.Hub.Open(ctx, who, realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.write})
+	session, err := c.server.cfg.Hub.Open(ctx, identity, realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.write})
 	switch {
 	case errors.Is(err, realtime.ErrExpired):
 		return nil, errTokenExpired
@@ -101,14 +101,14 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 		Client: session.ID(), Version: version,
 		Data: connectData{session.Position(), c.epoch()},
 		Subs: map[string]subscribeResult{},
-		Ping: uint32(max(1, c.server.cfg.Ping.Seconds())), Pong: true,
+		Ping: uint32(max(1, c.server.cfg.PingInterval.Seconds())), Pong: true,
 	}
-	res.Expires, res.TTL = ttl(who)
+	res.Expires, res.TTL = ttl(identity)
 	for _, room := range session.Rooms() {
 		name := room.String()
 		sub := c.live(session.Position())
-		if asked, ok := req.Subs[name]; ok && asked.Recover {
-			if sub, err = c.resume(ctx, room, &asked); err != nil {
+		if requested, ok := req.Subs[name]; ok && requested.Recover {
+			if sub, err = c.resume(ctx, room, &requested); err != nil {
 				return nil, err
 			}
 		}
@@ -118,11 +118,11 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 }
 
 // ttl says for how long a token is good, a little less than it is, so that the client refreshes it in time.
-func ttl(who realtime.Identity) (expires bool, seconds uint32) {
-	if who.Expires.IsZero() {
+func ttl(identity realtime.Identity) (expires bool, seconds uint32) {
+	if identity.Expires.IsZero() {
 		return false, 0
 	}
-	left := time.Until(who.Expires)
+	left := time.Until(identity.Expires)
 	return true, uint32(max(1, (left - min(left/2, 10*time.Second)).Seconds()))
 }
 
@@ -204,8 +204,8 @@ func refusal(err error) error {
 		return errLimitExceeded
 	case errors.Is(err, realtime.ErrUnrecoverable):
 		return errUnrecoverable
-	case errors.Is(err, realtime.ErrUnsure):
-		return errUnsure
+	case errors.Is(err, realtime.ErrRightsUnavailable):
+		return errRightsUnavailable
 	case errors.Is(err, realtime.ErrExpired):
 		return errTokenExpired
 	case errors.Is(err, ErrUnknownMethod):
@@ -300,9 +300,9 @@ func (c *conn) rpc(ctx context.Context, req *rpcRequest) (*rpcResult, error) {
 }
 
 func (c *conn) refresh(ctx context.Context, req *refreshRequest) (*refreshResult, error) {
-	who, err := c.server.cfg.Access.Verify(ctx, req.Token)
+	identity, err := c.server.cfg.Access.Verify(ctx, req.Token)
 	if err == nil {
-		err = c.session.Refresh(who)
+		err = c.session.Refresh(identity)
 	}
 	switch {
 	case errors.Is(err, realtime.ErrExpired):
@@ -313,7 +313,7 @@ func (c *conn) refresh(ctx context.Context, req *refreshRequest) (*refreshResult
 		return nil, err
 	}
 	res := &refreshResult{Client: c.session.ID(), Version: version}
-	res.Expires, res.TTL = ttl(who)
+	res.Expires, res.TTL = ttl(identity)
 	return res, nil
 }
 

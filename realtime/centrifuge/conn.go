@@ -14,14 +14,14 @@ import (
 
 // conn is one connection.
 type conn struct {
-	server     *Server
-	socket     *ws.Conn
-	shown      realtime.Identity // by the request's header or ticket
-	leaveLobby func()            // nil when there is a session
-	session    *realtime.Session // nil until the connect command
-	pinged     time.Time         // when last; the server's lock guards it
-	alive      context.Context   //nolint:containedctx // it ends with the connection, and the writer is started by the hub
-	cancel     context.CancelFunc
+	server       *Server
+	socket       *ws.Conn
+	identity     realtime.Identity // by the request's header or ticket
+	leavePreAuth func()            // nil when there is a session
+	session      *realtime.Session // nil until the connect command
+	pinged       time.Time         // when last; the server's lock guards it
+	alive        context.Context   //nolint:containedctx // it ends with the connection, and the writer is started by the hub
+	cancel       context.CancelFunc
 
 	// writing keeps what is written in order. It is held while waiting for this client, by its own goroutines only.
 	writing sync.Mutex
@@ -37,8 +37,8 @@ var (
 	batches = sync.Pool{New: func() any { return new([]realtime.Delivery) }}
 )
 
-// maxKept is the largest buffer that is kept for others.
-const maxKept = 256 << 10
+// maxPooled is the largest buffer that is kept for others.
+const maxPooled = 256 << 10
 
 // run reads until the connection ends.
 func (c *conn) run() {
@@ -50,10 +50,10 @@ func (c *conn) run() {
 			c.session.End()
 		}
 	}()
-	deadline := time.Now().Add(c.server.cfg.FirstTime) // of the connect command, however often it is tried
+	deadline := time.Now().Add(c.server.cfg.ConnectTimeout) // of the connect command, however often it is tried
 	for {
 		if c.session != nil {
-			deadline = time.Now().Add(c.server.cfg.Ping + c.server.cfg.Pong)
+			deadline = time.Now().Add(c.server.cfg.PingInterval + c.server.cfg.PongTimeout)
 		}
 		_ = c.socket.SetReadDeadline(deadline) // fails only on a closed connection, as Read then does
 		kind, frame, err := c.socket.Read()
@@ -86,18 +86,18 @@ func (c *conn) handle(frame []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	lent := buffers.Get().(*[]byte)
-	defer giveBack(lent)
+	defer putBuffer(lent)
 	out := (*lent)[:0]
 	fresh := c.session == nil
 	err := parse(frame, func(cmd *command) error {
 		if err := c.count(); err != nil {
 			return err
 		}
-		r, err := c.answer(cmd)
+		r, err := c.execute(cmd)
 		if r != nil {
 			out = appendReply(out, r)
 		}
-		if len(out) > maxKept && err == nil { // a frame may ask for very much
+		if len(out) > maxPooled && err == nil { // a frame may ask for very much
 			err, out = c.socket.Write(out), out[:0]
 		}
 		return err
@@ -127,21 +127,21 @@ func (c *conn) count() error {
 
 // write writes what the hub has, joined, until there is nothing more. The hub calls it when the session has slept and
 // there is something for it.
-func (c *conn) write(turn *realtime.Turn) {
+func (c *conn) write(slot *realtime.Slot) {
 	if !c.writing.TryLock() {
-		turn.End()
+		slot.End()
 		c.writing.Lock()
 	}
 	defer c.writing.Unlock()
 	lent, batch := buffers.Get().(*[]byte), batches.Get().(*[]realtime.Delivery)
-	defer giveBack(lent)
+	defer putBuffer(lent)
 	defer func() {
 		clear(*batch)
 		batches.Put(batch)
 	}()
 	for !c.ended.Load() {
 		var err error
-		*batch, err = c.session.Next(c.alive, turn, (*batch)[:0])
+		*batch, err = c.session.Next(c.alive, slot, (*batch)[:0])
 		out := (*lent)[:0]
 		for i := range *batch {
 			switch d := &(*batch)[i]; d.Kind {
@@ -155,22 +155,22 @@ func (c *conn) write(turn *realtime.Turn) {
 		}
 		*lent = out
 		if err != nil {
-			turn.End()
+			slot.End()
 			c.socket.Close(int(realtime.CloseOf(err).Code), realtime.CloseOf(err).Reason)
 			return
 		}
 		if len(*batch) == 0 {
 			return
 		}
-		if c.socket.Push(out, turn) != nil {
+		if c.socket.Push(out, slot) != nil {
 			return // the reader notices
 		}
 		c.session.Sent(*batch, len(out))
 	}
 }
 
-func giveBack(lent *[]byte) {
-	if cap(*lent) <= maxKept {
+func putBuffer(lent *[]byte) {
+	if cap(*lent) <= maxPooled {
 		buffers.Put(lent)
 	}
 }

@@ -49,11 +49,11 @@ func serve(t testing.TB, hub *realtime.Hub, change func(*centrifuge.Config)) str
 	return "ws" + strings.TrimPrefix(web.URL, "http") + "/connection/websocket"
 }
 
-func rpc(_ context.Context, who realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error) {
+func rpc(_ context.Context, identity realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error) {
 	if method != "echo" {
 		return nil, centrifuge.ErrUnknownMethod
 	}
-	return jsontext.Value(fmt.Sprintf(`{"user":%q,"school":%q,"data":%s}`, who.Subject, school, data)), nil
+	return jsontext.Value(fmt.Sprintf(`{"user":%q,"school":%q,"data":%s}`, identity.Subject, school, data)), nil
 }
 
 // The frames of the protocol, as text: what a client sends and what comes back.
@@ -174,7 +174,7 @@ func TestP10_NothingIsSaidBeforeTheTokenIsShown(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) {
-		c.FirstTime = 300 * time.Millisecond
+		c.ConnectTimeout = 300 * time.Millisecond
 	})}
 	for name, test := range map[string]struct{ command, end string }{
 		"nothing":            {"", "\x0d\xaestale"},
@@ -205,7 +205,7 @@ func TestP10_NothingIsSaidBeforeTheTokenIsShown(t *testing.T) {
 func TestFewMayWaitToShowTheirToken(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.Access.Lobby.PerAddress = 2 })}
+	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.Access.PreAuth.PerAddress = 2 })}
 	refused := func() bool {
 		return knock(t, "http"+strings.TrimPrefix(server.URL, "ws"), nil) == http.StatusTooManyRequests
 	}
@@ -218,14 +218,14 @@ func TestFewMayWaitToShowTheirToken(t *testing.T) {
 	last := server.Dial(t) // who has shown it does not wait any more
 	require.True(t, refused())
 	require.NoError(t, last.Close())
-	require.Eventually(t, func() bool { return !refused() }, wstest.Patience, time.Millisecond, "nor does who has gone")
+	require.Eventually(t, func() bool { return !refused() }, wstest.Timeout, time.Millisecond, "nor does who has gone")
 }
 
 func TestTheServerPingsAndWantsAnAnswer(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) {
-		c.Ping, c.Pong, c.FirstTime = 40*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+		c.PingInterval, c.PongTimeout, c.ConnectTimeout = 40*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 	})}
 	silent := server.Dial(t)
 	f, err := silent.Next()

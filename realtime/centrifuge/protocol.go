@@ -159,7 +159,7 @@ func (e *protocolError) Error() string { return strconv.Itoa(int(e.Code)) + " " 
 
 var (
 	errInternal          = &protocolError{100, "internal server error", true}
-	errUnsure            = &protocolError{100, realtime.ErrUnsure.Error(), true}
+	errRightsUnavailable = &protocolError{100, realtime.ErrRightsUnavailable.Error(), true}
 	errUnknownChannel    = &protocolError{102, "unknown channel", false}
 	errPermissionDenied  = &protocolError{103, "permission denied", false}
 	errMethodNotFound    = &protocolError{104, "method not found", false}
@@ -222,7 +222,7 @@ func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
 // subscribed again, which it does by itself and from where it was.
 func appendLeft(dst []byte, d *realtime.Delivery) []byte {
 	why := `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`
-	if d.Unsure {
+	if d.RightsUnavailable {
 		why = `"unsubscribe":{"code":2500,"reason":"rights cannot be looked up"}}}`
 	}
 	b := append(appendPush(nil, d.Room), why...)

@@ -20,14 +20,14 @@ type Config struct {
 	Hub    *realtime.Hub
 	Access *realtime.Access
 	// RPC answers queries. nil: there are none. Its error is one of the package realtime, or ErrUnknownMethod.
-	RPC func(ctx context.Context, who realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error)
+	RPC func(ctx context.Context, identity realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error)
 
-	Ping        time.Duration // between two pings; default 25 s
-	Pong        time.Duration // for the answer to a ping; default 10 s
-	FirstTime   time.Duration // for the connect command; default 10 s
-	WriteTime   time.Duration // for a client to take what is written; default 10 s
-	MaxMessage  int           // bytes in a frame from the client; default 64 KiB
-	MaxCommands int           // a second; default 100
+	PingInterval   time.Duration // between two pings; default 25 s
+	PongTimeout    time.Duration // for the answer to a ping; default 10 s
+	ConnectTimeout time.Duration // for the connect command; default 10 s
+	WriteTimeout   time.Duration // for a client to take what is written; default 10 s
+	MaxMessage     int           // bytes in a frame from the client; default 64 KiB
+	MaxCommands    int           // a second; default 100
 }
 
 // ErrUnknownMethod says that there is no such RPC.
@@ -45,9 +45,9 @@ type Server struct {
 
 // New returns a server.
 func New(cfg Config) *Server {
-	def(&cfg.Ping, 25*time.Second)
-	def(&cfg.Pong, 10*time.Second)
-	def(&cfg.FirstTime, 10*time.Second)
+	def(&cfg.PingInterval, 25*time.Second)
+	def(&cfg.PongTimeout, 10*time.Second)
+	def(&cfg.ConnectTimeout, 10*time.Second)
 	def(&cfg.MaxMessage, 64<<10)
 	def(&cfg.MaxCommands, 100)
 	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
@@ -69,13 +69,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only the JSON protocol is spoken here", http.StatusBadRequest)
 		return
 	}
-	who, err := s.cfg.Access.Identify(r)
-	if err != nil && !errors.Is(err, realtime.ErrNobody) {
+	identity, err := s.cfg.Access.Identify(r)
+	if err != nil && !errors.Is(err, realtime.ErrNoToken) {
 		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
 	}
-	c := &conn{server: s, shown: who}
-	if c.leaveLobby, err = s.cfg.Access.Lobby.Enter(r); err == nil {
+	c := &conn{server: s, identity: identity}
+	if c.leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r); err == nil {
 		err = s.enter(c)
 	}
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	socket, err := ws.Config{
 		MaxMessage:   s.cfg.MaxMessage,
-		WriteTimeout: s.cfg.WriteTime,
+		WriteTimeout: s.cfg.WriteTimeout,
 		Subprotocols: []string{"centrifuge-json"},
 		CheckOrigin:  func(*http.Request) bool { return true }, // done above
 	}.Accept(w, r)
@@ -106,7 +106,7 @@ func (s *Server) enter(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		c.leaveLobby()
+		c.leavePreAuth()
 		return realtime.ErrDraining
 	}
 	c.alive, c.cancel = context.WithCancel(context.Background())
@@ -128,16 +128,16 @@ func (s *Server) attach(c *conn, socket *ws.Conn) {
 
 // connected says that a connection has a session.
 func (s *Server) connected(c *conn) {
-	c.leaveLobby()
-	c.leaveLobby = nil
+	c.leavePreAuth()
+	c.leavePreAuth = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.pinged = time.Now()
 }
 
 func (s *Server) leave(c *conn) {
-	if c.leaveLobby != nil {
-		c.leaveLobby()
+	if c.leavePreAuth != nil {
+		c.leavePreAuth()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +148,7 @@ func (s *Server) leave(c *conn) {
 
 // Run pings the connections until ctx ends; it then lets go of those that are left and waits for them.
 func (s *Server) Run(ctx context.Context) error {
-	tick := time.NewTicker(min(time.Second, s.cfg.Ping/4))
+	tick := time.NewTicker(min(time.Second, s.cfg.PingInterval/4))
 	defer tick.Stop()
 	for {
 		select {
@@ -167,7 +167,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case now := <-tick.C:
 			s.mu.Lock()
 			for c := range s.conns {
-				if !c.pinged.IsZero() && now.Sub(c.pinged) >= s.cfg.Ping {
+				if !c.pinged.IsZero() && now.Sub(c.pinged) >= s.cfg.PingInterval {
 					c.pinged = now
 					go c.ping() // it may have to wait for a client that does not read
 				}

@@ -22,7 +22,7 @@ import (
 func TestClientsThatNeverReadDisturbNobody(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = 1 << 20 })
-	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.WriteTime = 500 * time.Millisecond })}
+	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.WriteTimeout = 500 * time.Millisecond })}
 	dial := func(user string) *wstest.Client {
 		c := server.Dial(t)
 		c.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"`+user+` admin"}}`), wstest.Masked(ws.Text, `{"id":2,"subscribe":{"channel":"class:7a"}}`))

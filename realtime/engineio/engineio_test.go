@@ -85,9 +85,9 @@ func setup(t *testing.T, cfg engineio.Config) *world {
 	front := httptest.NewServer(w.server)
 	w.url = front.URL + "/engine.io/?EIO=4&transport="
 	w.client = front.Client()
-	w.client.Timeout = wstest.Patience
+	w.client.Timeout = wstest.Timeout
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), wstest.Timeout)
 		defer cancel()
 		require.NoError(t, w.server.Shutdown(ctx))
 		front.Close()
@@ -107,7 +107,7 @@ func (w *world) reason() engineio.Reason {
 	select {
 	case r := <-w.closed:
 		return r
-	case <-time.After(wstest.Patience):
+	case <-time.After(wstest.Timeout):
 		require.Fail(w, "no session has ended")
 		return ""
 	}
@@ -317,7 +317,7 @@ func TestWhatEndsAPollingSession(t *testing.T) {
 // awaitPoll returns when a request of another goroutine waits for packets.
 func (w *world) awaitPoll(url string) {
 	w.Helper()
-	require.Eventually(w, func() bool { return w.server.Polls(sidOf(url)) }, wstest.Patience, time.Millisecond)
+	require.Eventually(w, func() bool { return w.server.Polls(sidOf(url)) }, wstest.Timeout, time.Millisecond)
 }
 
 func TestSecondPollEndsTheSession(t *testing.T) {

@@ -39,7 +39,7 @@ func (w *world) bystander() (check func()) {
 	require.NoError(w, err)
 	return func() {
 		w.Helper()
-		require.NoError(w, c.SetDeadline(time.Now().Add(wstest.Patience)))
+		require.NoError(w, c.SetDeadline(time.Now().Add(wstest.Timeout)))
 		c.Send(text("4are you well?"))
 		w.expect(c, ws.Text, "4are you well?")
 	}
@@ -50,7 +50,7 @@ func flood(t *testing.T, c *wstest.Client, frames []byte, atMost int) int {
 	t.Helper()
 	sent := 0
 	for sent < atMost {
-		require.NoError(t, c.SetWriteDeadline(time.Now().Add(wstest.Patience)))
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(wstest.Timeout)))
 		n, err := c.Write(frames)
 		sent += n
 		if err != nil {
@@ -252,7 +252,7 @@ func TestShutdownEndsASessionThatIsOpening(t *testing.T) {
 				require.NoError(t, err)
 				_ = resp.Body.Close()
 				return resp.StatusCode == http.StatusServiceUnavailable
-			}, wstest.Patience, time.Millisecond)
+			}, wstest.Timeout, time.Millisecond)
 			require.Empty(t, ended, "it waits for who is at the door")
 			close(goOn)
 			require.NoError(t, <-ended)

@@ -78,11 +78,11 @@ func decodePart(part []byte) (Packet, error) {
 type Batch struct {
 	polling bool
 	buf     []byte
-	turn    ws.Turn
+	slot    ws.Slot
 }
 
-// Turn is what a handler ends before it waits for anything.
-func (b *Batch) Turn() ws.Turn { return b.turn }
+// Slot is what a handler ends before it waits for anything.
+func (b *Batch) Slot() ws.Slot { return b.slot }
 
 // batchSize is how much one write is meant to carry. It may be passed by one packet.
 const batchSize = 32 << 10

@@ -18,11 +18,11 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	}
 	b := Batch{polling: true}
 	b.packet(s.handshake(session, "websocket"))
-	session.answer(w, &b)
+	session.respond(w, &b)
 }
 
-// answer is the successful end of a request for packets.
-func (s *Session) answer(w http.ResponseWriter, b *Batch) {
+// respond is the successful end of a request for packets.
+func (s *Session) respond(w http.ResponseWriter, b *Batch) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	if _, err := w.Write(b.buf); err != nil {
@@ -54,7 +54,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	// A server that limits the time of a request would else end this one.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	b := batches.Get().(*Batch)
-	b.polling, b.turn = true, ws.Alone{}
+	b.polling, b.slot = true, ws.NoSlot{}
 	defer b.release()
 	timer := time.NewTimer(noopAfter)
 	defer timer.Stop()
@@ -112,14 +112,14 @@ func (s *Session) endPoll(w http.ResponseWriter, b *Batch) {
 	}
 	switch {
 	case b.Len() > 0:
-		s.answer(w, b)
+		s.respond(w, b)
 	case now == closed:
 		unknownSession.write(w)
 	case now == streaming:
 		badRequest.write(w)
 	default:
 		b.packet(Packet{Type: Noop})
-		s.answer(w, b)
+		s.respond(w, b)
 	}
 }
 

@@ -77,7 +77,7 @@ func (s *Session) Send(packets ...Packet) {
 		s.queue = append(s.queue, p)
 		s.queued += len(p.Data)
 	}
-	s.kick()
+	s.startWriter()
 }
 
 // Wake says that the handler has something to send.
@@ -85,15 +85,15 @@ func (s *Session) Wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirty = true
-	s.kick()
+	s.startWriter()
 }
 
 // Push is Wake for a goroutine that others wait for: it sends what there is itself, and ends the turn before it waits.
-func (s *Session) Push(turn ws.Turn) {
+func (s *Session) Push(slot ws.Slot) {
 	s.mu.Lock()
 	s.dirty = true
 	if s.mode != streaming || s.pumping {
-		s.kick()
+		s.startWriter()
 		s.mu.Unlock()
 		return
 	}
@@ -101,7 +101,7 @@ func (s *Session) Push(turn ws.Turn) {
 	s.server.running.Add(1)
 	s.mu.Unlock()
 	defer s.server.running.Done()
-	s.pump(turn)
+	s.pump(slot)
 }
 
 // Close ends the session once what is queued has been sent. Code and text are for the client, and reach it where the
@@ -114,7 +114,7 @@ func (s *Session) Close(reason Reason, code int, text string) {
 	}
 	s.ending = &ending{reason, code, text}
 	if s.mode == streaming {
-		s.kick()
+		s.startWriter()
 		s.mu.Unlock()
 		return
 	}
@@ -123,11 +123,11 @@ func (s *Session) Close(reason Reason, code int, text string) {
 	s.finish(reason, farewell...)
 }
 
-// kick starts what sends, if it is not at work. The lock is held.
-func (s *Session) kick() {
+// startWriter starts what sends, if it is not at work. The lock is held.
+func (s *Session) startWriter() {
 	if s.mode == streaming && !s.pumping {
 		s.pumping = true
-		s.server.running.Go(func() { s.pump(ws.Alone{}) })
+		s.server.running.Go(func() { s.pump(ws.NoSlot{}) })
 	}
 	if s.poll != nil {
 		select {
@@ -225,11 +225,11 @@ func (s *Session) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.due = time.Now().Add(s.server.cfg.PingInterval)
-	s.timer = time.AfterFunc(s.server.cfg.PingInterval, s.beat)
+	s.timer = time.AfterFunc(s.server.cfg.PingInterval, s.heartbeat)
 }
 
-// beat asks for a sign of life, or ends a session that gave none.
-func (s *Session) beat() {
+// heartbeat asks for a sign of life, or ends a session that gave none.
+func (s *Session) heartbeat() {
 	s.mu.Lock()
 	if s.mode == closed {
 		s.mu.Unlock()
@@ -254,7 +254,7 @@ func (s *Session) beat() {
 		s.timer.Reset(wait)
 		s.queue = append(s.queue, Packet{Type: Ping})
 		s.dirty = true
-		s.kick()
+		s.startWriter()
 	}
 	s.mu.Unlock()
 }
@@ -277,7 +277,7 @@ func (s *Session) finish(reason Reason, farewell ...Packet) {
 	if s.ending != nil {
 		end = *s.ending
 	}
-	s.kick()
+	s.startWriter()
 	linger := polled && s.poll == nil && len(farewell) > 0
 	if polled {
 		s.farewell = farewell

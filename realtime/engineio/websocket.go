@@ -44,7 +44,7 @@ func (s *Session) stream(conn *ws.Conn) bool {
 	}
 	s.mode, s.conn = streaming, conn
 	s.queue = append([]Packet{s.server.handshake(s)}, s.queue...)
-	s.kick()
+	s.startWriter()
 	return true
 }
 
@@ -54,7 +54,7 @@ func (s *Session) read(conn *ws.Conn) {
 		kind, msg, err := conn.Read()
 		if err != nil {
 			reason := TransportClose
-			if errors.Is(err, ws.ErrMisused) {
+			if errors.Is(err, ws.ErrProtocol) {
 				reason = TransportError
 			}
 			s.finish(reason)
@@ -87,27 +87,27 @@ func (s *Session) receiveApart(p Packet) error {
 
 var batches = sync.Pool{New: func() any { return new(Batch) }}
 
-// maxKept is the largest buffer that is used again.
-const maxKept = 4 * batchSize
+// maxPooled is the largest buffer that is used again.
+const maxPooled = 4 * batchSize
 
 func (b *Batch) release() {
-	if cap(b.buf) <= maxKept {
+	if cap(b.buf) <= maxPooled {
 		b.buf = b.buf[:0]
 		batches.Put(b)
 	}
 }
 
 // pump writes to a WebSocket until there is nothing more to write.
-func (s *Session) pump(turn ws.Turn) {
+func (s *Session) pump(slot ws.Slot) {
 	b := batches.Get().(*Batch)
-	b.polling, b.turn = false, turn
+	b.polling, b.slot = false, slot
 	defer b.release()
 	for {
 		s.collect(b)
 		if b.Len() > 0 {
-			if err := s.conn.Push(b.buf, turn); err != nil {
+			if err := s.conn.Push(b.buf, slot); err != nil {
 				if !errors.Is(err, ws.ErrClosed) { // else who reads knows why
-					turn.End()
+					slot.End()
 					s.finish(TransportError)
 				}
 				return
@@ -124,7 +124,7 @@ func (s *Session) pump(turn ws.Turn) {
 		ending := s.ending
 		s.mu.Unlock()
 		if ending != nil {
-			turn.End()
+			slot.End()
 			s.finish(ending.reason)
 		}
 		return
@@ -194,7 +194,7 @@ func (s *Session) answerProbe(conn *ws.Conn) bool {
 		return false
 	}
 	s.mode = probing
-	s.kick()
+	s.startWriter()
 	return true
 }
 
@@ -206,6 +206,6 @@ func (s *Session) upgrade() bool {
 		return false
 	}
 	s.mode = streaming
-	s.kick()
+	s.startWriter()
 	return true
 }

@@ -65,8 +65,8 @@ func JavaScript(t testing.TB, source string, args ...string) *Script {
 	return s
 }
 
-// Tell sends the script a line on its standard input.
-func (s *Script) Tell(line string) {
+// Send sends the script a line on its standard input.
+func (s *Script) Send(line string) {
 	s.t.Helper()
 	_, err := s.in.WriteString(line + "\n")
 	require.NoError(s.t, err)

@@ -62,8 +62,8 @@ func Start(t testing.TB, log *memlog.Log, change func(*realtime.Config)) *Node {
 	return n
 }
 
-// Who returns the bearer of a token that is valid for an hour.
-func Who(user string, roles ...string) realtime.Identity {
+// User returns the bearer of a token that is valid for an hour.
+func User(user string, roles ...string) realtime.Identity {
 	return realtime.Identity{Subject: user, School: School, Roles: roles, Expires: time.Now().Add(time.Hour)}
 }
 
@@ -115,25 +115,25 @@ type Reader struct {
 }
 
 // Listen opens a session and reads it until the test ends.
-func Listen(t testing.TB, n *Node, who realtime.Identity, opts realtime.Options) *Reader {
+func Listen(t testing.TB, n *Node, identity realtime.Identity, opts realtime.Options) *Reader {
 	t.Helper()
-	r, err := TryListen(t, n, who, opts)
+	r, err := TryListen(t, n, identity, opts)
 	require.NoError(t, err)
 	return r
 }
 
 // TryListen is Listen for sessions that may be refused.
-func TryListen(t testing.TB, n *Node, who realtime.Identity, opts realtime.Options) (*Reader, error) {
+func TryListen(t testing.TB, n *Node, identity realtime.Identity, opts realtime.Options) (*Reader, error) {
 	t.Helper()
 	r := &Reader{changed: make(chan struct{}), woken: make(chan struct{}, 1), finished: make(chan struct{})}
-	opts.Wake = func(*realtime.Turn) {
+	opts.Wake = func(*realtime.Slot) {
 		select {
 		case r.woken <- struct{}{}:
 		default:
 			panic("woken twice")
 		}
 	}
-	s, err := n.Open(t.Context(), who, opts)
+	s, err := n.Open(t.Context(), identity, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func Access() *realtime.Access {
 		case user == "operator":
 			return realtime.Identity{Subject: user, School: "*", Roles: []string{roles}}, nil
 		}
-		return Who(user, strings.Fields(roles)...), nil
+		return User(user, strings.Fields(roles)...), nil
 	}}
 }
 

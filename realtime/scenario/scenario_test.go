@@ -147,7 +147,7 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 	var mu sync.Mutex
 	heard := map[string][]int64{}
 	changed := make(chan struct{}, 1)
-	hear := func(who string, offset int64) {
+	receive := func(who string, offset int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		heard[who] = append(heard[who], offset)
@@ -162,7 +162,7 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 		for line := range js.Lines() {
 			who, offset, _ := strings.Cut(line, " ")
 			if o, err := strconv.ParseInt(offset, 10, 64); err == nil {
-				hear(who, o)
+				receive(who, o)
 			}
 		}
 	}()
@@ -174,7 +174,7 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 		Recoverable: true, MinResubscribeDelay: 10 * time.Millisecond, MaxResubscribeDelay: 50 * time.Millisecond,
 	})
 	require.NoError(t, err)
-	sub.OnPublication(func(e client.PublicationEvent) { hear("centrifuge-go", int64(e.Offset)) })
+	sub.OnPublication(func(e client.PublicationEvent) { receive("centrifuge-go", int64(e.Offset)) })
 	subscribed := make(chan struct{}, 100)
 	sub.OnSubscribed(func(client.SubscribedEvent) { subscribed <- struct{}{} })
 	require.NoError(t, sub.Subscribe())
@@ -183,7 +183,7 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var streams sync.WaitGroup
-	streams.Go(func() { stream(ctx, web.URL, second.String(), hear) })
+	streams.Go(func() { stream(ctx, web.URL, second.String(), receive) })
 	t.Cleanup(func() { cancel(); streams.Wait() })
 
 	var want []int64
@@ -237,7 +237,7 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 }
 
 // stream reads server-sent events as a browser does: it comes back with the last id it has seen.
-func stream(ctx context.Context, url, last string, hear func(string, int64)) {
+func stream(ctx context.Context, url, last string, receive func(string, int64)) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	for ctx.Err() == nil {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/schools/"+rt.School+"/stream?rooms=class:7a", nil)
@@ -267,7 +267,7 @@ func stream(ctx context.Context, url, last string, hear func(string, int64)) {
 				last, pending = pending, ""
 				_, offset, _ := strings.Cut(last, ":")
 				if o, err := strconv.ParseInt(offset, 10, 64); err == nil {
-					hear("sse", o)
+					receive("sse", o)
 				}
 			}
 		}

@@ -53,7 +53,7 @@ func (c *client) tell(command options) {
 	c.Helper()
 	line, err := json.Marshal(command)
 	require.NoError(c, err)
-	c.script.Tell(string(line))
+	c.script.Send(string(line))
 }
 
 // next is what the client has seen next, whatever it is.

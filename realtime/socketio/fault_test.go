@@ -78,7 +78,7 @@ func TestP6_SocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	for i := range heard {
 		require.Equal(t, events, heard[i], "reader %d: %s", i, ends[i])
 	}
-	require.Eventually(t, func() bool { return server.Len() == readers }, wstest.Patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return server.Len() == readers }, wstest.Timeout, 10*time.Millisecond)
 	// What stays is the log itself and the hub's ring, not the sockets.
 	require.Less(t, heap()-before, int64(64<<20))
 }

@@ -56,18 +56,18 @@ type member struct {
 
 	// pulling is held while deliveries are fetched or rooms change, so that what was missed in a room comes before
 	// what happens in it next.
-	pulling sync.Mutex
-	sealed  []domain.Room // the rooms in the session id
-	rest    []byte        // what follows the position in each event
-	told    int64         // the last offset that the client was told
+	pulling    sync.Mutex
+	sealed     []domain.Room // the rooms in the session id
+	suffix     []byte        // what follows the position in each event
+	sentOffset int64         // the last offset that the client was told
 
 	awake atomic.Bool // the session has something, or is not known to have nothing
 }
 
 // wake is called by the hub when the session has something.
-func (m *member) wake(turn *realtime.Turn) {
+func (m *member) wake(slot *realtime.Slot) {
 	m.awake.Store(true)
-	m.socket.Push(turn)
+	m.socket.Push(slot)
 }
 
 // enter opens the session and returns its id: the one that was brought, if the session goes on.
@@ -95,8 +95,8 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 			m.session, err = m.hub.Open(ctx, who, again)
 		}
 		if err == nil {
-			m.told = again.From.Offset
-			m.moved()
+			m.sentOffset = again.From.Offset
+			m.roomsChanged()
 			return auth.PID, nil
 		}
 		if !errors.Is(err, realtime.ErrUnrecoverable) && !errors.Is(err, realtime.ErrForeignToken) {
@@ -113,17 +113,17 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 		return "", err
 	}
 	position := m.session.Position()
-	m.told = position.Offset
-	m.sealed = m.extra()
+	m.sentOffset = position.Offset
+	m.sealed = m.extraRooms()
 	// The library takes an equal id for a recovery: no two sessions have the same.
 	pid = m.hub.Seal(who.Subject, auth.School, realtime.Resume{Position: position, Rooms: m.sealed}) + "." + m.socket.id
-	m.moved()
+	m.roomsChanged()
 	if lost != nil {
 		m.socket.Emit("resync", object(struct {
 			Reason   string          `json:"reason"`
 			Position domain.Position `json:"position"`
 		}{lost.Error(), position}))
-		m.tell() // and forget the place of before
+		m.sendPosition() // and forget the place of before
 	}
 	return pid, nil
 }
@@ -148,37 +148,37 @@ func (m *member) resume(ctx context.Context, who realtime.Identity, auth credent
 	if auth.Offset == "" {
 		return opts, nil
 	}
-	at, err := parsePlace(auth.Offset)
+	at, err := parseOffset(auth.Offset)
 	if err != nil {
 		return opts, fmt.Errorf("%w: %w", realtime.ErrForeignToken, err)
 	}
 	opts.From = &at.position
-	if at.moved {
+	if at.hasRooms {
 		opts.Rooms = at.rooms
 	}
 	return opts, nil
 }
 
-// extra are the rooms of the session that the hub does not join by itself.
-func (m *member) extra() []domain.Room {
+// extraRooms are the rooms of the session that the hub does not join by itself.
+func (m *member) extraRooms() []domain.Room {
 	own := m.session.Identity().School == m.session.School()
 	return slices.DeleteFunc(m.session.Rooms(), func(r domain.Room) bool {
 		return own && (r.Kind == domain.RoomUser || r.Kind == domain.RoomRole)
 	})
 }
 
-// moved takes note of the rooms that the session is in now.
-func (m *member) moved() { m.rest = rest(m.sealed, m.extra()) }
+// roomsChanged takes note of the rooms that the session is in now.
+func (m *member) roomsChanged() { m.suffix = offsetSuffix(m.sealed, m.extraRooms()) }
 
-// here is the event that tells a client where it is.
-func (m *member) here() []jsontext.Value {
+// positionArgs is the event that tells a client where it is.
+func (m *member) positionArgs() []jsontext.Value {
 	position := m.session.Position()
-	m.told = position.Offset
+	m.sentOffset = position.Offset
 	rooms := []string{}
 	for _, r := range m.session.Rooms() {
 		rooms = append(rooms, r.String())
 	}
-	last := m.last(nil, position)
+	last := m.appendOffset(nil, position)
 	return []jsontext.Value{
 		object(struct {
 			Position domain.Position `json:"position"`
@@ -188,13 +188,13 @@ func (m *member) here() []jsontext.Value {
 	}
 }
 
-func (m *member) tell() { m.socket.Emit("position", m.here()...) }
+func (m *member) sendPosition() { m.socket.Emit("position", m.positionArgs()...) }
 
-// last is the end of an event's packet: the argument that the library keeps.
-func (m *member) last(dst []byte, at domain.Position) []byte {
+// appendOffset is the end of an event's packet: the argument that the library keeps.
+func (m *member) appendOffset(dst []byte, at domain.Position) []byte {
 	dst = strconv.AppendInt(append(dst, `,"`...), int64(at.Partition), 10)
 	dst = strconv.AppendInt(append(dst, ':'), at.Offset, 10)
-	return append(dst, m.rest...)
+	return append(dst, m.suffix...)
 }
 
 // encoding is the packet of an event up to its last argument.
@@ -213,17 +213,17 @@ var newestType = func() map[string]string {
 	return types
 }()
 
-// tellAfter is how far the log may go on without anything for a client before it is told, so that it does not come
+// maxUnreported is how far the log may go on without anything for a client before it is told, so that it does not come
 // back with a place that is no longer served.
-const tellAfter = 5000
+const maxUnreported = 5000
 
 var deliveries = sync.Pool{New: func() any { return new([]realtime.Delivery) }}
 
 // Next adds what the session has to hear.
 func (m *member) Next(ctx context.Context, out *engineio.Batch) {
-	turn, _ := out.Turn().(*realtime.Turn)
+	slot, _ := out.Slot().(*realtime.Slot)
 	if !m.pulling.TryLock() {
-		turn.End()
+		slot.End()
 		m.pulling.Lock()
 	}
 	defer m.pulling.Unlock()
@@ -231,7 +231,7 @@ func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 	defer deliveries.Put(kept)
 	var last [64]byte
 	for !out.Full() && m.awake.Swap(false) {
-		batch, err := m.session.Next(ctx, turn, (*kept)[:0])
+		batch, err := m.session.Next(ctx, slot, (*kept)[:0])
 		if why := (realtime.Close{}); errors.As(err, &why) {
 			m.socket.Close(why)
 			return
@@ -244,8 +244,8 @@ func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 		for i := range batch {
 			d := &batch[i]
 			if d.Kind == realtime.KindEvent {
-				out.Text(d.Frame(encoding), m.last(last[:0], d.Position))
-				m.told = d.Position.Offset
+				out.Text(d.Frame(encoding), m.appendOffset(last[:0], d.Position))
+				m.sentOffset = d.Position.Offset
 			} else {
 				m.notice(out, d)
 			}
@@ -254,8 +254,8 @@ func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 		clear(batch)
 		*kept = batch
 	}
-	if m.session.Position().Offset-m.told > tellAfter {
-		m.add(out, "position", m.here()...)
+	if m.session.Position().Offset-m.sentOffset > maxUnreported {
+		m.add(out, "position", m.positionArgs()...)
 	}
 }
 
@@ -268,12 +268,12 @@ func (m *member) notice(out *engineio.Batch, d *realtime.Delivery) {
 		}{d.Room.ID, d.Position}))
 		return
 	}
-	m.moved()
+	m.roomsChanged()
 	m.add(out, "left", object(struct {
 		Room  string `json:"room"`
 		Again bool   `json:"again,omitzero"`
-	}{d.Room.String(), d.Unsure}))
-	m.add(out, "position", m.here()...)
+	}{d.Room.String(), d.RightsUnavailable}))
+	m.add(out, "position", m.positionArgs()...)
 }
 
 func (m *member) add(out *engineio.Batch, name string, args ...jsontext.Value) {

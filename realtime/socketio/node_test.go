@@ -33,7 +33,7 @@ var access = &realtime.Access{Verify: func(_ context.Context, token string) (rea
 	if len(parts) < 2 {
 		return realtime.Identity{}, realtime.ErrInvalidToken
 	}
-	who := realtimetest.Who(parts[0], parts[1])
+	who := realtimetest.User(parts[0], parts[1])
 	if len(parts) == 3 {
 		valid, err := time.ParseDuration(parts[2])
 		if err != nil {

@@ -12,16 +12,16 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// answer is the one argument of an acknowledgement.
-type answer struct {
+// ackPayload is the one argument of an acknowledgement.
+type ackPayload struct {
 	OK       bool             `json:"ok"`
 	Rooms    []string         `json:"rooms,omitzero"`
 	Position *domain.Position `json:"position,omitzero"`
-	Error    *fault           `json:"error,omitzero"`
+	Error    *ackError        `json:"error,omitzero"`
 }
 
-// fault says what is wrong with a request: a code for programs, a message for people.
-type fault struct {
+// ackError says what is wrong with a request: a code for programs, a message for people.
+type ackError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
@@ -31,7 +31,7 @@ var errBadRequest = errors.New("malformed request")
 
 // Event answers a request of the client.
 func (m *member) Event(ctx context.Context, e *Incoming) error {
-	var a answer
+	var a ackPayload
 	var err error
 	switch e.Name {
 	case "join":
@@ -44,13 +44,13 @@ func (m *member) Event(ctx context.Context, e *Incoming) error {
 		err = fmt.Errorf("%w: there is no event %.40q", errBadRequest, e.Name)
 	}
 	if err != nil {
-		a.Error = &fault{Code: code(err), Message: err.Error()}
+		a.Error = &ackError{Code: code(err), Message: err.Error()}
 		if a.Error.Code == unavailable {
 			a.Error.Message = realtime.Explain(err)
 		}
 	} else {
 		position := m.session.Position()
-		a = answer{OK: true, Position: &position, Rooms: []string{}}
+		a = ackPayload{OK: true, Position: &position, Rooms: []string{}}
 		for _, r := range m.session.Rooms() {
 			a.Rooms = append(a.Rooms, r.String())
 		}
@@ -133,9 +133,9 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 			return err
 		}
 	}
-	m.moved()
+	m.roomsChanged()
 	m.emitMissed(missed)
-	m.tell()
+	m.sendPosition()
 	return nil
 }
 
@@ -145,7 +145,7 @@ func (m *member) emitMissed(missed []realtime.Delivery) {
 	position := m.session.Position()
 	for i := range missed {
 		frame := missed[i].Frame(encoding)
-		m.socket.sendEncoded(m.last(append([]byte(nil), frame...), position))
+		m.socket.sendEncoded(m.appendOffset(append([]byte(nil), frame...), position))
 	}
 }
 
@@ -181,12 +181,12 @@ func (m *member) leave(e *Incoming) error {
 	m.pulling.Lock()
 	defer m.pulling.Unlock()
 	for _, room := range rooms {
-		if slices.Contains(m.extra(), room) {
+		if slices.Contains(m.extraRooms(), room) {
 			m.session.Leave(room)
 		}
 	}
-	m.moved()
-	m.tell()
+	m.roomsChanged()
+	m.sendPosition()
 	return nil
 }
 

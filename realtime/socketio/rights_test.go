@@ -35,7 +35,7 @@ func TestP10_LateRightsAreNone(t *testing.T) {
 	waits := open(t, url, options{"token": "may:teacher", "rooms": []string{"class:a"}}, transports["websocket"])
 	asks := open(t, url, options{"token": "may:teacher"}, transports["websocket"])
 	asks.see("connect")
-	unsure := map[string]any{"ok": false, "error": map[string]any{"code": "unavailable", "message": realtime.ErrUnsure.Error()}}
+	unsure := map[string]any{"ok": false, "error": map[string]any{"code": "unavailable", "message": realtime.ErrRightsUnavailable.Error()}}
 	require.Equal(t, unsure, asks.emit("join", "class:a"))
 	rights.late.Store(false)
 	asks.join("class:a")

@@ -110,27 +110,27 @@ func New(cfg Config, namespaces map[string]Namespace) *Server {
 // nothing but a place, for a short time, until the first message shows it.
 func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Handler, error) {
 	var who *realtime.Identity
-	leaveLobby := func() {}
+	leavePreAuth := func() {}
 	if s.cfg.Access != nil {
 		identity, err := s.cfg.Access.Identify(r)
 		if err == nil {
 			who = &identity
-		} else if errors.Is(err, realtime.ErrNobody) {
+		} else if errors.Is(err, realtime.ErrNoToken) {
 			err = nil
 		}
 		if err == nil {
-			leaveLobby, err = s.cfg.Access.Lobby.Enter(r)
+			leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r)
 		}
 		if err != nil {
 			return nil, &engineio.Refusal{Status: realtime.StatusOf(err), Message: err.Error()}
 		}
 	}
 	c := &client{
-		leaveLobby: leaveLobby,
-		server:     s,
-		engine:     engine,
-		who:        who,
-		limiter:    rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
+		leavePreAuth: leavePreAuth,
+		server:       s,
+		engine:       engine,
+		identity:     who,
+		limiter:      rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request, and holds nothing of it
 	c.awaitNamespace()
@@ -139,24 +139,24 @@ func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Han
 
 // client is a connection and the namespaces it is in.
 type client struct {
-	server  *Server
-	engine  *engineio.Session
-	who     *realtime.Identity // nil: not known yet
-	limiter *rate.Limiter
-	decoder Decoder         // of the goroutine that brings messages
-	ctx     context.Context // ends with the connection
-	cancel  context.CancelFunc
+	server   *Server
+	engine   *engineio.Session
+	identity *realtime.Identity // nil: not known yet
+	limiter  *rate.Limiter
+	decoder  Decoder         // of the goroutine that brings messages
+	ctx      context.Context // ends with the connection
+	cancel   context.CancelFunc
 
-	mu         sync.Mutex
-	leaveLobby func()      // nil once it has been in a namespace
-	sockets    []*Socket   // one in each namespace
-	lonely     *time.Timer // ends the connection; nil while it is in a namespace
-	closed     bool
+	mu           sync.Mutex
+	leavePreAuth func()      // nil once it has been in a namespace
+	sockets      []*Socket   // one in each namespace
+	connectTimer *time.Timer // ends the connection; nil while it is in a namespace
+	closed       bool
 }
 
 // awaitNamespace gives the client the time to enter a namespace.
 func (c *client) awaitNamespace() {
-	c.lonely = time.AfterFunc(c.server.cfg.ConnectTimeout, func() {
+	c.connectTimer = time.AfterFunc(c.server.cfg.ConnectTimeout, func() {
 		c.engine.Close(engineio.ServerClose, int(realtime.CloseStale.Code), "no namespace was entered in time")
 	})
 }
@@ -245,21 +245,21 @@ func (c *client) connect(p *Packet) error {
 		return nil
 	}
 	c.sockets = append(c.sockets, socket)
-	c.comeIn()
-	if c.lonely != nil {
-		c.lonely.Stop()
-		c.lonely = nil
+	c.authenticated()
+	if c.connectTimer != nil {
+		c.connectTimer.Stop()
+		c.connectTimer = nil
 	}
 	c.mu.Unlock()
 	c.engine.Wake()
 	return nil
 }
 
-// comeIn gives up the place in the lobby. The lock is held.
-func (c *client) comeIn() {
-	if c.leaveLobby != nil {
-		c.leaveLobby()
-		c.leaveLobby = nil
+// authenticated gives up the place in the lobby. The lock is held.
+func (c *client) authenticated() {
+	if c.leavePreAuth != nil {
+		c.leavePreAuth()
+		c.leavePreAuth = nil
 	}
 }
 
@@ -297,11 +297,11 @@ func (c *client) Closed(reason engineio.Reason) {
 	c.cancel()
 	c.mu.Lock()
 	c.closed = true
-	c.comeIn()
+	c.authenticated()
 	sockets := c.sockets
 	c.sockets = nil
-	if c.lonely != nil {
-		c.lonely.Stop()
+	if c.connectTimer != nil {
+		c.connectTimer.Stop()
 	}
 	c.mu.Unlock()
 	for _, s := range sockets {

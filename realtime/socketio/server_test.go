@@ -53,7 +53,7 @@ func serve(t *testing.T, server *socketio.Server) wstest.Server {
 	t.Helper()
 	front := httptest.NewServer(server)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), wstest.Timeout)
 		defer cancel()
 		require.NoError(t, server.Shutdown(ctx))
 		front.Close()

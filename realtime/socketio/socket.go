@@ -24,10 +24,10 @@ func (s *Socket) Emit(name string, args ...jsontext.Value) {
 }
 
 // Identity is who the client is by the headers of its request; nil when they do not say.
-func (s *Socket) Identity() *realtime.Identity { return s.client.who }
+func (s *Socket) Identity() *realtime.Identity { return s.client.identity }
 
 // Push sends what the handler has, and ends the turn before it waits.
-func (s *Socket) Push(turn *realtime.Turn) { s.client.engine.Push(turn) }
+func (s *Socket) Push(slot *realtime.Slot) { s.client.engine.Push(slot) }
 
 // Close ends the connection. A client that is not to come back is told so, in the one way that its library heeds.
 func (s *Socket) Close(why realtime.Close) {

@@ -140,7 +140,7 @@ type stream struct {
 // buffers are lent for one write each, so that an idle stream has none.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-func (st *stream) wake(*realtime.Turn) {
+func (st *stream) wake(*realtime.Slot) {
 	select {
 	case st.woken <- struct{}{}:
 	default:
@@ -150,7 +150,7 @@ func (st *stream) wake(*realtime.Turn) {
 // open begins the session that the request asks for. If its position cannot be served, the session begins at the end
 // of the log, and the client is told.
 func (st *stream) open(r *http.Request) error {
-	who, err := st.cfg.Access.Identify(r)
+	identity, err := st.cfg.Access.Identify(r)
 	if err != nil {
 		return err
 	}
@@ -177,10 +177,10 @@ func (st *stream) open(r *http.Request) error {
 			opts.From = &pos
 		}
 	}
-	st.session, err = st.cfg.Hub.Open(r.Context(), who, opts)
+	st.session, err = st.cfg.Hub.Open(r.Context(), identity, opts)
 	if errors.Is(err, realtime.ErrUnrecoverable) {
 		st.lost, opts.From = err, nil
-		st.session, err = st.cfg.Hub.Open(r.Context(), who, opts)
+		st.session, err = st.cfg.Hub.Open(r.Context(), identity, opts)
 	}
 	return err
 }
@@ -258,7 +258,7 @@ func appendDelivery(buf []byte, d *realtime.Delivery) []byte {
 	case realtime.KindUpdate:
 		return appendMessage(buf, "update", updated{d.Room.ID, d.Position})
 	case realtime.KindLeft:
-		return appendMessage(buf, "left", left{d.Room.String(), d.Unsure})
+		return appendMessage(buf, "left", left{d.Room.String(), d.RightsUnavailable})
 	default:
 		return append(buf, d.Frame(Encoding)...)
 	}

@@ -39,8 +39,8 @@ const readBuffer = 256
 var (
 	// ErrClosed says that the peer has closed the connection in order.
 	ErrClosed = errors.New("connection is closed")
-	// ErrMisused says that the peer broke the protocol or the limit.
-	ErrMisused = errors.New("connection is misused")
+	// ErrProtocol says that the peer broke the protocol or the limit.
+	ErrProtocol = errors.New("connection is misused")
 )
 
 // Conn is one connection. One goroutine reads; any may write.
@@ -172,7 +172,7 @@ func (c *Conn) Read() (Opcode, []byte, error) {
 	}
 	if kind == websocket.TextMessage && !utf8.Valid(msg) {
 		c.sendClose(CloseBadText, "text is not UTF-8")
-		return 0, nil, fmt.Errorf("read text: %w", ErrMisused)
+		return 0, nil, fmt.Errorf("read text: %w", ErrProtocol)
 	}
 	return Opcode(kind), msg, nil
 }
@@ -191,7 +191,7 @@ func (c *Conn) readError(err error) error {
 	default:
 		c.sendClose(CloseProtocol, strings.TrimPrefix(err.Error(), "websocket: "))
 	}
-	return fmt.Errorf("read websocket: %w: %w", ErrMisused, err)
+	return fmt.Errorf("read websocket: %w: %w", ErrProtocol, err)
 }
 
 // SetReadDeadline bounds how long Read waits; the zero time ends that.

@@ -94,34 +94,34 @@ func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
 	require.True(t, timeout.Timeout())
 }
 
-// ended counts the ends of a turn.
-type ended struct{ times atomic.Int32 }
+// countingSlot counts the ends of a turn.
+type countingSlot struct{ times atomic.Int32 }
 
-func (e *ended) End() { e.times.Add(1) }
+func (e *countingSlot) End() { e.times.Add(1) }
 
 func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
 	t.Parallel()
-	var turn ended
+	var slot countingSlot
 	waits, read := make(chan struct{}), make(chan struct{})
 	const frames, size = 200, 100_000
 	s := serve(t, ws.Config{}, func(conn *ws.Conn) {
 		short := ws.AppendFrame(nil, ws.Text, []byte("short"))
 		for range 100 {
-			require.NoError(t, conn.Push(short, &turn))
+			require.NoError(t, conn.Push(short, &slot))
 		}
-		require.Zero(t, turn.times.Load(), "there is room for a short frame")
+		require.Zero(t, slot.times.Load(), "there is room for a short frame")
 		long := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size))
 		var both sync.WaitGroup
 		for range 2 { // one waits for the client, the other for the first
 			both.Go(func() {
 				for range frames / 2 {
-					if err := conn.Push(long, &turn); err != nil {
+					if err := conn.Push(long, &slot); err != nil {
 						t.Error(err)
 					}
 				}
 			})
 		}
-		for turn.times.Load() < 2 {
+		for slot.times.Load() < 2 {
 			runtime.Gosched()
 		}
 		close(waits)
@@ -147,11 +147,11 @@ func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
 func TestFramesAreWholeUnderTLS(t *testing.T) {
 	t.Parallel()
 	const frames, size = 100, 100_000
-	var turn ended
+	var slot countingSlot
 	var wait sync.WaitGroup
 	server := httptest.NewTLSServer(accept(&wait, ws.Config{}, func(conn *ws.Conn) {
 		for range frames {
-			if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)), &turn); err != nil {
+			if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)), &slot); err != nil {
 				t.Error(err)
 			}
 		}
@@ -175,7 +175,7 @@ func TestFramesAreWholeUnderTLS(t *testing.T) {
 	var closed *websocket.CloseError
 	require.ErrorAs(t, err, &closed)
 	require.Equal(t, ws.CloseGoingAway, closed.Code)
-	require.EqualValues(t, frames, turn.times.Load(), "whether a write will wait cannot be known")
+	require.EqualValues(t, frames, slot.times.Load(), "whether a write will wait cannot be known")
 }
 
 // What answers the client, be it a close frame or a fault, comes after what has been written in part, and nothing after it.
@@ -192,14 +192,14 @@ func TestAnEndComesBetweenFrames(t *testing.T) {
 			t.Parallel()
 			const size = 100_000
 			waits := make(chan struct{})
-			s := serve(t, ws.Config{CloseTimeout: wstest.Patience}, func(conn *ws.Conn) {
+			s := serve(t, ws.Config{CloseTimeout: wstest.Timeout}, func(conn *ws.Conn) {
 				var writer sync.WaitGroup
 				defer writer.Wait()
 				writer.Go(func() {
-					var turn ended
+					var slot countingSlot
 					var once sync.Once
-					for long := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)); conn.Push(long, &turn) == nil; {
-						if turn.times.Load() > 0 {
+					for long := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)); conn.Push(long, &slot) == nil; {
+						if slot.times.Load() > 0 {
 							once.Do(func() { close(waits) })
 						}
 					}

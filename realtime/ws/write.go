@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// Turn is what a goroutine for which others wait ends before it waits itself.
-type Turn interface{ End() }
+// Slot is what a goroutine for which others wait ends before it waits itself.
+type Slot interface{ End() }
 
-// Alone is the turn of a goroutine for which nobody waits.
-type Alone struct{}
+// NoSlot is the turn of a goroutine for which nobody waits.
+type NoSlot struct{}
 
-// End implements [Turn].
-func (Alone) End() {}
+// End implements [Slot].
+func (NoSlot) End() {}
 
 // Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
 // connection is then of no more use, and closed.
-func (c *Conn) Write(frames []byte) error { return c.Push(frames, Alone{}) }
+func (c *Conn) Write(frames []byte) error { return c.Push(frames, NoSlot{}) }
 
 // Push is Write, and ends the turn before it waits for the client or another writer. As a rule it does not have to: what
 // goes into the socket's buffer is written without that.
-func (c *Conn) Push(frames []byte, turn Turn) error {
+func (c *Conn) Push(frames []byte, slot Slot) error {
 	if !c.writing.TryLock() {
-		turn.End()
+		slot.End()
 		c.writing.Lock()
 	}
 	defer c.writing.Unlock()
@@ -35,7 +35,7 @@ func (c *Conn) Push(frames []byte, turn Turn) error {
 	}
 	rest, err := c.try(frames)
 	if err == nil && len(rest) > 0 {
-		turn.End()
+		slot.End()
 		err = c.wait(rest)
 	}
 	if err != nil {

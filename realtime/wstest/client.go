@@ -15,8 +15,8 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// Patience bounds each wait for the server.
-const Patience = 10 * time.Second
+// Timeout bounds each wait for the server.
+const Timeout = 10 * time.Second
 
 // Client is a WebSocket of which the test decides every bit.
 type Client struct {
@@ -33,7 +33,7 @@ func (s Server) Dial(t testing.TB) *Client {
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(Patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(Timeout)))
 
 	header := s.Header.Clone()
 	if header == nil {

@@ -51,7 +51,7 @@ func (d *Document) Page(i int) *Page { return d.pages[i] }
 
 // Area fills a rectangle. Corners are rounded by a radius, or sharp with 0.
 func (p *Page) Area(x, y, width, height, radius float64, c Color) {
-	p.decorate(func() {
+	p.artifact(func() {
 		fmt.Fprintf(&p.content, "%s rg ", c)
 		p.outline(x, y, width, height, radius)
 		p.content.WriteString("f\n")
@@ -60,7 +60,7 @@ func (p *Page) Area(x, y, width, height, radius float64, c Color) {
 
 // Frame draws the outline of a rectangle.
 func (p *Page) Frame(x, y, width, height, radius, thickness float64, c Color) {
-	p.decorate(func() {
+	p.artifact(func() {
 		fmt.Fprintf(&p.content, "%s RG %s w ", c, number(thickness))
 		p.outline(x, y, width, height, radius)
 		p.content.WriteString("S\n")
@@ -71,7 +71,7 @@ func (p *Page) Frame(x, y, width, height, radius, thickness float64, c Color) {
 const round = 0.4477
 
 func (p *Page) outline(x, y, width, height, radius float64) {
-	left, bottom := p.across(x, width), p.Height-y-height
+	left, bottom := p.leftEdge(x, width), p.Height-y-height
 	right, top := left+width, bottom+height
 	if radius == 0 {
 		fmt.Fprintf(&p.content, "%s %s %s %s re ", number(left), number(bottom), number(width), number(height))
@@ -105,24 +105,24 @@ func (p *Page) Rule(x, y, width, thickness float64, c Color) {
 func (p *Page) Text(t Text, x, y float64, align Align) {
 	switch align {
 	case Start:
-		x = p.across(x, t.Width)
+		x = p.leftEdge(x, t.Width)
 	case Center:
-		x = p.across(x-t.Width/2, t.Width)
+		x = p.leftEdge(x-t.Width/2, t.Width)
 	case End:
-		x = p.across(x-t.Width, t.Width)
+		x = p.leftEdge(x-t.Width, t.Width)
 	}
 	if len(t.runs) == 0 {
 		return
 	}
-	p.say(func() {
+	p.tagged(func() {
 		for _, r := range t.runs {
 			x += p.run(r, t.style, x, p.Height-y)
 		}
 	})
 }
 
-// across returns the left end of something that begins at x and is so wide.
-func (p *Page) across(x, width float64) float64 {
+// leftEdge returns the left end of something that begins at x and is so wide.
+func (p *Page) leftEdge(x, width float64) float64 {
 	if p.document.info.RightToLeft {
 		return p.Width - x - width
 	}
@@ -207,8 +207,8 @@ func (p *Page) Image(i *Image, x, y, width, height float64) {
 	name := p.document.nameOf(i)
 	scale := min(width/float64(i.width), height/float64(i.height))
 	w, h := float64(i.width)*scale, float64(i.height)*scale
-	x, y = p.across(x+(width-w)/2, w), y+(height-h)/2
-	p.say(func() {
+	x, y = p.leftEdge(x+(width-w)/2, w), y+(height-h)/2
+	p.tagged(func() {
 		fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x), number(p.Height-y-h), name)
 	})
 }

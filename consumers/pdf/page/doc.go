@@ -6,7 +6,7 @@
 // character and can do none of this, and the part of PDF that documents need is small.
 //
 // What is drawn is part of the document's structure: headings, tables with their cells, paragraphs ([Document.Within]); all
-// else is decoration ([Document.Aside]). So a document can be read aloud in order.
+// else is decoration ([Document.Artifact]). So a document can be read aloud in order.
 //
 // Lengths are points, a 72nd of an inch; x grows to the right and y down from the upper left corner. In a document that
 // is written from right to left x grows to the left from the upper right corner, so that the same calls draw it mirrored.

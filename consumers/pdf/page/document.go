@@ -25,12 +25,12 @@ type Info struct {
 
 // Document is a PDF that is being made. It belongs to one goroutine.
 type Document struct {
-	info   Info
-	shaper *shaper
-	pages  []*Page
-	images []*Image
-	open   []*element // the document's structure, down to what is being drawn
-	aside  bool
+	info       Info
+	shaper     *shaper
+	pages      []*Page
+	images     []*Image
+	open       []*element // the document's structure, down to what is being drawn
+	inArtifact bool
 
 	objects [][]byte // by number, from 1 on
 	packer  packer

@@ -28,11 +28,11 @@ func (d *Document) addFont(f *face) int {
 	descendant := d.add("<</Type/Font/Subtype/CIDFontType2/BaseFont/%s/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"+
 		"/FontDescriptor %d 0 R/W[1[%s]]/CIDToGIDMap %d 0 R>>", name, descriptor, &widths, d.stream("", glyphOf))
 	return d.add("<</Type/Font/Subtype/Type0/BaseFont/%s/Encoding/Identity-H/DescendantFonts[%d 0 R]/ToUnicode %d 0 R>>",
-		name, descendant, d.addMeanings(f))
+		name, descendant, d.addToUnicode(f))
 }
 
-// addMeanings says which characters the codes stand for, so that text can be searched and copied.
-func (d *Document) addMeanings(f *face) int {
+// addToUnicode says which characters the codes stand for, so that text can be searched and copied.
+func (d *Document) addToUnicode(f *face) int {
 	var lines []string
 	for i, s := range f.signs {
 		if s.text != "" {

@@ -229,11 +229,11 @@ func TestDocumentsSayWhatIsWhat(t *testing.T) {
 			d.Within(Header, "", func() { text("a title") })
 			d.Within(Header, "", func() { text("") })
 		})
-		d.Aside(func() { d.Within(Row, "", func() { text("a title again") }) })
+		d.Artifact(func() { d.Within(Row, "", func() { text("a title again") }) })
 		d.Within(Row, "", func() { d.Within(Cell, "", func() { text("a cell"); p = d.Add(A5Width, A5Height); text("its end") }) })
 	})
 	p.Area(1, 1, 1, 1, 0, Color{})
-	d.Aside(func() { text("page 2") })
+	d.Artifact(func() { text("page 2") })
 
 	var roles [][]string
 	for _, p := range d.pages {

@@ -44,7 +44,7 @@ func (e *element) add(role, alt string) *element {
 
 // Within draws a part of the document that has a role. Alt says in words what a figure shows.
 func (d *Document) Within(role, alt string, draw func()) {
-	if d.aside {
+	if d.inArtifact {
 		draw()
 		return
 	}
@@ -53,19 +53,19 @@ func (d *Document) Within(role, alt string, draw func()) {
 	d.open = d.open[:len(d.open)-1]
 }
 
-// Aside draws what is not part of what the document says, as the number of a page.
-func (d *Document) Aside(draw func()) {
-	before := d.aside
-	d.aside = true
+// Artifact draws what is not part of what the document says, as the number of a page.
+func (d *Document) Artifact(draw func()) {
+	before := d.inArtifact
+	d.inArtifact = true
 	draw()
-	d.aside = before
+	d.inArtifact = before
 }
 
-// say draws a part of what the document says.
-func (p *Page) say(draw func()) {
+// tagged draws a part of what the document says.
+func (p *Page) tagged(draw func()) {
 	d := p.document
-	if d.aside {
-		p.decorate(draw)
+	if d.inArtifact {
+		p.artifact(draw)
 		return
 	}
 	e := d.open[len(d.open)-1]
@@ -79,8 +79,8 @@ func (p *Page) say(draw func()) {
 	p.content.WriteString("EMC\n")
 }
 
-// decorate draws what is only to be seen.
-func (p *Page) decorate(draw func()) {
+// artifact draws what is only to be seen.
+func (p *Page) artifact(draw func()) {
 	p.content.WriteString("/Artifact BMC\n")
 	draw()
 	p.content.WriteString("EMC\n")

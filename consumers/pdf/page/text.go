@@ -122,9 +122,9 @@ func (m fontmap) ResolveFace(r rune) *font.Face {
 	return m[0].shape
 }
 
-// noPicture reports that a character is a picture, as emoji are, that no face has: it is left out, where an empty box would
+// missingSymbol reports that a character is a picture, as emoji are, that no face has: it is left out, where an empty box would
 // stand. A letter is not: a box says that a name is not all there.
-func (m fontmap) noPicture(r rune) bool {
+func (m fontmap) missingSymbol(r rune) bool {
 	return unicode.In(r, unicode.So, unicode.Sk) && !slices.ContainsFunc(m, func(f *face) bool {
 		_, ok := f.shape.NominalGlyph(r)
 		return ok
@@ -152,7 +152,7 @@ const anyWidth = fixed.Int26_6(1 << 30)
 // lines breaks text into lines that are no wider than width, in points.
 func (s *shaper) lines(text string, style Style, width float64) []Text {
 	fonts := s.weights[style.Bold]
-	runes := slices.DeleteFunc([]rune(strings.Map(visible, text)), fonts.noPicture)
+	runes := slices.DeleteFunc([]rune(strings.Map(visible, text)), fonts.missingSymbol)
 	if len(runes) == 0 {
 		return []Text{{style: style}}
 	}

@@ -36,8 +36,8 @@ type ReportCard struct {
 	Term       domain.Label `json:"term"`
 	Subjects   []Subject    `json:"subjects,omitempty"` // by name
 	Average    float64      `json:"average,omitzero"`   // of all marks
-	Place      int          `json:"place,omitzero"`     // in the class; 0 is none
-	Of         int          `json:"of,omitzero"`
+	Rank       int          `json:"place,omitzero"`     // in the class; 0 is none
+	RankOf     int          `json:"of,omitzero"`
 	Attendance Attendance   `json:"attendance,omitzero"`
 	From       domain.Date  `json:"from,omitzero"` // the days of the attendance
 	To         domain.Date  `json:"to,omitzero"`
@@ -116,9 +116,9 @@ type Entry struct {
 	Balance int64        `json:"balance"`
 }
 
-// Params returns the facts of a document as a delivery carries them.
-func Params[T ReportCard | Receipt | FeeStatement](facts T) map[string]any {
-	encoded, err := json.Marshal(facts)
+// Encode returns the facts of a document as a delivery carries them.
+func Encode[T ReportCard | Receipt | FeeStatement](data T) map[string]any {
+	encoded, err := json.Marshal(data)
 	if err != nil {
 		panic(err) // plain fields, whose texts have been validated
 	}
@@ -129,15 +129,15 @@ func Params[T ReportCard | Receipt | FeeStatement](facts T) map[string]any {
 	return params
 }
 
-// Read reads what Params wrote.
-func Read[T ReportCard | Receipt | FeeStatement](params map[string]any) (T, error) {
-	var facts T
+// Decode reads what Params wrote.
+func Decode[T ReportCard | Receipt | FeeStatement](params map[string]any) (T, error) {
+	var data T
 	encoded, err := json.Marshal(params)
 	if err == nil {
-		err = json.Unmarshal(encoded, &facts)
+		err = json.Unmarshal(encoded, &data)
 	}
 	if err != nil {
-		return facts, fmt.Errorf("read the facts of a document: %w", err)
+		return data, fmt.Errorf("read the facts of a document: %w", err)
 	}
-	return facts, nil
+	return data, nil
 }

@@ -17,14 +17,14 @@ func TestFactsSurviveTheLedger(t *testing.T) {
 			Name: "maths", Average: 81.25, Class: 70, Remark: "Well done",
 			Marks: []paper.Mark{{Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16.25, Max: 20}},
 		}},
-		Average: 81.25, Place: 3, Of: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
+		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
 	}
-	params := paper.Params(card)
+	params := paper.Encode(card)
 	require.Equal(t, "Oak", params["school"])
-	got, err := paper.Read[paper.ReportCard](params)
+	got, err := paper.Decode[paper.ReportCard](params)
 	require.NoError(t, err)
 	require.Equal(t, card, got)
 
-	_, err = paper.Read[paper.Receipt](map[string]any{"amount": "much"})
+	_, err = paper.Decode[paper.Receipt](map[string]any{"amount": "much"})
 	require.ErrorContains(t, err, "read the facts of a document")
 }

@@ -79,7 +79,7 @@ type Grammar struct {
 	calendar calendar
 }
 
-// NewGrammar returns that of a language, which must be one that [Book.Languages] lists, in any country.
+// NewGrammar returns that of a language, which must be one that [Catalog.Languages] lists, in any country.
 func NewGrammar(tag language.Tag) *Grammar {
 	base, _ := tag.Base()
 	return &Grammar{message.NewPrinter(tag), calendars[base.String()]}

@@ -40,8 +40,8 @@ func Messages() []string {
 	return []string{Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results, Announcement}
 }
 
-// Facts are what messages tell. Each message uses a few of them.
-type Facts struct {
+// Params are what messages tell. Each message uses a few of them.
+type Params struct {
 	Sender   string       `json:"sender,omitzero"` // the school, by the name that it gives itself
 	Student  string       `json:"student,omitzero"`
 	Class    string       `json:"class,omitzero"`
@@ -63,8 +63,8 @@ type Facts struct {
 	Link     string       `json:"link,omitzero"` // to a document; known only when the message is sent
 }
 
-// Params returns the facts as a delivery carries them: text, numbers and booleans by name.
-func (f Facts) Params() map[string]any {
+// Encode returns the facts as a delivery carries them: text, numbers and booleans by name.
+func (f Params) Encode() map[string]any {
 	encoded, err := json.Marshal(f)
 	if err != nil {
 		panic(err) // plain fields; a text that is not UTF-8 does not pass validation
@@ -76,41 +76,41 @@ func (f Facts) Params() map[string]any {
 	return params
 }
 
-// FactsOf reads what Params wrote. Other parameters are left aside.
-func FactsOf(params map[string]any) (Facts, error) {
-	var f Facts
+// DecodeParams reads what Params wrote. Other parameters are left aside.
+func DecodeParams(params map[string]any) (Params, error) {
+	var f Params
 	encoded, err := json.Marshal(params)
 	if err == nil {
 		err = json.Unmarshal(encoded, &f)
 	}
 	if err != nil {
-		return Facts{}, fmt.Errorf("read the facts of a message: %w", err)
+		return Params{}, fmt.Errorf("read the facts of a message: %w", err)
 	}
 	return f, nil
 }
 
 // Message is what is said, in one language.
 type Message struct {
-	Language  language.Tag
-	RightLeft bool   // it is written from right to left
-	Title     string // one line
-	Text      string // short, and says who sends it
-	Body      string // in full, as lines
-	Link      string // to a document, if it tells of one
+	Language    language.Tag
+	RightToLeft bool   // it is written from right to left
+	Title       string // one line
+	Text        string // short, and says who sends it
+	Body        string // in full, as lines
+	Link        string // to a document, if it tells of one
 }
 
 // ErrUnknown says that there is no such message.
 var ErrUnknown = errors.New("message is not known")
 
-// Book is all messages in all languages.
-type Book struct {
-	languages []spoken
+// Catalog is all messages in all languages.
+type Catalog struct {
+	languages []translation
 	matcher   language.Matcher
-	countries sync.Map // of *template.Template by tag: how numbers are written differs between ar and ar-MA
+	regions   sync.Map // of *template.Template by tag: how numbers are written differs between ar and ar-MA
 }
 
-// spoken is one language.
-type spoken struct {
+// translation is one language.
+type translation struct {
 	tag       language.Tag
 	templates *template.Template
 }
@@ -119,12 +119,12 @@ type spoken struct {
 var files embed.FS
 
 // Open reads the templates that come with the program.
-func Open() (*Book, error) {
+func Open() (*Catalog, error) {
 	names, err := fs.Glob(files, "languages/*.tmpl")
 	if err != nil {
 		return nil, err
 	}
-	b := &Book{}
+	b := &Catalog{}
 	tags := []language.Tag{language.English} // what somebody gets whose language is not spoken
 	for _, name := range names {
 		if tag := language.Make(strings.TrimSuffix(path.Base(name), ".tmpl")); tag != language.English {
@@ -140,14 +140,14 @@ func Open() (*Book, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the messages in %s: %w", tag, err)
 		}
-		b.languages = append(b.languages, spoken{tag, t})
+		b.languages = append(b.languages, translation{tag, t})
 	}
 	b.matcher = language.NewMatcher(tags)
 	return b, nil
 }
 
 // Languages lists those that are spoken, the one of last resort first.
-func (b *Book) Languages() []language.Tag {
+func (b *Catalog) Languages() []language.Tag {
 	var tags []language.Tag
 	for _, s := range b.languages {
 		tags = append(tags, s.tag)
@@ -155,19 +155,19 @@ func (b *Book) Languages() []language.Tag {
 	return tags
 }
 
-// Say writes a message in a language, or the nearest to it that is spoken.
-func (b *Book) Say(message, wanted string, f Facts) (Message, error) {
+// Render writes a message in a language, or the nearest to it that is spoken.
+func (b *Catalog) Render(message, wanted string, f Params) (Message, error) {
 	tag, err := language.Parse(wanted)
 	if err != nil {
 		tag = language.Und // a well-formed tag may name a language that does not exist
 	}
 	_, i, _ := b.matcher.Match(tag)
 	s := b.languages[i]
-	templates, err := b.in(s, tag)
+	templates, err := b.localized(s, tag)
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Language: s.tag, RightLeft: rightLeft(s.tag), Link: f.Link}
+	m := Message{Language: s.tag, RightToLeft: rightToLeft(s.tag), Link: f.Link}
 	for part, to := range map[string]*string{"title": &m.Title, "text": &m.Text, "body": &m.Body} {
 		name := message + "." + part
 		if templates.Lookup(name) == nil {
@@ -183,8 +183,8 @@ func (b *Book) Say(message, wanted string, f Facts) (Message, error) {
 	return m, nil
 }
 
-// in returns the templates of a language as they are read in the country of a tag.
-func (b *Book) in(s spoken, wanted language.Tag) (*template.Template, error) {
+// localized returns the templates of a language as they are read in the country of a tag.
+func (b *Catalog) localized(s translation, wanted language.Tag) (*template.Template, error) {
 	region, confidence := wanted.Region()
 	if confidence != language.Exact {
 		return s.templates, nil
@@ -193,18 +193,18 @@ func (b *Book) in(s spoken, wanted language.Tag) (*template.Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("speak %s in %s: %w", s.tag, region, err)
 	}
-	if t, ok := b.countries.Load(tag); ok {
+	if t, ok := b.regions.Load(tag); ok {
 		return t.(*template.Template), nil
 	}
 	t, err := s.templates.Clone()
 	if err != nil {
 		return nil, fmt.Errorf("speak %s: %w", tag, err)
 	}
-	b.countries.Store(tag, t.Funcs(functions(tag)))
+	b.regions.Store(tag, t.Funcs(functions(tag)))
 	return t, nil
 }
 
-func rightLeft(tag language.Tag) bool {
+func rightToLeft(tag language.Tag) bool {
 	script, _ := tag.Script()
 	switch script.String() {
 	case "Arab", "Hebr", "Thaa", "Syrc", "Nkoo":

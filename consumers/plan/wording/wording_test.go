@@ -14,7 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-var facts = wording.Facts{
+var facts = wording.Params{
 	Sender: "Oak", Student: "Ada King", Class: "7A", Date: domain.NewDate(2026, 8, 31), Session: "day",
 	Missed: 3, Marks: 1200, Invoice: "INV-7", Payment: "PAY-9", Category: "tuition", Amount: 123450, Currency: "EUR",
 	DueOn: domain.NewDate(2026, 9, 15), Method: "mobile_money", Year: "2026-2027", Term: "autumn",
@@ -57,7 +57,7 @@ func TestMessages(t *testing.T) {
 					d.Fatalf(t, "%s is not known", a.Key)
 				}
 			}
-			m, err := book.Say(d.CmdArgs[0].Key, lang, f)
+			m, err := book.Render(d.CmdArgs[0].Key, lang, f)
 			if err != nil {
 				return err.Error() + "\n"
 			}
@@ -76,7 +76,7 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 			for n := range int64(250) { // every form of the plural
 				f := facts
 				f.Missed = n
-				m, err := book.Say(message, tag.String(), f)
+				m, err := book.Render(message, tag.String(), f)
 				require.NoError(t, err)
 				require.Equal(t, tag, m.Language)
 				for _, part := range []string{m.Title, m.Text, m.Body} {
@@ -102,26 +102,26 @@ func TestTheNearestLanguageIsSpoken(t *testing.T) {
 		"ar-MA": language.Arabic, "pt-BR": language.Portuguese, "tlh": language.English, "zz-99": language.English,
 		"not a tag": language.English, "gl": language.Spanish,
 	} {
-		m, err := book.Say(wording.Absence, wanted, facts)
+		m, err := book.Render(wording.Absence, wanted, facts)
 		require.NoError(t, err)
 		require.Equal(t, spoken, m.Language, wanted)
-		require.Equal(t, spoken == language.Arabic, m.RightLeft)
+		require.Equal(t, spoken == language.Arabic, m.RightToLeft)
 	}
-	_, err := book.Say("nonsense", "en", facts)
+	_, err := book.Render("nonsense", "en", facts)
 	require.ErrorIs(t, err, wording.ErrUnknown)
 }
 
 func TestFactsSurviveTheLedger(t *testing.T) {
 	t.Parallel()
-	params := facts.Params()
+	params := facts.Encode()
 	params["something_else"] = []any{1.0, "two"}
-	got, err := wording.FactsOf(params)
+	got, err := wording.DecodeParams(params)
 	require.NoError(t, err)
 	require.Equal(t, facts, got)
-	require.Empty(t, wording.Facts{}.Params())
+	require.Empty(t, wording.Params{}.Encode())
 }
 
-func open(t *testing.T) *wording.Book {
+func open(t *testing.T) *wording.Catalog {
 	t.Helper()
 	book, err := wording.Open()
 	require.NoError(t, err)

@@ -17,51 +17,51 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// SMS is a provider that can tell in advance what a delivery costs.
-type SMS interface {
+// SMSProvider is a provider that can tell in advance what a delivery costs.
+type SMSProvider interface {
 	consumers.Provider
 	// Count returns how many messages a delivery will be paid as.
 	Count(ctx context.Context, d *consumers.Delivery) (int, error)
 }
 
-// Keeper counts.
-type Keeper struct {
-	SMS
+// Limiter counts.
+type Limiter struct {
+	SMSProvider
 	pool     *pgxpool.Pool
 	settings consumers.SettingsSource
 	now      func() time.Time
 }
 
-// Keep puts a budget before a provider. The pool is in the role schoolbell_jobs. A nil clock is that of the machine.
-func Keep(p SMS, pool *pgxpool.Pool, settings consumers.SettingsSource, now func() time.Time) consumers.Provider {
+// Limit puts a budget before a provider. The pool is in the role schoolbell_jobs. A nil clock is that of the machine.
+func Limit(p SMSProvider, pool *pgxpool.Pool, settings consumers.SettingsSource, now func() time.Time) consumers.Provider {
 	if now == nil {
 		now = time.Now
 	}
-	k := &Keeper{p, pool, settings, now}
+	k := &Limiter{p, pool, settings, now}
 	if s, ok := p.(consumers.StatusProvider); ok {
-		return &statusKeeper{k, s}
+		return &statusLimiter{k, s}
 	}
 	return k
 }
 
-// statusKeeper lets a provider's status be asked through the budget.
-type statusKeeper struct {
-	*Keeper
-	asked consumers.StatusProvider
+// statusLimiter lets a provider's status be asked through the budget.
+type statusLimiter struct {
+	*Limiter
+	provider consumers.StatusProvider
 }
 
 // Status implements [consumers.StatusProvider].
-func (k *statusKeeper) Status(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
-	return k.asked.Status(ctx, d)
+func (k *statusLimiter) Status(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
+	return k.provider.Status(ctx, d)
 }
 
 // Send implements [consumers.Provider].
-func (k *Keeper) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
+func (k *Limiter) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
 	n, err := k.Count(ctx, d)
 	if err != nil {
 		return consumers.Receipt{}, err
 	}
-	within, err := k.count(ctx, d, n)
+	within, err := k.reserve(ctx, d, n)
 	if err != nil {
 		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "database", Err: fmt.Errorf("count SMS: %w", err)}
 	}
@@ -70,7 +70,7 @@ func (k *Keeper) Send(ctx context.Context, d *consumers.Delivery) (consumers.Rec
 			Class: consumers.Permanent, Code: "budget", Err: errors.New("the school's budget of SMS for this month is used up"),
 		}
 	}
-	r, err := k.SMS.Send(ctx, d)
+	r, err := k.SMSProvider.Send(ctx, d)
 	var e *consumers.SendError
 	if errors.As(err, &e) && e.Class != consumers.Unsure {
 		// Should this fail the school has one message less. It is asked for anew on the next attempt, and not counted twice.
@@ -79,7 +79,7 @@ func (k *Keeper) Send(ctx context.Context, d *consumers.Delivery) (consumers.Rec
 	return r, err
 }
 
-func (k *Keeper) count(ctx context.Context, d *consumers.Delivery, n int) (within bool, err error) {
+func (k *Limiter) reserve(ctx context.Context, d *consumers.Delivery, n int) (within bool, err error) {
 	now := k.now()
 	s, err := k.settings.At(ctx, d.School, now)
 	if err != nil {

@@ -43,17 +43,17 @@ func setup(t *testing.T, faults faulty.Faults) *bundle {
 	require.NoError(t, err)
 	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{Account: "AC1", Token: "t", Faults: faults}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}
 	t.Cleanup(b.service.Close)
-	p, err := twilio.New(twilio.Config{URL: b.service.URL, Account: "AC1", Token: "t", From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Book: book}})
+	p, err := twilio.New(twilio.Config{URL: b.service.URL, Account: "AC1", Token: "t", From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Catalog: book}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	b.sms = budget.Keep(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"}, func() time.Time { return b.now })
+	b.sms = budget.Limit(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"}, func() time.Time { return b.now })
 	return b
 }
 
 func text(id string) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: "oak", Channel: consumers.SMS, Address: "+15125550101", Language: "en", Template: wording.Announcement, Planner: "announcement",
-		Priority: consumers.Bulk, Params: wording.Facts{Sender: "Oak", Title: "Soup", Body: "For lunch."}.Params(),
+		Priority: consumers.Bulk, Params: wording.Params{Sender: "Oak", Title: "Soup", Body: "For lunch."}.Encode(),
 	}
 }
 

@@ -28,8 +28,8 @@ const (
 	Garbled     Fault = "garbled"      // taken, but the answer makes no sense
 )
 
-// takes reports that the message is taken all the same.
-func (f Fault) takes() bool {
+// accepts reports that the message is taken all the same.
+func (f Fault) accepts() bool {
 	switch f {
 	case None, BrokenTaken, SilentTaken, HangupTaken, Garbled:
 		return true

@@ -36,21 +36,21 @@ type Mail struct {
 	stop     context.CancelFunc
 
 	mu       sync.Mutex
-	letters  []Letter
+	emails   []Email
 	open     map[net.Conn]bool
 	greeted  int
 	requests int
 }
 
-// Letter is a message that the server has taken.
-type Letter struct {
+// Email is a message that the server has taken.
+type Email struct {
 	From, To string // of the envelope
 	Message  *mail.Message
 	Body     string // as it came, without headers
 }
 
 // ID is the message's, without brackets and domain.
-func (l Letter) ID() string {
+func (l Email) ID() string {
 	id, _, _ := strings.Cut(strings.Trim(l.Message.Header.Get("Message-Id"), "<>"), "@")
 	return id
 }
@@ -85,11 +85,11 @@ func (s *Mail) Drop() {
 	}
 }
 
-// Letters are the messages that were taken, in order.
-func (s *Mail) Letters() []Letter {
+// Emails are the messages that were taken, in order.
+func (s *Mail) Emails() []Email {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Letter(nil), s.letters...)
+	return append([]Email(nil), s.emails...)
 }
 
 // Counts are how many connections were made and messages begun.
@@ -120,19 +120,19 @@ func (s *Mail) accept() {
 }
 
 type session struct {
-	server   *Mail
-	conn     net.Conn
-	text     *textproto.Conn
-	secure   bool
-	known    bool
-	from, to string
-	fault    Fault
+	server        *Mail
+	conn          net.Conn
+	text          *textproto.Conn
+	secure        bool
+	authenticated bool
+	from, to      string
+	fault         Fault
 }
 
 var errBye = errors.New("bye")
 
 func (s *session) run() {
-	s.say("220 faulty ESMTP")
+	s.reply("220 faulty ESMTP")
 	for {
 		line, err := s.text.ReadLine()
 		if err != nil || s.command(line) != nil {
@@ -141,7 +141,7 @@ func (s *session) run() {
 	}
 }
 
-func (s *session) say(lines ...string) {
+func (s *session) reply(lines ...string) {
 	for _, l := range lines {
 		_ = s.text.PrintfLine("%s", l)
 	}
@@ -159,9 +159,9 @@ func (s *session) command(line string) error {
 		if c.Username != "" {
 			lines = append(lines, "250-AUTH PLAIN")
 		}
-		s.say(append(lines, "250 ENHANCEDSTATUSCODES")...)
+		s.reply(append(lines, "250 ENHANCEDSTATUSCODES")...)
 	case "STARTTLS":
-		s.say("220 2.0.0 go ahead")
+		s.reply("220 2.0.0 go ahead")
 		upgraded := tls.Server(s.conn, c.TLS)
 		if err := upgraded.HandshakeContext(s.server.ctx); err != nil {
 			return err
@@ -170,11 +170,11 @@ func (s *session) command(line string) error {
 	case "AUTH":
 		_, secret, _ := strings.Cut(rest, " ")
 		got, _ := base64.StdEncoding.DecodeString(secret)
-		if s.known = string(got) == "\x00"+c.Username+"\x00"+c.Password; !s.known {
-			s.say("535 5.7.8 credentials are wrong")
+		if s.authenticated = string(got) == "\x00"+c.Username+"\x00"+c.Password; !s.authenticated {
+			s.reply("535 5.7.8 credentials are wrong")
 			return nil
 		}
-		s.say("235 2.7.0 welcome")
+		s.reply("235 2.7.0 welcome")
 	case "MAIL":
 		return s.begin(rest)
 	case "RCPT":
@@ -182,20 +182,20 @@ func (s *session) command(line string) error {
 	case "DATA":
 		return s.data()
 	case "RSET", "NOOP":
-		s.say("250 2.0.0 well")
+		s.reply("250 2.0.0 well")
 	case "QUIT":
-		s.say("221 2.0.0 bye")
+		s.reply("221 2.0.0 bye")
 		return errBye
 	default:
-		s.say("502 5.5.1 what?")
+		s.reply("502 5.5.1 what?")
 	}
 	return nil
 }
 
 func (s *session) begin(rest string) error {
 	c := s.server.config
-	if c.TLS != nil && !s.secure || c.Username != "" && !s.known {
-		s.say("530 5.7.0 not like this")
+	if c.TLS != nil && !s.secure || c.Username != "" && !s.authenticated {
+		s.reply("530 5.7.0 not like this")
 		return nil
 	}
 	s.server.mu.Lock()
@@ -203,10 +203,10 @@ func (s *session) begin(rest string) error {
 	s.server.mu.Unlock()
 	s.from, s.fault = address(rest), s.server.dice.fault()
 	if s.fault == Broken {
-		s.say("421 4.3.0 shutting down")
+		s.reply("421 4.3.0 shutting down")
 		return errBye
 	}
-	s.say("250 2.1.0 well")
+	s.reply("250 2.1.0 well")
 	return nil
 }
 
@@ -214,23 +214,23 @@ func (s *session) recipient(rest string) {
 	s.to = address(rest)
 	switch s.fault {
 	case Refuse:
-		s.say("550 5.1.1 <" + s.to + "> does not live here")
+		s.reply("550 5.1.1 <" + s.to + "> does not live here")
 	case Busy:
-		s.say("451 4.7.1 come back later")
+		s.reply("451 4.7.1 come back later")
 	default:
-		s.say("250 2.1.5 well")
+		s.reply("250 2.1.5 well")
 	}
 }
 
 func (s *session) data() error {
-	s.say("354 go on")
+	s.reply("354 go on")
 	content, err := io.ReadAll(s.text.DotReader())
 	if err != nil {
 		return err
 	}
-	if s.fault.takes() {
+	if s.fault.accepts() {
 		if !s.server.take(s.from, s.to, string(content)) {
-			s.say("554 5.6.0 this is no message")
+			s.reply("554 5.6.0 this is no message")
 			return nil
 		}
 	}
@@ -240,10 +240,10 @@ func (s *session) data() error {
 	case Hangup, HangupTaken, BrokenTaken:
 		return errBye
 	case Garbled:
-		s.say("well")
+		s.reply("well")
 		return errBye
 	}
-	s.say("250 2.0.0 taken")
+	s.reply("250 2.0.0 taken")
 	return nil
 }
 
@@ -266,7 +266,7 @@ func (s *Mail) take(from, to, content string) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.letters = append(s.letters, Letter{from, to, m, string(body)})
+	s.emails = append(s.emails, Email{from, to, m, string(body)})
 	return true
 }
 

@@ -146,16 +146,16 @@ func (p *Push) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if fault.takes() {
+	if fault.accepts() {
 		p.mu.Lock()
 		p.notices = append(p.notices, n)
 		w.Header().Set("Location", p.URL+"/message/"+strconv.Itoa(len(p.notices)))
 		p.mu.Unlock()
 	}
-	p.answer(w, r, fault)
+	p.respond(w, r, fault)
 }
 
-func (p *Push) answer(w http.ResponseWriter, r *http.Request, fault Fault) {
+func (p *Push) respond(w http.ResponseWriter, r *http.Request, fault Fault) {
 	switch fault {
 	case Busy:
 		w.Header().Set("Retry-After", strconv.Itoa(int(p.config.RetryAfter.Seconds())))
@@ -195,15 +195,15 @@ func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
 	if r.Header.Get("Content-Encoding") != "aes128gcm" || len(body) > 4096 {
 		return n, errors.New("content is not one record of aes128gcm")
 	}
-	if n.Contact, err = p.sender(r.Header.Get("Authorization")); err != nil {
+	if n.Contact, err = p.verifyVAPID(r.Header.Get("Authorization")); err != nil {
 		return n, err
 	}
 	n.Payload, err = b.decrypt(body)
 	return n, err
 }
 
-// sender checks a VAPID token.
-func (p *Push) sender(authorization string) (contact string, err error) {
+// verifyVAPID checks a VAPID token.
+func (p *Push) verifyVAPID(authorization string) (contact string, err error) {
 	var signed, public string
 	rest, ok := strings.CutPrefix(authorization, "vapid ")
 	if !ok {

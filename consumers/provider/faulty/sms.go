@@ -44,7 +44,7 @@ type SMS struct {
 	stop   context.CancelFunc
 	ctx    context.Context //nolint:containedctx // of all callbacks
 	calls  sync.WaitGroup
-	places chan struct{} // for callbacks that are made at once
+	slots  chan struct{} // for callbacks that are made at once
 	client http.Client
 
 	mu       sync.Mutex // guards what follows
@@ -54,7 +54,7 @@ type SMS struct {
 	faults   map[Fault]int
 	callback map[int]int // answers to callbacks, by status
 	forged   map[int]int // answers to forged ones
-	notYet   map[string]time.Time
+	retryAt  map[string]time.Time
 	early    int
 }
 
@@ -71,8 +71,8 @@ type Text struct {
 // NewSMS starts a service. Close must be called.
 func NewSMS(c SMSConfig) *SMS {
 	s := &SMS{
-		config: c, dice: newDice(c.Seed, c.Faults), places: make(chan struct{}, maxCalls),
-		byKey: map[string]*Text{}, faults: map[Fault]int{}, callback: map[int]int{}, forged: map[int]int{}, notYet: map[string]time.Time{},
+		config: c, dice: newDice(c.Seed, c.Faults), slots: make(chan struct{}, maxCalls),
+		byKey: map[string]*Text{}, faults: map[Fault]int{}, callback: map[int]int{}, forged: map[int]int{}, retryAt: map[string]time.Time{},
 	}
 	s.client = http.Client{Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -137,21 +137,21 @@ func (s *SMS) Tally() Tally {
 	return t
 }
 
-func (s *SMS) admit(w http.ResponseWriter, r *http.Request) bool {
+func (s *SMS) authorize(w http.ResponseWriter, r *http.Request) bool {
 	user, password, ok := r.BasicAuth()
 	if ok && user == s.config.Account && password == s.config.Token && r.PathValue("account") == user {
 		return true
 	}
-	answer(w, http.StatusUnauthorized, map[string]any{"code": 20003, "message": "Authenticate", "status": 401})
+	respond(w, http.StatusUnauthorized, map[string]any{"code": 20003, "message": "Authenticate", "status": 401})
 	return false
 }
 
 func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
-	if !s.admit(w, r) {
+	if !s.authorize(w, r) {
 		return
 	}
 	if err := r.ParseForm(); err != nil || r.PostForm.Get("To") == "" || r.PostForm.Get("Body") == "" {
-		answer(w, http.StatusBadRequest, map[string]any{"code": 21602, "message": "Message body is required.", "status": 400})
+		respond(w, http.StatusBadRequest, map[string]any{"code": 21602, "message": "Message body is required.", "status": 400})
 		return
 	}
 	key, delivery := s.keyOf(r)
@@ -162,7 +162,7 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 	}
 	switch fault {
 	case None:
-		answer(w, http.StatusCreated, s.read(text).json())
+		respond(w, http.StatusCreated, s.snapshot(text).json())
 	case Garbled:
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprint(w, "<html>")
@@ -170,11 +170,11 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 		if s.config.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(s.config.RetryAfter.Seconds())))
 		}
-		answer(w, http.StatusTooManyRequests, map[string]any{"code": 20429, "message": "Too Many Requests", "status": 429})
+		respond(w, http.StatusTooManyRequests, map[string]any{"code": 20429, "message": "Too Many Requests", "status": 429})
 	case Broken, BrokenTaken:
-		answer(w, http.StatusInternalServerError, map[string]any{"code": 20500, "message": "Internal Server Error", "status": 500})
+		respond(w, http.StatusInternalServerError, map[string]any{"code": 20500, "message": "Internal Server Error", "status": 500})
 	case Refuse:
-		answer(w, http.StatusBadRequest, map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.", "status": 400})
+		respond(w, http.StatusBadRequest, map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.", "status": 400})
 	case Silent, SilentTaken:
 		select {
 		case <-r.Context().Done():
@@ -203,14 +203,14 @@ func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Te
 	defer s.mu.Unlock()
 	s.requests++
 	s.faults[fault]++
-	if at, told := s.notYet[delivery]; told && time.Now().Before(at) {
+	if at, set := s.retryAt[delivery]; set && time.Now().Before(at) {
 		s.early++
 	}
-	delete(s.notYet, delivery)
+	delete(s.retryAt, delivery)
 	if fault == Busy && s.config.RetryAfter > 0 {
-		s.notYet[delivery] = time.Now().Add(s.config.RetryAfter)
+		s.retryAt[delivery] = time.Now().Add(s.config.RetryAfter)
 	}
-	if !fault.takes() {
+	if !fault.accepts() {
 		return nil, false
 	}
 	if key != "" && s.byKey[key] != nil {
@@ -235,7 +235,7 @@ func (t Text) json() map[string]any {
 }
 
 func (s *SMS) list(w http.ResponseWriter, r *http.Request) {
-	if !s.admit(w, r) {
+	if !s.authorize(w, r) {
 		return
 	}
 	size, err := strconv.Atoi(r.URL.Query().Get("PageSize"))
@@ -258,16 +258,16 @@ func (s *SMS) list(w http.ResponseWriter, r *http.Request) {
 	if more {
 		body["next_page_uri"] = "/2010-04-01/Accounts/" + s.config.Account + "/Messages.json?Page=1"
 	}
-	answer(w, http.StatusOK, body)
+	respond(w, http.StatusOK, body)
 }
 
-func answer(w http.ResponseWriter, status int, body any) {
+func respond(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.MarshalWrite(w, body) // the client may be gone
 }
 
-func (s *SMS) read(t *Text) Text {
+func (s *SMS) snapshot(t *Text) Text {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return *t
@@ -300,8 +300,8 @@ func (s *SMS) report(text *Text, callback string) {
 	t := *text
 	s.mu.Unlock()
 	s.calls.Go(func() {
-		s.places <- struct{}{}
-		defer func() { <-s.places }()
+		s.slots <- struct{}{}
+		defer func() { <-s.slots }()
 		for _, status := range calls {
 			code := s.call(callback, t, status, s.config.Token)
 			s.mu.Lock()

@@ -38,13 +38,13 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 }
 
 // SendBatch implements [consumers.BatchProvider].
-func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.Answer {
-	answers := make([]consumers.Answer, len(batch))
+func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.SendResult {
+	results := make([]consumers.SendResult, len(batch))
 	var c columns
 	for i, d := range batch {
 		m, err := p.writer.Write(ctx, d)
 		if err != nil {
-			answers[i].Err = err
+			results[i].Err = err
 			continue
 		}
 		hash := ""
@@ -53,25 +53,25 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 		}
 		c.id, c.school, c.user, c.kind = append(c.id, d.ID), append(c.school, d.School), append(c.user, d.Recipient), append(c.kind, d.Template)
 		c.title, c.body, c.language = append(c.title, m.Title), append(c.body, m.Body), append(c.language, m.Language.String())
-		c.rightLeft, c.document = append(c.rightLeft, m.RightLeft), append(c.document, hash)
-		answers[i].Receipt = consumers.Receipt{State: consumers.Delivered, ProviderID: d.ID}
+		c.rightToLeft, c.document = append(c.rightToLeft, m.RightToLeft), append(c.document, hash)
+		results[i].Receipt = consumers.Receipt{State: consumers.Delivered, ProviderID: d.ID}
 	}
 	if len(c.id) == 0 {
-		return answers
+		return results
 	}
 	_, err := p.pool.Exec(ctx, `
 		INSERT INTO schoolbell.inbox (delivery_id, school, user_id, kind, title, body, language, right_left, document)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[])
 		ON CONFLICT DO NOTHING`,
-		c.id, c.school, c.user, c.kind, c.title, c.body, c.language, c.rightLeft, c.document)
+		c.id, c.school, c.user, c.kind, c.title, c.body, c.language, c.rightToLeft, c.document)
 	if err != nil {
-		provider.NotStored(answers, fmt.Errorf("put %d messages into inboxes: %w", len(c.id), err))
+		provider.NotStored(results, fmt.Errorf("put %d messages into inboxes: %w", len(c.id), err))
 	}
-	return answers
+	return results
 }
 
 // columns are messages, a column of the table each.
 type columns struct {
 	id, school, user, kind, title, body, language, document []string
-	rightLeft                                               []bool
+	rightToLeft                                             []bool
 }

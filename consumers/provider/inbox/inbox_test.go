@@ -30,20 +30,20 @@ func setup(t *testing.T) *bundle {
 	url := devtest.Postgres(t)
 	book, err := wording.Open()
 	require.NoError(t, err)
-	return &bundle{t, inbox.New(devtest.Pool(t, url, postgres.Jobs).Conns(), provider.Writer{Book: book}), devtest.Pool(t, url, postgres.API)}
+	return &bundle{t, inbox.New(devtest.Pool(t, url, postgres.Jobs).Conns(), provider.Writer{Catalog: book}), devtest.Pool(t, url, postgres.API)}
 }
 
 func delivery(id, school, user string) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: school, Recipient: user, Channel: consumers.InApp, Language: "en", Template: wording.Announcement,
-		Params: wording.Facts{Sender: "Oak", Title: "Title " + id, Body: "Body " + id}.Params(),
+		Params: wording.Params{Sender: "Oak", Title: "Title " + id, Body: "Body " + id}.Encode(),
 	}
 }
 
 // as does something in the name of a user.
 func (b *bundle) as(school, user string, do func(ctx context.Context, tx pgx.Tx) error) {
 	b.t.Helper()
-	require.NoError(b.t, b.users.Own(b.t.Context(), school, user, func(tx pgx.Tx) error { return do(b.t.Context(), tx) }))
+	require.NoError(b.t, b.users.AsUser(b.t.Context(), school, user, func(tx pgx.Tx) error { return do(b.t.Context(), tx) }))
 }
 
 func (b *bundle) read(school, user string, change func(*inbox.Query)) (page *inbox.Page) {
@@ -62,7 +62,7 @@ func (b *bundle) read(school, user string, change func(*inbox.Query)) (page *inb
 func (b *bundle) mark(school, user, id string) (found bool) {
 	b.t.Helper()
 	b.as(school, user, func(ctx context.Context, tx pgx.Tx) (err error) {
-		found, err = inbox.Mark(ctx, tx, school, user, id)
+		found, err = inbox.MarkRead(ctx, tx, school, user, id)
 		return err
 	})
 	return found
@@ -76,12 +76,12 @@ func TestInbox(t *testing.T) {
 	}
 	batch[1].Language, batch[1].Document = "ar", &consumers.Document{SHA256: "abc"}
 	batch[4].Template = "nonsense"
-	answers := b.provider.SendBatch(t.Context(), batch)
-	for _, a := range answers[:4] {
+	results := b.provider.SendBatch(t.Context(), batch)
+	for _, a := range results[:4] {
 		require.NoError(t, a.Err)
 		require.Equal(t, consumers.Delivered, a.Receipt.State)
 	}
-	require.ErrorContains(t, answers[4].Err, "nonsense", "one that cannot be written does not hold up the others")
+	require.ErrorContains(t, results[4].Err, "nonsense", "one that cannot be written does not hold up the others")
 	_, err := b.provider.Send(t.Context(), batch[0]) // once more, after an answer that got lost
 	require.NoError(t, err)
 
@@ -105,7 +105,7 @@ func TestInbox(t *testing.T) {
 	page = b.read("oak", "g1", func(q *inbox.Query) { q.Unread = true })
 	require.Equal(t, 1, page.Unread)
 	require.Equal(t, "d2", page.Messages[0].ID)
-	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error { return inbox.MarkAll(ctx, tx, "oak", "g1") })
+	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error { return inbox.MarkAllRead(ctx, tx, "oak", "g1") })
 	page = b.read("oak", "g1", nil)
 	require.Zero(t, page.Unread)
 	require.False(t, page.Messages[0].ReadAt.IsZero())
@@ -155,7 +155,7 @@ func TestPages(t *testing.T) {
 	require.Len(t, seen, 25)
 	require.Empty(t, after)
 	for _, bad := range []string{"!", strings.Repeat("A", 9)} {
-		err := b.users.Own(t.Context(), "oak", "g1", func(tx pgx.Tx) error {
+		err := b.users.AsUser(t.Context(), "oak", "g1", func(tx pgx.Tx) error {
 			_, err := inbox.Read(t.Context(), tx, inbox.Query{School: "oak", User: "g1", After: bad, Limit: 1})
 			return err
 		})

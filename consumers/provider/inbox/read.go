@@ -46,7 +46,7 @@ var ErrCursor = errors.New("is not what a page called next")
 
 // Read returns a part of an inbox. The transaction sees the user's rows.
 func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
-	at, id, err := cursor(q.After)
+	at, id, err := parseCursor(q.After)
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +79,10 @@ func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
 
 func (q *Query) message(row pgx.CollectableRow) (Message, error) {
 	m := Message{Direction: "ltr"}
-	var rightLeft bool
+	var rightToLeft bool
 	var hash string
-	err := row.Scan(&m.ID, &m.Kind, &m.Title, &m.Body, &m.Language, &rightLeft, &hash, &m.At, &m.ReadAt)
-	if rightLeft {
+	err := row.Scan(&m.ID, &m.Kind, &m.Title, &m.Body, &m.Language, &rightToLeft, &hash, &m.At, &m.ReadAt)
+	if rightToLeft {
 		m.Direction = "rtl"
 	}
 	if hash != "" && q.Link != nil {
@@ -92,8 +92,8 @@ func (q *Query) message(row pgx.CollectableRow) (Message, error) {
 	return m, err
 }
 
-// cursor reads what a page called next. Without one it is after everything.
-func cursor(s string) (at time.Time, id string, err error) {
+// parseCursor reads what a page called next. Without one it is after everything.
+func parseCursor(s string) (at time.Time, id string, err error) {
 	if s == "" {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), "", nil
 	}
@@ -106,8 +106,8 @@ func cursor(s string) (at time.Time, id string, err error) {
 	return time.UnixMicro(n).UTC(), id, nil
 }
 
-// Mark notes that a message has been read, and reports whether there is one. To say so again changes nothing.
-func Mark(ctx context.Context, tx pgx.Tx, school, user, id string) (found bool, err error) {
+// MarkRead notes that a message has been read, and reports whether there is one. To say so again changes nothing.
+func MarkRead(ctx context.Context, tx pgx.Tx, school, user, id string) (found bool, err error) {
 	tag, err := tx.Exec(ctx, `
 		UPDATE schoolbell.inbox SET read_at = coalesce(read_at, clock_timestamp()) WHERE school = $1 AND user_id = $2 AND delivery_id = $3`,
 		school, user, id)
@@ -117,8 +117,8 @@ func Mark(ctx context.Context, tx pgx.Tx, school, user, id string) (found bool, 
 	return tag.RowsAffected() > 0, nil
 }
 
-// MarkAll notes that all messages of a user have been read.
-func MarkAll(ctx context.Context, tx pgx.Tx, school, user string) error {
+// MarkAllRead notes that all messages of a user have been read.
+func MarkAllRead(ctx context.Context, tx pgx.Tx, school, user string) error {
 	if _, err := tx.Exec(ctx, `
 		UPDATE schoolbell.inbox SET read_at = clock_timestamp() WHERE school = $1 AND user_id = $2 AND read_at IS NULL`, school, user); err != nil {
 		return fmt.Errorf("mark messages as read: %w", err)

@@ -43,23 +43,23 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 }
 
 // SendBatch implements [consumers.BatchProvider].
-func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.Answer {
-	answers := make([]consumers.Answer, len(batch))
+func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.SendResult {
+	results := make([]consumers.SendResult, len(batch))
 	var c columns
 	for i, d := range batch {
 		title, body, segments, err := p.write(ctx, d)
 		if err != nil {
-			answers[i].Err = err
+			results[i].Err = err
 			continue
 		}
 		c.id, c.school, c.channel = append(c.id, d.ID), append(c.school, d.School), append(c.channel, string(d.Channel))
 		c.recipient, c.address, c.sender = append(c.recipient, d.Recipient), append(c.address, d.Address), append(c.sender, d.Sender)
 		c.language, c.title, c.body = append(c.language, d.Language), append(c.title, title), append(c.body, body)
 		c.segments = append(c.segments, int32(segments)) //nolint:gosec // there are a few
-		answers[i].Receipt = consumers.Receipt{State: consumers.Sent, ProviderID: d.ID, Segments: segments}
+		results[i].Receipt = consumers.Receipt{State: consumers.Sent, ProviderID: d.ID, Segments: segments}
 	}
 	if len(c.id) == 0 {
-		return answers
+		return results
 	}
 	_, err := p.pool.Exec(ctx, `
 		INSERT INTO schoolbell.outbox (delivery_id, school, channel, recipient, address, sender, language, title, body, segments)
@@ -67,9 +67,9 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 		ON CONFLICT DO NOTHING`,
 		c.id, c.school, c.channel, c.recipient, c.address, c.sender, c.language, c.title, c.body, c.segments)
 	if err != nil {
-		provider.NotStored(answers, fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err))
+		provider.NotStored(results, fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err))
 	}
-	return answers
+	return results
 }
 
 // columns are messages, a column of the table each.

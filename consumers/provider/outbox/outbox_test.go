@@ -26,10 +26,10 @@ func TestOutbox(t *testing.T) {
 	pool := devtest.Pool(t, url, postgres.Jobs)
 	book, err := wording.Open()
 	require.NoError(t, err)
-	p := outbox.New(pool.Conns(), provider.Writer{Book: book})
+	p := outbox.New(pool.Conns(), provider.Writer{Catalog: book})
 	d := &consumers.Delivery{
 		ID: "d1", School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Sender: "OAK", Language: "en", Template: wording.Absence,
-		Params: wording.Facts{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
 	}
 	for range 2 {
 		r, err := p.Send(t.Context(), d)
@@ -70,13 +70,13 @@ func TestOutboxWithinABudget(t *testing.T) {
 	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
 	book, err := wording.Open()
 	require.NoError(t, err)
-	p := budget.Keep(outbox.New(pool.Conns(), provider.Writer{Book: book}), pool.Conns(), &decided{Budget: 2}, nil)
+	p := budget.Limit(outbox.New(pool.Conns(), provider.Writer{Catalog: book}), pool.Conns(), &decided{Budget: 2}, nil)
 	require.Equal(t, "outbox", p.Name())
 	require.True(t, p.Abilities().Idempotent)
 	send := func(id string) error {
 		_, err := p.Send(t.Context(), &consumers.Delivery{
 			ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Language: "en", Template: wording.Absence,
-			Params: wording.Facts{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+			Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
 		})
 		return err
 	}

@@ -25,9 +25,9 @@ type Attempt struct {
 	Requests, Taken int // counted by the service
 }
 
-// ErrorsSayWhatIsKnown sends one delivery to a service with each fault. It is asked once, whatever happens; the error says
+// ErrorClasses sends one delivery to a service with each fault. It is asked once, whatever happens; the error says
 // whether the message may have gone out, and not to whom.
-func ErrorsSayWhatIsKnown(t *testing.T, address string, outcomes []Outcome, send func(*testing.T, faulty.Fault) Attempt) {
+func ErrorClasses(t *testing.T, address string, outcomes []Outcome, send func(*testing.T, faulty.Fault) Attempt) {
 	t.Helper()
 	for _, want := range outcomes {
 		t.Run(string(want.Fault), func(t *testing.T) {

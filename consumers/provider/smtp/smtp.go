@@ -77,7 +77,7 @@ func (c Config) Validate() error {
 	if c.Connections < 0 || c.Timeout < 0 || c.Rate < 0 {
 		faults = append(faults, errors.New("mail connections, timeout and rate must not be negative"))
 	}
-	if c.Writer.Book == nil {
+	if c.Writer.Catalog == nil {
 		faults = append(faults, errors.New("mail wording is required"))
 	}
 	return errors.Join(faults...)
@@ -125,15 +125,15 @@ func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{
 
 // Send implements [consumers.Provider].
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
-	said, err := p.config.Writer.Write(ctx, d)
+	msg, err := p.config.Writer.Write(ctx, d)
 	if err != nil {
 		return consumers.Receipt{}, err
 	}
-	m, err := p.compose(d, said)
+	m, err := p.compose(d, msg)
 	if err != nil {
 		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "address", Err: err}
 	}
-	c, err := p.connect(ctx)
+	c, err := p.acquire(ctx)
 	if err != nil {
 		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("connect to mail server: %w", err)}
 	}
@@ -142,7 +142,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if !stop() || err != nil {
 		c.close()
 	} else {
-		p.keep(c)
+		p.release(c)
 	}
 	if m.IsDelivered() { // whatever came after the server's yes
 		return consumers.Receipt{State: consumers.Sent, ProviderID: strings.Trim(m.GetMessageID(), "<>")}, nil
@@ -158,23 +158,23 @@ func classify(err error) *consumers.SendError {
 		return &consumers.SendError{Class: consumers.Unsure, Code: "no_answer", Err: errors.New("mail server gave no answer")}
 	}
 	code := e.ErrorCode()
-	answer := &consumers.SendError{
+	failure := &consumers.SendError{
 		Class: consumers.Temporary, Code: strconv.Itoa(code),
 		Err: fmt.Errorf("%s: mail server answered %d %s", e.Reason, code, e.EnhancedStatusCode()),
 	}
 	ours := e.Reason == gomail.ErrSMTPMailFrom // a refused sender is a matter of configuration
 	switch {
 	case code == 0 && e.Reason == gomail.ErrSMTPDataClose:
-		answer.Class, answer.Code, answer.Err = consumers.Unsure, "no_answer", fmt.Errorf("%s: no answer", e.Reason)
+		failure.Class, failure.Code, failure.Err = consumers.Unsure, "no_answer", fmt.Errorf("%s: no answer", e.Reason)
 	case code == 0:
-		answer.Code, answer.Err = "no_answer", fmt.Errorf("%s: no answer", e.Reason)
+		failure.Code, failure.Err = "no_answer", fmt.Errorf("%s: no answer", e.Reason)
 	case code >= 500 && !ours:
-		answer.Class = consumers.Permanent
+		failure.Class = consumers.Permanent
 	}
-	return answer
+	return failure
 }
 
-func (p *Provider) compose(d *consumers.Delivery, said wording.Message) (*gomail.Msg, error) {
+func (p *Provider) compose(d *consumers.Delivery, msg wording.Message) (*gomail.Msg, error) {
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := m.FromFormat(d.Sender, p.from.Address); err != nil {
 		return nil, errors.New("sender's name cannot be written in a message")
@@ -185,38 +185,38 @@ func (p *Provider) compose(d *consumers.Delivery, said wording.Message) (*gomail
 	_, domain, _ := strings.Cut(p.from.Address, "@")
 	m.SetMessageIDWithValue(d.ID + "@" + domain)
 	m.SetDate()
-	m.Subject(said.Title)
-	m.SetGenHeader("Content-Language", said.Language.String())
+	m.Subject(msg.Title)
+	m.SetGenHeader("Content-Language", msg.Language.String())
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // who is away does not answer it (RFC 3834)
-	m.SetBodyString(gomail.TypeTextPlain, signed(said.Body, d.Sender))
-	m.AddAlternativeString(gomail.TypeTextHTML, page(said, d.Sender))
+	m.SetBodyString(gomail.TypeTextPlain, withSignature(msg.Body, d.Sender))
+	m.AddAlternativeString(gomail.TypeTextHTML, htmlPage(msg, d.Sender))
 	return m, nil
 }
 
-func signed(body, sender string) string {
+func withSignature(body, sender string) string {
 	if sender == "" {
 		return body + "\n"
 	}
 	return body + "\n\n-- \n" + sender + "\n"
 }
 
-// page is the message for readers that show HTML: the same lines, in the direction of their language.
-func page(said wording.Message, sender string) string {
+// htmlPage is the message for readers that show HTML: the same lines, in the direction of their language.
+func htmlPage(msg wording.Message, sender string) string {
 	direction := "ltr"
-	if said.RightLeft {
+	if msg.RightToLeft {
 		direction = "rtl"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<!doctype html><html lang="%s" dir="%s"><head><meta charset="utf-8"><title>%s</title></head>`,
-		said.Language, direction, html.EscapeString(said.Title))
+		msg.Language, direction, html.EscapeString(msg.Title))
 	b.WriteString(`<body style="font-family:sans-serif;font-size:16px;line-height:1.5;max-width:36em;margin:1em auto;padding:0 1em">`)
-	for paragraph := range strings.SplitSeq(said.Body, "\n\n") {
+	for paragraph := range strings.SplitSeq(msg.Body, "\n\n") {
 		b.WriteString("<p>")
 		for i, line := range strings.Split(paragraph, "\n") {
 			if i > 0 {
 				b.WriteString("<br>")
 			}
-			b.WriteString(linked(line))
+			b.WriteString(linkify(line))
 		}
 		b.WriteString("</p>")
 	}
@@ -227,8 +227,8 @@ func page(said wording.Message, sender string) string {
 	return b.String()
 }
 
-// linked escapes a line and makes an address at its end one to click on.
-func linked(line string) string {
+// linkify escapes a line and makes an address at its end one to click on.
+func linkify(line string) string {
 	i := strings.LastIndex(line, "https://")
 	if i < 0 || strings.ContainsAny(line[i:], " \t") {
 		return html.EscapeString(line)
@@ -246,8 +246,8 @@ type connection struct {
 
 func (c *connection) close() { _ = c.conn.Close() }
 
-// connect takes a connection that is kept, if it still answers, or opens one.
-func (p *Provider) connect(ctx context.Context) (*connection, error) {
+// acquire takes a connection that is kept, if it still answers, or opens one.
+func (p *Provider) acquire(ctx context.Context) (*connection, error) {
 	for {
 		select {
 		case c := <-p.idle:
@@ -262,7 +262,7 @@ func (p *Provider) connect(ctx context.Context) (*connection, error) {
 	}
 }
 
-func (p *Provider) keep(c *connection) {
+func (p *Provider) release(c *connection) {
 	select {
 	case p.idle <- c:
 	default:

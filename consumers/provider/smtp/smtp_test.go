@@ -38,7 +38,7 @@ func client(t *testing.T, c smtp.Config) *smtp.Provider {
 	t.Helper()
 	book, err := wording.Open()
 	require.NoError(t, err)
-	c.Writer = provider.Writer{Book: book, Link: func(context.Context, *consumers.Delivery) (string, error) {
+	c.Writer = provider.Writer{Catalog: book, Link: func(context.Context, *consumers.Delivery) (string, error) {
 		return "https://oak.example/d/1?s=a&t=b", nil
 	}}
 	c.From = "school@oak.example"
@@ -55,10 +55,10 @@ func letter(id, language string) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Email, Address: "anne@home.example", Language: language,
 		Sender: "École du Chêne", Template: wording.Receipt, DependsOn: "d0",
-		Params: wording.Facts{
+		Params: wording.Params{
 			Sender: "École du Chêne", Student: "Zoë <Roi>", Payment: "P1", Invoice: "I1", Amount: 12050, Currency: "EUR", Method: "card",
 			Date: domain.NewDate(2026, 9, 1),
-		}.Params(),
+		}.Encode(),
 	}
 }
 
@@ -70,7 +70,7 @@ func TestSend(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, consumers.Receipt{State: consumers.Sent, ProviderID: "d1@oak.example"}, r)
 
-	got := s.Letters()[0]
+	got := s.Emails()[0]
 	require.Equal(t, "school@oak.example", got.From)
 	require.Equal(t, "anne@home.example", got.To)
 	require.Equal(t, "d1", got.ID())
@@ -93,7 +93,7 @@ func TestSend(t *testing.T) {
 
 	_, err = p.Send(t.Context(), letter("d2", "ar"))
 	require.NoError(t, err)
-	_, page = parts(t, s.Letters()[1])
+	_, page = parts(t, s.Emails()[1])
 	require.Contains(t, page, `<html lang="ar" dir="rtl">`)
 	connections, messages := s.Counts()
 	require.Equal(t, 1, connections, "a connection is used again")
@@ -102,12 +102,12 @@ func TestSend(t *testing.T) {
 	s.Drop() // it is found out before the next message is sent on it
 	_, err = p.Send(t.Context(), letter("d3", "en"))
 	require.NoError(t, err)
-	require.Len(t, s.Letters(), 3)
+	require.Len(t, s.Emails(), 3)
 }
 
 func TestErrorsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	providertest.ErrorsSayWhatIsKnown(t, "anne", []providertest.Outcome{
+	providertest.ErrorClasses(t, "anne", []providertest.Outcome{
 		{Fault: faulty.Busy, Class: consumers.Temporary, Code: "451"},
 		{Fault: faulty.Broken, Class: consumers.Temporary, Code: "421"},
 		{Fault: faulty.Refuse, Class: consumers.Permanent, Code: "550"},
@@ -120,7 +120,7 @@ func TestErrorsSayWhatIsKnown(t *testing.T) {
 		s := server(t, faulty.MailConfig{Faults: faulty.Faults{fault: 1}})
 		a.Receipt, a.Err = client(t, smtp.Config{Host: s.Host, Port: s.Port, Timeout: 200 * time.Millisecond}).Send(t.Context(), letter("d1", "en"))
 		_, a.Requests = s.Counts()
-		a.Taken = len(s.Letters())
+		a.Taken = len(s.Emails())
 		return a
 	})
 }
@@ -168,8 +168,8 @@ func TestConnectionsAreProtected(t *testing.T) {
 	config.Host, config.Port = bare.Host, bare.Port
 	_, err = client(t, config).Send(t.Context(), letter("d4", "en"))
 	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "without STARTTLS nothing is sent")
-	require.Empty(t, bare.Letters())
-	require.Len(t, s.Letters(), 1)
+	require.Empty(t, bare.Emails())
+	require.Len(t, s.Emails(), 1)
 }
 
 func TestConfig(t *testing.T) {
@@ -182,7 +182,7 @@ func TestConfig(t *testing.T) {
 }
 
 // parts returns the text and the page of a message.
-func parts(t *testing.T, l faulty.Letter) (text, page string) {
+func parts(t *testing.T, l faulty.Email) (text, page string) {
 	t.Helper()
 	_, params, err := mime.ParseMediaType(l.Message.Header.Get("Content-Type"))
 	require.NoError(t, err)

@@ -32,7 +32,7 @@ func (p *Provider) callbackFor(d *consumers.Delivery) string {
 	return p.config.Callbacks + "?" + url.Values{
 		paramDelivery: {d.ID},
 		paramSchool:   {d.School},
-		paramExpires:  {strconv.FormatInt(p.expiry().Unix(), 10)},
+		paramExpires:  {strconv.FormatInt(p.callbackExpiry().Unix(), 10)},
 	}.Encode()
 }
 
@@ -73,7 +73,7 @@ func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Ha
 			return
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || !p.genuine(r) || p.config.Now().After(expiresAt(query)) {
+		if err != nil || !p.authentic(r) || p.config.Now().After(expiresAt(query)) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -95,8 +95,8 @@ func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Ha
 	})
 }
 
-// genuine checks the signature. The address is the one that the service was given, whatever a proxy made of it.
-func (p *Provider) genuine(r *http.Request) bool {
+// authentic checks the signature. The address is the one that the service was given, whatever a proxy made of it.
+func (p *Provider) authentic(r *http.Request) bool {
 	signature := r.Header.Get(SignatureHeader)
 	if p.config.Callbacks == "" || signature == "" {
 		return false

@@ -35,7 +35,7 @@ type Config struct {
 	Writer provider.Writer // required
 	// TakenBy returns the delivery that is known by the service's name for a message, or "". With it, a search for a message
 	// passes over those of other deliveries with the same text. (none: such a search that finds several is without result)
-	TakenBy TakenBy
+	FindDelivery TakenBy
 }
 
 func (c Config) withDefaults() Config {
@@ -84,7 +84,7 @@ func (c Config) Validate() error {
 	if c.Rate < 0 || c.Timeout < 0 {
 		faults = append(faults, errors.New("SMS rate and timeout must not be negative"))
 	}
-	if c.Writer.Book == nil {
+	if c.Writer.Catalog == nil {
 		faults = append(faults, errors.New("SMS wording is required"))
 	}
 	return errors.Join(faults...)

@@ -72,8 +72,8 @@ type message struct {
 	ErrorMessage string `json:"error_message"`
 }
 
-// refusal is what it tells when it does not do something.
-type refusal struct {
+// apiError is what it tells when it does not do something.
+type apiError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 }
@@ -108,15 +108,15 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if p.config.IdempotencyHeader != "" {
 		req.Header.Set(p.config.IdempotencyHeader, d.ID)
 	}
-	answer, err := p.client.Do(req)
+	response, err := p.client.Do(req)
 	if err != nil {
 		return consumers.Receipt{}, err
 	}
-	if !answer.OK() {
-		return consumers.Receipt{}, refused(answer)
+	if !response.OK() {
+		return consumers.Receipt{}, refusalError(response)
 	}
 	var m message
-	if err := json.Unmarshal(answer.Body, &m); err != nil {
+	if err := json.Unmarshal(response.Body, &m); err != nil {
 		m = message{} // it has been taken, and a receipt will say by what name
 	}
 	r := m.receipt()
@@ -165,18 +165,18 @@ func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers
 	if err != nil {
 		return consumers.Receipt{}, false, err
 	}
-	answer, err := p.client.Do(req)
+	response, err := p.client.Do(req)
 	if err != nil {
 		return consumers.Receipt{}, false, err
 	}
-	if !answer.OK() {
-		return consumers.Receipt{}, false, refused(answer)
+	if !response.OK() {
+		return consumers.Receipt{}, false, refusalError(response)
 	}
 	var list struct {
 		Messages []message `json:"messages"`
 		NextPage string    `json:"next_page_uri"`
 	}
-	if err := json.Unmarshal(answer.Body, &list); err != nil {
+	if err := json.Unmarshal(response.Body, &list); err != nil {
 		return consumers.Receipt{}, false, fmt.Errorf("read list of messages: %w", err)
 	}
 	var found []message
@@ -184,22 +184,22 @@ func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers
 		if m.To != d.Address || m.Body != text {
 			continue
 		}
-		if p.config.TakenBy != nil {
-			owner, err := p.config.TakenBy(ctx, p.Name(), m.SID)
+		if p.config.FindDelivery != nil {
+			claimedBy, err := p.config.FindDelivery(ctx, p.Name(), m.SID)
 			if err != nil {
 				return consumers.Receipt{}, false, fmt.Errorf("find delivery of message: %w", err)
 			}
-			if owner == d.ID {
+			if claimedBy == d.ID {
 				return m.receipt(), true, nil
 			}
-			if owner != "" {
+			if claimedBy != "" {
 				continue
 			}
 		}
 		found = append(found, m)
 	}
 	switch {
-	case len(found) == 1, len(found) > 1 && p.config.TakenBy != nil:
+	case len(found) == 1, len(found) > 1 && p.config.FindDelivery != nil:
 		return found[len(found)-1].receipt(), true, nil // the newest comes first; the oldest that is nobody's is ours
 	case len(found) > 1:
 		return consumers.Receipt{}, false, errors.New("several messages have this text and number")
@@ -250,13 +250,13 @@ func millionths(price string) int64 {
 	return n
 }
 
-// refused says what a refusal means. The service's own codes are a small set, and say more than the status.
-func refused(answer *provider.Answer) *consumers.SendError {
-	var why refusal
-	if err := json.Unmarshal(answer.Body, &why); err != nil || why.Code == 0 {
-		return provider.Refused(answer, "", fmt.Errorf("service answered %d", answer.Status))
+// refusalError says what a refusal means. The service's own codes are a small set, and say more than the status.
+func refusalError(response *provider.Response) *consumers.SendError {
+	var why apiError
+	if err := json.Unmarshal(response.Body, &why); err != nil || why.Code == 0 {
+		return provider.ResponseError(response, "", fmt.Errorf("service answered %d", response.Status))
 	}
-	e := provider.Refused(answer, strconv.Itoa(why.Code), errors.New(why.Message))
+	e := provider.ResponseError(response, strconv.Itoa(why.Code), errors.New(why.Message))
 	switch why.Code {
 	case 14107, 20429, 21611, 30001, 30022, 63018: // too many at once, or its queue is full
 		e.Class = consumers.Temporary
@@ -264,8 +264,8 @@ func refused(answer *provider.Answer) *consumers.SendError {
 	return e
 }
 
-// callbackTime is how long callbacks about a message are taken.
-const callbackTime = 72 * time.Hour
+// callbackValid is how long callbacks about a message are taken.
+const callbackValid = 72 * time.Hour
 
-// expiry is when callbacks about a message that is sent now are no longer taken.
-func (p *Provider) expiry() time.Time { return p.config.Now().Add(callbackTime) }
+// callbackExpiry is when callbacks about a message that is sent now are no longer taken.
+func (p *Provider) callbackExpiry() time.Time { return p.config.Now().Add(callbackValid) }

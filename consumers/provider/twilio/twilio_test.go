@@ -36,7 +36,7 @@ func client(t *testing.T, c twilio.Config) *twilio.Provider {
 	t.Helper()
 	book, err := wording.Open()
 	require.NoError(t, err)
-	c.Writer = provider.Writer{Book: book}
+	c.Writer = provider.Writer{Catalog: book}
 	if c.Account == "" {
 		c.Account, c.Token, c.From = account, token, "+15005550006"
 	}
@@ -50,7 +50,7 @@ func text(id string) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Language: "en",
 		Template: wording.Absence,
-		Params:   wording.Facts{Sender: "Oak", Student: "Ada O’Neil", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+		Params:   wording.Params{Sender: "Oak", Student: "Ada O’Neil", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
 	}
 }
 
@@ -71,7 +71,7 @@ func TestSend(t *testing.T) {
 	require.Equal(t, "OAK", s.Messages()[1].From)
 
 	long := text("d3")
-	long.Template, long.Params = wording.Announcement, wording.Facts{Sender: "Oak", Title: "T", Body: strings.Repeat("The bus is late. ", 500)}.Params()
+	long.Template, long.Params = wording.Announcement, wording.Params{Sender: "Oak", Title: "T", Body: strings.Repeat("The bus is late. ", 500)}.Encode()
 	r, err = p.Send(t.Context(), long)
 	require.NoError(t, err)
 	require.Equal(t, 4, r.Segments, "shortened")
@@ -82,7 +82,7 @@ func TestSend(t *testing.T) {
 
 func TestErrorsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	providertest.ErrorsSayWhatIsKnown(t, "5550101", []providertest.Outcome{
+	providertest.ErrorClasses(t, "5550101", []providertest.Outcome{
 		{Fault: faulty.Busy, Class: consumers.Temporary, Code: "20429"},
 		{Fault: faulty.Broken, Class: consumers.Unsure, Code: "20500"},
 		{Fault: faulty.BrokenTaken, Class: consumers.Unsure, Code: "20500", Taken: 1},
@@ -149,7 +149,7 @@ func TestStatusFindsWhatWasTaken(t *testing.T) {
 	require.ErrorContains(t, err, "several messages")
 
 	owners := map[string]string{s.Messages()[0].SID: "d1"}
-	knowing := client(t, twilio.Config{URL: s.URL, TakenBy: func(_ context.Context, _, id string) (string, error) { return owners[id], nil }})
+	knowing := client(t, twilio.Config{URL: s.URL, FindDelivery: func(_ context.Context, _, id string) (string, error) { return owners[id], nil }})
 	r, found, err = knowing.Status(t.Context(), text("d2"))
 	require.NoError(t, err)
 	require.True(t, found)
@@ -194,7 +194,7 @@ func TestP5_NoTextIsSentTwice(t *testing.T) {
 		known.states[id(i)] = consumers.Planned
 	}
 	callbacks := newServer(t)
-	p := client(t, twilio.Config{URL: s.URL, Callbacks: callbacks.URL, Timeout: 300 * time.Millisecond, TakenBy: known.takenBy})
+	p := client(t, twilio.Config{URL: s.URL, Callbacks: callbacks.URL, Timeout: 300 * time.Millisecond, FindDelivery: known.takenBy})
 	callbacks.handle(p.Callback(known, quiet()))
 
 	var workers sync.WaitGroup

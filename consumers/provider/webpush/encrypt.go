@@ -19,21 +19,21 @@ type Keys struct {
 }
 
 func (k Keys) decode() (public *ecdh.PublicKey, secret []byte, err error) {
-	point, err := decode(k.P256dh)
+	point, err := decodeBase64(k.P256dh)
 	if err == nil {
 		public, err = ecdh.P256().NewPublicKey(point)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read key of subscription: %w", err)
 	}
-	if secret, err = decode(k.Auth); err != nil || len(secret) != 16 {
+	if secret, err = decodeBase64(k.Auth); err != nil || len(secret) != 16 {
 		return nil, nil, fmt.Errorf("read secret of subscription: want 16 bytes in base64url")
 	}
 	return public, secret, nil
 }
 
-// decode reads base64url; some browsers' libraries pad it, or use the other alphabet.
-func decode(s string) ([]byte, error) {
+// decodeBase64 reads base64url; some browsers' libraries pad it, or use the other alphabet.
+func decodeBase64(s string) ([]byte, error) {
 	s = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(s, "="))
 	return base64.RawURLEncoding.DecodeString(s)
 }

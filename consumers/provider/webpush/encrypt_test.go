@@ -27,7 +27,7 @@ func TestEncryptionOfTheStandard(t *testing.T) {
 
 func bytesOf(t *testing.T, s string) []byte {
 	t.Helper()
-	b, err := decode(s)
+	b, err := decodeBase64(s)
 	require.NoError(t, err)
 	return b
 }

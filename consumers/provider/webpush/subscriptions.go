@@ -13,13 +13,13 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Table keeps subscriptions in PostgreSQL. It implements [Subscriptions].
-type Table struct {
+// Store keeps subscriptions in PostgreSQL. It implements [Subscriptions].
+type Store struct {
 	pool *pgxpool.Pool
 }
 
-// NewTable returns the table on a pool in the role schoolbell_jobs.
-func NewTable(pool *pgxpool.Pool) *Table { return &Table{pool} }
+// NewStore returns the table on a pool in the role schoolbell_jobs.
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
 // maxDevices is how many devices somebody may have: the oldest is forgotten for the next one.
 const maxDevices = 10
@@ -59,7 +59,7 @@ func (s Subscription) validate() error {
 	var f domain.Faults
 	f.Text("/endpoint", s.Endpoint, 2*domain.MaxTextLength)
 	if len(f.List) == 0 {
-		if reason := refused(s.Endpoint); reason != "" {
+		if reason := endpointProblem(s.Endpoint); reason != "" {
 			f.Add("/endpoint", "%s", reason)
 		}
 	}
@@ -69,22 +69,22 @@ func (s Subscription) validate() error {
 	return f.Err()
 }
 
-// refused says why an address cannot be that of a push service, as far as can be seen without looking it up: what its
+// endpointProblem says why an address cannot be that of a push service, as far as can be seen without looking it up: what its
 // name leads to is seen when it is called.
-func refused(endpoint string) string {
+func endpointProblem(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 		return "must be an https address, as the browser's push service gave it"
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if ip, err := netip.ParseAddr(host); err == nil && !onTheInternet(ip) || !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
+	if ip, err := netip.ParseAddr(host); err == nil && !isPublic(ip) || !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
 		return "must be on the internet"
 	}
 	return ""
 }
 
-// Of implements [Subscriptions].
-func (t *Table) Of(ctx context.Context, school, user string) ([]Subscription, error) {
+// List implements [Subscriptions].
+func (t *Store) List(ctx context.Context, school, user string) ([]Subscription, error) {
 	rows, err := t.pool.Query(ctx, `
 		SELECT endpoint, p256dh, auth FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 ORDER BY endpoint`, school, user)
 	if err != nil {
@@ -95,8 +95,8 @@ func (t *Table) Of(ctx context.Context, school, user string) ([]Subscription, er
 	})
 }
 
-// Forget implements [Subscriptions].
-func (t *Table) Forget(ctx context.Context, school, user, endpoint string) error {
+// Remove implements [Subscriptions].
+func (t *Store) Remove(ctx context.Context, school, user, endpoint string) error {
 	_, err := t.pool.Exec(ctx, `DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`, school, user, endpoint)
 	return err
 }

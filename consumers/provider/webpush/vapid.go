@@ -49,7 +49,7 @@ const (
 )
 
 func newIdentity(key, contact string, now func() time.Time) (*identity, error) {
-	raw, err := decode(key)
+	raw, err := decodeBase64(key)
 	if err != nil {
 		return nil, fmt.Errorf("read key of application server: %w", err)
 	}

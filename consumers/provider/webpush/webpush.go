@@ -29,8 +29,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// longestKept is how long services keep a notice for a device that is off.
-const longestKept = 24 * time.Hour
+// maxTTL is how long services keep a notice for a device that is off.
+const maxTTL = 24 * time.Hour
 
 // Config is how notices are sent. A zero value means the default in parentheses.
 type Config struct {
@@ -40,8 +40,8 @@ type Config struct {
 	Timeout time.Duration // for one service (10 s)
 	// Anywhere lets endpoints be on private networks and without TLS, for tests. Subscriptions come from users, so
 	// that their endpoints could else be made to point at our own servers.
-	Anywhere bool
-	Now      func() time.Time // (time.Now)
+	AllowPrivate bool
+	Now          func() time.Time // (time.Now)
 
 	Subscriptions Subscriptions   // required
 	Writer        provider.Writer // required
@@ -55,8 +55,8 @@ type Subscription struct {
 
 // Subscriptions are the devices of all users.
 type Subscriptions interface {
-	Of(ctx context.Context, school, user string) ([]Subscription, error)
-	Forget(ctx context.Context, school, user, endpoint string) error
+	List(ctx context.Context, school, user string) ([]Subscription, error)
+	Remove(ctx context.Context, school, user, endpoint string) error
 }
 
 // Validate reports all that is wrong.
@@ -71,7 +71,7 @@ func (c Config) Validate() error {
 	if c.Timeout < 0 {
 		faults = append(faults, errors.New("web push timeout must not be negative"))
 	}
-	if c.Subscriptions == nil || c.Writer.Book == nil {
+	if c.Subscriptions == nil || c.Writer.Catalog == nil {
 		faults = append(faults, errors.New("web push subscriptions and wording are required"))
 	}
 	return errors.Join(faults...)
@@ -79,9 +79,9 @@ func (c Config) Validate() error {
 
 // Provider sends notices.
 type Provider struct {
-	config Config
-	who    *identity
-	client *provider.Client
+	config   Config
+	identity *identity
+	client   *provider.Client
 }
 
 // New returns a provider.
@@ -103,8 +103,8 @@ func New(c Config) (*Provider, error) {
 		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: c.Timeout}
-	if !c.Anywhere {
-		dialer.Control = public
+	if !c.AllowPrivate {
+		dialer.Control = internetOnly
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext, transport.Proxy = dialer.DialContext, nil
@@ -118,7 +118,7 @@ func (p *Provider) Close() error {
 }
 
 // PublicKey is what browsers need to subscribe.
-func (p *Provider) PublicKey() string { return p.who.public }
+func (p *Provider) PublicKey() string { return p.identity.public }
 
 // Name implements [consumers.Provider].
 func (p *Provider) Name() string { return p.config.Name }
@@ -144,7 +144,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if err != nil {
 		return consumers.Receipt{}, err
 	}
-	devices, err := p.config.Subscriptions.Of(ctx, d.School, d.Recipient)
+	devices, err := p.config.Subscriptions.List(ctx, d.School, d.Recipient)
 	if err != nil {
 		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "subscriptions", Err: fmt.Errorf("look up devices: %w", err)}
 	}
@@ -159,7 +159,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 		case !errors.As(err, &e):
 			return consumers.Receipt{}, err
 		case e.Code == codeGone:
-			if err := p.config.Subscriptions.Forget(ctx, d.School, d.Recipient, s.Endpoint); err != nil {
+			if err := p.config.Subscriptions.Remove(ctx, d.School, d.Recipient, s.Endpoint); err != nil {
 				return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "subscriptions", Err: fmt.Errorf("forget device: %w", err)}
 			}
 		case worst.Code == "no_device" || rank(e) > rank(worst) || rank(e) == rank(worst) && e.RetryAfter > worst.RetryAfter:
@@ -184,15 +184,15 @@ func rank(e *consumers.SendError) int {
 }
 
 func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, error) {
-	said, err := p.config.Writer.Write(ctx, d)
+	msg, err := p.config.Writer.Write(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	n := notice{
-		ID: d.ID, School: d.School, Kind: d.Template, Title: said.Title, Body: segment.Fit(said.Text, 6),
-		Language: said.Language.String(), Direction: "ltr", Link: said.Link,
+		ID: d.ID, School: d.School, Kind: d.Template, Title: msg.Title, Body: segment.Fit(msg.Text, 6),
+		Language: msg.Language.String(), Direction: "ltr", Link: msg.Link,
 	}
-	if said.RightLeft {
+	if msg.RightToLeft {
 		n.Direction = "rtl"
 	}
 	payload, err := json.Marshal(n)
@@ -212,7 +212,7 @@ const codeGone = "gone"
 // push sends a notice to one device.
 func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscription, payload []byte) (id string, err error) {
 	endpoint, err := url.Parse(s.Endpoint)
-	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && !p.config.Anywhere {
+	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && !p.config.AllowPrivate {
 		return "", gone(errors.New("endpoint is not an address"))
 	}
 	own, err := ecdh.P256().GenerateKey(rand.Reader)
@@ -228,7 +228,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	if err != nil {
 		return "", gone(err)
 	}
-	authorization, err := p.who.header(endpoint)
+	authorization, err := p.identity.header(endpoint)
 	if err != nil {
 		return "", err
 	}
@@ -236,31 +236,31 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	if err != nil {
 		return "", gone(err)
 	}
-	keep := longestKept
+	ttl := maxTTL
 	if !d.NotAfter.IsZero() {
-		keep = min(keep, max(d.NotAfter.Sub(p.config.Now()), 0))
+		ttl = min(ttl, max(d.NotAfter.Sub(p.config.Now()), 0))
 	}
 	for name, value := range map[string]string{
 		"Authorization":    authorization,
 		"Content-Encoding": "aes128gcm",
 		"Content-Type":     "application/octet-stream",
-		"TTL":              strconv.Itoa(int(keep.Seconds())),
+		"TTL":              strconv.Itoa(int(ttl.Seconds())),
 		"Urgency":          urgency(d.Priority),
 		"Topic":            d.ID, // 32 characters, as many as it may have
 	} {
 		req.Header.Set(name, value)
 	}
-	answer, err := p.client.Do(req)
+	response, err := p.client.Do(req)
 	if err != nil {
 		return "", err
 	}
 	switch {
-	case answer.OK():
-		return messageID(answer.Header), nil
-	case answer.Status == http.StatusNotFound || answer.Status == http.StatusGone:
+	case response.OK():
+		return messageID(response.Header), nil
+	case response.Status == http.StatusNotFound || response.Status == http.StatusGone:
 		return "", gone(errors.New("device has unsubscribed"))
 	}
-	return "", provider.Refused(answer, "", fmt.Errorf("push service answered %d", answer.Status))
+	return "", provider.ResponseError(response, "", fmt.Errorf("push service answered %d", response.Status))
 }
 
 func gone(err error) *consumers.SendError {
@@ -286,22 +286,22 @@ func urgency(p consumers.Priority) string {
 	return "normal"
 }
 
-// public refuses connections to anything but the internet at large.
-func public(_, address string, _ syscall.RawConn) error {
+// internetOnly refuses connections to anything but the internet at large.
+func internetOnly(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	if !onTheInternet(at.Addr()) {
+	if !isPublic(at.Addr()) {
 		return errors.New("endpoint is not on the internet")
 	}
 	return nil
 }
 
-func onTheInternet(ip netip.Addr) bool {
+func isPublic(ip netip.Addr) bool {
 	ip = ip.Unmap()
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !shared.Contains(ip)
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip)
 }
 
-// shared is the range that carriers use between themselves and their customers (RFC 6598).
-var shared = netip.MustParsePrefix("100.64.0.0/10")
+// carrierNAT is the range that carriers use between themselves and their customers (RFC 6598).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")

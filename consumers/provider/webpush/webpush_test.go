@@ -31,13 +31,13 @@ type devices struct {
 	list []webpush.Subscription
 }
 
-func (d *devices) Of(context.Context, string, string) ([]webpush.Subscription, error) {
+func (d *devices) List(context.Context, string, string) ([]webpush.Subscription, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return append([]webpush.Subscription(nil), d.list...), nil
 }
 
-func (d *devices) Forget(_ context.Context, _, _, endpoint string) error {
+func (d *devices) Remove(_ context.Context, _, _, endpoint string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, s := range d.list {
@@ -71,8 +71,8 @@ func client(t *testing.T, d webpush.Subscriptions, anywhere bool) *webpush.Provi
 	key, err := webpush.NewKey()
 	require.NoError(t, err)
 	p, err := webpush.New(webpush.Config{
-		Key: key, Contact: "mailto:it@oak.example", Subscriptions: d, Timeout: 300 * time.Millisecond, Anywhere: anywhere,
-		Writer: provider.Writer{Book: book},
+		Key: key, Contact: "mailto:it@oak.example", Subscriptions: d, Timeout: 300 * time.Millisecond, AllowPrivate: anywhere,
+		Writer: provider.Writer{Catalog: book},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
@@ -82,7 +82,7 @@ func client(t *testing.T, d webpush.Subscriptions, anywhere bool) *webpush.Provi
 func notice(id string) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Push, Language: "ar", Priority: consumers.Urgent, Template: wording.Absence,
-		Params: wording.Facts{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Params(),
+		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
 	}
 }
 
@@ -164,39 +164,39 @@ func TestTable(t *testing.T) {
 	t.Parallel()
 	_, d, _ := setup(t, faulty.PushConfig{}, 12)
 	url := devtest.Postgres(t)
-	users, table := devtest.Pool(t, url, postgres.API), webpush.NewTable(devtest.Pool(t, url, postgres.Jobs).Conns())
+	users, table := devtest.Pool(t, url, postgres.API), webpush.NewStore(devtest.Pool(t, url, postgres.Jobs).Conns())
 	ctx := t.Context()
 	add := func(school, user string, s webpush.Subscription) error {
-		return users.Own(ctx, school, user, func(tx pgx.Tx) error { return webpush.Add(ctx, tx, school, user, s) })
+		return users.AsUser(ctx, school, user, func(tx pgx.Tx) error { return webpush.Add(ctx, tx, school, user, s) })
 	}
 	remove := func(school, user, endpoint string) {
-		require.NoError(t, users.Own(ctx, school, user, func(tx pgx.Tx) error { return webpush.Remove(ctx, tx, school, user, endpoint) }))
+		require.NoError(t, users.AsUser(ctx, school, user, func(tx pgx.Tx) error { return webpush.Remove(ctx, tx, school, user, endpoint) }))
 	}
 	for i := range d.list {
 		d.list[i].Endpoint = fmt.Sprintf("https://push.example/%d", i)
 		require.NoError(t, add("oak", "g1", d.list[i]))
 	}
 	require.NoError(t, add("oak", "g2", d.list[0]))
-	got, err := table.Of(ctx, "oak", "g1")
+	got, err := table.List(ctx, "oak", "g1")
 	require.NoError(t, err)
 	require.ElementsMatch(t, d.list[2:], got, "the oldest are forgotten")
 	renewed := d.list[5]
 	renewed.Keys.Auth = d.list[6].Keys.Auth
 	require.NoError(t, add("oak", "g1", renewed))
-	require.NoError(t, table.Forget(ctx, "oak", "g1", d.list[6].Endpoint))
+	require.NoError(t, table.Remove(ctx, "oak", "g1", d.list[6].Endpoint))
 	remove("oak", "g1", d.list[7].Endpoint)
 	remove("oak", "g2", d.list[8].Endpoint)
-	got, err = table.Of(ctx, "oak", "g1")
+	got, err = table.List(ctx, "oak", "g1")
 	require.NoError(t, err)
 	require.Len(t, got, 8)
 	require.Contains(t, got, renewed)
-	got, err = table.Of(ctx, "elm", "g1")
+	got, err = table.List(ctx, "elm", "g1")
 	require.NoError(t, err)
 	require.Empty(t, got)
 
 	t.Run("P10", func(t *testing.T) {
 		for _, other := range [][2]string{{"oak", "g2"}, {"elm", "g1"}, {"oak", ""}} {
-			err := users.Own(ctx, other[0], other[1], func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", d.list[0]) })
+			err := users.AsUser(ctx, other[0], other[1], func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", d.list[0]) })
 			require.ErrorContains(t, err, "row-level security", "a device of g1 at oak, added as %v", other)
 		}
 	})

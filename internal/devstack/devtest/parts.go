@@ -75,24 +75,24 @@ func installPackages(npm string, files fs.FS) (dir string, err error) {
 		return "", err
 	}
 	// Another process may be doing the same: whoever is first moves a whole folder into place.
-	half, err := os.MkdirTemp(filepath.Dir(dir), "js-")
+	partial, err := os.MkdirTemp(filepath.Dir(dir), "js-")
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(half)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()
 	for name, content := range map[string][]byte{"package.json": manifest, "package-lock.json": lock} {
-		if err := os.WriteFile(filepath.Join(half, name), content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(partial, name), content, 0o644); err != nil {
 			return "", err
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	cmd.Dir = half
+	cmd.Dir = partial
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("fetch packages: %w\n%s", err, out)
 	}
-	if err := os.Rename(half, dir); err != nil {
+	if err := os.Rename(partial, dir); err != nil {
 		if _, there := os.Stat(dir); there != nil {
 			return "", err
 		}

@@ -10,9 +10,9 @@ import (
 
 // Size returns how much a test does: the number in an environment variable, else what is enough for every day. It is
 // logged, so that a run can be repeated.
-func Size(t testing.TB, variable string, everyday int) int {
+func Size(t testing.TB, variable string, byDefault int) int {
 	t.Helper()
-	n := everyday
+	n := byDefault
 	if v := os.Getenv(variable); v != "" {
 		var err error
 		n, err = strconv.Atoi(v)

@@ -101,13 +101,13 @@ func (c *Client) reply(r *centrifugeReply) error {
 		c.epoch = r.Subscribe.Epoch
 		c.mu.Unlock()
 		for _, p := range r.Subscribe.Publications {
-			if err := c.heard(p.Data); err != nil {
+			if err := c.received(p.Data); err != nil {
 				return err
 			}
 		}
 		c.entered()
 	case r.Push != nil && r.Push.Pub != nil && r.Push.Channel == c.Room:
-		return c.heard(r.Push.Pub.Data)
+		return c.received(r.Push.Pub.Data)
 	}
 	return nil
 }

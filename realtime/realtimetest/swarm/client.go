@@ -43,18 +43,18 @@ type Client struct {
 	Pause  time.Duration   // before it comes back, at most; 200 ms if 0
 
 	// Hear is called with each event. It may be nil.
-	Hear func(event []byte)
+	OnEvent func(event []byte)
 
-	mu    sync.Mutex
-	state State
-	epoch string // of Centrifuge
-	pid   string // of Socket.IO
-	place string // of Socket.IO
+	mu     sync.Mutex
+	state  State
+	epoch  string // of Centrifuge
+	pid    string // of Socket.IO
+	offset string // of Socket.IO
 }
 
 // State is what has become of a client.
 type State struct {
-	Heard    []int64   // offsets, in order
+	Offsets  []int64   // offsets, in order
 	Connects int       // how often it got into its room
 	Since    time.Time // when it last did; zero while it is not in
 	Lost     []string  // answers that it could not be given what it missed
@@ -66,7 +66,7 @@ func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.state
-	s.Heard = slices.Clip(s.Heard)
+	s.Offsets = slices.Clip(s.Offsets)
 	return s
 }
 
@@ -76,8 +76,8 @@ func (c *Client) Run(ctx context.Context) {
 	if c.Pause == 0 {
 		c.Pause = 200 * time.Millisecond
 	}
-	if c.place == "" {
-		c.place = c.From.String()
+	if c.offset == "" {
+		c.offset = c.From.String()
 	}
 	c.mu.Unlock()
 	connect := map[Kind]func(context.Context) error{
@@ -109,8 +109,8 @@ var errEnded = errors.New("connection ended")
 func (c *Client) at() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.state.Heard); n > 0 {
-		return c.state.Heard[n-1]
+	if n := len(c.state.Offsets); n > 0 {
+		return c.state.Offsets[n-1]
 	}
 	return c.From.Offset
 }
@@ -128,20 +128,20 @@ func (c *Client) lost(why string) {
 	c.state.Lost = append(c.state.Lost, why)
 }
 
-// heard takes an event, a CloudEvent with its position.
-func (c *Client) heard(event []byte) error {
+// received takes an event, a CloudEvent with its position.
+func (c *Client) received(event []byte) error {
 	var e struct {
 		Position domain.Position `json:"position"`
 	}
 	if err := json.Unmarshal(event, &e); err != nil {
 		return fmt.Errorf("read event: %w", err)
 	}
-	if c.Hear != nil {
-		c.Hear(event)
+	if c.OnEvent != nil {
+		c.OnEvent(event)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state.Heard = append(c.state.Heard, e.Position.Offset)
+	c.state.Offsets = append(c.state.Offsets, e.Position.Offset)
 	return nil
 }
 

@@ -118,7 +118,7 @@ func (c *Client) credentials() []byte {
 	defer c.mu.Unlock()
 	auth := map[string]any{"token": c.Token, "school": c.School, "rooms": []string{c.Room}, "from": c.From.String()}
 	if c.pid != "" {
-		auth["pid"], auth["offset"] = c.pid, c.place
+		auth["pid"], auth["offset"] = c.pid, c.offset
 	}
 	b, err := json.Marshal(auth)
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *Client) event(data []byte) error {
 	}
 	switch {
 	case strings.HasPrefix(name, "schoolbell."):
-		if err := c.heard(args[1]); err != nil {
+		if err := c.received(args[1]); err != nil {
 			return err
 		}
 	case name == "resync":
@@ -164,7 +164,7 @@ func (c *Client) event(data []byte) error {
 	}
 	if json.Unmarshal(args[len(args)-1], &place) == nil { // the library keeps the last argument if it is a text
 		c.mu.Lock()
-		c.place = place
+		c.offset = place
 		c.mu.Unlock()
 	}
 	return nil

@@ -65,7 +65,7 @@ func (c *Client) message(kind string, data []byte) error {
 	case "open":
 		c.entered()
 	case "event":
-		return c.heard(data)
+		return c.received(data)
 	case "resync":
 		c.lost(string(data))
 	case "close":

@@ -24,8 +24,8 @@ type Delivery struct {
 	Progress    func(stage string)
 }
 
-// heardEvent is an event as one client received it.
-type heardEvent struct{ sent, read time.Time }
+// receivedEvent is an event as one client received it.
+type receivedEvent struct{ sent, read time.Time }
 
 // Run measures.
 func (b *Delivery) Run(ctx context.Context) (*Result, error) {
@@ -35,12 +35,12 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 		return nil, fmt.Errorf("read address: %w", err)
 	}
 	var mu sync.Mutex
-	var heard []heardEvent
-	b.say(fmt.Sprintf("delivery: connecting %d clients", b.Connections))
+	var received []receivedEvent
+	b.progressf(fmt.Sprintf("delivery: connecting %d clients", b.Connections))
 	swarm, err := connect(ctx, at.Host, centrifugeWith(b.Target.Token, school), b.Rooms, b.Connections, func(_ int, sent, read time.Time) {
 		mu.Lock()
 		defer mu.Unlock()
-		heard = append(heard, heardEvent{sent, read})
+		received = append(received, receivedEvent{sent, read})
 	})
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 		})
 		return err
 	}
-	b.say(fmt.Sprintf("delivery: %d events/s for %s", b.Rate, b.For))
+	b.progressf(fmt.Sprintf("delivery: %d events/s for %s", b.Rate, b.For))
 	warm := b.For / 4
 	if err := run(0, warm); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	missing := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return len(heard) < len(accepted)*b.Connections/b.Rooms
+		return len(received) < len(accepted)*b.Connections/b.Rooms
 	}
 	for end := time.Now().Add(5 * time.Second); missing(); {
 		if time.Now().After(end) {
@@ -92,7 +92,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for _, h := range heard {
+	for _, h := range received {
 		if !h.sent.Before(start) {
 			fromSent = append(fromSent, h.read.Sub(h.sent))
 			fromAccepted = append(fromAccepted, max(0, h.read.Sub(accepted[h.sent.UnixNano()]))) // some have it before the answer is read
@@ -104,7 +104,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-func (b *Delivery) say(stage string) {
+func (b *Delivery) progressf(stage string) {
 	if b.Progress != nil {
 		b.Progress(stage)
 	}

@@ -35,11 +35,11 @@ type Fanout struct {
 
 // FanoutServer is one server to measure.
 type FanoutServer struct {
-	Name    string
-	Command []string // prints "listening HOST:PORT", and serves until its standard input ends
-	Env     []string
-	Speaks  FanoutProtocol
-	OneCore bool // it cannot use more
+	Name     string
+	Command  []string // prints "listening HOST:PORT", and serves until its standard input ends
+	Env      []string
+	Protocol FanoutProtocol
+	OneCore  bool // it cannot use more
 }
 
 // Run measures each server in turn. What one of them fails with is in the error; the figures of the others are there
@@ -61,7 +61,7 @@ func (b *Fanout) Run(ctx context.Context) (*Result, error) {
 				}
 				if err := f.measure(ctx, r); err != nil {
 					failed = append(failed, fmt.Errorf("measure %s: %w", f.name, err))
-					b.say(failed[len(failed)-1].Error())
+					b.progressf(failed[len(failed)-1].Error())
 					if ctx.Err() != nil {
 						return r, errors.Join(failed...)
 					}
@@ -111,8 +111,8 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	if err != nil {
 		return err
 	}
-	f.say(f.name + ": connecting")
-	swarm, err := connect(ctx, address, s.Speaks, f.Rooms, f.Rooms*f.members, f.hear)
+	f.progressf(f.name + ": connecting")
+	swarm, err := connect(ctx, address, s.Protocol, f.Rooms, f.Rooms*f.members, f.receive)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	}
 	r.add(f.name+": idle connection", float64(idle-before)/float64(f.Rooms*f.members)/1024, "KB", "resident, after collecting garbage")
 	for _, inFlight := range f.InFlight {
-		f.say(fmt.Sprintf("%s: %d deliveries under way", f.name, inFlight))
+		f.progressf(fmt.Sprintf("%s: %d deliveries under way", f.name, inFlight))
 		if err := f.flood(ctx, inFlight, r); err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	return nil
 }
 
-func (b *Fanout) say(stage string) {
+func (b *Fanout) progressf(stage string) {
 	if b.Progress != nil {
 		b.Progress(stage)
 	}
@@ -169,8 +169,8 @@ func (f *fanout) post(ctx context.Context, what string) error {
 	return errors.Join(err, res.Body.Close())
 }
 
-// hear notes what a client has received.
-func (f *fanout) hear(deliveries int, published, now time.Time) {
+// receive notes what a client has received.
+func (f *fanout) receive(deliveries int, published, now time.Time) {
 	f.delivered.Add(int64(deliveries))
 	if f.samples.Load() && !published.IsZero() {
 		f.mu.Lock()

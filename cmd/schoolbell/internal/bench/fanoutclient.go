@@ -43,8 +43,8 @@ var (
 
 // connect opens n connections to a server, by turns in each of some rooms, and hands what they hear to heard. They come
 // from several addresses, so that there are ports enough.
-func connect(ctx context.Context, address string, speaks FanoutProtocol, rooms, n int, heard func(int, time.Time, time.Time)) (*swarm, error) {
-	swarm, err := newSwarm(speaks, heard)
+func connect(ctx context.Context, address string, protocol FanoutProtocol, rooms, n int, received func(int, time.Time, time.Time)) (*swarm, error) {
+	swarm, err := newSwarm(protocol, received)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func connect(ctx context.Context, address string, speaks FanoutProtocol, rooms, 
 	for i := range n {
 		g.Go(func() error {
 			from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}
-			conn, had, err := speaks.join(ctx, from, address, "r"+strconv.Itoa(i%rooms))
+			conn, had, err := protocol.join(ctx, from, address, "r"+strconv.Itoa(i%rooms))
 			if err != nil {
 				return err
 			}
@@ -104,12 +104,12 @@ func (p *FanoutProtocol) greet(conn net.Conn, in *bufio.Reader, address, room st
 		if _, err := conn.Write(maskedText(message)); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
-		answer, err := readFrame(in)
+		frame, err := readFrame(in)
 		if err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
-		if bytes.Contains(answer, []byte(`"error":{`)) {
-			return fmt.Errorf("join: refused: %.200s", answer)
+		if bytes.Contains(frame, []byte(`"error":{`)) {
+			return fmt.Errorf("join: refused: %.200s", frame)
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 		}
 		loads = append(loads, more...)
 	}
-	b.say(fmt.Sprintf("%d events/s for %s", b.Rate, b.For))
+	b.progressf(fmt.Sprintf("%d events/s for %s", b.Rate, b.For))
 	var mu sync.Mutex
 	var visible, accepted []time.Duration
 	_, err := paced(ctx, max(1, b.Rate/b.Batch), b.For, b.Parallel, func(ctx context.Context, i int) error {
@@ -73,7 +73,7 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-func (b *Freshness) say(stage string) {
+func (b *Freshness) progressf(stage string) {
 	if b.Progress != nil {
 		b.Progress(stage)
 	}

@@ -45,7 +45,7 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 	var overHTTP, direct []float64
 	var latencies []time.Duration
 	for round := range b.Rounds {
-		b.say(fmt.Sprintf("round %d of %d: over HTTP", round+1, b.Rounds))
+		b.progressf(fmt.Sprintf("round %d of %d: over HTTP", round+1, b.Rounds))
 		rate, took, err := b.round(ctx, fmt.Sprintf("bench-%d-%d", run, round), func(ctx context.Context, l load) error {
 			_, err := caller.do(ctx, http.MethodPost, "/v1/schools/"+l.school+"/events",
 				map[string]string{"Content-Type": "application/cloudevents-batch+json"}, l.body, http.StatusAccepted)
@@ -58,7 +58,7 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 		if b.Log == nil {
 			continue
 		}
-		b.say(fmt.Sprintf("round %d of %d: straight to the log", round+1, b.Rounds))
+		b.progressf(fmt.Sprintf("round %d of %d: straight to the log", round+1, b.Rounds))
 		rate, _, err = b.round(ctx, fmt.Sprintf("bench-%d-%d-direct", run, round), func(ctx context.Context, l load) error {
 			_, err := b.Log.Append(ctx, l.school, l.records)
 			return err
@@ -78,7 +78,7 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-func (b *Ingest) say(stage string) {
+func (b *Ingest) progressf(stage string) {
 	if b.Progress != nil {
 		b.Progress(stage)
 	}

@@ -33,13 +33,13 @@ type Jobs struct {
 	Progress   func(stage string)
 }
 
-// jobsAtOnce is how many deliveries are done at the same time.
-const jobsAtOnce = 1000
+// executeConcurrency is how many deliveries are done at the same time.
+const executeConcurrency = 1000
 
 // Run measures.
 func (b *Jobs) Run(ctx context.Context) (*Result, error) {
 	r := &Result{Benchmark: "jobs", Setup: fmt.Sprintf("%d deliveries of %d schools, %d at the same time, a provider that does nothing; pick-up at %d/s for %s; medians of %d rounds",
-		b.Deliveries, b.Schools, jobsAtOnce, b.Rate, b.Pickup, b.Rounds)}
+		b.Deliveries, b.Schools, executeConcurrency, b.Rate, b.Pickup, b.Rounds)}
 	ours, theirs := &jobsMeasured{}, &jobsMeasured{}
 	for round := range b.Rounds {
 		m, err := b.measure(ctx, round)
@@ -50,7 +50,7 @@ func (b *Jobs) Run(ctx context.Context) (*Result, error) {
 		if b.Peer == nil {
 			continue
 		}
-		b.say("the same with %s", b.Peer.Name)
+		b.progressf("the same with %s", b.Peer.Name)
 		if m, err = b.Peer.measure(ctx, b); err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (b *Jobs) Run(ctx context.Context) (*Result, error) {
 func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	idle := &idleProvider{}
 	l, err := ledger.New(ledger.Config{
-		Pool: b.Pool, Encode: b.Encode, Log: b.Log, Workers: map[string]int{ledger.QueueNotification: jobsAtOnce},
+		Pool: b.Pool, Encode: b.Encode, Log: b.Log, Workers: map[string]int{ledger.QueueNotification: executeConcurrency},
 		Providers: map[consumers.Channel]consumers.Provider{consumers.InApp: idle},
 	})
 	if err != nil {
@@ -76,17 +76,17 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	}
 	from := round * (2*b.Deliveries + b.pickups())
 	var planned, done, both float64
-	b.say("planning %d deliveries", b.Deliveries)
+	b.progressf("planning %d deliveries", b.Deliveries)
 	if planned, err = b.perSecond(func() error { return b.plan(ctx, l, from, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	b.say("doing them")
+	b.progressf("doing them")
 	stop, ended := b.start(ctx, l)
 	defer stop()
 	if done, err = b.perSecond(func() error { return b.wait(ctx, idle, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	b.say("planning and doing at the same time")
+	b.progressf("planning and doing at the same time")
 	if both, err = b.perSecond(func() error {
 		if err := b.plan(ctx, l, from+b.Deliveries, b.Deliveries); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	}); err != nil {
 		return nil, err
 	}
-	b.say("picking up")
+	b.progressf("picking up")
 	picked, err := b.pickUp(ctx, l, idle, from+2*b.Deliveries)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (b *Jobs) wait(ctx context.Context, idle *idleProvider, n int) error {
 	return b.settle(ctx)
 }
 
-func (b *Jobs) say(format string, args ...any) {
+func (b *Jobs) progressf(format string, args ...any) {
 	if b.Progress != nil {
 		b.Progress(fmt.Sprintf(format, args...))
 	}
@@ -139,19 +139,19 @@ func (b *Jobs) start(ctx context.Context, l *ledger.Ledger) (stop func(), ended 
 	return func() { cancel(); <-finished }, done
 }
 
-const planAtOnce = 1000
+const planConcurrency = 1000
 
 // plan keeps deliveries, by two planners as two partitions would have.
 func (b *Jobs) plan(ctx context.Context, l *ledger.Ledger, from, n int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2)
-	for start := from; start < from+n; start += planAtOnce {
+	for start := from; start < from+n; start += planConcurrency {
 		g.Go(func() error {
-			plans := make([]consumers.Planning, 0, planAtOnce)
-			for i := start; i < min(start+planAtOnce, from+n); i++ {
+			plans := make([]consumers.Planning, 0, planConcurrency)
+			for i := start; i < min(start+planConcurrency, from+n); i++ {
 				plans = append(plans, b.planning(i))
 			}
-			_, err := l.Keep(ctx, plans)
+			_, err := l.Commit(ctx, plans)
 			return err
 		})
 	}
@@ -209,7 +209,7 @@ func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider,
 		}
 		g.Go(func() error {
 			p := b.planning(from + i)
-			_, err := l.Keep(ctx, []consumers.Planning{p})
+			_, err := l.Commit(ctx, []consumers.Planning{p})
 			mu.Lock()
 			defer mu.Unlock()
 			committed[p.Deliveries[0].ID] = time.Now()
@@ -233,7 +233,7 @@ func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider,
 
 // idleProvider counts what it is asked to do.
 type idleProvider struct {
-	asked   atomic.Int64
+	calls   atomic.Int64
 	watcher atomic.Pointer[func(id string)]
 }
 
@@ -246,7 +246,7 @@ func (p *idleProvider) Send(_ context.Context, d *consumers.Delivery) (consumers
 	if f := p.watcher.Load(); f != nil {
 		(*f)(d.ID)
 	}
-	p.asked.Add(1)
+	p.calls.Add(1)
 	return consumers.Receipt{}, nil
 }
 
@@ -263,8 +263,8 @@ var errStuck = errors.New("deliveries do not get done")
 // wait returns when so many have been asked for.
 func (p *idleProvider) wait(ctx context.Context, n int) error {
 	last, since := int64(-1), time.Now()
-	for p.asked.Load() < int64(n) {
-		if now := p.asked.Load(); now != last {
+	for p.calls.Load() < int64(n) {
+		if now := p.calls.Load(); now != last {
 			last, since = now, time.Now()
 		} else if time.Since(since) > time.Minute {
 			return fmt.Errorf("%w: %d of %d", errStuck, now, n)

@@ -37,12 +37,12 @@ type Project struct {
 	Progress func(stage string)
 }
 
-// naiveFor is how long the naive way is watched: it would take minutes to finish.
-const naiveFor = 3 * time.Second
+// naiveDuration is how long the naive way is watched: it would take minutes to finish.
+const naiveDuration = 3 * time.Second
 
 // Run measures.
 func (p *Project) Run(ctx context.Context) (*Result, error) {
-	p.say("writing %d events to the log", p.Events)
+	p.progressf("writing %d events to the log", p.Events)
 	events, err := p.fill(ctx)
 	if err != nil {
 		return nil, err
@@ -54,25 +54,25 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	var projected, ceiling, folded []float64
 	var rows int
 	for round := range p.Rounds {
-		p.say("round %d of %d: projecting", round+1, p.Rounds)
-		took, tape, err := p.project(ctx, ends, 0)
+		p.progressf("round %d of %d: projecting", round+1, p.Rounds)
+		took, recorder, err := p.project(ctx, ends, 0)
 		if err != nil {
 			return nil, err
 		}
 		projected = append(projected, float64(events)/took.Seconds())
-		p.say("round %d of %d: writing the same rows", round+1, p.Rounds)
-		if took, err = p.replay(ctx, tape); err != nil {
+		p.progressf("round %d of %d: writing the same rows", round+1, p.Rounds)
+		if took, err = p.replay(ctx, recorder); err != nil {
 			return nil, err
 		}
-		rows = tape.rows()
+		rows = recorder.rows()
 		ceiling = append(ceiling, float64(events)/took.Seconds())
-		p.say("round %d of %d: folding without a store", round+1, p.Rounds)
+		p.progressf("round %d of %d: folding without a store", round+1, p.Rounds)
 		if took, err = p.fold(ctx, ends); err != nil {
 			return nil, err
 		}
 		folded = append(folded, float64(events)/took.Seconds())
 	}
-	p.say("one transaction for each event")
+	p.progressf("one transaction for each event")
 	naive, err := p.naive(ctx, ends)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-func (p *Project) say(format string, args ...any) {
+func (p *Project) progressf(format string, args ...any) {
 	if p.Progress != nil {
 		p.Progress(fmt.Sprintf(format, args...))
 	}
@@ -184,28 +184,28 @@ func (p *Project) ends(ctx context.Context) (map[int32]int64, error) {
 
 // project runs the engine from the beginning of the log to its end and returns how long it took, from the first claim to
 // the last commit, and what it wrote.
-func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch int) (time.Duration, *tape, error) {
+func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch int) (time.Duration, *recorder, error) {
 	store, discard, err := p.Fresh(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	tape := newTape(store, ends)
-	err = p.drive(ctx, tape, maxBatch)
-	return tape.took(), tape, errors.Join(err, discard())
+	recorder := newRecorder(store, ends)
+	err = p.drive(ctx, recorder, maxBatch)
+	return recorder.took(), recorder, errors.Join(err, discard())
 }
 
 // fold runs the engine on a store that keeps nothing.
 func (p *Project) fold(ctx context.Context, ends map[int32]int64) (time.Duration, error) {
-	tape := newTape(nowhere{}, ends)
-	tape.forget = true
-	err := p.drive(ctx, tape, 0)
-	return tape.took(), err
+	recorder := newRecorder(discardStore{}, ends)
+	recorder.forget = true
+	err := p.drive(ctx, recorder, 0)
+	return recorder.took(), err
 }
 
 // drive runs the engine until the tape is at the end of the log.
-func (p *Project) drive(ctx context.Context, tape *tape, maxBatch int) error {
+func (p *Project) drive(ctx context.Context, recorder *recorder, maxBatch int) error {
 	engine, err := projections.NewEngine(projections.Config{
-		Name: "bench", Set: p.Set, Log: p.Log, Group: p.Log, Store: tape, Decode: p.Decode, MaxBatch: maxBatch,
+		Name: "bench", Set: p.Set, Log: p.Log, Group: p.Log, Store: recorder, Decode: p.Decode, MaxBatch: maxBatch,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare engine: %w", err)
@@ -215,7 +215,7 @@ func (p *Project) drive(ctx context.Context, tape *tape, maxBatch int) error {
 	ended := make(chan error, 1)
 	go func() { ended <- engine.Run(ctx) }()
 	select {
-	case <-tape.done:
+	case <-recorder.done:
 		cancel()
 		<-ended //nolint:errcheck // it was told to stop
 		return nil
@@ -230,15 +230,15 @@ func (p *Project) naive(ctx context.Context, ends map[int32]int64) (float64, err
 	if err != nil {
 		return 0, err
 	}
-	tape := newTape(store, ends)
-	tape.forget = true
-	tape.limit = naiveFor
-	err = p.drive(ctx, tape, 1)
-	return float64(tape.events()) / tape.took().Seconds(), errors.Join(err, discard())
+	recorder := newRecorder(store, ends)
+	recorder.forget = true
+	recorder.limit = naiveDuration
+	err = p.drive(ctx, recorder, 1)
+	return float64(recorder.events()) / recorder.took().Seconds(), errors.Join(err, discard())
 }
 
 // replay writes what is on a tape to a fresh store, the partitions side by side as the engine does it.
-func (p *Project) replay(ctx context.Context, tape *tape) (took time.Duration, err error) {
+func (p *Project) replay(ctx context.Context, recorder *recorder) (took time.Duration, err error) {
 	store, discard, err := p.Fresh(ctx)
 	if err != nil {
 		return 0, err
@@ -249,14 +249,14 @@ func (p *Project) replay(ctx context.Context, tape *tape) (took time.Duration, e
 		return 0, fmt.Errorf("describe the log: %w", err)
 	}
 	claims := map[int32]projections.Claim{}
-	for partition := range tape.commits {
+	for partition := range recorder.commits {
 		if claims[partition], err = store.Claim(ctx, partition, topic.ID); err != nil {
 			return 0, fmt.Errorf("claim partition %d: %w", partition, err)
 		}
 	}
 	start := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
-	for partition, commits := range tape.commits {
+	for partition, commits := range recorder.commits {
 		group.Go(func() error {
 			for _, c := range commits {
 				if err := store.Commit(ctx, claims[partition], c); err != nil {
@@ -270,8 +270,8 @@ func (p *Project) replay(ctx context.Context, tape *tape) (took time.Duration, e
 	return time.Since(start), err
 }
 
-// tape is a store that remembers what was committed to the one behind it, and when.
-type tape struct {
+// recorder is a store that remembers what was committed to the one behind it, and when.
+type recorder struct {
 	projections.Store
 	forget bool          // keep no rows
 	limit  time.Duration // be done after so long
@@ -286,14 +286,14 @@ type tape struct {
 	done    chan struct{}
 }
 
-func newTape(store projections.Store, ends map[int32]int64) *tape {
-	return &tape{
+func newRecorder(store projections.Store, ends map[int32]int64) *recorder {
+	return &recorder{
 		Store: store, ends: ends, at: map[int32]int64{}, commits: map[int32][]*projections.Commit{},
 		left: len(ends), done: make(chan struct{}),
 	}
 }
 
-func (t *tape) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+func (t *recorder) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
 	t.mu.Lock()
 	if t.started.IsZero() {
 		t.started = time.Now()
@@ -302,7 +302,7 @@ func (t *tape) Claim(ctx context.Context, partition int32, topicID string) (proj
 	return t.Store.Claim(ctx, partition, topicID)
 }
 
-func (t *tape) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+func (t *recorder) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
 	if err := t.Store.Commit(ctx, claim, c); err != nil {
 		return err
 	}
@@ -329,16 +329,16 @@ func (t *tape) Commit(ctx context.Context, claim projections.Claim, c *projectio
 	return nil
 }
 
-func (t *tape) took() time.Duration { return t.ended.Sub(t.started) }
+func (t *recorder) took() time.Duration { return t.ended.Sub(t.started) }
 
-func (t *tape) events() (n int64) {
+func (t *recorder) events() (n int64) {
 	for _, at := range t.at {
 		n += at
 	}
 	return n
 }
 
-func (t *tape) rows() (n int) {
+func (t *recorder) rows() (n int) {
 	for _, commits := range t.commits {
 		for _, c := range commits {
 			for _, set := range c.Rows {
@@ -349,16 +349,18 @@ func (t *tape) rows() (n int) {
 	return n
 }
 
-// nowhere is a store that keeps nothing.
-type nowhere struct{}
+// discardStore is a store that keeps nothing.
+type discardStore struct{}
 
-func (nowhere) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
+func (discardStore) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
 	return projections.Claim{Partition: partition, Epoch: 1}, nil
 }
-func (nowhere) Lookup(context.Context, []projections.Lookup) error                   { return nil }
-func (nowhere) Commit(context.Context, projections.Claim, *projections.Commit) error { return nil }
-func (nowhere) Parked(context.Context, int32) ([]projections.ParkedSubject, error)   { return nil, nil }
+func (discardStore) Lookup(context.Context, []projections.Lookup) error                   { return nil }
+func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error { return nil }
+func (discardStore) Parked(context.Context, int32) ([]projections.ParkedSubject, error) {
+	return nil, nil
+}
 
-func (nowhere) ParkedEvents(context.Context, int32, projections.SubjectKey, int) ([]eventlog.Record, error) {
+func (discardStore) ParkedEvents(context.Context, int32, projections.SubjectKey, int) ([]eventlog.Record, error) {
 	return nil, nil
 }

@@ -62,18 +62,18 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 			return err
 		}
 	}
-	b.say("cached reads")
+	b.progressf("cached reads")
 	cached, err := paced(ctx, b.Rate, b.For, b.Parallel, cachedRead(client))
 	if err != nil {
 		return nil, err
 	}
 	hits, misses := outcomes["hit"], outcomes["miss"]+outcomes["bypass"]
-	b.say("the same bytes from a bare server")
+	b.progressf("the same bytes from a bare server")
 	ceiling, err := paced(ctx, b.Rate, b.For, b.Parallel, cachedRead(bareCaller))
 	if err != nil {
 		return nil, err
 	}
-	b.say("uncached reads")
+	b.progressf("uncached reads")
 	first := domain.NewDate(2000, 1, 1)
 	uncached, err := paced(ctx, max(1, b.Rate/200), b.For, b.Parallel, func(ctx context.Context, i int) error {
 		path := fmt.Sprintf("%s/analytics/attendance?from=%s&to=2100-01-01", root, first.AddDays(i%7000)) // each asked once
@@ -90,7 +90,7 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-func (b *Query) say(stage string) {
+func (b *Query) progressf(stage string) {
 	if b.Progress != nil {
 		b.Progress(stage)
 	}

@@ -25,7 +25,7 @@ type RebuildFunc func(ctx context.Context, names ...string) (took, pause time.Du
 
 // Run measures.
 func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
-	r.say("writing %d events to the log", r.Events)
+	r.progressf("writing %d events to the log", r.Events)
 	events, err := r.fill(ctx)
 	if err != nil {
 		return nil, err
@@ -39,8 +39,8 @@ func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, discard()) }()
-	r.say("projecting them")
-	live := newTape(store, ends)
+	r.progressf("projecting them")
+	live := newRecorder(store, ends)
 	live.forget = true
 	if err := r.drive(ctx, live, 0); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
 	measure := func(what, note string, names ...string) error {
 		var rates, pauses []float64
 		for round := range r.Rounds {
-			r.say("round %d of %d: rebuilding %s", round+1, r.Rounds, what)
+			r.progressf("round %d of %d: rebuilding %s", round+1, r.Rounds, what)
 			took, pause, err := rebuild(ctx, names...)
 			if err != nil {
 				return err

@@ -14,9 +14,9 @@ import (
 // more of the machine than the server does, and the delays would be its own. It looks for news every glance, as clients
 // elsewhere do not wake anybody on the server's machine.
 type swarm struct {
-	speaks FanoutProtocol
-	heard  func(deliveries int, published, now time.Time) // of each frame; published is when the first of it was
-	epoll  int
+	protocol FanoutProtocol
+	received func(deliveries int, published, now time.Time) // of each frame; published is when the first of it was
+	epoll    int
 
 	mu    sync.Mutex // held while reading
 	socks map[int32]*sock
@@ -27,18 +27,18 @@ type swarm struct {
 
 // sock is one connection, whose socket is no longer known to Go.
 type sock struct {
-	fd  int
-	had []byte // the beginning of a frame
+	fd      int
+	partial []byte // the beginning of a frame
 }
 
 const glance = time.Millisecond
 
-func newSwarm(speaks FanoutProtocol, heard func(int, time.Time, time.Time)) (*swarm, error) {
+func newSwarm(protocol FanoutProtocol, received func(int, time.Time, time.Time)) (*swarm, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	s := &swarm{speaks: speaks, heard: heard, epoll: epoll, socks: map[int32]*sock{}, stop: make(chan struct{})}
+	s := &swarm{protocol: protocol, received: received, epoll: epoll, socks: map[int32]*sock{}, stop: make(chan struct{})}
 	s.running.Go(s.run)
 	return s, nil
 }
@@ -56,7 +56,7 @@ func (s *swarm) add(conn net.Conn, had []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.socks[int32(fd)] = &sock{fd: fd, had: had}
+	s.socks[int32(fd)] = &sock{fd: fd, partial: had}
 	err = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
@@ -92,7 +92,7 @@ func (s *swarm) run() {
 
 // read takes what has come on one connection.
 func (s *swarm) read(k *sock, buf []byte) {
-	at := copy(buf, k.had)
+	at := copy(buf, k.partial)
 	n, err := syscall.Read(k.fd, buf[at:])
 	if n <= 0 {
 		if err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) { // it has been closed: deliveries will be missing
@@ -108,15 +108,15 @@ func (s *swarm) read(k *sock, buf []byte) {
 			break
 		}
 		rest = more
-		if string(payload) == s.speaks.Ping {
-			_, _ = syscall.Write(k.fd, maskedText(s.speaks.Pong))
+		if string(payload) == s.protocol.Ping {
+			_, _ = syscall.Write(k.fd, maskedText(s.protocol.Pong))
 			continue
 		}
-		if n := bytes.Count(payload, s.speaks.Mark); n > 0 {
-			s.heard(n, publishedAt(payload), now)
+		if n := bytes.Count(payload, s.protocol.Mark); n > 0 {
+			s.received(n, publishedAt(payload), now)
 		}
 	}
-	k.had = append(k.had[:0], rest...)
+	k.partial = append(k.partial[:0], rest...)
 }
 
 // close ends the connections, at once: else their ports would be missing for a minute when the next server is measured.

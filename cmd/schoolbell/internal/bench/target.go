@@ -37,8 +37,8 @@ func newCaller(t Target, connections int) *caller {
 
 func (c *caller) close() { c.http.CloseIdleConnections() }
 
-// answer is what came back.
-type answer struct {
+// response is what came back.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
@@ -48,10 +48,10 @@ type answer struct {
 var errStatus = errors.New("unexpected answer")
 
 // do sends a request and reads the whole answer; any status but want is an error.
-func (c *caller) do(ctx context.Context, method, path string, header map[string]string, body []byte, want int) (answer, error) {
+func (c *caller) do(ctx context.Context, method, path string, header map[string]string, body []byte, want int) (response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.target.URL, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, fmt.Errorf("build request: %w", err)
+		return response{}, fmt.Errorf("build request: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.target.Token)
 	for k, v := range header {
@@ -59,15 +59,15 @@ func (c *caller) do(ctx context.Context, method, path string, header map[string]
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("ask %s: %w", path, err)
+		return response{}, fmt.Errorf("ask %s: %w", path, err)
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return answer{}, fmt.Errorf("read answer of %s: %w", path, err)
+		return response{}, fmt.Errorf("read answer of %s: %w", path, err)
 	}
 	if resp.StatusCode != want {
-		return answer{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path, resp.StatusCode, got)
+		return response{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path, resp.StatusCode, got)
 	}
-	return answer{resp.StatusCode, resp.Header, got}, nil
+	return response{resp.StatusCode, resp.Header, got}, nil
 }

@@ -32,7 +32,7 @@ func (d Documents) Keys(data string) ([][]byte, error) {
 	key := d.LinkKey
 	if key == "" {
 		var err error
-		if key, err = keptSecret(filepath.Join(data, linkKeyFile)); err != nil {
+		if key, err = storedSecret(filepath.Join(data, linkKeyFile)); err != nil {
 			return nil, err
 		}
 	}

@@ -46,7 +46,7 @@ func Settings(parsed *kong.Context) []Setting {
 
 // redacted prints a flag's value. Of a URL only the password is hidden, of other secrets all.
 func redacted(f *kong.Flag) string {
-	value := printed(f.Target)
+	value := formatValue(f.Target)
 	if value == "" || !f.Tag.Has("secret") {
 		return value
 	}
@@ -56,7 +56,7 @@ func redacted(f *kong.Flag) string {
 	return "xxxxx"
 }
 
-func printed(v reflect.Value) string {
+func formatValue(v reflect.Value) string {
 	if v.Kind() != reflect.Slice {
 		return fmt.Sprint(v.Interface())
 	}

@@ -14,7 +14,7 @@ import (
 // session of their own: they say nothing about the rest of the day.
 func (im *Import) attended(e *element) error {
 	event := e.at("AttendanceEvent")
-	id, school := im.d.studentID(e), im.d.schoolID(e)
+	id, school := im.directory.studentID(e), im.directory.schoolID(e)
 	key := id + " " + event.str("EventDate")
 	day, ok := parseDate(event.str("EventDate"))
 	if !ok {
@@ -27,8 +27,8 @@ func (im *Import) attended(e *element) error {
 		im.report.unused(e.name, key, "category and reason do not say whether the student was present")
 		return nil
 	}
-	p := im.d.pupil(id)
-	if p.birthYear == 0 && len(p.placed) == 0 {
+	p := im.directory.pupil(id)
+	if p.birthYear == 0 && len(p.assignedSchools) == 0 {
 		im.report.adjusted(e.name, key, "the student is not in these files")
 	}
 	_, err := im.emit(e, key, school, noon(day), attendance.TypeMarked, &attendance.Marked{
@@ -98,6 +98,6 @@ func attendanceReason(e *element) string {
 	if minutes := e.str("SchoolAttendanceDuration"); minutes != "" {
 		reason += ", " + minutes + " minutes"
 	}
-	reason, _ = mendText(reason, domain.MaxTextLength)
+	reason, _ = repairText(reason, domain.MaxTextLength)
 	return reason
 }

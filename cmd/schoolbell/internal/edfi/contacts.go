@@ -22,7 +22,7 @@ func bestPhone(e *element) (phone string, changed bool, why string) {
 		if rank >= best {
 			continue
 		}
-		number, rewritten := mendPhone(t.str("TelephoneNumber"))
+		number, rewritten := repairPhone(t.str("TelephoneNumber"))
 		if number == "" {
 			why = "telephone number cannot be dialled, and left out"
 			continue
@@ -38,7 +38,7 @@ func bestPhone(e *element) (phone string, changed bool, why string) {
 // bestEmail picks an address, a personal one if there is one.
 func bestEmail(e *element) (email, why string) {
 	for m := range e.all("ElectronicMail") {
-		address, _ := mendEmail(m.str("ElectronicMailAddress"))
+		address, _ := repairEmail(m.str("ElectronicMailAddress"))
 		switch {
 		case address == "":
 			why = "e-mail address is not one, and left out"

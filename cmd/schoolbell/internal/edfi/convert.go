@@ -39,7 +39,7 @@ func (im *Import) convert(e *element) error {
 	case "StudentSchoolAttendanceEvent":
 		return im.attended(e)
 	case "Session":
-		if len(im.d.sessions[im.d.schoolID(e)]) == 0 {
+		if len(im.directory.sessions[im.directory.schoolID(e)]) == 0 {
 			im.report.unused(e.name, e.str("SessionName"), "begin or end is not a date")
 		}
 	case "School", "Course", "StaffSchoolAssociation", "StaffSectionAssociation":
@@ -52,14 +52,14 @@ func (im *Import) convert(e *element) error {
 
 func (im *Import) enrolled(e *element) error {
 	id := e.str("StudentUniqueId")
-	p := im.d.pupil(id)
-	if len(p.placed) == 0 {
+	p := im.directory.pupil(id)
+	if len(p.assignedSchools) == 0 {
 		im.report.unused(e.name, id, "no school: no enrolment, attendance, grade or age group that tells it")
 		return nil
 	}
 	name := e.at("Name")
-	given, changed1 := mendText(name.str("FirstName"), domain.MaxTextLength)
-	family, changed2 := mendText(familyName(name), domain.MaxTextLength)
+	given, changed1 := repairText(name.str("FirstName"), domain.MaxTextLength)
+	family, changed2 := repairText(familyName(name), domain.MaxTextLength)
 	if changed1 || changed2 {
 		im.report.adjusted(e.name, id, "name has characters that cannot be kept")
 	}
@@ -68,8 +68,8 @@ func (im *Import) enrolled(e *element) error {
 		im.report.adjusted(e.name, id, "birth date is not a date, and left out")
 	}
 	taken := false
-	for _, school := range p.placed {
-		on := cmp.Or(p.entered[school], im.d.begins(school))
+	for _, school := range p.assignedSchools {
+		on := cmp.Or(p.entered[school], im.directory.firstDay(school))
 		ok, err := im.emit(e, id, school, noon(on), student.TypeEnrolled, &student.Enrolled{
 			StudentID:  id,
 			GivenName:  given,
@@ -86,13 +86,13 @@ func (im *Import) enrolled(e *element) error {
 	}
 	if taken {
 		im.report.Students++
-		im.report.Placed[p.by]++
+		im.report.Placed[p.evidence]++
 	}
 	return nil
 }
 
 func (im *Import) withdrawn(e *element) error {
-	id := im.d.studentID(e)
+	id := im.directory.studentID(e)
 	exit := e.str("ExitWithdrawDate")
 	if exit == "" {
 		return nil
@@ -102,15 +102,15 @@ func (im *Import) withdrawn(e *element) error {
 		im.report.unused(e.name, id, "day of withdrawal is not a date")
 		return nil
 	}
-	reason, _ := mendText(e.code("ExitWithdrawType"), domain.MaxTextLength)
-	_, err := im.emit(e, id, im.d.schoolID(e), noon(on), student.TypeWithdrawn, &student.Withdrawn{StudentID: id, On: on, Reason: reason})
+	reason, _ := repairText(e.code("ExitWithdrawType"), domain.MaxTextLength)
+	_, err := im.emit(e, id, im.directory.schoolID(e), noon(on), student.TypeWithdrawn, &student.Withdrawn{StudentID: id, On: on, Reason: reason})
 	return err
 }
 
 // contact reports on what the directory keeps of a contact: events come from the relations.
 func (im *Import) contact(e *element) {
 	id := e.str("ContactUniqueId")
-	if !im.d.linked[id] {
+	if !im.directory.linked[id] {
 		im.report.unused(e.name, id, "no student names this contact")
 		return
 	}
@@ -125,21 +125,21 @@ func (im *Import) contact(e *element) {
 }
 
 func (im *Import) linked(e *element) error {
-	studentID, contactID := im.d.studentID(e), im.d.contactID(e)
-	c := im.d.contacts[contactID]
+	studentID, contactID := im.directory.studentID(e), im.directory.contactID(e)
+	c := im.directory.contacts[contactID]
 	if c == nil {
 		im.report.unused(e.name, cmp.Or(contactID, e.at("ContactReference").ref), "the contact is not in these files")
 		return nil
 	}
-	schools := im.d.pupil(studentID).placed
+	schools := im.directory.pupil(studentID).assignedSchools
 	if len(schools) == 0 {
 		im.report.unused(e.name, studentID, "the student has no school")
 		return nil
 	}
-	relation, _ := mendText(cmp.Or(e.code("Relation"), "Contact"), domain.MaxTextLength)
+	relation, _ := repairText(cmp.Or(e.code("Relation"), "Contact"), domain.MaxTextLength)
 	taken := false
 	for _, school := range schools {
-		ok, err := im.emit(e, studentID+" "+contactID, school, noon(im.d.begins(school)), guardian.TypeLinked, &guardian.Linked{
+		ok, err := im.emit(e, studentID+" "+contactID, school, noon(im.directory.firstDay(school)), guardian.TypeLinked, &guardian.Linked{
 			GuardianID: contactID,
 			StudentID:  studentID,
 			Name:       c.name,
@@ -165,10 +165,10 @@ func (im *Import) linked(e *element) error {
 // assigned makes one event for each school that a member of staff works at.
 func (im *Import) assigned(e *element) error {
 	id := e.str("StaffUniqueId")
-	s := im.d.staffer(id)
+	s := im.directory.staffMember(id)
 	schools := make(map[string]assignment)
 	for _, a := range s.assignments {
-		if im.d.schools[a.organisation] != nil && a.since >= schools[a.organisation].since {
+		if im.directory.schools[a.organisation] != nil && a.since >= schools[a.organisation].since {
 			schools[a.organisation] = a // the latest counts
 		}
 	}
@@ -182,10 +182,10 @@ func (im *Import) assigned(e *element) error {
 		return nil
 	}
 	n := e.at("Name")
-	name, _ := mendText(n.str("FirstName")+" "+familyName(n), domain.MaxTextLength)
+	name, _ := repairText(n.str("FirstName")+" "+familyName(n), domain.MaxTextLength)
 	for _, school := range slices.Sorted(maps.Keys(schools)) {
 		a, p := schools[school], s.at(school)
-		since := cmp.Or(a.since, im.d.begins(school))
+		since := cmp.Or(a.since, im.directory.firstDay(school))
 		_, err := im.emit(e, id, school, noon(since), staff.TypeAssigned, &staff.Assigned{
 			StaffID:  id,
 			Name:     name,
@@ -202,14 +202,14 @@ func (im *Import) assigned(e *element) error {
 
 func (im *Import) assignment(e *element) {
 	org := e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId")
-	if im.d.schools[org] == nil {
-		im.report.unused(e.name, im.d.staffID(e), "the organisation is not a school")
+	if im.directory.schools[org] == nil {
+		im.report.unused(e.name, im.directory.staffID(e), "the organisation is not a school")
 	}
 }
 
 func (im *Import) scheduled(e *element) error {
-	entry := im.d.entries[entryKey(e)]
-	title, _ := mendText(entry.title, domain.MaxTextLength)
+	entry := im.directory.entries[entryKey(e)]
+	title, _ := repairText(entry.title, domain.MaxTextLength)
 	announced := cmp.Or(entry.assigned, entry.due)
 	_, err := im.emit(e, entry.id, entry.school, noon(announced), assessment.TypeScheduled, &assessment.Scheduled{
 		AssessmentID: entry.id,
@@ -225,8 +225,8 @@ func (im *Import) scheduled(e *element) error {
 }
 
 func (im *Import) graded(e *element) error {
-	id := im.d.studentID(e)
-	entry, ok := im.d.entries[entryKey(e.at("GradebookEntryReference", "GradebookEntryIdentity"))]
+	id := im.directory.studentID(e)
+	entry, ok := im.directory.entries[entryKey(e.at("GradebookEntryReference", "GradebookEntryIdentity"))]
 	if !ok {
 		im.report.unused(e.name, id, "the gradebook entry is not in these files")
 		return nil
@@ -263,7 +263,7 @@ func (im *Import) graded(e *element) error {
 
 // assessed takes the one result of a test that says most. Results of a test's parts are in the whole.
 func (im *Import) assessed(e *element) error {
-	id := im.d.studentID(e)
+	id := im.directory.studentID(e)
 	test := e.str("AssessmentReference", "AssessmentIdentity", "AssessmentIdentifier")
 	key := id + " " + test
 	r, why := bestResult(e, test)
@@ -276,22 +276,22 @@ func (im *Import) assessed(e *element) error {
 		im.report.unused(e.name, key, "day of the assessment is not a date")
 		return nil
 	}
-	p := im.d.pupil(id)
-	if len(p.placed) == 0 {
+	p := im.directory.pupil(id)
+	if len(p.assignedSchools) == 0 {
 		im.report.unused(e.name, key, "the student has no school")
 		return nil
 	}
 	for range e.all("StudentObjectiveAssessment") {
 		im.report.unused("StudentObjectiveAssessment", key, "a part of an assessment that is taken as a whole")
 	}
-	school := p.placed[0]
+	school := p.assignedSchools[0]
 	year := label(e.str("SchoolYear"))
-	term, exact := im.d.termOn(school, year, domain.DateOf(at))
+	term, exact := im.directory.termOn(school, year, domain.DateOf(at))
 	if !exact {
 		im.report.adjusted(e.name, key, "the day lies in no session of its school year: term taken from the same day of the year")
 	}
-	testID, _ := mendID(test + " " + at.Format(time.DateOnly))
-	subject, _ := mendID(r.subject)
+	testID, _ := repairID(test + " " + at.Format(time.DateOnly))
+	subject, _ := repairID(r.subject)
 	_, err := im.emit(e, key, school, at, assessment.TypeScored, &assessment.Scored{
 		AssessmentID: testID,
 		StudentID:    id,
@@ -329,7 +329,7 @@ func role(classification string) string {
 func ids(list []string) []string {
 	var out []string
 	for _, s := range list {
-		if id, _ := mendID(s); id != "" {
+		if id, _ := repairID(s); id != "" {
 			out = append(out, id)
 		}
 	}

@@ -17,7 +17,7 @@ type directory struct {
 	sessions map[string][]session // school → sessions in order of time
 	pupils   map[string]*pupil
 	contacts map[string]*contact
-	staff    map[string]*staffer
+	staff    map[string]*staffMember
 	entries  map[string]gradebookEntry
 	linked   map[string]bool // contacts that an association names
 	earliest domain.Date     // the earliest date of attendance or of a gradebook entry
@@ -37,7 +37,7 @@ type contact struct {
 	name, phone, email string
 }
 
-type staffer struct {
+type staffMember struct {
 	assignments []assignment
 	schools     map[string]*post
 }
@@ -69,7 +69,7 @@ func newDirectory() *directory {
 		sessions: make(map[string][]session),
 		pupils:   make(map[string]*pupil),
 		contacts: make(map[string]*contact),
-		staff:    make(map[string]*staffer),
+		staff:    make(map[string]*staffMember),
 		entries:  make(map[string]gradebookEntry),
 		linked:   make(map[string]bool),
 	}
@@ -95,14 +95,14 @@ func (d *directory) index(e *element) {
 	case "StudentSchoolAssociation":
 		d.indexEnrolment(e)
 	case "StudentSchoolAttendanceEvent":
-		d.pupil(d.studentID(e)).seenAt(d.schoolID(e), Attendance)
-		d.dated(e.str("AttendanceEvent", "EventDate"))
+		d.pupil(d.studentID(e)).addEvidence(d.schoolID(e), Attendance)
+		d.noteDate(e.str("AttendanceEvent", "EventDate"))
 	case "GradebookEntry":
 		d.indexGradebookEntry(e)
 	case "StudentGradebookEntry":
 		if entry, ok := d.entries[entryKey(e.at("GradebookEntryReference", "GradebookEntryIdentity"))]; ok {
 			p := d.pupil(d.studentID(e))
-			p.seenAt(entry.school, Gradebook)
+			p.addEvidence(entry.school, Gradebook)
 			p.section = cmp.Or(p.section, entry.section)
 		}
 	case "StudentAssessment":
@@ -156,7 +156,7 @@ func (d *directory) indexContact(e *element) {
 	id := e.str("ContactUniqueId")
 	d.define(e, id)
 	name := e.at("Name")
-	full, _ := mendText(name.str("FirstName")+" "+familyName(name), domain.MaxTextLength)
+	full, _ := repairText(name.str("FirstName")+" "+familyName(name), domain.MaxTextLength)
 	phone, _, _ := bestPhone(e)
 	email, _ := bestEmail(e)
 	d.contacts[id] = &contact{name: full, phone: phone, email: email}
@@ -165,7 +165,7 @@ func (d *directory) indexContact(e *element) {
 func (d *directory) indexEnrolment(e *element) {
 	p := d.pupil(d.studentID(e))
 	school := d.schoolID(e)
-	p.seenAt(school, Enrolment)
+	p.addEvidence(school, Enrolment)
 	if on, ok := parseDate(e.str("EntryDate")); ok {
 		if p.entered == nil {
 			p.entered = make(map[string]domain.Date, 1)
@@ -182,15 +182,15 @@ func (d *directory) indexGradebookEntry(e *element) {
 	code := offering.str("LocalCourseCode")
 	assigned, _ := parseDate(e.str("DateAssigned"))
 	due, _ := parseDate(e.str("DueDate"))
-	d.dated(e.str("DateAssigned"))
+	d.noteDate(e.str("DateAssigned"))
 	maxScore, ok := number(e.str("MaxPoints"))
 	if !ok || maxScore == 0 {
 		maxScore = numericGradeMax
 	}
 	year := offering.str("SessionReference", "SessionIdentity", "SchoolYear")
-	sectionID, _ := mendID(cmp.Or(section.str("SectionIdentifier"), e.str("SourceSectionIdentifier")))
-	id, _ := mendID(e.str("GradebookEntryIdentifier"))
-	subject, _ := mendID(cmp.Or(d.courses[[2]string{school, code}], code))
+	sectionID, _ := repairID(cmp.Or(section.str("SectionIdentifier"), e.str("SourceSectionIdentifier")))
+	id, _ := repairID(e.str("GradebookEntryIdentifier"))
+	subject, _ := repairID(cmp.Or(d.courses[[2]string{school, code}], code))
 	d.entries[entryKey(e)] = gradebookEntry{
 		id:       id,
 		school:   school,
@@ -215,24 +215,24 @@ func (d *directory) indexStaff(e *element) {
 	case "Staff":
 		id := e.str("StaffUniqueId")
 		d.define(e, id)
-		d.staffer(id)
+		d.staffMember(id)
 	case "StaffEducationOrganizationAssignmentAssociation":
 		since, _ := parseDate(e.str("BeginDate"))
-		s := d.staffer(d.staffID(e))
+		s := d.staffMember(d.staffID(e))
 		s.assignments = append(s.assignments, assignment{
 			organisation: e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId"),
 			role:         e.code("StaffClassification"),
 			since:        since,
 		})
 	case "StaffSchoolAssociation":
-		p := d.staffer(d.staffID(e)).at(d.schoolID(e))
+		p := d.staffMember(d.staffID(e)).at(d.schoolID(e))
 		for subject := range e.all("AcademicSubject") {
 			p.subjects = append(p.subjects, codeValue(subject.text))
 		}
 	case "StaffSectionAssociation":
 		section := e.at("SectionReference", "SectionIdentity")
 		school := d.schoolID(section.at("CourseOfferingReference", "CourseOfferingIdentity"))
-		p := d.staffer(d.staffID(e)).at(school)
+		p := d.staffMember(d.staffID(e)).at(school)
 		p.sections = append(p.sections, section.str("SectionIdentifier"))
 	}
 }
@@ -253,16 +253,16 @@ func (d *directory) pupil(student string) *pupil {
 	return p
 }
 
-func (d *directory) staffer(id string) *staffer {
+func (d *directory) staffMember(id string) *staffMember {
 	s := d.staff[id]
 	if s == nil {
-		s = &staffer{schools: make(map[string]*post)}
+		s = &staffMember{schools: make(map[string]*post)}
 		d.staff[id] = s
 	}
 	return s
 }
 
-func (s *staffer) at(school string) *post {
+func (s *staffMember) at(school string) *post {
 	p := s.schools[school]
 	if p == nil {
 		p = &post{}
@@ -323,8 +323,8 @@ func (d *directory) termOn(school, year string, day domain.Date) (term string, e
 	return "", false
 }
 
-// begins is the first day of a school's earliest session, or of any school's, or the earliest date in the files.
-func (d *directory) begins(school string) domain.Date {
+// firstDay is the first day of a school's earliest session, or of any school's, or the earliest date in the files.
+func (d *directory) firstDay(school string) domain.Date {
 	if s := d.sessions[school]; len(s) > 0 {
 		return s[0].begin
 	}
@@ -337,14 +337,14 @@ func (d *directory) begins(school string) domain.Date {
 	return cmp.Or(first, d.earliest)
 }
 
-func (d *directory) dated(s string) {
+func (d *directory) noteDate(s string) {
 	if day, ok := parseDate(s); ok && (d.earliest.IsZero() || day < d.earliest) {
 		d.earliest = day
 	}
 }
 
 func label(s string) string {
-	l, _ := mendText(s, domain.MaxLabelLength)
+	l, _ := repairText(s, domain.MaxLabelLength)
 	return l
 }
 

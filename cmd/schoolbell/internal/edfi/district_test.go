@@ -59,18 +59,18 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	require.NoError(t, err)
 	kept, err := ledger.New(ledger.Config{
 		Pool: jobs.Conns(), Encode: cloudevents.Encode, Log: log,
-		Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: outbox.New(jobs.Conns(), provider.Writer{Book: book})},
+		Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: outbox.New(jobs.Conns(), provider.Writer{Catalog: book})},
 	})
 	require.NoError(t, err)
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(t, err)
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Knowledge: knowledge.New(jobs, set), Settings: settings, Ledger: kept,
+		Planners: planners, Facts: knowledge.New(jobs, set), Settings: settings, Ledger: kept,
 	})
 	require.NoError(t, err)
 	events, err := router.New(router.Config{
 		Log: log, Topic: "events", Positions: ledger.NewPositions(jobs.Conns(), router.ErrFenced), Planner: engine,
-		SetAside: kept.SetAside, Decode: cloudevents.Decode,
+		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode,
 	})
 	require.NoError(t, err)
 	_, end, err := log.Bounds(t.Context(), 0)

@@ -27,12 +27,12 @@ const passes = 2
 
 // Import is a directory of interchange files that has been read once.
 type Import struct {
-	files    []File
-	dir      fs.FS
-	d        *directory
-	progress func(read, total int64)
-	read     int64
-	total    int64
+	files     []File
+	dir       fs.FS
+	directory *directory
+	progress  func(read, total int64)
+	read      int64
+	total     int64
 
 	// of the second pass
 	report Report
@@ -46,7 +46,7 @@ func Open(ctx context.Context, dir fs.FS, progress func(read, total int64)) (*Im
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	im := &Import{dir: dir, d: newDirectory(), progress: progress}
+	im := &Import{dir: dir, directory: newDirectory(), progress: progress}
 	if err := im.list(); err != nil {
 		return nil, err
 	}
@@ -55,14 +55,14 @@ func Open(ctx context.Context, dir fs.FS, progress func(read, total int64)) (*Im
 		f.Records = make(map[string]int)
 		err := im.scan(ctx, f, func(e *element) error {
 			f.Records[e.name]++
-			im.d.index(e)
+			im.directory.index(e)
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	im.d.place()
+	im.directory.assignSchools()
 	return im, nil
 }
 
@@ -168,7 +168,7 @@ func (im *Import) Events(ctx context.Context, yield func(*domain.Envelope) error
 		Placed:  make(map[Evidence]int),
 		schools: make(map[string]*School),
 	}
-	for id, s := range im.d.schools {
+	for id, s := range im.directory.schools {
 		im.report.school(id).Name = s.name
 	}
 	for i := range im.files {

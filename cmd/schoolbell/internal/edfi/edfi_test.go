@@ -70,7 +70,7 @@ func TestImportIsTakenAtTheDoor(t *testing.T) {
 	for _, e := range events {
 		body, err := cloudevents.AppendStructured(nil, e)
 		require.NoError(t, err)
-		door := cloudevents.Door{School: e.School, Now: time.Unix(0, 0)}
+		door := cloudevents.Intake{School: e.School, Now: time.Unix(0, 0)}
 		_, err = door.Parse(http.Header{"Content-Type": {cloudevents.StructuredType}}, body)
 		require.NoError(t, err, string(body))
 	}

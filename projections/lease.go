@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// session is one claim's worth of work: a pipeline of goroutines in which one batch is committed while the next one is
+// lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed while the next one is
 // folded and the log is read ahead. The fold's side of it, here and in parking.go, belongs to one goroutine.
-type session struct {
-	*owner
+type lease struct {
+	*worker
 	cfg    *Config
 	claim  Claim
 	rows   *Batch
@@ -23,8 +23,8 @@ type session struct {
 	jobs  chan *job // to the goroutine that commits
 	idle  chan *job // from it: it has nothing to do; the job can be used again
 
-	announcers []*announcer
-	failed     *job // the one that could not be committed
+	notifiers []*commitNotifier
+	failed    *job // the one that could not be committed
 }
 
 // job is a batch on its way into the store.
@@ -50,14 +50,14 @@ func (j *job) reset(from int64) *job {
 	return j
 }
 
-// session works from a claim until something goes wrong or ctx ends.
-func (o *owner) session(ctx context.Context) error {
+// runLease works from a claim until something goes wrong or ctx ends.
+func (o *worker) runLease(ctx context.Context) error {
 	claim, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
-	s := &session{
-		owner: o, cfg: &o.engine.cfg, claim: claim,
+	s := &lease{
+		worker: o, cfg: &o.engine.cfg, claim: claim,
 		rows:  NewBatch(o.engine.cfg.Set, claim.Next == 0),
 		batch: newJob().reset(claim.Next), jobs: make(chan *job, 1), idle: make(chan *job, 1),
 	}
@@ -68,8 +68,8 @@ func (o *owner) session(ctx context.Context) error {
 	o.setState(Running, nil)
 
 	stages, ctx := errgroup.WithContext(ctx)
-	s.startAnnouncers(ctx, stages)
-	stages.Go(func() error { return o.tape.fill(ctx, func(err error) { o.reportUnread(ctx, err) }) })
+	s.startNotifiers(ctx, stages)
+	stages.Go(func() error { return o.readAhead.fill(ctx, func(err error) { o.reportUnread(ctx, err) }) })
 	stages.Go(func() error { return s.fold(ctx) })
 	stages.Go(func() error { return s.commit(ctx) })
 	err = stages.Wait()
@@ -80,7 +80,7 @@ func (o *owner) session(ctx context.Context) error {
 }
 
 // suspect narrows the search for the event whose rows the store refuses.
-func (o *owner) suspect(j *job, err error) {
+func (o *worker) suspect(j *job, err error) {
 	if j.records == 1 {
 		o.refused[j.last] = err
 	}
@@ -89,18 +89,18 @@ func (o *owner) suspect(j *job, err error) {
 
 // fold takes what the log brings and hands batches over. While the last batch is being committed the current one grows,
 // so batches are as large as the backlog makes them.
-func (s *session) fold(ctx context.Context) error {
-	retries := time.NewTicker(parkedEvery)
+func (s *lease) fold(ctx context.Context) error {
+	retries := time.NewTicker(parkedInterval)
 	defer retries.Stop()
 	if err := s.retryParked(ctx); err != nil {
 		return err
 	}
 	for {
-		room, more := s.batchLimit-s.batch.records, s.tape.more
+		room, more := s.batchLimit-s.batch.records, s.readAhead.more
 		if s.paused || room <= 0 {
 			room, more = 0, nil
 		}
-		if entries := s.tape.take(room); len(entries) > 0 {
+		if entries := s.readAhead.take(room); len(entries) > 0 {
 			if err := s.foldEntries(ctx, entries); err != nil {
 				return err
 			}
@@ -125,21 +125,21 @@ func (s *session) fold(ctx context.Context) error {
 }
 
 // foldEntries folds entries of the log in turn. What cannot be folded is parked.
-func (s *session) foldEntries(ctx context.Context, entries []entry) error {
+func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 	began := time.Now()
 	misses := 0
 	for i := range entries {
 		e := &entries[i]
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
-		} else if !e.other {
+		} else if !e.otherSchool {
 			cause, err := s.foldEntry(ctx, e, entries[i+1:], &misses)
 			if err != nil {
 				return err
 			}
 			if cause != nil && !s.park(ctx, e, cause) {
 				s.pause(ctx)
-				s.tape.giveBack(len(entries) - i)
+				s.readAhead.putBack(len(entries) - i)
 				break
 			}
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
@@ -155,7 +155,7 @@ func (s *session) foldEntries(ctx context.Context, entries []entry) error {
 
 // foldEntry folds one entry, looking up the rows that it and the next ones need. It returns why the entry is to be parked,
 // or what is wrong with the world.
-func (s *session) foldEntry(ctx context.Context, e *entry, next []entry, misses *int) (cause, err error) {
+func (s *lease) foldEntry(ctx context.Context, e *entry, next []entry, misses *int) (cause, err error) {
 	switch {
 	case e.fault != nil:
 		return e.fault, nil
@@ -173,7 +173,7 @@ func (s *session) foldEntry(ctx context.Context, e *entry, next []entry, misses 
 		ahead := min(len(next), max(len(next)>>*misses, 64))
 		*misses++
 		for i := range next[:ahead] {
-			if n := &next[i]; !n.other && !n.duplicate && n.fault == nil && !s.isParked(n) {
+			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil && !s.isParked(n) {
 				s.rows.Probe(n.event)
 			}
 		}
@@ -187,17 +187,17 @@ func (s *session) foldEntry(ctx context.Context, e *entry, next []entry, misses 
 }
 
 // handOver gives the batch to the goroutine that commits, and starts the next one.
-func (s *session) handOver(spare *job) {
+func (s *lease) handOver(spare *job) {
 	j := s.batch
 	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
-	s.describeParking(j)
+	s.addParking(j)
 	s.batch = spare.reset(j.commit.To)
 	s.batchLimit = min(2*s.batchLimit, s.cfg.MaxBatch)
 	s.jobs <- j
 }
 
 // drain hands over what there is and waits until it is in the store.
-func (s *session) drain(ctx context.Context) error {
+func (s *lease) drain(ctx context.Context) error {
 	for {
 		select {
 		case done := <-s.idle:
@@ -213,7 +213,7 @@ func (s *session) drain(ctx context.Context) error {
 }
 
 // commit writes batches to the store, and says so.
-func (s *session) commit(ctx context.Context) error {
+func (s *lease) commit(ctx context.Context) error {
 	for {
 		var j *job
 		select {
@@ -226,8 +226,8 @@ func (s *session) commit(ctx context.Context) error {
 			return fmt.Errorf("commit offsets %d to %d: %w", j.commit.From, j.commit.To, err)
 		}
 		s.setPosition(j.commit.To)
-		s.tape.release(j.commit.To)
-		for _, a := range s.announcers {
+		s.readAhead.release(j.commit.To)
+		for _, a := range s.notifiers {
 			a.add(j.commit.To, j.changes)
 		}
 		s.engine.metrics.committed(j)
@@ -235,7 +235,7 @@ func (s *session) commit(ctx context.Context) error {
 	}
 }
 
-func (s *session) commitJob(ctx context.Context, j *job) error {
+func (s *lease) commitJob(ctx context.Context, j *job) error {
 	// A commit that has begun is finished also when the assignment ends: to cut it off would leave the next owner
 	// waiting for its locks.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)

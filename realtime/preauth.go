@@ -8,34 +8,34 @@ import (
 	"sync"
 )
 
-// Lobby is where connections wait until they have shown who they are from. Anybody can open one, so there are not many
+// PreAuth is where connections wait until they have shown who they are from. Anybody can open one, so there are not many
 // of one address, nor altogether, and each protocol ends those that have not become a session within seconds.
 //
 // The zero value is a lobby with the default limits.
-type Lobby struct {
+type PreAuth struct {
 	PerAddress int // of one IPv4 address or IPv6 network of 64 bits; default 500
-	Most       int // default 5,000
+	Max        int // default 5,000
 
 	mu      sync.Mutex
 	waiting int
 	from    map[netip.Prefix]int
 }
 
-// ErrCrowded says that too many connections wait already.
-var ErrCrowded = errors.New("too many connections wait to show who they are from")
+// ErrPreAuthFull says that too many connections wait already.
+var ErrPreAuthFull = errors.New("too many connections wait to show who they are from")
 
 const (
 	defaultPerAddress = 500
-	defaultWaiting    = 5000
+	defaultPreAuth    = 5000
 )
 
 // Enter lets the connection that a request opens wait, until leave is called; more than once is harmless.
-func (l *Lobby) Enter(r *http.Request) (leave func(), err error) {
+func (l *PreAuth) Enter(r *http.Request) (leave func(), err error) {
 	from := network(r.RemoteAddr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiting >= orDefault(l.Most, defaultWaiting) || l.from[from] >= orDefault(l.PerAddress, defaultPerAddress) {
-		return nil, ErrCrowded
+	if l.waiting >= orDefault(l.Max, defaultPreAuth) || l.from[from] >= orDefault(l.PerAddress, defaultPerAddress) {
+		return nil, ErrPreAuthFull
 	}
 	if l.from == nil {
 		l.from = map[netip.Prefix]int{}
@@ -45,7 +45,7 @@ func (l *Lobby) Enter(r *http.Request) (leave func(), err error) {
 	return sync.OnceFunc(func() { l.leave(from) }), nil
 }
 
-func (l *Lobby) leave(from netip.Prefix) {
+func (l *PreAuth) leave(from netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting--

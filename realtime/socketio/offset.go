@@ -10,35 +10,35 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// place is where a client is, as it is kept in the last argument of its last event: "7:1042", the position up to which
+// clientOffset is where a client is, as it is kept in the last argument of its last event: "7:1042", the position up to which
 // it has heard the log. If its rooms are no longer those of its session id, they follow, each on a line.
-type place struct {
+type clientOffset struct {
 	position domain.Position
-	moved    bool // rooms counts
+	hasRooms bool // rooms counts
 	rooms    []domain.Room
 }
 
-// parsePlace reads what a client brings back.
-func parsePlace(s string) (place, error) {
+// parseOffset reads what a client brings back.
+func parseOffset(s string) (clientOffset, error) {
 	position, rooms, moved := strings.Cut(s, "\n")
-	var p place
+	var p clientOffset
 	var err error
 	if p.position, err = domain.ParsePosition(position); err != nil {
 		return p, fmt.Errorf("read offset: %w", err)
 	}
-	p.moved = moved
+	p.hasRooms = moved
 	if rooms != "" {
 		p.rooms, err = parseRooms(strings.Split(rooms, "\n"))
 	}
 	return p, err
 }
 
-// maxRoomsAsked bounds the rooms of one request. How many a session may be in, the hub says.
-const maxRoomsAsked = 1000
+// maxRoomsPerRequest bounds the rooms of one request. How many a session may be in, the hub says.
+const maxRoomsPerRequest = 1000
 
 func parseRooms(names []string) ([]domain.Room, error) {
-	if len(names) > maxRoomsAsked {
-		return nil, fmt.Errorf("%d rooms: no more than %d at once", len(names), maxRoomsAsked)
+	if len(names) > maxRoomsPerRequest {
+		return nil, fmt.Errorf("%d rooms: no more than %d at once", len(names), maxRoomsPerRequest)
 	}
 	rooms := make([]domain.Room, len(names))
 	for i, name := range names {
@@ -50,9 +50,9 @@ func parseRooms(names []string) ([]domain.Room, error) {
 	return rooms, nil
 }
 
-// rest is what follows the position in the last argument of each event, up to the end of the packet. A client that is
+// offsetSuffix is what follows the position in the last argument of each event, up to the end of the packet. A client that is
 // still in the rooms of its session id has nothing there.
-func rest(sealed, rooms []domain.Room) []byte {
+func offsetSuffix(sealed, rooms []domain.Room) []byte {
 	if sameRooms(sealed, rooms) {
 		return []byte(`"]`)
 	}

@@ -24,7 +24,7 @@ func TestMendPhone(t *testing.T) {
 		"unlisted":              "",
 		"":                      "",
 	} {
-		got, changed := mendPhone(in)
+		got, changed := repairPhone(in)
 		require.Equal(t, want, got, in)
 		require.Equal(t, in != want || want == "", changed, in)
 		var f domain.Faults
@@ -36,26 +36,26 @@ func TestMendPhone(t *testing.T) {
 func TestMendID(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 100)
-	a, changed := mendID(long + "a")
+	a, changed := repairID(long + "a")
 	require.True(t, changed)
-	b, _ := mendID(long + "b")
+	b, _ := repairID(long + "b")
 	require.NotEqual(t, a, b)
 	for _, id := range []string{a, b} {
 		var f domain.Faults
 		f.ID("", id)
 		require.NoError(t, f.Err())
 	}
-	same, changed := mendID("25590100102Trad220ALG112011")
+	same, changed := repairID("25590100102Trad220ALG112011")
 	require.False(t, changed)
 	require.Equal(t, "25590100102Trad220ALG112011", same)
 }
 
 func TestMendText(t *testing.T) {
 	t.Parallel()
-	got, changed := mendText(" Ana \n\t María\x00 ", 512)
+	got, changed := repairText(" Ana \n\t María\x00 ", 512)
 	require.Equal(t, "Ana María", got)
 	require.True(t, changed)
-	got, changed = mendText("日本語", 7)
+	got, changed = repairText("日本語", 7)
 	require.Equal(t, "日本", got)
 	require.True(t, changed)
 }
@@ -69,7 +69,7 @@ func TestMendEmail(t *testing.T) {
 		"ana at example.org":             "",
 		"two@example.org, b@example.org": "",
 	} {
-		got, _ := mendEmail(in)
+		got, _ := repairEmail(in)
 		require.Equal(t, want, got, in)
 	}
 }

@@ -7,17 +7,17 @@ import (
 	"golang.org/x/text/language"
 )
 
-// refusal is what somebody reads whose link leads to no document.
-type refusal struct {
+// errorPage is what somebody reads whose link leads to no document.
+type errorPage struct {
 	Language  string
 	Direction string
 	Title     string
 	Text      string
 }
 
-// refusals by language: for a link that has expired, one that does not hold, one whose document is gone, and a store that
+// errorPages by language: for a link that has expired, one that does not hold, one whose document is gone, and a store that
 // does not answer.
-var refusals = []struct {
+var errorPages = []struct {
 	tag                           language.Tag
 	expired, broken, gone, silent [2]string
 }{
@@ -58,15 +58,15 @@ var refusals = []struct {
 	},
 }
 
-var refusalLanguages = func() language.Matcher {
-	tags := make([]language.Tag, len(refusals))
-	for i, r := range refusals {
+var errorPageLanguages = func() language.Matcher {
+	tags := make([]language.Tag, len(errorPages))
+	for i, r := range errorPages {
 		tags[i] = r.tag
 	}
 	return language.NewMatcher(tags)
 }()
 
-var refusalTemplate = template.Must(template.New("refusal").Parse(`<!doctype html>
+var errorPageTemplate = template.Must(template.New("refusal").Parse(`<!doctype html>
 <html lang="{{.Language}}" dir="{{.Direction}}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -82,11 +82,11 @@ p { margin: 0; color: #4a5663 }
 </html>
 `))
 
-// refusalPage writes the page for a status, in the language that is wanted.
-func refusalPage(w http.ResponseWriter, wanted string, status int) {
+// writeErrorPage writes the page for a status, in the language that is wanted.
+func writeErrorPage(w http.ResponseWriter, wanted string, status int) {
 	tags, _, _ := language.ParseAcceptLanguage(wanted) // what cannot be read wants nothing
-	_, i, _ := refusalLanguages.Match(tags...)
-	spoken := refusals[i]
+	_, i, _ := errorPageLanguages.Match(tags...)
+	spoken := errorPages[i]
 	text := spoken.broken
 	switch status {
 	case http.StatusGone:
@@ -96,12 +96,12 @@ func refusalPage(w http.ResponseWriter, wanted string, status int) {
 	case http.StatusServiceUnavailable:
 		text = spoken.silent
 	}
-	page := refusal{Language: spoken.tag.String(), Direction: "ltr", Title: text[0], Text: text[1]}
+	page := errorPage{Language: spoken.tag.String(), Direction: "ltr", Title: text[0], Text: text[1]}
 	if spoken.tag == language.Arabic {
 		page.Direction = "rtl"
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", page.Language)
 	w.WriteHeader(status)
-	_ = refusalTemplate.Execute(w, page) // whoever has gone does not need it
+	_ = errorPageTemplate.Execute(w, page) // whoever has gone does not need it
 }

@@ -71,8 +71,8 @@ func (b Bus) listen(ctx context.Context, channels []string, handle func(message 
 	}
 }
 
-// TicketTime is for how long a ticket is good.
-const TicketTime = 30 * time.Second
+// TicketLifetime is for how long a ticket is good.
+const TicketLifetime = 30 * time.Second
 
 // Tickets stand in for a token where none can be sent but in the address: each is good once, and for 30 seconds.
 type Tickets struct{ cache *Cache }
@@ -81,19 +81,19 @@ type Tickets struct{ cache *Cache }
 func NewTickets(c *Cache) Tickets { return Tickets{c} }
 
 // Issue makes a ticket for the bearer of a token.
-func (t Tickets) Issue(ctx context.Context, who realtime.Identity) (string, error) {
-	body, err := json.Marshal(who)
+func (t Tickets) Issue(ctx context.Context, identity realtime.Identity) (string, error) {
+	body, err := json.Marshal(identity)
 	if err != nil {
 		return "", fmt.Errorf("write ticket: %w", err)
 	}
 	ticket := rand.Text()
 	return ticket, t.cache.do(ctx, func(ctx context.Context) error {
-		return t.cache.client.Set(ctx, t.key(ticket), body, TicketTime).Err()
+		return t.cache.client.Set(ctx, t.key(ticket), body, TicketLifetime).Err()
 	})
 }
 
 // Redeem returns who was given a ticket, and makes it useless.
-func (t Tickets) Redeem(ctx context.Context, ticket string) (who realtime.Identity, err error) {
+func (t Tickets) Redeem(ctx context.Context, ticket string) (identity realtime.Identity, err error) {
 	var body []byte
 	err = t.cache.do(ctx, func(ctx context.Context) (err error) {
 		body, err = t.cache.client.GetDel(ctx, t.key(ticket)).Bytes()
@@ -101,14 +101,14 @@ func (t Tickets) Redeem(ctx context.Context, ticket string) (who realtime.Identi
 	})
 	switch {
 	case err != nil && !errors.Is(err, redis.Nil):
-		return who, fmt.Errorf("look up ticket: %w: %w", realtime.ErrUnsure, err)
+		return identity, fmt.Errorf("look up ticket: %w: %w", realtime.ErrRightsUnavailable, err)
 	case body == nil:
-		return who, fmt.Errorf("ticket is unknown, used or too old: %w", realtime.ErrInvalidToken)
+		return identity, fmt.Errorf("ticket is unknown, used or too old: %w", realtime.ErrInvalidToken)
 	}
-	if err := json.Unmarshal(body, &who); err != nil {
-		return who, fmt.Errorf("read ticket: %w", err)
+	if err := json.Unmarshal(body, &identity); err != nil {
+		return identity, fmt.Errorf("read ticket: %w", err)
 	}
-	return who, nil
+	return identity, nil
 }
 
 func (t Tickets) key(ticket string) string {

@@ -7,8 +7,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Knowledge is where the answers of [Known] come from.
-type Knowledge interface {
+// FactSource is where the answers of [Facts] come from.
+type FactSource interface {
 	// Snapshot begins to read what is known at one moment.
 	Snapshot(ctx context.Context) (Snapshot, error)
 }
@@ -22,7 +22,7 @@ type Snapshot interface {
 	Close()
 }
 
-// QuestionKind is one of the methods of [Known].
+// QuestionKind is one of the methods of [Facts].
 type QuestionKind int
 
 // The kinds, with the type of their answers.
@@ -62,16 +62,16 @@ type Asked struct {
 	From, To    domain.Date
 }
 
-// memory holds the questions of a batch of events. What has not been answered yet is answered with nothing, and noted.
-type memory struct {
+// factCache holds the questions of a batch of events. What has not been answered yet is answered with nothing, and noted.
+type factCache struct {
 	questions map[Asked]*Question
 	open      []*Question
 }
 
-func newMemory() *memory { return &memory{questions: map[Asked]*Question{}} }
+func newFactCache() *factCache { return &factCache{questions: map[Asked]*Question{}} }
 
-// learn has all open questions answered.
-func (m *memory) learn(ctx context.Context, s Snapshot) error {
+// resolve has all open questions answered.
+func (m *factCache) resolve(ctx context.Context, s Snapshot) error {
 	if err := s.Answer(ctx, m.open); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (m *memory) learn(ctx context.Context, s Snapshot) error {
 
 // known is the view of one event on a memory.
 type known struct {
-	*memory
+	*factCache
 	school string
 	now    time.Time
 	missed bool // something asked for was not there yet

@@ -13,8 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Beside says from what tables are made beside the live ones. A zero value means what is in parentheses.
-type Beside struct {
+// Shadow says from what tables are made beside the live ones. A zero value means what is in parentheses.
+type Shadow struct {
 	URL         string             // of the database, as the one who owns the schema
 	Engine      projections.Config // of the live set, without group, store and notifiers
 	Projections []string           // which; what reads them comes with them (all)
@@ -25,25 +25,25 @@ type Beside struct {
 	Progress func(stage string, folded, total int64)
 }
 
-func (b *Beside) say(stage string, folded, total int64) {
+func (b *Shadow) report(stage string, folded, total int64) {
 	if b.Progress != nil {
 		b.Progress(stage, folded, total)
 	}
 }
 
-// ErrUnderWay says that another process is doing the same.
-var ErrUnderWay = errors.New("another process is at it already")
+// ErrAlreadyRunning says that another process is doing the same.
+var ErrAlreadyRunning = errors.New("another process is at it already")
 
 // engineTables are those of the engine itself; a schema beside the live one has its own.
 var engineTables = []string{"checkpoints", "fold_versions", "parked_subjects", "parked_events"}
 
-// besides is tables in a schema of their own, and what folds the log into them.
-type besides struct {
-	*Beside
+// shadowTables is tables in a schema of their own, and what folds the log into them.
+type shadowTables struct {
+	*Shadow
 	schema  string
-	owner   *pgx.Conn // holds the lock; one transaction at a time
+	conn    *pgx.Conn // holds the lock; one transaction at a time
 	topic   eventlog.Topic
-	renewed []*projections.Projection
+	rebuilt []*projections.Projection
 	folded  *projections.Set
 	catchup *projections.Catchup
 	ended   chan error // of the catch-up
@@ -52,8 +52,8 @@ type besides struct {
 }
 
 // open takes the lock of a schema, and makes sure that the live tables come from the log.
-func (b *Beside) open(ctx context.Context, schema string) (_ *besides, err error) {
-	s := &besides{Beside: b, schema: schema}
+func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err error) {
+	s := &shadowTables{Shadow: b, schema: schema}
 	c, err := pgx.ParseConfig(b.URL)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
@@ -63,7 +63,7 @@ func (b *Beside) open(ctx context.Context, schema string) (_ *besides, err error
 	c.RuntimeParams["search_path"] = searchPath(liveSchema)
 	c.RuntimeParams["client_min_messages"] = "warning"
 	c.RuntimeParams["maintenance_work_mem"] = "256MB" // for indexes of tables that are full already
-	if s.owner, err = pgx.ConnectConfig(ctx, c); err != nil {
+	if s.conn, err = pgx.ConnectConfig(ctx, c); err != nil {
 		return nil, fmt.Errorf("connect to database: %w", err)
 	}
 	defer func() {
@@ -81,18 +81,18 @@ func (b *Beside) open(ctx context.Context, schema string) (_ *besides, err error
 }
 
 // lock waits a moment, as the server may not have noticed yet that an earlier run has ended.
-func (s *besides) lock(ctx context.Context) error {
+func (s *shadowTables) lock(ctx context.Context) error {
 	const tries, pause = 10, 100 * time.Millisecond
 	for try := 1; ; try++ {
 		var locked bool
-		if err := s.owner.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, s.schema).Scan(&locked); err != nil {
+		if err := s.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, s.schema).Scan(&locked); err != nil {
 			return fmt.Errorf("take lock of %s: %w", s.schema, err)
 		}
 		switch {
 		case locked:
 			return nil
 		case try == tries:
-			return ErrUnderWay
+			return ErrAlreadyRunning
 		}
 		select {
 		case <-time.After(pause):
@@ -103,11 +103,13 @@ func (s *besides) lock(ctx context.Context) error {
 }
 
 // close ends the connection, and with it the lock.
-func (s *besides) close(ctx context.Context) error { return s.owner.Close(context.WithoutCancel(ctx)) }
+func (s *shadowTables) close(ctx context.Context) error {
+	return s.conn.Close(context.WithoutCancel(ctx))
+}
 
 // fill makes the tables that the named projections need, and begins to fold.
-func (s *besides) fill(ctx context.Context, names []string) (err error) {
-	if s.renewed, s.folded, err = s.Engine.Set.Closure(names...); err != nil {
+func (s *shadowTables) fill(ctx context.Context, names []string) (err error) {
+	if s.rebuilt, s.folded, err = s.Engine.Set.Closure(names...); err != nil {
 		return err
 	}
 	if err := s.createSchema(ctx); err != nil {
@@ -117,7 +119,7 @@ func (s *besides) fill(ctx context.Context, names []string) (err error) {
 }
 
 // start folds on from where the tables are.
-func (s *besides) start(ctx context.Context) (err error) {
+func (s *shadowTables) start(ctx context.Context) (err error) {
 	s.pool, err = NewPool(ctx, Config{URL: s.URL, Role: Projector, Schema: s.schema, StatementTimeout: time.Hour})
 	if err != nil {
 		return err
@@ -144,7 +146,7 @@ func (s *besides) start(ctx context.Context) (err error) {
 }
 
 // halt ends the folding, if it has begun.
-func (s *besides) halt() error {
+func (s *shadowTables) halt() error {
 	if s.stop == nil {
 		return nil
 	}
@@ -155,7 +157,7 @@ func (s *besides) halt() error {
 	return err
 }
 
-func (s *besides) createSchema(ctx context.Context) error {
+func (s *shadowTables) createSchema(ctx context.Context) error {
 	if err := s.dropSchema(ctx); err != nil { // what an interrupted run has left
 		return err
 	}
@@ -163,7 +165,7 @@ func (s *besides) createSchema(ctx context.Context) error {
 		return err
 	}
 	schema := pgx.Identifier{s.schema}.Sanitize()
-	return pgx.BeginFunc(ctx, s.owner, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+schema+"; GRANT USAGE ON SCHEMA "+schema+" TO schoolbell_projector"); err != nil {
 			return fmt.Errorf("create schema %s: %w", s.schema, err)
 		}
@@ -183,15 +185,15 @@ func (s *besides) createSchema(ctx context.Context) error {
 	})
 }
 
-func (s *besides) dropSchema(ctx context.Context) error { return s.drop(ctx, s.schema) }
+func (s *shadowTables) dropSchema(ctx context.Context) error { return s.drop(ctx, s.schema) }
 
 // replacedSchema holds tables that others have replaced, until they are dropped.
 const replacedSchema = "schoolbell_replaced"
 
-func (s *besides) dropReplaced(ctx context.Context) error { return s.drop(ctx, replacedSchema) }
+func (s *shadowTables) dropReplaced(ctx context.Context) error { return s.drop(ctx, replacedSchema) }
 
-func (s *besides) drop(ctx context.Context, schema string) error {
-	if _, err := s.owner.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
+func (s *shadowTables) drop(ctx context.Context, schema string) error {
+	if _, err := s.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
 		return fmt.Errorf("drop schema %s: %w", schema, err)
 	}
 	return nil
@@ -199,9 +201,9 @@ func (s *besides) drop(ctx context.Context, schema string) error {
 
 // discard stops and removes everything, also after ctx has ended. When the connection has ended, and so the lock, the
 // schema is left to the next run.
-func (s *besides) discard(ctx context.Context) error {
+func (s *shadowTables) discard(ctx context.Context) error {
 	err := s.halt()
-	if s.owner.IsClosed() {
+	if s.conn.IsClosed() {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -210,23 +212,23 @@ func (s *besides) discard(ctx context.Context) error {
 }
 
 // index makes the indexes that bulk loading goes without, and looks at what is in the tables for the planner's sake.
-func (s *besides) index(ctx context.Context) error {
-	for _, name := range tableNames(s.renewed) {
-		if _, err := s.owner.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
+func (s *shadowTables) index(ctx context.Context) error {
+	for _, name := range tableNames(s.rebuilt) {
+		if _, err := s.conn.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
 			return fmt.Errorf("create indexes of %s: %w", name, err)
 		}
-		if _, err := s.owner.Exec(ctx, "ANALYZE "+pgx.Identifier{s.schema, name}.Sanitize()); err != nil {
+		if _, err := s.conn.Exec(ctx, "ANALYZE "+pgx.Identifier{s.schema, name}.Sanitize()); err != nil {
 			return fmt.Errorf("analyze %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// follow folds until hardly anything is missing that the live tables have, and returns how many events they hold.
-func (s *besides) follow(ctx context.Context, stage string) (total int64, err error) {
+// catchUp folds until hardly anything is missing that the live tables have, and returns how many events they hold.
+func (s *shadowTables) catchUp(ctx context.Context, stage string) (total int64, err error) {
 	const near = 2000
 	for {
-		positions, err := s.livePositions(ctx, s.owner)
+		positions, err := s.livePositions(ctx, s.conn)
 		if err != nil {
 			return 0, err
 		}
@@ -237,25 +239,25 @@ func (s *besides) follow(ctx context.Context, stage string) (total int64, err er
 		if s.Until.IsZero() && total-s.catchup.Folded() <= near {
 			return total, nil
 		}
-		if err := s.to(ctx, stage, positions, total); err != nil || !s.Until.IsZero() {
+		if err := s.foldTo(ctx, stage, positions, total); err != nil || !s.Until.IsZero() {
 			return total, err
 		}
 	}
 }
 
-// to folds up to positions.
-func (s *besides) to(ctx context.Context, stage string, positions map[int32]int64, total int64) error {
+// foldTo folds up to positions.
+func (s *shadowTables) foldTo(ctx context.Context, stage string, positions map[int32]int64, total int64) error {
 	group, ctx := errgroup.WithContext(ctx)
 	done := make(chan struct{})
 	group.Go(func() error {
 		defer close(done)
-		return s.catchup.To(ctx, positions)
+		return s.catchup.FoldTo(ctx, positions)
 	})
 	group.Go(func() error {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			s.say(stage, min(s.catchup.Folded(), total), total)
+			s.report(stage, min(s.catchup.Folded(), total), total)
 			select {
 			case <-tick.C:
 			case <-done:
@@ -273,7 +275,7 @@ type querier interface {
 
 // livePositions returns the next offsets of the live tables, of the partitions that matter here. It fails when they were
 // folded from another topic.
-func (s *besides) livePositions(ctx context.Context, q querier) (map[int32]int64, error) {
+func (s *shadowTables) livePositions(ctx context.Context, q querier) (map[int32]int64, error) {
 	rows, err := q.Query(ctx, `SELECT partition, position, topic_id FROM checkpoints WHERE set_name = $1`, s.Engine.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read positions: %w", err)
@@ -284,7 +286,7 @@ func (s *besides) livePositions(ctx context.Context, q querier) (map[int32]int64
 	var topic string
 	_, err = pgx.ForEachRow(rows, []any{&partition, &next, &topic}, func() error {
 		if topic != s.topic.ID {
-			return &projections.TopicError{Partition: partition, Known: topic, Got: s.topic.ID}
+			return &projections.TopicError{Partition: partition, Stored: topic, Current: s.topic.ID}
 		}
 		if s.School == "" || partition == eventlog.PartitionFor(s.School, s.topic.Partitions) {
 			positions[partition] = next
@@ -298,8 +300,8 @@ func (s *besides) livePositions(ctx context.Context, q querier) (map[int32]int64
 }
 
 // liveParked tells whether events are parked beside the live tables.
-func (s *besides) liveParked(ctx context.Context) (some bool, err error) {
-	err = asProjector(ctx, s.owner, func(tx pgx.Tx) error {
+func (s *shadowTables) liveParked(ctx context.Context) (some bool, err error) {
+	err = asProjector(ctx, s.conn, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM parked_subjects WHERE set_name = $1 AND ($2 = '' OR school = $2))`,
 			s.Engine.Name, s.School).Scan(&some)
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/fee"
 )
 
-// beside makes the n-th event that happens today beside the year's plan. It depends on the day and on n alone.
-func (p *play) beside(n int) []*domain.Envelope {
+// minorEvents makes the n-th event that happens today beside the year's plan. It depends on the day and on n alone.
+func (p *play) minorEvents(n int) []*domain.Envelope {
 	s := p.school
 	saved, clock := s.r, s.clock
 	defer func() { s.r, s.clock = saved, clock }() // the plan must not notice
@@ -31,7 +31,7 @@ func (p *play) beside(n int) []*domain.Envelope {
 	case turn == 0 && s.r.Float64() < 0.5:
 		s.meal(id, p.today, student)
 	default:
-		s.secondLook(id, s.calendar.days[s.index-1], student)
+		s.correctMark(id, s.calendar.days[s.index-1], student)
 	}
 	return events
 }
@@ -71,8 +71,8 @@ func (s *School) meal(id string, today domain.Date, student *pupil) {
 	})
 }
 
-// secondLook corrects a mark of today, or of the last day with school. About as many are absent afterwards as before.
-func (s *School) secondLook(id string, day domain.Date, student *pupil) {
+// correctMark corrects a mark of today, or of the last day with school. About as many are absent afterwards as before.
+func (s *School) correctMark(id string, day domain.Date, student *pupil) {
 	corrected := &attendance.Corrected{
 		StudentID: student.id, ClassID: s.classes[student.class].id, Date: day, Session: "day",
 		Status: attendance.Present, Reason: "second look",

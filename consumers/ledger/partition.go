@@ -9,12 +9,12 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// Kept returns all that the ledger holds about a partition, to be verified.
-func (l *Ledger) Kept(ctx context.Context, partition int32) (*consumers.Kept, error) {
-	k := &consumers.Kept{KnownAt: map[int64]int64{}, Deliveries: map[string]consumers.Delivery{}, Aside: map[int64]bool{}}
+// Partition returns all that the ledger holds about a partition, to be verified.
+func (l *Ledger) Partition(ctx context.Context, partition int32) (*consumers.LedgerPartition, error) {
+	k := &consumers.LedgerPartition{FactsAt: map[int64]int64{}, Deliveries: map[string]consumers.Delivery{}, DeadLetters: map[int64]bool{}}
 	err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM schoolbell.checkpoints WHERE set_name = $1 AND partition = $2`,
-			plannedMark(l.cfg.Group), partition).Scan(&k.Upto); err != nil {
+			plannedSet(l.cfg.Group), partition).Scan(&k.PlannedTo); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM schoolbell.ledger l WHERE l.partition = $1`, partition)
@@ -35,11 +35,11 @@ func (l *Ledger) Kept(ctx context.Context, partition int32) (*consumers.Kept, er
 		}
 		var offset, known int64
 		rows, _ = tx.Query(ctx, `SELECT log_offset, known_at FROM schoolbell.ledger_known WHERE partition = $1`, partition)
-		if _, err := pgx.ForEachRow(rows, []any{&offset, &known}, func() error { k.KnownAt[offset] = known; return nil }); err != nil {
+		if _, err := pgx.ForEachRow(rows, []any{&offset, &known}, func() error { k.FactsAt[offset] = known; return nil }); err != nil {
 			return err
 		}
 		rows, _ = tx.Query(ctx, `SELECT log_offset FROM schoolbell.ledger_aside WHERE partition = $1`, partition)
-		_, err := pgx.ForEachRow(rows, []any{&offset}, func() error { k.Aside[offset] = true; return nil })
+		_, err := pgx.ForEachRow(rows, []any{&offset}, func() error { k.DeadLetters[offset] = true; return nil })
 		return err
 	})
 	if err != nil {

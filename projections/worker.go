@@ -12,13 +12,13 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// owner works on one partition for as long as it is assigned to this process, in sessions: each begins with a claim and
+// worker works on one partition for as long as it is assigned to this process, in sessions: each begins with a claim and
 // ends with the first thing that goes wrong.
-type owner struct {
-	engine *Engine
-	group  eventlog.Assignment
-	tape   *tape
-	logger *slog.Logger
+type worker struct {
+	engine     *Engine
+	assignment eventlog.Assignment
+	readAhead  *readAhead
+	logger     *slog.Logger
 
 	// batchLimit is lowered when the store refuses rows, until the event that is to blame is alone in its batch; that
 	// one is then in refused and parks.
@@ -29,46 +29,46 @@ type owner struct {
 	status Status
 }
 
-// own is called by the group.
-func (e *Engine) own(ctx context.Context, a eventlog.Assignment) error {
-	o := &owner{
-		engine: e, group: a, tape: e.borrowTape(a.Partition), batchLimit: e.cfg.MaxBatch, refused: map[int64]error{},
+// work is called by the group.
+func (e *Engine) work(ctx context.Context, a eventlog.Assignment) error {
+	o := &worker{
+		engine: e, assignment: a, readAhead: e.takeReadAhead(a.Partition), batchLimit: e.cfg.MaxBatch, refused: map[int64]error{},
 		logger: e.cfg.Logger.With("set", e.cfg.Name, "partition", a.Partition),
 		status: Status{Partition: a.Partition, State: Starting, Position: domain.Position{Partition: a.Partition, Offset: -1}},
 	}
 	e.mu.Lock()
-	e.owners[a.Partition] = o
+	e.workers[a.Partition] = o
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
-		if e.owners[a.Partition] == o {
-			delete(e.owners, a.Partition)
+		if e.workers[a.Partition] == o {
+			delete(e.workers, a.Partition)
 		}
 		e.mu.Unlock()
-		e.returnTape(o.tape)
+		e.returnReadAhead(o.readAhead)
 	}()
 	return o.run(ctx)
 }
 
 const (
-	restartLeast = 50 * time.Millisecond
-	restartMost  = 5 * time.Second
-	refusedAgain = 15 * time.Second
-	fencedAgain  = 10 * time.Second // by then the group has noticed to whom the partition belongs
+	restartMin   = 50 * time.Millisecond
+	restartMax   = 5 * time.Second
+	refusedRetry = 15 * time.Second
+	fencedRetry  = 10 * time.Second // by then the group has noticed to whom the partition belongs
 )
 
 // run holds sessions until the assignment ends. It fails when the tables are not for this program, so that the partition
 // goes to another one.
-func (o *owner) run(ctx context.Context) error {
-	delay := restartLeast
+func (o *worker) run(ctx context.Context) error {
+	delay := restartMin
 	for ctx.Err() == nil {
-		before := o.report().Position
-		err := o.session(ctx)
+		before := o.currentStatus().Position
+		err := o.runLease(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if o.report().Position != before {
-			delay = restartLeast // it got somewhere
+		if o.currentStatus().Position != before {
+			delay = restartMin // it got somewhere
 		}
 		wait := delay
 		var topic *TopicError
@@ -84,11 +84,11 @@ func (o *owner) run(ctx context.Context) error {
 			o.engine.metrics.fenced.Inc()
 			o.logger.WarnContext(ctx, "another process has taken the partition over")
 			o.setState(Failing, err)
-			wait = fencedAgain
+			wait = fencedRetry
 		case errors.As(err, &topic), errors.As(err, &position):
 			o.logger.ErrorContext(ctx, "refusing to go on", "error", err)
 			o.setState(Refused, err)
-			wait = refusedAgain
+			wait = refusedRetry
 		case errors.Is(err, ErrRejected):
 			o.logger.WarnContext(ctx, "looking for the event whose rows the store refuses", "error", err, "batch", o.batchLimit)
 			wait = 0
@@ -98,7 +98,7 @@ func (o *owner) run(ctx context.Context) error {
 					"error", err)
 			}
 			o.setState(Failing, err)
-			delay = min(2*delay, restartMost)
+			delay = min(2*delay, restartMax)
 		}
 		o.engine.metrics.restarts.Inc()
 		if sleep(ctx, wait) != nil {
@@ -109,9 +109,9 @@ func (o *owner) run(ctx context.Context) error {
 }
 
 // open claims the partition and makes sure that the log fits the tables.
-func (o *owner) open(ctx context.Context) (Claim, error) {
+func (o *worker) open(ctx context.Context) (Claim, error) {
 	cfg := &o.engine.cfg
-	n := o.group.Partition
+	n := o.assignment.Partition
 	topic, err := cfg.Log.Topic(ctx)
 	if err != nil {
 		return Claim{}, err
@@ -128,13 +128,13 @@ func (o *owner) open(ctx context.Context) (Claim, error) {
 	if claim.Next < start || claim.Next > end {
 		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start, End: end}
 	}
-	if err := o.tape.seek(ctx, topic, claim.Next); err != nil {
+	if err := o.readAhead.seek(ctx, topic, claim.Next); err != nil {
 		return Claim{}, err
 	}
 	return claim, nil
 }
 
-func (o *owner) setState(s State, reason error) {
+func (o *worker) setState(s State, reason error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.status.State, o.status.Reason = s, ""
@@ -143,34 +143,34 @@ func (o *owner) setState(s State, reason error) {
 	}
 }
 
-func (o *owner) setPosition(next int64) {
+func (o *worker) setPosition(next int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.status.Position.Offset = next - 1
 }
 
-func (o *owner) setParked(subjects int) {
+func (o *worker) setParked(subjects int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.status.Parked = subjects
 }
 
 // reportUnread logs the first of a series of failures to read, whichever partition it is of.
-func (o *owner) reportUnread(ctx context.Context, err error) {
+func (o *worker) reportUnread(ctx context.Context, err error) {
 	if o.engine.unread.begins(time.Now()) {
 		o.logger.WarnContext(ctx, "cannot read the log, trying on", "error", err)
 	}
 }
 
-func (o *owner) report() Status {
+func (o *worker) currentStatus() Status {
 	o.mu.Lock()
 	s := o.status
 	o.mu.Unlock()
-	if fault := o.tape.unreadable(); fault != nil && s.State == Running {
+	if fault := o.readAhead.currentFault(); fault != nil && s.State == Running {
 		s.State, s.Reason = Failing, fault.Error()
 	}
 	var oldest time.Time
-	s.Lag, oldest = o.tape.lag(s.Position.Offset + 1)
+	s.Lag, oldest = o.readAhead.lag(s.Position.Offset + 1)
 	if !oldest.IsZero() {
 		s.LagTime = max(0, time.Since(oldest))
 	}

@@ -24,34 +24,34 @@ type Notifier interface {
 	Heartbeat(ctx context.Context, at domain.Position, epoch int64) error
 }
 
-const heartbeatEvery = time.Second
+const heartbeatInterval = time.Second
 
-// announcer tells one notifier about the commits of one session. It does so beside the pipeline: when the notifier is slow,
+// commitNotifier tells one notifier about the commits of one session. It does so beside the pipeline: when the notifier is slow,
 // commits are told together.
-type announcer struct {
+type commitNotifier struct {
 	notifier Notifier
-	session  *session
-	news     chan struct{}
+	lease    *lease
+	pending  chan struct{}
 
 	mu      sync.Mutex
 	next    int64
 	changes map[string]*Change
 }
 
-// startAnnouncers tells each notifier, and the group itself, how the session gets on.
-func (s *session) startAnnouncers(ctx context.Context, stages *errgroup.Group) {
-	for _, n := range append([]Notifier{progress(s.group.Committed)}, s.cfg.Notifiers...) {
-		a := &announcer{
-			notifier: n, session: s, next: s.claim.Next,
-			news: make(chan struct{}, 1), changes: map[string]*Change{},
+// startNotifiers tells each notifier, and the group itself, how the session gets on.
+func (s *lease) startNotifiers(ctx context.Context, stages *errgroup.Group) {
+	for _, n := range append([]Notifier{progress(s.assignment.Committed)}, s.cfg.Notifiers...) {
+		a := &commitNotifier{
+			notifier: n, lease: s, next: s.claim.Next,
+			pending: make(chan struct{}, 1), changes: map[string]*Change{},
 		}
-		s.announcers = append(s.announcers, a)
+		s.notifiers = append(s.notifiers, a)
 		stages.Go(func() error { return a.run(ctx) })
 	}
 }
 
 // add notes a commit.
-func (a *announcer) add(next int64, changes []*Change) {
+func (a *commitNotifier) add(next int64, changes []*Change) {
 	a.mu.Lock()
 	a.next = next
 	for _, c := range changes {
@@ -65,10 +65,10 @@ func (a *announcer) add(next int64, changes []*Change) {
 		}
 	}
 	a.mu.Unlock()
-	signal(a.news)
+	signal(a.pending)
 }
 
-func (a *announcer) take() (domain.Position, []*Change) {
+func (a *commitNotifier) take() (domain.Position, []*Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	changes := make([]*Change, 0, len(a.changes))
@@ -76,27 +76,27 @@ func (a *announcer) take() (domain.Position, []*Change) {
 		changes = append(changes, c)
 	}
 	clear(a.changes)
-	return domain.Position{Partition: a.session.claim.Partition, Offset: a.next - 1}, changes
+	return domain.Position{Partition: a.lease.claim.Partition, Offset: a.next - 1}, changes
 }
 
-func (a *announcer) run(ctx context.Context) error {
-	epoch := a.session.claim.Epoch
+func (a *commitNotifier) run(ctx context.Context) error {
+	epoch := a.lease.claim.Epoch
 	at, _ := a.take()
-	a.report(ctx, a.notifier.Claimed(ctx, at, epoch, a.session.claim.Base))
-	heartbeat := time.NewTicker(heartbeatEvery)
+	a.countFailure(ctx, a.notifier.Claimed(ctx, at, epoch, a.lease.claim.Base))
+	heartbeat := time.NewTicker(heartbeatInterval)
 	defer heartbeat.Stop()
 	for {
 		select {
-		case <-a.news:
+		case <-a.pending:
 			at, changes := a.take()
-			a.report(ctx, a.notifier.Committed(ctx, at, epoch, changes))
+			a.countFailure(ctx, a.notifier.Committed(ctx, at, epoch, changes))
 		case <-heartbeat.C:
 			a.mu.Lock()
 			at.Offset = a.next - 1
 			quiet := len(a.changes) == 0
 			a.mu.Unlock()
 			if quiet {
-				a.report(ctx, a.notifier.Heartbeat(ctx, at, epoch))
+				a.countFailure(ctx, a.notifier.Heartbeat(ctx, at, epoch))
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -104,15 +104,15 @@ func (a *announcer) run(ctx context.Context) error {
 	}
 }
 
-// report logs the first of a series of failures, whichever partition it is of.
-func (a *announcer) report(ctx context.Context, err error) {
+// countFailure logs the first of a series of failures, whichever partition it is of.
+func (a *commitNotifier) countFailure(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	engine := a.session.engine
+	engine := a.lease.engine
 	engine.metrics.notifyFailures.Inc()
 	if engine.untold.begins(time.Now()) {
-		a.session.logger.WarnContext(ctx, "cannot tell what has changed, so readers may get older answers until that works", "error", err)
+		a.lease.logger.WarnContext(ctx, "cannot tell what has changed, so readers may get older answers until that works", "error", err)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// aside is an event that cannot be planned.
-type aside struct {
+// deadLetterRow is an event that cannot be planned.
+type deadLetterRow struct {
 	partition                     int32
 	offset                        int64
 	school, eventID, kind, reason string
@@ -24,7 +24,7 @@ type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-func noteAside(ctx context.Context, q execer, a aside) error {
+func upsertDeadLetter(ctx context.Context, q execer, a deadLetterRow) error {
 	_, err := q.Exec(ctx, `
 		INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
@@ -40,16 +40,16 @@ func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), 2000)], "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// SetAside notes a record that cannot be read, so that nobody has to look for it. The log keeps it.
-func (l *Ledger) SetAside(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error {
-	return noteAside(ctx, l.pool, aside{at.Partition, at.Offset, school, eventID, eventType, reason})
+// AddDeadLetter notes a record that cannot be read, so that nobody has to look for it. The log keeps it.
+func (l *Ledger) AddDeadLetter(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error {
+	return upsertDeadLetter(ctx, l.pool, deadLetterRow{at.Partition, at.Offset, school, eventID, eventType, reason})
 }
 
-// Aside returns the events that could not be planned, the oldest first, of one school or of all.
-func (l *Ledger) Aside(ctx context.Context, school string) ([]AsideEvent, error) {
+// DeadLetters returns the events that could not be planned, the oldest first, of one school or of all.
+func (l *Ledger) DeadLetters(ctx context.Context, school string) ([]DeadLetter, error) {
 	rows, _ := l.pool.Query(ctx, `SELECT partition, log_offset, school, event_id, type, reason, at FROM schoolbell.ledger_aside
 		WHERE $1 IN ('', school) ORDER BY at, partition, log_offset`, school)
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e AsideEvent, err error) {
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e DeadLetter, err error) {
 		return e, row.Scan(&e.Position.Partition, &e.Position.Offset, &e.School, &e.EventID, &e.Type, &e.Reason, &e.At)
 	})
 	if err != nil {
@@ -58,8 +58,8 @@ func (l *Ledger) Aside(ctx context.Context, school string) ([]AsideEvent, error)
 	return list, nil
 }
 
-// AsideEvent is an event that could not be planned. It is planned again by whoever hands it to an engine as wanted again.
-type AsideEvent struct {
+// DeadLetter is an event that could not be planned. It is planned again by whoever hands it to an engine as wanted again.
+type DeadLetter struct {
 	Position domain.Position `json:"position"`
 	School   string          `json:"school"`
 	EventID  string          `json:"event_id"`

@@ -12,10 +12,10 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// tape is a stretch of one partition's log in memory, decoded and with the duplicates marked. One goroutine reads ahead
+// readAhead is a stretch of one partition's log in memory, decoded and with the duplicates marked. One goroutine reads ahead
 // at its end ([tape.fill]); the fold takes entries from it; they stay until they are released, which is when their commit is
 // in the store. So after a failed commit the fold winds the tape back instead of reading and judging everything again.
-type tape struct {
+type readAhead struct {
 	partition  int32
 	topic      eventlog.Topic
 	log        Log
@@ -42,12 +42,12 @@ type tape struct {
 const (
 	fetchBytes = 1 << 20
 	fetchWait  = 500 * time.Millisecond
-	retryLeast = 50 * time.Millisecond
-	retryMost  = 2 * time.Second
+	retryMin   = 50 * time.Millisecond
+	retryMax   = 2 * time.Second
 )
 
 // seek puts the tape at an offset. What it holds already is kept if it can be; else the window is filled by reading back.
-func (t *tape) seek(ctx context.Context, topic eventlog.Topic, offset int64) error {
+func (t *readAhead) seek(ctx context.Context, topic eventlog.Topic, offset int64) error {
 	if t.topic != topic {
 		t.topic, t.window = topic, nil
 	}
@@ -76,8 +76,8 @@ func (t *tape) seek(ctx context.Context, topic eventlog.Topic, offset int64) err
 
 // fill reads the log on until ctx ends or the log does not have what comes next. It tells failed the first of several
 // failures in a row, and tries on.
-func (t *tape) fill(ctx context.Context, failed func(error)) error {
-	delay := retryLeast
+func (t *readAhead) fill(ctx context.Context, failed func(error)) error {
+	delay := retryMin
 	defer t.setFault(nil)
 	for {
 		if err := t.waitForRoom(ctx); err != nil {
@@ -96,9 +96,9 @@ func (t *tape) fill(ctx context.Context, failed func(error)) error {
 			if err := sleep(ctx, delay); err != nil {
 				return err
 			}
-			delay = min(2*delay, retryMost)
+			delay = min(2*delay, retryMax)
 		default:
-			delay = retryLeast
+			delay = retryMin
 			t.setFault(nil)
 			t.append(batch)
 		}
@@ -106,7 +106,7 @@ func (t *tape) fill(ctx context.Context, failed func(error)) error {
 }
 
 // setFault notes why the log cannot be read, or that it can, and returns whether that is a change.
-func (t *tape) setFault(err error) (changed bool) {
+func (t *readAhead) setFault(err error) (changed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	changed = (t.fault == nil) != (err == nil)
@@ -114,13 +114,13 @@ func (t *tape) setFault(err error) (changed bool) {
 	return changed
 }
 
-func (t *tape) unreadable() error {
+func (t *readAhead) currentFault() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.fault
 }
 
-func (t *tape) waitForRoom(ctx context.Context) error {
+func (t *readAhead) waitForRoom(ctx context.Context) error {
 	for {
 		t.mu.Lock()
 		full := len(t.entries) >= t.maxEvents || t.bytes >= t.maxBytes
@@ -136,13 +136,13 @@ func (t *tape) waitForRoom(ctx context.Context) error {
 	}
 }
 
-func (t *tape) append(batch eventlog.Batch) {
+func (t *readAhead) append(batch eventlog.Batch) {
 	entries := make([]entry, len(batch.Records))
 	size := 0
 	for i, rec := range batch.Records {
 		size += recordSize(&rec)
 		if t.school != "" && !concerns(&rec, t.school) {
-			entries[i] = entry{record: rec, event: &domain.Envelope{}, other: true}
+			entries[i] = entry{record: rec, event: &domain.Envelope{}, otherSchool: true}
 			continue
 		}
 		entries[i] = newEntry(t.decode, rec, t.topic.Partitions)
@@ -161,7 +161,7 @@ func (t *tape) append(batch eventlog.Batch) {
 }
 
 // take returns up to n entries that have not been taken yet. They are valid until they are released.
-func (t *tape) take(n int) []entry {
+func (t *readAhead) take(n int) []entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n = min(n, len(t.entries)-t.taken)
@@ -169,15 +169,15 @@ func (t *tape) take(n int) []entry {
 	return t.entries[t.taken-n : t.taken : t.taken]
 }
 
-// giveBack undoes the taking of the last n entries.
-func (t *tape) giveBack(n int) {
+// putBack undoes the taking of the last n entries.
+func (t *readAhead) putBack(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.taken -= n
 }
 
 // rewind undoes all taking.
-func (t *tape) rewind() {
+func (t *readAhead) rewind() {
 	t.mu.Lock()
 	t.taken = 0
 	some := len(t.entries) > 0
@@ -188,7 +188,7 @@ func (t *tape) rewind() {
 }
 
 // release lets go of all entries before an offset.
-func (t *tape) release(before int64) {
+func (t *readAhead) release(before int64) {
 	t.mu.Lock()
 	n, _ := slices.BinarySearchFunc(t.entries, before, func(e entry, offset int64) int {
 		return int(e.offset() - offset)
@@ -208,7 +208,7 @@ func (t *tape) release(before int64) {
 }
 
 // lag is how many records the log has beyond an offset, and when the oldest of them was appended, if that is known.
-func (t *tape) lag(next int64) (events int64, oldest time.Time) {
+func (t *readAhead) lag(next int64) (events int64, oldest time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.entries) > 0 && t.end > next {

@@ -18,10 +18,10 @@ import (
 // being served now. A school with 50,000 jobs and one with three then take turns until the three are done.
 const (
 	tick = time.Microsecond
-	// lineBegins is how far in the past a line is. It has room for 3,600,000,000 jobs of one school that wait together.
-	lineBegins = time.Hour
-	// placesEnd tells places in a line from times: jobs for later and repetitions have a time.
-	placesEnd = lineBegins / 2
+	// lineStart is how far in the past a line is. It has room for 3,600,000,000 jobs of one school that wait together.
+	lineStart = time.Hour
+	// positionsEnd tells places in a line from times: jobs for later and repetitions have a time.
+	positionsEnd = lineStart / 2
 )
 
 // line is a queue and a priority.
@@ -32,17 +32,17 @@ type line struct {
 
 func (l line) String() string { return l.queue + ":" + strconv.Itoa(int(l.priority)) }
 
-// turns knows which place of each line is being served.
-type turns struct {
+// fairQueue knows which place of each line is being served.
+type fairQueue struct {
 	mu      sync.Mutex
 	serving map[string]time.Time
 }
 
-func newTurns() *turns { return &turns{serving: map[string]time.Time{}} }
+func newFairQueue() *fairQueue { return &fairQueue{serving: map[string]time.Time{}} }
 
 // served notes that a job of the line has been fetched.
-func (t *turns) served(job *rivertype.JobRow) {
-	if job.Attempt > 1 || time.Since(job.ScheduledAt) < placesEnd {
+func (t *fairQueue) served(job *rivertype.JobRow) {
+	if job.Attempt > 1 || time.Since(job.ScheduledAt) < positionsEnd {
 		return
 	}
 	l := line{job.Queue, consumers.Priority(job.Priority)}.String()
@@ -54,7 +54,7 @@ func (t *turns) served(job *rivertype.JobRow) {
 }
 
 // load finds out what is being served, when this process has not yet served anything itself.
-func (t *turns) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) {
+func (t *fairQueue) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) {
 	t.mu.Lock()
 	at, ok := t.serving[l.String()]
 	t.mu.Unlock()
@@ -64,11 +64,11 @@ func (t *turns) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) 
 	err := tx.QueryRow(ctx, `SELECT coalesce(
 		(SELECT scheduled_at FROM schoolbell_river.river_job WHERE state = 'available' AND queue = $1 AND priority = $2 ORDER BY scheduled_at LIMIT 1),
 		(SELECT max(last) FROM schoolbell.ledger_turns WHERE queue = $3),
-		clock_timestamp() - $4::interval)`, l.queue, l.priority, l.String(), lineBegins).Scan(&at)
+		clock_timestamp() - $4::interval)`, l.queue, l.priority, l.String(), lineStart).Scan(&at)
 	if err != nil {
 		return at, fmt.Errorf("read the line %s: %w", l, err)
 	}
-	at = earliest(at, time.Now().Add(-lineBegins))
+	at = earliest(at, time.Now().Add(-lineStart))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.serving[l.String()] = at
@@ -82,8 +82,8 @@ func earliest(a, b time.Time) time.Time {
 	return b
 }
 
-// places gives each job that is due its place. The jobs are in the order in which they were planned.
-func (t *turns) places(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
+// assign gives each job that is due its place. The jobs are in the order in which they were planned.
+func (t *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
 	type key struct {
 		line   line
 		school string
@@ -135,16 +135,16 @@ func (t *turns) places(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
 	for _, j := range jobs {
 		if j.at.IsZero() {
 			k := key{j.line(), j.school}
-			j.place = next[k]
+			j.position = next[k]
 			next[k] = next[k].Add(tick)
 		}
 	}
 	return nil
 }
 
-// inLine is a hook of River's: a job with a place in a line is available at once.
-func inLine(_ context.Context, p *rivertype.JobInsertParams) error {
-	if p.State == rivertype.JobStateScheduled && time.Since(*p.ScheduledAt) > placesEnd {
+// makeAvailable is a hook of River's: a job with a place in a line is available at once.
+func makeAvailable(_ context.Context, p *rivertype.JobInsertParams) error {
+	if p.State == rivertype.JobStateScheduled && time.Since(*p.ScheduledAt) > positionsEnd {
 		p.State = rivertype.JobStateAvailable
 	}
 	return nil

@@ -10,23 +10,23 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Aside is a parked subject as an operator sees it.
-type Aside struct {
+// ParkedEntry is a parked subject as an operator sees it.
+type ParkedEntry struct {
 	projections.ParkedSubject
 	Partition int32
 	Events    int64 // that are parked
 }
 
 // First is the position of the oldest event that is still parked.
-func (a *Aside) First() domain.Position {
+func (a *ParkedEntry) First() domain.Position {
 	return domain.Position{Partition: a.Partition, Offset: a.FirstOffset}
 }
 
 // ListParked returns the parked subjects of a school, or of all schools when it is empty, the longest parked first.
-func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]Aside, error) {
-	var all []Aside
+func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]ParkedEntry, error) {
+	var all []ParkedEntry
 	err := s.query(ctx, func(rows pgx.Rows) error {
-		var a Aside
+		var a ParkedEntry
 		if err := rows.Scan(&a.Partition, &a.School, &a.Subject, &a.FirstOffset, &a.Reason, &a.Attempts, &a.ParkedAt,
 			&a.RetryAt, &a.RetryRequested, &a.FoldVersion, &a.Events); err != nil {
 			return err

@@ -11,11 +11,11 @@ import (
 
 func TestTheLobbyHasFewPlaces(t *testing.T) {
 	t.Parallel()
-	l := &realtime.Lobby{PerAddress: 2, Most: 4}
+	l := &realtime.PreAuth{PerAddress: 2, Max: 4}
 	enter := func(from string) func() {
 		leave, err := l.Enter(&http.Request{RemoteAddr: from})
 		if err != nil {
-			require.ErrorIs(t, err, realtime.ErrCrowded)
+			require.ErrorIs(t, err, realtime.ErrPreAuthFull)
 			require.Equal(t, http.StatusTooManyRequests, realtime.StatusOf(err))
 			return nil
 		}

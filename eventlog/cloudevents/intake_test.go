@@ -40,7 +40,7 @@ func event(edits ...string) string {
 }
 
 func parse(contentType, body string) error {
-	_, err := cloudevents.Door{School: "north", Now: now}.Parse(http.Header{"Content-Type": {contentType}}, []byte(body))
+	_, err := cloudevents.Intake{School: "north", Now: now}.Parse(http.Header{"Content-Type": {contentType}}, []byte(body))
 	return err
 }
 
@@ -175,7 +175,7 @@ func TestP9_ABatchListsTheFaultsOfAllEvents(t *testing.T) {
 
 func TestTheDoorHasLimits(t *testing.T) {
 	t.Parallel()
-	door := cloudevents.Door{School: "north", Now: now, MaxEvents: 2}
+	door := cloudevents.Intake{School: "north", Now: now, MaxEvents: 2}
 	header := http.Header{"Content-Type": {cloudevents.BatchType}}
 	_, err := door.Parse(header, []byte("["+event()+","+event()+","+event()+"]"))
 	require.ErrorIs(t, err, cloudevents.ErrTooMany)
@@ -200,7 +200,7 @@ func TestContentTypes(t *testing.T) {
 
 func TestWhatMayBeLeftOutIsFilledIn(t *testing.T) {
 	t.Parallel()
-	events, err := cloudevents.Door{School: "north", Now: now}.Parse(
+	events, err := cloudevents.Intake{School: "north", Now: now}.Parse(
 		http.Header{"Content-Type": {cloudevents.StructuredType}}, []byte(event("school", "", "ext1", `"kept out"`)))
 	require.NoError(t, err)
 	e := events[0]
@@ -215,7 +215,7 @@ func TestBinaryMode(t *testing.T) {
 		"Content-Type": {"application/json"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"e%201%25"}, "Ce-Source": {"/sis"},
 		"Ce-Type": {attendance.TypeMarked}, "Ce-Time": {"2026-09-01T07:45:00+02:00"}, "Ce-Subject": {"s-1"}, "Ce-Actor": {"%C3%89lodie"},
 	}
-	door := cloudevents.Door{School: "north", Now: now}
+	door := cloudevents.Intake{School: "north", Now: now}
 	events, err := door.Parse(header, []byte(goodData))
 	require.NoError(t, err)
 	require.Equal(t, "e 1%", events[0].ID)

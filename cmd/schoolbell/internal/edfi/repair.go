@@ -13,8 +13,8 @@ import (
 // What the door would refuse is mended here, as far as its meaning is plain. Each function says whether it had to
 // change more than white space.
 
-// mendText makes s printable text of at most limit bytes.
-func mendText(s string, limit int) (mended string, changed bool) {
+// repairText makes s printable text of at most limit bytes.
+func repairText(s string, limit int) (repaired string, changed bool) {
 	var b strings.Builder
 	space := false
 	for _, r := range s {
@@ -31,32 +31,32 @@ func mendText(s string, limit int) (mended string, changed bool) {
 			b.WriteRune(r)
 		}
 	}
-	mended = b.String()
-	if len(mended) > limit {
+	repaired = b.String()
+	if len(repaired) > limit {
 		cut := limit
-		for !utf8.RuneStart(mended[cut]) {
+		for !utf8.RuneStart(repaired[cut]) {
 			cut--
 		}
-		mended, changed = strings.TrimRight(mended[:cut], " "), true
+		repaired, changed = strings.TrimRight(repaired[:cut], " "), true
 	}
-	return mended, changed
+	return repaired, changed
 }
 
-// mendID makes s an identifier. One that is too long keeps its beginning and ends in a hash of the whole, so that
+// repairID makes s an identifier. One that is too long keeps its beginning and ends in a hash of the whole, so that
 // two of them stay different.
-func mendID(s string) (mended string, changed bool) {
-	mended, changed = mendText(s, len(s)+1)
-	if len(mended) > domain.MaxIDLength {
-		sum := sha256.Sum256([]byte(mended))
-		head, _ := mendText(mended, domain.MaxIDLength-17)
-		mended, changed = head+"-"+hex.EncodeToString(sum[:8]), true
+func repairID(s string) (repaired string, changed bool) {
+	repaired, changed = repairText(s, len(s)+1)
+	if len(repaired) > domain.MaxIDLength {
+		sum := sha256.Sum256([]byte(repaired))
+		head, _ := repairText(repaired, domain.MaxIDLength-17)
+		repaired, changed = head+"-"+hex.EncodeToString(sum[:8]), true
 	}
-	return mended, changed
+	return repaired, changed
 }
 
-// mendPhone keeps what belongs to a telephone number: digits of any script become ASCII digits and every spelling
+// repairPhone keeps what belongs to a telephone number: digits of any script become ASCII digits and every spelling
 // of "extension" becomes "x". It returns "" when what is left cannot be dialled.
-func mendPhone(s string) (mended string, changed bool) {
+func repairPhone(s string) (repaired string, changed bool) {
 	var b strings.Builder
 	digits := 0
 	for i, r := range s {
@@ -70,12 +70,12 @@ func mendPhone(s string) (mended string, changed bool) {
 			b.WriteByte('x')
 		}
 	}
-	mended = strings.Trim(strings.Join(strings.Fields(b.String()), " "), " -./x")
-	mended = strings.NewReplacer("x. ", "x", "x.", "x", "x ", "x").Replace(mended)
+	repaired = strings.Trim(strings.Join(strings.Fields(b.String()), " "), " -./x")
+	repaired = strings.NewReplacer("x. ", "x", "x.", "x", "x ", "x").Replace(repaired)
 	if digits < 3 || digits > 20 {
 		return "", true
 	}
-	return mended, mended != strings.TrimSpace(s)
+	return repaired, repaired != strings.TrimSpace(s)
 }
 
 func startsExtension(s string) bool {
@@ -93,19 +93,19 @@ func digitValue(r rune) int {
 	return n % 10
 }
 
-// mendEmail strips what is often pasted around an address. It returns "" when no address is left.
-func mendEmail(s string) (mended string, changed bool) {
-	mended = strings.TrimSpace(s)
-	if i, j := strings.LastIndexByte(mended, '<'), strings.LastIndexByte(mended, '>'); i >= 0 && j > i {
-		mended = mended[i+1 : j]
+// repairEmail strips what is often pasted around an address. It returns "" when no address is left.
+func repairEmail(s string) (repaired string, changed bool) {
+	repaired = strings.TrimSpace(s)
+	if i, j := strings.LastIndexByte(repaired, '<'), strings.LastIndexByte(repaired, '>'); i >= 0 && j > i {
+		repaired = repaired[i+1 : j]
 	}
-	mended = strings.TrimPrefix(strings.TrimSpace(mended), "mailto:")
+	repaired = strings.TrimPrefix(strings.TrimSpace(repaired), "mailto:")
 	var f domain.Faults
-	f.OptionalEmail("", mended)
+	f.OptionalEmail("", repaired)
 	if f.Err() != nil {
 		return "", true
 	}
-	return mended, mended != strings.TrimSpace(s)
+	return repaired, repaired != strings.TrimSpace(s)
 }
 
 // slug makes a code value an identifier: "Eleventh grade" becomes "eleventh-grade".
@@ -119,6 +119,6 @@ func slug(s string) string {
 			b.WriteByte('-')
 		}
 	}
-	mended, _ := mendID(strings.Trim(b.String(), "-"))
-	return mended
+	repaired, _ := repairID(strings.Trim(b.String(), "-"))
+	return repaired
 }

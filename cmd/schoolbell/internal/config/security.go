@@ -28,7 +28,7 @@ func (j JWT) Config(data string) (auth.Config, error) {
 	c := auth.Config{Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer}
 	var err error
 	if c.Secret == "" && c.JWKS == "" {
-		c.Secret, err = keptSecret(filepath.Join(data, SecretFile))
+		c.Secret, err = storedSecret(filepath.Join(data, SecretFile))
 	}
 	return c, err
 }
@@ -36,9 +36,9 @@ func (j JWT) Config(data string) (auth.Config, error) {
 // SecretFile is where the development secret is kept, inside the data directory.
 const SecretFile = "jwt-secret"
 
-// keptSecret returns the secret in a file, and makes it the first time. Of several processes that make it at once, all
+// storedSecret returns the secret in a file, and makes it the first time. Of several processes that make it at once, all
 // get the same.
-func keptSecret(file string) (string, error) {
+func storedSecret(file string) (string, error) {
 	kept, err := readSecret(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return kept, err
@@ -69,7 +69,7 @@ func readSecret(file string) (string, error) {
 func (j JWT) validate() error {
 	c := auth.Config{Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer}
 	if c.Secret == "" && c.JWKS == "" {
-		c.Secret = strings.Repeat("x", auth.MinSecretLength)
+		c.Secret = strings.Repeat("x", auth.MinSecretBytes)
 	}
 	return c.Validate()
 }

@@ -29,13 +29,13 @@ type newJob struct {
 	school   string
 	priority consumers.Priority
 	at       time.Time // zero: at once
-	place    time.Time // in the line, if at once
+	position time.Time // in the line, if at once
 }
 
 func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 
-// Keep implements [consumers.Ledger].
-func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int, err error) {
+// Commit implements [consumers.Ledger].
+func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (kept int, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		fresh, err := l.dropReplayed(ctx, tx, plans)
 		if err != nil {
@@ -46,10 +46,10 @@ func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int
 			return err
 		}
 		kept = len(jobs)
-		if err := noteKnown(ctx, tx, fresh); err != nil {
+		if err := insertFactsAt(ctx, tx, fresh); err != nil {
 			return err
 		}
-		if err := setAside(ctx, tx, plans); err != nil {
+		if err := commitDeadLetters(ctx, tx, plans); err != nil {
 			return err
 		}
 		jobs, err = dropWaiting(ctx, tx, jobs)
@@ -69,7 +69,7 @@ func (l *Ledger) Keep(ctx context.Context, plans []consumers.Planning) (kept int
 // them is in the ledger; and from one that nothing followed from, nothing follows now, though more may be known: nobody
 // wants to hear of an absence of last year because the school has learnt a telephone number.
 func (l *Ledger) dropReplayed(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]consumers.Planning, error) {
-	rows, _ := tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, plannedMark(l.cfg.Group))
+	rows, _ := tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, plannedSet(l.cfg.Group))
 	planned := map[int32]int64{}
 	var partition int32
 	var next int64
@@ -88,13 +88,13 @@ func (l *Ledger) dropReplayed(ctx context.Context, tx pgx.Tx, plans []consumers.
 	return fresh, nil
 }
 
-// keptJob is the job of a delivery that is new.
-type keptJob struct {
+// plannedJob is the job of a delivery that is new.
+type plannedJob struct {
 	*newJob
 	dependsOn string
 }
 
-func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]keptJob, error) {
+func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]plannedJob, error) {
 	before, err := plannedBefore(ctx, tx, plans)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	for i := range plans {
 		for j := range plans[i].Deliveries {
 			d := &plans[i].Deliveries[j]
-			if byID[d.ID] != nil || before[ruleOf(d)] {
+			if byID[d.ID] != nil || before[ruleRunOf(d)] {
 				continue // two planned the same, as for a parent of two; or it is complete
 			}
 			byID[d.ID] = d
@@ -121,29 +121,31 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
-	jobs := make([]keptJob, len(ids))
+	jobs := make([]plannedJob, len(ids))
 	for i, id := range ids {
 		d := byID[id]
-		jobs[i] = keptJob{&newJob{task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore}, d.DependsOn}
+		jobs[i] = plannedJob{&newJob{task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore}, d.DependsOn}
 	}
 	return jobs, nil
 }
 
-// applied is a planner and the event that it was applied to.
-type applied struct{ school, source, event, planner string }
+// ruleRun is a planner and the event that it was applied to.
+type ruleRun struct{ school, source, event, planner string }
 
-func ruleOf(d *consumers.Delivery) applied { return applied{d.School, d.Source, d.EventID, d.Planner} }
+func ruleRunOf(d *consumers.Delivery) ruleRun {
+	return ruleRun{d.School, d.Source, d.EventID, d.Planner}
+}
 
 // plannedBefore finds which planners have planned from which events before. What they planned is complete: by now they
 // might know other recipients. It is asked for before anything is inserted, and once for each event: in one statement
 // with the insertion every recipient of a notice would come across all those before him.
-func plannedBefore(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) (map[applied]bool, error) {
-	asked := map[applied]bool{}
-	var list []applied
+func plannedBefore(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) (map[ruleRun]bool, error) {
+	asked := map[ruleRun]bool{}
+	var list []ruleRun
 	var columns [4][]string
 	for i := range plans {
 		for j := range plans[i].Deliveries {
-			a := ruleOf(&plans[i].Deliveries[j])
+			a := ruleRunOf(&plans[i].Deliveries[j])
 			if asked[a] {
 				continue
 			}
@@ -157,9 +159,9 @@ func plannedBefore(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) (
 	if len(list) == 0 {
 		return nil, nil
 	}
-	before := map[applied]bool{}
+	before := map[ruleRun]bool{}
 	batch := &pgx.Batch{}
-	batch.Queue(lookups)
+	batch.Queue(forceIndexScans)
 	batch.Queue(plannedBeforeSQL, columns[0], columns[1], columns[2], columns[3]).Query(func(rows pgx.Rows) error {
 		var n int
 		_, err := pgx.ForEachRow(rows, []any{&n}, func() error { before[list[n-1]] = true; return nil })
@@ -233,15 +235,15 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-// noteKnown notes with what knowledge events were planned, where that was more than what came before them: when the
+// insertFactsAt notes with what knowledge events were planned, where that was more than what came before them: when the
 // planners had fallen behind. With it a plan can be recomputed, also one from which nothing followed.
-func noteKnown(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+func insertFactsAt(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
 	var partitions []int32
 	var offsets, known []int64
 	for i := range plans {
-		if p := &plans[i]; p.Asked && p.Fault == nil && p.KnownAt > p.Event.Position.Offset {
+		if p := &plans[i]; p.UsedFacts && p.Fault == nil && p.FactsAt > p.Event.Position.Offset {
 			partitions, offsets = append(partitions, p.Event.Position.Partition), append(offsets, p.Event.Position.Offset)
-			known = append(known, p.KnownAt)
+			known = append(known, p.FactsAt)
 		}
 	}
 	if len(offsets) == 0 {
@@ -255,14 +257,14 @@ func noteKnown(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error
 	return nil
 }
 
-// setAside notes the events that cannot be planned, and forgets those that an operator had planned again and now could.
-func setAside(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+// commitDeadLetters notes the events that cannot be planned, and forgets those that an operator had planned again and now could.
+func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
 	for i := range plans {
 		e, fault := plans[i].Event, plans[i].Fault
 		var err error
 		switch {
 		case fault != nil:
-			err = noteAside(ctx, tx, aside{e.Position.Partition, e.Position.Offset, e.School, e.ID, e.Type, fault.Error()})
+			err = upsertDeadLetter(ctx, tx, deadLetterRow{e.Position.Partition, e.Position.Offset, e.School, e.ID, e.Type, fault.Error()})
 		case plans[i].Again:
 			_, err = tx.Exec(ctx, `DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`, e.Position.Partition, e.Position.Offset)
 		}
@@ -274,7 +276,7 @@ func setAside(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error 
 }
 
 // dropWaiting leaves out the jobs of deliveries that wait for another one; they get theirs when that is done.
-func dropWaiting(ctx context.Context, tx pgx.Tx, kept []keptJob) ([]keptJob, error) {
+func dropWaiting(ctx context.Context, tx pgx.Tx, kept []plannedJob) ([]plannedJob, error) {
 	var ids []string
 	for _, j := range kept {
 		if j.dependsOn != "" {
@@ -304,7 +306,7 @@ func dropWaiting(ctx context.Context, tx pgx.Tx, kept []keptJob) ([]keptJob, err
 	return due, nil
 }
 
-func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, kept []keptJob) error {
+func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, kept []plannedJob) error {
 	jobs := make([]*newJob, len(kept))
 	for i := range kept {
 		jobs[i] = kept[i].newJob
@@ -322,14 +324,14 @@ func (l *Ledger) insertNewJobs(ctx context.Context, tx pgx.Tx, jobs []*newJob) e
 			j.at = time.Time{}
 		}
 	}
-	if err := l.turns.places(ctx, tx, jobs); err != nil {
+	if err := l.queue.assign(ctx, tx, jobs); err != nil {
 		return err
 	}
 	params := make([]river.InsertManyParams, len(jobs))
 	for i, j := range jobs {
 		at := j.at
 		if at.IsZero() {
-			at = j.place
+			at = j.position
 		}
 		params[i] = river.InsertManyParams{Args: j.task, InsertOpts: &river.InsertOpts{
 			Queue: QueueOf(j.Channel), Priority: int(j.priority), ScheduledAt: at,

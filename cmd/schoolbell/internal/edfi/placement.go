@@ -39,16 +39,16 @@ func (e Evidence) explain() string {
 
 // pupil is what the files say about where a student belongs.
 type pupil struct {
-	birthYear int
-	grade     string // as enrolled or assessed
-	section   string
-	schools   map[string]Evidence    // named by a record, with the strongest evidence for each
-	entered   map[string]domain.Date // by school, as enrolled
-	placed    []string               // decided by place
-	by        Evidence
+	birthYear       int
+	grade           string // as enrolled or assessed
+	section         string
+	schools         map[string]Evidence    // named by a record, with the strongest evidence for each
+	entered         map[string]domain.Date // by school, as enrolled
+	assignedSchools []string               // decided by place
+	evidence        Evidence
 }
 
-func (p *pupil) seenAt(school string, by Evidence) {
+func (p *pupil) addEvidence(school string, by Evidence) {
 	if p.schools == nil {
 		p.schools = make(map[string]Evidence, 1)
 	}
@@ -70,9 +70,9 @@ func (p *pupil) classID() string {
 	}
 }
 
-// place decides the schools of all students. An enrolment outranks everything; attendance and gradebook both put a
+// assignSchools decides the schools of all students. An enrolment outranks everything; attendance and gradebook both put a
 // student into the school they name, so that a student who moved is known to both. The others can only name one.
-func (d *directory) place() {
+func (d *directory) assignSchools() {
 	byGrade := make(map[string][]string)
 	for id, s := range d.schools {
 		for _, g := range s.grades {
@@ -81,15 +81,15 @@ func (d *directory) place() {
 	}
 	cohorts := make(map[int]map[string]int)
 	for _, p := range d.pupils {
-		p.placed, p.by = p.fromRecords()
-		if p.placed == nil && len(byGrade[p.grade]) == 1 {
-			p.placed, p.by = byGrade[p.grade], GradeLevel
+		p.assignedSchools, p.evidence = p.fromRecords()
+		if p.assignedSchools == nil && len(byGrade[p.grade]) == 1 {
+			p.assignedSchools, p.evidence = byGrade[p.grade], GradeLevel
 		}
-		if p.birthYear != 0 && len(p.placed) > 0 {
+		if p.birthYear != 0 && len(p.assignedSchools) > 0 {
 			if cohorts[p.birthYear] == nil {
 				cohorts[p.birthYear] = make(map[string]int)
 			}
-			for _, s := range p.placed {
+			for _, s := range p.assignedSchools {
 				cohorts[p.birthYear][s]++
 			}
 		}
@@ -102,8 +102,8 @@ func (d *directory) place() {
 		majority[year] = schools[:1]
 	}
 	for _, p := range d.pupils {
-		if p.placed == nil && majority[p.birthYear] != nil {
-			p.placed, p.by = majority[p.birthYear], Cohort
+		if p.assignedSchools == nil && majority[p.birthYear] != nil {
+			p.assignedSchools, p.evidence = majority[p.birthYear], Cohort
 		}
 	}
 }
@@ -138,6 +138,6 @@ func gradeLabel(code string) string {
 	if code == "Kindergarten" {
 		return "K"
 	}
-	label, _ := mendText(slug(code), 24)
+	label, _ := repairText(slug(code), 24)
 	return label
 }

@@ -8,34 +8,34 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Announcer tells the dashboards of all nodes what has changed, at most once in an interval. It belongs to the process
+// Notifier tells the dashboards of all nodes what has changed, at most once in an interval. It belongs to the process
 // that folds the projections, which need not be a node itself.
-type Announcer struct {
+type Notifier struct {
 	bus      Bus
 	local    func(Changed)
 	interval time.Duration
 	logger   *slog.Logger
-	board    noticeBoard
+	changes  changeBuffer
 }
 
-// NewAnnouncer tells through a bus, and the hub of this process, if there is one, directly. An interval of 0 is 200 ms.
-func NewAnnouncer(bus Bus, local func(Changed), interval time.Duration, logger *slog.Logger) *Announcer {
+// NewNotifier tells through a bus, and the hub of this process, if there is one, directly. An interval of 0 is 200 ms.
+func NewNotifier(bus Bus, local func(Changed), interval time.Duration, logger *slog.Logger) *Notifier {
 	if interval == 0 {
 		interval = defaultDashboardInterval
 	}
-	return &Announcer{bus: bus, local: local, interval: interval, logger: logger}
+	return &Notifier{bus: bus, local: local, interval: interval, logger: logger}
 }
 
-// Tell takes a notice. It never blocks.
-func (a *Announcer) Tell(c Changed) {
+// Notify takes a notice. It never blocks.
+func (a *Notifier) Notify(c Changed) {
 	if a.local != nil {
 		a.local(c)
 	}
-	a.board.add(c)
+	a.changes.add(c)
 }
 
 // Run sends the notices until ctx ends. One that cannot be sent is lost: the next one says more.
-func (a *Announcer) Run(ctx context.Context) error {
+func (a *Notifier) Run(ctx context.Context) error {
 	tick := time.NewTicker(a.interval)
 	defer tick.Stop()
 	for failing := false; ; {
@@ -53,11 +53,11 @@ func (a *Announcer) Run(ctx context.Context) error {
 }
 
 // Flush sends the notices that wait.
-func (a *Announcer) Flush(ctx context.Context) error {
-	m := message{Kind: sayChanged}
-	for whose, projections := range a.board.take() {
+func (a *Notifier) Flush(ctx context.Context) error {
+	m := message{Kind: kindChanged}
+	for target, projections := range a.changes.take() {
 		for name, position := range projections {
-			m.Changed = append(m.Changed, Changed{School: whose.school, Projections: []string{name}, Position: position})
+			m.Changed = append(m.Changed, Changed{School: target.school, Projections: []string{name}, Position: position})
 		}
 	}
 	if len(m.Changed) == 0 {

@@ -32,26 +32,26 @@ type database struct {
 	conn *pgx.Conn
 }
 
-func (s *scenario) ask(d *datadriven.TestData) string {
+func (s *scenario) query(d *datadriven.TestData) string {
 	if s.database == nil {
 		conn, err := pgx.Connect(context.Background(), devtest.Postgres(s.t))
 		require.NoError(s.t, err)
 		s.t.Cleanup(func() { require.NoError(s.t, conn.Close(context.Background())) })
 		s.database = &database{conn}
 	}
-	asked := query.Asked{School: "oak", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll}
+	scope := query.Scope{School: "oak", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll}
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "today":
-			require.NoError(s.t, asked.Today.UnmarshalText([]byte(a.Vals[0])))
+			require.NoError(s.t, scope.Today.UnmarshalText([]byte(a.Vals[0])))
 		case "school":
-			asked.School = a.Vals[0]
+			scope.School = a.Vals[0]
 		case "as":
-			asked.Sees = query.SightOf(query.Role(a.Vals[0]))
+			scope.Sees = query.SightOf(query.Role(a.Vals[0]))
 		case "own":
-			asked.Own = true
+			scope.Own = true
 		case "self":
-			asked.Own, asked.Self = true, a.Vals[0]
+			scope.Own, scope.Self = true, a.Vals[0]
 		}
 	}
 	tx, err := s.database.conn.Begin(context.Background())
@@ -62,8 +62,8 @@ func (s *scenario) ask(d *datadriven.TestData) string {
 			insert(s.t, tx, schema, row.values)
 		}
 	})
-	As(s.t, tx, asked.School)
-	return Ask(tx, asked, s.endpoints, strings.TrimSpace(d.Input))
+	As(s.t, tx, scope.School)
+	return Get(tx, scope, s.endpoints, strings.TrimSpace(d.Input))
 }
 
 // As gives a transaction the rights of the API for one school, and its search path.
@@ -96,8 +96,8 @@ func insert(t testing.TB, tx pgx.Tx, s *projections.Schema, values []any) {
 	require.NoError(t, err, s.Name)
 }
 
-// Ask sends one request to the endpoints, which are mounted as the API mounts them.
-func Ask(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string) string {
+// Get sends one request to the endpoints, which are mounted as the API mounts them.
+func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string) string {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("scenario", "1")
 	config.CreateHooks = nil // no link to a schema in problems
@@ -107,8 +107,8 @@ func Ask(tx pgx.Tx, asked query.Asked, endpoints []query.Endpoint, target string
 	api := humago.New(mux, config)
 	for _, e := range endpoints {
 		op := huma.Operation{OperationID: e.Info().Name, Method: http.MethodGet, Path: e.Info().Path}
-		e.Mount(api, op, func(ctx context.Context, q query.Question) (*huma.StreamResponse, error) {
-			answer, err := q.Run(ctx, tx, asked)
+		e.Mount(api, op, func(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
+			answer, err := q.Run(ctx, tx, scope)
 			switch {
 			case errors.Is(err, query.ErrNotFound):
 				return nil, huma.Error404NotFound(err.Error())

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Answers reads answers of one type through a cache: from it when one holds, else by loading it, once at a time for each
+// ReadThrough reads answers of one type through a cache: from it when one holds, else by loading it, once at a time for each
 // key across goroutines.
-type Answers[T any] struct {
+type ReadThrough[T any] struct {
 	cache   *Cache // nil keeps nothing
 	codec   Codec[T]
-	limit   time.Duration
+	timeout time.Duration
 	flights singleflight.Group
 }
 
@@ -23,18 +23,18 @@ type Codec[T any] struct {
 	Parse  func(b []byte) (T, error)
 }
 
-// NewAnswers makes a reader of answers. Limit is how long loading one may take: a load that others wait for goes on
+// NewReadThrough makes a reader of answers. Limit is how long loading one may take: a load that others wait for goes on
 // when the request that started it is gone.
-func NewAnswers[T any](c *Cache, codec Codec[T], limit time.Duration) *Answers[T] {
-	return &Answers[T]{cache: c, codec: codec, limit: limit}
+func NewReadThrough[T any](c *Cache, codec Codec[T], limit time.Duration) *ReadThrough[T] {
+	return &ReadThrough[T]{cache: c, codec: codec, timeout: limit}
 }
 
-// Ask is one request for an answer.
-type Ask struct {
-	Key     Key
-	TTL     time.Duration // how long it may be kept; 0 is not at all
-	AtLeast int64         // the offset of the last event that must be in it; -1 for any
-	Private bool          // neither looked for nor kept
+// Lookup is one request for an answer.
+type Lookup struct {
+	Key       Key
+	TTL       time.Duration // how long it may be kept; 0 is not at all
+	MinOffset int64         // the offset of the last event that must be in it; -1 for any
+	Private   bool          // neither looked for nor kept
 	// Await returns once a load can meet AtLeast. Each request waits for itself, so that none waits for what another one
 	// has to see. It may be nil.
 	Await func(context.Context) error
@@ -44,26 +44,26 @@ type Ask struct {
 type Load[T any] func(ctx context.Context) (answer T, offset int64, err error)
 
 type loaded[T any] struct {
-	answer T
+	value  T
 	offset int64
 }
 
 // Get returns an answer, the offset of the last event that is certainly in it, and where it came from.
-func (a *Answers[T]) Get(ctx context.Context, ask Ask, load Load[T]) (T, int64, Outcome, error) {
-	shared := a.cache != nil && ask.TTL != 0 && !ask.Private
+func (a *ReadThrough[T]) Get(ctx context.Context, lookup Lookup, load Load[T]) (T, int64, Outcome, error) {
+	shared := a.cache != nil && lookup.TTL != 0 && !lookup.Private
 	outcome := Bypass
 	if shared {
-		var kept found
-		kept, outcome = a.cache.get(ctx, ask.Key, ask.AtLeast)
+		var kept cached
+		kept, outcome = a.cache.get(ctx, lookup.Key, lookup.MinOffset)
 		if outcome == Hit {
-			if answer, err := a.codec.Parse(kept.answer); err == nil {
+			if answer, err := a.codec.Parse(kept.value); err == nil {
 				return answer, kept.offset, Hit, nil
 			}
 			outcome = Miss
 		}
 	}
-	if ask.Await != nil {
-		if err := ask.Await(ctx); err != nil {
+	if lookup.Await != nil {
+		if err := lookup.Await(ctx); err != nil {
 			var none T
 			return none, 0, outcome, err
 		}
@@ -72,23 +72,23 @@ func (a *Answers[T]) Get(ctx context.Context, ask Ask, load Load[T]) (T, int64, 
 		answer, offset, err := load(ctx)
 		return answer, offset, outcome, err
 	}
-	key := a.cache.entryKey(ask.Key)
-	got, err := a.once(ctx, key, ask, load)
-	if err == nil && got.offset < ask.AtLeast {
+	key := a.cache.entryKey(lookup.Key)
+	got, err := a.once(ctx, key, lookup, load)
+	if err == nil && got.offset < lookup.MinOffset {
 		// Joined a load that others had begun before the event that this one has to see.
-		got, err = a.once(ctx, key+"@"+strconv.FormatInt(ask.AtLeast, 10), ask, load)
+		got, err = a.once(ctx, key+"@"+strconv.FormatInt(lookup.MinOffset, 10), lookup, load)
 	}
-	return got.answer, got.offset, outcome, err
+	return got.value, got.offset, outcome, err
 }
 
 // once loads an answer, or joins the load of the same key that is under way.
-func (a *Answers[T]) once(ctx context.Context, key string, ask Ask, load Load[T]) (loaded[T], error) {
+func (a *ReadThrough[T]) once(ctx context.Context, key string, lookup Lookup, load Load[T]) (loaded[T], error) {
 	flight := a.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
 		defer cancel()
 		answer, offset, err := load(ctx)
 		if err == nil {
-			a.cache.put(ctx, ask.Key, a.codec.Append(nil, answer), offset, ask.TTL)
+			a.cache.put(ctx, lookup.Key, a.codec.Append(nil, answer), offset, lookup.TTL)
 		}
 		return loaded[T]{answer, offset}, err
 	})

@@ -63,8 +63,8 @@ func (r *Rejection) add(index int, faults []domain.Fault) {
 	}
 }
 
-// Door is where events from producers are checked before they may enter the log.
-type Door struct {
+// Intake is where events from producers are checked before they may enter the log.
+type Intake struct {
 	School    string    // whose door it is: other schools' events are refused, and events that name none are its own
 	Now       time.Time // the time of events that have none
 	MaxEvents int       // in one request; 0 is 1,000
@@ -72,7 +72,7 @@ type Door struct {
 
 // Parse reads the events of a request whose body has been read already. Its error is a *[Rejection], [ErrMediaType] or
 // [ErrTooMany].
-func (p Door) Parse(header http.Header, body []byte) ([]*domain.Envelope, error) {
+func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, error) {
 	mediaType, params, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil || len(header.Values("Content-Type")) != 1 ||
 		params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
@@ -80,54 +80,54 @@ func (p Door) Parse(header http.Header, body []byte) ([]*domain.Envelope, error)
 	}
 	d := newDecoder(true)
 	defer d.release()
-	intake := intake{door: p, d: d}
+	request := request{intake: p, decoder: d}
 	switch {
 	case mediaType == StructuredType:
-		intake.single(body)
+		request.single(body)
 	case mediaType == BatchType:
-		err = intake.batch(body)
+		err = request.batch(body)
 	case mediaType == jsonType && header.Get("Ce-Specversion") != "":
-		intake.binary(header, body)
+		request.binary(header, body)
 	default:
 		return nil, ErrMediaType
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(intake.rejection.Faults) > 0 {
-		return nil, &intake.rejection
+	if len(request.rejection.Faults) > 0 {
+		return nil, &request.rejection
 	}
-	return intake.events, nil
+	return request.events, nil
 }
 
-// intake is one request on its way through the door.
-type intake struct {
-	door      Door
-	d         *decoder
+// request is one request on its way through the door.
+type request struct {
+	intake    Intake
+	decoder   *decoder
 	events    []*domain.Envelope
 	rejection Rejection
 }
 
 // take checks one event and keeps it, or its faults together with those already found in it.
-func (in *intake) take(index int, r *raw) {
-	d := in.d
-	if r.shapeless {
+func (in *request) take(index int, r *raw) {
+	d := in.decoder
+	if r.notObject {
 		in.rejection.add(index, d.faults.List)
 		d.faults.List = nil
 		return
 	}
-	r.time = in.door.Now
+	r.time = in.intake.Now
 	switch v := r.values[school]; {
 	case v == nil:
-		r.values[school] = []byte(in.door.School)
-	case string(v) != in.door.School:
-		d.faults.Add("/school", "must be %q, the school in the address", in.door.School)
-		r.values[school] = []byte(in.door.School)
+		r.values[school] = []byte(in.intake.School)
+	case string(v) != in.intake.School:
+		d.faults.Add("/school", "must be %q, the school in the address", in.intake.School)
+		r.values[school] = []byte(in.intake.School)
 	}
 	e, err := d.event(r)
 	switch {
 	case err != nil:
-		d.faults.Add("/type", "%q is not in the catalogue", cut(e.Type))
+		d.faults.Add("/type", "%q is not in the catalogue", shorten(e.Type))
 	case e.Type != "" && codecs[e.Type].fact.Reserved:
 		d.faults.Add("/type", "is written by Schoolbell only")
 	}
@@ -136,7 +136,7 @@ func (in *intake) take(index int, r *raw) {
 	in.events = append(in.events, e)
 }
 
-func cut(s string) string {
+func shorten(s string) string {
 	const limit = 80
 	if len(s) > limit {
 		return strings.ToValidUTF8(s[:limit], "") + "…"
@@ -144,20 +144,20 @@ func cut(s string) string {
 	return s
 }
 
-func (in *intake) malformed(index int, err error) {
+func (in *request) malformed(index int, err error) {
 	in.rejection.Malformed = true
 	in.rejection.add(index, []domain.Fault{{Reason: syntaxReason(err)}})
 }
 
 // single reads one structured event.
-func (in *intake) single(body []byte) {
-	in.d.reset(body)
-	r, err := in.d.envelope(body)
+func (in *request) single(body []byte) {
+	in.decoder.reset(body)
+	r, err := in.decoder.envelope(body)
 	if err == nil {
-		err = in.d.end()
+		err = in.decoder.end()
 	}
 	if err != nil {
-		in.rejection.add(0, in.d.faults.List)
+		in.rejection.add(0, in.decoder.faults.List)
 		in.malformed(0, err)
 		return
 	}
@@ -166,19 +166,19 @@ func (in *intake) single(body []byte) {
 
 // batch reads a list of structured events: first where each one's parts lie, then, as the decoder is free again, the
 // parts themselves.
-func (in *intake) batch(body []byte) error {
+func (in *request) batch(body []byte) error {
 	type found struct {
 		raw    *raw
 		faults []domain.Fault
 	}
-	d := in.d
-	limit := in.door.MaxEvents
+	d := in.decoder
+	limit := in.intake.MaxEvents
 	if limit == 0 {
 		limit = 1000
 	}
 	d.reset(body)
 	if k := d.json.PeekKind(); k != '[' && k != jsontext.KindInvalid {
-		in.rejection.add(0, []domain.Fault{{Reason: "must be a list of events, not " + nounOf(k)}})
+		in.rejection.add(0, []domain.Fault{{Reason: "must be a list of events, not " + kindName(k)}})
 		return nil
 	}
 	var all []found
@@ -225,9 +225,9 @@ func (d *decoder) envelope(body []byte) (*raw, error) {
 	r := &raw{}
 	if k := d.json.PeekKind(); k != '{' {
 		if k != jsontext.KindInvalid {
-			d.faults.Add("", "must be an object, not %s", nounOf(k))
+			d.faults.Add("", "must be an object, not %s", kindName(k))
 		}
-		r.shapeless = true
+		r.notObject = true
 		return r, d.skip("")
 	}
 	if _, err := d.json.ReadToken(); err != nil {
@@ -272,7 +272,7 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 	pointer := "/" + escapePointer(name)
 	if k == '{' || k == '[' || k == jsontext.KindInvalid {
 		if k != jsontext.KindInvalid {
-			d.faults.Add(pointer, "must be a text, not %s", nounOf(k))
+			d.faults.Add(pointer, "must be a text, not %s", kindName(k))
 		}
 		return d.skip(pointer)
 	}
@@ -289,7 +289,7 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 	case r.values[a] != nil:
 		d.faults.Add(pointer, "is there twice")
 	case k != '"':
-		d.faults.Add(pointer, "must be a text, not %s", nounOf(k))
+		d.faults.Add(pointer, "must be a text, not %s", kindName(k))
 		r.values[a] = []byte{}
 	default:
 		text, ok := d.unquote(value)
@@ -302,9 +302,9 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 }
 
 // binary reads an event whose attributes are in the request's headers.
-func (in *intake) binary(header http.Header, body []byte) {
+func (in *request) binary(header http.Header, body []byte) {
 	r := &raw{data: body, hasData: len(body) > 0}
-	f := &in.d.faults
+	f := &in.decoder.faults
 	r.values[dataContentType] = []byte(header.Get("Content-Type"))
 	for _, key := range slices.Sorted(maps.Keys(header)) {
 		name, ok := strings.CutPrefix(key, "Ce-")
@@ -328,5 +328,5 @@ func (in *intake) binary(header http.Header, body []byte) {
 		r.values[a] = []byte(text)
 	}
 	in.take(0, r)
-	in.rejection.Malformed = in.d.broken
+	in.rejection.Malformed = in.decoder.invalidJSON
 }

@@ -15,13 +15,13 @@ import (
 
 // crowd opens more sessions in a class than can have their turn at once. All are asleep when it returns, and when they
 // are woken they do what is said.
-func crowd(t *testing.T, n *rt.Node, name string, woken func(*realtime.Session, *realtime.Turn)) {
+func crowd(t *testing.T, n *rt.Node, name string, woken func(*realtime.Session, *realtime.Slot)) {
 	t.Helper()
 	for i := range 2*runtime.GOMAXPROCS(0) + 1 {
 		var s *realtime.Session
-		s, err := n.Open(t.Context(), rt.Who("crowd"+strconv.Itoa(i), "admin"), realtime.Options{
+		s, err := n.Open(t.Context(), rt.User("crowd"+strconv.Itoa(i), "admin"), realtime.Options{
 			Rooms: []domain.Room{class(name)},
-			Wake:  func(turn *realtime.Turn) { woken(s, turn) },
+			Wake:  func(slot *realtime.Slot) { woken(s, slot) },
 		})
 		require.NoError(t, err)
 		t.Cleanup(s.End)
@@ -42,12 +42,12 @@ func TestWhoEndsItsTurnHoldsNobodyBack(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	over := make(chan struct{})
-	crowd(t, n, "a", func(_ *realtime.Session, turn *realtime.Turn) {
-		turn.End()
-		turn.End() // once more is harmless
+	crowd(t, n, "a", func(_ *realtime.Session, slot *realtime.Slot) {
+		slot.End()
+		slot.End() // once more is harmless
 		<-over
 	})
-	other := rt.Listen(t, n, rt.Who("other", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
+	other := rt.Listen(t, n, rt.User("other", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
 	t.Cleanup(func() { close(over) })
 	rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	hears(t, n, other, "b")
@@ -62,10 +62,10 @@ func TestWhoCatchesUpHasNoTurn(t *testing.T) {
 			n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = ringBytes })
 			begin, over := make(chan struct{}), make(chan struct{})
 			const events = 1000
-			crowd(t, n, "a", func(s *realtime.Session, turn *realtime.Turn) {
+			crowd(t, n, "a", func(s *realtime.Session, slot *realtime.Slot) {
 				<-begin
 				for heard := 0; heard < events; {
-					got, err := s.Next(context.Background(), turn, nil)
+					got, err := s.Next(context.Background(), slot, nil)
 					if err != nil || len(got) == 0 {
 						return
 					}
@@ -73,7 +73,7 @@ func TestWhoCatchesUpHasNoTurn(t *testing.T) {
 				}
 				<-over
 			})
-			other := rt.Listen(t, n, rt.Who("other", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
+			other := rt.Listen(t, n, rt.User("other", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
 			t.Cleanup(func() { close(over) })
 			var last domain.Position
 			for i := range events {
