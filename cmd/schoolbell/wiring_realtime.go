@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -47,7 +48,7 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 		if pool, err = p.openPool(ctx, "directory", p.cfg.Database.API(p.servers.databaseURL)); err != nil {
 			return err
 		}
-		positions = httpapi.NewPositions(pool, setName)
+		positions = checkpoint.NewPositions(pool.Acquire, setName)
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
