@@ -21,7 +21,7 @@ run: build ## build, and start everything with a school to look at (data in ./.d
 
 build: ## bin/schoolbell
 	@mkdir -p bin
-	$(GO) build -trimpath -buildvcs=auto -ldflags '-X main.version=$(VERSION)' -o bin/schoolbell ./cmd/schoolbell
+	$(GO) build -trimpath -buildvcs=auto -ldflags '-X github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program.version=$(VERSION)' -o bin/schoolbell ./cmd/schoolbell
 
 test: ## all tests; TEST_FLAGS adds flags, as in make test TEST_FLAGS=-race
 	$(GO) test -timeout 15m $(TEST_FLAGS) ./...

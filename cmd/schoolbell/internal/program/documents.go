@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"cmp"
@@ -32,7 +32,7 @@ func (p *program) wireDocuments() (*documents, error) {
 	}
 	d := &documents{store: document.NewStore(blobs), linkTTL: p.cfg.Documents.LinkValid}
 	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, p.url), keys...); err != nil {
-		return nil, usageError{err}
+		return nil, ConfigError{err}
 	}
 	d.serve, err = document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, Title: pdf.Title})
 	return d, err
