@@ -1,6 +1,9 @@
--- What became of deliveries, as the log tells it (package projections/deliveries).
+-- owner: projections/deliveries
+--
+-- The outcomes of deliveries, folded from the log.
 
 -- +goose Up
+
 CREATE TABLE schoolbell.deliveries (
 	school       text COLLATE "C" NOT NULL,
 	delivery_id  text COLLATE "C" NOT NULL,
@@ -14,7 +17,7 @@ CREATE TABLE schoolbell.deliveries (
 	error        text NOT NULL,
 	cause        text COLLATE "C" NOT NULL, -- the id of the event
 	correlation  text NOT NULL,
-	kind         text NOT NULL, -- of the document, if it is one; so are the next three
+	kind         text NOT NULL, -- this and the next three are of the document, if it is one
 	student_id   text COLLATE "C" NOT NULL,
 	sha256       text NOT NULL,
 	bytes        bigint NOT NULL,
@@ -31,6 +34,5 @@ CREATE INDEX deliveries_by_position ON schoolbell.deliveries (school, position);
 CREATE INDEX deliveries_by_channel ON schoolbell.deliveries (school, channel, position);
 CREATE INDEX deliveries_failed ON schoolbell.deliveries (school, position) WHERE status = 'failed';
 CREATE INDEX deliveries_by_cause ON schoolbell.deliveries (school, cause);
-
--- +goose Down
-DROP TABLE schoolbell.deliveries;
+-- deliveries.outcomes: what one guardian, student or member of staff was sent
+CREATE INDEX deliveries_by_recipient ON schoolbell.deliveries (school, recipient, position);

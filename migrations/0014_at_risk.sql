@@ -1,8 +1,11 @@
--- Students at risk (package projections/atrisk).
+-- owner: projections/atrisk
+--
+-- Students at risk.
 
 -- +goose Up
 
--- A few hundred rows a school, which change with every mark of a student who is often away: one index and no more.
+-- A few hundred rows per school, updated with every mark of a student who is often absent: the primary key is the only
+-- index.
 CREATE TABLE schoolbell.at_risk (
 	school     text COLLATE "C" NOT NULL,
 	student_id text COLLATE "C" NOT NULL,
@@ -14,6 +17,3 @@ CREATE TABLE schoolbell.at_risk (
 	PRIMARY KEY (school, student_id)
 ) WITH (fillfactor = 70);
 SELECT schoolbell.protect('schoolbell.at_risk');
-
--- +goose Down
-DROP TABLE schoolbell.at_risk;

@@ -1,6 +1,9 @@
--- Performance: scores and the sums made of them (package projections/performance).
+-- owner: projections/performance
+--
+-- Performance: scores, the sums made of them, assessments and remarks.
 
 -- +goose Up
+
 CREATE TABLE schoolbell.performance_scores (
 	school        text COLLATE "C" NOT NULL,
 	student_id    text COLLATE "C" NOT NULL,
@@ -10,9 +13,13 @@ CREATE TABLE schoolbell.performance_scores (
 	class_id      text COLLATE "C" NOT NULL,
 	subject       text COLLATE "C" NOT NULL,
 	points        bigint NOT NULL, -- basis points
+	score         float8 NOT NULL DEFAULT 0,
+	max_score     float8 NOT NULL DEFAULT 0,
+	scored_at     timestamptz,
 	PRIMARY KEY (school, student_id, assessment_id)
 );
 SELECT schoolbell.protect('schoolbell.performance_scores');
+SELECT schoolbell.let_jobs_read('schoolbell.performance_scores');
 
 CREATE TABLE schoolbell.performance_groups (
 	school   text COLLATE "C" NOT NULL,
@@ -27,6 +34,7 @@ CREATE TABLE schoolbell.performance_groups (
 	PRIMARY KEY (school, year, term, class_id, subject)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05);
 SELECT schoolbell.protect('schoolbell.performance_groups');
+SELECT schoolbell.let_jobs_read('schoolbell.performance_groups');
 
 CREATE TABLE schoolbell.performance_students (
 	school     text COLLATE "C" NOT NULL,
@@ -40,7 +48,8 @@ CREATE TABLE schoolbell.performance_students (
 	PRIMARY KEY (school, year, term, class_id, subject, student_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 SELECT schoolbell.protect('schoolbell.performance_students');
--- performance.ranking of a class through all years
+SELECT schoolbell.let_jobs_read('schoolbell.performance_students');
+-- performance.ranking of a class across all years
 CREATE INDEX performance_students_by_class ON schoolbell.performance_students (school, class_id, subject);
 
 CREATE TABLE schoolbell.performance_totals (
@@ -65,6 +74,7 @@ CREATE TABLE schoolbell.assessments (
 	PRIMARY KEY (school, assessment_id)
 );
 SELECT schoolbell.protect('schoolbell.assessments');
+SELECT schoolbell.let_jobs_read('schoolbell.assessments');
 -- performance.upcoming
 CREATE INDEX assessments_by_day ON schoolbell.assessments (school, held_on, assessment_id);
 
@@ -77,7 +87,16 @@ CREATE TABLE schoolbell.results_published (
 	PRIMARY KEY (school, class_id, year, term)
 );
 SELECT schoolbell.protect('schoolbell.results_published');
+SELECT schoolbell.let_jobs_read('schoolbell.results_published');
 
--- +goose Down
-DROP TABLE schoolbell.performance_scores, schoolbell.performance_groups, schoolbell.performance_students,
-	schoolbell.performance_totals, schoolbell.assessments, schoolbell.results_published;
+CREATE TABLE schoolbell.performance_remarks (
+	school     text COLLATE "C" NOT NULL,
+	student_id text COLLATE "C" NOT NULL,
+	year       text COLLATE "C" NOT NULL,
+	term       text COLLATE "C" NOT NULL,
+	subject    text COLLATE "C" NOT NULL, -- '' for a remark about the whole term
+	text       text NOT NULL,
+	PRIMARY KEY (school, student_id, year, term, subject)
+);
+SELECT schoolbell.protect('schoolbell.performance_remarks');
+SELECT schoolbell.let_jobs_read('schoolbell.performance_remarks');
