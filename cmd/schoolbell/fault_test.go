@@ -36,18 +36,21 @@ const (
 	faultPartitions = 6
 	faultLoad       = 25                        // seconds over which the events come in, at least …
 	faultRate       = 10_000                    // … and events a second at most
-	faultEventsEnv  = "SCHOOLBELL_FAULT_EVENTS" // how many events; 500000 for the full test
+	faultEventsEnv  = "SCHOOLBELL_FAULT_EVENTS" // how many events
 	faultSeedEnv    = "SCHOOLBELL_FAULT_SEED"
 )
+
+func faultSeed(t *testing.T) int {
+	seed := int(time.Now().UnixNano() % 1e6)
+	return devtest.Size(t, faultSeedEnv, seed, seed)
+}
 
 // TestP3_ProcessesAreKilledAndPaused runs three serve processes on a real Kafka and a PostgreSQL. While events come in
 // they are killed with -9, or paused for longer than their session lasts and woken up as zombies. Then every table must
 // equal one plain fold of the log.
 func TestP3_ProcessesAreKilledAndPaused(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes half a minute")
-	}
-	events, seed := devtest.Size(t, faultEventsEnv, 20_000), devtest.Size(t, faultSeedEnv, int(time.Now().UnixNano()%1e6))
+	devtest.Real(t, "java")
+	events, seed := devtest.Size(t, faultEventsEnv, 20_000, 500_000), faultSeed(t)
 	broker := realkafka.Start(t)
 	f := &faultStack{
 		random:   rand.New(rand.NewPCG(uint64(seed), 0)),
