@@ -11,7 +11,7 @@ DATA        ?= .data
 TEST_FLAGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint bench peers vuln clean
+.PHONY: help run build test golden lint bench peers vuln clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -25,6 +25,11 @@ build: ## bin/schoolbell
 
 test: ## all tests; TEST_FLAGS adds flags, as in make test TEST_FLAGS=-race
 	$(GO) test -timeout 15m $(TEST_FLAGS) ./...
+
+# What the tests named TestGolden… and TestScenarios… compare with; package internal/golden sees to the names.
+golden: ## renew all golden and scenario files; look at the difference before you commit it
+	SCHOOLBELL_GOLDEN=update $(GO) test -count=1 -run '^Test(Golden|Scenarios)' \
+		$$(grep -rlE --include='*_test.go' 'internal/golden"|projections/projtest"' . | xargs -n1 dirname | sort -u)
 
 lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulnerabilities
 	$(LINT) run ./...

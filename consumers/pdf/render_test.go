@@ -5,7 +5,6 @@ import (
 	"compress/zlib"
 	"crypto/sha256"
 	"encoding/hex"
-	"flag"
 	"fmt"
 	"image"
 	"image/color"
@@ -31,9 +30,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write what documents say to testdata, and the documents themselves to a folder for looking at")
 
 func TestMain(m *testing.M) {
 	api.DisableConfigDir() // the validator would write its settings to the home directory
@@ -205,7 +203,7 @@ func samples(t testing.TB) map[string]sample {
 	}
 }
 
-func TestDocuments(t *testing.T) {
+func TestGoldenDocuments(t *testing.T) {
 	t.Parallel()
 	r, err := NewRenderer()
 	require.NoError(t, err)
@@ -223,16 +221,12 @@ func TestDocuments(t *testing.T) {
 			require.Less(t, len(file), 96<<10)
 
 			said := read(t, file)
-			golden := filepath.Join("testdata", name+".txt")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, []byte(said), 0o644))
+			if golden.Updating() { // the documents themselves, for looking at
 				folder := filepath.Join(os.TempDir(), "schoolbell-documents")
 				require.NoError(t, os.MkdirAll(folder, 0o755))
 				require.NoError(t, os.WriteFile(filepath.Join(folder, name+".pdf"), file, 0o644))
 			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), said)
+			golden.Check(t, filepath.Join("testdata", name+".txt"), []byte(said))
 		})
 	}
 }

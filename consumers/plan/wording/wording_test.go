@@ -12,6 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
 
 var facts = wording.Params{
@@ -24,11 +25,11 @@ var facts = wording.Params{
 // Each file of testdata is a language, with every message as somebody will read it:
 //
 //	say <message> [language] [name=value…]
-func TestMessages(t *testing.T) {
+func TestGoldenMessages(t *testing.T) {
 	t.Parallel()
 	book := open(t)
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+	golden.Walk(t, "testdata", func(t *testing.T, path string) {
+		golden.Run(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			f := facts
 			lang := path[strings.LastIndexByte(path, '/')+1:]
 			for _, a := range d.CmdArgs[1:] {
