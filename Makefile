@@ -26,9 +26,9 @@ build: ## bin/schoolbell
 test: ## all tests; TEST_FLAGS adds flags, as in make test TEST_FLAGS=-race
 	$(GO) test -timeout 15m $(TEST_FLAGS) ./...
 
-# What the tests named TestGolden… and TestScenarios… compare with; package internal/golden sees to the names.
+# What the tests named …Golden… and TestScenarios… compare with; package internal/golden sees to the names.
 golden: ## renew all golden and scenario files; look at the difference before you commit it
-	SCHOOLBELL_GOLDEN=update $(GO) test -count=1 -run '^Test(Golden|Scenarios)' \
+	SCHOOLBELL_GOLDEN=update $(GO) test -count=1 -run 'Golden|^TestScenarios' \
 		$$(grep -rlE --include='*_test.go' 'internal/golden"|projections/projtest"' . | xargs -n1 dirname | sort -u)
 
 lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulnerabilities

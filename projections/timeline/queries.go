@@ -120,7 +120,8 @@ var (
 		"assessment.scored", "assessment.score_corrected", "assessment.remarked")
 )
 
-func withheld(from domain.Audience, except ...string) (facts []string) {
+func withheld(from domain.Audience, except ...string) []string {
+	facts := []string{} // not nil, which is NULL in SQL
 	for _, f := range catalog.Facts() {
 		if !f.Timeline {
 			continue
