@@ -275,6 +275,7 @@ func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
 // above them, names from right to left, and ligatures.
 func TestTextCanBeReadByOthers(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "pdftotext")
 	program := devtest.Program(t, "pdftotext")
 	r, err := NewRenderer()
 	require.NoError(t, err)
