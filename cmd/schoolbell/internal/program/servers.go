@@ -1,0 +1,113 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/devstack"
+)
+
+// Servers are where Kafka, PostgreSQL and Redis are: given by the configuration, or embedded.
+type Servers struct {
+	Brokers     []string
+	DatabaseURL string
+	Redis       string
+
+	kafka    *devstack.Kafka // nil when it is not ours; so are the others
+	postgres *devstack.Postgres
+	cache    *devstack.Redis
+	lock     *devstack.Lock
+}
+
+// StartServers starts what the configuration does not name.
+func StartServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Servers, err error) {
+	s := &Servers{Brokers: cfg.Kafka.Brokers, DatabaseURL: cfg.Database.URL, Redis: cfg.Redis.URL}
+	if !cfg.Embedded() {
+		return s, nil
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return s, fmt.Errorf("make data directory: %w", err)
+	}
+	if s.lock, err = devstack.LockDir(cfg.Data); err != nil {
+		return s, err
+	}
+	if len(s.Brokers) == 0 {
+		if s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{Dir: filepath.Join(cfg.Data, "kafka"), Sync: true}); err != nil {
+			return s, err
+		}
+		s.Brokers = s.kafka.Brokers()
+	}
+	if s.DatabaseURL == "" {
+		log.InfoContext(ctx, "start PostgreSQL", "dir", filepath.Join(cfg.Data, "postgres"))
+		if s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: filepath.Join(cfg.Data, "postgres")}); err != nil {
+			return s, err
+		}
+		s.DatabaseURL = s.postgres.URL()
+	}
+	if s.Redis == "" {
+		if len(cfg.Kafka.Brokers) > 0 {
+			log.WarnContext(ctx, "Redis is embedded, though brokers are named: other processes will not see what this one keeps "+
+				"and tells, so give all of them one Redis (SCHOOLBELL_REDIS_URL)")
+		}
+		if s.cache, err = devstack.StartRedis(); err != nil {
+			return s, err
+		}
+		s.Redis = s.cache.URL()
+	}
+	return s, nil
+}
+
+var errPostgresEnded = errors.New("embedded PostgreSQL has ended")
+
+// Run keeps the embedded servers going until ctx ends, or one of them does.
+func (s *Servers) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if s.cache != nil {
+		g.Go(func() error { return s.cache.Run(ctx) })
+	}
+	if s.postgres != nil {
+		g.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.postgres.Done():
+				return errPostgresEnded
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// stop ends the embedded servers, in no hurry.
+func (s *Servers) Stop() error { return s.StopWithin(devstack.PostgresStop) }
+
+// StopWithin ends the embedded servers, those that hold data last.
+func (s *Servers) StopWithin(limit time.Duration) error {
+	var err error
+	if s.cache != nil {
+		s.cache.Stop()
+	}
+	if s.postgres != nil {
+		err = s.postgres.StopWithin(limit)
+	}
+	if s.kafka != nil {
+		s.kafka.Stop()
+	}
+	if s.lock != nil {
+		s.lock.Release()
+	}
+	return err
+}
