@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/internal/s3"
@@ -22,10 +21,6 @@ type Documents struct {
 	LinkKey    string `name:"link-key" env:"LINK_KEY" placeholder:"SECRET" secret:"" help:"Signs links to documents; 32 bytes or more. Without one, a key is generated and stored in the data directory."`
 	OldLinkKey string `name:"old-link-key" env:"OLD_LINK_KEY" placeholder:"SECRET" secret:"" help:"The previous key, whose links remain valid."`
 }
-
-// DocumentLinkTTL is how long a link to a document is valid: long enough for a guardian who reads
-// the message after the holidays.
-const DocumentLinkTTL = 30 * 24 * time.Hour
 
 // linkKeyFile holds the generated key of links, inside the data directory.
 const linkKeyFile = "link-key"

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/consumers/pdf"
@@ -59,10 +58,10 @@ func (d *documents) provider(p *program) (consumers.Provider, error) {
 
 // link returns the link to the document that a delivery is about.
 func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string, error) {
-	return pdf.Link(d.links, config.DocumentLinkTTL)(ctx, about)
+	return pdf.Link(d.links)(ctx, about)
 }
 
 // linkTo returns the link to the document with a hash.
 func (d *documents) linkTo(hash string) string {
-	return d.links.URL(hash, time.Now().Add(config.DocumentLinkTTL))
+	return d.links.URL(hash, time.Now().Add(document.LinkValid))
 }
