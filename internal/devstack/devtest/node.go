@@ -16,36 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Program finds a program that a test needs. Without it the test is skipped, except where CI is set.
-func Program(t testing.TB, name string) (path string) {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		missing(t, err)
-	}
-	return path
-}
-
-// missing says what a test lacks. On the machine that decides about changes nothing may.
-func missing(t testing.TB, what error) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		require.NoError(t, what)
-	}
-	t.Skipf("a part is missing: %v", what)
-}
-
-// NodePackages returns a folder whose node_modules are what the package-lock.json in a folder of files says, for scripts
-// that a test runs on Node. They are fetched once, into the user's cache. Without Node or npm, or a registry to fetch
-// from, the test is skipped, except where CI is set.
+// NodePackages returns a folder whose node_modules are those of the package-lock.json among files,
+// for scripts that a test runs on Node. They are fetched once, into the user's cache. The test must
+// have called [Real].
 func NodePackages(t testing.TB, files fs.FS) (dir string) {
 	t.Helper()
 	Program(t, "node")
-	npm := Program(t, "npm")
-	dir, err := installPackages(npm, files)
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		missing(t, err)
-	}
+	dir, err := installPackages(Program(t, "npm"), files)
 	require.NoError(t, err)
 	return dir
 }
