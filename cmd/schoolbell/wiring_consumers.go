@@ -9,6 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
@@ -48,6 +49,11 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		deps.Consumers = channels.routes(kept, settings, planners)
+		deps.Consumers.Replan = func(ctx context.Context, at domain.Position) error {
+			return withEngine(ctx, pool, func(ctx context.Context, engine *consumers.Engine) error {
+				return replan(ctx, p.events, engine, at)
+			})
+		}
 		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
 	}
 	if !p.cfg.Has(config.RoleConsumers) {
