@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/internal/s3"
@@ -19,9 +18,8 @@ type Documents struct {
 	AccessKey string `name:"s3-access-key" env:"S3_ACCESS_KEY" placeholder:"KEY" help:"Who asks."`
 	SecretKey string `name:"s3-secret-key" env:"S3_SECRET_KEY" placeholder:"KEY" secret:"" help:"The key that proves it."`
 
-	LinkKey    string        `name:"link-key" env:"LINK_KEY" placeholder:"SECRET" secret:"" help:"Signs links to documents, 32 bytes or more. Without one, a key is made and kept in the data directory."`
-	OldLinkKey string        `name:"old-link-key" env:"OLD_LINK_KEY" placeholder:"SECRET" secret:"" help:"The key of before, whose links still hold."`
-	LinkValid  time.Duration `name:"link-valid" env:"LINK_VALID" default:"720h" placeholder:"TIME" help:"How long a link holds."`
+	LinkKey    string `name:"link-key" env:"LINK_KEY" placeholder:"SECRET" secret:"" help:"Signs links to documents, 32 bytes or more. Without one, a key is made and kept in the data directory."`
+	OldLinkKey string `name:"old-link-key" env:"OLD_LINK_KEY" placeholder:"SECRET" secret:"" help:"The key of before, whose links still hold."`
 }
 
 // linkKeyFile is where the key of links is kept that nobody has given, inside the data directory.
@@ -54,9 +52,6 @@ func (d Documents) validate() error {
 		if k.value != "" && len(k.value) < document.MinKey {
 			faults = append(faults, fmt.Errorf("%s: %d bytes, want %d or more", k.name, len(k.value), document.MinKey))
 		}
-	}
-	if d.LinkValid <= 0 {
-		faults = append(faults, fmt.Errorf("documents-link-valid: %s is no time", d.LinkValid))
 	}
 	if strings.Join([]string{d.Endpoint, d.Bucket, d.Region, d.AccessKey, d.SecretKey}, "") != "" {
 		faults = append(faults, d.S3().Validate())

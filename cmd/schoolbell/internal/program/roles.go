@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
-// setName is the set that all projections move in. Positions are kept, and processes share out partitions, under it.
-const setName = "analytics"
+// SetName is the set that all projections move in. Positions are kept, and processes share out partitions, under it.
+const SetName = "analytics"
 
 // wireRoles gives the process its work.
 func (p *program) wireRoles(ctx context.Context) error {
@@ -24,7 +24,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cacheConfig := p.cfg.Redis.Config(p.servers.redis)
+	cacheConfig := p.cfg.Redis.Config(p.servers.Redis)
 	if p.servers.cache != nil {
 		cacheConfig.Timeout = time.Second // it shares our processors, and cannot be away
 	}
@@ -54,10 +54,10 @@ func (p *program) wireRoles(ctx context.Context) error {
 		return err
 	}
 	p.verifier = verifier
-	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log, Revoke: revocations.Add}
+	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: SetName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log, Revoke: revocations.Add}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
-		p.wireIngest(&deps)
+		deps.Log = p.events
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		if err := p.wireQueries(ctx, &deps); err != nil {
@@ -86,7 +86,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 
 // wireAPI puts the public side together from what the roles have given it. Without any it still says what is not there.
 func (p *program) wireAPI(deps httpapi.Deps) error {
-	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
+	api, err := httpapi.New(p.cfg.API.Config(ThisBuild().Version), deps)
 	if err != nil {
 		return err
 	}

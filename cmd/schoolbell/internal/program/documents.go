@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"cmp"
@@ -14,10 +14,9 @@ import (
 
 // documents is where documents are kept, and how they are found again.
 type documents struct {
-	store   *document.Store
-	links   *document.Links
-	linkTTL time.Duration
-	serve   http.Handler // what links lead to
+	store *document.Store
+	links *document.Links
+	serve http.Handler // what links lead to
 }
 
 // wireDocuments opens the store.
@@ -30,9 +29,9 @@ func (p *program) wireDocuments() (*documents, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &documents{store: document.NewStore(blobs), linkTTL: p.cfg.Documents.LinkValid}
+	d := &documents{store: document.NewStore(blobs)}
 	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, p.url), keys...); err != nil {
-		return nil, usageError{err}
+		return nil, ConfigError{err}
 	}
 	d.serve, err = document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, Title: pdf.Title})
 	return d, err
@@ -57,8 +56,10 @@ func (d *documents) provider(p *program) (consumers.Provider, error) {
 
 // link leads to the document that a delivery tells of.
 func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string, error) {
-	return pdf.Link(d.links, d.linkTTL)(ctx, about)
+	return pdf.Link(d.links)(ctx, about)
 }
 
 // linkTo leads to the document of a hash.
-func (d *documents) linkTo(hash string) string { return d.links.URL(hash, time.Now().Add(d.linkTTL)) }
+func (d *documents) linkTo(hash string) string {
+	return d.links.URL(hash, time.Now().Add(document.LinkValid))
+}

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -7,20 +7,23 @@ import (
 	"log/slog"
 
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 // wireProjections folds the log into the tables.
 func (p *program) wireProjections(ctx context.Context, set *projections.Set, notifiers []projections.Notifier) error {
-	pool, err := p.openPool(ctx, "projections database", p.cfg.Database.Projector(p.servers.databaseURL))
+	pool, err := p.openPool(ctx, "projections database", p.cfg.Database.Projector(p.servers.DatabaseURL))
 	if err != nil {
 		return err
 	}
-	store := postgres.NewProjectionStore(pool, set, setName)
-	cfg := foldConfig(set, p.events, p.log)
-	renewal := &renewal{store: store, shadow: postgres.Shadow{URL: p.servers.databaseURL, Engine: cfg, Notifiers: notifiers}, log: p.log}
+	store := postgres.NewProjectionStore(pool, set, SetName)
+	cfg := FoldConfig(set, p.events, p.log)
+	renewal := &renewal{store: store, shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers}, log: p.log}
 	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
 	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
 	engine, err := projections.NewEngine(cfg)
@@ -34,11 +37,11 @@ func (p *program) wireProjections(ctx context.Context, set *projections.Set, not
 	return nil
 }
 
-// foldConfig is what all engines that fold the log have in common, be it into the live tables or beside them.
-func foldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) projections.Config {
-	b := thisBuild()
+// FoldConfig is what all engines that fold the log have in common, be it into the live tables or beside them.
+func FoldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) projections.Config {
+	b := ThisBuild()
 	return projections.Config{
-		Name: setName, Set: set, Log: log, Decode: cloudevents.Decode, Build: b.Version + " " + b.Revision, Logger: logger,
+		Name: SetName, Set: set, Log: log, Decode: cloudevents.Decode, Build: b.Version + " " + b.Revision, Logger: logger,
 	}
 }
 
@@ -52,4 +55,15 @@ func partitionProblems(engine *projections.Engine) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// wireQueries serves the read models from the tables.
+func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err error) {
+	if deps.Pool, err = p.openPool(ctx, "tables", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
+		return err
+	}
+	deps.Positions = httpapi.NewPositions(deps.Pool, SetName)
+	deps.Queries = catalog.Queries()
+	deps.IsGuardian = students.IsGuardian
+	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -15,10 +15,11 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack"
 )
 
-// servers are where Kafka, PostgreSQL and Redis are: given by the configuration, or embedded.
-type servers struct {
-	brokers            []string
-	databaseURL, redis string
+// Servers are where Kafka, PostgreSQL and Redis are: given by the configuration, or embedded.
+type Servers struct {
+	Brokers     []string
+	DatabaseURL string
+	Redis       string
 
 	kafka    *devstack.Kafka // nil when it is not ours; so are the others
 	postgres *devstack.Postgres
@@ -26,15 +27,15 @@ type servers struct {
 	lock     *devstack.Lock
 }
 
-// startServers starts what the configuration does not name.
-func startServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *servers, err error) {
-	s := &servers{brokers: cfg.Kafka.Brokers, databaseURL: cfg.Database.URL, redis: cfg.Redis.URL}
+// StartServers starts what the configuration does not name.
+func StartServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Servers, err error) {
+	s := &Servers{Brokers: cfg.Kafka.Brokers, DatabaseURL: cfg.Database.URL, Redis: cfg.Redis.URL}
 	if !cfg.Embedded() {
 		return s, nil
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.stop())
+			err = errors.Join(err, s.Stop())
 		}
 	}()
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
@@ -43,20 +44,20 @@ func startServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ 
 	if s.lock, err = devstack.LockDir(cfg.Data); err != nil {
 		return s, err
 	}
-	if len(s.brokers) == 0 {
+	if len(s.Brokers) == 0 {
 		if s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{Dir: filepath.Join(cfg.Data, "kafka"), Sync: true}); err != nil {
 			return s, err
 		}
-		s.brokers = s.kafka.Brokers()
+		s.Brokers = s.kafka.Brokers()
 	}
-	if s.databaseURL == "" {
+	if s.DatabaseURL == "" {
 		log.InfoContext(ctx, "start PostgreSQL", "dir", filepath.Join(cfg.Data, "postgres"))
 		if s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: filepath.Join(cfg.Data, "postgres")}); err != nil {
 			return s, err
 		}
-		s.databaseURL = s.postgres.URL()
+		s.DatabaseURL = s.postgres.URL()
 	}
-	if s.redis == "" {
+	if s.Redis == "" {
 		if len(cfg.Kafka.Brokers) > 0 {
 			log.WarnContext(ctx, "Redis is embedded, though brokers are named: other processes will not see what this one keeps "+
 				"and tells, so give all of them one Redis (SCHOOLBELL_REDIS_URL)")
@@ -64,7 +65,7 @@ func startServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ 
 		if s.cache, err = devstack.StartRedis(); err != nil {
 			return s, err
 		}
-		s.redis = s.cache.URL()
+		s.Redis = s.cache.URL()
 	}
 	return s, nil
 }
@@ -72,7 +73,7 @@ func startServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ 
 var errPostgresEnded = errors.New("embedded PostgreSQL has ended")
 
 // Run keeps the embedded servers going until ctx ends, or one of them does.
-func (s *servers) Run(ctx context.Context) error {
+func (s *Servers) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if s.cache != nil {
 		g.Go(func() error { return s.cache.Run(ctx) })
@@ -91,10 +92,10 @@ func (s *servers) Run(ctx context.Context) error {
 }
 
 // stop ends the embedded servers, in no hurry.
-func (s *servers) stop() error { return s.stopWithin(devstack.PostgresStop) }
+func (s *Servers) Stop() error { return s.StopWithin(devstack.PostgresStop) }
 
-// stopWithin ends the embedded servers, those that hold data last.
-func (s *servers) stopWithin(limit time.Duration) error {
+// StopWithin ends the embedded servers, those that hold data last.
+func (s *Servers) StopWithin(limit time.Duration) error {
 	var err error
 	if s.cache != nil {
 		s.cache.Stop()

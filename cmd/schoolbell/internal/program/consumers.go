@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
-// consumersGroup is the name under which processes share out the log's partitions for planning, and keep how far they are.
-const consumersGroup = "consumers"
+// ConsumersGroup is the name under which processes share out the log's partitions for planning, and keep how far they are.
+const ConsumersGroup = "consumers"
 
 // wireConsumers plans what follows from events, and does it; and lets the API speak about it, which may be in another
 // process than those that do.
@@ -25,7 +25,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
-	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.databaseURL))
+	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.DatabaseURL))
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,9 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
-	jobs, known := p.cfg.Jobs, knowledge.New(pool, setName)
+	jobs, known := p.cfg.Jobs, knowledge.New(pool, SetName)
 	kept, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Group: consumersGroup, Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
+		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
 		Workers:  map[string]int{ledger.QueueSMS: jobs.SMS, ledger.QueuePDF: jobs.PDF, ledger.QueueNotification: jobs.Notification},
 		Attempts: jobs.Attempts, SendTimeout: jobs.Timeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
 	})
@@ -67,7 +67,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return err
 	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Group: consumersGroup, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
+		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
 		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"cmp"
@@ -44,10 +44,10 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	}
 	pool, positions := deps.Pool, deps.Positions
 	if pool == nil {
-		if pool, err = p.openPool(ctx, "directory", p.cfg.Database.API(p.servers.databaseURL)); err != nil {
+		if pool, err = p.openPool(ctx, "directory", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
 			return err
 		}
-		positions = httpapi.NewPositions(pool, setName)
+		positions = httpapi.NewPositions(pool, SetName)
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
@@ -176,8 +176,8 @@ func toPrincipal(who realtime.Identity) auth.Principal {
 	}
 }
 
-// dashboardNotifier tells live dashboards what has been committed. It is a [projections.Notifier].
-type dashboardNotifier struct {
+// DashboardNotifier tells live dashboards what has been committed. It is a [projections.Notifier].
+type DashboardNotifier struct {
 	announcer *realtime.Notifier
 	names     []string // by the projection's place in the set
 }
@@ -188,13 +188,13 @@ func (p *program) wireDashboardNotifier(cache *redis.Cache, set *projections.Set
 	if p.live != nil {
 		local = p.live.hub.Changed
 	}
-	d := newDashboardNotifier(realtime.NewNotifier(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log), set)
+	d := NewDashboardNotifier(realtime.NewNotifier(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log), set)
 	p.task(d.announcer.Run)
 	return d
 }
 
-func newDashboardNotifier(announcer *realtime.Notifier, set *projections.Set) *dashboardNotifier {
-	d := &dashboardNotifier{announcer: announcer}
+func NewDashboardNotifier(announcer *realtime.Notifier, set *projections.Set) *DashboardNotifier {
+	d := &DashboardNotifier{announcer: announcer}
 	for _, projection := range set.Projections() {
 		d.names = append(d.names, projection.Name)
 	}
@@ -203,7 +203,7 @@ func newDashboardNotifier(announcer *realtime.Notifier, set *projections.Set) *d
 
 // Claimed implements [projections.Notifier]. After a rebuild has exchanged tables, and before anything else is folded, the
 // base is behind the position: no event tells what has changed, so all dashboards of the partition's schools look again.
-func (d *dashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
+func (d *DashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
 	if base > at.Offset {
 		d.announcer.Notify(realtime.Changed{Projections: d.names, Position: at})
 		return d.announcer.Flush(ctx)
@@ -212,10 +212,10 @@ func (d *dashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, 
 }
 
 // Heartbeat implements [projections.Notifier].
-func (d *dashboardNotifier) Heartbeat(context.Context, domain.Position, int64) error { return nil }
+func (d *DashboardNotifier) Heartbeat(context.Context, domain.Position, int64) error { return nil }
 
 // Committed implements [projections.Notifier].
-func (d *dashboardNotifier) Committed(_ context.Context, at domain.Position, _ int64, changes []*projections.Change) error {
+func (d *DashboardNotifier) Committed(_ context.Context, at domain.Position, _ int64, changes []*projections.Change) error {
 	for _, c := range changes {
 		told := realtime.Changed{School: c.School, Position: at}
 		for i, offset := range c.Offsets {

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -57,7 +57,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 			OwnNames: cfg.SMS.OwnNames, IdempotencyHeader: cfg.SMS.IdempotencyHeader, Rate: cfg.SMS.Rate, Timeout: p.cfg.Jobs.Timeout,
 			Callbacks: callbacks, Writer: writer, FindDelivery: c.findByProviderID,
 		}); err != nil {
-			return nil, usageError{err}
+			return nil, ConfigError{err}
 		}
 		p.onClose(c.sms.Close)
 		c.providers[consumers.SMS] = budget.Limit(c.sms, pool, settings, nil)
@@ -68,7 +68,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 			Password: cfg.Mail.Password, From: cfg.Mail.From, Rate: cfg.Mail.Rate, Timeout: p.cfg.Jobs.Timeout, Writer: writer,
 		})
 		if err != nil {
-			return nil, usageError{err}
+			return nil, ConfigError{err}
 		}
 		p.onClose(mail.Close)
 		c.providers[consumers.Email] = mail
@@ -78,7 +78,7 @@ func (p *program) wireChannels(pool *pgxpool.Pool, settings consumers.SettingsSo
 			Key: cfg.Push.Key, Contact: cfg.Push.Contact, Timeout: p.cfg.Jobs.Timeout, Subscriptions: webpush.NewStore(pool), Writer: writer,
 		})
 		if err != nil {
-			return nil, usageError{err}
+			return nil, ConfigError{err}
 		}
 		p.onClose(push.Close)
 		c.providers[consumers.Push], c.pushKey = push, push.PublicKey()

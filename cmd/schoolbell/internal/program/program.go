@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -30,7 +30,7 @@ type program struct {
 	registry *prometheus.Registry
 	tracers  trace.TracerProvider
 	health   telemetry.Health
-	servers  *servers
+	servers  *Servers
 	events   *kafka.Log
 	live     *live        // nil without the role realtime
 	handler  http.Handler // the public side
@@ -44,14 +44,21 @@ type program struct {
 	closes []func() error                // called in reverse order
 }
 
+// ConfigError says that the configuration cannot work. Whoever started the program has to change it;
+// trying again does not help.
+type ConfigError struct{ error }
+
+// Unwrap returns the cause.
+func (e ConfigError) Unwrap() error { return e.error }
+
 // Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its addresses.
 //
 // A stop goes in this order: /readyz turns red; live connections are let go, bit by bit; the listeners close and requests
 // that were accepted are answered; the projections commit what they have folded and give their partitions back;
 // connections close; embedded servers stop.
-func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(address)) (err error) {
+func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(Address)) (err error) {
 	if err := cfg.Validate(); err != nil {
-		return usageError{err}
+		return ConfigError{err}
 	}
 	for _, advice := range cfg.Advice() {
 		log.WarnContext(ctx, advice)
@@ -74,16 +81,16 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(a
 		return err
 	}
 	return p.serve(ctx, api, ops, func() {
-		ready(address{
+		ready(Address{
 			PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
-			Brokers: p.servers.brokers, Database: p.servers.databaseURL, Redis: p.servers.redis,
+			Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
 		})
 	})
 }
 
 // assemble opens everything that the roles of the process need.
 func (p *program) assemble(ctx context.Context) (err error) {
-	b := thisBuild()
+	b := ThisBuild()
 	p.registry = telemetry.NewRegistry(b.Version, b.Revision)
 	var stopTracing func(context.Context) error
 	if p.tracers, stopTracing, err = telemetry.StartTracing(ctx, p.cfg.Trace.Config(), b.Version); err != nil {
@@ -94,18 +101,18 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		defer cancel()
 		return stopTracing(ctx)
 	})
-	if p.servers, err = startServers(ctx, p.cfg, p.log); err != nil {
+	if p.servers, err = StartServers(ctx, p.cfg, p.log); err != nil {
 		return err
 	}
-	p.onClose(func() error { return p.servers.stopWithin(p.graceLeft()) })
+	p.onClose(func() error { return p.servers.StopWithin(p.graceLeft()) })
 	p.task(p.servers.Run)
 
 	if p.cfg.Database.Migrate {
-		if err := postgres.Migrate(ctx, p.servers.databaseURL); err != nil {
+		if err := postgres.Migrate(ctx, p.servers.DatabaseURL); err != nil {
 			return err
 		}
 	}
-	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.brokers)
+	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.Brokers)
 	if err != nil {
 		return err
 	}
