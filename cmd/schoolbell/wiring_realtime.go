@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -21,6 +22,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/students"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	"github.com/schoolbell/schoolbell/realtime/engineio"
@@ -51,7 +53,7 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
-		Log: p.events, Rights: postgres.NewRights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Log: p.events, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
 		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag, MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
 		DashboardInterval: c.DashboardInterval(), Logger: p.log, Registerer: p.registry,
@@ -87,6 +89,23 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	p.task(sockets.Run)
 	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
 	return nil
+}
+
+// rights looks grants up in the directory, once it has reached the position that they are needed for.
+func rights(pool *postgres.Pool, await func(context.Context, domain.Position) error) realtime.Rights {
+	return func(ctx context.Context, school, user string, at domain.Position) (realtime.Grants, error) {
+		if at.Offset >= 0 {
+			if err := await(ctx, at); err != nil {
+				return realtime.Grants{}, fmt.Errorf("wait for the directory at %s: %w", at, err)
+			}
+		}
+		var c students.Connections
+		err := pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
+			c, err = students.ConnectionsOf(ctx, tx, school, user)
+			return err
+		})
+		return realtime.Grants(c), err
+	}
 }
 
 // authTimeout is how long a new connection may take to show a token.
