@@ -29,7 +29,7 @@ func (r *lateRights) Grants(context.Context, string, string, domain.Position) (r
 func TestP10_LateRightsAreNone(t *testing.T) {
 	t.Parallel()
 	rights := &lateRights{}
-	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights })
+	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	url := "http://" + front(t, n, socketio.Config{})
 	rights.late.Store(true)
 	waits := open(t, url, options{"token": "may:teacher", "rooms": []string{"class:a"}}, transports["websocket"])
