@@ -11,20 +11,35 @@ DATA        ?= .data
 TEST_FLAGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint bench peers vuln clean
+.PHONY: help run build test test-real test-long golden lint bench peers vuln clean
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: build ## build, and start everything with a school to look at (data in ./.data)
 	@bin/schoolbell serve --demo --data=$(DATA)
 
 build: ## bin/schoolbell
 	@mkdir -p bin
-	$(GO) build -trimpath -buildvcs=auto -ldflags '-X main.version=$(VERSION)' -o bin/schoolbell ./cmd/schoolbell
+	$(GO) build -trimpath -buildvcs=auto -ldflags '-X github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program.version=$(VERSION)' -o bin/schoolbell ./cmd/schoolbell
 
-test: ## all tests; TEST_FLAGS adds flags, as in make test TEST_FLAGS=-race
+test: ## tests that need nothing but Go; TEST_FLAGS adds flags, for example TEST_FLAGS=-race
 	$(GO) test -timeout 15m $(TEST_FLAGS) ./...
+
+# Only the tests of a tier run, in their packages alone; .ci/tier finds them by the call that puts
+# them there. onEachServer makes that call for the tests of internal/redis.
+test-real: ## tests against a real Kafka and Redis, official clients, promtool, pdftotext, …
+	args=$$(.ci/tier 'devtest[.]Real[(]t|onEachServer[(]t') && \
+	SCHOOLBELL_REAL=1 $(GO) test -timeout 15m $(TEST_FLAGS) $$args
+
+test-long: ## tests that take minutes: thousands of seeds, 20,000 deliveries, 500,000 events
+	args=$$(.ci/tier 'devtest[.](Long|Size)[(]t') && \
+	SCHOOLBELL_LONG=1 SCHOOLBELL_REAL=1 $(GO) test -timeout 60m $(TEST_FLAGS) $$args
+
+# What the tests named …Golden… and TestScenarios… compare with; package internal/golden sees to the names.
+golden: ## renew all golden and scenario files; look at the difference before you commit it
+	SCHOOLBELL_GOLDEN=update $(GO) test -count=1 -run 'Golden|^TestScenarios' \
+		$$(grep -rlE --include='*_test.go' 'internal/golden"|projections/projtest"' . | xargs -n1 dirname | sort -u)
 
 lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulnerabilities
 	$(LINT) run ./...

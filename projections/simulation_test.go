@@ -41,7 +41,6 @@ import (
 //	SCHOOLBELL_SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
 
 const (
-	simulationSeeds      = 2000
 	simulationPartitions = 2
 	simulationWindow     = 40 // small, so that it also forgets
 )
@@ -55,11 +54,7 @@ func TestP3_Simulation(t *testing.T) {
 		require.Empty(t, simulate(t, n, memstore.New(), log))
 		return
 	}
-	everyday := simulationSeeds
-	if testing.Short() {
-		everyday = 100
-	}
-	seeds := uint64(devtest.Size(t, "SCHOOLBELL_SIMULATION_SEEDS", everyday))
+	seeds := uint64(devtest.Size(t, "SCHOOLBELL_SIMULATION_SEEDS", 200, 5000))
 	workers := uint64(runtime.GOMAXPROCS(0))
 	for worker := range workers {
 		t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {

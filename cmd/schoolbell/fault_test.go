@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/time/rate"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
@@ -35,18 +36,21 @@ const (
 	faultPartitions = 6
 	faultLoad       = 25                        // seconds over which the events come in, at least …
 	faultRate       = 10_000                    // … and events a second at most
-	faultEventsEnv  = "SCHOOLBELL_FAULT_EVENTS" // how many events; 500000 for the full test
+	faultEventsEnv  = "SCHOOLBELL_FAULT_EVENTS" // how many events
 	faultSeedEnv    = "SCHOOLBELL_FAULT_SEED"
 )
+
+func faultSeed(t *testing.T) int {
+	seed := int(time.Now().UnixNano() % 1e6)
+	return devtest.Size(t, faultSeedEnv, seed, seed)
+}
 
 // TestP3_ProcessesAreKilledAndPaused runs three serve processes on a real Kafka and a PostgreSQL. While events come in
 // they are killed with -9, or paused for longer than their session lasts and woken up as zombies. Then every table must
 // equal one plain fold of the log.
 func TestP3_ProcessesAreKilledAndPaused(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes half a minute")
-	}
-	events, seed := devtest.Size(t, faultEventsEnv, 20_000), devtest.Size(t, faultSeedEnv, int(time.Now().UnixNano()%1e6))
+	devtest.Real(t, "java")
+	events, seed := devtest.Size(t, faultEventsEnv, 20_000, 500_000), faultSeed(t)
 	broker := realkafka.Start(t)
 	f := &faultStack{
 		random:   rand.New(rand.NewPCG(uint64(seed), 0)),
@@ -113,10 +117,10 @@ func (f *faultStack) start(t *testing.T, i int) {
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	var at address
+	var at program.Address
 	require.Eventually(t, func() bool {
 		var err error
-		at, err = readAddress(p.dir)
+		at, err = program.ReadAddress(p.dir)
 		return err == nil && at.PID == cmd.Process.Pid
 	}, time.Minute, 10*time.Millisecond, "process %d has not started", i)
 	api, err := client.New(client.Config{URL: at.HTTP, Token: mint(t, testSecret), RetryTimeout: time.Second, ConnectTimeout: time.Second})
@@ -256,7 +260,7 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 			continue
 		}
 		require.Eventually(t, func() bool {
-			at, err := postgres.Position(ctx, conn, setName, p)
+			at, err := postgres.Position(ctx, conn, program.SetName, p)
 			return err == nil && at.Offset == end-1
 		}, 2*time.Minute, 100*time.Millisecond, "partition %d has not caught up", p)
 		for next := int64(0); next < end; {
@@ -273,7 +277,7 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 	require.GreaterOrEqual(t, records-reference.Duplicates(), events/8*8, "every event is in the log")
 	want, err := reference.Dump()
 	require.NoError(t, err)
-	got, err := postgres.NewProjectionStore(pool, set, setName).Dump(ctx)
+	got, err := postgres.NewProjectionStore(pool, set, program.SetName).Dump(ctx)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(want, got))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/domain"
@@ -76,7 +77,7 @@ func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer pool.Close()
-	n, err := ledger.NewPositions(pool.Conns(), router.ErrFenced).Reset(ctx, consumersGroup, to, c.Again)
+	n, err := ledger.NewPositions(pool.Conns(), router.ErrFenced).Reset(ctx, program.ConsumersGroup, to, c.Again)
 	if err != nil {
 		return err
 	}

@@ -143,6 +143,7 @@ socket.onAny((name, event) => { if (name.startsWith('schoolbell.')) console.log(
 // the same time with the log.
 func TestP6_AllClientsHearTheLog(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm", "promtool")
 	a := startApp(t, nil)
 	at := a.startPosition(t, "north")
 	token := bearer(t, "north", "boss", "admin", time.Hour)

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -102,6 +102,7 @@ func TestReadyzNamesTheServerThatIsGone(t *testing.T) {
 
 func TestPrometheusLikesTheMetrics(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "promtool")
 	promtool := devtest.Program(t, "promtool")
 	a := startApp(t, nil)
 	at := a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
@@ -129,12 +130,14 @@ var metricName = regexp.MustCompile(`\bschoolbell_((projection|http|ingest|cache
 
 func TestPrometheusTakesTheAlerts(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "promtool")
 	out, err := exec.CommandContext(t.Context(), devtest.Program(t, "promtool"), "test", "rules", "../../deploy/prometheus/alerts_test.yml").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "prometheus")
 	prometheus := devtest.Program(t, "prometheus")
 	a := startApp(t, nil)
 	target, err := url.Parse(a.Ops)
@@ -171,8 +174,8 @@ func testLog(t *testing.T) *slog.Logger {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, url, err := listen(context.Background(), "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	return strings.TrimPrefix(url, "http://")
+	return l.Addr().String()
 }

@@ -193,9 +193,7 @@ const workerInvoices = "LEDGER_TEST_INVOICES"
 // among them, and counts what is in the log.
 func TestP5_RemindersOfKilledProcesses(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes half a minute: the leader's term must end before there is another")
-	}
+	devtest.Long(t) // the leader's term must end before there is another
 	w := setup(t)
 	broker := devtest.Kafka(t)
 	const invoices = 20_000

@@ -28,22 +28,14 @@ var features = tests.Features{
 
 func TestWatermillSuiteOnKfake(t *testing.T) {
 	t.Parallel()
-	long(t)
+	devtest.Long(t) // fifty members leave a group one after the other
 	suite(t, devtest.Kafka(t).Brokers())
 }
 
 func TestWatermillSuiteOnRealKafka(t *testing.T) {
 	t.Parallel()
-	long(t)
+	devtest.Real(t, "java")
 	suite(t, realkafka.Start(t).Addresses())
-}
-
-// long skips the suite in short runs: fifty members that leave a group one after the other take most of a minute.
-func long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes about a minute")
-	}
 }
 
 func suite(t *testing.T, brokers []string) {

@@ -40,6 +40,7 @@ var layers = []layer{
 	{"eventlog", []string{"domain"}, "the contract of the log knows the envelope and positions"},
 	{"eventlog/logtest", []string{"domain/…", "eventlog/…"}, "it proves logs, for tests"},
 	{"eventlog/cloudevents/schema", []string{"domain/…", "eventlog/cloudevents"}, "it describes events as the codec writes them"},
+	{"eventlog/checkpoint", []string{"domain", "eventlog"}, "it holds positions of the log, in PostgreSQL"},
 	{"eventlog/…", []string{"domain/…", "eventlog"}, "codecs and logs know the domain and the contract"},
 	{"projections", []string{"domain/…", "eventlog"}, "the engine knows the log by its contract"},
 	{"projections/memstore", []string{"domain/…", "projections", "eventlog"}, "it is the engine's store in memory"},

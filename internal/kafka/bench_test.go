@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
@@ -28,7 +29,10 @@ func onBrokers(b *testing.B, run func(*testing.B, []string)) {
 		defer cluster.Close()
 		run(b, cluster.ListenAddrs())
 	})
-	b.Run("real", func(b *testing.B) { run(b, realkafka.Start(b).Addresses()) })
+	b.Run("real", func(b *testing.B) {
+		devtest.Real(b, "java")
+		run(b, realkafka.Start(b).Addresses())
+	})
 }
 
 const recordsPerAppend = 500

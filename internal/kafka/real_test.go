@@ -12,11 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/schoolbell/schoolbell/eventlog/logtest"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 )
 
 func TestLogOnRealKafka(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "java")
 	broker := realkafka.Start(t)
 	var topics atomic.Int32
 	logtest.Run(t, func(t *testing.T) *logtest.Harness {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -18,7 +19,8 @@ import (
 
 // Migrate brings the schema up to date. Any number of processes may call it at the same time: one does the work, the
 // others wait. The user of the URL becomes the owner of everything; it must be allowed to create a schema in the
-// database, and roles if they do not exist yet.
+// database, and roles if they do not exist yet. It fails with [ErrLegacySchema] or [ErrNewerSchema]
+// when the schema is not one that this program can bring up to date, and then changes nothing.
 func Migrate(ctx context.Context, url string) error {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -42,15 +44,47 @@ func Migrate(ctx context.Context, url string) error {
 	if _, err := conn.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS schoolbell`); err != nil {
 		return fmt.Errorf("create schema: %w", err)
 	}
+	if err := refuseLegacy(ctx, conn); err != nil {
+		return err
+	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
-		goose.WithTableName("schoolbell.migrations"), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName(liveSchema+".schema_versions"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
+	}
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("%w: its schema has version %d, this program's is %d", ErrNewerSchema, current, target)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
 	}
 	return migrateRiver(ctx, url)
+}
+
+// ErrNewerSchema is the error of migrating a database that a newer program has migrated.
+var ErrNewerSchema = errors.New("this database belongs to a newer version of Schoolbell: start that one")
+
+// ErrLegacySchema is the error of migrating a database from before the first release, whose
+// migrations were folded into one file per owner.
+var ErrLegacySchema = errors.New("this database was made by a version before v0.1.0; its schema cannot be migrated. " +
+	"Keep it, and start this version on an empty database: the read models are rebuilt from the log, " +
+	"but deliveries, settings and inboxes are only in the old one")
+
+// refuseLegacy looks for the table in which versions before v0.1.0 counted their migrations.
+func refuseLegacy(ctx context.Context, conn *sql.Conn) error {
+	var legacy bool
+	err := conn.QueryRowContext(ctx, `SELECT to_regclass('schoolbell.migrations') IS NOT NULL`).Scan(&legacy)
+	if err != nil {
+		return fmt.Errorf("look for an older schema: %w", err)
+	}
+	if legacy {
+		return ErrLegacySchema
+	}
+	return nil
 }
 
 // riverSchema is where River keeps its jobs.

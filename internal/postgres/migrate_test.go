@@ -53,3 +53,21 @@ func TestMigrateAsPlainOwner(t *testing.T) {
 		pool.Close()
 	}
 }
+
+func TestMigrateRefusesOtherSchemas(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		sql  string
+		want error
+	}{
+		{"CREATE SCHEMA schoolbell; CREATE TABLE schoolbell.migrations (version_id bigint)", postgres.ErrLegacySchema},
+		{"INSERT INTO schoolbell.schema_versions (version_id, is_applied) VALUES (9999, true)", postgres.ErrNewerSchema},
+	} {
+		url := devtest.EmptyPostgres(t)
+		if c.want == postgres.ErrNewerSchema {
+			require.NoError(t, postgres.Migrate(t.Context(), url))
+		}
+		exec(t, url, c.sql)
+		require.ErrorIs(t, postgres.Migrate(t.Context(), url), c.want)
+	}
+}

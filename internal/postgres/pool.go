@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Role is the database role that a pool's connections take on. Migration 0001 makes them.
+// Role is the database role that a pool's connections take on. Migration 0001 creates them.
 type Role string
 
 // The roles.

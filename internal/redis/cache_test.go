@@ -153,6 +153,7 @@ func TestAParkedEventThatIsFoldedLateChangesAnswers(t *testing.T) {
 
 func TestOneLoadAtATime(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "redis-server")
 	c := open(t, devtest.RedisServer(t))
 	a := texts(c)
 	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, -1))

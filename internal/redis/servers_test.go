@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// onEachServer runs a test against miniredis, and against the real server.
+// onEachServer runs a test against miniredis, and against the real server in that tier. The Makefile
+// knows its name.
 func onEachServer(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
@@ -26,6 +27,7 @@ func onEachServer(t *testing.T, test func(t *testing.T, address string)) {
 	})
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
+		devtest.Real(t, "redis-server")
 		test(t, devtest.RedisServer(t))
 	})
 }

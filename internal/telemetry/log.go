@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
-// LogConfig says how to write the log.
+// LogConfig is how to write the log.
 type LogConfig struct {
 	Format string     // text or json; empty means text
 	Level  slog.Level // the least important level that is written
@@ -22,16 +23,18 @@ func (c LogConfig) Validate() error {
 	return fmt.Errorf("log format %q is not text or json", c.Format)
 }
 
-// NewLogger returns a logger that writes lines to w.
+// NewLogger returns the program's root logger, which writes lines to w. A warning or an error that keeps repeating is
+// written a few times per half minute, then counted; so a loop may log each of its failures.
 func NewLogger(w io.Writer, c LogConfig) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.Level, ReplaceAttr: singleLineErrors}
+	var h slog.Handler = slog.NewTextHandler(w, options)
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		h = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(limitRepeats(h))
 }
 
-// singleLineErrors writes joined errors on one line.
+// singleLineErrors writes joined errors on one line: [errors.Join] puts each on its own, which breaks grep.
 func singleLineErrors(_ []string, a slog.Attr) slog.Attr {
 	err, ok := a.Value.Any().(error)
 	if !ok {
@@ -39,19 +42,7 @@ func singleLineErrors(_ []string, a slog.Attr) slog.Attr {
 	}
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
-		return slog.String(a.Key, oneLine(err.Error()))
+		return slog.String(a.Key, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return a
-}
-
-func oneLine(s string) string {
-	b := make([]byte, 0, len(s))
-	for _, c := range []byte(s) {
-		if c == '\n' {
-			b = append(b, "; "...)
-			continue
-		}
-		b = append(b, c)
-	}
-	return string(b)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
@@ -186,6 +187,7 @@ createInterface({ input: process.stdin }).on('line', async line => {
 
 func TestP6_CentrifugeJSRecovers(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := startNode(t)
 	rt.Publish(t, n.log, rt.School, "first", rt.Notice("first", "7b"))
 	js := rt.JavaScript(t, javascript, n.url, "native")
@@ -238,6 +240,7 @@ func (r *lateRights) Grants(context.Context, string, string, domain.Position) (r
 // themselves, and then hear what they have missed.
 func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	rights := &lateRights{}
 	rights.late.Store(true)
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
@@ -287,6 +290,7 @@ func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
 // is told to read the state again.
 func TestP6_CentrifugeJSHandsOverFromState(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := rt.Start(t, nil, nil)
 	url := serve(t, n.Hub, nil)
 	for i := range 5 {

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
@@ -133,6 +134,7 @@ for (const transport of ['websocket', 'polling']) {
 // heard its room's part of the log, in order, once.
 func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	log := memlog.New(4)
 	var front site
 	front.put(start(t, log))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain/announcement"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/realtimetest"
 	"github.com/schoolbell/schoolbell/realtime/socketio"
@@ -118,6 +119,7 @@ var transports = map[string]options{
 
 func TestClientHearsItsRooms(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	for name, how := range transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +157,7 @@ func TestClientHearsItsRooms(t *testing.T) {
 
 func TestP6_ClientMissesNothingWhileItMovesToWebSocket(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, nil)
 	from := realtimetest.Publish(t, n.Log, realtimetest.School, "first", realtimetest.Notice("first", "a"))
 	// Events come all the while: before the client is in, while it moves, and after.
@@ -185,6 +188,7 @@ func TestP6_ClientMissesNothingWhileItMovesToWebSocket(t *testing.T) {
 
 func TestP10_ClientIsRefused(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, func(cfg *realtime.Config) { cfg.MaxPerUser = 1 })
 	url := "http://" + front(t, n, socketio.Config{})
 	how := transports["websocket"]
@@ -215,6 +219,7 @@ func TestP10_ClientIsRefused(t *testing.T) {
 
 func TestClientRefreshesItsToken(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, nil)
 	url := "http://" + front(t, n, socketio.Config{})
 	how := transports["websocket"]
@@ -238,6 +243,7 @@ func TestClientRefreshesItsToken(t *testing.T) {
 
 func TestP6_ClientRecoversAfterItsConnectionBroke(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, nil)
 	b := startBalancer(t)
 	b.point(front(t, n, socketio.Config{}))
@@ -274,6 +280,7 @@ func TestP6_ClientRecoversAfterItsConnectionBroke(t *testing.T) {
 
 func TestP6_ClientRecoversOnAnotherNode(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	for name, how := range transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -305,6 +312,7 @@ func TestP6_ClientRecoversOnAnotherNode(t *testing.T) {
 
 func TestP6_ClientRecoversAfterTheOnlyNodeWasKilled(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	dir := t.TempDir()
 	node := startProcess(t, dir)
 	b := startBalancer(t)
@@ -336,6 +344,7 @@ func TestP6_ClientRecoversAfterTheOnlyNodeWasKilled(t *testing.T) {
 
 func TestP6_ClientIsToldThatItCannotRecover(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	one := realtimetest.Start(t, nil, nil)
 	other := realtimetest.Start(t, nil, nil) // of another log
 	b := startBalancer(t)
@@ -358,6 +367,7 @@ func TestP6_ClientIsToldThatItCannotRecover(t *testing.T) {
 
 func TestP6_ClientGoesOnFromAPosition(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, nil)
 	url := "http://" + front(t, n, socketio.Config{})
 	at := realtimetest.Publish(t, n.Log, realtimetest.School, "0", realtimetest.Notice("0", "a")).String()
@@ -381,6 +391,7 @@ func TestP6_ClientGoesOnFromAPosition(t *testing.T) {
 
 func TestClientIsLetGoWhenTheNodeDrains(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	one := realtimetest.Start(t, nil, nil)
 	two := realtimetest.Start(t, one.Log, nil)
 	b := startBalancer(t)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/staff"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/realtimetest"
 	"github.com/schoolbell/schoolbell/realtime/socketio"
@@ -28,6 +29,7 @@ func (r *lateRights) Grants(context.Context, string, string, domain.Position) (r
 // try again, and who connects does so by itself.
 func TestP10_LateRightsAreNone(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	rights := &lateRights{}
 	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	url := "http://" + front(t, n, socketio.Config{})

@@ -21,6 +21,7 @@ import (
 // A mail server that is not ours: smtp-tester, which parses with mailparser.
 func TestAgainstAServerThatIsNotOurs(t *testing.T) {
 	t.Parallel()
+	devtest.Real(t, "node", "npm")
 	modules := filepath.Join(devtest.NodePackages(t, os.DirFS("testdata")), "node_modules")
 	port := freePort(t)
 	script, err := filepath.Abs("testdata/sink.js")

@@ -55,7 +55,8 @@ func Redis(t testing.TB) *devstack.Redis {
 	return r
 }
 
-// RedisServer starts a real Redis for one test, which keeps nothing, and returns its host and port.
+// RedisServer starts a real Redis for one test, which stores nothing on disk, and returns its host
+// and port. The test must have called [Real].
 func RedisServer(t testing.TB) (address string) {
 	t.Helper()
 	Program(t, "redis-server")

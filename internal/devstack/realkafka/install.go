@@ -18,11 +18,6 @@ const Version = "4.4.0"
 // oldestJava is the oldest Java that it runs on.
 const oldestJava = 17
 
-// missingError says what this machine lacks.
-type missingError struct{ what string }
-
-func (e *missingError) Error() string { return e.what }
-
 // installation is a Java and the jars of Kafka.
 type installation struct {
 	java string
@@ -58,18 +53,18 @@ func findJava(ctx context.Context) (string, error) {
 	}
 	path, err := exec.LookPath(java)
 	if err != nil {
-		return "", &missingError{"there is no java on this machine"}
+		return "", errors.New("there is no java on this machine")
 	}
 	out, err := exec.CommandContext(ctx, path, "-version").CombinedOutput()
 	if err != nil {
-		return "", &missingError{fmt.Sprintf("java does not run: %v", err)}
+		return "", fmt.Errorf("java does not run: %w", err)
 	}
 	found := javaVersion.FindSubmatch(out)
 	if found == nil {
-		return "", &missingError{fmt.Sprintf("java does not tell its version: %.80q", out)}
+		return "", fmt.Errorf("unexpected output of java -version: %.80q", out)
 	}
 	if v, err := strconv.Atoi(string(found[1])); err != nil || v < oldestJava {
-		return "", &missingError{fmt.Sprintf("java is of version %s and kafka needs %d", found[1], oldestJava)}
+		return "", fmt.Errorf("java is of version %s and kafka needs %d", found[1], oldestJava)
 	}
 	return path, nil
 }
@@ -101,7 +96,7 @@ const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 func download(ctx context.Context, home string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return &missingError{"there is no mvn on this machine"}
+		return errors.New("there is no mvn on this machine")
 	}
 	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
 		return err
@@ -132,9 +127,4 @@ func download(ctx context.Context, home string) error {
 func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-func isMissing(err error) bool {
-	var missing *missingError
-	return errors.As(err, &missing)
 }

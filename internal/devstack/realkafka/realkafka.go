@@ -1,8 +1,7 @@
 // Package realkafka runs a real Apache Kafka for tests, from its own jars: one broker in KRaft mode that is its
 // own controller. What the stand-in kfake accepts and Kafka does not, only this finds.
 //
-// It needs Java and, the first time, Maven. Where they are missing a test is skipped and says so; where CI is set in
-// the environment it fails instead.
+// It needs Java and, the first time, Maven. Tests that use it belong to the tier of devtest.Real.
 package realkafka
 
 import (
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 // patience bounds the start of a broker and, once, the download of its jars.
@@ -32,15 +33,14 @@ type Broker struct {
 	exited  chan struct{}
 }
 
-// Start runs a broker until the test ends, with its data in a directory of the test.
+// Start runs a broker until the test ends, with its data in a directory of the test, which must have
+// called devtest.Real.
 func Start(tb testing.TB) *Broker {
 	tb.Helper()
+	devtest.RequireReal(tb)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	inst, err := install(ctx)
-	if isMissing(err) && os.Getenv("CI") == "" {
-		tb.Skipf("no real Kafka: %v", err)
-	}
 	if err != nil {
 		tb.Fatalf("no real Kafka: %v", err)
 	}

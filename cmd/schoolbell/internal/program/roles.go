@@ -1,0 +1,123 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+)
+
+// SetName names the set in which all projections advance together. Checkpoints are stored under
+// it, and it is the consumer group by which processes share the partitions.
+const SetName = "analytics"
+
+// wireRoles constructs what every role needs, then the parts of the roles of this process.
+func (p *program) wireRoles(ctx context.Context) error {
+	set, err := projections.NewSet(catalog.All()...)
+	if err != nil {
+		return err
+	}
+	cacheConfig := p.cfg.Redis.Config(p.servers.Redis)
+	if p.servers.cache != nil {
+		cacheConfig.Timeout = time.Second // it shares our processors and cannot be down
+	}
+	cache, err := redis.Open(cacheConfig, p.registry)
+	if err != nil {
+		return err
+	}
+	p.onClose(cache.Close)
+	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Probe: cache.Ping})
+
+	topic, err := p.events.Topic(ctx)
+	if err != nil {
+		return fmt.Errorf("describe the log: %w", err)
+	}
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return err
+	}
+	revocations := redis.NewRevocations(cache, p.log)
+	if err := revocations.Load(ctx); err != nil {
+		p.log.WarnContext(
+			ctx, "revoked tokens may be accepted until Redis is reachable", "error", err,
+		)
+	}
+	p.task(revocations.Run)
+	tokens.Revoked = revocations.Revoked
+	verifier, err := auth.New(ctx, tokens, p.log)
+	if err != nil {
+		return err
+	}
+	p.verifier = verifier
+	deps := httpapi.Deps{
+		Verifier: verifier, Revoke: revocations.Add, Cache: cache, Set: SetName, Partitions: topic.Partitions,
+		Metrics: p.registry, Logger: p.log,
+	}
+	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
+	if p.cfg.Has(config.RoleIngest) {
+		deps.Log = p.events
+	}
+	if p.cfg.Has(config.RoleAPI) {
+		if err := p.wireQueries(ctx, &deps); err != nil {
+			return err
+		}
+		notifiers = append(notifiers, deps.Positions)
+	}
+	if p.cfg.Has(config.RoleRealtime) {
+		if err := p.wireRealtime(ctx, cache, revocations, &deps); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Has(config.RoleProjections) {
+		notifiers = append(notifiers, p.wireDashboardNotifier(cache, set))
+		if err := p.wireProjections(ctx, set, notifiers); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Has(config.RoleConsumers) || p.cfg.Has(config.RoleAPI) {
+		if err := p.wireConsumers(ctx, topic.Name, &deps); err != nil {
+			return err
+		}
+	}
+	return p.wireAPI(deps)
+}
+
+// wireAPI assembles the public handler from what the roles have provided. A process without the
+// role api has one too: it serves what its roles have, and responds to the rest that it is not
+// here.
+func (p *program) wireAPI(deps httpapi.Deps) error {
+	api, err := httpapi.New(p.cfg.API.Config(ThisBuild().Version), deps)
+	if err != nil {
+		return err
+	}
+	p.task(api.Run)
+	p.handler = api
+	if p.cfg.Trace.Endpoint != "" {
+		p.handler = telemetry.TraceRequests(p.tracers, api)
+	}
+	if p.live != nil {
+		p.live.api = api
+	}
+	return nil
+}
+
+// openPool opens a pool of connections, which is a part of readiness under its name.
+func (p *program) openPool(
+	ctx context.Context, name string, c postgres.Config,
+) (*postgres.Pool, error) {
+	pool, err := postgres.NewPool(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func() error { pool.Close(); return nil })
+	p.health.Add(telemetry.Check{Name: name, Probe: pool.Ping})
+	return pool, nil
+}
