@@ -36,7 +36,6 @@ var sqlViolations = map[string][]string{
 		"performance_remarks", "performance_scores", "performance_students",
 		"results_published", "staff", "student_guardians", "students",
 	},
-	"internal/postgres":       {"checkpoints", "staff", "student_guardians", "students"},
 	"projections/atrisk":      {"fee_accounts", "students"},
 	"projections/attendance":  {"students"},
 	"projections/deliveries":  {"ledger", "ledger_log", "ledger_trouble"},
