@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -53,7 +54,7 @@ func (p *program) wireRealtime(
 			p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
 			return err
 		}
-		positions = httpapi.NewPositions(pool, SetName)
+		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
