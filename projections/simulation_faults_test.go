@@ -32,7 +32,8 @@ func (s *simulation) start() {
 	p := &process{cable: &cable{network: s.network}, store: s.newFlakyStore(), kill: cancel}
 	log := s.openLog(p.cable)
 	e, err := projections.NewEngine(projections.Config{
-		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store, Decode: cloudevents.Decode,
+		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store,
+		Decode: cloudevents.Decode,
 		Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
 		Logger: s.logger.With("process", s.started),
 	})
@@ -78,8 +79,8 @@ func (s *simulation) crash(p *process) {
 	p.kill()
 }
 
-// silence cuts a process off from the log for a while. It goes on folding what it has read, and learns only later that its
-// partitions belong to others.
+// silence cuts a process off from the log for a while. It goes on folding what it has read, and
+// learns only later that its partitions belong to others.
 func (s *simulation) silence(p *process) {
 	p.cable.cut()
 	after := s.between(time.Second, time.Minute)
@@ -89,21 +90,26 @@ func (s *simulation) silence(p *process) {
 	})
 }
 
-// quietGroup does not tell Kafka how far its members are. kafka-go sends that on the connection that heartbeats use, and
-// holds a mutex while it waits for an answer; on a silent connection simulated time would then stand still for ever.
+// quietGroup does not tell Kafka how far its members are. kafka-go sends that on the connection
+// that heartbeats use, and holds a mutex while it waits for an answer; on a silent connection
+// simulated time would then stand still for ever.
 type quietGroup struct {
 	eventlog.Group
 	suffix string
 }
 
-func (g quietGroup) Consume(ctx context.Context, group string, own func(context.Context, eventlog.Assignment) error) error {
-	return g.Group.Consume(ctx, group+g.suffix, func(ctx context.Context, a eventlog.Assignment) error {
-		a.Committed = func(int64) {}
-		return own(ctx, a)
-	})
+func (g quietGroup) Consume(
+	ctx context.Context, group string, own func(context.Context, eventlog.Assignment) error,
+) error {
+	return g.Group.Consume(ctx, group+g.suffix,
+		func(ctx context.Context, a eventlog.Assignment) error {
+			a.Committed = func(int64) {}
+			return own(ctx, a)
+		})
 }
 
-// cable is a process's connection to the log. When it is cut, nothing comes or goes, and nobody is told.
+// cable is a process's connection to the log. When it is cut, nothing comes or goes, and nobody is
+// told.
 type cable struct {
 	network *kfake.VirtualNetwork
 	mu      sync.Mutex
@@ -177,7 +183,8 @@ var errFlaky = errors.New("connection to the store broke")
 func (s *simulation) newFlakyStore() *flakyStore {
 	s.started++
 	purpose := func(what string, n int) *dice {
-		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started), &s.calm)
+		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started),
+			&s.calm)
 	}
 	f := &flakyStore{Store: s.store, lookups: purpose("lookup", 0)}
 	for n := range simulationPartitions {
@@ -186,7 +193,9 @@ func (s *simulation) newFlakyStore() *flakyStore {
 	return f
 }
 
-func (s *flakyStore) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+func (s *flakyStore) Claim(
+	ctx context.Context, partition int32, topicID string,
+) (projections.Claim, error) {
 	d := s.claims[partition]
 	if s.gone.Load() || d.trouble(20) {
 		return projections.Claim{}, errFlaky
@@ -205,7 +214,9 @@ func (s *flakyStore) Lookup(ctx context.Context, wanted []projections.Lookup) er
 	return s.Store.Lookup(ctx, wanted)
 }
 
-func (s *flakyStore) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+func (s *flakyStore) Commit(
+	ctx context.Context, claim projections.Claim, c *projections.Commit,
+) error {
 	d := s.commits[claim.Partition]
 	switch {
 	case s.gone.Load() || d.trouble(15):
