@@ -14,7 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections/storetest"
 )
 
-// However events are cut into batches, wherever it crashes, and however little is kept in memory:
+// However events are cut into batches, wherever it crashes, and however little is held in memory:
 // the tables are those of one fold.
 func TestP3_AnyBatchingGivesTheSameTables(t *testing.T) {
 	t.Parallel()
@@ -38,7 +38,7 @@ func TestP3_AnyBatchingGivesTheSameTables(t *testing.T) {
 	})
 }
 
-// foldUntilCrash is one life of an owner. It returns how far the store is afterwards.
+// foldUntilCrash is one life of a worker. It returns how far the store is afterwards.
 func foldUntilCrash(
 	t *rapid.T, set *projections.Set, store *memstore.Store, events []*domain.Envelope,
 ) int64 {
@@ -51,7 +51,7 @@ func foldUntilCrash(
 		for i, e := range events[from:to] {
 			foldOne(t, store, rows, e, events[from+int64(i):to])
 		}
-		sets, _ := rows.Take(rapid.IntRange(0, 10).Draw(t, "rows kept"))
+		sets, _ := rows.Take(rapid.IntRange(0, 10).Draw(t, "rows held"))
 		if crash == 1 && rapid.Bool().Draw(t, "before the commit") {
 			break
 		}

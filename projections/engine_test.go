@@ -155,7 +155,7 @@ func TestEngineFoldsTheLog(t *testing.T) {
 	})
 }
 
-// notes is a notifier that writes down what it is told.
+// notes is a notifier that records its calls.
 type notes struct {
 	mu      sync.Mutex
 	fail    bool

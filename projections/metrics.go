@@ -54,7 +54,8 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 		duplicates: counter("duplicates_total",
 			"Records dropped because the same event precedes them within the duplicate window."),
 		parked: counter("parked_events_total",
-			"Events parked because they, or an earlier event of their subject, could not be folded."),
+			"Events parked because they, or an earlier event of their subject, could not be "+
+				"folded."),
 		fenced: counter("fenced_total",
 			"Times that a partition was lost to another process."),
 		restarts: counter("restarts_total",

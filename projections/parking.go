@@ -87,7 +87,8 @@ func (s *lease) logParked(ctx context.Context, what string, subject *ParkedSubje
 // park the rest of the log would only hide it.
 func (s *lease) pause(ctx context.Context) {
 	s.paused = true
-	reason := fmt.Errorf("%d subjects are parked, which is the limit: see `schoolbell parked list`, fix the cause "+
+	reason := fmt.Errorf("%d subjects are parked, which is the limit: see `schoolbell parked "+
+		"list`, fix the cause "+
 		"and retry them; the partition then continues by itself", len(s.parked))
 	s.setState(Paused, reason)
 	s.logger.ErrorContext(ctx, "paused the partition", "reason", reason)

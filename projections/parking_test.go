@@ -55,7 +55,7 @@ func TestP9_FailingEventsParkWithTheLaterOnesOfTheirSubject(t *testing.T) {
 			require.Empty(t, w.parkedSubjects("elm"))
 			stop()
 			if reason == storetest.ReasonPanic {
-				require.Contains(t, parked["ana"].Reason, "panicked: asked to panic")
+				require.Contains(t, parked["ana"].Reason, "panicked: panicking on purpose")
 				require.Contains(t, logged.String(), "storetest.folds.every", "the stack")
 			}
 		})
@@ -226,17 +226,17 @@ func TestParkedSubjectsAreRetried(t *testing.T) {
 	})
 }
 
-// breakDecoder makes a configuration's decoder refuse every event until it is mended.
-func breakDecoder(cfg *projections.Config) (mend func()) {
-	decode, mended := cfg.Decode, false
+// breakDecoder makes a configuration's decoder refuse every event until it is fixed.
+func breakDecoder(cfg *projections.Config) (fix func()) {
+	decode, fixed := cfg.Decode, false
 	cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
 		e, err := decode(rec)
-		if err == nil && !mended {
+		if err == nil && !fixed {
 			err = errors.New("decoder is broken")
 		}
 		return e, err
 	}
-	return func() { mended = true }
+	return func() { fixed = true }
 }
 
 func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
@@ -245,7 +245,7 @@ func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
 		w := newWorld(t)
 		cfg := w.config()
 		cfg.MaxParkedSubjects, cfg.ParkedRetry = 3, 24*time.Hour
-		mend := breakDecoder(&cfg)
+		fix := breakDecoder(&cfg)
 		e, stop := w.run(cfg)
 		defer stop()
 		for i := range 6 {
@@ -259,14 +259,14 @@ func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
 		require.EqualValues(t, 3, status.Lag)
 		require.EqualValues(t, 3, w.store.Position(n))
 
-		mend()
+		fix()
 		for i := range 3 {
 			w.store.RequestRetry(n,
 				projections.SubjectKey{School: "oak", Subject: fmt.Sprint("pupil-", i)})
 		}
 		pass(2 * time.Second)
 		require.EqualValues(t, 6, w.store.Position(n))
-		// The others had been read before the decoder was mended.
+		// The others had been read before the decoder was fixed.
 		require.Equal(t, map[string]int64{"pupil-3": 3, "pupil-4": 4, "pupil-5": 5},
 			firstOffsets(w.parkedSubjects("oak")))
 	})
@@ -321,7 +321,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		require.Contains(t, e.Status()[at.Partition].Reason,
 			"is to continue at offset 1, but the log now begins at 2")
 		require.Equal(t, projections.Running, e.Status()[(at.Partition+1)%partitions].State,
-			"the others go on")
+			"the others continue")
 		stop()
 
 		w.log.Recreate()
@@ -347,7 +347,7 @@ func TestParkingAndReleaseAreChanges(t *testing.T) {
 		n := newNotes(false)
 		cfg := w.config()
 		cfg.Notifiers = []projections.Notifier{n}
-		mend := breakDecoder(&cfg)
+		fix := breakDecoder(&cfg)
 		_, stop := w.run(cfg)
 		defer stop()
 		at := w.send("oak", storetest.Enrol("ana", "7A"))
@@ -355,7 +355,7 @@ func TestParkingAndReleaseAreChanges(t *testing.T) {
 		require.Equal(t, []projections.Change{{School: "oak",
 			Offsets: []int64{at.Offset, at.Offset, at.Offset}}}, n.changes)
 
-		mend()
+		fix()
 		n.changes = nil
 		w.store.RequestRetry(at.Partition, projections.SubjectKey{School: "oak", Subject: "ana"})
 		pass(2 * time.Second)

@@ -38,7 +38,8 @@ func newEntry(decode Decode, rec eventlog.Record, partitions int32) entry {
 	event.Time = event.Time.UTC().Truncate(time.Microsecond)
 	if err == nil && partitions > 0 {
 		if home := eventlog.PartitionFor(event.School, partitions); home != rec.Position.Partition {
-			err = fmt.Errorf("record is in partition %d, and events of school %q belong in partition %d", rec.Position.Partition, event.School, home)
+			err = fmt.Errorf("record is in partition %d, and events of school %q belong in "+
+				"partition %d", rec.Position.Partition, event.School, home)
 		}
 	}
 	return entry{record: rec, event: event, fault: err}

@@ -79,14 +79,14 @@ func (s *simulation) crash(p *process) {
 	p.kill()
 }
 
-// silence cuts a process off from the log for a while. It goes on folding what it has read, and
+// silence cuts a process off from the log for a while. It continues folding what it has read, and
 // learns only later that its partitions belong to others.
 func (s *simulation) silence(p *process) {
 	p.cable.cut()
 	after := s.between(time.Second, time.Minute)
 	s.ended.Go(func() {
 		<-time.After(after)
-		p.cable.mend()
+		p.cable.repair()
 	})
 }
 
@@ -108,8 +108,8 @@ func (g quietGroup) Consume(
 		})
 }
 
-// cable is a process's connection to the log. When it is cut, nothing comes or goes, and nobody is
-// told.
+// cable is a process's connection to the log. When it is cut, nothing comes or goes, and
+// neither side notices.
 type cable struct {
 	network *kfake.VirtualNetwork
 	mu      sync.Mutex
@@ -119,8 +119,8 @@ type cable struct {
 
 func (c *cable) cut() { c.set(true) }
 
-// mend makes new connections possible; what was open stays lost.
-func (c *cable) mend() {
+// repair makes new connections possible; what was open stays lost.
+func (c *cable) repair() {
 	c.set(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,18 +197,18 @@ func (s *flakyStore) Claim(
 	ctx context.Context, partition int32, topicID string,
 ) (projections.Claim, error) {
 	d := s.claims[partition]
-	if s.gone.Load() || d.trouble(20) {
+	if s.gone.Load() || d.problem(20) {
 		return projections.Claim{}, errFlaky
 	}
 	claim, err := s.Store.Claim(ctx, partition, topicID)
-	if d.trouble(20) {
+	if d.problem(20) {
 		return projections.Claim{}, errFlaky
 	}
 	return claim, err
 }
 
 func (s *flakyStore) Lookup(ctx context.Context, wanted []projections.Lookup) error {
-	if s.gone.Load() || s.lookups.trouble(20) {
+	if s.gone.Load() || s.lookups.problem(20) {
 		return errFlaky
 	}
 	return s.Store.Lookup(ctx, wanted)
@@ -219,19 +219,19 @@ func (s *flakyStore) Commit(
 ) error {
 	d := s.commits[claim.Partition]
 	switch {
-	case s.gone.Load() || d.trouble(15):
+	case s.gone.Load() || d.problem(15):
 		return errFlaky
-	case d.trouble(15): // the answer is lost
+	case d.problem(15): // the answer is lost
 		_ = s.Store.Commit(ctx, claim, c)
 		return errFlaky
-	case d.trouble(15): // it arrives late, when nobody waits for it any more
+	case d.problem(15): // it arrives late, when nothing waits for it any more
 		late := d.between(time.Millisecond, 30*time.Second)
 		go func() {
 			<-time.After(late)
 			_ = s.Store.Commit(ctx, claim, c)
 		}()
 		return errFlaky
-	case d.trouble(5): // it takes its time
+	case d.problem(5): // it takes its time
 		<-time.After(d.between(time.Millisecond, 20*time.Second))
 	}
 	return s.Store.Commit(ctx, claim, c)

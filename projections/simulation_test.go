@@ -142,8 +142,8 @@ func (d *dice) roll(n int) int {
 	return d.r.IntN(n)
 }
 
-// trouble says yes once in n times, until it is calm.
-func (d *dice) trouble(n int) bool { return d.roll(n) == 0 && !d.calm.Load() }
+// problem says yes once in n times, until it is calm.
+func (d *dice) problem(n int) bool { return d.roll(n) == 0 && !d.calm.Load() }
 
 func (d *dice) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(d.roll(int(most-least)))
@@ -206,7 +206,7 @@ func (s *simulation) produce() {
 			recent = append(recent, recent[s.roll(len(recent))])
 		}
 	}
-	if s.trouble(4) {
+	if s.problem(4) {
 		s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut,
 			Count: 1 + s.roll(3)})
 	}
@@ -239,7 +239,7 @@ func (s *simulation) fact() domain.Event {
 func (s *simulation) check() string {
 	s.calm.Store(true)
 	for _, p := range s.processes {
-		p.cable.mend()
+		p.cable.repair()
 	}
 	s.start()
 	for minute := 0; minute < 10 && !s.caughtUp(); minute++ {

@@ -1,7 +1,7 @@
-// Package memstore is a store of projections in memory, with the same promises as PostgreSQL: the model
-// that the engine is simulated on, and the shortest example of a store. It accepts a commit only from
-// the holder of the latest claim, changes everything or nothing, and holds columns as they come back
-// from a database, not the Go values that went in.
+// Package memstore is a store of projections in memory, with the same promises as PostgreSQL: the
+// model that the engine is simulated on, and the shortest example of a store. It accepts a commit
+// only from the holder of the latest claim, changes everything or nothing, and holds columns as
+// they come back from a database, not the Go values that went in.
 //
 // A commit is encoded first, checked second and applied last, under one lock; see [Store.Commit] to
 // change what a store promises, and storetest for the suite that then must pass.
@@ -48,8 +48,8 @@ func New() *Store {
 		tables: map[string]map[string]row{}}
 }
 
-// NewUnfenced returns a store that accepts commits from anyone. It is wrong on purpose, for tests that
-// must notice.
+// NewUnfenced returns a store that accepts commits from anyone. It is wrong on purpose, for tests
+// that must notice.
 func NewUnfenced() *Store {
 	s := New()
 	s.fenced = false

@@ -26,17 +26,23 @@ const (
 
 // DDL creates the tables of the test projections in PostgreSQL.
 const DDL = `
-CREATE TABLE test_kinds (school text COLLATE "C", kind text COLLATE "C", events bigint, last date, latest timestamptz,
+CREATE TABLE test_kinds (school text COLLATE "C", kind text COLLATE "C", events bigint, last date,
+latest timestamptz,
 	mean double precision, odd boolean, students jsonb, PRIMARY KEY (school, kind));
-CREATE TABLE test_pupils (school text COLLATE "C", student_id text COLLATE "C", name text, class_id text, born date, marks integer,
+CREATE TABLE test_pupils (school text COLLATE "C", student_id text COLLATE "C", name text,
+class_id text, born date, marks integer,
 	PRIMARY KEY (school, student_id));
-CREATE TABLE test_marks (school text COLLATE "C", student_id text COLLATE "C", date date, session text COLLATE "C", status text, changes bigint,
+CREATE TABLE test_marks (school text COLLATE "C", student_id text COLLATE "C", date date,
+session text COLLATE "C", status text, changes bigint,
 	PRIMARY KEY (school, student_id, date, session));
-CREATE TABLE test_days (school text COLLATE "C", class_id text COLLATE "C", date date, present bigint, absent bigint,
+CREATE TABLE test_days (school text COLLATE "C", class_id text COLLATE "C", date date,
+present bigint, absent bigint,
 	PRIMARY KEY (school, class_id, date));
-CREATE TABLE test_journal (school text COLLATE "C", log_offset bigint, type text, at timestamptz, note text,
+CREATE TABLE test_journal (school text COLLATE "C", log_offset bigint, type text, at timestamptz,
+note text,
 	PRIMARY KEY (school, log_offset));
-SELECT schoolbell.protect(t) FROM unnest(ARRAY['test_kinds', 'test_pupils', 'test_marks', 'test_days', 'test_journal']::regclass[]) t;
+SELECT schoolbell.protect(t) FROM unnest(ARRAY['test_kinds', 'test_pupils', 'test_marks',
+'test_days', 'test_journal']::regclass[]) t;
 `
 
 type kindKey struct {
