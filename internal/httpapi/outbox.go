@@ -11,13 +11,13 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
 )
 
-// outboxRoutes show what would have been sent. They are there only while channels end in the outbox.
+// outboxRoutes show what would have been sent. They exist only while a channel has no provider.
 func (a *API) outboxRoutes() {
 	handle(a, huma.Operation{
 		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox", Tags: []string{tagDeliveries},
-		Summary: "Look at what would have been sent",
-		Description: "For development, and while a school is being set up: a channel without a provider keeps its messages here, as they would " +
-			"have been read, the newest first; with them the latest documents. The page /outbox shows both as they come.",
+		Summary: "See what would have been sent",
+		Description: "For development, and while a school is being set up: a channel without a provider stores its messages here, as " +
+			"recipients would have read them, the newest first, with the latest documents. The page /outbox shows both live.",
 		Errors: []int{422},
 	}, needAdmin, func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
 		box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
@@ -48,19 +48,19 @@ func (a *API) outboxRoutes() {
 }
 
 type outboxInput struct {
-	Channel string `query:"channel" enum:"sms,email,push,pdf" doc:"Only this channel; pdf is the documents"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many messages and documents at most"`
+	Channel string `query:"channel" enum:"sms,email,push,pdf" doc:"Only this channel; pdf stands for documents"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many messages and how many documents to return"`
 }
 
-// Outbox is what would have been sent.
+// Outbox lists what would have been sent.
 type Outbox struct {
-	Counts    map[consumers.Channel]int `json:"counts" doc:"How many there are in all, by channel; pdf is the documents"`
+	Counts    map[consumers.Channel]int `json:"counts" doc:"The total by channel; pdf stands for documents"`
 	Messages  []outbox.Message          `json:"messages"`
 	Documents []OutboxDocument          `json:"documents"`
 }
 
-// OutboxDocument is one that was made, with a link to it.
+// OutboxDocument is a document with a link to it.
 type OutboxDocument struct {
 	outbox.Document
-	Link string `json:"link" doc:"It can be followed without a token until it expires"`
+	Link string `json:"link" doc:"Opens without a token until it expires"`
 }
