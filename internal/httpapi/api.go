@@ -36,8 +36,8 @@ type Log interface {
 	eventlog.Inspector
 }
 
-// Deps is what the API works with. A process that takes no events has no Log, and one that serves no queries has no
-// Pool; the routes that need them are then absent.
+// Deps is what the API works with. A process that takes no events has no Log, and one that serves
+// no queries has no Pool; the routes that need them are then absent.
 type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
@@ -78,13 +78,18 @@ const (
 
 var tags = []*huma.Tag{
 	{Name: tagEvents, Description: "Publish events, and read a school's log."},
-	{Name: tagAnalytics, Description: "What the events add up to: attendance, results, fees, risk."},
+	{Name: tagAnalytics,
+		Description: "What the events add up to: attendance, results, fees, risk."},
 	{Name: tagStudents, Description: "Students, their classes and their history."},
-	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: what was sent, and decisions about it."},
-	{Name: tagInbox, Description: "What users read of their own messages, and the devices that they get push messages on."},
+	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: " +
+		"what was sent, and decisions about it."},
+	{Name: tagInbox, Description: "What users read of their own messages, and the devices that " +
+		"they get push messages on."},
 	{Name: tagSettings, Description: "What a school sends to whom, how and when."},
-	{Name: tagLive, Description: "Connections that receive events as they happen, and the tokens that open them."},
-	{Name: tagOperations, Description: "Queues, dead letters and deliveries of all schools, for operators of the platform."},
+	{Name: tagLive, Description: "Connections that receive events as they happen, and the tokens " +
+		"that open them."},
+	{Name: tagOperations, Description: "Queues, dead letters and deliveries of all schools, for " +
+		"operators of the platform."},
 	{Name: tagReference, Description: "Descriptions of the events and of the log, for programs."},
 }
 
@@ -113,7 +118,10 @@ func New(config Config, deps Deps) (*API, error) {
 		deps.Now = time.Now
 	}
 	if deps.IsGuardian == nil {
-		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool, error) { return false, nil }
+		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,
+			error) {
+			return false, nil
+		}
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -121,7 +129,8 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	config = config.withDefaults()
 	a := &API{
-		config: config, deps: deps, metrics: m, mux: http.NewServeMux(), needs: map[string]auth.Need{},
+		config: config, deps: deps, metrics: m, mux: http.NewServeMux(),
+		needs:    map[string]auth.Need{},
 		results:  redis.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
 		rates:    newRates(config.EventRate, config.eventBurst()),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
@@ -135,7 +144,8 @@ func New(config Config, deps Deps) (*API, error) {
 		return nil, err
 	}
 	a.internal = observe(m, deps.Logger, a.mux)
-	a.handler = observe(m, deps.Logger, secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
+	a.handler = observe(m, deps.Logger,
+		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
 	return a, nil
 }
 
@@ -179,7 +189,8 @@ func (a *API) routes() error {
 	return a.documentRoutes()
 }
 
-// splitLive routes connections that stay open around compression, which would buffer what they send.
+// splitLive routes connections that stay open around compression, which would buffer what they
+// send.
 func (a *API) splitLive(next http.Handler) http.Handler {
 	if a.live == nil {
 		return next
@@ -193,14 +204,16 @@ func (a *API) splitLive(next http.Handler) http.Handler {
 	})
 }
 
-// dispatch serves a request by its route. Without one, the mux's plain-text error becomes a problem.
+// dispatch serves a request by its route. Without one, the mux's plain-text error becomes a
+// problem.
 func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 	if h, pattern := a.mux.Handler(r); pattern == "" {
 		none := &headOnly{header: w.Header()}
 		h.ServeHTTP(none, r)
 		switch none.status {
 		case http.StatusMethodNotAllowed:
-			problem(none.status, "this path does not support %s, but %s", r.Method, w.Header().Get("Allow")).write(w, r)
+			problem(none.status, "this path does not support %s, but %s", r.Method,
+				w.Header().Get("Allow")).write(w, r)
 		default:
 			problem(http.StatusNotFound, "there is nothing at this path").write(w, r)
 		}
@@ -235,15 +248,19 @@ func humaConfig(c Config) huma.Config {
 			OpenAPI: "3.1.0", Tags: tags,
 			Info: &huma.Info{
 				Title: "Schoolbell", Version: c.Version,
-				Description: "Publish events of schools, and query what they add up to. Every response says in " +
-					"Schoolbell-Position how much of the log it covers. To read your own writes, send the position of your " +
+				Description: "Publish events of schools, and query what they add up to. Every " +
+					"response says in " +
+					"Schoolbell-Position how much of the log it covers. To read your own writes, " +
+					"send the position of your " +
 					"last event in Schoolbell-Min-Position: the response then covers it.",
 				License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A JSON Web Token with sub, school, roles and scope. The school * is for operators of the platform."},
+					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT",
+						Description: "A JSON Web Token with sub, school, roles and scope. The " +
+							"school * is for operators of the platform."},
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}},
@@ -256,7 +273,8 @@ func humaConfig(c Config) huma.Config {
 				}
 			}},
 		},
-		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
+		Formats: map[string]huma.Format{"application/json": format,
+			"json": format},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers: []huma.Transformer{func(hc huma.Context, _ string, v any) (any, error) {
@@ -274,7 +292,8 @@ func humaConfig(c Config) huma.Config {
 	}
 }
 
-// schemaName prefixes a type's name with its package, since read models may use the same name for different types.
+// schemaName prefixes a type's name with its package, since read models may use the same name for
+// different types.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
@@ -303,7 +322,8 @@ type positionSchema string
 
 // Schema implements [huma.SchemaProvider].
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`, Examples: []any{"7:1042"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`,
+		Examples: []any{"7:1042"}}
 }
 
 type clockSchema string
@@ -311,7 +331,8 @@ type clockSchema string
 // Schema implements [huma.SchemaProvider].
 func (clockSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Type: huma.TypeString, Pattern: `^([01]\d|2[0-3]):[0-5]\d$`, PatternDescription: "a time of day, for example 21:30", Examples: []any{"21:30"},
+		Type: huma.TypeString, Pattern: `^([01]\d|2[0-3]):[0-5]\d$`,
+		PatternDescription: "a time of day, for example 21:30", Examples: []any{"21:30"},
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Consumers is the part of the message consumers that the API uses. They need not run in this process.
+// Consumers is the part of the message consumers that the API uses. They need not run in this
+// process.
 type Consumers struct {
 	Ledger   *ledger.Ledger
 	Settings *ledger.Settings

@@ -32,8 +32,9 @@ func schoolParam() *huma.Param {
 	}
 }
 
-// admit verifies the token of a request about a school and checks that its bearer may make it. It comes before anything
-// else that a route does, so that a request of a stranger costs and reveals nothing.
+// admit verifies the token of a request about a school and checks that its bearer may make it. It
+// comes before anything else that a route does, so that a request of a stranger costs and reveals
+// nothing.
 func (a *API) admit(r *http.Request, need auth.Need) error {
 	p, err := a.bearer(r)
 	if err != nil {
@@ -52,8 +53,8 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	return checkAddress(r.URL)
 }
 
-// checkAddress refuses a URL that is not valid text or repeats a parameter. Which of two values counts is different in
-// every parser, so neither may.
+// checkAddress refuses a URL that is not valid text or repeats a parameter. Which of two values
+// counts is different in every parser, so neither may.
 func checkAddress(u *url.URL) error {
 	if !isText(u.Path) {
 		return problem(http.StatusBadRequest, "the URL must be UTF-8 without NUL")
@@ -73,7 +74,8 @@ func checkAddress(u *url.URL) error {
 		default:
 			continue
 		}
-		failed.Errors = append(failed.Errors, ProblemError{Parameter: "query." + strings.ToValidUTF8(name, "\uFFFD"), Reason: reason})
+		failed.Errors = append(failed.Errors,
+			ProblemError{Parameter: "query." + strings.ToValidUTF8(name, "\uFFFD"), Reason: reason})
 	}
 	if len(failed.Errors) > 0 {
 		return failed
@@ -90,7 +92,8 @@ func (a *API) bearer(r *http.Request) (auth.Principal, error) {
 	}
 	token, ok := bearerToken(r)
 	if !ok {
-		return auth.Principal{}, problem(http.StatusUnauthorized, "a token is required: Authorization: Bearer …")
+		return auth.Principal{},
+			problem(http.StatusUnauthorized, "a token is required: Authorization: Bearer …")
 	}
 	return a.deps.Verifier.Verify(token)
 }
@@ -105,7 +108,9 @@ func bearerToken(r *http.Request) (string, bool) {
 }
 
 // guarded admits a request about one school before it is served.
-func (a *API) guarded(need auth.Need, serve func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (a *API) guarded(
+	need auth.Need, serve func(http.ResponseWriter, *http.Request) error,
+) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := a.admit(r, need)
 		if err == nil {

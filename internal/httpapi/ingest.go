@@ -44,10 +44,11 @@ type AcceptedEvent struct {
 	Position domain.Position `json:"position"`
 }
 
-// ingest writes the events of a producer to the log, all or none, and responds when they are on disk.
+// ingest writes the events of a producer to the log, all or none, and responds when they are on
+// disk.
 //
-// The rate is charged in two parts: one event before the body is read, so that a producer over its limit cannot make us
-// parse; the rest when their number is known.
+// The rate is charged in two parts: one event before the body is read, so that a producer over its
+// limit cannot make us parse; the rest when their number is known.
 func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	req, school := requestOf(r.Context()), r.PathValue("school")
 	bucket := req.bearer.School + "/" + req.bearer.Subject
@@ -64,7 +65,8 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := a.deps.Now().UTC().Truncate(time.Millisecond)
-	events, err := cloudevents.Intake{School: school, Now: now, MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
+	events, err := cloudevents.Intake{School: school, Now: now,
+		MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
 	if err != nil {
 		a.metrics.events.WithLabelValues("refused").Inc()
 		return err
@@ -93,8 +95,9 @@ func tooMany(wait time.Duration) error {
 	return p
 }
 
-// reserve claims memory for a request's body, or refuses the request at once: under overload a fast 503 lets producers back
-// off, where a queue would only grow until memory is gone. A body of unknown or compressed size claims the maximum.
+// reserve claims memory for a request's body, or refuses the request at once: under overload a fast
+// 503 lets producers back off, where a queue would only grow until memory is gone. A body of
+// unknown or compressed size claims the maximum.
 func (a *API) reserve(r *http.Request) (release func(), err error) {
 	size := a.config.MaxBody
 	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
@@ -104,14 +107,17 @@ func (a *API) reserve(r *http.Request) (release func(), err error) {
 		size = max(r.ContentLength, a.config.MaxBody/64) // small bodies have a cost too
 	}
 	if !a.inFlight.TryAcquire(size) {
-		return nil, unavailable(nil, time.Second, "too many events are being processed; none of these were taken")
+		return nil, unavailable(nil, time.Second,
+			"too many events are being processed; none of these were taken")
 	}
 	return func() { a.inFlight.Release(size) }, nil
 }
 
-// readBody reads a body to its end and decompresses it. The limit also holds for the result, against gzip bombs.
+// readBody reads a body to its end and decompresses it. The limit also holds for the result,
+// against gzip bombs.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit)) // not supported by recorders of tests
+	// not supported by recorders of tests
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit))
 	limited := http.MaxBytesReader(w, r.Body, a.config.MaxBody)
 	var in io.Reader = limited
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
@@ -124,7 +130,8 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		in = io.LimitReader(z, a.config.MaxBody+1)
 	default:
 		w.Header().Set("Accept-Encoding", "gzip")
-		return nil, problem(http.StatusUnsupportedMediaType, "the only supported compression is gzip")
+		return nil,
+			problem(http.StatusUnsupportedMediaType, "the only supported compression is gzip")
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
@@ -148,9 +155,11 @@ func bodyError(err error) error {
 	return p
 }
 
-// append writes events to the log. Of several with the same source and id, the first is written; the others get its
-// position.
-func (a *API) append(ctx context.Context, school string, events []*domain.Envelope) (*Accepted, error) {
+// append writes events to the log. Of several with the same source and id, the first is written;
+// the others get its position.
+func (a *API) append(
+	ctx context.Context, school string, events []*domain.Envelope,
+) (*Accepted, error) {
 	type identity struct{ source, id string }
 	index := make(map[identity]int, len(events))
 	records := make([]eventlog.Record, 0, len(events))
@@ -178,15 +187,19 @@ func (a *API) append(ctx context.Context, school string, events []*domain.Envelo
 		}
 		return nil, err
 	}
-	accepted := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records), Events: make([]AcceptedEvent, len(events))}
+	accepted := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records),
+		Events: make([]AcceptedEvent, len(events))}
 	for i, e := range events {
-		accepted.Events[i] = AcceptedEvent{e.ID, domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
+		accepted.Events[i] = AcceptedEvent{e.ID,
+			domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
 	}
-	accepted.Position = domain.Position{Partition: first.Partition, Offset: first.Offset + int64(len(records)) - 1}
+	accepted.Position = domain.Position{Partition: first.Partition,
+		Offset: first.Offset + int64(len(records)) - 1}
 	return accepted, nil
 }
 
-// inheritTrace gives events without a trace that of their request, so that it leads to the transaction that commits them.
+// inheritTrace gives events without a trace that of their request, so that it leads to the
+// transaction that commits them.
 func inheritTrace(events []*domain.Envelope, h http.Header) {
 	parent := h.Get("Traceparent")
 	if !isTraceParent(parent) {
@@ -203,7 +216,8 @@ func inheritTrace(events []*domain.Envelope, h http.Header) {
 	}
 }
 
-// isTraceParent checks the form of W3C Trace Context, version 00: version-trace-parent-flags in lower-case hexadecimal.
+// isTraceParent checks the form of W3C Trace Context, version 00: version-trace-parent-flags in
+// lower-case hexadecimal.
 func isTraceParent(s string) bool {
 	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	if len(s) != len(form) {

@@ -18,15 +18,17 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// Live serves connections that stay open. Its handlers authenticate on their own, since a browser sends the token in
-// different ways on each protocol, and are neither compressed nor measured like requests.
+// Live serves connections that stay open. Its handlers authenticate on their own, since a browser
+// sends the token in different ways on each protocol, and are neither compressed nor measured like
+// requests.
 type Live struct {
 	// Stream serves server-sent events; its path has {school}.
 	Stream http.Handler
 	// Sockets serve the other protocols, by path.
 	Sockets map[string]http.Handler
 	// Issue returns a ticket for the bearer of a token, and how long it is valid.
-	Issue func(ctx context.Context, bearer auth.Principal) (ticket string, valid time.Duration, err error)
+	Issue func(ctx context.Context, bearer auth.Principal) (ticket string, valid time.Duration,
+		err error)
 	// Revoke ends the connections of a user, on all nodes.
 	Revoke func(ctx context.Context, school, user string) error
 	// Connections lists the connections of a user, on all nodes.
@@ -68,13 +70,16 @@ func (a *API) liveRoutes() {
 	})
 	schemas := a.huma.OpenAPI().Components.Schemas
 	responses := a.problems("401", "503")
-	responses["201"] = &huma.Response{Description: "The ticket.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Ticket](), true, "")},
-	}}
+	responses["201"] = &huma.Response{Description: "The ticket.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Ticket](), true, "")},
+		}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets", Tags: []string{tagLive},
+		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets",
+		Tags:    []string{tagLive},
 		Summary: "Get a ticket for a live connection",
-		Description: "Browsers cannot send headers with EventSource and WebSocket. A ticket stands in for the token in the URL. It is " +
+		Description: "Browsers cannot send headers with EventSource and WebSocket. A ticket " +
+			"stands in for the token in the URL. It is " +
 			"valid once and for seconds, so that a URL in a log is worth nothing.",
 		Responses: responses,
 	})
@@ -82,28 +87,34 @@ func (a *API) liveRoutes() {
 	responses = a.problems("401", "403", "503")
 	responses["204"] = &huma.Response{Description: "The connections end."}
 	user := &huma.Param{
-		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.", Schema: &huma.Schema{Type: huma.TypeString},
+		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.",
+		Schema: &huma.Schema{Type: huma.TypeString},
 	}
 	a.route(&huma.Operation{
-		OperationID: "revoke-connections", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
+		OperationID: "revoke-connections", Method: http.MethodDelete,
+		Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
 		Summary: "End the live connections of a user",
-		Description: "On all nodes. Clients do not reconnect on their own. The user's tokens stay valid; to refuse them too, " +
+		Description: "On all nodes. Clients do not reconnect on their own. The user's tokens " +
+			"stay valid; to refuse them too, " +
 			"see revoke-tokens.",
 		Parameters: []*huma.Param{schoolParam(), user}, Responses: responses,
 	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
 		if err := l.Revoke(r.Context(), r.PathValue("school"), r.PathValue("user")); err != nil {
-			return unavailable(err, time.Second, "connections to this node end, but other nodes could not be reached; try again")
+			return unavailable(err, time.Second,
+				"connections to this node end, but other nodes could not be reached; try again")
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	})
 
 	responses = a.problems("401", "403", "503")
-	responses["200"] = &huma.Response{Description: "The connections at this moment.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
-	}}
+	responses["200"] = &huma.Response{Description: "The connections at this moment.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
+		}}
 	a.route(&huma.Operation{
-		OperationID: "list-connections", Method: http.MethodGet, Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
+		OperationID: "list-connections", Method: http.MethodGet,
+		Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
 		Summary:     "See whether a user is online",
 		Description: "Lists the user's live connections on all nodes, for example of two devices.",
 		Parameters:  []*huma.Param{schoolParam(), user}, Responses: responses,
@@ -136,27 +147,37 @@ func (a *API) issueTicket(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) describeStream() {
 	text := func(name, in, description string) *huma.Param {
-		return &huma.Param{Name: name, In: in, Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+		return &huma.Param{Name: name, In: in, Description: description,
+			Schema: &huma.Schema{Type: huma.TypeString}}
 	}
 	responses := a.problems("400", "401", "403", "429", "503")
-	responses["200"] = &huma.Response{Description: "Server-sent events, until the client disconnects or the process stops.", Content: map[string]*huma.MediaType{
+	responses["200"] = &huma.Response{Description: "Server-sent events, until the client " +
+		"disconnects or the process stops.", Content: map[string]*huma.MediaType{
 		eventStreamType: {Schema: &huma.Schema{
 			Type: huma.TypeString,
-			Description: "Messages: open {position, rooms} at the start; event, whose id is its position and whose data a CloudEvent; " +
-				"update {projection, position}; left {room}; resync {reason, position}, when missed events can no longer be replayed; " +
+			Description: "Messages: open {position, rooms} at the start; event, whose id is its " +
+				"position and whose data a CloudEvent; " +
+				"update {projection, position}; left {room}; resync {reason, position}, when " +
+				"missed events can no longer be replayed; " +
 				"close {code, reason, reconnect} at the end.",
 		}},
 	}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "stream-events", Method: http.MethodGet, Path: schoolPath + "/stream", Tags: []string{tagLive},
+		OperationID: "stream-events", Method: http.MethodGet, Path: schoolPath + "/stream",
+		Tags:    []string{tagLive},
 		Summary: "Stream events as they happen",
-		Description: "Joins the caller's own rooms, and the requested ones that the caller may join. A client that reconnects sends the " +
-			"last id in Last-Event-ID and gets what it missed; after does the same with the Schoolbell-Position of another response. " +
-			"Socket.IO clients get the same events at /socket.io/, Centrifuge clients at /connection/websocket.",
+		Description: "Joins the caller's own rooms, and the requested ones that the caller may " +
+			"join. A client that reconnects sends the " +
+			"last id in Last-Event-ID and gets what it missed; after does the same with the " +
+			"Schoolbell-Position of another response. " +
+			"Socket.IO clients get the same events at /socket.io/, Centrifuge clients at " +
+			"/connection/websocket.",
 		Parameters: []*huma.Param{
 			schoolParam(),
-			text("rooms", "query", "Comma-separated rooms, for example class:7a,student:s-12,school,dashboard:fees."),
-			text("after", "query", "Replay events after this position. Without it, only new events."),
+			text("rooms", "query",
+				"Comma-separated rooms, for example class:7a,student:s-12,school,dashboard:fees."),
+			text("after", "query",
+				"Replay events after this position. Without it, only new events."),
 			text("ticket", "query", "In place of the Authorization header; see issue-ticket."),
 			text("Last-Event-ID", "header", "The id of the last message that the client received."),
 		},
@@ -166,10 +187,13 @@ func (a *API) describeStream() {
 
 const eventStreamType = "text/event-stream"
 
-// Query runs a query by its name for an authenticated live client. Parameters are a JSON object with those of the query's
-// path and query string, and min_position. The result has the status, position and body of the same request over HTTP,
-// because it is one: the route runs with a recorder in place of a connection, so that both ways share all checks.
-func (a *API) Query(ctx context.Context, bearer auth.Principal, school, name string, parameters jsontext.Value) (jsontext.Value, error) {
+// Query runs a query by its name for an authenticated live client. Parameters are a JSON object
+// with those of the query's path and query string, and min_position. The result has the status,
+// position and body of the same request over HTTP, because it is one: the route runs with a
+// recorder in place of a connection, so that both ways share all checks.
+func (a *API) Query(
+	ctx context.Context, bearer auth.Principal, school, name string, parameters jsontext.Value,
+) (jsontext.Value, error) {
 	r, err := a.queryRequest(ctx, school, name, parameters)
 	if err != nil {
 		return nil, err
@@ -189,7 +213,9 @@ type internalBearerKey struct{}
 // ErrNoQuery is returned for a query name that does not exist.
 var ErrNoQuery = errors.New("there is no such query")
 
-func (a *API) queryRequest(ctx context.Context, school, name string, parameters jsontext.Value) (*http.Request, error) {
+func (a *API) queryRequest(
+	ctx context.Context, school, name string, parameters jsontext.Value,
+) (*http.Request, error) {
 	path := ""
 	for _, q := range a.deps.Queries {
 		if info := q.Info(); info.Name == name && a.deps.Pool != nil {

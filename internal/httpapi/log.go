@@ -34,7 +34,9 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit + bodyLimit)) // not supported by recorders of tests
+	// not supported by recorders of tests
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit +
+		bodyLimit))
 	if err := a.scan(r.Context(), page); err != nil {
 		return err
 	}
@@ -50,7 +52,8 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.Set("Content-Type", "application/json")
 	lines := bytes.TrimSuffix(page.found.Bytes(), []byte("\n"))
-	body := append([]byte(`{"next":"`+next+`","unreadable":`+strconv.Itoa(page.unreadable)+`,"events":[`), bytes.ReplaceAll(lines, []byte("\n"), []byte(","))...)
+	body := append([]byte(`{"next":"`+next+`","unreadable":`+strconv.Itoa(page.unreadable)+
+		`,"events":[`), bytes.ReplaceAll(lines, []byte("\n"), []byte(","))...)
 	_, _ = w.Write(append(body, "]}"...))
 	return nil
 }
@@ -74,7 +77,8 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	p.partition = eventlog.PartitionFor(p.school, a.deps.Partitions)
 	failed := problem(http.StatusBadRequest, "some parameters are invalid")
 	wrong := func(parameter, reason string) {
-		failed.Errors = append(failed.Errors, ProblemError{Parameter: "query." + parameter, Reason: reason})
+		failed.Errors = append(failed.Errors,
+			ProblemError{Parameter: "query." + parameter, Reason: reason})
 	}
 	q := r.URL.Query()
 	if v := q.Get("after"); v != "" {
@@ -90,7 +94,8 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	whole := func(parameter string, from, to int) int {
 		n, err := strconv.Atoi(q.Get(parameter))
 		if err != nil || n < from || n > to {
-			wrong(parameter, "must be a whole number from "+strconv.Itoa(from)+" to "+strconv.Itoa(to))
+			wrong(parameter,
+				"must be a whole number from "+strconv.Itoa(from)+" to "+strconv.Itoa(to))
 		}
 		return n
 	}
@@ -113,8 +118,9 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	return p, nil
 }
 
-// scan reads the partition until the page is full, or the end of the log is reached and the wait is over. Other schools
-// share the partition, so an empty page does not mean that there is nothing after it; next says where to read on.
+// scan reads the partition until the page is full, or the end of the log is reached and the wait is
+// over. Other schools share the partition, so an empty page does not mean that there is nothing
+// after it; next says where to read on.
 func (a *API) scan(ctx context.Context, p *page) error {
 	deadline := time.Now().Add(p.wait)
 	giveUp := time.Now().Add(max(p.wait, scanLimit))
@@ -123,9 +129,11 @@ func (a *API) scan(ctx context.Context, p *page) error {
 		if p.count == 0 {
 			wait = min(time.Until(deadline), time.Second)
 		}
-		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes, max(wait, time.Millisecond))
+		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes,
+			max(wait, time.Millisecond))
 		if err != nil {
-			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) || errors.Is(err, eventlog.ErrUnavailable) {
+			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) ||
+				errors.Is(err, eventlog.ErrUnavailable) {
 				return err
 			}
 			return unavailable(err, time.Second, "the log cannot be read at the moment")

@@ -58,7 +58,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_ingest_events_total",
-			Help: "Events sent by producers: accepted, or duplicate within their request; refused counts requests, of which no event was taken.",
+			Help: "Events sent by producers: accepted, or duplicate within their request; " +
+				"refused counts requests, of which no event was taken.",
 		}, []string{"outcome"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_http_panics_total", Help: "Requests that ended in a panic.",
@@ -71,8 +72,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// observe gives each request an id, measures and logs it, and turns a panic into a problem. The log has the path but no
-// query string and no headers: these may hold secrets.
+// observe gives each request an id, measures and logs it, and turns a panic into a problem. The log
+// has the path but no query string and no headers: these may hold secrets.
 func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -88,7 +89,8 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 					panic(p)
 				}
 				m.panics.Inc()
-				failed := problem(http.StatusInternalServerError, "internal error; quote the request id when you report it")
+				failed := problem(http.StatusInternalServerError,
+					"internal error; quote the request id when you report it")
 				failed.cause = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 				req.cause = failed.cause
 				if rec.status == 0 {
@@ -110,7 +112,9 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, took time.Duration) {
+func logRequest(
+	r *http.Request, log *slog.Logger, req *request, rec *recorder, took time.Duration,
+) {
 	level := slog.LevelDebug
 	switch code := rec.code(); {
 	case code >= 500 && code != http.StatusServiceUnavailable:
@@ -128,7 +132,8 @@ func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, 
 		slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("took", took),
 	}
 	if req.bearer.Subject != "" {
-		attrs = append(attrs, slog.String("subject", req.bearer.Subject), slog.String("school", req.bearer.School))
+		attrs = append(attrs, slog.String("subject", req.bearer.Subject),
+			slog.String("school", req.bearer.School))
 	}
 	if req.cause != nil {
 		attrs = append(attrs, slog.Any("error", req.cause))
@@ -136,7 +141,8 @@ func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, 
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// requestID returns the id that a proxy gave the request, or a new one when that has characters unfit for a log.
+// requestID returns the id that a proxy gave the request, or a new one when that has characters
+// unfit for a log.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."

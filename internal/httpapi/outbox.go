@@ -14,34 +14,40 @@ import (
 // outboxRoutes show what would have been sent. They exist only while a channel has no provider.
 func (a *API) outboxRoutes() {
 	handle(a, huma.Operation{
-		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox", Tags: []string{tagDeliveries},
+		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox",
+		Tags:    []string{tagDeliveries},
 		Summary: "See what would have been sent",
-		Description: "For development, and while a school is being set up: a channel without a provider stores its messages here, as " +
-			"recipients would have read them, the newest first, with the latest documents. The page /outbox shows both live.",
+		Description: "For development, and while a school is being set up: a channel without a " +
+			"provider stores its messages here, as " +
+			"recipients would have read them, the newest first, with the latest documents. The " +
+			"page /outbox shows both live.",
 		Errors: []int{422},
-	}, needAdmin, func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
-		box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
-		err := a.deps.Pool.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
-			if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
-				return err
-			}
-			channel := consumers.Channel(in.Channel)
-			if channel != consumers.PDF {
-				if box.Messages, err = outbox.Latest(ctx, tx, req.school, channel, in.Limit); err != nil {
+	}, needAdmin,
+		func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
+			box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
+			err := a.deps.Pool.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
+				if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
 					return err
 				}
-			}
-			if channel != "" && channel != consumers.PDF {
-				return nil
-			}
-			made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
-			for _, d := range made {
-				box.Documents = append(box.Documents, OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
-			}
-			return err
+				channel := consumers.Channel(in.Channel)
+				if channel != consumers.PDF {
+					if box.Messages, err = outbox.Latest(ctx, tx, req.school, channel,
+						in.Limit); err != nil {
+						return err
+					}
+				}
+				if channel != "" && channel != consumers.PDF {
+					return nil
+				}
+				made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
+				for _, d := range made {
+					box.Documents = append(box.Documents,
+						OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
+				}
+				return err
+			})
+			return &response[Outbox]{box}, err
 		})
-		return &response[Outbox]{box}, err
-	})
 	a.page("GET /outbox", "page/outbox.html", "text/html; charset=utf-8")
 	a.page("GET /outbox/outbox.js", "page/outbox.js", "text/javascript; charset=utf-8")
 	a.page("GET /outbox/outbox.css", "page/outbox.css", "text/css; charset=utf-8")

@@ -63,7 +63,8 @@ func (p *Problem) GetStatus() int { return p.Status }
 func (p *Problem) ContentType(string) string { return problemType }
 
 func problem(status int, format string, args ...any) *Problem {
-	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+	return &Problem{Title: http.StatusText(status), Status: status,
+		Detail: fmt.Sprintf(format, args...)}
 }
 
 func unavailable(cause error, retryAfter time.Duration, format string, args ...any) *Problem {
@@ -72,7 +73,8 @@ func unavailable(cause error, retryAfter time.Duration, format string, args ...a
 	return p
 }
 
-// problemOf translates an error into a response. An error that is not listed is a fault of ours, so 500.
+// problemOf translates an error into a response. An error that is not listed is a fault of ours, so
+// 500.
 func problemOf(err error) *Problem {
 	var p *Problem
 	var rejection *cloudevents.Rejection
@@ -86,7 +88,8 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &rejection):
 		return rejected(rejection)
 	case errors.As(err, &tooLarge):
-		return problem(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", tooLarge.Limit)
+		return problem(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes",
+			tooLarge.Limit)
 	case errors.Is(err, cloudevents.ErrMediaType):
 		return problem(http.StatusUnsupportedMediaType, "%s", cloudevents.ErrMediaType)
 	case errors.Is(err, cloudevents.ErrTooMany):
@@ -107,13 +110,16 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusNotFound, "not found at this school")
 	case errors.Is(err, query.ErrInput):
 		text := err.Error()
-		return problem(http.StatusUnprocessableEntity, "%s", text[strings.Index(text, query.ErrInput.Error()):])
+		return problem(http.StatusUnprocessableEntity, "%s",
+			text[strings.Index(text, query.ErrInput.Error()):])
 	case errors.Is(err, eventlog.ErrTooLarge):
 		return problem(http.StatusRequestEntityTooLarge, "an event is larger than the log takes")
 	case errors.Is(err, eventlog.ErrOverloaded):
-		return unavailable(err, time.Second, "too many events are waiting to be written; none of these were taken")
+		return unavailable(err, time.Second,
+			"too many events are waiting to be written; none of these were taken")
 	case errors.Is(err, eventlog.ErrUnavailable):
-		return unavailable(err, 2*time.Second, "the log cannot be reached; sending the same events again is safe")
+		return unavailable(err, 2*time.Second,
+			"the log cannot be reached; sending the same events again is safe")
 	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 		return problem(http.StatusGone, "the log no longer has that position, or not yet")
 	case errors.Is(err, context.Canceled):
@@ -121,11 +127,13 @@ func problemOf(err error) *Problem {
 		p.cause = err
 		return p
 	case invalidText(err):
-		return problem(http.StatusUnprocessableEntity, "a parameter contains characters that are not valid text")
+		return problem(http.StatusUnprocessableEntity,
+			"a parameter contains characters that are not valid text")
 	case errors.Is(err, postgres.ErrBusy), databaseUnavailable(err):
 		return unavailable(err, time.Second, "the database is unavailable at the moment")
 	}
-	p = problem(http.StatusInternalServerError, "internal error; quote the request id when you report it")
+	p = problem(http.StatusInternalServerError,
+		"internal error; quote the request id when you report it")
 	p.cause = err
 	return p
 }
@@ -133,16 +141,16 @@ func problemOf(err error) *Problem {
 // statusClientClosed is what nginx logs for a request whose client has gone. Nobody receives it.
 const statusClientClosed = 499
 
-// invalidText reports that the database received bytes that are not UTF-8, or a NUL. They are the request's: whatever is in
-// the tables has been validated.
+// invalidText reports that the database received bytes that are not UTF-8, or a NUL. They are the
+// request's: whatever is in the tables has been validated.
 func invalidText(err error) bool {
 	const characterNotInRepertoire = "22021"
 	answered, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && answered.Code == characterNotInRepertoire
 }
 
-// databaseUnavailable reports that the database cannot be reached, or cannot serve at the moment. pgx does not export an
-// error for a connection that breaks under a query, hence the texts.
+// databaseUnavailable reports that the database cannot be reached, or cannot serve at the moment.
+// pgx does not export an error for a connection that breaks under a query, hence the texts.
 func databaseUnavailable(err error) bool {
 	if answered, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch answered.Code[:2] {
@@ -152,8 +160,10 @@ func databaseUnavailable(err error) bool {
 		return false
 	}
 	var connect *pgconn.ConnectError
-	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
-		strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "conn closed") ||
+	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) ||
+		pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "unexpected EOF") ||
+		strings.Contains(err.Error(), "conn closed") ||
 		strings.Contains(err.Error(), "connection reset")
 }
 
@@ -165,7 +175,8 @@ func rejected(r *cloudevents.Rejection) *Problem {
 	p.More = r.More
 	for i := range r.Faults {
 		f := &r.Faults[i]
-		p.Errors = append(p.Errors, ProblemError{Index: &f.Index, Pointer: &f.Pointer, Reason: f.Reason})
+		p.Errors = append(p.Errors,
+			ProblemError{Index: &f.Index, Pointer: &f.Pointer, Reason: f.Reason})
 	}
 	return p
 }

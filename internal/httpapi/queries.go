@@ -28,8 +28,9 @@ import (
 
 // result is a query's result as it is cached and sent.
 type result struct {
-	tag    string // a digest of the body
-	parked uint32 // how many subjects of the school are parked, so that their latest events are missing
+	tag string // a digest of the body
+	// how many subjects of the school are parked, so that their latest events are missing
+	parked uint32
 	body   []byte
 }
 
@@ -47,7 +48,8 @@ var resultCodec = redis.Codec[result]{
 		if len(b) < tagLength+4 {
 			return result{}, errShortResult
 		}
-		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]), body: b[tagLength+4:]}, nil
+		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]),
+			body: b[tagLength+4:]}, nil
 	},
 }
 
@@ -67,10 +69,12 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 		Description: q.Description, Tags: []string{tagOf(q.Path)},
 		Parameters: []*huma.Param{schoolParam(), {
 			Name: headerMinPosition, In: "header", Schema: positionSchema("").Schema(nil),
-			Description: "The response must cover this position of the log. The request waits for it; after a time limit it fails with 503.",
+			Description: "The response must cover this position of the log. The request waits " +
+				"for it; after a time limit it fails with 503.",
 		}, {
 			Name: "If-None-Match", In: "header", Schema: &huma.Schema{Type: "string"},
-			Description: "The ETag of a response that the caller has. While it is current, the response is 304 without a body.",
+			Description: "The ETag of a response that the caller has. While it is current, the " +
+				"response is 304 without a body.",
 		}},
 		Errors: []int{400, 401, 403, 404, 422, 503},
 	}, need
@@ -84,7 +88,8 @@ func (a *API) mount(e query.Endpoint) {
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
 	responses["200"].Headers = resultHeaders()
-	responses["304"] = &huma.Response{Description: "The response that the caller has is current.", Headers: resultHeaders()}
+	responses["304"] = &huma.Response{Description: "The response that the caller has is current.",
+		Headers: resultHeaders()}
 }
 
 func resultHeaders() map[string]*huma.Param {
@@ -93,15 +98,17 @@ func resultHeaders() map[string]*huma.Param {
 	}
 	return map[string]*huma.Param{
 		headerPosition: text("The position of the last event that the response covers."),
-		headerParked:   text("How many subjects of the school are parked: their latest events are missing from the response."),
-		"X-Cache":      text("hit, miss or bypass: whether the response came from the cache."),
-		"ETag":         text("Identifies the response's body."),
+		headerParked: text("How many subjects of the school are parked: their latest events " +
+			"are missing from the response."),
+		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
+		"ETag":    text("Identifies the response's body."),
 	}
 }
 
-// serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of the database. The cache
-// key has everything that the result depends on besides the tables: input, day, what the caller may see, and the
-// versions of the program and of the projections, so that two releases side by side do not read each other's results.
+// serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of
+// the database. The cache key has everything that the result depends on besides the tables: input,
+// day, what the caller may see, and the versions of the program and of the projections, so that two
+// releases side by side do not read each other's results.
 func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
 	req := requestOf(ctx)
@@ -113,7 +120,8 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, err
 	}
-	scope := query.Scope{School: req.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
+	scope := query.Scope{School: req.school, Today: domain.DateOf(a.deps.Now().UTC()),
+		Sees: query.SeesAll, Own: own}
 	if q.Info.Self && own {
 		scope.Self = req.bearer.Subject
 	}
@@ -126,7 +134,8 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	}
 	key := redis.Key{
 		Partition: minPosition.Partition, School: req.school, Query: q.Info.Name,
-		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." + strconv.Itoa(int(scope.Sees)),
+		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." +
+			strconv.Itoa(int(scope.Sees)),
 	}
 	for _, p := range q.Info.Reads {
 		key.Projections = append(key.Projections, p.Name)
@@ -136,9 +145,10 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: own,
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
-	got, offset, outcome, err := a.results.Get(ctx, lookup, func(ctx context.Context) (result, int64, error) {
-		return a.load(ctx, minPosition, scope, guardian, q)
-	})
+	got, offset, outcome, err := a.results.Get(ctx, lookup,
+		func(ctx context.Context) (result, int64, error) {
+			return a.load(ctx, minPosition, scope, guardian, q)
+		})
 	if err != nil {
 		return nil, problemOf(err)
 	}
@@ -149,9 +159,9 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	}}, nil
 }
 
-// authorizeQuery decides for callers who may only see their own: a student's id is compared here, a guardian's students
-// are looked up in the snapshot of the result, and for queries of the caller's own records the query selects them. Such
-// results are not cached.
+// authorizeQuery decides for callers who may only see their own: a student's id is compared here, a
+// guardian's students are looked up in the snapshot of the result, and for queries of the caller's
+// own records the query selects them. Such results are not cached.
 func authorizeQuery(req *request, q query.Request) (own bool, guardian string, err error) {
 	switch {
 	case req.access == auth.Full:
@@ -180,7 +190,8 @@ func sightOf(bearer auth.Principal) query.Sight {
 	return s
 }
 
-// minPosition returns the position that the response must cover; offset -1 of the school's partition without one.
+// minPosition returns the position that the response must cover; offset -1 of the school's
+// partition without one.
 func (a *API) minPosition(req *request) (domain.Position, error) {
 	own := eventlog.PartitionFor(req.school, a.deps.Partitions)
 	if req.minPosition == "" {
@@ -191,7 +202,8 @@ func (a *API) minPosition(req *request) (domain.Position, error) {
 		return at, problem(http.StatusBadRequest, "%s: %s", headerMinPosition, err)
 	}
 	if at.Partition != own {
-		return at, problem(http.StatusBadRequest, "%s: the school's events are in partition %d", headerMinPosition, own)
+		return at, problem(http.StatusBadRequest, "%s: the school's events are in partition %d",
+			headerMinPosition, own)
 	}
 	return at, nil
 }
@@ -210,9 +222,13 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 }
 
 // load runs the query in a snapshot, which must cover the position.
-func (a *API) load(ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string, q query.Request) (got result, offset int64, err error) {
+func (a *API) load(
+	ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string,
+	q query.Request,
+) (got result, offset int64, err error) {
 	defer func() {
-		if p := recover(); p != nil { // it runs in a goroutine shared by requests, where net/http does not recover
+		// it runs in a goroutine shared by requests, where net/http does not recover
+		if p := recover(); p != nil {
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
 		}
 	}()
@@ -233,7 +249,8 @@ func (a *API) load(ctx context.Context, minPosition domain.Position, scope query
 				return auth.ErrDenied
 			}
 		}
-		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`, scope.School).Scan(&got.parked); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`,
+			scope.School).Scan(&got.parked); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
 		}
 		out, err := q.Run(ctx, tx, scope)
@@ -252,11 +269,15 @@ func (a *API) load(ctx context.Context, minPosition domain.Position, scope query
 }
 
 func notReached(minPosition domain.Position) error {
-	return unavailable(nil, time.Second, "the read models have not reached position %s yet", minPosition)
+	return unavailable(nil, time.Second, "the read models have not reached position %s yet",
+		minPosition)
 }
 
 // write responds with the result, or with 304 when the caller has it.
-func (a result) write(w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome, took time.Duration) {
+func (a result) write(
+	w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome,
+	took time.Duration,
+) {
 	h := w.Header()
 	tag := `W/"` + a.tag + `"`
 	h.Set("Content-Type", "application/json")
@@ -266,7 +287,8 @@ func (a result) write(w http.ResponseWriter, r *http.Request, at domain.Position
 	h.Set("X-Cache", string(outcome))
 	h.Set(headerPosition, at.String())
 	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
-	h.Set("Server-Timing", fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
+	h.Set("Server-Timing",
+		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
 	if matches(r.Header.Get("If-None-Match"), a.tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -274,7 +296,8 @@ func (a result) write(w http.ResponseWriter, r *http.Request, at domain.Position
 	_, _ = w.Write(a.body) // fails only when the client is gone
 }
 
-// matches compares weakly, as RFC 9110 requires for If-None-Match. Compression in between may have added a suffix.
+// matches compares weakly, as RFC 9110 requires for If-None-Match. Compression in between may have
+// added a suffix.
 func matches(header, tag string) bool {
 	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.Trim(strings.TrimPrefix(strings.TrimSpace(candidate), "W/"), `"`)

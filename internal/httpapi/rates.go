@@ -20,7 +20,8 @@ type rates struct {
 const minSweep = 1024
 
 func newRates(perSecond float64, burst int) *rates {
-	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{}, sweepAt: minSweep}
+	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{},
+		sweepAt: minSweep}
 }
 
 // take takes n out of a bucket and returns 0, or takes nothing and returns how long to wait.
@@ -40,8 +41,8 @@ func (l *rates) take(key string, n int) time.Duration {
 	return wait
 }
 
-// bucket returns the bucket of a key. A full bucket is the same as none, so full ones can be removed: memory follows the
-// number of active tokens, not of all that were ever seen.
+// bucket returns the bucket of a key. A full bucket is the same as none, so full ones can be
+// removed: memory follows the number of active tokens, not of all that were ever seen.
 func (l *rates) bucket(key string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()

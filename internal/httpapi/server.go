@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Server returns an http.Server with the time limits that a public one needs against slow clients. Routes that
-// legitimately take longer extend their own deadlines.
+// Server returns an http.Server with the time limits that a public one needs against slow clients.
+// Routes that legitimately take longer extend their own deadlines.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -25,7 +25,8 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// LimitConnections returns a listener with at most n open connections; the others wait in the kernel's queue.
+// LimitConnections returns a listener with at most n open connections; the others wait in the
+// kernel's queue.
 func LimitConnections(l net.Listener, n int) net.Listener {
 	return &limited{Listener: l, free: make(chan struct{}, n), closed: make(chan struct{})}
 }

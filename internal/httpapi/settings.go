@@ -17,9 +17,11 @@ import (
 func (a *API) settingsRoutes() {
 	const path = schoolPath + "/settings"
 	handle(a, huma.Operation{
-		OperationID: "get-settings", Method: http.MethodGet, Path: path, Tags: []string{tagSettings},
-		Summary:     "Get a school's settings",
-		Description: "What is absent is left to the default of each rule. The ETag is the version; send it in If-Match with a change.",
+		OperationID: "get-settings", Method: http.MethodGet, Path: path,
+		Tags:    []string{tagSettings},
+		Summary: "Get a school's settings",
+		Description: "What is absent is left to the default of each rule. The ETag is the " +
+			"version; send it in If-Match with a change.",
 	}, needAdmin, func(ctx context.Context, req *request, _ *empty) (*settingsResponse, error) {
 		s, err := a.deps.Consumers.Settings.Current(ctx, req.school)
 		if err != nil {
@@ -28,21 +30,28 @@ func (a *API) settingsRoutes() {
 		return &settingsResponse{versionTag(s.Version), s}, nil
 	})
 	handle(a, huma.Operation{
-		OperationID: "put-settings", Method: http.MethodPut, Path: path, Tags: []string{tagSettings},
+		OperationID: "put-settings", Method: http.MethodPut, Path: path,
+		Tags:    []string{tagSettings},
 		Summary: "Replace a school's settings",
-		Description: "Replaces all settings; what is left out returns to its default. If-Match names the version that the change is based " +
-			"on: if another change came first, nothing is written (412). Each event is planned by the version in force when it was " +
+		Description: "Replaces all settings; what is left out returns to its default. If-Match " +
+			"names the version that the change is based " +
+			"on: if another change came first, nothing is written (412). Each event is planned " +
+			"by the version in force when it was " +
 			"written. Unknown members and rules are refused.",
 		Errors: []int{412, 422, 428},
 	}, needAdmin, a.putSettings)
-	delete(a.huma.OpenAPI().Paths[path].Put.RequestBody.Content, "application/octet-stream") // huma adds it for RawBody
+	// huma adds it for RawBody
+	delete(a.huma.OpenAPI().Paths[path].Put.RequestBody.Content, "application/octet-stream")
 	handle(a, huma.Operation{
-		OperationID: "list-settings", Method: http.MethodGet, Path: path + "/versions", Tags: []string{tagSettings},
-		Summary: "List the versions of a school's settings", Description: "Who changed what, and when: the latest 100 versions, the newest first.",
-	}, needAdmin, func(ctx context.Context, req *request, _ *empty) (*response[SettingsVersions], error) {
-		versions, err := a.deps.Consumers.Settings.Versions(ctx, req.school, 100)
-		return &response[SettingsVersions]{SettingsVersions{versions}}, err
-	})
+		OperationID: "list-settings", Method: http.MethodGet, Path: path + "/versions",
+		Tags:        []string{tagSettings},
+		Summary:     "List the versions of a school's settings",
+		Description: "Who changed what, and when: the latest 100 versions, the newest first.",
+	}, needAdmin,
+		func(ctx context.Context, req *request, _ *empty) (*response[SettingsVersions], error) {
+			versions, err := a.deps.Consumers.Settings.Versions(ctx, req.school, 100)
+			return &response[SettingsVersions]{SettingsVersions{versions}}, err
+		})
 }
 
 // SettingsVersions lists versions of a school's settings, the newest first.
@@ -61,9 +70,12 @@ type settingsInput struct {
 	Body    consumers.Settings
 }
 
-func (a *API) putSettings(ctx context.Context, req *request, in *settingsInput) (*settingsResponse, error) {
+func (a *API) putSettings(
+	ctx context.Context, req *request, in *settingsInput,
+) (*settingsResponse, error) {
 	if in.IfMatch == "" {
-		return nil, problem(http.StatusPreconditionRequired, "If-Match is required: the ETag of the settings that you replace")
+		return nil, problem(http.StatusPreconditionRequired,
+			"If-Match is required: the ETag of the settings that you replace")
 	}
 	written, err := a.deps.Consumers.Planners.ReadSettings(req.school, in.RawBody)
 	if err != nil {
