@@ -143,7 +143,7 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 }
 
 // helpVars stand in the help texts of settings.
-var helpVars = kong.Vars{"roles": config.RoleNames(), "projectorConnections": fmt.Sprint(config.ProjectorConnections)}
+var helpVars = kong.Vars{"roles": config.RoleNames()}
 
 func newParser(io streams) (*kong.Kong, error) { return newParserFor(&cli{}, io) }
 

@@ -10,6 +10,6 @@
 // bottom; [Provider] is called by the job queue.
 //
 // The first change: the words of a document are in the language files of package wording; its
-// layout is in the file named after it, and go test ./consumers/pdf -update writes what the
-// documents then contain to testdata.
+// layout is in the file named after it, and `make golden` writes the text of each sample document
+// to testdata.
 package pdf

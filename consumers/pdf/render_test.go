@@ -5,7 +5,6 @@ import (
 	"compress/zlib"
 	"crypto/sha256"
 	"encoding/hex"
-	"flag"
 	"fmt"
 	"image"
 	"image/color"
@@ -31,10 +30,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
-
-var update = flag.Bool("update", false,
-	"write the text of the documents to testdata, and the documents to the temporary directory")
 
 func TestMain(m *testing.M) {
 	api.DisableConfigDir() // the validator would write its settings to the home directory
@@ -235,7 +232,7 @@ func samples(t testing.TB) map[string]sample {
 	}
 }
 
-func TestDocuments(t *testing.T) {
+func TestGoldenDocuments(t *testing.T) {
 	t.Parallel()
 	r, err := NewRenderer()
 	require.NoError(t, err)
@@ -252,17 +249,12 @@ func TestDocuments(t *testing.T) {
 			require.True(t, bytes.Equal(file, again), "equal data gives equal bytes")
 			require.Less(t, len(file), 96<<10)
 
-			text := read(t, file)
-			golden := filepath.Join("testdata", name+".txt")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, []byte(text), 0o644))
+			if golden.Updating() { // the documents themselves, to look at
 				dir := filepath.Join(os.TempDir(), "schoolbell-documents")
 				require.NoError(t, os.MkdirAll(dir, 0o755))
 				require.NoError(t, os.WriteFile(filepath.Join(dir, name+".pdf"), file, 0o644))
 			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), text)
+			golden.Check(t, filepath.Join("testdata", name+".txt"), []byte(read(t, file)))
 		})
 	}
 }

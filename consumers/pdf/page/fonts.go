@@ -10,6 +10,7 @@ import (
 	"github.com/go-text/typesetting/font/opentype"
 )
 
+//go:embed fonts/*.ttf
 var fontFiles embed.FS
 
 // families are tried in this order for each character. The first one also draws the box for a

@@ -13,6 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
 
 var params = wording.Params{
@@ -29,11 +30,11 @@ var params = wording.Params{
 // Each file of testdata is a language, with every message as a recipient reads it:
 //
 //	say <message> [language] [name=value…]
-func TestMessages(t *testing.T) {
+func TestGoldenMessages(t *testing.T) {
 	t.Parallel()
 	catalog := open(t)
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+	golden.Walk(t, "testdata", func(t *testing.T, path string) {
+		golden.Run(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			f := params
 			lang := path[strings.LastIndexByte(path, '/')+1:]
 			for _, a := range d.CmdArgs[1:] {

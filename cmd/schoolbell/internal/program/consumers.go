@@ -14,11 +14,12 @@ import (
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
-// ConsumersGroup is the name under which processes share out the log's partitions for planning, and keep how far they are.
+// ConsumersGroup is the group by which processes share the log's partitions for planning, and the
+// name under which their checkpoints are stored.
 const ConsumersGroup = "consumers"
 
-// wireConsumers plans what follows from events, and does it; and lets the API speak about it, which may be in another
-// process than those that do.
+// wireConsumers plans deliveries from events and executes them. The role api needs the ledger too,
+// to serve and change deliveries, also in a process that plans none.
 func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi.Deps) error {
 	docs, err := p.wireDocuments()
 	if err != nil {
@@ -36,8 +37,12 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	jobs, known := p.cfg.Jobs, knowledge.New(pool, SetName)
 	kept, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
-		Workers:  map[string]int{ledger.QueueSMS: jobs.SMS, ledger.QueuePDF: jobs.PDF, ledger.QueueNotification: jobs.Notification},
-		Attempts: jobs.Attempts, SendTimeout: jobs.Timeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
+		Workers: map[string]int{
+			ledger.QueueSMS:          jobs.SMS,
+			ledger.QueuePDF:          jobs.PDF,
+			ledger.QueueNotification: jobs.Notification,
+		},
+		Attempts: jobs.Attempts, SendTimeout: config.ProviderTimeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
 		return err

@@ -15,43 +15,57 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// wireProjections folds the log into the tables.
-func (p *program) wireProjections(ctx context.Context, set *projections.Set, notifiers []projections.Notifier) error {
-	pool, err := p.openPool(ctx, "projections database", p.cfg.Database.Projector(p.servers.DatabaseURL))
+// wireProjections runs the engine that folds the log into the tables.
+func (p *program) wireProjections(
+	ctx context.Context, set *projections.Set, notifiers []projections.Notifier,
+) error {
+	pool, err := p.openPool(
+		ctx, "projections database", p.cfg.Database.Projector(p.servers.DatabaseURL),
+	)
 	if err != nil {
 		return err
 	}
 	store := postgres.NewProjectionStore(pool, set, SetName)
 	cfg := FoldConfig(set, p.events, p.log)
-	renewal := &renewal{store: store, shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers}, log: p.log}
+	renewal := &renewal{
+		store: store, log: p.log,
+		shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers},
+	}
 	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
 	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
 	engine, err := projections.NewEngine(cfg)
 	if err != nil {
 		return err
 	}
-	p.health.Add(telemetry.Check{Name: "projections", Optional: true, Probe: func(context.Context) error {
-		return errors.Join(renewal.report(), partitionProblems(engine))
-	}})
+	// Optional: the other partitions advance, and reads say how far their tables are.
+	p.health.Add(
+		telemetry.Check{Name: "projections", Optional: true, Probe: func(context.Context) error {
+			return errors.Join(renewal.report(), partitionProblems(engine))
+		}},
+	)
 	p.task(func(ctx context.Context) error { return renewal.run(ctx, engine.Run) })
 	return nil
 }
 
-// FoldConfig is what all engines that fold the log have in common, be it into the live tables or beside them.
+// FoldConfig is what every engine that folds the log has in common, whether into the live tables
+// or into shadow tables. The caller adds a store.
 func FoldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) projections.Config {
 	b := ThisBuild()
 	return projections.Config{
-		Name: SetName, Set: set, Log: log, Decode: cloudevents.Decode, Build: b.Version + " " + b.Revision, Logger: logger,
+		Name: SetName, Set: set, Log: log, Decode: cloudevents.Decode,
+		Build: b.Version + " " + b.Revision, Logger: logger,
 	}
 }
 
-// partitionProblems tells which partitions do not move, and why.
+// partitionProblems says which partitions do not advance, and why.
 func partitionProblems(engine *projections.Engine) error {
 	var faults []error
 	for _, s := range engine.Status() {
 		switch s.State {
 		case projections.Paused, projections.Failing, projections.Refused:
-			faults = append(faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
+			faults = append(
+				faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason),
+			)
 		}
 	}
 	return errors.Join(faults...)

@@ -28,15 +28,18 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/sse"
 )
 
-// live is the realtime side of a process.
+// live is what serves live connections.
 type live struct {
 	hub      *realtime.Hub
 	socketio *socketio.Server
-	api      *httpapi.API // what queries over a live connection are asked
+	api      *httpapi.API // serves queries that come over a live connection
 }
 
-// wireRealtime pushes events to live clients. It shares the pool and the positions of the queries, if they are here.
-func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps) error {
+// wireRealtime pushes events to live clients. It shares the pool and the positions with the role
+// api when that is in the same process.
+func (p *program) wireRealtime(
+	ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps,
+) error {
 	c := &p.cfg.Realtime
 	key, err := p.resumeKey()
 	if err != nil {
@@ -53,8 +56,9 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Rights: postgres.NewRights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
 		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
-		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag, MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
-		DashboardInterval: c.DashboardInterval(), Logger: p.log, Registerer: p.registry,
+		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
+		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
+		Logger: p.log, Registerer: p.registry,
 	})
 	if err != nil {
 		return err
@@ -67,14 +71,19 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	l := &live{hub: hub}
 	l.socketio = socketio.NewRooms(socketio.Config{
 		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
-		Access: access, ConnectTimeout: authTimeout, MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+		Access: access, ConnectTimeout: authTimeout,
+		MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
 	}, hub)
 	sockets := centrifuge.New(centrifuge.Config{
-		Hub: hub, Access: access, RPC: l.query, ConnectTimeout: authTimeout, MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+		Hub: hub, Access: access, RPC: l.query, ConnectTimeout: authTimeout,
+		MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
 	})
 	deps.Live = &httpapi.Live{
-		Stream:  sse.Handler(sse.Config{Hub: hub, Access: access}),
-		Sockets: map[string]http.Handler{"/connection/websocket": sockets, "/socket.io/": l.socketio},
+		Stream: sse.Handler(sse.Config{Hub: hub, Access: access}),
+		Sockets: map[string]http.Handler{
+			"/connection/websocket": sockets,
+			"/socket.io/":           l.socketio,
+		},
 		Issue: func(ctx context.Context, bearer auth.Principal) (string, time.Duration, error) {
 			ticket, err := tickets.Issue(ctx, toIdentity(bearer))
 			return ticket, redis.TicketLifetime, err
@@ -89,13 +98,13 @@ func (p *program) wireRealtime(ctx context.Context, cache *redis.Cache, revocati
 	return nil
 }
 
-// authTimeout is how long a new connection may take to show a token.
+// authTimeout is how long a new connection may take to present a token.
 const authTimeout = 10 * time.Second
 
-// drainSlack is how long a client may take to hear that it is let go, before it is cut off.
+// drainSlack is how long a client may take to receive the notice to reconnect before it is cut off.
 const drainSlack = 3 * time.Second
 
-// drain lets go of the live connections.
+// drain closes the live connections, spread over a time.
 func (l *live) drain(ctx context.Context, over time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, over+drainSlack)
 	defer cancel()
@@ -106,16 +115,18 @@ func (l *live) drain(ctx context.Context, over time.Duration) error {
 	return nil
 }
 
-// query answers what a client asks over its connection, as the API would.
-func (l *live) query(ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value) (jsontext.Value, error) {
-	answer, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
+// query runs a query that came over a live connection, exactly as the API would.
+func (l *live) query(
+	ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value,
+) (jsontext.Value, error) {
+	result, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
 	if errors.Is(err, httpapi.ErrNoQuery) {
 		return nil, centrifuge.ErrUnknownMethod
 	}
-	return answer, err
+	return result, err
 }
 
-// connections lists those of a user. Each is in the user's own room, but for operators, who have none.
+// connections lists the connections of a user. Each is in the user's own room; operators have none.
 func (l *live) connections(ctx context.Context, school, user string) ([]httpapi.Connection, error) {
 	members, err := l.hub.Presence(ctx, school, domain.Room{Kind: domain.RoomUser, ID: user})
 	list := make([]httpapi.Connection, len(members))
@@ -125,18 +136,18 @@ func (l *live) connections(ctx context.Context, school, user string) ([]httpapi.
 	return list, err
 }
 
-// nodes tells operators who is connected where.
+// nodes serves operators the connections of every node.
 func (l *live) nodes(w http.ResponseWriter, r *http.Request) {
 	nodes, err := l.hub.Nodes(r.Context())
 	if err != nil {
-		w.Header().Set("Warning", `199 schoolbell "other nodes cannot be asked"`)
+		w.Header().Set("Warning", `199 schoolbell "other nodes cannot be reached"`)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.MarshalWrite(w, nodes) // the client has gone
+	_ = json.MarshalWrite(w, nodes) // the client is gone
 }
 
-// resumeKey makes the key that resume tokens are signed with. Without any secret that all processes share, tokens are
-// good in this process only.
+// resumeKey derives the key that signs resume tokens. Without a secret shared by all processes, the
+// tokens are valid in this process only.
 func (p *program) resumeKey() ([]byte, error) {
 	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
 	if err != nil {
@@ -144,11 +155,11 @@ func (p *program) resumeKey() ([]byte, error) {
 	}
 	secret := cmp.Or(p.cfg.Realtime.Key, tokens.Secret)
 	if secret == "" {
-		secret = rand.Text() // and config.Advice has said so
+		secret = rand.Text() // config.Advice has warned of it
 	}
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "schoolbell resume tokens", 32)
 	if err != nil {
-		return nil, fmt.Errorf("derive the key of resume tokens: %w", err)
+		return nil, fmt.Errorf("derive key of resume tokens: %w", err)
 	}
 	return key, nil
 }
@@ -167,46 +178,56 @@ func verifyWith(v *auth.Verifier) func(context.Context, string) (realtime.Identi
 }
 
 func toIdentity(p auth.Principal) realtime.Identity {
-	return realtime.Identity{Subject: p.Subject, School: p.School, Roles: p.Roles, Expires: p.Expires, Issued: p.Issued, TokenID: p.TokenID}
-}
-
-func toPrincipal(who realtime.Identity) auth.Principal {
-	return auth.Principal{
-		Subject: who.Subject, School: who.School, Roles: who.Roles, Expires: who.Expires, Issued: who.Issued, TokenID: who.TokenID,
+	return realtime.Identity{
+		Subject: p.Subject, School: p.School, Roles: p.Roles,
+		Expires: p.Expires, Issued: p.Issued, TokenID: p.TokenID,
 	}
 }
 
-// DashboardNotifier tells live dashboards what has been committed. It is a [projections.Notifier].
-type DashboardNotifier struct {
-	announcer *realtime.Notifier
-	names     []string // by the projection's place in the set
+func toPrincipal(id realtime.Identity) auth.Principal {
+	return auth.Principal{
+		Subject: id.Subject, School: id.School, Roles: id.Roles,
+		Expires: id.Expires, Issued: id.Issued, TokenID: id.TokenID,
+	}
 }
 
-// wireDashboardNotifier makes a notifier for the projections of this process.
-func (p *program) wireDashboardNotifier(cache *redis.Cache, set *projections.Set) projections.Notifier {
+// DashboardNotifier notifies live dashboards of commits. It is a [projections.Notifier].
+type DashboardNotifier struct {
+	notifier *realtime.Notifier
+	names    []string // by the index of the projection in the set
+}
+
+// wireDashboardNotifier constructs the notifier for the projections of this process. Its own hub is
+// notified directly, since Redis may be down.
+func (p *program) wireDashboardNotifier(
+	cache *redis.Cache, set *projections.Set,
+) projections.Notifier {
 	var local func(realtime.Changed)
 	if p.live != nil {
 		local = p.live.hub.Changed
 	}
-	d := NewDashboardNotifier(realtime.NewNotifier(redis.NewBus(cache), local, p.cfg.Realtime.DashboardInterval(), p.log), set)
-	p.task(d.announcer.Run)
+	d := NewDashboardNotifier(realtime.NewNotifier(redis.NewBus(cache), local, 0, p.log), set)
+	p.task(d.notifier.Run)
 	return d
 }
 
-func NewDashboardNotifier(announcer *realtime.Notifier, set *projections.Set) *DashboardNotifier {
-	d := &DashboardNotifier{announcer: announcer}
+// NewDashboardNotifier returns a notifier for a set of projections, by way of the hubs of all
+// processes.
+func NewDashboardNotifier(notifier *realtime.Notifier, set *projections.Set) *DashboardNotifier {
+	d := &DashboardNotifier{notifier: notifier}
 	for _, projection := range set.Projections() {
 		d.names = append(d.names, projection.Name)
 	}
 	return d
 }
 
-// Claimed implements [projections.Notifier]. After a rebuild has exchanged tables, and before anything else is folded, the
-// base is behind the position: no event tells what has changed, so all dashboards of the partition's schools look again.
+// Claimed implements [projections.Notifier]. After a rebuild has swapped tables, and before
+// anything else is folded, the base is ahead of the position: no event says what has changed, so
+// all dashboards of the partition's schools reload.
 func (d *DashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
 	if base > at.Offset {
-		d.announcer.Notify(realtime.Changed{Projections: d.names, Position: at})
-		return d.announcer.Flush(ctx)
+		d.notifier.Notify(realtime.Changed{Projections: d.names, Position: at})
+		return d.notifier.Flush(ctx)
 	}
 	return nil
 }
@@ -215,15 +236,17 @@ func (d *DashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, 
 func (d *DashboardNotifier) Heartbeat(context.Context, domain.Position, int64) error { return nil }
 
 // Committed implements [projections.Notifier].
-func (d *DashboardNotifier) Committed(_ context.Context, at domain.Position, _ int64, changes []*projections.Change) error {
+func (d *DashboardNotifier) Committed(
+	_ context.Context, at domain.Position, _ int64, changes []*projections.Change,
+) error {
 	for _, c := range changes {
-		told := realtime.Changed{School: c.School, Position: at}
+		changed := realtime.Changed{School: c.School, Position: at}
 		for i, offset := range c.Offsets {
 			if offset >= 0 {
-				told.Projections = append(told.Projections, d.names[i])
+				changed.Projections = append(changed.Projections, d.names[i])
 			}
 		}
-		d.announcer.Notify(told)
+		d.notifier.Notify(changed)
 	}
 	return nil
 }

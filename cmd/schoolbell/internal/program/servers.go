@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,20 +14,22 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack"
 )
 
-// Servers are where Kafka, PostgreSQL and Redis are: given by the configuration, or embedded.
+// Servers says where Kafka, PostgreSQL and Redis are, and holds those of them that are embedded.
 type Servers struct {
 	Brokers     []string
 	DatabaseURL string
 	Redis       string
 
-	kafka    *devstack.Kafka // nil when it is not ours; so are the others
+	kafka    *devstack.Kafka // nil when the configuration names one; likewise below
 	postgres *devstack.Postgres
 	cache    *devstack.Redis
 	lock     *devstack.Lock
 }
 
-// StartServers starts what the configuration does not name.
-func StartServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *Servers, err error) {
+// StartServers starts the servers that the configuration does not name. Stop ends them.
+func StartServers(
+	ctx context.Context, cfg *config.Config, log *slog.Logger,
+) (_ *Servers, err error) {
 	s := &Servers{Brokers: cfg.Kafka.Brokers, DatabaseURL: cfg.Database.URL, Redis: cfg.Redis.URL}
 	if !cfg.Embedded() {
 		return s, nil
@@ -39,28 +40,35 @@ func StartServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ 
 		}
 	}()
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return s, fmt.Errorf("make data directory: %w", err)
+		return s, fmt.Errorf("create data directory: %w", err)
 	}
 	if s.lock, err = devstack.LockDir(cfg.Data); err != nil {
 		return s, err
 	}
 	if len(s.Brokers) == 0 {
-		if s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{Dir: filepath.Join(cfg.Data, "kafka"), Sync: true}); err != nil {
+		s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{Dir: cfg.Dir("kafka"), Sync: true})
+		if err != nil {
 			return s, err
 		}
 		s.Brokers = s.kafka.Brokers()
 	}
 	if s.DatabaseURL == "" {
-		log.InfoContext(ctx, "start PostgreSQL", "dir", filepath.Join(cfg.Data, "postgres"))
-		if s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: filepath.Join(cfg.Data, "postgres")}); err != nil {
+		log.InfoContext(ctx, "start PostgreSQL", "dir", cfg.Dir("postgres"))
+		s.postgres, err = devstack.StartPostgres(
+			ctx, devstack.PostgresConfig{Dir: cfg.Dir("postgres")},
+		)
+		if err != nil {
 			return s, err
 		}
 		s.DatabaseURL = s.postgres.URL()
 	}
 	if s.Redis == "" {
 		if len(cfg.Kafka.Brokers) > 0 {
-			log.WarnContext(ctx, "Redis is embedded, though brokers are named: other processes will not see what this one keeps "+
-				"and tells, so give all of them one Redis (SCHOOLBELL_REDIS_URL)")
+			log.WarnContext(
+				ctx,
+				"Redis is embedded although brokers are given: other processes see neither this one's "+
+					"revocations nor its messages; give all of them the same Redis (SCHOOLBELL_REDIS_URL)",
+			)
 		}
 		if s.cache, err = devstack.StartRedis(); err != nil {
 			return s, err
@@ -70,9 +78,9 @@ func StartServers(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ 
 	return s, nil
 }
 
-var errPostgresEnded = errors.New("embedded PostgreSQL has ended")
+var errPostgresEnded = errors.New("embedded PostgreSQL ended")
 
-// Run keeps the embedded servers going until ctx ends, or one of them does.
+// Run runs the embedded servers until ctx ends, or one of them does.
 func (s *Servers) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if s.cache != nil {

@@ -17,8 +17,8 @@ type Build struct {
 	Platform string `json:"platform"`
 }
 
-// ThisBuild returns the identity of this binary. The revision is "unknown" when it was built outside
-// a repository.
+// ThisBuild returns the identity of this binary. The revision is "unknown" when it was built
+// outside a repository.
 func ThisBuild() Build {
 	b := Build{
 		Version: version, Revision: "unknown",
