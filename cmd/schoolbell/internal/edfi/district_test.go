@@ -21,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -71,8 +72,8 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	})
 	require.NoError(t, err)
 	events, err := router.New(router.Config{
-		Log: log, Topic: "events", Positions: ledger.NewPositions(jobs.Conns(), router.ErrFenced),
-		Planner:     engine,
+		Log: log, Topic: "events", Planner: engine,
+		Positions:   checkpoint.NewGroups(jobs.Conns(), router.ErrFenced),
 		DeadLetters: deliveries.AddDeadLetter, Decode: cloudevents.Decode,
 	})
 	require.NoError(t, err)

@@ -9,6 +9,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
@@ -51,13 +54,6 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
-	if p.cfg.Has(config.RoleAPI) {
-		deps.Consumers = channels.routes(kept, settings, planners)
-		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
-	}
-	if !p.cfg.Has(config.RoleConsumers) {
-		return nil
-	}
 	engine, err := consumers.NewEngine(consumers.Config{
 		Planners: planners, Facts: known, Settings: settings, Ledger: kept,
 		Logger: p.log, Metrics: p.registry,
@@ -65,8 +61,17 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
+	p.task(engine.Run)
+	if p.cfg.Has(config.RoleAPI) {
+		deps.Consumers = channels.routes(kept, settings, planners)
+		deps.Consumers.Replan = func(ctx context.Context, at domain.Position) error { return p.replan(ctx, engine, at) }
+		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
+	}
+	if !p.cfg.Has(config.RoleConsumers) {
+		return nil
+	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
+		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine,
 		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
@@ -78,8 +83,26 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	p.jobsPages = pages
 	p.task(keepFresh)
-	p.task(engine.Run)
 	p.task(events.Run)
 	p.task(kept.Run)
 	return nil
+}
+
+// replan reads an event from the log and plans it. One that still cannot be read stays a dead letter.
+func (p *program) replan(ctx context.Context, engine *consumers.Engine, at domain.Position) error {
+	batch, err := p.events.Fetch(ctx, at.Partition, at.Offset, 1, 0)
+	if err != nil {
+		return err
+	}
+	for i := range batch.Records {
+		if batch.Records[i].Position != at {
+			continue
+		}
+		event, err := cloudevents.Decode(batch.Records[i])
+		if err != nil {
+			return nil //nolint:nilerr // the dead letter has the reason
+		}
+		return engine.Plan(ctx, consumers.Event{Envelope: event, AppendedAt: batch.Records[i].Time, Replan: true})
+	}
+	return eventlog.ErrOffsetOutOfRange
 }
