@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Audience is who looks at an event. An event is heard in rooms, but not everybody in a room may see all of it: a
-// teacher in a student's room must not see the fees, nor one family of a class the marks of another.
+// Audience is in what role a listener looks at an event. An event is delivered to rooms, but not every member of a room
+// may see all of it: a teacher in a student's room must not see the fees, nor one family of a class the marks of
+// another. Each event declares what each audience gets, see [Event].
 type Audience uint8
 
 // The audiences, from the one that sees most.
@@ -16,11 +17,11 @@ const (
 	Family                   // a student, and the guardians who answer for the student
 	Accounts                 // those who keep the school's accounts
 	Teaching                 // teachers, about the classes and students they teach
-	Public                   // everybody else in a room, as the other families of a class
+	Public                   // all others in a room, for example the other families of a class
 	audiences
 )
 
-// Audiences is a set of them: somebody may be both a teacher and a guardian.
+// Audiences is a set of them: one person may be both a teacher and a guardian.
 type Audiences uint8
 
 // AudienceCount is how many audiences there are.
@@ -38,21 +39,14 @@ func Of(members ...Audience) Audiences {
 // Has reports that an audience is in the set.
 func (s Audiences) Has(a Audience) bool { return s&(1<<a) != 0 }
 
-// Visible is implemented by events that others than the office may see.
-type Visible interface {
-	Event
-	// SeenBy returns the event as an audience may see it: itself, a copy without what is not for them, or nil when
-	// it is not for them at all. It is never asked about the office, which sees everything.
-	SeenBy(a Audience) Event
-}
-
-// See returns an event as an audience may see it, or nil. What does not say who may see it is for the office only.
+// See returns an event as an audience may see it, or nil when it is not for them. The office sees every event whole. A
+// number that is no audience sees nothing, so that a mistake hides an event and never discloses one.
 func See(e Event, a Audience) Event {
-	if a == Office {
+	switch {
+	case a == Office:
 		return e
-	}
-	if v, ok := e.(Visible); ok && a < audiences {
-		return v.SeenBy(a)
+	case a < audiences:
+		return e.SeenBy(a)
 	}
 	return nil
 }
@@ -72,5 +66,6 @@ func ParseRoom(s string) (Room, error) {
 			return r, nil
 		}
 	}
-	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and dashboard with an id, as in class:7a", s)
+	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and dashboard with an id, "+
+		"for example class:7a", s)
 }

@@ -26,13 +26,13 @@ func DateOf(t time.Time) Date {
 // ParseDate reads "2021-08-31". A date that does not exist in the calendar is an error.
 func ParseDate(s string) (Date, error) {
 	if len(s) != 10 || s[4] != '-' || s[7] != '-' {
-		return 0, fmt.Errorf("date %.20q: want year-month-day, as in 2021-08-31", s)
+		return 0, fmt.Errorf("date %.20q: want year-month-day, for example 2021-08-31", s)
 	}
 	year, ok1 := digits(s[0:4])
 	month, ok2 := digits(s[5:7])
 	day, ok3 := digits(s[8:10])
 	if !ok1 || !ok2 || !ok3 {
-		return 0, fmt.Errorf("date %.20q: want year-month-day, as in 2021-08-31", s)
+		return 0, fmt.Errorf("date %.20q: want year-month-day, for example 2021-08-31", s)
 	}
 	d := NewDate(year, time.Month(month), day)
 	if y, m, dd := d.Time().Date(); y != year || int(m) != month || dd != day || year == 0 {

@@ -10,12 +10,18 @@ import (
 
 // Event is the data of one fact. Implementations are plain structs whose JSON names are the wire format; methods
 // are on the pointer. All of them are pure.
+//
+// Who may see an event is part of the interface and not an option, so that the compiler asks for the decision when an
+// event is added.
 type Event interface {
 	// Subject is the entity that the event is about: the student, where there is one. Events of one subject
 	// are parked together when one of them cannot be folded.
 	Subject() string
-	// Rooms are the live rooms the event belongs to, besides the school's own.
+	// Rooms are the live rooms that the event is delivered to in addition to the school's own.
 	Rooms() []Room
+	// SeenBy returns the event as an audience may see it: itself, a copy without what is not for them, or nil when
+	// it is not for them at all. It is not called for the office, which sees everything; call [See].
+	SeenBy(a Audience) Event
 	// Validate reports everything that is wrong with the data.
 	Validate(f *Faults)
 }
@@ -52,7 +58,7 @@ type Room struct {
 // RoomKind says who may be in a room.
 type RoomKind string
 
-// The kinds of rooms. Every event belongs to its school's room besides those it names itself.
+// The kinds of rooms. Every event belongs to its school's room in addition to those that it names itself.
 const (
 	RoomUser      RoomKind = "user"
 	RoomRole      RoomKind = "role"
@@ -76,6 +82,8 @@ type Fact struct {
 	Type string
 	// Doc is one sentence that says what has happened.
 	Doc string
+	// Timeline says whether the event is a line on a student's timeline.
+	Timeline Timeline
 	// New returns a pointer to an empty value of this version's data.
 	New func() Event
 	// Upcast turns this version's data into the next version's; nil for the newest version.
@@ -84,12 +92,22 @@ type Fact struct {
 	Reserved bool
 }
 
+// Timeline says whether an event is a line on the timeline of the student that is its subject. It is an argument of
+// [NewFact], so that no event about a student is left out by accident.
+type Timeline bool
+
+// The two decisions.
+const (
+	OnTimeline  Timeline = true
+	OffTimeline Timeline = false
+)
+
 // NewFact declares the newest version of an event type.
 func NewFact[E any, P interface {
 	*E
 	Event
-}](wireType, doc string) Fact {
-	return Fact{Type: wireType, Doc: doc, New: func() Event { return P(new(E)) }}
+}](wireType, doc string, timeline Timeline) Fact {
+	return Fact{Type: wireType, Doc: doc, Timeline: timeline, New: func() Event { return P(new(E)) }}
 }
 
 // OlderFact declares a version that has been superseded, with the function that turns it into the next one.
@@ -108,8 +126,8 @@ func OlderFact[Old, Next any, PO interface {
 	}
 }
 
-// Written marks a fact as one that only Schoolbell writes.
-func (f Fact) Written() Fact {
+// ReservedForSchoolbell marks a fact as one that only Schoolbell writes.
+func (f Fact) ReservedForSchoolbell() Fact {
 	f.Reserved = true
 	return f
 }
@@ -126,10 +144,11 @@ func (f Fact) Name() (context, fact string, version int) {
 // GoType is the struct that New points to.
 func (f Fact) GoType() reflect.Type { return reflect.TypeOf(f.New()).Elem() }
 
-// SplitType takes an event type apart: "schoolbell.student.enrolled.v1" is "student", "enrolled", 1.
+// SplitType splits an event type into its parts: "schoolbell.student.enrolled.v1" is "student", "enrolled", 1.
 func SplitType(wireType string) (context, fact string, version int, err error) {
 	parts := strings.Split(wireType, ".")
-	if len(parts) != 4 || parts[0] != "schoolbell" || parts[1] == "" || parts[2] == "" || !strings.HasPrefix(parts[3], "v") {
+	if len(parts) != 4 || parts[0] != "schoolbell" || parts[1] == "" || parts[2] == "" ||
+		!strings.HasPrefix(parts[3], "v") {
 		return "", "", 0, fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
 	}
 	version, err = strconv.Atoi(parts[3][1:])

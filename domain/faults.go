@@ -28,7 +28,7 @@ type Fault struct {
 	Reason  string `json:"reason"`
 }
 
-// Faults collects everything that is wrong with an event, so that a producer can mend it in one go. The zero
+// Faults collects everything that is wrong with an event, so that a producer can repair it in one go. The zero
 // value is empty and ready. Pointers are relative to the value under validation.
 type Faults struct {
 	List []Fault
@@ -36,7 +36,7 @@ type Faults struct {
 	rules func(pointer string, r Rule) // see RulesOf
 }
 
-// Add records a fault.
+// Add records a fault. Validation of events calls the methods below instead, which schemas are learnt from.
 func (f *Faults) Add(pointer, format string, args ...any) {
 	f.List = append(f.List, Fault{Pointer: pointer, Reason: fmt.Sprintf(format, args...)})
 }
@@ -66,6 +66,26 @@ func (e *InvalidError) Error() string {
 		b.WriteString(f.Reason)
 	}
 	return b.String()
+}
+
+// Check applies a rule that one field alone cannot break, for example that a date lies after another one. It is
+// recorded at pointer, and schemas leave it out: see [Rule.Combined].
+func (f *Faults) Check(pointer string, ok bool, format string, args ...any) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Combined: true})
+	}
+	if !ok {
+		f.Add(pointer, format, args...)
+	}
+}
+
+// Key checks the required identifier of the fact itself: two events of the type with the same key are the same fact,
+// repeated. Ids that an event only refers to, and those of entities that change, are checked with [Faults.ID].
+func (f *Faults) Key(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Key: true})
+	}
+	f.ID(pointer, v)
 }
 
 // ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its ends.
@@ -159,7 +179,7 @@ func (f *Faults) Currency(pointer, v string) {
 		f.rules(pointer, Rule{MinLength: 3, MaxLength: 3, Format: FormatCurrency})
 	}
 	if len(v) != 3 || strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		f.Add(pointer, "must be an ISO 4217 currency code, as in EUR")
+		f.Add(pointer, "must be an ISO 4217 currency code, for example EUR")
 	}
 }
 
@@ -190,8 +210,8 @@ func (f *Faults) IDs(pointer string, ids []string) {
 // Score checks a score against its maximum, both in points.
 func (f *Faults) Score(pointer string, score, maxScore float64) {
 	if f.rules != nil {
-		f.rules(pointer, Rule{Min: 0, Max: MaxScore})
-		f.rules("/max_score", Rule{Above: true, Max: MaxScore})
+		f.rules(pointer, Rule{Min: 0, Max: MaxScore, Combined: true})
+		f.rules("/max_score", Rule{Above: true, Max: MaxScore, Combined: true})
 	}
 	if !(maxScore > 0) || maxScore > MaxScore {
 		f.Add("/max_score", "must be positive and at most %d", MaxScore)
@@ -285,8 +305,9 @@ func (f *Faults) OptionalEmail(pointer, v string) {
 		return
 	}
 	local, host, ok := strings.Cut(v, "@")
-	if !ok || local == "" || !strings.Contains(host, ".") || strings.ContainsAny(v, " <>,;\t\r\n") || len(v) > maxEmailLength || !printable(v) {
-		f.Add(pointer, "must be an e-mail address, as in name@example.org")
+	if !ok || local == "" || !strings.Contains(host, ".") || strings.ContainsAny(v, " <>,;\t\r\n") ||
+		len(v) > maxEmailLength || !printable(v) {
+		f.Add(pointer, "must be an e-mail address, for example name@example.org")
 	}
 }
 
@@ -301,13 +322,13 @@ func (f *Faults) OptionalLanguage(pointer, v string) {
 	for i, part := range strings.Split(v, "-") {
 		alnum := strings.Trim(strings.ToLower(part), "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 		if !alnum || len(part) > 8 || part == "" || (i == 0 && len(part) < 2) {
-			f.Add(pointer, "must be a BCP 47 language tag, as in es or pt-BR")
+			f.Add(pointer, "must be a BCP 47 language tag, for example es or pt-BR")
 			return
 		}
 	}
 }
 
-// SHA256 checks a hash as it is written: 64 hexadecimal digits in lower case.
+// SHA256 checks a hash in its text form: 64 hexadecimal digits in lower case.
 func (f *Faults) SHA256(pointer, v string) {
 	if f.rules != nil {
 		f.rules(pointer, Rule{MinLength: 64, MaxLength: 64, Format: FormatSHA256})

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Position is the place of one event in the log: a partition and the offset within it, printed "7:1042". All
-// events of a school are in one partition, so for a school it works as one growing number. Offset -1 is the
-// place before the first event.
+// Position is where one event stands in the log: a partition and the offset within it, printed "7:1042". All
+// events of a school are in one partition, so for a school it works as one growing number. Offset -1 is
+// before the first event.
 type Position struct {
 	Partition int32
 	Offset    int64
@@ -47,7 +47,7 @@ func positionError(s string) error {
 	if len(s) > 40 {
 		s = s[:40] + "…"
 	}
-	return fmt.Errorf("position %q: want partition:offset, as in 7:1042", s)
+	return fmt.Errorf("position %q: want partition:offset, for example 7:1042", s)
 }
 
 // MarshalText makes a position a JSON string.

@@ -190,3 +190,6 @@ func (s *Set) Projections() []*Projection { return s.projections }
 
 // Tables returns the tables of all members.
 func (s *Set) Tables() []AnyTable { return s.tables }
+
+// Folds reports whether a fold of the set takes events whose data is of a type.
+func (s *Set) Folds(data reflect.Type) bool { return len(s.folds[data])+len(s.every) > 0 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/simulate"
@@ -98,7 +99,7 @@ Example:
 func (c *benchRebuildCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, io, func(p *bench.Project, databases *benchDatabases) benchmark {
 		return &bench.Rebuild{Project: *p, Live: func(ctx context.Context) (projections.Store, bench.RebuildFunc, func() error, error) {
-			return databases.live(ctx, foldConfig(p.Set, p.Log, slog.New(slog.DiscardHandler)))
+			return databases.live(ctx, program.FoldConfig(p.Set, p.Log, slog.New(slog.DiscardHandler)))
 		}}
 	})
 }
@@ -119,19 +120,19 @@ func (c *benchFold) with(ctx context.Context, io streams, prepare func(*bench.Pr
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	silent := slog.New(slog.DiscardHandler)
 	needed := &config.Config{Data: dir, Kafka: c.Kafka, Database: c.Database, Redis: config.Redis{URL: "redis://none"}}
-	s, err := startServers(ctx, needed, silent)
+	s, err := program.StartServers(ctx, needed, silent)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	log, err := openBenchLog(ctx, c.Kafka, s.brokers, silent)
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	log, err := openBenchLog(ctx, c.Kafka, s.Brokers, silent)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		err = errors.Join(err, log.DeleteTopic(context.WithoutCancel(ctx)), log.Close())
 	}()
-	databases := &benchDatabases{url: s.databaseURL, set: set}
+	databases := &benchDatabases{url: s.DatabaseURL, set: set}
 	return report(ctx, io, c.JSON, prepare(&bench.Project{
 		Log: log, Set: set, Decode: cloudevents.Decode, Encode: cloudevents.Encode, Fresh: databases.fresh,
 		School: simulate.Config{Schools: 8, Students: 800, Days: simulate.MaxDays, Seed: 1},

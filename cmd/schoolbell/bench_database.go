@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 )
@@ -62,7 +63,7 @@ func (b *benchDatabases) open(ctx context.Context) (store projections.Store, add
 	if err != nil {
 		return nil, "", nil, errors.Join(err, drop())
 	}
-	return postgres.NewProjectionStore(pool, b.set, setName), at.String(), func() error {
+	return postgres.NewProjectionStore(pool, b.set, program.SetName), at.String(), func() error {
 		pool.Close()
 		return drop()
 	}, nil

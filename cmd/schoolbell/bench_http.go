@@ -14,6 +14,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/simulate"
@@ -47,11 +48,11 @@ func (c *benchTarget) with(ctx context.Context, do func(context.Context, bench.T
 	silent := slog.New(slog.DiscardHandler)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	started := make(chan address, 1)
+	started := make(chan program.Address, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(started)
-		return Run(ctx, cfg, silent, func(at address) { started <- at })
+		return program.Run(ctx, cfg, silent, func(at program.Address) { started <- at })
 	})
 	g.Go(func() error {
 		defer stop()
@@ -89,7 +90,7 @@ func benchConfig(dir string) (*config.Config, error) {
 	if _, err := parser.Parse([]string{"--data", dir, "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"}); err != nil {
 		return nil, usageError{err}
 	}
-	serve.API.EventRate, serve.API.EventBurst = 1e9, 1e9
+	serve.API.EventRate = 1e9
 	serve.Realtime.PerUser = serve.Realtime.Connections
 	return &serve.Config, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/devstack"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -54,17 +55,17 @@ func (c *benchJobsCommand) Run(ctx context.Context, io streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	silent := slog.New(slog.DiscardHandler)
-	s, err := startServers(ctx, &config.Config{Data: dir, Kafka: c.Kafka, Database: c.Database, Redis: config.Redis{URL: "redis://none"}}, silent)
+	s, err := program.StartServers(ctx, &config.Config{Data: dir, Kafka: c.Kafka, Database: c.Database, Redis: config.Redis{URL: "redis://none"}}, silent)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	log, err := openBenchLog(ctx, c.Kafka, s.brokers, silent)
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	log, err := openBenchLog(ctx, c.Kafka, s.Brokers, silent)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.DeleteTopic(context.WithoutCancel(ctx)), log.Close()) }()
-	address, discard, err := freshDatabase(ctx, s.databaseURL)
+	address, discard, err := freshDatabase(ctx, s.DatabaseURL)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/redis"
 )
 
@@ -34,7 +35,7 @@ Examples:
 func (c *invalidateCommand) Run(ctx context.Context, io streams) error {
 	url := c.Redis.URL
 	if url == "" {
-		at, err := readAddress(c.Data)
+		at, err := program.ReadAddress(c.Data)
 		if err != nil {
 			return err
 		}

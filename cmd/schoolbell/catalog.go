@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents/schema"
 )
 
@@ -24,7 +25,7 @@ func (c *catalogCommand) Run(io streams) (err error) {
 	case "json-schema":
 		text, err = schema.JSONSchema()
 	case "asyncapi":
-		text, err = schema.AsyncAPI(thisBuild().Version)
+		text, err = schema.AsyncAPI(program.ThisBuild().Version)
 	}
 	if err != nil {
 		return fmt.Errorf("describe events: %w", err)

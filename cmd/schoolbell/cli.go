@@ -15,6 +15,7 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 )
 
 // Exit codes.
@@ -91,12 +92,13 @@ func runContext(ctx context.Context, args []string, io streams) int {
 	err := dispatch(ctx, args, io)
 	var exit exitCode
 	var usage usageError
+	var faulty program.ConfigError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &exit):
 		return int(exit)
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &faulty):
 		fmt.Fprintf(io.err, "schoolbell: %v\n", err)
 		return exitUsage
 	default:
@@ -141,7 +143,7 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 }
 
 // helpVars stand in the help texts of settings.
-var helpVars = kong.Vars{"roles": config.RoleNames(), "projectorConnections": fmt.Sprint(config.ProjectorConnections)}
+var helpVars = kong.Vars{"roles": config.RoleNames()}
 
 func newParser(io streams) (*kong.Kong, error) { return newParserFor(&cli{}, io) }
 

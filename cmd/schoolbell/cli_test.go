@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack"
-	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 func TestEveryCommandExplainsItself(t *testing.T) {
@@ -203,32 +201,6 @@ func TestWhatProducersChoseDoesNotSteerTheTerminal(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, `s1\x1b[2J\n\t\a\u0085\u202e`, printable("s1\x1b[2J\n\t\a\u0085\u202e"))
 	require.Equal(t, `Ödön "x" C:\y \xff`, printable("Ödön \"x\" C:\\y \xff"))
-}
-
-func TestTheRestOfAStopIsBoundByTheGrace(t *testing.T) {
-	t.Parallel()
-	p := &program{cfg: &config.Config{Grace: time.Minute}}
-	require.Equal(t, time.Minute, p.graceLeft(), "a start that failed has all of it")
-	p.stopBy = time.Now().Add(-time.Second)
-	require.Zero(t, p.graceLeft())
-}
-
-func TestANodeWithARedisOfItsOwnIsWarned(t *testing.T) {
-	t.Parallel()
-	broker := devtest.Kafka(t)
-	var log strings.Builder
-	start := func(redis string) string {
-		log.Reset()
-		s, err := startServers(t.Context(), &config.Config{
-			Data: t.TempDir(), Kafka: config.Kafka{Brokers: broker.Brokers()}, Database: config.Database{URL: "postgres://elsewhere"},
-			Redis: config.Redis{URL: redis},
-		}, slog.New(slog.NewTextHandler(&log, nil)))
-		require.NoError(t, err)
-		require.NoError(t, s.stop())
-		return log.String()
-	}
-	require.Contains(t, start(""), "SCHOOLBELL_REDIS_URL")
-	require.Empty(t, start("redis://elsewhere"))
 }
 
 func TestTheCatalogHasThreeForms(t *testing.T) {

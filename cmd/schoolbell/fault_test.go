@@ -17,8 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/time/rate"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -116,10 +118,10 @@ func (f *faultStack) start(t *testing.T, i int) {
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	var at address
+	var at program.Address
 	require.Eventually(t, func() bool {
 		var err error
-		at, err = readAddress(p.dir)
+		at, err = program.ReadAddress(p.dir)
 		return err == nil && at.PID == cmd.Process.Pid
 	}, time.Minute, 10*time.Millisecond, "process %d has not started", i)
 	api, err := client.New(client.Config{URL: at.HTTP, Token: mint(t, testSecret), RetryTimeout: time.Second, ConnectTimeout: time.Second})
@@ -259,7 +261,7 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 			continue
 		}
 		require.Eventually(t, func() bool {
-			at, err := postgres.Position(ctx, conn, setName, p)
+			at, err := checkpoint.Position(ctx, conn, program.SetName, p)
 			return err == nil && at.Offset == end-1
 		}, 2*time.Minute, 100*time.Millisecond, "partition %d has not caught up", p)
 		for next := int64(0); next < end; {
@@ -276,7 +278,7 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 	require.GreaterOrEqual(t, records-reference.Duplicates(), events/8*8, "every event is in the log")
 	want, err := reference.Dump()
 	require.NoError(t, err)
-	got, err := postgres.NewProjectionStore(pool, set, setName).Dump(ctx)
+	got, err := postgres.NewProjectionStore(pool, set, program.SetName).Dump(ctx)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(want, got))
 }

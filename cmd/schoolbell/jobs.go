@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -50,7 +51,7 @@ type jobsTarget struct {
 func (c jobsTarget) pool(ctx context.Context) (*postgres.Pool, error) {
 	url := c.DatabaseURL
 	if url == "" {
-		at, err := readAddress(c.Data)
+		at, err := program.ReadAddress(c.Data)
 		if err != nil {
 			return nil, err
 		}

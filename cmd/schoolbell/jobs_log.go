@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
@@ -26,7 +27,7 @@ type jobsLog struct {
 func (c *jobsLog) with(ctx context.Context, do func(*kafka.Log, *postgres.Pool) error) (err error) {
 	brokers := c.Kafka.Brokers
 	if len(brokers) == 0 {
-		at, err := readAddress(c.Data)
+		at, err := program.ReadAddress(c.Data)
 		if err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func withEngine(ctx context.Context, pool *postgres.Pool, do func(context.Contex
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Facts: knowledge.New(pool, setName), Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
+		Planners: planners, Facts: knowledge.New(pool, program.SetName), Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
@@ -97,11 +98,11 @@ func startProcess(t *testing.T, dir string) (*exec.Cmd, *app) {
 
 	a := new(app)
 	require.Eventually(t, func() bool {
-		at, err := readAddress(dir)
+		at, err := program.ReadAddress(dir)
 		if err != nil || at.PID != cmd.Process.Pid {
 			return false
 		}
-		a.address = at
+		a.Address = at
 		return true
 	}, time.Minute, 10*time.Millisecond, "serve has not started")
 	tokens, err := config.JWT{}.Config(dir)

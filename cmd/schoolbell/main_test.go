@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 
 // app is a running program, and an operator's way to speak to it.
 type app struct {
-	address
+	program.Address
 	token string
 }
 
@@ -49,15 +50,15 @@ func startApp(t *testing.T, change func(*config.Config)) *app {
 		change(cfg)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan address, 1), make(chan error, 1)
-	go func() { ended <- Run(ctx, cfg, testLog(t), func(at address) { ready <- at }) }()
+	ready, ended := make(chan program.Address, 1), make(chan error, 1)
+	go func() { ended <- program.Run(ctx, cfg, testLog(t), func(at program.Address) { ready <- at }) }()
 	t.Cleanup(func() {
 		stop()
 		require.NoError(t, <-ended)
 	})
 	select {
 	case at := <-ready:
-		return &app{address: at, token: mint(t, testSecret)}
+		return &app{Address: at, token: mint(t, testSecret)}
 	case err := <-ended:
 		ended <- nil
 		require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -40,7 +41,7 @@ func (c tablesTarget) url() (string, error) {
 	if c.DatabaseURL != "" {
 		return c.DatabaseURL, nil
 	}
-	at, err := readAddress(c.Data)
+	at, err := program.ReadAddress(c.Data)
 	return at.Database, err
 }
 
@@ -59,7 +60,7 @@ func (c tablesTarget) with(ctx context.Context, do func(*postgres.ProjectionStor
 		return usageError{err}
 	}
 	defer pool.Close()
-	return do(postgres.NewProjectionStore(pool, set, setName))
+	return do(postgres.NewProjectionStore(pool, set, program.SetName))
 }
 
 type parkedListCommand struct {

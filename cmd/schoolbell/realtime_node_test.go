@@ -16,12 +16,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
 )
 
 // liveNode is a process with the role realtime, on the servers of another process.
 type liveNode struct {
-	address
+	program.Address
 	dir  string
 	args []string
 	cmd  *exec.Cmd
@@ -48,9 +49,9 @@ func (n *liveNode) start(ctx context.Context) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		at, err := readAddress(n.dir)
+		at, err := program.ReadAddress(n.dir)
 		if err == nil && at.PID == n.cmd.Process.Pid {
-			n.address = at
+			n.Address = at
 			if resp, err := n.ops(ctx, "/readyz"); err == nil && resp.StatusCode == http.StatusOK {
 				return nil
 			}

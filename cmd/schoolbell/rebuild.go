@@ -12,6 +12,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
@@ -40,9 +41,9 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	if _, _, err := set.Closure(c.Projections...); err != nil {
 		return usageError{err}
 	}
-	at := address{Brokers: c.Kafka.Brokers, Database: c.DatabaseURL, Redis: c.Redis.URL}
+	at := program.Address{Brokers: c.Kafka.Brokers, Database: c.DatabaseURL, Redis: c.Redis.URL}
 	if at.Database == "" || len(at.Brokers) == 0 {
-		serve, err := readAddress(c.Data)
+		serve, err := program.ReadAddress(c.Data)
 		if err != nil {
 			return err
 		}
@@ -62,7 +63,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	}
 	defer log.Close()
 	shadow := &postgres.Shadow{
-		URL: at.Database, Engine: foldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
+		URL: at.Database, Engine: program.FoldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
 		Projections: c.Projections, School: c.School,
 	}
 	if at.Redis != "" {
@@ -72,7 +73,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 		}
 		defer cache.Close()
 		announcer := realtime.NewNotifier(redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler))
-		shadow.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set), newDashboardNotifier(announcer, set)}
+		shadow.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set), program.NewDashboardNotifier(announcer, set)}
 	}
 	bar := newRebuildBar(io.err)
 	defer bar.done()

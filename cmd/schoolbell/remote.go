@@ -11,6 +11,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
 )
@@ -39,7 +40,7 @@ func (r remote) target() (client.Config, error) {
 	if c.URL != "" && c.Token != "" {
 		return c, nil
 	}
-	at, err := readAddress(r.Data)
+	at, err := program.ReadAddress(r.Data)
 	if err != nil {
 		return c, fmt.Errorf("set SCHOOLBELL_URL and SCHOOLBELL_TOKEN: %w", err)
 	}

@@ -7,13 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -48,24 +48,24 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 		return usageError{errors.New("--demo needs the roles ingest and api")}
 	}
 	began := time.Now()
-	started := make(chan address, 1)
+	started := make(chan program.Address, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(started)
-		return Run(ctx, &c.Config, log, func(at address) { started <- at })
+		return program.Run(ctx, &c.Config, log, func(at program.Address) { started <- at })
 	})
 	g.Go(func() error {
 		at, ok := <-started
 		if !ok {
 			return nil // it has not started, and says why
 		}
-		if err := at.write(c.Data); err != nil {
+		if err := at.Write(c.Data); err != nil {
 			if c.Embedded() {
 				return err
 			}
 			log.WarnContext(ctx, "other commands will not find this process", "error", err) // as on a read-only disk
 		}
-		defer os.Remove(filepath.Join(c.Data, addressFile))
+		defer program.RemoveAddress(c.Data)
 		log.InfoContext(ctx, "serve", "http", at.HTTP, "ops", at.Ops, "roles", c.Roles, "started_in", time.Since(began).Round(time.Millisecond))
 		if err := c.greet(ctx, io.out, log, at); err != nil {
 			return err
@@ -77,7 +77,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 }
 
 // greet shows a newcomer what to do next, and plays the demonstration.
-func (c *serveCommand) greet(ctx context.Context, out io.Writer, log *slog.Logger, at address) error {
+func (c *serveCommand) greet(ctx context.Context, out io.Writer, log *slog.Logger, at program.Address) error {
 	if !c.Has(config.RoleAPI) {
 		return nil // there is nothing to ask
 	}

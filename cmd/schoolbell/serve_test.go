@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -174,8 +174,8 @@ func testLog(t *testing.T) *slog.Logger {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, url, err := listen(context.Background(), "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	return strings.TrimPrefix(url, "http://")
+	return l.Addr().String()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/realtime"
 )
@@ -34,7 +35,7 @@ Examples:
 func (c *statusCommand) Run(ctx context.Context, io streams) error {
 	base := c.Ops
 	if base == "" {
-		at, err := readAddress(c.Data)
+		at, err := program.ReadAddress(c.Data)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
@@ -45,7 +46,7 @@ func (c *tokenCommand) Run(io streams) error {
 		return usageError{errors.New("--role operator goes with --school '*', and other roles with a school")}
 	}
 	data := filepath.Clean(c.Data)
-	if c.Secret == "" && !isDataDir(data) {
+	if c.Secret == "" && !program.IsDataDir(data) {
 		return fmt.Errorf("%s is not the data directory of a schoolbell serve: name it with --data, start one, or give the secret", data)
 	}
 	secret, err := config.JWT{Secret: c.Secret}.Config(data)

@@ -3,8 +3,6 @@ package document
 import (
 	"html/template"
 	"net/http"
-
-	"golang.org/x/text/language"
 )
 
 // errorPage is what somebody reads whose link leads to no document.
@@ -14,57 +12,6 @@ type errorPage struct {
 	Title     string
 	Text      string
 }
-
-// errorPages by language: for a link that has expired, one that does not hold, one whose document is gone, and a store that
-// does not answer.
-var errorPages = []struct {
-	tag                           language.Tag
-	expired, broken, gone, silent [2]string
-}{
-	{
-		language.English,
-		[2]string{"This link has expired", "Links to documents hold for some time only, so that nobody else can use them later. Please open the message in the school’s app once more, or ask the school for a new link."},
-		[2]string{"This link does not work", "It may not have been copied as a whole. Please open it from the message once more."},
-		[2]string{"This document is not there any more", "Please ask the school for it."},
-		[2]string{"Please try again in a moment", "The document cannot be read just now."},
-	},
-	{
-		language.Spanish,
-		[2]string{"Este enlace ha caducado", "Los enlaces a documentos solo valen durante un tiempo, para que nadie más pueda usarlos después. Abra de nuevo el mensaje en la aplicación de la escuela o pida un enlace nuevo."},
-		[2]string{"Este enlace no funciona", "Puede que no se haya copiado entero. Ábralo de nuevo desde el mensaje."},
-		[2]string{"Este documento ya no está", "Pídalo a la escuela."},
-		[2]string{"Inténtelo de nuevo en un momento", "El documento no se puede leer ahora."},
-	},
-	{
-		language.French,
-		[2]string{"Ce lien a expiré", "Les liens vers des documents ne sont valables qu’un certain temps, pour que personne d’autre ne puisse s’en servir plus tard. Rouvrez le message dans l’application de l’école, ou demandez-lui un nouveau lien."},
-		[2]string{"Ce lien ne fonctionne pas", "Il n’a peut-être pas été copié en entier. Ouvrez-le de nouveau depuis le message."},
-		[2]string{"Ce document n’existe plus", "Demandez-le à l’école."},
-		[2]string{"Réessayez dans un instant", "Le document ne peut pas être lu pour le moment."},
-	},
-	{
-		language.Portuguese,
-		[2]string{"Esta ligação expirou", "As ligações a documentos só são válidas por algum tempo, para que mais ninguém as possa usar depois. Abra de novo a mensagem na aplicação da escola, ou peça-lhe uma nova ligação."},
-		[2]string{"Esta ligação não funciona", "Pode não ter sido copiada por inteiro. Abra-a de novo a partir da mensagem."},
-		[2]string{"Este documento já não existe", "Peça-o à escola."},
-		[2]string{"Tente de novo daqui a pouco", "O documento não pode ser lido neste momento."},
-	},
-	{
-		language.Arabic,
-		[2]string{"انتهت صلاحية هذا الرابط", "روابط المستندات صالحة لمدة محدودة حتى لا يستخدمها غيركم لاحقًا. يُرجى فتح الرسالة من جديد في تطبيق المدرسة، أو طلب رابط جديد منها."},
-		[2]string{"هذا الرابط لا يعمل", "ربما لم يُنسخ كاملًا. يُرجى فتحه من جديد من الرسالة."},
-		[2]string{"هذا المستند لم يعد موجودًا", "يُرجى طلبه من المدرسة."},
-		[2]string{"يُرجى المحاولة بعد قليل", "لا يمكن قراءة المستند الآن."},
-	},
-}
-
-var errorPageLanguages = func() language.Matcher {
-	tags := make([]language.Tag, len(errorPages))
-	for i, r := range errorPages {
-		tags[i] = r.tag
-	}
-	return language.NewMatcher(tags)
-}()
 
 var errorPageTemplate = template.Must(template.New("refusal").Parse(`<!doctype html>
 <html lang="{{.Language}}" dir="{{.Direction}}">
@@ -82,26 +29,27 @@ p { margin: 0; color: #4a5663 }
 </html>
 `))
 
-// writeErrorPage writes the page for a status, in the language that is wanted.
-func writeErrorPage(w http.ResponseWriter, wanted string, status int) {
-	tags, _, _ := language.ParseAcceptLanguage(wanted) // what cannot be read wants nothing
-	_, i, _ := errorPageLanguages.Match(tags...)
-	spoken := errorPages[i]
-	text := spoken.broken
+// writeErrorPage writes the page for a status in the best match for an Accept-Language header.
+func (h *handler) writeErrorPage(w http.ResponseWriter, acceptLanguage string, status int) {
+	key := "link_invalid"
 	switch status {
 	case http.StatusGone:
-		text = spoken.expired
+		key = "link_expired"
 	case http.StatusNotFound:
-		text = spoken.gone
+		key = "document_missing"
 	case http.StatusServiceUnavailable:
-		text = spoken.silent
+		key = "store_unavailable"
 	}
-	page := errorPage{Language: spoken.tag.String(), Direction: "ltr", Title: text[0], Text: text[1]}
-	if spoken.tag == language.Arabic {
+	words := h.catalog.Words(acceptLanguage)
+	page := errorPage{
+		Language: words.Language.String(), Direction: "ltr",
+		Title: words.Text(key + "_title"), Text: words.Text(key + "_text"),
+	}
+	if words.RightToLeft {
 		page.Direction = "rtl"
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", page.Language)
 	w.WriteHeader(status)
-	_ = errorPageTemplate.Execute(w, page) // whoever has gone does not need it
+	_ = errorPageTemplate.Execute(w, page) // the reader may be gone
 }

@@ -18,8 +18,12 @@ type Links struct {
 	keys [][]byte
 }
 
-// MinKey is how many bytes a key has at least.
+// MinKey is the length in bytes that a key must have.
 const MinKey = 32
+
+// LinkValid is how long the links in messages work: long enough for a family to come back to a
+// message, short enough that a forwarded one does not open a document for years.
+const LinkValid = 30 * 24 * time.Hour
 
 // NewLinks returns links that begin with base, as "https://school.example". They are signed with the first key; those
 // that were signed with another one hold too, so that a key can be replaced.

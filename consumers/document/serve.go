@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 )
 
 // Config is what a handler is made of. A zero value means the default in parentheses.
@@ -33,6 +35,7 @@ const Pattern = "/documents/{sha256}"
 
 type handler struct {
 	Config
+	catalog   *wording.Catalog
 	responses *prometheus.CounterVec
 }
 
@@ -48,7 +51,11 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	h := &handler{cfg, prometheus.NewCounterVec(prometheus.CounterOpts{
+	catalog, err := wording.Open()
+	if err != nil {
+		return nil, err
+	}
+	h := &handler{cfg, catalog, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "schoolbell_documents_answers_total", Help: "Answers to those who follow links to documents, by status.",
 	}, []string{"status"})}
 	if cfg.Metrics != nil {
@@ -143,7 +150,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, status int, detai
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Vary", "Accept, Accept-Language")
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		writeErrorPage(w, r.Header.Get("Accept-Language"), status)
+		h.writeErrorPage(w, r.Header.Get("Accept-Language"), status)
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

@@ -7,5 +7,5 @@
 // Package page writes PDF and shapes text; [Renderer] lays documents out; [Provider] is what the job queue calls.
 //
 // The first change: what a document says is in words.go for each language; how it looks is in its own file, and
-// go test ./consumers/pdf -update writes what it looks like to testdata.
+// `make golden` writes what it looks like to testdata.
 package pdf

@@ -71,7 +71,7 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	require.NoError(t, err)
 	provider, err := NewProvider(Config{Store: store})
 	require.NoError(t, err)
-	messenger := &messenger{link: Link(links, time.Hour), told: make(chan string, 10)}
+	messenger := &messenger{link: Link(links), told: make(chan string, 10)}
 
 	pool := devtest.Pool(t, url, postgres.Jobs)
 	log := memlog.New(1)

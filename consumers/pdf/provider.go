@@ -164,13 +164,13 @@ func stringParam(d *consumers.Delivery, param string) string {
 	return s
 }
 
-// Link returns what makes links to the document that a delivery tells of. They hold so long from the moment on at which
-// they are made.
-func Link(links *document.Links, valid time.Duration) func(context.Context, *consumers.Delivery) (string, error) {
+// Link returns a function that makes the link to the document of a delivery. It is valid for
+// [document.LinkValid] from the call on, so it is made when the message is sent.
+func Link(links *document.Links) func(context.Context, *consumers.Delivery) (string, error) {
 	return func(_ context.Context, d *consumers.Delivery) (string, error) {
 		if d.Document == nil {
-			return "", fmt.Errorf("delivery %s: its document is not made yet", d.ID)
+			return "", fmt.Errorf("delivery %s: its document is not rendered yet", d.ID)
 		}
-		return links.URL(d.Document.SHA256, time.Now().Add(valid)), nil
+		return links.URL(d.Document.SHA256, time.Now().Add(document.LinkValid)), nil
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,9 +94,9 @@ func TestLinksAreOfDocumentsThatAreMade(t *testing.T) {
 	t.Parallel()
 	links, err := document.NewLinks("https://school.example", make([]byte, document.MinKey))
 	require.NoError(t, err)
-	link := Link(links, time.Hour)
+	link := Link(links)
 	_, err = link(t.Context(), &consumers.Delivery{ID: "d2", DependsOn: "d1"})
-	require.ErrorContains(t, err, "not made yet")
+	require.ErrorContains(t, err, "not rendered yet")
 	to, err := link(t.Context(), &consumers.Delivery{Document: &consumers.Document{SHA256: "abc"}})
 	require.NoError(t, err)
 	require.Contains(t, to, "https://school.example/documents/abc?expires=")

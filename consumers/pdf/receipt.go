@@ -9,7 +9,7 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 	s.heading()
 	const height = 74.0
 	s.page.Area(s.margin, s.y, s.width, height, 8, accent)
-	s.text(s.amount, page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24, page.Start)
+	s.text(s.word("amount"), page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24, page.Start)
 	s.money(r.Amount, r.Currency, page.Style{Size: 26, Bold: true, Color: white}, s.margin+18, s.y+55, s.width-36, page.Start)
 	s.y += height + 14
 
@@ -23,20 +23,20 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 	}
 	period += s.termOf(r.Term)
 	for _, f := range []fact{
-		{name: s.number, value: r.Payment},
-		{name: s.receivedOn, value: received},
-		{name: s.receivedFrom, value: r.Payer},
-		{name: s.student, value: r.Student},
-		{name: s.class, value: r.Class},
-		{name: s.forFee, value: heading(r.Category)},
-		{name: s.period, value: period},
-		{name: s.invoice, value: r.Invoice},
-		{name: s.method, value: named(s.methods, r.Method)},
+		{name: s.word("number"), value: r.Payment},
+		{name: s.word("received_on"), value: received},
+		{name: s.word("received_from"), value: r.Payer},
+		{name: s.word("student"), value: r.Student},
+		{name: s.word("class"), value: r.Class},
+		{name: s.word("payment_for"), value: heading(r.Category)},
+		{name: s.word("period"), value: period},
+		{name: s.word("invoice"), value: r.Invoice},
+		{name: s.word("method"), value: s.named("method_", r.Method)},
 	} {
 		s.detail(f)
 	}
 	s.y += 26
-	s.text(s.thanks, page.Style{Size: 9, Color: muted}, s.margin+s.width/2, s.y, page.Center)
+	s.text(s.word("thanks"), page.Style{Size: 9, Color: muted}, s.margin+s.width/2, s.y, page.Center)
 }
 
 // detail is one line of a receipt: a name and its value.

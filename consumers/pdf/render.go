@@ -4,16 +4,15 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/text/language"
-
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 )
 
 // Renderer makes documents. Any number of goroutines may use it.
 type Renderer struct {
-	fonts     *page.Fonts
-	languages language.Matcher
+	fonts   *page.Fonts
+	catalog *wording.Catalog
 }
 
 // NewRenderer reads the fonts.
@@ -22,7 +21,11 @@ func NewRenderer() (*Renderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Renderer{fonts: fonts, languages: languages()}, nil
+	catalog, err := wording.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &Renderer{fonts, catalog}, nil
 }
 
 // ErrUnknownKind says that there is no document of a kind.
@@ -37,14 +40,14 @@ const (
 // Render makes the document of a kind, one of those that package paper names, from the facts in params. Logo is
 // the school's picture, or nil. Equal arguments make equal bytes.
 func (r *Renderer) Render(kind string, params map[string]any, wanted string, logo *page.Image) ([]byte, error) {
-	w, g := localized(r.languages, wanted)
+	w := r.catalog.Words(wanted)
 	switch kind {
 	case paper.KindReportCard:
 		card, err := paper.Decode[paper.ReportCard](params)
 		if err != nil {
 			return nil, err
 		}
-		s := r.sheet(w, g, card.Head, w.reportCard, logo, page.A4Width, page.A4Height, wide)
+		s := r.sheet(w, card.Head, w.Text("report_card"), logo, page.A4Width, page.A4Height, wide)
 		s.reportCard(&card)
 		return s.finish(), nil
 	case paper.KindReceipt:
@@ -52,7 +55,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		if err != nil {
 			return nil, err
 		}
-		s := r.sheet(w, g, receipt.Head, w.receipt, logo, page.A5Width, page.A5Height, narrow)
+		s := r.sheet(w, receipt.Head, w.Text("receipt"), logo, page.A5Width, page.A5Height, narrow)
 		s.paymentReceipt(&receipt)
 		return s.finish(), nil
 	case paper.KindFeeStatement:
@@ -60,7 +63,7 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		if err != nil {
 			return nil, err
 		}
-		s := r.sheet(w, g, statement.Head, w.statement, logo, page.A4Width, page.A4Height, wide)
+		s := r.sheet(w, statement.Head, w.Text("statement"), logo, page.A4Width, page.A4Height, wide)
 		s.feeStatement(&statement)
 		return s.finish(), nil
 	default:

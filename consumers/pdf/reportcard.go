@@ -1,7 +1,6 @@
 package pdf
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
@@ -16,8 +15,8 @@ func (s *sheet) reportCard(card *paper.ReportCard) {
 		born = s.grammar.Day(card.BirthDate)
 	}
 	s.facts(4,
-		fact{s.student, card.Student, true}, fact{s.class, card.Class, false}, fact{s.gradeLevel, card.GradeLevel, false},
-		fact{s.studentID, card.StudentID, true}, fact{s.bornOn, born, true},
+		fact{s.word("student"), card.Student, true}, fact{s.word("class"), card.Class, false}, fact{s.word("grade_level"), card.GradeLevel, false},
+		fact{s.word("student_id"), card.StudentID, true}, fact{s.word("born_on"), born, true},
 	)
 	s.results(card)
 	s.presence(card)
@@ -30,22 +29,22 @@ func (s *sheet) results(card *paper.ReportCard) {
 	s.y += 12
 	if len(card.Subjects) == 0 {
 		s.y += 14
-		s.text(s.noMarks, body, s.margin, s.y, page.Start)
+		s.text(s.word("no_marks"), body, s.margin, s.y, page.Start)
 		s.y += 4
 		return
 	}
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.subject, 0.36, page.Start, true},
-		{s.marks, 0.10, page.End, false},
+		{s.word("subject"), 0.36, page.Start, true},
+		{s.word("marks"), 0.10, page.End, false},
 		{"", 0.28, page.Start, false},
-		{s.average, 0.13, page.End, false},
-		{s.classAverage, 0.13, page.End, false},
+		{s.word("average"), 0.13, page.End, false},
+		{s.word("class_average"), 0.13, page.End, false},
 	}}
 	t.draw(func() { s.resultRows(t, card) })
 }
 
 func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
-	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.classAverage, column).Width-8, s.y-14, 1.2, 10, 0, accent) // what a stroke means
+	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.word("class_average"), column).Width-8, s.y-14, 1.2, 10, 0, accent) // what a stroke means
 	for _, subject := range card.Subjects {
 		marks, average, class := "", "", ""
 		if len(subject.Marks) > 0 {
@@ -57,9 +56,9 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average, subject.Class)
 		}
 	}
-	totals := [][]string{{s.overall, "", "", s.grammar.Percent(card.Average)}}
+	totals := [][]string{{s.word("overall"), "", "", s.grammar.Percent(card.Average)}}
 	if card.Rank > 0 {
-		totals = append(totals, []string{s.rank, "", "", fmt.Sprintf(s.rankOf, s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf))})
+		totals = append(totals, []string{s.word("rank"), "", "", s.word("rank_of", s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf))})
 	}
 	t.totals(totals...)
 }
@@ -85,18 +84,18 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	if !s.fits(33 + height) {
 		s.newPage()
 	}
-	s.section(s.attendance)
+	s.section(s.word("attendance"))
 	if !card.From.IsZero() && !card.To.IsZero() {
 		s.text(s.grammar.Day(card.From)+" – "+s.grammar.Day(card.To), small, s.margin+s.width, s.y-9, page.End)
 	}
 	tiles := []struct {
 		name, value string
 	}{
-		{s.attended, s.grammar.Percent(float64(a.Present+a.Late) / float64(all) * 100)},
-		{s.present, s.grammar.Number(a.Present)},
-		{s.late, s.grammar.Number(a.Late)},
-		{s.excused, s.grammar.Number(a.AbsentExcused)},
-		{s.unexcused, s.grammar.Number(a.AbsentUnexcused)},
+		{s.word("attended"), s.grammar.Percent(float64(a.Present+a.Late) / float64(all) * 100)},
+		{s.word("present"), s.grammar.Number(a.Present)},
+		{s.word("late"), s.grammar.Number(a.Late)},
+		{s.word("excused"), s.grammar.Number(a.AbsentExcused)},
+		{s.word("unexcused"), s.grammar.Number(a.AbsentUnexcused)},
 	}
 	const gap = 8.0
 	width := (s.width - gap*float64(len(tiles)-1)) / float64(len(tiles))
@@ -126,7 +125,7 @@ func (s *sheet) remarksAndSignatures(remark string) {
 	if !s.fits(33 + room + signatures) {
 		s.newPage()
 	}
-	s.section(s.remarks)
+	s.section(s.word("remarks"))
 	if remark != "" {
 		s.lines(lines, body.Size, s.margin, s.y+11, page.Start)
 	} else {
@@ -135,7 +134,7 @@ func (s *sheet) remarksAndSignatures(remark string) {
 		}
 	}
 	s.y = max(s.y+room+signatures-18, s.bottom()-28)
-	names := []string{s.classTeacher, s.words.head, s.guardian}
+	names := []string{s.word("class_teacher"), s.word("head_of_school"), s.word("guardian")}
 	const gap = 24.0
 	width := (s.width - gap*float64(len(names)-1)) / float64(len(names))
 	for i, name := range names {
@@ -149,16 +148,16 @@ func (s *sheet) remarksAndSignatures(remark string) {
 // marksInDetail lists each mark, by subject.
 func (s *sheet) marksInDetail(card *paper.ReportCard) {
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.assessment, 0.52, page.Start, true},
-		{s.date, 0.18, page.Start, false},
-		{s.score, 0.18, page.End, false},
+		{s.word("assessment"), 0.52, page.Start, true},
+		{s.word("date"), 0.18, page.Start, false},
+		{s.word("score"), 0.18, page.End, false},
 		{"%", 0.12, page.End, false},
 	}}
 	if !slices.ContainsFunc(card.Subjects, func(subject paper.Subject) bool { return len(subject.Marks) > 0 }) {
 		return
 	}
 	s.newPage()
-	s.pageHeading(s.marks)
+	s.pageHeading(s.word("marks"))
 	t.draw(func() {
 		for _, subject := range card.Subjects {
 			if len(subject.Marks) > 0 {

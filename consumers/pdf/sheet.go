@@ -1,12 +1,12 @@
 package pdf
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
 )
 
@@ -34,8 +34,8 @@ const leading = 1.4
 
 // sheet is a document that is being laid out, from the top of its first page downwards.
 type sheet struct {
-	*words
-	grammar *grammar
+	words   *wording.Words
+	grammar *wording.Grammar
 	head    paper.Head
 	doc     *page.Document
 	page    *page.Page
@@ -47,9 +47,9 @@ type sheet struct {
 	y                       float64 // where it goes on
 }
 
-func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, logo *page.Image, paperWidth, paperHeight, margin float64) *sheet {
+func (r *Renderer) sheet(w *wording.Words, head paper.Head, title string, logo *page.Image, paperWidth, paperHeight, margin float64) *sheet {
 	s := &sheet{
-		words: w, grammar: g, head: head, title: title, logo: logo,
+		words: w, grammar: w.Grammar, head: head, title: title, logo: logo,
 		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin, width: paperWidth - 2*margin,
 	}
 	called := title + " – " + head.Student
@@ -57,7 +57,7 @@ func (r *Renderer) sheet(w *words, g *grammar, head paper.Head, title string, lo
 		called += " – " + head.IssuedOn.String()
 	}
 	s.doc = r.fonts.New(page.Info{
-		Title: called, Author: head.School, Language: w.tag.String(), RightToLeft: w.rightToLeft,
+		Title: called, Author: head.School, Language: w.Language.String(), RightToLeft: w.RightToLeft,
 		Date: midday(head.IssuedOn),
 	})
 	s.newPage()
@@ -175,8 +175,8 @@ func (s *sheet) letterhead() {
 	issued := 0.0
 	if !s.head.IssuedOn.IsZero() {
 		day := s.doc.Text(s.grammar.Day(s.head.IssuedOn), body)
-		issued = max(day.Width, s.doc.Text(s.issuedOn, label).Width) + 20
-		s.text(s.issuedOn, label, s.margin+s.width, s.y+12, page.End)
+		issued = max(day.Width, s.doc.Text(s.word("issued_on"), label).Width) + 20
+		s.text(s.word("issued_on"), label, s.margin+s.width, s.y+12, page.End)
 		s.page.Text(day, s.margin+s.width, s.y+26, page.End)
 	}
 	lines := s.doc.Lines(s.head.School, name, s.margin+s.width-x-issued)
@@ -287,7 +287,7 @@ func (s *sheet) finish() []byte {
 func (s *sheet) foot(number int) {
 	y := s.bottom()
 	s.page.Rule(s.margin, y, s.width, 0.5, line)
-	of := s.doc.Text(fmt.Sprintf(s.words.page, s.grammar.Number(number), s.grammar.Number(s.doc.Pages())), small)
+	of := s.doc.Text(s.word("page_of", s.grammar.Number(number), s.grammar.Number(s.doc.Pages())), small)
 	s.page.Text(of, s.margin+s.width, y+13, page.End)
 	s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13, s.width-of.Width-20, page.Start)
 }

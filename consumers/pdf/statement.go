@@ -1,8 +1,6 @@
 package pdf
 
 import (
-	"fmt"
-
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/domain"
@@ -15,15 +13,15 @@ func (s *sheet) feeStatement(f *paper.FeeStatement) {
 	}
 	s.heading(period)
 	s.facts(4,
-		fact{s.student, f.Student, true}, fact{s.class, f.Class, false}, fact{s.studentID, f.StudentID, false},
-		fact{s.guardian, f.Payer, true},
+		fact{s.word("student"), f.Student, true}, fact{s.word("class"), f.Class, false}, fact{s.word("student_id"), f.StudentID, false},
+		fact{s.word("guardian"), f.Payer, true},
 	)
 	for i := range f.Accounts {
 		s.account(&f.Accounts[i], f.From)
 	}
 	if len(f.Accounts) == 0 {
 		s.y += 34
-		s.text(s.noEntries, body, s.margin, s.y, page.Start)
+		s.text(s.word("no_entries"), body, s.margin, s.y, page.Start)
 	}
 }
 
@@ -45,21 +43,21 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	}
 	money := min(max((wide+2*cellInset)/s.width, 0.13), 0.2)
 	t := &table{sheet: s, columns: []tableColumn{
-		{s.date, 0.155, page.Start, false},
-		{s.description, 1 - 0.155 - 3*money, page.Start, true},
-		{s.charge, money, page.End, false},
-		{s.credit, money, page.End, false},
-		{s.balance, money, page.End, false},
+		{s.word("date"), 0.155, page.Start, false},
+		{s.word("description"), 1 - 0.155 - 3*money, page.Start, true},
+		{s.word("charge"), money, page.End, false},
+		{s.word("credit"), money, page.End, false},
+		{s.word("balance"), money, page.End, false},
 	}}
-	t.carry = func() []string { return []string{"", s.broughtForward, "", "", balance(last)} }
+	t.carry = func() []string { return []string{"", s.word("brought_forward"), "", "", balance(last)} }
 	s.y += 10
 	if !s.fits(5 * rowHeight) {
 		s.newPage()
 	}
-	s.section(fmt.Sprintf(s.amountsIn, a.Currency))
+	s.section(s.word("amounts_in", a.Currency))
 	t.draw(func() {
 		if a.Opening != 0 {
-			t.row(row{cells: []string{s.grammar.ShortDay(from), s.opening, "", "", balance(a.Opening)}})
+			t.row(row{cells: []string{s.grammar.ShortDay(from), s.word("opening"), "", "", balance(a.Opening)}})
 		}
 		for _, e := range a.Entries {
 			what, details := s.entry(e)
@@ -69,7 +67,7 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 			last = e.Balance
 		}
 		if len(a.Entries) == 0 {
-			t.row(row{cells: []string{"", s.noEntries}})
+			t.row(row{cells: []string{"", s.word("no_entries")}})
 		}
 	})
 	s.dueBox(a)
@@ -77,22 +75,22 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 
 // entry says what a line of an account is, and more about it.
 func (s *sheet) entry(e paper.Entry) (what string, details []string) {
-	what = named(s.entries, e.Kind) + " " + e.Ref
-	details = []string{heading(e.Text), named(s.methods, e.Method), string(e.Year), s.termOf(e.Term)}
+	what = s.named("entry_", e.Kind) + " " + e.Ref
+	details = []string{heading(e.Text), s.named("method_", e.Method), string(e.Year), s.termOf(e.Term)}
 	if !e.DueOn.IsZero() {
-		details = append(details, fmt.Sprintf(s.dueOn, s.grammar.ShortDay(e.DueOn)))
+		details = append(details, s.word("due_on", s.grammar.ShortDay(e.DueOn)))
 	}
 	return what, details
 }
 
 // dueBox says what remains to be paid.
 func (s *sheet) dueBox(a *paper.Account) {
-	name, balance := s.balanceDue, a.Balance
+	name, balance := s.word("balance_due"), a.Balance
 	switch {
 	case balance < 0:
-		name, balance = s.overpaid, -balance
+		name, balance = s.word("overpaid"), -balance
 	case balance == 0:
-		name = s.settled
+		name = s.word("settled")
 	}
 	const width = 240.0
 	height := 58.0
@@ -108,7 +106,7 @@ func (s *sheet) dueBox(a *paper.Account) {
 	s.text(name, page.Style{Size: 8.5, Bold: true, Color: bar}, x+width-16, s.y+20, page.End)
 	s.money(balance, a.Currency, page.Style{Size: 19, Bold: true, Color: white}, x+width-16, s.y+44, width-32, page.End)
 	if a.Overdue > 0 {
-		s.fitted(fmt.Sprintf(s.overdue, s.grammar.Amount(a.Overdue, a.Currency)+"\u00a0"+a.Currency), page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
+		s.fitted(s.word("overdue", s.grammar.Amount(a.Overdue, a.Currency)+"\u00a0"+a.Currency), page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
 	}
 	s.y += height
 }

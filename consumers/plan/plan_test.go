@@ -16,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/announcement"
+	"github.com/schoolbell/schoolbell/internal/golden"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/projections/projtest"
 )
@@ -28,14 +29,14 @@ import (
 //	                 without it they come when they happen
 //
 // Events are written as in the scenarios of read models; the audience of a notice as to=class:7A,role:teacher,student:ada.
-func TestPlans(t *testing.T) {
+func TestScenarios(t *testing.T) {
 	t.Parallel()
 	book, err := wording.Open()
 	require.NoError(t, err)
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	golden.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := newScenario(t, &consumers.Settings{})
 		s.book = book
-		datadriven.RunTest(t, path, s.run)
+		golden.Run(t, path, s.run)
 	})
 }
 

@@ -12,7 +12,7 @@ const TypePosted = "schoolbell.announcement.posted.v1"
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Posted](TypePosted, "A notice is posted to an audience."),
+	domain.NewFact[Posted](TypePosted, "A notice is posted to an audience.", domain.OffTimeline),
 }
 
 // The channels a notice can be sent through.
@@ -63,9 +63,9 @@ func (e *Posted) Rooms() []domain.Room {
 	return rooms
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Posted) Validate(f *domain.Faults) {
-	f.ID("/announcement_id", e.AnnouncementID)
+	f.Key("/announcement_id", e.AnnouncementID)
 	f.Text("/title", e.Title, domain.MaxTextLength)
 	f.Text("/body", e.Body, domain.MaxBodyLength)
 	f.IDs("/audience/roles", e.Audience.Roles)

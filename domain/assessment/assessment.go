@@ -14,11 +14,11 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Scheduled](TypeScheduled, "An assessment is announced to a class."),
-	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment."),
-	domain.NewFact[ScoreCorrected](TypeScoreCorrected, "A score is corrected."),
-	domain.NewFact[Remarked](TypeRemarked, "A teacher remarks on a student's term, for the report card."),
-	domain.NewFact[ResultsPublished](TypeResultsPublished, "The results of a class's term are published."),
+	domain.NewFact[Scheduled](TypeScheduled, "An assessment is announced to a class.", domain.OffTimeline),
+	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment.", domain.OnTimeline),
+	domain.NewFact[ScoreCorrected](TypeScoreCorrected, "A score is corrected.", domain.OnTimeline),
+	domain.NewFact[Remarked](TypeRemarked, "A teacher remarks on a student's term, for the report card.", domain.OnTimeline),
+	domain.NewFact[ResultsPublished](TypeResultsPublished, "The results of a class's term are published.", domain.OffTimeline),
 }
 
 // Scheduled: an assessment will be held in a class on a day.
@@ -41,7 +41,7 @@ func (e *Scheduled) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomClass, ID: e.ClassID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Scheduled) Validate(f *domain.Faults) {
 	f.ID("/assessment_id", e.AssessmentID)
 	f.ID("/class_id", e.ClassID)
@@ -71,7 +71,7 @@ func (e *Scored) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *Scored) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Scored) Validate(f *domain.Faults) { validate(f, e) }
 
 // ScoreCorrected replaces the score of the same student and assessment.
@@ -83,7 +83,7 @@ func (e *ScoreCorrected) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *ScoreCorrected) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *ScoreCorrected) Validate(f *domain.Faults) { validate(f, (*Scored)(e)) }
 
 func validate(f *domain.Faults, s *Scored) {
@@ -116,7 +116,7 @@ func (e *Remarked) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *Remarked) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Remarked) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.ID("/class_id", e.ClassID)
@@ -145,16 +145,16 @@ func (e *ResultsPublished) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomClass, ID: e.ClassID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *ResultsPublished) Validate(f *domain.Faults) {
 	f.ID("/class_id", e.ClassID)
 	f.Label("/year", e.Year)
 	f.Label("/term", e.Term)
 	f.OptionalDate("/from", e.From)
 	f.OptionalDate("/to", e.To)
-	if !e.From.IsZero() && !e.To.IsZero() && (e.To < e.From || e.To > e.From.AddDays(longestTerm)) {
-		f.Add("/to", "must not lie before from, nor more than a year after it")
-	}
+	open := e.From.IsZero() || e.To.IsZero()
+	f.Check("/to", open || e.To >= e.From && e.To <= e.From.AddDays(longestTerm),
+		"must not lie before from, nor more than a year after it")
 }
 
 const longestTerm = 366 // days

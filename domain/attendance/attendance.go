@@ -12,9 +12,10 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.OlderFact(TypeMarkedV0, "A student's presence on a day, as the predecessor published it.", upcastMarkedV0),
-	domain.NewFact[Marked](TypeMarked, "A student's presence in a session is marked."),
-	domain.NewFact[Corrected](TypeCorrected, "An earlier mark is corrected."),
+	domain.OlderFact(TypeMarkedV0, "A student's presence on a day, as the predecessor published it.",
+		upcastMarkedV0),
+	domain.NewFact[Marked](TypeMarked, "A student's presence in a session is marked.", domain.OnTimeline),
+	domain.NewFact[Corrected](TypeCorrected, "An earlier mark is corrected.", domain.OnTimeline),
 }
 
 // The statuses of a mark. A late student was present; both kinds of absence were not.
@@ -42,7 +43,7 @@ func (e *Marked) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *Marked) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Marked) Validate(f *domain.Faults) { validate(f, e) }
 
 // Corrected replaces the mark of the same student, date and session.
@@ -54,7 +55,7 @@ func (e *Corrected) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *Corrected) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Corrected) Validate(f *domain.Faults) { validate(f, (*Marked)(e)) }
 
 func validate(f *domain.Faults, m *Marked) {
@@ -86,7 +87,7 @@ func (e *MarkedV0) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *MarkedV0) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *MarkedV0) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.ID("/class_id", e.ClassID)
@@ -94,6 +95,9 @@ func (e *MarkedV0) Validate(f *domain.Faults) {
 	f.OneOf("/status", e.Status, "PRESENT", "LATE", "ABSENT", "EXCUSED")
 	f.OptionalText("/remark", e.Remark, domain.MaxTextLength)
 }
+
+// SeenBy shows it to nobody but the office: what is delivered has been upcast before.
+func (e *MarkedV0) SeenBy(domain.Audience) domain.Event { return nil }
 
 func upcastMarkedV0(old *MarkedV0) *Marked {
 	return &Marked{

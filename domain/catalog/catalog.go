@@ -1,5 +1,6 @@
-// Package catalog lists every event that Schoolbell knows, by its wire name. It is the single place that the
-// codec, the schemas, AsyncAPI and the documentation are made from.
+// Package catalog lists every event of Schoolbell by its wire name. It is the single place that the codec, the schemas,
+// AsyncAPI, the documentation and the data of the tests are made from. A new context is one line in facts, with its
+// import.
 package catalog
 
 import (
@@ -36,7 +37,7 @@ func index(facts []domain.Fact) map[string]*domain.Fact {
 	m := make(map[string]*domain.Fact, len(facts))
 	for i, f := range facts {
 		if m[f.Type] != nil {
-			panic("event type " + f.Type + " is listed twice")
+			panic("event type " + f.Type + " is listed twice in domain/catalog; a wire name is used once")
 		}
 		m[f.Type] = &facts[i]
 	}
@@ -65,7 +66,7 @@ func next(f *domain.Fact) *domain.Fact {
 	context, fact, version := f.Name()
 	n, ok := Lookup(fmt.Sprintf("schoolbell.%s.%s.v%d", context, fact, version+1))
 	if !ok {
-		panic("event type " + f.Type + " has an upcaster but no next version")
+		panic("event type " + f.Type + " has an upcaster, but its context lists no next version for it")
 	}
 	return n
 }

@@ -12,9 +12,9 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Sent](TypeSent, "A provider has taken a message.").Written(),
-	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.").Written(),
-	domain.NewFact[Failed](TypeFailed, "A message will not reach its recipient.").Written(),
+	domain.NewFact[Sent](TypeSent, "A provider has taken a message.", domain.OffTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.", domain.OffTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Failed](TypeFailed, "A message will not reach its recipient.", domain.OffTimeline).ReservedForSchoolbell(),
 }
 
 // Outcome is what the three facts share.
@@ -55,13 +55,13 @@ func (e *Delivered) Rooms() []domain.Room { return userRoom(e.Recipient) }
 // Rooms is the recipient's own.
 func (e *Failed) Rooms() []domain.Room { return userRoom(e.Recipient) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Sent) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Delivered) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Failed) Validate(f *domain.Faults) {
 	validate(f, (*Outcome)(e))
 	f.Text("/error", e.Error, domain.MaxTextLength)

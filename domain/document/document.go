@@ -8,7 +8,7 @@ const TypeRendered = "schoolbell.document.rendered.v1"
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Rendered](TypeRendered, "A document for a student has been made and stored.").Written(),
+	domain.NewFact[Rendered](TypeRendered, "A document for a student has been made and stored.", domain.OnTimeline).ReservedForSchoolbell(),
 }
 
 // Rendered: a document has been made and stored under the hash of its bytes.
@@ -28,9 +28,9 @@ func (e *Rendered) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Rendered) Validate(f *domain.Faults) {
-	f.ID("/document_id", e.DocumentID)
+	f.Key("/document_id", e.DocumentID)
 	f.ID("/kind", e.Kind)
 	f.ID("/student_id", e.StudentID)
 	f.SHA256("/sha256", e.SHA256)

@@ -16,12 +16,12 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Invoiced](TypeInvoiced, "A student is charged a fee."),
-	domain.NewFact[PaymentReceived](TypePaymentReceived, "A payment towards an invoice arrives."),
-	domain.NewFact[PaymentReversed](TypePaymentReversed, "A payment is taken back."),
-	domain.NewFact[Waived](TypeWaived, "Part or all of an invoice is waived."),
-	domain.NewFact[ReminderDue](TypeReminderDue, "An invoice is overdue and a reminder is due."),
-	domain.NewFact[StatementRequested](TypeStatementRequested, "Somebody wants a statement of a student's account."),
+	domain.NewFact[Invoiced](TypeInvoiced, "A student is charged a fee.", domain.OnTimeline),
+	domain.NewFact[PaymentReceived](TypePaymentReceived, "A payment towards an invoice arrives.", domain.OnTimeline),
+	domain.NewFact[PaymentReversed](TypePaymentReversed, "A payment is taken back.", domain.OnTimeline),
+	domain.NewFact[Waived](TypeWaived, "Part or all of an invoice is waived.", domain.OnTimeline),
+	domain.NewFact[ReminderDue](TypeReminderDue, "An invoice is overdue and a reminder is due.", domain.OnTimeline),
+	domain.NewFact[StatementRequested](TypeStatementRequested, "A statement of a student's account is requested.", domain.OffTimeline),
 }
 
 // The methods of payment.
@@ -50,9 +50,9 @@ func (e *Invoiced) Subject() string { return e.StudentID }
 // Rooms is the student's.
 func (e *Invoiced) Rooms() []domain.Room { return studentRoom(e.StudentID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Invoiced) Validate(f *domain.Faults) {
-	f.ID("/invoice_id", e.InvoiceID)
+	f.Key("/invoice_id", e.InvoiceID)
 	f.ID("/student_id", e.StudentID)
 	f.Label("/year", e.Year)
 	f.Label("/term", e.Term)
@@ -78,9 +78,9 @@ func (e *PaymentReceived) Subject() string { return e.StudentID }
 // Rooms is the student's.
 func (e *PaymentReceived) Rooms() []domain.Room { return studentRoom(e.StudentID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *PaymentReceived) Validate(f *domain.Faults) {
-	f.ID("/payment_id", e.PaymentID)
+	f.Key("/payment_id", e.PaymentID)
 	f.ID("/invoice_id", e.InvoiceID)
 	f.ID("/student_id", e.StudentID)
 	f.Amount("/amount", e.Amount)
@@ -100,7 +100,7 @@ func (e *PaymentReversed) Subject() string { return e.PaymentID }
 // Rooms are only the school's.
 func (e *PaymentReversed) Rooms() []domain.Room { return nil }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *PaymentReversed) Validate(f *domain.Faults) {
 	f.ID("/payment_id", e.PaymentID)
 	f.Text("/reason", e.Reason, domain.MaxTextLength)
@@ -119,7 +119,7 @@ func (e *Waived) Subject() string { return e.InvoiceID }
 // Rooms are only the school's.
 func (e *Waived) Rooms() []domain.Room { return nil }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Waived) Validate(f *domain.Faults) {
 	f.ID("/invoice_id", e.InvoiceID)
 	f.Amount("/amount", e.Amount)
@@ -140,7 +140,7 @@ func (e *ReminderDue) Subject() string { return e.StudentID }
 // Rooms is the student's.
 func (e *ReminderDue) Rooms() []domain.Room { return studentRoom(e.StudentID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *ReminderDue) Validate(f *domain.Faults) {
 	f.ID("/invoice_id", e.InvoiceID)
 	f.ID("/student_id", e.StudentID)
@@ -161,7 +161,7 @@ func (e *StatementRequested) Subject() string { return e.StudentID }
 // Rooms is the student's.
 func (e *StatementRequested) Rooms() []domain.Room { return studentRoom(e.StudentID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *StatementRequested) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.OptionalDate("/from", e.From)

@@ -11,8 +11,8 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Linked](TypeLinked, "A guardian is connected with a student."),
-	domain.NewFact[ContactChanged](TypeContactChanged, "A guardian's telephone, e-mail address or language changes."),
+	domain.NewFact[Linked](TypeLinked, "A guardian is connected with a student.", domain.OnTimeline),
+	domain.NewFact[ContactChanged](TypeContactChanged, "A guardian's telephone, e-mail address or language changes.", domain.OffTimeline),
 }
 
 // Linked: a guardian is connected with a student. Linking the same pair again replaces what was known.
@@ -35,7 +35,7 @@ func (e *Linked) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}, {Kind: domain.RoomUser, ID: e.GuardianID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Linked) Validate(f *domain.Faults) {
 	f.ID("/guardian_id", e.GuardianID)
 	f.ID("/student_id", e.StudentID)
@@ -60,7 +60,7 @@ func (e *ContactChanged) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomUser, ID: e.GuardianID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *ContactChanged) Validate(f *domain.Faults) {
 	f.ID("/guardian_id", e.GuardianID)
 	validateContact(f, e.Phone, e.Email, e.Language)

@@ -8,7 +8,7 @@ const TypeAssigned = "schoolbell.staff.assigned.v1"
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Assigned](TypeAssigned, "A member of staff takes on a role, classes and subjects."),
+	domain.NewFact[Assigned](TypeAssigned, "A member of staff takes on a role, classes and subjects.", domain.OffTimeline),
 }
 
 // Assigned: a member of staff takes on a role and classes. It replaces the person's earlier assignment.
@@ -28,7 +28,7 @@ func (e *Assigned) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomUser, ID: e.StaffID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Assigned) Validate(f *domain.Faults) {
 	f.ID("/staff_id", e.StaffID)
 	f.Text("/name", e.Name, domain.MaxTextLength)

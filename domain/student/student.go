@@ -12,9 +12,9 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Enrolled](TypeEnrolled, "A student joins the school in a class."),
-	domain.NewFact[ClassChanged](TypeClassChanged, "A student moves to another class."),
-	domain.NewFact[Withdrawn](TypeWithdrawn, "A student leaves the school."),
+	domain.NewFact[Enrolled](TypeEnrolled, "A student joins the school in a class.", domain.OnTimeline),
+	domain.NewFact[ClassChanged](TypeClassChanged, "A student moves to another class.", domain.OnTimeline),
+	domain.NewFact[Withdrawn](TypeWithdrawn, "A student leaves the school.", domain.OnTimeline),
 }
 
 // Enrolled: a student joins the school in a class. Enrolling a student again replaces what was known.
@@ -35,7 +35,7 @@ func (e *Enrolled) Subject() string { return e.StudentID }
 // Rooms are the student's and the class's.
 func (e *Enrolled) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Enrolled) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.Text("/given_name", e.GivenName, domain.MaxTextLength)
@@ -45,9 +45,8 @@ func (e *Enrolled) Validate(f *domain.Faults) {
 	f.OptionalLabel("/grade_level", e.GradeLevel)
 	f.OptionalURL("/photo_url", e.PhotoURL)
 	f.Date("/on", e.On)
-	if !e.BirthDate.IsZero() && !e.On.IsZero() && e.BirthDate > e.On {
-		f.Add("/birth_date", "must not be after the day of enrolment")
-	}
+	f.Check("/birth_date", e.BirthDate.IsZero() || e.On.IsZero() || e.BirthDate <= e.On,
+		"must not be after the day of enrolment")
 }
 
 // ClassChanged: a student moves to another class on a day.
@@ -63,7 +62,7 @@ func (e *ClassChanged) Subject() string { return e.StudentID }
 // Rooms are the student's and the new class's.
 func (e *ClassChanged) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *ClassChanged) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.ID("/class_id", e.ClassID)
@@ -85,7 +84,7 @@ func (e *Withdrawn) Rooms() []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}}
 }
 
-// Validate reports what is wrong.
+// Validate implements [domain.Event].
 func (e *Withdrawn) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.Date("/on", e.On)

@@ -30,6 +30,13 @@ func goldens(t testing.TB) map[string][]byte {
 		b, err := os.ReadFile(file)
 		require.NoError(t, err)
 		context := filepath.Base(filepath.Dir(filepath.Dir(file)))
+		var event struct {
+			Type string         `json:"type"`
+			Data jsontext.Value `json:"data"`
+		}
+		require.NoError(t, json.Unmarshal(b, &event), file)
+		require.True(t, event.Type != "" && event.Data.Kind() == '{',
+			"%s: a golden is a whole structured CloudEvent, with specversion, id, source, type and data", file)
 		all["schoolbell."+context+"."+strings.TrimSuffix(filepath.Base(file), ".json")] = b
 	}
 	return all
@@ -71,7 +78,8 @@ func TestEveryVersionEverPublishedIsRead(t *testing.T) {
 	all := goldens(t)
 	for _, fact := range catalog.Facts() {
 		golden, ok := all[fact.Type]
-		require.True(t, ok, "%s has no golden", fact.Type)
+		context, name, version := fact.Name()
+		require.True(t, ok, "%s has no golden: want domain/%s/testdata/%s.v%d.json", fact.Type, context, name, version)
 		delete(all, fact.Type)
 
 		e, err := cloudevents.Decode(published(t, golden))
@@ -105,7 +113,7 @@ func TestMarksOfThePredecessorAreUpcast(t *testing.T) {
 	require.NoError(t, err)
 	now, err := cloudevents.Decode(rec)
 	require.NoError(t, err)
-	require.Equal(t, attendance.TypeMarked, now.Type, "what is written anew is of the newest version")
+	require.Equal(t, attendance.TypeMarked, now.Type, "what is written again is of the newest version")
 	require.Equal(t, e.Data, now.Data)
 }
 

@@ -63,7 +63,7 @@ func makeCodecs(facts []domain.Fact) (map[string]*codec, map[reflect.Type]*codec
 	byType, byGoType := map[string]*codec{}, map[reflect.Type]*codec{}
 	for i := range facts {
 		f := &facts[i]
-		c := &codec{fact: f, plan: newPlan(f.GoType(), "")}
+		c := &codec{fact: f, plan: newPlan(f.Type, f.GoType(), "")}
 		byType[f.Type] = c
 		if f.Upcast == nil {
 			byGoType[reflect.PointerTo(f.GoType())] = c
@@ -72,20 +72,29 @@ func makeCodecs(facts []domain.Fact) (map[string]*codec, map[reflect.Type]*codec
 	return byType, byGoType
 }
 
-func newPlan(t reflect.Type, prefix string) *plan {
+// maxFields is how many a struct may have: its required ones are a set of bits.
+const maxFields = 64
+
+func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 	p := &plan{byName: map[string]int{}, prefix: prefix}
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		name, options, _ := strings.Cut(sf.Tag.Get("json"), ",")
-		if name == "" || !sf.IsExported() || i >= 64 {
-			panic(fmt.Sprintf("event data %s: field %s cannot be carried", t, sf.Name))
+		if name == "" || !sf.IsExported() || i >= maxFields {
+			panic(fmt.Sprintf("event %s: field %s.%s: want an exported field with a json tag, and at most %d of them",
+				wireType, t, sf.Name, maxFields))
+		}
+		kind, ok := kindOf(sf.Type)
+		if !ok {
+			panic(fmt.Sprintf("event %s: field %s.%s is of type %s: want string, domain.Label, domain.Date, int64, "+
+				"float64, bool, []string or a struct of these", wireType, t, sf.Name, sf.Type))
 		}
 		f := field{
 			name: name, quoted: `"` + name + `":`, pointer: prefix + "/" + name, index: i,
-			kind: kindOf(sf.Type), optional: options == "omitzero",
+			kind: kind, optional: options == "omitzero",
 		}
 		if f.kind == kindObject {
-			f.object = newPlan(sf.Type, f.pointer)
+			f.object = newPlan(wireType, sf.Type, f.pointer)
 		}
 		if !f.optional {
 			p.required |= 1 << len(p.fields)
@@ -96,26 +105,26 @@ func newPlan(t reflect.Type, prefix string) *plan {
 	return p
 }
 
-func kindOf(t reflect.Type) kind {
+func kindOf(t reflect.Type) (k kind, ok bool) {
 	switch t {
 	case reflect.TypeFor[domain.Label]():
-		return kindLabel
+		return kindLabel, true
 	case reflect.TypeFor[domain.Date]():
-		return kindDate
+		return kindDate, true
 	case reflect.TypeFor[[]string]():
-		return kindTexts
+		return kindTexts, true
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return kindText
+		return kindText, true
 	case reflect.Int64:
-		return kindInt
+		return kindInt, true
 	case reflect.Float64:
-		return kindFloat
+		return kindFloat, true
 	case reflect.Bool:
-		return kindBool
+		return kindBool, true
 	case reflect.Struct:
-		return kindObject
+		return kindObject, true
 	}
-	panic(fmt.Sprintf("event data of type %s cannot be carried", t))
+	return 0, false
 }

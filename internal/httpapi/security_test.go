@@ -1,10 +1,8 @@
 package httpapi_test
 
 import (
-	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/internal/golden"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
@@ -166,20 +165,12 @@ func TestAnswersAreCompressed(t *testing.T) {
 	require.Empty(t, w.Header().Get("Content-Encoding"), "small answers are not")
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestOpenAPIIsAsAgreed(t *testing.T) {
+func TestGoldenOpenAPI(t *testing.T) {
 	t.Parallel()
 	s := full(t, withLive(&liveCalls{}))
 	got, err := s.api.OpenAPI()
 	require.NoError(t, err)
-	const golden = "testdata/openapi.json"
-	if *update {
-		require.NoError(t, os.WriteFile(golden, got, 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(got), "run: go test ./internal/httpapi -run OpenAPI -update")
+	golden.Check(t, "testdata/openapi.json", got)
 
 	var served map[string]any
 	require.NoError(t, json.Unmarshal(s.get("/openapi.json", "").body, &served))
@@ -188,8 +179,8 @@ func TestOpenAPIIsAsAgreed(t *testing.T) {
 
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	err := httpapi.Config{WaitLimit: -1, MaxBody: -1, InFlightBytes: 5, EventBurst: 5, AllowedOrigins: []string{"*", "https://a.example/"}}.Validate()
-	for _, want := range []string{"wait limit", "must not be negative", "burst of 5", `"*"`, `"https://a.example/"`} {
+	err := httpapi.Config{WaitLimit: -1, MaxBody: -1, InFlightBytes: 5, AllowedOrigins: []string{"*", "https://a.example/"}}.Validate()
+	for _, want := range []string{"wait limit", "limits must not be negative", `"*"`, `"https://a.example/"`} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, httpapi.Config{AllowedOrigins: []string{"https://a.example"}}.Validate())

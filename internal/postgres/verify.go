@@ -63,7 +63,10 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 	} else if parked {
 		names = nil // whether an event is parked depends on all projections
 	}
-	if err := s.fill(ctx, names); err != nil {
+	if err := s.choose(names); err != nil {
+		return nil, err
+	}
+	if err := s.fill(ctx); err != nil {
 		return nil, err
 	}
 	if _, err := s.catchUp(ctx, "fold"); err != nil {
@@ -79,9 +82,8 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 		return nil, err
 	}
 	defer conn.Release()
-	tables := append(tableNames(s.rebuilt), "checkpoints")
-	snapshot := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
-		strings.Join(tables, ", ") + " IN ACCESS SHARE MODE"
+	snapshot := beginReading + "; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
+		strings.Join(tableNames(s.rebuilt), ", ") + " IN ACCESS SHARE MODE"
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: snapshot}, func(tx pgx.Tx) error {
 		result, err = s.compare(ctx, tx)
 		return err

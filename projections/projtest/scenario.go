@@ -27,6 +27,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/catalog"
+	"github.com/schoolbell/schoolbell/internal/golden"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
@@ -36,9 +37,9 @@ func Run(t *testing.T, folder string, endpoints []query.Endpoint, members ...*pr
 	t.Helper()
 	set, err := projections.NewSet(members...)
 	require.NoError(t, err)
-	datadriven.Walk(t, folder, func(t *testing.T, path string) {
+	golden.Walk(t, folder, func(t *testing.T, path string) {
 		s := &scenario{t: t, set: set, endpoints: endpoints, batch: projections.NewBatch(set, true)}
-		datadriven.RunTest(t, path, s.run)
+		golden.Run(t, path, s.run)
 	})
 }
 

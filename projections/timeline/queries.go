@@ -2,11 +2,14 @@ package timeline
 
 import (
 	"context"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/catalog"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/performance"
@@ -28,7 +31,11 @@ var Queries = []query.Endpoint{
 		Roles:   []query.Role{query.Admin, query.Teacher},
 		BySight: true,
 		Own:     func(in *input) string { return in.StudentID },
-		Run:     list,
+		Indexes: []query.Index{
+			{Name: "timeline_pkey", Statement: "timeline.list", Request: "/students/student-0007/timeline"},
+			{Name: "timeline_pkey", Statement: "timeline.own", Request: "/students/student-0007/timeline", Own: true},
+		},
+		Run: list,
 	},
 }
 
@@ -59,13 +66,10 @@ const listSQL read.SQL = `-- timeline.list
 SELECT position, fact, at, data FROM timeline
 WHERE school = $1 AND student_id = $2 AND position < $3 /*where*/ ORDER BY position DESC LIMIT $4`
 
-// withoutFees is the condition for those who may not see them.
-const withoutFees = `NOT starts_with(fact, 'fee.')`
-
 // ownSQL leaves out scores and remarks that are not published yet.
 const ownSQL read.SQL = `-- timeline.own
 SELECT position, fact, at, data FROM timeline t
-WHERE school = $1 AND student_id = $2 AND position < $3 AND (
+WHERE school = $1 AND student_id = $2 AND position < $3 AND fact <> ALL($5) AND (
 	fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked') OR EXISTS (
 		SELECT FROM results_published p WHERE p.school = $1 AND p.class_id = t.data::jsonb ->> 'class_id'
 			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))
@@ -82,20 +86,23 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 	if before != nil {
 		position = *before
 	}
-	statement := listSQL.With(read.If(!scope.Sees.Has(query.SeesFees), withoutFees))
-	if scope.Own {
-		statement = ownSQL
-	}
 	limit := read.Page(in.Limit, 50, 500)
+	statement, args := listSQL, []any{scope.School, in.StudentID, position, limit + 1}
+	switch {
+	case scope.Own:
+		statement, args = ownSQL, append(args, fromFamilies)
+	case !scope.Sees.Has(query.SeesAll):
+		statement, args = listSQL.With("fact <> ALL($5)"), append(args, fromTeachers)
+	}
 	lines, err := read.All(ctx, tx, statement, func(l *Line) []any {
 		return []any{&l.Offset, &l.fact, &l.Time, (*[]byte)(&l.Data)}
-	}, scope.School, in.StudentID, position, limit+1)
+	}, args...)
 	if err != nil {
 		return nil, err
 	}
 	if len(lines) == 0 && before == nil {
 		if _, err := students.One(ctx, tx, scope.School, in.StudentID); err != nil {
-			return nil, err // most likely, that nobody knows the student
+			return nil, err // most likely, that there is no such student
 		}
 	}
 	for i := range lines {
@@ -107,16 +114,38 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 	return a, err
 }
 
-// types holds the newest wire name of each fact.
-var types = newestTypes()
+// fromTeachers and fromFamilies are the facts whose lines are withheld from them: those that the domain does not show
+// them whole. The exceptions are lines that hold less than the event, that are shown once results are published (see
+// ownSQL), or that the timeline has always shown to teachers.
+var (
+	fromTeachers = withheld(domain.Teaching, "attendance.marked", "attendance.corrected", "guardian.linked",
+		"student.withdrawn", "document.rendered")
+	fromFamilies = withheld(domain.Family, "guardian.linked",
+		"assessment.scored", "assessment.score_corrected", "assessment.remarked")
+)
 
-func newestTypes() map[string]string {
+func withheld(from domain.Audience, except ...string) []string {
+	facts := []string{} // not nil, which is NULL in SQL
+	for _, f := range catalog.Facts() {
+		if !f.Timeline {
+			continue
+		}
+		e := f.New()
+		name := names[reflect.TypeOf(e)]
+		if domain.See(e, from) != e && !slices.Contains(except, name) {
+			facts = append(facts, name)
+		}
+	}
+	return facts
+}
+
+// types holds the newest wire name of each fact.
+var types = func() map[string]string {
 	m := map[string]string{}
 	for _, f := range catalog.Facts() {
-		if f.Upcast == nil {
-			context, fact, _ := f.Name()
-			m[context+"."+fact] = f.Type
+		if f.Timeline {
+			m[names[reflect.PointerTo(f.GoType())]] = f.Type
 		}
 	}
 	return m
-}
+}()

@@ -1,9 +1,13 @@
-// Package timeline is what happened to a student, newest first: one line for each event that is about a student. It only
-// ever adds lines, under the position of the event, and keeps of the event what a line shows.
+// Package timeline is what happened to a student, newest first: a line for each event whose declaration in its context
+// says [domain.OnTimeline]. Its table is append-only, keyed by the position of the event, and holds what a line shows.
+//
+// A new event needs no change here: its line holds its data, for those who may see it. The first change for a line that
+// shows less, or joins another fact, is a case in fold.
 package timeline
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -12,10 +16,9 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
-	"github.com/schoolbell/schoolbell/domain/document"
+	"github.com/schoolbell/schoolbell/domain/catalog"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
-	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/fees"
 )
@@ -36,12 +39,12 @@ type key struct {
 }
 
 type row struct {
-	Fact string    `db:"fact"` // the event's type without its frame, as "attendance.marked"
+	Fact string    `db:"fact"` // the event's type without its frame, for example "attendance.marked"
 	At   time.Time `db:"at"`
 	Data string    `db:"data"` // JSON
 }
 
-// What is kept of events that are frequent or hold more than a line needs. The others are kept as they are.
+// What is stored of events that are frequent or hold more than a line needs. Others are stored whole.
 type (
 	score struct {
 		AssessmentID string       `json:"assessment_id"`
@@ -71,27 +74,25 @@ type (
 	}
 )
 
+// fold adds the line of an event that its declaration puts on the timeline, see [domain.OnTimeline]. What a line holds is
+// the event as it is, but for those below that are frequent, too long, or say only which invoice or payment they change.
 func fold(b *projections.Batch, e *domain.Envelope) error {
-	l := line{e.School, "", e.Position.Offset, e.Time}
+	name, ok := names[reflect.TypeOf(e.Data)]
+	if !ok {
+		return nil
+	}
+	l := line{e.School, e.Data.Subject(), name, e.Position.Offset, e.Time}
 	switch m := e.Data.(type) {
 	case *attendance.Marked:
-		return l.of(m.StudentID).addMark(b, "attendance.marked", m)
+		return l.addMark(b, m)
 	case *attendance.Corrected:
-		return l.of(m.StudentID).addMark(b, "attendance.corrected", (*attendance.Marked)(m))
+		return l.addMark(b, (*attendance.Marked)(m))
 	case *assessment.Scored:
-		return l.of(m.StudentID).add(b, "assessment.scored", newScore(m))
+		return l.add(b, newScore(m))
 	case *assessment.ScoreCorrected:
-		return l.of(m.StudentID).add(b, "assessment.score_corrected", newScore((*assessment.Scored)(m)))
-	case *assessment.Remarked:
-		return l.of(m.StudentID).add(b, "assessment.remarked", m)
-	case *student.Enrolled:
-		return l.of(m.StudentID).add(b, "student.enrolled", m)
-	case *student.ClassChanged:
-		return l.of(m.StudentID).add(b, "student.class_changed", m)
-	case *student.Withdrawn:
-		return l.of(m.StudentID).add(b, "student.withdrawn", m)
+		return l.add(b, newScore((*assessment.Scored)(m)))
 	case *guardian.Linked:
-		return l.of(m.StudentID).add(b, "guardian.linked", link{m.GuardianID, m.Name, m.Relation})
+		return l.add(b, link{m.GuardianID, m.Name, m.Relation})
 	case *fee.Invoiced:
 		return invoiced(b, l, m)
 	case *fee.PaymentReceived:
@@ -100,13 +101,21 @@ func fold(b *projections.Batch, e *domain.Envelope) error {
 		return reversed(b, l, m)
 	case *fee.Waived:
 		return waived(b, l, m)
-	case *fee.ReminderDue:
-		return l.of(m.StudentID).add(b, "fee.reminder_due", m)
-	case *document.Rendered:
-		return l.of(m.StudentID).add(b, "document.rendered", m)
 	}
-	return nil
+	return l.add(b, e.Data)
 }
+
+// names holds the facts that are on the timeline, by the type of their data: "attendance.marked".
+var names = func() map[reflect.Type]string {
+	m := map[reflect.Type]string{}
+	for _, f := range catalog.Facts() {
+		if f.Timeline {
+			context, fact, _ := f.Name()
+			m[reflect.PointerTo(f.GoType())] = context + "." + fact
+		}
+	}
+	return m
+}()
 
 func newScore(m *assessment.Scored) score {
 	return score{m.AssessmentID, m.SubjectName, m.Score, m.MaxScore, m.ClassID, m.Year, m.Term}
@@ -114,27 +123,22 @@ func newScore(m *assessment.Scored) score {
 
 // line is one that is to be added.
 type line struct {
-	school, studentID string
-	position          int64
-	at                time.Time
+	school, studentID, fact string
+	position                int64
+	at                      time.Time
 }
 
-func (l line) of(studentID string) line {
-	l.studentID = studentID
-	return l
-}
-
-func (l line) add(b *projections.Batch, fact string, data any) error {
+func (l line) add(b *projections.Batch, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("write line of timeline: %w", err)
 	}
-	l.put(b, fact, text)
+	l.put(b, text)
 	return nil
 }
 
 // addMark writes the JSON of a mark by hand: there are more marks than of everything else together.
-func (l line) addMark(b *projections.Batch, fact string, m *attendance.Marked) (err error) {
+func (l line) addMark(b *projections.Batch, m *attendance.Marked) (err error) {
 	text := append(make([]byte, 0, 128), `{"date":"`...)
 	text = m.Date.Time().AppendFormat(text, time.DateOnly)
 	text = append(text, '"')
@@ -149,17 +153,19 @@ func (l line) addMark(b *projections.Batch, fact string, m *attendance.Marked) (
 			return fmt.Errorf("write line of timeline: %w", err)
 		}
 	}
-	l.put(b, fact, append(text, '}'))
+	l.put(b, append(text, '}'))
 	return nil
 }
 
-func (l line) put(b *projections.Batch, fact string, text []byte) {
-	lines.Put(b, key{l.school, l.studentID, l.position}, row{fact, l.at.UTC(), string(text)})
+func (l line) put(b *projections.Batch, text []byte) {
+	lines.Put(b, key{l.school, l.studentID, l.position}, row{l.fact, l.at.UTC(), string(text)})
 }
 
 // A waiver names only its invoice and a reversal only its payment. Their line is added by whichever of the two events is
 // folded second, and stands at the position of the waiver or the reversal either way. An invoice or a payment that is
 // repeated has no line.
+
+var waiverName, reversalName = names[reflect.TypeFor[*fee.Waived]()], names[reflect.TypeFor[*fee.PaymentReversed]()]
 
 func invoiced(b *projections.Batch, l line, m *fee.Invoiced) error {
 	i := fees.InvoiceOf(b, l.school, m.InvoiceID)
@@ -171,7 +177,7 @@ func invoiced(b *projections.Batch, l line, m *fee.Invoiced) error {
 			return err
 		}
 	}
-	return l.of(m.StudentID).add(b, "fee.invoiced", m)
+	return l.add(b, m)
 }
 
 func waived(b *projections.Batch, l line, m *fee.Waived) error {
@@ -179,12 +185,13 @@ func waived(b *projections.Batch, l line, m *fee.Waived) error {
 	if !i.Exists() {
 		return nil
 	}
-	return addWaiver(b, l.school, m.InvoiceID, i, fees.Waiver{Position: l.position, Time: l.at, Amount: m.Amount, Reason: m.Reason})
+	w := fees.Waiver{Position: l.position, Time: l.at, Amount: m.Amount, Reason: m.Reason}
+	return addWaiver(b, l.school, m.InvoiceID, i, w)
 }
 
 func addWaiver(b *projections.Batch, school, invoiceID string, i fees.Invoice, w fees.Waiver) error {
-	l := line{school, i.StudentID, w.Position, w.Time}
-	return l.add(b, "fee.waived", waiver{invoiceID, w.Amount, i.Currency, w.Reason})
+	l := line{school, i.StudentID, waiverName, w.Position, w.Time}
+	return l.add(b, waiver{invoiceID, w.Amount, i.Currency, w.Reason})
 }
 
 func paid(b *projections.Batch, l line, m *fee.PaymentReceived) error {
@@ -197,7 +204,7 @@ func paid(b *projections.Batch, l line, m *fee.PaymentReceived) error {
 			return err
 		}
 	}
-	return l.of(m.StudentID).add(b, "fee.payment_received", m)
+	return l.add(b, m)
 }
 
 func reversed(b *projections.Batch, l line, m *fee.PaymentReversed) error {
@@ -209,6 +216,6 @@ func reversed(b *projections.Batch, l line, m *fee.PaymentReversed) error {
 }
 
 func addReversal(b *projections.Batch, school, paymentID string, p fees.Payment) error {
-	l := line{school, p.StudentID, p.Reversal.Position, p.Reversal.Time}
-	return l.add(b, "fee.payment_reversed", reversal{paymentID, p.Amount, p.Currency, p.Reversal.Reason})
+	l := line{school, p.StudentID, reversalName, p.Reversal.Position, p.Reversal.Time}
+	return l.add(b, reversal{paymentID, p.Amount, p.Currency, p.Reversal.Reason})
 }

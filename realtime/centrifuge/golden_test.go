@@ -18,6 +18,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/internal/golden"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
@@ -59,7 +60,7 @@ func rpc(_ context.Context, identity realtime.Identity, school, method string, d
 // The frames of the protocol, as text: what a client sends and what comes back.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	golden.Walk(t, "testdata", func(t *testing.T, path string) {
 		log := memlog.New(1)
 		n := rt.Start(t, log, func(c *realtime.Config) { c.MaxMissed = 5; c.DashboardInterval = time.Millisecond; c.MaxRooms = 6 })
 		server := wstest.Server{URL: serve(t, n.Hub, nil)}
@@ -84,7 +85,7 @@ func TestGolden(t *testing.T) {
 			}
 			return out.String()
 		}
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+		golden.Run(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			frames := 1
 			d.MaybeScanArgs(t, "frames", &frames)
 			switch d.Cmd {

@@ -7,7 +7,6 @@
 package wording
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -102,80 +101,79 @@ type Message struct {
 // ErrUnknown says that there is no such message.
 var ErrUnknown = errors.New("message is not known")
 
-// Catalog is all messages in all languages.
+// Catalog holds all messages and words in all languages. Any number of goroutines may use it.
 type Catalog struct {
-	languages []translation
+	languages []translation // English first: the fallback
 	matcher   language.Matcher
-	regions   sync.Map // of *template.Template by tag: how numbers are written differs between ar and ar-MA
+	regions   sync.Map // of *template.Template by tag: numbers differ between ar and ar-MA
 }
 
-// translation is one language.
+// translation is the file of one language.
 type translation struct {
 	tag       language.Tag
 	templates *template.Template
+	words     map[string]string
 }
 
 //go:embed languages
 var files embed.FS
 
-// Open reads the templates that come with the program.
+// Open reads the language files that are embedded in the program.
 func Open() (*Catalog, error) {
 	names, err := fs.Glob(files, "languages/*.tmpl")
 	if err != nil {
 		return nil, err
 	}
-	b := &Catalog{}
-	tags := []language.Tag{language.English} // what somebody gets whose language is not spoken
+	c := &Catalog{}
+	tags := []language.Tag{language.English}
 	for _, name := range names {
-		if tag := language.Make(strings.TrimSuffix(path.Base(name), ".tmpl")); tag != language.English {
+		tag := language.Make(strings.TrimSuffix(path.Base(name), ".tmpl"))
+		if tag != language.English {
 			tags = append(tags, tag)
 		}
 	}
 	for _, tag := range tags {
-		source, err := files.ReadFile("languages/" + tag.String() + ".tmpl")
-		if err != nil {
-			return nil, err
-		}
-		t, err := template.New(tag.String()).Funcs(functions(tag)).Parse(string(source))
+		name := tag.String() + ".tmpl"
+		t, err := template.New(name).Funcs(functions(tag)).ParseFS(files, "languages/"+name)
 		if err != nil {
 			return nil, fmt.Errorf("read the messages in %s: %w", tag, err)
 		}
-		b.languages = append(b.languages, translation{tag, t})
+		words, err := parseWords(t)
+		if err != nil {
+			return nil, fmt.Errorf("read the words in %s: %w", tag, err)
+		}
+		c.languages = append(c.languages, translation{tag, t, words})
 	}
-	b.matcher = language.NewMatcher(tags)
-	return b, nil
+	c.matcher = language.NewMatcher(tags)
+	return c, nil
 }
 
-// Languages lists those that are spoken, the one of last resort first.
-func (b *Catalog) Languages() []language.Tag {
+// Languages lists the languages of the catalog, the fallback first.
+func (c *Catalog) Languages() []language.Tag {
 	var tags []language.Tag
-	for _, s := range b.languages {
-		tags = append(tags, s.tag)
+	for _, t := range c.languages {
+		tags = append(tags, t.tag)
 	}
 	return tags
 }
 
-// Render writes a message in a language, or the nearest to it that is spoken.
-func (b *Catalog) Render(message, wanted string, f Params) (Message, error) {
-	tag, err := language.Parse(wanted)
-	if err != nil {
-		tag = language.Und // a well-formed tag may name a language that does not exist
-	}
-	_, i, _ := b.matcher.Match(tag)
-	s := b.languages[i]
-	templates, err := b.localized(s, tag)
+// Render writes a message in the best match for the wanted language, a BCP 47 tag; English is the
+// fallback. The error is [ErrUnknown] when there is no such message.
+func (c *Catalog) Render(message, wanted string, p Params) (Message, error) {
+	t, local := c.match(wanted)
+	templates, err := c.localized(t, local)
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Language: s.tag, RightToLeft: rightToLeft(s.tag), Link: f.Link}
+	m := Message{Language: t.tag, RightToLeft: rightToLeft(t.tag), Link: p.Link}
 	for part, to := range map[string]*string{"title": &m.Title, "text": &m.Text, "body": &m.Body} {
 		name := message + "." + part
 		if templates.Lookup(name) == nil {
-			return Message{}, fmt.Errorf("%w: %s in %s", ErrUnknown, name, s.tag)
+			return Message{}, fmt.Errorf("%w: %s in %s", ErrUnknown, name, t.tag)
 		}
-		var out bytes.Buffer
-		if err := templates.ExecuteTemplate(&out, name, f); err != nil {
-			return Message{}, fmt.Errorf("write message %s in %s: %w", message, s.tag, err)
+		var out strings.Builder
+		if err := templates.ExecuteTemplate(&out, name, p); err != nil {
+			return Message{}, fmt.Errorf("write message %s in %s: %w", message, t.tag, err)
 		}
 		*to = strings.TrimSpace(out.String())
 	}
@@ -183,25 +181,38 @@ func (b *Catalog) Render(message, wanted string, f Params) (Message, error) {
 	return m, nil
 }
 
-// localized returns the templates of a language as they are read in the country of a tag.
-func (b *Catalog) localized(s translation, wanted language.Tag) (*template.Template, error) {
-	region, confidence := wanted.Region()
-	if confidence != language.Exact {
-		return s.templates, nil
+// match finds the translation for the wanted languages, and its tag with the country of a single
+// wanted one, by which numbers are written. What cannot be parsed wants nothing: people send any
+// text as their language, and are to get their message all the same.
+func (c *Catalog) match(wanted string) (t translation, local language.Tag) {
+	tags, _, _ := language.ParseAcceptLanguage(wanted)
+	_, i, _ := c.matcher.Match(tags...)
+	t = c.languages[i]
+	if len(tags) == 1 {
+		if region, confidence := tags[0].Region(); confidence == language.Exact {
+			if composed, err := language.Compose(t.tag, region); err == nil {
+				return t, composed
+			}
+		}
 	}
-	tag, err := language.Compose(s.tag, region)
+	return t, t.tag
+}
+
+// localized returns the templates of a language with the functions of a country. They are cloned
+// once for each country that occurs.
+func (c *Catalog) localized(t translation, local language.Tag) (*template.Template, error) {
+	if local == t.tag {
+		return t.templates, nil
+	}
+	if cached, ok := c.regions.Load(local); ok {
+		return cached.(*template.Template), nil
+	}
+	clone, err := t.templates.Clone()
 	if err != nil {
-		return nil, fmt.Errorf("speak %s in %s: %w", s.tag, region, err)
+		return nil, fmt.Errorf("localize %s: %w", local, err)
 	}
-	if t, ok := b.regions.Load(tag); ok {
-		return t.(*template.Template), nil
-	}
-	t, err := s.templates.Clone()
-	if err != nil {
-		return nil, fmt.Errorf("speak %s: %w", tag, err)
-	}
-	b.regions.Store(tag, t.Funcs(functions(tag)))
-	return t, nil
+	c.regions.Store(local, clone.Funcs(functions(local)))
+	return clone, nil
 }
 
 func rightToLeft(tag language.Tag) bool {

@@ -2,6 +2,7 @@ package wording_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,9 +13,10 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
 
-var facts = wording.Params{
+var params = wording.Params{
 	Sender: "Oak", Student: "Ada King", Class: "7A", Date: domain.NewDate(2026, 8, 31), Session: "day",
 	Missed: 3, Marks: 1200, Invoice: "INV-7", Payment: "PAY-9", Category: "tuition", Amount: 123450, Currency: "EUR",
 	DueOn: domain.NewDate(2026, 9, 15), Method: "mobile_money", Year: "2026-2027", Term: "autumn",
@@ -24,12 +26,12 @@ var facts = wording.Params{
 // Each file of testdata is a language, with every message as somebody will read it:
 //
 //	say <message> [language] [name=value…]
-func TestMessages(t *testing.T) {
+func TestGoldenMessages(t *testing.T) {
 	t.Parallel()
-	book := open(t)
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			f := facts
+	catalog := open(t)
+	golden.Walk(t, "testdata", func(t *testing.T, path string) {
+		golden.Run(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			f := params
 			lang := path[strings.LastIndexByte(path, '/')+1:]
 			for _, a := range d.CmdArgs[1:] {
 				switch a.Key {
@@ -57,7 +59,7 @@ func TestMessages(t *testing.T) {
 					d.Fatalf(t, "%s is not known", a.Key)
 				}
 			}
-			m, err := book.Render(d.CmdArgs[0].Key, lang, f)
+			m, err := catalog.Render(d.CmdArgs[0].Key, lang, f)
 			if err != nil {
 				return err.Error() + "\n"
 			}
@@ -69,14 +71,14 @@ func TestMessages(t *testing.T) {
 
 func TestEveryLanguageSaysEverything(t *testing.T) {
 	t.Parallel()
-	book := open(t)
-	require.GreaterOrEqual(t, len(book.Languages()), 4)
-	for _, tag := range book.Languages() {
+	catalog := open(t)
+	require.GreaterOrEqual(t, len(catalog.Languages()), 4)
+	for _, tag := range catalog.Languages() {
 		for _, message := range wording.Messages() {
 			for n := range int64(250) { // every form of the plural
-				f := facts
+				f := params
 				f.Missed = n
-				m, err := book.Render(message, tag.String(), f)
+				m, err := catalog.Render(message, tag.String(), f)
 				require.NoError(t, err)
 				require.Equal(t, tag, m.Language)
 				for _, part := range []string{m.Title, m.Text, m.Body} {
@@ -94,36 +96,71 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 	}
 }
 
+// A translator sees here which words of a language file are missing, left over or have lost a %s.
+func TestEveryLanguageHasAllWords(t *testing.T) {
+	t.Parallel()
+	catalog := open(t)
+	english := keys(t, "en")
+	require.Greater(t, len(english), 60)
+	for _, tag := range catalog.Languages() {
+		words := catalog.Words(tag.String())
+		require.Equal(t, tag, words.Language)
+		require.Equal(t, english, keys(t, tag.String()), tag)
+		for _, key := range english {
+			want, _ := catalog.Words("en").Lookup(key)
+			got, ok := words.Lookup(key)
+			require.True(t, ok)
+			require.Equal(t, strings.Count(want, "%s"), strings.Count(got, "%s"), "%s: %s", tag, key)
+		}
+	}
+	require.Panics(t, func() { catalog.Words("en").Text("nonsense") })
+}
+
+// keys lists the keys of the words in a language file, in its order.
+func keys(t *testing.T, lang string) (keys []string) {
+	content, err := os.ReadFile("languages/" + lang + ".tmpl")
+	require.NoError(t, err)
+	_, block, ok := strings.Cut(string(content), `{{define "words"}}`)
+	require.True(t, ok)
+	block, _, _ = strings.Cut(block, "{{end}}")
+	for line := range strings.Lines(block) {
+		if key, _, ok := strings.Cut(line, ": "); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 func TestTheNearestLanguageIsSpoken(t *testing.T) {
 	t.Parallel()
-	book := open(t)
+	catalog := open(t)
 	for wanted, spoken := range map[string]language.Tag{
 		"": language.English, "en-GB": language.English, "es-419": language.Spanish, "fr-CA": language.French,
 		"ar-MA": language.Arabic, "pt-BR": language.Portuguese, "tlh": language.English, "zz-99": language.English,
 		"not a tag": language.English, "gl": language.Spanish,
 	} {
-		m, err := book.Render(wording.Absence, wanted, facts)
+		m, err := catalog.Render(wording.Absence, wanted, params)
 		require.NoError(t, err)
 		require.Equal(t, spoken, m.Language, wanted)
 		require.Equal(t, spoken == language.Arabic, m.RightToLeft)
 	}
-	_, err := book.Render("nonsense", "en", facts)
+	_, err := catalog.Render("nonsense", "en", params)
 	require.ErrorIs(t, err, wording.ErrUnknown)
 }
 
-func TestFactsSurviveTheLedger(t *testing.T) {
+func TestParamsSurviveTheLedger(t *testing.T) {
 	t.Parallel()
-	params := facts.Encode()
-	params["something_else"] = []any{1.0, "two"}
-	got, err := wording.DecodeParams(params)
+	encoded := params.Encode()
+	encoded["something_else"] = []any{1.0, "two"}
+	got, err := wording.DecodeParams(encoded)
 	require.NoError(t, err)
-	require.Equal(t, facts, got)
+	require.Equal(t, params, got)
 	require.Empty(t, wording.Params{}.Encode())
 }
 
 func open(t *testing.T) *wording.Catalog {
 	t.Helper()
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
-	return book
+	return catalog
 }

@@ -55,7 +55,6 @@ func (p *Provider) Abilities() consumers.Abilities {
 	return consumers.Abilities{
 		Idempotent: p.config.IdempotencyHeader != "",
 		Status:     true,
-		Receipts:   p.config.Callbacks != "",
 		Rate:       p.config.Rate,
 	}
 }

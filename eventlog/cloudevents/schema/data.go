@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,12 +39,15 @@ func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma
 	for field := range t.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		s.Properties[name] = property(field.Type, prefix+"/"+name, rules)
-		if options != "omitzero" {
+		if options != "omitzero" || slices.ContainsFunc(rules[prefix+"/"+name], demanded) {
 			s.Required = append(s.Required, name)
 		}
 	}
 	return s
 }
+
+// demanded reports a rule that an empty text breaks: a type may demand what others that share its struct leave out.
+func demanded(r domain.Rule) bool { return r.MinLength > 0 }
 
 func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
 	s := &huma.Schema{}
@@ -68,7 +72,7 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 	case t.Kind() == reflect.Struct:
 		return object(t, pointer, rules)
 	default:
-		panic(fmt.Sprintf("event data has a field of type %s", t)) // the catalogue's test finds it
+		panic(fmt.Sprintf("field %s is of type %s, which no event can hold", pointer, t)) // the codec has refused it
 	}
 	constrain(s, rules[pointer])
 	return s

@@ -10,14 +10,12 @@ import (
 
 // API is how the API behaves.
 type API struct {
-	WaitLimit   time.Duration `env:"WAIT_LIMIT" default:"2s" help:"How long a read waits for the position that it names."`
-	LoadLimit   time.Duration `env:"LOAD_LIMIT" default:"15s" help:"How long an answer may take to be made."`
+	WaitLimit   time.Duration `env:"WAIT_LIMIT" default:"2s" help:"How long a read waits for the position it requires."`
 	AppendLimit time.Duration `env:"APPEND_LIMIT" default:"10s" help:"How long a producer waits for the log."`
-	EventRate   float64       `env:"EVENT_RATE" default:"50000" help:"Events a second that a token may send."`
-	EventBurst  int           `env:"EVENT_BURST" default:"100000" help:"Events that a token may send at once."`
-	Connections int           `env:"CONNECTIONS" default:"10000" help:"Connections that are held open at most; further ones wait."`
-	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API from elsewhere."`
-	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front speaks TLS; browsers are told to stay with it."`
+	EventRate   float64       `env:"EVENT_RATE" default:"50000" help:"Events per second that one token may publish, with bursts of two seconds' worth."`
+	Connections int           `env:"CONNECTIONS" default:"10000" help:"Maximum open connections; further ones wait."`
+	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API, for example https://app.school.example."`
+	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front terminates TLS; browsers are told to use only HTTPS."`
 }
 
 // Config returns the configuration of package httpapi.
@@ -25,10 +23,8 @@ func (a API) Config(version string) httpapi.Config {
 	return httpapi.Config{
 		Version:        version,
 		WaitLimit:      a.WaitLimit,
-		LoadLimit:      a.LoadLimit,
 		AppendLimit:    a.AppendLimit,
 		EventRate:      a.EventRate,
-		EventBurst:     a.EventBurst,
 		AllowedOrigins: a.Origins,
 		BehindTLS:      a.BehindTLS,
 	}
@@ -37,7 +33,7 @@ func (a API) Config(version string) httpapi.Config {
 func (a API) validate() error {
 	err := a.Config("").Validate()
 	if a.Connections < 1 {
-		err = errors.Join(err, fmt.Errorf("http connections: %d are too few", a.Connections))
+		err = errors.Join(err, fmt.Errorf("api-connections: %d is less than 1", a.Connections))
 	}
 	return err
 }

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// Config is everything that `schoolbell serve` can be told.
+// Config is every setting of `schoolbell serve`.
 type Config struct {
 	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE" help:"What this process does: ${roles}, or all."`
-	Data       string        `default:".data" env:"SCHOOLBELL_DATA" help:"Directory of the embedded servers, the development secret, and the address file that other commands look for."`
-	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" help:"Address of the API."`
-	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" help:"Address of health, metrics and profiles. Not for the public."`
-	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a stop may take before it is forced."`
-	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to go on serving after /readyz has turned red, for load balancers to notice."`
+	Data       string        `default:".data" env:"SCHOOLBELL_DATA" help:"Directory of the embedded servers, the development secret, and the address file that other commands read."`
+	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" help:"Address of the public API."`
+	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" help:"Address of health, metrics and profiles. Do not expose it to the public."`
+	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a graceful stop may take before it is forced."`
+	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to keep serving after /readyz turns red, so that load balancers notice."`
 
-	Kafka     Kafka     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Kafka     Kafka     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
 	Database  Database  `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
 	Redis     Redis     `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
 	JWT       JWT       `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
@@ -32,19 +32,19 @@ type Config struct {
 	Realtime  Realtime  `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
 }
 
-// Role is a part of the work that a process can take on.
+// Role is a part of the work that a process can do.
 type Role string
 
 // The roles.
 const (
-	RoleIngest      Role = "ingest"      // takes events, and lets the log be read
+	RoleIngest      Role = "ingest"      // accepts events, and serves the log
 	RoleProjections Role = "projections" // folds the log into tables
-	RoleConsumers   Role = "consumers"   // plans deliveries and does them
-	RoleAPI         Role = "api"         // answers queries
+	RoleConsumers   Role = "consumers"   // plans and executes deliveries
+	RoleAPI         Role = "api"         // serves queries
 	RoleRealtime    Role = "realtime"    // pushes events to live clients
 )
 
-// allRoles are what "all" means.
+// allRoles is what "all" means.
 var allRoles = []Role{RoleIngest, RoleProjections, RoleConsumers, RoleAPI, RoleRealtime}
 
 // RoleNames lists the roles for a help text.
@@ -66,35 +66,42 @@ func (c *Config) Embedded() bool {
 	return len(c.Kafka.Brokers) == 0 || c.Database.URL == "" || c.Redis.URL == ""
 }
 
-// Validate reports everything that is wrong, each fault with the name of its setting.
+// Validate reports all problems, each with the name of its setting.
 func (c *Config) Validate() error {
 	var faults []error
 	for _, r := range c.Roles {
-		switch {
-		case r == "all" || slices.Contains(allRoles, r):
-		default:
+		if r != "all" && !slices.Contains(allRoles, r) {
 			faults = append(faults, fmt.Errorf("roles: %q is not one of %s, all", r, RoleNames()))
 		}
 	}
 	if len(c.Roles) == 0 {
-		faults = append(faults, errors.New("roles: name at least one"))
+		faults = append(faults, errors.New("roles: give at least one"))
 	}
 	for _, a := range []struct{ name, value string }{{"http", c.HTTP}, {"ops", c.Ops}} {
 		if _, port, err := net.SplitHostPort(a.value); err != nil || port == "" {
-			faults = append(faults, fmt.Errorf("%s: %q is not an address such as 127.0.0.1:8080", a.name, a.value))
+			faults = append(
+				faults,
+				fmt.Errorf("%s: %q is not an address such as 127.0.0.1:8080", a.name, a.value),
+			)
 		}
 	}
 	if c.Data == "" {
-		faults = append(faults, errors.New("data: name a directory"))
+		faults = append(faults, errors.New("data: give a directory"))
 	}
 	if c.Grace <= 0 {
-		faults = append(faults, fmt.Errorf("grace: %v is not a time to stop in", c.Grace))
+		faults = append(faults, fmt.Errorf("grace: %v is not a positive duration", c.Grace))
 	}
 	if c.Has(RoleRealtime) && c.Realtime.DrainTime >= c.Grace {
-		faults = append(faults, fmt.Errorf("realtime-drain-time: %v leaves nothing of the %v that a stop may take (grace)", c.Realtime.DrainTime, c.Grace))
+		faults = append(
+			faults,
+			fmt.Errorf("realtime-drain-time: %v must be shorter than grace (%v)",
+				c.Realtime.DrainTime, c.Grace),
+		)
 	}
-	return errors.Join(append(faults, c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.API.validate(), c.Jobs.validate(),
-		c.Channels.validate(), c.Documents.validate(), c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
+	return errors.Join(append(faults,
+		c.Kafka.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(),
+		c.API.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
+		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }
 
 // Dir returns the path of something in the data directory.

@@ -5,29 +5,28 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/internal/s3"
 )
 
-// Documents says where documents are kept and how they are linked.
+// Documents says where documents are stored and how links to them are signed.
 type Documents struct {
-	Endpoint  string `name:"s3-endpoint" env:"S3_ENDPOINT" placeholder:"https://…" help:"An S3-compatible store. Without one, documents are in the data directory, which all processes must then share."`
+	Endpoint  string `name:"s3-endpoint" env:"S3_ENDPOINT" placeholder:"https://…" help:"An S3-compatible store. Without one, documents are stored in the data directory, which all processes must then share."`
 	Bucket    string `name:"s3-bucket" env:"S3_BUCKET" placeholder:"NAME" help:"Its bucket, which must exist."`
-	Region    string `name:"s3-region" env:"S3_REGION" placeholder:"REGION" help:"The bucket's region; found out if it is not given."`
-	AccessKey string `name:"s3-access-key" env:"S3_ACCESS_KEY" placeholder:"KEY" help:"Who asks."`
-	SecretKey string `name:"s3-secret-key" env:"S3_SECRET_KEY" placeholder:"KEY" secret:"" help:"The key that proves it."`
+	Region    string `name:"s3-region" env:"S3_REGION" placeholder:"REGION" help:"The bucket's region; looked up if not given."`
+	AccessKey string `name:"s3-access-key" env:"S3_ACCESS_KEY" placeholder:"KEY" help:"Access key."`
+	SecretKey string `name:"s3-secret-key" env:"S3_SECRET_KEY" placeholder:"KEY" secret:"" help:"Secret key."`
 
-	LinkKey    string        `name:"link-key" env:"LINK_KEY" placeholder:"SECRET" secret:"" help:"Signs links to documents, 32 bytes or more. Without one, a key is made and kept in the data directory."`
-	OldLinkKey string        `name:"old-link-key" env:"OLD_LINK_KEY" placeholder:"SECRET" secret:"" help:"The key of before, whose links still hold."`
-	LinkValid  time.Duration `name:"link-valid" env:"LINK_VALID" default:"720h" placeholder:"TIME" help:"How long a link holds."`
+	LinkKey    string `name:"link-key" env:"LINK_KEY" placeholder:"SECRET" secret:"" help:"Signs links to documents; 32 bytes or more. Without one, a key is generated and stored in the data directory."`
+	OldLinkKey string `name:"old-link-key" env:"OLD_LINK_KEY" placeholder:"SECRET" secret:"" help:"The previous key, whose links remain valid."`
 }
 
-// linkKeyFile is where the key of links is kept that nobody has given, inside the data directory.
+// linkKeyFile holds the generated key of links, inside the data directory.
 const linkKeyFile = "link-key"
 
-// Keys returns the keys of links, the one that signs first.
+// Keys returns the keys of links, the signing one first. It generates and stores one in the data
+// directory when none is configured.
 func (d Documents) Keys(data string) ([][]byte, error) {
 	key := d.LinkKey
 	if key == "" {
@@ -43,20 +42,26 @@ func (d Documents) Keys(data string) ([][]byte, error) {
 	return keys, nil
 }
 
-// S3 returns the configuration of package s3; its endpoint is empty when documents are in the data directory.
+// S3 returns the configuration of package s3; its endpoint is empty when documents are stored in
+// the data directory.
 func (d Documents) S3() s3.Config {
-	return s3.Config{Endpoint: d.Endpoint, Bucket: d.Bucket, Region: d.Region, AccessKey: d.AccessKey, SecretKey: d.SecretKey}
+	return s3.Config{
+		Endpoint: d.Endpoint, Bucket: d.Bucket, Region: d.Region,
+		AccessKey: d.AccessKey, SecretKey: d.SecretKey,
+	}
 }
 
 func (d Documents) validate() error {
 	var faults []error
-	for _, k := range []struct{ name, value string }{{"documents-link-key", d.LinkKey}, {"documents-old-link-key", d.OldLinkKey}} {
+	for _, k := range []struct{ name, value string }{
+		{"documents-link-key", d.LinkKey}, {"documents-old-link-key", d.OldLinkKey},
+	} {
 		if k.value != "" && len(k.value) < document.MinKey {
-			faults = append(faults, fmt.Errorf("%s: %d bytes, want %d or more", k.name, len(k.value), document.MinKey))
+			faults = append(
+				faults,
+				fmt.Errorf("%s: %d bytes, want %d or more", k.name, len(k.value), document.MinKey),
+			)
 		}
-	}
-	if d.LinkValid <= 0 {
-		faults = append(faults, fmt.Errorf("documents-link-valid: %s is no time", d.LinkValid))
 	}
 	if strings.Join([]string{d.Endpoint, d.Bucket, d.Region, d.AccessKey, d.SecretKey}, "") != "" {
 		faults = append(faults, d.S3().Validate())

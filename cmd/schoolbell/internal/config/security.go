@@ -14,16 +14,16 @@ import (
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
-// JWT says which tokens are believed.
+// JWT says which tokens are accepted.
 type JWT struct {
-	Secret     string   `env:"SECRET" placeholder:"SECRET" secret:"" help:"Secret for HS256, of 32 bytes or more, for development. Without it and a key set, one is made and kept in the data directory."`
-	JWKS       string   `name:"jwks" env:"JWKS" placeholder:"URL" help:"Key set of the identity provider, for production."`
-	Algorithms []string `env:"ALGORITHMS" placeholder:"NAME" help:"With a key set, the algorithms to accept; else RS256 and ES256."`
-	Issuer     string   `env:"ISSUER" placeholder:"NAME" help:"The issuer that tokens must have."`
+	Secret     string   `env:"SECRET" placeholder:"SECRET" secret:"" help:"HS256 secret of 32 bytes or more, for development. Without it and without a key set, one is generated and stored in the data directory."`
+	JWKS       string   `name:"jwks" env:"JWKS" placeholder:"URL" help:"URL of the identity provider's key set, for production."`
+	Algorithms []string `env:"ALGORITHMS" placeholder:"NAME" help:"Algorithms to accept with a key set (default RS256 and ES256)."`
+	Issuer     string   `env:"ISSUER" placeholder:"NAME" help:"Issuer (iss) that tokens must have."`
 }
 
-// Config returns the configuration of package auth. The secret that is kept in the data directory is used, and made the
-// first time, when neither a secret nor a key set is given.
+// Config returns the configuration of package auth. Without a secret and a key set it uses the
+// secret stored in the data directory, and generates it the first time.
 func (j JWT) Config(data string) (auth.Config, error) {
 	c := auth.Config{Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer}
 	var err error
@@ -33,27 +33,27 @@ func (j JWT) Config(data string) (auth.Config, error) {
 	return c, err
 }
 
-// SecretFile is where the development secret is kept, inside the data directory.
+// SecretFile holds the development secret, inside the data directory.
 const SecretFile = "jwt-secret"
 
-// storedSecret returns the secret in a file, and makes it the first time. Of several processes that make it at once, all
-// get the same.
+// storedSecret returns the secret in a file, and generates it the first time. Processes that do so
+// concurrently all get the same: only one of them can link its file to the name.
 func storedSecret(file string) (string, error) {
-	kept, err := readSecret(file)
+	stored, err := readSecret(file)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return kept, err
+		return stored, err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("make data directory: %w", err)
+		return "", fmt.Errorf("create data directory: %w", err)
 	}
 	secret := rand.Text() + rand.Text()
-	made := file + "." + secret[:8]
-	defer os.Remove(made)
-	if err := os.WriteFile(made, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep development secret: %w", err)
+	draft := file + "." + secret[:8]
+	defer os.Remove(draft)
+	if err := os.WriteFile(draft, []byte(secret+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("store secret: %w", err)
 	}
-	if err := os.Link(made, file); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("keep development secret: %w", err)
+	if err := os.Link(draft, file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("store secret: %w", err)
 	}
 	return readSecret(file)
 }
@@ -61,7 +61,7 @@ func storedSecret(file string) (string, error) {
 func readSecret(file string) (string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("read development secret: %w", err)
+		return "", fmt.Errorf("read secret: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }
@@ -76,8 +76,8 @@ func (j JWT) validate() error {
 
 // Log is how the log is written.
 type Log struct {
-	Format string     `env:"FORMAT" default:"text" enum:"text,json" help:"text or json."`
-	Level  slog.Level `env:"LEVEL" default:"info" help:"debug, info, warn or error."`
+	Format string     `env:"FORMAT" default:"text" enum:"text,json" help:"Format of log lines: ${enum}."`
+	Level  slog.Level `env:"LEVEL" default:"info" help:"Lowest level to log: debug (with every request), info, warn or error."`
 }
 
 // Config returns the configuration of package telemetry's logger.
@@ -89,8 +89,8 @@ func (l Log) validate() error { return l.Config().Validate() }
 
 // Trace is where traces go.
 type Trace struct {
-	Endpoint string  `env:"ENDPOINT" placeholder:"URL" help:"OTLP collector over HTTP, as http://localhost:4318. Without it there are no traces."`
-	Ratio    float64 `env:"RATIO" default:"1" help:"Share of the traces started here that are kept."`
+	Endpoint string  `env:"ENDPOINT" placeholder:"URL" help:"OTLP collector over HTTP, for example http://localhost:4318. Without one, nothing is traced."`
+	Ratio    float64 `env:"RATIO" default:"1" help:"Share of requests to trace, between 0 and 1."`
 }
 
 // Config returns the configuration of package telemetry's traces.

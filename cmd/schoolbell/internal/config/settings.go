@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Setting is one value with where it came from, fit to be shown.
+// Setting is one value and its source, safe to print.
 type Setting struct {
 	Flag     string `json:"flag"`
 	Variable string `json:"variable,omitzero"`
@@ -19,7 +19,7 @@ type Setting struct {
 	From     string `json:"from"`  // "flag", "variable" or "default"
 }
 
-// Settings lists the flags of the command that kong has parsed which can also be set by variables.
+// Settings lists those flags of a parsed command that can also be set by variables.
 func Settings(parsed *kong.Context) []Setting {
 	given := map[*kong.Flag]bool{}
 	for _, p := range parsed.Path {
@@ -44,7 +44,8 @@ func Settings(parsed *kong.Context) []Setting {
 	return settings
 }
 
-// redacted prints a flag's value. Of a URL only the password is hidden, of other secrets all.
+// redacted formats a flag's value. Of a URL it hides only the password, of other secrets
+// everything.
 func redacted(f *kong.Flag) string {
 	value := formatValue(f.Target)
 	if value == "" || !f.Tag.Has("secret") {
@@ -67,7 +68,8 @@ func formatValue(v reflect.Value) string {
 	return strings.Join(parts, ",")
 }
 
-// CheckVariables reports every variable of a command's flags whose value cannot be read. kong alone would name the first.
+// CheckVariables reports every variable of a command's flags whose value cannot be parsed. kong
+// alone would report the first only.
 func CheckVariables(command *kong.Node) error {
 	var faults []error
 	for _, f := range command.Flags {
@@ -77,7 +79,8 @@ func CheckVariables(command *kong.Node) error {
 				continue
 			}
 			scratch := reflect.New(f.Target.Type()).Elem()
-			if err := f.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value}), scratch); err != nil {
+			token := kong.Token{Type: kong.FlagValueToken, Value: value}
+			if err := f.Parse(kong.ScanFromTokens(token), scratch); err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", name, err))
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"maps"
 	"net/http"
 	"os"
@@ -19,9 +18,8 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/edfi"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // read imports a directory into memory.
 func read(t *testing.T, dir string) ([]*domain.Envelope, *edfi.Report) {
@@ -38,7 +36,7 @@ func read(t *testing.T, dir string) ([]*domain.Envelope, *edfi.Report) {
 }
 
 // A district made up for this test, in which every rule and every fault that the importer knows occurs.
-func TestImportOfASmallDistrict(t *testing.T) {
+func TestGoldenImportOfASmallDistrict(t *testing.T) {
 	t.Parallel()
 	events, report := read(t, "testdata/district")
 	var lines []byte
@@ -48,20 +46,10 @@ func TestImportOfASmallDistrict(t *testing.T) {
 		require.NoError(t, err)
 		lines = append(lines, '\n')
 	}
-	golden(t, "testdata/district.ndjson", lines)
+	golden.Check(t, "testdata/district.ndjson", lines)
 	var text bytes.Buffer
 	require.NoError(t, report.WriteText(&text))
-	golden(t, "testdata/district.report.txt", text.Bytes())
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		require.NoError(t, os.WriteFile(name, got, 0o600))
-	}
-	want, err := os.ReadFile(name)
-	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(string(want), string(got)))
+	golden.Check(t, "testdata/district.report.txt", text.Bytes())
 }
 
 func TestImportIsTakenAtTheDoor(t *testing.T) {

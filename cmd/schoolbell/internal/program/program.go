@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -23,14 +23,14 @@ import (
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
-// program is one `schoolbell serve`. The roles wire themselves into it, each in a file of its own.
+// program is one process. The roles add their parts to it, each in a file of its own.
 type program struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	registry *prometheus.Registry
 	tracers  trace.TracerProvider
 	health   telemetry.Health
-	servers  *servers
+	servers  *Servers
 	events   *kafka.Log
 	live     *live        // nil without the role realtime
 	handler  http.Handler // the public side
@@ -44,21 +44,31 @@ type program struct {
 	closes []func() error                // called in reverse order
 }
 
-// Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its addresses.
+// ConfigError says that the configuration cannot work. Whoever started the program has to change
+// it; trying again does not help.
+type ConfigError struct{ error }
+
+// Unwrap returns the cause.
+func (e ConfigError) Unwrap() error { return e.error }
+
+// Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its
+// addresses.
 //
-// A stop goes in this order: /readyz turns red; live connections are let go, bit by bit; the listeners close and requests
-// that were accepted are answered; the projections commit what they have folded and give their partitions back;
-// connections close; embedded servers stop.
-func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(address)) (err error) {
+// A stop happens in this order: /readyz turns red; live connections are closed, spread over time;
+// the listeners close and accepted requests are completed; the projections commit what they have
+// folded and release their partitions; connections close; embedded servers stop.
+func Run(
+	ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(Address),
+) (err error) {
 	if err := cfg.Validate(); err != nil {
-		return usageError{err}
+		return ConfigError{err}
 	}
 	for _, advice := range cfg.Advice() {
 		log.WarnContext(ctx, advice)
 	}
 	p := &program{cfg: cfg, log: log}
 	defer func() { err = errors.Join(err, p.close()) }()
-	// The ports come first: that one is taken is better known before all else has started.
+	// The ports come first: that one is in use should be known before everything else has started.
 	api, apiURL, err := listen(ctx, cfg.HTTP)
 	if err != nil {
 		return err
@@ -74,16 +84,16 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(a
 		return err
 	}
 	return p.serve(ctx, api, ops, func() {
-		ready(address{
+		ready(Address{
 			PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
-			Brokers: p.servers.brokers, Database: p.servers.databaseURL, Redis: p.servers.redis,
+			Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
 		})
 	})
 }
 
 // assemble opens everything that the roles of the process need.
 func (p *program) assemble(ctx context.Context) (err error) {
-	b := thisBuild()
+	b := ThisBuild()
 	p.registry = telemetry.NewRegistry(b.Version, b.Revision)
 	var stopTracing func(context.Context) error
 	if p.tracers, stopTracing, err = telemetry.StartTracing(ctx, p.cfg.Trace.Config(), b.Version); err != nil {
@@ -94,18 +104,18 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		defer cancel()
 		return stopTracing(ctx)
 	})
-	if p.servers, err = startServers(ctx, p.cfg, p.log); err != nil {
+	if p.servers, err = StartServers(ctx, p.cfg, p.log); err != nil {
 		return err
 	}
-	p.onClose(func() error { return p.servers.stopWithin(p.graceLeft()) })
+	p.onClose(func() error { return p.servers.StopWithin(p.graceLeft()) })
 	p.task(p.servers.Run)
 
 	if p.cfg.Database.Migrate {
-		if err := postgres.Migrate(ctx, p.servers.databaseURL); err != nil {
+		if err := postgres.Migrate(ctx, p.servers.DatabaseURL); err != nil {
 			return err
 		}
 	}
-	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.brokers)
+	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.Brokers)
 	if err != nil {
 		return err
 	}
@@ -122,7 +132,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 
 // serve runs all tasks and stops them in order.
 func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()) error {
-	// What runs does not end with ctx, but when its turn comes.
+	// Tasks do not end with ctx, but when the stop has come to them.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	g, work := errgroup.WithContext(work)
@@ -130,7 +140,7 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 		g.Go(func() error { return task(work) })
 	}
 	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(p.operations(), p.log)
-	opsServer.WriteTimeout = 0 // profiles take as long as they are asked to
+	opsServer.WriteTimeout = 0 // a profile takes as long as requested
 	g.Go(func() error {
 		return ignoreClosed(apiServer.Serve(httpapi.LimitConnections(api, p.connections())))
 	})
@@ -140,7 +150,7 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	ready()
 	select {
 	case <-ctx.Done():
-		p.log.InfoContext(ctx, "stop", "grace", p.cfg.Grace)
+		p.log.InfoContext(ctx, "stopping", "grace", p.cfg.Grace)
 	case <-work.Done():
 	}
 
@@ -162,11 +172,11 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	case err := <-done:
 		return errors.Join(err, stopped)
 	case <-grace.Done():
-		return fmt.Errorf("stop: work was not finished within %v", p.cfg.Grace)
+		return fmt.Errorf("stop: not finished within %v (--grace)", p.cfg.Grace)
 	}
 }
 
-// operations is what the operations port serves.
+// operations is the handler of the operations port.
 func (p *program) operations() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", telemetry.Handler(&p.health, p.registry))
@@ -179,7 +189,7 @@ func (p *program) operations() http.Handler {
 	return mux
 }
 
-// connections is how many the public port holds open.
+// connections is how many connections the public port may hold open.
 func (p *program) connections() int {
 	if p.live == nil {
 		return p.cfg.API.Connections
@@ -187,21 +197,21 @@ func (p *program) connections() int {
 	return p.cfg.API.Connections + p.cfg.Realtime.Connections
 }
 
-// waitForBalancers goes on serving until load balancers have seen that the process is not ready. A second signal ends the wait
-// with the process.
+// waitForBalancers keeps serving until load balancers have noticed that the process is not ready. A
+// second signal ends the wait together with the process.
 func (p *program) waitForBalancers(ctx context.Context) {
 	if ctx.Err() == nil || p.cfg.DrainDelay == 0 {
-		return // something has failed, or there is no load balancer
+		return // something failed, or there is no load balancer
 	}
 	timer := time.NewTimer(p.cfg.DrainDelay)
 	defer timer.Stop()
 	<-timer.C
 }
 
-// graceLeft is how long the rest of a stop may take.
+// graceLeft is how long the rest of the stop may take.
 func (p *program) graceLeft() time.Duration {
 	if p.stopBy.IsZero() {
-		return p.cfg.Grace // it has not even started
+		return p.cfg.Grace // the start failed: nothing has been spent
 	}
 	return max(0, time.Until(p.stopBy))
 }
@@ -221,13 +231,13 @@ func (p *program) close() error {
 func listen(ctx context.Context, addr string) (net.Listener, string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, "", fmt.Errorf("open port: %w", err)
+		return nil, "", fmt.Errorf("listen: %w", err)
 	}
 	at, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
 		return l, "http://" + l.Addr().String(), nil
 	}
-	if at.IP.IsUnspecified() { // all addresses of this machine, of which one has to be named
+	if at.IP.IsUnspecified() { // any address of this machine: name one
 		return l, fmt.Sprintf("http://localhost:%d", at.Port), nil
 	}
 	return l, "http://" + at.String(), nil

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"cmp"
@@ -12,15 +12,14 @@ import (
 	"github.com/schoolbell/schoolbell/internal/s3"
 )
 
-// documents is where documents are kept, and how they are found again.
+// documents is the store of documents and what signs and serves the links to them.
 type documents struct {
-	store   *document.Store
-	links   *document.Links
-	linkTTL time.Duration
-	serve   http.Handler // what links lead to
+	store *document.Store
+	links *document.Links
+	serve http.Handler // the handler of links
 }
 
-// wireDocuments opens the store.
+// wireDocuments opens the store, on S3 when it is configured and in the data directory otherwise.
 func (p *program) wireDocuments() (*documents, error) {
 	blobs, err := p.openBlobs()
 	if err != nil {
@@ -30,11 +29,13 @@ func (p *program) wireDocuments() (*documents, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &documents{store: document.NewStore(blobs), linkTTL: p.cfg.Documents.LinkValid}
+	d := &documents{store: document.NewStore(blobs)}
 	if d.links, err = document.NewLinks(cmp.Or(p.cfg.Channels.Public, p.url), keys...); err != nil {
-		return nil, usageError{err}
+		return nil, ConfigError{err}
 	}
-	d.serve, err = document.NewHandler(document.Config{Store: d.store, Links: d.links, Logger: p.log, Metrics: p.registry, Title: pdf.Title})
+	d.serve, err = document.NewHandler(document.Config{
+		Store: d.store, Links: d.links, Title: pdf.Title, Logger: p.log, Metrics: p.registry,
+	})
 	return d, err
 }
 
@@ -50,15 +51,17 @@ func (p *program) openBlobs() (document.Blobs, error) {
 	return dir, nil
 }
 
-// provider makes documents.
+// provider renders documents.
 func (d *documents) provider(p *program) (consumers.Provider, error) {
 	return pdf.NewProvider(pdf.Config{Store: d.store, Logger: p.log, Metrics: p.registry})
 }
 
-// link leads to the document that a delivery tells of.
+// link returns the link to the document that a delivery is about.
 func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string, error) {
-	return pdf.Link(d.links, d.linkTTL)(ctx, about)
+	return pdf.Link(d.links)(ctx, about)
 }
 
-// linkTo leads to the document of a hash.
-func (d *documents) linkTo(hash string) string { return d.links.URL(hash, time.Now().Add(d.linkTTL)) }
+// linkTo returns the link to the document with a hash.
+func (d *documents) linkTo(hash string) string {
+	return d.links.URL(hash, time.Now().Add(document.LinkValid))
+}

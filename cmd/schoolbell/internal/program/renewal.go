@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -9,28 +9,25 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// renewal sees to it that the live tables are those of this program's folds before it folds into them. Where its folds are
-// newer it rebuilds; older processes go on with the old tables until it is done. Where they are older it waits for a newer
-// process to take its place.
+// renewal runs the projections only while the live tables were made by this program's version of
+// the folds. When its folds are newer, it rebuilds the tables first; processes of the old version
+// keep writing the old tables until the swap. When its folds are older, it waits to be replaced.
 type renewal struct {
 	store  *postgres.ProjectionStore
 	shadow postgres.Shadow
 	log    *slog.Logger
 
 	mu    sync.Mutex
-	state error // nil when there is nothing to do
+	state error // why the engine does not run; nil when it does
 }
 
-const (
-	renewalLeast = time.Second
-	renewalMost  = 30 * time.Second
-)
-
-// run runs the engine whenever the tables are its own, until ctx ends.
+// run runs the engine whenever the tables fit, until ctx ends.
 func (r *renewal) run(ctx context.Context, engine func(context.Context) error) error {
 	for r.await(ctx) {
 		err := engine(ctx)
@@ -41,9 +38,11 @@ func (r *renewal) run(ctx context.Context, engine func(context.Context) error) e
 	return nil
 }
 
-// await returns true when the tables fit, and false when ctx ends before.
+// await returns true once the tables fit, and false if ctx ends first.
 func (r *renewal) await(ctx context.Context) bool {
-	for delay := renewalLeast; ; delay = min(2*delay, renewalMost) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = time.Second, 30*time.Second
+	for {
 		names, err := r.store.Outdated(ctx)
 		if err == nil && len(names) > 0 {
 			err = r.rebuild(ctx, names)
@@ -55,7 +54,11 @@ func (r *renewal) await(ctx context.Context) bool {
 		if err == nil {
 			return true
 		}
-		r.log.WarnContext(ctx, "the tables are not for this program's folds yet", "error", err, "again_in", delay)
+		delay := pause.NextBackOff()
+		r.log.WarnContext(
+			ctx, "the tables do not match this version's folds yet", "error", err, "retry_in",
+			delay,
+		)
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -69,17 +72,22 @@ func (r *renewal) rebuild(ctx context.Context, names []string) error {
 	shadow.Projections = names
 	what := strings.Join(names, ", ")
 	shadow.Progress = func(stage string, folded, total int64) {
-		r.set(fmt.Errorf("rebuilding %s for new folds: %s, %d of %d events", what, stage, folded, total))
+		r.set(
+			fmt.Errorf(
+				"rebuilding %s for new folds: %s, %d of %d events", what, stage, folded, total,
+			),
+		)
 	}
 	r.log.InfoContext(ctx, "rebuild for new folds", "projections", names)
 	done, err := shadow.Rebuild(ctx)
 	if err != nil {
 		return fmt.Errorf("rebuild %s for new folds: %w", what, err)
 	}
-	r.log.InfoContext(ctx, "rebuilt", "projections", done.Projections, "events", done.Events, "took", done.Took, "pause", done.Pause,
-		"parked", done.Parked)
+	r.log.InfoContext(ctx, "rebuilt", "projections", done.Projections, "events", done.Events,
+		"took", done.Took, "pause", done.Pause, "parked", done.Parked)
 	if done.NotifyError != nil {
-		r.log.WarnContext(ctx, "cannot tell the cache of the rebuild", "error", done.NotifyError)
+		r.log.WarnContext(ctx, "cached responses may be outdated: cannot notify the cache",
+			"error", done.NotifyError)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack"
 )
 
-// address is where a running serve and its servers are. It is written into the data directory, for the commands that
-// need them; it holds passwords, so only the user can read it.
-type address struct {
+// Address says where a running serve and its servers are. It is stored in the data directory for
+// the commands that need it, readable by its user only, since the URLs contain passwords.
+type Address struct {
 	PID      int      `json:"pid"`
 	HTTP     string   `json:"http"` // base URLs
 	Ops      string   `json:"ops"`
@@ -27,13 +27,14 @@ type address struct {
 
 const addressFile = "serve.json"
 
-func (a address) write(dir string) error {
+// Write makes the process known to commands that are given the data directory.
+func (a Address) Write(dir string) error {
 	b, err := json.Marshal(a)
 	if err != nil {
 		return fmt.Errorf("encode address file: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+		return fmt.Errorf("create data directory: %w", err)
 	}
 	file := filepath.Join(dir, addressFile)
 	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
@@ -45,12 +46,18 @@ func (a address) write(dir string) error {
 	return nil
 }
 
-// readAddress finds the serve that runs on a data directory.
-func readAddress(dir string) (address, error) {
-	var a address
+// RemoveAddress makes it unknown again. The file of a killed process stays and names a process
+// that no longer runs.
+func RemoveAddress(dir string) { _ = os.Remove(filepath.Join(dir, addressFile)) }
+
+// ReadAddress finds the serve that runs on a data directory. Its error says what to do when there
+// is none.
+func ReadAddress(dir string) (Address, error) {
+	var a Address
 	b, err := os.ReadFile(filepath.Join(dir, addressFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return a, fmt.Errorf("no schoolbell serve runs on the data directory %s (name it with --data, or start one)", dir)
+		return a, fmt.Errorf("no schoolbell serve runs on the data directory %s "+
+			"(give another with --data, or start one)", dir)
 	}
 	if err != nil {
 		return a, fmt.Errorf("read address file: %w", err)
@@ -61,9 +68,11 @@ func readAddress(dir string) (address, error) {
 	return a, nil
 }
 
-// isDataDir reports whether a directory is that of a serve, be it one that is just starting.
-func isDataDir(dir string) bool {
-	return slices.ContainsFunc([]string{config.SecretFile, devstack.LockFile, addressFile}, func(name string) bool {
+// IsDataDir reports whether a directory is the data directory of a serve, including one that is
+// still starting.
+func IsDataDir(dir string) bool {
+	marks := []string{config.SecretFile, devstack.LockFile, addressFile}
+	return slices.ContainsFunc(marks, func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
 		return err == nil
 	})

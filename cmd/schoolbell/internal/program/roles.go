@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"context"
@@ -15,18 +15,19 @@ import (
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
-// setName is the set that all projections move in. Positions are kept, and processes share out partitions, under it.
-const setName = "analytics"
+// SetName names the set in which all projections advance together. Checkpoints are stored under
+// it, and it is the consumer group by which processes share the partitions.
+const SetName = "analytics"
 
-// wireRoles gives the process its work.
+// wireRoles constructs what every role needs, then the parts of the roles of this process.
 func (p *program) wireRoles(ctx context.Context) error {
 	set, err := projections.NewSet(catalog.All()...)
 	if err != nil {
 		return err
 	}
-	cacheConfig := p.cfg.Redis.Config(p.servers.redis)
+	cacheConfig := p.cfg.Redis.Config(p.servers.Redis)
 	if p.servers.cache != nil {
-		cacheConfig.Timeout = time.Second // it shares our processors, and cannot be away
+		cacheConfig.Timeout = time.Second // it shares our processors and cannot be down
 	}
 	cache, err := redis.Open(cacheConfig, p.registry)
 	if err != nil {
@@ -45,7 +46,9 @@ func (p *program) wireRoles(ctx context.Context) error {
 	}
 	revocations := redis.NewRevocations(cache, p.log)
 	if err := revocations.Load(ctx); err != nil {
-		p.log.WarnContext(ctx, "revoked tokens may be taken for good until Redis answers", "error", err)
+		p.log.WarnContext(
+			ctx, "revoked tokens may be accepted until Redis is reachable", "error", err,
+		)
 	}
 	p.task(revocations.Run)
 	tokens.Revoked = revocations.Revoked
@@ -54,16 +57,19 @@ func (p *program) wireRoles(ctx context.Context) error {
 		return err
 	}
 	p.verifier = verifier
-	deps := httpapi.Deps{Verifier: verifier, Cache: cache, Set: setName, Partitions: topic.Partitions, Metrics: p.registry, Logger: p.log, Revoke: revocations.Add}
+	deps := httpapi.Deps{
+		Verifier: verifier, Revoke: revocations.Add, Cache: cache, Set: SetName, Partitions: topic.Partitions,
+		Metrics: p.registry, Logger: p.log,
+	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
-		p.wireIngest(&deps)
+		deps.Log = p.events
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		if err := p.wireQueries(ctx, &deps); err != nil {
 			return err
 		}
-		notifiers = append(notifiers, deps.Positions)
+		notifiers = append(notifiers, projections.PositionNotifier(deps.Positions.Reached))
 	}
 	if p.cfg.Has(config.RoleRealtime) {
 		if err := p.wireRealtime(ctx, cache, revocations, &deps); err != nil {
@@ -84,9 +90,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 	return p.wireAPI(deps)
 }
 
-// wireAPI puts the public side together from what the roles have given it. Without any it still says what is not there.
+// wireAPI assembles the public handler from what the roles have provided. A process without the
+// role api has one too: it serves what its roles have, and responds to the rest that it is not
+// here.
 func (p *program) wireAPI(deps httpapi.Deps) error {
-	api, err := httpapi.New(p.cfg.API.Config(thisBuild().Version), deps)
+	api, err := httpapi.New(p.cfg.API.Config(ThisBuild().Version), deps)
 	if err != nil {
 		return err
 	}
@@ -101,8 +109,10 @@ func (p *program) wireAPI(deps httpapi.Deps) error {
 	return nil
 }
 
-// openPool opens a pool of connections that readiness depends on.
-func (p *program) openPool(ctx context.Context, name string, c postgres.Config) (*postgres.Pool, error) {
+// openPool opens a pool of connections, which is a part of readiness under its name.
+func (p *program) openPool(
+	ctx context.Context, name string, c postgres.Config,
+) (*postgres.Pool, error) {
 	pool, err := postgres.NewPool(ctx, c)
 	if err != nil {
 		return nil, err

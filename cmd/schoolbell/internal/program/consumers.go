@@ -1,0 +1,108 @@
+package program
+
+import (
+	"context"
+
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/logo"
+	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/knowledge"
+)
+
+// ConsumersGroup is the group by which processes share the log's partitions for planning, and the
+// name under which their checkpoints are stored.
+const ConsumersGroup = "consumers"
+
+// wireConsumers plans deliveries from events and executes them. The role api needs the ledger too,
+// to serve and change deliveries, also in a process that plans none.
+func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi.Deps) error {
+	docs, err := p.wireDocuments()
+	if err != nil {
+		return err
+	}
+	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.DatabaseURL))
+	if err != nil {
+		return err
+	}
+	settings := ledger.NewSettings(pool.Conns())
+	channels, err := p.wireChannels(pool.Conns(), settings, docs)
+	if err != nil {
+		return err
+	}
+	jobs, known := p.cfg.Jobs, knowledge.New(pool, SetName)
+	kept, err := ledger.New(ledger.Config{
+		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
+		Workers: map[string]int{
+			ledger.QueueSMS:          jobs.SMS,
+			ledger.QueuePDF:          jobs.PDF,
+			ledger.QueueNotification: jobs.Notification,
+		},
+		Attempts: jobs.Attempts, SendTimeout: config.ProviderTimeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	planners, err := consumers.NewPlanners(plan.Planners()...)
+	if err != nil {
+		return err
+	}
+	engine, err := consumers.NewEngine(consumers.Config{
+		Planners: planners, Facts: known, Settings: settings, Ledger: kept,
+		Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	p.task(engine.Run)
+	if p.cfg.Has(config.RoleAPI) {
+		deps.Consumers = channels.routes(kept, settings, planners)
+		deps.Consumers.Replan = func(ctx context.Context, at domain.Position) error { return p.replan(ctx, engine, at) }
+		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
+	}
+	if !p.cfg.Has(config.RoleConsumers) {
+		return nil
+	}
+	events, err := router.New(router.Config{
+		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine,
+		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	pages, keepFresh, err := kept.Pages(jobsPath)
+	if err != nil {
+		return err
+	}
+	p.jobsPages = pages
+	p.task(keepFresh)
+	p.task(events.Run)
+	p.task(kept.Run)
+	return nil
+}
+
+// replan reads an event from the log and plans it. One that still cannot be read stays a dead letter.
+func (p *program) replan(ctx context.Context, engine *consumers.Engine, at domain.Position) error {
+	batch, err := p.events.Fetch(ctx, at.Partition, at.Offset, 1, 0)
+	if err != nil {
+		return err
+	}
+	for i := range batch.Records {
+		if batch.Records[i].Position != at {
+			continue
+		}
+		event, err := cloudevents.Decode(batch.Records[i])
+		if err != nil {
+			return nil //nolint:nilerr // the dead letter has the reason
+		}
+		return engine.Plan(ctx, consumers.Event{Envelope: event, AppendedAt: batch.Records[i].Time, Replan: true})
+	}
+	return eventlog.ErrOffsetOutOfRange
+}

@@ -1,0 +1,84 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+// wireProjections runs the engine that folds the log into the tables.
+func (p *program) wireProjections(
+	ctx context.Context, set *projections.Set, notifiers []projections.Notifier,
+) error {
+	pool, err := p.openPool(
+		ctx, "projections database", p.cfg.Database.Projector(p.servers.DatabaseURL),
+	)
+	if err != nil {
+		return err
+	}
+	store := postgres.NewProjectionStore(pool, set, SetName)
+	cfg := FoldConfig(set, p.events, p.log)
+	renewal := &renewal{
+		store: store, log: p.log,
+		shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers},
+	}
+	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
+	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
+	engine, err := projections.NewEngine(cfg)
+	if err != nil {
+		return err
+	}
+	// Optional: the other partitions advance, and reads say how far their tables are.
+	p.health.Add(
+		telemetry.Check{Name: "projections", Optional: true, Probe: func(context.Context) error {
+			return errors.Join(renewal.report(), partitionProblems(engine))
+		}},
+	)
+	p.task(func(ctx context.Context) error { return renewal.run(ctx, engine.Run) })
+	return nil
+}
+
+// FoldConfig is what every engine that folds the log has in common, whether into the live tables
+// or into shadow tables. The caller adds a store.
+func FoldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) projections.Config {
+	b := ThisBuild()
+	return projections.Config{
+		Name: SetName, Set: set, Log: log, Decode: cloudevents.Decode,
+		Build: b.Version + " " + b.Revision, Logger: logger,
+	}
+}
+
+// partitionProblems says which partitions do not advance, and why.
+func partitionProblems(engine *projections.Engine) error {
+	var faults []error
+	for _, s := range engine.Status() {
+		switch s.State {
+		case projections.Paused, projections.Failing, projections.Refused:
+			faults = append(
+				faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason),
+			)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// wireQueries serves the read models from the tables.
+func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err error) {
+	if deps.Pool, err = p.openPool(ctx, "tables", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
+		return err
+	}
+	deps.Positions = checkpoint.NewPositions(deps.Pool.Acquire, SetName)
+	deps.Queries = catalog.Queries()
+	deps.IsGuardian = students.IsGuardian
+	return nil
+}

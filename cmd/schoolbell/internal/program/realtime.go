@@ -1,0 +1,277 @@
+package program
+
+import (
+	"cmp"
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/students"
+	"github.com/schoolbell/schoolbell/realtime"
+	"github.com/schoolbell/schoolbell/realtime/centrifuge"
+	"github.com/schoolbell/schoolbell/realtime/engineio"
+	"github.com/schoolbell/schoolbell/realtime/socketio"
+	"github.com/schoolbell/schoolbell/realtime/sse"
+)
+
+// live is what serves live connections.
+type live struct {
+	hub      *realtime.Hub
+	socketio *socketio.Server
+	api      *httpapi.API // serves queries that come over a live connection
+}
+
+// wireRealtime pushes events to live clients. It shares the pool and the positions with the role
+// api when that is in the same process.
+func (p *program) wireRealtime(
+	ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps,
+) error {
+	c := &p.cfg.Realtime
+	key, err := p.resumeKey()
+	if err != nil {
+		return err
+	}
+	pool, positions := deps.Pool, deps.Positions
+	if pool == nil {
+		if pool, err = p.openPool(ctx, "directory",
+			p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
+			return err
+		}
+		positions = checkpoint.NewPositions(pool.Acquire, SetName)
+		p.task(positions.Run)
+	}
+	hub, err := realtime.New(realtime.Config{
+		Log: p.events, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
+		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
+		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
+		Logger: p.log, Registerer: p.registry,
+	})
+	if err != nil {
+		return err
+	}
+	tickets := redis.NewTickets(cache)
+	access := &realtime.Access{
+		Verify: verifyWith(deps.Verifier), Redeem: tickets.Redeem,
+		Origins: p.cfg.API.Origins, PreAuth: realtime.PreAuth{PerAddress: c.Waiting},
+	}
+	l := &live{hub: hub}
+	l.socketio = socketio.NewRooms(socketio.Config{
+		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
+		Access: access, ConnectTimeout: authTimeout,
+		MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+	}, hub)
+	sockets := centrifuge.New(centrifuge.Config{
+		Hub: hub, Access: access, RPC: l.query, ConnectTimeout: authTimeout,
+		MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+	})
+	deps.Live = &httpapi.Live{
+		Stream: sse.Handler(sse.Config{Hub: hub, Access: access}),
+		Sockets: map[string]http.Handler{
+			"/connection/websocket": sockets,
+			"/socket.io/":           l.socketio,
+		},
+		Issue: func(ctx context.Context, bearer auth.Principal) (string, time.Duration, error) {
+			ticket, err := tickets.Issue(ctx, toIdentity(bearer))
+			return ticket, redis.TicketLifetime, err
+		},
+		Revoke:      hub.Revoke,
+		Connections: l.connections,
+	}
+	p.live = l
+	p.task(hub.Run)
+	p.task(sockets.Run)
+	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
+	return nil
+}
+
+// rights looks grants up in the directory, once it has reached the position that they are needed
+// for.
+func rights(
+	pool *postgres.Pool, await func(context.Context, domain.Position) error,
+) realtime.Rights {
+	return func(ctx context.Context, school, user string, at domain.Position) (realtime.Grants,
+		error) {
+		if at.Offset >= 0 {
+			if err := await(ctx, at); err != nil {
+				return realtime.Grants{}, fmt.Errorf("wait for the directory at %s: %w", at, err)
+			}
+		}
+		var c students.Connections
+		err := pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
+			c, err = students.ConnectionsOf(ctx, tx, school, user)
+			return err
+		})
+		return realtime.Grants(c), err
+	}
+}
+
+// authTimeout is how long a new connection may take to present a token.
+const authTimeout = 10 * time.Second
+
+// drainSlack is how long a client may take to receive the notice to reconnect before it is cut off.
+const drainSlack = 3 * time.Second
+
+// drain closes the live connections, spread over a time.
+func (l *live) drain(ctx context.Context, over time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, over+drainSlack)
+	defer cancel()
+	l.hub.Drain(ctx, over)
+	if err := l.socketio.Shutdown(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// query runs a query that came over a live connection, exactly as the API would.
+func (l *live) query(
+	ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value,
+) (jsontext.Value, error) {
+	result, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
+	if errors.Is(err, httpapi.ErrNoQuery) {
+		return nil, centrifuge.ErrUnknownMethod
+	}
+	return result, err
+}
+
+// connections lists the connections of a user. Each is in the user's own room; operators have none.
+func (l *live) connections(ctx context.Context, school, user string) ([]httpapi.Connection, error) {
+	members, err := l.hub.Presence(ctx, school, domain.Room{Kind: domain.RoomUser, ID: user})
+	list := make([]httpapi.Connection, len(members))
+	for i, m := range members {
+		list[i] = httpapi.Connection{ID: m.Session, Node: m.Node}
+	}
+	return list, err
+}
+
+// nodes serves operators the connections of every node.
+func (l *live) nodes(w http.ResponseWriter, r *http.Request) {
+	nodes, err := l.hub.Nodes(r.Context())
+	if err != nil {
+		w.Header().Set("Warning", `199 schoolbell "other nodes cannot be reached"`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.MarshalWrite(w, nodes) // the client is gone
+}
+
+// resumeKey derives the key that signs resume tokens. Without a secret shared by all processes, the
+// tokens are valid in this process only.
+func (p *program) resumeKey() ([]byte, error) {
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	secret := cmp.Or(p.cfg.Realtime.Key, tokens.Secret)
+	if secret == "" {
+		secret = rand.Text() // config.Advice has warned of it
+	}
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "schoolbell resume tokens", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive key of resume tokens: %w", err)
+	}
+	return key, nil
+}
+
+func verifyWith(v *auth.Verifier) func(context.Context, string) (realtime.Identity, error) {
+	return func(_ context.Context, token string) (realtime.Identity, error) {
+		bearer, err := v.Verify(token)
+		switch {
+		case errors.Is(err, auth.ErrExpired):
+			return realtime.Identity{}, fmt.Errorf("%w: %w", realtime.ErrExpired, err)
+		case err != nil:
+			return realtime.Identity{}, fmt.Errorf("%w: %w", realtime.ErrInvalidToken, err)
+		}
+		return toIdentity(bearer), nil
+	}
+}
+
+func toIdentity(p auth.Principal) realtime.Identity {
+	return realtime.Identity{
+		Subject: p.Subject, School: p.School, Roles: p.Roles,
+		Expires: p.Expires, Issued: p.Issued, TokenID: p.TokenID,
+	}
+}
+
+func toPrincipal(id realtime.Identity) auth.Principal {
+	return auth.Principal{
+		Subject: id.Subject, School: id.School, Roles: id.Roles,
+		Expires: id.Expires, Issued: id.Issued, TokenID: id.TokenID,
+	}
+}
+
+// DashboardNotifier notifies live dashboards of commits. It is a [projections.Notifier].
+type DashboardNotifier struct {
+	notifier *realtime.Notifier
+	names    []string // by the index of the projection in the set
+}
+
+// wireDashboardNotifier constructs the notifier for the projections of this process. Its own hub is
+// notified directly, since Redis may be down.
+func (p *program) wireDashboardNotifier(
+	cache *redis.Cache, set *projections.Set,
+) projections.Notifier {
+	var local func(realtime.Changed)
+	if p.live != nil {
+		local = p.live.hub.Changed
+	}
+	d := NewDashboardNotifier(realtime.NewNotifier(redis.NewBus(cache), local, 0, p.log), set)
+	p.task(d.notifier.Run)
+	return d
+}
+
+// NewDashboardNotifier returns a notifier for a set of projections, by way of the hubs of all
+// processes.
+func NewDashboardNotifier(notifier *realtime.Notifier, set *projections.Set) *DashboardNotifier {
+	d := &DashboardNotifier{notifier: notifier}
+	for _, projection := range set.Projections() {
+		d.names = append(d.names, projection.Name)
+	}
+	return d
+}
+
+// Claimed implements [projections.Notifier]. After a rebuild has swapped tables, and before
+// anything else is folded, the base is ahead of the position: no event says what has changed, so
+// all dashboards of the partition's schools reload.
+func (d *DashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
+	if base > at.Offset {
+		d.notifier.Notify(realtime.Changed{Projections: d.names, Position: at})
+		return d.notifier.Flush(ctx)
+	}
+	return nil
+}
+
+// Heartbeat implements [projections.Notifier].
+func (d *DashboardNotifier) Heartbeat(context.Context, domain.Position, int64) error { return nil }
+
+// Committed implements [projections.Notifier].
+func (d *DashboardNotifier) Committed(
+	_ context.Context, at domain.Position, _ int64, changes []*projections.Change,
+) error {
+	for _, c := range changes {
+		changed := realtime.Changed{School: c.School, Position: at}
+		for i, offset := range c.Offsets {
+			if offset >= 0 {
+				changed.Projections = append(changed.Projections, d.names[i])
+			}
+		}
+		d.notifier.Notify(changed)
+	}
+	return nil
+}
