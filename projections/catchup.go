@@ -40,7 +40,7 @@ func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 	c := &Catchup{next: map[int32]int64{}, moved: make(chan struct{}, 1)}
 	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{}, raised: make(chan struct{})}
 	inner := cfg.Config
-	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions), []Notifier{follower{c}}
+	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions), []Notifier{PositionNotifier(c.reached)}
 	var err error
 	c.engine, err = NewEngine(inner)
 	return c, err
@@ -63,7 +63,7 @@ func (c *Catchup) FoldTo(ctx context.Context, limits map[int32]int64) error {
 	c.log.raise(limits)
 	check := time.NewTicker(catchupCheckInterval)
 	defer check.Stop()
-	for !c.reached(limits) {
+	for !c.haveReached(limits) {
 		select {
 		case <-c.moved:
 		case <-check.C:
@@ -77,7 +77,7 @@ func (c *Catchup) FoldTo(ctx context.Context, limits map[int32]int64) error {
 	return nil
 }
 
-func (c *Catchup) reached(limits map[int32]int64) bool {
+func (c *Catchup) haveReached(limits map[int32]int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for partition := range limits {
@@ -111,27 +111,12 @@ func (c *Catchup) Folded() (n int64) {
 	return n
 }
 
-// follower notes for a catch-up how far its engine is.
-type follower struct{ *Catchup }
-
-func (f follower) note(at domain.Position) error {
-	f.mu.Lock()
-	f.next[at.Partition] = at.Offset + 1
-	f.mu.Unlock()
-	signal(f.moved)
-	return nil
+func (c *Catchup) reached(at domain.Position) {
+	c.mu.Lock()
+	c.next[at.Partition] = at.Offset + 1
+	c.mu.Unlock()
+	signal(c.moved)
 }
-
-// Claimed implements [Notifier].
-func (f follower) Claimed(_ context.Context, at domain.Position, _, _ int64) error { return f.note(at) }
-
-// Committed implements [Notifier].
-func (f follower) Committed(_ context.Context, at domain.Position, _ int64, _ []*Change) error {
-	return f.note(at)
-}
-
-// Heartbeat implements [Notifier].
-func (f follower) Heartbeat(_ context.Context, at domain.Position, _ int64) error { return f.note(at) }
 
 // assigned is a group whose only member has these partitions for good.
 type assigned []int32

@@ -132,6 +132,30 @@ func (b *burst) begins(now time.Time) bool {
 	return first
 }
 
+// PositionNotifier is a [Notifier] that only wants to know where the tables stand: at least once a
+// second, and as soon as they have moved.
+type PositionNotifier func(at domain.Position)
+
+// Claimed implements [Notifier].
+func (n PositionNotifier) Claimed(_ context.Context, at domain.Position, _, _ int64) error {
+	n(at)
+	return nil
+}
+
+// Committed implements [Notifier].
+func (n PositionNotifier) Committed(
+	_ context.Context, at domain.Position, _ int64, _ []*Change,
+) error {
+	n(at)
+	return nil
+}
+
+// Heartbeat implements [Notifier].
+func (n PositionNotifier) Heartbeat(_ context.Context, at domain.Position, _ int64) error {
+	n(at)
+	return nil
+}
+
 // progress tells the log's group how far a partition is, about once a second, for tools that show lag.
 type progress func(next int64)
 

@@ -20,6 +20,7 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -260,7 +261,7 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 			continue
 		}
 		require.Eventually(t, func() bool {
-			at, err := postgres.Position(ctx, conn, program.SetName, p)
+			at, err := checkpoint.Position(ctx, conn, program.SetName, p)
 			return err == nil && at.Offset == end-1
 		}, 2*time.Minute, 100*time.Millisecond, "partition %d has not caught up", p)
 		for next := int64(0); next < end; {

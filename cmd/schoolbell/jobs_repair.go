@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
-	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 )
 
 // jobsRepairCommand is for after somebody has deleted jobs from River's table, or restored it from another moment.
@@ -77,7 +77,7 @@ func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer pool.Close()
-	n, err := ledger.NewPositions(pool.Conns(), router.ErrFenced).Reset(ctx, program.ConsumersGroup, to, c.Again)
+	n, err := checkpoint.NewGroups(pool.Conns(), router.ErrFenced).Reset(ctx, program.ConsumersGroup, to, c.Again)
 	if err != nil {
 		return err
 	}

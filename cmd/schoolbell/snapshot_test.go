@@ -9,6 +9,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
@@ -32,7 +33,7 @@ func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 	seen := map[int64]bool{}
 	for last := int64(-1); last < events-1; {
 		require.NoError(t, pool.Read(t.Context(), "north", func(tx pgx.Tx) error {
-			at, err := postgres.Position(t.Context(), tx, program.SetName, partition)
+			at, err := checkpoint.Position(t.Context(), tx, program.SetName, partition)
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 )
 
 // task is the job of a delivery.
@@ -69,15 +70,9 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (kept i
 // them is in the ledger; and from one that nothing followed from, nothing follows now, though more may be known: nobody
 // wants to hear of an absence of last year because the school has learnt a telephone number.
 func (l *Ledger) dropReplayed(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]consumers.Planning, error) {
-	rows, _ := tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, plannedSet(l.cfg.Group))
-	planned := map[int32]int64{}
-	var partition int32
-	var next int64
-	if _, err := pgx.ForEachRow(rows, []any{&partition, &next}, func() error {
-		planned[partition] = next
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read what has been planned: %w", err)
+	planned, err := checkpoint.Furthest(ctx, tx, l.cfg.Group)
+	if err != nil {
+		return nil, err
 	}
 	fresh := plans[:0:0]
 	for i := range plans {

@@ -19,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -66,7 +67,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 		return err
 	}
 	events, err := router.New(router.Config{
-		Log: log, Topic: topic.Name, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
+		Log: log, Topic: topic.Name, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
 		Decode: cloudevents.Decode,
 	})
 	if err != nil {

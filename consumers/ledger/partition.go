@@ -7,16 +7,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 )
 
 // Partition returns all that the ledger holds about a partition, to be verified.
 func (l *Ledger) Partition(ctx context.Context, partition int32) (*consumers.LedgerPartition, error) {
 	k := &consumers.LedgerPartition{FactsAt: map[int64]int64{}, Deliveries: map[string]consumers.Delivery{}, DeadLetters: map[int64]bool{}}
 	err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM schoolbell.checkpoints WHERE set_name = $1 AND partition = $2`,
-			plannedSet(l.cfg.Group), partition).Scan(&k.PlannedTo); err != nil {
+		planned, err := checkpoint.Furthest(ctx, tx, l.cfg.Group)
+		if err != nil {
 			return err
 		}
+		k.PlannedTo = planned[partition]
 		rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM schoolbell.ledger l WHERE l.partition = $1`, partition)
 		defer rows.Close()
 		for rows.Next() {
@@ -39,7 +41,7 @@ func (l *Ledger) Partition(ctx context.Context, partition int32) (*consumers.Led
 			return err
 		}
 		rows, _ = tx.Query(ctx, `SELECT log_offset FROM schoolbell.ledger_aside WHERE partition = $1`, partition)
-		_, err := pgx.ForEachRow(rows, []any{&offset}, func() error { k.DeadLetters[offset] = true; return nil })
+		_, err = pgx.ForEachRow(rows, []any{&offset}, func() error { k.DeadLetters[offset] = true; return nil })
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
@@ -65,7 +66,7 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	require.Equal(t, want, told())
 
 	// Once more from the beginning, and once more the same day: nothing new.
-	reset(t, ledger.NewPositions(w.jobs, router.ErrFenced))
+	reset(t, checkpoint.NewGroups(w.jobs, router.ErrFenced))
 	made, err := kept.Remind(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, made)

@@ -20,6 +20,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -85,7 +86,7 @@ func (w *world) consume() (stop func()) {
 	})
 	require.NoError(w.t, err)
 	r, err := router.New(router.Config{
-		Log: w.log, Topic: topic, Positions: ledger.NewPositions(w.jobs, router.ErrFenced), Planner: engine, DeadLetters: kept.AddDeadLetter,
+		Log: w.log, Topic: topic, Positions: checkpoint.NewGroups(w.jobs, router.ErrFenced), Planner: engine, DeadLetters: kept.AddDeadLetter,
 		Decode: cloudevents.Decode,
 	})
 	require.NoError(w.t, err)
@@ -139,7 +140,7 @@ func (w *world) countJobs() (n int) {
 }
 
 // reset has the consumers read the log once more.
-func reset(t *testing.T, positions *ledger.Positions) {
+func reset(t *testing.T, positions *checkpoint.Groups) {
 	t.Helper()
 	n, err := positions.Reset(t.Context(), "consumers", nil, false)
 	require.NoError(t, err)
@@ -188,7 +189,7 @@ func TestP5_ReplayPlansNothing(t *testing.T) {
 	jobs := w.countJobs()
 	require.LessOrEqual(t, jobs, first)
 	t.Logf("%d deliveries from 100,000 events in %s", first, time.Since(began).Round(time.Millisecond))
-	positions := ledger.NewPositions(w.jobs, router.ErrFenced)
+	positions := checkpoint.NewGroups(w.jobs, router.ErrFenced)
 
 	reset(t, positions)
 	stop = w.consume()

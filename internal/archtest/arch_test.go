@@ -48,6 +48,7 @@ var layers = []layer{
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
 	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
 	{"consumers", []string{"domain/…", "eventlog"}, "consumers know the domain and the log's contract"},
+	{"consumers/ledger", []string{"domain/…", "consumers/…", "eventlog", "eventlog/checkpoint"}, "the ledger commits with positions of the log"},
 	{"consumers/…", []string{"domain/…", "consumers/…", "eventlog"}, "consumers know the domain, each other and the log's contract, and never the projections"},
 	{"realtime", []string{"domain/…", "eventlog", "eventlog/cloudevents"}, "the hub knows the log by its contract"},
 	{"realtime/realtimetest/…", []string{"…"}, "it runs a hub, for tests"},

@@ -27,16 +27,14 @@ var riverOwners = []string{"consumers/ledger", "internal/postgres"}
 var sqlViolations = map[string][]string{
 	"cmd/schoolbell/internal/program": {"ledger"},
 	"cmd/schoolbell/internal/bench":   {"ledger", "ledger_outbox"},
-	"consumers/ledger":                {"checkpoints"},
 	"consumers/provider/outbox":       {"ledger"},
-	"internal/httpapi":                {"checkpoints"},
 	"internal/knowledge": {
-		"assessments", "attendance_months", "attendance_students", "checkpoints",
+		"assessments", "attendance_months", "attendance_students",
 		"classes", "fee_invoices", "fee_payments", "guardians", "performance_groups",
 		"performance_remarks", "performance_scores", "performance_students",
 		"results_published", "staff", "student_guardians", "students",
 	},
-	"internal/postgres":       {"checkpoints", "staff", "student_guardians", "students"},
+	"internal/postgres":       {"staff", "student_guardians", "students"},
 	"projections/atrisk":      {"fee_accounts", "students"},
 	"projections/attendance":  {"students"},
 	"projections/deliveries":  {"ledger", "ledger_log", "ledger_trouble"},

@@ -22,6 +22,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
@@ -44,7 +45,7 @@ type Deps struct {
 
 	Pool      *postgres.Pool // in the role [postgres.API]
 	Set       string         // the name of the set of projections that the tables are
-	Positions *Positions
+	Positions *checkpoint.Positions
 	Cache     *redis.Cache // nil keeps no answers
 	Queries   []query.Endpoint
 	// IsGuardian tells whether a guardian answers for a student; nil lets no guardian ask.

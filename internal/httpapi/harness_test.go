@@ -24,6 +24,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -78,10 +79,10 @@ func full(t testing.TB, options ...option) *stack {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
 	tables, writer, jobs := devtest.Pool(t, s.dsn, postgres.API), devtest.Pool(t, s.dsn, postgres.Projector), devtest.Pool(t, s.dsn, postgres.Jobs)
-	positions := httpapi.NewPositions(tables, setName)
+	positions := checkpoint.NewPositions(tables.Acquire, setName)
 	engine, err := projections.NewEngine(projections.Config{
 		Name: setName, Set: set, Log: s.log, Group: s.log, Store: postgres.NewProjectionStore(writer, set, setName),
-		Decode: cloudevents.Decode, Notifiers: []projections.Notifier{redis.NewNotifier(cache, set), positions},
+		Decode: cloudevents.Decode, Notifiers: []projections.Notifier{redis.NewNotifier(cache, set), projections.PositionNotifier(positions.Reached)},
 	})
 	require.NoError(t, err)
 	s.run(engine.Run)

@@ -20,8 +20,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
@@ -214,7 +214,7 @@ func (a *API) load(ctx context.Context, minPosition domain.Position, scope query
 		}
 	}()
 	err = a.deps.Pool.Read(ctx, scope.School, func(tx pgx.Tx) error {
-		at, err := postgres.Position(ctx, tx, a.deps.Set, minPosition.Partition)
+		at, err := checkpoint.Position(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
 		}

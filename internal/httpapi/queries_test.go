@@ -17,6 +17,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
@@ -50,7 +51,7 @@ func TestP7_AReadSeesThePositionItNames(t *testing.T) {
 
 func TestAReadForTheFutureDelaysNobody(t *testing.T) {
 	t.Parallel()
-	var positions *httpapi.Positions
+	var positions *checkpoint.Positions
 	s := full(t, func(c *httpapi.Config, d *httpapi.Deps) { c.WaitLimit, positions = time.Hour, d.Positions })
 	admin := token(t, "north", "u", "admin")
 	at, err := domain.ParsePosition(s.publish("north", marked("e", "s", "present")))
@@ -78,7 +79,7 @@ func TestAReadForTheFutureDelaysNobody(t *testing.T) {
 func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
-		d.Positions = httpapi.NewPositions(d.Pool, setName) // nobody tells it anything
+		d.Positions = checkpoint.NewPositions(d.Pool.Acquire, setName) // nobody tells it anything
 		d.Cache = nil
 	})
 	admin := token(t, "north", "u", "admin")

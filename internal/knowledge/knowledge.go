@@ -10,6 +10,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
@@ -28,22 +29,16 @@ func (t *Tables) Snapshot(ctx context.Context) (consumers.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{conn: conn, next: map[int32]int64{}}
+	s := &snapshot{conn: conn}
 	if s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		conn.Release()
 		return nil, fmt.Errorf("begin to read: %w", err)
 	}
 	// The snapshot is that of its first statement, so all positions are read at once and belong to it.
-	rows, _ := s.tx.Query(ctx, `SELECT partition, position FROM schoolbell.checkpoints WHERE set_name = $1`, t.set)
-	var partition int32
-	var position int64
-	if _, err := pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
-		s.next[partition] = position
-		return nil
-	}); err != nil {
+	if s.next, err = checkpoint.Next(ctx, s.tx, t.set); err != nil {
 		_ = s.tx.Rollback(ctx)
 		conn.Release()
-		return nil, fmt.Errorf("read positions: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

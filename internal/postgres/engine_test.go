@@ -14,6 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -139,12 +140,12 @@ func waitFor(t *testing.T, store testStore, log *memlog.Log, lag int64) {
 
 // position is that of a partition, or -1 when the database does not answer.
 func (s testStore) position(n int32) int64 {
-	conn, err := pgx.Connect(s.t.Context(), s.url+"&application_name=observer")
+	conn, err := pgx.Connect(s.t.Context(), s.url+"&application_name=observer&search_path=schoolbell")
 	if err != nil {
 		return -1
 	}
 	defer conn.Close(s.t.Context())
-	at, err := postgres.Position(s.t.Context(), conn, "test", n)
+	at, err := checkpoint.Position(s.t.Context(), conn, "test", n)
 	if err != nil {
 		return -1
 	}
@@ -226,7 +227,7 @@ func TestP4_AllProjectionsShowOnePoint(t *testing.T) {
 	points := map[int64]bool{}
 	for at := int64(-1); at < events-1; {
 		require.NoError(t, api.Read(t.Context(), "oak", func(tx pgx.Tx) error {
-			position, err := postgres.Position(t.Context(), tx, "test", 0)
+			position, err := checkpoint.Position(t.Context(), tx, "test", 0)
 			require.NoError(t, err)
 			var kinds, journal, changes int64
 			require.NoError(t, tx.QueryRow(t.Context(), `SELECT (SELECT coalesce(sum(events), 0) FROM test_kinds),

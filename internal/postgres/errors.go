@@ -9,13 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
-)
-
-// The SQLSTATEs that schoolbell.advance raises.
-const (
-	fencedCode  = "SB001"
-	rebuiltCode = "SB002"
 )
 
 // Retryable says that the same may work later: the database could not be reached, was busy or had to choose whose
@@ -55,9 +50,9 @@ func classify(err error) error {
 		return err
 	}
 	switch {
-	case pg.Code == fencedCode:
+	case pg.Code == checkpoint.FencedCode:
 		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
-	case pg.Code == rebuiltCode:
+	case pg.Code == checkpoint.ExchangedCode:
 		return fmt.Errorf("%w: %s", projections.ErrRebuilt, pg.Message)
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"), strings.HasPrefix(pg.Code, "54"):
 		// Data that a type, a constraint or an index cannot take.

@@ -15,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -164,7 +165,7 @@ func readAll(ctx context.Context, t *testing.T, url string) (n int) {
 		school := fmt.Sprint("school-", n%5)
 		partition := eventlog.PartitionFor(school, testPartitions)
 		err := pool.Read(ctx, school, func(tx pgx.Tx) error {
-			at, err := postgres.Position(ctx, tx, "test", partition)
+			at, err := checkpoint.Position(ctx, tx, "test", partition)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 )
 
 // Role is the database role that a pool's connections take on. Migration 0001 creates them.
@@ -160,10 +161,10 @@ func (p *Pool) Ping(ctx context.Context) error {
 
 // beginReading begins a transaction on a snapshot. The lock comes before the snapshot is taken, and makes whoever
 // exchanges tables wait for the end: else a reader could find tables there that are not of its snapshot.
-const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE checkpoints IN ACCESS SHARE MODE`
+const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ` + checkpoint.LockForReading
 
 // Read runs queries about one school on one snapshot: what fn sees is at one position of the log, which
-// [Position] returns, and belongs to this school.
+// [checkpoint.Position] returns, and belongs to this school.
 func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error) error {
 	conn, err := p.Acquire(ctx)
 	if err != nil {

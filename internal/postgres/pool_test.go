@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/storetest"
@@ -57,7 +58,7 @@ func TestP10_TheAPISeesOneSchool(t *testing.T) {
 				} else {
 					require.Equal(t, []string{school}, seen)
 				}
-				at, err := postgres.Position(t.Context(), tx, "test", 0)
+				at, err := checkpoint.Position(t.Context(), tx, "test", 0)
 				require.Equal(t, domain.Position{Offset: 1}, at)
 				return err
 			}))

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
@@ -41,29 +42,22 @@ func NewProjectionStore(pool *Pool, set *projections.Set, name string) *Projecti
 // Claim implements [projections.Store]. Unlike other commits it waits until it is on disk: after a crash of the server no
 // epoch must come a second time.
 func (s *ProjectionStore) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
-	claim := projections.Claim{Partition: partition}
+	var claim projections.Claim
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `
-			INSERT INTO checkpoints AS c (set_name, partition, epoch, position, topic_id) VALUES ($1, $2, 1, 0, $3)
-			ON CONFLICT (set_name, partition) DO UPDATE SET epoch = c.epoch + 1, exchanged = false, updated_at = now()
-				WHERE c.topic_id = excluded.topic_id
-			RETURNING epoch, position, base`, s.name, partition, topicID).Scan(&claim.Epoch, &claim.Next, &claim.Base)
-		if err == nil {
-			// The row is ours until the end, so no rebuild puts other tables in place in between.
-			return s.checkVersions(ctx, tx)
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
+		c, err := checkpoint.Take(ctx, tx, s.name, partition, topicID)
+		var other *checkpoint.TopicError
+		switch {
+		case errors.As(err, &other):
+			return &projections.TopicError{Partition: partition, Stored: other.Stored, Current: other.Current}
+		case err != nil:
 			return err
 		}
-		wrong := &projections.TopicError{Partition: partition, Current: topicID}
-		if err := tx.QueryRow(ctx, `SELECT topic_id FROM checkpoints WHERE set_name = $1 AND partition = $2`,
-			s.name, partition).Scan(&wrong.Stored); err != nil {
-			return err
-		}
-		return wrong
+		claim = projections.Claim{Partition: partition, Epoch: c.Epoch, Next: c.Next, Base: c.Base}
+		// The row is locked until the end, so that no rebuild exchanges the tables in between.
+		return s.checkVersions(ctx, tx)
 	})
 	return claim, err
 }
@@ -108,7 +102,7 @@ func (s *ProjectionStore) Commit(ctx context.Context, claim projections.Claim, c
 		return err
 	}
 	defer p.release()
-	p.execParams(`SELECT schoolbell.advance($1, $2, $3, $4, $5)`, s.name, claim.Partition, claim.Epoch, c.From, c.To)
+	p.execParams(checkpoint.AdvanceSQL, s.name, claim.Partition, claim.Epoch, c.From, c.To)
 	for _, set := range c.Rows {
 		if err := s.write(p, set); err != nil {
 			return err

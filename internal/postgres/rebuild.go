@@ -11,6 +11,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
@@ -159,7 +160,7 @@ func (s *shadowTables) exchange(ctx context.Context, result *RebuildResult) erro
 			return err
 		}
 		began := time.Now()
-		var fenced []fencedPartition
+		var fenced []checkpoint.Checkpoint
 		err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) (err error) {
 			fenced, err = s.exchangeIn(ctx, tx, result)
 			return err
@@ -168,7 +169,7 @@ func (s *shadowTables) exchange(ctx context.Context, result *RebuildResult) erro
 		if err == nil {
 			result.Events = 0
 			for _, p := range fenced {
-				result.Events += p.next
+				result.Events += p.Next
 			}
 			result.NotifyError = s.notify(ctx, fenced)
 			_ = s.dropReplaced(ctx) // the rebuild is done; what is left of the old tables, the next one removes
@@ -186,16 +187,10 @@ func (s *shadowTables) exchange(ctx context.Context, result *RebuildResult) erro
 	}
 }
 
-// fencedPartition is a partition of the live set whose owner has lost it to the rebuild.
-type fencedPartition struct {
-	partition   int32
-	epoch, next int64
-}
-
-func (s *shadowTables) exchangeIn(ctx context.Context, tx pgx.Tx, result *RebuildResult) ([]fencedPartition, error) {
+func (s *shadowTables) exchangeIn(ctx context.Context, tx pgx.Tx, result *RebuildResult) ([]checkpoint.Checkpoint, error) {
 	begin := fmt.Sprintf("SET LOCAL lock_timeout = %d", exchangeWait.Milliseconds())
 	if s.School == "" { // one school's rows change under readers like in any commit; to exchange tables they must be out
-		begin += "; LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE"
+		begin += "; " + checkpoint.LockForExchange
 	}
 	if _, err := tx.Exec(ctx, begin); err != nil {
 		return nil, err
@@ -226,19 +221,12 @@ func (s *shadowTables) exchangeIn(ctx context.Context, tx pgx.Tx, result *Rebuil
 }
 
 // fence takes the partitions from their owners. Until the end of the transaction these wait in their commits.
-func (s *shadowTables) fence(ctx context.Context, tx pgx.Tx) ([]fencedPartition, error) {
+func (s *shadowTables) fence(ctx context.Context, tx pgx.Tx) ([]checkpoint.Checkpoint, error) {
 	partition := int32(-1)
 	if s.School != "" {
 		partition = eventlog.PartitionFor(s.School, s.topic.Partitions)
 	}
-	rows, err := tx.Query(ctx, `UPDATE checkpoints SET epoch = epoch + 1, base = position, exchanged = true, updated_at = now()
-		WHERE set_name = $1 AND ($2 < 0 OR partition = $2) RETURNING partition, epoch, position`, s.Engine.Name, partition)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p fencedPartition, err error) {
-		return p, row.Scan(&p.partition, &p.epoch, &p.next)
-	})
+	return checkpoint.Fence(ctx, tx, s.Engine.Name, partition)
 }
 
 // exchangeParked makes sure that the same events are missing from the tables here and there. When all projections are
@@ -318,13 +306,13 @@ func (s *shadowTables) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 }
 
 // notify lets those who keep answers know that all of them are out of date.
-func (s *shadowTables) notify(ctx context.Context, fenced []fencedPartition) error {
+func (s *shadowTables) notify(ctx context.Context, fenced []checkpoint.Checkpoint) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var faults []error
 	for _, n := range s.Notifiers {
 		for _, p := range fenced {
-			faults = append(faults, n.Claimed(ctx, domain.Position{Partition: p.partition, Offset: p.next - 1}, p.epoch, p.next))
+			faults = append(faults, n.Claimed(ctx, domain.Position{Partition: p.Partition, Offset: p.Next - 1}, p.Epoch, p.Next))
 		}
 	}
 	return errors.Join(faults...)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
@@ -273,28 +274,21 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// livePositions returns the next offsets of the live tables, of the partitions that matter here. It fails when they were
-// folded from another topic.
-func (s *shadowTables) livePositions(ctx context.Context, q querier) (map[int32]int64, error) {
-	rows, err := q.Query(ctx, `SELECT partition, position, topic_id FROM checkpoints WHERE set_name = $1`, s.Engine.Name)
+// livePositions returns the next offsets of the live tables, of the partitions that matter here. It
+// fails when they were folded from another topic.
+func (s *shadowTables) livePositions(ctx context.Context, q checkpoint.Querier) (map[int32]int64, error) {
+	live, err := checkpoint.Read(ctx, q, s.Engine.Name)
 	if err != nil {
-		return nil, fmt.Errorf("read positions: %w", err)
+		return nil, err
 	}
 	positions := map[int32]int64{}
-	var partition int32
-	var next int64
-	var topic string
-	_, err = pgx.ForEachRow(rows, []any{&partition, &next, &topic}, func() error {
-		if topic != s.topic.ID {
-			return &projections.TopicError{Partition: partition, Stored: topic, Current: s.topic.ID}
+	for _, c := range live {
+		if c.TopicID != s.topic.ID {
+			return nil, &projections.TopicError{Partition: c.Partition, Stored: c.TopicID, Current: s.topic.ID}
 		}
-		if s.School == "" || partition == eventlog.PartitionFor(s.School, s.topic.Partitions) {
-			positions[partition] = next
+		if s.School == "" || c.Partition == eventlog.PartitionFor(s.School, s.topic.Partitions) {
+			positions[c.Partition] = c.Next
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read positions: %w", err)
 	}
 	return positions, nil
 }

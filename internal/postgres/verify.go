@@ -79,9 +79,8 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 		return nil, err
 	}
 	defer conn.Release()
-	tables := append(tableNames(s.rebuilt), "checkpoints")
-	snapshot := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
-		strings.Join(tables, ", ") + " IN ACCESS SHARE MODE"
+	snapshot := beginReading + "; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
+		strings.Join(tableNames(s.rebuilt), ", ") + " IN ACCESS SHARE MODE"
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: snapshot}, func(tx pgx.Tx) error {
 		result, err = s.compare(ctx, tx)
 		return err

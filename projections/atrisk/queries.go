@@ -28,7 +28,10 @@ var Queries = []query.Endpoint{
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Teacher},
 		BySight: true,
-		Run:     list,
+		Indexes: []query.Index{
+			{Name: "at_risk_pkey", Statement: "at_risk.list", Request: "/analytics/at-risk"},
+		},
+		Run: list,
 	},
 }
 

@@ -26,7 +26,14 @@ var Queries = []query.Endpoint{
 		Reads: []*projections.Projection{Projection, students.Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
-		Run:   analyse,
+		Indexes: []query.Index{
+			{Name: "attendance_days_pkey", Statement: "attendance.by_day", Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
+			{Name: "attendance_days_by_class", Statement: "attendance.by_class", Request: "/analytics/attendance?class=class-07"},
+			{Name: "attendance_days_by_class", Statement: "attendance.class_days", Request: "/analytics/attendance?class=class-07"},
+			{Name: "attendance_students_pkey", Statement: "attendance.chronic", Request: "/analytics/attendance"},
+			{Name: "attendance_months_pkey", Statement: "attendance.within", Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
+		},
+		Run: analyse,
 	},
 }
 

@@ -9,52 +9,54 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// document measures each question with its index and without it, and writes both into a table.
-func (s *volume) document() []byte {
+// document measures each statement with its index and without it, and writes both into a table.
+func (s *volume) document(uses []query.Index) []byte {
 	s.exec("SET plan_cache_mode = auto")
 	var b bytes.Buffer
 	b.WriteString(`# Indexes
 
-Every index is there for a question. The test that keeps it so loads twenty schools with 500 students each, asks every
-question as the API's role, under row-level security, and reads the plans; it fails when a question stops using its index,
-when one reads a whole large table, and when an index has no question. Primary keys by which only the projector finds its
-rows are not listed.
+Every index is there for a query, which declares it (Indexes of query.Query). The test that sees to it loads twenty schools
+with 500 students each, sends the declared requests as the API's role, under row-level security, and reads the plans; it
+fails when a query stops using its index, when one reads a whole large table, and when an index has no query. Primary keys
+by which only the engine finds its rows are not listed.
 
 The times are medians of eleven, as the server measures them, for the one statement that is named, on warm caches. "Without"
 is the same statement after the index alone was dropped, so that the server may use the next best one; where the two are
 alike, that one is nearly as good at this size. The figures are from two cores that had other work as well. Made by
 
-    go test ./projections/catalog -run TestEachQuestionUsesItsIndex -update
+    SCHOOLBELL_GOLDEN=update go test ./projections/catalog -run TestEachQueryUsesItsIndexes
 
-| Question | Statement | Index | Definition | Without | With |
+| Request | Statement | Index | Definition | Without | With |
 |---|---|---|---|--:|--:|
 `)
 	for _, u := range uses {
 		with := s.measure(u, false)
 		without := s.measure(u, true)
-		question := u.ask
-		if u.own {
-			question += " (by a guardian)"
+		request := u.Request
+		if u.Own {
+			request += " (by a guardian)"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", question, u.statement, u.index, s.definition(u.index),
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", request, u.Statement, u.Name, s.definition(u.Name),
 			milliseconds(without), milliseconds(with))
 	}
 	return b.Bytes()
 }
 
 // measure returns the median time of a statement; without its index when that is dropped.
-func (s *volume) measure(u use, dropped bool) time.Duration {
+func (s *volume) measure(u query.Index, dropped bool) time.Duration {
 	tx, err := s.conn.Begin(context.Background())
 	require.NoError(s.t, err)
 	defer func() { require.NoError(s.t, tx.Rollback(context.Background())) }()
 	if dropped {
-		s.drop(tx, u.index)
+		s.drop(tx, u.Name)
 	}
 	var times []time.Duration
 	for range 11 {
-		plan, ok := s.askWithin(tx, u)[u.statement]
+		plan, ok := s.runWithin(tx, u)[u.Statement]
 		require.True(s.t, ok)
 		times = append(times, plan.took)
 	}

@@ -2,7 +2,6 @@ package catalog_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/golden"
+	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
 	"github.com/schoolbell/schoolbell/projections/projtest"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -26,81 +27,29 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-var update = flag.Bool("update", false, "measure each query with and without its index, and write docs/INDEXES.md")
-
-// use says that a statement of a question's answer reads an index. The statement is known by its first line.
-type use struct {
-	ask, statement, index string
-	own                   bool // a guardian asks
+// indexes returns those that the queries declare. Each query declares one, so that a new one is not left out of the test.
+func indexes(t *testing.T) (all []query.Index) {
+	for _, q := range catalog.Queries() {
+		require.NotEmpty(t, q.Info().Indexes, "query %s declares no index that it needs", q.Info().Name)
+		all = append(all, q.Info().Indexes...)
+	}
+	return all
 }
 
-var uses = []use{
-	{ask: "/students", statement: "students.list", index: "students_by_name"},
-	{ask: "/students?class=class-07", statement: "students.list", index: "students_by_class"},
-	{ask: "/students?status=withdrawn", statement: "students.withdrawn", index: "students_withdrawn"},
-	{ask: "/students?q=nakam+or", statement: "students.search", index: "students_search"},
-	{ask: "/students", statement: "students.guardians", index: "student_guardians_pkey"},
-	{ask: "/students", statement: "students.guardians", index: "guardians_pkey"},
-	{ask: "/students/student-0007", statement: "students.one", index: "students_pkey"},
-	{ask: "/students/student-0007", statement: "students.siblings", index: "student_guardians_by_guardian"},
-	{ask: "/students/student-0007", statement: "students.staff_of_class", index: "staff_by_class"},
-	{ask: "/classes", statement: "students.classes", index: "classes_pkey"},
-	{ask: "/students/student-0007/timeline", statement: "timeline.list", index: "timeline_pkey"},
-	{ask: "/students/student-0007/timeline", statement: "timeline.own", index: "timeline_pkey", own: true},
-	{ask: "/analytics/attendance?from=2026-10-01&to=2026-10-31", statement: "attendance.by_day", index: "attendance_days_pkey"},
-	{ask: "/analytics/attendance?class=class-07", statement: "attendance.by_class", index: "attendance_days_by_class"},
-	{ask: "/analytics/attendance?class=class-07", statement: "attendance.class_days", index: "attendance_days_by_class"},
-	{ask: "/analytics/attendance", statement: "attendance.chronic", index: "attendance_students_pkey"},
-	{ask: "/analytics/attendance?from=2026-10-01&to=2026-10-31", statement: "attendance.within", index: "attendance_months_pkey"},
-	{ask: "/students/student-0007", statement: "attendance.of_students", index: "attendance_months_pkey"},
-	{ask: "/students/student-0007", statement: "attendance.student", index: "attendance_students_pkey"},
-	{ask: "/analytics/overview", statement: "attendance.last_day", index: "attendance_days_pkey"},
-	{ask: "/analytics/performance?year=2026-2027&term=autumn", statement: "performance.groups", index: "performance_groups_pkey"},
-	{ask: "/analytics/performance?year=2026-2027&term=autumn&class=class-07", statement: "performance.ranking", index: "performance_students_pkey"},
-	{ask: "/analytics/performance?class=class-07", statement: "performance.ranking", index: "performance_students_by_class"},
-	{ask: "/analytics/performance", statement: "performance.upcoming", index: "assessments_by_day"},
-	{ask: "/students/student-0007", statement: "performance.student_subjects", index: "performance_scores_pkey"},
-	{ask: "/students/student-0007", statement: "performance.student_terms", index: "performance_students_pkey"},
-	{ask: "/analytics/performance?class=class-07", statement: "performance.groups", index: "results_published_pkey"},
-	{ask: "/analytics/fees", statement: "fees.ageing", index: "fee_invoices_open"},
-	{ask: "/analytics/fees?year=2026-2027&term=autumn", statement: "fees.ageing", index: "fee_invoices_open"},
-	{ask: "/analytics/fees", statement: "fees.unmatched", index: "fee_invoices_unmatched"},
-	{ask: "/analytics/fees?year=2026-2027", statement: "fees.totals", index: "fee_totals_pkey"},
-	{ask: "/analytics/fees?year=2026-2027", statement: "fees.methods", index: "fee_methods_pkey"},
-	{ask: "/analytics/revenue-forecast", statement: "fees.monthly", index: "fee_revenue_pkey"},
-	{ask: "/students/student-0007", statement: "fees.account", index: "fee_accounts_pkey"},
-	{ask: "/analytics/at-risk", statement: "at_risk.list", index: "at_risk_pkey"},
-	{ask: "/analytics/overview", statement: "at_risk.count", index: "at_risk_pkey"},
-	{ask: "/deliveries", statement: "deliveries.planned", index: "ledger_by_time"},
-	{ask: "/deliveries", statement: "deliveries.planned", index: "deliveries_pkey"},
-	{ask: "/deliveries?recipient=guardian-33", statement: "deliveries.planned", index: "ledger_by_recipient"},
-	{ask: "/deliveries?event=event-0007", statement: "deliveries.planned", index: "ledger_by_event"},
-	{ask: "/deliveries?event=event-0007", statement: "deliveries.unplanned", index: "deliveries_by_cause"},
-	{ask: "/deliveries?event=event-0007", statement: "deliveries.told", index: "ledger_by_event"},
-	{ask: "/deliveries?status=dead", statement: "deliveries.planned", index: "ledger_pkey"},
-	{ask: "/deliveries?status=delivered", statement: "deliveries.outcomes", index: "deliveries_by_position"},
-	{ask: "/deliveries?status=delivered&channel=push", statement: "deliveries.outcomes", index: "deliveries_by_channel"},
-	{ask: "/deliveries?status=delivered&recipient=guardian-33", statement: "deliveries.outcomes", index: "deliveries_by_recipient"},
-	{ask: "/deliveries?status=failed", statement: "deliveries.outcomes", index: "deliveries_failed"},
-	{ask: "/deliveries/delivery-07-0007-1", statement: "deliveries.one", index: "deliveries_pkey"},
-	{ask: "/deliveries/delivery-07-0007-1", statement: "deliveries.plan", index: "ledger_pkey"},
-	{ask: "/deliveries/delivery-07-0007-1", statement: "deliveries.log", index: "ledger_log_by_delivery"},
-}
-
-// large is from how many rows on no question may read a whole table.
+// large is from how many rows on no query may read a whole table.
 const large = 5000
 
-// Each index is there for a question, and each question about a large table reads an index: as the API's role, so under
-// row-level security, and whether the server plans with the parameters at hand or once for all.
-func TestEachQuestionUsesItsIndex(t *testing.T) {
+// Each index is there for a query, and each query of a large table reads an index: as the API's role, so under row-level
+// security, and whether the server plans with the parameters at hand or once for all.
+func TestEachQueryUsesItsIndexes(t *testing.T) {
 	t.Parallel()
-	s := openVolume(t)
+	s, uses := openVolume(t), indexes(t)
 	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 		s.exec("SET plan_cache_mode = " + mode)
 		for _, u := range uses {
-			plan, ok := s.ask(u)[u.statement]
-			require.True(t, ok, "%s does not run %s", u.ask, u.statement)
-			require.Contains(t, plan.indexes, u.index, "%s of %s, %s:\n%s", u.statement, u.ask, mode, plan.text)
+			plan, ok := s.run(u)[u.Statement]
+			require.True(t, ok, "%s does not run %s", u.Request, u.Statement)
+			require.Contains(t, plan.indexes, u.Name, "%s of %s, %s:\n%s", u.Statement, u.Request, mode, plan.text)
 		}
 	}
 	for name, text := range s.wholeTables {
@@ -108,18 +57,16 @@ func TestEachQuestionUsesItsIndex(t *testing.T) {
 	}
 	unused := s.indexes()
 	for _, u := range uses {
-		delete(unused, u.index)
+		delete(unused, u.Name)
 	}
-	for _, keyOnly := range []string{ // what the projector finds rows by, and what planners ask for (package knowledge)
-		"fee_invoices_by_student", "fee_payments_by_student", "performance_remarks_pkey", "assessments_pkey", "fee_invoices_pkey", "fee_payments_pkey", "performance_totals_pkey", "staff_pkey",
-	} {
-		require.Contains(t, unused, keyOnly)
-		delete(unused, keyOnly)
+	for _, forRules := range []string{"fee_invoices_by_student", "fee_payments_by_student"} { // what rules for messages read
+		require.Contains(t, unused, forRules)
+		delete(unused, forRules)
 	}
-	require.Empty(t, slices.Collect(maps.Keys(unused)), "indexes that no question is named for")
+	require.Empty(t, slices.Collect(maps.Keys(unused)), "indexes that no query declares")
 
-	if *update {
-		require.NoError(t, os.WriteFile("../../docs/INDEXES.md", s.document(), 0o644))
+	if golden.Updating() {
+		require.NoError(t, os.WriteFile("../../docs/INDEXES.md", s.document(uses), 0o644))
 	}
 }
 
@@ -127,7 +74,7 @@ func TestEachQuestionUsesItsIndex(t *testing.T) {
 type volume struct {
 	t           *testing.T
 	conn        *pgx.Conn
-	plans       []plan // since the last question
+	plans       []plan // since the last request
 	large       map[string]bool
 	wholeTables map[string]string // plans that read a whole large table, by their statement
 }
@@ -153,6 +100,11 @@ func openVolume(t *testing.T) *volume {
 	load, err := os.ReadFile("testdata/volume.sql")
 	require.NoError(t, err)
 	s.exec("BEGIN;\n" + string(load) + "\nCOMMIT")
+	for _, p := range catalog.All() {
+		for _, table := range p.Tables {
+			s.fill(table.Schema())
+		}
+	}
 	s.exec("VACUUM ANALYZE")
 	rows, err := s.conn.Query(context.Background(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > $1`, large)
 	require.NoError(t, err)
@@ -171,6 +123,36 @@ func (s *volume) exec(sql string) {
 	s.t.Helper()
 	_, err := s.conn.Exec(context.Background(), sql)
 	require.NoError(s.t, err)
+}
+
+// fill puts 500 rows for each of twenty schools into a table that volume.sql has none for. It draws them from the table's
+// declaration, so that a new read model needs no data written by hand.
+func (s *volume) fill(table *projections.Schema) {
+	var filled bool
+	err := s.conn.QueryRow(context.Background(), "SELECT EXISTS (SELECT FROM schoolbell."+table.Name+")").Scan(&filled)
+	require.NoError(s.t, err)
+	if filled {
+		return
+	}
+	var columns, values []string
+	for i, c := range table.Columns {
+		value := map[projections.Kind]string{
+			projections.KindInt: "n", projections.KindFloat: "n", projections.KindBool: "n % 2 = 0",
+			projections.KindDate: "DATE '2026-09-01' + n % 300", projections.KindTime: "TIMESTAMPTZ '2026-09-01' + n * INTERVAL '1 hour'",
+			projections.KindText: "'text ' || n % 20", projections.KindJSON: "'[]'",
+		}[c.Kind]
+		switch stem, isID := strings.CutSuffix(c.Name, "_id"); {
+		case i == 0:
+			value = "'school-' || lpad(s::text, 2, '0')"
+		case isID && c.Kind == projections.KindText:
+			value = "'" + stem + "-' || lpad(n::text, 4, '0')"
+		case c.Key && c.Kind == projections.KindText:
+			value = "'key-' || n"
+		}
+		columns, values = append(columns, c.Name), append(values, value)
+	}
+	s.exec(fmt.Sprintf("INSERT INTO schoolbell.%s (%s) SELECT %s FROM generate_series(1, 20) s, generate_series(1, 500) n",
+		table.Name, strings.Join(columns, ", "), strings.Join(values, ", ")))
 }
 
 // note takes a plan from a notice: "duration: 0.123 ms  plan:" and then JSON.
@@ -217,20 +199,20 @@ func (n *node) visit(f func(*node)) {
 	}
 }
 
-// ask answers a question as the API does, and returns the plans of its statements by their names. What happens inside a
+// run serves a request as the API does, and returns the plans of its statements by their names. What happens inside a
 // function belongs to the statement that calls it.
-func (s *volume) ask(u use) map[string]plan {
+func (s *volume) run(u query.Index) map[string]plan {
 	tx, err := s.conn.Begin(context.Background())
 	require.NoError(s.t, err)
 	defer func() { require.NoError(s.t, tx.Rollback(context.Background())) }()
-	return s.askWithin(tx, u)
+	return s.runWithin(tx, u)
 }
 
-func (s *volume) askWithin(tx pgx.Tx, u use) map[string]plan {
+func (s *volume) runWithin(tx pgx.Tx, u query.Index) map[string]plan {
 	projtest.As(s.t, tx, "school-07")
 	s.plans = nil
-	asked := query.Scope{School: "school-07", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll, Own: u.own}
-	answer := projtest.Get(tx, asked, catalog.Queries(), u.ask)
+	asked := query.Scope{School: "school-07", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll, Own: u.Own}
+	answer := projtest.Get(tx, asked, catalog.Queries(), u.Request)
 	require.True(s.t, strings.HasPrefix(answer, `"`), answer)
 	_, err := tx.Exec(context.Background(), "RESET ROLE") // the plan of a statement comes when the next one begins
 	require.NoError(s.t, err)
@@ -253,10 +235,12 @@ func (s *volume) askWithin(tx pgx.Tx, u use) map[string]plan {
 	return by
 }
 
-// indexes returns the names of all indexes of the tables with a school that read models have.
+// indexes returns the names of all indexes of the read models' tables but those of primary keys, by which the engine
+// finds rows.
 func (s *volume) indexes() map[string]bool {
 	rows, err := s.conn.Query(context.Background(), `SELECT indexname FROM pg_indexes JOIN pg_policies USING (schemaname, tablename)
-		WHERE schemaname = 'schoolbell' AND policyname = 'projector' AND tablename NOT IN ('parked_subjects', 'parked_events')`)
+		WHERE schemaname = 'schoolbell' AND policyname = 'projector' AND tablename NOT IN ('parked_subjects', 'parked_events')
+		AND indexname NOT LIKE '%\_pkey'`)
 	require.NoError(s.t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(s.t, err)

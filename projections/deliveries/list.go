@@ -53,7 +53,7 @@ SELECT ` + columns + ` FROM deliveries d
 WHERE d.school = $1 AND d.position < $2 AND NOT EXISTS (SELECT FROM ledger l WHERE l.school = $1 AND l.id = d.delivery_id)
 	/*where*/ ORDER BY d.position DESC LIMIT $3`
 
-const eventTotalsSQL read.SQL = `-- deliveries.told
+const eventTotalsSQL read.SQL = `-- deliveries.event_totals
 SELECT ` + statusSQL + `, l.channel, count(*), sum(greatest(d.cost, l.cost))::bigint
 FROM ledger l LEFT JOIN deliveries d ON d.school = $1 AND d.delivery_id = l.id
 WHERE l.school = $1 AND l.event_id = $2 GROUP BY 1, 2

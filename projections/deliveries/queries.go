@@ -19,7 +19,20 @@ var Queries = []query.Endpoint{
 		Reads: []*projections.Projection{Projection},
 		Roles: []query.Role{query.Admin},
 		Self:  true,
-		Run:   list,
+		Indexes: []query.Index{
+			{Name: "ledger_by_time", Statement: "deliveries.planned", Request: "/deliveries"},
+			{Name: "deliveries_pkey", Statement: "deliveries.planned", Request: "/deliveries"},
+			{Name: "ledger_by_recipient", Statement: "deliveries.planned", Request: "/deliveries?recipient=guardian-33"},
+			{Name: "ledger_by_event", Statement: "deliveries.planned", Request: "/deliveries?event=event-0007"},
+			{Name: "deliveries_by_cause", Statement: "deliveries.unplanned", Request: "/deliveries?event=event-0007"},
+			{Name: "ledger_by_event", Statement: "deliveries.event_totals", Request: "/deliveries?event=event-0007"},
+			{Name: "ledger_pkey", Statement: "deliveries.planned", Request: "/deliveries?status=dead"},
+			{Name: "deliveries_by_position", Statement: "deliveries.outcomes", Request: "/deliveries?status=delivered"},
+			{Name: "deliveries_by_channel", Statement: "deliveries.outcomes", Request: "/deliveries?status=delivered&channel=push"},
+			{Name: "deliveries_by_recipient", Statement: "deliveries.outcomes", Request: "/deliveries?status=delivered&recipient=guardian-33"},
+			{Name: "deliveries_failed", Statement: "deliveries.outcomes", Request: "/deliveries?status=failed"},
+		},
+		Run: list,
 	},
 	query.Query[storyInput, Story]{
 		Name:    "delivery",
@@ -30,7 +43,12 @@ var Queries = []query.Endpoint{
 		Reads: []*projections.Projection{Projection},
 		Roles: []query.Role{query.Admin},
 		Self:  true,
-		Run:   story,
+		Indexes: []query.Index{
+			{Name: "deliveries_pkey", Statement: "deliveries.one", Request: "/deliveries/delivery-07-0007-1"},
+			{Name: "ledger_pkey", Statement: "deliveries.plan", Request: "/deliveries/delivery-07-0007-1"},
+			{Name: "ledger_log_by_delivery", Statement: "deliveries.log", Request: "/deliveries/delivery-07-0007-1"},
+		},
+		Run: story,
 	},
 }
 

@@ -24,7 +24,14 @@ var Queries = []query.Endpoint{
 		Reads: []*projections.Projection{Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Accountant},
-		Run:   analyse,
+		Indexes: []query.Index{
+			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees"},
+			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees?year=2026-2027&term=autumn"},
+			{Name: "fee_invoices_unmatched", Statement: "fees.unmatched", Request: "/analytics/fees"},
+			{Name: "fee_totals_pkey", Statement: "fees.totals", Request: "/analytics/fees?year=2026-2027"},
+			{Name: "fee_methods_pkey", Statement: "fees.methods", Request: "/analytics/fees?year=2026-2027"},
+		},
+		Run: analyse,
 	},
 	query.Query[forecastInput, Forecasts]{
 		Name:    "revenue-forecast",
@@ -35,7 +42,10 @@ var Queries = []query.Endpoint{
 		Reads: []*projections.Projection{Projection},
 		TTL:   time.Hour,
 		Roles: []query.Role{query.Admin, query.Accountant},
-		Run:   forecast,
+		Indexes: []query.Index{
+			{Name: "fee_revenue_pkey", Statement: "fees.monthly", Request: "/analytics/revenue-forecast"},
+		},
+		Run: forecast,
 	},
 }
 

@@ -29,7 +29,11 @@ var Queries = []query.Endpoint{
 		},
 		TTL:   time.Minute,
 		Roles: []query.Role{query.Admin},
-		Run:   run,
+		Indexes: []query.Index{
+			{Name: "attendance_days_pkey", Statement: "attendance.last_day", Request: "/analytics/overview"},
+			{Name: "at_risk_pkey", Statement: "at_risk.count", Request: "/analytics/overview"},
+		},
+		Run: run,
 	},
 }
 

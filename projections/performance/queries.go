@@ -26,7 +26,14 @@ var Queries = []query.Endpoint{
 		Reads: []*projections.Projection{Projection, students.Projection},
 		TTL:   10 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
-		Run:   analyse,
+		Indexes: []query.Index{
+			{Name: "performance_groups_pkey", Statement: "performance.groups", Request: "/analytics/performance?year=2026-2027&term=autumn"},
+			{Name: "performance_students_pkey", Statement: "performance.ranking", Request: "/analytics/performance?year=2026-2027&term=autumn&class=class-07"},
+			{Name: "performance_students_by_class", Statement: "performance.ranking", Request: "/analytics/performance?class=class-07"},
+			{Name: "assessments_by_day", Statement: "performance.upcoming", Request: "/analytics/performance"},
+			{Name: "results_published_pkey", Statement: "performance.groups", Request: "/analytics/performance?class=class-07"},
+		},
+		Run: analyse,
 	},
 }
 

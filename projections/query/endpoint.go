@@ -29,6 +29,7 @@ type Info struct {
 	Reads       []*projections.Projection
 	TTL         time.Duration
 	Roles       []Role
+	Indexes     []Index
 	BySight     bool
 	Own         bool // guardians and students may ask about their own student
 	Self        bool // guardians and students may ask for what is for themselves
@@ -52,7 +53,7 @@ type Handler func(ctx context.Context, q Request) (*huma.StreamResponse, error)
 func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
-		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, BySight: q.BySight, Own: q.Own != nil, Self: q.Self,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, BySight: q.BySight, Own: q.Own != nil, Self: q.Self,
 	}
 }
 

@@ -40,9 +40,20 @@ type Query[In, Out any] struct {
 	Own func(in *In) (studentID string)
 	// Self lets guardians and students ask too, and have the answer hold only what is for themselves: see [Scope.Self].
 	Self bool
+	// Indexes are what the query's statements need, so that they stay fast in a school of any size. A test runs the
+	// example requests against tables of a realistic size and reads the plans; an index that no query names fails it.
+	Indexes []Index
 	// Run answers from one snapshot: tx is read-only, sees only this school, and is at one position of the log.
 	// What depends on the day uses asked.Today.
 	Run func(ctx context.Context, tx pgx.Tx, scope Scope, in *In) (*Out, error)
+}
+
+// Index is one that a statement of a query must use.
+type Index struct {
+	Name      string
+	Statement string // the name in its first line, for example "attendance.by_day"
+	Request   string // one that runs the statement, for example "/analytics/attendance?class=class-07"
+	Own       bool   // the request comes from a guardian
 }
 
 // Role is what a token's bearer is to the school.

@@ -24,7 +24,15 @@ var Queries = []query.Endpoint{
 		Reads:       []*projections.Projection{Projection},
 		TTL:         5 * time.Minute,
 		Roles:       []query.Role{query.Admin, query.Teacher},
-		Run:         list,
+		Indexes: []query.Index{
+			{Name: "students_by_name", Statement: "students.list", Request: "/students"},
+			{Name: "students_by_class", Statement: "students.list", Request: "/students?class=class-07"},
+			{Name: "students_withdrawn", Statement: "students.withdrawn", Request: "/students?status=withdrawn"},
+			{Name: "students_search", Statement: "students.search", Request: "/students?q=nakam+or"},
+			{Name: "student_guardians_pkey", Statement: "students.guardians", Request: "/students"},
+			{Name: "guardians_pkey", Statement: "students.guardians", Request: "/students"},
+		},
+		Run: list,
 	},
 	query.Query[classesInput, Classes]{
 		Name:        "classes",
@@ -34,7 +42,10 @@ var Queries = []query.Endpoint{
 		Reads:       []*projections.Projection{Projection},
 		TTL:         5 * time.Minute,
 		Roles:       []query.Role{query.Admin, query.Teacher, query.Accountant},
-		Run:         listClasses,
+		Indexes: []query.Index{
+			{Name: "classes_pkey", Statement: "students.classes", Request: "/classes"},
+		},
+		Run: listClasses,
 	},
 }
 

@@ -31,7 +31,11 @@ var Queries = []query.Endpoint{
 		Roles:   []query.Role{query.Admin, query.Teacher},
 		BySight: true,
 		Own:     func(in *input) string { return in.StudentID },
-		Run:     list,
+		Indexes: []query.Index{
+			{Name: "timeline_pkey", Statement: "timeline.list", Request: "/students/student-0007/timeline"},
+			{Name: "timeline_pkey", Statement: "timeline.own", Request: "/students/student-0007/timeline", Own: true},
+		},
+		Run: list,
 	},
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -69,7 +70,7 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	})
 	require.NoError(t, err)
 	events, err := router.New(router.Config{
-		Log: log, Topic: "events", Positions: ledger.NewPositions(jobs.Conns(), router.ErrFenced), Planner: engine,
+		Log: log, Topic: "events", Positions: checkpoint.NewGroups(jobs.Conns(), router.ErrFenced), Planner: engine,
 		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode,
 	})
 	require.NoError(t, err)

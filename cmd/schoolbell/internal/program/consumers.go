@@ -9,6 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
@@ -66,7 +67,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return err
 	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: ledger.NewPositions(pool.Conns(), router.ErrFenced), Planner: engine,
+		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine,
 		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {

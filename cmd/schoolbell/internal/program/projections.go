@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -76,7 +77,7 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	if deps.Pool, err = p.openPool(ctx, "tables", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
 		return err
 	}
-	deps.Positions = httpapi.NewPositions(deps.Pool, SetName)
+	deps.Positions = checkpoint.NewPositions(deps.Pool.Acquire, SetName)
 	deps.Queries = catalog.Queries()
 	deps.IsGuardian = students.IsGuardian
 	return nil

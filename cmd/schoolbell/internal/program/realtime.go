@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -50,7 +51,7 @@ func (p *program) wireRealtime(
 		if pool, err = p.openPool(ctx, "directory", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
 			return err
 		}
-		positions = httpapi.NewPositions(pool, SetName)
+		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{

@@ -69,7 +69,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 		if err := p.wireQueries(ctx, &deps); err != nil {
 			return err
 		}
-		notifiers = append(notifiers, deps.Positions)
+		notifiers = append(notifiers, projections.PositionNotifier(deps.Positions.Reached))
 	}
 	if p.cfg.Has(config.RoleRealtime) {
 		if err := p.wireRealtime(ctx, cache, revocations, &deps); err != nil {

@@ -1,0 +1,141 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Querier runs statements: a transaction, a connection or a pool.
+type Querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Claim is the right to move one partition of a consumer, until the next claim.
+type Claim struct {
+	Epoch int64 // grows with every claim
+	Next  int64 // the offset of the next record
+	Base  int64 // what was read at an earlier offset is out of date, as a rebuild has changed rows
+}
+
+// TopicError is the error of a claim for another topic than the one that was read before.
+type TopicError struct {
+	Partition int32
+	Stored    string // the id of the topic that the position belongs to
+	Current   string // the id of the topic now
+}
+
+func (e *TopicError) Error() string {
+	return fmt.Sprintf("partition %d was read from the topic with id %s, and the topic now has id %s: "+
+		"it was deleted and created again, or this is another cluster", e.Partition, e.Stored, e.Current)
+}
+
+// Take claims a partition for a consumer. The first claim stores the topic's id; a later one under
+// another id changes nothing and fails with a [*TopicError].
+func Take(
+	ctx context.Context, q Querier, consumer string, partition int32, topicID string,
+) (c Claim, err error) {
+	err = q.QueryRow(ctx, `
+		INSERT INTO checkpoints AS c (set_name, partition, epoch, position, topic_id)
+		VALUES ($1, $2, 1, 0, $3)
+		ON CONFLICT (set_name, partition) DO UPDATE
+			SET epoch = c.epoch + 1, exchanged = false, updated_at = now()
+			WHERE c.topic_id = excluded.topic_id
+		RETURNING epoch, position, base`, consumer, partition, topicID).Scan(&c.Epoch, &c.Next, &c.Base)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return c, err
+	}
+	wrong := &TopicError{Partition: partition, Current: topicID}
+	err = q.QueryRow(ctx, `SELECT topic_id FROM checkpoints WHERE set_name = $1 AND partition = $2`,
+		consumer, partition).Scan(&wrong.Stored)
+	if err != nil {
+		return c, err
+	}
+	return c, wrong
+}
+
+// AdvanceSQL moves a position under the fence: its parameters are the consumer, the partition, the
+// epoch of the claim, and the offset before and after. It is a statement rather than a function
+// because the engine sends it in one round trip with the rows of the commit. When the claim is no
+// longer the latest, it fails with [FencedCode] or [ExchangedCode], and with it the transaction.
+const AdvanceSQL = `SELECT schoolbell.advance($1, $2, $3, $4, $5)`
+
+// The SQLSTATEs that [AdvanceSQL] fails with.
+const (
+	FencedCode    = "SB001" // another process has claimed the partition
+	ExchangedCode = "SB002" // only a rebuild has, so the worker may claim it again at once
+)
+
+// The two sides of an exchange of tables. A reader takes its lock before its snapshot, so that the
+// exchange waits for its end: else it could find tables that are not of its snapshot.
+const (
+	LockForReading  = `LOCK TABLE checkpoints IN ACCESS SHARE MODE`
+	LockForExchange = `LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE`
+)
+
+// Checkpoint is how far a consumer has come in one partition.
+type Checkpoint struct {
+	Partition int32
+	Epoch     int64
+	Next      int64 // the offset of the next record
+	TopicID   string
+}
+
+// Fence claims partitions for nobody: their workers are fenced, and wait in their commits until the
+// transaction ends. What was read before the present position is out of date from then on. A negative
+// partition means all.
+func Fence(ctx context.Context, tx pgx.Tx, consumer string, partition int32) ([]Checkpoint, error) {
+	rows, err := tx.Query(ctx, `
+		UPDATE checkpoints
+		SET epoch = epoch + 1, base = position, exchanged = true, updated_at = now()
+		WHERE set_name = $1 AND ($2 < 0 OR partition = $2)
+		RETURNING partition, epoch, position, topic_id`, consumer, partition)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Checkpoint])
+}
+
+// Read returns how far a consumer has come in each partition that it has ever claimed.
+func Read(ctx context.Context, q Querier, consumer string) ([]Checkpoint, error) {
+	// An error of Query is returned by CollectRows as well.
+	rows, _ := q.Query(ctx, `SELECT partition, epoch, position, topic_id FROM checkpoints
+		WHERE set_name = $1`, consumer)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Checkpoint])
+	if err != nil {
+		return nil, fmt.Errorf("read positions of %s: %w", consumer, err)
+	}
+	return all, nil
+}
+
+// Next returns the offset of a consumer's next record in each partition that it has ever claimed.
+func Next(ctx context.Context, q Querier, consumer string) (map[int32]int64, error) {
+	all, err := Read(ctx, q, consumer)
+	next := make(map[int32]int64, len(all))
+	for _, c := range all {
+		next[c.Partition] = c.Next
+	}
+	return next, err
+}
+
+// Position returns the position of the last record of a partition that a consumer has handled, as q
+// sees it; its offset is -1 when there is none.
+func Position(
+	ctx context.Context, q Querier, consumer string, partition int32,
+) (domain.Position, error) {
+	at := domain.Position{Partition: partition, Offset: -1}
+	err := q.QueryRow(ctx,
+		`SELECT position - 1 FROM checkpoints WHERE set_name = $1 AND partition = $2`,
+		consumer, partition).Scan(&at.Offset)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return at, fmt.Errorf("read position of partition %d: %w", partition, err)
+	}
+	return at, nil
+}
