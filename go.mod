@@ -37,7 +37,7 @@ require (
 	github.com/MicahParks/jwkset v0.11.4 // indirect
 	github.com/ThreeDotsLabs/watermill v1.5.1
 	github.com/beorn7/perks v1.0.1 // indirect
-	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/centrifugal/centrifuge-go v0.10.11
 	github.com/centrifugal/protocol v0.16.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

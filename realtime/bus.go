@@ -13,24 +13,27 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Bus carries short messages between the nodes. What is lost is asked for again, so it keeps nothing.
+// Bus carries short messages between the nodes. It stores nothing: every message is either repeated
+// by its sender or replaced by a newer one, so a lost message does no lasting harm.
 type Bus interface {
-	// Publish sends a message to all who listen to a channel at the moment.
+	// Publish sends a message to everyone who is subscribed to a channel at this moment.
 	Publish(ctx context.Context, channel string, message []byte) error
-	// Subscribe hands on the messages of the channels until ctx ends. It reconnects by itself.
+	// Subscribe passes on the messages of the channels until ctx ends. It reconnects by itself.
 	Subscribe(ctx context.Context, channels []string, handle func(message []byte)) error
 }
 
-// allNodes is the channel that every node hears; besides, each hears one of its own.
+// allNodes is the channel that every node subscribes to, in addition to one of its own.
 const allNodes = "sb:realtime:nodes"
 
 func nodeChannel(node string) string { return "sb:realtime:node:" + node }
 
-// message is what nodes say to each other.
+// message is what nodes send to each other. Nodes of different versions share a bus during an
+// upgrade: members are only ever added, and unknown kinds are ignored.
 type message struct {
-	Kind    string    `json:"kind"`
-	From    string    `json:"from"`
-	Request uint64    `json:"asked,omitzero"` // the number of the question that is asked or answered
+	Kind string `json:"kind"`
+	From string `json:"from"`
+	// the sender's number of the request; a reply repeats it
+	Request uint64    `json:"asked,omitzero"`
 	School  string    `json:"school,omitzero"`
 	Room    string    `json:"room,omitzero"`
 	User    string    `json:"user,omitzero"`
@@ -40,75 +43,79 @@ type message struct {
 }
 
 const (
-	kindMembers  = "members?"
-	kindStatus   = "status?"
-	kindReply    = "answer"
-	kindRevoked  = "revoked"
-	kindChanged  = "changed"
-	kindHello    = "hello"
-	kindBye      = "bye"
-	replyTimeout = 300 * time.Millisecond // what a node says after that is not waited for
+	kindMembers = "members?"
+	kindStatus  = "status?"
+	kindReply   = "answer"
+	kindRevoked = "revoked"
+	kindChanged = "changed"
+	kindHello   = "hello"
+	kindBye     = "bye"
 )
 
-// Member is somebody in a room: one connection of a user.
+// replyTimeout bounds a request to the other nodes. It is short because an HTTP request or a
+// client's command waits for it, and a reply from memory takes a few milliseconds.
+const replyTimeout = 300 * time.Millisecond
+
+// Member is one connection of a user in a room.
 type Member struct {
 	User    string `json:"user"`
 	Session string `json:"session"`
 	Node    string `json:"node"`
 }
 
-// Status is what a node says of itself.
+// Status describes one node.
 type Status struct {
 	Node        string     `json:"node"`
 	Connections int64      `json:"connections"`
 	Draining    bool       `json:"draining"`
-	Busiest     []RoomSize `json:"busiest,omitempty"`
+	Busiest     []RoomSize `json:"busiest,omitempty"` // the largest rooms, at most 10
 }
 
-// RoomSize is a room and how many connections of one node are in it.
+// RoomSize is a room and the number of one node's connections in it.
 type RoomSize struct {
 	School   string `json:"school"`
 	Room     string `json:"room"`
 	Sessions int    `json:"sessions"`
 }
 
-// pendingRequests are those that this node waits to be answered.
+// pendingRequests are the requests of this node that still collect replies, by their numbers.
 type pendingRequests struct {
 	mu      sync.Mutex
 	last    uint64
 	replies map[uint64]chan message
 }
 
-// Presence lists who is in a room, on all nodes. Nothing is kept anywhere: the nodes are asked, so that one which has
-// died is not in the answer any more.
+// Presence lists the members of a room on all nodes. It is collected from the nodes on every call
+// and stored nowhere, so a node that has crashed drops out without any clean-up.
 func (h *Hub) Presence(ctx context.Context, school string, room domain.Room) ([]Member, error) {
 	all := h.members(school, room)
-	answers, err := h.request(ctx, message{Kind: kindMembers, School: school, Room: room.String()})
-	for _, a := range answers {
-		all = append(all, a.Members...)
+	request := message{Kind: kindMembers, School: school, Room: room.String()}
+	replies, err := h.request(ctx, request)
+	for _, reply := range replies {
+		all = append(all, reply.Members...)
 	}
 	return all, err
 }
 
-// Nodes lists the nodes, this one first.
+// Nodes lists all nodes, this one first.
 func (h *Hub) Nodes(ctx context.Context) ([]Status, error) {
 	all := []Status{h.status()}
-	answers, err := h.request(ctx, message{Kind: kindStatus})
-	for _, a := range answers {
-		if a.Status != nil {
-			all = append(all, *a.Status)
+	replies, err := h.request(ctx, message{Kind: kindStatus})
+	for _, reply := range replies {
+		if reply.Status != nil {
+			all = append(all, *reply.Status)
 		}
 	}
 	return all, err
 }
 
-// Revoke ends all sessions of a user at a school, on all nodes.
+// Revoke ends all sessions of a user at a school, on all nodes, with [CloseRevoked].
 func (h *Hub) Revoke(ctx context.Context, school, user string) error {
 	h.revoke(school, user)
 	return h.broadcast(ctx, message{Kind: kindRevoked, School: school, User: user})
 }
 
-// broadcast sends a message to the other nodes, if there are any.
+// broadcast sends a message to the other nodes, if there is a bus.
 func (h *Hub) broadcast(ctx context.Context, m message) error {
 	if h.cfg.Bus == nil {
 		return nil
@@ -125,21 +132,21 @@ func (h *Hub) send(ctx context.Context, channel string, m message) error {
 	return h.cfg.Bus.Publish(ctx, channel, b)
 }
 
-// request puts a question to all other nodes and gathers their answers. A node that does not answer in time is left out; when
-// all that are known to be alive have answered, no others are waited for.
+// request sends a request to all other nodes and collects the replies. It returns as soon as every
+// node that is known to be alive has replied; nodes that do not reply in time are left out.
 func (h *Hub) request(ctx context.Context, m message) ([]message, error) {
 	if h.cfg.Bus == nil {
 		return nil, nil
 	}
 	q := &h.requests
-	came := make(chan message, 16)
+	arriving := make(chan message, 16)
 	q.mu.Lock()
 	q.last++
 	m.Request = q.last
 	if q.replies == nil {
 		q.replies = map[uint64]chan message{}
 	}
-	q.replies[m.Request] = came
+	q.replies[m.Request] = arriving
 	q.mu.Unlock()
 	defer func() {
 		q.mu.Lock()
@@ -152,20 +159,21 @@ func (h *Hub) request(ctx context.Context, m message) ([]message, error) {
 	if err := h.send(ctx, allNodes, m); err != nil {
 		return nil, err
 	}
-	var answers []message
+	var replies []message
 	for len(expected) > 0 || maybeMore {
 		select {
-		case a := <-came:
-			answers = append(answers, a)
-			expected = slices.DeleteFunc(expected, func(node string) bool { return node == a.From })
+		case reply := <-arriving:
+			replies = append(replies, reply)
+			expected = slices.DeleteFunc(expected,
+				func(node string) bool { return node == reply.From })
 		case <-ctx.Done():
-			return answers, nil
+			return replies, nil
 		}
 	}
-	return answers, nil
+	return replies, nil
 }
 
-// runBus speaks with the other nodes.
+// runBus keeps in touch with the other nodes until ctx ends.
 func (h *Hub) runBus(ctx context.Context) error {
 	if h.cfg.Bus == nil {
 		return nil
@@ -176,15 +184,16 @@ func (h *Hub) runBus(ctx context.Context) error {
 	return g.Wait()
 }
 
-// listen answers the other nodes.
+// listen handles the messages of the other nodes.
 func (h *Hub) listen(ctx context.Context) error {
-	return h.cfg.Bus.Subscribe(ctx, []string{allNodes, nodeChannel(h.node)}, func(b []byte) {
+	channels := []string{allNodes, nodeChannel(h.node)}
+	return h.cfg.Bus.Subscribe(ctx, channels, func(b []byte) {
 		var m message
 		if err := json.Unmarshal(b, &m); err != nil || m.From == h.node {
 			return
 		}
 		if err := h.receive(ctx, m); err != nil && !errors.Is(err, context.Canceled) {
-			h.cfg.Logger.WarnContext(ctx, "another node cannot be answered", "error", err)
+			h.cfg.Logger.WarnContext(ctx, "reply to another node", "node", m.From, "error", err)
 		}
 	})
 }
@@ -194,15 +203,15 @@ func (h *Hub) receive(ctx context.Context, m message) error {
 		h.peers.forget(m.From)
 		return nil
 	}
-	if m.From != "" && h.peers.seen(m.From) { // it knows of this node at once, and not with the next hello
+	if m.From != "" && h.peers.seen(m.From) {
+		// Greet a new node directly, so that it need not wait for the next round of hellos before
+		// it knows whose replies to expect.
 		if err := h.send(ctx, nodeChannel(m.From), message{Kind: kindHello}); err != nil {
 			return err
 		}
 	}
 	reply := message{Kind: kindReply, Request: m.Request}
 	switch m.Kind {
-	case kindHello:
-		return nil
 	case kindMembers:
 		room, err := domain.ParseRoom(m.Room)
 		if err != nil {
@@ -217,7 +226,7 @@ func (h *Hub) receive(ctx context.Context, m message) error {
 		defer h.requests.mu.Unlock()
 		select {
 		case h.requests.replies[m.Request] <- m:
-		default:
+		default: // the request has ended: its channel is gone from the map, and nil blocks
 		}
 		return nil
 	case kindRevoked:
@@ -228,13 +237,13 @@ func (h *Hub) receive(ctx context.Context, m message) error {
 			h.Changed(c)
 		}
 		return nil
-	default:
-		return nil // of a newer node
+	default: // a hello, or a kind that a newer version has added
+		return nil
 	}
 	return h.send(ctx, nodeChannel(m.From), reply)
 }
 
-// members lists who is in a room on this node.
+// members lists the connections in a room on this node.
 func (h *Hub) members(school string, room domain.Room) []Member {
 	sc := h.school(school)
 	if sc == nil {
@@ -253,14 +262,15 @@ func (h *Hub) members(school string, room domain.Room) []Member {
 	return members
 }
 
-// busiest is how many rooms a node names.
+// busiest is the number of rooms in a node's status.
 const busiest = 10
 
 func (h *Hub) status() Status {
 	st := Status{Node: h.node, Connections: h.sessions.Load(), Draining: h.draining.Load()}
 	h.eachSchool(func(sc *school) {
 		for name, r := range sc.rooms {
-			st.Busiest = append(st.Busiest, RoomSize{School: sc.name, Room: name.String(), Sessions: len(r.sessions)})
+			size := RoomSize{School: sc.name, Room: name.String(), Sessions: len(r.sessions)}
+			st.Busiest = append(st.Busiest, size)
 		}
 	})
 	slices.SortFunc(st.Busiest, func(a, b RoomSize) int { return b.Sessions - a.Sessions })

@@ -67,7 +67,8 @@ func (c *wireClient) cutOff() {
 	c.cut = true
 }
 
-// Who is asked for is asked of all nodes, and nobody waits for one that has stopped, nor for long for one that has died.
+// Who is asked for is asked of all nodes, and nobody waits for one that has stopped, nor for long
+// for one that has died.
 func TestNodesWaitForThoseThatAreAlive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,15 +5,17 @@ import (
 	"fmt"
 )
 
-// Close says why a connection ends. The number is sent to the client, as the close code of a WebSocket where there is
-// one, and its range is the policy: after 3000 to 3499 the client comes back by itself, after 3500 to 3999 it does not,
-// as the same attempt would fail again. Clients of the Centrifuge protocol know these numbers and this rule.
+// Close is the reason for which a connection ends. The code is sent to the client, as the close
+// code of a WebSocket where there is one, and its range is the policy: after 3000 to 3499 the
+// client reconnects by itself, after 3500 to 3999 it does not, as the same attempt would fail
+// again. The ranges and most of the numbers are those of the Centrifuge protocol, whose clients
+// rely on them.
 type Close struct {
 	Code   uint16
 	Reason string
 }
 
-// Reasons after which a client comes back.
+// Reasons after which a client reconnects.
 var (
 	CloseNormal       = Close{3000, "connection closed"}
 	CloseShutdown     = Close{3001, "shutdown"}
@@ -27,7 +29,7 @@ var (
 	CloseFull         = Close{3020, "this node is full"}
 )
 
-// Reasons after which it does not.
+// Reasons after which a client does not reconnect.
 var (
 	CloseInvalidToken = Close{3500, "invalid token"}
 	CloseBadRequest   = Close{3501, "bad request"}
@@ -38,18 +40,19 @@ var (
 	CloseDenied       = Close{3507, "permission denied"}
 )
 
-// Reconnect reports that a client should come back after it.
+// Reconnect reports whether a client should reconnect.
 func (c Close) Reconnect() bool { return c.Code < 3500 }
 
-// Error makes a reason the error that ends [Session.Next].
+// Error implements error: a Close is what ends [Session.Next].
 func (c Close) Error() string { return fmt.Sprintf("connection closed: %d %s", c.Code, c.Reason) }
 
-// CloseOf is the reason with which an error ends a connection.
+// CloseOf returns the reason with which an error ends a connection, [CloseInternal] for unknown
+// errors.
 func CloseOf(err error) Close {
-	var why Close
+	var reason Close
 	switch {
-	case errors.As(err, &why):
-		return why
+	case errors.As(err, &reason):
+		return reason
 	case errors.Is(err, ErrDenied):
 		return CloseDenied
 	case errors.Is(err, ErrExpired):

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,32 +12,36 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is what the hub needs of the log.
+// Log is the part of the log that the hub reads.
 type Log interface {
 	eventlog.Fetcher
 	eventlog.Inspector
 }
 
-// Config is what a hub is made of. The zero value of a limit stands for its default.
+// Config configures a [Hub]. The zero value of a limit means its default.
 type Config struct {
-	Log    Log
-	Rights Rights // nil: nobody is connected with anybody
-	Bus    Bus    // nil: this is the only node
-	// Revoked is asked, again and again, whether a token that was good is still; nil: all are.
+	Log Log
+	// nil: the token's roles decide alone, and no class or student room is open to others
+	Rights Rights
+	Bus    Bus // nil: this is the only node
+	// Revoked reports whether a token has been revoked. It is called for every open session once a
+	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
-	// Key signs resume tokens. All nodes have the same.
+	// Key signs resume tokens. All nodes must have the same key.
 	Key []byte
 
-	RingBytes   int // recent events on this node, with their frames; default 64 MiB
-	Window      int // records in which a repeated event is a duplicate; default eventlog.DefaultWindow
-	MaxLag      int // records of a partition that a cursor may be behind; default 200,000
-	MaxMissed   int // events that one join hands over; default 1,000
-	MaxSessions int // on this node; default 50,000
-	MaxPerUser  int // on this node; default 20
-	MaxRooms    int // of one session; default 100
-	Readers     int // sessions that read the log at once; default 8
+	RingBytes int // memory for recent events and their frames; default 64 MiB
+	// records within which a repeated event is a duplicate; default eventlog.DefaultWindow
+	Window      int
+	MaxLag      int // records that a cursor may be behind in its partition; default 200,000
+	MaxMissed   int // events that one join returns; default 1,000
+	MaxSessions int // open on this node; default 50,000
+	MaxPerUser  int // sessions of one user on this node; default 20
+	MaxRooms    int // rooms of one session; default 100
+	Readers     int // sessions that may read the log at once; default 8
 
-	// DashboardInterval is the shortest time between two notices to the dashboards of a school; default 200 ms.
+	// DashboardInterval is the minimum time between two notifications of a school's dashboards;
+	// default 200 ms.
 	DashboardInterval time.Duration
 
 	Logger     *slog.Logger
@@ -47,32 +52,23 @@ type Config struct {
 const defaultDashboardInterval = 200 * time.Millisecond
 
 func (c Config) withDefaults() Config {
-	def := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	def(&c.RingBytes, 64<<20)
-	def(&c.Window, eventlog.DefaultWindow)
-	def(&c.MaxLag, 200_000)
-	def(&c.MaxMissed, 1000)
-	def(&c.MaxSessions, 50_000)
-	def(&c.MaxPerUser, 20)
-	def(&c.MaxRooms, 100)
-	def(&c.Readers, 8)
-	if c.DashboardInterval == 0 {
-		c.DashboardInterval = defaultDashboardInterval
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.RingBytes = cmp.Or(c.RingBytes, 64<<20)
+	c.Window = cmp.Or(c.Window, eventlog.DefaultWindow)
+	c.MaxLag = cmp.Or(c.MaxLag, 200_000)
+	c.MaxMissed = cmp.Or(c.MaxMissed, 1000)
+	c.MaxSessions = cmp.Or(c.MaxSessions, 50_000)
+	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
+	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
+	c.Readers = cmp.Or(c.Readers, 8)
+	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
 }
 
-// Validate reports everything that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Log == nil {
@@ -82,8 +78,10 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("the key must have at least 16 bytes"))
 	}
 	for name, v := range map[string]int{
-		"RingBytes": c.RingBytes, "Window": c.Window, "MaxLag": c.MaxLag, "MaxMissed": c.MaxMissed, "MaxSessions": c.MaxSessions,
-		"MaxPerUser": c.MaxPerUser, "MaxRooms": c.MaxRooms, "Readers": c.Readers, "DashboardInterval": int(c.DashboardInterval),
+		"RingBytes": c.RingBytes, "Window": c.Window, "MaxLag": c.MaxLag, "MaxMissed": c.MaxMissed,
+		"MaxSessions": c.MaxSessions,
+		"MaxPerUser":  c.MaxPerUser, "MaxRooms": c.MaxRooms, "Readers": c.Readers,
+		"DashboardInterval": int(c.DashboardInterval),
 	} {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("%s must not be negative", name))

@@ -8,32 +8,36 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Changed is a notice that projections of a school have come to a position.
+// Changed says that projections of a school have reached a position.
 type Changed struct {
-	School      string // empty: all schools of the position's partition, as a rebuild may have changed any row
+	// School is empty for all schools of the position's partition: a rebuild may have changed any
+	// row.
+	School      string
 	Projections []string
 	Position    domain.Position
 }
 
-// changeBuffer gathers notices until the dashboards are told, so that many changes are one.
+// changeBuffer collects changes until the dashboards are notified, so that a burst of commits
+// becomes one notification.
 type changeBuffer struct {
 	mu      sync.Mutex
 	pending map[changeTarget]map[string]domain.Position // by projection
 }
 
-// changeTarget is whom a notice is for: a school, or all those of a partition.
+// changeTarget is the recipient of a change: one school, or all schools of a partition.
 type changeTarget struct {
 	school    string
 	partition int32
 }
 
-// Changed takes a notice, for this node; an [Notifier] tells all. It never blocks. The dashboards that are open on this
-// node hear of it within the interval of the configuration, of the newest position only.
+// Changed takes a change for this node; a [Notifier] sends it to all. It never blocks. The
+// dashboards that are open on this node are notified within Config.DashboardInterval, of the newest
+// position only.
 func (h *Hub) Changed(c Changed) {
 	h.metrics.coalesced.Add(float64(h.changes.add(c)))
 }
 
-// add notes a change and says how many notices it has replaced.
+// add adds a change and returns how many pending ones it has replaced.
 func (b *changeBuffer) add(c Changed) (replaced int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -41,24 +45,24 @@ func (b *changeBuffer) add(c Changed) (replaced int) {
 		b.pending = map[changeTarget]map[string]domain.Position{}
 	}
 	target := changeTarget{c.School, c.Position.Partition}
-	of := b.pending[target]
-	if of == nil {
-		of = map[string]domain.Position{}
-		b.pending[target] = of
+	projections := b.pending[target]
+	if projections == nil {
+		projections = map[string]domain.Position{}
+		b.pending[target] = projections
 	}
 	for _, name := range c.Projections {
-		known, waiting := of[name]
-		if waiting {
+		previous, pending := projections[name]
+		if pending {
 			replaced++
 		}
-		if !waiting || c.Position.Offset >= known.Offset {
-			of[name] = c.Position
+		if !pending || c.Position.Offset >= previous.Offset {
+			projections[name] = c.Position
 		}
 	}
 	return replaced
 }
 
-// take empties the board.
+// take empties the buffer.
 func (b *changeBuffer) take() map[changeTarget]map[string]domain.Position {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +71,7 @@ func (b *changeBuffer) take() map[changeTarget]map[string]domain.Position {
 	return pending
 }
 
-// notifyDashboards tells the dashboards.
+// notifyDashboards notifies the dashboards on this node until ctx ends.
 func (h *Hub) notifyDashboards(ctx context.Context) error {
 	tick := time.NewTicker(h.cfg.DashboardInterval)
 	defer tick.Stop()
@@ -85,7 +89,7 @@ func (h *Hub) notifyDashboards(ctx context.Context) error {
 	}
 }
 
-// schoolsOf finds those that there is something of on this node.
+// schoolsOf finds the schools of a target that are in use on this node.
 func (h *Hub) schoolsOf(target changeTarget) []*school {
 	if target.school != "" {
 		if sc := h.school(target.school); sc != nil {
@@ -102,7 +106,7 @@ func (h *Hub) schoolsOf(target changeTarget) []*school {
 	return all
 }
 
-// notifyDashboards tells the dashboards of a school.
+// notifyDashboards notes the changes and wakes the sessions in the projections' dashboard rooms.
 func (s *school) notifyDashboards(projections map[string]domain.Position) {
 	s.mu.Lock()
 	if s.kinds[domain.RoomDashboard] == 0 {
@@ -122,7 +126,7 @@ func (s *school) notifyDashboards(projections map[string]domain.Position) {
 		}
 	}
 	s.mu.Unlock()
-	for _, listener := range wake {
-		listener.wake()
+	for _, session := range wake {
+		session.wake()
 	}
 }

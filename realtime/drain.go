@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// sweep ends sessions whose token has expired or is revoked, also those that hear nothing.
+// sweep ends sessions whose token has expired or is revoked, including those with nothing to send.
 func (h *Hub) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -27,8 +27,9 @@ func (h *Hub) sweep(ctx context.Context) error {
 	}
 }
 
-// Drain refuses new sessions and lets go of the open ones evenly over a time, each with a reason that tells the client
-// to come back, so that other nodes do not get them all at once. It returns when all have gone, or ctx ends.
+// Drain refuses new sessions and closes the open ones evenly over a time, each with
+// [CloseShutdown], after which its client reconnects. The other nodes so receive them spread out
+// rather than all at once. It returns when all sessions have ended, or ctx ends.
 func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	h.draining.Store(true)
 	all := h.allSessions()
@@ -53,7 +54,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) {
 	}
 	tick.Reset(10 * time.Millisecond)
 	for h.sessions.Load() > 0 && ctx.Err() == nil {
-		for _, s := range h.allSessions() { // some may have come in while the door was being closed
+		for _, s := range h.allSessions() { // some may have opened meanwhile
 			s.Close(CloseShutdown)
 		}
 		select {

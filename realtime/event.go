@@ -12,33 +12,37 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// Event is one event of the log as the hub keeps it: decoded when somebody first wants it, and encoded once for each
-// protocol and audience. It is shared by all who hear it and immutable for them.
+// Event is one event of the log in the hub's memory. It is decoded when the first session needs it,
+// and encoded once for each protocol and audience: fan-out to a thousand sessions costs one
+// encoding. Sessions share it and must not change it.
 type Event struct {
 	Position domain.Position
 	Type     string // the wire name, as in the record
 
 	logged time.Time
-	home   *school // in whose ring it is; nil when it was read from the log for one session
-	listed bool    // it is in rings of rooms; guarded by home's lock
-	size   int64   // what it counts for in the ring, without its frames
+	// the school whose ring holds it; nil when it was read from the log for one session
+	home   *school
+	listed bool  // it is in rings of rooms; guarded by home's lock
+	size   int64 // bytes counted for it in the ring, without its frames
 	frames atomic.Pointer[frame]
-	framed atomic.Int64 // bytes of frames that count for it besides; far below zero when it has left the ring
+	framed atomic.Int64 // bytes counted for its frames; far below zero once it has left the ring
 
 	once     sync.Once
-	record   eventlog.Record // until it is decoded
+	record   eventlog.Record // empty once it is decoded
 	envelope *domain.Envelope
 	rooms    []domain.Room
 	seen     [domain.AudienceCount]view
 }
 
-// view is what one audience sees of an event. Audiences that see the same have the same number, and share frames.
+// view is what one audience sees of an event. Audiences that see the same share a number, and so
+// the frames.
 type view struct {
-	event  domain.Event // nil: nothing
+	event  domain.Event // nil: the audience sees nothing
 	number domain.Audience
 }
 
-// eventOverhead is what an event costs besides its record: the struct, its envelope and its rooms.
+// eventOverhead is what an event costs on top of its record, in bytes: the struct, its envelope and
+// its rooms.
 const eventOverhead = 768
 
 func newEvent(rec *eventlog.Record, eventType string) *Event {
@@ -46,14 +50,16 @@ func newEvent(rec *eventlog.Record, eventType string) *Event {
 	for i := range rec.Headers {
 		n += len(rec.Headers[i].Key) + len(rec.Headers[i].Value)
 	}
-	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, record: *rec, size: int64(2*n + eventOverhead)}
+	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, record: *rec,
+		size: int64(2*n + eventOverhead)}
 }
 
-// leaveRing returns what the event has counted for in the ring. Frames that are made from now on, for those who still read
-// it, count for nothing.
+// leaveRing returns the bytes that were counted for the event in the ring. Frames that slow
+// sessions still add later are no longer counted, as nothing would ever subtract them.
 func (e *Event) leaveRing() int64 { return e.size + e.framed.Swap(math.MinInt64/2) }
 
-// decoded reads the event and reports whether it could be read. What cannot is for nobody: it is parked elsewhere.
+// decoded decodes the event if needed, and reports whether it can be read. An unreadable event is
+// delivered to nobody; the projections park it.
 func (e *Event) decoded() bool {
 	e.once.Do(func() {
 		env, err := cloudevents.Decode(e.record)
@@ -63,7 +69,7 @@ func (e *Event) decoded() bool {
 		}
 		e.envelope = env
 		for _, r := range env.Data.Rooms() {
-			if !slices.Contains(e.rooms, r) { // an audience may name a class twice
+			if !slices.Contains(e.rooms, r) { // an announcement may name a class twice
 				e.rooms = append(e.rooms, r)
 			}
 		}
@@ -82,7 +88,8 @@ func (e *Event) decoded() bool {
 	return e.envelope != nil
 }
 
-// Envelope returns the whole event. Nothing of it may be sent to a client but through a [Delivery].
+// Envelope returns the whole event, nil if it is unreadable. It must not be sent to clients, who
+// may see less of it: that is what [Delivery] is for.
 func (e *Event) Envelope() *domain.Envelope {
 	if !e.decoded() {
 		return nil
@@ -90,10 +97,11 @@ func (e *Event) Envelope() *domain.Envelope {
 	return e.envelope
 }
 
-// in returns the index of a room among the event's own, -1 when it does not belong there.
+// in returns the index of a room among the event's rooms, -1 if the event does not belong in it.
 func (e *Event) in(r domain.Room) int { return slices.Index(e.rooms, r) }
 
-// viewOf returns the best view that somebody has who belongs to several audiences.
+// viewOf returns the most complete view that a member of several audiences has, and whether there
+// is one.
 func (e *Event) viewOf(of domain.Audiences) (domain.Audience, bool) {
 	for a := range e.seen {
 		if of.Has(domain.Audience(a)) && e.seen[a].event != nil {
@@ -103,16 +111,16 @@ func (e *Event) viewOf(of domain.Audiences) (domain.Audience, bool) {
 	return 0, false
 }
 
-// Encoding is how one protocol writes a delivery. It is a pure function, and its address identifies it: what it
-// returns for an event is kept and shared by all connections of the protocol.
+// Encoding is how one protocol writes a delivery. It is a pure function, and its address identifies
+// it: the frame of an event is cached with the event and shared by all connections of the protocol.
 type Encoding struct {
-	// PerRoom says that the bytes depend on the room through which an event is heard.
+	// PerRoom says that the bytes depend on the room through which an event is delivered.
 	PerRoom bool
-	// Append adds the frame of a delivery of kind [KindEvent] to dst.
+	// Append appends the frame of a delivery of kind [KindEvent] to dst.
 	Append func(dst []byte, d *Delivery) []byte
 }
 
-// frame is an event in one encoding.
+// frame is an event in one encoding; an event has a linked list of them.
 type frame struct {
 	encoding *Encoding
 	view     domain.Audience
@@ -121,7 +129,8 @@ type frame struct {
 	next     *frame
 }
 
-// Frame returns the delivery in a protocol's encoding. The bytes are shared and must not be changed.
+// Frame returns the delivery in a protocol's encoding. The bytes are shared and must not be
+// changed.
 func (d *Delivery) Frame(enc *Encoding) []byte {
 	e, room := d.Event, int16(-1)
 	if enc.PerRoom {
@@ -140,12 +149,14 @@ func (d *Delivery) Frame(enc *Encoding) []byte {
 		}
 	}
 	for !e.frames.CompareAndSwap(f.next, f) {
-		f.next = e.frames.Load() // two that encode the same at once both keep it; that costs some memory, no lock
+		// Two sessions that encode the same at once both add their frame: cheaper than a lock.
+		f.next = e.frames.Load()
 	}
 	return f.bytes
 }
 
-// AppendJSON adds the event, as its receiver may see it, as a structured CloudEvent with its position.
+// AppendJSON appends the event as its receiver may see it: a structured CloudEvent with its
+// position.
 func (d *Delivery) AppendJSON(dst []byte) []byte {
 	env := *d.Event.envelope
 	env.Data = d.Event.seen[d.view].event

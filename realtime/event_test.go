@@ -22,7 +22,10 @@ func TestTheRingCountsOnlyWhatItHolds(t *testing.T) {
 	p.usedBytes.Add(e.size)
 	frame := func() {
 		d := Delivery{Event: e}
-		d.Frame(&Encoding{Append: func(dst []byte, _ *Delivery) []byte { return append(dst, make([]byte, 1000)...) }})
+		d.Frame(&Encoding{Append: func(dst []byte,
+			_ *Delivery) []byte {
+			return append(dst, make([]byte, 1000)...)
+		}})
 	}
 	frame()
 	require.Greater(t, p.usedBytes.Load(), e.size+1000)

@@ -8,15 +8,17 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// History is a question about what has happened in a room that the session is in.
+// History is a query for past events of a room that the session is in.
 type History struct {
-	After   *domain.Position // nil: from the oldest event that this node remembers
-	Limit   int              // at most Config.MaxMissed are given; 0 asks only for the position
-	Reverse bool             // the newest first, from those that this node remembers
+	After   *domain.Position // nil: from the oldest event in this node's memory
+	Limit   int              // at most Config.MaxMissed are returned; 0 returns only the position
+	Reverse bool             // the newest first, from those in this node's memory
 }
 
-// History returns events of a room and up to where the log has been looked at.
-func (s *Session) History(ctx context.Context, room domain.Room, q History) ([]Delivery, domain.Position, error) {
+// History returns events of a room, and the position up to which the log was searched for them.
+func (s *Session) History(
+	ctx context.Context, room domain.Room, q History,
+) ([]Delivery, domain.Position, error) {
 	sc := s.school
 	sc.mu.RLock()
 	i := s.find(room)
@@ -43,11 +45,7 @@ func (s *Session) History(ctx context.Context, room domain.Room, q History) ([]D
 		if err != nil {
 			return nil, domain.Position{}, err
 		}
-		for _, e := range events {
-			if e.Position.Offset <= upTo && e.decoded() && e.in(room) >= 0 {
-				found = offer(found, len(found), e, room, audiences, true)
-			}
-		}
+		found = appendOf(found, events, room, audiences, upTo)
 		if q.Reverse && len(found) > limit {
 			found = slices.Clone(found[len(found)-limit:])
 		}
@@ -57,4 +55,37 @@ func (s *Session) History(ctx context.Context, room domain.Room, q History) ([]D
 		slices.Reverse(found)
 	}
 	return found[:min(limit, len(found))], s.at(upTo), nil
+}
+
+// missed returns the events of a room after one offset and up to another. More than
+// Config.MaxMissed are not returned but refused: a client with so large a gap reads the state from
+// the API instead.
+func (s *school) missed(
+	ctx context.Context, room domain.Room, audiences domain.Audiences, after, upTo int64,
+) ([]Delivery, error) {
+	var missed []Delivery
+	for limit := s.partition.hub.cfg.MaxMissed; after < upTo; {
+		events, next, err := s.read(ctx, after)
+		if err != nil {
+			return nil, err
+		}
+		missed = appendOf(missed, events, room, audiences, upTo)
+		if len(missed) > limit {
+			return nil, fmt.Errorf("%w: more than %d events were missed", ErrUnrecoverable, limit)
+		}
+		after = next
+	}
+	return missed, nil
+}
+
+// appendOf appends those of a school's events that belong to a room, up to an offset.
+func appendOf(
+	dst []Delivery, events []*Event, room domain.Room, audiences domain.Audiences, upTo int64,
+) []Delivery {
+	for _, e := range events {
+		if e.Position.Offset <= upTo && e.decoded() && e.in(room) >= 0 {
+			dst = offer(dst, len(dst), e, room, audiences, true)
+		}
+	}
+	return dst
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Hub connects the sessions of one node with the log.
+// Hub connects the sessions of one node with the log. Lock order: partition.mu, then school.mu.
 type Hub struct {
 	cfg       Config
 	metrics   *metrics
@@ -23,11 +23,11 @@ type Hub struct {
 	readers   chan struct{}
 	ringBytes int64 // of one partition
 
-	started    chan struct{} // closed when the partitions are known
+	started    chan struct{} // closed when topic and partitions are set
 	topic      eventlog.Topic
 	partitions []*partition
 
-	node       string // names this hub among all nodes
+	node       string // this hub's random name among all nodes
 	lastID     atomic.Uint64
 	sessions   atomic.Int64
 	draining   atomic.Bool
@@ -39,18 +39,19 @@ type Hub struct {
 	peers      peers
 }
 
-// New returns a hub that [Hub.Run] brings to life.
+// New returns a hub, which [Hub.Run] starts.
 func New(cfg Config) (*Hub, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure realtime: %w", err)
 	}
 	cfg = cfg.withDefaults()
 	return &Hub{
-		cfg:       cfg,
-		node:      rand.Text()[:10],
-		peers:     peers{now: cfg.Now},
-		metrics:   newMetrics(cfg.Registerer),
-		grants:    &grantsCache{rights: cfg.Rights, ttl: time.Minute, maxEntries: 100_000, now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
+		cfg:     cfg,
+		node:    rand.Text()[:10],
+		peers:   peers{now: cfg.Now},
+		metrics: newMetrics(cfg.Registerer),
+		grants: &grantsCache{rights: cfg.Rights, ttl: time.Minute, maxEntries: 100_000,
+			now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
 		readers:   make(chan struct{}, cfg.Readers),
 		started:   make(chan struct{}),
 		scheduler: newScheduler(),
@@ -58,7 +59,7 @@ func New(cfg Config) (*Hub, error) {
 	}, nil
 }
 
-// Run tails the log until ctx ends. It fails when the log is no longer the one it was.
+// Run tails the log until ctx ends. It fails if the log was replaced by another.
 func (h *Hub) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	topic, err := h.findTopic(ctx)
@@ -83,7 +84,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	return h.end(g.Wait())
 }
 
-// end closes what is still open when the hub stops.
+// end closes the sessions that are still open when the hub stops.
 func (h *Hub) end(err error) error {
 	h.draining.Store(true)
 	for _, s := range h.allSessions() {
@@ -102,7 +103,7 @@ func (h *Hub) findTopic(ctx context.Context) (eventlog.Topic, error) {
 		if err == nil {
 			return topic, nil
 		}
-		h.cfg.Logger.WarnContext(ctx, "the log cannot be described", "error", err)
+		h.cfg.Logger.WarnContext(ctx, "describe the log", "error", err)
 		select {
 		case <-ctx.Done():
 			return topic, ctx.Err()
@@ -133,7 +134,7 @@ func (h *Hub) wait(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
-// Epoch names the log that positions belong to: another one has another epoch.
+// Epoch names the log that positions belong to. A replaced log has another epoch.
 func (h *Hub) Epoch() string {
 	sum := sha256.Sum256([]byte(h.topic.ID))
 	return hex.EncodeToString(sum[:6])
@@ -143,7 +144,7 @@ func (h *Hub) partitionOf(school string) int32 {
 	return eventlog.PartitionFor(school, int32(len(h.partitions)))
 }
 
-// allSessions lists all that are open.
+// allSessions lists the open sessions.
 func (h *Hub) allSessions() []*Session {
 	var all []*Session
 	h.eachSchool(func(sc *school) {
@@ -154,7 +155,7 @@ func (h *Hub) allSessions() []*Session {
 	return all
 }
 
-// eachSchool looks at all schools, with their lock held for reading.
+// eachSchool calls look for all schools, with the school's lock held for reading.
 func (h *Hub) eachSchool(look func(sc *school)) {
 	select {
 	case <-h.started:
@@ -172,7 +173,7 @@ func (h *Hub) eachSchool(look func(sc *school)) {
 	}
 }
 
-// school finds one that there is something of on this node, else nil.
+// school returns a school that has sessions or recent events on this node, else nil.
 func (h *Hub) school(name string) *school {
 	select {
 	case <-h.started:
@@ -185,4 +186,8 @@ func (h *Hub) school(name string) *school {
 	return p.schools[name]
 }
 
-func (h *Hub) revoked(identity Identity) bool { return h.cfg.Revoked != nil && h.cfg.Revoked(identity) }
+func (h *Hub) revoked(
+	identity Identity,
+) bool {
+	return h.cfg.Revoked != nil && h.cfg.Revoked(identity)
+}

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func class(id string) domain.Room { return domain.Room{Kind: domain.RoomClass, ID: id} }
 
-// Sessions come, go, fall behind and come back to another node; each must hear its rooms' part of the log, once, in
-// order, whether it comes from a ring of a room, of the school, or from the log.
+// Sessions come, go, fall behind and come back to another node; each must hear its rooms' part of
+// the log, once, in order, whether it comes from a ring of a room, of the school, or from the log.
 func TestP6_EverySessionHearsItsPartOfTheLog(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 200_000, 64 << 20} {
@@ -64,7 +64,8 @@ func TestP6_EverySessionHearsItsPartOfTheLog(t *testing.T) {
 				for range events {
 					id := rnd.IntN(events) // about a third are duplicates
 					room := strconv.Itoa(id % classes)
-					pos := rt.Publish(t, log, rt.School, strconv.Itoa(id), rt.Notice(strconv.Itoa(id), room))
+					pos := rt.Publish(t, log, rt.School, strconv.Itoa(id),
+						rt.Notice(strconv.Itoa(id), room))
 					if rnd.IntN(10) == 0 {
 						rt.Publish(t, log, "elsewhere", strconv.Itoa(id), rt.Notice("x", room))
 					}
@@ -78,7 +79,8 @@ func TestP6_EverySessionHearsItsPartOfTheLog(t *testing.T) {
 			}()
 			// Each client lives through some connections of random length.
 			live := func(c *client, rnd *rand.Rand, final bool) {
-				r := rt.Listen(t, nodes[rnd.IntN(2)], rt.User("head", "admin"), realtime.Options{From: c.at, Rooms: c.rooms})
+				r := rt.Listen(t, nodes[rnd.IntN(2)], rt.User("head", "admin"),
+					realtime.Options{From: c.at, Rooms: c.rooms})
 				if rnd.IntN(2) == 0 {
 					r.Hold()
 				}
@@ -148,8 +150,10 @@ func partitionOf(school string) int32 {
 func TestP6_JoinHandsOverWhatWasMissedInTheRoom(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 1 << 20} {
-		n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = ringBytes; c.MaxMissed = 10 })
-		r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
+		n := rt.Start(t, nil,
+			func(c *realtime.Config) { c.RingBytes = ringBytes; c.MaxMissed = 10 })
+		r := rt.Listen(t, n, rt.User("head", "admin"),
+			realtime.Options{Rooms: []domain.Room{class("b")}})
 		at := r.Position()
 		var a []domain.Position
 		for i := range 10 {
@@ -189,7 +193,8 @@ func TestP6_JoinWhileBehind(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 1 << 20} {
 		n := rt.Start(t, nil, func(c *realtime.Config) { c.RingBytes = ringBytes })
-		slow := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}, PerRoom: true})
+		slow := rt.Listen(t, n, rt.User("head", "admin"),
+			realtime.Options{Rooms: []domain.Room{class("b")}, PerRoom: true})
 		probe := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{})
 		first := rt.Publish(t, n.Log, rt.School, "first", rt.Notice("first", "b"))
 		slow.Positions(t, first)
@@ -215,14 +220,16 @@ func TestP6_JoinWhileBehind(t *testing.T) {
 		require.Equal(t, a, missed)
 		next := rt.Publish(t, n.Log, rt.School, "next", rt.Notice("next", "a"))
 		slow.Release()
-		require.Equal(t, append(append([]int64{first.Offset}, b...), next.Offset), slow.Positions(t, next))
+		require.Equal(t, append(append([]int64{first.Offset}, b...), next.Offset),
+			slow.Positions(t, next))
 	}
 }
 
 func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.MaxLag = 50; c.RingBytes = 1 })
-	r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
+	r := rt.Listen(t, n, rt.User("head", "admin"),
+		realtime.Options{Rooms: []domain.Room{class("a")}})
 	var last domain.Position
 	for i := range 100 {
 		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "a"))
@@ -258,7 +265,9 @@ func TestP6_ANodeThatStartsAgainServesOldPositions(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	first := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
-	r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{From: &domain.Position{Partition: first.Partition, Offset: -1}, Rooms: []domain.Room{class("a")}})
+	r := rt.Listen(t, n, rt.User("head", "admin"),
+		realtime.Options{From: &domain.Position{Partition: first.Partition, Offset: -1},
+			Rooms: []domain.Room{class("a")}})
 	require.Equal(t, []int64{first.Offset}, r.Positions(t, first))
 	n.Kill()
 	_, err := r.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
@@ -266,13 +275,15 @@ func TestP6_ANodeThatStartsAgainServesOldPositions(t *testing.T) {
 	rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a")) // a retry
 	second := rt.Publish(t, n.Log, rt.School, "2", rt.Notice("2", "a"))
 	n = rt.Start(t, n.Log, nil)
-	r = rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{From: &first, Rooms: []domain.Room{class("a")}})
+	r = rt.Listen(t, n, rt.User("head", "admin"),
+		realtime.Options{From: &first, Rooms: []domain.Room{class("a")}})
 	require.Equal(t, []int64{second.Offset}, r.Positions(t, second))
 }
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.MaxSessions = 3; c.MaxPerUser = 2; c.MaxRooms = 3 })
+	n := rt.Start(t, nil,
+		func(c *realtime.Config) { c.MaxSessions = 3; c.MaxPerUser = 2; c.MaxRooms = 3 })
 	one := rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{})
 	rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{})
 	_, err := rt.TryListen(t, n, rt.User("one", "admin"), realtime.Options{})
@@ -295,7 +306,8 @@ func TestLimits(t *testing.T) {
 func TestAnEventIsDeliveredOnceOrOncePerRoom(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	rooms := []domain.Room{class("a"), {Kind: domain.RoomStudent, ID: "s"}, {Kind: domain.RoomSchool}}
+	rooms := []domain.Room{class("a"), {Kind: domain.RoomStudent, ID: "s"},
+		{Kind: domain.RoomSchool}}
 	once := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms})
 	each := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms, PerRoom: true})
 	pos := rt.Publish(t, n.Log, rt.School, "1", rt.Mark("s", "a", 1))
@@ -314,7 +326,8 @@ func TestTokensThatExpireEndTheSession(t *testing.T) {
 	later.Expires = identity.Expires.Add(time.Hour)
 	clock.advance(30 * time.Second)
 	require.NoError(t, r.Refresh(later))
-	require.ErrorIs(t, r.Refresh(realtime.Identity{Subject: "other", School: rt.School}), realtime.ErrDenied)
+	require.ErrorIs(t, r.Refresh(realtime.Identity{Subject: "other", School: rt.School}),
+		realtime.ErrDenied)
 	clock.advance(time.Minute)
 	pos := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	require.Equal(t, []int64{pos.Offset}, r.Positions(t, pos), "it was refreshed")
@@ -332,7 +345,10 @@ func TestTokensThatAreRevokedEndTheSession(t *testing.T) {
 	t.Parallel()
 	var revoked atomic.Bool
 	n := rt.Start(t, nil, func(c *realtime.Config) {
-		c.Revoked = func(identity realtime.Identity) bool { return revoked.Load() && identity.TokenID == "old" }
+		c.Revoked = func(identity realtime.Identity) bool {
+			return revoked.Load() &&
+				identity.TokenID == "old"
+		}
 	})
 	old, renewed := rt.User("head", "admin"), rt.User("head", "admin")
 	old.TokenID, renewed.TokenID = "old", "new"
@@ -353,7 +369,8 @@ func TestTokensThatAreRevokedEndTheSession(t *testing.T) {
 func TestRevokeEndsAUsersSessions(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	one, two := rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{}), rt.Listen(t, n, rt.User("two", "admin"), realtime.Options{})
+	one, two := rt.Listen(t, n, rt.User("one", "admin"), realtime.Options{}),
+		rt.Listen(t, n, rt.User("two", "admin"), realtime.Options{})
 	require.NoError(t, n.Revoke(t.Context(), rt.School, "one"))
 	_, err := one.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
 	require.Equal(t, realtime.CloseRevoked, err)
@@ -382,17 +399,24 @@ func TestDashboardsHearTheNewestPositionOnly(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = 20 * time.Millisecond })
 	room := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
-	r := rt.Listen(t, n, rt.User("books", "accountant"), realtime.Options{Rooms: []domain.Room{room}})
-	other := rt.Listen(t, n, rt.User("books", "accountant"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomDashboard, ID: "marks"}}})
-	at := func(offset int64) domain.Position { return domain.Position{Partition: 1, Offset: offset} }
+	r := rt.Listen(t, n, rt.User("books", "accountant"),
+		realtime.Options{Rooms: []domain.Room{room}})
+	other := rt.Listen(t, n, rt.User("books", "accountant"),
+		realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomDashboard, ID: "marks"}}})
+	at := func(offset int64) domain.Position {
+		return domain.Position{Partition: 1,
+			Offset: offset}
+	}
 	for i := range int64(1000) {
-		n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees", "students"}, Position: at(i)})
+		n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees", "students"},
+			Position: at(i)})
 	}
 	got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool {
 		return len(got) > 0 && got[len(got)-1].Position == at(999)
 	})
 	require.Less(t, len(got), 100)
-	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"marks"}, Position: at(1000)})
+	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"marks"},
+		Position: at(1000)})
 	got, _ = other.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
 	require.Equal(t, []string{"1 dashboard:marks 1:1000"}, rt.Describe(got))
 }
@@ -419,7 +443,10 @@ func TestARebuildIsToldToAllDashboardsOfItsPartition(t *testing.T) {
 	}
 	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: at})
 	for _, r := range here {
-		r.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) == 1 && got[0].Position == at })
+		r.Until(t, func(got []realtime.Delivery, _ error) bool {
+			return len(got) == 1 &&
+				got[0].Position == at
+		})
 	}
 	elsewhere := domain.Position{Partition: there.Position().Partition, Offset: 3}
 	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: elsewhere})
@@ -447,9 +474,11 @@ func TestWhatResumedSessionsHaveMissedIsCounted(t *testing.T) {
 	for i := range 3 {
 		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("1", "a"))
 	}
-	fresh := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}})
+	fresh := rt.Listen(t, n, rt.User("head", "admin"),
+		realtime.Options{Rooms: []domain.Room{class("a")}})
 	fresh.Reaches(t, last)
-	back := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
+	back := rt.Listen(t, n, rt.User("head", "admin"),
+		realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
 	back.Positions(t, last)
 	for i := range 2 {
 		last = rt.Publish(t, n.Log, rt.School, "new"+strconv.Itoa(i), rt.Notice("1", "a"))

@@ -7,8 +7,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/catalog"
 )
 
-// roomKinds says for each event type in which kinds of rooms its events can be, so that events nobody listens to are
-// not decoded. A type whose rooms depend on its data is not in it.
+// roomKinds holds for each event type the kinds of rooms that its events belong to, so that events
+// without a listener are never decoded. Types whose rooms depend on their data are absent.
 var roomKinds = func() map[string][]domain.RoomKind {
 	types := map[string][]domain.RoomKind{}
 	for _, f := range catalog.Facts() {

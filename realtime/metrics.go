@@ -29,7 +29,8 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	opts := func(name, help string) prometheus.Opts {
-		return prometheus.Opts{Namespace: "schoolbell", Subsystem: "realtime", Name: name, Help: help}
+		return prometheus.Opts{Namespace: "schoolbell", Subsystem: "realtime", Name: name,
+			Help: help}
 	}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts(opts(name, help)))
@@ -38,43 +39,55 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
 	}
 	m := &metrics{
-		sent:        map[string]*sent{},
-		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("connections", "Open connections.")), []string{"protocol"}),
-		rooms:       prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("rooms", "Rooms that somebody is in.")), []string{"kind"}),
-		joins:       counters("joins_total", "Rooms entered.", "kind"),
-		denied:      counters("denied_total", "Rooms asked for and refused.", "kind"),
-		revoked:     counter("revoked_total", "Rooms taken away because the right to them had gone."),
-		closed:      counters("closed_total", "Connections ended.", "reason"),
-		deliveries:  counters("deliveries_total", "Events and notices sent.", "protocol"),
-		bytes:       counters("sent_bytes_total", "Bytes sent.", "protocol"),
+		sent: map[string]*sent{},
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("connections",
+			"Open connections.")), []string{"protocol"}),
+		rooms: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("rooms",
+			"Rooms with at least one connection.")), []string{"kind"}),
+		joins: counters("joins_total", "Rooms joined.", "kind"),
+		denied: counters("denied_total",
+			"Joins refused because the right to the room is missing.", "kind"),
+		revoked: counter("revoked_total",
+			"Memberships ended because the right to the room was withdrawn."),
+		closed:     counters("closed_total", "Connections closed.", "reason"),
+		deliveries: counters("deliveries_total", "Events and notifications sent.", "protocol"),
+		bytes:      counters("sent_bytes_total", "Bytes sent to clients.", "protocol"),
 		delay: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "schoolbell", Subsystem: "realtime", Name: "delivery_seconds", Help: "From the log to the socket: the oldest event of each write.",
-			Buckets: []float64{.001, .0025, .005, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Namespace: "schoolbell", Subsystem: "realtime", Name: "delivery_seconds",
+			Help: "Time from the log to the socket, of the oldest event in each write.",
+			Buckets: []float64{.001, .0025, .005, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10,
+				30},
 		}, []string{"protocol"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "schoolbell", Subsystem: "realtime", Name: "cursor_lag_records", Help: "How far back a session was that had to read on.",
+			Namespace: "schoolbell", Subsystem: "realtime", Name: "cursor_lag_records",
+			Help:    "Records that a session was behind when it had to catch up.",
 			Buckets: prometheus.ExponentialBuckets(1, 10, 7),
 		}),
-		logReads:   counter("log_reads_total", "Reads of the log for sessions behind the ring."),
+		logReads: counter("log_reads_total",
+			"Reads of the log for sessions that were behind the rings in memory."),
 		duplicates: counter("duplicates_total", "Repeated events that were dropped."),
-		coalesced:  counter("coalesced_total", "Notices to dashboards that a newer one replaced."),
-		recovered:  counters("recovered_total", "Attempts to resume from a position.", "outcome"),
-		missed:     counter("recovered_events_total", "Events handed over to clients that had missed them."),
+		coalesced: counter("coalesced_total",
+			"Notifications of dashboards that were replaced by a newer one."),
+		recovered: counters("recovered_total", "Attempts to resume from a position.", "outcome"),
+		missed: counter("recovered_events_total",
+			"Missed events sent to clients that resumed."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.rooms, m.joins, m.denied, m.revoked, m.closed, m.deliveries, m.bytes, m.delay,
+		reg.MustRegister(m.connections, m.rooms, m.joins, m.denied, m.revoked, m.closed,
+			m.deliveries, m.bytes, m.delay,
 			m.lag, m.logReads, m.duplicates, m.coalesced, m.recovered, m.missed)
 	}
 	return m
 }
 
-// resumed counts an attempt to resume from a position, and the events that it brought at once.
+// resumed counts an attempt to resume from a position, and the missed events that it returned.
 func (m *metrics) resumed(outcome string, events int) {
 	m.recovered.WithLabelValues(outcome).Inc()
 	m.missed.Add(float64(events))
 }
 
-// sent is what is counted for each write, of one protocol. All sessions of a protocol share one.
+// sent holds the metrics of writes of one protocol. They are looked up once per session, not per
+// write.
 type sent struct {
 	deliveries prometheus.Counter
 	bytes      prometheus.Counter
@@ -86,13 +99,14 @@ func (m *metrics) forProtocol(protocol string) *sent {
 	defer m.mu.Unlock()
 	c := m.sent[protocol]
 	if c == nil {
-		c = &sent{m.deliveries.WithLabelValues(protocol), m.bytes.WithLabelValues(protocol), m.delay.WithLabelValues(protocol)}
+		c = &sent{m.deliveries.WithLabelValues(protocol), m.bytes.WithLabelValues(protocol),
+			m.delay.WithLabelValues(protocol)}
 		m.sent[protocol] = c
 	}
 	return c
 }
 
-// Sent counts what a transport has written: the deliveries of one write and their bytes.
+// Sent counts a transport's write: its deliveries and its bytes.
 func (s *Session) Sent(ds []Delivery, bytes int) {
 	s.sent.deliveries.Add(float64(len(ds)))
 	s.sent.bytes.Add(float64(bytes))
@@ -107,7 +121,7 @@ func (s *Session) Sent(ds []Delivery, bytes int) {
 	}
 }
 
-// countMissed counts what a session that was resumed had missed, until it hears what is new.
+// countMissed counts what a resumed session had missed, up to the first event that is new.
 func (s *Session) countMissed(ds []Delivery) {
 	for i := range ds {
 		if ds[i].Event == nil {

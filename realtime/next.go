@@ -10,25 +10,25 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// One call of Next hands out about this much, so that what a slow client holds stays small.
+// Bounds of one call of Next, so that the memory held for a slow client stays small.
 const (
 	maxDeliveries = 128
 	maxBytes      = 64 << 10
-	chunkEvents   = 256       // looked at in the school's ring at a time
-	chunkBytes    = 256 << 10 // read from the log at a time
+	chunkEvents   = 256       // of the school's ring at a time
+	chunkBytes    = 256 << 10 // of the log at a time
 )
 
-// Next appends what is to be sent next to dst and returns it, in the order of the log. When it returns nothing without
-// an error, the session sleeps until Wake is called. An error that is a [Close] ends the connection with that reason;
-// others are those of ctx.
+// Next appends the next deliveries to dst and returns it, in the order of the log. If it returns
+// nothing and no error, the session sleeps until Wake is called. An error that is a [Close] ends
+// the connection with that reason; others are those of ctx.
 //
-// While the session keeps up, its deliveries come from the rings of its rooms; when it has fallen behind, from the ring
-// of its school, and then from the log itself. Until it has caught up it is never told to sleep. Who catches up, and so
-// may have to wait for the log, does not do that in a turn: Next ends it.
+// While the session keeps up, its deliveries come from the rings of its rooms; when it has fallen
+// behind, from the ring of its school, and then from the log itself. It does not sleep before it
+// has caught up. Catching up may wait for the log, so Next releases the slot first.
 func (s *Session) Next(ctx context.Context, slot *Slot, dst []Delivery) ([]Delivery, error) {
 	for {
-		if why := s.closing.Load(); why != nil {
-			return dst, *why
+		if reason := s.closing.Load(); reason != nil {
+			return dst, *reason
 		}
 		if s.expired(s.hub.cfg.Now()) {
 			s.closing.CompareAndSwap(nil, &CloseExpired)
@@ -36,15 +36,16 @@ func (s *Session) Next(ctx context.Context, slot *Slot, dst []Delivery) ([]Deliv
 		}
 		out, live := s.live(dst)
 		if live {
-			if len(out) == len(dst) && s.closing.Load() != nil && s.awake.CompareAndSwap(false, true) {
-				continue // told to close while it was going to sleep
+			if len(out) == len(dst) && s.closing.Load() != nil &&
+				s.awake.CompareAndSwap(false, true) {
+				continue // closed while it was falling asleep
 			}
 			if len(out) > len(dst) {
 				slot.count()
 			}
 			return out, nil
 		}
-		slot.End()
+		slot.Release()
 		out, err := s.catchUp(ctx, dst)
 		if err != nil || len(out) > len(dst) {
 			return out, err
@@ -52,8 +53,8 @@ func (s *Session) Next(ctx context.Context, slot *Slot, dst []Delivery) ([]Deliv
 	}
 }
 
-// live hands out what the rings of the rooms have, and reports whether they have all that the session needs. When
-// there is nothing, the session is asleep afterwards.
+// live returns deliveries from the rings of the rooms, and reports whether these hold everything
+// the session needs. If there is nothing to deliver, the session is asleep afterwards.
 func (s *Session) live(dst []Delivery) (out []Delivery, live bool) {
 	sc := s.school
 	sc.mu.RLock()
@@ -81,17 +82,17 @@ func (s *Session) live(dst []Delivery) (out []Delivery, live bool) {
 			}
 		}
 		before := len(out)
-		kept := sources[:0]
+		rest := sources[:0]
 		for _, from := range sources {
 			if from.event() == e {
 				out = s.offer(out, before, e, from.m)
 				from.next++
 			}
 			if from.next < from.m.room.ring.len() {
-				kept = append(kept, from)
+				rest = append(rest, from)
 			}
 		}
-		sources = kept
+		sources = rest
 		size += int(e.size)
 		cursor = e.Position.Offset
 	}
@@ -106,7 +107,7 @@ func (s *Session) live(dst []Delivery) (out []Delivery, live bool) {
 	return out, len(out) > len(dst)
 }
 
-// source is where a session reads on in one of its rooms.
+// source is a session's next event in one of its rooms.
 type source struct {
 	m    *membership
 	next int
@@ -114,20 +115,23 @@ type source struct {
 
 func (f *source) event() *Event { return f.m.room.ring.at(f.next) }
 
-// offer adds an event as it is seen through a room, unless it is not for the session. Deliveries of the same event
-// begin at index first.
+// offer appends an event as it is seen through a room, unless the session may not see it.
+// Deliveries of the same event begin at index first.
 func (s *Session) offer(out []Delivery, first int, e *Event, m *membership) []Delivery {
 	return offer(out, first, e, m.room.name, m.audiences, s.opts.PerRoom)
 }
 
-func offer(out []Delivery, first int, e *Event, room domain.Room, audiences domain.Audiences, perRoom bool) []Delivery {
+func offer(
+	out []Delivery, first int, e *Event, room domain.Room, audiences domain.Audiences, perRoom bool,
+) []Delivery {
 	view, ok := e.viewOf(audiences)
 	if !ok {
 		return out
 	}
-	d := Delivery{Kind: KindEvent, Event: e, Position: e.Position, Room: room, view: view, room: int16(e.in(room))}
+	d := Delivery{Kind: KindEvent, Event: e, Position: e.Position, Room: room, view: view,
+		room: int16(e.in(room))}
 	if !perRoom && len(out) > first {
-		if view < out[first].view { // heard in two rooms: the better view counts
+		if view < out[first].view { // through two rooms: the more complete view counts
 			out[first] = d
 		}
 		return out
@@ -135,7 +139,8 @@ func offer(out []Delivery, first int, e *Event, room domain.Room, audiences doma
 	return append(out, d)
 }
 
-// takeNotices hands out rooms left and dashboards changed. The school's lock is held for reading, and only Next comes here.
+// takeNotices appends the rooms left and dashboards changed. The school's lock is held for reading;
+// that is enough, as only Next calls it.
 func (s *Session) takeNotices(dst []Delivery) []Delivery {
 	dst = append(dst, s.notices...)
 	s.notices = nil
@@ -155,7 +160,7 @@ func (s *Session) takeNotices(dst []Delivery) []Delivery {
 	return dst
 }
 
-// catchUp hands out what comes next from the school's ring or the log, going over at most one chunk of it.
+// catchUp appends deliveries from at most one chunk of the school's ring or of the log.
 func (s *Session) catchUp(ctx context.Context, dst []Delivery) ([]Delivery, error) {
 	sc := s.school
 	cursor := s.cursor.Load()
@@ -201,8 +206,8 @@ func (s *Session) catchUp(ctx context.Context, dst []Delivery) ([]Delivery, erro
 	return dst, nil
 }
 
-// read returns the school's next events after an offset, from its ring or else from the log, and up to which offset
-// there are no others.
+// read returns the school's next events after an offset, from its ring or else from the log, and
+// the offset up to which there are no others.
 func (s *school) read(ctx context.Context, after int64) (events []*Event, upTo int64, err error) {
 	s.mu.RLock()
 	if after >= s.from {
@@ -224,7 +229,9 @@ func (s *school) read(ctx context.Context, after int64) (events []*Event, upTo i
 }
 
 // read returns the next events of a school from the log.
-func (p *partition) read(ctx context.Context, school string, after int64) (events []*Event, upTo int64, err error) {
+func (p *partition) read(
+	ctx context.Context, school string, after int64,
+) (events []*Event, upTo int64, err error) {
 	select {
 	case p.hub.readers <- struct{}{}:
 	case <-ctx.Done():
@@ -242,7 +249,7 @@ func (p *partition) read(ctx context.Context, school string, after int64) (event
 		case ctx.Err() != nil:
 			return nil, 0, ctx.Err()
 		}
-		select { // the log is away for a while
+		select { // the log is unavailable, or has nothing yet
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		case <-time.After(200 * time.Millisecond):
@@ -250,9 +257,11 @@ func (p *partition) read(ctx context.Context, school string, after int64) (event
 	}
 }
 
-// events picks a school's events, without duplicates, from what the log has given. What the hub has not seen itself
-// yet is left out: whether it is a duplicate is not known.
-func (p *partition) events(school string, batch *eventlog.Batch) (events []*Event, upTo int64, err error) {
+// events picks a school's events from a batch, without duplicates. Records beyond the hub's own
+// head are left out, as it is not known yet whether they are duplicates.
+func (p *partition) events(
+	school string, batch *eventlog.Batch,
+) (events []*Event, upTo int64, err error) {
 	head := p.head.Load()
 	for i := range batch.Records {
 		rec := &batch.Records[i]
@@ -267,25 +276,4 @@ func (p *partition) events(school string, batch *eventlog.Batch) (events []*Even
 		}
 	}
 	return events, min(head, batch.Next-1), nil
-}
-
-// missed returns what has happened in a room after one offset and up to another.
-func (s *school) missed(ctx context.Context, room domain.Room, audiences domain.Audiences, after, upTo int64) ([]Delivery, error) {
-	var missed []Delivery
-	for after < upTo {
-		events, next, err := s.read(ctx, after)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			if e.Position.Offset <= upTo && e.decoded() && e.in(room) >= 0 {
-				missed = offer(missed, len(missed), e, room, audiences, true)
-			}
-		}
-		if len(missed) > s.partition.hub.cfg.MaxMissed {
-			return nil, fmt.Errorf("%w: more than %d events were missed", ErrUnrecoverable, s.partition.hub.cfg.MaxMissed)
-		}
-		after = next
-	}
-	return missed, nil
 }

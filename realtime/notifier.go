@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -8,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Notifier tells the dashboards of all nodes what has changed, at most once in an interval. It belongs to the process
-// that folds the projections, which need not be a node itself.
+// Notifier sends changes of projections to the dashboards of all nodes, at most once per interval.
+// It runs in the process that folds the projections, which need not serve live connections itself.
 type Notifier struct {
 	bus      Bus
 	local    func(Changed)
@@ -18,46 +19,47 @@ type Notifier struct {
 	changes  changeBuffer
 }
 
-// NewNotifier tells through a bus, and the hub of this process, if there is one, directly. An interval of 0 is 200 ms.
-func NewNotifier(bus Bus, local func(Changed), interval time.Duration, logger *slog.Logger) *Notifier {
-	if interval == 0 {
-		interval = defaultDashboardInterval
-	}
+// NewNotifier notifies other nodes through a bus and, if local is not nil, the hub of this process
+// directly. An interval of 0 means 200 ms.
+func NewNotifier(
+	bus Bus, local func(Changed), interval time.Duration, logger *slog.Logger,
+) *Notifier {
+	interval = cmp.Or(interval, defaultDashboardInterval)
 	return &Notifier{bus: bus, local: local, interval: interval, logger: logger}
 }
 
-// Notify takes a notice. It never blocks.
-func (a *Notifier) Notify(c Changed) {
-	if a.local != nil {
-		a.local(c)
+// Notify takes a change. It never blocks, so that folding does not depend on the bus.
+func (n *Notifier) Notify(c Changed) {
+	if n.local != nil {
+		n.local(c)
 	}
-	a.changes.add(c)
+	n.changes.add(c)
 }
 
-// Run sends the notices until ctx ends. One that cannot be sent is lost: the next one says more.
-func (a *Notifier) Run(ctx context.Context) error {
-	tick := time.NewTicker(a.interval)
+// Run sends changes until ctx ends. A change that cannot be sent is dropped: a later one of the
+// same projection carries a newer position and replaces it.
+func (n *Notifier) Run(ctx context.Context) error {
+	tick := time.NewTicker(n.interval)
 	defer tick.Stop()
-	for failing := false; ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		err := a.Flush(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			a.logger.WarnContext(ctx, "dashboards of other nodes cannot be told", "error", err)
+		if err := n.Flush(ctx); err != nil && ctx.Err() == nil {
+			n.logger.WarnContext(ctx, "notify dashboards of other nodes", "error", err)
 		}
-		failing = err != nil
 	}
 }
 
-// Flush sends the notices that wait.
-func (a *Notifier) Flush(ctx context.Context) error {
+// Flush sends the pending changes now.
+func (n *Notifier) Flush(ctx context.Context) error {
 	m := message{Kind: kindChanged}
-	for target, projections := range a.changes.take() {
+	for target, projections := range n.changes.take() {
 		for name, position := range projections {
-			m.Changed = append(m.Changed, Changed{School: target.school, Projections: []string{name}, Position: position})
+			c := Changed{School: target.school, Projections: []string{name}, Position: position}
+			m.Changed = append(m.Changed, c)
 		}
 	}
 	if len(m.Changed) == 0 {
@@ -67,5 +69,5 @@ func (a *Notifier) Flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.bus.Publish(ctx, allNodes, b)
+	return n.bus.Publish(ctx, allNodes, b)
 }

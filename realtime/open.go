@@ -9,8 +9,10 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Open begins a session: it joins the rooms that are the bearer's own and those that the options name. The transport
-// then calls Next until it returns nothing, and again whenever it is woken; when the connection is gone it calls End.
+// Open opens a session and joins the bearer's own rooms and those that the options name. The
+// transport then calls Next until it returns nothing, and again whenever it is woken; when the
+// connection is gone it calls End. The error is one of this package's, for [StatusOf] and
+// [CloseOf].
 func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Session, error) {
 	if opts.School == "" {
 		opts.School = identity.School
@@ -31,7 +33,8 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 	if err := h.wait(ctx, p.ready); err != nil {
 		return nil, err
 	}
-	s := &Session{hub: h, opts: opts, identity: identity, id: h.lastID.Add(1), sent: h.metrics.forProtocol(opts.Protocol), resumedTo: -1}
+	s := &Session{hub: h, opts: opts, identity: identity, id: h.lastID.Add(1),
+		sent: h.metrics.forProtocol(opts.Protocol), resumedTo: -1}
 	s.awake.Store(true)
 	s.expires.Store(expiry(identity))
 	if s.expired(h.cfg.Now()) {
@@ -57,7 +60,7 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 	return s, nil
 }
 
-// enter joins the session's first rooms and places its cursor.
+// enter joins the session's first rooms and sets its cursor.
 func (s *Session) enter(ctx context.Context, cursor int64) error {
 	rooms := []domain.Room{}
 	if s.identity.School != everySchool {
@@ -105,7 +108,7 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 	return nil
 }
 
-// admitSession counts a session in, within the limits.
+// admitSession registers a session, within the limits.
 func (h *Hub) admitSession(p *partition, s *Session) error {
 	if h.sessions.Add(1) > int64(h.cfg.MaxSessions) {
 		h.sessions.Add(-1)
@@ -123,10 +126,11 @@ func (h *Hub) admitSession(p *partition, s *Session) error {
 	return nil
 }
 
-// forget counts a session out. The school's lock is held.
+// forget removes a session that has left its rooms. The school's lock is held.
 func (h *Hub) forget(s *Session) {
 	sc := s.school
-	mine := slices.DeleteFunc(sc.sessions[s.identity.Subject], func(x *Session) bool { return x == s })
+	mine := slices.DeleteFunc(sc.sessions[s.identity.Subject],
+		func(x *Session) bool { return x == s })
 	if len(mine) == 0 {
 		delete(sc.sessions, s.identity.Subject)
 	} else {

@@ -9,18 +9,23 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// partition tails one partition of the log: it drops duplicates, keeps what is recent and wakes those concerned.
+// partition tails one partition of the log: it drops duplicates, holds recent events and wakes the
+// sessions concerned.
 type partition struct {
 	hub    *Hub
 	number int32
 
-	head      atomic.Int64 // the last offset seen
-	first     atomic.Int64 // the oldest offset that can be served: duplicates are known from there on, and the log has it
-	evicted   atomic.Int64 // the ring has everything after it
+	head atomic.Int64 // the last offset seen
+	// the oldest offset that can be served: from there on duplicates are known and the log is
+	// complete
+	first     atomic.Int64
+	evicted   atomic.Int64 // the ring has everything after this offset
 	usedBytes atomic.Int64 // bytes in the ring, with frames
 	ready     chan struct{}
 
@@ -31,14 +36,14 @@ type partition struct {
 	duplicates   []int64 // offsets, in order
 
 	// Only the goroutine that tails the partition touches these.
-	recent int64 // records before it would not stay in the ring: only whether they are duplicates counts
+	recent int64 // earlier records only fill the window: they would not stay in the ring
 	window *eventlog.Window
 	all    ring // every event in a ring of a school, in the order of the log
 	wake   []*Session
 	rights []*Event
 }
 
-// Fetching the log. A batch is handed on in pieces, so that no school is locked for long.
+// Bounds of a fetch. A batch is processed in pieces, so that no school is locked for long.
 const (
 	fetchBytes  = 1 << 20
 	fetchWait   = 500 * time.Millisecond
@@ -46,12 +51,13 @@ const (
 )
 
 func newPartition(h *Hub, number int32) *partition {
-	p := &partition{hub: h, number: number, schools: map[string]*school{}, ready: make(chan struct{}), window: eventlog.NewWindow(h.cfg.Window)}
+	p := &partition{hub: h, number: number, schools: map[string]*school{},
+		ready: make(chan struct{}), window: eventlog.NewWindow(h.cfg.Window)}
 	p.head.Store(-1)
 	return p
 }
 
-// oldest is the cursor furthest back that can be served.
+// oldest is the oldest cursor that can be served.
 func (p *partition) oldest() int64 {
 	return max(p.first.Load()-1, p.head.Load()-int64(p.hub.cfg.MaxLag))
 }
@@ -60,7 +66,8 @@ func (p *partition) oldest() int64 {
 func (p *partition) recoverable(ctx context.Context, pos domain.Position) (int64, error) {
 	switch {
 	case pos.Partition != p.number:
-		return 0, fmt.Errorf("%w: %s is a place of another school", ErrUnrecoverable, pos)
+		return 0, fmt.Errorf("%w: %s belongs to another partition than this school",
+			ErrUnrecoverable, pos)
 	case pos.Offset < p.oldest():
 		return 0, fmt.Errorf("%w: %s is too old", ErrUnrecoverable, pos)
 	case pos.Offset > p.head.Load(): // another node may be ahead of this one
@@ -69,13 +76,13 @@ func (p *partition) recoverable(ctx context.Context, pos domain.Position) (int64
 			return 0, err
 		}
 		if pos.Offset >= end {
-			return 0, fmt.Errorf("%w: %s is behind the end of the log", ErrUnrecoverable, pos)
+			return 0, fmt.Errorf("%w: %s is beyond the end of the log", ErrUnrecoverable, pos)
 		}
 	}
 	return pos.Offset, nil
 }
 
-// run warms up and then follows the log.
+// run fills the window and the rings from the recent log, and then follows its end.
 func (p *partition) run(ctx context.Context) error {
 	var start, end int64
 	err := p.retry(ctx, func() (err error) {
@@ -119,9 +126,11 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// retry repeats what fails because the log is away for a while.
+// retry repeats do while the log is unavailable, with growing pauses.
 func (p *partition) retry(ctx context.Context, do func() error) error {
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 2*time.Second
+	for {
 		err := do()
 		switch {
 		case err == nil:
@@ -131,11 +140,11 @@ func (p *partition) retry(ctx context.Context, do func() error) error {
 		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 			return fmt.Errorf("follow partition %d: %w", p.number, err)
 		}
-		p.hub.cfg.Logger.WarnContext(ctx, "the log cannot be read", "partition", p.number, "error", err)
+		p.hub.cfg.Logger.WarnContext(ctx, "read the log", "partition", p.number, "error", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(wait):
+		case <-time.After(pause.NextBackOff()):
 		}
 	}
 }
@@ -146,7 +155,8 @@ func (p *partition) take(records []eventlog.Record) {
 	for i := range records {
 		rec := &records[i]
 		eventType, source, id := headers(rec)
-		if source != "" && id != "" && p.window.Seen(rec.Position.Offset, string(rec.Key), source, id) {
+		if source != "" && id != "" &&
+			p.window.Seen(rec.Position.Offset, string(rec.Key), source, id) {
 			p.addDuplicate(rec.Position.Offset)
 			continue
 		}
@@ -154,7 +164,7 @@ func (p *partition) take(records []eventlog.Record) {
 			continue
 		}
 		if eventType == "" || p.hub.partitionOf(string(rec.Key)) != p.number {
-			continue // it is parked by those who fold it
+			continue // malformed: the projections park it
 		}
 		if sc == nil || sc.name != string(rec.Key) {
 			if sc != nil {
@@ -189,7 +199,7 @@ func (p *partition) take(records []eventlog.Record) {
 	p.evict()
 }
 
-// evict keeps the ring within its share of memory.
+// evict drops the oldest events until the rings are within their share of memory.
 func (p *partition) evict() {
 	for p.usedBytes.Load() > p.hub.ringBytes && p.all.len() > 0 {
 		e := p.all.at(0)
@@ -207,7 +217,7 @@ func (p *partition) evict() {
 	}
 }
 
-// drop forgets a school that has neither listeners nor recent events.
+// drop removes a school that has neither sessions nor recent events.
 func (p *partition) drop(sc *school) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,12 +228,12 @@ func (p *partition) drop(sc *school) {
 	}
 }
 
-// lockedSchool finds or makes a school and locks it.
+// lockedSchool returns a school, which it creates if needed, with its lock held.
 func (p *partition) lockedSchool(name string) *school {
 	p.mu.RLock()
 	sc := p.schools[name]
 	if sc != nil {
-		sc.mu.Lock() // before p.mu is released, so that it is not dropped between
+		sc.mu.Lock() // before p.mu is released, so that it cannot be dropped in between
 	}
 	p.mu.RUnlock()
 	if sc != nil {
@@ -239,7 +249,8 @@ func (p *partition) lockedSchool(name string) *school {
 	return sc
 }
 
-// addDuplicate remembers that an offset repeats an earlier event, for as long as a cursor may be before it.
+// addDuplicate records that an offset repeats an earlier event, for as long as a cursor may be
+// before it.
 func (p *partition) addDuplicate(offset int64) {
 	p.duplicatesMu.Lock()
 	defer p.duplicatesMu.Unlock()
@@ -257,7 +268,7 @@ func (p *partition) isDuplicate(offset int64) bool {
 	return found
 }
 
-// headers returns what is needed of a record without decoding it.
+// headers returns an event's type and identity without decoding the record.
 func headers(rec *eventlog.Record) (eventType, source, id string) {
 	for i := range rec.Headers {
 		switch h := &rec.Headers[i]; h.Key {
@@ -272,7 +283,7 @@ func headers(rec *eventlog.Record) (eventType, source, id string) {
 	return eventType, source, id
 }
 
-// identify names an event as [partition.take] does for those it meets itself.
+// identify returns the identity of an event by which [partition.take] recognises duplicates.
 func identify(rec *eventlog.Record) (school, source, id string, ok bool) {
 	_, source, id = headers(rec)
 	return string(rec.Key), source, id, source != "" && id != ""

@@ -8,30 +8,31 @@ import (
 	"time"
 )
 
-// Each node says hello to all others, so that who asks them something knows whose answers to wait for. How many
-// listeners a message had, the bus cannot tell: a cluster of Redis counts those of one server only.
+// Each node says hello to all others, so that a node that sends a request knows whose replies to
+// wait for. The bus cannot say how many subscribers a message had: in a Redis cluster PUBLISH
+// counts only the subscribers of one server.
 const (
 	helloInterval = time.Second
-	deadAfter     = 3 * helloInterval      // who has not been heard for so long is dead
-	byeTimeout    = 500 * time.Millisecond // for the last word of a node that stops
+	deadAfter     = 3 * helloInterval // a peer silent for this long is considered dead
+	byeTimeout    = 500 * time.Millisecond
 )
 
-// peers are the other nodes that have been heard of lately.
+// peers are the other nodes, as far as this one has received messages from them.
 type peers struct {
 	now        func() time.Time
 	mu         sync.Mutex
 	lastSeen   map[string]time.Time
-	completeAt time.Time // from when on all nodes are known that are alive
+	completeAt time.Time // from then on every node that is alive is in lastSeen
 }
 
-// begin notes that this node says hello from now on: those that hear it answer.
+// begin notes that this node says hello from now on, which the others answer at once.
 func (p *peers) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.completeAt = p.now().Add(2 * helloInterval)
 }
 
-// seen remembers that a node is alive, and reports that it is new.
+// seen notes that a node is alive, and reports whether it is new.
 func (p *peers) seen(node string) (isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,16 +50,20 @@ func (p *peers) forget(node string) {
 	delete(p.lastSeen, node)
 }
 
-// alive lists the nodes whose answers are worth waiting for, and whether there may be others.
+// alive lists the nodes whose replies are worth waiting for, and reports whether there may be
+// others because this node has only just started.
 func (p *peers) alive() (nodes []string, maybeMore bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	maps.DeleteFunc(p.lastSeen, func(_ string, at time.Time) bool { return now.Sub(at) > deadAfter })
+	maps.DeleteFunc(p.lastSeen,
+		func(_ string, at time.Time) bool { return now.Sub(at) > deadAfter })
 	return slices.Collect(maps.Keys(p.lastSeen)), p.completeAt.IsZero() || now.Before(p.completeAt)
 }
 
-// sendHellos says hello until ctx ends, and then goodbye. What is not heard is said again.
+// sendHellos says hello until ctx ends, and then goodbye, so that the others stop waiting for this
+// node at once. Errors are ignored: the next hello follows in a second, and [deadAfter] replaces a
+// lost goodbye.
 func (h *Hub) sendHellos(ctx context.Context) error {
 	tick := time.NewTicker(helloInterval)
 	defer tick.Stop()

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/http"
@@ -8,33 +9,30 @@ import (
 	"sync"
 )
 
-// PreAuth is where connections wait until they have shown who they are from. Anybody can open one, so there are not many
-// of one address, nor altogether, and each protocol ends those that have not become a session within seconds.
+// PreAuth limits the connections that have not shown a token yet. Anyone can open such a
+// connection, so their number is bounded per address and in total, and each protocol closes those
+// that have not opened a session within seconds.
 //
-// The zero value is a lobby with the default limits.
+// The zero value is a limiter with the default limits.
 type PreAuth struct {
-	PerAddress int // of one IPv4 address or IPv6 network of 64 bits; default 500
-	Max        int // default 5,000
+	PerAddress int // connections of one IPv4 address or IPv6 /64 network; default 500
+	Max        int // connections in total; default 5,000
 
 	mu      sync.Mutex
 	waiting int
 	from    map[netip.Prefix]int
 }
 
-// ErrPreAuthFull says that too many connections wait already.
-var ErrPreAuthFull = errors.New("too many connections wait to show who they are from")
+// ErrPreAuthFull says that a limit of [PreAuth] is reached.
+var ErrPreAuthFull = errors.New("too many connections are waiting to authenticate")
 
-const (
-	defaultPerAddress = 500
-	defaultPreAuth    = 5000
-)
-
-// Enter lets the connection that a request opens wait, until leave is called; more than once is harmless.
+// Enter counts the connection that a request opens until leave is called. Calling leave more than
+// once is harmless.
 func (l *PreAuth) Enter(r *http.Request) (leave func(), err error) {
 	from := network(r.RemoteAddr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiting >= orDefault(l.Max, defaultPreAuth) || l.from[from] >= orDefault(l.PerAddress, defaultPerAddress) {
+	if l.waiting >= cmp.Or(l.Max, 5000) || l.from[from] >= cmp.Or(l.PerAddress, 500) {
 		return nil, ErrPreAuthFull
 	}
 	if l.from == nil {
@@ -54,14 +52,8 @@ func (l *PreAuth) leave(from netip.Prefix) {
 	}
 }
 
-func orDefault(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
-}
-
-// network is whose connection it is, as far as an address tells: who has one address of IPv6 has a network of them.
+// network returns the network that counts as one client. With IPv6 that is a /64: a subscriber
+// usually has a whole one and could use a new address for every connection.
 func network(remote string) netip.Prefix {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -69,7 +61,7 @@ func network(remote string) netip.Prefix {
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return netip.Prefix{} // not of a network: all such connections count together
+		return netip.Prefix{} // such as a Unix socket: all of these count together
 	}
 	addr = addr.Unmap().WithZone("")
 	bits := 64

@@ -13,7 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// The roles of a token, and the school of those that belong to the platform.
+// The roles in a token, and the school in the tokens of the platform's operators.
 const (
 	roleAdmin      = "admin"
 	roleTeacher    = "teacher"
@@ -24,24 +24,24 @@ const (
 	everySchool    = "*"
 )
 
-// Rights knows what connects people at a school: who teaches which classes, and who answers for which children.
-type Rights interface {
-	// Grants returns a user's connections as they are at a position of the log or later; offset -1 asks for no position.
-	// It waits for the read models to get there, and fails when they do not before ctx ends.
-	Grants(ctx context.Context, school, user string, at domain.Position) (Grants, error)
-}
+// Rights returns a user's grants at a school as of a position of the log or later; offset -1 means
+// no particular position. It waits for the read models to reach the position, and fails if they do
+// not before ctx ends.
+type Rights func(ctx context.Context, school, user string, at domain.Position) (Grants, error)
 
-// Grants are the connections of one user.
+// Grants connect one user with classes and students, and so with their rooms.
 type Grants struct {
-	Teaches  []string // classes
+	Teaches  []string // classes that the user teaches
 	Pupils   []string // students in those classes
 	Children []string // students that the user is a guardian of, or is
 	Classes  []string // classes of those children
 }
 
-// admit says as what the bearer of a token may be in a room: nothing unless a rule says so.
+// admit returns the audiences to which the bearer of a token belongs in a room. Access is denied
+// unless a rule grants it.
 func admit(identity Identity, g *Grants, room domain.Room) domain.Audiences {
-	if identity.School == everySchool { // operators belong to no school, and have no rooms of their own there
+	// operators belong to no school: they have no rooms of their own
+	if identity.School == everySchool {
 		if room.Kind == domain.RoomUser || room.Kind == domain.RoomRole {
 			return 0
 		}
@@ -110,7 +110,7 @@ func admitAs(role string, identity Identity, g *Grants, room domain.Room) domain
 	return 0
 }
 
-// needsGrants reports that a room is given by connections, not by the token alone.
+// needsGrants reports whether the right to a room depends on grants, not on the token alone.
 func needsGrants(identity Identity, room domain.Room) bool {
 	if room.Kind != domain.RoomClass && room.Kind != domain.RoomStudent {
 		return false
@@ -120,13 +120,16 @@ func needsGrants(identity Identity, room domain.Room) bool {
 	})
 }
 
-// audiences says as what a session may be in a room, or ErrDenied.
-func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (domain.Audiences, error) {
+// audiences returns the audiences of a session in a room, or ErrDenied.
+func (h *Hub) audiences(
+	ctx context.Context, s *Session, room domain.Room,
+) (domain.Audiences, error) {
 	identity := s.Identity()
 	var g Grants
 	if needsGrants(identity, room) {
 		var err error
-		if g, err = h.grants.get(ctx, s.school.name, identity.Subject, s.school.rightsAt()); err != nil {
+		if g, err = h.grants.get(ctx, s.school.name, identity.Subject,
+			s.school.rightsAt()); err != nil {
 			return 0, fmt.Errorf("%w: %w", ErrRightsUnavailable, err)
 		}
 	}
@@ -138,23 +141,26 @@ func (h *Hub) audiences(ctx context.Context, s *Session, room domain.Room) (doma
 	return as, nil
 }
 
-// rightsAt is a position from which on the school's connections are those of now, as far as this node knows.
+// rightsAt returns a position as of which the school's grants are current, as far as this node has
+// read the log.
 func (s *school) rightsAt() domain.Position {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return domain.Position{Partition: s.partition.number, Offset: s.rights}
 }
 
-// changesRights reports that an event of a type may change who is connected with whom.
+// changesRights reports whether events of a type may change grants.
 func changesRights(eventType string) bool {
 	switch eventType {
-	case student.TypeEnrolled, student.TypeClassChanged, student.TypeWithdrawn, guardian.TypeLinked, staff.TypeAssigned:
+	case student.TypeEnrolled, student.TypeClassChanged, student.TypeWithdrawn, guardian.TypeLinked,
+		staff.TypeAssigned:
 		return true
 	}
 	return false
 }
 
-// rightsChanged looks again at what the sessions of a school may hear, once the read models know of the event.
+// rightsChanged invalidates the grants that an event may have changed, and checks the rooms of the
+// sessions concerned again.
 func (h *Hub) rightsChanged(e *Event) {
 	if !e.decoded() {
 		return
@@ -179,26 +185,27 @@ func (h *Hub) rightsChanged(e *Event) {
 			continue
 		}
 		for _, s := range sessions {
-			if slices.ContainsFunc(s.rooms, func(m membership) bool { return needsGrants(s.identity, m.room.name) }) {
+			if slices.ContainsFunc(s.rooms,
+				func(m membership) bool { return needsGrants(s.identity, m.room.name) }) {
 				h.recheck(s)
 			}
 		}
 	}
 }
 
-// recheck has a session's rooms looked at again, once for many reasons.
+// recheck queues a session to have its rooms checked again, once for any number of reasons.
 func (h *Hub) recheck(s *Session) {
 	if !s.rechecking.CompareAndSwap(false, true) {
 		return
 	}
 	select {
 	case h.rechecks <- s:
-	default: // so many that looking at everybody is no more work
+	default: // with so many queued, checking all sessions is hardly more work
 		h.recheckAll.Store(true)
 	}
 }
 
-// runRechecks takes sessions out of rooms that are no longer theirs.
+// runRechecks takes queued sessions out of rooms that are no longer theirs.
 func (h *Hub) runRechecks(ctx context.Context) error {
 	for {
 		select {
@@ -215,12 +222,16 @@ func (h *Hub) runRechecks(ctx context.Context) error {
 	}
 }
 
-// recheckers look at sessions side by side: one may have to wait for its school's read models.
+// recheckers is the number of goroutines that check sessions: each may have to wait for its
+// school's read models.
 const recheckers = 4
 
-// recheckWait is how long the read models have to learn of a change before a right that may have gone is taken for gone.
+// recheckWait is how long the read models may take to reach a change of rights. After that a right
+// that may have been withdrawn is treated as withdrawn.
 const recheckWait = 5 * time.Second
 
+// recheckRooms takes a session out of the rooms that it may no longer be in. If that cannot be
+// found out, it loses those too, with a note that it may join them again.
 func (h *Hub) recheckRooms(ctx context.Context, s *Session) {
 	ctx, cancel := context.WithTimeout(ctx, recheckWait)
 	defer cancel()
@@ -233,7 +244,9 @@ func (h *Hub) recheckRooms(ctx context.Context, s *Session) {
 				s.rooms[i].audiences = as
 			} else {
 				s.leave(i)
-				s.notices = append(s.notices, Delivery{Kind: KindLeft, Room: room, RightsUnavailable: errors.Is(err, ErrRightsUnavailable)})
+				s.notices = append(s.notices,
+					Delivery{Kind: KindLeft, Room: room,
+						RightsUnavailable: errors.Is(err, ErrRightsUnavailable)})
 			}
 		}
 		s.school.mu.Unlock()

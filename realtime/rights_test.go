@@ -30,7 +30,9 @@ type directory struct {
 	err    error
 }
 
-func (d *directory) Grants(_ context.Context, school, user string, at domain.Position) (realtime.Grants, error) {
+func (d *directory) Grants(
+	_ context.Context, school, user string, at domain.Position,
+) (realtime.Grants, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.asked == nil {
@@ -59,26 +61,37 @@ func school() *directory {
 }
 
 var everyRoom = []string{
-	"user:may", "user:mum", "user:ann", "role:teacher", "role:guardian", "role:student", "role:admin", "role:accountant", "school",
+	"user:may", "user:mum", "user:ann", "role:teacher", "role:guardian", "role:student",
+	"role:admin", "role:accountant", "school",
 	"class:7a", "class:7b", "student:ann", "student:bob", "student:cid", "dashboard:fees",
 }
 
 // Every kind of room, for every role: whatever no rule allows is denied.
 func TestP10_RoomsOfEachRole(t *testing.T) {
 	t.Parallel()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school() })
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
 	for name, test := range map[string]struct {
 		who   realtime.Identity
 		rooms []string
 	}{
-		"teacher":    {rt.User("may", "teacher"), []string{"user:may", "role:teacher", "class:7a", "student:ann", "student:bob", "dashboard:fees"}},
-		"guardian":   {rt.User("mum", "guardian"), []string{"user:mum", "role:guardian", "class:7a", "student:ann"}},
-		"student":    {rt.User("ann", "student"), []string{"user:ann", "role:student", "class:7a", "student:ann"}},
-		"accountant": {rt.User("joe", "accountant"), []string{"role:accountant", "school", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
-		"admin":      {rt.User("boss", "admin"), []string{"role:admin", "school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
-		"operator":   {realtime.Identity{Subject: "op", School: "*", Roles: []string{"operator"}}, []string{"school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid", "dashboard:fees"}},
-		"no role":    {rt.User("may"), []string{"user:may"}},
-		"odd role":   {rt.User("may", "janitor"), []string{"user:may"}},
+		"teacher": {rt.User("may", "teacher"),
+			[]string{"user:may", "role:teacher", "class:7a", "student:ann", "student:bob",
+				"dashboard:fees"}},
+		"guardian": {rt.User("mum", "guardian"),
+			[]string{"user:mum", "role:guardian", "class:7a", "student:ann"}},
+		"student": {rt.User("ann", "student"),
+			[]string{"user:ann", "role:student", "class:7a", "student:ann"}},
+		"accountant": {rt.User("joe", "accountant"),
+			[]string{"role:accountant", "school", "student:ann", "student:bob", "student:cid",
+				"dashboard:fees"}},
+		"admin": {rt.User("boss", "admin"),
+			[]string{"role:admin", "school", "class:7a", "class:7b", "student:ann", "student:bob",
+				"student:cid", "dashboard:fees"}},
+		"operator": {realtime.Identity{Subject: "op", School: "*", Roles: []string{"operator"}},
+			[]string{"school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid",
+				"dashboard:fees"}},
+		"no role":  {rt.User("may"), []string{"user:may"}},
+		"odd role": {rt.User("may", "janitor"), []string{"user:may"}},
 		// What somebody is in the directory gives nothing without the role in the token.
 		"teacher as guardian": {rt.User("may", "guardian"), []string{"user:may", "role:guardian"}},
 	} {
@@ -102,20 +115,24 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 
 func TestP10_NobodyHearsAnotherSchool(t *testing.T) {
 	t.Parallel()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school() })
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
 	rapid.Check(t, func(t *rapid.T) {
 		identity := realtime.Identity{
 			Subject: rapid.SampledFrom([]string{"", "may", "mum"}).Draw(t, "subject"),
-			School:  rapid.SampledFrom([]string{rt.School, "south", "", "gree", "*"}).Draw(t, "school"),
-			Roles:   rapid.SliceOf(rapid.SampledFrom([]string{"admin", "teacher", "operator", "guardian"})).Draw(t, "roles"),
+			School: rapid.SampledFrom([]string{rt.School, "south", "", "gree", "*"}).Draw(t,
+				"school"),
+			Roles: rapid.SliceOf(rapid.SampledFrom([]string{"admin", "teacher", "operator",
+				"guardian"})).Draw(t, "roles"),
 		}
 		wanted := rapid.SampledFrom([]string{rt.School, "south", "", "*"}).Draw(t, "wanted")
-		s, err := n.Open(context.Background(), identity, realtime.Options{School: wanted, Wake: func(*realtime.Slot) {}})
+		s, err := n.Open(context.Background(), identity,
+			realtime.Options{School: wanted, Wake: func(*realtime.Slot) {}})
 		if err != nil {
 			return
 		}
 		defer s.End()
-		if identity.School != "*" && s.School() != identity.School || s.School() == "*" || s.School() == "" || identity.Subject == "" {
+		if identity.School != "*" && s.School() != identity.School || s.School() == "*" ||
+			s.School() == "" || identity.Subject == "" {
 			t.Fatalf("%v hears %q", identity, s.School())
 		}
 	})
@@ -124,8 +141,11 @@ func TestP10_NobodyHearsAnotherSchool(t *testing.T) {
 // Those in a room see of an event what is for them.
 func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	t.Parallel()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school() })
-	encoding := &realtime.Encoding{Append: func(dst []byte, d *realtime.Delivery) []byte { return d.AppendJSON(dst) }}
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
+	encoding := &realtime.Encoding{Append: func(dst []byte,
+		d *realtime.Delivery) []byte {
+		return d.AppendJSON(dst)
+	}}
 	listen := func(identity realtime.Identity, rooms ...string) *rt.Reader {
 		var opts realtime.Options
 		for _, name := range rooms {
@@ -145,24 +165,30 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	}
 	for i, e := range []domain.Event{
 		rt.Mark("ann", "7a", 1),
-		&guardian.Linked{GuardianID: "mum", StudentID: "ann", Name: "Mum", Relation: "mother", Phone: "+49 30 1234", Email: "mum@example.org", Primary: true},
-		&fee.Invoiced{InvoiceID: "i", StudentID: "ann", Year: "2026", Term: "1", Category: "meals", Amount: 5, Currency: "EUR", DueOn: domain.NewDate(2026, 10, 1)},
+		&guardian.Linked{GuardianID: "mum", StudentID: "ann", Name: "Mum", Relation: "mother",
+			Phone: "+49 30 1234", Email: "mum@example.org", Primary: true},
+		&fee.Invoiced{InvoiceID: "i", StudentID: "ann", Year: "2026", Term: "1", Category: "meals",
+			Amount: 5, Currency: "EUR", DueOn: domain.NewDate(2026, 10, 1)},
 	} {
 		rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), e)
 	}
 	last := rt.Publish(t, n.Log, rt.School, "end", rt.Notice("end", "7a"))
 	const mark, linked, invoiced, notice = "marked", "linked", "invoiced", "posted"
 	for name, want := range map[string]struct{ hears, secrets []string }{
-		"office":     {[]string{mark, linked, invoiced, notice}, []string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}},
+		"office": {[]string{mark, linked, invoiced, notice},
+			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}},
 		"accountant": {[]string{linked, invoiced}, []string{"EUR"}},
 		"teacher":    {[]string{mark, linked, notice}, nil},
-		"family":     {[]string{mark, linked, invoiced, notice}, []string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}}, // the link also comes through mum's own room
-		"class":      {[]string{linked, notice}, []string{"+49 30 1234", "mum@example.org"}},
-		"guardian":   {[]string{linked}, []string{"+49 30 1234", "mum@example.org"}},
+		// the link also comes through mum's own room
+		"family": {[]string{mark, linked, invoiced, notice},
+			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}},
+		"class":    {[]string{linked, notice}, []string{"+49 30 1234", "mum@example.org"}},
+		"guardian": {[]string{linked}, []string{"+49 30 1234", "mum@example.org"}},
 	} {
 		r := readers[name]
 		r.Reaches(t, last)
-		got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) >= len(want.hears) })
+		got, _ := r.Until(t,
+			func(got []realtime.Delivery, _ error) bool { return len(got) >= len(want.hears) })
 		var hears []string
 		var all string
 		for i := range got {
@@ -185,7 +211,7 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 	t.Parallel()
 	d := school()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d })
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d.Grants })
 	rooms := []domain.Room{class("7a"), {Kind: domain.RoomStudent, ID: "ann"}}
 	teacher := rt.Listen(t, n, rt.User("may", "teacher"), realtime.Options{Rooms: rooms})
 	mother := rt.Listen(t, n, rt.User("mum", "guardian"), realtime.Options{Rooms: rooms})
@@ -211,7 +237,8 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 
 	// The teacher takes another class, and hears no more of this one.
 	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
-	at := rt.Publish(t, n.Log, rt.School, "1", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
+	at := rt.Publish(t, n.Log, rt.School, "1",
+		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
 	left(teacher, "class:7a", "student:ann")
 	d.mu.Lock()
 	require.Equal(t, at, d.at["may"], "the directory had to know of the event")
@@ -220,7 +247,8 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 
 	// The child moves, and with her her mother's room.
 	d.set("mum", realtime.Grants{Children: []string{"ann"}, Classes: []string{"7b"}})
-	rt.Publish(t, n.Log, rt.School, "3", &student.ClassChanged{StudentID: "ann", ClassID: "7b", On: domain.NewDate(2026, 9, 2)})
+	rt.Publish(t, n.Log, rt.School, "3",
+		&student.ClassChanged{StudentID: "ann", ClassID: "7b", On: domain.NewDate(2026, 9, 2)})
 	left(mother, "class:7a")
 	_, err := mother.Join(t.Context(), class("7b"), nil)
 	require.NoError(t, err, "a new right is there at once")
@@ -229,11 +257,13 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 	d.mu.Lock()
 	d.err = errors.New("the directory is away")
 	d.mu.Unlock()
-	rt.Publish(t, n.Log, rt.School, "4", &student.Withdrawn{StudentID: "ann", On: domain.NewDate(2026, 9, 3)})
+	rt.Publish(t, n.Log, rt.School, "4",
+		&student.Withdrawn{StudentID: "ann", On: domain.NewDate(2026, 9, 3)})
 	left(mother, "class:7a", "student:ann", "class:7b")
 	got, _ := teacher.Until(t, func([]realtime.Delivery, error) bool { return true })
 	for _, d := range got {
-		require.False(t, d.Kind == realtime.KindEvent && d.Room.Kind != domain.RoomUser, "heard after the right had gone: %v", d)
+		require.False(t, d.Kind == realtime.KindEvent && d.Room.Kind != domain.RoomUser,
+			"heard after the right had gone: %v", d)
 	}
 }
 
@@ -241,11 +271,13 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 func TestAHerdAsksOncePerUser(t *testing.T) {
 	t.Parallel()
 	d := school()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d })
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d.Grants })
 	var all sync.WaitGroup
 	for range 200 {
 		all.Go(func() {
-			rt.Listen(t, n, rt.User("may", "teacher"), realtime.Options{Rooms: []domain.Room{class("7a"), {Kind: domain.RoomStudent, ID: "ann"}}})
+			rt.Listen(t, n, rt.User("may", "teacher"),
+				realtime.Options{Rooms: []domain.Room{class("7a"),
+					{Kind: domain.RoomStudent, ID: "ann"}}})
 		})
 	}
 	all.Wait()
@@ -254,22 +286,26 @@ func TestAHerdAsksOncePerUser(t *testing.T) {
 	require.Equal(t, 1, d.asked["may"])
 }
 
-// Rights are kept for a while, for those who come back. What has changed them meanwhile, while nobody of the user was
-// here, counts all the same, and so does what the read models do not know of yet.
+// Rights are kept for a while, for those who come back. What has changed them meanwhile, while
+// nobody of the user was here, counts all the same, and so does what the read models do not know of
+// yet.
 func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
 	t.Parallel()
 	d := school()
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d })
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d.Grants })
 	in7a := realtime.Options{Rooms: []domain.Room{class("7a")}}
 	rt.Listen(t, n, rt.User("may", "teacher"), in7a).Stop()
-	observer := rt.Listen(t, n, rt.User("boss", "admin"), realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomSchool}}})
+	observer := rt.Listen(t, n, rt.User("boss", "admin"),
+		realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomSchool}}})
 
 	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
-	at := rt.Publish(t, n.Log, rt.School, "1", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
+	at := rt.Publish(t, n.Log, rt.School, "1",
+		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
 	observer.Reaches(t, at)
 	_, err := rt.TryListen(t, n, rt.User("may", "teacher"), in7a)
 	require.ErrorIs(t, err, realtime.ErrDenied)
-	_, err = rt.TryListen(t, n, rt.User("mum", "guardian"), in7a) // whom the event is not about, and who was never here
+	// whom the event is not about, and who was never here
+	_, err = rt.TryListen(t, n, rt.User("mum", "guardian"), in7a)
 	require.NoError(t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -280,7 +316,8 @@ func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
 func TestAnAudienceThatNamesAClassTwiceHearsOnce(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	r := rt.Listen(t, n, rt.User("boss", "admin"), realtime.Options{Rooms: []domain.Room{class("7a")}, PerRoom: true})
+	r := rt.Listen(t, n, rt.User("boss", "admin"),
+		realtime.Options{Rooms: []domain.Room{class("7a")}, PerRoom: true})
 	twice := rt.Notice("1", "7a").(*announcement.Posted)
 	twice.Audience.ClassIDs = []string{"7a", "7a"}
 	rt.Publish(t, n.Log, rt.School, "1", twice)

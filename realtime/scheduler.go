@@ -5,104 +5,108 @@ import (
 	"sync"
 )
 
-// scheduler calls the sessions that have something to hear, in a few goroutines for all of them: one of its own for each
-// session and burst costs about a third as much as a short write. They live while anybody waits for a turn.
+// scheduler calls [Options].Wake of the sessions that have something to send, in a few goroutines
+// for all of them: a goroutine per session and burst would cost about a third of a short write on
+// top of it. The goroutines exist only while sessions are queued.
 //
-// A session waits for one turn at most, so there are no more in the queue than sessions. What happens to it while it
-// waits is written together.
+// A session is queued at most once, since it is queued only when it falls from asleep to awake. So
+// the queue is never longer than the number of sessions, and what happens to a session while it is
+// queued is written together.
 type scheduler struct {
 	maxRunning int // goroutines at once
 
 	mu      sync.Mutex
 	queue   []*Session
-	first   int // in queue, of those that still wait
+	first   int // index in queue of the first session that is still waiting
 	running int
-	idle    sync.Cond // nobody waits and nothing runs
+	idle    sync.Cond // signalled when nothing is queued and nothing runs
 }
 
 func newScheduler() *scheduler {
-	t := &scheduler{maxRunning: runtime.GOMAXPROCS(0)}
-	t.idle.L = &t.mu
-	return t
+	s := &scheduler{maxRunning: runtime.GOMAXPROCS(0)}
+	s.idle.L = &s.mu
+	return s
 }
 
-// Slot is one call of [Options].Wake, in a goroutine for which other sessions wait. Whoever has to wait in it, for a
-// client, a lock or the log, calls End before: from then on the goroutine is theirs alone, and another one goes on with
-// the next session. The methods may be called on nil, which stands for a goroutine of the caller's own.
+// Slot is the right of one call of [Options].Wake to a goroutine of the scheduler. A transport that
+// is about to wait, for a client, a lock or the log, calls Release first: from then on the
+// goroutine belongs to it alone, and another one continues with the next session. The methods may
+// be called on nil, which stands for a goroutine of the caller's own.
 type Slot struct {
 	scheduler *scheduler
-	ended     bool
-	batches   int // that Next has returned
+	released  bool
+	batches   int // returned by Next in this call
 }
 
 const (
-	// maxBatches is how much a session may hear in one turn. Who has more to catch up with does so beside the others.
+	// maxBatches is how much one session may be sent in its slot. A session with a longer backlog
+	// continues in a goroutine of its own, so that it does not delay the others.
 	maxBatches = 4
-	// yieldEvery is how many sessions are called before other goroutines of the process have their chance.
+	// yieldEvery is how many sessions are called before other goroutines of the process may run.
 	yieldEvery = 32
 )
 
-// End lets the other sessions go on without this goroutine. More than once is harmless.
-func (t *Slot) End() {
-	if t == nil || t.ended {
+// Release lets the other sessions continue without this goroutine. Calling it again is harmless.
+func (t *Slot) Release() {
+	if t == nil || t.released {
 		return
 	}
-	t.ended = true
+	t.released = true
 	t.scheduler.mu.Lock()
 	defer t.scheduler.mu.Unlock()
 	t.scheduler.exit()
 }
 
-// count counts a batch that the session has been given.
+// count counts a batch for the session.
 func (t *Slot) count() {
 	if t == nil {
 		return
 	}
 	if t.batches++; t.batches >= maxBatches {
-		t.End()
+		t.Release()
 	}
 }
 
-// enqueue gives a turn to each of some sessions.
-func (t *scheduler) enqueue(sessions ...*Session) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.first > len(t.queue)/2 {
-		n := copy(t.queue, t.queue[t.first:])
-		clear(t.queue[n:])
-		t.queue, t.first = t.queue[:n], 0
+// enqueue queues sessions to be called.
+func (s *scheduler) enqueue(sessions ...*Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first > len(s.queue)/2 {
+		n := copy(s.queue, s.queue[s.first:])
+		clear(s.queue[n:])
+		s.queue, s.first = s.queue[:n], 0
 	}
-	t.queue = append(t.queue, sessions...)
-	t.start()
+	s.queue = append(s.queue, sessions...)
+	s.start()
 }
 
-// start adds a goroutine if there is enough to do for one more. The lock is held.
-func (t *scheduler) start() {
-	if t.running < t.maxRunning && len(t.queue)-t.first > t.running*yieldEvery {
-		t.running++
-		go t.run()
-	}
-}
-
-// exit takes a goroutine out. The lock is held.
-func (t *scheduler) exit() {
-	t.running--
-	t.start()
-	if t.running == 0 {
-		t.idle.Broadcast()
+// start adds a goroutine if there is enough work for one more. The lock is held.
+func (s *scheduler) start() {
+	if s.running < s.maxRunning && len(s.queue)-s.first > s.running*yieldEvery {
+		s.running++
+		go s.run()
 	}
 }
 
-func (t *scheduler) run() {
-	slot := &Slot{scheduler: t}
+// exit takes a goroutine out of the count. The lock is held.
+func (s *scheduler) exit() {
+	s.running--
+	s.start()
+	if s.running == 0 {
+		s.idle.Broadcast()
+	}
+}
+
+func (s *scheduler) run() {
+	slot := &Slot{scheduler: s}
 	for n := 1; ; n++ {
-		s := t.next()
-		if s == nil {
+		session := s.next()
+		if session == nil {
 			return
 		}
 		slot.batches = 0
-		s.opts.Wake(slot)
-		if slot.ended {
+		session.opts.Wake(slot)
+		if slot.released {
 			return
 		}
 		if n%yieldEvery == 0 {
@@ -111,26 +115,26 @@ func (t *scheduler) run() {
 	}
 }
 
-// next is the session whose turn it is. When there is none, the caller no longer counts.
-func (t *scheduler) next() *Session {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.first == len(t.queue) {
-		t.exit()
+// next takes a session from the queue. When it is empty, the caller is counted out and must return.
+func (s *scheduler) next() *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == len(s.queue) {
+		s.exit()
 		return nil
 	}
-	s := t.queue[t.first]
-	t.queue[t.first] = nil
-	t.first++
-	t.start()
-	return s
+	session := s.queue[s.first]
+	s.queue[s.first] = nil
+	s.first++
+	s.start()
+	return session
 }
 
-// wait waits until all have had their turn.
-func (t *scheduler) wait() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for t.running > 0 {
-		t.idle.Wait()
+// wait waits until the queue is empty and nothing runs.
+func (s *scheduler) wait() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.running > 0 {
+		s.idle.Wait()
 	}
 }

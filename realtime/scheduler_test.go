@@ -13,8 +13,8 @@ import (
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )
 
-// crowd opens more sessions in a class than can have their turn at once. All are asleep when it returns, and when they
-// are woken they do what is said.
+// crowd opens more sessions in a class than can have their turn at once. All are asleep when it
+// returns, and when they are woken they do what is said.
 func crowd(t *testing.T, n *rt.Node, name string, woken func(*realtime.Session, *realtime.Slot)) {
 	t.Helper()
 	for i := range 2*runtime.GOMAXPROCS(0) + 1 {
@@ -43,11 +43,12 @@ func TestWhoEndsItsTurnHoldsNobodyBack(t *testing.T) {
 	n := rt.Start(t, nil, nil)
 	over := make(chan struct{})
 	crowd(t, n, "a", func(_ *realtime.Session, slot *realtime.Slot) {
-		slot.End()
-		slot.End() // once more is harmless
+		slot.Release()
+		slot.Release() // once more is harmless
 		<-over
 	})
-	other := rt.Listen(t, n, rt.User("other", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
+	other := rt.Listen(t, n, rt.User("other", "admin"),
+		realtime.Options{Rooms: []domain.Room{class("b")}})
 	t.Cleanup(func() { close(over) })
 	rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	hears(t, n, other, "b")
@@ -73,7 +74,8 @@ func TestWhoCatchesUpHasNoTurn(t *testing.T) {
 				}
 				<-over
 			})
-			other := rt.Listen(t, n, rt.User("other", "admin"), realtime.Options{Rooms: []domain.Room{class("b")}})
+			other := rt.Listen(t, n, rt.User("other", "admin"),
+				realtime.Options{Rooms: []domain.Room{class("b")}})
 			t.Cleanup(func() { close(over) })
 			var last domain.Position
 			for i := range events {

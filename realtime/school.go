@@ -1,31 +1,33 @@
 package realtime
 
 import (
+	"slices"
 	"sort"
 	"sync"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// school is what a node keeps of one school: a ring of its recent events, and its rooms.
+// school is the memory of one school on a node: a ring of its recent events, and its rooms.
 //
-// Its lock is the only one that is held while events are handed out. Nothing is sent, decoded, loaded or waited for
-// under it, except that a new event's rooms are read when the school has listeners.
+// Its lock is the only one that is held while events are delivered. Nothing is sent, decoded,
+// loaded or waited for under it, with one exception: a new event is decoded for its rooms if the
+// school has listeners.
 type school struct {
 	name      string
 	partition *partition
 
 	mu       sync.RWMutex
-	ring     ring // all its events after from
+	ring     ring // all its events after offset from
 	from     int64
 	last     int64 // the offset of its newest event
-	rights   int64 // no later event may have changed who is connected with whom
+	rights   int64 // the offset of the newest event that may have changed grants
 	rooms    map[domain.Room]*room
-	kinds    map[domain.RoomKind]int // how many rooms of a kind there are
+	kinds    map[domain.RoomKind]int // the number of rooms of each kind
 	sessions map[string][]*Session   // by user
 
 	dashboards map[string]dashboard // by projection
-	changes    uint64               // how many dashboard changes there have been
+	changes    uint64               // the number of dashboard changes so far
 }
 
 type dashboard struct {
@@ -38,20 +40,21 @@ type room struct {
 	name     domain.Room
 	sessions []*Session
 	ring     ring
-	from     int64 // the ring has all of the room's events after it
+	from     int64 // the ring has all of the room's events after this offset
 }
 
 func newSchool(p *partition, name string, from int64) *school {
 	return &school{
 		name: name, partition: p, from: from, last: from, rights: from,
-		rooms: map[domain.Room]*room{}, kinds: map[domain.RoomKind]int{}, sessions: map[string][]*Session{},
+		rooms: map[domain.Room]*room{}, kinds: map[domain.RoomKind]int{},
+		sessions: map[string][]*Session{},
 	}
 }
 
-// head is the last offset up to which the school's events are in its ring. The lock is held.
+// head is the offset up to which the school's events are in its ring. The lock is held.
 func (s *school) head() int64 { return max(s.last, s.partition.head.Load()) }
 
-// room finds or opens a room. The lock is held.
+// room returns a room, which it creates if needed. The lock is held.
 func (s *school) room(name domain.Room) *room {
 	r := s.rooms[name]
 	if r == nil {
@@ -63,17 +66,18 @@ func (s *school) room(name domain.Room) *room {
 	return r
 }
 
-// dropRoom closes a room that nobody is in. The lock is held.
+// dropRoom removes an empty room. The lock is held.
 func (s *school) dropRoom(r *room) {
 	delete(s.rooms, r.name)
 	s.kinds[r.name.Kind]--
 	s.partition.hub.metrics.rooms.WithLabelValues(string(r.name.Kind)).Dec()
 }
 
-// empty reports that there is no reason to keep the school. The lock is held.
+// empty reports whether the school can be dropped. The lock is held.
 func (s *school) empty() bool { return len(s.sessions) == 0 && s.ring.len() == 0 }
 
-// add takes a new event of the log and collects the sessions that are to be woken for it. The lock is held.
+// add adds a new event of the log and appends the sessions to be woken for it to wake. The lock is
+// held.
 func (s *school) add(e *Event, wake []*Session) []*Session {
 	s.ring.push(e)
 	s.last = e.Position.Offset
@@ -87,18 +91,19 @@ func (s *school) add(e *Event, wake []*Session) []*Session {
 		}
 		r.ring.push(e)
 		e.listed = true
-		for _, m := range r.sessions {
-			if !m.awake.Load() && m.cursor.Load() < e.Position.Offset {
-				m.cursor.Store(e.Position.Offset - 1) // asleep it has heard everything before
-				m.awake.Store(true)
-				wake = append(wake, m)
+		for _, session := range r.sessions {
+			if !session.awake.Load() && session.cursor.Load() < e.Position.Offset {
+				// while asleep it had received everything
+				session.cursor.Store(e.Position.Offset - 1)
+				session.awake.Store(true)
+				wake = append(wake, session)
 			}
 		}
 	}
 	return wake
 }
 
-// concerned reports that events of a type may be for a room that is open.
+// concerned reports whether events of a type may belong to an existing room.
 func (s *school) concerned(eventType string) bool {
 	if len(s.rooms) == 0 {
 		return false
@@ -107,18 +112,11 @@ func (s *school) concerned(eventType string) bool {
 		return true
 	}
 	kinds, known := roomKinds[eventType]
-	if !known {
-		return true
-	}
-	for _, k := range kinds {
-		if s.kinds[k] > 0 {
-			return true
-		}
-	}
-	return false
+	return !known ||
+		slices.ContainsFunc(kinds, func(k domain.RoomKind) bool { return s.kinds[k] > 0 })
 }
 
-// evict drops the school's oldest event, which is e. The lock is held.
+// evict drops e, the school's oldest event. The lock is held.
 func (s *school) evict(e *Event) {
 	s.ring.pop()
 	s.from = e.Position.Offset
@@ -133,7 +131,7 @@ func (s *school) evict(e *Event) {
 	}
 }
 
-// ring is a queue of events in the order of the log, in one growing circle of memory.
+// ring is a queue of events in the order of the log, in one circular slice that grows and shrinks.
 type ring struct {
 	events []*Event // its length is zero or a power of two
 	first  int
@@ -171,7 +169,7 @@ func (r *ring) pop() {
 	}
 }
 
-// after returns the index of the first event behind an offset.
+// after returns the index of the first event after an offset.
 func (r *ring) after(offset int64) int {
 	if r.n == 0 || r.at(r.n-1).Position.Offset <= offset {
 		return r.n

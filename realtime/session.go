@@ -11,7 +11,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Errors that callers decide on. They answer a single request; the connection goes on unless its transport ends it.
+// Errors that callers branch on. They refuse a single request; the connection stays open unless its
+// transport closes it.
 var (
 	ErrDenied          = errors.New("not allowed in this room")
 	ErrTooManyRooms    = errors.New("too many rooms")
@@ -20,112 +21,119 @@ var (
 	ErrDraining        = errors.New("this node is shutting down")
 	ErrInvalidToken    = errors.New("token is not valid")
 	ErrExpired         = errors.New("token has expired")
-	// ErrRightsUnavailable says that whether something is allowed cannot be found out for now.
-	ErrRightsUnavailable = errors.New("rights cannot be looked up just now: try again")
-	// ErrUnrecoverable says that what came after a position cannot be given: it is too old, or of another log.
+	// ErrRightsUnavailable says that rights cannot be looked up at the moment. Access is refused
+	// meanwhile.
+	ErrRightsUnavailable = errors.New("rights cannot be looked up at the moment: try again")
+	// ErrUnrecoverable says that the events after a position cannot be served: it is too old, or of
+	// another log.
 	ErrUnrecoverable = errors.New("position cannot be served")
 )
 
-// Identity is who is behind a connection, as the token says.
+// Identity is the bearer of a connection's token.
 type Identity struct {
 	Subject string
 	School  string // "*" for operators of the platform
 	Roles   []string
 	Expires time.Time
-	Issued  time.Time // zero when the token does not say
-	TokenID string    // empty when it has none
+	Issued  time.Time // zero if the token does not say
+	TokenID string    // empty if it has none
 }
 
 // Options of [Hub.Open].
 type Options struct {
-	// School is the one to hear; it must be the identity's own, except for operators. Empty means the identity's.
+	// School must be the identity's own, except for operators. Empty means the identity's.
 	School string
 	// Protocol names the transport in metrics.
 	Protocol string
-	// From is the position after which to hear the log; nil means from now on.
+	// From is the position after which events are delivered; nil means from now on.
 	From *domain.Position
-	// Rooms are joined before the first delivery, besides the user's own, so that nothing after From is missed in them.
-	// If one is denied, the session is not opened.
+	// Rooms are joined in addition to the user's own, before the first delivery, so that nothing
+	// after From is missed in them. If one is denied, the session is not opened.
 	Rooms []domain.Room
-	// Resuming says that the session was in those rooms: of one that is denied by now it is told that it has left
-	// ([KindLeft]), instead of not being opened.
+	// Resuming says that the session was in those rooms before: one that is denied by now is
+	// reported as left ([KindLeft]), and the session is opened without it.
 	Resuming bool
-	// PerRoom delivers an event once for each room in which it is heard; else once.
+	// PerRoom delivers an event once for each room that it comes through, instead of once.
 	PerRoom bool
-	// Wake is called when there may be something to deliver after Next has returned nothing. It calls Next until there
-	// is nothing more, or has a goroutine of its own do that. Other sessions wait for it to return: see [Slot].
+	// Wake is called when there may be something to deliver after Next has returned nothing. It
+	// calls Next until that returns nothing again, or has another goroutine do so. Other sessions
+	// wait for it to return: see [Slot].
 	Wake func(*Slot)
 }
 
-// Kind says what a delivery is.
+// Kind is the kind of a delivery.
 type Kind uint8
 
 // The kinds of deliveries.
 const (
-	KindEvent  Kind = iota // an event in a room
-	KindUpdate             // a dashboard's projection has changed: Room is its room, Position up to where
-	KindLeft               // the session is no longer in Room: the right to be there has gone
+	KindEvent Kind = iota // an event in a room
+	// a dashboard's projection has reached Position; Room is the dashboard's room
+	KindUpdate
+	KindLeft // the session is no longer in Room: its right to be there was withdrawn
 )
 
-// Delivery is one thing to be sent to a client. It is valid until the next call of Next.
+// Delivery is one message to a client. It is valid until the next call of Next.
 type Delivery struct {
-	Kind              Kind
-	Room              domain.Room     // through which it is heard
-	Event             *Event          // of KindEvent
-	Position          domain.Position // of the event, or of the projection
-	RightsUnavailable bool            // of KindLeft: the right could not be looked up, and may be there still
+	Kind     Kind
+	Room     domain.Room     // through which it comes
+	Event    *Event          // of KindEvent
+	Position domain.Position // of the event, or of the projection
+	// of KindLeft: the right could not be looked up, and may be there still
+	RightsUnavailable bool
 
 	view domain.Audience
 	room int16 // index of Room in the event's rooms
 }
 
-// Session is one connection's place in the log of its school. Its methods may be called from any goroutine, except
-// Next, which is for one at a time.
+// Session is one connection's cursor in the log of its school. Its methods may be called from any
+// goroutine, except Next, which is for one at a time.
 type Session struct {
 	hub    *Hub
 	school *school
 	opts   Options
 	id     uint64
 	sent   *sent
-	// resumedTo is the offset up to which events are what a resumed session has missed; for those who call Next.
+	// resumedTo is the offset up to which events count as missed by a resumed session. Only the
+	// caller of Next uses it.
 	resumedTo int64
 
-	awake      atomic.Bool           // Next is being called or will be; while it is not, nothing is to be delivered
-	closing    atomic.Pointer[Close] // why it ends
+	awake      atomic.Bool           // Next is being called or is about to be
+	closing    atomic.Pointer[Close] // the reason for its end; nil while it is open
 	expires    atomic.Int64          // unix milliseconds
-	rechecking atomic.Bool           // its rights are about to be looked at again
-	cursor     atomic.Int64          // every offset up to it has been delivered or does not concern the session
+	rechecking atomic.Bool           // queued to have its rooms checked again
+	// every event up to this offset is delivered or not for the session
+	cursor atomic.Int64
 
 	// The school's lock guards these.
 	identity Identity
 	rooms    []membership
-	notices  []Delivery // rooms left
-	updates  uint64     // the newest dashboard change delivered
+	notices  []Delivery // of rooms left, not delivered yet
+	updates  uint64     // the newest dashboard change that was delivered
 	ended    bool
 }
 
-// membership is a session's place in a room.
+// membership is a session's presence in a room.
 type membership struct {
 	room      *room
 	audiences domain.Audiences
 	after     int64 // only later offsets are delivered
-	index     int   // in the room's sessions
+	index     int   // in the room's sessions, for removal in constant time
 }
 
 // ID names the session, among those of all nodes.
 func (s *Session) ID() string { return s.hub.node + "-" + strconv.FormatUint(s.id, 36) }
 
-// School is the one that the session hears.
+// School returns the school whose events the session receives.
 func (s *Session) School() string { return s.school.name }
 
-// Identity returns who is behind the session, by the newest token.
+// Identity returns the bearer of the session's newest token.
 func (s *Session) Identity() Identity {
 	s.school.mu.RLock()
 	defer s.school.mu.RUnlock()
 	return s.identity
 }
 
-// Position is up to where the session has heard the log.
+// Position returns the position up to which the session has received the log.
 func (s *Session) Position() domain.Position {
 	s.school.mu.RLock()
 	defer s.school.mu.RUnlock()
@@ -155,18 +163,20 @@ func (s *Session) Rooms() []domain.Room {
 	return rooms
 }
 
-// Joined is the outcome of a join.
+// Joined is the result of a join.
 type Joined struct {
 	// At is the position from which on the room's events are delivered through Next.
 	At domain.Position
-	// Missed are the room's events between the position that was asked for and At.
+	// Missed are the room's events after the requested position, up to At.
 	Missed []Delivery
 }
 
-// Join enters a room, if the bearer may be in it. With after, the answer holds what has happened in the room since that
-// position, or the error is ErrUnrecoverable. To be in it already is no error. While it runs, Next must not, so that
-// what was missed comes before what happens next.
-func (s *Session) Join(ctx context.Context, name domain.Room, after *domain.Position) (Joined, error) {
+// Join enters a room, if the bearer may be in it. With after, the result holds the room's events
+// since that position, or the error is ErrUnrecoverable. Joining a room twice is no error. Next
+// must not run at the same time, so that missed events are sent before later ones.
+func (s *Session) Join(
+	ctx context.Context, name domain.Room, after *domain.Position,
+) (Joined, error) {
 	audiences, err := s.hub.audiences(ctx, s, name)
 	if err != nil {
 		return Joined{}, err
@@ -190,7 +200,7 @@ func (s *Session) Join(ctx context.Context, name domain.Room, after *domain.Posi
 		s.school.mu.Unlock()
 		return Joined{At: s.at(at)}, nil
 	}
-	// What came before is in the answer, and what comes after is delivered.
+	// Earlier events are returned, later ones are delivered.
 	before := m.after
 	m.after = max(at, from)
 	s.school.mu.Unlock()
@@ -204,7 +214,7 @@ func (s *Session) Join(ctx context.Context, name domain.Room, after *domain.Posi
 	return Joined{At: s.at(max(at, from)), Missed: missed}, nil
 }
 
-// unjoin undoes a join: who was in the room is there as before.
+// unjoin undoes a join: a session that was in the room before stays in it.
 func (s *Session) unjoin(name domain.Room, in bool, after int64) {
 	s.school.mu.Lock()
 	defer s.school.mu.Unlock()
@@ -230,7 +240,8 @@ func (s *Session) join(name domain.Room, audiences domain.Audiences) (*membershi
 		return nil, ErrTooManyRooms
 	}
 	r := s.school.room(name)
-	s.rooms = append(s.rooms, membership{room: r, audiences: audiences, after: s.school.head(), index: len(r.sessions)})
+	s.rooms = append(s.rooms,
+		membership{room: r, audiences: audiences, after: s.school.head(), index: len(r.sessions)})
 	r.sessions = append(r.sessions, s)
 	s.hub.metrics.joins.WithLabelValues(string(name.Kind)).Inc()
 	return &s.rooms[len(s.rooms)-1], nil
@@ -240,7 +251,7 @@ func (s *Session) find(name domain.Room) int {
 	return slices.IndexFunc(s.rooms, func(m membership) bool { return m.room.name == name })
 }
 
-// Leave goes out of a room and reports whether the session was in it.
+// Leave leaves a room and reports whether the session was in it.
 func (s *Session) Leave(name domain.Room) bool {
 	s.school.mu.Lock()
 	defer s.school.mu.Unlock()
@@ -268,7 +279,8 @@ func (s *Session) leave(i int) {
 	s.rooms = slices.Delete(s.rooms, i, i+1)
 }
 
-// Refresh takes a newer token of the same bearer.
+// Refresh replaces the token by a newer one of the same bearer. The error is ErrExpired,
+// ErrInvalidToken, or ErrDenied for a token of another bearer.
 func (s *Session) Refresh(identity Identity) error {
 	if !identity.Expires.IsZero() && !identity.Expires.After(s.hub.cfg.Now()) {
 		return ErrExpired
@@ -302,19 +314,20 @@ func (s *Session) expired(now time.Time) bool {
 	return at != 0 && now.UnixMilli() >= at
 }
 
-// Close tells the session to end: Next returns the reason from now on. The first reason counts.
-func (s *Session) Close(why Close) {
-	if s.closing.CompareAndSwap(nil, &why) {
+// Close ends the session: Next returns the reason from now on. The first reason counts.
+func (s *Session) Close(reason Close) {
+	if s.closing.CompareAndSwap(nil, &reason) {
 		s.wake()
 	}
 }
 
-// wake calls Wake unless Next is being called anyway. The school's lock is not held.
+// wake queues a call of Wake unless Next is being called anyway. The school's lock is not held.
 func (s *Session) wake() {
 	s.school.mu.RLock()
 	asleep := s.awake.CompareAndSwap(false, true)
 	if asleep {
-		s.cursor.Store(max(s.cursor.Load(), s.school.head())) // asleep it has heard everything before
+		// while asleep it had received everything
+		s.cursor.Store(max(s.cursor.Load(), s.school.head()))
 	}
 	s.school.mu.RUnlock()
 	if asleep {
@@ -322,7 +335,8 @@ func (s *Session) wake() {
 	}
 }
 
-// End takes the session out of the hub. The transport calls it when the connection is gone; more than once is harmless.
+// End removes the session from the hub. The transport calls it when the connection is gone; calling
+// it again is harmless.
 func (s *Session) End() {
 	s.closing.CompareAndSwap(nil, &CloseNormal)
 	s.school.mu.Lock()

@@ -14,18 +14,20 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Resume is what a client brings back to go on where it was, on any node: a protocol's session id, sealed by the hub.
-// It is no right by itself: the bearer shows a token again, and the rooms are checked again.
+// Resume is what a client presents to continue where it was, on any node: the content of a
+// protocol's session id, sealed by the hub. It grants nothing: the client must show its token
+// again, and rights to the rooms are checked again.
 type Resume struct {
-	Position domain.Position // up to where the session had heard the log when it was sealed
+	Position domain.Position // up to which the client had received the log when it was sealed
 	Rooms    []domain.Room
 }
 
-// ErrForeignToken says that a resume token is malformed, was not made by this deployment for this log, or belongs to
-// somebody else.
+// ErrForeignToken says that a resume token is malformed, was not made by this deployment for this
+// log, or belongs to another user.
 var ErrForeignToken = errors.New("resume token is not valid here")
 
-// sealed is the content of a token. User, school and log are not in it: the signature covers them.
+// sealed is the content of a token. User, school and log are not in it but covered by the
+// signature, which keeps tokens short.
 type sealed struct {
 	Position domain.Position `json:"p"`
 	Rooms    []string        `json:"r,omitempty"`
@@ -41,14 +43,17 @@ func (h *Hub) Seal(user, school string, r Resume) string {
 	if err != nil {
 		panic(err) // positions and texts can always be written
 	}
-	return base64.RawURLEncoding.EncodeToString(append(h.sign("resume", user, school, string(body))[:16:16], body...))
+	return base64.RawURLEncoding.EncodeToString(append(h.sign("resume", user, school,
+		string(body))[:16:16], body...))
 }
 
-// maxTokenLength bounds what is looked at: a session's rooms, each as long as may be, and the rest.
+// maxTokenLength bounds the work on a token before its signature is checked. It leaves room for the
+// longest list of rooms.
 const maxTokenLength = 64 << 10
 
-// Unseal reads a token that the same user has been given for the same school. Whether its position can still be
-// served, [Hub.Open] says. A hub that has just started waits until it knows which log it follows.
+// Unseal reads a token that was sealed for the same user and school, or returns [ErrForeignToken].
+// Whether its position can still be served is found out by [Hub.Open]. A hub that has just started
+// waits until it knows which log it follows.
 func (h *Hub) Unseal(ctx context.Context, user, school, token string) (Resume, error) {
 	var r Resume
 	if err := h.wait(ctx, h.started); err != nil {
@@ -63,7 +68,7 @@ func (h *Hub) Unseal(ctx context.Context, user, school, token string) (Resume, e
 	}
 	body := b[16:]
 	if !hmac.Equal(b[:16], h.sign("resume", user, school, string(body))[:16]) {
-		return r, fmt.Errorf("%w: its signature is not ours, for this user", ErrForeignToken)
+		return r, fmt.Errorf("%w: the signature does not match", ErrForeignToken)
 	}
 	var s sealed
 	if err := json.Unmarshal(body, &s); err != nil {
@@ -80,13 +85,14 @@ func (h *Hub) Unseal(ctx context.Context, user, school, token string) (Resume, e
 	return r, nil
 }
 
-// EpochFor is a signed name of the log for a user of a school, for protocols that keep the offset themselves: a client
-// that brings back another epoch brings back the place of another log, school or user.
+// EpochFor returns a signed name of the log for a user of a school, for protocols whose clients
+// store the bare offset: an offset with another epoch belongs to another log, school or user.
 func (h *Hub) EpochFor(user, school string) string {
 	return base64.RawURLEncoding.EncodeToString(h.sign("epoch", user, school, "")[:12])
 }
 
-// sign binds a content to a purpose, a user, a school and the log. Lengths go first, so that no two share their bytes.
+// sign binds a content to a purpose, a user, a school and the log. Each part is preceded by its
+// length, so that no two combinations share their bytes.
 func (h *Hub) sign(purpose, user, school, content string) []byte {
 	mac := hmac.New(sha256.New, h.cfg.Key)
 	var n [8]byte

@@ -17,27 +17,47 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 	t.Parallel()
 	log := memlog.New(4)
 	n, sibling := rt.Start(t, log, nil), rt.Start(t, log, nil)
-	otherKey := rt.Start(t, log, func(c *realtime.Config) { c.Key = []byte("another key of 32 bytes or more.") })
+	otherKey := rt.Start(t, log,
+		func(c *realtime.Config) { c.Key = []byte("another key of 32 bytes or more.") })
 	for _, node := range []*rt.Node{n, sibling, otherKey} {
 		node.Kill() // they would refuse to go on; tokens need no running node
 	}
 	log.Recreate()
 	otherLog := rt.Start(t, log.Open(), nil)
-	resume := realtime.Resume{Position: domain.Position{Partition: 3, Offset: 42}, Rooms: []domain.Room{class("7a"), {Kind: domain.RoomSchool}}}
+	resume := realtime.Resume{Position: domain.Position{Partition: 3, Offset: 42},
+		Rooms: []domain.Room{class("7a"), {Kind: domain.RoomSchool}}}
 	token := n.Seal("may", rt.School, resume)
 	got, err := sibling.Unseal(t.Context(), "may", rt.School, token)
 	require.NoError(t, err)
 	require.Equal(t, resume, got)
 	for name, try := range map[string]func() (realtime.Resume, error){
-		"another user":   func() (realtime.Resume, error) { return n.Unseal(t.Context(), "mum", rt.School, token) },
-		"another school": func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", "south", token) },
-		"another key":    func() (realtime.Resume, error) { return otherKey.Unseal(t.Context(), "may", rt.School, token) },
-		"another log":    func() (realtime.Resume, error) { return otherLog.Unseal(t.Context(), "may", rt.School, token) },
-		"shifted names":  func() (realtime.Resume, error) { return n.Unseal(t.Context(), "mayg", rt.School[1:], token) },
+		"another user": func() (realtime.Resume,
+			error) {
+			return n.Unseal(t.Context(), "mum", rt.School, token)
+		},
+		"another school": func() (realtime.Resume,
+			error) {
+			return n.Unseal(t.Context(), "may", "south", token)
+		},
+		"another key": func() (realtime.Resume,
+			error) {
+			return otherKey.Unseal(t.Context(), "may", rt.School, token)
+		},
+		"another log": func() (realtime.Resume,
+			error) {
+			return otherLog.Unseal(t.Context(), "may", rt.School, token)
+		},
+		"shifted names": func() (realtime.Resume,
+			error) {
+			return n.Unseal(t.Context(), "mayg", rt.School[1:], token)
+		},
 		"an epoch": func() (realtime.Resume, error) {
 			return n.Unseal(t.Context(), "may", rt.School, n.EpochFor("may", rt.School))
 		},
-		"nothing": func() (realtime.Resume, error) { return n.Unseal(t.Context(), "may", rt.School, "") },
+		"nothing": func() (realtime.Resume,
+			error) {
+			return n.Unseal(t.Context(), "may", rt.School, "")
+		},
 	} {
 		_, err := try()
 		require.ErrorIs(t, err, realtime.ErrForeignToken, name)
@@ -52,7 +72,8 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 		if string(forged) == token {
 			return
 		}
-		if r, err := n.Unseal(t.Context(), "may", rt.School, string(forged)); err == nil && i < len(forged)-1 {
+		if r, err := n.Unseal(t.Context(), "may", rt.School, string(forged)); err == nil &&
+			i < len(forged)-1 {
 			t.Fatalf("forged token was accepted: %v", r)
 		}
 	})

@@ -34,7 +34,6 @@ var sqlViolations = map[string][]string{
 		"performance_remarks", "performance_scores", "performance_students",
 		"results_published", "staff", "student_guardians", "students",
 	},
-	"internal/postgres":       {"staff", "student_guardians", "students"},
 	"projections/atrisk":      {"fee_accounts", "students"},
 	"projections/attendance":  {"students"},
 	"projections/deliveries":  {"ledger", "ledger_log", "ledger_trouble"},

@@ -104,7 +104,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*List, 
 		}
 	}
 	planned := len(all)
-	if missing := limit + 1 - planned; missing > 0 && (outcome || in.Status == "") {
+	if missing := limit + 1 - planned; missing > 0 && (outcome || in.Status == "" && in.Rule == "") {
 		sql := unplannedSQL
 		if outcome {
 			sql = outcomesSQL
@@ -162,6 +162,10 @@ func (in *input) conditions(of string, scope query.Scope, args ...any) (where []
 		if in.Status == "dead" || in.Status == "unknown" { // they are few, and have a list of their own
 			where = append(where, "l.id IN (SELECT t.id FROM ledger_trouble t WHERE t.school = $1)")
 		}
+	}
+	if in.Rule != "" { // only the ledger has it, so what only the log has is of no rule
+		args = append(args, in.Rule)
+		where = append(where, fmt.Sprintf("l.planner = $%d", len(args)))
 	}
 	add("channel", in.Channel)
 	add("recipient", in.Recipient)

@@ -243,7 +243,7 @@ func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
 	devtest.Real(t, "node", "npm")
 	rights := &lateRights{}
 	rights.late.Store(true)
-	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = rights })
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	rt.Publish(t, n.Log, rt.School, "0", rt.Notice("0", "7b"))
 	url := serve(t, n.Hub, nil)
 	js := rt.JavaScript(t, javascript, url, "native", "", "may teacher")

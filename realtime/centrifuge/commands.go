@@ -14,16 +14,16 @@ import (
 
 const version = "schoolbell"
 
-// commandTimeout bounds how long one command may take.
+// commandTimeout bounds the time of one command.
 const commandTimeout = 10 * time.Second
 
-// execute carries out a command. An error ends the connection, after the reply if there is one.
+// execute executes a command. An error ends the connection, after the reply if there is one.
 func (c *conn) execute(cmd *command) (*reply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	switch {
 	case cmd.ID == 0 && (cmd.Send != nil || c.session != nil && cmd.Connect == nil):
-		return nil, nil // a pong, or a message that nobody waits for
+		return nil, nil // a pong, or a message without a reply
 	case (c.session == nil) != (cmd.Connect != nil) || cmd.ID == 0:
 		return nil, realtime.CloseBadRequest
 	}
@@ -32,11 +32,11 @@ func (c *conn) execute(cmd *command) (*reply, error) {
 	if err == nil {
 		return r, nil
 	}
-	var refusal *protocolError
-	if !errors.As(err, &refusal) {
+	var refused *protocolError
+	if !errors.As(err, &refused) {
 		return nil, err
 	}
-	return &reply{ID: cmd.ID, Error: refusal}, nil
+	return &reply{ID: cmd.ID, Error: refused}, nil
 }
 
 func (c *conn) dispatch(ctx context.Context, cmd *command, r *reply) (err error) {
@@ -62,7 +62,7 @@ func (c *conn) dispatch(ctx context.Context, cmd *command, r *reply) (err error)
 	case cmd.SubRefresh != nil:
 		r.SubRefresh, err = c.subRefresh(ctx, cmd.SubRefresh)
 	case cmd.Publish != nil:
-		err = errNotAvailable // events come from the log
+		err = errNotAvailable // events come from the log only
 	default:
 		err = errMethodNotFound
 	}
@@ -73,7 +73,8 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 	identity := c.identity
 	if req.Token != "" {
 		var err error
-		if identity, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err, realtime.ErrExpired) {
+		if identity, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err,
+			realtime.ErrExpired) {
 			return nil, errTokenExpired
 		} else if err != nil {
 			return nil, err
@@ -86,9 +87,10 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 		School string `json:"school"`
 	}
 	if len(req.Data) > 0 {
-		_ = json.Unmarshal(req.Data, &data) // other data is the app's own business
+		_ = json.Unmarshal(req.Data, &data) // other data belongs to the app
 	}
-	session, err := c.server.cfg.Hub.Open(ctx, identity, realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.write})
+	session, err := c.server.cfg.Hub.Open(ctx, identity,
+		realtime.Options{School: data.School, Protocol: "centrifuge", PerRoom: true, Wake: c.write})
 	switch {
 	case errors.Is(err, realtime.ErrExpired):
 		return nil, errTokenExpired
@@ -117,7 +119,8 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 	return res, nil
 }
 
-// ttl says for how long a token is good, a little less than it is, so that the client refreshes it in time.
+// ttl returns the lifetime of a token in seconds, a little shortened so that the client refreshes
+// it in time.
 func ttl(identity realtime.Identity) (expires bool, seconds uint32) {
 	if identity.Expires.IsZero() {
 		return false, 0
@@ -130,9 +133,10 @@ func (c *conn) epoch() string {
 	return c.server.cfg.Hub.EpochFor(c.session.Identity().Subject, c.session.School())
 }
 
-// live is the result of a subscription that begins at a position.
+// live returns the result of a subscription that begins at a position.
 func (c *conn) live(at domain.Position) *subscribeResult {
-	return &subscribeResult{Recoverable: true, Positioned: true, Epoch: c.epoch(), Offset: wireOffset(at)}
+	return &subscribeResult{Recoverable: true, Positioned: true, Epoch: c.epoch(),
+		Offset: wireOffset(at)}
 }
 
 func (c *conn) subscribe(ctx context.Context, req *subscribeRequest) (*subscribeResult, error) {
@@ -158,13 +162,16 @@ func (c *conn) subscribe(ctx context.Context, req *subscribeRequest) (*subscribe
 
 func (c *conn) in(room domain.Room) bool { return slices.Contains(c.session.Rooms(), room) }
 
-// resume enters a room from where the client has been. If that cannot be served, it is entered as it is now, and the
-// client is told, or refused if it has asked for that.
-func (c *conn) resume(ctx context.Context, room domain.Room, req *subscribeRequest) (*subscribeResult, error) {
+// resume joins a room from the client's position. If that cannot be served, it joins the room as of
+// now and says so in the result, or refuses if the client requested that.
+func (c *conn) resume(
+	ctx context.Context, room domain.Room, req *subscribeRequest,
+) (*subscribeResult, error) {
 	var joined realtime.Joined
 	err := realtime.ErrUnrecoverable
 	if req.Epoch == "" || req.Epoch == c.epoch() {
-		from := domain.Position{Partition: c.session.Position().Partition, Offset: offsetOf(req.Offset)}
+		from := domain.Position{Partition: c.session.Position().Partition,
+			Offset: offsetOf(req.Offset)}
 		joined, err = c.session.Join(ctx, room, &from)
 	}
 	if errors.Is(err, realtime.ErrUnrecoverable) {
@@ -195,7 +202,7 @@ func publications(ds []realtime.Delivery) []publication {
 	return pubs
 }
 
-// refusal is the protocol's error for one of the hub.
+// refusal returns the protocol's error for an error of the hub.
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, realtime.ErrDenied):
@@ -222,11 +229,11 @@ func (c *conn) unsubscribe(req *channelRequest) error {
 	if err != nil {
 		return errUnknownChannel
 	}
-	c.session.Leave(room) // to have left is no error
+	c.session.Leave(room) // leaving twice is no error
 	return nil
 }
 
-// members lists who is in a room that the client is in itself.
+// members lists the members of a room, if the client is one of them.
 func (c *conn) members(ctx context.Context, channel string) ([]realtime.Member, error) {
 	room, err := domain.ParseRoom(channel)
 	switch {
@@ -254,7 +261,9 @@ func (c *conn) presence(ctx context.Context, req *channelRequest) (*presenceResu
 	return res, nil
 }
 
-func (c *conn) presenceStats(ctx context.Context, req *channelRequest) (*presenceStatsResult, error) {
+func (c *conn) presenceStats(
+	ctx context.Context, req *channelRequest,
+) (*presenceStatsResult, error) {
 	members, err := c.members(ctx, req.Channel)
 	if err != nil {
 		return nil, err
@@ -279,20 +288,23 @@ func (c *conn) history(ctx context.Context, req *historyRequest) (*historyResult
 		if req.Since.Epoch != "" && req.Since.Epoch != c.epoch() {
 			return nil, errUnrecoverable
 		}
-		q.After = &domain.Position{Partition: c.session.Position().Partition, Offset: offsetOf(req.Since.Offset)}
+		q.After = &domain.Position{Partition: c.session.Position().Partition,
+			Offset: offsetOf(req.Since.Offset)}
 	}
 	found, at, err := c.session.History(ctx, room, q)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	return &historyResult{Publications: publications(found), Epoch: c.epoch(), Offset: wireOffset(at)}, nil
+	return &historyResult{Publications: publications(found), Epoch: c.epoch(),
+		Offset: wireOffset(at)}, nil
 }
 
 func (c *conn) rpc(ctx context.Context, req *rpcRequest) (*rpcResult, error) {
 	if c.server.cfg.RPC == nil {
 		return nil, errMethodNotFound
 	}
-	data, err := c.server.cfg.RPC(ctx, c.session.Identity(), c.session.School(), req.Method, req.Data)
+	data, err := c.server.cfg.RPC(ctx, c.session.Identity(), c.session.School(), req.Method,
+		req.Data)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -307,7 +319,7 @@ func (c *conn) refresh(ctx context.Context, req *refreshRequest) (*refreshResult
 	switch {
 	case errors.Is(err, realtime.ErrExpired):
 		return nil, errTokenExpired
-	case errors.Is(err, realtime.ErrDenied): // a token of somebody else
+	case errors.Is(err, realtime.ErrDenied): // a token of another user
 		return nil, realtime.CloseInvalidToken
 	case err != nil:
 		return nil, err
@@ -317,7 +329,8 @@ func (c *conn) refresh(ctx context.Context, req *refreshRequest) (*refreshResult
 	return res, nil
 }
 
-// subRefresh looks at the right to a room again. Subscriptions have no tokens of their own and do not expire.
+// subRefresh checks the right to a room again. Subscriptions have no tokens of their own and do not
+// expire.
 func (c *conn) subRefresh(ctx context.Context, req *subRefreshRequest) (*subRefreshResult, error) {
 	room, err := domain.ParseRoom(req.Channel)
 	switch {

@@ -16,28 +16,28 @@ import (
 type conn struct {
 	server       *Server
 	socket       *ws.Conn
-	identity     realtime.Identity // by the request's header or ticket
-	leavePreAuth func()            // nil when there is a session
+	identity     realtime.Identity // by the header or ticket of the request; zero without
+	leavePreAuth func()            // nil once there is a session
 	session      *realtime.Session // nil until the connect command
-	pinged       time.Time         // when last; the server's lock guards it
-	alive        context.Context   //nolint:containedctx // it ends with the connection, and the writer is started by the hub
+	pinged       time.Time         // time of the last ping; guarded by the server's lock
+	alive        context.Context   //nolint:containedctx // ends with the connection
 	cancel       context.CancelFunc
 
-	// writing keeps what is written in order. It is held while waiting for this client, by its own goroutines only.
+	// writing orders what is written. It may be held while waiting for this client.
 	writing sync.Mutex
 	ended   atomic.Bool
 
-	second   int64 // which commands are counted in
+	second   int64 // the second that commands counts in
 	commands int
 }
 
-// buffers and batches are lent for one run of the writer, so that an idle connection has none.
+// buffers and batches are pooled: a connection holds them only while it writes.
 var (
 	buffers = sync.Pool{New: func() any { return new([]byte) }}
 	batches = sync.Pool{New: func() any { return new([]realtime.Delivery) }}
 )
 
-// maxPooled is the largest buffer that is kept for others.
+// maxPooled is the largest buffer that goes back into the pool, in bytes.
 const maxPooled = 256 << 10
 
 // run reads until the connection ends.
@@ -50,12 +50,14 @@ func (c *conn) run() {
 			c.session.End()
 		}
 	}()
-	deadline := time.Now().Add(c.server.cfg.ConnectTimeout) // of the connect command, however often it is tried
+	// of the connect command, however often it is retried
+	deadline := time.Now().Add(c.server.cfg.ConnectTimeout)
 	for {
 		if c.session != nil {
 			deadline = time.Now().Add(c.server.cfg.PingInterval + c.server.cfg.PongTimeout)
 		}
-		_ = c.socket.SetReadDeadline(deadline) // fails only on a closed connection, as Read then does
+		// fails only on a closed connection, as Read then does
+		_ = c.socket.SetReadDeadline(deadline)
 		kind, frame, err := c.socket.Read()
 		var network net.Error
 		switch {
@@ -64,8 +66,8 @@ func (c *conn) run() {
 		case errors.As(err, &network) && network.Timeout():
 			c.close(realtime.CloseNoPong)
 		case err == nil && kind == ws.Text:
-			// In a goroutine of its own, because a stack that has once grown stays so: the one that waits in
-			// Read for most of its life keeps the smallest.
+			// In a goroutine of its own, because a stack that has grown stays large: the goroutine
+			// that spends its life waiting in Read should have the smallest one.
 			handled := make(chan error, 1)
 			go func() { handled <- c.handle(frame) }()
 			if err = <-handled; err != nil {
@@ -81,13 +83,14 @@ func (c *conn) run() {
 	}
 }
 
-// handle answers the commands of a frame, in one write unless they are long, and before anything that follows from them.
+// handle executes the commands of a frame and writes the replies, in one write unless they are
+// long, and before any delivery that follows from them.
 func (c *conn) handle(frame []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	lent := buffers.Get().(*[]byte)
-	defer putBuffer(lent)
-	out := (*lent)[:0]
+	pooled := buffers.Get().(*[]byte)
+	defer putBuffer(pooled)
+	out := (*pooled)[:0]
 	fresh := c.session == nil
 	err := parse(frame, func(cmd *command) error {
 		if err := c.count(); err != nil {
@@ -97,12 +100,12 @@ func (c *conn) handle(frame []byte) error {
 		if r != nil {
 			out = appendReply(out, r)
 		}
-		if len(out) > maxPooled && err == nil { // a frame may ask for very much
+		if len(out) > maxPooled && err == nil { // the replies to one frame can be long
 			err, out = c.socket.Write(out), out[:0]
 		}
 		return err
 	})
-	*lent = out
+	*pooled = out
 	if len(out) > 0 {
 		if werr := c.socket.Write(out); werr != nil && err == nil {
 			err = werr
@@ -114,7 +117,7 @@ func (c *conn) handle(frame []byte) error {
 	return err
 }
 
-// count bounds how many commands a client sends in a second. A pong counts as well.
+// count limits the commands of a client per second. A pong counts as one.
 func (c *conn) count() error {
 	if now := time.Now().Unix(); now != c.second {
 		c.second, c.commands = now, 0
@@ -125,16 +128,16 @@ func (c *conn) count() error {
 	return nil
 }
 
-// write writes what the hub has, joined, until there is nothing more. The hub calls it when the session has slept and
-// there is something for it.
+// write writes deliveries, batch by batch, until the session has none. The hub calls it to wake the
+// session.
 func (c *conn) write(slot *realtime.Slot) {
 	if !c.writing.TryLock() {
-		slot.End()
+		slot.Release()
 		c.writing.Lock()
 	}
 	defer c.writing.Unlock()
-	lent, batch := buffers.Get().(*[]byte), batches.Get().(*[]realtime.Delivery)
-	defer putBuffer(lent)
+	pooled, batch := buffers.Get().(*[]byte), batches.Get().(*[]realtime.Delivery)
+	defer putBuffer(pooled)
 	defer func() {
 		clear(*batch)
 		batches.Put(batch)
@@ -142,7 +145,7 @@ func (c *conn) write(slot *realtime.Slot) {
 	for !c.ended.Load() {
 		var err error
 		*batch, err = c.session.Next(c.alive, slot, (*batch)[:0])
-		out := (*lent)[:0]
+		out := (*pooled)[:0]
 		for i := range *batch {
 			switch d := &(*batch)[i]; d.Kind {
 			case realtime.KindUpdate:
@@ -153,9 +156,9 @@ func (c *conn) write(slot *realtime.Slot) {
 				out = append(out, d.Frame(Encoding)...)
 			}
 		}
-		*lent = out
+		*pooled = out
 		if err != nil {
-			slot.End()
+			slot.Release()
 			c.socket.Close(int(realtime.CloseOf(err).Code), realtime.CloseOf(err).Reason)
 			return
 		}
@@ -163,21 +166,21 @@ func (c *conn) write(slot *realtime.Slot) {
 			return
 		}
 		if c.socket.Push(out, slot) != nil {
-			return // the reader notices
+			return // the reader ends the connection
 		}
 		c.session.Sent(*batch, len(out))
 	}
 }
 
-func putBuffer(lent *[]byte) {
-	if cap(*lent) <= maxPooled {
-		buffers.Put(lent)
+func putBuffer(pooled *[]byte) {
+	if cap(*pooled) <= maxPooled {
+		buffers.Put(pooled)
 	}
 }
 
-// close ends the connection with a reason.
-func (c *conn) close(why realtime.Close) {
-	c.socket.Close(int(why.Code), why.Reason)
+// close closes the connection with a reason.
+func (c *conn) close(reason realtime.Close) {
+	c.socket.Close(int(reason.Code), reason.Reason)
 }
 
 func (c *conn) ping() { _ = c.socket.Write(ping) }

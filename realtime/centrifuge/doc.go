@@ -1,25 +1,32 @@
-// Package centrifuge serves the realtime hub in the JSON protocol of Centrifuge (version 2) over WebSocket, for its
-// official clients in JavaScript, Dart, Swift, Kotlin, Go and Python.
+// Package centrifuge serves the realtime hub in the JSON protocol of Centrifuge (version 2) over
+// WebSocket, for its official clients in JavaScript, Dart, Swift, Kotlin, Go and Python.
 //
-// # What means what
+// # Mapping
 //
-// A channel is a room: "class:7a", "student:12", "school". The rooms of the user and of the roles are server-side
-// subscriptions. A publication's data is the structured CloudEvent and its offset is the one in the log. The
-// protocol has no number before 0, so 0 also stands for the place before the first event: a client that has heard nothing
-// but the first event of all may hear it again. The epoch names the log, signed for the user and the school; an app that brings
-// a position from the API (getState) takes the epoch from the data of the connect reply, or leaves it empty.
+// A channel is a room: "class:7a", "student:12", "school". The rooms of the user and of the roles
+// are server-side subscriptions. A publication's data is the structured CloudEvent, and its offset
+// is the event's offset in the log. The protocol has no number below 0, so 0 also stands for the
+// beginning of the log: a client that has received only the very first event may receive it twice.
+// The epoch names the log, signed for the user and the school; an app that has a position from the
+// API (getState) takes the epoch from the data of the connect reply, or leaves it empty.
 //
-// A dashboard's channel has publications {"projection", "position"} and cannot be recovered: the newest is all there is.
+// A dashboard's channel has publications {"projection", "position"} and cannot be recovered: only
+// the newest matters.
 //
-// A subscription that cannot go on from its position is answered with recovered: false, or with error 112 when the client
-// asked for that, as it does with getState.
+// A subscription that cannot continue from its position gets recovered: false, or error 112 if the
+// client requested that, as it does with getState.
 //
-// A client that connects to another school than its token's, which only operators can, names it in the connect data:
-// {"school": "greenfield"}.
+// A client that connects to another school than its token's, which only operators may, names it in
+// the connect data: {"school": "greenfield"}.
 //
-// # How a connection runs
+// # How data runs
 //
-// The goroutine that reads also answers. What the hub has for the connection is written by a goroutine that starts when
-// the session is woken and ends when there is nothing more, so that an idle connection has one goroutine. Both write
-// under the connection's own lock, so that the answer to a subscribe comes before the first publication.
+// The goroutine that reads a connection also replies to its commands. Deliveries are written by a
+// goroutine of the hub's scheduler while the session has any, so an idle connection costs one
+// goroutine. Both write under the connection's lock, so that the reply to a subscribe precedes the
+// first publication.
+//
+// # Where to make the first change
+//
+// A new command: its types in protocol.go, its case in [conn.dispatch] in commands.go.
 package centrifuge

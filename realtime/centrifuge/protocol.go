@@ -12,7 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// command is what a client asks for. Exactly one of its requests is there; none is a pong.
+// command is a message of the client. Exactly one of its requests is set; none is a pong.
 type command struct {
 	ID            uint32             `json:"id"`
 	Connect       *connectRequest    `json:"connect"`
@@ -68,8 +68,8 @@ type (
 	}
 )
 
-// rejectUnrecovered is the bit of subscribeRequest.Flag with which a client wants error 112 for a position that cannot
-// be served.
+// rejectUnrecovered is the bit of subscribeRequest.Flag with which a client requests error 112 for
+// a position that cannot be served.
 const rejectUnrecovered = 2
 
 // reply answers a command.
@@ -154,7 +154,7 @@ type protocolError struct {
 	Temporary bool   `json:"temporary,omitzero"`
 }
 
-// Error makes it an error.
+// Error implements error.
 func (e *protocolError) Error() string { return strconv.Itoa(int(e.Code)) + " " + e.Message }
 
 var (
@@ -188,16 +188,16 @@ func parse(frame []byte, handle func(*command) error) error {
 	return nil
 }
 
-// appendReply adds the frame of a reply.
+// appendReply appends the frame of a reply.
 func appendReply(dst []byte, r *reply) []byte {
 	b, err := json.Marshal(r, json.Deterministic(true))
-	if err != nil { // the answer of an RPC is not JSON
+	if err != nil { // the result of an RPC is not JSON
 		b, _ = json.Marshal(&reply{ID: r.ID, Error: errInternal})
 	}
 	return ws.AppendFrame(dst, ws.Text, b)
 }
 
-// ping is what a server sends for the client to answer in kind.
+// ping is an empty message, which the client returns.
 var ping = ws.AppendFrame(nil, ws.Text, []byte("{}"))
 
 // Encoding writes an event as a push to a channel.
@@ -210,7 +210,7 @@ func appendPublication(dst []byte, d *realtime.Delivery) []byte {
 	return ws.AppendFrame(dst, ws.Text, append(b, "}}}"...))
 }
 
-// appendUpdate adds the push of a dashboard's change.
+// appendUpdate appends the push of a dashboard's change.
 func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
 	b := append(appendPush(nil, d.Room), `"pub":{"data":{"projection":`...)
 	b, _ = jsontext.AppendQuote(b, d.Room.ID)
@@ -218,14 +218,14 @@ func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
 	return ws.AppendFrame(dst, ws.Text, b)
 }
 
-// appendLeft adds the push that ends a subscription: for good, or, with a code of 2500 or above, until the client has
-// subscribed again, which it does by itself and from where it was.
+// appendLeft appends the push that ends a subscription: for good, or, with a code of 2500 or above,
+// until the client subscribes again, which it does by itself and from its last offset.
 func appendLeft(dst []byte, d *realtime.Delivery) []byte {
-	why := `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`
+	push := `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`
 	if d.RightsUnavailable {
-		why = `"unsubscribe":{"code":2500,"reason":"rights cannot be looked up"}}}`
+		push = `"unsubscribe":{"code":2500,"reason":"rights cannot be looked up"}}}`
 	}
-	b := append(appendPush(nil, d.Room), why...)
+	b := append(appendPush(nil, d.Room), push...)
 	return ws.AppendFrame(dst, ws.Text, b)
 }
 
@@ -234,10 +234,10 @@ func appendPush(dst []byte, room domain.Room) []byte {
 	return append(dst, ',')
 }
 
-// wireOffset is the offset of a position as the protocol has it: it knows no negative numbers.
+// wireOffset returns the offset of a position for the protocol, which has no negative numbers.
 func wireOffset(p domain.Position) uint64 { return uint64(max(0, p.Offset)) }
 
-// offsetOf is the reverse. 0 is taken for the place before the first event.
+// offsetOf is the reverse of wireOffset. It takes 0 for the beginning of the log.
 func offsetOf(wire uint64) int64 {
 	if wire == 0 {
 		return -1

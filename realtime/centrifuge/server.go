@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -15,25 +16,27 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// Config says how connections are served. The zero value of a limit stands for its default.
+// Config configures a [Server]. The zero value of a limit means its default.
 type Config struct {
 	Hub    *realtime.Hub
 	Access *realtime.Access
-	// RPC answers queries. nil: there are none. Its error is one of the package realtime, or ErrUnknownMethod.
-	RPC func(ctx context.Context, identity realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error)
+	// RPC runs queries. nil: there are none. Its errors are those of the package realtime, or
+	// ErrUnknownMethod.
+	RPC func(ctx context.Context, identity realtime.Identity, school, method string,
+		data jsontext.Value) (jsontext.Value, error)
 
-	PingInterval   time.Duration // between two pings; default 25 s
-	PongTimeout    time.Duration // for the answer to a ping; default 10 s
-	ConnectTimeout time.Duration // for the connect command; default 10 s
-	WriteTimeout   time.Duration // for a client to take what is written; default 10 s
-	MaxMessage     int           // bytes in a frame from the client; default 64 KiB
-	MaxCommands    int           // a second; default 100
+	PingInterval   time.Duration // between pings; default 25 s
+	PongTimeout    time.Duration // for the reply to a ping; default 10 s
+	ConnectTimeout time.Duration // from the handshake to a successful connect command; default 10 s
+	WriteTimeout   time.Duration // for the client to take what is written; default 10 s
+	MaxMessage     int           // bytes of a frame from the client; default 64 KiB
+	MaxCommands    int           // of a client per second; default 100
 }
 
-// ErrUnknownMethod says that there is no such RPC.
+// ErrUnknownMethod says that there is no RPC of that name.
 var ErrUnknownMethod = errors.New("unknown method")
 
-// Server serves connections. It is an [http.Handler]; Run pings them.
+// Server serves connections. It is an [http.Handler]; [Server.Run] must run while it is used.
 type Server struct {
 	cfg Config
 
@@ -45,28 +48,21 @@ type Server struct {
 
 // New returns a server.
 func New(cfg Config) *Server {
-	def(&cfg.PingInterval, 25*time.Second)
-	def(&cfg.PongTimeout, 10*time.Second)
-	def(&cfg.ConnectTimeout, 10*time.Second)
-	def(&cfg.MaxMessage, 64<<10)
-	def(&cfg.MaxCommands, 100)
+	cfg.PingInterval = cmp.Or(cfg.PingInterval, 25*time.Second)
+	cfg.PongTimeout = cmp.Or(cfg.PongTimeout, 10*time.Second)
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 10*time.Second)
+	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100)
 	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
 }
 
-func def[T comparable](v *T, d T) {
-	if *v == *new(T) {
-		*v = d
-	}
-}
-
-// ServeHTTP makes a WebSocket of a request.
+// ServeHTTP upgrades a request to a WebSocket.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.cfg.Access.AllowOrigin(r) {
-		http.Error(w, "this origin may not connect", http.StatusForbidden)
+		http.Error(w, "connections from this origin are not allowed", http.StatusForbidden)
 		return
 	}
 	if wantsProtobuf(r) {
-		http.Error(w, "only the JSON protocol is spoken here", http.StatusBadRequest)
+		http.Error(w, "only the JSON protocol is supported", http.StatusBadRequest)
 		return
 	}
 	identity, err := s.cfg.Access.Identify(r)
@@ -91,15 +87,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}.Accept(w, r)
 	if err != nil {
 		s.leave(c)
-		return // it has been answered
+		return // Accept has responded
 	}
 	s.attach(c, socket)
 	go c.run() //nolint:contextcheck // it outlives the request
 }
 
 func wantsProtobuf(r *http.Request) bool {
-	return r.URL.Query().Get("format") == "protobuf" || r.URL.Query().Get("cf_protocol") == "protobuf" ||
-		slices.ContainsFunc(r.Header.Values("Sec-WebSocket-Protocol"), func(p string) bool { return strings.Contains(p, "centrifuge-protobuf") })
+	return r.URL.Query().Get("format") == "protobuf" ||
+		r.URL.Query().Get("cf_protocol") == "protobuf" ||
+		slices.ContainsFunc(r.Header.Values("Sec-WebSocket-Protocol"),
+			func(p string) bool { return strings.Contains(p, "centrifuge-protobuf") })
 }
 
 func (s *Server) enter(c *conn) error {
@@ -115,7 +113,7 @@ func (s *Server) enter(c *conn) error {
 	return nil
 }
 
-// attach gives a connection its socket.
+// attach sets a connection's socket.
 func (s *Server) attach(c *conn, socket *ws.Conn) {
 	s.mu.Lock()
 	c.socket = socket
@@ -126,7 +124,7 @@ func (s *Server) attach(c *conn, socket *ws.Conn) {
 	}
 }
 
-// connected says that a connection has a session.
+// connected notes that a connection has a session, from when on it is pinged.
 func (s *Server) connected(c *conn) {
 	c.leavePreAuth()
 	c.leavePreAuth = nil
@@ -146,7 +144,8 @@ func (s *Server) leave(c *conn) {
 	s.running.Done()
 }
 
-// Run pings the connections until ctx ends; it then lets go of those that are left and waits for them.
+// Run pings the connections until ctx ends. It then closes those that are still open with
+// [realtime.CloseShutdown], and waits until they have ended.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(min(time.Second, s.cfg.PingInterval/4))
 	defer tick.Stop()
@@ -157,7 +156,8 @@ func (s *Server) Run(ctx context.Context) error {
 			s.closed = true
 			for c := range s.conns {
 				if c.socket != nil { // else attach closes it
-					s.running.Go(func() { c.close(realtime.CloseShutdown) }) // it may have to wait for a client that does not read
+					// may wait for a client that does not read
+					s.running.Go(func() { c.close(realtime.CloseShutdown) })
 				}
 				c.cancel()
 			}
@@ -169,7 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 			for c := range s.conns {
 				if !c.pinged.IsZero() && now.Sub(c.pinged) >= s.cfg.PingInterval {
 					c.pinged = now
-					go c.ping() // it may have to wait for a client that does not read
+					go c.ping() // may wait for a client that does not read
 				}
 			}
 			s.mu.Unlock()

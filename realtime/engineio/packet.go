@@ -11,7 +11,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// Type is the kind of a packet: its first byte.
+// Type is the type of a packet, its first byte.
 type Type byte
 
 // The packet types.
@@ -32,13 +32,13 @@ type Packet struct {
 	Data   []byte
 }
 
-// ErrMalformed says that bytes are no packet.
+// ErrMalformed says that bytes are not a packet.
 var ErrMalformed = errors.New("malformed packet")
 
-// separator stands between the packets of one long-polling request or answer.
+// separator stands between the packets of one long-polling request or response.
 const separator = 0x1E
 
-// Decode reads a packet from a text frame. Its data is a part of b.
+// Decode decodes the packet of a text frame. Its data is a part of b.
 func Decode(b []byte) (Packet, error) {
 	if len(b) == 0 || b[0] < byte(Open) || b[0] > byte(Noop) {
 		return Packet{}, fmt.Errorf("packet %.20q: %w", b, ErrMalformed)
@@ -46,8 +46,8 @@ func Decode(b []byte) (Packet, error) {
 	return Packet{Type: Type(b[0]), Data: b[1:]}, nil
 }
 
-// DecodePayload reads the packets of a long-polling request, up to the first that is malformed. A binary message is
-// written there as "b" and base64.
+// DecodePayload decodes the packets of a long-polling request, up to the first that is malformed.
+// There, a binary message is written as "b" and base64.
 func DecodePayload(b []byte) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		if !utf8.Valid(b) {
@@ -81,19 +81,20 @@ type Batch struct {
 	slot    ws.Slot
 }
 
-// Slot is what a handler ends before it waits for anything.
+// Slot is what a handler releases before it waits. It may be nil.
 func (b *Batch) Slot() ws.Slot { return b.slot }
 
-// batchSize is how much one write is meant to carry. It may be passed by one packet.
+// batchSize is the intended size of one write, in bytes. The last packet may exceed it.
 const batchSize = 32 << 10
 
-// Full reports that the batch is to be sent before more is added.
+// Full reports whether the batch must be sent before more is added.
 func (b *Batch) Full() bool { return len(b.buf) >= batchSize }
 
-// Len is the number of bytes collected.
+// Len returns the size of the batch in bytes.
 func (b *Batch) Len() int { return len(b.buf) }
 
-// Text adds a message. It may come in parts, so that what is the same for all receivers is encoded only once.
+// Text adds a text message. It may come in parts, so that a part that is the same for all receivers
+// is encoded once.
 func (b *Batch) Text(parts ...[]byte) { b.add(Message, parts...) }
 
 // Binary adds a binary message.

@@ -5,11 +5,9 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// openPolling serves a client that starts with long-polling: the handshake is the answer.
+// openPolling opens a session over long-polling: the handshake is the response.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	session, refused := s.open(r)
 	if refused != nil {
@@ -21,7 +19,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	session.respond(w, &b)
 }
 
-// respond is the successful end of a request for packets.
+// respond writes a batch as the response to a poll.
 func (s *Session) respond(w http.ResponseWriter, b *Batch) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.server.cfg.WriteTimeout))
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
@@ -30,10 +28,10 @@ func (s *Session) respond(w http.ResponseWriter, b *Batch) {
 	}
 }
 
-// noopAfter is how long a poll that comes during an upgrade waits for the upgrade to be done.
+// noopAfter is how long a poll that comes during an upgrade waits for the upgrade to finish.
 const noopAfter = 100 * time.Millisecond
 
-// servePoll answers a request for packets when there are some.
+// servePoll responds to a request for packets as soon as there are any.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	wake := make(chan struct{}, 1)
 	s.mu.Lock()
@@ -51,10 +49,10 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.finish(PingTimeout)
 	}
 
-	// A server that limits the time of a request would else end this one.
+	// A time limit of the HTTP server for requests must not end this one.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	b := batches.Get().(*Batch)
-	b.polling, b.slot = true, ws.NoSlot{}
+	b.polling, b.slot = true, nil
 	defer b.release()
 	timer := time.NewTimer(noopAfter)
 	defer timer.Stop()
@@ -75,7 +73,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ready collects for a poll and reports that it is to be answered.
+// ready collects packets for a poll, and reports whether to respond now.
 func (s *Session) ready(b *Batch) (bool, mode) {
 	for {
 		s.mu.Lock()
@@ -87,7 +85,7 @@ func (s *Session) ready(b *Batch) (bool, mode) {
 		s.mu.Unlock()
 		s.collect(b)
 		s.mu.Lock()
-		s.pumping = b.Len() > 0 // until the answer has been written
+		s.pumping = b.Len() > 0 // until the response has been written
 		if s.pumping || !s.dirty && len(s.queue) == 0 {
 			defer s.mu.Unlock()
 			return s.pumping, s.mode
@@ -96,8 +94,8 @@ func (s *Session) ready(b *Batch) (bool, mode) {
 	}
 }
 
-// endPoll answers a poll: with what was collected, the farewell of a session that has ended, or nothing but a sign that
-// the client is to go on with the upgrade.
+// endPoll responds to a poll with the collected packets, with the farewell of a session that has
+// ended, or with a noop that lets the client continue its upgrade.
 func (s *Session) endPoll(w http.ResponseWriter, b *Batch) {
 	s.mu.Lock()
 	now := s.mode
@@ -123,7 +121,7 @@ func (s *Session) endPoll(w http.ResponseWriter, b *Batch) {
 	}
 }
 
-// servePost takes the packets that a request brings.
+// servePost receives the packets of a request.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	switch {
@@ -135,7 +133,8 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		badRequest.write(w)
 		return
-	case s.posting, r.Header.Get("Content-Type") == "application/octet-stream", r.Header.Get("Content-Encoding") != "":
+	case s.posting, r.Header.Get("Content-Type") == "application/octet-stream",
+		r.Header.Get("Content-Encoding") != "":
 		s.mu.Unlock()
 		s.finish(TransportError)
 		badRequest.write(w)
@@ -154,11 +153,11 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.server.cfg.MaxPayload)))
 	if err != nil {
 		s.finish(TransportError)
-		answer := badRequest
+		refused := badRequest
 		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-			answer = tooLarge
+			refused = tooLarge
 		}
-		answer.write(w)
+		refused.write(w)
 		return
 	}
 	_ = control.SetReadDeadline(time.Time{})
@@ -176,6 +175,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.Header().Set("Content-Type", "text/html") // as a script's answer, lest some old browser offers to save it
+	// else some old browsers offer to save the response as a file
+	w.Header().Set("Content-Type", "text/html")
 	_, _ = io.WriteString(w, "ok")
 }

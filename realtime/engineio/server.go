@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,45 +17,40 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// Config says how a server treats its clients.
+// Config configures a [Server].
 type Config struct {
-	// PingInterval is how long after the last sign of life a client is asked for another. 0 means 25 s.
+	// PingInterval is the time from a pong to the next ping. 0 means 25 s.
 	PingInterval time.Duration
-	// PingTimeout is how long the client may take to answer. 0 means 20 s.
+	// PingTimeout is how long the client may take to reply to a ping. 0 means 20 s.
 	PingTimeout time.Duration
-	// UpgradeTimeout is how long a client may take to move to WebSocket. 0 means 10 s.
+	// UpgradeTimeout bounds an upgrade from long-polling to WebSocket. 0 means 10 s.
 	UpgradeTimeout time.Duration
-	// WriteTimeout is how long a write may wait for a client that does not read. 0 means 10 s.
+	// WriteTimeout is how long a write may wait for a client that does not read; then the session
+	// ends. 0 means 10 s.
 	WriteTimeout time.Duration
 	// MaxPayload bounds one message and one request, in bytes. 0 means 100,000.
 	MaxPayload int
-	// MaxSessions bounds the sessions of this node, whoever they belong to. 0 means 50,000.
+	// MaxSessions bounds the sessions of this node, of all users together. 0 means 50,000.
 	MaxSessions int
-	// AllowOrigin decides by its Origin whether a request may connect. nil allows those of the same host, and those
-	// without one.
+	// AllowOrigin decides by its Origin whether a request may connect. nil allows the same host and
+	// requests without an Origin.
 	AllowOrigin func(*http.Request) bool
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.PingInterval, 25*time.Second)
-	setDefault(&c.PingTimeout, 20*time.Second)
-	setDefault(&c.UpgradeTimeout, 10*time.Second)
-	setDefault(&c.WriteTimeout, 10*time.Second)
-	setDefault(&c.MaxPayload, 100_000)
-	setDefault(&c.MaxSessions, 50_000)
+	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
+	c.PingTimeout = cmp.Or(c.PingTimeout, 20*time.Second)
+	c.UpgradeTimeout = cmp.Or(c.UpgradeTimeout, 10*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.MaxPayload = cmp.Or(c.MaxPayload, 100_000)
+	c.MaxSessions = cmp.Or(c.MaxSessions, 50_000)
 	if c.AllowOrigin == nil {
 		c.AllowOrigin = sameOrigin
 	}
 	return c
 }
 
-func setDefault[T comparable](v *T, fallback T) {
-	if *v == *new(T) {
-		*v = fallback
-	}
-}
-
-// Validate reports everything that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var errs []error
 	for name, d := range map[string]time.Duration{
@@ -74,18 +70,21 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Handler is the protocol above, one for each session.
+// Handler is the protocol above, with one value per session.
 type Handler interface {
-	// Message takes one message. Messages come one at a time and in order. An error ends the session.
+	// Message takes one message. Messages come one at a time and in order. An error ends the
+	// session.
 	Message(binary bool, data []byte) error
-	// Next adds what there is to send until there is nothing more or the batch is full. It is called after
-	// [Session.Wake], with each ping, and as long as it fills batches; by one goroutine at a time.
+	// Next appends to the batch until there is nothing more to send or the batch is full. It is
+	// called after [Session.Wake], with each ping, and again as long as it fills batches; by one
+	// goroutine at a time.
 	Next(out *Batch)
-	// Closed is the end. Nothing is called afterwards, but a Message or Next may still be running.
+	// Closed ends the session. Nothing is called afterwards, but Message or Next may still be
+	// running.
 	Closed(Reason)
 }
 
-// Refusal is an error that a server answers to a handshake with.
+// Refusal is an error that refuses a handshake with an HTTP status.
 type Refusal struct {
 	Status  int
 	Message string
@@ -93,13 +92,14 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
-// Server is the http.Handler of the protocol's path.
+// Server is the [http.Handler] of the protocol's path.
 type Server struct {
 	cfg    Config
 	accept func(*Session, *http.Request) (Handler, error)
 	ws     ws.Config
 
-	running sync.WaitGroup // requests that open or upgrade, and goroutines beyond those of the HTTP server
+	// requests that open or upgrade, and goroutines beyond those of the HTTP server
+	running sync.WaitGroup
 
 	mu       sync.Mutex // may be held when a session's is taken, not the other way round
 	sessions map[string]*Session
@@ -107,8 +107,8 @@ type Server struct {
 	stopped  bool
 }
 
-// New makes a server. accept is called with each new session and returns what handles it; an error, best a [*Refusal],
-// turns the client away.
+// New returns a server. accept is called with each new session and returns its handler; an error,
+// preferably a [*Refusal], refuses the client.
 func New(cfg Config, accept func(*Session, *http.Request) (Handler, error)) *Server {
 	cfg = cfg.withDefaults()
 	return &Server{
@@ -117,13 +117,14 @@ func New(cfg Config, accept func(*Session, *http.Request) (Handler, error)) *Ser
 		ws: ws.Config{
 			MaxMessage:   cfg.MaxPayload,
 			WriteTimeout: cfg.WriteTimeout,
-			CheckOrigin:  func(*http.Request) bool { return true }, // done in ServeHTTP for both transports
+			// done in ServeHTTP for both transports
+			CheckOrigin: func(*http.Request) bool { return true },
 		},
 		sessions: map[string]*Session{},
 	}
 }
 
-// problem is an error as the protocol writes it in the body of an answer.
+// problem is an error as the protocol writes it into the body of a response.
 type problem struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -152,7 +153,7 @@ func (p *problem) write(w http.ResponseWriter) {
 	_, _ = w.Write(body)
 }
 
-// ServeHTTP answers everything below the protocol's path.
+// ServeHTTP serves all requests of the protocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Add("Vary", "Origin")
@@ -191,7 +192,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter counts a request that starts something among what runs, unless the server has been shut down.
+// enter counts a request that starts a session or an upgrade, unless the server was shut down.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,7 +223,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id, transp
 	}
 }
 
-// open makes a session and its handler, and starts its heartbeat.
+// open creates a session with its handler, and starts its heartbeat.
 func (s *Server) open(r *http.Request) (*Session, *problem) {
 	s.mu.Lock()
 	full := len(s.sessions)+s.opening >= s.cfg.MaxSessions
@@ -248,7 +249,7 @@ func (s *Server) open(r *http.Request) (*Session, *problem) {
 	s.sessions[session.id] = session
 	stopped := s.stopped
 	s.mu.Unlock()
-	if stopped { // meanwhile, so that Shutdown has not seen the session
+	if stopped { // in between, so that Shutdown has not seen the session
 		session.Close(ServerClose, ws.CloseGoingAway, "shutdown")
 	}
 	return session, nil
@@ -260,7 +261,7 @@ func (s *Server) forget(session *Session) {
 	delete(s.sessions, session.id)
 }
 
-// handshake is the data of the open packet.
+// handshake returns the open packet.
 func (s *Server) handshake(session *Session, upgrades ...string) Packet {
 	data, err := json.Marshal(struct {
 		ID           string   `json:"sid"`
@@ -268,22 +269,23 @@ func (s *Server) handshake(session *Session, upgrades ...string) Packet {
 		PingInterval int64    `json:"pingInterval"`
 		PingTimeout  int64    `json:"pingTimeout"`
 		MaxPayload   int      `json:"maxPayload"`
-	}{session.id, upgrades, s.cfg.PingInterval.Milliseconds(), s.cfg.PingTimeout.Milliseconds(), s.cfg.MaxPayload})
+	}{session.id, upgrades, s.cfg.PingInterval.Milliseconds(), s.cfg.PingTimeout.Milliseconds(),
+		s.cfg.MaxPayload})
 	if err != nil {
 		panic(err) // a struct of numbers and strings
 	}
 	return Packet{Type: Open, Data: data}
 }
 
-// Len is the number of sessions.
+// Len returns the number of sessions.
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.sessions)
 }
 
-// Shutdown turns new sessions away, closes those that there are and waits until they have ended. When ctx ends before,
-// it returns its error.
+// Shutdown refuses new sessions, closes the open ones and waits until they have ended. If ctx ends
+// before that, it returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
@@ -308,7 +310,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// sameOrigin reports that a request comes from a page of the host that is asked, or from none.
+// sameOrigin reports whether a request comes from a page of the same host, or from no page.
 func sameOrigin(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {

@@ -8,52 +8,54 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// Reason says why a session ended, in the words of the protocol's own server.
+// Reason is why a session ended, in the words of the protocol's own server.
 type Reason string
 
 // The reasons.
 const (
 	TransportClose Reason = "transport close" // by the client, or its connection ended
-	TransportError Reason = "transport error" // it broke the transport's rules, or did not read
-	ParseError     Reason = "parse error"     // it sent what is no packet
-	PingTimeout    Reason = "ping timeout"    // it no longer answers
-	ServerClose    Reason = "forced close"    // by [Session.Close]
+	// the client broke the rules of the transport, or did not read
+	TransportError Reason = "transport error"
+	ParseError     Reason = "parse error"  // the client sent something that is not a packet
+	PingTimeout    Reason = "ping timeout" // the client did not reply to a ping
+	ServerClose    Reason = "forced close" // by [Session.Close]
 )
 
-// errClientClose is the client's wish to end.
+// errClientClose says that the client closes the session.
 var errClientClose = errors.New("closed by the client")
 
 type mode uint8
 
 const (
 	polling   mode = iota
-	probing        // polling, while conn is tried
+	probing        // polling, while an upgrade to conn is tried
 	streaming      // conn is a WebSocket
 	closed
 )
 
-// Session is one client's connection, whatever carries it at the moment. Its methods may be called from any goroutine.
+// Session is one client's connection, on whichever transport. Its methods may be called from any
+// goroutine.
 type Session struct {
 	server  *Server
 	handler Handler
 	id      string
 
-	// mu guards what follows. Nothing is called, written or waited for under it.
+	// mu guards the fields below. Nothing is called, written or waited for under it.
 	mu       sync.Mutex
 	mode     mode
 	conn     *ws.Conn
-	queue    []Packet      // to be sent before what Next has
+	queue    []Packet      // replies, sent before the batches of Next
 	queued   int           // bytes in queue
-	taken    chan struct{} // closed when the queue is taken; nil when nobody waits for that
-	dirty    bool          // Next is to be called
-	pumping  bool          // a goroutine collects and writes
-	poll     chan struct{} // wakes the request that waits for packets; nil when there is none
-	posting  bool          // a request is bringing packets
-	ending   *ending       // the session is to end when the queue has been sent
-	farewell []Packet      // what the next poll still gets after the end
+	taken    chan struct{} // closed when the queue was taken; nil unless awaitTaken waits
+	dirty    bool          // Next must be called
+	pumping  bool          // a goroutine is collecting and writing
+	poll     chan struct{} // wakes the request that waits for packets; nil without one
+	posting  bool          // a request with packets is being read
+	ending   *ending       // end the session when the queue has been sent
+	farewell []Packet      // packets for the next poll after the end
 
 	timer  *time.Timer
-	due    time.Time // of the next ping, or of the answer to it
+	due    time.Time // of the next ping, or of the reply to it
 	pinged bool
 }
 
@@ -63,10 +65,11 @@ type ending struct {
 	text   string
 }
 
-// ID names the session in the client's requests. Who knows it can take the session over.
+// ID names the session in the client's requests. It is a secret: whoever knows it can take the
+// session over.
 func (s *Session) ID() string { return s.id }
 
-// Send queues packets. Those of one call stay together.
+// Send queues packets. The packets of one call stay together.
 func (s *Session) Send(packets ...Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +83,7 @@ func (s *Session) Send(packets ...Packet) {
 	s.startWriter()
 }
 
-// Wake says that the handler has something to send.
+// Wake says that [Handler.Next] has something to send.
 func (s *Session) Wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +91,8 @@ func (s *Session) Wake() {
 	s.startWriter()
 }
 
-// Push is Wake for a goroutine that others wait for: it sends what there is itself, and ends the turn before it waits.
+// Push is Wake for a goroutine with a slot: it writes there itself, and releases the slot before it
+// waits.
 func (s *Session) Push(slot ws.Slot) {
 	s.mu.Lock()
 	s.dirty = true
@@ -104,8 +108,8 @@ func (s *Session) Push(slot ws.Slot) {
 	s.pump(slot)
 }
 
-// Close ends the session once what is queued has been sent. Code and text are for the client, and reach it where the
-// transport has a place for them.
+// Close ends the session once its queue has been sent. Code and text are for the client, and reach
+// it where the transport can carry them.
 func (s *Session) Close(reason Reason, code int, text string) {
 	s.mu.Lock()
 	if s.mode == closed || s.ending != nil {
@@ -123,11 +127,11 @@ func (s *Session) Close(reason Reason, code int, text string) {
 	s.finish(reason, farewell...)
 }
 
-// startWriter starts what sends, if it is not at work. The lock is held.
+// startWriter starts a writer, or wakes the waiting poll. The lock is held.
 func (s *Session) startWriter() {
 	if s.mode == streaming && !s.pumping {
 		s.pumping = true
-		s.server.running.Go(func() { s.pump(ws.NoSlot{}) })
+		s.server.running.Go(func() { s.pump(nil) })
 	}
 	if s.poll != nil {
 		select {
@@ -137,7 +141,7 @@ func (s *Session) startWriter() {
 	}
 }
 
-// collect moves what there is to send into a batch.
+// collect moves queued packets, and then those of the handler, into a batch.
 func (s *Session) collect(b *Batch) {
 	s.mu.Lock()
 	queue, dirty := s.queue, s.dirty && s.ending == nil && s.mode != closed
@@ -160,10 +164,10 @@ func (s *Session) collect(b *Batch) {
 	}
 }
 
-// maxQueued is how many bytes of answers may wait before the client is not read from.
+// maxQueued is how many bytes of replies may be queued before the client is no longer read from.
 const maxQueued = 64 << 10
 
-// awaitTaken waits until the client has taken enough of its answers that it may ask for more.
+// awaitTaken waits until the client has taken enough replies to send more requests.
 func (s *Session) awaitTaken() {
 	s.mu.Lock()
 	for s.queued > maxQueued && s.mode != closed {
@@ -178,7 +182,7 @@ func (s *Session) awaitTaken() {
 	s.mu.Unlock()
 }
 
-// wakeReader lets awaitTaken look again. The lock is held.
+// wakeReader wakes awaitTaken. The lock is held.
 func (s *Session) wakeReader() {
 	if s.taken != nil {
 		close(s.taken)
@@ -204,7 +208,7 @@ func (s *Session) receive(p Packet) error {
 	case Close:
 		return errClientClose
 	case Ping:
-		return ErrMalformed // in this version it is the server who asks
+		return ErrMalformed // in this version the server sends the pings
 	default:
 		return nil
 	}
@@ -213,14 +217,14 @@ func (s *Session) receive(p Packet) error {
 // fail ends a session after receive has returned an error.
 func (s *Session) fail(err error) {
 	if errors.Is(err, errClientClose) {
-		// The poll that goes with it gets an empty answer, also if it comes a moment later.
+		// The poll that belongs to it gets an empty response, even if it comes a moment later.
 		s.finish(TransportClose, Packet{Type: Noop})
 		return
 	}
 	s.finish(ParseError)
 }
 
-// start begins the heartbeat.
+// start starts the heartbeat.
 func (s *Session) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,12 +232,12 @@ func (s *Session) start() {
 	s.timer = time.AfterFunc(s.server.cfg.PingInterval, s.heartbeat)
 }
 
-// heartbeat asks for a sign of life, or ends a session that gave none.
+// heartbeat sends a ping, or ends a session that did not reply to the last one.
 func (s *Session) heartbeat() {
 	s.mu.Lock()
 	if s.mode == closed {
 		s.mu.Unlock()
-		s.server.forget(s) // nobody came for the farewell
+		s.server.forget(s) // no poll came for the farewell
 		return
 	}
 	late := time.Since(s.due)
@@ -248,7 +252,8 @@ func (s *Session) heartbeat() {
 		s.pinged = true
 		wait := s.server.cfg.PingTimeout
 		if late < wait/4 {
-			wait -= late // but a process that stood still does not hold that against its clients
+			// a larger delay means that this process was stopped: not the client's fault
+			wait -= late
 		}
 		s.due = time.Now().Add(wait)
 		s.timer.Reset(wait)
@@ -259,10 +264,10 @@ func (s *Session) heartbeat() {
 	s.mu.Unlock()
 }
 
-// overdue reports that the client has not answered in time. The lock is held.
+// overdue reports whether the reply to a ping is late. The lock is held.
 func (s *Session) overdue() bool { return s.pinged && !time.Now().Before(s.due) }
 
-// finish ends the session. A client that polls gets the farewell, now or with its next request.
+// finish ends the session. A polling client gets the farewell, now or with its next request.
 func (s *Session) finish(reason Reason, farewell ...Packet) {
 	s.mu.Lock()
 	if s.mode == closed {

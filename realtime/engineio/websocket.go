@@ -9,7 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// openWebSocket serves a client that starts with a WebSocket.
+// openWebSocket opens a session over WebSocket.
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") == "" {
 		badRequest.write(w)
@@ -20,7 +20,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		refused.write(w)
 		return
 	}
-	conn, err := s.ws.Accept(w, r) // answers the request
+	conn, err := s.ws.Accept(w, r) // responds on errors
 	if err != nil {
 		session.finish(TransportError)
 		return
@@ -35,7 +35,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// stream makes conn carry a new session, unless it has ended meanwhile.
+// stream puts a new session on conn, unless it has already ended.
 func (s *Session) stream(conn *ws.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *Session) stream(conn *ws.Conn) bool {
 	return true
 }
 
-// read handles what the client sends, until the end.
+// read receives packets until the connection ends.
 func (s *Session) read(conn *ws.Conn) {
 	for {
 		kind, msg, err := conn.Read()
@@ -74,8 +74,8 @@ func (s *Session) read(conn *ws.Conn) {
 	}
 }
 
-// receiveApart is receive on a stack of its own: the goroutine that waits for the client would keep for ever what its
-// stack has once grown to.
+// receiveApart is receive on a stack of its own: stacks that have grown stay large, and the reading
+// goroutine lives as long as the connection.
 func (s *Session) receiveApart(p Packet) error {
 	if p.Type != Message {
 		return s.receive(p)
@@ -87,7 +87,7 @@ func (s *Session) receiveApart(p Packet) error {
 
 var batches = sync.Pool{New: func() any { return new(Batch) }}
 
-// maxPooled is the largest buffer that is used again.
+// maxPooled is the largest buffer that goes back into the pool, in bytes.
 const maxPooled = 4 * batchSize
 
 func (b *Batch) release() {
@@ -97,7 +97,7 @@ func (b *Batch) release() {
 	}
 }
 
-// pump writes to a WebSocket until there is nothing more to write.
+// pump writes batches to the WebSocket until there is nothing more to send.
 func (s *Session) pump(slot ws.Slot) {
 	b := batches.Get().(*Batch)
 	b.polling, b.slot = false, slot
@@ -106,8 +106,8 @@ func (s *Session) pump(slot ws.Slot) {
 		s.collect(b)
 		if b.Len() > 0 {
 			if err := s.conn.Push(b.buf, slot); err != nil {
-				if !errors.Is(err, ws.ErrClosed) { // else who reads knows why
-					slot.End()
+				if !errors.Is(err, ws.ErrClosed) { // else the reader knows the reason
+					ws.Release(slot)
 					s.finish(TransportError)
 				}
 				return
@@ -124,14 +124,15 @@ func (s *Session) pump(slot ws.Slot) {
 		ending := s.ending
 		s.mu.Unlock()
 		if ending != nil {
-			slot.End()
+			ws.Release(slot)
 			s.finish(ending.reason)
 		}
 		return
 	}
 }
 
-// serveUpgrade takes the WebSocket to which a client of long-polling wants to move. There may be one such attempt.
+// serveUpgrade accepts a WebSocket to which a polling client wants to upgrade. A session has at
+// most one at a time.
 func (s *Session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	conn, err := s.server.ws.Accept(w, r)
 	if err != nil {
@@ -147,7 +148,7 @@ func (s *Session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// probe goes through the steps of an upgrade and reports whether the connection now carries the session.
+// probe performs the steps of an upgrade, and reports whether the session is now on conn.
 func (s *Session) probe(conn *ws.Conn) bool {
 	s.mu.Lock()
 	free := s.mode == polling && s.conn == nil && s.ending == nil
@@ -159,7 +160,8 @@ func (s *Session) probe(conn *ws.Conn) bool {
 		return false
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(s.server.cfg.UpgradeTimeout))
-	if expect(conn, Ping, "probe") && s.answerProbe(conn) && expect(conn, Upgrade, "") && s.upgrade() {
+	if expect(conn, Ping, "probe") && s.confirmProbe(conn) && expect(conn, Upgrade, "") &&
+		s.upgrade() {
 		_ = conn.SetReadDeadline(time.Time{})
 		return true
 	}
@@ -172,7 +174,7 @@ func (s *Session) probe(conn *ws.Conn) bool {
 	return false
 }
 
-// expect reads a packet and reports whether it is the one that has to come now.
+// expect reads a packet and reports whether it is the expected one.
 func expect(conn *ws.Conn, t Type, data string) bool {
 	kind, msg, err := conn.Read()
 	if err != nil || kind != ws.Text {
@@ -182,9 +184,9 @@ func expect(conn *ws.Conn, t Type, data string) bool {
 	return err == nil && p.Type == t && string(p.Data) == data
 }
 
-// answerProbe says that the connection works, and ends the poll that is waiting: the client opens no other before the
-// upgrade is done.
-func (s *Session) answerProbe(conn *ws.Conn) bool {
+// confirmProbe confirms that the connection works, and ends the waiting poll: the client opens no
+// other before the upgrade has finished.
+func (s *Session) confirmProbe(conn *ws.Conn) bool {
 	if conn.Write(ws.AppendFrame(nil, ws.Text, []byte{byte(Pong)}, []byte("probe"))) != nil {
 		return false
 	}
@@ -198,7 +200,7 @@ func (s *Session) answerProbe(conn *ws.Conn) bool {
 	return true
 }
 
-// upgrade makes the connection carry the session, unless a request still does.
+// upgrade puts the session on the WebSocket, unless a request is still using it.
 func (s *Session) upgrade() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,8 +26,9 @@ type Script struct {
 	lines chan string
 }
 
-// JavaScript runs a program on Node (an ES module), which may import the official clients. Each line that it prints is there for Next;
-// it ends with the test. Without Node or npm the test is skipped, except in CI.
+// JavaScript runs a program on Node (an ES module), which may import the official clients. Each
+// line that it prints is there for Next; it ends with the test. Without Node or npm the test is
+// skipped, except in CI.
 func JavaScript(t testing.TB, source string, args ...string) *Script {
 	t.Helper()
 	files, err := fs.Sub(packages, "js")

@@ -1,4 +1,5 @@
-// Package realtimetest runs a hub over a log in memory, for the tests of the hub and of its protocols.
+// Package realtimetest runs a hub over a log in memory, for the tests of the hub and of its
+// protocols.
 package realtimetest
 
 import (
@@ -64,13 +65,15 @@ func Start(t testing.TB, log *memlog.Log, change func(*realtime.Config)) *Node {
 
 // User returns the bearer of a token that is valid for an hour.
 func User(user string, roles ...string) realtime.Identity {
-	return realtime.Identity{Subject: user, School: School, Roles: roles, Expires: time.Now().Add(time.Hour)}
+	return realtime.Identity{Subject: user, School: School, Roles: roles,
+		Expires: time.Now().Add(time.Hour)}
 }
 
 // Notice is an event for one class, Mark one for a student and a class.
 func Notice(id, class string) domain.Event {
 	return &announcement.Posted{
-		AnnouncementID: id, Title: "Notice " + id, Body: "…", Channels: []string{announcement.InApp},
+		AnnouncementID: id, Title: "Notice " + id, Body: "…",
+		Channels: []string{announcement.InApp},
 		Audience: announcement.Audience{ClassIDs: []string{class}},
 	}
 }
@@ -78,8 +81,9 @@ func Notice(id, class string) domain.Event {
 // Mark is an event for a student and a class.
 func Mark(student, class string, day int) domain.Event {
 	return &attendance.Marked{
-		StudentID: student, ClassID: class, Date: domain.NewDate(2026, 9, 1).AddDays(day), Session: "day",
-		Status: attendance.AbsentExcused, Reason: "dentist",
+		StudentID: student, ClassID: class, Date: domain.NewDate(2026, 9, 1).AddDays(day),
+		Session: "day",
+		Status:  attendance.AbsentExcused, Reason: "dentist",
 	}
 }
 
@@ -89,15 +93,19 @@ var happened = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
 // Record makes the record of an event. Records with the same id are duplicates.
 func Record(t testing.TB, school, id string, e domain.Event) eventlog.Record {
 	t.Helper()
-	rec, err := cloudevents.Encode(&domain.Envelope{ID: id, Source: "test", School: school, Time: happened, Data: e})
+	rec, err := cloudevents.Encode(&domain.Envelope{ID: id, Source: "test", School: school,
+		Time: happened, Data: e})
 	require.NoError(t, err)
 	return rec
 }
 
 // Publish appends an event to the log and returns its position.
-func Publish(t testing.TB, log eventlog.Appender, school, id string, e domain.Event) domain.Position {
+func Publish(
+	t testing.TB, log eventlog.Appender, school, id string, e domain.Event,
+) domain.Position {
 	t.Helper()
-	pos, err := log.Append(context.Background(), school, []eventlog.Record{Record(t, school, id, e)})
+	pos, err := log.Append(context.Background(), school,
+		[]eventlog.Record{Record(t, school, id, e)})
 	require.NoError(t, err)
 	return pos
 }
@@ -123,9 +131,12 @@ func Listen(t testing.TB, n *Node, identity realtime.Identity, opts realtime.Opt
 }
 
 // TryListen is Listen for sessions that may be refused.
-func TryListen(t testing.TB, n *Node, identity realtime.Identity, opts realtime.Options) (*Reader, error) {
+func TryListen(
+	t testing.TB, n *Node, identity realtime.Identity, opts realtime.Options,
+) (*Reader, error) {
 	t.Helper()
-	r := &Reader{changed: make(chan struct{}), woken: make(chan struct{}, 1), finished: make(chan struct{})}
+	r := &Reader{changed: make(chan struct{}), woken: make(chan struct{}, 1),
+		finished: make(chan struct{})}
 	opts.Wake = func(*realtime.Slot) {
 		select {
 		case r.woken <- struct{}{}:
@@ -196,8 +207,11 @@ func (r *Reader) Release() {
 	}
 }
 
-// Until waits until what has been received, or why the session ended, is as wanted, and returns both.
-func (r *Reader) Until(t testing.TB, wanted func(got []realtime.Delivery, err error) bool) ([]realtime.Delivery, error) {
+// Until waits until what has been received, or why the session ended, is as wanted, and returns
+// both.
+func (r *Reader) Until(
+	t testing.TB, wanted func(got []realtime.Delivery, err error) bool,
+) ([]realtime.Delivery, error) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -235,10 +249,12 @@ func (r *Reader) Positions(t testing.TB, last domain.Position) []int64 {
 	return offsets
 }
 
-// Reaches waits until the session has heard the log up to a position, be there something for it or not.
+// Reaches waits until the session has heard the log up to a position, be there something for it or
+// not.
 func (r *Reader) Reaches(t testing.TB, pos domain.Position) {
 	t.Helper()
-	require.Eventually(t, func() bool { return r.Position().Offset >= pos.Offset }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Position().Offset >= pos.Offset }, 20*time.Second,
+		time.Millisecond)
 }
 
 // Describe makes deliveries readable.
@@ -252,7 +268,8 @@ func Describe(ds []realtime.Delivery) []string {
 
 // Access takes "user role" for a token, with "!" before it for one that has expired.
 func Access() *realtime.Access {
-	return &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity, error) {
+	return &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity,
+		error) {
 		user, roles, ok := strings.Cut(token, " ")
 		switch {
 		case !ok:

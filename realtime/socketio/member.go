@@ -19,12 +19,13 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/engineio"
 )
 
-// NewRooms makes the server of Schoolbell: its one namespace is "/", whose clients are in the rooms of the hub.
+// NewRooms returns Schoolbell's server. Its only namespace is "/", whose clients join rooms of the
+// hub.
 func NewRooms(cfg Config, hub *realtime.Hub) *Server {
 	return New(cfg, map[string]Namespace{
 		"/": func(ctx context.Context, s *Socket, auth jsontext.Value) (Accepted, error) {
 			m := &member{hub: hub, access: cfg.Access, socket: s}
-			m.awake.Store(true) // a new session may have something
+			m.awake.Store(true) // a new session may have deliveries
 			pid, err := m.enter(ctx, auth)
 			if err != nil {
 				return Accepted{}, refusal(err)
@@ -34,7 +35,7 @@ func NewRooms(cfg Config, hub *realtime.Hub) *Server {
 	})
 }
 
-// credentials are the auth payload. The library adds pid and offset to what the app gives.
+// credentials are the auth payload. The library adds pid and offset to what the app sets.
 type credentials struct {
 	Token  string           `json:"token"`
 	School string           `json:"school"`
@@ -44,33 +45,33 @@ type credentials struct {
 	Offset string           `json:"offset"`
 }
 
-// errBadAuth says that an auth payload cannot be understood.
+// errBadAuth says that an auth payload is malformed.
 var errBadAuth = errors.New("malformed auth payload")
 
-// member is a client in rooms of the hub.
+// member is a client with a session of the hub.
 type member struct {
 	hub     *realtime.Hub
 	access  *realtime.Access
 	socket  *Socket
 	session *realtime.Session
 
-	// pulling is held while deliveries are fetched or rooms change, so that what was missed in a room comes before
-	// what happens in it next.
+	// pulling is held while deliveries are fetched or rooms change, so that what was missed in a
+	// room is sent before later events.
 	pulling    sync.Mutex
-	sealed     []domain.Room // the rooms in the session id
-	suffix     []byte        // what follows the position in each event
-	sentOffset int64         // the last offset that the client was told
+	sealed     []domain.Room // rooms in the session id
+	suffix     []byte        // of the offset in each event
+	sentOffset int64         // last offset that was sent to the client
 
-	awake atomic.Bool // the session has something, or is not known to have nothing
+	awake atomic.Bool // the session may have deliveries
 }
 
-// wake is called by the hub when the session has something.
+// wake is the session's Wake.
 func (m *member) wake(slot *realtime.Slot) {
 	m.awake.Store(true)
 	m.socket.Push(slot)
 }
 
-// enter opens the session and returns its id: the one that was brought, if the session goes on.
+// enter opens the session and returns its id: the client's own, if its session continues.
 func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string, err error) {
 	var auth credentials
 	if err := json.Unmarshal(payload, &auth); err != nil {
@@ -87,8 +88,9 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	if auth.School == "" {
 		auth.School = who.School
 	}
-	fresh := realtime.Options{School: auth.School, Protocol: "socketio", Rooms: rooms, From: auth.From, Wake: m.wake}
-	var lost error // why the client cannot go on where it was
+	fresh := realtime.Options{School: auth.School, Protocol: "socketio", Rooms: rooms,
+		From: auth.From, Wake: m.wake}
+	var lost error // why the client cannot continue where it was
 	if auth.PID != "" {
 		again, err := m.resume(ctx, who, auth, fresh)
 		if err == nil {
@@ -102,7 +104,7 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 		if !errors.Is(err, realtime.ErrUnrecoverable) && !errors.Is(err, realtime.ErrForeignToken) {
 			return "", err
 		}
-		lost, fresh.From = err, nil // from is as old as the first connection
+		lost, fresh.From = err, nil // the app's from dates from the first connection
 	}
 	m.session, err = m.hub.Open(ctx, who, fresh)
 	if errors.Is(err, realtime.ErrUnrecoverable) {
@@ -115,29 +117,32 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	position := m.session.Position()
 	m.sentOffset = position.Offset
 	m.sealed = m.extraRooms()
-	// The library takes an equal id for a recovery: no two sessions have the same.
-	pid = m.hub.Seal(who.Subject, auth.School, realtime.Resume{Position: position, Rooms: m.sealed}) + "." + m.socket.id
+	// The library takes an equal id for a recovery, so each session must have its own.
+	pid = m.hub.Seal(who.Subject, auth.School,
+		realtime.Resume{Position: position, Rooms: m.sealed}) + "." + m.socket.id
 	m.roomsChanged()
 	if lost != nil {
 		m.socket.Emit("resync", object(struct {
 			Reason   string          `json:"reason"`
 			Position domain.Position `json:"position"`
 		}{lost.Error(), position}))
-		m.sendPosition() // and forget the place of before
+		m.sendPosition() // replaces the client's old offset
 	}
 	return pid, nil
 }
 
-// identify finds out who the client is: by the token, if it sends one here, else by what its request has shown.
+// identify authenticates the client by its token, or else by its request.
 func (m *member) identify(ctx context.Context, token string) (realtime.Identity, error) {
-	if known := m.socket.Identity(); known != nil && token == "" {
-		return *known, nil
+	if identity := m.socket.Identity(); identity != nil && token == "" {
+		return *identity, nil
 	}
 	return m.access.Verify(ctx, token)
 }
 
-// resume says how to go on where the client was.
-func (m *member) resume(ctx context.Context, who realtime.Identity, auth credentials, opts realtime.Options) (realtime.Options, error) {
+// resume returns the options to continue where the client was.
+func (m *member) resume(
+	ctx context.Context, who realtime.Identity, auth credentials, opts realtime.Options,
+) (realtime.Options, error) {
 	sealed, _, _ := strings.Cut(auth.PID, ".")
 	resume, err := m.hub.Unseal(ctx, who.Subject, auth.School, sealed)
 	if err != nil {
@@ -159,7 +164,7 @@ func (m *member) resume(ctx context.Context, who realtime.Identity, auth credent
 	return opts, nil
 }
 
-// extraRooms are the rooms of the session that the hub does not join by itself.
+// extraRooms returns the rooms that the hub does not join by itself.
 func (m *member) extraRooms() []domain.Room {
 	own := m.session.Identity().School == m.session.School()
 	return slices.DeleteFunc(m.session.Rooms(), func(r domain.Room) bool {
@@ -167,10 +172,10 @@ func (m *member) extraRooms() []domain.Room {
 	})
 }
 
-// roomsChanged takes note of the rooms that the session is in now.
+// roomsChanged renews the suffix of offsets after the session's rooms have changed.
 func (m *member) roomsChanged() { m.suffix = offsetSuffix(m.sealed, m.extraRooms()) }
 
-// positionArgs is the event that tells a client where it is.
+// positionArgs returns the arguments of a position event.
 func (m *member) positionArgs() []jsontext.Value {
 	position := m.session.Position()
 	m.sentOffset = position.Offset
@@ -184,26 +189,27 @@ func (m *member) positionArgs() []jsontext.Value {
 			Position domain.Position `json:"position"`
 			Rooms    []string        `json:"rooms"`
 		}{position, rooms}),
-		last[1 : len(last)-1], // between the comma and the end
+		last[1 : len(last)-1], // without the comma and the closing bracket
 	}
 }
 
 func (m *member) sendPosition() { m.socket.Emit("position", m.positionArgs()...) }
 
-// appendOffset is the end of an event's packet: the argument that the library keeps.
+// appendOffset appends the end of an event's packet: the argument that the library remembers.
 func (m *member) appendOffset(dst []byte, at domain.Position) []byte {
 	dst = strconv.AppendInt(append(dst, `,"`...), int64(at.Partition), 10)
 	dst = strconv.AppendInt(append(dst, ':'), at.Offset, 10)
 	return append(dst, m.suffix...)
 }
 
-// encoding is the packet of an event up to its last argument.
+// encoding encodes the packet of an event up to its last argument, which differs between clients.
 var encoding = &realtime.Encoding{Append: func(dst []byte, d *realtime.Delivery) []byte {
 	dst = append(append(append(dst, `2["`...), newestType[d.Event.Type]...), `",`...)
 	return d.AppendJSON(dst)
 }}
 
-// newestType finds the name under which events of a type are sent: that of its newest version, as is their data.
+// newestType maps event types to the name under which they are sent: that of the newest version,
+// like their data.
 var newestType = func() map[string]string {
 	types := map[string]string{}
 	for _, f := range catalog.Facts() {
@@ -213,27 +219,27 @@ var newestType = func() map[string]string {
 	return types
 }()
 
-// maxUnreported is how far the log may go on without anything for a client before it is told, so that it does not come
-// back with a place that is no longer served.
+// maxUnreported is how many records the log may grow without an event for a client before it is
+// sent its position. Otherwise it might reconnect with an offset that is no longer served.
 const maxUnreported = 5000
 
 var deliveries = sync.Pool{New: func() any { return new([]realtime.Delivery) }}
 
-// Next adds what the session has to hear.
+// Next implements [Handler].
 func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 	slot, _ := out.Slot().(*realtime.Slot)
 	if !m.pulling.TryLock() {
-		slot.End()
+		slot.Release()
 		m.pulling.Lock()
 	}
 	defer m.pulling.Unlock()
-	kept := deliveries.Get().(*[]realtime.Delivery)
-	defer deliveries.Put(kept)
+	pooled := deliveries.Get().(*[]realtime.Delivery)
+	defer deliveries.Put(pooled)
 	var last [64]byte
 	for !out.Full() && m.awake.Swap(false) {
-		batch, err := m.session.Next(ctx, slot, (*kept)[:0])
-		if why := (realtime.Close{}); errors.As(err, &why) {
-			m.socket.Close(why)
+		batch, err := m.session.Next(ctx, slot, (*pooled)[:0])
+		if reason := (realtime.Close{}); errors.As(err, &reason) {
+			m.socket.Close(reason)
 			return
 		}
 		if err != nil || len(batch) == 0 {
@@ -252,7 +258,7 @@ func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 		}
 		m.session.Sent(batch, out.Len()-before)
 		clear(batch)
-		*kept = batch
+		*pooled = batch
 	}
 	if m.session.Position().Offset-m.sentOffset > maxUnreported {
 		m.add(out, "position", m.positionArgs()...)
@@ -281,23 +287,23 @@ func (m *member) add(out *engineio.Batch, name string, args ...jsontext.Value) {
 	out.Text(p.Append(nil))
 }
 
-// Closed takes the client out of the hub.
+// Closed implements [Handler].
 func (m *member) Closed(engineio.Reason) { m.session.End() }
 
-// refusal is how a client is told why it is not let in.
+// refusal returns the error with which an error of enter refuses the client.
 func refusal(err error) error {
-	why := realtime.CloseOf(err)
+	reason := realtime.CloseOf(err)
 	if errors.Is(err, errBadAuth) {
-		why = realtime.CloseBadRequest
+		reason = realtime.CloseBadRequest
 	}
-	if why == realtime.CloseInternal {
+	if reason == realtime.CloseInternal {
 		return err
 	}
-	if why.Reconnect() && why != realtime.CloseExpired { // with the same token it would fail again
-		return why
+	if reason.Reconnect() && reason != realtime.CloseExpired { // an expired token would fail again
+		return reason
 	}
-	return &Refusal{Message: why.Reason, Data: struct {
+	return &Refusal{Message: reason.Reason, Data: struct {
 		Code   uint16 `json:"code"`
 		Detail string `json:"detail"`
-	}{why.Code, err.Error()}}
+	}{reason.Code, err.Error()}}
 }

@@ -10,15 +10,16 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// clientOffset is where a client is, as it is kept in the last argument of its last event: "7:1042", the position up to which
-// it has heard the log. If its rooms are no longer those of its session id, they follow, each on a line.
+// clientOffset is the state that the client stores for us, in the last argument of its last event:
+// the position up to which it has received the log, for example "7:1042". If its rooms are no
+// longer those of its session id, they follow, each on a line.
 type clientOffset struct {
 	position domain.Position
-	hasRooms bool // rooms counts
+	hasRooms bool // rooms replace those of the session id
 	rooms    []domain.Room
 }
 
-// parseOffset reads what a client brings back.
+// parseOffset parses what a client sends when it reconnects.
 func parseOffset(s string) (clientOffset, error) {
 	position, rooms, moved := strings.Cut(s, "\n")
 	var p clientOffset
@@ -33,7 +34,8 @@ func parseOffset(s string) (clientOffset, error) {
 	return p, err
 }
 
-// maxRoomsPerRequest bounds the rooms of one request. How many a session may be in, the hub says.
+// maxRoomsPerRequest bounds the parsing of one request. The number of rooms of a session is bounded
+// by the hub.
 const maxRoomsPerRequest = 1000
 
 func parseRooms(names []string) ([]domain.Room, error) {
@@ -50,8 +52,8 @@ func parseRooms(names []string) ([]domain.Room, error) {
 	return rooms, nil
 }
 
-// offsetSuffix is what follows the position in the last argument of each event, up to the end of the packet. A client that is
-// still in the rooms of its session id has nothing there.
+// offsetSuffix returns what follows the position in the last argument of each event, up to the end
+// of the packet: nothing more for a client that is still in the rooms of its session id.
 func offsetSuffix(sealed, rooms []domain.Room) []byte {
 	if sameRooms(sealed, rooms) {
 		return []byte(`"]`)
@@ -65,5 +67,6 @@ func offsetSuffix(sealed, rooms []domain.Room) []byte {
 }
 
 func sameRooms(a, b []domain.Room) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(r domain.Room) bool { return !slices.Contains(b, r) })
+	return len(a) == len(b) &&
+		!slices.ContainsFunc(a, func(r domain.Room) bool { return !slices.Contains(b, r) })
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Type is the kind of a packet.
+// Type is the type of a packet.
 type Type byte
 
 // The packet types.
@@ -23,25 +23,26 @@ const (
 	BinaryAck
 )
 
-// Packet is the unit of the protocol. Binary data is no part of the JSON: each piece is an attachment, and a placeholder
-// stands for it.
+// Packet is the unit of the protocol. Binary data is not part of the JSON: each piece is an
+// attachment, with a placeholder in its place.
 type Packet struct {
-	Type        Type
-	Namespace   string // "/" is the main one
-	ID          int64  // of the acknowledgement, with HasID
-	HasID       bool
-	Data        jsontext.Value // an object for Connect and ConnectError, an array for events and acknowledgements
+	Type      Type
+	Namespace string // "/" is the default
+	ID        int64  // of the acknowledgement, with HasID
+	HasID     bool
+	// an object for Connect and ConnectError, an array for events and acknowledgements
+	Data        jsontext.Value
 	Attachments [][]byte
 }
 
-// ErrMalformed says that bytes are no packet, or not the one that has to come now.
+// ErrMalformed says that bytes are not a packet, or not one that is allowed at this point.
 var ErrMalformed = errors.New("malformed packet")
 
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// Append writes a packet without its attachments, which follow as binary messages of their own.
+// Append appends a packet without its attachments, which follow as binary messages.
 func (p *Packet) Append(dst []byte) []byte {
 	dst = append(dst, '0'+byte(p.Type))
 	if p.Type == BinaryEvent || p.Type == BinaryAck {
@@ -62,17 +63,17 @@ const (
 	maxNamespace   = 128
 )
 
-// Decoder puts packets together from messages. The zero value is ready.
+// Decoder assembles packets from messages. The zero value is ready to use.
 type Decoder struct {
-	pending *Packet // waits for attachments
+	pending *Packet // incomplete: attachments are missing
 	missing int
 }
 
-// Text takes a text message and returns the packet, or nil when attachments are still to come. The packet's data is a
-// part of b.
+// Text takes a text message and returns its packet, or nil if attachments are still to come. The
+// packet's data is a part of b.
 func (d *Decoder) Text(b []byte) (*Packet, error) {
 	if d.pending != nil {
-		return nil, malformed("text in place of an attachment")
+		return nil, malformed("text instead of an attachment")
 	}
 	p, attachments, err := parse(b)
 	if err != nil {
@@ -90,7 +91,7 @@ func (d *Decoder) Text(b []byte) (*Packet, error) {
 func (d *Decoder) Binary(b []byte) (*Packet, error) {
 	p := d.pending
 	if p == nil {
-		return nil, malformed("attachment to nothing")
+		return nil, malformed("attachment without a packet")
 	}
 	p.Attachments = append(p.Attachments, b)
 	if d.missing--; d.missing > 0 {
@@ -100,7 +101,7 @@ func (d *Decoder) Binary(b []byte) (*Packet, error) {
 	return p, nil
 }
 
-// parse reads the text of a packet and the number of its attachments.
+// parse parses the text of a packet, and the number of its attachments.
 func parse(b []byte) (p *Packet, attachments int, err error) {
 	if len(b) == 0 || b[0] < '0' || b[0] > '0'+byte(BinaryAck) {
 		return nil, 0, malformed("unknown type %.20q", b)
@@ -141,7 +142,7 @@ func digits(b []byte) (n, rest []byte) {
 	return b[:i], b[i:]
 }
 
-// check reports data that a packet of the type cannot have.
+// check returns an error if a packet of its type cannot have its data.
 func (p *Packet) check() error {
 	if len(p.Data) == 0 {
 		p.Data = nil
@@ -169,19 +170,19 @@ func (p *Packet) check() error {
 	return nil
 }
 
-// reserved are names that mean something to the libraries themselves.
+// reserved names have a meaning for the client libraries.
 var reserved = map[string]bool{
 	"connect": true, "connect_error": true, "disconnect": true, "disconnecting": true,
 	"newListener": true, "removeListener": true,
 }
 
-// named reports that an event's first element is a name, which may also be a number.
+// named reports whether an event's first element is a name, which may also be a number.
 func (p *Packet) named() bool {
 	name, _, err := p.Args()
 	return err == nil && name != "" && !reserved[name]
 }
 
-// Args takes an event's data apart: its name, and what comes with it.
+// Args splits an event's data into its name and its arguments.
 func (p *Packet) Args() (name string, args []jsontext.Value, err error) {
 	values, err := elements(p.Data)
 	if err != nil || len(values) == 0 {
@@ -202,7 +203,7 @@ func (p *Packet) Args() (name string, args []jsontext.Value, err error) {
 	return name, values[1:], nil
 }
 
-// elements are the values of a JSON array.
+// elements returns the values of a JSON array.
 func elements(array jsontext.Value) ([]jsontext.Value, error) {
 	d := jsontext.NewDecoder(bytes.NewReader(array))
 	if _, err := d.ReadToken(); err != nil {
@@ -219,7 +220,7 @@ func elements(array jsontext.Value) ([]jsontext.Value, error) {
 	return values, nil
 }
 
-// array writes values as a JSON array, after a name if there is one.
+// array returns a JSON array of a name, unless it is empty, and values.
 func array(name string, values []jsontext.Value) jsontext.Value {
 	b := []byte{'['}
 	if name != "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// ackPayload is the one argument of an acknowledgement.
+// ackPayload is the argument of an acknowledgement.
 type ackPayload struct {
 	OK       bool             `json:"ok"`
 	Rooms    []string         `json:"rooms,omitzero"`
@@ -20,16 +20,16 @@ type ackPayload struct {
 	Error    *ackError        `json:"error,omitzero"`
 }
 
-// ackError says what is wrong with a request: a code for programs, a message for people.
+// ackError refuses a request, with a code for programs and a message for people.
 type ackError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// errBadRequest says that a request cannot be understood.
+// errBadRequest says that a request is malformed.
 var errBadRequest = errors.New("malformed request")
 
-// Event answers a request of the client.
+// Event serves a request of the client.
 func (m *member) Event(ctx context.Context, e *Incoming) error {
 	var a ackPayload
 	var err error
@@ -41,7 +41,7 @@ func (m *member) Event(ctx context.Context, e *Incoming) error {
 	case "refresh":
 		err = m.refresh(ctx, e)
 	default:
-		err = fmt.Errorf("%w: there is no event %.40q", errBadRequest, e.Name)
+		err = fmt.Errorf("%w: unknown event %.40q", errBadRequest, e.Name)
 	}
 	if err != nil {
 		a.Error = &ackError{Code: code(err), Message: err.Error()}
@@ -59,7 +59,7 @@ func (m *member) Event(ctx context.Context, e *Incoming) error {
 	return nil
 }
 
-// unavailable is the code of requests that may succeed when they are repeated.
+// unavailable is the code of requests that may succeed when repeated.
 const unavailable = "unavailable"
 
 func code(err error) string {
@@ -81,10 +81,10 @@ func code(err error) string {
 	}
 }
 
-// roomsOf reads the first argument of a request: a room, or a list of them.
+// roomsOf parses the first argument of a request: a room, or a list of rooms.
 func roomsOf(e *Incoming) ([]domain.Room, error) {
 	if len(e.Args) == 0 {
-		return nil, fmt.Errorf("%w: which room?", errBadRequest)
+		return nil, fmt.Errorf("%w: a room is required", errBadRequest)
 	}
 	names := make([]string, 1)
 	var err error
@@ -103,7 +103,7 @@ func roomsOf(e *Incoming) ([]domain.Room, error) {
 	return rooms, nil
 }
 
-// join enters rooms, all or none. With {from}, what has happened in them since is sent before what happens next.
+// join joins rooms, all or none. With {from}, the events since then are sent before any later ones.
 func (m *member) join(ctx context.Context, e *Incoming) error {
 	rooms, err := roomsOf(e)
 	if err != nil {
@@ -113,7 +113,7 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 		From *domain.Position `json:"from"`
 	}
 	if len(e.Args) > 1 && json.Unmarshal(e.Args[1], &options) != nil {
-		return fmt.Errorf("%w: from is a position, as in 7:1042", errBadRequest)
+		return fmt.Errorf("%w: from is a position, for example 7:1042", errBadRequest)
 	}
 	m.pulling.Lock()
 	defer m.pulling.Unlock()
@@ -139,8 +139,9 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 	return nil
 }
 
-// emitMissed sends what has happened in rooms that were joined from a position. Its place in the log is behind that of
-// the session, which it must not change.
+// emitMissed sends the missed events of rooms that were joined from a position. Their own positions
+// are older than the session's, which the client must not lose, so they carry the session's as
+// their offset.
 func (m *member) emitMissed(missed []realtime.Delivery) {
 	position := m.session.Position()
 	for i := range missed {
@@ -149,13 +150,15 @@ func (m *member) emitMissed(missed []realtime.Delivery) {
 	}
 }
 
-// maxMissed bounds what one request may be answered with: the hub bounds it for each room, but rooms may be many.
+// maxMissed bounds the events that one request may return. The hub bounds them per room, but there
+// may be many rooms.
 const maxMissed = 2000
 
-// merge joins two lists in the order of the log. An event that is in both is heard once.
+// merge merges two lists in the order of the log. An event in both is returned once.
 func merge(a, b []realtime.Delivery) ([]realtime.Delivery, error) {
 	if len(a)+len(b) > maxMissed {
-		return nil, fmt.Errorf("%w: more than %d events were missed in these rooms", realtime.ErrUnrecoverable, maxMissed)
+		return nil, fmt.Errorf("%w: more than %d events were missed in these rooms",
+			realtime.ErrUnrecoverable, maxMissed)
 	}
 	out := make([]realtime.Delivery, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
@@ -172,7 +175,7 @@ func merge(a, b []realtime.Delivery) ([]realtime.Delivery, error) {
 	return append(append(out, a...), b...), nil
 }
 
-// leave goes out of rooms. The bearer's own stay.
+// leave leaves rooms, except the bearer's own.
 func (m *member) leave(e *Incoming) error {
 	rooms, err := roomsOf(e)
 	if err != nil {
@@ -190,7 +193,7 @@ func (m *member) leave(e *Incoming) error {
 	return nil
 }
 
-// refresh takes a newer token, bare or as {token}.
+// refresh takes a newer token, as a string or as {token}.
 func (m *member) refresh(ctx context.Context, e *Incoming) error {
 	var token string
 	if len(e.Args) > 0 && json.Unmarshal(e.Args[0], &token) != nil {

@@ -31,7 +31,7 @@ func TestP10_LateRightsAreNone(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	rights := &lateRights{}
-	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights })
+	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	url := "http://" + front(t, n, socketio.Config{})
 	rights.late.Store(true)
 	waits := open(t, url, options{"token": "may:teacher", "rooms": []string{"class:a"}}, transports["websocket"])

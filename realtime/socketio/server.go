@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,84 +20,81 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/engineio"
 )
 
-// Config says how a server treats its clients.
+// Config configures a [Server].
 type Config struct {
 	Engine engineio.Config
-	// Access decides which pages may connect, and by their headers who clients are. nil leaves both to the namespaces.
+	// Access decides which pages may connect, and authenticates clients by their requests. nil
+	// leaves both to the namespaces.
 	Access *realtime.Access
-	// ConnectTimeout is how long a client may go without being in a namespace. 0 means 20 s.
+	// ConnectTimeout is how long a client may stay without a namespace. 0 means 20 s.
 	ConnectTimeout time.Duration
-	// MessageRate is how many messages a client may send in a second, on the long run. 0 means 20.
+	// MessageRate is how many messages a client may send per second, on average. 0 means 20.
 	MessageRate float64
 	// MessageBurst is how many it may send at once. 0 means 100.
 	MessageBurst int
 	Logger       *slog.Logger // nil: none
 }
 
-// Validate reports everything that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	errs := []error{c.Engine.Validate()}
 	if c.ConnectTimeout < 0 {
-		errs = append(errs, fmt.Errorf("connect timeout %s: must not be negative", c.ConnectTimeout))
+		errs = append(errs,
+			fmt.Errorf("connect timeout %s: must not be negative", c.ConnectTimeout))
 	}
 	if c.MessageRate < 0 || c.MessageBurst < 0 {
-		errs = append(errs, fmt.Errorf("message rate %v, burst %d: must not be negative", c.MessageRate, c.MessageBurst))
+		errs = append(errs, fmt.Errorf("message rate %v, burst %d: must not be negative",
+			c.MessageRate, c.MessageBurst))
 	}
 	return errors.Join(errs...)
 }
 
 func (c Config) withDefaults() Config {
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 20 * time.Second
-	}
-	if c.MessageRate == 0 {
-		c.MessageRate = 20
-	}
-	if c.MessageBurst == 0 {
-		c.MessageBurst = 100
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 20*time.Second)
+	c.MessageRate = cmp.Or(c.MessageRate, 20)
+	c.MessageBurst = cmp.Or(c.MessageBurst, 100)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
-// Namespace decides on a client that wants to come in, with its auth payload, an object. The error is best a [*Refusal].
+// Namespace accepts or refuses a client by its auth payload, an object. The error is preferably a
+// [*Refusal].
 type Namespace func(ctx context.Context, s *Socket, auth jsontext.Value) (Accepted, error)
 
-// Accepted is how a namespace treats a client.
+// Accepted is a client that a namespace has accepted.
 type Accepted struct {
 	Handler Handler
-	// PID is what the client may bring back to recover its state; empty where there is nothing to recover.
+	// PID is what the client sends to recover its state when it reconnects; empty if there is
+	// nothing to recover.
 	PID string
 }
 
-// Handler is what a namespace does for one client.
+// Handler serves one client in a namespace.
 type Handler interface {
 	// Event handles an event of the client. An error ends the connection.
 	Event(ctx context.Context, e *Incoming) error
-	// Next adds packets, as engineio.Handler says.
+	// Next adds packets to a batch, see [engineio.Handler].
 	Next(ctx context.Context, out *engineio.Batch)
-	// Closed is the end: nothing can be sent any more.
+	// Closed ends it: nothing can be sent any more.
 	Closed(engineio.Reason)
 }
 
-// Refusal turns a client away from a namespace.
+// Refusal refuses a client in a namespace, with a connect_error.
 type Refusal struct {
 	Message string
-	Data    any // for the program; nil for none
+	Data    any // for programs; nil for none
 }
 
 func (r *Refusal) Error() string { return r.Message }
 
-// Server is the http.Handler of the path /socket.io/.
+// Server is the [http.Handler] of the path /socket.io/.
 type Server struct {
 	*engineio.Server
 	cfg        Config
 	namespaces map[string]Namespace
 }
 
-// New makes a server with namespaces by their names.
+// New returns a server with namespaces by their names.
 func New(cfg Config, namespaces map[string]Namespace) *Server {
 	s := &Server{cfg: cfg.withDefaults(), namespaces: namespaces}
 	if cfg.Access != nil && cfg.Engine.AllowOrigin == nil {
@@ -106,15 +104,15 @@ func New(cfg Config, namespaces map[string]Namespace) *Server {
 	return s
 }
 
-// accept takes a connection. Who it is from shows here only if the client can send headers, or has a ticket; it costs
-// nothing but a place, for a short time, until the first message shows it.
+// accept accepts a connection. Only clients that send headers or a ticket are authenticated here.
+// The others count against the pre-auth limit until their first message has a token.
 func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Handler, error) {
-	var who *realtime.Identity
+	var identity *realtime.Identity
 	leavePreAuth := func() {}
 	if s.cfg.Access != nil {
-		identity, err := s.cfg.Access.Identify(r)
+		bearer, err := s.cfg.Access.Identify(r)
 		if err == nil {
-			who = &identity
+			identity = &bearer
 		} else if errors.Is(err, realtime.ErrNoToken) {
 			err = nil
 		}
@@ -129,35 +127,36 @@ func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Han
 		leavePreAuth: leavePreAuth,
 		server:       s,
 		engine:       engine,
-		identity:     who,
+		identity:     identity,
 		limiter:      rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
 	}
-	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request, and holds nothing of it
+	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request
 	c.awaitNamespace()
 	return c, nil
 }
 
-// client is a connection and the namespaces it is in.
+// client is a connection and its namespaces.
 type client struct {
 	server   *Server
 	engine   *engineio.Session
-	identity *realtime.Identity // nil: not known yet
+	identity *realtime.Identity // nil: not authenticated by its request
 	limiter  *rate.Limiter
-	decoder  Decoder         // of the goroutine that brings messages
+	decoder  Decoder         // used by the goroutine that reads
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelFunc
 
 	mu           sync.Mutex
-	leavePreAuth func()      // nil once it has been in a namespace
+	leavePreAuth func()      // nil once it has entered a namespace
 	sockets      []*Socket   // one in each namespace
 	connectTimer *time.Timer // ends the connection; nil while it is in a namespace
 	closed       bool
 }
 
-// awaitNamespace gives the client the time to enter a namespace.
+// awaitNamespace closes the connection unless the client enters a namespace in time.
 func (c *client) awaitNamespace() {
 	c.connectTimer = time.AfterFunc(c.server.cfg.ConnectTimeout, func() {
-		c.engine.Close(engineio.ServerClose, int(realtime.CloseStale.Code), "no namespace was entered in time")
+		c.engine.Close(engineio.ServerClose, int(realtime.CloseStale.Code),
+			"no namespace was entered in time")
 	})
 }
 
@@ -173,11 +172,11 @@ func (c *client) in(namespace string) *Socket {
 	return nil
 }
 
-// Message takes one message of the client.
+// Message implements [engineio.Handler].
 func (c *client) Message(binary bool, data []byte) error {
 	if !c.limiter.Allow() {
-		why := realtime.CloseTooManyCalls
-		c.engine.Close(engineio.ServerClose, int(why.Code), why.Reason)
+		reason := realtime.CloseTooManyCalls
+		c.engine.Close(engineio.ServerClose, int(reason.Code), reason.Reason)
 		return nil
 	}
 	take := c.decoder.Text
@@ -198,16 +197,17 @@ func (c *client) Message(binary bool, data []byte) error {
 		c.leave(socket, "client namespace disconnect")
 		return nil
 	case p.Type == Ack, p.Type == BinaryAck:
-		return nil // nothing here asks a client to acknowledge
+		return nil // the server never requests acknowledgements
 	}
 	name, args, err := p.Args()
 	if err != nil {
 		return err
 	}
-	return socket.handler.Event(c.ctx, &Incoming{Name: name, Args: args, Attachments: p.Attachments, socket: socket, packet: p})
+	return socket.handler.Event(c.ctx,
+		&Incoming{Name: name, Args: args, Attachments: p.Attachments, socket: socket, packet: p})
 }
 
-// connect lets the client into a namespace, or not.
+// connect lets a namespace accept or refuse the client.
 func (c *client) connect(p *Packet) error {
 	enter, known := c.server.namespaces[p.Namespace]
 	if !known {
@@ -223,7 +223,8 @@ func (c *client) connect(p *Packet) error {
 	var end realtime.Close
 	var refusal *Refusal
 	switch {
-	case errors.As(err, &end): // the client is to come back, which it does only when the connection is lost
+	case errors.As(err, &end):
+		// the client should reconnect, which it does only after the connection is lost
 		c.engine.Close(engineio.ServerClose, int(end.Code), end.Reason)
 		return nil
 	case errors.As(err, &refusal):
@@ -231,8 +232,9 @@ func (c *client) connect(p *Packet) error {
 		return nil
 	case err != nil:
 		if c.ctx.Err() == nil {
-			c.server.cfg.Logger.Warn("a client cannot be let in", "namespace", p.Namespace, "error", err)
-			c.engine.Close(engineio.ServerClose, int(realtime.CloseReconnect.Code), realtime.CloseReconnect.Reason)
+			c.server.cfg.Logger.Warn("accept client", "namespace", p.Namespace, "error", err)
+			c.engine.Close(engineio.ServerClose, int(realtime.CloseReconnect.Code),
+				realtime.CloseReconnect.Reason)
 		}
 		return nil
 	}
@@ -255,7 +257,7 @@ func (c *client) connect(p *Packet) error {
 	return nil
 }
 
-// authenticated gives up the place in the lobby. The lock is held.
+// authenticated frees the client's place in the pre-auth limit. The lock is held.
 func (c *client) authenticated() {
 	if c.leavePreAuth != nil {
 		c.leavePreAuth()
@@ -270,10 +272,11 @@ func (c *client) refuse(namespace string, r *Refusal) {
 	}{r.Message, r.Data})})
 }
 
-// leave takes the client out of a namespace. Who is in none is given the time to enter another.
+// leave removes the client from a namespace. If that was the last one, it may enter another in
+// time.
 func (c *client) leave(s *Socket, reason engineio.Reason) {
 	c.mu.Lock()
-	// Next may be going through the old list.
+	// Cloned, since Next may be iterating over the old list.
 	c.sockets = slices.DeleteFunc(slices.Clone(c.sockets), func(x *Socket) bool { return x == s })
 	if len(c.sockets) == 0 && !c.closed {
 		c.awaitNamespace()
@@ -282,7 +285,7 @@ func (c *client) leave(s *Socket, reason engineio.Reason) {
 	s.handler.Closed(reason)
 }
 
-// Next asks the namespaces for what they have.
+// Next implements [engineio.Handler]: it asks each namespace in turn.
 func (c *client) Next(out *engineio.Batch) {
 	c.mu.Lock()
 	sockets := c.sockets
@@ -292,7 +295,7 @@ func (c *client) Next(out *engineio.Batch) {
 	}
 }
 
-// Closed ends everything.
+// Closed implements [engineio.Handler].
 func (c *client) Closed(reason engineio.Reason) {
 	c.cancel()
 	c.mu.Lock()
@@ -313,7 +316,7 @@ func (c *client) send(p Packet) {
 	c.engine.Send(packets(p)...)
 }
 
-// packets are the messages that carry a packet.
+// packets returns the messages that carry a packet and its attachments.
 func packets(p Packet) []engineio.Packet {
 	out := []engineio.Packet{{Type: engineio.Message, Data: p.Append(nil)}}
 	for _, data := range p.Attachments {
@@ -322,11 +325,11 @@ func packets(p Packet) []engineio.Packet {
 	return out
 }
 
-// object is a value as JSON.
+// object returns a value as JSON.
 func object(v any) jsontext.Value {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // plain structs of ours
+		panic(err) // our own structs can always be encoded
 	}
 	return b
 }

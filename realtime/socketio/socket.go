@@ -14,34 +14,35 @@ type Socket struct {
 	id        string
 	handler   Handler
 
-	entered   bool // the client has been told that it is in
+	entered   bool // the Connect packet was sent
 	greetings [][]engineio.Packet
 }
 
-// Emit sends an event. Before the client is told that it is in, events wait for that.
+// Emit sends an event. Events before the Connect packet are held back until it was sent.
 func (s *Socket) Emit(name string, args ...jsontext.Value) {
 	s.send(Packet{Type: Event, Data: array(name, args)})
 }
 
-// Identity is who the client is by the headers of its request; nil when they do not say.
+// Identity returns who the client is by its request, nil if that has neither token nor ticket.
 func (s *Socket) Identity() *realtime.Identity { return s.client.identity }
 
-// Push sends what the handler has, and ends the turn before it waits.
+// Push sends what the handler has, and releases the slot before it waits.
 func (s *Socket) Push(slot *realtime.Slot) { s.client.engine.Push(slot) }
 
-// Close ends the connection. A client that is not to come back is told so, in the one way that its library heeds.
-func (s *Socket) Close(why realtime.Close) {
-	if !why.Reconnect() {
+// Close closes the connection. If the client must not reconnect, it is also sent a Disconnect
+// packet, which is the only thing that stops its library from reconnecting.
+func (s *Socket) Close(reason realtime.Close) {
+	if !reason.Reconnect() {
 		s.Emit("closing", object(struct {
 			Code   uint16 `json:"code"`
 			Reason string `json:"reason"`
-		}{why.Code, why.Reason}))
+		}{reason.Code, reason.Reason}))
 		s.send(Packet{Type: Disconnect})
 	}
-	s.client.engine.Close(engineio.ServerClose, int(why.Code), why.Reason)
+	s.client.engine.Close(engineio.ServerClose, int(reason.Code), reason.Reason)
 }
 
-// begin tells the client that it is in, and then what it was to hear on entering.
+// begin sends the Connect packet, and then the events that were held back for it.
 func (s *Socket) begin(pid string) {
 	s.entered = true
 	s.send(Packet{Type: Connect, Data: object(struct {
@@ -63,12 +64,12 @@ func (s *Socket) send(p Packet) {
 	s.client.send(p)
 }
 
-// sendEncoded sends the text of a packet of the main namespace.
+// sendEncoded sends the text of a packet of the default namespace.
 func (s *Socket) sendEncoded(packet []byte) {
 	s.client.engine.Send(engineio.Packet{Type: engineio.Message, Data: packet})
 }
 
-// Incoming is an event of a client.
+// Incoming is an event from a client.
 type Incoming struct {
 	Name        string
 	Args        []jsontext.Value
@@ -78,7 +79,8 @@ type Incoming struct {
 	packet *Packet
 }
 
-// Ack answers the event, if the client wants an answer. With attachments, args hold their placeholders.
+// Ack acknowledges the event, if the client requested that. With attachments, args hold their
+// placeholders.
 func (e *Incoming) Ack(attachments [][]byte, args ...jsontext.Value) {
 	if e.packet.HasID {
 		e.socket.send(Packet{
@@ -88,9 +90,10 @@ func (e *Incoming) Ack(attachments [][]byte, args ...jsontext.Value) {
 	}
 }
 
-// EmitBinary is Emit with attachments, for which args hold placeholders.
+// EmitBinary is Emit with attachments, for which args hold the placeholders.
 func (s *Socket) EmitBinary(name string, attachments [][]byte, args ...jsontext.Value) {
-	s.send(Packet{Type: withAttachments(Event, attachments), Data: array(name, args), Attachments: attachments})
+	s.send(Packet{Type: withAttachments(Event, attachments), Data: array(name, args),
+		Attachments: attachments})
 }
 
 func withAttachments(t Type, attachments [][]byte) Type {

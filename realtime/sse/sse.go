@@ -2,18 +2,31 @@
 //
 //	GET /v1/schools/{school}/stream?rooms=class:7a,student:12
 //
-// Each event of the log is one message: its id is the event's position, its data the structured CloudEvent. A browser
-// that reconnects sends the last id back in Last-Event-ID and gets what it missed; ?after= does the same for the first
-// request, with the position that the API has answered. A position that cannot be served any more is answered with one
-// message "resync" whose data says why: the client reads the state anew and connects from the position it got with it.
+// Each event of the log is one message: its id is the event's position, its data the structured
+// CloudEvent. A browser that reconnects sends the last id in Last-Event-ID and receives what it
+// missed; ?after= does the same for the first request, with the position of an API response. If a
+// position can no longer be served, the stream begins with a message "resync" whose data says why:
+// the client reads the state from the API and connects from the position of that response.
 //
-// Other messages: "open" (data: the rooms and the position, at the start), "update" (a dashboard's projection has
-// changed, to which position), "left" (the right to a room has gone; with again, it could not be looked up, and the client may
-// come back for it), and "close" at the end, with the number and reason
-// of [realtime.Close] and whether to come back. Every 15 seconds there is a comment, so that a dead connection shows.
+// Other messages: "open" (at the start: the rooms and the position), "update" (a dashboard's
+// projection has reached a position), "left" (the right to a room was withdrawn; with again it
+// could not be looked up, and the client may join again), and "close" at the end, with the code and
+// reason of [realtime.Close] and whether to reconnect. A comment every 15 seconds shows both sides
+// that the connection is alive.
+//
+// # How data runs
+//
+// Unlike the other protocols, a stream needs no goroutine for reading, so the handler's own
+// goroutine writes everything: it sleeps until the hub wakes the session, drains it, and sleeps
+// again.
+//
+// # Where to make the first change
+//
+// A new kind of message: appendDelivery.
 package sse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,34 +85,32 @@ type (
 	}
 )
 
-// Config says how streams are served.
+// Config configures [Handler].
 type Config struct {
 	Hub    *realtime.Hub
 	Access *realtime.Access
-	// WriteTimeout is how long a write may wait for a client that does not read. 0 means 10 s.
+	// WriteTimeout is how long a write may wait for a client that does not read; then the
+	// connection is closed. 0 means 10 s.
 	WriteTimeout time.Duration
 	// Heartbeat is the time between comments. 0 means 15 s.
 	Heartbeat time.Duration
 }
 
-// Handler serves streams. It is mounted on a pattern that has {school}.
+// Handler serves streams. Its pattern must contain {school}.
 func Handler(cfg Config) http.Handler {
-	if cfg.WriteTimeout == 0 {
-		cfg.WriteTimeout = 10 * time.Second
-	}
-	if cfg.Heartbeat == 0 {
-		cfg.Heartbeat = 15 * time.Second
-	}
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 15*time.Second)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !cfg.Access.AllowOrigin(r) {
-			refuse(w, http.StatusForbidden, "this origin may not connect")
+			refuse(w, http.StatusForbidden, "connections from this origin are not allowed")
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 			w.Header().Add("Vary", "Origin")
 		}
-		st := &stream{cfg: cfg, w: w, control: http.NewResponseController(w), woken: make(chan struct{}, 1)}
+		st := &stream{cfg: cfg, w: w, control: http.NewResponseController(w),
+			woken: make(chan struct{}, 1)}
 		if err := st.open(r); err != nil {
 			status := realtime.StatusOf(err)
 			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
@@ -117,7 +128,7 @@ func Handler(cfg Config) http.Handler {
 	})
 }
 
-// refuse answers with a problem (RFC 9457).
+// refuse responds with a problem (RFC 9457).
 func refuse(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
@@ -127,17 +138,17 @@ func refuse(w http.ResponseWriter, status int, detail string) {
 
 type badRequest struct{ error }
 
-// stream is one connection. Its handler's goroutine writes all there is.
+// stream is one connection.
 type stream struct {
 	cfg     Config
 	w       http.ResponseWriter
 	control *http.ResponseController
 	session *realtime.Session
-	lost    error // why the wanted position cannot be served
+	lost    error // why the requested position cannot be served; nil if it can
 	woken   chan struct{}
 }
 
-// buffers are lent for one write each, so that an idle stream has none.
+// buffers are pooled: a stream holds one only while it writes.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func (st *stream) wake(*realtime.Slot) {
@@ -147,8 +158,8 @@ func (st *stream) wake(*realtime.Slot) {
 	}
 }
 
-// open begins the session that the request asks for. If its position cannot be served, the session begins at the end
-// of the log, and the client is told.
+// open opens the requested session. If its position cannot be served, the session begins at the end
+// of the log instead, and the client is sent a resync.
 func (st *stream) open(r *http.Request) error {
 	identity, err := st.cfg.Access.Identify(r)
 	if err != nil {
@@ -185,12 +196,12 @@ func (st *stream) open(r *http.Request) error {
 	return err
 }
 
-// run writes until the client or the session goes.
+// run writes until the connection or the session ends.
 func (st *stream) run(ctx context.Context) {
 	h := st.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // proxies must not hold messages back
+	h.Set("X-Accel-Buffering", "no") // proxies must not buffer messages
 	st.w.WriteHeader(http.StatusOK)
 	first := opened{Position: st.session.Position()}
 	for _, room := range st.session.Rooms() {
@@ -221,25 +232,25 @@ func (st *stream) run(ctx context.Context) {
 	}
 }
 
-// drain writes everything there is, and reports whether the stream goes on.
+// drain writes until the session has nothing more, and reports whether the stream continues.
 func (st *stream) drain(ctx context.Context) bool {
-	lent := buffers.Get().(*[]byte)
-	defer buffers.Put(lent)
+	pooled := buffers.Get().(*[]byte)
+	defer buffers.Put(pooled)
 	var batch []realtime.Delivery
 	for {
 		var err error
 		batch, err = st.session.Next(ctx, nil, batch[:0])
-		buf := (*lent)[:0]
+		buf := (*pooled)[:0]
 		for i := range batch {
 			buf = appendDelivery(buf, &batch[i])
 		}
-		if why, ok := errors.AsType[realtime.Close](err); ok {
-			if why == realtime.CloseResync {
-				buf = appendMessage(buf, "resync", resync{why.Reason, st.session.Position()})
+		if end, ok := errors.AsType[realtime.Close](err); ok {
+			if end == realtime.CloseResync {
+				buf = appendMessage(buf, "resync", resync{end.Reason, st.session.Position()})
 			}
-			buf = appendMessage(buf, "close", closed{why.Code, why.Reason, why.Reconnect()})
+			buf = appendMessage(buf, "close", closed{end.Code, end.Reason, end.Reconnect()})
 		}
-		*lent = buf
+		*pooled = buf
 		if len(buf) > 0 && st.write(buf) != nil {
 			return false
 		}
@@ -265,7 +276,8 @@ func appendDelivery(buf []byte, d *realtime.Delivery) []byte {
 }
 
 func (st *stream) write(b []byte) error {
-	if err := st.control.SetWriteDeadline(time.Now().Add(st.cfg.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := st.control.SetWriteDeadline(time.Now().Add(st.cfg.WriteTimeout)); err != nil &&
+		!errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	if _, err := st.w.Write(b); err != nil {

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,53 +18,54 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Config says how connections are accepted.
+// Config configures [Config.Accept].
 type Config struct {
 	// MaxMessage bounds one message from the client, in bytes. 0 means 64 KiB.
 	MaxMessage int
 	// WriteTimeout is how long a write may wait for a client that does not read. 0 means 10 s.
 	WriteTimeout time.Duration
-	// CloseTimeout is how long a client may take to answer a close frame. 0 means 1 s.
+	// CloseTimeout is how long a client may take to reply to a close frame. 0 means 1 s.
 	CloseTimeout time.Duration
-	// Subprotocols are offered to the client, best first.
+	// Subprotocols are the supported ones, the preferred first.
 	Subprotocols []string
-	// CheckOrigin decides by the Origin header of a request whether the page may connect. nil allows those of the
+	// CheckOrigin decides by the Origin header whether a page may connect. nil allows pages of the
 	// same host, and clients that send none.
 	CheckOrigin func(*http.Request) bool
 }
 
-// readBuffer is what an idle connection holds for reading. Larger messages are read past it.
+// readBuffer is the size of the buffer that an idle connection holds. Larger messages bypass it.
 const readBuffer = 256
 
-// Errors of reading, besides those of the network.
+// Errors of [Conn.Read], in addition to those of the network.
 var (
-	// ErrClosed says that the peer has closed the connection in order.
+	// ErrClosed says that the connection was closed with a close frame.
 	ErrClosed = errors.New("connection is closed")
-	// ErrProtocol says that the peer broke the protocol or the limit.
-	ErrProtocol = errors.New("connection is misused")
+	// ErrProtocol says that the peer violated the protocol or the size limit.
+	ErrProtocol = errors.New("protocol violation")
 )
 
 // Conn is one connection. One goroutine reads; any may write.
 type Conn struct {
 	conn         *websocket.Conn // for reading
 	socket       net.Conn
-	raw          syscall.RawConn // of socket; nil when what is written does not go into it as it is
+	raw          syscall.RawConn // of socket; nil if it cannot be written to directly, as under TLS
 	maxMessage   int
 	writeTimeout time.Duration
 	closeTimeout time.Duration
 
-	writing  sync.Mutex  // held while somebody writes, and so while waiting for this client
-	closing  atomic.Bool // a close frame has been sent or comes next: nothing may follow it
-	deadline time.Time   // of waiting: one to 9/8 time limits away when that begins; for who writes
+	writing  sync.Mutex  // held by the writer, also while it waits for this client
+	closing  atomic.Bool // a close frame was sent or is next: nothing may follow it
+	deadline time.Time   // for writes that wait, moved by an eighth at a time; guarded by writing
 }
 
-// Accept makes a WebSocket of a request. When it returns an error it has answered the request. The caller returns
-// from its HTTP handler and reads in a goroutine of its own, which calls [Conn.Release] at the end.
+// Accept upgrades a request to a WebSocket. If it returns an error, it has responded to the
+// request. The caller returns from its HTTP handler and reads in a goroutine of its own, which
+// calls [Conn.Release] at the end.
 func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	u := websocket.Upgrader{
 		ReadBufferSize:   readBuffer,
 		WriteBufferPool:  unused,
-		HandshakeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
+		HandshakeTimeout: cmp.Or(cfg.WriteTimeout, 10*time.Second),
 		Subprotocols:     cfg.Subprotocols,
 		CheckOrigin:      cfg.CheckOrigin,
 	}
@@ -76,9 +78,9 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 	c := &Conn{
 		conn:         conn,
 		socket:       reads.Conn,
-		maxMessage:   orDefault(cfg.MaxMessage, 64<<10),
-		writeTimeout: orDefault(cfg.WriteTimeout, 10*time.Second),
-		closeTimeout: orDefault(cfg.CloseTimeout, time.Second),
+		maxMessage:   cmp.Or(cfg.MaxMessage, 64<<10),
+		writeTimeout: cmp.Or(cfg.WriteTimeout, 10*time.Second),
+		closeTimeout: cmp.Or(cfg.CloseTimeout, time.Second),
 	}
 	if socket, ok := c.socket.(syscall.Conn); ok {
 		c.raw, _ = socket.SyscallConn() // fails on a closed connection, as Write then does
@@ -94,7 +96,7 @@ func (cfg Config) Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) 
 	return c, nil
 }
 
-// wrapped lets gorilla reach the connection below what middleware has put around it, for reading.
+// wrapped lets gorilla reach the connection underneath the wrappers of middleware, for reading.
 type wrapped struct {
 	http.ResponseWriter
 	reads *reading
@@ -107,14 +109,15 @@ func (w wrapped) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.reads, buffers, err
 }
 
-// reading is a connection as gorilla sees it: after the handshake only for reading. By itself it answers faults with a
-// close frame, which would land in the middle of what somebody else has written in part.
+// reading is a connection as gorilla sees it: after the handshake only for reading. gorilla sends
+// close frames by itself, which would end up in the middle of a frame that another goroutine is
+// writing.
 type reading struct {
 	net.Conn
 	mute bool
 }
 
-// Write writes the answer to the handshake.
+// Write writes the response to the handshake, and nothing afterwards.
 func (r *reading) Write(b []byte) (int, error) {
 	if r.mute {
 		return len(b), nil
@@ -130,32 +133,26 @@ func (r *reading) SetWriteDeadline(t time.Time) error {
 	return r.Conn.SetWriteDeadline(t)
 }
 
-// unused stands in for the write buffers that gorilla would else hold for each connection: frames are written whole.
+// unused replaces the write buffers that gorilla would hold for each connection. Nothing is written
+// through gorilla, so it stays empty.
 var unused = new(sync.Pool)
 
-func orDefault[T comparable](v, fallback T) T {
-	if v == *new(T) {
-		return fallback
-	}
-	return v
-}
-
-// Subprotocol is the one that was agreed on, or empty.
+// Subprotocol returns the negotiated one, or an empty string.
 func (c *Conn) Subprotocol() string { return c.conn.Subprotocol() }
 
-// RemoteAddr is the client's address.
+// RemoteAddr returns the client's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
 
-// Read waits for the next message, which is then the caller's. Pings are answered on the way: by a write that waits like
-// any other, so that a client which sends pings and does not read stops being read itself. An error is final and the
-// client has been told of it.
+// Read waits for the next message, which the caller owns. It replies to pings, by a write that may
+// wait like any other: a client that sends pings and does not read is no longer read from. An error
+// is final, and the client has been sent the close frame that belongs to it.
 func (c *Conn) Read() (Opcode, []byte, error) {
 	kind, r, err := c.conn.NextReader()
 	if err != nil {
 		return 0, nil, c.readError(err)
 	}
-	// Nothing is held while waiting. A message does not grow beyond the limit: gorilla looks at the length of a
-	// frame before it reads the payload.
+	// No buffer is held while waiting. A message cannot exceed the limit: gorilla checks the length
+	// of a frame before it reads the payload.
 	msg := make([]byte, 0, readBuffer)
 	for {
 		n, err := r.Read(msg[len(msg):cap(msg)])
@@ -177,14 +174,15 @@ func (c *Conn) Read() (Opcode, []byte, error) {
 	return Opcode(kind), msg, nil
 }
 
-// readError sorts the errors of gorilla, and sends the close frame that belongs to them.
+// readError translates gorilla's errors, and sends the close frame that belongs to them.
 func (c *Conn) readError(err error) error {
 	var closed *websocket.CloseError
 	var network net.Error
 	switch {
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		return fmt.Errorf("read websocket: %w", ErrClosed)
-	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, ErrClosed):
+	case errors.As(err, &closed), errors.As(err, &network), errors.Is(err, io.EOF),
+		errors.Is(err, ErrClosed):
 		return fmt.Errorf("read websocket: %w", err)
 	case errors.Is(err, websocket.ErrReadLimit):
 		c.sendClose(CloseTooBig, "message is too large")
@@ -194,11 +192,12 @@ func (c *Conn) readError(err error) error {
 	return fmt.Errorf("read websocket: %w: %w", ErrProtocol, err)
 }
 
-// SetReadDeadline bounds how long Read waits; the zero time ends that.
+// SetReadDeadline bounds how long Read waits; the zero time removes the bound.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
 
-// Close tells the client that the connection ends, and why. The goroutine in Read returns when the client has answered,
-// or after the time limit. A client that is in the middle of not reading is cut off after it, too.
+// Close sends a close frame with the reason. The goroutine in Read returns when the client has
+// replied, or after the close timeout. A client that is not reading is cut off after the timeout as
+// well.
 func (c *Conn) Close(code int, reason string) {
 	if !c.sendClose(code, reason) {
 		_ = c.socket.Close()
@@ -207,7 +206,8 @@ func (c *Conn) Close(code int, reason string) {
 	_ = c.socket.SetReadDeadline(time.Now().Add(c.closeTimeout))
 }
 
-// sendClose sends a close frame unless there was one, and reports whether the client can be expected to get it.
+// sendClose sends a close frame unless one was sent before, and reports whether the client can be
+// expected to receive it.
 func (c *Conn) sendClose(code int, reason string) bool {
 	if c.closing.Swap(true) {
 		return true
@@ -224,7 +224,7 @@ func (c *Conn) sendClose(code int, reason string) bool {
 	return err == nil
 }
 
-// lockSoon takes the right to write, if who has it finishes within the time limit.
+// lockSoon acquires the right to write, if its holder finishes within the close timeout.
 func (c *Conn) lockSoon() bool {
 	for end := time.Now().Add(c.closeTimeout); !c.writing.TryLock(); {
 		if time.Now().After(end) {
@@ -235,9 +235,9 @@ func (c *Conn) lockSoon() bool {
 	return true
 }
 
-// Release gives the connection back. It is called by the goroutine that read, after Read has failed. If a close frame
-// is on its way, it first gives the client the time to read it: closing a socket that holds unread data makes the
-// kernel throw away what was sent.
+// Release closes the socket. The reading goroutine calls it after Read has failed. It first gives
+// the client time to read a close frame: closing a socket with unread data makes the kernel discard
+// what was sent.
 func (c *Conn) Release() {
 	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		_ = c.socket.SetReadDeadline(time.Now().Add(c.closeTimeout))
@@ -246,8 +246,8 @@ func (c *Conn) Release() {
 	_ = c.socket.Close()
 }
 
-// maxReason is what fits into a close frame beside the code.
+// maxReason is the space for the reason in a close frame, in bytes.
 const maxReason = 123
 
-// maxDiscard bounds what is read from a client that goes on sending after it was told to stop.
+// maxDiscard bounds what is read from a client that keeps sending after the close frame, in bytes.
 const maxDiscard = 1 << 20

@@ -97,7 +97,7 @@ func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
 // countingSlot counts the ends of a turn.
 type countingSlot struct{ times atomic.Int32 }
 
-func (e *countingSlot) End() { e.times.Add(1) }
+func (e *countingSlot) Release() { e.times.Add(1) }
 
 func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
 	t.Parallel()

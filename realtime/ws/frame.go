@@ -2,7 +2,7 @@ package ws
 
 import "encoding/binary"
 
-// Opcode says what a frame holds.
+// Opcode is the type of a frame.
 type Opcode byte
 
 // The opcodes of RFC 6455.
@@ -15,7 +15,7 @@ const (
 	Pong         Opcode = 0xA
 )
 
-// Close codes that Schoolbell sends. Those below 4000 are the RFC's own; what a protocol adds is beside its codec.
+// Close codes of the RFC. What a protocol adds is next to its codec.
 const (
 	CloseNormal      = 1000
 	CloseGoingAway   = 1001
@@ -30,8 +30,8 @@ const (
 	CloseTryLater    = 1013
 )
 
-// AppendFrame writes one whole, unmasked frame, as a server sends it. The payload may come in parts, so that what is
-// the same for all receivers is encoded only once.
+// AppendFrame appends one whole, unmasked frame, as servers send them. The payload may come in
+// parts, so that a part that is the same for all receivers is encoded once.
 func AppendFrame(dst []byte, op Opcode, payload ...[]byte) []byte {
 	n := 0
 	for _, part := range payload {
@@ -44,7 +44,7 @@ func AppendFrame(dst []byte, op Opcode, payload ...[]byte) []byte {
 	return dst
 }
 
-// AppendHeader writes the header of a whole, unmasked frame, whose payload of n bytes is to follow.
+// AppendHeader appends the header of a whole, unmasked frame with a payload of n bytes.
 func AppendHeader(dst []byte, op Opcode, n int) []byte {
 	const final = 0x80
 	dst = append(dst, final|byte(op))

@@ -9,24 +9,27 @@ import (
 	"time"
 )
 
-// Slot is what a goroutine for which others wait ends before it waits itself.
-type Slot interface{ End() }
+// Slot is the right of a goroutine to run while others wait for it. Its holder releases it before
+// it waits itself; nil stands for a goroutine that nobody waits for.
+type Slot interface{ Release() }
 
-// NoSlot is the turn of a goroutine for which nobody waits.
-type NoSlot struct{}
+// Release releases a slot, unless it is nil.
+func Release(slot Slot) {
+	if slot != nil {
+		slot.Release()
+	}
+}
 
-// End implements [Slot].
-func (NoSlot) End() {}
+// Write sends whole frames to the client. If the client has not taken them within the write
+// timeout, it returns an error and the connection is closed, as a partly written frame cannot be
+// continued.
+func (c *Conn) Write(frames []byte) error { return c.Push(frames, nil) }
 
-// Write passes whole frames to the client. It fails when the client has not taken them within the time limit; the
-// connection is then of no more use, and closed.
-func (c *Conn) Write(frames []byte) error { return c.Push(frames, NoSlot{}) }
-
-// Push is Write, and ends the turn before it waits for the client or another writer. As a rule it does not have to: what
-// goes into the socket's buffer is written without that.
+// Push is Write, and releases the slot before it waits for the client or for another writer. As a
+// rule it need not wait: what fits into the socket's buffer is written at once.
 func (c *Conn) Push(frames []byte, slot Slot) error {
 	if !c.writing.TryLock() {
-		slot.End()
+		Release(slot)
 		c.writing.Lock()
 	}
 	defer c.writing.Unlock()
@@ -35,7 +38,7 @@ func (c *Conn) Push(frames []byte, slot Slot) error {
 	}
 	rest, err := c.try(frames)
 	if err == nil && len(rest) > 0 {
-		slot.End()
+		Release(slot)
 		err = c.wait(rest)
 	}
 	if err != nil {
@@ -48,7 +51,8 @@ func (c *Conn) Push(frames []byte, slot Slot) error {
 
 // wait writes as the client reads, within the time limit.
 func (c *Conn) wait(frames []byte) error {
-	// To move a deadline costs as much as a short write needs besides the kernel, so it is moved when that matters.
+	// Moving a deadline costs as much as a short write does outside the kernel, so it is moved only
+	// when less than one timeout is left.
 	if now := time.Now(); c.deadline.Sub(now) < c.writeTimeout {
 		c.deadline = now.Add(c.writeTimeout + c.writeTimeout/8)
 		if err := c.socket.SetWriteDeadline(c.deadline); err != nil {
@@ -59,15 +63,16 @@ func (c *Conn) wait(frames []byte) error {
 	return err
 }
 
-// try writes what the socket takes at once, and returns the rest: all of it, where there is no socket to be reached.
+// try writes what the socket takes at once, and returns the rest: all of it if the socket cannot be
+// reached, as under TLS.
 func (c *Conn) try(frames []byte) (rest []byte, err error) {
 	if c.raw == nil {
 		return frames, nil
 	}
 	a := attempts.Get().(*attempt)
 	a.rest = frames
-	// If it fails, nothing has been written: a deadline of before has passed, which wait moves, or the connection is
-	// closed, which wait will find.
+	// An error means that nothing was written: an old deadline has passed, which wait moves, or the
+	// connection is closed, which wait finds out.
 	_ = c.raw.Write(a.write)
 	rest, err = a.rest, a.err
 	a.rest, a.err = nil, nil
@@ -75,7 +80,7 @@ func (c *Conn) try(frames []byte) (rest []byte, err error) {
 	return rest, err
 }
 
-// attempt is one write to a socket. Attempts are lent, since each would else cost memory for its function.
+// attempt is one write to a socket. Attempts are pooled: each would otherwise allocate its closure.
 type attempt struct {
 	rest  []byte
 	err   error
@@ -85,11 +90,13 @@ type attempt struct {
 var attempts = sync.Pool{New: func() any {
 	a := new(attempt)
 	a.write = func(fd uintptr) bool {
-		n, err := syscall.Write(int(fd), a.rest) // sockets of the package net do not make it wait
+		// does not block: sockets of the package net are non-blocking
+		n, err := syscall.Write(int(fd), a.rest)
 		switch {
 		case n > 0:
 			a.rest = a.rest[n:]
-		case err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR): // those are for wait
+		case err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
+			// left to wait
 			a.err = os.NewSyscallError("write", err)
 		}
 		return true

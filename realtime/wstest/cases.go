@@ -65,7 +65,10 @@ func (s Server) expect(t *testing.T, c *Client, want expectation) {
 		require.Equal(t, payload, string(f.Payload))
 	}
 	if want.reply {
-		c.awaitFrame(t, func(f Frame) bool { return f.Op == ws.Text && strings.HasPrefix(string(f.Payload), s.Reply) })
+		c.awaitFrame(t, func(f Frame) bool {
+			return f.Op == ws.Text &&
+				strings.HasPrefix(string(f.Payload), s.Reply)
+		})
 	}
 	if want.codes == nil {
 		return
@@ -77,7 +80,8 @@ func (s Server) expect(t *testing.T, c *Client, want expectation) {
 	}
 	require.Contains(t, want.codes, code, "close %q", f.Payload)
 	_, err := c.Next()
-	require.True(t, errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET), "want the end after a close frame: %v", err)
+	require.True(t, errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET),
+		"want the end after a close frame: %v", err)
 }
 
 func (c *Client) awaitFrame(t *testing.T, match func(Frame) bool) Frame {
@@ -87,7 +91,8 @@ func (c *Client) awaitFrame(t *testing.T, match func(Frame) bool) Frame {
 		if match(f) {
 			return f
 		}
-		require.Contains(t, []ws.Opcode{ws.Text, ws.Binary}, f.Op, "unexpected control frame %q", f.Payload)
+		require.Contains(t, []ws.Opcode{ws.Text, ws.Binary}, f.Op, "unexpected control frame %q",
+			f.Payload)
 	}
 }
 
@@ -116,64 +121,103 @@ func (s Server) cases() []testCase {
 
 	cases := []testCase{
 		{name: "text", send: [][]byte{whole}, want: reply},
-		{name: "text whose bytes arrive one by one", send: [][]byte{whole}, slice: true, want: reply},
-		{name: "text in two fragments", send: [][]byte{Fragment(ws.Text, s.Message[:half]), Masked(ws.Continuation, s.Message[half:])}, want: reply},
+		{name: "text whose bytes arrive one by one", send: [][]byte{whole}, slice: true,
+			want: reply},
+		{name: "text in two fragments",
+			send: [][]byte{Fragment(ws.Text, s.Message[:half]),
+				Masked(ws.Continuation, s.Message[half:])}, want: reply},
 		{name: "text in fragments of one byte, with empty ones", send: pieces, want: reply},
-		{name: "ping without payload", send: [][]byte{Masked(ws.Ping, "")}, want: expectation{pongs: []string{""}}},
-		{name: "ping with the longest payload", send: [][]byte{Masked(ws.Ping, long)}, want: expectation{pongs: []string{long}}},
-		{name: "ping that is not text", send: [][]byte{Masked(ws.Ping, "\x00\xFF")}, want: expectation{pongs: []string{"\x00\xFF"}}},
+		{name: "ping without payload", send: [][]byte{Masked(ws.Ping, "")},
+			want: expectation{pongs: []string{""}}},
+		{name: "ping with the longest payload", send: [][]byte{Masked(ws.Ping, long)},
+			want: expectation{pongs: []string{long}}},
+		{name: "ping that is not text", send: [][]byte{Masked(ws.Ping, "\x00\xFF")},
+			want: expectation{pongs: []string{"\x00\xFF"}}},
 		{name: "many pings", send: pings, want: expectation{pongs: pongs}},
 		{
 			name: "ping between fragments",
-			send: [][]byte{Fragment(ws.Text, s.Message[:half]), Masked(ws.Ping, "now"), Masked(ws.Continuation, s.Message[half:])},
+			send: [][]byte{Fragment(ws.Text, s.Message[:half]), Masked(ws.Ping, "now"),
+				Masked(ws.Continuation, s.Message[half:])},
 			want: expectation{pongs: []string{"now"}, reply: true},
 		},
-		{name: "pong that nobody asked for", send: [][]byte{Masked(ws.Pong, "here"), whole}, want: reply},
+		{name: "pong that nobody asked for", send: [][]byte{Masked(ws.Pong, "here"), whole},
+			want: reply},
 
-		{name: "reserved bit 1: compressed without agreement", send: [][]byte{raw(final|rsv1|byte(ws.Text), s.Message)}, want: fault},
-		{name: "reserved bit 2", send: [][]byte{raw(final|rsv2|byte(ws.Text), s.Message)}, want: fault},
-		{name: "reserved bit 3", send: [][]byte{raw(final|rsv3|byte(ws.Text), s.Message)}, want: fault},
-		{name: "reserved bit on a ping", send: [][]byte{raw(final|rsv1|byte(ws.Ping), "")}, want: fault},
-		{name: "reserved bit on a close", send: [][]byte{raw(final|rsv3|byte(ws.CloseFrame), closing(1000, ""))}, want: fault},
-		{name: "reserved bit on a continuation", send: [][]byte{Fragment(ws.Text, "4"), raw(final|rsv1, "x")}, want: fault},
+		{name: "reserved bit 1: compressed without agreement",
+			send: [][]byte{raw(final|rsv1|byte(ws.Text), s.Message)}, want: fault},
+		{name: "reserved bit 2", send: [][]byte{raw(final|rsv2|byte(ws.Text), s.Message)},
+			want: fault},
+		{name: "reserved bit 3", send: [][]byte{raw(final|rsv3|byte(ws.Text), s.Message)},
+			want: fault},
+		{name: "reserved bit on a ping", send: [][]byte{raw(final|rsv1|byte(ws.Ping), "")},
+			want: fault},
+		{name: "reserved bit on a close",
+			send: [][]byte{raw(final|rsv3|byte(ws.CloseFrame), closing(1000, ""))}, want: fault},
+		{name: "reserved bit on a continuation",
+			send: [][]byte{Fragment(ws.Text, "4"), raw(final|rsv1, "x")}, want: fault},
 
-		{name: "fragmented ping", send: [][]byte{Fragment(ws.Ping, "a"), Masked(ws.Continuation, "b")}, want: fault},
-		{name: "fragmented close", send: [][]byte{Fragment(ws.CloseFrame, closing(1000, ""))}, want: fault},
+		{name: "fragmented ping",
+			send: [][]byte{Fragment(ws.Ping, "a"), Masked(ws.Continuation, "b")}, want: fault},
+		{name: "fragmented close", send: [][]byte{Fragment(ws.CloseFrame, closing(1000, ""))},
+			want: fault},
 		{name: "ping that is too long", send: [][]byte{Masked(ws.Ping, long+"p")}, want: fault},
-		{name: "close that is too long", send: [][]byte{Masked(ws.CloseFrame, closing(1000, long))}, want: fault},
+		{name: "close that is too long", send: [][]byte{Masked(ws.CloseFrame, closing(1000, long))},
+			want: fault},
 
-		{name: "continuation of nothing", send: [][]byte{Masked(ws.Continuation, "x"), whole}, want: fault},
-		{name: "text inside a fragmented text", send: [][]byte{Fragment(ws.Text, "4a"), whole}, want: fault},
-		{name: "binary inside a fragmented text", send: [][]byte{Fragment(ws.Text, "4a"), Masked(ws.Binary, "b")}, want: fault},
+		{name: "continuation of nothing", send: [][]byte{Masked(ws.Continuation, "x"), whole},
+			want: fault},
+		{name: "text inside a fragmented text", send: [][]byte{Fragment(ws.Text, "4a"), whole},
+			want: fault},
+		{name: "binary inside a fragmented text",
+			send: [][]byte{Fragment(ws.Text, "4a"), Masked(ws.Binary, "b")}, want: fault},
 
-		{name: "unmasked text", send: [][]byte{ws.AppendFrame(nil, ws.Text, []byte(s.Message))}, want: fault},
+		{name: "unmasked text", send: [][]byte{ws.AppendFrame(nil, ws.Text, []byte(s.Message))},
+			want: fault},
 		{name: "unmasked ping", send: [][]byte{ws.AppendFrame(nil, ws.Ping)}, want: fault},
 
 		{name: "text that is not UTF-8", send: [][]byte{Masked(ws.Text, "4\xFF")}, want: badText},
 		{name: "text that breaks off", send: [][]byte{Masked(ws.Text, "4\xE2\x82")}, want: badText},
-		{name: "text with an overlong form", send: [][]byte{Masked(ws.Text, "4\xC0\xAF")}, want: badText},
-		{name: "text with half a surrogate pair", send: [][]byte{Masked(ws.Text, "4\xED\xA0\x80")}, want: badText},
-		{name: "text beyond Unicode", send: [][]byte{Masked(ws.Text, "4\xF4\x90\x80\x80")}, want: badText},
-		{name: "text in fragments that is not UTF-8", send: [][]byte{Fragment(ws.Text, "4\xE2"), Masked(ws.Continuation, "(\xA1")}, want: badText},
+		{name: "text with an overlong form", send: [][]byte{Masked(ws.Text, "4\xC0\xAF")},
+			want: badText},
+		{name: "text with half a surrogate pair", send: [][]byte{Masked(ws.Text, "4\xED\xA0\x80")},
+			want: badText},
+		{name: "text beyond Unicode", send: [][]byte{Masked(ws.Text, "4\xF4\x90\x80\x80")},
+			want: badText},
+		{name: "text in fragments that is not UTF-8",
+			send: [][]byte{Fragment(ws.Text, "4\xE2"), Masked(ws.Continuation, "(\xA1")},
+			want: badText},
 
-		{name: "close", send: [][]byte{Masked(ws.CloseFrame, closing(1000, "bye"))}, want: closedBy(1000)},
-		{name: "close without a code", send: [][]byte{Masked(ws.CloseFrame, "")}, want: closedBy(ws.CloseNoStatus, 1000)},
-		{name: "close with half a code", send: [][]byte{Masked(ws.CloseFrame, "\x03")}, want: closedBy(ws.CloseProtocol, ws.CloseNoStatus)},
-		{name: "close whose reason is not UTF-8", send: [][]byte{Masked(ws.CloseFrame, closing(1000, "\xFF"))}, want: closedBy(ws.CloseProtocol, ws.CloseBadText)},
-		{name: "close, then text", send: [][]byte{Masked(ws.CloseFrame, closing(1001, "")), whole}, want: closedBy(1001)},
-		{name: "close inside a fragmented text", send: [][]byte{Fragment(ws.Text, "4a"), Masked(ws.CloseFrame, closing(1000, ""))}, want: closedBy(1000)},
+		{name: "close", send: [][]byte{Masked(ws.CloseFrame, closing(1000, "bye"))},
+			want: closedBy(1000)},
+		{name: "close without a code", send: [][]byte{Masked(ws.CloseFrame, "")},
+			want: closedBy(ws.CloseNoStatus, 1000)},
+		{name: "close with half a code", send: [][]byte{Masked(ws.CloseFrame, "\x03")},
+			want: closedBy(ws.CloseProtocol, ws.CloseNoStatus)},
+		{name: "close whose reason is not UTF-8",
+			send: [][]byte{Masked(ws.CloseFrame, closing(1000, "\xFF"))},
+			want: closedBy(ws.CloseProtocol, ws.CloseBadText)},
+		{name: "close, then text", send: [][]byte{Masked(ws.CloseFrame, closing(1001, "")), whole},
+			want: closedBy(1001)},
+		{name: "close inside a fragmented text",
+			send: [][]byte{Fragment(ws.Text, "4a"), Masked(ws.CloseFrame, closing(1000, ""))},
+			want: closedBy(1000)},
 
-		{name: "text that is too large", send: [][]byte{Masked(ws.Text, strings.Repeat("x", s.MaxMessage+1))}, want: tooBig},
-		{name: "text that claims to be too large", send: [][]byte{claim(final|byte(ws.Text), 1<<62)}, want: tooBig},
-		{name: "text of a negative length", send: [][]byte{claim(final|byte(ws.Text), 1<<63)}, want: closedBy(ws.CloseTooBig, ws.CloseProtocol)},
+		{name: "text that is too large",
+			send: [][]byte{Masked(ws.Text, strings.Repeat("x", s.MaxMessage+1))}, want: tooBig},
+		{name: "text that claims to be too large",
+			send: [][]byte{claim(final|byte(ws.Text), 1<<62)}, want: tooBig},
+		{name: "text of a negative length", send: [][]byte{claim(final|byte(ws.Text), 1<<63)},
+			want: closedBy(ws.CloseTooBig, ws.CloseProtocol)},
 		{
 			name: "fragments that are too large together",
-			send: [][]byte{Fragment(ws.Text, strings.Repeat("x", s.MaxMessage)), Masked(ws.Continuation, "x")},
+			send: [][]byte{Fragment(ws.Text, strings.Repeat("x", s.MaxMessage)),
+				Masked(ws.Continuation, "x")},
 			want: tooBig,
 		},
 	}
 	for _, op := range []byte{0x3, 0x4, 0x5, 0x6, 0x7, 0xB, 0xC, 0xD, 0xE, 0xF} {
-		cases = append(cases, testCase{name: fmt.Sprintf("opcode %X", op), send: [][]byte{raw(final|op, "x")}, want: fault})
+		cases = append(cases, testCase{name: fmt.Sprintf("opcode %X", op),
+			send: [][]byte{raw(final|op, "x")}, want: fault})
 	}
 	for _, code := range []uint16{3000, 3999, 4000, 4999, 1003, 1011} {
 		cases = append(cases, testCase{

@@ -60,7 +60,8 @@ func (s Server) Dial(t testing.TB) *Client {
 	return c
 }
 
-// Send writes raw bytes. A server may have closed the connection already, so that errors say nothing.
+// Send writes raw bytes. A server may have closed the connection already, so that errors say
+// nothing.
 func (c *Client) Send(frames ...[]byte) {
 	for _, f := range frames {
 		_, _ = c.Write(f)

@@ -12,9 +12,12 @@ import (
 )
 
 // socket opens a WebSocket that closes with ctx.
-func (c *Client) socket(ctx context.Context, path string) (conn *websocket.Conn, release func(), err error) {
+func (c *Client) socket(
+	ctx context.Context, path string,
+) (conn *websocket.Conn, release func(), err error) {
 	dialer := websocket.Dialer{NetDialContext: c.dial, ReadBufferSize: 1024, WriteBufferSize: 256}
-	conn, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(c.URL, "http")+path, c.header())
+	conn, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(c.URL, "http")+path,
+		c.header())
 	if resp != nil {
 		_ = resp.Body.Close()
 	}
@@ -27,7 +30,8 @@ func (c *Client) socket(ctx context.Context, path string) (conn *websocket.Conn,
 
 // ended turns the end of a WebSocket into its close code.
 func ended(err error) error {
-	if closed := (*websocket.CloseError)(nil); errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
+	if closed := (*websocket.CloseError)(nil); errors.As(err, &closed) &&
+		closed.Code != websocket.CloseAbnormalClosure {
 		return fmt.Errorf("%w: %d", errEnded, closed.Code)
 	}
 	return err
@@ -63,7 +67,9 @@ func (c *Client) centrifuge(ctx context.Context) error {
 	c.mu.Lock()
 	epoch := c.epoch
 	c.mu.Unlock()
-	hello := fmt.Sprintf(`{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{"channel":%q,"recover":true,"offset":%d,"epoch":%q}}`, c.Room, c.at(), epoch)
+	hello := fmt.Sprintf(`{"id":1,"connect":{}}`+"\n"+
+		`{"id":2,"subscribe":{"channel":%q,"recover":true,"offset":%d,"epoch":%q}}`, c.Room, c.at(),
+		epoch)
 	if err := conn.WriteMessage(websocket.TextMessage, []byte(hello)); err != nil {
 		return err
 	}

@@ -37,10 +37,11 @@ type Client struct {
 	Token  string
 	School string
 	Room   string
-	From   domain.Position // after which it wants to hear the room; its offset is not 0, which Centrifuge has no word for
-	Source net.IP          // of its connections; nil leaves it to the kernel
-	Once   bool            // it does not come back
-	Pause  time.Duration   // before it comes back, at most; 200 ms if 0
+	// after which it wants to hear the room; its offset is not 0, which Centrifuge has no word for
+	From   domain.Position
+	Source net.IP        // of its connections; nil leaves it to the kernel
+	Once   bool          // it does not come back
+	Pause  time.Duration // before it comes back, at most; 200 ms if 0
 
 	// Hear is called with each event. It may be nil.
 	OnEvent func(event []byte)
@@ -70,7 +71,8 @@ func (c *Client) State() State {
 	return s
 }
 
-// Run connects, again and again, until ctx ends. It may be called again then, and goes on where the client was.
+// Run connects, again and again, until ctx ends. It may be called again then, and goes on where the
+// client was.
 func (c *Client) Run(ctx context.Context) {
 	c.mu.Lock()
 	if c.Pause == 0 {

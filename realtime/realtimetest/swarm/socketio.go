@@ -41,7 +41,8 @@ func (c *Client) socketIO(ctx context.Context) error {
 
 // poll hears a room over Socket.IO and long-polling.
 func (c *Client) poll(ctx context.Context) error {
-	transport := &http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: 2, DisableCompression: true}
+	transport := &http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: 2,
+		DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	web := &http.Client{Transport: transport, Timeout: time.Minute}
 	address := c.URL + engineIO + "polling"
@@ -71,7 +72,9 @@ func (c *Client) poll(ctx context.Context) error {
 	}
 }
 
-func (c *Client) exchange(ctx context.Context, web *http.Client, method, address string, body []byte) ([]byte, error) {
+func (c *Client) exchange(
+	ctx context.Context, web *http.Client, method, address string, body []byte,
+) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -102,7 +105,8 @@ func (c *Client) packet(p []byte) (answer []byte, err error) {
 		return nil, fmt.Errorf("%w: close packet", errEnded)
 	case p[0] == '2':
 		return []byte("3"), nil
-	case p[0] == '6', bytes.Equal(p, []byte("41")): // nothing; and the end of the namespace, before that of the connection
+	case p[0] == '6', bytes.Equal(p, []byte("41")):
+		// nothing; and the end of the namespace, before that of the connection
 		return nil, nil
 	case bytes.HasPrefix(p, []byte("40")):
 		return nil, c.admitted(p[2:])
@@ -116,7 +120,8 @@ func (c *Client) packet(p []byte) (answer []byte, err error) {
 func (c *Client) credentials() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	auth := map[string]any{"token": c.Token, "school": c.School, "rooms": []string{c.Room}, "from": c.From.String()}
+	auth := map[string]any{"token": c.Token, "school": c.School, "rooms": []string{c.Room},
+		"from": c.From.String()}
 	if c.pid != "" {
 		auth["pid"], auth["offset"] = c.pid, c.offset
 	}
@@ -162,7 +167,8 @@ func (c *Client) event(data []byte) error {
 	case name == "resync":
 		c.lost(string(args[1]))
 	}
-	if json.Unmarshal(args[len(args)-1], &place) == nil { // the library keeps the last argument if it is a text
+	// the library keeps the last argument if it is a text
+	if json.Unmarshal(args[len(args)-1], &place) == nil {
 		c.mu.Lock()
 		c.offset = place
 		c.mu.Unlock()

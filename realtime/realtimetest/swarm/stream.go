@@ -17,14 +17,16 @@ import (
 
 // stream hears server-sent events.
 func (c *Client) stream(ctx context.Context) error {
-	transport := &http.Transport{DialContext: c.dial, DisableKeepAlives: true, DisableCompression: true}
+	transport := &http.Transport{DialContext: c.dial, DisableKeepAlives: true,
+		DisableCompression: true}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		c.URL+"/v1/schools/"+c.School+"/stream?rooms="+url.QueryEscape(c.Room), nil)
 	if err != nil {
 		return err
 	}
 	r.Header = c.header()
-	r.Header.Set("Last-Event-ID", domain.Position{Partition: c.From.Partition, Offset: c.at()}.String())
+	r.Header.Set("Last-Event-ID",
+		domain.Position{Partition: c.From.Partition, Offset: c.at()}.String())
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		return err

@@ -1,10 +1,11 @@
-// Command conformance serves what the public conformance suites of the Socket.IO project expect to meet: a server of
-// Engine.IO 4 that returns each message, and one of Socket.IO 5 that returns events and acknowledges them. Protocol and
-// transport are those of the product.
+// Command conformance serves what the public conformance suites of the Socket.IO project expect to
+// meet: a server of Engine.IO 4 that returns each message, and one of Socket.IO 5 that returns
+// events and acknowledges them. Protocol and transport are those of the product.
 //
 //	go run ./realtime/socketio/conformance --http :3000
 //
-// The suites are in the repository of the project, not on npm. To run them against it, from another shell:
+// The suites are in the repository of the project, not on npm. To run them against it, from another
+// shell:
 //
 //	git clone --depth 1 https://github.com/socketio/socket.io
 //	cd socket.io/docs/engine.io-protocol/v4-test-suite && npm ci && npm test # 25 tests
@@ -49,12 +50,14 @@ var engine = engineio.Config{
 }
 
 func run(ctx context.Context, addr string) error {
-	engines := engineio.New(engine, func(s *engineio.Session, _ *http.Request) (engineio.Handler, error) {
-		return echo{s}, nil
-	})
-	sockets := socketio.New(socketio.Config{Engine: engine, ConnectTimeout: time.Second}, map[string]socketio.Namespace{
-		"/": enter, "/custom": enter,
-	})
+	engines := engineio.New(engine,
+		func(s *engineio.Session, _ *http.Request) (engineio.Handler, error) {
+			return echo{s}, nil
+		})
+	sockets := socketio.New(socketio.Config{Engine: engine, ConnectTimeout: time.Second},
+		map[string]socketio.Namespace{
+			"/": enter, "/custom": enter,
+		})
 	mux := http.NewServeMux()
 	mux.Handle("/engine.io/", engines)
 	mux.Handle("/socket.io/", sockets)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
@@ -22,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/students"
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/centrifuge"
 	"github.com/schoolbell/schoolbell/realtime/engineio"
@@ -48,14 +50,15 @@ func (p *program) wireRealtime(
 	}
 	pool, positions := deps.Pool, deps.Positions
 	if pool == nil {
-		if pool, err = p.openPool(ctx, "directory", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
+		if pool, err = p.openPool(ctx, "directory",
+			p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
 			return err
 		}
 		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
-		Log: p.events, Rights: postgres.NewRights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Log: p.events, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
 		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
@@ -97,6 +100,27 @@ func (p *program) wireRealtime(
 	p.task(sockets.Run)
 	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
 	return nil
+}
+
+// rights looks grants up in the directory, once it has reached the position that they are needed
+// for.
+func rights(
+	pool *postgres.Pool, await func(context.Context, domain.Position) error,
+) realtime.Rights {
+	return func(ctx context.Context, school, user string, at domain.Position) (realtime.Grants,
+		error) {
+		if at.Offset >= 0 {
+			if err := await(ctx, at); err != nil {
+				return realtime.Grants{}, fmt.Errorf("wait for the directory at %s: %w", at, err)
+			}
+		}
+		var c students.Connections
+		err := pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
+			c, err = students.ConnectionsOf(ctx, tx, school, user)
+			return err
+		})
+		return realtime.Grants(c), err
+	}
 }
 
 // authTimeout is how long a new connection may take to present a token.

@@ -1,4 +1,4 @@
-package postgres_test
+package program
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	var awaited []domain.Position
-	rights := postgres.NewRights(pool, func(_ context.Context, at domain.Position) error {
+	grants := rights(pool, func(_ context.Context, at domain.Position) error {
 		awaited = append(awaited, at)
 		if at.Offset > 5 {
 			return errors.New("not yet")
@@ -45,21 +45,27 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 	})
 	none := domain.Position{Offset: -1}
 	for user, want := range map[string]realtime.Grants{
-		"mum":    {Teaches: []string{}, Pupils: []string{}, Children: []string{"ann"}, Classes: []string{"7a"}},
-		"dad":    {Teaches: []string{}, Pupils: []string{}, Children: []string{}, Classes: []string{}},
-		"bob":    {Teaches: []string{}, Pupils: []string{}, Children: []string{"bob"}, Classes: []string{"7b"}},
-		"cid":    {Teaches: []string{}, Pupils: []string{}, Children: []string{}, Classes: []string{}},
-		"may":    {Teaches: []string{"7a", "9c"}, Pupils: []string{"ann"}, Children: []string{}, Classes: []string{}},
-		"nobody": {Teaches: []string{}, Pupils: []string{}, Children: []string{}, Classes: []string{}},
+		"mum": {Teaches: []string{}, Pupils: []string{}, Children: []string{"ann"},
+			Classes: []string{"7a"}},
+		"dad": {Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{}},
+		"bob": {Teaches: []string{}, Pupils: []string{}, Children: []string{"bob"},
+			Classes: []string{"7b"}},
+		"cid": {Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{}},
+		"may": {Teaches: []string{"7a", "9c"}, Pupils: []string{"ann"}, Children: []string{},
+			Classes: []string{}},
+		"nobody": {Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{}},
 	} {
-		got, err := rights.Grants(t.Context(), "north", user, none)
+		got, err := grants(t.Context(), "north", user, none)
 		require.NoError(t, err)
 		require.Equal(t, want, got, user)
 	}
 	require.Empty(t, awaited)
-	_, err = rights.Grants(t.Context(), "north", "mum", domain.Position{Partition: 1, Offset: 5})
+	_, err = grants(t.Context(), "north", "mum", domain.Position{Partition: 1, Offset: 5})
 	require.NoError(t, err)
 	require.Equal(t, []domain.Position{{Partition: 1, Offset: 5}}, awaited)
-	_, err = rights.Grants(t.Context(), "north", "mum", domain.Position{Partition: 1, Offset: 6})
+	_, err = grants(t.Context(), "north", "mum", domain.Position{Partition: 1, Offset: 6})
 	require.ErrorContains(t, err, "not yet")
 }
