@@ -92,7 +92,8 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	require.Equal(t, 1, outbox.Counts["sms"])
 	require.Len(t, outbox.Documents, 1)
 
-	_, job := a.call(t, http.MethodGet, a.HTTP+school+"/jobs/"+text.ID, "", "Authorization", "Bearer "+admin)
+	_, job := a.call(t, http.MethodGet, a.HTTP+"/v1/operations/deliveries/"+text.ID, "",
+		"Authorization", "Bearer "+bearer(t, "*", "ops", "operator", time.Hour))
 	code, shown, _ := command(t, "jobs", "show", text.ID, "--database-url", a.Database, "--json")
 	require.Equal(t, exitDone, code)
 	require.JSONEq(t, shown, string(job), "the command and the API say the same")
@@ -106,7 +107,7 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 		require.Empty(t, get[deliveries.List](t, a, other, school+"/deliveries").Deliveries)
 		require.Empty(t, get[inbox.Page](t, a, other, school+"/inbox").Messages)
 		for path, want := range map[string]int{
-			"/deliveries/" + text.ID: http.StatusNotFound, "/outbox": http.StatusForbidden, "/jobs/" + text.ID: http.StatusForbidden, "/settings": http.StatusForbidden,
+			"/deliveries/" + text.ID: http.StatusNotFound, "/outbox": http.StatusForbidden, "/settings": http.StatusForbidden,
 			"/deliveries?recipient=" + url.QueryEscape("g1"): http.StatusOK,
 		} {
 			resp, b := a.call(t, http.MethodGet, a.HTTP+school+path, "", "Authorization", "Bearer "+other)

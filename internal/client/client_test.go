@@ -44,7 +44,7 @@ func setup(t *testing.T, config client.Config) *bundle {
 	logger := slog.New(slog.DiscardHandler)
 	verifier, err := auth.New(t.Context(), auth.Config{Secret: secret}, logger)
 	require.NoError(t, err)
-	api, err := httpapi.New(httpapi.Config{EventRate: 1e6, EventBurst: 1e6}, httpapi.Deps{
+	api, err := httpapi.New(httpapi.Config{EventRate: 1e6}, httpapi.Deps{
 		Verifier: verifier, Log: b.log, Partitions: 4, Metrics: prometheus.NewRegistry(), Logger: logger,
 	})
 	require.NoError(t, err)

@@ -63,6 +63,31 @@ type Deps struct {
 	Now     func() time.Time // nil is time.Now
 }
 
+// The tags of OpenAPI, in the order in which a newcomer meets them.
+const (
+	tagEvents     = "Events"
+	tagAnalytics  = "Analytics"
+	tagStudents   = "Students"
+	tagDeliveries = "Deliveries"
+	tagInbox      = "Inbox"
+	tagSettings   = "Settings"
+	tagLive       = "Live"
+	tagOperations = "Operations"
+	tagReference  = "Reference"
+)
+
+var tags = []*huma.Tag{
+	{Name: tagEvents, Description: "Publish events, and read a school's log."},
+	{Name: tagAnalytics, Description: "What the events add up to: attendance, results, fees, risk."},
+	{Name: tagStudents, Description: "Students, their classes and their history."},
+	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: what was sent, and decisions about it."},
+	{Name: tagInbox, Description: "What users read of their own messages, and the devices that they get push messages on."},
+	{Name: tagSettings, Description: "What a school sends to whom, how and when."},
+	{Name: tagLive, Description: "Connections that receive events as they happen, and the tokens that open them."},
+	{Name: tagOperations, Description: "Queues, dead letters and deliveries of all schools, for operators of the platform."},
+	{Name: tagReference, Description: "Descriptions of the events and of the log, for programs."},
+}
+
 // API is the public side of a process.
 type API struct {
 	config   Config
@@ -97,8 +122,8 @@ func New(config Config, deps Deps) (*API, error) {
 	config = config.withDefaults()
 	a := &API{
 		config: config, deps: deps, metrics: m, mux: http.NewServeMux(), needs: map[string]auth.Need{},
-		results:  redis.NewReadThrough(deps.Cache, resultCodec, config.LoadLimit),
-		rates:    newRates(config.EventRate, config.EventBurst),
+		results:  redis.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
+		rates:    newRates(config.EventRate, config.eventBurst()),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
 	}
 	a.huma = humago.New(a.mux, humaConfig(config))
@@ -150,6 +175,7 @@ func (a *API) routes() error {
 	if a.deps.Consumers != nil {
 		a.consumerRoutes()
 	}
+	a.movedRoutes()
 	return a.documentRoutes()
 }
 
@@ -206,7 +232,7 @@ func humaConfig(c Config) huma.Config {
 	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
+			OpenAPI: "3.1.0", Tags: tags,
 			Info: &huma.Info{
 				Title: "Schoolbell", Version: c.Version,
 				Description: "Events of schools in, analytics out. An answer says how much of the log it holds in Schoolbell-Position; " +

@@ -21,7 +21,7 @@ func (a *API) callbackRoutes() {
 	}
 	a.mux.Handle("POST "+SMSCallbackPath, a.deps.Consumers.SMSCallback)
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "receive-sms-status", Method: http.MethodPost, Path: SMSCallbackPath, Tags: []string{"Callbacks"},
+		OperationID: "receive-sms-status", Method: http.MethodPost, Path: SMSCallbackPath, Tags: []string{tagDeliveries},
 		Summary: "Take a receipt of a text message",
 		Description: "The SMS provider calls this address, which each message names (StatusCallback), as Twilio does: a form, signed in " +
 			"X-Twilio-Signature with the account's token over the address and the form. A receipt may come twice and in any order.",
@@ -63,7 +63,7 @@ func (a *API) linkRoutes() {
 		}}},
 	}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "get-document", Method: http.MethodGet, Path: path, Tags: []string{"Documents"},
+		OperationID: "get-document", Method: http.MethodGet, Path: path, Tags: []string{tagDeliveries},
 		Summary: "Follow a link to a document",
 		Description: "A link is made for whoever may read the document (texts, inboxes and the outbox have them), is signed, and expires. " +
 			"It needs no token, so that it can be opened anywhere.",

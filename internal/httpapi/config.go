@@ -1,77 +1,61 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
 )
+
+// loadTimeout is how long a query may take. Requests that share one execution wait for it, each as long as its client does.
+const loadTimeout = 15 * time.Second
 
 // Config is how the API behaves. A zero value means the default in parentheses.
 type Config struct {
 	Version string // of the program, for OpenAPI (dev)
 
 	WaitLimit time.Duration // how long a read waits for the position it names (2 s)
-	LoadLimit time.Duration // how long an answer may take to be made (15 s)
 
 	AppendLimit   time.Duration // how long a producer waits for the log (10 s)
-	MaxBody       int64         // bytes of a request's body, also after inflating (4 MiB)
+	MaxBody       int64         // bytes of a request's body, also when decompressed (4 MiB)
 	MaxEvents     int           // in one request (1,000)
-	EventRate     float64       // events a second for each token (50,000)
-	EventBurst    int           // events at once for each token (100,000)
-	InFlightBytes int64         // of bodies being worked on; what is beyond gets 503 (64 MiB)
+	EventRate     float64       // events per second for each token (50,000)
+	InFlightBytes int64         // of bodies being processed; what exceeds it gets 503 (64 MiB)
 
-	AllowedOrigins []string // of browser pages that may call the API from elsewhere (none)
-	BehindTLS      bool     // a proxy in front speaks TLS, so browsers are told to stay with it
+	AllowedOrigins []string // of browser pages elsewhere that may call the API (none)
+	BehindTLS      bool     // a proxy terminates TLS, so browsers are told to insist on it
 }
 
 func (c Config) withDefaults() Config {
-	c.Version = orDefault(c.Version, "dev")
-	c.WaitLimit = orDefault(c.WaitLimit, 2*time.Second)
-	c.LoadLimit = orDefault(c.LoadLimit, 15*time.Second)
-	c.AppendLimit = orDefault(c.AppendLimit, 10*time.Second)
-	c.MaxBody = orDefault(c.MaxBody, 4<<20)
-	c.MaxEvents = orDefault(c.MaxEvents, 1000)
-	c.EventRate = orDefault(c.EventRate, 50_000)
-	c.EventBurst = orDefault(c.EventBurst, 100_000)
-	c.InFlightBytes = orDefault(c.InFlightBytes, 64<<20)
+	c.Version = cmp.Or(c.Version, "dev")
+	c.WaitLimit = cmp.Or(c.WaitLimit, 2*time.Second)
+	c.AppendLimit = cmp.Or(c.AppendLimit, 10*time.Second)
+	c.MaxBody = cmp.Or(c.MaxBody, 4<<20)
+	c.MaxEvents = cmp.Or(c.MaxEvents, 1000)
+	c.EventRate = cmp.Or(c.EventRate, 50_000)
+	c.InFlightBytes = cmp.Or(c.InFlightBytes, 64<<20)
 	return c
 }
 
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
+// eventBurst is how many events a token may send at once: two seconds' worth, and never less than one request.
+func (c Config) eventBurst() int { return max(c.MaxEvents, int(2*c.EventRate)) }
 
-// Validate reports all that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var faults []error
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"wait limit", c.WaitLimit}, {"load limit", c.LoadLimit}, {"append limit", c.AppendLimit}} {
-		if d.value < 0 {
-			faults = append(faults, fmt.Errorf("http %s: %s is negative", d.name, d.value))
-		}
+	if c.WaitLimit < 0 || c.AppendLimit < 0 {
+		faults = append(faults, errors.New("http: wait limit and append limit must not be negative"))
 	}
-	if c.MaxBody < 0 || c.MaxEvents < 0 || c.EventRate < 0 || c.EventBurst < 0 || c.InFlightBytes < 0 {
-		faults = append(faults, errors.New("http limits must not be negative"))
+	if c.MaxBody < 0 || c.MaxEvents < 0 || c.EventRate < 0 || c.InFlightBytes < 0 {
+		faults = append(faults, errors.New("http: limits must not be negative"))
 	}
-	d := c.withDefaults()
-	if d.InFlightBytes < d.MaxBody {
+	if d := c.withDefaults(); d.InFlightBytes < d.MaxBody {
 		faults = append(faults, fmt.Errorf("http: %d bytes in flight are less than one body of %d", d.InFlightBytes, d.MaxBody))
 	}
-	if d.EventBurst < d.MaxEvents {
-		faults = append(faults, fmt.Errorf("http: a burst of %d events is less than one request of %d", d.EventBurst, d.MaxEvents))
-	}
 	for _, o := range c.AllowedOrigins {
-		u, err := url.Parse(o)
-		if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(o, "/") != u.Scheme+"://"+u.Host || strings.HasSuffix(o, "/") {
-			faults = append(faults, fmt.Errorf("http: origin %q must be scheme://host, as in https://app.example.org", o))
+		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host {
+			faults = append(faults, fmt.Errorf("http: origin %q must be scheme://host, for example https://app.example.org", o))
 		}
 	}
 	return errors.Join(faults...)

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/domain"
 )
 
 // Consumers is what the API needs of the job consumers. They need not run in the same process.
@@ -12,6 +14,8 @@ type Consumers struct {
 	Ledger   *ledger.Ledger
 	Settings *ledger.Settings
 	Planners *consumers.Planners
+	// Replan plans the event at a position again; nil offers no route for it.
+	Replan func(ctx context.Context, at domain.Position) error
 
 	// Link makes an address for a document, by its hash.
 	Link func(hash string) string
@@ -27,7 +31,8 @@ type Consumers struct {
 
 func (a *API) consumerRoutes() {
 	c := a.deps.Consumers
-	a.jobRoutes()
+	a.deliveryRoutes()
+	a.operationRoutes()
 	a.settingsRoutes()
 	a.inboxRoutes()
 	if c.PushKey != "" {

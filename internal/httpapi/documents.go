@@ -65,7 +65,7 @@ func (a *API) document(id, path, mediaType, summary string, body []byte) {
 		_, _ = w.Write(body) // the client may have gone
 	})
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"Descriptions"},
+		OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{tagReference},
 		Security: []map[string][]string{},
 		Responses: map[string]*huma.Response{"200": {
 			Description: "The document.", Content: map[string]*huma.MediaType{mediaType: {Schema: &huma.Schema{Type: huma.TypeObject}}},
@@ -106,7 +106,7 @@ func (a *API) eventRoutes() {
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Accepted](), true, "")}},
 	}
 	a.route(&huma.Operation{
-		OperationID: "publish-events", Method: http.MethodPost, Path: schoolPath + "/events", Tags: []string{"Log"},
+		OperationID: "publish-events", Method: http.MethodPost, Path: schoolPath + "/events", Tags: []string{tagEvents},
 		Summary: "Publish events",
 		Description: "Takes one structured CloudEvent, a batch, or one event in binary mode; all events or none. Sending an event " +
 			"again is safe: source and id name it. The body may be compressed with gzip.",
@@ -135,7 +135,7 @@ func (a *API) eventRoutes() {
 	}
 	one, thousand, zero, longest := 1.0, 1000.0, 0.0, MaxWait.Seconds()
 	a.route(&huma.Operation{
-		OperationID: "read-events", Method: http.MethodGet, Path: schoolPath + "/events", Tags: []string{"Log"},
+		OperationID: "read-events", Method: http.MethodGet, Path: schoolPath + "/events", Tags: []string{tagEvents},
 		Summary:     "Read the log",
 		Description: "The events of the school in their order, each with its position; with Accept: application/x-ndjson one on each line.",
 		Parameters: []*huma.Param{

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -39,9 +38,9 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	if err != nil {
 		return err
 	}
-	req := requestOf(r.Context())
-	req.bearer = p
 	school := r.PathValue("school")
+	req := requestOf(r.Context())
+	req.bearer, req.school, req.minPosition = p, school, r.Header.Get(headerMinPosition)
 	if req.access, err = auth.Authorize(p, school, need); err != nil {
 		return err
 	}
@@ -116,19 +115,6 @@ func (a *API) guarded(need auth.Need, serve func(http.ResponseWriter, *http.Requ
 	}
 }
 
-// hit is what a query needs to know about its request besides the input.
-type hit struct {
-	school      string
-	minPosition string
-}
-
-type hitKey struct{}
-
-func hitOf(ctx context.Context) hit {
-	h, _ := ctx.Value(hitKey{}).(hit)
-	return h
-}
-
 // admitOperator is admit for what concerns all schools.
 func (a *API) admitOperator(r *http.Request) error {
 	p, err := a.bearer(r)
@@ -142,20 +128,19 @@ func (a *API) admitOperator(r *http.Request) error {
 	return checkAddress(r.URL)
 }
 
-// gate does for huma's routes what guarded does for the others.
-func (a *API) gate(need auth.Need) func(huma.Context, func(huma.Context)) {
-	return a.gateWith(func(r *http.Request) error { return a.admit(r, need) })
+// admitter is admit for one need.
+func (a *API) admitter(need auth.Need) func(*http.Request) error {
+	return func(r *http.Request) error { return a.admit(r, need) }
 }
 
-func (a *API) gateWith(admit func(*http.Request) error) func(huma.Context, func(huma.Context)) {
+// gate does for huma's routes what guarded does for the others.
+func (a *API) gate(admit func(*http.Request) error) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(hc)
 		if err := admit(r); err != nil {
 			problemOf(err).write(w, r)
 			return
 		}
-		next(huma.WithValue(hc, hitKey{}, hit{
-			school: r.PathValue("school"), minPosition: r.Header.Get(headerMinPosition),
-		}))
+		next(hc)
 	}
 }

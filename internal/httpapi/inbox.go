@@ -17,17 +17,17 @@ import (
 func (a *API) inboxRoutes() {
 	const path = schoolPath + "/inbox"
 	handle(a, huma.Operation{
-		OperationID: "read-inbox", Method: http.MethodGet, Path: path, Tags: []string{"Inbox"},
+		OperationID: "read-inbox", Method: http.MethodGet, Path: path, Tags: []string{tagInbox},
 		Summary: "Read one's own inbox",
 		Description: "What the bearer was told, the newest first, a page at a time, and how much of it is unread. Whoever is connected " +
 			"hears at once when something arrives: a schoolbell.delivery.delivered.v1 whose channel is in_app comes to the room of the user, " +
 			"which everybody is in (see stream-events); its delivery_id is the message's id.",
 		Errors: []int{422},
-	}, needMember, func(ctx context.Context, v visit, in *inboxInput) (*response[*inbox.Page], error) {
+	}, needMember, func(ctx context.Context, req *request, in *inboxInput) (*response[*inbox.Page], error) {
 		var page *inbox.Page
-		err := a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) (err error) {
+		err := a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) (err error) {
 			page, err = inbox.Read(ctx, tx, inbox.Query{
-				School: v.school, User: v.bearer.Subject, Unread: in.Unread, After: in.After, Limit: in.Limit, Link: a.deps.Consumers.Link,
+				School: req.school, User: req.bearer.Subject, Unread: in.Unread, After: in.After, Limit: in.Limit, Link: a.deps.Consumers.Link,
 			})
 			return err
 		})
@@ -37,11 +37,11 @@ func (a *API) inboxRoutes() {
 		return &response[*inbox.Page]{page}, err
 	})
 	handle(a, huma.Operation{
-		OperationID: "mark-as-read", Method: http.MethodPost, Path: path + "/{id}/read", Tags: []string{"Inbox"},
+		OperationID: "mark-as-read", Method: http.MethodPost, Path: path + "/{id}/read", Tags: []string{tagInbox},
 		Summary: "Mark a message as read", Description: "To say so again changes nothing.", DefaultStatus: http.StatusNoContent, Errors: []int{404},
-	}, needMember, func(ctx context.Context, v visit, in *messageInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
-			found, err := inbox.MarkRead(ctx, tx, v.school, v.bearer.Subject, in.ID)
+	}, needMember, func(ctx context.Context, req *request, in *messageInput) (*empty, error) {
+		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+			found, err := inbox.MarkRead(ctx, tx, req.school, req.bearer.Subject, in.ID)
 			if err == nil && !found {
 				return query.ErrNotFound
 			}
@@ -49,11 +49,11 @@ func (a *API) inboxRoutes() {
 		})
 	})
 	handle(a, huma.Operation{
-		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read", Tags: []string{"Inbox"},
+		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read", Tags: []string{tagInbox},
 		Summary: "Mark all messages as read", DefaultStatus: http.StatusNoContent,
-	}, needMember, func(ctx context.Context, v visit, _ *empty) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
-			return inbox.MarkAllRead(ctx, tx, v.school, v.bearer.Subject)
+	}, needMember, func(ctx context.Context, req *request, _ *empty) (*empty, error) {
+		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+			return inbox.MarkAllRead(ctx, tx, req.school, req.bearer.Subject)
 		})
 	})
 }

@@ -240,7 +240,7 @@ func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
 
 func TestEachTokenHasItsRate(t *testing.T) {
 	t.Parallel()
-	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.EventBurst, c.MaxEvents = 0.001, 3, 3 })
+	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.MaxEvents = 0.001, 3 })
 	send := func(subject string) response {
 		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", subject, "admin"),
 			"["+marked("a", "s", "late")+","+marked("b", "s", "late")+"]", "Content-Type", cloudevents.BatchType)
@@ -287,7 +287,7 @@ func (s slow) Append(ctx context.Context, school string, records []eventlog.Reco
 }
 
 func BenchmarkIngest(b *testing.B) {
-	s := logOnly(b, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.EventBurst = 1e9, 1e9 })
+	s := logOnly(b, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate = 1e9 })
 	var events []string
 	for i := range 100 {
 		events = append(events, marked(fmt.Sprintf("e-%d", i), fmt.Sprintf("s-%d", i), "present"))

@@ -71,7 +71,7 @@ func (a *API) liveRoutes() {
 		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Ticket](), true, "")},
 	}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets", Tags: []string{"Live"},
+		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets", Tags: []string{tagLive},
 		Summary: "Get a ticket for a connection",
 		Description: "A browser's EventSource and WebSocket can send no header. A ticket stands in for the token in the address: " +
 			"it is good once and for seconds.",
@@ -84,7 +84,7 @@ func (a *API) liveRoutes() {
 		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.", Schema: &huma.Schema{Type: huma.TypeString},
 	}
 	a.route(&huma.Operation{
-		OperationID: "revoke-connections", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/connections", Tags: []string{"Live"},
+		OperationID: "revoke-connections", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
 		Summary: "End the live connections of a user",
 		Description: "On all nodes, and their clients do not come back by themselves. The user's tokens stay good; to end them too, " +
 			"see revoke-tokens.",
@@ -102,7 +102,7 @@ func (a *API) liveRoutes() {
 		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
 	}}
 	a.route(&huma.Operation{
-		OperationID: "list-connections", Method: http.MethodGet, Path: schoolPath + "/users/{user}/connections", Tags: []string{"Live"},
+		OperationID: "list-connections", Method: http.MethodGet, Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
 		Summary:     "Tell whether a user is online",
 		Description: "With the live connections of the user on all nodes: somebody may be online on two devices.",
 		Parameters:  []*huma.Param{schoolParam(), user}, Responses: responses,
@@ -147,7 +147,7 @@ func (a *API) describeStream() {
 		}},
 	}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "stream-events", Method: http.MethodGet, Path: schoolPath + "/stream", Tags: []string{"Live"},
+		OperationID: "stream-events", Method: http.MethodGet, Path: schoolPath + "/stream", Tags: []string{tagLive},
 		Summary: "Hear events live",
 		Description: "The bearer's own rooms, and those that are asked for, if the bearer may be in them. A client that comes back sends the " +
 			"last id in Last-Event-ID and gets what it missed; after does the same with the position that another answer has shown. " +

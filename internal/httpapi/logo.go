@@ -43,7 +43,7 @@ func (a *API) logoRoutes() {
 	responses["200"] = &huma.Response{Description: "The picture.", Content: picture("image/png")}
 	responses["304"] = &huma.Response{Description: "It is the one that was named in If-None-Match."}
 	a.route(&huma.Operation{
-		OperationID: "get-logo", Method: http.MethodGet, Path: path, Tags: []string{"Settings"},
+		OperationID: "get-logo", Method: http.MethodGet, Path: path, Tags: []string{tagSettings},
 		Summary: "Read a school's logo", Parameters: []*huma.Param{schoolParam()}, Responses: responses,
 	}, needMember, a.getLogo)
 
@@ -52,7 +52,7 @@ func (a *API) logoRoutes() {
 		"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[StoredLogo](), true, "")},
 	}}
 	a.route(&huma.Operation{
-		OperationID: "put-logo", Method: http.MethodPut, Path: path, Tags: []string{"Settings"},
+		OperationID: "put-logo", Method: http.MethodPut, Path: path, Tags: []string{tagSettings},
 		Summary: "Upload a school's logo",
 		Description: "Takes a PNG, JPEG, GIF or WebP picture of at most " + strconv.Itoa(logo.MaxBytes>>20) + " MiB and " +
 			strconv.Itoa(logo.MaxPixels>>20) + " million pixels. It is made as small as documents need it and kept as PNG, and stands on " +
@@ -65,7 +65,7 @@ func (a *API) logoRoutes() {
 	responses = a.problems("400", "401", "403", "503")
 	responses["204"] = &huma.Response{Description: "There is none any more."}
 	a.route(&huma.Operation{
-		OperationID: "delete-logo", Method: http.MethodDelete, Path: path, Tags: []string{"Settings"},
+		OperationID: "delete-logo", Method: http.MethodDelete, Path: path, Tags: []string{tagSettings},
 		Summary: "Remove a school's logo", Description: "Documents that have been made keep it.",
 		Parameters: []*huma.Param{schoolParam()}, Responses: responses,
 	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {

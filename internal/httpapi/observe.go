@@ -21,10 +21,12 @@ import (
 
 // request is what is learned about a request on its way, for its log line and for problems.
 type request struct {
-	id     string
-	bearer auth.Principal
-	access auth.Access
-	cause  error // what was behind a problem
+	id          string
+	school      string // of its path
+	bearer      auth.Principal
+	access      auth.Access
+	minPosition string // as in the header
+	cause       error  // what was behind a problem
 }
 
 type requestKey struct{}

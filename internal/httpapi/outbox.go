@@ -14,27 +14,27 @@ import (
 // outboxRoutes show what would have been sent. They are there only while channels end in the outbox.
 func (a *API) outboxRoutes() {
 	handle(a, huma.Operation{
-		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox", Tags: []string{"Outbox"},
+		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox", Tags: []string{tagDeliveries},
 		Summary: "Look at what would have been sent",
 		Description: "For development, and while a school is being set up: a channel without a provider keeps its messages here, as they would " +
 			"have been read, the newest first; with them the latest documents. The page /outbox shows both as they come.",
 		Errors: []int{422},
-	}, needAdmin, func(ctx context.Context, v visit, in *outboxInput) (*response[Outbox], error) {
+	}, needAdmin, func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
 		box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
-		err := a.deps.Pool.Read(ctx, v.school, func(tx pgx.Tx) (err error) {
-			if box.Counts, err = outbox.Count(ctx, tx, v.school); err != nil {
+		err := a.deps.Pool.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
+			if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
 				return err
 			}
 			channel := consumers.Channel(in.Channel)
 			if channel != consumers.PDF {
-				if box.Messages, err = outbox.Latest(ctx, tx, v.school, channel, in.Limit); err != nil {
+				if box.Messages, err = outbox.Latest(ctx, tx, req.school, channel, in.Limit); err != nil {
 					return err
 				}
 			}
 			if channel != "" && channel != consumers.PDF {
 				return nil
 			}
-			made, err := outbox.Documents(ctx, tx, v.school, in.Limit)
+			made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
 			for _, d := range made {
 				box.Documents = append(box.Documents, OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
 			}

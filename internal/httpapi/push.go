@@ -14,29 +14,29 @@ import (
 func (a *API) pushRoutes() {
 	const path = schoolPath + "/push"
 	handle(a, huma.Operation{
-		OperationID: "get-push-key", Method: http.MethodGet, Path: path + "/key", Tags: []string{"Web push"},
+		OperationID: "get-push-key", Method: http.MethodGet, Path: path + "/key", Tags: []string{tagInbox},
 		Summary: "Get the key to subscribe with", Description: "The applicationServerKey of pushManager.subscribe. It stays the same.",
-	}, needMember, func(context.Context, visit, *empty) (*response[PushKey], error) {
+	}, needMember, func(context.Context, *request, *empty) (*response[PushKey], error) {
 		return &response[PushKey]{PushKey{a.deps.Consumers.PushKey}}, nil
 	})
 	handle(a, huma.Operation{
-		OperationID: "subscribe-device", Method: http.MethodPost, Path: path + "/subscriptions", Tags: []string{"Web push"},
+		OperationID: "subscribe-device", Method: http.MethodPost, Path: path + "/subscriptions", Tags: []string{tagInbox},
 		Summary: "Subscribe a device",
 		Description: "Takes a browser's PushSubscription as its toJSON() makes it; from then on notices for the bearer go to that device too. " +
 			"The same endpoint again replaces its keys. A user has at most ten devices: the one that has not subscribed for the longest time " +
 			"makes room. The endpoint must be an https address on the internet.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{422},
-	}, needMember, func(ctx context.Context, v visit, in *subscriptionInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
-			return webpush.Add(ctx, tx, v.school, v.bearer.Subject, in.Body.Subscription)
+	}, needMember, func(ctx context.Context, req *request, in *subscriptionInput) (*empty, error) {
+		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+			return webpush.Add(ctx, tx, req.school, req.bearer.Subject, in.Body.Subscription)
 		})
 	})
 	handle(a, huma.Operation{
-		OperationID: "unsubscribe-device", Method: http.MethodDelete, Path: path + "/subscriptions", Tags: []string{"Web push"},
+		OperationID: "unsubscribe-device", Method: http.MethodDelete, Path: path + "/subscriptions", Tags: []string{tagInbox},
 		Summary: "Unsubscribe a device", Description: "To say so again changes nothing.", DefaultStatus: http.StatusNoContent, Errors: []int{422},
-	}, needMember, func(ctx context.Context, v visit, in *endpointInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, v.school, v.bearer.Subject, func(tx pgx.Tx) error {
-			return webpush.Remove(ctx, tx, v.school, v.bearer.Subject, in.Endpoint)
+	}, needMember, func(ctx context.Context, req *request, in *endpointInput) (*empty, error) {
+		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+			return webpush.Remove(ctx, tx, req.school, req.bearer.Subject, in.Endpoint)
 		})
 	})
 }

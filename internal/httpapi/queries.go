@@ -64,7 +64,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 	}
 	return huma.Operation{
 		OperationID: q.Name, Method: http.MethodGet, Path: schoolPath + q.Path, Summary: q.Summary,
-		Description: q.Description, Tags: []string{"Read models"},
+		Description: q.Description, Tags: []string{tagOf(q.Path)},
 		Parameters: []*huma.Param{schoolParam(), {
 			Name: headerMinPosition, In: "header", Schema: positionSchema("").Schema(nil),
 			Description: "The answer must not be older than this position of the log. It is waited for; after the limit the answer is 503.",
@@ -80,7 +80,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 func (a *API) mount(e query.Endpoint) {
 	op, need := a.operation(e.Info())
 	a.needs[op.Method+" "+op.Path] = need
-	op.Middlewares = huma.Middlewares{a.gate(need)}
+	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need))}
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
 	responses["200"].Headers = resultHeaders()
@@ -102,28 +102,28 @@ func resultHeaders() map[string]*huma.Param {
 // serveQuery answers a query: from the cache when what is kept there is new enough, else from one snapshot of the database.
 func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
-	hit := hitOf(ctx)
-	own, guardian, err := authorizeQuery(requestOf(ctx), q)
+	req := requestOf(ctx)
+	own, guardian, err := authorizeQuery(req, q)
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	minPosition, err := a.minPosition(hit)
+	minPosition, err := a.minPosition(req)
 	if err != nil {
 		return nil, err
 	}
-	scope := query.Scope{School: hit.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
+	scope := query.Scope{School: req.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
 	if q.Info.Self && own {
-		scope.Self = requestOf(ctx).bearer.Subject
+		scope.Self = req.bearer.Subject
 	}
 	if q.Info.BySight && !own {
-		scope.Sees = sightOf(requestOf(ctx).bearer)
+		scope.Sees = sightOf(req.bearer)
 	}
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
 		return nil, problemOf(fmt.Errorf("write input of query %s: %w", q.Info.Name, err))
 	}
 	key := redis.Key{
-		Partition: minPosition.Partition, School: hit.school, Query: q.Info.Name,
+		Partition: minPosition.Partition, School: req.school, Query: q.Info.Name,
 		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." + strconv.Itoa(int(scope.Sees)),
 	}
 	for _, p := range q.Info.Reads {
@@ -178,12 +178,12 @@ func sightOf(bearer auth.Principal) query.Sight {
 }
 
 // minPosition reads which position the answer must not be older than; without one, any will do.
-func (a *API) minPosition(h hit) (domain.Position, error) {
-	own := eventlog.PartitionFor(h.school, a.deps.Partitions)
-	if h.minPosition == "" {
+func (a *API) minPosition(req *request) (domain.Position, error) {
+	own := eventlog.PartitionFor(req.school, a.deps.Partitions)
+	if req.minPosition == "" {
 		return domain.Position{Partition: own, Offset: -1}, nil
 	}
-	at, err := domain.ParsePosition(h.minPosition)
+	at, err := domain.ParsePosition(req.minPosition)
 	if err != nil {
 		return at, problem(http.StatusBadRequest, "%s: %s", headerMinPosition, err)
 	}
@@ -280,4 +280,15 @@ func matches(header, tag string) bool {
 		}
 	}
 	return false
+}
+
+// tagOf sorts a query under a tag by the first segment of its path.
+func tagOf(path string) string {
+	switch first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); first {
+	case "students", "classes":
+		return tagStudents
+	case "deliveries":
+		return tagDeliveries
+	}
+	return tagAnalytics
 }

@@ -20,7 +20,7 @@ func (a *API) revokeRoute() {
 	responses := a.problems("400", "401", "403", "503")
 	responses["204"] = &huma.Response{Description: "They are refused."}
 	a.route(&huma.Operation{
-		OperationID: "revoke-tokens", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/tokens", Tags: []string{"Live"},
+		OperationID: "revoke-tokens", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/tokens", Tags: []string{tagLive},
 		Summary: "Refuse the tokens of a user",
 		Description: "All that were issued until now, or the one with an id, are refused everywhere within two seconds, as if they had " +
 			"expired, and live connections with them end. Tokens that are issued later are good: see that the user gets none.",

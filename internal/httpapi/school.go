@@ -18,12 +18,6 @@ var (
 	needMember = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
 )
 
-// visit is one request: who asks about which school. Whoever comes this far may.
-type visit struct {
-	school string
-	bearer auth.Principal
-}
-
 // empty is the input of a route without parameters, or the answer without a body.
 type empty struct{}
 
@@ -32,28 +26,29 @@ type response[T any] struct{ Body T }
 
 // handle adds a route about a school that is neither about events nor about read models. What goes in and comes out are
 // structs in huma's notation; the input has been checked against their schema, and every error becomes a problem.
-func handle[In, Out any](a *API, op huma.Operation, need auth.Need, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
+func handle[In, Out any](a *API, op huma.Operation, need auth.Need, do func(ctx context.Context, req *request, in *In) (*Out, error)) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Parameters = append([]*huma.Param{schoolParam()}, op.Parameters...)
-	op.Middlewares = huma.Middlewares{a.gate(need), noStore}
+	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), noStore}
 	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
 	register(a, op, do)
 }
 
-// handlePlatform adds a route about all schools, for operators.
-func handlePlatform[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
-	op.Middlewares = huma.Middlewares{a.gateWith(a.admitOperator), noStore}
+// operation adds a route about all schools, for operators of the platform.
+func operation[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, req *request, in *In) (*Out, error)) {
+	op.Tags = []string{tagOperations}
+	op.Middlewares = huma.Middlewares{a.gate(a.admitOperator), noStore}
 	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
 	register(a, op, do)
 }
 
-func register[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, v visit, in *In) (*Out, error)) {
+func register[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, req *request, in *In) (*Out, error)) {
 	op.MaxBodyBytes = maxForm
 	if _, ok := reflect.TypeFor[In]().FieldByName("Body"); ok {
 		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*Out, error) {
-		out, err := do(ctx, visit{school: hitOf(ctx).school, bearer: requestOf(ctx).bearer}, in)
+		out, err := do(ctx, requestOf(ctx), in)
 		if err != nil {
 			return nil, problemOf(err)
 		}

@@ -58,6 +58,7 @@ type input struct {
 	Channel   string `query:"channel" enum:"sms,email,push,in_app,pdf" doc:"Only by this channel"`
 	Recipient string `query:"recipient" maxLength:"128" doc:"Only for this user, guardian or student"`
 	Event     string `query:"event" maxLength:"128" doc:"Only because of this event, by its id"`
+	Rule      string `query:"rule" maxLength:"64" doc:"Only those planned by this rule"`
 	After     string `query:"after" maxLength:"2048" doc:"The next of the page before"`
 	Limit     int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Deliveries on a page"`
 }

@@ -18,9 +18,6 @@ type API struct {
 	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front terminates TLS; browsers are told to use only HTTPS."`
 }
 
-// minBurst lets the largest batch through, however low the rate is.
-const minBurst = 1000
-
 // Config returns the configuration of package httpapi.
 func (a API) Config(version string) httpapi.Config {
 	return httpapi.Config{
@@ -28,7 +25,6 @@ func (a API) Config(version string) httpapi.Config {
 		WaitLimit:      a.WaitLimit,
 		AppendLimit:    a.AppendLimit,
 		EventRate:      a.EventRate,
-		EventBurst:     max(minBurst, int(2*a.EventRate)),
 		AllowedOrigins: a.Origins,
 		BehindTLS:      a.BehindTLS,
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -52,19 +54,21 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
-	if p.cfg.Has(config.RoleAPI) {
-		deps.Consumers = channels.routes(kept, settings, planners)
-		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
-	}
-	if !p.cfg.Has(config.RoleConsumers) {
-		return nil
-	}
 	engine, err := consumers.NewEngine(consumers.Config{
 		Planners: planners, Facts: known, Settings: settings, Ledger: kept,
 		Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
 		return err
+	}
+	p.task(engine.Run)
+	if p.cfg.Has(config.RoleAPI) {
+		deps.Consumers = channels.routes(kept, settings, planners)
+		deps.Consumers.Replan = func(ctx context.Context, at domain.Position) error { return p.replan(ctx, engine, at) }
+		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
+	}
+	if !p.cfg.Has(config.RoleConsumers) {
+		return nil
 	}
 	events, err := router.New(router.Config{
 		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine,
@@ -79,8 +83,26 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	}
 	p.jobsPages = pages
 	p.task(keepFresh)
-	p.task(engine.Run)
 	p.task(events.Run)
 	p.task(kept.Run)
 	return nil
+}
+
+// replan reads an event from the log and plans it. One that still cannot be read stays a dead letter.
+func (p *program) replan(ctx context.Context, engine *consumers.Engine, at domain.Position) error {
+	batch, err := p.events.Fetch(ctx, at.Partition, at.Offset, 1, 0)
+	if err != nil {
+		return err
+	}
+	for i := range batch.Records {
+		if batch.Records[i].Position != at {
+			continue
+		}
+		event, err := cloudevents.Decode(batch.Records[i])
+		if err != nil {
+			return nil //nolint:nilerr // the dead letter has the reason
+		}
+		return engine.Plan(ctx, consumers.Event{Envelope: event, AppendedAt: batch.Records[i].Time, Replan: true})
+	}
+	return eventlog.ErrOffsetOutOfRange
 }
