@@ -291,7 +291,7 @@ func TestConfigReportsAllFaults(t *testing.T) {
 		Algorithms: []string{"none"}}.Validate()
 	require.ErrorContains(t, err, "either a secret or")
 	require.ErrorContains(t, err, "at least 32")
-	require.ErrorContains(t, err, "https URL")
+	require.ErrorContains(t, err, "must be https")
 	require.ErrorContains(t, err, `"none"`)
 	require.NoError(t, auth.Config{Secret: secret}.Validate())
 }
