@@ -8,7 +8,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// What a slow session encodes after an event has left the ring must not count there for ever.
+// Frames that a slow session encodes after an event has left the ring must not be counted: nothing
+// would subtract them.
 func TestTheRingCountsOnlyWhatItHolds(t *testing.T) {
 	t.Parallel()
 	hub := &Hub{ringBytes: 1}

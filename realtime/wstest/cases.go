@@ -14,17 +14,17 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
-// Server is what the cases run against.
+// Server is the server under test.
 type Server struct {
 	URL        string
 	Header     http.Header
-	Greetings  int    // messages that the server sends before it is asked anything
-	Message    string // a text that the server answers; it should hold a character of several bytes
-	Reply      string // how the answer begins
+	Greetings  int    // messages that the server sends first
+	Message    string // a text that the server replies to; it should contain a multi-byte character
+	Reply      string // how the reply begins
 	MaxMessage int    // the largest message that the server takes
 }
 
-// expectation is what must come back, in order. Other data frames are ignored.
+// expectation is what the server must send, in order. Other data frames are ignored.
 type expectation struct {
 	pongs []string
 	reply bool
@@ -140,7 +140,7 @@ func (s Server) cases() []testCase {
 				Masked(ws.Continuation, s.Message[half:])},
 			want: expectation{pongs: []string{"now"}, reply: true},
 		},
-		{name: "pong that nobody asked for", send: [][]byte{Masked(ws.Pong, "here"), whole},
+		{name: "unsolicited pong", send: [][]byte{Masked(ws.Pong, "here"), whole},
 			want: reply},
 
 		{name: "reserved bit 1: compressed without agreement",

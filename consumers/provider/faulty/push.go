@@ -25,14 +25,15 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// PushConfig is a push service.
+// PushConfig configures a push service.
 type PushConfig struct {
 	Seed       uint64
 	Faults     Faults
-	RetryAfter time.Duration // what Busy asks for, in whole seconds
+	RetryAfter time.Duration // the delay that Busy demands, in whole seconds
 }
 
-// Push is a push service and all the browsers that have subscribed to it: it holds their keys, and reads their notices.
+// Push is a push service together with the browsers that have subscribed to it: it has their keys
+// and decrypts their notices.
 type Push struct {
 	URL    string
 	config PushConfig
@@ -47,7 +48,7 @@ type Push struct {
 	requests int
 }
 
-// Browser is a subscription with what only the browser knows of it.
+// Browser is a subscription with the secrets that only the browser has.
 type Browser struct {
 	Endpoint, P256dh, Auth string
 
@@ -56,15 +57,15 @@ type Browser struct {
 	gone   bool
 }
 
-// Notice is what a browser has got.
+// Notice is a notice that a browser has received.
 type Notice struct {
 	Endpoint string
-	Payload  string // as it was decrypted
+	Payload  string // decrypted
 	Topic    string
 	Urgency  string
 	TTL      int
-	Contact  string // of whoever sent it
-	Padded   int    // bytes of the record
+	Contact  string // of the sender
+	Padded   int    // the size of the record in bytes
 }
 
 // NewPush starts a service. Close must be called.
@@ -83,7 +84,7 @@ func (p *Push) Close() {
 	p.server.Close()
 }
 
-// Subscribe makes a new browser.
+// Subscribe creates a browser.
 func (p *Push) Subscribe() (*Browser, error) {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -102,21 +103,21 @@ func (p *Push) Subscribe() (*Browser, error) {
 	return b, nil
 }
 
-// Unsubscribe makes a browser go away.
+// Unsubscribe removes a browser.
 func (p *Push) Unsubscribe(b *Browser) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.gone = true
 }
 
-// Notices are those that were taken, in order.
+// Notices returns the accepted notices, in order.
 func (p *Push) Notices() []Notice {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]Notice(nil), p.notices...)
 }
 
-// Requests is how often it was asked.
+// Requests returns the number of requests.
 func (p *Push) Requests() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,7 +185,8 @@ func (b *Browser) isGone(p *Push) bool {
 
 // open checks what the standards demand of a message and decrypts it.
 func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
-	n := Notice{Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"), Urgency: r.Header.Get("Urgency"), Padded: len(body)}
+	n := Notice{Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"),
+		Urgency: r.Header.Get("Urgency"), Padded: len(body)}
 	var err error
 	if n.TTL, err = strconv.Atoi(r.Header.Get("TTL")); err != nil {
 		return n, errors.New("TTL is missing")
@@ -202,12 +204,12 @@ func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
 	return n, err
 }
 
-// verifyVAPID checks a VAPID token.
+// verifyVAPID checks a VAPID token and returns the sender's contact.
 func (p *Push) verifyVAPID(authorization string) (contact string, err error) {
 	var signed, public string
 	rest, ok := strings.CutPrefix(authorization, "vapid ")
 	if !ok {
-		return "", errors.New("sender does not say who it is")
+		return "", errors.New("sender is not identified")
 	}
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -227,12 +229,14 @@ func (p *Push) verifyVAPID(authorization string) (contact string, err error) {
 		return "", err
 	}
 	claims := &jwt.RegisteredClaims{}
-	if _, err := jwt.ParseWithClaims(signed, claims, func(*jwt.Token) (any, error) { return key, nil },
-		jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(p.URL), jwt.WithExpirationRequired()); err != nil {
+	if _, err := jwt.ParseWithClaims(signed, claims,
+		func(*jwt.Token) (any, error) { return key, nil },
+		jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(p.URL),
+		jwt.WithExpirationRequired()); err != nil {
 		return "", err
 	}
 	if time.Until(claims.ExpiresAt.Time) > 24*time.Hour {
-		return "", errors.New("token is for longer than a day")
+		return "", errors.New("token is valid for more than a day")
 	}
 	return claims.Subject, nil
 }
@@ -242,7 +246,8 @@ func (b *Browser) decrypt(body []byte) (string, error) {
 	if len(body) < 21 || len(body) < 21+int(body[20]) {
 		return "", errors.New("message is too short")
 	}
-	salt, size, public, sealed := body[:16], binary.BigEndian.Uint32(body[16:20]), body[21:21+int(body[20])], body[21+int(body[20]):]
+	salt, size, public, sealed := body[:16], binary.BigEndian.Uint32(body[16:20]),
+		body[21:21+int(body[20])], body[21+int(body[20]):]
 	if int(size) < len(sealed) {
 		return "", errors.New("message is not one record")
 	}
