@@ -30,7 +30,7 @@ type Event struct {
 	framed atomic.Int64 // bytes counted for its frames; far below zero once it has left the ring
 
 	once     sync.Once
-	record   eventlog.Record // empty once it is decoded
+	entry    *eventlog.Entry // nil once it is decoded
 	envelope *domain.Envelope
 	rooms    []domain.Room
 	seen     [domain.AudienceCount]view
@@ -47,12 +47,13 @@ type view struct {
 // its rooms.
 const eventOverhead = 768
 
-func newEvent(rec *eventlog.Record, eventType string) *Event {
+func newEvent(entry *eventlog.Entry, eventType string) *Event {
+	rec := &entry.Record
 	n := len(rec.Key) + len(rec.Value)
 	for i := range rec.Headers {
 		n += len(rec.Headers[i].Key) + len(rec.Headers[i].Value)
 	}
-	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, record: *rec,
+	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, entry: entry,
 		size: int64(2*n + eventOverhead)}
 }
 
@@ -64,8 +65,8 @@ func (e *Event) leaveRing() int64 { return e.size + e.framed.Swap(math.MinInt64/
 // delivered to nobody; the projections park it.
 func (e *Event) decoded() bool {
 	e.once.Do(func() {
-		env, err := cloudevents.Decode(e.record)
-		e.record = eventlog.Record{}
+		env, err := e.entry.Event()
+		e.entry = nil
 		if err != nil || env.Data == nil {
 			return
 		}

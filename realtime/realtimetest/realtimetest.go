@@ -44,7 +44,7 @@ func Start(t testing.TB, log *memlog.Log, change func(*realtime.Config)) *Node {
 	if log == nil {
 		log = memlog.New(4)
 	}
-	cfg := realtime.Config{Log: log, Key: Key, Window: 1000, MaxPerUser: 100_000}
+	cfg := realtime.Config{Log: log, Key: Key, MaxPerUser: 100_000}
 	if change != nil {
 		change(&cfg)
 	}
