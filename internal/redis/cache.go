@@ -11,35 +11,35 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Key names an answer.
+// Key identifies a result.
 type Key struct {
 	Partition   int32 // of the school
 	School      string
 	Query       string
-	Input       string   // whatever tells the query's answers apart, without colons
-	Projections []string // that the answer comes from
+	Input       string   // whatever distinguishes results of the query, without colons
+	Projections []string // that the result is made from
 }
 
-// Outcome says where an answer came from.
+// Outcome is where a result came from.
 type Outcome string
 
-// The outcomes of looking for an answer.
+// The outcomes of a lookup.
 const (
 	Hit    Outcome = "hit"
 	Miss   Outcome = "miss"
-	Bypass Outcome = "bypass" // Redis could not be asked, or was not to be
+	Bypass Outcome = "bypass" // Redis was unavailable, or the lookup is private
 )
 
-// cached is an answer that holds.
+// cached is a current result.
 type cached struct {
 	value  []byte
-	offset int64 // the last event that is certainly in it
+	offset int64 // of the last event that it is sure to cover
 }
 
-// errMiss says that there is no answer that holds.
-var errMiss = errors.New("no answer is kept")
+// errMiss is returned when no current result is cached.
+var errMiss = errors.New("no current result is cached")
 
-// get looks for an answer that holds at an offset or later.
+// get looks up a result that is current at minOffset or later.
 func (c *Cache) get(ctx context.Context, k Key, minOffset int64) (cached, Outcome) {
 	f, err := c.fetch(ctx, k)
 	outcome := Bypass
@@ -53,8 +53,9 @@ func (c *Cache) get(ctx context.Context, k Key, minOffset int64) (cached, Outcom
 	return f, outcome
 }
 
-// fetch asks in one round trip, in an order that matters: an answer is said to be good as of the head's position, so all
-// changes up to there must be among the versions, and these are therefore read after the head.
+// fetch reads in one round trip, in an order that matters: a result is valid as of the head's
+// position, so the versions must have all changes up to there, and are therefore read after the
+// head.
 func (c *Cache) fetch(ctx context.Context, k Key) (cached, error) {
 	var entry, head, versions *redis.SliceCmd
 	err := c.do(ctx, func(ctx context.Context) error {
@@ -69,11 +70,11 @@ func (c *Cache) fetch(ctx context.Context, k Key) (cached, error) {
 	if err != nil {
 		return cached{}, err
 	}
-	answer, _ := entry.Val()[1].(string)
+	body, _ := entry.Val()[1].(string)
 	made, ok := integers(entry.Val()[:1])
-	known, ok2 := integers(head.Val())
+	now, ok2 := integers(head.Val())
 	needed, ok3 := integers(versions.Val())
-	if !ok || !ok2 || !ok3 || made[0] < known[0] {
+	if !ok || !ok2 || !ok3 || made[0] < now[0] {
 		return cached{}, errMiss
 	}
 	for _, version := range needed {
@@ -81,10 +82,10 @@ func (c *Cache) fetch(ctx context.Context, k Key) (cached, error) {
 			return cached{}, errMiss
 		}
 	}
-	return cached{value: []byte(answer), offset: max(made[0], known[1])}, nil
+	return cached{value: []byte(body), offset: max(made[0], now[1])}, nil
 }
 
-// integers reads numbers from an answer of Redis, all or none.
+// integers parses numbers from a reply of Redis, all or none.
 func integers(values []any) ([]int64, bool) {
 	ns := make([]int64, len(values))
 	for i, v := range values {
@@ -98,23 +99,25 @@ func integers(values []any) ([]int64, bool) {
 	return ns, true
 }
 
-// put keeps an answer that was made from a snapshot at the given offset, unless it is known not to hold any more.
-func (c *Cache) put(ctx context.Context, k Key, answer []byte, offset int64, ttl time.Duration) {
+// put stores a result made from a snapshot at the given offset, unless it is outdated already.
+func (c *Cache) put(ctx context.Context, k Key, value []byte, offset int64, ttl time.Duration) {
 	args := make([]any, 0, 3+len(k.Projections))
-	args = append(args, offset, ttl.Milliseconds(), answer)
+	args = append(args, offset, ttl.Milliseconds(), value)
 	for _, p := range k.Projections {
 		args = append(args, p)
 	}
 	keys := []string{c.headKey(k.Partition), c.versionsKey(k.Partition, k.School), c.entryKey(k)}
 	outcome := "failed"
-	if kept, err := c.run(ctx, storeScript, keys, args...); err == nil {
-		outcome = map[bool]string{true: "kept", false: "refused"}[kept]
+	if stored, err := c.run(ctx, storeScript, keys, args...); err == nil {
+		outcome = map[bool]string{true: "kept", false: "refused"}[stored]
 	}
 	c.metrics.stores.WithLabelValues(k.Query, outcome).Inc()
 }
 
-// run calls a script that answers 1 or 0.
-func (c *Cache) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (done bool, err error) {
+// run calls a script that returns 1 or 0.
+func (c *Cache) run(
+	ctx context.Context, s *redis.Script, keys []string, args ...any,
+) (done bool, err error) {
 	err = c.do(ctx, func(ctx context.Context) error {
 		n, err := s.Run(ctx, c.client, keys, args...).Int()
 		done = n == 1
@@ -123,9 +126,9 @@ func (c *Cache) run(ctx context.Context, s *redis.Script, keys []string, args ..
 	return done, err
 }
 
-// Invalidate drops the answers of a school to one query, or to all when query is empty, for an operator who knows
-// better. It returns how many there were. All keys have to be looked through anyway, so it need not be known in which
-// partition the school is.
+// Invalidate deletes the cached results of a school, of one query or, when query is empty, of all.
+// It returns how many there were. It scans all keys, so it need not know the partition of the
+// school.
 func (c *Cache) Invalidate(ctx context.Context, school, query string) (int64, error) {
 	pattern := c.prefix + ":{*}:e:" + escapeGlob(school) + ":*"
 	if query != "" {
@@ -139,7 +142,7 @@ func (c *Cache) Invalidate(ctx context.Context, school, query string) (int64, er
 			return err
 		})
 		if err != nil {
-			return dropped, fmt.Errorf("look for answers of %s: %w", school, err)
+			return dropped, fmt.Errorf("scan results of %s: %w", school, err)
 		}
 		if len(keys) > 0 {
 			err := c.do(ctx, func(ctx context.Context) error {
@@ -148,7 +151,7 @@ func (c *Cache) Invalidate(ctx context.Context, school, query string) (int64, er
 				return err
 			})
 			if err != nil {
-				return dropped, fmt.Errorf("drop answers of %s: %w", school, err)
+				return dropped, fmt.Errorf("delete results of %s: %w", school, err)
 			}
 		}
 		if cursor == 0 {

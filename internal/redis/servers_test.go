@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// onEachServer runs a test against miniredis, and against the real server in that tier. The Makefile
-// knows its name.
+// onEachServer runs a test against miniredis, and against the real server in that tier. The
+// Makefile knows its name.
 func onEachServer(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
@@ -136,7 +136,8 @@ func openImpatient(t *testing.T, address string) *redis.Cache {
 
 func openWith(t *testing.T, address string, timeout time.Duration) *redis.Cache {
 	t.Helper()
-	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: timeout, BreakerTimeout: 20 * time.Millisecond}, prometheus.NewRegistry())
+	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: timeout,
+		BreakerTimeout: 20 * time.Millisecond}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
