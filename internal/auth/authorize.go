@@ -10,21 +10,21 @@ import (
 // AllSchools is the school of an operator's token.
 const AllSchools = "*"
 
-// Roles that mean something to the rules below; package projections/query has all of them.
+// The roles that the rules below know; package projections/query has all roles.
 const (
 	roleOperator = "operator"
 	roleGuardian = "guardian"
 	roleStudent  = "student"
 )
 
-// Principal is who bears a token.
+// Principal is the bearer of a verified token.
 type Principal struct {
 	Subject string
 	School  string // [AllSchools] is an operator of the platform
 	Roles   []string
 	Scopes  []string
 	Expires time.Time
-	Issued  time.Time // zero when the token does not say
+	Issued  time.Time // zero when the token has no iat
 	TokenID string    // its jti; empty when it has none
 }
 
@@ -34,29 +34,29 @@ func (p Principal) Is(role string) bool { return slices.Contains(p.Roles, role) 
 // Operator reports that the bearer operates the platform, and may do anything at any school.
 func (p Principal) Operator() bool { return p.School == AllSchools }
 
-// ErrDenied says that a bearer may not do what was asked; what it wraps says why.
+// ErrDenied is returned when a bearer may not do something; the text after it says why.
 var ErrDenied = errors.New("not allowed")
 
-// Need is what an operation asks of its caller: one of the roles, or the scope.
+// Need is what an operation requires of its caller: one of the roles, or the scope.
 type Need struct {
 	Roles []string
 	Scope string
-	// Own also lets in guardians and students, for what concerns their own student only.
+	// Own also lets in guardians and students, but only for their own student.
 	Own bool
 }
 
-// Access is how much of what was asked a bearer may have.
+// Access is how much of an operation a bearer may have.
 type Access uint8
 
 // The degrees of access.
 const (
 	None Access = iota
-	Own         // only what concerns the bearer's own student, which the caller has to check
+	Own         // only for the bearer's own student, which the caller has to check
 	Full
 )
 
-// Authorize decides whether a bearer may do something at a school. Together with [AuthorizePlatform] it is the only place
-// that does.
+// Authorize decides whether a bearer may do something at a school. Only [AuthorizePlatform] and it
+// do, so that one page of code is to be read in an audit. The error wraps [ErrDenied].
 func Authorize(p Principal, school string, need Need) (Access, error) {
 	switch {
 	case school == "" || school == AllSchools:
@@ -72,14 +72,15 @@ func Authorize(p Principal, school string, need Need) (Access, error) {
 	case need.Own && (p.Is(roleGuardian) || p.Is(roleStudent)):
 		return Own, nil
 	}
-	return None, fmt.Errorf("%w: the token has none of the roles or scopes that this needs", ErrDenied)
+	return None, fmt.Errorf("%w: the token has none of the required roles or scopes", ErrDenied)
 }
 
-// AuthorizePlatform decides whether a bearer may do something that concerns all schools at once: only operators of the
-// platform may.
+// AuthorizePlatform decides whether a bearer may do something that concerns all schools: only
+// operators of the platform may. The error wraps [ErrDenied].
 func AuthorizePlatform(p Principal) error {
 	if p.Operator() {
 		return nil
 	}
-	return fmt.Errorf("%w: this concerns all schools, and is for operators of the platform", ErrDenied)
+	return fmt.Errorf("%w: only for operators of the platform, because it concerns all schools",
+		ErrDenied)
 }

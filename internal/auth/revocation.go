@@ -2,17 +2,20 @@ package auth
 
 import "time"
 
-// Revocation refuses tokens that have not expired yet: those of a user that were issued up to a moment, or one of them.
+// Revocation refuses tokens before they expire: all that a user got up to a moment, or one of them.
 type Revocation struct {
 	School  string    `json:"school"`
 	User    string    `json:"user"`
-	TokenID string    `json:"token_id,omitzero"` // of one token; empty: of all
-	At      time.Time `json:"at"`                // tokens that are issued later are good
-	Until   time.Time `json:"until"`             // from then on it may be forgotten: what it refuses has expired
+	TokenID string    `json:"token_id,omitzero"` // of one token; empty: all tokens
+	At      time.Time `json:"at"`                // tokens issued later are valid
+	// afterwards it may be deleted: the tokens have expired
+	Until time.Time `json:"until"`
 }
 
-// Covers reports that a token is refused. Tokens say when they were issued in whole seconds: one of the same second is
-// taken for older, as is one that does not say it.
+// Covers reports whether a token is refused. A token's iat is in whole seconds: one of the same
+// second counts as older, and so does one without it, since refusing a valid token is the smaller
+// harm.
 func (r *Revocation) Covers(p Principal) bool {
-	return p.School == r.School && p.Subject == r.User && (r.TokenID == "" || r.TokenID == p.TokenID) && !p.Issued.After(r.At)
+	return p.School == r.School && p.Subject == r.User &&
+		(r.TokenID == "" || r.TokenID == p.TokenID) && !p.Issued.After(r.At)
 }

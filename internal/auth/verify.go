@@ -19,73 +19,82 @@ import (
 )
 
 const (
-	// audience is whom tokens must be for.
+	// audience is the aud that tokens must have.
 	audience = "schoolbell"
-	// leeway is how far the clock that signed a token may differ from ours.
+	// leeway is how far the issuer's clock may differ from ours.
 	leeway = 10 * time.Second
-	// maxTokenBytes is the size in bytes beyond which a token is not looked at.
+	// maxTokenBytes is the size beyond which a token is not parsed.
 	maxTokenBytes = 8 * 1024
-	// MinSecretBytes is the size in bytes of the shortest secret that HS256 is safe with.
+	// MinSecretBytes is the shortest secret that HS256 is safe with (RFC 7518, section 3.2).
 	MinSecretBytes = 32
 )
 
-// ErrInvalidToken says that a token proves nothing; what it wraps is for logs and for the token's owner.
+// ErrInvalidToken is returned for a token that proves nothing. The text after it says why, and may
+// be shown to its sender.
 var ErrInvalidToken = errors.New("token is not valid")
 
-// ErrExpired is the [ErrInvalidToken] of a token that was good once: its bearer needs a new one.
+// ErrExpired is the [ErrInvalidToken] of an expired token: its bearer needs a new one.
 var ErrExpired = fmt.Errorf("%w: is expired", ErrInvalidToken)
 
-// Config says which tokens are believed: those signed with Secret, or those signed with a key of JWKS.
+// Config is which tokens are valid: those signed with Secret, or those signed with a key of JWKS.
 type Config struct {
 	Secret     string   // for HS256, of 32 bytes or more
-	JWKS       string   // https address of the identity provider's key set
+	JWKS       string   // https URL of the identity provider's key set
 	Algorithms []string // with JWKS, the algorithms to accept; empty is RS256 and ES256
-	Issuer     string   // the iss that tokens must have; empty accepts any
+	Issuer     string   // the iss that tokens must have; empty: any
 
-	// Revoked is asked about each token that is good otherwise; nil refuses none.
+	// Revoked is called with each token that is valid otherwise; nil: no revocations.
 	Revoked func(Principal) bool
 }
 
-var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+	"ES512", "EdDSA"}
 
-// Validate reports everything that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var errs []error
 	if (c.Secret == "") == (c.JWKS == "") {
-		errs = append(errs, errors.New("auth: give either a secret or the address of a key set"))
+		errs = append(errs, errors.New("auth: either a secret or the URL of a key set is required"))
 	}
 	if c.Secret != "" && len(c.Secret) < MinSecretBytes {
-		errs = append(errs, fmt.Errorf("auth: the secret has %d bytes, but needs %d", len(c.Secret), MinSecretBytes))
+		errs = append(errs, fmt.Errorf("auth: the secret has %d bytes; at least %d are required",
+			len(c.Secret), MinSecretBytes))
 	}
-	if u, err := url.Parse(c.JWKS); c.JWKS != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u)) {
-		errs = append(errs, errors.New("auth: the key set's address must be an https URL"))
+	if u, err := url.Parse(c.JWKS); c.JWKS != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u)) {
+		errs = append(errs, errors.New("auth: the key set's URL must be https"))
 	}
 	for _, a := range c.Algorithms {
 		if !slices.Contains(asymmetric, a) {
-			errs = append(errs, fmt.Errorf("auth: algorithm %q is none of %s", a, strings.Join(asymmetric, ", ")))
+			errs = append(errs, fmt.Errorf("auth: algorithm %q is not one of %s", a,
+				strings.Join(asymmetric, ", ")))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 func isLoopback(u *url.URL) bool {
-	return u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+	return u.Scheme == "http" &&
+		slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
 }
 
-// Verifier tells whose a token is.
+// Verifier verifies tokens. It is safe for concurrent use.
 type Verifier struct {
 	parser  *jwt.Parser
 	key     jwt.Keyfunc
 	revoked func(Principal) bool
 }
 
-// New makes a verifier. Keys of a key set are fetched until ctx ends: every hour, and when a token names one that is not
-// known, at most every ten seconds.
+// New returns a verifier. It refreshes the keys of a key set until ctx ends: every hour, and at
+// most every ten seconds when a token names an unknown key. It does not fail when the key set
+// cannot be fetched yet.
 func New(ctx context.Context, c Config, log *slog.Logger) (*Verifier, error) {
 	return newVerifier(ctx, c, log, time.Now)
 }
 
-func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() time.Time) (*Verifier, error) {
+func newVerifier(
+	ctx context.Context, c Config, log *slog.Logger, now func() time.Time,
+) (*Verifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -101,10 +110,10 @@ func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() tim
 			HTTPTimeout:       5 * time.Second,
 			RefreshInterval:   time.Hour,
 			RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
-			RateLimitWaitMax:  time.Millisecond, // a stranger's token must not wait for its key
+			RateLimitWaitMax:  time.Millisecond, // an unknown key must not hold up a request
 			RefreshErrorHandlerFunc: func(address string) func(context.Context, error) {
 				return func(ctx context.Context, err error) {
-					log.WarnContext(ctx, "fetch keys", "address", address, "error", err)
+					log.WarnContext(ctx, "fetch keys", "url", address, "error", err)
 				}
 			},
 		})
@@ -128,7 +137,7 @@ func newVerifier(ctx context.Context, c Config, log *slog.Logger, now func() tim
 	return &Verifier{parser: jwt.NewParser(options...), key: key, revoked: c.Revoked}, nil
 }
 
-// claims are what a token says.
+// claims are the claims of a token.
 type claims struct {
 	jwt.RegisteredClaims
 	School string   `json:"school"`
@@ -136,7 +145,7 @@ type claims struct {
 	Scope  string   `json:"scope,omitempty"`
 }
 
-// Verify tells whose a token is. Its error wraps [ErrInvalidToken].
+// Verify returns the bearer of a valid token. The error wraps [ErrInvalidToken].
 func (v *Verifier) Verify(token string) (Principal, error) {
 	if len(token) > maxTokenBytes || strings.Count(token, ".") != 2 {
 		return Principal{}, fmt.Errorf("%w: it is malformed", ErrInvalidToken)
@@ -151,7 +160,8 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 		return Principal{}, fmt.Errorf("%w: it must have sub and school", ErrInvalidToken)
 	}
 	p := Principal{
-		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope), Expires: c.ExpiresAt.Time, TokenID: c.ID,
+		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope),
+		Expires: c.ExpiresAt.Time, TokenID: c.ID,
 	}
 	if c.IssuedAt != nil {
 		p.Issued = c.IssuedAt.Time
@@ -164,8 +174,9 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 
 var errUntrustedKey = errors.New("the header names no key, or brings its own")
 
-// keyOf finds the key that a token must be signed with. A kid is looked up and never used in any other way; a header that
-// brings a key along or says where to fetch one, or that demands extensions, is refused.
+// keyOf returns the key that a token must be signed with. A kid is only looked up in our key set. A
+// header that brings a key, says where to fetch one, or demands extensions is refused: believing it
+// would let a token prove itself.
 func (v *Verifier) keyOf(t *jwt.Token) (any, error) {
 	for _, name := range []string{"jku", "jwk", "x5u", "x5c", "crit"} {
 		if _, ok := t.Header[name]; ok {
@@ -175,10 +186,11 @@ func (v *Verifier) keyOf(t *jwt.Token) (any, error) {
 	return v.key(t)
 }
 
-// reason says which of its conditions a token does not meet, and nothing about keys.
+// reason says which condition a token does not meet, and reveals nothing about keys.
 func reason(err error) string {
 	for _, known := range []error{
-		jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidAudience, jwt.ErrTokenInvalidIssuer,
+		jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidAudience,
+		jwt.ErrTokenInvalidIssuer,
 		jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenMalformed,
 	} {
 		if errors.Is(err, known) {
@@ -188,12 +200,14 @@ func reason(err error) string {
 	return "its signature cannot be verified"
 }
 
-// Mint signs a token with a secret, for development and tests. It gets an id unless the principal has one.
+// Mint signs a token with a secret, for development, tests and the commands on a server's own
+// machine. The token gets a random id unless the principal has one.
 func Mint(secret string, p Principal, now time.Time) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Subject: p.Subject, Audience: jwt.ClaimStrings{audience},
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(p.Expires), ID: cmp.Or(p.TokenID, rand.Text()),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(p.Expires),
+			ID: cmp.Or(p.TokenID, rand.Text()),
 		},
 		School: p.School, Roles: p.Roles, Scope: strings.Join(p.Scopes, " "),
 	}).SignedString([]byte(secret))

@@ -32,8 +32,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func principal() auth.Principal {
 	return auth.Principal{
-		Subject: "u-1", School: "north", Roles: []string{"teacher"}, Scopes: []string{"events:write"},
-		Expires: time.Now().Add(time.Hour).Truncate(time.Second), Issued: time.Now().Truncate(time.Second), TokenID: "t-1",
+		Subject: "u-1", School: "north", Roles: []string{"teacher"},
+		Scopes:  []string{"events:write"},
+		Expires: time.Now().Add(time.Hour).Truncate(time.Second),
+		Issued:  time.Now().Truncate(time.Second), TokenID: "t-1",
 	}
 }
 
@@ -65,13 +67,15 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 		change   func(*auth.Principal)
 		all, one bool
 	}{
-		"of before":          {func(p *auth.Principal) { p.Issued = at.Add(-time.Hour) }, true, true},
+		"of before": {func(p *auth.Principal) { p.Issued = at.Add(-time.Hour) }, true,
+			true},
 		"of the same second": {func(*auth.Principal) {}, true, true},
 		"that does not say":  {func(p *auth.Principal) { p.Issued = time.Time{} }, true, true},
-		"of later":           {func(p *auth.Principal) { p.Issued = at.Add(time.Second) }, false, false},
-		"with another id":    {func(p *auth.Principal) { p.TokenID = "t-2" }, true, false},
-		"of another user":    {func(p *auth.Principal) { p.Subject = "u-2" }, false, false},
-		"of another school":  {func(p *auth.Principal) { p.School = "south" }, false, false},
+		"of later": {func(p *auth.Principal) { p.Issued = at.Add(time.Second) }, false,
+			false},
+		"with another id":   {func(p *auth.Principal) { p.TokenID = "t-2" }, true, false},
+		"of another user":   {func(p *auth.Principal) { p.Subject = "u-2" }, false, false},
+		"of another school": {func(p *auth.Principal) { p.School = "south" }, false, false},
 	} {
 		p := principal()
 		p.Issued = at
@@ -140,7 +144,9 @@ func goodClaims() jwt.MapClaims {
 	}
 }
 
-func sign(t *testing.T, method jwt.SigningMethod, key any, header map[string]any, claims jwt.MapClaims) string {
+func sign(
+	t *testing.T, method jwt.SigningMethod, key any, header map[string]any, claims jwt.MapClaims,
+) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, claims)
 	maps.Copy(token.Header, header)
@@ -172,7 +178,10 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	production := verifier(t, auth.Config{JWKS: set.URL, Issuer: ""})
 	development := verifier(t, auth.Config{Secret: secret})
 	k1 := map[string]any{"kid": "k1"}
-	hs := func(c jwt.MapClaims) string { return sign(t, jwt.SigningMethodHS256, []byte(secret), nil, c) }
+	hs := func(c jwt.MapClaims) string {
+		return sign(t, jwt.SigningMethodHS256, []byte(secret), nil,
+			c)
+	}
 	good := sign(t, jwt.SigningMethodRS256, key, k1, goodClaims())
 	_, err = production.Verify(good)
 	require.NoError(t, err)
@@ -188,19 +197,33 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}{
 		{"nothing", production, ""},
 		{"no signature", production, parts[0] + "." + parts[1] + "."},
-		{"alg none", production, sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k1, goodClaims())},
-		{"alg none in development", development, sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, goodClaims())},
-		{"HS256 with the RSA key as secret", production, sign(t, jwt.SigningMethodHS256, publicPEM, k1, goodClaims())},
-		{"another algorithm of the same key", production, sign(t, jwt.SigningMethodRS512, key, k1, goodClaims())},
-		{"HS512 in development", development, sign(t, jwt.SigningMethodHS512, []byte(secret), nil, goodClaims())},
-		{"a stranger's key", production, sign(t, jwt.SigningMethodRS256, stranger, k1, goodClaims())},
-		{"a kid that is a path", production, sign(t, jwt.SigningMethodRS256, stranger, map[string]any{"kid": "../../../dev/null"}, goodClaims())},
-		{"a kid that is no text", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": 7}, goodClaims())},
+		{"alg none", production,
+			sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k1, goodClaims())},
+		{"alg none in development", development,
+			sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, goodClaims())},
+		{"HS256 with the RSA key as secret", production,
+			sign(t, jwt.SigningMethodHS256, publicPEM, k1, goodClaims())},
+		{"another algorithm of the same key", production,
+			sign(t, jwt.SigningMethodRS512, key, k1, goodClaims())},
+		{"HS512 in development", development,
+			sign(t, jwt.SigningMethodHS512, []byte(secret), nil, goodClaims())},
+		{"a stranger's key", production,
+			sign(t, jwt.SigningMethodRS256, stranger, k1, goodClaims())},
+		{"a kid that is a path", production,
+			sign(t, jwt.SigningMethodRS256, stranger, map[string]any{"kid": "../../../dev/null"},
+				goodClaims())},
+		{"a kid that is no text", production,
+			sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": 7}, goodClaims())},
 		{"no kid", production, sign(t, jwt.SigningMethodRS256, key, nil, goodClaims())},
-		{"jku", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "k1", "jku": "https://evil.example/keys"}, goodClaims())},
-		{"x5u", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "k1", "x5u": "https://evil.example/cert"}, goodClaims())},
-		{"a key in the header", production, sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": "k1", "jwk": map[string]any{}}, goodClaims())},
-		{"crit", development, sign(t, jwt.SigningMethodHS256, []byte(secret), map[string]any{"crit": []string{"exp"}}, goodClaims())},
+		{"jku", production, sign(t, jwt.SigningMethodRS256, key,
+			map[string]any{"kid": "k1", "jku": "https://evil.example/keys"}, goodClaims())},
+		{"x5u", production, sign(t, jwt.SigningMethodRS256, key,
+			map[string]any{"kid": "k1", "x5u": "https://evil.example/cert"}, goodClaims())},
+		{"a key in the header", production,
+			sign(t, jwt.SigningMethodRS256, key,
+				map[string]any{"kid": "k1", "jwk": map[string]any{}}, goodClaims())},
+		{"crit", development, sign(t, jwt.SigningMethodHS256, []byte(secret),
+			map[string]any{"crit": []string{"exp"}}, goodClaims())},
 		{"no exp", development, hs(without("exp"))},
 		{"expired", development, hs(with("exp", time.Now().Add(-time.Minute).Unix()))},
 		{"exp as text", development, hs(with("exp", "tomorrow"))},
@@ -209,10 +232,14 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		{"wrong aud", development, hs(with("aud", "another"))},
 		{"no school", development, hs(without("school"))},
 		{"no sub", development, hs(without("sub"))},
-		{"changed claims", development, goodHS[:strings.Index(goodHS, ".")] + "." + strings.Split(hs(with("school", "south")), ".")[1] + goodHS[strings.LastIndex(goodHS, "."):]},
+		{"changed claims", development,
+			goodHS[:strings.Index(goodHS, ".")] + "." +
+				strings.Split(hs(with("school", "south")), ".")[1] +
+				goodHS[strings.LastIndex(goodHS, "."):]},
 		{"10,000 dots", development, strings.Repeat(".", 10_000)},
 		{"a megabyte", development, "a." + strings.Repeat("b", 1<<20) + ".c"},
-		{"deep nesting", development, base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 4000))) + ".e30.e30"},
+		{"deep nesting", development,
+			base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 4000))) + ".e30.e30"},
 		{"spaces", development, " " + goodHS},
 	} {
 		_, err := test.by.Verify(test.token)
@@ -241,25 +268,30 @@ func TestKeysRotate(t *testing.T) {
 	require.EqualValues(t, 1, set.fetched.Load())
 
 	set.keys.Store(&map[string]*rsa.PrivateKey{"fresh": fresh})
-	_, err := v.Verify(sign(t, jwt.SigningMethodRS256, fresh, map[string]any{"kid": "fresh"}, goodClaims()))
+	_, err := v.Verify(sign(t, jwt.SigningMethodRS256, fresh, map[string]any{"kid": "fresh"},
+		goodClaims()))
 	require.NoError(t, err, "an unknown kid makes the keys be fetched")
-	_, err = v.Verify(sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "old"}, goodClaims()))
+	_, err = v.Verify(sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "old"},
+		goodClaims()))
 	require.ErrorIs(t, err, auth.ErrInvalidToken, "a key that was withdrawn is not believed")
 
 	before := set.fetched.Load()
 	for range 100 {
-		_, err = v.Verify(sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "unheard-of"}, goodClaims()))
+		_, err = v.Verify(sign(t, jwt.SigningMethodRS256, old, map[string]any{"kid": "unheard-of"},
+			goodClaims()))
 		require.ErrorIs(t, err, auth.ErrInvalidToken)
 	}
-	require.LessOrEqual(t, set.fetched.Load()-before, int64(1), "strangers cannot make us fetch keys at will")
+	require.LessOrEqual(t, set.fetched.Load()-before, int64(1),
+		"strangers cannot make us fetch keys at will")
 }
 
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	err := auth.Config{Secret: "short", JWKS: "http://keys.example", Algorithms: []string{"none"}}.Validate()
+	err := auth.Config{Secret: "short", JWKS: "http://keys.example",
+		Algorithms: []string{"none"}}.Validate()
 	require.ErrorContains(t, err, "either a secret or")
-	require.ErrorContains(t, err, "needs 32")
-	require.ErrorContains(t, err, "https URL")
+	require.ErrorContains(t, err, "at least 32")
+	require.ErrorContains(t, err, "must be https")
 	require.ErrorContains(t, err, `"none"`)
 	require.NoError(t, auth.Config{Secret: secret}.Validate())
 }

@@ -2,11 +2,12 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/klauspost/compress/gzip"
@@ -23,64 +25,64 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// Limits of one request, as the server has them.
+// Limits of one request. They are the server's defaults.
 const (
 	MaxEvents = 1000
 	MaxBytes  = 4 << 20
-	MaxWait   = 30 * time.Second // of Events
+	MaxWait   = 30 * time.Second // of [Client.Events]
 )
 
-// maxResponseBytes bounds what is read of an answer: a thousand of the largest events.
+// maxResponseBytes limits a response: a thousand of the largest events fit in.
 const maxResponseBytes = 64 << 20
 
-// Config says where the server is and how patient the client is.
+// Config is where the server is, and how long requests are retried. A zero value means the default
+// in parentheses.
 type Config struct {
-	URL   string // as http://127.0.0.1:8080
+	URL   string // for example http://127.0.0.1:8080; required
 	Token string
 
-	// Patience is how long a request is tried again before its last fault counts (1 min).
+	// RetryTimeout is how long a request is retried before its last error is returned (1 min).
 	RetryTimeout time.Duration
-	// FirstPatience is the same as long as the server has never answered: it may not be there at all (3 s).
+	// ConnectTimeout takes its place until the server has responded once: the URL may be wrong (3
+	// s).
 	ConnectTimeout time.Duration
-	// HTTP makes the requests (a client of its own, which gives up on a request after 1 min).
+	// HTTP makes the requests (a new client with a timeout of 1 min per request).
 	HTTP *http.Client
 }
 
-// Validate reports all that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var errs []error
-	if u, err := url.Parse(c.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		errs = append(errs, fmt.Errorf("server address %q must be an http or https URL, as in http://127.0.0.1:8080", c.URL))
+	if u, err := url.Parse(c.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") ||
+		u.Host == "" {
+		errs = append(errs, fmt.Errorf("server address %q must be an http or https URL, for "+
+			"example http://127.0.0.1:8080", c.URL))
 	}
 	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		errs = append(errs, errors.New("token has characters that no token has"))
+		errs = append(errs, errors.New("token has characters that a token cannot have"))
 	}
 	if c.RetryTimeout < 0 || c.ConnectTimeout < 0 {
-		errs = append(errs, errors.New("patience must not be negative"))
+		errs = append(errs, errors.New("retry timeout and connect timeout must not be negative"))
 	}
 	return errors.Join(errs...)
 }
 
-// Client is one server. It may be used by several goroutines.
+// Client calls one server. It is safe for concurrent use.
 type Client struct {
 	config    Config
 	http      *http.Client
-	compress  atomic.Bool
-	responded atomic.Bool
+	compress  atomic.Bool // bodies, until the server refuses one
+	responded atomic.Bool // ever
 }
 
-// New makes a client. It does not connect yet.
+// New returns a client. It does not connect yet.
 func New(config Config) (*Client, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	config.URL = strings.TrimSuffix(config.URL, "/")
-	if config.RetryTimeout == 0 {
-		config.RetryTimeout = time.Minute
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = min(3*time.Second, config.RetryTimeout)
-	}
+	config.RetryTimeout = cmp.Or(config.RetryTimeout, time.Minute)
+	config.ConnectTimeout = cmp.Or(config.ConnectTimeout, min(3*time.Second, config.RetryTimeout))
 	c := &Client{config: config, http: config.HTTP}
 	if c.http == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -91,7 +93,7 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// isLoopback reports that there is no network to spare by compressing.
+// isLoopback reports that the server is on this machine, where compressing costs more than sending.
 func isLoopback(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -101,18 +103,21 @@ func isLoopback(address string) bool {
 	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// Close lets go of connections that are kept open.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Accepted is the answer to events that are in the log.
+// Accepted confirms that events are in the log.
 type Accepted struct {
 	Accepted   int             `json:"accepted"`
 	Duplicates int             `json:"duplicates"` // repetitions within the request
 	Position   domain.Position `json:"position"`   // of the last event
 }
 
-// Publish sends events of one school: all of them are taken, or none. There may be up to [MaxEvents], with up to [MaxBytes].
-func (c *Client) Publish(ctx context.Context, school string, events []*domain.Envelope) (*Accepted, error) {
+// Publish sends events of one school, at most [MaxEvents] and [MaxBytes]. Either all are written or
+// none.
+func (c *Client) Publish(
+	ctx context.Context, school string, events []*domain.Envelope,
+) (*Accepted, error) {
 	body := []byte{'['}
 	for i, e := range events {
 		if i > 0 {
@@ -170,21 +175,26 @@ func (c *Client) newPost(ctx context.Context, address string, body []byte) (*htt
 
 // Page is a part of a school's log.
 type Page struct {
-	Next       domain.Position  `json:"next"`       // to read on after
-	Unreadable int              `json:"unreadable"` // records of the school that are no events
-	Events     []jsontext.Value `json:"events"`     // structured, with the extension position
+	Next domain.Position `json:"next"` // pass as after to read on
+	// records of the school that are not valid events
+	Unreadable int              `json:"unreadable"`
+	Events     []jsontext.Value `json:"events"` // structured, with the extension position
 }
 
-// Events reads the events of a school after a position, at most limit of them; "" is before the first. When there are
-// none yet, the server waits up to wait for one.
-func (c *Client) Events(ctx context.Context, school, after string, limit int, wait time.Duration) (*Page, error) {
-	q := url.Values{"limit": {strconv.Itoa(limit)}, "wait": {strconv.Itoa(int(min(wait, MaxWait).Seconds()))}}
+// Events reads at most limit events of a school after a position; "" is before the first. When
+// there are none yet, the server waits for one, at most wait.
+func (c *Client) Events(
+	ctx context.Context, school, after string, limit int, wait time.Duration,
+) (*Page, error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)},
+		"wait": {strconv.Itoa(int(min(wait, MaxWait).Seconds()))}}
 	if after != "" {
 		q.Set("after", after)
 	}
 	var page Page
 	err := c.do(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+"/v1/schools/"+url.PathEscape(school)+"/events?"+q.Encode(), http.NoBody)
+		return http.NewRequestWithContext(ctx, http.MethodGet,
+			c.config.URL+"/v1/schools/"+url.PathEscape(school)+"/events?"+q.Encode(), http.NoBody)
 	}, func(resp *http.Response) error {
 		page = Page{}
 		return decode(resp, &page)
@@ -195,61 +205,71 @@ func (c *Client) Events(ctx context.Context, school, after string, limit int, wa
 	return &page, nil
 }
 
-// Get reads a JSON document at a path of the API.
+// Get reads the JSON document at a path of the API.
 func (c *Client) Get(ctx context.Context, path string, into any) error {
-	err := c.do(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
-	}, func(resp *http.Response) error {
-		return decode(resp, into)
-	})
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
+	return c.send(ctx, http.MethodGet, path, nil, nil, into)
 }
 
-// Put writes a JSON document to a path of the API, in place of the version that the tag names.
+// Post makes a decision at a path of the API, and reads the JSON response into the value, unless it
+// is nil or empty.
+func (c *Client) Post(ctx context.Context, path string, into any) error {
+	return c.send(ctx, http.MethodPost, path, nil, nil, into)
+}
+
+// Put replaces the JSON document at a path of the API. The tag is the ETag of the version that it
+// replaces.
 func (c *Client) Put(ctx context.Context, path, tag string, document any) error {
 	body, err := json.Marshal(document)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("encode document for %s: %w", path, err)
 	}
-	err = c.do(ctx, func() (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.config.URL+path, bytes.NewReader(body))
-		if err == nil {
-			req.Header.Set("Content-Type", "application/json")
-			req.Header.Set("If-Match", tag)
-		}
-		return req, err
-	}, func(*http.Response) error { return nil })
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return c.send(ctx, http.MethodPut, path,
+		http.Header{"Content-Type": {"application/json"}, "If-Match": {tag}}, body, nil)
 }
 
-// Delete asks for what a path of the API names to go.
+// Delete deletes what is at a path of the API.
 func (c *Client) Delete(ctx context.Context, path string) error {
+	return c.send(ctx, http.MethodDelete, path, nil, nil, nil)
+}
+
+func (c *Client) send(
+	ctx context.Context, method, path string, header http.Header, body []byte, into any,
+) error {
 	err := c.do(ctx, func() (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodDelete, c.config.URL+path, http.NoBody)
-	}, func(*http.Response) error { return nil })
+		req, err := http.NewRequestWithContext(ctx, method, c.config.URL+path,
+			bytes.NewReader(body))
+		if err == nil {
+			maps.Copy(req.Header, header)
+		}
+		return req, err
+	}, func(resp *http.Response) error {
+		if into == nil || resp.StatusCode == http.StatusNoContent {
+			return nil
+		}
+		return decode(resp, into)
+	})
 	if err != nil {
-		return fmt.Errorf("delete %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", strings.ToLower(method), path, err)
 	}
 	return nil
 }
 
 func decode(resp *http.Response, into any) error {
 	if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxResponseBytes), into); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return fmt.Errorf("read response: %w", err)
 	}
 	return nil
 }
 
-// do makes a request until it is answered, refused for good, or patience ends.
-func (c *Client) do(ctx context.Context, build func() (*http.Request, error), read func(*http.Response) error) error {
+// do makes a request until it succeeds, is refused for good, or the time for retries is over. build
+// is called for each attempt, since a body can be read only once.
+func (c *Client) do(
+	ctx context.Context, build func() (*http.Request, error), read func(*http.Response) error,
+) error {
 	started := time.Now()
-	for attempt := 0; ; attempt++ {
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.MaxInterval = 100*time.Millisecond, 5*time.Second
+	for {
 		req, err := build()
 		if err != nil {
 			return err
@@ -261,38 +281,31 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), re
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var p *Problem
-		if errors.As(err, &p) && p.Status == http.StatusUnsupportedMediaType && c.compress.CompareAndSwap(true, false) {
-			continue // the server, or a proxy before it, does not take compressed bodies
+		p, _ := errors.AsType[*Problem](err)
+		if p != nil && p.Status == http.StatusUnsupportedMediaType &&
+			c.compress.CompareAndSwap(true, false) {
+			continue // the server, or a proxy in front of it, does not support compressed bodies
 		}
-		pause := pause(attempt)
+		pause := pauses.NextBackOff()
 		if p != nil {
 			pause = max(pause, p.RetryAfter)
 		}
-		patience := c.config.RetryTimeout
+		limit := c.config.RetryTimeout
 		if !c.responded.Load() {
-			patience = c.config.ConnectTimeout
+			limit = c.config.ConnectTimeout
 		}
-		if !Retryable(err) || time.Since(started)+pause > patience {
+		if !Retryable(err) || time.Since(started)+pause > limit {
 			return err
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return ctx.Err()
-		case <-timer.C:
+		case <-time.After(pause):
 		}
 	}
 }
 
-// pause grows from about 100 ms to 5 s, and differs between clients that failed together.
-func pause(attempt int) time.Duration {
-	longest := min(100*time.Millisecond<<min(attempt, 10), 5*time.Second)
-	return longest/2 + rand.N(longest/2)
-}
-
-// once makes a request and reads its answer.
+// once makes a request and reads its response.
 func (c *Client) once(req *http.Request, read func(*http.Response) error) error {
 	if c.config.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.config.Token)
@@ -308,12 +321,13 @@ func (c *Client) once(req *http.Request, read func(*http.Response) error) error 
 		return readProblem(resp)
 	}
 	if err := read(resp); err != nil {
-		return &connectionError{err} // it was cut off
+		return &connectionError{err} // the response was cut off
 	}
 	return nil
 }
 
-// connectionError is a fault on the way: whether the request arrived is not known.
+// connectionError is a failure of the connection: whether the server has processed the request is
+// unknown.
 type connectionError struct{ err error }
 
 func (e *connectionError) Error() string { return e.err.Error() }

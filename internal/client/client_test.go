@@ -31,7 +31,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "a secret for tests that is long enough to be taken"
 
-// bundle is the real API over a log in memory, with a hook before it for what goes wrong on the way.
+// bundle is the real API over a log in memory, with a hook before it for what goes wrong on the
+// way.
 type bundle struct {
 	client *client.Client
 	log    *memlog.Log
@@ -45,7 +46,8 @@ func setup(t *testing.T, config client.Config) *bundle {
 	verifier, err := auth.New(t.Context(), auth.Config{Secret: secret}, logger)
 	require.NoError(t, err)
 	api, err := httpapi.New(httpapi.Config{EventRate: 1e6}, httpapi.Deps{
-		Verifier: verifier, Log: b.log, Partitions: 4, Metrics: prometheus.NewRegistry(), Logger: logger,
+		Verifier: verifier, Log: b.log, Partitions: 4, Metrics: prometheus.NewRegistry(),
+		Logger: logger,
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +59,8 @@ func setup(t *testing.T, config client.Config) *bundle {
 	t.Cleanup(server.Close)
 	config.URL = server.URL
 	config.Token, err = auth.Mint(secret, auth.Principal{
-		Subject: "test", School: "*", Roles: []string{"operator"}, Expires: time.Now().Add(time.Hour),
+		Subject: "test", School: "*", Roles: []string{"operator"},
+		Expires: time.Now().Add(time.Hour),
 	}, time.Now())
 	require.NoError(t, err)
 	b.client, err = client.New(config)
@@ -67,7 +70,11 @@ func setup(t *testing.T, config client.Config) *bundle {
 }
 
 // interfere puts a hook before the API.
-func (b *bundle) interfere(hook func(http.ResponseWriter, *http.Request) bool) { b.before.Store(&hook) }
+func (b *bundle) interfere(
+	hook func(http.ResponseWriter, *http.Request) bool,
+) {
+	b.before.Store(&hook)
+}
 
 // stored counts the records of a school and checks that their ids are in order.
 func (b *bundle) stored(t *testing.T, school string) int {
@@ -98,7 +105,9 @@ func enrolled(school string, n int) *domain.Envelope {
 func TestPublishAndRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{})
-	resp, err := b.client.Publish(t.Context(), "schöne schule", []*domain.Envelope{enrolled("schöne schule", 0), enrolled("schöne schule", 1), enrolled("schöne schule", 1)})
+	resp, err := b.client.Publish(t.Context(), "schöne schule",
+		[]*domain.Envelope{enrolled("schöne schule", 0), enrolled("schöne schule", 1),
+			enrolled("schöne schule", 1)})
 	require.NoError(t, err)
 	require.Equal(t, 2, resp.Accepted)
 	require.Equal(t, 1, resp.Duplicates)
@@ -124,18 +133,19 @@ func TestP2_StreamKeepsTheOrderOfASchool(t *testing.T) {
 	})
 	sizes := []int{1, 2500, 10, 999, 1001, 0, 300}
 	calls := 0
-	totals, err := b.client.Stream(t.Context(), func(client.Totals) { calls++ }, func(s *client.Stream) error {
-		for n := range 2500 {
-			for school, size := range sizes {
-				if n < size {
-					if err := s.Send(enrolled(fmt.Sprint("school-", school), n)); err != nil {
-						return err
+	totals, err := b.client.Stream(t.Context(), func(client.Totals) { calls++ },
+		func(s *client.Stream) error {
+			for n := range 2500 {
+				for school, size := range sizes {
+					if n < size {
+						if err := s.Send(enrolled(fmt.Sprint("school-", school), n)); err != nil {
+							return err
+						}
 					}
 				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
 	require.NoError(t, err)
 	require.Equal(t, totals.Requests, calls)
 	sum := 0
@@ -146,7 +156,8 @@ func TestP2_StreamKeepsTheOrderOfASchool(t *testing.T) {
 	require.Equal(t, sum, totals.Events)
 }
 
-// What fails for a while is tried again, not before Retry-After, also when the answer got lost after the events were written.
+// What fails for a while is tried again, not before Retry-After, also when the answer got lost
+// after the events were written.
 func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{RetryTimeout: time.Minute, ConnectTimeout: time.Minute})
@@ -172,11 +183,11 @@ func TestTransientFaultsAreRetried(t *testing.T) {
 	_, err := b.client.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
 	require.NoError(t, err)
 	require.Len(t, times, 4)
-	require.GreaterOrEqual(t, times[1].Sub(times[0]), time.Second, "Retry-After is kept")
+	require.GreaterOrEqual(t, times[1].Sub(times[0]), time.Second, "Retry-After is respected")
 	require.Equal(t, 1, b.stored(t, "s"))
 }
 
-func TestPatienceEnds(t *testing.T) {
+func TestRetriesEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{RetryTimeout: 300 * time.Millisecond})
 	b.interfere(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -186,10 +197,12 @@ func TestPatienceEnds(t *testing.T) {
 		return true
 	})
 	_, err := b.client.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
-	require.EqualError(t, err, "publish events of school s: 503 Service Unavailable: the log cannot be reached")
+	require.EqualError(t, err,
+		"publish events of school s: 503 Service Unavailable: the log cannot be reached")
 	require.True(t, client.Retryable(err))
 
-	nobody, err := client.New(client.Config{URL: "http://127.0.0.1:1", ConnectTimeout: time.Millisecond})
+	nobody, err := client.New(client.Config{URL: "http://127.0.0.1:1",
+		ConnectTimeout: time.Millisecond})
 	require.NoError(t, err)
 	_, err = nobody.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
 	require.ErrorContains(t, err, "connection refused")
@@ -206,7 +219,8 @@ func TestRefusalNamesTheFaults(t *testing.T) {
 	require.False(t, client.Retryable(err))
 	require.Equal(t, http.StatusUnprocessableEntity, p.Status)
 	require.NotEmpty(t, p.RequestID)
-	require.Equal(t, client.Fault{Index: 1, Pointer: "/data/on", Reason: "must be a date that exists, as in 2021-08-31"}, p.Faults[0])
+	require.Equal(t, client.Fault{Index: 1, Pointer: "/data/on",
+		Reason: "must be a date that exists, as in 2021-08-31"}, p.Faults[0])
 	require.Equal(t, 0, b.stored(t, "s"))
 }
 
@@ -232,7 +246,8 @@ func TestCompressedBodies(t *testing.T) {
 		_, err = b.client.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", n)})
 		require.NoError(t, err)
 	}
-	require.Equal(t, []string{"gzip", "", ""}, encodings, "once refused, bodies are sent as they are")
+	require.Equal(t, []string{"gzip", "", ""}, encodings,
+		"once refused, bodies are sent as they are")
 	require.Equal(t, 3, b.stored(t, "s"))
 }
 
@@ -290,7 +305,8 @@ func TestStreamSplitsBySize(t *testing.T) {
 			e := enrolled("s", n)
 			e.Type = announcement.TypePosted
 			e.Data = &announcement.Posted{
-				AnnouncementID: "a", Title: "Long", Body: strings.Repeat("é", 8000), Channels: []string{announcement.InApp},
+				AnnouncementID: "a", Title: "Long", Body: strings.Repeat("é", 8000),
+				Channels: []string{announcement.InApp},
 			}
 			if err := s.Send(e); err != nil {
 				return err
@@ -311,15 +327,17 @@ func TestReadLines(t *testing.T) {
 		event  string
 	}
 	read := func(in, school string) (events []got, err error) {
-		err = client.ReadLines(strings.NewReader(in), school, func(school string, line int, event []byte) error {
-			events = append(events, got{school, line, string(event)})
-			return nil
-		})
+		err = client.ReadLines(strings.NewReader(in), school,
+			func(school string, line int, event []byte) error {
+				events = append(events, got{school, line, string(event)})
+				return nil
+			})
 		return events, err
 	}
 	events, err := read("{\"school\":\"a\"}\n\n \t{\"id\":\"1\"}\r\n{\"school\":\"b\"}", "z")
 	require.NoError(t, err)
-	require.Equal(t, []got{{"a", 1, `{"school":"a"}`}, {"z", 3, `{"id":"1"}`}, {"b", 4, `{"school":"b"}`}}, events)
+	require.Equal(t, []got{{"a", 1, `{"school":"a"}`}, {"z", 3, `{"id":"1"}`},
+		{"b", 4, `{"school":"b"}`}}, events)
 
 	for in, want := range map[string]string{
 		"{\"school\":\"a\"}\nnonsense\n{\"school\":\"a\"}": "line 2 is not an event",
@@ -348,7 +366,7 @@ func TestRefusalNamesTheLine(t *testing.T) {
 func TestValidateNamesAllFaults(t *testing.T) {
 	t.Parallel()
 	_, err := client.New(client.Config{URL: "localhost:8080", Token: "a b", RetryTimeout: -1})
-	for _, word := range []string{"server address", "token", "patience"} {
+	for _, word := range []string{"server address", "token", "retry timeout"} {
 		require.ErrorContains(t, err, word)
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// ReadLines reads structured CloudEvents, one on a line, and gives each with the school it belongs to: the one it names, or
-// else the one given. Empty lines are passed over. It stops at the first line that is not an event, with an error that
-// names the line, and nothing after it has been read.
-func ReadLines(r io.Reader, school string, take func(school string, line int, event []byte) error) error {
+// ReadLines reads structured CloudEvents, one per line, and passes each to take with its school:
+// the one that it names, else the given one. Empty lines are skipped. It stops at the first line
+// that is not an event, with an error that names the line; later lines are not read.
+func ReadLines(
+	r io.Reader, school string, take func(school string, line int, event []byte) error,
+) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), MaxBytes)
 	n := 0

@@ -13,14 +13,14 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Problem is a refusal by the server, as RFC 9457 has it.
+// Problem is an error response of the server (RFC 9457).
 type Problem struct {
 	Title     string  `json:"title"`
 	Status    int     `json:"status"`
 	Detail    string  `json:"detail"`
 	RequestID string  `json:"request_id"`
 	Faults    []Fault `json:"errors"`
-	More      int     `json:"more_errors"` // faults that are not listed
+	More      int     `json:"more_errors"` // faults beyond those listed
 
 	RetryAfter time.Duration `json:"-"`
 }
@@ -28,13 +28,13 @@ type Problem struct {
 // Fault is one thing that is wrong with a request.
 type Fault struct {
 	Index     int    `json:"index"`     // of the event in its batch
-	Pointer   string `json:"pointer"`   // where in the event, as a JSON pointer
-	Parameter string `json:"parameter"` // or which parameter
+	Pointer   string `json:"pointer"`   // a JSON pointer into the event or body
+	Parameter string `json:"parameter"` // of the URL
 	Reason    string `json:"reason"`
-	Line      int    `json:"-"` // that the event came from, where it came from a file
+	Line      int    `json:"-"` // of the file that the event came from; 0: no file
 }
 
-// where names the place of a fault.
+// where describes the location of a fault.
 func (f Fault) where() string {
 	switch {
 	case f.Parameter != "":
@@ -46,7 +46,7 @@ func (f Fault) where() string {
 	}
 }
 
-// maxListed is how many faults an error's text names.
+// maxListed is how many faults an error's text lists.
 const maxListed = 10
 
 func (p *Problem) Error() string {
@@ -64,11 +64,12 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// Retryable reports that the same request may succeed later.
+// Retryable reports whether the same request may succeed later.
 func Retryable(err error) bool {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		switch p.Status {
-		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
+			http.StatusGatewayTimeout:
 			return true
 		}
 		return false
@@ -76,7 +77,8 @@ func Retryable(err error) bool {
 	return errors.As(err, new(*connectionError))
 }
 
-// readProblem reads a refusal. One without a problem document comes from something between us and the server.
+// readProblem reads an error response. One without a problem document comes from a proxy in
+// between.
 func readProblem(resp *http.Response) *Problem {
 	p := &Problem{}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
@@ -92,7 +94,7 @@ func readProblem(resp *http.Response) *Problem {
 	return p
 }
 
-// retryAfter reads seconds or a date.
+// retryAfter parses the two forms of Retry-After: seconds, or a date.
 func retryAfter(v string) time.Duration {
 	if seconds, err := strconv.Atoi(v); err == nil && seconds >= 0 {
 		return time.Duration(seconds) * time.Second

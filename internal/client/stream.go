@@ -12,43 +12,46 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// maxQueuedBytes is how many bytes of events may wait to be sent before [Stream.Send] does.
+// maxQueuedBytes is how many bytes of events may be queued before [Stream.Send] blocks.
 const maxQueuedBytes = 32 << 20
 
-// maxInFlight is how many requests are in flight at most, each for another school.
+// maxInFlight is how many requests are made concurrently, each for another school.
 const maxInFlight = 8
 
-// Totals is how much of a stream is in the log.
+// Totals counts what has been written to the log.
 type Totals struct {
-	Events     int `json:"events"`
-	Duplicates int `json:"duplicates"` // repetitions within a request; others are dropped when the log is read
+	Events int `json:"events"`
+	// within a request; others are found only when the log is read
+	Duplicates int `json:"duplicates"`
 	Requests   int `json:"requests"`
 }
 
-// Stream sends events in batches. The events of one school are sent in their order, one request after the other, those of
-// different schools side by side. Nothing waits to fill a batch: whenever a request can be made, the school that has
-// waited longest gets one with all that is there, so that batches are small when events trickle and full when they do not.
+// Stream sends events in batches. Events of one school keep their order, one request after the
+// other; different schools are sent concurrently. Nothing waits for a batch to fill: whenever a
+// request can be made, the school that has waited longest sends all that it has. So batches are
+// small at a low rate and full at a high one.
 type Stream struct {
-	c       *Client
-	ctx     context.Context // of the requests
-	stopped context.Context // ends with ctx, or when a request has failed: no further one is made
+	c   *Client
+	ctx context.Context // of the requests
+	// ends with ctx, or when a request has failed; then no further one is made
+	stopped context.Context
 
 	mu     sync.Mutex
-	work   *sync.Cond // there is something to send, or nothing more will come
-	space  *sync.Cond // less is waiting
+	work   *sync.Cond // something can be sent, or no more events come
+	space  *sync.Cond // less is queued
 	queues map[string]*schoolQueue
-	ready  []*schoolQueue // with events to send and none in flight, the longest waiting first
+	ready  []*schoolQueue // with events and no request in flight, the longest waiting first
 	queued int            // bytes
-	done   bool           // nothing more comes
+	done   bool           // no more events come
 	totals Totals
 	onSent func(Totals)
 }
 
-// schoolQueue is what waits to be sent for one school.
+// schoolQueue holds the events of one school that are not sent yet.
 type schoolQueue struct {
 	school  string
 	batches []*batch
-	busy    bool // is among the ready, or a request is in flight
+	busy    bool // is in ready, or has a request in flight
 }
 
 type batch struct {
@@ -56,12 +59,16 @@ type batch struct {
 	lines []int // of each event
 }
 
-// Stream calls produce, which sends events, and returns when all of them are in the log. When a request has failed, those in
-// flight are waited for and no further ones are made, so that the totals are exact. When produce fails, what it has sent
-// before is still published. onSent, if not nil, is called after each request.
-func (c *Client) Stream(ctx context.Context, onSent func(Totals), produce func(*Stream) error) (Totals, error) {
+// Stream calls produce, which sends events, and returns when all of them are in the log. When a
+// request fails, it waits for those in flight and makes no further ones, so that the totals are
+// exact. When produce fails, what it has sent before is still published. onSent, if not nil, is
+// called after each request.
+func (c *Client) Stream(
+	ctx context.Context, onSent func(Totals), produce func(*Stream) error,
+) (Totals, error) {
 	g, stopped := errgroup.WithContext(ctx)
-	s := &Stream{c: c, ctx: ctx, stopped: stopped, queues: make(map[string]*schoolQueue), onSent: onSent}
+	s := &Stream{c: c, ctx: ctx, stopped: stopped, queues: make(map[string]*schoolQueue),
+		onSent: onSent}
 	s.work, s.space = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
 	defer context.AfterFunc(stopped, s.wake)()
 	for range maxInFlight {
@@ -76,7 +83,7 @@ func (c *Client) Stream(ctx context.Context, onSent func(Totals), produce func(*
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()
-	case !errors.Is(produced, context.Canceled): // else it was stopped because of err
+	case !errors.Is(produced, context.Canceled): // else produce was cancelled because of err
 		err = errors.Join(err, produced)
 	}
 	return s.totals, err
@@ -89,12 +96,13 @@ func (s *Stream) wake() {
 	s.space.Broadcast()
 }
 
-// Send takes an event to be sent. It waits while too many do already.
+// Send queues an event. It blocks while too much is queued.
 func (s *Stream) Send(e *domain.Envelope) error {
-	return s.add(e.School, 0, func(b []byte) ([]byte, error) { return cloudevents.AppendStructured(b, e) })
+	return s.add(e.School, 0,
+		func(b []byte) ([]byte, error) { return cloudevents.AppendStructured(b, e) })
 }
 
-// SendRaw is Send for an event that is structured JSON already. Errors about it name the line.
+// SendRaw is Send for an event in structured JSON. Faults of it name the line.
 func (s *Stream) SendRaw(school string, line int, event []byte) error {
 	return s.add(school, line, func(b []byte) ([]byte, error) { return append(b, event...), nil })
 }
@@ -126,7 +134,8 @@ func (s *Stream) add(school string, line int, appendTo func([]byte) ([]byte, err
 		last.body = last.body[:was]
 		return fmt.Errorf("encode event: %w", err)
 	}
-	if added := body[len(last.body):]; len(last.lines) > 0 && (len(last.lines) == MaxEvents || len(body)+1 > MaxBytes) {
+	if added := body[len(last.body):]; len(last.lines) > 0 &&
+		(len(last.lines) == MaxEvents || len(body)+1 > MaxBytes) {
 		last.body = last.body[:was]
 		last = &batch{body: append([]byte{'['}, added...)}
 		o.batches = append(o.batches, last)
@@ -161,7 +170,7 @@ func (s *Stream) publish() error {
 	}
 }
 
-// next waits for a batch to send. It returns nil when there will be none.
+// next waits for a batch to send. It returns nil when there are no more.
 func (s *Stream) next() (*schoolQueue, *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +187,7 @@ func (s *Stream) next() (*schoolQueue, *batch) {
 	return o, b
 }
 
-// sent counts a request that was answered and lets the school's next one go.
+// sent counts a successful request and releases the school's next one.
 func (s *Stream) sent(o *schoolQueue, size int, accepted *Accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +208,7 @@ func (s *Stream) sent(o *schoolQueue, size int, accepted *Accepted) {
 	}
 }
 
-// explain turns the index of an event in its batch into the line that it came from, where there are lines.
+// explain adds to each fault the line that its event came from.
 func (b *batch) explain(err error) {
 	var p *Problem
 	if !errors.As(err, &p) {

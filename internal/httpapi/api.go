@@ -24,39 +24,44 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/postgres"
-	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// Log is what the API needs of the log.
+// Log is the part of the log that the API uses.
 type Log interface {
 	eventlog.Appender
 	eventlog.Fetcher
 	eventlog.Inspector
 }
 
-// Deps is what the API works with. A process that does not take events has no Log, and one that does not answer queries
-// has no Pool; the routes that need them are not there then.
+// Tables runs fn in a transaction of the database that sees only what belongs to a school, or to one user of it.
+type Tables interface {
+	Read(ctx context.Context, school string, fn func(pgx.Tx) error) error
+	AsUser(ctx context.Context, school, user string, fn func(pgx.Tx) error) error
+}
+
+// Deps is what the API works with. A process that takes no events has no Log, and one that serves
+// no queries has no Tables; the routes that need them are then absent.
 type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
 	Partitions int32 // of the log
 
-	Pool      *postgres.Pool // in the role [postgres.API]
-	Set       string         // the name of the set of projections that the tables are
+	Tables    Tables // row security must hold for its transactions
+	Set       string // the name of the set of projections whose tables are read
 	Positions *checkpoint.Positions
-	Cache     *redis.Cache // nil keeps no answers
+	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
-	// IsGuardian tells whether a guardian answers for a student; nil lets no guardian ask.
+	// IsGuardian reports whether somebody is a guardian of a student; nil denies every guardian.
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
-	Live  *Live // nil: nobody is connected to this process
-	Logos Logos // nil: schools say elsewhere what their logo is
-	// Revoke refuses tokens in all processes from now on; nil has no route for it.
+	Live  *Live // nil: this process has no live connections
+	Logos Logos // nil: there are no routes for logos
+	// Revoke refuses tokens in all processes from now on; nil: there is no route for it.
 	Revoke func(context.Context, auth.Revocation) error
 
-	Consumers *Consumers // nil: nothing is known of deliveries but what the tables have; needs Pool
+	Consumers *Consumers // nil: deliveries can be read, but not decided about; needs Tables
 
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
@@ -78,13 +83,18 @@ const (
 
 var tags = []*huma.Tag{
 	{Name: tagEvents, Description: "Publish events, and read a school's log."},
-	{Name: tagAnalytics, Description: "What the events add up to: attendance, results, fees, risk."},
+	{Name: tagAnalytics,
+		Description: "What the events add up to: attendance, results, fees, risk."},
 	{Name: tagStudents, Description: "Students, their classes and their history."},
-	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: what was sent, and decisions about it."},
-	{Name: tagInbox, Description: "What users read of their own messages, and the devices that they get push messages on."},
+	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: " +
+		"what was sent, and decisions about it."},
+	{Name: tagInbox, Description: "What users read of their own messages, and the devices that " +
+		"they get push messages on."},
 	{Name: tagSettings, Description: "What a school sends to whom, how and when."},
-	{Name: tagLive, Description: "Connections that receive events as they happen, and the tokens that open them."},
-	{Name: tagOperations, Description: "Queues, dead letters and deliveries of all schools, for operators of the platform."},
+	{Name: tagLive, Description: "Connections that receive events as they happen, and the tokens " +
+		"that open them."},
+	{Name: tagOperations, Description: "Queues, dead letters and deliveries of all schools, for " +
+		"operators of the platform."},
 	{Name: tagReference, Description: "Descriptions of the events and of the log, for programs."},
 }
 
@@ -95,16 +105,16 @@ type API struct {
 	metrics  *metrics
 	huma     huma.API
 	mux      *http.ServeMux
-	live     *http.ServeMux       // of what stays connected
-	needs    map[string]auth.Need // of every route about a school
-	results  *redis.ReadThrough[result]
+	live     *http.ServeMux       // the routes whose connections stay open
+	needs    map[string]auth.Need // by method and path, of every route about a school
+	results  *cache.ReadThrough[result]
 	rates    *rates
 	inFlight *semaphore.Weighted
-	internal http.Handler // for requests that come from within
+	internal http.Handler // for queries of live clients
 	handler  http.Handler
 }
 
-// New puts the API together.
+// New builds the API. It fails when the config is invalid or a metric is registered already.
 func New(config Config, deps Deps) (*API, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -113,7 +123,10 @@ func New(config Config, deps Deps) (*API, error) {
 		deps.Now = time.Now
 	}
 	if deps.IsGuardian == nil {
-		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool, error) { return false, nil }
+		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,
+			error) {
+			return false, nil
+		}
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -121,8 +134,9 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	config = config.withDefaults()
 	a := &API{
-		config: config, deps: deps, metrics: m, mux: http.NewServeMux(), needs: map[string]auth.Need{},
-		results:  redis.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
+		config: config, deps: deps, metrics: m, mux: http.NewServeMux(),
+		needs:    map[string]auth.Need{},
+		results:  cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
 		rates:    newRates(config.EventRate, config.eventBurst()),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
 	}
@@ -135,17 +149,18 @@ func New(config Config, deps Deps) (*API, error) {
 		return nil, err
 	}
 	a.internal = observe(m, deps.Logger, a.mux)
-	a.handler = observe(m, deps.Logger, secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
+	a.handler = observe(m, deps.Logger,
+		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
 	return a, nil
 }
 
-// ServeHTTP answers a request.
+// ServeHTTP implements [http.Handler].
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Handle adds a route that is not about events or read models, as the dashboard's pages.
+// Handle adds a route that OpenAPI does not describe, for example the dashboard's pages.
 func (a *API) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
-// Run watches positions for reads that wait, until ctx ends.
+// Run watches the positions that reads wait for, until ctx ends.
 func (a *API) Run(ctx context.Context) error {
 	if a.deps.Positions == nil {
 		<-ctx.Done()
@@ -158,7 +173,7 @@ func (a *API) routes() error {
 	if a.deps.Log != nil {
 		a.eventRoutes()
 	}
-	if a.deps.Pool != nil {
+	if a.deps.Tables != nil {
 		for _, q := range a.deps.Queries {
 			a.mount(q)
 		}
@@ -179,37 +194,40 @@ func (a *API) routes() error {
 	return a.documentRoutes()
 }
 
-// splitLive leads to what stays connected past everything that is made for single answers.
-func (a *API) splitLive(answers http.Handler) http.Handler {
+// splitLive routes connections that stay open around compression, which would buffer what they
+// send.
+func (a *API) splitLive(next http.Handler) http.Handler {
 	if a.live == nil {
-		return answers
+		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := a.live.Handler(r); pattern != "" {
 			a.live.ServeHTTP(w, r)
 			return
 		}
-		answers.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
-// dispatch finds the route of a request. When there is none, the mux's own short text becomes a problem.
+// dispatch serves a request by its route. Without one, the mux's plain-text error becomes a
+// problem.
 func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 	if h, pattern := a.mux.Handler(r); pattern == "" {
 		none := &headOnly{header: w.Header()}
 		h.ServeHTTP(none, r)
 		switch none.status {
 		case http.StatusMethodNotAllowed:
-			problem(none.status, "this address does not take %s, but %s", r.Method, w.Header().Get("Allow")).write(w, r)
+			problem(none.status, "this path does not support %s, but %s", r.Method,
+				w.Header().Get("Allow")).write(w, r)
 		default:
-			problem(http.StatusNotFound, "there is nothing at this address").write(w, r)
+			problem(http.StatusNotFound, "there is nothing at this path").write(w, r)
 		}
 		return
 	}
 	a.mux.ServeHTTP(w, r)
 }
 
-// headOnly takes an answer's status and headers, and drops its body.
+// headOnly records a response's status and headers, and drops its body.
 type headOnly struct {
 	header http.Header
 	status int
@@ -235,14 +253,19 @@ func humaConfig(c Config) huma.Config {
 			OpenAPI: "3.1.0", Tags: tags,
 			Info: &huma.Info{
 				Title: "Schoolbell", Version: c.Version,
-				Description: "Events of schools in, analytics out. An answer says how much of the log it holds in Schoolbell-Position; " +
-					"a read that must not miss an event names that event's position in Schoolbell-Min-Position.",
+				Description: "Publish events of schools, and query what they add up to. Every " +
+					"response says in " +
+					"Schoolbell-Position how much of the log it covers. To read your own writes, " +
+					"send the position of your " +
+					"last event in Schoolbell-Min-Position: the response then covers it.",
 				License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A token with sub, school, roles and scope."},
+					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT",
+						Description: "A JSON Web Token with sub, school, roles and scope. The " +
+							"school * is for operators of the platform."},
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}},
@@ -255,7 +278,8 @@ func humaConfig(c Config) huma.Config {
 				}
 			}},
 		},
-		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
+		Formats: map[string]huma.Format{"application/json": format,
+			"json": format},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers: []huma.Transformer{func(hc huma.Context, _ string, v any) (any, error) {
@@ -273,7 +297,8 @@ func humaConfig(c Config) huma.Config {
 	}
 }
 
-// schemaName names a type after its package too, as every read model may call its answer Answer.
+// schemaName prefixes a type's name with its package, since read models may use the same name for
+// different types.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
@@ -293,33 +318,35 @@ func schemaName(t reflect.Type, hint string) string {
 
 type dateSchema string
 
-// Schema says how a date is written.
+// Schema implements [huma.SchemaProvider].
 func (dateSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "date"}
 }
 
 type positionSchema string
 
-// Schema says how a position is written.
+// Schema implements [huma.SchemaProvider].
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`, Examples: []any{"7:1042"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`,
+		Examples: []any{"7:1042"}}
 }
 
 type clockSchema string
 
-// Schema says how a time of day is written.
+// Schema implements [huma.SchemaProvider].
 func (clockSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Type: huma.TypeString, Pattern: `^([01]\d|2[0-3]):[0-5]\d$`, PatternDescription: "a time of day, as in 21:30", Examples: []any{"21:30"},
+		Type: huma.TypeString, Pattern: `^([01]\d|2[0-3]):[0-5]\d$`,
+		PatternDescription: "a time of day, for example 21:30", Examples: []any{"21:30"},
 	}
 }
 
 type anySchema string
 
-// Schema says that a value may be any JSON.
+// Schema implements [huma.SchemaProvider]: any JSON.
 func (anySchema) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
 
-// compressible says which answers get smaller.
+// compressible reports which responses compression makes smaller.
 func compressible(contentType string) bool {
 	return strings.Contains(contentType, "json") || strings.HasPrefix(contentType, "text/")
 }

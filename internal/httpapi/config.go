@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// loadTimeout is how long a query may take. Requests that share one execution wait for it, each as long as its client does.
+// loadTimeout is how long a query may take. Requests that share one execution wait for it, each as
+// long as its client does.
 const loadTimeout = 15 * time.Second
 
 // Config is how the API behaves. A zero value means the default in parentheses.
@@ -38,24 +39,29 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// eventBurst is how many events a token may send at once: two seconds' worth, and never less than one request.
+// eventBurst is how many events a token may send at once: two seconds' worth, and never less than
+// one request.
 func (c Config) eventBurst() int { return max(c.MaxEvents, int(2*c.EventRate)) }
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
 	var faults []error
 	if c.WaitLimit < 0 || c.AppendLimit < 0 {
-		faults = append(faults, errors.New("http: wait limit and append limit must not be negative"))
+		faults = append(faults,
+			errors.New("http: wait limit and append limit must not be negative"))
 	}
 	if c.MaxBody < 0 || c.MaxEvents < 0 || c.EventRate < 0 || c.InFlightBytes < 0 {
 		faults = append(faults, errors.New("http: limits must not be negative"))
 	}
 	if d := c.withDefaults(); d.InFlightBytes < d.MaxBody {
-		faults = append(faults, fmt.Errorf("http: %d bytes in flight are less than one body of %d", d.InFlightBytes, d.MaxBody))
+		faults = append(faults, fmt.Errorf("http: %d bytes in flight are less than one body of %d",
+			d.InFlightBytes, d.MaxBody))
 	}
 	for _, o := range c.AllowedOrigins {
-		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host {
-			faults = append(faults, fmt.Errorf("http: origin %q must be scheme://host, for example https://app.example.org", o))
+		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" ||
+			o != u.Scheme+"://"+u.Host {
+			faults = append(faults, fmt.Errorf("http: origin %q must be scheme://host, for "+
+				"example https://app.example.org", o))
 		}
 	}
 	return errors.Join(faults...)

@@ -9,7 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Consumers is what the API needs of the job consumers. They need not run in the same process.
+// Consumers is the part of the message consumers that the API uses. They need not run in this
+// process.
 type Consumers struct {
 	Ledger   *ledger.Ledger
 	Settings *ledger.Settings
@@ -17,15 +18,15 @@ type Consumers struct {
 	// Replan plans the event at a position again; nil offers no route for it.
 	Replan func(ctx context.Context, at domain.Position) error
 
-	// Link makes an address for a document, by its hash.
+	// Link returns a URL for a document, by its hash.
 	Link func(hash string) string
-	// PushKey is what browsers need to subscribe to notices; empty where they are not sent.
+	// PushKey is the VAPID public key that browsers subscribe with; empty: no web push.
 	PushKey string
-	// Outbox lets administrators look at what would have been sent, where channels end in the outbox.
+	// Outbox adds the routes that show what would have been sent, for channels without a provider.
 	Outbox bool
-	// SMSCallback takes the receipts of text messages; nil when there are none.
+	// SMSCallback takes the receipts of text messages; nil: the provider sends none.
 	SMSCallback http.Handler
-	// Documents serves what links lead to; nil when there is nothing to serve.
+	// Documents serves documents by their links; nil: there is no store of documents.
 	Documents http.Handler
 }
 

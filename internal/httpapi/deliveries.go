@@ -10,8 +10,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// deliveryRoutes are what administrators decide about deliveries of their school. Reading them is a query like any other
-// (package projections/deliveries), which also shows the steps of each.
+// deliveryRoutes are what administrators decide about deliveries of their school. Reading them is a
+// query like any other (package projections/deliveries), which also shows the steps of each.
 func (a *API) deliveryRoutes() {
 	ledger := a.deps.Consumers.Ledger
 	for _, change := range []struct {
@@ -21,12 +21,14 @@ func (a *API) deliveryRoutes() {
 	}{
 		{
 			"retry", "Retry a delivery",
-			"For a delivery that is dead, failed, cancelled or unknown. One that waits for its next attempt is attempted at once. " +
+			"For a delivery that is dead, failed, cancelled or unknown. One that waits for its " +
+				"next attempt is attempted at once. " +
 				"Retrying an unknown delivery accepts that its recipient may get it twice.",
 			consumers.Planned, ledger.Retry,
 		},
 		{
-			"discard", "Give up a delivery", "For a delivery that is dead or unknown. It counts as failed.",
+			"discard", "Give up a delivery",
+			"For a delivery that is dead or unknown. It counts as failed.",
 			consumers.Failed, ledger.Discard,
 		},
 		{
@@ -35,11 +37,15 @@ func (a *API) deliveryRoutes() {
 		},
 	} {
 		handle(a, huma.Operation{
-			OperationID: change.verb + "-delivery", Method: http.MethodPost, Path: schoolPath + "/deliveries/{id}/" + change.verb,
+			OperationID: change.verb + "-delivery", Method: http.MethodPost,
+			Path: schoolPath + "/deliveries/{id}/" + change.verb,
 			Tags: []string{tagDeliveries}, Summary: change.summary,
-			Description: change.description + " The delivery's steps say who did it.", Errors: []int{404, 409},
-		}, needAdmin, func(ctx context.Context, req *request, in *deliveryInput) (*response[DeliveryStatus], error) {
-			// The id alone finds a delivery of any school, so the school is checked first. It never changes.
+			Description: change.description + " The delivery's steps say who did it.",
+			Errors:      []int{404, 409},
+		}, needAdmin, func(ctx context.Context, req *request,
+			in *deliveryInput) (*response[DeliveryStatus], error) {
+			// The id alone finds a delivery of any school, so the school is checked first. It never
+			// changes.
 			entry, err := ledger.Show(ctx, in.ID)
 			if err == nil && entry.School != req.school {
 				err = query.ErrNotFound

@@ -19,7 +19,7 @@ import (
 //go:embed page
 var pages embed.FS
 
-// documentRoutes serves what describes the API and the events, to everybody.
+// documentRoutes serves the descriptions of the API and of the events, without a token.
 func (a *API) documentRoutes() error {
 	catalogue, err := schema.JSONSchema()
 	if err != nil {
@@ -29,9 +29,11 @@ func (a *API) documentRoutes() error {
 	if err != nil {
 		return err
 	}
-	a.document("get-catalog", "/v1/catalog", "application/schema+json", "All events, as one JSON Schema.", catalogue)
-	a.document("get-asyncapi", "/asyncapi.json", "application/json", "The log, as AsyncAPI 3.0.", asyncAPI)
-	openAPI := sync.OnceValues(a.OpenAPI) // when all routes are there
+	a.document("get-catalog", "/v1/catalog", "application/schema+json",
+		"Get the JSON Schema of all events", catalogue)
+	a.document("get-asyncapi", "/asyncapi.json", "application/json",
+		"Get the AsyncAPI 3.0 description of the log", asyncAPI)
+	openAPI := sync.OnceValues(a.OpenAPI) // at the first request, when all routes are mounted
 	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		description, err := openAPI()
 		if err != nil {
@@ -39,7 +41,7 @@ func (a *API) documentRoutes() error {
 			return
 		}
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
-		_, _ = w.Write(description) // the client may have gone
+		_, _ = w.Write(description) // fails only when the client is gone
 	})
 	a.mux.Handle("GET /{$}", http.RedirectHandler("/docs", http.StatusFound))
 	a.page("GET /docs", "page/index.html", "text/html; charset=utf-8")
@@ -48,7 +50,7 @@ func (a *API) documentRoutes() error {
 	return nil
 }
 
-// OpenAPI returns the API's description.
+// OpenAPI returns the API's description, as indented JSON. Call it when all routes are mounted.
 func (a *API) OpenAPI() ([]byte, error) {
 	b, err := json.Marshal(a.huma.OpenAPI(), json.Deterministic(true))
 	if err != nil {
@@ -62,13 +64,15 @@ func (a *API) OpenAPI() ([]byte, error) {
 func (a *API) document(id, path, mediaType, summary string, body []byte) {
 	a.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", mediaType)
-		_, _ = w.Write(body) // the client may have gone
+		_, _ = w.Write(body) // fails only when the client is gone
 	})
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{tagReference},
+		OperationID: id, Method: http.MethodGet, Path: path, Summary: summary,
+		Tags:     []string{tagReference},
 		Security: []map[string][]string{},
 		Responses: map[string]*huma.Response{"200": {
-			Description: "The document.", Content: map[string]*huma.MediaType{mediaType: {Schema: &huma.Schema{Type: huma.TypeObject}}},
+			Description: "The document.",
+			Content:     map[string]*huma.MediaType{mediaType: {Schema: &huma.Schema{Type: huma.TypeObject}}},
 		}},
 	})
 }
@@ -76,25 +80,29 @@ func (a *API) document(id, path, mediaType, summary string, body []byte) {
 func (a *API) page(pattern, file, mediaType string) {
 	body, err := pages.ReadFile(file)
 	if err != nil {
-		panic(err) // it is part of the program
+		panic(err) // it is embedded
 	}
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Cache-Control", "max-age=300")
-		_, _ = w.Write(body) // the client may have gone
+		_, _ = w.Write(body) // fails only when the client is gone
 	})
 }
 
-// eventRoutes are those of the log. Their bodies are not huma's to read, so they are described by hand.
+// eventRoutes are the routes of the log. They read bodies themselves (CloudEvents in three modes,
+// compressed or not), so OpenAPI is written by hand.
 func (a *API) eventRoutes() {
 	schemas := a.huma.OpenAPI().Components.Schemas
 	text := &huma.Schema{Type: huma.TypeString}
 	event := &huma.Schema{
-		Type: huma.TypeObject, Description: "A CloudEvent; /v1/catalog has what belongs into data, by type.",
-		Required: []string{"specversion", "id", "source", "type", "data"},
+		Type:        huma.TypeObject,
+		Description: "A CloudEvent. /v1/catalog has the schema of data for each type.",
+		Required:    []string{"specversion", "id", "source", "type", "data"},
 		Properties: map[string]*huma.Schema{
-			"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}}, "id": text, "source": text, "type": text,
-			"school": text, "subject": text, "time": {Type: huma.TypeString, Format: "date-time"}, "data": {Type: huma.TypeObject},
+			"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}}, "id": text, "source": text,
+			"type":   text,
+			"school": text, "subject": text, "time": {Type: huma.TypeString, Format: "date-time"},
+			"data": {Type: huma.TypeObject},
 		},
 		AdditionalProperties: true,
 	}
@@ -106,62 +114,77 @@ func (a *API) eventRoutes() {
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Accepted](), true, "")}},
 	}
 	a.route(&huma.Operation{
-		OperationID: "publish-events", Method: http.MethodPost, Path: schoolPath + "/events", Tags: []string{tagEvents},
+		OperationID: "publish-events", Method: http.MethodPost, Path: schoolPath + "/events",
+		Tags:    []string{tagEvents},
 		Summary: "Publish events",
-		Description: "Takes one structured CloudEvent, a batch, or one event in binary mode; all events or none. Sending an event " +
-			"again is safe: source and id name it. The body may be compressed with gzip.",
+		Description: "Takes one structured CloudEvent, a batch, or one event in binary mode. " +
+			"Either all events are written or none. " +
+			"Sending an event again is safe: an event with the same source and id is a " +
+			"duplicate. The body may be gzip-compressed.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			cloudevents.StructuredType: {Schema: event}, cloudevents.BatchType: {Schema: events},
-			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, Description: "The data; the attributes are in ce- headers."}},
+			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject,
+				Description: "The data of an event in binary mode; its attributes are in ce- " +
+					"headers."}},
 		}},
 		Responses: responses,
 	}, needWrite, a.ingest)
 
 	responses = a.problems("400", "401", "403", "410", "503")
-	responses["200"] = &huma.Response{Description: "Events in their order.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: &huma.Schema{
-			Type: huma.TypeObject, Required: []string{"next", "unreadable", "events"},
-			Properties: map[string]*huma.Schema{
-				"next":       {Type: huma.TypeString, Description: "The position to give as after for what follows."},
-				"unreadable": {Type: huma.TypeInteger, Description: "Records that are no events and were passed over."},
-				"events":     events,
-			},
-		}},
-		ndjsonType: {Schema: event},
-	}}
+	responses["200"] = &huma.Response{Description: "Events in the order of the log.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{
+				Type: huma.TypeObject, Required: []string{"next", "unreadable", "events"},
+				Properties: map[string]*huma.Schema{
+					"next": {Type: huma.TypeString, Description: "Pass as after to read on."},
+					"unreadable": {Type: huma.TypeInteger,
+						Description: "Records that are not valid events and were skipped."},
+					"events": events,
+				},
+			}},
+			ndjsonType: {Schema: event},
+		}}
 	query := func(name, description string, s *huma.Schema) *huma.Param {
 		return &huma.Param{Name: name, In: "query", Description: description, Schema: s}
 	}
 	one, thousand, zero, longest := 1.0, 1000.0, 0.0, MaxWait.Seconds()
 	a.route(&huma.Operation{
-		OperationID: "read-events", Method: http.MethodGet, Path: schoolPath + "/events", Tags: []string{tagEvents},
-		Summary:     "Read the log",
-		Description: "The events of the school in their order, each with its position; with Accept: application/x-ndjson one on each line.",
+		OperationID: "read-events", Method: http.MethodGet, Path: schoolPath + "/events",
+		Tags:    []string{tagEvents},
+		Summary: "Read a school's events",
+		Description: "In the order of the log, each with its position. With Accept: " +
+			"application/x-ndjson, one event per line.",
 		Parameters: []*huma.Param{
 			schoolParam(),
-			query("after", "The position before the first event; without it, the log's beginning.", positionSchema("").Schema(nil)),
-			query("limit", "How many events at most; 100 without it.", &huma.Schema{Type: huma.TypeInteger, Minimum: &one, Maximum: &thousand}),
-			query("wait", "How many seconds to wait for an event when there is none.", &huma.Schema{Type: huma.TypeInteger, Minimum: &zero, Maximum: &longest}),
+			query("after", "Only events after this position. Without it, from the start of the "+
+				"log.", positionSchema("").Schema(nil)),
+			query("limit", "How many events to return; 100 by default.",
+				&huma.Schema{Type: huma.TypeInteger, Minimum: &one, Maximum: &thousand}),
+			query("wait", "How many seconds to wait for an event when there is none yet.",
+				&huma.Schema{Type: huma.TypeInteger, Minimum: &zero, Maximum: &longest}),
 		},
 		Responses: responses,
 	}, needRead, a.readLog)
 }
 
-// problems are answers that are not a success.
+// problems are the responses with a [Problem], by status.
 func (a *API) problems(statuses ...string) map[string]*huma.Response {
 	rs := map[string]*huma.Response{}
 	for _, status := range statuses {
 		code, _ := strconv.Atoi(status)
-		rs[status] = &huma.Response{Description: http.StatusText(code), Content: map[string]*huma.MediaType{
-			problemType: {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")},
-		}}
+		rs[status] = &huma.Response{Description: http.StatusText(code),
+			Content: map[string]*huma.MediaType{
+				problemType: {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")},
+			}}
 	}
 	return rs
 }
 
-// route adds a route about a school that huma does not serve.
-func (a *API) route(op *huma.Operation, need auth.Need, serve func(http.ResponseWriter, *http.Request) error) {
+// route adds a route about a school that reads its request itself.
+func (a *API) route(
+	op *huma.Operation, need auth.Need, serve func(http.ResponseWriter, *http.Request) error,
+) {
 	a.needs[op.Method+" "+op.Path] = need
 	a.mux.HandleFunc(op.Method+" "+op.Path, a.guarded(need, serve))
 	a.huma.OpenAPI().AddOperation(op)

@@ -22,8 +22,9 @@ import (
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
-// TestP1_WhatWasAcceptedIsInTheLog has producers go on while the broker is closed and opened again on its data. Whatever
-// was answered 202 is in the log afterwards, at the position that was answered.
+// TestP1_WhatWasAcceptedIsInTheLog has producers go on while the broker is closed and opened again
+// on its data. Whatever was answered 202 is in the log afterwards, at the position that was
+// answered.
 func TestP1_WhatWasAcceptedIsInTheLog(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -60,7 +61,8 @@ func TestP1_WhatWasAcceptedIsInTheLog(t *testing.T) {
 		producers.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				id := fmt.Sprintf("%s/%d", school, i)
-				r := s.do(http.MethodPost, "/v1/schools/"+school+"/events", writer, marked(id, "s", "late"), "Content-Type", cloudevents.StructuredType)
+				r := s.do(http.MethodPost, "/v1/schools/"+school+"/events", writer,
+					marked(id, "s", "late"), "Content-Type", cloudevents.StructuredType)
 				var a httpapi.Accepted
 				switch r.StatusCode {
 				case http.StatusAccepted:
@@ -82,16 +84,19 @@ func TestP1_WhatWasAcceptedIsInTheLog(t *testing.T) {
 	}
 	for range 3 {
 		before, _ := count()
-		require.Eventually(t, func() bool { n, _ := count(); return n > before+50 }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { n, _ := count(); return n > before+50 }, 30*time.Second,
+			time.Millisecond)
 		_, before = count()
 		broker.Stop()
-		require.Eventually(t, func() bool { _, n := count(); return n > before }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { _, n := count(); return n > before }, 30*time.Second,
+			time.Millisecond)
 		broker, err = devstack.StartKafka(devstack.KafkaConfig{Dir: dir})
 		require.NoError(t, err)
 		address.Store(broker.Brokers()[0])
 	}
 	before, _ := count()
-	require.Eventually(t, func() bool { n, _ := count(); return n > before+50 }, 30*time.Second, time.Millisecond, "it goes on by itself")
+	require.Eventually(t, func() bool { n, _ := count(); return n > before+50 }, 30*time.Second,
+		time.Millisecond, "it goes on by itself")
 	stop()
 	producers.Wait()
 

@@ -15,7 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// The headers that are our own.
+// Headers of Schoolbell's own.
 const (
 	headerPosition    = "Schoolbell-Position"
 	headerMinPosition = "Schoolbell-Min-Position"
@@ -32,7 +32,9 @@ func schoolParam() *huma.Param {
 	}
 }
 
-// admit finds out who sends a request and whether they may. Nothing about a school happens before it says yes.
+// admit verifies the token of a request about a school and checks that its bearer may make it. It
+// comes before anything else that a route does, so that a request of a stranger costs and reveals
+// nothing.
 func (a *API) admit(r *http.Request, need auth.Need) error {
 	p, err := a.bearer(r)
 	if err != nil {
@@ -46,32 +48,34 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	}
 	var f domain.Faults
 	if f.ID("/school", school); len(f.List) > 0 || strings.ContainsAny(school, "*/") {
-		return problem(http.StatusBadRequest, "the address does not have the id of a school")
+		return problem(http.StatusBadRequest, "the path does not contain a valid school id")
 	}
 	return checkAddress(r.URL)
 }
 
-// checkAddress refuses an address that is not text, or says two things at once, before a part of it is overlooked.
+// checkAddress refuses a URL that is not valid text or repeats a parameter. Which of two values
+// counts is different in every parser, so neither may.
 func checkAddress(u *url.URL) error {
 	if !isText(u.Path) {
-		return problem(http.StatusBadRequest, "the address must be UTF-8 without NUL")
+		return problem(http.StatusBadRequest, "the URL must be UTF-8 without NUL")
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return problem(http.StatusBadRequest, "the address's parameters cannot be read: %s", err)
+		return problem(http.StatusBadRequest, "the query string cannot be parsed: %s", err)
 	}
-	failed := problem(http.StatusBadRequest, "not all parameters can be used")
+	failed := problem(http.StatusBadRequest, "some parameters are invalid")
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		var reason string
 		switch values := query[name]; {
 		case !isText(name), !isText(values[0]):
 			reason = "must be UTF-8 without NUL"
 		case len(values) > 1:
-			reason = "must be there once only"
+			reason = "must not be repeated"
 		default:
 			continue
 		}
-		failed.Errors = append(failed.Errors, ProblemError{Parameter: "query." + strings.ToValidUTF8(name, "\uFFFD"), Reason: reason})
+		failed.Errors = append(failed.Errors,
+			ProblemError{Parameter: "query." + strings.ToValidUTF8(name, "\uFFFD"), Reason: reason})
 	}
 	if len(failed.Errors) > 0 {
 		return failed
@@ -81,14 +85,15 @@ func checkAddress(u *url.URL) error {
 
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// bearer finds out who sends a request.
+// bearer returns who sends a request: of a live client's query, the one who opened the connection.
 func (a *API) bearer(r *http.Request) (auth.Principal, error) {
-	if known, ok := r.Context().Value(internalBearerKey{}).(auth.Principal); ok {
-		return known, nil
+	if p, ok := r.Context().Value(internalBearerKey{}).(auth.Principal); ok {
+		return p, nil
 	}
 	token, ok := bearerToken(r)
 	if !ok {
-		return auth.Principal{}, problem(http.StatusUnauthorized, "a token is needed: Authorization: Bearer …")
+		return auth.Principal{},
+			problem(http.StatusUnauthorized, "a token is required: Authorization: Bearer …")
 	}
 	return a.deps.Verifier.Verify(token)
 }
@@ -102,8 +107,10 @@ func bearerToken(r *http.Request) (string, bool) {
 	return token, ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// guarded is a route about one school.
-func (a *API) guarded(need auth.Need, serve func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// guarded admits a request about one school before it is served.
+func (a *API) guarded(
+	need auth.Need, serve func(http.ResponseWriter, *http.Request) error,
+) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := a.admit(r, need)
 		if err == nil {
@@ -115,7 +122,7 @@ func (a *API) guarded(need auth.Need, serve func(http.ResponseWriter, *http.Requ
 	}
 }
 
-// admitOperator is admit for what concerns all schools.
+// admitOperator is admit for routes that concern all schools.
 func (a *API) admitOperator(r *http.Request) error {
 	p, err := a.bearer(r)
 	if err != nil {

@@ -45,7 +45,8 @@ const (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-// stack is a whole Schoolbell in one test: a log in memory, real tables, a Redis and the API in front.
+// stack is a whole Schoolbell in one test: a log in memory, real tables, a Redis and the API in
+// front.
 type stack struct {
 	t      testing.TB
 	log    *memlog.Log
@@ -53,7 +54,7 @@ type stack struct {
 	api    *httpapi.API
 	server *httptest.Server
 	dsn    string
-	jobs   *postgres.Pool // in the role of those who do deliveries
+	jobs   *postgres.Pool // in the role of the consumers
 	ledger *ledger.Ledger
 	logs   *syncBuffer
 }
@@ -75,29 +76,36 @@ func full(t testing.TB, options ...option) *stack {
 	s.dsn = devtest.Postgres(t)
 	set, err := projections.NewSet(catalog.All()...)
 	require.NoError(t, err)
-	cache, err := redis.Open(redis.Config{URL: "redis://" + s.redis.Addr(), Timeout: time.Second}, prometheus.NewRegistry())
+	cache, err := redis.Open(redis.Config{URL: "redis://" + s.redis.Addr(), Timeout: time.Second},
+		prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
-	tables, writer, jobs := devtest.Pool(t, s.dsn, postgres.API), devtest.Pool(t, s.dsn, postgres.Projector), devtest.Pool(t, s.dsn, postgres.Jobs)
+	tables, writer, jobs := devtest.Pool(t, s.dsn, postgres.API),
+		devtest.Pool(t, s.dsn, postgres.Projector), devtest.Pool(t, s.dsn, postgres.Jobs)
 	positions := checkpoint.NewPositions(tables.Acquire, setName)
 	engine, err := projections.NewEngine(projections.Config{
-		Name: setName, Set: set, Log: s.log, Group: s.log, Store: postgres.NewProjectionStore(writer, set, setName),
-		Decode: cloudevents.Decode, Notifiers: []projections.Notifier{redis.NewNotifier(cache, set), projections.PositionNotifier(positions.Reached)},
+		Name: setName, Set: set, Log: s.log, Group: s.log,
+		Store:  postgres.NewProjectionStore(writer, set, setName),
+		Decode: cloudevents.Decode,
+		Notifiers: []projections.Notifier{redis.NewNotifier(cache, set),
+			projections.PositionNotifier(positions.Reached)},
 	})
 	require.NoError(t, err)
 	s.run(engine.Run)
 	dir, err := document.OpenDir(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
-	logos := &logo.Service{Store: document.NewStore(dir), Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
+	logos := &logo.Service{Store: document.NewStore(dir),
+		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
 	s.start(httpapi.Deps{
-		Log: s.log, Partitions: partitions, Logos: logos, Pool: tables, Set: setName, Positions: positions, Cache: cache,
+		Log: s.log, Partitions: partitions, Logos: logos, Tables: tables, Set: setName,
+		Positions: positions, Cache: cache,
 		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),
 	}, options...)
 	return s
 }
 
-// consumers are the routes about deliveries, on a ledger that nobody works on.
+// consumers are the routes about deliveries, on a ledger without workers.
 func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	s.t.Helper()
 	kept, err := ledger.New(ledger.Config{Pool: jobs.Conns()})
@@ -106,7 +114,8 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	require.NoError(s.t, err)
 	s.ledger, s.jobs = kept, jobs
 	return &httpapi.Consumers{
-		Ledger: kept, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners, PushKey: "a-public-key", Outbox: true,
+		Ledger: kept, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners,
+		PushKey: "a-public-key", Outbox: true,
 		Link:        func(hash string) string { return "https://school.example/documents/" + hash },
 		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
 	}
@@ -114,11 +123,13 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 
 func (s *stack) start(deps httpapi.Deps, options ...option) {
 	s.t.Helper()
-	verifier, err := auth.New(s.t.Context(), auth.Config{Secret: secret}, slog.New(slog.DiscardHandler))
+	verifier, err := auth.New(s.t.Context(), auth.Config{Secret: secret},
+		slog.New(slog.DiscardHandler))
 	require.NoError(s.t, err)
 	deps.Verifier = verifier
 	deps.Metrics = prometheus.NewRegistry()
-	deps.Logger = slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	deps.Logger = slog.New(slog.NewTextHandler(s.logs,
+		&slog.HandlerOptions{Level: slog.LevelDebug}))
 	config := httpapi.Config{Version: "test"}
 	for _, o := range options {
 		o(&config, &deps)
@@ -130,7 +141,7 @@ func (s *stack) start(deps httpapi.Deps, options ...option) {
 	s.t.Cleanup(s.server.Close)
 }
 
-// run keeps something going until the test ends.
+// run runs a task until the test ends.
 func (s *stack) run(task func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var g errgroup.Group
@@ -198,7 +209,8 @@ func (s *stack) get(path, token string, headers ...string) response {
 // publish sends events to a school and returns the position of the last.
 func (s *stack) publish(school string, events ...string) string {
 	s.t.Helper()
-	r := s.do(http.MethodPost, "/v1/schools/"+school+"/events", token(s.t, school, "sis", "events:write"),
+	r := s.do(http.MethodPost, "/v1/schools/"+school+"/events",
+		token(s.t, school, "sis", "events:write"),
 		"["+strings.Join(events, ",")+"]", "Content-Type", cloudevents.BatchType)
 	require.Equal(s.t, http.StatusAccepted, r.StatusCode, string(r.body))
 	var a httpapi.Accepted

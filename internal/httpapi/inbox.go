@@ -12,35 +12,43 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// inboxRoutes let everybody read what they were told, and nobody anything else: the bearer's name is in the statements and
-// in the transaction.
+// inboxRoutes let users read their own messages. The user is in every statement, and set for the
+// transaction, so that row security holds even when a statement forgets it.
 func (a *API) inboxRoutes() {
 	const path = schoolPath + "/inbox"
 	handle(a, huma.Operation{
 		OperationID: "read-inbox", Method: http.MethodGet, Path: path, Tags: []string{tagInbox},
-		Summary: "Read one's own inbox",
-		Description: "What the bearer was told, the newest first, a page at a time, and how much of it is unread. Whoever is connected " +
-			"hears at once when something arrives: a schoolbell.delivery.delivered.v1 whose channel is in_app comes to the room of the user, " +
-			"which everybody is in (see stream-events); its delivery_id is the message's id.",
+		Summary: "Read your inbox",
+		Description: "The caller's messages, the newest first, and how many are unread. Live " +
+			"clients are notified of a new message: " +
+			"the user's room, which each connection joins (see stream-events), receives a " +
+			"schoolbell.delivery.delivered.v1 with channel " +
+			"in_app, whose delivery_id is the message's id.",
 		Errors: []int{422},
-	}, needMember, func(ctx context.Context, req *request, in *inboxInput) (*response[*inbox.Page], error) {
-		var page *inbox.Page
-		err := a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) (err error) {
-			page, err = inbox.Read(ctx, tx, inbox.Query{
-				School: req.school, User: req.bearer.Subject, Unread: in.Unread, After: in.After, Limit: in.Limit, Link: a.deps.Consumers.Link,
-			})
-			return err
+	}, needMember,
+		func(ctx context.Context, req *request, in *inboxInput) (*response[*inbox.Page], error) {
+			var page *inbox.Page
+			err := a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject,
+				func(tx pgx.Tx) (err error) {
+					page, err = inbox.Read(ctx, tx, inbox.Query{
+						School: req.school, User: req.bearer.Subject, Unread: in.Unread,
+						After: in.After,
+						Limit: in.Limit, Link: a.deps.Consumers.Link,
+					})
+					return err
+				})
+			if errors.Is(err, inbox.ErrCursor) {
+				return nil, wrongParameter("after", inbox.ErrCursor.Error())
+			}
+			return &response[*inbox.Page]{page}, err
 		})
-		if errors.Is(err, inbox.ErrCursor) {
-			return nil, wrongParameter("after", inbox.ErrCursor.Error())
-		}
-		return &response[*inbox.Page]{page}, err
-	})
 	handle(a, huma.Operation{
-		OperationID: "mark-as-read", Method: http.MethodPost, Path: path + "/{id}/read", Tags: []string{tagInbox},
-		Summary: "Mark a message as read", Description: "To say so again changes nothing.", DefaultStatus: http.StatusNoContent, Errors: []int{404},
+		OperationID: "mark-as-read", Method: http.MethodPost, Path: path + "/{id}/read",
+		Tags:    []string{tagInbox},
+		Summary: "Mark a message as read", Description: "Repeating it changes nothing.",
+		DefaultStatus: http.StatusNoContent, Errors: []int{404},
 	}, needMember, func(ctx context.Context, req *request, in *messageInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
 			found, err := inbox.MarkRead(ctx, tx, req.school, req.bearer.Subject, in.ID)
 			if err == nil && !found {
 				return query.ErrNotFound
@@ -49,28 +57,29 @@ func (a *API) inboxRoutes() {
 		})
 	})
 	handle(a, huma.Operation{
-		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read", Tags: []string{tagInbox},
+		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read",
+		Tags:    []string{tagInbox},
 		Summary: "Mark all messages as read", DefaultStatus: http.StatusNoContent,
 	}, needMember, func(ctx context.Context, req *request, _ *empty) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
 			return inbox.MarkAllRead(ctx, tx, req.school, req.bearer.Subject)
 		})
 	})
 }
 
 type inboxInput struct {
-	Unread bool   `query:"unread" doc:"Only what has not been read"`
-	After  string `query:"after" maxLength:"512" doc:"The next of the page before"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Messages on a page"`
+	Unread bool   `query:"unread" doc:"Only unread messages"`
+	After  string `query:"after" maxLength:"512" doc:"The next of the previous page"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Messages per page"`
 }
 
 type messageInput struct {
-	ID string `path:"id" maxLength:"128" doc:"The message"`
+	ID string `path:"id" maxLength:"128" doc:"The message's id"`
 }
 
-// wrongParameter is a problem with one parameter of the address.
+// wrongParameter is a problem with one query parameter.
 func wrongParameter(name, reason string) *Problem {
-	p := problem(http.StatusUnprocessableEntity, "not all parameters can be used")
+	p := problem(http.StatusUnprocessableEntity, "some parameters are invalid")
 	p.Errors = []ProblemError{{Parameter: "query." + name, Reason: reason}}
 	return p
 }

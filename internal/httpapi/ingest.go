@@ -19,7 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// Scopes of tokens that are not a person's.
+// Scopes of tokens for programs.
 const (
 	scopeWrite = "events:write"
 	scopeRead  = "events:read"
@@ -30,21 +30,25 @@ var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 // bodyLimit is how long a body may take to arrive.
 const bodyLimit = 30 * time.Second
 
-// Accepted is the answer to a producer: its events are in the log, on disk.
+// Accepted confirms to a producer that its events are in the log, on disk.
 type Accepted struct {
 	Accepted   int             `json:"accepted" doc:"Events that were written"`
-	Duplicates int             `json:"duplicates,omitzero" doc:"Events that repeat one of the same request and were not written again"`
-	Position   domain.Position `json:"position" doc:"The position of the last event; reads that name it see all of them"`
-	Events     []AcceptedEvent `json:"events" doc:"The events in the order of the request"`
+	Duplicates int             `json:"duplicates,omitzero" doc:"Events that repeat another of this request, and were not written"`
+	Position   domain.Position `json:"position" doc:"The position of the last event; a read with it in Schoolbell-Min-Position covers all of them"`
+	Events     []AcceptedEvent `json:"events" doc:"In the order of the request"`
 }
 
-// AcceptedEvent is where an event now stands in the log.
+// AcceptedEvent is where an event is in the log.
 type AcceptedEvent struct {
 	ID       string          `json:"id"`
 	Position domain.Position `json:"position"`
 }
 
-// ingest takes events from a producer: all of them, or none. It answers when the log has them on disk.
+// ingest writes the events of a producer to the log, all or none, and responds when they are on
+// disk.
+//
+// The rate is charged in two parts: one event before the body is read, so that a producer over its
+// limit cannot make us parse; the rest when their number is known.
 func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	req, school := requestOf(r.Context()), r.PathValue("school")
 	bucket := req.bearer.School + "/" + req.bearer.Subject
@@ -61,7 +65,8 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := a.deps.Now().UTC().Truncate(time.Millisecond)
-	events, err := cloudevents.Intake{School: school, Now: now, MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
+	events, err := cloudevents.Intake{School: school, Now: now,
+		MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
 	if err != nil {
 		a.metrics.events.WithLabelValues("refused").Inc()
 		return err
@@ -70,44 +75,49 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return tooMany(wait)
 	}
 	inheritTrace(events, r.Header)
-	answer, err := a.append(r.Context(), school, events)
+	accepted, err := a.append(r.Context(), school, events)
 	if err != nil {
 		return err
 	}
-	a.metrics.events.WithLabelValues("accepted").Add(float64(answer.Accepted))
-	a.metrics.events.WithLabelValues("duplicate").Add(float64(answer.Duplicates))
+	a.metrics.events.WithLabelValues("accepted").Add(float64(accepted.Accepted))
+	a.metrics.events.WithLabelValues("duplicate").Add(float64(accepted.Duplicates))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set(headerPosition, answer.Position.String())
+	w.Header().Set(headerPosition, accepted.Position.String())
 	w.WriteHeader(http.StatusAccepted)
-	_ = json.MarshalWrite(w, answer) // the client may have gone
+	_ = json.MarshalWrite(w, accepted) // fails only when the client is gone
 	return nil
 }
 
 func tooMany(wait time.Duration) error {
-	p := problem(http.StatusTooManyRequests, "this token sends more events than it may")
+	p := problem(http.StatusTooManyRequests, "this token exceeds its rate of events")
 	p.retryAfter = wait
 	return p
 }
 
-// reserve sets memory aside for a request's body, or refuses it at once: what cannot be worked on must not pile up.
+// reserve claims memory for a request's body, or refuses the request at once: under overload a fast
+// 503 lets producers back off, where a queue would only grow until memory is gone. A body of
+// unknown or compressed size claims the maximum.
 func (a *API) reserve(r *http.Request) (release func(), err error) {
 	size := a.config.MaxBody
 	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
 		if r.ContentLength > a.config.MaxBody {
 			return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
 		}
-		size = max(r.ContentLength, a.config.MaxBody/64) // a small body is work too
+		size = max(r.ContentLength, a.config.MaxBody/64) // small bodies have a cost too
 	}
 	if !a.inFlight.TryAcquire(size) {
-		return nil, unavailable(nil, time.Second, "too many events are being worked on; none of these were taken")
+		return nil, unavailable(nil, time.Second,
+			"too many events are being processed; none of these were taken")
 	}
 	return func() { a.inFlight.Release(size) }, nil
 }
 
-// readBody reads a body to its end, inflating it when it is compressed.
+// readBody reads a body to its end and decompresses it. The limit also holds for the result,
+// against gzip bombs.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit)) // not every test's writer can
+	// not supported by recorders of tests
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit))
 	limited := http.MaxBytesReader(w, r.Body, a.config.MaxBody)
 	var in io.Reader = limited
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
@@ -120,7 +130,8 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		in = io.LimitReader(z, a.config.MaxBody+1)
 	default:
 		w.Header().Set("Accept-Encoding", "gzip")
-		return nil, problem(http.StatusUnsupportedMediaType, "a body may be compressed with gzip only")
+		return nil,
+			problem(http.StatusUnsupportedMediaType, "the only supported compression is gzip")
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
@@ -144,22 +155,25 @@ func bodyError(err error) error {
 	return p
 }
 
-// append writes the events to the log. Those with the same source and id are one event, written once.
-func (a *API) append(ctx context.Context, school string, events []*domain.Envelope) (*Accepted, error) {
+// append writes events to the log. Of several with the same source and id, the first is written;
+// the others get its position.
+func (a *API) append(
+	ctx context.Context, school string, events []*domain.Envelope,
+) (*Accepted, error) {
 	type identity struct{ source, id string }
-	place := make(map[identity]int, len(events))
+	index := make(map[identity]int, len(events))
 	records := make([]eventlog.Record, 0, len(events))
 	at := make([]int, len(events))
 	for i, e := range events {
 		key := identity{e.Source, e.ID}
-		n, repeated := place[key]
+		n, repeated := index[key]
 		if !repeated {
 			rec, err := cloudevents.Encode(e)
 			if err != nil {
 				return nil, err
 			}
 			n = len(records)
-			place[key] = n
+			index[key] = n
 			records = append(records, rec)
 		}
 		at[i] = n
@@ -173,15 +187,19 @@ func (a *API) append(ctx context.Context, school string, events []*domain.Envelo
 		}
 		return nil, err
 	}
-	answer := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records), Events: make([]AcceptedEvent, len(events))}
+	accepted := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records),
+		Events: make([]AcceptedEvent, len(events))}
 	for i, e := range events {
-		answer.Events[i] = AcceptedEvent{e.ID, domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
+		accepted.Events[i] = AcceptedEvent{e.ID,
+			domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
 	}
-	answer.Position = domain.Position{Partition: first.Partition, Offset: first.Offset + int64(len(records)) - 1}
-	return answer, nil
+	accepted.Position = domain.Position{Partition: first.Partition,
+		Offset: first.Offset + int64(len(records)) - 1}
+	return accepted, nil
 }
 
-// inheritTrace gives events that have no trace of their own that of the request.
+// inheritTrace gives events without a trace that of their request, so that it leads to the
+// transaction that commits them.
 func inheritTrace(events []*domain.Envelope, h http.Header) {
 	parent := h.Get("Traceparent")
 	if !isTraceParent(parent) {
@@ -198,7 +216,8 @@ func inheritTrace(events []*domain.Envelope, h http.Header) {
 	}
 }
 
-// isTraceParent checks the form of W3C Trace Context, version 00: version-trace-parent-flags in lower-case hexadecimal.
+// isTraceParent checks the form of W3C Trace Context, version 00: version-trace-parent-flags in
+// lower-case hexadecimal.
 func isTraceParent(s string) bool {
 	const form = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	if len(s) != len(form) {

@@ -23,27 +23,31 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-func TestEventsAreTakenAndRead(t *testing.T) {
+func TestEventsAreAcceptedAndRead(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	writer := token(t, "north", "sis", "events:write", "events:read")
 	r := s.do(http.MethodPost, "/v1/schools/north/events", writer,
-		"["+marked("a", "s-1", "present")+","+marked("b", "s-2", "late")+","+marked("a", "s-1", "present")+"]",
-		"Content-Type", cloudevents.BatchType, "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		"["+marked("a", "s-1", "present")+","+marked("b", "s-2", "late")+","+
+			marked("a", "s-1", "present")+"]",
+		"Content-Type", cloudevents.BatchType, "Traceparent",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	require.Equal(t, http.StatusAccepted, r.StatusCode, string(r.body))
 	var got httpapi.Accepted
 	require.NoError(t, json.Unmarshal(r.body, &got))
 	p := eventlog.PartitionFor("north", partitions)
 	require.Equal(t, httpapi.Accepted{
 		Accepted: 2, Duplicates: 1, Position: domain.Position{Partition: p, Offset: 1},
-		Events: []httpapi.AcceptedEvent{{"a", domain.Position{Partition: p}}, {"b", domain.Position{Partition: p, Offset: 1}}, {"a", domain.Position{Partition: p}}},
+		Events: []httpapi.AcceptedEvent{{"a", domain.Position{Partition: p}},
+			{"b", domain.Position{Partition: p, Offset: 1}}, {"a", domain.Position{Partition: p}}},
 	}, got)
 	require.Equal(t, got.Position.String(), r.Header.Get("Schoolbell-Position"))
 
 	r = s.get("/v1/schools/north/events", writer, "Accept", "application/x-ndjson")
 	lines := strings.Split(strings.TrimSpace(string(r.body)), "\n")
 	require.Len(t, lines, 2)
-	require.Contains(t, lines[0], `"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"`)
+	require.Contains(t, lines[0],
+		`"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"`)
 	require.Contains(t, lines[0], fmt.Sprintf(`"position":"%d:0"`, p))
 
 	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:0&limit=5", p), writer)
@@ -56,8 +60,10 @@ func TestEventsAreTakenAndRead(t *testing.T) {
 	require.Equal(t, "b", page.Events[0]["id"])
 	require.Equal(t, got.Position.String(), page.Next)
 
-	again := s.do(http.MethodPost, "/v1/schools/north/events", writer, lines[0], "Content-Type", cloudevents.StructuredType)
-	require.Equal(t, http.StatusAccepted, again.StatusCode, "what tail prints can be published: "+string(again.body))
+	again := s.do(http.MethodPost, "/v1/schools/north/events", writer, lines[0], "Content-Type",
+		cloudevents.StructuredType)
+	require.Equal(t, http.StatusAccepted, again.StatusCode,
+		"what tail prints can be published: "+string(again.body))
 }
 
 func TestReadingTheLogWaitsForAnEvent(t *testing.T) {
@@ -70,7 +76,7 @@ func TestReadingTheLogWaitsForAnEvent(t *testing.T) {
 	require.Contains(t, string((<-done).body), `"id":"a"`)
 }
 
-func TestTheLogOfOneSchoolHasNoOther(t *testing.T) {
+func TestALogPageHasOnlyItsSchool(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	for i := range 20 {
@@ -78,7 +84,8 @@ func TestTheLogOfOneSchoolHasNoOther(t *testing.T) {
 	}
 	for i := range 20 {
 		school := fmt.Sprintf("school-%d", i)
-		r := s.get("/v1/schools/"+school+"/events", token(t, school, "u", "admin"), "Accept", "application/x-ndjson")
+		r := s.get("/v1/schools/"+school+"/events", token(t, school, "u", "admin"), "Accept",
+			"application/x-ndjson")
 		require.Equal(t, 1, strings.Count(string(r.body), "\n"), string(r.body))
 		require.Contains(t, string(r.body), fmt.Sprintf(`"student_id":"s-%d"`, i))
 	}
@@ -91,7 +98,8 @@ func TestAPageOfTheLogIsBounded(t *testing.T) {
 	events := make([]string, 200)
 	for i := range 600 {
 		events[i%200] = structured(strconv.Itoa(i), "announcement.posted",
-			`{"announcement_id":"a","title":"t","body":"`+body+`","audience":{},"channels":["in_app"],"urgent":false}`)
+			`{"announcement_id":"a","title":"t","body":"`+body+
+				`","audience":{},"channels":["in_app"],"urgent":false}`)
 		if i%200 == 199 {
 			s.publish("north", events...)
 		}
@@ -127,12 +135,13 @@ func TestParametersOfTheLogAreChecked(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, r.StatusCode, query)
 		r.problem(t)
 	}
-	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:99", eventlog.PartitionFor("north", partitions)), reader)
+	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:99",
+		eventlog.PartitionFor("north", partitions)), reader)
 	require.Equal(t, http.StatusGone, r.StatusCode)
 	r.problem(t)
 }
 
-func TestP9_RequestsThatCannotBeTaken(t *testing.T) {
+func TestP9_InvalidRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	writer := token(t, "north", "sis", "events:write")
@@ -152,17 +161,24 @@ func TestP9_RequestsThatCannotBeTaken(t *testing.T) {
 		status  int
 		headers []string
 	}{
-		"malformed":               {"{", 400, nil},
-		"empty":                   {"", 400, nil},
-		"invalid":                 {structured("a", "attendance.marked", `{"student_id":"s"}`), 422, nil},
-		"unknown type":            {structured("a", "attendance.guessed", `{}`), 422, nil},
-		"negative amount":         {structured("a", "fee.waived", `{"invoice_id":"i","amount":-1,"reason":"r"}`), 422, nil},
-		"another school":          {strings.Replace(marked("a", "s", "late"), `"id"`, `"school":"south","id"`, 1), 422, nil},
-		"no content type":         {marked("a", "s", "late"), 415, []string{"Content-Type", ""}},
-		"wrong content type":      {marked("a", "s", "late"), 415, []string{"Content-Type", "text/plain"}},
-		"unknown coding":          {marked("a", "s", "late"), 415, []string{"Content-Encoding", "br"}},
-		"not what it says":        {marked("a", "s", "late"), 400, []string{"Content-Encoding", "gzip"}},
-		"cut off":                 {zip([]byte(marked("a", "s", "late")))[:60], 400, []string{"Content-Encoding", "gzip"}},
+		"malformed": {"{", 400, nil},
+		"empty":     {"", 400, nil},
+		"invalid": {structured("a", "attendance.marked", `{"student_id":"s"}`), 422,
+			nil},
+		"unknown type": {structured("a", "attendance.guessed", `{}`), 422, nil},
+		"negative amount": {structured("a", "fee.waived",
+			`{"invoice_id":"i","amount":-1,"reason":"r"}`), 422, nil},
+		"another school": {strings.Replace(marked("a", "s", "late"), `"id"`,
+			`"school":"south","id"`, 1), 422, nil},
+		"no content type": {marked("a", "s", "late"), 415, []string{"Content-Type", ""}},
+		"wrong content type": {marked("a", "s", "late"), 415,
+			[]string{"Content-Type", "text/plain"}},
+		"unknown coding": {marked("a", "s", "late"), 415,
+			[]string{"Content-Encoding", "br"}},
+		"not what it says": {marked("a", "s", "late"), 400,
+			[]string{"Content-Encoding", "gzip"}},
+		"cut off": {zip([]byte(marked("a", "s", "late")))[:60], 400,
+			[]string{"Content-Encoding", "gzip"}},
 		"too large":               {strings.Repeat(" ", 4<<20+1), 413, nil},
 		"too large when inflated": {bomb, 413, []string{"Content-Encoding", "gzip"}},
 		"too many":                {many, 413, []string{"Content-Type", cloudevents.BatchType}},
@@ -183,7 +199,7 @@ func TestP9_RequestsThatCannotBeTaken(t *testing.T) {
 	require.Zero(t, end, "nothing of it is in the log")
 }
 
-func TestACompressedBodyIsTaken(t *testing.T) {
+func TestACompressedBodyIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	var body bytes.Buffer
@@ -191,7 +207,8 @@ func TestACompressedBodyIsTaken(t *testing.T) {
 	_, err := z.Write([]byte(marked("a", "s", "late")))
 	require.NoError(t, err)
 	require.NoError(t, z.Close())
-	r := s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), body.String(),
+	r := s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"),
+		body.String(),
 		"Content-Type", cloudevents.StructuredType, "Content-Encoding", "gzip")
 	require.Equal(t, http.StatusAccepted, r.StatusCode, string(r.body))
 }
@@ -202,7 +219,9 @@ type failing struct {
 	err error
 }
 
-func (f failing) Append(ctx context.Context, _ string, _ []eventlog.Record) (domain.Position, error) {
+func (f failing) Append(
+	ctx context.Context, _ string, _ []eventlog.Record,
+) (domain.Position, error) {
 	if f.err != nil {
 		return domain.Position{}, fmt.Errorf("append: broker 10.1.2.3 said: %w", f.err)
 	}
@@ -210,7 +229,7 @@ func (f failing) Append(ctx context.Context, _ string, _ []eventlog.Record) (dom
 	return domain.Position{}, ctx.Err()
 }
 
-func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
+func TestP1_NothingIsAcceptedUnlessTheLogHasIt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		err    error
@@ -226,12 +245,13 @@ func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
 			c.AppendLimit = 20 * time.Millisecond
 			d.Log = failing{d.Log, test.err}
 		})
-		r := s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), marked("a", "s", "late"),
+		r := s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"),
+			marked("a", "s", "late"),
 			"Content-Type", cloudevents.StructuredType)
 		require.Equal(t, test.status, r.StatusCode, name)
 		require.Equal(t, test.status == 503, r.Header.Get("Retry-After") != "", name)
 		r.problem(t)
-		require.NotContains(t, string(r.body), "10.1.2.3", "what went on inside is not told")
+		require.NotContains(t, string(r.body), "10.1.2.3", "a response reveals nothing internal")
 		if test.status == 500 {
 			require.Contains(t, s.logs.String(), "disk on fire", "but logged")
 		}
@@ -240,10 +260,13 @@ func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
 
 func TestEachTokenHasItsRate(t *testing.T) {
 	t.Parallel()
-	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.MaxEvents = 0.001, 3 })
+	s := logOnly(t,
+		func(c *httpapi.Config, _ *httpapi.Deps) { c.EventRate, c.MaxEvents = 0.001, 3 })
 	send := func(subject string) response {
-		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", subject, "admin"),
-			"["+marked("a", "s", "late")+","+marked("b", "s", "late")+"]", "Content-Type", cloudevents.BatchType)
+		return s.do(http.MethodPost, "/v1/schools/north/events",
+			token(t, "north", subject, "admin"),
+			"["+marked("a", "s", "late")+","+marked("b", "s", "late")+"]", "Content-Type",
+			cloudevents.BatchType)
 	}
 	require.Equal(t, http.StatusAccepted, send("one").StatusCode)
 	r := send("one")
@@ -262,7 +285,8 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 	})
 	large := "[" + marked("a", "s", "late") + strings.Repeat(" ", 1<<20-2000) + "]"
 	send := func() response {
-		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"), large, "Content-Type", cloudevents.BatchType)
+		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"),
+			large, "Content-Type", cloudevents.BatchType)
 	}
 	first := make(chan response, 1)
 	go func() { first <- send() }()
@@ -280,7 +304,9 @@ type slow struct {
 	began, hold chan struct{}
 }
 
-func (s slow) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+func (s slow) Append(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
 	s.began <- struct{}{}
 	<-s.hold
 	return s.Log.Append(ctx, school, records)
@@ -296,7 +322,8 @@ func BenchmarkIngest(b *testing.B) {
 	writer := "Bearer " + token(b, "north", "sis", "events:write")
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequest(http.MethodPost, "/v1/schools/north/events", strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "/v1/schools/north/events",
+			strings.NewReader(body))
 		r.Header.Set("Authorization", writer)
 		r.Header.Set("Content-Type", cloudevents.BatchType)
 		w := httptest.NewRecorder()
@@ -308,7 +335,8 @@ func BenchmarkIngest(b *testing.B) {
 	b.ReportMetric(float64(b.N)*100/b.Elapsed().Seconds(), "events/s")
 }
 
-func TestP9_ABombDoesNotGoOff(t *testing.T) { // alone, as it looks at the memory of the whole process
+// alone, as it looks at the memory of the whole process
+func TestP9_AGzipBombIsRefused(t *testing.T) {
 	s := logOnly(t)
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)

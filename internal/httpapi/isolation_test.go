@@ -33,7 +33,8 @@ func routes(t testing.TB, s *stack) []route {
 	var all []route
 	for path, methods := range spec.Paths {
 		for method, op := range methods {
-			all = append(all, route{strings.ToUpper(method), path, op.Security != nil && len(*op.Security) == 0})
+			all = append(all,
+				route{strings.ToUpper(method), path, op.Security != nil && len(*op.Security) == 0})
 		}
 	}
 	return all
@@ -50,7 +51,8 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 	s := full(t)
 	all := routes(t, s)
 	require.Greater(t, len(all), 10)
-	roles := []string{"admin", "teacher", "accountant", "guardian", "student", "operator", "events:read", "events:write"}
+	roles := []string{"admin", "teacher", "accountant", "guardian", "student", "operator",
+		"events:read", "events:write"}
 	for _, r := range all {
 		if r.public {
 			require.NotContains(t, r.path, "{school}")
@@ -58,7 +60,8 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 		}
 		send := func(school, token string, want int) {
 			t.Helper()
-			got := s.do(r.method, r.at(school), token, marked("e", "s-1", "late"), "Content-Type", cloudevents.StructuredType)
+			got := s.do(r.method, r.at(school), token, marked("e", "s-1", "late"), "Content-Type",
+				cloudevents.StructuredType)
 			require.Equal(t, want, got.StatusCode, "%s %s: %s", r.method, r.at(school), got.body)
 			got.problem(t)
 		}
@@ -77,19 +80,25 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 	}
 }
 
-// TestP10_NoAnswerHasAnotherSchool asks every route of three schools, whose data name them, with tokens of any of them.
-func TestP10_NoAnswerHasAnotherSchool(t *testing.T) {
+// TestP10_NoResponseContainsAnotherSchool requests every route of three schools, whose data name them, with
+// tokens of any of them.
+func TestP10_NoResponseContainsAnotherSchool(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	schools := []string{"north", "south", "east"}
 	for _, school := range schools {
 		name := "only-" + school
 		at := s.publish(school,
-			structured("e", "student.enrolled", fmt.Sprintf(`{"student_id":"s-1","given_name":%q,"family_name":%q,"class_id":%q,"on":"2026-09-01"}`, name, name, name)),
-			structured("g", "guardian.linked", fmt.Sprintf(`{"guardian_id":"g-1","student_id":"s-1","name":%q,"relation":"mother","primary":true}`, name)),
-			structured("m", "attendance.marked", fmt.Sprintf(`{"student_id":"s-1","class_id":%q,"date":"2026-09-01","session":"day","status":"late","reason":%q}`, name, name)),
-			structured("i", "fee.invoiced", fmt.Sprintf(`{"invoice_id":%q,"student_id":"s-1","year":"2026","term":"1","category":%q,"amount":5,"currency":"EUR","due_on":"2026-10-01"}`, name, name)))
-		r := s.get("/v1/schools/"+school+"/students", token(t, school, "u", "admin"), "Schoolbell-Min-Position", at)
+			structured("e", "student.enrolled",
+				fmt.Sprintf(`{"student_id":"s-1","given_name":%q,"family_name":%q,"class_id":%q,"on":"2026-09-01"}`, name, name, name)),
+			structured("g", "guardian.linked",
+				fmt.Sprintf(`{"guardian_id":"g-1","student_id":"s-1","name":%q,"relation":"mother","primary":true}`, name)),
+			structured("m", "attendance.marked",
+				fmt.Sprintf(`{"student_id":"s-1","class_id":%q,"date":"2026-09-01","session":"day","status":"late","reason":%q}`, name, name)),
+			structured("i", "fee.invoiced",
+				fmt.Sprintf(`{"invoice_id":%q,"student_id":"s-1","year":"2026","term":"1","category":%q,"amount":5,"currency":"EUR","due_on":"2026-10-01"}`, name, name)))
+		r := s.get("/v1/schools/"+school+"/students", token(t, school, "u", "admin"),
+			"Schoolbell-Min-Position", at)
 		require.Contains(t, string(r.body), name)
 	}
 	var reads []route
@@ -102,9 +111,11 @@ func TestP10_NoAnswerHasAnotherSchool(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bearer := rapid.SampledFrom(schools).Draw(t, "bearer")
 		school := rapid.SampledFrom(schools).Draw(t, "school")
-		role := rapid.SampledFrom([]string{"admin", "teacher", "accountant", "guardian", "student", "events:read"}).Draw(t, "role")
+		role := rapid.SampledFrom([]string{"admin", "teacher", "accountant", "guardian", "student",
+			"events:read"}).Draw(t, "role")
 		subject := rapid.SampledFrom([]string{"s-1", "g-1", "u"}).Draw(t, "subject")
-		r := s.get(rapid.SampledFrom(reads).Draw(t, "route").at(school), token(s.t, bearer, subject, role))
+		r := s.get(rapid.SampledFrom(reads).Draw(t, "route").at(school),
+			token(s.t, bearer, subject, role))
 		if bearer != school {
 			require.Equal(t, http.StatusForbidden, r.StatusCode)
 		}
@@ -120,15 +131,18 @@ func TestP10_NoAnswerHasAnotherSchool(t *testing.T) {
 	require.Positive(t, answered)
 }
 
-// Each part of an answer is for those who may ask the question that it belongs to, also when the answer was kept for
-// somebody else.
-func TestP10_AnswersLeaveOutWhatARoleMayNotSee(t *testing.T) {
+// Each part of a response is for those who may see it, also when the result was cached for another
+// caller.
+func TestP10_ResponsesOmitWhatARoleMayNotSee(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	at := s.publish("north",
-		structured("e", "student.enrolled", `{"student_id":"s-1","given_name":"Ana","family_name":"Silva","class_id":"7A","on":"2026-09-01"}`),
-		structured("i", "fee.invoiced", `{"invoice_id":"i-1","student_id":"s-1","year":"2026","term":"1","category":"tuition","amount":5,"currency":"EUR","due_on":"2020-10-01"}`),
-		structured("m", "attendance.marked", `{"student_id":"s-1","class_id":"7A","date":"2026-09-01","session":"day","status":"late"}`))
+		structured("e", "student.enrolled",
+			`{"student_id":"s-1","given_name":"Ana","family_name":"Silva","class_id":"7A","on":"2026-09-01"}`),
+		structured("i", "fee.invoiced",
+			`{"invoice_id":"i-1","student_id":"s-1","year":"2026","term":"1","category":"tuition","amount":5,"currency":"EUR","due_on":"2020-10-01"}`),
+		structured("m", "attendance.marked",
+			`{"student_id":"s-1","class_id":"7A","date":"2026-09-01","session":"day","status":"late"}`))
 	const fees, learning = "fee", "attendance"
 	for _, c := range []struct {
 		path, role  string
@@ -142,8 +156,9 @@ func TestP10_AnswersLeaveOutWhatARoleMayNotSee(t *testing.T) {
 		{"/analytics/at-risk", "admin", []string{fees}, nil},
 		{"/analytics/at-risk", "teacher", nil, []string{fees}},
 	} {
-		for range 2 { // the second answer is a kept one
-			r := s.get("/v1/schools/north"+c.path, token(t, "north", "u", c.role), "Schoolbell-Min-Position", at)
+		for range 2 { // the second result is cached
+			r := s.get("/v1/schools/north"+c.path, token(t, "north", "u", c.role),
+				"Schoolbell-Min-Position", at)
 			require.Equal(t, http.StatusOK, r.StatusCode, string(r.body))
 			for _, word := range c.sees {
 				require.Contains(t, string(r.body), word, "%s asks %s", c.role, c.path)

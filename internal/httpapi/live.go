@@ -18,39 +18,42 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// Live is what stays connected: it finds out by itself who comes, and is neither compressed nor timed as a request.
+// Live serves connections that stay open. Its handlers authenticate on their own, since a browser
+// sends the token in different ways on each protocol, and are neither compressed nor measured like
+// requests.
 type Live struct {
-	// Stream serves server-sent events, at a path with {school}.
+	// Stream serves server-sent events; its path has {school}.
 	Stream http.Handler
-	// Sockets are the other protocols, by their paths.
+	// Sockets serve the other protocols, by path.
 	Sockets map[string]http.Handler
-	// Issue makes a ticket for the bearer of a token, and says how long it is good.
-	Issue func(ctx context.Context, bearer auth.Principal) (ticket string, valid time.Duration, err error)
-	// Revoke ends the connections of a user.
+	// Issue returns a ticket for the bearer of a token, and how long it is valid.
+	Issue func(ctx context.Context, bearer auth.Principal) (ticket string, valid time.Duration,
+		err error)
+	// Revoke ends the connections of a user, on all nodes.
 	Revoke func(ctx context.Context, school, user string) error
-	// Connections lists those of a user, on all nodes.
+	// Connections lists the connections of a user, on all nodes.
 	Connections func(ctx context.Context, school, user string) ([]Connection, error)
 }
 
-// Connection is one of a user.
+// Connection is one live connection of a user.
 type Connection struct {
-	ID   string `json:"id" doc:"Its name, as in presence"`
-	Node string `json:"node" doc:"The process that it is with"`
+	ID   string `json:"id" doc:"Its id, as in presence"`
+	Node string `json:"node" doc:"The process that serves it"`
 }
 
-// Online says whether a user is connected.
+// Online is the presence of a user.
 type Online struct {
 	Online      bool         `json:"online"`
 	Connections []Connection `json:"connections"`
 }
 
-// Ticket stands in for a token in an address.
+// Ticket stands in for a token where none can be sent but in a URL.
 type Ticket struct {
-	Ticket    string `json:"ticket" doc:"For ?ticket= in the address of a connection, once"`
-	ExpiresIn int    `json:"expires_in" doc:"For how many seconds it is good"`
+	Ticket    string `json:"ticket" doc:"For ?ticket= in the URL of a connection; valid once"`
+	ExpiresIn int    `json:"expires_in" doc:"For how many seconds it is valid"`
 }
 
-// liveRoutes adds what serves live clients.
+// liveRoutes adds the routes for live clients, and about them.
 func (a *API) liveRoutes() {
 	l := a.deps.Live
 	a.live = http.NewServeMux()
@@ -67,49 +70,58 @@ func (a *API) liveRoutes() {
 	})
 	schemas := a.huma.OpenAPI().Components.Schemas
 	responses := a.problems("401", "503")
-	responses["201"] = &huma.Response{Description: "A ticket.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Ticket](), true, "")},
-	}}
+	responses["201"] = &huma.Response{Description: "The ticket.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Ticket](), true, "")},
+		}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets", Tags: []string{tagLive},
-		Summary: "Get a ticket for a connection",
-		Description: "A browser's EventSource and WebSocket can send no header. A ticket stands in for the token in the address: " +
-			"it is good once and for seconds.",
+		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets",
+		Tags:    []string{tagLive},
+		Summary: "Get a ticket for a live connection",
+		Description: "Browsers cannot send headers with EventSource and WebSocket. A ticket " +
+			"stands in for the token in the URL. It is " +
+			"valid once and for seconds, so that a URL in a log is worth nothing.",
 		Responses: responses,
 	})
 
 	responses = a.problems("401", "403", "503")
-	responses["204"] = &huma.Response{Description: "They end."}
+	responses["204"] = &huma.Response{Description: "The connections end."}
 	user := &huma.Param{
-		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.", Schema: &huma.Schema{Type: huma.TypeString},
+		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.",
+		Schema: &huma.Schema{Type: huma.TypeString},
 	}
 	a.route(&huma.Operation{
-		OperationID: "revoke-connections", Method: http.MethodDelete, Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
+		OperationID: "revoke-connections", Method: http.MethodDelete,
+		Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
 		Summary: "End the live connections of a user",
-		Description: "On all nodes, and their clients do not come back by themselves. The user's tokens stay good; to end them too, " +
+		Description: "On all nodes. Clients do not reconnect on their own. The user's tokens " +
+			"stay valid; to refuse them too, " +
 			"see revoke-tokens.",
 		Parameters: []*huma.Param{schoolParam(), user}, Responses: responses,
 	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
 		if err := l.Revoke(r.Context(), r.PathValue("school"), r.PathValue("user")); err != nil {
-			return unavailable(err, time.Second, "the connections to this node end, but other nodes could not be told; try again")
+			return unavailable(err, time.Second,
+				"connections to this node end, but other nodes could not be reached; try again")
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	})
 
 	responses = a.problems("401", "403", "503")
-	responses["200"] = &huma.Response{Description: "Those that there are at the moment.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
-	}}
+	responses["200"] = &huma.Response{Description: "The connections at this moment.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
+		}}
 	a.route(&huma.Operation{
-		OperationID: "list-connections", Method: http.MethodGet, Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
-		Summary:     "Tell whether a user is online",
-		Description: "With the live connections of the user on all nodes: somebody may be online on two devices.",
+		OperationID: "list-connections", Method: http.MethodGet,
+		Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
+		Summary:     "See whether a user is online",
+		Description: "Lists the user's live connections on all nodes, for example of two devices.",
 		Parameters:  []*huma.Param{schoolParam(), user}, Responses: responses,
 	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
 		connections, err := l.Connections(r.Context(), r.PathValue("school"), r.PathValue("user"))
 		if err != nil {
-			return unavailable(err, time.Second, "the other nodes cannot be asked just now")
+			return unavailable(err, time.Second, "the other nodes cannot be reached; try again")
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
@@ -125,7 +137,7 @@ func (a *API) issueTicket(w http.ResponseWriter, r *http.Request) error {
 	requestOf(r.Context()).bearer = bearer
 	ticket, valid, err := a.deps.Live.Issue(r.Context(), bearer)
 	if err != nil {
-		return unavailable(err, time.Second, "tickets cannot be made just now")
+		return unavailable(err, time.Second, "tickets cannot be issued at the moment")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -135,29 +147,39 @@ func (a *API) issueTicket(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) describeStream() {
 	text := func(name, in, description string) *huma.Param {
-		return &huma.Param{Name: name, In: in, Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+		return &huma.Param{Name: name, In: in, Description: description,
+			Schema: &huma.Schema{Type: huma.TypeString}}
 	}
 	responses := a.problems("400", "401", "403", "429", "503")
-	responses["200"] = &huma.Response{Description: "Server-sent events, until the client or the process goes.", Content: map[string]*huma.MediaType{
+	responses["200"] = &huma.Response{Description: "Server-sent events, until the client " +
+		"disconnects or the process stops.", Content: map[string]*huma.MediaType{
 		eventStreamType: {Schema: &huma.Schema{
 			Type: huma.TypeString,
-			Description: "Messages: open {position, rooms} at the start; event, whose id is its position and whose data a CloudEvent; " +
-				"update {projection, position}; left {room}; resync {reason, position}, when what was missed cannot be given; " +
+			Description: "Messages: open {position, rooms} at the start; event, whose id is its " +
+				"position and whose data a CloudEvent; " +
+				"update {projection, position}; left {room}; resync {reason, position}, when " +
+				"missed events can no longer be replayed; " +
 				"close {code, reason, reconnect} at the end.",
 		}},
 	}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "stream-events", Method: http.MethodGet, Path: schoolPath + "/stream", Tags: []string{tagLive},
-		Summary: "Hear events live",
-		Description: "The bearer's own rooms, and those that are asked for, if the bearer may be in them. A client that comes back sends the " +
-			"last id in Last-Event-ID and gets what it missed; after does the same with the position that another answer has shown. " +
-			"The same events are there for Socket.IO clients at /socket.io/ and for Centrifuge clients at /connection/websocket.",
+		OperationID: "stream-events", Method: http.MethodGet, Path: schoolPath + "/stream",
+		Tags:    []string{tagLive},
+		Summary: "Stream events as they happen",
+		Description: "Joins the caller's own rooms, and the requested ones that the caller may " +
+			"join. A client that reconnects sends the " +
+			"last id in Last-Event-ID and gets what it missed; after does the same with the " +
+			"Schoolbell-Position of another response. " +
+			"Socket.IO clients get the same events at /socket.io/, Centrifuge clients at " +
+			"/connection/websocket.",
 		Parameters: []*huma.Param{
 			schoolParam(),
-			text("rooms", "query", "Rooms, with commas between: class:7a, student:s-12, school, dashboard:fees."),
-			text("after", "query", "The position after which to hear the log; without it, from now on."),
-			text("ticket", "query", "Instead of the Authorization header; see issue-ticket."),
-			text("Last-Event-ID", "header", "The id of the last message that was received."),
+			text("rooms", "query",
+				"Comma-separated rooms, for example class:7a,student:s-12,school,dashboard:fees."),
+			text("after", "query",
+				"Replay events after this position. Without it, only new events."),
+			text("ticket", "query", "In place of the Authorization header; see issue-ticket."),
+			text("Last-Event-ID", "header", "The id of the last message that the client received."),
 		},
 		Responses: responses,
 	})
@@ -165,10 +187,13 @@ func (a *API) describeStream() {
 
 const eventStreamType = "text/event-stream"
 
-// Query answers one of the queries for somebody who is known already, as a live client asks. Parameters are a JSON
-// object with those of the query's address, and min_position. The answer has the status, the position and the body that
-// the same request over HTTP would have.
-func (a *API) Query(ctx context.Context, bearer auth.Principal, school, name string, parameters jsontext.Value) (jsontext.Value, error) {
+// Query runs a query by its name for an authenticated live client. Parameters are a JSON object
+// with those of the query's path and query string, and min_position. The result has the status,
+// position and body of the same request over HTTP, because it is one: the route runs with a
+// recorder in place of a connection, so that both ways share all checks.
+func (a *API) Query(
+	ctx context.Context, bearer auth.Principal, school, name string, parameters jsontext.Value,
+) (jsontext.Value, error) {
 	r, err := a.queryRequest(ctx, school, name, parameters)
 	if err != nil {
 		return nil, err
@@ -182,16 +207,18 @@ func (a *API) Query(ctx context.Context, bearer auth.Principal, school, name str
 	}{rec.status, rec.header.Get(headerPosition), rec.body.Bytes()})
 }
 
-// internalBearerKey is where a request has its bearer when it comes from within.
+// internalBearerKey holds the bearer in the context of a live client's query.
 type internalBearerKey struct{}
 
-// ErrNoQuery says that there is no query of a name.
+// ErrNoQuery is returned for a query name that does not exist.
 var ErrNoQuery = errors.New("there is no such query")
 
-func (a *API) queryRequest(ctx context.Context, school, name string, parameters jsontext.Value) (*http.Request, error) {
+func (a *API) queryRequest(
+	ctx context.Context, school, name string, parameters jsontext.Value,
+) (*http.Request, error) {
 	path := ""
 	for _, q := range a.deps.Queries {
-		if info := q.Info(); info.Name == name && a.deps.Pool != nil {
+		if info := q.Info(); info.Name == name && a.deps.Tables != nil {
 			path = strings.Replace(schoolPath, "{school}", url.PathEscape(school), 1) + info.Path
 		}
 	}
@@ -207,24 +234,24 @@ func (a *API) queryRequest(ctx context.Context, school, name string, parameters 
 	header, rest := http.Header{}, url.Values{}
 	for name, value := range given {
 		text := fmt.Sprint(value)
-		switch place := "{" + name + "}"; {
+		switch placeholder := "{" + name + "}"; {
 		case name == "min_position":
 			header.Set(headerMinPosition, text)
-		case strings.Contains(path, place):
-			path = strings.ReplaceAll(path, place, url.PathEscape(text))
+		case strings.Contains(path, placeholder):
+			path = strings.ReplaceAll(path, placeholder, url.PathEscape(text))
 		default:
 			rest.Set(name, text)
 		}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+rest.Encode(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask query %s: %w", name, err)
+		return nil, fmt.Errorf("query %s: %w", name, err)
 	}
 	r.Header = header
 	return r, nil
 }
 
-// responseBuffer is an answer that is not sent as it is.
+// responseBuffer records a response.
 type responseBuffer struct {
 	header http.Header
 	status int

@@ -19,7 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// liveCalls notes what the API has asked of the live side.
+// liveCalls records what the API calls on the live side.
 type liveCalls struct {
 	tickets []auth.Principal
 	revoked []string
@@ -52,7 +52,8 @@ func withLive(calls *liveCalls) option {
 				calls.tickets = append(calls.tickets, p)
 				return "a-ticket", 30 * time.Second, calls.err
 			},
-			Connections: func(_ context.Context, school, user string) ([]httpapi.Connection, error) {
+			Connections: func(_ context.Context, school, user string) ([]httpapi.Connection,
+				error) {
 				return []httpapi.Connection{{ID: school + "-" + user, Node: "one"}}, calls.err
 			},
 			Revoke: func(_ context.Context, school, user string) error {
@@ -63,11 +64,12 @@ func withLive(calls *liveCalls) option {
 	}
 }
 
-func TestStreamsComeAtOnceAndAsTheyAre(t *testing.T) {
+func TestStreamsAreNeitherBufferedNorCompressed(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, withLive(&liveCalls{}))
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL+"/v1/schools/north/stream", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		s.server.URL+"/v1/schools/north/stream", nil)
 	require.NoError(t, err)
 	r.Header.Set("Accept-Encoding", "gzip")
 	resp, err := s.server.Client().Do(r)
@@ -79,16 +81,18 @@ func TestStreamsComeAtOnceAndAsTheyAre(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "data: north\n", line)
 	cancel()
-	require.Equal(t, http.StatusBadRequest, s.get("/v1/schools/north/stream?token=x", "").StatusCode)
+	require.Equal(t, http.StatusBadRequest,
+		s.get("/v1/schools/north/stream?token=x", "").StatusCode)
 }
 
-func TestSocketsPassThroughEverythingAround(t *testing.T) {
+func TestSocketsBypassTheHandlersAround(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, withLive(&liveCalls{}))
 	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
-	fmt.Fprint(conn, "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	fmt.Fprint(conn, "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: "+
+		"Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
@@ -98,12 +102,13 @@ func TestSocketsPassThroughEverythingAround(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-func TestTicketsAreForThoseWithAToken(t *testing.T) {
+func TestTicketsNeedAToken(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	s.do(http.MethodPost, "/v1/realtime/tickets", "", "").problem(t)
-	require.Equal(t, http.StatusUnauthorized, s.do(http.MethodPost, "/v1/realtime/tickets", "forged", "").StatusCode)
+	require.Equal(t, http.StatusUnauthorized,
+		s.do(http.MethodPost, "/v1/realtime/tickets", "forged", "").StatusCode)
 	require.Empty(t, calls.tickets)
 
 	r := s.do(http.MethodPost, "/v1/realtime/tickets", token(t, "north", "mum", "guardian"), "")
@@ -119,37 +124,44 @@ func TestTicketsAreForThoseWithAToken(t *testing.T) {
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }
 
-func TestP10_OnlyTheOfficeSeesWhoIsOnline(t *testing.T) {
+func TestP10_OnlyAdministratorsSeeWhoIsOnline(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	const path = "/v1/schools/north/users/tom/connections"
-	for _, bearer := range []string{token(t, "north", "tom", "teacher"), token(t, "south", "boss", "admin"), ""} {
+	for _, bearer := range []string{token(t, "north", "tom", "teacher"),
+		token(t, "south", "boss", "admin"), ""} {
 		require.GreaterOrEqual(t, s.get(path, bearer).StatusCode, 401)
 	}
 	r := s.get(path, token(t, "north", "boss", "admin"))
 	require.Equal(t, http.StatusOK, r.StatusCode)
-	require.JSONEq(t, `{"online":true,"connections":[{"id":"north-tom","node":"one"}]}`, string(r.body))
+	require.JSONEq(t, `{"online":true,"connections":[{"id":"north-tom","node":"one"}]}`,
+		string(r.body))
 	calls.err = errors.New("redis is away")
-	require.Equal(t, http.StatusServiceUnavailable, s.get(path, token(t, "north", "boss", "admin")).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable,
+		s.get(path, token(t, "north", "boss", "admin")).StatusCode)
 }
 
-func TestP10_OnlyTheOfficeRefusesTokens(t *testing.T) {
+func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	const path = "/v1/schools/north/users/tom/tokens"
-	for _, bearer := range []string{token(t, "north", "tom", "teacher"), token(t, "south", "boss", "admin"), ""} {
+	for _, bearer := range []string{token(t, "north", "tom", "teacher"),
+		token(t, "south", "boss", "admin"), ""} {
 		require.GreaterOrEqual(t, s.do(http.MethodDelete, path, bearer, "").StatusCode, 401)
 	}
 	boss := token(t, "north", "boss", "admin")
 	for _, nonsense := range []string{"?for=soon", "?for=-1h", "?for=0s"} {
-		require.Equal(t, http.StatusBadRequest, s.do(http.MethodDelete, path+nonsense, boss, "").StatusCode, nonsense)
+		require.Equal(t, http.StatusBadRequest,
+			s.do(http.MethodDelete, path+nonsense, boss, "").StatusCode, nonsense)
 	}
 	require.Empty(t, calls.refused)
-	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, path+"?id=t-1&for=24h", boss, "").StatusCode)
+	require.Equal(t, http.StatusNoContent,
+		s.do(http.MethodDelete, path+"?id=t-1&for=24h", boss, "").StatusCode)
 	got := calls.refused[0]
-	require.Equal(t, auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: got.At, Until: got.At.Add(24 * time.Hour)}, got)
+	require.Equal(t, auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: got.At,
+		Until: got.At.Add(24 * time.Hour)}, got)
 	require.WithinDuration(t, time.Now(), got.At, time.Hour)
 	calls.err = errors.New("redis is away")
 	r := s.do(http.MethodDelete, path, token(t, "*", "ops", "operator"), "")
@@ -157,25 +169,28 @@ func TestP10_OnlyTheOfficeRefusesTokens(t *testing.T) {
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }
 
-func TestP10_OnlyTheOfficeRevokes(t *testing.T) {
+func TestP10_OnlyAdministratorsEndConnections(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	const path = "/v1/schools/north/users/tom/connections"
-	for _, bearer := range []string{token(t, "north", "tom", "teacher"), token(t, "south", "boss", "admin"), ""} {
+	for _, bearer := range []string{token(t, "north", "tom", "teacher"),
+		token(t, "south", "boss", "admin"), ""} {
 		require.GreaterOrEqual(t, s.do(http.MethodDelete, path, bearer, "").StatusCode, 401)
 	}
 	require.Empty(t, calls.revoked)
-	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, path, token(t, "north", "boss", "admin"), "").StatusCode)
+	require.Equal(t, http.StatusNoContent,
+		s.do(http.MethodDelete, path, token(t, "north", "boss", "admin"), "").StatusCode)
 	require.Equal(t, []string{"north/tom"}, calls.revoked)
 }
 
-func TestP10_QueriesFromWithinAskForNothingMore(t *testing.T) {
+func TestP10_QueriesOfLiveClientsAreAuthorized(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	at := s.publish("north", structured("e", "student.enrolled",
 		`{"student_id":"s-1","given_name":"Ada","family_name":"Lovelace","class_id":"7a","on":"2026-09-01"}`))
-	lookup := func(bearer auth.Principal, school, name, parameters string) (status int, body string) {
+	lookup := func(bearer auth.Principal, school, name, parameters string) (status int,
+		body string) {
 		t.Helper()
 		b, err := s.api.Query(t.Context(), bearer, school, name, jsontext.Value(parameters))
 		require.NoError(t, err)
@@ -191,7 +206,8 @@ func TestP10_QueriesFromWithinAskForNothingMore(t *testing.T) {
 		return answer.Status, string(answer.Body)
 	}
 	boss := auth.Principal{Subject: "boss", School: "north", Roles: []string{"admin"}}
-	status, body := lookup(boss, "north", "students", `{"q":"lovelace","limit":5,"min_position":"`+at+`"}`)
+	status, body := lookup(boss, "north", "students",
+		`{"q":"lovelace","limit":5,"min_position":"`+at+`"}`)
 	require.Equal(t, http.StatusOK, status, body)
 	require.Contains(t, body, "Ada")
 	status, body = lookup(boss, "north", "student", `{"id":"s-1"}`)
@@ -199,7 +215,8 @@ func TestP10_QueriesFromWithinAskForNothingMore(t *testing.T) {
 
 	status, _ = lookup(boss, "south", "students", ``)
 	require.Equal(t, http.StatusForbidden, status)
-	status, _ = lookup(auth.Principal{Subject: "mum", School: "north", Roles: []string{"guardian"}}, "north", "students", `null`)
+	status, _ = lookup(auth.Principal{Subject: "mum", School: "north", Roles: []string{"guardian"}},
+		"north", "students", `null`)
 	require.Equal(t, http.StatusForbidden, status)
 	status, _ = lookup(boss, "north", "students", `{"limit":"many"}`)
 	require.Equal(t, http.StatusUnprocessableEntity, status)

@@ -20,21 +20,23 @@ var needRead = auth.Need{Roles: []string{"admin"}, Scope: scopeRead}
 const (
 	ndjsonType = "application/x-ndjson"
 	fetchBytes = 1 << 20
-	// pageBytes is how many bytes of events make a page that is full, however many more were asked for.
+	// pageBytes is how many bytes of events fill a page, whatever its limit.
 	pageBytes = 8 << 20
-	// scanLimit is how long one request looks through a partition for the events of its school.
+	// scanLimit is how long one request scans a partition for the events of its school.
 	scanLimit = 2 * time.Second
-	// MaxWait is how long a request may ask to be held open.
+	// MaxWait is the longest wait that a request may name.
 	MaxWait = 30 * time.Second
 )
 
-// readLog answers with the events of a school from a position on.
+// readLog responds with the events of a school after a position.
 func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	page, err := a.parsePage(r)
 	if err != nil {
 		return err
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit + bodyLimit)) // not every test's writer can
+	// not supported by recorders of tests
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit +
+		bodyLimit))
 	if err := a.scan(r.Context(), page); err != nil {
 		return err
 	}
@@ -45,43 +47,45 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	h.Set(headerPosition, next)
 	if strings.Contains(r.Header.Get("Accept"), ndjsonType) {
 		h.Set("Content-Type", ndjsonType)
-		_, _ = w.Write(page.found.Bytes()) // the client may have gone
+		_, _ = w.Write(page.found.Bytes()) // fails only when the client is gone
 		return nil
 	}
 	h.Set("Content-Type", "application/json")
 	lines := bytes.TrimSuffix(page.found.Bytes(), []byte("\n"))
-	body := append([]byte(`{"next":"`+next+`","unreadable":`+strconv.Itoa(page.unreadable)+`,"events":[`), bytes.ReplaceAll(lines, []byte("\n"), []byte(","))...)
+	body := append([]byte(`{"next":"`+next+`","unreadable":`+strconv.Itoa(page.unreadable)+
+		`,"events":[`), bytes.ReplaceAll(lines, []byte("\n"), []byte(","))...)
 	_, _ = w.Write(append(body, "]}"...))
 	return nil
 }
 
-// page is a part of a school's log that is asked for, and what has been found of it.
+// page is the requested part of a school's log, and what has been found of it.
 type page struct {
 	school    string
 	partition int32
 	limit     int
 	wait      time.Duration
 
-	next       int64 // the offset to look at next
+	next       int64 // the next offset to read
 	count      int
-	unreadable int          // records of the school that are no events
-	found      bytes.Buffer // an event on each line
+	unreadable int          // records of the school that are not valid events
+	found      bytes.Buffer // one event per line
 }
 
-// parsePage reads the parameters, and reports all that is wrong with them.
+// parsePage reads the parameters and reports all their faults at once.
 func (a *API) parsePage(r *http.Request) (*page, error) {
 	p := &page{school: r.PathValue("school"), limit: 100}
 	p.partition = eventlog.PartitionFor(p.school, a.deps.Partitions)
-	failed := problem(http.StatusBadRequest, "not all parameters can be used")
+	failed := problem(http.StatusBadRequest, "some parameters are invalid")
 	wrong := func(parameter, reason string) {
-		failed.Errors = append(failed.Errors, ProblemError{Parameter: "query." + parameter, Reason: reason})
+		failed.Errors = append(failed.Errors,
+			ProblemError{Parameter: "query." + parameter, Reason: reason})
 	}
 	q := r.URL.Query()
 	if v := q.Get("after"); v != "" {
 		at, err := domain.ParsePosition(v)
 		switch {
 		case err != nil:
-			wrong("after", "must be partition:offset, as in 7:1042")
+			wrong("after", "must be partition:offset, for example 7:1042")
 		case at.Partition != p.partition:
 			wrong("after", "the school's events are in partition "+strconv.Itoa(int(p.partition)))
 		}
@@ -90,7 +94,8 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	whole := func(parameter string, from, to int) int {
 		n, err := strconv.Atoi(q.Get(parameter))
 		if err != nil || n < from || n > to {
-			wrong(parameter, "must be a whole number from "+strconv.Itoa(from)+" to "+strconv.Itoa(to))
+			wrong(parameter,
+				"must be a whole number from "+strconv.Itoa(from)+" to "+strconv.Itoa(to))
 		}
 		return n
 	}
@@ -113,7 +118,9 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	return p, nil
 }
 
-// scan looks through the partition until the page is full, or the log's end is reached and nothing more is waited for.
+// scan reads the partition until the page is full, or the end of the log is reached and the wait is
+// over. Other schools share the partition, so an empty page does not mean that there is nothing
+// after it; next says where to read on.
 func (a *API) scan(ctx context.Context, p *page) error {
 	deadline := time.Now().Add(p.wait)
 	giveUp := time.Now().Add(max(p.wait, scanLimit))
@@ -122,12 +129,14 @@ func (a *API) scan(ctx context.Context, p *page) error {
 		if p.count == 0 {
 			wait = min(time.Until(deadline), time.Second)
 		}
-		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes, max(wait, time.Millisecond))
+		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes,
+			max(wait, time.Millisecond))
 		if err != nil {
-			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) || errors.Is(err, eventlog.ErrUnavailable) {
+			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) ||
+				errors.Is(err, eventlog.ErrUnavailable) {
 				return err
 			}
-			return unavailable(err, time.Second, "the log cannot be read just now")
+			return unavailable(err, time.Second, "the log cannot be read at the moment")
 		}
 		for _, rec := range batch.Records {
 			if p.full() {

@@ -17,60 +17,72 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/logo"
 )
 
-// Logos keeps the pictures of schools, as [logo.Service] does.
+// Logos stores the logos of schools; see [logo.Service].
 type Logos interface {
 	Get(ctx context.Context, school string) (picture []byte, hash string, err error)
 	Put(ctx context.Context, school, actor string, upload []byte) (hash string, err error)
 	Remove(ctx context.Context, school, actor string) error
 }
 
-// StoredLogo names a picture that is kept.
+// StoredLogo identifies an uploaded logo.
 type StoredLogo struct {
-	SHA256 string `json:"sha256" doc:"The hash of the picture as it is kept"`
+	SHA256 string `json:"sha256" doc:"The hash of the picture as stored"`
 }
 
-// logoRoutes let a school say which picture stands at the head of its documents. Its bodies are not huma's to read.
+// logoRoutes manage the picture at the head of a school's documents. Bodies are pictures, which
+// huma does not read.
 func (a *API) logoRoutes() {
 	const path = schoolPath + "/logo"
 	picture := func(types ...string) map[string]*huma.MediaType {
 		content := map[string]*huma.MediaType{}
 		for _, t := range types {
-			content[t] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+			content[t] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString,
+				Format: "binary"}}
 		}
 		return content
 	}
 	responses := a.problems("400", "401", "403", "404", "503")
 	responses["200"] = &huma.Response{Description: "The picture.", Content: picture("image/png")}
-	responses["304"] = &huma.Response{Description: "It is the one that was named in If-None-Match."}
+	responses["304"] = &huma.Response{Description: "The caller's picture, named in " +
+		"If-None-Match, is current."}
 	a.route(&huma.Operation{
 		OperationID: "get-logo", Method: http.MethodGet, Path: path, Tags: []string{tagSettings},
-		Summary: "Read a school's logo", Parameters: []*huma.Param{schoolParam()}, Responses: responses,
+		Summary: "Get a school's logo", Parameters: []*huma.Param{schoolParam()},
+		Responses: responses,
 	}, needMember, a.getLogo)
 
 	responses = a.problems("400", "401", "403", "413", "422", "503")
-	responses["200"] = &huma.Response{Description: "It is kept.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[StoredLogo](), true, "")},
-	}}
+	responses["200"] = &huma.Response{Description: "The logo is stored.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[StoredLogo](), true, "")},
+		}}
 	a.route(&huma.Operation{
 		OperationID: "put-logo", Method: http.MethodPut, Path: path, Tags: []string{tagSettings},
 		Summary: "Upload a school's logo",
-		Description: "Takes a PNG, JPEG, GIF or WebP picture of at most " + strconv.Itoa(logo.MaxBytes>>20) + " MiB and " +
-			strconv.Itoa(logo.MaxPixels>>20) + " million pixels. It is made as small as documents need it and kept as PNG, and stands on " +
-			"those that are made of events from now on.",
-		Parameters:  []*huma.Param{schoolParam()},
-		RequestBody: &huma.RequestBody{Required: true, Content: picture("image/png", "image/jpeg", "image/gif", "image/webp")},
-		Responses:   responses,
+		Description: "A PNG, JPEG, GIF or WebP picture of at most " +
+			strconv.Itoa(logo.MaxBytes>>20) + " MiB and " +
+			strconv.Itoa(logo.MaxPixels>>20) +
+			" million pixels. It is scaled down to what documents need, stored as PNG, and used " +
+			"in " +
+			"documents of events from now on.",
+		Parameters: []*huma.Param{schoolParam()},
+		RequestBody: &huma.RequestBody{Required: true,
+			Content: picture("image/png", "image/jpeg", "image/gif", "image/webp")},
+		Responses: responses,
 	}, needAdmin, a.putLogo)
 
 	responses = a.problems("400", "401", "403", "503")
-	responses["204"] = &huma.Response{Description: "There is none any more."}
+	responses["204"] = &huma.Response{Description: "The school has no logo."}
 	a.route(&huma.Operation{
-		OperationID: "delete-logo", Method: http.MethodDelete, Path: path, Tags: []string{tagSettings},
-		Summary: "Remove a school's logo", Description: "Documents that have been made keep it.",
-		Parameters: []*huma.Param{schoolParam()}, Responses: responses,
+		OperationID: "delete-logo", Method: http.MethodDelete, Path: path,
+		Tags:        []string{tagSettings},
+		Summary:     "Remove a school's logo",
+		Description: "Documents that exist already are not changed.",
+		Parameters:  []*huma.Param{schoolParam()}, Responses: responses,
 	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
-		if err := a.deps.Logos.Remove(r.Context(), r.PathValue("school"), requestOf(r.Context()).bearer.Subject); err != nil {
-			return unavailable(err, time.Second, "the logo cannot be removed now")
+		if err := a.deps.Logos.Remove(r.Context(), r.PathValue("school"),
+			requestOf(r.Context()).bearer.Subject); err != nil {
+			return unavailable(err, time.Second, "the logo cannot be removed at the moment")
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -83,7 +95,7 @@ func (a *API) getLogo(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return problem(http.StatusNotFound, "this school has no logo")
 	case err != nil:
-		return unavailable(err, time.Second, "the logo cannot be read now")
+		return unavailable(err, time.Second, "the logo cannot be read at the moment")
 	}
 	w.Header().Set("Content-Type", "image/png")
 	w.Header().Set("Cache-Control", "private, max-age=300")
@@ -98,14 +110,15 @@ func (a *API) putLogo(w http.ResponseWriter, r *http.Request) error {
 		if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
 			return tooLarge
 		}
-		return problem(http.StatusBadRequest, "the body cannot be read")
+		return problem(http.StatusBadRequest, "the body could not be read")
 	}
-	hash, err := a.deps.Logos.Put(r.Context(), r.PathValue("school"), requestOf(r.Context()).bearer.Subject, upload)
+	hash, err := a.deps.Logos.Put(r.Context(), r.PathValue("school"),
+		requestOf(r.Context()).bearer.Subject, upload)
 	switch {
 	case errors.Is(err, logo.ErrTooLarge), errors.Is(err, logo.ErrUnreadable):
 		return problem(http.StatusUnprocessableEntity, "%s", err)
 	case err != nil:
-		return unavailable(err, time.Second, "the logo cannot be kept now")
+		return unavailable(err, time.Second, "the logo cannot be stored at the moment")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.MarshalWrite(w, StoredLogo{SHA256: hash})

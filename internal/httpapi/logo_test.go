@@ -18,7 +18,8 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	const path = "/v1/schools/north/logo"
-	admin, teacher, guardian := token(t, "north", "ada", "admin"), token(t, "north", "tom", "teacher"), token(t, "north", "g", "guardian")
+	admin, teacher, guardian := token(t, "north", "ada", "admin"),
+		token(t, "north", "tom", "teacher"), token(t, "north", "g", "guardian")
 	require.Equal(t, http.StatusNotFound, s.get(path, teacher).StatusCode)
 
 	var upload bytes.Buffer
@@ -38,12 +39,17 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 	require.Equal(t, `"`+kept.SHA256+`"`, got.Header.Get("Etag"))
 	config, err := png.DecodeConfig(bytes.NewReader(got.body))
 	require.NoError(t, err)
-	require.Equal(t, []int{logo.StoredSide, logo.StoredSide / 2}, []int{config.Width, config.Height})
-	require.Equal(t, http.StatusNotModified, s.get(path, guardian, "If-None-Match", got.Header.Get("Etag")).StatusCode)
-	require.Equal(t, http.StatusForbidden, s.get(path, token(t, "south", "eve", "admin")).StatusCode)
+	require.Equal(t, []int{logo.StoredSide, logo.StoredSide / 2},
+		[]int{config.Width, config.Height})
+	require.Equal(t, http.StatusNotModified,
+		s.get(path, guardian, "If-None-Match", got.Header.Get("Etag")).StatusCode)
+	require.Equal(t, http.StatusForbidden,
+		s.get(path, token(t, "south", "eve", "admin")).StatusCode)
 
-	require.Contains(t, s.do("PUT", path, admin, "<svg/>").problem(t).Detail, "must be a PNG, JPEG, GIF or WebP")
-	require.Equal(t, http.StatusRequestEntityTooLarge, s.do("PUT", path, admin, string(make([]byte, logo.MaxBytes+1))).problem(t).Status)
+	require.Contains(t, s.do("PUT", path, admin, "<svg/>").problem(t).Detail,
+		"must be a PNG, JPEG, GIF or WebP")
+	require.Equal(t, http.StatusRequestEntityTooLarge,
+		s.do("PUT", path, admin, string(make([]byte, logo.MaxBytes+1))).problem(t).Status)
 	require.Equal(t, got.body, s.get(path, admin).body, "what cannot be used changes nothing")
 
 	require.Equal(t, http.StatusNoContent, s.do("DELETE", path, admin, "").StatusCode)

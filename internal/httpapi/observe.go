@@ -19,14 +19,14 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// request is what is learned about a request on its way, for its log line and for problems.
+// request collects what is learned about a request on its way through the handlers.
 type request struct {
 	id          string
 	school      string // of its path
 	bearer      auth.Principal
 	access      auth.Access
 	minPosition string // as in the header
-	cause       error  // what was behind a problem
+	cause       error  // of a problem, for the access log
 }
 
 type requestKey struct{}
@@ -38,7 +38,7 @@ func requestOf(ctx context.Context) *request {
 	return &request{}
 }
 
-// metrics are rate, errors and duration of each route, and what came in.
+// metrics are rate, errors and duration of each route, and the events that came in.
 type metrics struct {
 	duration *prometheus.HistogramVec
 	inflight prometheus.Gauge
@@ -50,15 +50,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "schoolbell_http_request_duration_seconds",
-			Help:    "How long requests took, by route and status.",
+			Help:    "Duration of requests, by route and status.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
 		}, []string{"route", "status"}),
 		inflight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "schoolbell_http_requests_in_flight", Help: "Requests being answered.",
+			Name: "schoolbell_http_requests_in_flight", Help: "Requests being served.",
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_ingest_events_total",
-			Help: "Events sent by producers: accepted, or duplicate within their request; refused counts requests, of which no event is taken.",
+			Help: "Events sent by producers: accepted, or duplicate within their request; " +
+				"refused counts requests, of which no event was taken.",
 		}, []string{"outcome"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_http_panics_total", Help: "Requests that ended in a panic.",
@@ -71,8 +72,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// observe gives each request an id, measures and logs it, and turns a panic into a problem. The log has the path but
-// never the query, and no headers, since these may hold secrets.
+// observe gives each request an id, measures and logs it, and turns a panic into a problem. The log
+// has the path but no query string and no headers: these may hold secrets.
 func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -88,7 +89,8 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 					panic(p)
 				}
 				m.panics.Inc()
-				failed := problem(http.StatusInternalServerError, "this is our fault, not yours")
+				failed := problem(http.StatusInternalServerError,
+					"internal error; quote the request id when you report it")
 				failed.cause = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 				req.cause = failed.cause
 				if rec.status == 0 {
@@ -101,7 +103,7 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 			}
 			took := time.Since(start)
 			if rec.Header().Get("Content-Type") == eventStreamType {
-				took = rec.began.Sub(start) // it then goes on for as long as its client likes
+				took = rec.began.Sub(start) // the stream lasts as long as its client stays
 			}
 			m.duration.WithLabelValues(route, strconv.Itoa(rec.code())).Observe(took.Seconds())
 			logRequest(r, log, req, rec, took)
@@ -110,7 +112,9 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, took time.Duration) {
+func logRequest(
+	r *http.Request, log *slog.Logger, req *request, rec *recorder, took time.Duration,
+) {
 	level := slog.LevelDebug
 	switch code := rec.code(); {
 	case code >= 500 && code != http.StatusServiceUnavailable:
@@ -128,7 +132,8 @@ func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, 
 		slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("took", took),
 	}
 	if req.bearer.Subject != "" {
-		attrs = append(attrs, slog.String("subject", req.bearer.Subject), slog.String("school", req.bearer.School))
+		attrs = append(attrs, slog.String("subject", req.bearer.Subject),
+			slog.String("school", req.bearer.School))
 	}
 	if req.cause != nil {
 		attrs = append(attrs, slog.Any("error", req.cause))
@@ -136,7 +141,8 @@ func logRequest(r *http.Request, log *slog.Logger, req *request, rec *recorder, 
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// requestID takes over an id that a proxy gave the request, if it is a plain one.
+// requestID returns the id that a proxy gave the request, or a new one when that has characters
+// unfit for a log.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
@@ -146,11 +152,11 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// recorder remembers what was answered.
+// recorder records status and size of a response.
 type recorder struct {
 	http.ResponseWriter
 	status int
-	began  time.Time // when the answer did
+	began  time.Time // when the header was sent
 	bytes  int64
 }
 
@@ -177,7 +183,7 @@ func (r *recorder) code() int {
 	return r.status
 }
 
-// Hijack hands the connection over to a protocol that is not HTTP.
+// Hijack implements [http.Hijacker], for WebSocket.
 func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(r.ResponseWriter).Hijack()
 	if err == nil {

@@ -13,30 +13,38 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// operationsPath is the prefix of everything that concerns all schools. Only operators of the platform come in.
+// operationsPath is the prefix of everything that concerns all schools. Only operators of the
+// platform come in.
 const operationsPath = "/v1/operations"
 
 func (a *API) operationRoutes() {
 	c := a.deps.Consumers
 	operation(a, huma.Operation{
-		OperationID: "list-all-deliveries", Method: http.MethodGet, Path: operationsPath + "/deliveries",
+		OperationID: "list-all-deliveries", Method: http.MethodGet,
+		Path:    operationsPath + "/deliveries",
 		Summary: "List deliveries of all schools",
-		Description: "From the ledger, the latest planned first. Dead deliveries (every attempt failed) and unknown ones " +
-			"(possibly sent; never sent again on their own) need a decision: see retry-delivery and discard-delivery.",
+		Description: "From the ledger, the latest planned first. Dead deliveries (every attempt " +
+			"failed) and unknown ones " +
+			"(possibly sent; never sent again on their own) need a decision: see retry-delivery " +
+			"and discard-delivery.",
 		Errors: []int{404, 422},
 	}, a.listAllDeliveries)
 	operation(a, huma.Operation{
-		OperationID: "get-any-delivery", Method: http.MethodGet, Path: operationsPath + "/deliveries/{id}",
+		OperationID: "get-any-delivery", Method: http.MethodGet,
+		Path:    operationsPath + "/deliveries/{id}",
 		Summary: "Get a delivery of any school, with its log", Errors: []int{404},
 	}, func(ctx context.Context, _ *request, in *deliveryInput) (*response[*ledger.Entry], error) {
 		entry, err := c.Ledger.Show(ctx, in.ID)
 		return &response[*ledger.Entry]{entry}, err
 	})
 	operation(a, huma.Operation{
-		OperationID: "repair-deliveries", Method: http.MethodPost, Path: operationsPath + "/deliveries/repair",
+		OperationID: "repair-deliveries", Method: http.MethodPost,
+		Path:    operationsPath + "/deliveries/repair",
 		Summary: "Repair deliveries whose job was lost",
-		Description: "Reads the whole ledger for deliveries that are due but have no job, for example after River's table was " +
-			"restored from a backup, and gives them one. Safe at any time: what is done is not done again.",
+		Description: "Reads the whole ledger for deliveries that are due but have no job, for " +
+			"example after River's table was " +
+			"restored from a backup, and gives them one. Safe at any time: what is done is not " +
+			"done again.",
 		Errors: []int{422},
 	}, func(ctx context.Context, _ *request, in *repairInput) (*response[Repaired], error) {
 		after, err := time.ParseDuration(in.After)
@@ -53,8 +61,10 @@ func (a *API) operationRoutes() {
 		queues, err := a.queues(ctx, ledger.Queues()...)
 		return &response[Queues]{Queues{queues}}, err
 	})
-	a.queueSwitch("pause", "Pause a queue", "In all processes and for all schools. Jobs that are running finish.", c.Ledger.Pause)
-	a.queueSwitch("resume", "Resume a queue", "What has waited starts, the most urgent first.", c.Ledger.Resume)
+	a.queueSwitch("pause", "Pause a queue",
+		"In all processes and for all schools. Jobs that are running finish.", c.Ledger.Pause)
+	a.queueSwitch("resume", "Resume a queue", "What has waited starts, the most urgent first.",
+		c.Ledger.Resume)
 	a.deadLetterRoutes()
 }
 
@@ -75,15 +85,18 @@ type LedgerPage struct {
 	Next       string          `json:"next,omitzero" doc:"Pass as after to get older ones; absent on the last page"`
 }
 
-func (a *API) listAllDeliveries(ctx context.Context, _ *request, in *listAllInput) (*response[LedgerPage], error) {
+func (a *API) listAllDeliveries(
+	ctx context.Context, _ *request, in *listAllInput,
+) (*response[LedgerPage], error) {
 	if in.After != "" {
 		if _, err := a.deps.Consumers.Ledger.Show(ctx, in.After); err != nil {
 			return nil, wrongParameter("after", "is not the next of a page")
 		}
 	}
 	entries, err := a.deps.Consumers.Ledger.List(ctx, ledger.Filter{
-		School: in.School, State: consumers.State(in.State), Queue: in.Queue, EventID: in.Event, Planner: in.Rule,
-		After: in.After, Limit: in.Limit + 1,
+		School: in.School, State: consumers.State(in.State), Queue: in.Queue, EventID: in.Event,
+		Planner: in.Rule,
+		After:   in.After, Limit: in.Limit + 1,
 	})
 	if err != nil {
 		return nil, err
@@ -127,9 +140,12 @@ type queueInput struct {
 	Queue string `path:"queue" enum:"sms,pdf,notification,reminders"`
 }
 
-func (a *API) queueSwitch(verb, summary, description string, do func(ctx context.Context, queue string) error) {
+func (a *API) queueSwitch(
+	verb, summary, description string, do func(ctx context.Context, queue string) error,
+) {
 	operation(a, huma.Operation{
-		OperationID: verb + "-queue", Method: http.MethodPost, Path: operationsPath + "/queues/{queue}/" + verb,
+		OperationID: verb + "-queue", Method: http.MethodPost,
+		Path:    operationsPath + "/queues/{queue}/" + verb,
 		Summary: summary, Description: description, Errors: []int{409, 422},
 	}, func(ctx context.Context, _ *request, in *queueInput) (*response[Queue], error) {
 		if err := do(ctx, in.Queue); err != nil {
@@ -169,9 +185,11 @@ func (a *API) queues(ctx context.Context, names ...string) ([]Queue, error) {
 func (a *API) deadLetterRoutes() {
 	c := a.deps.Consumers
 	operation(a, huma.Operation{
-		OperationID: "list-dead-letters", Method: http.MethodGet, Path: operationsPath + "/deadletters",
-		Summary:     "List events that could not be planned",
-		Description: "An event whose deliveries cannot be planned, or that cannot be read, is a dead letter: later events do not wait for it.",
+		OperationID: "list-dead-letters", Method: http.MethodGet,
+		Path:    operationsPath + "/deadletters",
+		Summary: "List events that could not be planned",
+		Description: "An event whose deliveries cannot be planned, or that cannot be read, is a " +
+			"dead letter: later events do not wait for it.",
 	}, func(ctx context.Context, _ *request, in *deadLettersInput) (*response[DeadLetters], error) {
 		letters, err := c.Ledger.DeadLetters(ctx, in.School)
 		return &response[DeadLetters]{DeadLetters{append([]ledger.DeadLetter{}, letters...)}}, err
@@ -180,18 +198,22 @@ func (a *API) deadLetterRoutes() {
 		return
 	}
 	operation(a, huma.Operation{
-		OperationID: "retry-dead-letter", Method: http.MethodPost, Path: operationsPath + "/deadletters/{position}/retry",
-		Summary:       "Plan a dead letter again",
-		Description:   "After its cause is fixed. When planning fails again the event stays a dead letter, and the response is 409 with the reason.",
+		OperationID: "retry-dead-letter", Method: http.MethodPost,
+		Path:    operationsPath + "/deadletters/{position}/retry",
+		Summary: "Plan a dead letter again",
+		Description: "After its cause is fixed. When planning fails again the event stays a " +
+			"dead letter, and the response is 409 with the reason.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{404, 409, 422},
 	}, func(ctx context.Context, _ *request, in *deadLetterInput) (*empty, error) {
 		at, err := domain.ParsePosition(in.Position)
 		if err != nil {
-			return nil, problem(http.StatusUnprocessableEntity, "the position must be partition:offset, for example 7:1042")
+			return nil, problem(http.StatusUnprocessableEntity,
+				"the position must be partition:offset, for example 7:1042")
 		}
 		find := func() (*ledger.DeadLetter, error) {
 			letters, err := c.Ledger.DeadLetters(ctx, "")
-			if i := slices.IndexFunc(letters, func(l ledger.DeadLetter) bool { return l.Position == at }); i >= 0 {
+			if i := slices.IndexFunc(letters,
+				func(l ledger.DeadLetter) bool { return l.Position == at }); i >= 0 {
 				return &letters[i], err
 			}
 			return nil, err
@@ -207,7 +229,8 @@ func (a *API) deadLetterRoutes() {
 			letter, err = find()
 		}
 		if err == nil && letter != nil {
-			return nil, problem(http.StatusConflict, "the event at %s still cannot be planned: %s", at, letter.Reason)
+			return nil, problem(http.StatusConflict, "the event at %s still cannot be planned: %s",
+				at, letter.Reason)
 		}
 		return nil, err
 	})

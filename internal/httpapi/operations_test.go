@@ -16,27 +16,31 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// planned keeps deliveries because of one event, and returns their ids.
+// planned commits deliveries caused by one event, and returns their ids.
 func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) (ids []string) {
 	s.t.Helper()
-	e := &domain.Envelope{ID: event, Source: "/sis", School: school, Type: attendance.TypeMarked, Time: time.Now(), Position: domain.Position{Offset: 7}}
+	e := &domain.Envelope{ID: event, Source: "/sis", School: school, Type: attendance.TypeMarked,
+		Time: time.Now(), Position: domain.Position{Offset: 7}}
 	for i := range deliveries {
 		d := &deliveries[i]
 		d.Template = "absence"
 		d.Complete(e, "absence")
 		ids = append(ids, d.ID)
 	}
-	n, err := s.ledger.Commit(s.t.Context(), []consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time}, Deliveries: deliveries}})
+	n, err := s.ledger.Commit(s.t.Context(),
+		[]consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time},
+			Deliveries: deliveries}})
 	require.NoError(s.t, err)
 	require.Equal(s.t, len(deliveries), n)
 	return ids
 }
 
 func sms(recipient string) consumers.Delivery {
-	return consumers.Delivery{Recipient: recipient, Channel: consumers.SMS, Address: "+22501020304", Params: map[string]any{"student": "Ada"}}
+	return consumers.Delivery{Recipient: recipient, Channel: consumers.SMS, Address: "+22501020304",
+		Params: map[string]any{"student": "Ada"}}
 }
 
-// turn puts deliveries into a state, as if somebody had worked on them.
+// turn puts deliveries into a state, as if workers had.
 func (s *stack) turn(state consumers.State, ids ...string) {
 	s.t.Helper()
 	for _, id := range ids {
@@ -65,12 +69,14 @@ func TestAdministratorsDecideAboutDeliveries(t *testing.T) {
 	const deliveries = "/v1/schools/north/deliveries/"
 	decide := func(id, verb string) consumers.State {
 		t.Helper()
-		return decoded[httpapi.DeliveryStatus](t, s.do(http.MethodPost, deliveries+id+"/"+verb, admin, "")).Status
+		return decoded[httpapi.DeliveryStatus](t,
+			s.do(http.MethodPost, deliveries+id+"/"+verb, admin, "")).Status
 	}
 	require.Equal(t, consumers.Planned, decide(ids[0], "retry"))
 	require.Equal(t, consumers.Failed, decide(ids[2], "discard"))
 	require.Equal(t, consumers.Cancelled, decide(ids[3], "cancel"))
-	for id, state := range map[string]consumers.State{ids[0]: consumers.Planned, ids[2]: consumers.Failed, ids[3]: consumers.Cancelled} {
+	for id, state := range map[string]consumers.State{ids[0]: consumers.Planned,
+		ids[2]: consumers.Failed, ids[3]: consumers.Cancelled} {
 		entry := decoded[ledger.Entry](t, s.get("/v1/operations/deliveries/"+id, operator))
 		require.Equal(t, state, entry.State)
 		require.Equal(t, "ada", entry.Log[len(entry.Log)-1].Detail, "who did it is in the log")
@@ -87,10 +93,12 @@ func TestP10_DeliveriesOfAnotherSchoolDoNotExist(t *testing.T) {
 	s.turn(consumers.Dead, theirs)
 	const deliveries = "/v1/schools/north/deliveries/"
 	for _, verb := range []string{"retry", "discard", "cancel"} {
-		r := s.do(http.MethodPost, deliveries+theirs+"/"+verb, token(t, "north", "ada", "admin"), "")
+		r := s.do(http.MethodPost, deliveries+theirs+"/"+verb, token(t, "north", "ada", "admin"),
+			"")
 		require.Equal(t, http.StatusNotFound, r.problem(t).Status, verb)
 		require.NotContains(t, string(r.body), "dead")
-		for _, role := range []string{"teacher", "accountant", "guardian", "student", "events:read"} {
+		for _, role := range []string{"teacher", "accountant", "guardian", "student",
+			"events:read"} {
 			r := s.do(http.MethodPost, deliveries+theirs+"/"+verb, token(t, "north", "u", role), "")
 			require.Equal(t, http.StatusForbidden, r.problem(t).Status, role)
 		}
@@ -117,7 +125,8 @@ func TestOperatorsSeeDeliveriesOfAllSchools(t *testing.T) {
 	dead := list("?state=dead")
 	require.Len(t, dead.Deliveries, 2)
 	require.Empty(t, dead.Next)
-	require.Len(t, list("?school=north&state=planned&queue=sms&event=e1&rule=absence").Deliveries, 1)
+	require.Len(t, list("?school=north&state=planned&queue=sms&event=e1&rule=absence").Deliveries,
+		1)
 	require.Empty(t, list("?queue=pdf").Deliveries)
 	seen, next := map[string]bool{}, ""
 	for range 4 {
@@ -134,17 +143,21 @@ func TestOperatorsSeeDeliveriesOfAllSchools(t *testing.T) {
 	require.NotContains(t, string(shown.body), "+225", "an address is in no response")
 	require.Equal(t, "private, no-store", shown.Header.Get("Cache-Control"))
 	require.Equal(t, http.StatusNotFound, s.get(all+"/nothing", operator).problem(t).Status)
-	require.Zero(t, decoded[httpapi.Repaired](t, s.do(http.MethodPost, all+"/repair", operator, "")).Repaired)
-	require.Equal(t, http.StatusUnprocessableEntity, s.do(http.MethodPost, all+"/repair?after=soon", operator, "").problem(t).Status)
+	require.Zero(t,
+		decoded[httpapi.Repaired](t, s.do(http.MethodPost, all+"/repair", operator, "")).Repaired)
+	require.Equal(t, http.StatusUnprocessableEntity,
+		s.do(http.MethodPost, all+"/repair?after=soon", operator, "").problem(t).Status)
 
 	for path, parameter := range map[string]string{
-		"?state=asleep": "query.state", "?queue=fax": "query.queue", "?limit=0": "query.limit", "?after=nothing": "query.after", "?sate=dead": "query.sate",
+		"?state=asleep": "query.state", "?queue=fax": "query.queue", "?limit=0": "query.limit",
+		"?after=nothing": "query.after", "?sate=dead": "query.sate",
 	} {
 		r := s.get(all+path, operator)
 		require.Equal(t, http.StatusUnprocessableEntity, r.StatusCode, path)
 		require.Equal(t, parameter, r.problem(t).Errors[0].Parameter)
 	}
-	require.Equal(t, http.StatusForbidden, s.get(all, token(t, "north", "ada", "admin", "operator")).problem(t).Status)
+	require.Equal(t, http.StatusForbidden,
+		s.get(all, token(t, "north", "ada", "admin", "operator")).problem(t).Status)
 }
 
 func TestOperatorsPauseAndResumeQueues(t *testing.T) {
@@ -154,15 +167,22 @@ func TestOperatorsPauseAndResumeQueues(t *testing.T) {
 	s.planned("north", "e1", sms("g1"), sms("g2"))
 	const queues = "/v1/operations/queues"
 	all := decoded[httpapi.Queues](t, s.get(queues, operator))
-	require.Equal(t, httpapi.Queue{Queue: "sms", Jobs: []httpapi.Depth{{Priority: 3, State: "available", Jobs: 2}}}, all.Queues[0])
+	require.Equal(t, httpapi.Queue{Queue: "sms",
+		Jobs: []httpapi.Depth{{Priority: 3, State: "available", Jobs: 2}}}, all.Queues[0])
 	require.Len(t, all.Queues, len(ledger.Queues()))
 
-	require.Equal(t, http.StatusConflict, s.do(http.MethodPost, queues+"/sms/pause", operator, "").problem(t).Status, "it has no workers")
-	_, err := s.jobs.Conns().Exec(t.Context(), `INSERT INTO schoolbell_river.river_queue (name, updated_at) VALUES ('sms', now())`)
+	require.Equal(t, http.StatusConflict,
+		s.do(http.MethodPost, queues+"/sms/pause", operator, "").problem(t).Status,
+		"it has no workers")
+	_, err := s.jobs.Conns().Exec(t.Context(),
+		`INSERT INTO schoolbell_river.river_queue (name, updated_at) VALUES ('sms', now())`)
 	require.NoError(t, err)
-	require.True(t, decoded[httpapi.Queue](t, s.do(http.MethodPost, queues+"/sms/pause", operator, "")).Paused)
-	require.False(t, decoded[httpapi.Queue](t, s.do(http.MethodPost, queues+"/sms/resume", operator, "")).Paused)
-	require.Equal(t, http.StatusUnprocessableEntity, s.do(http.MethodPost, queues+"/fax/pause", operator, "").problem(t).Status)
+	require.True(t,
+		decoded[httpapi.Queue](t, s.do(http.MethodPost, queues+"/sms/pause", operator, "")).Paused)
+	require.False(t,
+		decoded[httpapi.Queue](t, s.do(http.MethodPost, queues+"/sms/resume", operator, "")).Paused)
+	require.Equal(t, http.StatusUnprocessableEntity,
+		s.do(http.MethodPost, queues+"/fax/pause", operator, "").problem(t).Status)
 }
 
 func TestOperatorsRetryDeadLetters(t *testing.T) {
@@ -174,24 +194,34 @@ func TestOperatorsRetryDeadLetters(t *testing.T) {
 			if !fixed {
 				return nil
 			}
-			e := &domain.Envelope{ID: "e1", Source: "/sis", School: "north", Type: attendance.TypeMarked, Time: time.Now(), Position: at}
-			_, err := s.ledger.Commit(ctx, []consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time, Replan: true}, Again: true}})
+			e := &domain.Envelope{ID: "e1", Source: "/sis", School: "north",
+				Type: attendance.TypeMarked, Time: time.Now(), Position: at}
+			_, err := s.ledger.Commit(ctx,
+				[]consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time,
+					Replan: true}, Again: true}})
 			return err
 		}
 	})
 	operator := token(t, "*", "ops", "operator")
-	require.NoError(t, s.ledger.AddDeadLetter(t.Context(), domain.Position{Partition: 1, Offset: 42}, "north", "e1", attendance.TypeMarked, "no class"))
+	require.NoError(t, s.ledger.AddDeadLetter(t.Context(),
+		domain.Position{Partition: 1, Offset: 42}, "north", "e1", attendance.TypeMarked,
+		"no class"))
 	const letters = "/v1/operations/deadletters"
-	require.Len(t, decoded[httpapi.DeadLetters](t, s.get(letters+"?school=north", operator)).DeadLetters, 1)
-	require.Empty(t, decoded[httpapi.DeadLetters](t, s.get(letters+"?school=south", operator)).DeadLetters)
+	require.Len(t,
+		decoded[httpapi.DeadLetters](t, s.get(letters+"?school=north", operator)).DeadLetters, 1)
+	require.Empty(t,
+		decoded[httpapi.DeadLetters](t, s.get(letters+"?school=south", operator)).DeadLetters)
 
-	require.Equal(t, http.StatusNotFound, s.do(http.MethodPost, letters+"/1:43/retry", operator, "").problem(t).Status)
-	require.Equal(t, http.StatusUnprocessableEntity, s.do(http.MethodPost, letters+"/1-43/retry", operator, "").problem(t).Status)
+	require.Equal(t, http.StatusNotFound,
+		s.do(http.MethodPost, letters+"/1:43/retry", operator, "").problem(t).Status)
+	require.Equal(t, http.StatusUnprocessableEntity,
+		s.do(http.MethodPost, letters+"/1-43/retry", operator, "").problem(t).Status)
 	still := s.do(http.MethodPost, letters+"/1:42/retry", operator, "")
 	require.Equal(t, http.StatusConflict, still.problem(t).Status)
 	require.Contains(t, still.problem(t).Detail, "no class")
 	fixed = true
-	require.Equal(t, http.StatusNoContent, s.do(http.MethodPost, letters+"/1:42/retry", operator, "").StatusCode)
+	require.Equal(t, http.StatusNoContent,
+		s.do(http.MethodPost, letters+"/1:42/retry", operator, "").StatusCode)
 	require.Empty(t, decoded[httpapi.DeadLetters](t, s.get(letters, operator)).DeadLetters)
 }
 

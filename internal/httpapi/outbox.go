@@ -11,56 +11,62 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
 )
 
-// outboxRoutes show what would have been sent. They are there only while channels end in the outbox.
+// outboxRoutes show what would have been sent. They exist only while a channel has no provider.
 func (a *API) outboxRoutes() {
 	handle(a, huma.Operation{
-		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox", Tags: []string{tagDeliveries},
-		Summary: "Look at what would have been sent",
-		Description: "For development, and while a school is being set up: a channel without a provider keeps its messages here, as they would " +
-			"have been read, the newest first; with them the latest documents. The page /outbox shows both as they come.",
+		OperationID: "read-outbox", Method: http.MethodGet, Path: schoolPath + "/outbox",
+		Tags:    []string{tagDeliveries},
+		Summary: "See what would have been sent",
+		Description: "For development, and while a school is being set up: a channel without a " +
+			"provider stores its messages here, as " +
+			"recipients would have read them, the newest first, with the latest documents. The " +
+			"page /outbox shows both live.",
 		Errors: []int{422},
-	}, needAdmin, func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
-		box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
-		err := a.deps.Pool.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
-			if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
-				return err
-			}
-			channel := consumers.Channel(in.Channel)
-			if channel != consumers.PDF {
-				if box.Messages, err = outbox.Latest(ctx, tx, req.school, channel, in.Limit); err != nil {
+	}, needAdmin,
+		func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
+			box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
+			err := a.deps.Tables.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
+				if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
 					return err
 				}
-			}
-			if channel != "" && channel != consumers.PDF {
-				return nil
-			}
-			made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
-			for _, d := range made {
-				box.Documents = append(box.Documents, OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
-			}
-			return err
+				channel := consumers.Channel(in.Channel)
+				if channel != consumers.PDF {
+					if box.Messages, err = outbox.Latest(ctx, tx, req.school, channel,
+						in.Limit); err != nil {
+						return err
+					}
+				}
+				if channel != "" && channel != consumers.PDF {
+					return nil
+				}
+				made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
+				for _, d := range made {
+					box.Documents = append(box.Documents,
+						OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
+				}
+				return err
+			})
+			return &response[Outbox]{box}, err
 		})
-		return &response[Outbox]{box}, err
-	})
 	a.page("GET /outbox", "page/outbox.html", "text/html; charset=utf-8")
 	a.page("GET /outbox/outbox.js", "page/outbox.js", "text/javascript; charset=utf-8")
 	a.page("GET /outbox/outbox.css", "page/outbox.css", "text/css; charset=utf-8")
 }
 
 type outboxInput struct {
-	Channel string `query:"channel" enum:"sms,email,push,pdf" doc:"Only this channel; pdf is the documents"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many messages and documents at most"`
+	Channel string `query:"channel" enum:"sms,email,push,pdf" doc:"Only this channel; pdf stands for documents"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many messages and how many documents to return"`
 }
 
-// Outbox is what would have been sent.
+// Outbox lists what would have been sent.
 type Outbox struct {
-	Counts    map[consumers.Channel]int `json:"counts" doc:"How many there are in all, by channel; pdf is the documents"`
+	Counts    map[consumers.Channel]int `json:"counts" doc:"The total by channel; pdf stands for documents"`
 	Messages  []outbox.Message          `json:"messages"`
 	Documents []OutboxDocument          `json:"documents"`
 }
 
-// OutboxDocument is one that was made, with a link to it.
+// OutboxDocument is a document with a link to it.
 type OutboxDocument struct {
 	outbox.Document
-	Link string `json:"link" doc:"It can be followed without a token until it expires"`
+	Link string `json:"link" doc:"Opens without a token until it expires"`
 }

@@ -20,30 +20,29 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
 const problemType = "application/problem+json"
 
-// Problem is what an answer says that is not a success.
+// Problem is the body of every response that is not a success (RFC 9457).
 type Problem struct {
-	Title     string         `json:"title" doc:"What kind of problem it is"`
+	Title     string         `json:"title" doc:"The kind of problem"`
 	Status    int            `json:"status" doc:"The HTTP status"`
-	Detail    string         `json:"detail,omitzero" doc:"What happened this time"`
-	RequestID string         `json:"request_id,omitzero" doc:"What to quote when asking for help"`
-	Errors    []ProblemError `json:"errors,omitzero" doc:"Everything that is wrong with the request"`
-	More      int            `json:"more_errors,omitzero" doc:"How many more errors there are than are listed"`
+	Detail    string         `json:"detail,omitzero" doc:"What happened"`
+	RequestID string         `json:"request_id,omitzero" doc:"Quote it when you report the problem"`
+	Errors    []ProblemError `json:"errors,omitzero" doc:"Every fault of the request"`
+	More      int            `json:"more_errors,omitzero" doc:"How many more faults there are than are listed"`
 
 	retryAfter time.Duration
 	cause      error // for the log
 }
 
-// ProblemError is one thing that is wrong with a request: in an event, or in a parameter.
+// ProblemError is one fault of a request: in an event, in the body, or in a parameter.
 type ProblemError struct {
-	Index     *int    `json:"index,omitzero" doc:"Which event of a batch, from 0"`
-	Pointer   *string `json:"pointer,omitzero" doc:"JSON pointer from the root of the event in structured form, or of the body"`
-	Parameter string  `json:"parameter,omitzero" doc:"Which parameter, as query.from"`
+	Index     *int    `json:"index,omitzero" doc:"The index of the event in its batch, from 0"`
+	Pointer   *string `json:"pointer,omitzero" doc:"JSON pointer into the event in structured form, or into the body"`
+	Parameter string  `json:"parameter,omitzero" doc:"The parameter, for example query.from"`
 	Reason    string  `json:"reason" doc:"What is wrong"`
 }
 
@@ -56,14 +55,15 @@ func (p *Problem) Error() string {
 
 func (p *Problem) Unwrap() error { return p.cause }
 
-// GetStatus makes it an error of huma's.
+// GetStatus implements [huma.StatusError].
 func (p *Problem) GetStatus() int { return p.Status }
 
-// ContentType makes huma write it with its own media type.
+// ContentType implements [huma.ContentTypeFilter].
 func (p *Problem) ContentType(string) string { return problemType }
 
 func problem(status int, format string, args ...any) *Problem {
-	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+	return &Problem{Title: http.StatusText(status), Status: status,
+		Detail: fmt.Sprintf(format, args...)}
 }
 
 func unavailable(cause error, retryAfter time.Duration, format string, args ...any) *Problem {
@@ -72,7 +72,8 @@ func unavailable(cause error, retryAfter time.Duration, format string, args ...a
 	return p
 }
 
-// problemOf says how an error is answered. What is not known here is our own fault.
+// problemOf translates an error into a response. An error that is not listed is a fault of ours, so
+// 500.
 func problemOf(err error) *Problem {
 	var p *Problem
 	var rejection *cloudevents.Rejection
@@ -86,7 +87,8 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &rejection):
 		return rejected(rejection)
 	case errors.As(err, &tooLarge):
-		return problem(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", tooLarge.Limit)
+		return problem(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes",
+			tooLarge.Limit)
 	case errors.Is(err, cloudevents.ErrMediaType):
 		return problem(http.StatusUnsupportedMediaType, "%s", cloudevents.ErrMediaType)
 	case errors.Is(err, cloudevents.ErrTooMany):
@@ -104,84 +106,93 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, ledger.ErrNoWorkers):
 		return problem(http.StatusConflict, "%s", ledger.ErrNoWorkers)
 	case errors.Is(err, query.ErrNotFound), errors.Is(err, consumers.ErrUnknownDelivery):
-		return problem(http.StatusNotFound, "there is no such thing at this school")
+		return problem(http.StatusNotFound, "not found at this school")
 	case errors.Is(err, query.ErrInput):
 		text := err.Error()
-		return problem(http.StatusUnprocessableEntity, "%s", text[strings.Index(text, query.ErrInput.Error()):])
+		return problem(http.StatusUnprocessableEntity, "%s",
+			text[strings.Index(text, query.ErrInput.Error()):])
 	case errors.Is(err, eventlog.ErrTooLarge):
 		return problem(http.StatusRequestEntityTooLarge, "an event is larger than the log takes")
 	case errors.Is(err, eventlog.ErrOverloaded):
-		return unavailable(err, time.Second, "too many events are waiting to be written; none of these were")
+		return unavailable(err, time.Second,
+			"too many events are waiting to be written; none of these were taken")
 	case errors.Is(err, eventlog.ErrUnavailable):
-		return unavailable(err, 2*time.Second, "the log cannot be reached; sending the same events again is safe")
+		return unavailable(err, 2*time.Second,
+			"the log cannot be reached; sending the same events again is safe")
 	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
-		return problem(http.StatusGone, "the log does not have that position")
+		return problem(http.StatusGone, "the log no longer has that position, or not yet")
 	case errors.Is(err, context.Canceled):
-		p := problem(statusClientClosed, "the request was given up")
+		p := problem(statusClientClosed, "the client closed the request")
 		p.cause = err
 		return p
 	case invalidText(err):
-		return problem(http.StatusUnprocessableEntity, "a parameter has characters that no text here can have")
-	case errors.Is(err, postgres.ErrBusy), databaseUnavailable(err):
-		return unavailable(err, time.Second, "the database cannot answer just now")
+		return problem(http.StatusUnprocessableEntity,
+			"a parameter contains characters that are not valid text")
+	case databaseUnavailable(err):
+		return unavailable(err, time.Second, "the database is unavailable at the moment")
 	}
-	p = problem(http.StatusInternalServerError, "this is our fault, not yours")
+	p = problem(http.StatusInternalServerError,
+		"internal error; quote the request id when you report it")
 	p.cause = err
 	return p
 }
 
-// statusClientClosed is what nginx and others log for a request whose client has gone.
+// statusClientClosed is what nginx logs for a request whose client has gone. Nobody receives it.
 const statusClientClosed = 499
 
-// invalidText reports that the database was given bytes which are not UTF-8, or a NUL: they come from the request, as what is in
-// the tables was checked.
+// invalidText reports that the database received bytes that are not UTF-8, or a NUL. They are the
+// request's: whatever is in the tables has been validated.
 func invalidText(err error) bool {
 	const characterNotInRepertoire = "22021"
 	answered, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && answered.Code == characterNotInRepertoire
 }
 
-// databaseUnavailable reports that an error comes from a database that cannot be reached, or cannot serve for now.
+// databaseUnavailable reports that the database cannot be reached, or cannot serve at the moment.
+// pgx does not export an error for a connection that breaks under a query, hence the texts.
 func databaseUnavailable(err error) bool {
 	if answered, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch answered.Code[:2] {
-		case "08", "53", "57": // connection, out of resources, stopped or out of time
+		case "08", "53", "57": // connection failure, insufficient resources, operator intervention
 			return true
 		}
 		return false
 	}
 	var connect *pgconn.ConnectError
-	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
-		strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "conn closed") ||
+	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) ||
+		pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "unexpected EOF") ||
+		strings.Contains(err.Error(), "conn closed") ||
 		strings.Contains(err.Error(), "connection reset")
 }
 
 func rejected(r *cloudevents.Rejection) *Problem {
-	p := problem(http.StatusUnprocessableEntity, "no event was taken, as not all of them are valid")
+	p := problem(http.StatusUnprocessableEntity, "no event was taken, because some are invalid")
 	if r.Malformed {
-		p = problem(http.StatusBadRequest, "no event was taken, as the body could not be read")
+		p = problem(http.StatusBadRequest, "no event was taken, because the body is malformed")
 	}
 	p.More = r.More
 	for i := range r.Faults {
 		f := &r.Faults[i]
-		p.Errors = append(p.Errors, ProblemError{Index: &f.Index, Pointer: &f.Pointer, Reason: f.Reason})
+		p.Errors = append(p.Errors,
+			ProblemError{Index: &f.Index, Pointer: &f.Pointer, Reason: f.Reason})
 	}
 	return p
 }
 
-// write answers with the problem.
+// write responds with the problem.
 func (p *Problem) write(w http.ResponseWriter, r *http.Request) {
 	p.prepare(w.Header(), requestOf(r.Context()))
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // it holds texts and numbers only
+		panic(err) // strings and numbers can always be marshalled
 	}
 	w.Header().Set("Content-Type", problemType)
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // fails only when the client is gone
 }
 
-// prepare sets what goes with a problem, and leaves its cause for the access log.
+// prepare sets the headers of a problem, and passes its cause to the access log.
 func (p *Problem) prepare(h http.Header, req *request) {
 	p.RequestID = req.id
 	req.cause = p.cause
@@ -194,11 +205,11 @@ func (p *Problem) prepare(h http.Header, req *request) {
 	}
 }
 
-// asProblem turns what huma itself finds wrong with a request into one of our problems.
+// asProblem translates the faults that huma finds in a request.
 func asProblem(e *huma.ErrorModel) *Problem {
 	p := problem(e.Status, "%s", e.Detail)
 	if e.Status >= http.StatusInternalServerError {
-		p.Detail = "this is our fault, not yours"
+		p.Detail = "internal error; quote the request id when you report it"
 		p.cause = e
 		return p
 	}
@@ -213,9 +224,9 @@ func asProblem(e *huma.ErrorModel) *Problem {
 	return p
 }
 
-// invalid lists what is wrong with a body.
+// invalid lists the faults of a body.
 func invalid(faults []domain.Fault) *Problem {
-	p := problem(http.StatusUnprocessableEntity, "not all of the body can be used")
+	p := problem(http.StatusUnprocessableEntity, "the body is invalid")
 	for i := range faults {
 		f := &faults[i]
 		p.Errors = append(p.Errors, ProblemError{Pointer: &f.Pointer, Reason: f.Reason})

@@ -22,22 +22,23 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// result is what a query has answered, as it is kept and sent.
+// result is a query's result as it is cached and sent.
 type result struct {
-	tag    string // names the body
-	parked uint32 // subjects of the school whose latest events are not in it
+	tag string // a digest of the body
+	// how many subjects of the school are parked, so that their latest events are missing
+	parked uint32
 	body   []byte
 }
 
 const tagLength = 22
 
-var errShortResult = errors.New("kept answer is too short")
+var errShortResult = errors.New("cached result is too short")
 
-var resultCodec = redis.Codec[result]{
+var resultCodec = cache.Codec[result]{
 	Append: func(b []byte, a result) []byte {
 		b = append(b, a.tag...)
 		b = binary.BigEndian.AppendUint32(b, a.parked)
@@ -47,7 +48,8 @@ var resultCodec = redis.Codec[result]{
 		if len(b) < tagLength+4 {
 			return result{}, errShortResult
 		}
-		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]), body: b[tagLength+4:]}, nil
+		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]),
+			body: b[tagLength+4:]}, nil
 	},
 }
 
@@ -56,7 +58,7 @@ func digest(b []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// operation is a query's place in OpenAPI, and what its callers need.
+// operation describes a query in OpenAPI, and says what its callers need.
 func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 	need := auth.Need{Own: q.Own || q.Self}
 	for _, role := range q.Roles {
@@ -67,10 +69,12 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 		Description: q.Description, Tags: []string{tagOf(q.Path)},
 		Parameters: []*huma.Param{schoolParam(), {
 			Name: headerMinPosition, In: "header", Schema: positionSchema("").Schema(nil),
-			Description: "The answer must not be older than this position of the log. It is waited for; after the limit the answer is 503.",
+			Description: "The response must cover this position of the log. The request waits " +
+				"for it; after a time limit it fails with 503.",
 		}, {
 			Name: "If-None-Match", In: "header", Schema: &huma.Schema{Type: "string"},
-			Description: "The ETag of an answer that the caller has. When it still holds, the answer is 304 without a body.",
+			Description: "The ETag of a response that the caller has. While it is current, the " +
+				"response is 304 without a body.",
 		}},
 		Errors: []int{400, 401, 403, 404, 422, 503},
 	}, need
@@ -84,7 +88,8 @@ func (a *API) mount(e query.Endpoint) {
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
 	responses["200"].Headers = resultHeaders()
-	responses["304"] = &huma.Response{Description: "The answer that the caller has still holds.", Headers: resultHeaders()}
+	responses["304"] = &huma.Response{Description: "The response that the caller has is current.",
+		Headers: resultHeaders()}
 }
 
 func resultHeaders() map[string]*huma.Param {
@@ -92,14 +97,18 @@ func resultHeaders() map[string]*huma.Param {
 		return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
 	}
 	return map[string]*huma.Param{
-		headerPosition: text("The position of the last event that is in the answer."),
-		headerParked:   text("How many subjects of the school have events that could not be folded; the answer lacks these."),
-		"X-Cache":      text("hit, miss or bypass."),
-		"ETag":         text("Names the answer."),
+		headerPosition: text("The position of the last event that the response covers."),
+		headerParked: text("How many subjects of the school are parked: their latest events " +
+			"are missing from the response."),
+		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
+		"ETag":    text("Identifies the response's body."),
 	}
 }
 
-// serveQuery answers a query: from the cache when what is kept there is new enough, else from one snapshot of the database.
+// serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of
+// the database. The cache key has everything that the result depends on besides the tables: input,
+// day, what the caller may see, and the versions of the program and of the projections, so that two
+// releases side by side do not read each other's results.
 func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
 	req := requestOf(ctx)
@@ -111,7 +120,8 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, err
 	}
-	scope := query.Scope{School: req.school, Today: domain.DateOf(a.deps.Now().UTC()), Sees: query.SeesAll, Own: own}
+	scope := query.Scope{School: req.school, Today: domain.DateOf(a.deps.Now().UTC()),
+		Sees: query.SeesAll, Own: own}
 	if q.Info.Self && own {
 		scope.Self = req.bearer.Subject
 	}
@@ -120,23 +130,25 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	}
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
-		return nil, problemOf(fmt.Errorf("write input of query %s: %w", q.Info.Name, err))
+		return nil, problemOf(fmt.Errorf("encode input of query %s: %w", q.Info.Name, err))
 	}
-	key := redis.Key{
+	key := cache.Key{
 		Partition: minPosition.Partition, School: req.school, Query: q.Info.Name,
-		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." + strconv.Itoa(int(scope.Sees)),
+		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." +
+			strconv.Itoa(int(scope.Sees)),
 	}
 	for _, p := range q.Info.Reads {
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
-	lookup := redis.Lookup{
+	lookup := cache.Lookup{
 		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: own,
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
-	got, offset, outcome, err := a.results.Get(ctx, lookup, func(ctx context.Context) (result, int64, error) {
-		return a.load(ctx, minPosition, scope, guardian, q)
-	})
+	got, offset, outcome, err := a.results.Get(ctx, lookup,
+		func(ctx context.Context) (result, int64, error) {
+			return a.load(ctx, minPosition, scope, guardian, q)
+		})
 	if err != nil {
 		return nil, problemOf(err)
 	}
@@ -147,8 +159,9 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	}}, nil
 }
 
-// authorizeQuery decides about those who may only ask about their own: students here, guardians in the snapshot that the answer
-// is made from; and what is for themselves the query picks. Their answers are not kept.
+// authorizeQuery decides for callers who may only see their own: a student's id is compared here, a
+// guardian's students are looked up in the snapshot of the result, and for queries of the caller's
+// own records the query selects them. Such results are not cached.
 func authorizeQuery(req *request, q query.Request) (own bool, guardian string, err error) {
 	switch {
 	case req.access == auth.Full:
@@ -165,7 +178,7 @@ func authorizeQuery(req *request, q query.Request) (own bool, guardian string, e
 	return true, "", auth.ErrDenied
 }
 
-// sightOf returns what somebody may see who may ask about everybody.
+// sightOf returns what a caller with full access may see.
 func sightOf(bearer auth.Principal) query.Sight {
 	if bearer.Operator() {
 		return query.SeesAll
@@ -177,7 +190,8 @@ func sightOf(bearer auth.Principal) query.Sight {
 	return s
 }
 
-// minPosition reads which position the answer must not be older than; without one, any will do.
+// minPosition returns the position that the response must cover; offset -1 of the school's
+// partition without one.
 func (a *API) minPosition(req *request) (domain.Position, error) {
 	own := eventlog.PartitionFor(req.school, a.deps.Partitions)
 	if req.minPosition == "" {
@@ -188,12 +202,13 @@ func (a *API) minPosition(req *request) (domain.Position, error) {
 		return at, problem(http.StatusBadRequest, "%s: %s", headerMinPosition, err)
 	}
 	if at.Partition != own {
-		return at, problem(http.StatusBadRequest, "%s: the school's events are in partition %d", headerMinPosition, own)
+		return at, problem(http.StatusBadRequest, "%s: the school's events are in partition %d",
+			headerMinPosition, own)
 	}
 	return at, nil
 }
 
-// await waits until the tables have reached a position, for as long as a read may.
+// await waits until the tables have reached a position, at most the time that a read may wait.
 func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 	if minPosition.Offset < 0 {
 		return nil
@@ -206,14 +221,18 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 	return ctx.Err()
 }
 
-// load answers from a snapshot, which must not be older than the position.
-func (a *API) load(ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string, q query.Request) (got result, offset int64, err error) {
+// load runs the query in a snapshot, which must cover the position.
+func (a *API) load(
+	ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string,
+	q query.Request,
+) (got result, offset int64, err error) {
 	defer func() {
-		if p := recover(); p != nil { // it runs in a goroutine that serves many requests
+		// it runs in a goroutine shared by requests, where net/http does not recover
+		if p := recover(); p != nil {
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
 		}
 	}()
-	err = a.deps.Pool.Read(ctx, scope.School, func(tx pgx.Tx) error {
+	err = a.deps.Tables.Read(ctx, scope.School, func(tx pgx.Tx) error {
 		at, err := checkpoint.Position(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
@@ -230,7 +249,8 @@ func (a *API) load(ctx context.Context, minPosition domain.Position, scope query
 				return auth.ErrDenied
 			}
 		}
-		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`, scope.School).Scan(&got.parked); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`,
+			scope.School).Scan(&got.parked); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
 		}
 		out, err := q.Run(ctx, tx, scope)
@@ -239,7 +259,7 @@ func (a *API) load(ctx context.Context, minPosition domain.Position, scope query
 		}
 		got.body, err = json.Marshal(out, json.Deterministic(true))
 		if err != nil {
-			return fmt.Errorf("write answer of query %s: %w", q.Info.Name, err)
+			return fmt.Errorf("encode result of query %s: %w", q.Info.Name, err)
 		}
 		got.tag = digest(got.body)
 		offset = at.Offset
@@ -249,11 +269,15 @@ func (a *API) load(ctx context.Context, minPosition domain.Position, scope query
 }
 
 func notReached(minPosition domain.Position) error {
-	return unavailable(nil, time.Second, "the read models have not reached position %s yet", minPosition)
+	return unavailable(nil, time.Second, "the read models have not reached position %s yet",
+		minPosition)
 }
 
-// write sends the answer, or says that the caller has it already.
-func (a result) write(w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome, took time.Duration) {
+// write responds with the result, or with 304 when the caller has it.
+func (a result) write(
+	w http.ResponseWriter, r *http.Request, at domain.Position, outcome cache.Outcome,
+	took time.Duration,
+) {
 	h := w.Header()
 	tag := `W/"` + a.tag + `"`
 	h.Set("Content-Type", "application/json")
@@ -263,15 +287,17 @@ func (a result) write(w http.ResponseWriter, r *http.Request, at domain.Position
 	h.Set("X-Cache", string(outcome))
 	h.Set(headerPosition, at.String())
 	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
-	h.Set("Server-Timing", fmt.Sprintf("answer;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
+	h.Set("Server-Timing",
+		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
 	if matches(r.Header.Get("If-None-Match"), a.tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	_, _ = w.Write(a.body) // the client may have gone
+	_, _ = w.Write(a.body) // fails only when the client is gone
 }
 
-// matches compares weakly, as RFC 9110 wants it for If-None-Match. Compression may have added to a tag's end.
+// matches compares weakly, as RFC 9110 requires for If-None-Match. Compression in between may have
+// added a suffix.
 func matches(header, tag string) bool {
 	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.Trim(strings.TrimPrefix(strings.TrimSpace(candidate), "W/"), `"`)

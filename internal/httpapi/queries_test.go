@@ -19,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-01&to=2026-09-30"
@@ -40,7 +41,8 @@ func TestP7_AReadSeesThePositionItNames(t *testing.T) {
 	for i := range 30 {
 		at := s.publish("north", marked(fmt.Sprintf("e-%d", i), fmt.Sprintf("s-%d", i), "present"))
 		r := s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
-		require.Equal(t, i+1, totals(t, r)["present"], "read after write %d (%s)", i, r.Header.Get("X-Cache"))
+		require.Equal(t, i+1, totals(t, r)["present"], "read after write %d (%s)", i,
+			r.Header.Get("X-Cache"))
 		answered, err := domain.ParsePosition(r.Header.Get("Schoolbell-Position"))
 		require.NoError(t, err)
 		wanted, err := domain.ParsePosition(at)
@@ -49,10 +51,13 @@ func TestP7_AReadSeesThePositionItNames(t *testing.T) {
 	}
 }
 
-func TestAReadForTheFutureDelaysNobody(t *testing.T) {
+func TestAReadOfAFuturePositionDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	var positions *checkpoint.Positions
-	s := full(t, func(c *httpapi.Config, d *httpapi.Deps) { c.WaitLimit, positions = time.Hour, d.Positions })
+	s := full(t, func(c *httpapi.Config, d *httpapi.Deps) {
+		c.WaitLimit, positions = time.Hour,
+			d.Positions
+	})
 	admin := token(t, "north", "u", "admin")
 	at, err := domain.ParsePosition(s.publish("north", marked("e", "s", "present")))
 	require.NoError(t, err)
@@ -66,20 +71,21 @@ func TestAReadForTheFutureDelaysNobody(t *testing.T) {
 		w := httptest.NewRecorder()
 		s.api.ServeHTTP(w, r)
 		if w.Code == http.StatusOK {
-			return fmt.Errorf("got an answer at %s", w.Header().Get("Schoolbell-Position"))
+			return fmt.Errorf("got a response at %s", w.Header().Get("Schoolbell-Position"))
 		}
 		return nil
 	})
-	require.Eventually(t, func() bool { return positions.Waiting() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return positions.Waiting() == 1 }, 10*time.Second,
+		time.Millisecond)
 	totals(t, s.get(attendancePath, admin))
 	leave()
 	require.NoError(t, ahead.Wait())
 }
 
-func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
+func TestP7_WithoutAProjectorPositionsComeFromTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
-		d.Positions = checkpoint.NewPositions(d.Pool.Acquire, setName) // nobody tells it anything
+		d.Positions = checkpoint.NewPositions(d.Tables.(*postgres.Pool).Acquire, setName) // without notices
 		d.Cache = nil
 	})
 	admin := token(t, "north", "u", "admin")
@@ -102,9 +108,10 @@ func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
 	require.NoError(t, readers.Wait())
 }
 
-// TestP7_ReadersNeverGoBack races readers and writers while Redis is flushed, stopped and started again. An answer that
-// says how much of the log it holds must hold it: the n-th event marks the n-th student.
-func TestP7_ReadersNeverGoBack(t *testing.T) {
+// TestP7_ReadsAreMonotonic races readers and writers while Redis is flushed, stopped and started
+// again. A response must cover the position that it names: the n-th event marks the
+// n-th student.
+func TestP7_ReadsAreMonotonic(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
@@ -135,7 +142,8 @@ func TestP7_ReadersNeverGoBack(t *testing.T) {
 		}
 		outcome := r.Header.Get("X-Cache")
 		if at.Offset < wanted.Offset || answer.Totals.Present < at.Offset+1 {
-			return fmt.Errorf("%s: asked for %s, got %d marks at %s", outcome, wanted, answer.Totals.Present, at)
+			return fmt.Errorf("%s: required %s, got %d marks at %s", outcome, wanted,
+				answer.Totals.Present, at)
 		}
 		mu.Lock()
 		outcomes[outcome]++
@@ -177,14 +185,15 @@ func TestP7_ReadersNeverGoBack(t *testing.T) {
 	require.True(t, missed())
 }
 
-func TestAnswersAreKept(t *testing.T) {
+func TestResultsAreCached(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
 	at := s.publish("north", marked("e", "s", "late"))
-	require.Equal(t, "miss", s.get(attendancePath, admin, "Schoolbell-Min-Position", at).Header.Get("X-Cache"))
+	require.Equal(t, "miss",
+		s.get(attendancePath, admin, "Schoolbell-Min-Position", at).Header.Get("X-Cache"))
 	var hit response
-	require.Eventually(t, func() bool { // the cache is told of the commit after it
+	require.Eventually(t, func() bool { // the cache is notified after the commit
 		hit = s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
 		return hit.Header.Get("X-Cache") == "hit"
 	}, 10*time.Second, 5*time.Millisecond)
@@ -203,7 +212,7 @@ func TestAnswersAreKept(t *testing.T) {
 	s.publish("north", marked("f", "s2", "late"))
 	require.Eventually(t, func() bool {
 		return s.get(attendancePath, admin, "If-None-Match", tag).StatusCode == http.StatusOK
-	}, 10*time.Second, 5*time.Millisecond, "a change makes a new answer")
+	}, 10*time.Second, 5*time.Millisecond, "a change makes a new result")
 
 	s.redis.Close()
 	r := s.get(attendancePath, admin)
@@ -211,7 +220,7 @@ func TestAnswersAreKept(t *testing.T) {
 	require.Equal(t, "bypass", r.Header.Get("X-Cache"))
 }
 
-func TestAPositionThatDoesNotComeIsUnavailable(t *testing.T) {
+func TestAPositionThatIsNotReachedIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.WaitLimit = 30 * time.Millisecond })
 	admin := token(t, "north", "u", "admin")
@@ -232,17 +241,21 @@ func TestParametersOfQueriesAreChecked(t *testing.T) {
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
 	for _, path := range []string{
-		"/v1/schools/north/analytics/attendance?from=yesterday", "/v1/schools/north/analytics/attendance?colour=red",
+		"/v1/schools/north/analytics/attendance?from=yesterday",
+		"/v1/schools/north/analytics/attendance?colour=red",
 		"/v1/schools/north/students?limit=many", "/v1/schools/north/students?after=invented",
-		"/v1/schools/north/students?after=eyJuIjoiXHUwMDAwIiwicyI6IngifQ", // a cursor with a NUL in it
+		// a cursor with a NUL in it
+		"/v1/schools/north/students?after=eyJuIjoiXHUwMDAwIiwicyI6IngifQ",
 	} {
 		r := s.get(path, admin)
 		require.Equal(t, http.StatusUnprocessableEntity, r.StatusCode, "%s: %s", path, r.body)
 		r.problem(t)
 	}
 	for _, path := range []string{
-		"/v1/schools/north/students?q=%00", "/v1/schools/north/students?q=%ff", "/v1/schools/north/students/%00",
-		"/v1/schools/north/students/%ff/timeline", "/v1/schools/north/analytics/attendance?from=2026-09-01&from=2026-09-02",
+		"/v1/schools/north/students?q=%00", "/v1/schools/north/students?q=%ff",
+		"/v1/schools/north/students/%00",
+		"/v1/schools/north/students/%ff/timeline",
+		"/v1/schools/north/analytics/attendance?from=2026-09-01&from=2026-09-02",
 		"/v1/schools/north/analytics/performance?term=%zz", "/v1/schools/north/classes?%ff",
 	} {
 		r := s.get(path, admin)
@@ -258,7 +271,8 @@ func TestP10_GuardiansSeeTheirOwnStudentsOnly(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	at := s.publish("north", enrolled("s-1"), enrolled("s-2"),
-		structured("l", "guardian.linked", `{"guardian_id":"g-1","student_id":"s-1","name":"G","relation":"mother","primary":true}`))
+		structured("l", "guardian.linked",
+			`{"guardian_id":"g-1","student_id":"s-1","name":"G","relation":"mother","primary":true}`))
 	get := func(student, token string) int {
 		r := s.get("/v1/schools/north/students/"+student, token, "Schoolbell-Min-Position", at)
 		if r.StatusCode == http.StatusOK {
@@ -269,23 +283,28 @@ func TestP10_GuardiansSeeTheirOwnStudentsOnly(t *testing.T) {
 	guardian := token(t, "north", "g-1", "guardian")
 	require.Equal(t, 200, get("s-1", guardian))
 	require.Equal(t, 403, get("s-2", guardian))
-	require.Equal(t, 403, get("nobody", guardian), "that there is no such student is not told either")
+	require.Equal(t, 403, get("nobody", guardian),
+		"nor is it revealed that there is no such student")
 	require.Equal(t, 200, get("s-2", token(t, "north", "s-2", "student")))
 	require.Equal(t, 403, get("s-1", token(t, "north", "s-2", "student")))
-	require.Equal(t, 403, get("s-1", token(t, "north", "s-1", "guardian")), "a guardian with a student's id is not that student")
+	require.Equal(t, 403, get("s-1", token(t, "north", "s-1", "guardian")),
+		"a guardian with a student's id is not that student")
 	require.Equal(t, 200, get("s-2", token(t, "north", "t", "teacher")))
 	require.Equal(t, 403, s.get("/v1/schools/north/students", guardian).StatusCode)
-	require.Equal(t, "bypass", s.get("/v1/schools/north/students/s-1", guardian).Header.Get("X-Cache"))
+	require.Equal(t, "bypass",
+		s.get("/v1/schools/north/students/s-1", guardian).Header.Get("X-Cache"))
 }
 
-func TestP10_EveryTableShowsNoSchoolNothing(t *testing.T) {
+func TestP10_WithoutASchoolTablesAreEmpty(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	last := map[string]string{}
 	for _, school := range []string{"north", "south", "east"} {
 		last[school] = s.publish(school, enrolled("s-1"), marked("m", "s-1", "late"),
-			structured("i", "fee.invoiced", `{"invoice_id":"i","student_id":"s-1","year":"1","term":"1","category":"c","amount":5,"currency":"EUR","due_on":"2026-10-01"}`))
-		r := s.get("/v1/schools/"+school+"/students", token(t, school, "u", "admin"), "Schoolbell-Min-Position", last[school])
+			structured("i", "fee.invoiced",
+				`{"invoice_id":"i","student_id":"s-1","year":"1","term":"1","category":"c","amount":5,"currency":"EUR","due_on":"2026-10-01"}`))
+		r := s.get("/v1/schools/"+school+"/students", token(t, school, "u", "admin"),
+			"Schoolbell-Min-Position", last[school])
 		require.Equal(t, 200, r.StatusCode)
 	}
 	conn, err := pgx.Connect(t.Context(), s.dsn)
@@ -302,21 +321,25 @@ func TestP10_EveryTableShowsNoSchoolNothing(t *testing.T) {
 	for _, table := range tables {
 		err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
 			var secured, forced bool
-			require.NoError(t, tx.QueryRow(t.Context(), `SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass`,
+			require.NoError(t, tx.QueryRow(t.Context(),
+				`SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass`,
 				"schoolbell."+table).Scan(&secured, &forced))
 			require.True(t, secured && forced, "%s has no row-level security", table)
 			var allowed bool
-			require.NoError(t, tx.QueryRow(t.Context(), `SELECT has_table_privilege('schoolbell_api', $1, 'SELECT')`, "schoolbell."+table).Scan(&allowed))
+			require.NoError(t, tx.QueryRow(t.Context(),
+				`SELECT has_table_privilege('schoolbell_api', $1, 'SELECT')`,
+				"schoolbell."+table).Scan(&allowed))
 			if !allowed {
 				return nil
 			}
 			_, err := tx.Exec(t.Context(), "SET LOCAL ROLE schoolbell_api")
 			require.NoError(t, err)
 			count := func(where string) (n int) {
-				require.NoError(t, tx.QueryRow(t.Context(), "SELECT count(*) FROM schoolbell."+table+where).Scan(&n))
+				require.NoError(t, tx.QueryRow(t.Context(),
+					"SELECT count(*) FROM schoolbell."+table+where).Scan(&n))
 				return n
 			}
-			require.Zero(t, count(""), "%s shows rows to nobody", table)
+			require.Zero(t, count(""), "%s has rows without a school", table)
 			_, err = tx.Exec(t.Context(), "SELECT set_config('schoolbell.school', 'south', true)")
 			require.NoError(t, err)
 			require.Zero(t, count(" WHERE school <> 'south'"), table)
@@ -328,21 +351,24 @@ func TestP10_EveryTableShowsNoSchoolNothing(t *testing.T) {
 	require.Positive(t, seen)
 }
 
-// TestP9_GarbageInTheLogParksAndIsSaid writes records past the API, as somebody with a Kafka client may.
-func TestP9_GarbageInTheLogParksAndIsSaid(t *testing.T) {
+// TestP9_GarbageInTheLogParksAndIsReported writes records past the API, as a foreign Kafka client
+// may.
+func TestP9_GarbageInTheLogParksAndIsReported(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
 	garbage := []eventlog.Record{
 		{Value: []byte("\x00\xff")},
-		{Value: []byte(`{"student_id":`), Headers: []eventlog.Header{{Key: "ce_subject", Value: []byte("s-9")}, {Key: "ce_type", Value: []byte("\xff")}}},
+		{Value: []byte(`{"student_id":`),
+			Headers: []eventlog.Header{{Key: "ce_subject", Value: []byte("s-9")},
+				{Key: "ce_type", Value: []byte("\xff")}}},
 	}
 	_, err := s.log.Append(t.Context(), "north", garbage)
 	require.NoError(t, err)
 	at := s.publish("north", marked("e", "s-1", "present"))
 	r := s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
 	require.Equal(t, 1, totals(t, r)["present"], "the stream goes on")
-	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"), "and the answer says what it lacks")
+	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"), "and the response says what it lacks")
 
 	var page struct {
 		Unreadable int              `json:"unreadable"`

@@ -7,23 +7,24 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rates limits how many events each token may send.
+// rates limits how many events each token may send, with a token bucket each.
 type rates struct {
 	limit rate.Limit
 	burst int
 
 	mu      sync.Mutex
 	buckets map[string]*rate.Limiter
-	sweepAt int // how many buckets are held before those that are full are forgotten
+	sweepAt int // the number of buckets at which full ones are removed
 }
 
 const minSweep = 1024
 
 func newRates(perSecond float64, burst int) *rates {
-	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{}, sweepAt: minSweep}
+	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{},
+		sweepAt: minSweep}
 }
 
-// take takes n out of a bucket and returns 0, or takes nothing and returns when to come again.
+// take takes n out of a bucket and returns 0, or takes nothing and returns how long to wait.
 func (l *rates) take(key string, n int) time.Duration {
 	if n <= 0 {
 		return 0
@@ -40,7 +41,8 @@ func (l *rates) take(key string, n int) time.Duration {
 	return wait
 }
 
-// bucket finds a bucket. A full one is as good as none, so it may be forgotten.
+// bucket returns the bucket of a key. A full bucket is the same as none, so full ones can be
+// removed: memory follows the number of active tokens, not of all that were ever seen.
 func (l *rates) bucket(key string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()

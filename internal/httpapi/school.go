@@ -11,22 +11,27 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// Who may do what is not about events or read models.
+// Needs of routes that are about neither events nor read models.
 var (
 	needAdmin = auth.Need{Roles: []string{"admin"}}
-	// needMember is what every role of a school may do: what belongs to the bearer alone, or to all.
+	// needMember lets every role of a school in, for what belongs to the bearer alone or to
+	// everyone.
 	needMember = auth.Need{Roles: []string{"admin", "teacher", "accountant", "guardian", "student"}}
 )
 
-// empty is the input of a route without parameters, or the answer without a body.
+// empty is the input of a route without parameters, or the output of one without a body.
 type empty struct{}
 
-// response is an answer that is its body.
+// response is an output that is only a body.
 type response[T any] struct{ Body T }
 
-// handle adds a route about a school that is neither about events nor about read models. What goes in and comes out are
-// structs in huma's notation; the input has been checked against their schema, and every error becomes a problem.
-func handle[In, Out any](a *API, op huma.Operation, need auth.Need, do func(ctx context.Context, req *request, in *In) (*Out, error)) {
+// handle adds a route about a school that is about neither events nor read models. Input and output
+// are structs in huma's notation: huma has validated the input against its schema when do is
+// called. Every error becomes a problem.
+func handle[In, Out any](
+	a *API, op huma.Operation, need auth.Need,
+	do func(ctx context.Context, req *request, in *In) (*Out, error),
+) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Parameters = append([]*huma.Param{schoolParam()}, op.Parameters...)
 	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), noStore}
@@ -35,17 +40,22 @@ func handle[In, Out any](a *API, op huma.Operation, need auth.Need, do func(ctx 
 }
 
 // operation adds a route about all schools, for operators of the platform.
-func operation[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, req *request, in *In) (*Out, error)) {
+func operation[In, Out any](
+	a *API, op huma.Operation, do func(ctx context.Context, req *request, in *In) (*Out, error),
+) {
 	op.Tags = []string{tagOperations}
 	op.Middlewares = huma.Middlewares{a.gate(a.admitOperator), noStore}
 	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
 	register(a, op, do)
 }
 
-func register[In, Out any](a *API, op huma.Operation, do func(ctx context.Context, req *request, in *In) (*Out, error)) {
+func register[In, Out any](
+	a *API, op huma.Operation, do func(ctx context.Context, req *request, in *In) (*Out, error),
+) {
 	op.MaxBodyBytes = maxForm
 	if _, ok := reflect.TypeFor[In]().FieldByName("Body"); ok {
-		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge,
+			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := do(ctx, requestOf(ctx), in)
@@ -56,10 +66,10 @@ func register[In, Out any](a *API, op huma.Operation, do func(ctx context.Contex
 	})
 }
 
-// maxForm bounds what people write, other than events.
+// maxForm is the largest body in bytes of a request that people write by hand.
 const maxForm = 256 << 10
 
-// noStore marks answers that nobody may keep.
+// noStore keeps personal data out of caches between us and the browser, and out of the browser's.
 func noStore(hc huma.Context, next func(huma.Context)) {
 	_, w := humago.Unwrap(hc)
 	w.Header().Set("Cache-Control", "private, no-store")

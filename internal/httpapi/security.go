@@ -6,12 +6,14 @@ import (
 	"strings"
 )
 
-// contentSecurityPolicy allows what the documentation page and the dashboard bring themselves, and nothing else.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+// contentSecurityPolicy allows what the documentation page and the dashboard ship themselves, and
+// nothing else.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src " +
+	"'self' data:; font-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// secure sets the headers that keep browsers from doing more with an answer than they should. They follow the table of
-// Mozilla's HTTP Observatory.
+// secure sets the headers that limit what browsers do with a response, after the table of Mozilla's
+// HTTP Observatory. It also refuses tokens in URLs, which end up in logs and browser histories.
 func secure(c Config, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -30,8 +32,11 @@ func secure(c Config, next http.Handler) http.Handler {
 			return
 		}
 		for name := range r.URL.Query() {
-			if n := strings.ToLower(name); n == "token" || n == "access_token" || n == "jwt" || n == "authorization" {
-				problem(http.StatusBadRequest, "a token must not be in the address; send it in the Authorization header").write(w, r)
+			if n := strings.ToLower(name); n == "token" || n == "access_token" || n == "jwt" ||
+				n == "authorization" {
+				problem(http.StatusBadRequest,
+					"a token must not be in the URL; send it in the Authorization header").write(w,
+					r)
 				return
 			}
 		}
@@ -39,8 +44,8 @@ func secure(c Config, next http.Handler) http.Handler {
 	})
 }
 
-// cors lets pages of the listed origins call the API, and reports that the request was only a question about that. There
-// are no cookies, so credentials are never allowed.
+// cors lets pages of the allowed origins call the API, and reports whether the request was a
+// preflight. There are no cookies, so credentials are never allowed.
 func cors(allowed []string, h http.Header, r *http.Request) (preflight bool) {
 	if len(allowed) == 0 {
 		return false
@@ -51,13 +56,16 @@ func cors(allowed []string, h http.Header, r *http.Request) (preflight bool) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Schoolbell-Parked, Schoolbell-Position, X-Cache, X-Request-Id")
+	h.Set("Access-Control-Expose-Headers",
+		"ETag, Retry-After, Schoolbell-Parked, Schoolbell-Position, X-Cache, X-Request-Id")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, Schoolbell-Min-Position, Traceparent")
+	h.Set("Access-Control-Allow-Headers",
+		"Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, "+
+			"Schoolbell-Min-Position, Traceparent")
 	h.Set("Access-Control-Max-Age", "600")
 	return true
 }

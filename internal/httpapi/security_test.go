@@ -15,8 +15,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// observatory scores headers by the table of Mozilla's HTTP Observatory: 100 points, less what is missing, and bonuses
-// once 90 are reached.
+// observatory scores headers by the table of Mozilla's HTTP Observatory: 100 points, less what is
+// missing, and bonuses once 90 are reached.
 func observatory(h http.Header) int {
 	score, bonus := 100, 0
 	csp := h.Get("Content-Security-Policy")
@@ -62,17 +62,19 @@ func observatory(h http.Header) int {
 	return score
 }
 
-func TestTheObservatoryWouldBeContent(t *testing.T) {
+func TestSecurityHeadersFollowTheObservatory(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.BehindTLS = true })
-	for _, path := range []string{"/docs", "/openapi.json", "/nowhere", "/v1/schools/north/events", "/v1/catalog?token=x"} {
+	for _, path := range []string{"/docs", "/openapi.json", "/nowhere", "/v1/schools/north/events",
+		"/v1/catalog?token=x"} {
 		require.GreaterOrEqual(t, observatory(s.get(path, "").Header), 130, path)
 	}
 	plain := logOnly(t)
-	require.Empty(t, plain.get("/docs", "").Header.Get("Strict-Transport-Security"), "without TLS there is nothing to stay with")
+	require.Empty(t, plain.get("/docs", "").Header.Get("Strict-Transport-Security"),
+		"without TLS there is nothing to stay with")
 }
 
-func TestPagesBringAllTheyNeed(t *testing.T) {
+func TestPagesLoadNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	for _, path := range []string{"/", "/docs", "/outbox"} {
@@ -89,7 +91,7 @@ func TestPagesBringAllTheyNeed(t *testing.T) {
 	}
 }
 
-func TestTokensDoNotBelongIntoAddresses(t *testing.T) {
+func TestTokensInURLsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	for _, name := range []string{"token", "access_token", "Token", "jwt"} {
@@ -103,7 +105,7 @@ func TestTokensDoNotBelongIntoAddresses(t *testing.T) {
 	require.Contains(t, s.logs.String(), "subject=u-7")
 }
 
-func TestWhatIsNotThereIsAProblem(t *testing.T) {
+func TestUnknownPathsAreProblems(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	require.Equal(t, http.StatusNotFound, s.get("/v2", "").problem(t).Status)
@@ -115,31 +117,40 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 func TestAPanicIsAProblemAndLogged(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
-	s.api.Handle("GET /panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("at the disco") }))
+	s.api.Handle("GET /panic",
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("at the disco") }))
 	r := s.get("/panic", "", "X-Request-Id", "abc-1")
 	require.Equal(t, http.StatusInternalServerError, r.problem(t).Status)
 	require.NotContains(t, string(r.body), "disco")
 	require.Equal(t, "abc-1", r.Header.Get("X-Request-Id"))
 	require.Contains(t, s.logs.String(), "at the disco")
-	require.NotEqual(t, "a b", s.get("/docs", "", "X-Request-Id", "a b").Header.Get("X-Request-Id"), "only plain ids are taken over")
+	require.NotEqual(t, "a b", s.get("/docs", "", "X-Request-Id", "a b").Header.Get("X-Request-Id"),
+		"only plain ids are taken over")
 }
 
 func TestOriginsAreAllowedByName(t *testing.T) {
 	t.Parallel()
 	closed := logOnly(t)
-	require.Empty(t, closed.get("/docs", "", "Origin", "https://app.example").Header.Get("Access-Control-Allow-Origin"))
+	require.Empty(t, closed.get("/docs", "", "Origin",
+		"https://app.example").Header.Get("Access-Control-Allow-Origin"))
 
-	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.AllowedOrigins = []string{"https://app.example"} })
-	r := s.do(http.MethodOptions, "/v1/schools/north/events", "", "", "Origin", "https://app.example", "Access-Control-Request-Method", "POST")
+	s := logOnly(t, func(c *httpapi.Config,
+		_ *httpapi.Deps) {
+		c.AllowedOrigins = []string{"https://app.example"}
+	})
+	r := s.do(http.MethodOptions, "/v1/schools/north/events", "", "", "Origin",
+		"https://app.example", "Access-Control-Request-Method", "POST")
 	require.Equal(t, http.StatusNoContent, r.StatusCode)
 	require.Equal(t, "https://app.example", r.Header.Get("Access-Control-Allow-Origin"))
 	require.Empty(t, r.Header.Get("Access-Control-Allow-Credentials"))
-	for _, origin := range []string{"null", "https://evil.example", "https://app.example.evil.example", "http://app.example"} {
-		require.Empty(t, s.get("/docs", "", "Origin", origin).Header.Get("Access-Control-Allow-Origin"), origin)
+	for _, origin := range []string{"null", "https://evil.example",
+		"https://app.example.evil.example", "http://app.example"} {
+		require.Empty(t,
+			s.get("/docs", "", "Origin", origin).Header.Get("Access-Control-Allow-Origin"), origin)
 	}
 }
 
-func TestAnswersAreCompressed(t *testing.T) {
+func TestResponsesAreCompressed(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	for _, coding := range []string{"gzip", "zstd"} {
@@ -179,8 +190,10 @@ func TestGoldenOpenAPI(t *testing.T) {
 
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	err := httpapi.Config{WaitLimit: -1, MaxBody: -1, InFlightBytes: 5, AllowedOrigins: []string{"*", "https://a.example/"}}.Validate()
-	for _, want := range []string{"wait limit", "limits must not be negative", `"*"`, `"https://a.example/"`} {
+	err := httpapi.Config{WaitLimit: -1, MaxBody: -1, InFlightBytes: 5,
+		AllowedOrigins: []string{"*", "https://a.example/"}}.Validate()
+	for _, want := range []string{"wait limit", "limits must not be negative", `"*"`,
+		`"https://a.example/"`} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, httpapi.Config{AllowedOrigins: []string{"https://a.example"}}.Validate())

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Server is an http.Server with the limits that one needs which strangers can reach. Requests that take long by their
-// nature move their own deadlines.
+// Server returns an http.Server with the time limits that a public one needs against slow clients.
+// Routes that legitimately take longer extend their own deadlines.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -25,7 +25,8 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// LimitConnections makes a listener that holds at most n connections open; the others wait to be accepted.
+// LimitConnections returns a listener with at most n open connections; the others wait in the
+// kernel's queue.
 func LimitConnections(l net.Listener, n int) net.Listener {
 	return &limited{Listener: l, free: make(chan struct{}, n), closed: make(chan struct{})}
 }
@@ -70,7 +71,7 @@ func (c *limitedConn) Close() error {
 	return err
 }
 
-// SyscallConn gives those the socket who write without waiting.
+// SyscallConn implements [syscall.Conn], for code that writes to the socket without blocking.
 func (c *limitedConn) SyscallConn() (syscall.RawConn, error) {
 	if socket, ok := c.Conn.(syscall.Conn); ok {
 		return socket.SyscallConn()
@@ -78,7 +79,7 @@ func (c *limitedConn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// CloseWrite tells the peer that nothing more comes, and leaves it the time to read what did.
+// CloseWrite ends the sending side only, so that the peer can read what is under way.
 func (c *limitedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

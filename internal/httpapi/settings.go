@@ -13,14 +13,15 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 )
 
-// settingsRoutes let administrators decide what their school tells whom, how and when.
+// settingsRoutes let administrators configure what their school sends to whom, how and when.
 func (a *API) settingsRoutes() {
 	const path = schoolPath + "/settings"
 	handle(a, huma.Operation{
-		OperationID: "get-settings", Method: http.MethodGet, Path: path, Tags: []string{tagSettings},
-		Summary: "Read what a school has decided about its deliveries",
-		Description: "A school that has decided nothing has an empty object, and gets what each rule does by itself. The ETag is the version, " +
-			"to be sent back in If-Match with a change.",
+		OperationID: "get-settings", Method: http.MethodGet, Path: path,
+		Tags:    []string{tagSettings},
+		Summary: "Get a school's settings",
+		Description: "What is absent is left to the default of each rule. The ETag is the " +
+			"version; send it in If-Match with a change.",
 	}, needAdmin, func(ctx context.Context, req *request, _ *empty) (*settingsResponse, error) {
 		s, err := a.deps.Consumers.Settings.Current(ctx, req.school)
 		if err != nil {
@@ -29,24 +30,31 @@ func (a *API) settingsRoutes() {
 		return &settingsResponse{versionTag(s.Version), s}, nil
 	})
 	handle(a, huma.Operation{
-		OperationID: "put-settings", Method: http.MethodPut, Path: path, Tags: []string{tagSettings},
+		OperationID: "put-settings", Method: http.MethodPut, Path: path,
+		Tags:    []string{tagSettings},
 		Summary: "Replace a school's settings",
-		Description: "Replaces all settings by new ones: what is left out is decided no more. If-Match names the version that they are made " +
-			"from; when somebody else has changed it meanwhile, nothing is written (412). Events are planned by the version that was in " +
-			"force when they were written. Members that mean nothing, and rules that there are not, are refused.",
+		Description: "Replaces all settings; what is left out returns to its default. If-Match " +
+			"names the version that the change is based " +
+			"on: if another change came first, nothing is written (412). Each event is planned " +
+			"by the version in force when it was " +
+			"written. Unknown members and rules are refused.",
 		Errors: []int{412, 422, 428},
 	}, needAdmin, a.putSettings)
-	delete(a.huma.OpenAPI().Paths[path].Put.RequestBody.Content, "application/octet-stream") // what huma makes of RawBody
+	// huma adds it for RawBody
+	delete(a.huma.OpenAPI().Paths[path].Put.RequestBody.Content, "application/octet-stream")
 	handle(a, huma.Operation{
-		OperationID: "list-settings", Method: http.MethodGet, Path: path + "/versions", Tags: []string{tagSettings},
-		Summary: "See who changed the settings, and when", Description: "The latest 100 versions, the newest first.",
-	}, needAdmin, func(ctx context.Context, req *request, _ *empty) (*response[SettingsVersions], error) {
-		versions, err := a.deps.Consumers.Settings.Versions(ctx, req.school, 100)
-		return &response[SettingsVersions]{SettingsVersions{versions}}, err
-	})
+		OperationID: "list-settings", Method: http.MethodGet, Path: path + "/versions",
+		Tags:        []string{tagSettings},
+		Summary:     "List the versions of a school's settings",
+		Description: "Who changed what, and when: the latest 100 versions, the newest first.",
+	}, needAdmin,
+		func(ctx context.Context, req *request, _ *empty) (*response[SettingsVersions], error) {
+			versions, err := a.deps.Consumers.Settings.Versions(ctx, req.school, 100)
+			return &response[SettingsVersions]{SettingsVersions{versions}}, err
+		})
 }
 
-// SettingsVersions are what a school has decided, one after the other.
+// SettingsVersions lists versions of a school's settings, the newest first.
 type SettingsVersions struct {
 	Versions []ledger.SettingsVersion `json:"versions"`
 }
@@ -57,14 +65,17 @@ type settingsResponse struct {
 }
 
 type settingsInput struct {
-	IfMatch string `header:"If-Match" example:"\"3\"" doc:"The ETag of the settings that were read; \"0\" when there were none"`
+	IfMatch string `header:"If-Match" example:"\"3\"" doc:"The ETag that get-settings returned; \"0\" for a school without settings"`
 	RawBody []byte
 	Body    consumers.Settings
 }
 
-func (a *API) putSettings(ctx context.Context, req *request, in *settingsInput) (*settingsResponse, error) {
+func (a *API) putSettings(
+	ctx context.Context, req *request, in *settingsInput,
+) (*settingsResponse, error) {
 	if in.IfMatch == "" {
-		return nil, problem(http.StatusPreconditionRequired, "say in If-Match which version of the settings is to be replaced")
+		return nil, problem(http.StatusPreconditionRequired,
+			"If-Match is required: the ETag of the settings that you replace")
 	}
 	written, err := a.deps.Consumers.Planners.ReadSettings(req.school, in.RawBody)
 	if err != nil {
@@ -75,7 +86,7 @@ func (a *API) putSettings(ctx context.Context, req *request, in *settingsInput) 
 		version, err = a.deps.Consumers.Settings.Replace(ctx, written, version, req.bearer.Subject)
 	}
 	if !ok || errors.Is(err, ledger.ErrStale) {
-		return nil, problem(http.StatusPreconditionFailed, "%s: read them again", ledger.ErrStale)
+		return nil, problem(http.StatusPreconditionFailed, "%s: get them again", ledger.ErrStale)
 	}
 	if err != nil {
 		return nil, err
@@ -85,7 +96,7 @@ func (a *API) putSettings(ctx context.Context, req *request, in *settingsInput) 
 
 func versionTag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
-// versionOf reads a tag. Compression may have added to its end.
+// versionOf parses an ETag. Compression in between may have added a suffix.
 func versionOf(tag string) (int64, bool) {
 	tag = strings.Trim(strings.TrimPrefix(strings.TrimSpace(tag), "W/"), `"`)
 	number, _, _ := strings.Cut(tag, "-")

@@ -35,7 +35,8 @@ type Config struct {
 	Schema         string        // first on the search path (schoolbell)
 	MaxConns       int32         // limit of connections (8)
 	ConnectTimeout time.Duration // for opening a connection (5 s)
-	// for getting a connection from the pool (2 s; 30 s for the projector, which has no client to refuse)
+	// for getting a connection from the pool (2 s; 30 s for the projector, which has no client to
+	// refuse)
 	AcquireTimeout   time.Duration
 	StatementTimeout time.Duration // the server ends a statement that takes longer (30 s)
 }
@@ -70,8 +71,9 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ErrBusy means that no connection became free in time. It is for a 503, not for waiting longer.
-var ErrBusy = errors.New("all database connections are in use")
+// ErrBusy is returned when no connection became free in time. It is for a 503, not for waiting
+// longer.
+var ErrBusy = fmt.Errorf("all database connections are in use: %w", context.DeadlineExceeded)
 
 // Pool holds connections to one database in one role.
 type Pool struct {

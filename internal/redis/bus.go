@@ -13,7 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// Bus carries messages between the realtime hubs of all nodes. It is a [realtime.Bus].
+// Bus carries messages between the realtime hubs of all nodes, by Redis's publish and subscribe. It
+// is a [realtime.Bus].
 type Bus struct{ cache *Cache }
 
 var _ realtime.Bus = Bus{}
@@ -28,7 +29,8 @@ func (b Bus) Publish(ctx context.Context, channel string, message []byte) error 
 	})
 }
 
-// Subscribe implements [realtime.Bus]. While Redis is away nothing is heard.
+// Subscribe implements [realtime.Bus]. Messages that are published while the connection is down are
+// lost; hubs find the gap by their own means.
 func (b Bus) Subscribe(ctx context.Context, channels []string, handle func(message []byte)) error {
 	named := make([]string, len(channels))
 	for i, c := range channels {
@@ -45,21 +47,21 @@ func (b Bus) Subscribe(ctx context.Context, channels []string, handle func(messa
 	return ctx.Err()
 }
 
-// listen hands messages on until the connection fails.
+// listen passes messages on until the connection fails.
 func (b Bus) listen(ctx context.Context, channels []string, handle func(message []byte)) error {
 	sub := b.cache.client.Subscribe(ctx, channels...)
 	defer sub.Close()
-	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // a read does not end with its context
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // a blocked read ignores its context
 	defer stop()
-	const quiet = 10 * time.Second // then the connection is tried
+	const quiet = 10 * time.Second // then a ping tests the connection
 	for waiting := false; ; {
 		message, err := sub.ReceiveTimeout(ctx, quiet)
 		switch {
 		case err != nil && waiting, errors.Is(err, redis.ErrClosed):
-			return fmt.Errorf("listen to other nodes: %w", err)
+			return fmt.Errorf("receive from other nodes: %w", err)
 		case err != nil:
 			if err := sub.Ping(ctx); err != nil {
-				return fmt.Errorf("listen to other nodes: %w", err)
+				return fmt.Errorf("receive from other nodes: %w", err)
 			}
 			waiting = true
 			continue
@@ -71,20 +73,22 @@ func (b Bus) listen(ctx context.Context, channels []string, handle func(message 
 	}
 }
 
-// TicketLifetime is for how long a ticket is good.
+// TicketLifetime is how long a ticket is valid: the time between getting one and opening a
+// connection.
 const TicketLifetime = 30 * time.Second
 
-// Tickets stand in for a token where none can be sent but in the address: each is good once, and for 30 seconds.
+// Tickets stand in for tokens where none can be sent but in a URL. Each is valid once, for
+// [TicketLifetime].
 type Tickets struct{ cache *Cache }
 
-// NewTickets keeps tickets in the same Redis as the cache.
+// NewTickets stores tickets in the same Redis as the cache.
 func NewTickets(c *Cache) Tickets { return Tickets{c} }
 
-// Issue makes a ticket for the bearer of a token.
+// Issue returns a ticket for the bearer of a token.
 func (t Tickets) Issue(ctx context.Context, identity realtime.Identity) (string, error) {
 	body, err := json.Marshal(identity)
 	if err != nil {
-		return "", fmt.Errorf("write ticket: %w", err)
+		return "", fmt.Errorf("encode ticket: %w", err)
 	}
 	ticket := rand.Text()
 	return ticket, t.cache.do(ctx, func(ctx context.Context) error {
@@ -92,8 +96,11 @@ func (t Tickets) Issue(ctx context.Context, identity realtime.Identity) (string,
 	})
 }
 
-// Redeem returns who was given a ticket, and makes it useless.
-func (t Tickets) Redeem(ctx context.Context, ticket string) (identity realtime.Identity, err error) {
+// Redeem returns who a ticket was issued to, and invalidates it. The error wraps
+// [realtime.ErrInvalidToken] for a ticket that is not valid.
+func (t Tickets) Redeem(
+	ctx context.Context, ticket string,
+) (identity realtime.Identity, err error) {
 	var body []byte
 	err = t.cache.do(ctx, func(ctx context.Context) (err error) {
 		body, err = t.cache.client.GetDel(ctx, t.key(ticket)).Bytes()
@@ -103,10 +110,11 @@ func (t Tickets) Redeem(ctx context.Context, ticket string) (identity realtime.I
 	case err != nil && !errors.Is(err, redis.Nil):
 		return identity, fmt.Errorf("look up ticket: %w: %w", realtime.ErrRightsUnavailable, err)
 	case body == nil:
-		return identity, fmt.Errorf("ticket is unknown, used or too old: %w", realtime.ErrInvalidToken)
+		return identity,
+			fmt.Errorf("ticket is unknown, used or expired: %w", realtime.ErrInvalidToken)
 	}
 	if err := json.Unmarshal(body, &identity); err != nil {
-		return identity, fmt.Errorf("read ticket: %w", err)
+		return identity, fmt.Errorf("decode ticket: %w", err)
 	}
 	return identity, nil
 }

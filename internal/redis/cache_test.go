@@ -16,11 +16,16 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/cache"
 )
 
 const partition = 3
 
-func at(offset int64) domain.Position { return domain.Position{Partition: partition, Offset: offset} }
+func at(
+	offset int64,
+) domain.Position {
+	return domain.Position{Partition: partition, Offset: offset}
+}
 
 func notifier(t *testing.T, c *redis.Cache) *redis.Notifier {
 	t.Helper()
@@ -34,9 +39,10 @@ func changed(attendance, fees int64) []*projections.Change {
 	return []*projections.Change{{School: "north", Offsets: []int64{attendance, fees}}}
 }
 
-func ask(least int64, projections ...string) redis.Lookup {
-	return redis.Lookup{
-		Key: redis.Key{Partition: partition, School: "north", Query: "q", Input: "i", Projections: projections},
+func ask(least int64, projections ...string) cache.Lookup {
+	return cache.Lookup{
+		Key: cache.Key{Partition: partition, School: "north", Query: "q", Input: "i",
+			Projections: projections},
 		TTL: time.Minute, MinOffset: least,
 	}
 }
@@ -45,48 +51,55 @@ func ask(least int64, projections ...string) redis.Lookup {
 type got struct {
 	answer  string
 	offset  int64
-	outcome redis.Outcome
+	outcome cache.Outcome
 }
 
-func fetch(t *testing.T, a *redis.ReadThrough[string], k redis.Lookup, answer string, offset int64) got {
+func fetch(
+	t *testing.T, a *cache.ReadThrough[string], k cache.Lookup, answer string, offset int64,
+) got {
 	t.Helper()
-	text, o, outcome, err := a.Get(t.Context(), k, func(context.Context) (string, int64, error) { return answer, offset, nil })
+	text, o, outcome, err := a.Get(t.Context(), k,
+		func(context.Context) (string, int64, error) { return answer, offset, nil })
 	require.NoError(t, err)
 	return got{text, o, outcome}
 }
 
-func TestAnAnswerHoldsUntilWhatItComesFromChanges(t *testing.T) {
+func TestAResultIsCurrentUntilItsProjectionsChange(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
 		a, n, ctx := texts(c), notifier(t, c), t.Context()
 		fees := ask(-1, "fees")
 
-		require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, fees, "a", 10))
-		require.Equal(t, redis.Miss, fetch(t, a, fees, "a", 10).outcome, "nothing is kept before the projector has said where it is")
+		require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, fees, "a", 10))
+		require.Equal(t, cache.Miss, fetch(t, a, fees, "a", 10).outcome,
+			"nothing is cached before the projector has claimed the partition")
 		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
-		require.Equal(t, redis.Miss, fetch(t, a, fees, "a", 10).outcome)
-		require.Equal(t, got{"a", 10, redis.Hit}, fetch(t, a, fees, "b", 99))
+		require.Equal(t, cache.Miss, fetch(t, a, fees, "a", 10).outcome)
+		require.Equal(t, got{"a", 10, cache.Hit}, fetch(t, a, fees, "b", 99))
 
 		require.NoError(t, n.Committed(ctx, at(15), 1, changed(14, -1)))
-		require.Equal(t, got{"a", 15, redis.Hit}, fetch(t, a, fees, "b", 99), "another projection has changed")
-		require.Equal(t, got{"b", 16, redis.Miss}, fetch(t, a, ask(16, "fees"), "b", 16), "but not as new as is asked for")
+		require.Equal(t, got{"a", 15, cache.Hit}, fetch(t, a, fees, "b", 99),
+			"another projection has changed")
+		require.Equal(t, got{"b", 16, cache.Miss}, fetch(t, a, ask(16, "fees"), "b", 16),
+			"but not as new as is asked for")
 
 		require.NoError(t, n.Committed(ctx, at(20), 1, changed(-1, 18)))
-		require.Equal(t, got{"c", 20, redis.Miss}, fetch(t, a, fees, "c", 20))
-		require.Equal(t, got{"c", 20, redis.Hit}, fetch(t, a, fees, "d", 99))
+		require.Equal(t, got{"c", 20, cache.Miss}, fetch(t, a, fees, "c", 20))
+		require.Equal(t, got{"c", 20, cache.Hit}, fetch(t, a, fees, "d", 99))
 
 		both := ask(-1, "fees", "attendance")
 		both.Key.Input = "another"
 		for _, stale := range []int64{13, 17} {
-			require.Equal(t, redis.Miss, fetch(t, a, both, "old", stale).outcome, "an answer from an old snapshot is not kept")
+			require.Equal(t, cache.Miss, fetch(t, a, both, "old", stale).outcome,
+				"a result of an old snapshot is not stored")
 		}
-		require.Equal(t, redis.Miss, fetch(t, a, both, "new", 18).outcome)
-		require.Equal(t, got{"new", 20, redis.Hit}, fetch(t, a, both, "x", 99))
+		require.Equal(t, cache.Miss, fetch(t, a, both, "new", 18).outcome)
+		require.Equal(t, got{"new", 20, cache.Hit}, fetch(t, a, both, "x", 99))
 	})
 }
 
-func TestWhatGoesMissingOnlyCostsAnAnswer(t *testing.T) {
+func TestLostKeysOnlyCostALoad(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
@@ -98,25 +111,28 @@ func TestWhatGoesMissingOnlyCostsAnAnswer(t *testing.T) {
 		fetch(t, a, k, "a", 10)
 
 		require.NoError(t, direct.FlushAll(ctx).Err())
-		require.Equal(t, redis.Miss, fetch(t, a, k, "a", 10).outcome)
+		require.Equal(t, cache.Miss, fetch(t, a, k, "a", 10).outcome)
 		require.NoError(t, n.Heartbeat(ctx, at(12), 1))
-		require.Equal(t, redis.Miss, fetch(t, a, k, "late", 11).outcome)
-		require.Equal(t, redis.Miss, fetch(t, a, k, "b", 12).outcome, "what was made before the flush was seen is not kept")
-		require.Equal(t, got{"b", 12, redis.Hit}, fetch(t, a, k, "c", 99))
+		require.Equal(t, cache.Miss, fetch(t, a, k, "late", 11).outcome)
+		require.Equal(t, cache.Miss, fetch(t, a, k, "b", 12).outcome,
+			"a result made before the flush was noticed is not stored")
+		require.Equal(t, got{"b", 12, cache.Hit}, fetch(t, a, k, "c", 99))
 
 		require.NoError(t, direct.Del(ctx, "sb:{3}:v:north").Err())
-		require.Equal(t, redis.Miss, fetch(t, a, k, "old", 11).outcome)
-		require.Equal(t, got{"b", 12, redis.Hit}, fetch(t, a, k, "c", 99), "the version is set to where the head is")
+		require.Equal(t, cache.Miss, fetch(t, a, k, "old", 11).outcome)
+		require.Equal(t, got{"b", 12, cache.Hit}, fetch(t, a, k, "c", 99),
+			"the version is set to where the head is")
 
 		// The owner dies between a commit and its notice.
 		require.NoError(t, notifier(t, c).Claimed(ctx, at(20), 2, -1))
-		require.Equal(t, redis.Miss, fetch(t, a, k, "d", 20).outcome)
-		require.NoError(t, n.Committed(ctx, at(15), 1, changed(-1, 15)), "the old owner is not listened to")
-		require.Equal(t, got{"d", 20, redis.Hit}, fetch(t, a, k, "e", 99))
+		require.Equal(t, cache.Miss, fetch(t, a, k, "d", 20).outcome)
+		require.NoError(t, n.Committed(ctx, at(15), 1, changed(-1, 15)),
+			"the old owner is not listened to")
+		require.Equal(t, got{"d", 20, cache.Hit}, fetch(t, a, k, "e", 99))
 	})
 }
 
-func TestAFailedNoticeIsMadeGood(t *testing.T) {
+func TestTheNextNoticeMakesUpForAFailedOne(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		w := newWire(t, address)
@@ -127,14 +143,16 @@ func TestAFailedNoticeIsMadeGood(t *testing.T) {
 		fetch(t, a, k, "a", 10)
 		w.set(true, false)
 		require.ErrorIs(t, n.Committed(ctx, at(12), 1, changed(-1, 12)), redis.ErrUnavailable)
-		require.Equal(t, got{"a", 10, redis.Hit}, fetch(t, a, k, "b", 12), "it is as old as it says")
+		require.Equal(t, got{"a", 10, cache.Hit}, fetch(t, a, k, "b", 12),
+			"it is as old as it says")
 		w.set(false, false)
-		require.Eventually(t, func() bool { return n.Heartbeat(ctx, at(12), 1) == nil }, 10*time.Second, time.Millisecond)
-		require.Equal(t, got{"b", 12, redis.Miss}, fetch(t, a, k, "b", 12))
+		require.Eventually(t, func() bool { return n.Heartbeat(ctx, at(12), 1) == nil },
+			10*time.Second, time.Millisecond)
+		require.Equal(t, got{"b", 12, cache.Miss}, fetch(t, a, k, "b", 12))
 	})
 }
 
-func TestAParkedEventThatIsFoldedLateChangesAnswers(t *testing.T) {
+func TestAParkedEventFoldedLateInvalidatesResults(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
@@ -143,11 +161,12 @@ func TestAParkedEventThatIsFoldedLateChangesAnswers(t *testing.T) {
 		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
 		fetch(t, a, k, "without", 10)
 		require.NoError(t, n.Committed(ctx, at(10), 1, changed(-1, 4)))
-		require.Equal(t, got{"with", 10, redis.Miss}, fetch(t, a, k, "with", 10))
-		require.Equal(t, redis.Miss, fetch(t, a, k, "with", 10).outcome, "answers at this position cannot be told apart, so none is kept")
+		require.Equal(t, got{"with", 10, cache.Miss}, fetch(t, a, k, "with", 10))
+		require.Equal(t, cache.Miss, fetch(t, a, k, "with", 10).outcome,
+			"results at this position cannot be distinguished, so none is stored")
 		require.NoError(t, n.Committed(ctx, at(11), 1, nil))
 		fetch(t, a, k, "with", 11)
-		require.Equal(t, got{"with", 11, redis.Hit}, fetch(t, a, k, "x", 99))
+		require.Equal(t, got{"with", 11, cache.Hit}, fetch(t, a, k, "x", 99))
 	})
 }
 
@@ -164,28 +183,32 @@ func TestOneLoadAtATime(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			text, offset, _, err := a.Get(context.Background(), fees, func(context.Context) (string, int64, error) {
-				if n := now.Add(1); n > 1 {
-					t.Errorf("%d loads at the same time", n)
-				}
-				defer now.Add(-1)
-				loads.Add(1)
-				<-begin
-				return "a", 10, nil
-			})
+			text, offset, _, err := a.Get(context.Background(), fees,
+				func(context.Context) (string, int64, error) {
+					if n := now.Add(1); n > 1 {
+						t.Errorf("%d loads at the same time", n)
+					}
+					defer now.Add(-1)
+					loads.Add(1)
+					<-begin
+					return "a", 10, nil
+				})
 			// One that comes late finds the newer answer, which is asked for below.
-			if late := text == "b" && offset == 11; err != nil || !late && (text != "a" || offset != 10) {
+			if late := text == "b" && offset == 11; err != nil || !late &&
+				(text != "a" || offset != 10) {
 				t.Errorf("got %q at %d: %v", text, offset, err)
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return missed.Load() == 100 && loads.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return missed.Load() == 100 && loads.Load() == 1 },
+		10*time.Second, time.Millisecond)
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, _, err := a.Get(gone, ask(-1, "fees"), nil)
 	require.ErrorIs(t, err, context.Canceled, "who gives up does not wait for the load")
-	newer, offset, _, err := texts(c).Get(t.Context(), ask(11, "fees"), func(context.Context) (string, int64, error) { return "b", 11, nil })
+	newer, offset, _, err := texts(c).Get(t.Context(), ask(11, "fees"),
+		func(context.Context) (string, int64, error) { return "b", 11, nil })
 	require.NoError(t, err)
 	require.Equal(t, "b", newer)
 	require.EqualValues(t, 11, offset)
@@ -194,7 +217,7 @@ func TestOneLoadAtATime(t *testing.T) {
 	wg.Wait()
 }
 
-func TestNobodyWaitsForWhatAnotherHasToSee(t *testing.T) {
+func TestNoRequestWaitsForTheEventOfAnother(t *testing.T) {
 	t.Parallel()
 	c := open(t, miniredis.RunT(t).Addr())
 	a := texts(c)
@@ -215,21 +238,22 @@ func TestNobodyWaitsForWhatAnotherHasToSee(t *testing.T) {
 		}
 	})
 	<-waiting
-	require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
+	require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
 	end()
 	wg.Wait()
 }
 
-func TestFailedLoadsAreNotKept(t *testing.T) {
+func TestFailedLoadsAreNotCached(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
 		a := texts(c)
 		require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, -1))
 		broken := errors.New("broken")
-		_, _, _, err := a.Get(t.Context(), ask(-1, "fees"), func(context.Context) (string, int64, error) { return "", 0, broken })
+		_, _, _, err := a.Get(t.Context(), ask(-1, "fees"),
+			func(context.Context) (string, int64, error) { return "", 0, broken })
 		require.ErrorIs(t, err, broken)
-		require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
+		require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
 	})
 }
 
@@ -242,15 +266,16 @@ func TestASilentServerCostsLittle(t *testing.T) {
 		fetch(t, a, ask(-1, "fees"), "a", 1)
 		w.set(false, true)
 		for range 5 {
-			require.Equal(t, got{"b", 1, redis.Bypass}, fetch(t, a, ask(-1, "fees"), "b", 1))
+			require.Equal(t, got{"b", 1, cache.Bypass}, fetch(t, a, ask(-1, "fees"), "b", 1))
 		}
 		require.ErrorIs(t, c.Ping(t.Context()), redis.ErrUnavailable)
 		w.set(false, false)
-		require.Eventually(t, func() bool { return c.Ping(t.Context()) == nil }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return c.Ping(t.Context()) == nil }, 10*time.Second,
+			5*time.Millisecond)
 	})
 }
 
-func TestInvalidateDropsTheAnswersOfOneSchool(t *testing.T) {
+func TestInvalidateDeletesTheResultsOfOneSchool(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
@@ -266,7 +291,8 @@ func TestInvalidateDropsTheAnswersOfOneSchool(t *testing.T) {
 		for _, test := range []struct {
 			school, query string
 			want          int64
-		}{{"n*", "", 2}, {"n[a-z]rth", "q", 1}, {"north", "q", 1}, {"north", "", 1}, {"south", "", 0}} {
+		}{{"n*", "", 2}, {"n[a-z]rth", "q", 1}, {"north", "q", 1}, {"north", "", 1},
+			{"south", "", 0}} {
 			dropped, err := c.Invalidate(ctx, test.school, test.query)
 			require.NoError(t, err)
 			require.Equal(t, test.want, dropped, test)

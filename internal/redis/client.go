@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,32 +18,36 @@ import (
 // Config is how to reach Redis. A zero value means the default in parentheses.
 type Config struct {
 	URL            string        // redis://user:password@host:port/0, or rediss:// for TLS
-	Prefix         string        // of all keys; one for each log (sb)
+	Prefix         string        // of all keys; logs that share a Redis need different ones (sb)
 	Timeout        time.Duration // of one call (50 ms)
 	DialTimeout    time.Duration // of a new connection (250 ms)
 	PoolSize       int           // connections (16)
 	BreakerTimeout time.Duration // how long the breaker stays open (1 s)
 }
 
-// Validate reports all that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var faults []error
 	if _, err := redis.ParseURL(c.URL); err != nil {
-		faults = append(faults, errors.New("redis URL is malformed: want redis://user:password@host:port/0"))
+		faults = append(faults,
+			errors.New("redis URL is malformed: want redis://user:password@host:port/0"))
 	}
 	if strings.ContainsAny(c.Prefix, "{}*?[]\\: ") {
-		faults = append(faults, fmt.Errorf("redis prefix %q must not contain spaces, colons or any of * ? [ ] { } \\ in it", c.Prefix))
+		faults = append(faults, fmt.Errorf("redis prefix %q must not contain spaces, colons or "+
+			"any of * ? [ ] { } \\ in it", c.Prefix))
 	}
 	if c.Timeout < 0 || c.DialTimeout < 0 || c.PoolSize < 0 || c.BreakerTimeout < 0 {
-		faults = append(faults, errors.New("redis timeouts, pool size and pause must not be negative"))
+		faults = append(faults,
+			errors.New("redis timeouts, pool size and pause must not be negative"))
 	}
 	return errors.Join(faults...)
 }
 
-// ErrUnavailable says that Redis did not answer in time, or was not asked because it has not for a while.
+// ErrUnavailable is returned when Redis did not respond in time, or was not called because it has
+// been failing.
 var ErrUnavailable = errors.New("redis is unavailable")
 
-// Cache is the answers in one Redis.
+// Cache is a connection to one Redis. It is safe for concurrent use.
 type Cache struct {
 	client  *redis.Client
 	breaker *gobreaker.CircuitBreaker[struct{}]
@@ -51,32 +56,34 @@ type Cache struct {
 	metrics *metrics
 }
 
-// Open prepares a cache; connections are made when they are needed. The registerer may be nil.
+// Open returns a cache. It connects when it is first used, so a process starts without Redis. The
+// registerer may be nil.
 func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	logging.Disable() // go-redis writes to standard error for the whole process; what it has to say is in its errors, too
+	// go-redis logs to standard error, for the whole process; its errors say the same
+	logging.Disable()
 	o, err := redis.ParseURL(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("parse redis URL: %w", err)
 	}
-	timeout := orDefault(c.Timeout, 50*time.Millisecond)
-	o.DialTimeout = orDefault(c.DialTimeout, 250*time.Millisecond)
+	timeout := cmp.Or(c.Timeout, 50*time.Millisecond)
+	o.DialTimeout = cmp.Or(c.DialTimeout, 250*time.Millisecond)
 	o.DialerRetries = 1
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout
-	o.ContextTimeoutEnabled = true // else a silent server holds a call for seconds
+	o.ContextTimeoutEnabled = true // else a silent server blocks a call for seconds
 	o.MaxRetries = -1
-	o.PoolSize = orDefault(c.PoolSize, 16)
+	o.PoolSize = cmp.Or(c.PoolSize, 16)
 	o.Protocol = 2
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	m := newMetrics(reg)
 	cache := &Cache{
-		client: redis.NewClient(o), timeout: timeout, prefix: orDefault(c.Prefix, "sb"), metrics: m,
+		client: redis.NewClient(o), timeout: timeout, prefix: cmp.Or(c.Prefix, "sb"), metrics: m,
 	}
 	cache.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     orDefault(c.BreakerTimeout, time.Second),
+		Timeout:     cmp.Or(c.BreakerTimeout, time.Second),
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= 3 },
 		IsExcluded:  func(err error) bool { return err != nil && !errors.Is(err, ErrUnavailable) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
@@ -89,13 +96,13 @@ func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 // Close ends all connections.
 func (c *Cache) Close() error { return c.client.Close() }
 
-// Ping says whether Redis answers.
+// Ping reports whether Redis responds.
 func (c *Cache) Ping(ctx context.Context) error {
 	return c.do(ctx, func(ctx context.Context) error { return c.client.Ping(ctx).Err() })
 }
 
-// do makes one call within the time limit, unless the breaker is open. What says nothing about how Redis is, as an error
-// in its answer or a caller that gave up, leaves the breaker alone.
+// do makes one call within the time limit, unless the breaker is open. What says nothing about the
+// health of Redis, such as an error reply or a caller that gave up, does not count for the breaker.
 func (c *Cache) do(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -126,26 +133,20 @@ func (c *Cache) do(ctx context.Context, call func(context.Context) error) error 
 
 var errCallerGone = errors.New("the caller gave up")
 
-// isReply reports that an error is Redis's answer, and that it is able to give others.
+// isReply reports that an error is a reply of a Redis that can serve.
 func isReply(err error) bool {
-	_, answer := errors.AsType[redis.Error](err)
-	return answer && !notServing(err)
+	_, reply := errors.AsType[redis.Error](err)
+	return reply && !notServing(err)
 }
 
-// notServing reports that Redis answers, but cannot serve: it is loading its data, or is a replica that lost its master.
+// notServing reports that Redis replies but cannot serve: it is loading its data, for example, or
+// is a replica without a master.
 func notServing(err error) bool {
-	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "OOM", "ERR max number"} {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+		"MISCONF", "OOM", "ERR max number"} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}
 	}
 	return false
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

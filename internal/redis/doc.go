@@ -1,30 +1,38 @@
-// Package redis keeps answers, and knows which of them still hold. It is the only package that speaks to Redis.
+// Package redis caches results of queries and knows which of them are current, carries messages
+// between nodes, and holds what all nodes must agree on at once: tickets and revoked tokens. It is
+// the only package that talks to Redis.
 //
-// # What is kept
+// # What is stored
 //
-// For each partition p of the log, under one hash tag, so that a cluster keeps it in one place:
+// For each partition p of the log, under one hash tag, so that a cluster stores it on one node:
 //
-//	sb:{p}:head                        epoch, base, position: how far the tables have come, as far as Redis was told
+//	sb:{p}:head                        epoch, base, position: how far the tables are, as far as Redis was notified
 //	sb:{p}:v:<school>                  by projection: the offset of the event that changed it last
-//	sb:{p}:e:<school>:<query>:<input>  an answer, and the position of the snapshot it was made from
+//	sb:{p}:e:<school>:<query>:<input>  a result, and the position of the snapshot it was made from
 //
-// Besides: sb:revoked, the tokens that are refused ([Revocations]); sb:ticket:<ticket>, for seconds ([Tickets]); and the
-// channels on which nodes speak ([Bus]).
+// And: sb:revoked, the tokens that are refused ([Revocations]); sb:ticket:<ticket>, for seconds
+// ([Tickets]); and the channels between nodes ([Bus]).
 //
-// The projector moves heads and versions after each commit ([Notifier]). A version or a head never expires by itself.
+// The projector moves heads and versions after each commit ([Notifier]). Versions and heads do not
+// expire.
 //
-// # When an answer holds
+// # When a cached result is current
 //
-// An answer holds when the head exists, the versions of all projections that it came from exist, and its position is not
-// below any of them nor below base. It is then good as of the head's position. So a slow writer cannot put an old answer
-// back, and whatever goes missing here, be it a key, a notice or everything, only makes answers be asked for again:
+// A result is current when the head exists, the versions of all projections that it was made from
+// exist, and its position is not below any of them nor below base. It is then valid as of the
+// head's position. So a slow writer cannot replace a newer result, and whatever is lost here (a
+// key, a notice, everything) only causes more queries:
 //
-//   - a flushed head is made anew by the next notice or heartbeat, with base at its position;
-//   - a notice lost in a crash is made good by the next owner's claim, which raises the epoch and base;
-//   - a notice that failed is made good by the next one, which raises base.
+//   - a flushed head is created again by the next notice or heartbeat, with base at its position;
+//   - a notice lost in a crash is made up for by the claim of the partition's next worker, which
+//     raises epoch and base;
+//   - a notice that failed is made up for by the next one, which raises base.
 //
-// # When Redis is not there
+// # When Redis is down
 //
-// Every call has a short time limit, and after a few failures a breaker stops calling for a while. Then answers come from
-// the database.
+// Every call has a short time limit, and after a few failures a circuit breaker stops calling for a
+// while. Results then come from the database. Nothing here is the only copy of anything.
+//
+// To cache something new, start from [ReadThrough]; to change when a result is current, from
+// scripts.go.
 package redis

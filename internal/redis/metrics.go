@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics count what became of answers.
+// metrics count what becomes of results and notices.
 type metrics struct {
 	reads    *prometheus.CounterVec
 	stores   *prometheus.CounterVec
@@ -19,23 +19,26 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		reads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_reads_total",
-			Help: "Answers looked for in the cache: hit, miss, or bypass when Redis could not be asked.",
+			Help: "Lookups of results in the cache: hit, miss, or bypass when Redis was " +
+				"unavailable.",
 		}, []string{"query", "outcome"}),
 		stores: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_stores_total",
-			Help: "Answers brought to the cache: kept, refused because something newer is known, or failed.",
+			Help: "Results offered to the cache: kept, refused because they were outdated, or " +
+				"failed.",
 		}, []string{"query", "outcome"}),
 		failures: f.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_cache_failures_total",
-			Help: "Calls to Redis that failed or were not made because the breaker was open.",
+			Help: "Calls to Redis that failed, or were not made because the breaker was open.",
 		}),
 		notices: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_notices_total",
-			Help: "Notices of the projector to the cache: told, ignored because of a newer owner, or failed.",
+			Help: "Notices of the projector to the cache: told (delivered), ignored because a " +
+				"newer worker has the partition, or failed.",
 		}, []string{"outcome"}),
 		open: f.NewGauge(prometheus.GaugeOpts{
 			Name: "schoolbell_cache_breaker_open",
-			Help: "Whether calls to Redis are held back because it has not been answering.",
+			Help: "1 while calls to Redis are suspended because it was failing.",
 		}),
 	}
 }

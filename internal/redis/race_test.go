@@ -15,6 +15,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/cache"
 )
 
 // tables is the model that the cache is held against: which of the events change the school's fees.
@@ -50,9 +51,10 @@ func (m *tables) count(offset int64) int64 {
 	return m.counts[offset]
 }
 
-// TestP7_NoAnswerIsOlderThanItSays races readers with an owner that commits, dies between a commit and its notice, and
-// comes back as a zombie; the server is flushed, cut off and falls silent. Every answer must be exactly the one at the
-// position that it claims, and not older than what was asked for.
+// TestP7_NoAnswerIsOlderThanItSays races readers with an owner that commits, dies between a commit
+// and its notice, and comes back as a zombie; the server is flushed, cut off and falls silent.
+// Every answer must be exactly the one at the position that it claims, and not older than what was
+// asked for.
 func TestP7_NoAnswerIsOlderThanItSays(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
@@ -81,42 +83,52 @@ func TestP7_NoAnswerIsOlderThanItSays(t *testing.T) {
 }
 
 // read asks until ctx ends and compares each answer with the model.
-func read(ctx context.Context, model *tables, answers *redis.ReadThrough[int64], hits, total *atomic.Int64) error {
+func read(
+	ctx context.Context, model *tables, answers *cache.ReadThrough[int64], hits,
+	total *atomic.Int64,
+) error {
 	for ctx.Err() == nil {
 		least := int64(-1)
 		if rand.IntN(2) == 0 {
 			least = model.end()
 		}
-		n, offset, outcome, err := answers.Get(context.Background(), ask(least, "fees"), func(context.Context) (int64, int64, error) {
-			offset := model.end()
-			n := model.count(offset)
-			if rand.IntN(4) == 0 {
-				time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond) //nolint:forbidigo // a slow reader: it must not put an old answer back
-			}
-			return n, offset, nil
-		})
+		n, offset, outcome, err := answers.Get(context.Background(), ask(least, "fees"),
+			func(context.Context) (int64, int64, error) {
+				offset := model.end()
+				n := model.count(offset)
+				if rand.IntN(4) == 0 {
+					time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond) //nolint:forbidigo // a slow reader: it must not put an old answer back
+				}
+				return n, offset, nil
+			})
 		if err != nil {
 			return err
 		}
 		total.Add(1)
-		if outcome == redis.Hit {
+		if outcome == cache.Hit {
 			hits.Add(1)
 		}
 		if want := model.count(offset); n != want || offset < least {
-			return fmt.Errorf("%s: answer %d at %d, want %d; at least %d was asked for", outcome, n, offset, want, least)
+			return fmt.Errorf("%s: answer %d at %d, want %d; at least %d was asked for", outcome, n,
+				offset, want, least)
 		}
 	}
 	return nil
 }
 
 // own is the projector's side, with everything that can go wrong there.
-func own(t *testing.T, model *tables, c *redis.Cache, direct *goredis.Client, w *wire, hits *atomic.Int64) error {
+func own(
+	t *testing.T, model *tables, c *redis.Cache, direct *goredis.Client, w *wire,
+	hits *atomic.Int64,
+) error {
 	ctx := context.Background()
 	epoch := int64(1)
 	n := notifier(t, c)
-	_ = n.Claimed(ctx, at(model.end()), epoch, -1) // what fails is made good later; that is what is tested
+	// what fails is made good later; that is what is tested
+	_ = n.Claimed(ctx, at(model.end()), epoch, -1)
 	var zombie *redis.Notifier
-	for i := 0; i < 1500 || hits.Load() <= 100 && i < 2_000_000; i++ { // while the wire is cut, a turn takes no time
+	// while the wire is cut, a turn takes no time
+	for i := 0; i < 1500 || hits.Load() <= 100 && i < 2_000_000; i++ {
 		changes := rand.IntN(5) == 0
 		offset := model.commit(changes)
 		var change []*projections.Change

@@ -27,7 +27,7 @@ func openRedis(t *testing.T) (*devstack.Redis, *redis.Cache) {
 	return server, cache
 }
 
-func TestTicketsAreGoodOnceAndForSeconds(t *testing.T) {
+func TestTicketsAreValidOnceAndForSeconds(t *testing.T) {
 	t.Parallel()
 	server, cache := openRedis(t)
 	tickets := redis.NewTickets(cache)
@@ -55,8 +55,10 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	one := rt.Start(t, nil, with)
 	two := rt.Start(t, one.Log, with)
 	dashboard := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
-	first := rt.Listen(t, one, rt.User("mum", "admin"), realtime.Options{Rooms: []domain.Room{dashboard}})
-	second := rt.Listen(t, two, rt.User("mum", "admin"), realtime.Options{Rooms: []domain.Room{dashboard}})
+	first := rt.Listen(t, one, rt.User("mum", "admin"),
+		realtime.Options{Rooms: []domain.Room{dashboard}})
+	second := rt.Listen(t, two, rt.User("mum", "admin"),
+		realtime.Options{Rooms: []domain.Room{dashboard}})
 	room := domain.Room{Kind: domain.RoomUser, ID: "mum"}
 	present := func(n *rt.Node, want ...string) {
 		t.Helper()
@@ -77,13 +79,21 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	present(two, second.ID(), first.ID())
 
 	// A notice to one node's dashboards reaches all.
-	announcer := realtime.NewNotifier(redis.NewBus(cache), one.Changed, time.Millisecond, slog.New(slog.DiscardHandler))
+	announcer := realtime.NewNotifier(redis.NewBus(cache), one.Changed, time.Millisecond,
+		slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	announced := make(chan error, 1)
 	go func() { announced <- announcer.Run(ctx) }()
-	announcer.Notify(realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Offset: 9}})
-	first.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 && got[0].Position.Offset == 9 })
-	second.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) == 1 && got[0].Position.Offset == 9 })
+	announcer.Notify(realtime.Changed{School: rt.School, Projections: []string{"fees"},
+		Position: domain.Position{Offset: 9}})
+	first.Until(t, func(got []realtime.Delivery, _ error) bool {
+		return len(got) > 0 &&
+			got[0].Position.Offset == 9
+	})
+	second.Until(t, func(got []realtime.Delivery, _ error) bool {
+		return len(got) == 1 &&
+			got[0].Position.Offset == 9
+	})
 	cancel()
 	require.NoError(t, <-announced)
 

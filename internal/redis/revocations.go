@@ -14,27 +14,28 @@ import (
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
-// Revocations are the tokens that are refused before they expire. Redis carries them from process to process; each has
-// all of them in memory, so that asking costs nothing, an absent Redis forgets nothing, and one that was flushed gets
-// them back.
+// Revocations are the tokens that are refused before they expire. Redis carries them between
+// processes. Each process has all of them in memory, so that a check costs nothing, an outage of
+// Redis loses nothing, and a flushed Redis gets them back.
 type Revocations struct {
 	cache  *Cache
 	logger *slog.Logger
 	now    func() time.Time
 
 	mu      sync.RWMutex
-	revoked map[string]auth.Revocation // by their names in Redis
+	revoked map[string]auth.Revocation // by field name in Redis
 }
 
-// NewRevocations keeps revocations in the same Redis as the cache.
+// NewRevocations stores revocations in the same Redis as the cache.
 func NewRevocations(c *Cache, logger *slog.Logger) *Revocations {
-	return &Revocations{cache: c, logger: logger, now: time.Now, revoked: map[string]auth.Revocation{}}
+	return &Revocations{cache: c, logger: logger, now: time.Now,
+		revoked: map[string]auth.Revocation{}}
 }
 
-// reloadInterval is how long a process may not know what another one has revoked.
+// reloadInterval is how long a process may be unaware of a revocation by another one.
 const reloadInterval = time.Second
 
-// Revoked reports that a token is refused.
+// Revoked reports whether a token is refused.
 func (r *Revocations) Revoked(p auth.Principal) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -42,22 +43,23 @@ func (r *Revocations) Revoked(p auth.Principal) bool {
 		return false
 	}
 	for _, id := range []string{"", p.TokenID} {
-		if known, ok := r.revoked[revocationName(p.School, p.Subject, id)]; ok && known.Covers(p) {
+		if earlier, ok := r.revoked[revocationName(p.School, p.Subject, id)]; ok &&
+			earlier.Covers(p) {
 			return true
 		}
 	}
 	return false
 }
 
-// revocationName is the field of a revocation. Ids hold no NUL.
+// revocationName is the field of a revocation. Ids contain no NUL, so names cannot collide.
 func revocationName(school, user, tokenID string) string {
 	return school + "\x00" + user + "\x00" + tokenID
 }
 
 func (r *Revocations) key() string { return r.cache.prefix + ":revoked" }
 
-// Add refuses tokens from now on: here at once, and in all processes within a second or two. If Redis does not take it,
-// it holds in this process, and is offered to Redis again.
+// Add refuses tokens from now on: here at once, in all processes within two seconds. When it fails,
+// the revocation is in force in this process only, until [Revocations.Run] reaches Redis again.
 func (r *Revocations) Add(ctx context.Context, revocation auth.Revocation) error {
 	name := revocationName(revocation.School, revocation.User, revocation.TokenID)
 	merged := r.learn(name, revocation)
@@ -66,16 +68,16 @@ func (r *Revocations) Add(ctx context.Context, revocation auth.Revocation) error
 	})
 }
 
-// learn adds a revocation to what is known: of two, what refuses more counts.
+// learn merges a revocation with an earlier one of the same tokens: the later time of each counts.
 func (r *Revocations) learn(name string, revocation auth.Revocation) auth.Revocation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known, ok := r.revoked[name]; ok {
-		if known.At.After(revocation.At) {
-			revocation.At = known.At
+	if earlier, ok := r.revoked[name]; ok {
+		if earlier.At.After(revocation.At) {
+			revocation.At = earlier.At
 		}
-		if known.Until.After(revocation.Until) {
-			revocation.Until = known.Until
+		if earlier.Until.After(revocation.Until) {
+			revocation.Until = earlier.Until
 		}
 	}
 	r.revoked[name] = revocation
@@ -85,21 +87,20 @@ func (r *Revocations) learn(name string, revocation auth.Revocation) auth.Revoca
 func encoded(revocation auth.Revocation) []byte {
 	b, err := json.Marshal(revocation)
 	if err != nil {
-		panic(err) // texts and times can always be written
+		panic(err) // strings and times can always be marshalled
 	}
 	return b
 }
 
-// Run keeps up with the other processes until ctx ends.
+// Run loads the revocations of other processes until ctx ends.
 func (r *Revocations) Run(ctx context.Context) error {
 	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
-	for failing := false; ; {
-		err := r.Load(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			r.logger.WarnContext(ctx, "what other processes have revoked is not known for now", "error", err)
+	for {
+		if err := r.Load(ctx); err != nil && ctx.Err() == nil {
+			r.logger.WarnContext(ctx, "revoked tokens may be accepted until Redis is reachable",
+				"error", err)
 		}
-		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return nil
@@ -108,7 +109,8 @@ func (r *Revocations) Run(ctx context.Context) error {
 	}
 }
 
-// Load learns what is in Redis, gives back what is missing there, and drops on both sides what is over.
+// Load reads the revocations in Redis, adds those that it lacks, and deletes expired ones on both
+// sides.
 func (r *Revocations) Load(ctx context.Context) error {
 	var stored map[string]string
 	err := r.cache.do(ctx, func(ctx context.Context) (err error) {
@@ -121,7 +123,7 @@ func (r *Revocations) Load(ctx context.Context) error {
 	for name, body := range stored {
 		var revocation auth.Revocation
 		if err := json.Unmarshal([]byte(body), &revocation); err != nil {
-			return fmt.Errorf("read revocation %q: %w", name, err)
+			return fmt.Errorf("decode revocation %q: %w", name, err)
 		}
 		r.learn(name, revocation)
 	}
@@ -142,8 +144,10 @@ func (r *Revocations) Load(ctx context.Context) error {
 	})
 }
 
-// sort forgets what is over, and tells it from what Redis does not have.
-func (r *Revocations) sort(stored map[string]string) (over []string, missing map[string]auth.Revocation) {
+// sort deletes expired revocations here, and returns those to delete in Redis and those to add.
+func (r *Revocations) sort(
+	stored map[string]string,
+) (over []string, missing map[string]auth.Revocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()

@@ -12,15 +12,20 @@ import (
 	"github.com/schoolbell/schoolbell/internal/redis"
 )
 
-func TestAllProcessesKnowWhatIsRevoked(t *testing.T) {
+func TestRevocationsReachAllProcesses(t *testing.T) {
 	t.Parallel()
 	server, cache := openRedis(t)
-	process := func() *redis.Revocations { return redis.NewRevocations(cache, slog.New(slog.DiscardHandler)) }
+	process := func() *redis.Revocations {
+		return redis.NewRevocations(cache,
+			slog.New(slog.DiscardHandler))
+	}
 	now := time.Now()
-	tom := auth.Principal{School: "north", Subject: "tom", TokenID: "t-1", Issued: now.Add(-time.Hour)}
+	tom := auth.Principal{School: "north", Subject: "tom", TokenID: "t-1",
+		Issued: now.Add(-time.Hour)}
 	other := tom
 	other.TokenID = "t-2"
-	revoke := auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: now, Until: now.Add(time.Hour)}
+	revoke := auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: now,
+		Until: now.Add(time.Hour)}
 
 	here, there := process(), process()
 	require.False(t, here.Revoked(tom))
@@ -56,19 +61,22 @@ func TestAllProcessesKnowWhatIsRevoked(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { ended <- here.Run(ctx) }()
 	go func() { ended <- newcomer.Run(ctx) }()
-	require.Eventually(t, func() bool { return newcomer.Revoked(other) }, 10*time.Second, time.Millisecond, "it is offered again")
+	require.Eventually(t, func() bool { return newcomer.Revoked(other) }, 10*time.Second,
+		time.Millisecond, "it is offered again")
 	cancel()
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
 }
 
-func TestRevocationsAreForgottenWhenTheTokensHaveExpired(t *testing.T) {
+func TestExpiredRevocationsAreDeleted(t *testing.T) {
 	t.Parallel()
 	server, cache := openRedis(t)
 	r := redis.NewRevocations(cache, slog.New(slog.DiscardHandler))
 	now := time.Now()
-	for user, until := range map[string]time.Time{"tom": now.Add(-time.Second), "ann": now.Add(time.Hour)} {
-		require.NoError(t, r.Add(t.Context(), auth.Revocation{School: "north", User: user, At: now.Add(-time.Hour), Until: until}))
+	for user, until := range map[string]time.Time{"tom": now.Add(-time.Second),
+		"ann": now.Add(time.Hour)} {
+		require.NoError(t, r.Add(t.Context(),
+			auth.Revocation{School: "north", User: user, At: now.Add(-time.Hour), Until: until}))
 	}
 	require.NoError(t, r.Load(t.Context()))
 	require.False(t, r.Revoked(auth.Principal{School: "north", Subject: "tom"}))

@@ -2,7 +2,7 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// claimScript notes a new owner of a partition.
+// claimScript records the claim of a partition by a new worker.
 //
 //	KEYS head; ARGV epoch position base
 var claimScript = redis.NewScript(`
@@ -11,16 +11,16 @@ if epoch and tonumber(epoch) >= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[3], 'position', ARGV[2])
 return 1`)
 
-// noticeScript moves a head and the versions of some schools. Nothing goes back: a notice that was delayed on its way
-// must not undo a later one. A head that is missing, of an earlier epoch, or after a failed notice (rebase) starts
-// anew at this position.
+// noticeScript moves a head and the versions of some schools. Nothing moves backwards, since a
+// delayed notice must not undo a later one. A head that is missing, of an earlier epoch, or follows
+// a failed notice (rebase) starts over at this position.
 //
 //	KEYS head versions…; ARGV epoch position rebase base, then for each versions: n projection offset …
 var noticeScript = redis.NewScript(`
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'position')
 local epoch, position = tonumber(ARGV[1]), tonumber(ARGV[2])
-local known = head[1] and tonumber(head[1])
-if known and known > epoch then return 0 end
+local current = head[1] and tonumber(head[1])
+if current and current > epoch then return 0 end
 local arg = 5
 for i = 2, #KEYS do
 	local n = tonumber(ARGV[arg])
@@ -33,7 +33,7 @@ for i = 2, #KEYS do
 		arg = arg + 2
 	end
 end
-if not known or known < epoch then
+if not current or current < epoch then
 	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[4], 'position', ARGV[2])
 elseif tonumber(head[2]) <= position then
 	redis.call('HSET', KEYS[1], 'position', ARGV[2])
@@ -41,10 +41,11 @@ elseif tonumber(head[2]) <= position then
 end
 return 1`)
 
-// storeScript keeps an answer, unless it is known to be older than what it speaks of. A projection without a version
-// has not changed since the head was made, so it gets the head's position.
+// storeScript stores a result unless a projection that it was made from has changed since. A
+// projection without a version has not changed since the head was created, so it gets the head's
+// position.
 //
-//	KEYS head versions entry; ARGV position ttl-in-ms answer projection…
+//	KEYS head versions entry; ARGV position ttl-in-ms value projection…
 var storeScript = redis.NewScript(`
 local head = redis.call('HMGET', KEYS[1], 'base', 'position')
 if not head[1] then return 0 end

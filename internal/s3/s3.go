@@ -1,8 +1,11 @@
-// Package s3 keeps bytes in an S3-compatible object store. It implements the Blobs of package consumers/document.
+// Package s3 stores blobs in an S3-compatible object store. [Bucket] implements the Blobs of
+// package consumers/document, whose suite (documenttest) it has to pass: start there to change what
+// it promises.
 package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,20 +24,23 @@ import (
 type Config struct {
 	Endpoint  string        // https://host[:port] or http://host[:port]; required
 	Bucket    string        // required; it must exist
-	Region    string        // (whichever the bucket is in)
+	Region    string        // (looked up)
 	AccessKey string        // required
 	SecretKey string        // required
-	Timeout   time.Duration // for one request, with its repetitions (20 s)
+	Timeout   time.Duration // of one operation, with its retries (20 s)
 }
 
-// Validate reports all that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
 	var faults []error
 	u, err := url.Parse(c.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || (u.Path != "" && u.Path != "/") {
-		faults = append(faults, fmt.Errorf("object store: endpoint %q: want https://host[:port]", c.Endpoint))
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") ||
+		(u.Path != "" && u.Path != "/") {
+		faults = append(faults,
+			fmt.Errorf("object store: endpoint %q: want https://host[:port]", c.Endpoint))
 	}
-	for _, f := range []struct{ name, value string }{{"bucket", c.Bucket}, {"access key", c.AccessKey}, {"secret key", c.SecretKey}} {
+	for _, f := range []struct{ name, value string }{{"bucket", c.Bucket},
+		{"access key", c.AccessKey}, {"secret key", c.SecretKey}} {
 		if f.value == "" {
 			faults = append(faults, fmt.Errorf("object store: %s is required", f.name))
 		}
@@ -45,20 +51,17 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Bucket keeps bytes as objects.
+// Bucket stores blobs as objects. It is safe for concurrent use.
 type Bucket struct {
 	client  *minio.Client
 	name    string
 	timeout time.Duration
 }
 
-// Open prepares to use a bucket. It is not asked for anything yet.
+// Open returns a bucket. It does not connect yet.
 func Open(cfg Config) (*Bucket, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 20 * time.Second
 	}
 	u, err := url.Parse(cfg.Endpoint)
 	if err != nil {
@@ -82,10 +85,11 @@ func Open(cfg Config) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object store: %w", err)
 	}
-	return &Bucket{client, cfg.Bucket, cfg.Timeout}, nil
+	return &Bucket{client, cfg.Bucket, cmp.Or(cfg.Timeout, 20*time.Second)}, nil
 }
 
-// Write keeps bytes under a name. An object is there as a whole or not at all.
+// Write stores a blob under a name. Readers see all of it or nothing, and writing the same again is
+// safe.
 func (b *Bucket) Write(ctx context.Context, name string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -97,7 +101,8 @@ func (b *Bucket) Write(ctx context.Context, name string, body []byte) error {
 	return nil
 }
 
-// Read returns what is kept under a name, or [fs.ErrNotExist]. More than most bytes are an error.
+// Read returns the blob of a name, or [fs.ErrNotExist]. A blob larger than maxBytes is an error, so
+// that a foreign object in the bucket cannot exhaust memory.
 func (b *Bucket) Read(ctx context.Context, name string, maxBytes int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -111,7 +116,7 @@ func (b *Bucket) Read(ctx context.Context, name string, maxBytes int64) ([]byte,
 		return nil, readError(name, err)
 	}
 	if int64(len(body)) > maxBytes {
-		return nil, fmt.Errorf("read object %s: it has more than the at most %d bytes that are read", name, maxBytes)
+		return nil, fmt.Errorf("read object %s: larger than allowed, at most %d bytes", name, maxBytes)
 	}
 	return body, nil
 }

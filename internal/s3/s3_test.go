@@ -26,7 +26,8 @@ func serve(t *testing.T) s3.Config {
 	fake := gofakes3.New(s3mem.New(), gofakes3.WithV4Auth(map[string]string{"key": "secret"}))
 	server := httptest.NewServer(fake.Server())
 	t.Cleanup(server.Close)
-	cfg := s3.Config{Endpoint: server.URL, Bucket: "documents", Region: "us-east-1", AccessKey: "key", SecretKey: "secret"}
+	cfg := s3.Config{Endpoint: server.URL, Bucket: "documents", Region: "us-east-1",
+		AccessKey: "key", SecretKey: "secret"}
 	client, err := minio.New(server.Listener.Addr().String(), &minio.Options{
 		Creds: credentials.NewStaticV4("key", "secret", ""), Region: "us-east-1",
 	})
@@ -35,14 +36,14 @@ func serve(t *testing.T) s3.Config {
 	return cfg
 }
 
-func TestABucketKeepsDocuments(t *testing.T) {
+func TestABucketStoresDocuments(t *testing.T) {
 	t.Parallel()
 	bucket, err := s3.Open(serve(t))
 	require.NoError(t, err)
 	documenttest.Suite(t, bucket)
 }
 
-func TestWithoutTheRightKeyThereIsNothing(t *testing.T) {
+func TestAWrongKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	cfg := serve(t)
 	cfg.SecretKey = "another"
@@ -51,12 +52,13 @@ func TestWithoutTheRightKeyThereIsNothing(t *testing.T) {
 	store := document.NewStore(bucket)
 	_, err = store.Put(t.Context(), []byte("x"))
 	require.Error(t, err)
-	_, err = store.Get(t.Context(), "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881")
+	_, err = store.Get(t.Context(),
+		"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881")
 	require.Error(t, err)
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestASilentServerIsNotWaitedForLong(t *testing.T) {
+func TestASilentServerTimesOut(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -67,8 +69,9 @@ func TestASilentServerIsNotWaitedForLong(t *testing.T) {
 	}))
 	t.Cleanup(func() { close(done); server.Close() })
 	bucket, err := s3.Open(s3.Config{
-		Endpoint: server.URL, Bucket: "documents", Region: "us-east-1", AccessKey: "key", SecretKey: "secret",
-		Timeout: 50 * time.Millisecond,
+		Endpoint: server.URL, Bucket: "documents", Region: "us-east-1", AccessKey: "key",
+		SecretKey: "secret",
+		Timeout:   50 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	_, err = bucket.Read(t.Context(), "documents/x", 10)

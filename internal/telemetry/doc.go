@@ -1,6 +1,9 @@
-// Package telemetry is how Schoolbell shows its own state: logs ([NewLogger]), metrics ([NewRegistry]), traces
-// ([StartTracing]), and the operations port that serves health, metrics and profiles ([Handler]).
+// Package telemetry makes Schoolbell observable: logs ([NewLogger]), metrics ([NewRegistry]),
+// traces ([StartTracing]), and the operations port that serves health, metrics and profiles
+// ([Handler]).
 //
-// Metrics live beside what they measure; this package only makes the registry that they are registered with. To add
-// one, see the metrics.go of the package in question.
+// The program makes one logger, one registry and one tracer provider here and passes them down; no
+// package has a global one. Metrics live next to what they measure: to add one, see the metrics.go
+// of its package. A loop that can fail logs every failure: the root logger limits repeats
+// (repeat.go).
 package telemetry

@@ -9,17 +9,19 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// TraceRequests wraps a handler with a span for each request. The span goes on in the request's traceparent header, from
-// where the events of the request take it into the log. It is not for a provider that keeps nothing.
+// TraceRequests wraps a handler with a span for each request. The span replaces the one in the
+// request's traceparent header, from where events of the request carry it into the log. Do not use
+// it with a provider that records nothing: the header would then lose the caller's trace.
 func TraceRequests(provider trace.TracerProvider, next http.Handler) http.Handler {
 	tracer := provider.Tracer("schoolbell/http")
 	propagator := propagation.TraceContext{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		ctx, span := tracer.Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-			attribute.String("http.request.method", r.Method),
-			attribute.String("url.path", r.URL.Path),
-		))
+		ctx, span := tracer.Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindServer),
+			trace.WithAttributes(
+				attribute.String("http.request.method", r.Method),
+				attribute.String("url.path", r.URL.Path),
+			))
 		defer span.End()
 		propagator.Inject(ctx, propagation.HeaderCarrier(r.Header))
 		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
@@ -41,5 +43,5 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach what is below.
+// Unwrap lets [http.ResponseController] reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

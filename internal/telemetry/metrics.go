@@ -7,13 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// NewRegistry returns a registry that already tells about the process, the Go runtime and the build.
+// NewRegistry returns a registry with the metrics of the process, the Go runtime and the build.
 func NewRegistry(version, revision string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "schoolbell_build_info",
-		Help:        "Always 1; the labels say which build runs.",
-		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
+		Name: "schoolbell_build_info",
+		Help: "Always 1; the labels identify the running build.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": revision,
+			"goversion": runtime.Version()},
 	})
 	build.Set(1)
 	reg.MustRegister(

@@ -13,16 +13,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Check is one thing that a process needs, or does better with.
+// Check tests one dependency of the process.
 type Check struct {
 	Name string
-	// Optional checks are shown but do not take the process out of service.
+	// Optional dependencies are reported, but their failure does not take the process out of
+	// service.
 	Optional bool
 	// Ask returns what is wrong. It is given a second.
 	Probe func(ctx context.Context) error
 }
 
-// Health answers whether the process should get traffic. The zero value is not ready.
+// Health reports whether the process should get traffic. The zero value is not ready.
 type Health struct {
 	serving atomic.Bool
 
@@ -38,26 +39,27 @@ const (
 	checkTimeout = time.Second
 )
 
-// Add adds checks.
+// Add adds checks. They may be added while reports are made.
 func (h *Health) Add(checks ...Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks = append(h.checks, checks...)
 }
 
-// Serve says that the process has started.
+// Serve marks the process as started.
 func (h *Health) Serve() { h.serving.Store(true) }
 
-// Drain says that the process is about to stop.
+// Drain marks the process as stopping, so that load balancers stop sending requests before it stops
+// taking them.
 func (h *Health) Drain() { h.serving.Store(false) }
 
-// Report is the answer of /readyz.
+// Report is the body of /readyz.
 type Report struct {
 	Status string            `json:"status"`
 	Checks map[string]string `json:"checks"` // "ok" or what is wrong
 }
 
-// Report runs all checks side by side.
+// Report runs all checks concurrently.
 func (h *Health) Report(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -88,12 +90,14 @@ func (h *Health) Report(ctx context.Context) Report {
 	}
 	if !h.serving.Load() {
 		report.Status = statusNotReady
-		report.Checks["process"] = "is starting or stopping"
+		report.Checks["process"] = "starting or stopping"
 	}
 	return report
 }
 
-// Handler is the operations port: /livez, /readyz, /metrics and /debug/pprof. It is not for the public.
+// Handler serves the operations port: /livez, /readyz, /metrics and /debug/pprof. Keep it off the
+// public network: profiles and metrics reveal internals, and a profile costs CPU. /livez checks
+// nothing, since restarting this process does not bring back a database.
 func Handler(h *Health, reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
@@ -107,7 +111,8 @@ func Handler(h *Health, reg *prometheus.Registry) http.Handler {
 		}
 		writeJSON(w, status, report)
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, MaxRequestsInFlight: 4}))
+	mux.Handle("GET /metrics",
+		promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -121,5 +126,5 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.MarshalWrite(w, body, json.Deterministic(true)) // the client has gone
+	_ = json.MarshalWrite(w, body, json.Deterministic(true)) // fails only when the client is gone
 }

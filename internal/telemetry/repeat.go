@@ -10,17 +10,19 @@ import (
 const (
 	// repeatInterval is how long a message counts as a repeat of itself.
 	repeatInterval = 30 * time.Second
-	// repeatBurst is how many records of one message are written per interval. More than one, because the first of a
-	// series often differs from the next in its attributes: another partition, another cause.
+	// repeatBurst is how many records of one message are written per interval. More than one,
+	// because the first of a series often differs from the next in its attributes: another
+	// partition, another cause.
 	repeatBurst = 5
 )
 
-// repeatHandler limits how often the same warning or error is written. Whatever fails in a loop logs each failure and
-// needs no state of its own; this handler keeps an outage from filling the disk, and says how much it left out.
+// repeatHandler limits how often the same warning or error is written. Whatever fails in a loop
+// logs each failure and needs no state of its own; this handler keeps an outage from filling the
+// disk, and says how much it left out.
 //
-// Two records are repeats of each other when their level and message are equal. Attributes do not count: the same
-// failure of a hundred partitions is one failure to the operator. Records below warn pass: whoever sets the level to
-// debug or info wants to see all of them.
+// Two records are repeats of each other when their level and message are equal. Attributes do not
+// count: the same failure of a hundred partitions is one failure to the operator. Records below
+// warn pass: whoever sets the level to debug or info wants to see all of them.
 type repeatHandler struct {
 	slog.Handler          // with the attributes and groups of this logger
 	series       *repeats // shared by all loggers derived from the root
@@ -65,8 +67,9 @@ type repeats struct {
 	windows map[repeatKey]*repeatWindow // of the last interval only, so it stays small
 }
 
-// admit reports whether a record is to be written. Windows that have ended are closed on the way, whichever message
-// they are of. There is no timer: it would write after its program, or its test, has ended.
+// admit reports whether a record is to be written. Windows that have ended are closed on the way,
+// whichever message they are of. There is no timer: it would write after its program, or its test,
+// has ended.
 func (s *repeats) admit(ctx context.Context, r slog.Record) bool {
 	now := time.Now()
 	s.mu.Lock()
@@ -79,7 +82,8 @@ func (s *repeats) admit(ctx context.Context, r slog.Record) bool {
 		if dropped := w.count - repeatBurst; dropped > 0 {
 			summary := slog.NewRecord(now, key.level, key.message, 0)
 			summary.AddAttrs(slog.Int("dropped", dropped), slog.Time("since", w.start))
-			_ = s.root.Handle(ctx, summary) // the record that follows reports the same fault of the writer
+			// the record that follows reports the same fault of the writer
+			_ = s.root.Handle(ctx, summary)
 		}
 	}
 	key := repeatKey{r.Level, r.Message}

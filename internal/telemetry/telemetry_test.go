@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestReadyzTellsWhatIsWrong(t *testing.T) {
+func TestReadyzReportsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	var database, cache error
 	var h Health
@@ -31,12 +31,13 @@ func TestReadyzTellsWhatIsWrong(t *testing.T) {
 	requireReady := func(status int, body string) {
 		t.Helper()
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+		handler.ServeHTTP(w,
+			httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
 		require.Equal(t, status, w.Code)
 		require.JSONEq(t, body, w.Body.String())
 	}
 
-	requireReady(503, `{"status":"not ready","checks":{"database":"ok","cache":"ok","process":"is starting or stopping"}}`)
+	requireReady(503, `{"status":"not ready","checks":{"database":"ok","cache":"ok","process":"starting or stopping"}}`)
 	h.Serve()
 	requireReady(200, `{"status":"ready","checks":{"database":"ok","cache":"ok"}}`)
 	cache = errors.New("silent")
@@ -45,10 +46,10 @@ func TestReadyzTellsWhatIsWrong(t *testing.T) {
 	requireReady(503, `{"status":"not ready","checks":{"database":"gone","cache":"silent"}}`)
 	database, cache = nil, nil
 	h.Drain()
-	requireReady(503, `{"status":"not ready","checks":{"database":"ok","cache":"ok","process":"is starting or stopping"}}`)
+	requireReady(503, `{"status":"not ready","checks":{"database":"ok","cache":"ok","process":"starting or stopping"}}`)
 }
 
-func TestMetricsTellTheBuild(t *testing.T) {
+func TestMetricsNameTheBuild(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
 	Handler(new(Health), NewRegistry("v1.2.3", "abcdef")).
@@ -61,7 +62,8 @@ func TestMetricsTellTheBuild(t *testing.T) {
 func TestLogWritesEachErrorOnOneLine(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	NewLogger(&out, LogConfig{Level: slog.LevelInfo}).Error("stop", "error", errors.Join(errors.New("one"), errors.New("two")))
+	NewLogger(&out, LogConfig{Level: slog.LevelInfo}).Error("stop", "error",
+		errors.Join(errors.New("one"), errors.New("two")))
 	require.Contains(t, out.String(), `error="one; two"`)
 	require.ErrorContains(t, LogConfig{Format: "xml"}.Validate(), `"xml"`)
 }
@@ -72,10 +74,11 @@ func TestRequestsPassTheirTraceOn(t *testing.T) {
 	provider := newProvider(sdktrace.NewSimpleSpanProcessor(spans), 1, "v1")
 	defer func() { require.NoError(t, provider.Shutdown(t.Context())) }()
 	var passedOn string
-	handler := TraceRequests(provider, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		passedOn = r.Header.Get("Traceparent")
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}))
+	handler := TraceRequests(provider,
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			passedOn = r.Header.Get("Traceparent")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
 
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/schools/s/events", nil)
 	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -84,7 +87,8 @@ func TestRequestsPassTheirTraceOn(t *testing.T) {
 	require.Len(t, spans.GetSpans(), 1)
 	span := spans.GetSpans()[0]
 	require.Equal(t, "b7ad6b7169203331", span.Parent.SpanID().String())
-	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-"+span.SpanContext.SpanID().String()+"-01", passedOn)
+	require.Equal(t,
+		"00-0af7651916cd43dd8448eb211c80319c-"+span.SpanContext.SpanID().String()+"-01", passedOn)
 	require.Equal(t, codes.Error, span.Status.Code)
 }
 
@@ -97,10 +101,12 @@ func TestTracesFollowTheCallersChoice(t *testing.T) {
 
 	_, own := tracer.Start(t.Context(), "started here")
 	own.End()
-	require.Empty(t, spans.GetSpans(), "none of our own are kept at ratio 0")
+	require.Empty(t, spans.GetSpans(), "none of our own are sampled at ratio 0")
 
-	kept := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled})
-	_, linked := tracer.Start(t.Context(), "linked to one that is kept", trace.WithLinks(trace.Link{SpanContext: kept}))
+	sampled := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1},
+		SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled})
+	_, linked := tracer.Start(t.Context(), "linked to a sampled one",
+		trace.WithLinks(trace.Link{SpanContext: sampled}))
 	linked.End()
 	require.Len(t, spans.GetSpans(), 1)
 

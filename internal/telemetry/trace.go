@@ -14,19 +14,23 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// TraceConfig says where spans go.
+// TraceConfig is where spans go.
 type TraceConfig struct {
-	Endpoint string  // of an OTLP collector over HTTP, as http://localhost:4318; empty means no traces
-	Ratio    float64 // the share of traces started here that are kept; those started by a caller follow the caller
+	// of an OTLP collector over HTTP, for example http://localhost:4318; empty: no traces
+	Endpoint string
+	// the share of traces started here that are sampled; a caller's trace follows the caller's
+	// choice
+	Ratio float64
 }
 
-// Validate reports what is wrong.
+// Validate reports all faults at once.
 func (c TraceConfig) Validate() error {
 	var faults []error
 	if c.Endpoint != "" {
 		u, err := url.Parse(c.Endpoint)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			faults = append(faults, errors.New("trace endpoint is malformed: want http://host:4318"))
+			faults = append(faults,
+				errors.New("trace endpoint is malformed: want http://host:4318"))
 		}
 	}
 	if c.Ratio < 0 || c.Ratio > 1 {
@@ -35,10 +39,12 @@ func (c TraceConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
-// StartTracing returns the provider that the program's packages take their tracers from, and the function that sends
-// what is left and stops. An event's trace goes through the log in its traceparent attribute: from the request that
-// brought it to the transaction that committed it.
-func StartTracing(ctx context.Context, c TraceConfig, version string) (trace.TracerProvider, func(context.Context) error, error) {
+// StartTracing returns the provider for the program's tracers, and the function that flushes spans
+// and stops. A trace crosses the log in an event's traceparent attribute: from the request that
+// brought the event to the transaction that committed it.
+func StartTracing(
+	ctx context.Context, c TraceConfig, version string,
+) (trace.TracerProvider, func(context.Context) error, error) {
 	if c.Endpoint == "" {
 		return noop.NewTracerProvider(), func(context.Context) error { return nil }, nil
 	}
@@ -50,7 +56,9 @@ func StartTracing(ctx context.Context, c TraceConfig, version string) (trace.Tra
 	return provider, provider.Shutdown, nil
 }
 
-func newProvider(processor sdktrace.SpanProcessor, ratio float64, version string) *sdktrace.TracerProvider {
+func newProvider(
+	processor sdktrace.SpanProcessor, ratio float64, version string,
+) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(
 		sdktrace.WithSpanProcessor(processor),
 		sdktrace.WithSampler(sdktrace.ParentBased(followLinks{sdktrace.TraceIDRatioBased(ratio)})),
@@ -61,8 +69,8 @@ func newProvider(processor sdktrace.SpanProcessor, ratio float64, version string
 	)
 }
 
-// followLinks keeps a span without a parent when it is linked to one that is kept. The commit of a batch is: it has no
-// parent among the many requests whose events it holds.
+// followLinks samples a span without a parent when it links to a sampled one. The commit of a batch
+// is such a span: it has many requests as its cause, and can have none of them as its parent.
 type followLinks struct{ fallback sdktrace.Sampler }
 
 func (s followLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
