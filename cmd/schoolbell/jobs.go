@@ -228,4 +228,3 @@ func (c *jobsRepairCommand) Run(ctx context.Context, io streams) error {
 		quantity(repaired.Repaired, "delivery", "deliveries"))
 	return err
 }
-

@@ -11,6 +11,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/knowledge"
@@ -94,7 +95,7 @@ func verifyJobs(
 	}
 	v := &consumers.Verification{
 		Planners: planners, Settings: ledger.NewSettings(pool.Conns()), Log: log,
-		Decode: cloudevents.Decode,
+		Decode:  cloudevents.Decode,
 		History: func() consumers.History { return knowledge.NewHistory() },
 	}
 	all := &consumers.VerifyResult{Findings: []consumers.Finding{}}
@@ -166,7 +167,7 @@ func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer pool.Close()
-	positions := ledger.NewPositions(pool.Conns(), router.ErrFenced)
+	positions := checkpoint.NewGroups(pool.Conns(), router.ErrFenced)
 	n, err := positions.Reset(ctx, program.ConsumersGroup, to, c.Again)
 	if err != nil {
 		return err
