@@ -27,7 +27,6 @@ var riverOwners = []string{"consumers/ledger", "internal/postgres"}
 var sqlViolations = map[string][]string{
 	"cmd/schoolbell/internal/program": {"ledger"},
 	"cmd/schoolbell/internal/bench":   {"ledger", "ledger_outbox"},
-	"consumers/provider/outbox":       {"ledger"},
 	"internal/knowledge": {
 		"assessments", "attendance_months", "attendance_students",
 		"classes", "fee_invoices", "fee_payments", "guardians", "performance_groups",
