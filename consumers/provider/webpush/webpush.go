@@ -50,7 +50,7 @@ type Config struct {
 	// come from users, who could otherwise direct requests at our own servers.
 	AllowPrivate bool
 
-	Subscriptions Subscriptions   // required
+	Subscriptions *Store          // required
 	Writer        provider.Writer // required
 }
 
@@ -58,12 +58,6 @@ type Config struct {
 type Subscription struct {
 	Endpoint string `json:"endpoint" doc:"The address that the browser's push service gave" example:"https://updates.push.services.mozilla.com/wpush/v2/gAAAA"`
 	Keys     Keys   `json:"keys"`
-}
-
-// Subscriptions holds the devices of all users.
-type Subscriptions interface {
-	List(ctx context.Context, school, user string) ([]Subscription, error)
-	Remove(ctx context.Context, school, user, endpoint string) error
 }
 
 // Validate reports all faults at once.
