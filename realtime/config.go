@@ -32,7 +32,6 @@ type Config struct {
 	MaxSessions int // open on this node; default 50,000
 	MaxPerUser  int // sessions of one user on this node; default 20
 	MaxRooms    int // rooms of one session; default 100
-	Readers     int // sessions that may read the log at once; default 8
 
 	// DashboardInterval is the minimum time between two notifications of a school's dashboards;
 	// default 200 ms.
@@ -44,6 +43,10 @@ type Config struct {
 }
 
 const defaultDashboardInterval = 200 * time.Millisecond
+
+// maxReaders is how many sessions may read the log at once. Sessions that are far behind so take
+// turns, and cannot crowd out those that are up to date.
+const maxReaders = 8
 
 func (c Config) withDefaults() Config {
 	c.RingBytes = cmp.Or(c.RingBytes, 64<<20)
@@ -57,7 +60,6 @@ func (c Config) withDefaults() Config {
 	c.MaxSessions = cmp.Or(c.MaxSessions, 50_000)
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
-	c.Readers = cmp.Or(c.Readers, 8)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
@@ -78,7 +80,7 @@ func (c Config) Validate() error {
 	for name, v := range map[string]int{
 		"RingBytes": c.RingBytes, "MaxLag": c.MaxLag, "MaxMissed": c.MaxMissed,
 		"MaxSessions": c.MaxSessions,
-		"MaxPerUser":  c.MaxPerUser, "MaxRooms": c.MaxRooms, "Readers": c.Readers,
+		"MaxPerUser":  c.MaxPerUser, "MaxRooms": c.MaxRooms,
 		"DashboardInterval": int(c.DashboardInterval),
 	} {
 		if v < 0 {

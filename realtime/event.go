@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
@@ -89,15 +91,6 @@ func (e *Event) decoded() bool {
 	return e.envelope != nil
 }
 
-// Envelope returns the whole event, nil if it is unreadable. It must not be sent to clients, who
-// may see less of it: that is what [Delivery] is for.
-func (e *Event) Envelope() *domain.Envelope {
-	if !e.decoded() {
-		return nil
-	}
-	return e.envelope
-}
-
 // in returns the index of a room among the event's rooms, -1 if the event does not belong in it.
 func (e *Event) in(r domain.Room) int { return slices.Index(e.rooms, r) }
 
@@ -166,4 +159,24 @@ func (d *Delivery) AppendJSON(dst []byte) []byte {
 		panic(err) // it was decoded through the same catalogue
 	}
 	return dst
+}
+
+// AppendNotice appends a delivery that is not an event, as the protocols send it in JSON: what has
+// changed, or which room was left and whether it may be joined again.
+func (d *Delivery) AppendNotice(dst []byte) []byte {
+	var notice any = struct {
+		Room  string `json:"room"`
+		Again bool   `json:"again,omitzero"`
+	}{d.Room.String(), d.RightsUnavailable}
+	if d.Kind == KindUpdate {
+		notice = struct {
+			Projection string          `json:"projection"`
+			Position   domain.Position `json:"position"`
+		}{d.Room.ID, d.Position}
+	}
+	b, err := json.Marshal(notice)
+	if err != nil {
+		panic(err) // plain structs can always be encoded
+	}
+	return append(dst, b...)
 }

@@ -38,6 +38,7 @@ type program struct {
 	live     *live            // nil without the role realtime
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
+	tables   *postgres.Pool // nil without the role api
 
 	stopBy    time.Time    // zero until it stops
 	jobsPages http.Handler // nil without the role

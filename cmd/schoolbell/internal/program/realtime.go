@@ -48,7 +48,7 @@ func (p *program) wireRealtime(
 	if err != nil {
 		return err
 	}
-	pool, positions := deps.Pool, deps.Positions
+	pool, positions := p.tables, deps.Positions
 	if pool == nil {
 		if pool, err = p.openPool(ctx, "directory",
 			p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
