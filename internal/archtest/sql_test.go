@@ -97,7 +97,13 @@ func TestSQLStaysWithTheOwnerOfItsTables(t *testing.T) {
 			}
 		}
 	}
-	for _, p := range list(t) {
+	packages := list(t)
+	for _, owner := range files {
+		require.True(t, slices.ContainsFunc(packages, func(p goPackage) bool {
+			return p.ImportPath == module+owner
+		}), "a migration names the owner %s, which is no package", owner)
+	}
+	for _, p := range packages {
 		name := strings.TrimSuffix(p.name(), "/")
 		if strings.HasSuffix(name, "test") { // for tests only
 			continue
