@@ -35,7 +35,8 @@ type Log interface {
 	eventlog.Inspector
 }
 
-// Tables runs fn in a transaction of the database that sees only what belongs to a school, or to one user of it.
+// Tables runs fn in a transaction of the database that sees only what belongs to a school, or to
+// one user of it.
 type Tables interface {
 	Read(ctx context.Context, school string, fn func(pgx.Tx) error) error
 	AsUser(ctx context.Context, school, user string, fn func(pgx.Tx) error) error
@@ -254,10 +255,9 @@ func humaConfig(c Config) huma.Config {
 			Info: &huma.Info{
 				Title: "Schoolbell", Version: c.Version,
 				Description: "Publish events of schools, and query what they add up to. Every " +
-					"response says in " +
-					"Schoolbell-Position how much of the log it covers. To read your own writes, " +
-					"send the position of your " +
-					"last event in Schoolbell-Min-Position: the response then covers it.",
+					"response says in Schoolbell-Position how much of the log it covers. To read " +
+					"your own writes, send the position of your last event in " +
+					"Schoolbell-Min-Position: the response then covers it.",
 				License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{

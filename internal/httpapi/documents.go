@@ -118,9 +118,8 @@ func (a *API) eventRoutes() {
 		Tags:    []string{tagEvents},
 		Summary: "Publish events",
 		Description: "Takes one structured CloudEvent, a batch, or one event in binary mode. " +
-			"Either all events are written or none. " +
-			"Sending an event again is safe: an event with the same source and id is a " +
-			"duplicate. The body may be gzip-compressed.",
+			"Either all events are written or none. Sending an event again is safe: an event " +
+			"with the same source and id is a duplicate. The body may be gzip-compressed.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			cloudevents.StructuredType: {Schema: event}, cloudevents.BatchType: {Schema: events},

@@ -63,8 +63,7 @@ func (a *API) logoRoutes() {
 			strconv.Itoa(logo.MaxBytes>>20) + " MiB and " +
 			strconv.Itoa(logo.MaxPixels>>20) +
 			" million pixels. It is scaled down to what documents need, stored as PNG, and used " +
-			"in " +
-			"documents of events from now on.",
+			"in documents of events from now on.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true,
 			Content: picture("image/png", "image/jpeg", "image/gif", "image/webp")},

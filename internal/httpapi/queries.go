@@ -98,8 +98,8 @@ func resultHeaders() map[string]*huma.Param {
 	}
 	return map[string]*huma.Param{
 		headerPosition: text("The position of the last event that the response covers."),
-		headerParked: text("How many subjects of the school are parked: their latest events " +
-			"are missing from the response."),
+		headerParked: text("How many subjects of the school are parked: their latest events are " +
+			"missing from the response."),
 		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
 		"ETag":    text("Identifies the response's body."),
 	}

@@ -9,8 +9,8 @@ import (
 // contentSecurityPolicy allows what the documentation page and the dashboard ship themselves, and
 // nothing else.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src " +
-	"'self' data:; font-src 'self'; " +
-	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
+	"frame-ancestors 'none'"
 
 // secure sets the headers that limit what browsers do with a response, after the table of Mozilla's
 // HTTP Observatory. It also refuses tokens in URLs, which end up in logs and browser histories.

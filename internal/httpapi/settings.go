@@ -34,9 +34,8 @@ func (a *API) settingsRoutes() {
 		Tags:    []string{tagSettings},
 		Summary: "Replace a school's settings",
 		Description: "Replaces all settings; what is left out returns to its default. If-Match " +
-			"names the version that the change is based " +
-			"on: if another change came first, nothing is written (412). Each event is planned " +
-			"by the version in force when it was " +
+			"names the version that the change is based on: if another change came first, " +
+			"nothing is written (412). Each event is planned by the version in force when it was " +
 			"written. Unknown members and rules are refused.",
 		Errors: []int{412, 422, 428},
 	}, needAdmin, a.putSettings)
