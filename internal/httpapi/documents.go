@@ -33,6 +33,7 @@ func (a *API) documentRoutes() error {
 		"Get the JSON Schema of all events", catalogue)
 	a.document("get-asyncapi", "/asyncapi.json", "application/json",
 		"Get the AsyncAPI 3.0 description of the log", asyncAPI)
+	// Routes can be added until the server starts, so the description is made at the first request.
 	openAPI := sync.OnceValues(a.OpenAPI) // at the first request, when all routes are mounted
 	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		description, err := openAPI()

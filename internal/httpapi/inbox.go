@@ -36,6 +36,8 @@ func (a *API) inboxRoutes() {
 					})
 					return err
 				})
+			// The cursor is opaque to callers, so a wrong one was tampered with or is of an older
+			// release.
 			if errors.Is(err, inbox.ErrCursor) {
 				return nil, wrongParameter("after", inbox.ErrCursor.Error())
 			}

@@ -190,6 +190,8 @@ func (a *API) queryRequest(
 	if path == "" {
 		return nil, fmt.Errorf("%w: %.40q", ErrNoQuery, name)
 	}
+	// What fits a placeholder of the path goes there; the rest are query parameters, which huma
+	// validates as usual.
 	given := map[string]any{}
 	if len(parameters) > 0 && parameters.Kind() != 'n' {
 		if err := json.Unmarshal(parameters, &given); err != nil {

@@ -104,6 +104,7 @@ func (a *API) getLogo(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) putLogo(w http.ResponseWriter, r *http.Request) error {
+	// The picture is decoded as a whole, so its size is limited before anything looks into it.
 	upload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, logo.MaxBytes))
 	if err != nil {
 		if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {

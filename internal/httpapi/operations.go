@@ -91,6 +91,7 @@ func (a *API) listAllDeliveries(
 			return nil, wrongParameter("after", "is not the next of a page")
 		}
 	}
+	// One more than the page tells whether there is a next one.
 	entries, err := a.deps.Consumers.Ledger.List(ctx, ledger.Filter{
 		School: in.School, State: consumers.State(in.State), Queue: in.Queue, EventID: in.Event,
 		Planner: in.Rule,
@@ -208,6 +209,8 @@ func (a *API) deadLetterRoutes() {
 			return nil, problem(http.StatusUnprocessableEntity,
 				"the position must be partition:offset, for example 7:1042")
 		}
+		// Planning reports a failure as a dead letter, not as an error, so the list says what came
+		// of it.
 		find := func() (*ledger.DeadLetter, error) {
 			letters, err := c.Ledger.DeadLetters(ctx, "")
 			if i := slices.IndexFunc(letters,

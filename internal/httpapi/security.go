@@ -24,6 +24,7 @@ func secure(c Config, next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+		// On plain HTTP browsers ignore it, and on localhost it would lock developers out.
 		if r.TLS != nil || c.BehindTLS {
 			h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
 		}
@@ -31,6 +32,8 @@ func secure(c Config, next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
+		// Refused even where it would work: the token is in the logs of every proxy by now, and its
+		// owner should know.
 		for name := range r.URL.Query() {
 			if n := strings.ToLower(name); n == "token" || n == "access_token" || n == "jwt" ||
 				n == "authorization" {

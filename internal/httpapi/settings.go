@@ -72,6 +72,7 @@ type settingsInput struct {
 func (a *API) putSettings(
 	ctx context.Context, req *request, in *settingsInput,
 ) (*settingsResponse, error) {
+	// Without it, two administrators who edit at the same time would overwrite each other silently.
 	if in.IfMatch == "" {
 		return nil, problem(http.StatusPreconditionRequired,
 			"If-Match is required: the ETag of the settings that you replace")
