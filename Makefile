@@ -6,12 +6,13 @@ LINT        := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 VULN        := $(TOOLS)/govulncheck
 VULN_VERSION := v1.1.4
-VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 DATA        ?= .data
+LDFLAGS     := -s -w
+BUILD        = $(GO) build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)'
 TEST_FLAGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-real test-long golden lint bench peers vuln clean
+.PHONY: help run build slim licenses sizes test test-real test-long golden lint bench peers vuln clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,7 +22,19 @@ run: build ## build, and start everything with a school to look at (data in ./.d
 
 build: ## bin/schoolbell
 	@mkdir -p bin
-	$(GO) build -trimpath -buildvcs=auto -ldflags '-X github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program.version=$(VERSION)' -o bin/schoolbell ./cmd/schoolbell
+	$(BUILD) -o bin/schoolbell ./cmd/schoolbell
+
+slim: ## bin/schoolbell-slim, without the embedded servers, as in the image
+	@mkdir -p bin
+	$(BUILD) -tags noembed -o bin/schoolbell-slim ./cmd/schoolbell
+
+licenses: ## renew the third-party notices in the binary; after a change of dependencies
+	$(GO) run ./cmd/schoolbell/internal/licenses/generate ./cmd/schoolbell cmd/schoolbell/internal/licenses/notices.txt
+
+sizes: ## what each module adds to the binary
+	@mkdir -p bin
+	@$(GO) build -trimpath -o bin/schoolbell.symbols ./cmd/schoolbell
+	@$(GO) run ./cmd/schoolbell/internal/sizes bin/schoolbell.symbols
 
 test: ## tests that need nothing but Go; TEST_FLAGS adds flags, for example TEST_FLAGS=-race
 	$(GO) test -timeout 15m $(TEST_FLAGS) ./...

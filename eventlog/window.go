@@ -11,66 +11,67 @@ import (
 // DefaultWindow is how many records back a repeated event is recognised as a duplicate.
 const DefaultWindow = 1_000_000
 
-// Window decides which records of one partition are duplicates, from the log alone: a record is one if the same
-// school, source and id occur among the size offsets before it. Two readers of the same stretch of the log
-// therefore decide alike, and nothing has to be stored besides the log.
+// Window decides which records of one partition are duplicates, from the log alone: a record is one
+// if the same school, source and id occur among the size offsets before it. Two readers of the same
+// stretch of the log therefore decide alike, and nothing has to be stored besides the log.
 //
-// It keeps a 128-bit keyed hash per record in a ring, and an open-addressing index over the ring: about 24 bytes
-// a record, growing with use. A Window is for one goroutine.
+// It remembers a keyed 64-bit hash of each record in a ring, and an open-addressing index over the
+// ring: 16 bytes a record, growing with use. Two different events share a hash with odds of 2^-64 for
+// each pair, so a full window of a million records takes one event in about 10^13 for a duplicate
+// that is none; at a thousand events a second that is once in five hundred years. The key is drawn
+// anew for each window, so that nobody can make events that collide. A Window is for one goroutine.
 type Window struct {
 	size  int64
 	first int64 // the oldest offset that the ring covers
 	next  int64 // the offset after the newest
-	seeds [2]maphash.Seed
-	ring  []digest // an offset's place is offset mod len(ring); the zero digest is a place not used
-	index []uint32 // a place in the ring plus one, found by digest; zero is empty
+	seed  maphash.Seed
+	ring  []uint64 // hashes, each at its offset mod len(ring); zero is a slot not used
+	index []uint32 // a slot of the ring plus one, found by hash; zero is empty
 	key   []byte   // scratch
 }
 
-type digest struct{ a, b uint64 }
-
-const smallestRing = 1 << 8
+const minRing = 1 << 8
 
 // NewWindow returns an empty window over size offsets, which must be positive.
 func NewWindow(size int) *Window {
 	if size <= 0 || size > 1<<30 {
 		panic(fmt.Sprintf("eventlog: window of %d records", size))
 	}
-	w := &Window{size: int64(size), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
-	w.resize(smallestRing)
+	w := &Window{size: int64(size), seed: maphash.MakeSeed()}
+	w.resize(minRing)
 	return w
 }
 
 // Next returns the offset after the last one recorded, 0 before there is any.
 func (w *Window) Next() int64 { return w.next }
 
-// Seen records the event at an offset and says whether it is a duplicate. Offsets must grow from call to call but
-// may leave gaps; a step back would make the answer depend on the reader, so it panics.
+// Seen records the event at an offset and returns whether it is a duplicate. Offsets must grow from
+// call to call but may leave gaps; a step back would make the verdict depend on the reader, so it
+// panics.
 func (w *Window) Seen(offset int64, school, source, id string) bool {
 	if offset < w.next {
-		panic(fmt.Sprintf("eventlog: window at offset %d was asked about offset %d", w.next, offset))
+		panic(fmt.Sprintf("eventlog: offset %d given to a window at offset %d", offset, w.next))
 	}
 	w.forget(offset - w.size)
 	for offset-w.first >= int64(len(w.ring)) {
 		w.resize(2 * len(w.ring))
 	}
-	d := w.digest(school, source, id)
-	place := w.place(offset)
-	slot, duplicate := w.find(d)
-	w.ring[place] = d
-	w.index[slot] = uint32(place) + 1 // the newest occurrence stays in the window the longest
+	h := w.hash(school, source, id)
+	at := w.slot(offset)
+	i, duplicate := w.find(h)
+	w.ring[at] = h
+	w.index[i] = uint32(at) + 1 // the newest occurrence stays in the window the longest
 	w.next = offset + 1
 	return duplicate
 }
 
-// digest hashes the key of an event. Lengths go first, so that no two keys share their bytes.
-func (w *Window) digest(school, source, id string) digest {
+// hash reduces the key of an event. Lengths go first, so that no two keys share their bytes.
+func (w *Window) hash(school, source, id string) uint64 {
 	b := binary.AppendUvarint(w.key[:0], uint64(len(school)))
 	b = binary.AppendUvarint(append(b, school...), uint64(len(source)))
 	b = append(append(b, source...), id...)
 	w.key = b
-	// The lowest bit tells a digest from the zero value.
-	return digest{maphash.Bytes(w.seeds[0], b) | 1, maphash.Bytes(w.seeds[1], b)}
+	return max(1, maphash.Bytes(w.seed, b)) // zero is a slot not used
 }
 
 // forget drops what is older than the offset.
@@ -79,60 +80,61 @@ func (w *Window) forget(offset int64) {
 		return
 	}
 	for w.first < min(offset, w.next) {
-		place := w.place(w.first)
-		if d := w.ring[place]; d != (digest{}) {
-			if slot, ok := w.find(d); ok && w.index[slot] == uint32(place)+1 {
-				w.remove(slot)
+		at := w.slot(w.first)
+		if h := w.ring[at]; h != 0 {
+			// An index entry that points elsewhere belongs to a newer occurrence.
+			if i, ok := w.find(h); ok && w.index[i] == uint32(at)+1 {
+				w.remove(i)
 			}
-			w.ring[place] = digest{}
+			w.ring[at] = 0
 		}
 		w.first++
 	}
 	w.first = offset
 }
 
-func (w *Window) place(offset int64) int { return int(offset & int64(len(w.ring)-1)) }
+func (w *Window) slot(offset int64) int { return int(offset & int64(len(w.ring)-1)) }
 
-func (w *Window) home(d digest) int { return int(d.b & uint64(len(w.index)-1)) }
+func (w *Window) home(h uint64) int { return int(h & uint64(len(w.index)-1)) }
 
-// find returns the index slot that refers to the digest, or the empty one where it belongs.
-func (w *Window) find(d digest) (slot int, ok bool) {
+// find returns the index entry that refers to the hash, or the empty one where it belongs.
+func (w *Window) find(h uint64) (i int, ok bool) {
 	mask := len(w.index) - 1
-	for slot = w.home(d); w.index[slot] != 0; slot = (slot + 1) & mask {
-		if w.ring[w.index[slot]-1] == d {
-			return slot, true
+	for i = w.home(h); w.index[i] != 0; i = (i + 1) & mask {
+		if w.ring[w.index[i]-1] == h {
+			return i, true
 		}
 	}
-	return slot, false
+	return i, false
 }
 
-// remove empties an index slot and moves those behind it forward, so that no search ends too early.
-func (w *Window) remove(slot int) {
+// remove empties an index entry and moves those behind it forward, so that no search ends too early.
+func (w *Window) remove(at int) {
 	mask := len(w.index) - 1
-	for i := (slot + 1) & mask; w.index[i] != 0; i = (i + 1) & mask {
+	for i := (at + 1) & mask; w.index[i] != 0; i = (i + 1) & mask {
 		home := w.home(w.ring[w.index[i]-1])
-		if (i-home)&mask >= (i-slot)&mask {
-			w.index[slot] = w.index[i]
-			slot = i
+		if (i-home)&mask >= (i-at)&mask {
+			w.index[at] = w.index[i]
+			at = i
 		}
 	}
-	w.index[slot] = 0
+	w.index[at] = 0
 }
 
-// resize moves everything to a ring of n places, a power of two, with an index twice as large.
+// resize moves everything to a ring of n slots, a power of two, with an index twice as large.
 func (w *Window) resize(n int) {
 	old := w.ring
-	w.ring = make([]digest, n)
+	w.ring = make([]uint64, n)
 	w.index = make([]uint32, 2*n)
 	for offset := w.first; offset < w.next; offset++ {
-		d := old[offset&int64(len(old)-1)]
-		if d == (digest{}) {
+		h := old[offset&int64(len(old)-1)]
+		if h == 0 {
 			continue
 		}
-		place := w.place(offset)
-		slot, _ := w.find(d)
-		w.ring[place] = d
-		w.index[slot] = uint32(place) + 1
+		at := w.slot(offset)
+		i, _ := w.find(h)
+		w.ring[at] = h
+		w.index[i] = uint32(at) + 1
 	}
 }
 

@@ -149,3 +149,8 @@ GRANT CREATE ON SCHEMA schoolbell TO schoolbell_projector; -- an owner needs it 
 ALTER FUNCTION schoolbell.search_students OWNER TO schoolbell_projector;
 ALTER FUNCTION schoolbell.staff_of_class OWNER TO schoolbell_projector;
 REVOKE CREATE ON SCHEMA schoolbell FROM schoolbell_projector;
+
+-- What other read models may join of students: these columns are the contract, the table is not.
+CREATE VIEW schoolbell.student_names WITH (security_invoker = true) AS
+SELECT school, student_id, given_name, family_name, class_id, status FROM schoolbell.students;
+GRANT SELECT ON schoolbell.student_names TO schoolbell_api;

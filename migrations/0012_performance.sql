@@ -100,3 +100,8 @@ CREATE TABLE schoolbell.performance_remarks (
 );
 SELECT schoolbell.protect('schoolbell.performance_remarks');
 SELECT schoolbell.let_jobs_read('schoolbell.performance_remarks');
+
+-- The results that guardians and students may see, for other read models to join.
+CREATE VIEW schoolbell.published_results WITH (security_invoker = true) AS
+SELECT school, class_id, year, term FROM schoolbell.results_published;
+GRANT SELECT ON schoolbell.published_results TO schoolbell_api;

@@ -98,3 +98,8 @@ CREATE TABLE schoolbell.fee_revenue (
 	PRIMARY KEY (school, currency, month)
 ) WITH (fillfactor = 50);
 SELECT schoolbell.protect('schoolbell.fee_revenue');
+
+-- What students have still to pay, for other read models to join.
+CREATE VIEW schoolbell.open_invoices WITH (security_invoker = true) AS
+SELECT school, student_id, open_invoices FROM schoolbell.fee_accounts;
+GRANT SELECT ON schoolbell.open_invoices TO schoolbell_api;

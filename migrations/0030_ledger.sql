@@ -170,3 +170,16 @@ CREATE TABLE schoolbell.ledger_reminder_days (
 	done   date NOT NULL -- the last day that has been checked
 ) WITH (fillfactor = 50);
 SELECT schoolbell.protect_for_jobs('schoolbell.ledger_reminder_days');
+
+-- What others may read of the ledger: these columns are the contract, the tables are not. Row security is that of who reads.
+CREATE VIEW schoolbell.delivery_plans WITH (security_invoker = true) AS
+SELECT id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, about, priority,
+	template, params, language, not_before, not_after, depends_on, correlation_id, state, attempts, provider, provider_id,
+	cost, segments, error, error_class, planned_at
+FROM schoolbell.ledger;
+CREATE VIEW schoolbell.delivery_problems WITH (security_invoker = true) AS
+SELECT id, school FROM schoolbell.ledger_trouble;
+CREATE VIEW schoolbell.delivery_log WITH (security_invoker = true) AS
+SELECT delivery_id, school, at, fence, what, detail, took_ms, worker FROM schoolbell.ledger_log;
+GRANT SELECT ON schoolbell.delivery_plans, schoolbell.delivery_problems, schoolbell.delivery_log
+	TO schoolbell_api, schoolbell_jobs;

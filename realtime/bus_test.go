@@ -15,7 +15,7 @@ import (
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )
 
-// wire is a bus within a test. Who is cut off hears nothing and is not heard.
+// wire is a bus in memory. A client that is cut off neither sends nor receives.
 type wire struct {
 	mu      sync.Mutex
 	clients []*wireClient
@@ -67,9 +67,9 @@ func (c *wireClient) cutOff() {
 	c.cut = true
 }
 
-// Who is asked for is asked of all nodes, and nobody waits for one that has stopped, nor for long
-// for one that has died.
-func TestNodesWaitForThoseThatAreAlive(t *testing.T) {
+// Presence is collected from all nodes. It does not wait for a node that has stopped, nor for long
+// for one that has crashed.
+func TestNodesWaitForLivePeersOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w wire
@@ -84,31 +84,31 @@ func TestNodesWaitForThoseThatAreAlive(t *testing.T) {
 			rt.Listen(t, n, rt.User("mum", "guardian"), realtime.Options{})
 		}
 		synctest.Wait() // until all listen
-		asked := func(n *rt.Node) (members int, took time.Duration) {
+		presence := func(n *rt.Node) (members int, took time.Duration) {
 			began := time.Now()
 			found, err := n.Presence(t.Context(), rt.School, room)
 			require.NoError(t, err)
 			return len(found), time.Since(began)
 		}
-		members, _ := asked(nodes[3])
-		require.Equal(t, 4, members, "a node that has just started knows of the others")
+		members, _ := presence(nodes[3])
+		require.Equal(t, 4, members, "a node that has just started knows the others")
 		time.Sleep(3 * time.Second) //nolint:forbidigo // simulated
-		members, took := asked(nodes[0])
+		members, took := presence(nodes[0])
 		require.Equal(t, 4, members)
-		require.Zero(t, took, "all have answered")
+		require.Zero(t, took, "all have replied")
 
 		nodes[1].Kill()
 		synctest.Wait()
-		members, took = asked(nodes[0])
+		members, took = presence(nodes[0])
 		require.Equal(t, 3, members)
 		require.Zero(t, took, "it has said goodbye")
 
 		buses[2].cutOff() // as by a kill -9
-		members, took = asked(nodes[0])
+		members, took = presence(nodes[0])
 		require.Equal(t, 2, members)
 		require.Equal(t, 300*time.Millisecond, took, "it might be slow")
 		time.Sleep(4 * time.Second) //nolint:forbidigo // simulated
-		members, took = asked(nodes[0])
+		members, took = presence(nodes[0])
 		require.Equal(t, 2, members)
 		require.Zero(t, took, "it is dead")
 	})

@@ -8,14 +8,15 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// What a slow session encodes after an event has left the ring must not count there for ever.
+// Frames that a slow session encodes after an event has left the ring must not be counted: nothing
+// would subtract them.
 func TestTheRingCountsOnlyWhatItHolds(t *testing.T) {
 	t.Parallel()
 	hub := &Hub{ringBytes: 1}
 	p := &partition{hub: hub, schools: map[string]*school{}}
 	sc := newSchool(p, "greenfield", -1)
 	p.schools[sc.name] = sc
-	e := newEvent(&eventlog.Record{Value: make([]byte, 100)}, "some.type")
+	e := newEvent(&eventlog.Entry{Record: eventlog.Record{Value: make([]byte, 100)}}, "some.type")
 	e.home = sc
 	sc.ring.push(e)
 	p.all.push(e)

@@ -24,16 +24,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func class(id string) domain.Room { return domain.Room{Kind: domain.RoomClass, ID: id} }
 
-// Sessions come, go, fall behind and come back to another node; each must hear its rooms' part of
-// the log, once, in order, whether it comes from a ring of a room, of the school, or from the log.
-func TestP6_EverySessionHearsItsPartOfTheLog(t *testing.T) {
+// Sessions connect, disconnect, fall behind and reconnect to another node. Each must receive its
+// rooms' part of the log, once, in order, whether it comes from a ring of a room, of the school, or
+// from the log.
+func TestP6_EverySessionReceivesItsPartOfTheLog(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 200_000, 64 << 20} {
 		t.Run(strconv.Itoa(ringBytes), func(t *testing.T) {
 			t.Parallel()
 			const events, classes, clients = 3000, 7, 24
 			log := memlog.New(4)
-			small := func(c *realtime.Config) { c.RingBytes, c.Window = ringBytes, 10_000 }
+			small := func(c *realtime.Config) { c.RingBytes = ringBytes }
 			nodes := []*rt.Node{rt.Start(t, log, small), rt.Start(t, log, small)}
 			rnd := rand.New(rand.NewPCG(1, uint64(ringBytes)))
 
@@ -147,7 +148,7 @@ func partitionOf(school string) int32 {
 	return pos.Partition
 }
 
-func TestP6_JoinHandsOverWhatWasMissedInTheRoom(t *testing.T) {
+func TestP6_JoinReturnsWhatWasMissed(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 1 << 20} {
 		n := rt.Start(t, nil,
@@ -181,14 +182,15 @@ func TestP6_JoinHandsOverWhatWasMissedInTheRoom(t *testing.T) {
 		r.Positions(t, rt.Publish(t, n.Log, rt.School, "b10", rt.Notice("10", "b")))
 		_, err = r.Join(t.Context(), class("b"), &at)
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable)
-		require.Contains(t, r.Rooms(), class("b"), "who asks in vain stays where he was")
+		require.Contains(t, r.Rooms(), class("b"), "a refused join leaves the membership as it was")
 		last := rt.Publish(t, n.Log, rt.School, "b11", rt.Notice("11", "b"))
 		offsets = r.Positions(t, last)
 		require.Equal(t, last.Offset, offsets[len(offsets)-1], "and misses nothing")
 	}
 }
 
-// A session that is behind when it enters a room hears nothing twice, and nothing from before.
+// A session that is behind when it joins a room receives nothing twice, and nothing from before the
+// join.
 func TestP6_JoinWhileBehind(t *testing.T) {
 	t.Parallel()
 	for _, ringBytes := range []int{1, 1 << 20} {
@@ -235,20 +237,20 @@ func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "a"))
 		r.Positions(t, last)
 	}
-	place := func(partition int32, offset int64) *domain.Position {
+	at := func(partition int32, offset int64) *domain.Position {
 		return &domain.Position{Partition: partition, Offset: offset}
 	}
 	for name, from := range map[string]*domain.Position{
-		"too old":           place(last.Partition, last.Offset-51),
-		"of another school": place(last.Partition+1, last.Offset),
-		"not written yet":   place(last.Partition, last.Offset+1),
+		"too old":           at(last.Partition, last.Offset-51),
+		"of another school": at(last.Partition+1, last.Offset),
+		"not written yet":   at(last.Partition, last.Offset+1),
 	} {
 		_, err := rt.TryListen(t, n, rt.User("head", "admin"), realtime.Options{From: from})
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable, name)
 		_, err = r.Join(t.Context(), class("b"), from)
 		require.ErrorIs(t, err, realtime.ErrUnrecoverable, name)
 	}
-	// One that falls behind while it is connected is told as well.
+	// A session that falls behind while it is connected is closed with the same reason.
 	r.Hold()
 	for i := range 200 {
 		rt.Publish(t, n.Log, rt.School, "more"+strconv.Itoa(i), rt.Notice("n", "a"))
@@ -260,8 +262,8 @@ func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 	require.Equal(t, realtime.CloseResync, err)
 }
 
-// A node that was killed knows at its start what was said while it was away.
-func TestP6_ANodeThatStartsAgainServesOldPositions(t *testing.T) {
+// A restarted node serves what was published while it was down.
+func TestP6_RestartedNodeServesOldPositions(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	first := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
@@ -363,7 +365,7 @@ func TestTokensThatAreRevokedEndTheSession(t *testing.T) {
 	require.ErrorIs(t, fresh.Refresh(old), realtime.ErrInvalidToken)
 	pos := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	fresh.Reaches(t, pos)
-	require.NoError(t, fresh.Refresh(renewed), "who has a newer token stays")
+	require.NoError(t, fresh.Refresh(renewed), "a session with a newer token stays open")
 }
 
 func TestRevokeEndsAUsersSessions(t *testing.T) {
@@ -378,7 +380,7 @@ func TestRevokeEndsAUsersSessions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestDrainLetsGoOfAll(t *testing.T) {
+func TestDrainClosesAllSessions(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	var all []*rt.Reader
@@ -395,7 +397,7 @@ func TestDrainLetsGoOfAll(t *testing.T) {
 	require.ErrorIs(t, err, realtime.ErrDraining)
 }
 
-func TestDashboardsHearTheNewestPositionOnly(t *testing.T) {
+func TestDashboardsReceiveTheNewestPositionOnly(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = 20 * time.Millisecond })
 	room := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
@@ -421,7 +423,7 @@ func TestDashboardsHearTheNewestPositionOnly(t *testing.T) {
 	require.Equal(t, []string{"1 dashboard:marks 1:1000"}, rt.Describe(got))
 }
 
-func TestARebuildIsToldToAllDashboardsOfItsPartition(t *testing.T) {
+func TestRebuildNotifiesAllDashboardsOfItsPartition(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = time.Millisecond })
 	fees := domain.Room{Kind: domain.RoomDashboard, ID: "fees"}
@@ -451,10 +453,10 @@ func TestARebuildIsToldToAllDashboardsOfItsPartition(t *testing.T) {
 	elsewhere := domain.Position{Partition: there.Position().Partition, Offset: 3}
 	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: elsewhere})
 	got, _ := there.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
-	require.Equal(t, elsewhere, got[0].Position, "the first that it has heard")
+	require.Equal(t, elsewhere, got[0].Position, "the first one received")
 }
 
-func TestWhatResumedSessionsHaveMissedIsCounted(t *testing.T) {
+func TestMissedEventsOfResumedSessionsAreCounted(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Registerer = registry })

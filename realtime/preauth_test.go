@@ -9,7 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-func TestTheLobbyHasFewPlaces(t *testing.T) {
+func TestPreAuthLimits(t *testing.T) {
 	t.Parallel()
 	l := &realtime.PreAuth{PerAddress: 2, Max: 4}
 	enter := func(from string) func() {

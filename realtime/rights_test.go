@@ -21,13 +21,13 @@ import (
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )
 
-// directory is what the read models know, by user.
+// directory holds grants by user, in place of the read models.
 type directory struct {
-	mu     sync.Mutex
-	grants map[string]realtime.Grants
-	asked  map[string]int
-	at     map[string]domain.Position // the position that was last asked for
-	err    error
+	mu      sync.Mutex
+	grants  map[string]realtime.Grants
+	queries map[string]int
+	at      map[string]domain.Position // the position of the last query
+	err     error
 }
 
 func (d *directory) Grants(
@@ -35,13 +35,13 @@ func (d *directory) Grants(
 ) (realtime.Grants, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.asked == nil {
-		d.asked, d.at = map[string]int{}, map[string]domain.Position{}
+	if d.queries == nil {
+		d.queries, d.at = map[string]int{}, map[string]domain.Position{}
 	}
-	d.asked[user]++
+	d.queries[user]++
 	d.at[user] = at
 	if school != rt.School {
-		return realtime.Grants{}, errors.New("asked about another school")
+		return realtime.Grants{}, errors.New("query for another school")
 	}
 	return d.grants[user], d.err
 }
@@ -92,7 +92,7 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 				"dashboard:fees"}},
 		"no role":  {rt.User("may"), []string{"user:may"}},
 		"odd role": {rt.User("may", "janitor"), []string{"user:may"}},
-		// What somebody is in the directory gives nothing without the role in the token.
+		// The directory grants nothing without the role in the token.
 		"teacher as guardian": {rt.User("may", "guardian"), []string{"user:may", "role:guardian"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 	}
 }
 
-func TestP10_NobodyHearsAnotherSchool(t *testing.T) {
+func TestP10_NoOneReceivesAnotherSchool(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
 	rapid.Check(t, func(t *rapid.T) {
@@ -133,12 +133,11 @@ func TestP10_NobodyHearsAnotherSchool(t *testing.T) {
 		defer s.End()
 		if identity.School != "*" && s.School() != identity.School || s.School() == "*" ||
 			s.School() == "" || identity.Subject == "" {
-			t.Fatalf("%v hears %q", identity, s.School())
+			t.Fatalf("%v receives %q", identity, s.School())
 		}
 	})
 }
 
-// Those in a room see of an event what is for them.
 func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
@@ -174,7 +173,7 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	}
 	last := rt.Publish(t, n.Log, rt.School, "end", rt.Notice("end", "7a"))
 	const mark, linked, invoiced, notice = "marked", "linked", "invoiced", "posted"
-	for name, want := range map[string]struct{ hears, secrets []string }{
+	for name, want := range map[string]struct{ events, secrets []string }{
 		"office": {[]string{mark, linked, invoiced, notice},
 			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}},
 		"accountant": {[]string{linked, invoiced}, []string{"EUR"}},
@@ -188,16 +187,16 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 		r := readers[name]
 		r.Reaches(t, last)
 		got, _ := r.Until(t,
-			func(got []realtime.Delivery, _ error) bool { return len(got) >= len(want.hears) })
-		var hears []string
+			func(got []realtime.Delivery, _ error) bool { return len(got) >= len(want.events) })
+		var events []string
 		var all string
 		for i := range got {
 			_, fact, _, err := domain.SplitType(got[i].Event.Type)
 			require.NoError(t, err)
-			hears = append(hears, fact)
+			events = append(events, fact)
 			all += string(got[i].Frame(encoding))
 		}
-		require.Equal(t, want.hears, hears, name)
+		require.Equal(t, want.events, events, name)
 		for _, secret := range []string{"dentist", "+49 30 1234", "mum@example.org", "EUR"} {
 			if slices.Contains(want.secrets, secret) {
 				require.Contains(t, all, secret, name)
@@ -208,7 +207,7 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	}
 }
 
-func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
+func TestP10_WithdrawnRightsEndMembershipLive(t *testing.T) {
 	t.Parallel()
 	d := school()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d.Grants })
@@ -235,13 +234,13 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 		require.Equal(t, rooms, names)
 	}
 
-	// The teacher takes another class, and hears no more of this one.
+	// The teacher takes another class, and receives no more of the old one.
 	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
 	at := rt.Publish(t, n.Log, rt.School, "1",
 		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
 	left(teacher, "class:7a", "student:ann")
 	d.mu.Lock()
-	require.Equal(t, at, d.at["may"], "the directory had to know of the event")
+	require.Equal(t, at, d.at["may"], "the directory must have reached the event")
 	d.mu.Unlock()
 	rt.Publish(t, n.Log, rt.School, "2", rt.Mark("ann", "7a", 1))
 
@@ -253,7 +252,7 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 	_, err := mother.Join(t.Context(), class("7b"), nil)
 	require.NoError(t, err, "a new right is there at once")
 
-	// When the directory cannot say that a right is still there, it is not.
+	// If the directory cannot confirm a right, it is treated as withdrawn.
 	d.mu.Lock()
 	d.err = errors.New("the directory is away")
 	d.mu.Unlock()
@@ -263,12 +262,12 @@ func TestP10_RightsThatGoAreTakenAwayLive(t *testing.T) {
 	got, _ := teacher.Until(t, func([]realtime.Delivery, error) bool { return true })
 	for _, d := range got {
 		require.False(t, d.Kind == realtime.KindEvent && d.Room.Kind != domain.RoomUser,
-			"heard after the right had gone: %v", d)
+			"received after the right was withdrawn: %v", d)
 	}
 }
 
-// A thousand connections that come back at once ask the directory once for each user.
-func TestAHerdAsksOncePerUser(t *testing.T) {
+// Connections that reconnect at once cost one query per user.
+func TestManyReconnectsQueryOncePerUser(t *testing.T) {
 	t.Parallel()
 	d := school()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d.Grants })
@@ -283,13 +282,12 @@ func TestAHerdAsksOncePerUser(t *testing.T) {
 	all.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	require.Equal(t, 1, d.asked["may"])
+	require.Equal(t, 1, d.queries["may"])
 }
 
-// Rights are kept for a while, for those who come back. What has changed them meanwhile, while
-// nobody of the user was here, counts all the same, and so does what the read models do not know of
-// yet.
-func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
+// Grants are cached for a while after a user has disconnected. Events that change them meanwhile
+// invalidate them all the same, and so do events that the read models have not reached yet.
+func TestP10_RightsWithdrawnWhileOfflineAreGone(t *testing.T) {
 	t.Parallel()
 	d := school()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = d.Grants })
@@ -304,16 +302,16 @@ func TestP10_RightsThatWentWhileSomebodyWasAwayAreGone(t *testing.T) {
 	observer.Reaches(t, at)
 	_, err := rt.TryListen(t, n, rt.User("may", "teacher"), in7a)
 	require.ErrorIs(t, err, realtime.ErrDenied)
-	// whom the event is not about, and who was never here
+	// not concerned by the event, and never connected
 	_, err = rt.TryListen(t, n, rt.User("mum", "guardian"), in7a)
 	require.NoError(t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	require.Equal(t, at, d.at["may"], "the directory had to know of the event")
+	require.Equal(t, at, d.at["may"], "the directory must have reached the event")
 	require.Equal(t, at, d.at["mum"])
 }
 
-func TestAnAudienceThatNamesAClassTwiceHearsOnce(t *testing.T) {
+func TestClassNamedTwiceIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	r := rt.Listen(t, n, rt.User("boss", "admin"),

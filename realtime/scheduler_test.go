@@ -13,8 +13,8 @@ import (
 	rt "github.com/schoolbell/schoolbell/realtime/realtimetest"
 )
 
-// crowd opens more sessions in a class than can have their turn at once. All are asleep when it
-// returns, and when they are woken they do what is said.
+// crowd opens more sessions in a class than the scheduler has slots. All are asleep when it
+// returns; woken is called when they are woken.
 func crowd(t *testing.T, n *rt.Node, name string, woken func(*realtime.Session, *realtime.Slot)) {
 	t.Helper()
 	for i := range 2*runtime.GOMAXPROCS(0) + 1 {
@@ -31,31 +31,31 @@ func crowd(t *testing.T, n *rt.Node, name string, woken func(*realtime.Session, 
 	}
 }
 
-// hears requires that a session still hears of events while a crowd does whatever it does.
-func hears(t *testing.T, n *rt.Node, r *rt.Reader, name string) {
+// receives requires that a session still receives events while a crowd holds or releases its slots.
+func receives(t *testing.T, n *rt.Node, r *rt.Reader, name string) {
 	t.Helper()
 	pos := rt.Publish(t, n.Log, rt.School, "to "+name, rt.Notice("n", name))
 	r.Positions(t, pos)
 }
 
-func TestWhoEndsItsTurnHoldsNobodyBack(t *testing.T) {
+func TestReleasedSlotDelaysNoOthers(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	over := make(chan struct{})
 	crowd(t, n, "a", func(_ *realtime.Session, slot *realtime.Slot) {
 		slot.Release()
-		slot.Release() // once more is harmless
+		slot.Release() // again is harmless
 		<-over
 	})
 	other := rt.Listen(t, n, rt.User("other", "admin"),
 		realtime.Options{Rooms: []domain.Room{class("b")}})
 	t.Cleanup(func() { close(over) })
 	rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
-	hears(t, n, other, "b")
+	receives(t, n, other, "b")
 }
 
-// Here nobody ends a turn but Next.
-func TestWhoCatchesUpHasNoTurn(t *testing.T) {
+// Here only Next releases slots.
+func TestCatchingUpHoldsNoSlot(t *testing.T) {
 	t.Parallel()
 	for name, ringBytes := range map[string]int{"much in its rooms": 0, "from the log": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -65,12 +65,12 @@ func TestWhoCatchesUpHasNoTurn(t *testing.T) {
 			const events = 1000
 			crowd(t, n, "a", func(s *realtime.Session, slot *realtime.Slot) {
 				<-begin
-				for heard := 0; heard < events; {
+				for received := 0; received < events; {
 					got, err := s.Next(context.Background(), slot, nil)
 					if err != nil || len(got) == 0 {
 						return
 					}
-					heard += len(got)
+					received += len(got)
 				}
 				<-over
 			})
@@ -83,7 +83,7 @@ func TestWhoCatchesUpHasNoTurn(t *testing.T) {
 			}
 			other.Reaches(t, last)
 			close(begin)
-			hears(t, n, other, "b")
+			receives(t, n, other, "b")
 		})
 	}
 }

@@ -20,7 +20,7 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 	otherKey := rt.Start(t, log,
 		func(c *realtime.Config) { c.Key = []byte("another key of 32 bytes or more.") })
 	for _, node := range []*rt.Node{n, sibling, otherKey} {
-		node.Kill() // they would refuse to go on; tokens need no running node
+		node.Kill() // they would fail with the log replaced; tokens need no running node
 	}
 	log.Recreate()
 	otherLog := rt.Start(t, log.Open(), nil)
@@ -79,8 +79,9 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 	})
 }
 
-// A client that comes back while a node starts must not be told that its place is of another log.
-func TestP6_AHubThatDoesNotKnowItsLogYetRefusesNothing(t *testing.T) {
+// A client that reconnects while a node starts must not be refused as if its position belonged to
+// another log.
+func TestP6_StartingHubRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	want := realtime.Resume{Position: domain.Position{Partition: 1, Offset: 7}}

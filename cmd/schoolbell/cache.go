@@ -11,20 +11,21 @@ import (
 )
 
 type cacheCommand struct {
-	Invalidate invalidateCommand `cmd:"" help:"Drop a school's kept answers, so that the next ones come from the tables."`
+	Invalidate invalidateCommand `cmd:"" help:"Invalidate a school's cached responses."`
 }
 
 type invalidateCommand struct {
 	Redis config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_"`
 
-	School schoolID `required:"" placeholder:"S" help:"Whose answers."`
-	Query  string   `arg:"" optional:"" help:"Of which query, as attendance; else of all."`
-	Data   string   `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve, when no Redis is named."`
+	School schoolID `required:"" placeholder:"S" help:"School whose responses to invalidate."`
+	Query  string   `arg:"" optional:"" help:"Only the responses of this query, for example attendance."`
+	Data   string   `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve, when no Redis is given."`
 	JSON   bool     `name:"json" help:"Print JSON."`
 }
 
 func (*invalidateCommand) Help() string {
-	return `Kept answers are dropped by themselves when what they come from changes. This is for an operator who knows better.
+	return `The next responses come from the tables. Cached responses are invalidated automatically when their
+data changes; this is for data that was changed by hand.
 
 Examples:
 
@@ -53,6 +54,7 @@ func (c *invalidateCommand) Run(ctx context.Context, io streams) error {
 	if c.JSON {
 		return printJSON(io.out, map[string]any{"dropped": dropped})
 	}
-	_, err = fmt.Fprintf(io.out, "%d answers of %s were dropped.\n", dropped, cmp.Or(c.Query, "all queries"))
+	_, err = fmt.Fprintf(io.out, "Invalidated %s of %s.\n",
+		quantity(dropped, "response", "responses"), cmp.Or(c.Query, "all queries"))
 	return err
 }

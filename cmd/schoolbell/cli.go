@@ -7,11 +7,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	kongcompletion "github.com/jotaen/kong-completion"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
@@ -25,50 +24,57 @@ const (
 	exitUsage  = 2
 )
 
-// cli is every command. Each is a struct in a file of its own with a Run method.
+// cli is every command. Each is a struct with a Run method, in the file of its subject.
 type cli struct {
-	Serve      serveCommand              `cmd:"" help:"Start Schoolbell: take events, keep tables, answer queries."`
-	Token      tokenCommand              `cmd:"" help:"Print a signed token for development."`
-	Revoke     revokeCommand             `cmd:"" help:"Refuse a user's tokens from now on."`
-	Publish    publishCommand            `cmd:"" help:"Publish events from a file or standard input."`
-	Import     importCommand             `cmd:"" help:"Publish what other systems have exported."`
-	Simulate   simulateCommand           `cmd:"" help:"Publish made-up school years."`
-	Tail       tailCommand               `cmd:"" help:"Print a school's log, and what comes."`
-	Status     statusCommand             `cmd:"" help:"Tell how a running serve is doing."`
-	Catalog    catalogCommand            `cmd:"" help:"Print the catalogue of events."`
-	Jobs       jobsCommand               `cmd:"" help:"Look at deliveries and decide about them."`
-	Bench      benchCommand              `cmd:"" help:"Measure it, beside what it could do at best."`
-	Migrate    migrateCommand            `cmd:"" help:"Bring a database's schema up to date."`
-	Config     configCommand             `cmd:"" help:"Print the settings that serve would use, and where each comes from."`
-	Rebuild    rebuildCommand            `cmd:"" help:"Make tables anew from the log, beside the live ones."`
-	Verify     verifyCommand             `cmd:"" help:"Prove that tables are what the log says."`
-	Parked     parkedCommand             `cmd:"" help:"Look after events that could not be folded."`
-	Cache      cacheCommand              `cmd:"" help:"Drop answers that are kept."`
-	Version    versionCommand            `cmd:"" help:"Print which build this is."`
-	Completion kongcompletion.Completion `cmd:"" help:"Print how to complete commands in your shell."`
+	Serve    serveCommand    `cmd:"" help:"Start Schoolbell: accept events, maintain tables, serve queries."`
+	Env      envCommand      `cmd:"" help:"Print the address and a token of the running serve, for eval."`
+	Token    tokenCommand    `cmd:"" help:"Print a signed token for development."`
+	Revoke   revokeCommand   `cmd:"" help:"Revoke the tokens of a user."`
+	Publish  publishCommand  `cmd:"" help:"Publish events from a file or standard input."`
+	Import   importCommand   `cmd:"" help:"Publish the exports of other systems."`
+	Simulate simulateCommand `cmd:"" help:"Publish the events of simulated schools."`
+	Tail     tailCommand     `cmd:"" help:"Print a school's log, and follow it."`
+	Status   statusCommand   `cmd:"" help:"Print the health of a running serve."`
+	Catalog  catalogCommand  `cmd:"" help:"Print the catalogue of events."`
+
+	Jobs        jobsCommand        `cmd:"" help:"Inspect and change deliveries."`
+	Deadletters deadLettersCommand `cmd:"" help:"Inspect and retry events that could not be planned."`
+	Parked      parkedCommand      `cmd:"" help:"Inspect and retry subjects whose events could not be folded."`
+
+	Migrate migrateCommand `cmd:"" help:"Migrate a database to this version's schema."`
+	Rebuild rebuildCommand `cmd:"" help:"Rebuild tables from the log next to the live ones, then swap them."`
+	Verify  verifyCommand  `cmd:"" help:"Compare the tables with the log."`
+	Cache   cacheCommand   `cmd:"" help:"Invalidate cached responses."`
+	Bench   benchCommand   `cmd:"" help:"Measure throughput and latency, each next to its ceiling."`
+
+	Config     configCommand             `cmd:"" help:"Print the settings that serve would use, and their sources."`
+	Version    versionCommand            `cmd:"" help:"Print the version of this build."`
+	Licenses   licensesCommand           `cmd:"" help:"Print the licences of everything in this binary."`
+	Completion kongcompletion.Completion `cmd:"" help:"Print how to enable completion in your shell."`
 }
 
-// streams are what a command reads and writes.
+// streams are the standard streams of a command.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// usageError is a fault of the one who typed the command.
+// usageError says that the command line is wrong; it ends the program with exit code 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-const description = `Schoolbell takes what happens at schools as events, keeps it in a log, and answers questions about it.
+const description = `Schoolbell stores what happens at schools as events in a log, and serves queries, messages and live
+updates that are always up to date with it.
 
-Start it, with a school to look at:
+Start it with a demonstration school:
 
   schoolbell serve --demo
 
-Every setting of serve is also a SCHOOLBELL_* variable; "schoolbell config" shows them all.`
+Every setting of serve is also a SCHOOLBELL_* variable; "schoolbell config" prints them all.`
 
-// run is the program: it returns the exit code. A first interrupt or SIGTERM ends the command in good order, a second
-// one at once.
+// run runs a command and returns the exit code. The first interrupt or SIGTERM ends the command
+// gracefully, the second one at once.
 func run(args []string, io streams) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -107,7 +113,7 @@ func runContext(ctx context.Context, args []string, io streams) int {
 	}
 }
 
-// exitCode ends the program without a message: kong has printed what there is to say.
+// exitCode ends the program without a message: everything has been printed already.
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
@@ -117,7 +123,7 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { // kong exits from within; that becomes a return, so that tests can run whole commands
+	defer func() { // kong exits from inside; returning instead lets tests run whole commands
 		if p := recover(); p != nil {
 			code, ok := p.(exitCode)
 			if !ok {
@@ -133,6 +139,9 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if err := renamed(args); err != nil {
+		return err
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return usageError{withHint(args, withVariables(parser, args, err))}
@@ -142,7 +151,7 @@ func dispatch(ctx context.Context, args []string, io streams) (err error) {
 	return parsed.Run()
 }
 
-// helpVars stand in the help texts of settings.
+// helpVars are the variables of help texts.
 var helpVars = kong.Vars{"roles": config.RoleNames()}
 
 func newParser(io streams) (*kong.Kong, error) { return newParserFor(&cli{}, io) }
@@ -158,7 +167,8 @@ func newParserFor(commands any, io streams) (*kong.Kong, error) {
 	)
 }
 
-// withVariables adds every variable that cannot be read to the first fault that kong met.
+// withVariables reports every variable that cannot be parsed in place of the first, which is all that
+// kong reports.
 func withVariables(parser *kong.Kong, args []string, fault error) error {
 	for _, command := range parser.Model.Children {
 		if command.Name != args[0] {
@@ -171,15 +181,14 @@ func withVariables(parser *kong.Kong, args []string, fault error) error {
 	return fault
 }
 
-// quantity is a number with what it counts.
-func quantity[N int | int64](n N, one, more string) string {
-	if n == 1 {
-		return "1 " + one
+// renamed reports the new name of a command that had another one before v0.1.0. It goes with v0.2.0.
+func renamed(args []string) error {
+	for old, now := range map[string]string{
+		"jobs aside": "deadletters", "jobs mend": "jobs repair",
+	} {
+		if name := strings.Fields(old); len(args) > 1 && args[0] == name[0] && args[1] == name[1] {
+			return usageError{fmt.Errorf("%q is now %q", "schoolbell "+old, "schoolbell "+now)}
+		}
 	}
-	return fmt.Sprintf("%d %s", n, more)
-}
-
-// printJSON writes a value for programs to read.
-func printJSON(w io.Writer, v any) error {
-	return json.MarshalWrite(w, v, jsontext.WithIndent("  "), json.Deterministic(true))
+	return nil
 }

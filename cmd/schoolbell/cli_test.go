@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -15,28 +17,47 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack"
+	"github.com/schoolbell/schoolbell/internal/golden"
 )
 
-func TestEveryCommandExplainsItself(t *testing.T) {
-	t.Parallel()
+// TestHelpGolden compares the help of every command, as a terminal of 100 columns shows it.
+func TestHelpGolden(t *testing.T) {
+	t.Setenv("COLUMNS", "100")
 	parser, err := newParser(streams{out: os.Stdout, err: os.Stderr})
 	require.NoError(t, err)
-	for _, leaf := range parser.Model.Leaves(true) {
-		t.Run(leaf.Path(), func(t *testing.T) {
-			t.Parallel()
-			code, stdout, stderr := command(t, append(strings.Fields(leaf.FullPath())[1:], "--help")...)
-			require.Equal(t, exitDone, code)
-			require.Empty(t, stderr)
-			require.Contains(t, stdout, "Usage: schoolbell")
-			require.NotContains(t, stdout, "${", "a placeholder was not filled in")
-			for line := range strings.Lines(stdout) {
-				require.LessOrEqual(t, len([]rune(line)), 240, line)
-			}
-		})
+	var all strings.Builder
+	var visit func(*kong.Node)
+	visit = func(node *kong.Node) {
+		if node.Hidden {
+			return
+		}
+		args := strings.Fields(node.FullPath())[1:]
+		code, stdout, stderr := command(t, append(slices.Clip(args), "--help")...)
+		require.Equal(t, exitDone, code)
+		require.Empty(t, stderr)
+		require.NotContains(t, stdout, "${", "a placeholder was not filled in")
+		fmt.Fprintf(&all, "$ schoolbell %s\n%s\n", strings.Join(append(args, "--help"), " "), stdout)
+		for _, child := range node.Children {
+			visit(child)
+		}
+	}
+	visit(parser.Model.Node)
+	golden.Check(t, "testdata/help.txt", []byte(all.String()))
+}
+
+// The names that commands had before v0.1.0 say what they are called now.
+func TestRenamedCommandsSayTheirNewNames(t *testing.T) {
+	t.Parallel()
+	for old, now := range map[string]string{
+		"jobs aside list": "schoolbell deadletters", "jobs mend": "schoolbell jobs repair",
+	} {
+		code, _, stderr := command(t, strings.Fields(old)...)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, now)
 	}
 }
 
-func TestWrongUsageIsToldFromFailure(t *testing.T) {
+func TestWrongUsageIsDistinguishedFromFailure(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		args []string
@@ -65,7 +86,7 @@ func TestWrongUsageIsToldFromFailure(t *testing.T) {
 	}
 }
 
-func TestConfigAdvisesAKeyForResumeTokens(t *testing.T) {
+func TestConfigWarnsWithoutAKeyForResumeTokens(t *testing.T) {
 	t.Parallel()
 	provider := []string{"config", "--jwt-jwks=https://id.school.example/keys"}
 	for _, c := range []struct {
@@ -75,7 +96,7 @@ func TestConfigAdvisesAKeyForResumeTokens(t *testing.T) {
 		{provider, true},
 		{append(slices.Clip(provider), "--realtime-key=sixteen bytes or more"), false},
 		{append(slices.Clip(provider), "--roles=api"), false},
-		{[]string{"config"}, false}, // it is derived from the secret of the tokens
+		{[]string{"config"}, false}, // derived from the secret of the tokens
 	} {
 		code, _, stderr := command(t, c.args...)
 		require.Equal(t, exitDone, code, stderr)
@@ -83,18 +104,20 @@ func TestConfigAdvisesAKeyForResumeTokens(t *testing.T) {
 	}
 }
 
-func TestAllFaultsOfTheConfigurationAreToldAtOnce(t *testing.T) {
+func TestAllConfigurationFaultsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := command(t, "serve", "--http=nowhere", "--roles=ingest,teach", "--kafka-brokers=no-port", "--kafka-sasl-username=u",
 		"--database-url=::", "--redis-url=http://x", "--jwt-secret=short", "--trace-ratio=2", "--grace=0s")
 	require.Equal(t, exitUsage, code)
-	for _, fault := range []string{"http:", `"teach"`, `"no-port"`, "kafka-sasl-mechanism", "database URL", "redis URL", "secret has 5 bytes", "trace ratio 2", "grace"} {
+	for _, fault := range []string{"http:", `"teach"`, `"no-port"`, "kafka-sasl-mechanism",
+		"database URL", "redis URL", "secret has 5 bytes", "trace ratio 2", "grace",
+	} {
 		require.Contains(t, stderr, fault)
 	}
 	require.NotContains(t, stderr, "short", "secrets are not repeated")
 }
 
-func TestVariablesThatCannotBeReadAreToldAtOnce(t *testing.T) {
+func TestAllUnreadableVariablesAreReportedAtOnce(t *testing.T) {
 	t.Setenv("SCHOOLBELL_GRACE", "soon")
 	t.Setenv("SCHOOLBELL_KAFKA_PARTITIONS", "many")
 	code, _, stderr := command(t, "serve")
@@ -103,7 +126,7 @@ func TestVariablesThatCannotBeReadAreToldAtOnce(t *testing.T) {
 	require.Contains(t, stderr, "SCHOOLBELL_KAFKA_PARTITIONS")
 }
 
-func TestConfigTellsWhereEachValueComesFrom(t *testing.T) {
+func TestConfigPrintsTheSourceOfEachValue(t *testing.T) {
 	t.Setenv("SCHOOLBELL_DATABASE_URL", "postgres://ada:hush@db/school")
 	t.Setenv("SCHOOLBELL_JWT_SECRET", testSecret)
 	code, stdout, stderr := command(t, "config", "--json", "--http=127.0.0.1:1")
@@ -135,13 +158,13 @@ func TestEverySettingIsInTheDocumentation(t *testing.T) {
 	}
 }
 
-func TestTheDevelopmentSecretIsMadeOnce(t *testing.T) {
+func TestTheDevelopmentSecretIsGeneratedOnce(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	made := make([]string, 8)
 	var processes errgroup.Group
 	for i := range made {
-		processes.Go(func() error { // as several roles that start on one disk
+		processes.Go(func() error { // several roles that start on one disk
 			c, err := config.JWT{}.Config(dir)
 			made[i] = c.Secret
 			return err
@@ -152,7 +175,7 @@ func TestTheDevelopmentSecretIsMadeOnce(t *testing.T) {
 	require.NotEmpty(t, made[0])
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, files, 1, "nothing is left lying around")
+	require.Len(t, files, 1, "no temporary file is left")
 	info, err := files[0].Info()
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -165,7 +188,7 @@ func TestTheDevelopmentSecretIsMadeOnce(t *testing.T) {
 	require.Equal(t, made[0], again.Secret)
 }
 
-func TestATokenComesOnlyFromADataDirectory(t *testing.T) {
+func TestATokenNeedsADataDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, mistyped := range []string{filepath.Join(dir, "data"), dir} {
@@ -176,7 +199,7 @@ func TestATokenComesOnlyFromADataDirectory(t *testing.T) {
 	}
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, files, "no secret was made")
+	require.Empty(t, files, "no secret was generated")
 
 	lock, err := devstack.LockDir(dir) // a serve is starting
 	require.NoError(t, err)
@@ -187,7 +210,7 @@ func TestATokenComesOnlyFromADataDirectory(t *testing.T) {
 	require.Equal(t, exitDone, code, stderr)
 }
 
-func TestTotalsSpeakOfRepetitionsOnlyWhereThereAreSome(t *testing.T) {
+func TestTotalsMentionRepetitionsOnlyIfThereAreAny(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	require.NoError(t, printTotals(&out, false, client.Totals{Events: 30, Requests: 3}, time.Second))
@@ -197,7 +220,7 @@ func TestTotalsSpeakOfRepetitionsOnlyWhereThereAreSome(t *testing.T) {
 	require.Equal(t, "30 events are in the log (3 requests, 30 events/s, 2 of them repeated within their request)\n", out.String())
 }
 
-func TestWhatProducersChoseDoesNotSteerTheTerminal(t *testing.T) {
+func TestTextOfProducersCannotControlTheTerminal(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, `s1\x1b[2J\n\t\a\u0085\u202e`, printable("s1\x1b[2J\n\t\a\u0085\u202e"))
 	require.Equal(t, `Ödön "x" C:\y \xff`, printable("Ödön \"x\" C:\\y \xff"))

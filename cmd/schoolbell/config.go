@@ -16,8 +16,8 @@ type configCommand struct {
 }
 
 func (*configCommand) Help() string {
-	return `Takes the flags of serve, and checks the settings as serve does. Secrets are not shown.
-Settings that work, but not as one would expect, are told on standard error.
+	return `Takes the flags of serve and validates the settings as serve does. Secrets are not printed. Warnings
+about settings that are valid, but unlikely to do what you expect, go to standard error.
 
 Examples:
 

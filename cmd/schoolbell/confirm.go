@@ -12,11 +12,11 @@ import (
 
 var (
 	errNotConfirmed = errors.New("nothing was changed")
-	errNoTerminal   = usageError{errors.New("there is no terminal to ask at: say --yes")}
+	errNoTerminal   = usageError{errors.New("confirmation is needed, and there is no terminal: add --yes")}
 )
 
-// confirm asks whether to go on with something that cannot be taken back. Scripts say --yes.
-func confirm(io streams, yes bool, question string) error {
+// confirm asks before something that cannot be undone. Scripts pass --yes.
+func confirm(io streams, yes bool, consequence string) error {
 	if yes {
 		return nil
 	}
@@ -24,9 +24,9 @@ func confirm(io streams, yes bool, question string) error {
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return errNoTerminal
 	}
-	fmt.Fprintf(io.err, "%s Go on? [y/N] ", question)
-	answer, _ := bufio.NewReader(in).ReadString('\n') // the end of the input is a no
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+	fmt.Fprintf(io.err, "%s Continue? [y/N] ", consequence)
+	reply, _ := bufio.NewReader(in).ReadString('\n') // the end of the input means no
+	if r := strings.ToLower(strings.TrimSpace(reply)); r != "y" && r != "yes" {
 		return errNotConfirmed
 	}
 	return nil

@@ -7,33 +7,33 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// schoolID is the id of a school that must be named.
+// schoolID is the id of a school; it must not be empty.
 type schoolID string
 
 // Validate is called by kong.
 func (s schoolID) Validate() error {
 	if s == "" {
-		return errors.New("a school has an id")
+		return errors.New("the id of a school must not be empty")
 	}
 	return nil
 }
 
 var negative = regexp.MustCompile(`^-\.?[0-9]`)
 
-// withHint explains a fault that comes from a negative number, which reads like a short flag.
+// withHint explains a parse error caused by a negative number, which looks like a short flag.
 func withHint(args []string, fault error) error {
 	if _, ok := errors.AsType[*kong.ParseError](fault); !ok {
 		return fault
 	}
 	for i, arg := range args {
 		if i > 0 && negative.MatchString(arg) {
-			return hintedError{fault, "write a negative number with an equals sign, as " + args[i-1] + "=" + arg}
+			return hintedError{fault, "write a negative number with an equals sign: " + args[i-1] + "=" + arg}
 		}
 	}
 	return fault
 }
 
-// hintedError is a fault with what to do about it.
+// hintedError is an error with what to do about it.
 type hintedError struct {
 	error
 	hint string

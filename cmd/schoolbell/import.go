@@ -17,12 +17,14 @@ type importCommand struct {
 type importEdFiCommand struct {
 	remote `embed:""`
 
-	Dir  string `arg:"" type:"existingdir" help:"Directory of the files."`
+	Dir  string `arg:"" type:"existingdir" help:"Directory with the files."`
 	JSON bool   `name:"json" help:"Print the report as JSON."`
 }
 
 func (*importEdFiCommand) Help() string {
-	return `Importing the same files again changes nothing. The report tells what could not be used, and why.
+	return `The directory holds the Ed-Fi bulk interchange files of one district (StudentEnrollment.xml, Parent.xml
+and so on). Importing the same files again changes nothing. The report lists what could not be used,
+and why.
 
 Example:
 
@@ -39,7 +41,7 @@ func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
 	bar := progress(io.err, -1, "reading", true)
 	files, err := edfi.Open(ctx, os.DirFS(c.Dir), func(read, total int64) {
 		bar.ChangeMax64(total)
-		_ = bar.Set64(read) // only looks; so do the others
+		_ = bar.Set64(read)
 	})
 	if err != nil {
 		return err
@@ -51,7 +53,7 @@ func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
 	})
 	_ = bar.Finish()
 	if err != nil {
-		return errors.Join(err, fmt.Errorf("%d events are in the log; importing again goes on from there", totals.Events))
+		return errors.Join(err, fmt.Errorf("%d events are in the log; importing again continues from there", totals.Events))
 	}
 	if c.JSON {
 		return printJSON(io.out, report)

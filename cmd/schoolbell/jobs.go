@@ -26,8 +26,7 @@ type jobsCommand struct {
 	Verify  jobsVerifyCommand  `cmd:"" help:"Recompute every plan from the log and compare it with the ledger."`
 
 	Settings jobsSettingsCommand `cmd:"" help:"Print or change what schools have decided."`
-	Aside    deadLettersCommand  `cmd:"" help:"Look after events that could not be planned."`
-	Mend     jobsRepairCommand   `cmd:"" help:"Give deliveries a job that have lost theirs."`
+	Repair   jobsRepairCommand   `cmd:"" help:"Repair deliveries whose job was lost."`
 	Reset    jobsResetCommand    `cmd:"" help:"Have the consumers read the log once more."`
 }
 

@@ -33,7 +33,7 @@ func (c *jobsRepairCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(io.out, map[string]int{"mended": n})
+		return printJSON(io.out, map[string]int{"repaired": n})
 	}
 	_, err = fmt.Fprintf(io.out, "%d deliveries had no job and have one now.\n", n)
 	return err

@@ -21,7 +21,10 @@ import (
 // jobs runs a command about jobs of a running program, which is to end with a code, and reads what it prints.
 func (a *app) jobs(t *testing.T, code int, into any, args ...string) {
 	t.Helper()
-	args = append([]string{"jobs"}, append(args, "--database-url", a.Database, "--json")...)
+	if args[0] != "deadletters" {
+		args = append([]string{"jobs"}, args...)
+	}
+	args = append(args, "--database-url", a.Database, "--json")
 	got, stdout, stderr := command(t, args...)
 	require.Equal(t, code, got, "%v: %s%s", args, stdout, stderr)
 	if into != nil {
@@ -97,9 +100,9 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 
 	// River's table is lost.
 	a.sql(t, `DELETE FROM schoolbell_river.river_job`)
-	var mended map[string]int
-	a.jobs(t, exitDone, &mended, "mend", "--after", "0s")
-	require.Equal(t, 1, mended["mended"])
+	var repaired map[string]int
+	a.jobs(t, exitDone, &repaired, "repair", "--after", "0s")
+	require.Equal(t, 1, repaired["repaired"])
 	a.jobs(t, exitDone, nil, "resume", "sms")
 	a.eventually(t, "sent", 2)
 
@@ -160,21 +163,21 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
 	sent := a.eventually(t, "sent", 1)[0]
 	var aside []ledger.DeadLetter
-	a.jobs(t, exitDone, &aside, "aside", "list", "--school", "oak")
+	a.jobs(t, exitDone, &aside, "deadletters", "list", "--school", "oak")
 	require.Len(t, aside, 1)
 	require.Contains(t, aside[0].Reason, "read the event")
 	var tried deadLettersRetried
-	a.jobs(t, exitFailed, &tried, a.withLog("aside", "retry")...)
+	a.jobs(t, exitFailed, &tried, a.withLog("deadletters", "retry")...)
 	require.Equal(t, 0, tried.Planned)
 	require.Len(t, tried.Remaining, 1, "it still cannot be read")
 
 	// One from which a planner could not tell what follows, before it was mended.
 	a.sql(t, `DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
 		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`)
-	a.jobs(t, exitFailed, nil, a.withLog("aside", "retry", "0:99999")...)
-	a.jobs(t, exitDone, &tried, a.withLog("aside", "retry", sent.Position)...)
+	a.jobs(t, exitFailed, nil, a.withLog("deadletters", "retry", "0:99999")...)
+	a.jobs(t, exitDone, &tried, a.withLog("deadletters", "retry", sent.Position)...)
 	require.Equal(t, deadLettersRetried{Planned: 1, Remaining: []ledger.DeadLetter{}}, tried)
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
-	a.jobs(t, exitDone, &aside, "aside", "list")
+	a.jobs(t, exitDone, &aside, "deadletters", "list")
 	require.Len(t, aside, 1)
 }

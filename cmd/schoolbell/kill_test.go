@@ -38,7 +38,7 @@ func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 				for n := 0; ctx.Err() == nil; n++ {
 					id := fmt.Sprintf("r%d-p%d-%d", round, producer, n)
 					if !a.enrol(ctx, "north", id) {
-						return // it has been killed
+						return // the process was killed
 					}
 					mu.Lock()
 					accepted[id] = true
@@ -66,7 +66,6 @@ func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 	a.get(t, "/v1/schools/north/analytics/overview", last, &overview)
 	require.Equal(t, len(inLog), overview.Students.Enrolled)
 	require.GreaterOrEqual(t, len(inLog), len(accepted))
-	require.Greater(t, len(accepted), 900)
 
 	require.NoError(t, serve.Process.Signal(os.Interrupt))
 	require.NoError(t, serve.Wait(), "a stop in good order ends with 0")

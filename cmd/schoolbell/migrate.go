@@ -12,8 +12,8 @@ type migrateCommand struct {
 }
 
 func (*migrateCommand) Help() string {
-	return `serve does this at its start, unless it is told not to with --no-database-migrate. Any number of processes may
-do it at the same time.
+	return `serve does this at startup, unless it has --no-database-migrate. Any number of processes may migrate
+at the same time.
 
 Example:
 

@@ -4,69 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/postgres"
-	"github.com/schoolbell/schoolbell/projections"
-	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
 type parkedCommand struct {
-	List  parkedListCommand  `cmd:"" help:"List the subjects that are parked, and why."`
-	Show  parkedShowCommand  `cmd:"" help:"Print a parked subject's events."`
-	Retry parkedRetryCommand `cmd:"" help:"Try parked subjects now."`
+	List  parkedListCommand  `cmd:"" help:"List the parked subjects, and why they are parked."`
+	Show  parkedShowCommand  `cmd:"" help:"Print the events of a parked subject."`
+	Retry parkedRetryCommand `cmd:"" help:"Retry parked subjects now."`
 }
 
 func (*parkedCommand) Help() string {
-	return `An event that cannot be folded is kept aside together with the later ones of its subject, while everything else goes on.
-They are tried again by themselves, at growing intervals and by every new version.`
-}
-
-// tablesTarget is where the tables are.
-type tablesTarget struct {
-	DatabaseURL string `name:"database-url" env:"SCHOOLBELL_DATABASE_URL" placeholder:"postgres://…" help:"Database; else that of the serve on the data directory."`
-	Data        string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
-}
-
-func (c tablesTarget) url() (string, error) {
-	if c.DatabaseURL != "" {
-		return c.DatabaseURL, nil
-	}
-	at, err := program.ReadAddress(c.Data)
-	return at.Database, err
-}
-
-// with opens the projections' store for as long as do takes.
-func (c tablesTarget) with(ctx context.Context, do func(*postgres.ProjectionStore) error) error {
-	url, err := c.url()
-	if err != nil {
-		return err
-	}
-	set, err := projections.NewSet(catalog.All()...)
-	if err != nil {
-		return err
-	}
-	pool, err := postgres.NewPool(ctx, postgres.Config{URL: url, Role: postgres.Projector, MaxConns: 1})
-	if err != nil {
-		return usageError{err}
-	}
-	defer pool.Close()
-	return do(postgres.NewProjectionStore(pool, set, program.SetName))
+	return `When an event cannot be folded, it and all later events of its subject are parked, while everything else
+continues. They are retried automatically, at growing intervals and by every new version.`
 }
 
 type parkedListCommand struct {
 	tablesTarget `embed:""`
 
-	School string `placeholder:"S" help:"Of one school only."`
+	School string `placeholder:"S" help:"Only this school."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
@@ -84,19 +47,13 @@ func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 			return err
 		}
 		w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "SCHOOL\tSUBJECT\tFIRST\tEVENTS\tSINCE\tTRIED\tWHY")
+		fmt.Fprintln(w, "SCHOOL\tSUBJECT\tFIRST\tEVENTS\tSINCE\tATTEMPTS\tREASON")
 		for _, a := range all {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(a.School), printable(a.Subject), a.First(), a.Events,
 				a.ParkedAt.Format(time.RFC3339), a.Attempts, printable(a.Reason))
 		}
 		return w.Flush()
 	})
-}
-
-// printable writes what a producer has chosen so that it cannot steer the terminal or break the line.
-func printable(s string) string {
-	quoted := strconv.Quote(s)
-	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
 // parkedRow is a parked subject in JSON.
@@ -122,18 +79,19 @@ func parkedRows(all []postgres.ParkedEntry) []parkedRow {
 type parkedShowCommand struct {
 	tablesTarget `embed:""`
 
-	School  string `arg:"" help:"Whose subject."`
-	Subject string `arg:"" help:"Which; a record that names none has an empty one: ''."`
+	School  string `arg:"" help:"School of the subject."`
+	Subject string `arg:"" help:"The subject; '' for records without one."`
 }
 
 func (*parkedShowCommand) Help() string {
-	return `Prints NDJSON: the events, or what the record holds where it is no event.
+	return `Prints NDJSON: the events, and for a record that is not a valid event what it contains.
 
 Example:
 
   schoolbell parked show school-001 st-0042`
 }
 
+// parkedShowMax bounds the output of parked show.
 const parkedShowMax = 10_000
 
 func (c *parkedShowCommand) Run(ctx context.Context, io streams) error {
@@ -159,11 +117,11 @@ func (c *parkedShowCommand) Run(ctx context.Context, io streams) error {
 			}
 			return nil
 		}
-		return errors.New("this subject is not parked")
+		return errors.New("subject is not parked")
 	})
 }
 
-// eventOrRecord prints a record as the event that it is, or as it stands in the log.
+// eventOrRecord formats a record as an event, or as stored in the log if it is not a valid one.
 func eventOrRecord(r eventlog.Record) ([]byte, error) {
 	if e, err := cloudevents.Decode(r); err == nil {
 		return cloudevents.AppendLogged(nil, e)
@@ -180,13 +138,13 @@ func eventOrRecord(r eventlog.Record) ([]byte, error) {
 type parkedRetryCommand struct {
 	tablesTarget `embed:""`
 
-	School  string `arg:"" optional:"" help:"Of one school only."`
-	Subject string `arg:"" optional:"" help:"Of one subject only."`
+	School  string `arg:"" optional:"" help:"Only this school."`
+	Subject string `arg:"" optional:"" help:"Only this subject."`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
 func (*parkedRetryCommand) Help() string {
-	return `The owners of the partitions try within a few seconds; parked list shows what remains.
+	return `The processes with the role projections retry within a few seconds; parked list shows what remains.
 
 Examples:
 
@@ -203,7 +161,7 @@ func (c *parkedRetryCommand) Run(ctx context.Context, io streams) error {
 		if c.JSON {
 			return printJSON(io.out, map[string]any{"requested": n})
 		}
-		_, err = fmt.Fprintf(io.out, "%s will be tried now.\n", quantity(n, "subject", "subjects"))
+		_, err = fmt.Fprintf(io.out, "%s will be retried now.\n", quantity(n, "subject", "subjects"))
 		return err
 	})
 }

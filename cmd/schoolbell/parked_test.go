@@ -53,9 +53,9 @@ func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	require.Contains(t, shown, "no event")
 	code, retried, stderr := command(t, "parked", "retry", "north", "--database-url", a.Database)
 	require.Equal(t, exitDone, code, stderr)
-	require.Equal(t, "1 subject will be tried now.\n", retried)
+	require.Equal(t, "1 subject will be retried now.\n", retried)
 	require.Eventually(t, func() bool {
 		_, list, _ = command(t, "parked", "list", "--json", "--database-url", a.Database)
 		return strings.Contains(list, `"attempts": 2`)
-	}, 20*time.Second, 20*time.Millisecond, "the owner tries again when it is asked to")
+	}, 20*time.Second, 20*time.Millisecond, "the partition worker retries on request")
 }

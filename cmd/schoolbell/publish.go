@@ -13,19 +13,21 @@ import (
 type publishCommand struct {
 	remote `embed:""`
 
-	File string `arg:"" default:"-" help:"NDJSON of structured CloudEvents, each with its school; - is standard input."`
+	File string `arg:"" default:"-" help:"NDJSON of structured CloudEvents, each with its school; - reads standard input."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
 func (*publishCommand) Help() string {
-	return `Each line is one event. The events of one school keep their order. Publishing a file again changes nothing, as long
-as its events are among the last million of their partition.
+	return `Each line is one event; the events of one school keep their order. Publishing a file again changes
+nothing, as long as its events are among the last million of their partition.
 
-Example:
+Examples:
 
-  schoolbell publish <<'END'
-  {"specversion":"1.0","id":"1","source":"sis","type":"schoolbell.student.class_changed.v1","school":"school-001","subject":"s1","time":"2026-09-07T08:05:00Z","data":{"student_id":"s1","class_id":"7a","on":"2026-09-07"}}
-  END`
+  schoolbell publish events.ndjson
+  schoolbell simulate --print | schoolbell publish
+  echo '{"specversion":"1.0","id":"1","source":"sis","type":"schoolbell.student.class_changed.v1",
+    "school":"school-001","subject":"s1","time":"2026-09-07T08:05:00Z",
+    "data":{"student_id":"s1","class_id":"7a","on":"2026-09-07"}}' | jq -c . | schoolbell publish`
 }
 
 func (c *publishCommand) Run(ctx context.Context, io streams) error {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
-	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
@@ -21,18 +20,18 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// shadowFlags say what is folded beside the live tables, and where everything is.
+// shadowFlags say what to fold into shadow tables, and where the servers are.
 type shadowFlags struct {
 	tablesTarget `embed:""`
 
-	Kafka       config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (that of the serve on the data directory unless brokers are named)"`
-	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (that of the serve on the data directory unless a URL is given)"`
-	Projections []string     `arg:"" optional:"" name:"projection" help:"Which read models; all when none is named."`
+	Kafka       config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (default: that of the serve on the data directory)"`
+	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (default: that of the serve on the data directory)"`
+	Projections []string     `arg:"" optional:"" name:"projection" help:"Read models (default: all)."`
 	School      string       `placeholder:"S" help:"Only the rows of one school."`
 	JSON        bool         `name:"json" help:"Print JSON."`
 }
 
-// with opens the log and the cache for as long as do takes.
+// with calls do with shadow tables that it has opened the log and the cache for.
 func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Shadow) error) error {
 	set, err := projections.NewSet(catalog.All()...)
 	if err != nil {
@@ -52,12 +51,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 			at.Brokers = serve.Brokers
 		}
 	}
-	kafkaConfig, err := c.Kafka.Config(at.Brokers)
-	if err != nil {
-		return usageError{err}
-	}
-	kafkaConfig.Partitions = 0 // the topic is there
-	log, err := kafka.Open(ctx, kafkaConfig, slog.New(slog.DiscardHandler), nil)
+	log, err := openLog(ctx, c.Kafka, at.Brokers)
 	if err != nil {
 		return err
 	}
@@ -81,7 +75,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	return do(shadow)
 }
 
-// rebuildBar shows how far the folding is.
+// rebuildBar shows the progress of folding.
 type rebuildBar struct {
 	bar   *progressbar.ProgressBar
 	stage string
@@ -95,7 +89,7 @@ func (b *rebuildBar) show(stage string, folded, total int64) {
 		b.bar.Describe(stage)
 	}
 	b.bar.ChangeMax64(max(total, 1))
-	_ = b.bar.Set64(folded) // what cannot be drawn is not missed
+	_ = b.bar.Set64(folded)
 }
 
 func (b *rebuildBar) done() { _ = b.bar.Clear() }
@@ -103,13 +97,14 @@ func (b *rebuildBar) done() { _ = b.bar.Clear() }
 type rebuildCommand struct {
 	shadowFlags `embed:""`
 
-	Until time.Time `placeholder:"TIME" help:"Fold only what was appended until then (RFC 3339), into a schema of its own that stays."`
+	Until time.Time `placeholder:"TIME" help:"Fold only what was appended until then (RFC 3339), into a separate schema that remains."`
 }
 
 func (*rebuildCommand) Help() string {
-	return `Folds the log into tables beside the live ones, catches up, and exchanges them in one transaction. Readers never see it,
-nothing is sent again, and it may be interrupted at any moment. What reads the named read models is rebuilt with them. While
-events are parked all of them are rebuilt, as an event is in all tables or parked: those that can be folded now no longer are.
+	return `Folds the log into shadow tables, catches up, and swaps them with the live ones in one transaction. Reads
+continue throughout, nothing is sent again, and you may interrupt it at any moment. Read models that
+depend on the given ones are rebuilt with them. While events are parked, all read models are rebuilt,
+since an event is either in all tables or parked; events that can be folded now are no longer parked.
 
 Examples:
 
@@ -124,7 +119,7 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 	err := c.with(ctx, io, func(b *postgres.Shadow) (err error) {
 		b.Until = c.Until
 		if len(b.Notifiers) == 0 && c.Until.IsZero() {
-			fmt.Fprintln(io.err, "schoolbell: no Redis is named, so answers of before may be given until they expire")
+			fmt.Fprintln(io.err, "schoolbell: no Redis is given, so outdated responses may be served until they expire")
 		}
 		done, err = b.Rebuild(ctx)
 		return err
@@ -133,7 +128,8 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	if done.NotifyError != nil {
-		fmt.Fprintf(io.err, "schoolbell: answers of before may be given until they expire, as the cache cannot be told: %v\n", done.NotifyError)
+		fmt.Fprintf(io.err, "schoolbell: outdated responses may be served until they expire: "+
+			"cannot notify the cache: %v\n", done.NotifyError)
 	}
 	rate := float64(done.Events) / max(done.Took.Seconds(), 1e-9)
 	if c.JSON {
@@ -147,16 +143,16 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 	fmt.Fprintf(io.out, "Rebuilt %s from %d events in %v (%.0f events/s).\n",
 		strings.Join(done.Projections, ", "), done.Events, done.Took.Round(time.Millisecond), rate)
 	if done.Schema == "" {
-		fmt.Fprintf(io.out, "The live tables stood still for %v.\n", done.Pause.Round(100*time.Microsecond))
+		fmt.Fprintf(io.out, "Writes to the live tables were blocked for %v.\n", done.Pause.Round(100*time.Microsecond))
 	} else {
-		fmt.Fprintf(io.out, `They are in the schema %[1]s. Ask them as the projector, and remove them when they have served:
+		fmt.Fprintf(io.out, `They are in the schema %[1]s. To query them, and to drop them when no longer needed:
 
   psql -c 'SET ROLE schoolbell_projector; SET search_path = %[1]s; SELECT count(*) FROM students'
   psql -c 'DROP SCHEMA %[1]s CASCADE'
 `, done.Schema)
 	}
 	if done.Parked > 0 {
-		fmt.Fprintf(io.out, "%d subjects are parked, as these folds cannot take them.\n", done.Parked)
+		fmt.Fprintf(io.out, "%d subjects remain parked: this version cannot fold their events.\n", done.Parked)
 	}
 	return nil
 }
@@ -166,7 +162,8 @@ type verifyCommand struct {
 }
 
 func (*verifyCommand) Help() string {
-	return `Folds the log beside the live tables, exactly to where they stand, and compares row by row. Exits with 1 when they differ.
+	return `Folds the log into shadow tables, exactly up to the position of the live ones, and compares row by row.
+Exits with 1 when they differ.
 
 Examples:
 
@@ -203,18 +200,18 @@ func (c *verifyCommand) print(w io.Writer, found *postgres.VerifyResult) error {
 			continue
 		}
 		for _, column := range d.Columns {
-			fmt.Fprintf(w, "\n  %s is %v, and by the log %v", column.Column, column.Live, column.Log)
+			fmt.Fprintf(w, "\n  %s is %v, but %v by the log", column.Column, column.Live, column.Log)
 		}
 		fmt.Fprintln(w)
 	}
 	if n := found.Differ - int64(len(found.Examples)); n > 0 {
-		fmt.Fprintf(w, "… and %d more rows\n", n)
+		fmt.Fprintf(w, "... and %d more rows\n", n)
 	}
-	verdict := "all as the log has them"
+	verdict := "all as in the log"
 	if found.Differ > 0 {
-		verdict = fmt.Sprintf("%d are not as the log has them", found.Differ)
+		verdict = fmt.Sprintf("%d differ", found.Differ)
 	}
-	_, err := fmt.Fprintf(w, "%s: %d rows from %d events compared in %v, %s.\n", strings.Join(found.Projections, ", "), found.Rows,
+	_, err := fmt.Fprintf(w, "%s: %d rows from %d events compared in %v: %s.\n", strings.Join(found.Projections, ", "), found.Rows,
 		found.Events, found.Took.Round(time.Millisecond), verdict)
 	return err
 }

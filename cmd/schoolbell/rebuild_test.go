@@ -36,7 +36,8 @@ type attendanceTotals struct {
 	} `json:"totals"`
 }
 
-// Damage in the tables is found, mended, and not kept as an answer, while everything goes on.
+// Damage in the tables is found and repaired, and leaves no cached response, while everything else
+// continues.
 func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
@@ -52,10 +53,10 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Equal(t, 40, got.Totals.Present)
 	code, out, stderr := command(t, a.shadowArgs("verify")...)
 	require.Equal(t, exitDone, code, out+stderr)
-	require.Contains(t, out, "all as the log has them")
+	require.Contains(t, out, "all as in the log")
 
 	a.exec(t, `UPDATE schoolbell.attendance_days SET present = present + 5 WHERE school = 'north'`)
-	require.Eventually(t, func() bool { // until the damage is in an answer that is kept
+	require.Eventually(t, func() bool { // until a cached response shows the damage
 		_, _, _ = command(t, "cache", "invalidate", "--school", "north", "--redis-url", a.Redis)
 		a.get(t, path, position, &got)
 		return got.Totals.Present != 40 && a.get(t, path, position, &got).Header.Get("X-Cache") == "hit"
@@ -67,7 +68,7 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	updates := a.dashboard(t, "north", "attendance")
 	code, out, stderr = command(t, a.shadowArgs("rebuild", "attendance", "--json")...)
 	require.Equal(t, exitDone, code, stderr)
-	require.Contains(t, updates(), `"projection":"attendance"`, "nothing has happened, but the rows are others")
+	require.Contains(t, updates(), `"projection":"attendance"`, "no event has happened, but the rows have changed")
 	var done struct {
 		Projections []string `json:"projections"`
 		Pause       float64  `json:"pause_ms"`
@@ -77,14 +78,14 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Positive(t, done.Pause)
 	got = attendanceTotals{}
 	a.get(t, path, position, &got)
-	require.Equal(t, 40, got.Totals.Present, "what was kept is out of date, although the position is the same")
+	require.Equal(t, 40, got.Totals.Present, "the cached response is outdated, although the position is the same")
 
 	position = a.publish(t, "north", enrolled("north", 99), marked("north", 99, "present"))
 	a.get(t, path, position, &got)
-	require.Equal(t, 41, got.Totals.Present, "the owners go on")
+	require.Equal(t, 41, got.Totals.Present, "the partition workers continue")
 	code, out, stderr = command(t, a.shadowArgs("rebuild", "--school", "south")...)
 	require.Equal(t, exitDone, code, stderr)
-	require.Contains(t, out, "The live tables stood still for")
+	require.Contains(t, out, "Writes to the live tables were blocked for")
 	code, out, stderr = command(t, a.shadowArgs("verify")...)
 	require.Equal(t, exitDone, code, out+stderr)
 
@@ -96,7 +97,7 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Contains(t, stderr, `no projection "nothing"`)
 }
 
-// dashboard hears a dashboard's room. What it returns waits for the next notice.
+// dashboard joins a dashboard's room. The function it returns waits for the next notice.
 func (a *app) dashboard(t *testing.T, school, projection string) func() string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+"/v1/schools/"+school+"/stream?rooms=dashboard:"+projection, nil)
@@ -124,7 +125,7 @@ func rebuildEvents(school string) []map[string]any {
 	return []map[string]any{enrolled(school, 1), marked(school, 1, "late")}
 }
 
-// Fault 26: a program whose folds are newer than the tables makes them anew by itself, and then goes on.
+// A program whose folds are newer than the tables rebuilds them before it folds further.
 func TestP8_ANewerVersionRebuildsByItself(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)

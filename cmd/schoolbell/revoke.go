@@ -12,24 +12,24 @@ type revokeCommand struct {
 	remote `embed:""`
 
 	School  string        `required:"" placeholder:"S" help:"School of the user."`
-	User    string        `required:"" placeholder:"U" help:"The sub of the user's tokens."`
-	TokenID string        `name:"token-id" placeholder:"JTI" help:"Only the token with this jti."`
-	For     time.Duration `default:"720h" help:"How long tokens live at most: until then the refusal is remembered."`
+	User    string        `required:"" placeholder:"U" help:"Subject (sub) of the user's tokens."`
+	TokenID string        `name:"token-id" placeholder:"JTI" help:"Only the token with this id (jti)."`
+	For     time.Duration `default:"720h" help:"Maximum lifetime of a token; the revocation is stored that long."`
 }
 
 func (*revokeCommand) Help() string {
-	return `Refuses all tokens of a user that were issued until now, in all processes within two seconds, and ends live connections
-with them. Tokens that are issued later are good: see first that the user gets none.
+	return `Rejects all tokens of a user that were issued until now, in all processes within two seconds, and closes
+live connections made with them. Tokens issued later are valid, so stop issuing them first.
 
 Examples:
 
   schoolbell revoke --school school-001 --user ada
-  schoolbell revoke --school school-001 --user ada --token-id 4Q7X… --for 24h`
+  schoolbell revoke --school school-001 --user ada --token-id 4Q7XK2 --for 24h`
 }
 
 func (c *revokeCommand) Run(ctx context.Context, io streams) error {
 	if c.For <= 0 {
-		return usageError{errors.New("--for: a refusal must be remembered for a while")}
+		return usageError{errors.New("--for: must be more than zero")}
 	}
 	api, err := c.client()
 	if err != nil {
@@ -46,6 +46,6 @@ func (c *revokeCommand) Run(ctx context.Context, io streams) error {
 	if err := api.Delete(ctx, path); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(io.out, "%s of %s at %s issued until now: refused from now on.\n", what, c.User, c.School)
+	_, err = fmt.Fprintf(io.out, "%s of %s at %s issued until now: revoked.\n", what, c.User, c.School)
 	return err
 }

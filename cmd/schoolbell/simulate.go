@@ -16,18 +16,19 @@ import (
 type simulateCommand struct {
 	remote `embed:""`
 
-	Schools  int     `default:"1" placeholder:"N" help:"How many schools."`
-	Students int     `default:"300" placeholder:"N" help:"Students of each."`
-	Days     int     `default:"60" placeholder:"N" help:"School days."`
-	Seed     uint64  `default:"1" placeholder:"N" help:"The same seed gives the same events."`
-	Start    string  `placeholder:"DATE" help:"The year begins on the first Monday from here on."`
-	Rate     float64 `placeholder:"R" help:"Events a second; as fast as it goes when not given."`
-	Print    bool    `help:"Print the events as NDJSON instead, for schoolbell publish."`
+	Schools  int     `default:"1" placeholder:"N" help:"Number of schools."`
+	Students int     `default:"300" placeholder:"N" help:"Students of each school."`
+	Days     int     `default:"60" placeholder:"N" help:"Number of school days."`
+	Seed     uint64  `default:"1" placeholder:"N" help:"Seed; the same seed gives the same events."`
+	Start    string  `placeholder:"DATE" help:"The school year begins on the first Monday on or after this date."`
+	Rate     float64 `placeholder:"R" help:"Events per second (default: unlimited)."`
+	Print    bool    `help:"Print the events as NDJSON instead of publishing them."`
 	JSON     bool    `name:"json" help:"Print JSON."`
 }
 
 func (*simulateCommand) Help() string {
-	return `Makes up school years: attendance with its seasons, marks by ability, fees with late payers. Nothing is real.
+	return `Simulates school years: attendance with its seasons, marks by ability, fees with late payers. No data is
+real. By default it publishes about 45,000 events of one school.
 
 Examples:
 
@@ -77,7 +78,7 @@ func (c *simulateCommand) Run(ctx context.Context, io streams) error {
 		}
 		return nil
 	})
-	_ = bar.Finish() // only looks
+	_ = bar.Finish()
 	if err != nil {
 		return errors.Join(err, fmt.Errorf("%d events are in the log", totals.Events))
 	}

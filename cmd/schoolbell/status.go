@@ -18,13 +18,14 @@ import (
 )
 
 type statusCommand struct {
-	Ops  string `env:"SCHOOLBELL_OPS_URL" placeholder:"URL" help:"Address of the operations port; else that of the serve on the data directory."`
+	Ops  string `env:"SCHOOLBELL_OPS_URL" placeholder:"URL" help:"Address of the operations port (default: that of the serve on the data directory)."`
 	Data string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
 func (*statusCommand) Help() string {
-	return `Exits with 1 when it is not ready.
+	return `Prints the checks of /readyz and, with the role realtime, the live connections of all nodes. Exits with 1
+when the process is not ready.
 
 Examples:
 
@@ -59,14 +60,14 @@ func (c *statusCommand) Run(ctx context.Context, io streams) error {
 	return nil
 }
 
-// status is how a process is doing, and who is connected to all nodes.
+// status is the health of a process and the live connections of all nodes.
 type status struct {
 	telemetry.Report
 	Realtime []realtime.Status `json:"realtime,omitempty"`
 }
 
-// getOps asks the operations port.
-func getOps(ctx context.Context, base, path string, answer any) error {
+// getOps reads JSON from the operations port.
+func getOps(ctx context.Context, base, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
@@ -75,10 +76,10 @@ func getOps(ctx context.Context, base, path string, answer any) error {
 	}
 	resp, err := new(http.Client).Do(r)
 	if err != nil {
-		return fmt.Errorf("ask for %s: %w", path, errors.Unwrap(err))
+		return fmt.Errorf("get %s: %w", path, errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
-	if err := json.UnmarshalRead(resp.Body, answer); err != nil {
+	if err := json.UnmarshalRead(resp.Body, into); err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	return nil
@@ -97,7 +98,7 @@ func (s *status) print(io streams, asJSON bool) error {
 		fmt.Fprint(w, "\nNODE\tCONNECTIONS\t\n")
 	}
 	for _, n := range s.Realtime {
-		fmt.Fprintf(w, "%s\t%d\t%s\n", n.Node, n.Connections, map[bool]string{true: "is draining"}[n.Draining])
+		fmt.Fprintf(w, "%s\t%d\t%s\n", n.Node, n.Connections, map[bool]string{true: "draining"}[n.Draining])
 	}
 	if rooms := s.busiest(); len(rooms) > 0 {
 		fmt.Fprint(w, "\nSCHOOL\tROOM\tCONNECTIONS\n")
@@ -108,7 +109,7 @@ func (s *status) print(io streams, asJSON bool) error {
 	return w.Flush()
 }
 
-// busiest adds up the busiest rooms of the nodes.
+// busiest sums the busiest rooms over the nodes.
 func (s *status) busiest() []realtime.RoomSize {
 	var rooms []realtime.RoomSize
 	for _, n := range s.Realtime {

@@ -15,13 +15,14 @@ import (
 type tailCommand struct {
 	remote `embed:""`
 
-	School schoolID `required:"" placeholder:"S" help:"Whose log."`
-	From   string   `placeholder:"POSITION" help:"Begin after this position, as 7:1042; else at the beginning."`
-	Stop   bool     `help:"Stop at the end of the log and do not wait for more."`
+	School schoolID `required:"" placeholder:"S" help:"School whose log to print."`
+	From   string   `placeholder:"POSITION" help:"Start after this position, for example 7:1042 (default: from the beginning)."`
+	Stop   bool     `help:"Stop at the end of the log instead of waiting for more."`
 }
 
 func (*tailCommand) Help() string {
-	return `Prints events as NDJSON, each with its position, as they are in the log: nothing is left out, repetitions included.
+	return `Prints events as NDJSON with their positions, as stored in the log, including repetitions. It follows
+the log until interrupted, unless --stop is given.
 
 Examples:
 
@@ -54,7 +55,7 @@ func (c *tailCommand) Run(ctx context.Context, io streams) error {
 	for {
 		page, err := api.Events(ctx, string(c.School), after, tailPage, wait)
 		if ctx.Err() != nil {
-			return nil // an interrupt is how it ends
+			return nil // an interrupt is the normal end
 		}
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (c *tailCommand) Run(ctx context.Context, io streams) error {
 			return fmt.Errorf("print events: %w", err)
 		}
 		if page.Unreadable > 0 {
-			fmt.Fprintf(io.err, "schoolbell: %d records after %s are no events and were left out\n", page.Unreadable, after)
+			fmt.Fprintf(io.err, "schoolbell: %d records after %s are not events and were skipped\n", page.Unreadable, after)
 		}
 		if c.Stop && len(page.Events) == 0 && after == page.Next.String() {
 			return nil

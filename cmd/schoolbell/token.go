@@ -12,18 +12,19 @@ import (
 )
 
 type tokenCommand struct {
-	School schoolID      `required:"" placeholder:"S" help:"School that the token is for; * is a platform operator's."`
-	Sub    string        `required:"" placeholder:"U" help:"Who bears it: a guardian's or student's id, or any name."`
-	Role   []string      `placeholder:"ROLE" enum:"admin,teacher,accountant,guardian,student,operator" help:"What the bearer is: ${enum}."`
-	Scope  []string      `placeholder:"SCOPE" help:"What the bearer may do besides, as events:write."`
-	TTL    time.Duration `name:"ttl" default:"24h" help:"How long it is valid."`
-	Data   string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory whose secret signs it."`
-	Secret string        `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs it instead."`
+	School schoolID      `required:"" placeholder:"S" help:"School of the bearer; * for a platform operator."`
+	Sub    string        `required:"" placeholder:"U" help:"Subject: the id of a guardian or student, or any other name."`
+	Role   []string      `placeholder:"ROLE" enum:"admin,teacher,accountant,guardian,student,operator" help:"Role of the bearer: ${enum}."`
+	Scope  []string      `placeholder:"SCOPE" help:"Additional scope, for example events:write."`
+	TTL    time.Duration `name:"ttl" default:"24h" help:"How long the token is valid."`
+	Data   string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory with the secret."`
+	Secret string        `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" help:"Secret (default: the one in the data directory)."`
 	JSON   bool          `name:"json" help:"Print JSON."`
 }
 
 func (*tokenCommand) Help() string {
-	return `The token is signed with the development secret. In production tokens come from your identity provider.
+	return `The token is signed with the development secret. In production, tokens come from your identity provider.
+To set SCHOOLBELL_URL and SCHOOLBELL_TOKEN in one go, see schoolbell env.
 
 Examples:
 
@@ -34,20 +35,21 @@ Examples:
 
 func (c *tokenCommand) Run(io streams) error {
 	if c.TTL <= 0 {
-		return usageError{errors.New("--ttl: a token must be valid for a while")}
+		return usageError{errors.New("--ttl: must be more than zero")}
 	}
 	if c.Sub == "" {
-		return usageError{errors.New("--sub: say who bears it")}
+		return usageError{errors.New("--sub: must not be empty")}
 	}
 	if len(c.Role) == 0 && len(c.Scope) == 0 {
-		return usageError{errors.New("--role or --scope: say what the bearer may do")}
+		return usageError{errors.New("give --role or --scope: without one the token allows nothing")}
 	}
 	if c.School == auth.AllSchools != (len(c.Role) == 1 && c.Role[0] == "operator") {
-		return usageError{errors.New("--role operator goes with --school '*', and other roles with a school")}
+		return usageError{errors.New("--role operator needs --school '*', and other roles need a school")}
 	}
 	data := filepath.Clean(c.Data)
 	if c.Secret == "" && !program.IsDataDir(data) {
-		return fmt.Errorf("%s is not the data directory of a schoolbell serve: name it with --data, start one, or give the secret", data)
+		return fmt.Errorf("%s is not the data directory of a schoolbell serve: "+
+			"give it with --data, start one, or give the secret", data)
 	}
 	secret, err := config.JWT{Secret: c.Secret}.Config(data)
 	if err != nil {

@@ -11,28 +11,30 @@ import (
 	"path"
 )
 
-// Dir keeps blobs in a folder, to which it is confined.
+// Dir stores blobs in a directory and cannot leave it: it is an [os.Root], so that neither ".." nor
+// a symbolic link leads out.
 type Dir struct{ root *os.Root }
 
-// OpenDir opens a folder, and makes it first if need be.
-func OpenDir(folder string) (*Dir, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("make folder of documents: %w", err)
+// OpenDir opens a directory, and creates it if it does not exist.
+func OpenDir(dir string) (*Dir, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create document directory: %w", err)
 	}
-	root, err := os.OpenRoot(folder)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open folder of documents: %w", err)
+		return nil, fmt.Errorf("open document directory: %w", err)
 	}
 	return &Dir{root}, nil
 }
 
-// Close gives the folder back.
+// Close closes the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Write implements [Blobs]: the bytes and their name are on disk when it returns.
+// Write implements [Blobs]. It writes a temporary file, syncs it, renames it and syncs the
+// directories above, so that after a crash there is the whole blob under its name or none.
 func (d *Dir) Write(_ context.Context, name string, body []byte) error {
-	folder := path.Dir(name)
-	if err := d.root.MkdirAll(folder, 0o700); err != nil {
+	dir := path.Dir(name)
+	if err := d.root.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	unfinished := name + "." + rand.Text()
@@ -42,8 +44,8 @@ func (d *Dir) Write(_ context.Context, name string, body []byte) error {
 	if err := d.root.Rename(unfinished, name); err != nil {
 		return errors.Join(err, d.root.Remove(unfinished))
 	}
-	for ; folder != "."; folder = path.Dir(folder) {
-		if err := d.sync(folder); err != nil {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if err := d.sync(dir); err != nil {
 			return err
 		}
 	}
@@ -62,8 +64,8 @@ func (d *Dir) writeFile(name string, body []byte) (err error) {
 	return f.Sync()
 }
 
-func (d *Dir) sync(folder string) error {
-	f, err := d.root.Open(folder)
+func (d *Dir) sync(dir string) error {
+	f, err := d.root.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,8 @@ func (d *Dir) Read(_ context.Context, name string, maxBytes int64) ([]byte, erro
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	case info.Size() > maxBytes:
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", name, info.Size(), maxBytes)
+		return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", name, info.Size(),
+			maxBytes)
 	}
 	return io.ReadAll(io.LimitReader(f, maxBytes))
 }

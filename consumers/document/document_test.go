@@ -21,7 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/document/documenttest"
 )
 
-func TestDirKeepsDocuments(t *testing.T) {
+func TestDirStoresDocuments(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "a", "b")
 	dir, err := document.OpenDir(folder)
@@ -29,10 +29,11 @@ func TestDirKeepsDocuments(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
 	documenttest.Suite(t, dir)
 	t.Cleanup(func() {
-		require.NoError(t, filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
-			require.NotContains(t, filepath.Base(path), ".", "something unfinished was left behind")
-			return err
-		}))
+		require.NoError(t,
+			filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+				require.NotContains(t, filepath.Base(path), ".", "a temporary file is left")
+				return err
+			}))
 	})
 }
 
@@ -43,8 +44,10 @@ func TestDirIsConfined(t *testing.T) {
 	dir, err := document.OpenDir(filepath.Join(folder, "documents"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
-	require.NoError(t, os.Symlink(filepath.Join(folder, "secret"), filepath.Join(folder, "documents", "link")))
-	for _, name := range []string{"../secret", filepath.Join(folder, "secret"), "a/../../secret", "link", "."} {
+	require.NoError(t, os.Symlink(filepath.Join(folder, "secret"),
+		filepath.Join(folder, "documents", "link")))
+	for _, name := range []string{"../secret", filepath.Join(folder, "secret"), "a/../../secret",
+		"link", "."} {
 		_, err := dir.Read(t.Context(), name, 100)
 		require.Error(t, err, name)
 		if name != "link" && name != "." {
@@ -65,7 +68,7 @@ type site struct {
 	t       *testing.T
 	store   *document.Store
 	links   *document.Links
-	name    string // of all documents
+	name    string // the title of every document
 	handler http.Handler
 }
 
@@ -74,7 +77,8 @@ func newSite(t *testing.T, blobs document.Blobs) *site {
 	var err error
 	s.links, err = document.NewLinks("https://school.example/", key)
 	require.NoError(t, err)
-	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links, Now: func() time.Time { return now }, Title: func([]byte) string { return s.name }})
+	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links,
+		Now: func() time.Time { return now }, Title: func([]byte) string { return s.name }})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(document.Pattern, h)
@@ -89,7 +93,7 @@ func (s *site) put(body string) (hash string) {
 	return hash
 }
 
-func (s *site) ask(method, link string, header ...string) *http.Response {
+func (s *site) request(method, link string, header ...string) *http.Response {
 	r := httptest.NewRequest(method, link, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -106,46 +110,51 @@ func folder(t *testing.T) *document.Dir {
 	return dir
 }
 
-func TestDocumentsAreServedToHoldersOfALink(t *testing.T) {
+func TestDocumentsAreServedThroughALink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	const text = "%PDF-1.7\nsome document"
 	hash := s.put(text)
 	link := s.links.URL(hash, now.Add(time.Hour))
-	require.True(t, strings.HasPrefix(link, "https://school.example/documents/"+hash+"?expires="), link)
+	require.True(t, strings.HasPrefix(link, "https://school.example/documents/"+hash+
+		"?expires="), link)
 
-	answer := s.ask("GET", link)
-	require.Equal(t, http.StatusOK, answer.StatusCode)
-	body, err := io.ReadAll(answer.Body)
+	response := s.request("GET", link)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.Equal(t, text, string(body))
-	require.Equal(t, "application/pdf", answer.Header.Get("Content-Type"))
-	require.Equal(t, "private, immutable, max-age=3600", answer.Header.Get("Cache-Control"))
-	require.Equal(t, `"`+hash+`"`, answer.Header.Get("ETag"))
-	require.Equal(t, "nosniff", answer.Header.Get("X-Content-Type-Options"))
-	require.Equal(t, `inline; filename="`+hash[:12]+`.pdf"`, answer.Header.Get("Content-Disposition"))
+	require.Equal(t, "application/pdf", response.Header.Get("Content-Type"))
+	require.Equal(t, "private, immutable, max-age=3600", response.Header.Get("Cache-Control"))
+	require.Equal(t, `"`+hash+`"`, response.Header.Get("ETag"))
+	require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
+	require.Equal(t, `inline; filename="`+hash[:12]+`.pdf"`,
+		response.Header.Get("Content-Disposition"))
 
-	require.Equal(t, http.StatusNotModified, s.ask("GET", link, "If-None-Match", `"`+hash+`"`).StatusCode)
-	part := s.ask("GET", link, "Range", "bytes=1-3")
+	require.Equal(t, http.StatusNotModified,
+		s.request("GET", link, "If-None-Match", `"`+hash+`"`).StatusCode)
+	part := s.request("GET", link, "Range", "bytes=1-3")
 	require.Equal(t, http.StatusPartialContent, part.StatusCode)
 	body, err = io.ReadAll(part.Body)
 	require.NoError(t, err)
 	require.Equal(t, "PDF", string(body))
 	require.Equal(t, fmt.Sprintf("bytes 1-3/%d", len(text)), part.Header.Get("Content-Range"))
-	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, s.ask("GET", link, "Range", "bytes=99-").StatusCode)
-	require.Equal(t, int64(len(text)), s.ask("HEAD", link).ContentLength)
-	require.Equal(t, http.StatusMethodNotAllowed, s.ask("DELETE", link).StatusCode)
+	require.Equal(t, http.StatusRequestedRangeNotSatisfiable,
+		s.request("GET", link, "Range", "bytes=99-").StatusCode)
+	require.Equal(t, int64(len(text)), s.request("HEAD", link).ContentLength)
+	require.Equal(t, http.StatusMethodNotAllowed, s.request("DELETE", link).StatusCode)
 }
 
-func TestWhatABrowserCouldRunIsOnlySaved(t *testing.T) {
+func TestWhatABrowserCouldRunIsAnAttachment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
-	answer := s.ask("GET", s.links.URL(s.put("<script>alert(1)</script>"), now.Add(time.Hour)))
-	require.Equal(t, "application/octet-stream", answer.Header.Get("Content-Type"))
-	require.Equal(t, "attachment", answer.Header.Get("Content-Disposition"))
+	response := s.request("GET",
+		s.links.URL(s.put("<script>alert(1)</script>"), now.Add(time.Hour)))
+	require.Equal(t, "application/octet-stream", response.Header.Get("Content-Type"))
+	require.Equal(t, "attachment", response.Header.Get("Content-Disposition"))
 }
 
-func TestDocumentsAreSavedUnderTheirName(t *testing.T) {
+func TestDocumentsAreSavedUnderTheirTitle(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"Receipt - Ada King":        `inline; filename="Receipt - Ada King.pdf"`,
@@ -156,15 +165,16 @@ func TestDocumentsAreSavedUnderTheirName(t *testing.T) {
 		s := newSite(t, folder(t))
 		s.name = name
 		hash := s.put("%PDF-1.7 " + name)
-		got := s.ask("GET", s.links.URL(hash, now.Add(time.Hour))).Header.Get("Content-Disposition")
+		got := s.request("GET",
+			s.links.URL(hash, now.Add(time.Hour))).Header.Get("Content-Disposition")
 		require.Equal(t, strings.ReplaceAll(want, "HASH", hash[:12]), got)
 		_, _, err := mime.ParseMediaType(got)
 		require.NoError(t, err)
 	}
 }
 
-// Whoever follows a link with a browser reads why it does not hold, in a language of theirs.
-func TestPeopleReadWhyALinkDoesNotHold(t *testing.T) {
+// A reader sees why a link is refused, in a language that the browser asks for.
+func TestBrowsersShowWhyALinkIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	hash := s.put("%PDF-1.7 a")
@@ -178,19 +188,22 @@ func TestPeopleReadWhyALinkDoesNotHold(t *testing.T) {
 		{expired, "de, fr-CM;q=0.8", http.StatusGone, "Ce lien a expiré"},
 		{valid + "x", "ar-MA", http.StatusForbidden, `<html lang="ar" dir="rtl">`},
 		{valid + "x", "!!", http.StatusForbidden, "This link does not work"},
-		{s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound, "Este documento já não existe"},
+		{s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound,
+			"Este documento já não existe"},
 	} {
-		answer := s.ask("GET", c.link, "Accept", "text/html,*/*;q=0.8", "Accept-Language", c.languages)
-		require.Equal(t, c.status, answer.StatusCode)
-		require.Equal(t, "text/html; charset=utf-8", answer.Header.Get("Content-Type"))
-		require.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
-		body, err := io.ReadAll(answer.Body)
+		response := s.request("GET", c.link, "Accept", "text/html,*/*;q=0.8", "Accept-Language",
+			c.languages)
+		require.Equal(t, c.status, response.StatusCode)
+		require.Equal(t, "text/html; charset=utf-8", response.Header.Get("Content-Type"))
+		require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
 		require.Contains(t, string(body), c.says)
 		require.NotContains(t, string(body), hash)
 	}
-	answer := s.ask("GET", expired)
-	require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"), "a program reads a problem")
+	response := s.request("GET", expired)
+	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"),
+		"a program gets a problem document")
 }
 
 func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
@@ -198,25 +211,30 @@ func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
 	s := newSite(t, folder(t))
 	hash, other := s.put("%PDF-1.7 a"), s.put("%PDF-1.7 b")
 	link := s.links.URL(hash, now.Add(time.Hour))
-	stranger, err := document.NewLinks("https://school.example", []byte("another key, as long as it has to be"))
+	stranger, err := document.NewLinks("https://school.example",
+		[]byte("another key, as long as it has to be"))
 	require.NoError(t, err)
 	for what, forged := range map[string]string{
 		"no signature":         "https://school.example/documents/" + hash,
 		"of another document":  strings.Replace(link, hash, other, 1),
 		"later":                strings.Replace(link, "expires=", "expires=9", 1),
-		"another way to write": strings.Replace(link, "expires=", "expires=0", 1),
+		"another spelling":     strings.Replace(link, "expires=", "expires=0", 1),
 		"cut":                  link[:len(link)-1],
 		"longer":               link + "A",
 		"another key":          stranger.URL(hash, now.Add(time.Hour)),
 		"expired, another key": stranger.URL(hash, now.Add(-time.Hour)),
-		"traversal":            "https://school.example/documents/" + url.PathEscape("../../secret") + link[strings.Index(link, "?"):],
+		"traversal": "https://school.example/documents/" +
+			url.PathEscape("../../secret") + link[strings.Index(link, "?"):],
 	} {
-		require.Equal(t, http.StatusForbidden, s.ask("GET", forged).StatusCode, what)
+		require.Equal(t, http.StatusForbidden, s.request("GET", forged).StatusCode, what)
 	}
-	require.Equal(t, http.StatusGone, s.ask("GET", s.links.URL(hash, now)).StatusCode)
-	require.Equal(t, http.StatusGone, s.ask("GET", s.links.URL(hash, now.Add(-time.Hour))).StatusCode)
-	require.Equal(t, http.StatusNotFound, s.ask("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour))).StatusCode)
-	require.Equal(t, "no-store", s.ask("GET", s.links.URL(hash, now)).Header.Get("Cache-Control"))
+	require.Equal(t, http.StatusGone, s.request("GET", s.links.URL(hash, now)).StatusCode)
+	require.Equal(t, http.StatusGone,
+		s.request("GET", s.links.URL(hash, now.Add(-time.Hour))).StatusCode)
+	require.Equal(t, http.StatusNotFound,
+		s.request("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour))).StatusCode)
+	require.Equal(t, "no-store",
+		s.request("GET", s.links.URL(hash, now)).Header.Get("Cache-Control"))
 }
 
 func TestKeysCanBeReplaced(t *testing.T) {
@@ -232,7 +250,7 @@ func TestKeysCanBeReplaced(t *testing.T) {
 	require.NotEqual(t, before.URL("h", now), after.URL("h", now))
 
 	_, err = document.NewLinks("not a base?x=1", []byte("short"))
-	require.ErrorContains(t, err, "not the beginning of a URL")
+	require.ErrorContains(t, err, "is not a base URL")
 	require.ErrorContains(t, err, "has 5 bytes")
 }
 
@@ -240,9 +258,11 @@ type broken struct{}
 
 func (broken) Write(context.Context, string, []byte) error { return errors.New("broken") }
 
-func (broken) Read(context.Context, string, int64) ([]byte, error) { return nil, errors.New("broken") }
+func (broken) Read(context.Context, string, int64) ([]byte, error) {
+	return nil, errors.New("broken")
+}
 
-// What has changed on disk is not handed out: its hash is what somebody was promised.
+// A blob that was changed on disk is not served: the link promises the content of its hash.
 func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
 	t.Parallel()
 	where := t.TempDir()
@@ -252,20 +272,22 @@ func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
 	s := newSite(t, dir)
 	hash := s.put("%PDF-1.7 what was promised")
 	link := s.links.URL(hash, now.Add(time.Hour))
-	require.Equal(t, http.StatusOK, s.ask("GET", link).StatusCode)
-	require.NoError(t, os.WriteFile(filepath.Join(where, "documents", hash[:2], hash), []byte("%PDF-1.7 what was promise!"), 0o600))
-	require.Equal(t, http.StatusServiceUnavailable, s.ask("GET", link).StatusCode)
-	require.Equal(t, http.StatusServiceUnavailable, s.ask("GET", link, "Range", "bytes=0-3").StatusCode)
+	require.Equal(t, http.StatusOK, s.request("GET", link).StatusCode)
+	require.NoError(t, os.WriteFile(filepath.Join(where, "documents", hash[:2], hash),
+		[]byte("%PDF-1.7 what was promise!"), 0o600))
+	require.Equal(t, http.StatusServiceUnavailable, s.request("GET", link).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable,
+		s.request("GET", link, "Range", "bytes=0-3").StatusCode)
 	_, err = s.store.Get(t.Context(), hash)
-	require.ErrorContains(t, err, "its hash is")
+	require.ErrorContains(t, err, "content has changed")
 }
 
-func TestAStoreThatDoesNotAnswerIsNoLostDocument(t *testing.T) {
+func TestAnUnavailableStoreIsNotAMissingDocument(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, broken{})
-	answer := s.ask("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)))
-	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
-	require.NotEmpty(t, answer.Header.Get("Retry-After"))
+	response := s.request("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)))
+	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	require.NotEmpty(t, response.Header.Get("Retry-After"))
 	_, err := s.store.Put(t.Context(), []byte("x"))
 	require.ErrorContains(t, err, "broken")
 }

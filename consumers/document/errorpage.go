@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// errorPage is what somebody reads whose link leads to no document.
+// errorPage is what a browser shows when a link leads to no document.
 type errorPage struct {
 	Language  string
 	Direction string

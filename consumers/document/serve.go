@@ -2,6 +2,7 @@ package document
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,18 +20,19 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 )
 
-// Config is what a handler is made of. A zero value means the default in parentheses.
+// Config configures a handler. A zero value means the default in parentheses.
 type Config struct {
 	Store   *Store                // required
 	Links   *Links                // required
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
-	Now     func() time.Time      // (the clock)
-	// NameOf says what somebody would call a document, without an ending; "" when it has no name. (The hash's beginning)
+	Now     func() time.Time      // (time.Now)
+	// Title returns the title of a document, from which its file name is made; "" when it has none.
+	// (the beginning of the hash)
 	Title func(body []byte) string
 }
 
-// Pattern is where the handler belongs.
+// Pattern is the pattern under which the handler is to be registered.
 const Pattern = "/documents/{sha256}"
 
 type handler struct {
@@ -39,15 +41,13 @@ type handler struct {
 	responses *prometheus.CounterVec
 }
 
-// NewHandler serves documents under [Pattern] to holders of a link: whole or in ranges, and never to be asked for again
-// as long as the link holds, as they do not change.
+// NewHandler serves documents under [Pattern] to whoever has a link: whole or in ranges, and
+// cacheable until the link expires, as a document never changes.
 func NewHandler(cfg Config) (http.Handler, error) {
 	if cfg.Store == nil || cfg.Links == nil {
-		return nil, errors.New("documents: a store and links are required")
+		return nil, errors.New("documents: Store and Links are required")
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -56,28 +56,32 @@ func NewHandler(cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	h := &handler{cfg, catalog, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "schoolbell_documents_answers_total", Help: "Answers to those who follow links to documents, by status.",
+		Name: "schoolbell_documents_answers_total",
+		Help: "Responses to requests for documents, by status.",
 	}, []string{"status"})}
 	if cfg.Metrics != nil {
 		if err := cfg.Metrics.Register(h.responses); err != nil {
-			return nil, fmt.Errorf("register metrics of documents: %w", err)
+			return nil, fmt.Errorf("register document metrics: %w", err)
 		}
 	}
 	return h, nil
 }
 
-// contentTypes are what is shown in a browser; everything else is for saving.
-var contentTypes = map[string]string{"application/pdf": "pdf", "image/png": "png", "image/jpeg": "jpg"}
+// contentTypes are the types that a browser may show. Everything else is sent as an attachment, so
+// that an uploaded script never runs in the school's origin.
+var contentTypes = map[string]string{"application/pdf": "pdf", "image/png": "png",
+	"image/jpeg": "jpg"}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer") // the link is the key
+	header.Set("Referrer-Policy", "no-referrer") // the URL is the credential
 	header.Set("X-Robots-Tag", "noindex")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		h.fail(w, r, http.StatusMethodNotAllowed, "documents are only read")
+		h.fail(w, r, http.StatusMethodNotAllowed, "documents are read-only")
 		return
 	}
 	hash, query, now := r.PathValue("sha256"), r.URL.Query(), h.Now()
@@ -93,14 +97,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := h.Store.Get(r.Context(), hash)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		h.fail(w, r, http.StatusNotFound, "there is no such document any more")
+		h.fail(w, r, http.StatusNotFound, "this document no longer exists")
 		return
 	case err != nil:
 		if r.Context().Err() == nil {
 			h.Logger.ErrorContext(r.Context(), "serve document", "error", err)
 		}
 		header.Set("Retry-After", "5")
-		h.fail(w, r, http.StatusServiceUnavailable, "the store of documents does not answer")
+		h.fail(w, r, http.StatusServiceUnavailable, "the document store is unavailable")
 		return
 	}
 	kind := http.DetectContentType(body)
@@ -111,14 +115,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Content-Disposition", "attachment")
 	}
 	header.Set("Content-Type", kind)
-	header.Set("Cache-Control", "private, immutable, max-age="+strconv.FormatInt(int64(until.Sub(now).Seconds()), 10))
+	header.Set("Cache-Control", "private, immutable, max-age="+
+		strconv.FormatInt(int64(until.Sub(now).Seconds()), 10))
 	header.Set("Etag", strconv.Quote(hash))
 	counted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(counted, r, "", time.Time{}, bytes.NewReader(body))
 	h.responses.WithLabelValues(strconv.Itoa(counted.status)).Inc()
 }
 
-// disposition says that a document is shown, and under which name it is saved.
+// disposition shows the document in the browser and names the file it is saved as.
 func (h *handler) disposition(hash string, body []byte, ending string) string {
 	plain, name := hash[:12]+"."+ending, ""
 	if h.Title != nil {
@@ -130,10 +135,12 @@ func (h *handler) disposition(hash string, body []byte, ending string) string {
 	case strings.IndexFunc(name, func(r rune) bool { return r > '~' }) < 0:
 		return fmt.Sprintf("inline; filename=%q", name+"."+ending)
 	}
-	return fmt.Sprintf("inline; filename=%q; filename*=UTF-8''%s", plain, strings.ReplaceAll(url.QueryEscape(name+"."+ending), "+", "%20"))
+	return fmt.Sprintf("inline; filename=%q; filename*=UTF-8''%s", plain,
+		strings.ReplaceAll(url.QueryEscape(name+"."+ending), "+", "%20"))
 }
 
-// sanitizeFileName replaces what file systems do not take, and what makes a name look like another.
+// sanitizeFileName replaces what file systems refuse, and drops what makes one name look like
+// another, such as a right-to-left override.
 func sanitizeFileName(r rune) rune {
 	if strings.ContainsRune(`/\:*?"<>|%`, r) {
 		return '-'
@@ -144,7 +151,7 @@ func sanitizeFileName(r rune) rune {
 	return r
 }
 
-// fail answers a program with a problem, and somebody who has followed a link with a page.
+// fail responds to a program with a problem document, and to a browser with a page.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	h.responses.WithLabelValues(strconv.Itoa(status)).Inc()
 	w.Header().Set("Cache-Control", "no-store")
@@ -155,14 +162,14 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, status int, detai
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.MarshalWrite(w, struct { // whoever has gone does not need it
+	_ = json.MarshalWrite(w, struct { // the client may be gone
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
 	}{http.StatusText(status), status, detail})
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

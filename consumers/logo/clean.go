@@ -1,8 +1,11 @@
-// Package logo keeps the pictures that schools put at the head of their documents.
+// Package logo stores the logos that schools put at the head of their documents.
 //
-// What it promises: what is kept is a picture and nothing else. An upload is measured before it is unpacked, unpacked,
-// made as small as documents need it, and written anew, so that nothing of its file survives but what it shows. The same
-// upload is kept under the same hash.
+// What is stored is an image and nothing else. An upload is measured before it is decoded, then
+// decoded, scaled down to what a document needs and encoded again, so that nothing of the file
+// survives but what it shows. The same upload gives the same hash.
+//
+// [Clean] does all of that; [Service] connects it with the document store and a school's settings.
+// The first change: another format is an import in clean.go and a case in its tests.
 package logo
 
 import (
@@ -10,35 +13,37 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/gif"  // pictures may be GIF, of which the first frame counts
-	_ "image/jpeg" // or JPEG
+	_ "image/gif"  // of an animation the first frame is used
+	_ "image/jpeg" // accepted format
 	"image/png"
 	"sync"
 
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp" // or WebP
+	_ "golang.org/x/image/webp" // accepted format
 )
 
-// The limits on an upload.
+// Limits of an upload. The dimensions are read from the header, before any pixel is decoded.
 const (
 	MaxBytes  = 2 << 20
 	MaxSide   = 8192
 	MaxPixels = 16 << 20
 )
 
-// StoredSide is how many pixels a picture has at most each way once it is kept: enough for two centimeters in print.
+// StoredSide is the longest side of a stored logo in pixels: enough for two centimeters in print.
 const StoredSide = 512
 
-// Why an upload is refused.
+// Reasons why an upload is refused.
 var (
-	ErrUnreadable = errors.New("the logo must be a PNG, JPEG, GIF or WebP picture that can be read")
-	ErrTooLarge   = fmt.Errorf("the logo must have at most %d bytes, %d pixels each way, and %d in all", MaxBytes, MaxSide, MaxPixels)
+	ErrUnreadable = errors.New("the logo must be a readable PNG, JPEG, GIF or WebP image")
+	ErrTooLarge   = fmt.Errorf("the logo must have at most %d bytes, %d pixels per side and %d pixels in total", MaxBytes, MaxSide, MaxPixels)
 )
 
-// decodeMu picture at a time is unpacked: it may take a hundred times the room of its file.
+// decodeMu lets one image be decoded at a time: a small file may need a hundred times its size in
+// memory.
 var decodeMu sync.Mutex
 
-// Clean returns a picture written anew, as PNG.
+// Clean returns an upload as a PNG made from its pixels alone. The error is [ErrUnreadable] or
+// [ErrTooLarge].
 func Clean(data []byte) ([]byte, error) {
 	if len(data) > MaxBytes {
 		return nil, ErrTooLarge
@@ -64,7 +69,7 @@ func Clean(data []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// decode turns a panic into an error: the file comes from outside, and there are four formats.
+// decode turns a panic into an error: the file comes from outside, and there are four decoders.
 func decode(data []byte) (picture image.Image, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -75,7 +80,7 @@ func decode(data []byte) (picture image.Image, err error) {
 	return picture, err
 }
 
-// shrink returns a picture of at most Side pixels each way, in the colors that PNG writes.
+// shrink returns an image of at most StoredSide pixels per side.
 func shrink(picture image.Image) image.Image {
 	size := picture.Bounds().Size()
 	width, height := size.X, size.Y

@@ -7,22 +7,16 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
 )
 
-// Settings is where schools say which picture is theirs.
-type Settings interface {
-	Current(ctx context.Context, school string) (*consumers.Settings, error)
-	// Change changes the settings that are in force, and no others.
-	Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error
-}
-
-// Service are those of schools.
+// Service reads and changes the logos of schools.
 type Service struct {
 	Store    *document.Store
-	Settings Settings
+	Settings *ledger.Settings
 }
 
-// Get returns a school's picture and its hash. The error is [fs.ErrNotExist] when it has none.
+// Get returns a school's logo and its hash. The error is [fs.ErrNotExist] when it has none.
 func (l *Service) Get(ctx context.Context, school string) (picture []byte, hash string, err error) {
 	now, err := l.Settings.Current(ctx, school)
 	if err != nil {
@@ -35,9 +29,10 @@ func (l *Service) Get(ctx context.Context, school string) (picture []byte, hash 
 	return picture, now.Logo, err
 }
 
-// Put makes an upload the picture of a school, on documents that are planned from now on, and returns its hash. The error
-// is [ErrUnreadable] or [ErrTooLarge] when it cannot be used.
-func (l *Service) Put(ctx context.Context, school, actor string, upload []byte) (hash string, err error) {
+// Put makes an upload the logo of a school, for documents planned from now on, and returns its
+// hash. The error is [ErrUnreadable] or [ErrTooLarge] when it cannot be used.
+func (l *Service) Put(ctx context.Context, school, actor string,
+	upload []byte) (hash string, err error) {
 	picture, err := Clean(upload)
 	if err != nil {
 		return "", err
@@ -45,10 +40,12 @@ func (l *Service) Put(ctx context.Context, school, actor string, upload []byte) 
 	if hash, err = l.Store.Put(ctx, picture); err != nil {
 		return "", err
 	}
-	return hash, l.Settings.Change(ctx, school, actor, func(s *consumers.Settings) { s.Logo = hash })
+	return hash, l.Settings.Change(ctx, school, actor,
+		func(s *consumers.Settings) { s.Logo = hash })
 }
 
-// Remove leaves a school without a picture. Documents that were planned with it keep it.
+// Remove leaves a school without a logo. Documents that were planned with it still show it, so that
+// rendering them again gives the same bytes.
 func (l *Service) Remove(ctx context.Context, school, actor string) error {
 	return l.Settings.Change(ctx, school, actor, func(s *consumers.Settings) { s.Logo = "" })
 }

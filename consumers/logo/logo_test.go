@@ -23,12 +23,13 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-// picture is a red disc on nothing.
+// picture is a red disc on a transparent ground.
 func picture(width, height int) *image.NRGBA {
 	m := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
 		for x := range width {
-			if dx, dy := 2*x-width, 2*y-height; dx*dx*height*height+dy*dy*width*width < width*width*height*height {
+			if dx, dy := 2*x-width, 2*y-height; dx*dx*height*height+
+				dy*dy*width*width < width*width*height*height {
 				m.SetNRGBA(x, y, color.NRGBA{R: 0xc0, A: 0xff})
 			}
 		}
@@ -49,7 +50,7 @@ func encoded(t testing.TB, format string, m image.Image) []byte {
 	return b.Bytes()
 }
 
-func TestPicturesAreWrittenAnew(t *testing.T) {
+func TestUploadsAreEncodedAgain(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"png", "jpeg", "gif"} {
 		upload := append(encoded(t, format, picture(1500, 700)), "<script>alert(1)</script>"...)
@@ -63,14 +64,15 @@ func TestPicturesAreWrittenAnew(t *testing.T) {
 		got, kind, err := image.Decode(bytes.NewReader(clean))
 		require.NoError(t, err)
 		require.Equal(t, "png", kind)
-		require.Equal(t, image.Pt(logo.StoredSide, 238), got.Bounds().Size(), "its shape stays")
+		require.Equal(t, image.Pt(logo.StoredSide, 238), got.Bounds().Size(),
+			"the aspect ratio stays")
 		r, g, _, a := got.At(256, 119).RGBA()
 		require.Greater(t, r, uint32(0xa000))
 		require.Less(t, g, uint32(0x2000))
 		require.Equal(t, uint32(0xffff), a)
 		if format == "png" {
 			_, _, _, a = got.At(0, 0).RGBA()
-			require.Zero(t, a, "what is transparent stays so")
+			require.Zero(t, a, "transparency stays")
 		}
 		_, err = page.ReadImage(clean)
 		require.NoError(t, err, "documents can draw it")
@@ -82,33 +84,37 @@ func TestPicturesAreWrittenAnew(t *testing.T) {
 	require.Equal(t, []int{22, logo.StoredSide}, []int{config.Width, config.Height})
 }
 
-func TestWhatIsNoPictureIsRefused(t *testing.T) {
+func TestWhatIsNoImageIsRefused(t *testing.T) {
 	t.Parallel()
 	whole := encoded(t, "png", picture(64, 64))
 	for what, upload := range map[string][]byte{
-		"nothing": nil, "a page": []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), "half a picture": whole[:len(whole)/2],
-		"only its head": whole[:33],
+		"nothing": nil, "a page": []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+		"half a picture":  whole[:len(whole)/2],
+		"only its header": whole[:33],
 	} {
 		_, err := logo.Clean(upload)
 		require.ErrorIs(t, err, logo.ErrUnreadable, what)
 	}
 	for what, upload := range map[string][]byte{
-		"wide": encoded(t, "png", image.NewGray(image.Rect(0, 0, logo.MaxSide+1, 1))), "many bytes": make([]byte, logo.MaxBytes+1),
-		"a bomb": encoded(t, "gif", image.NewPaletted(image.Rect(0, 0, 4097, 4097), color.Palette{color.White})),
+		"wide":       encoded(t, "png", image.NewGray(image.Rect(0, 0, logo.MaxSide+1, 1))),
+		"many bytes": make([]byte, logo.MaxBytes+1),
+		"a bomb": encoded(t, "gif",
+			image.NewPaletted(image.Rect(0, 0, 4097, 4097), color.Palette{color.White})),
 	} {
 		_, err := logo.Clean(upload)
 		require.ErrorIs(t, err, logo.ErrTooLarge, what)
 	}
 }
 
-func TestBrokenPicturesDoNoHarm(t *testing.T) {
+func TestCorruptImagesDoNoHarm(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"png", "jpeg", "gif"} {
 		whole := encoded(t, format, picture(33, 21))
 		rapid.Check(t, func(t *rapid.T) {
 			broken := bytes.Clone(whole)
 			for range rapid.IntRange(1, 8).Draw(t, "changes") {
-				broken[rapid.IntRange(0, len(broken)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+				broken[rapid.IntRange(0, len(broken)-1).Draw(t, "at")] = rapid.Byte().Draw(t,
+					"byte")
 			}
 			if clean, err := logo.Clean(broken); err == nil {
 				_, err = page.ReadImage(clean)
@@ -129,7 +135,8 @@ func TestASchoolHasOneLogo(t *testing.T) {
 
 	_, _, err = l.Get(t.Context(), "north")
 	require.ErrorContains(t, err, "not exist")
-	require.NoError(t, settings.Set(t.Context(), &consumers.Settings{School: "north", Name: "The North"}, "ada"))
+	require.NoError(t, settings.Set(t.Context(),
+		&consumers.Settings{School: "north", Name: "The North"}, "ada"))
 	hash, err := l.Put(t.Context(), "north", "ada", encoded(t, "png", picture(10, 10)))
 	require.NoError(t, err)
 	got, gotHash, err := l.Get(t.Context(), "north")
@@ -145,9 +152,10 @@ func TestASchoolHasOneLogo(t *testing.T) {
 	require.ErrorContains(t, err, "not exist")
 
 	done := make(chan error)
-	for range 8 { // of many changes at the same time none is lost
+	for range 8 { // concurrent changes are all applied
 		go func() {
-			done <- settings.Change(t.Context(), "north", "ada", func(s *consumers.Settings) { s.Budget++ })
+			done <- settings.Change(t.Context(), "north", "ada",
+				func(s *consumers.Settings) { s.Budget++ })
 		}()
 	}
 	for range 8 {

@@ -1,11 +1,15 @@
-// Package pdf makes the documents that deliveries ask for: report cards, receipts and fee statements.
+// Package pdf renders the documents that deliveries request: report cards, receipts and fee
+// statements.
 //
-// A document is a function of the facts that its planner has put into the delivery (package paper), of the delivery's
-// language and of the school's logo: made again, it has the same bytes and so the same place in the store. There is no
-// clock in it and nothing random.
+// A document is a pure function of the data that its planner put into the delivery (package paper),
+// the delivery's language and the school's logo. There is no clock and nothing random in it, so
+// rendering it again gives the same bytes and therefore the same hash in the store: a retry cannot
+// leave two versions.
 //
-// Package page writes PDF and shapes text; [Renderer] lays documents out; [Provider] is what the job queue calls.
+// Package page writes PDF and shapes text; [Renderer] lays documents out from top to
+// bottom; [Provider] is called by the job queue.
 //
-// The first change: what a document says is in words.go for each language; how it looks is in its own file, and
-// `make golden` writes what it looks like to testdata.
+// The first change: the words of a document are in the language files of package wording; its
+// layout is in the file named after it, and `make golden` writes the text of each sample document
+// to testdata.
 package pdf

@@ -29,7 +29,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// hiccup fails the first time that something is to be kept.
+// hiccup fails the first write.
 type hiccup struct {
 	document.Blobs
 	failed atomic.Bool
@@ -42,10 +42,10 @@ func (h *hiccup) Write(ctx context.Context, name string, body []byte) error {
 	return h.Blobs.Write(ctx, name, body)
 }
 
-// messenger tells about documents.
+// messenger records the links that it would send.
 type messenger struct {
 	link func(context.Context, *consumers.Delivery) (string, error)
-	told chan string
+	sent chan string
 }
 
 func (*messenger) Name() string                   { return "messenger" }
@@ -54,13 +54,14 @@ func (*messenger) Abilities() consumers.Abilities { return consumers.Abilities{I
 func (m *messenger) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
 	link, err := m.link(ctx, d)
 	if err == nil {
-		m.told <- link
+		m.sent <- link
 	}
 	return consumers.Receipt{State: consumers.Sent}, err
 }
 
-// A payment leads to a receipt, and then to a message that links it; the store fails at first. The whole story can be told.
-func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
+// A payment leads to a receipt, and then to a message with its link; the store fails at first. The
+// delivery's history shows all of it.
+func TestP5_AReceiptIsRenderedStoredAndLinked(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)
 	dir, err := document.OpenDir(t.TempDir())
@@ -71,13 +72,15 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	require.NoError(t, err)
 	provider, err := NewProvider(Config{Store: store})
 	require.NoError(t, err)
-	messenger := &messenger{link: Link(links), told: make(chan string, 10)}
+	messenger := &messenger{link: Link(links), sent: make(chan string, 10)}
 
 	pool := devtest.Pool(t, url, postgres.Jobs)
 	log := memlog.New(1)
 	l, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond,
-		Providers: map[consumers.Channel]consumers.Provider{consumers.PDF: provider, consumers.InApp: messenger},
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryMin: 10 * time.Millisecond,
+		RetryMax: 50 * time.Millisecond,
+		Providers: map[consumers.Channel]consumers.Provider{consumers.PDF: provider,
+			consumers.InApp: messenger},
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -86,18 +89,22 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
 
 	event := &domain.Envelope{
-		ID: "p1", Source: "bank", School: "oak", Type: fee.TypePaymentReceived, Time: time.Now(), Position: domain.Position{Offset: 7},
+		ID: "p1", Source: "bank", School: "oak", Type: fee.TypePaymentReceived, Time: time.Now(),
+		Position: domain.Position{Offset: 7},
 	}
-	paid := consumers.Delivery{Channel: consumers.PDF, Recipient: "student-0007", Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(receipt())}
+	paid := consumers.Delivery{Channel: consumers.PDF, Recipient: "student-0007",
+		Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(receipt())}
 	paid.Complete(event, "receipt")
-	tell := consumers.Delivery{Channel: consumers.InApp, Recipient: "g1", Template: "receipt", DependsOn: paid.ID}
-	tell.Complete(event, "receipt")
+	notice := consumers.Delivery{Channel: consumers.InApp, Recipient: "g1", Template: "receipt",
+		DependsOn: paid.ID}
+	notice.Complete(event, "receipt")
 	_, err = l.Commit(t.Context(), []consumers.Planning{{
-		Event: consumers.Event{Envelope: event, AppendedAt: event.Time}, FactsAt: 7, Deliveries: []consumers.Delivery{tell, paid},
+		Event: consumers.Event{Envelope: event, AppendedAt: event.Time}, FactsAt: 7,
+		Deliveries: []consumers.Delivery{notice, paid},
 	}})
 	require.NoError(t, err)
 
-	link := <-messenger.told
+	link := <-messenger.sent
 	handler, err := document.NewHandler(document.Config{Store: store, Links: links})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
@@ -124,7 +131,8 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 		return len(batch.Records) >= 2
 	}, 20*time.Second, 10*time.Millisecond)
 	require.Equal(t, &rendered.Rendered{
-		DocumentID: paid.ID, Kind: paper.KindReceipt, StudentID: "student-0007", SHA256: fact.SHA256, Bytes: int64(len(file)),
+		DocumentID: paid.ID, Kind: paper.KindReceipt, StudentID: "student-0007",
+		SHA256: fact.SHA256, Bytes: int64(len(file)),
 	}, fact)
 	require.Contains(t, link, fact.SHA256)
 
@@ -135,11 +143,13 @@ func TestP5_AReceiptIsMadeKeptAndLinked(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 	projtest.As(t, tx, "oak")
-	story := projtest.Get(tx, query.Scope{School: "oak"}, deliveries.Queries, "/deliveries/"+paid.ID)
-	require.Contains(t, story, `"status": "rendered"`)
-	require.Contains(t, story, `"attempts": 2`)
-	require.Contains(t, story, "no space left")
-	told := projtest.Get(tx, query.Scope{School: "oak"}, deliveries.Queries, "/deliveries?event=p1")
-	require.Contains(t, told, paid.ID)
-	require.Contains(t, told, tell.ID)
+	history := projtest.Get(tx, query.Scope{School: "oak"}, deliveries.Queries,
+		"/deliveries/"+paid.ID)
+	require.Contains(t, history, `"status": "rendered"`)
+	require.Contains(t, history, `"attempts": 2`)
+	require.Contains(t, history, "no space left")
+	ofEvent := projtest.Get(tx, query.Scope{School: "oak"}, deliveries.Queries,
+		"/deliveries?event=p1")
+	require.Contains(t, ofEvent, paid.ID)
+	require.Contains(t, ofEvent, notice.ID)
 }

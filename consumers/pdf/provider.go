@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,17 +15,19 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// Config is what a provider is made of. A zero value means the default in parentheses.
+// Config configures a provider. A zero value means the default in parentheses.
 type Config struct {
 	Store   *document.Store       // required
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
 }
 
-// Provider makes the documents of the channel PDF and keeps them. It may be asked for the same one any number of times:
-// the facts in the delivery are of the moment at which it was planned, so it always is the same document in the same place.
+// Provider renders the documents of the channel PDF and stores them. It is idempotent: the delivery
+// carries the data of the moment when it was planned, so that every attempt stores the same
+// document under the same hash.
 type Provider struct {
 	renderer      *Renderer
 	store         *document.Store
@@ -36,33 +39,32 @@ type Provider struct {
 
 var _ consumers.Provider = (*Provider)(nil)
 
-// NewProvider returns a provider that is ready.
+// NewProvider returns a provider.
 func NewProvider(cfg Config) (*Provider, error) {
 	if cfg.Store == nil {
-		return nil, errors.New("documents: a store is required")
+		return nil, errors.New("documents: Store is required")
 	}
 	renderer, err := NewRenderer()
 	if err != nil {
 		return nil, err
 	}
 	p := &Provider{
-		renderer: renderer, store: cfg.Store, log: cfg.Logger,
+		renderer: renderer, store: cfg.Store,
+		log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		renderSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "schoolbell_documents_render_seconds", Help: "Time to lay out a document, by kind.",
+			Name:    "schoolbell_documents_render_seconds",
+			Help:    "Time to render and store a document, by kind.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 10),
 		}, []string{"kind"}),
 		documentBytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "schoolbell_documents_bytes", Help: "Size of the documents that were made, by kind.",
+			Name: "schoolbell_documents_bytes", Help: "Size of rendered documents, by kind.",
 			Buckets: prometheus.ExponentialBuckets(4096, 2, 10),
 		}, []string{"kind"}),
-	}
-	if p.log == nil {
-		p.log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Metrics != nil {
 		for _, c := range []prometheus.Collector{p.renderSeconds, p.documentBytes} {
 			if err := cfg.Metrics.Register(c); err != nil {
-				return nil, fmt.Errorf("register metrics of documents: %w", err)
+				return nil, fmt.Errorf("register document metrics: %w", err)
 			}
 		}
 	}
@@ -75,33 +77,36 @@ func (p *Provider) Name() string { return "documents" }
 // Abilities implements [consumers.Provider].
 func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
 
-// Send makes the document of a delivery and keeps it.
+// Send renders the document of a delivery and stores it. Errors of the store are temporary; a
+// document that cannot be rendered now never can be.
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
 	logo, err := p.logo(ctx, d)
 	if err != nil {
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Temporary, "store", "%w", err)
 	}
 	began := time.Now()
 	file, err := p.render(d, logo)
 	if err != nil {
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "render", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "render", "%w", err)
 	}
 	hash, err := p.store.Put(ctx, file)
 	switch {
 	case errors.Is(err, document.ErrTooLarge):
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "size", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "size", "%w", err)
 	case err != nil:
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Temporary, "store", "%w", err)
 	}
 	p.renderSeconds.WithLabelValues(d.Template).Observe(time.Since(began).Seconds())
 	p.documentBytes.WithLabelValues(d.Template).Observe(float64(len(file)))
 	return consumers.Receipt{
 		State: consumers.Rendered, ProviderID: hash,
-		Document: &consumers.Document{Kind: d.Template, StudentID: stringParam(d, "student_id"), SHA256: hash, Bytes: int64(len(file))},
+		Document: &consumers.Document{Kind: d.Template, StudentID: stringParam(d, "student_id"),
+			SHA256: hash, Bytes: int64(len(file))},
 	}, nil
 }
 
-// render turns a panic into an error: the text comes from outside, and shaping it is a large program.
+// render turns a panic into an error: the text comes from outside, and shaping it is a large
+// program.
 func (p *Provider) render(d *consumers.Delivery, logo *page.Image) (file []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -111,7 +116,8 @@ func (p *Provider) render(d *consumers.Delivery, logo *page.Image) (file []byte,
 	return p.renderer.Render(d.Template, d.Params, d.Language, logo)
 }
 
-// logo returns the school's picture. A document goes without it rather than not at all, if there is none that can be drawn.
+// logo returns the school's logo. A logo that is missing or cannot be drawn is left out: a family
+// is better served by a report card without it than by none. Only an unavailable store is an error.
 func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image, error) {
 	hash := stringParam(d, "logo")
 	if hash == "" {
@@ -129,14 +135,16 @@ func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image
 		picture, err = page.ReadImage(data)
 	}
 	if err != nil {
-		p.log.WarnContext(ctx, "made a document without the school's logo", "school", d.School, "delivery", d.ID, "error", err)
+		p.log.WarnContext(ctx, "rendered a document without the school's logo", "school", d.School,
+			"delivery", d.ID, "error", err)
 		return nil, nil
 	}
 	p.logos.add(hash, picture)
 	return picture, nil
 }
 
-// logoCache are those that were used lately, by their hashes: the report cards of a class are made one after the other.
+// logoCache holds recently used logos by their hashes: the report cards of a class are rendered one
+// after the other.
 type logoCache struct {
 	mu     sync.Mutex
 	cached map[string]*page.Image

@@ -23,7 +23,7 @@ func newProvider(t *testing.T) (*Provider, *document.Store) {
 	return p, store
 }
 
-func TestP5_ADocumentIsMadeOnceHoweverOftenItIsAskedFor(t *testing.T) {
+func TestP5_EveryAttemptStoresTheSameDocument(t *testing.T) {
 	t.Parallel()
 	p, store := newProvider(t)
 	require.True(t, p.Abilities().Idempotent)
@@ -31,7 +31,8 @@ func TestP5_ADocumentIsMadeOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	var err error
 	r.Logo, err = store.Put(t.Context(), logo(t))
 	require.NoError(t, err)
-	d := &consumers.Delivery{ID: "d1", School: "oak", Channel: consumers.PDF, Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(r)}
+	d := &consumers.Delivery{ID: "d1", School: "oak", Channel: consumers.PDF,
+		Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(r)}
 	first, err := p.Send(t.Context(), d)
 	require.NoError(t, err)
 	again, err := p.Send(t.Context(), d)
@@ -39,7 +40,8 @@ func TestP5_ADocumentIsMadeOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	require.Equal(t, first, again)
 	require.Equal(t, consumers.Rendered, first.State)
 	require.Equal(t, &consumers.Document{
-		Kind: paper.KindReceipt, StudentID: "student-0007", SHA256: first.ProviderID, Bytes: first.Document.Bytes,
+		Kind: paper.KindReceipt, StudentID: "student-0007", SHA256: first.ProviderID,
+		Bytes: first.Document.Bytes,
 	}, first.Document)
 	body, err := store.Get(t.Context(), first.Document.SHA256)
 	require.NoError(t, err)
@@ -47,7 +49,7 @@ func TestP5_ADocumentIsMadeOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	require.Contains(t, read(t, body), "12\u00a0345,50")
 }
 
-func TestADocumentGoesWithoutALogoThatIsNone(t *testing.T) {
+func TestAnUnusableLogoIsLeftOut(t *testing.T) {
 	t.Parallel()
 	p, store := newProvider(t)
 	r := receipt()
@@ -70,9 +72,11 @@ type broken struct{}
 
 func (broken) Write(context.Context, string, []byte) error { return errors.New("broken") }
 
-func (broken) Read(context.Context, string, int64) ([]byte, error) { return nil, errors.New("broken") }
+func (broken) Read(context.Context, string, int64) ([]byte, error) {
+	return nil, errors.New("broken")
+}
 
-func TestErrorsSayWhetherToTryAgain(t *testing.T) {
+func TestErrorsTellWhetherToRetry(t *testing.T) {
 	t.Parallel()
 	p, err := NewProvider(Config{Store: document.NewStore(broken{})})
 	require.NoError(t, err)
@@ -84,13 +88,15 @@ func TestErrorsSayWhetherToTryAgain(t *testing.T) {
 		return sendError.Class
 	}
 	r := receipt()
-	require.Equal(t, consumers.Temporary, class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}))
+	require.Equal(t, consumers.Temporary,
+		class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}))
 	r.Logo = "0000000000000000000000000000000000000000000000000000000000000000"
-	require.Equal(t, consumers.Temporary, class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}))
+	require.Equal(t, consumers.Temporary,
+		class(&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)}))
 	require.Equal(t, consumers.Permanent, class(&consumers.Delivery{Template: "diploma"}))
 }
 
-func TestLinksAreOfDocumentsThatAreMade(t *testing.T) {
+func TestLinksAreOfRenderedDocuments(t *testing.T) {
 	t.Parallel()
 	links, err := document.NewLinks("https://school.example", make([]byte, document.MinKey))
 	require.NoError(t, err)

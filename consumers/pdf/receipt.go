@@ -5,12 +5,16 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 )
 
+// paymentReceipt lays out a receipt: the amount large on top, and below it what was paid, one line
+// each.
 func (s *sheet) paymentReceipt(r *paper.Receipt) {
 	s.heading()
 	const height = 74.0
 	s.page.Area(s.margin, s.y, s.width, height, 8, accent)
-	s.text(s.word("amount"), page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24, page.Start)
-	s.money(r.Amount, r.Currency, page.Style{Size: 26, Bold: true, Color: white}, s.margin+18, s.y+55, s.width-36, page.Start)
+	s.text(s.word("amount"), page.Style{Size: 8.5, Bold: true, Color: bar}, s.margin+18, s.y+24,
+		page.Start)
+	s.money(r.Amount, r.Currency, page.Style{Size: 26, Bold: true, Color: white}, s.margin+18,
+		s.y+55, s.width-36, page.Start)
 	s.y += height + 14
 
 	received := ""
@@ -36,10 +40,11 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 		s.detail(f)
 	}
 	s.y += 26
-	s.text(s.word("thanks"), page.Style{Size: 9, Color: muted}, s.margin+s.width/2, s.y, page.Center)
+	s.text(s.word("thanks"), page.Style{Size: 9, Color: muted}, s.margin+s.width/2, s.y,
+		page.Center)
 }
 
-// detail is one line of a receipt: a name and its value.
+// detail is one line of a receipt: a name and its value. Without a value there is no line.
 func (s *sheet) detail(f fact) {
 	if f.value == "" {
 		return
@@ -50,7 +55,8 @@ func (s *sheet) detail(f fact) {
 	if !s.fits(height) {
 		s.newPage()
 	}
-	s.fitted(f.name, page.Style{Size: 9, Color: muted}, s.margin, s.y+14.5, s.width*names-8, page.Start)
+	s.fitted(f.name, page.Style{Size: 9, Color: muted}, s.margin, s.y+14.5, s.width*names-8,
+		page.Start)
 	s.lines(value, strong.Size, s.margin+s.width*names, s.y+14.5, page.Start)
 	s.y += height
 	s.page.Rule(s.margin, s.y, s.width, 0.5, line)

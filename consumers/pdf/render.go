@@ -9,13 +9,13 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 )
 
-// Renderer makes documents. Any number of goroutines may use it.
+// Renderer renders documents. Any number of goroutines may use it.
 type Renderer struct {
 	fonts   *page.Fonts
 	catalog *wording.Catalog
 }
 
-// NewRenderer reads the fonts.
+// NewRenderer reads the fonts and the words.
 func NewRenderer() (*Renderer, error) {
 	fonts, err := page.OpenFonts()
 	if err != nil {
@@ -28,18 +28,20 @@ func NewRenderer() (*Renderer, error) {
 	return &Renderer{fonts, catalog}, nil
 }
 
-// ErrUnknownKind says that there is no document of a kind.
+// ErrUnknownKind reports a kind of document that does not exist.
 var ErrUnknownKind = errors.New("no document of this kind")
 
-// margins of the sizes of paper.
+// Margins by size of paper, in points.
 const (
 	wide   = 52
 	narrow = 34
 )
 
-// Render makes the document of a kind, one of those that package paper names, from the facts in params. Logo is
-// the school's picture, or nil. Equal arguments make equal bytes.
-func (r *Renderer) Render(kind string, params map[string]any, wanted string, logo *page.Image) ([]byte, error) {
+// Render renders a document of a kind that package paper names from the data in params, in the best
+// match for the wanted language, with the school's logo if it is not nil. Equal arguments give
+// equal bytes.
+func (r *Renderer) Render(kind string, params map[string]any, wanted string,
+	logo *page.Image) ([]byte, error) {
 	w := r.catalog.Words(wanted)
 	switch kind {
 	case paper.KindReportCard:
@@ -63,7 +65,8 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 		if err != nil {
 			return nil, err
 		}
-		s := r.sheet(w, statement.Head, w.Text("statement"), logo, page.A4Width, page.A4Height, wide)
+		s := r.sheet(w, statement.Head, w.Text("statement"), logo, page.A4Width,
+			page.A4Height, wide)
 		s.feeStatement(&statement)
 		return s.finish(), nil
 	default:
@@ -71,5 +74,6 @@ func (r *Renderer) Render(kind string, params map[string]any, wanted string, log
 	}
 }
 
-// Title returns what a document that was rendered here calls itself, as "Receipt – Ada King – 2026-12-18"; or "".
+// Title returns the title of a document that was rendered here, for example "Receipt – Ada King –
+// 2026-12-18", or "".
 func Title(file []byte) string { return page.TitleOf(file) }

@@ -39,17 +39,21 @@ func TestMain(m *testing.M) {
 }
 
 var head = paper.Head{
-	School: "Lycée Émile-Zola", StudentID: "student-0007", Student: "Zoë Ångström-Nguyễn", Class: "7A",
+	School: "Lycée Émile-Zola", StudentID: "student-0007", Student: "Zoë Ångström-Nguyễn",
+	Class:    "7A",
 	IssuedOn: domain.NewDate(2026, 12, 18),
 }
 
 func reportCard() paper.ReportCard {
 	card := paper.ReportCard{
-		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027", Term: "autumn",
-		Average: 78.46, Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1), To: domain.NewDate(2026, 12, 18),
+		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027",
+		Term:    "autumn",
+		Average: 78.46, Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1),
+		To:         domain.NewDate(2026, 12, 18),
 		Attendance: paper.Attendance{Present: 60, Late: 3, AbsentExcused: 2, AbsentUnexcused: 1},
 	}
-	for i, name := range []string{"biology", "français", "history", "maths", "music", "physical education and health"} {
+	for i, name := range []string{"biology", "français", "history", "maths", "music",
+		"physical education and health"} {
 		card.Subjects = append(card.Subjects, subject(name, i, "Quiz", "Test", "Final examination"))
 	}
 	card.Subjects[1].Remark = "Zoë reads a great deal and writes with wit."
@@ -61,38 +65,46 @@ func subject(name string, i int, titles ...string) paper.Subject {
 	for n, title := range titles {
 		points := []float64{20, 50, 100}[n%3]
 		s.Marks = append(s.Marks, paper.Mark{
-			Title: title, On: domain.NewDate(2026, 9, 12).AddDays(21*n + i), Score: points * (0.55 + 0.07*float64(i)), Max: points,
+			Title: title, On: domain.NewDate(2026, 9, 12).AddDays(21*n + i),
+			Score: points * (0.55 + 0.07*float64(i)), Max: points,
 		})
 	}
 	return s
 }
 
-// longReportCard has more and longer things to say than there is room for at first.
+// longReportCard has more and longer texts than fit on one page.
 func longReportCard() paper.ReportCard {
 	card := reportCard()
 	card.School = "Colegio Bilingüe Internacional Nuestra Señora de la Asunción y San Sebastián de los Caballeros"
 	card.Student = "María de los Ángeles Guadalupe Fernández-Villaverde y Rodríguez de la Torre"
-	card.Class, card.GradeLevel = "Primero de Bachillerato Internacional B", "Primero de Bachillerato"
+	card.Class, card.GradeLevel = "Primero de Bachillerato Internacional B",
+		"Primero de Bachillerato"
 	card.Subjects = nil
 	for i, name := range []string{
-		"biología", "educación física", "física y química", "geografía e historia", "inglés", "lengua castellana y literatura española",
+		"biología", "educación física", "física y química", "geografía e historia", "inglés",
+		"lengua castellana y literatura española",
 		"matemáticas aplicadas a las ciencias sociales", "música", "religión o valores éticos",
 	} {
-		s := subject(name, i, "Prueba inicial", "Examen parcial", "Trabajo en grupo sobre un tema elegido por los estudiantes, con presentación oral", "Examen final", "Cuaderno", "Proyecto")
+		s := subject(name, i, "Prueba inicial", "Examen parcial",
+			"Trabajo en grupo sobre un tema elegido por los estudiantes, con presentación oral",
+			"Examen final", "Cuaderno", "Proyecto")
 		s.Remark = strings.Repeat("Trabaja con constancia y participa en clase. ", 1+i%3*2)
 		card.Subjects = append(card.Subjects, s)
 	}
-	card.Remark = strings.Repeat("Ha sido un trimestre de mucho esfuerzo, y se nota. ", 12) + "\nEnhorabuena. מזל טוב! أحسنتِ."
+	card.Remark = strings.Repeat("Ha sido un trimestre de mucho esfuerzo, y se nota. ", 12) +
+		"\nEnhorabuena. מזל טוב! أحسنتِ."
 	return card
 }
 
 func arabicReportCard() paper.ReportCard {
 	card := reportCard()
-	card.School, card.Student, card.Class, card.Term = "مدرسة النور الثانوية", "محمد بن عبد الله العلوي", "السابع أ", "الفصل الأول"
+	card.School, card.Student, card.Class, card.Term = "مدرسة النور الثانوية",
+		"محمد بن عبد الله العلوي", "السابع أ", "الفصل الأول"
 	card.Remark = "طالب مجتهد ومتعاون، نتمنى له مزيدًا من النجاح في مادة الرياضيات."
 	card.Subjects = nil
 	for i, name := range []string{"الرياضيات", "العلوم", "اللغة العربية", "English"} {
-		card.Subjects = append(card.Subjects, subject(name, i, "اختبار قصير", "امتحان منتصف الفصل", "Final exam"))
+		card.Subjects = append(card.Subjects,
+			subject(name, i, "اختبار قصير", "امتحان منتصف الفصل", "Final exam"))
 	}
 	card.Subjects[1].Remark = "يشارك في الحصص بانتظام."
 	return card
@@ -100,8 +112,10 @@ func arabicReportCard() paper.ReportCard {
 
 func receipt() paper.Receipt {
 	return paper.Receipt{
-		Head: head, Payment: "PAY-2026-000917", Payer: "Björn Ångström", Invoice: "INV-2026-0415", Category: "tuition",
-		Year: "2026-2027", Term: "2", Amount: 1_234_550, Currency: "EUR", Method: "mobile_money",
+		Head: head, Payment: "PAY-2026-000917", Payer: "Björn Ångström", Invoice: "INV-2026-0415",
+		Category: "tuition",
+		Year:     "2026-2027", Term: "2", Amount: 1_234_550, Currency: "EUR",
+		Method:     "mobile_money",
 		ReceivedOn: domain.NewDate(2026, 12, 17),
 	}
 }
@@ -110,37 +124,47 @@ func feeStatement(entries int) paper.FeeStatement {
 	a := paper.Account{Currency: "EUR", Opening: 12_000, Balance: 12_000}
 	for i := range entries {
 		e := paper.Entry{
-			On: domain.NewDate(2026, 1, 1).AddDays(7 * i), Kind: "invoice", Ref: fmt.Sprintf("INV-2026-%04d", i), Text: "tuition", Charge: 50_000,
+			On: domain.NewDate(2026, 1, 1).AddDays(7 * i), Kind: "invoice",
+			Ref: fmt.Sprintf("INV-2026-%04d", i), Text: "tuition", Charge: 50_000,
 			Year: "2026-2027", Term: "autumn", DueOn: domain.NewDate(2026, 1, 31).AddDays(7 * i),
 		}
 		switch i % 6 {
 		case 1, 4:
-			e.Kind, e.Ref, e.Charge, e.Credit, e.DueOn, e.Method = "payment", fmt.Sprintf("PAY-%d", i), 0, 42_000, 0, "bank"
+			e.Kind, e.Ref, e.Charge, e.Credit, e.DueOn, e.Method = "payment",
+				fmt.Sprintf("PAY-%d", i), 0, 42_000, 0, "bank"
 		case 2:
-			e.Kind, e.Ref, e.Charge, e.Credit, e.DueOn, e.Text = "waiver", "INV-2026-0000", 0, 8_000, 0, "hardship fund"
+			e.Kind, e.Ref, e.Charge, e.Credit, e.DueOn, e.Text = "waiver", "INV-2026-0000", 0,
+				8_000, 0, "hardship fund"
 		case 5:
-			e.Kind, e.Ref, e.Charge, e.DueOn, e.Method, e.Text = "reversal", fmt.Sprintf("PAY-%d", i-1), 42_000, 0, "bank", "returned by the bank"
+			e.Kind, e.Ref, e.Charge, e.DueOn, e.Method, e.Text = "reversal",
+				fmt.Sprintf("PAY-%d", i-1), 42_000, 0, "bank", "returned by the bank"
 		}
 		a.Balance += e.Charge - e.Credit
 		e.Balance = a.Balance
 		a.Entries = append(a.Entries, e)
 	}
 	a.Overdue = min(a.Balance, 150_000)
-	return paper.FeeStatement{Head: head, Payer: "Björn Ångström", From: domain.NewDate(2026, 1, 1), Accounts: []paper.Account{a}}
+	return paper.FeeStatement{Head: head, Payer: "Björn Ångström", From: domain.NewDate(2026, 1, 1),
+		Accounts: []paper.Account{a}}
 }
 
-// oddFeeStatement has two currencies, one without decimals, large amounts, and names in other scripts.
+// oddFeeStatement has two currencies, one without decimals, large amounts, and names in other
+// scripts.
 func oddFeeStatement() paper.FeeStatement {
 	f := feeStatement(4)
-	f.School, f.Student, f.Payer = "École Internationale d’Abidjan", "יעל בת־אברהם (محمد)", "विद्या क्षत्रिय"
+	f.School, f.Student, f.Payer = "École Internationale d’Abidjan", "יעל בת־אברהם (محمد)",
+		"विद्या क्षत्रिय"
 	f.Accounts[0].Opening, f.Accounts[0].Overdue = 0, 0
-	f.Accounts[0].Entries[0].Charge, f.Accounts[0].Entries[0].Balance = 999_999_999_999, 1_000_000_000_000
+	f.Accounts[0].Entries[0].Charge, f.Accounts[0].Entries[0].Balance = 999_999_999_999,
+		1_000_000_000_000
 	f.Accounts[0].Entries[1].Ref = "PAIEMENT-2026-ABIDJAN-PLATEAU-0000000000000000000017-B"
 	f.Accounts = append(f.Accounts, paper.Account{
 		Currency: "XOF", Balance: -1500, Opening: -1500,
 	}, paper.Account{Currency: "KWD", Entries: []paper.Entry{
-		{On: domain.NewDate(2026, 3, 1), Kind: "invoice", Ref: "7", Text: "حافلة مدرسية", Charge: 12_345, Balance: 12_345},
-		{On: domain.NewDate(2026, 3, 2), Kind: "payment", Ref: "8", Method: "cheque", Credit: 12_345},
+		{On: domain.NewDate(2026, 3, 1), Kind: "invoice", Ref: "7", Text: "حافلة مدرسية",
+			Charge: 12_345, Balance: 12_345},
+		{On: domain.NewDate(2026, 3, 2), Kind: "payment", Ref: "8", Method: "cheque",
+			Credit: 12_345},
 	}})
 	return f
 }
@@ -169,7 +193,7 @@ func picture(t testing.TB) *page.Image {
 	return p
 }
 
-// sample is a document with odd things in it.
+// sample is a document with unusual content.
 type sample struct {
 	kind, language string
 	params         map[string]any
@@ -184,19 +208,24 @@ func samples(t testing.TB) map[string]sample {
 	none := feeStatement(0)
 	none.Accounts = nil
 	arabic := feeStatement(9)
-	arabic.School, arabic.Student, arabic.Payer = "مدرسة النور الثانوية", "Zoë Ångström", "عبد الله العلوي"
+	arabic.School, arabic.Student, arabic.Payer = "مدرسة النور الثانوية", "Zoë Ångström",
+		"عبد الله العلوي"
 	return map[string]sample{
-		"report_card_en":      {paper.KindReportCard, "en", paper.Encode(reportCard()), picture(t)},
-		"report_card_fr":      {paper.KindReportCard, "fr-CM", paper.Encode(reportCard()), nil},
-		"report_card_ar":      {paper.KindReportCard, "ar", paper.Encode(arabicReportCard()), picture(t)},
-		"report_card_empty":   {paper.KindReportCard, "pt", paper.Encode(empty), nil},
-		"receipt_en":          {paper.KindReceipt, "en", paper.Encode(receipt()), picture(t)},
-		"receipt_es":          {paper.KindReceipt, "es", paper.Encode(mixed), nil},
-		"receipt_unspoken":    {paper.KindReceipt, "not a language", paper.Encode(receipt()), nil},
-		"receipt_ar":          {paper.KindReceipt, "ar-EG", paper.Encode(receipt()), picture(t)},
-		"report_card_es_long": {paper.KindReportCard, "es", paper.Encode(longReportCard()), picture(t)},
-		"fee_statement_en":    {paper.KindFeeStatement, "en-GB", paper.Encode(feeStatement(40)), picture(t)},
-		"fee_statement_pt":    {paper.KindFeeStatement, "pt-BR", paper.Encode(feeStatement(7)), nil},
+		"report_card_en": {paper.KindReportCard, "en", paper.Encode(reportCard()), picture(t)},
+		"report_card_fr": {paper.KindReportCard, "fr-CM", paper.Encode(reportCard()), nil},
+		"report_card_ar": {paper.KindReportCard, "ar", paper.Encode(arabicReportCard()),
+			picture(t)},
+		"report_card_empty": {paper.KindReportCard, "pt", paper.Encode(empty), nil},
+		"receipt_en":        {paper.KindReceipt, "en", paper.Encode(receipt()), picture(t)},
+		"receipt_es":        {paper.KindReceipt, "es", paper.Encode(mixed), nil},
+		"receipt_fallback":  {paper.KindReceipt, "not a language", paper.Encode(receipt()), nil},
+		"receipt_ar":        {paper.KindReceipt, "ar-EG", paper.Encode(receipt()), picture(t)},
+		"report_card_es_long": {paper.KindReportCard, "es", paper.Encode(longReportCard()),
+			picture(t)},
+		"fee_statement_en": {paper.KindFeeStatement, "en-GB", paper.Encode(feeStatement(40)),
+			picture(t)},
+		"fee_statement_pt": {paper.KindFeeStatement, "pt-BR",
+			paper.Encode(feeStatement(7)), nil},
 		"fee_statement_ar":    {paper.KindFeeStatement, "ar", paper.Encode(arabic), picture(t)},
 		"fee_statement_odd":   {paper.KindFeeStatement, "fr", paper.Encode(oddFeeStatement()), nil},
 		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Encode(none), nil},
@@ -217,21 +246,21 @@ func TestGoldenDocuments(t *testing.T) {
 			require.NoError(t, api.Validate(bytes.NewReader(file), config))
 			again, err := r.Render(d.kind, d.params, d.language, d.logo)
 			require.NoError(t, err)
-			require.True(t, bytes.Equal(file, again), "the same facts make the same bytes")
+			require.True(t, bytes.Equal(file, again), "equal data gives equal bytes")
 			require.Less(t, len(file), 96<<10)
 
-			said := read(t, file)
-			if golden.Updating() { // the documents themselves, for looking at
-				folder := filepath.Join(os.TempDir(), "schoolbell-documents")
-				require.NoError(t, os.MkdirAll(folder, 0o755))
-				require.NoError(t, os.WriteFile(filepath.Join(folder, name+".pdf"), file, 0o644))
+			if golden.Updating() { // the documents themselves, to look at
+				dir := filepath.Join(os.TempDir(), "schoolbell-documents")
+				require.NoError(t, os.MkdirAll(dir, 0o755))
+				require.NoError(t, os.WriteFile(filepath.Join(dir, name+".pdf"), file, 0o644))
 			}
-			golden.Check(t, filepath.Join("testdata", name+".txt"), []byte(said))
+			golden.Check(t, filepath.Join("testdata", name+".txt"), []byte(read(t, file)))
 		})
 	}
 }
 
-// A document is the same in another process, on another day, in another place, however many processors there are.
+// A document is the same in another process, time zone and locale, and with any number of
+// processors.
 func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
 	t.Parallel()
 	const output = "SCHOOLBELL_TEST_HASHES"
@@ -255,40 +284,46 @@ func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
 	want := hashes()
 	for i, zone := range []string{"TZ=Pacific/Kiritimati", "TZ=America/Los_Angeles"} {
 		into := filepath.Join(t.TempDir(), "hashes")
-		other := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDocumentsAreTheSameInEveryProcess$")
-		other.Env = append(os.Environ(), output+"="+into, zone, "LC_ALL=ar_EG.UTF-8", "GOMAXPROCS="+strconv.Itoa(1+3*i))
-		said, err := other.CombinedOutput()
-		require.NoError(t, err, string(said))
+		other := exec.CommandContext(t.Context(), os.Args[0],
+			"-test.run=^TestDocumentsAreTheSameInEveryProcess$")
+		other.Env = append(os.Environ(), output+"="+into, zone, "LC_ALL=ar_EG.UTF-8",
+			"GOMAXPROCS="+strconv.Itoa(1+3*i))
+		printed, err := other.CombinedOutput()
+		require.NoError(t, err, string(printed))
 		got, err := os.ReadFile(into)
 		require.NoError(t, err)
 		require.Equal(t, want, string(got), zone)
 	}
 }
 
-// What is read and copied from a page is what stands there, as other programs see it: letters that were joined, marks
-// above them, names from right to left, and ligatures.
-func TestTextCanBeReadByOthers(t *testing.T) {
+// Text copied from a page by another program is the text that was written: joined letters, marks
+// above letters, names from right to left, and ligatures.
+func TestAnotherProgramReadsTheText(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "pdftotext")
 	program := devtest.Program(t, "pdftotext")
 	r, err := NewRenderer()
 	require.NoError(t, err)
 	card := arabicReportCard()
-	card.Subjects = append(card.Subjects, subject("office, fjord & ﬁnal – Nguyễn Ångström", 1, "תַּרְגּוּל ראשון", "क्षत्रिय", "Ёлка Œuvre"))
+	card.Subjects = append(card.Subjects,
+		subject("office, fjord & ﬁnal – Nguyễn Ångström", 1, "תַּרְגּוּל ראשון", "क्षत्रिय",
+			"Ёлка Œuvre"))
 	file, err := r.Render(paper.KindReportCard, paper.Encode(card), "ar", nil)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "card.pdf")
 	require.NoError(t, os.WriteFile(path, file, 0o600))
-	said, err := exec.CommandContext(t.Context(), program, "-enc", "UTF-8", path, "-").Output()
+	printed, err := exec.CommandContext(t.Context(), program, "-enc", "UTF-8", path, "-").Output()
 	require.NoError(t, err)
 	text := strings.Map(func(r rune) rune { // poppler marks directions
-		if r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' || r == '\u200e' || r == '\u200f' {
+		if r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' || r == '\u200e' ||
+			r == '\u200f' {
 			return -1
 		}
 		return r
-	}, string(said))
+	}, string(printed))
 	for _, want := range []string{
-		"محمد بن عبد الله العلوي", "مدرسة النور الثانوية", "كشف الدرجات", "اللغة العربية", "Office, fjord", "Nguyễn Ångström", "क्षत्रिय", "Ёлка Œuvre",
+		"محمد بن عبد الله العلوي", "مدرسة النور الثانوية", "كشف الدرجات", "اللغة العربية",
+		"Office, fjord", "Nguyễn Ångström", "क्षत्रिय", "Ёлка Œuvre",
 		"ראשון",
 	} {
 		require.Contains(t, text, want)
@@ -307,17 +342,18 @@ func TestTheLogoIsPartOfTheDocument(t *testing.T) {
 	require.NotEqual(t, with, without)
 }
 
-func TestWhatIsNoDocumentIsRefused(t *testing.T) {
+func TestUnknownKindsAndBadDataAreRefused(t *testing.T) {
 	t.Parallel()
 	r, err := NewRenderer()
 	require.NoError(t, err)
 	_, err = r.Render("diploma", nil, "en", nil)
 	require.ErrorIs(t, err, ErrUnknownKind)
 	_, err = r.Render(paper.KindReceipt, map[string]any{"amount": "much"}, "en", nil)
-	require.ErrorContains(t, err, "read the facts")
+	require.ErrorContains(t, err, "read the data")
 }
 
-// Every word that the layouts use is in the English file, which all other languages are compared with.
+// Every word that the layouts use is in the English file, which all other languages are compared
+// with.
 func TestWordsOfTheLayoutsAreTranslated(t *testing.T) {
 	t.Parallel()
 	catalog, err := wording.Open()
@@ -348,7 +384,8 @@ var (
 	codes   = regexp.MustCompile(`ActualText <FEFF(\w+)>>>BDC .*? EMC|<(\w{4})>`)
 )
 
-// read returns what can be copied out of a document, a line for each piece of text, from left to right as it is drawn.
+// read returns the text that can be copied out of a document: a line for each piece, from left to
+// right as it is drawn.
 func read(t *testing.T, file []byte) string {
 	inflated := map[string]string{}
 	for _, m := range streams.FindAllSubmatchIndex(file, -1) {
@@ -396,7 +433,7 @@ func decode(t *testing.T, digits string) string {
 	return string(utf16.Decode(units))
 }
 
-// BenchmarkRender makes report cards, one after the other.
+// BenchmarkRender renders report cards one after the other.
 func BenchmarkRender(b *testing.B) {
 	r, err := NewRenderer()
 	require.NoError(b, err)

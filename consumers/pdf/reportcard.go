@@ -7,7 +7,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 )
 
-// reportCard is the results at a glance with the remarks and signatures, and then the marks that they are made of.
+// reportCard lays out a report card: the results at a glance with remarks and signatures first, and
+// then the single marks that they are computed from.
 func (s *sheet) reportCard(card *paper.ReportCard) {
 	s.heading(string(card.Year), s.termOf(card.Term))
 	born := ""
@@ -15,7 +16,8 @@ func (s *sheet) reportCard(card *paper.ReportCard) {
 		born = s.grammar.Day(card.BirthDate)
 	}
 	s.facts(4,
-		fact{s.word("student"), card.Student, true}, fact{s.word("class"), card.Class, false}, fact{s.word("grade_level"), card.GradeLevel, false},
+		fact{s.word("student"), card.Student, true}, fact{s.word("class"), card.Class, false},
+		fact{s.word("grade_level"), card.GradeLevel, false},
 		fact{s.word("student_id"), card.StudentID, true}, fact{s.word("born_on"), born, true},
 	)
 	s.results(card)
@@ -24,7 +26,8 @@ func (s *sheet) reportCard(card *paper.ReportCard) {
 	s.marksInDetail(card)
 }
 
-// results are the averages as a table, with a bar for each subject and a stroke where the class stands.
+// results shows the averages as a table, with a bar for each subject and a stroke at the average of
+// the class.
 func (s *sheet) results(card *paper.ReportCard) {
 	s.y += 12
 	if len(card.Subjects) == 0 {
@@ -44,25 +47,33 @@ func (s *sheet) results(card *paper.ReportCard) {
 }
 
 func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
-	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.word("class_average"), column).Width-8, s.y-14, 1.2, 10, 0, accent) // what a stroke means
+	// a legend for the stroke in the bars
+	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.word("class_average"), column).Width-8,
+		s.y-14, 1.2, 10, 0, accent)
 	for _, subject := range card.Subjects {
 		marks, average, class := "", "", ""
 		if len(subject.Marks) > 0 {
-			marks, average = s.grammar.Number(len(subject.Marks)), s.grammar.Percent(subject.Average)
+			marks, average = s.grammar.Number(len(subject.Marks)),
+				s.grammar.Percent(subject.Average)
 			class = s.grammar.Percent(subject.Class)
 		}
-		top := t.row(row{cells: []string{heading(subject.Name), marks, "", average, class}, note: subject.Remark})
+		top := t.row(row{cells: []string{heading(subject.Name), marks, "", average, class},
+			note: subject.Remark})
 		if average != "" {
-			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average, subject.Class)
+			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average,
+				subject.Class)
 		}
 	}
 	totals := [][]string{{s.word("overall"), "", "", s.grammar.Percent(card.Average)}}
 	if card.Rank > 0 {
-		totals = append(totals, []string{s.word("rank"), "", "", s.word("rank_of", s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf))})
+		totals = append(totals,
+			[]string{s.word("rank"), "", "",
+				s.word("rank_of", s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf))})
 	}
 	t.totals(totals...)
 }
 
+// bar draws a percentage as a filled part of a bar.
 func (s *sheet) bar(x, y, width, percent, class float64) {
 	s.page.Area(x, y, width, 6, 3, tint)
 	if part := width * min(max(percent, 0), 100) / 100; part >= 1 {
@@ -73,7 +84,8 @@ func (s *sheet) bar(x, y, width, percent, class float64) {
 	}
 }
 
-// presence counts the marks of attendance.
+// presence shows the attendance as tiles, the rate first. Without any mark it is left out: 0 %
+// would be a false accusation.
 func (s *sheet) presence(card *paper.ReportCard) {
 	a := card.Attendance
 	all := a.Present + a.Late + a.AbsentExcused + a.AbsentUnexcused
@@ -86,7 +98,8 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	}
 	s.section(s.word("attendance"))
 	if !card.From.IsZero() && !card.To.IsZero() {
-		s.text(s.grammar.Day(card.From)+" – "+s.grammar.Day(card.To), small, s.margin+s.width, s.y-9, page.End)
+		s.text(s.grammar.Day(card.From)+" – "+s.grammar.Day(card.To), small, s.margin+s.width,
+			s.y-9, page.End)
 	}
 	tiles := []struct {
 		name, value string
@@ -101,7 +114,8 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	width := (s.width - gap*float64(len(tiles)-1)) / float64(len(tiles))
 	for i, tile := range tiles {
 		x := s.margin + float64(i)*(width+gap)
-		value, name := page.Style{Size: 15, Bold: true, Color: ink}, page.Style{Size: 7.5, Color: muted}
+		value, name := page.Style{Size: 15, Bold: true, Color: ink},
+			page.Style{Size: 7.5, Color: muted}
 		if i == 0 {
 			s.page.Area(x, s.y, width, height, 6, accent)
 			value.Color, name.Color = white, white
@@ -114,7 +128,8 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	s.y += height
 }
 
-// remarksAndSignatures stand together. Without a remark there is room to write one by hand.
+// remarksAndSignatures stay together on a page. Without a remark there are lines to write one by
+// hand.
 func (s *sheet) remarksAndSignatures(remark string) {
 	lines := s.doc.Lines(remark, body, s.width)
 	room := 2 * 20.0
@@ -145,7 +160,7 @@ func (s *sheet) remarksAndSignatures(remark string) {
 	s.y += 20
 }
 
-// marksInDetail lists each mark, by subject.
+// marksInDetail lists each mark, grouped by subject, on pages of its own.
 func (s *sheet) marksInDetail(card *paper.ReportCard) {
 	t := &table{sheet: s, columns: []tableColumn{
 		{s.word("assessment"), 0.52, page.Start, true},
@@ -153,7 +168,8 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 		{s.word("score"), 0.18, page.End, false},
 		{"%", 0.12, page.End, false},
 	}}
-	if !slices.ContainsFunc(card.Subjects, func(subject paper.Subject) bool { return len(subject.Marks) > 0 }) {
+	if !slices.ContainsFunc(card.Subjects,
+		func(subject paper.Subject) bool { return len(subject.Marks) > 0 }) {
 		return
 	}
 	s.newPage()
@@ -165,7 +181,8 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 			}
 			for _, m := range subject.Marks {
 				t.row(row{cells: []string{
-					m.Title, s.grammar.ShortDay(m.On), s.grammar.Number(m.Score) + " / " + s.grammar.Number(m.Max),
+					m.Title, s.grammar.ShortDay(m.On),
+					s.grammar.Number(m.Score) + " / " + s.grammar.Number(m.Max),
 					s.grammar.Percent(m.Score / m.Max * 100),
 				}})
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// The colors and sizes of all documents.
+// The colors and styles of all documents.
 var (
 	ink    = page.Color{R: 0x1d, G: 0x27, B: 0x33}
 	muted  = page.Color{R: 0x66, G: 0x72, B: 0x80}
@@ -29,10 +29,10 @@ var (
 	column = page.Style{Size: 8.5, Bold: true, Color: accent}
 )
 
-// leading is the distance of lines as a multiple of the size of their text.
+// leading is the distance between lines as a multiple of the text size.
 const leading = 1.4
 
-// sheet is a document that is being laid out, from the top of its first page downwards.
+// sheet is a document being laid out, from the top of its first page downwards.
 type sheet struct {
 	words   *wording.Words
 	grammar *wording.Grammar
@@ -44,28 +44,33 @@ type sheet struct {
 
 	paperWidth, paperHeight float64
 	margin, width           float64 // of the text
-	y                       float64 // where it goes on
+	y                       float64 // the position of the next block, from the top of the page
 }
 
-func (r *Renderer) sheet(w *wording.Words, head paper.Head, title string, logo *page.Image, paperWidth, paperHeight, margin float64) *sheet {
+// sheet begins a document with its letterhead.
+func (r *Renderer) sheet(w *wording.Words, head paper.Head, title string, logo *page.Image,
+	paperWidth, paperHeight, margin float64) *sheet {
 	s := &sheet{
 		words: w, grammar: w.Grammar, head: head, title: title, logo: logo,
-		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin, width: paperWidth - 2*margin,
+		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin,
+		width: paperWidth - 2*margin,
 	}
 	called := title + " – " + head.Student
 	if !head.IssuedOn.IsZero() {
 		called += " – " + head.IssuedOn.String()
 	}
 	s.doc = r.fonts.New(page.Info{
-		Title: called, Author: head.School, Language: w.Language.String(), RightToLeft: w.RightToLeft,
-		Date: midday(head.IssuedOn),
+		Title: called, Author: head.School, Language: w.Language.String(),
+		RightToLeft: w.RightToLeft,
+		Date:        midday(head.IssuedOn),
 	})
 	s.newPage()
 	s.letterhead()
 	return s
 }
 
-// midday gives a date a time that has the same date nearly everywhere.
+// midday gives a date a time that falls on the same date in nearly every time zone, as PDF knows no
+// plain dates.
 func midday(d domain.Date) time.Time {
 	if d.IsZero() {
 		return time.Time{}
@@ -79,10 +84,10 @@ func (s *sheet) newPage() {
 	s.y = s.margin
 }
 
-// bottom is where the footer begins.
+// bottom is the position of the footer.
 func (s *sheet) bottom() float64 { return s.paperHeight - s.margin + 4 }
 
-// fits says whether there is so much room left on the page.
+// fits reports whether a block of this height fits on the page.
 func (s *sheet) fits(height float64) bool { return s.y+height <= s.bottom()-8 }
 
 // text draws a line with its baseline at y.
@@ -90,7 +95,7 @@ func (s *sheet) text(text string, style page.Style, x, y float64, align page.Ali
 	s.page.Text(s.doc.Text(text, style), x, y, align)
 }
 
-// fitted draws a line, in smaller letters if it is too wide otherwise.
+// fitted draws a line, in a smaller size if it is too wide otherwise.
 func (s *sheet) fitted(text string, style page.Style, x, y, width float64, align page.Align) {
 	t := s.doc.Text(text, style)
 	for t.Width > width && style.Size > 6 {
@@ -100,11 +105,13 @@ func (s *sheet) fitted(text string, style page.Style, x, y, width float64, align
 	s.page.Text(t, x, y, align)
 }
 
-// separator stands between things that are said in one line.
+// separator stands between facts that share a line.
 const separator = "  ·  "
 
-// joined draws several things in one line, in smaller letters if it is too wide otherwise. Those that are empty are left out.
-func (s *sheet) joined(parts []string, between string, style page.Style, x, y, width float64, align page.Align) {
+// joined draws several facts in one line, in a smaller size if it is too wide otherwise. Empty ones
+// are left out.
+func (s *sheet) joined(parts []string, between string, style page.Style, x, y, width float64,
+	align page.Align) {
 	t := s.join(parts, between, style)
 	for t.Width > width && style.Size > 6 {
 		style.Size -= 0.5
@@ -113,6 +120,8 @@ func (s *sheet) joined(parts []string, between string, style page.Style, x, y, w
 	s.page.Text(t, x, y, align)
 }
 
+// join shapes each part by itself, so that a name from right to left does not reorder its
+// neighbours.
 func (s *sheet) join(parts []string, between string, style page.Style) page.Text {
 	var texts []page.Text
 	for _, p := range parts {
@@ -127,7 +136,7 @@ func (s *sheet) join(parts []string, between string, style page.Style) page.Text
 	return s.doc.Join(texts...)
 }
 
-// flow breaks several things into lines, each of them in one line if it can.
+// flow breaks several facts into lines, and a single fact only if it does not fit into one line.
 func (s *sheet) flow(parts []string, style page.Style, width float64) []page.Text {
 	var lines []page.Text
 	var line []string
@@ -152,23 +161,26 @@ func (s *sheet) flow(parts []string, style page.Style, width float64) []page.Tex
 }
 
 // money draws an amount and its currency.
-func (s *sheet) money(amount int64, currency string, style page.Style, x, y, width float64, align page.Align) {
-	s.joined([]string{s.grammar.Amount(amount, currency), currency}, "\u00a0", style, x, y, width, align)
+func (s *sheet) money(amount int64, currency string, style page.Style, x, y, width float64,
+	align page.Align) {
+	s.joined([]string{s.grammar.Amount(amount, currency), currency}, "\u00a0", style, x, y,
+		width, align)
 }
 
-// lines draws lines one below the other, the first baseline at y.
+// lines draws lines one below the other, with the first baseline at y.
 func (s *sheet) lines(lines []page.Text, size, x, y float64, align page.Align) {
 	for i, l := range lines {
 		s.page.Text(l, x, y+float64(i)*size*leading, align)
 	}
 }
 
-// letterhead is the school's name and logo, and what the document is.
+// letterhead draws the school's name and logo, and the date of issue.
 func (s *sheet) letterhead() {
 	x, logo := s.margin, 0.0
 	if s.logo != nil {
 		logo = 46
-		s.doc.Within(page.Figure, s.head.School, func() { s.page.Image(s.logo, x, s.y, logo, logo) })
+		s.doc.Within(page.Figure, s.head.School,
+			func() { s.page.Image(s.logo, x, s.y, logo, logo) })
 		x += logo + 14
 	}
 	name := page.Style{Size: 15, Bold: true, Color: accent}
@@ -188,42 +200,52 @@ func (s *sheet) letterhead() {
 	s.y += 2
 }
 
-// heading is the document's own.
+// heading draws the title of the document, and a subtitle if there is any.
 func (s *sheet) heading(sub ...string) {
 	big := page.Style{Size: 23, Bold: true, Color: ink}
 	s.y += 36
-	s.doc.Within(page.Heading1, "", func() { s.fitted(s.title, big, s.margin, s.y, s.width, page.Start) })
+	s.doc.Within(page.Heading1, "",
+		func() { s.fitted(s.title, big, s.margin, s.y, s.width, page.Start) })
 	for i := range sub {
 		sub[i] = heading(sub[i])
 	}
 	if strings.Join(sub, "") != "" {
 		s.y += 20
-		s.joined(sub, separator, page.Style{Size: 12, Color: muted}, s.margin, s.y, s.width, page.Start)
+		s.joined(sub, separator, page.Style{Size: 12, Color: muted}, s.margin, s.y, s.width,
+			page.Start)
 	}
 	s.y += 16
 }
 
-// pageHeading is the heading of a part that begins a page.
+// pageHeading draws the heading of a part that begins a page.
 func (s *sheet) pageHeading(title string) {
 	s.y += 16
-	s.doc.Within(page.Heading2, "", func() { s.text(title, page.Style{Size: 16, Bold: true, Color: ink}, s.margin, s.y, page.Start) })
+	s.doc.Within(page.Heading2, "",
+		func() {
+			s.text(title, page.Style{Size: 16, Bold: true, Color: ink}, s.margin, s.y,
+				page.Start)
+		})
 	s.y += 12
 }
 
-// section begins a part with a heading of its own.
+// section draws the heading of a part.
 func (s *sheet) section(title string) {
 	s.y += 23
-	s.doc.Within(page.Heading2, "", func() { s.text(title, page.Style{Size: 11.5, Bold: true, Color: accent}, s.margin, s.y, page.Start) })
+	s.doc.Within(page.Heading2, "",
+		func() {
+			s.text(title, page.Style{Size: 11.5, Bold: true, Color: accent}, s.margin, s.y,
+				page.Start)
+		})
 	s.y += 9
 }
 
-// fact is something that is said about a name.
+// fact is a name with its value.
 type fact struct {
 	name, value string
-	wide        bool // takes two places
+	wide        bool // takes two columns
 }
 
-// facts draws a panel of facts, so many in a row. Those without a value are left out.
+// facts draws a panel of facts, perRow in a row. Those without a value are left out.
 func (s *sheet) facts(perRow int, facts ...fact) {
 	type cell struct {
 		name    string
@@ -248,7 +270,8 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 			used = 0
 		}
 		lines := s.doc.Lines(f.value, strong, cellWidth*float64(takes)-gap)
-		cells = append(cells, cell{f.name, lines, s.margin + inset + float64(used)*cellWidth, begins})
+		cells = append(cells,
+			cell{f.name, lines, s.margin + inset + float64(used)*cellWidth, begins})
 		used += takes
 	}
 	var rows []float64 // heights
@@ -275,7 +298,7 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 	s.y += height
 }
 
-// finish writes the foot of every page and returns the document.
+// finish writes the footers, now that the number of pages is known, and returns the document.
 func (s *sheet) finish() []byte {
 	for i := range s.doc.Pages() {
 		s.page = s.doc.Page(i)
@@ -284,10 +307,14 @@ func (s *sheet) finish() []byte {
 	return s.doc.Bytes()
 }
 
+// foot draws a page's footer: what the document is, for whom, and the page number, so that printed
+// sheets can be sorted again.
 func (s *sheet) foot(number int) {
 	y := s.bottom()
 	s.page.Rule(s.margin, y, s.width, 0.5, line)
-	of := s.doc.Text(s.word("page_of", s.grammar.Number(number), s.grammar.Number(s.doc.Pages())), small)
+	of := s.doc.Text(s.word("page_of", s.grammar.Number(number),
+		s.grammar.Number(s.doc.Pages())), small)
 	s.page.Text(of, s.margin+s.width, y+13, page.End)
-	s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13, s.width-of.Width-20, page.Start)
+	s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13,
+		s.width-of.Width-20, page.Start)
 }

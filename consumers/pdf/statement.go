@@ -6,6 +6,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
+// feeStatement lays out a fee statement: an account for each currency.
 func (s *sheet) feeStatement(f *paper.FeeStatement) {
 	period := ""
 	if !f.From.IsZero() {
@@ -13,7 +14,8 @@ func (s *sheet) feeStatement(f *paper.FeeStatement) {
 	}
 	s.heading(period)
 	s.facts(4,
-		fact{s.word("student"), f.Student, true}, fact{s.word("class"), f.Class, false}, fact{s.word("student_id"), f.StudentID, false},
+		fact{s.word("student"), f.Student, true}, fact{s.word("class"), f.Class, false},
+		fact{s.word("student_id"), f.StudentID, false},
 		fact{s.word("guardian"), f.Payer, true},
 	)
 	for i := range f.Accounts {
@@ -25,7 +27,8 @@ func (s *sheet) feeStatement(f *paper.FeeStatement) {
 	}
 }
 
-// account is the entries in one currency, as a table that may run over many pages, and what remains to be paid.
+// account shows the entries in one currency as a table that may run over many pages, and what
+// remains to be paid. The columns of amounts are as wide as the widest amount needs, within limits.
 func (s *sheet) account(a *paper.Account, from domain.Date) {
 	amount := func(v int64) string {
 		if v == 0 {
@@ -49,7 +52,10 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 		{s.word("credit"), money, page.End, false},
 		{s.word("balance"), money, page.End, false},
 	}}
-	t.carry = func() []string { return []string{"", s.word("brought_forward"), "", "", balance(last)} }
+	t.carry = func() []string {
+		return []string{"", s.word("brought_forward"), "", "",
+			balance(last)}
+	}
 	s.y += 10
 	if !s.fits(5 * rowHeight) {
 		s.newPage()
@@ -57,12 +63,14 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	s.section(s.word("amounts_in", a.Currency))
 	t.draw(func() {
 		if a.Opening != 0 {
-			t.row(row{cells: []string{s.grammar.ShortDay(from), s.word("opening"), "", "", balance(a.Opening)}})
+			t.row(row{cells: []string{s.grammar.ShortDay(from), s.word("opening"), "", "",
+				balance(a.Opening)}})
 		}
 		for _, e := range a.Entries {
 			what, details := s.entry(e)
 			t.row(row{
-				cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit), balance(e.Balance)}, more: details,
+				cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit),
+					balance(e.Balance)}, more: details,
 			})
 			last = e.Balance
 		}
@@ -73,17 +81,18 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	s.dueBox(a)
 }
 
-// entry says what a line of an account is, and more about it.
+// entry returns the description of a line of an account, and details below it.
 func (s *sheet) entry(e paper.Entry) (what string, details []string) {
 	what = s.named("entry_", e.Kind) + " " + e.Ref
-	details = []string{heading(e.Text), s.named("method_", e.Method), string(e.Year), s.termOf(e.Term)}
+	details = []string{heading(e.Text), s.named("method_", e.Method), string(e.Year),
+		s.termOf(e.Term)}
 	if !e.DueOn.IsZero() {
 		details = append(details, s.word("due_on", s.grammar.ShortDay(e.DueOn)))
 	}
 	return what, details
 }
 
-// dueBox says what remains to be paid.
+// dueBox shows what remains to be paid.
 func (s *sheet) dueBox(a *paper.Account) {
 	name, balance := s.word("balance_due"), a.Balance
 	switch {
@@ -104,9 +113,11 @@ func (s *sheet) dueBox(a *paper.Account) {
 	x := s.margin + s.width - width
 	s.page.Area(x, s.y, width, height, 8, accent)
 	s.text(name, page.Style{Size: 8.5, Bold: true, Color: bar}, x+width-16, s.y+20, page.End)
-	s.money(balance, a.Currency, page.Style{Size: 19, Bold: true, Color: white}, x+width-16, s.y+44, width-32, page.End)
+	s.money(balance, a.Currency, page.Style{Size: 19, Bold: true, Color: white}, x+width-16, s.y+44,
+		width-32, page.End)
 	if a.Overdue > 0 {
-		s.fitted(s.word("overdue", s.grammar.Amount(a.Overdue, a.Currency)+"\u00a0"+a.Currency), page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
+		s.fitted(s.word("overdue", s.grammar.Amount(a.Overdue, a.Currency)+"\u00a0"+a.Currency),
+			page.Style{Size: 9, Color: warm}, x+width-16, s.y+62, width-32, page.End)
 	}
 	s.y += height
 }

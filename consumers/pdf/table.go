@@ -2,33 +2,33 @@ package pdf
 
 import "github.com/schoolbell/schoolbell/consumers/pdf/page"
 
-// tableColumn is one column of a table.
+// tableColumn is a column of a table.
 type tableColumn struct {
 	title string
-	width float64 // as a part of the table's
+	width float64 // as a share of the table's
 	align page.Align
-	wraps bool // text may take several lines; else it is written smaller where it does not fit
+	wraps bool // text may take several lines; otherwise it shrinks to fit
 }
 
-// rowHeight is that of a row of one line.
+// rowHeight is the height of a row with a single line.
 const rowHeight = 21
 
-// cellInset is how far text stands off the side of its cell.
+// cellInset is the distance between text and the side of its cell.
 const cellInset = 8
 
-// table draws a table. When the page is full it goes on at the next one, under the same titles.
+// table draws a table. When the page is full it continues on the next one under the same titles.
 type table struct {
 	*sheet
 	columns []tableColumn
 	carry   func() []string // the row that ends a page and begins the next one; nil for none
-	within  []string        // the group that is being drawn: its name and what stands at the end of its line
+	within  []string        // the group being drawn: its name and the text at the end of its line
 }
 
-// row is one row, with a note below it that begins where the column does that wraps.
+// row is a row, with a note below it that begins at the column that wraps.
 type row struct {
 	cells []string
 	note  string   // a text
-	more  []string // or several things, where there is none
+	more  []string // or several facts, if note is empty
 }
 
 // draw draws the titles and then the rows.
@@ -54,7 +54,7 @@ func (t *table) titles() {
 	t.page.Rule(t.margin, t.y, t.width, 1, accent)
 }
 
-// textX is where text is drawn in a cell.
+// textX is the position of text in a cell.
 func textX(x, width float64, align page.Align) float64 {
 	switch align {
 	case page.Center:
@@ -66,7 +66,8 @@ func textX(x, width float64, align page.Align) float64 {
 	}
 }
 
-// row draws one row and returns where it begins.
+// row draws a row and returns its top. There is always space for one more row below it, for the
+// totals or the balance to carry over.
 func (t *table) row(r row) (top float64) {
 	lines, maxLines := make([][]page.Text, len(r.cells)), 1
 	indent, left := 0.0, 0.0
@@ -94,7 +95,8 @@ func (t *table) row(r row) (top float64) {
 			width := c.width * t.width
 			t.doc.Within(page.Cell, "", func() {
 				if !c.wraps {
-					t.fitted(r.cells[i], body, textX(x, width, c.align), top+14, width-2*cellInset, c.align)
+					t.fitted(r.cells[i], body, textX(x, width, c.align), top+14, width-2*cellInset,
+						c.align)
 					return
 				}
 				t.lines(lines[i], body.Size, textX(x, width, c.align), top+14, c.align)
@@ -108,7 +110,8 @@ func (t *table) row(r row) (top float64) {
 	return top
 }
 
-// group begins rows that belong together under a name, which is said again where they go on on the next page.
+// group begins rows that belong together under a name. The name is repeated when they continue on
+// the next page.
 func (t *table) group(name, end string) {
 	t.within = nil
 	if !t.fits(3 * rowHeight) {
@@ -123,15 +126,19 @@ func (t *table) groupLine() {
 	t.doc.Within(page.Row, "", func() {
 		end := t.doc.Text(t.within[1], strong)
 		t.doc.Within(page.Cell, "", func() {
-			t.fitted(t.within[0], strong, t.margin+cellInset, t.y+14, t.width-3*cellInset-end.Width, page.Start)
+			t.fitted(t.within[0], strong, t.margin+cellInset, t.y+14, t.width-3*cellInset-end.Width,
+				page.Start)
 		})
-		t.doc.Within(page.Cell, "", func() { t.page.Text(end, t.margin+t.width-cellInset, t.y+14, page.End) })
+		t.doc.Within(page.Cell, "",
+			func() { t.page.Text(end, t.margin+t.width-cellInset, t.y+14, page.End) })
 	})
 	t.y += rowHeight
 }
 
 func (t *table) endGroup() { t.within = nil }
 
+// breakPage continues the table on the next page. What it repeats is an artifact: a screen reader
+// has read it before.
 func (t *table) breakPage() {
 	var carried []string
 	if t.carry != nil {
@@ -141,11 +148,12 @@ func (t *table) breakPage() {
 		x := t.margin
 		for i, text := range carried {
 			w := t.columns[i].width * t.width
-			t.fitted(text, page.Style{Size: 9, Color: muted}, textX(x, w, t.columns[i].align), t.y+14, w-2*cellInset, t.columns[i].align)
+			t.fitted(text, page.Style{Size: 9, Color: muted}, textX(x, w, t.columns[i].align),
+				t.y+14, w-2*cellInset, t.columns[i].align)
 			x += w
 		}
 	}
-	t.doc.Artifact(func() { // it has been said before
+	t.doc.Artifact(func() { // a screen reader has read this before
 		bridge()
 		t.newPage()
 		t.titles()
@@ -160,7 +168,7 @@ func (t *table) breakPage() {
 	})
 }
 
-// totals draws rows that stand out, all of them on one page.
+// totals draws highlighted rows, all of them on one page.
 func (t *table) totals(rows ...[]string) {
 	const height = rowHeight + 4
 	if !t.fits(height * float64(len(rows))) {
@@ -171,7 +179,11 @@ func (t *table) totals(rows ...[]string) {
 		t.doc.Within(page.Row, "", func() {
 			x := t.margin
 			for i, c := range t.columns[:len(cells)] {
-				t.doc.Within(page.Cell, "", func() { t.text(cells[i], strong, textX(x, c.width*t.width, c.align), t.y+16, c.align) })
+				t.doc.Within(page.Cell, "",
+					func() {
+						t.text(cells[i], strong, textX(x, c.width*t.width, c.align), t.y+16,
+							c.align)
+					})
 				x += c.width * t.width
 			}
 		})

@@ -10,8 +10,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/attendance"
 )
 
-// absence tells the primary guardian at once that a child is missing. A text that could not be sent for a day is not
-// worth sending: by then the child is back or the school has called.
+// absence notifies the primary guardian at once that a child is missing. A text that could not be
+// sent for a day is not sent at all: by then the child is back or the school has called.
 var absence = &rule{
 	name:     "absence",
 	types:    []string{attendance.TypeMarked, attendance.TypeCorrected},
@@ -26,7 +26,8 @@ var absence = &rule{
 			template: wording.Absence,
 			priority: consumers.Urgent,
 			about:    m.StudentID,
-			params:   wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID, Date: m.Date, Session: m.Session},
+			params: wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID,
+				Date: m.Date, Session: m.Session},
 		}
 		if d.ruleSettings.MaxAge >= 0 {
 			notice.notAfter = d.Now().Add(24 * time.Hour)
@@ -35,15 +36,15 @@ var absence = &rule{
 	},
 }
 
-// A student's absence is judged from ten marks on, and is chronic when more than one mark in ten is an absence of
-// either kind, as in the analytics.
+// A student's absence is judged from ten marks on, and is chronic when more than one mark in ten is
+// an absence of either kind, as in the analytics.
 const (
 	chronicMarks = 10
 	chronicShare = 10
 )
 
-// chronicAbsence tells the primary guardian, and the staff of the class, that a student is absent too often. It is said
-// once a school year.
+// chronicAbsence notifies the primary guardian and the staff of the class that a student is absent
+// too often, once per school year.
 var chronicAbsence = &rule{
 	name:     "chronic_absence",
 	types:    []string{attendance.TypeMarked, attendance.TypeCorrected},
@@ -51,7 +52,8 @@ var chronicAbsence = &rule{
 	maxAge:   7,
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
-		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused || d.stale(m.Date) || d.leftBefore(m) {
+		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused ||
+			d.stale(m.Date) || d.leftBefore(m) {
 			return
 		}
 		counts := d.Attendance(m.StudentID)
@@ -65,7 +67,8 @@ var chronicAbsence = &rule{
 			priority: consumers.Normal,
 			about:    m.StudentID,
 			once:     schoolYear(m.Date, d.settings.YearFrom),
-			params:   wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID, Missed: missed, Marks: marks},
+			params: wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID,
+				Missed: missed, Marks: marks},
 		}
 		d.notifyFirst(d.primary(m.StudentID), notice, d.channels()...)
 		for _, s := range d.staffOf(m.ClassID) {
@@ -74,7 +77,7 @@ var chronicAbsence = &rule{
 	},
 }
 
-// markOf returns the mark that an event sets, whether for the first time or not.
+// markOf returns the mark that an event sets, whether for the first time or as a correction.
 func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
 	switch m := e.Data.(type) {
 	case *attendance.Marked:
@@ -85,19 +88,20 @@ func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
 	return nil, false
 }
 
-// leftBefore reports that a mark is of a day after the student has left, as where somebody is still on a teacher's list: the
-// family is not to be alarmed. Who is not known may have come today, and is told about.
+// leftBefore reports that a mark is of a day after the student has left. This happens when a
+// teacher's list is not up to date, and must not alarm the family. A student who is not enrolled
+// yet may have come today, so the family is notified.
 func (d *draft) leftBefore(m *attendance.Marked) bool {
 	left := d.Student(m.StudentID).LeftOn
 	return !left.IsZero() && m.Date > left
 }
 
-// schoolYear names the year that a date lies in by the one in which it begins.
+// schoolYear names the year of a date by the calendar year in which it begins.
 func schoolYear(on domain.Date, from int) string {
 	return strconv.Itoa(schoolYearStart(on, from).Time().Year())
 }
 
-// schoolYearStart returns the first day of the school year that a date lies in.
+// schoolYearStart returns the first day of the school year of a date.
 func schoolYearStart(on domain.Date, from int) domain.Date {
 	if from < 1 || from > 12 {
 		from = int(time.August)

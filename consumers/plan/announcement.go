@@ -9,8 +9,9 @@ import (
 	"github.com/schoolbell/schoolbell/domain/announcement"
 )
 
-// announced carries a notice of the school to its audience, through the channels that it names and else to the inbox. An
-// urgent one goes by SMS as well, before everything that is not, and at night too.
+// announced sends an announcement to its audience, through the channels that it names and otherwise
+// to the inbox. An urgent one goes by SMS as well, ahead of all that is not urgent, and during
+// quiet hours too.
 var announced = &rule{
 	name:     "announcement",
 	types:    []string{announcement.TypePosted},
@@ -30,7 +31,7 @@ var announced = &rule{
 		if a.Urgent {
 			notice.priority = consumers.Urgent
 		}
-		reached := map[string]bool{} // telephones and e-mail addresses: families share them
+		reached := map[string]bool{} // phone numbers and e-mail addresses: families share them
 		for _, p := range d.audience(a.Audience) {
 			for _, c := range channels {
 				address, ok := p.address(c)
@@ -44,11 +45,14 @@ var announced = &rule{
 	},
 }
 
+// channelsOf returns the channels of an announcement, each once and none that the school has not
+// permitted.
 func (d *draft) channelsOf(a *announcement.Posted) []consumers.Channel {
 	var channels []consumers.Channel
 	for _, name := range a.Channels {
 		c := consumers.Channel(name)
-		if permitted := d.ruleSettings.Channels; len(permitted) > 0 && !slices.Contains(permitted, c) {
+		if permitted := d.ruleSettings.Channels; len(permitted) > 0 &&
+			!slices.Contains(permitted, c) {
 			continue
 		}
 		channels = append(channels, c)
@@ -74,12 +78,14 @@ const (
 	roleStudent  = "student"
 )
 
-// audience is everybody whom a notice is for, each once, by id.
+// audience returns everyone an announcement is for, each once, ordered by id. An empty audience is
+// the whole school.
 func (d *draft) audience(of announcement.Audience) []person {
 	everyone := len(of.Roles)+len(of.ClassIDs)+len(of.StudentIDs) == 0
 	heads := map[string]person{}
 	add := func(p person) {
-		if known, twice := heads[p.id]; !twice || known.phone+known.email == "" { // a teacher may be a parent too
+		// a teacher who is a parent too
+		if known, twice := heads[p.id]; !twice || known.phone+known.email == "" {
 			heads[p.id] = p
 		}
 	}
@@ -93,7 +99,8 @@ func (d *draft) audience(of announcement.Audience) []person {
 		}
 	}
 	for _, s := range d.Staff() {
-		if role(s.Role) || slices.ContainsFunc(s.ClassIDs, func(c string) bool { return slices.Contains(of.ClassIDs, c) }) {
+		if role(s.Role) || slices.ContainsFunc(s.ClassIDs,
+			func(c string) bool { return slices.Contains(of.ClassIDs, c) }) {
 			add(person{id: s.ID})
 		}
 	}
@@ -114,7 +121,7 @@ func (d *draft) audience(of announcement.Audience) []person {
 	return people
 }
 
-// household is a student and everybody who answers for them.
+// household adds a student and everyone who is responsible for them.
 func (d *draft) household(studentID string, student, guardians bool, add func(person)) {
 	if student {
 		add(person{id: studentID})
@@ -127,7 +134,7 @@ func (d *draft) household(studentID string, student, guardians bool, add func(pe
 	}
 }
 
-// staffOf are those who teach a class.
+// staffOf returns the staff of a class.
 func (d *draft) staffOf(class string) []person {
 	var people []person
 	for _, s := range d.Staff() {

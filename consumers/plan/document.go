@@ -5,14 +5,16 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 )
 
-// document plans a document of a student and returns the id of its delivery, for what depends on it. It is written in the
-// language of whoever reads it first. Once is as in a message.
-func (d *draft) document(studentID, about, once, kind string, priority consumers.Priority, params map[string]any) string {
+// document plans a document of a student and returns the id of its delivery, for the message that
+// depends on it. It is written in the language of the primary guardian. Once is as in a message.
+func (d *draft) document(studentID, about, once, kind string, priority consumers.Priority,
+	params map[string]any) string {
 	language := ""
 	if people := d.primary(studentID); len(people) > 0 {
 		language = people[0].language
 	}
-	d.add(person{id: studentID, language: language}, consumers.PDF, "", message{template: kind, priority: priority, about: about, once: once})
+	d.add(person{id: studentID, language: language}, consumers.PDF, "",
+		message{template: kind, priority: priority, about: about, once: once})
 	last := &d.deliveries[len(d.deliveries)-1]
 	last.Params = params
 	planned := *last
@@ -20,7 +22,7 @@ func (d *draft) document(studentID, about, once, kind string, priority consumers
 	return planned.ID
 }
 
-// head is how a document of a student begins.
+// head returns the head of a document of a student.
 func (d *draft) head(studentID string) paper.Head {
 	return paper.Head{
 		School:    d.schoolName(),

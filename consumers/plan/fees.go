@@ -12,7 +12,7 @@ import (
 
 var noticeChannels = []consumers.Channel{consumers.Email, consumers.InApp}
 
-// invoice tells the primary guardian that a fee has been charged.
+// invoice notifies the primary guardian that a fee has been charged.
 var invoice = &rule{
 	name:     "invoice",
 	types:    []string{fee.TypeInvoiced},
@@ -28,14 +28,16 @@ var invoice = &rule{
 			priority: consumers.Normal,
 			about:    i.InvoiceID,
 			params: wording.Params{
-				Student: d.studentName(i.StudentID), Invoice: i.InvoiceID, Category: i.Category, Amount: i.Amount,
+				Student: d.studentName(i.StudentID), Invoice: i.InvoiceID, Category: i.Category,
+				Amount:   i.Amount,
 				Currency: i.Currency, DueOn: i.DueOn, Year: i.Year, Term: i.Term,
 			},
 		}, d.channels()...)
 	},
 }
 
-// feeReminder reminds the primary guardian of what is still open of a fee. Who has paid in the meantime is left in peace.
+// feeReminder reminds the primary guardian of what is still open of a fee. The amount is read when
+// the reminder is planned: a family that has paid in the meantime gets none.
 var feeReminder = &rule{
 	name:     "fee_reminder",
 	types:    []string{fee.TypeReminderDue},
@@ -57,14 +59,15 @@ var feeReminder = &rule{
 			priority: consumers.Normal,
 			about:    r.InvoiceID,
 			params: wording.Params{
-				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: known.Category, Amount: open,
+				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: known.Category,
+				Amount:   open,
 				Currency: cmp.Or(known.Currency, d.settings.Currency), DueOn: r.DueOn,
 			},
 		}, d.channels()...)
 	},
 }
 
-// receipt makes a receipt for a payment, and tells the primary guardian where it is, once it is there.
+// receipt plans a receipt for a payment, and a notice with its link to the primary guardian.
 var receipt = &rule{
 	name:     "receipt",
 	types:    []string{fee.TypePaymentReceived},
@@ -78,7 +81,8 @@ var receipt = &rule{
 		i := d.Invoice(p.InvoiceID)
 		paid := paper.Receipt{
 			Head:    d.head(p.StudentID),
-			Payment: p.PaymentID, Invoice: p.InvoiceID, Category: i.Category, Year: i.Year, Term: i.Term,
+			Payment: p.PaymentID, Invoice: p.InvoiceID, Category: i.Category, Year: i.Year,
+			Term:   i.Term,
 			Amount: p.Amount, Currency: p.Currency, Method: p.Method,
 			ReceivedOn: domain.DateOf(d.event.Time.In(d.settings.Location())),
 		}
@@ -86,12 +90,14 @@ var receipt = &rule{
 			paid.Payer = guardians[0].Name
 		}
 		d.notifyFirst(d.primary(p.StudentID), message{
-			template:  wording.Receipt,
-			priority:  consumers.Normal,
-			about:     p.PaymentID,
-			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal, paper.Encode(paid)),
+			template: wording.Receipt,
+			priority: consumers.Normal,
+			about:    p.PaymentID,
+			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal,
+				paper.Encode(paid)),
 			params: wording.Params{
-				Student: d.studentName(p.StudentID), Payment: p.PaymentID, Invoice: p.InvoiceID, Amount: p.Amount,
+				Student: d.studentName(p.StudentID), Payment: p.PaymentID, Invoice: p.InvoiceID,
+				Amount:   p.Amount,
 				Currency: p.Currency, Method: p.Method,
 			},
 		}, d.channels()...)

@@ -6,15 +6,16 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// person is somebody to be told something.
+// person is a possible recipient.
 type person struct {
 	id       string
-	phone    string // as it is dialled from anywhere: +15125550100
+	phone    string // in E.164 form: +15125550100
 	email    string
 	language string
 }
 
-// address is where a channel reaches somebody. Push and the inbox go by the person's id.
+// address returns the address at which a channel reaches a person. Push and the inbox use the
+// person's id.
 func (p person) address(c consumers.Channel) (address string, ok bool) {
 	switch c {
 	case consumers.SMS:
@@ -28,11 +29,12 @@ func (p person) address(c consumers.Channel) (address string, ok bool) {
 }
 
 func (d *draft) guardian(g consumers.Guardian) person {
-	return person{id: g.ID, phone: NormalizePhone(g.Phone, d.settings.Phone), email: g.Email, language: g.Language}
+	return person{id: g.ID, phone: NormalizePhone(g.Phone, d.settings.Phone), email: g.Email,
+		language: g.Language}
 }
 
-// primary are the guardians who are told about a student: those whom the school calls primary. The others hear what the
-// school itself announces.
+// primary returns the guardians who are notified about a student: those whom the school calls
+// primary. The others get only announcements.
 func (d *draft) primary(studentID string) []person {
 	var people []person
 	for _, g := range d.Guardians(studentID) {
@@ -43,15 +45,17 @@ func (d *draft) primary(studentID string) []person {
 	return people
 }
 
-// NormalizePhone returns a telephone number as it is dialled from anywhere, "+" and digits, or "" when a text cannot be sent to it:
-// an extension behind an exchange takes none. A number without a country is one of the school's.
+// NormalizePhone returns a phone number in E.164 form, "+" and digits, or "" when no text can be
+// sent to it: an extension behind an exchange takes none. A number without a country code is one of
+// the school's country.
 func NormalizePhone(number string, rules consumers.PhoneRules) string {
 	if strings.ContainsAny(number, "xX") {
 		return ""
 	}
 	digits := digitsOf(number)
-	international := strings.HasPrefix(strings.TrimSpace(number), "+") || strings.HasPrefix(digits, "00")
-	if international { // +44 (0)20 …: what is in brackets is for callers within the country
+	international := strings.HasPrefix(strings.TrimSpace(number), "+") ||
+		strings.HasPrefix(digits, "00")
+	if international { // +44 (0)20 …: the digit in brackets is dialled within the country only
 		digits = strings.TrimPrefix(digitsOf(strings.Replace(number, "(0)", "", 1)), "00")
 	}
 	country, trunk := rules.Country, rules.Trunk
@@ -60,14 +64,17 @@ func NormalizePhone(number string, rules consumers.PhoneRules) string {
 	}
 	switch {
 	case international:
-	case country == "1" && len(digits) == 11 && digits[0] == '1': // the long-distance prefix of North America is its code
+	case country == "1" && len(digits) == 11 &&
+		digits[0] == '1': // in North America the long-distance prefix is the country code
 	default:
 		digits = country + strings.TrimPrefix(digits, trunk)
 	}
-	if len(digits) < 7 || len(digits) > 15 { // E.164; shorter ones are services that take no texts
+	// E.164; shorter ones are service numbers, which take no texts
+	if len(digits) < 7 || len(digits) > 15 {
 		return ""
 	}
-	if digits[0] == '1' && len(digits) != 11 { // all of North America's have ten digits, so this is none, or two in one
+	// numbers of North America have ten digits: this is none, or two in one
+	if digits[0] == '1' && len(digits) != 11 {
 		return ""
 	}
 	return "+" + digits

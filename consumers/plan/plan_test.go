@@ -23,19 +23,20 @@ import (
 
 // Each file of testdata is a scenario:
 //
-//	settings         what the school has decided, as JSON, from here on
-//	given            events that have happened
-//	when [now=…]     events that happen, each followed by the deliveries that it leads to. Now is when they come into the log;
-//	                 without it they come when they happen
+//	settings         the school's settings from here on, as JSON
+//	given            events of the past
+//	when [now=…]     new events, each followed by the deliveries planned for it. Now is when they are appended to the log;
+//	                 without it, the time of the event
 //
-// Events are written as in the scenarios of read models; the audience of a notice as to=class:7A,role:teacher,student:ada.
+// Events are written as in the scenarios of read models; the audience of an announcement as
+// to=class:7A,role:teacher,student:ada.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
 	golden.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := newScenario(t, &consumers.Settings{})
-		s.book = book
+		s.catalog = catalog
 		golden.Run(t, path, s.run)
 	})
 }
@@ -43,7 +44,7 @@ func TestScenarios(t *testing.T) {
 type scenario struct {
 	planners *consumers.Planners
 	known    *knowledge.History
-	book     *wording.Catalog
+	catalog  *wording.Catalog
 	settings *consumers.Settings
 	offset   int64
 }
@@ -58,7 +59,8 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "settings":
 		s.settings = &consumers.Settings{}
-		require.NoError(t, json.Unmarshal([]byte(d.Input), s.settings, json.RejectUnknownMembers(true)))
+		require.NoError(t,
+			json.Unmarshal([]byte(d.Input), s.settings, json.RejectUnknownMembers(true)))
 		return ""
 	case "given":
 		s.events(t, d.Input, func(*domain.Envelope) {})
@@ -122,7 +124,8 @@ func audience(to string) announcement.Audience {
 }
 
 func (s *scenario) plan(t *testing.T, e *domain.Envelope, now time.Time) []consumers.Delivery {
-	plans, err := s.planners.PlanAll(t.Context(), []consumers.Event{{Envelope: e, AppendedAt: now}}, []*consumers.Settings{s.settings}, s.known)
+	plans, err := s.planners.PlanAll(t.Context(), []consumers.Event{{Envelope: e, AppendedAt: now}},
+		[]*consumers.Settings{s.settings}, s.known)
 	require.NoError(t, err)
 	require.NoError(t, plans[0].Fault)
 	return plans[0].Deliveries
@@ -131,7 +134,8 @@ func (s *scenario) plan(t *testing.T, e *domain.Envelope, now time.Time) []consu
 func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Delivery) {
 	fmt.Fprintf(out, "%s: %s to %s", d.Planner, d.Channel, d.Recipient)
 	for _, detail := range []struct{ name, value string }{
-		{"at", d.Address}, {"about", d.About}, {"once", d.Once}, {"from", d.Sender}, {"after", stamp(d.NotBefore)}, {"until", stamp(d.NotAfter)},
+		{"at", d.Address}, {"about", d.About}, {"once", d.Once}, {"from", d.Sender},
+		{"after", stamp(d.NotBefore)}, {"until", stamp(d.NotAfter)},
 	} {
 		if detail.value != "" {
 			fmt.Fprintf(out, " %s=%s", detail.name, detail.value)
@@ -142,14 +146,15 @@ func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Deliver
 	}
 	fmt.Fprintf(out, " priority=%d\n", d.Priority)
 	if d.Channel == consumers.PDF {
-		params, err := json.Marshal(d.Params, json.Deterministic(true), jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
+		params, err := json.Marshal(d.Params, json.Deterministic(true),
+			jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
 		require.NoError(t, err)
 		fmt.Fprintf(out, "  %s in %s: %s\n", d.Template, d.Language, params)
 		return
 	}
 	facts, err := wording.DecodeParams(d.Params)
 	require.NoError(t, err)
-	m, err := s.book.Render(d.Template, d.Language, facts)
+	m, err := s.catalog.Render(d.Template, d.Language, facts)
 	require.NoError(t, err)
 	fmt.Fprintf(out, "  %s\n", m.Text)
 }
@@ -161,7 +166,7 @@ func stamp(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-func TestDial(t *testing.T) {
+func TestNormalizePhone(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		number string
@@ -190,7 +195,7 @@ func TestDial(t *testing.T) {
 	}
 }
 
-func TestPlannersHaveNamesOfTheirOwn(t *testing.T) {
+func TestPlannerNamesAreUnique(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, p := range plan.Planners() {

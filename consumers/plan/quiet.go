@@ -6,9 +6,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// AfterQuietHours returns the first moment from t on that is not within the quiet hours, by the clock on the wall in that place.
-// Where clocks are put forward or back it is the clock that counts: an hour that does not exist is not waited for, and
-// one that comes twice is quiet twice.
+// AfterQuietHours returns the first moment from t on outside the quiet hours, by the local clock.
+// When clocks are put forward or back the clock counts: an hour that does not exist is not waited
+// for, and one that occurs twice is quiet twice.
 func AfterQuietHours(q consumers.QuietHours, t time.Time, in *time.Location) time.Time {
 	if !quiet(q, t.In(in)) {
 		return t
@@ -19,7 +19,8 @@ func AfterQuietHours(q consumers.QuietHours, t time.Time, in *time.Location) tim
 	if offset(awake) == offset(local) {
 		return awake
 	}
-	for awake = local; quiet(q, awake); awake = awake.Add(time.Minute) { // the clock is changed in this night
+	// the clock changes in between
+	for awake = local; quiet(q, awake); awake = awake.Add(time.Minute) {
 	}
 	return awake
 }

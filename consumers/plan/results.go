@@ -13,8 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/assessment"
 )
 
-// results makes a report card for each student of a class whose results are published, and tells the primary guardian
-// and the student where it is, once it is there.
+// results plans a report card for each student of a class whose results are published, and a notice
+// with its link to the primary guardian and the student.
 var results = &rule{
 	name:     "results",
 	types:    []string{assessment.TypeResultsPublished},
@@ -26,13 +26,15 @@ var results = &rule{
 			return
 		}
 		for _, s := range d.Class(r.ClassID) {
-			card := d.document(s.ID, s.ID, "", paper.KindReportCard, consumers.Bulk, paper.Encode(d.reportCard(s, r)))
+			card := d.document(s.ID, s.ID, "", paper.KindReportCard, consumers.Bulk,
+				paper.Encode(d.reportCard(s, r)))
 			notice := message{
 				template:  wording.Results,
 				priority:  consumers.Bulk,
 				about:     s.ID,
 				dependsOn: card,
-				params:    wording.Params{Student: d.studentName(s.ID), Class: r.ClassID, Year: r.Year, Term: r.Term},
+				params: wording.Params{Student: d.studentName(s.ID), Class: r.ClassID,
+					Year: r.Year, Term: r.Term},
 			}
 			d.notifyFirst(d.primary(s.ID), notice, d.channels()...)
 			if slices.Contains(d.channels(), consumers.InApp) {
@@ -42,6 +44,8 @@ var results = &rule{
 	},
 }
 
+// reportCard collects the results of a term. The averages are computed here from single marks, in
+// the same integer steps as the read models, so that the paper and the screen show the same number.
 func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) paper.ReportCard {
 	card := paper.ReportCard{
 		Head:       d.head(s.ID),
@@ -66,7 +70,8 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	var all points
 	each := map[string]points{}
 	for _, score := range d.Scores(s.ID, r.Year, r.Term) {
-		mark := paper.Mark{Title: score.Title, On: score.On, Score: score.Score, Max: score.MaxScore}
+		mark := paper.Mark{Title: score.Title, On: score.On, Score: score.Score,
+			Max: score.MaxScore}
 		if mark.Title == "" {
 			mark.Title = score.AssessmentID
 		}
@@ -93,15 +98,17 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	for _, name := range slices.Sorted(maps.Keys(subjects)) {
 		subject := subjects[name]
 		subject.Average = each[name].percent()
-		slices.SortStableFunc(subject.Marks, func(a, b paper.Mark) int { return cmp.Compare(a.On, b.On) })
+		slices.SortStableFunc(subject.Marks,
+			func(a, b paper.Mark) int { return cmp.Compare(a.On, b.On) })
 		card.Subjects = append(card.Subjects, *subject)
 	}
 	return card
 }
 
-// period returns the days on which the attendance of a term is counted: those that the event names. Without them they
-// begin after the day on which the class had its last results of the year, or with the school year, and end on the day
-// on which the term's were published for the first time, so that every day is on one report card.
+// period returns the days on which the attendance of a term is counted: those that the event names.
+// Otherwise they begin on the day after the class had its last results of the year, or with the
+// school year, and end on the day when the results of the term were first published, so that every
+// day is on exactly one report card.
 func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 	here := d.settings.Location()
 	published := d.Published(r.ClassID, r.Year)
@@ -124,7 +131,7 @@ func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 	return from, to
 }
 
-// points are marks as hundredths of a percent of what could be reached, as the read models count them.
+// points sums marks as hundredths of a percent of the maximum, as the read models do.
 type points struct{ marks, sum int64 }
 
 func (p points) plus(s consumers.Score) points {

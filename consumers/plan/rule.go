@@ -10,28 +10,32 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// rule is one planner, with what holds for a school that has decided nothing about it.
+// rule is a planner with its defaults for a school that has no settings for it.
 type rule struct {
 	name     string
 	types    []string
 	off      bool // unless the school switches it on
 	channels []consumers.Channel
-	maxAge   int // days; 0 is no limit
+	maxAge   int // in days; 0 is no limit
 	plan     func(*draft)
 }
 
+// planner binds the rule to an event, the facts and the school's settings.
 func (r *rule) planner() consumers.Planner {
-	return consumers.Planner{Name: r.name, Types: r.types, Plan: func(e *domain.Envelope, known consumers.Facts, settings *consumers.Settings) []consumers.Delivery {
-		d := &draft{rule: r, event: e, Facts: known, settings: settings, ruleSettings: settings.Rules[r.name]}
-		if d.ruleSettings.Off || r.off && !d.ruleSettings.On {
-			return nil
-		}
-		r.plan(d)
-		return d.deliveries
-	}}
+	return consumers.Planner{Name: r.name, Types: r.types,
+		Plan: func(e *domain.Envelope, known consumers.Facts,
+			settings *consumers.Settings) []consumers.Delivery {
+			d := &draft{rule: r, event: e, Facts: known, settings: settings,
+				ruleSettings: settings.Rules[r.name]}
+			if d.ruleSettings.Off || r.off && !d.ruleSettings.On {
+				return nil
+			}
+			r.plan(d)
+			return d.deliveries
+		}}
 }
 
-// draft is the plan of one event while it is made.
+// draft is the plan of one event while it is being made.
 type draft struct {
 	consumers.Facts
 
@@ -42,17 +46,19 @@ type draft struct {
 	deliveries   []consumers.Delivery
 }
 
-// stale reports that what happened on a day is not worth telling any more.
+// stale reports that an event of this day is too old to notify anyone, for example after an import
+// of past years.
 func (d *draft) stale(on domain.Date) bool {
 	limit := cmp.Or(d.ruleSettings.MaxAge, d.rule.maxAge)
 	return limit > 0 && int(d.today()-on) > limit
 }
 
-// staleEvent is old for events without a day of their own.
+// staleEvent is stale for events without a day of their own.
 func (d *draft) staleEvent() bool {
 	return d.stale(domain.DateOf(d.event.Time.In(d.settings.Location())))
 }
 
+// channels returns the channels that the school has chosen for the rule, or its defaults.
 func (d *draft) channels() []consumers.Channel {
 	if len(d.ruleSettings.Channels) > 0 {
 		return d.ruleSettings.Channels
@@ -60,7 +66,8 @@ func (d *draft) channels() []consumers.Channel {
 	return d.rule.channels
 }
 
-// message is what is to be said, whoever hears it.
+// message is what a notice says, whoever receives it. About and once identify the delivery; see
+// [consumers.Delivery].
 type message struct {
 	template  string
 	priority  consumers.Priority
@@ -71,7 +78,7 @@ type message struct {
 	notAfter  time.Time
 }
 
-// notify says something to somebody on each of the channels that reach them.
+// notify plans a notice to a person on each channel that reaches them.
 func (d *draft) notify(p person, m message, channels ...consumers.Channel) {
 	for _, c := range channels {
 		if address, ok := p.address(c); ok {
@@ -80,7 +87,8 @@ func (d *draft) notify(p person, m message, channels ...consumers.Channel) {
 	}
 }
 
-// notifyFirst says something, on each channel, to the first of several people whom it reaches.
+// notifyFirst plans a notice, on each channel, to the first person whom it reaches: one parent is
+// enough, and a family is not to get it twice.
 func (d *draft) notifyFirst(people []person, m message, channels ...consumers.Channel) {
 	for _, c := range channels {
 		i := slices.IndexFunc(people, func(p person) bool {
@@ -93,11 +101,13 @@ func (d *draft) notifyFirst(people []person, m message, channels ...consumers.Ch
 	}
 }
 
+// add plans a delivery. It waits for the end of the quiet hours unless it is urgent or silent.
 func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 	m.params.Sender = d.schoolName()
 	var notBefore time.Time
 	if m.priority > consumers.Urgent && disturbs(c) {
-		if awake := AfterQuietHours(d.settings.Quiet, d.Now(), d.settings.Location()); !awake.Equal(d.Now()) {
+		if awake := AfterQuietHours(d.settings.Quiet, d.Now(),
+			d.settings.Location()); !awake.Equal(d.Now()) {
 			notBefore = awake.UTC()
 		}
 	}
@@ -122,19 +132,20 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 	})
 }
 
-// disturbs reports that a channel makes a noise in somebody's pocket.
+// disturbs reports that a channel makes a phone ring or vibrate.
 func disturbs(c consumers.Channel) bool { return c == consumers.SMS || c == consumers.Push }
 
-// schoolName is what the school calls itself.
+// schoolName returns the name that the school gives itself.
 func (d *draft) schoolName() string {
 	return cmp.Or(d.settings.Name, d.settings.Sender, d.event.School)
 }
 
-// studentName is what a student is called.
+// studentName returns a student's full name, or the id for one who is not enrolled yet: a school
+// may join in the middle of a year.
 func (d *draft) studentName(studentID string) string {
 	s := d.Student(studentID)
 	if s.GivenName == "" && s.FamilyName == "" {
-		return studentID // not enrolled yet, as where a school joins in the middle of a year
+		return studentID
 	}
 	return s.GivenName + " " + s.FamilyName
 }

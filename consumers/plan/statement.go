@@ -11,8 +11,9 @@ import (
 	"github.com/schoolbell/schoolbell/domain/fee"
 )
 
-// statement makes a statement of a student's account, and tells the primary guardian where it is, once it is there. It is
-// made when somebody asks for one, and with the first reminder of a month, so that whoever is reminded sees what of.
+// statement plans a statement of a student's account and a notice with its link to the primary
+// guardian: when it is requested, and with the first reminder of a month, so that the family sees
+// what the reminder is about.
 var statement = &rule{
 	name:     "statement",
 	types:    []string{fee.TypeStatementRequested, fee.TypeReminderDue},
@@ -48,29 +49,35 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 	for currency, of := range movements {
 		facts.Accounts = append(facts.Accounts, d.account(currency, of, from))
 	}
-	slices.SortFunc(facts.Accounts, func(a, b paper.Account) int { return cmp.Compare(a.Currency, b.Currency) })
+	slices.SortFunc(facts.Accounts,
+		func(a, b paper.Account) int { return cmp.Compare(a.Currency, b.Currency) })
 	d.notifyFirst(d.primary(studentID), message{
-		template:  wording.Statement,
-		priority:  consumers.Normal,
-		about:     studentID,
-		once:      once,
-		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal, paper.Encode(facts)),
-		params:    wording.Params{Student: d.studentName(studentID)},
+		template: wording.Statement,
+		priority: consumers.Normal,
+		about:    studentID,
+		once:     once,
+		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal,
+			paper.Encode(facts)),
+		params: wording.Params{Student: d.studentName(studentID)},
 	}, d.channels()...)
 }
 
-// account lists the movements in one currency from a day on; those before are in its opening balance.
-func (d *draft) account(currency string, movements []consumers.Movement, from domain.Date) paper.Account {
+// account lists the movements in one currency from a day on; those before are summed in its opening
+// balance.
+func (d *draft) account(currency string, movements []consumers.Movement,
+	from domain.Date) paper.Account {
 	a := paper.Account{Currency: currency}
 	day := func(m consumers.Movement) domain.Date { return domain.DateOf(m.At.In(d.settings.Location())) }
-	slices.SortStableFunc(movements, func(a, b consumers.Movement) int { return cmp.Compare(day(a), day(b)) })
+	slices.SortStableFunc(movements,
+		func(a, b consumers.Movement) int { return cmp.Compare(day(a), day(b)) })
 	type invoice struct {
 		open int64
 		due  domain.Date
 	}
 	invoices := map[string]invoice{}
 	for _, m := range movements {
-		e := paper.Entry{On: day(m), Kind: string(m.Kind), Ref: cmp.Or(m.PaymentID, m.InvoiceID), Text: m.Reason, Year: m.Year, Term: m.Term}
+		e := paper.Entry{On: day(m), Kind: string(m.Kind), Ref: cmp.Or(m.PaymentID, m.InvoiceID),
+			Text: m.Reason, Year: m.Year, Term: m.Term}
 		i := invoices[m.InvoiceID]
 		switch m.Kind {
 		case consumers.MovedInvoice:
@@ -100,5 +107,6 @@ func (d *draft) account(currency string, movements []consumers.Movement, from do
 	return a
 }
 
-// today is the day, by the school's clock, on which the event was written.
+// today is the day, by the school's clock, on which the event was appended. Planning again later
+// gives the same plan.
 func (d *draft) today() domain.Date { return domain.DateOf(d.Now().In(d.settings.Location())) }

@@ -14,12 +14,13 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// Client asks services over HTTP. It follows no redirect, because that would send a message to somebody else.
+// Client sends requests to services over HTTP. It follows no redirects: they would send a message
+// somewhere else.
 type Client struct {
 	http http.Client
 }
 
-// NewClient returns a client that waits so long for an answer. A nil transport means one of its own.
+// NewClient returns a client with a timeout for each request. A nil transport means one of its own.
 func NewClient(timeout time.Duration, transport http.RoundTripper) *Client {
 	if transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
@@ -27,47 +28,55 @@ func NewClient(timeout time.Duration, transport http.RoundTripper) *Client {
 		transport = t
 	}
 	return &Client{http.Client{
-		Timeout:       timeout,
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:   timeout,
+		Transport: transport,
+		CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}}
 }
 
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// maxResponse bounds what is read of an answer.
+// maxResponse bounds the bytes that are read of a response.
 const maxResponse = 1 << 20
 
-// Response is what a service said.
+// Response is the response of a service.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// OK says whether the service did what it was asked for.
+// OK reports a status of success.
 func (a *Response) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 
-// Do sends a request and reads the answer. The error is a [consumers.SendError]: [consumers.Temporary] when the request
-// never went out, else [consumers.Unsure]. An answer whose body breaks off comes with what was read of it.
+// Do sends a request and reads the response. The error is a [consumers.SendError]:
+// [consumers.Temporary] when the request never went out, otherwise [consumers.Unsure]. Whether it
+// went out is observed on the wire, not guessed from the error. A response whose body breaks off is
+// returned with what was read of it.
 func (c *Client) Do(req *http.Request) (*Response, error) {
 	var out atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { out.Store(true) }}
 	res, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 	if err != nil {
-		e := &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("ask %s: %w", req.URL.Host, withoutURL(err))}
+		e := &consumers.SendError{Class: consumers.Temporary, Code: "unreachable",
+			Err: fmt.Errorf("request to %s: %w", req.URL.Host, withoutURL(err))}
 		if out.Load() {
 			e.Class, e.Code = consumers.Unsure, "no_answer"
 		}
 		return nil, e
 	}
 	defer res.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(res.Body, maxResponse)) // the status has come, and says what happened
+	// the status tells what happened even if the body breaks off
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxResponse))
 	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
-// withoutURL takes the address out of an error: it may hold credentials or somebody's name.
+// withoutURL removes the address from an error: it may hold credentials or a phone number, and
+// errors are logged.
 func withoutURL(err error) error {
 	var inner interface{ Unwrap() error }
 	if errors.As(err, &inner) && inner.Unwrap() != nil {
@@ -79,19 +88,22 @@ func withoutURL(err error) error {
 	return err
 }
 
-// ResponseError classifies an answer that is not a success. Without a code of the service its status is the code.
+// ResponseError classifies a response that is not a success. Without a code of the service its
+// status is the code.
 //
-//	408, 425, 429, 503   not done, later perhaps; Retry-After is kept
-//	401, 403, 404, 3xx   not done; the configuration is wrong, and once it is mended the same may succeed
+//	408, 425, 429, 503   not done, but may be later; Retry-After is passed on
+//	401, 403, 404, 3xx   not done; the configuration is wrong, and once it is fixed the same may succeed
 //	other 4xx            not done, and never will be
 //	other 5xx            the service does not know what it did, so neither do we
 func ResponseError(a *Response, code string, err error) *consumers.SendError {
-	e := &consumers.SendError{Class: consumers.Permanent, Code: code, RetryAfter: RetryAfter(a.Header, time.Now()), Err: err}
+	e := &consumers.SendError{Class: consumers.Permanent, Code: code,
+		RetryAfter: RetryAfter(a.Header, time.Now()), Err: err}
 	if e.Code == "" {
 		e.Code = strconv.Itoa(a.Status)
 	}
 	switch s := a.Status; {
-	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable,
+	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests,
+		s == http.StatusServiceUnavailable,
 		s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusNotFound, s < 400:
 		e.Class = consumers.Temporary
 	case s >= 500:
@@ -100,10 +112,11 @@ func ResponseError(a *Response, code string, err error) *consumers.SendError {
 	return e
 }
 
-// maxRetryAfter bounds what a service may ask for.
+// maxRetryAfter bounds what a service may demand.
 const maxRetryAfter = 24 * time.Hour
 
-// RetryAfter reads the header of that name: a number of seconds or a date.
+// RetryAfter parses the header of that name: a number of seconds or a date. It returns 0 for
+// anything else.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
 	if v == "" {

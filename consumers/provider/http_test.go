@@ -26,19 +26,24 @@ func TestRetryAfter(t *testing.T) {
 		"Tue, 01 Sep 2026 07:00:00 GMT": 0,
 		"Tue, 01 Sep 2099 08:00:30 GMT": 24 * time.Hour,
 	} {
-		require.Equal(t, want, provider.RetryAfter(http.Header{"Retry-After": {header}}, now), header)
+		require.Equal(t, want, provider.RetryAfter(http.Header{"Retry-After": {header}}, now),
+			header)
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestResponseError(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]consumers.ErrorClass{
-		301: consumers.Temporary, 400: consumers.Permanent, 401: consumers.Temporary, 403: consumers.Temporary,
-		404: consumers.Temporary, 408: consumers.Temporary, 410: consumers.Permanent, 413: consumers.Permanent,
-		422: consumers.Permanent, 425: consumers.Temporary, 429: consumers.Temporary, 500: consumers.Unsure,
+		301: consumers.Temporary, 400: consumers.Permanent, 401: consumers.Temporary,
+		403: consumers.Temporary,
+		404: consumers.Temporary, 408: consumers.Temporary, 410: consumers.Permanent,
+		413: consumers.Permanent,
+		422: consumers.Permanent, 425: consumers.Temporary, 429: consumers.Temporary,
+		500: consumers.Unsure,
 		502: consumers.Unsure, 503: consumers.Temporary, 504: consumers.Unsure,
 	} {
-		e := provider.ResponseError(&provider.Response{Status: status, Header: http.Header{"Retry-After": {"3"}}}, "", nil)
+		e := provider.ResponseError(&provider.Response{Status: status,
+			Header: http.Header{"Retry-After": {"3"}}}, "", nil)
 		require.Equal(t, want, e.Class, status)
 		require.Equal(t, 3*time.Second, e.RetryAfter)
 	}

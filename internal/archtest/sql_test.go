@@ -34,11 +34,6 @@ var sqlViolations = map[string][]string{
 		"performance_remarks", "performance_scores", "performance_students",
 		"results_published", "staff", "student_guardians", "students",
 	},
-	"projections/atrisk":      {"fee_accounts", "students"},
-	"projections/attendance":  {"students"},
-	"projections/deliveries":  {"ledger", "ledger_log", "ledger_trouble"},
-	"projections/performance": {"students"},
-	"projections/timeline":    {"results_published"},
 }
 
 // relation is a table or view that a migration creates.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
@@ -96,7 +97,15 @@ func (s *shadowTables) rebuild(ctx context.Context, names []string) (*RebuildRes
 	if err := s.halt(); err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx, names); err != nil {
+	if err := s.choose(names); err != nil {
+		return nil, err
+	}
+	if s.School == "" && s.Until.IsZero() {
+		if err := s.checkDependents(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.fill(ctx); err != nil {
 		return nil, err
 	}
 	total, err := s.catchUp(ctx, "fold")
@@ -260,22 +269,34 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 	return err
 }
 
-// exchangeTables moves the live tables out of the way and the others to where they were. To drop tables takes long, and
-// so comes later, when nobody waits for it; but it is tried here, as a view of somebody's own would follow an old table
-// and go with it.
+// exchangeTables moves the live tables out of the way and the others to where they were, and the views
+// over them from the old ones to the new. Dropping tables takes long and comes later, when nobody waits
+// for it; but it is tried here, as a dependent that was overlooked would follow an old table and be
+// dropped with it.
 func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
-	var live []string
-	var moves strings.Builder
-	for _, name := range tableNames(s.rebuilt) {
-		table := pgx.Identifier{liveSchema, name}.Sanitize()
-		live = append(live, table)
-		fmt.Fprintf(&moves, "; ALTER TABLE %s SET SCHEMA %s; ALTER TABLE %s SET SCHEMA %s", table, replacedSchema, s.shadowName(name), liveSchema)
-	}
-	if _, err := tx.Exec(ctx, "SAVEPOINT untried; DROP TABLE "+strings.Join(live, ", ")+"; ROLLBACK TO untried; RELEASE untried; CREATE SCHEMA "+
-		replacedSchema+moves.String()); err != nil {
+	live := liveTables(s.rebuilt)
+	views, err := dropViews(ctx, tx, live)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])
+	statements := []string{
+		"SAVEPOINT untried", "DROP TABLE " + strings.Join(live, ", "), "ROLLBACK TO untried", "RELEASE untried",
+		"CREATE SCHEMA " + replacedSchema,
+	}
+	for i, name := range tableNames(s.rebuilt) {
+		statements = append(statements,
+			fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", live[i], replacedSchema),
+			fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", s.shadowName(name), liveSchema))
+	}
+	if _, err := tx.Exec(ctx, strings.Join(append(statements, views...), "; ")); err != nil {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Detail != "" {
+			return fmt.Errorf("%w (%s)", err, pg.Detail)
+		}
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO fold_versions (set_name, projection, version)
+		SELECT $1, * FROM unnest($2::text[], $3::int[])
 		ON CONFLICT (set_name, projection) DO UPDATE SET version = excluded.version`,
 		append([]any{s.Engine.Name}, versionsOf(s.rebuilt)...)...)
 	return err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain/attendance"
@@ -304,23 +303,95 @@ func TestRebuildUntil(t *testing.T) {
 	require.Equal(t, l.want(), l.got(), "the live tables are as they were")
 }
 
-// A view of somebody's own is neither dropped with an old table nor left behind on it.
-func TestARebuildSaysWhatDependsOnATable(t *testing.T) {
+// Views over exchanged tables are recreated with all that belongs to them, in the right order; what
+// cannot be is reported before anything is folded.
+func TestARebuildTakesViewsAlong(t *testing.T) {
 	t.Parallel()
 	l := newLive(t)
 	l.sound = true
 	l.run(false)
 	l.append(300)
 	waitFor(t, l.store, l.log, 0)
-	exec(t, l.store.url, `CREATE VIEW public.my_pupils AS SELECT school, name FROM schoolbell.test_pupils`)
+	exec(t, l.store.url, `
+		CREATE SCHEMA "own views"; GRANT USAGE ON SCHEMA "own views" TO schoolbell_api;
+		DO $$ BEGIN CREATE ROLE "view owner" NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+		GRANT CREATE, USAGE ON SCHEMA "own views" TO "view owner"; GRANT USAGE ON SCHEMA schoolbell TO "view owner";
+		GRANT SELECT ON schoolbell.test_pupils TO "view owner";
+		CREATE POLICY owner ON schoolbell.test_pupils TO "view owner" USING (true);
+		CREATE VIEW schoolbell.pupil_names WITH (security_invoker = true) AS
+			SELECT p AS whole, school, name AS "the name" FROM schoolbell.test_pupils p;
+		GRANT SELECT ON schoolbell.pupil_names TO schoolbell_api, schoolbell_jobs;
+		CREATE VIEW "own views".a_reader AS SELECT n."the name", m.status
+			FROM schoolbell.pupil_names n JOIN schoolbell.test_marks m USING (school) WHERE m.date > '1999-01-01';
+		CREATE VIEW "own views".b_owned WITH (security_barrier = true, check_option = cascaded) AS
+			SELECT school, student_id, marks FROM schoolbell.test_pupils WHERE marks >= 0;
+		ALTER VIEW "own views".b_owned ALTER COLUMN marks SET DEFAULT 7;
+		COMMENT ON VIEW "own views".b_owned IS 'it''s ours'; COMMENT ON COLUMN "own views".b_owned.marks IS 'how many';
+		ALTER VIEW "own views".b_owned OWNER TO "view owner";
+		GRANT SELECT (school) ON "own views".b_owned TO schoolbell_api WITH GRANT OPTION;
+		REVOKE DELETE ON "own views".b_owned FROM "view owner"`)
+	views := func() (shape string) {
+		l.scan(`SELECT string_agg(concat_ws(' ', c.oid::regclass, relowner::regrole, reloptions, relacl, pg_get_viewdef(c.oid),
+			obj_description(c.oid), (SELECT string_agg(concat_ws(' ', attname, attacl, col_description(c.oid, attnum),
+				(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = c.oid AND adnum = attnum)), ',' ORDER BY attnum)
+				FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0)), E'\n' ORDER BY c.oid::regclass::text)
+			FROM pg_class c WHERE relkind = 'v' AND relnamespace IN ('schoolbell'::regnamespace, '"own views"'::regnamespace)`, &shape)
+		return shape
+	}
+	tables := func() (oids []uint32) {
+		l.scan(`SELECT array_agg(oid ORDER BY relname) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'schoolbell'::regnamespace
+			AND relname LIKE 'test%'`, &oids)
+		return oids
+	}
+	before, old := views(), tables()
+	require.Contains(t, before, "how many")
 	_, err := l.beside(false).Rebuild(t.Context())
-	var refused *pgconn.PgError
-	require.ErrorAs(t, err, &refused)
-	require.Contains(t, refused.Detail, "my_pupils")
+	require.NoError(t, err)
+	require.Equal(t, before, views())
+	for _, oid := range tables() {
+		require.NotContains(t, old, oid)
+	}
 	require.Equal(t, l.want(), l.got())
-	require.Zero(t, l.leftovers())
 
-	exec(t, l.store.url, `DROP VIEW public.my_pupils`)
+	for _, c := range []struct{ create, drop, named string }{
+		{
+			`CREATE MATERIALIZED VIEW "own views".kept AS SELECT * FROM "own views".a_reader`,
+			`DROP MATERIALIZED VIEW "own views".kept`, `materialized view "own views".kept`,
+		},
+		{
+			`CREATE FUNCTION public.pupils_of() RETURNS SETOF schoolbell.test_pupils LANGUAGE sql AS 'SELECT * FROM schoolbell.test_pupils'`,
+			`DROP FUNCTION public.pupils_of`, `function public.pupils_of()`,
+		},
+		{
+			`CREATE TABLE public.notes (school text COLLATE "C", student_id text COLLATE "C",
+				CONSTRAINT about FOREIGN KEY (school, student_id) REFERENCES schoolbell.test_pupils)`,
+			`DROP TABLE public.notes`, `constraint about on table public.notes`,
+		},
+		{
+			`CREATE FUNCTION public.noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+				CREATE TRIGGER counted AFTER INSERT ON schoolbell.test_marks EXECUTE FUNCTION public.noop()`,
+			`DROP TRIGGER counted ON schoolbell.test_marks`, `trigger counted on table schoolbell.test_marks`,
+		},
+		{
+			`CREATE RULE quiet AS ON DELETE TO schoolbell.pupil_names DO INSTEAD NOTHING`,
+			`DROP RULE quiet ON schoolbell.pupil_names`, `rule quiet on view schoolbell.pupil_names`,
+		},
+		{
+			`CREATE PUBLICATION ours FOR TABLE schoolbell.test_days`,
+			`DROP PUBLICATION ours`, `test_days in publication ours`,
+		},
+	} {
+		exec(t, l.store.url, c.create)
+		var stages []string
+		shadow := l.beside(false)
+		shadow.Progress = func(stage string, _, _ int64) { stages = append(stages, stage) }
+		_, err := shadow.Rebuild(t.Context())
+		require.ErrorContains(t, err, c.named)
+		require.Empty(t, stages, "before anything is folded")
+		exec(t, l.store.url, c.drop)
+	}
+	require.Equal(t, before, views())
+	require.Zero(t, l.leftovers())
 	_, err = l.beside(false).Rebuild(t.Context())
 	require.NoError(t, err)
 	l.append(300)

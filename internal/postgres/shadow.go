@@ -108,11 +108,14 @@ func (s *shadowTables) close(ctx context.Context) error {
 	return s.conn.Close(context.WithoutCancel(ctx))
 }
 
-// fill makes the tables that the named projections need, and begins to fold.
-func (s *shadowTables) fill(ctx context.Context, names []string) (err error) {
-	if s.rebuilt, s.folded, err = s.Engine.Set.Closure(names...); err != nil {
-		return err
-	}
+// choose determines which projections are rebuilt when some are named, and what must be folded for them.
+func (s *shadowTables) choose(names []string) (err error) {
+	s.rebuilt, s.folded, err = s.Engine.Set.Closure(names...)
+	return err
+}
+
+// fill creates the tables of the chosen projections, and starts to fold.
+func (s *shadowTables) fill(ctx context.Context) error {
 	if err := s.createSchema(ctx); err != nil {
 		return err
 	}

@@ -63,7 +63,10 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 	} else if parked {
 		names = nil // whether an event is parked depends on all projections
 	}
-	if err := s.fill(ctx, names); err != nil {
+	if err := s.choose(names); err != nil {
+		return nil, err
+	}
+	if err := s.fill(ctx); err != nil {
 		return nil, err
 	}
 	if _, err := s.catchUp(ctx, "fold"); err != nil {

@@ -92,8 +92,8 @@ WITH risks AS (
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''), coalesce(s.class_id, ''), r.score,
 	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
 FROM risks r
-LEFT JOIN students s ON s.school = $1 AND s.student_id = r.student_id
-LEFT JOIN fee_accounts a ON a.school = $1 AND a.student_id = r.student_id
+LEFT JOIN student_names s ON s.school = $1 AND s.student_id = r.student_id
+LEFT JOIN open_invoices a ON a.school = $1 AND a.student_id = r.student_id
 WHERE coalesce(s.status, '') <> 'withdrawn' /*page*/
 ORDER BY r.score DESC, r.student_id LIMIT $3`
 
@@ -164,7 +164,7 @@ const countSQL read.SQL = `-- at_risk.count
 SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0), count(*) FILTER (WHERE due_on < $2)
 FROM at_risk r
 WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) AND NOT EXISTS (
-	SELECT FROM students s WHERE s.school = $1 AND s.student_id = r.student_id AND s.status = 'withdrawn')`
+	SELECT FROM student_names s WHERE s.school = $1 AND s.student_id = r.student_id AND s.status = 'withdrawn')`
 
 // Counts are numbers of students at risk.
 type Counts struct {

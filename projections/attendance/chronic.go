@@ -10,6 +10,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/projections/read"
+	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 // Chronic is a student who is chronically absent.
@@ -40,9 +41,6 @@ const allTimeSQL read.SQL = `-- attendance.chronic
 SELECT student_id, present + late + absent_excused + absent_unexcused, absent_excused + absent_unexcused
 FROM attendance_students
 WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late + absent_excused + absent_unexcused`
-
-const namesSQL read.SQL = `-- attendance.names
-SELECT student_id, given_name, family_name, class_id FROM students WHERE school = $1 AND student_id = ANY($2)`
 
 // chronic returns the students who are chronically absent, the worst first, and how many there are in all.
 func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chronic, int64, error) {
@@ -79,21 +77,14 @@ func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chroni
 			return nil, 0, err
 		}
 	}
-	named, err := read.All(ctx, tx, namesSQL, func(c *Chronic) []any {
-		return []any{&c.StudentID, &c.GivenName, &c.FamilyName, &c.ClassID}
-	}, school, ids)
+	named, err := students.Names(ctx, tx, school, ids)
 	if err != nil {
 		return nil, 0, err
 	}
-	by := map[string]*Chronic{}
-	for i := range named {
-		by[named[i].StudentID] = &named[i]
-	}
 	for i := range found {
 		c := &found[i]
-		if s := by[c.StudentID]; s != nil {
-			c.GivenName, c.FamilyName, c.ClassID = s.GivenName, s.FamilyName, s.ClassID
-		}
+		s := named[c.StudentID] // none for a student who has marks and was never enrolled
+		c.GivenName, c.FamilyName, c.ClassID = s.GivenName, s.FamilyName, s.ClassID
 		c.Rate = read.Ratio(c.Marks-c.Absent, c.Marks)
 		c.Streaks = runs[c.StudentID].streaks()
 	}

@@ -37,29 +37,29 @@ SELECT l.id, ` + statusSQL + `, l.channel, l.recipient, coalesce(nullif(d.provid
 	CASE WHEN l.state IN ('planned', 'sending', 'unknown', 'dead', 'cancelled') THEN l.error ELSE coalesce(d.error, l.error) END, l.event_id,
 	l.correlation_id, coalesce(d.position, 0), coalesce(d.kind, ''), coalesce(d.student_id, ''), coalesce(d.sha256, ''), coalesce(d.bytes, 0),
 	d.sent_at, d.delivered_at, d.failed_at, d.rendered_at, l.planner, l.planned_at
-FROM ledger l LEFT JOIN deliveries d ON d.school = $1 AND d.delivery_id = l.id
+FROM delivery_plans l LEFT JOIN deliveries d ON d.school = $1 AND d.delivery_id = l.id
 WHERE l.school = $1 AND (l.planned_at, l.id) < ($2, $3) /*where*/ ORDER BY l.planned_at DESC, l.id DESC LIMIT $4`
 
 const outcomesSQL read.SQL = `-- deliveries.outcomes
 SELECT d.delivery_id, ` + statusSQL + `, d.channel, d.recipient, d.provider, d.provider_id, greatest(d.cost, l.cost), d.error, d.cause,
 	d.correlation, d.position, d.kind, d.student_id, d.sha256, d.bytes, d.sent_at, d.delivered_at, d.failed_at, d.rendered_at,
 	coalesce(l.planner, ''), l.planned_at
-FROM deliveries d LEFT JOIN ledger l ON l.school = $1 AND l.id = d.delivery_id
+FROM deliveries d LEFT JOIN delivery_plans l ON l.school = $1 AND l.id = d.delivery_id
 WHERE d.school = $1 AND d.position < $2 AND (l.state IS NULL OR l.state NOT IN ('planned', 'sending', 'unknown', 'dead', 'cancelled'))
 	/*where*/ ORDER BY d.position DESC LIMIT $3`
 
 const unplannedSQL read.SQL = `-- deliveries.unplanned
 SELECT ` + columns + ` FROM deliveries d
-WHERE d.school = $1 AND d.position < $2 AND NOT EXISTS (SELECT FROM ledger l WHERE l.school = $1 AND l.id = d.delivery_id)
+WHERE d.school = $1 AND d.position < $2 AND NOT EXISTS (SELECT FROM delivery_plans l WHERE l.school = $1 AND l.id = d.delivery_id)
 	/*where*/ ORDER BY d.position DESC LIMIT $3`
 
 const eventTotalsSQL read.SQL = `-- deliveries.event_totals
 SELECT ` + statusSQL + `, l.channel, count(*), sum(greatest(d.cost, l.cost))::bigint
-FROM ledger l LEFT JOIN deliveries d ON d.school = $1 AND d.delivery_id = l.id
+FROM delivery_plans l LEFT JOIN deliveries d ON d.school = $1 AND d.delivery_id = l.id
 WHERE l.school = $1 AND l.event_id = $2 GROUP BY 1, 2
 UNION ALL
 SELECT d.status, d.channel, count(*), sum(d.cost)::bigint FROM deliveries d
-WHERE d.school = $1 AND d.cause = $2 AND NOT EXISTS (SELECT FROM ledger l WHERE l.school = $1 AND l.id = d.delivery_id) GROUP BY 1, 2`
+WHERE d.school = $1 AND d.cause = $2 AND NOT EXISTS (SELECT FROM delivery_plans l WHERE l.school = $1 AND l.id = d.delivery_id) GROUP BY 1, 2`
 
 const (
 	newest    = int64(1<<63 - 1)
@@ -160,7 +160,7 @@ func (in *input) conditions(of string, scope query.Scope, args ...any) (where []
 	default:
 		where = append(where, "l.state = '"+in.Status+"'")
 		if in.Status == "dead" || in.Status == "unknown" { // they are few, and have a list of their own
-			where = append(where, "l.id IN (SELECT t.id FROM ledger_trouble t WHERE t.school = $1)")
+			where = append(where, "l.id IN (SELECT t.id FROM delivery_problems t WHERE t.school = $1)")
 		}
 	}
 	if in.Rule != "" { // only the ledger has it, so what only the log has is of no rule

@@ -74,10 +74,10 @@ const planSQL read.SQL = `-- deliveries.plan
 SELECT event_id, source, event_type, partition || ':' || log_offset, planner, about, template, params, language, priority, queue,
 	not_before, not_after, depends_on, planned_at, state, attempts, segments, error_class, provider, provider_id, error, cost,
 	channel, recipient, correlation_id
-FROM ledger WHERE id = $2 AND school = $1`
+FROM delivery_plans WHERE id = $2 AND school = $1`
 
 const logSQL read.SQL = `-- deliveries.log
-SELECT at, what, fence, detail, took_ms, worker FROM ledger_log WHERE delivery_id = $2 AND school = $1 ORDER BY at, fence`
+SELECT at, what, fence, detail, took_ms, worker FROM delivery_log WHERE delivery_id = $2 AND school = $1 ORDER BY at, fence`
 
 // story reads the outcome, the plan and what happened in between from one snapshot.
 func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*Story, error) {

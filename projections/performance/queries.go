@@ -125,9 +125,7 @@ WITH averages AS (
 	SELECT *, rank() OVER (ORDER BY average DESC) AS rank, count(*) OVER () AS ranked FROM averages
 	ORDER BY average DESC, student_id LIMIT $2
 )
-SELECT r.rank, r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''), r.scores, r.average, r.ranked
-FROM ranked r LEFT JOIN students s ON s.school = $1 AND s.student_id = r.student_id
-ORDER BY r.rank, r.student_id`
+SELECT rank, student_id, scores, average, ranked FROM ranked ORDER BY rank, student_id`
 
 const upcomingSQL read.SQL = `-- performance.upcoming
 SELECT assessment_id, class_id, subject, title, held_on, max_score
@@ -169,13 +167,23 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 
 	conditions, args = in.filter(scope.School, read.Page(in.Limit, 100, 1000))
 	a.Students, err = read.All(ctx, tx, rankingSQL.With(conditions...), func(r *Ranked) []any {
-		return []any{&r.Rank, &r.StudentID, &r.GivenName, &r.FamilyName, &r.Scores, &r.Average, &a.Ranked}
+		return []any{&r.Rank, &r.StudentID, &r.Scores, &r.Average, &a.Ranked}
 	}, args...)
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]string, len(a.Students))
 	for i := range a.Students {
-		a.Students[i].Average = percent(a.Students[i].Average)
+		ids[i] = a.Students[i].StudentID
+	}
+	names, err := students.Names(ctx, tx, scope.School, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range a.Students {
+		s := &a.Students[i]
+		s.Average = percent(s.Average)
+		s.GivenName, s.FamilyName = names[s.StudentID].GivenName, names[s.StudentID].FamilyName
 	}
 	conditions, args = in.filter(scope.School, scope.Today)
 	a.Upcoming, err = read.All(ctx, tx, upcomingSQL.With(conditions...), func(p *Planned) []any {

@@ -1,10 +1,10 @@
 // Package projtest tests read models by scenarios: text files that say which events are given, what happens then, what
-// the tables look like, and how questions about them are answered.
+// the tables look like, and what queries of them return.
 //
 //	given            folds events
 //	when             folds events and prints the rows that have changed
 //	tables [name…]   prints tables
-//	ask [today=…]    sends a GET below /v1/schools/{school} and prints the answer
+//	query [today=…]  sends a GET below /v1/schools/{school} and prints the result
 //
 // An event is one line: its type without its frame, and its data. Its school is oak unless @school says otherwise, its
 // position the next one unless @position does, as for an event that was parked and is folded late. @id, @cause and @time
@@ -68,10 +68,10 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 			names = append(names, a.Key)
 		}
 		return s.tables.print(names)
-	case "ask":
+	case "query":
 		return s.query(d)
 	default:
-		t.Fatalf("%s: command %q is none of given, when, tables and ask", d.Pos, d.Cmd)
+		t.Fatalf("%s: command %q is none of given, when, tables and query", d.Pos, d.Cmd)
 		return ""
 	}
 }

@@ -287,6 +287,32 @@ func Siblings(ctx context.Context, tx pgx.Tx, school, studentID string) ([]Sibli
 	}, school, studentID)
 }
 
+const namesSQL read.SQL = `-- students.names
+SELECT student_id, given_name, family_name, class_id FROM students WHERE school = $1 AND student_id = ANY($2)`
+
+// Name is what lists of other read models show of a student.
+type Name struct {
+	GivenName  string
+	FamilyName string
+	ClassID    string // the class that the student is in now
+}
+
+// Names returns the names of students, by id. Who was never enrolled is not in it.
+func Names(ctx context.Context, tx pgx.Tx, school string, studentIDs []string) (map[string]Name, error) {
+	type named struct {
+		Name
+		id string
+	}
+	all, err := read.All(ctx, tx, namesSQL, func(n *named) []any {
+		return []any{&n.id, &n.GivenName, &n.FamilyName, &n.ClassID}
+	}, school, studentIDs)
+	by := make(map[string]Name, len(all))
+	for _, n := range all {
+		by[n.id] = n.Name
+	}
+	return by, err
+}
+
 // Student is all that the directory holds about one.
 type Student struct {
 	StudentID   string       `json:"student_id"`

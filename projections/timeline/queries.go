@@ -71,7 +71,7 @@ const ownSQL read.SQL = `-- timeline.own
 SELECT position, fact, at, data FROM timeline t
 WHERE school = $1 AND student_id = $2 AND position < $3 AND fact <> ALL($5) AND (
 	fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked') OR EXISTS (
-		SELECT FROM results_published p WHERE p.school = $1 AND p.class_id = t.data::jsonb ->> 'class_id'
+		SELECT FROM published_results p WHERE p.school = $1 AND p.class_id = t.data::jsonb ->> 'class_id'
 			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))
 ORDER BY position DESC LIMIT $4`
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +60,7 @@ func (n *node) start() {
 	n.mux <- server
 }
 
-// replace kills the node; what it does while there is none is missed by its clients.
+// replace replaces the node. Its clients miss what while does.
 func (n *node) replace(while func()) {
 	<-n.mux
 	n.stop()
@@ -69,7 +68,7 @@ func (n *node) replace(while func()) {
 	n.start()
 }
 
-// What the official client for Go receives, over a killed node, is its room's part of the log.
+// The official client for Go receives its room's part of the log, although nodes are killed.
 func TestP6_CentrifugeGoRecovers(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
@@ -79,7 +78,8 @@ func TestP6_CentrifugeGoRecovers(t *testing.T) {
 		MinReconnectDelay: 10 * time.Millisecond, MaxReconnectDelay: 50 * time.Millisecond,
 	})
 	t.Cleanup(c.Close)
-	sub, err := c.NewSubscription("class:7a", client.SubscriptionConfig{Recoverable: true, Positioned: true})
+	sub, err := c.NewSubscription("class:7a",
+		client.SubscriptionConfig{Recoverable: true, Positioned: true})
 	require.NoError(t, err)
 	got := make(chan uint64, 1000)
 	subscribed := make(chan client.SubscribedEvent, 10)
@@ -111,7 +111,8 @@ func TestP6_CentrifugeGoRecovers(t *testing.T) {
 	stats, err := sub.PresenceStats(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, stats.NumClients)
-	history, err := sub.History(t.Context(), client.WithHistoryLimit(3), client.WithHistoryReverse(true))
+	history, err := sub.History(t.Context(), client.WithHistoryLimit(3),
+		client.WithHistoryReverse(true))
 	require.NoError(t, err)
 	require.Len(t, history.Publications, 3)
 	require.Equal(t, want[len(want)-1], history.Publications[0].Offset)
@@ -133,10 +134,12 @@ func TestCentrifugeGoRefreshesItsToken(t *testing.T) {
 		}
 	})
 	refreshed := make(chan struct{}, 10)
-	c := client.NewJsonClient(url, client.Config{Token: "head admin", GetToken: func(client.ConnectionTokenEvent) (string, error) {
-		refreshed <- struct{}{}
-		return "head admin", nil
-	}})
+	c := client.NewJsonClient(url,
+		client.Config{Token: "head admin",
+			GetToken: func(client.ConnectionTokenEvent) (string, error) {
+				refreshed <- struct{}{}
+				return "head admin", nil
+			}})
 	t.Cleanup(c.Close)
 	disconnected := make(chan client.DisconnectedEvent, 1)
 	c.OnDisconnected(func(e client.DisconnectedEvent) { disconnected <- e })
@@ -145,7 +148,8 @@ func TestCentrifugeGoRefreshesItsToken(t *testing.T) {
 	<-refreshed
 	<-refreshed
 	require.NoError(t, n.Revoke(t.Context(), rt.School, "head"))
-	require.EqualValues(t, realtime.CloseRevoked.Code, (<-disconnected).Code, "it does not come back")
+	require.EqualValues(t, realtime.CloseRevoked.Code, (<-disconnected).Code,
+		"it must not reconnect")
 }
 
 const javascript = `
@@ -155,33 +159,33 @@ import { createInterface } from 'node:readline';
 
 const [url, mode, epoch, token = 'head admin'] = process.argv.slice(2);
 const origin = url.replace(/^ws/, 'http').replace('/connection/websocket', '');
-const say = (...words) => console.log(words.join(' '));
+const print = (...words) => console.log(words.join(' '));
 class FromPage extends WebSocket { constructor(address, protocols) { super(address, protocols, { origin }); } }
 
 const c = new Centrifuge(url, { websocket: mode === 'native' ? WebSocket : FromPage, token, minReconnectDelay: 10, maxReconnectDelay: 50 });
-c.on('connected', e => say('connected', JSON.stringify(e.data)));
-c.on('disconnected', e => say('disconnected', e.code));
-c.on('publication', e => say('server', e.channel, e.offset));
+c.on('connected', e => print('connected', JSON.stringify(e.data)));
+c.on('disconnected', e => print('disconnected', e.code));
+c.on('publication', e => print('server', e.channel, e.offset));
 const options = { recoverable: true, positioned: true, minResubscribeDelay: 10, maxResubscribeDelay: 20 };
 if (mode === 'state') {
-	let asked = 0;
-	options.getState = async () => { asked++; say('state', asked); return asked === 1 ? { offset: 0, epoch: 'of another log' } : { offset: 2, epoch }; };
+	let calls = 0;
+	options.getState = async () => { calls++; print('state', calls); return calls === 1 ? { offset: 0, epoch: 'of another log' } : { offset: 2, epoch }; };
 }
 const sub = c.newSubscription('class:7a', options);
-sub.on('publication', e => say('publication', e.offset));
-sub.on('subscribed', e => say('subscribed', e.wasRecovering, e.recovered));
-sub.on('subscribing', e => say('subscribing', e.code));
-sub.on('unsubscribed', e => say('unsubscribed', e.code));
-sub.on('error', e => say('error', JSON.stringify(e.error)));
+sub.on('publication', e => print('publication', e.offset));
+sub.on('subscribed', e => print('subscribed', e.wasRecovering, e.recovered));
+sub.on('subscribing', e => print('subscribing', e.code));
+sub.on('unsubscribed', e => print('unsubscribed', e.code));
+sub.on('error', e => print('error', JSON.stringify(e.error)));
 sub.subscribe();
 c.connect();
 createInterface({ input: process.stdin }).on('line', async line => {
 	try {
-		if (line === 'presence') say('presence', JSON.stringify(Object.values((await sub.presence()).clients).map(x => x.user)));
-		if (line === 'stats') say('stats', JSON.stringify(await sub.presenceStats()));
-		if (line === 'history') say('history', (await sub.history({ limit: 2, reverse: true })).publications.map(p => p.offset).join(','));
-		if (line === 'rpc') say('rpc', JSON.stringify((await c.rpc('echo', [1])).data));
-	} catch (e) { say('failed', JSON.stringify(e)); }
+		if (line === 'presence') print('presence', JSON.stringify(Object.values((await sub.presence()).clients).map(x => x.user)));
+		if (line === 'stats') print('stats', JSON.stringify(await sub.presenceStats()));
+		if (line === 'history') print('history', (await sub.history({ limit: 2, reverse: true })).publications.map(p => p.offset).join(','));
+		if (line === 'rpc') print('rpc', JSON.stringify((await c.rpc('echo', [1])).data));
+	} catch (e) { print('failed', JSON.stringify(e)); }
 });
 `
 
@@ -226,23 +230,13 @@ func TestP6_CentrifugeJSRecovers(t *testing.T) {
 	require.Equal(t, "3503", js.Next("disconnected"))
 }
 
-// lateRights are those of a teacher, while they can be looked up.
-type lateRights struct{ late atomic.Bool }
-
-func (r *lateRights) Grants(context.Context, string, string, domain.Position) (realtime.Grants, error) {
-	if r.late.Load() {
-		return realtime.Grants{}, context.DeadlineExceeded
-	}
-	return realtime.Grants{Teaches: []string{"7a"}}, nil
-}
-
-// While the read models are late, nobody is let into rooms that depend on them, nor left in those. Clients try again by
-// themselves, and then hear what they have missed.
-func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
+// While the read models lag behind, joins that depend on them are refused and memberships end.
+// Clients retry by themselves, and then receive what they have missed.
+func TestP6_CentrifugeClientsRetryUnknownRights(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
-	rights := &lateRights{}
-	rights.late.Store(true)
+	rights := &rt.LateRights{Class: "7a"}
+	rights.Late.Store(true)
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	rt.Publish(t, n.Log, rt.School, "0", rt.Notice("0", "7b"))
 	url := serve(t, n.Hub, nil)
@@ -250,7 +244,8 @@ func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
 	goes := client.NewJsonClient(url, client.Config{Token: "may teacher"})
 	t.Cleanup(goes.Close)
 	sub, err := goes.NewSubscription("class:7a", client.SubscriptionConfig{
-		Recoverable: true, Positioned: true, MinResubscribeDelay: 10 * time.Millisecond, MaxResubscribeDelay: 20 * time.Millisecond,
+		Recoverable: true, Positioned: true, MinResubscribeDelay: 10 * time.Millisecond,
+		MaxResubscribeDelay: 20 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	faults, subscribed := make(chan error, 1000), make(chan client.SubscribedEvent, 10)
@@ -265,30 +260,31 @@ func TestP6_CentrifugeClientsWaitForLateRights(t *testing.T) {
 	require.ErrorContains(t, <-faults, realtime.ErrRightsUnavailable.Error())
 	<-left // it has begun
 
-	rights.late.Store(false)
+	rights.Late.Store(false)
 	require.Equal(t, "false false", js.Next("subscribed"))
 	<-subscribed
-	heard := func(at domain.Position) {
+	received := func(at domain.Position) {
 		t.Helper()
 		require.Equal(t, strconv.FormatInt(at.Offset, 10), js.Next("publication"))
 		require.Equal(t, uint64(at.Offset), <-got)
 	}
-	heard(rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "7a")))
+	received(rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "7a")))
 
-	rights.late.Store(true)
-	rt.Publish(t, n.Log, rt.School, "2", &staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"7a"}})
+	rights.Late.Store(true)
+	rt.Publish(t, n.Log, rt.School, "2",
+		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"7a"}})
 	require.Equal(t, "2500", js.Next("subscribing"))
 	require.EqualValues(t, 2500, <-left)
 	missed := rt.Publish(t, n.Log, rt.School, "3", rt.Notice("3", "7a"))
-	rights.late.Store(false)
+	rights.Late.Store(false)
 	require.Equal(t, "true true", js.Next("subscribed"))
 	require.True(t, (<-subscribed).Recovered)
-	heard(missed)
+	received(missed)
 }
 
-// An app that reads the state from the API goes on from the position that it came with; when that is of another log it
-// is told to read the state again.
-func TestP6_CentrifugeJSHandsOverFromState(t *testing.T) {
+// An app continues from the position of the API response from which it read its state. If that
+// belongs to another log, it is made to read the state again.
+func TestP6_CentrifugeJSContinuesFromState(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	n := rt.Start(t, nil, nil)
@@ -306,6 +302,7 @@ func TestP6_CentrifugeJSHandsOverFromState(t *testing.T) {
 	require.Equal(t, "4", js.Next("publication"))
 	var data struct{ Position, Epoch string }
 	other := rt.JavaScript(t, javascript, url, "plain")
-	require.NoError(t, json.Unmarshal([]byte(other.Next("connected")), &data, json.MatchCaseInsensitiveNames(true)))
+	require.NoError(t, json.Unmarshal([]byte(other.Next("connected")), &data,
+		json.MatchCaseInsensitiveNames(true)))
 	require.Equal(t, n.EpochFor("head", rt.School), data.Epoch)
 }

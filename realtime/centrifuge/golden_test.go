@@ -27,8 +27,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The Go client waits for replies that no longer come, each in a goroutine, until its own timeout.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge-go.(*Client).sendAsync.func1"))
+	// The Go client waits for replies that no longer come, each in a goroutine, until its own
+	// timeout.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge-go.(*Client).sendAsync.func1"))
 }
 
 // serve runs a server on a hub and returns the address of its WebSocket.
@@ -50,14 +52,17 @@ func serve(t testing.TB, hub *realtime.Hub, change func(*centrifuge.Config)) str
 	return "ws" + strings.TrimPrefix(web.URL, "http") + "/connection/websocket"
 }
 
-func rpc(_ context.Context, identity realtime.Identity, school, method string, data jsontext.Value) (jsontext.Value, error) {
+func rpc(
+	_ context.Context, identity realtime.Identity, school, method string, data jsontext.Value,
+) (jsontext.Value, error) {
 	if method != "echo" {
 		return nil, centrifuge.ErrUnknownMethod
 	}
-	return jsontext.Value(fmt.Sprintf(`{"user":%q,"school":%q,"data":%s}`, identity.Subject, school, data)), nil
+	return jsontext.Value(fmt.Sprintf(`{"user":%q,"school":%q,"data":%s}`, identity.Subject, school,
+		data)), nil
 }
 
-// The frames of the protocol, as text: what a client sends and what comes back.
+// The frames of the protocol as text: what a client sends, and what it receives.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	golden.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -78,7 +83,8 @@ func TestGolden(t *testing.T) {
 				case err != nil:
 					fmt.Fprintln(&out, "the connection is gone")
 				case f.Op == ws.CloseFrame:
-					fmt.Fprintf(&out, "close %d %s\n", int(f.Payload[0])<<8|int(f.Payload[1]), f.Payload[2:])
+					fmt.Fprintf(&out, "close %d %s\n", int(f.Payload[0])<<8|int(f.Payload[1]),
+						f.Payload[2:])
 				default:
 					fmt.Fprintln(&out, ttl.ReplaceAllString(changing.ReplaceAllString(strings.ReplaceAll(string(f.Payload), epoch, "EPOCH"), "CLIENT"), `"ttl":TTL`))
 				}
@@ -99,7 +105,8 @@ func TestGolden(t *testing.T) {
 				var class string
 				d.ScanArgs(t, "class", &class)
 				events++
-				rt.Publish(t, log, rt.School, strconv.Itoa(events), rt.Notice(strconv.Itoa(events), class))
+				rt.Publish(t, log, rt.School, strconv.Itoa(events),
+					rt.Notice(strconv.Itoa(events), class))
 				d.MaybeScanArgs(t, "frames", &frames)
 				return read(frames)
 			case "mark":
@@ -107,7 +114,8 @@ func TestGolden(t *testing.T) {
 				rt.Publish(t, log, rt.School, strconv.Itoa(events), rt.Mark("s1", "7a", 1))
 				return read(frames)
 			case "change":
-				n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Offset: 77}})
+				n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees"},
+					Position: domain.Position{Offset: 77}})
 				return read(frames)
 			case "drain":
 				go n.Drain(context.Background(), time.Millisecond)
@@ -138,27 +146,37 @@ func TestWhoMayConnect(t *testing.T) {
 		status int
 	}{
 		"own origin, token in the first message": {"", map[string]string{"Origin": own}, 101},
-		"no origin, token in the header":         {"", map[string]string{"Authorization": "Bearer head admin"}, 101},
-		"no origin, token in the first message":  {"", nil, 101},
-		"no origin, and a cookie":                {"", map[string]string{"Cookie": "token=head admin"}, 101}, // as if there were none
-		"another site's request without origin":  {"", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
-		"a foreign origin, token in the header":  {"", map[string]string{"Origin": "https://elsewhere.example", "Authorization": "Bearer head admin"}, 403},
-		"a foreign origin":                       {"", map[string]string{"Origin": "https://elsewhere.example"}, 403},
-		"no real origin":                         {"", map[string]string{"Origin": "null"}, 403},
-		"a token in the query":                   {"?token=x", map[string]string{"Origin": own}, 400},
-		"a bad token":                            {"", map[string]string{"Authorization": "Bearer x"}, 401},
-		"protobuf":                               {"?format=protobuf", map[string]string{"Origin": own}, 400},
+		"no origin, token in the header": {"",
+			map[string]string{"Authorization": "Bearer head admin"}, 101},
+		"no origin, token in the first message": {"", nil, 101},
+		// as if there were none
+		"no origin, and a cookie": {"", map[string]string{"Cookie": "token=head admin"}, 101},
+		"another site's request without origin": {"",
+			map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		"a foreign origin, token in the header": {"",
+			map[string]string{"Origin": "https://elsewhere.example",
+				"Authorization": "Bearer head admin"}, 403},
+		"a foreign origin": {"",
+			map[string]string{"Origin": "https://elsewhere.example"}, 403},
+		"no real origin": {"", map[string]string{"Origin": "null"}, 403},
+		"a token in the query": {"?token=x", map[string]string{"Origin": own},
+			400},
+		"a bad token": {"",
+			map[string]string{"Authorization": "Bearer x"}, 401},
+		"protobuf": {"?format=protobuf",
+			map[string]string{"Origin": own}, 400},
 	} {
 		require.Equal(t, test.status, knock(t, url+test.query, test.header), name)
 	}
 }
 
-// knock asks for a WebSocket, goes away, and returns the status.
+// knock requests a WebSocket, closes it, and returns the status.
 func knock(t *testing.T, url string, header map[string]string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
-	for k, v := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+	for k, v := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
 		req.Header.Set(k, v)
 	}
 	for k, v := range header {
@@ -170,8 +188,8 @@ func knock(t *testing.T, url string, header map[string]string) int {
 	return res.StatusCode
 }
 
-// TestP10_NothingIsSaidBeforeTheTokenIsShown connects as native clients do, without an Origin.
-func TestP10_NothingIsSaidBeforeTheTokenIsShown(t *testing.T) {
+// TestP10_NothingIsSentBeforeAuthentication connects as native clients do, without an Origin.
+func TestP10_NothingIsSentBeforeAuthentication(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) {
@@ -191,8 +209,9 @@ func TestP10_NothingIsSaidBeforeTheTokenIsShown(t *testing.T) {
 		f, err := client.Next()
 		require.NoError(t, err, name)
 		if f.Op == ws.Text {
-			require.JSONEq(t, `{"id":1,"error":{"code":109,"message":"token expired"}}`, string(f.Payload), name)
-			client.Send(wstest.Masked(ws.Text, test.command)) // to ask again is no reason to wait longer
+			require.JSONEq(t, `{"id":1,"error":{"code":109,"message":"token expired"}}`,
+				string(f.Payload), name)
+			client.Send(wstest.Masked(ws.Text, test.command)) // retries do not extend the deadline
 			_, err = client.Next()
 			require.NoError(t, err, name)
 			f, err = client.Next()
@@ -203,12 +222,14 @@ func TestP10_NothingIsSaidBeforeTheTokenIsShown(t *testing.T) {
 	}
 }
 
-func TestFewMayWaitToShowTheirToken(t *testing.T) {
+func TestPreAuthLimit(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.Access.PreAuth.PerAddress = 2 })}
+	server := wstest.Server{URL: serve(t, n.Hub,
+		func(c *centrifuge.Config) { c.Access.PreAuth.PerAddress = 2 })}
 	refused := func() bool {
-		return knock(t, "http"+strings.TrimPrefix(server.URL, "ws"), nil) == http.StatusTooManyRequests
+		return knock(t, "http"+strings.TrimPrefix(server.URL, "ws"),
+			nil) == http.StatusTooManyRequests
 	}
 	first := server.Dial(t)
 	_ = server.Dial(t)
@@ -216,17 +237,19 @@ func TestFewMayWaitToShowTheirToken(t *testing.T) {
 	first.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"head admin"}}`))
 	_, err := first.Next()
 	require.NoError(t, err)
-	last := server.Dial(t) // who has shown it does not wait any more
+	last := server.Dial(t) // authenticated: no longer counts
 	require.True(t, refused())
 	require.NoError(t, last.Close())
-	require.Eventually(t, func() bool { return !refused() }, wstest.Timeout, time.Millisecond, "nor does who has gone")
+	require.Eventually(t, func() bool { return !refused() }, wstest.Timeout, time.Millisecond,
+		"nor does a closed connection")
 }
 
-func TestTheServerPingsAndWantsAnAnswer(t *testing.T) {
+func TestServerRequiresPongs(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	server := wstest.Server{URL: serve(t, n.Hub, func(c *centrifuge.Config) {
-		c.PingInterval, c.PongTimeout, c.ConnectTimeout = 40*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+		c.PingInterval, c.PongTimeout, c.ConnectTimeout = 40*time.Millisecond, 300*time.Millisecond,
+			300*time.Millisecond
 	})}
 	silent := server.Dial(t)
 	f, err := silent.Next()

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const maxPayload = 10_000
 
-// world is a server that returns each message, and a client.
-type world struct {
+// fixture is a server that returns each message, and a client.
+type fixture struct {
 	*testing.T
 	server *engineio.Server
 	url    string
@@ -35,10 +35,10 @@ type world struct {
 	closed   chan engineio.Reason
 }
 
-// echo returns each message, and what a test gives it.
+// echo sends back each message, and sends what a test gives it.
 type echo struct {
 	*engineio.Session
-	world *world
+	fixture *fixture
 
 	mu      sync.Mutex
 	pending []string
@@ -58,7 +58,7 @@ func (e *echo) Next(out *engineio.Batch) {
 	}
 }
 
-func (e *echo) Closed(r engineio.Reason) { e.world.closed <- r }
+func (e *echo) Closed(r engineio.Reason) { e.fixture.closed <- r }
 
 func (e *echo) give(messages ...string) {
 	e.mu.Lock()
@@ -68,20 +68,21 @@ func (e *echo) give(messages ...string) {
 }
 
 // setup starts a server. Timers that a test does not set never fire.
-func setup(t *testing.T, cfg engineio.Config) *world {
+func setup(t *testing.T, cfg engineio.Config) *fixture {
 	t.Helper()
 	if cfg.PingInterval == 0 {
 		cfg.PingInterval = time.Hour
 	}
 	cfg.MaxPayload = maxPayload
-	w := &world{T: t, closed: make(chan engineio.Reason, 1000)}
-	w.server = engineio.New(cfg, func(s *engineio.Session, _ *http.Request) (engineio.Handler, error) {
-		e := &echo{Session: s, world: w}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.handlers = append(w.handlers, e)
-		return e, nil
-	})
+	w := &fixture{T: t, closed: make(chan engineio.Reason, 1000)}
+	w.server = engineio.New(cfg,
+		func(s *engineio.Session, _ *http.Request) (engineio.Handler, error) {
+			e := &echo{Session: s, fixture: w}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.handlers = append(w.handlers, e)
+			return e, nil
+		})
 	front := httptest.NewServer(w.server)
 	w.url = front.URL + "/engine.io/?EIO=4&transport="
 	w.client = front.Client()
@@ -96,13 +97,13 @@ func setup(t *testing.T, cfg engineio.Config) *world {
 	return w
 }
 
-func (w *world) newest() *echo {
+func (w *fixture) newest() *echo {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.handlers[len(w.handlers)-1]
 }
 
-func (w *world) reason() engineio.Reason {
+func (w *fixture) reason() engineio.Reason {
 	w.Helper()
 	select {
 	case r := <-w.closed:
@@ -113,9 +114,9 @@ func (w *world) reason() engineio.Reason {
 	}
 }
 
-func (w *world) do(method, url, body string) (status int, answer string) {
+func (w *fixture) do(method, url, payload string) (status int, body string) {
 	w.Helper()
-	req, err := http.NewRequestWithContext(w.Context(), method, url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(w.Context(), method, url, strings.NewReader(payload))
 	require.NoError(w, err)
 	res, err := w.client.Do(req)
 	require.NoError(w, err)
@@ -133,26 +134,31 @@ type handshake struct {
 	MaxPayload   int      `json:"maxPayload"`
 }
 
-func (w *world) handshake(packet string) (h handshake) {
+func (w *fixture) handshake(packet string) (h handshake) {
 	w.Helper()
 	require.True(w, strings.HasPrefix(packet, "0"), packet)
 	require.NoError(w, json.Unmarshal([]byte(packet[1:]), &h, json.RejectUnknownMembers(true)))
 	return h
 }
 
-// poll opens a long-polling session and returns its address.
-func (w *world) poll() string {
+// poll opens a long-polling session and returns its URL.
+func (w *fixture) poll() string {
 	w.Helper()
 	status, body := w.do("GET", w.url+"polling", "")
 	require.Equal(w, 200, status)
 	return w.url + "polling&sid=" + w.handshake(body).SID
 }
 
-func (w *world) get(url string) (int, string)        { w.Helper(); return w.do("GET", url, "") }
-func (w *world) post(url, body string) (int, string) { w.Helper(); return w.do("POST", url, body) }
+func (w *fixture) get(url string) (int, string) { w.Helper(); return w.do("GET", url, "") }
+func (w *fixture) post(
+	url, body string,
+) (int, string) {
+	w.Helper()
+	return w.do("POST", url, body)
+}
 
 // stream opens a WebSocket; sid is empty for a session of its own.
-func (w *world) stream(sid string) *wstest.Client {
+func (w *fixture) stream(sid string) *wstest.Client {
 	w.Helper()
 	url := "ws" + strings.TrimPrefix(w.url, "http") + "websocket"
 	if sid != "" {
@@ -161,7 +167,7 @@ func (w *world) stream(sid string) *wstest.Client {
 	return wstest.Server{URL: url}.Dial(w)
 }
 
-func (w *world) expect(c *wstest.Client, op ws.Opcode, payload string) {
+func (w *fixture) expect(c *wstest.Client, op ws.Opcode, payload string) {
 	w.Helper()
 	f, err := c.Next()
 	require.NoError(w, err)
@@ -169,7 +175,7 @@ func (w *world) expect(c *wstest.Client, op ws.Opcode, payload string) {
 	require.Equal(w, payload, string(f.Payload))
 }
 
-func (w *world) expectEnd(c *wstest.Client) {
+func (w *fixture) expectEnd(c *wstest.Client) {
 	w.Helper()
 	for {
 		f, err := c.Next()
@@ -213,9 +219,9 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"POST", "EIO=4&transport=polling", "method"},
 		{"PUT", "EIO=4&transport=polling", "method"},
 		{"GET", "EIO=4&transport=websocket", "Bad request"},
-		{"GET", "EIO=4&transport=polling&sid=nobody", "Session ID"},
-		{"POST", "EIO=4&transport=polling&sid=nobody", "Session ID"},
-		{"GET", "EIO=4&transport=websocket&sid=nobody", "Session ID"},
+		{"GET", "EIO=4&transport=polling&sid=unknown", "Session ID"},
+		{"POST", "EIO=4&transport=polling&sid=unknown", "Session ID"},
+		{"GET", "EIO=4&transport=websocket&sid=unknown", "Session ID"},
 		{"PUT", "EIO=4&transport=polling&sid=" + sidOf(w.poll()), "Bad request"},
 	} {
 		status, body := w.do(c.method, base+c.query, "")
@@ -230,7 +236,8 @@ func TestOrigins(t *testing.T) {
 		origin := r.Header.Get("Origin")
 		return origin == "" || origin == "https://school.example"
 	}})
-	for origin, status := range map[string]int{"https://school.example": 200, "https://elsewhere.example": 403, "null": 403, "": 200} {
+	for origin, status := range map[string]int{"https://school.example": 200,
+		"https://elsewhere.example": 403, "null": 403, "": 200} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"polling", nil)
 		require.NoError(t, err)
 		if origin != "" {
@@ -258,7 +265,8 @@ func TestPollingCarriesMessagesBothWays(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})
 	url := w.poll()
-	for _, payload := range []string{"4hello", "4test1\x1e4test2\x1e4test3", "4hello\x1ebAQIDBA=="} {
+	for _, payload := range []string{"4hello", "4test1\x1e4test2\x1e4test3",
+		"4hello\x1ebAQIDBA=="} {
 		status, body := w.post(url, payload)
 		require.Equal(t, 200, status)
 		require.Equal(t, "ok", body)
@@ -269,10 +277,10 @@ func TestPollingCarriesMessagesBothWays(t *testing.T) {
 	_, body := w.get(url)
 	require.Equal(t, "4from\x1e4the handler", body)
 
-	answer := make(chan string)
-	go func() { _, body := w.get(url); answer <- body }() // waits
+	reply := make(chan string)
+	go func() { _, body := w.get(url); reply <- body }() // waits
 	w.newest().give("at last")
-	require.Equal(t, "4at last", <-answer)
+	require.Equal(t, "4at last", <-reply)
 }
 
 func TestWhatEndsAPollingSession(t *testing.T) {
@@ -297,7 +305,7 @@ func TestWhatEndsAPollingSession(t *testing.T) {
 	gone(url)
 
 	url = w.poll()
-	status, _ = w.post(url, "2") // it is the server who asks
+	status, _ = w.post(url, "2") // only the server sends pings
 	require.Equal(t, 400, status)
 	require.Equal(t, engineio.ParseError, w.reason())
 
@@ -315,21 +323,22 @@ func TestWhatEndsAPollingSession(t *testing.T) {
 }
 
 // awaitPoll returns when a request of another goroutine waits for packets.
-func (w *world) awaitPoll(url string) {
+func (w *fixture) awaitPoll(url string) {
 	w.Helper()
-	require.Eventually(w, func() bool { return w.server.Polls(sidOf(url)) }, wstest.Timeout, time.Millisecond)
+	require.Eventually(w, func() bool { return w.server.Polls(sidOf(url)) }, wstest.Timeout,
+		time.Millisecond)
 }
 
 func TestSecondPollEndsTheSession(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})
 	url := w.poll()
-	answer := make(chan string)
-	go func() { _, body := w.get(url); answer <- body }()
+	reply := make(chan string)
+	go func() { _, body := w.get(url); reply <- body }()
 	w.awaitPoll(url)
 	status, _ := w.get(url)
 	require.Equal(t, 400, status)
-	require.Equal(t, "1", <-answer)
+	require.Equal(t, "1", <-reply)
 	status, _ = w.get(url)
 	require.Equal(t, 400, status)
 }
@@ -339,12 +348,12 @@ func TestClientClosesAPollingSession(t *testing.T) {
 	w := setup(t, engineio.Config{})
 	t.Run("while a poll waits", func(t *testing.T) {
 		url := w.poll()
-		answer := make(chan string)
-		go func() { _, body := w.get(url); answer <- body }()
+		reply := make(chan string)
+		go func() { _, body := w.get(url); reply <- body }()
 		w.awaitPoll(url)
 		status, _ := w.post(url, "1")
 		require.Equal(t, 200, status)
-		require.Equal(t, "6", <-answer)
+		require.Equal(t, "6", <-reply)
 		require.Equal(t, engineio.TransportClose, w.reason())
 		status, _ = w.get(url)
 		require.Equal(t, 400, status)
@@ -386,7 +395,8 @@ func TestWebSocketCarriesMessagesBothWays(t *testing.T) {
 
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engineio.Config{PingInterval: 20 * time.Millisecond, PingTimeout: 500 * time.Millisecond})
+	w := setup(t,
+		engineio.Config{PingInterval: 20 * time.Millisecond, PingTimeout: 500 * time.Millisecond})
 	url := w.poll()
 	c := w.stream("")
 	_, err := c.Next()
@@ -400,7 +410,7 @@ func TestHeartbeat(t *testing.T) {
 		c.Send(text("3"))
 	}
 	require.Empty(t, w.closed)
-	w.expect(c, ws.Text, "2") // and from now on neither answers
+	w.expect(c, ws.Text, "2") // and from now on neither replies
 	w.expectEnd(c)
 	require.Equal(t, engineio.PingTimeout, w.reason())
 	require.Equal(t, engineio.PingTimeout, w.reason())
@@ -412,16 +422,16 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})
 	url := w.poll()
-	answer := make(chan string)
-	go func() { _, body := w.get(url); answer <- body }()
+	reply := make(chan string)
+	go func() { _, body := w.get(url); reply <- body }()
 	w.awaitPoll(url)
 
 	c := w.stream(sidOf(url))
 	c.Send(text("2probe"))
 	w.expect(c, ws.Text, "3probe")
-	require.Equal(t, "6", <-answer, "the poll that was waiting is ended")
+	require.Equal(t, "6", <-reply, "the waiting poll ends")
 	_, body := w.get(url)
-	require.Equal(t, "6", body, "and so is one that comes during the upgrade")
+	require.Equal(t, "6", body, "and so does one that comes during the upgrade")
 
 	w.newest().give("between")
 	c.Send(text("5"), text("4hello"))
@@ -434,7 +444,7 @@ func TestUpgrade(t *testing.T) {
 	require.Equal(t, map[string]bool{"4between": true, "4hello": true}, got)
 
 	status, _ := w.get(url)
-	require.Equal(t, 400, status, "the session is no longer one of polling")
+	require.Equal(t, 400, status, "the session has left long-polling")
 	status, _ = w.post(url, "4x")
 	require.Equal(t, 400, status)
 	w.expectEnd(w.stream(sidOf(url))) // nor can it move again
@@ -511,7 +521,8 @@ func TestRawFrames(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})
 	wstest.Run(t, wstest.Server{
-		URL: "ws" + strings.TrimPrefix(w.url, "http") + "websocket", Greetings: 1, Message: "4grüße", Reply: "4grüße", MaxMessage: maxPayload,
+		URL: "ws" + strings.TrimPrefix(w.url, "http") + "websocket", Greetings: 1,
+		Message: "4grüße", Reply: "4grüße", MaxMessage: maxPayload,
 	})
 }
 

@@ -1,6 +1,6 @@
 package engineio
 
-// Polls reports that a request waits for the packets of a session.
+// Polls reports whether a request waits for the packets of a session.
 func (s *Server) Polls(id string) bool {
 	s.mu.Lock()
 	session := s.sessions[id]

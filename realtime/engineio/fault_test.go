@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,25 +22,16 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/wstest"
 )
 
-// heap is what the process holds, with nothing left to collect.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
 // bystander is a well-behaved client; what others do must not disturb it.
-func (w *world) bystander() (check func()) {
+func (w *fixture) bystander() (check func()) {
 	c := w.stream("")
 	_, err := c.Next()
 	require.NoError(w, err)
 	return func() {
 		w.Helper()
 		require.NoError(w, c.SetDeadline(time.Now().Add(wstest.Timeout)))
-		c.Send(text("4are you well?"))
-		w.expect(c, ws.Text, "4are you well?")
+		c.Send(text("4ping"))
+		w.expect(c, ws.Text, "4ping")
 	}
 }
 
@@ -54,18 +44,19 @@ func flood(t *testing.T, c *wstest.Client, frames []byte, atMost int) int {
 		n, err := c.Write(frames)
 		sent += n
 		if err != nil {
-			require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server has neither read nor closed")
+			require.NotErrorIs(t, err, os.ErrDeadlineExceeded,
+				"the server neither reads nor closes")
 			return sent
 		}
 	}
 	return sent
 }
 
-// Clients that ask and never read the answers.
-func TestClientThatDoesNotReadItsAnswersIsNotReadFrom(t *testing.T) {
+// Clients that send requests and never read the replies.
+func TestClientThatDoesNotReadRepliesIsNotReadFrom(t *testing.T) {
 	w := setup(t, engineio.Config{WriteTimeout: 200 * time.Millisecond})
 	check := w.bystander()
-	before := heap()
+	before := wstest.Heap()
 	for name, frame := range map[string][]byte{
 		"messages": text("4" + strings.Repeat("x", 1000)),
 		"pings":    wstest.Masked(ws.Ping, strings.Repeat("p", 125)),
@@ -74,16 +65,18 @@ func TestClientThatDoesNotReadItsAnswersIsNotReadFrom(t *testing.T) {
 		const most = 256 << 20
 		sent := flood(t, c, bytes.Repeat(frame, 64), most)
 		require.Less(t, sent, most, "%s: the server must stop reading", name)
-		require.Contains(t, []engineio.Reason{engineio.TransportError, engineio.TransportClose}, w.reason())
+		require.Contains(t, []engineio.Reason{engineio.TransportError, engineio.TransportClose},
+			w.reason())
 		check()
 	}
-	require.Less(t, heap()-before, int64(16<<20))
+	require.Less(t, wstest.Heap()-before, int64(16<<20))
 }
 
 // The same with long-polling: many messages, and never a poll.
 func TestClientThatNeverPollsIsNotReadFrom(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engineio.Config{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond})
+	w := setup(t,
+		engineio.Config{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond})
 	url := w.poll()
 	messages := strings.TrimSuffix(strings.Repeat("4"+strings.Repeat("x", 98)+"\x1e", 99), "\x1e")
 	for range 1000 {
@@ -92,7 +85,7 @@ func TestClientThatNeverPollsIsNotReadFrom(t *testing.T) {
 			return
 		}
 	}
-	require.Fail(t, "ten megabytes of answers wait for somebody who does not come")
+	require.Fail(t, "ten megabytes of replies are queued for a client that never polls")
 }
 
 func TestGarbage(t *testing.T) {
@@ -106,7 +99,7 @@ func TestGarbage(t *testing.T) {
 			b[i] = byte(random.Uint32())
 		}
 		switch random.IntN(4) {
-		case 0: // in place of frames
+		case 0: // instead of frames
 			c := w.stream("")
 			c.Send(b)
 			require.NoError(t, c.Close())
@@ -116,7 +109,7 @@ func TestGarbage(t *testing.T) {
 			require.NoError(t, c.Close())
 		case 2: // by request
 			w.post(w.poll(), string(b))
-		default: // in place of an upgrade
+		default: // instead of an upgrade
 			c := w.stream(sidOf(w.poll()))
 			c.Send(b)
 			require.NoError(t, c.Close())
@@ -125,7 +118,6 @@ func TestGarbage(t *testing.T) {
 	check()
 }
 
-// What is small on the way and large when it is unpacked.
 func TestCompressedBombs(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})
@@ -144,11 +136,13 @@ func TestCompressedBombs(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, 400, res.StatusCode)
 
-	// On WebSocket compression is not agreed on, even if it is offered; TestRawFrames sends compressed frames anyway.
+	// WebSocket compression is never negotiated, even if offered; TestRawFrames sends compressed
+	// frames all the same.
 	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"websocket", nil)
 	require.NoError(t, err)
 	for k, v := range map[string]string{
-		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+		"Sec-WebSocket-Key":        "dGhlIHNhbXBsZSBub25jZQ==",
 		"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
 	} {
 		req.Header.Set(k, v)
@@ -200,10 +194,11 @@ func TestRequestBodyThatNeverComes(t *testing.T) {
 	require.Error(t, <-done)
 }
 
-// A peer that has gone without a word is found by its silence, also in the middle of a write.
+// A peer that vanishes without closing is detected by its silence, even in the middle of a write.
 func TestHalfOpenConnection(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engineio.Config{PingInterval: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond, WriteTimeout: time.Hour})
+	w := setup(t, engineio.Config{PingInterval: 50 * time.Millisecond,
+		PingTimeout: 50 * time.Millisecond, WriteTimeout: time.Hour})
 	c := w.stream("")
 	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	_, err := c.Next()
@@ -215,29 +210,35 @@ func TestHalfOpenConnection(t *testing.T) {
 	require.Equal(t, engineio.PingTimeout, w.reason())
 }
 
-// A session whose client is let in while the server is being shut down ends like those before it, and is waited for.
+// A session that is accepted during a shutdown is closed like the others, and the shutdown waits
+// for it.
 func TestShutdownEndsASessionThatIsOpening(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"polling", "websocket"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			var asked atomic.Int32
-			arrived, goOn, closed := make(chan struct{}), make(chan struct{}), make(chan engineio.Reason, 1)
-			server := engineio.New(engineio.Config{PingInterval: time.Hour, MaxPayload: maxPayload}, func(*engineio.Session, *http.Request) (engineio.Handler, error) {
-				if asked.Add(1) > 1 {
-					return nil, errors.New("not you")
-				}
-				close(arrived)
-				<-goOn
-				return silent(closed), nil
-			})
+			var accepted atomic.Int32
+			arrived, goOn, closed := make(chan struct{}), make(chan struct{}),
+				make(chan engineio.Reason, 1)
+			server := engineio.New(engineio.Config{PingInterval: time.Hour, MaxPayload: maxPayload},
+				func(*engineio.Session, *http.Request) (engineio.Handler, error) {
+					if accepted.Add(1) > 1 {
+						return nil, errors.New("not you")
+					}
+					close(arrived)
+					<-goOn
+					return silent(closed), nil
+				})
 			front := httptest.NewServer(server)
 			defer front.Close()
 			go func() {
-				r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL+"/engine.io/?EIO=4&transport="+transport, nil)
+				r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet,
+					front.URL+"/engine.io/?EIO=4&transport="+transport, nil)
 				if transport == "websocket" {
 					r.Header = http.Header{
-						"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+						"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+						"Sec-Websocket-Version": {"13"},
+						"Sec-Websocket-Key":     {"dGhlIHNhbXBsZSBub25jZQ=="},
 					}
 				}
 				if resp, err := front.Client().Do(r); err == nil {
@@ -253,7 +254,7 @@ func TestShutdownEndsASessionThatIsOpening(t *testing.T) {
 				_ = resp.Body.Close()
 				return resp.StatusCode == http.StatusServiceUnavailable
 			}, wstest.Timeout, time.Millisecond)
-			require.Empty(t, ended, "it waits for who is at the door")
+			require.Empty(t, ended, "it waits for the session that is opening")
 			close(goOn)
 			require.NoError(t, <-ended)
 			require.Equal(t, engineio.ServerClose, <-closed)
@@ -261,7 +262,7 @@ func TestShutdownEndsASessionThatIsOpening(t *testing.T) {
 	}
 }
 
-// silent is a handler that only tells of its end.
+// silent is a handler that only reports its end.
 type silent chan engineio.Reason
 
 func (silent) Message(bool, []byte) error { return nil }

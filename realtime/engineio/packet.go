@@ -74,7 +74,7 @@ func decodePart(part []byte) (Packet, error) {
 	return Packet{Type: Message, Binary: true, Data: data}, nil
 }
 
-// Batch collects packets for one write: WebSocket frames, or the body of an answer to a poll.
+// Batch collects packets for one write: WebSocket frames, or the body of a response to a poll.
 type Batch struct {
 	polling bool
 	buf     []byte

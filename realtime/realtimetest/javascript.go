@@ -19,7 +19,7 @@ import (
 //go:embed js/package.json js/package-lock.json
 var packages embed.FS
 
-// Script is a program on Node that talks with the test by lines.
+// Script is a program on Node that exchanges lines with the test.
 type Script struct {
 	t     testing.TB
 	in    *bufio.Writer
@@ -34,7 +34,7 @@ func JavaScript(t testing.TB, source string, args ...string) *Script {
 	files, err := fs.Sub(packages, "js")
 	require.NoError(t, err)
 	dir := devtest.NodePackages(t, files)
-	// Modules are found from where the script is.
+	// Node resolves modules from the directory of the script.
 	file, err := os.CreateTemp(dir, "test-*.mjs")
 	require.NoError(t, err)
 	_, err = file.WriteString(source)
@@ -91,5 +91,5 @@ func (s *Script) Next(word string) string {
 	}
 }
 
-// Lines are the lines that the script prints, for a test that wants all of them.
+// Lines returns the lines that the script prints.
 func (s *Script) Lines() <-chan string { return s.lines }

@@ -1,5 +1,6 @@
 // Package realtimetest runs a hub over a log in memory, for the tests of the hub and of its
-// protocols.
+// protocols. [Start] starts a node, [Publish] appends to its log, and [Listen] opens a session
+// whose deliveries a test waits for. The first change: a new event next to [Notice].
 package realtimetest
 
 import (
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +25,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// School is where the tests take place.
+// School is the school of the tests.
 const School = "greenfield"
 
 // Key signs the resume tokens of all test hubs.
@@ -42,7 +44,7 @@ func Start(t testing.TB, log *memlog.Log, change func(*realtime.Config)) *Node {
 	if log == nil {
 		log = memlog.New(4)
 	}
-	cfg := realtime.Config{Log: log, Key: Key, Window: 1000, MaxPerUser: 100_000}
+	cfg := realtime.Config{Log: log, Key: Key, MaxPerUser: 100_000}
 	if change != nil {
 		change(&cfg)
 	}
@@ -69,7 +71,7 @@ func User(user string, roles ...string) realtime.Identity {
 		Expires: time.Now().Add(time.Hour)}
 }
 
-// Notice is an event for one class, Mark one for a student and a class.
+// Notice returns an event for a class.
 func Notice(id, class string) domain.Event {
 	return &announcement.Posted{
 		AnnouncementID: id, Title: "Notice " + id, Body: "…",
@@ -78,7 +80,7 @@ func Notice(id, class string) domain.Event {
 	}
 }
 
-// Mark is an event for a student and a class.
+// Mark returns an event for a student and a class.
 func Mark(student, class string, day int) domain.Event {
 	return &attendance.Marked{
 		StudentID: student, ClassID: class, Date: domain.NewDate(2026, 9, 1).AddDays(day),
@@ -87,10 +89,10 @@ func Mark(student, class string, day int) domain.Event {
 	}
 }
 
-// happened is when all test events did.
+// happened is the time of all test events.
 var happened = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
 
-// Record makes the record of an event. Records with the same id are duplicates.
+// Record returns the record of an event. Records with the same id are duplicates.
 func Record(t testing.TB, school, id string, e domain.Event) eventlog.Record {
 	t.Helper()
 	rec, err := cloudevents.Encode(&domain.Envelope{ID: id, Source: "test", School: school,
@@ -197,7 +199,7 @@ func (r *Reader) Hold() {
 	}
 }
 
-// Release reads on.
+// Release resumes reading.
 func (r *Reader) Release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -207,8 +209,8 @@ func (r *Reader) Release() {
 	}
 }
 
-// Until waits until what has been received, or why the session ended, is as wanted, and returns
-// both.
+// Until waits until wanted accepts the deliveries received so far and the reason for the session's
+// end, and returns both.
 func (r *Reader) Until(
 	t testing.TB, wanted func(got []realtime.Delivery, err error) bool,
 ) ([]realtime.Delivery, error) {
@@ -229,7 +231,7 @@ func (r *Reader) Until(
 	}
 }
 
-// Positions waits for an event at a position and returns those of all events received.
+// Positions waits for an event at a position, and returns the offsets of all events received.
 func (r *Reader) Positions(t testing.TB, last domain.Position) []int64 {
 	t.Helper()
 	got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool {
@@ -249,8 +251,8 @@ func (r *Reader) Positions(t testing.TB, last domain.Position) []int64 {
 	return offsets
 }
 
-// Reaches waits until the session has heard the log up to a position, be there something for it or
-// not.
+// Reaches waits until the session has received the log up to a position, whether it has events
+// there or not.
 func (r *Reader) Reaches(t testing.TB, pos domain.Position) {
 	t.Helper()
 	require.Eventually(t, func() bool { return r.Position().Offset >= pos.Offset }, 20*time.Second,
@@ -266,7 +268,7 @@ func Describe(ds []realtime.Delivery) []string {
 	return lines
 }
 
-// Access takes "user role" for a token, with "!" before it for one that has expired.
+// Access accepts tokens of the form "user role"; one that begins with "!" has expired.
 func Access() *realtime.Access {
 	return &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity,
 		error) {
@@ -281,6 +283,22 @@ func Access() *realtime.Access {
 		}
 		return User(user, strings.Fields(roles)...), nil
 	}}
+}
+
+// LateRights grants every user a class, and fails while the read models are late.
+type LateRights struct {
+	Class string
+	Late  atomic.Bool
+}
+
+// Grants is a [realtime.Rights].
+func (r *LateRights) Grants(
+	context.Context, string, string, domain.Position,
+) (realtime.Grants, error) {
+	if r.Late.Load() {
+		return realtime.Grants{}, context.DeadlineExceeded
+	}
+	return realtime.Grants{Teaches: []string{r.Class}}, nil
 }
 
 // Serve runs a web server and returns its address for WebSockets.

@@ -27,10 +27,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge-go.(*Client).sendAsync.func1"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge-go.(*Client).sendAsync.func1"))
 }
 
-// node is everything that serves at one time.
+// node is a hub with the servers of all protocols.
 type node struct {
 	handler http.Handler
 	stop    func()
@@ -45,7 +46,8 @@ func start(t *testing.T, log *memlog.Log) *node {
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", cf)
 	mux.Handle("/socket.io/", sio)
-	mux.Handle("GET /v1/schools/{school}/stream", sse.Handler(sse.Config{Hub: hub.Hub, Access: access}))
+	mux.Handle("GET /v1/schools/{school}/stream",
+		sse.Handler(sse.Config{Hub: hub.Hub, Access: access}))
 	n := &node{handler: mux}
 	var all sync.WaitGroup
 	all.Go(func() { _ = cf.Run(ctx) })
@@ -60,7 +62,7 @@ func start(t *testing.T, log *memlog.Log) *node {
 	return n
 }
 
-// site is one address in front of whichever node is up.
+// site is one address in front of the node that is running.
 type site struct {
 	net.Listener
 	mu    sync.RWMutex
@@ -79,7 +81,7 @@ func (s *site) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// kill takes the node away and cuts all connections without a word, as the kernel does for a process that was killed.
+// kill stops the node and resets all connections, as the kernel does for a killed process.
 func (s *site) kill() {
 	s.mu.Lock()
 	n, conns := s.node, s.conns
@@ -116,23 +118,23 @@ import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
 import { io } from 'socket.io-client';
 const [url, from] = process.argv.slice(2);
-const say = (...words) => console.log(words.join(' '));
+const print = (...words) => console.log(words.join(' '));
 const c = new Centrifuge(url.replace('http', 'ws') + '/connection/websocket', { websocket: WebSocket, token: 'head admin', minReconnectDelay: 10, maxReconnectDelay: 50 });
 const sub = c.newSubscription('class:7a', { recoverable: true, minResubscribeDelay: 10, maxResubscribeDelay: 50, since: { offset: Number(from.split(':')[1]), epoch: '' } });
-sub.on('publication', e => say('centrifuge', e.offset));
-sub.on('subscribed', e => say('log', 'centrifuge', e.wasRecovering, e.recovered));
+sub.on('publication', e => print('centrifuge', e.offset));
+sub.on('subscribed', e => print('log', 'centrifuge', e.wasRecovering, e.recovered));
 sub.subscribe();
 c.connect();
 for (const transport of ['websocket', 'polling']) {
 	const s = io(url, { transports: [transport], reconnectionDelay: 10, reconnectionDelayMax: 50, auth: { token: 'head admin', rooms: ['class:7a'], from } });
-	s.on('connect', () => say('log', transport, s.recovered));
-	s.onAny((name, event) => { if (name.startsWith('schoolbell.')) say(transport, event.position.split(':')[1]); });
+	s.on('connect', () => print('log', transport, s.recovered));
+	s.onAny((name, event) => { if (name.startsWith('schoolbell.')) print(transport, event.position.split(':')[1]); });
 }
 `
 
-// Four kinds of clients on three protocols, each over three killed nodes while events keep coming: every one of them has
-// heard its room's part of the log, in order, once.
-func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
+// Clients of four kinds on three protocols, each over three killed nodes while events keep coming:
+// each receives its room's part of the log, once and in order.
+func TestP6_AllProtocolsReceiveTheSameLog(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	log := memlog.New(4)
@@ -147,12 +149,12 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 	require.Equal(t, first.Offset+1, second.Offset)
 
 	var mu sync.Mutex
-	heard := map[string][]int64{}
+	received := map[string][]int64{}
 	changed := make(chan struct{}, 1)
-	receive := func(who string, offset int64) {
+	receive := func(name string, offset int64) {
 		mu.Lock()
 		defer mu.Unlock()
-		heard[who] = append(heard[who], offset)
+		received[name] = append(received[name], offset)
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -162,18 +164,21 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 	js := rt.JavaScript(t, javascript, web.URL, second.String())
 	go func() {
 		for line := range js.Lines() {
-			who, offset, _ := strings.Cut(line, " ")
+			name, offset, _ := strings.Cut(line, " ")
 			if o, err := strconv.ParseInt(offset, 10, 64); err == nil {
-				receive(who, o)
+				receive(name, o)
 			}
 		}
 	}()
 
-	goClient := client.NewJsonClient("ws"+strings.TrimPrefix(web.URL, "http")+"/connection/websocket",
-		client.Config{Token: "head admin", MinReconnectDelay: 10 * time.Millisecond, MaxReconnectDelay: 50 * time.Millisecond})
+	goClient := client.NewJsonClient("ws"+strings.TrimPrefix(web.URL, "http")+
+		"/connection/websocket",
+		client.Config{Token: "head admin", MinReconnectDelay: 10 * time.Millisecond,
+			MaxReconnectDelay: 50 * time.Millisecond})
 	t.Cleanup(goClient.Close)
 	sub, err := goClient.NewSubscription("class:7a", client.SubscriptionConfig{
-		Recoverable: true, MinResubscribeDelay: 10 * time.Millisecond, MaxResubscribeDelay: 50 * time.Millisecond,
+		Recoverable: true, MinResubscribeDelay: 10 * time.Millisecond,
+		MaxResubscribeDelay: 50 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	sub.OnPublication(func(e client.PublicationEvent) { receive("centrifuge-go", int64(e.Offset)) })
@@ -203,9 +208,10 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 		for {
 			mu.Lock()
 			behind := ""
-			for _, who := range []string{"centrifuge", "websocket", "polling", "centrifuge-go", "sse"} {
-				if got := heard[who]; len(got) == 0 || got[len(got)-1] < want[len(want)-1] {
-					behind = fmt.Sprintf("%s has heard %d of %d", who, len(got), len(want))
+			for _, name := range []string{"centrifuge", "websocket", "polling", "centrifuge-go",
+				"sse"} {
+				if got := received[name]; len(got) == 0 || got[len(got)-1] < want[len(want)-1] {
+					behind = fmt.Sprintf("%s has received %d of %d", name, len(got), len(want))
 				}
 			}
 			mu.Unlock()
@@ -232,17 +238,18 @@ func TestP6_AllProtocolsHearTheSameLog(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for who, got := range heard {
-		require.Equal(t, want, got, who)
+	for name, got := range received {
+		require.Equal(t, want, got, name)
 	}
-	require.Len(t, heard, 5)
+	require.Len(t, received, 5)
 }
 
-// stream reads server-sent events as a browser does: it comes back with the last id it has seen.
+// stream reads server-sent events like a browser: it reconnects with the last id that it has seen.
 func stream(ctx context.Context, url, last string, receive func(string, int64)) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	for ctx.Err() == nil {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/schools/"+rt.School+"/stream?rooms=class:7a", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+			url+"/v1/schools/"+rt.School+"/stream?rooms=class:7a", nil)
 		if err != nil {
 			return
 		}

@@ -24,7 +24,7 @@ type client struct {
 	script *realtimetest.Script
 }
 
-// sight is what a client has seen.
+// sight is something that a client has observed.
 type sight struct {
 	Saw       string `json:"saw"`
 	ID        string `json:"id"`
@@ -46,18 +46,18 @@ func open(t *testing.T, url string, auth options, more options) *client {
 	c := &client{t, realtimetest.JavaScript(t, string(source))}
 	all := options{"auth": auth}
 	maps.Copy(all, more)
-	c.tell(options{"do": "open", "url": url, "options": all})
+	c.send(options{"do": "open", "url": url, "options": all})
 	return c
 }
 
-func (c *client) tell(command options) {
+func (c *client) send(command options) {
 	c.Helper()
 	line, err := json.Marshal(command)
 	require.NoError(c, err)
 	c.script.Send(string(line))
 }
 
-// next is what the client has seen next, whatever it is.
+// next returns the next observation of the client.
 func (c *client) next() (s sight) {
 	c.Helper()
 	require.NoError(c, json.Unmarshal([]byte(c.script.Next("saw")), &s))
@@ -71,37 +71,37 @@ func (c *client) see(what string) sight {
 	return s
 }
 
-// hear expects the next event and returns its arguments.
-func (c *client) hear(name string) []any {
+// expectEvent expects the next event and returns its arguments.
+func (c *client) expectEvent(name string) []any {
 	c.Helper()
 	s := c.see("event")
 	require.Equal(c, name, s.Name)
 	return s.Args
 }
 
-// hearNotices expects notices of the log, in order and nothing between.
-func (c *client) hearNotices(ids ...string) {
+// expectNotices expects notices, in order and nothing in between.
+func (c *client) expectNotices(ids ...string) {
 	c.Helper()
 	for _, id := range ids {
-		args := c.hear(announcement.TypePosted)
+		args := c.expectEvent(announcement.TypePosted)
 		event := args[0].(map[string]any)
 		require.Equal(c, id, event["id"])
 		require.Equal(c, "Notice "+id, event["data"].(map[string]any)["title"])
 	}
 }
 
-// emit sends an event and returns the answer.
+// emit sends an event and returns the acknowledgement.
 func (c *client) emit(name string, args ...any) map[string]any {
 	c.Helper()
-	c.tell(options{"do": "emit", "name": name, "args": args})
+	c.send(options{"do": "emit", "name": name, "args": args})
 	return c.see("ack").Args[0].(map[string]any)
 }
 
-// join enters a room of which the client then is told.
+// join joins a room and waits until the client has received its new position.
 func (c *client) join(rooms ...any) {
 	c.Helper()
-	c.tell(options{"do": "emit", "name": "join", "args": rooms})
-	c.hear("position")
+	c.send(options{"do": "emit", "name": "join", "args": rooms})
+	c.expectEvent("position")
 	require.Equal(c, true, c.see("ack").Args[0].(map[string]any)["ok"])
 }
 
@@ -117,50 +117,54 @@ var transports = map[string]options{
 	"polling":   {"transports": []string{"polling"}},
 }
 
-func TestClientHearsItsRooms(t *testing.T) {
+func TestClientReceivesItsRooms(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	for name, how := range transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := realtimetest.Start(t, nil, nil)
-			c := open(t, "http://"+front(t, n, socketio.Config{}), options{"token": "ann:admin"}, how)
+			c := open(t, "http://"+front(t, n, socketio.Config{}), options{"token": "ann:admin"},
+				how)
 			at := c.see("connect")
 			require.Equal(t, name, at.Transport)
 			require.False(t, at.Recovered)
 			c.join("class:a")
 			c.join([]string{"class:b", "student:s1"})
 
-			position := realtimetest.Publish(t, n.Log, realtimetest.School, "1", realtimetest.Notice("1", "a"))
-			args := c.hear(announcement.TypePosted)
+			position := realtimetest.Publish(t, n.Log, realtimetest.School, "1",
+				realtimetest.Notice("1", "a"))
+			args := c.expectEvent(announcement.TypePosted)
 			require.Len(t, args, 2)
 			event := args[0].(map[string]any)
 			require.Equal(t, position.String(), event["position"])
 			require.Equal(t, realtimetest.School, event["school"])
-			require.Equal(t, position.String()+"\nclass:a\nclass:b\nstudent:s1", args[1], "what the client keeps")
+			require.Equal(t, position.String()+"\nclass:a\nclass:b\nstudent:s1", args[1],
+				"the state that the client stores")
 
 			a := c.emit("join", "class:")
 			require.Equal(t, "bad_request", a["error"].(map[string]any)["code"])
 			a = c.emit("unknown")
 			require.Equal(t, "bad_request", a["error"].(map[string]any)["code"])
 
-			c.tell(options{"do": "emit", "name": "leave", "args": []string{"class:a"}})
-			args = c.hear("position")
+			c.send(options{"do": "emit", "name": "leave", "args": []string{"class:a"}})
+			args = c.expectEvent("position")
 			require.NotContains(t, args[0].(map[string]any)["rooms"], "class:a")
 			c.see("ack")
 			realtimetest.Publish(t, n.Log, realtimetest.School, "2", realtimetest.Notice("2", "a"))
 			realtimetest.Publish(t, n.Log, realtimetest.School, "3", realtimetest.Notice("3", "b"))
-			c.hearNotices("3")
+			c.expectNotices("3")
 		})
 	}
 }
 
-func TestP6_ClientMissesNothingWhileItMovesToWebSocket(t *testing.T) {
+func TestP6_ClientMissesNothingDuringUpgrade(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, nil)
-	from := realtimetest.Publish(t, n.Log, realtimetest.School, "first", realtimetest.Notice("first", "a"))
-	// Events come all the while: before the client is in, while it moves, and after.
+	from := realtimetest.Publish(t, n.Log, realtimetest.School, "first",
+		realtimetest.Notice("first", "a"))
+	// Events keep coming: before the client is connected, during the upgrade, and afterwards.
 	var publishing sync.WaitGroup
 	all := ids("m", 2000)
 	publishing.Go(func() {
@@ -169,7 +173,8 @@ func TestP6_ClientMissesNothingWhileItMovesToWebSocket(t *testing.T) {
 		}
 	})
 	defer publishing.Wait()
-	c := open(t, "http://"+front(t, n, socketio.Config{}), options{"token": "ann:admin", "rooms": []string{"class:a"}, "from": from}, nil)
+	c := open(t, "http://"+front(t, n, socketio.Config{}),
+		options{"token": "ann:admin", "rooms": []string{"class:a"}, "from": from}, nil)
 	upgraded := false
 	var got []string
 	for len(got) < len(all) || !upgraded {
@@ -233,12 +238,14 @@ func TestClientRefreshesItsToken(t *testing.T) {
 	goes := open(t, url, options{"token": "ann:admin:1s"}, how)
 	goes.see("connect")
 	s := goes.see("disconnect")
-	require.Equal(t, "transport close", s.Reason, "one that the library comes back from")
+	require.Equal(t, "transport close", s.Reason, "the library reconnects after this one")
 	require.EqualValues(t, realtime.CloseExpired.Code, s.Code)
 
 	require.NoError(t, n.Revoke(t.Context(), realtimetest.School, "ann"))
-	require.Equal(t, []any{map[string]any{"code": 3503.0, "reason": "access revoked"}}, stays.hear("closing"))
-	require.Equal(t, "io server disconnect", stays.see("disconnect").Reason, "one that it does not come back from")
+	require.Equal(t, []any{map[string]any{"code": 3503.0, "reason": "access revoked"}},
+		stays.expectEvent("closing"))
+	require.Equal(t, "io server disconnect", stays.see("disconnect").Reason,
+		"and not after this one")
 }
 
 func TestP6_ClientRecoversAfterItsConnectionBroke(t *testing.T) {
@@ -247,7 +254,8 @@ func TestP6_ClientRecoversAfterItsConnectionBroke(t *testing.T) {
 	n := realtimetest.Start(t, nil, nil)
 	b := startBalancer(t)
 	b.point(front(t, n, socketio.Config{}))
-	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}}, transports["websocket"])
+	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}},
+		transports["websocket"])
 	c.see("connect")
 	publish := func(class string, ids ...string) {
 		for _, id := range ids {
@@ -264,18 +272,19 @@ func TestP6_ClientRecoversAfterItsConnectionBroke(t *testing.T) {
 		require.True(t, c.see("connect").Recovered)
 	}
 
-	away(func() { publish("a", "before any event") }) // the client has nothing yet but its session id
-	c.hearNotices("before any event")
+	// the client has nothing yet but its session id
+	away(func() { publish("a", "before any event") })
+	c.expectNotices("before any event")
 	publish("a", "1")
-	c.hearNotices("1")
+	c.expectNotices("1")
 	away(func() { publish("a", "2", "3"); publish("b", "not for it") })
-	c.hearNotices("2", "3")
+	c.expectNotices("2", "3")
 	c.join("class:b") // and no event before the next break
 	away(func() { publish("b", "4"); publish("a", "5") })
-	c.hearNotices("4", "5")
+	c.expectNotices("4", "5")
 	away(func() {})
 	publish("b", "6")
-	c.hearNotices("6")
+	c.expectNotices("6")
 }
 
 func TestP6_ClientRecoversOnAnotherNode(t *testing.T) {
@@ -292,20 +301,23 @@ func TestP6_ClientRecoversOnAnotherNode(t *testing.T) {
 			c.see("connect")
 			c.join("class:a")
 			for _, id := range ids("before-", 10) {
-				realtimetest.Publish(t, one.Log, realtimetest.School, id, realtimetest.Notice(id, "a"))
+				realtimetest.Publish(t, one.Log, realtimetest.School, id,
+					realtimetest.Notice(id, "a"))
 			}
-			c.hearNotices(ids("before-", 10)...)
+			c.expectNotices(ids("before-", 10)...)
 			b.point("")
 			c.see("disconnect")
 			for _, id := range ids("during-", 500) {
-				realtimetest.Publish(t, one.Log, realtimetest.School, id, realtimetest.Notice(id, "a"))
+				realtimetest.Publish(t, one.Log, realtimetest.School, id,
+					realtimetest.Notice(id, "a"))
 			}
 			b.point(front(t, two, socketio.Config{}))
 			require.True(t, c.see("connect").Recovered)
 			for _, id := range ids("after-", 10) {
-				realtimetest.Publish(t, one.Log, realtimetest.School, id, realtimetest.Notice(id, "a"))
+				realtimetest.Publish(t, one.Log, realtimetest.School, id,
+					realtimetest.Notice(id, "a"))
 			}
-			c.hearNotices(append(ids("during-", 500), ids("after-", 10)...)...)
+			c.expectNotices(append(ids("during-", 500), ids("after-", 10)...)...)
 		})
 	}
 }
@@ -317,20 +329,21 @@ func TestP6_ClientRecoversAfterTheOnlyNodeWasKilled(t *testing.T) {
 	node := startProcess(t, dir)
 	b := startBalancer(t)
 	b.point(node.addr)
-	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}}, transports["websocket"])
+	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}},
+		transports["websocket"])
 	c.see("connect")
 	c.join("class:b")
-	var unheard []string
+	var missed []string
 	for round := range 3 {
-		heard := ids(fmt.Sprint("heard-", round, "-"), 5)
-		for _, id := range heard {
+		live := ids(fmt.Sprint("live-", round, "-"), 5)
+		for _, id := range live {
 			node.publish("b", id)
 		}
-		c.hearNotices(append(unheard, heard...)...)
+		c.expectNotices(append(missed, live...)...)
 		b.point("") // the network goes first, so that the events that follow are missed for certain
 		c.see("disconnect")
-		unheard = ids(fmt.Sprint("missed-", round, "-"), 20)
-		for i, id := range unheard {
+		missed = ids(fmt.Sprint("missed-", round, "-"), 20)
+		for i, id := range missed {
 			node.publish([]string{"a", "b"}[i%2], id)
 		}
 		node.publish("c", fmt.Sprint("not for it ", round))
@@ -339,64 +352,71 @@ func TestP6_ClientRecoversAfterTheOnlyNodeWasKilled(t *testing.T) {
 		b.point(node.addr)
 		require.True(t, c.see("connect").Recovered, "round %d", round)
 	}
-	c.hearNotices(unheard...)
+	c.expectNotices(missed...)
 }
 
-func TestP6_ClientIsToldThatItCannotRecover(t *testing.T) {
+func TestP6_ClientLearnsThatItCannotRecover(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	one := realtimetest.Start(t, nil, nil)
 	other := realtimetest.Start(t, nil, nil) // of another log
 	b := startBalancer(t)
 	b.point(front(t, one, socketio.Config{}))
-	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}}, transports["websocket"])
+	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}},
+		transports["websocket"])
 	c.see("connect")
 	realtimetest.Publish(t, one.Log, realtimetest.School, "1", realtimetest.Notice("1", "a"))
-	c.hearNotices("1")
+	c.expectNotices("1")
 	b.point(front(t, other, socketio.Config{}))
 	c.see("disconnect")
 	require.False(t, c.see("connect").Recovered)
-	c.hear("resync")
-	c.hear("position")
+	c.expectEvent("resync")
+	c.expectEvent("position")
 	realtimetest.Publish(t, other.Log, realtimetest.School, "2", realtimetest.Notice("2", "a"))
-	c.hearNotices("2")
+	c.expectNotices("2")
 	b.point(b.target)
 	c.see("disconnect")
-	require.True(t, c.see("connect").Recovered, "from the place it was told")
+	require.True(t, c.see("connect").Recovered, "from the position that it was sent")
 }
 
-func TestP6_ClientGoesOnFromAPosition(t *testing.T) {
+func TestP6_ClientContinuesFromAPosition(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	n := realtimetest.Start(t, nil, nil)
 	url := "http://" + front(t, n, socketio.Config{})
-	at := realtimetest.Publish(t, n.Log, realtimetest.School, "0", realtimetest.Notice("0", "a")).String()
+	at := realtimetest.Publish(t, n.Log, realtimetest.School, "0",
+		realtimetest.Notice("0", "a")).String()
 	for i, class := range []string{"a", "b", "a", "b"} {
-		realtimetest.Publish(t, n.Log, realtimetest.School, fmt.Sprint(i+1), realtimetest.Notice(fmt.Sprint(i+1), class))
+		realtimetest.Publish(t, n.Log, realtimetest.School, fmt.Sprint(i+1),
+			realtimetest.Notice(fmt.Sprint(i+1), class))
 	}
-	c := open(t, url, options{"token": "ann:admin", "rooms": []string{"class:a"}, "from": at}, transports["websocket"])
+	c := open(t, url, options{"token": "ann:admin", "rooms": []string{"class:a"}, "from": at},
+		transports["websocket"])
 	c.see("connect")
-	c.hearNotices("1", "3")
+	c.expectNotices("1", "3")
 
 	later := open(t, url, options{"token": "ann:admin"}, transports["websocket"])
 	later.see("connect")
-	later.tell(options{"do": "emit", "name": "join", "args": []any{[]string{"class:a", "class:b"}, options{"from": at}}})
-	later.hearNotices("1", "2", "3", "4")
-	later.hear("position")
+	later.send(options{"do": "emit", "name": "join",
+		"args": []any{[]string{"class:a", "class:b"}, options{"from": at}}})
+	later.expectNotices("1", "2", "3", "4")
+	later.expectEvent("position")
 	later.see("ack")
-	require.Equal(t, "unrecoverable", later.emit("join", "class:c", options{"from": "9:9"})["error"].(map[string]any)["code"])
+	require.Equal(t, "unrecoverable",
+		later.emit("join", "class:c", options{"from": "9:9"})["error"].(map[string]any)["code"])
 	realtimetest.Publish(t, n.Log, realtimetest.School, "5", realtimetest.Notice("5", "b"))
-	later.hearNotices("5")
+	later.expectNotices("5")
 }
 
-func TestClientIsLetGoWhenTheNodeDrains(t *testing.T) {
+func TestClientIsClosedWhenTheNodeDrains(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	one := realtimetest.Start(t, nil, nil)
 	two := realtimetest.Start(t, one.Log, nil)
 	b := startBalancer(t)
 	b.point(front(t, one, socketio.Config{}))
-	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}}, transports["websocket"])
+	c := open(t, b.url(), options{"token": "ann:admin", "rooms": []string{"class:a"}},
+		transports["websocket"])
 	c.see("connect")
 	second := front(t, two, socketio.Config{})
 	b.mu.Lock()

@@ -77,7 +77,7 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	if err := json.Unmarshal(payload, &auth); err != nil {
 		return "", fmt.Errorf("%w: %w", errBadAuth, err)
 	}
-	who, err := m.identify(ctx, auth.Token)
+	identity, err := m.identify(ctx, auth.Token)
 	if err != nil {
 		return "", err
 	}
@@ -86,15 +86,15 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 		return "", fmt.Errorf("%w: %w", errBadAuth, err)
 	}
 	if auth.School == "" {
-		auth.School = who.School
+		auth.School = identity.School
 	}
 	fresh := realtime.Options{School: auth.School, Protocol: "socketio", Rooms: rooms,
 		From: auth.From, Wake: m.wake}
 	var lost error // why the client cannot continue where it was
 	if auth.PID != "" {
-		again, err := m.resume(ctx, who, auth, fresh)
+		again, err := m.resume(ctx, identity, auth, fresh)
 		if err == nil {
-			m.session, err = m.hub.Open(ctx, who, again)
+			m.session, err = m.hub.Open(ctx, identity, again)
 		}
 		if err == nil {
 			m.sentOffset = again.From.Offset
@@ -106,10 +106,10 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 		}
 		lost, fresh.From = err, nil // the app's from dates from the first connection
 	}
-	m.session, err = m.hub.Open(ctx, who, fresh)
+	m.session, err = m.hub.Open(ctx, identity, fresh)
 	if errors.Is(err, realtime.ErrUnrecoverable) {
 		lost, fresh.From = err, nil
-		m.session, err = m.hub.Open(ctx, who, fresh)
+		m.session, err = m.hub.Open(ctx, identity, fresh)
 	}
 	if err != nil {
 		return "", err
@@ -118,7 +118,7 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	m.sentOffset = position.Offset
 	m.sealed = m.extraRooms()
 	// The library takes an equal id for a recovery, so each session must have its own.
-	pid = m.hub.Seal(who.Subject, auth.School,
+	pid = m.hub.Seal(identity.Subject, auth.School,
 		realtime.Resume{Position: position, Rooms: m.sealed}) + "." + m.socket.id
 	m.roomsChanged()
 	if lost != nil {
@@ -141,10 +141,10 @@ func (m *member) identify(ctx context.Context, token string) (realtime.Identity,
 
 // resume returns the options to continue where the client was.
 func (m *member) resume(
-	ctx context.Context, who realtime.Identity, auth credentials, opts realtime.Options,
+	ctx context.Context, identity realtime.Identity, auth credentials, opts realtime.Options,
 ) (realtime.Options, error) {
 	sealed, _, _ := strings.Cut(auth.PID, ".")
-	resume, err := m.hub.Unseal(ctx, who.Subject, auth.School, sealed)
+	resume, err := m.hub.Unseal(ctx, identity.Subject, auth.School, sealed)
 	if err != nil {
 		return opts, err
 	}
@@ -268,17 +268,11 @@ func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 // notice adds a delivery that is not an event of the log.
 func (m *member) notice(out *engineio.Batch, d *realtime.Delivery) {
 	if d.Kind == realtime.KindUpdate {
-		m.add(out, "update", object(struct {
-			Projection string          `json:"projection"`
-			Position   domain.Position `json:"position"`
-		}{d.Room.ID, d.Position}))
+		m.add(out, "update", d.AppendNotice(nil))
 		return
 	}
 	m.roomsChanged()
-	m.add(out, "left", object(struct {
-		Room  string `json:"room"`
-		Again bool   `json:"again,omitzero"`
-	}{d.Room.String(), d.RightsUnavailable}))
+	m.add(out, "left", d.AppendNotice(nil))
 	m.add(out, "position", m.positionArgs()...)
 }
 

@@ -27,27 +27,29 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/socketio"
 )
 
-// access lets everybody in whose token is "user:role", or "user:role:seconds" for one that expires.
-var access = &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity, error) {
+// access accepts tokens of the form "user:role", or "user:role:duration" for one that expires.
+var access = &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity,
+	error) {
 	parts := strings.Split(token, ":")
 	if len(parts) < 2 {
 		return realtime.Identity{}, realtime.ErrInvalidToken
 	}
-	who := realtimetest.User(parts[0], parts[1])
+	identity := realtimetest.User(parts[0], parts[1])
 	if len(parts) == 3 {
 		valid, err := time.ParseDuration(parts[2])
 		if err != nil {
-			return who, err
+			return identity, err
 		}
-		who.Expires = time.Now().Add(valid)
+		identity.Expires = time.Now().Add(valid)
 	}
-	return who, nil
+	return identity, nil
 }}
 
-// nodeDir is the variable that makes the test's program a node with its log in a directory.
+// nodeDir is the environment variable that turns the test binary into a node, with its log in that
+// directory.
 const nodeDir = "SCHOOLBELL_TEST_NODE_DIR"
 
-// runNode is a whole Schoolbell in small: a log on disk, a hub, sockets, and POST /publish/{class}/{id}.
+// runNode runs a small Schoolbell: a log on disk, a hub, sockets, and POST /publish/{class}/{id}.
 func runNode(dir string) {
 	check := func(err error) {
 		if err != nil {
@@ -58,7 +60,8 @@ func runNode(dir string) {
 	ctx := context.Background()
 	broker, err := devstack.StartKafka(devstack.KafkaConfig{Dir: dir})
 	check(err)
-	log, err := kafka.Open(ctx, kafka.Config{Brokers: broker.Brokers(), Partitions: 4}, slog.New(slog.DiscardHandler), nil)
+	log, err := kafka.Open(ctx, kafka.Config{Brokers: broker.Brokers(), Partitions: 4},
+		slog.New(slog.DiscardHandler), nil)
 	check(err)
 	hub, err := realtime.New(realtime.Config{Log: log, Key: realtimetest.Key})
 	check(err)
@@ -72,7 +75,8 @@ func runNode(dir string) {
 	mux.HandleFunc("POST /publish/{class}/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		rec, err := cloudevents.Encode(&domain.Envelope{
-			ID: id, Source: "test", School: realtimetest.School, Time: time.Now(), Data: realtimetest.Notice(id, r.PathValue("class")),
+			ID: id, Source: "test", School: realtimetest.School, Time: time.Now(),
+			Data: realtimetest.Notice(id, r.PathValue("class")),
 		})
 		if err == nil {
 			_, err = log.Append(r.Context(), realtimetest.School, []eventlog.Record{rec})
@@ -100,7 +104,8 @@ func startProcess(t *testing.T, dir string) *process {
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	p := &process{t: t, cmd: cmd, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	p := &process{t: t, cmd: cmd,
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	t.Cleanup(p.kill)
 	p.addr, err = bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
@@ -122,7 +127,7 @@ func (p *process) publish(class, id string) {
 	require.Equal(p.t, 200, res.StatusCode)
 }
 
-// balancer passes connections on to whichever node it is told, as something in front of all nodes would.
+// balancer forwards connections to one node at a time, like a load balancer.
 type balancer struct {
 	net.Listener
 	mu      sync.Mutex
@@ -188,5 +193,6 @@ func front(t *testing.T, n *realtimetest.Node, cfg socketio.Config) (addr string
 	t.Helper()
 	cfg.Access = access
 	s := serve(t, socketio.NewRooms(cfg, n.Hub))
-	return strings.TrimSuffix(strings.TrimPrefix(s.URL, "ws://"), "/socket.io/?EIO=4&transport=websocket")
+	return strings.TrimSuffix(strings.TrimPrefix(s.URL, "ws://"),
+		"/socket.io/?EIO=4&transport=websocket")
 }

@@ -23,18 +23,24 @@ var golden = []struct {
 }{
 	{`0`, Packet{Type: Connect, Namespace: "/"}},
 	{`0{"token":"123"}`, Packet{Type: Connect, Namespace: "/", Data: value(`{"token":"123"}`)}},
-	{`0/admin,{"sid":"oSO0OpakMV_3jnilAAAA"}`, Packet{Type: Connect, Namespace: "/admin", Data: value(`{"sid":"oSO0OpakMV_3jnilAAAA"}`)}},
+	{`0/admin,{"sid":"oSO0OpakMV_3jnilAAAA"}`,
+		Packet{Type: Connect, Namespace: "/admin", Data: value(`{"sid":"oSO0OpakMV_3jnilAAAA"}`)}},
 	{`1`, Packet{Type: Disconnect, Namespace: "/"}},
 	{`1/admin,`, Packet{Type: Disconnect, Namespace: "/admin"}},
 	{`2["foo"]`, Packet{Type: Event, Namespace: "/", Data: value(`["foo"]`)}},
 	{`2/admin,["bar"]`, Packet{Type: Event, Namespace: "/admin", Data: value(`["bar"]`)}},
-	{`212["foo"]`, Packet{Type: Event, Namespace: "/", HasID: true, ID: 12, Data: value(`["foo"]`)}},
-	{`3/admin,13["bar"]`, Packet{Type: Ack, Namespace: "/admin", HasID: true, ID: 13, Data: value(`["bar"]`)}},
+	{`212["foo"]`,
+		Packet{Type: Event, Namespace: "/", HasID: true, ID: 12, Data: value(`["foo"]`)}},
+	{`3/admin,13["bar"]`,
+		Packet{Type: Ack, Namespace: "/admin", HasID: true, ID: 13, Data: value(`["bar"]`)}},
 	{`30[]`, Packet{Type: Ack, Namespace: "/", HasID: true, Data: value(`[]`)}},
-	{`4{"message":"Not authorized"}`, Packet{Type: ConnectError, Namespace: "/", Data: value(`{"message":"Not authorized"}`)}},
+	{`4{"message":"Not authorized"}`,
+		Packet{Type: ConnectError, Namespace: "/", Data: value(`{"message":"Not authorized"}`)}},
 	{
 		`51-["baz",{"_placeholder":true,"num":0}]`,
-		Packet{Type: BinaryEvent, Namespace: "/", Data: value(`["baz",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2, 3, 4}}},
+		Packet{Type: BinaryEvent, Namespace: "/",
+			Data:        value(`["baz",{"_placeholder":true,"num":0}]`),
+			Attachments: [][]byte{{1, 2, 3, 4}}},
 	},
 	{
 		`52-/admin,["baz",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`,
@@ -45,7 +51,8 @@ var golden = []struct {
 	},
 	{
 		`61-15["bar",{"_placeholder":true,"num":0}]`,
-		Packet{Type: BinaryAck, Namespace: "/", HasID: true, ID: 15, Data: value(`["bar",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{9}}},
+		Packet{Type: BinaryAck, Namespace: "/", HasID: true, ID: 15,
+			Data: value(`["bar",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{9}}},
 	},
 	{`50-["none"]`, Packet{Type: BinaryEvent, Namespace: "/", Data: value(`["none"]`)}},
 }
@@ -73,8 +80,10 @@ func TestGoldenPackets(t *testing.T) {
 func TestMalformedPackets(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"", "abc", "7", "0[]", "0{", "1{}", "2", "2{}", "2[]", "2[1", "2[null]", `2[""]`, `2["connect"]`, `2["disconnecting"]`,
-		`2abc["x"]`, `2["x"]["y"]`, `2["x",{"a":1,"a":2}]`, "2[\"\xFF\"]", "3[]", "3", "31{}", "4", "5", `5["x"]`, `5-["x"]`, `511-["x"]`,
+		"", "abc", "7", "0[]", "0{", "1{}", "2", "2{}", "2[]", "2[1", "2[null]", `2[""]`,
+		`2["connect"]`, `2["disconnecting"]`,
+		`2abc["x"]`, `2["x"]["y"]`, `2["x",{"a":1,"a":2}]`, "2[\"\xFF\"]", "3[]", "3", "31{}", "4",
+		"5", `5["x"]`, `5-["x"]`, `511-["x"]`,
 		`5x-["x"]`, `299999999999999999999["x"]`, "0/" + strings.Repeat("n", maxNamespace),
 	} {
 		var d Decoder

@@ -204,9 +204,9 @@ func (m *member) refresh(ctx context.Context, e *Incoming) error {
 			token = wrapped.Token
 		}
 	}
-	who, err := m.access.Verify(ctx, token)
+	identity, err := m.access.Verify(ctx, token)
 	if err != nil {
 		return err
 	}
-	return m.session.Refresh(who)
+	return m.session.Refresh(identity)
 }

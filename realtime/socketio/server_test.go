@@ -18,13 +18,16 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/wstest"
 )
 
-// mirror is a namespace that says what it was told on entering and returns what it is sent.
+// mirror is a namespace that emits its auth payload and returns every event.
 type mirror struct{ *socketio.Socket }
 
-func enterMirror(_ context.Context, s *socketio.Socket, auth jsontext.Value) (socketio.Accepted, error) {
+func enterMirror(
+	_ context.Context, s *socketio.Socket, auth jsontext.Value,
+) (socketio.Accepted, error) {
 	switch string(auth) {
 	case `{"refuse":1}`:
-		return socketio.Accepted{}, &socketio.Refusal{Message: "not today", Data: map[string]int{"code": 3500}}
+		return socketio.Accepted{},
+			&socketio.Refusal{Message: "not today", Data: map[string]int{"code": 3500}}
 	case `{"refuse":2}`:
 		return socketio.Accepted{}, realtime.CloseShutdown
 	case `{"refuse":3}`:
@@ -48,7 +51,7 @@ func (m mirror) Event(_ context.Context, e *socketio.Incoming) error {
 func (mirror) Next(context.Context, *engineio.Batch) {}
 func (mirror) Closed(engineio.Reason)                {}
 
-// serve starts a server and returns where its WebSockets are.
+// serve starts a server and returns the address of its WebSockets.
 func serve(t *testing.T, server *socketio.Server) wstest.Server {
 	t.Helper()
 	front := httptest.NewServer(server)
@@ -58,12 +61,14 @@ func serve(t *testing.T, server *socketio.Server) wstest.Server {
 		require.NoError(t, server.Shutdown(ctx))
 		front.Close()
 	})
-	return wstest.Server{URL: "ws" + strings.TrimPrefix(front.URL, "http") + "/socket.io/?EIO=4&transport=websocket", Greetings: 1}
+	return wstest.Server{URL: "ws" + strings.TrimPrefix(front.URL, "http") +
+		"/socket.io/?EIO=4&transport=websocket", Greetings: 1}
 }
 
 func mirrors(t *testing.T, cfg socketio.Config) wstest.Server {
 	t.Helper()
-	return serve(t, socketio.New(cfg, map[string]socketio.Namespace{"/": enterMirror, "/custom": enterMirror}))
+	return serve(t,
+		socketio.New(cfg, map[string]socketio.Namespace{"/": enterMirror, "/custom": enterMirror}))
 }
 
 // exchange sends text messages and expects others back.
@@ -76,7 +81,8 @@ func exchange(t *testing.T, c *wstest.Client, send []string, want ...string) {
 		f, err := c.Next()
 		require.NoError(t, err)
 		if prefix, open := strings.CutSuffix(s, "…"); open {
-			require.True(t, strings.HasPrefix(string(f.Payload), prefix), "%q: want %q", f.Payload, s)
+			require.True(t, strings.HasPrefix(string(f.Payload), prefix), "%q: want %q", f.Payload,
+				s)
 		} else {
 			require.Equal(t, s, string(f.Payload))
 		}
@@ -100,8 +106,10 @@ func TestNamespaces(t *testing.T) {
 	exchange(t, c, []string{"40"}, `40{"sid":"…`, `42["auth",{}]`)
 	exchange(t, c, []string{"40/custom"}, `40/custom,{"sid":"…`, `42/custom,["auth",{}]`)
 	exchange(t, c, []string{"40/random"}, `44/random,{"message":"Invalid namespace"}`)
-	exchange(t, c, []string{"41/custom", `42["message","to the main one"]`}, `42["message-back","to the main one"]`)
-	exchange(t, c, []string{`40/custom,{"token":"abc"}`}, `40/custom,{"sid":"…`, `42/custom,["auth",{"token":"abc"}]`)
+	exchange(t, c, []string{"41/custom", `42["message","to the main one"]`},
+		`42["message-back","to the main one"]`)
+	exchange(t, c, []string{`40/custom,{"token":"abc"}`}, `40/custom,{"sid":"…`,
+		`42/custom,["auth",{"token":"abc"}]`)
 	exchange(t, c, []string{`42/custom,7["message-with-ack",1]`}, `43/custom,7[1]`)
 	exchange(t, c, []string{"41", `42/custom,["message",2]`}, `42/custom,["message-back",2]`)
 }
@@ -110,12 +118,15 @@ func TestMessages(t *testing.T) {
 	t.Parallel()
 	c := mirrors(t, socketio.Config{}).Dial(t)
 	exchange(t, c, []string{`40{"token":"123"}`}, `40{"sid":"…`, `42["auth",{"token":"123"}]`)
-	exchange(t, c, []string{`42["message",1,"2",{"3":[true]}]`}, `42["message-back",1,"2",{"3":[true]}]`)
-	exchange(t, c, []string{`42456["message-with-ack",1,"2",{"3":[false]}]`}, `43456[1,"2",{"3":[false]}]`)
+	exchange(t, c, []string{`42["message",1,"2",{"3":[true]}]`},
+		`42["message-back",1,"2",{"3":[true]}]`)
+	exchange(t, c, []string{`42456["message-with-ack",1,"2",{"3":[false]}]`},
+		`43456[1,"2",{"3":[false]}]`)
 
 	const placeholders = `{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`
 	binary := func(text string) {
-		c.Send(wstest.Masked(ws.Text, text), wstest.Masked(ws.Binary, "\x01\x02"), wstest.Masked(ws.Binary, "\x03"))
+		c.Send(wstest.Masked(ws.Text, text), wstest.Masked(ws.Binary, "\x01\x02"),
+			wstest.Masked(ws.Binary, "\x03"))
 	}
 	binary(`452-["message",` + placeholders)
 	exchange(t, c, nil, `452-["message-back",`+placeholders, "\x01\x02", "\x03")
@@ -125,13 +136,15 @@ func TestMessages(t *testing.T) {
 
 func TestWhatEndsAConnection(t *testing.T) {
 	t.Parallel()
-	s := mirrors(t, socketio.Config{ConnectTimeout: 50 * time.Millisecond, MessageRate: 1, MessageBurst: 10})
+	s := mirrors(t,
+		socketio.Config{ConnectTimeout: 50 * time.Millisecond, MessageRate: 1, MessageBurst: 10})
 	enter := func() *wstest.Client {
 		c := s.Dial(t)
 		exchange(t, c, []string{"40"}, `40…`, `42["auth",{}]`)
 		return c
 	}
-	for _, text := range []string{"4abc", "42{}", `42abc["message-with-ack",1]`, "40", "44{}", `42/custom,["message"]`, `41/custom,`} {
+	for _, text := range []string{"4abc", "42{}", `42abc["message-with-ack",1]`, "40", "44{}",
+		`42/custom,["message"]`, `41/custom,`} {
 		c := enter()
 		exchange(t, c, []string{text})
 		expectClose(t, c, 0)
@@ -140,7 +153,7 @@ func TestWhatEndsAConnection(t *testing.T) {
 	c.Send(wstest.Masked(ws.Binary, "attachment to nothing"))
 	expectClose(t, c, 0)
 
-	c = s.Dial(t) // and says nothing
+	c = s.Dial(t) // without a word
 	expectClose(t, c, realtime.CloseStale.Code)
 	c = enter()
 	exchange(t, c, []string{"41"}) // and then nothing
@@ -153,16 +166,18 @@ func TestWhatEndsAConnection(t *testing.T) {
 	expectClose(t, c, realtime.CloseTooManyCalls.Code)
 
 	c = enter()
-	exchange(t, c, []string{`42["close"]`}, `42["closing",{"code":3503,"reason":"access revoked"}]`, "41")
+	exchange(t, c, []string{`42["close"]`}, `42["closing",{"code":3503,"reason":"access revoked"}]`,
+		"41")
 	expectClose(t, c, realtime.CloseRevoked.Code)
 }
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := mirrors(t, socketio.Config{})
-	exchange(t, s.Dial(t), []string{`40{"refuse":1}`}, `44{"message":"not today","data":{"code":3500}}`)
+	exchange(t, s.Dial(t), []string{`40{"refuse":1}`},
+		`44{"message":"not today","data":{"code":3500}}`)
 	c := s.Dial(t)
-	exchange(t, c, []string{`40{"refuse":2}`}) // the client is to come back: nothing but a close makes it
+	exchange(t, c, []string{`40{"refuse":2}`}) // the client should reconnect, which takes a close
 	expectClose(t, c, realtime.CloseShutdown.Code)
 	c = s.Dial(t)
 	exchange(t, c, []string{`40{"refuse":3}`})

@@ -38,7 +38,9 @@ func serve(t *testing.T, hub *realtime.Hub, change func(*sse.Config)) string {
 type message struct{ id, event, data string }
 
 // listen connects and returns a function that waits for the next message.
-func listen(t *testing.T, url, token string, header ...string) (*http.Response, func() (message, error)) {
+func listen(
+	t *testing.T, url, token string, header ...string,
+) (*http.Response, func() (message, error)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -74,7 +76,7 @@ func listen(t *testing.T, url, token string, header ...string) (*http.Response, 
 	}
 }
 
-func TestP6_LastEventIDBringsWhatWasMissed(t *testing.T) {
+func TestP6_LastEventIDRecoversWhatWasMissed(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	url := serve(t, n.Hub, nil)
@@ -94,7 +96,8 @@ func TestP6_LastEventIDBringsWhatWasMissed(t *testing.T) {
 
 	var missed []string
 	for i := range 3 {
-		missed = append(missed, rt.Publish(t, n.Log, rt.School, "m"+strconv.Itoa(i), rt.Notice("m", "a")).String())
+		missed = append(missed,
+			rt.Publish(t, n.Log, rt.School, "m"+strconv.Itoa(i), rt.Notice("m", "a")).String())
 	}
 	for _, header := range [][]string{{"Last-Event-ID", first.String()}, nil} {
 		url := url + "?rooms=class:a"
@@ -112,7 +115,7 @@ func TestP6_LastEventIDBringsWhatWasMissed(t *testing.T) {
 	}
 }
 
-func TestP6_PositionsThatCannotBeServedAreTold(t *testing.T) {
+func TestP6_UnservablePositionsAreReported(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	url := serve(t, n.Hub, nil) + "?rooms=class:a"
@@ -136,15 +139,18 @@ func TestRefusals(t *testing.T) {
 		header     []string
 		status     int
 	}{
-		"nothing at all":       {url, "", nil, 401},
-		"no token, own origin": {url, "", []string{"Origin", strings.SplitAfter(url, "/v1")[0]}, 401},
+		"nothing at all": {url, "", nil, 401},
+		"no token, own origin": {url, "", []string{"Origin", strings.SplitAfter(url, "/v1")[0]},
+			401},
 		"a bad token":          {url, "bad", nil, 401},
 		"a token in the query": {url + "?token=x", "head admin", nil, 400},
-		"a foreign origin":     {url, "head admin", []string{"Origin", "https://elsewhere.example"}, 403},
-		"no real origin":       {url, "head admin", []string{"Origin", "null"}, 403},
-		"another school":       {strings.Replace(url, rt.School, "elsewhere", 1), "head admin", nil, 403},
-		"a foreign room":       {url + "?rooms=user:other", "head admin", nil, 403},
-		"nonsense for a room":  {url + "?rooms=kitchen", "head admin", nil, 400},
+		"a foreign origin": {url, "head admin", []string{"Origin", "https://elsewhere.example"},
+			403},
+		"no real origin": {url, "head admin", []string{"Origin", "null"}, 403},
+		"another school": {strings.Replace(url, rt.School, "elsewhere", 1), "head admin", nil,
+			403},
+		"a foreign room":      {url + "?rooms=user:other", "head admin", nil, 403},
+		"nonsense for a room": {url + "?rooms=kitchen", "head admin", nil, 400},
 	} {
 		res, _ := listen(t, test.url, test.token, test.header...)
 		require.Equal(t, test.status, res.StatusCode, name)
@@ -156,20 +162,23 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, 429, res.StatusCode)
 }
 
-func TestTheEndSaysWhetherToComeBack(t *testing.T) {
+func TestCloseSaysWhetherToReconnect(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.DashboardInterval = time.Millisecond })
-	_, next := listen(t, serve(t, n.Hub, func(c *sse.Config) { c.Heartbeat = time.Millisecond })+"?rooms=dashboard:fees", "head admin")
+	_, next := listen(t, serve(t, n.Hub, func(c *sse.Config) { c.Heartbeat = time.Millisecond })+
+		"?rooms=dashboard:fees", "head admin")
 	_, err := next()
 	require.NoError(t, err)
-	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees"}, Position: domain.Position{Partition: 1, Offset: 9}})
+	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees"},
+		Position: domain.Position{Partition: 1, Offset: 9}})
 	m, err := next()
 	require.NoError(t, err)
 	require.Equal(t, message{event: "update", data: `{"projection":"fees","position":"1:9"}`}, m)
 	n.Drain(t.Context(), time.Millisecond)
 	m, err = next()
 	require.NoError(t, err)
-	require.Equal(t, message{event: "close", data: `{"code":3001,"reason":"shutdown","reconnect":true}`}, m)
+	require.Equal(t,
+		message{event: "close", data: `{"code":3001,"reason":"shutdown","reconnect":true}`}, m)
 	_, err = next()
 	require.ErrorIs(t, err, io.EOF)
 }
@@ -178,7 +187,8 @@ func TestStreamsOutliveTheTimeLimitsOfRequests(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	mux := http.NewServeMux()
-	mux.Handle("GET /v1/schools/{school}/stream", sse.Handler(sse.Config{Hub: n.Hub, Access: rt.Access(), Heartbeat: 20 * time.Millisecond}))
+	mux.Handle("GET /v1/schools/{school}/stream",
+		sse.Handler(sse.Config{Hub: n.Hub, Access: rt.Access(), Heartbeat: 20 * time.Millisecond}))
 	s := httptest.NewUnstartedServer(mux)
 	s.Config.ReadTimeout, s.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
 	s.Start()

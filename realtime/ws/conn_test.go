@@ -24,16 +24,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const maxMessage = 4096
 
-// serve starts a server that gives each connection to handle, in a goroutine that outlives the HTTP handler.
+// serve starts a server that calls handle for each connection, in a goroutine that outlives the
+// HTTP handler.
 func serve(t *testing.T, cfg ws.Config, handle func(*ws.Conn)) wstest.Server {
 	t.Helper()
 	var wait sync.WaitGroup
 	server := httptest.NewServer(accept(&wait, cfg, handle))
 	t.Cleanup(func() { server.Close(); wait.Wait() })
-	return wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http"), MaxMessage: maxMessage, Message: "grüße", Reply: "grüße"}
+	return wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http"), MaxMessage: maxMessage,
+		Message: "grüße", Reply: "grüße"}
 }
 
-// accept makes a handler. What is to be waited for is counted before Accept, since the server forgets a connection in it.
+// accept returns a handler. It counts before Accept, in which the HTTP server forgets the
+// connection.
 func accept(wait *sync.WaitGroup, cfg ws.Config, handle func(*ws.Conn)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		wait.Add(1)
@@ -67,7 +70,7 @@ func TestRawFrames(t *testing.T) {
 	wstest.Run(t, serve(t, ws.Config{MaxMessage: maxMessage}, echo))
 }
 
-func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
+func TestWriteFailsForAClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 1)
 	s := serve(t, ws.Config{WriteTimeout: 50 * time.Millisecond}, func(conn *ws.Conn) {
@@ -94,12 +97,12 @@ func TestWriteJoinsFramesAndGivesUpOnAClientThatDoesNotRead(t *testing.T) {
 	require.True(t, timeout.Timeout())
 }
 
-// countingSlot counts the ends of a turn.
+// countingSlot counts releases.
 type countingSlot struct{ times atomic.Int32 }
 
 func (e *countingSlot) Release() { e.times.Add(1) }
 
-func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
+func TestSlotIsReleasedBeforeAWriteWaits(t *testing.T) {
 	t.Parallel()
 	var slot countingSlot
 	waits, read := make(chan struct{}), make(chan struct{})
@@ -143,7 +146,7 @@ func TestATurnEndsBeforeAWriteWaits(t *testing.T) {
 	close(read)
 }
 
-// Under TLS nothing goes past the connection into the socket.
+// Under TLS frames cannot be written to the socket directly.
 func TestFramesAreWholeUnderTLS(t *testing.T) {
 	t.Parallel()
 	const frames, size = 100, 100_000
@@ -151,7 +154,8 @@ func TestFramesAreWholeUnderTLS(t *testing.T) {
 	var wait sync.WaitGroup
 	server := httptest.NewTLSServer(accept(&wait, ws.Config{}, func(conn *ws.Conn) {
 		for range frames {
-			if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)), &slot); err != nil {
+			if err := conn.Push(ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)),
+				&slot); err != nil {
 				t.Error(err)
 			}
 		}
@@ -161,7 +165,8 @@ func TestFramesAreWholeUnderTLS(t *testing.T) {
 	}))
 	t.Cleanup(func() { server.Close(); wait.Wait() })
 	dialer := websocket.Dialer{TLSClientConfig: server.Client().Transport.(*http.Transport).TLSClientConfig}
-	c, res, err := dialer.DialContext(t.Context(), "wss"+strings.TrimPrefix(server.URL, "https"), nil)
+	c, res, err := dialer.DialContext(t.Context(), "wss"+strings.TrimPrefix(server.URL, "https"),
+		nil)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	t.Cleanup(func() { _ = c.Close() })
@@ -178,8 +183,9 @@ func TestFramesAreWholeUnderTLS(t *testing.T) {
 	require.EqualValues(t, frames, slot.times.Load(), "whether a write will wait cannot be known")
 }
 
-// What answers the client, be it a close frame or a fault, comes after what has been written in part, and nothing after it.
-func TestAnEndComesBetweenFrames(t *testing.T) {
+// A close frame, in reply to one or after a fault, comes after a frame that was written in part,
+// and nothing follows it.
+func TestCloseFrameComesBetweenFrames(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		send []byte
@@ -198,7 +204,8 @@ func TestAnEndComesBetweenFrames(t *testing.T) {
 				writer.Go(func() {
 					var slot countingSlot
 					var once sync.Once
-					for long := ws.AppendFrame(nil, ws.Binary, bytes.Repeat([]byte{'y'}, size)); conn.Push(long, &slot) == nil; {
+					for long := ws.AppendFrame(nil, ws.Binary,
+						bytes.Repeat([]byte{'y'}, size)); conn.Push(long, &slot) == nil; {
 						if slot.times.Load() > 0 {
 							once.Do(func() { close(waits) })
 						}
@@ -275,14 +282,15 @@ func FuzzRead(f *testing.F) {
 	f.Add(append(wstest.Fragment(ws.Text, "a"), wstest.Masked(ws.Ping, "b")...))
 	f.Add([]byte{0x81, 0xFE, 0xFF, 0xFF})
 	var wait sync.WaitGroup
-	server := httptest.NewServer(accept(&wait, ws.Config{MaxMessage: maxMessage, CloseTimeout: time.Millisecond}, echo))
+	server := httptest.NewServer(accept(&wait,
+		ws.Config{MaxMessage: maxMessage, CloseTimeout: time.Millisecond}, echo))
 	f.Cleanup(func() { server.Close(); wait.Wait() })
 	s := wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http")}
 	f.Fuzz(func(t *testing.T, frames []byte) {
 		c := s.Dial(t)
 		c.Send(frames)
 		require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
-		for { // whatever comes back is made of whole frames, and then the end
+		for { // only whole frames come back, and then the end
 			if _, err := c.Next(); err != nil {
 				return
 			}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"testing"
 	"time"
 
@@ -18,14 +19,14 @@ import (
 // Timeout bounds each wait for the server.
 const Timeout = 10 * time.Second
 
-// Client is a WebSocket of which the test decides every bit.
+// Client is a WebSocket client that sends raw frames.
 type Client struct {
 	net.Conn
 	t testing.TB
 	r *bufio.Reader
 }
 
-// Dial opens a connection and skips what the server says first.
+// Dial opens a connection and reads the greetings.
 func (s Server) Dial(t testing.TB) *Client {
 	t.Helper()
 	u, err := url.Parse(s.URL)
@@ -60,8 +61,7 @@ func (s Server) Dial(t testing.TB) *Client {
 	return c
 }
 
-// Send writes raw bytes. A server may have closed the connection already, so that errors say
-// nothing.
+// Send writes raw bytes. A server may have closed the connection already, so errors are ignored.
 func (c *Client) Send(frames ...[]byte) {
 	for _, f := range frames {
 		_, _ = c.Write(f)
@@ -145,4 +145,13 @@ func claim(first byte, n uint64) []byte {
 // closing is the payload of a close frame.
 func closing(code uint16, reason string) string {
 	return string(binary.BigEndian.AppendUint16(nil, code)) + reason
+}
+
+// Heap returns the bytes of live objects on the heap, after a garbage collection.
+func Heap() int64 {
+	runtime.GC()
+	runtime.GC() // the second one also empties pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -1,4 +1,4 @@
-// Package documenttest proves places to keep documents in.
+// Package documenttest is the conformance suite of document stores.
 package documenttest
 
 import (
@@ -13,10 +13,10 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/document"
 )
 
-// Suite shows that blobs can be the ground of a store of documents.
+// Suite shows that blobs can carry a document store.
 func Suite(t *testing.T, blobs document.Blobs) {
 	store := document.NewStore(blobs)
-	t.Run("what was put is there, under its hash", func(t *testing.T) {
+	t.Run("a stored document is found under its hash", func(t *testing.T) {
 		t.Parallel()
 		body := []byte("%PDF-1.7 one")
 		hash, err := store.Put(t.Context(), body)
@@ -26,7 +26,7 @@ func Suite(t *testing.T, blobs document.Blobs) {
 		require.NoError(t, err)
 		require.Equal(t, body, got)
 	})
-	t.Run("it is kept once, by however many it is put", func(t *testing.T) {
+	t.Run("concurrent writers store it once", func(t *testing.T) {
 		t.Parallel()
 		body := bytes.Repeat([]byte("two "), 100_000)
 		var wg sync.WaitGroup
@@ -48,31 +48,33 @@ func Suite(t *testing.T, blobs document.Blobs) {
 		require.NoError(t, err)
 		require.Equal(t, body, got)
 	})
-	t.Run("what is not there is said not to be", func(t *testing.T) {
+	t.Run("a missing document is reported as missing", func(t *testing.T) {
 		t.Parallel()
 		for _, hash := range []string{
-			strings.Repeat("0", 64), "", "..", "../../../etc/passwd", strings.Repeat("A", 64), strings.Repeat("../", 21) + "a",
+			strings.Repeat("0", 64), "", "..", "../../../etc/passwd", strings.Repeat("A", 64),
+			strings.Repeat("../", 21) + "a",
 			"0123456789abcdef\x00" + strings.Repeat("0", 47), strings.Repeat("0", 65),
 		} {
 			_, err := store.Get(t.Context(), hash)
 			require.ErrorIs(t, err, fs.ErrNotExist, hash)
 		}
 	})
-	t.Run("what has been changed is not handed out", func(t *testing.T) {
+	t.Run("a changed document is not served", func(t *testing.T) {
 		t.Parallel()
 		hash, err := store.Put(t.Context(), []byte("three"))
 		require.NoError(t, err)
-		require.NoError(t, blobs.Write(t.Context(), "documents/"+hash[:2]+"/"+hash, []byte("forged")))
+		require.NoError(t,
+			blobs.Write(t.Context(), "documents/"+hash[:2]+"/"+hash, []byte("forged")))
 		_, err = store.Get(t.Context(), hash)
-		require.ErrorContains(t, err, "its hash is")
+		require.ErrorContains(t, err, "content has changed")
 	})
-	t.Run("what is too large is refused, on the way in and on the way out", func(t *testing.T) {
+	t.Run("too large a document is refused when written and when read", func(t *testing.T) {
 		t.Parallel()
 		_, err := store.Put(t.Context(), make([]byte, document.MaxBytes+1))
 		require.ErrorIs(t, err, document.ErrTooLarge)
 		require.NoError(t, blobs.Write(t.Context(), "documents/large", make([]byte, 101)))
 		_, err = blobs.Read(t.Context(), "documents/large", 100)
-		require.ErrorContains(t, err, "at most 100")
+		require.ErrorContains(t, err, "limit of 100")
 		body, err := blobs.Read(t.Context(), "documents/large", 101)
 		require.NoError(t, err)
 		require.Len(t, body, 101)

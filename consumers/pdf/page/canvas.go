@@ -17,23 +17,23 @@ const (
 // Color is red, green and blue, from 0 to 255.
 type Color struct{ R, G, B uint8 }
 
-// Align says which side of a text stands at the given place.
+// Align tells which side of a text is at the given position.
 type Align int
 
-// The sides, in the direction in which the document is written.
+// The sides, in the direction of the document.
 const (
 	Start Align = iota
 	Center
 	End
 )
 
-// Page is one page that is drawn upon.
+// Page is a page to draw on.
 type Page struct {
 	Width, Height float64
 	document      *Document
 	index         int
 	content       bytes.Buffer
-	owners        []*element // of the marks on it
+	owners        []*element // the structure elements of the marked content, by its number
 }
 
 // Add begins the next page.
@@ -43,13 +43,13 @@ func (d *Document) Add(width, height float64) *Page {
 	return p
 }
 
-// Pages counts the pages so far.
+// Pages returns the number of pages so far.
 func (d *Document) Pages() int { return len(d.pages) }
 
-// Page returns a page that has been added, from 0 on.
+// Page returns a page that was added, counted from 0.
 func (d *Document) Page(i int) *Page { return d.pages[i] }
 
-// Area fills a rectangle. Corners are rounded by a radius, or sharp with 0.
+// Area fills a rectangle. Corners are rounded by radius, or sharp with 0.
 func (p *Page) Area(x, y, width, height, radius float64, c Color) {
 	p.artifact(func() {
 		fmt.Fprintf(&p.content, "%s rg ", c)
@@ -67,14 +67,17 @@ func (p *Page) Frame(x, y, width, height, radius, thickness float64, c Color) {
 	})
 }
 
-// round is how far the handles of a Bézier curve are from the corner of the quarter of a circle that it draws.
+// round is the distance of a Bézier curve's handles from the corner, as a share of the radius, at
+// which the curve looks like a quarter of a circle.
 const round = 0.4477
 
+// outline appends the path of a rectangle. PDF counts from the bottom of the page.
 func (p *Page) outline(x, y, width, height, radius float64) {
 	left, bottom := p.leftEdge(x, width), p.Height-y-height
 	right, top := left+width, bottom+height
 	if radius == 0 {
-		fmt.Fprintf(&p.content, "%s %s %s %s re ", number(left), number(bottom), number(width), number(height))
+		fmt.Fprintf(&p.content, "%s %s %s %s re ", number(left), number(bottom), number(width),
+			number(height))
 		return
 	}
 	r, h := min(radius, width/2, height/2), round*min(radius, width/2, height/2)
@@ -101,7 +104,7 @@ func (p *Page) Rule(x, y, width, thickness float64, c Color) {
 	p.Area(x, y-thickness/2, width, thickness, 0, c)
 }
 
-// Text draws a line of text whose baseline is at y.
+// Text draws a line of text with its baseline at y.
 func (p *Page) Text(t Text, x, y float64, align Align) {
 	switch align {
 	case Start:
@@ -121,7 +124,7 @@ func (p *Page) Text(t Text, x, y float64, align Align) {
 	})
 }
 
-// leftEdge returns the left end of something that begins at x and is so wide.
+// leftEdge mirrors the position of something of this width in right-to-left documents.
 func (p *Page) leftEdge(x, width float64) float64 {
 	if p.document.info.RightToLeft {
 		return p.Width - x - width
@@ -129,9 +132,11 @@ func (p *Page) leftEdge(x, width float64) float64 {
 	return x
 }
 
-// run draws glyphs and returns how wide they are. Where several glyphs draw a cluster, its characters are said beside them.
+// run draws the glyphs of a run and returns its width. Where a cluster has several glyphs, their
+// text is given as ActualText: no single glyph stands for it.
 func (p *Page) run(r run, style Style, x, y float64) (width float64) {
-	fmt.Fprintf(&p.content, "BT /%s %s Tf %s rg %s %s Td ", r.face.name, number(style.Size), style.Color, number(x), number(y))
+	fmt.Fprintf(&p.content, "BT /%s %s Tf %s rg %s %s Td ", r.face.name, number(style.Size),
+		style.Color, number(x), number(y))
 	pen := pen{content: &p.content, face: r.face, size: style.Size}
 	for _, c := range r.clusters {
 		several := len(c.glyphs) > 1
@@ -157,7 +162,7 @@ func (p *Page) run(r run, style Style, x, y float64) (width float64) {
 	return width
 }
 
-// widest returns the glyph of a cluster that stands for its characters where only one can: the letter, not its marks.
+// widest returns the index of the glyph that carries a cluster's text: the letter, not its marks.
 func (c *cluster) widest() int {
 	widest := 0
 	for i, g := range c.glyphs {
@@ -168,14 +173,14 @@ func (c *cluster) widest() int {
 	return widest
 }
 
-// pen shows glyphs one after the other, those that stand on one line in one operation.
+// pen shows glyphs one after the other, those at the same height in one operation.
 type pen struct {
 	content *bytes.Buffer
 	face    *face
 	size    float64
 	down    bool
-	right   int // how far the pen is to the right of where the next glyph belongs
-	rise    int // above the line
+	right   int // how far the pen is to the right of the next glyph's origin
+	rise    int // above the baseline
 }
 
 func (p *pen) draw(g glyph, code uint16) {
@@ -202,23 +207,26 @@ func (p *pen) lift() {
 	}
 }
 
-// Image draws a picture as large as it fits into a rectangle, in its middle.
+// Image draws an image as large as it fits into a rectangle, centered.
 func (p *Page) Image(i *Image, x, y, width, height float64) {
 	name := p.document.nameOf(i)
 	scale := min(width/float64(i.width), height/float64(i.height))
 	w, h := float64(i.width)*scale, float64(i.height)*scale
 	x, y = p.leftEdge(x+(width-w)/2, w), y+(height-h)/2
 	p.tagged(func() {
-		fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x), number(p.Height-y-h), name)
+		fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x),
+			number(p.Height-y-h), name)
 	})
 }
 
-// String returns the color as PDF writes it.
+// String returns the color as PDF operands.
 func (c Color) String() string {
-	return number(float64(c.R)/255) + " " + number(float64(c.G)/255) + " " + number(float64(c.B)/255)
+	return number(float64(c.R)/255) + " " + number(float64(c.G)/255) + " " +
+		number(float64(c.B)/255)
 }
 
-// number writes a number with up to three decimals.
+// number formats a number with up to three decimals: a thousandth of a point is below what any
+// printer shows.
 func number(v float64) string {
 	s := strconv.FormatFloat(v, 'f', 3, 64)
 	for s[len(s)-1] == '0' {

@@ -14,39 +14,42 @@ import (
 	"unicode/utf16"
 )
 
-// Info says what a document is.
+// Info describes a document.
 type Info struct {
 	Title       string
 	Author      string
-	Language    string    // BCP 47
-	RightToLeft bool      // it is drawn mirrored
-	Date        time.Time // when it came to be, as it says itself; never the clock's
+	Language    string // BCP 47
+	RightToLeft bool   // drawn mirrored
+	// Date is the date of creation that the file states. It is not the clock's: equal input must
+	// give equal bytes.
+	Date time.Time
 }
 
-// Document is a PDF that is being made. It belongs to one goroutine.
+// Document is a PDF being drawn. It belongs to one goroutine.
 type Document struct {
 	info       Info
 	shaper     *shaper
 	pages      []*Page
 	images     []*Image
-	open       []*element // the document's structure, down to what is being drawn
+	open       []*element // the structure elements from the root down to the one being drawn
 	inArtifact bool
 
-	objects [][]byte // by number, from 1 on
+	objects [][]byte // by number, from 1
 	packer  packer
 }
 
 // New begins a document.
 func (f *Fonts) New(info Info) *Document {
 	return &Document{
-		info: info, shaper: newShaper(f, info.Language, info.RightToLeft), open: []*element{{role: "Document"}},
+		info: info, shaper: newShaper(f, info.Language, info.RightToLeft),
+		open: []*element{{role: "Document"}},
 	}
 }
 
-// Text is one line of text.
+// Text shapes one line of text.
 func (d *Document) Text(text string, style Style) Text { return d.shaper.lines(text, style, 0)[0] }
 
-// Lines breaks text into lines that are no wider than width. A word that is wider is broken too.
+// Lines breaks text into lines no wider than width, in points. A word that is wider is broken too.
 func (d *Document) Lines(text string, style Style, width float64) []Text {
 	var all []Text
 	for paragraph := range strings.SplitSeq(text, "\n") {
@@ -55,7 +58,7 @@ func (d *Document) Lines(text string, style Style, width float64) []Text {
 	return all
 }
 
-// nameOf returns what a picture is called in the document, to which it is added with its first use.
+// nameOf returns the resource name of an image, which is added to the document with its first use.
 func (d *Document) nameOf(i *Image) string {
 	at := slices.Index(d.images, i)
 	if at < 0 {
@@ -65,7 +68,8 @@ func (d *Document) nameOf(i *Image) string {
 	return fmt.Sprintf("I%d", at+1)
 }
 
-// reserve returns the number of an object that is written later.
+// reserve returns the number of an object that is written later, so that objects can refer to each
+// other.
 func (d *Document) reserve() int {
 	d.objects = append(d.objects, nil)
 	return len(d.objects)
@@ -81,13 +85,15 @@ func (d *Document) add(format string, args ...any) int {
 	return number
 }
 
-// stream adds an object that holds data. Attributes are those besides its length and compression.
+// stream adds an object with compressed data. The attributes are those besides length and filter.
 func (d *Document) stream(attributes string, data []byte) int {
 	packed := d.packer.deflate(data)
-	return d.add("<<%s/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", attributes, len(packed), packed)
+	return d.add("<<%s/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", attributes,
+		len(packed), packed)
 }
 
-// packer compresses one stream after the other. A compressor is large, so a document has one.
+// packer compresses one stream after the other. A compressor needs hundreds of kilobytes, so a
+// document has only one.
 type packer struct{ w *zlib.Writer }
 
 func (p *packer) deflate(data []byte) []byte {
@@ -107,7 +113,7 @@ func (p *packer) deflate(data []byte) []byte {
 	return b.Bytes()
 }
 
-// Bytes finishes the document.
+// Bytes finishes the document and returns the file.
 func (d *Document) Bytes() []byte {
 	d.objects = nil
 	catalog, tree := d.reserve(), d.reserve()
@@ -136,8 +142,10 @@ func (d *Document) Bytes() []byte {
 		direction = "R2L"
 	}
 	d.set(catalog, "<</Type/Catalog/Pages %d 0 R/Lang %s/Metadata %d 0 R/MarkInfo<</Marked true>>/StructTreeRoot %d 0 R"+
-		"/ViewerPreferences<</DisplayDocTitle true/Direction/%s>>>>", tree, text(d.info.Language), metadata, structure, direction)
-	info := d.add("<</Title %s/Author %s/Producer(Schoolbell)%s>>", text(d.info.Title), text(d.info.Author), d.created())
+		"/ViewerPreferences<</DisplayDocTitle true/Direction/%s>>>>", tree, text(d.info.Language),
+		metadata, structure, direction)
+	info := d.add("<</Title %s/Author %s/Producer(Schoolbell)%s>>", text(d.info.Title),
+		text(d.info.Author), d.created())
 	return d.file(catalog, info)
 }
 
@@ -148,7 +156,7 @@ func (d *Document) created() string {
 	return "/CreationDate(" + d.info.Date.UTC().Format("D:20060102150405") + "+00'00')"
 }
 
-// metadata says once more what the document is, in XMP.
+// metadata repeats the document information as XMP, which PDF/UA readers look at.
 func (d *Document) metadata() int {
 	escape := func(s string) string {
 		var b strings.Builder
@@ -188,7 +196,8 @@ func TitleOf(file []byte) string {
 	return string(utf16.Decode(units))
 }
 
-// file writes the objects one after the other, and where each of them begins. The document's id is a hash of them.
+// file writes the objects and the table of their offsets. The document's id is a hash of them, not
+// a random number.
 func (d *Document) file(catalog, info int) []byte {
 	var b bytes.Buffer
 	b.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
@@ -208,7 +217,7 @@ func (d *Document) file(catalog, info int) []byte {
 	return b.Bytes()
 }
 
-// text writes a text string, in UTF-16 as hexadecimal digits.
+// text writes a text string, as UTF-16 in hexadecimal digits: no character then needs escaping.
 func text(s string) string { return "<FEFF" + hexUTF16(s) + ">" }
 
 func hexUTF16(s string) string {

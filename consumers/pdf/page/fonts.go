@@ -13,7 +13,8 @@ import (
 //go:embed fonts/*.ttf
 var fontFiles embed.FS
 
-// families are tried in this order for each character. The first one also stands for what none of them has.
+// families are tried in this order for each character. The first one also draws the box for a
+// character that none of them has.
 var families = []string{"NotoSans", "NotoSansArabic", "NotoSansHebrew", "NotoSansDevanagari"}
 
 // Fonts are the typefaces of documents. They are read once and shared by all documents.
@@ -21,7 +22,7 @@ type Fonts struct {
 	regular, bold []*typeface
 }
 
-// typeface is one font of one weight.
+// typeface is a font of one weight.
 type typeface struct {
 	name   string
 	font   *font.Font
@@ -29,10 +30,10 @@ type typeface struct {
 	box    [4]int16
 	ascent, descent,
 	capHeight int16
-	loca []uint32 // where each glyph begins in the table glyf, and where the last one ends
+	loca []uint32 // the offset of each glyph in the table glyf, and the end of the last one
 }
 
-// OpenFonts reads the fonts that come with the program.
+// OpenFonts reads the fonts that are embedded in the program.
 func OpenFonts() (*Fonts, error) {
 	f := &Fonts{}
 	for _, family := range families {
@@ -82,7 +83,8 @@ func openTypeface(name string) (*typeface, error) {
 	return t, nil
 }
 
-// unitsPerEm is in how many parts the fonts divide their size, which is what PDF does too.
+// unitsPerEm is the resolution of the fonts. It is also the unit of PDF, so that no width needs
+// converting.
 const unitsPerEm = 1000
 
 func (t *typeface) readLocations() {
@@ -98,18 +100,18 @@ func (t *typeface) readLocations() {
 	}
 }
 
-// outline returns the description of a glyph, empty for one that is blank.
+// outline returns the description of a glyph, empty for a blank one.
 func (t *typeface) outline(glyph uint16) []byte {
 	return t.tables["glyf"][t.loca[glyph]:t.loca[glyph+1]]
 }
 
-// advance returns the width of a glyph as the font has it.
+// advance returns the width of a glyph as the font states it.
 func (t *typeface) advance(glyph uint16) int {
 	count := binary.BigEndian.Uint16(t.tables["hhea"][34:])
 	return int(binary.BigEndian.Uint16(t.tables["hmtx"][4*min(glyph, count-1):]))
 }
 
-// bearing returns how far the outline of a glyph stands off its origin.
+// bearing returns the distance of a glyph's outline from its origin.
 func (t *typeface) bearing(glyph uint16) int16 {
 	count, table := binary.BigEndian.Uint16(t.tables["hhea"][34:]), t.tables["hmtx"]
 	if glyph < count {

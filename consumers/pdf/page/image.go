@@ -6,34 +6,37 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/jpeg" // pictures may be JPEG
-	_ "image/png"  // or PNG
+	_ "image/jpeg" // accepted format
+	_ "image/png"  // accepted format
 )
 
-// MaxImageSide is how many pixels a picture may be wide and high.
+// MaxImageSide is the limit of an image's width and height in pixels.
 const MaxImageSide = 4096
 
-// Image is a picture, ready for any number of documents.
+// Image is a decoded image, ready for any number of documents.
 type Image struct {
 	width, height int
-	colors        []byte // red, green and blue of each pixel, compressed; or a JPEG as it came
-	alpha         []byte // how opaque each pixel is, compressed; nil when all are
+	colors        []byte // red, green and blue of each pixel, compressed; or the file of a JPEG
+	alpha         []byte // opacity of each pixel, compressed; nil when all are opaque
 	jpeg          bool
 }
 
-// ReadImage reads a picture, PNG or JPEG. What is larger than MaxImageSide is refused before it is unpacked.
+// ReadImage reads a PNG or JPEG. One larger than MaxImageSide is refused before it is decoded.
 func ReadImage(data []byte) (*Image, error) {
 	config, format, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("read picture: %w", err)
+		return nil, fmt.Errorf("read image: %w", err)
 	}
-	if config.Width < 1 || config.Height < 1 || config.Width > MaxImageSide || config.Height > MaxImageSide {
-		return nil, fmt.Errorf("picture of %d × %d pixels: at most %d each way", config.Width, config.Height, MaxImageSide)
+	if config.Width < 1 || config.Height < 1 || config.Width > MaxImageSide ||
+		config.Height > MaxImageSide {
+		return nil, fmt.Errorf("image of %d × %d pixels: at most %d per side", config.Width,
+			config.Height, MaxImageSide)
 	}
 	i := &Image{width: config.Width, height: config.Height}
-	decoded, _, err := image.Decode(bytes.NewReader(data)) // a JPEG as well: readers of PDF differ on broken ones
+	// a JPEG as well: PDF readers differ on corrupt ones
+	decoded, _, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("read picture: %w", err)
+		return nil, fmt.Errorf("read image: %w", err)
 	}
 	if format == "jpeg" && config.ColorModel == color.YCbCrModel {
 		i.colors, i.jpeg = data, true
@@ -45,7 +48,7 @@ func ReadImage(data []byte) (*Image, error) {
 func (i *Image) pack(m image.Image) error {
 	bounds := m.Bounds()
 	if bounds.Dx() != i.width || bounds.Dy() != i.height {
-		return errors.New("read picture: its size is not what it says")
+		return errors.New("read image: its size differs from its header")
 	}
 	colors := make([]byte, 0, 3*i.width*i.height)
 	alpha, opaque := make([]byte, 0, i.width*i.height), true

@@ -62,7 +62,8 @@ func TestArabicLettersJoin(t *testing.T) {
 	}
 	require.Equal(t, "NotoSansArabic-Regular", d.Text("محمد", style).runs[0].face.name)
 	require.NotEqual(t, alone, whole, "letters of a word have other forms than alone")
-	require.Less(t, d.Text("لا", style).Width, d.Text("ل", style).Width+d.Text("ا", style).Width, "lam and alef are one glyph")
+	require.Less(t, d.Text("لا", style).Width, d.Text("ل", style).Width+d.Text("ا", style).Width,
+		"lam and alef are one glyph")
 }
 
 func TestDevanagariFormsConjuncts(t *testing.T) {
@@ -73,15 +74,15 @@ func TestDevanagariFormsConjuncts(t *testing.T) {
 	require.Equal(t, ka[0], i[1], "the sign for i stands before the letter that it is spoken after")
 }
 
-// Teachers end remarks with emoji. No font has them, and a row of empty boxes is no praise.
-func TestPicturesThatNoFontHasAreLeftOut(t *testing.T) {
+// Teachers end remarks with emoji. No font has them, and a row of boxes looks like a mistake.
+func TestEmojiAreLeftOut(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{})
 	width := func(text string) float64 { return d.Text(text, Style{Size: 10}).Width }
 	require.InDelta(t, width("Well done! "), width("Well done! 🎉👍🏽👨‍👩‍👧❤️🇫🇷"), 0.001)
 	require.Zero(t, width("🎉"))
 	require.Greater(t, width("© 20 °"), width(" 20 "), "what a font has is drawn")
-	require.Positive(t, width("東"), "a letter that no font has is missed")
+	require.Positive(t, width("東"), "a letter that no font has is a visible box")
 }
 
 func TestNamesFromRightToLeftStandWithinOtherText(t *testing.T) {
@@ -111,20 +112,25 @@ func TestEveryScriptHasItsFont(t *testing.T) {
 	d := document(t, Info{})
 	for _, bold := range []bool{false, true} {
 		for script, text := range map[string]string{
-			"Latin": "ÀÉÎõüñçŁżşğ Nguyễn Þórður fi ffi “…” – € ₦ ₹ № 1 234,50 %", "Greek": "Γεωργία Παπαδοπούλου ᾧ",
-			"Cyrillic": "Ёлка Щукин Ґалаґан Қазақ", "Arabic": "محمد بن عبد الله آل سعود ٢٠٢٦ ٪ پگچژ ۱۲۳", "Hebrew": "שָׁלוֹם עֲלֵיכֶם",
+			"Latin":    "ÀÉÎõüñçŁżşğ Nguyễn Þórður fi ffi “…” – € ₦ ₹ № 1 234,50 %",
+			"Greek":    "Γεωργία Παπαδοπούλου ᾧ",
+			"Cyrillic": "Ёлка Щукин Ґалаґан Қазақ",
+			"Arabic":   "محمد بن عبد الله آل سعود ٢٠٢٦ ٪ پگچژ ۱۲۳", "Hebrew": "שָׁלוֹם עֲלֵיכֶם",
 			"Devanagari": "क्षत्रिय विद्यार्थी श्री १२३",
 		} {
-			require.NotContains(t, glyphs(d.Text(text, Style{Size: 10, Bold: bold})), uint16(0), script)
+			require.NotContains(t, glyphs(d.Text(text, Style{Size: 10, Bold: bold})), uint16(0),
+				script)
 		}
 	}
-	require.Contains(t, glyphs(d.Text("漢", Style{Size: 10})), uint16(0), "what no font has is seen to be missing")
+	require.Contains(t, glyphs(d.Text("漢", Style{Size: 10})), uint16(0),
+		"what no font has is visibly missing")
 }
 
-func TestLinesAreNoWiderThanAskedFor(t *testing.T) {
+func TestLinesKeepToTheirWidth(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{})
-	text := strings.Repeat("A long remark, because the teacher had much to say. ", 9) + "\nمحمد طالب مجتهد ومتعاون " + strings.Repeat("x", 400)
+	text := strings.Repeat("A long remark, because the teacher had much to say. ", 9) +
+		"\nمحمد طالب مجتهد ومتعاون " + strings.Repeat("x", 400)
 	lines := d.Lines(text, Style{Size: 10}, 180)
 	require.Greater(t, len(lines), 10)
 	for _, l := range lines {
@@ -149,7 +155,8 @@ func TestADocumentIsTheSameEachTime(t *testing.T) {
 }
 
 func sample(t testing.TB, fonts *Fonts) []byte {
-	d := fonts.New(Info{Title: `Sample (1) \ "é" <&>`, Author: "مدرسة", Language: "ar", RightToLeft: true})
+	d := fonts.New(Info{Title: `Sample (1) \ "é" <&>`, Author: "مدرسة", Language: "ar",
+		RightToLeft: true})
 	m := image.NewNRGBA(image.Rect(0, 0, 8, 4))
 	m.SetNRGBA(1, 1, color.NRGBA{R: 200, A: 100})
 	var picture, photo bytes.Buffer
@@ -177,15 +184,17 @@ func sample(t testing.TB, fonts *Fonts) []byte {
 	return d.Bytes()
 }
 
-// Names are whatever producers send.
+// Producers may send any text as a name.
 func TestAnyTextMakesAValidDocument(t *testing.T) {
 	t.Parallel()
 	fonts, err := OpenFonts()
 	require.NoError(t, err)
 	rapid.Check(t, func(t *rapid.T) {
-		d := fonts.New(Info{Title: rapid.StringOf(rapid.RuneFrom(nil, unicode.L, unicode.M, unicode.P)).Draw(t, "title"), Language: "en"})
+		d := fonts.New(Info{Title: rapid.StringOf(rapid.RuneFrom(nil, unicode.L, unicode.M,
+			unicode.P)).Draw(t, "title"), Language: "en"})
 		p := d.Add(A4Width, A4Height)
-		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("()\\<>[]\u202e\u200d\u0651مكشीक्")))).Draw(t, "text")
+		text := rapid.StringOf(rapid.OneOf(rapid.Rune(),
+			rapid.SampledFrom([]rune("()\\<>[]\u202e\u200d\u0651مكشीक्")))).Draw(t, "text")
 		for _, l := range d.Lines(text, Style{Size: 10}, 200) {
 			p.Text(l, 10, 10, Start)
 		}
@@ -193,10 +202,10 @@ func TestAnyTextMakesAValidDocument(t *testing.T) {
 	})
 }
 
-func TestPicturesThatAreNoneAreRefused(t *testing.T) {
+func TestUnreadableImagesAreRefused(t *testing.T) {
 	t.Parallel()
 	_, err := ReadImage([]byte("GIF89a, or so it says"))
-	require.ErrorContains(t, err, "read picture")
+	require.ErrorContains(t, err, "read image")
 	var large bytes.Buffer
 	require.NoError(t, png.Encode(&large, image.NewGray(image.Rect(0, 0, MaxImageSide+1, 1))))
 	_, err = ReadImage(large.Bytes())
@@ -205,7 +214,7 @@ func TestPicturesThatAreNoneAreRefused(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestRunsStandInTheOrderInWhichTheyAreRead(t *testing.T) {
+func TestRunsAreInVisualOrder(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{RightToLeft: true})
 	line := d.Text("מחיר EUR שלום", Style{Size: 10})
@@ -213,11 +222,11 @@ func TestRunsStandInTheOrderInWhichTheyAreRead(t *testing.T) {
 	for _, c := range line.runs[0].clusters {
 		left.WriteString(c.text)
 	}
-	require.Contains(t, left.String(), "םולש", "what is read last stands on the left")
+	require.Contains(t, left.String(), "םולש", "the end of the text is on the left")
 }
 
-// Whoever has a document read aloud hears what is a heading and what a cell of a table, in order, and no page numbers.
-func TestDocumentsSayWhatIsWhat(t *testing.T) {
+// A screen reader announces headings and table cells in order, and no page numbers.
+func TestDocumentsAreTagged(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{Language: "en", Title: "t"})
 	p := d.Add(A5Width, A5Height)
@@ -230,7 +239,11 @@ func TestDocumentsSayWhatIsWhat(t *testing.T) {
 			d.Within(Header, "", func() { text("") })
 		})
 		d.Artifact(func() { d.Within(Row, "", func() { text("a title again") }) })
-		d.Within(Row, "", func() { d.Within(Cell, "", func() { text("a cell"); p = d.Add(A5Width, A5Height); text("its end") }) })
+		d.Within(Row, "",
+			func() {
+				d.Within(Cell, "",
+					func() { text("a cell"); p = d.Add(A5Width, A5Height); text("its end") })
+			})
 	})
 	p.Area(1, 1, 1, 1, 0, Color{})
 	d.Artifact(func() { text("page 2") })
@@ -244,15 +257,17 @@ func TestDocumentsSayWhatIsWhat(t *testing.T) {
 		roles = append(roles, on)
 	}
 	require.Equal(t, [][]string{{Heading1, Paragraph, Header, Cell}, {Cell}}, roles)
-	require.Same(t, d.pages[0].owners[3], d.pages[1].owners[0], "a cell that goes on is one")
-	for i, asides := range []int{1, 2} {
-		require.Equal(t, asides, strings.Count(d.pages[i].content.String(), "/Artifact BMC"))
-		require.Equal(t, len(roles[i])+asides, strings.Count(d.pages[i].content.String(), "EMC\n"))
+	require.Same(t, d.pages[0].owners[3], d.pages[1].owners[0],
+		"a cell that continues on the next page is one element")
+	for i, artifacts := range []int{1, 2} {
+		require.Equal(t, artifacts, strings.Count(d.pages[i].content.String(), "/Artifact BMC"))
+		require.Equal(t, len(roles[i])+artifacts,
+			strings.Count(d.pages[i].content.String(), "EMC\n"))
 	}
 	file := d.Bytes()
 	requireValid(t, file)
 	require.Contains(t, string(file), "/MarkInfo<</Marked true>>")
-	require.Equal(t, 2, bytes.Count(file, []byte("/S/TH")), "an empty cell is one too")
+	require.Equal(t, 2, bytes.Count(file, []byte("/S/TH")), "an empty cell counts")
 	require.Equal(t, 2, bytes.Count(file, []byte("/S/TR")))
 }
 
@@ -287,11 +302,13 @@ func TestSubsetsHoldWhatGlyphsAreMadeOf(t *testing.T) {
 	require.Equal(t, uint32(0xB1B0AFBA), checksum(file))
 }
 
-// The pen moves as far as the text is wide, although PDF moves it by what the font says and the shaper by what it found.
+// The pen moves as far as the text is wide, although PDF advances by the font's widths and the
+// shaper by its own.
 func TestThePenMovesAsTheTextWasShaped(t *testing.T) {
 	t.Parallel()
 	operand := regexp.MustCompile(`<(\w{4})>|(-?\d+)`)
-	for _, text := range []string{"AVATAR To.", "محمد بن عبد الله", "क्षत्रिय विद्यार्थी", "שָׁלוֹם"} {
+	for _, text := range []string{"AVATAR To.", "محمد بن عبد الله", "क्षत्रिय विद्यार्थी",
+		"שָׁלוֹם"} {
 		d := document(t, Info{})
 		p := d.Add(A4Width, A4Height)
 		line := d.Text(text, Style{Size: 1000})
@@ -313,6 +330,7 @@ func TestThePenMovesAsTheTextWasShaped(t *testing.T) {
 		}
 		last := line.runs[0].clusters[len(line.runs[0].clusters)-1]
 		g := last.glyphs[len(last.glyphs)-1]
-		require.InDelta(t, line.Width, float64(moved-g.x-line.runs[0].face.advance(g.id)+g.advance), 1, text)
+		require.InDelta(t, line.Width, float64(moved-g.x-line.runs[0].face.advance(g.id)+g.advance),
+			1, text)
 	}
 }

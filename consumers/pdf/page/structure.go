@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Roles of what is on a page, as programs are told that read it aloud.
+// Roles of structure elements, as a screen reader announces them.
 const (
 	Heading1  = "H1"
 	Heading2  = "H2"
@@ -25,13 +25,14 @@ type element struct {
 	object    int
 }
 
-// kid is an element, or what is drawn on a page.
+// kid is an element, or marked content on a page.
 type kid struct {
 	element    *element
 	page, mark int
 }
 
-// holdsElements says that what is drawn directly in it is a paragraph of it.
+// holdsElements reports that the element may not hold text itself: text drawn directly in it
+// becomes a paragraph.
 func (e *element) holdsElements() bool {
 	return slices.Contains([]string{"Document", Table, Row}, e.role)
 }
@@ -42,7 +43,7 @@ func (e *element) add(role, alt string) *element {
 	return child
 }
 
-// Within draws a part of the document that has a role. Alt says in words what a figure shows.
+// Within draws a part of the document that has a role. Alt describes a figure in words.
 func (d *Document) Within(role, alt string, draw func()) {
 	if d.inArtifact {
 		draw()
@@ -53,7 +54,8 @@ func (d *Document) Within(role, alt string, draw func()) {
 	d.open = d.open[:len(d.open)-1]
 }
 
-// Artifact draws what is not part of what the document says, as the number of a page.
+// Artifact draws what is not part of the content, such as page numbers and repeated titles. A
+// screen reader skips it.
 func (d *Document) Artifact(draw func()) {
 	before := d.inArtifact
 	d.inArtifact = true
@@ -61,7 +63,7 @@ func (d *Document) Artifact(draw func()) {
 	d.inArtifact = before
 }
 
-// tagged draws a part of what the document says.
+// tagged draws content and adds it to the structure element that is open.
 func (p *Page) tagged(draw func()) {
 	d := p.document
 	if d.inArtifact {
@@ -79,14 +81,15 @@ func (p *Page) tagged(draw func()) {
 	p.content.WriteString("EMC\n")
 }
 
-// artifact draws what is only to be seen.
+// artifact draws decoration.
 func (p *Page) artifact(draw func()) {
 	p.content.WriteString("/Artifact BMC\n")
 	draw()
 	p.content.WriteString("EMC\n")
 }
 
-// addStructure writes the elements, and by which of them each mark on each page is owned. Pages are those objects.
+// addStructure writes the elements, and the element that owns each piece of marked content, by
+// page. Pages are the object numbers of the pages.
 func (d *Document) addStructure(pages []int) (root int) {
 	root = d.reserve()
 	document := d.open[0]
@@ -121,8 +124,10 @@ func (d *Document) addElement(e *element, parent int, pages []int) {
 	if e.alt != "" {
 		fmt.Fprintf(&attributes, "/Alt %s", text(e.alt))
 	}
-	if len(e.kids) == 1 && e.kids[0].element == nil { // shorter, as there are many of them
-		d.set(e.object, "<</S/%s/P %d 0 R%s/Pg %d 0 R/K %d>>", e.role, parent, &attributes, pages[e.kids[0].page], e.kids[0].mark)
+	// the short form, as most elements are like this
+	if len(e.kids) == 1 && e.kids[0].element == nil {
+		d.set(e.object, "<</S/%s/P %d 0 R%s/Pg %d 0 R/K %d>>", e.role, parent, &attributes,
+			pages[e.kids[0].page], e.kids[0].mark)
 		return
 	}
 	d.set(e.object, "<</S/%s/P %d 0 R%s/K[%s]>>", e.role, parent, &attributes, &kids)

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Flags of a part of a composite glyph.
+// Flags of a component of a composite glyph.
 const (
 	wordArguments = 1 << 0
 	hasScale      = 1 << 3
@@ -15,7 +15,7 @@ const (
 	hasMatrix     = 1 << 7
 )
 
-// closure returns the glyphs together with those that they are made of, and .notdef, in order.
+// closure returns the used glyphs, the components that they are made of, and .notdef, in order.
 func (t *typeface) closure(used map[uint16]bool) []uint16 {
 	all := map[uint16]bool{}
 	var add func(glyph uint16)
@@ -35,7 +35,7 @@ func (t *typeface) closure(used map[uint16]bool) []uint16 {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// parts returns the glyphs that a composite glyph is made of.
+// parts returns the components of a composite glyph.
 func parts(outline []byte) []uint16 {
 	if len(outline) < 10 || int16(binary.BigEndian.Uint16(outline)) >= 0 {
 		return nil
@@ -63,8 +63,8 @@ func parts(outline []byte) []uint16 {
 	return glyphs
 }
 
-// subset returns a font that holds only these glyphs, under the numbers that they have. Only the tables that a reader of
-// PDF needs are in it.
+// subset returns a font with only these glyphs, under their original numbers, so that composites
+// need no rewriting. It has only the tables that a PDF reader needs.
 func (t *typeface) subset(glyphs []uint16) []byte {
 	count := int(glyphs[len(glyphs)-1]) + 1
 	var glyf []byte
@@ -81,12 +81,14 @@ func (t *typeface) subset(glyphs []uint16) []byte {
 	}
 	binary.BigEndian.PutUint32(loca[4*count:], uint32(len(glyf)))
 
-	head, hhea, maxp := slices.Clone(t.tables["head"]), slices.Clone(t.tables["hhea"]), slices.Clone(t.tables["maxp"])
-	binary.BigEndian.PutUint32(head[8:], 0)  // the checksum of the whole, for the time being
+	head, hhea, maxp := slices.Clone(t.tables["head"]), slices.Clone(t.tables["hhea"]),
+		slices.Clone(t.tables["maxp"])
+	binary.BigEndian.PutUint32(head[8:], 0)  // the checksum of the file is computed without itself
 	binary.BigEndian.PutUint16(head[50:], 1) // long locations
 	binary.BigEndian.PutUint16(hhea[34:], uint16(count))
 	binary.BigEndian.PutUint16(maxp[4:], uint16(count))
-	return assemble([]table{{"glyf", glyf}, {"head", head}, {"hhea", hhea}, {"hmtx", hmtx}, {"loca", loca}, {"maxp", maxp}})
+	return assemble([]table{{"glyf", glyf}, {"head", head}, {"hhea", hhea}, {"hmtx", hmtx},
+		{"loca", loca}, {"maxp", maxp}})
 }
 
 type table struct {
@@ -94,7 +96,7 @@ type table struct {
 	data []byte
 }
 
-// assemble puts tables, sorted by their tags, together to a font file.
+// assemble puts tables, sorted by tag, together to a font file.
 func assemble(tables []table) []byte {
 	power := 1
 	for power*2 <= len(tables) {

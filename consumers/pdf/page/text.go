@@ -14,22 +14,22 @@ import (
 	"golang.org/x/text/unicode/bidi"
 )
 
-// Style is how text looks.
+// Style is the look of text.
 type Style struct {
 	Size  float64
 	Bold  bool
 	Color Color
 }
 
-// Text is a line of text, ready to be drawn.
+// Text is a shaped line of text, ready to be drawn.
 type Text struct {
 	Width float64
 	style Style
 	runs  []run // from left to right
 }
 
-// Join puts texts of one style one after the other, in the direction in which the document is written. Each keeps its own,
-// so that names and numbers of different scripts do not run into each other.
+// Join puts texts of one style next to each other, in the direction of the document. Each keeps its
+// own direction, so that names and numbers of different scripts do not run into each other.
 func (d *Document) Join(texts ...Text) Text {
 	if d.info.RightToLeft {
 		texts = slices.Clone(texts)
@@ -43,41 +43,42 @@ func (d *Document) Join(texts ...Text) Text {
 	return all
 }
 
-// run is a part of a line in one font and direction.
+// run is a part of a line with one font and direction.
 type run struct {
 	face     *face
 	clusters []cluster // from left to right
 }
 
-// cluster is characters that cannot be told apart once they are drawn, and the glyphs that draw them.
+// cluster is a group of characters that cannot be separated once drawn, and the glyphs that draw
+// them.
 type cluster struct {
 	text   string
 	glyphs []glyph // from left to right
 }
 
-// glyph is one that is drawn, with distances in thousandths of the font's size.
+// glyph is a positioned glyph, with distances in thousandths of the font size.
 type glyph struct {
 	id            uint16
 	advance, x, y int
 }
 
-// face is a typeface within one document: what of it is used.
+// face is a typeface within one document: the part of it that is used.
 type face struct {
 	*typeface
 	shape *font.Face
 	name  string // of the resource
 	codes map[sign]uint16
-	signs []sign // by code, from 1 on
+	signs []sign // by code, from 1
 }
 
-// sign is a glyph and the characters that it stands for. Each has a code of its own in a document, so that what is read
-// can always be told from what is drawn: the same glyph may draw several characters.
+// sign is a glyph and the characters that it stands for. Each sign has its own code in a document:
+// one glyph may draw different characters, and copied text must be the original.
 type sign struct {
 	glyph uint16
 	text  string
 }
 
-// glyph returns the number of a glyph, and that of the space for one that is blank and not in the font.
+// glyph returns the number of a glyph, and that of the space for a blank one that the font lacks.
 func (f *face) glyph(id font.GID) uint16 {
 	if int(id)+1 < len(f.loca) {
 		return uint16(id)
@@ -122,8 +123,9 @@ func (m fontmap) ResolveFace(r rune) *font.Face {
 	return m[0].shape
 }
 
-// missingSymbol reports that a character is a picture, as emoji are, that no face has: it is left out, where an empty box would
-// stand. A letter is not: a box says that a name is not all there.
+// missingSymbol reports that a character is a symbol such as an emoji that no face has. It is left
+// out, where a box would look like a mistake. A missing letter is drawn as a box, because a name
+// must not silently lose one.
 func (m fontmap) missingSymbol(r rune) bool {
 	return unicode.In(r, unicode.So, unicode.Sk) && !slices.ContainsFunc(m, func(f *face) bool {
 		_, ok := f.shape.NominalGlyph(r)
@@ -132,13 +134,15 @@ func (m fontmap) missingSymbol(r rune) bool {
 }
 
 func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
-	s := &shaper{weights: map[bool]fontmap{}, language: language.NewLanguage(lang), direction: di.DirectionLTR}
+	s := &shaper{weights: map[bool]fontmap{}, language: language.NewLanguage(lang),
+		direction: di.DirectionLTR}
 	if rightToLeft {
 		s.direction = di.DirectionRTL
 	}
 	for bold, typefaces := range map[bool][]*typeface{false: fonts.regular, true: fonts.bold} {
 		for _, t := range typefaces {
-			f := &face{typeface: t, shape: font.NewFace(t.font), name: t.name, codes: map[sign]uint16{}}
+			f := &face{typeface: t, shape: font.NewFace(t.font), name: t.name,
+				codes: map[sign]uint16{}}
 			s.weights[bold] = append(s.weights[bold], f)
 			s.faces = append(s.faces, f)
 		}
@@ -149,7 +153,7 @@ func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
 
 const anyWidth = fixed.Int26_6(1 << 30)
 
-// lines breaks text into lines that are no wider than width, in points.
+// lines breaks text into lines no wider than width, in points; 0 is no limit.
 func (s *shaper) lines(text string, style Style, width float64) []Text {
 	fonts := s.weights[style.Bold]
 	runes := slices.DeleteFunc([]rune(strings.Map(visible, text)), fonts.missingSymbol)
@@ -157,7 +161,8 @@ func (s *shaper) lines(text string, style Style, width float64) []Text {
 		return []Text{{style: style}}
 	}
 	input := shaping.Input{
-		Text: runes, RunEnd: len(runes), Direction: s.directionOf(runes), Size: fixed.I(unitsPerEm), Language: s.language,
+		Text: runes, RunEnd: len(runes), Direction: s.directionOf(runes), Size: fixed.I(unitsPerEm),
+		Language: s.language,
 	}
 	var shaped []shaping.Output
 	for _, part := range s.segmenter.Split(input, fonts) {
@@ -176,7 +181,8 @@ func (s *shaper) lines(text string, style Style, width float64) []Text {
 	return all
 }
 
-// visible replaces what ends a line or steers a printer by a space: what comes from outside is one line each.
+// visible replaces control characters and line separators by a space: text from outside is a single
+// line.
 func visible(r rune) rune {
 	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 		return ' '
@@ -184,7 +190,8 @@ func visible(r rune) rune {
 	return r
 }
 
-// directionOf returns that of the first letter which has one: so a name reads right wherever it stands.
+// directionOf returns the direction of the first letter that has one, so that a name reads right
+// wherever it stands.
 func (s *shaper) directionOf(runes []rune) di.Direction {
 	for _, r := range runes {
 		switch properties, _ := bidi.LookupRune(r); properties.Class() {
@@ -197,9 +204,11 @@ func (s *shaper) directionOf(runes []rune) di.Direction {
 	return s.direction
 }
 
+// line collects the shaped runs of a line in visual order.
 func (s *shaper) line(outputs shaping.Line, runes []rune, style Style) Text {
 	outputs = slices.Clone(outputs)
-	slices.SortFunc(outputs, func(a, b shaping.Output) int { return cmp.Compare(a.VisualIndex, b.VisualIndex) })
+	slices.SortFunc(outputs,
+		func(a, b shaping.Output) int { return cmp.Compare(a.VisualIndex, b.VisualIndex) })
 	t := Text{style: style}
 	for _, o := range outputs {
 		i := slices.IndexFunc(s.faces, func(f *face) bool { return f.shape == o.Face })
@@ -208,10 +217,13 @@ func (s *shaper) line(outputs shaping.Line, runes []rune, style Style) Text {
 		for _, g := range o.Glyphs {
 			if g.TextIndex() != last {
 				last = g.TextIndex()
-				r.clusters = append(r.clusters, cluster{text: string(runes[last : last+g.RunesCount()])})
+				r.clusters = append(r.clusters,
+					cluster{text: string(runes[last : last+g.RunesCount()])})
 			}
 			c := &r.clusters[len(r.clusters)-1]
-			c.glyphs = append(c.glyphs, glyph{r.face.glyph(g.GlyphID), g.Advance.Round(), g.XOffset.Round(), g.YOffset.Round()})
+			c.glyphs = append(c.glyphs,
+				glyph{r.face.glyph(g.GlyphID), g.Advance.Round(), g.XOffset.Round(),
+					g.YOffset.Round()})
 			t.Width += float64(g.Advance.Round()) * style.Size / unitsPerEm
 		}
 		t.runs = append(t.runs, r)

@@ -1,5 +1,9 @@
-// Package paper says what documents show: the facts that planners put into the parameters of a delivery, and renderers
-// lay out on pages. Amounts are in minor units; shares are percentages.
+// Package paper declares the data of documents: planners put it into the parameters of a delivery,
+// and renderers lay it out. Amounts are in minor units of their currency; shares are percentages.
+//
+// It stands between package plan and package pdf so that neither imports the other. The first
+// change: a new field is added here, filled in package plan and drawn in package pdf; old
+// deliveries then lack it, so it must be optional.
 package paper
 
 import (
@@ -10,50 +14,50 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// The kinds of documents: the templates of their deliveries.
+// The kinds of documents, which are also the templates of their deliveries.
 const (
 	KindReportCard   = "report_card"
 	KindReceipt      = "receipt"
 	KindFeeStatement = "fee_statement"
 )
 
-// Head is what every document begins with.
+// Head begins every document.
 type Head struct {
-	School    string      `json:"school"`        // by the name that it gives itself
-	Logo      string      `json:"logo,omitzero"` // the hash of a stored picture
+	School    string      `json:"school"`        // the name that it gives itself
+	Logo      string      `json:"logo,omitzero"` // the hash of a stored image
 	StudentID string      `json:"student_id"`
 	Student   string      `json:"student"`
 	Class     string      `json:"class,omitzero"`
 	IssuedOn  domain.Date `json:"issued_on"`
 }
 
-// ReportCard is a student's results of a term.
+// ReportCard holds a student's results of a term.
 type ReportCard struct {
 	Head
 	BirthDate  domain.Date  `json:"birth_date,omitzero"`
 	GradeLevel string       `json:"grade_level,omitzero"`
 	Year       domain.Label `json:"year"`
 	Term       domain.Label `json:"term"`
-	Subjects   []Subject    `json:"subjects,omitempty"` // by name
+	Subjects   []Subject    `json:"subjects,omitempty"` // ordered by name
 	Average    float64      `json:"average,omitzero"`   // of all marks
 	Rank       int          `json:"place,omitzero"`     // in the class; 0 is none
 	RankOf     int          `json:"of,omitzero"`
 	Attendance Attendance   `json:"attendance,omitzero"`
 	From       domain.Date  `json:"from,omitzero"` // the days of the attendance
 	To         domain.Date  `json:"to,omitzero"`
-	Remark     string       `json:"remark,omitzero"` // on all of the term
+	Remark     string       `json:"remark,omitzero"` // on the term as a whole
 }
 
-// Subject is a student's results in one subject.
+// Subject holds a student's results in one subject.
 type Subject struct {
 	Name    string  `json:"name"`
-	Marks   []Mark  `json:"marks,omitempty"` // in the order of their days
+	Marks   []Mark  `json:"marks,omitempty"` // ordered by day
 	Average float64 `json:"average,omitzero"`
 	Class   float64 `json:"class,omitzero"` // the average of the class
 	Remark  string  `json:"remark,omitzero"`
 }
 
-// Mark is what a student got in an assessment.
+// Mark is a student's score in an assessment.
 type Mark struct {
 	Title string      `json:"title"`
 	On    domain.Date `json:"on"`
@@ -69,7 +73,7 @@ type Attendance struct {
 	AbsentUnexcused int64 `json:"absent_unexcused,omitzero"`
 }
 
-// Receipt says that money has come in.
+// Receipt confirms a payment.
 type Receipt struct {
 	Head
 	Payment    string       `json:"payment"` // its id, and the receipt's number
@@ -84,7 +88,7 @@ type Receipt struct {
 	ReceivedOn domain.Date  `json:"received_on"`
 }
 
-// FeeStatement is a student's account on a day, in each currency that there are fees in.
+// FeeStatement is a student's account on a day, in each currency that fees are charged in.
 type FeeStatement struct {
 	Head
 	Payer    string      `json:"payer,omitzero"`
@@ -92,21 +96,22 @@ type FeeStatement struct {
 	Accounts []Account   `json:"accounts,omitempty"`
 }
 
-// Account is what was charged and paid in one currency.
+// Account holds the charges and payments in one currency.
 type Account struct {
 	Currency string  `json:"currency"`
 	Opening  int64   `json:"opening,omitzero"`  // the balance before the first entry
-	Entries  []Entry `json:"entries,omitempty"` // in the order of their days
+	Entries  []Entry `json:"entries,omitempty"` // ordered by day
 	Overdue  int64   `json:"overdue,omitzero"`  // what should have been paid by now
 	Balance  int64   `json:"balance"`           // what is still to be paid
 }
 
-// Entry is one line of an account.
+// Entry is a line of an account.
 type Entry struct {
-	On      domain.Date  `json:"on"`
-	Kind    string       `json:"kind"`            // invoice, payment, reversal or waiver
-	Ref     string       `json:"ref"`             // the id of the invoice or payment
-	Text    string       `json:"text,omitzero"`   // what the fee is for, or why it was waived or taken back
+	On   domain.Date `json:"on"`
+	Kind string      `json:"kind"` // invoice, payment, reversal or waiver
+	Ref  string      `json:"ref"`  // the id of the invoice or payment
+	// what the fee is for, or why it was waived or reversed
+	Text    string       `json:"text,omitzero"`
 	Method  string       `json:"method,omitzero"` // of a payment
 	Year    domain.Label `json:"year,omitzero"`
 	Term    domain.Label `json:"term,omitzero"`
@@ -137,7 +142,7 @@ func Decode[T ReportCard | Receipt | FeeStatement](params map[string]any) (T, er
 		err = json.Unmarshal(encoded, &data)
 	}
 	if err != nil {
-		return data, fmt.Errorf("read the facts of a document: %w", err)
+		return data, fmt.Errorf("read the data of a document: %w", err)
 	}
 	return data, nil
 }

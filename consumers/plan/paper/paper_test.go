@@ -9,13 +9,15 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-func TestFactsSurviveTheLedger(t *testing.T) {
+func TestDataSurvivesTheLedger(t *testing.T) {
 	t.Parallel()
 	card := paper.ReportCard{
-		Head: paper.Head{School: "Oak", StudentID: "s1", Student: "Zoë \"Z\" King", IssuedOn: domain.NewDate(2026, 12, 18)},
+		Head: paper.Head{School: "Oak", StudentID: "s1", Student: "Zoë \"Z\" King",
+			IssuedOn: domain.NewDate(2026, 12, 18)},
 		Year: "2026-2027", Term: "1", Subjects: []paper.Subject{{
 			Name: "maths", Average: 81.25, Class: 70, Remark: "Well done",
-			Marks: []paper.Mark{{Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16.25, Max: 20}},
+			Marks: []paper.Mark{{Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16.25,
+				Max: 20}},
 		}},
 		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
 	}
@@ -26,5 +28,5 @@ func TestFactsSurviveTheLedger(t *testing.T) {
 	require.Equal(t, card, got)
 
 	_, err = paper.Decode[paper.Receipt](map[string]any{"amount": "much"})
-	require.ErrorContains(t, err, "read the facts of a document")
+	require.ErrorContains(t, err, "read the data of a document")
 }

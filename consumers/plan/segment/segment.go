@@ -1,10 +1,15 @@
-// Package segment counts what a text costs as an SMS: the encoding that it needs and the number of messages that the
-// network sends for it, exactly as handsets and providers count (3GPP TS 23.038 and 23.040).
+// Package segment counts what a text costs as an SMS: the encoding that it needs and the number of
+// messages that the network sends for it, exactly as handsets and providers count (3GPP TS 23.038
+// and 23.040).
 //
-// A text that consists of the characters of the GSM 7-bit alphabet takes one septet for each, or two for those of the
-// extension table; 160 septets fit into one message. Any other character turns the whole text into UCS-2, of which 70 code
-// units fit. A longer text is sent in parts, each with a header of six bytes that says how to put them together again:
-// 153 septets or 67 code units remain. A character of two units is never cut in half.
+// A text of characters of the GSM 7-bit alphabet takes one septet for each, or two for those of the
+// extension table; 160 septets fit into one message. Any other character turns the whole text into
+// UCS-2, of which 70 code units fit. A longer text is sent in parts, each with a header of six
+// bytes for putting them together again: 153 septets or 67 code units remain. A character of two
+// units is never split between parts.
+//
+// [Plain] and [Fit] make a text cheaper, [Of] counts it. The first change: another replacement for
+// an expensive character is a pair in typewriter.
 package segment
 
 import (
@@ -12,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// Encoding is how the characters of a text are written.
+// Encoding is the alphabet of an SMS.
 type Encoding string
 
 // The encodings.
@@ -21,17 +26,17 @@ const (
 	UCS2 Encoding = "ucs2"
 )
 
-// What fits into a message that stands alone, and into one part of several.
+// The capacity of a single message, and of one part of several.
 const (
 	gsmSingle, gsmPart = 160, 153
 	ucsSingle, ucsPart = 70, 67
 )
 
-// Count is what a text costs.
+// Count is the cost of a text.
 type Count struct {
 	Encoding Encoding
 	Units    int // septets or UCS-2 code units, without headers
-	Segments int // messages that are paid for
+	Segments int // messages to pay for
 }
 
 // Of counts a text. An empty text is one message without content.
@@ -52,15 +57,16 @@ func Of(text string) Count {
 	return Count{encoding, units, segments}
 }
 
-// Fit shortens a text so that it takes at most so many messages, at the end of a word if there is one nearby, and ends it
-// with three full stops. A text that fits is left alone.
+// Fit shortens a text to at most this many messages, at the end of a word if there is one nearby,
+// and ends it with three full stops. A text that fits is returned unchanged.
 func Fit(text string, segments int) string {
 	if segments < 1 || Of(text).Segments <= segments {
 		return text
 	}
 	const mark = "..."
-	// Of two beginnings of a text the longer never takes fewer messages, so the longest that fits is found by halving.
-	// The ends are counted in bytes and moved to the next boundary of a character.
+	// Of two beginnings of a text the longer never takes fewer messages, so the longest that fits
+	// is found by halving. The ends are counted in bytes and moved to the next boundary of a
+	// character.
 	fits, fails := 0, len(text)
 	for fails-fits > 1 {
 		middle := (fits + fails) / 2
@@ -88,9 +94,10 @@ func Fit(text string, segments int) string {
 	return strings.TrimRight(short, " \n.,;:") + mark
 }
 
-// Plain replaces typographic characters that the GSM alphabet lacks, such as curly quotation marks and long dashes, by
-// those on a typewriter, if the text can then be sent in the GSM alphabet. Otherwise it would be no cheaper, and is
-// returned as it is. Letters are never replaced: a name keeps its spelling.
+// Plain replaces typographic characters that the GSM alphabet lacks, such as curly quotation marks
+// and long dashes, by plain ones, if the text can then be sent in the GSM alphabet. Otherwise it
+// would be no cheaper, and is returned unchanged. Letters are never replaced: a name keeps its
+// spelling.
 func Plain(text string) string {
 	if encoding, _ := measure(text); encoding == GSM7 {
 		return text
@@ -132,7 +139,7 @@ func limits(e Encoding) (single, part int) {
 	return ucsSingle, ucsPart
 }
 
-// width is how many units a character takes; 0 when the encoding lacks it.
+// width is the number of units of a character; 0 when the encoding lacks it.
 func width(e Encoding, r rune) int {
 	if e == UCS2 {
 		if r > 0xffff {
@@ -144,12 +151,12 @@ func width(e Encoding, r rune) int {
 	case strings.ContainsRune(basic, r):
 		return 1
 	case strings.ContainsRune(extension, r):
-		return 2 // an escape comes before it
+		return 2 // it is preceded by an escape
 	}
 	return 0
 }
 
-// The alphabet of 3GPP TS 23.038, without the escape, which is no character.
+// The alphabet of 3GPP TS 23.038, without the escape, which is not a character.
 const (
 	basic = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ" +
 		" !\"#¤%&'()*+,-./0123456789:;<=>?" +

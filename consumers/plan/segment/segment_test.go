@@ -14,7 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 )
 
-// The texts of testdata and their counts come from the calculator that a large provider publishes
+// The texts of testdata and their counts come from the calculator published by a large provider
 // (npm sms-segments-calculator 1.2.0).
 func TestCountsAsProvidersDo(t *testing.T) {
 	t.Parallel()
@@ -31,7 +31,7 @@ func TestCountsAsProvidersDo(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &want))
 		if want.Text == "" {
-			want.Segments = 1 // it is sent all the same
+			want.Segments = 1 // it is sent nevertheless
 		}
 		got := segment.Of(want.Text)
 		require.Equal(t, want.Encoding, got.Encoding, want.Text)
@@ -66,19 +66,28 @@ func TestAlphabet(t *testing.T) {
 	}
 }
 
-func TestACharacterIsNeverCutInHalf(t *testing.T) {
+func TestACharacterIsNeverSplit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, text string
 		want       segment.Count
 	}{
-		{"160 septets", strings.Repeat("x", 160), segment.Count{Encoding: segment.GSM7, Units: 160, Segments: 1}},
-		{"161 septets", strings.Repeat("x", 161), segment.Count{Encoding: segment.GSM7, Units: 161, Segments: 2}},
-		{"306 septets", strings.Repeat("x", 306), segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 2}},
-		{"306 septets, an escape across the border", strings.Repeat("x", 152) + "€" + strings.Repeat("x", 152), segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 3}},
-		{"70 units", strings.Repeat("م", 70), segment.Count{Encoding: segment.UCS2, Units: 70, Segments: 1}},
-		{"71 units", strings.Repeat("م", 71), segment.Count{Encoding: segment.UCS2, Units: 71, Segments: 2}},
-		{"134 units, a pair across the border", strings.Repeat("م", 66) + "🎓" + strings.Repeat("م", 66), segment.Count{Encoding: segment.UCS2, Units: 134, Segments: 3}},
+		{"160 septets", strings.Repeat("x", 160),
+			segment.Count{Encoding: segment.GSM7, Units: 160, Segments: 1}},
+		{"161 septets", strings.Repeat("x", 161),
+			segment.Count{Encoding: segment.GSM7, Units: 161, Segments: 2}},
+		{"306 septets", strings.Repeat("x", 306),
+			segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 2}},
+		{"306 septets, an escape across the boundary",
+			strings.Repeat("x", 152) + "€" + strings.Repeat("x", 152),
+			segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 3}},
+		{"70 units", strings.Repeat("م", 70),
+			segment.Count{Encoding: segment.UCS2, Units: 70, Segments: 1}},
+		{"71 units", strings.Repeat("م", 71),
+			segment.Count{Encoding: segment.UCS2, Units: 71, Segments: 2}},
+		{"134 units, a pair across the boundary",
+			strings.Repeat("م", 66) + "🎓" + strings.Repeat("م", 66),
+			segment.Count{Encoding: segment.UCS2, Units: 134, Segments: 3}},
 	} {
 		require.Equal(t, c.want, segment.Of(c.text), c.name)
 	}
@@ -92,13 +101,13 @@ func TestFit(t *testing.T) {
 
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.RuneFrom([]rune("abc ABC \n€[]éëم你🎓😀."))).Draw(t, "text")
-		most := rapid.IntRange(1, 4).Draw(t, "segments")
-		short := segment.Fit(text, most)
-		if segment.Of(text).Segments <= most {
+		limit := rapid.IntRange(1, 4).Draw(t, "segments")
+		short := segment.Fit(text, limit)
+		if segment.Of(text).Segments <= limit {
 			require.Equal(t, text, short)
 			return
 		}
-		require.LessOrEqual(t, segment.Of(short).Segments, most)
+		require.LessOrEqual(t, segment.Of(short).Segments, limit)
 		require.True(t, utf8.ValidString(short))
 		require.True(t, strings.HasPrefix(text, strings.TrimSuffix(short, "...")))
 	})

@@ -1,9 +1,13 @@
-// Package wording holds what Schoolbell says, in every language that it speaks: a folder of templates, one file for each
-// language, with plurals by the rules of CLDR, dates, amounts of money and numbers as the language writes them.
+// Package wording holds all text that families read, in every language: one file for each language
+// with the templates of the messages and the words of documents, with plurals by the rules of CLDR,
+// and dates, amounts of money and numbers as the language writes them.
 //
-// A message has a title, a short text for channels where each character costs or space is scarce, and a body where
-// there is room. To add a language, add its file and its calendar; to add a message, add it to all files. Tests say
-// what is missing.
+// A message has a title, a short text for channels where each character costs or space is scarce,
+// and a body for those with room. [Catalog.Render] writes it for a delivery; [Catalog.Words] gives
+// the labels that package pdf lays out.
+//
+// The first change: to add a language, add its file and its calendar; to add a message, add it to
+// [Messages] and to every file. Tests name what is missing.
 package wording
 
 import (
@@ -34,12 +38,13 @@ const (
 	Announcement   = "announcement"
 )
 
-// Messages lists them all.
+// Messages lists all messages.
 func Messages() []string {
-	return []string{Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results, Announcement}
+	return []string{Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results,
+		Announcement}
 }
 
-// Params are what messages tell. Each message uses a few of them.
+// Params are the parameters of messages. Each message uses a few of them.
 type Params struct {
 	Sender   string       `json:"sender,omitzero"` // the school, by the name that it gives itself
 	Student  string       `json:"student,omitzero"`
@@ -59,7 +64,8 @@ type Params struct {
 	Term     domain.Label `json:"term,omitzero"`
 	Title    string       `json:"title,omitzero"`
 	Body     string       `json:"body,omitzero"`
-	Link     string       `json:"link,omitzero"` // to a document; known only when the message is sent
+	// to a document; set only when the message is sent, as it expires
+	Link string `json:"link,omitzero"`
 }
 
 // Encode returns the facts as a delivery carries them: text, numbers and booleans by name.
@@ -83,23 +89,23 @@ func DecodeParams(params map[string]any) (Params, error) {
 		err = json.Unmarshal(encoded, &f)
 	}
 	if err != nil {
-		return Params{}, fmt.Errorf("read the facts of a message: %w", err)
+		return Params{}, fmt.Errorf("read the parameters of a message: %w", err)
 	}
 	return f, nil
 }
 
-// Message is what is said, in one language.
+// Message is a rendered message.
 type Message struct {
 	Language    language.Tag
 	RightToLeft bool   // it is written from right to left
 	Title       string // one line
-	Text        string // short, and says who sends it
-	Body        string // in full, as lines
-	Link        string // to a document, if it tells of one
+	Text        string // short, with the name of the sender
+	Body        string // complete, several lines
+	Link        string // to a document, or ""
 }
 
-// ErrUnknown says that there is no such message.
-var ErrUnknown = errors.New("message is not known")
+// ErrUnknown reports a message that does not exist.
+var ErrUnknown = errors.New("unknown message")
 
 // Catalog holds all messages and words in all languages. Any number of goroutines may use it.
 type Catalog struct {

@@ -17,13 +17,17 @@ import (
 )
 
 var params = wording.Params{
-	Sender: "Oak", Student: "Ada King", Class: "7A", Date: domain.NewDate(2026, 8, 31), Session: "day",
-	Missed: 3, Marks: 1200, Invoice: "INV-7", Payment: "PAY-9", Category: "tuition", Amount: 123450, Currency: "EUR",
-	DueOn: domain.NewDate(2026, 9, 15), Method: "mobile_money", Year: "2026-2027", Term: "autumn",
+	Sender: "Oak", Student: "Ada King", Class: "7A", Date: domain.NewDate(2026, 8, 31),
+	Session: "day",
+	Missed:  3, Marks: 1200, Invoice: "INV-7", Payment: "PAY-9", Category: "tuition",
+	Amount:   123450,
+	Currency: "EUR",
+	DueOn:    domain.NewDate(2026, 9, 15), Method: "mobile_money", Year: "2026-2027",
+	Term:  "autumn",
 	Title: "Closed tomorrow", Body: "The school stays closed.", Link: "https://oak.example/d/1",
 }
 
-// Each file of testdata is a language, with every message as somebody will read it:
+// Each file of testdata is a language, with every message as a recipient reads it:
 //
 //	say <message> [language] [name=value…]
 func TestGoldenMessages(t *testing.T) {
@@ -56,7 +60,7 @@ func TestGoldenMessages(t *testing.T) {
 				case "nolink":
 					f.Link = ""
 				default:
-					d.Fatalf(t, "%s is not known", a.Key)
+					d.Fatalf(t, "unknown argument %s", a.Key)
 				}
 			}
 			m, err := catalog.Render(d.CmdArgs[0].Key, lang, f)
@@ -64,12 +68,13 @@ func TestGoldenMessages(t *testing.T) {
 				return err.Error() + "\n"
 			}
 			count := segment.Of(segment.Plain(m.Text))
-			return fmt.Sprintf("%s\n---- %d %s, %d units\n%s\n----\n%s\n", m.Title, count.Segments, count.Encoding, count.Units, m.Text, m.Body)
+			return fmt.Sprintf("%s\n---- %d %s, %d units\n%s\n----\n%s\n", m.Title, count.Segments,
+				count.Encoding, count.Units, m.Text, m.Body)
 		})
 	})
 }
 
-func TestEveryLanguageSaysEverything(t *testing.T) {
+func TestEveryLanguageHasAllMessages(t *testing.T) {
 	t.Parallel()
 	catalog := open(t)
 	require.GreaterOrEqual(t, len(catalog.Languages()), 4)
@@ -89,7 +94,8 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 				require.NotContains(t, m.Title, "\n")
 				require.NotContains(t, m.Text, "\n")
 				if message != wording.Announcement {
-					require.LessOrEqual(t, segment.Of(m.Text).Segments, 3, "%s in %s costs too much: %s", message, tag, m.Text)
+					require.LessOrEqual(t, segment.Of(m.Text).Segments, 3,
+						"%s in %s costs too much: %s", message, tag, m.Text)
 				}
 			}
 		}
@@ -110,7 +116,8 @@ func TestEveryLanguageHasAllWords(t *testing.T) {
 			want, _ := catalog.Words("en").Lookup(key)
 			got, ok := words.Lookup(key)
 			require.True(t, ok)
-			require.Equal(t, strings.Count(want, "%s"), strings.Count(got, "%s"), "%s: %s", tag, key)
+			require.Equal(t, strings.Count(want, "%s"), strings.Count(got, "%s"), "%s: %s",
+				tag, key)
 		}
 	}
 	require.Panics(t, func() { catalog.Words("en").Text("nonsense") })
@@ -131,18 +138,20 @@ func keys(t *testing.T, lang string) (keys []string) {
 	return keys
 }
 
-func TestTheNearestLanguageIsSpoken(t *testing.T) {
+func TestTheNearestLanguageIsUsed(t *testing.T) {
 	t.Parallel()
 	catalog := open(t)
-	for wanted, spoken := range map[string]language.Tag{
-		"": language.English, "en-GB": language.English, "es-419": language.Spanish, "fr-CA": language.French,
-		"ar-MA": language.Arabic, "pt-BR": language.Portuguese, "tlh": language.English, "zz-99": language.English,
+	for wanted, want := range map[string]language.Tag{
+		"": language.English, "en-GB": language.English, "es-419": language.Spanish,
+		"fr-CA": language.French,
+		"ar-MA": language.Arabic, "pt-BR": language.Portuguese, "tlh": language.English,
+		"zz-99":     language.English,
 		"not a tag": language.English, "gl": language.Spanish,
 	} {
 		m, err := catalog.Render(wording.Absence, wanted, params)
 		require.NoError(t, err)
-		require.Equal(t, spoken, m.Language, wanted)
-		require.Equal(t, spoken == language.Arabic, m.RightToLeft)
+		require.Equal(t, want, m.Language, wanted)
+		require.Equal(t, want == language.Arabic, m.RightToLeft)
 	}
 	_, err := catalog.Render("nonsense", "en", params)
 	require.ErrorIs(t, err, wording.ErrUnknown)

@@ -11,8 +11,8 @@ import (
 )
 
 // Words are the fixed words of one language: the labels of documents and the pages that explain why
-// a link does not work. They stand beside the messages, in the block "words" of the language's file,
-// one "key: text" on each line, so that a translator edits a single file.
+// a link does not work. They stand beside the messages, in the block "words" of the language's
+// file, one "key: text" on each line, so that a translator edits a single file.
 type Words struct {
 	Language    language.Tag
 	RightToLeft bool
@@ -25,7 +25,8 @@ type Words struct {
 func (c *Catalog) Words(wanted string) *Words {
 	t, local := c.match(wanted)
 	return &Words{
-		Language: t.tag, RightToLeft: rightToLeft(t.tag), Grammar: NewGrammar(local), texts: t.words,
+		Language: t.tag, RightToLeft: rightToLeft(t.tag), Grammar: NewGrammar(local),
+		texts: t.words,
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-// settings are the same for every school.
+// settings are equal for all schools.
 type settings consumers.Settings
 
 func (s *settings) At(context.Context, string, time.Time) (*consumers.Settings, error) {
@@ -39,21 +39,26 @@ type bundle struct {
 func setup(t *testing.T, faults faulty.Faults) *bundle {
 	t.Helper()
 	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
-	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{Account: "AC1", Token: "t", Faults: faults}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}
+	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{Account: "AC1", Token: "t",
+		Faults: faults}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}
 	t.Cleanup(b.service.Close)
-	p, err := twilio.New(twilio.Config{URL: b.service.URL, Account: "AC1", Token: "t", From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Catalog: book}})
+	p, err := twilio.New(twilio.Config{URL: b.service.URL, Account: "AC1", Token: "t",
+		From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Catalog: catalog}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	b.sms = budget.Limit(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"}, func() time.Time { return b.now })
+	b.sms = budget.Limit(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"},
+		func() time.Time { return b.now })
 	return b
 }
 
 func text(id string) *consumers.Delivery {
 	return &consumers.Delivery{
-		ID: id, School: "oak", Channel: consumers.SMS, Address: "+15125550101", Language: "en", Template: wording.Announcement, Planner: "announcement",
-		Priority: consumers.Bulk, Params: wording.Params{Sender: "Oak", Title: "Soup", Body: "For lunch."}.Encode(),
+		ID: id, School: "oak", Channel: consumers.SMS, Address: "+15125550101", Language: "en",
+		Template: wording.Announcement, Planner: "announcement",
+		Priority: consumers.Bulk,
+		Params:   wording.Params{Sender: "Oak", Title: "Soup", Body: "For lunch."}.Encode(),
 	}
 }
 
@@ -67,7 +72,7 @@ func (b *bundle) send(d *consumers.Delivery) string {
 	return ""
 }
 
-func TestABudgetIsKept(t *testing.T) {
+func TestABudgetIsNotExceeded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	var sending sync.WaitGroup
@@ -87,7 +92,7 @@ func TestABudgetIsKept(t *testing.T) {
 
 	elsewhere := text("elm")
 	elsewhere.School = "elm"
-	require.Empty(t, b.send(elsewhere), "every school has its own")
+	require.Empty(t, b.send(elsewhere), "every school has its own budget")
 	urgent := text("urgent")
 	urgent.Priority = consumers.Urgent
 	require.Empty(t, b.send(urgent), "what the school calls urgent is sent")
@@ -98,7 +103,7 @@ func TestABudgetIsKept(t *testing.T) {
 	require.Empty(t, b.send(text("next")), "a new month")
 
 	_, ok := b.sms.(consumers.StatusProvider)
-	require.True(t, ok, "what the provider can do it still can")
+	require.True(t, ok, "the provider's abilities stay visible")
 }
 
 func TestADeliveryIsCountedOnce(t *testing.T) {
@@ -109,11 +114,12 @@ func TestADeliveryIsCountedOnce(t *testing.T) {
 	}
 	refused := setup(t, faulty.Faults{faulty.Refuse: 1})
 	for i := range 9 {
-		require.Equal(t, "21211", refused.send(text(fmt.Sprint("d", i))), "what was not sent costs nothing")
+		require.Equal(t, "21211", refused.send(text(fmt.Sprint("d", i))),
+			"what was not sent costs nothing")
 	}
-	doubtful := setup(t, faulty.Faults{faulty.Broken: 1})
+	unknown := setup(t, faulty.Faults{faulty.Broken: 1})
 	for i := range 5 {
-		require.Equal(t, "20500", doubtful.send(text(fmt.Sprint("d", i))))
+		require.Equal(t, "20500", unknown.send(text(fmt.Sprint("d", i))))
 	}
-	require.Equal(t, "budget", doubtful.send(text("d6")), "what may have been sent is counted")
+	require.Equal(t, "budget", unknown.send(text("d6")), "what may have been sent is counted")
 }

@@ -1,9 +1,12 @@
-// Package faulty holds services that fail in every way that real ones do, as real servers on real sockets: an SMS service
-// ([SMS]), a mail server ([Mail]) and a push service ([Push]). They count what they were asked and what they took, so
-// that a test of deliveries can be judged from the other end of the wire.
+// Package faulty holds services that fail in every way that real ones do, as real servers on real
+// sockets: an SMS service ([SMS]), a mail server ([Mail]) and a push service ([Push]). They count
+// the requests and the accepted messages, so that a test can judge deliveries from the other end of
+// the wire.
 //
-// What goes wrong is drawn from [Faults] by a seed. The order in which requests come in is not ours, so a seed repeats
-// the mixture, not the history.
+// Failures are drawn from [Faults] by a seed. The order of concurrent requests is not ours, so a
+// seed repeats the mixture, not the history.
+//
+// The first change: another way to fail is a [Fault] here and a case in each server's response.
 package faulty
 
 import (
@@ -14,21 +17,21 @@ import (
 // Fault is one way to fail.
 type Fault string
 
-// The ways. Those that say so happen after the message has been taken.
+// The faults. Those named Taken happen after the message has been accepted.
 const (
 	None        Fault = ""
-	Busy        Fault = "busy"         // 429 or 451: not taken, come back later
-	Broken      Fault = "broken"       // an internal error; not taken
-	BrokenTaken Fault = "broken_taken" // an internal error; taken
-	Silent      Fault = "silent"       // no answer until the client gives up; not taken
-	SilentTaken Fault = "silent_taken" // no answer until the client gives up; taken
-	Hangup      Fault = "hangup"       // the connection ends without an answer; not taken
-	HangupTaken Fault = "hangup_taken" // the connection ends without an answer; taken
-	Refuse      Fault = "refuse"       // refused for good; not taken
-	Garbled     Fault = "garbled"      // taken, but the answer makes no sense
+	Busy        Fault = "busy"         // 429 or 451: not accepted, try again later
+	Broken      Fault = "broken"       // an internal error; not accepted
+	BrokenTaken Fault = "broken_taken" // an internal error; accepted
+	Silent      Fault = "silent"       // no response until the client gives up; not accepted
+	SilentTaken Fault = "silent_taken" // no response until the client gives up; accepted
+	Hangup      Fault = "hangup"       // the connection ends without a response; not accepted
+	HangupTaken Fault = "hangup_taken" // the connection ends without a response; accepted
+	Refuse      Fault = "refuse"       // refused for good; not accepted
+	Garbled     Fault = "garbled"      // accepted, but the response is unreadable
 )
 
-// accepts reports that the message is taken all the same.
+// accepts reports that the message is accepted nevertheless.
 func (f Fault) accepts() bool {
 	switch f {
 	case None, BrokenTaken, SilentTaken, HangupTaken, Garbled:
@@ -37,7 +40,7 @@ func (f Fault) accepts() bool {
 	return false
 }
 
-// Faults are how often each goes wrong, as shares of all requests; what is left goes well.
+// Faults holds the share of requests with each fault; the rest succeeds.
 type Faults map[Fault]float64
 
 // dice draws faults.
@@ -49,8 +52,10 @@ type dice struct {
 }
 
 func newDice(seed uint64, faults Faults) *dice {
-	d := &dice{random: rand.New(rand.NewPCG(seed, 0)), faults: faults} //nolint:gosec // repeatable, not secret
-	for _, f := range []Fault{Busy, Broken, BrokenTaken, Silent, SilentTaken, Hangup, HangupTaken, Refuse, Garbled} {
+	d := &dice{random: rand.New(rand.NewPCG(seed, 0)),
+		faults: faults} //nolint:gosec // repeatable, not secret
+	for _, f := range []Fault{Busy, Broken, BrokenTaken, Silent, SilentTaken, Hangup, HangupTaken,
+		Refuse, Garbled} {
 		if faults[f] > 0 {
 			d.order = append(d.order, f)
 		}

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// MailConfig is a mail server.
+// MailConfig configures a mail server.
 type MailConfig struct {
 	Seed               uint64
 	Faults             Faults
-	TLS                *tls.Config // offers STARTTLS, and wants it before anything is sent
-	Username, Password string      // wanted, if there is a name
+	TLS                *tls.Config // offers STARTTLS, and requires it before anything is sent
+	Username, Password string      // required, if there is a name
 }
 
-// Mail is a mail server that keeps what it gets.
+// Mail is a mail server that stores what it accepts.
 type Mail struct {
 	Host string
 	Port int
@@ -32,7 +32,7 @@ type Mail struct {
 	dice     *dice
 	listener net.Listener
 	sessions sync.WaitGroup
-	ctx      context.Context //nolint:containedctx // of all sessions
+	ctx      context.Context // of all sessions
 	stop     context.CancelFunc
 
 	mu       sync.Mutex
@@ -42,14 +42,14 @@ type Mail struct {
 	requests int
 }
 
-// Email is a message that the server has taken.
+// Email is a message that the server has accepted.
 type Email struct {
 	From, To string // of the envelope
 	Message  *mail.Message
-	Body     string // as it came, without headers
+	Body     string // as it was received, without headers
 }
 
-// ID is the message's, without brackets and domain.
+// ID returns the message's id without brackets and domain.
 func (l Email) ID() string {
 	id, _, _ := strings.Cut(strings.Trim(l.Message.Header.Get("Message-Id"), "<>"), "@")
 	return id
@@ -62,7 +62,8 @@ func NewMail(c MailConfig) (*Mail, error) {
 		return nil, err
 	}
 	at := l.Addr().(*net.TCPAddr)
-	s := &Mail{Host: at.IP.String(), Port: at.Port, config: c, dice: newDice(c.Seed, c.Faults), listener: l, open: map[net.Conn]bool{}}
+	s := &Mail{Host: at.IP.String(), Port: at.Port, config: c, dice: newDice(c.Seed, c.Faults),
+		listener: l, open: map[net.Conn]bool{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.sessions.Go(s.accept)
 	return s, nil
@@ -76,7 +77,7 @@ func (s *Mail) Close() {
 	s.sessions.Wait()
 }
 
-// Drop ends the connections that are open, as a server that restarts does.
+// Drop ends the open connections, as a server does that restarts.
 func (s *Mail) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,14 +86,14 @@ func (s *Mail) Drop() {
 	}
 }
 
-// Emails are the messages that were taken, in order.
+// Emails returns the accepted messages, in order.
 func (s *Mail) Emails() []Email {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Email(nil), s.emails...)
 }
 
-// Counts are how many connections were made and messages begun.
+// Counts returns the number of connections and of messages begun.
 func (s *Mail) Counts() (connections, messages int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,6 +120,7 @@ func (s *Mail) accept() {
 	}
 }
 
+// session is an SMTP session.
 type session struct {
 	server        *Mail
 	conn          net.Conn
@@ -182,12 +184,12 @@ func (s *session) command(line string) error {
 	case "DATA":
 		return s.data()
 	case "RSET", "NOOP":
-		s.reply("250 2.0.0 well")
+		s.reply("250 2.0.0 OK")
 	case "QUIT":
 		s.reply("221 2.0.0 bye")
 		return errBye
 	default:
-		s.reply("502 5.5.1 what?")
+		s.reply("502 5.5.1 unknown command")
 	}
 	return nil
 }
@@ -195,7 +197,7 @@ func (s *session) command(line string) error {
 func (s *session) begin(rest string) error {
 	c := s.server.config
 	if c.TLS != nil && !s.secure || c.Username != "" && !s.authenticated {
-		s.reply("530 5.7.0 not like this")
+		s.reply("530 5.7.0 STARTTLS and AUTH first")
 		return nil
 	}
 	s.server.mu.Lock()
@@ -206,7 +208,7 @@ func (s *session) begin(rest string) error {
 		s.reply("421 4.3.0 shutting down")
 		return errBye
 	}
-	s.reply("250 2.1.0 well")
+	s.reply("250 2.1.0 OK")
 	return nil
 }
 
@@ -214,23 +216,23 @@ func (s *session) recipient(rest string) {
 	s.to = address(rest)
 	switch s.fault {
 	case Refuse:
-		s.reply("550 5.1.1 <" + s.to + "> does not live here")
+		s.reply("550 5.1.1 <" + s.to + "> unknown recipient")
 	case Busy:
 		s.reply("451 4.7.1 come back later")
 	default:
-		s.reply("250 2.1.5 well")
+		s.reply("250 2.1.5 OK")
 	}
 }
 
 func (s *session) data() error {
-	s.reply("354 go on")
+	s.reply("354 send the message")
 	content, err := io.ReadAll(s.text.DotReader())
 	if err != nil {
 		return err
 	}
 	if s.fault.accepts() {
 		if !s.server.take(s.from, s.to, string(content)) {
-			s.reply("554 5.6.0 this is no message")
+			s.reply("554 5.6.0 not a message")
 			return nil
 		}
 	}
@@ -243,11 +245,11 @@ func (s *session) data() error {
 		s.reply("well")
 		return errBye
 	}
-	s.reply("250 2.0.0 taken")
+	s.reply("250 2.0.0 accepted")
 	return nil
 }
 
-// wait keeps silent until the other side has had enough.
+// wait stays silent until the client gives up.
 func (s *session) wait() error {
 	stop := context.AfterFunc(s.server.ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -270,7 +272,7 @@ func (s *Mail) take(from, to, content string) bool {
 	return true
 }
 
-// address takes the one out of "FROM:<school@example.org> BODY=8BITMIME".
+// address returns the address in "FROM:<school@example.org> BODY=8BITMIME".
 func address(rest string) string {
 	_, rest, _ = strings.Cut(rest, "<")
 	a, _, _ := strings.Cut(rest, ">")

@@ -1,7 +1,6 @@
 package faulty
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -16,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,21 +23,18 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// PushConfig is a push service.
+// PushConfig configures a push service.
 type PushConfig struct {
 	Seed       uint64
 	Faults     Faults
-	RetryAfter time.Duration // what Busy asks for, in whole seconds
+	RetryAfter time.Duration // the delay that Busy demands, in whole seconds
 }
 
-// Push is a push service and all the browsers that have subscribed to it: it holds their keys, and reads their notices.
+// Push is a push service together with the browsers that have subscribed to it: it has their keys
+// and decrypts their notices.
 type Push struct {
-	URL    string
+	service
 	config PushConfig
-	dice   *dice
-	server *httptest.Server
-	ctx    context.Context //nolint:containedctx // of all requests
-	stop   context.CancelFunc
 
 	mu       sync.Mutex
 	browsers map[string]*Browser
@@ -47,7 +42,7 @@ type Push struct {
 	requests int
 }
 
-// Browser is a subscription with what only the browser knows of it.
+// Browser is a subscription with the secrets that only the browser has.
 type Browser struct {
 	Endpoint, P256dh, Auth string
 
@@ -56,34 +51,28 @@ type Browser struct {
 	gone   bool
 }
 
-// Notice is what a browser has got.
+// Notice is a notice that a browser has received.
 type Notice struct {
 	Endpoint string
-	Payload  string // as it was decrypted
+	Payload  string // decrypted
 	Topic    string
 	Urgency  string
 	TTL      int
-	Contact  string // of whoever sent it
-	Padded   int    // bytes of the record
+	Contact  string // of the sender
+	Padded   int    // the size of the record in bytes
 }
 
 // NewPush starts a service. Close must be called.
 func NewPush(c PushConfig) *Push {
-	p := &Push{config: c, dice: newDice(c.Seed, c.Faults), browsers: map[string]*Browser{}}
-	p.ctx, p.stop = context.WithCancel(context.Background())
-	p.server = httptest.NewServer(http.HandlerFunc(p.serve))
-	p.URL = p.server.URL
+	p := &Push{config: c, browsers: map[string]*Browser{}}
+	p.service = newService(c.Seed, c.Faults, http.HandlerFunc(p.serve))
 	return p
 }
 
 // Close stops the service.
-func (p *Push) Close() {
-	p.stop()
-	p.server.CloseClientConnections()
-	p.server.Close()
-}
+func (p *Push) Close() { p.close() }
 
-// Subscribe makes a new browser.
+// Subscribe creates a browser.
 func (p *Push) Subscribe() (*Browser, error) {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -102,21 +91,21 @@ func (p *Push) Subscribe() (*Browser, error) {
 	return b, nil
 }
 
-// Unsubscribe makes a browser go away.
+// Unsubscribe removes a browser.
 func (p *Push) Unsubscribe(b *Browser) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.gone = true
 }
 
-// Notices are those that were taken, in order.
+// Notices returns the accepted notices, in order.
 func (p *Push) Notices() []Notice {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]Notice(nil), p.notices...)
 }
 
-// Requests is how often it was asked.
+// Requests returns the number of requests.
 func (p *Push) Requests() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,25 +141,20 @@ func (p *Push) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", p.URL+"/message/"+strconv.Itoa(len(p.notices)))
 		p.mu.Unlock()
 	}
-	p.respond(w, r, fault)
+	if !p.interrupt(r, fault) {
+		p.respond(w, fault)
+	}
 }
 
-func (p *Push) respond(w http.ResponseWriter, r *http.Request, fault Fault) {
+func (p *Push) respond(w http.ResponseWriter, fault Fault) {
 	switch fault {
 	case Busy:
-		w.Header().Set("Retry-After", strconv.Itoa(int(p.config.RetryAfter.Seconds())))
+		demand(w, p.config.RetryAfter)
 		w.WriteHeader(http.StatusTooManyRequests)
 	case Broken, BrokenTaken:
 		w.WriteHeader(http.StatusInternalServerError)
 	case Refuse:
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-	case Silent, SilentTaken:
-		select {
-		case <-r.Context().Done():
-		case <-p.ctx.Done():
-		}
-	case Hangup, HangupTaken:
-		panic(http.ErrAbortHandler)
 	default:
 		w.WriteHeader(http.StatusCreated)
 	}
@@ -184,7 +168,8 @@ func (b *Browser) isGone(p *Push) bool {
 
 // open checks what the standards demand of a message and decrypts it.
 func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
-	n := Notice{Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"), Urgency: r.Header.Get("Urgency"), Padded: len(body)}
+	n := Notice{Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"),
+		Urgency: r.Header.Get("Urgency"), Padded: len(body)}
 	var err error
 	if n.TTL, err = strconv.Atoi(r.Header.Get("TTL")); err != nil {
 		return n, errors.New("TTL is missing")
@@ -202,12 +187,12 @@ func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
 	return n, err
 }
 
-// verifyVAPID checks a VAPID token.
+// verifyVAPID checks a VAPID token and returns the sender's contact.
 func (p *Push) verifyVAPID(authorization string) (contact string, err error) {
 	var signed, public string
 	rest, ok := strings.CutPrefix(authorization, "vapid ")
 	if !ok {
-		return "", errors.New("sender does not say who it is")
+		return "", errors.New("sender is not identified")
 	}
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -227,12 +212,14 @@ func (p *Push) verifyVAPID(authorization string) (contact string, err error) {
 		return "", err
 	}
 	claims := &jwt.RegisteredClaims{}
-	if _, err := jwt.ParseWithClaims(signed, claims, func(*jwt.Token) (any, error) { return key, nil },
-		jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(p.URL), jwt.WithExpirationRequired()); err != nil {
+	if _, err := jwt.ParseWithClaims(signed, claims,
+		func(*jwt.Token) (any, error) { return key, nil },
+		jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience(p.URL),
+		jwt.WithExpirationRequired()); err != nil {
 		return "", err
 	}
 	if time.Until(claims.ExpiresAt.Time) > 24*time.Hour {
-		return "", errors.New("token is for longer than a day")
+		return "", errors.New("token is valid for more than a day")
 	}
 	return claims.Subject, nil
 }
@@ -242,7 +229,8 @@ func (b *Browser) decrypt(body []byte) (string, error) {
 	if len(body) < 21 || len(body) < 21+int(body[20]) {
 		return "", errors.New("message is too short")
 	}
-	salt, size, public, sealed := body[:16], binary.BigEndian.Uint32(body[16:20]), body[21:21+int(body[20])], body[21+int(body[20]):]
+	salt, size, public, sealed := body[:16], binary.BigEndian.Uint32(body[16:20]),
+		body[21:21+int(body[20])], body[21+int(body[20]):]
 	if int(size) < len(sealed) {
 		return "", errors.New("message is not one record")
 	}

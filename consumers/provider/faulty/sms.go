@@ -1,11 +1,9 @@
 package faulty
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,33 +16,29 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 )
 
-// SMSConfig is an SMS service.
+// SMSConfig configures an SMS service.
 type SMSConfig struct {
 	Account, Token string
 	Seed           uint64
 	Faults         Faults
-	RetryAfter     time.Duration // what Busy asks for, in whole seconds; 0 asks for nothing
+	RetryAfter     time.Duration // the delay that Busy demands, in whole seconds; 0 demands none
 	// IdempotencyHeader makes a message with a key that was seen before the same message.
 	IdempotencyHeader string
 
-	Receipts  bool    // callbacks are made, "sent" and "delivered" for each message
+	Receipts  bool    // status callbacks are made: "sent" and "delivered"
 	Undeliver float64 // the share of messages that end undelivered
-	Twice     float64 // the share of callbacks that come twice
-	Reorder   float64 // the share of messages whose callbacks come in the wrong order
-	Forge     float64 // the share of messages about which somebody else calls too, without a right signature
+	Twice     float64 // the share of callbacks that are made twice
+	Reorder   float64 // the share of messages with callbacks in the wrong order
+	Forge     float64 // the share of messages with a callback of a forger as well
 	Sign      func(token, address string, form url.Values) string
 }
 
 // SMS is an SMS service that speaks Twilio's interface.
 type SMS struct {
-	URL    string
+	service
 	config SMSConfig
-	dice   *dice
-	server *httptest.Server
-	stop   context.CancelFunc
-	ctx    context.Context //nolint:containedctx // of all callbacks
 	calls  sync.WaitGroup
-	slots  chan struct{} // for callbacks that are made at once
+	slots  chan struct{} // limits concurrent callbacks
 	client http.Client
 
 	mu       sync.Mutex // guards what follows
@@ -52,18 +46,18 @@ type SMS struct {
 	byKey    map[string]*Text
 	requests int
 	faults   map[Fault]int
-	callback map[int]int // answers to callbacks, by status
-	forged   map[int]int // answers to forged ones
+	callback map[int]int // responses to callbacks, by status
+	forged   map[int]int // responses to forged ones
 	retryAt  map[string]time.Time
 	early    int
 }
 
-// Text is a message that the service has taken.
+// Text is a message that the service has accepted.
 type Text struct {
 	SID      string
 	From, To string
 	Body     string
-	Delivery string // from the address of its callback, or the idempotency key
+	Delivery string // from the callback address, or the idempotency key
 	Status   string
 	Segments int
 }
@@ -71,32 +65,31 @@ type Text struct {
 // NewSMS starts a service. Close must be called.
 func NewSMS(c SMSConfig) *SMS {
 	s := &SMS{
-		config: c, dice: newDice(c.Seed, c.Faults), slots: make(chan struct{}, maxCalls),
-		byKey: map[string]*Text{}, faults: map[Fault]int{}, callback: map[int]int{}, forged: map[int]int{}, retryAt: map[string]time.Time{},
+		config: c, slots: make(chan struct{}, maxCalls), byKey: map[string]*Text{},
+		faults: map[Fault]int{}, callback: map[int]int{}, forged: map[int]int{},
+		retryAt: map[string]time.Time{},
+		client: http.Client{
+			Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone(),
+		},
 	}
-	s.client = http.Client{Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	s.ctx, s.stop = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2010-04-01/Accounts/{account}/Messages.json", s.post)
 	mux.HandleFunc("GET /2010-04-01/Accounts/{account}/Messages.json", s.list)
-	s.server = httptest.NewServer(mux)
-	s.URL = s.server.URL
+	s.service = newService(c.Seed, c.Faults, mux)
 	return s
 }
 
 // Close makes the callbacks that are due, and stops.
 func (s *SMS) Close() {
 	s.calls.Wait()
-	s.stop()
 	s.client.CloseIdleConnections()
-	s.server.CloseClientConnections()
-	s.server.Close()
+	s.close()
 }
 
 // Settle waits until all callbacks about the messages so far have been made.
 func (s *SMS) Settle() { s.calls.Wait() }
 
-// Messages are those that were taken, in order.
+// Messages returns the accepted messages, in order.
 func (s *SMS) Messages() []Text {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +100,8 @@ func (s *SMS) Messages() []Text {
 	return list
 }
 
-// ByDelivery counts the messages of each delivery. More than 1 is a duplicate that somebody has read.
+// ByDelivery counts the messages of each delivery. More than 1 is a duplicate that a family has
+// read.
 func (s *SMS) ByDelivery() map[string]int {
 	counts := map[string]int{}
 	for _, m := range s.Messages() {
@@ -116,14 +110,14 @@ func (s *SMS) ByDelivery() map[string]int {
 	return counts
 }
 
-// Tally is what has happened so far.
+// Tally counts what has happened so far.
 type Tally struct {
-	Requests  int           // to send something
-	Taken     int           // messages
-	Faults    map[Fault]int // that were made
-	Early     int           // requests that came before the time that Retry-After gave
-	Callbacks map[int]int   // answers to callbacks by status
-	Forged    map[int]int   // answers to forged ones
+	Requests  int           // to send a message
+	Taken     int           // accepted messages
+	Faults    map[Fault]int // requests with each fault
+	Early     int           // requests before the time that Retry-After gave
+	Callbacks map[int]int   // responses to callbacks, by status
+	Forged    map[int]int   // responses to forged ones
 }
 
 // Tally returns the counts.
@@ -132,17 +126,20 @@ func (s *SMS) Tally() Tally {
 	defer s.mu.Unlock()
 	t := Tally{
 		Requests: s.requests, Taken: len(s.messages), Early: s.early,
-		Faults: maps.Clone(s.faults), Callbacks: maps.Clone(s.callback), Forged: maps.Clone(s.forged),
+		Faults: maps.Clone(s.faults), Callbacks: maps.Clone(s.callback),
+		Forged: maps.Clone(s.forged),
 	}
 	return t
 }
 
 func (s *SMS) authorize(w http.ResponseWriter, r *http.Request) bool {
 	user, password, ok := r.BasicAuth()
-	if ok && user == s.config.Account && password == s.config.Token && r.PathValue("account") == user {
+	if ok && user == s.config.Account && password == s.config.Token &&
+		r.PathValue("account") == user {
 		return true
 	}
-	respond(w, http.StatusUnauthorized, map[string]any{"code": 20003, "message": "Authenticate", "status": 401})
+	respond(w, http.StatusUnauthorized,
+		map[string]any{"code": 20003, "message": "Authenticate", "status": 401})
 	return false
 }
 
@@ -150,8 +147,10 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 	if !s.authorize(w, r) {
 		return
 	}
-	if err := r.ParseForm(); err != nil || r.PostForm.Get("To") == "" || r.PostForm.Get("Body") == "" {
-		respond(w, http.StatusBadRequest, map[string]any{"code": 21602, "message": "Message body is required.", "status": 400})
+	if err := r.ParseForm(); err != nil || r.PostForm.Get("To") == "" ||
+		r.PostForm.Get("Body") == "" {
+		respond(w, http.StatusBadRequest,
+			map[string]any{"code": 21602, "message": "Message body is required.", "status": 400})
 		return
 	}
 	key, delivery := s.keyOf(r)
@@ -159,6 +158,9 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 	text, again := s.take(r.PostForm, key, delivery, fault)
 	if text != nil && !again && s.config.Receipts {
 		s.report(text, r.PostForm.Get("StatusCallback"))
+	}
+	if s.interrupt(r, fault) {
+		return
 	}
 	switch fault {
 	case None:
@@ -168,36 +170,34 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "<html>")
 	case Busy:
 		if s.config.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(s.config.RetryAfter.Seconds())))
+			demand(w, s.config.RetryAfter)
 		}
-		respond(w, http.StatusTooManyRequests, map[string]any{"code": 20429, "message": "Too Many Requests", "status": 429})
+		respond(w, http.StatusTooManyRequests,
+			map[string]any{"code": 20429, "message": "Too Many Requests", "status": 429})
 	case Broken, BrokenTaken:
-		respond(w, http.StatusInternalServerError, map[string]any{"code": 20500, "message": "Internal Server Error", "status": 500})
+		respond(w, http.StatusInternalServerError,
+			map[string]any{"code": 20500, "message": "Internal Server Error", "status": 500})
 	case Refuse:
-		respond(w, http.StatusBadRequest, map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.", "status": 400})
-	case Silent, SilentTaken:
-		select {
-		case <-r.Context().Done():
-		case <-s.ctx.Done():
-		}
-	case Hangup, HangupTaken:
-		panic(http.ErrAbortHandler)
+		respond(w, http.StatusBadRequest,
+			map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.",
+				"status": 400})
 	}
 }
 
-// keyOf returns what tells one message from another, and the delivery that it is for.
+// keyOf returns the idempotency key of a message, and its delivery.
 func (s *SMS) keyOf(r *http.Request) (key, delivery string) {
 	if s.config.IdempotencyHeader != "" {
 		key = r.Header.Get(s.config.IdempotencyHeader)
 		delivery = key
 	}
-	if u, err := url.Parse(r.PostForm.Get("StatusCallback")); err == nil && u.Query().Get("delivery") != "" {
+	if u, err := url.Parse(r.PostForm.Get("StatusCallback")); err == nil &&
+		u.Query().Get("delivery") != "" {
 		delivery = u.Query().Get("delivery")
 	}
 	return key, delivery
 }
 
-// take counts a request and takes its message, unless the fault comes before that.
+// take counts a request and accepts its message, unless the fault comes first.
 func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Text, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,7 +217,8 @@ func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Te
 		return s.byKey[key], true
 	}
 	text = &Text{
-		SID: fmt.Sprintf("SM%032x", len(s.messages)+1), From: form.Get("From"), To: form.Get("To"), Body: form.Get("Body"),
+		SID: fmt.Sprintf("SM%032x", len(s.messages)+1), From: form.Get("From"), To: form.Get("To"),
+		Body:     form.Get("Body"),
 		Delivery: delivery, Status: "queued", Segments: segment.Of(form.Get("Body")).Segments,
 	}
 	s.messages = append(s.messages, text)
@@ -230,7 +231,8 @@ func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Te
 func (t Text) json() map[string]any {
 	return map[string]any{
 		"sid": t.SID, "status": t.Status, "to": t.To, "from": t.From, "body": t.Body,
-		"num_segments": strconv.Itoa(t.Segments), "price": nil, "error_code": nil, "error_message": nil,
+		"num_segments": strconv.Itoa(t.Segments), "price": nil, "error_code": nil,
+		"error_message": nil,
 	}
 }
 
@@ -273,7 +275,7 @@ func (s *SMS) snapshot(t *Text) Text {
 	return *t
 }
 
-// maxCalls is how many callbacks are made at once.
+// maxCalls is the number of concurrent callbacks.
 const maxCalls = 16
 
 // report makes the callbacks about a message, in a goroutine of its own.
@@ -317,16 +319,18 @@ func (s *SMS) report(text *Text, callback string) {
 	})
 }
 
-// call makes one callback, and returns the status of the answer; 0 is none.
+// call makes one callback, and returns the status of the response; 0 is none.
 func (s *SMS) call(callback string, t Text, status, token string) int {
 	form := url.Values{
 		"MessageSid": {t.SID}, "SmsSid": {t.SID}, "MessageStatus": {status}, "SmsStatus": {status},
-		"AccountSid": {s.config.Account}, "To": {t.To}, "From": {t.From}, "ApiVersion": {"2010-04-01"},
+		"AccountSid": {s.config.Account}, "To": {t.To}, "From": {t.From},
+		"ApiVersion": {"2010-04-01"},
 	}
 	if status == "undelivered" {
 		form.Set("ErrorCode", "30003")
 	}
-	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, callback, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, callback,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0
 	}

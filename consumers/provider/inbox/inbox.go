@@ -1,6 +1,10 @@
-// Package inbox keeps what users read in the application: the messages of each, and which have been read. A message that
-// is put in has arrived. That it did is an event in the log, in the room of its user, so that who is online sees it at
-// once.
+// Package inbox stores the messages that users read in the application, and which of them have been
+// read. A stored message has arrived: that is an event in the log, in the room of its user, so that
+// a user who is online sees it at once.
+//
+// [Provider] writes messages; [Read], [MarkRead] and [MarkAllRead] serve the API, in transactions
+// that see the rows of one user. The first change: another field of a message is a column of the
+// table inbox, a member of [Message] and a line in SendBatch.
 package inbox
 
 import (
@@ -13,14 +17,14 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// Provider puts messages into inboxes.
+// Provider stores messages in inboxes.
 type Provider struct {
 	pool   *pgxpool.Pool
 	writer provider.Writer
 }
 
-// New returns a provider on a pool in the role schoolbell_jobs. A link to a document is not written into the message, as
-// it would expire there: who lists messages makes it.
+// New returns a provider on a pool in the role schoolbell_jobs. The link to a document is not
+// stored in the message, where it would expire: it is made when the message is read.
 func New(pool *pgxpool.Pool, writer provider.Writer) *Provider {
 	writer.Link = nil
 	return &Provider{pool, writer}
@@ -38,7 +42,8 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 }
 
 // SendBatch implements [consumers.BatchProvider].
-func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.SendResult {
+func (p *Provider) SendBatch(ctx context.Context,
+	batch []*consumers.Delivery) []consumers.SendResult {
 	results := make([]consumers.SendResult, len(batch))
 	var c columns
 	for i, d := range batch {
@@ -51,8 +56,10 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 		if d.Document != nil {
 			hash = d.Document.SHA256
 		}
-		c.id, c.school, c.user, c.kind = append(c.id, d.ID), append(c.school, d.School), append(c.user, d.Recipient), append(c.kind, d.Template)
-		c.title, c.body, c.language = append(c.title, m.Title), append(c.body, m.Body), append(c.language, m.Language.String())
+		c.id, c.school, c.user, c.kind = append(c.id, d.ID), append(c.school, d.School),
+			append(c.user, d.Recipient), append(c.kind, d.Template)
+		c.title, c.body, c.language = append(c.title, m.Title), append(c.body, m.Body),
+			append(c.language, m.Language.String())
 		c.rightToLeft, c.document = append(c.rightToLeft, m.RightToLeft), append(c.document, hash)
 		results[i].Receipt = consumers.Receipt{State: consumers.Delivered, ProviderID: d.ID}
 	}
@@ -70,7 +77,7 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 	return results
 }
 
-// columns are messages, a column of the table each.
+// columns holds messages by the columns of the table.
 type columns struct {
 	id, school, user, kind, title, body, language, document []string
 	rightToLeft                                             []bool

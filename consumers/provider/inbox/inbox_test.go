@@ -30,26 +30,31 @@ func setup(t *testing.T) *bundle {
 	url := devtest.Postgres(t)
 	book, err := wording.Open()
 	require.NoError(t, err)
-	return &bundle{t, inbox.New(devtest.Pool(t, url, postgres.Jobs).Conns(), provider.Writer{Catalog: book}), devtest.Pool(t, url, postgres.API)}
+	return &bundle{t, inbox.New(devtest.Pool(t, url, postgres.Jobs).Conns(),
+		provider.Writer{Catalog: book}), devtest.Pool(t, url, postgres.API)}
 }
 
 func delivery(id, school, user string) *consumers.Delivery {
 	return &consumers.Delivery{
-		ID: id, School: school, Recipient: user, Channel: consumers.InApp, Language: "en", Template: wording.Announcement,
-		Params: wording.Params{Sender: "Oak", Title: "Title " + id, Body: "Body " + id}.Encode(),
+		ID: id, School: school, Recipient: user, Channel: consumers.InApp, Language: "en",
+		Template: wording.Announcement,
+		Params:   wording.Params{Sender: "Oak", Title: "Title " + id, Body: "Body " + id}.Encode(),
 	}
 }
 
-// as does something in the name of a user.
+// as runs a function as a user.
 func (b *bundle) as(school, user string, do func(ctx context.Context, tx pgx.Tx) error) {
 	b.t.Helper()
-	require.NoError(b.t, b.users.AsUser(b.t.Context(), school, user, func(tx pgx.Tx) error { return do(b.t.Context(), tx) }))
+	require.NoError(b.t,
+		b.users.AsUser(b.t.Context(), school, user,
+			func(tx pgx.Tx) error { return do(b.t.Context(), tx) }))
 }
 
 func (b *bundle) read(school, user string, change func(*inbox.Query)) (page *inbox.Page) {
 	b.t.Helper()
 	b.as(school, user, func(ctx context.Context, tx pgx.Tx) (err error) {
-		q := inbox.Query{School: school, User: user, Limit: 20, Link: func(hash string) string { return "https://oak.example/" + hash }}
+		q := inbox.Query{School: school, User: user, Limit: 20,
+			Link: func(hash string) string { return "https://oak.example/" + hash }}
 		if change != nil {
 			change(&q)
 		}
@@ -72,7 +77,8 @@ func TestInbox(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	batch := []*consumers.Delivery{
-		delivery("d1", "oak", "g1"), delivery("d2", "oak", "g1"), delivery("d3", "oak", "g2"), delivery("d4", "elm", "g1"), delivery("d5", "oak", "g1"),
+		delivery("d1", "oak", "g1"), delivery("d2", "oak", "g1"), delivery("d3", "oak", "g2"),
+		delivery("d4", "elm", "g1"), delivery("d5", "oak", "g1"),
 	}
 	batch[1].Language, batch[1].Document = "ar", &consumers.Document{SHA256: "abc"}
 	batch[4].Template = "nonsense"
@@ -81,13 +87,14 @@ func TestInbox(t *testing.T) {
 		require.NoError(t, a.Err)
 		require.Equal(t, consumers.Delivered, a.Receipt.State)
 	}
-	require.ErrorContains(t, results[4].Err, "nonsense", "one that cannot be written does not hold up the others")
-	_, err := b.provider.Send(t.Context(), batch[0]) // once more, after an answer that got lost
+	require.ErrorContains(t, results[4].Err, "nonsense",
+		"one that cannot be written does not delay the others")
+	_, err := b.provider.Send(t.Context(), batch[0]) // again, after a lost response
 	require.NoError(t, err)
 
 	page := b.read("oak", "g1", nil)
 	require.Equal(t, 2, page.Unread)
-	require.Len(t, page.Messages, 2, "each once, and nobody else's")
+	require.Len(t, page.Messages, 2, "each once, and no other user's")
 	byID := map[string]inbox.Message{}
 	for _, m := range page.Messages {
 		byID[m.ID] = m
@@ -98,24 +105,29 @@ func TestInbox(t *testing.T) {
 	require.Equal(t, "https://oak.example/abc", byID["d2"].Document)
 
 	require.True(t, b.mark("oak", "g1", "d1"))
-	require.True(t, b.mark("oak", "g1", "d1"), "twice is once")
+	require.True(t, b.mark("oak", "g1", "d1"), "marking it again is harmless")
 	require.False(t, b.mark("oak", "g1", "d3"))
 	require.False(t, b.mark("elm", "g1", "d1"))
 	require.False(t, b.mark("oak", "g1", "d9"))
 	page = b.read("oak", "g1", func(q *inbox.Query) { q.Unread = true })
 	require.Equal(t, 1, page.Unread)
 	require.Equal(t, "d2", page.Messages[0].ID)
-	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error { return inbox.MarkAllRead(ctx, tx, "oak", "g1") })
+	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error {
+		return inbox.MarkAllRead(ctx, tx,
+			"oak", "g1")
+	})
 	page = b.read("oak", "g1", nil)
 	require.Zero(t, page.Unread)
 	require.False(t, page.Messages[0].ReadAt.IsZero())
-	require.Equal(t, 1, b.read("oak", "g2", nil).Unread, "what others have read is not read")
+	require.Equal(t, 1, b.read("oak", "g2", nil).Unread, "another user's messages stay unread")
 }
 
 func TestP10_ATransactionSeesItsOwnUsersInbox(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.provider.SendBatch(t.Context(), []*consumers.Delivery{delivery("d1", "oak", "g1"), delivery("d2", "oak", "g2"), delivery("d3", "elm", "g1")})
+	b.provider.SendBatch(t.Context(),
+		[]*consumers.Delivery{delivery("d1", "oak", "g1"), delivery("d2", "oak", "g2"),
+			delivery("d3", "elm", "g1")})
 	count := func(tx pgx.Tx) (ids []string) {
 		rows, _ := tx.Query(t.Context(), `SELECT delivery_id FROM inbox ORDER BY 1`)
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -123,7 +135,7 @@ func TestP10_ATransactionSeesItsOwnUsersInbox(t *testing.T) {
 		return ids
 	}
 	b.as("oak", "g1", func(ctx context.Context, tx pgx.Tx) error {
-		require.Equal(t, []string{"d1"}, count(tx), "whatever a statement forgets to say")
+		require.Equal(t, []string{"d1"}, count(tx), "even without a condition in the statement")
 		tag, err := tx.Exec(ctx, `UPDATE inbox SET read_at = now()`)
 		require.EqualValues(t, 1, tag.RowsAffected())
 		return err
@@ -141,7 +153,7 @@ func TestPages(t *testing.T) {
 	for i := range 25 {
 		batch = append(batch, delivery(fmt.Sprintf("d%02d", i), "oak", "g1"))
 	}
-	b.provider.SendBatch(t.Context(), batch[:20]) // all of them at one time, or nearly
+	b.provider.SendBatch(t.Context(), batch[:20]) // at nearly the same time
 	b.provider.SendBatch(t.Context(), batch[20:])
 	seen, after := map[string]bool{}, ""
 	for range 4 {
@@ -156,7 +168,8 @@ func TestPages(t *testing.T) {
 	require.Empty(t, after)
 	for _, bad := range []string{"!", strings.Repeat("A", 9)} {
 		err := b.users.AsUser(t.Context(), "oak", "g1", func(tx pgx.Tx) error {
-			_, err := inbox.Read(t.Context(), tx, inbox.Query{School: "oak", User: "g1", After: bad, Limit: 1})
+			_, err := inbox.Read(t.Context(), tx,
+				inbox.Query{School: "oak", User: "g1", After: bad, Limit: 1})
 			return err
 		})
 		require.ErrorIs(t, err, inbox.ErrCursor)

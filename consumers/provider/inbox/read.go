@@ -16,42 +16,43 @@ import (
 type Page struct {
 	Messages []Message `json:"messages"`
 	Unread   int       `json:"unread" doc:"How many messages of the whole inbox have not been read"`
-	Next     string    `json:"next,omitzero" doc:"Give it as after to get older ones; absent on the last page"`
+	Next     string    `json:"next,omitzero" doc:"Pass it as after to get older ones; absent on the last page"`
 }
 
-// Message is one of an inbox.
+// Message is a message of an inbox.
 type Message struct {
-	ID        string    `json:"id" doc:"The delivery's"`
-	Kind      string    `json:"kind" doc:"What it is about, as in absence"`
+	ID        string    `json:"id" doc:"The id of the delivery"`
+	Kind      string    `json:"kind" doc:"What it is about, for example absence"`
 	Title     string    `json:"title"`
 	Body      string    `json:"body"`
 	Language  string    `json:"language" doc:"BCP 47"`
-	Direction string    `json:"direction" enum:"ltr,rtl" doc:"In which its text is written"`
-	Document  string    `json:"document,omitzero" doc:"A link to the document that it tells of; it can be followed without a token until it expires"`
+	Direction string    `json:"direction" enum:"ltr,rtl" doc:"The direction of its text"`
+	Document  string    `json:"document,omitzero" doc:"A link to its document, which works without a token until it expires"`
 	At        time.Time `json:"at" doc:"When it arrived"`
-	ReadAt    time.Time `json:"read_at,omitzero" doc:"Absent as long as it has not been read"`
+	ReadAt    time.Time `json:"read_at,omitzero" doc:"Absent until it has been read"`
 }
 
-// Query says which messages.
+// Query selects messages.
 type Query struct {
 	School, User string
-	Unread       bool   // only those that have not been read
+	Unread       bool   // only unread ones
 	After        string // the Next of the page before
 	Limit        int
-	Link         func(hash string) string // makes an address for a document; nil makes none
+	Link         func(hash string) string // makes the address of a document; nil for none
 }
 
-// ErrCursor says that After is not what a page called Next.
-var ErrCursor = errors.New("is not what a page called next")
+// ErrCursor reports an After that is not the Next of a page.
+var ErrCursor = errors.New("invalid cursor: want the next of a page")
 
-// Read returns a part of an inbox. The transaction sees the user's rows.
+// Read returns a part of an inbox. The transaction must see the user's rows.
 func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
 	at, id, err := parseCursor(q.After)
 	if err != nil {
 		return nil, err
 	}
 	page := &Page{}
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM schoolbell.inbox WHERE school = $1 AND user_id = $2 AND read_at IS NULL`,
+	if err := tx.QueryRow(ctx,
+		`SELECT count(*) FROM schoolbell.inbox WHERE school = $1 AND user_id = $2 AND read_at IS NULL`,
 		q.School, q.User).Scan(&page.Unread); err != nil {
 		return nil, fmt.Errorf("count unread messages: %w", err)
 	}
@@ -77,11 +78,13 @@ func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
 	return page, nil
 }
 
+// message reads a row.
 func (q *Query) message(row pgx.CollectableRow) (Message, error) {
 	m := Message{Direction: "ltr"}
 	var rightToLeft bool
 	var hash string
-	err := row.Scan(&m.ID, &m.Kind, &m.Title, &m.Body, &m.Language, &rightToLeft, &hash, &m.At, &m.ReadAt)
+	err := row.Scan(&m.ID, &m.Kind, &m.Title, &m.Body, &m.Language, &rightToLeft, &hash, &m.At,
+		&m.ReadAt)
 	if rightToLeft {
 		m.Direction = "rtl"
 	}
@@ -92,7 +95,8 @@ func (q *Query) message(row pgx.CollectableRow) (Message, error) {
 	return m, err
 }
 
-// parseCursor reads what a page called next. Without one it is after everything.
+// parseCursor parses the Next of a page: the time and id of its last message. Without one it is
+// after everything.
 func parseCursor(s string) (at time.Time, id string, err error) {
 	if s == "" {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), "", nil
@@ -106,7 +110,8 @@ func parseCursor(s string) (at time.Time, id string, err error) {
 	return time.UnixMicro(n).UTC(), id, nil
 }
 
-// MarkRead notes that a message has been read, and reports whether there is one. To say so again changes nothing.
+// MarkRead marks a message as read, and reports whether it exists. Marking it again changes
+// nothing: the first time stays.
 func MarkRead(ctx context.Context, tx pgx.Tx, school, user, id string) (found bool, err error) {
 	tag, err := tx.Exec(ctx, `
 		UPDATE schoolbell.inbox SET read_at = coalesce(read_at, clock_timestamp()) WHERE school = $1 AND user_id = $2 AND delivery_id = $3`,
@@ -117,7 +122,7 @@ func MarkRead(ctx context.Context, tx pgx.Tx, school, user, id string) (found bo
 	return tag.RowsAffected() > 0, nil
 }
 
-// MarkAllRead notes that all messages of a user have been read.
+// MarkAllRead marks all messages of a user as read.
 func MarkAllRead(ctx context.Context, tx pgx.Tx, school, user string) error {
 	if _, err := tx.Exec(ctx, `
 		UPDATE schoolbell.inbox SET read_at = clock_timestamp() WHERE school = $1 AND user_id = $2 AND read_at IS NULL`, school, user); err != nil {

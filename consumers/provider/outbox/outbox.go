@@ -1,5 +1,8 @@
-// Package outbox is where deliveries end while a school is being set up and in development: they are kept, to be looked
-// at, and reach nobody. It stands in for any channel.
+// Package outbox stores deliveries for inspection while a school is being set up and in
+// development: they reach nobody. It stands in for any channel.
+//
+// [Provider] renders a message as the channel would and stores it; [Latest] and [Count] show what
+// is there. The first change: how a channel's message looks is in write.
 package outbox
 
 import (
@@ -16,7 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// Provider keeps deliveries.
+// Provider stores deliveries.
 type Provider struct {
 	pool   *pgxpool.Pool
 	writer provider.Writer
@@ -31,7 +34,8 @@ func (p *Provider) Name() string { return "outbox" }
 // Abilities implements [consumers.Provider].
 func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
 
-// Count returns how many messages an SMS would be paid as. So the outbox can be kept within a budget as a service would be.
+// Count returns the number of messages that an SMS would be charged as, so that a budget can limit
+// the outbox like a real service.
 func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error) {
 	_, _, segments, err := p.write(ctx, d)
 	return segments, err
@@ -43,7 +47,8 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 }
 
 // SendBatch implements [consumers.BatchProvider].
-func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) []consumers.SendResult {
+func (p *Provider) SendBatch(ctx context.Context,
+	batch []*consumers.Delivery) []consumers.SendResult {
 	results := make([]consumers.SendResult, len(batch))
 	var c columns
 	for i, d := range batch {
@@ -52,11 +57,15 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 			results[i].Err = err
 			continue
 		}
-		c.id, c.school, c.channel = append(c.id, d.ID), append(c.school, d.School), append(c.channel, string(d.Channel))
-		c.recipient, c.address, c.sender = append(c.recipient, d.Recipient), append(c.address, d.Address), append(c.sender, d.Sender)
-		c.language, c.title, c.body = append(c.language, d.Language), append(c.title, title), append(c.body, body)
+		c.id, c.school, c.channel = append(c.id, d.ID), append(c.school, d.School),
+			append(c.channel, string(d.Channel))
+		c.recipient, c.address, c.sender = append(c.recipient, d.Recipient),
+			append(c.address, d.Address), append(c.sender, d.Sender)
+		c.language, c.title, c.body = append(c.language, d.Language), append(c.title, title),
+			append(c.body, body)
 		c.segments = append(c.segments, int32(segments)) //nolint:gosec // there are a few
-		results[i].Receipt = consumers.Receipt{State: consumers.Sent, ProviderID: d.ID, Segments: segments}
+		results[i].Receipt = consumers.Receipt{State: consumers.Sent, ProviderID: d.ID,
+			Segments: segments}
 	}
 	if len(c.id) == 0 {
 		return results
@@ -65,21 +74,24 @@ func (p *Provider) SendBatch(ctx context.Context, batch []*consumers.Delivery) [
 		INSERT INTO schoolbell.outbox (delivery_id, school, channel, recipient, address, sender, language, title, body, segments)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::int[])
 		ON CONFLICT DO NOTHING`,
-		c.id, c.school, c.channel, c.recipient, c.address, c.sender, c.language, c.title, c.body, c.segments)
+		c.id, c.school, c.channel, c.recipient, c.address, c.sender, c.language, c.title, c.body,
+		c.segments)
 	if err != nil {
-		provider.NotStored(results, fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err))
+		provider.NotStored(results,
+			fmt.Errorf("put %d messages into the outbox: %w", len(c.id), err))
 	}
 	return results
 }
 
-// columns are messages, a column of the table each.
+// columns holds messages by the columns of the table.
 type columns struct {
 	id, school, channel, recipient, address, sender, language, title, body []string
 	segments                                                               []int32
 }
 
 // write returns what the channel would show.
-func (p *Provider) write(ctx context.Context, d *consumers.Delivery) (title, body string, segments int, err error) {
+func (p *Provider) write(ctx context.Context,
+	d *consumers.Delivery) (title, body string, segments int, err error) {
 	m, err := p.writer.Write(ctx, d)
 	switch {
 	case err != nil:
@@ -93,7 +105,7 @@ func (p *Provider) write(ctx context.Context, d *consumers.Delivery) (title, bod
 	return m.Title, m.Text, 0, nil
 }
 
-// Message is one that the outbox keeps.
+// Message is a stored message.
 type Message struct {
 	DeliveryID string            `json:"delivery_id"`
 	Channel    consumers.Channel `json:"channel"`
@@ -107,9 +119,10 @@ type Message struct {
 	At         time.Time         `json:"at"`
 }
 
-// Latest returns a school's messages, the newest first; those of one channel when it is named. The transaction sees the
-// school's rows.
-func Latest(ctx context.Context, tx pgx.Tx, school string, channel consumers.Channel, limit int) ([]Message, error) {
+// Latest returns a school's messages, the newest first; those of one channel when it is named. The
+// transaction must see the school's rows.
+func Latest(ctx context.Context, tx pgx.Tx, school string, channel consumers.Channel,
+	limit int) ([]Message, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT delivery_id, channel, recipient, address, sender, language, title, body, segments, at FROM schoolbell.outbox
 		WHERE school = $1 AND ($2 = '' OR channel = $2) ORDER BY at DESC, delivery_id DESC LIMIT $3`, school, channel, limit)
@@ -119,7 +132,8 @@ func Latest(ctx context.Context, tx pgx.Tx, school string, channel consumers.Cha
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Message])
 }
 
-// Count returns how many messages of a school there are, by channel, and documents. The transaction sees the school's rows.
+// Count returns how many messages of a school there are, by channel, and documents. The transaction
+// sees the school's rows.
 func Count(ctx context.Context, tx pgx.Tx, school string) (map[consumers.Channel]int, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT channel, count(*) FROM schoolbell.outbox WHERE school = $1 GROUP BY channel
@@ -130,7 +144,8 @@ func Count(ctx context.Context, tx pgx.Tx, school string) (map[consumers.Channel
 	counts := map[consumers.Channel]int{}
 	var channel consumers.Channel
 	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&channel, &n}, func() error { counts[channel] = n; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&channel, &n},
+		func() error { counts[channel] = n; return nil }); err != nil {
 		return nil, fmt.Errorf("count outbox: %w", err)
 	}
 	return counts, nil
@@ -139,7 +154,7 @@ func Count(ctx context.Context, tx pgx.Tx, school string) (map[consumers.Channel
 // Document is one that was made for a recipient.
 type Document struct {
 	DeliveryID string    `json:"delivery_id"`
-	Kind       string    `json:"kind" doc:"As in receipt"`
+	Kind       string    `json:"kind" doc:"For example receipt"`
 	Recipient  string    `json:"recipient"`
 	StudentID  string    `json:"student_id"`
 	SHA256     string    `json:"sha256"`
@@ -147,8 +162,8 @@ type Document struct {
 	At         time.Time `json:"at"`
 }
 
-// Documents returns a school's latest documents, the newest first, as the ledger has them. The transaction sees the
-// school's rows.
+// Documents returns a school's latest documents, the newest first, as the ledger has them. The
+// transaction sees the school's rows.
 func Documents(ctx context.Context, tx pgx.Tx, school string, limit int) ([]Document, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id, recipient, document, changed_at FROM schoolbell.ledger
@@ -163,7 +178,8 @@ func Documents(ctx context.Context, tx pgx.Tx, school string, limit int) ([]Docu
 			return d, err
 		}
 		err = json.Unmarshal(made, &doc)
-		d.Kind, d.StudentID, d.SHA256, d.Bytes, d.At = doc.Kind, doc.StudentID, doc.SHA256, doc.Bytes, d.At.UTC()
+		d.Kind, d.StudentID, d.SHA256, d.Bytes, d.At = doc.Kind, doc.StudentID, doc.SHA256,
+			doc.Bytes, d.At.UTC()
 		return d, err
 	})
 }

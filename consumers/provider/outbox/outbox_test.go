@@ -24,12 +24,14 @@ func TestOutbox(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)
 	pool := devtest.Pool(t, url, postgres.Jobs)
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
-	p := outbox.New(pool.Conns(), provider.Writer{Catalog: book})
+	p := outbox.New(pool.Conns(), provider.Writer{Catalog: catalog})
 	d := &consumers.Delivery{
-		ID: "d1", School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Sender: "OAK", Language: "en", Template: wording.Absence,
-		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
+		ID: "d1", School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101",
+		Sender: "OAK", Language: "en", Template: wording.Absence,
+		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1),
+			Session: "day"}.Encode(),
 	}
 	for range 2 {
 		r, err := p.Send(t.Context(), d)
@@ -50,33 +52,37 @@ func TestOutbox(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, list, 2, "each once, and only the school's")
 		require.Equal(t, "Ada King was absent", list[0].Title)
-		require.Equal(t, "Oak: Ada King was absent without an excuse on Tuesday 1 September 2026. Please contact the school.", list[1].Body)
+		require.Equal(t,
+			"Oak: Ada King was absent without an excuse on Tuesday 1 September 2026. Please contact the school.", list[1].Body)
 		require.Equal(t, "+15125550101", list[1].Address)
 		require.Equal(t, 1, list[1].Segments)
 		return nil
 	}))
 }
 
-// decided are the settings of every school.
-type decided consumers.Settings
+// constant are the settings of every school.
+type constant consumers.Settings
 
-func (d *decided) At(context.Context, string, time.Time) (*consumers.Settings, error) {
+func (d *constant) At(context.Context, string, time.Time) (*consumers.Settings, error) {
 	return (*consumers.Settings)(d), nil
 }
 
-// What would not have been sent because of the school's budget is not in its outbox.
+// What the school's budget would have stopped is not in its outbox.
 func TestOutboxWithinABudget(t *testing.T) {
 	t.Parallel()
 	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
-	p := budget.Limit(outbox.New(pool.Conns(), provider.Writer{Catalog: book}), pool.Conns(), &decided{Budget: 2}, nil)
+	p := budget.Limit(outbox.New(pool.Conns(), provider.Writer{Catalog: catalog}), pool.Conns(),
+		&constant{Budget: 2}, nil)
 	require.Equal(t, "outbox", p.Name())
 	require.True(t, p.Abilities().Idempotent)
 	send := func(id string) error {
 		_, err := p.Send(t.Context(), &consumers.Delivery{
-			ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Language: "en", Template: wording.Absence,
-			Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
+			ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101",
+			Language: "en", Template: wording.Absence,
+			Params: wording.Params{Sender: "Oak", Student: "Ada King",
+				Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
 		})
 		return err
 	}
@@ -86,7 +92,8 @@ func TestOutboxWithinABudget(t *testing.T) {
 	var refused *consumers.SendError
 	require.ErrorAs(t, send("c"), &refused)
 	require.Equal(t, "budget", refused.Code)
-	var kept int
-	require.NoError(t, pool.Conns().QueryRow(t.Context(), "SELECT count(*) FROM schoolbell.outbox").Scan(&kept))
-	require.Equal(t, 2, kept)
+	var stored int
+	require.NoError(t, pool.Conns().QueryRow(t.Context(),
+		"SELECT count(*) FROM schoolbell.outbox").Scan(&stored))
+	require.Equal(t, 2, stored)
 }

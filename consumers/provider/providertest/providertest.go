@@ -1,4 +1,4 @@
-// Package providertest holds what the tests of all providers ask.
+// Package providertest holds tests that every provider must pass.
 package providertest
 
 import (
@@ -10,30 +10,32 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider/faulty"
 )
 
-// Outcome is what a provider must make of one fault of its service.
+// Outcome is what a provider must report for one fault of its service.
 type Outcome struct {
 	Fault faulty.Fault
-	Class consumers.ErrorClass // empty when the message counts as sent all the same
+	Class consumers.ErrorClass // empty when the message counts as sent nevertheless
 	Code  string
-	Taken int // how many messages the service has taken
+	Taken int // messages that the service accepts
 }
 
-// Attempt is what came of sending one delivery, on both ends of the wire.
+// Attempt is the result of sending one delivery, on both ends of the wire.
 type Attempt struct {
 	Receipt         consumers.Receipt
 	Err             error
 	Requests, Taken int // counted by the service
 }
 
-// ErrorClasses sends one delivery to a service with each fault. It is asked once, whatever happens; the error says
-// whether the message may have gone out, and not to whom.
-func ErrorClasses(t *testing.T, address string, outcomes []Outcome, send func(*testing.T, faulty.Fault) Attempt) {
+// ErrorClasses sends a delivery to a service with each fault. The provider sends one request,
+// whatever happens; its error tells whether the message may have gone out, and does not contain the
+// recipient's address.
+func ErrorClasses(t *testing.T, address string, outcomes []Outcome,
+	send func(*testing.T, faulty.Fault) Attempt) {
 	t.Helper()
 	for _, want := range outcomes {
 		t.Run(string(want.Fault), func(t *testing.T) {
 			t.Parallel()
 			got := send(t, want.Fault)
-			require.Equal(t, 1, got.Requests, "it is asked once, whatever happens")
+			require.Equal(t, 1, got.Requests, "a provider does not retry by itself")
 			require.Equal(t, want.Taken, got.Taken)
 			if want.Class == "" {
 				require.NoError(t, got.Err)
@@ -48,7 +50,7 @@ func ErrorClasses(t *testing.T, address string, outcomes []Outcome, send func(*t
 	}
 }
 
-// SendError returns the error as what providers must answer with.
+// SendError returns the error as the type that providers must return.
 func SendError(t *testing.T, err error) *consumers.SendError {
 	t.Helper()
 	var e *consumers.SendError

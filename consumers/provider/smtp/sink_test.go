@@ -18,8 +18,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
-// A mail server that is not ours: smtp-tester, which parses with mailparser.
-func TestAgainstAServerThatIsNotOurs(t *testing.T) {
+// smtp-tester is a mail server by others, which parses with mailparser.
+func TestAgainstSMTPTester(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
 	modules := filepath.Join(devtest.NodePackages(t, os.DirFS("testdata")), "node_modules")
@@ -49,7 +49,8 @@ func TestAgainstAServerThatIsNotOurs(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, lines.Scan())
 		var got struct{ Address, From, Subject, Language, Text, HTML string }
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &got, json.MatchCaseInsensitiveNames(true)))
+		require.NoError(t,
+			json.Unmarshal(lines.Bytes(), &got, json.MatchCaseInsensitiveNames(true)))
 		require.Equal(t, "anne@home.example", got.Address)
 		require.Equal(t, "school@oak.example", got.From)
 		require.Equal(t, language, got.Language)

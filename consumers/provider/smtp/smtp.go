@@ -1,11 +1,16 @@
 // Package smtp sends e-mail by SMTP submission.
 //
-// A server that has answered the end of a message with a yes has it; with a no it does not. When the connection ends
-// between the last line and the answer nobody knows, and mail servers cannot be asked. A message carries an id made of its
-// delivery's, by which many mailboxes show one that came twice once, but that is no promise.
+// A server that has confirmed the end of a message has accepted it; one that has refused has not.
+// When the connection ends between the last line and the response nobody knows, and mail servers
+// cannot be queried. The message id is made from the delivery's id: many mailboxes show a message
+// that arrives twice only once, but that is no guarantee.
+//
+// [Provider.Send] composes a message, takes a connection from the idle ones or dials, sends, and
+// classifies what came back. The first change: what a mail looks like is in compose and htmlPage.
 package smtp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +18,7 @@ import (
 	"html"
 	"net"
 	"net/mail"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,17 +31,17 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// Security is how a connection is protected.
+// Security is the protection of a connection.
 type Security string
 
-// The ways.
+// The kinds of protection.
 const (
 	StartTLS Security = "starttls" // required of the server
-	TLS      Security = "tls"      // from the first byte on
-	Plain    Security = "plain"    // not at all: for a server on the same machine
+	TLS      Security = "tls"      // from the first byte
+	Plain    Security = "plain"    // none: for a server on the same machine
 )
 
-// Config is a mail server to hand messages to. A zero value means the default in parentheses.
+// Config describes a mail server. A zero value means the default in parentheses.
 type Config struct {
 	Name     string   // of the provider, in ledgers and metrics ("smtp")
 	Host     string   // required
@@ -43,44 +49,31 @@ type Config struct {
 	Security Security // (StartTLS)
 	Username string   // without one there is no authentication (none)
 	Password string
-	From     string // required: the address that messages come from; the name is the school's
+	From     string // required: the address of the sender; the name is the school's
 
-	Connections int           // that are kept open for the next message (4)
+	Connections int           // idle ones to reuse (4)
 	Timeout     time.Duration // for each step (15 s)
-	Rate        float64       // messages a second (any number)
-	TLS         *tls.Config   // how certificates are checked (the system's way)
+	Rate        float64       // messages per second (unlimited)
+	TLS         *tls.Config   // how certificates are verified (the system's roots)
 
 	Writer provider.Writer // required
 }
 
-// Validate reports all that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Host == "" {
-		faults = append(faults, errors.New("mail server is required"))
-	}
-	if c.Port < 0 || c.Port > 65535 {
-		faults = append(faults, fmt.Errorf("port of mail server: %d is none", c.Port))
-	}
-	switch c.Security {
-	case "", StartTLS, TLS:
-	case Plain:
-		if c.Username != "" {
-			faults = append(faults, errors.New("mail server: a password is not sent over a connection that is not protected"))
-		}
-	default:
-		faults = append(faults, fmt.Errorf("mail security %q is none of starttls, tls and plain", c.Security))
-	}
-	if _, err := mail.ParseAddress(c.From); err != nil {
-		faults = append(faults, errors.New("mail sender: want an address, as in school@example.org"))
-	}
-	if c.Connections < 0 || c.Timeout < 0 || c.Rate < 0 {
-		faults = append(faults, errors.New("mail connections, timeout and rate must not be negative"))
-	}
-	if c.Writer.Catalog == nil {
-		faults = append(faults, errors.New("mail wording is required"))
-	}
-	return errors.Join(faults...)
+	_, from := mail.ParseAddress(c.From)
+	known := slices.Contains([]Security{"", StartTLS, TLS, Plain}, c.Security)
+	return errors.Join(
+		provider.Fault(c.Host == "", "mail server: a host is required"),
+		provider.Fault(c.Port < 0 || c.Port > 65535, "mail server: %d is not a port", c.Port),
+		provider.Fault(c.Security == Plain && c.Username != "",
+			"mail server: a password needs a protected connection"),
+		provider.Fault(!known, "mail security %q is not starttls, tls or plain", c.Security),
+		provider.Fault(from != nil, "mail sender: want an address, for example school@example.org"),
+		provider.Fault(c.Connections < 0 || c.Timeout < 0 || c.Rate < 0,
+			"mail connections, timeout and rate must not be negative"),
+		provider.Fault(c.Writer.Catalog == nil, "mail wording is required"),
+	)
 }
 
 // Provider sends e-mail.
@@ -95,21 +88,11 @@ func New(c Config) (*Provider, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Name == "" {
-		c.Name = "smtp"
-	}
-	if c.Security == "" {
-		c.Security = StartTLS
-	}
-	if c.Port == 0 {
-		c.Port = map[Security]int{StartTLS: 587, TLS: 465, Plain: 25}[c.Security]
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 15 * time.Second
-	}
-	if c.Connections == 0 {
-		c.Connections = 4
-	}
+	c.Name = cmp.Or(c.Name, "smtp")
+	c.Security = cmp.Or(c.Security, StartTLS)
+	c.Port = cmp.Or(c.Port, map[Security]int{StartTLS: 587, TLS: 465, Plain: 25}[c.Security])
+	c.Timeout = cmp.Or(c.Timeout, 15*time.Second)
+	c.Connections = cmp.Or(c.Connections, 4)
 	from, err := mail.ParseAddress(c.From)
 	if err != nil {
 		return nil, err
@@ -120,8 +103,10 @@ func New(c Config) (*Provider, error) {
 // Name implements [consumers.Provider].
 func (p *Provider) Name() string { return p.config.Name }
 
-// Abilities implements [consumers.Provider]: SMTP has none of them.
-func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Rate: p.config.Rate} }
+// Abilities implements [consumers.Provider]. SMTP is neither idempotent nor can it be queried.
+func (p *Provider) Abilities() consumers.Abilities {
+	return consumers.Abilities{Rate: p.config.Rate}
+}
 
 // Send implements [consumers.Provider].
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
@@ -131,49 +116,54 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	}
 	m, err := p.compose(d, msg)
 	if err != nil {
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Permanent, Code: "address", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "address", "%w", err)
 	}
 	c, err := p.acquire(ctx)
 	if err != nil {
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "unreachable", Err: fmt.Errorf("connect to mail server: %w", err)}
+		return consumers.Receipt{},
+			provider.Fail(consumers.Temporary, "unreachable", "connect to mail server: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) }) // it ends the step that it is at
+	// ends the current step
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
 	err = c.client.SendWithSMTPClient(c.session, m)
 	if !stop() || err != nil {
 		c.close()
 	} else {
 		p.release(c)
 	}
-	if m.IsDelivered() { // whatever came after the server's yes
-		return consumers.Receipt{State: consumers.Sent, ProviderID: strings.Trim(m.GetMessageID(), "<>")}, nil
+	if m.IsDelivered() { // accepted, whatever came after
+		return consumers.Receipt{State: consumers.Sent,
+			ProviderID: strings.Trim(m.GetMessageID(), "<>")}, nil
 	}
 	return consumers.Receipt{}, classify(err)
 }
 
-// classify says what is known after an error. The server's own words may hold the recipient's address, so only its
-// codes are kept.
+// classify tells what is known after an error. The server's text may contain the recipient's
+// address, so only its codes are kept.
 func classify(err error) *consumers.SendError {
 	var e *gomail.SendError
 	if !errors.As(err, &e) {
-		return &consumers.SendError{Class: consumers.Unsure, Code: "no_answer", Err: errors.New("mail server gave no answer")}
+		return provider.Fail(consumers.Unsure, "no_answer", "mail server did not respond")
 	}
 	code := e.ErrorCode()
 	failure := &consumers.SendError{
 		Class: consumers.Temporary, Code: strconv.Itoa(code),
-		Err: fmt.Errorf("%s: mail server answered %d %s", e.Reason, code, e.EnhancedStatusCode()),
+		Err: fmt.Errorf("%s: mail server responded %d %s", e.Reason, code, e.EnhancedStatusCode()),
 	}
-	ours := e.Reason == gomail.ErrSMTPMailFrom // a refused sender is a matter of configuration
+	ours := e.Reason == gomail.ErrSMTPMailFrom // a refused sender is a mistake in the configuration
 	switch {
 	case code == 0 && e.Reason == gomail.ErrSMTPDataClose:
-		failure.Class, failure.Code, failure.Err = consumers.Unsure, "no_answer", fmt.Errorf("%s: no answer", e.Reason)
+		failure.Class, failure.Code, failure.Err = consumers.Unsure, "no_answer",
+			fmt.Errorf("%s: no response", e.Reason)
 	case code == 0:
-		failure.Code, failure.Err = "no_answer", fmt.Errorf("%s: no answer", e.Reason)
+		failure.Code, failure.Err = "no_answer", fmt.Errorf("%s: no response", e.Reason)
 	case code >= 500 && !ours:
 		failure.Class = consumers.Permanent
 	}
 	return failure
 }
 
+// compose writes the message as text and as HTML.
 func (p *Provider) compose(d *consumers.Delivery, msg wording.Message) (*gomail.Msg, error) {
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := m.FromFormat(d.Sender, p.from.Address); err != nil {
@@ -187,7 +177,7 @@ func (p *Provider) compose(d *consumers.Delivery, msg wording.Message) (*gomail.
 	m.SetDate()
 	m.Subject(msg.Title)
 	m.SetGenHeader("Content-Language", msg.Language.String())
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // who is away does not answer it (RFC 3834)
+	m.SetGenHeader("Auto-Submitted", "auto-generated") // no automatic replies (RFC 3834)
 	m.SetBodyString(gomail.TypeTextPlain, withSignature(msg.Body, d.Sender))
 	m.AddAlternativeString(gomail.TypeTextHTML, htmlPage(msg, d.Sender))
 	return m, nil
@@ -200,7 +190,8 @@ func withSignature(body, sender string) string {
 	return body + "\n\n-- \n" + sender + "\n"
 }
 
-// htmlPage is the message for readers that show HTML: the same lines, in the direction of their language.
+// htmlPage renders the message for readers of HTML: the same lines, in the direction of their
+// language. Styles are inline, as mail clients drop style sheets.
 func htmlPage(msg wording.Message, sender string) string {
 	direction := "ltr"
 	if msg.RightToLeft {
@@ -227,7 +218,7 @@ func htmlPage(msg wording.Message, sender string) string {
 	return b.String()
 }
 
-// linkify escapes a line and makes an address at its end one to click on.
+// linkify escapes a line and turns an address at its end into a link.
 func linkify(line string) string {
 	i := strings.LastIndex(line, "https://")
 	if i < 0 || strings.ContainsAny(line[i:], " \t") {
@@ -237,7 +228,7 @@ func linkify(line string) string {
 	return html.EscapeString(line[:i]) + `<a href="` + address + `">` + address + `</a>`
 }
 
-// connection is one to the mail server, greeted and authenticated.
+// connection is a greeted and authenticated connection to the mail server.
 type connection struct {
 	client  *gomail.Client
 	session *smtp.Client
@@ -246,7 +237,8 @@ type connection struct {
 
 func (c *connection) close() { _ = c.conn.Close() }
 
-// acquire takes a connection that is kept, if it still answers, or opens one.
+// acquire takes an idle connection that still responds, or dials. The check costs a round trip and
+// keeps a dead connection from making an outcome unknown.
 func (p *Provider) acquire(ctx context.Context) (*connection, error) {
 	for {
 		select {
@@ -262,6 +254,7 @@ func (p *Provider) acquire(ctx context.Context) (*connection, error) {
 	}
 }
 
+// release makes a connection idle, or closes it when there are enough.
 func (p *Provider) release(c *connection) {
 	select {
 	case p.idle <- c:
@@ -270,7 +263,7 @@ func (p *Provider) release(c *connection) {
 	}
 }
 
-// Close closes the connections that are kept.
+// Close closes the idle connections.
 func (p *Provider) Close() error {
 	for {
 		select {
@@ -282,6 +275,7 @@ func (p *Provider) Close() error {
 	}
 }
 
+// dial opens a connection, with TLS as configured.
 func (p *Provider) dial(ctx context.Context) (*connection, error) {
 	secure := &tls.Config{}
 	if p.config.TLS != nil {
@@ -290,8 +284,10 @@ func (p *Provider) dial(ctx context.Context) (*connection, error) {
 	secure.ServerName, secure.MinVersion = p.config.Host, tls.VersionTLS12
 	c := &connection{}
 	options := []gomail.Option{
-		gomail.WithPort(p.config.Port), gomail.WithTimeout(p.config.Timeout), gomail.WithTLSConfig(secure), gomail.WithoutNoop(),
-		gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		gomail.WithPort(p.config.Port), gomail.WithTimeout(p.config.Timeout),
+		gomail.WithTLSConfig(secure), gomail.WithoutNoop(),
+		gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn,
+			error) {
 			var err error
 			if p.config.Security == TLS {
 				c.conn, err = (&tls.Dialer{Config: secure}).DialContext(ctx, network, address)
@@ -310,7 +306,8 @@ func (p *Provider) dial(ctx context.Context) (*connection, error) {
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
 	}
 	if p.config.Username != "" {
-		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(p.config.Username), gomail.WithPassword(p.config.Password))
+		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
+			gomail.WithUsername(p.config.Username), gomail.WithPassword(p.config.Password))
 	}
 	var err error
 	if c.client, err = gomail.NewClient(p.config.Host, options...); err != nil {

@@ -36,11 +36,12 @@ func server(t *testing.T, c faulty.MailConfig) *faulty.Mail {
 
 func client(t *testing.T, c smtp.Config) *smtp.Provider {
 	t.Helper()
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
-	c.Writer = provider.Writer{Catalog: book, Link: func(context.Context, *consumers.Delivery) (string, error) {
-		return "https://oak.example/d/1?s=a&t=b", nil
-	}}
+	c.Writer = provider.Writer{Catalog: catalog,
+		Link: func(context.Context, *consumers.Delivery) (string, error) {
+			return "https://oak.example/d/1?s=a&t=b", nil
+		}}
 	c.From = "school@oak.example"
 	if c.Security == "" {
 		c.Security = smtp.Plain
@@ -53,10 +54,12 @@ func client(t *testing.T, c smtp.Config) *smtp.Provider {
 
 func letter(id, language string) *consumers.Delivery {
 	return &consumers.Delivery{
-		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Email, Address: "anne@home.example", Language: language,
+		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Email,
+		Address: "anne@home.example", Language: language,
 		Sender: "École du Chêne", Template: wording.Receipt, DependsOn: "d0",
 		Params: wording.Params{
-			Sender: "École du Chêne", Student: "Zoë <Roi>", Payment: "P1", Invoice: "I1", Amount: 12050, Currency: "EUR", Method: "card",
+			Sender: "École du Chêne", Student: "Zoë <Roi>", Payment: "P1", Invoice: "I1",
+			Amount: 12050, Currency: "EUR", Method: "card",
 			Date: domain.NewDate(2026, 9, 1),
 		}.Encode(),
 	}
@@ -99,13 +102,13 @@ func TestSend(t *testing.T) {
 	require.Equal(t, 1, connections, "a connection is used again")
 	require.Equal(t, 2, messages)
 
-	s.Drop() // it is found out before the next message is sent on it
+	s.Drop() // noticed before the next message is sent on it
 	_, err = p.Send(t.Context(), letter("d3", "en"))
 	require.NoError(t, err)
 	require.Len(t, s.Emails(), 3)
 }
 
-func TestErrorsSayWhatIsKnown(t *testing.T) {
+func TestErrorClasses(t *testing.T) {
 	t.Parallel()
 	providertest.ErrorClasses(t, "anne", []providertest.Outcome{
 		{Fault: faulty.Busy, Class: consumers.Temporary, Code: "451"},
@@ -118,7 +121,9 @@ func TestErrorsSayWhatIsKnown(t *testing.T) {
 		{Fault: faulty.Garbled, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
 	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
 		s := server(t, faulty.MailConfig{Faults: faulty.Faults{fault: 1}})
-		a.Receipt, a.Err = client(t, smtp.Config{Host: s.Host, Port: s.Port, Timeout: 200 * time.Millisecond}).Send(t.Context(), letter("d1", "en"))
+		a.Receipt, a.Err = client(t,
+			smtp.Config{Host: s.Host, Port: s.Port,
+				Timeout: 200 * time.Millisecond}).Send(t.Context(), letter("d1", "en"))
 		_, a.Requests = s.Counts()
 		a.Taken = len(s.Emails())
 		return a
@@ -143,7 +148,9 @@ func TestConnectionsAreProtected(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(certified.Certificate())
 	s := server(t, faulty.MailConfig{
-		TLS: &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12}, Username: "oak", Password: "secret",
+		TLS: &tls.Config{Certificates: certified.TLS.Certificates,
+			MinVersion: tls.VersionTLS12},
+		Username: "oak", Password: "secret",
 	})
 	config := smtp.Config{
 		Host: s.Host, Port: s.Port, Security: smtp.StartTLS, Username: "oak", Password: "secret",
@@ -155,7 +162,8 @@ func TestConnectionsAreProtected(t *testing.T) {
 	wrong := config
 	wrong.Password = "guess"
 	_, err = client(t, wrong).Send(t.Context(), letter("d2", "en"))
-	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "the configuration can be mended")
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class,
+		"the configuration can be fixed")
 	require.NotContains(t, err.Error(), "guess")
 
 	stranger := config
@@ -167,21 +175,24 @@ func TestConnectionsAreProtected(t *testing.T) {
 	bare := server(t, faulty.MailConfig{})
 	config.Host, config.Port = bare.Host, bare.Port
 	_, err = client(t, config).Send(t.Context(), letter("d4", "en"))
-	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "without STARTTLS nothing is sent")
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class,
+		"without STARTTLS nothing is sent")
 	require.Empty(t, bare.Emails())
 	require.Len(t, s.Emails(), 1)
 }
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	err := smtp.Config{Port: -1, Security: "odd", From: "nobody", Rate: -1}.Validate()
-	for _, fault := range []string{"mail server is required", "port", "security", "mail sender", "negative", "wording"} {
+	err := smtp.Config{Port: -1, Security: "odd", From: "no address", Rate: -1}.Validate()
+	for _, fault := range []string{"a host is required", "port", "security", "mail sender",
+		"negative", "wording"} {
 		require.ErrorContains(t, err, fault)
 	}
-	require.ErrorContains(t, smtp.Config{Security: smtp.Plain, Username: "u"}.Validate(), "not protected")
+	require.ErrorContains(t, smtp.Config{Security: smtp.Plain, Username: "u"}.Validate(),
+		"protected connection")
 }
 
-// parts returns the text and the page of a message.
+// parts returns the text and the HTML page of a message.
 func parts(t *testing.T, l faulty.Email) (text, page string) {
 	t.Helper()
 	_, params, err := mime.ParseMediaType(l.Message.Header.Get("Content-Type"))

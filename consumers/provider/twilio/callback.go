@@ -17,7 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// The parameters of a callback's address. They are part of what the service signs.
+// The parameters of a callback's address, which the service signs with it.
 const (
 	paramDelivery = "delivery"
 	paramSchool   = "school"
@@ -27,7 +27,7 @@ const (
 // SignatureHeader carries the service's signature of a callback.
 const SignatureHeader = "X-Twilio-Signature"
 
-// callbackFor is the address for callbacks about a delivery.
+// callbackFor returns the callback address of a delivery.
 func (p *Provider) callbackFor(d *consumers.Delivery) string {
 	return p.config.Callbacks + "?" + url.Values{
 		paramDelivery: {d.ID},
@@ -36,7 +36,7 @@ func (p *Provider) callbackFor(d *consumers.Delivery) string {
 	}.Encode()
 }
 
-// Sign returns the signature of a callback: of its address and, in the order of their names, its parameters.
+// Sign returns the signature of a callback: of its address and, ordered by name, its parameters.
 func Sign(token, address string, form url.Values) string {
 	h := hmac.New(sha1.New, []byte(token))
 	h.Write([]byte(address))
@@ -51,11 +51,12 @@ func Sign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// maxCallback bounds a callback's body.
+// maxCallback bounds the body of a callback.
 const maxCallback = 64 << 10
 
-// Callback takes the service's reports. It answers 401 to what the service has not signed, or signed for a time that is
-// over. A report may come twice and in any order; it is for reports to make one story of them.
+// Callback receives the service's reports. It responds 401 to what the service has not signed, or
+// signed for a time that has passed. A report may come twice and in any order; consumers.Reports
+// puts them in order.
 func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -86,7 +87,8 @@ func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Ha
 		case errors.Is(err, consumers.ErrUnknownDelivery):
 			w.WriteHeader(http.StatusNotFound)
 		case err != nil:
-			log.ErrorContext(r.Context(), "take a provider's report", "provider", p.Name(), "delivery", report.DeliveryID, "error", err)
+			log.ErrorContext(r.Context(), "receive a provider's report", "provider", p.Name(),
+				"delivery", report.DeliveryID, "error", err)
 			w.Header().Set("Retry-After", "5")
 			w.WriteHeader(http.StatusServiceUnavailable)
 		default:
@@ -95,7 +97,8 @@ func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Ha
 	})
 }
 
-// authentic checks the signature. The address is the one that the service was given, whatever a proxy made of it.
+// authentic verifies the signature against the address that was given to the service, whatever a
+// proxy has made of it, and against both tokens while they are being replaced.
 func (p *Provider) authentic(r *http.Request) bool {
 	signature := r.Header.Get(SignatureHeader)
 	if p.config.Callbacks == "" || signature == "" {
@@ -111,7 +114,8 @@ func (p *Provider) authentic(r *http.Request) bool {
 	return ok
 }
 
-// spellings are the ways in which a service may write an address: some leave the scheme's own port out, others put it in.
+// spellings returns the ways in which a service may write an address: some omit the scheme's
+// default port, others add it.
 func spellings(address string) []string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -129,7 +133,7 @@ func spellings(address string) []string {
 	return []string{address, u.String()}
 }
 
-// expiresAt is when an address for callbacks is over; long ago when it does not say.
+// expiresAt returns the time until which a callback address is valid; long ago when it has none.
 func expiresAt(query url.Values) time.Time {
 	seconds, err := strconv.ParseInt(query.Get(paramExpires), 10, 64)
 	if err != nil {
@@ -138,6 +142,7 @@ func expiresAt(query url.Values) time.Time {
 	return time.Unix(seconds, 0)
 }
 
+// report reads a report. It is not ok when it names no delivery or status.
 func (p *Provider) report(query, form url.Values) (consumers.Report, bool) {
 	status := form.Get("MessageStatus")
 	r := consumers.Report{

@@ -1,9 +1,15 @@
-// Package twilio sends SMS through Twilio's HTTP interface for messages (2010-04-01), which other services speak too.
+// Package twilio sends SMS through Twilio's HTTP interface for messages (2010-04-01), which other
+// services speak too.
 //
-// The service has no idempotency keys, so an answer that does not come leaves open whether a text was sent. Three things
-// settle it. The status callback that is asked for names the delivery in its address, so that a receipt finds it even
-// when nobody ever learnt the message's own id; the list of messages is searched for one to the same number with the same
-// text; and a compatible service that does take a key gets the delivery's id.
+// The service has no idempotency keys, so that a missing response leaves open whether a text was
+// sent. Three things settle it. The status callback names the delivery in its address, so that a
+// receipt finds it even when the message's own id was never received. The list of messages is
+// searched for one to the same number with the same text. And a compatible service that accepts a
+// key gets the delivery's id.
+//
+// [Provider.Send] posts a message, [Provider.Status] searches the list, [Provider.Callback]
+// receives receipts. The first change: another code of the service that means "later" is a case in
+// refusalError.
 package twilio
 
 import (
@@ -22,9 +28,6 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
-
-// TakenBy returns the id of the delivery that a message belongs to, or "" when it is nobody's yet.
-type TakenBy func(ctx context.Context, providerName, providerID string) (deliveryID string, err error)
 
 // Provider sends SMS.
 type Provider struct {
@@ -59,19 +62,19 @@ func (p *Provider) Abilities() consumers.Abilities {
 	}
 }
 
-// message is what the service tells of one.
+// message is a message as the service describes it.
 type message struct {
 	SID          string `json:"sid"`
 	Status       string `json:"status"`
 	To           string `json:"to"`
 	Body         string `json:"body"`
 	Segments     string `json:"num_segments"`
-	Price        string `json:"price"` // null until it is known, then negative
+	Price        string `json:"price"` // null until it is set, then negative
 	ErrorCode    int    `json:"error_code"`
 	ErrorMessage string `json:"error_message"`
 }
 
-// apiError is what it tells when it does not do something.
+// apiError is an error as the service describes it.
 type apiError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -95,7 +98,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if p.config.Callbacks != "" {
 		form.Set("StatusCallback", p.callbackFor(d))
 	}
-	if !d.NotAfter.IsZero() { // the service waits for a telephone that is switched off; from 1 s to 10 h
+	if !d.NotAfter.IsZero() { // how long the service waits for a phone that is off: 1 s to 10 h
 		left := int(d.NotAfter.Sub(p.config.Now()).Seconds())
 		form.Set("ValidityPeriod", strconv.Itoa(min(max(left, 1), 36_000)))
 	}
@@ -116,7 +119,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	}
 	var m message
 	if err := json.Unmarshal(response.Body, &m); err != nil {
-		m = message{} // it has been taken, and a receipt will say by what name
+		m = message{} // accepted; a receipt will bring its id
 	}
 	r := m.receipt()
 	if r.Segments == 0 {
@@ -125,7 +128,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	return r, nil
 }
 
-// text is what is sent: as the delivery says it, in the cheaper alphabet if no letter is lost, and not too long.
+// text is the text to send: in the cheaper alphabet if no letter is lost, and not too long.
 func (p *Provider) text(ctx context.Context, d *consumers.Delivery) (string, error) {
 	m, err := p.config.Writer.Write(ctx, d)
 	if err != nil {
@@ -134,17 +137,19 @@ func (p *Provider) text(ctx context.Context, d *consumers.Delivery) (string, err
 	return segment.Fit(segment.Plain(m.Text), p.config.Segments), nil
 }
 
-// Count returns how many messages a delivery will be paid as.
+// Count returns the number of messages that a delivery will be charged as.
 func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error) {
 	text, err := p.text(ctx, d)
 	return segment.Of(text).Segments, err
 }
 
-func (p *Provider) request(ctx context.Context, method, query string, body *strings.Reader) (*http.Request, error) {
-	address := strings.TrimRight(p.config.URL, "/") + "/2010-04-01/Accounts/" + url.PathEscape(p.config.Account) + "/Messages.json" + query
+func (p *Provider) request(ctx context.Context, method, query string,
+	body *strings.Reader) (*http.Request, error) {
+	address := strings.TrimRight(p.config.URL, "/") + "/2010-04-01/Accounts/" +
+		url.PathEscape(p.config.Account) + "/Messages.json" + query
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return nil, &consumers.SendError{Class: consumers.Permanent, Code: "request", Err: err}
+		return nil, provider.Fail(consumers.Permanent, "request", "%w", err)
 	}
 	req.SetBasicAuth(p.config.Account, p.config.Token)
 	req.Header.Set("Accept", "application/json")
@@ -152,9 +157,10 @@ func (p *Provider) request(ctx context.Context, method, query string, body *stri
 	return req, nil
 }
 
-// Status implements [consumers.StatusProvider]: it looks for a message to the same number with the same text that belongs
-// to no other delivery.
-func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
+// Status implements [consumers.StatusProvider]. It searches for a message to the same number with
+// the same text that belongs to no other delivery.
+func (p *Provider) Status(ctx context.Context,
+	d *consumers.Delivery) (consumers.Receipt, bool, error) {
 	text, err := p.text(ctx, d)
 	if err != nil {
 		return consumers.Receipt{}, false, err
@@ -176,7 +182,7 @@ func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers
 		NextPage string    `json:"next_page_uri"`
 	}
 	if err := json.Unmarshal(response.Body, &list); err != nil {
-		return consumers.Receipt{}, false, fmt.Errorf("read list of messages: %w", err)
+		return consumers.Receipt{}, false, fmt.Errorf("decode list of messages: %w", err)
 	}
 	var found []message
 	for _, m := range list.Messages {
@@ -199,25 +205,28 @@ func (p *Provider) Status(ctx context.Context, d *consumers.Delivery) (consumers
 	}
 	switch {
 	case len(found) == 1, len(found) > 1 && p.config.FindDelivery != nil:
-		return found[len(found)-1].receipt(), true, nil // the newest comes first; the oldest that is nobody's is ours
+		// the newest is first; the oldest without a delivery is ours
+		return found[len(found)-1].receipt(), true, nil
 	case len(found) > 1:
 		return consumers.Receipt{}, false, errors.New("several messages have this text and number")
 	case list.NextPage != "":
-		return consumers.Receipt{}, false, errors.New("too many messages to this number to look through")
+		return consumers.Receipt{}, false, errors.New("too many messages to this number to search")
 	}
 	return consumers.Receipt{}, false, nil
 }
 
 func (m message) receipt() consumers.Receipt {
-	segments, _ := strconv.Atoi(m.Segments) // absent from an answer that could not be read
-	r := consumers.Receipt{State: state(m.Status), ProviderID: m.SID, Cost: millionths(m.Price), Segments: segments}
+	segments, _ := strconv.Atoi(m.Segments) // absent from a response that could not be decoded
+	r := consumers.Receipt{State: state(m.Status), ProviderID: m.SID, Cost: millionths(m.Price),
+		Segments: segments}
 	if r.State == consumers.Failed {
 		r.Error = reason(m.Status, m.ErrorCode, m.ErrorMessage)
 	}
 	return r
 }
 
-// state maps the service's word. Those that come before it knows better mean that it has taken the message.
+// state maps the service's status. Those before the last ones all mean that it has accepted the
+// message.
 func state(status string) consumers.State {
 	switch status {
 	case "delivered", "read":
@@ -238,7 +247,7 @@ func reason(status string, code int, text string) string {
 	return status
 }
 
-// millionths reads a price, "-0.00750", as a positive cost. What is not a price is none.
+// millionths parses a price such as "-0.00750" as a positive cost. Anything else is 0.
 func millionths(price string) int64 {
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(price, "-"), ".")
 	fraction = (fraction + "000000")[:6]
@@ -249,22 +258,25 @@ func millionths(price string) int64 {
 	return n
 }
 
-// refusalError says what a refusal means. The service's own codes are a small set, and say more than the status.
+// refusalError classifies an error response. The service's own codes are a small set, and more
+// precise than the status.
 func refusalError(response *provider.Response) *consumers.SendError {
 	var why apiError
 	if err := json.Unmarshal(response.Body, &why); err != nil || why.Code == 0 {
-		return provider.ResponseError(response, "", fmt.Errorf("service answered %d", response.Status))
+		return provider.ResponseError(response, "",
+			fmt.Errorf("service responded %d", response.Status))
 	}
 	e := provider.ResponseError(response, strconv.Itoa(why.Code), errors.New(why.Message))
 	switch why.Code {
-	case 14107, 20429, 21611, 30001, 30022, 63018: // too many at once, or its queue is full
+	case 14107, 20429, 21611, 30001, 30022, 63018: // rate limits and full queues
 		e.Class = consumers.Temporary
 	}
 	return e
 }
 
-// callbackValid is how long callbacks about a message are taken.
+// callbackValid is how long callbacks about a message are accepted: receipts may come a day after
+// the text.
 const callbackValid = 72 * time.Hour
 
-// callbackExpiry is when callbacks about a message that is sent now are no longer taken.
+// callbackExpiry is when callbacks about a message that is sent now are no longer accepted.
 func (p *Provider) callbackExpiry() time.Time { return p.config.Now().Add(callbackValid) }

@@ -34,9 +34,9 @@ func service(t *testing.T, c faulty.SMSConfig) *faulty.SMS {
 
 func client(t *testing.T, c twilio.Config) *twilio.Provider {
 	t.Helper()
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
-	c.Writer = provider.Writer{Catalog: book}
+	c.Writer = provider.Writer{Catalog: catalog}
 	if c.Account == "" {
 		c.Account, c.Token, c.From = account, token, "+15005550006"
 	}
@@ -48,9 +48,11 @@ func client(t *testing.T, c twilio.Config) *twilio.Provider {
 
 func text(id string) *consumers.Delivery {
 	return &consumers.Delivery{
-		ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101", Language: "en",
+		ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101",
+		Language: "en",
 		Template: wording.Absence,
-		Params:   wording.Params{Sender: "Oak", Student: "Ada O’Neil", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
+		Params: wording.Params{Sender: "Oak", Student: "Ada O’Neil",
+			Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
 	}
 }
 
@@ -60,18 +62,22 @@ func TestSend(t *testing.T) {
 	p := client(t, twilio.Config{URL: s.URL})
 	r, err := p.Send(t.Context(), text("d1"))
 	require.NoError(t, err)
-	require.Equal(t, consumers.Receipt{State: consumers.Sent, ProviderID: s.Messages()[0].SID, Segments: 1}, r)
+	require.Equal(t, consumers.Receipt{State: consumers.Sent, ProviderID: s.Messages()[0].SID,
+		Segments: 1}, r)
 	require.Equal(t, "Oak: Ada O'Neil was absent without an excuse on Tuesday 1 September 2026. Please contact the school.", s.Messages()[0].Body)
 	require.Equal(t, "+15005550006", s.Messages()[0].From)
 
 	named := text("d2")
 	named.Sender = "OAK"
-	_, err = client(t, twilio.Config{URL: s.URL, OwnNames: true, Account: account, Token: token, Service: "MG1"}).Send(t.Context(), named)
+	_, err = client(t, twilio.Config{URL: s.URL, OwnNames: true, Account: account, Token: token,
+		Service: "MG1"}).Send(t.Context(), named)
 	require.NoError(t, err)
 	require.Equal(t, "OAK", s.Messages()[1].From)
 
 	long := text("d3")
-	long.Template, long.Params = wording.Announcement, wording.Params{Sender: "Oak", Title: "T", Body: strings.Repeat("The bus is late. ", 500)}.Encode()
+	long.Template, long.Params = wording.Announcement,
+		wording.Params{Sender: "Oak", Title: "T",
+			Body: strings.Repeat("The bus is late. ", 500)}.Encode()
 	r, err = p.Send(t.Context(), long)
 	require.NoError(t, err)
 	require.Equal(t, 4, r.Segments, "shortened")
@@ -80,7 +86,7 @@ func TestSend(t *testing.T) {
 	require.Equal(t, 4, n)
 }
 
-func TestErrorsSayWhatIsKnown(t *testing.T) {
+func TestErrorClasses(t *testing.T) {
 	t.Parallel()
 	providertest.ErrorClasses(t, "5550101", []providertest.Outcome{
 		{Fault: faulty.Busy, Class: consumers.Temporary, Code: "20429"},
@@ -93,8 +99,11 @@ func TestErrorsSayWhatIsKnown(t *testing.T) {
 		{Fault: faulty.Refuse, Class: consumers.Permanent, Code: "21211"},
 		{Fault: faulty.Garbled, Taken: 1},
 	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
-		s := service(t, faulty.SMSConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 7 * time.Second})
-		a.Receipt, a.Err = client(t, twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(), text("d1"))
+		s := service(t, faulty.SMSConfig{Faults: faulty.Faults{fault: 1},
+			RetryAfter: 7 * time.Second})
+		a.Receipt, a.Err = client(t,
+			twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(),
+			text("d1"))
 		a.Requests, a.Taken = s.Tally().Requests, s.Tally().Taken
 		if fault == faulty.Busy {
 			require.Equal(t, 7*time.Second, providertest.SendError(t, a.Err).RetryAfter)
@@ -110,8 +119,10 @@ func TestWhatNeverWentOutIsTemporary(t *testing.T) {
 	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class)
 
 	s := service(t, faulty.SMSConfig{})
-	_, err = client(t, twilio.Config{URL: s.URL, Account: account, Token: "wrong", From: "+1500"}).Send(t.Context(), text("d1"))
-	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class, "the configuration can be mended")
+	_, err = client(t, twilio.Config{URL: s.URL, Account: account, Token: "wrong",
+		From: "+1500"}).Send(t.Context(), text("d1"))
+	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class,
+		"the configuration can be fixed")
 	require.Equal(t, "20003", providertest.SendError(t, err).Code)
 
 	nonsense := text("d1")
@@ -121,7 +132,7 @@ func TestWhatNeverWentOutIsTemporary(t *testing.T) {
 	require.Zero(t, s.Tally().Requests)
 }
 
-func TestStatusFindsWhatWasTaken(t *testing.T) {
+func TestStatusFindsAcceptedMessages(t *testing.T) {
 	t.Parallel()
 	s := service(t, faulty.SMSConfig{Faults: faulty.Faults{faulty.SilentTaken: 1}})
 	p := client(t, twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond})
@@ -142,14 +153,20 @@ func TestStatusFindsWhatWasTaken(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, found)
 
-	// Another delivery says the same to the same number. Alone it cannot be told which message is whose.
+	// Another delivery has the same text and number: without their ids the messages cannot be told
+	// apart.
 	_, err = p.Send(t.Context(), text("d2"))
 	require.Equal(t, consumers.Unsure, providertest.SendError(t, err).Class)
 	_, _, err = p.Status(t.Context(), text("d2"))
 	require.ErrorContains(t, err, "several messages")
 
-	owners := map[string]string{s.Messages()[0].SID: "d1"}
-	knowing := client(t, twilio.Config{URL: s.URL, FindDelivery: func(_ context.Context, _, id string) (string, error) { return owners[id], nil }})
+	deliveries := map[string]string{s.Messages()[0].SID: "d1"}
+	knowing := client(t,
+		twilio.Config{URL: s.URL,
+			FindDelivery: func(_ context.Context, _, id string) (string,
+				error) {
+				return deliveries[id], nil
+			}})
 	r, found, err = knowing.Status(t.Context(), text("d2"))
 	require.NoError(t, err)
 	require.True(t, found)
@@ -158,15 +175,16 @@ func TestStatusFindsWhatWasTaken(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, found)
 	require.Equal(t, s.Messages()[0].SID, r.ProviderID)
-	owners[s.Messages()[1].SID] = "d2"
+	deliveries[s.Messages()[1].SID] = "d2"
 	_, found, err = knowing.Status(t.Context(), text("d3"))
 	require.NoError(t, err)
-	require.False(t, found, "both are somebody's")
+	require.False(t, found, "both belong to other deliveries")
 }
 
-func TestAKeyMakesAskingAgainHarmless(t *testing.T) {
+func TestAKeyMakesRetriesHarmless(t *testing.T) {
 	t.Parallel()
-	s := service(t, faulty.SMSConfig{Faults: faulty.Faults{faulty.HangupTaken: 1}, IdempotencyHeader: "Idempotency-Key"})
+	s := service(t, faulty.SMSConfig{Faults: faulty.Faults{faulty.HangupTaken: 1},
+		IdempotencyHeader: "Idempotency-Key"})
 	p := client(t, twilio.Config{URL: s.URL, IdempotencyHeader: "Idempotency-Key"})
 	require.True(t, p.Abilities().Idempotent)
 	for range 3 {
@@ -177,32 +195,34 @@ func TestAKeyMakesAskingAgainHarmless(t *testing.T) {
 	require.False(t, client(t, twilio.Config{URL: s.URL}).Abilities().Idempotent)
 }
 
-// Many deliveries at once, against everything that goes wrong. Whoever asks again does so only where it is known that
-// nothing was taken; the rest is left to receipts and to the list of messages.
+// Many concurrent deliveries against every fault. A delivery is retried only when it is certain
+// that nothing was accepted; the rest is left to receipts and to the list of messages.
 func TestP5_NoTextIsSentTwice(t *testing.T) {
 	t.Parallel()
 	const deliveries = 1500
 	s := service(t, faulty.SMSConfig{
 		Seed: 7, Receipts: true, Twice: 0.2, Reorder: 0.3, Forge: 0.2, Undeliver: 0.05,
 		Faults: faulty.Faults{
-			faulty.Busy: 0.1, faulty.Broken: 0.03, faulty.BrokenTaken: 0.03, faulty.Silent: 0.01, faulty.SilentTaken: 0.01,
-			faulty.Hangup: 0.03, faulty.HangupTaken: 0.03, faulty.Garbled: 0.03,
+			faulty.Busy: 0.1, faulty.Broken: 0.03, faulty.BrokenTaken: 0.03, faulty.Silent: 0.01,
+			faulty.SilentTaken: 0.01,
+			faulty.Hangup:      0.03, faulty.HangupTaken: 0.03, faulty.Garbled: 0.03,
 		},
 	})
-	known := &story{states: map[string]consumers.State{}}
+	history := &story{states: map[string]consumers.State{}}
 	for i := range deliveries {
-		known.states[id(i)] = consumers.Planned
+		history.states[id(i)] = consumers.Planned
 	}
 	callbacks := newServer(t)
-	p := client(t, twilio.Config{URL: s.URL, Callbacks: callbacks.URL, Timeout: 300 * time.Millisecond, FindDelivery: known.takenBy})
-	callbacks.handle(p.Callback(known, quiet()))
+	p := client(t, twilio.Config{URL: s.URL, Callbacks: callbacks.URL,
+		Timeout: 300 * time.Millisecond, FindDelivery: history.find})
+	callbacks.handle(p.Callback(history, quiet()))
 
 	var workers sync.WaitGroup
 	next := make(chan int)
 	for range 32 {
 		workers.Go(func() {
 			for i := range next {
-				known.deliver(t.Context(), t, p, id(i))
+				history.deliver(t.Context(), t, p, id(i))
 			}
 		})
 	}
@@ -214,12 +234,12 @@ func TestP5_NoTextIsSentTwice(t *testing.T) {
 	s.Settle()
 
 	taken := s.ByDelivery()
-	doubtful := 0
+	unknown := 0
 	for i := range deliveries {
-		state := known.state(id(i))
+		state := history.state(id(i))
 		require.LessOrEqual(t, taken[id(i)], 1, "%s was sent twice", id(i))
 		if state == consumers.Unknown {
-			doubtful++
+			unknown++
 			require.Zero(t, taken[id(i)], "%s was sent, and a receipt came", id(i))
 			d := text(id(i))
 			d.Address = "+1" + id(i)
@@ -232,10 +252,11 @@ func TestP5_NoTextIsSentTwice(t *testing.T) {
 		}
 	}
 	tally := s.Tally()
-	require.Positive(t, doubtful)
+	require.Positive(t, unknown)
 	require.Positive(t, tally.Forged[http.StatusUnauthorized])
 	require.Len(t, tally.Forged, 1, "every forged one is refused")
-	require.Len(t, tally.Callbacks, 1, "every genuine one is taken: %v", tally.Callbacks)
-	t.Logf("%d deliveries, %d requests, %d taken, %d doubtful and not taken; %v; callbacks %v, forged %v",
-		deliveries, tally.Requests, tally.Taken, doubtful, tally.Faults, tally.Callbacks, tally.Forged)
+	require.Len(t, tally.Callbacks, 1, "every authentic one is accepted: %v", tally.Callbacks)
+	t.Logf("%d deliveries, %d requests, %d taken, %d unknown and not taken; %v; callbacks %v, forged %v",
+		deliveries, tally.Requests, tally.Taken, unknown, tally.Faults, tally.Callbacks,
+		tally.Forged)
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Keys are what a browser gives with a subscription, in base64url.
+// Keys come with a browser's subscription, in base64url.
 type Keys struct {
 	P256dh string `json:"p256dh" doc:"The browser's public key"`
 	Auth   string `json:"auth" doc:"The secret that browser and application share"`
@@ -32,7 +32,7 @@ func (k Keys) decode() (public *ecdh.PublicKey, secret []byte, err error) {
 	return public, secret, nil
 }
 
-// decodeBase64 reads base64url; some browsers' libraries pad it, or use the other alphabet.
+// decodeBase64 decodes base64url; some browsers' libraries pad it, or use the other alphabet.
 func decodeBase64(s string) ([]byte, error) {
 	s = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(s, "="))
 	return base64.RawURLEncoding.DecodeString(s)
@@ -40,13 +40,15 @@ func decodeBase64(s string) ([]byte, error) {
 
 const (
 	recordSize = 4096
-	maxPlain   = recordSize - 16 - 1 - headerSize // the tag, and the mark that ends the text
+	// without the tag, and the byte that ends the text
+	maxPlain   = recordSize - 16 - 1 - headerSize
 	headerSize = 16 + 4 + 1 + 65
-	padding    = 256 // lengths are rounded up to a multiple, so that they say less
+	padding    = 256 // lengths are rounded up to a multiple, to reveal less
 )
 
-// encrypt writes a message that only the browser can read (RFC 8291): one record of aes128gcm (RFC 8188) under a key that
-// follows from the browser's and from own, which is used for this message only.
+// encrypt writes a message that only the browser can read (RFC 8291): one record of aes128gcm (RFC
+// 8188) under a key derived from the browser's key and from own, which is used for this message
+// only.
 func encrypt(plain []byte, k Keys, own *ecdh.PrivateKey, salt []byte, padded int) ([]byte, error) {
 	theirs, secret, err := k.decode()
 	if err != nil {
@@ -57,7 +59,8 @@ func encrypt(plain []byte, k Keys, own *ecdh.PrivateKey, salt []byte, padded int
 		return nil, fmt.Errorf("agree on a key: %w", err)
 	}
 	public := own.PublicKey().Bytes()
-	material, err := hkdf.Key(sha256.New, shared, secret, "WebPush: info\x00"+string(theirs.Bytes())+string(public), 32)
+	material, err := hkdf.Key(sha256.New, shared, secret,
+		"WebPush: info\x00"+string(theirs.Bytes())+string(public), 32)
 	if err != nil {
 		return nil, err
 	}

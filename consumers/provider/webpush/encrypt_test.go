@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The example of RFC 8291, appendix A.
+// The example in appendix A of RFC 8291.
 func TestEncryptionOfTheStandard(t *testing.T) {
 	t.Parallel()
 	own, err := ecdh.P256().NewPrivateKey(bytesOf(t, "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"))
@@ -19,9 +19,11 @@ func TestEncryptionOfTheStandard(t *testing.T) {
 	}, own, bytesOf(t, "DGv6ra1nlYgDCS1FRnbzlw"), 0)
 	require.NoError(t, err)
 	require.Equal(t, "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl"+
-		"95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN", base64.RawURLEncoding.EncodeToString(got))
+		"95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
+		base64.RawURLEncoding.EncodeToString(got))
 
-	_, err = encrypt(nil, Keys{P256dh: "AAAA", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}, own, make([]byte, 16), 0)
+	_, err = encrypt(nil, Keys{P256dh: "AAAA", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}, own,
+		make([]byte, 16), 0)
 	require.Error(t, err)
 }
 

@@ -13,19 +13,20 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Store keeps subscriptions in PostgreSQL. It implements [Subscriptions].
+// Store holds subscriptions in PostgreSQL, for the provider. It implements [Subscriptions].
 type Store struct {
 	pool *pgxpool.Pool
 }
 
-// NewStore returns the table on a pool in the role schoolbell_jobs.
+// NewStore returns a store on a pool in the role schoolbell_jobs.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
-// maxDevices is how many devices somebody may have: the oldest is forgotten for the next one.
+// maxDevices is the limit of devices per user; a further one replaces the oldest.
 const maxDevices = 10
 
-// Add takes on a device, in a transaction that sees the user's rows. Browsers renew their subscriptions: the same endpoint
-// again replaces its keys.
+// Add adds a device, in a transaction that sees the user's rows. Browsers renew their
+// subscriptions: the same endpoint again replaces its keys. The error is a [*domain.InvalidError]
+// when the subscription is invalid.
 func Add(ctx context.Context, tx pgx.Tx, school, user string, s Subscription) error {
 	if err := s.validate(); err != nil {
 		return err
@@ -40,21 +41,23 @@ func Add(ctx context.Context, tx pgx.Tx, school, user string, s Subscription) er
 		DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint IN (
 			SELECT endpoint FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2
 			ORDER BY created_at DESC, endpoint OFFSET $3)`, school, user, maxDevices); err != nil {
-		return fmt.Errorf("forget the oldest device: %w", err)
+		return fmt.Errorf("remove the oldest device: %w", err)
 	}
 	return nil
 }
 
-// Remove forgets a device that its user no longer wants to be told by. To say so again changes nothing.
+// Remove deletes a device on which the user no longer wants notices. Deleting it again changes
+// nothing.
 func Remove(ctx context.Context, tx pgx.Tx, school, user, endpoint string) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`,
+	if _, err := tx.Exec(ctx,
+		`DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`,
 		school, user, endpoint); err != nil {
-		return fmt.Errorf("forget device: %w", err)
+		return fmt.Errorf("remove device: %w", err)
 	}
 	return nil
 }
 
-// validate returns a [*domain.InvalidError] with all that is wrong.
+// validate returns a [*domain.InvalidError] with all faults.
 func (s Subscription) validate() error {
 	var f domain.Faults
 	f.Text("/endpoint", s.Endpoint, 2*domain.MaxTextLength)
@@ -69,15 +72,17 @@ func (s Subscription) validate() error {
 	return f.Err()
 }
 
-// endpointProblem says why an address cannot be that of a push service, as far as can be seen without looking it up: what its
-// name leads to is seen when it is called.
+// endpointProblem tells why an address cannot be that of a push service, as far as that can be seen
+// without resolving its name: what the name leads to is checked when connecting.
 func endpointProblem(endpoint string) string {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
+		u.Fragment != "" {
 		return "must be an https address, as the browser's push service gave it"
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if ip, err := netip.ParseAddr(host); err == nil && !isPublic(ip) || !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
+	if ip, err := netip.ParseAddr(host); err == nil && !isPublic(ip) ||
+		!strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
 		return "must be on the internet"
 	}
 	return ""
@@ -97,6 +102,7 @@ func (t *Store) List(ctx context.Context, school, user string) ([]Subscription, 
 
 // Remove implements [Subscriptions].
 func (t *Store) Remove(ctx context.Context, school, user, endpoint string) error {
-	_, err := t.pool.Exec(ctx, `DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`, school, user, endpoint)
+	_, err := t.pool.Exec(ctx,
+		`DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`, school, user, endpoint)
 	return err
 }

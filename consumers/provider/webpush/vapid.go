@@ -13,25 +13,25 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// NewKey makes a key for an application server, in base64url. It is made once: subscriptions are bound to it.
+// NewKey generates a key for an application server, in base64url. It is generated once:
+// subscriptions are bound to it.
 func NewKey() (string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
+		return "", fmt.Errorf("generate a key: %w", err)
 	}
 	raw, err := key.Bytes()
 	if err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
+		return "", fmt.Errorf("generate a key: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
-// identity proves to push services who sends (RFC 8292).
+// identity proves to push services who the sender is (RFC 8292).
 type identity struct {
 	key     *ecdsa.PrivateKey
-	public  string // as browsers want it when they subscribe
+	public  string // as browsers need it to subscribe
 	contact string
-	now     func() time.Time
 
 	mu     sync.Mutex
 	tokens map[string]token // by the service's origin
@@ -42,13 +42,14 @@ type token struct {
 	until  time.Time
 }
 
-// A token is used for as long as half of its time is left, and is given out for no more than a day.
+// A token is renewed when half of its life is left, so that one in use never expires on the way.
+// The standard allows at most a day.
 const (
 	tokenLife  = 12 * time.Hour
 	maxOrigins = 1000
 )
 
-func newIdentity(key, contact string, now func() time.Time) (*identity, error) {
+func newIdentity(key, contact string) (*identity, error) {
 	raw, err := decodeBase64(key)
 	if err != nil {
 		return nil, fmt.Errorf("read key of application server: %w", err)
@@ -61,13 +62,14 @@ func newIdentity(key, contact string, now func() time.Time) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key of application server: %w", err)
 	}
-	return &identity{key: private, public: base64.RawURLEncoding.EncodeToString(public), contact: contact, now: now, tokens: map[string]token{}}, nil
+	return &identity{key: private, public: base64.RawURLEncoding.EncodeToString(public),
+		contact: contact, tokens: map[string]token{}}, nil
 }
 
-// header is the Authorization for a push service.
+// header returns the Authorization header for a push service.
 func (i *identity) header(endpoint *url.URL) (string, error) {
 	origin := endpoint.Scheme + "://" + endpoint.Host
-	now := i.now()
+	now := time.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if t, ok := i.tokens[origin]; ok && now.Before(t.until) {
@@ -79,7 +81,8 @@ func (i *identity) header(endpoint *url.URL) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign for push service: %w", err)
 	}
-	if len(i.tokens) >= maxOrigins { // there are a handful of services; whoever invents more gains nothing
+	// real services are a handful; made-up ones must not fill the memory
+	if len(i.tokens) >= maxOrigins {
 		clear(i.tokens)
 	}
 	t := token{"vapid t=" + signed + ", k=" + i.public, now.Add(tokenLife / 2)}

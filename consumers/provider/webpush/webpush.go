@@ -1,13 +1,19 @@
-// Package webpush sends notices to browsers and telephones that have subscribed (RFC 8030), readable by them alone (RFC
-// 8291), and proves to the push services who sends (RFC 8292).
+// Package webpush sends notices to browsers and phones that have subscribed (RFC 8030), readable by
+// them alone (RFC 8291), and proves to the push services who sends them (RFC 8292).
 //
-// Somebody may have several devices; a delivery goes to all of them and has succeeded when one service has taken it. What
-// a service says is gone is forgotten. A delivery may be sent again without harm: its id is the message's topic, so that a
-// service keeps only one that waits, and the notice's tag, so that a device shows only one.
+// A user may have several devices; a delivery goes to all of them and has succeeded when one
+// service has accepted it. A device that its service reports as gone is removed. Sending a delivery
+// again is harmless: its id is the message's topic, so that a service keeps only one pending, and
+// the notice's tag, so that a device shows only one.
+//
+// Endpoints come from users and must not lead into our own network: they are checked when a device
+// is added, and again on every connection, after its name is resolved. The first change: what a
+// device gets is in notice.
 package webpush
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -29,52 +35,47 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// maxTTL is how long services keep a notice for a device that is off.
+// maxTTL is how long services hold a notice for a device that is off.
 const maxTTL = 24 * time.Hour
 
-// Config is how notices are sent. A zero value means the default in parentheses.
+// Config configures a provider. A zero value means the default in parentheses.
 type Config struct {
-	Name    string        // of the provider, in ledgers and metrics ("webpush")
-	Key     string        // required: what NewKey made
-	Contact string        // required: whom push services write to, as in mailto:it@example.org or https://example.org
+	Name string // of the provider, in ledgers and metrics ("webpush")
+	Key  string // required: the result of NewKey
+	// Contact is required: where push services write to, for example mailto:it@example.org or
+	// https://example.org.
+	Contact string
 	Timeout time.Duration // for one service (10 s)
-	// Anywhere lets endpoints be on private networks and without TLS, for tests. Subscriptions come from users, so
-	// that their endpoints could else be made to point at our own servers.
+	// AllowPrivate permits endpoints on private networks and without TLS, for tests. Subscriptions
+	// come from users, who could otherwise direct requests at our own servers.
 	AllowPrivate bool
-	Now          func() time.Time // (time.Now)
 
 	Subscriptions Subscriptions   // required
 	Writer        provider.Writer // required
 }
 
-// Subscription is one device of somebody.
+// Subscription is a device of a user.
 type Subscription struct {
 	Endpoint string `json:"endpoint" doc:"The address that the browser's push service gave" example:"https://updates.push.services.mozilla.com/wpush/v2/gAAAA"`
 	Keys     Keys   `json:"keys"`
 }
 
-// Subscriptions are the devices of all users.
+// Subscriptions holds the devices of all users.
 type Subscriptions interface {
 	List(ctx context.Context, school, user string) ([]Subscription, error)
 	Remove(ctx context.Context, school, user, endpoint string) error
 }
 
-// Validate reports all that is wrong.
+// Validate reports all faults at once.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Key == "" {
-		faults = append(faults, errors.New("web push key is required"))
-	}
-	if !strings.HasPrefix(c.Contact, "mailto:") && !strings.HasPrefix(c.Contact, "https://") {
-		faults = append(faults, errors.New("web push contact must be a mailto: or https: address"))
-	}
-	if c.Timeout < 0 {
-		faults = append(faults, errors.New("web push timeout must not be negative"))
-	}
-	if c.Subscriptions == nil || c.Writer.Catalog == nil {
-		faults = append(faults, errors.New("web push subscriptions and wording are required"))
-	}
-	return errors.Join(faults...)
+	reachable := strings.HasPrefix(c.Contact, "mailto:") || strings.HasPrefix(c.Contact, "https://")
+	return errors.Join(
+		provider.Fault(c.Key == "", "web push key is required"),
+		provider.Fault(!reachable, "web push contact must be a mailto: or https: address"),
+		provider.Fault(c.Timeout < 0, "web push timeout must not be negative"),
+		provider.Fault(c.Subscriptions == nil || c.Writer.Catalog == nil,
+			"web push subscriptions and wording are required"),
+	)
 }
 
 // Provider sends notices.
@@ -89,16 +90,9 @@ func New(c Config) (*Provider, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Name == "" {
-		c.Name = "webpush"
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	who, err := newIdentity(c.Key, c.Contact, c.Now)
+	c.Name = cmp.Or(c.Name, "webpush")
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
+	who, err := newIdentity(c.Key, c.Contact)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +111,7 @@ func (p *Provider) Close() error {
 	return nil
 }
 
-// PublicKey is what browsers need to subscribe.
+// PublicKey returns the key that browsers need to subscribe.
 func (p *Provider) PublicKey() string { return p.identity.public }
 
 // Name implements [consumers.Provider].
@@ -126,11 +120,11 @@ func (p *Provider) Name() string { return p.config.Name }
 // Abilities implements [consumers.Provider].
 func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{Idempotent: true} }
 
-// notice is what the device gets.
+// notice is the content that a device gets.
 type notice struct {
 	ID        string `json:"id"` // also the tag that it is shown under
 	School    string `json:"school"`
-	Kind      string `json:"kind"` // as in "absence"
+	Kind      string `json:"kind"` // for example "absence"
 	Title     string `json:"title"`
 	Body      string `json:"body"`
 	Language  string `json:"lang"`
@@ -146,9 +140,10 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	}
 	devices, err := p.config.Subscriptions.List(ctx, d.School, d.Recipient)
 	if err != nil {
-		return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "subscriptions", Err: fmt.Errorf("look up devices: %w", err)}
+		return consumers.Receipt{},
+			provider.Fail(consumers.Temporary, "subscriptions", "list devices: %w", err)
 	}
-	worst := &consumers.SendError{Class: consumers.Permanent, Code: "no_device", Err: errors.New("recipient has no device that takes notices")}
+	worst := provider.Fail(consumers.Permanent, "no_device", "recipient has no device for notices")
 	taken := ""
 	for _, s := range devices {
 		id, err := p.push(ctx, d, s, payload)
@@ -159,10 +154,13 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 		case !errors.As(err, &e):
 			return consumers.Receipt{}, err
 		case e.Code == codeGone:
-			if err := p.config.Subscriptions.Remove(ctx, d.School, d.Recipient, s.Endpoint); err != nil {
-				return consumers.Receipt{}, &consumers.SendError{Class: consumers.Temporary, Code: "subscriptions", Err: fmt.Errorf("forget device: %w", err)}
+			if err := p.config.Subscriptions.Remove(ctx, d.School, d.Recipient,
+				s.Endpoint); err != nil {
+				return consumers.Receipt{},
+					provider.Fail(consumers.Temporary, "subscriptions", "remove device: %w", err)
 			}
-		case worst.Code == "no_device" || rank(e) > rank(worst) || rank(e) == rank(worst) && e.RetryAfter > worst.RetryAfter:
+		case worst.Code == "no_device" || rank(e) > rank(worst) || rank(e) == rank(worst) &&
+			e.RetryAfter > worst.RetryAfter:
 			worst = e
 		}
 	}
@@ -172,7 +170,8 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	return consumers.Receipt{}, worst
 }
 
-// rank orders errors by how much there is still to hope for.
+// rank orders errors by how much hope they leave: an unknown outcome before a temporary failure,
+// and that before a permanent one.
 func rank(e *consumers.SendError) int {
 	switch e.Class {
 	case consumers.Unsure:
@@ -189,7 +188,8 @@ func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, 
 		return nil, err
 	}
 	n := notice{
-		ID: d.ID, School: d.School, Kind: d.Template, Title: msg.Title, Body: segment.Fit(msg.Text, 6),
+		ID: d.ID, School: d.School, Kind: d.Template, Title: msg.Title,
+		Body:     segment.Fit(msg.Text, 6),
 		Language: msg.Language.String(), Direction: "ltr", Link: msg.Link,
 	}
 	if msg.RightToLeft {
@@ -201,7 +201,7 @@ func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, 
 		payload, err = json.Marshal(n)
 	}
 	if err != nil || len(payload) > maxPlain {
-		return nil, &consumers.SendError{Class: consumers.Permanent, Code: "message", Err: errors.New("notice is too long")}
+		return nil, provider.Fail(consumers.Permanent, "message", "notice is too long")
 	}
 	return payload, nil
 }
@@ -210,10 +210,11 @@ func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, 
 const codeGone = "gone"
 
 // push sends a notice to one device.
-func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscription, payload []byte) (id string, err error) {
+func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscription,
+	payload []byte) (id string, err error) {
 	endpoint, err := url.Parse(s.Endpoint)
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && !p.config.AllowPrivate {
-		return "", gone(errors.New("endpoint is not an address"))
+		return "", gone(errors.New("endpoint is not a URL"))
 	}
 	own, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -238,7 +239,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	}
 	ttl := maxTTL
 	if !d.NotAfter.IsZero() {
-		ttl = min(ttl, max(d.NotAfter.Sub(p.config.Now()), 0))
+		ttl = min(ttl, max(time.Until(d.NotAfter), 0))
 	}
 	for name, value := range map[string]string{
 		"Authorization":    authorization,
@@ -246,7 +247,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 		"Content-Type":     "application/octet-stream",
 		"TTL":              strconv.Itoa(int(ttl.Seconds())),
 		"Urgency":          urgency(d.Priority),
-		"Topic":            d.ID, // 32 characters, as many as it may have
+		"Topic":            d.ID, // 32 characters, the maximum
 	} {
 		req.Header.Set(name, value)
 	}
@@ -260,14 +261,15 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	case response.Status == http.StatusNotFound || response.Status == http.StatusGone:
 		return "", gone(errors.New("device has unsubscribed"))
 	}
-	return "", provider.ResponseError(response, "", fmt.Errorf("push service answered %d", response.Status))
+	return "", provider.ResponseError(response, "",
+		fmt.Errorf("push service responded %d", response.Status))
 }
 
 func gone(err error) *consumers.SendError {
-	return &consumers.SendError{Class: consumers.Permanent, Code: codeGone, Err: err}
+	return provider.Fail(consumers.Permanent, codeGone, "%w", err)
 }
 
-// messageID is the service's name for a message, if it gives a short one.
+// messageID returns the service's id for a message, if it gives a short one.
 func messageID(h http.Header) string {
 	location := h.Get("Location")
 	if id := location[strings.LastIndexByte(location, '/')+1:]; id != "" && len(id) <= 128 {
@@ -286,7 +288,8 @@ func urgency(p consumers.Priority) string {
 	return "normal"
 }
 
-// internetOnly refuses connections to anything but the internet at large.
+// internetOnly refuses connections to addresses that are not on the public internet. It runs after
+// the name is resolved, so that a name cannot change in between.
 func internetOnly(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {

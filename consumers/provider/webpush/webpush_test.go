@@ -49,7 +49,8 @@ func (d *devices) Remove(_ context.Context, _, _, endpoint string) error {
 	return nil
 }
 
-func setup(t *testing.T, c faulty.PushConfig, browsers int) (*faulty.Push, *devices, []*faulty.Browser) {
+func setup(t *testing.T, c faulty.PushConfig,
+	browsers int) (*faulty.Push, *devices, []*faulty.Browser) {
 	t.Helper()
 	s := faulty.NewPush(c)
 	t.Cleanup(s.Close)
@@ -59,20 +60,23 @@ func setup(t *testing.T, c faulty.PushConfig, browsers int) (*faulty.Push, *devi
 		b, err := s.Subscribe()
 		require.NoError(t, err)
 		list = append(list, b)
-		d.list = append(d.list, webpush.Subscription{Endpoint: b.Endpoint, Keys: webpush.Keys{P256dh: b.P256dh, Auth: b.Auth}})
+		d.list = append(d.list,
+			webpush.Subscription{Endpoint: b.Endpoint,
+				Keys: webpush.Keys{P256dh: b.P256dh, Auth: b.Auth}})
 	}
 	return s, d, list
 }
 
-func client(t *testing.T, d webpush.Subscriptions, anywhere bool) *webpush.Provider {
+func client(t *testing.T, d webpush.Subscriptions, allowPrivate bool) *webpush.Provider {
 	t.Helper()
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
 	key, err := webpush.NewKey()
 	require.NoError(t, err)
 	p, err := webpush.New(webpush.Config{
-		Key: key, Contact: "mailto:it@oak.example", Subscriptions: d, Timeout: 300 * time.Millisecond, AllowPrivate: anywhere,
-		Writer: provider.Writer{Catalog: book},
+		Key: key, Contact: "mailto:it@oak.example", Subscriptions: d,
+		Timeout: 300 * time.Millisecond, AllowPrivate: allowPrivate,
+		Writer: provider.Writer{Catalog: catalog},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
@@ -81,8 +85,10 @@ func client(t *testing.T, d webpush.Subscriptions, anywhere bool) *webpush.Provi
 
 func notice(id string) *consumers.Delivery {
 	return &consumers.Delivery{
-		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Push, Language: "ar", Priority: consumers.Urgent, Template: wording.Absence,
-		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
+		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Push, Language: "ar",
+		Priority: consumers.Urgent, Template: wording.Absence,
+		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1),
+			Session: "day"}.Encode(),
 	}
 }
 
@@ -101,7 +107,7 @@ func TestSend(t *testing.T) {
 	require.Equal(t, "high", got.Urgency)
 	require.Equal(t, "mailto:it@oak.example", got.Contact)
 	require.InDelta(t, 3600, got.TTL, 60)
-	require.Zero(t, (got.Padded-86-16)%256, "its length says little")
+	require.Zero(t, (got.Padded-86-16)%256, "its length reveals little")
 	var shown map[string]string
 	require.NoError(t, json.Unmarshal([]byte(got.Payload), &shown))
 	require.Equal(t, "غياب: Ada King", shown["title"])
@@ -109,7 +115,7 @@ func TestSend(t *testing.T) {
 	require.Equal(t, limited.ID, shown["id"])
 }
 
-func TestDevicesThatAreGoneAreForgotten(t *testing.T) {
+func TestDevicesThatAreGoneAreRemoved(t *testing.T) {
 	t.Parallel()
 	s, d, browsers := setup(t, faulty.PushConfig{}, 2)
 	p := client(t, d, true)
@@ -124,15 +130,17 @@ func TestDevicesThatAreGoneAreForgotten(t *testing.T) {
 	require.Empty(t, d.list)
 }
 
-func TestErrorsSayWhatIsKnown(t *testing.T) {
+func TestErrorClasses(t *testing.T) {
 	t.Parallel()
 	for fault, class := range map[faulty.Fault]consumers.ErrorClass{
-		faulty.Busy: consumers.Temporary, faulty.Broken: consumers.Unsure, faulty.SilentTaken: consumers.Unsure,
+		faulty.Busy: consumers.Temporary, faulty.Broken: consumers.Unsure,
+		faulty.SilentTaken: consumers.Unsure,
 		faulty.HangupTaken: consumers.Unsure, faulty.Refuse: consumers.Permanent,
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
-			_, d, _ := setup(t, faulty.PushConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 9 * time.Second}, 2)
+			_, d, _ := setup(t,
+				faulty.PushConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 9 * time.Second}, 2)
 			_, err := client(t, d, true).Send(t.Context(), notice("d1"))
 			e := providertest.SendError(t, err)
 			require.Equal(t, class, e.Class)
@@ -144,33 +152,40 @@ func TestErrorsSayWhatIsKnown(t *testing.T) {
 	}
 }
 
-// Subscriptions come from users. Nobody makes us ask our own servers.
+// Subscriptions come from users, who must not be able to direct requests at our own servers.
 func TestEndpointsAreOnTheInternet(t *testing.T) {
 	t.Parallel()
 	s, d, _ := setup(t, faulty.PushConfig{}, 1)
 	keys := d.list[0].Keys
-	for _, endpoint := range []string{"https://127.0.0.1:1/x", "https://10.1.2.3/x", "https://[::1]/x", "https://169.254.169.254/x", "https://[::ffff:192.168.1.1]/x", "https://100.64.0.1/x"} {
+	for _, endpoint := range []string{"https://127.0.0.1:1/x", "https://10.1.2.3/x",
+		"https://[::1]/x", "https://169.254.169.254/x", "https://[::ffff:192.168.1.1]/x",
+		"https://100.64.0.1/x"} {
 		d.list = []webpush.Subscription{{Endpoint: endpoint, Keys: keys}}
 		_, err := client(t, d, false).Send(t.Context(), notice("d1"))
 		require.ErrorContains(t, err, "not on the internet", endpoint)
 	}
 	d.list = []webpush.Subscription{{Endpoint: s.URL + "/push/1", Keys: keys}}
 	_, err := client(t, d, false).Send(t.Context(), notice("d1"))
-	require.Equal(t, "no_device", providertest.SendError(t, err).Code, "an endpoint without TLS is none")
+	require.Equal(t, "no_device", providertest.SendError(t, err).Code,
+		"an endpoint without TLS is refused")
 	require.Zero(t, s.Requests())
 }
 
-func TestTable(t *testing.T) {
+func TestStore(t *testing.T) {
 	t.Parallel()
 	_, d, _ := setup(t, faulty.PushConfig{}, 12)
 	url := devtest.Postgres(t)
-	users, table := devtest.Pool(t, url, postgres.API), webpush.NewStore(devtest.Pool(t, url, postgres.Jobs).Conns())
+	users, table := devtest.Pool(t, url, postgres.API),
+		webpush.NewStore(devtest.Pool(t, url, postgres.Jobs).Conns())
 	ctx := t.Context()
 	add := func(school, user string, s webpush.Subscription) error {
-		return users.AsUser(ctx, school, user, func(tx pgx.Tx) error { return webpush.Add(ctx, tx, school, user, s) })
+		return users.AsUser(ctx, school, user,
+			func(tx pgx.Tx) error { return webpush.Add(ctx, tx, school, user, s) })
 	}
 	remove := func(school, user, endpoint string) {
-		require.NoError(t, users.AsUser(ctx, school, user, func(tx pgx.Tx) error { return webpush.Remove(ctx, tx, school, user, endpoint) }))
+		require.NoError(t,
+			users.AsUser(ctx, school, user,
+				func(tx pgx.Tx) error { return webpush.Remove(ctx, tx, school, user, endpoint) }))
 	}
 	for i := range d.list {
 		d.list[i].Endpoint = fmt.Sprintf("https://push.example/%d", i)
@@ -179,7 +194,7 @@ func TestTable(t *testing.T) {
 	require.NoError(t, add("oak", "g2", d.list[0]))
 	got, err := table.List(ctx, "oak", "g1")
 	require.NoError(t, err)
-	require.ElementsMatch(t, d.list[2:], got, "the oldest are forgotten")
+	require.ElementsMatch(t, d.list[2:], got, "the oldest are removed")
 	renewed := d.list[5]
 	renewed.Keys.Auth = d.list[6].Keys.Auth
 	require.NoError(t, add("oak", "g1", renewed))
@@ -196,8 +211,10 @@ func TestTable(t *testing.T) {
 
 	t.Run("P10", func(t *testing.T) {
 		for _, other := range [][2]string{{"oak", "g2"}, {"elm", "g1"}, {"oak", ""}} {
-			err := users.AsUser(ctx, other[0], other[1], func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", d.list[0]) })
-			require.ErrorContains(t, err, "row-level security", "a device of g1 at oak, added as %v", other)
+			err := users.AsUser(ctx, other[0], other[1],
+				func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", d.list[0]) })
+			require.ErrorContains(t, err, "row-level security",
+				"a device of g1 at oak, added as %v", other)
 		}
 	})
 }
@@ -206,17 +223,23 @@ func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
 	t.Parallel()
 	_, d, _ := setup(t, faulty.PushConfig{}, 1)
 	for _, bad := range []string{
-		"", "ftp://push.example/1", "http://push.example/1", "https://", "https:///x", "https://user:password@push.example/1", "https://push.example/1#x",
-		"https://localhost/1", "https://db/1", "https://x.localhost/1", "https://localhost./1", "https://127.0.0.1/1", "https://[::1]/1", "https://10.1.2.3/1",
-		"https://169.254.169.254/latest", "https://192.168.0.1:8443/1", "https://100.64.0.1/1", "https://[fd00::1]/1", "https://[::ffff:10.0.0.1]/1",
+		"", "ftp://push.example/1", "http://push.example/1", "https://", "https:///x",
+		"https://user:password@push.example/1", "https://push.example/1#x",
+		"https://localhost/1", "https://db/1", "https://x.localhost/1", "https://localhost./1",
+		"https://127.0.0.1/1", "https://[::1]/1", "https://10.1.2.3/1",
+		"https://169.254.169.254/latest", "https://192.168.0.1:8443/1", "https://100.64.0.1/1",
+		"https://[fd00::1]/1", "https://[::ffff:10.0.0.1]/1",
 		"https://2130706433/1", "https://push.example/" + strings.Repeat("x", 1100),
 	} {
-		err := webpush.Add(t.Context(), nil, "oak", "g1", webpush.Subscription{Endpoint: bad, Keys: d.list[0].Keys})
+		err := webpush.Add(t.Context(), nil, "oak", "g1",
+			webpush.Subscription{Endpoint: bad, Keys: d.list[0].Keys})
 		var invalid *domain.InvalidError
 		require.ErrorAs(t, err, &invalid, bad)
 		require.Equal(t, "/endpoint", invalid.Faults[0].Pointer, bad)
 	}
 	var invalid *domain.InvalidError
-	require.ErrorAs(t, webpush.Add(t.Context(), nil, "oak", "g1", webpush.Subscription{Endpoint: "ftp://x", Keys: webpush.Keys{P256dh: "?", Auth: ""}}), &invalid)
-	require.Len(t, invalid.Faults, 2, "all that is wrong")
+	require.ErrorAs(t, webpush.Add(t.Context(), nil, "oak", "g1",
+		webpush.Subscription{Endpoint: "ftp://x", Keys: webpush.Keys{P256dh: "?", Auth: ""}}),
+		&invalid)
+	require.Len(t, invalid.Faults, 2, "all faults at once")
 }

@@ -28,7 +28,7 @@ func (c *Client) socket(
 	return conn, func() { stop(); _ = conn.Close() }, nil
 }
 
-// ended turns the end of a WebSocket into its close code.
+// ended returns an error with the close code of a WebSocket.
 func ended(err error) error {
 	if closed := (*websocket.CloseError)(nil); errors.As(err, &closed) &&
 		closed.Code != websocket.CloseAbnormalClosure {
@@ -57,7 +57,7 @@ type centrifugeReply struct {
 	} `json:"push"`
 }
 
-// centrifuge hears a channel of the Centrifuge protocol.
+// centrifuge receives a channel of the Centrifuge protocol.
 func (c *Client) centrifuge(ctx context.Context) error {
 	conn, release, err := c.socket(ctx, "/connection/websocket")
 	if err != nil {

@@ -30,20 +30,20 @@ const (
 // Kinds are all of them.
 var Kinds = []Kind{SSE, Centrifuge, SocketIO, Polling}
 
-// Client hears one room.
+// Client receives one room.
 type Client struct {
 	Kind   Kind
 	URL    string // of the server, http://…
 	Token  string
 	School string
 	Room   string
-	// after which it wants to hear the room; its offset is not 0, which Centrifuge has no word for
+	// after which it receives the room; offset 0 cannot be expressed in Centrifuge
 	From   domain.Position
 	Source net.IP        // of its connections; nil leaves it to the kernel
-	Once   bool          // it does not come back
-	Pause  time.Duration // before it comes back, at most; 200 ms if 0
+	Once   bool          // it does not reconnect
+	Pause  time.Duration // maximum pause before it reconnects; 0 means 200 ms
 
-	// Hear is called with each event. It may be nil.
+	// OnEvent is called with each event. It may be nil.
 	OnEvent func(event []byte)
 
 	mu     sync.Mutex
@@ -53,16 +53,16 @@ type Client struct {
 	offset string // of Socket.IO
 }
 
-// State is what has become of a client.
+// State is the history of a client.
 type State struct {
 	Offsets  []int64   // offsets, in order
 	Connects int       // how often it got into its room
 	Since    time.Time // when it last did; zero while it is not in
-	Lost     []string  // answers that it could not be given what it missed
+	Lost     []string  // messages that what it missed cannot be served
 	Ends     []string  // how its connections ended
 }
 
-// State returns what has become of the client so far.
+// State returns the history of the client so far.
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +71,7 @@ func (c *Client) State() State {
 	return s
 }
 
-// Run connects, again and again, until ctx ends. It may be called again then, and goes on where the
+// Run connects and reconnects until ctx ends. It may be called again then, and continues where the
 // client was.
 func (c *Client) Run(ctx context.Context) {
 	c.mu.Lock()
@@ -107,7 +107,7 @@ func (c *Client) Run(ctx context.Context) {
 
 var errEnded = errors.New("connection ended")
 
-// at is the place that the client goes on from.
+// at returns the offset from which the client continues.
 func (c *Client) at() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

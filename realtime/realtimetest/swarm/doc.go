@@ -1,5 +1,6 @@
-// Package swarm is thousands of live clients in one process, for fault tests. Each does what the
-// official library of its protocol does: it keeps its place, comes back when the connection is
-// lost, and goes on where it was. What it has heard, in which order, and how its connections ended
-// is there to be compared with the log.
+// Package swarm runs thousands of live clients in one process, for fault tests and benches. Each
+// behaves like the official library of its protocol: it remembers its offset, reconnects when the
+// connection is lost, and continues where it was. What it has received, in which order, and how its
+// connections ended can be compared with the log. client.go has what the protocols share; a new
+// protocol is a file next to stream.go.
 package swarm

@@ -17,7 +17,7 @@ import (
 
 const engineIO = "/socket.io/?EIO=4&transport="
 
-// socketIO hears a room over Socket.IO and WebSocket.
+// socketIO receives a room over Socket.IO and WebSocket.
 func (c *Client) socketIO(ctx context.Context) error {
 	conn, release, err := c.socket(ctx, engineIO+"websocket")
 	if err != nil {
@@ -29,9 +29,9 @@ func (c *Client) socketIO(ctx context.Context) error {
 		if err != nil {
 			return ended(err)
 		}
-		answer, err := c.packet(packet)
-		if err == nil && answer != nil {
-			err = conn.WriteMessage(websocket.TextMessage, answer)
+		reply, err := c.packet(packet)
+		if err == nil && reply != nil {
+			err = conn.WriteMessage(websocket.TextMessage, reply)
 		}
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (c *Client) socketIO(ctx context.Context) error {
 	}
 }
 
-// poll hears a room over Socket.IO and long-polling.
+// poll receives a room over Socket.IO and long-polling.
 func (c *Client) poll(ctx context.Context) error {
 	transport := &http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: 2,
 		DisableCompression: true}
@@ -61,9 +61,9 @@ func (c *Client) poll(ctx context.Context) error {
 				}
 				address += "&sid=" + open.SID
 			}
-			answer, err := c.packet(packet)
-			if err == nil && answer != nil {
-				_, err = c.exchange(ctx, web, http.MethodPost, address, answer)
+			reply, err := c.packet(packet)
+			if err == nil && reply != nil {
+				_, err = c.exchange(ctx, web, http.MethodPost, address, reply)
 			}
 			if err != nil {
 				return err
@@ -94,8 +94,8 @@ func (c *Client) exchange(
 
 var errPacket = errors.New("unexpected packet")
 
-// packet takes one packet of Engine.IO, and returns what is to be answered.
-func (c *Client) packet(p []byte) (answer []byte, err error) {
+// packet takes one packet of Engine.IO, and returns the reply.
+func (c *Client) packet(p []byte) (reply []byte, err error) {
 	switch {
 	case len(p) == 0:
 		return nil, fmt.Errorf("%w: empty", errPacket)
@@ -116,7 +116,7 @@ func (c *Client) packet(p []byte) (answer []byte, err error) {
 	return nil, fmt.Errorf("%w: %.100s", errPacket, p)
 }
 
-// credentials are the packet that asks for the main namespace.
+// credentials returns the packet that connects to the default namespace.
 func (c *Client) credentials() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +155,7 @@ func (c *Client) event(data []byte) error {
 	if err := json.Unmarshal(data, &args); err != nil || len(args) < 2 {
 		return fmt.Errorf("read event %.100s: %w", data, err)
 	}
-	var name, place string
+	var name, offset string
 	if err := json.Unmarshal(args[0], &name); err != nil {
 		return fmt.Errorf("read name of event: %w", err)
 	}
@@ -167,10 +167,10 @@ func (c *Client) event(data []byte) error {
 	case name == "resync":
 		c.lost(string(args[1]))
 	}
-	// the library keeps the last argument if it is a text
-	if json.Unmarshal(args[len(args)-1], &place) == nil {
+	// the library remembers the last argument if it is a string
+	if json.Unmarshal(args[len(args)-1], &offset) == nil {
 		c.mu.Lock()
-		c.offset = place
+		c.offset = offset
 		c.mu.Unlock()
 	}
 	return nil

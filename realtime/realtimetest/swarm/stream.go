@@ -15,7 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// stream hears server-sent events.
+// stream receives server-sent events.
 func (c *Client) stream(ctx context.Context) error {
 	transport := &http.Transport{DialContext: c.dial, DisableKeepAlives: true,
 		DisableCompression: true}

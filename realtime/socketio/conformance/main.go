@@ -1,5 +1,5 @@
-// Command conformance serves what the public conformance suites of the Socket.IO project expect to
-// meet: a server of Engine.IO 4 that returns each message, and one of Socket.IO 5 that returns
+// Command conformance serves what the public conformance suites of the Socket.IO project
+// expect: a server of Engine.IO 4 that returns each message, and one of Socket.IO 5 that returns
 // events and acknowledges them. Protocol and transport are those of the product.
 //
 //	go run ./realtime/socketio/conformance --http :3000
@@ -11,7 +11,7 @@
 //	cd socket.io/docs/engine.io-protocol/v4-test-suite && npm ci && npm test # 25 tests
 //	cd ../../socket.io-protocol/v5-test-suite && npm ci && npm test          # 32 tests
 //
-// What they look at is also in the tests of this repository, which need no other.
+// The tests of this repository cover the same ground without them.
 package main
 
 import (
@@ -79,7 +79,7 @@ func (e echo) Message(binary bool, data []byte) error {
 func (echo) Next(*engineio.Batch)   {}
 func (echo) Closed(engineio.Reason) {}
 
-// enter lets everybody in and says what it was told.
+// enter accepts every client and emits its auth payload.
 func enter(_ context.Context, s *socketio.Socket, auth jsontext.Value) (socketio.Accepted, error) {
 	s.Emit("auth", auth)
 	return socketio.Accepted{Handler: mirror{s}}, nil

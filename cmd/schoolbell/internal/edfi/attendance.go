@@ -8,23 +8,25 @@ import (
 	"github.com/schoolbell/schoolbell/domain/attendance"
 )
 
-// attended marks one attendance event. Ed-Fi allows several events of a student on a day, one for each category;
-// Schoolbell has one mark for a student, day and session. The first event of a day is the mark of the session "day", and one of
-// another category gets a session named after its category, so that none replaces another. Partial absences always have a
-// session of their own: they say nothing about the rest of the day.
+// attended imports an attendance event. Ed-Fi allows several events of a student on a day, one for
+// each category; Schoolbell has one mark for a student, day and session. The first event of a day
+// is the mark of the session "day", and one of another category gets a session named after its
+// category, so that none replaces another. Partial absences always have a session of their own:
+// they say nothing about the rest of the day.
 func (im *Import) attended(e *element) error {
 	event := e.at("AttendanceEvent")
 	id, school := im.directory.studentID(e), im.directory.schoolID(e)
 	key := id + " " + event.str("EventDate")
 	day, ok := parseDate(event.str("EventDate"))
 	if !ok {
-		im.report.unused(e.name, key, "day is not a date")
+		im.report.unused(e.name, key, "the day is not a date")
 		return nil
 	}
 	category := event.code("AttendanceEventCategory")
 	status, ok := attendanceStatus(category, event.str("AttendanceEventReason"))
 	if !ok {
-		im.report.unused(e.name, key, "category and reason do not say whether the student was present")
+		im.report.unused(e.name, key,
+			"category and reason do not say whether the student was present")
 		return nil
 	}
 	p := im.directory.pupil(id)
@@ -56,7 +58,7 @@ func (im *Import) sessionOf(e *element, key, school, category string) string {
 			im.marks[k] = category
 			return session
 		case was == category || session == slug(category):
-			im.report.adjusted(e.name, key, "the same event is there twice: the later one counts")
+			im.report.adjusted(e.name, key, "the same event occurs twice: the later one counts")
 			return session
 		}
 		session = slug(category)
@@ -64,8 +66,9 @@ func (im *Import) sessionOf(e *element, key, school, category string) string {
 	}
 }
 
-// attendanceStatus maps Ed-Fi's categories. A student who was tardy or left early was there, the former late. Where the
-// category leaves open whether an absence is excused, as "Partial" does, the reason decides.
+// attendanceStatus maps Ed-Fi's categories. A student who was tardy or left early was present, the
+// former late. Where the category leaves open whether an absence is excused, as "Partial" does, the
+// reason decides.
 func attendanceStatus(category, reason string) (status string, ok bool) {
 	switch category {
 	case "In Attendance", "Early departure":
@@ -89,9 +92,11 @@ func attendanceStatus(category, reason string) (status string, ok bool) {
 	return "", false
 }
 
-// attendanceReason keeps what Schoolbell has no field for: when the student arrived, and how many minutes it was.
+// attendanceReason preserves what Schoolbell has no field for: when the student arrived, and the
+// minutes of the event.
 func attendanceReason(e *element) string {
-	reason := cmp.Or(e.str("AttendanceEvent", "AttendanceEventReason"), e.code("AttendanceEvent", "AttendanceEventCategory"))
+	reason := cmp.Or(e.str("AttendanceEvent", "AttendanceEventReason"),
+		e.code("AttendanceEvent", "AttendanceEventCategory"))
 	if arrival := e.str("ArrivalTime"); len(arrival) >= len("15:04") {
 		reason += ", arrived at " + arrival[:len("15:04")]
 	}

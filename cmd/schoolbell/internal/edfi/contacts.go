@@ -1,16 +1,17 @@
 package edfi
 
-// phoneOrder is the order in which a contact's numbers are preferred: first those that take a text message. A fax
-// takes neither a message nor a call.
-var phoneOrder = []string{"Mobile", "Home", "Emergency 1", "Emergency 2", "Other", "Work", "Unlisted"}
+// phoneOrder is the order in which a contact's numbers are preferred: first those that can receive
+// a text. A fax receives neither a text nor a call.
+var phoneOrder = []string{"Mobile", "Home", "Emergency 1", "Emergency 2", "Other", "Work",
+	"Unlisted"}
 
-// bestPhone picks the number to reach a contact on. why says what became of numbers that could not be used.
+// bestPhone chooses the number at which to reach a contact. why explains why there is none.
 func bestPhone(e *element) (phone string, changed bool, why string) {
 	best := len(phoneOrder) + 1
 	for t := range e.all("Telephone") {
 		kind := t.code("TelephoneNumberType")
 		if kind == "Fax" {
-			why = "the only number is a fax, and left out"
+			why = "the only number is a fax and was left out"
 			continue
 		}
 		rank := len(phoneOrder)
@@ -24,7 +25,7 @@ func bestPhone(e *element) (phone string, changed bool, why string) {
 		}
 		number, rewritten := repairPhone(t.str("TelephoneNumber"))
 		if number == "" {
-			why = "telephone number cannot be dialled, and left out"
+			why = "phone number cannot be dialled and was left out"
 			continue
 		}
 		best, phone, changed = rank, number, rewritten
@@ -35,13 +36,13 @@ func bestPhone(e *element) (phone string, changed bool, why string) {
 	return phone, changed, why
 }
 
-// bestEmail picks an address, a personal one if there is one.
+// bestEmail chooses an address, preferably a personal one.
 func bestEmail(e *element) (email, why string) {
 	for m := range e.all("ElectronicMail") {
 		address, _ := repairEmail(m.str("ElectronicMailAddress"))
 		switch {
 		case address == "":
-			why = "e-mail address is not one, and left out"
+			why = "e-mail address is invalid and was left out"
 		case email == "" || m.code("ElectronicMailType") == "Home/Personal":
 			email = address
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// directory is what the first pass keeps: what events of the second refer to.
+// directory holds what the events refer to. The first pass fills it.
 type directory struct {
 	refs     map[string]string // XML id → unique id
 	schools  map[string]*schoolEntry
@@ -20,7 +20,7 @@ type directory struct {
 	staff    map[string]*staffMember
 	entries  map[string]gradebookEntry
 	linked   map[string]bool // contacts that an association names
-	earliest domain.Date     // the earliest date of attendance or of a gradebook entry
+	earliest domain.Date     // of attendance and gradebook entries
 }
 
 type schoolEntry struct {
@@ -42,13 +42,13 @@ type staffMember struct {
 	schools     map[string]*post
 }
 
-// assignment is a role at an organisation, which may be a school or not.
+// assignment is a role at an organization, which may be a school or not.
 type assignment struct {
 	organisation, role string
 	since              domain.Date
 }
 
-// post is what a member of staff does at one school.
+// post is the work of a member of staff at one school.
 type post struct {
 	sections, subjects []string
 }
@@ -75,13 +75,14 @@ func newDirectory() *directory {
 	}
 }
 
-// index keeps what later records, or the second pass, need from a record.
+// index extracts from a record what later records, or the second pass, refer to.
 func (d *directory) index(e *element) {
 	switch e.name {
 	case "School":
 		d.indexSchool(e)
 	case "Course":
-		org := e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId")
+		org := e.str("EducationOrganizationReference", "EducationOrganizationIdentity",
+			"EducationOrganizationId")
 		subject := cmp.Or(e.code("AcademicSubject"), e.str("CourseTitle"))
 		d.courses[[2]string{org, e.str("CourseCode")}] = subject
 	case "Session":
@@ -100,7 +101,8 @@ func (d *directory) index(e *element) {
 	case "GradebookEntry":
 		d.indexGradebookEntry(e)
 	case "StudentGradebookEntry":
-		if entry, ok := d.entries[entryKey(e.at("GradebookEntryReference", "GradebookEntryIdentity"))]; ok {
+		if entry, ok := d.entries[entryKey(e.at("GradebookEntryReference",
+			"GradebookEntryIdentity"))]; ok {
 			p := d.pupil(d.studentID(e))
 			p.addEvidence(entry.school, Gradebook)
 			p.section = cmp.Or(p.section, entry.section)
@@ -140,7 +142,11 @@ func (d *directory) indexSession(e *element) {
 		end:   end,
 	}
 	sessions := append(d.sessions[school], s)
-	slices.SortFunc(sessions, func(a, b session) int { return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(sessions,
+		func(a, b session) int {
+			return cmp.Or(cmp.Compare(a.begin, b.begin),
+				cmp.Compare(a.name, b.name))
+		})
 	d.sessions[school] = sessions
 }
 
@@ -162,6 +168,7 @@ func (d *directory) indexContact(e *element) {
 	d.contacts[id] = &contact{name: full, phone: phone, email: email}
 }
 
+// indexEnrolment is the strongest evidence of a student's school.
 func (d *directory) indexEnrolment(e *element) {
 	p := d.pupil(d.studentID(e))
 	school := d.schoolID(e)
@@ -188,16 +195,18 @@ func (d *directory) indexGradebookEntry(e *element) {
 		maxScore = numericGradeMax
 	}
 	year := offering.str("SessionReference", "SessionIdentity", "SchoolYear")
-	sectionID, _ := repairID(cmp.Or(section.str("SectionIdentifier"), e.str("SourceSectionIdentifier")))
+	sectionID, _ := repairID(cmp.Or(section.str("SectionIdentifier"),
+		e.str("SourceSectionIdentifier")))
 	id, _ := repairID(e.str("GradebookEntryIdentifier"))
 	subject, _ := repairID(cmp.Or(d.courses[[2]string{school, code}], code))
 	d.entries[entryKey(e)] = gradebookEntry{
-		id:       id,
-		school:   school,
-		section:  sectionID,
-		subject:  subject,
-		year:     label(year),
-		term:     d.termNamed(school, offering.str("SessionReference", "SessionIdentity", "SessionName")),
+		id:      id,
+		school:  school,
+		section: sectionID,
+		subject: subject,
+		year:    label(year),
+		term: d.termNamed(school,
+			offering.str("SessionReference", "SessionIdentity", "SessionName")),
 		title:    e.str("Title"),
 		maxScore: maxScore,
 		assigned: assigned,
@@ -220,9 +229,10 @@ func (d *directory) indexStaff(e *element) {
 		since, _ := parseDate(e.str("BeginDate"))
 		s := d.staffMember(d.staffID(e))
 		s.assignments = append(s.assignments, assignment{
-			organisation: e.str("EducationOrganizationReference", "EducationOrganizationIdentity", "EducationOrganizationId"),
-			role:         e.code("StaffClassification"),
-			since:        since,
+			organisation: e.str("EducationOrganizationReference", "EducationOrganizationIdentity",
+				"EducationOrganizationId"),
+			role:  e.code("StaffClassification"),
+			since: since,
 		})
 	case "StaffSchoolAssociation":
 		p := d.staffMember(d.staffID(e)).at(d.schoolID(e))
@@ -237,7 +247,7 @@ func (d *directory) indexStaff(e *element) {
 	}
 }
 
-// define remembers the XML id of an element for the references to it.
+// define stores the XML id of an element for references to it.
 func (d *directory) define(e *element, id string) {
 	if e.id != "" {
 		d.refs[e.id] = id
@@ -271,8 +281,8 @@ func (s *staffMember) at(school string) *post {
 	return p
 }
 
-// The ids that a record refers to, by natural key or by the XML id of an element read before.
-
+// schoolID and the functions after it return the ids that a record refers to, by natural key or by
+// the XML id of an element that was read before.
 func (d *directory) schoolID(e *element) string {
 	return d.reference(e, "SchoolReference", "SchoolIdentity", "SchoolId")
 }
@@ -294,7 +304,7 @@ func (d *directory) reference(e *element, reference, identity, key string) strin
 	return cmp.Or(r.str(identity, key), d.refs[r.ref])
 }
 
-// termNamed finds the term of a school's session by its name, or takes the name itself.
+// termNamed finds the term of a school's session by its name, or uses the name itself.
 func (d *directory) termNamed(school, name string) string {
 	for _, s := range d.sessions[school] {
 		if s.name == name {
@@ -304,8 +314,9 @@ func (d *directory) termNamed(school, name string) string {
 	return label(name)
 }
 
-// termOn finds the term of a day in a school year. Where no session of the year holds the day, the session that
-// holds the same day of the year is taken: some files carry dates of another year than the one they name.
+// termOn finds the term of a day in a school year. Where no session of the year contains the day,
+// the session that contains the same day of the year is used: some files have dates of another year
+// than the one they name.
 func (d *directory) termOn(school, year string, day domain.Date) (term string, exact bool) {
 	for _, s := range d.sessions[school] {
 		if s.begin <= day && day <= s.end {
@@ -315,7 +326,8 @@ func (d *directory) termOn(school, year string, day domain.Date) (term string, e
 	_, month, dayOfMonth := day.Time().Date()
 	for _, s := range d.sessions[school] {
 		for y := s.begin.Time().Year(); y <= s.end.Time().Year(); y++ {
-			if moved := domain.NewDate(y, month, dayOfMonth); s.year == year && s.begin <= moved && moved <= s.end {
+			if moved := domain.NewDate(y, month, dayOfMonth); s.year == year && s.begin <= moved &&
+				moved <= s.end {
 				return s.term, false
 			}
 		}
@@ -323,7 +335,8 @@ func (d *directory) termOn(school, year string, day domain.Date) (term string, e
 	return "", false
 }
 
-// firstDay is the first day of a school's earliest session, or of any school's, or the earliest date in the files.
+// firstDay is the first day of a school's earliest session, or of any school's, or the earliest
+// date in the files.
 func (d *directory) firstDay(school string) domain.Date {
 	if s := d.sessions[school]; len(s) > 0 {
 		return s[0].begin
@@ -337,6 +350,7 @@ func (d *directory) firstDay(school string) domain.Date {
 	return cmp.Or(first, d.earliest)
 }
 
+// noteDate updates the earliest date.
 func (d *directory) noteDate(s string) {
 	if day, ok := parseDate(s); ok && (d.earliest.IsZero() || day < d.earliest) {
 		d.earliest = day
@@ -348,13 +362,13 @@ func label(s string) string {
 	return l
 }
 
-// parseDate reads a date that exists.
+// parseDate parses a date that exists.
 func parseDate(s string) (day domain.Date, ok bool) {
 	day, err := domain.ParseDate(s)
 	return day, err == nil
 }
 
-// parseTime reads a date with or without a time of day. A date alone stands for its noon.
+// parseTime parses a date with or without a time of day. A date alone stands for noon.
 func parseTime(s string) (time.Time, bool) {
 	if day, ok := parseDate(s); ok {
 		return noon(day), true
@@ -367,5 +381,6 @@ func parseTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// noon is the time that events carry of which only the day is known.
+// noon is the time of events of which only the day is known: it falls on the same date nearly
+// everywhere.
 func noon(day domain.Date) time.Time { return day.Time().Add(12 * time.Hour) }

@@ -25,7 +25,7 @@ const Source = "edfi"
 // passes is how often each file is read.
 const passes = 2
 
-// Import is a directory of interchange files that has been read once.
+// Import is a directory of interchange files after the first pass.
 type Import struct {
 	files     []File
 	dir       fs.FS
@@ -40,8 +40,8 @@ type Import struct {
 	marks  map[[16]byte]string // student, day and session → category
 }
 
-// Open reads the files of a directory for the first time. progress, if not nil, is called with the bytes read so far
-// and the bytes to read in all, over both passes.
+// Open reads the files of a directory for the first time. progress, if not nil, is called with the
+// bytes read so far and the total of both passes.
 func Open(ctx context.Context, dir fs.FS, progress func(read, total int64)) (*Import, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
@@ -66,7 +66,7 @@ func Open(ctx context.Context, dir fs.FS, progress func(read, total int64)) (*Im
 	return im, nil
 }
 
-// list finds the XML files and puts those first that others refer to.
+// list finds the XML files and orders them by what refers to what.
 func (im *Import) list() error {
 	entries, err := fs.ReadDir(im.dir, ".")
 	if err != nil {
@@ -86,17 +86,18 @@ func (im *Import) list() error {
 	if len(im.files) == 0 {
 		return errors.New("directory holds no XML files")
 	}
-	slices.SortStableFunc(im.files, func(a, b File) int { return cmp.Compare(rank(a.Interchange), rank(b.Interchange)) })
+	slices.SortStableFunc(im.files,
+		func(a, b File) int { return cmp.Compare(rank(a.Interchange), rank(b.Interchange)) })
 	return nil
 }
 
-// describe reads a file as far as its root element.
+// describe reads a file up to its root element.
 func describe(dir fs.FS, name string) (File, error) {
 	r, err := dir.Open(name)
 	if err != nil {
 		return File{}, fmt.Errorf("open file: %w", err)
 	}
-	defer func() { _ = r.Close() }() // it is only read
+	defer func() { _ = r.Close() }() // read-only
 	info, err := r.Stat()
 	if err != nil {
 		return File{}, fmt.Errorf("open file: %w", err)
@@ -106,19 +107,24 @@ func describe(dir fs.FS, name string) (File, error) {
 		return File{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	if !strings.HasPrefix(root, "Interchange") {
-		return File{}, fmt.Errorf("read %s: root element is %s, not an Ed-Fi interchange", name, root)
+		return File{}, fmt.Errorf("read %s: root element is %s, not an Ed-Fi interchange",
+			name, root)
 	}
 	return File{Name: name, Interchange: root, Bytes: info.Size()}, nil
 }
 
 var errStop = errors.New("stop")
 
-// rank is the order in which Ed-Fi's own loader takes the interchanges: what is referred to comes first.
+// rank is the order in which Ed-Fi's own loader reads the interchanges: what is referred to comes
+// first.
 func rank(interchange string) int {
 	order := []string{
-		"InterchangeEducationOrganization", "InterchangeEducationOrgCalendar", "InterchangeMasterSchedule",
-		"InterchangeStudent", "InterchangeContact", "InterchangeStaffAssociation", "InterchangeStudentEnrollment",
-		"InterchangeStudentGradebook", "InterchangeStudentAssessment", "InterchangeStudentAttendance",
+		"InterchangeEducationOrganization", "InterchangeEducationOrgCalendar",
+		"InterchangeMasterSchedule",
+		"InterchangeStudent", "InterchangeContact", "InterchangeStaffAssociation",
+		"InterchangeStudentEnrollment",
+		"InterchangeStudentGradebook", "InterchangeStudentAssessment",
+		"InterchangeStudentAttendance",
 	}
 	if i := slices.Index(order, interchange); i >= 0 {
 		return i
@@ -126,12 +132,13 @@ func rank(interchange string) int {
 	return len(order)
 }
 
+// scan calls visit for each record of a file until ctx ends.
 func (im *Import) scan(ctx context.Context, f *File, visit func(*element) error) error {
 	r, err := im.dir.Open(f.Name)
 	if err != nil {
 		return fmt.Errorf("open file: %w", err)
 	}
-	defer func() { _ = r.Close() }() // it is only read
+	defer func() { _ = r.Close() }() // read-only
 	_, err = scan(&counter{r: r, im: im}, func(e *element) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -157,8 +164,9 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Events reads the files again and yields their events: students first, then their guardians, staff, assessments,
-// scores and attendance. Every event is valid. It stops at the first error, also of yield. It is called once.
+// Events reads the files again and yields their events: students first, then their guardians,
+// staff, assessments, scores and attendance. Every event is valid. It stops at the first error,
+// also of yield. It must be called only once.
 func (im *Import) Events(ctx context.Context, yield func(*domain.Envelope) error) (*Report, error) {
 	im.yield = yield
 	im.marks = make(map[[16]byte]string)
@@ -180,8 +188,9 @@ func (im *Import) Events(ctx context.Context, yield func(*domain.Envelope) error
 	return &im.report, nil
 }
 
-// emit yields an event about a record, if it is valid.
-func (im *Import) emit(e *element, key, school string, at time.Time, wireType string, data domain.Event) (bool, error) {
+// emit yields an event about a record if it is valid, and otherwise reports the record.
+func (im *Import) emit(e *element, key, school string, at time.Time, wireType string,
+	data domain.Event) (bool, error) {
 	var f domain.Faults
 	f.ID("/school", school)
 	data.Validate(&f)
@@ -206,7 +215,7 @@ func (im *Import) emit(e *element, key, school string, at time.Time, wireType st
 	return true, im.yield(event)
 }
 
-// contentID names an event by what it says.
+// contentID derives an event's id from its content.
 func contentID(school, wireType string, body []byte) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00", school, wireType)

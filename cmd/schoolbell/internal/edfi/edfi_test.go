@@ -35,7 +35,7 @@ func read(t *testing.T, dir string) ([]*domain.Envelope, *edfi.Report) {
 	return events, report
 }
 
-// A district made up for this test, in which every rule and every fault that the importer knows occurs.
+// The district is made up for this test: every rule and fault of the importer occurs in it.
 func TestGoldenImportOfASmallDistrict(t *testing.T) {
 	t.Parallel()
 	events, report := read(t, "testdata/district")
@@ -58,13 +58,13 @@ func TestImportIsTakenAtTheDoor(t *testing.T) {
 	for _, e := range events {
 		body, err := cloudevents.AppendStructured(nil, e)
 		require.NoError(t, err)
-		door := cloudevents.Intake{School: e.School, Now: time.Unix(0, 0)}
-		_, err = door.Parse(http.Header{"Content-Type": {cloudevents.StructuredType}}, body)
+		intake := cloudevents.Intake{School: e.School, Now: time.Unix(0, 0)}
+		_, err = intake.Parse(http.Header{"Content-Type": {cloudevents.StructuredType}}, body)
 		require.NoError(t, err, string(body))
 	}
 }
 
-// Importing twice changes nothing because ids repeat; a record that was changed is news.
+// Importing twice changes nothing because ids repeat; a changed record is a new event.
 func TestImportIDsFollowTheContent(t *testing.T) {
 	t.Parallel()
 	first, _ := read(t, "testdata/district")
@@ -76,20 +76,21 @@ func TestImportIDsFollowTheContent(t *testing.T) {
 	file := filepath.Join(dir, "Gradebook.xml")
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(file, bytes.Replace(content, []byte("31.5"), []byte("32.5"), 1), 0o600))
+	require.NoError(t, os.WriteFile(file, bytes.Replace(content, []byte("31.5"), []byte("32.5"), 1),
+		0o600))
 	changed, _ := read(t, dir)
 	known := make(map[string]bool)
 	for _, e := range first {
 		known[e.ID] = true
 	}
-	var news []domain.Event
+	var added []domain.Event
 	for _, e := range changed {
 		if !known[e.ID] {
-			news = append(news, e.Data)
+			added = append(added, e.Data)
 		}
 	}
-	require.Len(t, news, 1)
-	require.Len(t, known, len(first)-1, "the mark that is in the file twice has one id")
+	require.Len(t, added, 1)
+	require.Len(t, known, len(first)-1, "a mark that occurs twice has one id")
 }
 
 func TestImportProgressEndsAtTheTotal(t *testing.T) {
@@ -120,26 +121,35 @@ func TestImportStops(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// A file that cannot be read to its end stops the import before its first event.
+// A file that cannot be read completely stops the import before its first event.
 func TestOpenRefusesBadFiles(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
-		"cut off":        {"<InterchangeStudent>\n<Student><Name>", "bad.xml: XML syntax error on line 2: unexpected EOF"},
-		"other root":     {"<html></html>", "root element is html, not an Ed-Fi interchange"},
-		"empty":          {"", "file has no root element"},
-		"two roots":      {"<InterchangeStudent/><Student/>", "more than one root"},
-		"encoding":       {`<?xml version="1.0" encoding="UTF-16"?><InterchangeStudent/>`, `encoding "UTF-16" is not supported`},
-		"entity":         {"<InterchangeStudent><Student>&boom;</Student></InterchangeStudent>", "invalid character entity &boom;"},
-		"document type":  {`<!DOCTYPE x [<!ENTITY boom "boom">]><InterchangeStudent/>`, "document type declarations are not accepted"},
+		"cut off": {"<InterchangeStudent>\n<Student><Name>",
+			"bad.xml: XML syntax error on line 2: unexpected EOF"},
+		"other root": {"<html></html>", "root element is html, not an Ed-Fi interchange"},
+		"empty":      {"", "file has no root element"},
+		"two roots":  {"<InterchangeStudent/><Student/>", "more than one root"},
+		"encoding": {`<?xml version="1.0" encoding="UTF-16"?><InterchangeStudent/>`,
+			`encoding "UTF-16" is not supported`},
+		"entity": {"<InterchangeStudent><Student>&boom;</Student></InterchangeStudent>",
+			"invalid character entity &boom;"},
+		"document type": {`<!DOCTYPE x [<!ENTITY boom "boom">]><InterchangeStudent/>`,
+			"document type declarations are not accepted"},
 		"inner doc type": {"<InterchangeStudent><Student><!DOCTYPE x></Student></InterchangeStudent>", "document type declarations are not accepted"},
-		"too deep":       {"<InterchangeStudent>" + string(bytes.Repeat([]byte("<Name>"), 100)), "more than 32 levels deep"},
-		"too many":       {"<InterchangeStudent><Student>" + string(bytes.Repeat([]byte("<a/>"), 10_001)), "record is larger than"},
-		"too large":      {"<InterchangeStudent><Student>" + string(bytes.Repeat([]byte("text "), 1<<19)), "record is larger than"},
-		"huge comment":   {"<InterchangeStudent><!--" + string(bytes.Repeat([]byte("text "), 1<<19)), "record is larger than"},
+		"too deep": {"<InterchangeStudent>" + string(bytes.Repeat([]byte("<Name>"), 100)),
+			"more than 32 levels deep"},
+		"too many": {"<InterchangeStudent><Student>" +
+			string(bytes.Repeat([]byte("<a/>"), 10_001)), "record is larger than"},
+		"too large": {"<InterchangeStudent><Student>" +
+			string(bytes.Repeat([]byte("text "), 1<<19)), "record is larger than"},
+		"huge comment": {"<InterchangeStudent><!--" +
+			string(bytes.Repeat([]byte("text "), 1<<19)), "record is larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := edfi.Open(t.Context(), fstest.MapFS{"bad.xml": {Data: []byte(c.content)}}, nil)
+			_, err := edfi.Open(t.Context(),
+				fstest.MapFS{"bad.xml": {Data: []byte(c.content)}}, nil)
 			require.ErrorContains(t, err, c.want)
 		})
 	}
@@ -149,7 +159,8 @@ func TestOpenRefusesBadFiles(t *testing.T) {
 	require.ErrorContains(t, err, "holds no XML files")
 }
 
-// FuzzImport gives the importer any bytes as an interchange file: it must return, and what it yields must be valid.
+// FuzzImport reads any bytes as an interchange file: the importer must return, and yield valid
+// events only.
 func FuzzImport(f *testing.F) {
 	names, err := filepath.Glob("testdata/district/*.xml")
 	require.NoError(f, err)

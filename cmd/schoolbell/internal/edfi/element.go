@@ -4,7 +4,8 @@ import (
 	"strings"
 )
 
-// element is one XML element with all that is in it. Ed-Fi has no mixed content: an element holds text or others.
+// element is an XML element with its content. Ed-Fi has no mixed content: an element holds text or
+// other elements.
 type element struct {
 	name string
 	id   string // the XML id that references in the same interchange use
@@ -13,7 +14,8 @@ type element struct {
 	kids []element
 }
 
-// at returns the first element below e on a path, or an empty one, so that paths can be followed blindly.
+// at returns the first element on a path below e, or an empty one, so that paths can be followed
+// without checks.
 func (e *element) at(path ...string) *element {
 next:
 	for _, name := range path {
@@ -31,10 +33,11 @@ next:
 // str returns the text of the first element on a path.
 func (e *element) str(path ...string) string { return e.at(path...).text }
 
-// code returns the code value of a descriptor: "Tardy" of "uri://ed-fi.org/AttendanceEventCategoryDescriptor#Tardy".
+// code returns the code value of a descriptor: "Tardy" of
+// "uri://ed-fi.org/AttendanceEventCategoryDescriptor#Tardy".
 func (e *element) code(path ...string) string { return codeValue(e.str(path...)) }
 
-// all returns the direct children of a name.
+// all returns the direct children with a name.
 func (e *element) all(name string) func(yield func(*element) bool) {
 	return func(yield func(*element) bool) {
 		for i := range e.kids {

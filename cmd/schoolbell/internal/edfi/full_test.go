@@ -13,7 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// Everything in the sample district that Ed-Fi publishes comes once, as its files say.
+// Every record of the sample district that Ed-Fi publishes is imported once.
 func TestImportOfAWholeDistrict(t *testing.T) {
 	t.Parallel()
 	dir := edfitest.Dir(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Evidence is what a student's school is taken from. The strongest that there is decides.
+// Evidence is what a student's school is inferred from. The strongest decides.
 type Evidence string
 
 // The kinds of evidence, strongest first.
@@ -29,25 +29,27 @@ func (e Evidence) explain() string {
 	case Attendance:
 		return "their attendance"
 	case Gradebook:
-		return "the gradebook they are in"
+		return "their gradebook"
 	case GradeLevel:
-		return "the grade they were assessed in, which one school teaches"
+		return "the grade they were assessed in, which only one school has"
 	default:
 		return "most students born in the same calendar year"
 	}
 }
 
-// pupil is what the files say about where a student belongs.
+// pupil is what the files tell about the school of a student.
 type pupil struct {
-	birthYear       int
-	grade           string // as enrolled or assessed
-	section         string
-	schools         map[string]Evidence    // named by a record, with the strongest evidence for each
+	birthYear int
+	grade     string // as enrolled or assessed
+	section   string
+	// named by a record, with the strongest evidence for each
+	schools         map[string]Evidence
 	entered         map[string]domain.Date // by school, as enrolled
-	assignedSchools []string               // decided by place
+	assignedSchools []string               // decided by assignSchools
 	evidence        Evidence
 }
 
+// addEvidence records a school that a record names, with the strongest evidence for it.
 func (p *pupil) addEvidence(school string, by Evidence) {
 	if p.schools == nil {
 		p.schools = make(map[string]Evidence, 1)
@@ -58,7 +60,8 @@ func (p *pupil) addEvidence(school string, by Evidence) {
 	}
 }
 
-// classID is the class a student is in: the section where one is known, else the grade, else "unassigned".
+// classID is the class of a student: the section where it is known, else the grade, else
+// "unassigned".
 func (p *pupil) classID() string {
 	switch {
 	case p != nil && p.section != "":
@@ -70,8 +73,9 @@ func (p *pupil) classID() string {
 	}
 }
 
-// assignSchools decides the schools of all students. An enrolment outranks everything; attendance and gradebook both put a
-// student into the school they name, so that a student who moved is known to both. The others can only name one.
+// assignSchools decides the schools of all students. An enrolment outranks everything; attendance
+// and gradebook both put a student into the school they name, so that a student who moved belongs
+// to both. The other kinds of evidence name a single school.
 func (d *directory) assignSchools() {
 	byGrade := make(map[string][]string)
 	for id, s := range d.schools {
@@ -108,6 +112,7 @@ func (d *directory) assignSchools() {
 	}
 }
 
+// fromRecords returns the schools that records name.
 func (p *pupil) fromRecords() ([]string, Evidence) {
 	var schools []string
 	strongest := len(evidences)
@@ -129,7 +134,8 @@ func (p *pupil) fromRecords() ([]string, Evidence) {
 // gradeLabel shortens Ed-Fi's grade levels: "Eleventh grade" is "11".
 func gradeLabel(code string) string {
 	for i, ordinal := range []string{
-		"First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth", "Eleventh", "Twelfth",
+		"First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth",
+		"Tenth", "Eleventh", "Twelfth",
 	} {
 		if code == ordinal+" grade" {
 			return [...]string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}[i]

@@ -8,19 +8,21 @@ import (
 	"strings"
 )
 
-// Limits on one record, that is one element directly below the root. They bound the memory that any input can take;
-// the largest records of real files (a student assessment with all its parts) are about 20 KiB and seven levels deep.
+// Limits of a record, that is an element directly below the root. They bound the memory that any
+// input can use; the largest records of real files (a student assessment with all its parts) are
+// about 20 KiB and seven levels deep.
 const (
 	maxRecordBytes    = 1 << 20
 	maxRecordElements = 10_000
 	maxDepth          = 32
 )
 
-// errRecordTooLarge stops the reading of a file: what follows a record that does not end cannot be trusted.
-var errRecordTooLarge = fmt.Errorf("record is larger than %d bytes or %d elements", maxRecordBytes, maxRecordElements)
+// errRecordTooLarge stops reading a file: what follows a record without an end cannot be trusted.
+var errRecordTooLarge = fmt.Errorf("record is larger than %d bytes or %d elements", maxRecordBytes,
+	maxRecordElements)
 
-// scan calls visit for each record of an interchange file, with memory for one record at a time. It returns the
-// name of the root element. An error names the line where the reading stopped.
+// scan calls visit for each record of an interchange file, with memory for one record at a time. It
+// returns the name of the root element. An error names the line where reading stopped.
 func scan(r io.Reader, visit func(*element) error) (root string, err error) {
 	budget := &budgetReader{r: r, left: maxRecordBytes}
 	dec := xml.NewDecoder(budget)
@@ -87,7 +89,9 @@ func readRecord(dec *xml.Decoder, start xml.StartElement) (*element, error) {
 				return nil, errRecordTooLarge
 			}
 			if len(open) == maxDepth {
-				return nil, fmt.Errorf("record %s is nested more than %d levels deep", open[0].name, maxDepth)
+				return nil,
+					fmt.Errorf("record %s is nested more than %d levels deep", open[0].name,
+						maxDepth)
 			}
 			open = append(open, newElement(t))
 			text.Reset()
@@ -124,8 +128,8 @@ func newElement(start xml.StartElement) element {
 	return e
 }
 
-// budgetReader fails when more than its budget is read, so that the decoder never buffers more than one record's
-// worth of text, attribute or comment.
+// budgetReader fails when more than its budget is read, so that the decoder never buffers more than
+// one record's worth of text, attribute or comment.
 type budgetReader struct {
 	r    io.Reader
 	left int

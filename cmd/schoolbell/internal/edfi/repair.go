@@ -10,8 +10,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// What the door would refuse is mended here, as far as its meaning is plain. Each function says whether it had to
-// change more than white space.
+// What the API would refuse is repaired here where its meaning is clear. Each function reports
+// whether it had to change more than white space.
 
 // repairText makes s printable text of at most limit bytes.
 func repairText(s string, limit int) (repaired string, changed bool) {
@@ -42,8 +42,8 @@ func repairText(s string, limit int) (repaired string, changed bool) {
 	return repaired, changed
 }
 
-// repairID makes s an identifier. One that is too long keeps its beginning and ends in a hash of the whole, so that
-// two of them stay different.
+// repairID makes s an identifier. One that is too long keeps its beginning and ends in a hash of
+// the whole, so that two different ones stay different.
 func repairID(s string) (repaired string, changed bool) {
 	repaired, changed = repairText(s, len(s)+1)
 	if len(repaired) > domain.MaxIDLength {
@@ -54,8 +54,8 @@ func repairID(s string) (repaired string, changed bool) {
 	return repaired, changed
 }
 
-// repairPhone keeps what belongs to a telephone number: digits of any script become ASCII digits and every spelling
-// of "extension" becomes "x". It returns "" when what is left cannot be dialled.
+// repairPhone keeps what belongs to a phone number: digits of any script become ASCII digits and
+// every spelling of "extension" becomes "x". It returns "" when the rest cannot be dialled.
 func repairPhone(s string) (repaired string, changed bool) {
 	var b strings.Builder
 	digits := 0
@@ -66,7 +66,8 @@ func repairPhone(s string) (repaired string, changed bool) {
 			digits++
 		case strings.ContainsRune("+()-./ ", r):
 			b.WriteRune(r)
-		case (r == 'e' || r == 'E' || r == 'x' || r == 'X' || r == '#') && digits > 0 && !strings.Contains(b.String(), "x") && startsExtension(s[i:]):
+		case (r == 'e' || r == 'E' || r == 'x' || r == 'X' || r == '#') && digits > 0 &&
+			!strings.Contains(b.String(), "x") && startsExtension(s[i:]):
 			b.WriteByte('x')
 		}
 	}
@@ -83,7 +84,8 @@ func startsExtension(s string) bool {
 	return s[0] == 'x' || s[0] == '#' || strings.HasPrefix(s, "ext")
 }
 
-// digitValue finds a decimal digit's value: the digits of every script lie in a row, from 0 to 9.
+// digitValue returns the value of a decimal digit: the digits of every script are consecutive, from
+// 0 to 9.
 func digitValue(r rune) int {
 	n := 0
 	for unicode.IsDigit(r - 1) {
@@ -93,10 +95,12 @@ func digitValue(r rune) int {
 	return n % 10
 }
 
-// repairEmail strips what is often pasted around an address. It returns "" when no address is left.
+// repairEmail removes what is often pasted around an address. It returns "" when no address is
+// left.
 func repairEmail(s string) (repaired string, changed bool) {
 	repaired = strings.TrimSpace(s)
-	if i, j := strings.LastIndexByte(repaired, '<'), strings.LastIndexByte(repaired, '>'); i >= 0 && j > i {
+	if i, j := strings.LastIndexByte(repaired, '<'),
+		strings.LastIndexByte(repaired, '>'); i >= 0 && j > i {
 		repaired = repaired[i+1 : j]
 	}
 	repaired = strings.TrimPrefix(strings.TrimSpace(repaired), "mailto:")
@@ -108,7 +112,7 @@ func repairEmail(s string) (repaired string, changed bool) {
 	return repaired, repaired != strings.TrimSpace(s)
 }
 
-// slug makes a code value an identifier: "Eleventh grade" becomes "eleventh-grade".
+// slug makes an identifier of a code value: "Eleventh grade" becomes "eleventh-grade".
 func slug(s string) string {
 	var b strings.Builder
 	for _, r := range strings.ToLower(s) {

@@ -9,7 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-func TestMendPhone(t *testing.T) {
+func TestRepairPhone(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"(950) 342 7522":        "(950) 342 7522",
@@ -33,7 +33,7 @@ func TestMendPhone(t *testing.T) {
 	}
 }
 
-func TestMendID(t *testing.T) {
+func TestRepairID(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 100)
 	a, changed := repairID(long + "a")
@@ -50,7 +50,7 @@ func TestMendID(t *testing.T) {
 	require.Equal(t, "25590100102Trad220ALG112011", same)
 }
 
-func TestMendText(t *testing.T) {
+func TestRepairText(t *testing.T) {
 	t.Parallel()
 	got, changed := repairText(" Ana \n\t María\x00 ", 512)
 	require.Equal(t, "Ana María", got)
@@ -60,7 +60,7 @@ func TestMendText(t *testing.T) {
 	require.True(t, changed)
 }
 
-func TestMendEmail(t *testing.T) {
+func TestRepairEmail(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"a@example.org":                  "a@example.org",

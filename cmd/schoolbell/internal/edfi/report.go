@@ -16,10 +16,10 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// samplesPerFinding is how many records a finding names.
+// samplesPerFinding is the number of records that a finding names.
 const samplesPerFinding = 3
 
-// Report says what an import made of the files.
+// Report is the result of an import.
 type Report struct {
 	Files   []File         `json:"files"`
 	Schools []*School      `json:"schools"`
@@ -27,16 +27,16 @@ type Report struct {
 	// Students and Relations are counted once each, however many schools they belong to.
 	Students  int `json:"students"`
 	Relations int `json:"relations"`
-	// Placed counts students by what their school was taken from.
+	// Placed counts students by the evidence for their school.
 	Placed map[Evidence]int `json:"placed"`
-	// Adjusted are records that were taken with a change, Unused those that were not taken.
+	// Adjusted are records that were imported with a change, Unused those that were not imported.
 	Adjusted []Finding `json:"adjusted"`
 	Unused   []Finding `json:"unused"`
 
 	schools map[string]*School
 }
 
-// File is one file that was read.
+// File is a file that was read.
 type File struct {
 	Name        string         `json:"name"`
 	Interchange string         `json:"interchange"`
@@ -44,7 +44,7 @@ type File struct {
 	Records     map[string]int `json:"records"`
 }
 
-// School is what one school got.
+// School is what was imported for one school.
 type School struct {
 	ID         string         `json:"id"`
 	Name       string         `json:"name"`
@@ -56,7 +56,7 @@ type School struct {
 	Scores     int            `json:"scores"`
 }
 
-// Finding is something that happened to records, how often, and where for example.
+// Finding is something that happened to records, how often, and some of them.
 type Finding struct {
 	Record  string   `json:"record"`
 	Reason  string   `json:"reason"`
@@ -74,7 +74,7 @@ func (r *Report) school(id string) *School {
 	return s
 }
 
-// count adds an event that was made.
+// count adds an event to the report.
 func (r *Report) count(e *domain.Envelope) {
 	r.Events[e.Type]++
 	s := r.school(e.School)
@@ -94,12 +94,15 @@ func (r *Report) count(e *domain.Envelope) {
 	}
 }
 
-func (r *Report) adjusted(record, sample, reason string) { note(&r.Adjusted, record, sample, reason) }
+func (r *Report) adjusted(record, sample, reason string) {
+	note(&r.Adjusted, record, sample, reason)
+}
 
 func (r *Report) unused(record, sample, reason string) { note(&r.Unused, record, sample, reason) }
 
 func note(findings *[]Finding, record, sample, reason string) {
-	i := slices.IndexFunc(*findings, func(f Finding) bool { return f.Record == record && f.Reason == reason })
+	i := slices.IndexFunc(*findings,
+		func(f Finding) bool { return f.Record == record && f.Reason == reason })
 	if i < 0 {
 		i = len(*findings)
 		*findings = append(*findings, Finding{Record: record, Reason: reason})
@@ -111,7 +114,7 @@ func note(findings *[]Finding, record, sample, reason string) {
 	}
 }
 
-// sort puts the report into an order that does not depend on the files'.
+// sort makes the order of the report independent of the order in the files.
 func (r *Report) sort() {
 	slices.SortFunc(r.Schools, func(a, b *School) int { return cmp.Compare(a.ID, b.ID) })
 	for _, findings := range [][]Finding{r.Adjusted, r.Unused} {
@@ -121,28 +124,31 @@ func (r *Report) sort() {
 	}
 }
 
-// WriteText writes the report for people.
+// WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) error {
 	total := 0
 	for _, n := range r.Events {
 		total += n
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%d events from %d files: %d students, %d relations\n\n", total, len(r.Files), r.Students, r.Relations)
+	fmt.Fprintf(t, "%d events from %d files: %d students, %d relations\n\n", total, len(r.Files),
+		r.Students, r.Relations)
 	fmt.Fprintln(t, "SCHOOL\tNAME\tSTUDENTS\tRELATIONS\tSTAFF\tLATE\tEXCUSED\tUNEXCUSED\tASSESSMENTS\tSCORES")
 	for _, s := range r.Schools {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.ID, s.Name, s.Students, s.Relations, s.Staff,
-			s.Attendance[attendance.Late], s.Attendance[attendance.AbsentExcused], s.Attendance[attendance.AbsentUnexcused],
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.ID, s.Name, s.Students,
+			s.Relations, s.Staff,
+			s.Attendance[attendance.Late], s.Attendance[attendance.AbsentExcused],
+			s.Attendance[attendance.AbsentUnexcused],
 			s.Scheduled, s.Scores)
 	}
-	fmt.Fprintln(t, "\nSTUDENTS\tTHEIR SCHOOL IS TAKEN FROM")
+	fmt.Fprintln(t, "\nSTUDENTS\tEVIDENCE FOR THEIR SCHOOL")
 	for _, e := range evidences {
 		if n := r.Placed[e]; n > 0 {
 			fmt.Fprintf(t, "%d\t%s\n", n, e.explain())
 		}
 	}
-	writeFindings(t, "TAKEN WITH A CHANGE", r.Adjusted)
-	writeFindings(t, "NOT USED", r.Unused)
+	writeFindings(t, "IMPORTED WITH A CHANGE", r.Adjusted)
+	writeFindings(t, "NOT IMPORTED", r.Unused)
 	return t.Flush()
 }
 
@@ -150,8 +156,9 @@ func writeFindings(w io.Writer, title string, findings []Finding) {
 	if len(findings) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s\tRECORD\tWHY\tFOR EXAMPLE\n", title)
+	fmt.Fprintf(w, "\n%s\tRECORD\tREASON\tFOR EXAMPLE\n", title)
 	for _, f := range findings {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", f.Count, f.Record, f.Reason, strings.Join(f.Samples, ", "))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", f.Count, f.Record, f.Reason,
+			strings.Join(f.Samples, ", "))
 	}
 }

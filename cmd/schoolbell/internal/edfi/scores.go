@@ -6,26 +6,30 @@ import (
 	"strings"
 )
 
-// numericGradeMax is the scale of NumericGradeEarned where an entry names no points of its own. Grades above it are
-// extra credit.
+// numericGradeMax is the maximum of NumericGradeEarned where an entry names no points of its own.
+// Grades above it are extra credit.
 const numericGradeMax = 100
 
-// scale is what a published test can be scored up to.
+// scale is the range of a published test.
 type scale struct {
 	prefix  string // of the assessment's identifier
-	method  string // the reporting method of the score to take
+	method  string // the reporting method of the score to use
 	subject string
 	maximum float64
 }
 
-// publishedMaxima lists the tests whose scale is published. Ed-Fi keeps maxima in the AssessmentMetadata interchange,
-// which an export of results need not contain. The first line that fits is taken.
+// publishedMaxima lists the tests whose scale is published. Ed-Fi has maxima in the
+// AssessmentMetadata interchange, which an export of results need not contain. The first line that
+// fits is used.
 //
-//   - ACT: composite and sections are on a scale of 1 to 36, writing of 2 to 12 (ACT, "Understanding your scores").
-//   - SAT: what exports call "Raw score" of a section is its scaled score of 200 to 800; the essay's writing
-//     dimension is scored by two readers from 1 to 4 each, 2 to 8 together (College Board, since March 2016).
-//   - State assessment of 2011: the Texas Assessment of Knowledge and Skills. The raw score is the number of
-//     questions answered correctly; how many there were is in the blueprints of the Texas Education Agency.
+//   - ACT: composite and sections are on a scale of 1 to 36, writing of 2 to 12 (ACT,
+//     "Understanding your scores").
+//   - SAT: the "Raw score" of a section in exports is its scaled score of 200 to 800; the essay's
+//     writing dimension is scored by two readers from 1 to 4 each, 2 to 8 together (College Board,
+//     since March 2016).
+//   - State assessment of 2011: the Texas Assessment of Knowledge and Skills. The raw score is the
+//     number of questions answered correctly; how many there were is in the blueprints of the Texas
+//     Education Agency.
 var publishedMaxima = []scale{
 	{"ACT Composite", "Composite Score", "Composite", 36},
 	{"ACT Writing", "Scale score", "Writing", 12},
@@ -50,14 +54,14 @@ var publishedMaxima = []scale{
 	{"SA-2011-Reading-Eighth grade", "Raw score", "Reading", 48},
 }
 
-// result is the score of an assessment with what it means.
+// result is the score of an assessment with its range.
 type result struct {
 	subject         string
 	score, maxScore float64
 }
 
-// bestResult picks the result of an assessment whose maximum is known: a published scale first, else a percentage
-// or percentile, which are out of 100 by their nature. why says what stands in the way if there is none.
+// bestResult chooses the result of an assessment whose maximum is known: a published scale first,
+// else a percentage or percentile, which are out of 100 by nature. why explains why there is none.
 func bestResult(e *element, assessment string) (r result, why string) {
 	for _, s := range publishedMaxima {
 		if !strings.HasPrefix(assessment, s.prefix) {
@@ -74,7 +78,8 @@ func bestResult(e *element, assessment string) (r result, why string) {
 	for found := range e.all("ScoreResult") {
 		some = true
 		score, ok := number(found.str("Result"))
-		if method := found.code("AssessmentReportingMethod"); ok && strings.Contains(method, "Percent") && score <= 100 {
+		if method := found.code("AssessmentReportingMethod"); ok &&
+			strings.Contains(method, "Percent") && score <= 100 {
 			return result{subject: assessment, score: score, maxScore: 100}, ""
 		}
 	}
@@ -88,7 +93,7 @@ func bestResult(e *element, assessment string) (r result, why string) {
 	}
 }
 
-// number reads a decimal number that is not negative.
+// number parses a decimal number that is not negative.
 func number(s string) (float64, bool) {
 	n, err := strconv.ParseFloat(s, 64)
 	return n, err == nil && n >= 0 && !math.IsInf(n, 0)

@@ -18,7 +18,8 @@ import (
 // the commands that need it, readable by its user only, since the URLs contain passwords.
 type Address struct {
 	PID      int      `json:"pid"`
-	HTTP     string   `json:"http"` // base URLs
+	HTTP     string   `json:"http"`            // base URLs
+	School   string   `json:"school,omitzero"` // that a newcomer is shown first
 	Ops      string   `json:"ops"`
 	Brokers  []string `json:"brokers"`
 	Database string   `json:"database"`

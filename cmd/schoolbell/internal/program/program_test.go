@@ -2,6 +2,8 @@ package program
 
 import (
 	"log/slog"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -38,4 +40,28 @@ func TestANodeWithAnEmbeddedRedisIsWarned(t *testing.T) {
 	}
 	require.Contains(t, start(""), "SCHOOLBELL_REDIS_URL")
 	require.Empty(t, start("redis://elsewhere"))
+}
+
+// The image is built without the embedded servers: they take a part of the binary and nothing there
+// needs them.
+func TestTheProgramBuildsWithoutEmbeddedServers(t *testing.T) {
+	t.Parallel()
+	const program = "github.com/schoolbell/schoolbell/cmd/schoolbell"
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "noembed",
+		program+"/internal/program", "github.com/schoolbell/schoolbell/internal/devstack").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	out, err = exec.CommandContext(t.Context(), "go", "list", "-tags", "noembed", "-deps", program).Output()
+	require.NoError(t, err)
+	for _, server := range []string{"pkg/kfake", "miniredis", "embedded-postgres"} {
+		require.NotContains(t, string(out), server)
+	}
+}
+
+func TestTheChangelogBeginsWithTheVersion(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../../../CHANGELOG.md")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(text), "\n## ")
+	first, _, _ := strings.Cut(rest, "\n")
+	require.Equal(t, Version, first)
 }

@@ -34,6 +34,10 @@ func StartServers(
 	if !cfg.Embedded() {
 		return s, nil
 	}
+	if !devstack.Embedded {
+		return s, ConfigError{errors.New("this build contains no embedded servers: set SCHOOLBELL_KAFKA_BROKERS, " +
+			"SCHOOLBELL_DATABASE_URL and SCHOOLBELL_REDIS_URL")}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())

@@ -1,5 +1,5 @@
-// Package edfitest counts what is in Ed-Fi interchange files by other means than the importer's: whole files, decoded into
-// structs. Tests compare with it what came of an import.
+// Package edfitest counts the content of Ed-Fi interchange files independently of the importer:
+// whole files, decoded into structs. Tests compare an import with these counts.
 package edfitest
 
 import (
@@ -12,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Dir returns the directory of a whole district's interchange files, as in the sample that Ed-Fi publishes, which is not
-// part of the repository. The test is skipped where SCHOOLBELL_EDFI_DIR does not name one.
+// Dir returns the directory of a district's interchange files, for example the sample that Ed-Fi
+// publishes, which is not part of the repository. The test is skipped where SCHOOLBELL_EDFI_DIR
+// does not name one.
 func Dir(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("SCHOOLBELL_EDFI_DIR")
@@ -23,7 +24,7 @@ func Dir(t *testing.T) string {
 	return dir
 }
 
-// Decode reads all files whose name matches a pattern into one value.
+// Decode decodes all files whose name matches a pattern into one value.
 func Decode(t *testing.T, dir, pattern string, v any) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -36,12 +37,12 @@ func Decode(t *testing.T, dir, pattern string, v any) {
 	}
 }
 
-// Day is one of a student at a school. Date reads 2021-08-31.
+// Day is a day of a student at a school. Date reads 2021-08-31.
 type Day struct{ School, Student, Date string }
 
-// AbsenceTexts counts the texts that guardians must get about absences: one for each unexcused absence of a student whose
-// primary contact has a telephone that is not a fax. More than one may fall on a day. Beside them it counts the excused
-// absences, about which there is no text.
+// AbsenceTexts counts the texts that guardians must get about absences: one for each unexcused
+// absence of a student whose primary contact has a phone that is not a fax. A day may have more
+// than one. It also counts the excused absences, about which there is no text.
 func AbsenceTexts(t *testing.T, dir string) (texts map[Day]int, excused int) {
 	t.Helper()
 	reached := reached(t, dir)
@@ -66,7 +67,7 @@ func AbsenceTexts(t *testing.T, dir string) (texts map[Day]int, excused int) {
 	return texts, excused
 }
 
-// reached returns the students whose primary contact can be sent a text.
+// reached returns the students whose primary contact can receive a text.
 func reached(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	var contacts struct {

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
+	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/client"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/catalog"
+)
+
+// remote is the Schoolbell that a command calls over HTTP. On the machine of a serve it needs neither
+// flag nor variable.
+type remote struct {
+	URL   string `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of Schoolbell (default: the serve on the data directory)."`
+	Token string `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"Token (default: an operator's, signed with the secret in the data directory)."`
+	Data  string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
+}
+
+func (r remote) client() (*client.Client, error) {
+	c, err := r.target()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	return client.New(c)
+}
+
+// target takes from the data directory what is not given.
+func (r remote) target() (client.Config, error) {
+	c := client.Config{URL: r.URL, Token: r.Token}
+	if c.URL != "" && c.Token != "" {
+		return c, nil
+	}
+	at, err := program.ReadAddress(r.Data)
+	if err != nil {
+		return c, fmt.Errorf("set SCHOOLBELL_URL and SCHOOLBELL_TOKEN: %w", err)
+	}
+	// A token of the local secret must not be sent to another address.
+	if c.URL != "" && c.URL != at.HTTP {
+		return c, usageError{errors.New("SCHOOLBELL_URL is set: set SCHOOLBELL_TOKEN too")}
+	}
+	c.URL = at.HTTP
+	if c.Token == "" {
+		c.Token, err = operatorToken(r.Data)
+	}
+	return c, err
+}
+
+// operatorToken signs a token for whoever can read the secret of the data directory.
+func operatorToken(data string) (string, error) {
+	tokens, err := config.JWT{}.Config(data)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	return auth.Mint(tokens.Secret, auth.Principal{
+		Subject: cmp.Or(os.Getenv("USER"), "cli"), School: auth.AllSchools,
+		Roles: []string{"operator"}, Expires: now.Add(24 * time.Hour),
+	}, now)
+}
+
+// tablesTarget is the database of a command that reads or changes tables directly.
+type tablesTarget struct {
+	DatabaseURL string `name:"database-url" env:"SCHOOLBELL_DATABASE_URL" placeholder:"postgres://…" help:"Database (default: that of the serve on the data directory)."`
+	Data        string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
+}
+
+func (c tablesTarget) url() (string, error) {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL, nil
+	}
+	at, err := program.ReadAddress(c.Data)
+	return at.Database, err
+}
+
+// with calls do with the store of the projections.
+func (c tablesTarget) with(ctx context.Context, do func(*postgres.ProjectionStore) error) error {
+	url, err := c.url()
+	if err != nil {
+		return err
+	}
+	set, err := projections.NewSet(catalog.All()...)
+	if err != nil {
+		return err
+	}
+	pool, err := postgres.NewPool(ctx, postgres.Config{
+		URL: url, Role: postgres.Projector, MaxConns: 1,
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	defer pool.Close()
+	return do(postgres.NewProjectionStore(pool, set, program.SetName))
+}
+
+// openLog opens the existing log of a command, which is never created by it.
+func openLog(ctx context.Context, c config.Kafka, brokers []string) (*kafka.Log, error) {
+	cfg, err := c.Config(brokers)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	cfg.Partitions = 0 // the topic must exist
+	return kafka.Open(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+}
