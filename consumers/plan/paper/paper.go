@@ -121,7 +121,7 @@ type Entry struct {
 	Balance int64        `json:"balance"`
 }
 
-// Encode returns the facts of a document as a delivery carries them.
+// Encode returns the data of a document as the parameters of its delivery.
 func Encode[T ReportCard | Receipt | FeeStatement](data T) map[string]any {
 	encoded, err := json.Marshal(data)
 	if err != nil {
@@ -134,7 +134,8 @@ func Encode[T ReportCard | Receipt | FeeStatement](data T) map[string]any {
 	return params
 }
 
-// Decode reads what Params wrote.
+// Decode is the inverse of [Encode]. Unknown parameters are ignored, so that an older program can
+// render what a newer one has planned.
 func Decode[T ReportCard | Receipt | FeeStatement](params map[string]any) (T, error) {
 	var data T
 	encoded, err := json.Marshal(params)
