@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/internal/kafka"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
@@ -62,7 +62,8 @@ func withEngine(ctx context.Context, pool *postgres.Pool, do func(context.Contex
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Facts: knowledge.New(pool, program.SetName), Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
+		Planners: planners, Facts: facts.New(pool, program.SetName).Snapshot,
+		Settings: ledger.NewSettings(pool.Conns()), Ledger: kept,
 	})
 	if err != nil {
 		return err

@@ -7,9 +7,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/kafka"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
@@ -23,7 +23,7 @@ ledger. Exits with 1 when a delivery is missing, surplus or different. Changes n
 }
 
 func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
-	var checked *consumers.VerifyResult
+	var checked *verify.Result
 	if err := c.with(ctx, func(log *kafka.Log, pool *postgres.Pool) (err error) {
 		checked, err = verifyJobs(ctx, log, pool)
 		return err
@@ -40,7 +40,7 @@ func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
 }
 
 // verifyJobs checks all partitions.
-func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*consumers.VerifyResult, error) {
+func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*verify.Result, error) {
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	if err != nil {
 		return nil, err
@@ -53,11 +53,10 @@ func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*cons
 	if err != nil {
 		return nil, err
 	}
-	v := &consumers.Verification{
+	v := &verify.Verification{
 		Planners: planners, Settings: ledger.NewSettings(pool.Conns()), Log: log, Decode: cloudevents.Decode,
-		History: func() consumers.History { return knowledge.NewHistory() },
 	}
-	all := &consumers.VerifyResult{Findings: []consumers.Finding{}}
+	all := &verify.Result{Findings: []verify.Finding{}}
 	for partition := range topic.Partitions {
 		held, err := kept.Partition(ctx, partition)
 		if err != nil {
@@ -75,7 +74,7 @@ func verifyJobs(ctx context.Context, log *kafka.Log, pool *postgres.Pool) (*cons
 	return all, nil
 }
 
-func printChecked(io streams, asJSON bool, checked *consumers.VerifyResult) error {
+func printChecked(io streams, asJSON bool, checked *verify.Result) error {
 	if asJSON {
 		return printJSON(io.out, checked)
 	}
