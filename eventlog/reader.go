@@ -64,6 +64,17 @@ func NewReader(cfg ReaderConfig) *Reader {
 	return &Reader{cfg: cfg, tails: map[int32]*tail{}}
 }
 
+// Bounds returns the offset of the oldest record of a partition and the one that the next record will
+// get. While the log cannot be reached it tries again until ctx ends.
+func (r *Reader) Bounds(ctx context.Context, partition int32) (start, end int64, err error) {
+	t := tail{reader: r, partition: partition}
+	err = t.retry(ctx, func() (err error) {
+		start, end, err = r.cfg.Source.Bounds(ctx, partition)
+		return err
+	})
+	return start, end, err
+}
+
 // Stretch is what [Cursor.Next] returns: a part of a partition without gaps.
 type Stretch struct {
 	Entries       []Entry // in order; to be used in place, as an Entry must not be copied

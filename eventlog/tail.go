@@ -207,6 +207,9 @@ func (t *tail) advance(ctx context.Context, c *Cursor) error {
 			return err
 		}
 		t.append(next, batch)
+		if batch.Next == next && batch.HighWatermark < c.next {
+			return fmt.Errorf("%w: offset %d, the log ends at %d", ErrOffsetOutOfRange, c.next, next)
+		}
 		return nil
 	})
 }

@@ -34,7 +34,7 @@ func TestP6_EverySessionReceivesItsPartOfTheLog(t *testing.T) {
 			t.Parallel()
 			const events, classes, clients = 3000, 7, 24
 			log := memlog.New(4)
-			small := func(c *realtime.Config) { c.RingBytes, c.Window = ringBytes, 10_000 }
+			small := func(c *realtime.Config) { c.RingBytes = ringBytes }
 			nodes := []*rt.Node{rt.Start(t, log, small), rt.Start(t, log, small)}
 			rnd := rand.New(rand.NewPCG(1, uint64(ringBytes)))
 

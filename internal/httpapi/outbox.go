@@ -25,7 +25,7 @@ func (a *API) outboxRoutes() {
 	}, needAdmin,
 		func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
 			box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
-			err := a.deps.Pool.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
+			err := a.deps.Tables.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
 				if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
 					return err
 				}

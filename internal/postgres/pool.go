@@ -64,8 +64,8 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ErrBusy says that no connection became free in time. It is for a 503, not for waiting longer.
-var ErrBusy = errors.New("all database connections are in use")
+// ErrBusy is returned when no connection became free in time. It is for a 503, not for waiting longer.
+var ErrBusy = fmt.Errorf("all database connections are in use: %w", context.DeadlineExceeded)
 
 // Pool is connections to one database in one role.
 type Pool struct {
