@@ -25,8 +25,8 @@ const (
 	maxLines = 800
 )
 
-// layer says what packages of one part of the tree may import of ours. The first that matches counts. "x/…" is x
-// and everything below it.
+// layer says what packages of one part of the tree may import of ours. The first that matches
+// counts. "x/…" is x and everything below it.
 type layer struct {
 	packages string
 	may      []string
@@ -39,23 +39,34 @@ var layers = []layer{
 	{"domain/…", []string{"domain"}, "contexts do not know each other"},
 	{"eventlog", []string{"domain"}, "the contract of the log knows the envelope and positions"},
 	{"eventlog/logtest", []string{"domain/…", "eventlog/…"}, "it proves logs, for tests"},
-	{"eventlog/cloudevents/schema", []string{"domain/…", "eventlog/cloudevents"}, "it describes events as the codec writes them"},
-	{"eventlog/checkpoint", []string{"domain", "eventlog"}, "it holds positions of the log, in PostgreSQL"},
-	{"eventlog/…", []string{"domain/…", "eventlog"}, "codecs and logs know the domain and the contract"},
+	{"eventlog/cloudevents/schema", []string{"domain/…", "eventlog/cloudevents"},
+		"it describes events as the codec writes them"},
+	{"eventlog/checkpoint", []string{"domain", "eventlog"},
+		"it holds positions of the log, in PostgreSQL"},
+	{"eventlog/…", []string{"domain/…", "eventlog"},
+		"codecs and logs know the domain and the contract"},
 	{"projections", []string{"domain/…", "eventlog"}, "the engine knows the log by its contract"},
-	{"projections/memstore", []string{"domain/…", "projections", "eventlog"}, "it is the engine's store in memory"},
+	{"projections/memstore", []string{"domain/…", "projections", "eventlog"},
+		"it is the engine's store in memory"},
 	{"projections/storetest", []string{"…"}, "it proves stores, for tests"},
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
-	{"projections/…", []string{"domain/…", "projections/…"}, "read models know the domain and each other, and no outside system"},
-	{"consumers", []string{"domain/…", "eventlog"}, "consumers know the domain and the log's contract"},
-	{"consumers/ledger", []string{"domain/…", "consumers/…", "eventlog", "eventlog/checkpoint"}, "the ledger commits with positions of the log"},
-	{"consumers/…", []string{"domain/…", "consumers/…", "eventlog"}, "consumers know the domain, each other and the log's contract, and never the projections"},
-	{"realtime", []string{"domain/…", "eventlog", "eventlog/cloudevents"}, "the hub knows the log by its contract"},
+	{"projections/…", []string{"domain/…", "projections/…"},
+		"read models know the domain and each other, and no outside system"},
+	{"consumers", []string{"domain/…", "eventlog"},
+		"consumers know the domain and the log's contract"},
+	{"consumers/ledger", []string{"domain/…", "consumers/…", "eventlog", "eventlog/checkpoint"},
+		"the ledger commits with positions of the log"},
+	{"consumers/…", []string{"domain/…", "consumers/…", "eventlog"},
+		"consumers know the domain, each other and the log's contract, and never the projections"},
+	{"realtime", []string{"domain/…", "eventlog", "eventlog/cloudevents"},
+		"the hub knows the log by its contract"},
 	{"realtime/realtimetest/…", []string{"…"}, "it runs a hub, for tests"},
-	{"realtime/…", []string{"domain/…", "realtime/…"}, "protocols know the hub, and nothing behind it"},
+	{"realtime/…", []string{"domain/…", "realtime/…"},
+		"protocols know the hub, and nothing behind it"},
 	{"migrations", nil, "migrations are SQL"},
 	{"internal/devstack/…", []string{"…"}, "it runs the servers, for serve and for tests"},
-	{"internal/…", []string{"domain/…", "eventlog/…", "projections/…", "migrations", "internal/…", "realtime/…", "consumers/…"}, "adapters implement what others ask for"},
+	{"internal/…", []string{"domain/…", "eventlog/…", "projections/…", "migrations", "internal/…",
+		"realtime/…", "consumers/…"}, "adapters implement what others ask for"},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
 	{"bench/…", []string{"…"}, "it measures"},
 }
@@ -73,7 +84,8 @@ var onlyIn = map[string][]string{
 	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
 	"github.com/minio/minio-go/v7":               {"internal/s3"},
 	"github.com/go-text/typesetting":             {"consumers/pdf/page"},
-	"github.com/alecthomas/kong":                 {"cmd/schoolbell", "cmd/schoolbell/internal/config"},
+	"github.com/alecthomas/kong": {"cmd/schoolbell",
+		"cmd/schoolbell/internal/config"},
 }
 
 type goPackage struct {
@@ -89,7 +101,8 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath+"/", m
 
 func list(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...")
+	cmd := exec.Command("go", "list",
+		"-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -118,7 +131,8 @@ func TestImportsPointInward(t *testing.T) {
 		}
 		for _, imported := range p.Imports {
 			ours, ok := strings.CutPrefix(imported, module)
-			if ok && !slices.ContainsFunc(layers[i].may, func(pattern string) bool { return matches(pattern, ours) }) {
+			if ok && !slices.ContainsFunc(layers[i].may,
+				func(pattern string) bool { return matches(pattern, ours) }) {
 				t.Errorf("%s imports %s: %s", name, ours, layers[i].why)
 			}
 		}
@@ -136,8 +150,10 @@ func TestDomainImportsTheStandardLibraryOnly(t *testing.T) {
 			if strings.Contains(first, ".") && !strings.HasPrefix(imported, module+"domain") {
 				t.Errorf("%s imports %s", p.ImportPath, imported)
 			}
-			if slices.Contains([]string{"context", "os", "net", "net/http", "database/sql", "math/rand", "math/rand/v2"}, imported) {
-				t.Errorf("%s imports %s: the domain does no I/O and rolls no dice", p.ImportPath, imported)
+			if slices.Contains([]string{"context", "os", "net", "net/http", "database/sql",
+				"math/rand", "math/rand/v2"}, imported) {
+				t.Errorf("%s imports %s: the domain does no I/O and rolls no dice", p.ImportPath,
+					imported)
 			}
 		}
 	}
@@ -150,8 +166,13 @@ func TestOutsideSystemsHaveOneAdapter(t *testing.T) {
 		for _, imported := range p.Imports {
 			for foreign, owners := range onlyIn {
 				if (imported == foreign || strings.HasPrefix(imported, foreign+"/")) &&
-					!slices.ContainsFunc(owners, func(o string) bool { return name == o || strings.HasPrefix(name, o+"/") }) {
-					t.Errorf("%s imports %s, which is for %s", name, imported, strings.Join(owners, " and "))
+					!slices.ContainsFunc(owners,
+						func(o string) bool {
+							return name == o ||
+								strings.HasPrefix(name, o+"/")
+						}) {
+					t.Errorf("%s imports %s, which is for %s", name, imported,
+						strings.Join(owners, " and "))
 				}
 			}
 		}
@@ -172,7 +193,8 @@ func TestEveryEventHasAGolden(t *testing.T) {
 	t.Parallel()
 	for _, f := range catalog.Facts() {
 		context, fact, _ := f.Name()
-		pattern := filepath.Join(root, "domain", context, "testdata", "*"+fact+"*"+f.Type[strings.LastIndexByte(f.Type, '.'):]+"*.json")
+		pattern := filepath.Join(root, "domain", context, "testdata",
+			"*"+fact+"*"+f.Type[strings.LastIndexByte(f.Type, '.'):]+"*.json")
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		if len(found) == 0 {
@@ -184,10 +206,13 @@ func TestEveryEventHasAGolden(t *testing.T) {
 func TestEveryProjectionIsInTheCatalog(t *testing.T) {
 	t.Parallel()
 	packages := list(t)
-	i := slices.IndexFunc(packages, func(p goPackage) bool { return p.ImportPath == module+"projections/catalog" })
+	i := slices.IndexFunc(packages,
+		func(p goPackage) bool { return p.ImportPath == module+"projections/catalog" })
 	require.GreaterOrEqual(t, i, 0, "projections/catalog is missing")
 	for _, p := range packages {
-		if path := p.ImportPath; strings.HasPrefix(path, module+"projections/") && !strings.HasSuffix(path, "test") && // for tests only
+		// for tests only
+		if path := p.ImportPath; strings.HasPrefix(path, module+"projections/") &&
+			!strings.HasSuffix(path, "test") &&
 			declaresProjection(t, p) && !slices.Contains(packages[i].Imports, path) {
 			t.Errorf("%s declares a projection that projections/catalog does not list", path)
 		}
@@ -196,11 +221,12 @@ func TestEveryProjectionIsInTheCatalog(t *testing.T) {
 
 func declaresProjection(t *testing.T, p goPackage) bool {
 	t.Helper()
-	return slices.Contains(p.Imports, module+"projections") && slices.ContainsFunc(p.GoFiles, func(file string) bool {
-		b, err := os.ReadFile(filepath.Join(p.Dir, file))
-		require.NoError(t, err)
-		return bytes.Contains(b, []byte("= projections.New("))
-	})
+	return slices.Contains(p.Imports, module+"projections") &&
+		slices.ContainsFunc(p.GoFiles, func(file string) bool {
+			b, err := os.ReadFile(filepath.Join(p.Dir, file))
+			require.NoError(t, err)
+			return bytes.Contains(b, []byte("= projections.New("))
+		})
 }
 
 func TestFilesAreShortEnoughToRead(t *testing.T) {
@@ -209,7 +235,8 @@ func TestFilesAreShortEnoughToRead(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+		if d.IsDir() && path != root &&
+			(strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if filepath.Ext(path) != ".go" {
@@ -224,13 +251,15 @@ func TestFilesAreShortEnoughToRead(t *testing.T) {
 			lines++
 		}
 		if lines > maxLines {
-			t.Errorf("%s has %d lines; a file has one subject and at most %d lines", path, lines, maxLines)
+			t.Errorf("%s has %d lines; a file has one subject and at most %d lines", path, lines,
+				maxLines)
 		}
 		return nil
 	}))
 }
 
-// matches reports whether a package is one that the pattern means: itself, or with "/…" it and all below it.
+// matches reports whether a package is one that the pattern means: itself, or with "/…" it and all
+// below it.
 func matches(pattern, name string) bool {
 	if pattern == "…" {
 		return true

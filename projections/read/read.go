@@ -16,7 +16,7 @@ import (
 )
 
 // SQL is a statement whose first line is a comment with its name, as "-- attendance.by_day": the name that errors,
-// the plans in docs/INDEXES.md and the server's log know it by.
+// the plans in docs/PERFORMANCE.md and the server's log know it by.
 type SQL string
 
 // Name returns the statement's name.
