@@ -64,11 +64,38 @@ var layers = []layer{
 	{"realtime/…", []string{"domain/…", "realtime/…"},
 		"protocols know the hub, and nothing behind it"},
 	{"migrations", nil, "migrations are SQL"},
-	{"internal/devstack/…", []string{"…"}, "it runs the servers, for serve and for tests"},
-	{"internal/…", []string{"domain/…", "eventlog/…", "projections/…", "migrations", "internal/…",
-		"realtime/…", "consumers/…"}, "adapters implement what others ask for"},
+	// Adapters implement interfaces of those who call them, and do not know each other. What is
+	// here for an adapter is all that it may know.
+	{"internal/auth", nil, "tokens are about no school's data"},
+	{"internal/client", []string{"domain", "eventlog/cloudevents"},
+		"it is what a program elsewhere needs to publish"},
+	{"internal/kafka", []string{"domain", "eventlog"}, "it is the log"},
+	{"internal/postgres", []string{"domain", "eventlog", "eventlog/checkpoint", "migrations",
+		"projections"}, "it is the store of the engine"},
+	{"internal/redis", []string{"domain", "internal/auth", "projections", "projections/cache",
+		"realtime"}, "it is the cache, the bus, and the list of revoked tokens of auth"},
+	{"internal/httpapi", []string{"domain", "eventlog", "eventlog/checkpoint",
+		"eventlog/cloudevents", "eventlog/cloudevents/schema", "projections/cache",
+		"projections/query", "consumers/…", "internal/auth"},
+		"it serves what others declare, to callers that auth identifies"},
+	{"internal/s3", nil, "it stores bytes"},
+	{"internal/telemetry", nil, "everything may be observed, and nothing known"},
+	{"internal/golden", nil, "it compares bytes, for tests"},
+	{"internal/archtest/…", nil, "it reads source text, for tests"},
+	{"internal/devstack", nil, "it runs servers, for serve and for tests"},
+	{"internal/devstack/…", []string{"internal/devstack/…", "internal/postgres"},
+		"it gives tests migrated databases, logs and caches"},
+	{"internal/knowledge", []string{"domain/…", "consumers", "eventlog/checkpoint",
+		"internal/postgres"}, "it reads facts for planners"},
+	{"internal/simulate", []string{"domain/…"}, "it makes up school years"},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
-	{"bench/…", []string{"…"}, "it measures"},
+}
+
+// coreTests lists packages whose tests import another core: they test the two together.
+var coreTests = map[string][]string{
+	"consumers/pdf":    {"projections"},
+	"consumers/plan":   {"projections"},
+	"consumers/router": {"projections"},
 }
 
 // onlyIn lists foreign packages that one package of ours alone may import.
@@ -122,6 +149,7 @@ func list(t *testing.T) []goPackage {
 
 func TestImportsPointInward(t *testing.T) {
 	t.Parallel()
+	used := map[string]bool{}
 	for _, p := range list(t) {
 		name := strings.TrimSuffix(p.name(), "/")
 		i := slices.IndexFunc(layers, func(l layer) bool { return matches(l.packages, name) })
@@ -129,11 +157,51 @@ func TestImportsPointInward(t *testing.T) {
 			t.Errorf("%s: no layer says what it may import", name)
 			continue
 		}
+		used[layers[i].packages] = true
 		for _, imported := range p.Imports {
 			ours, ok := strings.CutPrefix(imported, module)
-			if ok && !slices.ContainsFunc(layers[i].may,
-				func(pattern string) bool { return matches(pattern, ours) }) {
+			if ok && !slices.ContainsFunc(layers[i].may, func(pattern string) bool {
+				return matches(pattern, ours)
+			}) {
 				t.Errorf("%s imports %s: %s", name, ours, layers[i].why)
+			}
+		}
+	}
+	for _, l := range layers {
+		if !used[l.packages] {
+			t.Errorf("the layer of %s applies to no package: remove it", l.packages)
+		}
+	}
+}
+
+// The three cores know the domain and the log, and not each other; nor do their tests, but for a
+// few that are about both.
+func TestCoresStandSideBySide(t *testing.T) {
+	t.Parallel()
+	found := map[string][]string{}
+	cores := []string{"projections", "consumers", "realtime"}
+	for _, p := range list(t) {
+		name := strings.TrimSuffix(p.name(), "/")
+		core, _, _ := strings.Cut(name, "/")
+		if !slices.Contains(cores, core) {
+			continue
+		}
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			ours, ok := strings.CutPrefix(imported, module)
+			other, _, _ := strings.Cut(ours, "/")
+			if ok && other != core && slices.Contains(cores, other) {
+				found[name] = append(found[name], other)
+				if !slices.Contains(coreTests[name], other) {
+					t.Errorf("%s imports %s: the cores do not know each other", name, ours)
+				}
+			}
+		}
+	}
+	for name, others := range coreTests {
+		for _, other := range others {
+			if !slices.Contains(found[name], other) {
+				t.Errorf("coreTests lists %s, whose tests no longer import %s: remove it", name,
+					other)
 			}
 		}
 	}
@@ -161,20 +229,25 @@ func TestDomainImportsTheStandardLibraryOnly(t *testing.T) {
 
 func TestOutsideSystemsHaveOneAdapter(t *testing.T) {
 	t.Parallel()
+	used := map[string]bool{}
 	for _, p := range list(t) {
 		name := strings.TrimSuffix(p.name(), "/")
 		for _, imported := range p.Imports {
 			for foreign, owners := range onlyIn {
-				if (imported == foreign || strings.HasPrefix(imported, foreign+"/")) &&
-					!slices.ContainsFunc(owners,
-						func(o string) bool {
-							return name == o ||
-								strings.HasPrefix(name, o+"/")
-						}) {
+				if !matches(foreign+"/…", imported) {
+					continue
+				}
+				used[foreign] = true
+				if !slices.ContainsFunc(owners, func(o string) bool { return matches(o+"/…", name) }) {
 					t.Errorf("%s imports %s, which is for %s", name, imported,
 						strings.Join(owners, " and "))
 				}
 			}
+		}
+	}
+	for foreign := range onlyIn {
+		if !used[foreign] {
+			t.Errorf("onlyIn lists %s, which no package imports: remove it", foreign)
 		}
 	}
 }
