@@ -161,6 +161,8 @@ func (l *logoCache) get(hash string) *page.Image {
 	return l.cached[hash]
 }
 
+// add stores a logo. A full cache is emptied rather than managed: schools are rendered one after
+// the other, so old entries are rarely needed again.
 func (l *logoCache) add(hash string, picture *page.Image) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

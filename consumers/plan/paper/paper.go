@@ -122,7 +122,7 @@ type Entry struct {
 	Balance int64        `json:"balance"`
 }
 
-// Encode returns the contents of a document as a delivery carries them: a JSON object.
+// Encode returns the data of a document as the parameters of its delivery, a JSON object.
 func Encode[T ReportCard | Receipt | FeeStatement](data T) jsontext.Value {
 	encoded, err := json.Marshal(data)
 	if err != nil {
@@ -131,7 +131,8 @@ func Encode[T ReportCard | Receipt | FeeStatement](data T) jsontext.Value {
 	return encoded
 }
 
-// Decode reads what Encode wrote.
+// Decode is the inverse of [Encode]. Unknown parameters are ignored, so that an older program can
+// render what a newer one has planned.
 func Decode[T ReportCard | Receipt | FeeStatement](params jsontext.Value) (data T, err error) {
 	if err := json.Unmarshal(params, &data); err != nil {
 		return data, fmt.Errorf("read the data of a document: %w", err)

@@ -217,6 +217,7 @@ func (c *Catalog) localized(t translation, local language.Tag) (*template.Templa
 	return clone, nil
 }
 
+// rightToLeft goes by the script of a language, not by a list of languages.
 func rightToLeft(tag language.Tag) bool {
 	script, _ := tag.Script()
 	switch script.String() {
