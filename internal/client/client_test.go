@@ -201,10 +201,10 @@ func TestRetriesEnd(t *testing.T) {
 		"publish events of school s: 503 Service Unavailable: the log cannot be reached")
 	require.True(t, client.Retryable(err))
 
-	nobody, err := client.New(client.Config{URL: "http://127.0.0.1:1",
+	unreachable, err := client.New(client.Config{URL: "http://127.0.0.1:1",
 		ConnectTimeout: time.Millisecond})
 	require.NoError(t, err)
-	_, err = nobody.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
+	_, err = unreachable.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
 	require.ErrorContains(t, err, "connection refused")
 }
 
@@ -220,7 +220,7 @@ func TestRefusalNamesTheFaults(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, p.Status)
 	require.NotEmpty(t, p.RequestID)
 	require.Equal(t, client.Fault{Index: 1, Pointer: "/data/on",
-		Reason: "must be a date that exists, as in 2021-08-31"}, p.Faults[0])
+		Reason: "must be a date that exists, for example 2021-08-31"}, p.Faults[0])
 	require.Equal(t, 0, b.stored(t, "s"))
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
 )
 
@@ -28,6 +29,13 @@ func (a *API) outboxRoutes() {
 				if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
 					return err
 				}
+				n, err := ledger.CountDocuments(ctx, tx, req.school)
+				if err != nil {
+					return err
+				}
+				if n > 0 {
+					box.Counts[consumers.PDF] += n
+				}
 				channel := consumers.Channel(in.Channel)
 				if channel != consumers.PDF {
 					if box.Messages, err = outbox.Latest(ctx, tx, req.school, channel,
@@ -38,7 +46,7 @@ func (a *API) outboxRoutes() {
 				if channel != "" && channel != consumers.PDF {
 					return nil
 				}
-				made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
+				made, err := ledger.Documents(ctx, tx, req.school, in.Limit)
 				for _, d := range made {
 					box.Documents = append(box.Documents,
 						OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
@@ -66,6 +74,6 @@ type Outbox struct {
 
 // OutboxDocument is a document with a link to it.
 type OutboxDocument struct {
-	outbox.Document
+	ledger.Document
 	Link string `json:"link" doc:"Opens without a token until it expires"`
 }
