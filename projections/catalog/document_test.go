@@ -40,7 +40,8 @@ alike, that one is nearly as good at this size. The figures are from two cores t
 		if u.Own {
 			request += " (by a guardian)"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", request, u.Statement, u.Name, s.definition(u.Name),
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", request, u.Statement, u.Name,
+			s.definition(u.Name),
 			milliseconds(without), milliseconds(with))
 	}
 	return b.Bytes()
