@@ -6,9 +6,8 @@ LINT        := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 VULN        := $(TOOLS)/govulncheck
 VULN_VERSION := v1.1.4
-VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 DATA        ?= .data
-LDFLAGS     := -s -w -X github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program.version=$(VERSION)
+LDFLAGS     := -s -w
 BUILD        = $(GO) build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)'
 TEST_FLAGS  ?=
 

@@ -1,9 +1,9 @@
-// Package eventlog is the contract between Schoolbell and the log that holds its events. Package internal/kafka
-// keeps it on Kafka and package eventlog/memlog in memory; the suite in eventlog/logtest proves
-// that both do.
+// Package eventlog is the contract between Schoolbell and the log that holds its events. Package
+// internal/kafka stores it in Kafka and package eventlog/memlog in memory; the suite in
+// eventlog/logtest proves that both do.
 //
-// The log is one topic with a fixed number of partitions. All records of a school are in one partition, found by
-// [PartitionFor], so that they are totally ordered.
+// The log is one topic with a fixed number of partitions. All records of a school are in one
+// partition, found by [PartitionFor], so that they are totally ordered.
 package eventlog
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Record is one entry of the log as it is stored: CloudEvents in binary content mode, with the attributes in the
-// headers and the data in the value. Its bytes must not be changed.
+// Record is one entry of the log as it is stored: CloudEvents in binary content mode, with the
+// attributes in the headers and the data in the value. Its bytes must not be changed.
 type Record struct {
 	Position domain.Position
 	Time     time.Time // when it was produced, by the producer's or the broker's clock
@@ -32,7 +32,7 @@ type Header struct {
 
 // Batch is what one fetch brings.
 type Batch struct {
-	Records       []Record // in order, and not before the offset that was asked for
+	Records       []Record // in order, none before the requested offset
 	Next          int64    // the offset to fetch from next
 	HighWatermark int64    // the offset that the next record will get
 	LogStart      int64    // the offset of the oldest record still there
@@ -40,29 +40,31 @@ type Batch struct {
 
 // Errors that callers decide on.
 var (
-	// ErrOffsetOutOfRange says that the wanted offset is below the log's start or above its end: records that
-	// the reader has not seen are gone, or the topic is not the one it was.
+	// ErrOffsetOutOfRange: the requested offset is below the log's start or above its end: records
+	// that the reader has not seen are gone, or the topic is not the one it was.
 	ErrOffsetOutOfRange = errors.New("offset is outside the log")
-	// ErrTooLarge says that a record is larger than the log takes.
+	// ErrTooLarge: a record is larger than the log accepts.
 	ErrTooLarge = errors.New("record is larger than the log accepts")
-	// ErrUnavailable says that the log could not be reached in time. Whether the records were written is not
-	// known; appending them again with the same ids is safe.
+	// ErrUnavailable: the log could not be reached in time. Whether the records were written is
+	// unknown; appending them again with the same ids is safe.
 	ErrUnavailable = errors.New("log is unavailable")
-	// ErrOverloaded says that too many records wait to be written. None of these were.
+	// ErrOverloaded: too many records are waiting to be written. None of these were.
 	ErrOverloaded = errors.New("too many records are waiting for the log")
 )
 
 // Appender writes to the log.
 type Appender interface {
-	// Append writes the records of one school, in order and next to each other, and returns the position of
-	// the first. When it returns without an error they are durable on all in-sync replicas.
+	// Append writes the records of one school, in order and next to each other, and returns the
+	// position of the first. When it returns without an error they are durable on all in-sync
+	// replicas.
 	Append(ctx context.Context, school string, records []Record) (domain.Position, error)
 }
 
 // Fetcher reads the log from any position, without a group.
 type Fetcher interface {
-	// Fetch returns records from an offset on. When there are none it waits up to maxWait for one and then
-	// returns an empty batch. maxBytes bounds the answer, but at least one record is returned if there is one.
+	// Fetch returns records from an offset on. When there are none it waits up to maxWait for one
+	// and then returns an empty batch. maxBytes bounds the batch, but at least one record is
+	// returned if there is one.
 	Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (Batch, error)
 }
 
@@ -73,10 +75,11 @@ type Topic struct {
 	Partitions int32
 }
 
-// Inspector answers questions about the log itself.
+// Inspector describes the log itself.
 type Inspector interface {
 	Topic(ctx context.Context) (Topic, error)
-	// Bounds returns the offset of the oldest record of a partition and the one the next record will get.
+	// Bounds returns the offset of the oldest record of a partition and the one the next record
+	// will get.
 	Bounds(ctx context.Context, partition int32) (start, end int64, err error)
 }
 
@@ -87,24 +90,26 @@ type Log interface {
 	Inspector
 }
 
-// Assignment is the right to work on one partition, for as long as the context lasts that came with it.
+// Assignment is the right to work on one partition, for as long as the context lasts that came with
+// it.
 type Assignment struct {
 	Partition int32
-	// Committed tells the log up to where the partition is done, for tools that show lag. It is no checkpoint:
+	// Committed commits an offset to the log's group, for tools that show lag. It is no checkpoint:
 	// a member that has lost the partition can still call it.
 	Committed func(next int64)
 }
 
 // Group shares out the partitions among all processes that name the same group.
 type Group interface {
-	// Consume joins the group and calls own in a goroutine of its own for each partition while this process
-	// has it; own must return soon after its context ends. Should it return nil before, the partition rests with
-	// this process. Consume returns nil when ctx ends, or the error of an own that failed for good.
+	// Consume joins the group and calls own in a goroutine of its own for each partition while this
+	// process has it; own must return soon after its context ends. If it returns nil earlier, the
+	// partition stays with this process and nobody works on it. Consume returns nil when ctx ends,
+	// or the error of the first own that failed.
 	Consume(ctx context.Context, group string, own func(context.Context, Assignment) error) error
 }
 
-// PartitionFor returns the partition of a school: the same one that the standard Kafka clients choose for this
-// key (murmur2), so that producers which write to Kafka directly agree with us.
+// PartitionFor returns the partition of a school: the same one that the standard Kafka clients
+// choose for this key (murmur2), so that producers which write to Kafka directly agree with us.
 func PartitionFor(school string, partitions int32) int32 {
 	return int32(murmur2(school)&0x7fffffff) % partitions
 }

@@ -25,9 +25,11 @@ type Source interface {
 type ReaderConfig struct {
 	Source Source                                 // required
 	Decode func(Record) (*domain.Envelope, error) // required by those who call [Entry.Event]
-	Window int                                    // records within which a repetition is a duplicate (DefaultWindow)
-	Cache  int                                    // bytes of a partition held for cursors that lag (4 MiB)
-	Logger *slog.Logger                           // (none)
+	// records within which a repetition is a duplicate (DefaultWindow)
+	Window int
+	// bytes of a partition held for cursors that lag (4 MiB)
+	Cache  int
+	Logger *slog.Logger // (none)
 }
 
 const (
@@ -35,8 +37,9 @@ const (
 	readWait  = 500 * time.Millisecond
 	minDelay  = 50 * time.Millisecond
 	maxDelay  = 2 * time.Second
-	// lingerTime is how long a partition is remembered after its last cursor was closed: a worker that
-	// starts again after a fault, or gets the partition back, need not read back for duplicates.
+	// lingerTime is how long a partition is remembered after its last cursor was closed: a worker
+	// that starts again after a fault, or gets the partition back, need not read back for
+	// duplicates.
 	lingerTime = time.Minute
 )
 
@@ -62,6 +65,17 @@ func NewReader(cfg ReaderConfig) *Reader {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Reader{cfg: cfg, tails: map[int32]*tail{}}
+}
+
+// Bounds returns the offset of the oldest record of a partition and the one that the next record
+// will get. While the log cannot be reached it tries again until ctx ends.
+func (r *Reader) Bounds(ctx context.Context, partition int32) (start, end int64, err error) {
+	t := tail{reader: r, partition: partition}
+	err = t.retry(ctx, func() (err error) {
+		start, end, err = r.cfg.Source.Bounds(ctx, partition)
+		return err
+	})
+	return start, end, err
 }
 
 // Stretch is what [Cursor.Next] returns: a part of a partition without gaps.

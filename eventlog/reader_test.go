@@ -106,8 +106,8 @@ func decode(r eventlog.Record) (*domain.Envelope, error) {
 	return &domain.Envelope{School: string(r.Key), ID: string(r.Value)}, nil
 }
 
-// Wherever cursors open, whatever order they read in and however far they lie apart, each gets every
-// record once, in order, and with the verdict that the definition of a duplicate gives.
+// Wherever cursors open, whatever order they read in and however far they lie apart, each gets
+// every record once, in order, and with the verdict that the definition of a duplicate gives.
 func TestP3_CursorsAgreeWithTheLog(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -328,8 +328,8 @@ func TestOffsetsOutsideTheLogAreErrors(t *testing.T) {
 	require.Equal(t, 400, read+len(drain(t, good, log.end)), "others go on")
 }
 
-// A record that cannot be decoded, or lies in another partition than its school's, is handed on with
-// the reason.
+// A record that cannot be decoded, or lies in another partition than its school's, is handed on
+// with the reason.
 func TestAnEntryThatMustNotBeAppliedSaysWhy(t *testing.T) {
 	t.Parallel()
 	log := newScript(3, 10)

@@ -40,9 +40,9 @@ type block struct {
 	bytes    int
 }
 
-// readBack is how far a tail reads back before the offset it starts for: a whole window, so that its
-// verdicts are right from there on, and a quarter more, so that cursors which open a little behind the
-// first one need not read back for themselves.
+// readBack is how far a tail reads back before the offset it starts for: a whole window, so that
+// its verdicts are right from there on, and a quarter more, so that cursors which open a little
+// behind the first one need not read back for themselves.
 func (t *tail) readBack() int64 { return int64(t.reader.cfg.Window) * 5 / 4 }
 
 func newTail(r *Reader, partition int32) *tail {
@@ -85,8 +85,8 @@ func (t *tail) isFarBefore(offset int64) bool {
 	return t.started && offset-t.next > t.readBack()
 }
 
-// covers says whether the tail can serve a cursor at an offset. One that has not started will, if it
-// is the cursor's own.
+// covers says whether the tail can serve a cursor at an offset. One that has not started will, if
+// it is the cursor's own.
 func (t *tail) covers(offset int64, started bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -207,6 +207,9 @@ func (t *tail) advance(ctx context.Context, c *Cursor) error {
 			return err
 		}
 		t.append(next, batch)
+		if batch.Next == next && batch.HighWatermark < c.next {
+			return fmt.Errorf("%w: offset %d, the log ends at %d", ErrOffsetOutOfRange, c.next, next)
+		}
 		return nil
 	})
 }

@@ -16,10 +16,11 @@ const DefaultWindow = 1_000_000
 // stretch of the log therefore decide alike, and nothing has to be stored besides the log.
 //
 // It remembers a keyed 64-bit hash of each record in a ring, and an open-addressing index over the
-// ring: 16 bytes a record, growing with use. Two different events share a hash with odds of 2^-64 for
-// each pair, so a full window of a million records takes one event in about 10^13 for a duplicate
-// that is none; at a thousand events a second that is once in five hundred years. The key is drawn
-// anew for each window, so that nobody can make events that collide. A Window is for one goroutine.
+// ring: 16 bytes a record, growing with use. Two different events share a hash with odds of 2^-64
+// for each pair, so a full window of a million records takes one event in about 10^13 for a
+// duplicate that is none; at a thousand events a second that is once in five hundred years. The key
+// is drawn anew for each window, so that nobody can make events that collide. A Window is for one
+// goroutine.
 type Window struct {
 	size  int64
 	first int64 // the oldest offset that the ring covers
@@ -108,7 +109,8 @@ func (w *Window) find(h uint64) (i int, ok bool) {
 	return i, false
 }
 
-// remove empties an index entry and moves those behind it forward, so that no search ends too early.
+// remove empties an index entry and moves those behind it forward, so that no search ends too
+// early.
 func (w *Window) remove(at int) {
 	mask := len(w.index) - 1
 	for i := (at + 1) & mask; w.index[i] != 0; i = (i + 1) & mask {
@@ -138,10 +140,10 @@ func (w *Window) resize(n int) {
 	}
 }
 
-// Warm fills a window for a reader that begins at position: it reads the size offsets before it, or as many as the
-// log still has, except for those that the window has seen already. The key function finds the school, source and
-// id of a record, and says whether it has them; it must agree with what the reader does for the records it meets
-// itself.
+// Warm fills a window for a reader that begins at position: it reads the size offsets before it, or
+// as many as the log still has, except for those that the window has seen already. The key function
+// finds the school, source and id of a record, and says whether it has them; it must agree with
+// what the reader does for the records it meets itself.
 func (w *Window) Warm(ctx context.Context, log interface {
 	Fetcher
 	Inspector

@@ -1,34 +1,36 @@
 package projections
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Batch is the state of one partition in memory: the rows that the folds read and write, and what has changed since it
-// was last taken. It belongs to one goroutine.
+// Batch is the state of one partition in memory: the rows that the folds read and write, and what
+// has changed since it was last taken. It belongs to one goroutine.
 type Batch struct {
 	set          *Set
 	rows         []anyRows   // by the table's ordinal; nil for tables outside the set
-	order        []tableRows // by the table's place in the set
+	order        []tableRows // in the order of the set
 	projectionOf []int       // by the table's ordinal: the index of its projection
 	number       uint64
 	touched      []tableRows // by the current event
 	missing      bool        // the current event has read a row that must be looked up first
 	changes      map[string]*Change
-	evictAbove   int // how many rows may be held before the next look for some to forget
+	evictAbove   int // how many rows may be held before some are evicted
 }
 
-// Change says which projections of a school have changed, and when last.
+// Change says which projections of a school have changed, and as of which offset.
 type Change struct {
 	School string
-	// Offsets holds, by the projection's place in the set, the offset as of which it has changed last; -1 when it
-	// has not. What was read at an earlier position is out of date.
+	// Offsets holds, by the projection's index in the set, the offset as of which it has changed
+	// last; -1 when it has not. What was read at an earlier position is out of date.
 	Offsets []int64
 }
 
-// raise notes that a projection has changed as of an offset.
+// raise records that a projection has changed as of an offset.
 func (c *Change) raise(projection int, offset int64) {
 	c.Offsets[projection] = max(c.Offsets[projection], offset)
 }
@@ -41,8 +43,8 @@ func newChange(school string, projections int) *Change {
 	return c
 }
 
-// NewBatch returns an empty state. Complete says that the store holds nothing for the partition yet, so that a row which
-// was never written need not be looked up.
+// NewBatch returns an empty state. Complete means that the store holds nothing for the partition
+// yet, so that a row which was never written need not be looked up.
 func NewBatch(set *Set, complete bool) *Batch {
 	b := &Batch{set: set, changes: map[string]*Change{}}
 	for i, t := range set.tables {
@@ -86,7 +88,7 @@ func (b *Batch) Fold(e *domain.Envelope) (Outcome, error) {
 	return Folded, nil
 }
 
-// Probe runs the folds of an event only to learn which rows they need.
+// Probe runs the folds of an event only to find out which rows they need.
 func (b *Batch) Probe(e *domain.Envelope) {
 	_ = b.fold(e) // without its rows a fold may well fail; it is run again with them
 	b.undo()
@@ -140,7 +142,8 @@ func (b *Batch) change(school string) *Change {
 	return c
 }
 
-// MarkAll notes that every projection of a school has changed as of an offset, as when one of its subjects is parked.
+// MarkAll records that every projection of a school has changed as of an offset, for example
+// because one of its subjects is parked.
 func (b *Batch) MarkAll(school string, offset int64) {
 	c := b.change(school)
 	for i := range c.Offsets {
@@ -148,7 +151,7 @@ func (b *Batch) MarkAll(school string, offset int64) {
 	}
 }
 
-// Lookups returns the keys that folds have asked for in vain. After the store has answered them, call Settle.
+// Lookups returns the keys that folds have missed. After the store has looked them up, call Settle.
 func (b *Batch) Lookups() []Lookup {
 	var ls []Lookup
 	for _, r := range b.order {
@@ -166,8 +169,8 @@ func (b *Batch) Settle() {
 	}
 }
 
-// Take returns all that has changed since it was last called, and starts a new batch. When more than maxRows are held,
-// those are forgotten that have not been used for the longest time. Rows that are forgotten may be looked up again as soon
+// Take returns all that has changed since it was last called, and starts a new batch. When more
+// than maxRows are held, those least recently used are evicted. They may be looked up again as soon
 // as the next event is folded, so what the previous Take returned must be in the store by now.
 func (b *Batch) Take(maxRows int) ([]RowSet, []*Change) {
 	var sets []RowSet
@@ -176,24 +179,22 @@ func (b *Batch) Take(maxRows int) ([]RowSet, []*Change) {
 			sets = append(sets, set)
 		}
 	}
-	changes := make([]*Change, 0, len(b.changes))
-	for _, c := range b.changes {
-		changes = append(changes, c)
-	}
+	changes := slices.Collect(maps.Values(b.changes))
 	clear(b.changes)
-	b.forget(maxRows)
+	b.evict(maxRows)
 	b.number++
 	return sets, changes
 }
 
-func (b *Batch) forget(maxRows int) {
+func (b *Batch) evict(maxRows int) {
 	if b.size() <= max(maxRows, b.evictAbove) {
 		return
 	}
 	for _, r := range b.order {
 		r.evict(b.number)
 	}
-	b.evictAbove = b.size() * 5 / 4 // rows in constant use cannot be forgotten: do not look through them every time
+	// rows in constant use cannot be evicted: do not scan them every time
+	b.evictAbove = b.size() * 5 / 4
 }
 
 func (b *Batch) size() int {

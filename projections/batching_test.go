@@ -14,8 +14,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/storetest"
 )
 
-// However events are cut into batches, wherever it crashes, and however little is kept in memory: the tables are those of
-// one fold.
+// However events are cut into batches, wherever it crashes, and however little is held in memory:
+// the tables are those of one fold.
 func TestP3_AnyBatchingGivesTheSameTables(t *testing.T) {
 	t.Parallel()
 	set := storetest.Set(false)
@@ -38,8 +38,10 @@ func TestP3_AnyBatchingGivesTheSameTables(t *testing.T) {
 	})
 }
 
-// foldUntilCrash is one life of an owner. It returns how far the store is afterwards.
-func foldUntilCrash(t *rapid.T, set *projections.Set, store *memstore.Store, events []*domain.Envelope) int64 {
+// foldUntilCrash is one life of a worker. It returns how far the store is afterwards.
+func foldUntilCrash(
+	t *rapid.T, set *projections.Set, store *memstore.Store, events []*domain.Envelope,
+) int64 {
 	claim, err := store.Claim(t.Context(), 0, "topic")
 	require.NoError(t, err)
 	rows := projections.NewBatch(set, claim.Next == 0)
@@ -49,17 +51,21 @@ func foldUntilCrash(t *rapid.T, set *projections.Set, store *memstore.Store, eve
 		for i, e := range events[from:to] {
 			foldOne(t, store, rows, e, events[from+int64(i):to])
 		}
-		sets, _ := rows.Take(rapid.IntRange(0, 10).Draw(t, "rows kept"))
+		sets, _ := rows.Take(rapid.IntRange(0, 10).Draw(t, "rows held"))
 		if crash == 1 && rapid.Bool().Draw(t, "before the commit") {
 			break
 		}
-		require.NoError(t, store.Commit(t.Context(), claim, &projections.Commit{From: from, To: to, Rows: sets}))
+		require.NoError(t,
+			store.Commit(t.Context(), claim, &projections.Commit{From: from, To: to, Rows: sets}))
 		from = to
 	}
 	return store.Position(0)
 }
 
-func foldOne(t *rapid.T, store *memstore.Store, rows *projections.Batch, e *domain.Envelope, ahead []*domain.Envelope) {
+func foldOne(
+	t *rapid.T, store *memstore.Store, rows *projections.Batch, e *domain.Envelope,
+	ahead []*domain.Envelope,
+) {
 	for {
 		outcome, err := rows.Fold(e)
 		if outcome != projections.Missing {
@@ -80,8 +86,10 @@ func anyEvent() *rapid.Generator[*domain.Envelope] {
 		n++
 		school := rapid.SampledFrom([]string{"oak", "elm"}).Draw(t, "school")
 		pupil := rapid.SampledFrom([]string{"ana", "bo", "cy"}).Draw(t, "pupil")
-		reason := rapid.SampledFrom([]string{"", "", "", storetest.ReasonFail, storetest.ReasonPanic}).Draw(t, "reason")
-		status := rapid.SampledFrom([]string{attendance.Present, attendance.AbsentUnexcused}).Draw(t, "status")
+		reason := rapid.SampledFrom([]string{"", "", "", storetest.ReasonFail,
+			storetest.ReasonPanic}).Draw(t, "reason")
+		status := rapid.SampledFrom([]string{attendance.Present,
+			attendance.AbsentUnexcused}).Draw(t, "status")
 		var data domain.Event
 		switch rapid.IntRange(0, 3).Draw(t, "kind") {
 		case 0:
@@ -100,7 +108,8 @@ func TestChangesNameWhatEventsChanged(t *testing.T) {
 	t.Parallel()
 	rows := projections.NewBatch(storetest.Set(false), true)
 	for i, data := range []domain.Event{
-		storetest.Enrol("ana", "7A"), storetest.Mark("bo", 1, attendance.Present, ""), storetest.Mark("ana", 1, attendance.Present, storetest.ReasonFail),
+		storetest.Enrol("ana", "7A"), storetest.Mark("bo", 1, attendance.Present, ""),
+		storetest.Mark("ana", 1, attendance.Present, storetest.ReasonFail),
 	} {
 		e := storetest.Event("oak", i, data)
 		e.Position.Offset = int64(10 + i)

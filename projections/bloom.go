@@ -1,20 +1,22 @@
 package projections
 
-// bloom is a set of hashes that may answer "yes" wrongly but never "no": it remembers which rows were evicted from
-// memory, so that only those are looked up in the store again. It grows by layers, each twice as large as the one before.
+// bloom is a set of hashes whose "yes" may be wrong but whose "no" never is: it remembers which
+// rows were evicted from memory, so that only those are looked up in the store again. It grows by
+// layers, each twice as large as the one before, because nobody knows beforehand how many rows a
+// partition has.
 type bloom struct {
 	layers []bloomLayer
 }
 
 type bloomLayer struct {
 	bits []uint64
-	free int // keys it still takes at about one false answer in a hundred
+	free int // keys that still fit at about one false positive in a hundred
 }
 
 const (
-	bloomFirstKeys = 1 << 13
-	bloomBitsAKey  = 10
-	bloomProbes    = 7
+	bloomFirstKeys  = 1 << 13
+	bloomBitsPerKey = 10
+	bloomProbes     = 7
 )
 
 func newBloom() *bloom { return &bloom{} }
@@ -22,7 +24,8 @@ func newBloom() *bloom { return &bloom{} }
 func (b *bloom) add(h uint64) {
 	if n := len(b.layers); n == 0 || b.layers[n-1].free == 0 {
 		keys := bloomFirstKeys << n
-		b.layers = append(b.layers, bloomLayer{bits: make([]uint64, keys*bloomBitsAKey/64), free: keys})
+		b.layers = append(b.layers,
+			bloomLayer{bits: make([]uint64, keys*bloomBitsPerKey/64), free: keys})
 	}
 	l := &b.layers[len(b.layers)-1]
 	l.free--
@@ -53,8 +56,8 @@ func (l *bloomLayer) has(h uint64) bool {
 	return true
 }
 
-// probe is double hashing: the i-th place is h1 + i·h2 (Kirsch and Mitzenmacher, 2006).
+// probe is double hashing: the i-th bit is h1 + i·h2 (Kirsch and Mitzenmacher, 2006).
 func (l *bloomLayer) probe(h, i uint64) (word int, bit uint64) {
-	place := (h + i*(h>>32|1)) % uint64(len(l.bits)*64)
-	return int(place / 64), 1 << (place % 64)
+	n := (h + i*(h>>32|1)) % uint64(len(l.bits)*64)
+	return int(n / 64), 1 << (n % 64)
 }

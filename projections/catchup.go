@@ -14,8 +14,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Catchup folds the log as an engine does, but only up to where it is told, and in partitions that are all its own. Tables
-// are made anew with it.
+// Catchup folds the log as an engine does, but only up to given offsets, and in partitions that are
+// all its own. Tables are rebuilt and verified with it.
 type Catchup struct {
 	engine *Engine
 	log    *limitedLog
@@ -26,21 +26,23 @@ type Catchup struct {
 	moved chan struct{} // holds a token when next has changed
 }
 
-// CatchupConfig says what a Catchup folds.
+// CatchupConfig configures a Catchup.
 type CatchupConfig struct {
-	Config // but for the group and the notifiers
+	Config // its group and notifiers are not used
 
 	Partitions []int32
-	// Until leaves out events from the first one on that was appended later; all are folded when it is zero.
+	// Until ends each partition before the first event that was appended later; zero folds all.
 	Until time.Time
 }
 
-// NewCatchup returns a catch-up that has not begun.
+// NewCatchup returns a catch-up that is ready to run.
 func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 	c := &Catchup{next: map[int32]int64{}, moved: make(chan struct{}, 1)}
-	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{}, raised: make(chan struct{})}
+	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{},
+		raised: make(chan struct{})}
 	inner := cfg.Config
-	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions), []Notifier{PositionNotifier(c.reached)}
+	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions),
+		[]Notifier{PositionNotifier(c.reached)}
 	var err error
 	c.engine, err = NewEngine(inner)
 	return c, err
@@ -57,8 +59,8 @@ func (c *Catchup) Run(ctx context.Context) error {
 
 const catchupCheckInterval = 100 * time.Millisecond
 
-// FoldTo lets partitions fold up to the given offsets, these not included, and returns when they have. It fails when one of
-// them cannot go on.
+// FoldTo lets partitions fold up to the given offsets, exclusively, and returns when they have. It
+// fails when one of them cannot continue.
 func (c *Catchup) FoldTo(ctx context.Context, limits map[int32]int64) error {
 	c.log.raise(limits)
 	check := time.NewTicker(catchupCheckInterval)
@@ -88,14 +90,15 @@ func (c *Catchup) haveReached(limits map[int32]int64) bool {
 	return true
 }
 
-// stuck tells why a partition cannot go on by itself.
+// stuck returns why a partition cannot continue by itself.
 func (c *Catchup) stuck() error {
 	c.mu.Lock()
 	faults := []error{c.ended}
 	c.mu.Unlock()
 	for _, s := range c.engine.Status() {
 		if s.State == Paused || s.State == Refused {
-			faults = append(faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
+			faults = append(faults,
+				fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
 		}
 	}
 	return errors.Join(faults...)
@@ -118,27 +121,33 @@ func (c *Catchup) reached(at domain.Position) {
 	signal(c.moved)
 }
 
-// assigned is a group whose only member has these partitions for good.
+// assigned is a group whose only member has these partitions all the time.
 type assigned []int32
 
 // Consume implements [eventlog.Group].
-func (a assigned) Consume(ctx context.Context, _ string, own func(context.Context, eventlog.Assignment) error) error {
-	var owners errgroup.Group
+func (a assigned) Consume(
+	ctx context.Context, _ string, own func(context.Context, eventlog.Assignment) error,
+) error {
+	var workers errgroup.Group
 	for _, partition := range a {
-		owners.Go(func() error { return own(ctx, eventlog.Assignment{Partition: partition, Committed: func(int64) {}}) })
+		workers.Go(func() error {
+			return own(ctx,
+				eventlog.Assignment{Partition: partition, Committed: func(int64) {}})
+		})
 	}
-	return owners.Wait()
+	return workers.Wait()
 }
 
-// limitedLog is a log that seems to end where its reader may go for now. A partition without a limit seems empty.
+// limitedLog is a log that seems to end at a limit, which may be raised. A partition without one
+// seems empty.
 type limitedLog struct {
 	Log
 	until time.Time
 
 	mu     sync.Mutex
 	limits map[int32]int64
-	past   map[int32]bool // partitions in which until has been found; their limits stay
-	raised chan struct{}  // closed, and made anew, when limits change
+	past   map[int32]bool // partitions in which until has been reached; their limits stay
+	raised chan struct{}  // closed and replaced when limits change
 }
 
 func (l *limitedLog) raise(limits map[int32]int64) {
@@ -160,7 +169,9 @@ func (l *limitedLog) limit(partition int32) int64 {
 }
 
 // Fetch implements [eventlog.Fetcher].
-func (l *limitedLog) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
+func (l *limitedLog) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (eventlog.Batch, error) {
 	l.mu.Lock()
 	limit, raised := l.limits[partition], l.raised
 	l.mu.Unlock()
@@ -180,7 +191,8 @@ func (l *limitedLog) Fetch(ctx context.Context, partition int32, offset int64, m
 		return batch, err
 	}
 	if !l.until.IsZero() {
-		if i := slices.IndexFunc(batch.Records, func(r eventlog.Record) bool { return r.Time.After(l.until) }); i >= 0 {
+		if i := slices.IndexFunc(batch.Records,
+			func(r eventlog.Record) bool { return r.Time.After(l.until) }); i >= 0 {
 			limit = l.end(partition, min(limit, batch.Records[i].Position.Offset))
 		}
 	}
@@ -193,7 +205,7 @@ func (l *limitedLog) Fetch(ctx context.Context, partition int32, offset int64, m
 	return batch, nil
 }
 
-// end fixes the limit of a partition.
+// end fixes the limit of a partition for good.
 func (l *limitedLog) end(partition int32, limit int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

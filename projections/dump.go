@@ -7,8 +7,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Dump is the content of tables in a form that can be compared, whatever store it comes from: by the table's name and
-// then by the row's key, the row's columns.
+// Dump is the content of tables in a form that can be compared, whatever store it comes from: by
+// the table's name and then by the row's key, the row's columns.
 type Dump map[string]map[string][]string
 
 // Add adds a row. Its values are as [Column.Value] returns them.

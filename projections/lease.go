@@ -9,8 +9,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed while the next one is
-// folded and the log is read ahead. The fold's side of it, here and in parking.go, belongs to one goroutine.
+// lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed
+// while the next one is folded and the log is read ahead. The fold's part of it, here and in
+// parking.go, belongs to one goroutine; the job channels hand batches to the one that commits and
+// back.
 type lease struct {
 	*worker
 	cfg    *Config
@@ -21,18 +23,18 @@ type lease struct {
 
 	batch *job      // what has been folded and not been handed over
 	jobs  chan *job // to the goroutine that commits
-	idle  chan *job // from it: it has nothing to do; the job can be used again
+	idle  chan *job // from it, when it has nothing to do; the job can be reused
 
 	notifiers []*commitNotifier
-	failed    *job // the one that could not be committed
+	failed    *job // the job that could not be committed
 }
 
 // job is a batch on its way into the store.
 type job struct {
 	commit  Commit
 	changes []*Change
-	touched map[SubjectKey]struct{} // subjects that were parked, released or tried
-	records int                     // of the log, and parked ones
+	touched map[SubjectKey]struct{} // subjects that were parked, released or retried
+	records int                     // of the log, and parked ones that were retried
 	last    int64                   // the offset of the last one that was folded
 	folding time.Duration
 	visible []times
@@ -46,11 +48,12 @@ func newJob() *job { return &job{touched: map[SubjectKey]struct{}{}} }
 
 func (j *job) reset(from int64) *job {
 	clear(j.touched)
-	*j = job{commit: Commit{From: from, To: from}, touched: j.touched, visible: j.visible[:0], links: j.links[:0]}
+	*j = job{commit: Commit{From: from, To: from}, touched: j.touched, visible: j.visible[:0],
+		links: j.links[:0]}
 	return j
 }
 
-// runLease works from a claim until something goes wrong or ctx ends.
+// runLease claims the partition and works until something fails or ctx ends.
 func (o *worker) runLease(ctx context.Context) error {
 	claim, err := o.open(ctx)
 	if err != nil {
@@ -69,7 +72,7 @@ func (o *worker) runLease(ctx context.Context) error {
 
 	stages, ctx := errgroup.WithContext(ctx)
 	s.startNotifiers(ctx, stages)
-	stages.Go(func() error { return o.readAhead.fill(ctx, func(err error) { o.reportUnread(ctx, err) }) })
+	stages.Go(func() error { return o.readAhead.fill(ctx, o.logger) })
 	stages.Go(func() error { return s.fold(ctx) })
 	stages.Go(func() error { return s.commit(ctx) })
 	err = stages.Wait()
@@ -87,8 +90,8 @@ func (o *worker) suspect(j *job, err error) {
 	o.batchLimit = max(1, j.records/16)
 }
 
-// fold takes what the log brings and hands batches over. While the last batch is being committed the current one grows,
-// so batches are as large as the backlog makes them.
+// fold takes what the log brings and hands batches over. While the last batch is being committed
+// the current one grows, so batches are as large as the backlog makes them.
 func (s *lease) fold(ctx context.Context) error {
 	retries := time.NewTicker(parkedInterval)
 	defer retries.Stop()
@@ -153,9 +156,11 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 	return nil
 }
 
-// foldEntry folds one entry, looking up the rows that it and the next ones need. It returns why the entry is to be parked,
-// or what is wrong with the world.
-func (s *lease) foldEntry(ctx context.Context, e *entry, next []entry, misses *int) (cause, err error) {
+// foldEntry folds one entry, looking up the rows that it and the next ones need. It returns a cause
+// when the entry must be parked, and an error when the store fails.
+func (s *lease) foldEntry(
+	ctx context.Context, e *entry, next []entry, misses *int,
+) (cause, err error) {
 	switch {
 	case e.fault != nil:
 		return e.fault, nil
@@ -169,7 +174,8 @@ func (s *lease) foldEntry(ctx context.Context, e *entry, next []entry, misses *i
 		if outcome != Missing {
 			return cause, nil
 		}
-		// Looking ahead saves round trips, but where keys depend on what was folded just before, it is in vain.
+		// Probing ahead saves round trips. Where keys depend on what was folded just before, it
+		// finds the wrong ones, so each miss halves how far it goes.
 		ahead := min(len(next), max(len(next)>>*misses, 64))
 		*misses++
 		for i := range next[:ahead] {
@@ -186,7 +192,7 @@ func (s *lease) foldEntry(ctx context.Context, e *entry, next []entry, misses *i
 	}
 }
 
-// handOver gives the batch to the goroutine that commits, and starts the next one.
+// handOver sends the batch to the goroutine that commits, and starts the next one.
 func (s *lease) handOver(spare *job) {
 	j := s.batch
 	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
@@ -212,7 +218,7 @@ func (s *lease) drain(ctx context.Context) error {
 	}
 }
 
-// commit writes batches to the store, and says so.
+// commit writes batches to the store, and notifies.
 func (s *lease) commit(ctx context.Context) error {
 	for {
 		var j *job
@@ -236,8 +242,8 @@ func (s *lease) commit(ctx context.Context) error {
 }
 
 func (s *lease) commitJob(ctx context.Context, j *job) error {
-	// A commit that has begun is finished also when the assignment ends: to cut it off would leave the next owner
-	// waiting for its locks.
+	// A commit that has begun is finished even when the assignment ends: cutting it off would leave
+	// the next worker waiting for its locks.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
 	defer cancel()
 	ctx, end := s.startSpan(ctx, j)

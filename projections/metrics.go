@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics is what the engine shows about itself. The partition is a label only of gauges, as there are few of them.
+// metrics are the engine's own. The partition is a label of gauges only: on histograms it would
+// multiply the series.
 type metrics struct {
 	eventVisible, appendVisible    prometheus.Observer
 	batch, folding, lookup, commit prometheus.Observer
@@ -21,32 +22,46 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 	labels := prometheus.Labels{"set": e.cfg.Name}
 	var all []prometheus.Collector
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "schoolbell_projection_" + name, Help: help, ConstLabels: labels})
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "schoolbell_projection_" + name,
+			Help: help, ConstLabels: labels})
 		all = append(all, c)
 		return c
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "schoolbell_projection_" + name, Help: help, ConstLabels: labels, Buckets: buckets,
+			Name: "schoolbell_projection_" + name, Help: help, ConstLabels: labels,
+			Buckets: buckets,
 		})
 		all = append(all, h)
 		return h
 	}
-	freshness := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}
+	freshness := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
+		300, 3600}
 	work := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	m := &metrics{
-		eventVisible:   histogram("event_visible_seconds", "Time from when an event happened until it was in the tables.", freshness),
-		appendVisible:  histogram("append_visible_seconds", "Time from when an event was appended to the log until it was in the tables.", freshness),
-		batch:          histogram("batch_records", "Records of the log in one commit.", prometheus.ExponentialBuckets(1, 4, 8)),
-		folding:        histogram("fold_seconds", "Time to fold a batch, lookups included.", work),
-		lookup:         histogram("lookup_seconds", "Time to look rows up in the store.", work),
-		commit:         histogram("commit_seconds", "Time to commit a batch to the store.", work),
-		records:        counter("records_total", "Records of the log that are done: folded, parked or dropped as duplicates."),
-		duplicates:     counter("duplicates_total", "Records dropped because the same event came shortly before."),
-		parked:         counter("parked_events_total", "Events kept aside because they, or an earlier one of their subject, could not be folded."),
-		fenced:         counter("fenced_total", "Times that another process had taken a partition over."),
-		restarts:       counter("restarts_total", "Times that work on a partition began again from its last commit."),
-		notifyFailures: counter("notify_failures_total", "Times that caches or waiting readers could not be told about a commit."),
+		eventVisible: histogram("event_visible_seconds",
+			"Time from when an event happened until it was in the tables.", freshness),
+		appendVisible: histogram("append_visible_seconds",
+			"Time from when an event was appended to the log until it was in the tables.",
+			freshness),
+		batch: histogram("batch_records", "Records of the log in one commit.",
+			prometheus.ExponentialBuckets(1, 4, 8)),
+		folding: histogram("fold_seconds", "Time to fold a batch, lookups included.", work),
+		lookup:  histogram("lookup_seconds", "Time to look rows up in the store.", work),
+		commit:  histogram("commit_seconds", "Time to commit a batch to the store.", work),
+		records: counter("records_total",
+			"Records of the log that were handled: folded, parked or dropped as duplicates."),
+		duplicates: counter("duplicates_total",
+			"Records dropped because the same event precedes them within the duplicate window."),
+		parked: counter("parked_events_total",
+			"Events parked because they, or an earlier event of their subject, could not be "+
+				"folded."),
+		fenced: counter("fenced_total",
+			"Times that a partition was lost to another process."),
+		restarts: counter("restarts_total",
+			"Times that work on a partition restarted from its last commit."),
+		notifyFailures: counter("notify_failures_total",
+			"Times that caches or waiting readers could not be notified of a commit."),
 	}
 	all = append(all, newPartitionCollector(e, labels))
 	var errs []error
@@ -68,7 +83,8 @@ func (m *metrics) committed(j *job) {
 	m.records.Add(float64(j.records))
 }
 
-// partitionCollector shows how each partition of this process is doing, as of the moment it is asked.
+// partitionCollector collects the state of each partition of this process at the moment of a
+// scrape.
 type partitionCollector struct {
 	engine                                     *Engine
 	position, lag, lagSeconds, subjects, state *prometheus.Desc
@@ -76,7 +92,8 @@ type partitionCollector struct {
 
 func newPartitionCollector(e *Engine, labels prometheus.Labels) *partitionCollector {
 	desc := func(name, help string, more ...string) *prometheus.Desc {
-		return prometheus.NewDesc("schoolbell_projection_"+name, help, append([]string{"partition"}, more...), labels)
+		return prometheus.NewDesc("schoolbell_projection_"+name, help,
+			append([]string{"partition"}, more...), labels)
 	}
 	return &partitionCollector{
 		engine:     e,

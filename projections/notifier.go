@@ -2,6 +2,8 @@ package projections
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,93 +12,93 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Notifier is told what has become visible, so that kept answers can be dropped and waiting readers woken. It is told
-// after the fact and may miss things: a notifier that fails, or a process that ends before it could tell, stops nothing.
-// Each notifier is called by one goroutine for each partition; changes of several commits may come together. Positions
-// are those of the last event that is in the tables.
+// Notifier is called when something has become visible, so that cached results can be dropped and
+// waiting readers woken. It is called after the commit and may miss some: a notifier that fails, or
+// a process that ends before the call, stops nothing. Each notifier is called by one goroutine for
+// each partition; changes of several commits may come together. Positions are those of the last
+// event that is in the tables.
 type Notifier interface {
-	// Claimed says that this process has taken a partition over, and what is visible at least. What was read at an
-	// earlier offset than base is out of date.
+	// Claimed is called when this process has taken a partition over, with the position that is
+	// visible at least. What was read at an earlier offset than base is out of date.
 	Claimed(ctx context.Context, at domain.Position, epoch, base int64) error
-	// Committed says that the tables now stand at a position, and what has changed since they stood at the last one.
+	// Committed is called with the position of the tables, and what has changed since the last
+	// call.
 	Committed(ctx context.Context, at domain.Position, epoch int64, changes []*Change) error
-	// Heartbeat says about once a second that the tables still stand at a position.
+	// Heartbeat is called about once a second while the tables stay at a position.
 	Heartbeat(ctx context.Context, at domain.Position, epoch int64) error
 }
 
 const heartbeatInterval = time.Second
 
-// commitNotifier tells one notifier about the commits of one session. It does so beside the pipeline: when the notifier is slow,
-// commits are told together.
+// commitNotifier calls one notifier about the commits of one lease. It runs next to the pipeline,
+// which never waits for it: when the notifier is slow, the changes of several commits are merged.
 type commitNotifier struct {
 	notifier Notifier
 	lease    *lease
-	pending  chan struct{}
+	wake     chan struct{} // holds a token when there is a new commit
 
 	mu      sync.Mutex
 	next    int64
-	changes map[string]*Change
+	changes map[string]*Change // not yet sent, by school
 }
 
-// startNotifiers tells each notifier, and the group itself, how the session gets on.
+// startNotifiers notifies everybody of the lease's progress, the group included.
 func (s *lease) startNotifiers(ctx context.Context, stages *errgroup.Group) {
-	for _, n := range append([]Notifier{progress(s.assignment.Committed)}, s.cfg.Notifiers...) {
-		a := &commitNotifier{
+	for _, n := range append([]Notifier{groupProgress(s.assignment.Committed)},
+		s.cfg.Notifiers...) {
+		c := &commitNotifier{
 			notifier: n, lease: s, next: s.claim.Next,
-			pending: make(chan struct{}, 1), changes: map[string]*Change{},
+			wake: make(chan struct{}, 1), changes: map[string]*Change{},
 		}
-		s.notifiers = append(s.notifiers, a)
-		stages.Go(func() error { return a.run(ctx) })
+		s.notifiers = append(s.notifiers, c)
+		stages.Go(func() error { return c.run(ctx) })
 	}
 }
 
-// add notes a commit.
-func (a *commitNotifier) add(next int64, changes []*Change) {
-	a.mu.Lock()
-	a.next = next
-	for _, c := range changes {
-		known := a.changes[c.School]
-		if known == nil {
-			known = newChange(c.School, len(c.Offsets))
-			a.changes[c.School] = known
+// add records a commit, to be sent.
+func (c *commitNotifier) add(next int64, changes []*Change) {
+	c.mu.Lock()
+	c.next = next
+	for _, change := range changes {
+		merged := c.changes[change.School]
+		if merged == nil {
+			merged = newChange(change.School, len(change.Offsets))
+			c.changes[change.School] = merged
 		}
-		for i, offset := range c.Offsets {
-			known.raise(i, offset)
+		for i, offset := range change.Offsets {
+			merged.raise(i, offset)
 		}
 	}
-	a.mu.Unlock()
-	signal(a.pending)
+	c.mu.Unlock()
+	signal(c.wake)
 }
 
-func (a *commitNotifier) take() (domain.Position, []*Change) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	changes := make([]*Change, 0, len(a.changes))
-	for _, c := range a.changes {
-		changes = append(changes, c)
-	}
-	clear(a.changes)
-	return domain.Position{Partition: a.lease.claim.Partition, Offset: a.next - 1}, changes
+func (c *commitNotifier) take() (domain.Position, []*Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changes := slices.Collect(maps.Values(c.changes))
+	clear(c.changes)
+	return domain.Position{Partition: c.lease.claim.Partition, Offset: c.next - 1}, changes
 }
 
-func (a *commitNotifier) run(ctx context.Context) error {
-	epoch := a.lease.claim.Epoch
-	at, _ := a.take()
-	a.countFailure(ctx, a.notifier.Claimed(ctx, at, epoch, a.lease.claim.Base))
+func (c *commitNotifier) run(ctx context.Context) error {
+	epoch := c.lease.claim.Epoch
+	at, _ := c.take()
+	c.check(ctx, c.notifier.Claimed(ctx, at, epoch, c.lease.claim.Base))
 	heartbeat := time.NewTicker(heartbeatInterval)
 	defer heartbeat.Stop()
 	for {
 		select {
-		case <-a.pending:
-			at, changes := a.take()
-			a.countFailure(ctx, a.notifier.Committed(ctx, at, epoch, changes))
+		case <-c.wake:
+			at, changes := c.take()
+			c.check(ctx, c.notifier.Committed(ctx, at, epoch, changes))
 		case <-heartbeat.C:
-			a.mu.Lock()
-			at.Offset = a.next - 1
-			quiet := len(a.changes) == 0
-			a.mu.Unlock()
+			c.mu.Lock()
+			at.Offset = c.next - 1
+			quiet := len(c.changes) == 0
+			c.mu.Unlock()
 			if quiet {
-				a.countFailure(ctx, a.notifier.Heartbeat(ctx, at, epoch))
+				c.check(ctx, c.notifier.Heartbeat(ctx, at, epoch))
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -104,32 +106,15 @@ func (a *commitNotifier) run(ctx context.Context) error {
 	}
 }
 
-// countFailure logs the first of a series of failures, whichever partition it is of.
-func (a *commitNotifier) countFailure(ctx context.Context, err error) {
+// check counts and logs a failure. It ends nothing: the tables are right, only readers may be late.
+func (c *commitNotifier) check(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	engine := a.lease.engine
-	engine.metrics.notifyFailures.Inc()
-	if engine.untold.begins(time.Now()) {
-		a.lease.logger.WarnContext(ctx, "cannot tell what has changed, so readers may get older answers until that works", "error", err)
-	}
-}
-
-// burst tells the first of several failures from those that follow it closely.
-type burst struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-const burstEnds = 30 * time.Second
-
-func (b *burst) begins(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	first := now.Sub(b.last) > burstEnds
-	b.last = now
-	return first
+	c.lease.engine.metrics.notifyFailures.Inc()
+	c.lease.logger.WarnContext(ctx,
+		"cannot notify of changes; readers may get older results until this works",
+		"error", err)
 }
 
 // PositionNotifier is a [Notifier] that only wants to know where the tables stand: at least once a
@@ -156,17 +141,20 @@ func (n PositionNotifier) Heartbeat(_ context.Context, at domain.Position, _ int
 	return nil
 }
 
-// progress tells the log's group how far a partition is, about once a second, for tools that show lag.
-type progress func(next int64)
+// groupProgress commits offsets to the log's group, about once a second, for tools that show lag.
+// The engine itself does not use them: its positions are in the store.
+type groupProgress func(next int64)
 
 // Claimed implements [Notifier].
-func (p progress) Claimed(context.Context, domain.Position, int64, int64) error { return nil }
+func (p groupProgress) Claimed(context.Context, domain.Position, int64, int64) error { return nil }
 
 // Committed implements [Notifier].
-func (p progress) Committed(context.Context, domain.Position, int64, []*Change) error { return nil }
+func (p groupProgress) Committed(context.Context, domain.Position, int64, []*Change) error {
+	return nil
+}
 
 // Heartbeat implements [Notifier].
-func (p progress) Heartbeat(_ context.Context, at domain.Position, _ int64) error {
+func (p groupProgress) Heartbeat(_ context.Context, at domain.Position, _ int64) error {
 	p(at.Offset + 1)
 	return nil
 }

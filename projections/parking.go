@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// parkedInterval is how often the owner of a partition looks whether a parked subject is to be tried again.
+// parkedInterval is how often a worker checks whether a parked subject is due for a retry.
 const parkedInterval = time.Second
 
-// maxReason is how much of an error's text is kept.
+// maxReason is how many bytes of an error's text are stored.
 const maxReason = 1000
 
 var errParkedBefore = errors.New("an earlier event of the subject is parked")
@@ -35,8 +35,8 @@ func (s *lease) isParked(e *entry) bool {
 	return len(s.parked) > 0 && s.parked[e.subject()] != nil
 }
 
-// park keeps an event aside, and its subject with it. It does nothing and returns false when that would be one subject too
-// many.
+// park adds an event to the parked ones, and its subject with it. It does nothing and returns false
+// when that would be one subject too many.
 func (s *lease) park(ctx context.Context, e *entry, cause error) bool {
 	key := e.subject()
 	if s.parked[key] == nil {
@@ -57,9 +57,12 @@ func (s *lease) park(ctx context.Context, e *entry, cause error) bool {
 	return true
 }
 
-// noteFailure notes that a subject's first event could not be folded once more.
+// noteFailure records that a subject's first event could not be folded again.
 func (s *lease) noteFailure(subject *ParkedSubject, cause error, now time.Time) {
+	// The pauses outlive the process, in the number of attempts, so they are computed rather than
+	// counted.
 	wait := s.cfg.ParkedRetryMax
+	// no overflow
 	if n := subject.Attempts; n < 32 && s.cfg.ParkedRetry<<n>>n == s.cfg.ParkedRetry {
 		wait = min(wait, s.cfg.ParkedRetry<<n)
 	}
@@ -72,23 +75,26 @@ func (s *lease) noteFailure(subject *ParkedSubject, cause error, now time.Time) 
 }
 
 func (s *lease) logParked(ctx context.Context, what string, subject *ParkedSubject, cause error) {
-	logger := s.logger.With("school", subject.School, "subject", subject.Subject, "offset", subject.FirstOffset)
+	logger := s.logger.With("school", subject.School, "subject", subject.Subject, "offset",
+		subject.FirstOffset)
 	if p, ok := errors.AsType[*PanicError](cause); ok {
 		logger = logger.With("stack", string(p.Stack))
 	}
 	logger.WarnContext(ctx, what, "reason", subject.Reason, "attempts", subject.Attempts)
 }
 
-// pause stops taking from the log. What keeps failing in so many subjects is no single event's fault.
+// pause stops taking from the log: a failure in so many subjects is no single event's fault, and to
+// park the rest of the log would only hide it.
 func (s *lease) pause(ctx context.Context) {
 	s.paused = true
-	reason := fmt.Errorf("%d subjects are parked, as many as may be: look at `schoolbell parked list`, mend the cause "+
-		"and retry them; the partition then goes on by itself", len(s.parked))
+	reason := fmt.Errorf("%d subjects are parked, which is the limit: see `schoolbell parked "+
+		"list`, fix the cause "+
+		"and retry them; the partition then continues by itself", len(s.parked))
 	s.setState(Paused, reason)
 	s.logger.ErrorContext(ctx, "paused the partition", "reason", reason)
 }
 
-// addParking writes down what a batch changes about parked subjects.
+// addParking adds to a batch what it changes about parked subjects.
 func (s *lease) addParking(j *job) {
 	for key := range j.touched {
 		if subject := s.parked[key]; subject != nil {
@@ -99,13 +105,13 @@ func (s *lease) addParking(j *job) {
 	}
 }
 
-// retryParked tries those parked subjects again whose time has come.
+// retryParked folds the events of parked subjects that are due.
 func (s *lease) retryParked(ctx context.Context) error {
 	due, err := s.dueSubjects(ctx)
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	// The store has all parked events only when nothing is on its way there.
+	// The store has all parked events only when no commit is under way.
 	if err := s.drain(ctx); err != nil {
 		return err
 	}
@@ -113,7 +119,7 @@ func (s *lease) retryParked(ctx context.Context) error {
 	for _, subject := range due {
 		room := s.batchLimit - s.batch.records
 		if room <= 0 {
-			break // the rest comes with the next tick
+			break // the rest is for the next tick
 		}
 		if err := s.retrySubject(ctx, subject, room); err != nil {
 			return err
@@ -124,12 +130,13 @@ func (s *lease) retryParked(ctx context.Context) error {
 	if s.paused && len(s.parked) < s.cfg.MaxParkedSubjects {
 		s.paused = false
 		s.setState(Running, nil)
-		s.logger.InfoContext(ctx, "going on after a pause")
+		s.logger.InfoContext(ctx, "continuing after a pause")
 	}
 	return nil
 }
 
-// dueSubjects returns the parked subjects to be tried now: on schedule, by request, or because the folds have changed.
+// dueSubjects returns the parked subjects to be retried now: on schedule, by request, or because
+// the folds have changed.
 func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 	if len(s.parked) == 0 {
 		return nil, nil
@@ -146,22 +153,24 @@ func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 	now := time.Now()
 	var due []*ParkedSubject
 	for _, subject := range s.parked {
-		if subject.RetryRequested || !subject.RetryAt.After(now) || subject.FoldVersion != s.engine.foldVersion {
+		if subject.RetryRequested || !subject.RetryAt.After(now) ||
+			subject.FoldVersion != s.engine.foldVersion {
 			due = append(due, subject)
 		}
 	}
-	slices.SortFunc(due, func(a, b *ParkedSubject) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	slices.SortFunc(due,
+		func(a, b *ParkedSubject) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
 	return due, nil
 }
 
-// retrySubject folds at most limit of a subject's events in order, until one fails. The subject is released when none
-// is left.
+// retrySubject folds at most limit of a subject's events in order, until one fails. The subject is
+// released when none is left.
 func (s *lease) retrySubject(ctx context.Context, subject *ParkedSubject, limit int) error {
 	records, err := s.cfg.Store.ParkedEvents(ctx, s.claim.Partition, subject.SubjectKey, limit)
 	if err != nil {
 		return fmt.Errorf("read parked events: %w", err)
 	}
-	delete(s.parked, subject.SubjectKey) // so that it is not in its own way
+	delete(s.parked, subject.SubjectKey) // so that its own events are not parked again
 	j := s.batch
 	for _, rec := range records {
 		e := newEntry(s.cfg.Decode, rec, s.readAhead.topic.Partitions)
@@ -177,11 +186,12 @@ func (s *lease) retrySubject(ctx context.Context, subject *ParkedSubject, limit 
 			subject.FirstOffset = e.offset()
 			s.noteFailure(subject, cause, time.Now())
 			s.parked[subject.SubjectKey] = subject
-			s.logParked(ctx, "tried a parked subject in vain", subject, cause)
+			s.logParked(ctx, "retried a parked subject without success", subject, cause)
 			return nil
 		}
 		j.commit.Parking.Folded = append(j.commit.Parking.Folded, e.offset())
-		// Answers that were read at the present position lack this event, so they must not count any more.
+		// Results that were read at the present position lack this event, so they are out of date
+		// now.
 		s.rows.MarkAll(subject.School, j.commit.From)
 	}
 	if len(records) == limit { // there may be more
@@ -190,6 +200,7 @@ func (s *lease) retrySubject(ctx context.Context, subject *ParkedSubject, limit 
 	}
 	j.touched[subject.SubjectKey] = struct{}{}
 	j.records++ // the release itself is something to commit
-	s.logger.InfoContext(ctx, "released a parked subject", "school", subject.School, "subject", subject.Subject, "events", len(records))
+	s.logger.InfoContext(ctx, "released a parked subject", "school", subject.School, "subject",
+		subject.Subject, "events", len(records))
 	return nil
 }

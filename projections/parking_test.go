@@ -41,7 +41,8 @@ func TestP9_FailingEventsParkWithTheLaterOnesOfTheirSubject(t *testing.T) {
 			_, stop := w.run(cfg)
 			w.send("oak",
 				storetest.Enrol("ana", "7A"), storetest.Enrol("bo", "7A"),
-				storetest.Mark("ana", 1, attendance.Present, reason), storetest.Mark("ana", 2, attendance.Late, ""),
+				storetest.Mark("ana", 1, attendance.Present, reason),
+				storetest.Mark("ana", 2, attendance.Late, ""),
 				storetest.Mark("bo", 1, attendance.Present, ""))
 			w.send("elm", storetest.Mark("ana", 1, attendance.Present, ""))
 			synctest.Wait()
@@ -54,7 +55,7 @@ func TestP9_FailingEventsParkWithTheLaterOnesOfTheirSubject(t *testing.T) {
 			require.Empty(t, w.parkedSubjects("elm"))
 			stop()
 			if reason == storetest.ReasonPanic {
-				require.Contains(t, parked["ana"].Reason, "panicked: asked to panic")
+				require.Contains(t, parked["ana"].Reason, "panicked: panicking on purpose")
 				require.Contains(t, logged.String(), "storetest.folds.every", "the stack")
 			}
 		})
@@ -67,16 +68,19 @@ func TestP9_GarbageParksAndTheStreamGoesOn(t *testing.T) {
 		w := newWorld(t)
 		_, stop := w.run(w.config())
 		defer stop()
-		unknown := storetest.Record(storetest.Event("oak", 900, storetest.Mark("ana", 1, attendance.Present, "")))
+		unknown := storetest.Record(storetest.Event("oak", 900,
+			storetest.Mark("ana", 1, attendance.Present, "")))
 		for i, h := range unknown.Headers {
 			if h.Key == "ce_type" {
 				unknown.Headers[i].Value = []byte("schoolbell.attendance.marked.v999")
 			}
 		}
 		w.sendRecord("oak", unknown)
-		w.sendRecord("oak", eventlog.Record{Value: []byte("\xff\x00{"), Headers: []eventlog.Header{{Key: "\xfe", Value: []byte{0}}}})
+		w.sendRecord("oak", eventlog.Record{Value: []byte("\xff\x00{"),
+			Headers: []eventlog.Header{{Key: "\xfe", Value: []byte{0}}}})
 		w.sendRecord("sch\x00ool\xff", eventlog.Record{})
-		w.send("oak", storetest.Mark("bo", 1, attendance.Present, ""), storetest.Mark("ana", 2, attendance.Present, ""))
+		w.send("oak", storetest.Mark("bo", 1, attendance.Present, ""),
+			storetest.Mark("ana", 2, attendance.Present, ""))
 		synctest.Wait()
 		w.requireReference()
 		require.Len(t, w.parkedSubjects("oak"), 2)
@@ -105,10 +109,13 @@ func TestP2_RecordInAnotherPartitionParks(t *testing.T) {
 // misplacing is a log in which all records claim to be of a school that belongs elsewhere.
 type misplacing struct{ projections.Log }
 
-func (m misplacing) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
+func (m misplacing) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (eventlog.Batch, error) {
 	b, err := m.Log.Fetch(ctx, partition, offset, maxBytes, maxWait)
 	for i := range b.Records {
-		other := storetest.Record(storetest.Event(awayFrom(partition), 1, storetest.Enrol("ana", "7A")))
+		other := storetest.Record(storetest.Event(awayFrom(partition), 1,
+			storetest.Enrol("ana", "7A")))
 		other.Position = b.Records[i].Position
 		b.Records[i] = other
 	}
@@ -117,7 +124,8 @@ func (m misplacing) Fetch(ctx context.Context, partition int32, offset int64, ma
 
 func awayFrom(partition int32) string {
 	for i := 0; ; i++ {
-		if school := fmt.Sprintf("elm-%d", i); eventlog.PartitionFor(school, partitions) != partition {
+		if school := fmt.Sprintf("elm-%d", i); eventlog.PartitionFor(school,
+			partitions) != partition {
 			return school
 		}
 	}
@@ -126,8 +134,10 @@ func awayFrom(partition int32) string {
 func TestParkedSubjectsAreRetried(t *testing.T) {
 	t.Parallel()
 	poison := func(w *world) {
-		w.send("oak", storetest.Enrol("ana", "7A"), storetest.Mark("ana", 1, attendance.Present, storetest.ReasonFail),
-			storetest.Mark("ana", 1, attendance.AbsentExcused, ""), storetest.Mark("bo", 1, attendance.Present, ""))
+		w.send("oak", storetest.Enrol("ana", "7A"),
+			storetest.Mark("ana", 1, attendance.Present, storetest.ReasonFail),
+			storetest.Mark("ana", 1, attendance.AbsentExcused, ""),
+			storetest.Mark("bo", 1, attendance.Present, ""))
 		synctest.Wait()
 	}
 	t.Run("when the folds have changed", func(t *testing.T) {
@@ -159,7 +169,8 @@ func TestParkedSubjectsAreRetried(t *testing.T) {
 			_, stop := w.run(w.config())
 			defer stop()
 			poison(w)
-			w.store.RequestRetry(eventlog.PartitionFor("oak", partitions), projections.SubjectKey{School: "oak", Subject: "ana"})
+			w.store.RequestRetry(eventlog.PartitionFor("oak", partitions),
+				projections.SubjectKey{School: "oak", Subject: "ana"})
 			pass(2 * time.Second)
 			require.Equal(t, 2, w.parkedSubjects("oak")["ana"].Attempts)
 			require.False(t, w.parkedSubjects("oak")["ana"].RetryRequested)
@@ -199,12 +210,15 @@ func TestParkedSubjectsAreRetried(t *testing.T) {
 			}
 			_, stop := w.run(cfg)
 			defer stop()
-			w.send("oak", storetest.Enrol("ana", "7A"), storetest.Mark("ana", 1, attendance.Present, ""),
-				storetest.Mark("ana", 2, attendance.Present, storetest.ReasonFail), storetest.Mark("ana", 3, attendance.Present, ""))
+			w.send("oak", storetest.Enrol("ana", "7A"),
+				storetest.Mark("ana", 1, attendance.Present, ""),
+				storetest.Mark("ana", 2, attendance.Present, storetest.ReasonFail),
+				storetest.Mark("ana", 3, attendance.Present, ""))
 			synctest.Wait()
 			require.EqualValues(t, 1, w.parkedSubjects("oak")["ana"].FirstOffset)
 			broken = false
-			w.store.RequestRetry(eventlog.PartitionFor("oak", partitions), projections.SubjectKey{School: "oak", Subject: "ana"})
+			w.store.RequestRetry(eventlog.PartitionFor("oak", partitions),
+				projections.SubjectKey{School: "oak", Subject: "ana"})
 			pass(2 * time.Second)
 			require.EqualValues(t, 2, w.parkedSubjects("oak")["ana"].FirstOffset)
 			w.requireReference()
@@ -212,17 +226,17 @@ func TestParkedSubjectsAreRetried(t *testing.T) {
 	})
 }
 
-// breakDecoder makes a configuration's decoder refuse every event until it is mended.
-func breakDecoder(cfg *projections.Config) (mend func()) {
-	decode, mended := cfg.Decode, false
+// breakDecoder makes a configuration's decoder refuse every event until it is fixed.
+func breakDecoder(cfg *projections.Config) (fix func()) {
+	decode, fixed := cfg.Decode, false
 	cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
 		e, err := decode(rec)
-		if err == nil && !mended {
+		if err == nil && !fixed {
 			err = errors.New("decoder is broken")
 		}
 		return e, err
 	}
-	return func() { mended = true }
+	return func() { fixed = true }
 }
 
 func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
@@ -231,7 +245,7 @@ func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
 		w := newWorld(t)
 		cfg := w.config()
 		cfg.MaxParkedSubjects, cfg.ParkedRetry = 3, 24*time.Hour
-		mend := breakDecoder(&cfg)
+		fix := breakDecoder(&cfg)
 		e, stop := w.run(cfg)
 		defer stop()
 		for i := range 6 {
@@ -245,14 +259,16 @@ func TestTooManyParkedSubjectsPauseThePartition(t *testing.T) {
 		require.EqualValues(t, 3, status.Lag)
 		require.EqualValues(t, 3, w.store.Position(n))
 
-		mend()
+		fix()
 		for i := range 3 {
-			w.store.RequestRetry(n, projections.SubjectKey{School: "oak", Subject: fmt.Sprint("pupil-", i)})
+			w.store.RequestRetry(n,
+				projections.SubjectKey{School: "oak", Subject: fmt.Sprint("pupil-", i)})
 		}
 		pass(2 * time.Second)
 		require.EqualValues(t, 6, w.store.Position(n))
-		// The others had been read before the decoder was mended.
-		require.Equal(t, map[string]int64{"pupil-3": 3, "pupil-4": 4, "pupil-5": 5}, firstOffsets(w.parkedSubjects("oak")))
+		// The others had been read before the decoder was fixed.
+		require.Equal(t, map[string]int64{"pupil-3": 3, "pupil-4": 4, "pupil-5": 5},
+			firstOffsets(w.parkedSubjects("oak")))
 	})
 }
 
@@ -270,7 +286,8 @@ func TestP9_RowsThatTheStoreRefusesParkAlone(t *testing.T) {
 			w.send("oak", storetest.Mark(fmt.Sprint("pupil-", i), 1, attendance.Present, reason))
 		}
 		pass(time.Minute)
-		require.Equal(t, map[string]int64{"pupil-37": 37, "pupil-38": 38}, firstOffsets(w.parkedSubjects("oak")))
+		require.Equal(t, map[string]int64{"pupil-37": 37, "pupil-38": 38},
+			firstOffsets(w.parkedSubjects("oak")))
 		got, err := w.store.Dump()
 		require.NoError(t, err)
 		require.Len(t, got["test_journal"], 98)
@@ -301,8 +318,10 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		e, stop := w.run(w.config())
 		synctest.Wait()
 		require.Equal(t, projections.Refused, e.Status()[at.Partition].State)
-		require.Contains(t, e.Status()[at.Partition].Reason, "is to go on at offset 1, but the log now begins at 2")
-		require.Equal(t, projections.Running, e.Status()[(at.Partition+1)%partitions].State, "the others go on")
+		require.Contains(t, e.Status()[at.Partition].Reason,
+			"is to continue at offset 1, but the log now begins at 2")
+		require.Equal(t, projections.Running, e.Status()[(at.Partition+1)%partitions].State,
+			"the others continue")
 		stop()
 
 		w.log.Recreate()
@@ -310,7 +329,8 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		e, stop = w.run(w.config())
 		synctest.Wait()
 		require.Equal(t, projections.Refused, e.Status()[at.Partition].State)
-		require.Contains(t, e.Status()[at.Partition].Reason, "was folded from the topic with id memory-1, and the topic now has id memory-2")
+		require.Contains(t, e.Status()[at.Partition].Reason,
+			"was folded from the topic with id memory-1, and the topic now has id memory-2")
 		stop()
 		after, err := w.store.Dump()
 		require.NoError(t, err)
@@ -318,8 +338,8 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	})
 }
 
-// Kept answers about a school go out of date when one of its subjects is parked, and when it is released, which happens
-// without the position moving.
+// Kept answers about a school go out of date when one of its subjects is parked, and when it is
+// released, which happens without the position moving.
 func TestParkingAndReleaseAreChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -327,19 +347,21 @@ func TestParkingAndReleaseAreChanges(t *testing.T) {
 		n := newNotes(false)
 		cfg := w.config()
 		cfg.Notifiers = []projections.Notifier{n}
-		mend := breakDecoder(&cfg)
+		fix := breakDecoder(&cfg)
 		_, stop := w.run(cfg)
 		defer stop()
 		at := w.send("oak", storetest.Enrol("ana", "7A"))
 		synctest.Wait()
-		require.Equal(t, []projections.Change{{School: "oak", Offsets: []int64{at.Offset, at.Offset, at.Offset}}}, n.changes)
+		require.Equal(t, []projections.Change{{School: "oak",
+			Offsets: []int64{at.Offset, at.Offset, at.Offset}}}, n.changes)
 
-		mend()
+		fix()
 		n.changes = nil
 		w.store.RequestRetry(at.Partition, projections.SubjectKey{School: "oak", Subject: "ana"})
 		pass(2 * time.Second)
 		after := at.Offset + 1 // later than any answer that has been read so far
-		require.Equal(t, []projections.Change{{School: "oak", Offsets: []int64{after, after, after}}}, n.changes)
+		require.Equal(t,
+			[]projections.Change{{School: "oak", Offsets: []int64{after, after, after}}}, n.changes)
 		require.Equal(t, at.Offset, n.latest[at.Partition])
 		w.requireReference()
 	})

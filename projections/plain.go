@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// plainTable is a table as the reference keeps it.
+// plainTable is a table as the reference holds it.
 type plainTable interface {
 	anyRows
 	accept()
@@ -14,7 +14,8 @@ type plainTable interface {
 	dump(d Dump) error
 }
 
-// plainRows is the simplest thing that a fold can run on: a map of all rows, and how to undo an event.
+// plainRows is the simplest state that a fold can run on: a map of all rows, and how to undo an
+// event.
 type plainRows[K comparable, R any] struct {
 	table *Table[K, R]
 	rows  map[K]R

@@ -11,13 +11,13 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Projection is a read model as it is declared: a name, a version, the tables it keeps and the functions that fold
-// events into them. Declare one with [New]; it is immutable and may be shared.
+// Projection is a read model as it is declared: a name, a version, its tables and the functions
+// that fold events into them. Declare one with [New]; it is immutable and may be shared.
 type Projection struct {
 	Name    string
-	Version int // a changed number starts a rebuild and retries what is parked
+	Version int // another number starts a rebuild and retries what is parked
 	Tables  []AnyTable
-	Reads   []*Projection // their tables are folded before and may be read
+	Reads   []*Projection // folded before, so that their tables may be read
 
 	folds map[reflect.Type][]foldFunc // by the Go type of the event's data
 	every []foldFunc
@@ -41,9 +41,9 @@ func New(name string, version int, parts ...Part) *Projection {
 	return p
 }
 
-// On declares the fold of one event type. It must be a function of the event and of the rows it reads through b: no
-// clock, no randomness, no I/O. An error parks the event together with the later ones of its subject; all it has
-// written is undone.
+// On declares the fold of one event type. It must be a function of the event and of the rows it
+// reads through b: no clock, no randomness, no I/O. An error parks the event together with the
+// later ones of its subject; all it has written is undone.
 func On[E any, P interface {
 	*E
 	domain.Event
@@ -56,17 +56,19 @@ func On[E any, P interface {
 	})
 }
 
-// OnEvery declares a fold that sees every event, after the folds of its type.
+// OnEvery declares a fold that is run with every event, after the folds of its type.
 func OnEvery(fold func(b *Batch, e *domain.Envelope) error) Part {
 	return partFunc(func(p *Projection) { p.every = append(p.every, fold) })
 }
 
-// Reads declares that the folds read tables of other projections. They see them as they are after the same event.
+// Reads declares that the folds read tables of other projections. They see them as they are after
+// the same event.
 func Reads(others ...*Projection) Part {
 	return partFunc(func(p *Projection) { p.Reads = append(p.Reads, others...) })
 }
 
-// Set is the projections that one consumer moves together, in the order in which they fold an event.
+// Set is the projections that one consumer moves together, in the order in which they fold an
+// event.
 type Set struct {
 	projections  []*Projection
 	tables       []AnyTable
@@ -80,7 +82,8 @@ type setFold struct {
 	fold       foldFunc
 }
 
-// NewSet checks that the projections can work together: unique names and tables, dependencies before dependants.
+// NewSet checks that the projections can work together: unique names and tables, dependencies
+// before dependants.
 func NewSet(projections ...*Projection) (*Set, error) {
 	if len(projections) == 0 {
 		return nil, errors.New("a set holds at least one projection")
@@ -94,7 +97,8 @@ func NewSet(projections ...*Projection) (*Set, error) {
 		names[p.Name] = true
 		for _, dep := range p.Reads {
 			if !position[dep] {
-				return nil, fmt.Errorf("projection %q reads %q, which must stand before it", p.Name, dep.Name)
+				return nil, fmt.Errorf("projection %q reads %q, which must stand before it", p.Name,
+					dep.Name)
 			}
 		}
 		position[p] = true
@@ -118,27 +122,28 @@ func NewSet(projections ...*Projection) (*Set, error) {
 	return s, nil
 }
 
-// Closure returns what it takes to make the tables of some projections anew, or of all when none is named: renewed holds
-// them and those that read them, as their tables follow from these; folded holds, besides, what all of those read.
-func (s *Set) Closure(names ...string) (renewed []*Projection, folded *Set, err error) {
+// Closure returns what it takes to rebuild the tables of some projections, or of all when none is
+// named: rebuilt holds them and those that read them, whose tables follow from theirs; folded also
+// holds what all of those read.
+func (s *Set) Closure(names ...string) (rebuilt []*Projection, folded *Set, err error) {
 	if len(names) == 0 {
 		return s.projections, s, nil
 	}
-	isRenewed, isFolded := map[*Projection]bool{}, map[*Projection]bool{}
+	isRebuilt, isFolded := map[*Projection]bool{}, map[*Projection]bool{}
 	for _, name := range names {
 		i := slices.IndexFunc(s.projections, func(p *Projection) bool { return p.Name == name })
 		if i < 0 {
 			return nil, nil, fmt.Errorf("there is no projection %q", name)
 		}
-		isRenewed[s.projections[i]] = true
+		isRebuilt[s.projections[i]] = true
 	}
 	for _, p := range s.projections { // what is read stands before
-		if slices.ContainsFunc(p.Reads, func(dep *Projection) bool { return isRenewed[dep] }) {
-			isRenewed[p] = true
+		if slices.ContainsFunc(p.Reads, func(dep *Projection) bool { return isRebuilt[dep] }) {
+			isRebuilt[p] = true
 		}
 	}
 	for _, p := range slices.Backward(s.projections) {
-		if isRenewed[p] || isFolded[p] {
+		if isRebuilt[p] || isFolded[p] {
 			isFolded[p] = true
 			for _, dep := range p.Reads {
 				isFolded[dep] = true
@@ -147,15 +152,15 @@ func (s *Set) Closure(names ...string) (renewed []*Projection, folded *Set, err 
 	}
 	var members []*Projection
 	for _, p := range s.projections {
-		if isRenewed[p] {
-			renewed = append(renewed, p)
+		if isRebuilt[p] {
+			rebuilt = append(rebuilt, p)
 		}
 		if isFolded[p] {
 			members = append(members, p)
 		}
 	}
 	folded, err = NewSet(members...)
-	return renewed, folded, err
+	return rebuilt, folded, err
 }
 
 // PanicError is the error of a fold that panicked.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -12,9 +13,10 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// readAhead is a stretch of one partition's log in memory, decoded and with the duplicates marked. One goroutine reads ahead
-// at its end ([tape.fill]); the fold takes entries from it; they stay until they are released, which is when their commit is
-// in the store. So after a failed commit the fold winds the tape back instead of reading and judging everything again.
+// readAhead is a stretch of one partition's log in memory, decoded and with the duplicates marked.
+// One goroutine appends to its end ([readAhead.fill]); the fold takes entries from it; they stay
+// until they are released, when their commit is in the store. So after a failed commit it is
+// rewound, and nothing is fetched or checked for duplicates a second time.
 type readAhead struct {
 	partition  int32
 	topic      eventlog.Topic
@@ -22,19 +24,19 @@ type readAhead struct {
 	decode     Decode
 	window     *eventlog.Window
 	windowSize int
-	school     string // whose events are wanted; all when empty
-	maxEvents  int    // read ahead at most about so far
+	school     string // whose events are wanted (all when empty)
+	maxEvents  int    // limits of what is held, approximately
 	maxBytes   int
 
 	more chan struct{} // there is something to take
-	room chan struct{} // there is room to read on
+	room chan struct{} // there is room to fetch more
 
 	mu      sync.Mutex
-	entries []entry // from the oldest one that is not released on
-	taken   int     // how many of them the fold has
-	from    int64   // the tape holds everything from this offset on …
-	next    int64   // … up to this one
-	end     int64   // of the log, as last heard
+	entries []entry // from the oldest that is not released
+	taken   int     // how many of them the fold has taken
+	from    int64   // everything from this offset …
+	next    int64   // … to before this one is held
+	end     int64   // of the log, as of the last fetch
 	bytes   int
 	fault   error // why the log cannot be read at the moment
 }
@@ -46,7 +48,8 @@ const (
 	retryMax   = 2 * time.Second
 )
 
-// seek puts the tape at an offset. What it holds already is kept if it can be; else the window is filled by reading back.
+// seek moves to an offset. What is held already stays if the offset is within it; else the window
+// is filled by reading back.
 func (t *readAhead) seek(ctx context.Context, topic eventlog.Topic, offset int64) error {
 	if t.topic != topic {
 		t.topic, t.window = topic, nil
@@ -59,7 +62,7 @@ func (t *readAhead) seek(ctx context.Context, topic eventlog.Topic, offset int64
 		t.rewind()
 		return nil
 	}
-	// A window can be moved forward over what others have folded in the meantime, but never back.
+	// A window can move forward over what others have folded in the meantime, but never back.
 	if t.window == nil || t.window.Next() > offset {
 		t.window = eventlog.NewWindow(t.windowSize)
 	}
@@ -74,10 +77,11 @@ func (t *readAhead) seek(ctx context.Context, topic eventlog.Topic, offset int64
 	return nil
 }
 
-// fill reads the log on until ctx ends or the log does not have what comes next. It tells failed the first of several
-// failures in a row, and tries on.
-func (t *readAhead) fill(ctx context.Context, failed func(error)) error {
-	delay := retryMin
+// fill fetches from the log until ctx ends or the log does not have what comes next. Other failures
+// are logged, shown in the partition's status and retried: to end the lease would only lose its
+// rows.
+func (t *readAhead) fill(ctx context.Context, logger *slog.Logger) error {
+	pause := growingPause(retryMin, retryMax)
 	defer t.setFault(nil)
 	for {
 		if err := t.waitForRoom(ctx); err != nil {
@@ -90,28 +94,24 @@ func (t *readAhead) fill(ctx context.Context, failed func(error)) error {
 		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 			return err
 		case err != nil:
-			if t.setFault(err) {
-				failed(err)
-			}
-			if err := sleep(ctx, delay); err != nil {
+			t.setFault(err)
+			logger.WarnContext(ctx, "cannot read the log", "error", err)
+			if err := sleep(ctx, pause.NextBackOff()); err != nil {
 				return err
 			}
-			delay = min(2*delay, retryMax)
 		default:
-			delay = retryMin
+			pause.Reset()
 			t.setFault(nil)
 			t.append(batch)
 		}
 	}
 }
 
-// setFault notes why the log cannot be read, or that it can, and returns whether that is a change.
-func (t *readAhead) setFault(err error) (changed bool) {
+// setFault records why the log cannot be read, or with nil that it can.
+func (t *readAhead) setFault(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	changed = (t.fault == nil) != (err == nil)
 	t.fault = err
-	return changed
 }
 
 func (t *readAhead) currentFault() error {
@@ -160,7 +160,7 @@ func (t *readAhead) append(batch eventlog.Batch) {
 	}
 }
 
-// take returns up to n entries that have not been taken yet. They are valid until they are released.
+// take returns up to n entries that have not been taken yet. They are valid until released.
 func (t *readAhead) take(n int) []entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -187,7 +187,7 @@ func (t *readAhead) rewind() {
 	}
 }
 
-// release lets go of all entries before an offset.
+// release forgets all entries before an offset.
 func (t *readAhead) release(before int64) {
 	t.mu.Lock()
 	n, _ := slices.BinarySearchFunc(t.entries, before, func(e entry, offset int64) int {
@@ -197,7 +197,7 @@ func (t *readAhead) release(before int64) {
 		t.bytes -= recordSize(&t.entries[i].record)
 	}
 	if n == len(t.entries) {
-		t.entries = nil // so that its array goes, too
+		t.entries = nil // so that its array is freed as well
 	} else {
 		t.entries = t.entries[n:]
 	}
@@ -207,7 +207,8 @@ func (t *readAhead) release(before int64) {
 	signal(t.room)
 }
 
-// lag is how many records the log has beyond an offset, and when the oldest of them was appended, if that is known.
+// lag returns how many records the log has beyond an offset, and when the oldest of them was
+// appended, if it has been read.
 func (t *readAhead) lag(next int64) (events int64, oldest time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -218,14 +219,14 @@ func (t *readAhead) lag(next int64) (events int64, oldest time.Time) {
 }
 
 func recordSize(r *eventlog.Record) int {
-	n := len(r.Key) + len(r.Value) + 400 // about what the decoded event and its bookkeeping take
+	n := len(r.Key) + len(r.Value) + 400 // roughly what the decoded event and its bookkeeping take
 	for i := range r.Headers {
 		n += len(r.Headers[i].Value)
 	}
 	return n
 }
 
-// signal wakes the one goroutine that waits on c, now or when it next does.
+// signal wakes the one goroutine that waits on c, now or when it next waits.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -8,9 +8,10 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Reference folds a log in the plainest way there is: one event after the other into maps, without batches, stores,
-// lookups or forgetting. It shares the folds with the engine and hardly anything else, so that tests and `verify` can hold
-// the one against the other.
+// Reference folds a log in the plainest way there is: one event after the other into maps, without
+// batches, stores, lookups or eviction. It shares the folds with the engine and hardly anything
+// else, so that tests can compare the two. (`schoolbell verify` does not use it: it runs a second
+// engine, as the tables need not fit into memory.)
 type Reference struct {
 	set        *Set
 	decode     Decode
@@ -34,12 +35,13 @@ type referenceSubject struct {
 	SubjectKey
 }
 
-// NewReference returns a reference that has folded nothing. Window is within how many offsets a repeated event is a
-// duplicate.
+// NewReference returns a reference that has folded nothing. Window is within how many offsets a
+// repeated event is a duplicate.
 func NewReference(set *Set, decode Decode, partitions int32, window int) *Reference {
 	r := &Reference{
 		set: set, decode: decode, partitions: partitions, window: int64(window),
-		batch: &Batch{set: set}, seen: map[referenceID]int64{}, parked: map[referenceSubject][]int64{},
+		batch: &Batch{set: set}, seen: map[referenceID]int64{},
+		parked: map[referenceSubject][]int64{},
 	}
 	for _, t := range set.tables {
 		for len(r.batch.rows) <= t.ordinal() {

@@ -6,32 +6,33 @@ import (
 	"slices"
 )
 
-// RowSet is rows of one table on their way to a store, fixed at the moment they were taken.
+// RowSet holds rows of one table on their way to a store, as of the moment they were taken.
 type RowSet interface {
 	Schema() *Schema
 	Len() int
 	// Value returns a column of a row.
 	Value(row, column int) reflect.Value
-	// Deleted reports that the row is to be removed; only its key columns mean anything then.
+	// Deleted reports that the row is to be removed; only its key columns are set then.
 	Deleted(row int) bool
 	// New reports that the store has no row with this key.
 	New(row int) bool
 }
 
-// Lookup is the keys of one table whose rows a fold needs, to be answered by a store.
+// Lookup holds the keys of one table whose rows a fold needs. A store looks them up.
 type Lookup interface {
 	Schema() *Schema
 	Len() int
 	// Key returns a key column of a wanted row.
 	Key(row, column int) reflect.Value
-	// Found takes a row from the store: scan is called with the settable value of each column in turn.
+	// Found receives a row from the store: it calls scan with the settable value of each column in
+	// turn.
 	Found(scan func(column int, into reflect.Value) error) error
 }
 
-// anyRows is the rows of one table as folds reach them.
+// anyRows are the rows of one table, of either implementation.
 type anyRows interface{ ordinal() int }
 
-// tableRows is the rows of one table that an owner of a partition holds in memory.
+// tableRows are the rows of one table that a worker holds in memory.
 type tableRows interface {
 	anyRows
 	undo()
@@ -44,15 +45,15 @@ type tableRows interface {
 	setComplete()
 }
 
-// rows holds a table's rows by key. What it does not hold must be looked up in the store, unless it is complete: then
-// what it neither holds nor has evicted does not exist.
+// rows holds a table's rows by key. A row that it does not hold must be looked up in the store,
+// unless it is complete: then a row that it neither holds nor has evicted does not exist.
 type rows[K comparable, R any] struct {
 	table    *Table[K, R]
 	slots    map[K]*slot[K, R]
 	dirty    []*slot[K, R]
 	added    []pair[K, R] // of an append-only table
 	undos    []undo[K, R]
-	accepted int // how many of added are from events that went well
+	accepted int // how many of added are of events that succeeded
 	wanted   map[K]struct{}
 
 	complete bool
@@ -64,8 +65,8 @@ type slot[K comparable, R any] struct {
 	pair[K, R]
 	exists bool
 	dirty  bool
-	loaded bool   // false for a key that has been asked for and not yet been looked up
-	absent bool   // the store has no such row, for certain
+	loaded bool   // false for a key that has been written and not yet been looked up
+	absent bool   // the store certainly has no such row
 	used   uint64 // the batch that last touched it
 }
 
@@ -83,7 +84,8 @@ type undo[K comparable, R any] struct {
 }
 
 func newRows[K comparable, R any](t *Table[K, R]) *rows[K, R] {
-	return &rows[K, R]{table: t, slots: map[K]*slot[K, R]{}, wanted: map[K]struct{}{}, seed: maphash.MakeSeed()}
+	return &rows[K, R]{table: t, slots: map[K]*slot[K, R]{}, wanted: map[K]struct{}{},
+		seed: maphash.MakeSeed()}
 }
 
 func (r *rows[K, R]) ordinal() int { return r.table.id }
@@ -106,7 +108,7 @@ func (r *rows[K, R]) get(b *Batch, k K) (R, bool) {
 	return s.Row, s.exists
 }
 
-// isNew says that there has never been a row with a key that is not held.
+// isNew reports that there has never been a row with a key that is not held.
 func (r *rows[K, R]) isNew(k K) bool {
 	return r.complete && !r.evicted.has(maphash.Comparable(r.seed, k))
 }
@@ -127,10 +129,9 @@ func (r *rows[K, R]) put(b *Batch, k K, row R, exists bool) {
 
 func (r *rows[K, R]) add(k K, row R) { r.added = append(r.added, pair[K, R]{k, row}) }
 
-// undo takes back what the current event has written.
+// undo reverts what the current event has written, the latest first.
 func (r *rows[K, R]) undo() {
 	for _, u := range slices.Backward(r.undos) {
-
 		u.slot.Row, u.slot.exists, u.slot.loaded = u.row, u.exists, u.loaded
 		if u.slot.dirty && !u.dirty {
 			u.slot.dirty = false
@@ -171,16 +172,18 @@ func (r *rows[K, R]) take() RowSet {
 		case s.absent:
 			set.added = mark(set.added, i, len(r.dirty))
 		}
-		s.dirty, s.absent = false, !s.exists // once it is committed; if it is not, nothing here is kept
+		// once committed; if that fails, all rows are discarded
+		s.dirty, s.absent = false, !s.exists
 	}
 	r.dirty = r.dirty[:0]
 	return set.bind()
 }
 
-// evict forgets about half of the rows: those that were last used before the middle one of a sample was. Rows that the
-// current batch has used stay, as what it has changed is not in the store yet.
+// evict forgets about half of the rows: those last used before the median of a sample. Rows that
+// the current batch has used stay, as their changes are not in the store yet. A sample is enough:
+// an exact order (LRU) would cost a pointer change with every access.
 func (r *rows[K, R]) evict(current uint64) {
-	before := min(r.middleAge()+1, current)
+	before := min(r.medianAge()+1, current)
 	for k, s := range r.slots {
 		if s.dirty || s.used >= before {
 			continue
@@ -195,7 +198,7 @@ func (r *rows[K, R]) evict(current uint64) {
 	}
 }
 
-func (r *rows[K, R]) middleAge() uint64 {
+func (r *rows[K, R]) medianAge() uint64 {
 	ages := make([]uint64, 0, 256)
 	for _, s := range r.slots { // in no particular order
 		ages = append(ages, s.used)

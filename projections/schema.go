@@ -14,14 +14,14 @@ import (
 // Kind is how a column is stored.
 type Kind uint8
 
-// The kinds of columns. What is none of the others is stored as JSON.
+// The kinds of columns. A Go type that is none of the others is stored as JSON.
 const (
 	KindText Kind = iota
 	KindInt
 	KindFloat
 	KindBool
 	KindDate // a zero date is NULL
-	KindTime // a zero time is NULL; kept in microseconds
+	KindTime // a zero time is NULL; stored in microseconds
 	KindJSON
 )
 
@@ -39,7 +39,7 @@ type Schema struct {
 	Name    string
 	Columns []Column
 	Keys    int // how many of the columns, from the first on, are the key
-	// AppendOnly tables are only ever added to, under keys that never come again.
+	// AppendOnly tables are only added to, under keys that never occur again.
 	AppendOnly bool
 }
 
@@ -52,7 +52,8 @@ func newSchema(name string, key, row reflect.Type) Schema {
 			if column == "" || !f.IsExported() {
 				panic(fmt.Sprintf("table %s: field %s.%s needs a db tag", name, t.Name(), f.Name))
 			}
-			s.Columns = append(s.Columns, Column{Name: column, Kind: kindOf(f.Type), Key: isKey, field: i})
+			s.Columns = append(s.Columns,
+				Column{Name: column, Kind: kindOf(f.Type), Key: isKey, field: i})
 		}
 	}
 	add(key, true)
@@ -85,8 +86,9 @@ func kindOf(t reflect.Type) Kind {
 	}
 }
 
-// Value returns what a column of a row holds, in a form that does not depend on the row's type: string, int64, float64,
-// bool, [domain.Date], [time.Time] in UTC and microseconds, or JSON as a [jsontext.Value].
+// Value returns the value of a column of a row, in a form that does not depend on the row's type:
+// string, int64, float64, bool, [domain.Date], [time.Time] in UTC and microseconds, or JSON as a
+// [jsontext.Value].
 func (c *Column) Value(v reflect.Value) (any, error) {
 	switch c.Kind {
 	case KindText:

@@ -32,7 +32,8 @@ func (s *simulation) start() {
 	p := &process{cable: &cable{network: s.network}, store: s.newFlakyStore(), kill: cancel}
 	log := s.openLog(p.cable)
 	e, err := projections.NewEngine(projections.Config{
-		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store, Decode: cloudevents.Decode,
+		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store,
+		Decode: cloudevents.Decode,
 		Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
 		Logger: s.logger.With("process", s.started),
 	})
@@ -78,32 +79,37 @@ func (s *simulation) crash(p *process) {
 	p.kill()
 }
 
-// silence cuts a process off from the log for a while. It goes on folding what it has read, and learns only later that its
-// partitions belong to others.
+// silence cuts a process off from the log for a while. It continues folding what it has read, and
+// learns only later that its partitions belong to others.
 func (s *simulation) silence(p *process) {
 	p.cable.cut()
 	after := s.between(time.Second, time.Minute)
 	s.ended.Go(func() {
 		<-time.After(after)
-		p.cable.mend()
+		p.cable.repair()
 	})
 }
 
-// quietGroup does not tell Kafka how far its members are. kafka-go sends that on the connection that heartbeats use, and
-// holds a mutex while it waits for an answer; on a silent connection simulated time would then stand still for ever.
+// quietGroup does not tell Kafka how far its members are. kafka-go sends that on the connection
+// that heartbeats use, and holds a mutex while it waits for an answer; on a silent connection
+// simulated time would then stand still for ever.
 type quietGroup struct {
 	eventlog.Group
 	suffix string
 }
 
-func (g quietGroup) Consume(ctx context.Context, group string, own func(context.Context, eventlog.Assignment) error) error {
-	return g.Group.Consume(ctx, group+g.suffix, func(ctx context.Context, a eventlog.Assignment) error {
-		a.Committed = func(int64) {}
-		return own(ctx, a)
-	})
+func (g quietGroup) Consume(
+	ctx context.Context, group string, own func(context.Context, eventlog.Assignment) error,
+) error {
+	return g.Group.Consume(ctx, group+g.suffix,
+		func(ctx context.Context, a eventlog.Assignment) error {
+			a.Committed = func(int64) {}
+			return own(ctx, a)
+		})
 }
 
-// cable is a process's connection to the log. When it is cut, nothing comes or goes, and nobody is told.
+// cable is a process's connection to the log. When it is cut, nothing comes or goes, and
+// neither side notices.
 type cable struct {
 	network *kfake.VirtualNetwork
 	mu      sync.Mutex
@@ -113,8 +119,8 @@ type cable struct {
 
 func (c *cable) cut() { c.set(true) }
 
-// mend makes new connections possible; what was open stays lost.
-func (c *cable) mend() {
+// repair makes new connections possible; what was open stays lost.
+func (c *cable) repair() {
 	c.set(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,7 +183,8 @@ var errFlaky = errors.New("connection to the store broke")
 func (s *simulation) newFlakyStore() *flakyStore {
 	s.started++
 	purpose := func(what string, n int) *dice {
-		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started), &s.calm)
+		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started),
+			&s.calm)
 	}
 	f := &flakyStore{Store: s.store, lookups: purpose("lookup", 0)}
 	for n := range simulationPartitions {
@@ -186,41 +193,45 @@ func (s *simulation) newFlakyStore() *flakyStore {
 	return f
 }
 
-func (s *flakyStore) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+func (s *flakyStore) Claim(
+	ctx context.Context, partition int32, topicID string,
+) (projections.Claim, error) {
 	d := s.claims[partition]
-	if s.gone.Load() || d.trouble(20) {
+	if s.gone.Load() || d.problem(20) {
 		return projections.Claim{}, errFlaky
 	}
 	claim, err := s.Store.Claim(ctx, partition, topicID)
-	if d.trouble(20) {
+	if d.problem(20) {
 		return projections.Claim{}, errFlaky
 	}
 	return claim, err
 }
 
 func (s *flakyStore) Lookup(ctx context.Context, wanted []projections.Lookup) error {
-	if s.gone.Load() || s.lookups.trouble(20) {
+	if s.gone.Load() || s.lookups.problem(20) {
 		return errFlaky
 	}
 	return s.Store.Lookup(ctx, wanted)
 }
 
-func (s *flakyStore) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+func (s *flakyStore) Commit(
+	ctx context.Context, claim projections.Claim, c *projections.Commit,
+) error {
 	d := s.commits[claim.Partition]
 	switch {
-	case s.gone.Load() || d.trouble(15):
+	case s.gone.Load() || d.problem(15):
 		return errFlaky
-	case d.trouble(15): // the answer is lost
+	case d.problem(15): // the answer is lost
 		_ = s.Store.Commit(ctx, claim, c)
 		return errFlaky
-	case d.trouble(15): // it arrives late, when nobody waits for it any more
+	case d.problem(15): // it arrives late, when nothing waits for it any more
 		late := d.between(time.Millisecond, 30*time.Second)
 		go func() {
 			<-time.After(late)
 			_ = s.Store.Commit(ctx, claim, c)
 		}()
 		return errFlaky
-	case d.trouble(5): // it takes its time
+	case d.problem(5): // it takes its time
 		<-time.After(d.between(time.Millisecond, 20*time.Second))
 	}
 	return s.Store.Commit(ctx, claim, c)

@@ -32,10 +32,11 @@ import (
 	"github.com/schoolbell/schoolbell/projections/storetest"
 )
 
-// The simulation runs whole engines against a Kafka broker on a network in memory, in simulated time. A seed decides all
-// that happens: processes start, stop, crash and fall silent while others take over, producers repeat themselves, answers get
-// lost, leaders move, the store fails before or after it has done its work, or does it long after. In the end, when
-// everything works again, the tables must equal one plain fold of the log.
+// The simulation runs whole engines against a Kafka broker on a network in memory, in simulated
+// time. A seed decides all that happens: processes start, stop, crash and fall silent while others
+// take over, producers repeat themselves, answers get lost, leaders move, the store fails before or
+// after it has done its work, or does it long after. In the end, when everything works again, the
+// tables must equal one plain fold of the log.
 //
 //	SCHOOLBELL_SIMULATION_SEEDS=20000 go test ./projections -run TestP3_Simulation
 //	SCHOOLBELL_SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
@@ -60,7 +61,8 @@ func TestP3_Simulation(t *testing.T) {
 		t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
 			t.Parallel()
 			for seed := worker; seed < seeds && !t.Failed(); seed += workers {
-				if wrong := simulate(t, seed, memstore.New(), slog.New(slog.DiscardHandler)); wrong != "" {
+				if wrong := simulate(t, seed, memstore.New(),
+					slog.New(slog.DiscardHandler)); wrong != "" {
 					t.Errorf("SCHOOLBELL_SIMULATION_SEED=%d: %s", seed, wrong)
 				}
 			}
@@ -72,7 +74,8 @@ func TestP3_Simulation(t *testing.T) {
 func TestP3_SimulationNoticesAMissingFence(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(500) {
-		if wrong := simulate(t, seed, memstore.NewUnfenced(), slog.New(slog.DiscardHandler)); wrong != "" {
+		if wrong := simulate(t, seed, memstore.NewUnfenced(),
+			slog.New(slog.DiscardHandler)); wrong != "" {
 			t.Logf("found with seed %d", seed)
 			return
 		}
@@ -89,7 +92,8 @@ func simulate(t *testing.T, seed uint64, store *memstore.Store, log *slog.Logger
 		require.NoError(t, err)
 		defer cluster.Close()
 		s := &simulation{
-			T: t, seed: seed, cluster: cluster, network: network, store: store, set: storetest.Set(false), logger: log,
+			T: t, seed: seed, cluster: cluster, network: network, store: store,
+			set: storetest.Set(false), logger: log,
 		}
 		s.dice = newDice(seed, "script", &s.calm)
 		s.producer = s.openLog(&cable{network: network})
@@ -118,7 +122,8 @@ type simulation struct {
 	started   int
 }
 
-// dice is randomness that belongs to one purpose, so that the order in which goroutines run changes as little as can be.
+// dice is randomness that belongs to one purpose, so that the order in which goroutines run changes
+// as little as can be.
 type dice struct {
 	mu   sync.Mutex
 	r    *rand.Rand
@@ -137,8 +142,8 @@ func (d *dice) roll(n int) int {
 	return d.r.IntN(n)
 }
 
-// trouble says yes once in n times, until it is calm.
-func (d *dice) trouble(n int) bool { return d.roll(n) == 0 && !d.calm.Load() }
+// problem says yes once in n times, until it is calm.
+func (d *dice) problem(n int) bool { return d.roll(n) == 0 && !d.calm.Load() }
 
 func (d *dice) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(d.roll(int(most-least)))
@@ -174,11 +179,13 @@ func (s *simulation) play() {
 				s.silence(p)
 			}
 		case 9:
-			require.NoError(s, s.cluster.MoveTopicPartition("schoolbell.events", int32(s.roll(simulationPartitions)), int32(s.roll(2))))
+			require.NoError(s, s.cluster.MoveTopicPartition("schoolbell.events",
+				int32(s.roll(simulationPartitions)), int32(s.roll(2))))
 		case 10:
 			s.cluster.RehashCoordinators()
 		case 11:
-			s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 1 + s.roll(5)})
+			s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch},
+				Err: kerr.NotLeaderForPartition, Count: 1 + s.roll(5)})
 		}
 		if s.roll(3) == 0 {
 			<-time.After(s.between(time.Millisecond, 15*time.Second))
@@ -186,7 +193,8 @@ func (s *simulation) play() {
 	}
 }
 
-// produce appends a few events, some of them more than once. The answer may get lost although the records are written.
+// produce appends a few events, some of them more than once. The answer may get lost although the
+// records are written.
 func (s *simulation) produce() {
 	school := fmt.Sprint("school-", s.roll(4))
 	var recent []eventlog.Record
@@ -198,8 +206,9 @@ func (s *simulation) produce() {
 			recent = append(recent, recent[s.roll(len(recent))])
 		}
 	}
-	if s.trouble(4) {
-		s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 1 + s.roll(3)})
+	if s.problem(4) {
+		s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut,
+			Count: 1 + s.roll(3)})
 	}
 	for {
 		_, err := s.producer.Append(s.Context(), school, recent)
@@ -218,9 +227,11 @@ func (s *simulation) fact() domain.Event {
 	case 1:
 		return storetest.Withdraw(pupil)
 	case 2:
-		return storetest.Mark(pupil, s.roll(4), attendance.Late, []string{"", storetest.ReasonFail, storetest.ReasonPanic}[s.roll(3)])
+		return storetest.Mark(pupil, s.roll(4), attendance.Late,
+			[]string{"", storetest.ReasonFail, storetest.ReasonPanic}[s.roll(3)])
 	default:
-		return storetest.Mark(pupil, s.roll(4), []string{attendance.Present, attendance.AbsentExcused}[s.roll(2)], "")
+		return storetest.Mark(pupil, s.roll(4),
+			[]string{attendance.Present, attendance.AbsentExcused}[s.roll(2)], "")
 	}
 }
 
@@ -228,14 +239,14 @@ func (s *simulation) fact() domain.Event {
 func (s *simulation) check() string {
 	s.calm.Store(true)
 	for _, p := range s.processes {
-		p.cable.mend()
+		p.cable.repair()
 	}
 	s.start()
 	for minute := 0; minute < 10 && !s.caughtUp(); minute++ {
 		<-time.After(time.Minute)
-		// kfake can lose the timers of a group whose coordinator moved: members that are gone then stay in it for ever,
-		// which Kafka's timeouts do not allow. A group of another name has none of that, and as positions are not the
-		// group's, nothing is forgiven by it.
+		// kfake can lose the timers of a group whose coordinator moved: members that are gone then
+		// stay in it for ever, which Kafka's timeouts do not allow. A group of another name has
+		// none of that, and as positions are not the group's, nothing is forgiven by it.
 		for len(s.processes) > 0 {
 			s.stop(s.processes[0])
 		}
@@ -252,7 +263,8 @@ func (s *simulation) check() string {
 
 func (s *simulation) caughtUp() bool {
 	for n := range int32(simulationPartitions) {
-		if _, end, err := s.producer.Bounds(s.Context(), n); err != nil || s.store.Position(n) != end {
+		if _, end, err := s.producer.Bounds(s.Context(), n); err != nil ||
+			s.store.Position(n) != end {
 			return false
 		}
 	}
@@ -260,13 +272,15 @@ func (s *simulation) caughtUp() bool {
 }
 
 func (s *simulation) difference() string {
-	reference := projections.NewReference(s.set, cloudevents.Decode, simulationPartitions, simulationWindow)
+	reference := projections.NewReference(s.set, cloudevents.Decode, simulationPartitions,
+		simulationWindow)
 	var wrong []string
 	for n := range int32(simulationPartitions) {
 		_, end, err := s.producer.Bounds(s.Context(), n)
 		require.NoError(s, err)
 		if at := s.store.Position(n); at != end {
-			wrong = append(wrong, fmt.Sprintf("partition %d stands at %d and ends at %d", n, at, end))
+			wrong = append(wrong,
+				fmt.Sprintf("partition %d stands at %d and ends at %d", n, at, end))
 		}
 		for next := int64(0); next < end; {
 			b, err := s.producer.Fetch(s.Context(), n, next, 1<<20, 100*time.Millisecond)

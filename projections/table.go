@@ -5,10 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// Table is a table of a projection as it is declared: K is a struct of its key columns, R of the others, both with
-// `db` tags. The first key column is the school. Rows are plain values: a fold reads one with Get, changes its copy and
-// gives it back with Put. Slices and maps inside a row are shared with what is being written to the store, so a fold
-// replaces them and never changes them in place.
+// Table is a table of a projection as it is declared: K is a struct of its key columns, R of the
+// others, both with `db` tags. The first key column is the school. Rows are plain values: a fold
+// reads one with Get, changes its copy and writes it with Put. Slices and maps inside a row are
+// shared with what is being written to the store, so a fold replaces them and never changes them in
+// place.
 type Table[K comparable, R any] struct {
 	id     int
 	schema Schema
@@ -33,8 +34,8 @@ func NewTable[K comparable, R any](name string) *Table[K, R] {
 	}
 }
 
-// NewAppendTable declares a table that folds only add to, under keys that never come again (they hold the position of
-// the event). Its rows cannot be read by folds.
+// NewAppendTable declares a table that folds only add to, under keys that never occur again (they
+// hold the position of the event). Folds cannot read its rows.
 func NewAppendTable[K comparable, R any](name string) *Table[K, R] {
 	t := NewTable[K, R](name)
 	t.schema.AppendOnly = true
@@ -60,7 +61,7 @@ func (t *Table[K, R]) Get(b *Batch, k K) (R, bool) {
 	return b.rows[t.id].(*plainRows[K, R]).get(k)
 }
 
-// Put writes the row of a key.
+// Put writes the row of a key, whether or not there is one.
 func (t *Table[K, R]) Put(b *Batch, k K, r R) {
 	rows, ok := b.rows[t.id].(*rows[K, R])
 	switch {

@@ -8,20 +8,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// worker works on one partition for as long as it is assigned to this process, in sessions: each begins with a claim and
-// ends with the first thing that goes wrong.
+// worker works on one partition for as long as it is assigned to this process, in leases: each
+// begins with a claim and ends with the first failure.
 type worker struct {
 	engine     *Engine
 	assignment eventlog.Assignment
 	readAhead  *readAhead
 	logger     *slog.Logger
 
-	// batchLimit is lowered when the store refuses rows, until the event that is to blame is alone in its batch; that
-	// one is then in refused and parks.
+	// When the store refuses rows it does not say which event is to blame. batchLimit is lowered
+	// until that event is alone in its batch; then it is added to refused, by its offset, and
+	// parked.
 	batchLimit int
 	refused    map[int64]error
 
@@ -29,89 +32,107 @@ type worker struct {
 	status Status
 }
 
-// work is called by the group.
+// work is called by the group for each partition that it assigns.
 func (e *Engine) work(ctx context.Context, a eventlog.Assignment) error {
-	o := &worker{
-		engine: e, assignment: a, readAhead: e.takeReadAhead(a.Partition), batchLimit: e.cfg.MaxBatch, refused: map[int64]error{},
+	w := &worker{
+		engine: e, assignment: a, readAhead: e.takeReadAhead(a.Partition),
+		batchLimit: e.cfg.MaxBatch, refused: map[int64]error{},
 		logger: e.cfg.Logger.With("set", e.cfg.Name, "partition", a.Partition),
-		status: Status{Partition: a.Partition, State: Starting, Position: domain.Position{Partition: a.Partition, Offset: -1}},
+		status: Status{
+			Partition: a.Partition, State: Starting,
+			Position: domain.Position{Partition: a.Partition, Offset: -1},
+		},
 	}
 	e.mu.Lock()
-	e.workers[a.Partition] = o
+	e.workers[a.Partition] = w
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
-		if e.workers[a.Partition] == o {
+		// After a rebalance the partition may have a new worker here before the old one has ended.
+		if e.workers[a.Partition] == w {
 			delete(e.workers, a.Partition)
 		}
 		e.mu.Unlock()
-		e.returnReadAhead(o.readAhead)
+		e.returnReadAhead(w.readAhead)
 	}()
-	return o.run(ctx)
+	return w.run(ctx)
 }
 
 const (
 	restartMin   = 50 * time.Millisecond
 	restartMax   = 5 * time.Second
 	refusedRetry = 15 * time.Second
-	fencedRetry  = 10 * time.Second // by then the group has noticed to whom the partition belongs
+	// By then the group has noticed to whom the partition belongs, and ends the assignment.
+	fencedRetry = 10 * time.Second
 )
 
-// run holds sessions until the assignment ends. It fails when the tables are not for this program, so that the partition
-// goes to another one.
-func (o *worker) run(ctx context.Context) error {
-	delay := restartMin
+// growingPause returns pauses that double from one failure to the next. They have no jitter, so
+// that a simulation with the same seed takes the same course.
+func growingPause(initial, limit time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = initial, limit, 2, 0
+	b.Reset()
+	return b
+}
+
+// run takes one lease after the other until the assignment ends. It fails when the tables are not
+// for this program, so that the partition goes to another one.
+func (w *worker) run(ctx context.Context) error {
+	pause := growingPause(restartMin, restartMax)
 	for ctx.Err() == nil {
-		before := o.currentStatus().Position
-		err := o.runLease(ctx)
+		before := w.currentStatus().Position
+		err := w.runLease(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if o.currentStatus().Position != before {
-			delay = restartMin // it got somewhere
+		if w.currentStatus().Position != before {
+			pause.Reset() // it made progress
 		}
-		wait := delay
-		var topic *TopicError
-		var position *PositionError
 		var version *VersionError
-		switch {
-		case errors.As(err, &version):
+		if errors.As(err, &version) {
 			return err
-		case errors.Is(err, ErrRebuilt):
-			o.logger.InfoContext(ctx, "going on with rebuilt tables")
-			wait = 0
-		case errors.Is(err, ErrFenced):
-			o.engine.metrics.fenced.Inc()
-			o.logger.WarnContext(ctx, "another process has taken the partition over")
-			o.setState(Failing, err)
-			wait = fencedRetry
-		case errors.As(err, &topic), errors.As(err, &position):
-			o.logger.ErrorContext(ctx, "refusing to go on", "error", err)
-			o.setState(Refused, err)
-			wait = refusedRetry
-		case errors.Is(err, ErrRejected):
-			o.logger.WarnContext(ctx, "looking for the event whose rows the store refuses", "error", err, "batch", o.batchLimit)
-			wait = 0
-		default:
-			if o.engine.restarted.begins(time.Now()) {
-				o.logger.WarnContext(ctx, "starting again from the last commit, until that works; other partitions may have to as well",
-					"error", err)
-			}
-			o.setState(Failing, err)
-			delay = min(2*delay, restartMax)
 		}
-		o.engine.metrics.restarts.Inc()
-		if sleep(ctx, wait) != nil {
+		w.engine.metrics.restarts.Inc()
+		if sleep(ctx, w.afterFailure(ctx, err, pause)) != nil {
 			break
 		}
 	}
-	return nil //nolint:nilerr // that the assignment ends is no failure
+	return nil //nolint:nilerr // the end of an assignment is no failure
+}
+
+// afterFailure reports why a lease has ended, and returns how long to wait before the next one.
+func (w *worker) afterFailure(
+	ctx context.Context, err error, pause *backoff.ExponentialBackOff,
+) time.Duration {
+	var topic *TopicError
+	var position *PositionError
+	switch {
+	case errors.Is(err, ErrRebuilt):
+		w.logger.InfoContext(ctx, "continuing with rebuilt tables")
+		return 0
+	case errors.Is(err, ErrFenced):
+		w.engine.metrics.fenced.Inc()
+		w.logger.WarnContext(ctx, "another process has taken the partition over")
+		w.setState(Failing, err)
+		return fencedRetry
+	case errors.As(err, &topic), errors.As(err, &position):
+		w.logger.ErrorContext(ctx, "refusing to continue", "error", err)
+		w.setState(Refused, err)
+		return refusedRetry
+	case errors.Is(err, ErrRejected):
+		w.logger.WarnContext(ctx, "looking for the event whose rows the store refuses",
+			"error", err, "batch", w.batchLimit)
+		return 0
+	}
+	w.logger.WarnContext(ctx, "restarting from the last commit", "error", err)
+	w.setState(Failing, err)
+	return pause.NextBackOff()
 }
 
 // open claims the partition and makes sure that the log fits the tables.
-func (o *worker) open(ctx context.Context) (Claim, error) {
-	cfg := &o.engine.cfg
-	n := o.assignment.Partition
+func (w *worker) open(ctx context.Context) (Claim, error) {
+	cfg := &w.engine.cfg
+	n := w.assignment.Partition
 	topic, err := cfg.Log.Topic(ctx)
 	if err != nil {
 		return Claim{}, err
@@ -120,7 +141,7 @@ func (o *worker) open(ctx context.Context) (Claim, error) {
 	if err != nil {
 		return Claim{}, fmt.Errorf("claim partition %d: %w", n, err)
 	}
-	o.setPosition(claim.Next)
+	w.setPosition(claim.Next)
 	start, end, err := cfg.Log.Bounds(ctx, n)
 	if err != nil {
 		return Claim{}, err
@@ -128,49 +149,44 @@ func (o *worker) open(ctx context.Context) (Claim, error) {
 	if claim.Next < start || claim.Next > end {
 		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start, End: end}
 	}
-	if err := o.readAhead.seek(ctx, topic, claim.Next); err != nil {
+	if err := w.readAhead.seek(ctx, topic, claim.Next); err != nil {
 		return Claim{}, err
 	}
 	return claim, nil
 }
 
-func (o *worker) setState(s State, reason error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.status.State, o.status.Reason = s, ""
+func (w *worker) setState(s State, reason error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.State, w.status.Reason = s, ""
 	if reason != nil {
-		o.status.Reason = reason.Error()
+		w.status.Reason = reason.Error()
 	}
 }
 
-func (o *worker) setPosition(next int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.status.Position.Offset = next - 1
+func (w *worker) setPosition(next int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Position.Offset = next - 1
 }
 
-func (o *worker) setParked(subjects int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.status.Parked = subjects
+func (w *worker) setParked(subjects int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Parked = subjects
 }
 
-// reportUnread logs the first of a series of failures to read, whichever partition it is of.
-func (o *worker) reportUnread(ctx context.Context, err error) {
-	if o.engine.unread.begins(time.Now()) {
-		o.logger.WarnContext(ctx, "cannot read the log, trying on", "error", err)
-	}
-}
-
-func (o *worker) currentStatus() Status {
-	o.mu.Lock()
-	s := o.status
-	o.mu.Unlock()
-	if fault := o.readAhead.currentFault(); fault != nil && s.State == Running {
+// currentStatus is the state of the last lease, as amended by what the read-ahead observes
+// meanwhile.
+func (w *worker) currentStatus() Status {
+	w.mu.Lock()
+	s := w.status
+	w.mu.Unlock()
+	if fault := w.readAhead.currentFault(); fault != nil && s.State == Running {
 		s.State, s.Reason = Failing, fault.Error()
 	}
 	var oldest time.Time
-	s.Lag, oldest = o.readAhead.lag(s.Position.Offset + 1)
+	s.Lag, oldest = w.readAhead.lag(s.Position.Offset + 1)
 	if !oldest.IsZero() {
 		s.LagTime = max(0, time.Since(oldest))
 	}

@@ -92,7 +92,7 @@ func TestNodesWaitForLivePeersOnly(t *testing.T) {
 		}
 		members, _ := presence(nodes[3])
 		require.Equal(t, 4, members, "a node that has just started knows the others")
-		time.Sleep(3 * time.Second) //nolint:forbidigo // simulated
+		<-time.After(3 * time.Second) // simulated by synctest
 		members, took := presence(nodes[0])
 		require.Equal(t, 4, members)
 		require.Zero(t, took, "all have replied")
@@ -107,7 +107,7 @@ func TestNodesWaitForLivePeersOnly(t *testing.T) {
 		members, took = presence(nodes[0])
 		require.Equal(t, 2, members)
 		require.Equal(t, 300*time.Millisecond, took, "it might be slow")
-		time.Sleep(4 * time.Second) //nolint:forbidigo // simulated
+		<-time.After(4 * time.Second) // simulated by synctest
 		members, took = presence(nodes[0])
 		require.Equal(t, 2, members)
 		require.Zero(t, took, "it is dead")

@@ -21,7 +21,6 @@ var (
 	CloseShutdown     = Close{3001, "shutdown"}
 	CloseInternal     = Close{3004, "internal server error"}
 	CloseExpired      = Close{3005, "token expired"}
-	CloseSlow         = Close{3008, "slow"}
 	CloseResync       = Close{3010, "position is no longer served"}
 	CloseReconnect    = Close{3011, "reconnect"}
 	CloseNoPong       = Close{3012, "no pong"}
@@ -46,31 +45,32 @@ func (c Close) Reconnect() bool { return c.Code < 3500 }
 // Error implements error: a Close is what ends [Session.Next].
 func (c Close) Error() string { return fmt.Sprintf("connection closed: %d %s", c.Code, c.Reason) }
 
+// closes maps the package's errors to the reasons with which they end a connection.
+var closes = []struct {
+	err    error
+	reason Close
+}{
+	{ErrDenied, CloseDenied},
+	{ErrExpired, CloseExpired},
+	{ErrDraining, CloseShutdown},
+	{ErrFull, CloseFull},
+	{ErrTooManySessions, CloseTooMany},
+	{ErrTooManyRooms, CloseTooManyRooms},
+	{ErrUnrecoverable, CloseResync},
+	{ErrRightsUnavailable, CloseReconnect},
+	{ErrInvalidToken, CloseInvalidToken},
+}
+
 // CloseOf returns the reason with which an error ends a connection, [CloseInternal] for unknown
 // errors.
 func CloseOf(err error) Close {
-	var reason Close
-	switch {
-	case errors.As(err, &reason):
+	if reason, ok := errors.AsType[Close](err); ok {
 		return reason
-	case errors.Is(err, ErrDenied):
-		return CloseDenied
-	case errors.Is(err, ErrExpired):
-		return CloseExpired
-	case errors.Is(err, ErrDraining):
-		return CloseShutdown
-	case errors.Is(err, ErrFull):
-		return CloseFull
-	case errors.Is(err, ErrTooManySessions):
-		return CloseTooMany
-	case errors.Is(err, ErrTooManyRooms):
-		return CloseTooManyRooms
-	case errors.Is(err, ErrUnrecoverable):
-		return CloseResync
-	case errors.Is(err, ErrRightsUnavailable):
-		return CloseReconnect
-	case errors.Is(err, ErrInvalidToken):
-		return CloseInvalidToken
+	}
+	for _, c := range closes {
+		if errors.Is(err, c.err) {
+			return c.reason
+		}
 	}
 	return CloseInternal
 }

@@ -10,17 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
-
-// Log is the part of the log that the hub reads.
-type Log interface {
-	eventlog.Fetcher
-	eventlog.Inspector
-}
 
 // Config configures a [Hub]. The zero value of a limit means its default.
 type Config struct {
-	Log Log
+	Log    eventlog.Source
+	Reader *eventlog.Reader // of Log, shared by this process; default one of the hub's own
 	// nil: the token's roles decide alone, and no class or student room is open to others
 	Rights Rights
 	Bus    Bus // nil: this is the only node
@@ -30,15 +26,12 @@ type Config struct {
 	// Key signs resume tokens. All nodes must have the same key.
 	Key []byte
 
-	RingBytes int // memory for recent events and their frames; default 64 MiB
-	// records within which a repeated event is a duplicate; default eventlog.DefaultWindow
-	Window      int
+	RingBytes   int // memory for recent events and their frames; default 64 MiB
 	MaxLag      int // records that a cursor may be behind in its partition; default 200,000
 	MaxMissed   int // events that one join returns; default 1,000
 	MaxSessions int // open on this node; default 50,000
 	MaxPerUser  int // sessions of one user on this node; default 20
 	MaxRooms    int // rooms of one session; default 100
-	Readers     int // sessions that may read the log at once; default 8
 
 	// DashboardInterval is the minimum time between two notifications of a school's dashboards;
 	// default 200 ms.
@@ -51,15 +44,22 @@ type Config struct {
 
 const defaultDashboardInterval = 200 * time.Millisecond
 
+// maxReaders is how many sessions may read the log at once. Sessions that are far behind so take
+// turns, and cannot crowd out those that are up to date.
+const maxReaders = 8
+
 func (c Config) withDefaults() Config {
 	c.RingBytes = cmp.Or(c.RingBytes, 64<<20)
-	c.Window = cmp.Or(c.Window, eventlog.DefaultWindow)
+	if c.Reader == nil {
+		c.Reader = eventlog.NewReader(eventlog.ReaderConfig{
+			Source: c.Log, Decode: cloudevents.Decode, Logger: c.Logger,
+		})
+	}
 	c.MaxLag = cmp.Or(c.MaxLag, 200_000)
 	c.MaxMissed = cmp.Or(c.MaxMissed, 1000)
 	c.MaxSessions = cmp.Or(c.MaxSessions, 50_000)
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
-	c.Readers = cmp.Or(c.Readers, 8)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
@@ -78,9 +78,9 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("the key must have at least 16 bytes"))
 	}
 	for name, v := range map[string]int{
-		"RingBytes": c.RingBytes, "Window": c.Window, "MaxLag": c.MaxLag, "MaxMissed": c.MaxMissed,
+		"RingBytes": c.RingBytes, "MaxLag": c.MaxLag, "MaxMissed": c.MaxMissed,
 		"MaxSessions": c.MaxSessions,
-		"MaxPerUser":  c.MaxPerUser, "MaxRooms": c.MaxRooms, "Readers": c.Readers,
+		"MaxPerUser":  c.MaxPerUser, "MaxRooms": c.MaxRooms,
 		"DashboardInterval": int(c.DashboardInterval),
 	} {
 		if v < 0 {

@@ -3,7 +3,6 @@ package realtime
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -73,20 +72,13 @@ func (b *changeBuffer) take() map[changeTarget]map[string]domain.Position {
 
 // notifyDashboards notifies the dashboards on this node until ctx ends.
 func (h *Hub) notifyDashboards(ctx context.Context) error {
-	tick := time.NewTicker(h.cfg.DashboardInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+	return every(ctx, h.cfg.DashboardInterval, func() {
 		for target, projections := range h.changes.take() {
 			for _, sc := range h.schoolsOf(target) {
 				sc.notifyDashboards(projections)
 			}
 		}
-	}
+	})
 }
 
 // schoolsOf finds the schools of a target that are in use on this node.

@@ -7,14 +7,7 @@ import (
 
 // sweep ends sessions whose token has expired or is revoked, including those with nothing to send.
 func (h *Hub) sweep(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+	return every(ctx, time.Second, func() {
 		now := h.cfg.Now()
 		for _, s := range h.allSessions() {
 			switch {
@@ -23,6 +16,20 @@ func (h *Hub) sweep(ctx context.Context) error {
 			case h.revoked(s.Identity()):
 				s.Close(CloseRevoked)
 			}
+		}
+	})
+}
+
+// every calls do at an interval until ctx ends, and returns the error of ctx.
+func every(ctx context.Context, interval time.Duration, do func()) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			do()
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
@@ -28,7 +30,7 @@ type Event struct {
 	framed atomic.Int64 // bytes counted for its frames; far below zero once it has left the ring
 
 	once     sync.Once
-	record   eventlog.Record // empty once it is decoded
+	entry    *eventlog.Entry // nil once it is decoded
 	envelope *domain.Envelope
 	rooms    []domain.Room
 	seen     [domain.AudienceCount]view
@@ -45,12 +47,13 @@ type view struct {
 // its rooms.
 const eventOverhead = 768
 
-func newEvent(rec *eventlog.Record, eventType string) *Event {
+func newEvent(entry *eventlog.Entry, eventType string) *Event {
+	rec := &entry.Record
 	n := len(rec.Key) + len(rec.Value)
 	for i := range rec.Headers {
 		n += len(rec.Headers[i].Key) + len(rec.Headers[i].Value)
 	}
-	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, record: *rec,
+	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, entry: entry,
 		size: int64(2*n + eventOverhead)}
 }
 
@@ -62,8 +65,8 @@ func (e *Event) leaveRing() int64 { return e.size + e.framed.Swap(math.MinInt64/
 // delivered to nobody; the projections park it.
 func (e *Event) decoded() bool {
 	e.once.Do(func() {
-		env, err := cloudevents.Decode(e.record)
-		e.record = eventlog.Record{}
+		env, err := e.entry.Event()
+		e.entry = nil
 		if err != nil || env.Data == nil {
 			return
 		}
@@ -86,15 +89,6 @@ func (e *Event) decoded() bool {
 		}
 	})
 	return e.envelope != nil
-}
-
-// Envelope returns the whole event, nil if it is unreadable. It must not be sent to clients, who
-// may see less of it: that is what [Delivery] is for.
-func (e *Event) Envelope() *domain.Envelope {
-	if !e.decoded() {
-		return nil
-	}
-	return e.envelope
 }
 
 // in returns the index of a room among the event's rooms, -1 if the event does not belong in it.
@@ -165,4 +159,24 @@ func (d *Delivery) AppendJSON(dst []byte) []byte {
 		panic(err) // it was decoded through the same catalogue
 	}
 	return dst
+}
+
+// AppendNotice appends a delivery that is not an event, as the protocols send it in JSON: what has
+// changed, or which room was left and whether it may be joined again.
+func (d *Delivery) AppendNotice(dst []byte) []byte {
+	var notice any = struct {
+		Room  string `json:"room"`
+		Again bool   `json:"again,omitzero"`
+	}{d.Room.String(), d.RightsUnavailable}
+	if d.Kind == KindUpdate {
+		notice = struct {
+			Projection string          `json:"projection"`
+			Position   domain.Position `json:"position"`
+		}{d.Room.ID, d.Position}
+	}
+	b, err := json.Marshal(notice)
+	if err != nil {
+		panic(err) // plain structs can always be encoded
+	}
+	return append(dst, b...)
 }

@@ -16,7 +16,7 @@ func TestTheRingCountsOnlyWhatItHolds(t *testing.T) {
 	p := &partition{hub: hub, schools: map[string]*school{}}
 	sc := newSchool(p, "greenfield", -1)
 	p.schools[sc.name] = sc
-	e := newEvent(&eventlog.Record{Value: make([]byte, 100)}, "some.type")
+	e := newEvent(&eventlog.Entry{Record: eventlog.Record{Value: make([]byte, 100)}}, "some.type")
 	e.home = sc
 	sc.ring.push(e)
 	p.all.push(e)

@@ -3,8 +3,6 @@ package realtime
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -52,7 +50,7 @@ func New(cfg Config) (*Hub, error) {
 		metrics: newMetrics(cfg.Registerer),
 		grants: &grantsCache{rights: cfg.Rights, ttl: time.Minute, maxEntries: 100_000,
 			now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
-		readers:   make(chan struct{}, cfg.Readers),
+		readers:   make(chan struct{}, maxReaders),
 		started:   make(chan struct{}),
 		scheduler: newScheduler(),
 		rechecks:  make(chan *Session, 4096),
@@ -132,12 +130,6 @@ func (h *Hub) wait(ctx context.Context, done <-chan struct{}) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the log: %w", ctx.Err())
 	}
-}
-
-// Epoch names the log that positions belong to. A replaced log has another epoch.
-func (h *Hub) Epoch() string {
-	sum := sha256.Sum256([]byte(h.topic.ID))
-	return hex.EncodeToString(sum[:6])
 }
 
 func (h *Hub) partitionOf(school string) int32 {

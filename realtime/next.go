@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
@@ -14,8 +13,7 @@ import (
 const (
 	maxDeliveries = 128
 	maxBytes      = 64 << 10
-	chunkEvents   = 256       // of the school's ring at a time
-	chunkBytes    = 256 << 10 // of the log at a time
+	chunkEvents   = 256 // of the school's ring at a time
 )
 
 // Next appends the next deliveries to dst and returns it, in the order of the log. If it returns
@@ -239,41 +237,28 @@ func (p *partition) read(
 	}
 	defer func() { <-p.hub.readers }()
 	p.hub.metrics.logReads.Inc()
-	for {
-		batch, err := p.hub.cfg.Log.Fetch(ctx, p.number, after+1, chunkBytes, 0)
-		switch {
-		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
-			return nil, 0, fmt.Errorf("%w: %w", ErrUnrecoverable, err)
-		case err == nil && batch.Next > after+1:
-			return p.events(school, &batch)
-		case ctx.Err() != nil:
-			return nil, 0, ctx.Err()
-		}
-		select { // the log is unavailable, or has nothing yet
-		case <-ctx.Done():
-			return nil, 0, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
+	cursor := p.hub.cfg.Reader.Open(p.number, after+1)
+	defer cursor.Close()
+	stretch, err := cursor.Next(ctx)
+	switch {
+	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+		return nil, 0, fmt.Errorf("%w: %w", ErrUnrecoverable, err)
+	case err != nil:
+		return nil, 0, err
 	}
-}
-
-// events picks a school's events from a batch, without duplicates. Records beyond the hub's own
-// head are left out, as it is not known yet whether they are duplicates.
-func (p *partition) events(
-	school string, batch *eventlog.Batch,
-) (events []*Event, upTo int64, err error) {
+	// Not beyond the hub's own head: a change of rights on the way there has not taken effect yet.
 	head := p.head.Load()
-	for i := range batch.Records {
-		rec := &batch.Records[i]
-		if rec.Position.Offset > head {
+	for i := range stretch.Entries {
+		e := &stretch.Entries[i]
+		if e.Offset() > head {
 			break
 		}
-		if string(rec.Key) != school || p.isDuplicate(rec.Position.Offset) {
+		if string(e.Record.Key) != school || e.Duplicate {
 			continue
 		}
-		if eventType, _, _ := headers(rec); eventType != "" {
-			events = append(events, newEvent(rec, eventType))
+		if eventType := e.Record.Header(eventlog.HeaderType); eventType != "" {
+			events = append(events, newEvent(e, eventType))
 		}
 	}
-	return events, min(head, batch.Next-1), nil
+	return events, min(head, stretch.Next-1), nil
 }

@@ -39,18 +39,12 @@ func (n *Notifier) Notify(c Changed) {
 // Run sends changes until ctx ends. A change that cannot be sent is dropped: a later one of the
 // same projection carries a newer position and replaces it.
 func (n *Notifier) Run(ctx context.Context) error {
-	tick := time.NewTicker(n.interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	_ = every(ctx, n.interval, func() {
 		if err := n.Flush(ctx); err != nil && ctx.Err() == nil {
 			n.logger.WarnContext(ctx, "notify dashboards of other nodes", "error", err)
 		}
-	}
+	})
+	return nil
 }
 
 // Flush sends the pending changes now.

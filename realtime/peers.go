@@ -65,18 +65,12 @@ func (p *peers) alive() (nodes []string, maybeMore bool) {
 // node at once. Errors are ignored: the next hello follows in a second, and [deadAfter] replaces a
 // lost goodbye.
 func (h *Hub) sendHellos(ctx context.Context) error {
-	tick := time.NewTicker(helloInterval)
-	defer tick.Stop()
+	hello := func() { _ = h.broadcast(ctx, message{Kind: kindHello}) }
 	h.peers.begin()
-	for {
-		_ = h.broadcast(ctx, message{Kind: kindHello})
-		select {
-		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), byeTimeout)
-			defer cancel()
-			_ = h.broadcast(ctx, message{Kind: kindBye})
-			return nil
-		case <-tick.C:
-		}
-	}
+	hello()
+	_ = every(ctx, helloInterval, hello)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), byeTimeout)
+	defer cancel()
+	_ = h.broadcast(ctx, message{Kind: kindBye})
+	return nil
 }

@@ -71,8 +71,8 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
 	for name, test := range map[string]struct {
-		who   realtime.Identity
-		rooms []string
+		bearer realtime.Identity
+		rooms  []string
 	}{
 		"teacher": {rt.User("may", "teacher"),
 			[]string{"user:may", "role:teacher", "class:7a", "student:ann", "student:bob",
@@ -97,7 +97,7 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := rt.Listen(t, n, test.who, realtime.Options{School: rt.School})
+			s := rt.Listen(t, n, test.bearer, realtime.Options{School: rt.School})
 			var allowed []string
 			for _, room := range everyRoom {
 				parsed, err := domain.ParseRoom(room)

@@ -25,9 +25,9 @@ func get[T any](t *testing.T, a *app, token, path string) (v T) {
 	return v
 }
 
-// TestAFamilyIsToldAndTheSchoolSeesHow follows an absence and a payment from the event to what a guardian hears live, reads
-// and opens, and to what the administration is told of it.
-func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
+// TestAFamilyIsNotifiedAndTheSchoolSeesHow follows an absence and a payment from the event to what a
+// guardian receives live, reads and opens, and to what the administration sees of it.
+func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
 	admin, guardian := bearer(t, "north", "ada", "admin", time.Hour), bearer(t, "north", "g1", "guardian", time.Hour)
@@ -36,8 +36,8 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	resp, b := a.call(t, http.MethodPut, a.HTTP+school+"/settings", `{"name":"North","rules":{"absence":{"max_age":-1},"receipt":{"max_age":-1}}}`,
 		"Authorization", "Bearer "+admin, "Content-Type", "application/json", "If-Match", `"0"`)
 	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
-	heard := make(chan string, 100)
-	subscribe(t, a, school+"/stream", guardian, heard)
+	received := make(chan string, 100)
+	subscribe(t, a, school+"/stream", guardian, received)
 
 	a.publish(t, "north", enrolled("north", 1),
 		event("north", "linked", "schoolbell.guardian.linked.v1", "s1", map[string]any{
@@ -55,7 +55,7 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	var arrived string
 	require.Eventually(t, func() bool {
 		select {
-		case line := <-heard:
+		case line := <-received:
 			if strings.Contains(line, "schoolbell.delivery.delivered.v1") && strings.Contains(line, `"channel":"in_app"`) {
 				arrived = line
 			}
@@ -65,20 +65,20 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 	}, 30*time.Second, 5*time.Millisecond, "a push to the user's room")
 	box := get[inbox.Page](t, a, guardian, school+"/inbox")
 	require.Positive(t, box.Unread)
-	require.Contains(t, arrived, box.Messages[0].ID, "what was heard is what is read")
+	require.Contains(t, arrived, box.Messages[0].ID, "what was pushed is what is read")
 	require.True(t, strings.HasPrefix(box.Messages[0].Document, a.HTTP+"/documents/"), "%s leads to the port that was opened", box.Messages[0].Document)
 	resp, b = a.call(t, http.MethodGet, box.Messages[0].Document, "", "Authorization", "")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, "%PDF-", string(b[:5]))
 	require.Empty(t, get[inbox.Page](t, a, admin, school+"/inbox").Messages)
 
-	var told deliveries.List
+	var list deliveries.List
 	require.Eventually(t, func() bool {
-		told = get[deliveries.List](t, a, admin, school+"/deliveries?event=marked-s1")
-		return len(told.Deliveries) == 1 && told.Deliveries[0].Status == "sent"
+		list = get[deliveries.List](t, a, admin, school+"/deliveries?event=marked-s1")
+		return len(list.Deliveries) == 1 && list.Deliveries[0].Status == "sent"
 	}, 30*time.Second, 20*time.Millisecond)
-	require.Equal(t, &deliveries.EventTotals{Deliveries: 1, ByStatus: map[string]int64{"sent": 1}, ByChannel: map[string]int64{"sms": 1}}, told.Totals)
-	text := told.Deliveries[0]
+	require.Equal(t, &deliveries.EventTotals{Deliveries: 1, ByStatus: map[string]int64{"sent": 1}, ByChannel: map[string]int64{"sms": 1}}, list.Totals)
+	text := list.Deliveries[0]
 	require.Equal(t, []string{"sms", "g1", "absence", "outbox"}, []string{text.Channel, text.Recipient, text.Rule, text.Provider})
 	story := get[deliveries.Story](t, a, admin, school+"/deliveries/"+text.ID)
 	var steps []string
@@ -94,7 +94,8 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 
 	_, job := a.call(t, http.MethodGet, a.HTTP+"/v1/operations/deliveries/"+text.ID, "",
 		"Authorization", "Bearer "+bearer(t, "*", "ops", "operator", time.Hour))
-	code, shown, _ := command(t, "jobs", "show", text.ID, "--database-url", a.Database, "--json")
+	code, shown, _ := command(t,
+		append([]string{"jobs", "show", text.ID, "--json"}, a.remote()...)...)
 	require.Equal(t, exitDone, code)
 	require.JSONEq(t, shown, string(job), "the command and the API say the same")
 
@@ -118,7 +119,7 @@ func TestAFamilyIsToldAndTheSchoolSeesHow(t *testing.T) {
 }
 
 // subscribe reads a stream until the test ends, line by line.
-func subscribe(t *testing.T, a *app, path, token string, heard chan<- string) {
+func subscribe(t *testing.T, a *app, path, token string, received chan<- string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+path, nil)
 	require.NoError(t, err)
@@ -136,8 +137,8 @@ func subscribe(t *testing.T, a *app, path, token string, heard chan<- string) {
 		defer resp.Body.Close()
 		for lines.Scan() {
 			select {
-			case heard <- lines.Text():
-			default: // nobody listens any more
+			case received <- lines.Text():
+			default: // the test has read enough
 			}
 		}
 	}()

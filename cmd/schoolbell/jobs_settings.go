@@ -5,56 +5,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"strconv"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/consumers"
-	"github.com/schoolbell/schoolbell/consumers/ledger"
-	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/internal/client"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
 type jobsSettingsCommand struct {
-	Get jobsSettingsGetCommand `cmd:"" help:"Print what a school has decided about its deliveries."`
-	Set jobsSettingsSetCommand `cmd:"" help:"Put what a school has decided in place of what it had decided before."`
+	Get jobsSettingsGetCommand `cmd:"" help:"Print a school's settings."`
+	Set jobsSettingsSetCommand `cmd:"" help:"Replace a school's settings."`
 }
 
 func (*jobsSettingsCommand) Help() string {
-	return `Which rules hold, by which channels, quiet hours, language, time zone, monthly budget of texts, sender, reminders of fees.
+	return `Rules, channels, quiet hours, language, time zone, monthly budget of texts, sender, fee reminders.
 
-Example:
+Examples:
 
   schoolbell jobs settings get --school school-001 > settings.json
   schoolbell jobs settings set --school school-001 settings.json`
 }
 
-type jobsSettingsGetCommand struct {
+// settingsTarget is the school whose settings a command is about.
+type settingsTarget struct {
 	jobsTarget `embed:""`
-	School     string `required:"" placeholder:"ID" help:"Whose."`
+	School     schoolID `required:"" placeholder:"ID" help:"The school."`
 }
 
-// settingsView are settings with what tells versions apart.
+func (c *settingsTarget) path() string {
+	return "/v1/schools/" + url.PathEscape(string(c.School)) + "/settings"
+}
+
+// version returns the version of the settings in force, 0 when there are none.
+func (c *settingsTarget) version(ctx context.Context, api *client.Client) (int64, error) {
+	var all httpapi.SettingsVersions
+	if err := api.Get(ctx, c.path()+"/versions", &all); err != nil || len(all.Versions) == 0 {
+		return 0, err
+	}
+	return all.Versions[0].Version, nil
+}
+
+// settingsView is settings with their version.
 type settingsView struct {
 	School   string              `json:"school"`
 	Version  int64               `json:"version"`
 	Settings *consumers.Settings `json:"settings"`
 }
 
+// view reads the settings in force. The version is read first: if another change comes between, a
+// replacement of this version is refused, as it should be.
+func (c *settingsTarget) view(ctx context.Context, api *client.Client) (*settingsView, error) {
+	version, err := c.version(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	v := &settingsView{School: string(c.School), Version: version, Settings: &consumers.Settings{}}
+	return v, api.Get(ctx, c.path(), v.Settings)
+}
+
+type jobsSettingsGetCommand struct {
+	settingsTarget `embed:""`
+}
+
 func (c *jobsSettingsGetCommand) Run(ctx context.Context, io streams) error {
-	pool, err := c.pool(ctx)
+	api, err := c.client()
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	now, err := ledger.NewSettings(pool.Conns()).Current(ctx, c.School)
+	defer api.Close()
+	v, err := c.view(ctx, api)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(io.out, settingsView{c.School, now.Version, now})
+		return printJSON(io.out, v)
 	}
-	if err := json.MarshalWrite(io.out, now, jsontext.WithIndent("  "), json.Deterministic(true)); err != nil {
+	if err := printJSON(io.out, v.Settings); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(io.out)
@@ -62,50 +92,44 @@ func (c *jobsSettingsGetCommand) Run(ctx context.Context, io streams) error {
 }
 
 type jobsSettingsSetCommand struct {
-	jobsTarget `embed:""`
-	School     string `required:"" placeholder:"ID" help:"Whose."`
-	Over       *int64 `placeholder:"VERSION" help:"Only in place of this version, as get --json names it."`
-	File       string `arg:"" default:"-" help:"JSON; - is standard input."`
+	settingsTarget `embed:""`
+	Over           *int64 `placeholder:"VERSION" help:"Only replace this version, as printed by get --json (default: the current one)."`
+	File           string `arg:"" default:"-" help:"JSON; - reads standard input."`
 }
 
 func (c *jobsSettingsSetCommand) Run(ctx context.Context, io streams) error {
 	written, err := c.read(io.in)
 	if err != nil {
-		return err
+		return fmt.Errorf("read settings: %w", err)
 	}
-	planners, err := consumers.NewPlanners(plan.Planners()...)
+	api, err := c.client()
 	if err != nil {
 		return err
 	}
-	settings, err := planners.ReadSettings(c.School, written)
-	if invalid, ok := errors.AsType[*consumers.InvalidSettingsError](err); ok {
-		return c.refuse(io, invalid)
-	}
-	if err != nil {
-		return err
-	}
-	pool, err := c.pool(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	kept := ledger.NewSettings(pool.Conns())
+	defer api.Close()
 	over := c.Over
 	if over == nil {
-		now, err := kept.Current(ctx, c.School)
+		version, err := c.version(ctx, api)
 		if err != nil {
 			return err
 		}
-		over = &now.Version
+		over = &version
 	}
-	version, err := kept.Replace(ctx, settings, *over, operator())
+	err = api.Put(ctx, c.path(), strconv.Quote(strconv.FormatInt(*over, 10)), jsontext.Value(written))
+	if p, ok := errors.AsType[*client.Problem](err); ok && len(p.Faults) > 0 {
+		return c.refuse(io, p)
+	}
+	if err != nil {
+		return err
+	}
+	v, err := c.view(ctx, api)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(io.out, settingsView{c.School, version, settings})
+		return printJSON(io.out, v)
 	}
-	_, err = fmt.Fprintf(io.out, "The settings of school %s are version %d now.\n", c.School, version)
+	_, err = fmt.Fprintf(io.out, "The settings of school %s are now version %d.\n", c.School, v.Version)
 	return err
 }
 
@@ -116,15 +140,15 @@ func (c *jobsSettingsSetCommand) read(in io.Reader) ([]byte, error) {
 	return os.ReadFile(c.File)
 }
 
-// refuse tells all that is wrong, a line each.
-func (c *jobsSettingsSetCommand) refuse(io streams, invalid *consumers.InvalidSettingsError) error {
+// refuse prints everything that is wrong, one line for each fault.
+func (c *jobsSettingsSetCommand) refuse(io streams, p *client.Problem) error {
 	if c.JSON {
-		if err := printJSON(io.out, map[string]any{"errors": invalid.Faults}); err != nil {
+		if err := printJSON(io.out, map[string]any{"errors": p.Faults}); err != nil {
 			return err
 		}
 		return exitCode(exitFailed)
 	}
-	for _, f := range invalid.Faults {
+	for _, f := range p.Faults {
 		fmt.Fprintf(io.err, "schoolbell: settings: %s %s\n", f.Pointer, f.Reason)
 	}
 	return exitCode(exitFailed)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,15 +17,22 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// jobs runs a command about jobs of a running program, which is to end with a code, and reads what it prints.
+// jobs runs a command about jobs or dead letters of a running program, which must exit with a code,
+// and reads what it prints.
 func (a *app) jobs(t *testing.T, code int, into any, args ...string) {
 	t.Helper()
 	if args[0] != "deadletters" {
 		args = append([]string{"jobs"}, args...)
 	}
-	args = append(args, "--database-url", a.Database, "--json")
+	args = append(args, "--json")
+	if slices.Contains([]string{"verify", "reset"}, args[1]) {
+		args = append(args, "--database-url", a.Database)
+	} else {
+		args = append(args, a.remote()...)
+	}
 	got, stdout, stderr := command(t, args...)
 	require.Equal(t, code, got, "%v: %s%s", args, stdout, stderr)
 	if into != nil {
@@ -32,16 +40,20 @@ func (a *app) jobs(t *testing.T, code int, into any, args ...string) {
 	}
 }
 
+// remote names the API.
+func (a *app) remote() []string { return []string{"--url", a.HTTP, "--token", a.token} }
+
 // list returns the deliveries of a state.
-func (a *app) list(t *testing.T, state string) (entries []ledger.Entry) {
+func (a *app) list(t *testing.T, state string) []*ledger.Entry {
 	t.Helper()
-	a.jobs(t, exitDone, &entries, "list", "--state", state)
-	return entries
+	var page httpapi.LedgerPage
+	a.jobs(t, exitDone, &page, "list", "--state", state)
+	return page.Deliveries
 }
 
-func (a *app) eventually(t *testing.T, state string, n int) []ledger.Entry {
+func (a *app) eventually(t *testing.T, state string, n int) []*ledger.Entry {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(a.list(t, state)) == n }, 30*time.Second, 50*time.Millisecond, "%d are to be %s", n, state)
+	require.Eventually(t, func() bool { return len(a.list(t, state)) == n }, 30*time.Second, 50*time.Millisecond, "want %d that are %s", n, state)
 	return a.list(t, state)
 }
 
@@ -92,7 +104,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.jobs(t, exitDone, nil, "pause", "sms")
 	a.publish(t, "oak", append(family("oak", "st2"), absent("oak", "st2"))...)
 	waiting := a.eventually(t, "planned", 1)[0]
-	a.jobs(t, exitUsage, nil, "cancel", "--school", "oak") // there is nobody to ask
+	a.jobs(t, exitUsage, nil, "cancel", "--school", "oak") // there is no terminal to confirm at
 	a.jobs(t, exitDone, nil, "cancel", "--school", "oak", "--yes")
 	require.Equal(t, waiting.ID, a.eventually(t, "cancelled", 1)[0].ID)
 	a.jobs(t, exitDone, nil, "retry", waiting.ID)
@@ -106,7 +118,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.jobs(t, exitDone, nil, "resume", "sms")
 	a.eventually(t, "sent", 2)
 
-	// What somebody has deleted is found, and planned again.
+	// A delivery that was deleted is found, and planned again.
 	var checked consumers.VerifyResult
 	a.jobs(t, exitDone, &checked, a.withLog("verify")...)
 	require.Equal(t, 2, checked.Deliveries)
@@ -134,17 +146,19 @@ func TestSchoolsDecideByCommand(t *testing.T) {
 	write(`{"time_zone":"Europe/Paris","reminders":{"most":3},"rules":{"absence":{"channels":["sms","push"]}}}`)
 	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
 	require.EqualValues(t, 1, now.Version)
-	_, printed, _ := command(t, "jobs", "settings", "get", "--school", "oak", "--database-url", a.Database)
+	_, printed, _ := command(t, append([]string{"jobs", "settings", "get", "--school", "oak"}, a.remote()...)...)
 	require.Contains(t, printed, `"time_zone": "Europe/Paris"`)
 	write(printed)
 	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
 	require.EqualValues(t, 2, now.Version)
-	code, _, stderr := command(t, "jobs", "settings", "set", "--school", "oak", file, "--over", "1", "--database-url", a.Database)
+	code, _, stderr := command(t,
+		append([]string{"jobs", "settings", "set", "--school", "oak", file, "--over", "1"}, a.remote()...)...)
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "changed meanwhile")
+	require.Contains(t, stderr, "412")
 
 	write(`{"time_zone":"Paris","quiet":{"from":"20:00","to":"07:00"},"reminders":{"most":-1}}`)
-	code, _, stderr = command(t, "jobs", "settings", "set", "--school", "oak", file, "--database-url", a.Database)
+	code, _, stderr = command(t,
+		append([]string{"jobs", "settings", "set", "--school", "oak", file}, a.remote()...)...)
 	require.Equal(t, exitFailed, code)
 	require.Equal(t, "schoolbell: settings: /time_zone must be a time zone, as in Africa/Abidjan\n"+
 		"schoolbell: settings: /reminders/most must lie between 0 and 50\n", stderr)
@@ -162,22 +176,26 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	appendGarbage(t, broker, "oak", "st9", "schoolbell.attendance.marked.v1")
 	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
 	sent := a.eventually(t, "sent", 1)[0]
-	var aside []ledger.DeadLetter
-	a.jobs(t, exitDone, &aside, "deadletters", "list", "--school", "oak")
-	require.Len(t, aside, 1)
-	require.Contains(t, aside[0].Reason, "read the event")
-	var tried deadLettersRetried
-	a.jobs(t, exitFailed, &tried, a.withLog("deadletters", "retry")...)
-	require.Equal(t, 0, tried.Planned)
-	require.Len(t, tried.Remaining, 1, "it still cannot be read")
+	var letters httpapi.DeadLetters
+	a.jobs(t, exitDone, &letters, "deadletters", "list", "--school", "oak")
+	require.Len(t, letters.DeadLetters, 1)
+	require.Contains(t, letters.DeadLetters[0].Reason, "read the event")
+	var shown ledger.DeadLetter
+	a.jobs(t, exitDone, &shown, "deadletters", "show", letters.DeadLetters[0].Position.String())
+	require.Equal(t, letters.DeadLetters[0].Reason, shown.Reason)
+	var retried deadLettersRetried
+	a.jobs(t, exitFailed, &retried, "deadletters", "retry")
+	require.Equal(t, 0, retried.Planned)
+	require.Len(t, retried.Remaining, 1, "it still cannot be read")
 
-	// One from which a planner could not tell what follows, before it was mended.
+	// One that a planner could not handle, before the planner was fixed.
 	a.sql(t, `DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
 		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`)
-	a.jobs(t, exitFailed, nil, a.withLog("deadletters", "retry", "0:99999")...)
-	a.jobs(t, exitDone, &tried, a.withLog("deadletters", "retry", sent.Position)...)
-	require.Equal(t, deadLettersRetried{Planned: 1, Remaining: []ledger.DeadLetter{}}, tried)
+	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")
+	a.jobs(t, exitFailed, nil, "deadletters", "show", "0:99999")
+	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position)
+	require.Equal(t, deadLettersRetried{Planned: 1, Remaining: []ledger.DeadLetter{}}, retried)
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
-	a.jobs(t, exitDone, &aside, "deadletters", "list")
-	require.Len(t, aside, 1)
+	a.jobs(t, exitDone, &letters, "deadletters", "list")
+	require.Len(t, letters.DeadLetters, 1)
 }

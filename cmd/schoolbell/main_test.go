@@ -121,10 +121,16 @@ func (a *app) publish(t *testing.T, school string, events ...map[string]any) str
 	return accepted.Position
 }
 
-// get reads an answer that is as new as a position.
+// get reads a response that is as new as a position. Like any client it retries while the tables have
+// not reached that yet.
 func (a *app) get(t *testing.T, path, position string, into any) *http.Response {
 	t.Helper()
-	resp, b := a.call(t, http.MethodGet, a.HTTP+path, "", "Schoolbell-Min-Position", position)
+	var resp *http.Response
+	var b []byte
+	require.Eventually(t, func() bool {
+		resp, b = a.call(t, http.MethodGet, a.HTTP+path, "", "Schoolbell-Min-Position", position)
+		return resp.StatusCode != http.StatusServiceUnavailable
+	}, 2*time.Minute, 100*time.Millisecond)
 	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 	require.NoError(t, json.Unmarshal(b, into), "%s", b)
 	return resp

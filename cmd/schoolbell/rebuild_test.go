@@ -125,7 +125,8 @@ func rebuildEvents(school string) []map[string]any {
 	return []map[string]any{enrolled(school, 1), marked(school, 1, "late")}
 }
 
-// A program whose folds are newer than the tables rebuilds them before it folds further.
+// A program whose folds are newer than the tables rebuilds them by itself, and then continues. Reads
+// wait for that, however long it takes on this machine.
 func TestP8_ANewerVersionRebuildsByItself(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)

@@ -7,19 +7,13 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
 )
-
-// Settings reads and changes the settings of schools.
-type Settings interface {
-	Current(ctx context.Context, school string) (*consumers.Settings, error)
-	// Change applies change to the settings in force, as one atomic step.
-	Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error
-}
 
 // Service reads and changes the logos of schools.
 type Service struct {
 	Store    *document.Store
-	Settings Settings
+	Settings *ledger.Settings
 }
 
 // Get returns a school's logo and its hash. The error is [fs.ErrNotExist] when it has none.

@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
 // Config configures a provider. A zero value means the default in parentheses.
@@ -47,7 +49,8 @@ func NewProvider(cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p := &Provider{
-		renderer: renderer, store: cfg.Store, log: cfg.Logger,
+		renderer: renderer, store: cfg.Store,
+		log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		renderSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "schoolbell_documents_render_seconds",
 			Help:    "Time to render and store a document, by kind.",
@@ -57,9 +60,6 @@ func NewProvider(cfg Config) (*Provider, error) {
 			Name: "schoolbell_documents_bytes", Help: "Size of rendered documents, by kind.",
 			Buckets: prometheus.ExponentialBuckets(4096, 2, 10),
 		}, []string{"kind"}),
-	}
-	if p.log == nil {
-		p.log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Metrics != nil {
 		for _, c := range []prometheus.Collector{p.renderSeconds, p.documentBytes} {
@@ -82,23 +82,19 @@ func (p *Provider) Abilities() consumers.Abilities { return consumers.Abilities{
 func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.Receipt, error) {
 	logo, err := p.logo(ctx, d)
 	if err != nil {
-		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Temporary, "store", "%w", err)
 	}
 	began := time.Now()
 	file, err := p.render(d, logo)
 	if err != nil {
-		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Permanent, Code: "render", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "render", "%w", err)
 	}
 	hash, err := p.store.Put(ctx, file)
 	switch {
 	case errors.Is(err, document.ErrTooLarge):
-		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Permanent, Code: "size", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "size", "%w", err)
 	case err != nil:
-		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Temporary, Code: "store", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Temporary, "store", "%w", err)
 	}
 	p.renderSeconds.WithLabelValues(d.Template).Observe(time.Since(began).Seconds())
 	p.documentBytes.WithLabelValues(d.Template).Observe(float64(len(file)))

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
@@ -21,20 +20,17 @@ type Writer struct {
 func (w Writer) Write(ctx context.Context, d *consumers.Delivery) (wording.Message, error) {
 	facts, err := wording.DecodeParams(d.Params)
 	if err != nil {
-		return wording.Message{},
-			&consumers.SendError{Class: consumers.Permanent, Code: "message", Err: err}
+		return wording.Message{}, Fail(consumers.Permanent, "message", "%w", err)
 	}
 	if d.DependsOn != "" && w.Link != nil {
 		if facts.Link, err = w.Link(ctx, d); err != nil {
 			return wording.Message{},
-				&consumers.SendError{Class: consumers.Temporary, Code: "document",
-					Err: fmt.Errorf("link document: %w", err)}
+				Fail(consumers.Temporary, "document", "link document: %w", err)
 		}
 	}
 	m, err := w.Catalog.Render(d.Template, d.Language, facts)
 	if err != nil {
-		return wording.Message{},
-			&consumers.SendError{Class: consumers.Permanent, Code: "message", Err: err}
+		return wording.Message{}, Fail(consumers.Permanent, "message", "%w", err)
 	}
 	return m, nil
 }

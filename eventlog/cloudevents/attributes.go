@@ -81,12 +81,13 @@ func attributeNamed(name string) attribute {
 	return unknownAttribute
 }
 
-// raw is an event taken apart, before anything in it is checked: the text of its attributes and the JSON of its data.
+// raw is an event taken apart, before anything in it is checked: the text of its attributes and the
+// JSON of its data.
 type raw struct {
 	values    [attributeCount][]byte // nil when absent
 	data      []byte
 	hasData   bool
-	notObject bool      // it is no object, and has been told so
+	notObject bool      // it is not an object; the fault is already reported
 	time      time.Time // used for an event that has no time of its own
 }
 
@@ -112,7 +113,7 @@ func checkSource(v []byte, f *domain.Faults) {
 	default:
 		for _, c := range v {
 			if c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte("<>\"{}|\\^`"), c) >= 0 {
-				f.Add("/source", "must be a URI reference, as in /sis/north or https://sis.example.org")
+				f.Add("/source", "must be a URI reference, for example /sis/north or https://sis.example.org")
 				return
 			}
 		}
@@ -121,12 +122,12 @@ func checkSource(v []byte, f *domain.Faults) {
 
 var earliestTime, latestTime = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// parseTime reads an RFC 3339 time. The result keeps the offset it was written with, since that is what makes its date
-// the school's, and never depends on the zone of this machine.
+// parseTime reads an RFC 3339 time. The result has the offset it was written with, since that is
+// what makes its date the school's, and never depends on the zone of this machine.
 func parseTime(v []byte) (time.Time, error) {
 	t, err := time.ParseInLocation(time.RFC3339, string(v), time.UTC)
 	if err != nil || len(v) > 40 {
-		return time.Time{}, fmt.Errorf("must be an RFC 3339 time, as in 2021-08-31T07:45:00Z")
+		return time.Time{}, fmt.Errorf("must be an RFC 3339 time, for example 2021-08-31T07:45:00Z")
 	}
 	if t.Before(earliestTime) || !t.Before(latestTime) {
 		return time.Time{}, fmt.Errorf("must lie between 1900 and 2199")
@@ -134,7 +135,8 @@ func parseTime(v []byte) (time.Time, error) {
 	return t, nil
 }
 
-// escapePointer makes a member's name a reference token of a JSON pointer, cut to a length that is good to read.
+// escapePointer makes a member's name a reference token of a JSON pointer, cut to a length that is
+// good to read.
 func escapePointer(name string) string {
 	const limit = 64
 	cut := ""

@@ -20,8 +20,8 @@ import (
 // maxDepth is how deeply a value may be nested where the type does not say what it holds.
 const maxDepth = 32
 
-// decoder reads JSON into the structs of events and collects what is wrong with it. Decoders are pooled: they keep
-// their buffers, and the short texts that come again and again, from one event to the next.
+// decoder reads JSON into the structs of events and collects what is wrong with it. Decoders are
+// pooled: their buffers, and short texts that recur, are reused from one event to the next.
 type decoder struct {
 	faults      domain.Faults
 	strict      bool // unknown members are faults
@@ -53,8 +53,8 @@ func (d *decoder) release() {
 	decoders.Put(d)
 }
 
-// The names of an object are checked here against its plan, and texts one by one, so that a repeated name or a bad
-// byte is a fault with a place and reading goes on.
+// The names of an object are checked here against its plan, and texts one by one, so that a
+// repeated name or a bad byte becomes a fault with a pointer and reading continues.
 var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 func (d *decoder) reset(b []byte) {
@@ -62,7 +62,8 @@ func (d *decoder) reset(b []byte) {
 	d.json.Reset(&d.buf, lenient...)
 }
 
-// data reads the data of an event into v, a pointer to its struct. Pointers of faults begin at the data.
+// data reads the data of an event into v, a pointer to its struct. Pointers of faults begin at the
+// data.
 func (d *decoder) data(b []byte, p *plan, v reflect.Value) {
 	d.reset(b)
 	if k := d.json.PeekKind(); k != '{' && k != jsontext.KindInvalid {
@@ -139,7 +140,8 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 	}
 }
 
-// find looks up a quoted name without escapes, trying the field that comes next in the usual order first.
+// find looks up a quoted name without escapes, trying the field that comes next in the usual order
+// first.
 func (p *plan) find(quoted []byte, next int) (int, bool) {
 	name := quoted[1 : len(quoted)-1]
 	if next < len(p.fields) && p.fields[next].name == string(name) {
@@ -257,7 +259,7 @@ func (d *decoder) scalar(f *field, k jsontext.Kind, raw []byte, v reflect.Value)
 		text, _ := d.unquote(raw)
 		date, err := domain.ParseDate(string(text))
 		if err != nil {
-			d.faults.Add(f.pointer, "must be a date that exists, as in 2021-08-31")
+			d.faults.Add(f.pointer, "must be a date that exists, for example 2021-08-31")
 		}
 		v.SetInt(int64(date))
 	case k == '0' && (f.kind == kindInt || f.kind == kindLabel):
@@ -297,7 +299,8 @@ func wholeNumber(raw []byte) (int64, bool) {
 	return int64(n), true
 }
 
-// unquote returns the text of a JSON string, valid until the next call, and whether it is valid UTF-8.
+// unquote returns the text of a JSON string, valid until the next call, and whether it is valid
+// UTF-8.
 func (d *decoder) unquote(quoted []byte) ([]byte, bool) {
 	text := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(text, '\\') < 0 {
@@ -344,7 +347,7 @@ func kindName(k jsontext.Kind) string {
 	return "nothing"
 }
 
-// syntaxReason says what is wrong with JSON that cannot be read.
+// syntaxReason describes what is wrong with JSON that cannot be read.
 func syntaxReason(err error) string {
 	if errors.Is(err, errTrailing) {
 		return err.Error()

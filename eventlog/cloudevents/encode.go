@@ -65,7 +65,8 @@ func AppendStructured(b []byte, e *domain.Envelope) ([]byte, error) {
 	return appendStructured(b, e, "")
 }
 
-// AppendLogged writes an event from the log as one structured CloudEvent, with its position in the extension position.
+// AppendLogged writes an event from the log as one structured CloudEvent, with its position in the
+// extension position.
 func AppendLogged(b []byte, e *domain.Envelope) ([]byte, error) {
 	return appendStructured(b, e, e.Position.String())
 }

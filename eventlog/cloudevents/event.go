@@ -12,16 +12,18 @@ import (
 	"github.com/schoolbell/schoolbell/domain/catalog"
 )
 
-// ErrUnknownType says that an event's type is not in the catalogue: it comes from a newer producer, or is none of ours.
+// ErrUnknownType: an event's type is not in the catalogue. It comes from a newer producer, or is
+// not one of Schoolbell's.
 var ErrUnknownType = errors.New("is not in the catalogue")
 
 const jsonType = "application/json"
 
-// event makes an envelope of an event that has been taken apart. It is returned, as far as it could be read, also
-// when there are faults. An error means that the data could not even be looked at, as its type is not known.
+// event makes an envelope of an event's parts. It is returned, as far as it could be read, even
+// with faults. An error means that the data could not be read at all, as its type is unknown.
 func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 	e := &domain.Envelope{
-		ID:            string(r.values[id]), // it does not come again, so it is not worth a place among those that do
+		// ids do not repeat, so interning them would only fill the table
+		ID:            string(r.values[id]),
 		Source:        d.intern(r.values[source]),
 		School:        d.intern(r.values[school]),
 		Subject:       d.intern(r.values[subject]),
@@ -126,7 +128,8 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	e.Subject = about
 }
 
-// dropConsequences removes what validation says about what could not be read: it saw it empty.
+// dropConsequences removes the faults that validation found in fields that could not be read: it
+// saw them empty, and one fault for each mistake is enough.
 func (d *decoder) dropConsequences(before, unreadable int) {
 	if unreadable == before {
 		return

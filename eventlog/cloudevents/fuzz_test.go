@@ -34,8 +34,8 @@ func requireSameAgain(t *testing.T, e *domain.Envelope) {
 
 func fuzzIntake(f *testing.F, contentType string) {
 	f.Fuzz(func(t *testing.T, body []byte) {
-		door := cloudevents.Intake{School: "northfield", Now: now}
-		events, err := door.Parse(http.Header{"Content-Type": {contentType}}, body)
+		intake := cloudevents.Intake{School: "northfield", Now: now}
+		events, err := intake.Parse(http.Header{"Content-Type": {contentType}}, body)
 		if err != nil {
 			require.NotEmpty(t, err.Error())
 			require.Empty(t, events)

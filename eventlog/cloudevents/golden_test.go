@@ -20,7 +20,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// goldens are all events that were ever published, one of each type and version, as structured CloudEvents.
+// goldens are all events that were ever published, one of each type and version, as structured
+// CloudEvents.
 func goldens(t testing.TB) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob("../../domain/*/testdata/*.json")
@@ -107,7 +108,7 @@ func TestMarksOfThePredecessorAreUpcast(t *testing.T) {
 		StudentID: "s-1042", ClassID: "c-4b", Date: domain.NewDate(2025, 11, 20),
 		Session: "day", Status: attendance.AbsentExcused, Reason: "dentist",
 	}, e.Data)
-	require.Equal(t, attendance.TypeMarkedV0, e.Type, "the envelope says what was published")
+	require.Equal(t, attendance.TypeMarkedV0, e.Type, "the envelope has the published type")
 
 	rec, err := cloudevents.Encode(e)
 	require.NoError(t, err)

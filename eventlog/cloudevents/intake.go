@@ -25,10 +25,10 @@ const (
 // maxFaults is how many faults of one request are listed. The rest is counted.
 const maxFaults = 1000
 
-// ErrMediaType says that a request's body is in none of the forms that an event may have.
+// ErrMediaType: a request's body is in none of the forms that an event may have.
 var ErrMediaType = errors.New("events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType)
 
-// ErrTooMany says that a batch has more events than one request may bring.
+// ErrTooMany: a batch has more events than one request may contain.
 var ErrTooMany = errors.New("too many events in one request")
 
 // Rejection is everything that is wrong with the events of a request. None of them is taken.
@@ -38,7 +38,8 @@ type Rejection struct {
 	More      int // faults beyond those listed
 }
 
-// EventFault is one thing that is wrong: with which event, where in it (see the package's documentation), and why.
+// EventFault is one thing that is wrong: with which event, where in it (see the package's
+// documentation), and why.
 type EventFault struct {
 	Index   int    `json:"index"`
 	Pointer string `json:"pointer"`
@@ -65,13 +66,14 @@ func (r *Rejection) add(index int, faults []domain.Fault) {
 
 // Intake is where events from producers are checked before they may enter the log.
 type Intake struct {
-	School    string    // whose door it is: other schools' events are refused, and events that name none are its own
+	// other schools' events are rejected, and events that name no school get this one
+	School    string
 	Now       time.Time // the time of events that have none
 	MaxEvents int       // in one request; 0 is 1,000
 }
 
-// Parse reads the events of a request whose body has been read already. Its error is a *[Rejection], [ErrMediaType] or
-// [ErrTooMany].
+// Parse reads the events of a request whose body has been read already. Its error is a
+// *[Rejection], [ErrMediaType] or [ErrTooMany].
 func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, error) {
 	mediaType, params, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil || len(header.Values("Content-Type")) != 1 ||
@@ -100,7 +102,7 @@ func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, erro
 	return request.events, nil
 }
 
-// request is one request on its way through the door.
+// request is one request while it is parsed.
 type request struct {
 	intake    Intake
 	decoder   *decoder
@@ -108,7 +110,7 @@ type request struct {
 	rejection Rejection
 }
 
-// take checks one event and keeps it, or its faults together with those already found in it.
+// take checks one event and adds it, or its faults together with those already found in it.
 func (in *request) take(index int, r *raw) {
 	d := in.decoder
 	if r.notObject {
@@ -164,8 +166,8 @@ func (in *request) single(body []byte) {
 	in.take(0, r)
 }
 
-// batch reads a list of structured events: first where each one's parts lie, then, as the decoder is free again, the
-// parts themselves.
+// batch reads a list of structured events: first where each one's parts lie, then, as the decoder
+// is free again, the parts themselves.
 func (in *request) batch(body []byte) error {
 	type found struct {
 		raw    *raw
@@ -261,7 +263,8 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 		r.hasData = true
 		value, err := d.json.ReadValue()
 		end := int(d.json.InputOffset())
-		r.data = body[end-len(value) : end] // what ReadValue returns may be used only until the next read
+		// what ReadValue returns may be used only until the next read
+		r.data = body[end-len(value) : end]
 		return err
 	case "data_base64":
 		d.faults.Add("/data_base64", "is not taken: data must be JSON, in data")

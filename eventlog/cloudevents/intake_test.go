@@ -17,7 +17,8 @@ var now = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
 
 const goodData = `{"student_id":"s-1","class_id":"c-1","date":"2026-09-01","session":"am","status":"present"}`
 
-// event is a good structured event; each edit replaces a member, or removes it when its value is "".
+// event is a good structured event; each edit replaces a member, or removes it when its value is
+// "".
 func event(edits ...string) string {
 	members := []string{"specversion", "id", "source", "type", "school", "data"}
 	values := map[string]string{
@@ -71,15 +72,15 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"numeric id", event("id", `7`), []string{"0 /id must be a text, not a number"}},
 		{"numeric type and time", event("type", `7`, "time", `7`), []string{"0 /type must be a text, not a number", "0 /time must be a text, not a number"}},
 		{"no source", event("source", ""), []string{"0 /source is required"}},
-		{"source that is no URI", event("source", `"the office"`), []string{"0 /source must be a URI reference, as in /sis/north or https://sis.example.org"}},
+		{"source that is no URI", event("source", `"the office"`), []string{"0 /source must be a URI reference, for example /sis/north or https://sis.example.org"}},
 		{"no type", event("type", ""), []string{"0 /type is required"}},
 		{"unknown type", event("type", `"schoolbell.attendance.guessed.v1"`), []string{`0 /type "schoolbell.attendance.guessed.v1" is not in the catalogue`}},
 		{"unknown version", event("type", `"schoolbell.attendance.marked.v9"`), []string{`0 /type "schoolbell.attendance.marked.v9" is not in the catalogue`}},
 		{"reserved type", event("type", `"schoolbell.document.rendered.v1"`, "data", `{"document_id":"d","kind":"k","student_id":"s","sha256":"`+strings.Repeat("0", 64)+`","bytes":1}`), []string{"0 /type is written by Schoolbell only"}},
 		{"another school", event("school", `"south"`), []string{`0 /school must be "north", the school in the address`}},
 		{"subject of another", event("subject", `"s-2"`), []string{`0 /subject must agree with the data, which is about "s-1"`}},
-		{"time without a zone", event("time", `"2026-09-01T07:45:00"`), []string{"0 /time must be an RFC 3339 time, as in 2021-08-31T07:45:00Z"}},
-		{"time that does not exist", event("time", `"2026-02-30T07:45:00Z"`), []string{"0 /time must be an RFC 3339 time, as in 2021-08-31T07:45:00Z"}},
+		{"time without a zone", event("time", `"2026-09-01T07:45:00"`), []string{"0 /time must be an RFC 3339 time, for example 2021-08-31T07:45:00Z"}},
+		{"time that does not exist", event("time", `"2026-02-30T07:45:00Z"`), []string{"0 /time must be an RFC 3339 time, for example 2021-08-31T07:45:00Z"}},
 		{"time of long ago", event("time", `"0001-01-01T00:00:00Z"`), []string{"0 /time must lie between 1900 and 2199"}},
 		{"attribute that is no name", event("My-Ext", `"x"`), []string{"0 /My-Ext is not an attribute: names have lower-case letters and digits only"}},
 		{"attribute that is null", event("ext", `null`), []string{"0 /ext must not be null"}},
@@ -97,8 +98,8 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"field twice", data(`"student_id":"s-1"`, `"student_id":"s-1","student_id":"s-2"`), []string{"0 /data/student_id is there twice"}},
 		{"field twice, in disguise", data(`"student_id":"s-1"`, `"student_id":"s-1","student\u005fid":"s-2"`), []string{"0 /data/student_id is there twice"}},
 		{"unknown field", data(`"session"`, `"mood":"fine","session"`), []string{"0 /data/mood is not a member of this type"}},
-		{"date that does not exist", data("2026-09-01", "2026-02-29"), []string{"0 /data/date must be a date that exists, as in 2021-08-31"}},
-		{"empty date", data("2026-09-01", ""), []string{"0 /data/date must be a date that exists, as in 2021-08-31"}},
+		{"date that does not exist", data("2026-09-01", "2026-02-29"), []string{"0 /data/date must be a date that exists, for example 2021-08-31"}},
+		{"empty date", data("2026-09-01", ""), []string{"0 /data/date must be a date that exists, for example 2021-08-31"}},
 		{"date of long ago", data("2026-09-01", "1066-10-14"), []string{"0 /data/date must lie between 1900-01-01 and 2199-12-31"}},
 		{"unknown status", data("present", "asleep"), []string{"0 /data/status must be one of present, late, absent_excused, absent_unexcused"}},
 		{"bad UTF-8", data("s-1", "s-\xff"), []string{"0 /data/student_id is not valid UTF-8"}},
@@ -106,7 +107,7 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"bad UTF-8 in a name", data(`"session"`, "\"m\xffd\":1,\"session\""), []string{"0 /data/m\uFFFDd is not valid UTF-8"}},
 		{"several at once", event("id", "", "data", `{"student_id":5,"class_id":"","date":"x","status":"y"}`), []string{
 			"0 /id is required", "0 /data/student_id must be a text, not a number",
-			"0 /data/date must be a date that exists, as in 2021-08-31", "0 /data/session is required",
+			"0 /data/date must be a date that exists, for example 2021-08-31", "0 /data/session is required",
 			"0 /data/class_id is required", "0 /data/status must be one of present, late, absent_excused, absent_unexcused",
 		}},
 		{"deep nesting", data(`"session"`, `"deep":`+strings.Repeat("[", 40)+strings.Repeat("]", 40)+`,"session"`), []string{
@@ -175,11 +176,11 @@ func TestP9_ABatchListsTheFaultsOfAllEvents(t *testing.T) {
 
 func TestTheDoorHasLimits(t *testing.T) {
 	t.Parallel()
-	door := cloudevents.Intake{School: "north", Now: now, MaxEvents: 2}
+	intake := cloudevents.Intake{School: "north", Now: now, MaxEvents: 2}
 	header := http.Header{"Content-Type": {cloudevents.BatchType}}
-	_, err := door.Parse(header, []byte("["+event()+","+event()+","+event()+"]"))
+	_, err := intake.Parse(header, []byte("["+event()+","+event()+","+event()+"]"))
 	require.ErrorIs(t, err, cloudevents.ErrTooMany)
-	events, err := door.Parse(header, []byte("["+event()+","+event("id", `"e-2"`)+"]"))
+	events, err := intake.Parse(header, []byte("["+event()+","+event("id", `"e-2"`)+"]"))
 	require.NoError(t, err)
 	require.Len(t, events, 2)
 
@@ -215,21 +216,21 @@ func TestBinaryMode(t *testing.T) {
 		"Content-Type": {"application/json"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"e%201%25"}, "Ce-Source": {"/sis"},
 		"Ce-Type": {attendance.TypeMarked}, "Ce-Time": {"2026-09-01T07:45:00+02:00"}, "Ce-Subject": {"s-1"}, "Ce-Actor": {"%C3%89lodie"},
 	}
-	door := cloudevents.Intake{School: "north", Now: now}
-	events, err := door.Parse(header, []byte(goodData))
+	intake := cloudevents.Intake{School: "north", Now: now}
+	events, err := intake.Parse(header, []byte(goodData))
 	require.NoError(t, err)
 	require.Equal(t, "e 1%", events[0].ID)
 	require.Equal(t, "Élodie", events[0].Actor)
 	require.Equal(t, "2026-09-01", events[0].Time.Format(time.DateOnly))
 
 	header["Ce-Id"] = []string{"%zz"}
-	_, err = door.Parse(header, []byte(goodData))
+	_, err = intake.Parse(header, []byte(goodData))
 	require.Equal(t, []string{"0 /id has a % that is not followed by two hexadecimal digits"}, faults(t, err))
 
 	header["Ce-Id"] = []string{"a", "b"}
 	header["Ce-Actor"] = []string{"%zz"}
 	header["Ce-Bad_name"] = []string{"x"}
-	_, err = door.Parse(header, []byte(`{"student_id":`))
+	_, err = intake.Parse(header, []byte(`{"student_id":`))
 	var r *cloudevents.Rejection
 	require.ErrorAs(t, err, &r)
 	require.True(t, r.Malformed)

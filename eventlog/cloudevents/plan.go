@@ -9,8 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/catalog"
 )
 
-// plan is how the data of one event type, or an object within it, is read and written: worked out once from the
-// struct's fields and their tags.
+// plan is how the data of one event type, or an object within it, is read and written: worked out
+// once from the struct's fields and their tags.
 type plan struct {
 	fields   []field
 	byName   map[string]int
@@ -42,10 +42,10 @@ const (
 	kindObject
 )
 
-// noun says what a value of the kind has to be.
+// noun describes what a value of the kind has to be.
 func (k kind) noun() string {
 	return [...]string{
-		"a text", "a text or a whole number", "a date, as in 2021-08-31", "a whole number", "a number", "true or false",
+		"a text", "a text or a whole number", "a date, for example 2021-08-31", "a whole number", "a number", "true or false",
 		"a list of texts", "an object",
 	}[k]
 }

@@ -8,9 +8,10 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Decode reads an event from the log. Its error is a *[domain.InvalidError] with everything that is wrong, or wraps
-// [ErrUnknownType]; the envelope is returned all the same, with the school, subject and id as far as they could be read.
-// An event without a time has that of its record, and one without the school attribute belongs to the record's key.
+// Decode reads an event from the log. Its error is a *[domain.InvalidError] with everything that is
+// wrong, or wraps [ErrUnknownType]; the envelope is returned all the same, with the school, subject
+// and id as far as they could be read. An event without a time has that of its record, and one
+// without the school attribute belongs to the record's key.
 func Decode(rec eventlog.Record) (*domain.Envelope, error) {
 	d := newDecoder(false)
 	defer d.release()
@@ -52,8 +53,9 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// Encode makes the record of an event, without a position. Its data must be of a type in the catalogue; the record
-// carries the newest version's name, also when the event was published in an older one.
+// Encode makes the record of an event, without a position. Its data must be of a type in the
+// catalogue; the record carries the newest version's name, also when the event was published in an
+// older one.
 func Encode(e *domain.Envelope) (eventlog.Record, error) {
 	c, err := codecOf(e)
 	if err != nil {

@@ -61,7 +61,7 @@ func TestP9_GarbageInTheLogIsToldApart(t *testing.T) {
 		require.ErrorAs(t, err, &invalid, name)
 		require.ErrorContains(t, err, test.want, name)
 		require.Equal(t, rec.Position, e.Position)
-		require.Equal(t, string(rec.Key), e.School, "its school is known, to park it")
+		require.Equal(t, string(rec.Key), e.School, "its school is read, so that it can be parked")
 	}
 }
 

@@ -49,7 +49,8 @@ func testAppend(t *testing.T, h *Harness) {
 	require.NotEmpty(t, topic.ID)
 }
 
-// Schools that share partitions, each with one writer: what one writes stays in its order, and nothing is lost.
+// Schools that share partitions, each with one writer: what one writes stays in its order, and
+// nothing is lost.
 func testOrder(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	const schools, appends = 12, 25
@@ -140,7 +141,7 @@ func testBytes(t *testing.T, h *Harness) {
 	}
 }
 
-// Many appenders at once lose nothing, are told their own positions, and share batches.
+// Many appenders at once lose nothing, get their own positions, and share batches.
 func testConcurrentAppends(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	const writers, appends = 64, 10
@@ -186,8 +187,8 @@ func testConcurrentAppends(t *testing.T, h *Harness) {
 	}
 }
 
-// While the log is away an append fails in bounded time; when it is back the first one already succeeds, and
-// nothing that was acknowledged is gone.
+// While the log is away an append fails in bounded time; when it is back the first one already
+// succeeds, and nothing that was acknowledged is gone.
 func testOutage(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	school := schoolIn(h, 1)
@@ -217,8 +218,9 @@ func testOutage(t *testing.T, h *Harness) {
 	require.Equal(t, []string{"before", "after"}, texts(readAll(t, reader, 1, 0)))
 }
 
-// The log restarts again and again under load. All that was acknowledged is there, at the position that was told,
-// and first occurrences are in order; what was not acknowledged may be there, or be there twice.
+// The log restarts again and again under load. All that was acknowledged is there, at the position
+// that was returned, and first occurrences are in order; what was not acknowledged may be there, or
+// be there twice.
 func testRestarts(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -286,7 +288,7 @@ func testRestarts(t *testing.T, h *Harness) {
 	}
 }
 
-// A log that takes connections and does not answer is unavailable too.
+// A log that accepts connections but does not respond is unavailable too.
 func testSilence(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	school := schoolIn(h, 0)

@@ -30,7 +30,7 @@ func testFetch(t *testing.T, h *Harness) {
 		}
 	}
 
-	// A small answer still makes progress, and does not bring everything.
+	// A small limit still makes progress, and does not bring everything.
 	b, err := log.Fetch(t.Context(), 1, 6, 1, 0)
 	require.NoError(t, err)
 	require.NotEmpty(t, b.Records)
@@ -106,8 +106,8 @@ func testTruncated(t *testing.T, h *Harness) {
 	require.EqualValues(t, 10, mustAppend(t, log, school, record("10")).Offset)
 }
 
-// A topic of the same name is not the same log: its id differs, and a reader of the old one is told, also when
-// the new one has grown beyond its position.
+// A topic of the same name is not the same log: its id differs, and a reader of the old one gets an
+// error, also when the new one has grown beyond its position.
 func testRecreated(t *testing.T, h *Harness) {
 	old := h.Open(t)
 	school := schoolIn(h, 0)
@@ -123,7 +123,7 @@ func testRecreated(t *testing.T, h *Harness) {
 	require.NotEqual(t, before.ID, after.ID)
 	now, err := old.Topic(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, after.ID, now.ID, "the old view can tell")
+	require.Equal(t, after.ID, now.ID, "the old view notices")
 
 	_, err = old.Fetch(t.Context(), 0, 5, 1<<20, 0)
 	require.ErrorIs(t, err, eventlog.ErrOffsetOutOfRange)

@@ -12,7 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// assignments records who works on what, and fails the test when two do at once.
+// assignments records which member works on which partition, and fails the test when two share one.
 type assignments struct {
 	t       *testing.T
 	mu      sync.Mutex
@@ -67,7 +67,8 @@ func (o *assignments) join(h *Harness, member string) (leave func()) {
 	return leave
 }
 
-// Every partition has one owner at a time; shares are even; who joins gets some and who leaves gives all.
+// Every partition has one worker at a time; shares are even; a member that joins gets some
+// partitions and one that leaves gives up all.
 func testGroup(t *testing.T, h *Harness) {
 	o := &assignments{t: t, holders: map[int32]string{}}
 	shared := func(want ...int) {
@@ -133,10 +134,10 @@ func testCommitted(t *testing.T, h *Harness) {
 			return ok && next == want
 		}
 	}
-	eventually(t, "the log is told while the member works", committed(4))
+	eventually(t, "offsets are committed while the member works", committed(4))
 	cancel()
 	require.NoError(t, <-done)
-	eventually(t, "the log is told at the end", committed(9))
+	eventually(t, "offsets are committed at the end", committed(9))
 	mu.Lock()
 	defer mu.Unlock()
 	require.NotPanics(t, func() { late(9) }, "after the partition is lost")

@@ -1,5 +1,5 @@
-// Package logtest proves that an implementation of [eventlog.Log] and [eventlog.Group] keeps its promises. The same
-// suite runs against the log in memory, Kafka's stand-in kfake and a real Kafka.
+// Package logtest proves that an implementation of [eventlog.Log] and [eventlog.Group] keeps its
+// promises. The same suite runs against the log in memory, Kafka's stand-in kfake and a real Kafka.
 package logtest
 
 import (
@@ -22,8 +22,8 @@ type Log interface {
 	eventlog.Group
 }
 
-// Harness is one log under test and what can be done to it. Fields that may be nil are features: without one, the
-// tests that need it are skipped.
+// Harness is one log under test and what can be done to it. Fields that may be nil are features:
+// without one, the tests that need it are skipped.
 type Harness struct {
 	// Open returns a view of the log as another process has it. It is closed when the test ends.
 	Open func(t *testing.T) Log
@@ -38,7 +38,7 @@ type Harness struct {
 	Truncate func(t *testing.T, partition int32, before int64)
 	// Recreate deletes the topic and creates it again; may be nil.
 	Recreate func(t *testing.T)
-	// Committed returns what the log was told that a group has done of a partition; may be nil.
+	// Committed returns the offset that a group has committed for a partition; may be nil.
 	Committed func(t *testing.T, group string, partition int32) (next int64, ok bool)
 	// Stop makes the log unreachable and Start brings it back with its records; may be nil.
 	Stop, Start func(t *testing.T)
@@ -49,7 +49,8 @@ type Harness struct {
 // Patience bounds how long the suite waits for what must happen.
 const Patience = 60 * time.Second
 
-// Run runs the suite. Each test gets a harness of its own; those that take the log away do so one after the other.
+// Run runs the suite. Each test gets a harness of its own; those that take the log away do so one
+// after the other.
 func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 	tests := []struct {
 		name   string
@@ -69,8 +70,8 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 		{name: "RecreatedTopic", test: testRecreated, needs: func(h *Harness) bool { return h.Recreate != nil }},
 		{name: "ConcurrentAppendersShareBatches", test: testConcurrentAppends},
 		{name: "GroupSharesPartitions", test: testGroup},
-		{name: "GroupReportsTheErrorOfAnOwner", test: testWorkerFails},
-		{name: "GroupTellsWhatIsDone", test: testCommitted, needs: func(h *Harness) bool { return h.Committed != nil }},
+		{name: "GroupReportsTheErrorOfAWorker", test: testWorkerFails},
+		{name: "GroupCommitsOffsets", test: testCommitted, needs: func(h *Harness) bool { return h.Committed != nil }},
 		{name: "P1_Outage", test: testOutage, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
 		{name: "P1_Restarts", test: testRestarts, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
 		{name: "SilentBroker", test: testSilence, needs: func(h *Harness) bool { return h.Pause != nil }, outage: true},
@@ -96,7 +97,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 	}
 }
 
-// record makes a record that is told from others by its text.
+// record makes a record that is distinguished by its text.
 func record(text string) eventlog.Record {
 	return eventlog.Record{
 		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte(text)}, {Key: "ce_source", Value: []byte("logtest")}},

@@ -9,8 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// group shares out partitions among its members: partition p belongs to member p mod their number, and goes to
-// it as soon as the one that had it before has let go.
+// group shares out partitions among its members: partition p belongs to member p mod their number,
+// and goes to it as soon as the one that had it before has let go.
 type group struct {
 	members   []*member
 	holders   map[int32]*member
@@ -19,7 +19,7 @@ type group struct {
 
 type member struct{ running map[int32]context.CancelFunc }
 
-// Committed returns what the owner of a partition last told the group, and false if nobody has yet.
+// Committed returns the offset that was last committed for a partition, and false if none was yet.
 func (l *Log) Committed(groupName string, partition int32) (next int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +84,8 @@ func (l *Log) leave(g *group, m *member) {
 	l.notify()
 }
 
-// share ends the member's work on partitions that are no longer its own, and returns those it has gained.
+// share ends the member's work on partitions that are no longer its own, and returns those it has
+// gained.
 func (l *Log) share(g *group, m *member) (assigned []int32, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

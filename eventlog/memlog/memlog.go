@@ -1,5 +1,6 @@
-// Package memlog keeps a log in memory. It behaves as Kafka does wherever [eventlog] promises something, and the
-// suite in package logtest proves that; tests and simulations use it where no broker is needed.
+// Package memlog implements the log in memory. It behaves as Kafka does wherever [eventlog]
+// promises something, and the suite in package logtest proves that; tests and simulations use it
+// where no broker is needed.
 package memlog
 
 import (
@@ -46,7 +47,8 @@ func New(partitions int32) *Log {
 	return &Log{store: s, topicID: s.topicID()}
 }
 
-// Open returns another view of the same log, as another process has it: after [Log.Recreate], of the new topic.
+// Open returns another view of the same log, as another process has it: after [Log.Recreate], of
+// the new topic.
 func (l *Log) Open() *Log {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,7 +57,7 @@ func (l *Log) Open() *Log {
 
 func (s *store) topicID() string { return "memory-" + strconv.Itoa(s.created) }
 
-// notify wakes all who wait for a change. The lock is held.
+// notify wakes everything that waits for a change. The lock is held.
 func (s *store) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -131,7 +133,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 	}
 }
 
-// read answers a fetch from what there is. The lock is held.
+// read serves a fetch from the stored records. The lock is held.
 func (l *Log) read(partition int32, offset int64, maxBytes int) (eventlog.Batch, error) {
 	p, err := l.part(partition)
 	if err != nil {

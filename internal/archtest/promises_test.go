@@ -17,14 +17,15 @@ var (
 	quoted   = regexp.MustCompile("`([^`]+)`")
 )
 
-// docs/RELIABILITY.md names every test that holds a promise, by its name or under the `TestP3_…` of its package, and no
-// test that does not exist.
+// docs/RELIABILITY.md names every test that holds a promise, by its name or under the `TestP3_…` of
+// its package, and no test that does not exist.
 func TestEveryPromiseNamesItsTests(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docs", "RELIABILITY.md"))
 	require.NoError(t, err)
-	named := map[string]bool{}      // tests
-	groups := map[string][]string{} // packages whose tests of a promise are listed together, by `TestP3_…`
+	named := map[string]bool{} // tests
+	// packages whose tests of a promise are listed together, by `TestP3_…`
+	groups := map[string][]string{}
 	for line := range strings.Lines(string(text)) {
 		var packages []string
 		for _, m := range quoted.FindAllStringSubmatch(line, -1) {
@@ -51,10 +52,11 @@ func TestEveryPromiseNamesItsTests(t *testing.T) {
 			for _, m := range testName.FindAllStringSubmatch(string(source), -1) {
 				test := m[1]
 				exists[test] = true
-				inGroup := slices.ContainsFunc(groups[promise.FindString(test)], func(pattern string) bool {
-					parent, all := strings.CutSuffix(pattern, "/*")
-					return pattern == dir || all && strings.HasPrefix(dir, parent+"/")
-				})
+				inGroup := slices.ContainsFunc(groups[promise.FindString(test)],
+					func(pattern string) bool {
+						parent, all := strings.CutSuffix(pattern, "/*")
+						return pattern == dir || all && strings.HasPrefix(dir, parent+"/")
+					})
 				if promise.MatchString(test) && !named[test] && !inGroup {
 					t.Errorf("%s %s: not in docs/RELIABILITY.md", dir, test)
 				}

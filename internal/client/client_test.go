@@ -220,7 +220,7 @@ func TestRefusalNamesTheFaults(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, p.Status)
 	require.NotEmpty(t, p.RequestID)
 	require.Equal(t, client.Fault{Index: 1, Pointer: "/data/on",
-		Reason: "must be a date that exists, as in 2021-08-31"}, p.Faults[0])
+		Reason: "must be a date that exists, for example 2021-08-31"}, p.Faults[0])
 	require.Equal(t, 0, b.stored(t, "s"))
 }
 

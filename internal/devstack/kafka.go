@@ -11,13 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// KafkaConfig says how to run the Kafka broker.
+// KafkaConfig configures the Kafka broker.
 type KafkaConfig struct {
-	// Dir holds the log. Empty keeps it in memory only.
+	// Dir is where the log is stored; empty means in memory only.
 	Dir string
-	// Sync writes every batch to the disk itself before it is acknowledged. Without it, as with Kafka's own
-	// defaults, the operating system does so in its time: nothing is lost when this process is killed, but what
-	// was accepted in the last seconds is when the machine loses power.
+	// Sync writes every batch to the disk itself before it is acknowledged. Without it, as with
+	// Kafka's own defaults, the operating system does so in its time: nothing is lost when this
+	// process is killed, but what was accepted in the last seconds is when the machine loses power.
 	Sync bool
 }
 

@@ -15,7 +15,8 @@ import (
 
 const testTopic = "schoolbell.events"
 
-// TestP1_KafkaKeepsWhatItAcceptedOverAKill kills the process that the broker lives in while it acknowledges records.
+// TestP1_KafkaKeepsWhatItAcceptedOverAKill kills the process that the broker lives in while it
+// acknowledges records.
 func TestP1_KafkaKeepsWhatItAcceptedOverAKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -9,12 +9,13 @@ import (
 	"syscall"
 )
 
-// Lock is the right to run servers on a data directory. It ends with the process, however that ends.
+// Lock is the right to run servers on a data directory. It ends with the process, however that
+// ends.
 type Lock struct {
 	file *os.File
 }
 
-// ErrLocked says that another process runs servers on the directory.
+// ErrLocked: another process runs servers on the directory.
 var ErrLocked = errors.New("data directory is in use")
 
 // LockFile is what marks a directory as one that servers have run on.
@@ -47,6 +48,6 @@ func write(file *os.File, s string) error {
 	return err
 }
 
-// Release gives the directory to others. The file stays, since removing it would let two processes lock two files of
-// the same name.
+// Release gives the directory to others. The file stays, since removing it would let two processes
+// lock two files of the same name.
 func (l *Lock) Release() { l.file.Close() }

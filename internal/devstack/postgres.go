@@ -20,16 +20,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PostgresConfig says how to run PostgreSQL.
+// PostgresConfig configures a PostgreSQL server.
 type PostgresConfig struct {
-	// Dir holds the data, the password and the server's log. It is made if it does not exist, and its data is
-	// used again if it does.
+	// Dir holds the data, the password and the server's log. It is made if it does not exist, and
+	// its data is used again if it does.
 	Dir string
 	// Database is made if it does not exist. Empty means "schoolbell".
 	Database string
 	// Settings are server settings, over those for a small machine.
 	Settings map[string]string
-	// Unsafe gives up durability for speed. It is for tests, whose data nobody wants back.
+	// Unsafe gives up durability for speed. It is for tests, whose data is disposable.
 	Unsafe bool
 }
 
@@ -51,8 +51,8 @@ const (
 	postgresRetries = 3           // another program may take the free port before PostgreSQL does
 )
 
-// smallMachine are the settings that differ from PostgreSQL's own. There are no replicas, so the log holds no more
-// than recovery needs.
+// smallMachine are the settings that differ from PostgreSQL's own. There are no replicas, so the
+// log holds no more than recovery needs.
 var smallMachine = map[string]string{
 	"listen_addresses":             "127.0.0.1",
 	"unix_socket_directories":      "",
@@ -80,7 +80,8 @@ var noDurability = map[string]string{
 	"max_connections":    "200",
 }
 
-// StartPostgres starts a server on a free port of the loopback interface and returns when it answers.
+// StartPostgres starts a server on a free port of the loopback interface and returns when it is
+// ready.
 func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	if cfg.Database == "" {
 		cfg.Database = "schoolbell"
@@ -128,15 +129,15 @@ func (p *Postgres) URL() string { return p.url }
 // Done is closed when the server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.ended }
 
-// PostgresStop is how long a server is given to stop when nobody is in a hurry.
+// PostgresStop is how long a server is given to stop by default.
 const PostgresStop = 20 * time.Second
 
 // Stop is StopWithin, in no hurry.
 func (p *Postgres) Stop() error { return p.StopWithin(PostgresStop) }
 
-// StopWithin ends the server in the fast way: open transactions are rolled back and everything is written to disk. One
-// that needs longer is ended at once; what was committed is then recovered at the next start. Stopping it again returns
-// the same.
+// StopWithin ends the server in the fast way: open transactions are rolled back and everything is
+// written to disk. One that needs longer is ended at once; what was committed is then recovered at
+// the next start. Stopping it again returns the same.
 func (p *Postgres) StopWithin(limit time.Duration) error {
 	p.stop.Do(func() {
 		select {
@@ -221,7 +222,7 @@ func unsafeSettings(unsafe bool) map[string]string {
 	return nil
 }
 
-// prepare waits until the server answers and makes the database.
+// prepare waits until the server is ready and creates the database.
 func (p *Postgres) prepare(ctx context.Context, address, database string) error {
 	ctx, cancel := context.WithTimeout(ctx, postgresStart)
 	defer cancel()
@@ -260,8 +261,9 @@ func (p *Postgres) connect(ctx context.Context, address string) (*pgx.Conn, erro
 	}
 }
 
-// initData makes an empty directory a database cluster. A directory that an interrupted run left half made is made
-// anew: PostgreSQL writes PG_VERSION first, so its presence proves nothing, and a marker of ours is written last.
+// initData makes an empty directory a database cluster. A directory that an interrupted run left
+// half made is made anew: PostgreSQL writes PG_VERSION first, so its presence proves nothing, and a
+// marker of ours is written last.
 func initData(ctx context.Context, programs programs, dir string, account *account, unsafe bool) error {
 	data, complete := filepath.Join(dir, "data"), filepath.Join(dir, "complete")
 	if _, err := os.Stat(complete); err == nil {
@@ -276,8 +278,8 @@ func initData(ctx context.Context, programs programs, dir string, account *accou
 	}
 	var output []byte
 	var err error
-	// Order is by bytes everywhere, but letters are those of Unicode, or a search would find only ASCII names. What
-	// that locale is called differs among systems.
+	// Order is by bytes everywhere, but letters are those of Unicode, or a search would find only
+	// ASCII names. What that locale is called differs among systems.
 	for _, ctype := range []string{"C.UTF-8", "en_US.UTF-8", "UTF-8"} {
 		cmd := exec.CommandContext(ctx, programs.initdb, append(args, "--lc-ctype="+ctype)...)
 		cmd.Env = serverEnv()
@@ -297,7 +299,7 @@ func initData(ctx context.Context, programs programs, dir string, account *accou
 	return os.WriteFile(complete, nil, 0o600)
 }
 
-// storedPassword returns the password kept in a file, and makes one the first time.
+// storedPassword returns the password stored in a file, and generates one the first time.
 func storedPassword(file string, account *account) (string, error) {
 	b, err := os.ReadFile(file)
 	if err == nil {

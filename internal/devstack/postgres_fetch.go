@@ -15,8 +15,9 @@ import (
 
 const fetchedVersion = embeddedpostgres.V17
 
-// fetchPostgres downloads the programs from Maven Central into the user's cache, once. The module can only download
-// as part of a start; it is given a directory that is no cluster, so that it stops after unpacking.
+// fetchPostgres downloads the programs from Maven Central into the user's cache, once. The module
+// can only download as part of a start; it is given a directory that is no cluster, so that it
+// stops after unpacking.
 func fetchPostgres(ctx context.Context) (programs, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil || os.Geteuid() == 0 {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// account is who PostgreSQL runs as; nil means as we do.
+// account is the user that PostgreSQL runs as; nil means the current one.
 type account struct{ uid, gid uint32 }
 
 // serverAccount chooses the account. PostgreSQL refuses to run as root.
@@ -44,11 +44,13 @@ func (a *account) chown(path string) error {
 	return os.Chown(path, int(a.uid), int(a.gid))
 }
 
-// confine makes a command work on a data directory under the account. The directory may lie where that account cannot
-// go, such as below /root; so the child is given the open directory, and the password file if one is named, and reaches
-// them through /proc/self/fd instead of by their paths. The function that it returns closes our side of them.
+// confine makes a command work on a data directory under the account. The directory may lie where
+// that account cannot go, such as below /root; so the child is given the open directory, and the
+// password file if one is named, and reaches them through /proc/self/fd instead of by their paths.
+// The function that it returns closes our side of them.
 func (a *account) confine(cmd *exec.Cmd, data, passwordFile string) (closeFiles func(), err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt from the terminal is for us alone
+	// an interrupt from the terminal is for us alone
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if a == nil {
 		cmd.Args = append(cmd.Args, dataArgs(data, passwordFile)...)
 		return func() {}, nil
@@ -76,8 +78,8 @@ func (a *account) confine(cmd *exec.Cmd, data, passwordFile string) (closeFiles 
 	}, nil
 }
 
-// supervise starts the server and waits for its end. The kernel ends it (fast shutdown) when the thread that started
-// it is gone, so that thread is kept for as long as the server lives.
+// supervise starts the server and waits for its end. The kernel ends it (fast shutdown) when the
+// thread that started it is gone, so that thread is locked for as long as the server lives.
 func (p *Postgres) supervise(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

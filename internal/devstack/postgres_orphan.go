@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// endOrphan ends a server that a killed process of ours left running on this data. The caller holds the lock of the
-// data directory, so a server found here has no other owner. A lock file without such a server is removed: after a
-// restart of the machine or of a container its process number may belong to anyone, and PostgreSQL would not start.
+// endOrphan ends a server that a killed process of ours left running on this data. The caller holds
+// the lock of the data directory, so a server found here belongs to no other process. A lock file
+// without such a server is removed: after a restart of the machine or of a container its process
+// number may belong to anyone, and PostgreSQL would not start.
 func endOrphan(ctx context.Context, data string) error {
 	file := filepath.Join(data, "postmaster.pid")
 	pid, err := readPID(file)

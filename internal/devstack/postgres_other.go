@@ -11,7 +11,8 @@ import (
 	"syscall"
 )
 
-// account is who PostgreSQL runs as: always who we are, on systems where nobody develops as root.
+// account is the user that PostgreSQL runs as: always the current one, on systems where development
+// as root is unusual.
 type account struct{}
 
 func serverAccount() (*account, error) {
@@ -24,7 +25,8 @@ func serverAccount() (*account, error) {
 func (*account) own(string) error { return nil }
 
 func (*account) confine(cmd *exec.Cmd, data, passwordFile string) (closeFiles func(), err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt from the terminal is for us alone
+	// an interrupt from the terminal is for us alone
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Args = append(cmd.Args, dataArgs(data, passwordFile)...)
 	return func() {}, nil
 }

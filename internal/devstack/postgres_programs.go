@@ -19,8 +19,8 @@ type programs struct {
 	major            int
 }
 
-// commonDirs are where packages for Debian, Red Hat, Alpine, Homebrew, MacPorts and Postgres.app put the programs. On
-// Debian they are not under PATH.
+// commonDirs are where packages for Debian, Red Hat, Alpine, Homebrew, MacPorts and Postgres.app
+// put the programs. On Debian they are not under PATH.
 var commonDirs = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -35,8 +35,8 @@ var commonDirs = []string{
 // oldestMajor is the oldest version that the migrations are tested with.
 const oldestMajor = 14
 
-// findPostgres returns the newest programs on this machine, or of the version that the data was made by. When there
-// are none they are downloaded.
+// findPostgres returns the newest programs on this machine, or of the version that the data was
+// made by. When there are none they are downloaded.
 func findPostgres(ctx context.Context, data string) (programs, error) {
 	want, err := dataMajor(data)
 	if err != nil {
@@ -69,7 +69,7 @@ func findPostgres(ctx context.Context, data string) (programs, error) {
 func candidateDirs() []string {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
-		// Links are followed because initdb looks for its share directory beside itself.
+		// Links are followed because initdb looks for its share directory next to itself.
 		if path, err = filepath.EvalSymlinks(path); err == nil {
 			dirs = append(dirs, filepath.Dir(path))
 		}
@@ -90,7 +90,7 @@ func programsIn(ctx context.Context, dir string) (programs, error) {
 	}
 	out, err := exec.CommandContext(ctx, p.postgres, "--version").Output()
 	if err != nil {
-		return p, fmt.Errorf("ask %s for its version: %w", p.postgres, err)
+		return p, fmt.Errorf("read the version of %s: %w", p.postgres, err)
 	}
 	m := versionOutput.FindSubmatch(out)
 	if m == nil {
@@ -111,12 +111,12 @@ func dataMajor(data string) (int, error) {
 	}
 	major, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil {
-		return 0, nil //nolint:nilerr // half made; it will be made anew
+		return 0, nil //nolint:nilerr // incomplete; it will be created again
 	}
 	return major, nil
 }
 
-// dataArgs are the arguments that tell a program of PostgreSQL where its data is.
+// dataArgs are the arguments that give a program of PostgreSQL its data directory.
 func dataArgs(data, passwordFile string) []string {
 	args := []string{"-D", data}
 	if passwordFile != "" {

@@ -28,7 +28,7 @@ func TestPostgresKeepsItsDataOverAKillOfItsParent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	child, lines := startChild(t, "postgres", dir)
-	require.True(t, lines.Scan(), "the child says when its data is committed")
+	require.True(t, lines.Scan(), "the child reports when its data is committed")
 	require.NoError(t, child.Process.Kill())
 	_ = child.Wait()
 
@@ -38,7 +38,8 @@ func TestPostgresKeepsItsDataOverAKillOfItsParent(t *testing.T) {
 func TestPostgresIsEndedWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, err := StartPostgres(t.Context(), PostgresConfig{Dir: dir}) // one that promises to keep what was committed
+	// a durable one
+	first, err := StartPostgres(t.Context(), PostgresConfig{Dir: dir})
 	require.NoError(t, err)
 	execSQL(t, first, `CREATE TABLE kept AS SELECT 42 AS n`)
 	require.ErrorContains(t, first.StopWithin(0), "ended at once")

@@ -10,13 +10,13 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// Redis is a server inside this process that keeps everything in memory.
+// Redis is a server inside this process, with everything in memory.
 type Redis struct {
 	server *miniredis.Miniredis
 }
 
-// StartRedis starts a server on a free port of the loopback interface. Its keys expire only while [Redis.Run] drives
-// its clock.
+// StartRedis starts a server on a free port of the loopback interface. Its keys expire only while
+// [Redis.Run] drives its clock.
 func StartRedis() (*Redis, error) {
 	server := miniredis.NewMiniRedis()
 	if err := server.StartAddr("127.0.0.1:0"); err != nil {

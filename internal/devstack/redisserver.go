@@ -13,21 +13,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisServerConfig says what kind of server it is to be.
+// RedisServerConfig configures a Redis server.
 type RedisServerConfig struct {
-	Dir  string // of its files
-	Sync string // when what it appends to its file reaches the disk: always, everysec or no; without it there is no file
+	Dir string // of its files
+	// when what it appends to its file reaches the disk: always, everysec or no; without it there
+	// is no file
+	Sync string
 }
 
-// RedisServer is a real one, a process of its own: for what [Redis] cannot show. It ends with this process at the latest.
+// RedisServer is a real one, a process of its own: for what [Redis] cannot show. It ends with this
+// process at the latest.
 type RedisServer struct {
 	port  int
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
 
-// StartRedisServer starts the redis-server that is installed, on a free port of the loopback interface, and waits until it
-// answers.
+// StartRedisServer starts the redis-server that is installed, on a free port of the loopback
+// interface, and waits until it answers.
 func StartRedisServer(ctx context.Context, cfg RedisServerConfig) (*RedisServer, error) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -62,8 +65,8 @@ func StartRedisServer(ctx context.Context, cfg RedisServerConfig) (*RedisServer,
 	return s, nil
 }
 
-// supervise starts the server and waits for its end. The kernel ends it with the thread that started it, so that thread is
-// kept for as long as the server lives.
+// supervise starts the server and waits for its end. The kernel ends it with the thread that
+// started it, so that thread is locked for as long as the server lives.
 func (s *RedisServer) supervise(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

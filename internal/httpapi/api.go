@@ -24,8 +24,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/postgres"
-	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
@@ -36,17 +35,23 @@ type Log interface {
 	eventlog.Inspector
 }
 
+// Tables runs fn in a transaction of the database that sees only what belongs to a school, or to one user of it.
+type Tables interface {
+	Read(ctx context.Context, school string, fn func(pgx.Tx) error) error
+	AsUser(ctx context.Context, school, user string, fn func(pgx.Tx) error) error
+}
+
 // Deps is what the API works with. A process that takes no events has no Log, and one that serves
-// no queries has no Pool; the routes that need them are then absent.
+// no queries has no Tables; the routes that need them are then absent.
 type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
 	Partitions int32 // of the log
 
-	Pool      *postgres.Pool // in the role [postgres.API]
-	Set       string         // the name of the set of projections whose tables are read
+	Tables    Tables // row security must hold for its transactions
+	Set       string // the name of the set of projections whose tables are read
 	Positions *checkpoint.Positions
-	Cache     *redis.Cache // nil: results are not cached
+	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
 	// IsGuardian reports whether somebody is a guardian of a student; nil denies every guardian.
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
@@ -56,7 +61,7 @@ type Deps struct {
 	// Revoke refuses tokens in all processes from now on; nil: there is no route for it.
 	Revoke func(context.Context, auth.Revocation) error
 
-	Consumers *Consumers // nil: deliveries can be read, but not decided about; needs Pool
+	Consumers *Consumers // nil: deliveries can be read, but not decided about; needs Tables
 
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
@@ -102,7 +107,7 @@ type API struct {
 	mux      *http.ServeMux
 	live     *http.ServeMux       // the routes whose connections stay open
 	needs    map[string]auth.Need // by method and path, of every route about a school
-	results  *redis.ReadThrough[result]
+	results  *cache.ReadThrough[result]
 	rates    *rates
 	inFlight *semaphore.Weighted
 	internal http.Handler // for queries of live clients
@@ -131,7 +136,7 @@ func New(config Config, deps Deps) (*API, error) {
 	a := &API{
 		config: config, deps: deps, metrics: m, mux: http.NewServeMux(),
 		needs:    map[string]auth.Need{},
-		results:  redis.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
+		results:  cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
 		rates:    newRates(config.EventRate, config.eventBurst()),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
 	}
@@ -168,7 +173,7 @@ func (a *API) routes() error {
 	if a.deps.Log != nil {
 		a.eventRoutes()
 	}
-	if a.deps.Pool != nil {
+	if a.deps.Tables != nil {
 		for _, q := range a.deps.Queries {
 			a.mount(q)
 		}

@@ -54,7 +54,7 @@ type stack struct {
 	api    *httpapi.API
 	server *httptest.Server
 	dsn    string
-	jobs   *postgres.Pool // in the role of those who do deliveries
+	jobs   *postgres.Pool // in the role of the consumers
 	ledger *ledger.Ledger
 	logs   *syncBuffer
 }
@@ -98,14 +98,14 @@ func full(t testing.TB, options ...option) *stack {
 	logos := &logo.Service{Store: document.NewStore(dir),
 		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
 	s.start(httpapi.Deps{
-		Log: s.log, Partitions: partitions, Logos: logos, Pool: tables, Set: setName,
+		Log: s.log, Partitions: partitions, Logos: logos, Tables: tables, Set: setName,
 		Positions: positions, Cache: cache,
 		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),
 	}, options...)
 	return s
 }
 
-// consumers are the routes about deliveries, on a ledger that nobody works on.
+// consumers are the routes about deliveries, on a ledger without workers.
 func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	s.t.Helper()
 	kept, err := ledger.New(ledger.Config{Pool: jobs.Conns()})
@@ -141,7 +141,7 @@ func (s *stack) start(deps httpapi.Deps, options ...option) {
 	s.t.Cleanup(s.server.Close)
 }
 
-// run keeps something going until the test ends.
+// run runs a task until the test ends.
 func (s *stack) run(task func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var g errgroup.Group

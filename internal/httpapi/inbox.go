@@ -28,7 +28,7 @@ func (a *API) inboxRoutes() {
 	}, needMember,
 		func(ctx context.Context, req *request, in *inboxInput) (*response[*inbox.Page], error) {
 			var page *inbox.Page
-			err := a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject,
+			err := a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject,
 				func(tx pgx.Tx) (err error) {
 					page, err = inbox.Read(ctx, tx, inbox.Query{
 						School: req.school, User: req.bearer.Subject, Unread: in.Unread,
@@ -48,7 +48,7 @@ func (a *API) inboxRoutes() {
 		Summary: "Mark a message as read", Description: "Repeating it changes nothing.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{404},
 	}, needMember, func(ctx context.Context, req *request, in *messageInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
 			found, err := inbox.MarkRead(ctx, tx, req.school, req.bearer.Subject, in.ID)
 			if err == nil && !found {
 				return query.ErrNotFound
@@ -61,7 +61,7 @@ func (a *API) inboxRoutes() {
 		Tags:    []string{tagInbox},
 		Summary: "Mark all messages as read", DefaultStatus: http.StatusNoContent,
 	}, needMember, func(ctx context.Context, req *request, _ *empty) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
 			return inbox.MarkAllRead(ctx, tx, req.school, req.bearer.Subject)
 		})
 	})

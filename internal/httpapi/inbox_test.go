@@ -16,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// announced is a delivery of an announcement to somebody.
+// announced is a delivery of an announcement.
 func announced(id, school, user string, channel consumers.Channel) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: school, Recipient: user, Channel: channel, Address: "+22501020304",
@@ -32,7 +32,7 @@ func (s *stack) writer() provider.Writer {
 	return provider.Writer{Catalog: book}
 }
 
-func TestEverybodyReadsTheirOwnInbox(t *testing.T) {
+func TestUsersReadTheirOwnInbox(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	letter := announced("d1", "north", "g1", consumers.InApp)

@@ -23,7 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-func TestEventsAreTakenAndRead(t *testing.T) {
+func TestEventsAreAcceptedAndRead(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	writer := token(t, "north", "sis", "events:write", "events:read")
@@ -76,7 +76,7 @@ func TestReadingTheLogWaitsForAnEvent(t *testing.T) {
 	require.Contains(t, string((<-done).body), `"id":"a"`)
 }
 
-func TestTheLogOfOneSchoolHasNoOther(t *testing.T) {
+func TestALogPageHasOnlyItsSchool(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	for i := range 20 {
@@ -141,7 +141,7 @@ func TestParametersOfTheLogAreChecked(t *testing.T) {
 	r.problem(t)
 }
 
-func TestP9_RequestsThatCannotBeTaken(t *testing.T) {
+func TestP9_InvalidRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	writer := token(t, "north", "sis", "events:write")
@@ -199,7 +199,7 @@ func TestP9_RequestsThatCannotBeTaken(t *testing.T) {
 	require.Zero(t, end, "nothing of it is in the log")
 }
 
-func TestACompressedBodyIsTaken(t *testing.T) {
+func TestACompressedBodyIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	var body bytes.Buffer
@@ -229,7 +229,7 @@ func (f failing) Append(
 	return domain.Position{}, ctx.Err()
 }
 
-func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
+func TestP1_NothingIsAcceptedUnlessTheLogHasIt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		err    error
@@ -251,7 +251,7 @@ func TestP1_NothingIsAcceptedThatTheLogDoesNotTake(t *testing.T) {
 		require.Equal(t, test.status, r.StatusCode, name)
 		require.Equal(t, test.status == 503, r.Header.Get("Retry-After") != "", name)
 		r.problem(t)
-		require.NotContains(t, string(r.body), "10.1.2.3", "what went on inside is not told")
+		require.NotContains(t, string(r.body), "10.1.2.3", "a response reveals nothing internal")
 		if test.status == 500 {
 			require.Contains(t, s.logs.String(), "disk on fire", "but logged")
 		}
@@ -336,7 +336,7 @@ func BenchmarkIngest(b *testing.B) {
 }
 
 // alone, as it looks at the memory of the whole process
-func TestP9_ABombDoesNotGoOff(t *testing.T) {
+func TestP9_AGzipBombIsRefused(t *testing.T) {
 	s := logOnly(t)
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)

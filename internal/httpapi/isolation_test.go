@@ -80,9 +80,9 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 	}
 }
 
-// TestP10_NoAnswerHasAnotherSchool asks every route of three schools, whose data name them, with
+// TestP10_NoResponseContainsAnotherSchool requests every route of three schools, whose data name them, with
 // tokens of any of them.
-func TestP10_NoAnswerHasAnotherSchool(t *testing.T) {
+func TestP10_NoResponseContainsAnotherSchool(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	schools := []string{"north", "south", "east"}
@@ -131,9 +131,9 @@ func TestP10_NoAnswerHasAnotherSchool(t *testing.T) {
 	require.Positive(t, answered)
 }
 
-// Each part of an answer is for those who may ask the question that it belongs to, also when the
-// answer was kept for somebody else.
-func TestP10_AnswersLeaveOutWhatARoleMayNotSee(t *testing.T) {
+// Each part of a response is for those who may see it, also when the result was cached for another
+// caller.
+func TestP10_ResponsesOmitWhatARoleMayNotSee(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	at := s.publish("north",
@@ -156,7 +156,7 @@ func TestP10_AnswersLeaveOutWhatARoleMayNotSee(t *testing.T) {
 		{"/analytics/at-risk", "admin", []string{fees}, nil},
 		{"/analytics/at-risk", "teacher", nil, []string{fees}},
 	} {
-		for range 2 { // the second answer is a kept one
+		for range 2 { // the second result is cached
 			r := s.get("/v1/schools/north"+c.path, token(t, "north", "u", c.role),
 				"Schoolbell-Min-Position", at)
 			require.Equal(t, http.StatusOK, r.StatusCode, string(r.body))

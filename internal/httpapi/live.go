@@ -218,7 +218,7 @@ func (a *API) queryRequest(
 ) (*http.Request, error) {
 	path := ""
 	for _, q := range a.deps.Queries {
-		if info := q.Info(); info.Name == name && a.deps.Pool != nil {
+		if info := q.Info(); info.Name == name && a.deps.Tables != nil {
 			path = strings.Replace(schoolPath, "{school}", url.PathEscape(school), 1) + info.Path
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// liveCalls notes what the API has asked of the live side.
+// liveCalls records what the API calls on the live side.
 type liveCalls struct {
 	tickets []auth.Principal
 	revoked []string
@@ -64,7 +64,7 @@ func withLive(calls *liveCalls) option {
 	}
 }
 
-func TestStreamsComeAtOnceAndAsTheyAre(t *testing.T) {
+func TestStreamsAreNeitherBufferedNorCompressed(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, withLive(&liveCalls{}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -85,7 +85,7 @@ func TestStreamsComeAtOnceAndAsTheyAre(t *testing.T) {
 		s.get("/v1/schools/north/stream?token=x", "").StatusCode)
 }
 
-func TestSocketsPassThroughEverythingAround(t *testing.T) {
+func TestSocketsBypassTheHandlersAround(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, withLive(&liveCalls{}))
 	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
@@ -102,7 +102,7 @@ func TestSocketsPassThroughEverythingAround(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-func TestTicketsAreForThoseWithAToken(t *testing.T) {
+func TestTicketsNeedAToken(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
@@ -124,7 +124,7 @@ func TestTicketsAreForThoseWithAToken(t *testing.T) {
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }
 
-func TestP10_OnlyTheOfficeSeesWhoIsOnline(t *testing.T) {
+func TestP10_OnlyAdministratorsSeeWhoIsOnline(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
@@ -142,7 +142,7 @@ func TestP10_OnlyTheOfficeSeesWhoIsOnline(t *testing.T) {
 		s.get(path, token(t, "north", "boss", "admin")).StatusCode)
 }
 
-func TestP10_OnlyTheOfficeRefusesTokens(t *testing.T) {
+func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
@@ -169,7 +169,7 @@ func TestP10_OnlyTheOfficeRefusesTokens(t *testing.T) {
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }
 
-func TestP10_OnlyTheOfficeRevokes(t *testing.T) {
+func TestP10_OnlyAdministratorsEndConnections(t *testing.T) {
 	t.Parallel()
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
@@ -184,7 +184,7 @@ func TestP10_OnlyTheOfficeRevokes(t *testing.T) {
 	require.Equal(t, []string{"north/tom"}, calls.revoked)
 }
 
-func TestP10_QueriesFromWithinAskForNothingMore(t *testing.T) {
+func TestP10_QueriesOfLiveClientsAreAuthorized(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	at := s.publish("north", structured("e", "student.enrolled",

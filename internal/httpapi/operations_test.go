@@ -16,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// planned keeps deliveries because of one event, and returns their ids.
+// planned commits deliveries caused by one event, and returns their ids.
 func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) (ids []string) {
 	s.t.Helper()
 	e := &domain.Envelope{ID: event, Source: "/sis", School: school, Type: attendance.TypeMarked,
@@ -40,7 +40,7 @@ func sms(recipient string) consumers.Delivery {
 		Params: map[string]any{"student": "Ada"}}
 }
 
-// turn puts deliveries into a state, as if somebody had worked on them.
+// turn puts deliveries into a state, as if workers had.
 func (s *stack) turn(state consumers.State, ids ...string) {
 	s.t.Helper()
 	for _, id := range ids {

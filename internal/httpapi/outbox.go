@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
 )
 
@@ -25,9 +26,16 @@ func (a *API) outboxRoutes() {
 	}, needAdmin,
 		func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {
 			box := Outbox{Messages: []outbox.Message{}, Documents: []OutboxDocument{}}
-			err := a.deps.Pool.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
+			err := a.deps.Tables.Read(ctx, req.school, func(tx pgx.Tx) (err error) {
 				if box.Counts, err = outbox.Count(ctx, tx, req.school); err != nil {
 					return err
+				}
+				n, err := ledger.CountDocuments(ctx, tx, req.school)
+				if err != nil {
+					return err
+				}
+				if n > 0 {
+					box.Counts[consumers.PDF] += n
 				}
 				channel := consumers.Channel(in.Channel)
 				if channel != consumers.PDF {
@@ -39,7 +47,7 @@ func (a *API) outboxRoutes() {
 				if channel != "" && channel != consumers.PDF {
 					return nil
 				}
-				made, err := outbox.Documents(ctx, tx, req.school, in.Limit)
+				made, err := ledger.Documents(ctx, tx, req.school, in.Limit)
 				for _, d := range made {
 					box.Documents = append(box.Documents,
 						OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
@@ -67,6 +75,6 @@ type Outbox struct {
 
 // OutboxDocument is a document with a link to it.
 type OutboxDocument struct {
-	outbox.Document
+	ledger.Document
 	Link string `json:"link" doc:"Opens without a token until it expires"`
 }

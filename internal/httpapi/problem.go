@@ -20,7 +20,6 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
@@ -129,7 +128,7 @@ func problemOf(err error) *Problem {
 	case invalidText(err):
 		return problem(http.StatusUnprocessableEntity,
 			"a parameter contains characters that are not valid text")
-	case errors.Is(err, postgres.ErrBusy), databaseUnavailable(err):
+	case databaseUnavailable(err):
 		return unavailable(err, time.Second, "the database is unavailable at the moment")
 	}
 	p = problem(http.StatusInternalServerError,

@@ -32,7 +32,7 @@ func (a *API) pushRoutes() {
 			"subscribed the longest time ago. The endpoint must be a public https URL.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{422},
 	}, needMember, func(ctx context.Context, req *request, in *subscriptionInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
 			return webpush.Add(ctx, tx, req.school, req.bearer.Subject, in.Body.Subscription)
 		})
 	})
@@ -43,7 +43,7 @@ func (a *API) pushRoutes() {
 		Description: "Repeating it changes nothing.", DefaultStatus: http.StatusNoContent,
 		Errors: []int{422},
 	}, needMember, func(ctx context.Context, req *request, in *endpointInput) (*empty, error) {
-		return nil, a.deps.Pool.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
 			return webpush.Remove(ctx, tx, req.school, req.bearer.Subject, in.Endpoint)
 		})
 	})

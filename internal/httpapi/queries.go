@@ -22,7 +22,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/auth"
-	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
@@ -38,7 +38,7 @@ const tagLength = 22
 
 var errShortResult = errors.New("cached result is too short")
 
-var resultCodec = redis.Codec[result]{
+var resultCodec = cache.Codec[result]{
 	Append: func(b []byte, a result) []byte {
 		b = append(b, a.tag...)
 		b = binary.BigEndian.AppendUint32(b, a.parked)
@@ -132,7 +132,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, problemOf(fmt.Errorf("encode input of query %s: %w", q.Info.Name, err))
 	}
-	key := redis.Key{
+	key := cache.Key{
 		Partition: minPosition.Partition, School: req.school, Query: q.Info.Name,
 		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." +
 			strconv.Itoa(int(scope.Sees)),
@@ -141,7 +141,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
-	lookup := redis.Lookup{
+	lookup := cache.Lookup{
 		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: own,
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
@@ -232,7 +232,7 @@ func (a *API) load(
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
 		}
 	}()
-	err = a.deps.Pool.Read(ctx, scope.School, func(tx pgx.Tx) error {
+	err = a.deps.Tables.Read(ctx, scope.School, func(tx pgx.Tx) error {
 		at, err := checkpoint.Position(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
@@ -275,7 +275,7 @@ func notReached(minPosition domain.Position) error {
 
 // write responds with the result, or with 304 when the caller has it.
 func (a result) write(
-	w http.ResponseWriter, r *http.Request, at domain.Position, outcome redis.Outcome,
+	w http.ResponseWriter, r *http.Request, at domain.Position, outcome cache.Outcome,
 	took time.Duration,
 ) {
 	h := w.Header()

@@ -19,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-01&to=2026-09-30"
@@ -50,7 +51,7 @@ func TestP7_AReadSeesThePositionItNames(t *testing.T) {
 	}
 }
 
-func TestAReadForTheFutureDelaysNobody(t *testing.T) {
+func TestAReadOfAFuturePositionDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	var positions *checkpoint.Positions
 	s := full(t, func(c *httpapi.Config, d *httpapi.Deps) {
@@ -70,7 +71,7 @@ func TestAReadForTheFutureDelaysNobody(t *testing.T) {
 		w := httptest.NewRecorder()
 		s.api.ServeHTTP(w, r)
 		if w.Code == http.StatusOK {
-			return fmt.Errorf("got an answer at %s", w.Header().Get("Schoolbell-Position"))
+			return fmt.Errorf("got a response at %s", w.Header().Get("Schoolbell-Position"))
 		}
 		return nil
 	})
@@ -81,10 +82,10 @@ func TestAReadForTheFutureDelaysNobody(t *testing.T) {
 	require.NoError(t, ahead.Wait())
 }
 
-func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
+func TestP7_WithoutAProjectorPositionsComeFromTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
-		d.Positions = checkpoint.NewPositions(d.Pool.Acquire, setName) // nobody tells it anything
+		d.Positions = checkpoint.NewPositions(d.Tables.(*postgres.Pool).Acquire, setName) // without notices
 		d.Cache = nil
 	})
 	admin := token(t, "north", "u", "admin")
@@ -107,10 +108,10 @@ func TestP7_AProcessWithoutAProjectorAsksTheDatabase(t *testing.T) {
 	require.NoError(t, readers.Wait())
 }
 
-// TestP7_ReadersNeverGoBack races readers and writers while Redis is flushed, stopped and started
-// again. An answer that says how much of the log it holds must hold it: the n-th event marks the
+// TestP7_ReadsAreMonotonic races readers and writers while Redis is flushed, stopped and started
+// again. A response must cover the position that it names: the n-th event marks the
 // n-th student.
-func TestP7_ReadersNeverGoBack(t *testing.T) {
+func TestP7_ReadsAreMonotonic(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
@@ -141,7 +142,7 @@ func TestP7_ReadersNeverGoBack(t *testing.T) {
 		}
 		outcome := r.Header.Get("X-Cache")
 		if at.Offset < wanted.Offset || answer.Totals.Present < at.Offset+1 {
-			return fmt.Errorf("%s: asked for %s, got %d marks at %s", outcome, wanted,
+			return fmt.Errorf("%s: required %s, got %d marks at %s", outcome, wanted,
 				answer.Totals.Present, at)
 		}
 		mu.Lock()
@@ -184,7 +185,7 @@ func TestP7_ReadersNeverGoBack(t *testing.T) {
 	require.True(t, missed())
 }
 
-func TestAnswersAreKept(t *testing.T) {
+func TestResultsAreCached(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
@@ -192,7 +193,7 @@ func TestAnswersAreKept(t *testing.T) {
 	require.Equal(t, "miss",
 		s.get(attendancePath, admin, "Schoolbell-Min-Position", at).Header.Get("X-Cache"))
 	var hit response
-	require.Eventually(t, func() bool { // the cache is told of the commit after it
+	require.Eventually(t, func() bool { // the cache is notified after the commit
 		hit = s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
 		return hit.Header.Get("X-Cache") == "hit"
 	}, 10*time.Second, 5*time.Millisecond)
@@ -211,7 +212,7 @@ func TestAnswersAreKept(t *testing.T) {
 	s.publish("north", marked("f", "s2", "late"))
 	require.Eventually(t, func() bool {
 		return s.get(attendancePath, admin, "If-None-Match", tag).StatusCode == http.StatusOK
-	}, 10*time.Second, 5*time.Millisecond, "a change makes a new answer")
+	}, 10*time.Second, 5*time.Millisecond, "a change makes a new result")
 
 	s.redis.Close()
 	r := s.get(attendancePath, admin)
@@ -219,7 +220,7 @@ func TestAnswersAreKept(t *testing.T) {
 	require.Equal(t, "bypass", r.Header.Get("X-Cache"))
 }
 
-func TestAPositionThatDoesNotComeIsUnavailable(t *testing.T) {
+func TestAPositionThatIsNotReachedIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.WaitLimit = 30 * time.Millisecond })
 	admin := token(t, "north", "u", "admin")
@@ -283,7 +284,7 @@ func TestP10_GuardiansSeeTheirOwnStudentsOnly(t *testing.T) {
 	require.Equal(t, 200, get("s-1", guardian))
 	require.Equal(t, 403, get("s-2", guardian))
 	require.Equal(t, 403, get("nobody", guardian),
-		"that there is no such student is not told either")
+		"nor is it revealed that there is no such student")
 	require.Equal(t, 200, get("s-2", token(t, "north", "s-2", "student")))
 	require.Equal(t, 403, get("s-1", token(t, "north", "s-2", "student")))
 	require.Equal(t, 403, get("s-1", token(t, "north", "s-1", "guardian")),
@@ -294,7 +295,7 @@ func TestP10_GuardiansSeeTheirOwnStudentsOnly(t *testing.T) {
 		s.get("/v1/schools/north/students/s-1", guardian).Header.Get("X-Cache"))
 }
 
-func TestP10_EveryTableShowsNoSchoolNothing(t *testing.T) {
+func TestP10_WithoutASchoolTablesAreEmpty(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	last := map[string]string{}
@@ -338,7 +339,7 @@ func TestP10_EveryTableShowsNoSchoolNothing(t *testing.T) {
 					"SELECT count(*) FROM schoolbell."+table+where).Scan(&n))
 				return n
 			}
-			require.Zero(t, count(""), "%s shows rows to nobody", table)
+			require.Zero(t, count(""), "%s has rows without a school", table)
 			_, err = tx.Exec(t.Context(), "SELECT set_config('schoolbell.school', 'south', true)")
 			require.NoError(t, err)
 			require.Zero(t, count(" WHERE school <> 'south'"), table)
@@ -350,9 +351,9 @@ func TestP10_EveryTableShowsNoSchoolNothing(t *testing.T) {
 	require.Positive(t, seen)
 }
 
-// TestP9_GarbageInTheLogParksAndIsSaid writes records past the API, as somebody with a Kafka client
+// TestP9_GarbageInTheLogParksAndIsReported writes records past the API, as a foreign Kafka client
 // may.
-func TestP9_GarbageInTheLogParksAndIsSaid(t *testing.T) {
+func TestP9_GarbageInTheLogParksAndIsReported(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "u", "admin")
@@ -367,7 +368,7 @@ func TestP9_GarbageInTheLogParksAndIsSaid(t *testing.T) {
 	at := s.publish("north", marked("e", "s-1", "present"))
 	r := s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
 	require.Equal(t, 1, totals(t, r)["present"], "the stream goes on")
-	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"), "and the answer says what it lacks")
+	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"), "and the response says what it lacks")
 
 	var page struct {
 		Unreadable int              `json:"unreadable"`

@@ -62,7 +62,7 @@ func observatory(h http.Header) int {
 	return score
 }
 
-func TestTheObservatoryWouldBeContent(t *testing.T) {
+func TestSecurityHeadersFollowTheObservatory(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.BehindTLS = true })
 	for _, path := range []string{"/docs", "/openapi.json", "/nowhere", "/v1/schools/north/events",
@@ -74,7 +74,7 @@ func TestTheObservatoryWouldBeContent(t *testing.T) {
 		"without TLS there is nothing to stay with")
 }
 
-func TestPagesBringAllTheyNeed(t *testing.T) {
+func TestPagesLoadNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	for _, path := range []string{"/", "/docs", "/outbox"} {
@@ -91,7 +91,7 @@ func TestPagesBringAllTheyNeed(t *testing.T) {
 	}
 }
 
-func TestTokensDoNotBelongIntoAddresses(t *testing.T) {
+func TestTokensInURLsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	for _, name := range []string{"token", "access_token", "Token", "jwt"} {
@@ -105,7 +105,7 @@ func TestTokensDoNotBelongIntoAddresses(t *testing.T) {
 	require.Contains(t, s.logs.String(), "subject=u-7")
 }
 
-func TestWhatIsNotThereIsAProblem(t *testing.T) {
+func TestUnknownPathsAreProblems(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	require.Equal(t, http.StatusNotFound, s.get("/v2", "").problem(t).Status)
@@ -150,7 +150,7 @@ func TestOriginsAreAllowedByName(t *testing.T) {
 	}
 }
 
-func TestAnswersAreCompressed(t *testing.T) {
+func TestResponsesAreCompressed(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
 	for _, coding := range []string{"gzip", "zstd"} {

@@ -56,7 +56,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	require.NoError(t, third.Close())
 }
 
-func TestAServerHasAllItsLimits(t *testing.T) {
+func TestServerLimitsAreSet(t *testing.T) {
 	t.Parallel()
 	server := httpapi.Server(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	for _, limit := range []time.Duration{server.ReadHeaderTimeout, server.ReadTimeout,

@@ -12,7 +12,7 @@ import (
 
 const settingsPath = "/v1/schools/north/settings"
 
-func TestSettingsAreReplacedByWhoeverHasReadThem(t *testing.T) {
+func TestSettingsAreReplacedByVersion(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	ada, ben := token(t, "north", "ada", "admin"), token(t, "north", "ben", "admin")
@@ -50,7 +50,7 @@ func TestSettingsAreReplacedByWhoeverHasReadThem(t *testing.T) {
 		token(t, "south", "cy", "admin")).body), "each school has its own")
 }
 
-func TestP9_SettingsThatMeanNothingAreRefusedWithAllReasons(t *testing.T) {
+func TestP9_InvalidSettingsAreRefusedWithAllReasons(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	admin := token(t, "north", "ada", "admin")

@@ -17,7 +17,8 @@ import (
 // sharedBatch is how many bytes of records appends put together into one batch, before compression.
 const sharedBatch = 1 << 20
 
-// Append implements [eventlog.Appender]. The records' time is that of the append, not what they carry.
+// Append implements [eventlog.Appender]. The records' time is that of the append, not what they
+// carry.
 func (l *Log) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
 	at, err := l.append(ctx, school, records)
 	l.metrics.appended(err)
@@ -93,8 +94,8 @@ func (c *appendCall) finished() bool {
 	}
 }
 
-// partitionWriter writes one partition: one batch at a time, so that nothing overtakes. Its goroutine lives only while there
-// is something to write.
+// partitionWriter writes one partition: one batch at a time, so that nothing overtakes. Its
+// goroutine lives only while there is something to write.
 type partitionWriter struct {
 	log       *Log
 	partition int32
@@ -102,7 +103,7 @@ type partitionWriter struct {
 	mu           sync.Mutex // also guards the end of each call
 	queue        []*appendCall
 	inFlight     []*appendCall           // the batch under way
-	cancelFlight context.CancelCauseFunc // ends it, when nobody waits for it any more
+	cancelFlight context.CancelCauseFunc // ends it, when no caller waits for it any more
 	busy         bool
 	closed       bool
 }
@@ -127,8 +128,8 @@ func (w *partitionWriter) close() {
 	w.closed = true
 }
 
-// abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it may or may not
-// be in the log.
+// abandon ends a call whose time is over. If it was not yet sent it never will be; if it was, it
+// may or may not be in the log.
 func (w *partitionWriter) abandon(ctx context.Context, call *appendCall) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -187,7 +188,8 @@ func (w *partitionWriter) write(ctx context.Context, batch []*appendCall) {
 			return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errOtherTopic)
 		}
 		now := time.Now()
-		if remaining := w.waiting(batch); len(remaining) != len(waiting) { // those who gave up are not written again
+		// calls that have timed out are not written again
+		if remaining := w.waiting(batch); len(remaining) != len(waiting) {
 			if len(remaining) == 0 {
 				return errAbandoned
 			}
@@ -217,7 +219,7 @@ func (w *partitionWriter) write(ctx context.Context, batch []*appendCall) {
 	}
 }
 
-var errAbandoned = errors.New("nobody waits for the records any more")
+var errAbandoned = errors.New("no caller waits for the records any more")
 
 func isTooLarge(err error) bool {
 	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)

@@ -163,7 +163,7 @@ func TestAppendsHaveATimeLimit(t *testing.T) {
 	})
 }
 
-// A write that is never answered does not hold up those who come after its time limit.
+// A write without a response does not hold up those that come after its timeout.
 func TestUnansweredWriteIsGivenUp(t *testing.T) {
 	inBubble(t, kafka.Config{AppendTimeout: 2 * time.Second}, func(t *testing.T, b *bench) {
 		b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
@@ -195,7 +195,8 @@ func TestAppendRefusesMoreThanTheQueueHolds(t *testing.T) {
 	})
 }
 
-// A write whose answer is lost is repeated: nothing is missing, nothing overtakes, and the window knows the copy.
+// A write whose response is lost is repeated: nothing is missing, nothing overtakes, and the window
+// recognises the copy.
 func TestP3_LostAnswerLeavesOnlyADuplicate(t *testing.T) {
 	inBubble(t, kafka.Config{}, func(t *testing.T, b *bench) {
 		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2})
@@ -215,7 +216,8 @@ func TestP3_LostAnswerLeavesOnlyADuplicate(t *testing.T) {
 	})
 }
 
-// Together the records may be too much for a topic whose settings were changed, while each append is not.
+// Together the records may be too much for a topic whose settings were changed, while each append
+// is not.
 func TestTooLargeBatchIsTakenApart(t *testing.T) {
 	inBubble(t, kafka.Config{}, func(t *testing.T, b *bench) {
 		b.gate.shut()
@@ -272,9 +274,9 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// After a broker's restart all connections that were kept are dead, and only using them tells: the next request
-// still succeeds at once.
-// A broker that loses its power says nothing any more; its connections stay open, and another one leads.
+// After a broker's restart all pooled connections are dead, which only using them reveals: the next
+// request still succeeds at once. A broker that loses power falls silent; its connections stay
+// open, and another one leads.
 func TestASilentLeaderIsLeftAfterOneTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 )
 
-// balancer shares out the partitions evenly, and leaves them where they were as far as it can: a process that keeps
-// a partition still has its window of duplicates and its hot rows.
+// balancer assigns the partitions evenly, and leaves them where they were as far as it can: a
+// process that retains a partition still has its window of duplicates and its hot rows.
 //
-// It knows the number of partitions, which is fixed. kafka-go asks the broker for it each time, and one that has just
-// started may not know the topic yet: then kafka-go's own balancers assign nothing to anybody, and nothing happens
-// until a member joins or leaves.
+// It takes the number of partitions from the configuration, where it is fixed. kafka-go requests it
+// from the broker each time, and one that has just started may not have the topic yet: then
+// kafka-go's own balancers assign nothing, and nothing happens until a member joins or leaves.
 type balancer struct {
 	topic      string
 	partitions int
@@ -22,10 +22,11 @@ type balancer struct {
 	previous []byte // the partitions of this member in the last generation, two bytes each
 }
 
-// ProtocolName has the topic in it, so that Kafka turns away a member that names the group and means another topic.
+// ProtocolName has the topic in it, so that Kafka rejects a member that names the group but reads
+// another topic.
 func (b *balancer) ProtocolName() string { return "schoolbell/" + b.topic }
 
-// remember keeps what this member was given, for the next time.
+// remember stores this member's assignment for the next rebalance.
 func (b *balancer) remember(partitions []kafkago.PartitionAssignment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -36,16 +37,17 @@ func (b *balancer) remember(partitions []kafkago.PartitionAssignment) {
 	b.previous = e
 }
 
-// UserData tells the member that shares out what this one has.
+// UserData tells the group's leader which partitions this member has.
 func (b *balancer) UserData() ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.previous, nil
 }
 
-// AssignGroups shares out the partitions.
+// AssignGroups assigns the partitions.
 func (b *balancer) AssignGroups(members []kafkago.GroupMember, _ []kafkago.Partition) kafkago.GroupMemberAssignments {
-	// Those who have most come first, and get the partitions that remain when all have the same.
+	// Members with the most partitions come first, and get the ones that remain when all have the
+	// same number.
 	members = slices.Clone(members)
 	slices.SortFunc(members, func(x, y kafkago.GroupMember) int {
 		return cmp.Or(cmp.Compare(len(y.UserData), len(x.UserData)), cmp.Compare(x.ID, y.ID))

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whoever joins and leaves: each partition has one owner, shares differ by one at most, and a partition moves only
-// when its owner left or had more than its share.
+// Whoever joins and leaves: each partition has one worker, shares differ by one at most, and a
+// partition moves only when its worker left or had more than its share.
 func TestBalancerSharesEvenlyAndMovesLittle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -56,7 +56,7 @@ func TestBalancerSharesEvenlyAndMovesLittle(t *testing.T) {
 				}
 			}
 			if len(owners) != partitions {
-				t.Fatalf("%d of %d partitions have an owner", len(owners), partitions)
+				t.Fatalf("%d of %d partitions are assigned", len(owners), partitions)
 			}
 			for id, before := range had {
 				kept := 0
@@ -91,7 +91,7 @@ func TestBalancerDistrustsMembers(t *testing.T) {
 			}
 		}
 		if len(owned) != 7 {
-			t.Fatalf("%d of 7 partitions have an owner", len(owned))
+			t.Fatalf("%d of 7 partitions are assigned", len(owned))
 		}
 	})
 }

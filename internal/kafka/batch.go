@@ -17,9 +17,10 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Record batches, in the format that Kafka has used since 0.11 ("magic 2"). kafka-go can read and write them as
-// well, but with two allocations for each header of each record; the events here have a dozen headers. One batch
-// costs three allocations here: its bytes, its records and their headers.
+// Record batches, in the format that Kafka has used since 0.11 ("magic 2"). kafka-go can read and
+// write them as well, but with two allocations for each header of each record; the events here have
+// a dozen headers. One batch costs three allocations here: its bytes, its records and their
+// headers.
 
 const (
 	// batchHeader is the length of what stands before the records.
@@ -56,7 +57,8 @@ func newCodec() (*codec, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// recordBytes is the size of a record in a batch, without compression; a few bytes more than it takes.
+// recordBytes is the size of a record in a batch, without compression; a few bytes more than it
+// takes.
 func recordBytes(school string, r *eventlog.Record) int {
 	n := 32 + len(school) + len(r.Value)
 	for i := range r.Headers {
@@ -127,8 +129,8 @@ func appendRecord(e encoder, offset int64, school string, r *eventlog.Record) en
 	return e
 }
 
-// headerNames remembers the names of headers, of which there are few, so that each is allocated once. It belongs to a
-// connection.
+// headerNames remembers the names of headers, of which there are few, so that each is allocated
+// once. It belongs to a connection.
 type headerNames map[string]string
 
 func (n headerNames) of(b []byte) string {
@@ -142,7 +144,7 @@ func (n headerNames) of(b []byte) string {
 	return s
 }
 
-// decoded is what an answer's batches hold.
+// decoded is what a response's batches hold.
 type decoded struct {
 	records  []eventlog.Record
 	next     int64 // the offset after the last batch, or the wanted one
@@ -150,7 +152,8 @@ type decoded struct {
 	unpacked int   // and after
 }
 
-// decode reads batches until it has limit bytes of records or more. Records below the wanted offset are left out.
+// decode reads batches until it has limit bytes of records or more. Records below the wanted offset
+// are left out.
 func (c *codec) decode(data []byte, partition int32, want int64, limit int, names headerNames) (decoded, error) {
 	out := decoded{next: want}
 	size := len(data)
@@ -175,14 +178,14 @@ func (c *codec) decode(data []byte, partition int32, want int64, limit int, name
 		}
 		data = rest
 	}
-	if size > 0 && out.next == want { // a reader would ask for the same again and again
+	if size > 0 && out.next == want { // a reader would fetch the same offset forever
 		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size, want, errMalformed)
 	}
 	return out, nil
 }
 
-// cutBatch separates the first batch from the rest, and returns nil when there is no whole one: a broker cuts the last
-// one short.
+// cutBatch separates the first batch from the rest, and returns nil when there is no whole one: a
+// broker cuts the last one short.
 func cutBatch(data []byte) (batch, rest []byte) {
 	if len(data) < batchHeader {
 		return nil, nil
@@ -274,7 +277,8 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names hea
 	return len(arena), nil
 }
 
-// unpack returns the records' bytes in memory of their own, as the batch's are used again for the next answer.
+// unpack returns the records' bytes in memory of their own, as the batch's buffer is reused for the
+// next response.
 func (c *codec) unpack(codec int, b []byte) ([]byte, error) {
 	switch codec {
 	case 0:

@@ -104,7 +104,7 @@ func TestDecodeStopsAtItsLimit(t *testing.T) {
 	require.ErrorContains(t, err, "batch at offset 4: checksum")
 }
 
-// A reader of names keeps working when somebody invents them without end.
+// An endless supply of new header names does not grow the table without bound.
 func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
 	n := headerNames{}
@@ -120,7 +120,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(c.encode([]*appendCall{{school: "s", records: []eventlog.Record{{Value: []byte("v"), Headers: []eventlog.Header{{Key: "k", Value: []byte("v")}}}}}}, time.Now()))
 	f.Add(append(make([]byte, batchHeader), 14, 0, 0, 0, 1, 1, 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > batchHeader { // otherwise the checksum keeps nearly everything out
+		if len(data) > batchHeader { // otherwise the checksum rejects nearly everything
 			data = slices.Clone(data)
 			data[16] = 2
 			binary.BigEndian.PutUint32(data[8:], uint32(len(data)-batchPrefix))

@@ -17,8 +17,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
-// BenchmarkProduce and BenchmarkFetch tell records per second through the whole path, on the stand-in and on a real
-// broker. Records are of about 200 bytes, headers included.
+// BenchmarkProduce and BenchmarkFetch report records per second through the whole path, on the
+// stand-in and on a real broker. Records are of about 200 bytes, headers included.
 func BenchmarkProduce(b *testing.B) { onBrokers(b, benchmarkProduce) }
 func BenchmarkFetch(b *testing.B)   { onBrokers(b, benchmarkFetch) }
 

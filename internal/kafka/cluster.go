@@ -10,28 +10,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// cluster knows which broker leads which partition, and keeps connections to them for the next request.
+// cluster tracks which broker leads which partition, and pools connections to them.
 type cluster struct {
 	dialer *dialer
 	seeds  []string
 	topic  string
 
-	fetching chan struct{} // held by the one who asks for metadata
+	fetching chan struct{} // held while metadata is fetched
 
 	mu     sync.Mutex
-	meta   *metadata // nil when it must be asked for again
-	seed   int       // the seed that answered last
+	meta   *metadata // nil when it must be fetched again
+	seed   int       // the seed that responded last
 	idle   map[string][]*conn
 	closed bool
 }
 
-// maxIdle is how many unused connections are kept for each broker: one for each partition that is likely to be
-// written or read at the same time.
+// maxIdle is how many unused connections are pooled for each broker: one for each partition that is
+// likely to be written or read at the same time.
 const maxIdle = 32
 
 func newCluster(d *dialer, seeds []string, topic string) *cluster {
@@ -43,7 +44,7 @@ func newCluster(d *dialer, seeds []string, topic string) *cluster {
 
 var errClosed = errors.New("the log was closed")
 
-// close ends the connections that nobody uses; the others end as they are given back.
+// close closes the unused connections; the others are closed when they are released.
 func (c *cluster) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,8 +57,8 @@ func (c *cluster) close() {
 	clear(c.idle)
 }
 
-// with runs one exchange on a connection to the address. A connection that was kept may have died meanwhile,
-// and only using it tells: then the exchange starts again on a new one.
+// with runs one exchange on a connection to the address. A pooled connection may have died in the
+// meantime, which only using it reveals: then the exchange is repeated on a new one.
 func (c *cluster) with(ctx context.Context, address string, exchange func(*conn) error) error {
 	for {
 		conn, err := c.acquire(ctx, address)
@@ -103,7 +104,7 @@ func (c *cluster) release(conn *conn) {
 	conn.net.Close()
 }
 
-// metadata returns what is known about the cluster, and asks for it when nothing is.
+// metadata returns the cached metadata, and fetches it when there is none.
 func (c *cluster) metadata(ctx context.Context) (*metadata, error) {
 	select {
 	case c.fetching <- struct{}{}:
@@ -120,7 +121,8 @@ func (c *cluster) metadata(ctx context.Context) (*metadata, error) {
 	return c.fetchMetadata(ctx)
 }
 
-// fetchMetadata gets metadata from the first seed that answers, beginning with the one that did last time.
+// fetchMetadata gets metadata from the first seed that responds, beginning with the one that did
+// last time.
 func (c *cluster) fetchMetadata(ctx context.Context) (*metadata, error) {
 	var faults []error
 	c.mu.Lock()
@@ -141,7 +143,8 @@ func (c *cluster) fetchMetadata(ctx context.Context) (*metadata, error) {
 }
 
 func (c *cluster) metadataFrom(ctx context.Context, address string) (m *metadata, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.dialer.timeout) // one that is silent must not keep us from the next
+	// a silent seed must not keep us from the next
+	ctx, cancel := context.WithTimeout(ctx, c.dialer.timeout)
 	defer cancel()
 	err = c.with(ctx, address, func(conn *conn) error {
 		m, err = conn.metadata(c.topic)
@@ -150,7 +153,7 @@ func (c *cluster) metadataFrom(ctx context.Context, address string) (m *metadata
 	return m, err
 }
 
-// invalidate makes the next request ask for metadata again, unless somebody already has.
+// invalidate makes the next request fetch metadata, unless that has already happened.
 func (c *cluster) invalidate(m *metadata) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,8 +162,8 @@ func (c *cluster) invalidate(m *metadata) {
 	}
 }
 
-// dropIdle drops the unused connections to a broker that has fallen silent: one that is gone without a word would keep
-// each of them waiting.
+// dropIdle drops the unused connections to a broker that has fallen silent: a host that vanished
+// would stall each of them until its timeout.
 func (c *cluster) dropIdle(address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,12 +173,12 @@ func (c *cluster) dropIdle(address string) {
 	delete(c.idle, address)
 }
 
-// do runs an exchange with the leader of a partition, as often as it takes: leaders move and brokers restart. It
-// gives up when ctx ends, with an error that is ErrUnavailable and says what happened last, or on an error that
-// repeating cannot cure.
+// do runs an exchange with the leader of a partition, as often as it takes: leaders move and
+// brokers restart. It gives up when ctx ends, with ErrUnavailable wrapped around the last error, or
+// on an error that a retry cannot cure.
 func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, *metadata) error) error {
 	var last error
-	for wait := (backoff{}); ; {
+	for wait := (pauses{}); ; {
 		var address string
 		m, err := c.metadata(ctx)
 		if err == nil {
@@ -190,7 +193,8 @@ func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, 
 		case ctx.Err() == nil:
 			last = err
 			c.invalidate(m)
-		case !errors.Is(context.Cause(ctx), context.Canceled): // it was given time, and is still silent
+		// the request timed out, so the broker is silent
+		case !errors.Is(context.Cause(ctx), context.Canceled):
 			c.invalidate(m)
 			c.dropIdle(address)
 		}
@@ -200,7 +204,7 @@ func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, 
 	}
 }
 
-// unavailable is the error of a request whose time is over.
+// unavailable is the error of a request that has timed out.
 func unavailable(ctx context.Context, last error) error {
 	if last == nil {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx))
@@ -208,7 +212,7 @@ func unavailable(ctx context.Context, last error) error {
 	return fmt.Errorf("%w: %w (%w)", eventlog.ErrUnavailable, last, context.Cause(ctx))
 }
 
-// temporary says whether the same request may succeed later.
+// temporary reports whether the same request may succeed later.
 func temporary(err error) bool {
 	var (
 		code        kafkago.Error
@@ -235,18 +239,20 @@ const (
 	inconsistentTopicID = kafkago.Error(103)
 )
 
-// backoff is the pause between attempts: none at first, then from 10 to 250 ms.
-type backoff struct{ next time.Duration }
+// pauses are the waits between attempts: none before the second one, as a pooled connection that has
+// died fails at once, then from 10 to 250 ms.
+type pauses struct{ delay *backoff.ExponentialBackOff }
 
 // sleep waits and returns true, or returns false when ctx ends.
-func (b *backoff) sleep(ctx context.Context) bool {
-	if b.next == 0 {
-		b.next = 10 * time.Millisecond
+func (p *pauses) sleep(ctx context.Context) bool {
+	if p.delay == nil {
+		p.delay = &backoff.ExponentialBackOff{
+			InitialInterval: 10 * time.Millisecond, Multiplier: 2, MaxInterval: 250 * time.Millisecond,
+		}
 		return ctx.Err() == nil
 	}
-	t := time.NewTimer(b.next)
+	t := time.NewTimer(p.delay.NextBackOff())
 	defer t.Stop()
-	b.next = min(2*b.next, 250*time.Millisecond)
 	select {
 	case <-t.C:
 		return true

@@ -14,21 +14,23 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
-// Config says where the log is and how it is used. Only Brokers has no default.
+// Config configures the log. Only Brokers has no default.
 type Config struct {
 	// Brokers are the addresses, host:port, of one or more brokers of the cluster.
 	Brokers []string
 	// Topic is the topic that is the log; empty means "schoolbell.events".
 	Topic string
-	// Partitions of the topic. They are fixed when it is created; 0 creates 12, and takes an existing topic as it is.
+	// Partitions of the topic. They are fixed when it is created; 0 creates 12, and takes an
+	// existing topic as it is.
 	Partitions int32
-	// Replication is the number of copies of each record; 0 leaves it to the broker. From 3 on, a write waits for 2.
+	// Replication is the number of copies of each record; 0 leaves it to the broker. From 3 on, a
+	// write waits for 2.
 	Replication int16
-	// Retention is how long records are kept; 0 means for ever.
+	// Retention is how long records are retained; 0 means without limit.
 	Retention time.Duration
-	// MaxRecordBytes is the largest record taken, before compression; 0 means 1 MiB.
+	// MaxRecordBytes is the largest record accepted, before compression; 0 means 1 MiB.
 	MaxRecordBytes int
-	// MaxBatchBytes is the most that one Append may hold, before compression; 0 means 8 MiB.
+	// MaxBatchBytes is the maximum size of one Append, before compression; 0 means 8 MiB.
 	MaxBatchBytes int
 	// MaxQueueBytes bounds the records that wait to be written; 0 means 64 MiB.
 	MaxQueueBytes int
@@ -44,21 +46,21 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// DialTimeout bounds a connection's start, TLS and SASL included; 0 means 3 s.
 	DialTimeout time.Duration
-	// RequestTimeout bounds a question to the log, with all repetitions; 0 means 5 s.
+	// RequestTimeout bounds a request to the log, including retries; 0 means 5 s.
 	RequestTimeout time.Duration
-	// AppendTimeout bounds an Append, from the queue to the answer; 0 means 5 s.
+	// AppendTimeout bounds an Append, from the queue to the response; 0 means 5 s.
 	AppendTimeout time.Duration
 
-	// Session is how long a member of a group may be silent before its partitions go to others; 0 means 6 s, the
-	// least that a broker takes unless told otherwise.
+	// Session is how long a member of a group may be silent before its partitions go to others; 0
+	// means 6 s, the minimum that brokers accept by default.
 	Session time.Duration
-	// Heartbeat is how often a member shows that it is alive; 0 means 1 s.
+	// Heartbeat is the interval of heartbeats to the group's coordinator; 0 means 1 s.
 	Heartbeat time.Duration
-	// Rebalance is how long a member may take to let go of its partitions; 0 means 6 s.
+	// Rebalance is how long a member may take to release its partitions; 0 means 6 s.
 	Rebalance time.Duration
 }
 
-// SASL is how Schoolbell proves to Kafka who it is.
+// SASL is how Schoolbell authenticates to Kafka.
 type SASL struct {
 	// Mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
 	Mechanism string

@@ -45,7 +45,8 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	require.ErrorContains(t, kafka.Config{}.Validate(), "at least one address")
 }
 
-// A topic that exists is taken as it is when it is fit to be the log, and refused with advice when it is not.
+// A topic that exists is taken as it is when it is fit to be the log, and refused with advice when
+// it is not.
 func TestOpenChecksTheTopic(t *testing.T) {
 	t.Parallel()
 	fit := map[string]string{"retention.ms": "-1", "max.message.bytes": "9000000"}
@@ -56,16 +57,16 @@ func TestOpenChecksTheTopic(t *testing.T) {
 	}{
 		"fit":                   {topic: fit},
 		"as many partitions":    {topic: fit, config: kafka.Config{Partitions: 3}},
-		"other partitions":      {topic: fit, config: kafka.Config{Partitions: 4}, refusals: []string{"has 3 partitions and the configuration says 4"}},
-		"forgets":               {topic: map[string]string{"max.message.bytes": "9000000"}, refusals: []string{"keeps records for 168h0m0s", "set its retention.ms to -1"}},
+		"other partitions":      {topic: fit, config: kafka.Config{Partitions: 4}, refusals: []string{"has 3 partitions and the configuration has 4"}},
+		"forgets":               {topic: map[string]string{"max.message.bytes": "9000000"}, refusals: []string{"retains records for 168h0m0s", "set its retention.ms to -1"}},
 		"keeps long enough":     {topic: map[string]string{"max.message.bytes": "9000000"}, config: kafka.Config{Retention: 24 * time.Hour}},
 		"keeps too short":       {topic: map[string]string{"max.message.bytes": "9000000"}, config: kafka.Config{Retention: 1000 * time.Hour}, refusals: []string{"set its retention.ms to 3600000000"}},
 		"small batches suffice": {topic: map[string]string{"retention.ms": "-1"}, config: kafka.Config{MaxBatchBytes: 900 << 10, MaxRecordBytes: 1 << 10}},
 		"everything": {
 			topic: map[string]string{"cleanup.policy": "compact", "retention.bytes": "1000"},
 			refusals: []string{
-				`cleanup.policy is "compact"`, "set its retention.bytes to -1", "keeps records for 168h",
-				"takes batches of 1048588 bytes and 8454144 are needed: set its max.message.bytes to 8454144",
+				`cleanup.policy is "compact"`, "set its retention.bytes to -1", "retains records for 168h",
+				"accepts batches of 1048588 bytes and 8454144 are needed: set its max.message.bytes to 8454144",
 			},
 		},
 	} {
@@ -102,8 +103,8 @@ func TestOpenWaitsForKafka(t *testing.T) {
 	require.ErrorContains(t, err, "connection refused")
 }
 
-// The log works through TLS and each way to authenticate, group included; a wrong password is told apart from a
-// broker that is away.
+// The log works through TLS and each way to authenticate, group included; a wrong password is
+// distinguished from a broker that is away.
 func TestTLSAndSASL(t *testing.T) {
 	t.Parallel()
 	serverTLS, clientTLS := certificates(t)
@@ -136,7 +137,7 @@ func TestTLSAndSASL(t *testing.T) {
 			require.ErrorContains(t, err, "authenticate by "+mechanism)
 			require.NotErrorIs(t, err, eventlog.ErrUnavailable)
 
-			config.TLS = &tls.Config{} // does not know who signed the broker's certificate
+			config.TLS = &tls.Config{} // does not trust the broker's certificate
 			_, err = kafka.Open(t.Context(), config, slog.New(slog.DiscardHandler), nil)
 			require.ErrorContains(t, err, "certificate")
 			require.NotErrorIs(t, err, eventlog.ErrUnavailable)

@@ -22,7 +22,8 @@ import (
 
 const clientID = "schoolbell"
 
-// maxResponse bounds the memory that a broker, or whatever answers in its place, can make us take.
+// maxResponse bounds the memory that a broker, or whatever responds in its place, can make us
+// allocate.
 const maxResponse = 512 << 20
 
 // conn is a connection to one broker, for one exchange at a time.
@@ -32,7 +33,7 @@ type conn struct {
 	r           *bufio.Reader
 	versions    map[protocol.ApiKey]apiversions.ApiKeyResponse
 	last        int32  // correlation id
-	response    []byte // memory for answers, used again and again
+	response    []byte // buffer for responses, reused
 	headerNames headerNames
 	used        bool // for an earlier exchange, so that it may have died since
 	broken      bool // of no more use
@@ -86,11 +87,11 @@ func (d *dialer) connect(ctx context.Context, address string) (*conn, error) {
 func (c *conn) negotiate(ctx context.Context, mechanism sasl.Mechanism) error {
 	m, err := c.callVersion(&apiversions.Request{}, 0)
 	if err != nil {
-		return fmt.Errorf("ask for API versions: %w", err)
+		return fmt.Errorf("request API versions: %w", err)
 	}
 	response := m.(*apiversions.Response)
 	if response.ErrorCode != 0 {
-		return fmt.Errorf("ask for API versions: %w", kafkago.Error(response.ErrorCode))
+		return fmt.Errorf("request API versions: %w", kafkago.Error(response.ErrorCode))
 	}
 	c.versions = make(map[protocol.ApiKey]apiversions.ApiKeyResponse, len(response.ApiKeys))
 	for _, v := range response.ApiKeys {
@@ -98,7 +99,7 @@ func (c *conn) negotiate(ctx context.Context, mechanism sasl.Mechanism) error {
 	}
 	for _, need := range requiredVersions {
 		if v := c.versions[need.key]; v.MinVersion > need.version || v.MaxVersion < need.version {
-			return &unsupportedError{fmt.Sprintf("it takes versions %d to %d of %s and Schoolbell needs %d: use Kafka 3.1 or later",
+			return &unsupportedError{fmt.Sprintf("it supports versions %d to %d of %s but Schoolbell needs %d: use Kafka 3.1 or later",
 				v.MinVersion, v.MaxVersion, need.key, need.version)}
 		}
 	}
@@ -135,13 +136,14 @@ func (c *conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) error
 	return err
 }
 
-// unsupportedError says that this broker cannot be used, now or later.
+// unsupportedError: this broker cannot be used, now or later.
 type unsupportedError struct{ reason string }
 
 func (e *unsupportedError) Error() string { return e.reason }
 
-// refusedError says that the broker did not accept who we are. Some just hang up, which a broker that is being
-// stopped does too: Open takes it for a refusal, and what runs later for a fault that may pass.
+// refusedError: the broker did not accept our credentials. Some brokers just close the connection,
+// which one that is shutting down does too: Open treats it as a refusal, later requests as a fault
+// that may pass.
 type refusedError struct{ error }
 
 func (e *refusedError) Unwrap() error { return e.error }
@@ -167,7 +169,7 @@ func (c *conn) call(req protocol.Message) (protocol.Message, error) {
 
 func (c *conn) callVersion(req protocol.Message, version int16) (protocol.Message, error) {
 	c.last++
-	c.broken = true // until the answer is here
+	c.broken = true // until the response has arrived
 	if err := protocol.WriteRequest(c.net, version, c.last, clientID, req); err != nil {
 		return nil, err
 	}
@@ -176,14 +178,14 @@ func (c *conn) callVersion(req protocol.Message, version int16) (protocol.Messag
 		return nil, err
 	}
 	if id != c.last {
-		return nil, errors.New("answer to another request")
+		return nil, errors.New("response to another request")
 	}
 	c.broken = false
 	return response, nil
 }
 
-// send sends one of our own messages and returns a decoder at the answer's first field. The answer stays valid
-// until the next one.
+// send sends one of our own messages and returns a decoder at the response's first field. The
+// response stays valid until the next one.
 func (c *conn) send(m message, body func(*encoder)) (*decoder, error) {
 	c.last++
 	var e encoder
@@ -196,7 +198,7 @@ func (c *conn) send(m message, body func(*encoder)) (*decoder, error) {
 	e.noTags()
 	body(&e)
 	binary.BigEndian.PutUint32(e, uint32(len(e)-4))
-	c.broken = true // until the answer is here
+	c.broken = true // until the response has arrived
 	if _, err := c.net.Write(e); err != nil {
 		return nil, err
 	}
@@ -206,7 +208,7 @@ func (c *conn) send(m message, body func(*encoder)) (*decoder, error) {
 	}
 	n := int(binary.BigEndian.Uint32(size[:]))
 	if n > maxResponse {
-		return nil, fmt.Errorf("answer of %d bytes: %w", n, errMalformed)
+		return nil, fmt.Errorf("response of %d bytes: %w", n, errMalformed)
 	}
 	if cap(c.response) < n {
 		c.response = make([]byte, n)
@@ -217,7 +219,7 @@ func (c *conn) send(m message, body func(*encoder)) (*decoder, error) {
 	}
 	d := &decoder{b: c.response}
 	if id := d.int32(); id != c.last {
-		return nil, errors.New("answer to another request")
+		return nil, errors.New("response to another request")
 	}
 	c.broken = false
 	d.tags()

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// commitEvery is how often Kafka is told what is done.
+	// commitEvery is how often offsets are committed to Kafka.
 	commitEvery = 900 * time.Millisecond
 	// rejoinAfter is the pause before a member joins again after an error.
 	rejoinAfter = 250 * time.Millisecond
@@ -23,9 +23,9 @@ const (
 
 // Consume implements [eventlog.Group].
 //
-// A member that Kafka believes dead learns so by its next heartbeat, or never, if it cannot reach Kafka: then its
-// partitions have another owner for as long as that takes. Whoever writes results must fence itself; see package
-// projections.
+// A member that Kafka believes dead learns so by its next heartbeat, or never, if it cannot reach
+// Kafka: then its partitions have a second worker for as long as that takes. Code that writes
+// results must fence itself; see package projections.
 func (l *Log) Consume(parent context.Context, group string, handle func(context.Context, eventlog.Assignment) error) error {
 	shares := &balancer{topic: l.config.Topic, partitions: len(l.writers)}
 	members, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
@@ -45,7 +45,8 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 		SessionTimeout:    l.config.Session,
 		RebalanceTimeout:  l.config.Rebalance,
 		JoinGroupBackoff:  rejoinAfter,
-		Timeout:           l.config.Session / 2, // so that silence is noticed before the session ends
+		// so that silence is noticed before the session ends
+		Timeout: l.config.Session / 2,
 	})
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", group, err)
@@ -55,7 +56,7 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 	m := &membership{log: l, group: group, handle: handle, fail: fail, logger: l.logger.With("group", group)}
 	defer m.work.Wait()
 	defer members.Close()
-	for trouble := (burst{}); ; {
+	for {
 		generation, err := members.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -64,9 +65,7 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 			}
 			return context.Cause(ctx)
 		case err != nil:
-			if trouble.begins() {
-				m.logger.WarnContext(ctx, "cannot join the group, and keep trying", "error", err)
-			}
+			m.logger.WarnContext(ctx, "cannot join the group, trying again", "error", err)
 			continue
 		}
 		partitions := generation.Assignments[l.config.Topic]
@@ -81,15 +80,6 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 	}
 }
 
-// burst tells the first of several errors in a row, so that only that one is logged.
-type burst struct{ last time.Time }
-
-func (b *burst) begins() bool {
-	first := time.Since(b.last) > 30*time.Second
-	b.last = time.Now()
-	return first
-}
-
 // membership is one process's place in a group.
 type membership struct {
 	log    *Log
@@ -100,7 +90,7 @@ type membership struct {
 	work   sync.WaitGroup
 }
 
-// serve works on the partitions of one generation until it ends, and tells Kafka how far that came.
+// serve works on the partitions of one generation until it ends, and commits how far that came.
 func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Generation, partitions []kafkago.PartitionAssignment) {
 	if ended.Err() != nil {
 		return
@@ -137,14 +127,15 @@ func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Gener
 	m.commit(ctx, generation, done)
 }
 
-// progress is how far the work on a partition has come, and what Kafka was last told of it.
+// progress is how far the work on a partition has come, and what was last committed to Kafka.
 type progress struct {
 	partition int
 	next      atomic.Int64
 	committed int64
 }
 
-// commit tells Kafka what is new. It is for tools that show lag, so an error matters little.
+// commit commits changed offsets to Kafka. They are for tools that show lag, so an error matters
+// little.
 func (m *membership) commit(ctx context.Context, generation *kafkago.Generation, done []progress) {
 	offsets := map[int]int64{}
 	for i := range done {

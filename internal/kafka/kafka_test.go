@@ -74,7 +74,7 @@ func batches(t *testing.T, reg *prometheus.Registry) int {
 	return 0
 }
 
-// committed asks Kafka what a group has done.
+// committed reads a group's offset from Kafka.
 func committed(t *testing.T, brokers []string, topic, group string, partition int32) (int64, bool) {
 	t.Helper()
 	transport := &kafkago.Transport{}
@@ -92,8 +92,8 @@ func committed(t *testing.T, brokers []string, topic, group string, partition in
 	return 0, false
 }
 
-// harness is what the suite needs of any cluster; how to disturb it is left to the caller. Requests and appends time out
-// after patience.
+// harness is what the suite needs of any cluster; how to disturb it is left to the caller. Requests
+// and appends time out after patience.
 func harness(t *testing.T, brokers []string, topic string, patience time.Duration) *logtest.Harness {
 	t.Helper()
 	reg := prometheus.NewRegistry()

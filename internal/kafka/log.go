@@ -40,8 +40,8 @@ var (
 	_ eventlog.Group = (*Log)(nil)
 )
 
-// Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It waits for a
-// cluster that is not there yet, up to the configured time. The registerer may be nil.
+// Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
+// waits for a cluster that is not there yet, up to the configured time. The registerer may be nil.
 func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure the log: %w", err)
@@ -73,8 +73,8 @@ func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheu
 	return l, nil
 }
 
-// Close ends all writes and connections. An Append that is under way gets ErrUnavailable; whoever wants it done
-// waits for it before.
+// Close ends all writes and connections. An Append that is under way gets ErrUnavailable; whoever
+// wants it done waits for it before.
 func (l *Log) Close() error {
 	l.cancel()
 	for i := range l.writers {
@@ -122,12 +122,12 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 	return batch, nil
 }
 
-// Topic implements [eventlog.Inspector]. It asks the cluster each time.
+// Topic implements [eventlog.Inspector]. It queries the cluster each time.
 func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.RequestTimeout)
 	defer cancel()
 	var last error
-	for wait := (backoff{}); ; {
+	for wait := (pauses{}); ; {
 		m, err := l.cluster.fetchMetadata(ctx)
 		if err == nil {
 			err = m.fault
@@ -177,7 +177,7 @@ func (l *Log) checkPartition(n int32) error {
 	return nil
 }
 
-// checkTopicID says whether the topic is still the one that was opened.
+// checkTopicID fails when the topic is no longer the one that was opened.
 func (l *Log) checkTopicID(m *metadata) error {
 	if m.topicID != l.topicID {
 		return fmt.Errorf("%w: %w", eventlog.ErrOffsetOutOfRange, errOtherTopic)

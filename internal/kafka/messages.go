@@ -7,9 +7,9 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// The requests that are made all the time are written here and not by kafka-go, whose versions of them know
-// nothing of topic ids. Reading by id is what tells a topic that was deleted and created again from the one that
-// a reader's position belongs to.
+// The requests that are made all the time are written here and not by kafka-go, whose versions of
+// them know nothing of topic ids. Reading by id is what tells a topic that was deleted and created
+// again from the one that a reader's position belongs to.
 
 type message struct {
 	key     protocol.ApiKey
@@ -32,7 +32,7 @@ func codeError(code int16) error {
 	return kafkago.Error(code)
 }
 
-// metadata is what the cluster says about itself and the topic.
+// metadata describes the cluster and the topic.
 type metadata struct {
 	brokers    map[int32]string // addresses
 	controller int32
@@ -86,7 +86,7 @@ func (c *conn) metadata(topic string) (*metadata, error) {
 		d.int8() // internal
 		m.leaders = make([]int32, d.length())
 		for range m.leaders {
-			d.int16() // fault; the leader says as much
+			d.int16() // fault; the leader implies it
 			partition, leader := d.int32(), d.int32()
 			d.int32() // epoch
 			for range 3 {
@@ -147,7 +147,7 @@ func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Du
 	d, err := c.send(produceMessage, func(e *encoder) {
 		*e = append(make(encoder, 0, len(batch)+256), *e...)
 		e.null()    // no transaction
-		e.int16(-1) // all replicas in sync have it before the answer
+		e.int16(-1) // all in-sync replicas have it before the response
 		e.int32(int32(wait.Milliseconds()))
 		e.array(1)
 		e.string(topic)
@@ -176,7 +176,7 @@ func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Du
 type fetched struct {
 	highWatermark int64
 	logStart      int64
-	batches       []byte // part of the connection's answer
+	batches       []byte // part of the connection's response buffer
 }
 
 func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes int32, wait time.Duration) (fetched, error) {
@@ -195,7 +195,7 @@ func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes i
 		e.int32(-1) // leader epoch
 		e.int64(offset)
 		e.int32(-1) // epoch of the last record
-		e.int64(-1) // log start, which replicas tell
+		e.int64(-1) // log start, which only replicas send
 		e.int32(maxBytes)
 		e.noTags()
 		e.noTags()

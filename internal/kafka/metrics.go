@@ -26,13 +26,13 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "schoolbell_log_append_queue_bytes",
-		Help: "Bytes of records that wait to be written to the log.",
+		Help: "Bytes of records waiting to be written to the log.",
 	}, queueBytes)
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15)
 	return &metrics{
 		produceSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "schoolbell_log_produce_seconds", Buckets: seconds,
-			Help: "Time from sending a batch to the log to its answer.",
+			Help: "Time from sending a batch to the log to its acknowledgement.",
 		}),
 		batchRecords: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "schoolbell_log_produce_batch_records", Buckets: prometheus.ExponentialBuckets(1, 4, 8),
@@ -44,7 +44,7 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 		}, []string{"reason"}),
 		fetchSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "schoolbell_log_fetch_seconds", Buckets: seconds,
-			Help: "Time of a fetch from the log, with the wait for records and their decoding.",
+			Help: "Time of a fetch from the log, including the wait for records and their decoding.",
 		}),
 		fetchedBytes: f.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_log_fetched_bytes_total",
@@ -60,11 +60,11 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 		}),
 		rebalances: f.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_log_group_generations_total",
-			Help: "Times that the partitions were shared out anew with this process among the members.",
+			Help: "Group rebalances that this process took part in.",
 		}),
 		assigned: f.NewGauge(prometheus.GaugeOpts{
 			Name: "schoolbell_log_group_partitions",
-			Help: "Partitions that this process works on, over all groups.",
+			Help: "Partitions assigned to this process, over all groups.",
 		}),
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
-// Producers other than Schoolbell compress as they like, leave out keys and values, and may even use transactions,
-// whose marks take up offsets. All of it is read, to the end.
+// Producers other than Schoolbell compress as they like, leave out keys and values, and may even
+// use transactions, whose marks take up offsets. All of it is read, to the end.
 func TestFetchReadsOtherProducers(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))

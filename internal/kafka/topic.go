@@ -35,11 +35,10 @@ func (l *Log) prepareTopic(ctx context.Context) error {
 	return nil
 }
 
-// findTopic waits for the cluster, and for each partition to have a leader.
+// findTopic waits for the cluster, and until each partition has a leader.
 func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
 	var last error
-	warned := false
-	for wait := (backoff{}); ; {
+	for wait := (pauses{}); ; {
 		m, err := l.cluster.fetchMetadata(ctx)
 		if err == nil {
 			if err = m.fault; errors.Is(err, kafkago.UnknownTopicOrPartition) {
@@ -61,10 +60,8 @@ func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
 		if ctx.Err() == nil {
 			last = err
 		}
-		if wait.next > 100*time.Millisecond && !warned {
-			warned = true
-			l.logger.WarnContext(ctx, "wait for kafka", "topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
-		}
+		l.logger.WarnContext(ctx, "waiting for kafka",
+			"topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
 		if !wait.sleep(ctx) {
 			return nil, unavailable(ctx, last)
 		}
@@ -120,7 +117,8 @@ func (l *Log) createTopic(ctx context.Context, m *metadata) error {
 	})
 }
 
-// checkTopic refuses a topic that would lose records or promises, with what an operator can do about it.
+// checkTopic refuses a topic that would lose records or promises, with what an operator can do
+// about it.
 func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 	settings, err := l.settings(ctx, m)
 	if err != nil {
@@ -136,7 +134,7 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if n := int32(len(m.leaders)); l.config.Partitions != 0 && n != l.config.Partitions {
-		fault("the topic has %d partitions and the configuration says %d: their number is fixed, as it decides where a school's events are, so change the configuration", n, l.config.Partitions)
+		fault("the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration", n, l.config.Partitions)
 	}
 	if policy := settings["cleanup.policy"]; policy != "delete" && policy != "" {
 		fault("the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"", policy)
@@ -145,15 +143,15 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 	switch wanted := l.config.Retention.Milliseconds(); {
 	case kept < 0:
 	case wanted == 0:
-		fault("the topic keeps records for %s and they are to be kept for ever: set its retention.ms to -1, or configure a retention", time.Duration(kept)*time.Millisecond)
+		fault("the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention", time.Duration(kept)*time.Millisecond)
 	case kept < wanted:
-		fault("the topic keeps records for %s and %s are configured: set its retention.ms to %d", time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d", time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
 	}
 	if n := number("retention.bytes"); n >= 0 {
-		fault("the topic keeps %d bytes of each partition only: set its retention.bytes to -1", n)
+		fault("the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)
 	}
 	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 && have < want {
-		fault("the topic takes batches of %d bytes and %d are needed: set its max.message.bytes to %d, or configure a smaller batch", have, want, want)
+		fault("the topic accepts batches of %d bytes but %d are needed: set its max.message.bytes to %d, or configure a smaller batch", have, want, want)
 	}
 	return errors.Join(faults...)
 }
@@ -183,7 +181,8 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 	return settings, err
 }
 
-// DeleteTopic removes the topic with all its records. It is for logs that were made to be thrown away.
+// DeleteTopic removes the topic with all its records. It is for logs that were made to be thrown
+// away.
 func (l *Log) DeleteTopic(ctx context.Context) error {
 	m, err := l.cluster.metadata(ctx)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// The primitive types of Kafka's protocol, in its "flexible" encoding: lengths are unsigned varints counted from
-// one, zero being null, and each structure ends with tagged fields.
+// The primitive types of Kafka's protocol, in its "flexible" encoding: lengths are unsigned varints
+// counted from one, zero being null, and each structure ends with tagged fields.
 
 // encoder appends to a request.
 type encoder []byte
@@ -25,9 +25,9 @@ func (e *encoder) string(s string)   { e.array(len(s)); *e = append(*e, s...) }
 func (e *encoder) bytes(b []byte)    { e.array(len(b)); e.raw(b) }
 func (e *encoder) varbytes(b []byte) { e.varint(int64(len(b))); e.raw(b) }
 
-var errMalformed = errors.New("malformed answer from the broker")
+var errMalformed = errors.New("malformed response from the broker")
 
-// decoder reads an answer. After a fault all reads return zero values, and err reports it.
+// decoder reads a response. After a fault all reads return zero values, and err reports it.
 type decoder struct {
 	b   []byte
 	bad bool
@@ -40,7 +40,7 @@ func (d *decoder) err() error {
 	return nil
 }
 
-// take returns the next n bytes, which stay part of the answer's buffer.
+// take returns the next n bytes, which stay part of the response's buffer.
 func (d *decoder) take(n int) []byte {
 	if n < 0 || n > len(d.b) {
 		d.bad, d.b = true, nil

@@ -14,10 +14,12 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Columns go to PostgreSQL as arrays in its binary format, a whole column of a batch at a time, and come back value by
-// value. The format is that of array_send and of the element types' send functions in PostgreSQL's source.
+// Columns go to PostgreSQL as arrays in its binary format, a whole column of a batch at a time, and
+// come back value by value. The format is that of array_send and of the element types' send
+// functions in PostgreSQL's source. pgx could encode slices itself, but only by boxing each value:
+// rows are reached by reflection here, and written without a copy.
 
-// sqlTypes are the types that the kinds of columns are sent as.
+// sqlTypes are the types that the kinds of columns are sent as, by kind.
 var sqlTypes = [...]struct {
 	name string
 	oid  uint32
@@ -38,7 +40,9 @@ const (
 )
 
 // appendArray appends n values of a kind as an array.
-func appendArray(b []byte, kind projections.Kind, n int, value func(i int) reflect.Value) ([]byte, error) {
+func appendArray(
+	b []byte, kind projections.Kind, n int, value func(i int) reflect.Value,
+) ([]byte, error) {
 	b, nulls := appendArrayHeader(b, sqlTypes[kind].oid, n)
 	for i := range n {
 		v := value(i)
@@ -86,7 +90,7 @@ func appendArray(b []byte, kind projections.Kind, n int, value func(i int) refle
 	return b, nil
 }
 
-// appendArrayHeader begins a one-dimensional array and returns where its "has nulls" flag ends.
+// appendArrayHeader starts a one-dimensional array and returns the index of its "has nulls" flag.
 func appendArrayHeader(b []byte, oid uint32, n int) ([]byte, int) {
 	if n == 0 {
 		b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -96,7 +100,7 @@ func appendArrayHeader(b []byte, oid uint32, n int) ([]byte, int) {
 	nulls := len(b) - 1
 	b = binary.BigEndian.AppendUint32(b, oid)
 	b = binary.BigEndian.AppendUint32(b, uint32(n))
-	return append(b, 0, 0, 0, 1), nulls // its indexes begin at 1
+	return append(b, 0, 0, 0, 1), nulls // its subscripts begin at 1
 }
 
 func appendNull(b []byte, nulls int) []byte {
@@ -134,7 +138,8 @@ func decodeValue(kind projections.Kind, raw []byte) (any, error) {
 		case 0:
 			return domain.Date(0), nil
 		case 4:
-			return domain.DateFromUnixDays(int32(binary.BigEndian.Uint32(raw)) + unixDaysOf2000), nil
+			return domain.DateFromUnixDays(int32(binary.BigEndian.Uint32(raw)) + unixDaysOf2000),
+				nil
 		}
 	case projections.KindTime:
 		switch len(raw) {

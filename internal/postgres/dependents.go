@@ -11,11 +11,11 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// When tables are exchanged, whatever depends on an old one would follow it, and be dropped with it.
-// Views are a query and nothing else, so they are dropped and created again on the new tables, with
-// all that belongs to them, in the transaction of the exchange. They may be ours, as a package lets
-// others read its tables by a view, or an installation's own. Anything else that depends on a table
-// keeps it from being exchanged, and is reported before a rebuild begins.
+// When tables are exchanged, whatever depends on an old one would follow it, and be dropped with
+// it. Views are a query and nothing else, so they are dropped and created again on the new tables,
+// with all that belongs to them, in the transaction of the exchange. They may be ours, as a package
+// lets others read its tables by a view, or an installation's own. Anything else that depends on a
+// table keeps it from being exchanged, and is reported before a rebuild begins.
 
 // view is a view over exchanged tables.
 type view struct {
@@ -61,8 +61,8 @@ func dependents(
 }
 
 // viewsQuery finds the views over tables, by the dependencies of their rules, and what it takes to
-// create each again: columns, options, query, owner, defaults, grants and comments. A view's depth is
-// the longest way to a table, so that what a view reads comes before it.
+// create each again: columns, options, query, owner, defaults, grants and comments. A view's depth
+// is the longest way to a table, so that what a view reads comes before it.
 const viewsQuery = `
 WITH RECURSIVE reading (oid, depth) AS (
 	SELECT unnest($1::oid[]), 0
@@ -73,10 +73,12 @@ WITH RECURSIVE reading (oid, depth) AS (
 	JOIN pg_depend d ON d.deptype = 'n' AND d.classid = 'pg_rewrite'::regclass
 		AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = read.oid
 			OR d.refclassid = 'pg_type'::regclass AND d.refobjid = read.reltype)
-	JOIN pg_rewrite rule ON rule.oid = d.objid AND rule.rulename = '_RETURN' AND rule.ev_class <> read.oid
+	JOIN pg_rewrite rule ON rule.oid = d.objid AND rule.rulename = '_RETURN'
+		AND rule.ev_class <> read.oid
 	JOIN pg_class reader ON reader.oid = rule.ev_class AND reader.relkind = 'v'
 ), views AS (
-	SELECT c.oid, max(depth) AS depth, c.oid::regclass::text AS name, c.relowner, c.relacl, c.reloptions
+	SELECT c.oid, max(depth) AS depth, c.oid::regclass::text AS name, c.relowner, c.relacl,
+		c.reloptions
 	FROM reading JOIN pg_class c ON c.oid = reading.oid WHERE depth > 0 GROUP BY c.oid
 )
 SELECT v.oid, v.name, concat_ws('; ',
@@ -87,11 +89,13 @@ SELECT v.oid, v.name, concat_ws('; ',
 		rtrim(pg_get_viewdef(v.oid), ';')),
 	(SELECT string_agg(format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', v.name, attname,
 			pg_get_expr(adbin, adrelid)), '; ')
-		FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum WHERE adrelid = v.oid),
+		FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+		WHERE adrelid = v.oid),
 	format('COMMENT ON VIEW %s IS %L', v.name, obj_description(v.oid, 'pg_class')),
 	(SELECT string_agg(format('COMMENT ON COLUMN %s.%I IS %L', v.name, attname,
 			col_description(v.oid, attnum)), '; ')
-		FROM pg_attribute WHERE attrelid = v.oid AND attnum > 0 AND col_description(v.oid, attnum) IS NOT NULL),
+		FROM pg_attribute WHERE attrelid = v.oid AND attnum > 0
+			AND col_description(v.oid, attnum) IS NOT NULL),
 	CASE WHEN v.relowner::regrole::text <> quote_ident(current_user)
 		THEN format('ALTER VIEW %s OWNER TO %s', v.name, v.relowner::regrole) END,
 	CASE WHEN v.relacl IS NOT NULL
@@ -114,7 +118,8 @@ WITH relations AS (
 	SELECT c.oid, c.reltype, t.typarray, c.relkind, c.relowner, c.relnamespace FROM pg_class c
 	LEFT JOIN pg_type t ON t.oid = c.reltype WHERE c.oid = ANY ($1)
 )
-SELECT DISTINCT CASE WHEN rule.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, rule.ev_class, 0)
+SELECT DISTINCT CASE WHEN rule.rulename = '_RETURN'
+	THEN pg_describe_object('pg_class'::regclass, rule.ev_class, 0)
 	ELSE pg_describe_object(d.classid, d.objid, 0) END
 FROM relations r
 JOIN pg_depend d ON d.deptype = 'n' AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
@@ -139,7 +144,8 @@ UNION
 SELECT format('view %s, whose owner is %s', r.oid::regclass, relowner::regrole) FROM relations r
 WHERE relkind = 'v' AND relowner::regrole::text <> quote_ident(current_user)
 	AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-	AND NOT (pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relowner, relnamespace, 'CREATE'))
+	AND NOT (pg_has_role(relowner, 'USAGE')
+		AND has_schema_privilege(relowner, relnamespace, 'CREATE'))
 ORDER BY 1`
 
 // blocked is the error of exchanging tables that something else depends on.
@@ -147,8 +153,8 @@ func blocked(blockers []string) error {
 	if len(blockers) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the tables cannot be exchanged because of: %s. Drop these before the rebuild, "+
-		"and create them again after it", strings.Join(blockers, "; "))
+	return fmt.Errorf("the tables cannot be exchanged because of: %s. "+
+		"Drop these before the rebuild, and create them again after it", strings.Join(blockers, "; "))
 }
 
 // checkDependents fails when something depends on the tables that cannot be recreated.
@@ -162,8 +168,8 @@ func (s *shadowTables) checkDependents(ctx context.Context) error {
 	})
 }
 
-// dropViews drops the views over tables, the outermost first, and returns the statements that create
-// them again.
+// dropViews drops the views over tables, the outermost first, and returns the statements that
+// create them again.
 func dropViews(ctx context.Context, tx pgx.Tx, tables []string) (create []string, err error) {
 	// They may have changed since the rebuild began.
 	views, blockers, err := dependents(ctx, tx, tables)

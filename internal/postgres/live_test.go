@@ -37,7 +37,8 @@ type live struct {
 func newLive(t *testing.T) *live {
 	set := storetest.Set(false)
 	l := &live{
-		T: t, store: openStore(t, set), log: memlog.New(testPartitions), random: rand.New(rand.NewPCG(1, 1)),
+		T: t, store: openStore(t, set), log: memlog.New(testPartitions),
+		random:    rand.New(rand.NewPCG(1, 1)),
 		reference: projections.NewReference(set, cloudevents.Decode, testPartitions, 1000),
 	}
 	return l
@@ -45,16 +46,19 @@ func newLive(t *testing.T) *live {
 
 func (l *live) config(fixed bool) projections.Config {
 	return projections.Config{
-		Name: "test", Set: storetest.Set(fixed), Log: l.log, Decode: cloudevents.Decode, Window: 1000, MaxBatch: 300, MaxRows: 100,
+		Name: "test", Set: storetest.Set(fixed), Log: l.log, Decode: cloudevents.Decode,
+		Window: 1000, MaxBatch: 300, MaxRows: 100,
 	}
 }
 
-// run starts an engine on the live tables, until stop is called or the test ends. Left waits until it has ended by itself.
+// run starts an engine on the live tables, until stop is called or the test ends. Left waits until
+// it has ended by itself.
 func (l *live) run(fixed bool) (stop, left func() error) {
 	cfg := l.config(fixed)
 	cfg.Group, cfg.Store = l.log, l.store
 	if fixed {
-		pool, err := postgres.NewPool(l.Context(), postgres.Config{URL: l.store.url, Role: postgres.Projector})
+		pool, err := postgres.NewPool(l.Context(),
+			postgres.Config{URL: l.store.url, Role: postgres.Projector})
 		require.NoError(l, err)
 		l.Cleanup(pool.Close)
 		cfg.Store = postgres.NewProjectionStore(pool, cfg.Set, "test")
@@ -69,7 +73,7 @@ func (l *live) run(fixed bool) (stop, left func() error) {
 		case err := <-ended:
 			return err
 		case <-time.After(time.Minute):
-			return errors.New("the engine goes on")
+			return errors.New("the engine continues")
 		}
 	})
 	stop = func() error {
@@ -83,7 +87,8 @@ func (l *live) run(fixed bool) (stop, left func() error) {
 func (l *live) append(events int) {
 	for range events {
 		if l.sound {
-			require.NoError(l, appendOne(l, fmt.Sprint("school-", l.random.IntN(5)), l.soundEvent()))
+			require.NoError(l,
+				appendOne(l, fmt.Sprint("school-", l.random.IntN(5)), l.soundEvent()))
 			continue
 		}
 		appendEvent(l.T, l.log, l.reference, l.random, l.events)
@@ -91,7 +96,7 @@ func (l *live) append(events int) {
 	}
 }
 
-func (l *live) beside(fixed bool) *postgres.Shadow {
+func (l *live) shadow(fixed bool) *postgres.Shadow {
 	return &postgres.Shadow{URL: l.store.url, Engine: l.config(fixed)}
 }
 
@@ -118,18 +123,24 @@ func (l *live) scan(sql string, into ...any) {
 func (l *live) shape() (shape string) {
 	l.scan(`SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 		SELECT indexdef FROM pg_indexes WHERE schemaname = 'schoolbell'
-		UNION ALL SELECT conrelid::regclass || conname || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'schoolbell'::regnamespace
-		UNION ALL SELECT tablename || policyname || roles::text || cmd || qual FROM pg_policies WHERE schemaname = 'schoolbell'
-		UNION ALL SELECT relname || relrowsecurity || relforcerowsecurity || relacl::text || reloptions::text FROM pg_class
+		UNION ALL SELECT conrelid::regclass || conname || pg_get_constraintdef(oid)
+		FROM pg_constraint WHERE connamespace = 'schoolbell'::regnamespace
+		UNION ALL SELECT tablename || policyname || roles::text || cmd || qual FROM pg_policies
+		WHERE schemaname = 'schoolbell'
+		UNION ALL SELECT relname || relrowsecurity || relforcerowsecurity || relacl::text ||
+		reloptions::text FROM pg_class
 			WHERE relnamespace = 'schoolbell'::regnamespace AND relkind = 'r'
-		UNION ALL SELECT attrelid::regclass || attname || atttypid::regtype || attcollation::regcollation::text || attnotnull FROM pg_attribute
-			WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'schoolbell'::regnamespace AND relkind = 'r')
+		UNION ALL SELECT attrelid::regclass || attname || atttypid::regtype ||
+		attcollation::regcollation::text || attnotnull FROM pg_attribute
+			WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class
+			WHERE relnamespace = 'schoolbell'::regnamespace AND relkind = 'r')
 	) lines (line)`, &shape)
 	return shape
 }
 
 func (l *live) leftovers() (schemas int) {
-	l.scan(`SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'schoolbell\_%' AND nspname <> 'schoolbell_river'`, &schemas)
+	l.scan(`SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'schoolbell\_%'
+		AND nspname <> 'schoolbell_river'`, &schemas)
 	return schemas
 }
 
@@ -152,7 +163,8 @@ func (l *live) soundEvent() domain.Event {
 	return storetest.Mark(pupil, l.random.IntN(30), attendance.Present, "")
 }
 
-// readAll reads schools again and again, and makes sure that what it sees is of one point of the log. It returns how often.
+// readAll reads schools again and again, and makes sure that what it sees is of one point of the
+// log. It returns how often.
 func readAll(ctx context.Context, t *testing.T, url string) (n int) {
 	pool, err := postgres.NewPool(ctx, postgres.Config{URL: url, Role: postgres.API, MaxConns: 1})
 	if err != nil {
@@ -170,12 +182,15 @@ func readAll(ctx context.Context, t *testing.T, url string) (n int) {
 				return err
 			}
 			var kinds, journal, newest int64
-			if err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(events), 0) FROM test_kinds), count(*), coalesce(max(log_offset), -1)
+			if err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(events), 0) FROM test_kinds),
+				count(*), coalesce(max(log_offset), -1)
 				FROM test_journal`).Scan(&kinds, &journal, &newest); err != nil {
 				return err
 			}
-			if kinds != journal || journal == 0 || newest > at.Offset || at.Offset < last[partition] {
-				t.Errorf("at %s after %d: %d events counted, %d in the journal, the newest at %d", at, last[partition], kinds, journal, newest)
+			if kinds != journal || journal == 0 || newest > at.Offset ||
+				at.Offset < last[partition] {
+				t.Errorf("at %s after %d: %d events counted, %d in the journal, the newest at %d",
+					at, last[partition], kinds, journal, newest)
 			}
 			last[partition] = at.Offset
 			return nil

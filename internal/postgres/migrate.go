@@ -17,10 +17,11 @@ import (
 	"github.com/schoolbell/schoolbell/migrations"
 )
 
-// Migrate brings the schema up to date. Any number of processes may call it at the same time: one does the work, the
-// others wait. The user of the URL becomes the owner of everything; it must be allowed to create a schema in the
-// database, and roles if they do not exist yet. It fails with [ErrLegacySchema] or [ErrNewerSchema]
-// when the schema is not one that this program can bring up to date, and then changes nothing.
+// Migrate brings the schema up to date. Any number of processes may call it at the same time: one
+// does the work, the others wait. The user of the URL becomes the owner of everything; it must be
+// allowed to create a schema in the database, and roles if they do not exist yet. It fails with
+// [ErrLegacySchema] or [ErrNewerSchema] when the schema is not one that this program can bring up
+// to date, and then changes nothing.
 func Migrate(ctx context.Context, url string) error {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -37,7 +38,7 @@ func Migrate(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("connect to database: %w", err)
 	}
-	defer conn.Close() // and so gives the lock back
+	defer conn.Close() // which releases the lock
 	if err := lockMigrations(ctx, conn); err != nil {
 		return err
 	}
@@ -57,7 +58,8 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("read schema version: %w", err)
 	}
 	if current > target {
-		return fmt.Errorf("%w: its schema has version %d, this program's is %d", ErrNewerSchema, current, target)
+		return fmt.Errorf("%w: its schema has version %d, this program's is %d", ErrNewerSchema,
+			current, target)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
@@ -66,18 +68,20 @@ func Migrate(ctx context.Context, url string) error {
 }
 
 // ErrNewerSchema is the error of migrating a database that a newer program has migrated.
-var ErrNewerSchema = errors.New("this database belongs to a newer version of Schoolbell: start that one")
+var ErrNewerSchema = errors.New(
+	"this database belongs to a newer version of Schoolbell: start that one")
 
 // ErrLegacySchema is the error of migrating a database from before the first release, whose
 // migrations were folded into one file per owner.
-var ErrLegacySchema = errors.New("this database was made by a version before v0.1.0; its schema cannot be migrated. " +
-	"Keep it, and start this version on an empty database: the read models are rebuilt from the log, " +
-	"but deliveries, settings and inboxes are only in the old one")
+var ErrLegacySchema = errors.New("this database was made by a version before v0.1.0; its schema " +
+	"cannot be migrated. Keep it, and start this version on an empty database: the read models " +
+	"are rebuilt from the log, but deliveries, settings and inboxes are only in the old one")
 
 // refuseLegacy looks for the table in which versions before v0.1.0 counted their migrations.
 func refuseLegacy(ctx context.Context, conn *sql.Conn) error {
 	var legacy bool
-	err := conn.QueryRowContext(ctx, `SELECT to_regclass('schoolbell.migrations') IS NOT NULL`).Scan(&legacy)
+	err := conn.QueryRowContext(ctx,
+		`SELECT to_regclass('schoolbell.migrations') IS NOT NULL`).Scan(&legacy)
 	if err != nil {
 		return fmt.Errorf("look for an older schema: %w", err)
 	}
@@ -87,7 +91,7 @@ func refuseLegacy(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// riverSchema is where River keeps its jobs.
+// riverSchema is where River stores its jobs.
 const riverSchema = "schoolbell_river"
 
 // migrateRiver brings River's own tables up to date.
@@ -106,16 +110,18 @@ func migrateRiver(ctx context.Context, url string) error {
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate River: %w", err)
 	}
-	// They are for looking jobs up by what is in them, which nobody does, or by their kind, which nearly all have in common;
-	// and each job changes them three times.
-	if _, err := pool.pool.Exec(ctx, `DROP INDEX IF EXISTS schoolbell_river.river_job_args_index, schoolbell_river.river_job_metadata_index,
+	// They find jobs by their content, which nothing here does, or by their kind, which nearly all
+	// have in common; and each job updates them three times.
+	if _, err := pool.pool.Exec(ctx, `DROP INDEX IF EXISTS schoolbell_river.river_job_args_index,
+		schoolbell_river.river_job_metadata_index,
 		schoolbell_river.river_job_kind`); err != nil {
 		return fmt.Errorf("drop River's unused indexes: %w", err)
 	}
-	// Each job leaves three dead rows behind within a moment. They are cleared away by their number, whatever the size of
-	// the table, so that looking for the next job does not come across them.
+	// Each job leaves three dead rows within a moment. Vacuum runs by their number, whatever the
+	// size of the table, so that fetching the next job does not scan them.
 	if _, err := pool.pool.Exec(ctx, `ALTER TABLE schoolbell_river.river_job SET (
-		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000)`); err != nil {
+		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+		autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000)`); err != nil {
 		return fmt.Errorf("set how River's table is cleaned: %w", err)
 	}
 	return nil
@@ -126,13 +132,15 @@ const (
 	migrationLockInterval = 50 * time.Millisecond
 )
 
-// lockMigrations lets one process at a time migrate a database, for as long as the connection lasts. It asks again and
-// again instead of waiting inside PostgreSQL, because CREATE INDEX CONCURRENTLY waits for everyone who waits there.
-// (goose has such a lock of its own, but asks for it only once a second, and after it has made its table.)
+// lockMigrations lets one process at a time migrate a database, for as long as the connection
+// lasts. It polls instead of waiting inside PostgreSQL, because CREATE INDEX CONCURRENTLY waits for
+// every transaction that waits there. (goose has such a lock too, but polls only once a second, and
+// after it has created its table.)
 func lockMigrations(ctx context.Context, conn *sql.Conn) error {
 	for {
 		var locked bool
-		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, migrationLockID).Scan(&locked); err != nil {
+		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`,
+			migrationLockID).Scan(&locked); err != nil {
 			return fmt.Errorf("take migration lock: %w", err)
 		}
 		if locked {

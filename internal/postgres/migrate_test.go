@@ -60,8 +60,10 @@ func TestMigrateRefusesOtherSchemas(t *testing.T) {
 		sql  string
 		want error
 	}{
-		{"CREATE SCHEMA schoolbell; CREATE TABLE schoolbell.migrations (version_id bigint)", postgres.ErrLegacySchema},
-		{"INSERT INTO schoolbell.schema_versions (version_id, is_applied) VALUES (9999, true)", postgres.ErrNewerSchema},
+		{"CREATE SCHEMA schoolbell; CREATE TABLE schoolbell.migrations (version_id bigint)",
+			postgres.ErrLegacySchema},
+		{"INSERT INTO schoolbell.schema_versions (version_id, is_applied) VALUES (9999, true)",
+			postgres.ErrNewerSchema},
 	} {
 		url := devtest.EmptyPostgres(t)
 		if c.want == postgres.ErrNewerSchema {

@@ -22,19 +22,23 @@ func (a *ParkedEntry) First() domain.Position {
 	return domain.Position{Partition: a.Partition, Offset: a.FirstOffset}
 }
 
-// ListParked returns the parked subjects of a school, or of all schools when it is empty, the longest parked first.
+// ListParked returns the parked subjects of a school, or of all schools when it is empty, the
+// longest parked first.
 func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]ParkedEntry, error) {
 	var all []ParkedEntry
 	err := s.query(ctx, func(rows pgx.Rows) error {
 		var a ParkedEntry
-		if err := rows.Scan(&a.Partition, &a.School, &a.Subject, &a.FirstOffset, &a.Reason, &a.Attempts, &a.ParkedAt,
+		if err := rows.Scan(&a.Partition, &a.School, &a.Subject, &a.FirstOffset, &a.Reason,
+			&a.Attempts, &a.ParkedAt,
 			&a.RetryAt, &a.RetryRequested, &a.FoldVersion, &a.Events); err != nil {
 			return err
 		}
 		all = append(all, a)
 		return nil
-	}, `SELECT u.partition, u.school, u.subject, u.first_offset, u.reason, u.attempts, u.parked_at, u.retry_at,
-			u.retry_requested, u.fold_version, (SELECT count(*) FROM parked_events e WHERE e.set_name = u.set_name
+	}, `SELECT u.partition, u.school, u.subject, u.first_offset, u.reason, u.attempts, u.parked_at,
+		u.retry_at,
+			u.retry_requested, u.fold_version, (SELECT count(*) FROM parked_events e
+			WHERE e.set_name = u.set_name
 				AND e.partition = u.partition AND e.school = u.school AND e.subject = u.subject)
 		FROM parked_subjects u WHERE u.set_name = $1 AND ($2 = '' OR u.school = $2)
 		ORDER BY u.parked_at, u.partition, u.first_offset`, s.name, school)
@@ -44,8 +48,8 @@ func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]Park
 	return all, nil
 }
 
-// RequestRetry asks the owners to try parked subjects now: of a school and a subject, either or both of which may be empty
-// for all. It returns how many there are.
+// RequestRetry makes the partitions' workers retry parked subjects now: of a school and a subject,
+// either of which may be empty for all. It returns how many there are.
 func (s *ProjectionStore) RequestRetry(ctx context.Context, school, subject string) (int64, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -53,7 +57,8 @@ func (s *ProjectionStore) RequestRetry(ctx context.Context, school, subject stri
 	}
 	defer conn.Release()
 	done, err := conn.Exec(ctx, `UPDATE parked_subjects SET retry_requested = true
-		WHERE set_name = $1 AND ($2 = '' OR school = $2) AND ($3 = '' OR subject = $3)`, s.name, school, subject)
+		WHERE set_name = $1 AND ($2 = '' OR school = $2) AND ($3 = ''
+		OR subject = $3)`, s.name, school, subject)
 	if err != nil {
 		return 0, fmt.Errorf("request retry of parked subjects: %w", err)
 	}

@@ -14,16 +14,17 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// park adds to a commit what it changes about parked events.
+// park adds to a commit what it changes about parked events. They are few, so they go one by one.
 func (s *ProjectionStore) park(p *pipeline, partition int32, c *projections.Parking) {
 	for i := range c.Subjects {
 		u := &c.Subjects[i]
 		p.execParams(`
-			INSERT INTO parked_subjects (set_name, partition, school, subject, first_offset, reason, attempts,
-				parked_at, retry_at, retry_requested, fold_version)
+			INSERT INTO parked_subjects (set_name, partition, school, subject, first_offset,
+				reason, attempts, parked_at, retry_at, retry_requested, fold_version)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (set_name, partition, school, subject) DO UPDATE SET first_offset = excluded.first_offset,
-				reason = excluded.reason, attempts = excluded.attempts, retry_at = excluded.retry_at,
+			ON CONFLICT (set_name, partition, school, subject) DO UPDATE SET
+				first_offset = excluded.first_offset, reason = excluded.reason,
+				attempts = excluded.attempts, retry_at = excluded.retry_at,
 				retry_requested = excluded.retry_requested, fold_version = excluded.fold_version`,
 			s.name, partition, u.School, u.Subject, u.FirstOffset, u.Reason, int64(u.Attempts),
 			u.ParkedAt, u.RetryAt, u.RetryRequested, u.FoldVersion)
@@ -31,23 +32,26 @@ func (s *ProjectionStore) park(p *pipeline, partition int32, c *projections.Park
 	for i := range c.Events {
 		e := &c.Events[i]
 		p.execParams(`
-			INSERT INTO parked_events (set_name, partition, log_offset, school, subject, type, record_time,
-				record_key, headers, value)
+			INSERT INTO parked_events (set_name, partition, log_offset, school, subject, type,
+				record_time, record_key, headers, value)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 			s.name, partition, e.Record.Position.Offset, e.School, e.Subject, e.Type, e.Record.Time,
 			nonNil(e.Record.Key), encodeHeaders(e.Record.Headers), nonNil(e.Record.Value))
 	}
 	for _, offset := range c.Folded {
-		p.execParams(`DELETE FROM parked_events WHERE set_name = $1 AND partition = $2 AND log_offset = $3`,
+		p.execParams(`DELETE FROM parked_events WHERE set_name = $1 AND partition = $2
+			AND log_offset = $3`,
 			s.name, partition, offset)
 	}
 	for _, key := range c.Released {
-		p.execParams(`DELETE FROM parked_subjects WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4`,
+		p.execParams(`DELETE FROM parked_subjects WHERE set_name = $1 AND partition = $2
+			AND school = $3 AND subject = $4`,
 			s.name, partition, key.School, key.Subject)
 	}
 }
 
-// execParams adds a statement with single values: text, numbers, times, booleans, or bytes in binary format.
+// execParams adds a statement with single values: text, numbers, times and booleans as text, or
+// bytes in binary format.
 func (p *pipeline) execParams(sql string, args ...any) {
 	params, formats := make([][]byte, len(args)), make([]int16, len(args))
 	for i, arg := range args {
@@ -101,41 +105,52 @@ func nonNil(b []byte) []byte {
 }
 
 // Parked implements [projections.ParkedStore].
-func (s *ProjectionStore) Parked(ctx context.Context, partition int32) ([]projections.ParkedSubject, error) {
+func (s *ProjectionStore) Parked(
+	ctx context.Context, partition int32,
+) ([]projections.ParkedSubject, error) {
 	var subjects []projections.ParkedSubject
 	err := s.query(ctx, func(rows pgx.Rows) error {
 		var u projections.ParkedSubject
-		if err := rows.Scan(&u.School, &u.Subject, &u.FirstOffset, &u.Reason, &u.Attempts, &u.ParkedAt, &u.RetryAt,
+		if err := rows.Scan(&u.School, &u.Subject, &u.FirstOffset, &u.Reason, &u.Attempts,
+			&u.ParkedAt, &u.RetryAt,
 			&u.RetryRequested, &u.FoldVersion); err != nil {
 			return err
 		}
 		u.ParkedAt, u.RetryAt = u.ParkedAt.UTC(), u.RetryAt.UTC()
 		subjects = append(subjects, u)
 		return nil
-	}, `SELECT school, subject, first_offset, reason, attempts, parked_at, retry_at, retry_requested, fold_version
-		FROM parked_subjects WHERE set_name = $1 AND partition = $2 ORDER BY first_offset`, s.name, partition)
+	}, `SELECT school, subject, first_offset, reason, attempts, parked_at, retry_at,
+		retry_requested, fold_version
+		FROM parked_subjects WHERE set_name = $1 AND partition = $2
+		ORDER BY first_offset`, s.name, partition)
 	return subjects, err
 }
 
 // ParkedEvents implements [projections.ParkedStore].
-func (s *ProjectionStore) ParkedEvents(ctx context.Context, partition int32, key projections.SubjectKey, limit int) ([]eventlog.Record, error) {
+func (s *ProjectionStore) ParkedEvents(
+	ctx context.Context, partition int32, key projections.SubjectKey, limit int,
+) ([]eventlog.Record, error) {
 	var records []eventlog.Record
 	err := s.query(ctx, func(rows pgx.Rows) error {
 		rec := eventlog.Record{Position: domain.Position{Partition: partition}}
 		var headers [][]byte
-		if err := rows.Scan(&rec.Position.Offset, &rec.Time, &rec.Key, &headers, &rec.Value); err != nil {
+		if err := rows.Scan(&rec.Position.Offset, &rec.Time, &rec.Key, &headers,
+			&rec.Value); err != nil {
 			return err
 		}
 		rec.Time, rec.Headers = rec.Time.UTC(), decodeHeaders(headers)
 		records = append(records, rec)
 		return nil
 	}, `SELECT log_offset, record_time, record_key, headers, value FROM parked_events
-		WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4 ORDER BY log_offset LIMIT $5`,
+		WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4 ORDER BY log_offset
+		LIMIT $5`,
 		s.name, partition, key.School, key.Subject, limit)
 	return records, err
 }
 
-func (s *ProjectionStore) query(ctx context.Context, each func(pgx.Rows) error, sql string, args ...any) error {
+func (s *ProjectionStore) query(
+	ctx context.Context, each func(pgx.Rows) error, sql string, args ...any,
+) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err

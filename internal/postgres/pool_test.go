@@ -23,11 +23,14 @@ func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	err := postgres.Config{Role: "root", MaxConns: -1, AcquireTimeout: -1}.Validate()
 	require.EqualError(t, err, "database URL is required\n"+
-		"database role \"root\" is not known\ndatabase connections: -1 is negative\ndatabase acquire timeout: -1ns is negative")
-	require.NotContains(t, postgres.Config{URL: "postgres://u:secret@h:x/d"}.Validate().Error(), "secret")
+		"unknown database role \"root\"\ndatabase connections: -1 is negative\ndatabase "+
+		"acquire timeout: -1ns is negative")
+	require.NotContains(t, postgres.Config{URL: "postgres://u:secret@h:x/d"}.Validate().Error(),
+		"secret")
 }
 
-// P10: whatever a query asks for, it sees one school, and without a school nothing; nor can it write.
+// P10: whatever a query asks for, it sees one school, and without a school nothing; nor can it
+// write.
 func TestP10_TheAPISeesOneSchool(t *testing.T) {
 	t.Parallel()
 	store := openStore(t, storetest.Set(false))
@@ -77,11 +80,13 @@ func TestP10_TheAPISeesOneSchool(t *testing.T) {
 func TestAFullPoolIsBusy(t *testing.T) {
 	t.Parallel()
 	store := openStore(t, storetest.Set(false))
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: store.url, MaxConns: 1, AcquireTimeout: 20 * time.Millisecond})
+	pool, err := postgres.NewPool(t.Context(),
+		postgres.Config{URL: store.url, MaxConns: 1, AcquireTimeout: 20 * time.Millisecond})
 	require.NoError(t, err)
 	defer pool.Close()
 	var conn *pgxpool.Conn
-	require.Eventually(t, func() bool { // on a busy machine it takes longer to connect than this pool waits
+	// on a busy machine it takes longer to connect than this pool waits
+	require.Eventually(t, func() bool {
 		conn, err = pool.Acquire(t.Context())
 		return err == nil
 	}, 20*time.Second, time.Millisecond)
@@ -94,11 +99,13 @@ func TestAFullPoolIsBusy(t *testing.T) {
 
 func TestRetryable(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[string]bool{"40001": true, "40P01": true, "57P01": true, "53300": true, "23505": false, "42P01": false} {
+	for code, want := range map[string]bool{"40001": true, "40P01": true, "57P01": true,
+		"53300": true, "23505": false, "42P01": false} {
 		err := fmt.Errorf("commit: %w", &pgconn.PgError{Code: code})
 		require.Equal(t, want, postgres.Retryable(err), code)
 	}
-	unreachable, err := postgres.NewPool(t.Context(), postgres.Config{URL: "postgres://nobody@127.0.0.1:1/none", ConnectTimeout: time.Second})
+	unreachable, err := postgres.NewPool(t.Context(),
+		postgres.Config{URL: "postgres://nobody@127.0.0.1:1/none", ConnectTimeout: time.Second})
 	require.NoError(t, err)
 	defer unreachable.Close()
 	require.True(t, postgres.Retryable(unreachable.Ping(t.Context())))

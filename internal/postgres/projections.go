@@ -15,11 +15,12 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// ProjectionStore keeps the tables of a set of projections. It implements [projections.Store].
+// ProjectionStore stores the tables of a set of projections. It implements [projections.Store].
 //
-// A commit is one round trip: the fence, one statement for each changed table, and the parked events go out together and
-// are one transaction, because PostgreSQL ends the implicit transaction of a pipeline only where the pipeline ends. The fence
-// comes first and fails when the claim is not the latest, and then nothing after it is done.
+// A commit is one round trip: the fence, one statement for each changed table, and the parked
+// events go out together and are one transaction, because PostgreSQL ends the implicit transaction
+// of a pipeline only where the pipeline ends. The fence comes first and fails when the claim is not
+// the latest, and then nothing after it is done.
 type ProjectionStore struct {
 	pool   *Pool
 	set    *projections.Set
@@ -29,8 +30,8 @@ type ProjectionStore struct {
 	buffers sync.Pool // of *[]byte, for columns on their way into a pipeline
 }
 
-// NewProjectionStore returns a store for the set's tables under the set's name. The pool has the role [Projector]; its
-// schema is where all of them are.
+// NewProjectionStore returns a store for the set's tables under the set's name. The pool has the
+// role [Projector]; its schema is where all of them are.
 func NewProjectionStore(pool *Pool, set *projections.Set, name string) *ProjectionStore {
 	s := &ProjectionStore{pool: pool, set: set, name: name, tables: map[string]tableStatements{}}
 	for _, t := range set.Tables() {
@@ -39,9 +40,11 @@ func NewProjectionStore(pool *Pool, set *projections.Set, name string) *Projecti
 	return s
 }
 
-// Claim implements [projections.Store]. Unlike other commits it waits until it is on disk: after a crash of the server no
-// epoch must come a second time.
-func (s *ProjectionStore) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+// Claim implements [projections.Store]. Unlike other commits it waits for the disk: after a
+// crash of the server no epoch may be given out a second time.
+func (s *ProjectionStore) Claim(
+	ctx context.Context, partition int32, topicID string,
+) (projections.Claim, error) {
 	var claim projections.Claim
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
@@ -51,7 +54,8 @@ func (s *ProjectionStore) Claim(ctx context.Context, partition int32, topicID st
 		var other *checkpoint.TopicError
 		switch {
 		case errors.As(err, &other):
-			return &projections.TopicError{Partition: partition, Stored: other.Stored, Current: other.Current}
+			return &projections.TopicError{Partition: partition, Stored: other.Stored,
+				Current: other.Current}
 		case err != nil:
 			return err
 		}
@@ -79,7 +83,8 @@ func (s *ProjectionStore) Lookup(ctx context.Context, wanted []projections.Looku
 	}
 	defer p.release()
 	for _, l := range wanted {
-		if err := p.exec(s.tables[l.Schema().Name].lookup, l.Schema().Columns[:l.Schema().Keys], l.Len(), l.Key); err != nil {
+		if err := p.exec(s.tables[l.Schema().Name].lookup, l.Schema().Columns[:l.Schema().Keys],
+			l.Len(), l.Key); err != nil {
 			return err
 		}
 	}
@@ -88,7 +93,8 @@ func (s *ProjectionStore) Lookup(ctx context.Context, wanted []projections.Looku
 		return wanted[i].Found(func(column int, into reflect.Value) error {
 			v, err := decodeValue(columns[column].Kind, row[column])
 			if err != nil {
-				return fmt.Errorf("read column %s of %s: %w", columns[column].Name, wanted[i].Schema().Name, err)
+				return fmt.Errorf("read column %s of %s: %w", columns[column].Name,
+					wanted[i].Schema().Name, err)
 			}
 			return columns[column].SetValue(into, v)
 		})
@@ -96,7 +102,9 @@ func (s *ProjectionStore) Lookup(ctx context.Context, wanted []projections.Looku
 }
 
 // Commit implements [projections.Store].
-func (s *ProjectionStore) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+func (s *ProjectionStore) Commit(
+	ctx context.Context, claim projections.Claim, c *projections.Commit,
+) error {
 	p, err := s.newPipeline(ctx)
 	if err != nil {
 		return err
@@ -112,8 +120,8 @@ func (s *ProjectionStore) Commit(ctx context.Context, claim projections.Claim, c
 	return classify(p.run(nil))
 }
 
-// write sends the rows of a table. To add a row that is known to be new costs the server about half of what it takes to
-// look first whether there is one.
+// write sends the rows of a table. Inserting a row that is certainly new costs the server about
+// half of an upsert, which looks for it first.
 func (s *ProjectionStore) write(p *pipeline, set projections.RowSet) error {
 	statements, columns := s.tables[set.Schema().Name], set.Schema().Columns
 	var added, changed, removed []int
@@ -139,9 +147,10 @@ func (s *ProjectionStore) write(p *pipeline, set projections.RowSet) error {
 		if len(part.rows) == 0 {
 			continue
 		}
-		if err := p.exec(part.statement, part.columns, len(part.rows), func(i, column int) reflect.Value {
-			return set.Value(part.rows[i], column)
-		}); err != nil {
+		if err := p.exec(part.statement, part.columns, len(part.rows),
+			func(i, column int) reflect.Value {
+				return set.Value(part.rows[i], column)
+			}); err != nil {
 			return err
 		}
 	}
@@ -167,7 +176,8 @@ func (s *ProjectionStore) Dump(ctx context.Context) (projections.Dump, error) {
 		values := make([]any, len(row))
 		for column, raw := range row {
 			if values[column], err = decodeValue(schema.Columns[column].Kind, raw); err != nil {
-				return fmt.Errorf("read column %s of %s: %w", schema.Columns[column].Name, schema.Name, err)
+				return fmt.Errorf("read column %s of %s: %w", schema.Columns[column].Name,
+					schema.Name, err)
 			}
 		}
 		return d.Add(schema, values)
@@ -205,7 +215,9 @@ func (p *pipeline) release() {
 var binaryFormat = []int16{1}
 
 // exec adds a prepared statement whose parameters are n values of each column.
-func (p *pipeline) exec(st statement, columns []projections.Column, n int, value func(i, column int) reflect.Value) error {
+func (p *pipeline) exec(
+	st statement, columns []projections.Column, n int, value func(i, column int) reflect.Value,
+) error {
 	if err := st.prepare(p.ctx, p.conn.Conn().PgConn()); err != nil {
 		return err
 	}
@@ -213,7 +225,8 @@ func (p *pipeline) exec(st statement, columns []projections.Column, n int, value
 	ends := make([]int, len(columns))
 	for c := range columns {
 		var err error
-		if buf, err = appendArray(buf, columns[c].Kind, n, func(i int) reflect.Value { return value(i, c) }); err != nil {
+		if buf, err = appendArray(buf, columns[c].Kind, n,
+			func(i int) reflect.Value { return value(i, c) }); err != nil {
 			return fmt.Errorf("column %s: %w", columns[c].Name, err)
 		}
 		ends[c] = len(buf)

@@ -37,7 +37,8 @@ func openStoreAt(t *testing.T, set *projections.Set, url string) testStore {
 
 func TestProjectionStoreConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T, set *projections.Set) storetest.Store { return openStore(t, set) })
+	storetest.Run(t,
+		func(t *testing.T, set *projections.Set) storetest.Store { return openStore(t, set) })
 }
 
 // exec runs a statement as the owner.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -18,32 +19,33 @@ import (
 
 // RebuildResult is what a rebuild has done.
 type RebuildResult struct {
-	Projections []string      `json:"projections"`
-	School      string        `json:"school,omitzero"`
-	Schema      string        `json:"schema,omitzero"` // that the tables are in now, when they are not live
-	Events      int64         `json:"events"`          // how far the log was folded
-	Parked      int64         `json:"parked"`          // subjects that these folds could not take
-	Took        time.Duration `json:"-"`
-	Pause       time.Duration `json:"-"` // of the live set
-	// Untold is why the cache could not be told. It may then give answers of before, as long as they live and nothing changes.
+	Projections []string `json:"projections"`
+	School      string   `json:"school,omitzero"`
+	// of the tables, when they were not exchanged
+	Schema string        `json:"schema,omitzero"`
+	Events int64         `json:"events"` // how far the log was folded
+	Parked int64         `json:"parked"` // subjects that these folds could not fold
+	Took   time.Duration `json:"-"`
+	Pause  time.Duration `json:"-"` // for which the live set stood still
+	// NotifyError is why the cache could not be notified. It may then return results from before, until
+	// they expire or something changes.
 	NotifyError error `json:"-"`
 }
 
-// errParkedDiffer says that the live tables and those beside them are not made of the same events.
-var errParkedDiffer = errors.New("other events are parked beside the live tables")
+// errParkedDiffer means that the live tables and the shadow tables are not made of the same events.
+var errParkedDiffer = errors.New("the live tables have other parked events")
 
 const rebuildSchema = "schoolbell_rebuild"
 
-// Rebuild makes tables anew from the log, beside the live ones, which it follows. Then it puts them in their place in
-// one transaction: readers see either all of the old rows or all of the new ones, at the same position of the log. The
-// owners of the partitions are fenced by it and go on by themselves.
-//
-// An event is in the tables of all projections of a set or parked for all of them. So as long as the same events are
-// parked here and there, some projections can be rebuilt alone. If not, because the folds have changed or a cause
-// was mended, all of them are, and what is parked beside them is exchanged as well: what can be folded now is in the
-// tables, in its place in the log, and what cannot is parked.
-//
-// Whatever interrupts a rebuild, the live tables are as they were; what it leaves behind, the next one removes.
+// Rebuild rebuilds tables from the log next to the live ones, which it follows. Then it exchanges
+// them in one transaction: readers see either all of the old rows or all of the new ones, at the
+// same position of the log. The partitions' workers are fenced by it and continue by themselves. An
+// event is in the tables of all projections of a set or parked for all of them. So as long as the
+// same events are parked here and there, some projections can be rebuilt alone. If not, because the
+// folds have changed or a cause was fixed, all of them are rebuilt, and what is parked is exchanged
+// as well: what can be folded now is in the tables, in the order of the log, and what cannot is
+// parked. Whatever interrupts a rebuild, the live tables are as they were; what it leaves behind is
+// removed by the next one.
 func (b *Shadow) Rebuild(ctx context.Context) (result *RebuildResult, err error) {
 	schema := rebuildSchema
 	if !b.Until.IsZero() {
@@ -78,8 +80,8 @@ func (b *Shadow) Rebuild(ctx context.Context) (result *RebuildResult, err error)
 	return result, err
 }
 
-// checkVersions makes sure that no newer program has made the live tables, and that one school's rows are not made by
-// other folds than the rest.
+// checkVersions makes sure that no newer program has made the live tables, and that one school's
+// rows are not made by other folds than the rest.
 func (s *shadowTables) checkVersions(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		err := versionFault(ctx, tx, s.Engine.Name, s.Engine.Set)
@@ -91,7 +93,7 @@ func (s *shadowTables) checkVersions(ctx context.Context) error {
 	})
 }
 
-// rebuild is one try, from the beginning of the log.
+// rebuild is one attempt, from the beginning of the log.
 func (s *shadowTables) rebuild(ctx context.Context, names []string) (*RebuildResult, error) {
 	began := time.Now()
 	if err := s.halt(); err != nil {
@@ -137,7 +139,7 @@ func (s *shadowTables) rebuild(ctx context.Context, names []string) (*RebuildRes
 	return result, nil
 }
 
-// parkedInShadow counts the subjects that are parked beside the live ones.
+// parkedInShadow counts the subjects that are parked in the shadow schema.
 func (s *shadowTables) parkedInShadow(ctx context.Context) (n int64, err error) {
 	err = asProjector(ctx, s.conn, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `SELECT count(*) FROM `+s.shadowName("parked_subjects")).Scan(&n)
@@ -150,15 +152,19 @@ func (s *shadowTables) shadowName(table string) string {
 }
 
 const (
-	exchangeWait     = 250 * time.Millisecond // longer than this no reader is kept waiting for others that take long
-	exchangeTail     = 2 * time.Second        // in which the last events must be folded
+	// how long readers may wait behind a reader that takes long
+	exchangeWait     = 250 * time.Millisecond
+	exchangeTail     = 2 * time.Second // within which the last events must be folded
 	exchangeRetryMin = 100 * time.Millisecond
 	exchangeRetryMax = 5 * time.Second
 )
 
-// exchange puts the tables in place, as soon as nobody is in the way.
+// exchange exchanges the tables as soon as no long query is in the way. It gives up after a short
+// wait and tries again, because everything that comes after it waits behind its locks.
 func (s *shadowTables) exchange(ctx context.Context, result *RebuildResult) error {
-	for delay := exchangeRetryMin; ; delay = min(2*delay, exchangeRetryMax) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = exchangeRetryMin, exchangeRetryMax
+	for {
 		if s.stop == nil {
 			if err := s.start(ctx); err != nil {
 				return err
@@ -181,24 +187,28 @@ func (s *shadowTables) exchange(ctx context.Context, result *RebuildResult) erro
 				result.Events += p.Next
 			}
 			result.NotifyError = s.notify(ctx, fenced)
-			_ = s.dropReplaced(ctx) // the rebuild is done; what is left of the old tables, the next one removes
+			// the rebuild is done; what is left of the old tables is removed by the next
+			_ = s.dropReplaced(ctx)
 			return nil
 		}
 		if ctx.Err() != nil || s.conn.IsClosed() || !Retryable(err) {
 			return fmt.Errorf("exchange tables: %w", err)
 		}
-		s.report("wait for queries that take long", total, total)
+		s.report("wait for long queries", total, total)
 		select {
-		case <-time.After(delay):
+		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-func (s *shadowTables) exchangeIn(ctx context.Context, tx pgx.Tx, result *RebuildResult) ([]checkpoint.Checkpoint, error) {
+func (s *shadowTables) exchangeIn(
+	ctx context.Context, tx pgx.Tx, result *RebuildResult,
+) ([]checkpoint.Checkpoint, error) {
 	begin := fmt.Sprintf("SET LOCAL lock_timeout = %d", exchangeWait.Milliseconds())
-	if s.School == "" { // one school's rows change under readers like in any commit; to exchange tables they must be out
+	// one school's rows change as in any commit; an exchange of tables needs readers out of them
+	if s.School == "" {
 		begin += "; " + checkpoint.LockForExchange
 	}
 	if _, err := tx.Exec(ctx, begin); err != nil {
@@ -229,7 +239,7 @@ func (s *shadowTables) exchangeIn(ctx context.Context, tx pgx.Tx, result *Rebuil
 	return fenced, s.exchangeTables(ctx, tx)
 }
 
-// fence takes the partitions from their owners. Until the end of the transaction these wait in their commits.
+// fence takes the partitions from their workers.
 func (s *shadowTables) fence(ctx context.Context, tx pgx.Tx) ([]checkpoint.Checkpoint, error) {
 	partition := int32(-1)
 	if s.School != "" {
@@ -238,8 +248,8 @@ func (s *shadowTables) fence(ctx context.Context, tx pgx.Tx) ([]checkpoint.Check
 	return checkpoint.Fence(ctx, tx, s.Engine.Name, partition)
 }
 
-// exchangeParked makes sure that the same events are missing from the tables here and there. When all projections are
-// rebuilt, what is parked follows from the new folds.
+// exchangeParked makes sure that the same events are missing from the tables here and there. When
+// all projections are rebuilt, what is parked follows from the new folds.
 func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *RebuildResult) error {
 	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
 		return err
@@ -248,8 +258,10 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 	live := `SELECT partition, log_offset FROM parked_events` + where
 	shadow := `SELECT partition, log_offset FROM ` + s.shadowName("parked_events") + where
 	var differ bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS ((`+live+` EXCEPT `+shadow+`) UNION ALL (`+shadow+` EXCEPT `+live+`)),
-		(SELECT count(*) FROM `+s.shadowName("parked_subjects")+where+`)`, s.Engine.Name, s.School).Scan(&differ, &result.Parked); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT EXISTS ((`+live+` EXCEPT `+shadow+`)
+		UNION ALL (`+shadow+` EXCEPT `+live+`)),
+		(SELECT count(*) FROM `+s.shadowName("parked_subjects")+where+`)`,
+		s.Engine.Name, s.School).Scan(&differ, &result.Parked); err != nil {
 		return err
 	}
 	if differ {
@@ -257,10 +269,13 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 			return errParkedDiffer
 		}
 		for _, table := range []string{"parked_events", "parked_subjects"} {
-			if _, err := tx.Exec(ctx, `DELETE FROM `+table+where, s.Engine.Name, s.School); err != nil {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+table+where, s.Engine.Name,
+				s.School); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO `+table+` SELECT * FROM `+s.shadowName(table)+where, s.Engine.Name, s.School); err != nil {
+			if _, err := tx.Exec(ctx,
+				`INSERT INTO `+table+` SELECT * FROM `+s.shadowName(table)+where, s.Engine.Name,
+				s.School); err != nil {
 				return err
 			}
 		}
@@ -269,10 +284,10 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 	return err
 }
 
-// exchangeTables moves the live tables out of the way and the others to where they were, and the views
-// over them from the old ones to the new. Dropping tables takes long and comes later, when nobody waits
-// for it; but it is tried here, as a dependent that was overlooked would follow an old table and be
-// dropped with it.
+// exchangeTables moves the live tables out of the way and the others to where they were, and the
+// views over them from the old ones to the new. Dropping tables takes long and comes later, when
+// no reader waits for it; but it is tried here, as a dependent that was overlooked would follow an old
+// table and be dropped with it.
 func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 	live := liveTables(s.rebuilt)
 	views, err := dropViews(ctx, tx, live)
@@ -280,7 +295,8 @@ func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	statements := []string{
-		"SAVEPOINT untried", "DROP TABLE " + strings.Join(live, ", "), "ROLLBACK TO untried", "RELEASE untried",
+		"SAVEPOINT untried", "DROP TABLE " + strings.Join(live, ", "), "ROLLBACK TO untried",
+		"RELEASE untried",
 		"CREATE SCHEMA " + replacedSchema,
 	}
 	for i, name := range tableNames(s.rebuilt) {
@@ -302,7 +318,7 @@ func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// exchangeRows exchanges the rows of the school.
+// exchangeRows exchanges the rows of one school, in the live tables.
 func (s *shadowTables) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
 		return err
@@ -314,10 +330,13 @@ func (s *shadowTables) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 				columns = append(columns, pgx.Identifier{c.Name}.Sanitize())
 			}
 			list, live := strings.Join(columns, ", "), pgx.Identifier{t.Schema().Name}.Sanitize()
-			if _, err := tx.Exec(ctx, `DELETE FROM `+live+` WHERE school = $1`, s.School); err != nil {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+live+` WHERE school = $1`,
+				s.School); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO `+live+` (`+list+`) SELECT `+list+` FROM `+s.shadowName(t.Schema().Name)+` WHERE school = $1`,
+			if _, err := tx.Exec(ctx,
+				`INSERT INTO `+live+` (`+list+`) SELECT `+list+` FROM `+
+					s.shadowName(t.Schema().Name)+` WHERE school = $1`,
 				s.School); err != nil {
 				return err
 			}
@@ -326,14 +345,15 @@ func (s *shadowTables) exchangeRows(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// notify lets those who keep answers know that all of them are out of date.
+// notify tells caches that all results of these partitions are out of date.
 func (s *shadowTables) notify(ctx context.Context, fenced []checkpoint.Checkpoint) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var faults []error
 	for _, n := range s.Notifiers {
 		for _, p := range fenced {
-			faults = append(faults, n.Claimed(ctx, domain.Position{Partition: p.Partition, Offset: p.Next - 1}, p.Epoch, p.Next))
+			faults = append(faults, n.Claimed(ctx,
+				domain.Position{Partition: p.Partition, Offset: p.Next - 1}, p.Epoch, p.Next))
 		}
 	}
 	return errors.Join(faults...)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,15 +15,17 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Shadow says from what tables are made beside the live ones. A zero value means what is in parentheses.
+// Shadow configures the folding of the log into tables next to the live ones. A zero value means
+// the default in parentheses.
 type Shadow struct {
-	URL         string             // of the database, as the one who owns the schema
+	URL         string             // of the database, as the role that owns the schema
 	Engine      projections.Config // of the live set, without group, store and notifiers
-	Projections []string           // which; what reads them comes with them (all)
+	Projections []string           // with those that read them (all)
 	School      string             // only its rows (all schools)
-	Until       time.Time          // leave out what was appended later (nothing)
+	Until       time.Time          // without what was appended later (no limit)
 	Notifiers   []projections.Notifier
-	// Progress is told now and then what is being done, and how many of how many events are folded. It may be nil.
+	// Progress is called now and then with the stage of the work and how many of how many events
+	// are folded. It may be nil.
 	Progress func(stage string, folded, total int64)
 }
 
@@ -32,17 +35,17 @@ func (b *Shadow) report(stage string, folded, total int64) {
 	}
 }
 
-// ErrAlreadyRunning says that another process is doing the same.
-var ErrAlreadyRunning = errors.New("another process is at it already")
+// ErrAlreadyRunning means that another process is doing the same.
+var ErrAlreadyRunning = errors.New("another rebuild or verification is already running")
 
-// engineTables are those of the engine itself; a schema beside the live one has its own.
+// engineTables are the engine's own; a shadow schema has a set of them.
 var engineTables = []string{"checkpoints", "fold_versions", "parked_subjects", "parked_events"}
 
-// shadowTables is tables in a schema of their own, and what folds the log into them.
+// shadowTables are tables in a schema of their own, and the engine that folds the log into them.
 type shadowTables struct {
 	*Shadow
 	schema  string
-	conn    *pgx.Conn // holds the lock; one transaction at a time
+	conn    *pgx.Conn // holds the lock; runs one transaction at a time
 	topic   eventlog.Topic
 	rebuilt []*projections.Projection
 	folded  *projections.Set
@@ -63,7 +66,7 @@ func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err 
 	c.RuntimeParams["application_name"] = "schoolbell " + schema
 	c.RuntimeParams["search_path"] = searchPath(liveSchema)
 	c.RuntimeParams["client_min_messages"] = "warning"
-	c.RuntimeParams["maintenance_work_mem"] = "256MB" // for indexes of tables that are full already
+	c.RuntimeParams["maintenance_work_mem"] = "256MB" // for the indexes of full tables
 	if s.conn, err = pgx.ConnectConfig(ctx, c); err != nil {
 		return nil, fmt.Errorf("connect to database: %w", err)
 	}
@@ -86,7 +89,8 @@ func (s *shadowTables) lock(ctx context.Context) error {
 	const tries, pause = 10, 100 * time.Millisecond
 	for try := 1; ; try++ {
 		var locked bool
-		if err := s.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, s.schema).Scan(&locked); err != nil {
+		if err := s.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`,
+			s.schema).Scan(&locked); err != nil {
 			return fmt.Errorf("take lock of %s: %w", s.schema, err)
 		}
 		switch {
@@ -108,7 +112,8 @@ func (s *shadowTables) close(ctx context.Context) error {
 	return s.conn.Close(context.WithoutCancel(ctx))
 }
 
-// choose determines which projections are rebuilt when some are named, and what must be folded for them.
+// choose determines which projections are rebuilt when some are named, and what must be folded for
+// them.
 func (s *shadowTables) choose(names []string) (err error) {
 	s.rebuilt, s.folded, err = s.Engine.Set.Closure(names...)
 	return err
@@ -122,16 +127,18 @@ func (s *shadowTables) fill(ctx context.Context) error {
 	return s.start(ctx)
 }
 
-// start folds on from where the tables are.
+// start folds from where the shadow tables are.
 func (s *shadowTables) start(ctx context.Context) (err error) {
-	s.pool, err = NewPool(ctx, Config{URL: s.URL, Role: Projector, Schema: s.schema, StatementTimeout: time.Hour})
+	s.pool, err = NewPool(ctx,
+		Config{URL: s.URL, Role: Projector, Schema: s.schema, StatementTimeout: time.Hour})
 	if err != nil {
 		return err
 	}
 	cfg := projections.CatchupConfig{Config: s.Engine, Until: s.Until}
 	cfg.Set, cfg.School, cfg.Metrics, cfg.Tracer = s.folded, s.School, nil, nil
-	// Nobody waits for these rows. The more events a commit holds, the fewer times a row is written that many of them change.
-	cfg.MaxBatch, cfg.MaxRows = orDefault(cfg.MaxBatch, 40_000), orDefault(cfg.MaxRows, 400_000)
+	// No reader waits for these rows, so batches are large: the more events a commit holds, the
+	// fewer times a row is written that many of them change.
+	cfg.MaxBatch, cfg.MaxRows = cmp.Or(cfg.MaxBatch, 40_000), cmp.Or(cfg.MaxRows, 400_000)
 	cfg.Store = NewProjectionStore(s.pool, s.folded, s.Engine.Name)
 	for n := range s.topic.Partitions {
 		if s.School == "" || n == eventlog.PartitionFor(s.School, s.topic.Partitions) {
@@ -149,7 +156,7 @@ func (s *shadowTables) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// halt ends the folding, if it has begun.
+// halt ends the folding, if it has started.
 func (s *shadowTables) halt() error {
 	if s.stop == nil {
 		return nil
@@ -170,7 +177,9 @@ func (s *shadowTables) createSchema(ctx context.Context) error {
 	}
 	schema := pgx.Identifier{s.schema}.Sanitize()
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+schema+"; GRANT USAGE ON SCHEMA "+schema+" TO schoolbell_projector"); err != nil {
+		if _, err := tx.Exec(ctx,
+			"CREATE SCHEMA "+schema+"; GRANT USAGE ON SCHEMA "+schema+
+				" TO schoolbell_projector"); err != nil {
 			return fmt.Errorf("create schema %s: %w", s.schema, err)
 		}
 		keyed := map[string]bool{}
@@ -178,10 +187,12 @@ func (s *shadowTables) createSchema(ctx context.Context) error {
 			keyed[name] = true
 		}
 		for _, t := range s.folded.Tables() {
-			keyed[t.Schema().Name] = !t.Schema().AppendOnly // nobody looks for rows there before they are read
+			// folds never look up their rows
+			keyed[t.Schema().Name] = !t.Schema().AppendOnly
 		}
 		for name, key := range keyed {
-			if _, err := tx.Exec(ctx, `SELECT mirror($1::text::regclass, $2, $3)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema, key); err != nil {
+			if _, err := tx.Exec(ctx, `SELECT mirror($1::text::regclass, $2, $3)`,
+				pgx.Identifier{liveSchema, name}.Sanitize(), s.schema, key); err != nil {
 				return fmt.Errorf("create table %s.%s: %w", s.schema, name, err)
 			}
 		}
@@ -191,20 +202,25 @@ func (s *shadowTables) createSchema(ctx context.Context) error {
 
 func (s *shadowTables) dropSchema(ctx context.Context) error { return s.drop(ctx, s.schema) }
 
-// replacedSchema holds tables that others have replaced, until they are dropped.
+// replacedSchema holds the former live tables until they are dropped.
 const replacedSchema = "schoolbell_replaced"
 
-func (s *shadowTables) dropReplaced(ctx context.Context) error { return s.drop(ctx, replacedSchema) }
+func (s *shadowTables) dropReplaced(
+	ctx context.Context,
+) error {
+	return s.drop(ctx, replacedSchema)
+}
 
 func (s *shadowTables) drop(ctx context.Context, schema string) error {
-	if _, err := s.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
+	if _, err := s.conn.Exec(ctx,
+		"DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
 		return fmt.Errorf("drop schema %s: %w", schema, err)
 	}
 	return nil
 }
 
-// discard stops and removes everything, also after ctx has ended. When the connection has ended, and so the lock, the
-// schema is left to the next run.
+// discard stops and removes everything, even after ctx has ended. When the connection is lost, and
+// so the lock, the schema is left to the next run.
 func (s *shadowTables) discard(ctx context.Context) error {
 	err := s.halt()
 	if s.conn.IsClosed() {
@@ -215,20 +231,22 @@ func (s *shadowTables) discard(ctx context.Context) error {
 	return errors.Join(err, s.dropSchema(ctx), s.close(ctx))
 }
 
-// index makes the indexes that bulk loading goes without, and looks at what is in the tables for the planner's sake.
+// index creates the indexes that bulk loading goes without, and gathers statistics for the planner.
 func (s *shadowTables) index(ctx context.Context) error {
 	for _, name := range tableNames(s.rebuilt) {
-		if _, err := s.conn.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`, pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
+		if _, err := s.conn.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`,
+			pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
 			return fmt.Errorf("create indexes of %s: %w", name, err)
 		}
-		if _, err := s.conn.Exec(ctx, "ANALYZE "+pgx.Identifier{s.schema, name}.Sanitize()); err != nil {
+		if _, err := s.conn.Exec(ctx,
+			"ANALYZE "+pgx.Identifier{s.schema, name}.Sanitize()); err != nil {
 			return fmt.Errorf("analyze %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// catchUp folds until hardly anything is missing that the live tables have, and returns how many events they hold.
+// catchUp folds until the live tables are hardly ahead, and returns how many events they hold.
 func (s *shadowTables) catchUp(ctx context.Context, stage string) (total int64, err error) {
 	const near = 2000
 	for {
@@ -249,8 +267,10 @@ func (s *shadowTables) catchUp(ctx context.Context, stage string) (total int64, 
 	}
 }
 
-// foldTo folds up to positions.
-func (s *shadowTables) foldTo(ctx context.Context, stage string, positions map[int32]int64, total int64) error {
+// foldTo folds up to positions, and reports progress.
+func (s *shadowTables) foldTo(
+	ctx context.Context, stage string, positions map[int32]int64, total int64,
+) error {
 	group, ctx := errgroup.WithContext(ctx)
 	done := make(chan struct{})
 	group.Go(func() error {
@@ -272,14 +292,11 @@ func (s *shadowTables) foldTo(ctx context.Context, stage string, positions map[i
 	return group.Wait()
 }
 
-// querier is what a connection and a transaction have in common.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // livePositions returns the next offsets of the live tables, of the partitions that matter here. It
 // fails when they were folded from another topic.
-func (s *shadowTables) livePositions(ctx context.Context, q checkpoint.Querier) (map[int32]int64, error) {
+func (s *shadowTables) livePositions(
+	ctx context.Context, q checkpoint.Querier,
+) (map[int32]int64, error) {
 	live, err := checkpoint.Read(ctx, q, s.Engine.Name)
 	if err != nil {
 		return nil, err
@@ -287,7 +304,8 @@ func (s *shadowTables) livePositions(ctx context.Context, q checkpoint.Querier) 
 	positions := map[int32]int64{}
 	for _, c := range live {
 		if c.TopicID != s.topic.ID {
-			return nil, &projections.TopicError{Partition: c.Partition, Stored: c.TopicID, Current: s.topic.ID}
+			return nil, &projections.TopicError{Partition: c.Partition, Stored: c.TopicID,
+				Current: s.topic.ID}
 		}
 		if s.School == "" || c.Partition == eventlog.PartitionFor(s.School, s.topic.Partitions) {
 			positions[c.Partition] = c.Next
@@ -296,10 +314,11 @@ func (s *shadowTables) livePositions(ctx context.Context, q checkpoint.Querier) 
 	return positions, nil
 }
 
-// liveParked tells whether events are parked beside the live tables.
+// liveParked reports whether events of the live set are parked.
 func (s *shadowTables) liveParked(ctx context.Context) (some bool, err error) {
 	err = asProjector(ctx, s.conn, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM parked_subjects WHERE set_name = $1 AND ($2 = '' OR school = $2))`,
+		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM parked_subjects WHERE set_name = $1
+			AND ($2 = '' OR school = $2))`,
 			s.Engine.Name, s.School).Scan(&some)
 	})
 	return some, err
@@ -309,7 +328,7 @@ func (s *shadowTables) liveParked(ctx context.Context) (some bool, err error) {
 func asProjector(ctx context.Context, conn *pgx.Conn, fn func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+string(Projector)); err != nil {
-			return fmt.Errorf("take on the projector's role: %w", err)
+			return fmt.Errorf("switch to the projector's role: %w", err)
 		}
 		return fn(tx)
 	})

@@ -14,7 +14,7 @@ import (
 // statement is prepared once on each connection that needs it.
 type statement struct{ name, sql string }
 
-// prepared is under which key a connection knows its statements.
+// prepared is the key under which a connection stores the names of its prepared statements.
 const prepared = "schoolbell.prepared"
 
 func (s statement) prepare(ctx context.Context, conn *pgconn.PgConn) error {
@@ -33,7 +33,8 @@ func (s statement) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// tableStatements are the statements of one table. Each takes an array for every column, or every column of the key.
+// tableStatements are the statements of one table. Each takes an array for every column, or every
+// column of the key.
 type tableStatements struct {
 	insert, upsert, remove, lookup, all statement
 }
@@ -53,10 +54,12 @@ func newTableStatements(s *projections.Schema) tableStatements {
 	}
 	list := strings.Join(columns, ", ")
 	keys := strings.Join(columns[:s.Keys], ", ")
-	insert := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", table, list, strings.Join(arrays, ", "))
+	insert := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", table, list,
+		strings.Join(arrays, ", "))
 	upsert := fmt.Sprintf("%s ON CONFLICT (%s) DO NOTHING", insert, keys)
 	if len(updates) > 0 {
-		upsert = fmt.Sprintf("%s ON CONFLICT (%s) DO UPDATE SET %s", insert, keys, strings.Join(updates, ", "))
+		upsert = fmt.Sprintf("%s ON CONFLICT (%s) DO UPDATE SET %s", insert, keys,
+			strings.Join(updates, ", "))
 	}
 	wanted := fmt.Sprintf("unnest(%s) AS k (%s)", strings.Join(arrays[:s.Keys], ", "), keys)
 	on := strings.Join(match, " AND ")
@@ -64,8 +67,11 @@ func newTableStatements(s *projections.Schema) tableStatements {
 	return tableStatements{
 		insert: statement{name("insert"), insert},
 		upsert: statement{name("upsert"), upsert},
-		remove: statement{name("remove"), fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", table, wanted, on)},
-		lookup: statement{name("lookup"), fmt.Sprintf("SELECT t.%s FROM %s JOIN %s t ON %s", strings.Join(columns, ", t."), wanted, table, on)},
-		all:    statement{name("all"), fmt.Sprintf("SELECT %s FROM %s", list, table)},
+		remove: statement{name("remove"),
+			fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", table, wanted, on)},
+		lookup: statement{name("lookup"),
+			fmt.Sprintf("SELECT t.%s FROM %s JOIN %s t ON %s", strings.Join(columns, ", t."),
+				wanted, table, on)},
+		all: statement{name("all"), fmt.Sprintf("SELECT %s FROM %s", list, table)},
 	}
 }

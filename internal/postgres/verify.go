@@ -14,29 +14,31 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// VerifyResult is what a comparison of the live tables with the log has found.
+// VerifyResult is the result of comparing the live tables with the log.
 type VerifyResult struct {
 	Projections []string      `json:"projections"`
 	School      string        `json:"school,omitzero"`
 	Events      int64         `json:"events"`   // how far the log was folded
 	Rows        int64         `json:"rows"`     // compared
 	Differ      int64         `json:"differ"`   // of them
-	Examples    []Difference  `json:"examples"` // the first ones of each table
+	Examples    []Difference  `json:"examples"` // the first of each table
 	Took        time.Duration `json:"-"`
 }
 
-// Difference is a row that is not as the log has it.
+// Difference is a row that is not what the log says.
 type Difference struct {
-	Table   string             `json:"table"`
-	Key     map[string]any     `json:"key"`
-	Only    string             `json:"only,omitzero"` // "live" or "log", when the row is in one of them alone
+	Table string         `json:"table"`
+	Key   map[string]any `json:"key"`
+	// "live" or "log", when the row is in only one of them
+	Only    string             `json:"only,omitzero"`
 	Columns []ColumnDifference `json:"columns,omitzero"`
 }
 
-// ColumnDifference is a value that is not as the log has it.
+// ColumnDifference is a value that is not what the log says.
 type ColumnDifference struct {
 	Column string `json:"column"`
 	Live   any    `json:"live"`
@@ -44,12 +46,13 @@ type ColumnDifference struct {
 }
 
 const (
-	verifySchema   = "schoolbell_verify"
-	examplesATable = 20
+	verifySchema     = "schoolbell_verify"
+	examplesPerTable = 20
 )
 
-// Verify folds the log beside the live tables, exactly to where a snapshot of them stands, and compares row by row. It
-// disturbs nobody; but a rebuild waits for it before it exchanges tables.
+// Verify folds the log next to the live tables, exactly to the position of a snapshot of them, and
+// compares row by row. It disturbs no reader and no worker; only a rebuild waits for it before it
+// exchanges tables.
 func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 	began := time.Now()
 	s, err := b.open(ctx, verifySchema)
@@ -72,7 +75,8 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 	if _, err := s.catchUp(ctx, "fold"); err != nil {
 		return nil, err
 	}
-	live, err := NewPool(ctx, Config{URL: b.URL, Role: Projector, MaxConns: 1, StatementTimeout: time.Hour})
+	live, err := NewPool(ctx,
+		Config{URL: b.URL, Role: Projector, MaxConns: 1, StatementTimeout: time.Hour})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +99,7 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 	return result, nil
 }
 
-// compare folds up to where a snapshot stands, and compares.
+// compare folds up to the position of a snapshot, and compares.
 func (s *shadowTables) compare(ctx context.Context, live pgx.Tx) (*VerifyResult, error) {
 	positions, err := s.livePositions(ctx, live)
 	if err != nil {
@@ -129,16 +133,20 @@ func (s *shadowTables) compare(ctx context.Context, live pgx.Tx) (*VerifyResult,
 	return result, nil
 }
 
-// parkedSchema is what must be the same about parked events.
-var parkedSchema = &projections.Schema{Name: "parked_events", Keys: 2, Columns: []projections.Column{
-	{Name: "partition", Kind: projections.KindInt, Key: true},
-	{Name: "log_offset", Kind: projections.KindInt, Key: true},
-	{Name: "school", Kind: projections.KindText},
-	{Name: "subject", Kind: projections.KindText},
-}}
+// parkedSchema has the columns of parked events that must be the same.
+var parkedSchema = &projections.Schema{Name: "parked_events", Keys: 2,
+	Columns: []projections.Column{
+		{Name: "partition", Kind: projections.KindInt, Key: true},
+		{Name: "log_offset", Kind: projections.KindInt, Key: true},
+		{Name: "school", Kind: projections.KindText},
+		{Name: "subject", Kind: projections.KindText},
+	}}
 
-// compareTable walks through two tables side by side, in the order of their keys.
-func (s *shadowTables) compareTable(ctx context.Context, result *VerifyResult, schema *projections.Schema, where string, live, shadow querier) error {
+// compareTable merges two tables in the order of their keys, so that neither must fit into memory.
+func (s *shadowTables) compareTable(
+	ctx context.Context, result *VerifyResult, schema *projections.Schema, where string, live,
+	shadow checkpoint.Querier,
+) error {
 	var columns, order []string
 	for _, c := range schema.Columns {
 		column := pgx.Identifier{c.Name}.Sanitize()
@@ -150,7 +158,8 @@ func (s *shadowTables) compareTable(ctx context.Context, result *VerifyResult, s
 			order = append(order, column)
 		}
 	}
-	sql := fmt.Sprintf(`SELECT %s FROM %s WHERE ($1 = '' OR school = $1)%s ORDER BY %s`, strings.Join(columns, ", "),
+	sql := fmt.Sprintf(`SELECT %s FROM %s WHERE ($1 = '' OR school = $1)%s ORDER BY %s`,
+		strings.Join(columns, ", "),
 		pgx.Identifier{schema.Name}.Sanitize(), where, strings.Join(order, ", "))
 	a, err := openRows(ctx, live, sql, s.School)
 	if err != nil {
@@ -170,7 +179,7 @@ func (s *shadowTables) compareTable(ctx context.Context, result *VerifyResult, s
 		result.Rows++
 		if difference != nil {
 			result.Differ++
-			if examples++; examples <= examplesATable {
+			if examples++; examples <= examplesPerTable {
 				result.Examples = append(result.Examples, *difference)
 			}
 		}
@@ -190,8 +199,11 @@ type rowCursor struct {
 	values [][]byte // nil at the end
 }
 
-func openRows(ctx context.Context, q querier, sql string, args ...any) (*rowCursor, error) {
-	rows, err := q.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
+func openRows(
+	ctx context.Context, q checkpoint.Querier, sql string, args ...any,
+) (*rowCursor, error) {
+	rows, err := q.Query(ctx, sql,
+		append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +251,8 @@ func compareRows(schema *projections.Schema, live, log [][]byte) (*Difference, e
 	default:
 		for i := schema.Keys; i < len(schema.Columns); i++ {
 			if !bytes.Equal(live[i], log[i]) {
-				d.Columns = append(d.Columns, ColumnDifference{schema.Columns[i].Name, printable(a[i]), printable(b[i])})
+				d.Columns = append(d.Columns,
+					ColumnDifference{schema.Columns[i].Name, printable(a[i]), printable(b[i])})
 			}
 		}
 	}
@@ -287,7 +300,7 @@ func compareKeys(a, b []any) int {
 	return 0
 }
 
-// printable is a value as JSON and people read it; what is not known is null.
+// printable returns a value for JSON and for people; a missing date or time is null.
 func printable(v any) any {
 	switch v := v.(type) {
 	case domain.Date:

@@ -10,14 +10,16 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// checkVersions makes sure that the tables were made by this program's folds. When nothing has been folded yet they are
-// going to be.
+// checkVersions makes sure that the tables were made by this program's folds, or will be, as
+// nothing has been folded yet.
 func (s *ProjectionStore) checkVersions(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, `
-		INSERT INTO fold_versions (set_name, projection, version) SELECT $1, * FROM unnest($2::text[], $3::int[])
+		INSERT INTO fold_versions (set_name, projection, version) SELECT $1, *
+		FROM unnest($2::text[], $3::int[])
 		WHERE NOT EXISTS (SELECT FROM fold_versions WHERE set_name = $1)
-		ON CONFLICT DO NOTHING`, append([]any{s.name}, versionsOf(s.set.Projections())...)...); err != nil {
-		return fmt.Errorf("note versions: %w", err)
+		ON CONFLICT DO
+		NOTHING`, append([]any{s.name}, versionsOf(s.set.Projections())...)...); err != nil {
+		return fmt.Errorf("store versions: %w", err)
 	}
 	return versionFault(ctx, tx, s.name, s.set)
 }
@@ -32,9 +34,11 @@ func versionsOf(members []*projections.Projection) []any {
 	return []any{names, versions}
 }
 
-// tableVersions reads with which versions the tables of a set were made. It is empty when nothing has been folded.
+// tableVersions reads with which versions the tables of a set were made. It is empty when nothing
+// has been folded.
 func tableVersions(ctx context.Context, tx pgx.Tx, name string) (map[string]int, error) {
-	rows, err := tx.Query(ctx, `SELECT projection, version FROM fold_versions WHERE set_name = $1`, name)
+	rows, err := tx.Query(ctx, `SELECT projection, version FROM fold_versions WHERE set_name = $1`,
+		name)
 	if err != nil {
 		return nil, fmt.Errorf("read versions: %w", err)
 	}
@@ -50,7 +54,8 @@ func tableVersions(ctx context.Context, tx pgx.Tx, name string) (map[string]int,
 	return versions, nil
 }
 
-// versionFault returns the first [*projections.VersionError], one that a rebuild cannot mend before others.
+// versionFault returns the first [*projections.VersionError], preferring one that a rebuild cannot
+// repair.
 func versionFault(ctx context.Context, tx pgx.Tx, name string, set *projections.Set) error {
 	tables, err := tableVersions(ctx, tx, name)
 	if err != nil || len(tables) == 0 {
@@ -74,12 +79,14 @@ func versionFault(ctx context.Context, tx pgx.Tx, name string, set *projections.
 	return stale
 }
 
-// Outdated returns the projections of a set whose tables were made by older versions of the folds, or not yet at all. It
-// fails with a [*projections.VersionError] when a newer program has made some of them.
+// Outdated returns the projections of a set whose tables were made by older versions of the folds,
+// or not yet at all. It fails with a [*projections.VersionError] when a newer program has made some
+// of them.
 func (s *ProjectionStore) Outdated(ctx context.Context) (names []string, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var version *projections.VersionError
-		if err := versionFault(ctx, tx, s.name, s.set); err != nil && (!errors.As(err, &version) || version.Folds < version.Tables) {
+		if err := versionFault(ctx, tx, s.name, s.set); err != nil &&
+			(!errors.As(err, &version) || version.Folds < version.Tables) {
 			return err
 		}
 		tables, err := tableVersions(ctx, tx, s.name)

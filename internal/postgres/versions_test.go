@@ -10,11 +10,13 @@ import (
 	"github.com/schoolbell/schoolbell/projections/storetest"
 )
 
-// Fault 26: of two versions of the program only the one whose folds made the tables may write to them.
+// Fault 26: of two versions of the program only the one whose folds made the tables may write to
+// them.
 func TestP8_TablesAreWrittenByOneVersionOfTheFolds(t *testing.T) {
 	t.Parallel()
 	old := openStore(t, storetest.Set(false))
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: old.url, Role: postgres.Projector})
+	pool, err := postgres.NewPool(t.Context(),
+		postgres.Config{URL: old.url, Role: postgres.Projector})
 	require.NoError(t, err)
 	defer pool.Close()
 	newer := postgres.NewProjectionStore(pool, storetest.Set(true), "test")
@@ -27,7 +29,8 @@ func TestP8_TablesAreWrittenByOneVersionOfTheFolds(t *testing.T) {
 	_, err = newer.Claim(t.Context(), 0, "topic")
 	require.ErrorAs(t, err, &fault)
 	require.Equal(t, projections.VersionError{Projection: "pupils", Tables: 1, Folds: 2}, *fault)
-	require.NoError(t, old.Commit(t.Context(), claim, &projections.Commit{To: 1}), "a claim that was refused fences nobody")
+	require.NoError(t, old.Commit(t.Context(), claim, &projections.Commit{To: 1}),
+		"a claim that was refused fences no other")
 
 	exec(t, old.url, `UPDATE schoolbell.fold_versions SET version = 2`)
 	_, err = newer.Claim(t.Context(), 1, "topic")
@@ -36,7 +39,7 @@ func TestP8_TablesAreWrittenByOneVersionOfTheFolds(t *testing.T) {
 	require.ErrorAs(t, err, &fault)
 	require.Equal(t, projections.VersionError{Projection: "pupils", Tables: 2, Folds: 1}, *fault)
 	_, err = old.Outdated(t.Context())
-	require.ErrorAs(t, err, &fault, "nor may it make them anew")
+	require.ErrorAs(t, err, &fault, "nor may it rebuild them")
 
 	exec(t, old.url, `INSERT INTO schoolbell.fold_versions VALUES ('test', 'later', 1)`)
 	_, err = newer.Claim(t.Context(), 1, "topic")

@@ -9,45 +9,24 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/schoolbell/schoolbell/projections/cache"
 )
 
-// Key identifies a result.
-type Key struct {
-	Partition   int32 // of the school
-	School      string
-	Query       string
-	Input       string   // whatever distinguishes results of the query, without colons
-	Projections []string // that the result is made from
-}
-
-// Outcome is where a result came from.
-type Outcome string
-
-// The outcomes of a lookup.
-const (
-	Hit    Outcome = "hit"
-	Miss   Outcome = "miss"
-	Bypass Outcome = "bypass" // Redis was unavailable, or the lookup is private
-)
-
-// cached is a current result.
-type cached struct {
-	value  []byte
-	offset int64 // of the last event that it is sure to cover
-}
+var _ cache.Store = (*Cache)(nil)
 
 // errMiss is returned when no current result is cached.
 var errMiss = errors.New("no current result is cached")
 
-// get looks up a result that is current at minOffset or later.
-func (c *Cache) get(ctx context.Context, k Key, minOffset int64) (cached, Outcome) {
+// Get implements [cache.Store].
+func (c *Cache) Get(ctx context.Context, k cache.Key, minOffset int64) (cache.Entry, cache.Outcome) {
 	f, err := c.fetch(ctx, k)
-	outcome := Bypass
+	outcome := cache.Bypass
 	switch {
-	case err == nil && f.offset >= minOffset:
-		outcome = Hit
+	case err == nil && f.Offset >= minOffset:
+		outcome = cache.Hit
 	case err == nil, errors.Is(err, errMiss):
-		outcome = Miss
+		outcome = cache.Miss
 	}
 	c.metrics.reads.WithLabelValues(k.Query, string(outcome)).Inc()
 	return f, outcome
@@ -56,7 +35,7 @@ func (c *Cache) get(ctx context.Context, k Key, minOffset int64) (cached, Outcom
 // fetch reads in one round trip, in an order that matters: a result is valid as of the head's
 // position, so the versions must have all changes up to there, and are therefore read after the
 // head.
-func (c *Cache) fetch(ctx context.Context, k Key) (cached, error) {
+func (c *Cache) fetch(ctx context.Context, k cache.Key) (cache.Entry, error) {
 	var entry, head, versions *redis.SliceCmd
 	err := c.do(ctx, func(ctx context.Context) error {
 		_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -68,21 +47,21 @@ func (c *Cache) fetch(ctx context.Context, k Key) (cached, error) {
 		return err
 	})
 	if err != nil {
-		return cached{}, err
+		return cache.Entry{}, err
 	}
 	body, _ := entry.Val()[1].(string)
 	made, ok := integers(entry.Val()[:1])
 	now, ok2 := integers(head.Val())
 	needed, ok3 := integers(versions.Val())
 	if !ok || !ok2 || !ok3 || made[0] < now[0] {
-		return cached{}, errMiss
+		return cache.Entry{}, errMiss
 	}
 	for _, version := range needed {
 		if made[0] < version {
-			return cached{}, errMiss
+			return cache.Entry{}, errMiss
 		}
 	}
-	return cached{value: []byte(body), offset: max(made[0], now[1])}, nil
+	return cache.Entry{Value: []byte(body), Offset: max(made[0], now[1])}, nil
 }
 
 // integers parses numbers from a reply of Redis, all or none.
@@ -99,8 +78,8 @@ func integers(values []any) ([]int64, bool) {
 	return ns, true
 }
 
-// put stores a result made from a snapshot at the given offset, unless it is outdated already.
-func (c *Cache) put(ctx context.Context, k Key, value []byte, offset int64, ttl time.Duration) {
+// Put implements [cache.Store].
+func (c *Cache) Put(ctx context.Context, k cache.Key, value []byte, offset int64, ttl time.Duration) {
 	args := make([]any, 0, 3+len(k.Projections))
 	args = append(args, offset, ttl.Milliseconds(), value)
 	for _, p := range k.Projections {
@@ -176,6 +155,6 @@ func (c *Cache) entryPrefix(partition int32, school string) string {
 	return c.partitionPrefix(partition) + "e:" + school + ":"
 }
 
-func (c *Cache) entryKey(k Key) string {
+func (c *Cache) entryKey(k cache.Key) string {
 	return c.entryPrefix(k.Partition, k.School) + k.Query + ":" + k.Input
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/cache"
 )
 
 const partition = 3
@@ -38,9 +39,9 @@ func changed(attendance, fees int64) []*projections.Change {
 	return []*projections.Change{{School: "north", Offsets: []int64{attendance, fees}}}
 }
 
-func ask(least int64, projections ...string) redis.Lookup {
-	return redis.Lookup{
-		Key: redis.Key{Partition: partition, School: "north", Query: "q", Input: "i",
+func ask(least int64, projections ...string) cache.Lookup {
+	return cache.Lookup{
+		Key: cache.Key{Partition: partition, School: "north", Query: "q", Input: "i",
 			Projections: projections},
 		TTL: time.Minute, MinOffset: least,
 	}
@@ -50,11 +51,11 @@ func ask(least int64, projections ...string) redis.Lookup {
 type got struct {
 	answer  string
 	offset  int64
-	outcome redis.Outcome
+	outcome cache.Outcome
 }
 
 func fetch(
-	t *testing.T, a *redis.ReadThrough[string], k redis.Lookup, answer string, offset int64,
+	t *testing.T, a *cache.ReadThrough[string], k cache.Lookup, answer string, offset int64,
 ) got {
 	t.Helper()
 	text, o, outcome, err := a.Get(t.Context(), k,
@@ -70,31 +71,31 @@ func TestAResultIsCurrentUntilItsProjectionsChange(t *testing.T) {
 		a, n, ctx := texts(c), notifier(t, c), t.Context()
 		fees := ask(-1, "fees")
 
-		require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, fees, "a", 10))
-		require.Equal(t, redis.Miss, fetch(t, a, fees, "a", 10).outcome,
+		require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, fees, "a", 10))
+		require.Equal(t, cache.Miss, fetch(t, a, fees, "a", 10).outcome,
 			"nothing is cached before the projector has claimed the partition")
 		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
-		require.Equal(t, redis.Miss, fetch(t, a, fees, "a", 10).outcome)
-		require.Equal(t, got{"a", 10, redis.Hit}, fetch(t, a, fees, "b", 99))
+		require.Equal(t, cache.Miss, fetch(t, a, fees, "a", 10).outcome)
+		require.Equal(t, got{"a", 10, cache.Hit}, fetch(t, a, fees, "b", 99))
 
 		require.NoError(t, n.Committed(ctx, at(15), 1, changed(14, -1)))
-		require.Equal(t, got{"a", 15, redis.Hit}, fetch(t, a, fees, "b", 99),
+		require.Equal(t, got{"a", 15, cache.Hit}, fetch(t, a, fees, "b", 99),
 			"another projection has changed")
-		require.Equal(t, got{"b", 16, redis.Miss}, fetch(t, a, ask(16, "fees"), "b", 16),
+		require.Equal(t, got{"b", 16, cache.Miss}, fetch(t, a, ask(16, "fees"), "b", 16),
 			"but not as new as is asked for")
 
 		require.NoError(t, n.Committed(ctx, at(20), 1, changed(-1, 18)))
-		require.Equal(t, got{"c", 20, redis.Miss}, fetch(t, a, fees, "c", 20))
-		require.Equal(t, got{"c", 20, redis.Hit}, fetch(t, a, fees, "d", 99))
+		require.Equal(t, got{"c", 20, cache.Miss}, fetch(t, a, fees, "c", 20))
+		require.Equal(t, got{"c", 20, cache.Hit}, fetch(t, a, fees, "d", 99))
 
 		both := ask(-1, "fees", "attendance")
 		both.Key.Input = "another"
 		for _, stale := range []int64{13, 17} {
-			require.Equal(t, redis.Miss, fetch(t, a, both, "old", stale).outcome,
+			require.Equal(t, cache.Miss, fetch(t, a, both, "old", stale).outcome,
 				"a result of an old snapshot is not stored")
 		}
-		require.Equal(t, redis.Miss, fetch(t, a, both, "new", 18).outcome)
-		require.Equal(t, got{"new", 20, redis.Hit}, fetch(t, a, both, "x", 99))
+		require.Equal(t, cache.Miss, fetch(t, a, both, "new", 18).outcome)
+		require.Equal(t, got{"new", 20, cache.Hit}, fetch(t, a, both, "x", 99))
 	})
 }
 
@@ -110,24 +111,24 @@ func TestLostKeysOnlyCostALoad(t *testing.T) {
 		fetch(t, a, k, "a", 10)
 
 		require.NoError(t, direct.FlushAll(ctx).Err())
-		require.Equal(t, redis.Miss, fetch(t, a, k, "a", 10).outcome)
+		require.Equal(t, cache.Miss, fetch(t, a, k, "a", 10).outcome)
 		require.NoError(t, n.Heartbeat(ctx, at(12), 1))
-		require.Equal(t, redis.Miss, fetch(t, a, k, "late", 11).outcome)
-		require.Equal(t, redis.Miss, fetch(t, a, k, "b", 12).outcome,
+		require.Equal(t, cache.Miss, fetch(t, a, k, "late", 11).outcome)
+		require.Equal(t, cache.Miss, fetch(t, a, k, "b", 12).outcome,
 			"a result made before the flush was noticed is not stored")
-		require.Equal(t, got{"b", 12, redis.Hit}, fetch(t, a, k, "c", 99))
+		require.Equal(t, got{"b", 12, cache.Hit}, fetch(t, a, k, "c", 99))
 
 		require.NoError(t, direct.Del(ctx, "sb:{3}:v:north").Err())
-		require.Equal(t, redis.Miss, fetch(t, a, k, "old", 11).outcome)
-		require.Equal(t, got{"b", 12, redis.Hit}, fetch(t, a, k, "c", 99),
+		require.Equal(t, cache.Miss, fetch(t, a, k, "old", 11).outcome)
+		require.Equal(t, got{"b", 12, cache.Hit}, fetch(t, a, k, "c", 99),
 			"the version is set to where the head is")
 
 		// The owner dies between a commit and its notice.
 		require.NoError(t, notifier(t, c).Claimed(ctx, at(20), 2, -1))
-		require.Equal(t, redis.Miss, fetch(t, a, k, "d", 20).outcome)
+		require.Equal(t, cache.Miss, fetch(t, a, k, "d", 20).outcome)
 		require.NoError(t, n.Committed(ctx, at(15), 1, changed(-1, 15)),
 			"the old owner is not listened to")
-		require.Equal(t, got{"d", 20, redis.Hit}, fetch(t, a, k, "e", 99))
+		require.Equal(t, got{"d", 20, cache.Hit}, fetch(t, a, k, "e", 99))
 	})
 }
 
@@ -142,12 +143,12 @@ func TestTheNextNoticeMakesUpForAFailedOne(t *testing.T) {
 		fetch(t, a, k, "a", 10)
 		w.set(true, false)
 		require.ErrorIs(t, n.Committed(ctx, at(12), 1, changed(-1, 12)), redis.ErrUnavailable)
-		require.Equal(t, got{"a", 10, redis.Hit}, fetch(t, a, k, "b", 12),
+		require.Equal(t, got{"a", 10, cache.Hit}, fetch(t, a, k, "b", 12),
 			"it is as old as it says")
 		w.set(false, false)
 		require.Eventually(t, func() bool { return n.Heartbeat(ctx, at(12), 1) == nil },
 			10*time.Second, time.Millisecond)
-		require.Equal(t, got{"b", 12, redis.Miss}, fetch(t, a, k, "b", 12))
+		require.Equal(t, got{"b", 12, cache.Miss}, fetch(t, a, k, "b", 12))
 	})
 }
 
@@ -160,12 +161,12 @@ func TestAParkedEventFoldedLateInvalidatesResults(t *testing.T) {
 		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
 		fetch(t, a, k, "without", 10)
 		require.NoError(t, n.Committed(ctx, at(10), 1, changed(-1, 4)))
-		require.Equal(t, got{"with", 10, redis.Miss}, fetch(t, a, k, "with", 10))
-		require.Equal(t, redis.Miss, fetch(t, a, k, "with", 10).outcome,
+		require.Equal(t, got{"with", 10, cache.Miss}, fetch(t, a, k, "with", 10))
+		require.Equal(t, cache.Miss, fetch(t, a, k, "with", 10).outcome,
 			"results at this position cannot be distinguished, so none is stored")
 		require.NoError(t, n.Committed(ctx, at(11), 1, nil))
 		fetch(t, a, k, "with", 11)
-		require.Equal(t, got{"with", 11, redis.Hit}, fetch(t, a, k, "x", 99))
+		require.Equal(t, got{"with", 11, cache.Hit}, fetch(t, a, k, "x", 99))
 	})
 }
 
@@ -237,7 +238,7 @@ func TestNoRequestWaitsForTheEventOfAnother(t *testing.T) {
 		}
 	})
 	<-waiting
-	require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
+	require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
 	end()
 	wg.Wait()
 }
@@ -252,7 +253,7 @@ func TestFailedLoadsAreNotCached(t *testing.T) {
 		_, _, _, err := a.Get(t.Context(), ask(-1, "fees"),
 			func(context.Context) (string, int64, error) { return "", 0, broken })
 		require.ErrorIs(t, err, broken)
-		require.Equal(t, got{"a", 10, redis.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
+		require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
 	})
 }
 
@@ -265,7 +266,7 @@ func TestASilentServerCostsLittle(t *testing.T) {
 		fetch(t, a, ask(-1, "fees"), "a", 1)
 		w.set(false, true)
 		for range 5 {
-			require.Equal(t, got{"b", 1, redis.Bypass}, fetch(t, a, ask(-1, "fees"), "b", 1))
+			require.Equal(t, got{"b", 1, cache.Bypass}, fetch(t, a, ask(-1, "fees"), "b", 1))
 		}
 		require.ErrorIs(t, c.Ping(t.Context()), redis.ErrUnavailable)
 		w.set(false, false)

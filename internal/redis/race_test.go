@@ -15,6 +15,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/cache"
 )
 
 // tables is the model that the cache is held against: which of the events change the school's fees.
@@ -83,7 +84,7 @@ func TestP7_NoAnswerIsOlderThanItSays(t *testing.T) {
 
 // read asks until ctx ends and compares each answer with the model.
 func read(
-	ctx context.Context, model *tables, answers *redis.ReadThrough[int64], hits,
+	ctx context.Context, model *tables, answers *cache.ReadThrough[int64], hits,
 	total *atomic.Int64,
 ) error {
 	for ctx.Err() == nil {
@@ -104,7 +105,7 @@ func read(
 			return err
 		}
 		total.Add(1)
-		if outcome == redis.Hit {
+		if outcome == cache.Hit {
 			hits.Add(1)
 		}
 		if want := model.count(offset); n != want || offset < least {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/cache"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -144,16 +145,16 @@ func openWith(t *testing.T, address string, timeout time.Duration) *redis.Cache 
 }
 
 // texts keeps answers that are texts.
-func texts(c *redis.Cache) *redis.ReadThrough[string] {
-	return redis.NewReadThrough(c, redis.Codec[string]{
+func texts(c *redis.Cache) *cache.ReadThrough[string] {
+	return cache.NewReadThrough(c, cache.Codec[string]{
 		Append: func(b []byte, s string) []byte { return append(b, s...) },
 		Parse:  func(b []byte) (string, error) { return string(b), nil },
 	}, 10*time.Second)
 }
 
 // numbers keeps answers that are numbers.
-func numbers(c *redis.Cache) *redis.ReadThrough[int64] {
-	return redis.NewReadThrough(c, redis.Codec[int64]{
+func numbers(c *redis.Cache) *cache.ReadThrough[int64] {
+	return cache.NewReadThrough(c, cache.Codec[int64]{
 		Append: func(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) },
 		Parse:  func(b []byte) (int64, error) { return strconv.ParseInt(string(b), 10, 64) },
 	}, 10*time.Second)

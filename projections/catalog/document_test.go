@@ -13,20 +13,22 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
+// appendix is the heading of the table of indexes, which ends docs/PERFORMANCE.md.
+const appendix = "## Appendix: indexes\n"
+
 // document measures each statement with its index and without it, and writes both into a table.
 func (s *volume) document(uses []query.Index) []byte {
 	s.exec("SET plan_cache_mode = auto")
 	var b bytes.Buffer
-	b.WriteString(`# Indexes
+	b.WriteString(appendix + `
+Every index serves a query, which declares it (Indexes of query.Query). The test loads twenty schools with 500 students
+each, sends the declared requests in the API's role, under row-level security, and reads the plans. It fails when a query
+stops using its index, when one scans a whole large table, and when an index has no query. Primary keys by which only the
+engine finds its rows are not listed.
 
-Every index is there for a query, which declares it (Indexes of query.Query). The test that sees to it loads twenty schools
-with 500 students each, sends the declared requests as the API's role, under row-level security, and reads the plans; it
-fails when a query stops using its index, when one reads a whole large table, and when an index has no query. Primary keys
-by which only the engine finds its rows are not listed.
-
-The times are medians of eleven, as the server measures them, for the one statement that is named, on warm caches. "Without"
-is the same statement after the index alone was dropped, so that the server may use the next best one; where the two are
-alike, that one is nearly as good at this size. The figures are from two cores that had other work as well. Made by
+The times are medians of eleven, measured by the server for the named statement, with warm caches. "Without" is the same
+statement after only that index was dropped, so that the server may use the next best one; where the two are alike, that
+one is nearly as good at this size. The figures are from two cores that had other work as well. Made by
 
     SCHOOLBELL_GOLDEN=update go test ./projections/catalog -run TestEachQueryUsesItsIndexes
 

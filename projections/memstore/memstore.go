@@ -1,6 +1,10 @@
-// Package memstore keeps what projections fold in memory, with the same promises as PostgreSQL: it is the model that the
-// engine is simulated on. It says yes to a commit only from the owner of the latest claim, changes everything or nothing,
-// and keeps columns as they come back from a database, not the Go values that went in.
+// Package memstore is a store of projections in memory, with the same promises as PostgreSQL: the
+// model that the engine is simulated on, and the shortest example of a store. It accepts a commit
+// only from the holder of the latest claim, changes everything or nothing, and holds columns as
+// they come back from a database, not the Go values that went in.
+//
+// A commit is encoded first, checked second and applied last, under one lock; see [Store.Commit] to
+// change what a store promises, and storetest for the suite that then must pass.
 package memstore
 
 import (
@@ -40,10 +44,12 @@ type row struct {
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{fenced: true, partitions: map[int32]*partition{}, tables: map[string]map[string]row{}}
+	return &Store{fenced: true, partitions: map[int32]*partition{},
+		tables: map[string]map[string]row{}}
 }
 
-// NewUnfenced returns a store that takes commits from everybody. It is wrong, for tests that must notice.
+// NewUnfenced returns a store that accepts commits from anyone. It is wrong on purpose, for tests
+// that must notice.
 func NewUnfenced() *Store {
 	s := New()
 	s.fenced = false
@@ -58,12 +64,14 @@ func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.C
 	if p == nil {
 		p = &partition{
 			topicID: topicID, claim: projections.Claim{Partition: n},
-			parked: map[projections.SubjectKey]projections.ParkedSubject{}, events: map[int64]projections.ParkedEvent{},
+			parked: map[projections.SubjectKey]projections.ParkedSubject{},
+			events: map[int64]projections.ParkedEvent{},
 		}
 		s.partitions[n] = p
 	}
 	if p.topicID != topicID {
-		return projections.Claim{}, &projections.TopicError{Partition: n, Stored: p.topicID, Current: topicID}
+		return projections.Claim{},
+			&projections.TopicError{Partition: n, Stored: p.topicID, Current: topicID}
 	}
 	p.claim.Epoch++
 	return p.claim, nil
@@ -76,7 +84,8 @@ func (s *Store) Lookup(_ context.Context, wanted []projections.Lookup) error {
 	for _, l := range wanted {
 		schema := l.Schema()
 		for i := range l.Len() {
-			key, err := encode(schema, schema.Keys, func(column int) reflect.Value { return l.Key(i, column) })
+			key, err := encode(schema, schema.Keys,
+				func(column int) reflect.Value { return l.Key(i, column) })
 			if err != nil {
 				return err
 			}
@@ -108,7 +117,8 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 	}
 	for _, ch := range changes {
 		if _, exists := s.tables[ch.schema.Name][ch.key]; exists && ch.added {
-			return fmt.Errorf("table %s has key %q already: %w", ch.schema.Name, ch.key, projections.ErrRejected)
+			return fmt.Errorf("table %s has key %q already: %w", ch.schema.Name, ch.key,
+				projections.ErrRejected)
 		}
 	}
 	for _, ch := range changes {
@@ -158,17 +168,22 @@ func encodeAll(sets []projections.RowSet) ([]change, error) {
 			if set.Deleted(i) {
 				columns = schema.Keys
 			}
-			values, err := encode(schema, columns, func(column int) reflect.Value { return set.Value(i, column) })
+			values, err := encode(schema, columns,
+				func(column int) reflect.Value { return set.Value(i, column) })
 			if err != nil {
 				return nil, err
 			}
-			changes = append(changes, change{row{schema, values}, keyOf(values[:schema.Keys]), set.Deleted(i), set.New(i)})
+			changes = append(changes,
+				change{row{schema, values}, keyOf(values[:schema.Keys]), set.Deleted(i),
+					set.New(i)})
 		}
 	}
 	return changes, nil
 }
 
-func encode(schema *projections.Schema, columns int, value func(column int) reflect.Value) ([]any, error) {
+func encode(
+	schema *projections.Schema, columns int, value func(column int) reflect.Value,
+) ([]any, error) {
 	values := make([]any, columns)
 	for i := range values {
 		v, err := schema.Columns[i].Value(value(i))
@@ -176,7 +191,8 @@ func encode(schema *projections.Schema, columns int, value func(column int) refl
 			return nil, err
 		}
 		if text, ok := v.(string); ok && strings.IndexByte(text, 0) >= 0 {
-			return nil, fmt.Errorf("column %s has a NUL character: %w", schema.Columns[i].Name, projections.ErrRejected)
+			return nil, fmt.Errorf("column %s has a NUL character: %w", schema.Columns[i].Name,
+				projections.ErrRejected)
 		}
 		values[i] = v
 	}
@@ -199,7 +215,9 @@ func (s *Store) Parked(_ context.Context, n int32) ([]projections.ParkedSubject,
 }
 
 // ParkedEvents implements [projections.ParkedStore].
-func (s *Store) ParkedEvents(_ context.Context, n int32, key projections.SubjectKey, limit int) ([]eventlog.Record, error) {
+func (s *Store) ParkedEvents(
+	_ context.Context, n int32, key projections.SubjectKey, limit int,
+) ([]eventlog.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.partitions[n]
@@ -215,7 +233,7 @@ func (s *Store) ParkedEvents(_ context.Context, n int32, key projections.Subject
 	return records, nil
 }
 
-// RequestRetry asks the partition's owner to try a parked subject now.
+// RequestRetry makes the partition's worker retry a parked subject now.
 func (s *Store) RequestRetry(n int32, key projections.SubjectKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 )
 
 // SQL is a statement whose first line is a comment with its name, for example
-// "-- attendance.by_day". Errors, the plans in docs/INDEXES.md and the server's log show the name.
+// "-- attendance.by_day". Errors, the plans in docs/PERFORMANCE.md and the server's log show the name.
 type SQL string
 
 // Name returns the statement's name.

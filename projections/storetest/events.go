@@ -34,13 +34,15 @@ func Event(school string, n int, data domain.Event) *domain.Envelope {
 // Mark is a mark of a pupil on the day-th school day.
 func Mark(pupil string, day int, status, reason string) *attendance.Marked {
 	return &attendance.Marked{
-		StudentID: pupil, ClassID: "7A", Date: domain.NewDate(2026, 9, 1+day), Session: "day", Status: status, Reason: reason,
+		StudentID: pupil, ClassID: "7A", Date: domain.NewDate(2026, 9, 1+day), Session: "day",
+		Status: status, Reason: reason,
 	}
 }
 
 // Enrol is a pupil's enrolment.
 func Enrol(pupil, class string) *student.Enrolled {
-	return &student.Enrolled{StudentID: pupil, GivenName: "Zoë", FamilyName: "李 \"O'Neil\"", ClassID: class, On: domain.NewDate(2026, 9, 1)}
+	return &student.Enrolled{StudentID: pupil, GivenName: "Zoë", FamilyName: "李 \"O'Neil\"",
+		ClassID: class, On: domain.NewDate(2026, 9, 1)}
 }
 
 // Withdraw is a pupil's leaving.

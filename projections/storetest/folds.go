@@ -1,9 +1,9 @@
-// Package storetest proves that a store keeps the promises of [projections.Store], and holds the small projections that
-// the engine itself is tested with.
-//
-// The projections cover what a read model can do: count, replace by a natural key, depend on another projection's rows,
-// remove rows, only add rows, and hold every kind of column. An event whose reason is one of the constants below makes
-// their fold go wrong in that way.
+// Package storetest verifies that a store keeps the promises of [projections.Store] ([Run]), and
+// holds the small projections that the engine itself is tested with ([Set]). The projections cover
+// what a read model can do: count, replace by a natural key, depend on another projection's rows,
+// remove rows, only add rows, and hold every kind of column. An event whose reason is one of the
+// constants below makes their fold fail in that way. A new promise of stores gets a line in Run's
+// list.
 package storetest
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// What a mark's reason does to the folds, unless they are mended.
+// What a mark's reason does to the folds, unless they are fixed.
 const (
 	ReasonFail  = "the fold fails"
 	ReasonPanic = "the fold panics"
@@ -26,17 +26,23 @@ const (
 
 // DDL creates the tables of the test projections in PostgreSQL.
 const DDL = `
-CREATE TABLE test_kinds (school text COLLATE "C", kind text COLLATE "C", events bigint, last date, latest timestamptz,
+CREATE TABLE test_kinds (school text COLLATE "C", kind text COLLATE "C", events bigint, last date,
+latest timestamptz,
 	mean double precision, odd boolean, students jsonb, PRIMARY KEY (school, kind));
-CREATE TABLE test_pupils (school text COLLATE "C", student_id text COLLATE "C", name text, class_id text, born date, marks integer,
+CREATE TABLE test_pupils (school text COLLATE "C", student_id text COLLATE "C", name text,
+class_id text, born date, marks integer,
 	PRIMARY KEY (school, student_id));
-CREATE TABLE test_marks (school text COLLATE "C", student_id text COLLATE "C", date date, session text COLLATE "C", status text, changes bigint,
+CREATE TABLE test_marks (school text COLLATE "C", student_id text COLLATE "C", date date,
+session text COLLATE "C", status text, changes bigint,
 	PRIMARY KEY (school, student_id, date, session));
-CREATE TABLE test_days (school text COLLATE "C", class_id text COLLATE "C", date date, present bigint, absent bigint,
+CREATE TABLE test_days (school text COLLATE "C", class_id text COLLATE "C", date date,
+present bigint, absent bigint,
 	PRIMARY KEY (school, class_id, date));
-CREATE TABLE test_journal (school text COLLATE "C", log_offset bigint, type text, at timestamptz, note text,
+CREATE TABLE test_journal (school text COLLATE "C", log_offset bigint, type text, at timestamptz,
+note text,
 	PRIMARY KEY (school, log_offset));
-SELECT schoolbell.protect(t) FROM unnest(ARRAY['test_kinds', 'test_pupils', 'test_marks', 'test_days', 'test_journal']::regclass[]) t;
+SELECT schoolbell.protect(t) FROM unnest(ARRAY['test_kinds', 'test_pupils', 'test_marks',
+'test_days', 'test_journal']::regclass[]) t;
 `
 
 type kindKey struct {
@@ -99,7 +105,7 @@ type entryRow struct {
 	Note string    `db:"note"`
 }
 
-// Set returns the test projections. Mended folds do not go wrong on purpose, and have a higher version.
+// Set returns the test projections. Fixed folds do not fail on purpose, and have a higher version.
 func Set(fixed bool) *projections.Set {
 	version := 1
 	if fixed {
@@ -115,8 +121,10 @@ func Set(fixed bool) *projections.Set {
 	}
 	pupils := projections.New("pupils", version, fold.pupils,
 		projections.On(fold.enrolled), projections.On(fold.withdrawn))
-	marks := projections.New("marks", version, fold.marks, fold.days, projections.Reads(pupils), projections.On(fold.marked))
-	counts := projections.New("counts", version, fold.kinds, fold.journal, projections.OnEvery(fold.every))
+	marks := projections.New("marks", version, fold.marks, fold.days, projections.Reads(pupils),
+		projections.On(fold.marked))
+	counts := projections.New("counts", version, fold.kinds, fold.journal,
+		projections.OnEvery(fold.every))
 	set, err := projections.NewSet(pupils, marks, counts)
 	if err != nil {
 		panic(err)
@@ -146,7 +154,8 @@ func (f folds) withdrawn(b *projections.Batch, e *domain.Envelope, m *student.Wi
 	return nil
 }
 
-// marked counts a mark for the class that the pupil is in now, so that the key of the second row depends on the first.
+// marked counts a mark for the class that the pupil is in now, so that the key of the second row
+// depends on the first.
 func (f folds) marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) error {
 	pupil, known := f.pupils.Get(b, pupilKey{e.School, m.StudentID})
 	if !known {
@@ -198,13 +207,14 @@ func (f folds) every(b *projections.Batch, e *domain.Envelope) error {
 	if !f.fixed {
 		switch note {
 		case ReasonFail:
-			return errors.New("asked to fail")
+			return errors.New("failing on purpose")
 		case ReasonPanic:
-			panic("asked to panic")
+			panic("panicking on purpose")
 		case ReasonNUL:
 			note = "\x00"
 		}
 	}
-	f.journal.Put(b, entryKey{e.School, e.Position.Offset}, entryRow{Type: e.Type, At: e.Time, Note: note})
+	f.journal.Put(b, entryKey{e.School, e.Position.Offset},
+		entryRow{Type: e.Type, At: e.Time, Note: note})
 	return nil
 }

@@ -17,27 +17,28 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Store is a store with what a test needs besides.
+// Store is a store whose tables a test can read.
 type Store interface {
 	projections.Store
 	Dump() (projections.Dump, error)
 }
 
-// Run proves that a store keeps its promises. Open returns an empty store for the tables of the set.
+// Run verifies that a store keeps its promises. Open returns an empty store for the tables of the
+// set.
 func Run(t *testing.T, open func(t *testing.T, set *projections.Set) Store) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *storeTest)
 	}{
-		{"a claim goes on where the last commit ended", testClaims},
+		{"a claim continues where the last commit ended", testClaims},
 		{"a claim is for one topic", testTopic},
 		{"rows come back as they were", testRoundTrip},
 		{"rows are removed", testDelete},
 		{"P3 a fenced commit changes nothing", testFenced},
-		{"P3 of many owners one goes on", testManyOwners},
+		{"P3 of many workers one at a time makes progress", testManyWorkers},
 		{"P4 a refused commit changes nothing", testRefused},
 		{"rows of an append-only table are added once", testAppendOnly},
-		{"parked events are kept in order until they are folded", testParking},
+		{"parked events stay in order until they are folded", testParking},
 		{"partitions do not disturb each other", testPartitions},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,8 +63,10 @@ func (b *storeTest) claim(partition int32) projections.Claim {
 	return c
 }
 
-// fold folds events from an offset on, as an owner with nothing in memory does.
-func (b *storeTest) fold(partition int32, from int64, events ...*domain.Envelope) *projections.Commit {
+// fold folds events from an offset on, as a worker with nothing in memory does.
+func (b *storeTest) fold(
+	partition int32, from int64, events ...*domain.Envelope,
+) *projections.Commit {
 	batch := projections.NewBatch(b.set, false)
 	for i, e := range events {
 		e.Position = domain.Position{Partition: partition, Offset: from + int64(i)}
@@ -107,15 +110,17 @@ func testTopic(t *testing.T, b *storeTest) {
 	_, err := b.store.Claim(t.Context(), 0, "topic-2")
 	var wrong *projections.TopicError
 	require.ErrorAs(t, err, &wrong)
-	require.Equal(t, projections.TopicError{Partition: 0, Stored: "topic-1", Current: "topic-2"}, *wrong)
-	b.commit(claim, Event("s", 1, Enrol("ana", "7A"))) // is still the owner
+	require.Equal(t, projections.TopicError{Partition: 0, Stored: "topic-1", Current: "topic-2"},
+		*wrong)
+	b.commit(claim, Event("s", 1, Enrol("ana", "7A"))) // still holds the claim
 }
 
 func testRoundTrip(t *testing.T, b *storeTest) {
 	events := []*domain.Envelope{
 		Event("école 学校 🏫", 1, Enrol("ana", "7A")), // its date of birth is not known
 		Event("s", 2, Enrol("ana", "7A")),
-		Event("s", 3, Mark("ana", 1, attendance.Present, "tab\tand \\ and \"quote\" and 'quote' and {brace}, \u00e9\u4e2d\U0001f3eb")),
+		Event("s", 3, Mark("ana", 1, attendance.Present,
+			"tab\tand \\ and \"quote\" and 'quote' and {brace}, \u00e9\u4e2d\U0001f3eb")),
 		Event("s", 4, Mark("ana", 1, attendance.AbsentExcused, "")),
 	}
 	born := Enrol("bo", "7B")
@@ -128,7 +133,8 @@ func testRoundTrip(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	for i, e := range events {
 		e.Time = e.Time.Truncate(time.Microsecond)
-		claim.Next = int64(i) // each in a commit of its own, so that all that was read was stored before
+		// each in a commit of its own, so that all that was read was stored before
+		claim.Next = int64(i)
 		b.commit(claim, e)
 		require.NoError(t, reference.Fold(e))
 	}
@@ -157,7 +163,7 @@ func testFenced(t *testing.T, b *storeTest) {
 	require.Equal(t, before, b.dump())
 	require.Empty(t, b.parked(0))
 
-	// Nor does the owner itself get ahead or fall behind.
+	// Nor may the holder itself skip offsets or repeat them.
 	late.From = 0
 	require.ErrorIs(t, b.store.Commit(t.Context(), newer, late), projections.ErrFenced)
 	late.From, late.To = 2, 3
@@ -168,9 +174,9 @@ func testFenced(t *testing.T, b *storeTest) {
 	require.Len(t, b.parked(0), 1)
 }
 
-func testManyOwners(t *testing.T, b *storeTest) {
+func testManyWorkers(t *testing.T, b *storeTest) {
 	var all errgroup.Group
-	for owner := range 8 {
+	for worker := range 8 {
 		all.Go(func() error {
 			for {
 				claim, err := b.store.Claim(t.Context(), 0, b.topic)
@@ -180,8 +186,10 @@ func testManyOwners(t *testing.T, b *storeTest) {
 				if claim.Next >= 40 {
 					return nil
 				}
-				c := b.fold(0, claim.Next, Event("s", int(claim.Next), Enrol("ana", string(rune('A'+owner)))))
-				if err := b.store.Commit(t.Context(), claim, c); err != nil && !errors.Is(err, projections.ErrFenced) {
+				c := b.fold(0, claim.Next,
+					Event("s", int(claim.Next), Enrol("ana", string(rune('A'+worker)))))
+				if err := b.store.Commit(t.Context(), claim, c); err != nil &&
+					!errors.Is(err, projections.ErrFenced) {
 					return err
 				}
 			}
@@ -194,7 +202,8 @@ func testManyOwners(t *testing.T, b *storeTest) {
 
 func testRefused(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
-	c := b.fold(0, 0, Event("s", 1, Enrol("ana", "7A")), Event("s", 2, Mark("ana", 1, attendance.Present, ReasonNUL)))
+	c := b.fold(0, 0, Event("s", 1, Enrol("ana", "7A")),
+		Event("s", 2, Mark("ana", 1, attendance.Present, ReasonNUL)))
 	c.Parking = parking("s", "cy", 2)
 	require.ErrorIs(t, b.store.Commit(t.Context(), claim, c), projections.ErrRejected)
 	require.Empty(t, b.dump())
@@ -223,9 +232,11 @@ func parking(school, subject string, offset int64) projections.Parking {
 
 func parkedEvent(key projections.SubjectKey, offset int64) projections.ParkedEvent {
 	return projections.ParkedEvent{SubjectKey: key, Type: "some.type", Record: eventlog.Record{
-		Position: domain.Position{Offset: offset}, Time: epoch.Add(time.Duration(offset) * time.Millisecond), Key: []byte(key.School),
-		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte{0, 255, '"'}}, {Key: "", Value: []byte{}}, {Key: "ce_id", Value: []byte("again")}},
-		Value:   []byte("\x00\xff not JSON"),
+		Position: domain.Position{Offset: offset},
+		Time:     epoch.Add(time.Duration(offset) * time.Millisecond), Key: []byte(key.School),
+		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte{0, 255, '"'}},
+			{Key: "", Value: []byte{}}, {Key: "ce_id", Value: []byte("again")}},
+		Value: []byte("\x00\xff not JSON"),
 	}}
 }
 
@@ -245,23 +256,29 @@ func testParking(t *testing.T, b *storeTest) {
 	claim := b.claim(0)
 	key := projections.SubjectKey{School: "s", Subject: "cy"}
 	first := parking("s", "cy", 0)
-	require.NoError(t, b.store.Commit(t.Context(), claim, &projections.Commit{From: 0, To: 1, Parking: first}))
-	later := projections.Parking{Events: []projections.ParkedEvent{parkedEvent(key, 1), parkedEvent(key, 2)}}
-	require.NoError(t, b.store.Commit(t.Context(), claim, &projections.Commit{From: 1, To: 3, Parking: later}))
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 0, To: 1, Parking: first}))
+	later := projections.Parking{Events: []projections.ParkedEvent{parkedEvent(key, 1),
+		parkedEvent(key, 2)}}
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 1, To: 3, Parking: later}))
 
 	require.Equal(t, first.Subjects, b.parked(0))
-	require.Equal(t, []eventlog.Record{first.Events[0].Record, later.Events[0].Record}, b.parkedEvents(key, 2))
+	require.Equal(t, []eventlog.Record{first.Events[0].Record, later.Events[0].Record},
+		b.parkedEvents(key, 2))
 
-	// Tried again: the first is folded, the second is not.
+	// Retried: the first is folded, the second is not.
 	again := first.Subjects[0]
 	again.FirstOffset, again.Attempts, again.Reason = 1, 2, "another"
 	retry := projections.Parking{Subjects: []projections.ParkedSubject{again}, Folded: []int64{0}}
-	require.NoError(t, b.store.Commit(t.Context(), claim, &projections.Commit{From: 3, To: 3, Parking: retry}))
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 3, To: 3, Parking: retry}))
 	require.Equal(t, []projections.ParkedSubject{again}, b.parked(0))
 	require.Len(t, b.parkedEvents(key, 10), 2)
 
 	release := projections.Parking{Folded: []int64{1, 2}, Released: []projections.SubjectKey{key}}
-	require.NoError(t, b.store.Commit(t.Context(), claim, &projections.Commit{From: 3, To: 3, Parking: release}))
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 3, To: 3, Parking: release}))
 	require.Empty(t, b.parked(0))
 	require.Empty(t, b.parkedEvents(key, 10))
 }
@@ -270,8 +287,10 @@ func testPartitions(t *testing.T, b *storeTest) {
 	one, two := b.claim(1), b.claim(2)
 	b.commit(one, Event("s", 1, Enrol("ana", "7A")))
 	b.commit(two, Event("z", 1, Enrol("ana", "7A")))
-	require.NoError(t, b.store.Commit(context.Background(), two, &projections.Commit{From: 1, To: 2, Parking: parking("z", "cy", 1)}))
+	require.NoError(t, b.store.Commit(context.Background(), two,
+		&projections.Commit{From: 1, To: 2, Parking: parking("z", "cy", 1)}))
 	require.Empty(t, b.parked(1))
 	require.Len(t, b.parked(2), 1)
-	require.Equal(t, []string{"s | ana", "z | ana"}, slices.Sorted(maps.Keys(b.dump()["test_pupils"])))
+	require.Equal(t, []string{"s | ana", "z | ana"},
+		slices.Sorted(maps.Keys(b.dump()["test_pupils"])))
 }

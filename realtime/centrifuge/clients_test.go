@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -231,25 +230,13 @@ func TestP6_CentrifugeJSRecovers(t *testing.T) {
 	require.Equal(t, "3503", js.Next("disconnected"))
 }
 
-// lateRights grants a teacher a class, and fails while late is set.
-type lateRights struct{ late atomic.Bool }
-
-func (r *lateRights) Grants(
-	context.Context, string, string, domain.Position,
-) (realtime.Grants, error) {
-	if r.late.Load() {
-		return realtime.Grants{}, context.DeadlineExceeded
-	}
-	return realtime.Grants{Teaches: []string{"7a"}}, nil
-}
-
 // While the read models lag behind, joins that depend on them are refused and memberships end.
 // Clients retry by themselves, and then receive what they have missed.
 func TestP6_CentrifugeClientsRetryUnknownRights(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
-	rights := &lateRights{}
-	rights.late.Store(true)
+	rights := &rt.LateRights{Class: "7a"}
+	rights.Late.Store(true)
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	rt.Publish(t, n.Log, rt.School, "0", rt.Notice("0", "7b"))
 	url := serve(t, n.Hub, nil)
@@ -273,7 +260,7 @@ func TestP6_CentrifugeClientsRetryUnknownRights(t *testing.T) {
 	require.ErrorContains(t, <-faults, realtime.ErrRightsUnavailable.Error())
 	<-left // it has begun
 
-	rights.late.Store(false)
+	rights.Late.Store(false)
 	require.Equal(t, "false false", js.Next("subscribed"))
 	<-subscribed
 	received := func(at domain.Position) {
@@ -283,13 +270,13 @@ func TestP6_CentrifugeClientsRetryUnknownRights(t *testing.T) {
 	}
 	received(rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "7a")))
 
-	rights.late.Store(true)
+	rights.Late.Store(true)
 	rt.Publish(t, n.Log, rt.School, "2",
 		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"7a"}})
 	require.Equal(t, "2500", js.Next("subscribing"))
 	require.EqualValues(t, 2500, <-left)
 	missed := rt.Publish(t, n.Log, rt.School, "3", rt.Notice("3", "7a"))
-	rights.late.Store(false)
+	rights.Late.Store(false)
 	require.Equal(t, "true true", js.Next("subscribed"))
 	require.True(t, (<-subscribed).Recovered)
 	received(missed)

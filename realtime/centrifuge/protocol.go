@@ -212,10 +212,8 @@ func appendPublication(dst []byte, d *realtime.Delivery) []byte {
 
 // appendUpdate appends the push of a dashboard's change.
 func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
-	b := append(appendPush(nil, d.Room), `"pub":{"data":{"projection":`...)
-	b, _ = jsontext.AppendQuote(b, d.Room.ID)
-	b = append(append(append(b, `,"position":"`...), d.Position.String()...), `"}}}}`...)
-	return ws.AppendFrame(dst, ws.Text, b)
+	b := d.AppendNotice(append(appendPush(nil, d.Room), `"pub":{"data":`...))
+	return ws.AppendFrame(dst, ws.Text, append(b, "}}}"...))
 }
 
 // appendLeft appends the push that ends a subscription: for good, or, with a code of 2500 or above,

@@ -525,12 +525,3 @@ func TestRawFrames(t *testing.T) {
 		Message: "4grüße", Reply: "4grüße", MaxMessage: maxPayload,
 	})
 }
-
-func TestConfigReportsAllFaults(t *testing.T) {
-	t.Parallel()
-	err := engineio.Config{PingTimeout: -1, MaxPayload: -1, MaxSessions: -1}.Validate()
-	require.ErrorContains(t, err, "ping timeout")
-	require.ErrorContains(t, err, "max payload")
-	require.ErrorContains(t, err, "max sessions")
-	require.NoError(t, engineio.Config{}.Validate())
-}

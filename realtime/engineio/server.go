@@ -50,26 +50,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate reports all faults at once.
-func (c Config) Validate() error {
-	var errs []error
-	for name, d := range map[string]time.Duration{
-		"ping interval": c.PingInterval, "ping timeout": c.PingTimeout,
-		"upgrade timeout": c.UpgradeTimeout, "write timeout": c.WriteTimeout,
-	} {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("%s %s: must not be negative", name, d))
-		}
-	}
-	if c.MaxPayload < 0 {
-		errs = append(errs, fmt.Errorf("max payload %d: must not be negative", c.MaxPayload))
-	}
-	if c.MaxSessions < 0 {
-		errs = append(errs, fmt.Errorf("max sessions %d: must not be negative", c.MaxSessions))
-	}
-	return errors.Join(errs...)
-}
-
 // Handler is the protocol above, with one value per session.
 type Handler interface {
 	// Message takes one message. Messages come one at a time and in order. An error ends the

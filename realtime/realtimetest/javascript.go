@@ -27,8 +27,8 @@ type Script struct {
 }
 
 // JavaScript runs a program on Node (an ES module), which may import the official clients. Each
-// line that it prints is there for Next; it ends with the test. Without Node or npm the test is
-// skipped, except in CI.
+// line that it prints is read by Next. The program ends with the test, which must have called
+// [devtest.Real].
 func JavaScript(t testing.TB, source string, args ...string) *Script {
 	t.Helper()
 	files, err := fs.Sub(packages, "js")

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func Start(t testing.TB, log *memlog.Log, change func(*realtime.Config)) *Node {
 	if log == nil {
 		log = memlog.New(4)
 	}
-	cfg := realtime.Config{Log: log, Key: Key, Window: 1000, MaxPerUser: 100_000}
+	cfg := realtime.Config{Log: log, Key: Key, MaxPerUser: 100_000}
 	if change != nil {
 		change(&cfg)
 	}
@@ -282,6 +283,22 @@ func Access() *realtime.Access {
 		}
 		return User(user, strings.Fields(roles)...), nil
 	}}
+}
+
+// LateRights grants every user a class, and fails while the read models are late.
+type LateRights struct {
+	Class string
+	Late  atomic.Bool
+}
+
+// Grants is a [realtime.Rights].
+func (r *LateRights) Grants(
+	context.Context, string, string, domain.Position,
+) (realtime.Grants, error) {
+	if r.Late.Load() {
+		return realtime.Grants{}, context.DeadlineExceeded
+	}
+	return realtime.Grants{Teaches: []string{r.Class}}, nil
 }
 
 // Serve runs a web server and returns its address for WebSockets.

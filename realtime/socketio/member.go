@@ -268,17 +268,11 @@ func (m *member) Next(ctx context.Context, out *engineio.Batch) {
 // notice adds a delivery that is not an event of the log.
 func (m *member) notice(out *engineio.Batch, d *realtime.Delivery) {
 	if d.Kind == realtime.KindUpdate {
-		m.add(out, "update", object(struct {
-			Projection string          `json:"projection"`
-			Position   domain.Position `json:"position"`
-		}{d.Room.ID, d.Position}))
+		m.add(out, "update", d.AppendNotice(nil))
 		return
 	}
 	m.roomsChanged()
-	m.add(out, "left", object(struct {
-		Room  string `json:"room"`
-		Again bool   `json:"again,omitzero"`
-	}{d.Room.String(), d.RightsUnavailable}))
+	m.add(out, "left", d.AppendNotice(nil))
 	m.add(out, "position", m.positionArgs()...)
 }
 

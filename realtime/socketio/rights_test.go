@@ -1,13 +1,10 @@
 package socketio_test
 
 import (
-	"context"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/realtime"
@@ -15,27 +12,15 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/socketio"
 )
 
-// lateRights grants a teacher a class, and fails while late is set.
-type lateRights struct{ late atomic.Bool }
-
-func (r *lateRights) Grants(
-	context.Context, string, string, domain.Position,
-) (realtime.Grants, error) {
-	if r.late.Load() {
-		return realtime.Grants{}, context.DeadlineExceeded
-	}
-	return realtime.Grants{Teaches: []string{"a"}}, nil
-}
-
 // While the read models lag behind, joins that depend on them are refused and memberships end. A
 // request is refused with a code that says to try again; a connection does so by itself.
 func TestP10_UnknownRightsAreDenied(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm")
-	rights := &lateRights{}
+	rights := &realtimetest.LateRights{Class: "a"}
 	n := realtimetest.Start(t, nil, func(c *realtime.Config) { c.Rights = rights.Grants })
 	url := "http://" + front(t, n, socketio.Config{})
-	rights.late.Store(true)
+	rights.Late.Store(true)
 	waits := open(t, url, options{"token": "may:teacher", "rooms": []string{"class:a"}},
 		transports["websocket"])
 	requests := open(t, url, options{"token": "may:teacher"}, transports["websocket"])
@@ -44,13 +29,13 @@ func TestP10_UnknownRightsAreDenied(t *testing.T) {
 		"error": map[string]any{"code": "unavailable",
 			"message": realtime.ErrRightsUnavailable.Error()}}
 	require.Equal(t, refused, requests.emit("join", "class:a"))
-	rights.late.Store(false)
+	rights.Late.Store(false)
 	requests.join("class:a")
 	for s := waits.next(); s.Saw != "connect"; s = waits.next() {
 		require.EqualValues(t, realtime.CloseReconnect.Code, s.Code, "%+v", s)
 	}
 
-	rights.late.Store(true)
+	rights.Late.Store(true)
 	realtimetest.Publish(t, n.Log, realtimetest.School, "1",
 		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"a"}})
 	for _, c := range []*client{waits, requests} {

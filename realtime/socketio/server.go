@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -33,20 +32,6 @@ type Config struct {
 	// MessageBurst is how many it may send at once. 0 means 100.
 	MessageBurst int
 	Logger       *slog.Logger // nil: none
-}
-
-// Validate reports all faults at once.
-func (c Config) Validate() error {
-	errs := []error{c.Engine.Validate()}
-	if c.ConnectTimeout < 0 {
-		errs = append(errs,
-			fmt.Errorf("connect timeout %s: must not be negative", c.ConnectTimeout))
-	}
-	if c.MessageRate < 0 || c.MessageBurst < 0 {
-		errs = append(errs, fmt.Errorf("message rate %v, burst %d: must not be negative",
-			c.MessageRate, c.MessageBurst))
-	}
-	return errors.Join(errs...)
 }
 
 func (c Config) withDefaults() Config {

@@ -66,14 +66,6 @@ type (
 		Position domain.Position `json:"position"`
 		Rooms    []string        `json:"rooms"`
 	}
-	updated struct {
-		Projection string          `json:"projection"`
-		Position   domain.Position `json:"position"`
-	}
-	left struct {
-		Room  string `json:"room"`
-		Again bool   `json:"again,omitzero"`
-	}
 	closed struct {
 		Code      uint16 `json:"code"`
 		Reason    string `json:"reason"`
@@ -265,14 +257,15 @@ func (st *stream) drain(ctx context.Context) bool {
 }
 
 func appendDelivery(buf []byte, d *realtime.Delivery) []byte {
+	name := "left"
 	switch d.Kind {
-	case realtime.KindUpdate:
-		return appendMessage(buf, "update", updated{d.Room.ID, d.Position})
-	case realtime.KindLeft:
-		return appendMessage(buf, "left", left{d.Room.String(), d.RightsUnavailable})
-	default:
+	case realtime.KindEvent:
 		return append(buf, d.Frame(Encoding)...)
+	case realtime.KindUpdate:
+		name = "update"
 	}
+	buf = append(append(append(buf, "event: "...), name...), "\ndata: "...)
+	return append(d.AppendNotice(buf), "\n\n"...)
 }
 
 func (st *stream) write(b []byte) error {

@@ -137,12 +137,6 @@ func (r *reading) SetWriteDeadline(t time.Time) error {
 // through gorilla, so it stays empty.
 var unused = new(sync.Pool)
 
-// Subprotocol returns the negotiated one, or an empty string.
-func (c *Conn) Subprotocol() string { return c.conn.Subprotocol() }
-
-// RemoteAddr returns the client's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
-
 // Read waits for the next message, which the caller owns. It replies to pings, by a write that may
 // wait like any other: a client that sends pings and does not read is no longer read from. An error
 // is final, and the client has been sent the close frame that belongs to it.

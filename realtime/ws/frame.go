@@ -17,17 +17,14 @@ const (
 
 // Close codes of the RFC. What a protocol adds is next to its codec.
 const (
-	CloseNormal      = 1000
-	CloseGoingAway   = 1001
-	CloseProtocol    = 1002
-	CloseUnsupported = 1003
-	CloseNoStatus    = 1005 // never sent: stands for a close frame without a code
-	CloseBadText     = 1007
-	ClosePolicy      = 1008
-	CloseTooBig      = 1009
-	CloseInternal    = 1011
-	CloseRestart     = 1012
-	CloseTryLater    = 1013
+	CloseNormal    = 1000
+	CloseGoingAway = 1001
+	CloseProtocol  = 1002
+	CloseNoStatus  = 1005 // never sent: stands for a close frame without a code
+	CloseBadText   = 1007
+	ClosePolicy    = 1008
+	CloseTooBig    = 1009
+	CloseTryLater  = 1013
 )
 
 // AppendFrame appends one whole, unmasked frame, as servers send them. The payload may come in

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,15 +34,15 @@ type expectation struct {
 
 type testCase struct {
 	name  string
+	want  expectation
 	send  [][]byte
 	slice bool // the bytes arrive one by one
-	want  expectation
 }
 
 // Run runs all cases, each on a connection of its own.
 func Run(t *testing.T, s Server) {
 	t.Helper()
-	for _, c := range s.cases() {
+	for _, c := range slices.Concat(s.messages(), s.faults(), s.closes()) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client := s.Dial(t)
@@ -96,142 +97,121 @@ func (c *Client) awaitFrame(t *testing.T, match func(Frame) bool) Frame {
 	}
 }
 
-func (s Server) cases() []testCase {
-	var (
-		reply    = expectation{reply: true}
-		fault    = expectation{codes: []int{ws.CloseProtocol}}
-		badText  = expectation{codes: []int{ws.CloseBadText}}
-		tooBig   = expectation{codes: []int{ws.CloseTooBig}}
-		whole    = Masked(ws.Text, s.Message)
-		half     = len(s.Message) / 2
-		pieces   = [][]byte{Fragment(ws.Text, "")}
-		long     = strings.Repeat("p", 125)
-		pings    [][]byte
-		pongs    []string
-		closedBy = func(codes ...int) expectation { return expectation{codes: codes} }
-	)
+// Expectations of many cases.
+var (
+	reply   = expectation{reply: true}
+	fault   = closedBy(ws.CloseProtocol)
+	badText = closedBy(ws.CloseBadText)
+	tooBig  = closedBy(ws.CloseTooBig)
+)
+
+func closedBy(codes ...int) expectation { return expectation{codes: codes} }
+
+// adder returns a function that appends a case.
+func adder(cases *[]testCase) func(name string, want expectation, send ...[]byte) {
+	return func(name string, want expectation, send ...[]byte) {
+		*cases = append(*cases, testCase{name: name, want: want, send: send})
+	}
+}
+
+// messages returns cases of whole and fragmented messages, and of pings in between.
+func (s Server) messages() (cases []testCase) {
+	add := adder(&cases)
+	whole, half := Masked(ws.Text, s.Message), len(s.Message)/2
+	long := strings.Repeat("p", 125)
+	pieces := [][]byte{Fragment(ws.Text, "")}
 	for i := range len(s.Message) {
 		pieces = append(pieces, Fragment(ws.Continuation, s.Message[i:i+1]))
 	}
 	pieces = append(pieces, Masked(ws.Continuation, ""))
+	var pings [][]byte
+	var pongs []string
 	for i := range 100 {
 		pings = append(pings, Masked(ws.Ping, fmt.Sprint(i)))
 		pongs = append(pongs, fmt.Sprint(i))
 	}
+	add("text", reply, whole)
+	cases = append(cases,
+		testCase{"text whose bytes arrive one by one", reply, [][]byte{whole}, true})
+	add("text in two fragments", reply, Fragment(ws.Text, s.Message[:half]),
+		Masked(ws.Continuation, s.Message[half:]))
+	add("text in fragments of one byte, with empty ones", reply, pieces...)
+	add("ping without payload", expectation{pongs: []string{""}}, Masked(ws.Ping, ""))
+	add("ping with the longest payload", expectation{pongs: []string{long}}, Masked(ws.Ping, long))
+	add("ping that is not text", expectation{pongs: []string{"\x00\xFF"}},
+		Masked(ws.Ping, "\x00\xFF"))
+	add("many pings", expectation{pongs: pongs}, pings...)
+	add("ping between fragments", expectation{pongs: []string{"now"}, reply: true},
+		Fragment(ws.Text, s.Message[:half]), Masked(ws.Ping, "now"),
+		Masked(ws.Continuation, s.Message[half:]))
+	add("unsolicited pong", reply, Masked(ws.Pong, "here"), whole)
+	return cases
+}
 
-	cases := []testCase{
-		{name: "text", send: [][]byte{whole}, want: reply},
-		{name: "text whose bytes arrive one by one", send: [][]byte{whole}, slice: true,
-			want: reply},
-		{name: "text in two fragments",
-			send: [][]byte{Fragment(ws.Text, s.Message[:half]),
-				Masked(ws.Continuation, s.Message[half:])}, want: reply},
-		{name: "text in fragments of one byte, with empty ones", send: pieces, want: reply},
-		{name: "ping without payload", send: [][]byte{Masked(ws.Ping, "")},
-			want: expectation{pongs: []string{""}}},
-		{name: "ping with the longest payload", send: [][]byte{Masked(ws.Ping, long)},
-			want: expectation{pongs: []string{long}}},
-		{name: "ping that is not text", send: [][]byte{Masked(ws.Ping, "\x00\xFF")},
-			want: expectation{pongs: []string{"\x00\xFF"}}},
-		{name: "many pings", send: pings, want: expectation{pongs: pongs}},
-		{
-			name: "ping between fragments",
-			send: [][]byte{Fragment(ws.Text, s.Message[:half]), Masked(ws.Ping, "now"),
-				Masked(ws.Continuation, s.Message[half:])},
-			want: expectation{pongs: []string{"now"}, reply: true},
-		},
-		{name: "unsolicited pong", send: [][]byte{Masked(ws.Pong, "here"), whole},
-			want: reply},
+// faults returns cases in which the client violates the protocol or the size limit.
+func (s Server) faults() (cases []testCase) {
+	add := adder(&cases)
+	whole, long := Masked(ws.Text, s.Message), strings.Repeat("p", 125)
+	add("reserved bit 1: compressed without agreement", fault,
+		raw(final|rsv1|byte(ws.Text), s.Message))
+	add("reserved bit 2", fault, raw(final|rsv2|byte(ws.Text), s.Message))
+	add("reserved bit 3", fault, raw(final|rsv3|byte(ws.Text), s.Message))
+	add("reserved bit on a ping", fault, raw(final|rsv1|byte(ws.Ping), ""))
+	add("reserved bit on a close", fault, raw(final|rsv3|byte(ws.CloseFrame), closing(1000, "")))
+	add("reserved bit on a continuation", fault, Fragment(ws.Text, "4"), raw(final|rsv1, "x"))
 
-		{name: "reserved bit 1: compressed without agreement",
-			send: [][]byte{raw(final|rsv1|byte(ws.Text), s.Message)}, want: fault},
-		{name: "reserved bit 2", send: [][]byte{raw(final|rsv2|byte(ws.Text), s.Message)},
-			want: fault},
-		{name: "reserved bit 3", send: [][]byte{raw(final|rsv3|byte(ws.Text), s.Message)},
-			want: fault},
-		{name: "reserved bit on a ping", send: [][]byte{raw(final|rsv1|byte(ws.Ping), "")},
-			want: fault},
-		{name: "reserved bit on a close",
-			send: [][]byte{raw(final|rsv3|byte(ws.CloseFrame), closing(1000, ""))}, want: fault},
-		{name: "reserved bit on a continuation",
-			send: [][]byte{Fragment(ws.Text, "4"), raw(final|rsv1, "x")}, want: fault},
+	add("fragmented ping", fault, Fragment(ws.Ping, "a"), Masked(ws.Continuation, "b"))
+	add("fragmented close", fault, Fragment(ws.CloseFrame, closing(1000, "")))
+	add("ping that is too long", fault, Masked(ws.Ping, long+"p"))
+	add("close that is too long", fault, Masked(ws.CloseFrame, closing(1000, long)))
 
-		{name: "fragmented ping",
-			send: [][]byte{Fragment(ws.Ping, "a"), Masked(ws.Continuation, "b")}, want: fault},
-		{name: "fragmented close", send: [][]byte{Fragment(ws.CloseFrame, closing(1000, ""))},
-			want: fault},
-		{name: "ping that is too long", send: [][]byte{Masked(ws.Ping, long+"p")}, want: fault},
-		{name: "close that is too long", send: [][]byte{Masked(ws.CloseFrame, closing(1000, long))},
-			want: fault},
+	add("continuation of nothing", fault, Masked(ws.Continuation, "x"), whole)
+	add("text inside a fragmented text", fault, Fragment(ws.Text, "4a"), whole)
+	add("binary inside a fragmented text", fault, Fragment(ws.Text, "4a"), Masked(ws.Binary, "b"))
 
-		{name: "continuation of nothing", send: [][]byte{Masked(ws.Continuation, "x"), whole},
-			want: fault},
-		{name: "text inside a fragmented text", send: [][]byte{Fragment(ws.Text, "4a"), whole},
-			want: fault},
-		{name: "binary inside a fragmented text",
-			send: [][]byte{Fragment(ws.Text, "4a"), Masked(ws.Binary, "b")}, want: fault},
+	add("unmasked text", fault, ws.AppendFrame(nil, ws.Text, []byte(s.Message)))
+	add("unmasked ping", fault, ws.AppendFrame(nil, ws.Ping))
 
-		{name: "unmasked text", send: [][]byte{ws.AppendFrame(nil, ws.Text, []byte(s.Message))},
-			want: fault},
-		{name: "unmasked ping", send: [][]byte{ws.AppendFrame(nil, ws.Ping)}, want: fault},
+	add("text that is not UTF-8", badText, Masked(ws.Text, "4\xFF"))
+	add("text that breaks off", badText, Masked(ws.Text, "4\xE2\x82"))
+	add("text with an overlong form", badText, Masked(ws.Text, "4\xC0\xAF"))
+	add("text with half a surrogate pair", badText, Masked(ws.Text, "4\xED\xA0\x80"))
+	add("text beyond Unicode", badText, Masked(ws.Text, "4\xF4\x90\x80\x80"))
+	add("text in fragments that is not UTF-8", badText, Fragment(ws.Text, "4\xE2"),
+		Masked(ws.Continuation, "(\xA1"))
 
-		{name: "text that is not UTF-8", send: [][]byte{Masked(ws.Text, "4\xFF")}, want: badText},
-		{name: "text that breaks off", send: [][]byte{Masked(ws.Text, "4\xE2\x82")}, want: badText},
-		{name: "text with an overlong form", send: [][]byte{Masked(ws.Text, "4\xC0\xAF")},
-			want: badText},
-		{name: "text with half a surrogate pair", send: [][]byte{Masked(ws.Text, "4\xED\xA0\x80")},
-			want: badText},
-		{name: "text beyond Unicode", send: [][]byte{Masked(ws.Text, "4\xF4\x90\x80\x80")},
-			want: badText},
-		{name: "text in fragments that is not UTF-8",
-			send: [][]byte{Fragment(ws.Text, "4\xE2"), Masked(ws.Continuation, "(\xA1")},
-			want: badText},
-
-		{name: "close", send: [][]byte{Masked(ws.CloseFrame, closing(1000, "bye"))},
-			want: closedBy(1000)},
-		{name: "close without a code", send: [][]byte{Masked(ws.CloseFrame, "")},
-			want: closedBy(ws.CloseNoStatus, 1000)},
-		{name: "close with half a code", send: [][]byte{Masked(ws.CloseFrame, "\x03")},
-			want: closedBy(ws.CloseProtocol, ws.CloseNoStatus)},
-		{name: "close whose reason is not UTF-8",
-			send: [][]byte{Masked(ws.CloseFrame, closing(1000, "\xFF"))},
-			want: closedBy(ws.CloseProtocol, ws.CloseBadText)},
-		{name: "close, then text", send: [][]byte{Masked(ws.CloseFrame, closing(1001, "")), whole},
-			want: closedBy(1001)},
-		{name: "close inside a fragmented text",
-			send: [][]byte{Fragment(ws.Text, "4a"), Masked(ws.CloseFrame, closing(1000, ""))},
-			want: closedBy(1000)},
-
-		{name: "text that is too large",
-			send: [][]byte{Masked(ws.Text, strings.Repeat("x", s.MaxMessage+1))}, want: tooBig},
-		{name: "text that claims to be too large",
-			send: [][]byte{claim(final|byte(ws.Text), 1<<62)}, want: tooBig},
-		{name: "text of a negative length", send: [][]byte{claim(final|byte(ws.Text), 1<<63)},
-			want: closedBy(ws.CloseTooBig, ws.CloseProtocol)},
-		{
-			name: "fragments that are too large together",
-			send: [][]byte{Fragment(ws.Text, strings.Repeat("x", s.MaxMessage)),
-				Masked(ws.Continuation, "x")},
-			want: tooBig,
-		},
-	}
+	add("text that is too large", tooBig, Masked(ws.Text, strings.Repeat("x", s.MaxMessage+1)))
+	add("text that claims to be too large", tooBig, claim(final|byte(ws.Text), 1<<62))
+	add("text of a negative length", closedBy(ws.CloseTooBig, ws.CloseProtocol),
+		claim(final|byte(ws.Text), 1<<63))
+	add("fragments that are too large together", tooBig,
+		Fragment(ws.Text, strings.Repeat("x", s.MaxMessage)), Masked(ws.Continuation, "x"))
 	for _, op := range []byte{0x3, 0x4, 0x5, 0x6, 0x7, 0xB, 0xC, 0xD, 0xE, 0xF} {
-		cases = append(cases, testCase{name: fmt.Sprintf("opcode %X", op),
-			send: [][]byte{raw(final|op, "x")}, want: fault})
+		add(fmt.Sprintf("opcode %X", op), fault, raw(final|op, "x"))
 	}
+	return cases
+}
+
+// closes returns cases in which the client closes the connection.
+func (s Server) closes() (cases []testCase) {
+	add := adder(&cases)
+	whole := Masked(ws.Text, s.Message)
+	add("close", closedBy(1000), Masked(ws.CloseFrame, closing(1000, "bye")))
+	add("close without a code", closedBy(ws.CloseNoStatus, 1000), Masked(ws.CloseFrame, ""))
+	add("close with half a code", closedBy(ws.CloseProtocol, ws.CloseNoStatus),
+		Masked(ws.CloseFrame, "\x03"))
+	add("close whose reason is not UTF-8", closedBy(ws.CloseProtocol, ws.CloseBadText),
+		Masked(ws.CloseFrame, closing(1000, "\xFF")))
+	add("close, then text", closedBy(1001), Masked(ws.CloseFrame, closing(1001, "")), whole)
+	add("close inside a fragmented text", closedBy(1000), Fragment(ws.Text, "4a"),
+		Masked(ws.CloseFrame, closing(1000, "")))
 	for _, code := range []uint16{3000, 3999, 4000, 4999, 1003, 1011} {
-		cases = append(cases, testCase{
-			name: fmt.Sprintf("close code %d", code),
-			send: [][]byte{Masked(ws.CloseFrame, closing(code, ""))},
-			want: closedBy(int(code)),
-		})
+		add(fmt.Sprintf("close code %d", code), closedBy(int(code)),
+			Masked(ws.CloseFrame, closing(code, "")))
 	}
 	for _, code := range []uint16{0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535} {
-		cases = append(cases, testCase{
-			name: fmt.Sprintf("close code %d, which is none", code),
-			send: [][]byte{Masked(ws.CloseFrame, closing(code, ""))},
-			want: fault,
-		})
+		add(fmt.Sprintf("invalid close code %d", code), fault,
+			Masked(ws.CloseFrame, closing(code, "")))
 	}
 	return cases
 }

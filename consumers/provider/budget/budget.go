@@ -13,12 +13,12 @@ package budget
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
 // SMSProvider is a provider that can tell in advance what a delivery costs.
@@ -72,14 +72,12 @@ func (k *Limiter) Send(ctx context.Context, d *consumers.Delivery) (consumers.Re
 	within, err := k.reserve(ctx, d, n)
 	if err != nil {
 		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Temporary, Code: "database",
-				Err: fmt.Errorf("count SMS: %w", err)}
+			provider.Fail(consumers.Temporary, "database", "count SMS: %w", err)
 	}
 	if !within {
-		return consumers.Receipt{}, &consumers.SendError{
-			Class: consumers.Permanent, Code: "budget",
-			Err: errors.New("the school's SMS budget for this month is used up"),
-		}
+		return consumers.Receipt{},
+			provider.Fail(consumers.Permanent, "budget",
+				"the school's SMS budget for this month is used up")
 	}
 	r, err := k.SMSProvider.Send(ctx, d)
 	var e *consumers.SendError

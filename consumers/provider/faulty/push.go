@@ -1,7 +1,6 @@
 package faulty
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -16,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,12 +33,8 @@ type PushConfig struct {
 // Push is a push service together with the browsers that have subscribed to it: it has their keys
 // and decrypts their notices.
 type Push struct {
-	URL    string
+	service
 	config PushConfig
-	dice   *dice
-	server *httptest.Server
-	ctx    context.Context //nolint:containedctx // of all requests
-	stop   context.CancelFunc
 
 	mu       sync.Mutex
 	browsers map[string]*Browser
@@ -70,19 +64,13 @@ type Notice struct {
 
 // NewPush starts a service. Close must be called.
 func NewPush(c PushConfig) *Push {
-	p := &Push{config: c, dice: newDice(c.Seed, c.Faults), browsers: map[string]*Browser{}}
-	p.ctx, p.stop = context.WithCancel(context.Background())
-	p.server = httptest.NewServer(http.HandlerFunc(p.serve))
-	p.URL = p.server.URL
+	p := &Push{config: c, browsers: map[string]*Browser{}}
+	p.service = newService(c.Seed, c.Faults, http.HandlerFunc(p.serve))
 	return p
 }
 
 // Close stops the service.
-func (p *Push) Close() {
-	p.stop()
-	p.server.CloseClientConnections()
-	p.server.Close()
-}
+func (p *Push) Close() { p.close() }
 
 // Subscribe creates a browser.
 func (p *Push) Subscribe() (*Browser, error) {
@@ -153,25 +141,20 @@ func (p *Push) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", p.URL+"/message/"+strconv.Itoa(len(p.notices)))
 		p.mu.Unlock()
 	}
-	p.respond(w, r, fault)
+	if !p.interrupt(r, fault) {
+		p.respond(w, fault)
+	}
 }
 
-func (p *Push) respond(w http.ResponseWriter, r *http.Request, fault Fault) {
+func (p *Push) respond(w http.ResponseWriter, fault Fault) {
 	switch fault {
 	case Busy:
-		w.Header().Set("Retry-After", strconv.Itoa(int(p.config.RetryAfter.Seconds())))
+		demand(w, p.config.RetryAfter)
 		w.WriteHeader(http.StatusTooManyRequests)
 	case Broken, BrokenTaken:
 		w.WriteHeader(http.StatusInternalServerError)
 	case Refuse:
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-	case Silent, SilentTaken:
-		select {
-		case <-r.Context().Done():
-		case <-p.ctx.Done():
-		}
-	case Hangup, HangupTaken:
-		panic(http.ErrAbortHandler)
 	default:
 		w.WriteHeader(http.StatusCreated)
 	}

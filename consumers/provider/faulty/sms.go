@@ -1,11 +1,9 @@
 package faulty
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -37,12 +35,8 @@ type SMSConfig struct {
 
 // SMS is an SMS service that speaks Twilio's interface.
 type SMS struct {
-	URL    string
+	service
 	config SMSConfig
-	dice   *dice
-	server *httptest.Server
-	stop   context.CancelFunc
-	ctx    context.Context //nolint:containedctx // of all callbacks
 	calls  sync.WaitGroup
 	slots  chan struct{} // limits concurrent callbacks
 	client http.Client
@@ -71,28 +65,25 @@ type Text struct {
 // NewSMS starts a service. Close must be called.
 func NewSMS(c SMSConfig) *SMS {
 	s := &SMS{
-		config: c, dice: newDice(c.Seed, c.Faults), slots: make(chan struct{}, maxCalls),
-		byKey: map[string]*Text{}, faults: map[Fault]int{}, callback: map[int]int{},
-		forged: map[int]int{}, retryAt: map[string]time.Time{},
+		config: c, slots: make(chan struct{}, maxCalls), byKey: map[string]*Text{},
+		faults: map[Fault]int{}, callback: map[int]int{}, forged: map[int]int{},
+		retryAt: map[string]time.Time{},
+		client: http.Client{
+			Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone(),
+		},
 	}
-	s.client = http.Client{Timeout: 10 * time.Second,
-		Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	s.ctx, s.stop = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2010-04-01/Accounts/{account}/Messages.json", s.post)
 	mux.HandleFunc("GET /2010-04-01/Accounts/{account}/Messages.json", s.list)
-	s.server = httptest.NewServer(mux)
-	s.URL = s.server.URL
+	s.service = newService(c.Seed, c.Faults, mux)
 	return s
 }
 
 // Close makes the callbacks that are due, and stops.
 func (s *SMS) Close() {
 	s.calls.Wait()
-	s.stop()
 	s.client.CloseIdleConnections()
-	s.server.CloseClientConnections()
-	s.server.Close()
+	s.close()
 }
 
 // Settle waits until all callbacks about the messages so far have been made.
@@ -168,6 +159,9 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 	if text != nil && !again && s.config.Receipts {
 		s.report(text, r.PostForm.Get("StatusCallback"))
 	}
+	if s.interrupt(r, fault) {
+		return
+	}
 	switch fault {
 	case None:
 		respond(w, http.StatusCreated, s.snapshot(text).json())
@@ -176,7 +170,7 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "<html>")
 	case Busy:
 		if s.config.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(s.config.RetryAfter.Seconds())))
+			demand(w, s.config.RetryAfter)
 		}
 		respond(w, http.StatusTooManyRequests,
 			map[string]any{"code": 20429, "message": "Too Many Requests", "status": 429})
@@ -187,13 +181,6 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 		respond(w, http.StatusBadRequest,
 			map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.",
 				"status": 400})
-	case Silent, SilentTaken:
-		select {
-		case <-r.Context().Done():
-		case <-s.ctx.Done():
-		}
-	case Hangup, HangupTaken:
-		panic(http.ErrAbortHandler)
 	}
 }
 

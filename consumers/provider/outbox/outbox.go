@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -132,54 +131,23 @@ func Latest(ctx context.Context, tx pgx.Tx, school string, channel consumers.Cha
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Message])
 }
 
-// Count returns how many messages of a school there are, by channel, and documents. The transaction
-// sees the school's rows.
+// Count returns the number of a school's messages, by channel. The transaction must see the
+// school's rows.
 func Count(ctx context.Context, tx pgx.Tx, school string) (map[consumers.Channel]int, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT channel, count(*) FROM schoolbell.outbox WHERE school = $1 GROUP BY channel
-		UNION ALL SELECT channel, count(*) FROM schoolbell.ledger WHERE school = $1 AND channel = 'pdf' AND state = 'rendered' GROUP BY channel`, school)
+	rows, err := tx.Query(ctx,
+		`SELECT channel, count(*) FROM schoolbell.outbox WHERE school = $1 GROUP BY channel`, school)
 	if err != nil {
 		return nil, fmt.Errorf("count outbox: %w", err)
 	}
 	counts := map[consumers.Channel]int{}
 	var channel consumers.Channel
 	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&channel, &n},
-		func() error { counts[channel] = n; return nil }); err != nil {
+	_, err = pgx.ForEachRow(rows, []any{&channel, &n}, func() error {
+		counts[channel] = n
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("count outbox: %w", err)
 	}
 	return counts, nil
-}
-
-// Document is one that was made for a recipient.
-type Document struct {
-	DeliveryID string    `json:"delivery_id"`
-	Kind       string    `json:"kind" doc:"For example receipt"`
-	Recipient  string    `json:"recipient"`
-	StudentID  string    `json:"student_id"`
-	SHA256     string    `json:"sha256"`
-	Bytes      int64     `json:"bytes"`
-	At         time.Time `json:"at"`
-}
-
-// Documents returns a school's latest documents, the newest first, as the ledger has them. The
-// transaction sees the school's rows.
-func Documents(ctx context.Context, tx pgx.Tx, school string, limit int) ([]Document, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT id, recipient, document, changed_at FROM schoolbell.ledger
-		WHERE school = $1 AND channel = 'pdf' AND state = 'rendered' AND document IS NOT NULL ORDER BY planned_at DESC, id DESC LIMIT $2`, school, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read documents: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d Document, err error) {
-		var made []byte
-		var doc consumers.Document
-		if err := row.Scan(&d.DeliveryID, &d.Recipient, &made, &d.At); err != nil {
-			return d, err
-		}
-		err = json.Unmarshal(made, &doc)
-		d.Kind, d.StudentID, d.SHA256, d.Bytes, d.At = doc.Kind, doc.StudentID, doc.SHA256,
-			doc.Bytes, d.At.UTC()
-		return d, err
-	})
 }

@@ -10,6 +10,7 @@
 package smtp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"html"
 	"net"
 	"net/mail"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,36 +61,19 @@ type Config struct {
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Host == "" {
-		faults = append(faults, errors.New("mail server: a host is required"))
-	}
-	if c.Port < 0 || c.Port > 65535 {
-		faults = append(faults, fmt.Errorf("mail server: %d is not a port", c.Port))
-	}
-	switch c.Security {
-	case "", StartTLS, TLS:
-	case Plain:
-		if c.Username != "" {
-			faults = append(faults,
-				errors.New("mail server: a password needs a protected connection"))
-		}
-	default:
-		faults = append(faults,
-			fmt.Errorf("mail security %q is not starttls, tls or plain", c.Security))
-	}
-	if _, err := mail.ParseAddress(c.From); err != nil {
-		faults = append(faults,
-			errors.New("mail sender: want an address, for example school@example.org"))
-	}
-	if c.Connections < 0 || c.Timeout < 0 || c.Rate < 0 {
-		faults = append(faults,
-			errors.New("mail connections, timeout and rate must not be negative"))
-	}
-	if c.Writer.Catalog == nil {
-		faults = append(faults, errors.New("mail wording is required"))
-	}
-	return errors.Join(faults...)
+	_, from := mail.ParseAddress(c.From)
+	known := slices.Contains([]Security{"", StartTLS, TLS, Plain}, c.Security)
+	return errors.Join(
+		provider.Fault(c.Host == "", "mail server: a host is required"),
+		provider.Fault(c.Port < 0 || c.Port > 65535, "mail server: %d is not a port", c.Port),
+		provider.Fault(c.Security == Plain && c.Username != "",
+			"mail server: a password needs a protected connection"),
+		provider.Fault(!known, "mail security %q is not starttls, tls or plain", c.Security),
+		provider.Fault(from != nil, "mail sender: want an address, for example school@example.org"),
+		provider.Fault(c.Connections < 0 || c.Timeout < 0 || c.Rate < 0,
+			"mail connections, timeout and rate must not be negative"),
+		provider.Fault(c.Writer.Catalog == nil, "mail wording is required"),
+	)
 }
 
 // Provider sends e-mail.
@@ -103,21 +88,11 @@ func New(c Config) (*Provider, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Name == "" {
-		c.Name = "smtp"
-	}
-	if c.Security == "" {
-		c.Security = StartTLS
-	}
-	if c.Port == 0 {
-		c.Port = map[Security]int{StartTLS: 587, TLS: 465, Plain: 25}[c.Security]
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 15 * time.Second
-	}
-	if c.Connections == 0 {
-		c.Connections = 4
-	}
+	c.Name = cmp.Or(c.Name, "smtp")
+	c.Security = cmp.Or(c.Security, StartTLS)
+	c.Port = cmp.Or(c.Port, map[Security]int{StartTLS: 587, TLS: 465, Plain: 25}[c.Security])
+	c.Timeout = cmp.Or(c.Timeout, 15*time.Second)
+	c.Connections = cmp.Or(c.Connections, 4)
 	from, err := mail.ParseAddress(c.From)
 	if err != nil {
 		return nil, err
@@ -141,14 +116,12 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	}
 	m, err := p.compose(d, msg)
 	if err != nil {
-		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Permanent, Code: "address", Err: err}
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "address", "%w", err)
 	}
 	c, err := p.acquire(ctx)
 	if err != nil {
 		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Temporary, Code: "unreachable",
-				Err: fmt.Errorf("connect to mail server: %w", err)}
+			provider.Fail(consumers.Temporary, "unreachable", "connect to mail server: %w", err)
 	}
 	// ends the current step
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
@@ -170,8 +143,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 func classify(err error) *consumers.SendError {
 	var e *gomail.SendError
 	if !errors.As(err, &e) {
-		return &consumers.SendError{Class: consumers.Unsure, Code: "no_answer",
-			Err: errors.New("mail server did not respond")}
+		return provider.Fail(consumers.Unsure, "no_answer", "mail server did not respond")
 	}
 	code := e.ErrorCode()
 	failure := &consumers.SendError{

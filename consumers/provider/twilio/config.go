@@ -1,8 +1,9 @@
 package twilio
 
 import (
+	"cmp"
+	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,22 +42,15 @@ type Config struct {
 	// FindDelivery returns the id of the delivery that a message belongs to, or "". With it, a
 	// search for a message skips those of other deliveries with the same text. (none: a search that
 	// finds several has no result)
-	FindDelivery TakenBy
+	FindDelivery func(ctx context.Context, provider, providerID string) (deliveryID string,
+		err error)
 }
 
 func (c Config) withDefaults() Config {
-	if c.Name == "" {
-		c.Name = "twilio"
-	}
-	if c.URL == "" {
-		c.URL = "https://api.twilio.com"
-	}
-	if c.Segments == 0 {
-		c.Segments = 4
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
-	}
+	c.Name = cmp.Or(c.Name, "twilio")
+	c.URL = cmp.Or(c.URL, "https://api.twilio.com")
+	c.Segments = cmp.Or(c.Segments, 4)
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -65,36 +59,24 @@ func (c Config) withDefaults() Config {
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Account == "" || c.Token == "" {
-		faults = append(faults, errors.New("SMS account and token are required"))
-	}
-	if strings.ContainsAny(c.Account, "/?#") {
-		faults = append(faults, errors.New("SMS account must be an SID"))
-	}
-	if c.From == "" && c.Service == "" {
-		faults = append(faults,
-			errors.New("SMS sender: a number or a messaging service is required"))
-	}
-	for what, address := range map[string]string{"service": c.URL, "callbacks": c.Callbacks} {
-		if address == "" {
-			continue
-		}
-		u, err := url.Parse(address)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
-			u.RawQuery != "" || u.Fragment != "" {
-			faults = append(faults,
-				fmt.Errorf("address of SMS %s must be absolute, http or https, and without a query", what))
-		}
-	}
-	if c.Segments < 0 || c.Segments > 10 {
-		faults = append(faults, errors.New("SMS segments must be from 1 to 10"))
-	}
-	if c.Rate < 0 || c.Timeout < 0 {
-		faults = append(faults, errors.New("SMS rate and timeout must not be negative"))
-	}
-	if c.Writer.Catalog == nil {
-		faults = append(faults, errors.New("SMS wording is required"))
-	}
-	return errors.Join(faults...)
+	const address = "address of SMS %s must be absolute, http or https, and without a query"
+	return errors.Join(
+		provider.Fault(c.Account == "" || c.Token == "", "SMS account and token are required"),
+		provider.Fault(strings.ContainsAny(c.Account, "/?#"), "SMS account must be an SID"),
+		provider.Fault(c.From == "" && c.Service == "",
+			"SMS sender: a number or a messaging service is required"),
+		provider.Fault(!isBase(c.URL), address, "service"),
+		provider.Fault(!isBase(c.Callbacks), address, "callbacks"),
+		provider.Fault(c.Segments < 0 || c.Segments > 10, "SMS segments must be from 1 to 10"),
+		provider.Fault(c.Rate < 0 || c.Timeout < 0, "SMS rate and timeout must not be negative"),
+		provider.Fault(c.Writer.Catalog == nil, "SMS wording is required"),
+	)
+}
+
+// isBase reports that an address is empty or can have a path and a query added.
+func isBase(address string) bool {
+	u, err := url.Parse(address)
+	return address == "" || err == nil && u.Host != "" &&
+		(u.Scheme == "https" || u.Scheme == "http") &&
+		u.RawQuery == "" && u.Fragment == ""
 }

@@ -29,10 +29,6 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// TakenBy returns the id of the delivery that a message belongs to, or "" when it is nobody's yet.
-type TakenBy func(ctx context.Context, providerName, providerID string) (deliveryID string,
-	err error)
-
 // Provider sends SMS.
 type Provider struct {
 	config Config
@@ -153,7 +149,7 @@ func (p *Provider) request(ctx context.Context, method, query string,
 		url.PathEscape(p.config.Account) + "/Messages.json" + query
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return nil, &consumers.SendError{Class: consumers.Permanent, Code: "request", Err: err}
+		return nil, provider.Fail(consumers.Permanent, "request", "%w", err)
 	}
 	req.SetBasicAuth(p.config.Account, p.config.Token)
 	req.Header.Set("Accept", "application/json")

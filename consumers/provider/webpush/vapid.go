@@ -32,7 +32,6 @@ type identity struct {
 	key     *ecdsa.PrivateKey
 	public  string // as browsers need it to subscribe
 	contact string
-	now     func() time.Time
 
 	mu     sync.Mutex
 	tokens map[string]token // by the service's origin
@@ -50,7 +49,7 @@ const (
 	maxOrigins = 1000
 )
 
-func newIdentity(key, contact string, now func() time.Time) (*identity, error) {
+func newIdentity(key, contact string) (*identity, error) {
 	raw, err := decodeBase64(key)
 	if err != nil {
 		return nil, fmt.Errorf("read key of application server: %w", err)
@@ -64,13 +63,13 @@ func newIdentity(key, contact string, now func() time.Time) (*identity, error) {
 		return nil, fmt.Errorf("read key of application server: %w", err)
 	}
 	return &identity{key: private, public: base64.RawURLEncoding.EncodeToString(public),
-		contact: contact, now: now, tokens: map[string]token{}}, nil
+		contact: contact, tokens: map[string]token{}}, nil
 }
 
 // header returns the Authorization header for a push service.
 func (i *identity) header(endpoint *url.URL) (string, error) {
 	origin := endpoint.Scheme + "://" + endpoint.Host
-	now := i.now()
+	now := time.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if t, ok := i.tokens[origin]; ok && now.Before(t.until) {

@@ -13,6 +13,7 @@ package webpush
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -48,7 +49,6 @@ type Config struct {
 	// AllowPrivate permits endpoints on private networks and without TLS, for tests. Subscriptions
 	// come from users, who could otherwise direct requests at our own servers.
 	AllowPrivate bool
-	Now          func() time.Time // (time.Now)
 
 	Subscriptions Subscriptions   // required
 	Writer        provider.Writer // required
@@ -68,20 +68,14 @@ type Subscriptions interface {
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Key == "" {
-		faults = append(faults, errors.New("web push key is required"))
-	}
-	if !strings.HasPrefix(c.Contact, "mailto:") && !strings.HasPrefix(c.Contact, "https://") {
-		faults = append(faults, errors.New("web push contact must be a mailto: or https: address"))
-	}
-	if c.Timeout < 0 {
-		faults = append(faults, errors.New("web push timeout must not be negative"))
-	}
-	if c.Subscriptions == nil || c.Writer.Catalog == nil {
-		faults = append(faults, errors.New("web push subscriptions and wording are required"))
-	}
-	return errors.Join(faults...)
+	reachable := strings.HasPrefix(c.Contact, "mailto:") || strings.HasPrefix(c.Contact, "https://")
+	return errors.Join(
+		provider.Fault(c.Key == "", "web push key is required"),
+		provider.Fault(!reachable, "web push contact must be a mailto: or https: address"),
+		provider.Fault(c.Timeout < 0, "web push timeout must not be negative"),
+		provider.Fault(c.Subscriptions == nil || c.Writer.Catalog == nil,
+			"web push subscriptions and wording are required"),
+	)
 }
 
 // Provider sends notices.
@@ -96,16 +90,9 @@ func New(c Config) (*Provider, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Name == "" {
-		c.Name = "webpush"
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	who, err := newIdentity(c.Key, c.Contact, c.Now)
+	c.Name = cmp.Or(c.Name, "webpush")
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
+	who, err := newIdentity(c.Key, c.Contact)
 	if err != nil {
 		return nil, err
 	}
@@ -154,11 +141,9 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	devices, err := p.config.Subscriptions.List(ctx, d.School, d.Recipient)
 	if err != nil {
 		return consumers.Receipt{},
-			&consumers.SendError{Class: consumers.Temporary, Code: "subscriptions",
-				Err: fmt.Errorf("list devices: %w", err)}
+			provider.Fail(consumers.Temporary, "subscriptions", "list devices: %w", err)
 	}
-	worst := &consumers.SendError{Class: consumers.Permanent, Code: "no_device",
-		Err: errors.New("recipient has no device for notices")}
+	worst := provider.Fail(consumers.Permanent, "no_device", "recipient has no device for notices")
 	taken := ""
 	for _, s := range devices {
 		id, err := p.push(ctx, d, s, payload)
@@ -172,8 +157,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 			if err := p.config.Subscriptions.Remove(ctx, d.School, d.Recipient,
 				s.Endpoint); err != nil {
 				return consumers.Receipt{},
-					&consumers.SendError{Class: consumers.Temporary, Code: "subscriptions",
-						Err: fmt.Errorf("remove device: %w", err)}
+					provider.Fail(consumers.Temporary, "subscriptions", "remove device: %w", err)
 			}
 		case worst.Code == "no_device" || rank(e) > rank(worst) || rank(e) == rank(worst) &&
 			e.RetryAfter > worst.RetryAfter:
@@ -217,8 +201,7 @@ func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, 
 		payload, err = json.Marshal(n)
 	}
 	if err != nil || len(payload) > maxPlain {
-		return nil, &consumers.SendError{Class: consumers.Permanent, Code: "message",
-			Err: errors.New("notice is too long")}
+		return nil, provider.Fail(consumers.Permanent, "message", "notice is too long")
 	}
 	return payload, nil
 }
@@ -256,7 +239,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 	}
 	ttl := maxTTL
 	if !d.NotAfter.IsZero() {
-		ttl = min(ttl, max(d.NotAfter.Sub(p.config.Now()), 0))
+		ttl = min(ttl, max(time.Until(d.NotAfter), 0))
 	}
 	for name, value := range map[string]string{
 		"Authorization":    authorization,
@@ -283,7 +266,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 }
 
 func gone(err error) *consumers.SendError {
-	return &consumers.SendError{Class: consumers.Permanent, Code: codeGone, Err: err}
+	return provider.Fail(consumers.Permanent, codeGone, "%w", err)
 }
 
 // messageID returns the service's id for a message, if it gives a short one.

@@ -14,8 +14,8 @@ const topic = "schoolbell.events"
 
 type document = map[string]any
 
-// AsyncAPI returns the AsyncAPI 3.0 document of the log: its channel, what may be written to it and what Schoolbell
-// writes itself.
+// AsyncAPI returns the AsyncAPI 3.0 document of the log: its channel, what may be written to it and
+// what Schoolbell writes itself.
 func AsyncAPI(version string) ([]byte, error) {
 	messages, channel := document{}, document{}
 	var from, by []any

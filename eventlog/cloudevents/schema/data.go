@@ -46,7 +46,8 @@ func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma
 	return s
 }
 
-// demanded reports a rule that an empty text breaks: a type may demand what others that share its struct leave out.
+// demanded reports a rule that an empty text breaks: a type may demand what others that share its
+// struct leave out.
 func demanded(r domain.Rule) bool { return r.MinLength > 0 }
 
 func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
@@ -78,7 +79,8 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 	return s
 }
 
-// Patterns of the forms of texts, in what JSON Schema's regular expressions and Go's have in common.
+// Patterns of the forms of texts, in what JSON Schema's regular expressions and Go's have in
+// common.
 var patterns = map[domain.Format]string{
 	domain.FormatID:       `^([^\x00-\x20\x7F]([^\x00-\x1F\x7F]*[^\x00-\x20\x7F])?)?$`,
 	domain.FormatText:     `[^ \t\r\n]`,

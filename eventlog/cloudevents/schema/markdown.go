@@ -50,7 +50,7 @@ func rows(b *strings.Builder, prefix string, s *huma.Schema) {
 	}
 }
 
-// typeOf says in a few words what a field holds.
+// typeOf describes in a few words what a field holds.
 func typeOf(s *huma.Schema) string {
 	switch {
 	case len(s.OneOf) > 0:

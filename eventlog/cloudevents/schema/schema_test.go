@@ -112,7 +112,8 @@ func TestSchemasAndValidationAgree(t *testing.T) {
 	require.Greater(t, refused, compared/3)
 }
 
-// onlyCodeKnows says what a schema cannot: what depends on another field as well, and that texts have no NUL.
+// onlyCodeKnows lists what a schema cannot express: what depends on another field as well, and that
+// texts have no NUL.
 func onlyCodeKnows(rules []domain.Rule, mutation any) bool {
 	return mutation == "a\x00b" ||
 		mutation == nil || // the validator of this test takes null for absent; JSON Schema does not

@@ -1,5 +1,6 @@
-// Package devtest gives tests the servers of package devstack. Each test binary starts at most one PostgreSQL, when
-// the first test asks for it; each test gets a database of its own, cloned from a migrated template.
+// Package devtest gives tests the servers of package devstack. Each test binary starts at most one
+// PostgreSQL, when the first test asks for it; each test gets a database of its own, cloned from a
+// migrated template.
 //
 //	func TestMain(m *testing.M) { devtest.Main(m) }
 //
@@ -20,8 +21,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack"
 )
 
-// Main runs the tests, stops the servers and fails when goroutines are left over. Without it the servers end with the
-// process too, but their files stay until the next run.
+// Main runs the tests, stops the servers and fails when goroutines are left over. Without it the
+// servers end with the process too, but their files stay until the next run.
 func Main(m *testing.M, options ...goleak.Option) {
 	code := m.Run()
 	if err := shared.stop(); err != nil {
@@ -37,7 +38,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 	os.Exit(code)
 }
 
-// Kafka starts a broker for one test. It keeps its log in memory.
+// Kafka starts a broker for one test. Its log is in memory.
 func Kafka(t testing.TB) *devstack.Kafka {
 	t.Helper()
 	k, err := devstack.StartKafka(devstack.KafkaConfig{})
@@ -46,7 +47,8 @@ func Kafka(t testing.TB) *devstack.Kafka {
 	return k
 }
 
-// Redis starts a Redis for one test. Its clock stands still: a test moves it with Server().FastForward.
+// Redis starts a Redis for one test. Its clock stands still: a test moves it with
+// Server().FastForward.
 func Redis(t testing.TB) *devstack.Redis {
 	t.Helper()
 	r, err := devstack.StartRedis()

@@ -20,7 +20,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// Postgres returns the address of a migrated database that belongs to this test alone, and is dropped after it.
+// Postgres returns the address of a migrated database that belongs to this test alone, and is
+// dropped after it.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return clone(t, templateDatabase)
@@ -118,7 +119,7 @@ func removeLeftovers() {
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), dirPrefix))
 		if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
-			_ = os.RemoveAll(dir) // somebody else's may not be ours to remove
+			_ = os.RemoveAll(dir) // one of another user may not be removable
 		}
 	}
 }

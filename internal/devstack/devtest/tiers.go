@@ -22,9 +22,9 @@ const (
 // realTests are the names of the top-level tests that called [Real].
 var realTests sync.Map
 
-// Real says that a test needs programs of others: a real Kafka, a browser, Node, and so on. The test
-// is skipped, with the reason, unless SCHOOLBELL_REAL=1. There a missing program is a failure: a
-// check that silently does not happen is worse than none.
+// Real says that a test needs programs of others: a real Kafka, a browser, Node, and so on. The
+// test is skipped, with the reason, unless SCHOOLBELL_REAL=1. There a missing program is a failure:
+// a check that silently does not happen is worse than none.
 func Real(t testing.TB, programs ...string) {
 	t.Helper()
 	realTests.Store(root(t), true)

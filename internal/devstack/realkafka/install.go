@@ -24,7 +24,8 @@ type installation struct {
 	jars string // directory
 }
 
-// install finds Java, and brings Kafka's jars from Maven Central into the user's cache unless they are there.
+// install finds Java, and brings Kafka's jars from Maven Central into the user's cache unless they
+// are there.
 func install(ctx context.Context) (installation, error) {
 	java, err := findJava(ctx)
 	if err != nil {
@@ -91,8 +92,8 @@ const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `
 
-// download has Maven collect the jars, and puts them in place in one step: several test programs may do this at
-// the same time.
+// download has Maven collect the jars, and puts them in place in one step: several test programs
+// may do this at the same time.
 func download(ctx context.Context, home string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {

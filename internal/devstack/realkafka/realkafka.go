@@ -1,5 +1,5 @@
-// Package realkafka runs a real Apache Kafka for tests, from its own jars: one broker in KRaft mode that is its
-// own controller. What the stand-in kfake accepts and Kafka does not, only this finds.
+// Package realkafka runs a real Apache Kafka for tests, from its own jars: one broker in KRaft mode
+// that is its own controller. What the stand-in kfake accepts and Kafka does not, only this finds.
 //
 // It needs Java and, the first time, Maven. Tests that use it belong to the tier of devtest.Real.
 package realkafka
@@ -33,8 +33,8 @@ type Broker struct {
 	exited  chan struct{}
 }
 
-// Start runs a broker until the test ends, with its data in a directory of the test, which must have
-// called devtest.Real.
+// Start runs a broker until the test ends, with its data in a directory of the test, which must
+// have called devtest.Real.
 func Start(tb testing.TB) *Broker {
 	tb.Helper()
 	devtest.RequireReal(tb)
@@ -143,7 +143,8 @@ func (b *Broker) command(ctx context.Context, class string, args ...string) *exe
 	return exec.CommandContext(ctx, b.java, append(options, args...)...)
 }
 
-// run starts the broker and waits until it takes connections, which it does once it may lead partitions.
+// run starts the broker and waits until it takes connections, which it does once it may lead
+// partitions.
 func (b *Broker) run(ctx context.Context) error {
 	log, err := os.OpenFile(b.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Shows the outbox of a school as it fills: what was there, and from then on whenever the table of deliveries changes.
-// Everything is put in as text, never as HTML.
+// Shows the outbox of a school, and reloads it whenever the table of deliveries changes. Text is inserted as text, never
+// as HTML.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const seen = new Set();
-const known = { token: "", school: "" };
-let kind = "", items = [], counts = {}, stream, timer, asking = false, again = false;
+const session = { token: "", school: "" };
+let kind = "", items = [], counts = {}, stream, timer, loading = false, again = false;
 
 const element = (name, text, ...children) => {
   const e = document.createElement(name);
@@ -14,7 +14,7 @@ const element = (name, text, ...children) => {
   return e;
 };
 
-// link is an address as something to click on; what is not an address of the web stays text.
+// link makes a URL clickable.
 const link = (href, text) => {
   const e = element("a", text);
   e.href = href;
@@ -29,7 +29,7 @@ const withLinks = (text) => {
   return p;
 };
 
-const names = { sms: "Text", email: "Letter", push: "Notice", in_app: "Message", pdf: "Document" };
+const names = { sms: "SMS", email: "E-mail", push: "Push", in_app: "Message", pdf: "Document" };
 
 const card = (item) => {
   const a = element("article");
@@ -60,27 +60,27 @@ const draw = () => {
   $("items").replaceChildren(...(items.length ? items.map(card) : [element("p", "Nothing yet.")]));
 };
 
-const say = (text, bad) => {
+const status = (text, bad) => {
   $("state").textContent = text;
   $("state").toggleAttribute("data-bad", Boolean(bad));
 };
 
 const call = async (path, options) => {
-  const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${known.token}` } });
-  if (answer.ok) return answer.json();
-  const problem = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(problem.detail || answer.statusText), { status: answer.status });
+  const response = await fetch(path, { ...options, headers: { Authorization: `Bearer ${session.token}` } });
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => ({}));
+  throw Object.assign(new Error(problem.detail || response.statusText), { status: response.status });
 };
 
-const path = (rest) => `/v1/schools/${encodeURIComponent(known.school)}${rest}`;
+const path = (rest) => `/v1/schools/${encodeURIComponent(session.school)}${rest}`;
 
 const load = async () => {
-  if (asking) { again = true; return; } // one question at a time, and a last one after the last change
-  asking = true;
+  if (loading) { again = true; return; } // one request at a time, and one more after the last change
+  loading = true;
   try {
-    const asked = kind;
-    const box = await call(path(`/outbox?limit=100${asked && `&channel=${asked}`}`));
-    if (asked !== kind) { again = true; return; }
+    const wanted = kind;
+    const box = await call(path(`/outbox?limit=100${wanted && `&channel=${wanted}`}`));
+    if (wanted !== kind) { again = true; return; }
     const first = seen.size === 0;
     counts = box.counts;
     items = [...box.messages.map((m) => ({ ...m, id: m.delivery_id, kind: m.channel })),
@@ -91,9 +91,9 @@ const load = async () => {
       seen.add(i.id);
     }
     draw();
-    say(`${known.school}: the latest ${items.length}, as they come`);
+    status(`${session.school}: the latest ${items.length}, as they come`);
   } finally {
-    asking = false;
+    loading = false;
     if (again) { again = false; later(); }
   }
 };
@@ -103,21 +103,21 @@ const later = () => {
   timer = setTimeout(() => load().catch(failed), 300);
 };
 
-// listen has the server say when the table of deliveries has changed; where nobody is connected live, it is asked.
+// listen reloads on each change of the table of deliveries, and every few seconds while there is no live connection.
 const listen = async () => {
   stream?.close();
   try {
     const { ticket } = await call("/v1/realtime/tickets", { method: "POST" });
     stream = new EventSource(path(`/stream?rooms=dashboard:deliveries&ticket=${encodeURIComponent(ticket)}`));
     stream.addEventListener("update", later);
-    stream.onerror = () => { stream.close(); setTimeout(() => { later(); listen(); }, 3000); }; // a ticket is good once
+    stream.onerror = () => { stream.close(); setTimeout(() => { later(); listen(); }, 3000); }; // a ticket is valid once
   } catch {
     setTimeout(() => { later(); listen(); }, 5000);
   }
 };
 
 const failed = (err) => {
-  say(err.message, true);
+  status(err.message, true);
   if (err.status === 401 || err.status === 403) leave();
 };
 
@@ -134,8 +134,8 @@ const leave = () => {
 const claims = (token) => JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
 
 const enter = async (token, school) => {
-  known.token = token;
-  known.school = school;
+  session.token = token;
+  session.school = school;
   await load();
   sessionStorage.setItem("token", token);
   sessionStorage.setItem("school", school);
@@ -148,12 +148,12 @@ $("sign-in").addEventListener("submit", (e) => {
   e.preventDefault();
   const token = $("token").value.trim();
   let of;
-  try { of = claims(token).school; } catch { say("This is not a token.", true); return; }
-  $("school-label").hidden = of !== "*"; // an operator says whose outbox
+  try { of = claims(token).school; } catch { status("Not a token.", true); return; }
+  $("school-label").hidden = of !== "*"; // an operator names the school
   const school = of === "*" ? $("school").value.trim() : of;
   if (school) enter(token, school).catch(failed);
 });
-$("leave").addEventListener("click", () => { leave(); say(""); });
+$("leave").addEventListener("click", () => { leave(); status(""); });
 for (const b of document.querySelectorAll("[data-kind]")) b.addEventListener("click", () => { kind = b.dataset.kind; load().catch(failed); });
 
 $("sign-in").hidden = false;

@@ -1,4 +1,4 @@
-// Shows the operations of /openapi.json. Everything is put in as text, never as HTML.
+// Shows the operations of /openapi.json. Text is inserted as text, never as HTML.
 "use strict";
 
 const element = (name, text, ...children) => {
@@ -24,7 +24,7 @@ const typeOf = (schema) => {
   return s.format ?? types[0];
 };
 
-// example is a value of the shape of a schema, with the types in place of values.
+// example is a value in the shape of a schema, with types in place of values.
 const example = (schema, depth = 0) => {
   const s = resolve(schema);
   const type = [].concat(s.type)[0];
@@ -57,7 +57,7 @@ const operation = (method, path, op) => {
   if (parameters.length) e.append(table(["Parameter", "In", "Type", ""], parameters));
   e.append(...body("Request", op.requestBody?.content));
   for (const [status, r] of Object.entries(op.responses ?? {})) {
-    if (status < "400") e.append(...body(`Answer ${status}`, r.content));
+    if (status < "400") e.append(...body(`Response ${status}`, r.content));
   }
   const failures = Object.entries(op.responses ?? {}).filter(([status]) => status >= "400");
   if (failures.length) e.append(element("p", `Problems: ${failures.map(([s, r]) => `${s} ${r.description}`).join(", ")}`));
@@ -67,7 +67,7 @@ const operation = (method, path, op) => {
 const show = async () => {
   spec = await (await fetch("/openapi.json")).json();
   document.getElementById("about").textContent = `${spec.info.description} Version ${spec.info.version}.`;
-  const groups = new Map();
+  const groups = new Map((spec.tags ?? []).map((tag) => [tag.name, []])); // in the order of the tags
   for (const [path, methods] of Object.entries(spec.paths)) {
     for (const [method, op] of Object.entries(methods)) {
       if (!op.responses) continue;
@@ -76,7 +76,10 @@ const show = async () => {
     }
   }
   const main = document.getElementById("operations");
-  for (const [tag, operations] of groups) main.append(element("h2", tag), ...operations);
+  const about = new Map((spec.tags ?? []).map((tag) => [tag.name, tag.description]));
+  for (const [tag, operations] of groups) {
+    if (operations.length) main.append(element("h2", tag), element("p", about.get(tag)), ...operations);
+  }
 };
 
 show().catch((err) => { document.getElementById("about").textContent = `This page cannot be shown: ${err.message}`; });

@@ -13,8 +13,9 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// Delivery measures how long after an event has been accepted live clients have it, under a modest load: from HTTP
-// through the log and the hub to the sockets, with all that a deployment does meanwhile.
+// Delivery measures how long after an event has been accepted live clients have it, under a modest
+// load: from HTTP through the log and the hub to the sockets, with all that a deployment does
+// meanwhile.
 type Delivery struct {
 	Target      Target // must allow one user that many connections
 	Connections int
@@ -95,7 +96,8 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	for _, h := range received {
 		if !h.sent.Before(start) {
 			fromSent = append(fromSent, h.read.Sub(h.sent))
-			fromAccepted = append(fromAccepted, max(0, h.read.Sub(accepted[h.sent.UnixNano()]))) // some have it before the answer is read
+			// some clients have it before the response is read
+			fromAccepted = append(fromAccepted, max(0, h.read.Sub(accepted[h.sent.UnixNano()])))
 		}
 	}
 	r := &Result{Benchmark: "delivery", Setup: fmt.Sprintf("%d connections in %d rooms, %d events/s for %s", b.Connections, b.Rooms, b.Rate, b.For)}

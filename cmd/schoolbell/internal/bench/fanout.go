@@ -17,12 +17,14 @@ import (
 	"time"
 )
 
-// Fanout measures servers that push events to rooms of WebSockets: how many deliveries a second of their CPU time they
-// make while a given number of deliveries are under way, how long those take, and what an idle connection costs. Each
-// server is a process of its own, so that the clients' work is not counted.
+// Fanout measures servers that push events to rooms of WebSockets: how many deliveries a second of
+// their CPU time they make while a given number of deliveries are under way, how long those take,
+// and what an idle connection costs. Each server is a process of its own, so that the clients' work
+// is not counted.
 //
-// With two cores or more the clients need some of them. What a server makes of more cores is therefore told by its CPU
-// time: as many times the deliveries of one core as it has cores, if each delivery costs as much as on one.
+// With two cores or more the clients need some of them. What a server makes of more cores is
+// therefore derived from its CPU time: as many times the deliveries of one core as it has cores, if
+// each delivery costs as much as on one.
 type Fanout struct {
 	Servers  []FanoutServer
 	Rooms    int
@@ -42,8 +44,8 @@ type FanoutServer struct {
 	OneCore  bool // it cannot use more
 }
 
-// Run measures each server in turn. What one of them fails with is in the error; the figures of the others are there
-// nevertheless.
+// Run measures each server in turn. What one of them fails with is in the error; the figures of the
+// others are there nevertheless.
 func (b *Fanout) Run(ctx context.Context) (*Result, error) {
 	r := &Result{Benchmark: "realtime", Setup: fmt.Sprintf("%d rooms", b.Rooms)}
 	var failed []error
@@ -104,7 +106,8 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	if err != nil || !ok {
 		return fmt.Errorf("start: it said %q", line)
 	}
-	// Node closes what has been idle for five seconds, perhaps in the moment when a request is sent on it.
+	// Node closes what has been idle for five seconds, perhaps in the moment when a request is sent
+	// on it.
 	f.address, f.pid, f.web = address, cmd.Process.Pid, &http.Client{Transport: &http.Transport{IdleConnTimeout: time.Second}}
 	defer f.web.CloseIdleConnections()
 	before, err := f.memory(ctx)

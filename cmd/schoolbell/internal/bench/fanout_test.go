@@ -39,7 +39,7 @@ func TestFanoutKeepsTheFiguresBesideAFailure(t *testing.T) {
 	r, err := b.Run(t.Context())
 	require.ErrorContains(t, err, "measure absent, 2 × 2: start: ")
 	require.ErrorContains(t, err, "measure silent, 2 × 2: start: ")
-	require.ErrorContains(t, err, "measure strange, 2 × 2: connect: unexpected answer: 404")
+	require.ErrorContains(t, err, "measure strange, 2 × 2: connect: unexpected response: 404")
 	require.NotContains(t, err.Error(), "schoolbell, ")
 	require.Len(t, r.Figures, 6)
 }

@@ -19,7 +19,7 @@ import (
 type FanoutProtocol struct {
 	Path   string
 	Greets bool                       // the server speaks first
-	Join   func(room string) []string // what the client says, each after an answer
+	Join   func(room string) []string // what the client sends, each after a response
 	Mark   []byte                     // is in every delivery once
 	Ping   string                     // what the server asks for a sign of life with
 	Pong   string                     // and the answer
@@ -41,8 +41,8 @@ var (
 	}
 )
 
-// connect opens n connections to a server, by turns in each of some rooms, and hands what they hear to heard. They come
-// from several addresses, so that there are ports enough.
+// connect opens n connections to a server, by turns in each of some rooms, and passes what they
+// receive to received. They come from several addresses, so that there are ports enough.
 func connect(ctx context.Context, address string, protocol FanoutProtocol, rooms, n int, received func(int, time.Time, time.Time)) (*swarm, error) {
 	swarm, err := newSwarm(protocol, received)
 	if err != nil {
@@ -88,7 +88,8 @@ func (p *FanoutProtocol) greet(conn net.Conn, in *bufio.Reader, address, room st
 	}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", p.Path, address)
-	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // an answer that switches protocols has none
+	// a response that switches protocols has no body
+	res, err := http.ReadResponse(in, nil) //nolint:bodyclose
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

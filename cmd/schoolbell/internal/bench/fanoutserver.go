@@ -21,12 +21,13 @@ import (
 
 const fanoutSchool = "bench"
 
-// ServeFanout is the server that [Fanout] measures, in a process of its own: the hub over a log in memory, spoken to in
-// the Centrifuge protocol. It writes its address to w, and publishes when it is told to: POST /publish?events=N&rooms=R
-// gives the next N events, each to the next of R rooms. POST /settle collects garbage. The servers of bench/peers do the same.
+// ServeFanout is the server that [Fanout] measures, in a process of its own: the hub over a log in
+// memory, spoken to in the Centrifuge protocol. It writes its address to w, and publishes on
+// request: POST /publish?events=N&rooms=R gives the next N events, each to the next of R rooms.
+// POST /settle collects garbage. The servers of bench/peers do the same.
 func ServeFanout(ctx context.Context, w io.Writer) error {
 	log := memlog.New(1)
-	hub, err := realtime.New(realtime.Config{Log: log, Key: make([]byte, 32), MaxPerUser: 1 << 20, Window: 100_000, MaxLag: 100_000})
+	hub, err := realtime.New(realtime.Config{Log: log, Key: make([]byte, 32), MaxPerUser: 1 << 20, MaxLag: 100_000})
 	if err != nil {
 		return fmt.Errorf("start hub: %w", err)
 	}

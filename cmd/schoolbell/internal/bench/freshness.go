@@ -12,8 +12,9 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Freshness measures how long after an event has been accepted its rows are visible, under a steady load: after each
-// accepted request a reader asks for an answer that is not older than the request's position, and waits for it.
+// Freshness measures how long after an event has been accepted its rows are visible, under a steady
+// load: after each accepted request a reader requests a result that is not older than the request's
+// position, and waits for it.
 type Freshness struct {
 	Target   Target
 	Rate     int // events a second

@@ -18,8 +18,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
-// Ingest measures how many events a second are accepted over HTTP, each durable in the log before it is. Beside it stands
-// the ceiling: the same batches appended to the log directly.
+// Ingest measures how many events a second are accepted over HTTP, each durable in the log before
+// it is. Next to it stands the ceiling: the same batches appended to the log directly.
 type Ingest struct {
 	Target   Target
 	Log      eventlog.Appender // of the target; nil leaves the ceiling out
@@ -84,8 +84,8 @@ func (b *Ingest) progressf(stage string) {
 	}
 }
 
-// round sends loads for a while from several workers, each with a school of its own, and returns events a second and how
-// long each request took.
+// round sends loads for a while from several workers, each with a school of its own, and returns
+// events a second and how long each request took.
 func (b *Ingest) round(ctx context.Context, name string, send func(context.Context, load) error) (float64, []time.Duration, error) {
 	loads := make([][]load, b.Parallel)
 	for i := range loads {

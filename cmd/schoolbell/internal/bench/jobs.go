@@ -18,8 +18,9 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Jobs measures how fast deliveries are planned into the ledger and done with a provider that does nothing, with each
-// outcome put into the log; and how soon a delivery is picked up when there is no backlog. A peer does the same beside it.
+// Jobs measures how fast deliveries are planned into the ledger and done with a provider that does
+// nothing, with each outcome put into the log; and how soon a delivery is picked up when there is
+// no backlog. A peer does the same for comparison.
 type Jobs struct {
 	Pool       *pgxpool.Pool // of an empty ledger
 	Log        eventlog.Appender
@@ -114,7 +115,8 @@ func (b *Jobs) perSecond(do func() error) (float64, error) {
 	return float64(b.Deliveries) / time.Since(began).Seconds(), err
 }
 
-// wait returns when the provider was asked so often, and all that came of it is written down and in the log.
+// wait returns when the provider has been called n times, and every outcome is stored and in the
+// log.
 func (b *Jobs) wait(ctx context.Context, idle *idleProvider, n int) error {
 	if err := idle.wait(ctx, n); err != nil {
 		return err
@@ -187,7 +189,8 @@ func (b *Jobs) settle(ctx context.Context) error {
 	}
 }
 
-// pickUp plans deliveries at a steady rate and returns for how many milliseconds each waited until its provider was asked.
+// pickUp plans deliveries at a steady rate and returns for how many milliseconds each waited until
+// its provider was called.
 func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider, from int) ([]float64, error) {
 	n := b.pickups()
 	var mu sync.Mutex
@@ -231,7 +234,7 @@ func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider,
 	return took, nil
 }
 
-// idleProvider counts what it is asked to do.
+// idleProvider counts the calls it gets.
 type idleProvider struct {
 	calls   atomic.Int64
 	watcher atomic.Pointer[func(id string)]
@@ -260,7 +263,7 @@ func (p *idleProvider) watch(f func(id string)) {
 
 var errStuck = errors.New("deliveries do not get done")
 
-// wait returns when so many have been asked for.
+// wait returns when there have been n calls.
 func (p *idleProvider) wait(ctx context.Context, n int) error {
 	last, since := int64(-1), time.Now()
 	for p.calls.Load() < int64(n) {

@@ -18,7 +18,8 @@ func TestJobs(t *testing.T) {
 	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 12})
 	require.NoError(t, err)
 	defer pool.Close()
-	// A peer that has measured what it was told: its port (a round's p50), deliveries, schools and rate.
+	// A peer that returns its arguments as measurements: its port (a round's p50), deliveries,
+	// schools and rate.
 	peer := &bench.JobsPeer{Name: "Echo", Port: 4, Setup: "Echo on nothing", Command: []string{
 		"sh", "-c", `echo '{"planned": ['$1'], "done": ['$2'], "both": ['$3'], "pickup_ms": ['$0']}'`,
 	}}

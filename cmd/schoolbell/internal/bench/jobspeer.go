@@ -13,9 +13,9 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// JobsPeer is another program that does what [Jobs] does, in a process of its own. It is told how much as arguments: the
-// port of its Redis, deliveries, schools, deliveries a second and seconds of the pick-up, and jobs at the same time. Last,
-// it prints a [jobsMeasured].
+// JobsPeer is another program that does what [Jobs] does, in a process of its own. Its arguments
+// are: the port of its Redis, deliveries, schools, deliveries a second and seconds of the pick-up,
+// and jobs at the same time. Last, it prints a [jobsMeasured].
 type JobsPeer struct {
 	Name    string
 	Setup   string // what it stands on
@@ -23,7 +23,8 @@ type JobsPeer struct {
 	Port    int // of its Redis
 }
 
-// jobsMeasured is what one side of the comparison has come to, round by round. Rates are deliveries a second.
+// jobsMeasured is what one side of the comparison has come to, round by round. Rates are deliveries
+// a second.
 type jobsMeasured struct {
 	Planned []float64 `json:"planned"`
 	Done    []float64 `json:"done"`
@@ -61,7 +62,7 @@ func (m *jobsMeasured) add(r *Result, whose string) {
 	r.add(whose+"planned", median(m.Planned), "deliveries/s", "written down")
 	r.add(whose+"done", median(m.Done), "deliveries/s", "fetched, begun, done, written down")
 	r.add(whose+"planned and done", median(m.Both), "deliveries/s", "both at the same time")
-	r.addLatencies(whose+"pick-up", m.pickup(), "from the answer to who planned it until it is begun")
+	r.addLatencies(whose+"pick-up", m.pickup(), "from its planning until it is begun")
 }
 
 func (m *jobsMeasured) pickup() []time.Duration {

@@ -21,8 +21,9 @@ type Log interface {
 	eventlog.Group
 }
 
-// Project measures how fast a backlog is projected, from the log to committed rows. Beside it stand the ceiling (the very
-// same rows, folded beforehand and only written) and the naive way (one transaction for each event).
+// Project measures how fast a backlog is projected, from the log to committed rows. Beside it stand
+// the ceiling (the very same rows, folded beforehand and only written) and the naive way (one
+// transaction for each event).
 type Project struct {
 	Log    Log // empty
 	Set    *projections.Set
@@ -105,7 +106,8 @@ func (p *Project) fill(ctx context.Context) (int, error) {
 		records []eventlog.Record
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	queues := make([]chan block, topic.Partitions) // a queue for each partition keeps every school's order
+	// a queue for each partition keeps every school's order
+	queues := make([]chan block, topic.Partitions)
 	for i := range queues {
 		queues[i] = make(chan block, 4)
 		group.Go(func() error {
@@ -182,8 +184,8 @@ func (p *Project) ends(ctx context.Context) (map[int32]int64, error) {
 	return ends, nil
 }
 
-// project runs the engine from the beginning of the log to its end and returns how long it took, from the first claim to
-// the last commit, and what it wrote.
+// project runs the engine from the beginning of the log to its end and returns how long it took,
+// from the first claim to the last commit, and what it wrote.
 func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch int) (time.Duration, *recorder, error) {
 	store, discard, err := p.Fresh(ctx)
 	if err != nil {
@@ -202,7 +204,7 @@ func (p *Project) fold(ctx context.Context, ends map[int32]int64) (time.Duration
 	return recorder.took(), err
 }
 
-// drive runs the engine until the tape is at the end of the log.
+// drive runs the engine until the recorder is at the end of the log.
 func (p *Project) drive(ctx context.Context, recorder *recorder, maxBatch int) error {
 	engine, err := projections.NewEngine(projections.Config{
 		Name: "bench", Set: p.Set, Log: p.Log, Group: p.Log, Store: recorder, Decode: p.Decode, MaxBatch: maxBatch,
@@ -237,7 +239,8 @@ func (p *Project) naive(ctx context.Context, ends map[int32]int64) (float64, err
 	return float64(recorder.events()) / recorder.took().Seconds(), errors.Join(err, discard())
 }
 
-// replay writes what is on a tape to a fresh store, the partitions side by side as the engine does it.
+// replay writes what a recorder holds to a fresh store, the partitions side by side as the engine
+// does it.
 func (p *Project) replay(ctx context.Context, recorder *recorder) (took time.Duration, err error) {
 	store, discard, err := p.Fresh(ctx)
 	if err != nil {
@@ -270,7 +273,7 @@ func (p *Project) replay(ctx context.Context, recorder *recorder) (took time.Dur
 	return time.Since(start), err
 }
 
-// recorder is a store that remembers what was committed to the one behind it, and when.
+// recorder is a store that records what was committed to the one behind it, and when.
 type recorder struct {
 	projections.Store
 	forget bool          // keep no rows

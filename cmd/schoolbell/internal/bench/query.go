@@ -13,8 +13,9 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Query measures how fast dashboards are answered, at a fixed rate: answers that are kept in Redis, answers that have to
-// be asked of PostgreSQL, and beside them a bare HTTP server that sends the same bytes.
+// Query measures how fast dashboards are served, at a fixed rate: results that are cached in Redis,
+// results that have to be queried from PostgreSQL, and for comparison a bare HTTP server that sends
+// the same bytes.
 type Query struct {
 	Target   Target
 	School   string // it has been simulated or imported before
@@ -109,8 +110,8 @@ func bareServer(ctx context.Context, bodies map[string][]byte) (*http.Server, er
 	return server, nil
 }
 
-// paced calls do at a fixed rate, whatever the answers take, and returns how long after its due time each call was
-// answered: a server that stalls is charged for all calls that had to wait.
+// paced calls do at a fixed rate, however long the responses take, and returns how long after its
+// due time each call completed: a server that stalls is charged for all calls that had to wait.
 func paced(ctx context.Context, rate int, d time.Duration, parallel int, do func(ctx context.Context, i int) error) ([]time.Duration, error) {
 	n := int(float64(rate) * d.Seconds())
 	took := make([]time.Duration, n)

@@ -10,7 +10,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Rebuild measures how fast tables are made anew from the log while the live ones stay where they are: all of them, and
+// Rebuild measures how fast tables are rebuilt from the log next to the live ones: all of them, and
 // those of each projection with what it reads.
 type Rebuild struct {
 	Project
@@ -19,8 +19,8 @@ type Rebuild struct {
 	Live func(ctx context.Context) (store projections.Store, rebuild RebuildFunc, discard func() error, err error)
 }
 
-// RebuildFunc rebuilds projections, or all when none is named. It returns how long that took, and for how long the live
-// tables stood still.
+// RebuildFunc rebuilds projections, or all when none is named. It returns how long that took, and
+// for how long the live tables stood still.
 type RebuildFunc func(ctx context.Context, names ...string) (took, pause time.Duration, err error)
 
 // Run measures.

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// swarm reads very many connections in one goroutine with as little work as possible: a goroutine for each would use
-// more of the machine than the server does, and the delays would be its own. It looks for news every glance, as clients
-// elsewhere do not wake anybody on the server's machine.
+// swarm reads very many connections in one goroutine with as little work as possible: a goroutine
+// for each would use more of the machine than the server does, and the delays would be its own. It
+// looks for news every glance, as clients elsewhere do not wake a process on the server's machine.
 type swarm struct {
 	protocol FanoutProtocol
-	received func(deliveries int, published, now time.Time) // of each frame; published is when the first of it was
+	// of each frame; published is when the first of it was
+	received func(deliveries int, published, now time.Time)
 	epoll    int
 
 	mu    sync.Mutex // held while reading
@@ -95,7 +96,8 @@ func (s *swarm) read(k *sock, buf []byte) {
 	at := copy(buf, k.partial)
 	n, err := syscall.Read(k.fd, buf[at:])
 	if n <= 0 {
-		if err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) { // it has been closed: deliveries will be missing
+		// it has been closed: deliveries will be missing
+		if err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
 			_ = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_DEL, k.fd, nil)
 		}
 		return
@@ -119,7 +121,8 @@ func (s *swarm) read(k *sock, buf []byte) {
 	k.partial = append(k.partial[:0], rest...)
 }
 
-// close ends the connections, at once: else their ports would be missing for a minute when the next server is measured.
+// close ends the connections, at once: else their ports would be missing for a minute when the next
+// server is measured.
 func (s *swarm) close() {
 	close(s.stop)
 	s.running.Wait()

@@ -37,17 +37,17 @@ func newCaller(t Target, connections int) *caller {
 
 func (c *caller) close() { c.http.CloseIdleConnections() }
 
-// response is what came back.
+// response is what the server returned.
 type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// errStatus says that an answer was not the one that the benchmark needs.
-var errStatus = errors.New("unexpected answer")
+// errStatus: a response was not the one that the benchmark needs.
+var errStatus = errors.New("unexpected response")
 
-// do sends a request and reads the whole answer; any status but want is an error.
+// do sends a request and reads the whole response; any status but want is an error.
 func (c *caller) do(ctx context.Context, method, path string, header map[string]string, body []byte, want int) (response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.target.URL, "/")+path, bytes.NewReader(body))
 	if err != nil {
@@ -59,12 +59,12 @@ func (c *caller) do(ctx context.Context, method, path string, header map[string]
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return response{}, fmt.Errorf("ask %s: %w", path, err)
+		return response{}, fmt.Errorf("request %s: %w", path, err)
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return response{}, fmt.Errorf("read answer of %s: %w", path, err)
+		return response{}, fmt.Errorf("read response of %s: %w", path, err)
 	}
 	if resp.StatusCode != want {
 		return response{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path, resp.StatusCode, got)

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -32,9 +34,11 @@ type program struct {
 	health   telemetry.Health
 	servers  *Servers
 	events   *kafka.Log
-	live     *live        // nil without the role realtime
-	handler  http.Handler // the public side
+	reader   *eventlog.Reader // of events, for all roles of this process
+	live     *live            // nil without the role realtime
+	handler  http.Handler     // the public side
 	verifier *auth.Verifier
+	tables   *postgres.Pool // nil without the role api
 
 	stopBy    time.Time    // zero until it stops
 	jobsPages http.Handler // nil without the role
@@ -123,6 +127,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	p.onClose(p.events.Close)
+	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
+		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
+	})
 	p.health.Add(telemetry.Check{Name: "log", Probe: func(ctx context.Context) error {
 		_, err := p.events.Topic(ctx)
 		return err

@@ -2,6 +2,7 @@ package program
 
 import (
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -54,4 +55,13 @@ func TestTheProgramBuildsWithoutEmbeddedServers(t *testing.T) {
 	for _, server := range []string{"pkg/kfake", "miniredis", "embedded-postgres"} {
 		require.NotContains(t, string(out), server)
 	}
+}
+
+func TestTheChangelogBeginsWithTheVersion(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../../../CHANGELOG.md")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(text), "\n## ")
+	first, _, _ := strings.Cut(rest, "\n")
+	require.Equal(t, Version, first)
 }

@@ -74,10 +74,12 @@ func partitionProblems(engine *projections.Engine) error {
 
 // wireQueries serves the read models from the tables.
 func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err error) {
-	if deps.Pool, err = p.openPool(ctx, "tables", p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
+	p.tables, err = p.openPool(ctx, "tables", p.cfg.Database.API(p.servers.DatabaseURL))
+	if err != nil {
 		return err
 	}
-	deps.Positions = checkpoint.NewPositions(deps.Pool.Acquire, SetName)
+	deps.Tables = p.tables
+	deps.Positions = checkpoint.NewPositions(p.tables.Acquire, SetName)
 	deps.Queries = catalog.Queries()
 	deps.IsGuardian = students.IsGuardian
 	return nil

@@ -48,7 +48,7 @@ func (p *program) wireRealtime(
 	if err != nil {
 		return err
 	}
-	pool, positions := deps.Pool, deps.Positions
+	pool, positions := p.tables, deps.Positions
 	if pool == nil {
 		if pool, err = p.openPool(ctx, "directory",
 			p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
@@ -58,7 +58,7 @@ func (p *program) wireRealtime(
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
-		Log: p.events, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Log: p.events, Reader: p.reader, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
 		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,

@@ -1,13 +1,12 @@
 package program
 
 import (
-	"cmp"
 	"runtime"
 	"runtime/debug"
 )
 
-// version is set by the Makefile; a build by `go install` takes it from the module.
-var version string
+// Version is the release that this source is, or will be next. CHANGELOG.md begins with it.
+const Version = "v0.1.0"
 
 // Build identifies the program that runs.
 type Build struct {
@@ -21,14 +20,13 @@ type Build struct {
 // outside a repository.
 func ThisBuild() Build {
 	b := Build{
-		Version: version, Revision: "unknown",
+		Version: Version, Revision: "unknown",
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
-	b.Version = cmp.Or(b.Version, info.Main.Version)
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			b.Revision = s.Value

@@ -1,4 +1,4 @@
-package redis
+package cache
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 // ReadThrough reads results of one type through the cache: a current one from there, else by
 // loading it. Concurrent loads of the same key are one load.
 type ReadThrough[T any] struct {
-	cache   *Cache // nil: nothing is cached
+	store   Store // nil: nothing is cached
 	codec   Codec[T]
 	timeout time.Duration
 	flights singleflight.Group
@@ -25,8 +25,8 @@ type Codec[T any] struct {
 
 // NewReadThrough returns a reader. Timeout limits a load: it is not tied to the request that
 // started it, since others may have joined it.
-func NewReadThrough[T any](c *Cache, codec Codec[T], timeout time.Duration) *ReadThrough[T] {
-	return &ReadThrough[T]{cache: c, codec: codec, timeout: timeout}
+func NewReadThrough[T any](s Store, codec Codec[T], timeout time.Duration) *ReadThrough[T] {
+	return &ReadThrough[T]{store: s, codec: codec, timeout: timeout}
 }
 
 // Lookup is one request for a result.
@@ -51,17 +51,17 @@ type loaded[T any] struct {
 
 // Get returns a result, the offset of the last event that it is sure to cover, and where it came
 // from.
-func (a *ReadThrough[T]) Get(
+func (r *ReadThrough[T]) Get(
 	ctx context.Context, lookup Lookup, load Load[T],
 ) (T, int64, Outcome, error) {
-	shared := a.cache != nil && lookup.TTL != 0 && !lookup.Private
+	shared := r.store != nil && lookup.TTL != 0 && !lookup.Private
 	outcome := Bypass
 	if shared {
-		var hit cached
-		hit, outcome = a.cache.get(ctx, lookup.Key, lookup.MinOffset)
+		var hit Entry
+		hit, outcome = r.store.Get(ctx, lookup.Key, lookup.MinOffset)
 		if outcome == Hit {
-			if value, err := a.codec.Parse(hit.value); err == nil {
-				return value, hit.offset, Hit, nil
+			if value, err := r.codec.Parse(hit.Value); err == nil {
+				return value, hit.Offset, Hit, nil
 			}
 			outcome = Miss
 		}
@@ -76,32 +76,32 @@ func (a *ReadThrough[T]) Get(
 		value, offset, err := load(ctx)
 		return value, offset, outcome, err
 	}
-	key := a.cache.entryKey(lookup.Key)
-	got, err := a.once(ctx, key, lookup, load)
+	key := lookup.Key.School + "\x00" + lookup.Key.Query + "\x00" + lookup.Key.Input
+	got, err := r.once(ctx, key, lookup, load)
 	if err == nil && got.offset < lookup.MinOffset {
 		// It joined a load that began before the event that this request has to see.
-		got, err = a.once(ctx, key+"@"+strconv.FormatInt(lookup.MinOffset, 10), lookup, load)
+		got, err = r.once(ctx, key+"@"+strconv.FormatInt(lookup.MinOffset, 10), lookup, load)
 	}
 	return got.value, got.offset, outcome, err
 }
 
 // once loads a result, or joins the load of the same key that is under way.
-func (a *ReadThrough[T]) once(
+func (r *ReadThrough[T]) once(
 	ctx context.Context, key string, lookup Lookup, load Load[T],
 ) (loaded[T], error) {
-	flight := a.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
+	flight := r.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		defer cancel()
 		value, offset, err := load(ctx)
 		if err == nil {
-			a.cache.put(ctx, lookup.Key, a.codec.Append(nil, value), offset, lookup.TTL)
+			r.store.Put(ctx, lookup.Key, r.codec.Append(nil, value), offset, lookup.TTL)
 		}
 		return loaded[T]{value, offset}, err
 	})
 	select {
 	case <-ctx.Done():
 		return loaded[T]{}, ctx.Err()
-	case r := <-flight:
-		return r.Val.(loaded[T]), r.Err
+	case done := <-flight:
+		return done.Val.(loaded[T]), done.Err
 	}
 }
