@@ -17,8 +17,8 @@ import (
 )
 
 // An event of a new context and a read model with a route are added to a copy of the source: new
-// files, and the edits of existing ones that docs/ARCHITECTURE.md states. All else is generated, or
-// follows. The suites that guard events and read models pass then, and the program answers.
+// files, and the edits of existing ones that docs/ARCHITECTURE.md states. All else is generated,
+// or follows. The suites that guard events and read models pass then, and the program answers.
 func TestAddingAnEventAndAReadModelTakesTheEditsThatAreStated(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "git", "go")
@@ -42,10 +42,14 @@ func TestAddingAnEventAndAReadModelTakesTheEditsThatAreStated(t *testing.T) {
 	edit("domain/catalog/catalog.go",
 		[2]string{module + "domain/guardian\"\n", module + "domain/library\"\n"},
 		[2]string{"\tstudent.Facts,\n", "\tlibrary.Facts,\n"})
-	edit("projections/catalog/catalog.go",
+	edit(
+		"projections/catalog/catalog.go",
 		[2]string{module + "projections/fees\"\n", module + "projections/library\"\n"},
-		[2]string{"\t{fees.Projection, fees.Queries},\n",
-			"\t{library.Projection, library.Queries},\n"})
+		[2]string{
+			"\t{fees.Projection, fees.Queries},\n",
+			"\t{library.Projection, library.Queries},\n",
+		},
+	)
 
 	before := contents(t, tree)
 	goTest(t, tree, []string{"SCHOOLBELL_GOLDEN=update"}, "-run", "Golden", "./domain/catalog",
@@ -71,8 +75,9 @@ func TestAddingAnEventAndAReadModelTakesTheEditsThatAreStated(t *testing.T) {
 
 // copySource copies what git has or would take.
 func copySource(t *testing.T, to string) {
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others",
-		"--exclude-standard")
+	list := exec.CommandContext(
+		t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard",
+	)
 	list.Dir = "../.."
 	out, err := list.Output()
 	require.NoError(t, err)
@@ -105,7 +110,9 @@ func contents(t *testing.T, tree string) map[string]string {
 // already.
 func goTest(t *testing.T, tree string, env []string, args ...string) {
 	t.Helper()
-	test := exec.CommandContext(t.Context(), "go",
+	test := exec.CommandContext(
+		t.Context(),
+		"go",
 		append([]string{"test", "-trimpath"}, args...)...)
 	test.Dir, test.Env = tree, append(append(os.Environ(), "SCHOOLBELL_REAL="), env...)
 	out, err := test.CombinedOutput()

@@ -18,8 +18,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// ledgerTarget is the database of the ledger, for the commands that the API does not have: they read
-// everything, or decide about the consumers of all processes.
+// ledgerTarget is the database of the ledger, for the commands that the API does not have: they
+// read everything, or decide about the consumers of all processes.
 type ledgerTarget struct {
 	tablesTarget `embed:""`
 	JSON         bool `name:"json" help:"Print JSON."`

@@ -47,7 +47,7 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 		s.get(path, token(t, "south", "eve", "admin")).StatusCode)
 
 	require.Contains(t, s.do("PUT", path, admin, "<svg/>").problem(t).Detail,
-		"must be a PNG, JPEG, GIF or WebP")
+		"PNG, JPEG, GIF or WebP")
 	require.Equal(t, http.StatusRequestEntityTooLarge,
 		s.do("PUT", path, admin, string(make([]byte, logo.MaxBytes+1))).problem(t).Status)
 	require.Equal(t, got.body, s.get(path, admin).body, "what cannot be used changes nothing")
