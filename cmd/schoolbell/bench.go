@@ -17,22 +17,23 @@ import (
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
-// benchCommand measures, each subcommand one thing.
+// benchCommand measures; each subcommand measures one thing.
 type benchCommand struct {
-	Project   benchProjectCommand   `cmd:"" help:"Events a second from the log to committed rows."`
-	Rebuild   benchRebuildCommand   `cmd:"" help:"Events a second that tables are made anew from, and how long the live ones stand still."`
-	Ingest    benchIngestCommand    `cmd:"" help:"Events a second accepted over HTTP, each durable before it is."`
-	Query     benchQueryCommand     `cmd:"" help:"How fast dashboards are answered, from the cache and from the tables."`
+	Project   benchProjectCommand   `cmd:"" help:"Throughput from the log to committed rows."`
+	Rebuild   benchRebuildCommand   `cmd:"" help:"Rebuild throughput, and how long the swap blocks."`
+	Ingest    benchIngestCommand    `cmd:"" help:"Throughput of events over HTTP, each durable when it is accepted."`
+	Query     benchQueryCommand     `cmd:"" help:"Latency of dashboards, from the cache and from the tables."`
 	Freshness benchFreshnessCommand `cmd:"" help:"Time from an event's acceptance until its rows are visible."`
-	Jobs      benchJobsCommand      `cmd:"" help:"Deliveries a second planned and done, and how soon one is picked up."`
-	Realtime  benchRealtimeCommand  `cmd:"" help:"Deliveries a second to rooms of WebSockets, and what an idle connection costs."`
+	Jobs      benchJobsCommand      `cmd:"" help:"Throughput of planning and executing deliveries, and pick-up latency."`
+	Realtime  benchRealtimeCommand  `cmd:"" help:"Throughput to rooms of WebSockets, and the cost of an idle connection."`
 
 	RealtimeServer benchRealtimeServerCommand `cmd:"" hidden:""`
 }
 
 func (*benchCommand) Help() string {
-	return `Each stands beside what could be done at best, in the same run. Without SCHOOLBELL_URL, and on whichever servers the
-SCHOOLBELL_* variables do not name, they start what they need in a temporary directory.`
+	return `Each result is printed next to a ceiling measured in the same run. The benchmarks use the servers that
+SCHOOLBELL_* variables name, and start the others, and Schoolbell itself unless SCHOOLBELL_URL is set, in a
+temporary directory.`
 }
 
 // benchmark is one of package bench.
@@ -40,7 +41,7 @@ type benchmark interface {
 	Run(ctx context.Context) (*bench.Result, error)
 }
 
-// report runs a benchmark and prints what it has measured, also if that is not all.
+// report runs a benchmark and prints what it has measured, even if it failed halfway.
 func report(ctx context.Context, io streams, asJSON bool, b benchmark) error {
 	result, err := b.Run(ctx)
 	switch {
@@ -53,18 +54,18 @@ func report(ctx context.Context, io streams, asJSON bool, b benchmark) error {
 	}
 }
 
-// printStages shows on standard error what is being done.
+// printStages prints progress on standard error.
 func printStages(io streams) func(string) {
 	return func(stage string) { fmt.Fprintln(io.err, stage) }
 }
 
 // benchFold is what benchmarks of folding a log have in common.
 type benchFold struct {
-	Kafka    config.Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are named)"`
+	Kafka    config.Kafka    `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
 	Database config.Database `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
 
 	Events int  `default:"300000" placeholder:"N" help:"Events to fold."`
-	Rounds int  `default:"3" placeholder:"N" help:"Rounds of each side; their median is reported."`
+	Rounds int  `default:"3" placeholder:"N" help:"Rounds of each measurement; the median is reported."`
 	JSON   bool `name:"json" help:"Print JSON."`
 }
 
@@ -73,7 +74,7 @@ type benchProjectCommand struct {
 }
 
 func (*benchProjectCommand) Help() string {
-	return `Uses a topic and databases of its own, and removes them.
+	return `Creates its own topic and databases, and removes them.
 
 Example:
 
@@ -89,7 +90,7 @@ type benchRebuildCommand struct {
 }
 
 func (*benchRebuildCommand) Help() string {
-	return `Uses a topic and a database of its own, and removes them.
+	return `Creates its own topic and database, and removes them.
 
 Example:
 
@@ -98,14 +99,21 @@ Example:
 
 func (c *benchRebuildCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, io, func(p *bench.Project, databases *benchDatabases) benchmark {
-		return &bench.Rebuild{Project: *p, Live: func(ctx context.Context) (projections.Store, bench.RebuildFunc, func() error, error) {
-			return databases.live(ctx, program.FoldConfig(p.Set, p.Log, slog.New(slog.DiscardHandler)))
-		}}
+		return &bench.Rebuild{
+			Project: *p,
+			Live: func(ctx context.Context) (projections.Store, bench.RebuildFunc, func() error, error) {
+				return databases.live(
+					ctx, program.FoldConfig(p.Set, p.Log, slog.New(slog.DiscardHandler)),
+				)
+			},
+		}
 	})
 }
 
-// with prepares a log and databases, and reports what is made of them.
-func (c *benchFold) with(ctx context.Context, io streams, prepare func(*bench.Project, *benchDatabases) benchmark) (err error) {
+// with prepares a log and databases for a benchmark, and reports its result.
+func (c *benchFold) with(
+	ctx context.Context, io streams, prepare func(*bench.Project, *benchDatabases) benchmark,
+) (err error) {
 	if c.Events < 1 || c.Rounds < 1 {
 		return usageError{errors.New("--events and --rounds must be at least 1")}
 	}
@@ -115,11 +123,16 @@ func (c *benchFold) with(ctx context.Context, io streams, prepare func(*bench.Pr
 	}
 	dir, err := os.MkdirTemp("", "schoolbell-bench-")
 	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	silent := slog.New(slog.DiscardHandler)
-	needed := &config.Config{Data: dir, Kafka: c.Kafka, Database: c.Database, Redis: config.Redis{URL: "redis://none"}}
+	needed := &config.Config{
+		Data:     dir,
+		Kafka:    c.Kafka,
+		Database: c.Database,
+		Redis:    config.Redis{URL: "redis://none"},
+	}
 	s, err := program.StartServers(ctx, needed, silent)
 	if err != nil {
 		return err
@@ -140,8 +153,10 @@ func (c *benchFold) with(ctx context.Context, io streams, prepare func(*bench.Pr
 	}, databases))
 }
 
-// openBenchLog makes a topic that is removed after the benchmark.
-func openBenchLog(ctx context.Context, k config.Kafka, brokers []string, log *slog.Logger) (*kafka.Log, error) {
+// openBenchLog creates a topic, which the caller deletes after the benchmark.
+func openBenchLog(
+	ctx context.Context, k config.Kafka, brokers []string, log *slog.Logger,
+) (*kafka.Log, error) {
 	c, err := k.Config(brokers)
 	if err != nil {
 		return nil, err

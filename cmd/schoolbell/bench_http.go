@@ -20,25 +20,31 @@ import (
 	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
-// benchTarget is the Schoolbell that a benchmark asks over HTTP: a running one, or one of its own.
+// benchTarget is the Schoolbell that a benchmark calls over HTTP: a running one, or its own.
 type benchTarget struct {
-	URL   string        `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of a running Schoolbell; else one is started for the benchmark."`
-	Token string        `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"An operator's token for it."`
-	For   time.Duration `default:"10s" placeholder:"TIME" help:"How long each part is measured."`
+	URL   string        `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of a running Schoolbell (default: start one for the benchmark)."`
+	Token string        `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"Operator's token."`
+	For   time.Duration `default:"10s" placeholder:"TIME" help:"Duration of each measurement."`
 	JSON  bool          `name:"json" help:"Print JSON."`
 }
 
-// with runs do against the target. The log is nil when the target is not ours.
-func (c *benchTarget) with(ctx context.Context, do func(context.Context, bench.Target, *kafka.Log) error) (err error) {
+// with runs do against the target. The log is nil when the target was running already.
+func (c *benchTarget) with(
+	ctx context.Context, do func(context.Context, bench.Target, *kafka.Log) error,
+) (err error) {
 	if c.URL != "" {
 		if c.Token == "" {
-			return usageError{errors.New("SCHOOLBELL_URL is set: set SCHOOLBELL_TOKEN too, to an operator's token")}
+			return usageError{
+				errors.New(
+					"SCHOOLBELL_URL is set: set SCHOOLBELL_TOKEN too, to an operator's token",
+				),
+			}
 		}
 		return do(ctx, bench.Target{URL: c.URL, Token: c.Token}, nil)
 	}
 	dir, err := os.MkdirTemp("", "schoolbell-bench-")
 	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cfg, err := benchConfig(dir)
@@ -58,7 +64,7 @@ func (c *benchTarget) with(ctx context.Context, do func(context.Context, bench.T
 		defer stop()
 		at, ok := <-started
 		if !ok {
-			return nil // Run says why
+			return nil // Run returns why
 		}
 		token, err := operatorToken(dir)
 		if err != nil {
@@ -77,8 +83,8 @@ func (c *benchTarget) with(ctx context.Context, do func(context.Context, bench.T
 	return g.Wait()
 }
 
-// benchConfig is that of `serve` with the environment's servers, on ports of its own and without a limit on requests and
-// on connections of one user.
+// benchConfig is the configuration of `serve` with the servers of the environment, on free ports
+// and without limits on the requests and connections of one user.
 func benchConfig(dir string) (*config.Config, error) {
 	var serve struct {
 		config.Config `embed:""`
@@ -98,17 +104,26 @@ func benchConfig(dir string) (*config.Config, error) {
 type benchIngestCommand struct {
 	benchTarget `embed:""`
 
-	Batch    int `default:"100" placeholder:"N" help:"Events in a request, up to 1,000."`
-	Parallel int `default:"16" placeholder:"N" help:"Requests under way at a time."`
-	Rounds   int `default:"3" placeholder:"N" help:"Rounds; their median is reported."`
+	Batch    int `default:"100" placeholder:"N" help:"Events per request, up to 1,000."`
+	Parallel int `default:"16" placeholder:"N" help:"Concurrent requests."`
+	Rounds   int `default:"3" placeholder:"N" help:"Rounds; the median is reported."`
 }
 
 func (c *benchIngestCommand) Run(ctx context.Context, io streams) error {
 	if c.Batch < 1 || c.Batch > 1000 || c.Parallel < 1 || c.Rounds < 1 {
-		return usageError{errors.New("--batch must lie between 1 and 1000, --parallel and --rounds be at least 1")}
+		return usageError{
+			errors.New("--batch must be between 1 and 1000, --parallel and --rounds at least 1"),
+		}
 	}
 	return c.with(ctx, func(ctx context.Context, target bench.Target, log *kafka.Log) error {
-		b := &bench.Ingest{Target: target, Batch: c.Batch, Parallel: c.Parallel, For: c.For, Rounds: c.Rounds, Progress: printStages(io)}
+		b := &bench.Ingest{
+			Target:   target,
+			Batch:    c.Batch,
+			Parallel: c.Parallel,
+			For:      c.For,
+			Rounds:   c.Rounds,
+			Progress: printStages(io),
+		}
 		if log != nil {
 			b.Log = log
 		}
@@ -119,9 +134,9 @@ func (c *benchIngestCommand) Run(ctx context.Context, io streams) error {
 type benchQueryCommand struct {
 	benchTarget `embed:""`
 
-	School   string `placeholder:"SCHOOL" help:"School to ask about; else one is simulated."`
-	Rate     int    `default:"2000" placeholder:"R" help:"Cached reads a second."`
-	Parallel int    `default:"32" placeholder:"N" help:"Connections."`
+	School   string `placeholder:"SCHOOL" help:"School to query (default: simulate one)."`
+	Rate     int    `default:"2000" placeholder:"R" help:"Cached reads per second."`
+	Parallel int    `default:"32" placeholder:"N" help:"Concurrent connections."`
 }
 
 func (c *benchQueryCommand) Run(ctx context.Context, io streams) error {
@@ -143,7 +158,7 @@ func (c *benchQueryCommand) Run(ctx context.Context, io streams) error {
 	})
 }
 
-// simulateFor fills a school, and returns its name when it can be asked about.
+// simulateFor publishes the events of a school, and returns its id.
 func simulateFor(ctx context.Context, target bench.Target) (string, error) {
 	api, err := client.New(client.Config{URL: target.URL, Token: target.Token})
 	if err != nil {
@@ -167,14 +182,16 @@ func simulateFor(ctx context.Context, target bench.Target) (string, error) {
 type benchFreshnessCommand struct {
 	benchTarget `embed:""`
 
-	Rate     int `default:"5000" placeholder:"R" help:"Events a second."`
-	Batch    int `default:"50" placeholder:"N" help:"Events in a request."`
-	Parallel int `default:"32" placeholder:"N" help:"Requests under way at most."`
+	Rate     int `default:"5000" placeholder:"R" help:"Events per second."`
+	Batch    int `default:"50" placeholder:"N" help:"Events per request."`
+	Parallel int `default:"32" placeholder:"N" help:"Maximum concurrent requests."`
 }
 
 func (c *benchFreshnessCommand) Run(ctx context.Context, io streams) error {
 	if c.Rate < 1 || c.Batch < 1 || c.Batch > 1000 || c.Parallel < 1 {
-		return usageError{errors.New("--rate and --parallel must be at least 1, --batch between 1 and 1000")}
+		return usageError{
+			errors.New("--rate and --parallel must be at least 1, --batch between 1 and 1000"),
+		}
 	}
 	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
 		return report(ctx, io, c.JSON, &bench.Freshness{

@@ -15,21 +15,21 @@ import (
 )
 
 type benchRealtimeCommand struct {
-	Rooms    int           `default:"100" placeholder:"N" help:"Rooms."`
-	Members  []int         `default:"50,100" placeholder:"N" help:"Connections in each room, one measurement each."`
-	InFlight []int         `default:"2500,20000" placeholder:"N" help:"Deliveries under way at once, one measurement each."`
-	For      time.Duration `default:"5s" placeholder:"TIME" help:"How long each is measured."`
-	Cores    []int         `default:"1,2" placeholder:"N" help:"Cores that a server may use, one measurement each."`
-	Clients  int           `default:"1000" placeholder:"N" help:"Connections to the whole of serve, for the time from an event's acceptance to its clients; 0 leaves that out."`
-	Rate     int           `default:"20" placeholder:"N" help:"Events a second for them, each to a twentieth of them."`
-	Peers    string        `placeholder:"DIR" help:"Folder with the built servers of bench/peers (bare, centrifuge, socketio), to measure beside ours."`
+	Rooms    int           `default:"100" placeholder:"N" help:"Number of rooms."`
+	Members  []int         `default:"50,100" placeholder:"N" help:"Connections per room; one measurement for each value."`
+	InFlight []int         `default:"2500,20000" placeholder:"N" help:"Deliveries in flight; one measurement for each value."`
+	For      time.Duration `default:"5s" placeholder:"TIME" help:"Duration of each measurement."`
+	Cores    []int         `default:"1,2" placeholder:"N" help:"Cores that a server may use; one measurement for each value."`
+	Clients  int           `default:"1000" placeholder:"N" help:"Connections to a whole serve, for the latency from acceptance to clients; 0 skips it."`
+	Rate     int           `default:"20" placeholder:"N" help:"Events per second for them; each event goes to a twentieth of them."`
+	Peers    string        `placeholder:"DIR" help:"Folder with the built bench/peers (bare, centrifuge, socketio) to measure too."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
 func (*benchRealtimeCommand) Help() string {
-	return `Starts a server with nothing but the hub and a log in memory, in a process of its own, and connects to it. Then it starts the
-whole of serve, sends events over HTTP, and tells how long after their acceptance clients have them. If a server fails, the
-figures of the others are printed nevertheless, and the exit code is 1.
+	return `Starts a process with only the hub and a log in memory, and connects to it. Then it starts a whole serve,
+publishes events over HTTP, and measures the time from acceptance until clients have them. If a server
+fails, the results of the others are printed, and the exit code is 1.
 
 Example:
 
@@ -38,7 +38,9 @@ Example:
 
 func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 	if slices.Min(slices.Concat([]int{c.Rooms, c.Rate}, c.Members, c.InFlight, c.Cores)) < 1 {
-		return usageError{errors.New("--rooms, --members, --in-flight, --cores and --rate must be at least 1")}
+		return usageError{
+			errors.New("--rooms, --members, --in-flight, --cores and --rate must be at least 1"),
+		}
 	}
 	if runtime.GOOS != "linux" {
 		return errors.New("bench realtime reads what servers use from /proc: it runs on Linux only")
@@ -47,12 +49,36 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	servers := []bench.FanoutServer{{Name: "schoolbell", Command: []string{self, "bench", "realtime-server"}, Protocol: bench.CentrifugeProtocol}}
+	servers := []bench.FanoutServer{
+		{
+			Name:     "schoolbell",
+			Command:  []string{self, "bench", "realtime-server"},
+			Protocol: bench.CentrifugeProtocol,
+		},
+	}
 	if c.Peers != "" {
-		servers = append(servers,
-			bench.FanoutServer{Name: "bare write", Command: []string{filepath.Join(c.Peers, "bare")}, Protocol: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "centrifuge", Command: []string{filepath.Join(c.Peers, "centrifuge")}, Protocol: bench.CentrifugeProtocol},
-			bench.FanoutServer{Name: "socket.io", Command: []string{"node", "--expose-gc", filepath.Join(c.Peers, "socketio", "server.js")}, OneCore: true, Protocol: bench.SocketIOProtocol},
+		servers = append(
+			servers,
+			bench.FanoutServer{
+				Name:     "bare write",
+				Command:  []string{filepath.Join(c.Peers, "bare")},
+				Protocol: bench.CentrifugeProtocol,
+			},
+			bench.FanoutServer{
+				Name:     "centrifuge",
+				Command:  []string{filepath.Join(c.Peers, "centrifuge")},
+				Protocol: bench.CentrifugeProtocol,
+			},
+			bench.FanoutServer{
+				Name: "socket.io",
+				Command: []string{
+					"node",
+					"--expose-gc",
+					filepath.Join(c.Peers, "socketio", "server.js"),
+				},
+				OneCore:  true,
+				Protocol: bench.SocketIOProtocol,
+			},
 		)
 	}
 	return report(ctx, io, c.JSON, benchRealtime{c, &bench.Fanout{
@@ -60,13 +86,13 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 	}})
 }
 
-// benchRealtime measures the hub alone and then as a part of the whole.
+// benchRealtime measures the hub alone, and then the whole program.
 type benchRealtime struct {
 	command *benchRealtimeCommand
 	fanout  *bench.Fanout
 }
 
-// Run measures.
+// Run implements benchmark.
 func (b benchRealtime) Run(ctx context.Context) (*bench.Result, error) {
 	result, err := b.fanout.Run(ctx)
 	if b.command.Clients == 0 || ctx.Err() != nil {
@@ -87,10 +113,10 @@ func (b benchRealtime) Run(ctx context.Context) (*bench.Result, error) {
 	return result, errors.Join(err, werr)
 }
 
-// deliveryRooms is among how many rooms the clients of the whole are divided.
+// deliveryRooms is the number of rooms that the clients of the whole program are divided among.
 const deliveryRooms = 20
 
-// benchRealtimeServerCommand is what bench realtime measures.
+// benchRealtimeServerCommand is the process that bench realtime measures.
 type benchRealtimeServerCommand struct{}
 
 func (*benchRealtimeServerCommand) Run(ctx context.Context, io streams) error {

@@ -17,7 +17,13 @@ func TestDeliveriesOfTheWholeAreMeasured(t *testing.T) {
 		t.Skip("so many connections are read on Linux only")
 	}
 	a := startApp(t, func(c *config.Config) { c.Realtime.PerUser = 40 })
-	b := &bench.Delivery{Target: bench.Target{URL: a.HTTP, Token: a.token}, Connections: 40, Rooms: 4, Rate: 20, For: 500 * time.Millisecond}
+	b := &bench.Delivery{
+		Target:      bench.Target{URL: a.HTTP, Token: a.token},
+		Connections: 40,
+		Rooms:       4,
+		Rate:        20,
+		For:         500 * time.Millisecond,
+	}
 	r, err := b.Run(t.Context())
 	require.NoError(t, err)
 	require.Len(t, r.Figures, 6)

@@ -167,8 +167,8 @@ func newParserFor(commands any, io streams) (*kong.Kong, error) {
 	)
 }
 
-// withVariables reports every variable that cannot be parsed in place of the first, which is all that
-// kong reports.
+// withVariables reports every variable that cannot be parsed in place of the first, which is all
+// that kong reports.
 func withVariables(parser *kong.Kong, args []string, fault error) error {
 	for _, command := range parser.Model.Children {
 		if command.Name != args[0] {
@@ -181,7 +181,8 @@ func withVariables(parser *kong.Kong, args []string, fault error) error {
 	return fault
 }
 
-// renamed reports the new name of a command that had another one before v0.1.0. It goes with v0.2.0.
+// renamed reports the new name of a command that had another one before v0.1.0. It goes with
+// v0.2.0.
 func renamed(args []string) error {
 	for old, now := range map[string]string{
 		"jobs aside": "deadletters", "jobs mend": "jobs repair",

@@ -36,7 +36,9 @@ func TestHelpGolden(t *testing.T) {
 		require.Equal(t, exitDone, code)
 		require.Empty(t, stderr)
 		require.NotContains(t, stdout, "${", "a placeholder was not filled in")
-		fmt.Fprintf(&all, "$ schoolbell %s\n%s\n", strings.Join(append(args, "--help"), " "), stdout)
+		fmt.Fprintf(
+			&all, "$ schoolbell %s\n%s\n", strings.Join(append(args, "--help"), " "), stdout,
+		)
 		for _, child := range node.Children {
 			visit(child)
 		}
@@ -100,14 +102,28 @@ func TestConfigWarnsWithoutAKeyForResumeTokens(t *testing.T) {
 	} {
 		code, _, stderr := command(t, c.args...)
 		require.Equal(t, exitDone, code, stderr)
-		require.Equal(t, c.advised, strings.Contains(stderr, "SCHOOLBELL_REALTIME_KEY"), "%v: %s", c.args, stderr)
+		require.Equal(
+			t, c.advised, strings.Contains(stderr, "SCHOOLBELL_REALTIME_KEY"), "%v: %s", c.args,
+			stderr,
+		)
 	}
 }
 
 func TestAllConfigurationFaultsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	code, _, stderr := command(t, "serve", "--http=nowhere", "--roles=ingest,teach", "--kafka-brokers=no-port", "--kafka-sasl-username=u",
-		"--database-url=::", "--redis-url=http://x", "--jwt-secret=short", "--trace-ratio=2", "--grace=0s")
+	code, _, stderr := command(
+		t,
+		"serve",
+		"--http=nowhere",
+		"--roles=ingest,teach",
+		"--kafka-brokers=no-port",
+		"--kafka-sasl-username=u",
+		"--database-url=::",
+		"--redis-url=http://x",
+		"--jwt-secret=short",
+		"--trace-ratio=2",
+		"--grace=0s",
+	)
 	require.Equal(t, exitUsage, code)
 	for _, fault := range []string{"http:", `"teach"`, `"no-port"`, "kafka-sasl-mechanism",
 		"database URL", "redis URL", "secret has 5 bytes", "trace ratio 2", "grace",
@@ -137,9 +153,36 @@ func TestConfigPrintsTheSourceOfEachValue(t *testing.T) {
 	for _, s := range settings {
 		got[s.Flag] = s
 	}
-	require.Equal(t, config.Setting{Flag: "--http", Variable: "SCHOOLBELL_HTTP", Value: "127.0.0.1:1", From: "flag"}, got["--http"])
-	require.Equal(t, config.Setting{Flag: "--ops", Variable: "SCHOOLBELL_OPS", Value: "127.0.0.1:9090", From: "default"}, got["--ops"])
-	require.Equal(t, config.Setting{Flag: "--database-url", Variable: "SCHOOLBELL_DATABASE_URL", Value: "postgres://ada:xxxxx@db/school", From: "variable"}, got["--database-url"])
+	require.Equal(
+		t,
+		config.Setting{
+			Flag:     "--http",
+			Variable: "SCHOOLBELL_HTTP",
+			Value:    "127.0.0.1:1",
+			From:     "flag",
+		},
+		got["--http"],
+	)
+	require.Equal(
+		t,
+		config.Setting{
+			Flag:     "--ops",
+			Variable: "SCHOOLBELL_OPS",
+			Value:    "127.0.0.1:9090",
+			From:     "default",
+		},
+		got["--ops"],
+	)
+	require.Equal(
+		t,
+		config.Setting{
+			Flag:     "--database-url",
+			Variable: "SCHOOLBELL_DATABASE_URL",
+			Value:    "postgres://ada:xxxxx@db/school",
+			From:     "variable",
+		},
+		got["--database-url"],
+	)
 	require.Equal(t, "xxxxx", got["--jwt-secret"].Value)
 	require.NotContains(t, stdout, "hush")
 	require.NotContains(t, stdout, testSecret)
@@ -180,7 +223,9 @@ func TestTheDevelopmentSecretIsGeneratedOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
-	code, token, stderr := command(t, "token", "--data", dir, "--school=s", "--sub=u", "--role=admin")
+	code, token, stderr := command(
+		t, "token", "--data", dir, "--school=s", "--sub=u", "--role=admin",
+	)
 	require.Equal(t, exitDone, code, stderr)
 	require.Equal(t, 2, strings.Count(token, "."))
 	again, err := config.JWT{}.Config(dir)
@@ -192,7 +237,9 @@ func TestATokenNeedsADataDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, mistyped := range []string{filepath.Join(dir, "data"), dir} {
-		code, stdout, stderr := command(t, "token", "--data", mistyped, "--school=s", "--sub=u", "--role=admin")
+		code, stdout, stderr := command(
+			t, "token", "--data", mistyped, "--school=s", "--sub=u", "--role=admin",
+		)
 		require.Equal(t, exitFailed, code)
 		require.Empty(t, stdout)
 		require.Contains(t, stderr, mistyped+" is not the data directory")
@@ -204,20 +251,34 @@ func TestATokenNeedsADataDirectory(t *testing.T) {
 	lock, err := devstack.LockDir(dir) // a serve is starting
 	require.NoError(t, err)
 	defer lock.Release()
-	code, _, stderr := command(t, "token", "--data", dir, "--school=s", "--sub=u", "--scope=events:write")
+	code, _, stderr := command(
+		t, "token", "--data", dir, "--school=s", "--sub=u", "--scope=events:write",
+	)
 	require.Equal(t, exitDone, code, stderr)
-	code, _, stderr = command(t, "token", "--data=/nowhere", "--secret", testSecret, "--school=s", "--sub=u", "--role=admin")
+	code, _, stderr = command(
+		t, "token", "--data=/nowhere", "--secret", testSecret, "--school=s", "--sub=u",
+		"--role=admin",
+	)
 	require.Equal(t, exitDone, code, stderr)
 }
 
 func TestTotalsMentionRepetitionsOnlyIfThereAreAny(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	require.NoError(t, printTotals(&out, false, client.Totals{Events: 30, Requests: 3}, time.Second))
+	require.NoError(
+		t, printTotals(&out, false, client.Totals{Events: 30, Requests: 3}, time.Second),
+	)
 	require.Equal(t, "30 events are in the log (3 requests, 30 events/s)\n", out.String())
 	out.Reset()
-	require.NoError(t, printTotals(&out, false, client.Totals{Events: 30, Requests: 3, Duplicates: 2}, time.Second))
-	require.Equal(t, "30 events are in the log (3 requests, 30 events/s, 2 of them repeated within their request)\n", out.String())
+	require.NoError(
+		t,
+		printTotals(&out, false, client.Totals{Events: 30, Requests: 3, Duplicates: 2}, time.Second),
+	)
+	require.Equal(
+		t,
+		"30 events are in the log (3 requests, 30 events/s, 2 of them repeated within their request)\n",
+		out.String(),
+	)
 }
 
 func TestTextOfProducersCannotControlTheTerminal(t *testing.T) {

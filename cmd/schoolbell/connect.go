@@ -19,8 +19,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
-// remote is the Schoolbell that a command calls over HTTP. On the machine of a serve it needs neither
-// flag nor variable.
+// remote is the Schoolbell that a command calls over HTTP. On the machine of a serve it needs
+// neither flag nor variable.
 type remote struct {
 	URL   string `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of Schoolbell (default: the serve on the data directory)."`
 	Token string `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"Token (default: an operator's, signed with the secret in the data directory)."`

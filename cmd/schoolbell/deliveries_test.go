@@ -25,16 +25,28 @@ func get[T any](t *testing.T, a *app, token, path string) (v T) {
 	return v
 }
 
-// TestAFamilyIsNotifiedAndTheSchoolSeesHow follows an absence and a payment from the event to what a
-// guardian receives live, reads and opens, and to what the administration sees of it.
+// TestAFamilyIsNotifiedAndTheSchoolSeesHow follows an absence and a payment from the event to
+// what a guardian receives live, reads and opens, and to what the administration sees of it.
 func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
-	admin, guardian := bearer(t, "north", "ada", "admin", time.Hour), bearer(t, "north", "g1", "guardian", time.Hour)
+	admin, guardian := bearer(t, "north", "ada", "admin", time.Hour), bearer(
+		t, "north", "g1", "guardian", time.Hour,
+	)
 	const school = "/v1/schools/north"
 
-	resp, b := a.call(t, http.MethodPut, a.HTTP+school+"/settings", `{"name":"North","rules":{"absence":{"max_age":-1},"receipt":{"max_age":-1}}}`,
-		"Authorization", "Bearer "+admin, "Content-Type", "application/json", "If-Match", `"0"`)
+	resp, b := a.call(
+		t,
+		http.MethodPut,
+		a.HTTP+school+"/settings",
+		`{"name":"North","rules":{"absence":{"max_age":-1},"receipt":{"max_age":-1}}}`,
+		"Authorization",
+		"Bearer "+admin,
+		"Content-Type",
+		"application/json",
+		"If-Match",
+		`"0"`,
+	)
 	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 	received := make(chan string, 100)
 	subscribe(t, a, school+"/stream", guardian, received)
@@ -56,7 +68,8 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	require.Eventually(t, func() bool {
 		select {
 		case line := <-received:
-			if strings.Contains(line, "schoolbell.delivery.delivered.v1") && strings.Contains(line, `"channel":"in_app"`) {
+			if strings.Contains(line, "schoolbell.delivery.delivered.v1") &&
+				strings.Contains(line, `"channel":"in_app"`) {
 				arrived = line
 			}
 		default:
@@ -66,7 +79,8 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	box := get[inbox.Page](t, a, guardian, school+"/inbox")
 	require.Positive(t, box.Unread)
 	require.Contains(t, arrived, box.Messages[0].ID, "what was pushed is what is read")
-	require.True(t, strings.HasPrefix(box.Messages[0].Document, a.HTTP+"/documents/"), "%s leads to the port that was opened", box.Messages[0].Document)
+	require.True(t, strings.HasPrefix(box.Messages[0].Document, a.HTTP+"/documents/"),
+		"%s leads to the port that was opened", box.Messages[0].Document)
 	resp, b = a.call(t, http.MethodGet, box.Messages[0].Document, "", "Authorization", "")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, "%PDF-", string(b[:5]))
@@ -77,15 +91,26 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 		list = get[deliveries.List](t, a, admin, school+"/deliveries?event=marked-s1")
 		return len(list.Deliveries) == 1 && list.Deliveries[0].Status == "sent"
 	}, 30*time.Second, 20*time.Millisecond)
-	require.Equal(t, &deliveries.EventTotals{Deliveries: 1, ByStatus: map[string]int64{"sent": 1}, ByChannel: map[string]int64{"sms": 1}}, list.Totals)
+	require.Equal(
+		t,
+		&deliveries.EventTotals{
+			Deliveries: 1,
+			ByStatus:   map[string]int64{"sent": 1},
+			ByChannel:  map[string]int64{"sms": 1},
+		},
+		list.Totals,
+	)
 	text := list.Deliveries[0]
-	require.Equal(t, []string{"sms", "g1", "absence", "outbox"}, []string{text.Channel, text.Recipient, text.Rule, text.Provider})
+	require.Equal(t, []string{"sms", "g1", "absence", "outbox"},
+		[]string{text.Channel, text.Recipient, text.Rule, text.Provider})
 	story := get[deliveries.Story](t, a, admin, school+"/deliveries/"+text.ID)
 	var steps []string
 	for _, s := range story.Steps {
 		steps = append(steps, s.What)
 	}
-	require.Equal(t, []string{"planned", "sent", "log: sent"}, steps, "from the cause to the receipt")
+	require.Equal(
+		t, []string{"planned", "sent", "log: sent"}, steps, "from the cause to the receipt",
+	)
 	require.Equal(t, "schoolbell.attendance.marked.v1", story.Plan.Event.Type)
 
 	outbox := get[httpapi.Outbox](t, a, admin, school+"/outbox")
@@ -111,7 +136,9 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 			"/deliveries/" + text.ID: http.StatusNotFound, "/outbox": http.StatusForbidden, "/settings": http.StatusForbidden,
 			"/deliveries?recipient=" + url.QueryEscape("g1"): http.StatusOK,
 		} {
-			resp, b := a.call(t, http.MethodGet, a.HTTP+school+path, "", "Authorization", "Bearer "+other)
+			resp, b := a.call(
+				t, http.MethodGet, a.HTTP+school+path, "", "Authorization", "Bearer "+other,
+			)
 			require.Equal(t, want, resp.StatusCode, path)
 			require.NotContains(t, string(b), text.ID, path)
 		}

@@ -92,8 +92,8 @@ func (c *serveCommand) play(
 const demoAbsenceAge = 21
 
 // configureDemo stores the first settings of the demonstration school. The defaults would report
-// almost nothing of a term that was simulated just now: report cards of a finished term are too late,
-// and so are absences when the demonstration starts on a Sunday or in the holidays.
+// almost nothing of a term that was simulated just now: report cards of a finished term are too
+// late, and so are absences when the demonstration starts on a Sunday or in the holidays.
 func configureDemo(ctx context.Context, api *client.Client) error {
 	err := api.Put(ctx, "/v1/schools/"+simulate.DemoSchool+"/settings", `"0"`, consumers.Settings{
 		Name: "Demonstration School", Rules: map[string]consumers.Rule{

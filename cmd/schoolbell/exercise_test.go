@@ -16,9 +16,9 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
-// An event of a new context and a read model with a route are added to a copy of the source: new files, and the edits of
-// existing ones that docs/ARCHITECTURE.md states. All else is generated, or follows. The suites that guard events and read
-// models pass then, and the program answers.
+// An event of a new context and a read model with a route are added to a copy of the source: new
+// files, and the edits of existing ones that docs/ARCHITECTURE.md states. All else is generated,
+// or follows. The suites that guard events and read models pass then, and the program answers.
 func TestAddingAnEventAndAReadModelTakesTheEditsThatAreStated(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "git", "go")
@@ -42,14 +42,22 @@ func TestAddingAnEventAndAReadModelTakesTheEditsThatAreStated(t *testing.T) {
 	edit("domain/catalog/catalog.go",
 		[2]string{module + "domain/guardian\"\n", module + "domain/library\"\n"},
 		[2]string{"\tstudent.Facts,\n", "\tlibrary.Facts,\n"})
-	edit("projections/catalog/catalog.go",
+	edit(
+		"projections/catalog/catalog.go",
 		[2]string{module + "projections/fees\"\n", module + "projections/library\"\n"},
-		[2]string{"\t{fees.Projection, fees.Queries},\n", "\t{library.Projection, library.Queries},\n"})
+		[2]string{
+			"\t{fees.Projection, fees.Queries},\n",
+			"\t{library.Projection, library.Queries},\n",
+		},
+	)
 
 	before := contents(t, tree)
-	goTest(t, tree, []string{"SCHOOLBELL_GOLDEN=update"}, "-run", "Golden", "./domain/catalog", "./internal/httpapi")
-	goTest(t, tree, nil, "./domain/...", "./eventlog/cloudevents/...", "./internal/archtest", "./projections/library")
-	goTest(t, tree, nil, "-run", "Catalog|Declared|TablesInPostgreSQL|EachQuery", "./projections/catalog")
+	goTest(t, tree, []string{"SCHOOLBELL_GOLDEN=update"}, "-run", "Golden", "./domain/catalog",
+		"./internal/httpapi")
+	goTest(t, tree, nil, "./domain/...", "./eventlog/cloudevents/...", "./internal/archtest",
+		"./projections/library")
+	goTest(t, tree, nil, "-run", "Catalog|Declared|TablesInPostgreSQL|EachQuery",
+		"./projections/catalog")
 	goTest(t, tree, nil, "-run", "GoldenOpenAPI", "./internal/httpapi")
 	goTest(t, tree, nil, "-run", "^TestLibrary$", "./cmd/schoolbell")
 
@@ -67,7 +75,9 @@ func TestAddingAnEventAndAReadModelTakesTheEditsThatAreStated(t *testing.T) {
 
 // copySource copies what git has or would take.
 func copySource(t *testing.T, to string) {
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list := exec.CommandContext(
+		t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard",
+	)
 	list.Dir = "../.."
 	out, err := list.Output()
 	require.NoError(t, err)
@@ -96,10 +106,14 @@ func contents(t *testing.T, tree string) map[string]string {
 	return all
 }
 
-// goTest runs go test in the copy. With -trimpath it finds in the cache what is built there already.
+// goTest runs go test in the copy. With -trimpath it finds in the cache what is built there
+// already.
 func goTest(t *testing.T, tree string, env []string, args ...string) {
 	t.Helper()
-	test := exec.CommandContext(t.Context(), "go", append([]string{"test", "-trimpath"}, args...)...)
+	test := exec.CommandContext(
+		t.Context(),
+		"go",
+		append([]string{"test", "-trimpath"}, args...)...)
 	test.Dir, test.Env = tree, append(append(os.Environ(), "SCHOOLBELL_REAL="), env...)
 	out, err := test.CombinedOutput()
 	require.NoError(t, err, "go test %s\n%s", strings.Join(args, " "), out)

@@ -46,9 +46,9 @@ func faultSeed(t *testing.T) int {
 	return devtest.Size(t, faultSeedEnv, seed, seed)
 }
 
-// TestP3_ProcessesAreKilledAndPaused runs three serve processes on a real Kafka and a PostgreSQL. While events come in
-// they are killed with -9, or paused for longer than their session lasts and woken up as zombies. Then every table must
-// equal one plain fold of the log.
+// TestP3_ProcessesAreKilledAndPaused runs three serve processes on a real Kafka and a PostgreSQL.
+// While events come in they are killed with -9, or paused for longer than their session lasts and
+// woken up as zombies. Then every table must equal one plain fold of the log.
 func TestP3_ProcessesAreKilledAndPaused(t *testing.T) {
 	devtest.Real(t, "java")
 	events, seed := devtest.Size(t, faultEventsEnv, 20_000, 500_000), faultSeed(t)
@@ -60,7 +60,9 @@ func TestP3_ProcessesAreKilledAndPaused(t *testing.T) {
 		redis:    devtest.Redis(t).URL(),
 	}
 	for i := range faultProcesses {
-		f.processes = append(f.processes, &faultProcess{dir: filepath.Join(t.TempDir(), strconv.Itoa(i))})
+		f.processes = append(
+			f.processes, &faultProcess{dir: filepath.Join(t.TempDir(), strconv.Itoa(i))},
+		)
 		f.start(t, i)
 	}
 
@@ -112,9 +114,11 @@ type faultProcess struct {
 func (f *faultStack) start(t *testing.T, i int) {
 	t.Helper()
 	p := f.processes[i]
-	cmd := programCommand("serve", "--data", p.dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=error",
+	cmd := programCommand(
+		"serve", "--data", p.dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=error",
 		"--kafka-brokers="+f.brokers, "--kafka-partitions="+strconv.Itoa(faultPartitions),
-		"--database-url="+f.database, "--redis-url="+f.redis, "--jwt-secret="+testSecret)
+		"--database-url="+f.database, "--redis-url="+f.redis, "--jwt-secret="+testSecret,
+	)
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
@@ -124,7 +128,14 @@ func (f *faultStack) start(t *testing.T, i int) {
 		at, err = program.ReadAddress(p.dir)
 		return err == nil && at.PID == cmd.Process.Pid
 	}, time.Minute, 10*time.Millisecond, "process %d has not started", i)
-	api, err := client.New(client.Config{URL: at.HTTP, Token: mint(t, testSecret), RetryTimeout: time.Second, ConnectTimeout: time.Second})
+	api, err := client.New(
+		client.Config{
+			URL:            at.HTTP,
+			Token:          mint(t, testSecret),
+			RetryTimeout:   time.Second,
+			ConnectTimeout: time.Second,
+		},
+	)
 	require.NoError(t, err)
 	t.Cleanup(api.Close)
 	f.mu.Lock()
@@ -175,13 +186,19 @@ func (f *faultStack) pause(t *testing.T, i int) {
 	})
 }
 
-// publish sends simulated events through whichever process takes them, school by school at the same time. A request
-// whose answer is lost is sent again to another process, so that the log holds duplicates.
+// publish sends simulated events through whichever process takes them, school by school at the
+// same time. A request whose answer is lost is sent again to another process, so that the log
+// holds duplicates.
 func (f *faultStack) publish(ctx context.Context, events int) error {
 	const schools = 8
 	pace := rate.NewLimiter(min(rate.Limit(events)/faultLoad, faultRate), 25*schools)
 	// A student has about 270 events in a year.
-	year := simulate.Config{Schools: schools, Students: max(20, events/schools/200), Days: simulate.MaxDays, Seed: 1}
+	year := simulate.Config{
+		Schools:  schools,
+		Students: max(20, events/schools/200),
+		Days:     simulate.MaxDays,
+		Seed:     1,
+	}
 	var faults [schools]error
 	var wg sync.WaitGroup
 	for i := range schools {
@@ -236,7 +253,8 @@ func (f *faultStack) send(ctx context.Context, school string, batch []*domain.En
 	return ctx.Err()
 }
 
-// requireTablesEqualTheLog waits until the tables have caught up and compares them with a fold of the log.
+// requireTablesEqualTheLog waits until the tables have caught up and compares them with a fold of
+// the log.
 func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 	t.Helper()
 	ctx := t.Context()
@@ -252,7 +270,9 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 	require.NoError(t, err)
 	defer conn.Release()
 
-	reference := projections.NewReference(set, cloudevents.Decode, faultPartitions, eventlog.DefaultWindow)
+	reference := projections.NewReference(
+		set, cloudevents.Decode, faultPartitions, eventlog.DefaultWindow,
+	)
 	records := 0
 	for p := range int32(faultPartitions) {
 		_, end, err := log.Bounds(ctx, p)
@@ -275,7 +295,9 @@ func (f *faultStack) requireTablesEqualTheLog(t *testing.T, events int) {
 		}
 	}
 	t.Logf("%d records, %d of them duplicates", records, reference.Duplicates())
-	require.GreaterOrEqual(t, records-reference.Duplicates(), events/8*8, "every event is in the log")
+	require.GreaterOrEqual(
+		t, records-reference.Duplicates(), events/8*8, "every event is in the log",
+	)
 	want, err := reference.Dump()
 	require.NoError(t, err)
 	got, err := postgres.NewProjectionStore(pool, set, program.SetName).Dump(ctx)

@@ -102,9 +102,9 @@ func (c *jobsListCommand) Run(ctx context.Context, io streams) error {
 		func(w *tabwriter.Writer, page *httpapi.LedgerPage) {
 			fmt.Fprintln(w, "ID\tSCHOOL\tPLANNED\tCHANNEL\tRECIPIENT\tRULE\tSTATE\tATTEMPTS\tERROR")
 			for _, e := range page.Deliveries {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.60s\n",
-					e.ID, e.School, e.PlannedAt.Local().Format(time.DateTime),
-					e.Channel, printable(e.Recipient), e.Planner, e.State, e.Attempts, printable(e.Error))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.60s\n", e.ID, e.School,
+					e.PlannedAt.Local().Format(time.DateTime), e.Channel, printable(e.Recipient),
+					e.Planner, e.State, e.Attempts, printable(e.Error))
 			}
 		})
 }
@@ -119,27 +119,35 @@ func deliveryPath(id string) string {
 }
 
 func (c *jobsShowCommand) Run(ctx context.Context, io streams) error {
-	return show(ctx, c.jobsTarget, io, deliveryPath(c.ID), func(w *tabwriter.Writer, e *ledger.Entry) {
-		for _, line := range [][2]string{
-			{"delivery", e.ID},
-			{"school", e.School},
-			{"caused by", e.EventType + " " + e.EventID + " at " + e.Position},
-			{"rule", e.Planner},
-			{"to", e.Recipient + " by " + string(e.Channel)},
-			{"text", e.Template + " " + e.Language},
-			{"state", fmt.Sprintf("%s after %s", e.State, quantity(e.Attempts, "attempt", "attempts"))},
-			{"provider", e.Provider + " " + e.ProviderID},
-			{"error", e.Error},
-			{"parameters", string(e.Params)},
-		} {
-			fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
-		}
-		fmt.Fprintf(w, "\n%s\tplanned\n", e.PlannedAt.Local().Format(time.StampMilli))
-		for _, line := range e.Log {
-			fmt.Fprintf(w, "%s\t%s\tstart %d\t%d ms\t%s\n", line.At.Local().Format(time.StampMilli),
-				line.What, line.Start, line.TookMS, printable(line.Detail))
-		}
-	})
+	return show(
+		ctx,
+		c.jobsTarget,
+		io,
+		deliveryPath(c.ID),
+		func(w *tabwriter.Writer, e *ledger.Entry) {
+			for _, line := range [][2]string{
+				{"delivery", e.ID},
+				{"school", e.School},
+				{"caused by", e.EventType + " " + e.EventID + " at " + e.Position},
+				{"rule", e.Planner},
+				{"to", e.Recipient + " by " + string(e.Channel)},
+				{"text", e.Template + " " + e.Language},
+				{"state", fmt.Sprintf("%s after %s", e.State, quantity(e.Attempts, "attempt", "attempts"))},
+				{"provider", e.Provider + " " + e.ProviderID},
+				{"error", e.Error},
+				{"parameters", string(e.Params)},
+			} {
+				fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
+			}
+			fmt.Fprintf(w, "\n%s\tplanned\n", e.PlannedAt.Local().Format(time.StampMilli))
+			for _, line := range e.Log {
+				fmt.Fprintf(
+					w, "%s\t%s\tstart %d\t%d ms\t%s\n", line.At.Local().Format(time.StampMilli),
+					line.What, line.Start, line.TookMS, printable(line.Detail),
+				)
+			}
+		},
+	)
 }
 
 type jobsDepthCommand struct {

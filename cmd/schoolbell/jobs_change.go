@@ -24,7 +24,8 @@ type jobsChange struct {
 // pageSize is how many deliveries are selected at a time.
 const pageSize = 100
 
-// run applies the verb to each delivery, and prints how many have changed. The check may refuse one.
+// run applies the verb to each delivery, and prints how many have changed. The check may refuse
+// one.
 func (c *jobsChange) run(
 	ctx context.Context, io streams, verb, done string, check func(*ledger.Entry) error,
 ) error {
@@ -132,7 +133,9 @@ func (c *jobsRetryCommand) Run(ctx context.Context, io streams) error {
 		if e.State != consumers.Unknown {
 			return nil
 		}
-		return confirm(io, c.Yes, "Delivery "+e.ID+" may have been sent already, and may be sent twice.")
+		return confirm(
+			io, c.Yes, "Delivery "+e.ID+" may have been sent already, and may be sent twice.",
+		)
 	})
 }
 

@@ -115,7 +115,9 @@ func (c *jobsSettingsSetCommand) Run(ctx context.Context, io streams) error {
 		}
 		over = &version
 	}
-	err = api.Put(ctx, c.path(), strconv.Quote(strconv.FormatInt(*over, 10)), jsontext.Value(written))
+	err = api.Put(
+		ctx, c.path(), strconv.Quote(strconv.FormatInt(*over, 10)), jsontext.Value(written),
+	)
 	if p, ok := errors.AsType[*client.Problem](err); ok && len(p.Faults) > 0 {
 		return c.refuse(io, p)
 	}
@@ -129,7 +131,9 @@ func (c *jobsSettingsSetCommand) Run(ctx context.Context, io streams) error {
 	if c.JSON {
 		return printJSON(io.out, v)
 	}
-	_, err = fmt.Fprintf(io.out, "The settings of school %s are now version %d.\n", c.School, v.Version)
+	_, err = fmt.Fprintf(
+		io.out, "The settings of school %s are now version %d.\n", c.School, v.Version,
+	)
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -53,7 +54,10 @@ func (a *app) list(t *testing.T, state string) []*ledger.Entry {
 
 func (a *app) eventually(t *testing.T, state string, n int) []*ledger.Entry {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(a.list(t, state)) == n }, 30*time.Second, 50*time.Millisecond, "want %d that are %s", n, state)
+	require.Eventually(
+		t, func() bool { return len(a.list(t, state)) == n }, 30*time.Second, 50*time.Millisecond,
+		"want %d that are %s", n, state,
+	)
 	return a.list(t, state)
 }
 
@@ -119,7 +123,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.eventually(t, "sent", 2)
 
 	// A delivery that was deleted is found, and planned again.
-	var checked consumers.VerifyResult
+	var checked verify.Result
 	a.jobs(t, exitDone, &checked, a.withLog("verify")...)
 	require.Equal(t, 2, checked.Deliveries)
 	a.sql(t, `DELETE FROM schoolbell.ledger WHERE id = '`+first.ID+`'`)
@@ -143,16 +147,23 @@ func TestSchoolsDecideByCommand(t *testing.T) {
 	a.jobs(t, exitDone, &now, "settings", "get", "--school", "oak")
 	require.Equal(t, settingsView{School: "oak", Settings: &consumers.Settings{}}, now)
 
-	write(`{"time_zone":"Europe/Paris","reminders":{"most":3},"rules":{"absence":{"channels":["sms","push"]}}}`)
+	write(
+		`{"time_zone":"Europe/Paris","reminders":{"most":3},"rules":{"absence":{"channels":["sms","push"]}}}`,
+	)
 	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
 	require.EqualValues(t, 1, now.Version)
-	_, printed, _ := command(t, append([]string{"jobs", "settings", "get", "--school", "oak"}, a.remote()...)...)
+	_, printed, _ := command(
+		t,
+		append([]string{"jobs", "settings", "get", "--school", "oak"}, a.remote()...)...)
 	require.Contains(t, printed, `"time_zone": "Europe/Paris"`)
 	write(printed)
 	a.jobs(t, exitDone, &now, "settings", "set", "--school", "oak", file)
 	require.EqualValues(t, 2, now.Version)
-	code, _, stderr := command(t,
-		append([]string{"jobs", "settings", "set", "--school", "oak", file, "--over", "1"}, a.remote()...)...)
+	code, _, stderr := command(
+		t,
+		append(
+			[]string{"jobs", "settings", "set", "--school", "oak", file, "--over", "1"},
+			a.remote()...)...)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "412")
 
@@ -189,8 +200,11 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	require.Len(t, retried.Remaining, 1, "it still cannot be read")
 
 	// One that a planner could not handle, before the planner was fixed.
-	a.sql(t, `DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
-		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`)
+	a.sql(
+		t,
+		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
+		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
+	)
 	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")
 	a.jobs(t, exitFailed, nil, "deadletters", "show", "0:99999")
 	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position)

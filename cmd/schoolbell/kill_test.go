@@ -21,8 +21,9 @@ import (
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
-// TestP1_AcceptedEventsSurviveAKill kills a serve with its embedded servers while producers write to it, and starts it
-// again on the same data, three times. Every event that was answered with 202 must be in the log and in the tables.
+// TestP1_AcceptedEventsSurviveAKill kills a serve with its embedded servers while producers write
+// to it, and starts it again on the same data, three times. Every event that was answered with
+// 202 must be in the log and in the tables.
 func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -46,7 +47,10 @@ func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 				}
 			})
 		}
-		require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(accepted) >= before+300 }, time.Minute, time.Millisecond)
+		require.Eventually(
+			t, func() bool { mu.Lock(); defer mu.Unlock(); return len(accepted) >= before+300 },
+			time.Minute, time.Millisecond,
+		)
 		require.NoError(t, serve.Process.Kill())
 		producers.Wait()
 		stop()
@@ -89,7 +93,9 @@ func TestASecondServeOnTheSameDataIsRefused(t *testing.T) {
 // startProcess starts serve as a process of its own and waits until it serves.
 func startProcess(t *testing.T, dir string) (*exec.Cmd, *app) {
 	t.Helper()
-	cmd := programCommand("serve", "--data", dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=warn")
+	cmd := programCommand(
+		"serve", "--data", dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=warn",
+	)
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
 	require.NoError(t, cmd.Start())
@@ -119,7 +125,10 @@ func (a *app) enrol(ctx context.Context, school, student string) bool {
 	if err != nil {
 		return false
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.HTTP+"/v1/schools/"+school+"/events", strings.NewReader(string(body)))
+	r, err := http.NewRequestWithContext(
+		ctx, http.MethodPost, a.HTTP+"/v1/schools/"+school+"/events",
+		strings.NewReader(string(body)),
+	)
 	if err != nil {
 		return false
 	}
@@ -134,12 +143,15 @@ func (a *app) enrol(ctx context.Context, school, student string) bool {
 	return resp.StatusCode == http.StatusAccepted
 }
 
-// readStudents reads the log of a school to its end: whose enrolment is in it, and the position of the last.
+// readStudents reads the log of a school to its end: whose enrolment is in it, and the position
+// of the last.
 func (a *app) readStudents(t *testing.T, school string) (students map[string]bool, last string) {
 	t.Helper()
 	students = map[string]bool{}
 	for after := ""; ; {
-		resp, b := a.call(t, http.MethodGet, a.HTTP+"/v1/schools/"+school+"/events?limit=1000&after="+after, "")
+		resp, b := a.call(
+			t, http.MethodGet, a.HTTP+"/v1/schools/"+school+"/events?limit=1000&after="+after, "",
+		)
 		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 		var page struct {
 			Next   string `json:"next"`

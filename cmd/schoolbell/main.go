@@ -1,5 +1,5 @@
-// Command schoolbell takes the events of schools, keeps them in a log, and answers questions about them. See
-// `schoolbell --help`.
+// Command schoolbell takes the events of schools, keeps them in a log, and answers questions
+// about them. See `schoolbell --help`.
 package main
 
 import "os"

@@ -39,7 +39,8 @@ type app struct {
 	token string
 }
 
-// startApp runs the whole program in this process, on ports of its own. Its PostgreSQL is the one that the tests share.
+// startApp runs the whole program in this process, on ports of its own. Its PostgreSQL is the one
+// that the tests share.
 func startApp(t *testing.T, change func(*config.Config)) *app {
 	t.Helper()
 	cfg := defaultConfig(t)
@@ -74,7 +75,9 @@ func defaultConfig(t *testing.T) *config.Config {
 	}
 	parser, err := newParserFor(&c, streams{out: io.Discard, err: io.Discard})
 	require.NoError(t, err)
-	_, err = parser.Parse([]string{"serve", "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--kafka-partitions=4"})
+	_, err = parser.Parse(
+		[]string{"serve", "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--kafka-partitions=4"},
+	)
 	require.NoError(t, err)
 	return &c.Serve.Config
 }
@@ -89,7 +92,9 @@ func mint(t *testing.T, secret string) string {
 }
 
 // call sends a request and returns the answer with its body read.
-func (a *app) call(t *testing.T, method, url, body string, header ...string) (*http.Response, []byte) {
+func (a *app) call(
+	t *testing.T, method, url, body string, header ...string,
+) (*http.Response, []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
@@ -121,8 +126,8 @@ func (a *app) publish(t *testing.T, school string, events ...map[string]any) str
 	return accepted.Position
 }
 
-// get reads a response that is as new as a position. Like any client it retries while the tables have
-// not reached that yet.
+// get reads a response that is as new as a position. Like any client it retries while the tables
+// have not reached that yet.
 func (a *app) get(t *testing.T, path, position string, into any) *http.Response {
 	t.Helper()
 	var resp *http.Response

@@ -28,15 +28,15 @@ func quantity[N int | int64](n N, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
-// printable escapes what a producer has chosen, so that it can neither control the terminal nor break
-// the line.
+// printable escapes what a producer has chosen, so that it can neither control the terminal nor
+// break the line.
 func printable(s string) string {
 	quoted := strconv.Quote(s)
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
-// progress shows a bar on a terminal, and nothing elsewhere. A total of -1 is unknown. Errors of the
-// bar are ignored by its callers: it only decorates.
+// progress shows a bar on a terminal, and nothing elsewhere. A total of -1 is unknown. Errors of
+// the bar are ignored by its callers: it only decorates.
 func progress(w io.Writer, total int64, what string, bytes bool) *progressbar.ProgressBar {
 	file, ok := w.(*os.File)
 	info, err := os.Stderr.Stat()

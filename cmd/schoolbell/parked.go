@@ -49,8 +49,11 @@ func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 		w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "SCHOOL\tSUBJECT\tFIRST\tEVENTS\tSINCE\tATTEMPTS\tREASON")
 		for _, a := range all {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(a.School), printable(a.Subject), a.First(), a.Events,
-				a.ParkedAt.Format(time.RFC3339), a.Attempts, printable(a.Reason))
+			fmt.Fprintf(
+				w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(a.School), printable(a.Subject),
+				a.First(), a.Events, a.ParkedAt.Format(time.RFC3339), a.Attempts,
+				printable(a.Reason),
+			)
 		}
 		return w.Flush()
 	})
@@ -71,7 +74,16 @@ type parkedRow struct {
 func parkedRows(all []postgres.ParkedEntry) []parkedRow {
 	rows := make([]parkedRow, len(all))
 	for i, a := range all {
-		rows[i] = parkedRow{a.School, a.Subject, a.First().String(), a.Events, a.Reason, a.Attempts, a.ParkedAt, a.RetryAt}
+		rows[i] = parkedRow{
+			a.School,
+			a.Subject,
+			a.First().String(),
+			a.Events,
+			a.Reason,
+			a.Attempts,
+			a.ParkedAt,
+			a.RetryAt,
+		}
 	}
 	return rows
 }
@@ -161,7 +173,9 @@ func (c *parkedRetryCommand) Run(ctx context.Context, io streams) error {
 		if c.JSON {
 			return printJSON(io.out, map[string]any{"requested": n})
 		}
-		_, err = fmt.Fprintf(io.out, "%s will be retried now.\n", quantity(n, "subject", "subjects"))
+		_, err = fmt.Fprintf(
+			io.out, "%s will be retried now.\n", quantity(n, "subject", "subjects"),
+		)
 		return err
 	})
 }

@@ -16,7 +16,9 @@ import (
 )
 
 // appendGarbage writes to Kafka by hand what says of itself that it is an event and is none.
-func appendGarbage(t *testing.T, broker *devstack.Kafka, school, subject, eventType string) domain.Position {
+func appendGarbage(
+	t *testing.T, broker *devstack.Kafka, school, subject, eventType string,
+) domain.Position {
 	t.Helper()
 	log, err := kafka.Open(t.Context(), kafka.Config{Brokers: broker.Brokers()}, testLog(t), nil)
 	require.NoError(t, err)

@@ -44,8 +44,8 @@ func blocks(t *testing.T, file string) (all []block) {
 }
 
 // TestReadmeTourRunsAsPrinted starts the block of the server, runs the blocks marked sh one after
-// another in one shell, and compares what they print with the block that follows, where there is one.
-// Whitespace does not count, and … stands for anything.
+// another in one shell, and compares what they print with the block that follows, where there is
+// one. Whitespace does not count, and … stands for anything.
 func TestReadmeTourRunsAsPrinted(t *testing.T) {
 	t.Parallel()
 	for _, needed := range []string{"bash", "curl"} {
@@ -58,7 +58,9 @@ func TestReadmeTourRunsAsPrinted(t *testing.T) {
 	self, err := filepath.Abs(os.Args[0])
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink(self, filepath.Join(dir, "bin", "schoolbell")))
-	env := append(os.Environ(), asProgram+"=1", "SCHOOLBELL_HTTP=127.0.0.1:0", "SCHOOLBELL_OPS=127.0.0.1:0")
+	env := append(
+		os.Environ(), asProgram+"=1", "SCHOOLBELL_HTTP=127.0.0.1:0", "SCHOOLBELL_OPS=127.0.0.1:0",
+	)
 
 	all := blocks(t, "../../README.md")
 	tour := startShell(t, dir, env)
@@ -72,7 +74,8 @@ func TestReadmeTourRunsAsPrinted(t *testing.T) {
 			if i+1 < len(all) && !strings.HasPrefix(all[i+1].info, "sh") && all[i+1].info != "js" {
 				want := all[i+1]
 				require.Regexp(t, pattern(want.text), squeeze(got),
-					"README.md:%d prints, instead of the block at line %d:\n%s", b.line, want.line, got)
+					"README.md:%d prints, instead of the block at line %d:\n%s", b.line, want.line,
+					got)
 			}
 		}
 	}

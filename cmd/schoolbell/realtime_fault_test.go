@@ -26,7 +26,8 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
 )
 
-// How large the tests of this file are. CI runs them small; the figures in docs/RELIABILITY.md are those of the full size.
+// How large the tests of this file are. CI runs them small; the figures in docs/RELIABILITY.md
+// are those of the full size.
 const (
 	liveClientsEnv = "SCHOOLBELL_FAULT_CLIENTS" // 2000 for the full tests; they then hold the time limits, too
 	liveSecondsEnv = "SCHOOLBELL_FAULT_SECONDS" // 60 for the full tests
@@ -34,8 +35,9 @@ const (
 	fullClients    = 1000
 )
 
-// TestP6_NodesAreKilledUnderManyClients kills a node with -9 again and again while clients of four kinds hear a stream of
-// events over it. Each of them must have heard its room's part of the log, in order, once.
+// TestP6_NodesAreKilledUnderManyClients kills a node with -9 again and again while clients of
+// four kinds hear a stream of events over it. Each of them must have heard its room's part of the
+// log, in order, once.
 func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
@@ -44,7 +46,9 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	connect(t, clients...)
 	requireJoined(t, clients)
 
-	ctx, end := context.WithTimeout(t.Context(), time.Duration(devtest.Size(t, liveSecondsEnv, 10, 60))*time.Second)
+	ctx, end := context.WithTimeout(
+		t.Context(), time.Duration(devtest.Size(t, liveSecondsEnv, 10, 60))*time.Second,
+	)
 	defer end()
 	kills, killed := 0, make(chan error, 1)
 	go func() {
@@ -67,7 +71,9 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	for ctx.Err() == nil {
 		var batch []map[string]any
 		for range 5 {
-			batch = append(batch, notice("north", "n"+strconv.Itoa(published), liveClass(published)))
+			batch = append(
+				batch, notice("north", "n"+strconv.Itoa(published), liveClass(published)),
+			)
 			published++
 		}
 		a.publish(t, "north", batch...)
@@ -93,11 +99,12 @@ func TestP6_NodesAreKilledUnderManyClients(t *testing.T) {
 	}
 	require.Greater(t, kills, 1)
 	require.Greater(t, connects, len(clients))
-	t.Logf("%d clients heard %d of %d events over %d kills, in %d connections", len(clients), deliveries, published, kills, connects)
+	t.Logf("%d clients heard %d of %d events over %d kills, in %d connections", len(clients),
+		deliveries, published, kills, connects)
 }
 
-// TestAHerdComesBackToANodeThatWasStarted lets all clients lose their node at once: they come back to one that knows
-// nobody and nothing.
+// TestAHerdComesBackToANodeThatWasStarted lets all clients lose their node at once: they come
+// back to one that knows nobody and nothing.
 func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
@@ -123,19 +130,26 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	}
 	slices.Sort(took)
 	p95 := took[len(took)*95/100]
-	t.Logf("%d clients were back after %v (p50), %v (p95), %v (all)", len(clients), took[len(took)/2], p95, took[len(took)-1])
+	t.Logf(
+		"%d clients were back after %v (p50), %v (p95), %v (all)", len(clients), took[len(took)/2],
+		p95, took[len(took)-1],
+	)
 	if len(clients) >= fullClients {
 		require.LessOrEqual(t, p95, 2*time.Second)
 	}
 }
 
-// TestSocketsThatAreNeverReadDisturbNobody has two in a hundred clients who never read what they ask for.
+// TestSocketsThatAreNeverReadDisturbNobody measures what clients that never read, two in a hundred,
+// cost a whole node. The everyday check is realtimetest.SlowClients, for each protocol.
 func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
+	devtest.Long(t)
 	t.Parallel()
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
 	goroutines, memory := node.metric(t, "go_goroutines"), node.resident(t)
-	clients := liveSwarm(t, a, node.HTTP, min(devtest.Size(t, liveClientsEnv, 200, 2000), fullClients))
+	clients := liveSwarm(
+		t, a, node.HTTP, min(devtest.Size(t, liveClientsEnv, 200, 2000), fullClients),
+	)
 	var mu sync.Mutex
 	var delays []time.Duration
 	for _, c := range clients {
@@ -158,7 +172,9 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	requireJoined(t, clients)
 	deaf := max(1, len(clients)/50)
 	for i := range deaf {
-		conn := dialUnread(t, node.HTTP, bearer(t, "north", "deaf"+strconv.Itoa(i), "admin", time.Hour))
+		conn := dialUnread(
+			t, node.HTTP, bearer(t, "north", "deaf"+strconv.Itoa(i), "admin", time.Hour),
+		)
 		t.Cleanup(func() { _ = conn.Close() })
 	}
 
@@ -175,7 +191,10 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 			batch = append(batch, noise)
 		}
 		var err error
-		last, err = a.send(t.Context(), "north", append(batch, notice("north", "quiet"+id, "quiet"))...)
+		last, err = a.send(
+			t.Context(),
+			"north",
+			append(batch, notice("north", "quiet"+id, "quiet"))...)
 		require.NoError(t, err)
 	}
 	for _, c := range clients {
@@ -186,17 +205,23 @@ func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
 	grown := node.resident(t) - memory
 	slices.Sort(delays)
 	p99 := delays[len(delays)*99/100]
-	t.Logf("%d clients beside %d who do not read: %v (p50), %v (p99); the node grew by %d MB", len(clients), deaf, delays[len(delays)/2], p99, grown>>20)
+	t.Logf("%d clients beside %d who do not read: %v (p50), %v (p99); the node grew by %d MB",
+		len(clients), deaf, delays[len(delays)/2], p99, grown>>20)
 	require.Less(t, grown, int64(160<<20))
 	if len(clients) >= fullClients {
 		require.LessOrEqual(t, p99, 250*time.Millisecond)
 	}
 	// Those who do not read are cut off, and nothing of anybody stays behind.
 	require.Eventually(t, func() bool {
-		return int(node.metric(t, `schoolbell_realtime_connections{protocol="centrifuge"}`)) == len(clients)/len(swarm.Kinds)
+		return int(
+			node.metric(t, `schoolbell_realtime_connections{protocol="centrifuge"}`),
+		) == len(clients)/len(swarm.Kinds)
 	}, time.Minute, 50*time.Millisecond)
 	stop()
-	require.Eventually(t, func() bool { return node.metric(t, "go_goroutines") <= goroutines+20 }, time.Minute, 50*time.Millisecond)
+	require.Eventually(
+		t, func() bool { return node.metric(t, "go_goroutines") <= goroutines+20 }, time.Minute,
+		50*time.Millisecond,
+	)
 }
 
 // dialUnread opens a connection that asks for much and reads nothing.
@@ -205,10 +230,16 @@ func dialUnread(t *testing.T, url, token string) net.Conn {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	require.NoError(t, err)
 	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4096))
-	fmt.Fprintf(conn, "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n", token)
+	fmt.Fprintf(
+		conn,
+		"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n",
+		token,
+	)
 	const hello = `{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"class:noise"}}`
-	_, err = conn.Write(append([]byte{0x81, 0x80 | byte(len(hello)), 0, 0, 0, 0}, hello...)) // masked with zeros
+	_, err = conn.Write(
+		append([]byte{0x81, 0x80 | byte(len(hello)), 0, 0, 0, 0}, hello...),
+	) // masked with zeros
 	require.NoError(t, err)
 	return conn
 }
@@ -310,7 +341,9 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	}
 	for worker := range 4 {
 		every(13*time.Millisecond, func(int) error { // some 300 requests a second
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+"/v1/schools/north/analytics/overview", nil)
+			r, err := http.NewRequestWithContext(
+				t.Context(), http.MethodGet, a.HTTP+"/v1/schools/north/analytics/overview", nil,
+			)
 			if err != nil {
 				return err
 			}
@@ -320,7 +353,8 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 				return err
 			}
 			defer resp.Body.Close()
-			if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil ||
+				resp.StatusCode != http.StatusOK {
 				return errors.Join(err, errors.New(resp.Status))
 			}
 			return nil
@@ -328,13 +362,17 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 		every(80*time.Millisecond, func(n int) error { // some 500 events
 			var batch []map[string]any
 			for i := range 10 {
-				batch = append(batch, notice("north", fmt.Sprint("n", worker, "-", n, "-", i), liveClass(n+i)))
+				batch = append(
+					batch, notice("north", fmt.Sprint("n", worker, "-", n, "-", i), liveClass(n+i)),
+				)
 			}
 			_, err := a.send(t.Context(), "north", batch...)
 			return err
 		})
 	}
-	require.Eventually(t, func() bool { return answered.Load() > 300 }, time.Minute, 10*time.Millisecond)
+	require.Eventually(
+		t, func() bool { return answered.Load() > 300 }, time.Minute, 10*time.Millisecond,
+	)
 	began := time.Now()
 	require.NoError(t, serve.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, serve.Wait(), "it ends with 0")
@@ -353,7 +391,9 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 		if c.Kind == swarm.Polling {
 			want = "connection ended: close packet"
 		}
-		require.Eventually(t, func() bool { return len(c.State().Ends) == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(
+			t, func() bool { return len(c.State().Ends) == 1 }, 10*time.Second, time.Millisecond,
+		)
 		require.Equal(t, want, c.State().Ends[0], c.Kind)
 	}
 }

@@ -121,8 +121,8 @@ const liveClasses = 20
 
 func liveClass(i int) string { return "c" + strconv.Itoa(i%liveClasses) }
 
-// liveSwarm makes clients of all kinds in all classes. Every eighth is a teacher of its class, who are so many as there
-// are classes; the others are administrators.
+// liveSwarm makes clients of all kinds in all classes. Every eighth is a teacher of its class,
+// who are so many as there are classes; the others are administrators.
 func liveSwarm(t *testing.T, a *app, url string, clients int) []*swarm.Client {
 	t.Helper()
 	var staff []map[string]any
@@ -153,6 +153,9 @@ func liveSwarm(t *testing.T, a *app, url string, clients int) []*swarm.Client {
 func requireJoined(t *testing.T, clients []*swarm.Client) {
 	t.Helper()
 	for _, c := range clients {
-		require.Eventually(t, func() bool { return !c.State().Since.IsZero() }, time.Minute, time.Millisecond, "%s: %v", c.Kind, c.State().Ends)
+		require.Eventually(
+			t, func() bool { return !c.State().Since.IsZero() }, time.Minute, time.Millisecond,
+			"%s: %v", c.Kind, c.State().Ends,
+		)
 	}
 }

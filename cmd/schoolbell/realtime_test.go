@@ -46,7 +46,9 @@ func notice(school, id, class string) map[string]any {
 // startPosition publishes what a school's log begins with, and returns the position after it.
 func (a *app) startPosition(t *testing.T, school string) domain.Position {
 	t.Helper()
-	at, err := domain.ParsePosition(a.publish(t, school, notice(school, "first", "other"), notice(school, "second", "other")))
+	at, err := domain.ParsePosition(
+		a.publish(t, school, notice(school, "first", "other"), notice(school, "second", "other")),
+	)
 	require.NoError(t, err)
 	return at
 }
@@ -56,7 +58,9 @@ func (a *app) logOf(t *testing.T, school string, after domain.Position) map[stri
 	t.Helper()
 	offsets := map[string][]int64{}
 	for next := after.String(); ; {
-		resp, b := a.call(t, http.MethodGet, a.HTTP+"/v1/schools/"+school+"/events?limit=1000&after="+next, "")
+		resp, b := a.call(
+			t, http.MethodGet, a.HTTP+"/v1/schools/"+school+"/events?limit=1000&after="+next, "",
+		)
 		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 		var page struct {
 			Next   string `json:"next"`
@@ -83,12 +87,16 @@ func (a *app) logOf(t *testing.T, school string, after domain.Position) map[stri
 }
 
 // send publishes events from beside the test.
-func (a *app) send(ctx context.Context, school string, events ...map[string]any) (at domain.Position, err error) {
+func (a *app) send(
+	ctx context.Context, school string, events ...map[string]any,
+) (at domain.Position, err error) {
 	body, err := json.Marshal(events)
 	if err != nil {
 		return at, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.HTTP+"/v1/schools/"+school+"/events", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(
+		ctx, http.MethodPost, a.HTTP+"/v1/schools/"+school+"/events", bytes.NewReader(body),
+	)
 	if err != nil {
 		return at, err
 	}
@@ -139,8 +147,8 @@ socket.on('connect', () => console.log('connected', socket.io.engine.transport.n
 socket.onAny((name, event) => { if (name.startsWith('schoolbell.')) console.log('heard', event.position); });
 `
 
-// TestP6_AllClientsHearTheLog publishes over the API, and compares what the official clients of three protocols hear at
-// the same time with the log.
+// TestP6_AllClientsHearTheLog publishes over the API, and compares what the official clients of
+// three protocols hear at the same time with the log.
 func TestP6_AllClientsHearTheLog(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm", "promtool")
@@ -150,8 +158,10 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 
 	script := realtimetest.JavaScript(t, socketClient, a.HTTP, token, at.String())
 	script.Next("connected")
-	official := centrifuge.NewJsonClient("ws"+strings.TrimPrefix(a.HTTP, "http")+"/connection/websocket",
-		centrifuge.Config{Token: token})
+	official := centrifuge.NewJsonClient(
+		"ws"+strings.TrimPrefix(a.HTTP, "http")+"/connection/websocket",
+		centrifuge.Config{Token: token},
+	)
 	t.Cleanup(official.Close)
 	sub, err := official.NewSubscription("class:7a", centrifuge.SubscriptionConfig{})
 	require.NoError(t, err)
@@ -163,13 +173,24 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	<-subscribed
 	var clients []*swarm.Client
 	for _, kind := range swarm.Kinds {
-		clients = append(clients, &swarm.Client{Kind: kind, URL: a.HTTP, Token: token, School: "north", Room: "class:7a", From: at})
+		clients = append(
+			clients,
+			&swarm.Client{
+				Kind:   kind,
+				URL:    a.HTTP,
+				Token:  token,
+				School: "north",
+				Room:   "class:7a",
+				From:   at,
+			},
+		)
 	}
 	connect(t, clients...)
 
 	for i := range 40 {
 		id := fmt.Sprint(i)
-		a.publish(t, "north", notice("north", id, "7a"), notice("north", "b"+id, "7b"), notice("north", id, "7a")) // the third is a repetition
+		a.publish(t, "north", notice("north", id, "7a"), notice("north", "b"+id, "7b"),
+			notice("north", id, "7a")) // the third is a repetition
 	}
 	want := a.logOf(t, "north", at)["7a"]
 	require.Len(t, want, 40)
@@ -179,11 +200,13 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	}
 	for _, offset := range want {
 		require.Equal(t, offset, <-publications)
-		require.Equal(t, domain.Position{Partition: at.Partition, Offset: offset}.String(), script.Next("heard"))
+		require.Equal(t, domain.Position{Partition: at.Partition, Offset: offset}.String(),
+			script.Next("heard"))
 	}
 
 	// A page can ask over the same connection what it would ask the API.
-	a.get(t, "/v1/schools/north/analytics/overview", a.publish(t, "north", enrolled("north", 1)), new(any))
+	a.get(t, "/v1/schools/north/analytics/overview", a.publish(t, "north", enrolled("north", 1)),
+		new(any))
 	answer, err := official.RPC(t.Context(), "students", []byte(`{"limit":5}`))
 	require.NoError(t, err)
 	require.Contains(t, string(answer.Data), `"status":200`)
@@ -196,15 +219,18 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
 	require.Contains(t, string(metrics), `schoolbell_realtime_connections{protocol="sse"} 1`)
 	t.Run("Prometheus understands the metrics", func(t *testing.T) {
-		check := exec.CommandContext(t.Context(), devtest.Program(t, "promtool"), "check", "metrics")
+		check := exec.CommandContext(
+			t.Context(), devtest.Program(t, "promtool"), "check", "metrics",
+		)
 		check.Stdin = strings.NewReader(string(metrics))
 		out, err := check.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	})
 }
 
-// TestP6_FromAnAnswerToLiveEventsWithoutAGap reads an answer, goes on live from its position, and loses its connection at
-// random while events keep coming. What the answer had and what was heard are together all there is, once.
+// TestP6_FromAnAnswerToLiveEventsWithoutAGap reads an answer, goes on live from its position, and
+// loses its connection at random while events keep coming. What the answer had and what was heard
+// are together all there is, once.
 func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
@@ -251,7 +277,9 @@ func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() {
 			for ctx.Err() == nil {
-				short, lose := context.WithTimeout(ctx, 20*time.Millisecond+rand.N(300*time.Millisecond))
+				short, lose := context.WithTimeout(
+					ctx, 20*time.Millisecond+rand.N(300*time.Millisecond),
+				)
 				c.Run(short)
 				lose()
 			}
@@ -296,15 +324,32 @@ func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
 			token := bearer(t, "north", test.user, "admin", test.valid)
 			var clients []*swarm.Client
 			for _, kind := range swarm.Kinds {
-				clients = append(clients, &swarm.Client{Kind: kind, URL: a.HTTP, Token: token, School: "north", Room: "class:" + name, From: at, Once: true})
+				clients = append(
+					clients,
+					&swarm.Client{
+						Kind:   kind,
+						URL:    a.HTTP,
+						Token:  token,
+						School: "north",
+						Room:   "class:" + name,
+						From:   at,
+						Once:   true,
+					},
+				)
 			}
 			connect(t, clients...)
 			for _, c := range clients {
-				require.Eventually(t, func() bool { return c.State().Connects == 1 }, 10*time.Second, time.Millisecond, "%s: %v", c.Kind, c.State().Ends)
+				require.Eventually(
+					t, func() bool { return c.State().Connects == 1 }, 10*time.Second,
+					time.Millisecond, "%s: %v", c.Kind, c.State().Ends,
+				)
 			}
 			test.end()
 			for _, c := range clients {
-				require.Eventually(t, func() bool { return len(c.State().Ends) == 1 }, 30*time.Second, time.Millisecond, c.Kind)
+				require.Eventually(
+					t, func() bool { return len(c.State().Ends) == 1 }, 30*time.Second,
+					time.Millisecond, c.Kind,
+				)
 				want := fmt.Sprintf("connection ended: %d", test.code)
 				if c.Kind == swarm.Polling {
 					want = "connection ended: close packet"
@@ -319,12 +364,20 @@ func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
 	}
 }
 
-// TestP10_RevokedTokensAreRefusedEverywhere takes a user's tokens back at one process, and tries them at another.
+// TestP10_RevokedTokensAreRefusedEverywhere takes a user's tokens back at one process, and tries
+// them at another.
 func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 	t.Parallel()
-	brokers, cache, database := devtest.Kafka(t).Brokers(), devtest.Redis(t).URL(), devtest.Postgres(t)
+	brokers, cache, database := devtest.Kafka(t).
+		Brokers(),
+		devtest.Redis(t).
+			URL(),
+		devtest.Postgres(t)
 	start := func() *app {
-		return startApp(t, func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL, c.Database.URL = brokers, cache, database })
+		return startApp(
+			t,
+			func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL, c.Database.URL = brokers, cache, database },
+		)
 	}
 	here, there := start(), start()
 	at := here.startPosition(t, "north")
@@ -337,50 +390,95 @@ func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 	}
 	stolen, other, later := sign("tom", time.Hour), sign("ann", time.Hour), sign("tom", -time.Minute)
 	status := func(token string) int {
-		resp, _ := there.call(t, http.MethodGet, there.HTTP+"/v1/schools/north/students", "", "Authorization", "Bearer "+token)
+		resp, _ := there.call(
+			t, http.MethodGet, there.HTTP+"/v1/schools/north/students", "", "Authorization",
+			"Bearer "+token,
+		)
 		return resp.StatusCode
 	}
 	client := func(token string) *swarm.Client {
-		return &swarm.Client{Kind: swarm.Centrifuge, URL: there.HTTP, Token: token, School: "north", Room: "class:7a", From: at, Once: true}
+		return &swarm.Client{
+			Kind:   swarm.Centrifuge,
+			URL:    there.HTTP,
+			Token:  token,
+			School: "north",
+			Room:   "class:7a",
+			From:   at,
+			Once:   true,
+		}
 	}
 	ends, stays := client(stolen), client(other)
 	connect(t, ends, stays)
 	for _, c := range []*swarm.Client{ends, stays} {
-		require.Eventually(t, func() bool { return c.State().Connects == 1 }, 10*time.Second, time.Millisecond, "%v", c.State().Ends)
+		require.Eventually(
+			t, func() bool { return c.State().Connects == 1 }, 10*time.Second, time.Millisecond,
+			"%v", c.State().Ends,
+		)
 	}
 	online := func() string {
-		_, b := here.call(t, http.MethodGet, here.HTTP+"/v1/schools/north/users/tom/connections", "")
+		_, b := here.call(
+			t, http.MethodGet, here.HTTP+"/v1/schools/north/users/tom/connections", "",
+		)
 		return string(b)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(online(), `"online":true`) }, 10*time.Second, 10*time.Millisecond, "at the other process")
-	resp, b := there.call(t, http.MethodPost, there.HTTP+"/v1/realtime/tickets", "", "Authorization", "Bearer "+stolen)
+	require.Eventually(
+		t,
+		func() bool { return strings.Contains(online(), `"online":true`) },
+		10*time.Second,
+		10*time.Millisecond,
+		"at the other process",
+	)
+	resp, b := there.call(
+		t, http.MethodPost, there.HTTP+"/v1/realtime/tickets", "", "Authorization",
+		"Bearer "+stolen,
+	)
 	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", b)
 	var ticket struct {
 		Ticket string `json:"ticket"`
 	}
 	require.NoError(t, json.Unmarshal(b, &ticket))
 
-	code, _, stderr := command(t, "revoke", "--url", here.HTTP, "--token", here.token, "--school=north", "--user=tom", "--token-id=another")
+	code, _, stderr := command(
+		t, "revoke", "--url", here.HTTP, "--token", here.token, "--school=north", "--user=tom",
+		"--token-id=another",
+	)
 	require.Equal(t, exitDone, code, stderr)
 	require.Equal(t, http.StatusOK, status(stolen), "that was another token")
-	code, stdout, stderr := command(t, "revoke", "--url", here.HTTP, "--token", here.token, "--school=north", "--user=tom")
+	code, stdout, stderr := command(
+		t, "revoke", "--url", here.HTTP, "--token", here.token, "--school=north", "--user=tom",
+	)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "tom")
-	require.Eventually(t, func() bool { return len(ends.State().Ends) == 1 }, 30*time.Second, time.Millisecond)
+	require.Eventually(
+		t, func() bool { return len(ends.State().Ends) == 1 }, 30*time.Second, time.Millisecond,
+	)
 	require.Equal(t, []string{"connection ended: 3503"}, ends.State().Ends)
-	require.Eventually(t, func() bool { return online() == `{"online":false,"connections":[]}` }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(
+		t,
+		func() bool { return online() == `{"online":false,"connections":[]}` },
+		10*time.Second,
+		10*time.Millisecond,
+	)
 	require.Equal(t, http.StatusUnauthorized, status(stolen))
 	require.Equal(t, http.StatusOK, status(other))
 	require.Equal(t, http.StatusOK, status(later), "issued afterwards")
-	resp, b = there.call(t, http.MethodGet, there.HTTP+"/v1/schools/north/stream?ticket="+ticket.Ticket, "", "Authorization", "")
-	require.Equal(t, http.StatusUnauthorized, resp.StatusCode, "a ticket is no better than its token: %s", b)
+	resp, b = there.call(
+		t, http.MethodGet, there.HTTP+"/v1/schools/north/stream?ticket="+ticket.Ticket, "",
+		"Authorization", "",
+	)
+	require.Equal(
+		t, http.StatusUnauthorized, resp.StatusCode, "a ticket is no better than its token: %s", b,
+	)
 	require.Empty(t, stays.State().Ends)
 }
 
 // TestP10_WhoMayConnect asks at every door.
 func TestP10_WhoMayConnect(t *testing.T) {
 	t.Parallel()
-	a := startApp(t, func(c *config.Config) { c.API.Origins = []string{"https://app.example"}; c.Realtime.PerUser = 3 })
+	a := startApp(
+		t,
+		func(c *config.Config) { c.API.Origins = []string{"https://app.example"}; c.Realtime.PerUser = 3 },
+	)
 	a.startPosition(t, "north")
 	doors := map[string]string{
 		"/v1/schools/north/stream":                    "",
@@ -411,39 +509,56 @@ func TestP10_WhoMayConnect(t *testing.T) {
 		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 		require.NoError(t, err)
 		defer resp.Body.Close()
-		require.Equal(t, "nosniff", first(resp.Header.Get("X-Content-Type-Options"), resp.StatusCode == http.StatusSwitchingProtocols))
+		require.Equal(
+			t,
+			"nosniff",
+			first(
+				resp.Header.Get("X-Content-Type-Options"),
+				resp.StatusCode == http.StatusSwitchingProtocols,
+			),
+		)
 		return resp.StatusCode
 	}
 	good := bearer(t, "north", "boss", "admin", time.Hour)
 	for door := range doors {
 		for _, origin := range []string{"https://evil.example", "null", "https://app.example.evil.example"} {
-			require.Equal(t, http.StatusForbidden, knock(door, good, origin), "%s from %s", door, origin)
+			require.Equal(
+				t, http.StatusForbidden, knock(door, good, origin), "%s from %s", door, origin,
+			)
 		}
 		require.Less(t, knock(door, good, "https://app.example"), 300, door)
 		require.Less(t, knock(door, good, a.HTTP), 300, door)
 		require.Equal(t, http.StatusUnauthorized, knock(door, "forged", ""), door)
 	}
-	// A missing Origin is not a permission: who shows nothing at all gets no stream, and a socket that says nothing.
+	// A missing Origin is not a permission: who shows nothing at all gets no stream, and a socket
+	// that says nothing.
 	require.Equal(t, http.StatusUnauthorized, knock("/v1/schools/north/stream", "", ""))
 	require.Equal(t, http.StatusSwitchingProtocols, knock("/connection/websocket", "", ""))
 	require.Equal(t, http.StatusBadRequest, knock("/v1/schools/north/stream?token="+good, "", ""))
 	require.Equal(t, http.StatusForbidden, knock("/v1/schools/south/stream", good, ""))
-	require.Equal(t, http.StatusForbidden, knock("/v1/schools/north/stream?rooms=school", bearer(t, "north", "tom", "teacher", time.Hour), ""))
+	require.Equal(t, http.StatusForbidden, knock("/v1/schools/north/stream?rooms=school",
+		bearer(t, "north", "tom", "teacher", time.Hour), ""))
 
 	// One ticket opens one connection.
-	resp, b := a.call(t, http.MethodPost, a.HTTP+"/v1/realtime/tickets", "", "Authorization", "Bearer "+good)
+	resp, b := a.call(
+		t, http.MethodPost, a.HTTP+"/v1/realtime/tickets", "", "Authorization", "Bearer "+good,
+	)
 	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", b)
 	var ticket struct {
 		Ticket string `json:"ticket"`
 	}
 	require.NoError(t, json.Unmarshal(b, &ticket))
 	require.Equal(t, http.StatusOK, knock("/v1/schools/north/stream?ticket="+ticket.Ticket, "", ""))
-	require.Equal(t, http.StatusUnauthorized, knock("/v1/schools/north/stream?ticket="+ticket.Ticket, "", ""))
+	require.Equal(
+		t, http.StatusUnauthorized, knock("/v1/schools/north/stream?ticket="+ticket.Ticket, "", ""),
+	)
 
 	// A user has so many connections and no more.
 	many := bearer(t, "north", "many", "admin", time.Hour)
 	for range 3 {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+"/v1/schools/north/stream", nil)
+		r, err := http.NewRequestWithContext(
+			t.Context(), http.MethodGet, a.HTTP+"/v1/schools/north/stream", nil,
+		)
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+many)
 		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)

@@ -66,8 +66,13 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 			return usageError{err}
 		}
 		defer cache.Close()
-		announcer := realtime.NewNotifier(redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler))
-		shadow.Notifiers = []projections.Notifier{redis.NewNotifier(cache, set), program.NewDashboardNotifier(announcer, set)}
+		announcer := realtime.NewNotifier(
+			redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler),
+		)
+		shadow.Notifiers = []projections.Notifier{
+			redis.NewNotifier(cache, set),
+			program.NewDashboardNotifier(announcer, set),
+		}
 	}
 	bar := newRebuildBar(io.err)
 	defer bar.done()
@@ -81,7 +86,9 @@ type rebuildBar struct {
 	stage string
 }
 
-func newRebuildBar(w io.Writer) *rebuildBar { return &rebuildBar{bar: progress(w, 1, "start", false)} }
+func newRebuildBar(w io.Writer) *rebuildBar {
+	return &rebuildBar{bar: progress(w, 1, "start", false)}
+}
 
 func (b *rebuildBar) show(stage string, folded, total int64) {
 	if stage != b.stage {
@@ -119,7 +126,10 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 	err := c.with(ctx, io, func(b *postgres.Shadow) (err error) {
 		b.Until = c.Until
 		if len(b.Notifiers) == 0 && c.Until.IsZero() {
-			fmt.Fprintln(io.err, "schoolbell: no Redis is given, so outdated responses may be served until they expire")
+			fmt.Fprintln(
+				io.err,
+				"schoolbell: no Redis is given, so outdated responses may be served until they expire",
+			)
 		}
 		done, err = b.Rebuild(ctx)
 		return err
@@ -143,7 +153,8 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 	fmt.Fprintf(io.out, "Rebuilt %s from %d events in %v (%.0f events/s).\n",
 		strings.Join(done.Projections, ", "), done.Events, done.Took.Round(time.Millisecond), rate)
 	if done.Schema == "" {
-		fmt.Fprintf(io.out, "Writes to the live tables were blocked for %v.\n", done.Pause.Round(100*time.Microsecond))
+		fmt.Fprintf(io.out, "Writes to the live tables were blocked for %v.\n",
+			done.Pause.Round(100*time.Microsecond))
 	} else {
 		fmt.Fprintf(io.out, `They are in the schema %[1]s. To query them, and to drop them when no longer needed:
 
@@ -152,7 +163,8 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 `, done.Schema)
 	}
 	if done.Parked > 0 {
-		fmt.Fprintf(io.out, "%d subjects remain parked: this version cannot fold their events.\n", done.Parked)
+		fmt.Fprintf(io.out, "%d subjects remain parked: this version cannot fold their events.\n",
+			done.Parked)
 	}
 	return nil
 }
@@ -196,11 +208,14 @@ func (c *verifyCommand) print(w io.Writer, found *postgres.VerifyResult) error {
 	for _, d := range found.Examples {
 		fmt.Fprintf(w, "%s %v", d.Table, d.Key)
 		if d.Only != "" {
-			fmt.Fprintf(w, " is only in the %s\n", map[string]string{"live": "live tables", "log": "log"}[d.Only])
+			fmt.Fprintf(w, " is only in the %s\n",
+				map[string]string{"live": "live tables", "log": "log"}[d.Only])
 			continue
 		}
 		for _, column := range d.Columns {
-			fmt.Fprintf(w, "\n  %s is %v, but %v by the log", column.Column, column.Live, column.Log)
+			fmt.Fprintf(
+				w, "\n  %s is %v, but %v by the log", column.Column, column.Live, column.Log,
+			)
 		}
 		fmt.Fprintln(w)
 	}
@@ -211,7 +226,8 @@ func (c *verifyCommand) print(w io.Writer, found *postgres.VerifyResult) error {
 	if found.Differ > 0 {
 		verdict = fmt.Sprintf("%d differ", found.Differ)
 	}
-	_, err := fmt.Fprintf(w, "%s: %d rows from %d events compared in %v: %s.\n", strings.Join(found.Projections, ", "), found.Rows,
-		found.Events, found.Took.Round(time.Millisecond), verdict)
+	_, err := fmt.Fprintf(w, "%s: %d rows from %d events compared in %v: %s.\n",
+		strings.Join(found.Projections, ", "), found.Rows, found.Events,
+		found.Took.Round(time.Millisecond), verdict)
 	return err
 }

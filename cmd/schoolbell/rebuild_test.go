@@ -18,7 +18,10 @@ import (
 
 // shadowArgs names the servers of a running program.
 func (a *app) shadowArgs(args ...string) []string {
-	return append(args, "--database-url", a.Database, "--kafka-brokers", strings.Join(a.Brokers, ","), "--redis-url", a.Redis)
+	return append(
+		args, "--database-url", a.Database, "--kafka-brokers", strings.Join(a.Brokers, ","),
+		"--redis-url", a.Redis,
+	)
 }
 
 func (a *app) exec(t *testing.T, sql string) {
@@ -59,7 +62,8 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Eventually(t, func() bool { // until a cached response shows the damage
 		_, _, _ = command(t, "cache", "invalidate", "--school", "north", "--redis-url", a.Redis)
 		a.get(t, path, position, &got)
-		return got.Totals.Present != 40 && a.get(t, path, position, &got).Header.Get("X-Cache") == "hit"
+		return got.Totals.Present != 40 &&
+			a.get(t, path, position, &got).Header.Get("X-Cache") == "hit"
 	}, 20*time.Second, 20*time.Millisecond)
 	code, out, _ = command(t, a.shadowArgs("verify", "attendance", "--json")...)
 	require.Equal(t, exitFailed, code, out)
@@ -68,7 +72,12 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	updates := a.dashboard(t, "north", "attendance")
 	code, out, stderr = command(t, a.shadowArgs("rebuild", "attendance", "--json")...)
 	require.Equal(t, exitDone, code, stderr)
-	require.Contains(t, updates(), `"projection":"attendance"`, "no event has happened, but the rows have changed")
+	require.Contains(
+		t,
+		updates(),
+		`"projection":"attendance"`,
+		"no event has happened, but the rows have changed",
+	)
 	var done struct {
 		Projections []string `json:"projections"`
 		Pause       float64  `json:"pause_ms"`
@@ -78,7 +87,8 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Positive(t, done.Pause)
 	got = attendanceTotals{}
 	a.get(t, path, position, &got)
-	require.Equal(t, 40, got.Totals.Present, "the cached response is outdated, although the position is the same")
+	require.Equal(t, 40, got.Totals.Present,
+		"the cached response is outdated, although the position is the same")
 
 	position = a.publish(t, "north", enrolled("north", 99), marked("north", 99, "present"))
 	a.get(t, path, position, &got)
@@ -89,7 +99,9 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	code, out, stderr = command(t, a.shadowArgs("verify")...)
 	require.Equal(t, exitDone, code, out+stderr)
 
-	code, out, stderr = command(t, a.shadowArgs("rebuild", "students", "--until", "2001-01-01T00:00:00Z")...)
+	code, out, stderr = command(
+		t,
+		a.shadowArgs("rebuild", "students", "--until", "2001-01-01T00:00:00Z")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, out, "schoolbell_until_20010101t000000z")
 	code, _, stderr = command(t, a.shadowArgs("rebuild", "nothing")...)
@@ -100,7 +112,8 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 // dashboard joins a dashboard's room. The function it returns waits for the next notice.
 func (a *app) dashboard(t *testing.T, school, projection string) func() string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.HTTP+"/v1/schools/"+school+"/stream?rooms=dashboard:"+projection, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		a.HTTP+"/v1/schools/"+school+"/stream?rooms=dashboard:"+projection, nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+bearer(t, school, "boss", "admin", time.Hour))
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
@@ -125,8 +138,8 @@ func rebuildEvents(school string) []map[string]any {
 	return []map[string]any{enrolled(school, 1), marked(school, 1, "late")}
 }
 
-// A program whose folds are newer than the tables rebuilds them by itself, and then continues. Reads
-// wait for that, however long it takes on this machine.
+// A program whose folds are newer than the tables rebuilds them by itself, and then continues.
+// Reads wait for that, however long it takes on this machine.
 func TestP8_ANewerVersionRebuildsByItself(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)

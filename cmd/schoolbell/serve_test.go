@@ -34,7 +34,10 @@ const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-07&t
 func TestPublishedEventsAreInTheAnswer(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
-	at := a.publish(t, "north", enrolled("north", 1), enrolled("north", 2), marked("north", 1, "present"), marked("north", 2, "absent_unexcused"))
+	at := a.publish(
+		t, "north", enrolled("north", 1), enrolled("north", 2), marked("north", 1, "present"),
+		marked("north", 2, "absent_unexcused"),
+	)
 
 	var answer attendanceBody
 	resp := a.get(t, attendancePath, at, &answer)
@@ -45,20 +48,30 @@ func TestPublishedEventsAreInTheAnswer(t *testing.T) {
 
 	again := a.get(t, attendancePath, at, &answer)
 	require.Equal(t, "hit", again.Header.Get("X-Cache"))
-	notModified, _ := a.call(t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"))
+	notModified, _ := a.call(
+		t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"),
+	)
 	require.Equal(t, http.StatusNotModified, notModified.StatusCode)
 }
 
 // TestRolesShareTheWork runs each role in a program of its own, on the same servers.
 func TestRolesShareTheWork(t *testing.T) {
 	t.Parallel()
-	brokers, cache, database := devtest.Kafka(t).Brokers(), devtest.Redis(t).URL(), devtest.Postgres(t)
+	brokers, cache, database := devtest.Kafka(t).
+		Brokers(),
+		devtest.Redis(t).
+			URL(),
+		devtest.Postgres(t)
 	start := func(role config.Role) *app {
 		return startApp(t, func(c *config.Config) {
-			c.Roles, c.Kafka.Brokers, c.Redis.URL, c.Database.URL = []config.Role{role}, brokers, cache, database
+			c.Roles, c.Kafka.Brokers, c.Redis.URL, c.Database.URL = []config.Role{
+				role,
+			}, brokers, cache, database
 		})
 	}
-	ingest, projections, api := start(config.RoleIngest), start(config.RoleProjections), start(config.RoleAPI)
+	ingest, projections, api := start(config.RoleIngest), start(
+		config.RoleProjections,
+	), start(config.RoleAPI)
 
 	at := ingest.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
 	var answer attendanceBody
@@ -78,7 +91,9 @@ func TestReadyzNamesTheServerThatIsGone(t *testing.T) {
 	t.Parallel()
 	kafka := devtest.Kafka(t)
 	cache := devtest.Redis(t)
-	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL = kafka.Brokers(), cache.URL() })
+	a := startApp(
+		t, func(c *config.Config) { c.Kafka.Brokers, c.Redis.URL = kafka.Brokers(), cache.URL() },
+	)
 	report := func() (int, telemetry.Report) {
 		resp, b := a.call(t, http.MethodGet, a.Ops+"/readyz", "")
 		var r telemetry.Report
@@ -90,12 +105,18 @@ func TestReadyzNamesTheServerThatIsGone(t *testing.T) {
 	require.Equal(t, "ready", r.Status, "%v", r)
 
 	cache.Stop()
-	require.Eventually(t, func() bool { status, r = report(); return r.Status == "degraded" }, 20*time.Second, 50*time.Millisecond, "%v", r)
+	require.Eventually(
+		t, func() bool { status, r = report(); return r.Status == "degraded" }, 20*time.Second,
+		50*time.Millisecond, "%v", r,
+	)
 	require.Equal(t, http.StatusOK, status, "answers come from the tables")
 	require.NotEqual(t, "ok", r.Checks["cache"])
 
 	kafka.Stop()
-	require.Eventually(t, func() bool { status, r = report(); return status == http.StatusServiceUnavailable }, 20*time.Second, 50*time.Millisecond, "%v", r)
+	require.Eventually(
+		t, func() bool { status, r = report(); return status == http.StatusServiceUnavailable },
+		20*time.Second, 50*time.Millisecond, "%v", r,
+	)
 	require.NotEqual(t, "ok", r.Checks["log"])
 	require.Equal(t, "ok", r.Checks["tables"])
 }
@@ -120,18 +141,24 @@ func TestPrometheusLikesTheMetrics(t *testing.T) {
 		text, err := os.ReadFile("../../" + file)
 		require.NoError(t, err)
 		for _, name := range metricName.FindAllString(string(text), -1) {
-			require.True(t, strings.Contains(string(metrics), "\n"+name), "%s speaks of %s", file, name)
+			require.True(
+				t, strings.Contains(string(metrics), "\n"+name), "%s speaks of %s", file, name,
+			)
 		}
 	}
 }
 
-// Those of live connections and of jobs that begin with the first client and the first message are left out.
-var metricName = regexp.MustCompile(`\bschoolbell_((projection|http|ingest|cache|log)_[a-z_]+|jobs_outbox|plan_(events|faults)_total)\b`)
+// Those of live connections and of jobs that begin with the first client and the first message
+// are left out.
+var metricName = regexp.MustCompile(
+	`\bschoolbell_((projection|http|ingest|cache|log)_[a-z_]+|jobs_outbox|plan_(events|faults)_total)\b`,
+)
 
 func TestPrometheusTakesTheAlerts(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "promtool")
-	out, err := exec.CommandContext(t.Context(), devtest.Program(t, "promtool"), "test", "rules", "../../deploy/prometheus/alerts_test.yml").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), devtest.Program(t, "promtool"), "test", "rules", "../../deploy/prometheus/alerts_test.yml").
+		CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
@@ -144,14 +171,29 @@ func TestPrometheusScrapes(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
-	require.NoError(t, os.WriteFile(file, []byte("global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: schoolbell\n  static_configs: [{targets: ['"+target.Host+"']}]\n"), 0o600))
+	require.NoError(
+		t,
+		os.WriteFile(
+			file,
+			[]byte(
+				"global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: schoolbell\n  static_configs: [{targets: ['"+target.Host+"']}]\n",
+			),
+			0o600,
+		),
+	)
 	port := freeAddress(t)
-	cmd := exec.CommandContext(t.Context(), prometheus, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+port)
+	cmd := exec.CommandContext(t.Context(), prometheus, "--config.file="+file,
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+port)
 	require.NoError(t, cmd.Start())
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 
 	require.Eventually(t, func() bool {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+port+"/api/v1/query?query=schoolbell_build_info", nil)
+		r, err := http.NewRequestWithContext(
+			t.Context(),
+			http.MethodGet,
+			"http://"+port+"/api/v1/query?query=schoolbell_build_info",
+			nil,
+		)
 		require.NoError(t, err)
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		resp, err := client.Do(r)

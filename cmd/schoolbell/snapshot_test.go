@@ -14,8 +14,9 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// TestP4_AllTablesShowTheSamePoint reads tables of several projections in one snapshot while events come in. Every event
-// is one mark of another student, so that each table must hold as many as the position says.
+// TestP4_AllTablesShowTheSamePoint reads tables of several projections in one snapshot while
+// events come in. Every event is one mark of another student, so that each table must hold as
+// many as the position says.
 func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 	t.Parallel()
 	const events = 600
@@ -27,7 +28,10 @@ func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 	go func() {
 		defer close(published)
 		for n := range events / 3 {
-			a.publish(t, "north", marked("north", 3*n, "present"), marked("north", 3*n+1, "present"), marked("north", 3*n+2, "late"))
+			a.publish(
+				t, "north", marked("north", 3*n, "present"), marked("north", 3*n+1, "present"),
+				marked("north", 3*n+2, "late"),
+			)
 		}
 	}()
 	seen := map[int64]bool{}
@@ -40,7 +44,9 @@ func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 			last = at.Offset
 			seen[last] = true
 			for _, table := range []string{"attendance_months", "timeline"} {
-				require.Equal(t, last+1, count(t.Context(), t, tx, table), "rows of %s at %s", table, at)
+				require.Equal(
+					t, last+1, count(t.Context(), t, tx, table), "rows of %s at %s", table, at,
+				)
 			}
 			return nil
 		}))
@@ -51,6 +57,8 @@ func TestP4_AllTablesShowTheSamePoint(t *testing.T) {
 
 func count(ctx context.Context, t *testing.T, tx pgx.Tx, table string) (n int64) {
 	t.Helper()
-	require.NoError(t, tx.QueryRow(ctx, "SELECT count(*) FROM "+pgx.Identifier{table}.Sanitize()).Scan(&n))
+	require.NoError(
+		t, tx.QueryRow(ctx, "SELECT count(*) FROM "+pgx.Identifier{table}.Sanitize()).Scan(&n),
+	)
 	return n
 }

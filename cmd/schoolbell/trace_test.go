@@ -41,8 +41,9 @@ func TestATraceGoesFromTheRequestToTheCommit(t *testing.T) {
 
 	body := `{"specversion":"1.0","id":"1","source":"test","type":"schoolbell.student.enrolled.v1","school":"north","subject":"s1",` +
 		`"time":"2026-09-07T08:00:00Z","data":{"student_id":"s1","given_name":"Ada","family_name":"Lovelace","class_id":"7a","on":"2026-09-01"}}`
-	resp, b := a.call(t, http.MethodPost, a.HTTP+"/v1/schools/north/events", body, "Content-Type", "application/cloudevents+json",
-		"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	resp, b := a.call(t, http.MethodPost, a.HTTP+"/v1/schools/north/events", body, "Content-Type",
+		"application/cloudevents+json", "Traceparent",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	require.Equal(t, http.StatusAccepted, resp.StatusCode, "%s", b)
 
 	find := func(belongs func(*tracev1.Span) bool) *tracev1.Span {
@@ -58,7 +59,9 @@ func TestATraceGoesFromTheRequestToTheCommit(t *testing.T) {
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
 	var request, commit *tracev1.Span
 	require.Eventually(t, func() bool {
-		request = find(func(s *tracev1.Span) bool { return s.Name == "HTTP POST" && hex.EncodeToString(s.TraceId) == traceID })
+		request = find(
+			func(s *tracev1.Span) bool { return s.Name == "HTTP POST" && hex.EncodeToString(s.TraceId) == traceID },
+		)
 		commit = find(func(s *tracev1.Span) bool {
 			return len(s.Links) > 0 && hex.EncodeToString(s.Links[0].TraceId) == traceID
 		})

@@ -35,7 +35,8 @@ type Log interface {
 	eventlog.Inspector
 }
 
-// Tables runs fn in a transaction of the database that sees only what belongs to a school, or to one user of it.
+// Tables runs fn in a transaction of the database that sees only what belongs to a school, or to
+// one user of it.
 type Tables interface {
 	Read(ctx context.Context, school string, fn func(pgx.Tx) error) error
 	AsUser(ctx context.Context, school, user string, fn func(pgx.Tx) error) error
@@ -53,7 +54,7 @@ type Deps struct {
 	Positions *checkpoint.Positions
 	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
-	// IsGuardian reports whether somebody is a guardian of a student; nil denies every guardian.
+	// IsGuardian reports whether a user is a guardian of a student; nil denies every guardian.
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
 	Live  *Live // nil: this process has no live connections
@@ -140,14 +141,19 @@ func New(config Config, deps Deps) (*API, error) {
 		rates:    newRates(config.EventRate, config.eventBurst()),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
 	}
+	// Routes are described and served by one library, so that OpenAPI cannot drift from what is
+	// served.
 	a.huma = humago.New(a.mux, humaConfig(config))
 	if err := a.routes(); err != nil {
 		return nil, err
 	}
+	// Below a kilobyte the headers of compression outweigh what it saves.
 	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.ContentTypeFilter(compressible))
 	if err != nil {
 		return nil, err
 	}
+	// Queries of live clients skip what is about connections: headers of browsers, compression,
+	// streams.
 	a.internal = observe(m, deps.Logger, a.mux)
 	a.handler = observe(m, deps.Logger,
 		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
@@ -213,6 +219,7 @@ func (a *API) splitLive(next http.Handler) http.Handler {
 // problem.
 func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 	if h, pattern := a.mux.Handler(r); pattern == "" {
+		// The mux's handler knows whether the method is wrong, and which ones are right (Allow).
 		none := &headOnly{header: w.Header()}
 		h.ServeHTTP(none, r)
 		switch none.status {
@@ -238,6 +245,8 @@ func (h *headOnly) WriteHeader(status int)      { h.status = status }
 func (h *headOnly) Write(b []byte) (int, error) { return len(b), nil }
 
 func humaConfig(c Config) huma.Config {
+	// Types that marshal themselves have no schema that reflection could find; the aliases stand in
+	// for them.
 	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Date](), reflect.TypeFor[dateSchema]())
 	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Position](), reflect.TypeFor[positionSchema]())
@@ -254,10 +263,9 @@ func humaConfig(c Config) huma.Config {
 			Info: &huma.Info{
 				Title: "Schoolbell", Version: c.Version,
 				Description: "Publish events of schools, and query what they add up to. Every " +
-					"response says in " +
-					"Schoolbell-Position how much of the log it covers. To read your own writes, " +
-					"send the position of your " +
-					"last event in Schoolbell-Min-Position: the response then covers it.",
+					"response says in Schoolbell-Position how much of the log it covers. To read " +
+					"your own writes, send the position of your last event in " +
+					"Schoolbell-Min-Position: the response then covers it.",
 				License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{
@@ -269,6 +277,7 @@ func humaConfig(c Config) huma.Config {
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}},
+			// huma describes errors as its own type; every error of ours is a Problem.
 			OnAddOperation: []huma.AddOpFunc{func(_ *huma.OpenAPI, op *huma.Operation) {
 				for status, response := range op.Responses {
 					if status >= "400" && response.Content != nil {
@@ -280,8 +289,11 @@ func humaConfig(c Config) huma.Config {
 		},
 		Formats: map[string]huma.Format{"application/json": format,
 			"json": format},
-		DefaultFormat:                "application/json",
+		DefaultFormat: "application/json",
+		// A misspelt filter that is ignored returns too much, which a caller may not notice.
 		RejectUnknownQueryParameters: true,
+		// The last step before a body is written, where errors of huma itself can still become
+		// problems.
 		Transformers: []huma.Transformer{func(hc huma.Context, _ string, v any) (any, error) {
 			_, w := humago.Unwrap(hc)
 			switch e := v.(type) {

@@ -14,10 +14,6 @@ const SMSCallbackPath = "/v1/callbacks/sms"
 // callbackRoutes take reports of providers. A report proves its sender by a signature instead of a
 // token.
 func (a *API) callbackRoutes() {
-	text := func(name, description string) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Required: true, Description: description,
-			Schema: &huma.Schema{Type: huma.TypeString}}
-	}
 	member := func(description string) *huma.Schema {
 		return &huma.Schema{Type: huma.TypeString, Description: description}
 	}
@@ -27,17 +23,15 @@ func (a *API) callbackRoutes() {
 		Tags:    []string{tagDeliveries},
 		Summary: "Receive the status of a text message",
 		Description: "For the SMS provider, which posts to the URL that each message gives as " +
-			"its StatusCallback. The form is signed the " +
-			"way Twilio does it: X-Twilio-Signature covers the URL and the form. Receipts may " +
-			"arrive twice and in any order.",
+			"its StatusCallback. The form is signed the way Twilio does it: X-Twilio-Signature " +
+			"covers the URL and the form. Receipts may arrive twice and in any order.",
 		Security: []map[string][]string{},
-		Parameters: []*huma.Param{
-			text("delivery", "The delivery's id."), text("school", "The school's id."),
-			text("expires", "When the URL expires, in seconds since 1970."),
-			{Name: "X-Twilio-Signature", In: "header", Required: true,
-				Description: "HMAC-SHA1 with the account's token, in base64.",
-				Schema:      &huma.Schema{Type: huma.TypeString}},
-		},
+		Parameters: required(
+			param("delivery", "query", "The delivery's id."),
+			param("school", "query", "The school's id."),
+			param("expires", "query", "When the URL expires, in seconds since 1970."),
+			param("X-Twilio-Signature", "header", "HMAC-SHA1 with the account's token, in base64."),
+		),
 		RequestBody: &huma.RequestBody{Required: true,
 			Content: map[string]*huma.MediaType{"application/x-www-form-urlencoded": {Schema: &huma.Schema{
 				Type: huma.TypeObject, Required: []string{"MessageSid", "MessageStatus"},
@@ -66,7 +60,6 @@ func (a *API) callbackRoutes() {
 func (a *API) linkRoutes() {
 	const path = document.Pattern
 	a.mux.Handle("GET "+path, a.deps.Consumers.Documents)
-	text := &huma.Schema{Type: huma.TypeString}
 	responses := a.problems("403", "404", "410", "503")
 	responses["200"] = &huma.Response{
 		Description: "The document. It never changes, so it may be cached until the link " +
@@ -81,17 +74,13 @@ func (a *API) linkRoutes() {
 		Tags:    []string{tagDeliveries},
 		Summary: "Get a document by its link",
 		Description: "Links are in text messages, inboxes and the outbox. They are signed, " +
-			"expire, and need no token, so that they open " +
-			"in any browser.",
+			"expire, and need no token, so that they open in any browser.",
 		Security: []map[string][]string{},
-		Parameters: []*huma.Param{
-			{Name: "sha256", In: "path", Required: true, Description: "The document's SHA-256.",
-				Schema: text},
-			{Name: "expires", In: "query", Required: true,
-				Description: "When the link expires, in seconds since 1970.", Schema: text},
-			{Name: "signature", In: "query", Required: true,
-				Description: "Proves that Schoolbell made the link.", Schema: text},
-		},
+		Parameters: required(
+			param("sha256", "path", "The document's SHA-256."),
+			param("expires", "query", "When the link expires, in seconds since 1970."),
+			param("signature", "query", "Proves that Schoolbell made the link."),
+		),
 		Responses: responses,
 	})
 }

@@ -22,8 +22,8 @@ func (a *API) deliveryRoutes() {
 		{
 			"retry", "Retry a delivery",
 			"For a delivery that is dead, failed, cancelled or unknown. One that waits for its " +
-				"next attempt is attempted at once. " +
-				"Retrying an unknown delivery accepts that its recipient may get it twice.",
+				"next attempt is attempted at once. Retrying an unknown delivery accepts that " +
+				"its recipient may get it twice.",
 			consumers.Planned, ledger.Retry,
 		},
 		{

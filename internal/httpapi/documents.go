@@ -33,6 +33,7 @@ func (a *API) documentRoutes() error {
 		"Get the JSON Schema of all events", catalogue)
 	a.document("get-asyncapi", "/asyncapi.json", "application/json",
 		"Get the AsyncAPI 3.0 description of the log", asyncAPI)
+	// Routes can be added until the server starts, so the description is made at the first request.
 	openAPI := sync.OnceValues(a.OpenAPI) // at the first request, when all routes are mounted
 	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		description, err := openAPI()
@@ -118,9 +119,8 @@ func (a *API) eventRoutes() {
 		Tags:    []string{tagEvents},
 		Summary: "Publish events",
 		Description: "Takes one structured CloudEvent, a batch, or one event in binary mode. " +
-			"Either all events are written or none. " +
-			"Sending an event again is safe: an event with the same source and id is a " +
-			"duplicate. The body may be gzip-compressed.",
+			"Either all events are written or none. Sending an event again is safe: an event " +
+			"with the same source and id is a duplicate. The body may be gzip-compressed.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			cloudevents.StructuredType: {Schema: event}, cloudevents.BatchType: {Schema: events},

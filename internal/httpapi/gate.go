@@ -32,6 +32,26 @@ func schoolParam() *huma.Param {
 	}
 }
 
+// param is a parameter that is a string, of a route that reads its request itself.
+func param(name, in, description string) *huma.Param {
+	return &huma.Param{Name: name, In: in, Required: in == "path", Description: description,
+		Schema: &huma.Schema{Type: huma.TypeString}}
+}
+
+// required marks parameters as such.
+func required(params ...*huma.Param) []*huma.Param {
+	for _, p := range params {
+		p.Required = true
+	}
+	return params
+}
+
+// admitBearer verifies the token of a request that any token may make.
+func (a *API) admitBearer(r *http.Request) (err error) {
+	requestOf(r.Context()).bearer, err = a.bearer(r)
+	return err
+}
+
 // admit verifies the token of a request about a school and checks that its bearer may make it. It
 // comes before anything else that a route does, so that a request of a stranger costs and reveals
 // nothing.

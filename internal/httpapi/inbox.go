@@ -20,9 +20,8 @@ func (a *API) inboxRoutes() {
 		OperationID: "read-inbox", Method: http.MethodGet, Path: path, Tags: []string{tagInbox},
 		Summary: "Read your inbox",
 		Description: "The caller's messages, the newest first, and how many are unread. Live " +
-			"clients are notified of a new message: " +
-			"the user's room, which each connection joins (see stream-events), receives a " +
-			"schoolbell.delivery.delivered.v1 with channel " +
+			"clients are notified of a new message: the user's room, which each connection joins " +
+			"(see stream-events), receives a schoolbell.delivery.delivered.v1 with channel " +
 			"in_app, whose delivery_id is the message's id.",
 		Errors: []int{422},
 	}, needMember,
@@ -37,6 +36,8 @@ func (a *API) inboxRoutes() {
 					})
 					return err
 				})
+			// The cursor is opaque to callers, so a wrong one was tampered with or is of an older
+			// release.
 			if errors.Is(err, inbox.ErrCursor) {
 				return nil, wrongParameter("after", inbox.ErrCursor.Error())
 			}
@@ -48,22 +49,24 @@ func (a *API) inboxRoutes() {
 		Summary: "Mark a message as read", Description: "Repeating it changes nothing.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{404},
 	}, needMember, func(ctx context.Context, req *request, in *messageInput) (*empty, error) {
-		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
-			found, err := inbox.MarkRead(ctx, tx, req.school, req.bearer.Subject, in.ID)
-			if err == nil && !found {
-				return query.ErrNotFound
-			}
-			return err
-		})
+		return nil,
+			a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+				found, err := inbox.MarkRead(ctx, tx, req.school, req.bearer.Subject, in.ID)
+				if err == nil && !found {
+					return query.ErrNotFound
+				}
+				return err
+			})
 	})
 	handle(a, huma.Operation{
 		OperationID: "mark-all-as-read", Method: http.MethodPost, Path: path + "/read",
 		Tags:    []string{tagInbox},
 		Summary: "Mark all messages as read", DefaultStatus: http.StatusNoContent,
 	}, needMember, func(ctx context.Context, req *request, _ *empty) (*empty, error) {
-		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
-			return inbox.MarkAllRead(ctx, tx, req.school, req.bearer.Subject)
-		})
+		return nil,
+			a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+				return inbox.MarkAllRead(ctx, tx, req.school, req.bearer.Subject)
+			})
 	})
 }
 

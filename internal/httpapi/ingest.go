@@ -27,7 +27,8 @@ const (
 
 var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 
-// bodyLimit is how long a body may take to arrive.
+// bodyLimit is how long a body may take to arrive. It is longer than the server's usual limit: a
+// producer on a bad line sends megabytes.
 const bodyLimit = 30 * time.Second
 
 // Accepted confirms to a producer that its events are in the log, on disk.
@@ -55,6 +56,7 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	if wait := a.rates.take(bucket, 1); wait > 0 {
 		return tooMany(wait)
 	}
+	// From here on the request costs memory.
 	release, err := a.reserve(r)
 	if err != nil {
 		return err
@@ -64,6 +66,7 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// Milliseconds are what the log stores; a finer time would differ after a round trip.
 	now := a.deps.Now().UTC().Truncate(time.Millisecond)
 	events, err := cloudevents.Intake{School: school, Now: now,
 		MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
@@ -178,6 +181,8 @@ func (a *API) append(
 		}
 		at[i] = n
 	}
+	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
+	// again, and readers of the log drop the duplicates.
 	ctx, cancel := context.WithTimeout(ctx, a.config.AppendLimit)
 	defer cancel()
 	first, err := a.deps.Log.Append(ctx, school, records)
@@ -206,6 +211,7 @@ func inheritTrace(events []*domain.Envelope, h http.Header) {
 		return
 	}
 	state := h.Get("Tracestate")
+	// a trace without its state is better than a refused event
 	if len(state) > domain.MaxTextLength {
 		state = ""
 	}

@@ -80,8 +80,8 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 	}
 }
 
-// TestP10_NoResponseContainsAnotherSchool requests every route of three schools, whose data name them, with
-// tokens of any of them.
+// TestP10_NoResponseContainsAnotherSchool requests every route of three schools, whose data name
+// them, with tokens of any of them.
 func TestP10_NoResponseContainsAnotherSchool(t *testing.T) {
 	t.Parallel()
 	s := full(t)

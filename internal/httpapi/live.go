@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strings"
 	"time"
 
@@ -63,103 +62,69 @@ func (a *API) liveRoutes() {
 	a.live.Handle("GET "+schoolPath+"/stream", l.Stream)
 	a.describeStream()
 
-	a.mux.HandleFunc("POST /v1/realtime/tickets", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.issueTicket(w, r); err != nil {
-			problemOf(err).write(w, r)
-		}
-	})
-	schemas := a.huma.OpenAPI().Components.Schemas
-	responses := a.problems("401", "503")
-	responses["201"] = &huma.Response{Description: "The ticket.",
-		Content: map[string]*huma.MediaType{
-			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Ticket](), true, "")},
-		}}
-	a.huma.OpenAPI().AddOperation(&huma.Operation{
+	register(a, huma.Operation{
 		OperationID: "issue-ticket", Method: http.MethodPost, Path: "/v1/realtime/tickets",
 		Tags:    []string{tagLive},
 		Summary: "Get a ticket for a live connection",
 		Description: "Browsers cannot send headers with EventSource and WebSocket. A ticket " +
-			"stands in for the token in the URL. It is " +
-			"valid once and for seconds, so that a URL in a log is worth nothing.",
-		Responses: responses,
+			"stands in for the token in the URL. It is valid once and for seconds, so that a URL " +
+			"in a log is worth nothing.",
+		DefaultStatus: http.StatusCreated, Errors: []int{401, 503},
+		Middlewares: huma.Middlewares{a.gate(a.admitBearer), noStore},
+	}, func(ctx context.Context, req *request, _ *empty) (*response[Ticket], error) {
+		ticket, valid, err := l.Issue(ctx, req.bearer)
+		if err != nil {
+			return nil, unavailable(err, time.Second, "tickets cannot be issued at the moment")
+		}
+		return &response[Ticket]{Ticket{ticket, int(valid.Seconds())}}, nil
 	})
-
-	responses = a.problems("401", "403", "503")
-	responses["204"] = &huma.Response{Description: "The connections end."}
-	user := &huma.Param{
-		Name: "user", In: "path", Required: true, Description: "The sub of the user's token.",
-		Schema: &huma.Schema{Type: huma.TypeString},
-	}
-	a.route(&huma.Operation{
-		OperationID: "revoke-connections", Method: http.MethodDelete,
-		Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
+	const connections = schoolPath + "/users/{user}/connections"
+	handle(a, huma.Operation{
+		OperationID: "revoke-connections", Method: http.MethodDelete, Path: connections,
+		Tags:    []string{tagLive},
 		Summary: "End the live connections of a user",
 		Description: "On all nodes. Clients do not reconnect on their own. The user's tokens " +
-			"stay valid; to refuse them too, " +
-			"see revoke-tokens.",
-		Parameters: []*huma.Param{schoolParam(), user}, Responses: responses,
-	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
-		if err := l.Revoke(r.Context(), r.PathValue("school"), r.PathValue("user")); err != nil {
-			return unavailable(err, time.Second,
+			"stay valid; to refuse them too, see revoke-tokens.",
+		DefaultStatus: http.StatusNoContent,
+	}, needAdmin, func(ctx context.Context, req *request, in *userInput) (*empty, error) {
+		if err := l.Revoke(ctx, req.school, in.User); err != nil {
+			return nil, unavailable(err, time.Second,
 				"connections to this node end, but other nodes could not be reached; try again")
 		}
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return nil, nil
 	})
-
-	responses = a.problems("401", "403", "503")
-	responses["200"] = &huma.Response{Description: "The connections at this moment.",
-		Content: map[string]*huma.MediaType{
-			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Online](), true, "")},
-		}}
-	a.route(&huma.Operation{
-		OperationID: "list-connections", Method: http.MethodGet,
-		Path: schoolPath + "/users/{user}/connections", Tags: []string{tagLive},
+	handle(a, huma.Operation{
+		OperationID: "list-connections", Method: http.MethodGet, Path: connections,
+		Tags:        []string{tagLive},
 		Summary:     "See whether a user is online",
 		Description: "Lists the user's live connections on all nodes, for example of two devices.",
-		Parameters:  []*huma.Param{schoolParam(), user}, Responses: responses,
-	}, needAdmin, func(w http.ResponseWriter, r *http.Request) error {
-		connections, err := l.Connections(r.Context(), r.PathValue("school"), r.PathValue("user"))
-		if err != nil {
-			return unavailable(err, time.Second, "the other nodes cannot be reached; try again")
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		return json.MarshalWrite(w, Online{len(connections) > 0, connections})
-	})
+	}, needAdmin,
+		func(ctx context.Context, req *request, in *userInput) (*response[Online], error) {
+			connections, err := l.Connections(ctx, req.school, in.User)
+			if err != nil {
+				return nil,
+					unavailable(err, time.Second, "the other nodes cannot be reached; try again")
+			}
+			return &response[Online]{Online{len(connections) > 0, connections}}, nil
+		})
 }
 
-func (a *API) issueTicket(w http.ResponseWriter, r *http.Request) error {
-	bearer, err := a.bearer(r)
-	if err != nil {
-		return err
-	}
-	requestOf(r.Context()).bearer = bearer
-	ticket, valid, err := a.deps.Live.Issue(r.Context(), bearer)
-	if err != nil {
-		return unavailable(err, time.Second, "tickets cannot be issued at the moment")
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusCreated)
-	return json.MarshalWrite(w, Ticket{ticket, int(valid.Seconds())})
+type userInput struct {
+	User string `path:"user" doc:"The sub of the user's token"`
 }
 
+// describeStream describes the stream in OpenAPI. Its handler serves it outside of huma: a stream
+// has no body to marshal.
 func (a *API) describeStream() {
-	text := func(name, in, description string) *huma.Param {
-		return &huma.Param{Name: name, In: in, Description: description,
-			Schema: &huma.Schema{Type: huma.TypeString}}
-	}
 	responses := a.problems("400", "401", "403", "429", "503")
 	responses["200"] = &huma.Response{Description: "Server-sent events, until the client " +
 		"disconnects or the process stops.", Content: map[string]*huma.MediaType{
 		eventStreamType: {Schema: &huma.Schema{
 			Type: huma.TypeString,
 			Description: "Messages: open {position, rooms} at the start; event, whose id is its " +
-				"position and whose data a CloudEvent; " +
-				"update {projection, position}; left {room}; resync {reason, position}, when " +
-				"missed events can no longer be replayed; " +
-				"close {code, reason, reconnect} at the end.",
+				"position and whose data a CloudEvent; update {projection, position}; left " +
+				"{room}; resync {reason, position}, when missed events can no longer be " +
+				"replayed; close {code, reason, reconnect} at the end.",
 		}},
 	}}
 	a.huma.OpenAPI().AddOperation(&huma.Operation{
@@ -167,19 +132,19 @@ func (a *API) describeStream() {
 		Tags:    []string{tagLive},
 		Summary: "Stream events as they happen",
 		Description: "Joins the caller's own rooms, and the requested ones that the caller may " +
-			"join. A client that reconnects sends the " +
-			"last id in Last-Event-ID and gets what it missed; after does the same with the " +
-			"Schoolbell-Position of another response. " +
+			"join. A client that reconnects sends the last id in Last-Event-ID and gets what it " +
+			"missed; after does the same with the Schoolbell-Position of another response. " +
 			"Socket.IO clients get the same events at /socket.io/, Centrifuge clients at " +
 			"/connection/websocket.",
 		Parameters: []*huma.Param{
 			schoolParam(),
-			text("rooms", "query",
+			param("rooms", "query",
 				"Comma-separated rooms, for example class:7a,student:s-12,school,dashboard:fees."),
-			text("after", "query",
+			param("after", "query",
 				"Replay events after this position. Without it, only new events."),
-			text("ticket", "query", "In place of the Authorization header; see issue-ticket."),
-			text("Last-Event-ID", "header", "The id of the last message that the client received."),
+			param("ticket", "query", "In place of the Authorization header; see issue-ticket."),
+			param("Last-Event-ID", "header",
+				"The id of the last message that the client received."),
 		},
 		Responses: responses,
 	})
@@ -225,6 +190,8 @@ func (a *API) queryRequest(
 	if path == "" {
 		return nil, fmt.Errorf("%w: %.40q", ErrNoQuery, name)
 	}
+	// What fits a placeholder of the path goes there; the rest are query parameters, which huma
+	// validates as usual.
 	given := map[string]any{}
 	if len(parameters) > 0 && parameters.Kind() != 'n' {
 		if err := json.Unmarshal(parameters, &given); err != nil {

@@ -19,6 +19,7 @@ var needRead = auth.Need{Roles: []string{"admin"}, Scope: scopeRead}
 
 const (
 	ndjsonType = "application/x-ndjson"
+	// fetchBytes is how much one fetch reads. Few of the records may be of the school.
 	fetchBytes = 1 << 20
 	// pageBytes is how many bytes of events fill a page, whatever its limit.
 	pageBytes = 8 << 20
@@ -129,6 +130,7 @@ func (a *API) scan(ctx context.Context, p *page) error {
 		if p.count == 0 {
 			wait = min(time.Until(deadline), time.Second)
 		}
+		// A second at most per fetch, so that a client that has gone is noticed.
 		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes,
 			max(wait, time.Millisecond))
 		if err != nil {
@@ -150,6 +152,7 @@ func (a *API) scan(ctx context.Context, p *page) error {
 		if p.full() {
 			return nil
 		}
+		// The batch may end in records that are not ours to see, such as markers of transactions.
 		p.next = max(p.next, batch.Next)
 		atEnd := p.next >= batch.HighWatermark
 		now := time.Now()

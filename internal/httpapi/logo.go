@@ -63,8 +63,7 @@ func (a *API) logoRoutes() {
 			strconv.Itoa(logo.MaxBytes>>20) + " MiB and " +
 			strconv.Itoa(logo.MaxPixels>>20) +
 			" million pixels. It is scaled down to what documents need, stored as PNG, and used " +
-			"in " +
-			"documents of events from now on.",
+			"in documents of events from now on.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true,
 			Content: picture("image/png", "image/jpeg", "image/gif", "image/webp")},
@@ -105,6 +104,7 @@ func (a *API) getLogo(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) putLogo(w http.ResponseWriter, r *http.Request) error {
+	// The picture is decoded as a whole, so its size is limited before anything looks into it.
 	upload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, logo.MaxBytes))
 	if err != nil {
 		if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {

@@ -85,6 +85,7 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 		defer func() {
 			m.inflight.Dec()
 			if p := recover(); p != nil {
+				// net/http's own way to cut a response off is not a fault.
 				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
@@ -93,15 +94,19 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 					"internal error; quote the request id when you report it")
 				failed.cause = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 				req.cause = failed.cause
+				// After the header is sent, cutting the connection is all that is left; net/http
+				// does.
 				if rec.status == 0 {
 					failed.write(rec, r)
 				}
 			}
 			route := r.Pattern
+			// The pattern, not the path: paths contain ids, and each would be a time series.
 			if route == "" {
 				route = "none"
 			}
 			took := time.Since(start)
+			// The duration of a stream says nothing about our speed.
 			if rec.Header().Get("Content-Type") == eventStreamType {
 				took = rec.began.Sub(start) // the stream lasts as long as its client stays
 			}
@@ -115,6 +120,8 @@ func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 func logRequest(
 	r *http.Request, log *slog.Logger, req *request, rec *recorder, took time.Duration,
 ) {
+	// Overload (503) is a warning: the server does what it should. Refusals are the caller's, and
+	// successes are many.
 	level := slog.LevelDebug
 	switch code := rec.code(); {
 	case code >= 500 && code != http.StatusServiceUnavailable:

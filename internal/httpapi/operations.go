@@ -24,9 +24,8 @@ func (a *API) operationRoutes() {
 		Path:    operationsPath + "/deliveries",
 		Summary: "List deliveries of all schools",
 		Description: "From the ledger, the latest planned first. Dead deliveries (every attempt " +
-			"failed) and unknown ones " +
-			"(possibly sent; never sent again on their own) need a decision: see retry-delivery " +
-			"and discard-delivery.",
+			"failed) and unknown ones (possibly sent; never sent again on their own) need a " +
+			"decision: see retry-delivery and discard-delivery.",
 		Errors: []int{404, 422},
 	}, a.listAllDeliveries)
 	operation(a, huma.Operation{
@@ -42,9 +41,8 @@ func (a *API) operationRoutes() {
 		Path:    operationsPath + "/deliveries/repair",
 		Summary: "Repair deliveries whose job was lost",
 		Description: "Reads the whole ledger for deliveries that are due but have no job, for " +
-			"example after River's table was " +
-			"restored from a backup, and gives them one. Safe at any time: what is done is not " +
-			"done again.",
+			"example after River's table was restored from a backup, and gives them one. Safe at " +
+			"any time: what is done is not done again.",
 		Errors: []int{422},
 	}, func(ctx context.Context, _ *request, in *repairInput) (*response[Repaired], error) {
 		after, err := time.ParseDuration(in.After)
@@ -93,6 +91,7 @@ func (a *API) listAllDeliveries(
 			return nil, wrongParameter("after", "is not the next of a page")
 		}
 	}
+	// One more than the page tells whether there is a next one.
 	entries, err := a.deps.Consumers.Ledger.List(ctx, ledger.Filter{
 		School: in.School, State: consumers.State(in.State), Queue: in.Queue, EventID: in.Event,
 		Planner: in.Rule,
@@ -201,8 +200,8 @@ func (a *API) deadLetterRoutes() {
 		OperationID: "retry-dead-letter", Method: http.MethodPost,
 		Path:    operationsPath + "/deadletters/{position}/retry",
 		Summary: "Plan a dead letter again",
-		Description: "After its cause is fixed. When planning fails again the event stays a " +
-			"dead letter, and the response is 409 with the reason.",
+		Description: "After its cause is fixed. When planning fails again the event stays a dead " +
+			"letter, and the response is 409 with the reason.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{404, 409, 422},
 	}, func(ctx context.Context, _ *request, in *deadLetterInput) (*empty, error) {
 		at, err := domain.ParsePosition(in.Position)
@@ -210,6 +209,8 @@ func (a *API) deadLetterRoutes() {
 			return nil, problem(http.StatusUnprocessableEntity,
 				"the position must be partition:offset, for example 7:1042")
 		}
+		// Planning reports a failure as a dead letter, not as an error, so the list says what came
+		// of it.
 		find := func() (*ledger.DeadLetter, error) {
 			letters, err := c.Ledger.DeadLetters(ctx, "")
 			if i := slices.IndexFunc(letters,

@@ -19,9 +19,8 @@ func (a *API) outboxRoutes() {
 		Tags:    []string{tagDeliveries},
 		Summary: "See what would have been sent",
 		Description: "For development, and while a school is being set up: a channel without a " +
-			"provider stores its messages here, as " +
-			"recipients would have read them, the newest first, with the latest documents. The " +
-			"page /outbox shows both live.",
+			"provider stores its messages here, as recipients would have read them, the newest " +
+			"first, with the latest documents. The page /outbox shows both live.",
 		Errors: []int{422},
 	}, needAdmin,
 		func(ctx context.Context, req *request, in *outboxInput) (*response[Outbox], error) {

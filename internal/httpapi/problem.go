@@ -107,6 +107,7 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusConflict, "%s", ledger.ErrNoWorkers)
 	case errors.Is(err, query.ErrNotFound), errors.Is(err, consumers.ErrUnknownDelivery):
 		return problem(http.StatusNotFound, "not found at this school")
+	// What wraps the error is for our log; from the sentinel on, the text is for the caller.
 	case errors.Is(err, query.ErrInput):
 		text := err.Error()
 		return problem(http.StatusUnprocessableEntity, "%s",
@@ -121,6 +122,7 @@ func problemOf(err error) *Problem {
 			"the log cannot be reached; sending the same events again is safe")
 	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 		return problem(http.StatusGone, "the log no longer has that position, or not yet")
+	// The client has gone, or the process is stopping: no fault of either.
 	case errors.Is(err, context.Canceled):
 		p := problem(statusClientClosed, "the client closed the request")
 		p.cause = err
@@ -137,7 +139,7 @@ func problemOf(err error) *Problem {
 	return p
 }
 
-// statusClientClosed is what nginx logs for a request whose client has gone. Nobody receives it.
+// statusClientClosed is what nginx logs for a request whose client has gone. No client receives it.
 const statusClientClosed = 499
 
 // invalidText reports that the database received bytes that are not UTF-8, or a NUL. They are the
@@ -208,6 +210,7 @@ func (p *Problem) prepare(h http.Header, req *request) {
 // asProblem translates the faults that huma finds in a request.
 func asProblem(e *huma.ErrorModel) *Problem {
 	p := problem(e.Status, "%s", e.Detail)
+	// huma's text on a fault of ours may quote internals.
 	if e.Status >= http.StatusInternalServerError {
 		p.Detail = "internal error; quote the request id when you report it"
 		p.cause = e
@@ -215,6 +218,7 @@ func asProblem(e *huma.ErrorModel) *Problem {
 	}
 	for _, d := range e.Errors {
 		fault := ProblemError{Parameter: d.Location, Reason: d.Message}
+		// huma writes body.rules[0].name; a JSON pointer is what everything else here uses.
 		if inside, ok := strings.CutPrefix(d.Location, "body"); ok {
 			pointer := strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(inside)
 			fault.Parameter, fault.Pointer = "", &pointer

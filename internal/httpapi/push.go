@@ -26,15 +26,15 @@ func (a *API) pushRoutes() {
 		Tags:    []string{tagInbox},
 		Summary: "Subscribe a device to push messages",
 		Description: "Takes the toJSON() of a browser's PushSubscription. Push messages for the " +
-			"caller then go to that device too. " +
-			"Subscribing an endpoint again replaces its keys. A user has at most ten devices; an " +
-			"eleventh replaces the one that " +
-			"subscribed the longest time ago. The endpoint must be a public https URL.",
+			"caller then go to that device too. Subscribing an endpoint again replaces its keys. " +
+			"A user has at most ten devices; an eleventh replaces the one that subscribed the " +
+			"longest time ago. The endpoint must be a public https URL.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{422},
 	}, needMember, func(ctx context.Context, req *request, in *subscriptionInput) (*empty, error) {
-		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
-			return webpush.Add(ctx, tx, req.school, req.bearer.Subject, in.Body.Subscription)
-		})
+		return nil,
+			a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+				return webpush.Add(ctx, tx, req.school, req.bearer.Subject, in.Body.Subscription)
+			})
 	})
 	handle(a, huma.Operation{
 		OperationID: "unsubscribe-device", Method: http.MethodDelete, Path: path + "/subscriptions",
@@ -43,9 +43,10 @@ func (a *API) pushRoutes() {
 		Description: "Repeating it changes nothing.", DefaultStatus: http.StatusNoContent,
 		Errors: []int{422},
 	}, needMember, func(ctx context.Context, req *request, in *endpointInput) (*empty, error) {
-		return nil, a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
-			return webpush.Remove(ctx, tx, req.school, req.bearer.Subject, in.Endpoint)
-		})
+		return nil,
+			a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject, func(tx pgx.Tx) error {
+				return webpush.Remove(ctx, tx, req.school, req.bearer.Subject, in.Endpoint)
+			})
 	})
 }
 

@@ -98,8 +98,8 @@ func resultHeaders() map[string]*huma.Param {
 	}
 	return map[string]*huma.Param{
 		headerPosition: text("The position of the last event that the response covers."),
-		headerParked: text("How many subjects of the school are parked: their latest events " +
-			"are missing from the response."),
+		headerParked: text("How many subjects of the school are parked: their latest events are " +
+			"missing from the response."),
 		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
 		"ETag":    text("Identifies the response's body."),
 	}
@@ -128,6 +128,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if q.Info.BySight && !own {
 		scope.Sees = sightOf(req.bearer)
 	}
+	// Deterministic, so that equal inputs have equal keys.
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
 		return nil, problemOf(fmt.Errorf("encode input of query %s: %w", q.Info.Name, err))
@@ -210,7 +211,7 @@ func (a *API) minPosition(req *request) (domain.Position, error) {
 
 // await waits until the tables have reached a position, at most the time that a read may wait.
 func (a *API) await(ctx context.Context, minPosition domain.Position) error {
-	if minPosition.Offset < 0 {
+	if minPosition.Offset < 0 { // no position was named
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, a.config.WaitLimit)
@@ -237,9 +238,12 @@ func (a *API) load(
 		if err != nil {
 			return err
 		}
+		// The wait is over, but the snapshot may be of a standby that lags behind.
 		if at.Offset < minPosition.Offset {
 			return notReached(minPosition)
 		}
+		// In the same snapshot, so that a guardian whose link has just ended sees nothing of
+		// afterwards.
 		if guardian != "" {
 			theirs, err := a.deps.IsGuardian(ctx, tx, scope.School, guardian, q.Student)
 			if err != nil {
@@ -279,8 +283,11 @@ func (a result) write(
 	took time.Duration,
 ) {
 	h := w.Header()
+	// Weak, since compression in between changes the bytes.
 	tag := `W/"` + a.tag + `"`
 	h.Set("Content-Type", "application/json")
+	// Browsers may store it, but must revalidate: another user may sign in, and events arrive at
+	// any time.
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Authorization")
 	h.Set("ETag", tag)

@@ -85,7 +85,8 @@ func TestAReadOfAFuturePositionDelaysNoOther(t *testing.T) {
 func TestP7_WithoutAProjectorPositionsComeFromTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
-		d.Positions = checkpoint.NewPositions(d.Tables.(*postgres.Pool).Acquire, setName) // without notices
+		// without notices
+		d.Positions = checkpoint.NewPositions(d.Tables.(*postgres.Pool).Acquire, setName)
 		d.Cache = nil
 	})
 	admin := token(t, "north", "u", "admin")
@@ -367,8 +368,9 @@ func TestP9_GarbageInTheLogParksAndIsReported(t *testing.T) {
 	require.NoError(t, err)
 	at := s.publish("north", marked("e", "s-1", "present"))
 	r := s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
-	require.Equal(t, 1, totals(t, r)["present"], "the stream goes on")
-	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"), "and the response says what it lacks")
+	require.Equal(t, 1, totals(t, r)["present"], "the stream continues")
+	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"),
+		"and the response says what it lacks")
 
 	var page struct {
 		Unreadable int              `json:"unreadable"`

@@ -17,6 +17,7 @@ type rates struct {
 	sweepAt int // the number of buckets at which full ones are removed
 }
 
+// minSweep is the number of buckets below which removing full ones is not worth a scan.
 const minSweep = 1024
 
 func newRates(perSecond float64, burst int) *rates {
@@ -31,9 +32,10 @@ func (l *rates) take(key string, n int) time.Duration {
 	}
 	now := time.Now()
 	r := l.bucket(key, now).ReserveN(now, n)
-	if !r.OK() {
+	if !r.OK() { // more than the burst: it can never pass
 		return time.Second
 	}
+	// A refused request must not use up what the next one could have.
 	wait := r.DelayFrom(now)
 	if wait > 0 {
 		r.CancelAt(now)

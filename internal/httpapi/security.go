@@ -9,8 +9,8 @@ import (
 // contentSecurityPolicy allows what the documentation page and the dashboard ship themselves, and
 // nothing else.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src " +
-	"'self' data:; font-src 'self'; " +
-	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
+	"frame-ancestors 'none'"
 
 // secure sets the headers that limit what browsers do with a response, after the table of Mozilla's
 // HTTP Observatory. It also refuses tokens in URLs, which end up in logs and browser histories.
@@ -24,6 +24,7 @@ func secure(c Config, next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+		// On plain HTTP browsers ignore it, and on localhost it would lock developers out.
 		if r.TLS != nil || c.BehindTLS {
 			h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
 		}
@@ -31,6 +32,8 @@ func secure(c Config, next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
+		// Refused even where it would work: the token is in the logs of every proxy by now, and its
+		// owner should know.
 		for name := range r.URL.Query() {
 			if n := strings.ToLower(name); n == "token" || n == "access_token" || n == "jwt" ||
 				n == "authorization" {

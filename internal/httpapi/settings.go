@@ -34,9 +34,8 @@ func (a *API) settingsRoutes() {
 		Tags:    []string{tagSettings},
 		Summary: "Replace a school's settings",
 		Description: "Replaces all settings; what is left out returns to its default. If-Match " +
-			"names the version that the change is based " +
-			"on: if another change came first, nothing is written (412). Each event is planned " +
-			"by the version in force when it was " +
+			"names the version that the change is based on: if another change came first, " +
+			"nothing is written (412). Each event is planned by the version in force when it was " +
 			"written. Unknown members and rules are refused.",
 		Errors: []int{412, 422, 428},
 	}, needAdmin, a.putSettings)
@@ -73,6 +72,7 @@ type settingsInput struct {
 func (a *API) putSettings(
 	ctx context.Context, req *request, in *settingsInput,
 ) (*settingsResponse, error) {
+	// Without it, two administrators who edit at the same time would overwrite each other silently.
 	if in.IfMatch == "" {
 		return nil, problem(http.StatusPreconditionRequired,
 			"If-Match is required: the ETag of the settings that you replace")
