@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,40 +9,49 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Ledger keeps plans.
+// Ledger stores plans.
 type Ledger interface {
-	// Keep writes what is new about the plans, with its jobs, in one transaction, and returns how many deliveries that
-	// were. A delivery that is there already is left as it is; and what a planner has planned from an event once is not
-	// added to, whatever is known by now. Events with a fault are set aside, and no longer when they come again without.
-	// The error is [ErrRejected] when the plans themselves are to blame.
+	// Commit writes what is new about the plans, with its jobs, in one transaction, and returns the
+	// number of new deliveries. A delivery that exists is left as it is, and nothing is added to
+	// what a planner planned from an event before, whatever the facts are by now. An event with a
+	// fault becomes a dead letter, and stops being one when it is planned again without. The error
+	// is [ErrRejected] when the plans themselves are to blame.
 	Commit(ctx context.Context, plans []Planning) (int, error)
 }
 
-// ErrRejected says that the ledger refuses a plan, so that it would refuse it again. Nothing has changed.
+// ErrRejected means that the ledger refuses a plan and would refuse it again. Nothing has changed.
 var ErrRejected = errors.New("ledger refuses the plan")
 
-// Config is what an engine is made of. A zero value means the default in parentheses.
+// Config configures an engine. A zero value means the default in parentheses.
 type Config struct {
-	Planners *Planners      // required
-	Facts    FactSource     // required
-	Settings SettingsSource // required
-	Ledger   Ledger         // required
+	Planners *Planners                                // required
+	Facts    func(context.Context) (*Snapshot, error) // takes a snapshot; required
+	Settings SettingsSource                           // required
+	Ledger   Ledger                                   // required
+	// Await returns when the projections have reached a position, or with the context's error
+	// (facts are there from the beginning).
+	Await func(context.Context, domain.Position) error
 
-	MaxBatch int                   // events that are planned together at most (1,000)
+	MaxBatch int                   // events that are planned together (1,000)
 	Logger   *slog.Logger          // (none)
 	Metrics  prometheus.Registerer // (none)
 }
 
-// Validate reports all that is wrong.
+// Validate reports everything that is wrong.
 func (c *Config) Validate() error {
 	var faults []error
 	for _, f := range []struct {
 		missing bool
 		what    string
 	}{
-		{c.Planners == nil, "planners"}, {c.Facts == nil, "knowledge"}, {c.Settings == nil, "settings"}, {c.Ledger == nil, "ledger"},
+		{c.Planners == nil, "planners"},
+		{c.Facts == nil, "facts"},
+		{c.Settings == nil, "settings"},
+		{c.Ledger == nil, "ledger"},
 	} {
 		if f.missing {
 			faults = append(faults, fmt.Errorf("consumer engine: %s: required", f.what))
@@ -53,8 +63,8 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Engine plans events. Events that are handed to it at the same time are planned together, in one snapshot and one
-// transaction, so that a backlog is worked off quickly and a single event at once.
+// Engine plans events. Events that are handed to it at the same time are planned together, in one
+// snapshot and one transaction: a backlog is worked off quickly, and a single event at once.
 type Engine struct {
 	cfg     Config
 	metrics *metrics
@@ -62,7 +72,7 @@ type Engine struct {
 }
 
 type planRequest struct {
-	ctx   context.Context // of the one who waits for it
+	ctx   context.Context // of the caller that waits
 	event Event
 	done  chan error
 }
@@ -72,14 +82,13 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.MaxBatch == 0 {
-		cfg.MaxBatch = 1000
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.MaxBatch = cmp.Or(cfg.MaxBatch, 1000)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Metrics == nil {
 		cfg.Metrics = prometheus.NewRegistry()
+	}
+	if cfg.Await == nil {
+		cfg.Await = func(context.Context, domain.Position) error { return nil }
 	}
 	m, err := newMetrics(cfg.Metrics)
 	if err != nil {
@@ -88,11 +97,15 @@ func NewEngine(cfg Config) (*Engine, error) {
 	return &Engine{cfg: cfg, metrics: m, queue: make(chan *planRequest, cfg.MaxBatch)}, nil
 }
 
-// Wants says whether anything may follow from events of a type.
+// Wants reports whether any planner looks at events of a type.
 func (e *Engine) Wants(eventType string) bool { return e.cfg.Planners.Wants(eventType) }
 
-// Plan plans an event and returns when what follows from it is in the ledger. Planning it again changes nothing.
+// Plan waits for the projections to reach an event, plans it, and returns when the plan is in the
+// ledger. Planning it again changes nothing.
 func (e *Engine) Plan(ctx context.Context, event Event) error {
+	if err := e.cfg.Await(ctx, event.Position); err != nil {
+		return fmt.Errorf("wait for the projections to reach %s: %w", event.Position, err)
+	}
 	r := &planRequest{ctx: ctx, event: event, done: make(chan error, 1)}
 	select {
 	case e.queue <- r:
@@ -107,101 +120,97 @@ func (e *Engine) Plan(ctx context.Context, event Event) error {
 	}
 }
 
-const (
-	// lookAgain is how often it is looked whether the projections have come up to an event.
-	lookAgain = 3 * time.Millisecond
-	// plannersWait is how long an event may have to wait before it goes back to where it came from, to come again.
-	plannersWait = 20 * time.Second
-)
+// batchTimeout bounds the planning of one batch. Its events then go back to where they came from
+// and are delivered again.
+const batchTimeout = 20 * time.Second
 
-// Run plans what [Engine.Plan] is given, until ctx ends.
+// Run plans what [Engine.Plan] receives, until ctx ends.
 func (e *Engine) Run(ctx context.Context) error {
-	var waiting []*planRequest // for the projections
 	for {
-		batch := waiting
-		if len(batch) == 0 {
-			select {
-			case r := <-e.queue:
-				batch = append(batch, r)
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		for len(batch) < e.cfg.MaxBatch {
-			select {
-			case r := <-e.queue:
-				batch = append(batch, r)
-				continue
-			default:
-			}
-			break
-		}
-		waiting = e.plan(ctx, batch)
-		if len(waiting) > 0 && len(waiting) == len(batch) {
-			select {
-			case <-time.After(lookAgain):
-			case <-ctx.Done():
-				return nil
-			}
+		select {
+		case r := <-e.queue:
+			e.planBatch(ctx, e.gather(r))
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }
 
-// plan plans those events of a batch that the projections have, and returns the others.
-func (e *Engine) plan(ctx context.Context, batch []*planRequest) (waiting []*planRequest) {
-	ready, waiting, err := e.planReady(ctx, batch)
-	for _, r := range ready {
-		r.done <- err
+// gather takes whatever else is in the queue. It does not wait for more.
+func (e *Engine) gather(first *planRequest) []*planRequest {
+	batch := []*planRequest{first}
+	for len(batch) < e.cfg.MaxBatch {
+		select {
+		case r := <-e.queue:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
 	}
-	return waiting
+	return batch
 }
 
-func (e *Engine) planReady(ctx context.Context, batch []*planRequest) (ready, waiting []*planRequest, err error) {
-	ctx, cancel := context.WithTimeout(ctx, plannersWait)
+// errBehind is for an event that is no longer in the projections, because they were reset after it
+// had been waited for.
+var errBehind = errors.New("the projections are behind the event")
+
+func (e *Engine) planBatch(ctx context.Context, batch []*planRequest) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	snapshot, err := e.cfg.Facts.Snapshot(ctx)
+	ready, err := e.planReady(ctx, batch)
+	for _, r := range batch {
+		if err == nil && !ready[r] {
+			r.done <- errBehind
+		} else {
+			r.done <- err
+		}
+	}
+}
+
+// planReady plans those events of a batch that the snapshot has, and says which.
+func (e *Engine) planReady(
+	ctx context.Context, batch []*planRequest,
+) (ready map[*planRequest]bool, err error) {
+	began := time.Now()
+	snapshot, err := e.cfg.Facts(ctx)
 	if err != nil {
-		return batch, nil, fmt.Errorf("read what is known: %w", err)
+		return nil, fmt.Errorf("read facts: %w", err)
 	}
 	defer snapshot.Close()
+	ready = map[*planRequest]bool{}
 	var events []Event
 	var settings []*Settings
 	for _, r := range batch {
 		if r.ctx.Err() != nil {
-			continue // it will come again
+			continue // the caller has given up; the event will be delivered again
 		}
-		next, err := snapshot.Next(ctx, r.event.Position.Partition)
-		if err != nil {
-			return batch, nil, fmt.Errorf("read what is known: %w", err)
-		}
-		if r.event.Position.Offset >= next {
-			waiting = append(waiting, r)
+		if r.event.Position.Offset >= snapshot.Next(r.event.Position.Partition) {
 			continue
 		}
 		s, err := e.cfg.Settings.At(ctx, r.event.School, r.event.AppendedAt)
 		if err != nil {
-			return batch, nil, fmt.Errorf("read settings of school %q: %w", r.event.School, err)
+			return nil, fmt.Errorf("read settings of school %q: %w", r.event.School, err)
 		}
-		ready, events, settings = append(ready, r), append(events, r.event), append(settings, s)
+		ready[r], events, settings = true, append(events, r.event), append(settings, s)
 	}
-	if len(ready) == 0 {
-		return nil, waiting, nil
+	if len(events) == 0 {
+		return ready, nil
 	}
-	began := time.Now()
 	plans, err := e.cfg.Planners.PlanAll(ctx, events, settings, snapshot)
 	if err != nil {
-		return ready, waiting, err
+		return nil, err
 	}
-	snapshot.Close()
+	snapshot.Close() // the ledger needs a connection too
 	planned, err := e.commit(ctx, plans)
 	if err != nil {
-		return ready, waiting, fmt.Errorf("keep plans of %d events: %w", len(plans), err)
+		return nil, fmt.Errorf("commit plans of %d events: %w", len(plans), err)
 	}
 	e.metrics.planned(plans, planned, time.Since(began))
-	return ready, waiting, nil
+	return ready, nil
 }
 
-// commit hands plans to the ledger. When it refuses them, each goes alone, and the ones that are to blame are set aside.
+// commit hands plans to the ledger. When it refuses them, each goes alone, so that only those to
+// blame become dead letters.
 func (e *Engine) commit(ctx context.Context, plans []Planning) (int, error) {
 	n, err := e.cfg.Ledger.Commit(ctx, plans)
 	switch {
@@ -231,7 +240,7 @@ func (e *Engine) reportFaults(ctx context.Context, plans []Planning) {
 	for i := range plans {
 		if p := &plans[i]; p.Fault != nil {
 			e.metrics.faults.Inc()
-			e.cfg.Logger.ErrorContext(ctx, "set an event aside that cannot be planned",
+			e.cfg.Logger.ErrorContext(ctx, "event cannot be planned, it is a dead letter now",
 				"position", p.Event.Position.String(), "type", p.Event.Type, "error", p.Fault)
 		}
 	}

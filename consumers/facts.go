@@ -7,157 +7,226 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// FactSource is where the answers of [Facts] come from.
-type FactSource interface {
-	// Snapshot begins to read what is known at one moment.
-	Snapshot(ctx context.Context) (Snapshot, error)
+// Facts are what a rule can look up about the school of the event that it plans. All of them are
+// of one snapshot, at the event's position or a little later, and one that is missing is the zero
+// value.
+//
+// A rule that needs one more kind of fact gets it here: a member of [Lookups] that reads it and a
+// method that names it. The compiler then asks whoever builds Lookups for the rest: the read model
+// that has it, and the independent fold of package verify.
+type Facts struct{ *view }
+
+// Now is when the event was appended to the log.
+func (f Facts) Now() time.Time { return f.now }
+
+// Student returns a student by id.
+func (f Facts) Student(id string) Student { return find(f, &f.lookups.Student, f.key(id)) }
+
+// Guardians returns the guardians of a student, the primary ones first, then by id.
+func (f Facts) Guardians(studentID string) []Guardian {
+	return find(f, &f.lookups.Guardians, f.key(studentID))
 }
 
-// Snapshot is what is known at one moment. It is for one goroutine.
-type Snapshot interface {
-	// Next returns the offset of the first event of a partition that is not known yet.
-	Next(ctx context.Context, partition int32) (int64, error)
-	// Answer fills in the answers to questions.
-	Answer(ctx context.Context, questions []*Question) error
-	Close()
+// Guardian returns a guardian by id, without Relation and Primary.
+func (f Facts) Guardian(id string) Guardian { return find(f, &f.lookups.Guardian, f.key(id)) }
+
+// Class returns the enrolled students of a class, by id.
+func (f Facts) Class(classID string) []Student { return find(f, &f.lookups.Class, f.key(classID)) }
+
+// Classes returns the ids of the school's classes that have enrolled students.
+func (f Facts) Classes() []string { return find(f, &f.lookups.Classes, f.school) }
+
+// Staff returns the members of the school's staff, by id.
+func (f Facts) Staff() []Staff { return find(f, &f.lookups.Staff, f.school) }
+
+// Invoice returns an invoice by id.
+func (f Facts) Invoice(id string) Invoice { return find(f, &f.lookups.Invoice, f.key(id)) }
+
+// Payment returns a payment by id.
+func (f Facts) Payment(id string) Payment { return find(f, &f.lookups.Payment, f.key(id)) }
+
+// Account returns what happened to a student's fees, in the order of the log.
+func (f Facts) Account(studentID string) []Movement {
+	return find(f, &f.lookups.Account, f.key(studentID))
 }
 
-// QuestionKind is one of the methods of [Facts].
-type QuestionKind int
-
-// The kinds, with the type of their answers.
-const (
-	AskStudent          QuestionKind = iota // Student
-	AskGuardians                            // []Guardian
-	AskGuardian                             // Guardian
-	AskClass                                // []Student
-	AskClasses                              // []string
-	AskStaff                                // []Staff
-	AskInvoice                              // Invoice
-	AskPayment                              // Payment
-	AskAccount                              // []Movement
-	AskAttendance                           // Attendance
-	AskAttendanceWithin                     // Attendance
-	AskScores                               // []Score
-	AskRemarks                              // []Remark
-	AskAverages                             // []Average
-	AskRank                                 // Rank
-	AskPublished                            // []Published
-
-	Questions // how many kinds there are
-)
-
-// Question is what a planner wants to know.
-type Question struct {
-	Asked
-	Answer any // nil until it is answered, and of the kind's type from then on
+// Attendance counts all of a student's marks.
+func (f Facts) Attendance(studentID string) Attendance {
+	return find(f, &f.lookups.Attendance, f.key(studentID))
 }
 
-// Asked tells questions apart.
-type Asked struct {
-	Kind        QuestionKind
-	School      string
-	ID, ClassID string
-	Year, Term  domain.Label
-	From, To    domain.Date
+// AttendanceWithin counts a student's marks between two dates, both included, but no further back
+// than [LongestPeriod] days: the tables hold marks by month, and a period without a limit would
+// read all of them.
+func (f Facts) AttendanceWithin(studentID string, from, to domain.Date) Attendance {
+	from = max(from, to.AddDays(1-LongestPeriod))
+	return find(f, &f.lookups.AttendanceWithin, PeriodKey{f.key(studentID), from, to})
 }
 
-// factCache holds the questions of a batch of events. What has not been answered yet is answered with nothing, and noted.
+// Scores returns a student's scores of a term, by subject and assessment.
+func (f Facts) Scores(studentID string, year, term domain.Label) []Score {
+	return find(f, &f.lookups.Scores, TermKey{f.key(studentID), year, term})
+}
+
+// Remarks returns the remarks on a student's term: the one on the whole term first, then by
+// subject.
+func (f Facts) Remarks(studentID string, year, term domain.Label) []Remark {
+	return find(f, &f.lookups.Remarks, TermKey{f.key(studentID), year, term})
+}
+
+// Averages returns the averages of a class in a term, by subject.
+func (f Facts) Averages(classID string, year, term domain.Label) []Average {
+	return find(f, &f.lookups.Averages, TermKey{f.key(classID), year, term})
+}
+
+// Rank returns the rank of a student's overall average within a class in a term.
+func (f Facts) Rank(studentID, classID string, year, term domain.Label) Rank {
+	return find(f, &f.lookups.Rank, RankKey{TermKey{f.key(classID), year, term}, studentID})
+}
+
+// Published returns the terms of a year whose results were published to a class, in the order of
+// publication.
+func (f Facts) Published(classID string, year domain.Label) []Published {
+	return find(f, &f.lookups.Published, YearKey{f.key(classID), year})
+}
+
+// Lookup reads one kind of fact for many keys at once. It returns one value for each key, in their
+// order, and the zero value for a key that nothing is known about.
+type Lookup[K comparable, V any] func(ctx context.Context, keys []K) ([]V, error)
+
+// Lookups read the facts of one snapshot; [Facts] has the method of the same name for each of them.
+// None of them may be nil.
+type Lookups struct {
+	Student          Lookup[Key, Student]
+	Guardians        Lookup[Key, []Guardian]
+	Guardian         Lookup[Key, Guardian]
+	Class            Lookup[Key, []Student]
+	Classes          Lookup[string, []string] // by school
+	Staff            Lookup[string, []Staff]  // by school
+	Invoice          Lookup[Key, Invoice]
+	Payment          Lookup[Key, Payment]
+	Account          Lookup[Key, []Movement]
+	Attendance       Lookup[Key, Attendance]
+	AttendanceWithin Lookup[PeriodKey, Attendance]
+	Scores           Lookup[TermKey, []Score]
+	Remarks          Lookup[TermKey, []Remark]
+	Averages         Lookup[TermKey, []Average]
+	Rank             Lookup[RankKey, Rank]
+	Published        Lookup[YearKey, []Published]
+}
+
+// Key names one thing of a school: a student, a class, an invoice.
+type Key struct{ School, ID string }
+
+// PeriodKey names a student between two dates, both included.
+type PeriodKey struct {
+	Key
+	From, To domain.Date
+}
+
+// YearKey names a class in a year.
+type YearKey struct {
+	Key
+	Year domain.Label
+}
+
+// TermKey names a student or a class in a term.
+type TermKey struct {
+	Key
+	Year, Term domain.Label
+}
+
+// RankKey names a student of a class in a term; the id is that of the class.
+type RankKey struct {
+	TermKey
+	StudentID string
+}
+
+// Snapshot is the facts at one moment. It is for one goroutine.
+type Snapshot struct {
+	Lookups
+	// Next returns the offset of the first event of a partition that the snapshot does not have.
+	Next func(partition int32) int64
+	// Close releases what the snapshot holds. Closing it twice is harmless.
+	Close func()
+}
+
+// factCache holds the facts that the events of one batch have looked up.
+//
+// Rules are pure functions and read one fact after the other, each of which would be a query of its
+// own. So a rule first runs against whatever the cache has; a fact that is missing reads as the zero
+// value and is noted. Then all that was missed, by all events of the batch, is read with one query
+// for each kind, and the rules that missed something run again.
 type factCache struct {
-	questions map[Asked]*Question
-	open      []*Question
+	lookups *Lookups
+	kinds   map[any]any // *Lookup[K, V] → *kind[K, V]
+	missing []func(context.Context) error
 }
 
-func newFactCache() *factCache { return &factCache{questions: map[Asked]*Question{}} }
-
-// resolve has all open questions answered.
-func (m *factCache) resolve(ctx context.Context, s Snapshot) error {
-	if err := s.Answer(ctx, m.open); err != nil {
-		return err
-	}
-	m.open = m.open[:0]
-	return nil
+// kind is what the cache has of one kind of fact.
+type kind[K comparable, V any] struct {
+	known   map[K]V
+	missing []K
+	noted   map[K]bool // the keys in missing
 }
 
-// known is the view of one event on a memory.
-type known struct {
+// view is what one event sees of a cache.
+type view struct {
 	*factCache
 	school string
 	now    time.Time
-	missed bool // something asked for was not there yet
-	asked  bool // anything was asked for
+	missed bool // a fact was not in the cache yet
+	used   bool // any fact was looked up
 }
 
-func ask[T any](k *known, a Asked) T {
-	a.School = k.school
-	k.asked = true
-	q := k.questions[a]
-	if q == nil {
-		q = &Question{Asked: a}
-		k.questions[a] = q
-		k.open = append(k.open, q)
+func (v *view) key(id string) Key { return Key{v.school, id} }
+
+func newFactCache(l *Lookups) *factCache { return &factCache{lookups: l, kinds: map[any]any{}} }
+
+// find returns a fact from the cache, or notes that it is missing. The address of the lookup tells
+// the kinds apart.
+func find[K comparable, V any](f Facts, lookup *Lookup[K, V], key K) V {
+	k, ok := f.kinds[lookup].(*kind[K, V])
+	if !ok {
+		k = &kind[K, V]{known: map[K]V{}, noted: map[K]bool{}}
+		f.kinds[lookup] = k
 	}
-	answer, ok := q.Answer.(T)
-	if q.Answer == nil {
-		k.missed = true
-	} else if !ok {
-		panic("consumers: an answer has the wrong type")
+	f.used = true
+	value, ok := k.known[key]
+	if ok {
+		return value
 	}
-	return answer
+	f.missed = true
+	if len(k.missing) == 0 {
+		f.missing = append(f.missing, func(ctx context.Context) error { return k.read(ctx, *lookup) })
+	}
+	if !k.noted[key] {
+		k.noted[key] = true
+		k.missing = append(k.missing, key)
+	}
+	return value
 }
 
-func (k *known) Now() time.Time { return k.now }
-
-func (k *known) Student(id string) Student { return ask[Student](k, Asked{Kind: AskStudent, ID: id}) }
-
-func (k *known) Guardians(studentID string) []Guardian {
-	return ask[[]Guardian](k, Asked{Kind: AskGuardians, ID: studentID})
+func (k *kind[K, V]) read(ctx context.Context, lookup Lookup[K, V]) error {
+	values, err := lookup(ctx, k.missing)
+	if err != nil {
+		return err
+	}
+	for i, key := range k.missing {
+		k.known[key] = values[i]
+	}
+	k.missing = nil
+	clear(k.noted)
+	return nil
 }
 
-func (k *known) Guardian(id string) Guardian {
-	return ask[Guardian](k, Asked{Kind: AskGuardian, ID: id})
-}
-
-func (k *known) Class(classID string) []Student {
-	return ask[[]Student](k, Asked{Kind: AskClass, ID: classID})
-}
-
-func (k *known) Classes() []string { return ask[[]string](k, Asked{Kind: AskClasses}) }
-
-func (k *known) Staff() []Staff { return ask[[]Staff](k, Asked{Kind: AskStaff}) }
-
-func (k *known) Invoice(id string) Invoice { return ask[Invoice](k, Asked{Kind: AskInvoice, ID: id}) }
-
-func (k *known) Payment(id string) Payment { return ask[Payment](k, Asked{Kind: AskPayment, ID: id}) }
-
-func (k *known) Account(studentID string) []Movement {
-	return ask[[]Movement](k, Asked{Kind: AskAccount, ID: studentID})
-}
-
-func (k *known) Attendance(studentID string) Attendance {
-	return ask[Attendance](k, Asked{Kind: AskAttendance, ID: studentID})
-}
-
-func (k *known) AttendanceWithin(studentID string, from, to domain.Date) Attendance {
-	return ask[Attendance](k, Asked{Kind: AskAttendanceWithin, ID: studentID, From: max(from, to.AddDays(1-LongestPeriod)), To: to})
-}
-
-func (k *known) Scores(studentID string, year, term domain.Label) []Score {
-	return ask[[]Score](k, Asked{Kind: AskScores, ID: studentID, Year: year, Term: term})
-}
-
-func (k *known) Remarks(studentID string, year, term domain.Label) []Remark {
-	return ask[[]Remark](k, Asked{Kind: AskRemarks, ID: studentID, Year: year, Term: term})
-}
-
-func (k *known) Averages(classID string, year, term domain.Label) []Average {
-	return ask[[]Average](k, Asked{Kind: AskAverages, ClassID: classID, Year: year, Term: term})
-}
-
-func (k *known) Rank(studentID, classID string, year, term domain.Label) Rank {
-	return ask[Rank](k, Asked{Kind: AskRank, ID: studentID, ClassID: classID, Year: year, Term: term})
-}
-
-func (k *known) Published(classID string, year domain.Label) []Published {
-	return ask[[]Published](k, Asked{Kind: AskPublished, ClassID: classID, Year: year})
+// resolve reads all facts that were missing.
+func (c *factCache) resolve(ctx context.Context) error {
+	for _, read := range c.missing {
+		if err := read(ctx); err != nil {
+			return err
+		}
+	}
+	c.missing = nil
+	return nil
 }

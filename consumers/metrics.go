@@ -7,42 +7,49 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics is what the engine shows about itself.
+// metrics are those of the engine.
 type metrics struct {
-	events, faults prometheus.Counter
-	deliveries     *prometheus.CounterVec
-	duplicates     prometheus.Counter
-	batch, took    prometheus.Observer
-	delay          prometheus.Observer
+	events, faults, duplicates prometheus.Counter
+	deliveries                 *prometheus.CounterVec
+	batch, took, delay         prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "schoolbell_plan_" + name, Help: help})
+	counter := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Name: "schoolbell_plan_" + name, Help: help}
 	}
-	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "schoolbell_plan_" + name, Help: help, Buckets: buckets})
+	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "schoolbell_plan_" + name, Help: help, Buckets: buckets,
+		})
 	}
-	events := counter("events_total", "Events that were planned.")
-	faults := counter("faults_total", "Events from which nothing follows because a planner failed.")
-	known := counter("known_deliveries_total", "Deliveries that followed from an event and were in the ledger already.")
-	deliveries := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "schoolbell_plan_deliveries_total", Help: "Deliveries that followed from events, those already known included.",
-	}, []string{"planner", "channel"})
-	batch := histogram("batch_events", "Events planned together.", prometheus.ExponentialBuckets(1, 4, 6))
-	took := histogram("seconds", "Time to plan a batch and keep it.", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5})
-	delay := histogram("delay_seconds", "Time from when an event was appended to the log until it was planned.",
-		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600})
+	m := &metrics{
+		events: prometheus.NewCounter(counter("events_total", "Events that were planned.")),
+		faults: prometheus.NewCounter(counter("faults_total",
+			"Events that became dead letters because a planner failed.")),
+		duplicates: prometheus.NewCounter(counter("known_deliveries_total",
+			"Planned deliveries that were in the ledger already.")),
+		deliveries: prometheus.NewCounterVec(counter("deliveries_total",
+			"Planned deliveries, including those that were in the ledger already."),
+			[]string{"planner", "channel"}),
+		batch: histogram("batch_events", "Events planned together.",
+			prometheus.ExponentialBuckets(1, 4, 6)...),
+		took: histogram("seconds", "Time to plan a batch and commit it.",
+			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5),
+		delay: histogram("delay_seconds",
+			"Time from when an event was appended to the log until it was planned.",
+			.005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600),
+	}
 	var errs []error
-	for _, c := range []prometheus.Collector{events, faults, known, deliveries, batch, took, delay} {
+	for _, c := range []prometheus.Collector{
+		m.events, m.faults, m.duplicates, m.deliveries, m.batch, m.took, m.delay,
+	} {
 		errs = append(errs, reg.Register(c))
 	}
-	return &metrics{
-		events: events, faults: faults, deliveries: deliveries, duplicates: known, batch: batch, took: took, delay: delay,
-	}, errors.Join(errs...)
+	return m, errors.Join(errs...)
 }
 
-// planned counts a batch that is in the ledger.
+// planned counts a batch of which so many deliveries were new to the ledger.
 func (m *metrics) planned(plans []Planning, fresh int, took time.Duration) {
 	now := time.Now()
 	total := 0

@@ -17,20 +17,19 @@ type Event struct {
 	Replan     bool // an operator wants it planned, although it may have been before
 }
 
-// SettingsSource knows what schools have decided.
+// SettingsSource reads the settings of schools.
 type SettingsSource interface {
 	// At returns the settings that were in force at a time; never nil.
 	At(ctx context.Context, school string, at time.Time) (*Settings, error)
 }
 
-// Planning is what follows from one event.
+// Planning is the result of planning one event.
 type Planning struct {
 	Event      Event
-	FactsAt    int64 // the offset of the last event of the partition that was known
-	UsedFacts  bool  // the plan depends on what was known
+	FactsAt    int64 // the offset of the last event of the partition that the facts include
+	UsedFacts  bool  // the plan depends on facts
 	Deliveries []Delivery
-	Again      bool  // the event's
-	Fault      error // why it cannot be planned; nothing follows then
+	Fault      error // why the event cannot be planned; there are no deliveries then
 }
 
 // Planners are the rules, by the type of the events that they look at.
@@ -39,7 +38,7 @@ type Planners struct {
 	names  []string
 }
 
-// NewPlanners checks that every planner has a name of its own and something to look at.
+// NewPlanners checks that every planner is complete and has a name of its own.
 func NewPlanners(planners ...Planner) (*Planners, error) {
 	p := &Planners{byType: map[string][]Planner{}}
 	for _, planner := range planners {
@@ -47,7 +46,7 @@ func NewPlanners(planners ...Planner) (*Planners, error) {
 			return nil, fmt.Errorf("planner %q: name, types and plan are required", planner.Name)
 		}
 		if slices.Contains(p.names, planner.Name) {
-			return nil, fmt.Errorf("planner %q is there twice", planner.Name)
+			return nil, fmt.Errorf("planner %q: the name is used twice", planner.Name)
 		}
 		p.names = append(p.names, planner.Name)
 		for _, t := range planner.Types {
@@ -57,79 +56,79 @@ func NewPlanners(planners ...Planner) (*Planners, error) {
 	return p, nil
 }
 
-// Wants says whether anything may follow from events of a type.
+// Wants reports whether any planner looks at events of a type.
 func (p *Planners) Wants(eventType string) bool { return len(p.byType[eventType]) > 0 }
 
 // errPanicked is the fault of a planner that did not return.
 var errPanicked = errors.New("planner panicked")
 
-// most rounds of questions that a planner may need: a student, then the class, and so on.
+// maxRounds bounds how often planners may look up facts that depend on other facts: a student, then
+// the class, and so on. More than that is a rule that does not end.
 const maxRounds = 8
 
-// PlanAll plans events with what is known in a snapshot, which must have all of them.
-func (p *Planners) PlanAll(ctx context.Context, events []Event, settings []*Settings, snapshot Snapshot) ([]Planning, error) {
-	m := newFactCache()
+// PlanAll plans events with the facts of a snapshot, which must include all of the events. The
+// settings are one for each event, in their order.
+func (p *Planners) PlanAll(
+	ctx context.Context, events []Event, settings []*Settings, snapshot *Snapshot,
+) ([]Planning, error) {
+	cache := newFactCache(&snapshot.Lookups)
 	all := make([]Planning, len(events))
 	todo := make([]int, len(events))
 	for i := range events {
 		todo[i] = i
-		next, err := snapshot.Next(ctx, events[i].Position.Partition)
-		if err != nil {
-			return nil, err
+		all[i] = Planning{
+			Event: events[i], FactsAt: snapshot.Next(events[i].Position.Partition) - 1,
 		}
-		all[i] = Planning{Event: events[i], FactsAt: next - 1, Again: events[i].Replan}
 	}
 	for range maxRounds {
-		var again []int
+		var incomplete []int
 		for _, i := range todo {
-			if !p.planOne(&all[i], settings[i], m) {
-				again = append(again, i)
+			if !p.planOne(&all[i], settings[i], cache) {
+				incomplete = append(incomplete, i)
 			}
 		}
-		if len(again) == 0 {
+		if len(incomplete) == 0 {
 			return all, nil
 		}
-		if err := m.resolve(ctx, snapshot); err != nil {
+		if err := cache.resolve(ctx); err != nil {
 			return nil, err
 		}
-		todo = again
+		todo = incomplete
 	}
-	return nil, fmt.Errorf("plan %d events: the planners ask without end", len(todo))
+	return nil, fmt.Errorf("plan %d events: still looking up facts after %d rounds", len(todo), maxRounds)
 }
 
-// planOne says whether the plan is complete.
-func (p *Planners) planOne(plan *Planning, settings *Settings, m *factCache) (complete bool) {
-	k := &known{factCache: m, school: plan.Event.School, now: plan.Event.AppendedAt}
+// planOne reports whether the plan is complete: no fact that it looked up was missing.
+func (p *Planners) planOne(plan *Planning, settings *Settings, cache *factCache) (complete bool) {
+	v := &view{factCache: cache, school: plan.Event.School, now: plan.Event.AppendedAt}
+	plan.Deliveries, plan.Fault = nil, nil
 	defer func() {
-		if cause := recover(); cause != nil {
+		plan.UsedFacts, complete = v.used, !v.missed
+		// Where a fact was missing, the panic may be due to its zero value.
+		if cause := recover(); cause != nil && complete {
 			plan.Deliveries, plan.Fault = nil, fmt.Errorf("%w: %v", errPanicked, cause)
-			complete = !k.missed // it may have stumbled over what it did not know yet
-			if !complete {
-				plan.Fault = nil
-			}
 		}
 	}()
-	plan.Deliveries = nil
 	for _, planner := range p.byType[plan.Event.Type] {
-		for _, d := range planner.Plan(plan.Event.Envelope, k, settings) {
+		for _, d := range planner.Plan(plan.Event.Envelope, Facts{v}, settings) {
 			d.Complete(plan.Event.Envelope, planner.Name)
 			plan.Deliveries = append(plan.Deliveries, d)
 		}
 	}
-	plan.UsedFacts = k.asked
-	if !k.missed {
+	if !v.missed {
 		if plan.Fault = checkDependencies(plan.Deliveries); plan.Fault != nil {
 			plan.Deliveries = nil
 		}
 	}
-	return !k.missed
+	return !v.missed
 }
 
 // errDependency is the fault of a plan that could not be carried out.
-var errDependency = errors.New("only a notice can depend on something, and only on a document of the same event")
+var errDependency = errors.New(
+	"only a notice can depend on something, and only on a document of the same event")
 
-// checkDependencies refuses deliveries that would wait for ever, or for something that does not end: only a document is
-// either there or will never be.
+// checkDependencies refuses deliveries that would wait without end. Only a document is sure to end
+// one way or the other: a text may stay unknown for days.
 func checkDependencies(plan []Delivery) error {
 	channels := map[string]Channel{}
 	for i := range plan {
@@ -142,9 +141,11 @@ func checkDependencies(plan []Delivery) error {
 		}
 		switch on, ok := channels[d.DependsOn]; {
 		case !ok:
-			return fmt.Errorf("planner %q: %s to %s depends on %s, which the event does not lead to: %w", d.Planner, d.Channel, d.Recipient, d.DependsOn, errDependency)
+			return fmt.Errorf("planner %q: %s to %s depends on %s, which is not of the same event: %w",
+				d.Planner, d.Channel, d.Recipient, d.DependsOn, errDependency)
 		case on != PDF || d.Channel == PDF:
-			return fmt.Errorf("planner %q: %s to %s depends on %s by %s: %w", d.Planner, d.Channel, d.Recipient, d.DependsOn, on, errDependency)
+			return fmt.Errorf("planner %q: %s to %s depends on %s by %s: %w",
+				d.Planner, d.Channel, d.Recipient, d.DependsOn, on, errDependency)
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package consumers_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,12 +9,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// nothingKnown is a snapshot that has every event and no answers.
-type nothingKnown struct{}
-
-func (nothingKnown) Next(context.Context, int32) (int64, error)          { return 1 << 40, nil }
-func (nothingKnown) Answer(context.Context, []*consumers.Question) error { return nil }
-func (nothingKnown) Close()                                              {}
+// noFacts is a snapshot that includes every event, and no facts.
+var noFacts = &consumers.Snapshot{Next: func(int32) int64 { return 1 << 40 }, Close: func() {}}
 
 func TestDependenciesOtherThanDocumentsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -31,7 +26,7 @@ func TestDependenciesOtherThanDocumentsAreRefused(t *testing.T) {
 		"a document of the event": {[]consumers.Delivery{paper, {Recipient: "g", Channel: consumers.Email, DependsOn: id("st", consumers.PDF)}}, ""},
 		"a document that is not there": {
 			[]consumers.Delivery{{Recipient: "g", Channel: consumers.Email, DependsOn: id("st", consumers.PDF)}},
-			`planner "rule": email to g depends on ` + id("st", consumers.PDF) + ", which the event does not lead to",
+			`planner "rule": email to g depends on ` + id("st", consumers.PDF) + ", which is not of the same event",
 		},
 		"a text": {
 			[]consumers.Delivery{{Recipient: "h", Channel: consumers.SMS}, {Recipient: "g", Channel: consumers.Email, DependsOn: id("h", consumers.SMS)}},
@@ -46,7 +41,7 @@ func TestDependenciesOtherThanDocumentsAreRefused(t *testing.T) {
 			return c.plan
 		}})
 		require.NoError(t, err)
-		plans, err := planners.PlanAll(t.Context(), []consumers.Event{{Envelope: event}}, []*consumers.Settings{{}}, nothingKnown{})
+		plans, err := planners.PlanAll(t.Context(), []consumers.Event{{Envelope: event}}, []*consumers.Settings{{}}, noFacts)
 		require.NoError(t, err)
 		if c.fault == "" {
 			require.NoError(t, plans[0].Fault, name)

@@ -5,58 +5,59 @@ import (
 	"time"
 )
 
-// Settings are what a school has decided about its deliveries. The zero value is what a school gets that has decided
-// nothing; which rules and channels are on then is for each planner to say.
+// Settings are what a school has decided about its deliveries. The zero value is for a school that
+// has decided nothing; which rules and channels are on then is up to each planner.
 type Settings struct {
 	School    string          `json:"-"`
 	Version   int64           `json:"-"` // grows with each change; 0 for none
-	Name      string          `json:"name,omitzero" doc:"What the school calls itself in texts" example:"Oak Primary School"`
-	Sender    string          `json:"sender,omitzero" doc:"The sender's name of texts: at most 11 letters, digits and spaces, or a number as in +15125550100" example:"OAK SCHOOL"`
-	TimeZone  string          `json:"time_zone,omitzero" doc:"As in Africa/Abidjan; without one it is UTC" example:"Africa/Abidjan"`
-	Language  string          `json:"language,omitzero" doc:"For whoever has none, BCP 47; without one it is en" example:"fr"`
+	Name      string          `json:"name,omitzero" doc:"The school's name for itself in texts" example:"Oak Primary School"`
+	Sender    string          `json:"sender,omitzero" doc:"The sender's name of texts: at most 11 letters, digits and spaces, or a number, for example +15125550100" example:"OAK SCHOOL"`
+	TimeZone  string          `json:"time_zone,omitzero" doc:"For example Africa/Abidjan; UTC by default" example:"Africa/Abidjan"`
+	Language  string          `json:"language,omitzero" doc:"For recipients without a language of their own, BCP 47; en by default" example:"fr"`
 	Currency  string          `json:"currency,omitzero" doc:"ISO 4217" example:"XOF"`
 	YearFrom  int             `json:"year_from,omitzero" doc:"The month in which a school year begins; 0 means August" example:"9"`
 	Phone     PhoneRules      `json:"phone,omitzero"`
 	Quiet     QuietHours      `json:"quiet,omitzero"`
-	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Announcements that are urgent are sent all the same" example:"5000"`
-	Rules     map[string]Rule `json:"rules,omitempty" doc:"What is decided about single rules, by their names"`
+	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Urgent announcements are sent even beyond it" example:"5000"`
+	Rules     map[string]Rule `json:"rules,omitempty" doc:"Settings of single rules, by name"`
 	Reminders Reminders       `json:"reminders,omitzero"`
 	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture"`
 }
 
 // Rule is what a school has decided about one planner.
 type Rule struct {
-	Off      bool      `json:"off,omitzero" doc:"It plans nothing"`
-	On       bool      `json:"on,omitzero" doc:"It plans, though it is off unless asked for"`
+	Off      bool      `json:"off,omitzero" doc:"The rule plans nothing"`
+	On       bool      `json:"on,omitzero" doc:"The rule plans, though it is off by default"`
 	Channels []Channel `json:"channels,omitempty" doc:"Instead of the rule's own: sms, email, push, in_app"`
-	MaxAge   int       `json:"max_age,omitzero" doc:"Days: what is about an older date is passed over; 0 means the rule's own, -1 no limit"`
+	MaxAge   int       `json:"max_age,omitzero" doc:"Days: events about an older date are ignored; 0 means the rule's own limit, -1 no limit"`
 }
 
-// QuietHours are when nobody is to be disturbed by what is not urgent, by the school's clock; both zero means never.
+// QuietHours are when recipients are not disturbed unless it is urgent, by the school's clock; both
+// zero means never.
 type QuietHours struct {
-	From Clock `json:"from,omitzero" doc:"As in 21:30, by the school's clock"`
-	To   Clock `json:"to,omitzero" doc:"As in 07:00; both 00:00 means never"`
+	From Clock `json:"from,omitzero" doc:"For example 21:30, by the school's clock"`
+	To   Clock `json:"to,omitzero" doc:"For example 07:00; both 00:00 means never"`
 }
 
-// Reminders say when whoever has to pay a fee is reminded of it. The zero value reminds nobody: a school's own system may
-// do so already.
+// Reminders say when guardians are reminded of an unpaid fee. The zero value reminds of none: a
+// school's own system may do so already.
 type Reminders struct {
-	Max   int   `json:"most,omitzero" doc:"Of one invoice; 0 means none" example:"3"`
-	Every int   `json:"every,omitzero" doc:"Days between the date when it was due and the first reminder, and between two; 0 means 7" example:"7"`
+	Max   int   `json:"most,omitzero" doc:"Reminders of one invoice; 0 means none" example:"3"`
+	Every int   `json:"every,omitzero" doc:"Days between the due date and the first reminder, and between two; 0 means 7" example:"7"`
 	At    Clock `json:"at,omitzero" doc:"When the day's reminders are made, by the school's clock; 00:00 means 09:00"`
 }
 
-// PhoneRules say how numbers without a country are dialled: the country's code is put in place of the trunk prefix. The
-// zero value dials numbers as in North America: code 1 and no prefix.
+// PhoneRules say how numbers without a country are dialled: the country's code replaces the trunk
+// prefix. The zero value dials as in North America: code 1 and no prefix.
 type PhoneRules struct {
-	Country string `json:"country,omitzero" doc:"As in 44" example:"225"`
-	Trunk   string `json:"trunk,omitzero" doc:"As in 0" example:"0"`
+	Country string `json:"country,omitzero" doc:"For example 44" example:"225"`
+	Trunk   string `json:"trunk,omitzero" doc:"For example 0" example:"0"`
 }
 
-// Clock is a time of day in minutes after midnight, written as in "21:30".
+// Clock is a time of day in minutes after midnight, written "21:30".
 type Clock int
 
-// String writes it.
+// String implements [fmt.Stringer].
 func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", c/60, c%60) }
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -66,16 +67,16 @@ func (c Clock) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 func (c *Clock) UnmarshalText(text []byte) error {
 	t, err := time.Parse("15:04", string(text))
 	if err != nil {
-		return fmt.Errorf("%q is not a time of day, as in 21:30", text)
+		return fmt.Errorf("%q is not a time of day, for example 21:30", text)
 	}
 	*c = ClockOf(t)
 	return nil
 }
 
-// ClockOf returns what the clock on the wall shows.
+// ClockOf returns the time of day of t in its own location.
 func ClockOf(t time.Time) Clock { return Clock(t.Hour()*60 + t.Minute()) }
 
-// Location returns the school's time zone, UTC when it has none or it is not known.
+// Location returns the school's time zone, or UTC when it has none that is known.
 func (s *Settings) Location() *time.Location {
 	if s.TimeZone == "" {
 		return time.UTC

@@ -3,6 +3,7 @@ package consumers
 import (
 	"encoding/hex"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// InvalidSettingsError says all that is wrong with settings, and where.
+// InvalidSettingsError lists everything that is wrong with settings, and where.
 type InvalidSettingsError struct {
 	Faults []domain.Fault
 }
@@ -35,8 +36,8 @@ func (e *InvalidSettingsError) Error() string {
 	return b.String()
 }
 
-// ReadSettings reads the settings of a school as it has written them. Rules that are none of the planners' and members
-// that mean nothing are refused, as somebody would wait in vain for what they say. The error is an
+// ReadSettings reads settings as a school writes them. Rules of no planner and unknown members are
+// refused: a misspelt one would have no effect, and the school would not notice. The error is an
 // [*InvalidSettingsError].
 func (p *Planners) ReadSettings(school string, written []byte) (*Settings, error) {
 	s := &Settings{}
@@ -52,7 +53,7 @@ func (p *Planners) ReadSettings(school string, written []byte) (*Settings, error
 	return s, nil
 }
 
-// faultOf says what is wrong with JSON, and where.
+// faultOf describes what is wrong with JSON, and where.
 func faultOf(err error) domain.Fault {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return domain.Fault{Pointer: string(syntax.JSONPointer), Reason: "is not valid JSON: " + syntax.Err.Error()}
@@ -64,9 +65,9 @@ func faultOf(err error) domain.Fault {
 	reason := "must not be a " + kindName(semantic.JSONKind)
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
-		reason = "is not known"
+		reason = "is unknown"
 	case semantic.GoType == reflect.TypeFor[Clock]():
-		reason = "must be a time of day, as in 21:30"
+		reason = "must be a time of day, for example 21:30"
 	case semantic.GoType == reflect.TypeFor[int](), semantic.GoType == reflect.TypeFor[int64]():
 		reason = "must be a whole number"
 	}
@@ -96,23 +97,24 @@ const maxSenderLength = 11
 func (s *Settings) validate(f *domain.Faults, planners []string) {
 	f.OptionalText("/name", s.Name, domain.MaxLabelLength*4)
 	if !validSender(s.Sender) {
-		f.Add("/sender", "must be at most %d letters, digits and spaces with a letter among them, or a telephone number as in +15125550100", maxSenderLength)
+		f.Add("/sender", "must be at most %d letters, digits and spaces, at least one of them a "+
+			"letter, or a telephone number, for example +15125550100", maxSenderLength)
 	}
 	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
-		f.Add("/time_zone", "must be a time zone, as in Africa/Abidjan")
+		f.Add("/time_zone", "must be a time zone, for example Africa/Abidjan")
 	}
 	if _, err := language.Parse(s.Language); s.Language != "" && err != nil {
-		f.Add("/language", "must be a language tag, as in fr or pt-BR")
+		f.Add("/language", "must be a language tag, for example fr or pt-BR")
 	}
 	if s.Currency != "" {
 		f.Currency("/currency", s.Currency)
 	}
 	between(f, "/year_from", s.YearFrom, 0, 12)
 	if !digits(s.Phone.Country, 3) {
-		f.Add("/phone/country", "must be at most 3 digits, as in 44")
+		f.Add("/phone/country", "must be at most 3 digits, for example 44")
 	}
 	if !digits(s.Phone.Trunk, 3) {
-		f.Add("/phone/trunk", "must be at most 3 digits, as in 0")
+		f.Add("/phone/trunk", "must be at most 3 digits, for example 0")
 	}
 	if s.Budget < 0 {
 		f.Add("/sms_budget", "must not be negative")
@@ -122,16 +124,11 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 	if hash, err := hex.DecodeString(s.Logo); s.Logo != "" && (err != nil || len(hash) != 32) {
 		f.Add("/logo", "must be the SHA-256 of a stored picture, in hexadecimal")
 	}
-	names := make([]string, 0, len(s.Rules))
-	for name := range s.Rules {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(s.Rules)) {
 		rule := s.Rules[name]
 		at := "/rules/" + string(jsontext.Pointer("").AppendToken(name)[1:])
 		if !slices.Contains(planners, name) {
-			f.Add(at, "is not a rule; there are %s", strings.Join(planners, ", "))
+			f.Add(at, "is not a rule; the rules are %s", strings.Join(planners, ", "))
 			continue
 		}
 		rule.validate(f, at)
@@ -143,28 +140,29 @@ func (r *Rule) validate(f *domain.Faults, at string) {
 		f.Add(at, "cannot be on and off")
 	}
 	if r.MaxAge < -1 {
-		f.Add(at+"/max_age", "must be a number of days, 0 for the rule's own or -1 for no limit")
+		f.Add(at+"/max_age", "must be a number of days, 0 for the rule's own limit or -1 for none")
 	}
 	permitted := []Channel{SMS, Email, Push, InApp}
 	for i, c := range r.Channels {
 		if !slices.Contains(permitted, c) || slices.Contains(r.Channels[:i], c) {
-			f.Add(at+"/channels", "must be some of sms, email, push and in_app, each once")
+			f.Add(at+"/channels", "must be some of sms, email, push and in_app, each at most once")
 			break
 		}
 	}
 }
 
-func between(f *domain.Faults, at string, n, least, most int) {
-	if n < least || n > most {
-		f.Add(at, "must lie between %d and %d", least, most)
+func between(f *domain.Faults, at string, n, lo, hi int) {
+	if n < lo || n > hi {
+		f.Add(at, "must be between %d and %d", lo, hi)
 	}
 }
 
-func digits(s string, most int) bool {
-	return len(s) <= most && strings.Trim(s, "0123456789") == ""
+func digits(s string, limit int) bool {
+	return len(s) <= limit && strings.Trim(s, "0123456789") == ""
 }
 
-// validSender says whether a text can come from a name: the alphanumeric ones of GSM, or a number.
+// validSender reports whether a text can be sent from a name: an alphanumeric one of GSM, or a
+// number.
 func validSender(s string) bool {
 	if number, ok := strings.CutPrefix(s, "+"); ok {
 		return len(number) >= 3 && digits(number, 15)

@@ -20,7 +20,7 @@ func planners(t *testing.T) *consumers.Planners {
 	return p
 }
 
-func TestSettingsAreReadAsTheyWereWritten(t *testing.T) {
+func TestSettingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	const written = `{"name":"École du Chêne","sender":"CHENE 1","time_zone":"Europe/Paris","language":"fr","currency":"EUR","year_from":9,` +
 		`"phone":{"country":"33","trunk":"0"},"quiet":{"from":"20:30","to":"07:00"},"sms_budget":5000,` +
@@ -34,31 +34,31 @@ func TestSettingsAreReadAsTheyWereWritten(t *testing.T) {
 	require.JSONEq(t, written, string(again))
 }
 
-func TestP9_BadSettingsAreToldWhatIsWrong(t *testing.T) {
+func TestP9_BadSettingsAreRefusedWithAllFaults(t *testing.T) {
 	t.Parallel()
 	for written, want := range map[string][]string{
 		`{"name":"Oak"`:                          {" is not valid JSON: unexpected EOF"},
-		`{"nam":"Oak"}`:                          {"/nam is not known"},
-		`{"quiet":{"form":"20:00"}}`:             {"/quiet/form is not known"},
-		`{"quiet":{"from":"8pm"}}`:               {"/quiet/from must be a time of day, as in 21:30"},
-		`{"quiet":{"from":1260}}`:                {"/quiet/from must be a time of day, as in 21:30"},
+		`{"nam":"Oak"}`:                          {"/nam is unknown"},
+		`{"quiet":{"form":"20:00"}}`:             {"/quiet/form is unknown"},
+		`{"quiet":{"from":"8pm"}}`:               {"/quiet/from must be a time of day, for example 21:30"},
+		`{"quiet":{"from":1260}}`:                {"/quiet/from must be a time of day, for example 21:30"},
 		`{"rules":{"absence":{"off":"yes"}}}`:    {"/rules/absence/off must not be a text"},
 		`{"year_from":1.5}`:                      {"/year_from must be a whole number"},
 		`[]`:                                     {" must not be a list"},
-		`{"sender":"THE SCHOOL OF OAK"}`:         {"/sender must be at most 11 letters, digits and spaces with a letter among them, or a telephone number as in +15125550100"},
-		`{"sender":"12345"}`:                     {"/sender must be at most 11 letters, digits and spaces with a letter among them, or a telephone number as in +15125550100"},
-		`{"time_zone":"Mars/Olympus"}`:           {"/time_zone must be a time zone, as in Africa/Abidjan"},
-		`{"language":"french!","currency":"€"}`:  {"/language must be a language tag, as in fr or pt-BR", "/currency must be an ISO 4217 currency code, as in EUR"},
-		`{"year_from":13,"sms_budget":-1}`:       {"/year_from must lie between 0 and 12", "/sms_budget must not be negative"},
-		`{"phone":{"country":"+44"},"logo":"x"}`: {"/phone/country must be at most 3 digits, as in 44", "/logo must be the SHA-256 of a stored picture, in hexadecimal"},
-		`{"reminders":{"most":51,"every":-1}}`:   {"/reminders/most must lie between 0 and 50", "/reminders/every must lie between 0 and 365"},
-		`{"rules":{"absense":{}}}`:               {"/rules/absense is not a rule; there are absence, invoice"},
-		`{"rules":{"a/b":{}}}`:                   {"/rules/a~1b is not a rule; there are absence, invoice"},
+		`{"sender":"THE SCHOOL OF OAK"}`:         {"/sender must be at most 11 letters, digits and spaces, at least one of them a letter, or a telephone number, for example +15125550100"},
+		`{"sender":"12345"}`:                     {"/sender must be at most 11 letters, digits and spaces, at least one of them a letter, or a telephone number, for example +15125550100"},
+		`{"time_zone":"Mars/Olympus"}`:           {"/time_zone must be a time zone, for example Africa/Abidjan"},
+		`{"language":"french!","currency":"€"}`:  {"/language must be a language tag, for example fr or pt-BR", "/currency must be an ISO 4217 currency code, for example EUR"},
+		`{"year_from":13,"sms_budget":-1}`:       {"/year_from must be between 0 and 12", "/sms_budget must not be negative"},
+		`{"phone":{"country":"+44"},"logo":"x"}`: {"/phone/country must be at most 3 digits, for example 44", "/logo must be the SHA-256 of a stored picture, in hexadecimal"},
+		`{"reminders":{"most":51,"every":-1}}`:   {"/reminders/most must be between 0 and 50", "/reminders/every must be between 0 and 365"},
+		`{"rules":{"absense":{}}}`:               {"/rules/absense is not a rule; the rules are absence, invoice"},
+		`{"rules":{"a/b":{}}}`:                   {"/rules/a~1b is not a rule; the rules are absence, invoice"},
 		`{"rules":{"invoice":{"on":true,"off":true},"absence":{"channels":["sms","sms"],"max_age":-2}}}`: {
-			"/rules/absence/max_age must be a number of days, 0 for the rule's own or -1 for no limit",
-			"/rules/absence/channels must be some of sms, email, push and in_app, each once", "/rules/invoice cannot be on and off",
+			"/rules/absence/max_age must be a number of days, 0 for the rule's own limit or -1 for none",
+			"/rules/absence/channels must be some of sms, email, push and in_app, each at most once", "/rules/invoice cannot be on and off",
 		},
-		`{"rules":{"absence":{"channels":["pdf"]}}}`: {"/rules/absence/channels must be some of sms, email, push and in_app, each once"},
+		`{"rules":{"absence":{"channels":["pdf"]}}}`: {"/rules/absence/channels must be some of sms, email, push and in_app, each at most once"},
 	} {
 		_, err := planners(t).ReadSettings("oak", []byte(written))
 		var invalid *consumers.InvalidSettingsError

@@ -155,7 +155,7 @@ func (b *Batch) MarkAll(school string, offset int64) {
 func (b *Batch) Lookups() []Lookup {
 	var ls []Lookup
 	for _, r := range b.order {
-		if l := r.lookup(); l != nil {
+		if l, some := r.lookup(); some {
 			ls = append(ls, l)
 		}
 	}
@@ -175,7 +175,7 @@ func (b *Batch) Settle() {
 func (b *Batch) Take(maxRows int) ([]RowSet, []*Change) {
 	var sets []RowSet
 	for _, r := range b.order {
-		if set := r.take(); set != nil {
+		if set, some := r.take(); some {
 			sets = append(sets, set)
 		}
 	}

@@ -2,32 +2,10 @@ package projections
 
 import (
 	"hash/maphash"
+	"maps"
 	"reflect"
 	"slices"
 )
-
-// RowSet holds rows of one table on their way to a store, as of the moment they were taken.
-type RowSet interface {
-	Schema() *Schema
-	Len() int
-	// Value returns a column of a row.
-	Value(row, column int) reflect.Value
-	// Deleted reports that the row is to be removed; only its key columns are set then.
-	Deleted(row int) bool
-	// New reports that the store has no row with this key.
-	New(row int) bool
-}
-
-// Lookup holds the keys of one table whose rows a fold needs. A store looks them up.
-type Lookup interface {
-	Schema() *Schema
-	Len() int
-	// Key returns a key column of a wanted row.
-	Key(row, column int) reflect.Value
-	// Found receives a row from the store: it calls scan with the settable value of each column in
-	// turn.
-	Found(scan func(column int, into reflect.Value) error) error
-}
 
 // anyRows are the rows of one table, of either implementation.
 type anyRows interface{ ordinal() int }
@@ -37,8 +15,8 @@ type tableRows interface {
 	anyRows
 	undo()
 	accept()
-	take() RowSet // nil when nothing has changed
-	lookup() Lookup
+	take() (RowSet, bool) // false when nothing has changed
+	lookup() (Lookup, bool)
 	settle() // keys looked up and not found do not exist
 	evict(current uint64)
 	size() int
@@ -151,21 +129,16 @@ func (r *rows[K, R]) accept() {
 	r.accepted = len(r.added)
 }
 
-func (r *rows[K, R]) take() RowSet {
-	if r.table.schema.AppendOnly {
-		if len(r.added) == 0 {
-			return nil
-		}
-		set := &rowSet[K, R]{schema: &r.table.schema, pairs: r.added}
+func (r *rows[K, R]) take() (RowSet, bool) {
+	set := RowSet{schema: &r.table.schema}
+	if set.schema.AppendOnly {
+		set.pairs = reflect.ValueOf(r.added)
 		r.added, r.accepted = make([]pair[K, R], 0, len(r.added)), 0
-		return set.bind()
+		return set, set.Len() > 0
 	}
-	if len(r.dirty) == 0 {
-		return nil
-	}
-	set := &rowSet[K, R]{schema: &r.table.schema, pairs: make([]pair[K, R], len(r.dirty))}
+	pairs := make([]pair[K, R], len(r.dirty))
 	for i, s := range r.dirty {
-		set.pairs[i] = s.pair
+		pairs[i] = s.pair
 		switch {
 		case !s.exists:
 			set.deleted = mark(set.deleted, i, len(r.dirty))
@@ -176,7 +149,8 @@ func (r *rows[K, R]) take() RowSet {
 		s.dirty, s.absent = false, !s.exists
 	}
 	r.dirty = r.dirty[:0]
-	return set.bind()
+	set.pairs = reflect.ValueOf(pairs)
+	return set, set.Len() > 0
 }
 
 // evict forgets about half of the rows: those last used before the median of a sample. Rows that
@@ -213,16 +187,26 @@ func (r *rows[K, R]) medianAge() uint64 {
 	return ages[len(ages)/2]
 }
 
-func (r *rows[K, R]) lookup() Lookup {
-	if len(r.wanted) == 0 {
-		return nil
+func (r *rows[K, R]) lookup() (Lookup, bool) {
+	keys := slices.Collect(maps.Keys(r.wanted))
+	return Lookup{&r.table.schema, reflect.ValueOf(keys), r.found}, len(keys) > 0
+}
+
+// found adds a row from the store.
+func (r *rows[K, R]) found(scan func(column int, into reflect.Value) error) error {
+	s := &slot[K, R]{exists: true, loaded: true}
+	key, row := reflect.ValueOf(&s.Key).Elem(), reflect.ValueOf(&s.Row).Elem()
+	for i, c := range r.table.schema.Columns {
+		into := row
+		if c.Key {
+			into = key
+		}
+		if err := scan(i, into.Field(c.field)); err != nil {
+			return err
+		}
 	}
-	l := &lookup[K, R]{rows: r, keys: make([]K, 0, len(r.wanted))}
-	for k := range r.wanted {
-		l.keys = append(l.keys, k)
-	}
-	l.values = reflect.ValueOf(l.keys)
-	return l
+	r.slots[s.Key] = s
+	return nil
 }
 
 func (r *rows[K, R]) settle() {
@@ -234,67 +218,11 @@ func (r *rows[K, R]) settle() {
 	clear(r.wanted)
 }
 
-type lookup[K comparable, R any] struct {
-	rows   *rows[K, R]
-	keys   []K
-	values reflect.Value
-}
-
-func (l *lookup[K, R]) Schema() *Schema { return &l.rows.table.schema }
-func (l *lookup[K, R]) Len() int        { return len(l.keys) }
-func (l *lookup[K, R]) Key(row, column int) reflect.Value {
-	return l.values.Index(row).Field(l.Schema().Columns[column].field)
-}
-
-func (l *lookup[K, R]) Found(scan func(column int, into reflect.Value) error) error {
-	s := &slot[K, R]{exists: true, loaded: true}
-	key, row := reflect.ValueOf(&s.Key).Elem(), reflect.ValueOf(&s.Row).Elem()
-	for i, c := range l.Schema().Columns {
-		into := row
-		if c.Key {
-			into = key
-		}
-		if err := scan(i, into.Field(c.field)); err != nil {
-			return err
-		}
-	}
-	l.rows.slots[s.Key] = s
-	return nil
-}
-
-type rowSet[K comparable, R any] struct {
-	schema  *Schema
-	pairs   []pair[K, R]
-	deleted []bool // nil when there are none; so is added
-	added   []bool
-	values  reflect.Value
-}
-
-func (s *rowSet[K, R]) bind() RowSet {
-	s.values = reflect.ValueOf(s.pairs)
-	return s
-}
-
+// mark sets the i-th of n marks, which are nil while there are none.
 func mark(marks []bool, i, n int) []bool {
 	if marks == nil {
 		marks = make([]bool, n)
 	}
 	marks[i] = true
 	return marks
-}
-
-func (s *rowSet[K, R]) Schema() *Schema      { return s.schema }
-func (s *rowSet[K, R]) Len() int             { return len(s.pairs) }
-func (s *rowSet[K, R]) Deleted(row int) bool { return s.deleted != nil && s.deleted[row] }
-func (s *rowSet[K, R]) New(row int) bool {
-	return s.schema.AppendOnly || s.added != nil && s.added[row]
-}
-
-func (s *rowSet[K, R]) Value(row, column int) reflect.Value {
-	c := s.schema.Columns[column]
-	part := 1
-	if c.Key {
-		part = 0
-	}
-	return s.values.Index(row).Field(part).Field(c.field)
 }

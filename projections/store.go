@@ -26,16 +26,12 @@ type Store interface {
 	// reason. After any other error but [ErrRejected] the outcome is unknown: the commit may have
 	// taken place.
 	Commit(ctx context.Context, claim Claim, c *Commit) error
-	ParkedStore
-}
-
-// ParkedStore is the part of a store that holds the parked events.
-type ParkedStore interface {
 	// Parked returns all parked subjects of a partition.
 	Parked(ctx context.Context, partition int32) ([]ParkedSubject, error)
 	// ParkedEvents returns the oldest events of a parked subject, at most limit.
-	ParkedEvents(ctx context.Context, partition int32, key SubjectKey,
-		limit int) ([]eventlog.Record, error)
+	ParkedEvents(
+		ctx context.Context, partition int32, key SubjectKey, limit int,
+	) ([]eventlog.Record, error)
 }
 
 // Claim is the right to move one partition, until the next claim.

@@ -15,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -122,7 +123,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.eventually(t, "sent", 2)
 
 	// A delivery that was deleted is found, and planned again.
-	var checked consumers.VerifyResult
+	var checked verify.Result
 	a.jobs(t, exitDone, &checked, a.withLog("verify")...)
 	require.Equal(t, 2, checked.Deliveries)
 	a.sql(t, `DELETE FROM schoolbell.ledger WHERE id = '`+first.ID+`'`)

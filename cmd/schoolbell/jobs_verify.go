@@ -10,11 +10,11 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/kafka"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
@@ -80,7 +80,7 @@ func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
 // verifyJobs verifies the plans of all partitions.
 func verifyJobs(
 	ctx context.Context, log *kafka.Log, pool *postgres.Pool,
-) (*consumers.VerifyResult, error) {
+) (*verify.Result, error) {
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	if err != nil {
 		return nil, err
@@ -93,12 +93,11 @@ func verifyJobs(
 	if err != nil {
 		return nil, err
 	}
-	v := &consumers.Verification{
+	v := &verify.Verification{
 		Planners: planners, Settings: ledger.NewSettings(pool.Conns()), Log: log,
-		Decode:  cloudevents.Decode,
-		History: func() consumers.History { return knowledge.NewHistory() },
+		Decode: cloudevents.Decode,
 	}
-	all := &consumers.VerifyResult{Findings: []consumers.Finding{}}
+	all := &verify.Result{Findings: []verify.Finding{}}
 	for partition := range topic.Partitions {
 		held, err := stored.Partition(ctx, partition)
 		if err != nil {
@@ -116,7 +115,7 @@ func verifyJobs(
 	return all, nil
 }
 
-func printChecked(io streams, asJSON bool, checked *consumers.VerifyResult) error {
+func printChecked(io streams, asJSON bool, checked *verify.Result) error {
 	if asJSON {
 		return printJSON(io.out, checked)
 	}

@@ -52,6 +52,8 @@ func (d *Dir) Write(_ context.Context, name string, body []byte) error {
 	return d.sync(".")
 }
 
+// writeFile creates a file and syncs it. O_EXCL makes a clash of temporary names an error, never a
+// mixture of two documents.
 func (d *Dir) writeFile(name string, body []byte) (err error) {
 	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -64,6 +66,7 @@ func (d *Dir) writeFile(name string, body []byte) (err error) {
 	return f.Sync()
 }
 
+// sync makes the entries of a directory durable: without it a rename may be lost with the power.
 func (d *Dir) sync(dir string) error {
 	f, err := d.root.Open(dir)
 	if err != nil {

@@ -72,6 +72,8 @@ func NewHandler(cfg Config) (http.Handler, error) {
 var contentTypes = map[string]string{"application/pdf": "pdf", "image/png": "png",
 	"image/jpeg": "jpg"}
 
+// ServeHTTP checks the link before the store is read, so that a stranger cannot find out which
+// documents exist.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")

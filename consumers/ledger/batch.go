@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// batcher collects what goroutines want done at the same time, and does it together. There is no waiting for company:
-// while one batch is being done the next one gathers.
+// batcher does together what goroutines request at the same time. Nothing waits for a batch to fill
+// up: while one is being processed the next one gathers, so batches grow with the load.
 type batcher[In, Out any] struct {
 	queue chan *call[In, Out]
-	limit int
-	do    func(ctx context.Context, batch []In) ([]Out, error) // an answer for each, in order
+	limit int                                                  // of a batch
+	do    func(ctx context.Context, batch []In) ([]Out, error) // one result for each, in order
 }
 
 type call[In, Out any] struct {
@@ -20,48 +20,48 @@ type call[In, Out any] struct {
 	done chan struct{}
 }
 
-func newBatcher[In, Out any](most int, do func(context.Context, []In) ([]Out, error)) *batcher[In, Out] {
-	return &batcher[In, Out]{queue: make(chan *call[In, Out], most), limit: most, do: do}
+func newBatcher[In, Out any](
+	limit int, do func(context.Context, []In) ([]Out, error),
+) *batcher[In, Out] {
+	return &batcher[In, Out]{queue: make(chan *call[In, Out], limit), limit: limit, do: do}
 }
 
-// submit has one thing done and waits for it. When ctx ends before, it may still be done.
-func (b *batcher[In, Out]) submit(ctx context.Context, in In) (Out, error) {
+// submit has one thing done and waits for the result. When ctx ends before, it may still be done.
+func (b *batcher[In, Out]) submit(ctx context.Context, in In) (out Out, err error) {
 	c := &call[In, Out]{in: in, done: make(chan struct{})}
-	var nothing Out
 	select {
 	case b.queue <- c:
 	case <-ctx.Done():
-		return nothing, context.Cause(ctx)
+		return out, context.Cause(ctx)
 	}
 	select {
 	case <-c.done:
 		return c.out, c.err
 	case <-ctx.Done():
-		return nothing, context.Cause(ctx)
+		return out, context.Cause(ctx)
 	}
 }
 
-// run does batches, up to so many at the same time, until ctx ends.
-func (b *batcher[In, Out]) run(ctx context.Context, atOnce int) {
+// run processes batches, so many of them concurrently, until ctx ends.
+func (b *batcher[In, Out]) run(ctx context.Context, concurrent int) {
 	var g sync.WaitGroup
-	for range atOnce {
+	for range concurrent {
 		g.Go(func() {
 			for {
-				var batch []*call[In, Out]
 				select {
 				case c := <-b.queue:
-					batch = append(batch, c)
+					b.process(ctx, b.gather(c))
 				case <-ctx.Done():
 					return
 				}
-				b.process(ctx, b.gather(batch))
 			}
 		})
 	}
 	g.Wait()
 }
 
-func (b *batcher[In, Out]) gather(batch []*call[In, Out]) []*call[In, Out] {
+func (b *batcher[In, Out]) gather(first *call[In, Out]) []*call[In, Out] {
+	batch := []*call[In, Out]{first}
 	for len(batch) < b.limit {
 		select {
 		case c := <-b.queue:

@@ -92,7 +92,7 @@ func (l *Ledger) Retry(ctx context.Context, id, actor string) error {
 			_, err = l.river.JobRetryTx(ctx, tx, job)
 			return err
 		}
-		return l.insertNewJobs(ctx, tx, []*newJob{{task: task{e.ID, e.Channel}, school: e.School, priority: e.Priority}})
+		return l.insertJobs(ctx, tx, []*newJob{{task: task{e.ID, e.Channel}, school: e.School, priority: e.Priority}})
 	})
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,19 @@ type task struct {
 // Kind implements [river.JobArgs].
 func (task) Kind() string { return "deliver" }
 
-// newJob is a job that is to be inserted.
+// newJob is a job to insert.
 type newJob struct {
 	task
 	school   string
 	priority consumers.Priority
 	at       time.Time // zero: at once
-	position time.Time // in the line, if at once
+	position time.Time // queue position, if at once
 }
 
 func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 
 // Commit implements [consumers.Ledger].
-func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (kept int, err error) {
+func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planned int, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		fresh, err := l.dropReplayed(ctx, tx, plans)
 		if err != nil {
@@ -46,7 +47,7 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (kept i
 		if err != nil {
 			return err
 		}
-		kept = len(jobs)
+		planned = len(jobs)
 		if err := insertFactsAt(ctx, tx, fresh); err != nil {
 			return err
 		}
@@ -57,33 +58,46 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (kept i
 		if err != nil {
 			return err
 		}
-		return l.insertJobs(ctx, tx, jobs)
+		due := make([]*newJob, len(jobs))
+		for i := range jobs {
+			due[i] = jobs[i].newJob
+		}
+		return l.insertJobs(ctx, tx, due)
 	})
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && rejects(pg.Code) {
 		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
 	}
-	return kept, err
+	return planned, err
 }
 
-// dropReplayed leaves out the plans of events that were planned before, when the log is read once more. What follows from
-// them is in the ledger; and from one that nothing followed from, nothing follows now, though more may be known: nobody
-// wants to hear of an absence of last year because the school has learnt a telephone number.
-func (l *Ledger) dropReplayed(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]consumers.Planning, error) {
+// rejects reports that an SQLSTATE is about the data: a bad value, a violated constraint, a limit.
+func rejects(code string) bool {
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") ||
+		strings.HasPrefix(code, "54")
+}
+
+// dropReplayed leaves out the plans of events that were planned before, when the log is read again.
+// Their deliveries are in the ledger; and an event that led to none leads to none now, even if the
+// facts have changed: no parent wants a text about an absence of last year because the school has
+// learnt their telephone number.
+func (l *Ledger) dropReplayed(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
+) ([]consumers.Planning, error) {
 	planned, err := checkpoint.Furthest(ctx, tx, l.cfg.Group)
 	if err != nil {
 		return nil, err
 	}
 	fresh := plans[:0:0]
 	for i := range plans {
-		if p := &plans[i]; p.Again || p.Event.Position.Offset >= planned[p.Event.Position.Partition] {
+		p := &plans[i]
+		if p.Event.Replan || p.Event.Position.Offset >= planned[p.Event.Position.Partition] {
 			fresh = append(fresh, *p)
 		}
 	}
 	return fresh, nil
 }
 
-// plannedJob is the job of a delivery that is new.
+// plannedJob is the job of a new delivery.
 type plannedJob struct {
 	*newJob
 	dependsOn string
@@ -100,12 +114,10 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 		for j := range plans[i].Deliveries {
 			d := &plans[i].Deliveries[j]
 			if byID[d.ID] != nil || before[ruleRunOf(d)] {
-				continue // two planned the same, as for a parent of two; or it is complete
+				continue // planned twice, for example for a parent of two; or the rule is complete
 			}
 			byID[d.ID] = d
-			if err := c.add(d); err != nil {
-				return nil, err
-			}
+			c.add(d)
 		}
 	}
 	if len(byID) == 0 {
@@ -119,32 +131,38 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	jobs := make([]plannedJob, len(ids))
 	for i, id := range ids {
 		d := byID[id]
-		jobs[i] = plannedJob{&newJob{task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore}, d.DependsOn}
+		job := newJob{
+			task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore,
+		}
+		jobs[i] = plannedJob{&job, d.DependsOn}
 	}
 	return jobs, nil
 }
 
-// ruleRun is a planner and the event that it was applied to.
+// ruleRun is a planner and the event that it planned.
 type ruleRun struct{ school, source, event, planner string }
 
 func ruleRunOf(d *consumers.Delivery) ruleRun {
 	return ruleRun{d.School, d.Source, d.EventID, d.Planner}
 }
 
-// plannedBefore finds which planners have planned from which events before. What they planned is complete: by now they
-// might know other recipients. It is asked for before anything is inserted, and once for each event: in one statement
-// with the insertion every recipient of a notice would come across all those before him.
-func plannedBefore(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) (map[ruleRun]bool, error) {
-	asked := map[ruleRun]bool{}
+// plannedBefore finds which planners have planned which events before. What they planned then is
+// complete: with the facts of today they might find other recipients. It is looked up before anything
+// is inserted, and once for each event: in one statement with the insertion, every recipient of a
+// notice would find the rows of those before them.
+func plannedBefore(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
+) (map[ruleRun]bool, error) {
+	listed := map[ruleRun]bool{}
 	var list []ruleRun
 	var columns [4][]string
 	for i := range plans {
 		for j := range plans[i].Deliveries {
 			a := ruleRunOf(&plans[i].Deliveries[j])
-			if asked[a] {
+			if listed[a] {
 				continue
 			}
-			asked[a] = true
+			listed[a] = true
 			list = append(list, a)
 			for i, v := range [4]string{a.school, a.source, a.event, a.planner} {
 				columns[i] = append(columns[i], v)
@@ -157,33 +175,42 @@ func plannedBefore(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) (
 	before := map[ruleRun]bool{}
 	batch := &pgx.Batch{}
 	batch.Queue(forceIndexScans)
-	batch.Queue(plannedBeforeSQL, columns[0], columns[1], columns[2], columns[3]).Query(func(rows pgx.Rows) error {
+	lookup := batch.Queue(plannedBeforeSQL, columns[0], columns[1], columns[2], columns[3])
+	lookup.Query(func(rows pgx.Rows) error {
 		var n int
-		_, err := pgx.ForEachRow(rows, []any{&n}, func() error { before[list[n-1]] = true; return nil })
+		_, err := pgx.ForEachRow(rows, []any{&n}, func() error {
+			before[list[n-1]] = true
+			return nil
+		})
 		return err
 	})
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, fmt.Errorf("look for what was planned before: %w", err)
+		return nil, fmt.Errorf("look up what was planned before: %w", err)
 	}
 	return before, nil
 }
 
 const plannedBeforeSQL = `
-SELECT u.n FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u (school, source, event_id, planner, n)
+SELECT u.n FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+	AS u (school, source, event_id, planner, n)
 WHERE EXISTS (SELECT FROM schoolbell.ledger l
-	WHERE l.school = u.school AND l.event_id = u.event_id AND l.planner = u.planner AND l.source = u.source)`
+	WHERE l.school = u.school AND l.event_id = u.event_id AND l.planner = u.planner
+		AND l.source = u.source)`
 
 const insertSQL = `
-INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once,
-	template, params, language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
-SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel, u.queue, u.address, u.about, u.once,
-	u.template, u.params::jsonb, u.language, u.sender, u.depends_on, u.correlation_id, u.partition, u.log_offset, u.priority,
-	u.not_before, u.not_after
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-	$11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::integer[],
-	$20::bigint[], $21::smallint[], $22::timestamptz[], $23::timestamptz[])
-	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address, about, once, template, params,
-		language, sender, depends_on, correlation_id, partition, log_offset, priority, not_before, not_after)
+INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel,
+	queue, address, about, once, template, params, language, sender, depends_on, correlation_id,
+	partition, log_offset, priority, not_before, not_after)
+SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel,
+	u.queue, u.address, u.about, u.once, u.template, u.params::jsonb, u.language, u.sender,
+	u.depends_on, u.correlation_id, u.partition, u.log_offset, u.priority, u.not_before, u.not_after
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+	$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+	$15::text[], $16::text[], $17::text[], $18::text[], $19::integer[], $20::bigint[],
+	$21::smallint[], $22::timestamptz[], $23::timestamptz[])
+	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address,
+		about, once, template, params, language, sender, depends_on, correlation_id, partition,
+		log_offset, priority, not_before, not_after)
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 
@@ -196,14 +223,11 @@ type columns struct {
 	notBefore, notAfter []*time.Time
 }
 
-func (c *columns) add(d *consumers.Delivery) error {
-	params, err := d.EncodeParams()
-	if err != nil {
-		return fmt.Errorf("%w: %w", consumers.ErrRejected, err)
-	}
+func (c *columns) add(d *consumers.Delivery) {
 	for i, v := range [18]string{
-		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient, string(d.Channel), QueueOf(d.Channel), d.Address,
-		d.About, d.Once, d.Template, string(params), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
+		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient,
+		string(d.Channel), QueueOf(d.Channel), d.Address, d.About, d.Once, d.Template,
+		cmp.Or(string(d.Params), "{}"), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
 	} {
 		c.texts[i] = append(c.texts[i], v)
 	}
@@ -212,7 +236,6 @@ func (c *columns) add(d *consumers.Delivery) error {
 	c.priority = append(c.priority, int16(d.Priority))
 	c.notBefore = append(c.notBefore, orNull(d.NotBefore))
 	c.notAfter = append(c.notAfter, orNull(d.NotAfter))
-	return nil
 }
 
 func (c *columns) args() []any {
@@ -230,60 +253,47 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-// insertFactsAt notes with what knowledge events were planned, where that was more than what came before them: when the
-// planners had fallen behind. With it a plan can be recomputed, also one from which nothing followed.
+// insertFactsAt stores up to where the facts reached with which events were planned, if that was
+// further than the event itself: when the planners had fallen behind. With it package verify can
+// recompute a plan, even one without deliveries.
 func insertFactsAt(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
 	var partitions []int32
-	var offsets, known []int64
+	var offsets, factsAt []int64
 	for i := range plans {
-		if p := &plans[i]; p.UsedFacts && p.Fault == nil && p.FactsAt > p.Event.Position.Offset {
-			partitions, offsets = append(partitions, p.Event.Position.Partition), append(offsets, p.Event.Position.Offset)
-			known = append(known, p.FactsAt)
+		p := &plans[i]
+		if at := p.Event.Position; p.UsedFacts && p.Fault == nil && p.FactsAt > at.Offset {
+			partitions, offsets = append(partitions, at.Partition), append(offsets, at.Offset)
+			factsAt = append(factsAt, p.FactsAt)
 		}
 	}
 	if len(offsets) == 0 {
 		return nil
 	}
 	if _, err := tx.Exec(ctx, `
-		INSERT INTO schoolbell.ledger_known (partition, log_offset, known_at) SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[])
-		ON CONFLICT DO NOTHING`, partitions, offsets, known); err != nil {
-		return fmt.Errorf("note what was known: %w", err)
+		INSERT INTO schoolbell.ledger_known (partition, log_offset, known_at)
+		SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[])
+		ON CONFLICT DO NOTHING`, partitions, offsets, factsAt); err != nil {
+		return fmt.Errorf("store how far the facts reached: %w", err)
 	}
 	return nil
 }
 
-// commitDeadLetters notes the events that cannot be planned, and forgets those that an operator had planned again and now could.
-func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
-	for i := range plans {
-		e, fault := plans[i].Event, plans[i].Fault
-		var err error
-		switch {
-		case fault != nil:
-			err = upsertDeadLetter(ctx, tx, deadLetterRow{e.Position.Partition, e.Position.Offset, e.School, e.ID, e.Type, fault.Error()})
-		case plans[i].Again:
-			_, err = tx.Exec(ctx, `DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`, e.Position.Partition, e.Position.Offset)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dropWaiting leaves out the jobs of deliveries that wait for another one; they get theirs when that is done.
-func dropWaiting(ctx context.Context, tx pgx.Tx, kept []plannedJob) ([]plannedJob, error) {
+// dropWaiting leaves out the jobs of deliveries that wait for another one; release inserts them when
+// that is done.
+func dropWaiting(ctx context.Context, tx pgx.Tx, planned []plannedJob) ([]plannedJob, error) {
 	var ids []string
-	for _, j := range kept {
+	for _, j := range planned {
 		if j.dependsOn != "" {
 			ids = append(ids, j.ID)
 		}
 	}
 	if len(ids) == 0 {
-		return kept, nil
+		return planned, nil
 	}
 	rows, _ := tx.Query(ctx, `
 		SELECT d.id FROM schoolbell.ledger d JOIN schoolbell.ledger p ON p.id = d.depends_on
-		WHERE d.id = ANY ($1) AND p.state NOT IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled')`, ids)
+		WHERE d.id = ANY ($1)
+			AND p.state NOT IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled')`, ids)
 	waiting, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("read dependencies: %w", err)
@@ -292,8 +302,8 @@ func dropWaiting(ctx context.Context, tx pgx.Tx, kept []plannedJob) ([]plannedJo
 	for _, id := range waiting {
 		wait[id] = true
 	}
-	due := kept[:0:0]
-	for _, j := range kept {
+	due := planned[:0:0]
+	for _, j := range planned {
 		if !wait[j.ID] {
 			due = append(due, j)
 		}
@@ -301,15 +311,7 @@ func dropWaiting(ctx context.Context, tx pgx.Tx, kept []plannedJob) ([]plannedJo
 	return due, nil
 }
 
-func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, kept []plannedJob) error {
-	jobs := make([]*newJob, len(kept))
-	for i := range kept {
-		jobs[i] = kept[i].newJob
-	}
-	return l.insertNewJobs(ctx, tx, jobs)
-}
-
-func (l *Ledger) insertNewJobs(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
+func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
 	if len(jobs) == 0 {
 		return nil
 	}

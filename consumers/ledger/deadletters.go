@@ -7,58 +7,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// deadLetterRow is an event that cannot be planned.
-type deadLetterRow struct {
-	partition                     int32
-	offset                        int64
-	school, eventID, kind, reason string
-}
-
-// execer is a pool or a transaction.
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
-func upsertDeadLetter(ctx context.Context, q execer, a deadLetterRow) error {
-	_, err := q.Exec(ctx, `
-		INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
-		a.partition, a.offset, storable(a.school), storable(a.eventID), storable(a.kind), storable(a.reason))
-	if err != nil {
-		return fmt.Errorf("set event aside: %w", err)
-	}
-	return nil
-}
-
-// storable makes a text that the database takes.
-func storable(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), 2000)], "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// AddDeadLetter notes a record that cannot be read, so that nobody has to look for it. The log keeps it.
-func (l *Ledger) AddDeadLetter(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error {
-	return upsertDeadLetter(ctx, l.pool, deadLetterRow{at.Partition, at.Offset, school, eventID, eventType, reason})
-}
-
-// DeadLetters returns the events that could not be planned, the oldest first, of one school or of all.
-func (l *Ledger) DeadLetters(ctx context.Context, school string) ([]DeadLetter, error) {
-	rows, _ := l.pool.Query(ctx, `SELECT partition, log_offset, school, event_id, type, reason, at FROM schoolbell.ledger_aside
-		WHERE $1 IN ('', school) ORDER BY at, partition, log_offset`, school)
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e DeadLetter, err error) {
-		return e, row.Scan(&e.Position.Partition, &e.Position.Offset, &e.School, &e.EventID, &e.Type, &e.Reason, &e.At)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list events set aside: %w", err)
-	}
-	return list, nil
-}
-
-// DeadLetter is an event that could not be planned. It is planned again by whoever hands it to an engine as wanted again.
+// DeadLetter is an event that could not be planned, because it cannot be read or a planner failed.
+// The event itself stays in the log. It stops being a dead letter when it is planned again with
+// [consumers.Event] marked Replan, and can be.
 type DeadLetter struct {
 	Position domain.Position `json:"position"`
 	School   string          `json:"school"`
@@ -66,4 +22,76 @@ type DeadLetter struct {
 	Type     string          `json:"type"`
 	Reason   string          `json:"reason"`
 	At       time.Time       `json:"at"`
+}
+
+func upsertDeadLetter(ctx context.Context, tx pgx.Tx, d *DeadLetter) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
+		VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
+		d.Position.Partition, d.Position.Offset, storable(d.School), storable(d.EventID),
+		storable(d.Type), storable(d.Reason))
+	if err != nil {
+		return fmt.Errorf("store dead letter: %w", err)
+	}
+	return nil
+}
+
+// storable makes a text that the database accepts: it takes neither zero bytes nor broken UTF-8,
+// both of which occur in what cannot be read.
+func storable(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), 2000)], "\uFFFD")
+	return strings.ReplaceAll(s, "\x00", "\uFFFD")
+}
+
+// AddDeadLetter stores the position of a record that cannot be read, and why.
+func (l *Ledger) AddDeadLetter(
+	ctx context.Context, at domain.Position, school, eventID, eventType, reason string,
+) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		return upsertDeadLetter(ctx, tx, &DeadLetter{
+			Position: at, School: school, EventID: eventID, Type: eventType, Reason: reason,
+		})
+	})
+}
+
+// commitDeadLetters stores the events that cannot be planned, and removes those that could be
+// planned when an operator retried them.
+func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+	for i := range plans {
+		e, fault := plans[i].Event, plans[i].Fault
+		var err error
+		switch {
+		case fault != nil:
+			err = upsertDeadLetter(ctx, tx, &DeadLetter{
+				Position: e.Position, School: e.School, EventID: e.ID, Type: e.Type,
+				Reason: fault.Error(),
+			})
+		case e.Replan:
+			_, err = tx.Exec(ctx, `
+				DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`,
+				e.Position.Partition, e.Position.Offset)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeadLetters returns the events that could not be planned, the oldest first, of one school or, when
+// it is empty, of all.
+func (l *Ledger) DeadLetters(ctx context.Context, school string) ([]DeadLetter, error) {
+	rows, _ := l.pool.Query(ctx, `
+		SELECT partition, log_offset, school, event_id, type, reason, at
+		FROM schoolbell.ledger_aside WHERE $1 IN ('', school)
+		ORDER BY at, partition, log_offset`, school)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d DeadLetter, err error) {
+		return d, row.Scan(&d.Position.Partition, &d.Position.Offset, &d.School, &d.EventID,
+			&d.Type, &d.Reason, &d.At)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	return list, nil
 }

@@ -1,19 +1,33 @@
-// Package ledger keeps deliveries in PostgreSQL and executes them with River.
+// Package ledger stores deliveries in PostgreSQL and executes them with River.
 //
 // What it promises:
 //
-//   - A delivery and its job are written in one transaction, once ([Ledger.Commit]); planning again changes nothing.
-//   - Before a provider is asked, the ledger says so ([Sending]). A worker that dies leaves that trace, and the next one
-//     knows that the provider may have done it: it asks again only when the provider recognises repetitions, asks for the
-//     status when it can tell, and else leaves the delivery [Unknown] for a report or an operator.
-//   - An answer counts only for the latest start of its delivery, or as evidence about one that is unknown.
-//   - What became of a delivery is appended to the log as an event. It is written with the change itself and relayed
-//     afterwards, so none is lost, and its id follows from the delivery, so none counts twice.
-//   - An overdue fee is reminded of on its days, by the school's clock, and each reminder is one event in the log: River's
-//     leader has one process look, and a reminder is counted in the transaction that puts it into the outbox (remind.go).
+//   - A delivery and its job are written in one transaction, once ([Ledger.Commit]); planning again
+//     changes nothing.
+//   - Before a provider is called, the ledger says so: the delivery is Sending. A worker that dies
+//     leaves that trace, and the next one knows that the provider may have done the delivery: it
+//     sends again only when the provider recognises repetitions, looks up the status when the
+//     provider can tell, and otherwise leaves the delivery Unknown for a report or an operator.
+//   - A result counts only for the latest start of its delivery (the fence), or as evidence about
+//     one that is unknown.
+//   - What became of a delivery is appended to the log as an event. It is written in the transaction
+//     of the change and relayed afterwards, so none is lost, and its id follows from the delivery,
+//     so none counts twice.
+//   - An overdue fee leads to reminders on its days, by the school's clock, and each reminder is one
+//     event in the log: every process looks, and a reminder is counted in the transaction that puts
+//     it into the outbox (remind.go).
 //
-// How it gets fast: what many workers want of the database at the same moment goes there together (batch.go).
+// How data runs through it: Commit inserts rows and jobs (commit.go); River hands a job to a worker,
+// which starts the delivery (start.go), calls the provider and records the result (work.go,
+// finish.go); the outcome waits in the outbox for the relay (outbox.go). Later reports of providers
+// arrive in Receive (report.go), the commands of operators in command.go.
 //
-// How it stays fair: jobs of a queue and priority are fetched in the order of their scheduled_at, which for jobs that
-// are due says nothing about time. It is the place in a line in which schools take turns (turns.go).
+// How it is fast: what many workers want from the database at the same moment goes there together
+// (batch.go).
+//
+// How it is fair: jobs of a queue and priority are fetched in the order of their scheduled_at, which
+// for jobs that are due says nothing about time. It is a position in a line in which schools take
+// turns (fairqueue.go).
+//
+// The first change: what happens after a provider's response is decided in attempt, in work.go.
 package ledger

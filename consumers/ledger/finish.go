@@ -13,9 +13,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// finishSQL writes down what came of attempts. An answer counts if its start is the latest one; or if nobody knows and it
-// is certain. A report may have come before the answer: then it stands, and the answer adds what the provider calls the
-// delivery. Those that count are the answer.
+// finishSQL stores the results of attempts and returns those that count. A result counts if its start
+// is the latest one, or if the delivery is unknown and the result is certain. A report may have come
+// before it: then the report's state stands, and the result adds the provider's id.
 const finishSQL = `
 UPDATE schoolbell.ledger l SET
 	state = CASE WHEN l.state IN ('sending', 'unknown') THEN u.state ELSE l.state END,
@@ -25,8 +25,8 @@ UPDATE schoolbell.ledger l SET
 	error_class = CASE WHEN l.state IN ('sending', 'unknown') THEN u.class ELSE l.error_class END,
 	document = coalesce(u.document, l.document),
 	attempts = l.attempts - u.free::integer, changed_at = now()
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::text[], $9::text[],
-	$10::jsonb[], $11::boolean[])
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+	$7::integer[], $8::text[], $9::text[], $10::jsonb[], $11::boolean[])
 	AS u (id, fence, state, provider, provider_id, cost, segments, error, class, document, free)
 WHERE l.id = u.id AND (
 	l.fence = u.fence AND l.state IN ('sending', 'sent', 'delivered', 'failed')
@@ -35,17 +35,22 @@ RETURNING l.id`
 
 const writeLogSQL = `
 INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail, took_ms, worker)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::text[])`
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::integer[],
+	$7::text[])`
 
-const insertOutboxSQL = `INSERT INTO schoolbell.ledger_outbox (school, event) SELECT * FROM unnest($1::text[], $2::jsonb[])`
+const insertOutboxSQL = `
+INSERT INTO schoolbell.ledger_outbox (school, event)
+SELECT * FROM unnest($1::text[], $2::jsonb[])`
 
-// forceIndexScans makes the rest of a transaction look rows up by their keys. The tables may have been empty when the server last
-// counted them, and then it would rather read all of them.
-const forceIndexScans = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+// forceIndexScans makes the rest of a transaction look rows up by their keys. The tables may have
+// been empty when the server last analysed them, and then it would rather read them from one end to
+// the other.
+const forceIndexScans = `SELECT set_config('enable_seqscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
-// finishBatch says for each attempt whether it counts.
+// finishBatch stores the results of attempts, and says of each whether it counts.
 func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, error) {
-	// Rows are locked in the order of their ids.
+	// Rows are locked in the order of their ids, so that two batches cannot block each other.
 	order := make([]int, len(batch))
 	for i := range order {
 		order[i] = i
@@ -61,20 +66,24 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		first := &pgx.Batch{}
 		first.Queue(forceIndexScans)
-		first.Queue(finishSQL, c.ids, c.fences, c.states, c.providers, c.providerIDs, c.costs, c.segments, c.texts, c.classes, c.documents, c.free).
-			Query(func(rows pgx.Rows) error {
-				var id string
-				_, err := pgx.ForEachRow(rows, []any{&id}, func() error { changed[id] = true; return nil })
-				return err
+		update := first.Queue(finishSQL, c.ids, c.fences, c.states, c.providers, c.providerIDs,
+			c.costs, c.segments, c.texts, c.classes, c.documents, c.uncounted)
+		update.Query(func(rows pgx.Rows) error {
+			var id string
+			_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+				changed[id] = true
+				return nil
 			})
+			return err
+		})
 		if err := tx.SendBatch(ctx, first).Close(); err != nil {
 			return err
 		}
 		second := &pgx.Batch{}
-		whats, tell := c.followUp(changed)
-		second.Queue(writeLogSQL, c.ids, c.schools, c.fences, whats, c.texts, c.took, c.workers)
-		if len(tell.events) > 0 {
-			second.Queue(insertOutboxSQL, tell.schools, tell.events)
+		second.Queue(writeLogSQL, c.ids, c.schools, c.fences, c.logEntries(changed), c.texts,
+			c.took, c.workers)
+		if schools, events := c.outcomes(changed); len(events) > 0 {
+			second.Queue(insertOutboxSQL, schools, events)
 		}
 		c.queueProblems(second, changed)
 		if err := tx.SendBatch(ctx, second).Close(); err != nil {
@@ -96,15 +105,16 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 // finishColumns are attempts, column by column.
 type finishColumns struct {
 	ids, schools, states, providers, providerIDs, texts, classes, workers []string
-	fences, costs                                                         []int64
-	segments, took                                                        []int32
-	documents, events                                                     [][]byte
-	free                                                                  []bool
-	ended                                                                 []string // what may have been waited for
-	wereUnknown                                                           []string // what was unknown before
+
+	fences, costs     []int64
+	segments, took    []int32
+	documents, events [][]byte
+	uncounted         []bool
+	ended             []string // deliveries that others may have waited for
+	wereUnknown       []string // deliveries that were unknown before
 }
 
-// queueProblems keeps the list of those that need a look.
+// queueProblems updates the list of deliveries that need attention.
 func (c *finishColumns) queueProblems(batch *pgx.Batch, changed map[string]bool) {
 	if len(c.wereUnknown) > 0 {
 		batch.Queue(`DELETE FROM schoolbell.ledger_trouble WHERE id = ANY ($1)`, c.wereUnknown)
@@ -137,59 +147,68 @@ func (c *finishColumns) add(f *finish) error {
 	if err != nil {
 		return err
 	}
-	c.ids, c.schools, c.states = append(c.ids, f.ID), append(c.schools, f.School), append(c.states, string(f.state))
-	c.providers, c.providerIDs = append(c.providers, f.provider), append(c.providerIDs, storable(f.receipt.ProviderID))
-	c.costs, c.segments = append(c.costs, f.receipt.Cost), append(c.segments, int32(f.receipt.Segments))
-	c.texts, c.classes, c.fences = append(c.texts, text), append(c.classes, string(f.class)), append(c.fences, f.fence)
-	c.took, c.workers, c.free = append(c.took, int32(f.took.Milliseconds())), append(c.workers, f.worker), append(c.free, f.uncounted)
+	c.ids, c.schools = append(c.ids, f.ID), append(c.schools, f.School)
+	c.states, c.classes = append(c.states, string(f.state)), append(c.classes, string(f.class))
+	c.providers = append(c.providers, f.provider)
+	c.providerIDs = append(c.providerIDs, storable(f.receipt.ProviderID))
+	c.costs = append(c.costs, f.receipt.Cost)
+	c.segments = append(c.segments, int32(f.receipt.Segments))
+	c.texts, c.fences = append(c.texts, text), append(c.fences, f.fence)
+	c.took, c.workers = append(c.took, int32(f.took.Milliseconds())), append(c.workers, f.worker)
+	c.uncounted = append(c.uncounted, f.uncounted)
 	c.documents, c.events = append(c.documents, document), append(c.events, event)
 	if f.before == consumers.Unknown {
 		c.wereUnknown = append(c.wereUnknown, f.ID)
 	}
-	if f.Channel == consumers.PDF && (f.state == consumers.Failed || f.state == consumers.Cancelled) {
+	failed := f.state == consumers.Failed || f.state == consumers.Cancelled
+	if f.Channel == consumers.PDF && failed {
 		c.ended = append(c.ended, f.ID)
 	}
 	return nil
 }
 
-// followUp says what is to be written into the deliveries' logs, and what the log is to be told, once it is known which count.
-func (c *finishColumns) followUp(changed map[string]bool) (whats []string, tell struct {
-	schools []string
-	events  [][]byte
-},
-) {
+// logEntries are the lines of the deliveries' own logs.
+func (c *finishColumns) logEntries(changed map[string]bool) []string {
+	entries := make([]string, len(c.ids))
 	for i, id := range c.ids {
-		what := c.states[i]
 		switch {
 		case !changed[id]:
-			what = "late " + what
-		case c.free[i]:
-			what = "given back"
-		}
-		whats = append(whats, what)
-		if changed[id] && c.events[i] != nil {
-			tell.schools, tell.events = append(tell.schools, c.schools[i]), append(tell.events, c.events[i])
+			entries[i] = "late " + c.states[i]
+		case c.uncounted[i]:
+			entries[i] = "given back"
+		default:
+			entries[i] = c.states[i]
 		}
 	}
-	return whats, tell
+	return entries
 }
 
-// release gives deliveries that have waited for others their jobs.
+// outcomes are the events of those attempts that count, for the outbox.
+func (c *finishColumns) outcomes(changed map[string]bool) (schools []string, events [][]byte) {
+	for i, id := range c.ids {
+		if changed[id] && c.events[i] != nil {
+			schools, events = append(schools, c.schools[i]), append(events, c.events[i])
+		}
+	}
+	return schools, events
+}
+
+// release inserts the jobs of deliveries that have waited for others.
 func (l *Ledger) release(ctx context.Context, tx pgx.Tx, ended []string) error {
 	if len(ended) == 0 {
 		return nil
 	}
 	rows, _ := tx.Query(ctx, `
-		SELECT d.id, d.channel, d.school, d.priority, coalesce(d.not_before, 'epoch') FROM schoolbell.ledger d
-		JOIN schoolbell.ledger p ON p.id = d.depends_on
+		SELECT d.id, d.channel, d.school, d.priority, coalesce(d.not_before, 'epoch')
+		FROM schoolbell.ledger d JOIN schoolbell.ledger p ON p.id = d.depends_on
 		WHERE d.depends_on = ANY ($1) AND d.depends_on <> '' AND d.state = 'planned' AND d.fence = 0
 			AND p.state IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled')
 		ORDER BY d.id`, ended)
 	jobs, err := pgx.CollectRows(rows, scanNewJob)
 	if err != nil {
-		return fmt.Errorf("find what has waited: %w", err)
+		return fmt.Errorf("find what waits: %w", err)
 	}
-	return l.insertNewJobs(ctx, tx, jobs)
+	return l.insertJobs(ctx, tx, jobs)
 }
 
 func scanNewJob(row pgx.CollectableRow) (*newJob, error) {

@@ -25,13 +25,12 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// everything knows of every event, and of nothing else.
-type everything struct{}
-
-func (everything) Snapshot(context.Context) (consumers.Snapshot, error) { return everything{}, nil }
-func (everything) Next(context.Context, int32) (int64, error)           { return math.MaxInt64, nil }
-func (everything) Answer(context.Context, []*consumers.Question) error  { return nil }
-func (everything) Close()                                               {}
+// noFacts is a snapshot that includes every event, and no facts.
+func noFacts(context.Context) (*consumers.Snapshot, error) {
+	return &consumers.Snapshot{
+		Next: func(int32) int64 { return math.MaxInt64 }, Close: func() {},
+	}, nil
+}
 
 // textEach plans a text about every mark, to a telephone of its own.
 var textEach = consumers.Planner{
@@ -57,7 +56,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 		return err
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Facts: everything{}, Settings: ledger.NewSettings(pool.Conns()), Ledger: l,
+		Planners: planners, Facts: noFacts, Settings: ledger.NewSettings(pool.Conns()), Ledger: l,
 	})
 	if err != nil {
 		return err

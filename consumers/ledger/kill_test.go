@@ -82,7 +82,7 @@ func work(ctx context.Context) error {
 	if n, _ := strconv.Atoi(os.Getenv(workerInvoices)); n > 0 {
 		l, err := ledger.New(ledger.Config{
 			Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Settings: ledger.NewSettings(pool.Conns()),
-			Debts: owed(n, domain.DateOf(time.Now()).AddDays(-30)), RemindEvery: 100 * time.Millisecond,
+			Overdue: owed(n, domain.DateOf(time.Now()).AddDays(-30)).Overdue, RemindEvery: 100 * time.Millisecond,
 		})
 		if err != nil {
 			return err

@@ -1,39 +1,34 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/consumers"
-	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// The queues.
+// The queues of deliveries.
 const (
 	QueueSMS          = "sms"
 	QueuePDF          = "pdf"
 	QueueNotification = "notification"
-	QueueReminders    = "reminders" // not of deliveries: whether reminders of fees are to be made
 )
 
-// Queues lists them all.
-func Queues() []string { return []string{QueueSMS, QueuePDF, QueueNotification, QueueReminders} }
+// Queues lists all queues.
+func Queues() []string { return []string{QueueSMS, QueuePDF, QueueNotification} }
 
 // QueueOf returns the queue of a channel.
 func QueueOf(c consumers.Channel) string {
@@ -47,101 +42,8 @@ func QueueOf(c consumers.Channel) string {
 	}
 }
 
-// Config is what a ledger is made of. A zero value means the default in parentheses.
-type Config struct {
-	Pool      *pgxpool.Pool                                   // of the role schoolbell_jobs; required
-	Group     string                                          // of the consumers, under whose name positions are kept (consumers)
-	Encode    func(*domain.Envelope) (eventlog.Record, error) // makes records of outcomes; required to run
-	Log       eventlog.Appender                               // takes outcomes; required to run
-	Providers map[consumers.Channel]consumers.Provider        // a channel without one keeps its deliveries waiting
-	Debts     consumers.Debts                                 // what is owed; without it nobody is reminded of it
-	Settings  *Settings                                       // who wants reminders; required with debts
-
-	Workers        map[string]int                      // jobs at the same time, by queue (sms 100, pdf 2, notification 200, reminders 1)
-	Attempts       int                                 // until a delivery is dead (10)
-	SendTimeout    time.Duration                       // for one attempt (10 s)
-	RetryMin       time.Duration                       // before the second attempt; then twice as long, and so on, with jitter (1 s)
-	RetryMax       time.Duration                       // at most (15 min)
-	UnknownTimeout map[consumers.Channel]time.Duration // until one that is unknown and that nobody reports about has failed (sms and email 72 h, others 24 h)
-	StopTimeout    time.Duration                       // for running jobs when the program stops; then they are given back (10 s)
-	RemindEvery    time.Duration                       // between two looks whether reminders are to be made (1 min)
-	KeepFinished   time.Duration                       // how long River keeps jobs that are done; the ledger keeps deliveries for ever (24 h)
-
-	Now     func() time.Time      // for reminders (time.Now)
-	Logger  *slog.Logger          // (none)
-	Metrics prometheus.Registerer // (none)
-}
-
-// Validate reports all that is wrong.
-func (c *Config) Validate() error {
-	var faults []error
-	if c.Pool == nil {
-		faults = append(faults, errors.New("ledger: pool is required"))
-	}
-	if c.Debts != nil && c.Settings == nil {
-		faults = append(faults, errors.New("ledger: settings are required with debts"))
-	}
-	for _, f := range []struct {
-		value int64
-		what  string
-	}{
-		{int64(c.Attempts), "attempts"},
-		{int64(c.SendTimeout), "time to send"},
-		{int64(c.RetryMin), "shortest pause"},
-		{int64(c.RetryMax), "longest pause"},
-		{int64(c.StopTimeout), "time to stop"},
-		{int64(c.RemindEvery), "time between looks for reminders"},
-		{int64(c.KeepFinished), "time to keep jobs"},
-	} {
-		if f.value < 0 {
-			faults = append(faults, fmt.Errorf("ledger: %s must not be negative", f.what))
-		}
-	}
-	for channel, d := range c.UnknownTimeout {
-		if !slices.Contains(consumers.Channels(), channel) || d < 0 {
-			faults = append(faults, fmt.Errorf("ledger: doubt of %s about channel %q: want a time, for one of %v", d, channel, consumers.Channels()))
-		}
-	}
-	for queue, n := range c.Workers {
-		if !slices.Contains(Queues(), queue) || n < 1 {
-			faults = append(faults, fmt.Errorf("ledger: %d workers for queue %q: want at least one, for one of %v", n, queue, Queues()))
-		}
-	}
-	if c.SendTimeout > 15*time.Second {
-		faults = append(faults, fmt.Errorf("ledger: time to send: %s is more than 15 s, so that a stuck job could not be told from a slow one within a minute", c.SendTimeout))
-	}
-	return errors.Join(faults...)
-}
-
-func (c *Config) setDefaults() {
-	c.Group = cmp.Or(c.Group, "consumers")
-	c.Attempts = cmp.Or(c.Attempts, 10)
-	c.SendTimeout = cmp.Or(c.SendTimeout, 10*time.Second)
-	c.RetryMin = cmp.Or(c.RetryMin, time.Second)
-	c.RetryMax = cmp.Or(c.RetryMax, 15*time.Minute)
-	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
-	c.RemindEvery = cmp.Or(c.RemindEvery, time.Minute)
-	c.KeepFinished = cmp.Or(c.KeepFinished, 24*time.Hour)
-	doubt := map[consumers.Channel]time.Duration{consumers.SMS: 72 * time.Hour, consumers.Email: 72 * time.Hour}
-	for _, channel := range consumers.Channels() {
-		doubt[channel] = cmp.Or(c.UnknownTimeout[channel], doubt[channel], 24*time.Hour)
-	}
-	c.UnknownTimeout = doubt
-	workers := map[string]int{QueueSMS: 100, QueuePDF: 2, QueueNotification: 200, QueueReminders: 1}
-	maps.Copy(workers, c.Workers)
-	c.Workers = workers
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Metrics == nil {
-		c.Metrics = prometheus.NewRegistry()
-	}
-}
-
-// Ledger keeps deliveries and executes them. It implements [consumers.Ledger] and [consumers.Reports].
+// Ledger stores deliveries and executes them. It implements [consumers.Ledger] and
+// [consumers.Reports].
 type Ledger struct {
 	cfg     Config
 	pool    *pgxpool.Pool
@@ -153,8 +55,8 @@ type Ledger struct {
 	finishes *batcher[*finish, bool]
 	sends    map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]
 	slots    map[consumers.Channel]*batcher[struct{}, time.Time]
-	outbox   chan struct{} // there is something in it
-	retryAt  sync.Map      // by a job's id: when it is to be tried again
+	outbox   chan struct{} // holds a token when the outbox may not be empty
+	retryAt  sync.Map      // by a job's id: when it is to be retried
 }
 
 var (
@@ -162,29 +64,35 @@ var (
 	_ consumers.Reports = (*Ledger)(nil)
 )
 
-// New returns a ledger. Without providers it only keeps and shows deliveries.
+// New returns a ledger. Without providers it only stores and shows deliveries.
 func New(cfg Config) (*Ledger, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg.setDefaults()
-	l := &Ledger{cfg: cfg, pool: cfg.Pool, queue: newFairQueue(), outbox: make(chan struct{}, 1)}
+	l := &Ledger{
+		cfg: cfg, pool: cfg.Pool, queue: newFairQueue(), outbox: make(chan struct{}, 1),
+		sends: map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]{},
+		slots: map[consumers.Channel]*batcher[struct{}, time.Time]{},
+	}
 	var err error
-	if l.metrics, err = newMetrics(cfg.Metrics, l); err != nil {
+	if l.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err
 	}
 	l.starts = newBatcher(1000, l.startBatch)
 	l.finishes = newBatcher(1000, l.finishBatch)
-	l.sends = map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]{}
-	l.slots = map[consumers.Channel]*batcher[struct{}, time.Time]{}
 	for channel, p := range cfg.Providers {
-		if together, ok := p.(consumers.BatchProvider); ok {
-			l.sends[channel] = newBatcher(100, func(ctx context.Context, batch []*consumers.Delivery) ([]consumers.SendResult, error) {
-				return together.SendBatch(ctx, batch), nil
+		if many, ok := p.(consumers.BatchProvider); ok {
+			l.sends[channel] = newBatcher(100, func(
+				ctx context.Context, batch []*consumers.Delivery,
+			) ([]consumers.SendResult, error) {
+				return many.SendBatch(ctx, batch), nil
 			})
 		}
 		if rate := p.Abilities().Rate; rate > 0 {
-			l.slots[channel] = newBatcher(100, func(ctx context.Context, batch []struct{}) ([]time.Time, error) {
+			l.slots[channel] = newBatcher(100, func(
+				ctx context.Context, batch []struct{},
+			) ([]time.Time, error) {
 				return l.takeSlots(ctx, p.Name(), rate, len(batch))
 			})
 		}
@@ -199,33 +107,31 @@ func (l *Ledger) newClient() (err error) {
 	}
 	queues := map[string]river.QueueConfig{}
 	for queue, n := range l.cfg.Workers {
-		channels := slices.DeleteFunc(consumers.Channels(), func(c consumers.Channel) bool { return QueueOf(c) != queue || l.cfg.Providers[c] == nil })
+		channels := slices.DeleteFunc(consumers.Channels(), func(c consumers.Channel) bool {
+			return QueueOf(c) != queue || l.cfg.Providers[c] == nil
+		})
 		if len(channels) > 0 {
 			queues[queue] = river.QueueConfig{MaxWorkers: l.limitWorkers(channels, n)}
 		}
 	}
-	var periodic []*river.PeriodicJob
-	if l.cfg.Debts != nil {
-		if err := river.AddWorkerSafely(workers, &reminder{ledger: l}); err != nil {
-			return fmt.Errorf("prepare River: %w", err)
-		}
-		queues[QueueReminders] = river.QueueConfig{MaxWorkers: l.cfg.Workers[QueueReminders]}
-		periodic = append(periodic, l.remindPeriodically())
-	}
 	l.river, err = river.NewClient(riverpgxv5.New(l.pool), &river.Config{
-		Schema: "schoolbell_river", Queues: queues, Workers: workers, PeriodicJobs: periodic,
+		Schema: "schoolbell_river", Queues: queues, Workers: workers,
 		FetchCooldown: time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
-		// A job is stuck when its worker cannot be at it any more. River looks every 30 s, so it is found within a minute.
-		JobTimeout: l.cfg.SendTimeout + jobOverhead, RescueStuckJobsAfter: l.cfg.SendTimeout + jobOverhead + time.Second,
-		MaxAttempts: maxStarts, RetryPolicy: l,
+		// A job is stuck when no worker can be running it any more. River looks every 30 s, so it is
+		// found within a minute.
+		JobTimeout:           l.cfg.SendTimeout + jobOverhead,
+		RescueStuckJobsAfter: l.cfg.SendTimeout + jobOverhead + time.Second,
+		MaxAttempts:          maxStarts, RetryPolicy: l,
 		SoftStopTimeout:             l.cfg.StopTimeout,
-		CompletedJobRetentionPeriod: l.cfg.KeepFinished, CancelledJobRetentionPeriod: l.cfg.KeepFinished,
+		CompletedJobRetentionPeriod: jobRetention,
+		CancelledJobRetentionPeriod: jobRetention,
 		DiscardedJobRetentionPeriod: -1,
 		ReindexerIndexNames: []string{
-			"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
+			"river_job_pkey", "river_job_prioritized_fetching_index",
+			"river_job_state_and_finalized_at_index", "river_job_unique_idx",
 		},
 		Hooks:  []rivertype.Hook{river.HookInsertBeginFunc(makeAvailable)},
-		Logger: quietly(l.cfg.Logger),
+		Logger: slog.New(warnings{l.cfg.Logger.Handler()}),
 	})
 	if err != nil {
 		return fmt.Errorf("prepare River: %w", err)
@@ -234,14 +140,32 @@ func (l *Ledger) newClient() (err error) {
 }
 
 const (
-	// jobOverhead is what a job may take besides sending.
+	// jobOverhead is what a job may take in addition to sending.
 	jobOverhead = 8 * time.Second
-	// maxStarts bounds how often River starts a job, crashes included. How often a provider is asked is for the ledger.
+	// maxStarts bounds how often River starts a job, crashes included. The ledger decides how often
+	// a provider is called.
 	maxStarts = 1000
+	// jobRetention is how long River keeps jobs that are done. The ledger keeps deliveries.
+	jobRetention = 24 * time.Hour
 )
 
-// limitWorkers keeps the workers of a queue from taking more jobs than its slowest provider takes in a quarter of a second:
-// who waits for a provider with a job in hand cannot be overtaken.
+// warnings passes on warnings and errors only: River reports every start and stop of its many parts.
+type warnings struct{ slog.Handler }
+
+// Enabled implements [slog.Handler].
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs implements [slog.Handler].
+func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
+
+// WithGroup implements [slog.Handler].
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
+
+// limitWorkers bounds the workers of a queue to the number of jobs that its slowest provider accepts
+// in a quarter of a second: a worker that waits for a provider holds a job that no other can
+// overtake.
 func (l *Ledger) limitWorkers(channels []consumers.Channel, n int) int {
 	for _, c := range channels {
 		if rate := l.cfg.Providers[c].Abilities().Rate; rate > 0 {
@@ -251,13 +175,13 @@ func (l *Ledger) limitWorkers(channels []consumers.Channel, n int) int {
 	return n
 }
 
-// Run executes deliveries and relays outcomes until ctx ends. Then running jobs get a while to finish; those that do not
-// are given back, which costs them no attempt.
+// Run executes deliveries, makes reminders and relays outcomes until ctx ends. Then running jobs get
+// a while to finish; those that do not are returned, which costs them no attempt.
 func (l *Ledger) Run(ctx context.Context) error {
 	if l.cfg.Encode == nil || l.cfg.Log == nil {
 		return errors.New("ledger: a log and an encoder are required to run")
 	}
-	// What jobs need outlives ctx: it ends after them.
+	// What running jobs need outlives ctx, and ends after them.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, work := errgroup.WithContext(work)
@@ -269,8 +193,11 @@ func (l *Ledger) Run(ctx context.Context) error {
 	for _, b := range l.slots {
 		g.Go(func() error { b.run(work, 1); return nil })
 	}
-	g.Go(func() error { return l.relay(work) })
-	g.Go(func() error { return l.watch(work) })
+	g.Go(func() error { l.relay(work); return nil })
+	g.Go(func() error { l.watch(work); return nil })
+	if l.cfg.Overdue != nil {
+		g.Go(func() error { l.remindRegularly(ctx); return nil })
+	}
 	g.Go(func() error {
 		defer stop()
 		return l.runJobs(ctx, work)
@@ -279,20 +206,22 @@ func (l *Ledger) Run(ctx context.Context) error {
 }
 
 func (l *Ledger) runJobs(ctx, work context.Context) error {
-	if len(l.cfg.Providers) == 0 && l.cfg.Debts == nil {
+	if len(l.cfg.Providers) == 0 {
 		<-ctx.Done()
 		return nil
 	}
 	starting, done := context.WithCancel(work)
 	defer done()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 5*time.Second
+	for {
 		err := l.river.Start(starting)
 		if err == nil {
 			break
 		}
-		l.cfg.Logger.WarnContext(ctx, "cannot start the workers, trying on", "error", err)
+		l.cfg.Logger.WarnContext(ctx, "cannot start the workers, will retry", "error", err)
 		select {
-		case <-time.After(pause):
+		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
 			return nil
 		}
@@ -301,7 +230,8 @@ func (l *Ledger) runJobs(ctx, work context.Context) error {
 	case <-ctx.Done():
 	case <-work.Done():
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.StopTimeout+jobOverhead)
+	stopping, cancel := context.WithTimeout(
+		context.WithoutCancel(ctx), l.cfg.StopTimeout+jobOverhead)
 	defer cancel()
 	if err := l.river.Stop(stopping); err != nil {
 		return fmt.Errorf("stop the workers: %w", err)

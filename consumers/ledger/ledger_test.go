@@ -62,13 +62,12 @@ func TestErrorsDecideWhatHappensNext(t *testing.T) {
 		state string
 		asked int
 	}{
-		"permanent":                 {consumers.Abilities{}, fail(consumers.Permanent), 100, "failed", 1},
-		"temporary, then not":       {consumers.Abilities{}, fail(consumers.Temporary), 2, "sent", 3},
-		"temporary, for ever":       {consumers.Abilities{}, fail(consumers.Temporary), 100, "dead", 4},
-		"unsure":                    {consumers.Abilities{}, fail(consumers.Unsure), 1, "unknown", 1},
-		"unclassified":              {consumers.Abilities{}, errors.New("boom"), 1, "unknown", 1},
-		"unsure, but idempotent":    {consumers.Abilities{Idempotent: true}, fail(consumers.Unsure), 1, "sent", 2},
-		"unsure, waits for receipt": {consumers.Abilities{Receipts: true}, fail(consumers.Unsure), 1, "unknown", 1},
+		"permanent":              {consumers.Abilities{}, fail(consumers.Permanent), 100, "failed", 1},
+		"temporary, then not":    {consumers.Abilities{}, fail(consumers.Temporary), 2, "sent", 3},
+		"temporary, for ever":    {consumers.Abilities{}, fail(consumers.Temporary), 100, "dead", 4},
+		"unsure":                 {consumers.Abilities{}, fail(consumers.Unsure), 1, "unknown", 1},
+		"unclassified":           {consumers.Abilities{}, errors.New("boom"), 1, "unknown", 1},
+		"unsure, but idempotent": {consumers.Abilities{Idempotent: true}, fail(consumers.Unsure), 1, "sent", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

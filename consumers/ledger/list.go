@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
 )
@@ -149,4 +150,21 @@ func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
 		return nil, fmt.Errorf("read the log of delivery %s: %w", id, err)
 	}
 	return e, nil
+}
+
+// FindByProviderID returns a function that finds the delivery with a provider's id for it, "" when
+// there is none. Providers need it before there is a ledger, which is made with them.
+func FindByProviderID(
+	pool *pgxpool.Pool,
+) func(ctx context.Context, provider, providerID string) (id string, err error) {
+	return func(ctx context.Context, provider, providerID string) (id string, err error) {
+		err = pool.QueryRow(ctx, `
+			SELECT coalesce(max(id), '') FROM schoolbell.ledger
+			WHERE provider = $1 AND provider_id = $2 AND provider_id <> ''`, provider, providerID).
+			Scan(&id)
+		if err != nil {
+			return "", fmt.Errorf("find delivery %s of provider %s: %w", providerID, provider, err)
+		}
+		return id, nil
+	}
 }

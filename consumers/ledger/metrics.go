@@ -13,69 +13,83 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// metrics is what the ledger shows about itself.
+// metrics are those of the ledger.
 type metrics struct {
-	executed                *prometheus.CounterVec
-	waiting                 *prometheus.HistogramVec
-	provider                *prometheus.HistogramVec
-	errors                  *prometheus.CounterVec
-	cost                    *prometheus.CounterVec
-	reports                 *prometheus.CounterVec
-	relayed, databaseErrors prometheus.Counter
-	late, reminders         prometheus.Counter
-	depth, problems         *prometheus.GaugeVec
-	outbox                  prometheus.Gauge
+	executed, errors, cost, reports          *prometheus.CounterVec
+	waiting, provider                        *prometheus.HistogramVec
+	relayed, databaseErrors, late, reminders prometheus.Counter
+	depth, problems                          *prometheus.GaugeVec
+	outbox                                   prometheus.Gauge
 
 	mu    sync.Mutex
 	payer map[string]bool // the schools that have costs of their own
 }
 
-// maxPayers bounds how many schools have costs of their own in a process's metrics; the rest are counted together. The
-// ledger knows what each delivery cost.
+// maxPayers bounds how many schools have costs of their own in a process's metrics; those of the
+// others are added up. The ledger has the cost of each delivery.
 const (
 	maxPayers   = 500
 	otherPayers = "others"
 )
 
-func newMetrics(reg prometheus.Registerer, l *Ledger) (*metrics, error) {
-	counter := func(name, help string) prometheus.CounterOpts {
-		return prometheus.CounterOpts{Name: "schoolbell_jobs_" + name, Help: help}
-	}
-	gauge := func(name, help string) prometheus.GaugeOpts {
-		return prometheus.GaugeOpts{Name: "schoolbell_jobs_" + name, Help: help}
-	}
-	m := &metrics{
-		payer:    map[string]bool{},
-		executed: prometheus.NewCounterVec(counter("attempts_total", "Attempts by what came of them."), []string{"queue", "state", "reason"}),
-		waiting: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "schoolbell_jobs_waiting_seconds", Help: "Time from when a delivery was due until its first attempt began.",
-			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600},
-		}, []string{"queue", "priority"}),
-		provider: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "schoolbell_jobs_provider_seconds", Help: "Time that providers take to answer.",
-			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"provider"}),
-		errors:         prometheus.NewCounterVec(counter("provider_errors_total", "Errors of providers."), []string{"provider", "class", "code"}),
-		cost:           prometheus.NewCounterVec(counter("cost_total", "What deliveries cost, in the provider's currency; schools beyond the first 500 are counted as others."), []string{"school", "provider"}),
-		reports:        prometheus.NewCounterVec(counter("reports_total", "Reports of providers that said something new."), []string{"provider", "state"}),
-		relayed:        prometheus.NewCounter(counter("outcomes_total", "Outcomes put into the log.")),
-		databaseErrors: prometheus.NewCounter(counter("troubles_total", "Attempts that could not begin or be written down because the database did not answer.")),
-		late:           prometheus.NewCounter(counter("late_total", "Answers that came after the delivery had been started again.")),
-		reminders:      prometheus.NewCounter(counter("reminders_total", "Reminders of overdue fees that were made.")),
-		depth:          prometheus.NewGaugeVec(gauge("depth", "Jobs that are not done."), []string{"queue", "priority", "state"}),
-		problems:       prometheus.NewGaugeVec(gauge("deliveries_in_trouble", "Deliveries that need a look."), []string{"state"}),
-		outbox:         prometheus.NewGauge(gauge("outbox", "Outcomes that are not in the log yet.")),
-	}
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{payer: map[string]bool{}}
 	var errs []error
-	for _, c := range []prometheus.Collector{
-		m.executed, m.waiting, m.provider, m.errors, m.cost, m.reports, m.relayed, m.databaseErrors, m.late, m.reminders, m.depth, m.problems, m.outbox,
-	} {
-		errs = append(errs, reg.Register(c))
+	register := func(c prometheus.Collector) { errs = append(errs, reg.Register(c)) }
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "schoolbell_jobs_" + name, Help: help})
+		register(c)
+		return c
 	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(
+			prometheus.CounterOpts{Name: "schoolbell_jobs_" + name, Help: help}, labels)
+		register(c)
+		return c
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(
+			prometheus.GaugeOpts{Name: "schoolbell_jobs_" + name, Help: help}, labels)
+		register(g)
+		return g
+	}
+	histograms := func(
+		name, help string, buckets []float64, labels ...string,
+	) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "schoolbell_jobs_" + name, Help: help, Buckets: buckets,
+		}, labels)
+		register(h)
+		return h
+	}
+	m.executed = counters("attempts_total", "Attempts by result.", "queue", "state", "reason")
+	m.waiting = histograms("waiting_seconds",
+		"Time from when a delivery was due until its first attempt began.",
+		[]float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600},
+		"queue", "priority")
+	m.provider = histograms("provider_seconds", "Response time of providers.",
+		[]float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10}, "provider")
+	m.errors = counters("provider_errors_total", "Errors of providers.",
+		"provider", "class", "code")
+	m.cost = counters("cost_total", "Cost of deliveries, in the provider's currency; "+
+		"schools beyond the first 500 are counted as others.", "school", "provider")
+	m.reports = counters("reports_total", "Reports of providers that changed a delivery.",
+		"provider", "state")
+	m.relayed = counter("outcomes_total", "Outcomes appended to the log.")
+	m.databaseErrors = counter("troubles_total",
+		"Attempts that could not be started or recorded because the database did not respond.")
+	m.late = counter("late_total", "Results that came after the delivery had been started again.")
+	m.reminders = counter("reminders_total", "Reminders of overdue fees.")
+	m.depth = gauges("depth", "Jobs that are not done.", "queue", "priority", "state")
+	m.problems = gauges("deliveries_in_trouble", "Deliveries that need attention.", "state")
+	m.outbox = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "schoolbell_jobs_outbox", Help: "Outcomes that are not in the log yet.",
+	})
+	register(m.outbox)
 	return m, errors.Join(errs...)
 }
 
-// started observes how long a delivery has waited for its turn.
+// started observes how long a delivery has waited until its first start.
 func (m *metrics) started(s *started, job *rivertype.JobRow) {
 	if s.fence > 1 {
 		return
@@ -87,15 +101,15 @@ func (m *metrics) started(s *started, job *rivertype.JobRow) {
 	m.waiting.WithLabelValues(job.Queue, strconv.Itoa(job.Priority)).Observe(max(0, time.Since(due).Seconds()))
 }
 
-// sent observes a provider's answer.
+// sent observes a provider's response.
 func (m *metrics) sent(provider string, took time.Duration, err error) {
 	m.provider.WithLabelValues(provider).Observe(took.Seconds())
 	if err == nil {
 		return
 	}
 	class, code := consumers.Unsure, ""
-	if known, ok := errors.AsType[*consumers.SendError](err); ok {
-		class, code = known.Class, known.Code
+	if e, ok := errors.AsType[*consumers.SendError](err); ok {
+		class, code = e.Class, e.Code
 	}
 	m.errors.WithLabelValues(provider, string(class), code).Inc()
 }
@@ -117,7 +131,7 @@ func (m *metrics) finished(f *finish, counts bool) {
 	m.paid(f.School, f.provider, f.receipt.Cost)
 }
 
-// paid counts what a delivery has cost, in millionths.
+// paid counts the cost of a delivery, in millionths.
 func (m *metrics) paid(school, provider string, cost int64) {
 	if cost <= 0 {
 		return
@@ -132,6 +146,7 @@ func (m *metrics) paid(school, provider string, cost int64) {
 	m.cost.WithLabelValues(school, provider).Add(float64(cost) / 1e6)
 }
 
+// count updates the gauges from the database.
 func (l *Ledger) count(ctx context.Context) error {
 	depths, err := l.Depths(ctx)
 	if err != nil {
@@ -141,11 +156,14 @@ func (l *Ledger) count(ctx context.Context) error {
 	for _, d := range depths {
 		l.metrics.depth.WithLabelValues(d.Queue, strconv.Itoa(d.Priority), d.State).Set(float64(d.Jobs))
 	}
-	for state, n := range map[consumers.State]*int64{consumers.Dead: new(int64), consumers.Unknown: new(int64)} {
-		if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM schoolbell.ledger_trouble WHERE state = $1`, state).Scan(n); err != nil {
+	for _, state := range []consumers.State{consumers.Dead, consumers.Unknown} {
+		var n int64
+		if err := l.pool.QueryRow(ctx,
+			`SELECT count(*) FROM schoolbell.ledger_trouble WHERE state = $1`, state).
+			Scan(&n); err != nil {
 			return err
 		}
-		l.metrics.problems.WithLabelValues(string(state)).Set(float64(*n))
+		l.metrics.problems.WithLabelValues(string(state)).Set(float64(n))
 	}
 	var waiting int64
 	err = l.pool.QueryRow(ctx, `SELECT count(*) FROM schoolbell.ledger_outbox`).Scan(&waiting)

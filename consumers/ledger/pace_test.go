@@ -121,8 +121,8 @@ func TestDoubtsEnd(t *testing.T) {
 	require.Equal(t, []string{delivery.TypeFailed, delivery.TypeDelivered}, w.outcomes()[id])
 }
 
-// TestMetricsTellWhatHappens reads what operators see after one delivery of each fate.
-func TestMetricsTellWhatHappens(t *testing.T) {
+// TestMetricsCountEveryFate reads what operators see after one delivery of each fate.
+func TestMetricsCountEveryFate(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	fates := map[string]error{
@@ -141,14 +141,14 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 	require.NoError(t, err)
 	run(t, l)
 	w.eventually(map[string]int{"sent": 1, "failed": 1, "unknown": 1, "dead": 1})
-	want := `# HELP schoolbell_jobs_attempts_total Attempts by what came of them.
+	want := `# HELP schoolbell_jobs_attempts_total Attempts by result.
 # TYPE schoolbell_jobs_attempts_total counter
 schoolbell_jobs_attempts_total{queue="sms",reason="",state="sent"} 1
 schoolbell_jobs_attempts_total{queue="sms",reason="permanent",state="failed"} 1
 schoolbell_jobs_attempts_total{queue="sms",reason="temporary",state="dead"} 1
 schoolbell_jobs_attempts_total{queue="sms",reason="temporary",state="retry"} 1
 schoolbell_jobs_attempts_total{queue="sms",reason="unknown",state="unknown"} 1
-# HELP schoolbell_jobs_cost_total What deliveries cost, in the provider's currency; schools beyond the first 500 are counted as others.
+# HELP schoolbell_jobs_cost_total Cost of deliveries, in the provider's currency; schools beyond the first 500 are counted as others.
 # TYPE schoolbell_jobs_cost_total counter
 schoolbell_jobs_cost_total{provider="remembering",school="s1"} 0.0075
 # HELP schoolbell_jobs_provider_errors_total Errors of providers.

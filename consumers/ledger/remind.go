@@ -10,8 +10,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
@@ -21,45 +19,36 @@ import (
 // ReminderSource is the CloudEvents source of reminders.
 const ReminderSource = "schoolbell/reminders"
 
-// remind is the job that looks whether reminders of overdue fees are to be made. River's leader, one process of all, orders
-// it again and again; it does something once a day for each school.
-type remind struct{}
-
-// Kind implements [river.JobArgs].
-func (remind) Kind() string { return "remind" }
-
-// remindPeriodically orders the job, unless one is waiting or running.
-func (l *Ledger) remindPeriodically() *river.PeriodicJob {
-	return river.NewPeriodicJob(river.PeriodicInterval(l.cfg.RemindEvery), func() (river.JobArgs, *river.InsertOpts) {
-		return remind{}, &river.InsertOpts{Queue: QueueReminders, UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
-			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
-		}}}
-	}, &river.PeriodicJobOpts{RunOnStart: true})
+// remindRegularly looks for due reminders until ctx ends. Every process does: [Ledger.Remind] counts
+// each reminder once, and does something once a day for each school.
+func (l *Ledger) remindRegularly(ctx context.Context) {
+	tick := time.NewTicker(l.cfg.RemindEvery)
+	defer tick.Stop()
+	for {
+		if _, err := l.Remind(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.WarnContext(ctx, "cannot make reminders, will retry", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
-// reminder does the job.
-type reminder struct {
-	river.WorkerDefaults[remind]
-	ledger *Ledger
-}
-
-// Work implements [river.Worker].
-func (r *reminder) Work(ctx context.Context, _ *river.Job[remind]) error {
-	_, err := r.ledger.Remind(ctx)
-	return err
-}
-
-// remindBatch is how many invoices are gone through in one transaction. One that is cut off is gone through again.
+// remindBatch is how many invoices are looked at in one transaction. A transaction that is cut off
+// is repeated.
 const remindBatch = 1000
 
-// Remind makes the reminders that are due, for the schools whose hour has come and whose day is not through, and returns
-// how many. It can be called by several processes at the same time, and again after one has died in it.
+// Remind makes the reminders that are due, for the schools whose hour has come and whose day is not
+// finished, and returns their number. Several processes may call it at the same time, and again
+// after one has died in it. One school's error does not keep the others from theirs.
 func (l *Ledger) Remind(ctx context.Context) (made int, err error) {
 	schools, err := l.cfg.Settings.reminding(ctx, l.cfg.Now())
 	if err != nil {
 		return 0, err
 	}
-	var faults []error // of one school are nothing to the others
+	var faults []error
 	for _, s := range schools {
 		local := l.cfg.Now().In(s.Location())
 		if consumers.ClockOf(local) < s.Reminders.Hour() {
@@ -77,18 +66,21 @@ func (l *Ledger) Remind(ctx context.Context) (made int, err error) {
 	return made, errors.Join(faults...)
 }
 
-func (l *Ledger) remindSchool(ctx context.Context, s *consumers.Settings, today domain.Date) (made int, err error) {
-	var through bool
-	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM schoolbell.ledger_reminder_days WHERE school = $1 AND done >= $2)`,
-		s.School, today.Time()).Scan(&through); err != nil || through {
+func (l *Ledger) remindSchool(
+	ctx context.Context, s *consumers.Settings, today domain.Date,
+) (made int, err error) {
+	var finished bool
+	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (
+		SELECT FROM schoolbell.ledger_reminder_days WHERE school = $1 AND done >= $2)`,
+		s.School, today.Time()).Scan(&finished); err != nil || finished {
 		return 0, err
 	}
-	invoices, err := l.cfg.Debts.Overdue(ctx, s.School, today)
+	invoices, err := l.cfg.Overdue(ctx, s.School, today)
 	if err != nil {
 		return 0, err
 	}
-	for some := range slices.Chunk(invoices, remindBatch) {
-		n, err := l.remindOf(ctx, s, today, some)
+	for batch := range slices.Chunk(invoices, remindBatch) {
+		n, err := l.remindOf(ctx, s, today, batch)
 		if made += n; err != nil {
 			return made, err
 		}
@@ -96,13 +88,15 @@ func (l *Ledger) remindSchool(ctx context.Context, s *consumers.Settings, today 
 	if _, err := l.pool.Exec(ctx, `
 		INSERT INTO schoolbell.ledger_reminder_days AS d (school, done) VALUES ($1, $2)
 		ON CONFLICT (school) DO UPDATE SET done = greatest(d.done, excluded.done)`, s.School, today.Time()); err != nil {
-		return made, fmt.Errorf("note that the day is through: %w", err)
+		return made, fmt.Errorf("store that the day is finished: %w", err)
 	}
 	return made, nil
 }
 
-// remindOf makes the reminders of some invoices, those that nobody has made meanwhile.
-func (l *Ledger) remindOf(ctx context.Context, s *consumers.Settings, today domain.Date, invoices []consumers.Invoice) (made int, err error) {
+// remindOf makes the reminders of some invoices, except those that another process has made since.
+func (l *Ledger) remindOf(
+	ctx context.Context, s *consumers.Settings, today domain.Date, invoices []consumers.Invoice,
+) (made int, err error) {
 	byID := map[string]consumers.Invoice{}
 	for _, i := range invoices {
 		byID[i.ID] = i
@@ -126,7 +120,9 @@ func (l *Ledger) remindOf(ctx context.Context, s *consumers.Settings, today doma
 		rows, _ := tx.Query(ctx, `
 			INSERT INTO schoolbell.ledger_reminders AS r (school, invoice_id, made, last_on)
 			SELECT $1, u.id, u.number, $2 FROM unnest($3::text[], $4::integer[]) AS u (id, number)
-			ON CONFLICT (school, invoice_id) DO UPDATE SET made = excluded.made, last_on = excluded.last_on WHERE r.made = excluded.made - 1
+			ON CONFLICT (school, invoice_id) DO UPDATE
+				SET made = excluded.made, last_on = excluded.last_on
+				WHERE r.made = excluded.made - 1
 			RETURNING invoice_id, made`, s.School, today.Time(), ids, numbers)
 		var events [][]byte
 		var id string
@@ -141,7 +137,9 @@ func (l *Ledger) remindOf(ctx context.Context, s *consumers.Settings, today doma
 		if made = len(events); made == 0 {
 			return nil
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO schoolbell.ledger_outbox (school, event) SELECT $1, unnest($2::jsonb[])`, s.School, events)
+		_, err = tx.Exec(ctx, `
+			INSERT INTO schoolbell.ledger_outbox (school, event) SELECT $1, unnest($2::jsonb[])`,
+			s.School, events)
 		return err
 	})
 	if err != nil {
@@ -152,18 +150,22 @@ func (l *Ledger) remindOf(ctx context.Context, s *consumers.Settings, today doma
 	return made, nil
 }
 
-// reminded is what was made of an invoice before.
+// reminded are the reminders of an invoice that were made before.
 type reminded struct {
 	made int
 	last domain.Date
 }
 
-func remindedOf(ctx context.Context, tx pgx.Tx, school string, invoices []consumers.Invoice) (map[string]reminded, error) {
+func remindedOf(
+	ctx context.Context, tx pgx.Tx, school string, invoices []consumers.Invoice,
+) (map[string]reminded, error) {
 	ids := make([]string, len(invoices))
 	for i := range invoices {
 		ids[i] = invoices[i].ID
 	}
-	rows, _ := tx.Query(ctx, `SELECT invoice_id, made, last_on FROM schoolbell.ledger_reminders WHERE school = $1 AND invoice_id = ANY ($2)`, school, ids)
+	rows, _ := tx.Query(ctx, `
+		SELECT invoice_id, made, last_on FROM schoolbell.ledger_reminders
+		WHERE school = $1 AND invoice_id = ANY ($2)`, school, ids)
 	before := map[string]reminded{}
 	var id string
 	var made int
@@ -177,13 +179,16 @@ func remindedOf(ctx context.Context, tx pgx.Tx, school string, invoices []consum
 	return before, nil
 }
 
-// newReminder makes the event of a reminder. Its id follows from the invoice and the number.
+// newReminder makes the event of a reminder. Its id follows from the invoice and the number, so a
+// reminder that is made twice is one event.
 func newReminder(i consumers.Invoice, number int, at time.Time) ([]byte, error) {
 	hash := sha256.Sum256([]byte(i.ID))
 	id := fmt.Sprintf("reminder-%d-%x", number, hash[:16])
 	b, err := json.Marshal(outcome{
 		ID: id, Time: at.UTC().Truncate(time.Microsecond), Correlation: id,
-		Reminder: &fee.ReminderDue{InvoiceID: i.ID, StudentID: i.StudentID, Amount: i.Open, DueOn: i.DueOn},
+		Reminder: &fee.ReminderDue{
+			InvoiceID: i.ID, StudentID: i.StudentID, Amount: i.Open, DueOn: i.DueOn,
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode reminder of invoice %s: %w", i.ID, err)

@@ -46,11 +46,13 @@ type office struct {
 	clock atomic.Pointer[time.Time]
 }
 
-func (w *world) office(owed consumers.Debts, change func(*ledger.Config)) *office {
+func (w *world) office(owed interface {
+	Overdue(context.Context, string, domain.Date) ([]consumers.Invoice, error)
+}, change func(*ledger.Config)) *office {
 	w.t.Helper()
 	o := &office{}
 	o.Ledger = w.ledger(func(cfg *ledger.Config) {
-		cfg.Debts, cfg.Settings, cfg.Now = owed, ledger.NewSettings(w.pool), func() time.Time { return *o.clock.Load() }
+		cfg.Overdue, cfg.Settings, cfg.Now = owed.Overdue, ledger.NewSettings(w.pool), func() time.Time { return *o.clock.Load() }
 		if change != nil {
 			change(cfg)
 		}

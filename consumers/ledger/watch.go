@@ -67,7 +67,7 @@ func (l *Ledger) resolveUnknown(ctx context.Context) error {
 // to try again, it has nothing left to try with. If all went well the job finds nothing to do.
 func (l *Ledger) insertFallbackJob(ctx context.Context, f *finish) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		return l.insertNewJobs(ctx, tx, []*newJob{{
+		return l.insertJobs(ctx, tx, []*newJob{{
 			task: task{f.ID, f.Channel}, school: f.School, priority: f.Priority, at: time.Now().Add(l.cfg.SendTimeout + jobOverhead),
 		}})
 	})
@@ -90,7 +90,7 @@ func (l *Ledger) Repair(ctx context.Context, after time.Duration) (n int, err er
 			return fmt.Errorf("look for deliveries without a job: %w", err)
 		}
 		n = len(jobs)
-		return l.insertNewJobs(ctx, tx, jobs)
+		return l.insertJobs(ctx, tx, jobs)
 	})
 	return n, err
 }

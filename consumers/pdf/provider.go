@@ -10,11 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
+	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
@@ -100,7 +103,7 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	p.documentBytes.WithLabelValues(d.Template).Observe(float64(len(file)))
 	return consumers.Receipt{
 		State: consumers.Rendered, ProviderID: hash,
-		Document: &consumers.Document{Kind: d.Template, StudentID: stringParam(d, "student_id"),
+		Document: &consumers.Document{Kind: d.Template, StudentID: headOf(d).StudentID,
 			SHA256: hash, Bytes: int64(len(file))},
 	}, nil
 }
@@ -119,7 +122,7 @@ func (p *Provider) render(d *consumers.Delivery, logo *page.Image) (file []byte,
 // logo returns the school's logo. A logo that is missing or cannot be drawn is left out: a family
 // is better served by a report card without it than by none. Only an unavailable store is an error.
 func (p *Provider) logo(ctx context.Context, d *consumers.Delivery) (*page.Image, error) {
-	hash := stringParam(d, "logo")
+	hash := headOf(d).Logo
 	if hash == "" {
 		return nil, nil
 	}
@@ -158,6 +161,8 @@ func (l *logoCache) get(hash string) *page.Image {
 	return l.cached[hash]
 }
 
+// add stores a logo. A full cache is emptied rather than managed: schools are rendered one after
+// the other, so old entries are rarely needed again.
 func (l *logoCache) add(hash string, picture *page.Image) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,9 +172,11 @@ func (l *logoCache) add(hash string, picture *page.Image) {
 	l.cached[hash] = picture
 }
 
-func stringParam(d *consumers.Delivery, param string) string {
-	s, _ := d.Params[param].(string)
-	return s
+// headOf returns what all kinds of documents have in common. Rendering reports parameters that
+// cannot be read.
+func headOf(d *consumers.Delivery) (head paper.Head) {
+	_ = json.Unmarshal(d.Params, &head)
+	return head
 }
 
 // Link returns a function that makes the link to the document of a delivery. It is valid for

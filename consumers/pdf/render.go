@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
@@ -40,8 +42,9 @@ const (
 // Render renders a document of a kind that package paper names from the data in params, in the best
 // match for the wanted language, with the school's logo if it is not nil. Equal arguments give
 // equal bytes.
-func (r *Renderer) Render(kind string, params map[string]any, wanted string,
-	logo *page.Image) ([]byte, error) {
+func (r *Renderer) Render(
+	kind string, params jsontext.Value, wanted string, logo *page.Image,
+) ([]byte, error) {
 	w := r.catalog.Words(wanted)
 	switch kind {
 	case paper.KindReportCard:

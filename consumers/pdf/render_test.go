@@ -21,6 +21,8 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/pdfcpu/pdfcpu/pkg/api"
 	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/model"
 	"github.com/stretchr/testify/require"
@@ -196,7 +198,7 @@ func picture(t testing.TB) *page.Image {
 // sample is a document with unusual content.
 type sample struct {
 	kind, language string
-	params         map[string]any
+	params         jsontext.Value
 	logo           *page.Image
 }
 
@@ -348,7 +350,7 @@ func TestUnknownKindsAndBadDataAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.Render("diploma", nil, "en", nil)
 	require.ErrorIs(t, err, ErrUnknownKind)
-	_, err = r.Render(paper.KindReceipt, map[string]any{"amount": "much"}, "en", nil)
+	_, err = r.Render(paper.KindReceipt, []byte(`{"amount":"much"}`), "en", nil)
 	require.ErrorContains(t, err, "read the data")
 }
 

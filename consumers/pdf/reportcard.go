@@ -46,6 +46,8 @@ func (s *sheet) results(card *paper.ReportCard) {
 	t.draw(func() { s.resultRows(t, card) })
 }
 
+// resultRows draws a row for each subject and the totals below. A subject without marks has empty
+// cells, not zeros.
 func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 	// a legend for the stroke in the bars
 	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.word("class_average"), column).Width-8,

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 )
@@ -8,7 +10,7 @@ import (
 // document plans a document of a student and returns the id of its delivery, for the message that
 // depends on it. It is written in the language of the primary guardian. Once is as in a message.
 func (d *draft) document(studentID, about, once, kind string, priority consumers.Priority,
-	params map[string]any) string {
+	params jsontext.Value) string {
 	language := ""
 	if people := d.primary(studentID); len(people) > 0 {
 		language = people[0].language

@@ -14,10 +14,10 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/internal/golden"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/projections/projtest"
 )
 
@@ -43,7 +43,7 @@ func TestScenarios(t *testing.T) {
 
 type scenario struct {
 	planners *consumers.Planners
-	known    *knowledge.History
+	history  *verify.History
 	catalog  *wording.Catalog
 	settings *consumers.Settings
 	offset   int64
@@ -52,7 +52,7 @@ type scenario struct {
 func newScenario(t *testing.T, settings *consumers.Settings) *scenario {
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(t, err)
-	return &scenario{planners: planners, known: knowledge.NewHistory(), settings: settings}
+	return &scenario{planners: planners, history: verify.NewHistory(), settings: settings}
 }
 
 func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
@@ -102,7 +102,7 @@ func (s *scenario) events(t *testing.T, input string, then func(*domain.Envelope
 		}
 		s.offset++
 		e.Position.Offset, e.ID, e.Source = s.offset, fmt.Sprintf("e%d", s.offset), "test"
-		s.known.Add(e)
+		s.history.Add(e)
 		then(e)
 	}
 }
@@ -125,7 +125,7 @@ func audience(to string) announcement.Audience {
 
 func (s *scenario) plan(t *testing.T, e *domain.Envelope, now time.Time) []consumers.Delivery {
 	plans, err := s.planners.PlanAll(t.Context(), []consumers.Event{{Envelope: e, AppendedAt: now}},
-		[]*consumers.Settings{s.settings}, s.known)
+		[]*consumers.Settings{s.settings}, s.history.Snapshot())
 	require.NoError(t, err)
 	require.NoError(t, plans[0].Fault)
 	return plans[0].Deliveries
@@ -146,9 +146,10 @@ func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Deliver
 	}
 	fmt.Fprintf(out, " priority=%d\n", d.Priority)
 	if d.Channel == consumers.PDF {
-		params, err := json.Marshal(d.Params, json.Deterministic(true),
-			jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
-		require.NoError(t, err)
+		params := d.Params
+		require.NoError(t, params.Canonicalize())
+		require.NoError(t, params.Format(
+			jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true)))
 		fmt.Fprintf(out, "  %s in %s: %s\n", d.Template, d.Language, params)
 		return
 	}

@@ -138,6 +138,7 @@ func (p points) plus(s consumers.Score) points {
 	return points{p.marks + 1, p.sum + int64(math.Round(s.Score/s.MaxScore*10_000))}
 }
 
+// percent returns the average, or 0 without marks.
 func (p points) percent() float64 {
 	if p.marks == 0 {
 		return 0

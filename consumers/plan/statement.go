@@ -34,6 +34,7 @@ var statement = &rule{
 	},
 }
 
+// statement plans the document first and then the notice, which waits for it.
 func (d *draft) statement(studentID string, from domain.Date, once string) {
 	if from.IsZero() {
 		from = schoolYearStart(d.today(), d.settings.YearFrom)

@@ -9,7 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Headers that a message is made of.
+// The headers that make up a message.
 const (
 	headerID     = "ce_id"
 	headerSchool = "ce_school"

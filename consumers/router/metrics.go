@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics is what the router shows about itself.
+// metrics are those of the router.
 type metrics struct {
 	handled     *prometheus.CounterVec
 	seconds     prometheus.Histogram
@@ -18,20 +18,23 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "schoolbell_router_messages_total", Help: "Messages by what came of handling them; those again are handled again.",
+			Name: "schoolbell_router_messages_total",
+			Help: "Messages by result: done, or again for those that are delivered again.",
 		}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "schoolbell_router_handle_seconds", Help: "Time to handle a message, waiting for the projections included.",
+			Name:    "schoolbell_router_handle_seconds",
+			Help:    "Time to handle a message, including the wait for the projections.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30},
 		}),
 		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "schoolbell_router_aside_total", Help: "Messages set aside because they cannot be handled.",
+			Name: "schoolbell_router_aside_total",
+			Help: "Messages that became dead letters because they cannot be handled.",
 		}),
 	}
 	return m, errors.Join(reg.Register(m.handled), reg.Register(m.seconds), reg.Register(m.deadLetters))
 }
 
-// observe is the middleware that counts.
+// observe is the middleware that measures.
 func (m *metrics) observe(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		began := time.Now()

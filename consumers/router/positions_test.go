@@ -8,36 +8,42 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// positions keeps positions in memory.
+// positions stores positions in memory.
 type positions struct {
-	mu   sync.Mutex
-	kept map[place]*position
+	mu     sync.Mutex
+	stored map[reader]*position
 }
 
-type place struct {
+type reader struct {
 	topic, group string
 	partition    int32
 }
 
 type position struct{ next, epoch int64 }
 
-func newPositions() *positions { return &positions{kept: map[place]*position{}} }
+func newPositions() *positions { return &positions{stored: map[reader]*position{}} }
 
-func (p *positions) Claim(_ context.Context, group string, topic eventlog.Topic, partition int32) (next, epoch int64, err error) {
+func (p *positions) Claim(
+	_ context.Context, group string, topic eventlog.Topic, partition int32,
+) (next, epoch int64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := place{topic.Name, group, partition}
-	if p.kept[key] == nil {
-		p.kept[key] = &position{}
+	key := reader{topic.Name, group, partition}
+	at := p.stored[key]
+	if at == nil {
+		at = &position{}
+		p.stored[key] = at
 	}
-	p.kept[key].epoch++
-	return p.kept[key].next, p.kept[key].epoch, nil
+	at.epoch++
+	return at.next, at.epoch, nil
 }
 
-func (p *positions) Save(_ context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64) error {
+func (p *positions) Save(
+	_ context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
+) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.kept[place{topic.Name, group, partition}]
+	at := p.stored[reader{topic.Name, group, partition}]
 	if at.epoch != epoch {
 		return router.ErrFenced
 	}

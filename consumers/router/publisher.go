@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -11,16 +10,16 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is what a topic is kept in.
+// Log is the log of one topic, and the group of its readers.
 type Log interface {
 	eventlog.Log
 	eventlog.Group
 }
 
-// Open returns the log of a topic. It is asked often.
+// Open returns the log of a topic. It is called for every batch, so it caches.
 type Open func(ctx context.Context, topic string) (Log, error)
 
-// SingleTopic opens the one topic that there is.
+// SingleTopic opens the log of the one topic that there is.
 func SingleTopic(log Log, topic string) Open {
 	return func(_ context.Context, wanted string) (Log, error) {
 		if wanted != topic {
@@ -29,8 +28,6 @@ func SingleTopic(log Log, topic string) Open {
 		return log, nil
 	}
 }
-
-var errClosed = errors.New("closed")
 
 // Publisher appends messages to the log. It implements [message.Publisher].
 type Publisher struct {
@@ -43,8 +40,8 @@ type Publisher struct {
 // NewPublisher returns a publisher.
 func NewPublisher(open Open) *Publisher { return &Publisher{open: open} }
 
-// Publish implements [message.Publisher]. Messages of one school that are given together stand next to each other in the
-// log. When it returns they are durable.
+// Publish implements [message.Publisher]. Messages of one school that are published together are
+// adjacent in the log. When it returns they are durable.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -59,7 +56,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	var schools []string
+	var schools []string // in the order of their first messages
 	bySchool := map[string][]eventlog.Record{}
 	for _, m := range messages {
 		school, rec := toRecord(m)

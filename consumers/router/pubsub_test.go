@@ -18,13 +18,8 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-// features are what the log can do. Those that are absent are named in the package's documentation.
-var features = tests.Features{
-	ConsumerGroups:      true,
-	GuaranteedOrder:     true,
-	Persistent:          true,
-	ExactlyOnceDelivery: false,
-}
+// features are what the log can do. The package's documentation explains those that are absent.
+var features = tests.Features{ConsumerGroups: true, Persistent: true}
 
 func TestWatermillSuiteOnKfake(t *testing.T) {
 	t.Parallel()
@@ -42,9 +37,11 @@ func suite(t *testing.T, brokers []string) {
 	t.Helper()
 	c := &cluster{t: t, brokers: brokers, logs: map[string]*kafka.Log{}}
 	t.Cleanup(c.close)
-	kept := newPositions()
+	stored := newPositions()
 	group := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-		sub, err := router.NewSubscriber(router.SubscriberConfig{Open: c.open, Positions: kept, Group: group})
+		sub, err := router.NewSubscriber(router.SubscriberConfig{
+			Open: c.open, Positions: stored, Group: group,
+		})
 		require.NoError(t, err)
 		c.opened(sub)
 		return router.NewPublisher(c.open), sub
@@ -65,7 +62,7 @@ type cluster struct {
 	subs []message.Subscriber
 }
 
-// opened notes a subscriber to be closed: the suite leaves some open.
+// opened registers a subscriber to be closed: the suite leaves some open.
 func (c *cluster) opened(sub message.Subscriber) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,49 +20,45 @@ import (
 
 // Planner plans events.
 type Planner interface {
-	// Wants says whether anything may follow from events of a type.
+	// Wants reports whether any planner looks at events of a type.
 	Wants(eventType string) bool
-	// Plan returns when what follows from an event is kept.
+	// Plan returns when the plan of an event is stored.
 	Plan(ctx context.Context, event consumers.Event) error
 }
 
-// DeadLetters keeps the places of records that cannot be read.
-type DeadLetters func(ctx context.Context, at domain.Position, school, eventID, eventType, reason string) error
+// DeadLetters stores the positions of records that cannot be handled, and why.
+type DeadLetters func(
+	ctx context.Context, at domain.Position, school, eventID, eventType, reason string,
+) error
 
-// Config is what a router is made of. A zero value means the default in parentheses.
+// Config configures a router. A zero value means the default in parentheses.
 type Config struct {
-	Log         Log                                             // required
-	Topic       string                                          // of the log; required
-	Group       string                                          // (consumers)
-	Positions   Positions                                       // required
-	Planner     Planner                                         // required
-	DeadLetters DeadLetters                                     // required
-	Decode      func(eventlog.Record) (*domain.Envelope, error) // required
-	InFlight    int                                             // events of a partition that are planned at the same time (1,000)
-	Timeout     time.Duration                                   // for one event, until it comes again (30 s)
-	Logger      *slog.Logger                                    // (none)
-	Metrics     prometheus.Registerer                           // (none)
+	Log         Log         // required
+	Topic       string      // of the log; required
+	Group       string      // (consumers)
+	Positions   Positions   // required
+	Planner     Planner     // required
+	DeadLetters DeadLetters // required
+	// Decode reads an event; required.
+	Decode   func(eventlog.Record) (*domain.Envelope, error)
+	InFlight int                   // unacknowledged events of a partition ([DefaultInFlight])
+	Timeout  time.Duration         // for one event, until it is delivered again (30 s)
+	Logger   *slog.Logger          // (none)
+	Metrics  prometheus.Registerer // (none)
 }
 
 func (c *Config) setDefaults() error {
-	if c.Log == nil || c.Topic == "" || c.Positions == nil || c.Planner == nil || c.DeadLetters == nil || c.Decode == nil {
-		return errors.New("router: a log, its topic, positions, a planner, a decoder and a place for what cannot be read are required")
+	if c.Log == nil || c.Topic == "" || c.Positions == nil || c.Planner == nil ||
+		c.DeadLetters == nil || c.Decode == nil {
+		return errors.New("router: a log, its topic, positions, a planner, a decoder and a store " +
+			"for dead letters are required")
 	}
 	if c.InFlight < 0 || c.Timeout < 0 {
 		return errors.New("router: numbers must not be negative")
 	}
-	if c.Group == "" {
-		c.Group = "consumers"
-	}
-	if c.InFlight == 0 {
-		c.InFlight = 1000
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 30 * time.Second
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Group = cmp.Or(c.Group, "consumers")
+	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
@@ -89,22 +86,21 @@ func New(cfg Config) (*Router, error) {
 // Run hands out events until ctx ends. Those that are being planned then are finished first.
 func (r *Router) Run(ctx context.Context) error {
 	subscriber, err := NewSubscriber(SubscriberConfig{
-		Open: SingleTopic(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions, Group: r.cfg.Group, InFlight: r.cfg.InFlight,
-		Wants: r.wants, Logger: r.cfg.Logger,
+		Open: SingleTopic(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions,
+		Group: r.cfg.Group, InFlight: r.cfg.InFlight, Wants: r.wants, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	w, err := message.NewRouter(message.RouterConfig{CloseTimeout: r.cfg.Timeout}, newLogger(r.cfg.Logger))
+	w, err := message.NewRouter(
+		message.RouterConfig{CloseTimeout: r.cfg.Timeout}, newLogger(r.cfg.Logger))
 	if err != nil {
 		return fmt.Errorf("make the router: %w", err)
 	}
 	w.AddMiddleware(
-		r.metrics.observe,        // sees what the others made of it
-		r.divertPoison,           // takes what would fail for ever
-		middleware.Recoverer,     // makes an error of a panic
-		correlate,                // names what belongs together
-		middleware.CorrelationID, // and hands that on
+		r.metrics.observe,    // sees the result of all the others
+		r.divertPoison,       // makes dead letters of what would always fail
+		middleware.Recoverer, // makes an error of a panic
 		middleware.Timeout(r.cfg.Timeout),
 	)
 	w.AddConsumerHandler("plan", r.cfg.Topic, subscriber, r.plan)
@@ -114,7 +110,8 @@ func (r *Router) Run(ctx context.Context) error {
 	return nil
 }
 
-// wants leaves out the types from which nothing follows, by the header alone. A record without one is to be looked at.
+// wants reports whether any planner looks at events of the record's type, by the header alone. A
+// record without one has to be decoded.
 func (r *Router) wants(rec *eventlog.Record) bool {
 	t := header(rec, headerType)
 	return t == "" || r.cfg.Planner.Wants(t)
@@ -130,21 +127,22 @@ func (r *Router) plan(m *message.Message) error {
 	return r.cfg.Planner.Plan(m.Context(), consumers.Event{Envelope: event, AppendedAt: rec.Time})
 }
 
-// poisonError is an error that the same message would bring for ever.
+// poisonError is an error that the same message would always cause.
 type poisonError struct{ error }
 
 func (e *poisonError) Unwrap() error { return e.error }
 
-// poison says whether an error is the message's fault. What went wrong outside goes by, and the message comes again.
+// poison reports whether an error is the message's fault. Other errors pass, and the message is
+// delivered again.
 func poison(err error) bool {
-	var p *poisonError
-	var panicked middleware.RecoveredPanicError
-	return errors.As(err, &p) || errors.As(err, &panicked)
+	_, poisoned := errors.AsType[*poisonError](err)
+	_, panicked := errors.AsType[middleware.RecoveredPanicError](err)
+	return poisoned || panicked
 }
 
-// divertPoison takes what would fail for ever out of the way. Watermill's own poison queue would publish a copy, away
-// from its place; here the event stays where it is in the log, and its place is noted before it is acknowledged, so it is
-// neither lost nor reordered.
+// divertPoison makes dead letters of what would always fail. Watermill's own poison queue would
+// publish a copy elsewhere; here the event stays where it is in the log, and its position is stored
+// before it is acknowledged, so it is neither lost nor reordered.
 func (r *Router) divertPoison(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		out, err := next(m)
@@ -152,31 +150,23 @@ func (r *Router) divertPoison(next message.HandlerFunc) message.HandlerFunc {
 			return out, err
 		}
 		rec := recordOf(m)
-		// The context of the message may have timed out within.
+		// The context of the message may have timed out by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.Context()), r.cfg.Timeout)
 		defer cancel()
-		if failed := r.cfg.DeadLetters(ctx, rec.Position, string(rec.Key), m.UUID, header(rec, headerType), err.Error()); failed != nil {
-			return nil, errors.Join(err, failed)
+		storing := r.cfg.DeadLetters(ctx, rec.Position, string(rec.Key), m.UUID,
+			header(rec, headerType), err.Error())
+		if storing != nil {
+			return nil, errors.Join(err, storing)
 		}
 		r.metrics.deadLetters.Inc()
-		r.cfg.Logger.ErrorContext(ctx, "set an event aside that cannot be handled", "position", rec.Position.String(), "error", err)
+		r.cfg.Logger.ErrorContext(ctx, "event cannot be handled, it is a dead letter now",
+			"position", rec.Position.String(), "error", err)
 		return nil, nil
 	}
 }
 
-// correlate gives a message the correlation id of its event, or else makes the event the first of what follows.
-func correlate(next message.HandlerFunc) message.HandlerFunc {
-	return func(m *message.Message) ([]*message.Message, error) {
-		id := m.Metadata.Get("ce_correlationid")
-		if id == "" {
-			id = m.UUID
-		}
-		middleware.SetCorrelationID(id, m)
-		return next(m)
-	}
-}
-
-// newLogger passes on what Watermill has to say. That a message comes again is not worth an error for each.
+// newLogger passes on what Watermill logs, a level lower: that a message is delivered again is not
+// an error.
 func newLogger(logger *slog.Logger) watermill.LoggerAdapter {
 	return watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{
 		slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelWarn,

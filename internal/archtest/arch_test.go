@@ -93,9 +93,8 @@ var layers = []layer{
 
 // coreTests lists packages whose tests import another core: they test the two together.
 var coreTests = map[string][]string{
-	"consumers/pdf":    {"projections"},
-	"consumers/plan":   {"projections"},
-	"consumers/router": {"projections"},
+	"consumers/pdf":  {"projections"},
+	"consumers/plan": {"projections"},
 }
 
 // onlyIn lists foreign packages that one package of ours alone may import.
@@ -107,7 +106,6 @@ var onlyIn = map[string][]string{
 	"github.com/fergusstrange/embedded-postgres": {"internal/devstack"},
 	"github.com/pressly/goose/v3":                {"internal/postgres"},
 	"github.com/riverqueue/river":                {"consumers/ledger", "internal/postgres"},
-	"riverqueue.com/riverui":                     {"consumers/ledger"},
 	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
 	"github.com/minio/minio-go/v7":               {"internal/s3"},
 	"github.com/go-text/typesetting":             {"consumers/pdf/page"},

@@ -37,7 +37,7 @@ func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) 
 
 func sms(recipient string) consumers.Delivery {
 	return consumers.Delivery{Recipient: recipient, Channel: consumers.SMS, Address: "+22501020304",
-		Params: map[string]any{"student": "Ada"}}
+		Params: []byte(`{"student":"Ada"}`)}
 }
 
 // turn puts deliveries into a state, as if workers had.
@@ -198,7 +198,7 @@ func TestOperatorsRetryDeadLetters(t *testing.T) {
 				Type: attendance.TypeMarked, Time: time.Now(), Position: at}
 			_, err := s.ledger.Commit(ctx,
 				[]consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time,
-					Replan: true}, Again: true}})
+					Replan: true}}})
 			return err
 		}
 	})

@@ -104,7 +104,7 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// Parked implements [projections.ParkedStore].
+// Parked implements [projections.Store].
 func (s *ProjectionStore) Parked(
 	ctx context.Context, partition int32,
 ) ([]projections.ParkedSubject, error) {
@@ -126,7 +126,7 @@ func (s *ProjectionStore) Parked(
 	return subjects, err
 }
 
-// ParkedEvents implements [projections.ParkedStore].
+// ParkedEvents implements [projections.Store].
 func (s *ProjectionStore) ParkedEvents(
 	ctx context.Context, partition int32, key projections.SubjectKey, limit int,
 ) ([]eventlog.Record, error) {

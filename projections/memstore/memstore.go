@@ -201,7 +201,7 @@ func encode(
 
 func keyOf(values []any) string { return fmt.Sprintf("%q", values) }
 
-// Parked implements [projections.ParkedStore].
+// Parked implements [projections.Store].
 func (s *Store) Parked(_ context.Context, n int32) ([]projections.ParkedSubject, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +214,7 @@ func (s *Store) Parked(_ context.Context, n int32) ([]projections.ParkedSubject,
 	}), nil
 }
 
-// ParkedEvents implements [projections.ParkedStore].
+// ParkedEvents implements [projections.Store].
 func (s *Store) ParkedEvents(
 	_ context.Context, n int32, key projections.SubjectKey, limit int,
 ) ([]eventlog.Record, error) {

@@ -183,6 +183,8 @@ type pen struct {
 	rise    int // above the baseline
 }
 
+// draw shows a glyph. PDF advances by the font's width, so the difference to the shaped position is
+// written as an adjustment before the next glyph.
 func (p *pen) draw(g glyph, code uint16) {
 	if g.y != p.rise {
 		p.lift()
@@ -200,6 +202,7 @@ func (p *pen) draw(g glyph, code uint16) {
 	p.right = g.x + p.face.advance(g.id) - g.advance
 }
 
+// lift ends the operation that shows glyphs.
 func (p *pen) lift() {
 	if p.down {
 		p.content.WriteString("]TJ ")

@@ -51,6 +51,7 @@ func OpenFonts() (*Fonts, error) {
 	return f, nil
 }
 
+// openTypeface reads a font and the tables that subsetting copies from it.
 func openTypeface(name string) (*typeface, error) {
 	file, err := fontFiles.ReadFile("fonts/" + name + ".ttf")
 	if err != nil {
@@ -87,6 +88,7 @@ func openTypeface(name string) (*typeface, error) {
 // converting.
 const unitsPerEm = 1000
 
+// readLocations reads the offsets of glyphs, which a font has in one of two widths.
 func (t *typeface) readLocations() {
 	table := t.tables["loca"]
 	if long := binary.BigEndian.Uint16(t.tables["head"][50:]) == 1; long {

@@ -45,6 +45,8 @@ func ReadImage(data []byte) (*Image, error) {
 	return i, i.pack(decoded)
 }
 
+// pack separates the pixels into colors and opacity, as PDF stores them, and compresses both once
+// for all documents.
 func (i *Image) pack(m image.Image) error {
 	bounds := m.Bounds()
 	if bounds.Dx() != i.width || bounds.Dy() != i.height {
@@ -68,6 +70,7 @@ func (i *Image) pack(m image.Image) error {
 	return nil
 }
 
+// addImage writes an image object, and one for its mask if it has transparent pixels.
 func (d *Document) addImage(i *Image) int {
 	add := func(space, filter, mask string, data []byte) int {
 		return d.add("<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/%s/BitsPerComponent 8%s/Filter/%s/Length %d>>\nstream\n%s\nendstream",

@@ -107,6 +107,7 @@ func (d *Document) addStructure(pages []int) (root int) {
 	return root
 }
 
+// addElement writes an element and those below it, depth first: that order is the reading order.
 func (d *Document) addElement(e *element, parent int, pages []int) {
 	e.object = d.reserve()
 	var kids, attributes strings.Builder

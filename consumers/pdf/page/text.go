@@ -133,6 +133,8 @@ func (m fontmap) missingSymbol(r rune) bool {
 	})
 }
 
+// newShaper gives the document faces of its own: which glyphs are used is the document's state,
+// while the typefaces are shared.
 func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
 	s := &shaper{weights: map[bool]fontmap{}, language: language.NewLanguage(lang),
 		direction: di.DirectionLTR}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
@@ -121,27 +122,19 @@ type Entry struct {
 	Balance int64        `json:"balance"`
 }
 
-// Encode returns the facts of a document as a delivery carries them.
-func Encode[T ReportCard | Receipt | FeeStatement](data T) map[string]any {
+// Encode returns the data of a document as the parameters of its delivery, a JSON object.
+func Encode[T ReportCard | Receipt | FeeStatement](data T) jsontext.Value {
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		panic(err) // plain fields, whose texts have been validated
 	}
-	var params map[string]any
-	if err := json.Unmarshal(encoded, &params); err != nil {
-		panic(err)
-	}
-	return params
+	return encoded
 }
 
-// Decode reads what Params wrote.
-func Decode[T ReportCard | Receipt | FeeStatement](params map[string]any) (T, error) {
-	var data T
-	encoded, err := json.Marshal(params)
-	if err == nil {
-		err = json.Unmarshal(encoded, &data)
-	}
-	if err != nil {
+// Decode is the inverse of [Encode]. Unknown parameters are ignored, so that an older program can
+// render what a newer one has planned.
+func Decode[T ReportCard | Receipt | FeeStatement](params jsontext.Value) (data T, err error) {
+	if err := json.Unmarshal(params, &data); err != nil {
 		return data, fmt.Errorf("read the data of a document: %w", err)
 	}
 	return data, nil

@@ -22,11 +22,11 @@ func TestDataSurvivesTheLedger(t *testing.T) {
 		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
 	}
 	params := paper.Encode(card)
-	require.Equal(t, "Oak", params["school"])
+	require.Contains(t, params.String(), `"school":"Oak"`)
 	got, err := paper.Decode[paper.ReportCard](params)
 	require.NoError(t, err)
 	require.Equal(t, card, got)
 
-	_, err = paper.Decode[paper.Receipt](map[string]any{"amount": "much"})
+	_, err = paper.Decode[paper.Receipt]([]byte(`{"amount":"much"}`))
 	require.ErrorContains(t, err, "read the data of a document")
 }

@@ -118,6 +118,8 @@ var typewriter = strings.NewReplacer(
 	"\u200b", "", "\ufeff", "", "\u00ad", "",
 )
 
+// measure chooses the encoding: one character outside the GSM alphabet turns the whole text into
+// UCS-2.
 func measure(text string) (Encoding, int) {
 	septets, units, gsm := 0, 0, true
 	for _, r := range text {

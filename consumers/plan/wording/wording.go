@@ -21,6 +21,7 @@ import (
 	"text/template"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/text/language"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -68,27 +69,22 @@ type Params struct {
 	Link string `json:"link,omitzero"`
 }
 
-// Encode returns the facts as a delivery carries them: text, numbers and booleans by name.
-func (f Params) Encode() map[string]any {
+// Encode returns the parameters as a delivery carries them: a JSON object.
+func (f Params) Encode() jsontext.Value {
 	encoded, err := json.Marshal(f)
 	if err != nil {
 		panic(err) // plain fields; a text that is not UTF-8 does not pass validation
 	}
-	var params map[string]any
-	if err := json.Unmarshal(encoded, &params); err != nil {
-		panic(err)
-	}
-	return params
+	return encoded
 }
 
-// DecodeParams reads what Params wrote. Other parameters are left aside.
-func DecodeParams(params map[string]any) (Params, error) {
-	var f Params
-	encoded, err := json.Marshal(params)
-	if err == nil {
-		err = json.Unmarshal(encoded, &f)
+// DecodeParams reads what Encode wrote, which is nothing for a message without parameters. Other
+// members are ignored.
+func DecodeParams(params jsontext.Value) (f Params, err error) {
+	if params == nil {
+		return f, nil
 	}
-	if err != nil {
+	if err := json.Unmarshal(params, &f); err != nil {
 		return Params{}, fmt.Errorf("read the parameters of a message: %w", err)
 	}
 	return f, nil
@@ -221,6 +217,7 @@ func (c *Catalog) localized(t translation, local language.Tag) (*template.Templa
 	return clone, nil
 }
 
+// rightToLeft goes by the script of a language, not by a list of languages.
 func rightToLeft(tag language.Tag) bool {
 	script, _ := tag.Script()
 	switch script.String() {

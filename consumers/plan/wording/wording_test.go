@@ -159,12 +159,11 @@ func TestTheNearestLanguageIsUsed(t *testing.T) {
 
 func TestParamsSurviveTheLedger(t *testing.T) {
 	t.Parallel()
-	encoded := params.Encode()
-	encoded["something_else"] = []any{1.0, "two"}
+	encoded := append([]byte(`{"something_else":[1,"two"],`), params.Encode()[1:]...)
 	got, err := wording.DecodeParams(encoded)
 	require.NoError(t, err)
 	require.Equal(t, params, got)
-	require.Empty(t, wording.Params{}.Encode())
+	require.Equal(t, "{}", wording.Params{}.Encode().String())
 }
 
 func open(t *testing.T) *wording.Catalog {

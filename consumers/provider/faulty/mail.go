@@ -224,6 +224,8 @@ func (s *session) recipient(rest string) {
 	}
 }
 
+// data accepts the message before the fault of the response, so that both outcomes of a lost
+// response occur.
 func (s *session) data() error {
 	s.reply("354 send the message")
 	content, err := io.ReadAll(s.text.DotReader())

@@ -112,6 +112,8 @@ func (p *Push) Requests() int {
 	return p.requests
 }
 
+// serve checks and decrypts a message as the standards demand before the fault is drawn, so that a
+// test also proves what the provider sends.
 func (p *Push) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 8192))
 	if err != nil {

@@ -143,6 +143,8 @@ func (s *SMS) authorize(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
+// post accepts a message. Callbacks start even when the response is then withheld, as with the real
+// service.
 func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 	if !s.authorize(w, r) {
 		return
@@ -236,6 +238,7 @@ func (t Text) json() map[string]any {
 	}
 }
 
+// list searches messages by number, the newest first, in pages.
 func (s *SMS) list(w http.ResponseWriter, r *http.Request) {
 	if !s.authorize(w, r) {
 		return
@@ -269,6 +272,7 @@ func respond(w http.ResponseWriter, status int, body any) {
 	_ = json.MarshalWrite(w, body) // the client may be gone
 }
 
+// snapshot copies a message, whose status a callback may be changing.
 func (s *SMS) snapshot(t *Text) Text {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,10 +28,10 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	url := devtest.Postgres(t)
-	book, err := wording.Open()
+	catalog, err := wording.Open()
 	require.NoError(t, err)
 	return &bundle{t, inbox.New(devtest.Pool(t, url, postgres.Jobs).Conns(),
-		provider.Writer{Catalog: book}), devtest.Pool(t, url, postgres.API)}
+		provider.Writer{Catalog: catalog}), devtest.Pool(t, url, postgres.API)}
 }
 
 func delivery(id, school, user string) *consumers.Delivery {

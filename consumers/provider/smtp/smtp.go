@@ -183,6 +183,8 @@ func (p *Provider) compose(d *consumers.Delivery, msg wording.Message) (*gomail.
 	return m, nil
 }
 
+// withSignature appends the sender after the delimiter "-- ", which mail readers recognize and do
+// not quote.
 func withSignature(body, sender string) string {
 	if sender == "" {
 		return body + "\n"

@@ -143,6 +143,7 @@ func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error
 	return segment.Of(text).Segments, err
 }
 
+// request builds an authenticated request. Its path is the same for sending and for listing.
 func (p *Provider) request(ctx context.Context, method, query string,
 	body *strings.Reader) (*http.Request, error) {
 	address := strings.TrimRight(p.config.URL, "/") + "/2010-04-01/Accounts/" +
@@ -215,6 +216,7 @@ func (p *Provider) Status(ctx context.Context,
 	return consumers.Receipt{}, false, nil
 }
 
+// receipt converts what the service says about a message.
 func (m message) receipt() consumers.Receipt {
 	segments, _ := strconv.Atoi(m.Segments) // absent from a response that could not be decoded
 	r := consumers.Receipt{State: state(m.Status), ProviderID: m.SID, Cost: millionths(m.Price),
@@ -237,6 +239,8 @@ func state(status string) consumers.State {
 	return consumers.Sent
 }
 
+// reason describes a failure as operators see it, with the code to look up in the service's
+// documentation.
 func reason(status string, code int, text string) string {
 	switch {
 	case code != 0 && text != "":

@@ -18,6 +18,7 @@ type Keys struct {
 	Auth   string `json:"auth" doc:"The secret that browser and application share"`
 }
 
+// decode parses the keys. They come from browsers, so that a bad one is a fault of the request.
 func (k Keys) decode() (public *ecdh.PublicKey, secret []byte, err error) {
 	point, err := decodeBase64(k.P256dh)
 	if err == nil {

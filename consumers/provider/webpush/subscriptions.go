@@ -13,7 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Store holds subscriptions in PostgreSQL, for the provider. It implements [Subscriptions].
+// Store holds subscriptions in PostgreSQL, for the provider.
 type Store struct {
 	pool *pgxpool.Pool
 }
@@ -88,7 +88,7 @@ func endpointProblem(endpoint string) string {
 	return ""
 }
 
-// List implements [Subscriptions].
+// List returns the devices of a user.
 func (t *Store) List(ctx context.Context, school, user string) ([]Subscription, error) {
 	rows, err := t.pool.Query(ctx, `
 		SELECT endpoint, p256dh, auth FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 ORDER BY endpoint`, school, user)
@@ -100,7 +100,7 @@ func (t *Store) List(ctx context.Context, school, user string) ([]Subscription, 
 	})
 }
 
-// Remove implements [Subscriptions].
+// Remove deletes a device whose subscription has ended.
 func (t *Store) Remove(ctx context.Context, school, user, endpoint string) error {
 	_, err := t.pool.Exec(ctx,
 		`DELETE FROM schoolbell.push_subscriptions WHERE school = $1 AND user_id = $2 AND endpoint = $3`, school, user, endpoint)

@@ -49,6 +49,7 @@ const (
 	maxOrigins = 1000
 )
 
+// newIdentity parses the key of an application server.
 func newIdentity(key, contact string) (*identity, error) {
 	raw, err := decodeBase64(key)
 	if err != nil {

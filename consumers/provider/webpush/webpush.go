@@ -50,7 +50,7 @@ type Config struct {
 	// come from users, who could otherwise direct requests at our own servers.
 	AllowPrivate bool
 
-	Subscriptions Subscriptions   // required
+	Subscriptions *Store          // required
 	Writer        provider.Writer // required
 }
 
@@ -58,12 +58,6 @@ type Config struct {
 type Subscription struct {
 	Endpoint string `json:"endpoint" doc:"The address that the browser's push service gave" example:"https://updates.push.services.mozilla.com/wpush/v2/gAAAA"`
 	Keys     Keys   `json:"keys"`
-}
-
-// Subscriptions holds the devices of all users.
-type Subscriptions interface {
-	List(ctx context.Context, school, user string) ([]Subscription, error)
-	Remove(ctx context.Context, school, user, endpoint string) error
 }
 
 // Validate reports all faults at once.
@@ -182,6 +176,8 @@ func rank(e *consumers.SendError) int {
 	return 0
 }
 
+// payload encodes the notice. A body that does not fit into one record is dropped rather than cut:
+// the title alone is still true.
 func (p *Provider) payload(ctx context.Context, d *consumers.Delivery) ([]byte, error) {
 	msg, err := p.config.Writer.Write(ctx, d)
 	if err != nil {
@@ -265,6 +261,7 @@ func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscripti
 		fmt.Errorf("push service responded %d", response.Status))
 }
 
+// gone reports a subscription that will never work again; Send removes it.
 func gone(err error) *consumers.SendError {
 	return provider.Fail(consumers.Permanent, codeGone, "%w", err)
 }
@@ -278,6 +275,8 @@ func messageID(h http.Header) string {
 	return "taken"
 }
 
+// urgency maps the priority to a header by which a phone in power saving decides whether to wake
+// up.
 func urgency(p consumers.Priority) string {
 	switch p {
 	case consumers.Urgent:
@@ -301,6 +300,7 @@ func internetOnly(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// isPublic reports an address of the public internet.
 func isPublic(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip)

@@ -1,10 +1,8 @@
 package webpush_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,62 +23,62 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-// devices are a user's subscriptions in memory.
-type devices struct {
-	mu   sync.Mutex
-	list []webpush.Subscription
-}
-
-func (d *devices) List(context.Context, string, string) ([]webpush.Subscription, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return append([]webpush.Subscription(nil), d.list...), nil
-}
-
-func (d *devices) Remove(_ context.Context, _, _, endpoint string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, s := range d.list {
-		if s.Endpoint == endpoint {
-			d.list = append(d.list[:i:i], d.list[i+1:]...)
-			break
-		}
-	}
-	return nil
-}
-
+// setup starts a push service with browsers that have subscribed to it.
 func setup(t *testing.T, c faulty.PushConfig,
-	browsers int) (*faulty.Push, *devices, []*faulty.Browser) {
+	browsers int) (s *faulty.Push, list []*faulty.Browser, subscriptions []webpush.Subscription) {
 	t.Helper()
-	s := faulty.NewPush(c)
+	s = faulty.NewPush(c)
 	t.Cleanup(s.Close)
-	d := &devices{}
-	var list []*faulty.Browser
 	for range browsers {
 		b, err := s.Subscribe()
 		require.NoError(t, err)
 		list = append(list, b)
-		d.list = append(d.list,
-			webpush.Subscription{Endpoint: b.Endpoint,
-				Keys: webpush.Keys{P256dh: b.P256dh, Auth: b.Auth}})
+		subscriptions = append(subscriptions, webpush.Subscription{
+			Endpoint: b.Endpoint, Keys: webpush.Keys{P256dh: b.P256dh, Auth: b.Auth},
+		})
 	}
-	return s, d, list
+	return s, list, subscriptions
 }
 
-func client(t *testing.T, d webpush.Subscriptions, allowPrivate bool) *webpush.Provider {
+// sender is a provider and the devices that it knows.
+type sender struct {
+	*webpush.Provider
+	store *webpush.Store
+}
+
+// newSender stores the devices as they are: those of a test are on this machine, which Add refuses.
+func newSender(t *testing.T, devices []webpush.Subscription, allowPrivate bool) *sender {
 	t.Helper()
+	url := devtest.Postgres(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	for _, d := range devices {
+		_, err := conn.Exec(t.Context(), `
+			INSERT INTO schoolbell.push_subscriptions (school, user_id, endpoint, p256dh, auth)
+			VALUES ('oak', 'g1', $1, $2, $3)`, d.Endpoint, d.Keys.P256dh, d.Keys.Auth)
+		require.NoError(t, err)
+	}
+	require.NoError(t, conn.Close(t.Context()))
 	catalog, err := wording.Open()
 	require.NoError(t, err)
 	key, err := webpush.NewKey()
 	require.NoError(t, err)
+	store := webpush.NewStore(devtest.Pool(t, url, postgres.Jobs).Conns())
 	p, err := webpush.New(webpush.Config{
-		Key: key, Contact: "mailto:it@oak.example", Subscriptions: d,
+		Key: key, Contact: "mailto:it@oak.example", Subscriptions: store,
 		Timeout: 300 * time.Millisecond, AllowPrivate: allowPrivate,
 		Writer: provider.Writer{Catalog: catalog},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	return p
+	return &sender{p, store}
+}
+
+func (s *sender) devices(t *testing.T) []webpush.Subscription {
+	t.Helper()
+	list, err := s.store.List(t.Context(), "oak", "g1")
+	require.NoError(t, err)
+	return list
 }
 
 func notice(id string) *consumers.Delivery {
@@ -94,8 +92,8 @@ func notice(id string) *consumers.Delivery {
 
 func TestSend(t *testing.T) {
 	t.Parallel()
-	s, d, _ := setup(t, faulty.PushConfig{}, 2)
-	p := client(t, d, true)
+	s, _, devices := setup(t, faulty.PushConfig{}, 2)
+	p := newSender(t, devices, true)
 	limited := notice("0123456789abcdef0123456789abcdef")
 	limited.NotAfter = time.Now().Add(time.Hour)
 	r, err := p.Send(t.Context(), limited)
@@ -117,17 +115,17 @@ func TestSend(t *testing.T) {
 
 func TestDevicesThatAreGoneAreRemoved(t *testing.T) {
 	t.Parallel()
-	s, d, browsers := setup(t, faulty.PushConfig{}, 2)
-	p := client(t, d, true)
+	s, browsers, devices := setup(t, faulty.PushConfig{}, 2)
+	p := newSender(t, devices, true)
 	s.Unsubscribe(browsers[0])
 	_, err := p.Send(t.Context(), notice("d1"))
 	require.NoError(t, err)
-	require.Len(t, d.list, 1)
+	require.Len(t, p.devices(t), 1)
 	s.Unsubscribe(browsers[1])
 	_, err = p.Send(t.Context(), notice("d2"))
 	require.Equal(t, consumers.Permanent, providertest.SendError(t, err).Class)
 	require.Equal(t, "no_device", providertest.SendError(t, err).Code)
-	require.Empty(t, d.list)
+	require.Empty(t, p.devices(t))
 }
 
 func TestErrorClasses(t *testing.T) {
@@ -139,15 +137,16 @@ func TestErrorClasses(t *testing.T) {
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
-			_, d, _ := setup(t,
+			_, _, devices := setup(t,
 				faulty.PushConfig{Faults: faulty.Faults{fault: 1}, RetryAfter: 9 * time.Second}, 2)
-			_, err := client(t, d, true).Send(t.Context(), notice("d1"))
+			p := newSender(t, devices, true)
+			_, err := p.Send(t.Context(), notice("d1"))
 			e := providertest.SendError(t, err)
 			require.Equal(t, class, e.Class)
 			if fault == faulty.Busy {
 				require.Equal(t, 9*time.Second, e.RetryAfter)
 			}
-			require.Len(t, d.list, 2)
+			require.Len(t, p.devices(t), 2)
 		})
 	}
 }
@@ -155,17 +154,17 @@ func TestErrorClasses(t *testing.T) {
 // Subscriptions come from users, who must not be able to direct requests at our own servers.
 func TestEndpointsAreOnTheInternet(t *testing.T) {
 	t.Parallel()
-	s, d, _ := setup(t, faulty.PushConfig{}, 1)
-	keys := d.list[0].Keys
+	s, _, devices := setup(t, faulty.PushConfig{}, 1)
+	keys := devices[0].Keys
 	for _, endpoint := range []string{"https://127.0.0.1:1/x", "https://10.1.2.3/x",
 		"https://[::1]/x", "https://169.254.169.254/x", "https://[::ffff:192.168.1.1]/x",
 		"https://100.64.0.1/x"} {
-		d.list = []webpush.Subscription{{Endpoint: endpoint, Keys: keys}}
-		_, err := client(t, d, false).Send(t.Context(), notice("d1"))
+		devices = []webpush.Subscription{{Endpoint: endpoint, Keys: keys}}
+		_, err := newSender(t, devices, false).Send(t.Context(), notice("d1"))
 		require.ErrorContains(t, err, "not on the internet", endpoint)
 	}
-	d.list = []webpush.Subscription{{Endpoint: s.URL + "/push/1", Keys: keys}}
-	_, err := client(t, d, false).Send(t.Context(), notice("d1"))
+	devices = []webpush.Subscription{{Endpoint: s.URL + "/push/1", Keys: keys}}
+	_, err := newSender(t, devices, false).Send(t.Context(), notice("d1"))
 	require.Equal(t, "no_device", providertest.SendError(t, err).Code,
 		"an endpoint without TLS is refused")
 	require.Zero(t, s.Requests())
@@ -173,7 +172,7 @@ func TestEndpointsAreOnTheInternet(t *testing.T) {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	_, d, _ := setup(t, faulty.PushConfig{}, 12)
+	_, _, devices := setup(t, faulty.PushConfig{}, 12)
 	url := devtest.Postgres(t)
 	users, table := devtest.Pool(t, url, postgres.API),
 		webpush.NewStore(devtest.Pool(t, url, postgres.Jobs).Conns())
@@ -187,20 +186,20 @@ func TestStore(t *testing.T) {
 			users.AsUser(ctx, school, user,
 				func(tx pgx.Tx) error { return webpush.Remove(ctx, tx, school, user, endpoint) }))
 	}
-	for i := range d.list {
-		d.list[i].Endpoint = fmt.Sprintf("https://push.example/%d", i)
-		require.NoError(t, add("oak", "g1", d.list[i]))
+	for i := range devices {
+		devices[i].Endpoint = fmt.Sprintf("https://push.example/%d", i)
+		require.NoError(t, add("oak", "g1", devices[i]))
 	}
-	require.NoError(t, add("oak", "g2", d.list[0]))
+	require.NoError(t, add("oak", "g2", devices[0]))
 	got, err := table.List(ctx, "oak", "g1")
 	require.NoError(t, err)
-	require.ElementsMatch(t, d.list[2:], got, "the oldest are removed")
-	renewed := d.list[5]
-	renewed.Keys.Auth = d.list[6].Keys.Auth
+	require.ElementsMatch(t, devices[2:], got, "the oldest are removed")
+	renewed := devices[5]
+	renewed.Keys.Auth = devices[6].Keys.Auth
 	require.NoError(t, add("oak", "g1", renewed))
-	require.NoError(t, table.Remove(ctx, "oak", "g1", d.list[6].Endpoint))
-	remove("oak", "g1", d.list[7].Endpoint)
-	remove("oak", "g2", d.list[8].Endpoint)
+	require.NoError(t, table.Remove(ctx, "oak", "g1", devices[6].Endpoint))
+	remove("oak", "g1", devices[7].Endpoint)
+	remove("oak", "g2", devices[8].Endpoint)
 	got, err = table.List(ctx, "oak", "g1")
 	require.NoError(t, err)
 	require.Len(t, got, 8)
@@ -212,7 +211,7 @@ func TestStore(t *testing.T) {
 	t.Run("P10", func(t *testing.T) {
 		for _, other := range [][2]string{{"oak", "g2"}, {"elm", "g1"}, {"oak", ""}} {
 			err := users.AsUser(ctx, other[0], other[1],
-				func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", d.list[0]) })
+				func(tx pgx.Tx) error { return webpush.Add(ctx, tx, "oak", "g1", devices[0]) })
 			require.ErrorContains(t, err, "row-level security",
 				"a device of g1 at oak, added as %v", other)
 		}
@@ -221,7 +220,7 @@ func TestStore(t *testing.T) {
 
 func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
 	t.Parallel()
-	_, d, _ := setup(t, faulty.PushConfig{}, 1)
+	_, _, devices := setup(t, faulty.PushConfig{}, 1)
 	for _, bad := range []string{
 		"", "ftp://push.example/1", "http://push.example/1", "https://", "https:///x",
 		"https://user:password@push.example/1", "https://push.example/1#x",
@@ -232,7 +231,7 @@ func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
 		"https://2130706433/1", "https://push.example/" + strings.Repeat("x", 1100),
 	} {
 		err := webpush.Add(t.Context(), nil, "oak", "g1",
-			webpush.Subscription{Endpoint: bad, Keys: d.list[0].Keys})
+			webpush.Subscription{Endpoint: bad, Keys: devices[0].Keys})
 		var invalid *domain.InvalidError
 		require.ErrorAs(t, err, &invalid, bad)
 		require.Equal(t, "/endpoint", invalid.Faults[0].Pointer, bad)

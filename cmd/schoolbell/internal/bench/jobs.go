@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -164,10 +166,10 @@ func (b *Jobs) planning(i int) consumers.Planning {
 	e := &domain.Envelope{ID: "e" + strconv.Itoa(i), Source: "bench", School: "school-" + strconv.Itoa(i%b.Schools), Type: "schoolbell.attendance.marked.v1", Time: time.Now()}
 	d := consumers.Delivery{
 		Recipient: "g" + strconv.Itoa(i), Channel: consumers.InApp, Priority: consumers.Bulk, Template: "absence", Language: "en",
-		Params: map[string]any{"student": "Ama Diallo", "date": "2026-09-01", "session": "day"},
+		Params: jsontext.Value(`{"student":"Ama Diallo","date":"2026-09-01","session":"day"}`),
 	}
 	d.Complete(e, "bench")
-	return consumers.Planning{Event: consumers.Event{Envelope: e, AppendedAt: e.Time}, Deliveries: []consumers.Delivery{d}, Again: true}
+	return consumers.Planning{Event: consumers.Event{Envelope: e, AppendedAt: e.Time, Replan: true}, Deliveries: []consumers.Delivery{d}}
 }
 
 // settle waits until all outcomes are in the log.

@@ -127,6 +127,8 @@ func (d *directory) indexSchool(e *element) {
 	d.schools[id] = s
 }
 
+// indexSession keeps a school's sessions in order of time, with those of one begin in the order of
+// their names, so that the same files give the same terms.
 func (d *directory) indexSession(e *element) {
 	begin, ok1 := parseDate(e.str("BeginDate"))
 	end, ok2 := parseDate(e.str("EndDate"))
@@ -182,6 +184,8 @@ func (d *directory) indexEnrolment(e *element) {
 	p.grade = cmp.Or(e.code("EntryGradeLevel"), p.grade)
 }
 
+// indexGradebookEntry resolves what a grade needs from its entry: the section, the subject of the
+// course, the term and the maximum.
 func (d *directory) indexGradebookEntry(e *element) {
 	section := e.at("SectionReference", "SectionIdentity")
 	offering := section.at("CourseOfferingReference", "CourseOfferingIdentity")
@@ -219,6 +223,7 @@ func entryKey(e *element) string {
 	return e.str("Namespace") + "#" + e.str("GradebookEntryIdentifier")
 }
 
+// indexStaff collects roles, sections and subjects, which are spread over four kinds of records.
 func (d *directory) indexStaff(e *element) {
 	switch e.name {
 	case "Staff":
@@ -299,6 +304,8 @@ func (d *directory) staffID(e *element) string {
 	return d.reference(e, "StaffReference", "StaffIdentity", "StaffUniqueId")
 }
 
+// reference returns the natural key in a reference, and otherwise the id of the element that the
+// reference points to.
 func (d *directory) reference(e *element, reference, identity, key string) string {
 	r := e.at(reference)
 	return cmp.Or(r.str(identity, key), d.refs[r.ref])

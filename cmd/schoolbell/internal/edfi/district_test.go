@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +27,6 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
@@ -68,7 +69,7 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(t, err)
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Facts: knowledge.New(jobs, set), Settings: settings, Ledger: deliveries,
+		Planners: planners, Facts: facts.New(jobs, set).Snapshot, Settings: settings, Ledger: deliveries,
 	})
 	require.NoError(t, err)
 	events, err := router.New(router.Config{

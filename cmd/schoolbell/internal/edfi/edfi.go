@@ -157,6 +157,7 @@ type counter struct {
 	im *Import
 }
 
+// Read counts what the decoder reads, which may be ahead of the records by a buffer.
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.im.read += int64(n)

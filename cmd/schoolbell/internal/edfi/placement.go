@@ -22,6 +22,7 @@ const (
 
 var evidences = []Evidence{Enrolment, Attendance, Gradebook, GradeLevel, Cohort}
 
+// explain names the evidence in the report.
 func (e Evidence) explain() string {
 	switch e {
 	case Enrolment:

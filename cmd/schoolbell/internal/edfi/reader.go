@@ -65,6 +65,7 @@ func scan(r io.Reader, visit func(*element) error) (root string, err error) {
 	}
 }
 
+// atLine adds the line to an error: a file may have millions of them.
 func atLine(dec *xml.Decoder, err error) error {
 	if errors.As(err, new(*xml.SyntaxError)) {
 		return err // it names the line itself

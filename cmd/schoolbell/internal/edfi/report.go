@@ -100,6 +100,8 @@ func (r *Report) adjusted(record, sample, reason string) {
 
 func (r *Report) unused(record, sample, reason string) { note(&r.Unused, record, sample, reason) }
 
+// note counts a finding and keeps a few samples of it. There are few different findings, so a list
+// serves.
 func note(findings *[]Finding, record, sample, reason string) {
 	i := slices.IndexFunc(*findings,
 		func(f Finding) bool { return f.Record == record && f.Reason == reason })

@@ -1,7 +1,6 @@
 package program
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 
@@ -23,7 +22,6 @@ import (
 
 // channels are the providers through which this process reaches people.
 type channels struct {
-	pool      *pgxpool.Pool
 	log       *slog.Logger
 	providers map[consumers.Channel]consumers.Provider
 	sms       *twilio.Provider // nil when not configured
@@ -46,7 +44,7 @@ func (p *program) wireChannels(
 	}
 	cfg, writer := p.cfg.Channels, provider.Writer{Catalog: book, Link: docs.link}
 	sink := outbox.New(pool, writer)
-	c := &channels{pool: pool, log: p.log, docs: docs}
+	c := &channels{log: p.log, docs: docs}
 	c.providers = map[consumers.Channel]consumers.Provider{
 		consumers.SMS:   budget.Limit(sink, pool, settings, nil),
 		consumers.Email: sink,
@@ -63,7 +61,7 @@ func (p *program) wireChannels(
 			URL: cfg.SMS.URL, Account: cfg.SMS.Account, Token: cfg.SMS.Token, OldToken: cfg.SMS.OldToken,
 			From: cfg.SMS.From, Service: cfg.SMS.Service, OwnNames: cfg.SMS.OwnNames,
 			IdempotencyHeader: cfg.SMS.IdempotencyHeader, Rate: cfg.SMS.Rate, Timeout: config.ProviderTimeout,
-			Callbacks: callbacks, Writer: writer, FindDelivery: c.findByProviderID,
+			Callbacks: callbacks, Writer: writer, FindDelivery: ledger.FindByProviderID(pool),
 		}); err != nil {
 			return nil, ConfigError{err}
 		}
@@ -97,16 +95,6 @@ func (p *program) wireChannels(
 		c.outbox = c.outbox || p.Name() == sink.Name()
 	}
 	return c, nil
-}
-
-// findByProviderID finds the delivery that a provider knows by a name.
-func (c *channels) findByProviderID(
-	ctx context.Context, providerName, providerID string,
-) (id string, err error) {
-	err = c.pool.QueryRow(ctx, `SELECT coalesce(max(id), '') FROM schoolbell.ledger WHERE provider = $1 AND provider_id = $2 AND provider_id <> ''`,
-		providerName, providerID).
-		Scan(&id)
-	return id, err
 }
 
 // routes is what the API needs to serve deliveries.

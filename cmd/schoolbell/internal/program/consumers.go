@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/logo"
@@ -14,7 +15,6 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
 // ConsumersGroup is the group by which processes share the log's partitions for planning, and the
@@ -37,15 +37,17 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
-	jobs, known := p.cfg.Jobs, knowledge.New(pool, SetName)
-	kept, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.events, Providers: channels.providers, Debts: known, Settings: settings,
+	jobs, tables := p.cfg.Jobs, facts.New(pool, SetName)
+	deliveries, err := ledger.New(ledger.Config{
+		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.events,
+		Providers: channels.providers, Overdue: tables.Overdue, Settings: settings,
 		Workers: map[string]int{
 			ledger.QueueSMS:          jobs.SMS,
 			ledger.QueuePDF:          jobs.PDF,
 			ledger.QueueNotification: jobs.Notification,
 		},
-		Attempts: jobs.Attempts, SendTimeout: config.ProviderTimeout, StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
+		Attempts: jobs.Attempts, SendTimeout: config.ProviderTimeout,
+		StopTimeout: p.cfg.Grace / 2, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
 		return err
@@ -54,16 +56,21 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 	if err != nil {
 		return err
 	}
+	positions := deps.Positions // those of the queries, if they are in this process
+	if positions == nil {
+		positions = checkpoint.NewPositions(pool.Acquire, SetName)
+		p.task(positions.Run)
+	}
 	engine, err := consumers.NewEngine(consumers.Config{
-		Planners: planners, Facts: known, Settings: settings, Ledger: kept,
-		Logger: p.log, Metrics: p.registry,
+		Planners: planners, Facts: tables.Snapshot, Await: positions.Await, Settings: settings,
+		Ledger: deliveries, Logger: p.log, Metrics: p.registry,
 	})
 	if err != nil {
 		return err
 	}
 	p.task(engine.Run)
 	if p.cfg.Has(config.RoleAPI) {
-		deps.Consumers = channels.routes(kept, settings, planners)
+		deps.Consumers = channels.routes(deliveries, settings, planners)
 		deps.Consumers.Replan = func(ctx context.Context, at domain.Position) error { return p.replan(ctx, engine, at) }
 		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
 	}
@@ -71,20 +78,16 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return nil
 	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Group: ConsumersGroup, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine,
-		DeadLetters: kept.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log, Metrics: p.registry,
+		Log: p.events, Topic: topic, Group: ConsumersGroup, Planner: engine,
+		Positions:   checkpoint.NewGroups(pool.Conns(), router.ErrFenced),
+		DeadLetters: deliveries.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log,
+		Metrics: p.registry,
 	})
 	if err != nil {
 		return err
 	}
-	pages, keepFresh, err := kept.Pages(jobsPath)
-	if err != nil {
-		return err
-	}
-	p.jobsPages = pages
-	p.task(keepFresh)
 	p.task(events.Run)
-	p.task(kept.Run)
+	p.task(deliveries.Run)
 	return nil
 }
 

@@ -40,9 +40,8 @@ type program struct {
 	verifier *auth.Verifier
 	tables   *postgres.Pool // nil without the role api
 
-	stopBy    time.Time    // zero until it stops
-	jobsPages http.Handler // nil without the role
-	url       string       // of the public side, on this machine
+	stopBy time.Time // zero until it stops
+	url    string    // of the public side, on this machine
 
 	tasks  []func(context.Context) error // run until their context ends
 	closes []func() error                // called in reverse order
@@ -189,9 +188,6 @@ func (p *program) operations() http.Handler {
 	mux.Handle("/", telemetry.Handler(&p.health, p.registry))
 	if p.live != nil {
 		mux.HandleFunc("GET /realtime", p.live.nodes)
-	}
-	if p.jobsPages != nil {
-		mux.Handle(jobsPath+"/", operatorsOnly(p.verifier, p.jobsPages))
 	}
 	return mux
 }

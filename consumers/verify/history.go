@@ -1,4 +1,4 @@
-package knowledge
+package verify
 
 import (
 	"math"
@@ -14,9 +14,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// History is what was known at any point of one partition, made from its events in memory. It knows the facts the way
-// the projections do, without sharing their code, so that a plan can be recomputed and held against what was planned. It
-// implements [consumers.Snapshot].
+// History holds the facts at one point of a partition. It folds the same events into the same facts
+// as the projections do, and shares no code with them.
 type History struct {
 	next    int64
 	schools map[string]*school
@@ -50,7 +49,7 @@ type link struct {
 	primary  bool
 }
 
-// movement is what befell a payment or an invoice.
+// movement is what happened to a payment or an invoice.
 type movement struct {
 	position int64
 	at       time.Time
@@ -65,7 +64,7 @@ type mark struct {
 
 type term struct{ year, term domain.Label }
 
-// counted is what a score counts for.
+// counted is what a score adds to the averages.
 type counted struct {
 	class, subject string
 	term           term
@@ -99,8 +98,8 @@ func (s *school) add(e *domain.Envelope) {
 			BirthDate: m.BirthDate, Enrolled: true,
 		})
 	case *student.ClassChanged:
-		now, known := s.student(m.StudentID)
-		now.ClassID, now.Enrolled = m.ClassID, now.Enrolled || !known
+		now, enrolled := s.student(m.StudentID)
+		now.ClassID, now.Enrolled = m.ClassID, now.Enrolled || !enrolled
 		s.put(now)
 	case *student.Withdrawn:
 		now, _ := s.student(m.StudentID)
@@ -164,7 +163,7 @@ func (s *school) add(e *domain.Envelope) {
 	}
 }
 
-// instantOf is the time of an event as precisely as the tables keep it.
+// instantOf is the time of an event with the precision of the tables, microseconds.
 func instantOf(e *domain.Envelope) time.Time { return e.Time.UTC().Truncate(time.Microsecond) }
 
 func movementOf(e *domain.Envelope, amount int64, reason string) movement {
@@ -185,7 +184,7 @@ func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 	return of[id]
 }
 
-func (s *school) student(id string) (now consumers.Student, known bool) {
+func (s *school) student(id string) (now consumers.Student, found bool) {
 	if old := s.students[id]; old != nil {
 		return *old, true
 	}

@@ -1,4 +1,4 @@
-package router_test
+package facts_test
 
 import (
 	"testing"
@@ -8,27 +8,26 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 // verify recomputes all plans.
-func (w *world) verify() (all consumers.VerifyResult) {
+func (w *world) verify() (all verify.Result) {
 	w.t.Helper()
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(w.t, err)
-	kept, err := ledger.New(ledger.Config{Pool: w.jobs})
+	l, err := ledger.New(ledger.Config{Pool: w.jobs})
 	require.NoError(w.t, err)
-	v := &consumers.Verification{
+	v := &verify.Verification{
 		Planners: planners, Settings: ledger.NewSettings(w.jobs), Log: w.log, Decode: cloudevents.Decode,
-		History: func() consumers.History { return knowledge.NewHistory() },
 	}
 	for p := range int32(partitions) {
-		held, err := kept.Partition(w.t.Context(), p)
+		stored, err := l.Partition(w.t.Context(), p)
 		require.NoError(w.t, err)
-		checked, err := v.Partition(w.t.Context(), p, held)
+		checked, err := v.Partition(w.t.Context(), p, stored)
 		require.NoError(w.t, err)
 		all.Events += checked.Events
 		all.Deliveries += checked.Deliveries
@@ -37,8 +36,8 @@ func (w *world) verify() (all consumers.VerifyResult) {
 	return all
 }
 
-// TestVerify plans a simulated year while it is being written, so that planners often know more than the event that they
-// look at, and recomputes every plan.
+// TestVerify plans a simulated year while it is being written, so that the facts often reach further than the event that
+// is planned, and recomputes every plan.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

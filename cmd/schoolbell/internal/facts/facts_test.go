@@ -1,4 +1,4 @@
-package knowledge_test
+package facts_test
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/fee"
@@ -19,7 +21,6 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
@@ -76,15 +77,15 @@ func year() []*domain.Envelope {
 	return events
 }
 
-// TestTablesAndHistoryKnowTheSame asks everything about everybody, of the tables and of the history that the log's events
-// make in memory.
-func TestTablesAndHistoryKnowTheSame(t *testing.T) {
+// TestTablesAndHistoryHoldTheSameFacts looks everything up in the tables and in the history that package verify
+// folds from the same events in memory.
+func TestTablesAndHistoryHoldTheSameFacts(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)
 	projector := devtest.Pool(t, url, postgres.Projector)
 	jobs := devtest.Pool(t, url, postgres.Jobs)
 
-	log, history := memlog.New(1), knowledge.NewHistory()
+	log, history := memlog.New(1), verify.NewHistory()
 	var records []eventlog.Record
 	for _, e := range year() {
 		rec, err := cloudevents.Encode(e)
@@ -95,12 +96,12 @@ func TestTablesAndHistoryKnowTheSame(t *testing.T) {
 	require.NoError(t, err)
 	batch, err := log.Fetch(t.Context(), 0, 0, 1<<30, 0)
 	require.NoError(t, err)
-	questions := newQuestions()
+	keys := newKeys()
 	for _, rec := range batch.Records {
 		e, err := cloudevents.Decode(rec)
 		require.NoError(t, err)
 		history.Add(e)
-		questions.about(e.Data)
+		keys.add(e.Data)
 	}
 
 	projected, err := projections.NewSet(catalog.All()...)
@@ -116,52 +117,61 @@ func TestTablesAndHistoryKnowTheSame(t *testing.T) {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	var tables consumers.Snapshot
+	var tables *consumers.Snapshot
 	require.Eventually(t, func() bool {
-		tables, err = knowledge.New(jobs, set).Snapshot(t.Context())
+		tables, err = facts.New(jobs, set).Snapshot(t.Context())
 		require.NoError(t, err)
-		next, err := tables.Next(t.Context(), 0)
-		require.NoError(t, err)
-		if next < int64(len(records)) {
+		if tables.Next(0) < int64(len(records)) {
 			tables.Close()
+			return false
 		}
-		return next == int64(len(records))
+		return true
 	}, time.Minute, 20*time.Millisecond)
 	defer tables.Close()
+	compare(t, keys, history.Snapshot().Lookups, tables.Lookups)
+}
 
-	asked := questions.ask()
-	inTables, inMemory := make([]*consumers.Question, len(asked)), make([]*consumers.Question, len(asked))
-	for i, a := range asked {
-		inTables[i], inMemory[i] = &consumers.Question{Asked: a}, &consumers.Question{Asked: a}
-	}
-	require.NoError(t, tables.Answer(t.Context(), inTables))
-	require.NoError(t, history.Answer(t.Context(), inMemory))
-	answered := map[consumers.QuestionKind]int{}
-	for i, a := range asked {
-		require.Empty(t, cmp.Diff(inMemory[i].Answer, inTables[i].Answer, cmpopts.EquateEmpty()), "%+v: in memory −, in the tables +", a)
-		if v := reflect.ValueOf(inTables[i].Answer); v.Kind() == reflect.Slice && v.Len() > 0 || v.Kind() != reflect.Slice && !v.IsZero() {
-			answered[a.Kind]++
+// compare looks up everything that there are keys for in both. It takes the lookups from the struct
+// itself, so none can be forgotten.
+func compare(t *testing.T, keys *keys, inMemory, inTables consumers.Lookups) {
+	memory, table := reflect.ValueOf(inMemory), reflect.ValueOf(inTables)
+	for i := range memory.NumField() {
+		name := memory.Type().Field(i).Name
+		lookUp := func(of reflect.Value, keys reflect.Value) reflect.Value {
+			out := of.Field(i).Call([]reflect.Value{reflect.ValueOf(t.Context()), keys})
+			require.True(t, out[1].IsNil(), "%s: %v", name, out[1])
+			return out[0]
 		}
-	}
-	t.Logf("%d events, %d questions", len(records), len(asked))
-	for kind := range consumers.Questions {
-		require.NotZero(t, answered[kind], "nothing has an answer of kind %d", kind)
+		all := keys.of(memory.Field(i).Type().In(1))
+		want, got := lookUp(memory, all), lookUp(table, all)
+		found := 0
+		for n := range all.Len() {
+			require.Empty(t, cmp.Diff(want.Index(n).Interface(), got.Index(n).Interface(), cmpopts.EquateEmpty()),
+				"%s of %+v: in memory −, in the tables +", name, all.Index(n))
+			if v := got.Index(n); v.Kind() == reflect.Slice && v.Len() > 0 || v.Kind() != reflect.Slice && !v.IsZero() {
+				found++
+			}
+		}
+		t.Logf("%s: %d keys, %d with facts", name, all.Len(), found)
+		require.NotZero(t, found, "no facts of the kind %s", name)
 	}
 }
 
-// questions collects what can be asked about.
-type questions struct {
+// keys collects what can be looked up.
+type keys struct {
 	ids     map[string]bool // of anything
 	classes map[string]bool
 	terms   map[[2]domain.Label]bool
 }
 
-func newQuestions() *questions {
-	return &questions{map[string]bool{"nobody": true}, map[string]bool{}, map[[2]domain.Label]bool{{"no", "time"}: true}}
+func newKeys() *keys {
+	return &keys{
+		map[string]bool{"missing": true}, map[string]bool{}, map[[2]domain.Label]bool{{"no", "time"}: true},
+	}
 }
 
-// about takes the ids and terms out of an event's fields.
-func (q *questions) about(data domain.Event) {
+// add takes the ids and terms out of an event's fields.
+func (k *keys) add(data domain.Event) {
 	v := reflect.ValueOf(data).Elem()
 	text := func(name string) string {
 		if f := v.FieldByName(name); f.IsValid() {
@@ -171,48 +181,53 @@ func (q *questions) about(data domain.Event) {
 	}
 	for _, name := range []string{"StudentID", "GuardianID", "ClassID", "InvoiceID", "PaymentID"} {
 		if id := text(name); id != "" {
-			q.ids[id] = true
+			k.ids[id] = true
 		}
 	}
 	if id := text("ClassID"); id != "" {
-		q.classes[id] = true
+		k.classes[id] = true
 	}
 	if year, term := text("Year"), text("Term"); year != "" {
-		q.terms[[2]domain.Label{domain.Label(year), domain.Label(term)}] = true
+		k.terms[[2]domain.Label{domain.Label(year), domain.Label(term)}] = true
 	}
 }
 
-// ask makes every question about everything, also where it makes no sense.
-func (q *questions) ask() []consumers.Asked {
-	var all []consumers.Asked
-	add := func(a consumers.Asked) {
-		a.School = school
-		all = append(all, a)
+// of makes all keys of a type, given as a slice, even where they make no sense: an invoice's id as
+// that of a student.
+func (k *keys) of(slice reflect.Type) reflect.Value {
+	all := reflect.MakeSlice(slice, 0, 0)
+	add := func(key any) { all = reflect.Append(all, reflect.ValueOf(key)) }
+	if slice.Elem().Kind() == reflect.String {
+		add(school)
+		add("missing")
+		return all
 	}
-	for id := range q.ids {
-		for kind := range consumers.Questions {
-			a := consumers.Asked{Kind: kind, ID: id, ClassID: id}
-			switch kind {
-			case consumers.AskAttendanceWithin:
-				a.From, a.To = domain.NewDate(2025, 9, 22), domain.NewDate(2025, 11, 10) // Mondays
-				add(a)
-				a.From, a.To = a.To, a.From
-				add(a)
-			case consumers.AskScores, consumers.AskRemarks, consumers.AskAverages, consumers.AskPublished:
-				for term := range q.terms {
-					a.Year, a.Term = term[0], term[1]
-					add(a)
-				}
-			case consumers.AskRank:
-				for term := range q.terms {
-					for a.ClassID = range q.classes {
-						a.Year, a.Term = term[0], term[1]
-						add(a)
-					}
-				}
-			default:
-				add(a)
+	for id := range k.ids {
+		key := consumers.Key{School: school, ID: id}
+		switch reflect.Zero(slice.Elem()).Interface().(type) {
+		case consumers.Key:
+			add(key)
+		case consumers.PeriodKey:
+			from, to := domain.NewDate(2025, 9, 22), domain.NewDate(2025, 11, 10) // Mondays
+			add(consumers.PeriodKey{Key: key, From: from, To: to})
+			add(consumers.PeriodKey{Key: key, From: to, To: from})
+		case consumers.YearKey:
+			for term := range k.terms {
+				add(consumers.YearKey{Key: key, Year: term[0]})
 			}
+		case consumers.TermKey:
+			for term := range k.terms {
+				add(consumers.TermKey{Key: key, Year: term[0], Term: term[1]})
+			}
+		case consumers.RankKey:
+			for term := range k.terms {
+				for class := range k.classes {
+					of := consumers.TermKey{Key: consumers.Key{School: school, ID: class}, Year: term[0], Term: term[1]}
+					add(consumers.RankKey{TermKey: of, StudentID: id})
+				}
+			}
+		default:
+			panic("no keys of type " + slice.Elem().String())
 		}
 	}
 	return all

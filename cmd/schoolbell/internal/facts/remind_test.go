@@ -1,4 +1,4 @@
-package router_test
+package facts_test
 
 import (
 	"strconv"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/router"
@@ -15,11 +16,10 @@ import (
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/knowledge"
 )
 
-// TestOverdueFeesLeadToNotices goes all the way round: invoices in the log, their tables, the reminders of the day, the
-// reminders in the log, and a notice to who pays.
+// TestOverdueFeesLeadToNotices goes the whole way: invoices in the log, their tables, the reminders of the day, the
+// reminders in the log, and a notice to whoever pays.
 func TestOverdueFeesLeadToNotices(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -42,14 +42,14 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	w.append("oak", events...)
 	w.consume()
 	w.planned() // so the tables have them
-	kept, err := ledger.New(ledger.Config{
-		Pool: w.jobs, Log: w.log, Encode: cloudevents.Encode, Settings: settings, Debts: knowledge.New(w.pool, set), RemindEvery: 50 * time.Millisecond,
+	l, err := ledger.New(ledger.Config{
+		Pool: w.jobs, Log: w.log, Encode: cloudevents.Encode, Settings: settings, Overdue: facts.New(w.pool, set).Overdue, RemindEvery: 50 * time.Millisecond,
 	})
 	require.NoError(t, err)
-	start(t, kept.Run)
+	start(t, l.Run)
 
 	want := []string{"email g0 inv0 10000", "email g2 inv2 7000", "email g3 inv3 10000", "in_app g0 inv0 10000", "in_app g2 inv2 7000", "in_app g3 inv3 10000"}
-	told := func() (all []string) {
+	notices := func() (all []string) {
 		rows, err := w.jobs.Query(t.Context(), `SELECT channel || ' ' || recipient || ' ' || about || ' ' || (params ->> 'amount')
 			FROM schoolbell.ledger WHERE planner = 'fee_reminder' ORDER BY 1`)
 		require.NoError(t, err)
@@ -62,14 +62,14 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 		require.NoError(t, rows.Err())
 		return all
 	}
-	require.Eventually(t, func() bool { return len(told()) == len(want) }, 30*time.Second, 20*time.Millisecond)
-	require.Equal(t, want, told())
+	require.Eventually(t, func() bool { return len(notices()) == len(want) }, 30*time.Second, 20*time.Millisecond)
+	require.Equal(t, want, notices())
 
-	// Once more from the beginning, and once more the same day: nothing new.
+	// Again from the beginning, and again the same day: nothing new.
 	reset(t, checkpoint.NewGroups(w.jobs, router.ErrFenced))
-	made, err := kept.Remind(t.Context())
+	made, err := l.Remind(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, made)
 	w.planned()
-	require.Equal(t, want, told())
+	require.Equal(t, want, notices())
 }

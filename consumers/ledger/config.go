@@ -1,0 +1,126 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+)
+
+// Config configures a ledger. A zero value means the default in parentheses.
+type Config struct {
+	Pool  *pgxpool.Pool // of the role schoolbell_jobs; required
+	Group string        // of the consumers, whose positions are stored by this name (consumers)
+	// Encode makes records of outcomes; required to run.
+	Encode func(*domain.Envelope) (eventlog.Record, error)
+	// Log receives outcomes; required to run.
+	Log eventlog.Appender
+	// Providers do the deliveries; those of a channel without one wait.
+	Providers map[consumers.Channel]consumers.Provider
+	// Overdue returns the open invoices of a school that were due before a day, by id; without it
+	// no reminders are made.
+	Overdue func(ctx context.Context, school string, day domain.Date) ([]consumers.Invoice, error)
+	// Settings say which schools want reminders; required with Overdue.
+	Settings *Settings
+
+	Workers     map[string]int // concurrent jobs, by queue (sms 100, pdf 2, notification 200)
+	Attempts    int            // until a delivery is dead (10)
+	SendTimeout time.Duration  // for one attempt; at most 15 s (10 s)
+	RetryMin    time.Duration  // before the second attempt; doubles with each, with jitter (1 s)
+	RetryMax    time.Duration  // (15 min)
+	// UnknownTimeout is how long a delivery whose outcome is unknown waits for a report before it
+	// counts as failed (sms and email 72 h, others 24 h).
+	UnknownTimeout map[consumers.Channel]time.Duration
+	StopTimeout    time.Duration // for running jobs when the program stops (10 s)
+	RemindEvery    time.Duration // how often to look for due reminders (1 min)
+
+	Now     func() time.Time      // the clock of reminders (time.Now)
+	Logger  *slog.Logger          // (none)
+	Metrics prometheus.Registerer // (none)
+}
+
+// maxSendTimeout leaves River the time to tell a stuck job from a slow one within a minute.
+const maxSendTimeout = 15 * time.Second
+
+// Validate reports everything that is wrong.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("ledger: "+format, args...))
+	}
+	if c.Pool == nil {
+		fault("pool is required")
+	}
+	if c.Overdue != nil && c.Settings == nil {
+		fault("settings are required for reminders")
+	}
+	for _, f := range []struct {
+		value int64
+		what  string
+	}{
+		{int64(c.Attempts), "attempts"},
+		{int64(c.SendTimeout), "send timeout"},
+		{int64(c.RetryMin), "shortest retry pause"},
+		{int64(c.RetryMax), "longest retry pause"},
+		{int64(c.StopTimeout), "stop timeout"},
+		{int64(c.RemindEvery), "interval of reminders"},
+	} {
+		if f.value < 0 {
+			fault("%s must not be negative", f.what)
+		}
+	}
+	for channel, d := range c.UnknownTimeout {
+		if !slices.Contains(consumers.Channels(), channel) || d < 0 {
+			fault("unknown timeout of %s for channel %q: want a time, for one of %v",
+				d, channel, consumers.Channels())
+		}
+	}
+	for queue, n := range c.Workers {
+		if !slices.Contains(Queues(), queue) || n < 1 {
+			fault("%d workers for queue %q: want at least one, for one of %v", n, queue, Queues())
+		}
+	}
+	if c.SendTimeout > maxSendTimeout {
+		fault("send timeout of %s: want at most %s, so that a stuck job is found within a minute",
+			c.SendTimeout, maxSendTimeout)
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) setDefaults() {
+	c.Group = cmp.Or(c.Group, "consumers")
+	c.Attempts = cmp.Or(c.Attempts, 10)
+	c.SendTimeout = cmp.Or(c.SendTimeout, 10*time.Second)
+	c.RetryMin = cmp.Or(c.RetryMin, time.Second)
+	c.RetryMax = cmp.Or(c.RetryMax, 15*time.Minute)
+	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
+	c.RemindEvery = cmp.Or(c.RemindEvery, time.Minute)
+	timeouts := map[consumers.Channel]time.Duration{
+		consumers.SMS: 72 * time.Hour, consumers.Email: 72 * time.Hour,
+	}
+	for _, channel := range consumers.Channels() {
+		timeouts[channel] = cmp.Or(c.UnknownTimeout[channel], timeouts[channel], 24*time.Hour)
+	}
+	c.UnknownTimeout = timeouts
+	workers := map[string]int{QueueSMS: 100, QueuePDF: 2, QueueNotification: 200}
+	maps.Copy(workers, c.Workers)
+	c.Workers = workers
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+}

@@ -1,0 +1,10 @@
+package consumers
+
+// LedgerPartition is what a ledger has stored about one partition of the log. Package verify
+// compares it with the plans that follow from the log.
+type LedgerPartition struct {
+	PlannedTo   int64               // the offset up to which the partition has been planned
+	FactsAt     map[int64]int64     // by offset: how far the facts reached, if beyond the event
+	Deliveries  map[string]Delivery // by id
+	DeadLetters map[int64]bool      // offsets of events that could not be planned
+}

@@ -1,0 +1,232 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/eventlog"
+)
+
+const (
+	fetchBytes  = 1 << 20
+	fetchWait   = 500 * time.Millisecond
+	retryMin    = 50 * time.Millisecond
+	retryMax    = 5 * time.Second
+	saveEvery   = 100 * time.Millisecond
+	saveTimeout = 5 * time.Second
+	// fencedPause is long enough for the group to notice which process the partition belongs to.
+	fencedPause = 10 * time.Second
+	// heartbeatEvery is how often an idle worker saves its position nevertheless. That is how it
+	// learns that another process has claimed the partition, or that an operator has reset it.
+	heartbeatEvery = 2 * time.Second
+	// redeliverPause is the pause before a refused message is handed out again. A handler that
+	// refuses messages may pause by itself.
+	redeliverPause = 50 * time.Millisecond
+)
+
+// partitionWorker hands out the messages of one partition for as long as it is assigned.
+type partitionWorker struct {
+	*Subscriber
+	log        Log
+	assignment eventlog.Assignment
+	out        chan<- *message.Message
+	topic      eventlog.Topic
+	logger     *slog.Logger
+}
+
+// inFlight is a message that has been handed out, or without one a stretch of the log without any
+// wanted record.
+type inFlight struct {
+	message *message.Message
+	cancel  context.CancelFunc
+	record  *eventlog.Record
+	next    int64
+}
+
+func newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = retryMin, retryMax
+	return b
+}
+
+func (w *partitionWorker) run(ctx context.Context) {
+	pause := newBackOff()
+	for ctx.Err() == nil {
+		err := w.lease(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := pause.NextBackOff()
+		if errors.Is(err, ErrFenced) {
+			wait = fencedPause
+		}
+		w.logger.WarnContext(ctx, "restarting from the last position", "error", err, "in", wait)
+		sleep(ctx, wait)
+	}
+}
+
+// lease claims the partition and hands out its messages from the stored position on, until an error
+// or the end of ctx.
+func (w *partitionWorker) lease(ctx context.Context) error {
+	n := w.assignment.Partition
+	var err error
+	if w.topic, err = w.log.Topic(ctx); err != nil {
+		return err
+	}
+	next, epoch, err := w.cfg.Positions.Claim(ctx, w.cfg.Group, w.topic, n)
+	if err != nil {
+		return fmt.Errorf("claim partition %d: %w", n, err)
+	}
+	// One more is in the hands of trackAcks.
+	flight := make(chan *inFlight, w.cfg.InFlight-1)
+	stages, ctx := errgroup.WithContext(ctx)
+	stages.Go(func() error { return w.dispatch(ctx, next, flight) })
+	stages.Go(func() error { return w.trackAcks(ctx, epoch, next, flight) })
+	return stages.Wait()
+}
+
+// dispatch reads the log and hands out its messages.
+func (w *partitionWorker) dispatch(
+	ctx context.Context, next int64, flight chan<- *inFlight,
+) error {
+	pause := newBackOff()
+	for {
+		batch, err := w.log.Fetch(ctx, w.assignment.Partition, next, fetchBytes, fetchWait)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+			return err
+		case err != nil:
+			w.logger.WarnContext(ctx, "cannot read the log, will retry", "error", err)
+			sleep(ctx, pause.NextBackOff())
+			continue
+		}
+		pause.Reset()
+		dispatched := next
+		for i := range batch.Records {
+			rec := &batch.Records[i]
+			if w.cfg.Wants != nil && !w.cfg.Wants(rec) {
+				continue
+			}
+			m := w.newInFlight(ctx, rec)
+			// It enters the flight first, so that no more than allowed are out.
+			if err := put(ctx, flight, m); err != nil {
+				return err
+			}
+			if err := put(ctx, w.out, m.message); err != nil {
+				return err
+			}
+			dispatched = m.next
+		}
+		if next = batch.Next; next > dispatched {
+			if err := put(ctx, flight, &inFlight{next: next}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *partitionWorker) newInFlight(ctx context.Context, rec *eventlog.Record) *inFlight {
+	ctx, cancel := context.WithCancel(ctx)
+	return &inFlight{
+		message: toMessage(ctx, rec), cancel: cancel, record: rec, next: rec.Position.Offset + 1,
+	}
+}
+
+func put[T any](ctx context.Context, to chan<- T, v T) error {
+	select {
+	case to <- v:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// trackAcks waits for the messages to be acknowledged, in order, and moves the position. A message
+// that is refused is handed out again, and the position waits for it.
+func (w *partitionWorker) trackAcks(
+	ctx context.Context, epoch, next int64, flight <-chan *inFlight,
+) (err error) {
+	saved, savedAt := next, time.Now()
+	save := func(ctx context.Context) error {
+		if next == saved {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+		defer cancel()
+		err := w.cfg.Positions.Save(
+			ctx, w.cfg.Group, w.topic, w.assignment.Partition, epoch, next)
+		if err != nil {
+			return fmt.Errorf("save position %d: %w", next, err)
+		}
+		saved, savedAt = next, time.Now()
+		w.assignment.Committed(next)
+		return nil
+	}
+	defer func() { err = errors.Join(err, save(context.WithoutCancel(ctx))) }()
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case m := <-flight:
+			if err := w.await(ctx, m, tick.C, save); err != nil {
+				return err
+			}
+			next = m.next
+		case <-tick.C:
+			if time.Since(savedAt) >= heartbeatEvery {
+				saved = -1
+			}
+			if err := save(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// await returns when a message has been acknowledged.
+func (w *partitionWorker) await(
+	ctx context.Context, m *inFlight, tick <-chan time.Time, save func(context.Context) error,
+) error {
+	for m.message != nil {
+		select {
+		case <-m.message.Acked():
+			m.cancel()
+			return nil
+		case <-m.message.Nacked():
+			m.cancel()
+			sleep(ctx, redeliverPause)
+			again := w.newInFlight(ctx, m.record)
+			m.message, m.cancel = again.message, again.cancel
+			if err := put(ctx, w.out, m.message); err != nil {
+				return err
+			}
+		case <-tick:
+			if err := save(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

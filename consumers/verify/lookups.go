@@ -1,0 +1,275 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/schoolbell/schoolbell/consumers"
+)
+
+// Snapshot returns the facts as they are now. It changes with the history.
+func (h *History) Snapshot() *consumers.Snapshot {
+	return &consumers.Snapshot{
+		Next:  func(int32) int64 { return h.next },
+		Close: func() {},
+		Lookups: consumers.Lookups{
+			Student: byKey(h, func(s *school, id string) consumers.Student {
+				return value(s.students[id])
+			}),
+			Guardians: byKey(h, (*school).guardiansOf),
+			Guardian: byKey(h, func(s *school, id string) consumers.Guardian {
+				return value(s.guardians[id])
+			}),
+			Class:   byKey(h, (*school).class),
+			Classes: each(func(id string) []string { return h.school(id).classIDs() }),
+			Staff:   each(func(id string) []consumers.Staff { return h.school(id).staffByID() }),
+			Invoice: byKey(h, (*school).invoice),
+			Payment: byKey(h, func(s *school, id string) consumers.Payment {
+				return value(s.payments[id])
+			}),
+			Account: byKey(h, (*school).account),
+			Attendance: byKey(h, func(s *school, id string) consumers.Attendance {
+				return value(s.attendance[id])
+			}),
+			AttendanceWithin: each(func(k consumers.PeriodKey) consumers.Attendance {
+				return h.school(k.School).attendanceWithin(k)
+			}),
+			Scores: each(func(k consumers.TermKey) []consumers.Score {
+				return h.school(k.School).scoresOf(k)
+			}),
+			Remarks: each(func(k consumers.TermKey) []consumers.Remark {
+				return h.school(k.School).remarksOn(k)
+			}),
+			Averages: each(func(k consumers.TermKey) []consumers.Average {
+				return h.school(k.School).averages(k)
+			}),
+			Rank: each(func(k consumers.RankKey) consumers.Rank {
+				return h.school(k.School).rank(k)
+			}),
+			Published: each(func(k consumers.YearKey) []consumers.Published {
+				return h.school(k.School).publishedTo(k)
+			}),
+		},
+	}
+}
+
+// school returns what there is of a school, which is nothing before its first event.
+func (h *History) school(id string) *school {
+	if s := h.schools[id]; s != nil {
+		return s
+	}
+	return &school{}
+}
+
+// each makes a lookup of a function for one key.
+func each[K comparable, V any](get func(K) V) consumers.Lookup[K, V] {
+	return func(_ context.Context, keys []K) ([]V, error) {
+		values := make([]V, len(keys))
+		for i, key := range keys {
+			values[i] = get(key)
+		}
+		return values, nil
+	}
+}
+
+func byKey[V any](h *History, get func(*school, string) V) consumers.Lookup[consumers.Key, V] {
+	return each(func(k consumers.Key) V { return get(h.school(k.School), k.ID) })
+}
+
+func value[T any](v *T) T {
+	if v == nil {
+		return *new(T)
+	}
+	return *v
+}
+
+func (s *school) class(id string) []consumers.Student {
+	var class []consumers.Student
+	for _, studentID := range slices.Sorted(maps.Keys(s.classes[id])) {
+		class = append(class, *s.students[studentID])
+	}
+	return class
+}
+
+func (s *school) classIDs() []string {
+	var ids []string
+	for id, students := range s.classes {
+		if len(students) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (s *school) staffByID() []consumers.Staff {
+	return slices.SortedFunc(maps.Values(s.staff), func(a, b consumers.Staff) int {
+		return cmp.Compare(a.ID, b.ID)
+	})
+}
+
+func (s *school) guardiansOf(studentID string) []consumers.Guardian {
+	var all []consumers.Guardian
+	for id, l := range s.links[studentID] {
+		g := *s.guardians[id]
+		g.Relation, g.Primary = l.relation, l.primary
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b consumers.Guardian) int {
+		if a.Primary != b.Primary {
+			if a.Primary {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	return all
+}
+
+func (s *school) invoice(id string) consumers.Invoice {
+	i := value(s.invoices[id])
+	if i.Amount == 0 {
+		return i
+	}
+	i.Open = i.Amount - i.Waived
+	for _, p := range s.payments {
+		if p.InvoiceID == id && !p.Reversed {
+			i.Open -= p.Amount
+		}
+	}
+	return i
+}
+
+// account puts the movements of a student's fees together.
+func (s *school) account(studentID string) []consumers.Movement {
+	var all []consumers.Movement
+	add := func(kind consumers.MovementKind, m movement, about consumers.Movement) {
+		about.Kind, about.Position, about.At, about.Amount, about.Reason = kind, m.position, m.at, m.amount, m.reason
+		all = append(all, about)
+	}
+	for id, i := range s.invoices {
+		if i.Amount == 0 || i.StudentID != studentID {
+			continue
+		}
+		about := consumers.Movement{InvoiceID: id, Category: i.Category, Currency: i.Currency, Year: i.Year, Term: i.Term}
+		for _, w := range s.waivers[id] {
+			add(consumers.MovedWaiver, w, about)
+		}
+		about.DueOn = i.DueOn
+		add(consumers.MovedInvoice, s.began["invoice "+id], about)
+	}
+	for id, p := range s.payments {
+		if p.Amount == 0 || p.StudentID != studentID {
+			continue
+		}
+		i := value(s.invoices[p.InvoiceID])
+		about := consumers.Movement{
+			InvoiceID: p.InvoiceID, PaymentID: id, Category: i.Category, Currency: p.Currency, Method: p.Method, Year: i.Year, Term: i.Term,
+		}
+		add(consumers.MovedPayment, s.began["payment "+id], about)
+		if p.Reversed {
+			back := s.reversals[id]
+			back.amount = p.Amount
+			add(consumers.MovedReversal, back, about)
+		}
+	}
+	slices.SortFunc(all, func(a, b consumers.Movement) int { return cmp.Compare(a.Position, b.Position) })
+	return all
+}
+
+func (s *school) attendanceWithin(k consumers.PeriodKey) consumers.Attendance {
+	var counts consumers.Attendance
+	for m, status := range s.marks[k.ID] {
+		if m.date >= k.From && m.date <= k.To {
+			count(&counts, status, +1)
+		}
+	}
+	return counts
+}
+
+func (s *school) scoresOf(k consumers.TermKey) []consumers.Score {
+	var all []consumers.Score
+	for id, c := range s.counted[k.ID] {
+		if c.term != (term{k.Year, k.Term}) {
+			continue
+		}
+		score := s.scores[k.ID][id]
+		if a := s.announced[id]; a != nil {
+			score.Title, score.On = a.Title, a.On
+		}
+		all = append(all, score)
+	}
+	slices.SortFunc(all, func(a, b consumers.Score) int {
+		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.AssessmentID, b.AssessmentID))
+	})
+	return all
+}
+
+// sum is a number of scores and their points.
+type sum struct{ scores, points int64 }
+
+func (s *school) remarksOn(k consumers.TermKey) []consumers.Remark {
+	var all []consumers.Remark
+	remarks := s.remarks[k.ID][term{k.Year, k.Term}]
+	for _, subject := range slices.Sorted(maps.Keys(remarks)) {
+		all = append(all, consumers.Remark{Subject: subject, Text: remarks[subject]})
+	}
+	return all
+}
+
+func (s *school) averages(k consumers.TermKey) []consumers.Average {
+	bySubject := map[string]sum{}
+	for _, scores := range s.counted {
+		for _, v := range scores {
+			if v.term == (term{k.Year, k.Term}) && v.class == k.ID {
+				a := bySubject[v.subject]
+				bySubject[v.subject] = sum{a.scores + 1, a.points + v.points}
+			}
+		}
+	}
+	var all []consumers.Average
+	for _, subject := range slices.Sorted(maps.Keys(bySubject)) {
+		a := bySubject[subject]
+		all = append(all, consumers.Average{Subject: subject, Percent: float64(a.points) / 100 / float64(a.scores), Scores: a.scores})
+	}
+	return all
+}
+
+func (s *school) rank(k consumers.RankKey) consumers.Rank {
+	byStudent := map[string]sum{}
+	for id, scores := range s.counted {
+		for _, v := range scores {
+			if v.term == (term{k.Year, k.Term}) && v.class == k.ID {
+				a := byStudent[id]
+				byStudent[id] = sum{a.scores + 1, a.points + v.points}
+			}
+		}
+	}
+	mine, ok := byStudent[k.StudentID]
+	if !ok {
+		return consumers.Rank{}
+	}
+	r := consumers.Rank{Place: 1, Of: len(byStudent)}
+	for _, a := range byStudent {
+		if a.points*mine.scores > mine.points*a.scores {
+			r.Place++
+		}
+	}
+	return r
+}
+
+func (s *school) publishedTo(k consumers.YearKey) []consumers.Published {
+	var all []consumers.Published
+	for of, at := range s.published[k.ID] {
+		if of.year == k.Year {
+			all = append(all, consumers.Published{Term: of.term, At: at})
+		}
+	}
+	slices.SortFunc(all, func(a, b consumers.Published) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Term, b.Term))
+	})
+	return all
+}

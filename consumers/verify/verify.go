@@ -1,0 +1,205 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+)
+
+// Finding is a difference between a plan and the ledger.
+type Finding struct {
+	Kind     string `json:"kind"` // missing, surplus or different
+	ID       string `json:"id"`
+	School   string `json:"school"`
+	EventID  string `json:"event_id"`
+	Planner  string `json:"planner"`
+	Position string `json:"position"`
+	Detail   string `json:"detail,omitzero"`
+}
+
+// Verification compares plans that it recomputes from the log with the ledger.
+type Verification struct {
+	Planners *consumers.Planners
+	Settings consumers.SettingsSource
+	Log      eventlog.Fetcher
+	Decode   func(eventlog.Record) (*domain.Envelope, error)
+}
+
+// Result is what a verification has looked at and found.
+type Result struct {
+	Events      int       `json:"events"` // that any planner looks at
+	Deliveries  int       `json:"deliveries"`
+	DeadLetters int       `json:"aside"`
+	Findings    []Finding `json:"findings"`
+}
+
+// partition is the work on one partition.
+type partition struct {
+	*Verification
+	stored  *consumers.LedgerPartition
+	history *History
+	// deferred are the events that were planned when more was known than their own position, by the
+	// offset up to which the facts reached.
+	deferred map[int64][]consumers.Event
+	// expected has several deliveries for an id where several events lead to what is sent once:
+	// whichever was planned first is in the ledger.
+	expected map[string][]consumers.Delivery
+	result   Result
+}
+
+// Partition verifies one partition.
+func (v *Verification) Partition(
+	ctx context.Context, number int32, stored *consumers.LedgerPartition,
+) (*Result, error) {
+	p := &partition{
+		Verification: v, stored: stored, history: NewHistory(),
+		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
+	}
+	window := eventlog.NewWindow(eventlog.DefaultWindow)
+	for next := int64(0); ; {
+		batch, err := v.Log.Fetch(ctx, number, next, fetchBytes, 0)
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		for i := range batch.Records {
+			if err := p.record(ctx, &batch.Records[i], window); err != nil {
+				return nil, err
+			}
+		}
+		if next = batch.Next; next >= batch.HighWatermark {
+			break
+		}
+	}
+	// The events up to which these were planned have expired from the log since.
+	for _, events := range p.deferred {
+		if err := p.plan(ctx, events); err != nil {
+			return nil, err
+		}
+	}
+	p.compare()
+	return &p.result, nil
+}
+
+const fetchBytes = 4 << 20
+
+func (p *partition) record(
+	ctx context.Context, rec *eventlog.Record, window *eventlog.Window,
+) error {
+	offset := rec.Position.Offset
+	event, err := p.Decode(*rec)
+	if err == nil && !window.Seen(offset, event.School, event.Source, event.ID) {
+		p.history.Add(event)
+		if offset < p.stored.PlannedTo && p.Planners.Wants(event.Type) {
+			p.result.Events++
+			at := max(offset, p.stored.FactsAt[offset])
+			p.deferred[at] = append(p.deferred[at],
+				consumers.Event{Envelope: event, AppendedAt: rec.Time})
+		}
+	}
+	events := p.deferred[offset]
+	delete(p.deferred, offset)
+	return p.plan(ctx, events)
+}
+
+// plan adds the deliveries that are expected of events, with the facts of now.
+func (p *partition) plan(ctx context.Context, events []consumers.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	settings := make([]*consumers.Settings, len(events))
+	for i, e := range events {
+		var err error
+		if settings[i], err = p.Settings.At(ctx, e.School, e.AppendedAt); err != nil {
+			return err
+		}
+	}
+	plans, err := p.Planners.PlanAll(ctx, events, settings, p.history.Snapshot())
+	if err != nil {
+		return err
+	}
+	for _, plan := range plans {
+		if p.stored.DeadLetters[plan.Event.Position.Offset] || plan.Fault != nil {
+			p.result.DeadLetters++
+			continue
+		}
+		for _, d := range plan.Deliveries {
+			p.expected[d.ID] = append(p.expected[d.ID], d)
+		}
+	}
+	return nil
+}
+
+func (p *partition) compare() {
+	p.result.Deliveries = len(p.expected)
+	for id, want := range p.expected {
+		have, ok := p.stored.Deliveries[id]
+		if !ok {
+			p.find("missing", &want[0], "")
+		} else if what := differences(want, &have); what != "" {
+			p.find("different", &have, what)
+		}
+	}
+	for id, have := range p.stored.Deliveries {
+		if _, ok := p.expected[id]; !ok && have.Position.Offset < p.stored.PlannedTo {
+			p.find("surplus", &have, "")
+		}
+	}
+	slices.SortFunc(p.result.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+func (p *partition) find(kind string, d *consumers.Delivery, detail string) {
+	p.result.Findings = append(p.result.Findings, Finding{
+		kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail,
+	})
+}
+
+// differences is empty when one of the expected deliveries is the one that was stored.
+func differences(want []consumers.Delivery, have *consumers.Delivery) (what string) {
+	for i := range want {
+		if what = difference(&want[i], have); what == "" {
+			return ""
+		}
+	}
+	return what
+}
+
+// difference names the first thing in which two deliveries with one id differ.
+func difference(want, have *consumers.Delivery) string {
+	// The database stores microseconds.
+	wantTime := want.NotBefore.UTC().Truncate(time.Microsecond)
+	for _, f := range []struct{ name, want, have string }{
+		{"address", want.Address, have.Address},
+		{"template", want.Template, have.Template},
+		{"language", want.Language, have.Language},
+		{"sender", want.Sender, have.Sender},
+		{"parameters", canonicalParams(want), canonicalParams(have)},
+		{"dependency", want.DependsOn, have.DependsOn},
+		{"priority", fmt.Sprint(want.Priority), fmt.Sprint(have.Priority)},
+		{"time", wantTime.String(), have.NotBefore.UTC().String()},
+	} {
+		if f.want != f.have {
+			return fmt.Sprintf("%s: expected %.200q, stored %.200q", f.name, f.want, f.have)
+		}
+	}
+	return ""
+}
+
+// canonicalParams writes parameters in one way only: the database orders members as it likes.
+func canonicalParams(d *consumers.Delivery) string {
+	params := d.Params.Clone()
+	if params == nil {
+		return "{}"
+	}
+	if err := params.Canonicalize(); err != nil {
+		return err.Error()
+	}
+	return params.String()
+}
