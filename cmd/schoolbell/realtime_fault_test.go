@@ -136,9 +136,10 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	)
 }
 
-// TestSocketsThatAreNeverReadDisturbNoOthers has two in a hundred clients that never read what they
-// ask for.
+// TestSocketsThatAreNeverReadDisturbNoOthers measures what clients that never read, two in a hundred,
+// cost a whole node. The everyday check is realtimetest.SlowClients, for each protocol.
 func TestSocketsThatAreNeverReadDisturbNoOthers(t *testing.T) {
+	devtest.Long(t)
 	t.Parallel()
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=1000")
