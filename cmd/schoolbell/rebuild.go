@@ -28,6 +28,7 @@ type shadowFlags struct {
 	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (default: that of the serve on the data directory)"`
 	Projections []string     `arg:"" optional:"" name:"projection" help:"Read models (default: all)."`
 	School      string       `placeholder:"S" help:"Only the rows of one school."`
+	MaxParked   int          `name:"projections-max-parked" env:"SCHOOLBELL_PROJECTIONS_MAX_PARKED" placeholder:"N" help:"Parked subjects of one school (default: that of the serve on the data directory)."`
 	JSON        bool         `name:"json" help:"Print JSON."`
 }
 
@@ -40,13 +41,16 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	if _, _, err := set.Closure(c.Projections...); err != nil {
 		return usageError{err}
 	}
-	at := program.Address{Brokers: c.Kafka.Brokers, Database: c.DatabaseURL, Redis: c.Redis.URL}
+	at := program.Address{
+		Brokers: c.Kafka.Brokers, Database: c.DatabaseURL, Redis: c.Redis.URL, MaxParked: c.MaxParked,
+	}
 	if at.Database == "" || len(at.Brokers) == 0 {
 		serve, err := program.ReadAddress(c.Data)
 		if err != nil {
 			return err
 		}
 		at.Database, at.Redis = cmp.Or(at.Database, serve.Database), cmp.Or(at.Redis, serve.Redis)
+		at.MaxParked = cmp.Or(at.MaxParked, serve.MaxParked)
 		if len(at.Brokers) == 0 {
 			at.Brokers = serve.Brokers
 		}
@@ -60,6 +64,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 		URL: at.Database, Engine: program.FoldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
 		Projections: c.Projections, School: c.School,
 	}
+	shadow.Engine.MaxParked = at.MaxParked
 	if at.Redis != "" {
 		cache, err := redis.Open(c.Redis.Config(at.Redis), nil)
 		if err != nil {

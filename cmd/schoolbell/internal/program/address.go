@@ -24,6 +24,8 @@ type Address struct {
 	Brokers  []string `json:"brokers"`
 	Database string   `json:"database"`
 	Redis    string   `json:"redis"`
+	// MaxParked is the limit that its tables are made with.
+	MaxParked int `json:"max_parked,omitzero"`
 }
 
 const addressFile = "serve.json"

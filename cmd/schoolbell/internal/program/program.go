@@ -90,6 +90,7 @@ func Run(
 		ready(Address{
 			PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
 			Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
+			MaxParked: p.cfg.Projections.MaxParked,
 		})
 	})
 }
