@@ -108,6 +108,11 @@ type Group interface {
 	Consume(ctx context.Context, group string, own func(context.Context, Assignment) error) error
 }
 
+// GroupID names the group by which processes share the partitions of a topic for one purpose. The
+// topic is in it because installations of Schoolbell may share a cluster: in a group of two topics,
+// members of one would be handed the partitions of the other.
+func GroupID(purpose, topic string) string { return purpose + "." + topic }
+
 // PartitionFor returns the partition of a school: the same one that the standard Kafka clients
 // choose for this key (murmur2), so that producers which write to Kafka directly agree with us.
 func PartitionFor(school string, partitions int32) int32 {
