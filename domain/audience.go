@@ -5,17 +5,18 @@ import (
 	"strings"
 )
 
-// Audience is in what role a listener looks at an event. An event is delivered to rooms, but not every member of a room
-// may see all of it: a teacher in a student's room must not see the fees, nor one family of a class the marks of
-// another. Each event declares what each audience gets, see [Event].
+// Audience is in what role a listener looks at an event. An event is delivered to rooms, but not
+// every member of a room may see all of it: a teacher in a student's room must not see the fees,
+// nor one family of a class the marks of another. Each event declares what each audience gets, see
+// [Event].
 type Audience uint8
 
 // The audiences, from the one that sees most.
 const (
 	Office   Audience = iota // administrators of the school and operators of the platform
 	Self                     // the person whose user room it is
-	Family                   // a student, and the guardians who answer for the student
-	Accounts                 // those who keep the school's accounts
+	Family                   // a student, and the student's guardians
+	Accounts                 // the accountants of the school
 	Teaching                 // teachers, about the classes and students they teach
 	Public                   // all others in a room, for example the other families of a class
 	audiences
@@ -39,8 +40,9 @@ func Of(members ...Audience) Audiences {
 // Has reports that an audience is in the set.
 func (s Audiences) Has(a Audience) bool { return s&(1<<a) != 0 }
 
-// See returns an event as an audience may see it, or nil when it is not for them. The office sees every event whole. A
-// number that is no audience sees nothing, so that a mistake hides an event and never discloses one.
+// See returns an event as an audience may see it, or nil when it is not for them. The office sees
+// every event whole. A number that is no audience sees nothing, so that a mistake hides an event
+// and never discloses one.
 func See(e Event, a Audience) Event {
 	switch {
 	case a == Office:
@@ -66,6 +68,7 @@ func ParseRoom(s string) (Room, error) {
 			return r, nil
 		}
 	}
-	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and dashboard with an id, "+
+	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and "+
+		"dashboard with an id, "+
 		"for example class:7a", s)
 }

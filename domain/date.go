@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// Date is a local calendar date of the school, without a time zone: the number of days since 31 December of the
-// year 0, so that 1 January of the year 1 is 1 and the zero value means "no date". Dates compare with < and ==.
+// Date is a local calendar date of the school, without a time zone: the number of days since 31
+// December of the year 0, so that 1 January of the year 1 is 1 and the zero value means "no date".
+// Dates compare with < and ==.
 type Date int32
 
 // unixEpochDate is 1 January 1970 as a Date.
 const unixEpochDate Date = 719163
 
-// NewDate returns the date of a year, month and day; values out of range are carried over as time.Date does.
+// NewDate returns the date of a year, month and day; values out of range are carried over as
+// time.Date does.
 func NewDate(year int, month time.Month, day int) Date {
 	return Date(time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix()/86400) + unixEpochDate
 }

@@ -12,13 +12,15 @@ import (
 
 func TestDatesThatExist(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"0001-01-01", "1900-02-28", "2000-02-29", "2021-08-31", "2024-02-29", "9999-12-31"} {
+	for _, s := range []string{"0001-01-01", "1900-02-28", "2000-02-29", "2021-08-31", "2024-02-29",
+		"9999-12-31"} {
 		d, err := domain.ParseDate(s)
 		require.NoError(t, err)
 		require.Equal(t, s, d.String())
 	}
 	for _, s := range []string{
-		"", "2021-8-31", "2021-08-32", "2021-00-10", "2021-13-01", "2021-02-29", "1900-02-29", "0000-01-01", "2021/08/31",
+		"", "2021-8-31", "2021-08-32", "2021-00-10", "2021-13-01", "2021-02-29", "1900-02-29",
+		"0000-01-01", "2021/08/31",
 		"21-08-31", "2021-08-31T00:00:00Z", "2021-08-3１", "-021-08-31", "2021-+8-31",
 	} {
 		_, err := domain.ParseDate(s)
@@ -29,7 +31,8 @@ func TestDatesThatExist(t *testing.T) {
 func TestDatesAgreeWithTheCalendar(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		at := time.Unix(rapid.Int64Range(-60_000_000_000, 200_000_000_000).Draw(t, "seconds"), 0).UTC()
+		at := time.Unix(rapid.Int64Range(-60_000_000_000, 200_000_000_000).Draw(t, "seconds"),
+			0).UTC()
 		days := rapid.IntRange(-10_000, 10_000).Draw(t, "days")
 		d := domain.DateOf(at)
 		require.Equal(t, at.Format(time.DateOnly), d.String())

@@ -8,27 +8,28 @@ import (
 	"time"
 )
 
-// Event is the data of one fact. Implementations are plain structs whose JSON names are the wire format; methods
-// are on the pointer. All of them are pure.
+// Event is the data of one fact. Implementations are plain structs whose JSON names are the wire
+// format; methods are on the pointer. All of them are pure.
 //
-// Who may see an event is part of the interface and not an option, so that the compiler asks for the decision when an
-// event is added.
+// Who may see an event is part of the interface and not an option, so that the compiler demands the
+// decision when an event is added.
 type Event interface {
-	// Subject is the entity that the event is about: the student, where there is one. Events of one subject
-	// are parked together when one of them cannot be folded.
+	// Subject is the entity that the event is about: the student, where there is one. Events of one
+	// subject are parked together when one of them cannot be folded.
 	Subject() string
 	// Rooms are the live rooms that the event is delivered to in addition to the school's own.
 	Rooms() []Room
-	// SeenBy returns the event as an audience may see it: itself, a copy without what is not for them, or nil when
-	// it is not for them at all. It is not called for the office, which sees everything; call [See].
+	// SeenBy returns the event as an audience may see it: itself, a copy without what is not for
+	// them, or nil when it is not for them at all. It is not called for the office, which sees
+	// everything; call [See].
 	SeenBy(a Audience) Event
 	// Validate reports everything that is wrong with the data.
 	Validate(f *Faults)
 }
 
-// Envelope is an event with its CloudEvents 1.0 attributes. The text attributes are those of the specification
-// and of Schoolbell's extensions school, causationid, correlationid and actor, and of the distributed tracing
-// extension.
+// Envelope is an event with its CloudEvents 1.0 attributes. The text attributes are those of the
+// specification and of Schoolbell's extensions school, causationid, correlationid and actor, and of
+// the distributed tracing extension.
 type Envelope struct {
 	ID            string
 	Source        string
@@ -45,8 +46,8 @@ type Envelope struct {
 	Data          Event    // always the newest version of its type
 }
 
-// Label is what a school calls a year, a term or a grade level: "2026-2027", "spring", "7". On the wire it may
-// also be an integer, which means the same as its decimal digits.
+// Label is what a school calls a year, a term or a grade level: "2026-2027", "spring", "7". On the
+// wire it may also be an integer, which means the same as its decimal digits.
 type Label string
 
 // Room names a set of live listeners, printed "kind:id", or only the kind for [RoomSchool].
@@ -58,7 +59,8 @@ type Room struct {
 // RoomKind says who may be in a room.
 type RoomKind string
 
-// The kinds of rooms. Every event belongs to its school's room in addition to those that it names itself.
+// The kinds of rooms. Every event belongs to its school's room in addition to those that it names
+// itself.
 const (
 	RoomUser      RoomKind = "user"
 	RoomRole      RoomKind = "role"
@@ -92,8 +94,8 @@ type Fact struct {
 	Reserved bool
 }
 
-// Timeline says whether an event is a line on the timeline of the student that is its subject. It is an argument of
-// [NewFact], so that no event about a student is left out by accident.
+// Timeline says whether an event is a line on the timeline of the student that is its subject. It
+// is an argument of [NewFact], so that no event about a student is left out by accident.
 type Timeline bool
 
 // The two decisions.
@@ -107,10 +109,12 @@ func NewFact[E any, P interface {
 	*E
 	Event
 }](wireType, doc string, timeline Timeline) Fact {
-	return Fact{Type: wireType, Doc: doc, Timeline: timeline, New: func() Event { return P(new(E)) }}
+	return Fact{Type: wireType, Doc: doc, Timeline: timeline,
+		New: func() Event { return P(new(E)) }}
 }
 
-// OlderFact declares a version that has been superseded, with the function that turns it into the next one.
+// OlderFact declares a version that has been superseded, with the function that turns it into the
+// next one.
 func OlderFact[Old, Next any, PO interface {
 	*Old
 	Event
@@ -144,16 +148,19 @@ func (f Fact) Name() (context, fact string, version int) {
 // GoType is the struct that New points to.
 func (f Fact) GoType() reflect.Type { return reflect.TypeOf(f.New()).Elem() }
 
-// SplitType splits an event type into its parts: "schoolbell.student.enrolled.v1" is "student", "enrolled", 1.
+// SplitType splits an event type into its parts: "schoolbell.student.enrolled.v1" is "student",
+// "enrolled", 1.
 func SplitType(wireType string) (context, fact string, version int, err error) {
 	parts := strings.Split(wireType, ".")
 	if len(parts) != 4 || parts[0] != "schoolbell" || parts[1] == "" || parts[2] == "" ||
 		!strings.HasPrefix(parts[3], "v") {
-		return "", "", 0, fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
+		return "", "", 0,
+			fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
 	}
 	version, err = strconv.Atoi(parts[3][1:])
 	if err != nil || version < 0 {
-		return "", "", 0, fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
+		return "", "", 0,
+			fmt.Errorf("event type %.80q: want schoolbell.<context>.<fact>.v<n>", wireType)
 	}
 	return parts[1], parts[2], version, nil
 }

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on what an event may hold. They keep one event far below the log's record limit and every key short
-// enough for an index.
+// Limits on what an event may hold. They keep one event far below the log's record limit and every
+// key short enough for an index.
 const (
 	MaxIDLength    = 128       // bytes in an identifier
 	MaxLabelLength = 32        // bytes in a label
@@ -28,15 +28,16 @@ type Fault struct {
 	Reason  string `json:"reason"`
 }
 
-// Faults collects everything that is wrong with an event, so that a producer can repair it in one go. The zero
-// value is empty and ready. Pointers are relative to the value under validation.
+// Faults collects everything that is wrong with an event, so that a producer can repair it in one
+// go. The zero value is empty and ready. Pointers are relative to the value under validation.
 type Faults struct {
 	List []Fault
 
 	rules func(pointer string, r Rule) // see RulesOf
 }
 
-// Add records a fault. Validation of events calls the methods below instead, which schemas are learnt from.
+// Add records a fault. Validation of events calls the methods below instead, which schemas are
+// learnt from.
 func (f *Faults) Add(pointer, format string, args ...any) {
 	f.List = append(f.List, Fault{Pointer: pointer, Reason: fmt.Sprintf(format, args...)})
 }
@@ -68,8 +69,8 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-// Check applies a rule that one field alone cannot break, for example that a date lies after another one. It is
-// recorded at pointer, and schemas leave it out: see [Rule.Combined].
+// Check applies a rule that one field alone cannot break, for example that a date lies after
+// another one. It is recorded at pointer, and schemas leave it out: see [Rule.Combined].
 func (f *Faults) Check(pointer string, ok bool, format string, args ...any) {
 	if f.rules != nil {
 		f.rules(pointer, Rule{Combined: true})
@@ -79,8 +80,9 @@ func (f *Faults) Check(pointer string, ok bool, format string, args ...any) {
 	}
 }
 
-// Key checks the required identifier of the fact itself: two events of the type with the same key are the same fact,
-// repeated. Ids that an event only refers to, and those of entities that change, are checked with [Faults.ID].
+// Key checks the required identifier of the fact itself: two events of the type with the same key
+// are the same fact, repeated. Ids that an event only refers to, and those of entities that change,
+// are checked with [Faults.ID].
 func (f *Faults) Key(pointer, v string) {
 	if f.rules != nil {
 		f.rules(pointer, Rule{Key: true})
@@ -88,7 +90,8 @@ func (f *Faults) Key(pointer, v string) {
 	f.ID(pointer, v)
 }
 
-// ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its ends.
+// ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its
+// ends.
 func (f *Faults) ID(pointer, v string) {
 	if f.rules != nil {
 		f.rules(pointer, Rule{MinLength: 1})
@@ -268,12 +271,14 @@ func (f *Faults) OptionalURL(pointer, v string) {
 		return
 	}
 	u, err := url.Parse(v)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || len(v) > 2*MaxTextLength {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
+		len(v) > 2*MaxTextLength {
 		f.Add(pointer, "must be an absolute http or https URL of at most %d bytes", 2*MaxTextLength)
 	}
 }
 
-// OptionalPhone checks a telephone number that may be absent: as written, with at least three digits.
+// OptionalPhone checks a telephone number that may be absent: as written, with at least three
+// digits.
 func (f *Faults) OptionalPhone(pointer, v string) {
 	if f.rules != nil {
 		f.rules(pointer, Rule{Format: FormatPhone})
@@ -305,7 +310,8 @@ func (f *Faults) OptionalEmail(pointer, v string) {
 		return
 	}
 	local, host, ok := strings.Cut(v, "@")
-	if !ok || local == "" || !strings.Contains(host, ".") || strings.ContainsAny(v, " <>,;\t\r\n") ||
+	if !ok || local == "" || !strings.Contains(host, ".") ||
+		strings.ContainsAny(v, " <>,;\t\r\n") ||
 		len(v) > maxEmailLength || !printable(v) {
 		f.Add(pointer, "must be an e-mail address, for example name@example.org")
 	}

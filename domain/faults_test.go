@@ -10,8 +10,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// taken runs a check and reports whether it found nothing.
-func taken(check func(f *domain.Faults)) bool {
+// accepted runs a check and reports whether it found nothing.
+func accepted(check func(f *domain.Faults)) bool {
 	var f domain.Faults
 	check(&f)
 	return len(f.List) == 0
@@ -28,35 +28,50 @@ func TestChecksOfTexts(t *testing.T) {
 		check     check
 		good, bad []string
 	}{
-		{"id", (*domain.Faults).ID, []string{"s-1", "Éa b", "日本", strings.Repeat("x", 128)}, []string{"", " a", "a ", "a\n", "a\x00b", "\xff", strings.Repeat("x", 129)}},
+		{"id", (*domain.Faults).ID, []string{"s-1", "Éa b", "日本", strings.Repeat("x", 128)},
+			[]string{"", " a", "a ", "a\n", "a\x00b", "\xff", strings.Repeat("x", 129)}},
 		{"optional id", (*domain.Faults).OptionalID, []string{"", "a"}, []string{" ", "\t"}},
-		{"text", text, []string{"a", " a\n", "0123456789"}, []string{"", " \n", "01234567890", "a\x00", "\xff"}},
+		{"text", text, []string{"a", " a\n", "0123456789"},
+			[]string{"", " \n", "01234567890", "a\x00", "\xff"}},
 		{"label", label, []string{"2026-2027", "7"}, []string{"", strings.Repeat("x", 33), " 7"}},
 		{"one of", oneOf, []string{"a", "b"}, []string{"", "A", "ab"}},
-		{"currency", (*domain.Faults).Currency, []string{"EUR", "XOF"}, []string{"", "eur", "EURO", "EU1", "€UR"}},
-		{"url", (*domain.Faults).OptionalURL, []string{"", "https://a.example/x?y#z", "http://a"}, []string{"a", "//a.example", "ftp://a", "https://", "javascript:alert(1)", "https://a/" + strings.Repeat("x", 1024)}},
-		{"phone", (*domain.Faults).OptionalPhone, []string{"", "+33 1 23 45 67 89", "(555) 010-1234 x12", "112"}, []string{"12", "call me", "+", "1234567890123456789012", "12\n345"}},
-		{"email", (*domain.Faults).OptionalEmail, []string{"", "a@b.example", "a+b@c.d.e"}, []string{"a", "@b.c", "a@b", "a b@c.d", "a@b.c,d@e.f", "a@b.c\x00", strings.Repeat("x", 251) + "@b.c"}},
-		{"language", (*domain.Faults).OptionalLanguage, []string{"", "es", "pt-BR", "zh-Hant-TW"}, []string{"e", "es_MX", "toolonglang", "es-", "é"}},
-		{"sha256", (*domain.Faults).SHA256, []string{strings.Repeat("0a", 32)}, []string{"", strings.Repeat("0A", 32), strings.Repeat("0", 63), strings.Repeat("g", 64)}},
+		{"currency", (*domain.Faults).Currency, []string{"EUR", "XOF"},
+			[]string{"", "eur", "EURO", "EU1", "€UR"}},
+		{"url", (*domain.Faults).OptionalURL, []string{"", "https://a.example/x?y#z", "http://a"},
+			[]string{"a", "//a.example", "ftp://a", "https://", "javascript:alert(1)",
+				"https://a/" + strings.Repeat("x", 1024)}},
+		{"phone", (*domain.Faults).OptionalPhone,
+			[]string{"", "+33 1 23 45 67 89", "(555) 010-1234 x12", "112"},
+			[]string{"12", "call me", "+", "1234567890123456789012", "12\n345"}},
+		{"email", (*domain.Faults).OptionalEmail, []string{"", "a@b.example", "a+b@c.d.e"},
+			[]string{"a", "@b.c", "a@b", "a b@c.d", "a@b.c,d@e.f", "a@b.c\x00",
+				strings.Repeat("x", 251) + "@b.c"}},
+		{"language", (*domain.Faults).OptionalLanguage, []string{"", "es", "pt-BR", "zh-Hant-TW"},
+			[]string{"e", "es_MX", "toolonglang", "es-", "é"}},
+		{"sha256", (*domain.Faults).SHA256, []string{strings.Repeat("0a", 32)},
+			[]string{"", strings.Repeat("0A", 32), strings.Repeat("0", 63),
+				strings.Repeat("g", 64)}},
 	} {
 		for _, v := range test.good {
-			require.True(t, taken(func(f *domain.Faults) { test.check(f, "/x", v) }), "%s: %q", test.name, v)
+			require.True(t, accepted(func(f *domain.Faults) { test.check(f, "/x", v) }), "%s: %q",
+				test.name, v)
 		}
 		for _, v := range test.bad {
-			require.False(t, taken(func(f *domain.Faults) { test.check(f, "/x", v) }), "%s: %q", test.name, v)
+			require.False(t, accepted(func(f *domain.Faults) { test.check(f, "/x", v) }), "%s: %q",
+				test.name, v)
 		}
 	}
 }
 
 func TestChecksOfNumbers(t *testing.T) {
 	t.Parallel()
-	for v, want := range map[int64]bool{1: true, domain.MaxAmount: true, 0: false, -1: false, domain.MaxAmount + 1: false, math.MinInt64: false} {
-		require.Equal(t, want, taken(func(f *domain.Faults) { f.Amount("/x", v) }), v)
+	for v, want := range map[int64]bool{1: true, domain.MaxAmount: true, 0: false, -1: false,
+		domain.MaxAmount + 1: false, math.MinInt64: false} {
+		require.Equal(t, want, accepted(func(f *domain.Faults) { f.Amount("/x", v) }), v)
 	}
 	for _, test := range []struct {
-		score, most float64
-		want        bool
+		score, maxScore float64
+		want            bool
 	}{
 		{0, 20, true},
 		{20, 20, true},
@@ -71,10 +86,11 @@ func TestChecksOfNumbers(t *testing.T) {
 		{1, math.Inf(1), false},
 		{math.Inf(1), 20, false},
 	} {
-		require.Equal(t, test.want, taken(func(f *domain.Faults) { f.Score("/x", test.score, test.most) }), test)
+		require.Equal(t, test.want,
+			accepted(func(f *domain.Faults) { f.Score("/x", test.score, test.maxScore) }), test)
 	}
-	require.True(t, taken(func(f *domain.Faults) { f.AtLeast("/x", 0, 0) }))
-	require.False(t, taken(func(f *domain.Faults) { f.AtLeast("/x", -1, 0) }))
+	require.True(t, accepted(func(f *domain.Faults) { f.AtLeast("/x", 0, 0) }))
+	require.False(t, accepted(func(f *domain.Faults) { f.AtLeast("/x", -1, 0) }))
 }
 
 func TestChecksOfDatesAndLists(t *testing.T) {
@@ -83,17 +99,20 @@ func TestChecksOfDatesAndLists(t *testing.T) {
 		0: false, domain.NewDate(1899, 12, 31): false, domain.NewDate(1900, 1, 1): true,
 		domain.NewDate(2199, 12, 31): true, domain.NewDate(2200, 1, 1): false,
 	} {
-		require.Equal(t, want, taken(func(f *domain.Faults) { f.Date("/x", d) }), d)
+		require.Equal(t, want, accepted(func(f *domain.Faults) { f.Date("/x", d) }), d)
 	}
-	require.True(t, taken(func(f *domain.Faults) { f.OptionalDate("/x", 0) }))
+	require.True(t, accepted(func(f *domain.Faults) { f.OptionalDate("/x", 0) }))
 
 	var f domain.Faults
 	f.IDs("/x", []string{"a", "", "b", " "})
 	require.Equal(t, []domain.Fault{
-		{Pointer: "/x/1", Reason: "is required"}, {Pointer: "/x/3", Reason: "must be printable text without spaces at its ends"},
+		{Pointer: "/x/1", Reason: "is required"},
+		{Pointer: "/x/3", Reason: "must be printable text without spaces at its ends"},
 	}, f.List)
-	require.EqualError(t, f.Err(), "invalid event: /x/1 is required; /x/3 must be printable text without spaces at its ends")
-	require.False(t, taken(func(f *domain.Faults) { f.IDs("/x", make([]string, domain.MaxListLength+1)) }))
+	require.EqualError(t, f.Err(),
+		"invalid event: /x/1 is required; /x/3 must be printable text without spaces at its ends")
+	require.False(t,
+		accepted(func(f *domain.Faults) { f.IDs("/x", make([]string, domain.MaxListLength+1)) }))
 	require.NoError(t, (&domain.Faults{}).Err())
 }
 
@@ -102,7 +121,9 @@ func TestTypesAreTakenApart(t *testing.T) {
 	context, fact, version, err := domain.SplitType("schoolbell.student.enrolled.v12")
 	require.NoError(t, err)
 	require.Equal(t, []any{"student", "enrolled", 12}, []any{context, fact, version})
-	for _, s := range []string{"", "schoolbell.student.enrolled", "other.student.enrolled.v1", "schoolbell..enrolled.v1", "schoolbell.a.b.vx", "schoolbell.a.b.v-1", "schoolbell.a.b.1", "schoolbell.a.b.c.v1"} {
+	for _, s := range []string{"", "schoolbell.student.enrolled", "other.student.enrolled.v1",
+		"schoolbell..enrolled.v1", "schoolbell.a.b.vx", "schoolbell.a.b.v-1", "schoolbell.a.b.1",
+		"schoolbell.a.b.c.v1"} {
 		_, _, _, err := domain.SplitType(s)
 		require.Error(t, err, s)
 	}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Position is where one event stands in the log: a partition and the offset within it, printed "7:1042". All
-// events of a school are in one partition, so for a school it works as one growing number. Offset -1 is
-// before the first event.
+// Position is where one event stands in the log: a partition and the offset within it, printed
+// "7:1042". All events of a school are in one partition, so for a school it works as one growing
+// number. Offset -1 is before the first event.
 type Position struct {
 	Partition int32
 	Offset    int64

@@ -27,8 +27,10 @@ func TestPositionsAreReadAsTheyAreWritten(t *testing.T) {
 func TestOnlyOneSpellingIsAPosition(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		"", ":", "7", "7:", ":7", "7:1042 ", " 7:1042", "07:1", "7:01", "+7:1", "7:+1", "-1:5", "7:-2", "7:-0", "7:1:2", "7;1",
-		"7:1e3", "0x7:1", "2147483648:0", "7:9223372036854775808", "٧:١", strings.Repeat("9", 1000) + ":1",
+		"", ":", "7", "7:", ":7", "7:1042 ", " 7:1042", "07:1", "7:01", "+7:1", "7:+1", "-1:5",
+		"7:-2", "7:-0", "7:1:2", "7;1",
+		"7:1e3", "0x7:1", "2147483648:0", "7:9223372036854775808", "٧:١",
+		strings.Repeat("9", 1000) + ":1",
 	} {
 		_, err := domain.ParsePosition(s)
 		require.Error(t, err, s)
@@ -51,7 +53,8 @@ func TestPositionsAreText(t *testing.T) {
 }
 
 func FuzzParsePosition(f *testing.F) {
-	for _, s := range []string{"7:1042", "0:0", "0:-1", "2147483647:9223372036854775807", "-0:1", "1:2:3", "１:1", "1:\x00"} {
+	for _, s := range []string{"7:1042", "0:0", "0:-1", "2147483647:9223372036854775807", "-0:1",
+		"1:2:3", "１:1", "1:\x00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -1,7 +1,7 @@
 package domain
 
-// Rule is what validation demands of one field, in a form that schemas and test data are made from. Several rules for a
-// field hold together.
+// Rule is what validation demands of one field, in a form that schemas and test data are made from.
+// Several rules for a field hold together.
 type Rule struct {
 	MinLength, MaxLength int // of a text; 0 is no limit. The longest are counted in bytes.
 	Format               Format
@@ -10,8 +10,8 @@ type Rule struct {
 	Min, Max             int64 // of a number, when Max is not 0
 	Above                bool  // a number must be greater than Min, not equal to it
 	Key                  bool  // an id that names the fact itself, see [Faults.Key]
-	// Combined says that validation also compares the field with others, which no rule can express: a value that
-	// follows all rules may still be refused.
+	// Combined says that validation also compares the field with others, which no rule can express:
+	// a value that follows all rules may still be refused.
 	Combined bool
 }
 
@@ -30,10 +30,14 @@ const (
 	FormatSHA256   Format = "sha256"
 )
 
-// RulesOf returns the rules that an event's Validate applies, by the field's pointer. It learns them from a run of
-// Validate, so that a schema cannot disagree with the code; entries of lists are seen only where the event has them.
+// RulesOf returns the rules that an event's Validate applies, by the field's pointer. It learns
+// them from a run of Validate, so that a schema cannot disagree with the code; entries of lists are
+// seen only where the event has them.
 func RulesOf(e Event) map[string][]Rule {
 	rules := map[string][]Rule{}
-	e.Validate(&Faults{rules: func(pointer string, r Rule) { rules[pointer] = append(rules[pointer], r) }})
+	e.Validate(&Faults{rules: func(pointer string,
+		r Rule) {
+		rules[pointer] = append(rules[pointer], r)
+	}})
 	return rules
 }

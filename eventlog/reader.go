@@ -190,8 +190,8 @@ func (c *Cursor) settle() *tail {
 // retry repeats what fails because the log cannot be reached for a while.
 func (t *tail) retry(ctx context.Context, do func() error) error {
 	delay := &backoff.ExponentialBackOff{
-		InitialInterval: minDelay, MaxInterval: maxDelay, Multiplier: 2, RandomizationFactor: 0.2,
-	}
+		InitialInterval: minDelay, MaxInterval: maxDelay, Multiplier: 2,
+	} // without jitter, so that a simulation with the same seed takes the same course
 	for {
 		err := do()
 		switch {

@@ -1,11 +1,9 @@
 package eventlog
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
-	"time"
 )
 
 // DefaultWindow is how many records back a repeated event is recognised as a duplicate.
@@ -138,43 +136,4 @@ func (w *Window) resize(n int) {
 		w.ring[at] = h
 		w.index[i] = uint32(at) + 1
 	}
-}
-
-// Warm fills a window for a reader that begins at position: it reads the size offsets before it, or
-// as many as the log still has, except for those that the window has seen already. The key function
-// finds the school, source and id of a record, and says whether it has them; it must agree with
-// what the reader does for the records it meets itself.
-func (w *Window) Warm(ctx context.Context, log interface {
-	Fetcher
-	Inspector
-}, partition int32, position int64, key func(*Record) (school, source, id string, ok bool),
-) error {
-	start, end, err := log.Bounds(ctx, partition)
-	if err != nil {
-		return err
-	}
-	if position > end {
-		return fmt.Errorf("read back from offset %d of partition %d, which ends at %d: %w", position, partition, end, ErrOffsetOutOfRange)
-	}
-	const (
-		maxBytes = 4 << 20
-		maxWait  = 100 * time.Millisecond
-	)
-	for offset := max(start, position-w.size, w.next); offset < position; {
-		batch, err := log.Fetch(ctx, partition, offset, maxBytes, maxWait)
-		if err != nil {
-			return err
-		}
-		for i := range batch.Records {
-			rec := &batch.Records[i]
-			if rec.Position.Offset >= position {
-				return nil
-			}
-			if school, source, id, ok := key(rec); ok {
-				w.Seen(rec.Position.Offset, school, source, id)
-			}
-		}
-		offset = batch.Next
-	}
-	return nil
 }

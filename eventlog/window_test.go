@@ -7,9 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
-	"github.com/schoolbell/schoolbell/eventlog/memlog"
 )
 
 // The window must agree with its definition: the same key at an offset in [offset-size, offset).
@@ -54,46 +52,6 @@ func TestWindowKeepsKeysApart(t *testing.T) {
 	require.False(t, w.Seen(2, "a", "b", "cd"))
 	require.True(t, w.Seen(3, "a", "bc", "d"))
 	require.Panics(t, func() { w.Seen(3, "a", "bc", "d") }, "a step back")
-}
-
-// A reader that takes over must decide like the one that has read all along.
-func TestP3_WarmWindowDecidesLikeTheOneBefore(t *testing.T) {
-	t.Parallel()
-	const size, records = 300, 2000
-	log := memlog.New(1)
-	seen := eventlog.NewWindow(size)
-	var verdicts []bool
-	for i := range records {
-		id := strconv.Itoa(i * i % 977)
-		if i%2 == 0 {
-			id = strconv.Itoa(i%size + 1000) // again just before the window forgets it
-		}
-		pos, err := log.Append(t.Context(), "s", []eventlog.Record{{Value: []byte(id)}})
-		require.NoError(t, err)
-		verdicts = append(verdicts, seen.Seen(pos.Offset, "s", "src", id))
-	}
-	key := func(r *eventlog.Record) (string, string, string, bool) { return "s", "src", string(r.Value), true }
-	for _, from := range []int64{0, 1, size - 1, size, size + 1, 1500, records} {
-		w := eventlog.NewWindow(size)
-		if from > 1 { // a reader that has had the partition before reads back only what it missed
-			require.NoError(t, w.Warm(t.Context(), log, 0, from/2, key))
-		}
-		require.NoError(t, w.Warm(t.Context(), log, 0, from, key))
-		require.Equal(t, from, w.Next())
-		for offset := from; offset < records; offset++ {
-			rec := fetchOne(t, log, offset)
-			require.Equal(t, verdicts[offset], w.Seen(offset, "s", "src", string(rec.Value)), "reader from %d at %d", from, offset)
-		}
-	}
-	require.ErrorIs(t, eventlog.NewWindow(size).Warm(t.Context(), log, 0, records+1, key), eventlog.ErrOffsetOutOfRange)
-}
-
-func fetchOne(t *testing.T, log eventlog.Fetcher, offset int64) eventlog.Record {
-	t.Helper()
-	b, err := log.Fetch(t.Context(), 0, offset, 1, 0)
-	require.NoError(t, err)
-	require.Equal(t, domain.Position{Offset: offset}, b.Records[0].Position)
-	return b.Records[0]
 }
 
 func BenchmarkWindow(b *testing.B) {

@@ -41,6 +41,7 @@ func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{},
 		raised: make(chan struct{})}
 	inner := cfg.Config
+	inner.Reader = nil // one of its own, for the log that it sees
 	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions),
 		[]Notifier{PositionNotifier(c.reached)}
 	var err error

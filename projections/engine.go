@@ -19,10 +19,7 @@ import (
 )
 
 // Log is the part of the log that the engine uses.
-type Log interface {
-	eventlog.Fetcher
-	eventlog.Inspector
-}
+type Log = eventlog.Source
 
 // Config configures an engine. A zero value means the default in parentheses.
 type Config struct {
@@ -36,6 +33,8 @@ type Config struct {
 	Decode    Decode
 	Notifiers []Notifier // may be empty
 
+	// Reader of Log, which this process shares (one of the engine's own, with Decode and Window).
+	Reader *eventlog.Reader
 	// Window is within how many records a repeated event is a duplicate (eventlog.DefaultWindow).
 	Window            int
 	MaxBatch          int // events in one commit (8,000)
@@ -95,7 +94,6 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) setDefaults() {
-	c.Window = cmp.Or(c.Window, eventlog.DefaultWindow)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 8000)
 	c.MaxReadAhead = cmp.Or(c.MaxReadAhead, 32<<20)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
@@ -104,6 +102,11 @@ func (c *Config) setDefaults() {
 	c.ParkedRetryMax = cmp.Or(c.ParkedRetryMax, time.Hour)
 	c.CommitTimeout = cmp.Or(c.CommitTimeout, 30*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Reader == nil {
+		c.Reader = eventlog.NewReader(eventlog.ReaderConfig{
+			Source: c.Log, Decode: c.Decode, Window: c.Window, Logger: c.Logger,
+		})
+	}
 	c.Metrics = cmp.Or[prometheus.Registerer](c.Metrics, prometheus.NewRegistry())
 }
 
@@ -113,9 +116,8 @@ type Engine struct {
 	foldVersion string
 	metrics     *metrics
 
-	mu         sync.Mutex
-	workers    map[int32]*worker    // of the partitions that this process works on
-	readAheads map[int32]*readAhead // of partitions that it has worked on
+	mu      sync.Mutex
+	workers map[int32]*worker // of the partitions that this process works on
 }
 
 // NewEngine returns an engine that is ready to run.
@@ -126,7 +128,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	cfg.setDefaults()
 	e := &Engine{
 		cfg: cfg, foldVersion: sanitize(cfg.Set.Version()+" "+cfg.Build, 1000),
-		workers: map[int32]*worker{}, readAheads: map[int32]*readAhead{},
+		workers: map[int32]*worker{},
 	}
 	m, err := newMetrics(cfg.Metrics, e)
 	if err != nil {
@@ -184,26 +186,10 @@ func (e *Engine) Status() []Status {
 	return all
 }
 
-// takeReadAhead returns the read-ahead of an earlier assignment, which knows the duplicates
-// already, or a new one.
-func (e *Engine) takeReadAhead(partition int32) *readAhead {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if t := e.readAheads[partition]; t != nil {
-		delete(e.readAheads, partition)
-		return t
-	}
+func (e *Engine) newReadAhead(partition int32) *readAhead {
 	return &readAhead{
-		partition: partition, log: e.cfg.Log, decode: e.cfg.Decode, windowSize: e.cfg.Window,
-		school:    e.cfg.School,
+		reader: e.cfg.Reader, partition: partition, school: e.cfg.School,
 		maxEvents: 3 * e.cfg.MaxBatch, maxBytes: e.cfg.MaxReadAhead,
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
-}
-
-// returnReadAhead stores a read-ahead for the next assignment.
-func (e *Engine) returnReadAhead(t *readAhead) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.readAheads[t.partition] = t
 }

@@ -72,7 +72,7 @@ func (o *worker) runLease(ctx context.Context) error {
 
 	stages, ctx := errgroup.WithContext(ctx)
 	s.startNotifiers(ctx, stages)
-	stages.Go(func() error { return o.readAhead.fill(ctx, o.logger) })
+	stages.Go(func() error { return o.readAhead.fill(ctx) })
 	stages.Go(func() error { return s.fold(ctx) })
 	stages.Go(func() error { return s.commit(ctx) })
 	err = stages.Wait()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // parkedInterval is how often a worker checks whether a parked subject is due for a retry.
@@ -172,8 +174,9 @@ func (s *lease) retrySubject(ctx context.Context, subject *ParkedSubject, limit 
 	}
 	delete(s.parked, subject.SubjectKey) // so that its own events are not parked again
 	j := s.batch
-	for _, rec := range records {
-		e := newEntry(s.cfg.Decode, rec, s.readAhead.topic.Partitions)
+	for i := range records {
+		event, fault := eventlog.Decode(s.cfg.Decode, &records[i], s.readAhead.topic.Partitions)
+		e := newEntry(&records[i], event, fault)
 		misses := 0
 		cause, err := s.foldEntry(ctx, &e, nil, &misses)
 		if err != nil {

@@ -2,9 +2,6 @@ package projections
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -18,15 +15,12 @@ import (
 // until they are released, when their commit is in the store. So after a failed commit it is
 // rewound, and nothing is fetched or checked for duplicates a second time.
 type readAhead struct {
-	partition  int32
-	topic      eventlog.Topic
-	log        Log
-	decode     Decode
-	window     *eventlog.Window
-	windowSize int
-	school     string // whose events are wanted (all when empty)
-	maxEvents  int    // limits of what is held, approximately
-	maxBytes   int
+	reader    *eventlog.Reader
+	partition int32
+	topic     eventlog.Topic
+	school    string // whose events are wanted (all when empty)
+	maxEvents int    // limits of what is held, approximately
+	maxBytes  int
 
 	more chan struct{} // there is something to take
 	room chan struct{} // there is room to fetch more
@@ -38,86 +32,61 @@ type readAhead struct {
 	next    int64   // … to before this one is held
 	end     int64   // of the log, as of the last fetch
 	bytes   int
-	fault   error // why the log cannot be read at the moment
+	cursor  *eventlog.Cursor // at next; nil before the first seek
 }
 
-const (
-	fetchBytes = 1 << 20
-	fetchWait  = 500 * time.Millisecond
-	retryMin   = 50 * time.Millisecond
-	retryMax   = 2 * time.Second
-)
-
-// seek moves to an offset. What is held already stays if the offset is within it; else the window
-// is filled by reading back.
-func (t *readAhead) seek(ctx context.Context, topic eventlog.Topic, offset int64) error {
-	if t.topic != topic {
-		t.topic, t.window = topic, nil
-	}
+// seek moves to an offset of a log that ends at end. What is held already stays if the offset is
+// within it.
+func (t *readAhead) seek(topic eventlog.Topic, offset, end int64) {
 	t.mu.Lock()
-	held := t.from <= offset && offset <= t.next && t.window != nil
+	held := t.cursor != nil && t.topic == topic && t.from <= offset && offset <= t.next
 	t.mu.Unlock()
 	if held {
 		t.release(offset)
 		t.rewind()
-		return nil
+		return
 	}
-	// A window can move forward over what others have folded in the meantime, but never back.
-	if t.window == nil || t.window.Next() > offset {
-		t.window = eventlog.NewWindow(t.windowSize)
-	}
-	if err := t.window.Warm(ctx, t.log, t.partition, offset, identity); err != nil {
-		t.window = nil
-		return fmt.Errorf("read back for duplicates: %w", err)
-	}
+	t.close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.topic, t.cursor = topic, t.reader.Open(t.partition, offset)
 	t.entries, t.taken, t.bytes = nil, 0, 0
-	t.from, t.next, t.end = offset, offset, offset
-	return nil
+	t.from, t.next, t.end = offset, offset, end
 }
 
-// fill fetches from the log until ctx ends or the log does not have what comes next. Other failures
-// are logged, shown in the partition's status and retried: to end the lease would only lose its
+// close ends the reading; what the reader knows about duplicates stays with it for a while.
+func (t *readAhead) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cursor != nil {
+		t.cursor.Close()
+	}
+}
+
+// fill reads the log until ctx ends or the log does not have what comes next. Other failures are
+// retried by the reader and shown in the partition's status: to end the lease would only lose its
 // rows.
-func (t *readAhead) fill(ctx context.Context, logger *slog.Logger) error {
-	pause := growingPause(retryMin, retryMax)
-	defer t.setFault(nil)
+func (t *readAhead) fill(ctx context.Context) error {
 	for {
 		if err := t.waitForRoom(ctx); err != nil {
 			return err
 		}
-		batch, err := t.log.Fetch(ctx, t.partition, t.next, fetchBytes, fetchWait)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+		stretch, err := t.cursor.Next(ctx)
+		if err != nil {
 			return err
-		case err != nil:
-			t.setFault(err)
-			logger.WarnContext(ctx, "cannot read the log", "error", err)
-			if err := sleep(ctx, pause.NextBackOff()); err != nil {
-				return err
-			}
-		default:
-			pause.Reset()
-			t.setFault(nil)
-			t.append(batch)
 		}
+		t.append(stretch)
 	}
 }
 
-// setFault records why the log cannot be read, or with nil that it can.
-func (t *readAhead) setFault(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.fault = err
-}
-
+// currentFault returns why the log cannot be read at the moment.
 func (t *readAhead) currentFault() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.fault
+	if t.cursor == nil {
+		return nil
+	}
+	return t.cursor.Fault()
 }
 
 func (t *readAhead) waitForRoom(ctx context.Context) error {
@@ -136,24 +105,26 @@ func (t *readAhead) waitForRoom(ctx context.Context) error {
 	}
 }
 
-func (t *readAhead) append(batch eventlog.Batch) {
-	entries := make([]entry, len(batch.Records))
+func (t *readAhead) append(stretch eventlog.Stretch) {
+	entries := make([]entry, len(stretch.Entries))
 	size := 0
-	for i, rec := range batch.Records {
-		size += recordSize(&rec)
-		if t.school != "" && !concerns(&rec, t.school) {
-			entries[i] = entry{record: rec, event: &domain.Envelope{}, otherSchool: true}
-			continue
-		}
-		entries[i] = newEntry(t.decode, rec, t.topic.Partitions)
-		if school, source, id, ok := identity(&rec); ok {
-			entries[i].duplicate = t.window.Seen(rec.Position.Offset, school, source, id)
+	for i := range entries {
+		e := &stretch.Entries[i]
+		size += recordSize(&e.Record)
+		switch {
+		case t.school != "" && !concerns(&e.Record, t.school):
+			entries[i] = entry{record: e.Record, event: &domain.Envelope{}, otherSchool: true}
+		case e.Duplicate:
+			entries[i] = entry{record: e.Record, event: &domain.Envelope{}, duplicate: true}
+		default:
+			event, err := e.Event() // here, where it does not hold up the fold
+			entries[i] = newEntry(&e.Record, event, err)
 		}
 	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)
 	t.bytes += size
-	t.next, t.end = batch.Next, batch.HighWatermark
+	t.next, t.end = stretch.Next, stretch.HighWatermark
 	t.mu.Unlock()
 	if len(entries) > 0 {
 		signal(t.more)

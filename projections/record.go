@@ -1,11 +1,9 @@
 package projections
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
@@ -26,63 +24,22 @@ type entry struct {
 
 func (e *entry) offset() int64 { return e.record.Position.Offset }
 
-// newEntry decodes a record. With a partition count of 0 it is not checked whether the record is in
-// the partition of its school.
-func newEntry(decode Decode, rec eventlog.Record, partitions int32) entry {
-	event, err := decodeSafely(decode, rec)
-	if event == nil {
-		event = &domain.Envelope{}
+// newEntry makes an entry of a decoded record. Events are shared with other readers of the log, so
+// one whose time has to be changed is copied.
+func newEntry(rec *eventlog.Record, event *domain.Envelope, fault error) entry {
+	// As exact as stores are, so that a row is the same before it is stored and after.
+	if exact := event.Time.UTC().Truncate(time.Microsecond); exact != event.Time {
+		c := *event
+		c.Time = exact
+		event = &c
 	}
-	event.Position = rec.Position
-	// as precise as stores are, so that a row read back equals the row written
-	event.Time = event.Time.UTC().Truncate(time.Microsecond)
-	if err == nil && partitions > 0 {
-		if home := eventlog.PartitionFor(event.School, partitions); home != rec.Position.Partition {
-			err = fmt.Errorf("record is in partition %d, and events of school %q belong in "+
-				"partition %d", rec.Position.Partition, event.School, home)
-		}
-	}
-	return entry{record: rec, event: event, fault: err}
-}
-
-func decodeSafely(decode Decode, rec eventlog.Record) (e *domain.Envelope, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoder panicked: %v", p)
-		}
-	}()
-	return decode(rec)
-}
-
-// identity finds what makes an event unique, without decoding it. The strings are views of the
-// record and must not outlive it.
-func identity(rec *eventlog.Record) (school, source, id string, ok bool) {
-	for i := range rec.Headers {
-		switch h := &rec.Headers[i]; h.Key {
-		case "ce_source":
-			source = stringView(h.Value)
-		case "ce_id":
-			id = stringView(h.Value)
-		}
-	}
-	return stringView(rec.Key), source, id, source != "" && id != ""
+	return entry{record: *rec, event: event, fault: fault}
 }
 
 // concerns reports whether a record may be an event of a school.
 func concerns(rec *eventlog.Record, school string) bool {
-	if string(rec.Key) == school {
-		return true
-	}
-	for i := range rec.Headers {
-		if rec.Headers[i].Key == "ce_school" && string(rec.Headers[i].Value) == school {
-			return true
-		}
-	}
-	return false
+	return string(rec.Key) == school || rec.Header(eventlog.HeaderSchool) == school
 }
-
-// stringView is a string over bytes that do not change.
-func stringView(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // subject is what the event is parked under if it cannot be folded. One whose subject cannot be
 // read gets a subject of its own, as no later event can be known to depend on it.

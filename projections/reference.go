@@ -60,7 +60,8 @@ func (r *Reference) Add(rec eventlog.Record) {
 		r.skipped++
 		return
 	}
-	e := newEntry(r.decode, rec, r.partitions)
+	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
+	e := newEntry(&rec, event, fault)
 	key := referenceSubject{rec.Position.Partition, e.subject()}
 	if _, parked := r.parked[key]; parked || e.fault != nil || r.Fold(e.event) != nil {
 		r.parked[key] = append(r.parked[key], e.offset())
@@ -68,7 +69,7 @@ func (r *Reference) Add(rec eventlog.Record) {
 }
 
 func (r *Reference) duplicate(rec *eventlog.Record) bool {
-	school, source, id, ok := identity(rec)
+	school, source, id, ok := rec.Identity()
 	if !ok {
 		return false
 	}

@@ -35,7 +35,7 @@ type worker struct {
 // work is called by the group for each partition that it assigns.
 func (e *Engine) work(ctx context.Context, a eventlog.Assignment) error {
 	w := &worker{
-		engine: e, assignment: a, readAhead: e.takeReadAhead(a.Partition),
+		engine: e, assignment: a, readAhead: e.newReadAhead(a.Partition),
 		batchLimit: e.cfg.MaxBatch, refused: map[int64]error{},
 		logger: e.cfg.Logger.With("set", e.cfg.Name, "partition", a.Partition),
 		status: Status{
@@ -53,7 +53,7 @@ func (e *Engine) work(ctx context.Context, a eventlog.Assignment) error {
 			delete(e.workers, a.Partition)
 		}
 		e.mu.Unlock()
-		e.returnReadAhead(w.readAhead)
+		w.readAhead.close()
 	}()
 	return w.run(ctx)
 }
@@ -149,9 +149,7 @@ func (w *worker) open(ctx context.Context) (Claim, error) {
 	if claim.Next < start || claim.Next > end {
 		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start, End: end}
 	}
-	if err := w.readAhead.seek(ctx, topic, claim.Next); err != nil {
-		return Claim{}, err
-	}
+	w.readAhead.seek(topic, claim.Next, end)
 	return claim, nil
 }
 

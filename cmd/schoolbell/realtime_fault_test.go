@@ -139,9 +139,10 @@ func TestAHerdComesBackToANodeThatWasStarted(t *testing.T) {
 	}
 }
 
-// TestSocketsThatAreNeverReadDisturbNobody has two in a hundred clients who never read what they
-// ask for.
+// TestSocketsThatAreNeverReadDisturbNobody measures what clients that never read, two in a hundred,
+// cost a whole node. The everyday check is realtimetest.SlowClients, for each protocol.
 func TestSocketsThatAreNeverReadDisturbNobody(t *testing.T) {
+	devtest.Long(t)
 	t.Parallel()
 	a := startApp(t, nil)
 	node := startLiveNode(t, a, "--realtime-per-user=1000")

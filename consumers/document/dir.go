@@ -90,7 +90,7 @@ func (d *Dir) Read(_ context.Context, name string, maxBytes int64) ([]byte, erro
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	case info.Size() > maxBytes:
-		return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", name, info.Size(),
+		return nil, fmt.Errorf("%s has %d bytes, at most %d bytes are allowed", name, info.Size(),
 			maxBytes)
 	}
 	return io.ReadAll(io.LimitReader(f, maxBytes))

@@ -33,7 +33,8 @@ type Posted struct {
 	Urgent         bool     `json:"urgent"`
 }
 
-// Audience says who a notice is for: everybody who is in one of the lists. With no list it is for the school.
+// Audience is who a notice is for: the members of any of the lists. With no list it is for the
+// whole school.
 type Audience struct {
 	Roles      []string `json:"roles,omitzero"`
 	ClassIDs   []string `json:"class_ids,omitzero"`
@@ -77,9 +78,9 @@ func (e *Posted) Validate(f *domain.Faults) {
 	}
 }
 
-// SeenBy shows a notice to everybody in a room that it addresses.
+// SeenBy shows a notice to all members of a room that it addresses.
 func (e *Posted) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Accounts { // heard in the school's room, where every notice is
+	if a == domain.Accounts { // delivered to the school's room, which gets every notice
 		return nil
 	}
 	return e

@@ -14,11 +14,15 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Scheduled](TypeScheduled, "An assessment is announced to a class.", domain.OffTimeline),
-	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment.", domain.OnTimeline),
+	domain.NewFact[Scheduled](TypeScheduled, "An assessment is announced to a class.",
+		domain.OffTimeline),
+	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment.",
+		domain.OnTimeline),
 	domain.NewFact[ScoreCorrected](TypeScoreCorrected, "A score is corrected.", domain.OnTimeline),
-	domain.NewFact[Remarked](TypeRemarked, "A teacher remarks on a student's term, for the report card.", domain.OnTimeline),
-	domain.NewFact[ResultsPublished](TypeResultsPublished, "The results of a class's term are published.", domain.OffTimeline),
+	domain.NewFact[Remarked](TypeRemarked,
+		"A teacher remarks on a student's term, for the report card.", domain.OnTimeline),
+	domain.NewFact[ResultsPublished](TypeResultsPublished,
+		"The results of a class's term are published.", domain.OffTimeline),
 }
 
 // Scheduled: an assessment will be held in a class on a day.
@@ -53,7 +57,8 @@ func (e *Scheduled) Validate(f *domain.Faults) {
 	f.Label("/term", e.Term)
 }
 
-// Scored: a student gets a score. There is one score for a student and an assessment: a later one replaces it.
+// Scored: a student gets a score. There is one score for a student and an assessment: a later one
+// replaces it.
 type Scored struct {
 	AssessmentID string       `json:"assessment_id"`
 	StudentID    string       `json:"student_id"`
@@ -96,8 +101,9 @@ func validate(f *domain.Faults, s *Scored) {
 	f.Label("/term", s.Term)
 }
 
-// Remarked: a teacher has something to say about how a student did in a term, in a subject or, without one, as a whole.
-// There is one remark of each: a later one replaces it, and an empty one takes it back.
+// Remarked: a teacher has something to say about how a student did in a term, in a subject or,
+// without one, as a whole. There is one remark of each: a later one replaces it, and an empty one
+// takes it back.
 type Remarked struct {
 	StudentID   string       `json:"student_id"`
 	ClassID     string       `json:"class_id"`
@@ -126,9 +132,9 @@ func (e *Remarked) Validate(f *domain.Faults) {
 	f.OptionalText("/text", e.Text, MaxRemarkLength)
 }
 
-// ResultsPublished: the results of a class's term may be seen by students and guardians from now on. From and To are the
-// days of the term that the report cards count attendance in; without them it is counted from where the cards before
-// ended, or the school year began, up to this event.
+// ResultsPublished: the results of a class's term may be seen by students and guardians from now
+// on. From and To are the days of the term that the report cards count attendance in; without them
+// it is counted from where the cards before ended, or the school year began, up to this event.
 type ResultsPublished struct {
 	ClassID string       `json:"class_id"`
 	Year    domain.Label `json:"year"`
@@ -160,7 +166,8 @@ func (e *ResultsPublished) Validate(f *domain.Faults) {
 const longestTerm = 366 // days
 
 func rooms(studentID, classID string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
+	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID},
+		{Kind: domain.RoomClass, ID: classID}}
 }
 
 // SeenBy shows it to all of the class.
@@ -195,7 +202,7 @@ func (e *Remarked) SeenBy(a domain.Audience) domain.Event {
 	return nil
 }
 
-// SeenBy shows it to all of the class: it names nobody's results.
+// SeenBy shows it to all of the class: it names no student's results.
 func (e *ResultsPublished) SeenBy(a domain.Audience) domain.Event {
 	if a == domain.Accounts {
 		return nil

@@ -1,4 +1,5 @@
-// Package attendance holds the facts about presence: a mark for a student, a day and a session, and its correction.
+// Package attendance holds the facts about presence: a mark for a student, a day and a session, and
+// its correction.
 package attendance
 
 import "github.com/schoolbell/schoolbell/domain"
@@ -12,9 +13,11 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.OlderFact(TypeMarkedV0, "A student's presence on a day, as the predecessor published it.",
+	domain.OlderFact(TypeMarkedV0,
+		"A student's presence on a day, as the predecessor published it.",
 		upcastMarkedV0),
-	domain.NewFact[Marked](TypeMarked, "A student's presence in a session is marked.", domain.OnTimeline),
+	domain.NewFact[Marked](TypeMarked, "A student's presence in a session is marked.",
+		domain.OnTimeline),
 	domain.NewFact[Corrected](TypeCorrected, "An earlier mark is corrected.", domain.OnTimeline),
 }
 
@@ -26,8 +29,8 @@ const (
 	AbsentUnexcused = "absent_unexcused"
 )
 
-// Marked: a student's presence in one session of one day. There is one mark for a student, date and session: a
-// later one replaces it.
+// Marked: a student's presence in one session of one day. There is one mark for a student, date and
+// session: a later one replaces it.
 type Marked struct {
 	StudentID string      `json:"student_id"`
 	ClassID   string      `json:"class_id"`
@@ -67,8 +70,8 @@ func validate(f *domain.Faults, m *Marked) {
 	f.OptionalText("/reason", m.Reason, domain.MaxTextLength)
 }
 
-// MarkedV0 is the mark as the TypeScript predecessor wrote it: one a day, in capitals, with a single kind of
-// absence and a separate status for excused ones.
+// MarkedV0 is the mark as the TypeScript predecessor wrote it: one a day, in capitals, with a
+// single kind of absence and a separate status for excused ones.
 type MarkedV0 struct {
 	StudentID string      `json:"student_id"`
 	ClassID   string      `json:"class_id"`
@@ -96,7 +99,7 @@ func (e *MarkedV0) Validate(f *domain.Faults) {
 	f.OptionalText("/remark", e.Remark, domain.MaxTextLength)
 }
 
-// SeenBy shows it to nobody but the office: what is delivered has been upcast before.
+// SeenBy shows it to the office only: what is delivered has been upcast before.
 func (e *MarkedV0) SeenBy(domain.Audience) domain.Event { return nil }
 
 func upcastMarkedV0(old *MarkedV0) *Marked {
@@ -111,7 +114,8 @@ func upcastMarkedV0(old *MarkedV0) *Marked {
 }
 
 func rooms(studentID, classID string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
+	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID},
+		{Kind: domain.RoomClass, ID: classID}}
 }
 
 // SeenBy gives the reason to the family only.

@@ -16,7 +16,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/golden"
 )
 
-// Who sees what of each event is written into a file, so that a change of it is seen in review and never made by accident.
+// Who sees what of each event is written into a file, so that a change of it is seen in review and
+// never made by accident.
 func TestP10_GoldenOfWhoSeesEachEvent(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -35,7 +36,8 @@ func TestP10_GoldenOfWhoSeesEachEvent(t *testing.T) {
 			line += "\t" + shown(e, domain.See(e, a))
 		}
 		fmt.Fprintln(w, line)
-		require.Nil(t, domain.See(e, domain.Audience(domain.AudienceCount)), "an audience that does not exist")
+		require.Nil(t, domain.See(e, domain.Audience(domain.AudienceCount)),
+			"an audience that does not exist")
 		require.Empty(t, cmp.Diff(before, e), "looking at %s changes it", f.Type)
 	}
 	require.NoError(t, w.Flush())

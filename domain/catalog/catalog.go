@@ -1,6 +1,6 @@
-// Package catalog lists every event of Schoolbell by its wire name. It is the single place that the codec, the schemas,
-// AsyncAPI, the documentation and the data of the tests are made from. A new context is one line in facts, with its
-// import.
+// Package catalog lists every event of Schoolbell by its wire name. It is the single place that the
+// codec, the schemas, AsyncAPI, the documentation and the data of the tests are made from. A new
+// context is one line in facts, with its import.
 package catalog
 
 import (
@@ -37,14 +37,16 @@ func index(facts []domain.Fact) map[string]*domain.Fact {
 	m := make(map[string]*domain.Fact, len(facts))
 	for i, f := range facts {
 		if m[f.Type] != nil {
-			panic("event type " + f.Type + " is listed twice in domain/catalog; a wire name is used once")
+			panic("event type " + f.Type +
+				" is listed twice in domain/catalog; a wire name is used once")
 		}
 		m[f.Type] = &facts[i]
 	}
 	return m
 }
 
-// Facts returns every version of every event type, in the catalogue's order. The caller must not change it.
+// Facts returns every version of every event type, in the catalogue's order. The caller must not
+// change it.
 func Facts() []domain.Fact { return facts }
 
 // Lookup finds a fact by its wire name.
@@ -66,7 +68,8 @@ func next(f *domain.Fact) *domain.Fact {
 	context, fact, version := f.Name()
 	n, ok := Lookup(fmt.Sprintf("schoolbell.%s.%s.v%d", context, fact, version+1))
 	if !ok {
-		panic("event type " + f.Type + " has an upcaster, but its context lists no next version for it")
+		panic("event type " + f.Type +
+			" has an upcaster, but its context lists no next version for it")
 	}
 	return n
 }

@@ -15,7 +15,9 @@ func TestTheCatalogueIsInOrder(t *testing.T) {
 	for _, f := range catalog.Facts() {
 		context, _, _, err := domain.SplitType(f.Type)
 		require.NoError(t, err)
-		require.Equal(t, "domain/"+context, f.GoType().PkgPath()[len("github.com/schoolbell/schoolbell/"):], "%s lives in its context", f.Type)
+		require.Equal(t, "domain/"+context,
+			f.GoType().PkgPath()[len("github.com/schoolbell/schoolbell/"):],
+			"%s lives in its context", f.Type)
 		require.NotEmpty(t, f.Doc)
 		found, ok := catalog.Lookup(f.Type)
 		require.True(t, ok)
@@ -41,7 +43,8 @@ func TestEmptyDataIsNeverValid(t *testing.T) {
 
 func TestEveryEventNamesItsRoomsWell(t *testing.T) {
 	t.Parallel()
-	kinds := map[domain.RoomKind]bool{domain.RoomUser: true, domain.RoomRole: true, domain.RoomClass: true, domain.RoomStudent: true}
+	kinds := map[domain.RoomKind]bool{domain.RoomUser: true, domain.RoomRole: true,
+		domain.RoomClass: true, domain.RoomStudent: true}
 	for _, f := range catalog.Facts() {
 		for _, room := range f.New().Rooms() {
 			require.True(t, kinds[room.Kind], "%s: %s", f.Type, room)

@@ -12,9 +12,12 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Sent](TypeSent, "A provider has taken a message.", domain.OffTimeline).ReservedForSchoolbell(),
-	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.", domain.OffTimeline).ReservedForSchoolbell(),
-	domain.NewFact[Failed](TypeFailed, "A message will not reach its recipient.", domain.OffTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Sent](TypeSent, "A provider has taken a message.",
+		domain.OffTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.",
+		domain.OffTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Failed](TypeFailed, "A message will not reach its recipient.",
+		domain.OffTimeline).ReservedForSchoolbell(),
 }
 
 // Outcome is what the three facts share.
@@ -81,7 +84,7 @@ func userRoom(id string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomUser, ID: id}}
 }
 
-// SeenBy tells the recipient, without how and for how much.
+// SeenBy shows it to the recipient, without provider and cost.
 func (e *Sent) SeenBy(a domain.Audience) domain.Event {
 	if a != domain.Self {
 		return nil
@@ -90,7 +93,7 @@ func (e *Sent) SeenBy(a domain.Audience) domain.Event {
 	return &c
 }
 
-// SeenBy tells the recipient, without how and for how much.
+// SeenBy shows it to the recipient, without provider and cost.
 func (e *Delivered) SeenBy(a domain.Audience) domain.Event {
 	if a != domain.Self {
 		return nil
@@ -99,7 +102,7 @@ func (e *Delivered) SeenBy(a domain.Audience) domain.Event {
 	return &c
 }
 
-// SeenBy tells the recipient, without how and for how much.
+// SeenBy shows it to the recipient, without provider and cost.
 func (e *Failed) SeenBy(a domain.Audience) domain.Event {
 	if a != domain.Self {
 		return nil
@@ -109,5 +112,6 @@ func (e *Failed) SeenBy(a domain.Audience) domain.Event {
 }
 
 func (o Outcome) toRecipient() Outcome {
-	return Outcome{DeliveryID: o.DeliveryID, Channel: o.Channel, Recipient: o.Recipient, Provider: "schoolbell"}
+	return Outcome{DeliveryID: o.DeliveryID, Channel: o.Channel, Recipient: o.Recipient,
+		Provider: "schoolbell"}
 }

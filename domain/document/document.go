@@ -8,7 +8,8 @@ const TypeRendered = "schoolbell.document.rendered.v1"
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Rendered](TypeRendered, "A document for a student has been made and stored.", domain.OnTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Rendered](TypeRendered, "A document for a student has been made and stored.",
+		domain.OnTimeline).ReservedForSchoolbell(),
 }
 
 // Rendered: a document has been made and stored under the hash of its bytes.

@@ -1,5 +1,5 @@
-// Package fee holds the facts about money: invoices, payments, waivers and reminders. Amounts are in minor units
-// (cents) of an ISO 4217 currency.
+// Package fee holds the facts about money: invoices, payments, waivers and reminders. Amounts are
+// in minor units (cents) of an ISO 4217 currency.
 package fee
 
 import "github.com/schoolbell/schoolbell/domain"
@@ -17,11 +17,15 @@ const (
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
 	domain.NewFact[Invoiced](TypeInvoiced, "A student is charged a fee.", domain.OnTimeline),
-	domain.NewFact[PaymentReceived](TypePaymentReceived, "A payment towards an invoice arrives.", domain.OnTimeline),
-	domain.NewFact[PaymentReversed](TypePaymentReversed, "A payment is taken back.", domain.OnTimeline),
+	domain.NewFact[PaymentReceived](TypePaymentReceived, "A payment towards an invoice arrives.",
+		domain.OnTimeline),
+	domain.NewFact[PaymentReversed](TypePaymentReversed, "A payment is taken back.",
+		domain.OnTimeline),
 	domain.NewFact[Waived](TypeWaived, "Part or all of an invoice is waived.", domain.OnTimeline),
-	domain.NewFact[ReminderDue](TypeReminderDue, "An invoice is overdue and a reminder is due.", domain.OnTimeline),
-	domain.NewFact[StatementRequested](TypeStatementRequested, "A statement of a student's account is requested.", domain.OffTimeline),
+	domain.NewFact[ReminderDue](TypeReminderDue, "An invoice is overdue and a reminder is due.",
+		domain.OnTimeline),
+	domain.NewFact[StatementRequested](TypeStatementRequested,
+		"A statement of a student's account is requested.", domain.OffTimeline),
 }
 
 // The methods of payment.
@@ -32,7 +36,8 @@ const (
 	MobileMoney = "mobile_money"
 )
 
-// Invoiced: a student is charged a fee. There is one invoice to an id; a repeated one changes nothing.
+// Invoiced: a student is charged a fee. There is one invoice to an id; a repeated one changes
+// nothing.
 type Invoiced struct {
 	InvoiceID string       `json:"invoice_id"`
 	StudentID string       `json:"student_id"`
@@ -62,7 +67,8 @@ func (e *Invoiced) Validate(f *domain.Faults) {
 	f.Date("/due_on", e.DueOn)
 }
 
-// PaymentReceived: money arrives for an invoice. There is one payment to an id; a repeated one changes nothing.
+// PaymentReceived: money arrives for an invoice. There is one payment to an id; a repeated one
+// changes nothing.
 type PaymentReceived struct {
 	PaymentID string `json:"payment_id"`
 	InvoiceID string `json:"invoice_id"`
@@ -88,7 +94,7 @@ func (e *PaymentReceived) Validate(f *domain.Faults) {
 	f.OneOf("/method", e.Method, Cash, Card, Bank, MobileMoney)
 }
 
-// PaymentReversed: a payment is taken back, as when a cheque bounces.
+// PaymentReversed: a payment is taken back, for example when a cheque bounces.
 type PaymentReversed struct {
 	PaymentID string `json:"payment_id"`
 	Reason    string `json:"reason"`
@@ -126,7 +132,7 @@ func (e *Waived) Validate(f *domain.Faults) {
 	f.Text("/reason", e.Reason, domain.MaxTextLength)
 }
 
-// ReminderDue: an invoice is overdue, and whoever pays it is to be reminded.
+// ReminderDue: an invoice is overdue, and the payer is to be reminded.
 type ReminderDue struct {
 	InvoiceID string      `json:"invoice_id"`
 	StudentID string      `json:"student_id"`
@@ -148,8 +154,9 @@ func (e *ReminderDue) Validate(f *domain.Faults) {
 	f.Date("/due_on", e.DueOn)
 }
 
-// StatementRequested: a statement of a student's account is wanted, by the family or by the office. It lists what
-// happened from a day on, without one from the beginning of the school year on, after the balance of what was before.
+// StatementRequested: a statement of a student's account is requested, by the family or by the
+// office. It lists what happened from a day on, without one from the beginning of the school year
+// on, after the balance of what was before.
 type StatementRequested struct {
 	StudentID string      `json:"student_id"`
 	From      domain.Date `json:"from,omitzero"`
@@ -171,22 +178,22 @@ func studentRoom(id string) []domain.Room {
 	return []domain.Room{{Kind: domain.RoomStudent, ID: id}}
 }
 
-// SeenBy shows it to those who pay and to those who keep the accounts.
+// SeenBy shows it to those who pay and to the accountants.
 func (e *Invoiced) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
-// SeenBy shows it to those who pay and to those who keep the accounts.
+// SeenBy shows it to those who pay and to the accountants.
 func (e *PaymentReceived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
-// SeenBy shows it to those who keep the accounts.
+// SeenBy shows it to the accountants.
 func (e *PaymentReversed) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
-// SeenBy shows it to those who keep the accounts.
+// SeenBy shows it to the accountants.
 func (e *Waived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
-// SeenBy shows it to those who pay and to those who keep the accounts.
+// SeenBy shows it to those who pay and to the accountants.
 func (e *ReminderDue) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
-// SeenBy shows it to those who pay and to those who keep the accounts.
+// SeenBy shows it to those who pay and to the accountants.
 func (e *StatementRequested) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
 
 func ofMoney(e domain.Event, a domain.Audience) domain.Event {

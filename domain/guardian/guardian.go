@@ -1,4 +1,4 @@
-// Package guardian holds the facts about the people who answer for a student.
+// Package guardian holds the facts about the guardians of students.
 package guardian
 
 import "github.com/schoolbell/schoolbell/domain"
@@ -11,11 +11,14 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Linked](TypeLinked, "A guardian is connected with a student.", domain.OnTimeline),
-	domain.NewFact[ContactChanged](TypeContactChanged, "A guardian's telephone, e-mail address or language changes.", domain.OffTimeline),
+	domain.NewFact[Linked](TypeLinked, "A guardian is connected with a student.",
+		domain.OnTimeline),
+	domain.NewFact[ContactChanged](TypeContactChanged,
+		"A guardian's telephone, e-mail address or language changes.", domain.OffTimeline),
 }
 
-// Linked: a guardian is connected with a student. Linking the same pair again replaces what was known.
+// Linked: a guardian is connected with a student. Linking the same pair again replaces the earlier
+// data.
 type Linked struct {
 	GuardianID string `json:"guardian_id"`
 	StudentID  string `json:"student_id"`
@@ -23,7 +26,7 @@ type Linked struct {
 	Relation   string `json:"relation"`
 	Phone      string `json:"phone,omitzero"`
 	Email      string `json:"email,omitzero"`
-	Language   string `json:"language,omitzero"` // BCP 47, as in "es"
+	Language   string `json:"language,omitzero"` // BCP 47, for example "es"
 	Primary    bool   `json:"primary"`
 }
 
@@ -32,7 +35,8 @@ func (e *Linked) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the guardian's own.
 func (e *Linked) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}, {Kind: domain.RoomUser, ID: e.GuardianID}}
+	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID},
+		{Kind: domain.RoomUser, ID: e.GuardianID}}
 }
 
 // Validate implements [domain.Event].
@@ -44,7 +48,8 @@ func (e *Linked) Validate(f *domain.Faults) {
 	validateContact(f, e.Phone, e.Email, e.Language)
 }
 
-// ContactChanged: a guardian can be reached differently from now on. An absent field means "none" from now on.
+// ContactChanged: a guardian can be reached differently from now on. An absent field means "none"
+// from now on.
 type ContactChanged struct {
 	GuardianID string `json:"guardian_id"`
 	Phone      string `json:"phone,omitzero"`
@@ -72,7 +77,8 @@ func validateContact(f *domain.Faults, phone, email, language string) {
 	f.OptionalLanguage("/language", language)
 }
 
-// SeenBy shows how a guardian can be reached only to the guardian: also the family of the student may be in two homes.
+// SeenBy shows how a guardian can be reached only to the guardian: also the family of the student
+// may be in two homes.
 func (e *Linked) SeenBy(a domain.Audience) domain.Event {
 	switch a {
 	case domain.Self:

@@ -8,10 +8,12 @@ const TypeAssigned = "schoolbell.staff.assigned.v1"
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Assigned](TypeAssigned, "A member of staff takes on a role, classes and subjects.", domain.OffTimeline),
+	domain.NewFact[Assigned](TypeAssigned,
+		"A member of staff takes on a role, classes and subjects.", domain.OffTimeline),
 }
 
-// Assigned: a member of staff takes on a role and classes. It replaces the person's earlier assignment.
+// Assigned: a member of staff takes on a role and classes. It replaces the person's earlier
+// assignment.
 type Assigned struct {
 	StaffID  string   `json:"staff_id"`
 	Name     string   `json:"name"`

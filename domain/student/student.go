@@ -1,4 +1,5 @@
-// Package student holds the facts of a student's life at a school: enrolled, moved between classes, withdrawn.
+// Package student holds the facts of a student's life at a school: enrolled, moved between classes,
+// withdrawn.
 package student
 
 import "github.com/schoolbell/schoolbell/domain"
@@ -12,12 +13,15 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
-	domain.NewFact[Enrolled](TypeEnrolled, "A student joins the school in a class.", domain.OnTimeline),
-	domain.NewFact[ClassChanged](TypeClassChanged, "A student moves to another class.", domain.OnTimeline),
+	domain.NewFact[Enrolled](TypeEnrolled, "A student joins the school in a class.",
+		domain.OnTimeline),
+	domain.NewFact[ClassChanged](TypeClassChanged, "A student moves to another class.",
+		domain.OnTimeline),
 	domain.NewFact[Withdrawn](TypeWithdrawn, "A student leaves the school.", domain.OnTimeline),
 }
 
-// Enrolled: a student joins the school in a class. Enrolling a student again replaces what was known.
+// Enrolled: a student joins the school in a class. Enrolling a student again replaces the earlier
+// data.
 type Enrolled struct {
 	StudentID  string       `json:"student_id"`
 	GivenName  string       `json:"given_name"`
@@ -92,7 +96,8 @@ func (e *Withdrawn) Validate(f *domain.Faults) {
 }
 
 func rooms(studentID, classID string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID}, {Kind: domain.RoomClass, ID: classID}}
+	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID},
+		{Kind: domain.RoomClass, ID: classID}}
 }
 
 // SeenBy hides a student's data from other families.

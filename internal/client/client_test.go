@@ -201,10 +201,10 @@ func TestRetriesEnd(t *testing.T) {
 		"publish events of school s: 503 Service Unavailable: the log cannot be reached")
 	require.True(t, client.Retryable(err))
 
-	nobody, err := client.New(client.Config{URL: "http://127.0.0.1:1",
+	unreachable, err := client.New(client.Config{URL: "http://127.0.0.1:1",
 		ConnectTimeout: time.Millisecond})
 	require.NoError(t, err)
-	_, err = nobody.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
+	_, err = unreachable.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
 	require.ErrorContains(t, err, "connection refused")
 }
 

@@ -1,12 +1,13 @@
-// Package golden compares what tests produce with files that are kept in testdata, and renews the files on request. It is
-// for tests only.
+// Package golden compares what tests produce with files that are kept in testdata, and renews the
+// files on request. It is for tests only.
 //
-// One environment variable renews the goldens and scenarios of the whole program: SCHOOLBELL_GOLDEN=update, which
-// `make golden` sets. It runs the tests that have Golden in their names and those called TestScenarios…, so a test that
-// uses this package has such a name; the functions here fail otherwise. Look at the difference before you commit it.
+// One environment variable renews the goldens and scenarios of the whole program:
+// SCHOOLBELL_GOLDEN=update, which `make golden` sets. It runs the tests that have Golden in their
+// names and those called TestScenarios…, so a test that uses this package has such a name; the
+// functions here fail otherwise. Look at the difference before you commit it.
 //
-// The goldens of events, domain/<context>/testdata, are not among them: they are written by hand, once, and never change
-// after an event has been published.
+// The goldens of events, domain/<context>/testdata, are not among them: they are written by hand,
+// once, and never change after an event has been published.
 package golden
 
 import (
@@ -20,7 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Variable is the environment variable, and Renew its value that has every golden written instead of compared.
+// Variable is the environment variable, and Renew its value that has every golden written instead
+// of compared.
 const (
 	Variable = "SCHOOLBELL_GOLDEN"
 	Renew    = "update"
@@ -78,7 +80,9 @@ var once sync.Once
 
 func named(t testing.TB) {
 	t.Helper()
-	if name := t.Name(); !strings.Contains(name, "Golden") && !strings.HasPrefix(name, "TestScenarios") {
-		t.Fatalf("%s compares with golden files: its name must hold Golden or begin with TestScenarios, so that `make golden` runs it", name)
+	if name := t.Name(); !strings.Contains(name, "Golden") &&
+		!strings.HasPrefix(name, "TestScenarios") {
+		t.Fatalf("%s compares with golden files: its name must hold Golden or begin with "+
+			"TestScenarios, so that `make golden` runs it", name)
 	}
 }

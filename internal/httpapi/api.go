@@ -54,7 +54,7 @@ type Deps struct {
 	Positions *checkpoint.Positions
 	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
-	// IsGuardian reports whether somebody is a guardian of a student; nil denies every guardian.
+	// IsGuardian reports whether a user is a guardian of a student; nil denies every guardian.
 	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
 
 	Live  *Live // nil: this process has no live connections

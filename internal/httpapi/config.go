@@ -25,7 +25,7 @@ type Config struct {
 	InFlightBytes int64         // of bodies being processed; what exceeds it gets 503 (64 MiB)
 
 	AllowedOrigins []string // of browser pages elsewhere that may call the API (none)
-	BehindTLS      bool     // a proxy terminates TLS, so browsers are told to insist on it
+	BehindTLS      bool     // a proxy terminates TLS, so browsers must insist on it
 }
 
 func (c Config) withDefaults() Config {

@@ -96,7 +96,7 @@ func TestP1_WhatWasAcceptedIsInTheLog(t *testing.T) {
 	}
 	before, _ := count()
 	require.Eventually(t, func() bool { n, _ := count(); return n > before+50 }, 30*time.Second,
-		time.Millisecond, "it goes on by itself")
+		time.Millisecond, "it continues on its own")
 	stop()
 	producers.Wait()
 

@@ -108,13 +108,13 @@ func full(t testing.TB, options ...option) *stack {
 // consumers are the routes about deliveries, on a ledger without workers.
 func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	s.t.Helper()
-	kept, err := ledger.New(ledger.Config{Pool: jobs.Conns()})
+	deliveries, err := ledger.New(ledger.Config{Pool: jobs.Conns()})
 	require.NoError(s.t, err)
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(s.t, err)
-	s.ledger, s.jobs = kept, jobs
+	s.ledger, s.jobs = deliveries, jobs
 	return &httpapi.Consumers{
-		Ledger: kept, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners,
+		Ledger: deliveries, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners,
 		PushKey: "a-public-key", Outbox: true,
 		Link:        func(hash string) string { return "https://school.example/documents/" + hash },
 		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),

@@ -30,13 +30,13 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 	}
 	answer := s.do("PUT", path, admin, upload.String(), "Content-Type", "image/png")
 	require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.body))
-	var kept httpapi.StoredLogo
-	require.NoError(t, json.Unmarshal(answer.body, &kept))
+	var stored httpapi.StoredLogo
+	require.NoError(t, json.Unmarshal(answer.body, &stored))
 
 	got := s.get(path, guardian)
 	require.Equal(t, http.StatusOK, got.StatusCode)
 	require.Equal(t, "image/png", got.Header.Get("Content-Type"))
-	require.Equal(t, `"`+kept.SHA256+`"`, got.Header.Get("Etag"))
+	require.Equal(t, `"`+stored.SHA256+`"`, got.Header.Get("Etag"))
 	config, err := png.DecodeConfig(bytes.NewReader(got.body))
 	require.NoError(t, err)
 	require.Equal(t, []int{logo.StoredSide, logo.StoredSide / 2},

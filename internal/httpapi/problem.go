@@ -139,7 +139,7 @@ func problemOf(err error) *Problem {
 	return p
 }
 
-// statusClientClosed is what nginx logs for a request whose client has gone. Nobody receives it.
+// statusClientClosed is what nginx logs for a request whose client has gone. No client receives it.
 const statusClientClosed = 499
 
 // invalidText reports that the database received bytes that are not UTF-8, or a NUL. They are the

@@ -368,7 +368,7 @@ func TestP9_GarbageInTheLogParksAndIsReported(t *testing.T) {
 	require.NoError(t, err)
 	at := s.publish("north", marked("e", "s-1", "present"))
 	r := s.get(attendancePath, admin, "Schoolbell-Min-Position", at)
-	require.Equal(t, 1, totals(t, r)["present"], "the stream goes on")
+	require.Equal(t, 1, totals(t, r)["present"], "the stream continues")
 	require.NotEqual(t, "0", r.Header.Get("Schoolbell-Parked"),
 		"and the response says what it lacks")
 

@@ -66,7 +66,7 @@ func TestOpenChecksTheTopic(t *testing.T) {
 			topic: map[string]string{"cleanup.policy": "compact", "retention.bytes": "1000"},
 			refusals: []string{
 				`cleanup.policy is "compact"`, "set its retention.bytes to -1", "retains records for 168h",
-				"accepts batches of 1048588 bytes and 8454144 are needed: set its max.message.bytes to 8454144",
+				"accepts batches of 1048588 bytes but 8454144 are needed: set its max.message.bytes to 8454144",
 			},
 		},
 	} {

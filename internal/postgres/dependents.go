@@ -154,7 +154,8 @@ func blocked(blockers []string) error {
 		return nil
 	}
 	return fmt.Errorf("the tables cannot be exchanged because of: %s. "+
-		"Drop these before the rebuild, and create them again after it", strings.Join(blockers, "; "))
+		"Drop these before the rebuild, and create them again after it",
+		strings.Join(blockers, "; "))
 }
 
 // checkDependents fails when something depends on the tables that cannot be recreated.

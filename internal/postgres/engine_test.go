@@ -102,8 +102,9 @@ func appendEvent(
 	}
 }
 
-// killConnections ends all connections of the projector again and again until stop, and returns how many
-// there were. It waits for a commit between two rounds, so that a slow machine gets on as well.
+// killConnections ends all connections of the projector again and again until stop, and returns how
+// many there were. It waits for a commit between two rounds, so that a slow machine gets on as
+// well.
 func killConnections(ctx context.Context, t *testing.T, url string, stop <-chan struct{}) (n int) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

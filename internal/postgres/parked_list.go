@@ -18,27 +18,20 @@ type ParkedEntry struct {
 }
 
 // First is the position of the oldest event that is still parked.
-func (a *ParkedEntry) First() domain.Position {
-	return domain.Position{Partition: a.Partition, Offset: a.FirstOffset}
+func (p *ParkedEntry) First() domain.Position {
+	return domain.Position{Partition: p.Partition, Offset: p.FirstOffset}
 }
 
 // ListParked returns the parked subjects of a school, or of all schools when it is empty, the
 // longest parked first.
 func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]ParkedEntry, error) {
-	var all []ParkedEntry
-	err := s.query(ctx, func(rows pgx.Rows) error {
-		var a ParkedEntry
-		if err := rows.Scan(&a.Partition, &a.School, &a.Subject, &a.FirstOffset, &a.Reason,
-			&a.Attempts, &a.ParkedAt,
-			&a.RetryAt, &a.RetryRequested, &a.FoldVersion, &a.Events); err != nil {
-			return err
-		}
-		all = append(all, a)
-		return nil
+	all, err := collect(ctx, s, func(row pgx.CollectableRow) (p ParkedEntry, err error) {
+		err = row.Scan(&p.Partition, &p.School, &p.Subject, &p.FirstOffset, &p.Reason,
+			&p.Attempts, &p.ParkedAt, &p.RetryAt, &p.RetryRequested, &p.FoldVersion, &p.Events)
+		return p, err
 	}, `SELECT u.partition, u.school, u.subject, u.first_offset, u.reason, u.attempts, u.parked_at,
-		u.retry_at,
-			u.retry_requested, u.fold_version, (SELECT count(*) FROM parked_events e
-			WHERE e.set_name = u.set_name
+			u.retry_at, u.retry_requested, u.fold_version,
+			(SELECT count(*) FROM parked_events e WHERE e.set_name = u.set_name
 				AND e.partition = u.partition AND e.school = u.school AND e.subject = u.subject)
 		FROM parked_subjects u WHERE u.set_name = $1 AND ($2 = '' OR u.school = $2)
 		ORDER BY u.parked_at, u.partition, u.first_offset`, s.name, school)

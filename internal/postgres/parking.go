@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/projections"
 )
@@ -108,63 +107,42 @@ func nonNil(b []byte) []byte {
 func (s *ProjectionStore) Parked(
 	ctx context.Context, partition int32,
 ) ([]projections.ParkedSubject, error) {
-	var subjects []projections.ParkedSubject
-	err := s.query(ctx, func(rows pgx.Rows) error {
-		var u projections.ParkedSubject
-		if err := rows.Scan(&u.School, &u.Subject, &u.FirstOffset, &u.Reason, &u.Attempts,
-			&u.ParkedAt, &u.RetryAt,
-			&u.RetryRequested, &u.FoldVersion); err != nil {
-			return err
-		}
+	return collect(ctx, s, func(row pgx.CollectableRow) (u projections.ParkedSubject, err error) {
+		err = row.Scan(&u.School, &u.Subject, &u.FirstOffset, &u.Reason, &u.Attempts,
+			&u.ParkedAt, &u.RetryAt, &u.RetryRequested, &u.FoldVersion)
 		u.ParkedAt, u.RetryAt = u.ParkedAt.UTC(), u.RetryAt.UTC()
-		subjects = append(subjects, u)
-		return nil
+		return u, err
 	}, `SELECT school, subject, first_offset, reason, attempts, parked_at, retry_at,
-		retry_requested, fold_version
-		FROM parked_subjects WHERE set_name = $1 AND partition = $2
-		ORDER BY first_offset`, s.name, partition)
-	return subjects, err
+			retry_requested, fold_version
+		FROM parked_subjects WHERE set_name = $1 AND partition = $2 ORDER BY first_offset`,
+		s.name, partition)
 }
 
 // ParkedEvents implements [projections.Store].
 func (s *ProjectionStore) ParkedEvents(
 	ctx context.Context, partition int32, key projections.SubjectKey, limit int,
 ) ([]eventlog.Record, error) {
-	var records []eventlog.Record
-	err := s.query(ctx, func(rows pgx.Rows) error {
-		rec := eventlog.Record{Position: domain.Position{Partition: partition}}
+	return collect(ctx, s, func(row pgx.CollectableRow) (rec eventlog.Record, err error) {
 		var headers [][]byte
-		if err := rows.Scan(&rec.Position.Offset, &rec.Time, &rec.Key, &headers,
-			&rec.Value); err != nil {
-			return err
-		}
+		err = row.Scan(&rec.Position.Offset, &rec.Time, &rec.Key, &headers, &rec.Value)
+		rec.Position.Partition = partition
 		rec.Time, rec.Headers = rec.Time.UTC(), decodeHeaders(headers)
-		records = append(records, rec)
-		return nil
+		return rec, err
 	}, `SELECT log_offset, record_time, record_key, headers, value FROM parked_events
-		WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4 ORDER BY log_offset
-		LIMIT $5`,
+		WHERE set_name = $1 AND partition = $2 AND school = $3 AND subject = $4
+		ORDER BY log_offset LIMIT $5`,
 		s.name, partition, key.School, key.Subject, limit)
-	return records, err
 }
 
-func (s *ProjectionStore) query(
-	ctx context.Context, each func(pgx.Rows) error, sql string, args ...any,
-) error {
+// collect runs a query on a connection of the store, and returns its rows.
+func collect[T any](
+	ctx context.Context, s *ProjectionStore, scan pgx.RowToFunc[T], sql string, args ...any,
+) ([]T, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Release()
-	rows, err := conn.Query(ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	rows, _ := conn.Query(ctx, sql, args...) // CollectRows returns the error
+	return pgx.CollectRows(rows, scan)
 }

@@ -177,15 +177,10 @@ const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ` + check
 // Read runs queries about one school on one snapshot: what fn sees is at one position of the log,
 // which [checkpoint.Position] returns, and belongs to this school.
 func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error) error {
-	conn, err := p.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	options := pgx.TxOptions{BeginQuery: beginReading}
-	return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true)`,
-			school); err != nil {
+	return p.inTx(ctx, pgx.TxOptions{BeginQuery: beginReading}, func(tx pgx.Tx) error {
+		// The setting ends with the transaction, so the next one on this connection names its own.
+		_, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true)`, school)
+		if err != nil {
 			return fmt.Errorf("name the school of the transaction: %w", err)
 		}
 		return fn(tx)
@@ -195,19 +190,24 @@ func (p *Pool) Read(ctx context.Context, school string, fn func(tx pgx.Tx) error
 // AsUser runs statements about what belongs to one user of a school, and commits them: fn sees and
 // changes no other user's rows.
 func (p *Pool) AsUser(ctx context.Context, school, user string, fn func(tx pgx.Tx) error) error {
+	return p.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT set_config('schoolbell.school', $1, true),
+			set_config('schoolbell.user', $2, true)`, school, user)
+		if err != nil {
+			return fmt.Errorf("name the user of the transaction: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
+// inTx runs fn in a transaction on a connection of the pool, and commits it unless fn fails.
+func (p *Pool) inTx(ctx context.Context, options pgx.TxOptions, fn func(pgx.Tx) error) error {
 	conn, err := p.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx,
-			`SELECT set_config('schoolbell.school', $1, true), set_config('schoolbell.user', $2,
-				true)`, school, user); err != nil {
-			return fmt.Errorf("name the user of the transaction: %w", err)
-		}
-		return fn(tx)
-	})
+	return pgx.BeginTxFunc(ctx, conn, options, fn)
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

@@ -46,7 +46,7 @@ func (s *ProjectionStore) Claim(
 	ctx context.Context, partition int32, topicID string,
 ) (projections.Claim, error) {
 	var claim projections.Claim
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
 			return err
 		}
@@ -64,15 +64,6 @@ func (s *ProjectionStore) Claim(
 		return s.checkVersions(ctx, tx)
 	})
 	return claim, err
-}
-
-func (s *ProjectionStore) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	return pgx.BeginFunc(ctx, conn, fn)
 }
 
 // Lookup implements [projections.Store]: one query for each table, all in one round trip.

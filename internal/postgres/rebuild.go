@@ -27,8 +27,8 @@ type RebuildResult struct {
 	Parked int64         `json:"parked"` // subjects that these folds could not fold
 	Took   time.Duration `json:"-"`
 	Pause  time.Duration `json:"-"` // for which the live set stood still
-	// NotifyError is why the cache could not be notified. It may then return results from before, until
-	// they expire or something changes.
+	// NotifyError is why the cache could not be notified. It may then return results from before,
+	// until they expire or something changes.
 	NotifyError error `json:"-"`
 }
 
@@ -285,8 +285,8 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 }
 
 // exchangeTables moves the live tables out of the way and the others to where they were, and the
-// views over them from the old ones to the new. Dropping tables takes long and comes later, when
-// no reader waits for it; but it is tried here, as a dependent that was overlooked would follow an old
+// views over them from the old ones to the new. Dropping tables takes long and comes later, when no
+// reader waits for it; but it is tried here, as a dependent that was overlooked would follow an old
 // table and be dropped with it.
 func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 	live := liveTables(s.rebuilt)

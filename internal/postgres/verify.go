@@ -81,14 +81,9 @@ func (b *Shadow) Verify(ctx context.Context) (result *VerifyResult, err error) {
 		return nil, err
 	}
 	defer live.Close()
-	conn, err := live.Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Release()
 	snapshot := beginReading + "; SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE " +
 		strings.Join(tableNames(s.rebuilt), ", ") + " IN ACCESS SHARE MODE"
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: snapshot}, func(tx pgx.Tx) error {
+	err = live.inTx(ctx, pgx.TxOptions{BeginQuery: snapshot}, func(tx pgx.Tx) error {
 		result, err = s.compare(ctx, tx)
 		return err
 	})

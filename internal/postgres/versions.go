@@ -83,7 +83,7 @@ func versionFault(ctx context.Context, tx pgx.Tx, name string, set *projections.
 // or not yet at all. It fails with a [*projections.VersionError] when a newer program has made some
 // of them.
 func (s *ProjectionStore) Outdated(ctx context.Context) (names []string, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		var version *projections.VersionError
 		if err := versionFault(ctx, tx, s.name, s.set); err != nil &&
 			(!errors.As(err, &version) || version.Folds < version.Tables) {

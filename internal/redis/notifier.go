@@ -19,7 +19,7 @@ type Notifier struct {
 	partitions map[int32]*partitionState
 }
 
-// partitionState is what this process has told the cache about a partition. Only the partition's
+// partitionState is what this process has reported to the cache about a partition. Only the partition's
 // goroutine uses it.
 type partitionState struct {
 	last   int64 // the position of the last notice

@@ -1,8 +1,10 @@
-// Package atrisk joins attendance, marks and fees into one row for each student who may need help. A student without any
-// of the reasons has no row, so that the many marks of those who are well change nothing here.
+// Package atrisk joins attendance, marks and fees into one row for each student who may need help.
+// A student without any of the reasons has no row, so that the many marks of those who are well
+// change nothing here.
 //
-// The reasons are attendance below 90 % (from ten marks on), an average below 50 %, and fees that are overdue. Whether a
-// fee is overdue depends on the day, so the row keeps when the first open invoice is due, and the query decides.
+// The reasons are attendance below 90 % (from ten marks on), an average below 50 %, and fees that
+// are overdue. Whether a fee is overdue depends on the day, so the row holds when the first open
+// invoice is due, and the query decides.
 package atrisk
 
 import (
@@ -96,7 +98,8 @@ func charged(b *projections.Batch, school, invoiceID string) {
 	if !i.Exists() {
 		return
 	}
-	change(b, key{school, i.StudentID}, func(r *row) { r.DueOn = fees.EarliestDue(b, school, i.StudentID) })
+	change(b, key{school, i.StudentID},
+		func(r *row) { r.DueOn = fees.EarliestDue(b, school, i.StudentID) })
 }
 
 func change(b *projections.Batch, k key, update func(*row)) {

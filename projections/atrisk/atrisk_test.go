@@ -21,5 +21,6 @@ func TestScenarios(t *testing.T) {
 
 func TestP8_FoldsAlike(t *testing.T) {
 	t.Parallel()
-	projtest.FoldsAlike(t, attendance.Projection, performance.Projection, fees.Projection, atrisk.Projection)
+	projtest.FoldsAlike(t, attendance.Projection, performance.Projection, fees.Projection,
+		atrisk.Projection)
 }

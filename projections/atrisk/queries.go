@@ -15,15 +15,16 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// Queries are the questions about students at risk.
+// Queries are those for students at risk.
 var Queries = []query.Endpoint{
 	query.Query[input, Students]{
 		Name:    "at-risk",
 		Path:    "/analytics/at-risk",
 		Summary: "Students who may need help",
-		Description: "Students with attendance below 90 % (from ten marks on), an average below 50 %, or overdue fees, the most " +
-			"urgent first. The score is up to 40 for attendance and for marks, by how far they are below, and up to 20 for " +
-			"fees, by how long they are overdue: full after 90 days. For teachers fees are no reason, and in no score.",
+		Description: "Students with attendance below 90 % (from ten marks on), an average below " +
+			"50 %, or overdue fees, the most urgent first. The score is up to 40 for attendance " +
+			"and for marks, by how far they are below, and up to 20 for fees, by how long they " +
+			"are overdue: full after 90 days. For teachers fees are no reason, and in no score.",
 		Reads:   []*projections.Projection{Projection, fees.Projection, students.Projection},
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Teacher},
@@ -42,18 +43,18 @@ const (
 	Fees       = "fees"
 )
 
-// input says which students are wanted.
+// input selects students.
 type input struct {
 	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
 	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
-	After  string `query:"after" maxLength:"2048" doc:"The next of the page before"`
+	After  string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
 
 // Students is a page of students.
 type Students struct {
 	Students []Student `json:"students"`
-	Next     string    `json:"next,omitzero" doc:"Give it as after to get the next page; absent on the last one"`
+	Next     string    `json:"next,omitzero" doc:"Pass it as after to get the next page; absent on the last one"`
 }
 
 // Student is one who may need help, and why. Numbers without a reason are absent.
@@ -79,8 +80,8 @@ type cursor struct {
 	StudentID string `json:"s"`
 }
 
-// The score is made of integers, so that a page can end anywhere in it: 40 · (0.9 - rate) / 0.9, 40 · (50 - average) / 50
-// and 20 · days / 90.
+// The score is made of integers, so that a page can end anywhere in it: 40 · (0.9 - rate) / 0.9, 40
+// · (50 - average) / 50 and 20 · days / 90.
 const listSQL read.SQL = `-- at_risk.list
 WITH risks AS (
 	SELECT *,
@@ -89,7 +90,8 @@ WITH risks AS (
 		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
 	FROM at_risk WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) /*where*/
 )
-SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''), coalesce(s.class_id, ''), r.score,
+SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
+	coalesce(s.class_id, ''), r.score,
 	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names s ON s.school = $1 AND s.student_id = r.student_id
@@ -122,14 +124,16 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 	}
 	if after != nil {
 		args = append(args, after.Score, after.StudentID)
-		page = append(page, fmt.Sprintf("(-r.score, r.student_id) > (-$%d::int, $%d)", len(args)-1, len(args)))
+		page = append(page,
+			fmt.Sprintf("(-r.score, r.student_id) > (-$%d::int, $%d)", len(args)-1, len(args)))
 	}
-	found, err := read.All(ctx, tx, listSQL.With(conditions[in.Reason]).Put("page", page...), func(s *Student) []any {
-		return []any{
-			&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-			&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
-		}
-	}, args...)
+	found, err := read.All(ctx, tx, listSQL.With(conditions[in.Reason]).Put("page", page...),
+		func(s *Student) []any {
+			return []any{
+				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
+				&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
+			}
+		}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +141,8 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		found[i].explain(today)
 	}
 	a := &Students{}
-	a.Students, a.Next, err = read.Cut(found, limit, func(s Student) cursor { return cursor{s.Score, s.StudentID} })
+	a.Students, a.Next, err = read.Cut(found, limit,
+		func(s Student) cursor { return cursor{s.Score, s.StudentID} })
 	return a, err
 }
 
@@ -161,10 +166,12 @@ func (s *Student) explain(today domain.Date) {
 }
 
 const countSQL read.SQL = `-- at_risk.count
-SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0), count(*) FILTER (WHERE due_on < $2)
+SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0),
+	count(*) FILTER (WHERE due_on < $2)
 FROM at_risk r
 WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) AND NOT EXISTS (
-	SELECT FROM student_names s WHERE s.school = $1 AND s.student_id = r.student_id AND s.status = 'withdrawn')`
+	SELECT FROM student_names s WHERE s.school = $1 AND s.student_id = r.student_id
+	AND s.status = 'withdrawn')`
 
 // Counts are numbers of students at risk.
 type Counts struct {

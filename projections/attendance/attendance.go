@@ -1,13 +1,16 @@
-// Package attendance counts presence: by school and class for each day, and by student. There is one mark for a student,
-// a date and a session; a later one, or a correction, replaces it, and the counts follow.
+// Package attendance counts presence: by school and class for each day, and by student. There is
+// one mark for a student, a date and a session; a later one, or a correction, replaces it, and the
+// counts follow.
 //
-// The marks themselves are kept a student's month in a row (see [sheet]): a range of days is then few rows to read, and a
-// morning's marks are rows that are changed and not rows that are added, which costs the database much less.
+// The marks themselves are stored a student's month in a row (see [sheet]): a range of days is then
+// few rows to read, and a morning's marks are rows that are changed and not rows that are added,
+// which costs the database much less.
 //
-// The rate is (present + late) / all marks that were recorded. It says something about a school that records everybody.
-// Where only exceptions are recorded, as is usual in some countries, those who were present leave no mark: the counts of
-// absences are exact there, but the rate only compares lateness with absence. Chronic absence, a rate below 90 %, is
-// therefore judged from ten marks on, the number of days that statistics ask for as well.
+// The rate is (present + late) / all marks that were recorded. It is meaningful for a school that
+// records every student. Where only exceptions are recorded, which is usual in some countries,
+// those who were present leave no mark: the counts of absences are exact there, but the rate only
+// compares lateness with absence. Chronic absence, a rate below 90 %, is therefore judged from ten
+// marks on, the number of days that statistics ask for as well.
 package attendance
 
 import (
@@ -31,8 +34,8 @@ var (
 	byStudent = projections.NewTable[studentKey, Counts]("attendance_students")
 )
 
-// monthKey begins with the month, so that rows are added at the end of the index, and a range of days is read in one
-// piece.
+// monthKey begins with the month, so that rows are added at the end of the index, and a range of
+// days is read in one piece.
 type monthKey struct {
 	School    string      `db:"school"`
 	Month     domain.Date `db:"month"`
@@ -84,16 +87,17 @@ func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) erro
 	key := monthKey{e.School, m.Date.Month(), m.StudentID}
 	row, _ := months.Get(b, key)
 	var space [sheetSpace]mark
-	kept, err := parseSheet(space[:0], row.Marks)
+	marks, err := parseSheet(space[:0], row.Marks)
 	if err != nil {
 		return err
 	}
-	made := mark{day: int(m.Date-key.Month) + 1, session: m.Session, class: m.ClassID, status: m.Status}
-	kept, old := kept.put(made)
+	made := mark{day: int(m.Date-key.Month) + 1, session: m.Session, class: m.ClassID,
+		status: m.Status}
+	marks, old := marks.put(made)
 	if old == made {
 		return nil
 	}
-	months.Put(b, key, monthRow{kept.text()})
+	months.Put(b, key, monthRow{marks.text()})
 	if old != (mark{}) {
 		count(b, e.School, m.StudentID, m.Date, old, -1)
 	}
@@ -107,7 +111,9 @@ func count(b *projections.Batch, school, studentID string, date domain.Date, m m
 }
 
 // add changes a row of counts, and removes it when it has none left.
-func add[K comparable](b *projections.Batch, table *projections.Table[K, Counts], key K, status string, n int64) {
+func add[K comparable](
+	b *projections.Batch, table *projections.Table[K, Counts], key K, status string, n int64,
+) {
 	c, _ := table.Get(b, key)
 	switch status {
 	case attendance.Present:

@@ -25,31 +25,36 @@ type Chronic struct {
 	Streaks
 }
 
-// Streaks are runs of days on which a student was absent. A day counts when the student has marks for it and all of them
-// are absences; days without a mark, as weekends, neither count nor end a streak.
+// Streaks are runs of days on which a student was absent. A day counts when the student has marks
+// for it and all of them are absences; days without a mark, as weekends, neither count nor end a
+// streak.
 type Streaks struct {
 	AbsentDays    int64 `json:"absent_days" doc:"Days of absence"`
 	CurrentStreak int64 `json:"current_streak" doc:"Days of absence up to the last recorded day"`
 	LongestStreak int64 `json:"longest_streak" doc:"The most days of absence one after the other"`
 }
 
-// maxChronic is how many students an answer names.
+// maxChronic is how many students a result names.
 const maxChronic = 200
 
 // allTimeSQL reads the students' own counts, which cover all days and classes.
 const allTimeSQL read.SQL = `-- attendance.chronic
-SELECT student_id, present + late + absent_excused + absent_unexcused, absent_excused + absent_unexcused
+SELECT student_id, present + late + absent_excused + absent_unexcused,
+	absent_excused + absent_unexcused
 FROM attendance_students
-WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late + absent_excused + absent_unexcused`
+WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late + absent_excused +
+	absent_unexcused`
 
-// chronic returns the students who are chronically absent, the worst first, and how many there are in all.
+// chronic returns the students who are chronically absent, the lowest rate first, and how many
+// there are in all.
 func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chronic, int64, error) {
-	everybody := in.From.IsZero() && in.To.IsZero() && in.Class == ""
+	allTime := in.From.IsZero() && in.To.IsZero() && in.Class == ""
 	var found []Chronic
 	var runs map[string]*run
 	var err error
-	if everybody {
-		found, err = read.All(ctx, tx, allTimeSQL, func(c *Chronic) []any { return []any{&c.StudentID, &c.Marks, &c.Absent} }, school)
+	if allTime {
+		found, err = read.All(ctx, tx, allTimeSQL,
+			func(c *Chronic) []any { return []any{&c.StudentID, &c.Marks, &c.Absent} }, school)
 	} else if runs, err = within(ctx, tx, school, in); err == nil {
 		for id, r := range runs {
 			found = append(found, Chronic{StudentID: id, Marks: r.marks, Absent: r.absent})
@@ -58,10 +63,12 @@ func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chroni
 	if err != nil {
 		return nil, 0, err
 	}
-	least := int64(cmp.Or(in.MinMarks, chronicMarks))
-	found = slices.DeleteFunc(found, func(c Chronic) bool { return c.Marks < least || 10*c.Absent <= c.Marks })
+	minMarks := int64(cmp.Or(in.MinMarks, chronicMarks))
+	found = slices.DeleteFunc(found,
+		func(c Chronic) bool { return c.Marks < minMarks || 10*c.Absent <= c.Marks })
 	slices.SortFunc(found, func(a, b Chronic) int {
-		return cmp.Or(cmp.Compare(b.Absent*a.Marks, a.Absent*b.Marks), strings.Compare(a.StudentID, b.StudentID))
+		return cmp.Or(cmp.Compare(b.Absent*a.Marks, a.Absent*b.Marks),
+			strings.Compare(a.StudentID, b.StudentID))
 	})
 	count := int64(len(found))
 	found = found[:min(len(found), maxChronic)]
@@ -72,7 +79,7 @@ func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chroni
 	for i := range found {
 		ids[i] = found[i].StudentID
 	}
-	if everybody {
+	if allTime {
 		if runs, err = ofStudents(ctx, tx, school, ids); err != nil {
 			return nil, 0, err
 		}
@@ -136,18 +143,22 @@ func (r *run) streaks() Streaks {
 }
 
 const withinSQL read.SQL = `-- attendance.within
-SELECT student_id, month, marks FROM attendance_months WHERE school = $1 AND month BETWEEN $2 AND $3 ORDER BY month`
+SELECT student_id, month, marks FROM attendance_months WHERE school = $1 AND month BETWEEN $2
+	AND $3 ORDER BY month`
 
-// boundsSQL narrows an open range to the days of a class, so that not all months of the school are read.
+// boundsSQL narrows an open range to the days of a class, so that not all months of the school are
+// read.
 const boundsSQL read.SQL = `-- attendance.class_days
-SELECT min(date), max(date) FROM attendance_days WHERE school = $1 AND class_id = $2 AND date BETWEEN $3 AND $4`
+SELECT min(date), max(date) FROM attendance_days WHERE school = $1 AND class_id = $2
+	AND date BETWEEN $3 AND $4`
 
 // within counts the marks of a range of days, or of a class, for each student who has any.
 func within(ctx context.Context, tx pgx.Tx, school string, in *input) (map[string]*run, error) {
 	from, to := read.Range(in.From.Date, in.To.Date)
 	if in.Class != "" {
 		type bounds struct{ first, last domain.Date }
-		b, _, err := read.One(ctx, tx, boundsSQL, func(b *bounds) []any { return []any{&b.first, &b.last} },
+		b, _, err := read.One(ctx, tx, boundsSQL,
+			func(b *bounds) []any { return []any{&b.first, &b.last} },
 			school, in.Class, from, to)
 		if err != nil || b.first.IsZero() {
 			return nil, err
@@ -163,21 +174,27 @@ WITH months AS MATERIALIZED (
 	SELECT DISTINCT date_trunc('month', date)::date AS month FROM attendance_days WHERE school = $1
 )
 SELECT m.student_id, m.month, m.marks FROM months
-JOIN attendance_months m ON m.school = $1 AND m.month = months.month AND m.student_id = ANY($2) ORDER BY m.month`
+JOIN attendance_months m ON m.school = $1 AND m.month = months.month AND m.student_id = ANY($2)
+	ORDER BY m.month`
 
 // ofStudents counts all marks of some students.
-func ofStudents(ctx context.Context, tx pgx.Tx, school string, ids []string) (map[string]*run, error) {
+func ofStudents(
+	ctx context.Context, tx pgx.Tx, school string, ids []string,
+) (map[string]*run, error) {
 	return readSheets(ctx, tx, ofStudentsSQL, read.FirstDay, read.LastDay, "", school, ids)
 }
 
-// readSheets counts those marks of the sheets that a statement returns, by months, that are in a range of days and of a
-// class, if one is named.
-func readSheets(ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date, class string, args ...any) (map[string]*run, error) {
+// readSheets counts those marks of the sheets that a statement returns, by months, that are in a
+// range of days and of a class, if one is named.
+func readSheets(
+	ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date, class string, args ...any,
+) (map[string]*run, error) {
 	type month struct {
 		studentID, marks string
 		first            domain.Date
 	}
-	months, err := read.All(ctx, tx, s, func(m *month) []any { return []any{&m.studentID, &m.first, &m.marks} }, args...)
+	months, err := read.All(ctx, tx, s,
+		func(m *month) []any { return []any{&m.studentID, &m.first, &m.marks} }, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -14,30 +14,36 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// Queries are the questions to the counts.
+// Queries are those of the counts.
 var Queries = []query.Endpoint{
 	query.Query[input, Report]{
 		Name:    "attendance",
 		Path:    "/analytics/attendance",
 		Summary: "Attendance of a school or a class",
-		Description: "Counts and rates in a range of days, by day and by class, and the students who are chronically absent. " +
-			"The rate is (present + late) / all marks that were recorded; where only exceptions are recorded, it says " +
-			"nothing about those who were present.",
+		Description: "Counts and rates in a range of days, by day and by class, and the " +
+			"students who are chronically absent. The rate is (present + late) / all marks that " +
+			"were recorded; where only exceptions are recorded, it says nothing about those who " +
+			"were present.",
 		Reads: []*projections.Projection{Projection, students.Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
 		Indexes: []query.Index{
-			{Name: "attendance_days_pkey", Statement: "attendance.by_day", Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
-			{Name: "attendance_days_by_class", Statement: "attendance.by_class", Request: "/analytics/attendance?class=class-07"},
-			{Name: "attendance_days_by_class", Statement: "attendance.class_days", Request: "/analytics/attendance?class=class-07"},
-			{Name: "attendance_students_pkey", Statement: "attendance.chronic", Request: "/analytics/attendance"},
-			{Name: "attendance_months_pkey", Statement: "attendance.within", Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
+			{Name: "attendance_days_pkey", Statement: "attendance.by_day",
+				Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
+			{Name: "attendance_days_by_class", Statement: "attendance.by_class",
+				Request: "/analytics/attendance?class=class-07"},
+			{Name: "attendance_days_by_class", Statement: "attendance.class_days",
+				Request: "/analytics/attendance?class=class-07"},
+			{Name: "attendance_students_pkey", Statement: "attendance.chronic",
+				Request: "/analytics/attendance"},
+			{Name: "attendance_months_pkey", Statement: "attendance.within",
+				Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
 		},
 		Run: analyse,
 	},
 }
 
-// input is what the answer is to be about.
+// input selects what the result covers.
 type input struct {
 	From     read.Day `query:"from" doc:"First day, as 2026-09-01; from the first mark on when absent"`
 	To       read.Day `query:"to" doc:"Last day; up to the last mark when absent"`
@@ -71,12 +77,14 @@ type Class struct {
 }
 
 const byDaySQL read.SQL = `-- attendance.by_day
-SELECT date, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::bigint, sum(absent_unexcused)::bigint
+SELECT date, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::bigint,
+	sum(absent_unexcused)::bigint
 FROM attendance_days WHERE school = $1 AND date BETWEEN $2 AND $3 /*where*/
 GROUP BY date ORDER BY date`
 
 const byClassSQL read.SQL = `-- attendance.by_class
-SELECT class_id, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::bigint, sum(absent_unexcused)::bigint
+SELECT class_id, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::bigint,
+	sum(absent_unexcused)::bigint
 FROM attendance_days WHERE school = $1 AND date BETWEEN $2 AND $3 /*where*/
 GROUP BY class_id ORDER BY class_id`
 
@@ -134,7 +142,8 @@ type Summary struct {
 }
 
 const studentSQL read.SQL = `-- attendance.student
-SELECT present, late, absent_excused, absent_unexcused FROM attendance_students WHERE school = $1 AND student_id = $2`
+SELECT present, late, absent_excused, absent_unexcused FROM attendance_students WHERE school = $1
+	AND student_id = $2`
 
 // Summarise returns the attendance of one student.
 func Summarise(ctx context.Context, tx pgx.Tx, school, studentID string) (Summary, error) {
@@ -143,13 +152,16 @@ func Summarise(ctx context.Context, tx pgx.Tx, school, studentID string) (Summar
 		return Summary{}, err
 	}
 	runs, err := ofStudents(ctx, tx, school, []string{studentID})
-	return Summary{Counts: counts, Rate: counts.rate(), Chronic: counts.Chronic(), Streaks: runs[studentID].streaks()}, err
+	return Summary{Counts: counts, Rate: counts.rate(), Chronic: counts.Chronic(),
+		Streaks: runs[studentID].streaks()}, err
 }
 
 const lastDaySQL read.SQL = `-- attendance.last_day
-SELECT date, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::bigint, sum(absent_unexcused)::bigint
+SELECT date, sum(present)::bigint, sum(late)::bigint, sum(absent_excused)::bigint,
+	sum(absent_unexcused)::bigint
 FROM attendance_days
-WHERE school = $1 AND date = (SELECT max(date) FROM attendance_days WHERE school = $1 AND date <= $2)
+WHERE school = $1 AND date = (SELECT max(date) FROM attendance_days WHERE school = $1
+	AND date <= $2)
 GROUP BY date`
 
 // LastDay returns the last day up to today that has marks; nil when there is none.

@@ -11,8 +11,9 @@ import (
 
 // sheet is a student's marks of one month, in the order of days and sessions.
 //
-// It is written as one text, which no query looks into: "=7A" names the class of the marks that follow, and "02Pday" is the
-// mark of the second in the session "day". Tabs end both, as ids cannot hold them.
+// It is written as one text, which no query looks into: "=7A" names the class of the marks that
+// follow, and "02Pday" is the mark of the second in the session "day". Tabs end both, as ids cannot
+// hold them.
 type sheet []mark
 
 type mark struct {
@@ -24,7 +25,8 @@ const sheetSpace = 32 // marks that most months have at most
 
 // letters stand for the statuses.
 var letters = map[string]byte{
-	attendance.Present: 'P', attendance.Late: 'L', attendance.AbsentExcused: 'E', attendance.AbsentUnexcused: 'U',
+	attendance.Present: 'P', attendance.Late: 'L', attendance.AbsentExcused: 'E',
+	attendance.AbsentUnexcused: 'U',
 }
 
 func statusOf(letter byte) string {
@@ -56,7 +58,8 @@ func parseSheet(s sheet, text string) (sheet, error) {
 			class = entry[1:]
 			continue
 		case ended && len(entry) > 3:
-			m := mark{day: int(entry[0]-'0')*10 + int(entry[1]-'0'), status: statusOf(entry[2]), session: entry[3:], class: class}
+			m := mark{day: int(entry[0]-'0')*10 + int(entry[1]-'0'), status: statusOf(entry[2]),
+				session: entry[3:], class: class}
 			if m.status != "" && m.day >= 1 && m.day <= 31 {
 				s = append(s, m)
 				continue

@@ -1,10 +1,12 @@
 // Package cache is the contract of a cache for results of queries, and the way to read through one.
 //
-// A cached result carries the position of the log that it covers. [ReadThrough.Get] returns one from the [Store] when it
-// covers the position that its caller needs, and otherwise loads it, once for all concurrent callers. A store decides
-// when a result is outdated; package internal/redis has the one in use, and says how.
+// A cached result carries the position of the log that it covers. [ReadThrough.Get] returns one
+// from the [Store] when it covers the position that its caller needs, and otherwise loads it, once
+// for all concurrent callers. A store decides when a result is outdated; package internal/redis has
+// the one in use, and says how.
 //
-// To change what callers may ask of a result, start from [Lookup]; to add a store, implement [Store].
+// To change what callers may ask of a result, start from [Lookup]; to add a store, implement
+// [Store].
 package cache
 
 import (
@@ -12,11 +14,13 @@ import (
 	"time"
 )
 
-// Store holds encoded results. It never fails: a store that is unavailable finds nothing and stores nothing.
+// Store holds encoded results. It never fails: a store that is unavailable finds nothing and stores
+// nothing.
 type Store interface {
 	// Get looks up a result that covers minOffset. Only with the outcome [Hit] there is one.
 	Get(ctx context.Context, k Key, minOffset int64) (Entry, Outcome)
-	// Put stores a result that was made from a snapshot at an offset, unless it is outdated already.
+	// Put stores a result that was made from a snapshot at an offset, unless it is outdated
+	// already.
 	Put(ctx context.Context, k Key, value []byte, offset int64, ttl time.Duration)
 }
 

@@ -1,5 +1,6 @@
-// Package catalog lists the read models, one line each. A new one is a folder next to this one, a line here with its
-// import, and a file in migrations; routes, OpenAPI, caching, metrics, rebuilds and the tests' data follow.
+// Package catalog lists the read models, one line each. A new one is a folder next to this one, a
+// line here with its import, and a file in migrations; routes, OpenAPI, caching, metrics, rebuilds
+// and the tests' data follow.
 package catalog
 
 import (

@@ -27,9 +27,9 @@ func TestCatalogIsASet(t *testing.T) {
 
 func TestQueriesAreWellDeclared(t *testing.T) {
 	t.Parallel()
-	known := map[*projections.Projection]bool{}
+	listed := map[*projections.Projection]bool{}
 	for _, p := range catalog.All() {
-		known[p] = true
+		listed[p] = true
 	}
 	names, paths := map[string]bool{}, map[string]bool{}
 	for _, q := range catalog.Queries() {
@@ -41,12 +41,14 @@ func TestQueriesAreWellDeclared(t *testing.T) {
 		require.NotEmpty(t, info.Summary, info.Name)
 		require.NotEmpty(t, info.Description, info.Name)
 		for _, p := range info.Reads {
-			require.True(t, known[p], "%s reads %s, which is not in the catalogue", info.Name, p.Name)
+			require.True(t, listed[p], "%s reads %s, which is not in the catalogue", info.Name,
+				p.Name)
 		}
 	}
 }
 
-// What comes back from PostgreSQL is what was folded, in every table, also when owners change and forget.
+// What is read from PostgreSQL is what was folded, in every table, also when workers change and
+// forget rows.
 func TestP8_TablesInPostgreSQLEqualAPlainFold(t *testing.T) {
 	t.Parallel()
 	set, err := projections.NewSet(catalog.All()...)
@@ -59,13 +61,14 @@ func TestP8_TablesInPostgreSQLEqualAPlainFold(t *testing.T) {
 	var claim projections.Claim
 	commit := func() {
 		rows, _ := batch.Take(10)
-		require.NoError(t, store.Commit(t.Context(), claim, &projections.Commit{From: claim.Next, To: claim.Next + 1, Rows: rows}))
+		require.NoError(t, store.Commit(t.Context(), claim,
+			&projections.Commit{From: claim.Next, To: claim.Next + 1, Rows: rows}))
 		claim.Next++
 	}
 	events := projtest.Events(1, 2000)
 	for i, e := range events {
 		require.NoError(t, plain.Fold(e))
-		if i%400 == 0 { // a new owner, who knows nothing
+		if i%400 == 0 { // a new worker, without rows in memory
 			claim, err = store.Claim(t.Context(), 0, "topic")
 			require.NoError(t, err)
 			batch = projections.NewBatch(set, claim.Epoch == 1)
@@ -92,7 +95,8 @@ func TestP8_TablesInPostgreSQLEqualAPlainFold(t *testing.T) {
 	}
 }
 
-// BenchmarkFold folds a school term's mix of events, of which four in five are marks of attendance, into all read models.
+// BenchmarkFold folds a school term's mix of events, of which four in five are marks of attendance,
+// into all read models.
 func BenchmarkFold(b *testing.B) {
 	set, err := projections.NewSet(catalog.All()...)
 	require.NoError(b, err)
@@ -115,25 +119,31 @@ func BenchmarkFold(b *testing.B) {
 func mixed(n int) []*domain.Envelope {
 	events := make([]*domain.Envelope, n)
 	statuses := []string{
-		attendance.Present, attendance.Present, attendance.Present, attendance.Present, attendance.Present, attendance.Present,
-		attendance.Late, attendance.AbsentExcused, attendance.Present, attendance.AbsentUnexcused, attendance.Present,
+		attendance.Present, attendance.Present, attendance.Present, attendance.Present,
+		attendance.Present, attendance.Present,
+		attendance.Late, attendance.AbsentExcused, attendance.Present, attendance.AbsentUnexcused,
+		attendance.Present,
 	}
 	for i := range events {
 		studentID, classID := fmt.Sprintf("student-%04d", i%500), fmt.Sprintf("class-%02d", i%20)
 		e := &domain.Envelope{
-			School: fmt.Sprintf("school-%02d", i/500%20), Time: time.Unix(int64(1_790_000_000+i), 0),
+			School:   fmt.Sprintf("school-%02d", i/500%20),
+			Time:     time.Unix(int64(1_790_000_000+i), 0),
 			Position: domain.Position{Offset: int64(i)},
 		}
 		switch i % 10 {
 		case 3:
 			e.Data = &assessment.Scored{
-				AssessmentID: fmt.Sprintf("a%d", i/10_000), StudentID: studentID, ClassID: classID, SubjectName: "maths",
-				Score: float64(i % 30), MaxScore: 30, Year: "2026-2027", Term: "autumn",
+				AssessmentID: fmt.Sprintf("a%d", i/10_000), StudentID: studentID, ClassID: classID,
+				SubjectName: "maths",
+				Score:       float64(i % 30), MaxScore: 30, Year: "2026-2027", Term: "autumn",
 			}
 		case 7:
 			e.Data = &fee.Invoiced{
-				InvoiceID: fmt.Sprintf("i%d", i), StudentID: studentID, Year: "2026-2027", Term: "autumn",
-				Category: "tuition", Amount: 50_000, Currency: "EUR", DueOn: domain.NewDate(2026, 10, 1),
+				InvoiceID: fmt.Sprintf("i%d", i), StudentID: studentID, Year: "2026-2027",
+				Term:     "autumn",
+				Category: "tuition", Amount: 50_000, Currency: "EUR",
+				DueOn: domain.NewDate(2026, 10, 1),
 			}
 		default:
 			e.Data = &attendance.Marked{

@@ -42,7 +42,8 @@ one is nearly as good at this size. The figures are from two cores that had othe
 		if u.Own {
 			request += " (by a guardian)"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", request, u.Statement, u.Name, s.definition(u.Name),
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", request, u.Statement, u.Name,
+			s.definition(u.Name),
 			milliseconds(without), milliseconds(with))
 	}
 	return b.Bytes()

@@ -28,10 +28,12 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
-// indexes returns those that the queries declare. Each query declares one, so that a new one is not left out of the test.
+// indexes returns those that the queries declare. Each query declares one, so that a new one is not
+// left out of the test.
 func indexes(t *testing.T) (all []query.Index) {
 	for _, q := range catalog.Queries() {
-		require.NotEmpty(t, q.Info().Indexes, "query %s declares no index that it needs", q.Info().Name)
+		require.NotEmpty(t, q.Info().Indexes, "query %s declares no index that it needs",
+			q.Info().Name)
 		all = append(all, q.Info().Indexes...)
 	}
 	return all
@@ -40,8 +42,9 @@ func indexes(t *testing.T) (all []query.Index) {
 // large is from how many rows on no query may read a whole table.
 const large = 5000
 
-// Each index is there for a query, and each query of a large table reads an index: as the API's role, so under row-level
-// security, and whether the server plans with the parameters at hand or once for all.
+// Each index is there for a query, and each query of a large table reads an index: as the API's
+// role, so under row-level security, and whether the server plans with the parameters at hand or
+// once for all.
 func TestEachQueryUsesItsIndexes(t *testing.T) {
 	t.Parallel()
 	s, uses := openVolume(t), indexes(t)
@@ -50,7 +53,8 @@ func TestEachQueryUsesItsIndexes(t *testing.T) {
 		for _, u := range uses {
 			plan, ok := s.run(u)[u.Statement]
 			require.True(t, ok, "%s does not run %s", u.Request, u.Statement)
-			require.Contains(t, plan.indexes, u.Name, "%s of %s, %s:\n%s", u.Statement, u.Request, mode, plan.text)
+			require.Contains(t, plan.indexes, u.Name, "%s of %s, %s:\n%s", u.Statement, u.Request,
+				mode, plan.text)
 		}
 	}
 	for name, text := range s.wholeTables {
@@ -60,7 +64,8 @@ func TestEachQueryUsesItsIndexes(t *testing.T) {
 	for _, u := range uses {
 		delete(unused, u.Name)
 	}
-	for _, forRules := range []string{"fee_invoices_by_student", "fee_payments_by_student"} { // what rules for messages read
+	// what rules for messages read
+	for _, forRules := range []string{"fee_invoices_by_student", "fee_payments_by_student"} {
 		require.Contains(t, unused, forRules)
 		delete(unused, forRules)
 	}
@@ -112,14 +117,15 @@ func openVolume(t *testing.T) *volume {
 		}
 	}
 	s.exec("VACUUM ANALYZE")
-	rows, err := s.conn.Query(context.Background(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > $1`, large)
+	rows, err := s.conn.Query(context.Background(),
+		`SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > $1`, large)
 	require.NoError(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	for _, n := range names {
 		s.large[n] = true
 	}
-	// The plans come as notices, those of statements inside functions too.
+	// The server sends plans as notices, those of statements inside functions too.
 	s.exec(`LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;
 		SET auto_explain.log_format = 'json'; SET auto_explain.log_level = 'notice'; SET jit = off`)
 	return s
@@ -131,11 +137,12 @@ func (s *volume) exec(sql string) {
 	require.NoError(s.t, err)
 }
 
-// fill puts 500 rows for each of twenty schools into a table that volume.sql has none for. It draws them from the table's
-// declaration, so that a new read model needs no data written by hand.
+// fill puts 500 rows for each of twenty schools into a table that volume.sql has none for. It draws
+// them from the table's declaration, so that a new read model needs no data written by hand.
 func (s *volume) fill(table *projections.Schema) {
 	var filled bool
-	err := s.conn.QueryRow(context.Background(), "SELECT EXISTS (SELECT FROM schoolbell."+table.Name+")").Scan(&filled)
+	err := s.conn.QueryRow(context.Background(),
+		"SELECT EXISTS (SELECT FROM schoolbell."+table.Name+")").Scan(&filled)
 	require.NoError(s.t, err)
 	if filled {
 		return
@@ -144,7 +151,8 @@ func (s *volume) fill(table *projections.Schema) {
 	for i, c := range table.Columns {
 		value := map[projections.Kind]string{
 			projections.KindInt: "n", projections.KindFloat: "n", projections.KindBool: "n % 2 = 0",
-			projections.KindDate: "DATE '2026-09-01' + n % 300", projections.KindTime: "TIMESTAMPTZ '2026-09-01' + n * INTERVAL '1 hour'",
+			projections.KindDate: "DATE '2026-09-01' + n % 300",
+			projections.KindTime: "TIMESTAMPTZ '2026-09-01' + n * INTERVAL '1 hour'",
 			projections.KindText: "'text ' || n % 20", projections.KindJSON: "'[]'",
 		}[c.Kind]
 		switch stem, isID := strings.CutSuffix(c.Name, "_id"); {
@@ -176,7 +184,8 @@ func (s *volume) note(message string) {
 	require.NoError(s.t, err)
 	require.NoError(s.t, json.Unmarshal([]byte(text), &explained))
 	p := plan{text: text, took: time.Duration(ms * float64(time.Millisecond))}
-	if first, _, named := strings.Cut(explained.Statement, "\n"); named && strings.HasPrefix(first, "-- ") {
+	if first, _, named := strings.Cut(explained.Statement, "\n"); named &&
+		strings.HasPrefix(first, "-- ") {
 		p.statement = strings.TrimPrefix(first, "-- ")
 	}
 	explained.Plan.visit(func(n *node) {
@@ -205,8 +214,8 @@ func (n *node) visit(f func(*node)) {
 	}
 }
 
-// run serves a request as the API does, and returns the plans of its statements by their names. What happens inside a
-// function belongs to the statement that calls it.
+// run serves a request as the API does, and returns the plans of its statements by their names.
+// What happens inside a function belongs to the statement that calls it.
 func (s *volume) run(u query.Index) map[string]plan {
 	tx, err := s.conn.Begin(context.Background())
 	require.NoError(s.t, err)
@@ -217,10 +226,12 @@ func (s *volume) run(u query.Index) map[string]plan {
 func (s *volume) runWithin(tx pgx.Tx, u query.Index) map[string]plan {
 	projtest.As(s.t, tx, "school-07")
 	s.plans = nil
-	asked := query.Scope{School: "school-07", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll, Own: u.Own}
-	answer := projtest.Get(tx, asked, catalog.Queries(), u.Request)
-	require.True(s.t, strings.HasPrefix(answer, `"`), answer)
-	_, err := tx.Exec(context.Background(), "RESET ROLE") // the plan of a statement comes when the next one begins
+	scope := query.Scope{School: "school-07", Today: domain.NewDate(2026, 11, 20),
+		Sees: query.SeesAll, Own: u.Own}
+	result := projtest.Get(tx, scope, catalog.Queries(), u.Request)
+	require.True(s.t, strings.HasPrefix(result, `"`), result)
+	// the plan of a statement arrives when the next one begins
+	_, err := tx.Exec(context.Background(), "RESET ROLE")
 	require.NoError(s.t, err)
 	by := map[string]plan{}
 	var inside plan
@@ -241,8 +252,8 @@ func (s *volume) runWithin(tx pgx.Tx, u query.Index) map[string]plan {
 	return by
 }
 
-// indexes returns the names of all indexes of the read models' tables but those of primary keys, by which the engine
-// finds rows.
+// indexes returns the names of all indexes of the read models' tables but those of primary keys, by
+// which the engine finds rows.
 func (s *volume) indexes() map[string]bool {
 	rows, err := s.conn.Query(context.Background(), `SELECT indexname FROM pg_indexes JOIN pg_policies USING (schemaname, tablename)
 		WHERE schemaname = 'schoolbell' AND policyname = 'projector' AND tablename NOT IN ('parked_subjects', 'parked_events')

@@ -1,10 +1,11 @@
-// Package deliveries is what became of everything that Schoolbell has sent or made: one row for each delivery, folded
-// from the outcomes in the log. The log alone is enough to make it again; the ledger, which plans and executes deliveries,
-// is asked for what has no outcome yet, and for how it came to one.
+// Package deliveries is what became of everything that Schoolbell has sent or made: one row for
+// each delivery, folded from the outcomes in the log. The log alone is enough to make it again; the
+// ledger, which plans and executes deliveries, is read for what has no outcome yet, and for how it
+// came to one.
 //
-// Outcomes are accepted in any order and any number of times, because receipts come when they like. What has arrived
-// has arrived, whatever is said later about another attempt. Otherwise the latest attempt counts, and in one attempt a
-// failure counts more than that a provider had taken it.
+// Outcomes are accepted in any order and any number of times, because receipts arrive at any time.
+// What has arrived has arrived, whatever is reported later about another attempt. Otherwise the
+// latest attempt counts, and in one attempt a failure counts more than the provider's acceptance.
 package deliveries
 
 import (
@@ -100,14 +101,16 @@ func outcome(b *projections.Batch, e *domain.Envelope, m *delivery.Outcome, stat
 	return nil
 }
 
-// rendered may be folded before or after a failure of the same delivery, as it is about the student.
+// rendered may be folded before or after a failure of the same delivery, as it is about the
+// student.
 func rendered(b *projections.Batch, e *domain.Envelope, m *document.Rendered) error {
 	k := key{e.School, m.DocumentID}
 	r := about(b, k, e)
 	if r.Channel == "" {
 		r.Channel, r.Recipient = "pdf", m.StudentID
 	}
-	r.Kind, r.StudentID, r.SHA256, r.Bytes, r.RenderedAt = m.Kind, m.StudentID, m.SHA256, m.Bytes, e.Time.UTC()
+	r.Kind, r.StudentID, r.SHA256, r.Bytes, r.RenderedAt = m.Kind, m.StudentID, m.SHA256, m.Bytes,
+		e.Time.UTC()
 	r.Status, r.Attempt, r.Error = statusRendered, attemptOf(e.ID), ""
 	deliveries.Put(b, k, r)
 	return nil
@@ -115,8 +118,8 @@ func rendered(b *projections.Batch, e *domain.Envelope, m *document.Rendered) er
 
 // about returns a delivery with what every event says about it.
 func about(b *projections.Batch, k key, e *domain.Envelope) row {
-	r, known := deliveries.Get(b, k)
-	if !known || e.Position.Offset < r.Position {
+	r, exists := deliveries.Get(b, k)
+	if !exists || e.Position.Offset < r.Position {
 		r.Position = e.Position.Offset
 	}
 	if e.CausationID != "" {
@@ -130,13 +133,15 @@ var weight = map[string]int{statusSent: 1, statusFailed: 2, statusDelivered: 3, 
 
 func (r *row) yieldsTo(status string, attempt int64) bool {
 	mine, other := weight[r.Status], weight[status]
-	if arrived := weight[statusDelivered]; mine >= arrived || other >= arrived || attempt == r.Attempt {
+	if arrived := weight[statusDelivered]; mine >= arrived || other >= arrived ||
+		attempt == r.Attempt {
 		return other >= mine
 	}
 	return attempt > r.Attempt
 }
 
-// attemptOf reads which start of a delivery's job an outcome is of: the end of the event's id, as the ledger makes them.
+// attemptOf reads which start of a delivery's job an outcome is of: the end of the event's id, as
+// the ledger makes them.
 func attemptOf(eventID string) int64 {
 	n, err := strconv.ParseInt(eventID[strings.LastIndexByte(eventID, '-')+1:], 10, 64)
 	if err != nil {

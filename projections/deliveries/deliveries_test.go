@@ -28,7 +28,8 @@ func TestP8_FoldsAlike(t *testing.T) {
 	projtest.FoldsAlike(t, deliveries.Projection)
 }
 
-// An SMS that took two attempts and a document, as the ledger and the log know them; and one that waits.
+// An SMS that took two attempts and a document, as the ledger and the log know them; and one that
+// waits.
 const ledger = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue,
 	address, about, once, priority, template, params, language, sender, depends_on, correlation_id, state, attempts, provider, provider_id,
@@ -61,7 +62,8 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 	load, err := conn.Begin(t.Context())
 	require.NoError(t, err)
 	for _, sql := range []string{
-		"ALTER TABLE schoolbell.ledger NO FORCE ROW LEVEL SECURITY", "ALTER TABLE schoolbell.ledger_log NO FORCE ROW LEVEL SECURITY",
+		"ALTER TABLE schoolbell.ledger NO FORCE ROW LEVEL SECURITY",
+		"ALTER TABLE schoolbell.ledger_log NO FORCE ROW LEVEL SECURITY",
 		"ALTER TABLE schoolbell.ledger_trouble NO FORCE ROW LEVEL SECURITY",
 		"ALTER TABLE schoolbell.deliveries NO FORCE ROW LEVEL SECURITY", ledger,
 	} {
@@ -75,10 +77,11 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 		projtest.As(t, tx, school)
-		scope := query.Scope{School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "", Self: self}
+		scope := query.Scope{School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "",
+			Self: self}
 		return projtest.Get(tx, scope, deliveries.Queries, target)
 	}
-	ask := func(school, target string) string { return as("", school, target) }
+	get := func(school, target string) string { return as("", school, target) }
 	require.Equal(t, `"id": "d1"
 "status": "delivered"
 "channel": "sms"
@@ -102,26 +105,30 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
   {"at": "2026-11-20T07:00:04.5Z", "what": "log: sent", "detail": "SM1"}
   {"at": "2026-11-20T07:00:09Z", "what": "log: delivered", "detail": "SM1"}
 ]
-`, ask("oak", "/deliveries/d1"))
-	require.NotContains(t, ask("oak", "/deliveries/d1"), "+49", "addresses are nobody's business")
-	require.Contains(t, ask("oak", "/deliveries/d2"), `"status": "planned"`)
-	require.Contains(t, ask("oak", "/deliveries/lost"), `"what": "log: sent"`, "the log alone tells its part")
+`, get("oak", "/deliveries/d1"))
+	require.NotContains(t, get("oak", "/deliveries/d1"), "+49", "addresses are nobody's business")
+	require.Contains(t, get("oak", "/deliveries/d2"), `"status": "planned"`)
+	require.Contains(t, get("oak", "/deliveries/lost"), `"what": "log: sent"`,
+		"the log alone tells its part")
 
-	told := ask("oak", "/deliveries?event=e1")
+	totals := get("oak", "/deliveries?event=e1")
 	for _, part := range []string{
-		`"id": "d1", "status": "delivered"`, `"id": "d2", "status": "planned"`, `"id": "d3", "status": "dead"`, `"id": "lost", "status": "sent"`,
+		`"id": "d1", "status": "delivered"`, `"id": "d2", "status": "planned"`,
+		`"id": "d3", "status": "dead"`, `"id": "lost", "status": "sent"`,
 		`"told": {"deliveries": 4, "cost": 15000, "by_status": {"dead": 1, "delivered": 1, "planned": 1, "sent": 1}, "by_channel": {"email": 2, "push": 1, "sms": 1}}`,
 	} {
-		require.Contains(t, told, part)
+		require.Contains(t, totals, part)
 	}
 	ids := func(answer string) (ids []string) {
-		for _, m := range regexp.MustCompile(`\{"id": "([^"]+)"`).FindAllStringSubmatch(answer, -1) {
+		for _, m := range regexp.MustCompile(`\{"id": "([^"]+)"`).FindAllStringSubmatch(answer,
+			-1) {
 			ids = append(ids, m[1])
 		}
 		return ids
 	}
 	for target, want := range map[string][]string{
-		"":                            {"d2", "d1", "d3", "lost"}, // the latest planned first, and then what only the log has
+		// the latest planned first, and then what only the log has
+		"":                            {"d2", "d1", "d3", "lost"},
 		"?channel=push":               {"lost"},
 		"?channel=email":              {"d2", "d3"},
 		"?recipient=g1":               {"d1"},
@@ -139,13 +146,13 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		"?recipient=g3&status=sent":   {"lost"},
 		"?recipient=g1&status=failed": nil,
 	} {
-		require.Equal(t, want, ids(ask("oak", "/deliveries"+target)), target)
+		require.Equal(t, want, ids(get("oak", "/deliveries"+target)), target)
 	}
 	for _, filter := range []string{"", "&event=e1"} {
 		var paged []string
 		after := ""
 		for range 4 {
-			page := ask("oak", "/deliveries?limit=1"+filter+after)
+			page := get("oak", "/deliveries?limit=1"+filter+after)
 			paged = append(paged, ids(page)...)
 			if next := regexp.MustCompile(`"next": "([^"]+)"`).FindStringSubmatch(page); next != nil {
 				after = "&after=" + next[1]
@@ -156,7 +163,7 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		require.Equal(t, []string{"d2", "d1", "d3", "lost"}, paged)
 		require.Empty(t, after, "the last page says so")
 	}
-	require.Contains(t, ask("oak", "/deliveries?after=bm90aGluZw"), "422 ")
+	require.Contains(t, get("oak", "/deliveries?after=bm90aGluZw"), "422 ")
 
 	t.Run("P10 self", func(t *testing.T) {
 		mine := as("g1", "oak", "/deliveries")
@@ -173,8 +180,8 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		}
 	})
 	t.Run("P10", func(t *testing.T) {
-		require.Equal(t, "404 delivery \"x1\": not found\n", ask("oak", "/deliveries/x1"))
-		require.NotContains(t, told, "x1")
-		require.Contains(t, ask("elm", "/deliveries/x1"), `"id": "x1"`)
+		require.Equal(t, "404 delivery \"x1\": not found\n", get("oak", "/deliveries/x1"))
+		require.NotContains(t, totals, "x1")
+		require.Contains(t, get("elm", "/deliveries/x1"), `"id": "x1"`)
 	})
 }

@@ -7,67 +7,81 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// Queries are the questions to the outcomes.
+// Queries are those of the outcomes.
 var Queries = []query.Endpoint{
 	query.Query[input, List]{
 		Name:    "deliveries",
 		Path:    "/deliveries",
-		Summary: "What was sent and made, what became of it, and what is still to be done",
-		Description: "The latest planned first, a page at a time; with a status that is an outcome (sent, delivered, rendered, failed) those " +
-			"that came to it last first. With event it is who was told about that event, how and when, with what it has cost in all. " +
-			"Guardians and students see what was for themselves, without how and for how much.",
+		Summary: "Messages and documents: planned, in progress and done",
+		Description: "The latest planned first, a page at a time; with a status that is an " +
+			"outcome (sent, delivered, rendered, failed), the latest outcome first. With event, " +
+			"all deliveries that the event caused, with totals and cost. Guardians and students " +
+			"see those for themselves, without provider and cost.",
 		Reads: []*projections.Projection{Projection},
 		Roles: []query.Role{query.Admin},
 		Self:  true,
 		Indexes: []query.Index{
 			{Name: "ledger_by_time", Statement: "deliveries.planned", Request: "/deliveries"},
 			{Name: "deliveries_pkey", Statement: "deliveries.planned", Request: "/deliveries"},
-			{Name: "ledger_by_recipient", Statement: "deliveries.planned", Request: "/deliveries?recipient=guardian-33"},
-			{Name: "ledger_by_event", Statement: "deliveries.planned", Request: "/deliveries?event=event-0007"},
-			{Name: "deliveries_by_cause", Statement: "deliveries.unplanned", Request: "/deliveries?event=event-0007"},
-			{Name: "ledger_by_event", Statement: "deliveries.event_totals", Request: "/deliveries?event=event-0007"},
-			{Name: "ledger_pkey", Statement: "deliveries.planned", Request: "/deliveries?status=dead"},
-			{Name: "deliveries_by_position", Statement: "deliveries.outcomes", Request: "/deliveries?status=delivered"},
-			{Name: "deliveries_by_channel", Statement: "deliveries.outcomes", Request: "/deliveries?status=delivered&channel=push"},
-			{Name: "deliveries_by_recipient", Statement: "deliveries.outcomes", Request: "/deliveries?status=delivered&recipient=guardian-33"},
-			{Name: "deliveries_failed", Statement: "deliveries.outcomes", Request: "/deliveries?status=failed"},
+			{Name: "ledger_by_recipient", Statement: "deliveries.planned",
+				Request: "/deliveries?recipient=guardian-33"},
+			{Name: "ledger_by_event", Statement: "deliveries.planned",
+				Request: "/deliveries?event=event-0007"},
+			{Name: "deliveries_by_cause", Statement: "deliveries.unplanned",
+				Request: "/deliveries?event=event-0007"},
+			{Name: "ledger_by_event", Statement: "deliveries.event_totals",
+				Request: "/deliveries?event=event-0007"},
+			{Name: "ledger_pkey", Statement: "deliveries.planned",
+				Request: "/deliveries?status=dead"},
+			{Name: "deliveries_by_position", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=delivered"},
+			{Name: "deliveries_by_channel", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=delivered&channel=push"},
+			{Name: "deliveries_by_recipient", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=delivered&recipient=guardian-33"},
+			{Name: "deliveries_failed", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=failed"},
 		},
 		Run: list,
 	},
 	query.Query[storyInput, Story]{
 		Name:    "delivery",
 		Path:    "/deliveries/{id}",
-		Summary: "The story of a delivery",
-		Description: "From the event that it is because of, by the rule that planned it and each attempt, to what the provider " +
-			"said and the receipt. Guardians and students see what became of what was for themselves.",
+		Summary: "The history of a delivery",
+		Description: "The event that caused it, the rule that planned it, each attempt, the " +
+			"provider's response and the receipt. Guardians and students see the outcome of " +
+			"those for themselves.",
 		Reads: []*projections.Projection{Projection},
 		Roles: []query.Role{query.Admin},
 		Self:  true,
 		Indexes: []query.Index{
-			{Name: "deliveries_pkey", Statement: "deliveries.one", Request: "/deliveries/delivery-07-0007-1"},
-			{Name: "ledger_pkey", Statement: "deliveries.plan", Request: "/deliveries/delivery-07-0007-1"},
-			{Name: "ledger_log_by_delivery", Statement: "deliveries.log", Request: "/deliveries/delivery-07-0007-1"},
+			{Name: "deliveries_pkey", Statement: "deliveries.one",
+				Request: "/deliveries/delivery-07-0007-1"},
+			{Name: "ledger_pkey", Statement: "deliveries.plan",
+				Request: "/deliveries/delivery-07-0007-1"},
+			{Name: "ledger_log_by_delivery", Statement: "deliveries.log",
+				Request: "/deliveries/delivery-07-0007-1"},
 		},
 		Run: story,
 	},
 }
 
-// input says which deliveries.
+// input selects deliveries.
 type input struct {
 	Status    string `query:"status" enum:"planned,sending,unknown,dead,cancelled,sent,delivered,rendered,failed" doc:"Only with this status"`
 	Channel   string `query:"channel" enum:"sms,email,push,in_app,pdf" doc:"Only by this channel"`
 	Recipient string `query:"recipient" maxLength:"128" doc:"Only for this user, guardian or student"`
-	Event     string `query:"event" maxLength:"128" doc:"Only because of this event, by its id"`
+	Event     string `query:"event" maxLength:"128" doc:"Only those that this event caused, by its id"`
 	Rule      string `query:"rule" maxLength:"64" doc:"Only those planned by this rule"`
-	After     string `query:"after" maxLength:"2048" doc:"The next of the page before"`
+	After     string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit     int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Deliveries on a page"`
 }
 
 // List is a page of deliveries.
 type List struct {
 	Deliveries []Delivery   `json:"deliveries"`
-	Next       string       `json:"next,omitzero" doc:"Give it as after to get older ones; absent on the last page"`
-	Totals     *EventTotals `json:"told,omitzero" doc:"All that is because of the event that was asked about, whatever else was asked"`
+	Next       string       `json:"next,omitzero" doc:"Pass it as after to get older ones; absent on the last page"`
+	Totals     *EventTotals `json:"told,omitzero" doc:"Totals of the event in the request, whatever its other parameters"`
 }
 
 // EventTotals sums up what one event has led to.
@@ -78,17 +92,17 @@ type EventTotals struct {
 	ByChannel  map[string]int64 `json:"by_channel"`
 }
 
-// Delivery is one of them, as far as it has come.
+// Delivery is one of them, in its present state.
 type Delivery struct {
 	ID          string    `json:"id"`
-	Status      string    `json:"status" doc:"An outcome: sent (a provider has taken it), delivered, rendered (a document is stored) or failed. Until there is one: planned (it waits for its turn, its time or the next attempt), sending, unknown (it may have been done, and nobody does it again before somebody knows), dead (all attempts failed) or cancelled"`
+	Status      string    `json:"status" doc:"An outcome: sent (a provider has taken it), delivered, rendered (a document is stored) or failed. Until there is one: planned (it waits for its turn, its time or the next attempt), sending, unknown (it may have been sent, and is not sent again until an operator decides), dead (all attempts failed) or cancelled"`
 	Channel     string    `json:"channel"`
 	Recipient   string    `json:"recipient" doc:"The id of the user, never an address"`
 	Provider    string    `json:"provider,omitzero"`
-	ProviderID  string    `json:"provider_id,omitzero" doc:"What the provider calls it"`
+	ProviderID  string    `json:"provider_id,omitzero" doc:"The provider's id of it"`
 	Cost        int64     `json:"cost,omitzero" doc:"In millionths of the provider's currency"`
 	Error       string    `json:"error,omitzero"`
-	Event       string    `json:"event,omitzero" doc:"The id of the event that it is because of"`
+	Event       string    `json:"event,omitzero" doc:"The id of the event that caused it"`
 	Rule        string    `json:"rule,omitzero" doc:"Which rule planned it"`
 	Correlation string    `json:"correlation,omitzero"`
 	Document    *Document `json:"document,omitzero"`
@@ -114,17 +128,21 @@ type Document struct {
 }
 
 // columns are those of an outcome, in the order of into.
-const columns = `d.delivery_id, d.status, d.channel, d.recipient, d.provider, d.provider_id, d.cost, d.error, d.cause, d.correlation,
-	d.position, d.kind, d.student_id, d.sha256, d.bytes, d.sent_at, d.delivered_at, d.failed_at, d.rendered_at, '', NULL::timestamptz`
+const columns = `d.delivery_id, d.status, d.channel, d.recipient, d.provider, d.provider_id,
+	d.cost, d.error, d.cause, d.correlation,
+	d.position, d.kind, d.student_id, d.sha256, d.bytes, d.sent_at, d.delivered_at, d.failed_at,
+	d.rendered_at, '', NULL::timestamptz`
 
 func deliveryFields(d *Delivery) []any {
 	return []any{
-		&d.ID, &d.Status, &d.Channel, &d.Recipient, &d.Provider, &d.ProviderID, &d.Cost, &d.Error, &d.Event, &d.Correlation,
-		&d.position, &d.kind, &d.student, &d.sha256, &d.bytes, &d.sent, &d.delivered, &d.failed, &d.rendered, &d.Rule, &d.planned,
+		&d.ID, &d.Status, &d.Channel, &d.Recipient, &d.Provider, &d.ProviderID, &d.Cost, &d.Error,
+		&d.Event, &d.Correlation,
+		&d.position, &d.kind, &d.student, &d.sha256, &d.bytes, &d.sent, &d.delivered, &d.failed,
+		&d.rendered, &d.Rule, &d.planned,
 	}
 }
 
-// finish makes of what was read what is shown.
+// finish turns rows into what is shown.
 func finish(all []Delivery, scope query.Scope) {
 	for i := range all {
 		d := &all[i]
@@ -134,12 +152,14 @@ func finish(all []Delivery, scope query.Scope) {
 		for _, t := range []struct {
 			from *time.Time
 			to   *time.Time
-		}{{d.sent, &d.SentAt}, {d.delivered, &d.DeliveredAt}, {d.failed, &d.FailedAt}, {d.rendered, &d.RenderedAt}, {d.planned, &d.PlannedAt}} {
+		}{{d.sent, &d.SentAt}, {d.delivered, &d.DeliveredAt}, {d.failed, &d.FailedAt},
+			{d.rendered, &d.RenderedAt}, {d.planned, &d.PlannedAt}} {
 			if t.from != nil {
 				*t.to = t.from.UTC()
 			}
 		}
-		if scope.Self != "" { // what it was about is in the message; how and for how much is the school's business
+		// the content is in the message; provider and cost are the school's business
+		if scope.Self != "" {
 			d.Provider, d.ProviderID, d.Cost, d.Error, d.Correlation, d.Rule = "", "", 0, "", "", ""
 		}
 	}

@@ -13,15 +13,15 @@ import (
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// storyInput says which delivery.
+// storyInput selects a delivery.
 type storyInput struct {
 	ID string `path:"id" maxLength:"128"`
 }
 
-// Story is all that is known of one delivery.
+// Story is the whole history of one delivery.
 type Story struct {
 	Delivery
-	Plan  *Plan  `json:"plan,omitzero" doc:"Absent for a delivery that the ledger does not know"`
+	Plan  *Plan  `json:"plan,omitzero" doc:"Absent for a delivery that is not in the ledger"`
 	Steps []Step `json:"steps" doc:"What happened, in order: from the event to the receipt"`
 }
 
@@ -49,7 +49,7 @@ type Plan struct {
 	cost                        int64
 }
 
-// Cause is the event that a delivery is because of.
+// Cause is the event that caused a delivery.
 type Cause struct {
 	ID       string `json:"id"`
 	Source   string `json:"source"`
@@ -60,7 +60,7 @@ type Cause struct {
 // Step is one thing that happened to a delivery.
 type Step struct {
 	At      time.Time `json:"at"`
-	What    string    `json:"what" doc:"planned; what the ledger wrote down about an attempt; or the outcome as the log has it, as \"log: sent\""`
+	What    string    `json:"what" doc:"planned; what the ledger recorded about an attempt; or the outcome as the log has it, as \"log: sent\""`
 	Attempt int64     `json:"attempt,omitzero"`
 	Detail  string    `json:"detail,omitzero"`
 	TookMS  int       `json:"took_ms,omitzero"`
@@ -71,13 +71,16 @@ const oneSQL read.SQL = `-- deliveries.one
 SELECT ` + columns + ` FROM deliveries d WHERE school = $1 AND delivery_id = $2`
 
 const planSQL read.SQL = `-- deliveries.plan
-SELECT event_id, source, event_type, partition || ':' || log_offset, planner, about, template, params, language, priority, queue,
-	not_before, not_after, depends_on, planned_at, state, attempts, segments, error_class, provider, provider_id, error, cost,
+SELECT event_id, source, event_type, partition || ':' || log_offset, planner, about, template,
+	params, language, priority, queue,
+	not_before, not_after, depends_on, planned_at, state, attempts, segments, error_class,
+	provider, provider_id, error, cost,
 	channel, recipient, correlation_id
 FROM delivery_plans WHERE id = $2 AND school = $1`
 
 const logSQL read.SQL = `-- deliveries.log
-SELECT at, what, fence, detail, took_ms, worker FROM delivery_log WHERE delivery_id = $2 AND school = $1 ORDER BY at, fence`
+SELECT at, what, fence, detail, took_ms, worker FROM delivery_log WHERE delivery_id = $2
+	AND school = $1 ORDER BY at, fence`
 
 // story reads the outcome, the plan and what happened in between from one snapshot.
 func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*Story, error) {
@@ -92,9 +95,12 @@ func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*
 	planned := Delivery{ID: in.ID}
 	plan, found, err := read.One(ctx, tx, planSQL, func(p *Plan) []any {
 		return []any{
-			&p.Event.ID, &p.Event.Source, &p.Event.Type, &p.Event.Position, &p.Planner, &p.About, &p.Template, (*[]byte)(&p.Params),
-			&p.Language, &p.Priority, &p.Queue, &p.notBefore, &p.notAfter, &p.DependsOn, &p.PlannedAt, &p.State, &p.Attempts,
-			&p.Segments, &p.Class, &p.provider, &p.providerID, &p.error, &p.cost, &planned.Channel, &planned.Recipient, &planned.Correlation,
+			&p.Event.ID, &p.Event.Source, &p.Event.Type, &p.Event.Position, &p.Planner, &p.About,
+			&p.Template, (*[]byte)(&p.Params),
+			&p.Language, &p.Priority, &p.Queue, &p.notBefore, &p.notAfter, &p.DependsOn,
+			&p.PlannedAt, &p.State, &p.Attempts,
+			&p.Segments, &p.Class, &p.provider, &p.providerID, &p.error, &p.cost, &planned.Channel,
+			&planned.Recipient, &planned.Correlation,
 		}
 	}, scope.School, in.ID)
 	switch {
@@ -143,12 +149,14 @@ func (p *Plan) finish() {
 	}
 }
 
-// steps puts the plan, the ledger's log and the outcomes in the order in which they happened. The time of an outcome is that
-// of the provider's answer, which the ledger writes down a moment later: the outcome still comes after that.
+// steps puts the plan, the ledger's log and the outcomes in the order in which they happened. The
+// time of an outcome is that of the provider's response, which the ledger records a moment later:
+// the outcome still follows that.
 func (s *Story) steps(log []Step) []Step {
 	var all []Step
 	if s.Plan != nil {
-		all = append(all, Step{At: s.Plan.PlannedAt, What: "planned", Detail: s.Plan.Planner + " because of " + s.Plan.Event.Type})
+		all = append(all, Step{At: s.Plan.PlannedAt, What: "planned",
+			Detail: s.Plan.Planner + " because of " + s.Plan.Event.Type})
 	}
 	for _, l := range log {
 		l.At = l.At.UTC()
@@ -164,14 +172,14 @@ func (s *Story) steps(log []Step) []Step {
 		if o.At.IsZero() {
 			continue
 		}
-		place := 0
+		next := 0
 		for i, other := range all {
 			if !other.At.After(o.At) || other.What == o.What {
-				place = i + 1
+				next = i + 1
 			}
 		}
 		o.What = "log: " + o.What
-		all = slices.Insert(all, place, o)
+		all = slices.Insert(all, next, o)
 	}
 	return all
 }

@@ -1,11 +1,13 @@
-// Package fees keeps the money: what was invoiced, what came in, by which method and for what, what was waived or taken
-// back, and what is open. Amounts are int64 minor units, always beside their currency, and never mixed.
+// Package fees holds the money: what was invoiced, received, waived or reversed, by which method
+// and for what, and what is open. Amounts are int64 minor units, always next to their currency, and
+// never mixed.
 //
-// Invoices and payments have ids of their own, so that a repeated event changes nothing. Events of different subjects
-// may be folded in any order, because those of one may be parked while others go on: a payment may come before its
-// invoice, a waiver as well, a reversal before its payment. Such facts wait in the row that they belong to. Everything
-// else, the accounts and all totals, is a function of an invoice's row ([entry]): when the row changes, what it stood
-// for is taken out and what it stands for now is put in.
+// Invoices and payments have ids of their own, so that a repeated event changes nothing. Events of
+// different subjects may be folded in any order, because those of one may be parked while others
+// continue: a payment may precede its invoice, a waiver as well, a reversal before its payment.
+// Such facts wait in the row that they belong to. Everything else, the accounts and all totals, is
+// a function of an invoice's row ([entry]): when the row changes, what it stood for is taken out
+// and what it stands for now is put in.
 package fees
 
 import (
@@ -38,7 +40,8 @@ type invoiceKey struct {
 	InvoiceID string `db:"invoice_id"`
 }
 
-// Invoice is what is known about an invoice. Until it is itself known it has no amount.
+// Invoice is the state of an invoice. Payments and waivers may arrive before the invoice itself;
+// until then it has no amount.
 type Invoice struct {
 	StudentID string       `db:"student_id"`
 	Year      domain.Label `db:"year"`
@@ -55,12 +58,12 @@ type Invoice struct {
 	At        time.Time    `db:"invoiced_at"`
 }
 
-// Received is what came in for an invoice by one method.
+// Received is what was paid for an invoice by one method.
 type Received struct {
 	Method   string `json:"method"`
 	Payments int64  `json:"payments"`
 	Amount   int64  `json:"amount"`
-	Reversed int64  `json:"reversed,omitzero"` // how much of the amount was taken back
+	Reversed int64  `json:"reversed,omitzero"` // how much of the amount was reversed
 }
 
 // Waiver says that part of an invoice need not be paid.
@@ -71,7 +74,7 @@ type Waiver struct {
 	Reason   string    `json:"reason"`
 }
 
-// Exists reports that the invoice has come, not only something that belongs to it.
+// Exists reports that the invoice itself has arrived, not only a payment or waiver of it.
 func (i Invoice) Exists() bool { return i.Amount > 0 }
 
 type paymentKey struct {
@@ -79,7 +82,8 @@ type paymentKey struct {
 	PaymentID string `db:"payment_id"`
 }
 
-// Payment is what is known about a payment. Until it is itself known it has no amount.
+// Payment is the state of a payment. Its reversal may arrive first; until the payment itself
+// arrives it has no amount.
 type Payment struct {
 	InvoiceID string    `db:"invoice_id"`
 	StudentID string    `db:"student_id"`
@@ -91,14 +95,14 @@ type Payment struct {
 	Reversal  Reversal  `db:"reversal"`
 }
 
-// Reversal is the fact that a payment was taken back; there is none when it has no reason.
+// Reversal says that a payment was reversed; the zero value, without a reason, is none.
 type Reversal struct {
 	Position int64     `json:"position,omitzero"`
 	Time     time.Time `json:"time,omitzero"`
 	Reason   string    `json:"reason,omitzero"`
 }
 
-// Exists reports that the payment has come, not only its reversal.
+// Exists reports that the payment itself has arrived, not only its reversal.
 func (p Payment) Exists() bool { return p.Amount > 0 }
 
 func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
@@ -108,11 +112,13 @@ func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
 		return nil
 	}
 	if old.Currency != "" && old.Currency != m.Currency {
-		return fmt.Errorf("invoice %s is in %s, but was paid in %s", m.InvoiceID, m.Currency, old.Currency)
+		return fmt.Errorf("invoice %s is in %s, but was paid in %s", m.InvoiceID, m.Currency,
+			old.Currency)
 	}
 	now := old
 	now.StudentID, now.Year, now.Term, now.Category = m.StudentID, m.Year, m.Term, m.Category
-	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn, e.Position.Offset
+	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn,
+		e.Position.Offset
 	now.At = e.Time.UTC()
 	putInvoice(b, key, old, now)
 	return nil
@@ -124,7 +130,8 @@ func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) erro
 	if p.Exists() {
 		return nil
 	}
-	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount, m.Currency, m.Method
+	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount,
+		m.Currency, m.Method
 	p.At, p.Position = e.Time.UTC(), e.Position.Offset
 	payments.Put(b, key, p)
 
@@ -149,12 +156,13 @@ func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) 
 	return receive(b, e.School, p, Received{Method: p.Method, Reversed: p.Amount})
 }
 
-// receive adds money to the month that it came in and to its invoice.
+// receive adds money to the month in which it was received and to its invoice.
 func receive(b *projections.Batch, school string, p Payment, r Received) error {
 	key := invoiceKey{school, p.InvoiceID}
 	old, _ := invoices.Get(b, key)
 	if old.Currency != "" && old.Currency != p.Currency {
-		return fmt.Errorf("payment in %s for invoice %s, which is in %s", p.Currency, p.InvoiceID, old.Currency)
+		return fmt.Errorf("payment in %s for invoice %s, which is in %s", p.Currency, p.InvoiceID,
+			old.Currency)
 	}
 	addRevenue(b, revenueKey{school, p.Currency, domain.DateOf(p.At).Month()}, r)
 	now := old
@@ -206,22 +214,22 @@ func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
 	}
 }
 
-// collected is what came in and was not taken back, and what was.
-func (i Invoice) collected() (kept, reversed int64) {
+// collected is what was paid and not reversed, and what was reversed.
+func (i Invoice) collected() (net, reversed int64) {
 	for _, r := range i.Payments {
-		kept += r.Amount - r.Reversed
+		net += r.Amount - r.Reversed
 		reversed += r.Reversed
 	}
-	return kept, reversed
+	return net, reversed
 }
 
-// InvoiceOf returns an invoice, known or not, to the fold of a projection that reads this one.
+// InvoiceOf returns an invoice, arrived or not, to the fold of a projection that reads this one.
 func InvoiceOf(b *projections.Batch, school, invoiceID string) Invoice {
 	i, _ := invoices.Get(b, invoiceKey{school, invoiceID})
 	return i
 }
 
-// PaymentOf returns a payment, known or not, to the fold of a projection that reads this one.
+// PaymentOf returns a payment, arrived or not, to the fold of a projection that reads this one.
 func PaymentOf(b *projections.Batch, school, paymentID string) Payment {
 	p, _ := payments.Get(b, paymentKey{school, paymentID})
 	return p

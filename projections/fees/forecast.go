@@ -5,35 +5,38 @@ import (
 	"slices"
 )
 
-// A forecast continues a monthly series by one of four methods, each of which is what a careful clerk might do:
+// A forecast continues a monthly series by one of four methods, each of which is what a careful
+// clerk might do:
 //
 //	mean             the mean of the last twelve months (from 6 months on)
 //	damped trend     Holt's level and trend; the trend fades by a tenth each month (from 10 months on)
 //	seasonal naive   the same month a year ago (from 24 months on)
 //	holt-winters     level, trend and an additive season of twelve months (from 48 months on)
 //
-// Which one is decided by a back-test with a rolling origin: each method forecasts from every point in the history from
-// which there is enough before it, knowing nothing of what came after, and the one with the smallest mean absolute error
-// is used. That error, and how far off the forecasts were at each distance, come with the answer.
+// Which one is decided by a back-test with a rolling origin: each method forecasts from every point
+// in the history from which there is enough before it, without what came after, and the one with
+// the smallest mean absolute error is used. That error, and how far off the forecasts were at each
+// distance, are part of the result.
 
 // Forecast is a series continued.
 type Forecast struct {
 	Method string
 	Values []float64
-	// Spread is the root of the mean squared error of the back-test at each distance, never smaller than at a
-	// shorter one.
+	// Spread is the root of the mean squared error of the back-test at each distance, never smaller
+	// than at a shorter one.
 	Spread []float64
 	MAE    float64 // of the back-test, over all distances
-	MAPE   float64 // the same relative to what came, where something came; NaN when nothing did
-	Tests  int     // how many forecasts were held against what came
+	// the same relative to the actual revenue of months that had some; NaN when none had
+	MAPE  float64
+	Tests int // how many forecasts were compared with the actual revenue
 }
 
-// minHistory is how many months a forecast needs at least.
+// minHistory is the minimum number of months for a forecast.
 const minHistory = 6
 
 const (
 	season      = 12
-	testHorizon = 6 // how far ahead the back-test looks at most
+	testHorizon = 6 // the back-test's longest distance, in months
 	testOrigins = 24
 )
 
@@ -73,8 +76,8 @@ func predict(series []float64, horizon int) (best Forecast, ok bool) {
 	return best, true
 }
 
-// backTest forecasts from points in the history. All methods are tested from the same points, of which each has a half of
-// the history, or a year, before it; a method that needs more is out.
+// backTest forecasts from points in the history. All methods are tested from the same points, of
+// which each has a half of the history, or a year, before it; a method that needs more is out.
 func backTest(m method, series []float64) Forecast {
 	first := max(len(series)-testOrigins, min(len(series)/2, 2*season), 3)
 	if first < m.history {
@@ -143,7 +146,8 @@ func seasonalNaive(series []float64, horizon int) []float64 {
 // fade is what remains of a trend after a month.
 const fade = 0.9
 
-// The weights of the newest month that are tried; the ones that would have been best one month ahead are used.
+// The weights of the newest month that are tried; the ones that would have been best one month
+// ahead are used.
 var (
 	levelWeights  = []float64{0.1, 0.3, 0.5, 0.8}
 	trendWeights  = []float64{0.05, 0.2, 0.5}
@@ -188,7 +192,8 @@ func holtWinters(series []float64, horizon int) []float64 {
 	for _, alpha := range levelWeights {
 		for _, beta := range trendWeights {
 			for _, gamma := range seasonWeights {
-				if squares, values := holtWintersWith(series, horizon, alpha, beta, gamma); squares < smallest {
+				if squares, values := holtWintersWith(series, horizon, alpha, beta,
+					gamma); squares < smallest {
 					smallest, best = squares, values
 				}
 			}
@@ -197,9 +202,11 @@ func holtWinters(series []float64, horizon int) []float64 {
 	return best
 }
 
-// holtWintersWith begins with the first year's mean and how its months differ from it, and with the growth to the second
-// year.
-func holtWintersWith(series []float64, horizon int, alpha, beta, gamma float64) (squares float64, values []float64) {
+// holtWintersWith begins with the first year's mean and how its months differ from it, and with the
+// growth to the second year.
+func holtWintersWith(
+	series []float64, horizon int, alpha, beta, gamma float64,
+) (squares float64, values []float64) {
 	level := meanOf(series[:season], 1)[0]
 	trend := (meanOf(series[season:2*season], 1)[0] - level) / season
 	months := make([]float64, season)

@@ -34,7 +34,10 @@ func TestForecastOfAConstantIsExact(t *testing.T) {
 
 func TestForecastOfARepeatedYearIsThatYear(t *testing.T) {
 	t.Parallel()
-	terms := func(i int) float64 { return []float64{900, 50, 10, 0, 700, 40, 0, 0, 800, 60, 20, 0}[i%12] }
+	terms := func(i int) float64 {
+		return []float64{900, 50, 10, 0, 700, 40, 0, 0, 800, 60, 20,
+			0}[i%12]
+	}
 	for _, months := range []int{36, 41} {
 		f, ok := predict(series(months, terms), 14)
 		require.True(t, ok)
@@ -47,7 +50,10 @@ func TestForecastOfARepeatedYearIsThatYear(t *testing.T) {
 
 func TestForecastFollowsAGrowingSeason(t *testing.T) {
 	t.Parallel()
-	growing := func(i int) float64 { return 1000 + 20*float64(i) + 300*math.Sin(float64(i)*math.Pi/6) }
+	growing := func(i int) float64 {
+		return 1000 + 20*float64(i) +
+			300*math.Sin(float64(i)*math.Pi/6)
+	}
 	f, ok := predict(series(60, growing), 6)
 	require.True(t, ok)
 	require.Equal(t, "holt-winters", f.Method, "the same month a year ago is 240 too low")
@@ -69,7 +75,8 @@ func TestForecastIsNeverNegativeAndItsSpreadNeverShrinks(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		f, ok := predict(series(6+random.IntN(70), func(int) float64 { return math.Floor(max(0, random.NormFloat64()*500)) }), 24)
+		f, ok := predict(series(6+random.IntN(70),
+			func(int) float64 { return math.Floor(max(0, random.NormFloat64()*500)) }), 24)
 		require.True(t, ok)
 		for i, v := range f.Values {
 			require.GreaterOrEqual(t, v, 0.0)
@@ -82,13 +89,17 @@ func TestForecastIsNeverNegativeAndItsSpreadNeverShrinks(t *testing.T) {
 	}
 }
 
-// The back-test must be as honest as a forecast: what it reports is about the error that is really made.
+// The back-test must be as honest as a forecast: what it reports is about the error that is really
+// made.
 func TestBackTestErrorIsAboutTheErrorMade(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
 	var reported, made float64
 	for range 100 {
-		s := series(54, func(i int) float64 { return 1000 + 400*math.Sin(float64(i)*math.Pi/6) + 80*random.NormFloat64() })
+		s := series(54, func(i int) float64 {
+			return 1000 + 400*math.Sin(float64(i)*math.Pi/6) +
+				80*random.NormFloat64()
+		})
 		f, ok := predict(s[:48], 6)
 		require.True(t, ok)
 		reported += f.MAE

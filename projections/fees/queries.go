@@ -13,57 +13,63 @@ import (
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// Queries are the questions to the accounts.
+// Queries are those of the accounts.
 var Queries = []query.Endpoint{
 	query.Query[input, Finances]{
 		Name:    "fees",
 		Path:    "/analytics/fees",
-		Summary: "What was charged, what came in and what is open",
-		Description: "Sums of money in minor units, never mixing currencies: in all, by term, by category and by method, the age " +
-			"of what is open, and what came in by month.",
+		Summary: "Invoiced, received and open amounts",
+		Description: "Sums of money in minor units, never mixing currencies: in all, by term, " +
+			"by category and by method, the age of what is open, and revenue by month.",
 		Reads: []*projections.Projection{Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Accountant},
 		Indexes: []query.Index{
 			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees"},
-			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees?year=2026-2027&term=autumn"},
-			{Name: "fee_invoices_unmatched", Statement: "fees.unmatched", Request: "/analytics/fees"},
-			{Name: "fee_totals_pkey", Statement: "fees.totals", Request: "/analytics/fees?year=2026-2027"},
-			{Name: "fee_methods_pkey", Statement: "fees.methods", Request: "/analytics/fees?year=2026-2027"},
+			{Name: "fee_invoices_open", Statement: "fees.ageing",
+				Request: "/analytics/fees?year=2026-2027&term=autumn"},
+			{Name: "fee_invoices_unmatched", Statement: "fees.unmatched",
+				Request: "/analytics/fees"},
+			{Name: "fee_totals_pkey", Statement: "fees.totals",
+				Request: "/analytics/fees?year=2026-2027"},
+			{Name: "fee_methods_pkey", Statement: "fees.methods",
+				Request: "/analytics/fees?year=2026-2027"},
 		},
 		Run: analyse,
 	},
 	query.Query[forecastInput, Forecasts]{
 		Name:    "revenue-forecast",
 		Path:    "/analytics/revenue-forecast",
-		Summary: "What is likely to come in",
-		Description: "Monthly revenue continued by the method, of four simple ones, that would have been closest in the past, with " +
-			"the error that it would have made. There is no forecast from less than six months.",
+		Summary: "Revenue forecast",
+		Description: "Monthly revenue continued by the method, of four simple ones, that would " +
+			"have been closest in the past, with the error that it would have made. There is no " +
+			"forecast from less than six months.",
 		Reads: []*projections.Projection{Projection},
 		TTL:   time.Hour,
 		Roles: []query.Role{query.Admin, query.Accountant},
 		Indexes: []query.Index{
-			{Name: "fee_revenue_pkey", Statement: "fees.monthly", Request: "/analytics/revenue-forecast"},
+			{Name: "fee_revenue_pkey", Statement: "fees.monthly",
+				Request: "/analytics/revenue-forecast"},
 		},
 		Run: forecast,
 	},
 }
 
-// input is what the answer is to be about.
+// input selects what the result covers.
 type input struct {
 	Year domain.Label `query:"year" maxLength:"32" doc:"Only invoices of this year, as the school calls it"`
 	Term domain.Label `query:"term" maxLength:"32" doc:"Only invoices of this term"`
 }
 
-// Finances is a school's money. All amounts are in minor units of the currency that stands beside them.
+// Finances is a school's money. All amounts are in minor units of the currency next to them.
 type Finances struct {
 	Totals     []Totals   `json:"totals" doc:"In all, by currency"`
 	ByTerm     []Totals   `json:"by_term"`
 	ByCategory []Totals   `json:"by_category"`
 	ByMethod   []Method   `json:"by_method"`
 	Ageing     []Ageing   `json:"ageing" doc:"How long the outstanding amounts have been due"`
-	Monthly    []Month    `json:"monthly" doc:"What came in by the month of the payment (UTC), whatever year or term was asked for"`
-	Unmatched  []Currency `json:"unmatched" doc:"Payments for invoices that are not known (yet), and in no other sum but the monthly ones"`
+	Monthly    []Month    `json:"monthly" doc:"Revenue by the month of the payment (UTC), whatever the requested year or term"`
+	Unmatched  []Currency `json:"unmatched" doc:"Payments for invoices that have not arrived (yet); of the other sums only the monthly ones include them"`
 }
 
 // Totals are sums over invoices.
@@ -75,14 +81,14 @@ type Totals struct {
 	Invoices       int64        `json:"invoices" doc:"How many there are"`
 	Invoiced       int64        `json:"invoiced"`
 	Waived         int64        `json:"waived"`
-	Collected      int64        `json:"collected" doc:"What came in and was not taken back"`
-	Reversed       int64        `json:"reversed" doc:"What was taken back"`
+	Collected      int64        `json:"collected" doc:"Paid and not reversed"`
+	Reversed       int64        `json:"reversed" doc:"Payments that were reversed"`
 	Outstanding    int64        `json:"outstanding" doc:"Open amounts of invoices"`
-	Overpaid       int64        `json:"overpaid" doc:"What came in beyond what was to be paid; outstanding - overpaid = invoiced - waived - collected"`
+	Overpaid       int64        `json:"overpaid" doc:"Paid beyond what was due; outstanding - overpaid = invoiced - waived - collected"`
 	CollectionRate *float64     `json:"collection_rate" doc:"collected / (invoiced - waived)"`
 }
 
-// Method is what came in by one method of payment.
+// Method is what was received by one method of payment.
 type Method struct {
 	Currency  string `json:"currency"`
 	Method    string `json:"method" enum:"cash,card,bank,mobile_money"`
@@ -101,13 +107,13 @@ type Ageing struct {
 	Older    int64  `json:"days_over_90"`
 }
 
-// Month is what came in in a month.
+// Month is the revenue of a month.
 type Month struct {
 	Month    domain.Date `json:"month" doc:"Its first day"`
 	Currency string      `json:"currency"`
 	Payments int64       `json:"payments"`
 	Received int64       `json:"received"`
-	Reversed int64       `json:"reversed" doc:"Of what was received in the month, what was taken back since"`
+	Reversed int64       `json:"reversed" doc:"Of what was received in the month, what was reversed since"`
 	Revenue  int64       `json:"revenue" doc:"received - reversed"`
 }
 
@@ -117,12 +123,14 @@ type Currency struct {
 	Amount   int64  `json:"amount"`
 }
 
-const sums = `sum(invoices)::bigint, sum(invoiced)::bigint, sum(waived)::bigint, sum(collected)::bigint, sum(reversed)::bigint,
+const sums = `sum(invoices)::bigint, sum(invoiced)::bigint, sum(waived)::bigint,
+	sum(collected)::bigint, sum(reversed)::bigint,
 	sum(outstanding)::bigint, sum(overpaid)::bigint`
 
 // The grouping sets are the sums in all, by term and by category.
 const totalsSQL read.SQL = `-- fees.totals
-SELECT grouping(year), grouping(category), coalesce(year, ''), coalesce(term, ''), coalesce(category, ''), currency, ` + sums + `
+SELECT grouping(year), grouping(category), coalesce(year, ''), coalesce(term, ''),
+	coalesce(category, ''), currency, ` + sums + `
 FROM fee_totals WHERE school = $1 /*where*/
 GROUP BY GROUPING SETS ((currency), (year, term, currency), (category, currency))
 ORDER BY currency, year, term, category`
@@ -135,10 +143,13 @@ const ageingSQL read.SQL = `-- fees.ageing
 SELECT currency,
 	coalesce(sum(open_amount) FILTER (WHERE due_on >= $2), 0)::bigint,
 	coalesce(sum(open_amount) FILTER (WHERE due_on < $2 AND due_on >= $2::date - 30), 0)::bigint,
-	coalesce(sum(open_amount) FILTER (WHERE due_on < $2::date - 30 AND due_on >= $2::date - 60), 0)::bigint,
-	coalesce(sum(open_amount) FILTER (WHERE due_on < $2::date - 60 AND due_on >= $2::date - 90), 0)::bigint,
+	coalesce(sum(open_amount) FILTER (WHERE due_on < $2::date - 30 AND due_on >= $2::date - 60),
+	0)::bigint,
+	coalesce(sum(open_amount) FILTER (WHERE due_on < $2::date - 60 AND due_on >= $2::date - 90),
+	0)::bigint,
 	coalesce(sum(open_amount) FILTER (WHERE due_on < $2::date - 90), 0)::bigint
-FROM fee_invoices WHERE school = $1 AND open_amount > 0 /*where*/ GROUP BY currency ORDER BY currency`
+FROM fee_invoices WHERE school = $1 AND open_amount > 0 /*where*/ GROUP BY currency
+	ORDER BY currency`
 
 const monthlySQL read.SQL = `-- fees.monthly
 SELECT month, currency, payments, received, reversed, received - reversed
@@ -200,7 +211,8 @@ func (a *Finances) readTotals(ctx context.Context, tx pgx.Tx, scope query.Scope,
 	conditions, args := in.filter(scope.School)
 	rows, err := read.All(ctx, tx, totalsSQL.With(conditions...), func(g *grouped) []any {
 		return []any{
-			&g.allTerms, &g.allCategories, &g.Year, &g.Term, &g.Category, &g.Currency, &g.Invoices, &g.Invoiced,
+			&g.allTerms, &g.allCategories, &g.Year, &g.Term, &g.Category, &g.Currency, &g.Invoices,
+			&g.Invoiced,
 			&g.Waived, &g.Collected, &g.Reversed, &g.Outstanding, &g.Overpaid,
 		}
 	}, args...)
@@ -235,8 +247,11 @@ type Account struct {
 }
 
 // AccountOf returns the account of one student.
-func AccountOf(ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string) (Account, error) {
-	a, _, err := read.One(ctx, tx, accountSQL, func(a *Account) []any { return []any{&a.Balances, &a.Open} },
+func AccountOf(
+	ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string,
+) (Account, error) {
+	a, _, err := read.One(ctx, tx, accountSQL,
+		func(a *Account) []any { return []any{&a.Balances, &a.Open} },
 		scope.School, studentID)
 	a.Overdue = Overdue(a.Open, scope.Today)
 	return a, err
@@ -262,9 +277,11 @@ next:
 }
 
 const outstandingSQL read.SQL = `-- fees.outstanding
-SELECT currency, sum(outstanding)::bigint FROM fee_totals WHERE school = $1 GROUP BY currency ORDER BY currency`
+SELECT currency, sum(outstanding)::bigint FROM fee_totals WHERE school = $1 GROUP BY currency
+	ORDER BY currency`
 
 // Outstanding returns the open amounts of a school.
 func Outstanding(ctx context.Context, tx pgx.Tx, school string) ([]Currency, error) {
-	return read.All(ctx, tx, outstandingSQL, func(c *Currency) []any { return []any{&c.Currency, &c.Amount} }, school)
+	return read.All(ctx, tx, outstandingSQL,
+		func(c *Currency) []any { return []any{&c.Currency, &c.Amount} }, school)
 }

@@ -17,41 +17,44 @@ type forecastInput struct {
 	Months int `query:"months" minimum:"1" maximum:"24" default:"6" doc:"How many months to look ahead"`
 }
 
-// Forecasts is a forecast for each currency in which money came in.
+// Forecasts is a forecast for each currency with revenue.
 type Forecasts struct {
 	Forecasts []RevenueForecast `json:"forecasts"`
 }
 
-// RevenueForecast is what is likely to come in in one currency, in minor units.
+// Forecast is the expected revenue in one currency, in minor units.
 type RevenueForecast struct {
 	Currency string      `json:"currency"`
-	Method   string      `json:"method" enum:"none,mean,damped trend,seasonal naive,holt-winters" doc:"none when there is too little to go by"`
+	Method   string      `json:"method" enum:"none,mean,damped trend,seasonal naive,holt-winters" doc:"none when the history is too short"`
 	Note     string      `json:"note,omitzero" doc:"What to bear in mind"`
 	From     domain.Date `json:"from" doc:"The first month of the history"`
 	To       domain.Date `json:"to" doc:"The last month of the history"`
 	History  int         `json:"history_months"`
-	Tests    int         `json:"back_tests" doc:"How many forecasts were held against what came"`
+	Tests    int         `json:"back_tests" doc:"How many forecasts were compared with the actual revenue"`
 	MAE      *int64      `json:"mae" doc:"Mean absolute error of these, a month; null without a forecast"`
-	MAPE     *float64    `json:"mape" doc:"Mean error relative to what came, where something came; null when nothing did"`
+	MAPE     *float64    `json:"mape" doc:"Mean error relative to the actual revenue of months that had some; null when none had"`
 	Months   []Expected  `json:"months"`
 }
 
-// Expected is one month to come.
+// Expected is one future month.
 type Expected struct {
 	Month    domain.Date `json:"month"`
 	Expected int64       `json:"expected"`
-	Low      int64       `json:"low" doc:"In four of five cases what comes lies between low and high, if errors stay as they were"`
+	Low      int64       `json:"low" doc:"The revenue lies between low and high in four of five cases, if errors stay as they were"`
 	High     int64       `json:"high"`
 }
 
-// width is how many standard deviations from its mean four fifths of a normal distribution lie within.
+// width is how many standard deviations from its mean four fifths of a normal distribution lie
+// within.
 const width = 1.2816
 
-// stale is for how many months nothing may have come in before the forecast goes on from the last month in which
-// something did. It is as long as the longest holidays.
+// stale is for how many months there may be no revenue before the forecast continues from the last
+// month that had some. It is as long as the longest holidays.
 const stale = 3
 
-func forecast(ctx context.Context, tx pgx.Tx, scope query.Scope, in *forecastInput) (*Forecasts, error) {
+func forecast(
+	ctx context.Context, tx pgx.Tx, scope query.Scope, in *forecastInput,
+) (*Forecasts, error) {
 	months, err := monthly(ctx, tx, scope.School)
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func forecast(ctx context.Context, tx pgx.Tx, scope query.Scope, in *forecastInp
 	return a, nil
 }
 
-// newForecast takes the months of one currency in which something came in.
+// newForecast takes the months of one currency that had revenue.
 func newForecast(months []Month, today domain.Date, horizon int) RevenueForecast {
 	f := RevenueForecast{Currency: months[0].Currency, Method: "none"}
 	current := today.Month()
@@ -79,7 +82,8 @@ func newForecast(months []Month, today domain.Date, horizon int) RevenueForecast
 	f.From, f.To = months[0].Month, months[len(months)-1].Month
 	switch gap := monthsBetween(f.To, current) - 1; {
 	case gap > stale:
-		f.Note = "nothing has come in for a while; the forecast goes on from the last month in which something did"
+		f.Note = "there has been no revenue for a while; the forecast continues from the last " +
+			"month that had some"
 	case gap > 0:
 		f.To = addMonths(current, -1)
 	}
@@ -90,7 +94,7 @@ func newForecast(months []Month, today domain.Date, horizon int) RevenueForecast
 	}
 	p, ok := predict(series, horizon)
 	if !ok {
-		f.Note = "there is no forecast from less than six whole months"
+		f.Note = "a forecast needs at least six whole months"
 		return f
 	}
 	mae := int64(math.Round(p.MAE))

@@ -20,7 +20,8 @@ type accountKey struct {
 	StudentID string `db:"student_id"`
 }
 
-// accountRow is what a student was charged and has paid, by currency, and the invoices that are not settled.
+// accountRow is what a student was charged and has paid, by currency, and the invoices that are not
+// settled.
 type accountRow struct {
 	Balances []Balance     `db:"balances"`      // sorted by currency
 	Open     []OpenInvoice `db:"open_invoices"` // sorted by the day they are due
@@ -31,7 +32,7 @@ type Balance struct {
 	Currency  string `json:"currency"`
 	Invoiced  int64  `json:"invoiced"`
 	Waived    int64  `json:"waived"`
-	Collected int64  `json:"collected" doc:"What came in and was not taken back"`
+	Collected int64  `json:"collected" doc:"Paid and not reversed"`
 	Open      int64  `json:"open" doc:"invoiced - waived - collected; negative when too much was paid"`
 }
 
@@ -60,7 +61,7 @@ type totalRow struct {
 	Collected   int64 `db:"collected"`
 	Reversed    int64 `db:"reversed"`
 	Outstanding int64 `db:"outstanding"` // of the invoices that are not settled
-	Overpaid    int64 `db:"overpaid"`    // of those for which too much came in
+	Overpaid    int64 `db:"overpaid"`    // of those that were overpaid
 }
 
 type methodKey struct {
@@ -77,14 +78,14 @@ type methodRow struct {
 	Reversed  int64 `db:"reversed"`
 }
 
-// entry is what an invoice stands for in the totals; nothing as long as it is not known.
+// entry is what an invoice contributes to the totals; nothing until the invoice itself arrives.
 func (i Invoice) entry() totalRow {
 	if !i.Exists() {
 		return totalRow{}
 	}
-	kept, reversed := i.collected()
+	net, reversed := i.collected()
 	return totalRow{
-		Invoices: 1, Invoiced: i.Amount, Waived: i.Waived, Collected: kept, Reversed: reversed,
+		Invoices: 1, Invoiced: i.Amount, Waived: i.Waived, Collected: net, Reversed: reversed,
 		Outstanding: max(i.Open, 0), Overpaid: max(-i.Open, 0),
 	}
 }
@@ -127,7 +128,7 @@ func post(b *projections.Batch, key invoiceKey, old, now Invoice) {
 	accounts.Put(b, account, a)
 }
 
-// minus is what has come since, by the same method.
+// minus is what was added since, by the same method.
 func (r Received) minus(before []Received) Received {
 	for _, old := range before {
 		if old.Method == r.Method {
@@ -172,8 +173,8 @@ func (a accountRow) settle(invoiceID string, i Invoice) []OpenInvoice {
 	return list
 }
 
-// EarliestDue returns the day on which the first of a student's open invoices is due, or none, to the fold of a
-// projection that reads this one.
+// EarliestDue returns the day on which the first of a student's open invoices is due, or none, to
+// the fold of a projection that reads this one.
 func EarliestDue(b *projections.Batch, school, studentID string) domain.Date {
 	a, _ := accounts.Get(b, accountKey{school, studentID})
 	if len(a.Open) == 0 {
@@ -189,8 +190,8 @@ type revenueKey struct {
 	Month    domain.Date `db:"month"` // its first day
 }
 
-// revenueRow is the money that came in in a month, whatever it was for. What was taken back later is taken from the
-// month in which it came.
+// revenueRow is the money received in a month, whatever it was for. A later reversal is subtracted
+// from the month of the payment.
 type revenueRow struct {
 	Payments int64 `db:"payments"`
 	Received int64 `db:"received"`

@@ -1,4 +1,5 @@
-// Package overview answers the first question of a dashboard from all read models at once: how is the school doing?
+// Package overview is the first query of a dashboard, from all read models at once: how is the
+// school doing? It has no tables; each read model exports the function that reads its part.
 package overview
 
 import (
@@ -17,27 +18,30 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// Queries is that question.
+// Queries is that one query.
 var Queries = []query.Endpoint{
 	query.Query[input, Overview]{
-		Name:        "overview",
-		Path:        "/analytics/overview",
-		Summary:     "The school at a glance",
-		Description: "How many students there are, the last day's attendance, the mean of this year's scores, what is outstanding, and how many students are at risk.",
+		Name:    "overview",
+		Path:    "/analytics/overview",
+		Summary: "The school at a glance",
+		Description: "How many students there are, the last day's attendance, the mean of this " +
+			"year's scores, what is outstanding, and how many students are at risk.",
 		Reads: []*projections.Projection{
-			students.Projection, attendance.Projection, performance.Projection, fees.Projection, atrisk.Projection,
+			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
+			atrisk.Projection,
 		},
 		TTL:   time.Minute,
 		Roles: []query.Role{query.Admin},
 		Indexes: []query.Index{
-			{Name: "attendance_days_pkey", Statement: "attendance.last_day", Request: "/analytics/overview"},
+			{Name: "attendance_days_pkey", Statement: "attendance.last_day",
+				Request: "/analytics/overview"},
 			{Name: "at_risk_pkey", Statement: "at_risk.count", Request: "/analytics/overview"},
 		},
 		Run: run,
 	},
 }
 
-// input has nothing to choose.
+// input has no parameters.
 type input struct{}
 
 // Overview is the school at a glance.
@@ -49,7 +53,7 @@ type Overview struct {
 	AtRisk      atrisk.Counts      `json:"at_risk"`
 }
 
-// TransformSchema tells OpenAPI that attendance may be null, which a reference cannot say.
+// TransformSchema makes attendance nullable in OpenAPI, which a reference cannot be.
 func (Overview) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	day := s.Properties["attendance"]
 	s.Properties["attendance"] = &huma.Schema{

@@ -1,9 +1,9 @@
-// Package performance keeps marks: how a class does in a subject, and how a student does. There is one score for a
-// student and an assessment; a later one, or a correction, replaces it.
+// Package performance holds marks: how a class does in a subject, and how a student does. There is
+// one score for a student and an assessment; a later one, or a correction, replaces it.
 //
-// Scores of different assessments are compared as percentages of the most that could be reached. They are kept as whole
-// basis points (hundredths of a percent) and summed as integers, so that taking a corrected score out of a sum leaves
-// exactly what was there without it.
+// Scores of different assessments are compared as percentages of the maximum score. They are stored
+// as whole basis points (hundredths of a percent) and summed as integers, so that taking a
+// corrected score out of a sum leaves exactly what was there without it.
 package performance
 
 import (
@@ -19,7 +19,8 @@ import (
 var Projection = projections.New("performance", 2,
 	scores, byGroup, byStudent, totals, assessments, remarks, published,
 	projections.On(scored),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assessment.ScoreCorrected) error {
+	projections.On(func(b *projections.Batch, e *domain.Envelope,
+		m *assessment.ScoreCorrected) error {
 		return scored(b, e, (*assessment.Scored)(m))
 	}),
 	projections.On(scheduled),
@@ -48,7 +49,7 @@ type scoreRow struct {
 	Term     domain.Label `db:"term"`
 	ClassID  string       `db:"class_id"`
 	Subject  string       `db:"subject"`
-	Points   int64        `db:"points"` // basis points: 10,000 is everything that could be reached
+	Points   int64        `db:"points"` // basis points: 10,000 is the maximum score
 	Score    float64      `db:"score"`
 	MaxScore float64      `db:"max_score"`
 	At       time.Time    `db:"scored_at"` // for the first time, if it was corrected since
@@ -64,10 +65,11 @@ type groupKey struct {
 }
 
 type groupRow struct {
-	Scores  int64     `db:"scores"`
-	Points  int64     `db:"points"`  // the sum
-	Squares int64     `db:"squares"` // the sum of the squares
-	Buckets [10]int64 `db:"buckets"` // numbers of scores below 10 %, below 20 % and so on; 100 % is in the last
+	Scores  int64 `db:"scores"`
+	Points  int64 `db:"points"`  // the sum
+	Squares int64 `db:"squares"` // the sum of the squares
+	// numbers of scores below 10 %, below 20 % and so on; 100 % is in the last
+	Buckets [10]int64 `db:"buckets"`
 }
 
 type studentKey struct {
@@ -106,7 +108,8 @@ func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored) erro
 	key := scoreKey{e.School, m.StudentID, m.AssessmentID}
 	score := scoreRow{
 		Year: m.Year, Term: m.Term, ClassID: m.ClassID, Subject: m.SubjectName,
-		Points: int64(math.Round(m.Score / m.MaxScore * fullMarks)), Score: m.Score, MaxScore: m.MaxScore, At: e.Time.UTC(),
+		Points: int64(math.Round(m.Score / m.MaxScore * fullMarks)), Score: m.Score,
+		MaxScore: m.MaxScore, At: e.Time.UTC(),
 	}
 	old, replaces := scores.Get(b, key)
 	if replaces {
@@ -135,12 +138,15 @@ func count(b *projections.Batch, key scoreKey, s scoreRow, n int64) {
 	} else {
 		byGroup.Put(b, group, g)
 	}
-	add(b, byStudent, studentKey{key.School, s.Year, s.Term, s.ClassID, s.Subject, key.StudentID}, s.Points, n)
+	add(b, byStudent, studentKey{key.School, s.Year, s.Term, s.ClassID, s.Subject, key.StudentID},
+		s.Points, n)
 	add(b, totals, totalKey{key.School, key.StudentID}, s.Points, n)
 }
 
 // add changes a sum, and removes it when it is of nothing.
-func add[K comparable](b *projections.Batch, table *projections.Table[K, Sum], key K, points, n int64) {
+func add[K comparable](
+	b *projections.Batch, table *projections.Table[K, Sum], key K, points, n int64,
+) {
 	s, _ := table.Get(b, key)
 	s.Scores += n
 	s.Points += n * points
@@ -205,7 +211,9 @@ type publishedRow struct {
 	PublishedAt time.Time `db:"published_at"`
 }
 
-func resultsPublished(b *projections.Batch, e *domain.Envelope, m *assessment.ResultsPublished) error {
+func resultsPublished(
+	b *projections.Batch, e *domain.Envelope, m *assessment.ResultsPublished,
+) error {
 	key := publishedKey{e.School, m.ClassID, m.Year, m.Term}
 	if _, already := published.Get(b, key); !already {
 		published.Put(b, key, publishedRow{e.Time.UTC()})

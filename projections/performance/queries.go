@@ -15,39 +15,45 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// Queries are the questions to the marks.
+// Queries are those of the marks.
 var Queries = []query.Endpoint{
 	query.Query[input, Results]{
 		Name:    "performance",
 		Path:    "/analytics/performance",
 		Summary: "How classes and students do",
-		Description: "Means, standard deviations, pass rates and distributions of scores as percentages, for each subject of a " +
-			"class in a term and for all that was asked for together, and the students by their average.",
+		Description: "Means, standard deviations, pass rates and distributions of scores as " +
+			"percentages, for each subject of a class in a term and for all of the selection " +
+			"together, and the students by their average.",
 		Reads: []*projections.Projection{Projection, students.Projection},
 		TTL:   10 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
 		Indexes: []query.Index{
-			{Name: "performance_groups_pkey", Statement: "performance.groups", Request: "/analytics/performance?year=2026-2027&term=autumn"},
-			{Name: "performance_students_pkey", Statement: "performance.ranking", Request: "/analytics/performance?year=2026-2027&term=autumn&class=class-07"},
-			{Name: "performance_students_by_class", Statement: "performance.ranking", Request: "/analytics/performance?class=class-07"},
-			{Name: "assessments_by_day", Statement: "performance.upcoming", Request: "/analytics/performance"},
-			{Name: "results_published_pkey", Statement: "performance.groups", Request: "/analytics/performance?class=class-07"},
+			{Name: "performance_groups_pkey", Statement: "performance.groups",
+				Request: "/analytics/performance?year=2026-2027&term=autumn"},
+			{Name: "performance_students_pkey", Statement: "performance.ranking",
+				Request: "/analytics/performance?year=2026-2027&term=autumn&class=class-07"},
+			{Name: "performance_students_by_class", Statement: "performance.ranking",
+				Request: "/analytics/performance?class=class-07"},
+			{Name: "assessments_by_day", Statement: "performance.upcoming",
+				Request: "/analytics/performance"},
+			{Name: "results_published_pkey", Statement: "performance.groups",
+				Request: "/analytics/performance?class=class-07"},
 		},
 		Run: analyse,
 	},
 }
 
-// input is what the answer is to be about.
+// input selects what the result covers.
 type input struct {
 	Year    domain.Label `query:"year" maxLength:"32" doc:"Only this year, as the school calls it"`
 	Term    domain.Label `query:"term" maxLength:"32" doc:"Only this term"`
 	Class   string       `query:"class" maxLength:"128" doc:"Only this class"`
 	Subject string       `query:"subject" maxLength:"128" doc:"Only this subject"`
 	Pass    int          `query:"pass" minimum:"10" maximum:"90" multipleOf:"10" default:"50" doc:"From what percentage on a score is a pass"`
-	Limit   int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many students at most"`
+	Limit   int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of students"`
 }
 
-// Statistics describe scores, which are percentages of the most that could be reached.
+// Statistics describe scores, which are percentages of the maximum score.
 type Statistics struct {
 	Count        int64     `json:"count" doc:"How many scores there are"`
 	Mean         *float64  `json:"mean" doc:"In percent; null without scores"`
@@ -62,7 +68,7 @@ type Results struct {
 	Groups   []Group   `json:"groups"`
 	Students []Ranked  `json:"students" doc:"The best first"`
 	Ranked   int64     `json:"ranked" doc:"How many students have scores"`
-	Upcoming []Planned `json:"upcoming" doc:"Assessments to come, the next 20"`
+	Upcoming []Planned `json:"upcoming" doc:"The next 20 assessments"`
 }
 
 // Group is a subject in a class in a term.
@@ -85,7 +91,7 @@ type Ranked struct {
 	Average    float64 `json:"average" doc:"In percent"`
 }
 
-// Planned is an assessment to come.
+// Planned is a future assessment.
 type Planned struct {
 	AssessmentID string      `json:"assessment_id"`
 	ClassID      string      `json:"class_id"`
@@ -95,7 +101,8 @@ type Planned struct {
 	MaxScore     float64     `json:"max_score"`
 }
 
-// filter adds the conditions of an input to a statement's parameters. All tables call their columns alike.
+// filter adds the conditions of an input to a statement's parameters. All tables call their columns
+// alike.
 func (in *input) filter(args ...any) (conditions []string, all []any) {
 	add := func(value, column string) {
 		if value != "" {
@@ -119,7 +126,8 @@ ORDER BY year, term, class_id, subject`
 
 const rankingSQL read.SQL = `-- performance.ranking
 WITH averages AS (
-	SELECT student_id, sum(scores)::bigint AS scores, sum(points)::float8 / sum(scores)::float8 AS average
+	SELECT student_id, sum(scores)::bigint AS scores, sum(points)::float8 / sum(scores)::float8 AS
+	average
 	FROM performance_students WHERE school = $1 /*where*/ GROUP BY student_id
 ), ranked AS (
 	SELECT *, rank() OVER (ORDER BY average DESC) AS rank, count(*) OVER () AS ranked FROM averages
@@ -227,16 +235,20 @@ type Average struct {
 }
 
 const subjectAveragesSQL read.SQL = `-- performance.student_subjects
-SELECT year, term, class_id, subject, count(*), avg(points)::float8, EXISTS (SELECT FROM results_published p
-	WHERE p.school = $1 AND p.class_id = s.class_id AND p.year = s.year AND p.term = s.term) AS published
+SELECT year, term, class_id, subject, count(*), avg(points)::float8, EXISTS (SELECT
+	FROM results_published p
+	WHERE p.school = $1 AND p.class_id = s.class_id AND p.year = s.year
+	AND p.term = s.term) AS published
 FROM performance_scores s WHERE school = $1 AND student_id = $2
 GROUP BY year, term, class_id, subject ORDER BY year DESC, term DESC, class_id, subject`
 
 const termAveragesSQL read.SQL = `-- performance.student_terms
 WITH mine AS MATERIALIZED (
-	SELECT DISTINCT year, term, class_id FROM performance_scores WHERE school = $1 AND student_id = $2
+	SELECT DISTINCT year, term, class_id FROM performance_scores WHERE school = $1
+	AND student_id = $2
 ), averages AS (
-	SELECT year, term, class_id, p.student_id, sum(p.scores)::bigint AS scores, sum(p.points)::float8 / sum(p.scores)::float8 AS average
+	SELECT year, term, class_id, p.student_id, sum(p.scores)::bigint AS scores,
+	sum(p.points)::float8 / sum(p.scores)::float8 AS average
 	FROM mine m JOIN performance_students p USING (year, term, class_id)
 	WHERE p.school = $1 GROUP BY year, term, class_id, p.student_id
 ), ranked AS (
@@ -244,8 +256,10 @@ WITH mine AS MATERIALIZED (
 		count(*) OVER (PARTITION BY year, term, class_id) AS ranked
 	FROM averages
 )
-SELECT year, term, class_id, '', scores, average, rank, ranked, EXISTS (SELECT FROM results_published p
-	WHERE p.school = $1 AND p.class_id = r.class_id AND p.year = r.year AND p.term = r.term) AS published
+SELECT year, term, class_id, '', scores, average, rank, ranked, EXISTS (SELECT
+	FROM results_published p
+	WHERE p.school = $1 AND p.class_id = r.class_id AND p.year = r.year
+	AND p.term = r.term) AS published
 FROM ranked r WHERE student_id = $2 ORDER BY year DESC, term DESC, class_id`
 
 // Summary is a student's averages, the newest first.
@@ -254,10 +268,14 @@ type Summary struct {
 	Subjects []Average `json:"subjects"`
 }
 
-// Summarise returns a student's averages; only those of published results when publishedOnly is set.
-func Summarise(ctx context.Context, tx pgx.Tx, school, studentID string, publishedOnly bool) (s Summary, err error) {
+// Summarise returns a student's averages; only those of published results when publishedOnly is
+// set.
+func Summarise(
+	ctx context.Context, tx pgx.Tx, school, studentID string, publishedOnly bool,
+) (s Summary, err error) {
 	s.Terms, err = averages(ctx, tx, termAveragesSQL, func(a *Average) []any {
-		return []any{&a.Year, &a.Term, &a.ClassID, &a.Subject, &a.Scores, &a.Average, &a.Rank, &a.Of, &a.Published}
+		return []any{&a.Year, &a.Term, &a.ClassID, &a.Subject, &a.Scores, &a.Average, &a.Rank,
+			&a.Of, &a.Published}
 	}, publishedOnly, school, studentID)
 	if err != nil {
 		return s, err
@@ -268,16 +286,19 @@ func Summarise(ctx context.Context, tx pgx.Tx, school, studentID string, publish
 	return s, err
 }
 
-func averages(ctx context.Context, tx pgx.Tx, statement read.SQL, into func(*Average) []any, publishedOnly bool, args ...any) ([]Average, error) {
+func averages(
+	ctx context.Context, tx pgx.Tx, statement read.SQL, into func(*Average) []any,
+	publishedOnly bool, args ...any,
+) ([]Average, error) {
 	all, err := read.All(ctx, tx, statement, into, args...)
-	kept := all[:0]
+	shown := all[:0]
 	for _, a := range all {
 		if a.Published || !publishedOnly {
 			a.Average = percent(a.Average)
-			kept = append(kept, a)
+			shown = append(shown, a)
 		}
 	}
-	return kept, err
+	return shown, err
 }
 
 const meanSQL read.SQL = `-- performance.mean
@@ -286,7 +307,8 @@ WHERE school = $1 AND year = (SELECT max(year) FROM performance_groups WHERE sch
 
 // Mean returns the mean of all scores of the latest year in percent; nil without scores.
 func Mean(ctx context.Context, tx pgx.Tx, school string) (*float64, error) {
-	s, _, err := read.One(ctx, tx, meanSQL, func(s *Sum) []any { return []any{&s.Scores, &s.Points} }, school)
+	s, _, err := read.One(ctx, tx, meanSQL,
+		func(s *Sum) []any { return []any{&s.Scores, &s.Points} }, school)
 	if err != nil || s.Scores == 0 {
 		return nil, err
 	}

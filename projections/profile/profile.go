@@ -1,4 +1,5 @@
-// Package profile answers one question that several read models share: what is there to know about a student?
+// Package profile is the query for one student, which joins several read models. It has no tables;
+// each read model exports the function that reads its part.
 package profile
 
 import (
@@ -15,15 +16,16 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// Queries is that question.
+// Queries is that one query.
 var Queries = []query.Endpoint{
 	query.Query[input, Profile]{
 		Name:    "student",
 		Path:    "/students/{id}",
 		Summary: "One student",
-		Description: "The student with guardians, siblings and the staff of the class, attendance, averages and the account of " +
-			"fees. Guardians and students see averages once the results are published, and of other guardians only the names. " +
-			"Teachers do not see fees, and accountants neither attendance nor averages.",
+		Description: "The student with guardians, siblings and the staff of the class, " +
+			"attendance, averages and the account of fees. Guardians and students see averages " +
+			"once the results are published, and of other guardians only the names. Teachers do " +
+			"not see fees, and accountants neither attendance nor averages.",
 		Reads: []*projections.Projection{
 			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
 		},
@@ -33,24 +35,31 @@ var Queries = []query.Endpoint{
 		Own:     func(in *input) string { return in.StudentID },
 		Indexes: []query.Index{
 			{Name: "students_pkey", Statement: "students.one", Request: "/students/student-0007"},
-			{Name: "student_guardians_by_guardian", Statement: "students.siblings", Request: "/students/student-0007"},
-			{Name: "staff_by_class", Statement: "students.staff_of_class", Request: "/students/student-0007"},
-			{Name: "attendance_months_pkey", Statement: "attendance.of_students", Request: "/students/student-0007"},
-			{Name: "attendance_students_pkey", Statement: "attendance.student", Request: "/students/student-0007"},
-			{Name: "performance_scores_pkey", Statement: "performance.student_subjects", Request: "/students/student-0007"},
-			{Name: "performance_students_pkey", Statement: "performance.student_terms", Request: "/students/student-0007"},
-			{Name: "fee_accounts_pkey", Statement: "fees.account", Request: "/students/student-0007"},
+			{Name: "student_guardians_by_guardian", Statement: "students.siblings",
+				Request: "/students/student-0007"},
+			{Name: "staff_by_class", Statement: "students.staff_of_class",
+				Request: "/students/student-0007"},
+			{Name: "attendance_months_pkey", Statement: "attendance.of_students",
+				Request: "/students/student-0007"},
+			{Name: "attendance_students_pkey", Statement: "attendance.student",
+				Request: "/students/student-0007"},
+			{Name: "performance_scores_pkey", Statement: "performance.student_subjects",
+				Request: "/students/student-0007"},
+			{Name: "performance_students_pkey", Statement: "performance.student_terms",
+				Request: "/students/student-0007"},
+			{Name: "fee_accounts_pkey", Statement: "fees.account",
+				Request: "/students/student-0007"},
 		},
 		Run: run,
 	},
 }
 
-// input says who.
+// input selects a student.
 type input struct {
 	StudentID string `path:"id" maxLength:"128"`
 }
 
-// Profile is what there is to know.
+// Profile is one student with all that the caller may see.
 type Profile struct {
 	students.Student
 	Guardians   []students.Contact   `json:"guardians"`
@@ -72,7 +81,7 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile
 		return nil, err
 	}
 	a.Guardians = guardians[in.StudentID]
-	if scope.Own { // one guardian need not know where another can be reached, or whose children else they are
+	if scope.Own { // guardians see neither how others can be reached, nor whose children those are
 		for i := range a.Guardians {
 			a.Guardians[i].Phone, a.Guardians[i].Email, a.Guardians[i].Language = "", "", ""
 		}

@@ -14,12 +14,14 @@ import (
 	"github.com/schoolbell/schoolbell/projections/memstore"
 )
 
-// FoldsAlike checks that the projections come to the same tables however their events are folded: all at once in the
-// order of the log, or in batches of any size, with rows forgotten and looked up again, by one worker after the other, and
-// with the events of some subjects late, as when they were parked.
+// FoldsAlike checks that the projections come to the same tables however their events are folded:
+// all at once in the order of the log, or in batches of any size, with rows forgotten and looked up
+// again, by one worker after the other, and with the events of some subjects late, as when they
+// were parked.
 //
-// The events are drawn from the catalogue, from their structs and rules, so that a new one needs nothing here. The check
-// fails as well when it has proved nothing: when a fold was never reached, or a table stayed empty in all runs.
+// The events are drawn from the catalogue, from their structs and rules, so that a new one needs
+// nothing here. The check fails as well when it has proved nothing: when a fold was never reached,
+// or a table stayed empty in all runs.
 func FoldsAlike(t *testing.T, members ...*projections.Projection) {
 	t.Helper()
 	set, err := projections.NewSet(members...)
@@ -65,12 +67,13 @@ func FoldsAlike(t *testing.T, members ...*projections.Projection) {
 		require.True(t, folded[f.GoType()], "no run folded a %s", f.Type)
 	}
 	for _, table := range set.Tables() {
-		require.True(t, filled[table.Schema().Name], "no run put a row into %s", table.Schema().Name)
+		require.True(t, filled[table.Schema().Name], "no run put a row into %s",
+			table.Schema().Name)
 	}
 }
 
-// worker is one owner of the partition after the other. As in the engine, what was taken is written while the next batch
-// is folded, so that a fold which changed a row in place would be found out.
+// worker is one partition worker after the other. As in the engine, what was taken is written while
+// the next batch is folded, so that a fold which changed a row in place would be found out.
 type worker struct {
 	t     *rapid.T
 	set   *projections.Set
@@ -97,7 +100,7 @@ func (o *worker) fold(e *domain.Envelope) {
 		require.NoError(o.t, o.store.Lookup(o.t.Context(), o.batch.Lookups()))
 		o.batch.Settle()
 	}
-	o.t.Fatalf("fold of %s asks for rows again and again", e.Type)
+	o.t.Fatalf("fold of %s keeps reading rows that were not looked up", e.Type)
 }
 
 func (o *worker) take() {
@@ -109,13 +112,15 @@ func (o *worker) commit() {
 	if len(o.taken) == 0 {
 		return
 	}
-	err := o.store.Commit(o.t.Context(), o.claim, &projections.Commit{From: o.claim.Next, To: o.claim.Next + 1, Rows: o.taken})
+	err := o.store.Commit(o.t.Context(), o.claim,
+		&projections.Commit{From: o.claim.Next, To: o.claim.Next + 1, Rows: o.taken})
 	require.NoError(o.t, err)
 	o.claim.Next++
 	o.taken = nil
 }
 
-// late puts the events of some subjects behind those of the others. The order within a subject stays.
+// late puts the events of some subjects behind those of the others. The order within a subject
+// stays.
 func late(t *rapid.T, events []*domain.Envelope) []*domain.Envelope {
 	delay := map[string]int{}
 	events = slices.Clone(events)

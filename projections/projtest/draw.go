@@ -16,7 +16,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Events returns events of every type in the catalogue, the same for the same seed, in the order of a log.
+// Events returns events of every type in the catalogue, the same for the same seed, in the order of
+// a log.
 func Events(seed, atLeast int) []*domain.Envelope {
 	facts := newestFacts(func(reflect.Type) bool { return true })
 	gen := rapid.Custom(func(t *rapid.T) []*domain.Envelope { return draw(t, facts) })
@@ -33,7 +34,7 @@ func Events(seed, atLeast int) []*domain.Envelope {
 // foldedBy returns the facts that some projection of a set folds.
 func foldedBy(set *projections.Set) []domain.Fact { return newestFacts(set.Folds) }
 
-// newestFacts returns the newest versions, which alone are ever folded, of the types that are wanted.
+// newestFacts returns the newest versions, which alone are ever folded, of some types.
 func newestFacts(wanted func(reflect.Type) bool) (facts []domain.Fact) {
 	for _, f := range catalog.Facts() {
 		if f.Upcast == nil && wanted(reflect.PointerTo(f.GoType())) {
@@ -43,10 +44,12 @@ func newestFacts(wanted func(reflect.Type) bool) (facts []domain.Fact) {
 	return facts
 }
 
-// draw makes up to a hundred events about a few ids, so that they meet. Each run draws which of the facts it is made of:
-// only in a run of few types do their counts grow high enough for what happens from ten marks on.
+// draw makes up to a hundred events about a few ids, so that they meet. Each run draws which of the
+// facts it is made of: only in a run of few types do their counts grow high enough for what happens
+// from ten marks on.
 func draw(t *rapid.T, facts []domain.Fact) []*domain.Envelope {
-	facts = rapid.Permutation(facts).Draw(t, "facts")[:rapid.IntRange(1, len(facts)).Draw(t, "types")]
+	facts = rapid.Permutation(facts).Draw(t,
+		"facts")[:rapid.IntRange(1, len(facts)).Draw(t, "types")]
 	events := make([]*domain.Envelope, rapid.IntRange(1, 100).Draw(t, "events"))
 	for i := range events {
 		f := rapid.SampledFrom(facts).Draw(t, "fact")
@@ -62,15 +65,16 @@ func draw(t *rapid.T, facts []domain.Fact) []*domain.Envelope {
 	return events
 }
 
-// drawData makes valid data of a fact from its struct and from the rules that its validation applies.
+// drawData makes valid data of a fact from its struct and from the rules that its validation
+// applies.
 func drawData(t *rapid.T, f domain.Fact) domain.Event {
 	probe := f.New()
 	fill(reflect.ValueOf(probe).Elem())
 	g := generator{rules: domain.RulesOf(probe), choose: func(label string, n int) int {
 		return rapid.IntRange(0, n-1).Draw(t, label)
 	}}
-	// The key stands for the fact: events with the same payment id are about the same payment, so all the rest of it
-	// follows from the key.
+	// The key stands for the fact: events with the same payment id are about the same payment, so
+	// all the rest of it follows from the key.
 	key, keyed := -1, slices.ContainsFunc(slices.Collect(maps.Values(g.rules)), isKey)
 	if keyed {
 		key = rapid.IntRange(0, len(keys)-1).Draw(t, "key")
@@ -87,7 +91,8 @@ func drawData(t *rapid.T, f domain.Fact) domain.Event {
 			return e
 		}
 	}
-	t.Fatalf("%s: no valid data in 100 tries, the last had faults %v; rules between fields must be easy to meet, or "+
+	t.Fatalf("%s: no valid data in 100 tries, the last had faults %v; rules between fields must "+
+		"be easy to meet, or "+
 		"projtest has to be told how", f.Type, faults.List)
 	return nil
 }
@@ -122,8 +127,8 @@ func fill(v reflect.Value) {
 	}
 }
 
-// What values are drawn from. All ids are from the same few, whatever they name: so a document meets the delivery that it
-// came of, which has the same id under another name.
+// What values are drawn from. All ids are from the same few, whatever they name: so a document
+// meets the delivery that it came of, which has the same id under another name.
 var (
 	ids    = []string{"a", "b", "c", "d"}
 	keys   = []string{"a", "b", "c", "d", "e", "f", "g", "h"}
@@ -192,7 +197,8 @@ func (g *generator) value(wireType, pointer string, v reflect.Value) {
 			v.Index(i).SetString(g.text(pointer+"/0", g.rules[pointer+"/0"]))
 		}
 	default:
-		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, int64, float64, bool, list of texts or struct",
+		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, int64, float64, bool, "+
+			"list of texts or struct",
 			wireType, pointer, v.Type()))
 	}
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
-// database answers the questions of a scenario. Each is asked in a transaction that first writes all tables and is
-// rolled back afterwards.
+// database runs the queries of a scenario. Each runs in a transaction that first writes all tables
+// and is rolled back afterwards.
 type database struct {
 	conn *pgx.Conn
 }
@@ -68,11 +68,13 @@ func (s *scenario) query(d *datadriven.TestData) string {
 
 // As gives a transaction the rights of the API for one school, and its search path.
 func As(t testing.TB, tx pgx.Tx, school string) {
-	for _, sql := range []string{"SET LOCAL search_path = schoolbell, public", "SET LOCAL ROLE schoolbell_api"} {
+	for _, sql := range []string{"SET LOCAL search_path = schoolbell, public",
+		"SET LOCAL ROLE schoolbell_api"} {
 		_, err := tx.Exec(context.Background(), sql)
 		require.NoError(t, err)
 	}
-	_, err := tx.Exec(context.Background(), "SELECT set_config('schoolbell.school', $1, true)", school)
+	_, err := tx.Exec(context.Background(), "SELECT set_config('schoolbell.school', $1, true)",
+		school)
 	require.NoError(t, err)
 }
 
@@ -91,8 +93,9 @@ func insert(t testing.TB, tx pgx.Tx, s *projections.Schema, values []any) {
 			args[i] = v
 		}
 	}
-	_, err := tx.Exec(context.Background(), fmt.Sprintf("INSERT INTO schoolbell.%s (%s) VALUES (%s)", s.Name,
-		strings.Join(columns, ", "), strings.Join(places, ", ")), args...)
+	_, err := tx.Exec(context.Background(),
+		fmt.Sprintf("INSERT INTO schoolbell.%s (%s) VALUES (%s)", s.Name,
+			strings.Join(columns, ", "), strings.Join(places, ", ")), args...)
 	require.NoError(t, err, s.Name)
 }
 
@@ -102,13 +105,14 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 	config := huma.DefaultConfig("scenario", "1")
 	config.CreateHooks = nil // no link to a schema in problems
 	config.Components.Schemas = huma.NewMapRegistry("#/", func(t reflect.Type, _ string) string {
-		return strings.ReplaceAll(t.String(), ".", "") // many read models call their answer Answer
+		return strings.ReplaceAll(t.String(), ".", "") // unique with the package
 	})
 	api := humago.New(mux, config)
 	for _, e := range endpoints {
-		op := huma.Operation{OperationID: e.Info().Name, Method: http.MethodGet, Path: e.Info().Path}
+		op := huma.Operation{OperationID: e.Info().Name, Method: http.MethodGet,
+			Path: e.Info().Path}
 		e.Mount(api, op, func(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
-			answer, err := q.Run(ctx, tx, scope)
+			result, err := q.Run(ctx, tx, scope)
 			switch {
 			case errors.Is(err, query.ErrNotFound):
 				return nil, huma.Error404NotFound(err.Error())
@@ -117,7 +121,8 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 			case err != nil:
 				return nil, err
 			}
-			text, err := json.Marshal(answer, json.Deterministic(true), jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
+			text, err := json.Marshal(result, json.Deterministic(true),
+				jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
 			if err != nil {
 				return nil, err
 			}
@@ -127,7 +132,8 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 		})
 	}
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil))
+	mux.ServeHTTP(w,
+		httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil))
 	if w.Code != http.StatusOK {
 		var problem huma.ErrorModel
 		if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
@@ -138,11 +144,12 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 	return w.Body.String()
 }
 
-// layOut writes each member of an answer on a line of its own, and each object of its lists.
+// layOut writes each member of a result on a line of its own, and each object of its lists.
 func layOut(text jsontext.Value) []byte {
 	var out bytes.Buffer
 	d := jsontext.NewDecoder(bytes.NewReader(text))
-	_, _ = d.ReadToken() // the text has just been written by json.Marshal, so nothing is wrong with it
+	// the text has just been written by json.Marshal, so nothing is wrong with it
+	_, _ = d.ReadToken()
 	for d.PeekKind() == '"' {
 		name, _ := d.ReadValue()
 		fmt.Fprintf(&out, "%s: ", name)

@@ -1,14 +1,14 @@
-// Package projtest tests read models by scenarios: text files that say which events are given, what happens then, what
-// the tables look like, and what queries of them return.
+// Package projtest tests read models by scenarios: text files that say which events are given, what
+// happens then, what the tables look like, and what queries of them return.
 //
 //	given            folds events
 //	when             folds events and prints the rows that have changed
 //	tables [name…]   prints tables
 //	query [today=…]  sends a GET below /v1/schools/{school} and prints the result
 //
-// An event is one line: its type without its frame, and its data. Its school is oak unless @school says otherwise, its
-// position the next one unless @position does, as for an event that was parked and is folded late. @id, @cause and @time
-// give it the attributes of these names.
+// An event is one line: its type without its frame, and its data. Its school is oak unless @school
+// says otherwise, its position the next one unless @position does, as for an event that was parked
+// and is folded late. @id, @cause and @time give it the attributes of these names.
 //
 //	attendance.marked student_id=ana class_id=7A date=2026-09-01 session=day status=present
 package projtest
@@ -33,7 +33,9 @@ import (
 )
 
 // Run runs the scenarios of a folder, each on tables of its own.
-func Run(t *testing.T, folder string, endpoints []query.Endpoint, members ...*projections.Projection) {
+func Run(
+	t *testing.T, folder string, endpoints []query.Endpoint, members ...*projections.Projection,
+) {
 	t.Helper()
 	set, err := projections.NewSet(members...)
 	require.NoError(t, err)

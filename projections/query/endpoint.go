@@ -11,12 +11,13 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Endpoint is a query of any input and answer, as the API mounts it. Every [Query] is one; a read model lists its own
-// under this type.
+// Endpoint is a query of any input and result, as the API mounts it. Every [Query] is one; a read
+// model lists its own under this type.
 type Endpoint interface {
-	// Info is what is known about the query without asking it.
+	// Info is the query's declaration without its types.
 	Info() Info
-	// Mount adds the query's route and its place in OpenAPI. Each request's input is checked, and then goes to ask.
+	// Mount adds the query's route and its place in OpenAPI. Each request's input is validated, and
+	// then passed to handle.
 	Mount(api huma.API, op huma.Operation, handle Handler)
 }
 
@@ -31,29 +32,32 @@ type Info struct {
 	Roles       []Role
 	Indexes     []Index
 	BySight     bool
-	Own         bool // guardians and students may ask about their own student
-	Self        bool // guardians and students may ask for what is for themselves
+	Own         bool // guardians and students may send it for their own student
+	Self        bool // guardians and students may send it for what is for themselves
 }
 
-// Request is one request's question.
+// Request is one validated request for a query's result.
 type Request struct {
 	Info Info
-	// Input identifies the question among those of its query: equal inputs have equal answers.
+	// Input identifies the request among those of its query: equal inputs have equal results.
 	Input any
-	// Student is whose answer it is, when guardians and students may ask; else "".
+	// Student is whose data the result holds, for queries that guardians and students may send;
+	// else "".
 	Student string
-	// Run answers it from a snapshot.
+	// Run makes the result from a snapshot.
 	Run func(ctx context.Context, tx pgx.Tx, scope Scope) (any, error)
 }
 
-// Handler answers a question over HTTP. The school, the bearer and the request's headers are in the context.
+// Handler responds to a request over HTTP. The school, the bearer and the request's headers are in
+// the context.
 type Handler func(ctx context.Context, q Request) (*huma.StreamResponse, error)
 
 // Info implements [Endpoint].
 func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
-		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, BySight: q.BySight, Own: q.Own != nil, Self: q.Self,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, BySight: q.BySight,
+		Own: q.Own != nil, Self: q.Self,
 	}
 }
 
@@ -62,8 +66,11 @@ func (q Query[In, Out]) Mount(api huma.API, op huma.Operation, handle Handler) {
 	info := q.Info()
 	schemas := api.OpenAPI().Components.Schemas
 	op.Responses = map[string]*huma.Response{"200": {
-		Description: "The answer.",
-		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Out](), true, q.Name+"Answer")}},
+		Description: "The result.",
+		Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(reflect.TypeFor[Out](), true,
+				q.Name+"Result")},
+		},
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
 		request := Request{Info: info, Input: in}

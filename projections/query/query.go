@@ -1,6 +1,13 @@
-// Package query declares the questions that dashboards ask: each with its path, its input, its answer, and how long
-// the answer may be kept. A read model declares its queries beside its tables; the API mounts them all alike, with
-// authorisation, waiting for a position, caching, conditional requests and OpenAPI.
+// Package query declares what dashboards can request: each query with its path, its input, its
+// result, who may send it, and how long the result may be cached. A read model declares its queries
+// next to its tables, and has no code for HTTP.
+//
+// The API mounts all queries alike. A request is validated against the input's struct and
+// authorised; then the cache is looked up; else Run reads the tables in one read-only transaction,
+// at one position of the log and under the row security of one school. Waiting for a position,
+// conditional requests, metrics and OpenAPI follow from the declaration.
+//
+// The first change for a new query is a [Query] in the Queries of its read model.
 package query
 
 import (
@@ -14,37 +21,45 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// ErrNotFound is returned by a query about something that does not exist, and becomes 404.
+// ErrNotFound is returned by a query for something that does not exist, and becomes 404.
 var ErrNotFound = errors.New("not found")
 
-// ErrInput is wrapped by a query whose input is well-formed but means nothing, as an invented cursor, and becomes 422.
-var ErrInput = errors.New("input means nothing")
+// ErrInput is wrapped by a query whose input is well-formed but not valid, for example an invented
+// cursor, and becomes 422.
+var ErrInput = errors.New("invalid parameter")
 
-// Query is one question to the read models of a school. In is a struct whose fields are path and query parameters in
-// huma's notation (`query:"from"`), with documentation and limits; Out is the answer's JSON.
+// Query is one query of a school's read models. In is a struct whose fields are path and query
+// parameters in huma's notation (`query:"from"`), with documentation and limits; Out is the
+// result's JSON.
 type Query[In, Out any] struct {
-	Name        string // identifies the query in cache keys, metrics and OpenAPI, as "attendance"
-	Path        string // below /v1/schools/{school}, as "/analytics/attendance"
+	// identifies the query in cache keys, metrics and OpenAPI, for example "attendance"
+	Name        string
+	Path        string // below /v1/schools/{school}, for example "/analytics/attendance"
 	Summary     string
 	Description string
-	// Reads are the projections that the answer comes from: a change of one of them invalidates kept answers.
+	// Reads are the projections that the result is made from: a change of one of them invalidates
+	// cached results.
 	Reads []*projections.Projection
-	// TTL is how long an answer may be kept at most; 0 keeps none.
+	// TTL is how long a result may be cached at most; 0 caches none. It bounds what a change of the
+	// day does to results that depend on it, not their freshness: that is by position.
 	TTL time.Duration
-	// Roles may ask. Operators of the platform always may.
+	// Roles may send it. Operators of the platform always may.
 	Roles []Role
-	// BySight says that the answer leaves out what the asker may not see, so that it differs with [Scope.Sees]. Other
-	// queries are told that all may be seen, and their answers are kept for all askers together.
+	// BySight says that the result leaves out what the caller may not see, so that it differs with
+	// [Scope.Sees]. Other queries run with all facts visible, and their cached results are shared
+	// by all callers.
 	BySight bool
-	// Own, when set, lets guardians and students ask too, about the student whose id it returns.
+	// Own, when set, admits guardians and students too, for the student whose id it returns.
 	Own func(in *In) (studentID string)
-	// Self lets guardians and students ask too, and have the answer hold only what is for themselves: see [Scope.Self].
+	// Self admits guardians and students too, with a result that holds only what is for themselves:
+	// see [Scope.Self].
 	Self bool
-	// Indexes are what the query's statements need, so that they stay fast in a school of any size. A test runs the
-	// example requests against tables of a realistic size and reads the plans; an index that no query names fails it.
+	// Indexes are what the query's statements need, so that they stay fast in a school of any size.
+	// A test runs the example requests against tables of a realistic size and reads the plans; an
+	// index that no query names fails it.
 	Indexes []Index
-	// Run answers from one snapshot: tx is read-only, sees only this school, and is at one position of the log.
-	// What depends on the day uses asked.Today.
+	// Run makes the result from one snapshot: tx is read-only, sees only this school, and is at one
+	// position of the log. What depends on the day uses scope.Today, and never a clock.
 	Run func(ctx context.Context, tx pgx.Tx, scope Scope, in *In) (*Out, error)
 }
 
@@ -52,8 +67,9 @@ type Query[In, Out any] struct {
 type Index struct {
 	Name      string
 	Statement string // the name in its first line, for example "attendance.by_day"
-	Request   string // one that runs the statement, for example "/analytics/attendance?class=class-07"
-	Own       bool   // the request comes from a guardian
+	// one that runs the statement, for example "/analytics/attendance?class=class-07"
+	Request string
+	Own     bool // the request comes from a guardian
 }
 
 // Role is what a token's bearer is to the school.
@@ -69,7 +85,7 @@ const (
 	Operator   Role = "operator" // of the platform; the token's school is "*"
 )
 
-// Sight is which facts somebody may see of those that not everybody who asks a question may.
+// Sight is which facts a caller may see of those that not every caller of a query may.
 type Sight uint8
 
 // The facts.
@@ -79,7 +95,7 @@ const (
 	SeesAll      = SeesFees | SeesLearning
 )
 
-// SightOf returns what a role may see of everybody.
+// SightOf returns what a role may see of all students.
 func SightOf(r Role) Sight {
 	switch r {
 	case Admin, Operator:
@@ -96,16 +112,16 @@ func SightOf(r Role) Sight {
 // Has reports whether all of these facts may be seen.
 func (s Sight) Has(all Sight) bool { return s&all == all }
 
-// Scope is what a query knows besides its input.
+// Scope is for whom and for which day a query runs. All of it identifies a cached result.
 type Scope struct {
 	School string
-	Today  domain.Date // by the clock of the answering process, in UTC
-	// Sees is which parts of answers the asker may see.
+	Today  domain.Date // by the clock of the process that serves the request, in UTC
+	// Sees is which parts of results the caller may see.
 	Sees Sight
-	// Own says that a guardian or the student asks, who see results only once they are published. It is part of
-	// what identifies an answer.
+	// Own says that the caller is the student or a guardian, who see marks only once the results
+	// are published.
 	Own bool
-	// Self is the id of the guardian or student who asks for what is for themselves; the answer must hold nothing else.
-	// It is empty for everybody else.
+	// Self is the id of the guardian or student who requests what is for themselves; the result
+	// must hold nothing else. It is empty for all other callers.
 	Self string
 }

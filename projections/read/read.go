@@ -1,5 +1,5 @@
-// Package read holds what the queries of the read models share: named statements, dates, ratios and the cursors of
-// keyset pages.
+// Package read holds what the queries of the read models share: named statements, dates, ratios and
+// the cursors of keyset pages.
 package read
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// SQL is a statement whose first line is a comment with its name, as "-- attendance.by_day": the name that errors,
-// the plans in docs/PERFORMANCE.md and the server's log know it by.
+// SQL is a statement whose first line is a comment with its name, for example
+// "-- attendance.by_day". Errors, the plans in docs/PERFORMANCE.md and the server's log show the name.
 type SQL string
 
 // Name returns the statement's name.
@@ -25,11 +25,12 @@ func (s SQL) Name() string {
 	return strings.TrimSpace(strings.TrimPrefix(line, "--"))
 }
 
-// With puts conditions in the place of the word /*where*/ in the statement, each with its AND. A condition that is not
-// asked for is left out, so that the planner sees only what counts.
+// With replaces the word /*where*/ in the statement by conditions, each with its AND. A condition
+// that the request does not need is left out, rather than compared with an empty value, so that the
+// planner can choose the index for those that remain.
 func (s SQL) With(conditions ...string) SQL { return s.Put("where", conditions...) }
 
-// Put does the same for another word.
+// Put does the same as [SQL.With] for another word.
 func (s SQL) Put(word string, conditions ...string) SQL {
 	var b strings.Builder
 	for _, c := range conditions {
@@ -41,8 +42,11 @@ func (s SQL) Put(word string, conditions ...string) SQL {
 	return SQL(strings.ReplaceAll(string(s), "/*"+word+"*/", b.String()))
 }
 
-// All returns every row of a statement. Into gives the addresses of an answer's fields in the order of the columns.
-func All[T any](ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any) ([]T, error) {
+// All returns every row of a statement. Into returns the addresses of a row's fields in the order
+// of the columns.
+func All[T any](
+	ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any,
+) ([]T, error) {
 	for i, a := range args {
 		if d, ok := a.(domain.Date); ok {
 			args[i] = pgtype.Date{Time: d.Time(), Valid: !d.IsZero()}
@@ -63,7 +67,9 @@ func All[T any](ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args
 }
 
 // One returns the first row of a statement, and whether there is one.
-func One[T any](ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any) (T, bool, error) {
+func One[T any](
+	ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any,
+) (T, bool, error) {
 	all, err := All(ctx, tx, s, into, args...)
 	if err != nil || len(all) == 0 {
 		var none T
@@ -72,7 +78,7 @@ func One[T any](ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args
 	return all[0], true, nil
 }
 
-// addresses lets dates be scanned, which pgx does not know.
+// addresses wraps dates, which pgx cannot scan.
 func addresses(fields []any) []any {
 	for i, f := range fields {
 		if d, ok := f.(*domain.Date); ok {
@@ -133,9 +139,9 @@ func Round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// If returns the condition when it is wanted and nothing otherwise; see [SQL.With].
-func If(wanted bool, condition string) string {
-	if wanted {
+// If returns the condition when a request needs it and nothing otherwise; see [SQL.With].
+func If(needed bool, condition string) string {
+	if needed {
 		return condition
 	}
 	return ""

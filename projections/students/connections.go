@@ -15,8 +15,8 @@ type Connections struct {
 	Classes  []string // classes of those children
 }
 
-// connectionsSQL reads all four lists in one round trip: every connection of a live client waits for
-// it. Students who have left the school connect nobody.
+// connectionsSQL reads all four lists in one round trip: every connection of a live client waits
+// for it. Students who have left the school connect nobody.
 const connectionsSQL = `
 WITH teaches AS MATERIALIZED (
 	SELECT jsonb_array_elements_text(class_ids) AS class_id

@@ -14,7 +14,8 @@ import (
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// Queries are the questions to the directory. One student is answered by package profile, which joins more than this.
+// Queries are those of the directory. The query for one student is in package profile, which joins
+// more than this read model.
 var Queries = []query.Endpoint{
 	query.Query[listInput, Directory]{
 		Name:        "students",
@@ -26,9 +27,12 @@ var Queries = []query.Endpoint{
 		Roles:       []query.Role{query.Admin, query.Teacher},
 		Indexes: []query.Index{
 			{Name: "students_by_name", Statement: "students.list", Request: "/students"},
-			{Name: "students_by_class", Statement: "students.list", Request: "/students?class=class-07"},
-			{Name: "students_withdrawn", Statement: "students.withdrawn", Request: "/students?status=withdrawn"},
-			{Name: "students_search", Statement: "students.search", Request: "/students?q=nakam+or"},
+			{Name: "students_by_class", Statement: "students.list",
+				Request: "/students?class=class-07"},
+			{Name: "students_withdrawn", Statement: "students.withdrawn",
+				Request: "/students?status=withdrawn"},
+			{Name: "students_search", Statement: "students.search",
+				Request: "/students?q=nakam+or"},
 			{Name: "student_guardians_pkey", Statement: "students.guardians", Request: "/students"},
 			{Name: "guardians_pkey", Statement: "students.guardians", Request: "/students"},
 		},
@@ -49,19 +53,19 @@ var Queries = []query.Endpoint{
 	},
 }
 
-// listInput says which students are wanted.
+// listInput selects students.
 type listInput struct {
 	Q      string `query:"q" maxLength:"200" doc:"Words of the name, or parts of them; accents and capitals do not matter"`
 	Class  string `query:"class" maxLength:"128" doc:"Only students of this class"`
 	Status string `query:"status" enum:"enrolled,withdrawn" default:"enrolled" doc:"Those who attend, or those who have left"`
-	After  string `query:"after" maxLength:"2048" doc:"The next of the page before"`
+	After  string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
 
 // Directory is a page of the directory.
 type Directory struct {
 	Students []Item `json:"students"`
-	Next     string `json:"next,omitzero" doc:"Give it as after to get the next page; absent on the last one"`
+	Next     string `json:"next,omitzero" doc:"Pass it as after to get the next page; absent on the last one"`
 }
 
 // Item is one student in a list.
@@ -108,8 +112,9 @@ FROM students
 WHERE school = $1 AND status = 'withdrawn' AND (sort_name, student_id) > ($2, $3) /*where*/
 ORDER BY sort_name, student_id LIMIT $4`
 
-// Searching for parts of names cannot use an index under row-level security: the server must not run LIKE, which might
-// tell what it sees, before it has left out other schools. The function search_students keeps to the school itself.
+// Searching for parts of names cannot use an index under row-level security: the server must not
+// run LIKE, which might leak what it sees, before it has filtered out other schools. The function
+// search_students filters by school itself.
 const searchSQL read.SQL = `-- students.search
 SELECT student_id, given_name, family_name, class_id, grade_level, status, sort_name
 FROM search_students($1, $2, $3, $4, $5, $6, $7)`
@@ -124,7 +129,8 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 	}
 	limit := read.Page(in.Limit, 50, 500)
 	fields := func(i *Item) []any {
-		return []any{&i.StudentID, &i.GivenName, &i.FamilyName, &i.ClassID, &i.GradeLevel, &i.Status, &i.sortName}
+		return []any{&i.StudentID, &i.GivenName, &i.FamilyName, &i.ClassID, &i.GradeLevel,
+			&i.Status, &i.sortName}
 	}
 	var items []Item
 	if patterns := patterns(in.Q); len(patterns) > 0 {
@@ -143,12 +149,14 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 		if in.Class != "" {
 			args = append(args, in.Class)
 		}
-		items, err = read.All(ctx, tx, statement.With(read.If(in.Class != "", "class_id = $5")), fields, args...)
+		items, err = read.All(ctx, tx, statement.With(read.If(in.Class != "", "class_id = $5")),
+			fields, args...)
 	}
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := read.Cut(items, limit, func(i Item) cursor { return cursor{i.sortName, i.StudentID} })
+	page, next, err := read.Cut(items, limit,
+		func(i Item) cursor { return cursor{i.sortName, i.StudentID} })
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +174,8 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 	return &Directory{Students: page, Next: next}, nil
 }
 
-// patterns turns what was typed into a pattern for each word, the longest first: it finds the fewest.
+// patterns turns what was typed into a pattern for each word, the longest first: it finds the
+// fewest.
 func patterns(q string) []string {
 	words := strings.Fields(searchable(q))
 	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) })
@@ -183,9 +192,12 @@ WHERE l.school = $1 AND l.student_id = ANY($2)
 ORDER BY l.student_id, l.is_primary DESC, l.guardian_id`
 
 // Guardians returns the guardians of students, by student, the primary ones first.
-func Guardians(ctx context.Context, tx pgx.Tx, school string, studentIDs []string) (map[string][]Contact, error) {
+func Guardians(
+	ctx context.Context, tx pgx.Tx, school string, studentIDs []string,
+) (map[string][]Contact, error) {
 	all, err := read.All(ctx, tx, guardiansSQL, func(c *Contact) []any {
-		return []any{&c.studentID, &c.GuardianID, &c.Name, &c.Relation, &c.Phone, &c.Email, &c.Language, &c.Primary}
+		return []any{&c.studentID, &c.GuardianID, &c.Name, &c.Relation, &c.Phone, &c.Email,
+			&c.Language, &c.Primary}
 	}, school, studentIDs)
 	if err != nil {
 		return nil, err
@@ -197,7 +209,7 @@ func Guardians(ctx context.Context, tx pgx.Tx, school string, studentIDs []strin
 	return by, nil
 }
 
-// classesInput has nothing to choose.
+// classesInput has no parameters.
 type classesInput struct{}
 
 // Classes is the list of classes.
@@ -212,7 +224,7 @@ type Class struct {
 	Staff    []Member `json:"staff"`
 }
 
-// Member is somebody who works at the school.
+// Member is a member of staff.
 type Member struct {
 	StaffID  string   `json:"staff_id"`
 	Name     string   `json:"name"`
@@ -228,7 +240,9 @@ SELECT class_id, enrolled FROM classes WHERE school = $1 AND enrolled > 0 ORDER 
 const staffSQL read.SQL = `-- students.staff
 SELECT staff_id, name, role, subjects, class_ids FROM staff WHERE school = $1 ORDER BY staff_id`
 
-func listClasses(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *classesInput) (*Classes, error) {
+func listClasses(
+	ctx context.Context, tx pgx.Tx, scope query.Scope, _ *classesInput,
+) (*Classes, error) {
 	classes, err := read.All(ctx, tx, classesSQL, func(c *Class) []any {
 		return []any{&c.ClassID, &c.Students}
 	}, scope.School)
@@ -267,7 +281,8 @@ func StaffOf(ctx context.Context, tx pgx.Tx, classID string) ([]Member, error) {
 const siblingsSQL read.SQL = `-- students.siblings
 SELECT DISTINCT s.student_id, s.given_name, s.family_name, s.class_id
 FROM student_guardians mine
-JOIN student_guardians theirs ON theirs.school = mine.school AND theirs.guardian_id = mine.guardian_id
+JOIN student_guardians theirs ON theirs.school = mine.school
+	AND theirs.guardian_id = mine.guardian_id
 JOIN students s ON s.school = theirs.school AND s.student_id = theirs.student_id
 WHERE mine.school = $1 AND mine.student_id = $2 AND s.student_id <> $2 AND s.status = 'enrolled'
 ORDER BY s.student_id`
@@ -288,7 +303,8 @@ func Siblings(ctx context.Context, tx pgx.Tx, school, studentID string) ([]Sibli
 }
 
 const namesSQL read.SQL = `-- students.names
-SELECT student_id, given_name, family_name, class_id FROM students WHERE school = $1 AND student_id = ANY($2)`
+SELECT student_id, given_name, family_name, class_id FROM students WHERE school = $1
+	AND student_id = ANY($2)`
 
 // Name is what lists of other read models show of a student.
 type Name struct {
@@ -298,7 +314,9 @@ type Name struct {
 }
 
 // Names returns the names of students, by id. Who was never enrolled is not in it.
-func Names(ctx context.Context, tx pgx.Tx, school string, studentIDs []string) (map[string]Name, error) {
+func Names(
+	ctx context.Context, tx pgx.Tx, school string, studentIDs []string,
+) (map[string]Name, error) {
 	type named struct {
 		Name
 		id string
@@ -328,14 +346,16 @@ type Student struct {
 }
 
 const oneSQL read.SQL = `-- students.one
-SELECT student_id, given_name, family_name, birth_date, class_id, grade_level, photo_url, status, enrolled_on, withdrawn_on
+SELECT student_id, given_name, family_name, birth_date, class_id, grade_level, photo_url, status,
+	enrolled_on, withdrawn_on
 FROM students WHERE school = $1 AND student_id = $2`
 
 // One returns a student, or [query.ErrNotFound].
 func One(ctx context.Context, tx pgx.Tx, school, studentID string) (Student, error) {
 	s, found, err := read.One(ctx, tx, oneSQL, func(s *Student) []any {
 		return []any{
-			&s.StudentID, &s.GivenName, &s.FamilyName, &s.BirthDate, &s.ClassID, &s.GradeLevel, &s.PhotoURL,
+			&s.StudentID, &s.GivenName, &s.FamilyName, &s.BirthDate, &s.ClassID, &s.GradeLevel,
+			&s.PhotoURL,
 			&s.Status, &s.EnrolledOn, &s.WithdrawnOn,
 		}
 	}, school, studentID)
@@ -356,15 +376,20 @@ type Headcount struct {
 
 // Count returns the school's headcount.
 func Count(ctx context.Context, tx pgx.Tx, school string) (Headcount, error) {
-	h, _, err := read.One(ctx, tx, countSQL, func(h *Headcount) []any { return []any{&h.Enrolled, &h.Classes} }, school)
+	h, _, err := read.One(ctx, tx, countSQL,
+		func(h *Headcount) []any { return []any{&h.Enrolled, &h.Classes} }, school)
 	return h, err
 }
 
 const isGuardianSQL read.SQL = `-- students.is_guardian
-SELECT EXISTS (SELECT FROM student_guardians WHERE school = $1 AND student_id = $2 AND guardian_id = $3)`
+SELECT EXISTS (SELECT FROM student_guardians WHERE school = $1 AND student_id = $2
+	AND guardian_id = $3)`
 
 // IsGuardian reports whether a guardian is linked to a student, and so may see what concerns them.
-func IsGuardian(ctx context.Context, tx pgx.Tx, school, guardianID, studentID string) (bool, error) {
-	is, _, err := read.One(ctx, tx, isGuardianSQL, func(is *bool) []any { return []any{is} }, school, studentID, guardianID)
+func IsGuardian(
+	ctx context.Context, tx pgx.Tx, school, guardianID, studentID string,
+) (bool, error) {
+	is, _, err := read.One(ctx, tx, isGuardianSQL, func(is *bool) []any { return []any{is} },
+		school, studentID, guardianID)
 	return is, err
 }

@@ -1,5 +1,6 @@
-// Package students is the directory: who attends the school and in which class, who answers for them, and who works
-// there. Guardians are kept once and linked to their students, so that a new telephone number reaches all of them.
+// Package students is the directory: who attends the school and in which class, who their guardians
+// are, and who works there. Guardians are stored once and linked to their students, so that a new
+// telephone number reaches all of them.
 package students
 
 import (
@@ -46,9 +47,10 @@ type studentKey struct {
 }
 
 type studentRow struct {
-	GivenName   string       `db:"given_name"`
-	FamilyName  string       `db:"family_name"`
-	SortName    string       `db:"sort_name"` // what lists are sorted by and names are searched in; see searchable
+	GivenName  string `db:"given_name"`
+	FamilyName string `db:"family_name"`
+	// what lists are sorted by and names are searched in; see searchable
+	SortName    string       `db:"sort_name"`
 	BirthDate   domain.Date  `db:"birth_date"`
 	ClassID     string       `db:"class_id"`
 	GradeLevel  domain.Label `db:"grade_level"`
@@ -69,20 +71,21 @@ type classRow struct {
 
 func enrolled(b *projections.Batch, e *domain.Envelope, m *student.Enrolled) error {
 	put(b, studentKey{e.School, m.StudentID}, studentRow{
-		GivenName: m.GivenName, FamilyName: m.FamilyName, SortName: searchable(m.FamilyName + " " + m.GivenName),
+		GivenName: m.GivenName, FamilyName: m.FamilyName,
+		SortName:  searchable(m.FamilyName + " " + m.GivenName),
 		BirthDate: m.BirthDate, ClassID: m.ClassID, GradeLevel: m.GradeLevel, PhotoURL: m.PhotoURL,
 		Status: Enrolled, EnrolledOn: m.On,
 	})
 	return nil
 }
 
-// classChanged and withdrawn may name a student that was never enrolled, as where a school joins in the middle of a
-// year: the row then waits for the names.
+// classChanged and withdrawn may name a student that was never enrolled, for example where a school
+// joins in the middle of a year: the row then waits for the names.
 func classChanged(b *projections.Batch, e *domain.Envelope, m *student.ClassChanged) error {
 	key := studentKey{e.School, m.StudentID}
-	row, known := students.Get(b, key)
+	row, exists := students.Get(b, key)
 	row.ClassID = m.ClassID
-	if !known {
+	if !exists {
 		row.Status, row.EnrolledOn = Enrolled, m.On
 	}
 	put(b, key, row)
@@ -97,7 +100,7 @@ func withdrawn(b *projections.Batch, e *domain.Envelope, m *student.Withdrawn) e
 	return nil
 }
 
-// put writes a student and keeps the numbers of students by class.
+// put writes a student and updates the numbers of students by class.
 func put(b *projections.Batch, key studentKey, row studentRow) {
 	old, _ := students.Get(b, key)
 	if old == row {
@@ -121,7 +124,8 @@ func count(b *projections.Batch, school string, s studentRow, n int64) {
 	classes.Put(b, key, class)
 }
 
-// searchable is how a name is compared: in small letters, without accents, and with one space between words.
+// searchable is how a name is compared: in small letters, without accents, and with one space
+// between words.
 func searchable(name string) string {
 	var b strings.Builder
 	b.Grow(len(name))
@@ -151,7 +155,8 @@ type memberRow struct {
 }
 
 func assigned(b *projections.Batch, e *domain.Envelope, m *staff.Assigned) error {
-	members.Put(b, memberKey{e.School, m.StaffID}, memberRow{m.Name, m.Role, m.ClassIDs, m.Subjects})
+	members.Put(b, memberKey{e.School, m.StaffID},
+		memberRow{m.Name, m.Role, m.ClassIDs, m.Subjects})
 	return nil
 }
 
@@ -160,9 +165,9 @@ type guardianKey struct {
 	GuardianID string `db:"guardian_id"`
 }
 
-// guardianRow remembers by which event each part of it was set. Links are events of the student and changes of contact
-// events of the guardian, so that one may be parked while the other is folded; whatever the order, the later one in the
-// log counts.
+// guardianRow remembers by which event each part of it was set. Links are events of the student and
+// changes of contact events of the guardian, so that one may be parked while the other is folded;
+// whatever the order, the later one in the log counts.
 type guardianRow struct {
 	Name      string `db:"name"`
 	Phone     string `db:"phone"`

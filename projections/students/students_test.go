@@ -19,7 +19,8 @@ func TestScenarios(t *testing.T) {
 	projtest.Run(t, "testdata", students.Queries, students.Projection)
 }
 
-// The function that searches sees all schools, so it must keep to the one of the transaction by itself.
+// The function that searches sees all schools, so it must itself filter by the one of the
+// transaction.
 func TestP10_SearchFindsNothingOutsideTheSchool(t *testing.T) {
 	t.Parallel()
 	conn, err := pgx.Connect(t.Context(), devtest.Postgres(t))
@@ -29,7 +30,9 @@ func TestP10_SearchFindsNothingOutsideTheSchool(t *testing.T) {
 		_, err := conn.Exec(t.Context(), `INSERT INTO schoolbell.students VALUES
 			($1, 's1', 'Ada', 'King', 'king ada', NULL, '7A', '', '', 'enrolled', NULL, NULL)`, school)
 		require.NoError(t, err)
-		_, err = conn.Exec(t.Context(), `INSERT INTO schoolbell.staff VALUES ($1, 't1', 'Grace', 'teacher', '["7A"]', '[]')`, school)
+		_, err = conn.Exec(t.Context(),
+			`INSERT INTO schoolbell.staff VALUES ($1, 't1', 'Grace', 'teacher', '["7A"]', '[]')`,
+			school)
 		require.NoError(t, err)
 	}
 	for school, want := range map[string]int{"oak": 1, "ash": 0, "": 0} {

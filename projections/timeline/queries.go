@@ -18,38 +18,40 @@ import (
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
-// Queries are the questions to the lines.
+// Queries are those of the lines.
 var Queries = []query.Endpoint{
 	query.Query[input, Timeline]{
 		Name:    "student-timeline",
 		Path:    "/students/{id}/timeline",
 		Summary: "What happened to a student",
-		Description: "The newest first, a page at a time. Guardians and students see a score once the results of its class's " +
-			"term are published; teachers see no fees.",
+		Description: "The newest first, a page at a time. Guardians and students see a score " +
+			"once the results of its class's term are published; teachers see no fees.",
 		Reads:   []*projections.Projection{Projection, performance.Projection, students.Projection},
 		TTL:     time.Minute,
 		Roles:   []query.Role{query.Admin, query.Teacher},
 		BySight: true,
 		Own:     func(in *input) string { return in.StudentID },
 		Indexes: []query.Index{
-			{Name: "timeline_pkey", Statement: "timeline.list", Request: "/students/student-0007/timeline"},
-			{Name: "timeline_pkey", Statement: "timeline.own", Request: "/students/student-0007/timeline", Own: true},
+			{Name: "timeline_pkey", Statement: "timeline.list",
+				Request: "/students/student-0007/timeline"},
+			{Name: "timeline_pkey", Statement: "timeline.own",
+				Request: "/students/student-0007/timeline", Own: true},
 		},
 		Run: list,
 	},
 }
 
-// input says whose timeline, and which page of it.
+// input selects a timeline, and a page of it.
 type input struct {
 	StudentID string `path:"id" maxLength:"128"`
-	Before    string `query:"before" maxLength:"2048" doc:"The next of the page before"`
+	Before    string `query:"before" maxLength:"2048" doc:"The next of the previous page"`
 	Limit     int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Lines on a page"`
 }
 
 // Timeline is a page of the timeline.
 type Timeline struct {
 	Lines []Line `json:"lines"`
-	Next  string `json:"next,omitzero" doc:"Give it as before to get older lines; absent on the last page"`
+	Next  string `json:"next,omitzero" doc:"Pass it as before to get older lines; absent on the last page"`
 }
 
 // Line is one thing that happened.
@@ -70,8 +72,10 @@ WHERE school = $1 AND student_id = $2 AND position < $3 /*where*/ ORDER BY posit
 const ownSQL read.SQL = `-- timeline.own
 SELECT position, fact, at, data FROM timeline t
 WHERE school = $1 AND student_id = $2 AND position < $3 AND fact <> ALL($5) AND (
-	fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked') OR EXISTS (
-		SELECT FROM published_results p WHERE p.school = $1 AND p.class_id = t.data::jsonb ->> 'class_id'
+	fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked')
+	OR EXISTS (
+		SELECT FROM published_results p WHERE p.school = $1
+		AND p.class_id = t.data::jsonb ->> 'class_id'
 			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))
 ORDER BY position DESC LIMIT $4`
 
@@ -114,11 +118,12 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 	return a, err
 }
 
-// fromTeachers and fromFamilies are the facts whose lines are withheld from them: those that the domain does not show
-// them whole. The exceptions are lines that hold less than the event, that are shown once results are published (see
-// ownSQL), or that the timeline has always shown to teachers.
+// fromTeachers and fromFamilies are the facts whose lines are withheld from them: those that the
+// domain does not show them whole. The exceptions are lines that hold less than the event, that are
+// shown once results are published (see ownSQL), or that the timeline has always shown to teachers.
 var (
-	fromTeachers = withheld(domain.Teaching, "attendance.marked", "attendance.corrected", "guardian.linked",
+	fromTeachers = withheld(domain.Teaching, "attendance.marked", "attendance.corrected",
+		"guardian.linked",
 		"student.withdrawn", "document.rendered")
 	fromFamilies = withheld(domain.Family, "guardian.linked",
 		"assessment.scored", "assessment.score_corrected", "assessment.remarked")

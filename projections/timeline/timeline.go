@@ -1,8 +1,9 @@
-// Package timeline is what happened to a student, newest first: a line for each event whose declaration in its context
-// says [domain.OnTimeline]. Its table is append-only, keyed by the position of the event, and holds what a line shows.
+// Package timeline is what happened to a student, newest first: a line for each event whose
+// declaration in its context says [domain.OnTimeline]. Its table is append-only, keyed by the
+// position of the event, and holds what a line shows.
 //
-// A new event needs no change here: its line holds its data, for those who may see it. The first change for a line that
-// shows less, or joins another fact, is a case in fold.
+// A new event needs no change here: its line holds its data, for those who may see it. The first
+// change for a line that shows less, or joins another fact, is a case in fold.
 package timeline
 
 import (
@@ -39,12 +40,14 @@ type key struct {
 }
 
 type row struct {
-	Fact string    `db:"fact"` // the event's type without its frame, for example "attendance.marked"
+	// the event's type without its frame, for example "attendance.marked"
+	Fact string    `db:"fact"`
 	At   time.Time `db:"at"`
 	Data string    `db:"data"` // JSON
 }
 
-// What is stored of events that are frequent or hold more than a line needs. Others are stored whole.
+// What is stored of events that are frequent or hold more than a line needs. Others are stored
+// whole.
 type (
 	score struct {
 		AssessmentID string       `json:"assessment_id"`
@@ -74,8 +77,9 @@ type (
 	}
 )
 
-// fold adds the line of an event that its declaration puts on the timeline, see [domain.OnTimeline]. What a line holds is
-// the event as it is, but for those below that are frequent, too long, or say only which invoice or payment they change.
+// fold adds the line of an event that its declaration puts on the timeline, see
+// [domain.OnTimeline]. What a line holds is the event as it is, but for those below that are
+// frequent, too long, or say only which invoice or payment they change.
 func fold(b *projections.Batch, e *domain.Envelope) error {
 	name, ok := names[reflect.TypeOf(e.Data)]
 	if !ok {
@@ -143,7 +147,8 @@ func (l line) addMark(b *projections.Batch, m *attendance.Marked) (err error) {
 	text = m.Date.Time().AppendFormat(text, time.DateOnly)
 	text = append(text, '"')
 	for _, field := range [...]struct{ name, value string }{
-		{`,"session":`, m.Session}, {`,"status":`, m.Status}, {`,"class_id":`, m.ClassID}, {`,"reason":`, m.Reason},
+		{`,"session":`, m.Session}, {`,"status":`, m.Status}, {`,"class_id":`, m.ClassID},
+		{`,"reason":`, m.Reason},
 	} {
 		if field.value == "" {
 			continue
@@ -161,11 +166,12 @@ func (l line) put(b *projections.Batch, text []byte) {
 	lines.Put(b, key{l.school, l.studentID, l.position}, row{l.fact, l.at.UTC(), string(text)})
 }
 
-// A waiver names only its invoice and a reversal only its payment. Their line is added by whichever of the two events is
-// folded second, and stands at the position of the waiver or the reversal either way. An invoice or a payment that is
-// repeated has no line.
+// A waiver names only its invoice and a reversal only its payment. Their line is added by whichever
+// of the two events is folded second, and stands at the position of the waiver or the reversal
+// either way. An invoice or a payment that is repeated has no line.
 
-var waiverName, reversalName = names[reflect.TypeFor[*fee.Waived]()], names[reflect.TypeFor[*fee.PaymentReversed]()]
+var waiverName, reversalName = names[reflect.TypeFor[*fee.Waived]()],
+	names[reflect.TypeFor[*fee.PaymentReversed]()]
 
 func invoiced(b *projections.Batch, l line, m *fee.Invoiced) error {
 	i := fees.InvoiceOf(b, l.school, m.InvoiceID)
@@ -189,7 +195,9 @@ func waived(b *projections.Batch, l line, m *fee.Waived) error {
 	return addWaiver(b, l.school, m.InvoiceID, i, w)
 }
 
-func addWaiver(b *projections.Batch, school, invoiceID string, i fees.Invoice, w fees.Waiver) error {
+func addWaiver(
+	b *projections.Batch, school, invoiceID string, i fees.Invoice, w fees.Waiver,
+) error {
 	l := line{school, i.StudentID, waiverName, w.Position, w.Time}
 	return l.add(b, waiver{invoiceID, w.Amount, i.Currency, w.Reason})
 }

@@ -74,7 +74,7 @@ func Suite(t *testing.T, blobs document.Blobs) {
 		require.ErrorIs(t, err, document.ErrTooLarge)
 		require.NoError(t, blobs.Write(t.Context(), "documents/large", make([]byte, 101)))
 		_, err = blobs.Read(t.Context(), "documents/large", 100)
-		require.ErrorContains(t, err, "limit of 100")
+		require.ErrorContains(t, err, "at most 100 bytes")
 		body, err := blobs.Read(t.Context(), "documents/large", 101)
 		require.NoError(t, err)
 		require.Len(t, body, 101)

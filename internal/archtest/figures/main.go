@@ -65,6 +65,7 @@ func table(out io.Writer, dirs []string, trees []figures) error {
 	row("files", func(f figures) string { return strconv.Itoa(f.Files) })
 	row("lines, without tests", func(f figures) string { return strconv.Itoa(f.Lines) })
 	row("  of code", func(f figures) string { return strconv.Itoa(f.CodeLines) })
+	row("  tokens of code", func(f figures) string { return strconv.Itoa(f.Tokens) })
 	row("  of comments", func(f figures) string { return fmt.Sprintf("%d (%.1f %%)", f.CommentLines, f.CommentShare) })
 	row("  over 100 columns", func(f figures) string { return fmt.Sprintf("%d (%.1f %%)", f.WideLines, f.WideShare) })
 	row("lines of tests", func(f figures) string { return strconv.Itoa(f.TestLines) })

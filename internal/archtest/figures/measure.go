@@ -30,6 +30,7 @@ type figures struct {
 	Files        int     `json:"files"`
 	Lines        int     `json:"lines"`
 	CodeLines    int     `json:"code_lines"`
+	Tokens       int     `json:"tokens"` // of code: they do not depend on where lines are broken
 	CommentLines int     `json:"comment_lines"`
 	CommentShare float64 `json:"comment_percent"`
 	WideLines    int     `json:"wide_lines"`
@@ -47,12 +48,12 @@ type figures struct {
 
 // tree collects what is counted while files are read.
 type tree struct {
-	files, functions      []int // lengths
-	lines, code, comments int
-	wide, tests, support  int
-	exported, documented  int
-	interfaces, settings  int
-	fset                  *token.FileSet
+	files, functions              []int // lengths
+	lines, code, tokens, comments int
+	wide, tests, support          int
+	exported, documented          int
+	interfaces, settings          int
+	fset                          *token.FileSet
 }
 
 // measure reads all Go files below dir but those of other modules, vendored ones and generated ones.
@@ -142,6 +143,9 @@ func (t *tree) countLines(source []byte) {
 		}
 		if tok == token.SEMICOLON && text == "\n" {
 			continue
+		}
+		if tok != token.COMMENT && tok != token.COMMA { // a broken list ends in one more comma
+			t.tokens++
 		}
 		first := handle.Line(pos)
 		seen := code
@@ -247,7 +251,7 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 
 func (t *tree) figures() figures {
 	return figures{
-		Files: len(t.files), Lines: t.lines, CodeLines: t.code,
+		Files: len(t.files), Lines: t.lines, CodeLines: t.code, Tokens: t.tokens,
 		CommentLines: t.comments, CommentShare: percent(t.comments, t.lines),
 		WideLines: t.wide, WideShare: percent(t.wide, t.lines),
 		TestLines: t.tests, TestRatio: ratio(t.tests, t.lines),

@@ -33,6 +33,7 @@ func (p *program) wireProjections(
 		shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers},
 	}
 	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
+	cfg.Reader = p.reader
 	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
 	engine, err := projections.NewEngine(cfg)
 	if err != nil {
