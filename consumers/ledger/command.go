@@ -45,7 +45,8 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("delivery %s is %s: it cannot be %s", e.ID, e.State, e.Wanted)
 }
 
-// change locks a delivery, checks its state, records the operation in the delivery's log and does it.
+// change locks a delivery, checks its state, records the operation in the delivery's log and does
+// it.
 func (l *Ledger) change(
 	ctx context.Context, id, wanted, actor string, from []consumers.State,
 	do func(tx pgx.Tx, e *Entry) error,

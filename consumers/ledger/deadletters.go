@@ -79,8 +79,8 @@ func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Plannin
 	return nil
 }
 
-// DeadLetters returns the events that could not be planned, the oldest first, of one school or, when
-// it is empty, of all.
+// DeadLetters returns the events that could not be planned, the oldest first, of one school or,
+// when it is empty, of all.
 func (l *Ledger) DeadLetters(ctx context.Context, school string) ([]DeadLetter, error) {
 	rows, _ := l.pool.Query(ctx, `
 		SELECT partition, log_offset, school, event_id, type, reason, at

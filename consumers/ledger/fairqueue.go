@@ -13,10 +13,10 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// River fetches the jobs of a queue and priority by scheduled_at. For a job that is due, any time in
-// the past will do; so it serves as the job's position in a line: the jobs of each school are one
-// tick apart, from the position on that is being served now. A school with 50,000 jobs and one with
-// three then take turns until the three are done.
+// River fetches the jobs of a queue and priority by scheduled_at. For a job that is due, any time
+// in the past will do; so it serves as the job's position in a line: the jobs of each school are
+// one tick apart, from the position on that is being served now. A school with 50,000 jobs and one
+// with three then take turns until the three are done.
 const (
 	tick = time.Microsecond
 	// lineStart is how far in the past a line begins. It has room for 3,600,000,000 jobs of one

@@ -86,9 +86,9 @@ func scanEntry(row pgx.CollectableRow) (*Entry, error) {
 	return e, nil
 }
 
-// List returns deliveries, the latest first. It reads those of each school along their index; the few
-// dead or unknown ones have a list of their own. Only a filter on another state that is rare may have
-// to read a lot.
+// List returns deliveries, the latest first. It reads those of each school along their index; the
+// few dead or unknown ones have a list of their own. Only a filter on another state that is rare
+// may have to read a lot.
 func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100

@@ -145,8 +145,8 @@ func TestOneSchoolsTroubleIsNotTheOthers(t *testing.T) {
 	require.Equal(t, 4, made)
 }
 
-// TestP5_RemindersAreMadeOnce has several processes make the same reminders at the same time, each cut off in the middle
-// and started again.
+// TestP5_RemindersAreMadeOnce has several processes make the same reminders at the same time, each
+// cut off in the middle and started again.
 func TestP5_RemindersAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// Settings stores the settings of schools, in all versions: an event is planned with those that were
-// in force when it was appended, so that planning it again gives the same. It implements
+// Settings stores the settings of schools, in all versions: an event is planned with those that
+// were in force when it was appended, so that planning it again gives the same. It implements
 // [consumers.SettingsSource].
 type Settings struct {
 	pool *pgxpool.Pool
@@ -128,8 +128,8 @@ func (s *Settings) Set(ctx context.Context, settings *consumers.Settings, actor 
 	return s.SetFrom(ctx, settings, actor, time.Now())
 }
 
-// SetFrom replaces the settings of a school from a time on, which may be in the past: for events that
-// were appended before the school had any.
+// SetFrom replaces the settings of a school from a time on, which may be in the past: for events
+// that were appended before the school had any.
 func (s *Settings) SetFrom(ctx context.Context, settings *consumers.Settings, actor string, from time.Time) error {
 	_, err := s.write(ctx, settings, anyVersion, actor, from)
 	return err
@@ -138,8 +138,8 @@ func (s *Settings) SetFrom(ctx context.Context, settings *consumers.Settings, ac
 // ErrStale means that the settings have been changed since they were read.
 var ErrStale = errors.New("the settings have been changed meanwhile")
 
-// Replace replaces a version of the settings of a school, 0 for none, and returns the new version. The
-// error is [ErrStale] when they have been changed since.
+// Replace replaces a version of the settings of a school, 0 for none, and returns the new version.
+// The error is [ErrStale] when they have been changed since.
 func (s *Settings) Replace(ctx context.Context, settings *consumers.Settings, version int64, actor string) (int64, error) {
 	return s.write(ctx, settings, version, actor, time.Now())
 }

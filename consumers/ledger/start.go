@@ -59,8 +59,8 @@ func (r *deliveryRow) finish() error {
 	return nil
 }
 
-// startSQL records that deliveries are being sent, before any provider is called, and fences earlier
-// starts. It returns none that is done, dead or cancelled.
+// startSQL records that deliveries are being sent, before any provider is called, and fences
+// earlier starts. It returns none that is done, dead or cancelled.
 const startSQL = `
 UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1,
 	attempts = attempts + 1, started_at = now(), changed_at = now()

@@ -35,9 +35,9 @@ func (l *Ledger) watch(ctx context.Context) {
 	}
 }
 
-// resolveUnknown fails deliveries whose outcome has been unknown for longer than their channel waits
-// for a report: by then the school should learn that they may not have arrived. They are not sent
-// again. A report that comes even later still counts.
+// resolveUnknown fails deliveries whose outcome has been unknown for longer than their channel
+// waits for a report: by then the school should learn that they may not have arrived. They are not
+// sent again. A report that comes even later still counts.
 func (l *Ledger) resolveUnknown(ctx context.Context) error {
 	var channels []string
 	var waits []time.Duration

@@ -179,9 +179,9 @@ func (f *finish) retryLater(
 	return f
 }
 
-// retryPause is the pause after so many attempts. It doubles with each, and half of it is random, so
-// that deliveries that failed together are not retried together. It is a function of the number of
-// attempts, as the next one may be in another process.
+// retryPause is the pause after so many attempts. It doubles with each, and half of it is random,
+// so that deliveries that failed together are not retried together. It is a function of the number
+// of attempts, as the next one may be in another process.
 func (l *Ledger) retryPause(attempts int) time.Duration {
 	d := l.cfg.RetryMax
 	if shift := attempts - 1; shift < 30 {
