@@ -195,7 +195,6 @@ const workerInvoices = "LEDGER_TEST_INVOICES"
 // again and again, and counts what is in the log.
 func TestP5_RemindersOfKilledProcesses(t *testing.T) {
 	t.Parallel()
-	devtest.Long(t) // the leader's term must end before there is another
 	w := setup(t)
 	broker := devtest.Kafka(t)
 	const invoices = 20_000

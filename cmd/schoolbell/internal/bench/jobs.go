@@ -86,7 +86,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	b.progressf("doing them")
 	stop, ended := b.start(ctx, l)
 	defer stop()
-	if done, err = b.perSecond(func() error { return b.wait(ctx, idle, b.Deliveries) }); err != nil {
+	if done, err = b.perSecond(func() error { return b.wait(ctx, l, idle, b.Deliveries) }); err != nil {
 		return nil, err
 	}
 	b.progressf("planning and doing at the same time")
@@ -94,7 +94,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 		if err := b.plan(ctx, l, from+b.Deliveries, b.Deliveries); err != nil {
 			return err
 		}
-		return b.wait(ctx, idle, 2*b.Deliveries)
+		return b.wait(ctx, l, idle, 2*b.Deliveries)
 	}); err != nil {
 		return nil, err
 	}
@@ -119,11 +119,13 @@ func (b *Jobs) perSecond(do func() error) (float64, error) {
 
 // wait returns when the provider has been called n times, and every outcome is stored and in the
 // log.
-func (b *Jobs) wait(ctx context.Context, idle *idleProvider, n int) error {
+func (b *Jobs) wait(
+	ctx context.Context, l *ledger.Ledger, idle *idleProvider, n int,
+) error {
 	if err := idle.wait(ctx, n); err != nil {
 		return err
 	}
-	return b.settle(ctx)
+	return b.settle(ctx, l)
 }
 
 func (b *Jobs) progressf(format string, args ...any) {
@@ -173,15 +175,11 @@ func (b *Jobs) planning(i int) consumers.Planning {
 }
 
 // settle waits until all outcomes are in the log.
-func (b *Jobs) settle(ctx context.Context) error {
+func (b *Jobs) settle(ctx context.Context, l *ledger.Ledger) error {
 	for {
-		var left int
-		if err := b.Pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM schoolbell.ledger_outbox) +
-			(SELECT count(*) FROM schoolbell.ledger WHERE state = 'sending')`).Scan(&left); err != nil {
-			return fmt.Errorf("look whether it is done: %w", err)
-		}
-		if left == 0 {
-			return nil
+		left, err := l.Unsettled(ctx)
+		if err != nil || left == 0 {
+			return err
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
