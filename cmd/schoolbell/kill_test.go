@@ -22,7 +22,7 @@ import (
 )
 
 // TestP1_AcceptedEventsSurviveAKill kills a serve with its embedded servers while producers write
-// to it, and starts it again on the same data, three times. Every event that was answered with
+// to it, and starts it again on the same data, three times. Every event that was accepted with
 // 202 must be in the log and in the tables.
 func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 	t.Parallel()

@@ -163,17 +163,6 @@ func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
 	return e, nil
 }
 
-// Unsettled returns how many deliveries are being sent, and how many outcomes are not in the log yet,
-// together. It reads the whole ledger: it is for benchmarks, which wait for it to be 0.
-func (l *Ledger) Unsettled(ctx context.Context) (n int, err error) {
-	err = l.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM schoolbell.ledger_outbox) +
-		(SELECT count(*) FROM schoolbell.ledger WHERE state = 'sending')`).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("count unsettled deliveries: %w", err)
-	}
-	return n, nil
-}
-
 // FindByProviderID returns a function that finds the delivery with a provider's id for it, "" when
 // there is none. Providers need it before there is a ledger, which is made with them.
 func FindByProviderID(

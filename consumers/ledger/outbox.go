@@ -233,3 +233,14 @@ func (l *Ledger) appendAll(ctx context.Context, bySchool map[string][]eventlog.R
 	}
 	return g.Wait()
 }
+
+// Unsettled counts the deliveries that are being sent and the outcomes that are not in the log yet. It
+// scans the ledger: it is for benches and tests, which wait for 0.
+func (l *Ledger) Unsettled(ctx context.Context) (n int, err error) {
+	err = l.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM schoolbell.ledger_outbox) +
+		(SELECT count(*) FROM schoolbell.ledger WHERE state = 'sending')`).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count unsettled deliveries: %w", err)
+	}
+	return n, nil
+}

@@ -42,7 +42,9 @@ type SubscriberConfig struct {
 	Positions Positions // required
 	Group     string    // required; subscribers of one group share the messages of each topic
 	InFlight  int       // unacknowledged messages of a partition ([DefaultInFlight])
-	// Wants reports whether a record is to be handed out (all are).
+	// Reader of the log that Open returns, which this process shares (one for each subscription).
+	Reader *eventlog.Reader
+	// Wants reports whether a record is to be handed out (all are). Duplicates never are.
 	Wants  func(*eventlog.Record) bool
 	Logger *slog.Logger // (none)
 }
@@ -87,12 +89,16 @@ func (s *Subscriber) Subscribe(
 	ctx, cancel := context.WithCancel(ctx)
 	s.cancels = append(s.cancels, cancel)
 	out := make(chan *message.Message)
+	reader := s.cfg.Reader
+	if reader == nil {
+		reader = eventlog.NewReader(eventlog.ReaderConfig{Source: log, Logger: s.cfg.Logger})
+	}
 	s.work.Go(func() {
 		defer close(out)
 		defer cancel()
 		assigned := func(ctx context.Context, a eventlog.Assignment) error {
 			w := &partitionWorker{
-				Subscriber: s, log: log, assignment: a, out: out,
+				Subscriber: s, log: log, reader: reader, assignment: a, out: out,
 				logger: s.cfg.Logger.With("group", s.cfg.Group, "partition", a.Partition),
 			}
 			w.run(ctx)

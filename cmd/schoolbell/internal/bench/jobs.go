@@ -119,9 +119,7 @@ func (b *Jobs) perSecond(do func() error) (float64, error) {
 
 // wait returns when the provider has been called n times, and every outcome is stored and in the
 // log.
-func (b *Jobs) wait(
-	ctx context.Context, l *ledger.Ledger, idle *idleProvider, n int,
-) error {
+func (b *Jobs) wait(ctx context.Context, l *ledger.Ledger, idle *idleProvider, n int) error {
 	if err := idle.wait(ctx, n); err != nil {
 		return err
 	}

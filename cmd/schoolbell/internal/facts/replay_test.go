@@ -89,7 +89,9 @@ func (w *world) consume() (stop func()) {
 	require.NoError(w.t, err)
 	r, err := router.New(router.Config{
 		Log: w.log, Topic: topic, Positions: checkpoint.NewGroups(w.jobs, router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
-		Decode: cloudevents.Decode,
+		Reader: eventlog.NewReader(eventlog.ReaderConfig{
+			Source: w.log, Decode: cloudevents.Decode,
+		}),
 	})
 	require.NoError(w.t, err)
 	stopEngine := start(w.t, engine.Run)
