@@ -69,11 +69,16 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 		{name: "TruncatedLog", test: testTruncated, needs: func(h *Harness) bool { return h.Truncate != nil }},
 		{name: "RecreatedTopic", test: testRecreated, needs: func(h *Harness) bool { return h.Recreate != nil }},
 		{name: "ConcurrentAppendersShareBatches", test: testConcurrentAppends},
+		{name: "P3_CursorsAgree", test: testReader},
 		{name: "GroupSharesPartitions", test: testGroup},
 		{name: "GroupReportsTheErrorOfAWorker", test: testWorkerFails},
 		{name: "GroupCommitsOffsets", test: testCommitted, needs: func(h *Harness) bool { return h.Committed != nil }},
 		{name: "P1_Outage", test: testOutage, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
 		{name: "P1_Restarts", test: testRestarts, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
+		{
+			name: "CursorsOutlastAnOutage", test: testReaderOutage,
+			needs: func(h *Harness) bool { return h.Stop != nil }, outage: true,
+		},
 		{name: "SilentBroker", test: testSilence, needs: func(h *Harness) bool { return h.Pause != nil }, outage: true},
 	}
 	for _, outage := range []bool{false, true} {
