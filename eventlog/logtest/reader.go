@@ -17,7 +17,9 @@ func testReader(t *testing.T, h *Harness) {
 	const window, sent, distinct = 40, 600, 70
 	log := h.Open(t)
 	school := schoolIn(h, 1)
-	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: log, Window: window, Cache: 1 << 10, Decode: readEvent})
+	reader := eventlog.NewReader(
+		eventlog.ReaderConfig{Source: log, Window: window, Cache: 1 << 10, Decode: readEvent},
+	)
 	last := map[string]int64{}
 	var want []bool
 	appendNext := func() {
