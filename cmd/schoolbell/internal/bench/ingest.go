@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 // Ingest measures how many events a second are accepted over HTTP, each durable in the log before

@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
