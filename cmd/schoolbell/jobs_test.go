@@ -202,7 +202,7 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	// One that a planner could not handle, before the planner was fixed.
 	a.sql(
 		t,
-		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
+		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
 		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
 	)
 	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")

@@ -67,7 +67,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 	}
 	events, err := router.New(router.Config{
 		Log: log, Topic: topic.Name, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
-		Decode: cloudevents.Decode,
+		Reader: eventlog.NewReader(eventlog.ReaderConfig{Source: log, Decode: cloudevents.Decode}),
 	})
 	if err != nil {
 		return err

@@ -42,7 +42,9 @@ var (
 
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
 // waits for a cluster that is not there yet, up to the configured time. The registerer may be nil.
-func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+func Open(
+	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure the log: %w", err)
 	}
@@ -56,7 +58,9 @@ func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheu
 		return nil, err
 	}
 	l := &Log{config: config, logger: logger, codec: codec}
-	l.dialer = &dialer{dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout}
+	l.dialer = &dialer{
+		dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout,
+	}
 	l.cluster = newCluster(l.dialer, config.Brokers, config.Topic)
 
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
@@ -86,7 +90,9 @@ func (l *Log) Close() error {
 }
 
 // Fetch implements [eventlog.Fetcher].
-func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (batch eventlog.Batch, err error) {
+func (l *Log) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (batch eventlog.Batch, err error) {
 	start := time.Now()
 	var got decoded
 	defer func() { l.metrics.fetched(start, got, err) }()
@@ -110,11 +116,15 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 			return err
 		}
 		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames)
-		batch = eventlog.Batch{Records: got.records, Next: got.next, HighWatermark: f.highWatermark, LogStart: f.logStart}
+		batch = eventlog.Batch{
+			Records: got.records, Next: got.next, HighWatermark: f.highWatermark,
+			LogStart: f.logStart,
+		}
 		return err
 	})
 	if err != nil {
-		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
+		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset,
+			partition, err)
 	}
 	if got.packed > 0 {
 		l.ratios[partition].Store(uint32(min(got.unpacked*100/got.packed, 10_000)))
@@ -133,7 +143,10 @@ func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 			err = m.fault
 		}
 		if err == nil {
-			return eventlog.Topic{Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]), Partitions: int32(len(m.leaders))}, nil
+			return eventlog.Topic{
+				Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]),
+				Partitions: int32(len(m.leaders)),
+			}, nil
 		}
 		if ctx.Err() == nil {
 			last = err
