@@ -171,8 +171,8 @@ func TestSchoolsDecideByCommand(t *testing.T) {
 	code, _, stderr = command(t,
 		append([]string{"jobs", "settings", "set", "--school", "oak", file}, a.remote()...)...)
 	require.Equal(t, exitFailed, code)
-	require.Equal(t, "schoolbell: settings: /time_zone must be a time zone, as in Africa/Abidjan\n"+
-		"schoolbell: settings: /reminders/most must lie between 0 and 50\n", stderr)
+	require.Equal(t, "schoolbell: settings: /time_zone must be a time zone, for example Africa/Abidjan\n"+
+		"schoolbell: settings: /reminders/most must be between 0 and 50\n", stderr)
 	var refused struct {
 		Errors []domain.Fault `json:"errors"`
 	}
