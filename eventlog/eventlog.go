@@ -1,9 +1,3 @@
-// Package eventlog is the contract between Schoolbell and the log that holds its events. Package
-// internal/kafka stores it in Kafka and package eventlog/memlog in memory; the suite in
-// eventlog/logtest proves that both do.
-//
-// The log is one topic with a fixed number of partitions. All records of a school are in one
-// partition, found by [PartitionFor], so that they are totally ordered.
 package eventlog
 
 import (
@@ -65,7 +59,9 @@ type Fetcher interface {
 	// Fetch returns records from an offset on. When there are none it waits up to maxWait for one
 	// and then returns an empty batch. maxBytes bounds the batch, but at least one record is
 	// returned if there is one.
-	Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (Batch, error)
+	Fetch(
+		ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+	) (Batch, error)
 }
 
 // Topic describes the log.

@@ -37,18 +37,21 @@ const (
 	maxDecodedBatch = 64 << 20 // what one batch may inflate to
 )
 
-// codec writes and reads batches. It is safe for concurrent use.
+// codec writes and reads batches. It is safe for concurrent use: the zstd coders hold the scratch
+// memory, which is large, and lend it to one call after the other.
 type codec struct {
 	zip   *zstd.Encoder
 	unzip *zstd.Decoder
 }
 
 func newCodec() (*codec, error) {
-	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
-	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch), zstd.WithDecoderConcurrency(0))
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch),
+		zstd.WithDecoderConcurrency(0))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd decoder: %w", err)
 	}
@@ -154,7 +157,9 @@ type decoded struct {
 
 // decode reads batches until it has limit bytes of records or more. Records below the wanted offset
 // are left out.
-func (c *codec) decode(data []byte, partition int32, want int64, limit int, names headerNames) (decoded, error) {
+func (c *codec) decode(
+	data []byte, partition int32, want int64, limit int, names headerNames,
+) (decoded, error) {
 	out := decoded{next: want}
 	size := len(data)
 	for out.unpacked < limit {
@@ -179,7 +184,8 @@ func (c *codec) decode(data []byte, partition int32, want int64, limit int, name
 		data = rest
 	}
 	if size > 0 && out.next == want { // a reader would fetch the same offset forever
-		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size, want, errMalformed)
+		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size,
+			want, errMalformed)
 	}
 	return out, nil
 }
@@ -206,11 +212,15 @@ func countRecords(data []byte) (n int) {
 }
 
 // decodeBatch appends the records of one batch and returns their size.
-func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record) (int, error) {
+func (c *codec) decodeBatch(
+	batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record,
+) (int, error) {
 	if magic := batch[16]; magic != 2 {
 		return 0, fmt.Errorf("format %d, want 2", magic)
 	}
-	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(batch[crcStart:], castagnoli) {
+	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(
+		batch[crcStart:], castagnoli,
+	) {
 		return 0, errors.New("checksum does not match")
 	}
 	d := decoder{b: batch}
@@ -263,7 +273,8 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names hea
 			}
 			from := len(headers)
 			for range n {
-				headers = append(headers, eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
+				headers = append(headers,
+					eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
 			}
 			rec.Headers = headers[from:len(headers):len(headers)]
 		}

@@ -8,9 +8,11 @@ import (
 )
 
 // The requests that are made all the time are written here and not by kafka-go, whose versions of
-// them know nothing of topic ids. Reading by id is what tells a topic that was deleted and created
-// again from the one that a reader's position belongs to.
+// them do not have topic ids. Reading by id is what distinguishes a topic that was deleted and
+// created again from the one that a reader's position belongs to. They also allocate much less: the
+// response stays in the connection's buffer, and only records are copied out of it.
 
+// message is a request in the version that is written here.
 type message struct {
 	key     protocol.ApiKey
 	version int16
@@ -22,9 +24,12 @@ var (
 	listOffsetsMessage = message{protocol.ListOffsets, 7}
 	metadataMessage    = message{protocol.Metadata, 12}
 
-	requiredVersions = [...]message{produceMessage, fetchMessage, listOffsetsMessage, metadataMessage}
+	requiredVersions = [...]message{
+		produceMessage, fetchMessage, listOffsetsMessage, metadataMessage,
+	}
 )
 
+// codeError returns the error that a code in a response stands for, nil for none.
 func codeError(code int16) error {
 	if code == 0 {
 		return nil
@@ -143,7 +148,9 @@ func (c *conn) offset(topic string, partition int32, at int64) (int64, error) {
 }
 
 // produce writes one batch and returns the offset of its first record.
-func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Duration) (base int64, err error) {
+func (c *conn) produce(
+	topic string, partition int32, batch []byte, wait time.Duration,
+) (base int64, err error) {
 	d, err := c.send(produceMessage, func(e *encoder) {
 		*e = append(make(encoder, 0, len(batch)+256), *e...)
 		e.null()    // no transaction
@@ -179,7 +186,9 @@ type fetched struct {
 	batches       []byte // part of the connection's response buffer
 }
 
-func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes int32, wait time.Duration) (fetched, error) {
+func (c *conn) fetch(
+	topicID [16]byte, partition int32, offset int64, maxBytes int32, wait time.Duration,
+) (fetched, error) {
 	d, err := c.send(fetchMessage, func(e *encoder) {
 		e.int32(-1) // not a replica
 		e.int32(int32(wait.Milliseconds()))
