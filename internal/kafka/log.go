@@ -26,7 +26,9 @@ type Log struct {
 	dialer  *dialer
 	codec   *codec
 	topicID [16]byte
-	writers []partitionWriter
+	// what Fetch returns; an inbox leaves out what was not committed
+	isolation isolation
+	writers   []partitionWriter
 	ratios  []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
 
 	queued  atomic.Int64    // bytes
@@ -43,6 +45,14 @@ var (
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
 // waits for a cluster that is not there yet, up to the configured time. The registerer may be nil.
 func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+	return open(ctx, config, logger, reg, readUncommitted, (*Log).prepareTopic)
+}
+
+// open is Open, with what prepares the topic.
+func open(
+	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+	level isolation, prepare func(*Log, context.Context) error,
+) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure the log: %w", err)
 	}
@@ -55,15 +65,15 @@ func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheu
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{config: config, logger: logger, codec: codec}
+	l := &Log{config: config, logger: logger, codec: codec, isolation: level}
 	l.dialer = &dialer{dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout}
 	l.cluster = newCluster(l.dialer, config.Brokers, config.Topic)
 
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 	defer cancel()
-	if err := l.prepareTopic(opening); err != nil {
+	if err := prepare(l, opening); err != nil {
 		l.cluster.close()
-		return nil, fmt.Errorf("open the log %s at %v: %w", config.Topic, config.Brokers, err)
+		return nil, fmt.Errorf("open the topic %s at %v: %w", config.Topic, config.Brokers, err)
 	}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for i := range l.writers {
@@ -101,7 +111,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		if err := l.checkTopicID(m); err != nil {
 			return err
 		}
-		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait)
+		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait, l.isolation)
 		switch {
 		case err == nil:
 		case errors.Is(err, kafkago.OffsetOutOfRange):
@@ -109,7 +119,8 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		default:
 			return err
 		}
-		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames)
+		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames,
+			f.transactions)
 		batch = eventlog.Batch{Records: got.records, Next: got.next, HighWatermark: f.highWatermark, LogStart: f.logStart}
 		return err
 	})
