@@ -80,7 +80,9 @@ type Fetcher interface {
 	// Fetch returns records from an offset on. When there are none it waits up to maxWait for one
 	// and then returns an empty batch. maxBytes bounds the batch, but at least one record is
 	// returned if there is one.
-	Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (Batch, error)
+	Fetch(
+		ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+	) (Batch, error)
 }
 
 // Topic describes the log.

@@ -82,8 +82,9 @@ func TestASchoolThatComesLaterJoinsWhereTheLineIs(t *testing.T) {
 	require.Less(t, last, 750)
 }
 
-// TestUrgentOvertakesTenThousandBulk plans urgent deliveries one after the other while a backlog is worked off, and counts
-// how many of the backlog were done between when each was planned and when it was done.
+// TestUrgentOvertakesTenThousandBulk plans urgent deliveries one after the other while a backlog is
+// worked off, and counts how many of the backlog were done between when each was planned and when
+// it was done.
 func TestUrgentOvertakesTenThousandBulk(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -108,9 +108,10 @@ func work(ctx context.Context) error {
 	return runWithPlanners(ctx, pool, log, l)
 }
 
-// TestP5_WorkersKilledAndAFaultyProvider kills processes that plan what is in the log and do it, with SIGKILL, and freezes
-// others, while the provider answers with errors, silence and refusals after it has taken messages, and its reports come
-// twice and in the wrong order. What the provider has taken is counted there.
+// TestP5_WorkersKilledAndAFaultyProvider kills processes that plan what is in the log and do it,
+// with SIGKILL, and freezes others, while the provider answers with errors, silence and refusals
+// after it has taken messages, and its reports come twice and in the wrong order. What the provider
+// has taken is counted there.
 func TestP5_WorkersKilledAndAFaultyProvider(t *testing.T) {
 	t.Parallel()
 	n := devtest.Size(t, "SCHOOLBELL_FAULT_DELIVERIES", 500, 20_000)

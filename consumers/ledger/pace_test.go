@@ -72,8 +72,8 @@ func TestPausesGrowToALimit(t *testing.T) {
 	}
 }
 
-// TestALimitHoldsForAllProcesses has two ledgers send through the same provider. The limit is a mean: nobody may be asked
-// before his slot, but who is late need not wait for the next.
+// TestALimitHoldsForAllProcesses has two ledgers send through the same provider. The limit is a
+// mean: nobody may be asked before his slot, but who is late need not wait for the next.
 func TestALimitHoldsForAllProcesses(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -95,8 +95,8 @@ func TestALimitHoldsForAllProcesses(t *testing.T) {
 	require.GreaterOrEqual(t, asked.at[len(asked.at)-1].Sub(began), least)
 }
 
-// TestDoubtsEnd has nobody report about a delivery that is unknown. It is given up without being sent again, and a report
-// that comes after all is believed.
+// TestDoubtsEnd has nobody report about a delivery that is unknown. It is given up without being
+// sent again, and a report that comes after all is believed.
 func TestDoubtsEnd(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 )
 
-// TestNothingReadsTheWholeLedger does everything that is done to deliveries day by day in a ledger that is large, and then
-// asks the server whether it has read a table from one end to the other.
+// TestNothingReadsTheWholeLedger does everything that is done to deliveries day by day in a ledger
+// that is large, and then asks the server whether it has read a table from one end to the other.
 func TestNothingReadsTheWholeLedger(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -252,7 +252,8 @@ func TestADeliveryThatLostItsJobGetsANewOne(t *testing.T) {
 	w.eventually(map[string]int{"sent": 1})
 }
 
-// River writes down a little later that a job is done, and many at once; what a crash takes of that is done again.
+// River writes down a little later that a job is done, and many at once; what a crash takes of that
+// is done again.
 func TestP5_JobsWhoseEndIsLostSendNothingAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -145,8 +145,8 @@ func TestOneSchoolsTroubleIsNotTheOthers(t *testing.T) {
 	require.Equal(t, 4, made)
 }
 
-// TestP5_RemindersAreMadeOnce has several processes make the same reminders at the same time, each cut off in the middle
-// and started again.
+// TestP5_RemindersAreMadeOnce has several processes make the same reminders at the same time, each
+// cut off in the middle and started again.
 func TestP5_RemindersAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -191,11 +191,10 @@ func TestP5_RemindersAreMadeOnce(t *testing.T) {
 // workerInvoices is how many invoices are overdue, for a worker that reminds of them.
 const workerInvoices = "LEDGER_TEST_INVOICES"
 
-// TestP5_RemindersOfKilledProcesses has River make reminders in two processes that are killed with SIGKILL, the leader
-// among them, and counts what is in the log.
+// TestP5_RemindersOfKilledProcesses has two processes make reminders that are killed with SIGKILL
+// again and again, and counts what is in the log.
 func TestP5_RemindersOfKilledProcesses(t *testing.T) {
 	t.Parallel()
-	devtest.Long(t) // the leader's term must end before there is another
 	w := setup(t)
 	broker := devtest.Kafka(t)
 	const invoices = 20_000

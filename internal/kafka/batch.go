@@ -48,11 +48,13 @@ type codec struct {
 }
 
 func newCodec() (*codec, error) {
-	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
-	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch), zstd.WithDecoderConcurrency(0))
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch),
+		zstd.WithDecoderConcurrency(0))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd decoder: %w", err)
 	}
@@ -196,7 +198,8 @@ func (c *codec) decode(
 		data = rest
 	}
 	if size > 0 && out.next == want { // a reader would fetch the same offset forever
-		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size, want, errMalformed)
+		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size,
+			want, errMalformed)
 	}
 	return out, nil
 }
@@ -231,11 +234,14 @@ func countRecords(data []byte) (n int) {
 }
 
 // decodeBatch appends the records of one batch and returns their size.
-func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record) (int, error) {
+func (c *codec) decodeBatch(
+	batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record,
+) (int, error) {
 	if magic := batch[16]; magic != 2 {
 		return 0, fmt.Errorf("format %d, want 2", magic)
 	}
-	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(batch[crcStart:], castagnoli) {
+	sum := binary.BigEndian.Uint32(batch[crcOffset:])
+	if sum != crc32.Checksum(batch[crcStart:], castagnoli) {
 		return 0, errChecksum
 	}
 	d := decoder{b: batch}
@@ -288,7 +294,8 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names hea
 			}
 			from := len(headers)
 			for range n {
-				headers = append(headers, eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
+				headers = append(headers,
+					eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
 			}
 			rec.Headers = headers[from:len(headers):len(headers)]
 		}

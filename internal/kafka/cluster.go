@@ -176,7 +176,11 @@ func (c *cluster) dropIdle(address string) {
 // do runs an exchange with the leader of a partition, as often as it takes: leaders move and
 // brokers restart. It gives up when ctx ends, with ErrUnavailable wrapped around the last error, or
 // on an error that a retry cannot cure.
-func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, *metadata) error) error {
+func (c *cluster) do(
+	ctx context.Context,
+	partition int32,
+	exchange func(*conn, *metadata) error,
+) error {
 	var last error
 	for wait := (pauses{}); ; {
 		var address string

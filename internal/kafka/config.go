@@ -125,7 +125,8 @@ func (c Config) Validate() error {
 	}
 	d := c.withDefaults()
 	if d.MaxRecordBytes > d.MaxBatchBytes {
-		fault("largest record: %d bytes do not fit into a batch of %d", d.MaxRecordBytes, d.MaxBatchBytes)
+		fault("largest record: %d bytes do not fit into a batch of %d", d.MaxRecordBytes,
+			d.MaxBatchBytes)
 	}
 	if d.MaxBatchBytes > d.MaxQueueBytes {
 		fault("queue: %d bytes do not hold a batch of %d", d.MaxQueueBytes, d.MaxBatchBytes)
@@ -156,7 +157,8 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	case "SCRAM-SHA-512":
 		algorithm = scram.SHA512
 	default:
-		return nil, fmt.Errorf("sasl: mechanism %q is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
+		return nil, fmt.Errorf("sasl: mechanism %q is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+			s.Mechanism)
 	}
 	m, err := scram.Mechanism(algorithm, s.Username, s.Password)
 	if err != nil {

@@ -26,7 +26,9 @@ const (
 // A member that Kafka believes dead learns so by its next heartbeat, or never, if it cannot reach
 // Kafka: then its partitions have a second worker for as long as that takes. Code that writes
 // results must fence itself; see package projections.
-func (l *Log) Consume(parent context.Context, group string, handle func(context.Context, eventlog.Assignment) error) error {
+func (l *Log) Consume(
+	parent context.Context, group string, handle func(context.Context, eventlog.Assignment) error,
+) error {
 	shares := &balancer{topic: l.config.Topic, partitions: len(l.writers)}
 	members, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:      group,
@@ -53,7 +55,9 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 	}
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
-	m := &membership{log: l, group: group, handle: handle, fail: fail, logger: l.logger.With("group", group)}
+	m := &membership{
+		log: l, group: group, handle: handle, fail: fail, logger: l.logger.With("group", group),
+	}
 	defer m.work.Wait()
 	defer members.Close()
 	for {
@@ -70,7 +74,8 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 		}
 		partitions := generation.Assignments[l.config.Topic]
 		shares.remember(partitions)
-		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions", len(partitions))
+		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions",
+			len(partitions))
 		l.metrics.rebalances.Inc()
 		m.work.Add(1)
 		generation.Start(func(ended context.Context) {
@@ -91,7 +96,10 @@ type membership struct {
 }
 
 // serve works on the partitions of one generation until it ends, and commits how far that came.
-func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Generation, partitions []kafkago.PartitionAssignment) {
+func (m *membership) serve(
+	ctx, ended context.Context, generation *kafkago.Generation,
+	partitions []kafkago.PartitionAssignment,
+) {
 	if ended.Err() != nil {
 		return
 	}

@@ -29,7 +29,7 @@ type Log struct {
 	// what Fetch returns; an inbox leaves out what was not committed
 	isolation isolation
 	writers   []partitionWriter
-	ratios  []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
+	ratios    []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
 
 	queued  atomic.Int64    // bytes
 	ctx     context.Context // ends with Close
@@ -44,7 +44,9 @@ var (
 
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
 // waits for a cluster that is not there yet, up to the configured time. The registerer may be nil.
-func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+func Open(
+	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+) (*Log, error) {
 	return open(ctx, config, logger, reg, readUncommitted, (*Log).prepareTopic)
 }
 
@@ -66,7 +68,9 @@ func open(
 		return nil, err
 	}
 	l := &Log{config: config, logger: logger, codec: codec, isolation: level}
-	l.dialer = &dialer{dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout}
+	l.dialer = &dialer{
+		dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout,
+	}
 	l.cluster = newCluster(l.dialer, config.Brokers, config.Topic)
 
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
@@ -96,7 +100,9 @@ func (l *Log) Close() error {
 }
 
 // Fetch implements [eventlog.Fetcher].
-func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (batch eventlog.Batch, err error) {
+func (l *Log) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (batch eventlog.Batch, err error) {
 	start := time.Now()
 	var got decoded
 	defer func() { l.metrics.fetched(start, got, err) }()
@@ -121,11 +127,15 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		}
 		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames,
 			f.transactions)
-		batch = eventlog.Batch{Records: got.records, Next: got.next, HighWatermark: f.highWatermark, LogStart: f.logStart}
+		batch = eventlog.Batch{
+			Records: got.records, Next: got.next, HighWatermark: f.highWatermark,
+			LogStart: f.logStart,
+		}
 		return err
 	})
 	if err != nil {
-		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
+		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset,
+			partition, err)
 	}
 	if got.packed > 0 {
 		l.ratios[partition].Store(uint32(min(got.unpacked*100/got.packed, 10_000)))
@@ -144,7 +154,10 @@ func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 			err = m.fault
 		}
 		if err == nil {
-			return eventlog.Topic{Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]), Partitions: int32(len(m.leaders))}, nil
+			return eventlog.Topic{
+				Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]),
+				Partitions: int32(len(m.leaders)),
+			}, nil
 		}
 		if ctx.Err() == nil {
 			last = err

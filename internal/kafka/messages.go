@@ -22,7 +22,9 @@ var (
 	listOffsetsMessage = message{protocol.ListOffsets, 7}
 	metadataMessage    = message{protocol.Metadata, 12}
 
-	requiredVersions = [...]message{produceMessage, fetchMessage, listOffsetsMessage, metadataMessage}
+	requiredVersions = [...]message{
+		produceMessage, fetchMessage, listOffsetsMessage, metadataMessage,
+	}
 )
 
 func codeError(code int16) error {
@@ -143,7 +145,9 @@ func (c *conn) offset(topic string, partition int32, at int64) (int64, error) {
 }
 
 // produce writes one batch and returns the offset of its first record.
-func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Duration) (base int64, err error) {
+func (c *conn) produce(
+	topic string, partition int32, batch []byte, wait time.Duration,
+) (base int64, err error) {
 	d, err := c.send(produceMessage, func(e *encoder) {
 		*e = append(make(encoder, 0, len(batch)+256), *e...)
 		e.null()    // no transaction

@@ -123,7 +123,8 @@ func (l *Log) createTopic(
 		for _, t := range response.(*createtopics.Response).Topics {
 			switch code := kafkago.Error(t.ErrorCode); {
 			case code == 0:
-				l.logger.InfoContext(ctx, "created topic", "topic", l.config.Topic, "partitions", topic.NumPartitions)
+				l.logger.InfoContext(ctx, "created topic", "topic", l.config.Topic, "partitions",
+					topic.NumPartitions)
 			case code != kafkago.TopicAlreadyExists: // by another process, just now
 				return fmt.Errorf("create the topic: %w: %s", code, t.ErrorMessage)
 			}
@@ -149,24 +150,38 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if n := int32(len(m.leaders)); l.config.Partitions != 0 && n != l.config.Partitions {
-		fault("the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration", n, l.config.Partitions)
+		fault(
+			"the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration",
+			n, l.config.Partitions,
+		)
 	}
 	if policy := settings["cleanup.policy"]; policy != "delete" && policy != "" {
-		fault("the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"", policy)
+		fault(
+			"the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"",
+			policy,
+		)
 	}
 	kept := number("retention.ms")
 	switch wanted := l.config.Retention.Milliseconds(); {
 	case kept < 0:
 	case wanted == 0:
-		fault("the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention", time.Duration(kept)*time.Millisecond)
+		fault(
+			"the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention",
+			time.Duration(kept)*time.Millisecond,
+		)
 	case kept < wanted:
-		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d", time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d",
+			time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
 	}
 	if n := number("retention.bytes"); n >= 0 {
 		fault("the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)
 	}
-	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 && have < want {
-		fault("the topic accepts batches of %d bytes but %d are needed: set its max.message.bytes to %d, or configure a smaller batch", have, want, want)
+	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 &&
+		have < want {
+		fault(
+			"the topic accepts batches of %d bytes but %d are needed: set its max.message.bytes to %d, or configure a smaller batch",
+			have, want, want,
+		)
 	}
 	return errors.Join(faults...)
 }
@@ -175,11 +190,15 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 	const topicResource = 2
 	settings := map[string]string{}
 	err := l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		response, err := c.call(&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
-			ResourceType: topicResource,
-			ResourceName: l.config.Topic,
-			ConfigNames:  []string{"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"},
-		}}})
+		response, err := c.call(
+			&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
+				ResourceType: topicResource,
+				ResourceName: l.config.Topic,
+				ConfigNames: []string{
+					"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes",
+				},
+			}}},
+		)
 		if err != nil {
 			return err
 		}
@@ -204,13 +223,19 @@ func (l *Log) DeleteTopic(ctx context.Context) error {
 		return err
 	}
 	return l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		response, err := c.call(&deletetopics.Request{TopicNames: []string{l.config.Topic}, TimeoutMs: int32(l.config.RequestTimeout.Milliseconds())})
+		response, err := c.call(
+			&deletetopics.Request{
+				TopicNames: []string{l.config.Topic},
+				TimeoutMs:  int32(l.config.RequestTimeout.Milliseconds()),
+			},
+		)
 		if err != nil {
 			return err
 		}
 		for _, t := range response.(*deletetopics.Response).Responses {
 			if t.ErrorCode != 0 {
-				return fmt.Errorf("delete the topic %s: %w", l.config.Topic, kafkago.Error(t.ErrorCode))
+				return fmt.Errorf("delete the topic %s: %w", l.config.Topic,
+					kafkago.Error(t.ErrorCode))
 			}
 		}
 		return nil
