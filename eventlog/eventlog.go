@@ -1,9 +1,3 @@
-// Package eventlog is the contract between Schoolbell and the log that holds its events. Package
-// internal/kafka stores it in Kafka and package eventlog/memlog in memory; the suite in
-// eventlog/logtest proves that both do.
-//
-// The log is one topic with a fixed number of partitions. All records of a school are in one
-// partition, found by [PartitionFor], so that they are totally ordered.
 package eventlog
 
 import (

@@ -15,6 +15,7 @@ import (
 )
 
 // sharedBatch is how many bytes of records appends put together into one batch, before compression.
+// Larger ones compress hardly better, and every call in a batch waits for all of it.
 const sharedBatch = 1 << 20
 
 // Append implements [eventlog.Appender]. The records' time is that of the append, not what they
@@ -53,11 +54,13 @@ func (l *Log) append(
 	select {
 	case <-call.done:
 	case <-ctx.Done():
+		// The batch may be on its way to the broker: the caller learns that the outcome is unknown.
 		writer.abandon(ctx, call)
 	}
 	return domain.Position{Partition: writer.partition, Offset: call.offset}, call.err
 }
 
+// measure refuses what the broker would refuse, before it shares a batch with the records of others.
 func (l *Log) measure(school string, records []eventlog.Record) (size int, err error) {
 	if len(records) == 0 {
 		return 0, errors.New("no records")
@@ -233,6 +236,7 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
 }
 
+// waiting returns the calls of a batch whose callers have not given up.
 func (w *partitionWriter) waiting(batch []*appendCall) []*appendCall {
 	w.mu.Lock()
 	defer w.mu.Unlock()

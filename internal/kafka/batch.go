@@ -41,7 +41,8 @@ const (
 	maxDecodedBatch = 64 << 20 // what one batch may inflate to
 )
 
-// codec writes and reads batches. It is safe for concurrent use.
+// codec writes and reads batches. It is safe for concurrent use: the zstd coders hold the scratch
+// memory, which is large, and lend it to one call after the other.
 type codec struct {
 	zip   *zstd.Encoder
 	unzip *zstd.Decoder

@@ -24,9 +24,9 @@ type cluster struct {
 
 	fetching chan struct{} // held while metadata is fetched
 
-	mu     sync.Mutex
-	meta   *metadata // nil when it must be fetched again
-	seed   int       // the seed that responded last
+	mu     sync.Mutex // not held during requests
+	meta   *metadata  // nil when it must be fetched again
+	seed   int        // the seed that responded last
 	idle   map[string][]*conn
 	closed bool
 }
@@ -78,6 +78,7 @@ func (c *cluster) with(ctx context.Context, address string, exchange func(*conn)
 	}
 }
 
+// acquire returns the connection that was used last, as the others are more likely to have died.
 func (c *cluster) acquire(ctx context.Context, address string) (*conn, error) {
 	c.mu.Lock()
 	if c.closed {
@@ -196,7 +197,7 @@ func (c *cluster) do(
 		switch {
 		case ctx.Err() == nil:
 			last = err
-			c.invalidate(m)
+			c.invalidate(m) // the leader may have moved
 		// the request timed out, so the broker is silent
 		case !errors.Is(context.Cause(ctx), context.Canceled):
 			c.invalidate(m)

@@ -47,7 +47,7 @@ func (l *Log) Consume(
 		SessionTimeout:    l.config.Session,
 		RebalanceTimeout:  l.config.Rebalance,
 		JoinGroupBackoff:  rejoinAfter,
-		// so that silence is noticed before the session ends
+		// Half, so that a silent coordinator is noticed before the session ends there.
 		Timeout: l.config.Session / 2,
 	})
 	if err != nil {
@@ -103,6 +103,7 @@ func (m *membership) serve(
 	if ended.Err() != nil {
 		return
 	}
+	// The work ends with the generation, but its context has the values of the caller's.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ended, cancel)()
@@ -135,7 +136,7 @@ func (m *membership) serve(
 		}
 	}
 	workers.Wait()
-	m.commit(ctx, generation, done)
+	m.commit(ctx, generation, done) // what was done since the last tick
 }
 
 // progress is how far the work on a partition has come, and what was last committed to Kafka.

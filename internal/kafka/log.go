@@ -29,7 +29,9 @@ type Log struct {
 	// what Fetch returns; an inbox leaves out what was not committed
 	isolation isolation
 	writers   []partitionWriter
-	ratios    []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
+	// By partition: how much fetched batches inflate, in percent. A broker counts compressed bytes,
+	// callers of Fetch mean those that they get.
+	ratios []atomic.Uint32
 
 	queued  atomic.Int64    // bytes
 	ctx     context.Context // ends with Close
@@ -43,7 +45,8 @@ var (
 )
 
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
-// waits for a cluster that is not there yet, up to the configured time. The registerer may be nil.
+// waits for a cluster that is not there yet, up to the configured time: in a deployment everything
+// starts at once. The registerer may be nil.
 func Open(
 	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
 ) (*Log, error) {
@@ -79,6 +82,7 @@ func open(
 		l.cluster.close()
 		return nil, fmt.Errorf("open the topic %s at %v: %w", config.Topic, config.Brokers, err)
 	}
+	// Writes outlive ctx: in a stop, appends that were accepted are finished before Close.
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for i := range l.writers {
 		l.writers[i].log, l.writers[i].partition = l, int32(i)
@@ -99,7 +103,8 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// Fetch implements [eventlog.Fetcher].
+// Fetch implements [eventlog.Fetcher]. It reads by the topic's id, so it fails for a topic that was
+// deleted and created again, whose records must not be taken for those of the old one.
 func (l *Log) Fetch(
 	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
 ) (batch eventlog.Batch, err error) {
@@ -143,7 +148,8 @@ func (l *Log) Fetch(
 	return batch, nil
 }
 
-// Topic implements [eventlog.Inspector]. It queries the cluster each time.
+// Topic implements [eventlog.Inspector]. It queries the cluster each time, as its answer is how a
+// reader notices that the topic was created again.
 func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.RequestTimeout)
 	defer cancel()
@@ -172,7 +178,8 @@ func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 	}
 }
 
-// Bounds implements [eventlog.Inspector].
+// Bounds implements [eventlog.Inspector]. Kafka's request is by the topic's name, so the id is
+// checked against the metadata.
 func (l *Log) Bounds(ctx context.Context, partition int32) (start, end int64, err error) {
 	if err := l.checkPartition(partition); err != nil {
 		return 0, 0, err

@@ -8,9 +8,11 @@ import (
 )
 
 // The requests that are made all the time are written here and not by kafka-go, whose versions of
-// them know nothing of topic ids. Reading by id is what tells a topic that was deleted and created
-// again from the one that a reader's position belongs to.
+// them do not have topic ids. Reading by id is what distinguishes a topic that was deleted and
+// created again from the one that a reader's position belongs to. They also allocate much less: the
+// response stays in the connection's buffer, and only records are copied out of it.
 
+// message is a request in the version that is written here.
 type message struct {
 	key     protocol.ApiKey
 	version int16
@@ -27,6 +29,7 @@ var (
 	}
 )
 
+// codeError returns the error that a code in a response stands for, nil for none.
 func codeError(code int16) error {
 	if code == 0 {
 		return nil

@@ -83,8 +83,10 @@ func (l *Log) findTopic(
 		if ctx.Err() == nil {
 			last = err
 		}
-		l.logger.WarnContext(ctx, "waiting for kafka",
-			"topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
+		if wait.delay != nil { // a topic that was just created has no leader for a moment
+			l.logger.WarnContext(ctx, "waiting for kafka",
+				"topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
+		}
 		if !wait.sleep(ctx) {
 			return nil, unavailable(ctx, last)
 		}
