@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -45,6 +46,20 @@ var (
 	// ErrOverloaded: too many records are waiting to be written. None of these were.
 	ErrOverloaded = errors.New("too many records are waiting for the log")
 )
+
+// UndecodableError is the error of a Fetch at a batch whose records nobody can read: it inflates to
+// more than a reader can hold, or is no batch inside. Reading it again does not help; what follows
+// it is at Last+1.
+type UndecodableError struct {
+	First, Last int64 // the offsets of its records, from the wanted one on
+	Err         error
+}
+
+func (e *UndecodableError) Error() string {
+	return fmt.Sprintf("batch at offsets %d to %d cannot be decoded: %v", e.First, e.Last, e.Err)
+}
+
+func (e *UndecodableError) Unwrap() error { return e.Err }
 
 // Appender writes to the log.
 type Appender interface {
@@ -90,6 +105,8 @@ type Log interface {
 // it.
 type Assignment struct {
 	Partition int32
+	// Stored is the offset that was committed to the group last, 0 when none was.
+	Stored int64
 	// Committed commits an offset to the log's group, for tools that show lag. It is no checkpoint:
 	// a member that has lost the partition can still call it.
 	Committed func(next int64)

@@ -171,8 +171,8 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)
 	return &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-	}, &tls.Config{
-		RootCAs: pool,
-	}
+			Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		}, &tls.Config{
+			RootCAs: pool,
+		}
 }
