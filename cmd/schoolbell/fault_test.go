@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
@@ -27,7 +28,6 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )

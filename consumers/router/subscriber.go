@@ -15,13 +15,13 @@ import (
 
 // Positions stores how far groups of consumers have come.
 type Positions interface {
-	// Claim takes a partition over and returns the offset to continue at. The epoch grows with every
-	// claim.
+	// Claim takes a partition over and returns the offset to continue at. The epoch grows with
+	// every claim.
 	Claim(
 		ctx context.Context, group string, topic eventlog.Topic, partition int32,
 	) (next, epoch int64, err error)
-	// Save stores the offset of the first record of a partition that is not handled yet. The error is
-	// [ErrFenced] when another process has claimed the partition since.
+	// Save stores the offset of the first record of a partition that is not handled yet. The error
+	// is [ErrFenced] when another process has claimed the partition since.
 	Save(
 		ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
 	) error
@@ -105,7 +105,7 @@ func (s *Subscriber) Subscribe(
 			return nil
 		}
 		// A group of the log covers one topic.
-		err := log.Consume(ctx, s.cfg.Group+"."+topic, assigned)
+		err := log.Consume(ctx, eventlog.GroupID(s.cfg.Group, topic), assigned)
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.ErrorContext(ctx, "subscription has ended", "topic", topic, "error", err)
 		}

@@ -97,7 +97,8 @@ func (d *decoder) attributes(e *domain.Envelope, r *raw) {
 // isJSON reports that a content type is application/json in UTF-8, with or without parameters.
 func isJSON(contentType string) bool {
 	mediaType, params, err := mime.ParseMediaType(contentType)
-	return err == nil && mediaType == jsonType && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8"))
+	return err == nil && mediaType == jsonType &&
+		(params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8"))
 }
 
 // body reads, checks and upcasts the data.
@@ -138,7 +139,9 @@ func (d *decoder) dropConsequences(before, unreadable int) {
 	for _, f := range d.faults.List[unreadable:] {
 		repeated := false
 		for _, u := range d.faults.List[before:unreadable] {
-			repeated = repeated || u.Pointer != "" && (f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
+			repeated = repeated ||
+				u.Pointer != "" &&
+					(f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
 		}
 		if !repeated {
 			kept = append(kept, f)

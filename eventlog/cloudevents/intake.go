@@ -26,7 +26,9 @@ const (
 const maxFaults = 1000
 
 // ErrMediaType: a request's body is in none of the forms that an event may have.
-var ErrMediaType = errors.New("events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType)
+var ErrMediaType = errors.New(
+	"events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType,
+)
 
 // ErrTooMany: a batch has more events than one request may contain.
 var ErrTooMany = errors.New("too many events in one request")
@@ -49,7 +51,8 @@ type EventFault struct {
 func (r *Rejection) Error() string {
 	f := r.Faults[0]
 	if more := len(r.Faults) - 1 + r.More; more > 0 {
-		return fmt.Sprintf("event %d: %s %s, and %d more faults", f.Index, f.Pointer, f.Reason, more)
+		return fmt.Sprintf("event %d: %s %s, and %d more faults", f.Index, f.Pointer, f.Reason,
+			more)
 	}
 	return fmt.Sprintf("event %d: %s %s", f.Index, f.Pointer, f.Reason)
 }
@@ -180,7 +183,8 @@ func (in *request) batch(body []byte) error {
 	}
 	d.reset(body)
 	if k := d.json.PeekKind(); k != '[' && k != jsontext.KindInvalid {
-		in.rejection.add(0, []domain.Fault{{Reason: "must be a list of events, not " + kindName(k)}})
+		in.rejection.add(0,
+			[]domain.Fault{{Reason: "must be a list of events, not " + kindName(k)}})
 		return nil
 	}
 	var all []found

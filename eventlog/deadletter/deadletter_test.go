@@ -27,8 +27,11 @@ func record(offset int64, school, value string) *eventlog.Record {
 		Position: domain.Position{Partition: 3, Offset: offset},
 		Time:     time.UnixMilli(1_700_000_000_000).UTC(),
 		Key:      []byte(school),
-		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte("e1")},
-			{Key: "ce_type", Value: []byte("x.v1")}, {Key: "odd", Value: []byte{0, 0xff}}},
+		Headers: []eventlog.Header{
+			{Key: "ce_id", Value: []byte("e1")},
+			{Key: "ce_type", Value: []byte("x.v1")},
+			{Key: "odd", Value: []byte{0, 0xff}},
+		},
 		Value: []byte(value),
 	}
 }

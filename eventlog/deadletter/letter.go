@@ -98,8 +98,10 @@ func FaultsOf(why error) []domain.Fault {
 
 // AsLogged returns the record as a reader gets it.
 func (r *Record) AsLogged(at domain.Position) eventlog.Record {
-	return eventlog.Record{Position: at, Time: r.Time, Key: r.Key, Headers: r.Headers,
-		Value: r.Value}
+	return eventlog.Record{
+		Position: at, Time: r.Time, Key: r.Key, Headers: r.Headers,
+		Value: r.Value,
+	}
 }
 
 func (r *Record) size() int {

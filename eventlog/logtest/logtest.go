@@ -66,15 +66,47 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 		{name: "FetchReadsFromAnyOffset", test: testFetch},
 		{name: "FetchWaitsForRecords", test: testLongPoll},
 		{name: "FetchRefusesOffsetsOutsideTheLog", test: testOutOfRange},
-		{name: "TruncatedLog", test: testTruncated, needs: func(h *Harness) bool { return h.Truncate != nil }},
-		{name: "RecreatedTopic", test: testRecreated, needs: func(h *Harness) bool { return h.Recreate != nil }},
+		{
+			name:  "TruncatedLog",
+			test:  testTruncated,
+			needs: func(h *Harness) bool { return h.Truncate != nil },
+		},
+		{
+			name:  "RecreatedTopic",
+			test:  testRecreated,
+			needs: func(h *Harness) bool { return h.Recreate != nil },
+		},
 		{name: "ConcurrentAppendersShareBatches", test: testConcurrentAppends},
+		{name: "P3_CursorsAgree", test: testReader},
 		{name: "GroupSharesPartitions", test: testGroup},
 		{name: "GroupReportsTheErrorOfAWorker", test: testWorkerFails},
-		{name: "GroupCommitsOffsets", test: testCommitted, needs: func(h *Harness) bool { return h.Committed != nil }},
-		{name: "P1_Outage", test: testOutage, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
-		{name: "P1_Restarts", test: testRestarts, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
-		{name: "SilentBroker", test: testSilence, needs: func(h *Harness) bool { return h.Pause != nil }, outage: true},
+		{
+			name:  "GroupCommitsOffsets",
+			test:  testCommitted,
+			needs: func(h *Harness) bool { return h.Committed != nil },
+		},
+		{
+			name:   "P1_Outage",
+			test:   testOutage,
+			needs:  func(h *Harness) bool { return h.Stop != nil },
+			outage: true,
+		},
+		{
+			name:   "P1_Restarts",
+			test:   testRestarts,
+			needs:  func(h *Harness) bool { return h.Stop != nil },
+			outage: true,
+		},
+		{
+			name: "CursorsOutlastAnOutage", test: testReaderOutage,
+			needs: func(h *Harness) bool { return h.Stop != nil }, outage: true,
+		},
+		{
+			name:   "SilentBroker",
+			test:   testSilence,
+			needs:  func(h *Harness) bool { return h.Pause != nil },
+			outage: true,
+		},
 	}
 	for _, outage := range []bool{false, true} {
 		t.Run(map[bool]string{false: "Steady", true: "Outages"}[outage], func(t *testing.T) {
@@ -100,8 +132,11 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 // record makes a record that is distinguished by its text.
 func record(text string) eventlog.Record {
 	return eventlog.Record{
-		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte(text)}, {Key: "ce_source", Value: []byte("logtest")}},
-		Value:   []byte(text),
+		Headers: []eventlog.Header{
+			{Key: "ce_id", Value: []byte(text)},
+			{Key: "ce_source", Value: []byte("logtest")},
+		},
+		Value: []byte(text),
 	}
 }
 
@@ -123,7 +158,9 @@ func schoolIn(h *Harness, partition int32) string {
 	}
 }
 
-func mustAppend(t *testing.T, log eventlog.Appender, school string, rs ...eventlog.Record) domain.Position {
+func mustAppend(
+	t *testing.T, log eventlog.Appender, school string, rs ...eventlog.Record,
+) domain.Position {
 	t.Helper()
 	at, err := log.Append(t.Context(), school, rs)
 	require.NoError(t, err)

@@ -89,7 +89,6 @@ var layers = []layer{
 	{"internal/devstack", nil, "it runs servers, for serve and for tests"},
 	{"internal/devstack/…", []string{"internal/devstack/…", "internal/postgres"},
 		"it gives tests migrated databases, logs and caches"},
-	{"internal/simulate", []string{"domain/…"}, "it makes up school years"},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
 }
 

@@ -94,7 +94,9 @@ func committed(t *testing.T, brokers []string, topic, group string, partition in
 
 // harness is what the suite needs of any cluster; how to disturb it is left to the caller. Requests
 // and appends time out after patience.
-func harness(t *testing.T, brokers []string, topic string, patience time.Duration) *logtest.Harness {
+func harness(
+	t *testing.T, brokers []string, topic string, patience time.Duration,
+) *logtest.Harness {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	config := kafka.Config{

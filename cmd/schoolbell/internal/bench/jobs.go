@@ -41,8 +41,13 @@ const executeConcurrency = 1000
 
 // Run measures.
 func (b *Jobs) Run(ctx context.Context) (*Result, error) {
-	r := &Result{Benchmark: "jobs", Setup: fmt.Sprintf("%d deliveries of %d schools, %d at the same time, a provider that does nothing; pick-up at %d/s for %s; medians of %d rounds",
-		b.Deliveries, b.Schools, executeConcurrency, b.Rate, b.Pickup, b.Rounds)}
+	r := &Result{
+		Benchmark: "jobs",
+		Setup: fmt.Sprintf(
+			"%d deliveries of %d schools, %d at the same time, a provider that does nothing; pick-up at %d/s for %s; medians of %d rounds",
+			b.Deliveries, b.Schools, executeConcurrency, b.Rate, b.Pickup, b.Rounds,
+		),
+	}
 	ours, theirs := &jobsMeasured{}, &jobsMeasured{}
 	for round := range b.Rounds {
 		m, err := b.measure(ctx, round)
@@ -163,13 +168,21 @@ func (b *Jobs) plan(ctx context.Context, l *ledger.Ledger, from, n int) error {
 }
 
 func (b *Jobs) planning(i int) consumers.Planning {
-	e := &domain.Envelope{ID: "e" + strconv.Itoa(i), Source: "bench", School: "school-" + strconv.Itoa(i%b.Schools), Type: "schoolbell.attendance.marked.v1", Time: time.Now()}
+	e := &domain.Envelope{
+		ID: "e" + strconv.Itoa(i), Source: "bench", School: "school-" + strconv.Itoa(i%b.Schools),
+		Type: "schoolbell.attendance.marked.v1", Time: time.Now(),
+	}
 	d := consumers.Delivery{
-		Recipient: "g" + strconv.Itoa(i), Channel: consumers.InApp, Priority: consumers.Bulk, Template: "absence", Language: "en",
+		Recipient: "g" + strconv.Itoa(
+			i,
+		), Channel: consumers.InApp, Priority: consumers.Bulk, Template: "absence", Language: "en",
 		Params: jsontext.Value(`{"student":"Ama Diallo","date":"2026-09-01","session":"day"}`),
 	}
 	d.Complete(e, "bench")
-	return consumers.Planning{Event: consumers.Event{Envelope: e, AppendedAt: e.Time, Replan: true}, Deliveries: []consumers.Delivery{d}}
+	return consumers.Planning{
+		Event:      consumers.Event{Envelope: e, AppendedAt: e.Time, Replan: true},
+		Deliveries: []consumers.Delivery{d},
+	}
 }
 
 // settle waits until all outcomes are in the log.
@@ -189,7 +202,9 @@ func (b *Jobs) settle(ctx context.Context, l *ledger.Ledger) error {
 
 // pickUp plans deliveries at a steady rate and returns for how many milliseconds each waited until
 // its provider was called.
-func (b *Jobs) pickUp(ctx context.Context, l *ledger.Ledger, idle *idleProvider, from int) ([]float64, error) {
+func (b *Jobs) pickUp(
+	ctx context.Context, l *ledger.Ledger, idle *idleProvider, from int,
+) ([]float64, error) {
 	n := b.pickups()
 	var mu sync.Mutex
 	committed, asked := map[string]time.Time{}, map[string]time.Time{}

@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
@@ -78,8 +78,13 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Benchmark: "project", Setup: fmt.Sprintf("%d events of %d schools, %d rows written, %d projections, %d partitions, median of %d rounds",
-		events, p.School.Schools, rows, len(p.Set.Projections()), len(ends), p.Rounds)}
+	r := &Result{
+		Benchmark: "project",
+		Setup: fmt.Sprintf(
+			"%d events of %d schools, %d rows written, %d projections, %d partitions, median of %d rounds",
+			events, p.School.Schools, rows, len(p.Set.Projections()), len(ends), p.Rounds,
+		),
+	}
 	r.add("projected", median(projected), "events/s", "from the log to committed rows")
 	r.add("ceiling", median(ceiling), "events/s", "the same rows, only written")
 	r.add("projected / ceiling", median(projected)/median(ceiling), "", "")
@@ -186,7 +191,9 @@ func (p *Project) ends(ctx context.Context) (map[int32]int64, error) {
 
 // project runs the engine from the beginning of the log to its end and returns how long it took,
 // from the first claim to the last commit, and what it wrote.
-func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch int) (time.Duration, *recorder, error) {
+func (p *Project) project(
+	ctx context.Context, ends map[int32]int64, maxBatch int,
+) (time.Duration, *recorder, error) {
 	store, discard, err := p.Fresh(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -296,7 +303,9 @@ func newRecorder(store projections.Store, ends map[int32]int64) *recorder {
 	}
 }
 
-func (t *recorder) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+func (t *recorder) Claim(
+	ctx context.Context, partition int32, topicID string,
+) (projections.Claim, error) {
 	t.mu.Lock()
 	if t.started.IsZero() {
 		t.started = time.Now()
@@ -305,7 +314,9 @@ func (t *recorder) Claim(ctx context.Context, partition int32, topicID string) (
 	return t.Store.Claim(ctx, partition, topicID)
 }
 
-func (t *recorder) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+func (t *recorder) Commit(
+	ctx context.Context, claim projections.Claim, c *projections.Commit,
+) error {
 	if err := t.Store.Commit(ctx, claim, c); err != nil {
 		return err
 	}
@@ -358,12 +369,25 @@ type discardStore struct{}
 func (discardStore) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
 	return projections.Claim{Partition: partition, Epoch: 1}, nil
 }
-func (discardStore) Lookup(context.Context, []projections.Lookup) error                   { return nil }
-func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error { return nil }
+
+func (discardStore) Lookup(
+	context.Context, []projections.Lookup,
+) error {
+	return nil
+}
+
+func (discardStore) Commit(
+	context.Context, projections.Claim, *projections.Commit,
+) error {
+	return nil
+}
+
 func (discardStore) Parked(context.Context, int32) ([]projections.ParkedSubject, error) {
 	return nil, nil
 }
 
-func (discardStore) ParkedEvents(context.Context, int32, projections.SubjectKey, int) ([]eventlog.Record, error) {
+func (discardStore) ParkedEvents(
+	context.Context, int32, projections.SubjectKey, int,
+) ([]eventlog.Record, error) {
 	return nil, nil
 }
