@@ -61,8 +61,12 @@ func (p Payment) isAnother(m *fee.PaymentReceived) bool {
 func (i Invoice) conflicted() bool {
 	return len(i.Repeats) > 0 ||
 		slices.ContainsFunc(i.Waivers, func(w Waiver) bool { return w.Excess > 0 }) ||
-		i.Exists() && slices.ContainsFunc(i.Payments,
-			func(r Received) bool { return r.Currency != i.Currency })
+		i.Exists() && slices.ContainsFunc(i.Payments, i.unmatched)
+}
+
+// unmatched reports that money is in another currency than the invoice, and was not reversed.
+func (i Invoice) unmatched(r Received) bool {
+	return r.Currency != i.Currency && r.Amount > r.Reversed
 }
 
 // Conflict is a fact that contradicts another one. It changes no sum.
@@ -97,7 +101,7 @@ func conflicts(ctx context.Context, tx pgx.Tx, school string) ([]Conflict, error
 			all = append(all, Conflict{kind, i.ID, i.StudentID, payment, currency, amount})
 		}
 		for _, r := range i.Payments {
-			if i.Exists() && r.Currency != i.Currency {
+			if i.Exists() && i.unmatched(r) {
 				add(ConflictCurrency, "", r.Currency, r.Amount-r.Reversed)
 			}
 		}

@@ -162,7 +162,8 @@ const unmatchedSQL read.SQL = `-- fees.unmatched
 SELECT currency, sum((p ->> 'amount')::bigint - coalesce((p ->> 'reversed')::bigint, 0))::bigint
 FROM (SELECT p ->> 'currency' AS currency, p FROM fee_invoices, jsonb_array_elements(payments) p
 	WHERE school = $1 AND (amount = 0 OR conflicted)
-		AND (amount = 0 OR p ->> 'currency' <> currency)) unmatched
+		AND (amount = 0 OR p ->> 'currency' <> currency)
+		AND (p ->> 'amount')::bigint > coalesce((p ->> 'reversed')::bigint, 0)) unmatched
 GROUP BY currency ORDER BY currency`
 
 func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Finances, error) {
