@@ -170,9 +170,8 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)
-	return &tls.Config{
+	server = &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-	}, &tls.Config{
-		RootCAs: pool,
 	}
+	return server, &tls.Config{RootCAs: pool}
 }
