@@ -126,14 +126,12 @@ func TestTLSAndSASL(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, batch.Records, 1)
 			ctx, cancel := context.WithCancel(t.Context())
-			require.NoError(
-				t,
+			require.NoError(t,
 				log.Consume(ctx, "group", func(ctx context.Context, _ eventlog.Assignment) error {
 					cancel()
 					<-ctx.Done()
 					return nil
-				}),
-			)
+				}))
 
 			config.SASL = &kafka.SASL{
 				Mechanism: mechanism, Username: "schoolbell", Password: "wrong",
