@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -45,6 +46,20 @@ var (
 	// ErrOverloaded: too many records are waiting to be written. None of these were.
 	ErrOverloaded = errors.New("too many records are waiting for the log")
 )
+
+// UndecodableError is the error of a Fetch at a batch whose records nobody can read: it inflates to
+// more than a reader can hold, or is no batch inside. Reading it again does not help; what follows
+// it is at Last+1.
+type UndecodableError struct {
+	First, Last int64 // the offsets of its records, from the wanted one on
+	Err         error
+}
+
+func (e *UndecodableError) Error() string {
+	return fmt.Sprintf("batch at offsets %d to %d cannot be decoded: %v", e.First, e.Last, e.Err)
+}
+
+func (e *UndecodableError) Unwrap() error { return e.Err }
 
 // Appender writes to the log.
 type Appender interface {
@@ -89,6 +104,8 @@ type Source interface {
 // it.
 type Assignment struct {
 	Partition int32
+	// Stored is the offset that was committed to the group last, 0 when none was.
+	Stored int64
 	// Committed commits an offset to the log's group, for tools that show lag. It is no checkpoint:
 	// a member that has lost the partition can still call it.
 	Committed func(next int64)
@@ -109,6 +126,11 @@ type Log interface {
 	Source
 	Group
 }
+
+// GroupID names the group by which processes share the partitions of a topic for one purpose. The
+// topic is in it because installations of Schoolbell may share a cluster: in a group of two topics,
+// members of one would be handed the partitions of the other.
+func GroupID(purpose, topic string) string { return purpose + "." + topic }
 
 // PartitionFor returns the partition of a school: the same one that the standard Kafka clients
 // choose for this key (murmur2), so that producers which write to Kafka directly agree with us.
