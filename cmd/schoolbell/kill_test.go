@@ -99,7 +99,11 @@ func startProcess(t *testing.T, dir string) (*exec.Cmd, *app) {
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(func() {
+		// A graceful stop waits for PostgreSQL, whose files the test is about to remove.
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
 
 	a := new(app)
 	require.Eventually(t, func() bool {

@@ -29,10 +29,14 @@ const (
 	batchPrefix = 12
 	crcOffset   = 17
 	crcStart    = 21 // what the checksum covers
+	// where a batch has its attributes, and the id of its producer
+	attributesOffset = 21
+	producerOffset   = 43
 
 	zstdCodec       = 4
 	codecMask       = 0x07
 	logAppendTime   = 0x08
+	transactional   = 0x10
 	controlBatch    = 0x20
 	maxDecodedBatch = 64 << 20 // what one batch may inflate to
 )
@@ -156,9 +160,10 @@ type decoded struct {
 }
 
 // decode reads batches until it has limit bytes of records or more. Records below the wanted offset
-// are left out.
+// are left out, and so are those of aborted transactions. A batch that cannot be decoded, now or
+// later, is an [eventlog.UndecodableError], as soon as it comes first.
 func (c *codec) decode(
-	data []byte, partition int32, want int64, limit int, names headerNames,
+	data []byte, partition int32, want int64, limit int, names headerNames, in *transactions,
 ) (decoded, error) {
 	out := decoded{next: want}
 	size := len(data)
@@ -167,15 +172,25 @@ func (c *codec) decode(
 		if batch == nil {
 			break
 		}
-		base := int64(binary.BigEndian.Uint64(batch))
-		last := base + int64(int32(binary.BigEndian.Uint32(batch[23:])))
-		if last >= want {
+		base, last := offsetsOf(batch)
+		aborted := in.aborts(batch)
+		if last >= want && aborted {
+			out.next = last + 1
+		} else if last >= want {
 			if out.records == nil {
 				out.records = make([]eventlog.Record, 0, min(countRecords(data), limit/16+1))
 			}
+			had := len(out.records)
 			n, err := c.decodeBatch(batch, partition, want, names, &out.records)
-			if err != nil {
+			switch {
+			case errors.Is(err, errChecksum): // of a bad line or disk, so it may be right next time
 				return decoded{}, fmt.Errorf("batch at offset %d: %w", base, err)
+			case err != nil && out.next > want:
+				out.records = out.records[:had]
+				return out, nil // what came before it
+			case err != nil:
+				return decoded{}, &eventlog.UndecodableError{
+					First: max(base, want), Last: max(base, want, last), Err: err}
 			}
 			out.packed += len(batch)
 			out.unpacked += n
@@ -190,6 +205,8 @@ func (c *codec) decode(
 	return out, nil
 }
 
+var errChecksum = errors.New("checksum does not match")
+
 // cutBatch separates the first batch from the rest, and returns nil when there is no whole one: a
 // broker cuts the last one short.
 func cutBatch(data []byte) (batch, rest []byte) {
@@ -201,6 +218,12 @@ func cutBatch(data []byte) (batch, rest []byte) {
 		return nil, nil
 	}
 	return data[:size], data[size:]
+}
+
+// offsetsOf returns the offsets of a batch's first and last record.
+func offsetsOf(batch []byte) (base, last int64) {
+	base = int64(binary.BigEndian.Uint64(batch))
+	return base, base + int64(int32(binary.BigEndian.Uint32(batch[23:])))
 }
 
 // countRecords returns how many records the batches say they hold.
@@ -218,10 +241,9 @@ func (c *codec) decodeBatch(
 	if magic := batch[16]; magic != 2 {
 		return 0, fmt.Errorf("format %d, want 2", magic)
 	}
-	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(
-		batch[crcStart:], castagnoli,
-	) {
-		return 0, errors.New("checksum does not match")
+	sum := binary.BigEndian.Uint32(batch[crcOffset:])
+	if sum != crc32.Checksum(batch[crcStart:], castagnoli) {
+		return 0, errChecksum
 	}
 	d := decoder{b: batch}
 	base := d.int64()

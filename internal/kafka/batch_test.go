@@ -65,7 +65,7 @@ func TestBatchRoundTrip(t *testing.T) {
 			}
 		}
 		from := rapid.IntRange(0, len(want)-1).Draw(t, "from")
-		got, err := c.decode(data, 3, int64(from), 1<<20, headerNames{})
+		got, err := c.decode(data, 3, int64(from), 1<<20, headerNames{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,19 +96,19 @@ func TestDecodeStopsAtItsLimit(t *testing.T) {
 		rebase(batch, int64(i))
 		data = append(data, batch...)
 	}
-	got, err := c.decode(data, 0, 0, 1500, headerNames{})
+	got, err := c.decode(data, 0, 0, 1500, headerNames{}, nil)
 	require.NoError(t, err)
 	require.Len(t, got.records, 2)
 	require.EqualValues(t, 2, got.next)
 
-	got, err = c.decode(data[:len(data)-1], 0, 0, 1<<20, headerNames{})
+	got, err = c.decode(data[:len(data)-1], 0, 0, 1<<20, headerNames{}, nil)
 	require.NoError(t, err, "the last batch may be cut short")
 	require.Len(t, got.records, 4)
-	_, err = c.decode(data[:20], 0, 0, 1<<20, headerNames{})
+	_, err = c.decode(data[:20], 0, 0, 1<<20, headerNames{}, nil)
 	require.ErrorIs(t, err, errMalformed, "but not the only one")
 
 	data[len(data)-1] ^= 1
-	_, err = c.decode(data, 0, 4, 1<<20, headerNames{})
+	_, err = c.decode(data, 0, 4, 1<<20, headerNames{}, nil)
 	require.ErrorContains(t, err, "batch at offset 4: checksum")
 }
 
@@ -150,7 +150,7 @@ func FuzzDecode(f *testing.F) {
 			binary.BigEndian.PutUint32(data[crcOffset:],
 				crc32.Checksum(data[crcStart:], castagnoli))
 		}
-		got, err := c.decode(data, 0, 0, 1<<20, headerNames{})
+		got, err := c.decode(data, 0, 0, 1<<20, headerNames{}, nil)
 		if err == nil && len(data) > 0 && got.next <= 0 {
 			t.Fatalf("read %d bytes and got nowhere", len(data))
 		}

@@ -224,13 +224,14 @@ func temporary(err error) bool {
 		refused     *refusedError
 		unsupported *unsupportedError
 		certificate *tls.CertificateVerificationError
+		undecodable *eventlog.UndecodableError
 	)
 	switch {
 	case errors.As(err, &refused):
 		return true
 	case errors.As(err, &code):
 		return code.Temporary() || code == unknownTopicID || code == inconsistentTopicID
-	case errors.As(err, &unsupported), errors.As(err, &certificate),
+	case errors.As(err, &unsupported), errors.As(err, &certificate), errors.As(err, &undecodable),
 		errors.Is(err, errClosed), errors.Is(err, errMalformed), errors.Is(err, errAbandoned),
 		errors.Is(err, eventlog.ErrOffsetOutOfRange), errors.Is(err, errOtherTopic):
 		return false

@@ -117,8 +117,10 @@ func (m *membership) serve(
 		done[i].next.Store(-1)
 		done[i].committed = -1
 		workers.Go(func() {
-			err := m.handle(ctx,
-				eventlog.Assignment{Partition: int32(p.ID), Committed: done[i].next.Store})
+			err := m.handle(ctx, eventlog.Assignment{
+				// kafka-go has a negative number for a group that has committed nothing
+				Partition: int32(p.ID), Stored: max(0, p.Offset), Committed: done[i].next.Store,
+			})
 			if err != nil && ctx.Err() == nil {
 				m.fail(fmt.Errorf("work on partition %d: %w", p.ID, err))
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is the log in Kafka. It implements [eventlog.Log] and [eventlog.Group].
+// Log is the log in Kafka. It implements [eventlog.Log].
 type Log struct {
 	config  Config
 	logger  *slog.Logger
@@ -26,7 +26,9 @@ type Log struct {
 	dialer  *dialer
 	codec   *codec
 	topicID [16]byte
-	writers []partitionWriter
+	// what Fetch returns; an inbox leaves out what was not committed
+	isolation isolation
+	writers   []partitionWriter
 	// By partition: how much fetched batches inflate, in percent. A broker counts compressed bytes,
 	// callers of Fetch mean those that they get.
 	ratios []atomic.Uint32
@@ -37,16 +39,21 @@ type Log struct {
 	writing sync.WaitGroup
 }
 
-var (
-	_ eventlog.Log   = (*Log)(nil)
-	_ eventlog.Group = (*Log)(nil)
-)
+var _ eventlog.Log = (*Log)(nil)
 
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
 // waits for a cluster that is not there yet, up to the configured time: in a deployment everything
 // starts at once. The registerer may be nil.
 func Open(
 	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+) (*Log, error) {
+	return open(ctx, config, logger, reg, readUncommitted, (*Log).prepareTopic)
+}
+
+// open is Open, with what prepares the topic.
+func open(
+	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+	level isolation, prepare func(*Log, context.Context) error,
 ) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure the log: %w", err)
@@ -60,7 +67,7 @@ func Open(
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{config: config, logger: logger, codec: codec}
+	l := &Log{config: config, logger: logger, codec: codec, isolation: level}
 	l.dialer = &dialer{
 		dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout,
 	}
@@ -68,9 +75,9 @@ func Open(
 
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 	defer cancel()
-	if err := l.prepareTopic(opening); err != nil {
+	if err := prepare(l, opening); err != nil {
 		l.cluster.close()
-		return nil, fmt.Errorf("open the log %s at %v: %w", config.Topic, config.Brokers, err)
+		return nil, fmt.Errorf("open the topic %s at %v: %w", config.Topic, config.Brokers, err)
 	}
 	// Writes outlive ctx: in a stop, appends that were accepted are finished before Close.
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -112,7 +119,7 @@ func (l *Log) Fetch(
 		if err := l.checkTopicID(m); err != nil {
 			return err
 		}
-		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait)
+		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait, l.isolation)
 		switch {
 		case err == nil:
 		case errors.Is(err, kafkago.OffsetOutOfRange):
@@ -120,7 +127,8 @@ func (l *Log) Fetch(
 		default:
 			return err
 		}
-		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames)
+		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames,
+			f.transactions)
 		batch = eventlog.Batch{
 			Records: got.records, Next: got.next, HighWatermark: f.highWatermark,
 			LogStart: f.logStart,

@@ -183,18 +183,28 @@ func (c *conn) produce(
 type fetched struct {
 	highWatermark int64
 	logStart      int64
-	batches       []byte // part of the connection's response buffer
+	batches       []byte        // part of the connection's response buffer
+	transactions  *transactions // nil unless committed records only were requested
 }
+
+// isolation says which records a fetch returns.
+type isolation int8
+
+const (
+	readUncommitted isolation = 0 // all: the log carries no transactions
+	readCommitted   isolation = 1 // none of an open transaction, nor any behind its first
+)
 
 func (c *conn) fetch(
 	topicID [16]byte, partition int32, offset int64, maxBytes int32, wait time.Duration,
+	level isolation,
 ) (fetched, error) {
 	d, err := c.send(fetchMessage, func(e *encoder) {
 		e.int32(-1) // not a replica
 		e.int32(int32(wait.Milliseconds()))
 		e.int32(1) // any record ends the wait
 		e.int32(maxBytes)
-		e.int8(0)   // uncommitted too: the log carries no transactions
+		e.int8(int8(level))
 		e.int32(0)  // no session
 		e.int32(-1) //
 		e.array(1)
@@ -229,12 +239,17 @@ func (c *conn) fetch(
 	d.int32() // partition
 	code := d.int16()
 	f.highWatermark = d.int64()
-	d.int64() // last stable offset
+	stable := d.int64()
 	f.logStart = d.int64()
-	for range d.length() { // aborted transactions
-		d.int64()
-		d.int64()
+	if level == readCommitted {
+		f.highWatermark, f.transactions = stable, &transactions{}
+	}
+	for range d.length() {
+		aborted := abortedTransaction{producer: d.int64(), first: d.int64()}
 		d.tags()
+		if f.transactions != nil {
+			f.transactions.pending = append(f.transactions.pending, aborted)
+		}
 	}
 	d.int32() // preferred replica
 	f.batches = d.bytes()

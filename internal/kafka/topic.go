@@ -22,27 +22,50 @@ const (
 
 // prepareTopic finds the topic, or creates it, and checks that it can be the log.
 func (l *Log) prepareTopic(ctx context.Context) error {
-	m, err := l.findTopic(ctx)
+	m, err := l.findTopic(ctx, l.logSettings())
 	if err != nil {
 		return err
 	}
 	if err := l.checkTopic(ctx, m); err != nil {
 		return err
 	}
-	l.topicID = m.topicID
-	l.writers = make([]partitionWriter, len(m.leaders))
-	l.ratios = make([]atomic.Uint32, len(m.leaders))
+	l.use(m)
 	return nil
 }
 
-// findTopic waits for the cluster, and until each partition has a leader.
-func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
+// use makes a topic the one that is read and written.
+func (l *Log) use(m *metadata) {
+	l.topicID = m.topicID
+	l.writers = make([]partitionWriter, len(m.leaders))
+	l.ratios = make([]atomic.Uint32, len(m.leaders))
+}
+
+// logSettings are those of a new topic that is to be the log.
+func (l *Log) logSettings() []createtopics.RequestConfig {
+	retention := int64(-1)
+	if l.config.Retention > 0 {
+		retention = l.config.Retention.Milliseconds()
+	}
+	return []createtopics.RequestConfig{
+		{Name: "cleanup.policy", Value: "delete"},
+		{Name: "retention.ms", Value: strconv.FormatInt(retention, 10)},
+		{Name: "max.message.bytes", Value: strconv.Itoa(l.config.MaxBatchBytes + batchOverhead)},
+		// The broker's clock, so that no producer's clock can get its records refused.
+		{Name: "message.timestamp.type", Value: "LogAppendTime"},
+	}
+}
+
+// findTopic waits for the cluster, and until each partition has a leader. A topic that does not
+// exist is created with these settings.
+func (l *Log) findTopic(
+	ctx context.Context, settings []createtopics.RequestConfig,
+) (*metadata, error) {
 	var last error
 	for wait := (pauses{}); ; {
 		m, err := l.cluster.fetchMetadata(ctx)
 		if err == nil {
 			if err = m.fault; errors.Is(err, kafkago.UnknownTopicOrPartition) {
-				if err = l.createTopic(ctx, m); err == nil {
+				if err = l.createTopic(ctx, m, settings); err == nil {
 					err = kafkago.LeaderNotAvailable // as it is new
 				}
 			}
@@ -70,25 +93,14 @@ func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
 	}
 }
 
-func (l *Log) createTopic(ctx context.Context, m *metadata) error {
-	retention := int64(-1)
-	if l.config.Retention > 0 {
-		retention = l.config.Retention.Milliseconds()
-	}
+func (l *Log) createTopic(
+	ctx context.Context, m *metadata, settings []createtopics.RequestConfig,
+) error {
 	topic := createtopics.RequestTopic{
 		Name:              l.config.Topic,
 		NumPartitions:     l.config.Partitions,
 		ReplicationFactor: l.config.Replication,
-		Configs: []createtopics.RequestConfig{
-			{Name: "cleanup.policy", Value: "delete"},
-			{Name: "retention.ms", Value: strconv.FormatInt(retention, 10)},
-			{
-				Name:  "max.message.bytes",
-				Value: strconv.Itoa(l.config.MaxBatchBytes + batchOverhead),
-			},
-			// The broker's clock, so that no producer's clock can get its records refused.
-			{Name: "message.timestamp.type", Value: "LogAppendTime"},
-		},
+		Configs:           settings,
 	}
 	if topic.NumPartitions == 0 {
 		topic.NumPartitions = defaultPartitions
