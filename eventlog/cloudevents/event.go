@@ -121,7 +121,11 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	d.data(r.data, c.plan, reflect.ValueOf(data))
 	unreadable := len(d.faults.List)
 	if unreadable == before || d.faults.List[before].Pointer != "" {
+		if d.strict && !e.Time.IsZero() {
+			d.faults.Day = domain.DateOf(e.Time)
+		}
 		data.Validate(&d.faults)
+		d.faults.Day = 0
 		d.dropConsequences(before, unreadable)
 	}
 	found := d.faults.List[before:]

@@ -107,6 +107,7 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"date that does not exist", data("2026-09-01", "2026-02-29"), []string{"0 /data/date must be a date that exists, for example 2021-08-31"}},
 		{"empty date", data("2026-09-01", ""), []string{"0 /data/date must be a date that exists, for example 2021-08-31"}},
 		{"date of long ago", data("2026-09-01", "1066-10-14"), []string{"0 /data/date must lie between 1900-01-01 and 2199-12-31"}},
+		{"date in years to come", data("2026-09-01", "2062-09-08"), []string{"0 /data/date must not lie more than 366 days after the event, which is of 2026-09-01"}},
 		{"unknown status", data("present", "asleep"), []string{"0 /data/status must be one of present, late, absent_excused, absent_unexcused"}},
 		{"bad UTF-8", data("s-1", "s-\xff"), []string{"0 /data/student_id is not valid UTF-8"}},
 		{"half a surrogate pair", data("s-1", `s-\ud800`), []string{"0 /data/student_id is not valid UTF-8"}},
@@ -236,7 +237,8 @@ func TestTimesOfRFC3339(t *testing.T) {
 		"2026-09-01T08:05:00-00:00":    "2026-09-01T08:05:00Z",
 	} {
 		events, err := cloudevents.Intake{School: "north", Now: now}.Parse(
-			http.Header{"Content-Type": {cloudevents.StructuredType}}, []byte(event("time", `"`+text+`"`)))
+			http.Header{"Content-Type": {cloudevents.StructuredType}}, []byte(event("time", `"`+text+`"`,
+				"data", strings.Replace(goodData, "2026-09-01", text[:len("2006-01-02")], 1))))
 		require.NoError(t, err, text)
 		require.Equal(t, want, events[0].Time.Format(time.RFC3339Nano), text)
 	}
