@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -347,6 +348,19 @@ func (d *decoder) encoded(r *raw) error {
 	return nil
 }
 
+// headerText returns the text of a header. Characters beyond ASCII should be percent-encoded there, but
+// SDKs for Go send UTF-8, and HTTP clients of Python and JavaScript ISO 8859-1, the old encoding of HTTP.
+func headerText(v string) string {
+	if utf8.ValidString(v) {
+		return v
+	}
+	runes := make([]rune, len(v))
+	for i := range len(v) {
+		runes[i] = rune(v[i])
+	}
+	return string(runes)
+}
+
 // binary reads an event whose attributes are in the request's headers.
 func (in *request) binary(header http.Header, body []byte) {
 	r := &raw{data: body, hasData: len(body) > 0}
@@ -369,7 +383,7 @@ func (in *request) binary(header http.Header, body []byte) {
 			f.Add(a.pointer(), "must be in one header only")
 			continue
 		}
-		text, err := url.PathUnescape(values[0])
+		text, err := url.PathUnescape(headerText(values[0]))
 		if err != nil {
 			f.Add(a.pointer(), "has a %% that is not followed by two hexadecimal digits")
 		}

@@ -268,6 +268,12 @@ func TestBinaryMode(t *testing.T) {
 	require.Equal(t, "Élodie", events[0].Actor)
 	require.Equal(t, "2026-09-01", events[0].Time.Format(time.DateOnly))
 
+	for _, name := range []string{"Élodie", "\xc9lodie"} { // in UTF-8, and as older HTTP has it
+		header["Ce-Actor"] = []string{name}
+		events, err = intake.Parse(header, []byte(goodData))
+		require.NoError(t, err)
+		require.Equal(t, "Élodie", events[0].Actor)
+	}
 	header["Content-Type"] = []string{"application/vnd.sis.mark+json"}
 	_, err = intake.Parse(header, []byte(goodData))
 	require.NoError(t, err)
