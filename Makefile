@@ -52,7 +52,7 @@ test-long: ## tests that take minutes: thousands of seeds, 20,000 deliveries, 50
 # What the tests named …Golden… and TestScenarios… compare with; package internal/golden sees to the names.
 golden: ## renew all golden and scenario files; look at the difference before you commit it
 	SCHOOLBELL_GOLDEN=update $(GO) test -count=1 -run 'Golden|^TestScenarios' \
-		$$(grep -rlE --include='*_test.go' 'internal/golden"|projections/projtest"' . | xargs -n1 dirname | sort -u)
+		$$(grep -rlE --include='*_test.go' --exclude-dir=testdata --exclude-dir=node_modules 'internal/golden"|projections/projtest"' . | xargs -n1 dirname | sort -u)
 
 lint: $(LINT) ## gofumpt, vet and the linters of .golangci.yml, then known vulnerabilities
 	$(LINT) run ./...

@@ -13,8 +13,8 @@
 //
 // A [Planner] is a pure function of the event, of the [Facts] about its recipients, and of the
 // school's [Settings]. The [Engine] waits until the projections have reached the event, reads the
-// facts that the planners look up in one snapshot, and hands the plan to a [Ledger], which stores it
-// once and has it executed. A [Provider] does one delivery and says honestly how it went.
+// facts that the planners look up in one snapshot, and hands the plan to a [Ledger], which stores
+// it once and has it executed. A [Provider] does one delivery and says honestly how it went.
 //
 // Packages: router brings events from the log by Watermill; ledger stores deliveries and executes
 // them with River; plan holds the planners and their texts; provider the ways to reach people; pdf

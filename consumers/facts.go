@@ -154,9 +154,9 @@ type Snapshot struct {
 // factCache holds the facts that the events of one batch have looked up.
 //
 // Rules are pure functions and read one fact after the other, each of which would be a query of its
-// own. So a rule first runs against whatever the cache has; a fact that is missing reads as the zero
-// value and is noted. Then all that was missed, by all events of the batch, is read with one query
-// for each kind, and the rules that missed something run again.
+// own. So a rule first runs against whatever the cache has; a fact that is missing reads as the
+// zero value and is noted. Then all that was missed, by all events of the batch, is read with one
+// query for each kind, and the rules that missed something run again.
 type factCache struct {
 	lookups *Lookups
 	kinds   map[any]any // *Lookup[K, V] → *kind[K, V]

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,15 @@ func See(e Event, a Audience) Event {
 		return e
 	case a < audiences:
 		return e.SeenBy(a)
+	}
+	return nil
+}
+
+// ShownTo returns the event when an audience is among those that may see it, and else nil. It is what
+// most events' SeenBy is made of.
+func ShownTo(e Event, a Audience, to ...Audience) Event {
+	if slices.Contains(to, a) {
+		return e
 	}
 	return nil
 }

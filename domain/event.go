@@ -70,6 +70,14 @@ const (
 	RoomDashboard RoomKind = "dashboard"
 )
 
+// In returns one room as a list, for an event that belongs to it alone.
+func In(kind RoomKind, id string) []Room { return []Room{{Kind: kind, ID: id}} }
+
+// StudentAndClass returns the rooms of an event about a student in a class.
+func StudentAndClass(studentID, classID string) []Room {
+	return []Room{{Kind: RoomStudent, ID: studentID}, {Kind: RoomClass, ID: classID}}
+}
+
 // String returns the room's name on the wire.
 func (r Room) String() string {
 	if r.Kind == RoomSchool {

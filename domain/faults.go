@@ -93,6 +93,9 @@ func (f *Faults) Key(pointer, v string) {
 	f.ID(pointer, v)
 }
 
+// The methods below check one field each. They report every fault instead of returning the first, and
+// tell the rule to RulesOf before they look at the value, so that it is learnt from any data.
+
 // ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its
 // ends.
 func (f *Faults) ID(pointer, v string) {
@@ -162,8 +165,8 @@ func (f *Faults) Date(pointer string, d Date) {
 
 var earliestDate, latestDate = NewDate(1900, 1, 1), NewDate(2199, 12, 31)
 
-// maxDaysAhead is how far a date may lie after its event: an invoice may be due, or a term end, in a
-// year's time. What lies further ahead in exports of real schools is a typing error.
+// maxDaysAhead is how far a date may lie after its event: an invoice may be due, or a term end, in
+// a year's time. What lies further ahead in exports of real schools is a typing error.
 const maxDaysAhead = 366
 
 // OptionalDate checks a date that may be absent.

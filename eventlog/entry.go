@@ -88,7 +88,9 @@ func Decode(
 	defer func() {
 		// A decoder that panics on one record must not stop every process that meets it.
 		if p := recover(); p != nil {
-			event, err = &domain.Envelope{Position: rec.Position}, fmt.Errorf("decoder panicked: %v", p)
+			event, err = &domain.Envelope{
+				Position: rec.Position,
+			}, fmt.Errorf("decoder panicked: %v", p)
 		}
 	}()
 	event, err = decode(*rec)
@@ -98,8 +100,10 @@ func Decode(
 	event.Position = rec.Position
 	if err == nil && partitions > 0 {
 		if home := PartitionFor(event.School, partitions); home != rec.Position.Partition {
-			err = fmt.Errorf("record is in partition %d, but events of school %q belong in partition %d",
-				rec.Position.Partition, event.School, home)
+			err = fmt.Errorf(
+				"record is in partition %d, but events of school %q belong in partition %d",
+				rec.Position.Partition, event.School, home,
+			)
 		}
 	}
 	return event, err

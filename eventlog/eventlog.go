@@ -1,14 +1,9 @@
-// Package eventlog is the contract between Schoolbell and the log that holds its events. Package
-// internal/kafka stores it in Kafka and package eventlog/memlog in memory; the suite in
-// eventlog/logtest proves that both do.
-//
-// The log is one topic with a fixed number of partitions. All records of a school are in one
-// partition, found by [PartitionFor], so that they are totally ordered.
 package eventlog
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -52,6 +47,20 @@ var (
 	ErrOverloaded = errors.New("too many records are waiting for the log")
 )
 
+// UndecodableError is the error of a Fetch at a batch whose records nobody can read: it inflates to
+// more than a reader can hold, or is no batch inside. Reading it again does not help; what follows
+// it is at Last+1.
+type UndecodableError struct {
+	First, Last int64 // the offsets of its records, from the wanted one on
+	Err         error
+}
+
+func (e *UndecodableError) Error() string {
+	return fmt.Sprintf("batch at offsets %d to %d cannot be decoded: %v", e.First, e.Last, e.Err)
+}
+
+func (e *UndecodableError) Unwrap() error { return e.Err }
+
 // Appender writes to the log.
 type Appender interface {
 	// Append writes the records of one school, in order and next to each other, and returns the
@@ -65,7 +74,9 @@ type Fetcher interface {
 	// Fetch returns records from an offset on. When there are none it waits up to maxWait for one
 	// and then returns an empty batch. maxBytes bounds the batch, but at least one record is
 	// returned if there is one.
-	Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (Batch, error)
+	Fetch(
+		ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+	) (Batch, error)
 }
 
 // Topic describes the log.
@@ -83,9 +94,8 @@ type Inspector interface {
 	Bounds(ctx context.Context, partition int32) (start, end int64, err error)
 }
 
-// Log is the whole of it.
-type Log interface {
-	Appender
+// Source is what a [Reader] needs of a log.
+type Source interface {
 	Fetcher
 	Inspector
 }
@@ -94,19 +104,33 @@ type Log interface {
 // it.
 type Assignment struct {
 	Partition int32
+	// Stored is the offset that was committed to the group last, 0 when none was.
+	Stored int64
 	// Committed commits an offset to the log's group, for tools that show lag. It is no checkpoint:
 	// a member that has lost the partition can still call it.
 	Committed func(next int64)
 }
 
-// Group shares out the partitions among all processes that name the same group.
+// Group assigns the partitions to the processes that name the same group, each to one of them.
 type Group interface {
-	// Consume joins the group and calls own in a goroutine of its own for each partition while this
-	// process has it; own must return soon after its context ends. If it returns nil earlier, the
+	// Consume joins the group and calls work in a goroutine of its own for each partition while this
+	// process has it; work must return soon after its context ends. If it returns nil earlier, the
 	// partition stays with this process and nobody works on it. Consume returns nil when ctx ends,
-	// or the error of the first own that failed.
-	Consume(ctx context.Context, group string, own func(context.Context, Assignment) error) error
+	// or the error of the first work that failed.
+	Consume(ctx context.Context, group string, work func(context.Context, Assignment) error) error
 }
+
+// Log is the whole contract.
+type Log interface {
+	Appender
+	Source
+	Group
+}
+
+// GroupID names the group by which processes share the partitions of a topic for one purpose. The
+// topic is in it because installations of Schoolbell may share a cluster: in a group of two topics,
+// members of one would be handed the partitions of the other.
+func GroupID(purpose, topic string) string { return purpose + "." + topic }
 
 // PartitionFor returns the partition of a school: the same one that the standard Kafka clients
 // choose for this key (murmur2), so that producers which write to Kafka directly agree with us.

@@ -80,7 +80,9 @@ func (s *script) append(id string, gap int64) {
 	s.records = append(s.records, eventlog.Record{
 		Position: domain.Position{Offset: s.end}, Key: []byte("s"), Value: []byte(id),
 		Headers: []eventlog.Header{
-			{Key: eventlog.HeaderID, Value: []byte(id)}, {Key: eventlog.HeaderSource, Value: []byte("src")},
+			{
+				Key: eventlog.HeaderID, Value: []byte(id),
+			}, {Key: eventlog.HeaderSource, Value: []byte("src")},
 		},
 	})
 	s.end++
@@ -88,7 +90,8 @@ func (s *script) append(id string, gap int64) {
 
 // from is the index of the first record at an offset or after it.
 func (s *script) from(offset int64) int {
-	return sort.Search(len(s.records), func(i int) bool { return s.records[i].Position.Offset >= offset })
+	return sort.Search(len(s.records),
+		func(i int) bool { return s.records[i].Position.Offset >= offset })
 }
 
 // duplicate decides about a record by the definition.
@@ -156,7 +159,8 @@ func TestP3_CursorsAgreeWithTheLog(t *testing.T) {
 				}
 				var want, got []string
 				for i := log.from(r.next); i < log.from(s.Next); i++ {
-					want = append(want, fmt.Sprint(log.records[i].Position.Offset, log.duplicate(i, window)))
+					want = append(want,
+						fmt.Sprint(log.records[i].Position.Offset, log.duplicate(i, window)))
 				}
 				for i := range s.Entries {
 					got = append(got, fmt.Sprint(s.Entries[i].Offset(), s.Entries[i].Duplicate))
@@ -197,10 +201,16 @@ func TestCursorsThatAreCloseShareEverything(t *testing.T) {
 	t.Parallel()
 	log := newScript(10_000, 100)
 	decoded := 0
-	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: log, Window: 1000, Decode: func(r eventlog.Record) (*domain.Envelope, error) {
-		decoded++
-		return decode(r)
-	}})
+	reader := eventlog.NewReader(
+		eventlog.ReaderConfig{
+			Source: log,
+			Window: 1000,
+			Decode: func(r eventlog.Record) (*domain.Envelope, error) {
+				decoded++
+				return decode(r)
+			},
+		},
+	)
 	a, b, c := reader.Open(0, 9900), reader.Open(0, 9700), reader.Open(0, 9800)
 	for _, cursor := range []*eventlog.Cursor{a, b, c} {
 		defer cursor.Close()
@@ -217,7 +227,9 @@ func TestCursorsThatAreCloseShareEverything(t *testing.T) {
 func TestACursorThatStandsStillHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	log := newScript(50_000, 100)
-	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: log, Decode: decode, Window: 2000, Cache: 50_000})
+	reader := eventlog.NewReader(
+		eventlog.ReaderConfig{Source: log, Decode: decode, Window: 2000, Cache: 50_000},
+	)
 	slow, fast := reader.Open(0, 0), reader.Open(0, 0)
 	defer slow.Close()
 	defer fast.Close()
@@ -333,15 +345,21 @@ func TestOffsetsOutsideTheLogAreErrors(t *testing.T) {
 func TestAnEntryThatMustNotBeAppliedSaysWhy(t *testing.T) {
 	t.Parallel()
 	log := newScript(3, 10)
-	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: log, Window: 10, Decode: func(r eventlog.Record) (*domain.Envelope, error) {
-		switch string(r.Value) {
-		case "0":
-			panic("no")
-		case "1":
-			return &domain.Envelope{ID: "1"}, errors.New("unreadable")
-		}
-		return decode(r)
-	}})
+	reader := eventlog.NewReader(
+		eventlog.ReaderConfig{
+			Source: log,
+			Window: 10,
+			Decode: func(r eventlog.Record) (*domain.Envelope, error) {
+				switch string(r.Value) {
+				case "0":
+					panic("no")
+				case "1":
+					return &domain.Envelope{ID: "1"}, errors.New("unreadable")
+				}
+				return decode(r)
+			},
+		},
+	)
 	c := reader.Open(0, 0)
 	defer c.Close()
 	all := drain(t, c, 3)
@@ -365,7 +383,9 @@ func BenchmarkReader(b *testing.B) {
 		for j := range rs {
 			id := strconv.Itoa(i*1000 + j)
 			rs[j] = eventlog.Record{Value: make([]byte, 100), Headers: []eventlog.Header{
-				{Key: eventlog.HeaderID, Value: []byte(id)}, {Key: eventlog.HeaderSource, Value: []byte("https://sis.example")},
+				{
+					Key: eventlog.HeaderID, Value: []byte(id),
+				}, {Key: eventlog.HeaderSource, Value: []byte("https://sis.example")},
 			}}
 		}
 		if _, err := log.Append(b.Context(), "s", rs); err != nil {

@@ -164,7 +164,8 @@ func (t *tail) start(ctx context.Context, c *Cursor) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c.next < low || c.next > high {
-		return fmt.Errorf("%w: offset %d, the log has %d to %d", ErrOffsetOutOfRange, c.next, low, high)
+		return fmt.Errorf("%w: offset %d, the log has %d to %d", ErrOffsetOutOfRange, c.next, low,
+			high)
 	}
 	// Cursors that are too far behind the foremost one get tails of their own.
 	last := c.next
@@ -208,7 +209,8 @@ func (t *tail) advance(ctx context.Context, c *Cursor) error {
 		}
 		t.append(next, batch)
 		if batch.Next == next && batch.HighWatermark < c.next {
-			return fmt.Errorf("%w: offset %d, the log ends at %d", ErrOffsetOutOfRange, c.next, next)
+			return fmt.Errorf("%w: offset %d, the log ends at %d", ErrOffsetOutOfRange, c.next,
+				next)
 		}
 		return nil
 	})

@@ -102,7 +102,7 @@ REVOKE SELECT ON schoolbell.ledger_outbox FROM schoolbell_api;
 
 -- Dead letters: events that could not be planned, because they are unreadable or a planner failed. They are planned again
 -- on command.
-CREATE TABLE schoolbell.ledger_aside (
+CREATE TABLE schoolbell.dead_letters (
 	partition  integer NOT NULL,
 	log_offset bigint NOT NULL,
 	school     text COLLATE "C" NOT NULL,
@@ -112,7 +112,7 @@ CREATE TABLE schoolbell.ledger_aside (
 	at         timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (partition, log_offset)
 );
-SELECT schoolbell.protect_for_jobs('schoolbell.ledger_aside');
+SELECT schoolbell.protect_for_jobs('schoolbell.dead_letters');
 
 -- As of which offset of the read models an event was planned, where that was beyond the event itself. Without a row it
 -- was the event's own.

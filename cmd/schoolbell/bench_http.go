@@ -15,9 +15,9 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/kafka"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 // benchTarget is the Schoolbell that a benchmark calls over HTTP: a running one, or its own.

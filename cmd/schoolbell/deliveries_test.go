@@ -16,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections/deliveries"
 )
 
-// get reads an answer into v.
+// get reads a response into v.
 func get[T any](t *testing.T, a *app, token, path string) (v T) {
 	t.Helper()
 	resp, b := a.call(t, http.MethodGet, a.HTTP+path, "", "Authorization", "Bearer "+token)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
@@ -27,7 +28,6 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
@@ -107,7 +107,7 @@ type faultProcess struct {
 	dir    string
 	cmd    *exec.Cmd
 	paused bool
-	api    *client.Client // nil while it cannot be asked
+	api    *client.Client // nil while it cannot be reached
 }
 
 // start runs a process, again if it was killed.
@@ -187,7 +187,7 @@ func (f *faultStack) pause(t *testing.T, i int) {
 }
 
 // publish sends simulated events through whichever process takes them, school by school at the
-// same time. A request whose answer is lost is sent again to another process, so that the log
+// same time. A request whose response is lost is sent again to another process, so that the log
 // holds duplicates.
 func (f *faultStack) publish(ctx context.Context, events int) error {
 	const schools = 8

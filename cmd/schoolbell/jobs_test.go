@@ -171,8 +171,8 @@ func TestSchoolsDecideByCommand(t *testing.T) {
 	code, _, stderr = command(t,
 		append([]string{"jobs", "settings", "set", "--school", "oak", file}, a.remote()...)...)
 	require.Equal(t, exitFailed, code)
-	require.Equal(t, "schoolbell: settings: /time_zone must be a time zone, as in Africa/Abidjan\n"+
-		"schoolbell: settings: /reminders/most must lie between 0 and 50\n", stderr)
+	require.Equal(t, "schoolbell: settings: /time_zone must be a time zone, for example Africa/Abidjan\n"+
+		"schoolbell: settings: /reminders/most must be between 0 and 50\n", stderr)
 	var refused struct {
 		Errors []domain.Fault `json:"errors"`
 	}
@@ -202,7 +202,7 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	// One that a planner could not handle, before the planner was fixed.
 	a.sql(
 		t,
-		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
+		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
 		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
 	)
 	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")

@@ -22,7 +22,7 @@ import (
 )
 
 // TestP1_AcceptedEventsSurviveAKill kills a serve with its embedded servers while producers write
-// to it, and starts it again on the same data, three times. Every event that was answered with
+// to it, and starts it again on the same data, three times. Every event that was accepted with
 // 202 must be in the log and in the tables.
 func TestP1_AcceptedEventsSurviveAKill(t *testing.T) {
 	t.Parallel()
@@ -99,7 +99,11 @@ func startProcess(t *testing.T, dir string) (*exec.Cmd, *app) {
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(func() {
+		// A graceful stop waits for PostgreSQL, whose files the test is about to remove.
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
 
 	a := new(app)
 	require.Eventually(t, func() bool {

@@ -91,7 +91,7 @@ func mint(t *testing.T, secret string) string {
 	return token
 }
 
-// call sends a request and returns the answer with its body read.
+// call sends a request and returns the response with its body read.
 func (a *app) call(
 	t *testing.T, method, url, body string, header ...string,
 ) (*http.Response, []byte) {

@@ -70,7 +70,7 @@ func (n *liveNode) kill() {
 	_ = n.cmd.Wait()
 }
 
-// ops asks the operations port. The answer's body is read and closed.
+// ops calls the operations port. The body is read and closed.
 func (n *liveNode) ops(ctx context.Context, path string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.Ops+path, nil)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
 )
 
-// bearer signs a token for somebody at a school.
+// bearer signs a token for a user of a school.
 func bearer(t *testing.T, school, user, role string, valid time.Duration) string {
 	t.Helper()
 	token, err := auth.Mint(testSecret, auth.Principal{
@@ -86,7 +86,7 @@ func (a *app) logOf(t *testing.T, school string, after domain.Position) map[stri
 	}
 }
 
-// send publishes events from beside the test.
+// send publishes events from other goroutines.
 func (a *app) send(
 	ctx context.Context, school string, events ...map[string]any,
 ) (at domain.Position, err error) {
@@ -117,12 +117,12 @@ func (a *app) send(
 	return accepted.Position, err
 }
 
-// requireReceives waits until a client has heard up to an offset.
+// requireReceives waits until a client has received events up to an offset.
 func requireReceives(t *testing.T, c *swarm.Client, offset int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		heard := c.State().Offsets
-		return len(heard) > 0 && heard[len(heard)-1] >= offset
+		offsets := c.State().Offsets
+		return len(offsets) > 0 && offsets[len(offsets)-1] >= offset
 	}, time.Minute, 5*time.Millisecond, "%s: %+v", c.Kind, c.State().Ends)
 }
 
@@ -144,11 +144,11 @@ import { io } from 'socket.io-client';
 const [url, token, from] = process.argv.slice(2);
 const socket = io(url, { auth: { token, rooms: ['class:7a'], from } });
 socket.on('connect', () => console.log('connected', socket.io.engine.transport.name));
-socket.onAny((name, event) => { if (name.startsWith('schoolbell.')) console.log('heard', event.position); });
+socket.onAny((name, event) => { if (name.startsWith('schoolbell.')) console.log('received', event.position); });
 `
 
 // TestP6_AllClientsHearTheLog publishes over the API, and compares what the official clients of
-// three protocols hear at the same time with the log.
+// three protocols receive at the same time with the log.
 func TestP6_AllClientsHearTheLog(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "node", "npm", "promtool")
@@ -201,16 +201,16 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	for _, offset := range want {
 		require.Equal(t, offset, <-publications)
 		require.Equal(t, domain.Position{Partition: at.Partition, Offset: offset}.String(),
-			script.Next("heard"))
+			script.Next("received"))
 	}
 
 	// A page can ask over the same connection what it would ask the API.
 	a.get(t, "/v1/schools/north/analytics/overview", a.publish(t, "north", enrolled("north", 1)),
 		new(any))
-	answer, err := official.RPC(t.Context(), "students", []byte(`{"limit":5}`))
+	result, err := official.RPC(t.Context(), "students", []byte(`{"limit":5}`))
 	require.NoError(t, err)
-	require.Contains(t, string(answer.Data), `"status":200`)
-	require.Contains(t, string(answer.Data), "Lovelace")
+	require.Contains(t, string(result.Data), `"status":200`)
+	require.Contains(t, string(result.Data), "Lovelace")
 
 	code, stdout, stderr := command(t, "status", "--ops", a.Ops)
 	require.Equal(t, exitDone, code, stderr)
@@ -228,10 +228,10 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 	})
 }
 
-// TestP6_FromAnAnswerToLiveEventsWithoutAGap reads an answer, goes on live from its position, and
-// loses its connection at random while events keep coming. What the answer had and what was heard
+// TestP6_FromAResponseToLiveEventsWithoutAGap reads a response, continues live from its position, and
+// loses its connection at random while events keep coming. What the response had and what was received
 // are together all there is, once.
-func TestP6_FromAnAnswerToLiveEventsWithoutAGap(t *testing.T) {
+func TestP6_FromAResponseToLiveEventsWithoutAGap(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
 	began := a.startPosition(t, "north")
@@ -530,7 +530,7 @@ func TestP10_WhoMayConnect(t *testing.T) {
 		require.Less(t, knock(door, good, a.HTTP), 300, door)
 		require.Equal(t, http.StatusUnauthorized, knock(door, "forged", ""), door)
 	}
-	// A missing Origin is not a permission: who shows nothing at all gets no stream, and a socket
+	// A missing Origin is not a permission: a client that presents nothing gets no stream, and a socket
 	// that says nothing.
 	require.Equal(t, http.StatusUnauthorized, knock("/v1/schools/north/stream", "", ""))
 	require.Equal(t, http.StatusSwitchingProtocols, knock("/connection/websocket", "", ""))
@@ -571,7 +571,7 @@ func TestP10_WhoMayConnect(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, knock("/v1/schools/north/stream", many, ""))
 }
 
-// first is a header's value, or what it would be if the answer had headers of ours.
+// first is a header's value, or what it would be if the response had headers of ours.
 func first(value string, noneOfOurs bool) string {
 	if noneOfOurs {
 		return "nosniff"

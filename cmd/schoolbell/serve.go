@@ -9,7 +9,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
-	"github.com/schoolbell/schoolbell/internal/simulate"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 

@@ -31,7 +31,7 @@ type attendanceBody struct {
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-07&to=2026-09-07"
 
-func TestPublishedEventsAreInTheAnswer(t *testing.T) {
+func TestPublishedEventsAreInTheResponse(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
 	at := a.publish(
@@ -39,14 +39,14 @@ func TestPublishedEventsAreInTheAnswer(t *testing.T) {
 		marked("north", 2, "absent_unexcused"),
 	)
 
-	var answer attendanceBody
-	resp := a.get(t, attendancePath, at, &answer)
-	require.Equal(t, 1, answer.Totals.Present)
-	require.Equal(t, 1, answer.Totals.AbsentUnexcused)
-	require.InDelta(t, 0.5, answer.Rate, 1e-9)
+	var got attendanceBody
+	resp := a.get(t, attendancePath, at, &got)
+	require.Equal(t, 1, got.Totals.Present)
+	require.Equal(t, 1, got.Totals.AbsentUnexcused)
+	require.InDelta(t, 0.5, got.Rate, 1e-9)
 	require.Equal(t, at, resp.Header.Get("Schoolbell-Position"))
 
-	again := a.get(t, attendancePath, at, &answer)
+	again := a.get(t, attendancePath, at, &got)
 	require.Equal(t, "hit", again.Header.Get("X-Cache"))
 	notModified, _ := a.call(
 		t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"),
@@ -74,9 +74,9 @@ func TestRolesShareTheWork(t *testing.T) {
 	), start(config.RoleAPI)
 
 	at := ingest.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
-	var answer attendanceBody
-	api.get(t, attendancePath, at, &answer)
-	require.Equal(t, 1, answer.Totals.Present)
+	var got attendanceBody
+	api.get(t, attendancePath, at, &got)
+	require.Equal(t, 1, got.Totals.Present)
 
 	for _, refused := range []struct {
 		app  *app
@@ -109,7 +109,7 @@ func TestReadyzNamesTheServerThatIsGone(t *testing.T) {
 		t, func() bool { status, r = report(); return r.Status == "degraded" }, 20*time.Second,
 		50*time.Millisecond, "%v", r,
 	)
-	require.Equal(t, http.StatusOK, status, "answers come from the tables")
+	require.Equal(t, http.StatusOK, status, "reads are served from the tables")
 	require.NotEqual(t, "ok", r.Checks["cache"])
 
 	kafka.Stop()
@@ -201,12 +201,12 @@ func TestPrometheusScrapes(t *testing.T) {
 			return false
 		}
 		defer resp.Body.Close()
-		var answer struct {
+		var got struct {
 			Data struct {
 				Result []any `json:"result"`
 			} `json:"data"`
 		}
-		return json.UnmarshalRead(resp.Body, &answer) == nil && len(answer.Data.Result) == 1
+		return json.UnmarshalRead(resp.Body, &got) == nil && len(got.Data.Result) == 1
 	}, 30*time.Second, 100*time.Millisecond)
 }
 

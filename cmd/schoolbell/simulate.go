@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/client"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 type simulateCommand struct {

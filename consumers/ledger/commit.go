@@ -147,9 +147,9 @@ func ruleRunOf(d *consumers.Delivery) ruleRun {
 }
 
 // plannedBefore finds which planners have planned which events before. What they planned then is
-// complete: with the facts of today they might find other recipients. It is looked up before anything
-// is inserted, and once for each event: in one statement with the insertion, every recipient of a
-// notice would find the rows of those before them.
+// complete: with the facts of today they might find other recipients. It is looked up before
+// anything is inserted, and once for each event: in one statement with the insertion, every
+// recipient of a notice would find the rows of those before them.
 func plannedBefore(
 	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
 ) (map[ruleRun]bool, error) {
@@ -278,8 +278,8 @@ func insertFactsAt(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) e
 	return nil
 }
 
-// dropWaiting leaves out the jobs of deliveries that wait for another one; release inserts them when
-// that is done.
+// dropWaiting leaves out the jobs of deliveries that wait for another one; release inserts them
+// when that is done.
 func dropWaiting(ctx context.Context, tx pgx.Tx, planned []plannedJob) ([]plannedJob, error) {
 	var ids []string
 	for _, j := range planned {

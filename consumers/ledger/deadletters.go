@@ -26,7 +26,7 @@ type DeadLetter struct {
 
 func upsertDeadLetter(ctx context.Context, tx pgx.Tx, d *DeadLetter) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO schoolbell.ledger_aside (partition, log_offset, school, event_id, type, reason)
+		INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
 		VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
 		d.Position.Partition, d.Position.Offset, storable(d.School), storable(d.EventID),
@@ -69,7 +69,7 @@ func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Plannin
 			})
 		case e.Replan:
 			_, err = tx.Exec(ctx, `
-				DELETE FROM schoolbell.ledger_aside WHERE partition = $1 AND log_offset = $2`,
+				DELETE FROM schoolbell.dead_letters WHERE partition = $1 AND log_offset = $2`,
 				e.Position.Partition, e.Position.Offset)
 		}
 		if err != nil {
@@ -79,12 +79,12 @@ func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Plannin
 	return nil
 }
 
-// DeadLetters returns the events that could not be planned, the oldest first, of one school or, when
-// it is empty, of all.
+// DeadLetters returns the events that could not be planned, the oldest first, of one school or,
+// when it is empty, of all.
 func (l *Ledger) DeadLetters(ctx context.Context, school string) ([]DeadLetter, error) {
 	rows, _ := l.pool.Query(ctx, `
 		SELECT partition, log_offset, school, event_id, type, reason, at
-		FROM schoolbell.ledger_aside WHERE $1 IN ('', school)
+		FROM schoolbell.dead_letters WHERE $1 IN ('', school)
 		ORDER BY at, partition, log_offset`, school)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d DeadLetter, err error) {
 		return d, row.Scan(&d.Position.Partition, &d.Position.Offset, &d.School, &d.EventID,

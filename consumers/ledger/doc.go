@@ -17,17 +17,17 @@
 //     event in the log: every process looks, and a reminder is counted in the transaction that puts
 //     it into the outbox (remind.go).
 //
-// How data runs through it: Commit inserts rows and jobs (commit.go); River hands a job to a worker,
-// which starts the delivery (start.go), calls the provider and records the result (work.go,
+// How data runs through it: Commit inserts rows and jobs (commit.go); River hands a job to a
+// worker, which starts the delivery (start.go), calls the provider and records the result (work.go,
 // finish.go); the outcome waits in the outbox for the relay (outbox.go). Later reports of providers
 // arrive in Receive (report.go), the commands of operators in command.go.
 //
 // How it is fast: what many workers want from the database at the same moment goes there together
 // (batch.go).
 //
-// How it is fair: jobs of a queue and priority are fetched in the order of their scheduled_at, which
-// for jobs that are due says nothing about time. It is a position in a line in which schools take
-// turns (fairqueue.go).
+// How it is fair: jobs of a queue and priority are fetched in the order of their scheduled_at,
+// which for jobs that are due says nothing about time. It is a position in a line in which schools
+// take turns (fairqueue.go).
 //
 // The first change: what happens after a provider's response is decided in attempt, in work.go.
 package ledger

@@ -13,18 +13,20 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// River fetches the jobs of a queue and priority by scheduled_at. For a job that is due, any time in the past will do;
-// so it serves as the job's place in a line: each school's jobs stand one tick apart, beginning at the place that is
-// being served now. A school with 50,000 jobs and one with three then take turns until the three are done.
+// River fetches the jobs of a queue and priority by scheduled_at. For a job that is due, any time
+// in the past will do; so it serves as the job's position in a line: the jobs of each school are
+// one tick apart, from the position on that is being served now. A school with 50,000 jobs and one
+// with three then take turns until the three are done.
 const (
 	tick = time.Microsecond
-	// lineStart is how far in the past a line is. It has room for 3,600,000,000 jobs of one school that wait together.
+	// lineStart is how far in the past a line begins. It has room for 3,600,000,000 jobs of one
+	// school that wait at the same time.
 	lineStart = time.Hour
-	// positionsEnd tells places in a line from times: jobs for later and repetitions have a time.
+	// positionsEnd tells positions in a line from times: jobs for later and retries have a time.
 	positionsEnd = lineStart / 2
 )
 
-// line is a queue and a priority.
+// line is one queue at one priority.
 type line struct {
 	queue    string
 	priority consumers.Priority
@@ -32,7 +34,7 @@ type line struct {
 
 func (l line) String() string { return l.queue + ":" + strconv.Itoa(int(l.priority)) }
 
-// fairQueue knows which place of each line is being served.
+// fairQueue tracks the position of each line that is being served.
 type fairQueue struct {
 	mu      sync.Mutex
 	serving map[string]time.Time
@@ -40,50 +42,48 @@ type fairQueue struct {
 
 func newFairQueue() *fairQueue { return &fairQueue{serving: map[string]time.Time{}} }
 
-// served notes that a job of the line has been fetched.
-func (t *fairQueue) served(job *rivertype.JobRow) {
+// served records that a job of a line has been fetched.
+func (q *fairQueue) served(job *rivertype.JobRow) {
 	if job.Attempt > 1 || time.Since(job.ScheduledAt) < positionsEnd {
 		return
 	}
 	l := line{job.Queue, consumers.Priority(job.Priority)}.String()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if job.ScheduledAt.After(t.serving[l]) {
-		t.serving[l] = job.ScheduledAt
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if job.ScheduledAt.After(q.serving[l]) {
+		q.serving[l] = job.ScheduledAt
 	}
 }
 
-// load finds out what is being served, when this process has not yet served anything itself.
-func (t *fairQueue) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) {
-	t.mu.Lock()
-	at, ok := t.serving[l.String()]
-	t.mu.Unlock()
+// load finds the position that is being served, if this process has not served the line yet.
+func (q *fairQueue) load(ctx context.Context, tx pgx.Tx, l line) (time.Time, error) {
+	q.mu.Lock()
+	at, ok := q.serving[l.String()]
+	q.mu.Unlock()
 	if ok {
 		return at, nil
 	}
 	err := tx.QueryRow(ctx, `SELECT coalesce(
-		(SELECT scheduled_at FROM schoolbell_river.river_job WHERE state = 'available' AND queue = $1 AND priority = $2 ORDER BY scheduled_at LIMIT 1),
+		(SELECT scheduled_at FROM schoolbell_river.river_job
+			WHERE state = 'available' AND queue = $1 AND priority = $2
+			ORDER BY scheduled_at LIMIT 1),
 		(SELECT max(last) FROM schoolbell.ledger_turns WHERE queue = $3),
 		clock_timestamp() - $4::interval)`, l.queue, l.priority, l.String(), lineStart).Scan(&at)
 	if err != nil {
 		return at, fmt.Errorf("read the line %s: %w", l, err)
 	}
-	at = earliest(at, time.Now().Add(-lineStart))
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.serving[l.String()] = at
+	if start := time.Now().Add(-lineStart); start.Before(at) {
+		at = start
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.serving[l.String()] = at
 	return at, nil
 }
 
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-// assign gives each job that is due its place. The jobs are in the order in which they were planned.
-func (t *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
+// assign gives each job that is due its position. The jobs are in the order in which they were
+// planned.
+func (q *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {
 	type key struct {
 		line   line
 		school string
@@ -102,7 +102,7 @@ func (t *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error
 	var numbers []int64
 	keys := make([]key, 0, len(count))
 	for k, n := range count {
-		at, err := t.load(ctx, tx, k.line)
+		at, err := q.load(ctx, tx, k.line)
 		if err != nil {
 			return err
 		}
@@ -110,14 +110,16 @@ func (t *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error
 		lines, schools = append(lines, k.line.String()), append(schools, k.school)
 		serving, numbers = append(serving, at), append(numbers, int64(n))
 	}
-	// Rows are locked in the order of their keys, as other processes may be planning for the same schools.
+	// Rows are locked in the order of their keys, as other processes may plan for the same schools.
 	rows, _ := tx.Query(ctx, `
 		INSERT INTO schoolbell.ledger_turns AS t (queue, school, last, taken)
 		SELECT u.queue, u.school, u.serving + u.n * $5::interval, u.n
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[]) AS u (queue, school, serving, n)
+		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
+			AS u (queue, school, serving, n)
 		ORDER BY u.queue COLLATE "C", u.school COLLATE "C"
 		ON CONFLICT (queue, school) DO UPDATE SET taken = excluded.taken,
-			last = greatest(t.last, excluded.last - excluded.taken * $5::interval) + excluded.taken * $5::interval
+			last = greatest(t.last, excluded.last - excluded.taken * $5::interval)
+				+ excluded.taken * $5::interval
 		RETURNING queue, school, last`, lines, schools, serving, numbers, tick)
 	last := map[[2]string]time.Time{}
 	var l, school string
@@ -126,7 +128,7 @@ func (t *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error
 		last[[2]string{l, school}] = at
 		return nil
 	}); err != nil {
-		return fmt.Errorf("take places in the lines: %w", err)
+		return fmt.Errorf("take positions in the lines: %w", err)
 	}
 	next := map[key]time.Time{}
 	for _, k := range keys {
@@ -142,7 +144,7 @@ func (t *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error
 	return nil
 }
 
-// makeAvailable is a hook of River's: a job with a place in a line is available at once.
+// makeAvailable is a hook of River's inserts: a job with a position in a line is available at once.
 func makeAvailable(_ context.Context, p *rivertype.JobInsertParams) error {
 	if p.State == rivertype.JobStateScheduled && time.Since(*p.ScheduledAt) > positionsEnd {
 		p.State = rivertype.JobStateAvailable

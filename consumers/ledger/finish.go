@@ -13,9 +13,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// finishSQL stores the results of attempts and returns those that count. A result counts if its start
-// is the latest one, or if the delivery is unknown and the result is certain. A report may have come
-// before it: then the report's state stands, and the result adds the provider's id.
+// finishSQL stores the results of attempts and returns those that count. A result counts if its
+// start is the latest one, or if the delivery is unknown and the result is certain. A report may
+// have come before it: then the report's state stands, and the result adds the provider's id.
 const finishSQL = `
 UPDATE schoolbell.ledger l SET
 	state = CASE WHEN l.state IN ('sending', 'unknown') THEN u.state ELSE l.state END,

@@ -32,7 +32,7 @@ func noFacts(context.Context) (*consumers.Snapshot, error) {
 	}, nil
 }
 
-// textEach plans a text about every mark, to a telephone of its own.
+// textEach plans a text about every mark, to a telephone number of its own.
 var textEach = consumers.Planner{
 	Name: "absence", Types: []string{attendance.TypeMarked},
 	Plan: func(e *domain.Envelope, _ consumers.Facts, _ *consumers.Settings) []consumers.Delivery {
@@ -49,7 +49,7 @@ var textEach = consumers.Planner{
 	},
 }
 
-// runWithPlanners plans what is in the log, and does it.
+// runWithPlanners plans the events in the log and executes the deliveries.
 func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l *ledger.Ledger) error {
 	planners, err := consumers.NewPlanners(textEach)
 	if err != nil {
@@ -67,7 +67,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 	}
 	events, err := router.New(router.Config{
 		Log: log, Topic: topic.Name, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
-		Decode: cloudevents.Decode,
+		Reader: eventlog.NewReader(eventlog.ReaderConfig{Source: log, Decode: cloudevents.Decode}),
 	})
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	devtest.Main(m)
 }
 
-// sms is how workers send.
+// sms is the provider of the workers.
 func sms(service, calls, header string) (*twilio.Provider, error) {
 	book, err := wording.Open()
 	if err != nil {
@@ -64,12 +64,12 @@ func sms(service, calls, header string) (*twilio.Provider, error) {
 	})
 }
 
-// doubting is a provider that cannot be asked for the status and has no idempotency keys.
-type doubting struct{ consumers.Provider }
+// plain is a provider without status lookups and idempotency keys.
+type plain struct{ consumers.Provider }
 
-func (doubting) Abilities() consumers.Abilities { return consumers.Abilities{} }
+func (plain) Abilities() consumers.Abilities { return consumers.Abilities{} }
 
-// work is the worker: it does deliveries until it is killed.
+// work is the worker: it executes deliveries until it is killed.
 func work(ctx context.Context) error {
 	pool, err := postgres.NewPool(ctx, postgres.Config{URL: os.Getenv(workerDatabase), Role: postgres.Jobs, MaxConns: 10})
 	if err != nil {
@@ -82,7 +82,7 @@ func work(ctx context.Context) error {
 	if n, _ := strconv.Atoi(os.Getenv(workerInvoices)); n > 0 {
 		l, err := ledger.New(ledger.Config{
 			Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Settings: ledger.NewSettings(pool.Conns()),
-			Overdue: owed(n, domain.DateOf(time.Now()).AddDays(-30)).Overdue, RemindEvery: 100 * time.Millisecond,
+			Overdue: owed(n, domain.DateOf(time.Now()).AddDays(-30)), RemindEvery: 100 * time.Millisecond,
 		})
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func work(ctx context.Context) error {
 	}
 	var p consumers.Provider = twilioSMS
 	if !p.Abilities().Idempotent {
-		p = doubting{p}
+		p = plain{p}
 	}
 	l, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: p},
@@ -108,9 +108,10 @@ func work(ctx context.Context) error {
 	return runWithPlanners(ctx, pool, log, l)
 }
 
-// TestP5_WorkersKilledAndAFaultyProvider kills processes that plan what is in the log and do it, with SIGKILL, and freezes
-// others, while the provider answers with errors, silence and refusals after it has taken messages, and its reports come
-// twice and in the wrong order. What the provider has taken is counted there.
+// TestP5_WorkersKilledAndAFaultyProvider kills processes that plan and execute deliveries with
+// SIGKILL, and freezes others, while the provider responds with errors, silence and refusals after
+// it has accepted messages, and its reports come twice and in the wrong order. What the provider has
+// accepted is counted there.
 func TestP5_WorkersKilledAndAFaultyProvider(t *testing.T) {
 	t.Parallel()
 	n := devtest.Size(t, "SCHOOLBELL_FAULT_DELIVERIES", 500, 20_000)
@@ -156,7 +157,7 @@ func testKilledWorkers(t *testing.T, n int, header string) {
 	for range 3 {
 		fleet.start()
 	}
-	kills, most := 0, max(12, n/400)
+	kills, maxKills := 0, max(12, n/400)
 	for deadline := time.Now().Add(15 * time.Minute); ; {
 		states := w.states()
 		total := 0
@@ -167,11 +168,11 @@ func testKilledWorkers(t *testing.T, n int, header string) {
 			break
 		}
 		require.True(t, time.Now().Before(deadline), "not done in time: %v", states)
-		if (total < n || states["planned"] > 0) && kills < most { // let the last ones be rescued
+		if (total < n || states["planned"] > 0) && kills < maxKills { // let the last ones be rescued
 			kills++
 			fleet.disturb(kills)
 		}
-		time.Sleep(400 * time.Millisecond) //nolint:forbidigo // the pace of the disturbances
+		<-time.After(400 * time.Millisecond) // the pace of the disturbances
 	}
 	service.Settle()
 	states, tally := w.states(), service.Tally()

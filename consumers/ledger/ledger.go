@@ -117,8 +117,8 @@ func (l *Ledger) newClient() (err error) {
 	l.river, err = river.NewClient(riverpgxv5.New(l.pool), &river.Config{
 		Schema: "schoolbell_river", Queues: queues, Workers: workers,
 		FetchCooldown: time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
-		// A job is stuck when no worker can be running it any more. River looks every 30 s, so it is
-		// found within a minute.
+		// A job is stuck when no worker can be running it any more. River looks every 30 s, so it
+		// is found within a minute.
 		JobTimeout:           l.cfg.SendTimeout + jobOverhead,
 		RescueStuckJobsAfter: l.cfg.SendTimeout + jobOverhead + time.Second,
 		MaxAttempts:          maxStarts, RetryPolicy: l,
@@ -149,7 +149,8 @@ const (
 	jobRetention = 24 * time.Hour
 )
 
-// warnings passes on warnings and errors only: River reports every start and stop of its many parts.
+// warnings passes on warnings and errors only: River reports every start and stop of its many
+// parts.
 type warnings struct{ slog.Handler }
 
 // Enabled implements [slog.Handler].
@@ -163,9 +164,9 @@ func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Hand
 // WithGroup implements [slog.Handler].
 func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
-// limitWorkers bounds the workers of a queue to the number of jobs that its slowest provider accepts
-// in a quarter of a second: a worker that waits for a provider holds a job that no other can
-// overtake.
+// limitWorkers bounds the workers of a queue to the number of jobs that its slowest provider
+// accepts in a quarter of a second: a worker that waits for a provider holds a job that no other
+// can overtake.
 func (l *Ledger) limitWorkers(channels []consumers.Channel, n int) int {
 	for _, c := range channels {
 		if rate := l.cfg.Providers[c].Abilities().Rate; rate > 0 {
@@ -175,8 +176,8 @@ func (l *Ledger) limitWorkers(channels []consumers.Channel, n int) int {
 	return n
 }
 
-// Run executes deliveries, makes reminders and relays outcomes until ctx ends. Then running jobs get
-// a while to finish; those that do not are returned, which costs them no attempt.
+// Run executes deliveries, makes reminders and relays outcomes until ctx ends. Then running jobs
+// get a while to finish; those that do not are returned, which costs them no attempt.
 func (l *Ledger) Run(ctx context.Context) error {
 	if l.cfg.Encode == nil || l.cfg.Log == nil {
 		return errors.New("ledger: a log and an encoder are required to run")

@@ -13,7 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/delivery"
 )
 
-func TestDeliveriesAreKeptOnceAndDoneOnce(t *testing.T) {
+func TestDeliveriesAreStoredOnceAndDoneOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	p := newProvider(nil)
@@ -29,8 +29,8 @@ func TestDeliveriesAreKeptOnceAndDoneOnce(t *testing.T) {
 	w.eventually(map[string]int{"sent": 3})
 	require.Equal(t, sorted(ids(plans...)), sorted(p.order()))
 	require.Eventually(t, func() bool { return len(w.outcomes()) == 3 }, 10*time.Second, 10*time.Millisecond)
-	for _, told := range w.outcomes() {
-		require.Equal(t, []string{delivery.TypeSent}, told)
+	for _, types := range w.outcomes() {
+		require.Equal(t, []string{delivery.TypeSent}, types)
 	}
 	e, err := l.Show(t.Context(), plans[0].Deliveries[0].ID)
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestDeliveriesAreKeptOnceAndDoneOnce(t *testing.T) {
 	require.Equal(t, "sent", e.Log[0].What)
 }
 
-func TestWhatWasPlannedOnceIsNotAddedTo(t *testing.T) {
+func TestNothingIsAddedToAPlan(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	l := w.ledger(nil)
@@ -47,7 +47,7 @@ func TestWhatWasPlannedOnceIsNotAddedTo(t *testing.T) {
 	require.NoError(t, err)
 	n, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1", "new-guardian")})
 	require.NoError(t, err)
-	require.Zero(t, n, "by now the planner knows of another guardian")
+	require.Zero(t, n, "by now the planner finds another guardian")
 }
 
 func TestErrorsDecideWhatHappensNext(t *testing.T) {
@@ -64,7 +64,7 @@ func TestErrorsDecideWhatHappensNext(t *testing.T) {
 	}{
 		"permanent":              {consumers.Abilities{}, fail(consumers.Permanent), 100, "failed", 1},
 		"temporary, then not":    {consumers.Abilities{}, fail(consumers.Temporary), 2, "sent", 3},
-		"temporary, for ever":    {consumers.Abilities{}, fail(consumers.Temporary), 100, "dead", 4},
+		"temporary, always":      {consumers.Abilities{}, fail(consumers.Temporary), 100, "dead", 4},
 		"unsure":                 {consumers.Abilities{}, fail(consumers.Unsure), 1, "unknown", 1},
 		"unclassified":           {consumers.Abilities{}, errors.New("boom"), 1, "unknown", 1},
 		"unsure, but idempotent": {consumers.Abilities{Idempotent: true}, fail(consumers.Unsure), 1, "sent", 2},
@@ -93,7 +93,7 @@ func TestErrorsDecideWhatHappensNext(t *testing.T) {
 	}
 }
 
-func TestSettingsAreReplacedByWhoReadThem(t *testing.T) {
+func TestStaleSettingsCannotBeReplaced(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	settings := ledger.NewSettings(w.pool)

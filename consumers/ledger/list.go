@@ -14,7 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// Entry is a delivery as operators see it.
+// Entry is a delivery as operators see it. The cost is in millionths of the provider's currency.
 type Entry struct {
 	ID         string              `json:"id"`
 	School     string              `json:"school"`
@@ -41,39 +41,40 @@ type Entry struct {
 	ChangedAt  time.Time           `json:"changed_at"`
 	Params     jsontext.Value      `json:"params,omitzero"`
 	Document   *consumers.Document `json:"document,omitzero"`
-	Log        []LogLine           `json:"log,omitzero"` // only of one that is shown alone
+	Log        []LogLine           `json:"log,omitzero"` // only from Show
 }
 
-// LogLine is something that happened to a delivery.
+// LogLine is one thing that happened to a delivery.
 type LogLine struct {
 	At     time.Time `json:"at"`
-	Start  int64     `json:"start"` // which start of its job it belongs to
+	Start  int64     `json:"start"` // the start of the delivery that it belongs to, from 1
 	What   string    `json:"what"`
 	Detail string    `json:"detail,omitzero"`
 	TookMS int       `json:"took_ms,omitzero"`
 	Worker string    `json:"worker,omitzero"`
 }
 
-// Filter picks deliveries; an empty field picks all.
+// Filter selects deliveries; an empty field matches all.
 type Filter struct {
 	School  string
 	State   consumers.State
 	Queue   string
 	EventID string
 	Planner string
-	After   string // the id of the last one that was listed
+	After   string // the id of the last delivery of the page before
 	Limit   int    // 100 if zero
 }
 
-const entryColumns = `id, school, event_id, event_type, partition || ':' || log_offset, planner, recipient, channel, queue, priority,
-	template, language, state, attempts, provider, provider_id, cost, error, error_class, planned_at, not_before, started_at, changed_at,
-	params, document`
+const entryColumns = `id, school, event_id, event_type, partition || ':' || log_offset, planner,
+	recipient, channel, queue, priority, template, language, state, attempts, provider, provider_id,
+	cost, error, error_class, planned_at, not_before, started_at, changed_at, params, document`
 
 func scanEntry(row pgx.CollectableRow) (*Entry, error) {
 	e := &Entry{}
 	var params, doc []byte
-	err := row.Scan(&e.ID, &e.School, &e.EventID, &e.EventType, &e.Position, &e.Planner, &e.Recipient, &e.Channel, &e.Queue, &e.Priority,
-		&e.Template, &e.Language, &e.State, &e.Attempts, &e.Provider, &e.ProviderID, &e.Cost, &e.Error, &e.Class, &e.PlannedAt,
+	err := row.Scan(&e.ID, &e.School, &e.EventID, &e.EventType, &e.Position, &e.Planner,
+		&e.Recipient, &e.Channel, &e.Queue, &e.Priority, &e.Template, &e.Language, &e.State,
+		&e.Attempts, &e.Provider, &e.ProviderID, &e.Cost, &e.Error, &e.Class, &e.PlannedAt,
 		&e.NotBefore, &e.StartedAt, &e.ChangedAt, &params, &doc)
 	if err != nil {
 		return nil, err
@@ -85,8 +86,9 @@ func scanEntry(row pgx.CollectableRow) (*Entry, error) {
 	return e, nil
 }
 
-// List returns deliveries, the latest first. Each school's are read along their index; the few that are dead or unknown
-// have a list of their own. Only to find the others of a state that is rare it may have to read a lot.
+// List returns deliveries, the latest first. It reads those of each school along their index; the
+// few dead or unknown ones have a list of their own. Only a filter on another state that is rare
+// may have to read a lot.
 func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -100,14 +102,17 @@ func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
 	return entries, nil
 }
 
-// allSchools jumps through the index from school to school.
+// allSchools skips through the index from school to school: a DISTINCT would read all of it.
 const allSchools = `
 WITH RECURSIVE schools (school) AS (
 	SELECT min(school) FROM schoolbell.ledger
 	UNION ALL
-	SELECT (SELECT l.school FROM schoolbell.ledger l WHERE l.school > s.school ORDER BY l.school LIMIT 1) FROM schools s WHERE s.school IS NOT NULL
+	SELECT (SELECT l.school FROM schoolbell.ledger l
+		WHERE l.school > s.school ORDER BY l.school LIMIT 1)
+	FROM schools s WHERE s.school IS NOT NULL
 )
-SELECT e.* FROM schools s CROSS JOIN LATERAL (%s) e ORDER BY planned_at DESC, id DESC LIMIT $1`
+SELECT e.* FROM schools s CROSS JOIN LATERAL (%s) e
+ORDER BY planned_at DESC, id DESC LIMIT $1`
 
 func (f *Filter) query() (sql string, args []any) {
 	args = []any{f.Limit}
@@ -118,24 +123,28 @@ func (f *Filter) query() (sql string, args []any) {
 			where += fmt.Sprintf(" AND "+condition, len(args))
 		}
 	}
-	inTrouble := f.State == consumers.Dead || f.State == consumers.Unknown
-	if inTrouble {
-		add(`id IN (SELECT t.id FROM schoolbell.ledger_trouble t WHERE t.state = $%d)`, string(f.State))
+	problem := f.State == consumers.Dead || f.State == consumers.Unknown
+	if problem {
+		add(`id IN (SELECT t.id FROM schoolbell.ledger_trouble t WHERE t.state = $%d)`,
+			string(f.State))
 	}
 	add(`school = $%d`, f.School)
 	add(`state = $%d`, string(f.State))
 	add(`queue = $%d`, f.Queue)
 	add(`event_id = $%d`, f.EventID)
 	add(`planner = $%d`, f.Planner)
-	add(`(planned_at, id) < (SELECT planned_at, id FROM schoolbell.ledger WHERE id = $%d)`, f.After)
-	if f.School != "" || inTrouble {
-		return `SELECT ` + entryColumns + ` FROM schoolbell.ledger WHERE ` + where + ` ORDER BY planned_at DESC, id DESC LIMIT $1`, args
+	add(`(planned_at, id) < (SELECT planned_at, id FROM schoolbell.ledger WHERE id = $%d)`,
+		f.After)
+	if f.School != "" || problem {
+		return `SELECT ` + entryColumns + ` FROM schoolbell.ledger WHERE ` + where +
+			` ORDER BY planned_at DESC, id DESC LIMIT $1`, args
 	}
-	return fmt.Sprintf(allSchools, `SELECT `+entryColumns+` FROM schoolbell.ledger WHERE school = s.school AND `+where+
+	return fmt.Sprintf(allSchools, `SELECT `+entryColumns+
+		` FROM schoolbell.ledger WHERE school = s.school AND `+where+
 		` ORDER BY planned_at DESC, id DESC LIMIT $1`), args
 }
 
-// Show returns one delivery with what happened to it.
+// Show returns one delivery with its log.
 func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
 	rows, _ := l.pool.Query(ctx, `SELECT `+entryColumns+` FROM schoolbell.ledger WHERE id = $1`, id)
 	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
@@ -145,7 +154,9 @@ func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read delivery %s: %w", id, err)
 	}
-	rows, _ = l.pool.Query(ctx, `SELECT at, fence, what, detail, took_ms, worker FROM schoolbell.ledger_log WHERE delivery_id = $1 ORDER BY at`, id)
+	rows, _ = l.pool.Query(ctx, `
+		SELECT at, fence, what, detail, took_ms, worker FROM schoolbell.ledger_log
+		WHERE delivery_id = $1 ORDER BY at`, id)
 	if e.Log, err = pgx.CollectRows(rows, pgx.RowToStructByPos[LogLine]); err != nil {
 		return nil, fmt.Errorf("read the log of delivery %s: %w", id, err)
 	}

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,10 +18,11 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Source is the CloudEvents source of what Schoolbell itself says about deliveries.
+// Source is the CloudEvents source of events about deliveries, which Schoolbell itself publishes.
 const Source = "schoolbell/deliveries"
 
-// outcome is an event on its way into the log: what became of a delivery, or a reminder.
+// outcome is an event on its way into the log: what became of a delivery, or a reminder. It is the
+// JSON in the outbox.
 type outcome struct {
 	State       consumers.State    `json:"state,omitzero"`
 	ID          string             `json:"id"`
@@ -34,7 +34,7 @@ type outcome struct {
 	Reminder    *fee.ReminderDue   `json:"reminder,omitzero"`
 }
 
-// outcome is what the log is to be told about an attempt, nil for nothing.
+// outcome returns the event of an attempt, or nil for none.
 func (f *finish) outcome(text string) ([]byte, error) {
 	state := f.state
 	if state == consumers.Dead {
@@ -43,20 +43,27 @@ func (f *finish) outcome(text string) ([]byte, error) {
 	return newOutcome(&f.Delivery, state, f.fence, f.provider, f.receipt, text)
 }
 
-func newOutcome(d *consumers.Delivery, state consumers.State, fence int64, provider string, r consumers.Receipt, text string) ([]byte, error) {
+// newOutcome encodes the event of a state, or returns nil for a state without one. Its id follows
+// from the delivery, the state and the start, so one that is appended twice counts once.
+func newOutcome(
+	d *consumers.Delivery, state consumers.State, fence int64, provider string,
+	r consumers.Receipt, text string,
+) ([]byte, error) {
 	o := outcome{
-		State: state, ID: d.ID + "-" + string(state) + "-" + strconv.FormatInt(fence, 10), Time: time.Now().UTC().Truncate(time.Microsecond),
+		State: state, ID: fmt.Sprintf("%s-%s-%d", d.ID, state, fence),
+		Time:      time.Now().UTC().Truncate(time.Microsecond),
 		Causation: d.EventID, Correlation: d.CorrelationID,
 	}
 	switch {
 	case state == consumers.Rendered && r.Document != nil:
 		o.Document = &document.Rendered{
-			DocumentID: d.ID, Kind: r.Document.Kind, StudentID: r.Document.StudentID, SHA256: r.Document.SHA256, Bytes: r.Document.Bytes,
+			DocumentID: d.ID, Kind: r.Document.Kind, StudentID: r.Document.StudentID,
+			SHA256: r.Document.SHA256, Bytes: r.Document.Bytes,
 		}
 	case state == consumers.Sent, state == consumers.Delivered, state == consumers.Failed:
 		o.Delivery = &delivery.Outcome{
-			DeliveryID: d.ID, Channel: string(d.Channel), Recipient: d.Recipient, Provider: provider,
-			ProviderID: r.ProviderID, Cost: r.Cost, Error: text,
+			DeliveryID: d.ID, Channel: string(d.Channel), Recipient: d.Recipient,
+			Provider: provider, ProviderID: r.ProviderID, Cost: r.Cost, Error: text,
 		}
 		if state == consumers.Failed && text == "" {
 			o.Delivery.Error = "the provider gave no reason"
@@ -74,7 +81,8 @@ func newOutcome(d *consumers.Delivery, state consumers.State, fence int64, provi
 // envelope makes the event.
 func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 	e := &domain.Envelope{
-		ID: o.ID, Source: Source, School: school, Time: o.Time, CausationID: o.Causation, CorrelationID: o.Correlation, Actor: "schoolbell",
+		ID: o.ID, Source: Source, School: school, Time: o.Time, CausationID: o.Causation,
+		CorrelationID: o.Correlation, Actor: "schoolbell",
 	}
 	switch {
 	case o.Reminder != nil:
@@ -82,7 +90,7 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 	case o.Document != nil:
 		e.Type, e.Data = document.TypeRendered, o.Document
 	case o.Delivery == nil:
-		return nil, fmt.Errorf("outcome %s tells of nothing", o.ID)
+		return nil, fmt.Errorf("outcome %s has no data", o.ID)
 	case o.State == consumers.Sent:
 		e.Type, e.Data = delivery.TypeSent, (*delivery.Sent)(o.Delivery)
 	case o.State == consumers.Delivered:
@@ -94,6 +102,17 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 	return e, nil
 }
 
+// insertOutcome puts an event into the outbox.
+func insertOutcome(ctx context.Context, tx pgx.Tx, school string, event []byte) error {
+	_, err := tx.Exec(ctx,
+		`INSERT INTO schoolbell.ledger_outbox (school, event) VALUES ($1, $2)`, school, event)
+	if err != nil {
+		return fmt.Errorf("put an outcome into the outbox: %w", err)
+	}
+	return nil
+}
+
+// relayNow wakes the relay of this process.
 func (l *Ledger) relayNow() {
 	select {
 	case l.outbox <- struct{}{}:
@@ -108,37 +127,28 @@ const (
 	relayAppends   = 16
 )
 
-// relay moves outcomes from the outbox into the log. One process does it at a time; when it ends, another one takes over.
-// An outcome that was appended and not removed is appended again under the same id, which readers drop.
-func (l *Ledger) relay(ctx context.Context) error {
+// relay moves outcomes from the outbox into the log until ctx ends. One process does it at a time;
+// when that ends, another one takes over. An outcome that was appended and not removed is appended
+// again under the same id, which readers drop.
+func (l *Ledger) relay(ctx context.Context) {
 	tick := time.NewTicker(relayEvery)
 	defer tick.Stop()
-	for failing := false; ; {
-		err := l.relayAll(ctx)
-		if ctx.Err() != nil {
-			return nil
+	for {
+		wake := l.outbox
+		if err := l.relayAll(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.WarnContext(ctx, "cannot append outcomes to the log, will retry", "error", err)
+			wake = nil // the next try waits for the ticker
 		}
-		if err != nil && !failing {
-			l.cfg.Logger.WarnContext(ctx, "cannot put outcomes into the log, trying on", "error", err)
-		}
-		failing = err != nil
 		select {
 		case <-tick.C:
-		case <-l.outbox:
-			if failing {
-				select {
-				case <-tick.C:
-				case <-ctx.Done():
-					return nil
-				}
-			}
+		case <-wake:
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
 
-// relayAll empties the outbox, unless another process is at it.
+// relayAll empties the outbox, unless another process is doing so.
 func (l *Ledger) relayAll(ctx context.Context) error {
 	conn, err := l.pool.Acquire(ctx)
 	if err != nil {
@@ -153,13 +163,18 @@ func (l *Ledger) relayAll(ctx context.Context) error {
 	}
 }
 
+// relayBatch appends to the log and then deletes, in one transaction, so that nothing is lost.
 func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(relayLockID)).Scan(&mine); err != nil || !mine {
+		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(relayLockID)).
+			Scan(&mine)
+		if err != nil || !mine {
 			return err
 		}
-		rows, _ := tx.Query(ctx, `SELECT seq, school, event FROM schoolbell.ledger_outbox ORDER BY seq LIMIT $1`, relayBatchSize)
+		rows, _ := tx.Query(ctx, `
+			SELECT seq, school, event FROM schoolbell.ledger_outbox ORDER BY seq LIMIT $1`,
+			relayBatchSize)
 		var seqs []int64
 		bySchool := map[string][]eventlog.Record{}
 		var seq int64
@@ -169,8 +184,10 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 			seqs = append(seqs, seq)
 			rec, err := l.outcomeRecord(school, event)
 			if err != nil {
-				// It was encoded by us; to hold up all others for it would not mend it.
-				l.cfg.Logger.ErrorContext(ctx, "drop an outcome that cannot be encoded", "event", string(event), "error", err)
+				// We have written it ourselves: retrying would not repair it, and would block all
+				// others.
+				l.cfg.Logger.ErrorContext(ctx, "dropped an outcome that cannot be encoded",
+					"event", string(event), "error", err)
 				return nil
 			}
 			bySchool[school] = append(bySchool[school], rec)
@@ -184,7 +201,7 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		if err := l.appendAll(ctx, bySchool); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_outbox WHERE seq = ANY ($1)`, seqs)
+		_, err = tx.Exec(ctx, `DELETE FROM schoolbell.ledger_outbox WHERE seq = ANY ($1)`, seqs)
 		return err
 	})
 	if err == nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/delivery"
 )
 
-// moments notes when a provider was asked.
+// moments records when a provider was called.
 type moments struct {
 	mu sync.Mutex
 	at []time.Time
@@ -30,7 +30,7 @@ func (m *moments) note() {
 	m.at = append(m.at, time.Now())
 }
 
-func TestAProvidersPauseIsKept(t *testing.T) {
+func TestAProvidersPauseIsRespected(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	var asked moments
@@ -67,13 +67,13 @@ func TestPausesGrowToALimit(t *testing.T) {
 	run(t, l)
 	w.eventually(map[string]int{"dead": 1})
 	require.Len(t, asked.at, 6)
-	for i, half := range []int{50, 100, 200, 200, 200} { // the other half is chance
+	for i, half := range []int{50, 100, 200, 200, 200} { // the other half is random
 		require.GreaterOrEqual(t, asked.at[i+1].Sub(asked.at[i]), time.Duration(half)*time.Millisecond, "pause %d", i+1)
 	}
 }
 
-// TestALimitHoldsForAllProcesses has two ledgers send through the same provider. The limit is a mean: nobody may be asked
-// before his slot, but who is late need not wait for the next.
+// TestALimitHoldsForAllProcesses has two ledgers send through the same provider. The limit is a
+// mean: no call may come before its slot, but one that is late need not wait for the next.
 func TestALimitHoldsForAllProcesses(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -95,9 +95,9 @@ func TestALimitHoldsForAllProcesses(t *testing.T) {
 	require.GreaterOrEqual(t, asked.at[len(asked.at)-1].Sub(began), least)
 }
 
-// TestDoubtsEnd has nobody report about a delivery that is unknown. It is given up without being sent again, and a report
-// that comes after all is believed.
-func TestDoubtsEnd(t *testing.T) {
+// TestUnknownOutcomesExpire has a delivery whose outcome is unknown and stays so. It fails without
+// being sent again, and a report that comes even later counts.
+func TestUnknownOutcomesExpire(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	p := newProvider(func(context.Context, *consumers.Delivery, int) (consumers.Receipt, error) {

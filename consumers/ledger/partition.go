@@ -49,7 +49,7 @@ func (l *Ledger) readPartition(
 		return nil, err
 	}
 	rows, _ = tx.Query(ctx,
-		`SELECT log_offset FROM schoolbell.ledger_aside WHERE partition = $1`, partition)
+		`SELECT log_offset FROM schoolbell.dead_letters WHERE partition = $1`, partition)
 	if _, err := pgx.ForEachRow(rows, []any{&offset}, func() error {
 		p.DeadLetters[offset] = true
 		return nil

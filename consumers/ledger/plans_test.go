@@ -12,8 +12,8 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 )
 
-// TestNothingReadsTheWholeLedger does everything that is done to deliveries day by day in a ledger that is large, and then
-// asks the server whether it has read a table from one end to the other.
+// TestNothingReadsTheWholeLedger runs all everyday operations on a large ledger, and then checks the
+// server's statistics for sequential scans of its tables.
 func TestNothingReadsTheWholeLedger(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -60,7 +60,7 @@ func TestNothingReadsTheWholeLedger(t *testing.T) {
 		require.NoError(t, err)
 	}
 	stop()
-	inside.pool.Close() // then the server has counted
+	inside.pool.Close() // then the statistics are complete
 	require.Equal(t, before, scans(t, w.url))
 }
 

@@ -14,17 +14,17 @@ import (
 	"github.com/schoolbell/schoolbell/domain/delivery"
 )
 
-// asked is a provider that can be asked for the status.
-type asked struct {
+// lookup is a provider with status lookups.
+type lookup struct {
 	*remembering
 	status func(d *consumers.Delivery) (consumers.Receipt, bool, error)
 }
 
-func (a asked) Status(_ context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
+func (a lookup) Status(_ context.Context, d *consumers.Delivery) (consumers.Receipt, bool, error) {
 	return a.status(d)
 }
 
-func TestDoubtIsResolvedByTheStatus(t *testing.T) {
+func TestUnknownOutcomesAreLookedUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		found bool
@@ -33,7 +33,7 @@ func TestDoubtIsResolvedByTheStatus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
-			p := asked{newProvider(func(_ context.Context, _ *consumers.Delivery, times int) (consumers.Receipt, error) {
+			p := lookup{newProvider(func(_ context.Context, _ *consumers.Delivery, times int) (consumers.Receipt, error) {
 				if times == 1 {
 					return consumers.Receipt{}, errors.New("timeout")
 				}
@@ -62,7 +62,7 @@ func TestReportsComeInAnyOrder(t *testing.T) {
 	w := setup(t)
 	var l *ledger.Ledger
 	p := newProvider(func(ctx context.Context, d *consumers.Delivery, _ int) (consumers.Receipt, error) {
-		// The report overtakes the answer.
+		// The report overtakes the response.
 		err := l.Receive(ctx, consumers.Report{Provider: "remembering", ProviderID: "p1", DeliveryID: d.ID, State: consumers.Delivered})
 		return consumers.Receipt{ProviderID: "p1", Cost: 7}, err
 	})
@@ -86,7 +86,7 @@ func TestReportsComeInAnyOrder(t *testing.T) {
 	require.ErrorIs(t, l.Receive(t.Context(), consumers.Report{Provider: "remembering", ProviderID: "other", State: consumers.Sent}), consumers.ErrUnknownDelivery)
 }
 
-func TestAReportResolvesWhatIsUnknown(t *testing.T) {
+func TestAReportResolvesAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	p := newProvider(func(context.Context, *consumers.Delivery, int) (consumers.Receipt, error) {
@@ -103,7 +103,7 @@ func TestAReportResolvesWhatIsUnknown(t *testing.T) {
 	require.Equal(t, 1, p.times(pl.Deliveries[0].ID))
 }
 
-func TestAStopGivesWorkBackAtNoCost(t *testing.T) {
+func TestAStopReturnsJobsAtNoCost(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	begun := make(chan struct{})
@@ -200,7 +200,7 @@ func TestANoticeWaitsForItsDocument(t *testing.T) {
 	require.Equal(t, doc, <-seen)
 }
 
-func TestALateAnswerChangesNothing(t *testing.T) {
+func TestALateResultChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	first, release := make(chan struct{}), make(chan struct{})
@@ -220,7 +220,7 @@ func TestALateAnswerChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	run(t, l)
 	<-first
-	// As when a worker is frozen and its job rescued: somebody else starts it again.
+	// A worker is frozen and its job rescued: another one starts it again.
 	_, err = w.pool.Exec(t.Context(), `UPDATE schoolbell_river.river_job SET state = 'available', scheduled_at = now() - interval '1 h'`)
 	require.NoError(t, err)
 	w.eventually(map[string]int{"sent": 1})
@@ -252,7 +252,8 @@ func TestADeliveryThatLostItsJobGetsANewOne(t *testing.T) {
 	w.eventually(map[string]int{"sent": 1})
 }
 
-// River writes down a little later that a job is done, and many at once; what a crash takes of that is done again.
+// River records later, and for many jobs at once, that they are done. What a crash takes of that runs
+// again.
 func TestP5_JobsWhoseEndIsLostSendNothingAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -272,6 +273,6 @@ func TestP5_JobsWhoseEndIsLostSendNothingAgain(t *testing.T) {
 	_, err = w.pool.Exec(t.Context(), `UPDATE schoolbell_river.river_job SET state = 'available', finalized_at = NULL`)
 	require.NoError(t, err)
 	require.Eventually(t, done(2), 20*time.Second, 10*time.Millisecond)
-	require.Len(t, p.order(), 100, "the ledger knows that they are sent")
+	require.Len(t, p.order(), 100, "the ledger has them as sent")
 	w.eventually(map[string]int{"sent": 100})
 }

@@ -19,8 +19,8 @@ import (
 // ReminderSource is the CloudEvents source of reminders.
 const ReminderSource = "schoolbell/reminders"
 
-// remindRegularly looks for due reminders until ctx ends. Every process does: [Ledger.Remind] counts
-// each reminder once, and does something once a day for each school.
+// remindRegularly looks for due reminders until ctx ends. Every process does: [Ledger.Remind]
+// counts each reminder once, and does something once a day for each school.
 func (l *Ledger) remindRegularly(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.RemindEvery)
 	defer tick.Stop()

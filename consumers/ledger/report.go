@@ -10,7 +10,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// rank orders what can be said about a delivery: a report changes nothing when it says less than is known.
+// rank orders states by how much they say: a report that says less than the ledger changes nothing.
 func rank(s consumers.State) int {
 	switch s {
 	case consumers.Sent:
@@ -22,10 +22,10 @@ func rank(s consumers.State) int {
 	}
 }
 
-// Receive implements [consumers.Reports]. Of two reports that contradict each other, the one that says "delivered" is
-// believed, as nobody says so without a reason.
+// Receive implements [consumers.Reports]. Of two reports that contradict each other, "delivered" is
+// believed: a network loses confirmations, and does not invent them.
 func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
-	news := false
+	changed := false
 	var cost int64 // before
 	var school string
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
@@ -49,43 +49,50 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 			return err
 		}
 		if fence == 0 || rank(r.State) == 0 {
-			return nil // nobody has been asked to send it, so there is nothing to report
+			return nil // it was never sent, so there is nothing to report
 		}
-		later := rank(r.State) > rank(state) || r.State == consumers.Delivered && state == consumers.Failed
+		later := rank(r.State) > rank(state) ||
+			r.State == consumers.Delivered && state == consumers.Failed
 		what := "report " + string(r.State)
 		if !later {
 			what += ", known"
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail) VALUES ($1, $2, $3, $4, $5)`,
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail)
+			VALUES ($1, $2, $3, $4, $5)`,
 			d.ID, d.School, fence, what, storable(r.Error)); err != nil {
-			return fmt.Errorf("write down the report: %w", err)
+			return fmt.Errorf("record the report: %w", err)
 		}
 		if !later {
 			return nil
 		}
 		if _, err := tx.Exec(ctx, `
-			UPDATE schoolbell.ledger SET state = $2, provider = $3, provider_id = coalesce(nullif($4, ''), provider_id),
-				cost = greatest(cost, $5), error = $6, error_class = $7, changed_at = now()
-			WHERE id = $1`, d.ID, r.State, r.Provider, storable(r.ProviderID), r.Cost, storable(r.Error), reportClass(r.State)); err != nil {
+			UPDATE schoolbell.ledger SET state = $2, provider = $3,
+				provider_id = coalesce(nullif($4, ''), provider_id), cost = greatest(cost, $5),
+				error = $6, error_class = $7, changed_at = now()
+			WHERE id = $1`, d.ID, r.State, r.Provider, storable(r.ProviderID), r.Cost,
+			storable(r.Error), reportClass(r.State)); err != nil {
 			return fmt.Errorf("change the delivery: %w", err)
 		}
-		event, err := newOutcome(&d, r.State, fence, r.Provider, consumers.Receipt{ProviderID: r.ProviderID, Cost: r.Cost}, storable(r.Error))
+		receipt := consumers.Receipt{ProviderID: r.ProviderID, Cost: r.Cost}
+		event, err := newOutcome(&d, r.State, fence, r.Provider, receipt, storable(r.Error))
 		if err != nil {
 			return err
 		}
-		news, school = true, d.School
-		if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.ledger_trouble WHERE id = $1`, d.ID); err != nil {
-			return fmt.Errorf("take the delivery off the list: %w", err)
+		changed, school = true, d.School
+		if err := removeProblem(ctx, tx, d.ID); err != nil {
+			return err
 		}
-		if _, err = tx.Exec(ctx, `INSERT INTO schoolbell.ledger_outbox (school, event) VALUES ($1, $2)`, d.School, event); err != nil {
-			return fmt.Errorf("tell of the report: %w", err)
+		if err := insertOutcome(ctx, tx, d.School, event); err != nil {
+			return err
 		}
 		return l.release(ctx, tx, []string{d.ID})
 	})
 	if err != nil {
-		return fmt.Errorf("receive report of %s about delivery %s%s: %w", r.Provider, r.DeliveryID, r.ProviderID, err)
+		return fmt.Errorf("receive report of %s about delivery %s%s: %w",
+			r.Provider, r.DeliveryID, r.ProviderID, err)
 	}
-	if news {
+	if changed {
 		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
 		l.metrics.paid(school, r.Provider, r.Cost-cost)
 		l.relayNow()

@@ -16,7 +16,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// Settings keeps what schools have decided, every version of it. It implements [consumers.SettingsSource].
+// Settings stores the settings of schools, in all versions: an event is planned with those that
+// were in force when it was appended, so that planning it again gives the same. It implements
+// [consumers.SettingsSource].
 type Settings struct {
 	pool *pgxpool.Pool
 
@@ -33,8 +35,8 @@ type version struct {
 // NewSettings returns the settings in a database. The pool has the role schoolbell_jobs.
 func NewSettings(pool *pgxpool.Pool) *Settings { return &Settings{pool: pool} }
 
-// settingsMaxAge is how old what is known of the settings may be. An event that was appended less than this after a change
-// may still be planned by what was in force before.
+// settingsMaxAge is how long settings are cached. An event that was appended less than this after a
+// change may still be planned with the settings before.
 const settingsMaxAge = time.Second
 
 // At implements [consumers.SettingsSource].
@@ -56,7 +58,7 @@ func (s *Settings) at(school string, at time.Time) *consumers.Settings {
 	return &consumers.Settings{School: school}
 }
 
-// reminding returns the settings of the schools that want reminders of fees, in their order.
+// reminding returns the settings of the schools that want reminders of fees, by school.
 func (s *Settings) reminding(ctx context.Context, at time.Time) (schools []*consumers.Settings, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +73,7 @@ func (s *Settings) reminding(ctx context.Context, at time.Time) (schools []*cons
 	return schools, nil
 }
 
-// refresh reads the settings again unless they have just been read. The caller holds the lock.
+// refresh reads the settings unless they have just been read. The caller holds the lock.
 func (s *Settings) refresh(ctx context.Context) error {
 	if time.Since(s.loaded) <= settingsMaxAge {
 		return nil
@@ -80,7 +82,9 @@ func (s *Settings) refresh(ctx context.Context) error {
 }
 
 func (s *Settings) load(ctx context.Context) error {
-	rows, _ := s.pool.Query(ctx, `SELECT school, version, valid_from, settings FROM schoolbell.school_settings ORDER BY school, version`)
+	rows, _ := s.pool.Query(ctx, `
+		SELECT school, version, valid_from, settings FROM schoolbell.school_settings
+		ORDER BY school, version`)
 	all := map[string][]version{}
 	var school string
 	var v version
@@ -101,12 +105,13 @@ func (s *Settings) load(ctx context.Context) error {
 	return nil
 }
 
-// Current returns the settings of a school that are in force now, as they stand in the database; never nil.
+// Current returns the settings of a school that are in force now, past the cache; never nil.
 func (s *Settings) Current(ctx context.Context, school string) (*consumers.Settings, error) {
 	now := &consumers.Settings{}
 	var b []byte
 	err := s.pool.QueryRow(ctx, `
-		SELECT version, settings FROM schoolbell.school_settings WHERE school = $1 AND valid_from <= clock_timestamp()
+		SELECT version, settings FROM schoolbell.school_settings
+		WHERE school = $1 AND valid_from <= clock_timestamp()
 		ORDER BY version DESC LIMIT 1`, school).Scan(&now.Version, &b)
 	if err == nil {
 		err = json.Unmarshal(b, now)
@@ -118,30 +123,31 @@ func (s *Settings) Current(ctx context.Context, school string) (*consumers.Setti
 	return now, nil
 }
 
-// Set makes new settings of a school, in force from now on, whatever they were.
+// Set replaces the settings of a school from now on, whatever they were.
 func (s *Settings) Set(ctx context.Context, settings *consumers.Settings, actor string) error {
 	return s.SetFrom(ctx, settings, actor, time.Now())
 }
 
-// SetFrom makes new settings that are in force from a time on, as for events that were written before a school came.
+// SetFrom replaces the settings of a school from a time on, which may be in the past: for events
+// that were appended before the school had any.
 func (s *Settings) SetFrom(ctx context.Context, settings *consumers.Settings, actor string, from time.Time) error {
 	_, err := s.write(ctx, settings, anyVersion, actor, from)
 	return err
 }
 
-// ErrStale says that settings have been changed since they were read.
+// ErrStale means that the settings have been changed since they were read.
 var ErrStale = errors.New("the settings have been changed meanwhile")
 
-// Replace makes new settings of a school in place of a version of them, 0 for none, and returns the new version. The error
-// is [ErrStale] when somebody else has been quicker.
+// Replace replaces a version of the settings of a school, 0 for none, and returns the new version.
+// The error is [ErrStale] when they have been changed since.
 func (s *Settings) Replace(ctx context.Context, settings *consumers.Settings, version int64, actor string) (int64, error) {
 	return s.write(ctx, settings, version, actor, time.Now())
 }
 
-// maxChangeTries is how often a change is made anew because somebody else has been quicker.
+// maxChangeTries bounds how often a change is repeated because another one was quicker.
 const maxChangeTries = 100
 
-// Change makes new settings of those that are in force, whoever else changes them at the same time.
+// Change changes the settings that are in force, also when others change them at the same time.
 func (s *Settings) Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error {
 	for range maxChangeTries {
 		now, err := s.Current(ctx, school)
@@ -164,7 +170,10 @@ func (s *Settings) Change(ctx context.Context, school, actor string, change func
 
 const anyVersion = -1
 
-func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over int64, actor string, from time.Time) (version int64, err error) {
+// write inserts a version that follows the version over, or any.
+func (s *Settings) write(
+	ctx context.Context, settings *consumers.Settings, over int64, actor string, from time.Time,
+) (version int64, err error) {
 	if settings.School == "" {
 		return 0, errors.New("settings belong to a school")
 	}
@@ -174,7 +183,9 @@ func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over
 	}
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO schoolbell.school_settings (school, version, valid_from, settings, actor)
-		SELECT $1, n + 1, $2, $3, $4 FROM (SELECT coalesce(max(version), 0) AS n FROM schoolbell.school_settings WHERE school = $1) newest
+		SELECT $1, n + 1, $2, $3, $4 FROM (
+			SELECT coalesce(max(version), 0) AS n FROM schoolbell.school_settings WHERE school = $1
+		) newest
 		WHERE $5::bigint IN (n, $6::bigint)
 		ON CONFLICT DO NOTHING
 		RETURNING version`, settings.School, from, b, actor, over, anyVersion).Scan(&version)
@@ -193,15 +204,18 @@ func (s *Settings) write(ctx context.Context, settings *consumers.Settings, over
 // SettingsVersion is one of the versions of a school's settings.
 type SettingsVersion struct {
 	Version  int64               `json:"version"`
-	From     time.Time           `json:"from" doc:"From when on it was in force"`
+	From     time.Time           `json:"from" doc:"The time from which it was in force"`
 	By       string              `json:"by,omitzero" doc:"Who made it: the sub of a token"`
 	Settings *consumers.Settings `json:"settings"`
 }
 
 // Versions returns the latest versions of a school's settings, the newest first.
-func (s *Settings) Versions(ctx context.Context, school string, limit int) ([]SettingsVersion, error) {
+func (s *Settings) Versions(
+	ctx context.Context, school string, limit int,
+) ([]SettingsVersion, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT version, valid_from, actor, settings FROM schoolbell.school_settings WHERE school = $1 ORDER BY version DESC LIMIT $2`, school, limit)
+		SELECT version, valid_from, actor, settings FROM schoolbell.school_settings
+		WHERE school = $1 ORDER BY version DESC LIMIT $2`, school, limit)
 	versions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (v SettingsVersion, err error) {
 		var b []byte
 		if err := row.Scan(&v.Version, &v.From, &v.By, &b); err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// world is a database, a log, and providers that remember what they did.
+// world is a database, a log, and providers that record what they did.
 type world struct {
 	t    *testing.T
 	url  string
@@ -107,7 +107,7 @@ func planFor(d consumers.Delivery, school, event string, offset int64, recipient
 	return p
 }
 
-// remembering is a provider that keeps what it was asked for, and says what the test wants.
+// remembering is a provider that records its deliveries, and responds as the test wants.
 type remembering struct {
 	can    consumers.Abilities
 	answer func(ctx context.Context, d *consumers.Delivery, times int) (consumers.Receipt, error)
@@ -178,10 +178,10 @@ func (w *world) eventually(want map[string]int) {
 	require.Equal(w.t, want, got)
 }
 
-// outcomes returns the types of what the log was told about each delivery.
+// outcomes returns the types of the events about each delivery in the log.
 func (w *world) outcomes() map[string][]string {
 	w.t.Helper()
-	told := map[string][]string{}
+	types := map[string][]string{}
 	for partition := range int32(4) {
 		batch, err := w.log.Fetch(w.t.Context(), partition, 0, 64<<20, 0)
 		require.NoError(w.t, err)
@@ -189,10 +189,10 @@ func (w *world) outcomes() map[string][]string {
 			e, err := cloudevents.Decode(rec)
 			require.NoError(w.t, err)
 			require.Equal(w.t, ledger.Source, e.Source)
-			told[e.Subject] = append(told[e.Subject], e.Type)
+			types[e.Subject] = append(types[e.Subject], e.Type)
 		}
 	}
-	return told
+	return types
 }
 
 func ids(plans ...consumers.Planning) (all []string) {

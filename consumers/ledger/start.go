@@ -11,32 +11,35 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
-// started is a delivery that a worker has begun, before it has asked anybody for anything.
+// started is a delivery that a worker has started, before it has called any provider.
 type started struct {
 	consumers.Delivery
-	before    consumers.State // Planned; or Sending or Unknown: somebody may have done it already
+	before    consumers.State // Planned; or Sending or Unknown: it may have been done already
 	fence     int64
 	attempts  int // this one included
 	plannedAt time.Time
 }
 
 // deliveryColumns are those that a deliveryRow reads, of the ledger as l.
-const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient, l.channel, l.address, l.about, l.once,
-	l.template, l.params, l.language, l.sender, l.depends_on, l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before,
-	l.not_after, CASE WHEN l.depends_on <> '' THEN (SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
+const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient,
+	l.channel, l.address, l.about, l.once, l.template, l.params, l.language, l.sender, l.depends_on,
+	l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before, l.not_after,
+	CASE WHEN l.depends_on <> '' THEN
+		(SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
 // deliveryRow reads the columns of a delivery.
 type deliveryRow struct {
 	*consumers.Delivery
-	params, document    []byte
+	document            []byte
 	notBefore, notAfter *time.Time
 }
 
 func (r *deliveryRow) targets() []any {
 	d := r.Delivery
 	return []any{
-		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient, &d.Channel, &d.Address, &d.About, &d.Once,
-		&d.Template, &r.params, &d.Language, &d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
+		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient,
+		&d.Channel, &d.Address, &d.About, &d.Once, &d.Template, (*[]byte)(&d.Params), &d.Language,
+		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
 		&d.Priority, &r.notBefore, &r.notAfter, &r.document,
 	}
 }
@@ -48,9 +51,6 @@ func (r *deliveryRow) finish() error {
 	if r.notAfter != nil {
 		r.NotAfter = r.notAfter.UTC()
 	}
-	if err := json.Unmarshal(r.params, &r.Params); err != nil {
-		return fmt.Errorf("read parameters of delivery %s: %w", r.ID, err)
-	}
 	if r.document != nil {
 		if err := json.Unmarshal(r.document, &r.Document); err != nil {
 			return fmt.Errorf("read document of delivery %s: %w", r.ID, err)
@@ -59,14 +59,15 @@ func (r *deliveryRow) finish() error {
 	return nil
 }
 
-// startSQL writes down that deliveries are being sent, before anybody is asked to send them, and fences earlier starts.
-// One that is done, dead or cancelled is not among the answers.
+// startSQL records that deliveries are being sent, before any provider is called, and fences
+// earlier starts. It returns none that is done, dead or cancelled.
 const startSQL = `
-UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1, attempts = attempts + 1, started_at = now(), changed_at = now()
+UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1,
+	attempts = attempts + 1, started_at = now(), changed_at = now()
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
 RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at`
 
-// startBatch begins deliveries. The answer is nil for one that there is nothing to do about any more.
+// startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
 	var found []*started
 	batch := &pgx.Batch{} // one transaction

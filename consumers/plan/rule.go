@@ -54,8 +54,8 @@ func (d *draft) stale(on domain.Date) bool {
 }
 
 // early reports that a day has not come yet, by the school's clock: a message about it would be
-// about a slip of somebody's pen. Of a school without a time zone nobody knows the day, so it is the
-// one of the place where it comes first.
+// about a slip of somebody's pen. Of a school without a time zone nobody knows the day, so it is
+// the one of the place where it comes first.
 func (d *draft) early(on domain.Date) bool {
 	if d.settings.TimeZone == "" {
 		const firstZone = 14 * time.Hour

@@ -1,10 +1,10 @@
 // Package router brings events from the log to the planners by Watermill.
 //
 // [Publisher] and [Subscriber] are Watermill's two interfaces over the log. A message is a record:
-// its metadata are the headers, its UUID the header ce_id, its key the header ce_school. Messages of
-// a partition are handed out in order; one that was not acknowledged is handed out again before the
-// position of its partition moves on, so each is handled at least once. Positions are stored where
-// the results are ([Positions]), not in Kafka.
+// its metadata are the headers, its UUID the header ce_id, its key the header ce_school. Messages
+// of a partition are handed out in order; one that was not acknowledged is handed out again before
+// the position of its partition moves on, so each is handled at least once. Positions are stored
+// where the results are ([Positions]), not in Kafka.
 //
 // Up to [DefaultInFlight] messages of a partition are handed out before the first of them is
 // acknowledged, and the planners handle them at the same time: what follows from one event does not

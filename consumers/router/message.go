@@ -11,9 +11,8 @@ import (
 
 // The headers that make up a message.
 const (
-	headerID     = "ce_id"
-	headerSchool = "ce_school"
-	headerType   = "ce_type"
+	headerID     = eventlog.HeaderID
+	headerSchool = eventlog.HeaderSchool
 )
 
 // toRecord makes a record of a message.
@@ -29,9 +28,10 @@ func toRecord(m *message.Message) (school string, rec eventlog.Record) {
 	return school, rec
 }
 
-// toMessage makes a message of a record. Its context carries the record itself.
-func toMessage(ctx context.Context, rec *eventlog.Record) *message.Message {
-	id := header(rec, headerID)
+// toMessage makes a message of an entry of the log. Its context carries the entry itself.
+func toMessage(ctx context.Context, e *eventlog.Entry) *message.Message {
+	rec := &e.Record
+	id := rec.Header(headerID)
 	if id == "" {
 		id = rec.Position.String()
 	}
@@ -39,23 +39,14 @@ func toMessage(ctx context.Context, rec *eventlog.Record) *message.Message {
 	for _, h := range rec.Headers {
 		m.Metadata.Set(h.Key, string(h.Value))
 	}
-	m.SetContext(context.WithValue(ctx, recordKey{}, rec))
+	m.SetContext(context.WithValue(ctx, entryKey{}, e))
 	return m
 }
 
-type recordKey struct{}
+type entryKey struct{}
 
-// recordOf returns the record that a message was made of.
-func recordOf(m *message.Message) *eventlog.Record {
-	rec, _ := m.Context().Value(recordKey{}).(*eventlog.Record)
-	return rec
-}
-
-func header(rec *eventlog.Record, key string) string {
-	for i := range rec.Headers {
-		if rec.Headers[i].Key == key {
-			return string(rec.Headers[i].Value)
-		}
-	}
-	return ""
+// entryOf returns the entry that a message was made of.
+func entryOf(m *message.Message) *eventlog.Entry {
+	e, _ := m.Context().Value(entryKey{}).(*eventlog.Entry)
+	return e
 }

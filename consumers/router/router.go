@@ -33,14 +33,14 @@ type DeadLetters func(
 
 // Config configures a router. A zero value means the default in parentheses.
 type Config struct {
-	Log         Log         // required
-	Topic       string      // of the log; required
-	Group       string      // (consumers)
-	Positions   Positions   // required
-	Planner     Planner     // required
-	DeadLetters DeadLetters // required
-	// Decode reads an event; required.
-	Decode   func(eventlog.Record) (*domain.Envelope, error)
+	Log         eventlog.Log // required
+	Topic       string       // of the log; required
+	Group       string       // (consumers)
+	Positions   Positions    // required
+	Planner     Planner      // required
+	DeadLetters DeadLetters  // required
+	// Reader of Log, which this process shares; required.
+	Reader   *eventlog.Reader
 	InFlight int                   // unacknowledged events of a partition ([DefaultInFlight])
 	Timeout  time.Duration         // for one event, until it is delivered again (30 s)
 	Logger   *slog.Logger          // (none)
@@ -49,8 +49,8 @@ type Config struct {
 
 func (c *Config) setDefaults() error {
 	if c.Log == nil || c.Topic == "" || c.Positions == nil || c.Planner == nil ||
-		c.DeadLetters == nil || c.Decode == nil {
-		return errors.New("router: a log, its topic, positions, a planner, a decoder and a store " +
+		c.DeadLetters == nil || c.Reader == nil {
+		return errors.New("router: a log, its topic and reader, positions, a planner and a store " +
 			"for dead letters are required")
 	}
 	if c.InFlight < 0 || c.Timeout < 0 {
@@ -87,7 +87,7 @@ func New(cfg Config) (*Router, error) {
 func (r *Router) Run(ctx context.Context) error {
 	subscriber, err := NewSubscriber(SubscriberConfig{
 		Open: SingleTopic(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions,
-		Group: r.cfg.Group, InFlight: r.cfg.InFlight, Wants: r.wants, Logger: r.cfg.Logger,
+		Group: r.cfg.Group, InFlight: r.cfg.InFlight, Reader: r.cfg.Reader, Wants: r.wants, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -113,18 +113,18 @@ func (r *Router) Run(ctx context.Context) error {
 // wants reports whether any planner looks at events of the record's type, by the header alone. A
 // record without one has to be decoded.
 func (r *Router) wants(rec *eventlog.Record) bool {
-	t := header(rec, headerType)
+	t := rec.Header(eventlog.HeaderType)
 	return t == "" || r.cfg.Planner.Wants(t)
 }
 
 // plan is the handler.
 func (r *Router) plan(m *message.Message) error {
-	rec := recordOf(m)
-	event, err := r.cfg.Decode(*rec)
+	entry := entryOf(m)
+	event, err := entry.Event()
 	if err != nil {
 		return &poisonError{fmt.Errorf("read the event: %w", err)}
 	}
-	return r.cfg.Planner.Plan(m.Context(), consumers.Event{Envelope: event, AppendedAt: rec.Time})
+	return r.cfg.Planner.Plan(m.Context(), consumers.Event{Envelope: event, AppendedAt: entry.Record.Time})
 }
 
 // poisonError is an error that the same message would always cause.
@@ -149,12 +149,12 @@ func (r *Router) divertPoison(next message.HandlerFunc) message.HandlerFunc {
 		if err == nil || !poison(err) {
 			return out, err
 		}
-		rec := recordOf(m)
+		rec := &entryOf(m).Record
 		// The context of the message may have timed out by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.Context()), r.cfg.Timeout)
 		defer cancel()
 		storing := r.cfg.DeadLetters(ctx, rec.Position, string(rec.Key), m.UUID,
-			header(rec, headerType), err.Error())
+			rec.Header(eventlog.HeaderType), err.Error())
 		if storing != nil {
 			return nil, errors.Join(err, storing)
 		}

@@ -15,13 +15,13 @@ import (
 
 // Positions stores how far groups of consumers have come.
 type Positions interface {
-	// Claim takes a partition over and returns the offset to continue at. The epoch grows with every
-	// claim.
+	// Claim takes a partition over and returns the offset to continue at. The epoch grows with
+	// every claim.
 	Claim(
 		ctx context.Context, group string, topic eventlog.Topic, partition int32,
 	) (next, epoch int64, err error)
-	// Save stores the offset of the first record of a partition that is not handled yet. The error is
-	// [ErrFenced] when another process has claimed the partition since.
+	// Save stores the offset of the first record of a partition that is not handled yet. The error
+	// is [ErrFenced] when another process has claimed the partition since.
 	Save(
 		ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
 	) error
@@ -42,7 +42,9 @@ type SubscriberConfig struct {
 	Positions Positions // required
 	Group     string    // required; subscribers of one group share the messages of each topic
 	InFlight  int       // unacknowledged messages of a partition ([DefaultInFlight])
-	// Wants reports whether a record is to be handed out (all are).
+	// Reader of the log that Open returns, which this process shares (one for each subscription).
+	Reader *eventlog.Reader
+	// Wants reports whether a record is to be handed out (all are). Duplicates never are.
 	Wants  func(*eventlog.Record) bool
 	Logger *slog.Logger // (none)
 }
@@ -87,19 +89,23 @@ func (s *Subscriber) Subscribe(
 	ctx, cancel := context.WithCancel(ctx)
 	s.cancels = append(s.cancels, cancel)
 	out := make(chan *message.Message)
+	reader := s.cfg.Reader
+	if reader == nil {
+		reader = eventlog.NewReader(eventlog.ReaderConfig{Source: log, Logger: s.cfg.Logger})
+	}
 	s.work.Go(func() {
 		defer close(out)
 		defer cancel()
 		assigned := func(ctx context.Context, a eventlog.Assignment) error {
 			w := &partitionWorker{
-				Subscriber: s, log: log, assignment: a, out: out,
+				Subscriber: s, log: log, reader: reader, assignment: a, out: out,
 				logger: s.cfg.Logger.With("group", s.cfg.Group, "partition", a.Partition),
 			}
 			w.run(ctx)
 			return nil
 		}
 		// A group of the log covers one topic.
-		err := log.Consume(ctx, s.cfg.Group+"."+topic, assigned)
+		err := log.Consume(ctx, eventlog.GroupID(s.cfg.Group, topic), assigned)
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.ErrorContext(ctx, "subscription has ended", "topic", topic, "error", err)
 		}

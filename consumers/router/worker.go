@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	fetchBytes  = 1 << 20
-	fetchWait   = 500 * time.Millisecond
 	retryMin    = 50 * time.Millisecond
 	retryMax    = 5 * time.Second
 	saveEvery   = 100 * time.Millisecond
@@ -34,7 +32,8 @@ const (
 // partitionWorker hands out the messages of one partition for as long as it is assigned.
 type partitionWorker struct {
 	*Subscriber
-	log        Log
+	log        eventlog.Log
+	reader     *eventlog.Reader // of log
 	assignment eventlog.Assignment
 	out        chan<- *message.Message
 	topic      eventlog.Topic
@@ -46,18 +45,13 @@ type partitionWorker struct {
 type inFlight struct {
 	message *message.Message
 	cancel  context.CancelFunc
-	record  *eventlog.Record
+	entry   *eventlog.Entry
 	next    int64
 }
 
-func newBackOff() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = retryMin, retryMax
-	return b
-}
-
 func (w *partitionWorker) run(ctx context.Context) {
-	pause := newBackOff()
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = retryMin, retryMax
 	for ctx.Err() == nil {
 		err := w.lease(ctx)
 		if ctx.Err() != nil {
@@ -96,27 +90,20 @@ func (w *partitionWorker) lease(ctx context.Context) error {
 func (w *partitionWorker) dispatch(
 	ctx context.Context, next int64, flight chan<- *inFlight,
 ) error {
-	pause := newBackOff()
+	cursor := w.reader.Open(w.assignment.Partition, next)
+	defer cursor.Close()
 	for {
-		batch, err := w.log.Fetch(ctx, w.assignment.Partition, next, fetchBytes, fetchWait)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+		stretch, err := cursor.Next(ctx)
+		if err != nil {
 			return err
-		case err != nil:
-			w.logger.WarnContext(ctx, "cannot read the log, will retry", "error", err)
-			sleep(ctx, pause.NextBackOff())
-			continue
 		}
-		pause.Reset()
 		dispatched := next
-		for i := range batch.Records {
-			rec := &batch.Records[i]
-			if w.cfg.Wants != nil && !w.cfg.Wants(rec) {
+		for i := range stretch.Entries {
+			e := &stretch.Entries[i]
+			if e.Duplicate || w.cfg.Wants != nil && !w.cfg.Wants(&e.Record) {
 				continue
 			}
-			m := w.newInFlight(ctx, rec)
+			m := w.newInFlight(ctx, e)
 			// It enters the flight first, so that no more than allowed are out.
 			if err := put(ctx, flight, m); err != nil {
 				return err
@@ -126,7 +113,7 @@ func (w *partitionWorker) dispatch(
 			}
 			dispatched = m.next
 		}
-		if next = batch.Next; next > dispatched {
+		if next = stretch.Next; next > dispatched {
 			if err := put(ctx, flight, &inFlight{next: next}); err != nil {
 				return err
 			}
@@ -134,10 +121,10 @@ func (w *partitionWorker) dispatch(
 	}
 }
 
-func (w *partitionWorker) newInFlight(ctx context.Context, rec *eventlog.Record) *inFlight {
+func (w *partitionWorker) newInFlight(ctx context.Context, e *eventlog.Entry) *inFlight {
 	ctx, cancel := context.WithCancel(ctx)
 	return &inFlight{
-		message: toMessage(ctx, rec), cancel: cancel, record: rec, next: rec.Position.Offset + 1,
+		message: toMessage(ctx, e), cancel: cancel, entry: e, next: e.Offset() + 1,
 	}
 }
 
@@ -206,7 +193,7 @@ func (w *partitionWorker) await(
 		case <-m.message.Nacked():
 			m.cancel()
 			sleep(ctx, redeliverPause)
-			again := w.newInFlight(ctx, m.record)
+			again := w.newInFlight(ctx, m.entry)
 			m.message, m.cancel = again.message, again.cancel
 			if err := put(ctx, w.out, m.message); err != nil {
 				return err

@@ -27,7 +27,7 @@ type Finding struct {
 type Verification struct {
 	Planners *consumers.Planners
 	Settings consumers.SettingsSource
-	Log      eventlog.Fetcher
+	Log      eventlog.Source
 	Decode   func(eventlog.Record) (*domain.Envelope, error)
 }
 
@@ -61,20 +61,24 @@ func (v *Verification) Partition(
 		Verification: v, stored: stored, history: NewHistory(),
 		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
 	}
-	window := eventlog.NewWindow(eventlog.DefaultWindow)
-	for next := int64(0); ; {
-		batch, err := v.Log.Fetch(ctx, number, next, fetchBytes, 0)
+	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: v.Log, Decode: v.Decode})
+	_, end, err := reader.Bounds(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	cursor := reader.Open(number, 0)
+	defer cursor.Close()
+	for next := int64(0); next < end; {
+		stretch, err := cursor.Next(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read the log: %w", err)
+			return nil, err
 		}
-		for i := range batch.Records {
-			if err := p.record(ctx, &batch.Records[i], window); err != nil {
+		for i := range stretch.Entries {
+			if err := p.entry(ctx, &stretch.Entries[i]); err != nil {
 				return nil, err
 			}
 		}
-		if next = batch.Next; next >= batch.HighWatermark {
-			break
-		}
+		next = stretch.Next
 	}
 	// The events up to which these were planned have expired from the log since.
 	for _, events := range p.deferred {
@@ -86,20 +90,15 @@ func (v *Verification) Partition(
 	return &p.result, nil
 }
 
-const fetchBytes = 4 << 20
-
-func (p *partition) record(
-	ctx context.Context, rec *eventlog.Record, window *eventlog.Window,
-) error {
-	offset := rec.Position.Offset
-	event, err := p.Decode(*rec)
-	if err == nil && !window.Seen(offset, event.School, event.Source, event.ID) {
+func (p *partition) entry(ctx context.Context, e *eventlog.Entry) error {
+	offset := e.Offset()
+	if event, err := e.Event(); err == nil && !e.Duplicate {
 		p.history.Add(event)
 		if offset < p.stored.PlannedTo && p.Planners.Wants(event.Type) {
 			p.result.Events++
 			at := max(offset, p.stored.FactsAt[offset])
 			p.deferred[at] = append(p.deferred[at],
-				consumers.Event{Envelope: event, AppendedAt: rec.Time})
+				consumers.Event{Envelope: event, AppendedAt: e.Record.Time})
 		}
 	}
 	events := p.deferred[offset]

@@ -80,8 +80,5 @@ func (e *Posted) Validate(f *domain.Faults) {
 
 // SeenBy shows a notice to all members of a room that it addresses.
 func (e *Posted) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Accounts { // delivered to the school's room, which gets every notice
-		return nil
-	}
-	return e
+	return domain.ShownTo(e, a, domain.Self, domain.Family, domain.Teaching, domain.Public)
 }

@@ -42,7 +42,7 @@ func (e *Scheduled) Subject() string { return e.AssessmentID }
 
 // Rooms is the class's.
 func (e *Scheduled) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomClass, ID: e.ClassID}}
+	return domain.In(domain.RoomClass, e.ClassID)
 }
 
 // Validate implements [domain.Event].
@@ -74,7 +74,7 @@ type Scored struct {
 func (e *Scored) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *Scored) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *Scored) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *Scored) Validate(f *domain.Faults) { validate(f, e) }
@@ -86,7 +86,7 @@ type ScoreCorrected Scored
 func (e *ScoreCorrected) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *ScoreCorrected) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *ScoreCorrected) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *ScoreCorrected) Validate(f *domain.Faults) { validate(f, (*Scored)(e)) }
@@ -120,7 +120,7 @@ const MaxRemarkLength = 2000
 func (e *Remarked) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *Remarked) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *Remarked) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *Remarked) Validate(f *domain.Faults) {
@@ -148,7 +148,7 @@ func (e *ResultsPublished) Subject() string { return e.ClassID }
 
 // Rooms is the class's.
 func (e *ResultsPublished) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomClass, ID: e.ClassID}}
+	return domain.In(domain.RoomClass, e.ClassID)
 }
 
 // Validate implements [domain.Event].
@@ -165,47 +165,27 @@ func (e *ResultsPublished) Validate(f *domain.Faults) {
 
 const longestTerm = 366 // days
 
-func rooms(studentID, classID string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID},
-		{Kind: domain.RoomClass, ID: classID}}
-}
-
 // SeenBy shows it to all of the class.
 func (e *Scheduled) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Accounts {
-		return nil
-	}
-	return e
+	return domain.ShownTo(e, a, domain.Self, domain.Family, domain.Teaching, domain.Public)
 }
 
 // SeenBy shows a score to teachers. The family reads it once the results are published.
 func (e *Scored) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Teaching {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Teaching)
 }
 
 // SeenBy shows a score to teachers. The family reads it once the results are published.
 func (e *ScoreCorrected) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Teaching {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Teaching)
 }
 
 // SeenBy shows a remark to teachers. The family reads it on the report card.
 func (e *Remarked) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Teaching {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Teaching)
 }
 
 // SeenBy shows it to all of the class: it names no student's results.
 func (e *ResultsPublished) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Accounts {
-		return nil
-	}
-	return e
+	return domain.ShownTo(e, a, domain.Self, domain.Family, domain.Teaching, domain.Public)
 }

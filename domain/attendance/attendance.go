@@ -44,7 +44,7 @@ type Marked struct {
 func (e *Marked) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *Marked) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *Marked) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *Marked) Validate(f *domain.Faults) { validate(f, e) }
@@ -56,7 +56,7 @@ type Corrected Marked
 func (e *Corrected) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *Corrected) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *Corrected) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *Corrected) Validate(f *domain.Faults) { validate(f, (*Marked)(e)) }
@@ -88,7 +88,7 @@ var statusOfV0 = map[string]string{
 func (e *MarkedV0) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *MarkedV0) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *MarkedV0) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *MarkedV0) Validate(f *domain.Faults) {
@@ -111,11 +111,6 @@ func upcastMarkedV0(old *MarkedV0) *Marked {
 		Status:    statusOfV0[old.Status],
 		Reason:    old.Remark,
 	}
-}
-
-func rooms(studentID, classID string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID},
-		{Kind: domain.RoomClass, ID: classID}}
 }
 
 // SeenBy gives the reason to the family only.

@@ -50,13 +50,13 @@ func (e *Delivered) Subject() string { return e.DeliveryID }
 func (e *Failed) Subject() string { return e.DeliveryID }
 
 // Rooms is the recipient's own.
-func (e *Sent) Rooms() []domain.Room { return userRoom(e.Recipient) }
+func (e *Sent) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.Recipient) }
 
 // Rooms is the recipient's own.
-func (e *Delivered) Rooms() []domain.Room { return userRoom(e.Recipient) }
+func (e *Delivered) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.Recipient) }
 
 // Rooms is the recipient's own.
-func (e *Failed) Rooms() []domain.Room { return userRoom(e.Recipient) }
+func (e *Failed) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.Recipient) }
 
 // Validate implements [domain.Event].
 func (e *Sent) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
@@ -78,10 +78,6 @@ func validate(f *domain.Faults, o *Outcome) {
 	f.OptionalID("/provider_id", o.ProviderID)
 	f.OptionalText("/error", o.Error, domain.MaxTextLength)
 	f.AtLeast("/cost", o.Cost, 0)
-}
-
-func userRoom(id string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomUser, ID: id}}
 }
 
 // SeenBy shows it to the recipient, without provider and cost.

@@ -26,7 +26,7 @@ func (e *Rendered) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
 func (e *Rendered) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}}
+	return domain.In(domain.RoomStudent, e.StudentID)
 }
 
 // Validate implements [domain.Event].
@@ -40,8 +40,5 @@ func (e *Rendered) Validate(f *domain.Faults) {
 
 // SeenBy shows a document to the family it is for.
 func (e *Rendered) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Family {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Family)
 }

@@ -53,7 +53,7 @@ type Invoiced struct {
 func (e *Invoiced) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
-func (e *Invoiced) Rooms() []domain.Room { return studentRoom(e.StudentID) }
+func (e *Invoiced) Rooms() []domain.Room { return domain.In(domain.RoomStudent, e.StudentID) }
 
 // Validate implements [domain.Event].
 func (e *Invoiced) Validate(f *domain.Faults) {
@@ -82,7 +82,7 @@ type PaymentReceived struct {
 func (e *PaymentReceived) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
-func (e *PaymentReceived) Rooms() []domain.Room { return studentRoom(e.StudentID) }
+func (e *PaymentReceived) Rooms() []domain.Room { return domain.In(domain.RoomStudent, e.StudentID) }
 
 // Validate implements [domain.Event].
 func (e *PaymentReceived) Validate(f *domain.Faults) {
@@ -144,7 +144,7 @@ type ReminderDue struct {
 func (e *ReminderDue) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
-func (e *ReminderDue) Rooms() []domain.Room { return studentRoom(e.StudentID) }
+func (e *ReminderDue) Rooms() []domain.Room { return domain.In(domain.RoomStudent, e.StudentID) }
 
 // Validate implements [domain.Event].
 func (e *ReminderDue) Validate(f *domain.Faults) {
@@ -166,7 +166,7 @@ type StatementRequested struct {
 func (e *StatementRequested) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
-func (e *StatementRequested) Rooms() []domain.Room { return studentRoom(e.StudentID) }
+func (e *StatementRequested) Rooms() []domain.Room { return domain.In(domain.RoomStudent, e.StudentID) }
 
 // Validate implements [domain.Event].
 func (e *StatementRequested) Validate(f *domain.Faults) {
@@ -174,31 +174,32 @@ func (e *StatementRequested) Validate(f *domain.Faults) {
 	f.OptionalDate("/from", e.From)
 }
 
-func studentRoom(id string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: id}}
+// SeenBy shows it to those who pay and to the accountants.
+func (e *Invoiced) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Family, domain.Accounts)
 }
 
 // SeenBy shows it to those who pay and to the accountants.
-func (e *Invoiced) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
-
-// SeenBy shows it to those who pay and to the accountants.
-func (e *PaymentReceived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
-
-// SeenBy shows it to the accountants.
-func (e *PaymentReversed) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+func (e *PaymentReceived) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Family, domain.Accounts)
+}
 
 // SeenBy shows it to the accountants.
-func (e *Waived) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+func (e *PaymentReversed) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Family, domain.Accounts)
+}
+
+// SeenBy shows it to the accountants.
+func (e *Waived) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Family, domain.Accounts)
+}
 
 // SeenBy shows it to those who pay and to the accountants.
-func (e *ReminderDue) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
+func (e *ReminderDue) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Family, domain.Accounts)
+}
 
 // SeenBy shows it to those who pay and to the accountants.
-func (e *StatementRequested) SeenBy(a domain.Audience) domain.Event { return ofMoney(e, a) }
-
-func ofMoney(e domain.Event, a domain.Audience) domain.Event {
-	if a == domain.Family || a == domain.Accounts {
-		return e
-	}
-	return nil
+func (e *StatementRequested) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Family, domain.Accounts)
 }

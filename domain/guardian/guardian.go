@@ -62,7 +62,7 @@ func (e *ContactChanged) Subject() string { return e.GuardianID }
 
 // Rooms is the guardian's own.
 func (e *ContactChanged) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomUser, ID: e.GuardianID}}
+	return domain.In(domain.RoomUser, e.GuardianID)
 }
 
 // Validate implements [domain.Event].
@@ -93,8 +93,5 @@ func (e *Linked) SeenBy(a domain.Audience) domain.Event {
 
 // SeenBy shows it only to the guardian.
 func (e *ContactChanged) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Self {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Self)
 }

@@ -27,7 +27,7 @@ func (e *Assigned) Subject() string { return e.StaffID }
 
 // Rooms is the person's own.
 func (e *Assigned) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomUser, ID: e.StaffID}}
+	return domain.In(domain.RoomUser, e.StaffID)
 }
 
 // Validate implements [domain.Event].
@@ -41,8 +41,5 @@ func (e *Assigned) Validate(f *domain.Faults) {
 
 // SeenBy shows it only to the person.
 func (e *Assigned) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Self {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Self)
 }

@@ -37,7 +37,7 @@ type Enrolled struct {
 func (e *Enrolled) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the class's.
-func (e *Enrolled) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *Enrolled) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *Enrolled) Validate(f *domain.Faults) {
@@ -64,7 +64,7 @@ type ClassChanged struct {
 func (e *ClassChanged) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the new class's.
-func (e *ClassChanged) Rooms() []domain.Room { return rooms(e.StudentID, e.ClassID) }
+func (e *ClassChanged) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
 
 // Validate implements [domain.Event].
 func (e *ClassChanged) Validate(f *domain.Faults) {
@@ -85,7 +85,7 @@ func (e *Withdrawn) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
 func (e *Withdrawn) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}}
+	return domain.In(domain.RoomStudent, e.StudentID)
 }
 
 // Validate implements [domain.Event].
@@ -93,11 +93,6 @@ func (e *Withdrawn) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
 	f.Date("/on", e.On)
 	f.OptionalText("/reason", e.Reason, domain.MaxTextLength)
-}
-
-func rooms(studentID, classID string) []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: studentID},
-		{Kind: domain.RoomClass, ID: classID}}
 }
 
 // SeenBy hides a student's data from other families.
@@ -115,10 +110,7 @@ func (e *Enrolled) SeenBy(a domain.Audience) domain.Event {
 
 // SeenBy hides a student's moves from other families.
 func (e *ClassChanged) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Public {
-		return nil
-	}
-	return e
+	return domain.ShownTo(e, a, domain.Self, domain.Family, domain.Accounts, domain.Teaching)
 }
 
 // SeenBy gives the reason to the family only.

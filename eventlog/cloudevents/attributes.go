@@ -102,7 +102,8 @@ func checkExtension(name string, f *domain.Faults) {
 		valid = valid && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9')
 	}
 	if !valid {
-		f.Add("/"+escapePointer(name), "is not an attribute: names have lower-case letters and digits only")
+		f.Add("/"+escapePointer(name),
+			"is not an attribute: names have lower-case letters and digits only")
 	}
 }
 
@@ -116,14 +117,19 @@ func checkSource(v []byte, f *domain.Faults) {
 	default:
 		for _, c := range v {
 			if c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte("<>\"{}|\\^`"), c) >= 0 {
-				f.Add("/source", "must be a URI reference, for example /sis/north or https://sis.example.org")
+				f.Add(
+					"/source",
+					"must be a URI reference, for example /sis/north or https://sis.example.org",
+				)
 				return
 			}
 		}
 	}
 }
 
-var earliestTime, latestTime = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+var earliestTime, latestTime = time.Date(
+	1900, 1, 1, 0, 0, 0, 0, time.UTC,
+), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // parseTime reads an RFC 3339 time. The result has the offset it was written with, since that is
 // what makes its date the school's, and never depends on the zone of this machine.

@@ -55,7 +55,9 @@ func (d *decoder) release() {
 
 // The names of an object are checked here against its plan, and texts one by one, so that a
 // repeated name or a bad byte becomes a fault with a pointer and reading continues.
-var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+var lenient = []jsontext.Options{
+	jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true),
+}
 
 func (d *decoder) reset(b []byte) {
 	d.buf = *bytes.NewBuffer(b)

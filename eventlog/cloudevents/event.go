@@ -156,7 +156,9 @@ func (d *decoder) dropConsequences(before, unreadable int) {
 	for _, f := range d.faults.List[unreadable:] {
 		repeated := false
 		for _, u := range d.faults.List[before:unreadable] {
-			repeated = repeated || u.Pointer != "" && (f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
+			repeated = repeated ||
+				u.Pointer != "" &&
+					(f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
 		}
 		if !repeated {
 			kept = append(kept, f)

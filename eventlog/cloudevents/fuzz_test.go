@@ -74,11 +74,14 @@ func FuzzBinary(f *testing.F) {
 		for _, h := range rec.Headers {
 			values[h.Key] = string(h.Value)
 		}
-		f.Add(values["ce_id"], values["ce_source"], values["ce_type"], values["ce_time"], values["ce_subject"], rec.Value)
+		f.Add(values["ce_id"], values["ce_source"], values["ce_type"], values["ce_time"],
+			values["ce_subject"], rec.Value)
 	}
 	f.Fuzz(func(t *testing.T, id, source, eventType, eventTime, subject string, data []byte) {
 		header := http.Header{
-			"Content-Type": {"application/json"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {id}, "Ce-Source": {source},
+			"Content-Type": {
+				"application/json",
+			}, "Ce-Specversion": {"1.0"}, "Ce-Id": {id}, "Ce-Source": {source},
 			"Ce-Type": {eventType}, "Ce-Time": {eventTime}, "Ce-Subject": {subject},
 		}
 		events, err := cloudevents.Intake{School: "northfield", Now: now}.Parse(header, data)
@@ -98,12 +101,17 @@ func FuzzRecord(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, eventType, key string, value, data []byte) {
-		rec := eventlog.Record{Key: []byte("northfield"), Time: time.Unix(1_700_000_000, 0).UTC(), Value: data, Headers: []eventlog.Header{
-			{Key: "ce_specversion", Value: []byte("1.0")},
-			{Key: "ce_source", Value: []byte("/sis")},
-			{Key: "ce_type", Value: []byte(eventType)},
-			{Key: key, Value: value},
-		}}
+		rec := eventlog.Record{
+			Key:   []byte("northfield"),
+			Time:  time.Unix(1_700_000_000, 0).UTC(),
+			Value: data,
+			Headers: []eventlog.Header{
+				{Key: "ce_specversion", Value: []byte("1.0")},
+				{Key: "ce_source", Value: []byte("/sis")},
+				{Key: "ce_type", Value: []byte(eventType)},
+				{Key: key, Value: value},
+			},
+		}
 		e, err := cloudevents.Decode(rec)
 		require.NotNil(t, e)
 		require.Equal(t, "northfield", e.School)

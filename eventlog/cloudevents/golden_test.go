@@ -36,8 +36,11 @@ func goldens(t testing.TB) map[string][]byte {
 			Data jsontext.Value `json:"data"`
 		}
 		require.NoError(t, json.Unmarshal(b, &event), file)
-		require.True(t, event.Type != "" && event.Data.Kind() == '{',
-			"%s: a golden is a whole structured CloudEvent, with specversion, id, source, type and data", file)
+		require.True(
+			t, event.Type != "" && event.Data.Kind() == '{',
+			"%s: a golden is a whole structured CloudEvent, with specversion, id, source, type and data",
+			file,
+		)
 		all["schoolbell."+context+"."+strings.TrimSuffix(filepath.Base(file), ".json")] = b
 	}
 	return all
@@ -80,7 +83,8 @@ func TestEveryVersionEverPublishedIsRead(t *testing.T) {
 	for _, fact := range catalog.Facts() {
 		golden, ok := all[fact.Type]
 		context, name, version := fact.Name()
-		require.True(t, ok, "%s has no golden: want domain/%s/testdata/%s.v%d.json", fact.Type, context, name, version)
+		require.True(t, ok, "%s has no golden: want domain/%s/testdata/%s.v%d.json", fact.Type,
+			context, name, version)
 		delete(all, fact.Type)
 
 		e, err := cloudevents.Decode(published(t, golden))
@@ -114,7 +118,8 @@ func TestMarksOfThePredecessorAreUpcast(t *testing.T) {
 	require.NoError(t, err)
 	now, err := cloudevents.Decode(rec)
 	require.NoError(t, err)
-	require.Equal(t, attendance.TypeMarked, now.Type, "what is written again is of the newest version")
+	require.Equal(t, attendance.TypeMarked, now.Type,
+		"what is written again is of the newest version")
 	require.Equal(t, e.Data, now.Data)
 }
 

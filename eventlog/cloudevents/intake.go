@@ -28,7 +28,10 @@ const (
 const maxFaults = 1000
 
 // ErrMediaType: a request's body is in none of the forms that an event may have.
-var ErrMediaType = errors.New("events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType + " or another type of JSON")
+var ErrMediaType = errors.New(
+	"events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType +
+		" or another type of JSON",
+)
 
 // ErrTooMany: a batch has more events than one request may contain.
 var ErrTooMany = errors.New("too many events in one request")
@@ -51,7 +54,8 @@ type EventFault struct {
 func (r *Rejection) Error() string {
 	f := r.Faults[0]
 	if more := len(r.Faults) - 1 + r.More; more > 0 {
-		return fmt.Sprintf("event %d: %s %s, and %d more faults", f.Index, f.Pointer, f.Reason, more)
+		return fmt.Sprintf("event %d: %s %s, and %d more faults", f.Index, f.Pointer, f.Reason,
+			more)
 	}
 	return fmt.Sprintf("event %d: %s %s", f.Index, f.Pointer, f.Reason)
 }
@@ -104,8 +108,8 @@ func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, erro
 	return request.events, nil
 }
 
-// mediaTypeOf returns the media type of a request. Data without one is JSON, which is what SDKs send
-// that are given data and no content type.
+// mediaTypeOf returns the media type of a request. Data without one is JSON, which is what SDKs
+// send that are given data and no content type.
 func mediaTypeOf(header http.Header) (string, error) {
 	switch values := header.Values("Content-Type"); {
 	case len(values) == 0 || len(values) == 1 && values[0] == "":
@@ -198,7 +202,8 @@ func (in *request) batch(body []byte) error {
 	}
 	d.reset(body)
 	if k := d.json.PeekKind(); k != '[' && k != jsontext.KindInvalid {
-		in.rejection.add(0, []domain.Fault{{Reason: "must be a list of events, not " + kindName(k)}})
+		in.rejection.add(0,
+			[]domain.Fault{{Reason: "must be a list of events, not " + kindName(k)}})
 		return nil
 	}
 	var all []found
@@ -348,8 +353,9 @@ func (d *decoder) encoded(r *raw) error {
 	return nil
 }
 
-// headerText returns the text of a header. Characters beyond ASCII should be percent-encoded there, but
-// SDKs for Go send UTF-8, and HTTP clients of Python and JavaScript ISO 8859-1, the old encoding of HTTP.
+// headerText returns the text of a header. Characters beyond ASCII should be percent-encoded there,
+// but SDKs for Go send UTF-8, and HTTP clients of Python and JavaScript ISO 8859-1, the old
+// encoding of HTTP.
 func headerText(v string) string {
 	if utf8.ValidString(v) {
 		return v

@@ -42,7 +42,9 @@ func event(edits ...string) string {
 }
 
 func parse(contentType, body string) error {
-	_, err := cloudevents.Intake{School: "north", Now: now}.Parse(http.Header{"Content-Type": {contentType}}, []byte(body))
+	_, err := cloudevents.Intake{
+		School: "north", Now: now,
+	}.Parse(http.Header{"Content-Type": {contentType}}, []byte(body))
 	return err
 }
 
@@ -132,8 +134,10 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 func TestP9_FeesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	payment := func(amount string) string {
-		return event("type", `"schoolbell.fee.payment_received.v1"`,
-			"data", `{"payment_id":"p","invoice_id":"i","student_id":"s","amount":`+amount+`,"currency":"EUR","method":"cash"}`)
+		return event(
+			"type", `"schoolbell.fee.payment_received.v1"`, "data",
+			`{"payment_id":"p","invoice_id":"i","student_id":"s","amount":`+amount+`,"currency":"EUR","method":"cash"}`,
+		)
 	}
 	const positive = "0 /data/amount must be a positive number of minor units, at most 1000000000000"
 	for amount, want := range map[string]string{
@@ -142,9 +146,11 @@ func TestP9_FeesThatCannotBe(t *testing.T) {
 		"99999999999999999999": "0 /data/amount must be a whole number",
 		`"12"`:                 "0 /data/amount must be a whole number, not a text",
 	} {
-		require.Equal(t, []string{want}, faults(t, parse(cloudevents.StructuredType, payment(amount))), amount)
+		require.Equal(t, []string{want},
+			faults(t, parse(cloudevents.StructuredType, payment(amount))), amount)
 	}
-	require.NoError(t, parse(cloudevents.StructuredType, payment("1250.0")), "a whole number however it is written")
+	require.NoError(t, parse(cloudevents.StructuredType, payment("1250.0")),
+		"a whole number however it is written")
 	require.NoError(t, parse(cloudevents.StructuredType, payment("1.25e3")))
 }
 
@@ -167,13 +173,17 @@ func TestP9_MalformedBodies(t *testing.T) {
 		require.True(t, r.Malformed, name)
 		require.Contains(t, r.Faults[len(r.Faults)-1].Reason, test.want, name)
 	}
-	require.Equal(t, []string{"0  the batch holds no events"}, faults(t, parse(cloudevents.BatchType, "[]")))
-	require.Equal(t, []string{"0  must be a list of events, not an object"}, faults(t, parse(cloudevents.BatchType, event())))
+	require.Equal(t, []string{"0  the batch holds no events"},
+		faults(t, parse(cloudevents.BatchType, "[]")))
+	require.Equal(t, []string{"0  must be a list of events, not an object"},
+		faults(t, parse(cloudevents.BatchType, event())))
 }
 
 func TestP9_ABatchListsTheFaultsOfAllEvents(t *testing.T) {
 	t.Parallel()
-	err := parse(cloudevents.BatchType, "["+event()+","+event("id", "")+",5,"+event("type", `"x"`)+"]")
+	err := parse(
+		cloudevents.BatchType, "["+event()+","+event("id", "")+",5,"+event("type", `"x"`)+"]",
+	)
 	require.Equal(t, []string{
 		"1 /id is required",
 		"2  must be an object, not a number",
@@ -192,7 +202,9 @@ func TestTheDoorHasLimits(t *testing.T) {
 	require.Len(t, events, 2)
 
 	var r *cloudevents.Rejection
-	err = parse(cloudevents.StructuredType, event("data", "{"+strings.Repeat(`"x":1,`, 100_000)+`"x":1}`))
+	err = parse(
+		cloudevents.StructuredType, event("data", "{"+strings.Repeat(`"x":1,`, 100_000)+`"x":1}`),
+	)
 	require.ErrorAs(t, err, &r)
 	require.Len(t, r.Faults, 1000)
 	require.Positive(t, r.More)
@@ -247,7 +259,11 @@ func TestTimesOfRFC3339(t *testing.T) {
 func TestWhatMayBeLeftOutIsFilledIn(t *testing.T) {
 	t.Parallel()
 	events, err := cloudevents.Intake{School: "north", Now: now}.Parse(
-		http.Header{"Content-Type": {cloudevents.StructuredType}}, []byte(event("school", "", "ext1", `"kept out"`)))
+		http.Header{
+			"Content-Type": {cloudevents.StructuredType},
+		},
+		[]byte(event("school", "", "ext1", `"kept out"`)),
+	)
 	require.NoError(t, err)
 	e := events[0]
 	require.Equal(t, "north", e.School)
@@ -258,8 +274,12 @@ func TestWhatMayBeLeftOutIsFilledIn(t *testing.T) {
 func TestBinaryMode(t *testing.T) {
 	t.Parallel()
 	header := http.Header{
-		"Content-Type": {"application/json"}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"e%201%25"}, "Ce-Source": {"/sis"},
-		"Ce-Type": {attendance.TypeMarked}, "Ce-Time": {"2026-09-01T07:45:00+02:00"}, "Ce-Subject": {"s-1"}, "Ce-Actor": {"%C3%89lodie"},
+		"Content-Type": {
+			"application/json",
+		}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"e%201%25"}, "Ce-Source": {"/sis"},
+		"Ce-Type": {
+			attendance.TypeMarked,
+		}, "Ce-Time": {"2026-09-01T07:45:00+02:00"}, "Ce-Subject": {"s-1"}, "Ce-Actor": {"%C3%89lodie"},
 	}
 	intake := cloudevents.Intake{School: "north", Now: now}
 	events, err := intake.Parse(header, []byte(goodData))
@@ -287,7 +307,8 @@ func TestBinaryMode(t *testing.T) {
 
 	header["Ce-Id"] = []string{"%zz"}
 	_, err = intake.Parse(header, []byte(goodData))
-	require.Equal(t, []string{"0 /id has a % that is not followed by two hexadecimal digits"}, faults(t, err))
+	require.Equal(t, []string{"0 /id has a % that is not followed by two hexadecimal digits"},
+		faults(t, err))
 
 	header["Ce-Id"] = []string{"a", "b"}
 	header["Ce-Actor"] = []string{"%zz"}

@@ -81,13 +81,25 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 		sf := t.Field(i)
 		name, options, _ := strings.Cut(sf.Tag.Get("json"), ",")
 		if name == "" || !sf.IsExported() || i >= maxFields {
-			panic(fmt.Sprintf("event %s: field %s.%s: want an exported field with a json tag, and at most %d of them",
-				wireType, t, sf.Name, maxFields))
+			panic(
+				fmt.Sprintf(
+					"event %s: field %s.%s: want an exported field with a json tag, and at most %d of them",
+					wireType, t, sf.Name, maxFields,
+				),
+			)
 		}
 		kind, ok := kindOf(sf.Type)
 		if !ok {
-			panic(fmt.Sprintf("event %s: field %s.%s is of type %s: want string, domain.Label, domain.Date, int64, "+
-				"float64, bool, []string or a struct of these", wireType, t, sf.Name, sf.Type))
+			panic(
+				fmt.Sprintf(
+					"event %s: field %s.%s is of type %s: want string, domain.Label, domain.Date, int64, "+
+						"float64, bool, []string or a struct of these",
+					wireType,
+					t,
+					sf.Name,
+					sf.Type,
+				),
+			)
 		}
 		f := field{
 			name: name, quoted: `"` + name + `":`, pointer: prefix + "/" + name, index: i,

@@ -113,5 +113,6 @@ func (w *recordWriter) addOptional(key, value string) {
 }
 
 func (w *recordWriter) header(key string, start int) {
-	w.headers = append(w.headers, eventlog.Header{Key: key, Value: w.buf[start:len(w.buf):len(w.buf)]})
+	w.headers = append(w.headers,
+		eventlog.Header{Key: key, Value: w.buf[start:len(w.buf):len(w.buf)]})
 }

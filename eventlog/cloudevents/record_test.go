@@ -81,7 +81,8 @@ func TestTheLogToleratesWhatANewerProducerAdds(t *testing.T) {
 	rec, err := cloudevents.Encode(marked())
 	require.NoError(t, err)
 	rec.Value = append([]byte(`{"added":{"later":[1,2,3]},`), rec.Value[1:]...)
-	rec.Headers = append(rec.Headers, eventlog.Header{Key: "ce_added", Value: []byte("x")}, eventlog.Header{Key: "other", Value: nil})
+	rec.Headers = append(rec.Headers, eventlog.Header{Key: "ce_added", Value: []byte("x")},
+		eventlog.Header{Key: "other", Value: nil})
 	got, err := cloudevents.Decode(rec)
 	require.NoError(t, err)
 	require.Equal(t, marked(), got)

@@ -21,10 +21,14 @@ import (
 func testAppend(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	school := schoolIn(h, 2)
-	require.Equal(t, domain.Position{Partition: 2, Offset: 0}, mustAppend(t, log, school, records(0, 3)...))
-	require.Equal(t, domain.Position{Partition: 2, Offset: 3}, mustAppend(t, log, school, records(3, 1)...))
-	require.Equal(t, domain.Position{Partition: 1, Offset: 0}, mustAppend(t, log, schoolIn(h, 1), records(0, 1)...))
-	require.Equal(t, domain.Position{Partition: 2, Offset: 4}, mustAppend(t, log, school, records(4, 2)...))
+	require.Equal(t, domain.Position{Partition: 2, Offset: 0},
+		mustAppend(t, log, school, records(0, 3)...))
+	require.Equal(t, domain.Position{Partition: 2, Offset: 3},
+		mustAppend(t, log, school, records(3, 1)...))
+	require.Equal(t, domain.Position{Partition: 1, Offset: 0},
+		mustAppend(t, log, schoolIn(h, 1), records(0, 1)...))
+	require.Equal(t, domain.Position{Partition: 2, Offset: 4},
+		mustAppend(t, log, school, records(4, 2)...))
 
 	got := readAll(t, log, 2, 0)
 	require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, texts(got))
@@ -95,7 +99,8 @@ func testTooLarge(t *testing.T, h *Harness) {
 			}
 		})
 	}
-	_, err := log.Append(t.Context(), school, []eventlog.Record{record("before"), largeRecord(h.MaxRecordBytes + 1), record("after")})
+	_, err := log.Append(t.Context(), school,
+		[]eventlog.Record{record("before"), largeRecord(h.MaxRecordBytes + 1), record("after")})
 	require.ErrorIs(t, err, eventlog.ErrTooLarge)
 	neighbours.Wait()
 	got := texts(readAll(t, log, 0, 1))
@@ -122,9 +127,22 @@ func testBytes(t *testing.T, h *Harness) {
 	}
 	school := string([]byte{'s', 0, 0xff, 'x'})
 	want := []eventlog.Record{
-		{Value: all, Headers: []eventlog.Header{{Key: "ce_bin", Value: all}, {Key: "ce_bin", Value: []byte("again")}, {Key: "empty", Value: []byte{}}}},
+		{
+			Value: all,
+			Headers: []eventlog.Header{
+				{Key: "ce_bin", Value: all},
+				{Key: "ce_bin", Value: []byte("again")},
+				{Key: "empty", Value: []byte{}},
+			},
+		},
 		{Value: []byte{}},
-		{Value: []byte("{}"), Headers: []eventlog.Header{{Key: "naïve ☃", Value: []byte("☃")}, {Key: "", Value: []byte("no name")}}},
+		{
+			Value: []byte("{}"),
+			Headers: []eventlog.Header{
+				{Key: "naïve ☃", Value: []byte("☃")},
+				{Key: "", Value: []byte("no name")},
+			},
+		},
 		{Value: bytes.Repeat(all, 500)},
 	}
 	at := mustAppend(t, log, school, want...)
@@ -136,7 +154,8 @@ func testBytes(t *testing.T, h *Harness) {
 		require.Len(t, got[i].Headers, len(want[i].Headers))
 		for j, header := range want[i].Headers {
 			require.Equal(t, header.Key, got[i].Headers[j].Key)
-			require.True(t, bytes.Equal(header.Value, got[i].Headers[j].Value), "header %d of record %d", j, i)
+			require.True(t, bytes.Equal(header.Value, got[i].Headers[j].Value),
+				"header %d of record %d", j, i)
 		}
 	}
 }
@@ -183,7 +202,8 @@ func testConcurrentAppends(t *testing.T, h *Harness) {
 		require.Equal(t, positions[r.Position.Offset], string(r.Value))
 	}
 	if h.Batches != nil {
-		require.Less(t, h.Batches()-before, writers*appends/2, "batches for %d appends", writers*appends)
+		require.Less(t, h.Batches()-before, writers*appends/2, "batches for %d appends",
+			writers*appends)
 	}
 }
 
@@ -255,7 +275,8 @@ func testRestarts(t *testing.T, h *Harness) {
 		t.Helper()
 		for w := range counts {
 			from := counts[w].Load()
-			eventually(t, "the writer gets on", func() bool { return t.Failed() || counts[w].Load() > from+5 })
+			eventually(t, "the writer gets on",
+				func() bool { return t.Failed() || counts[w].Load() > from+5 })
 		}
 	}
 	for range 3 {

@@ -73,7 +73,8 @@ func testGroup(t *testing.T, h *Harness) {
 	o := &assignments{t: t, holders: map[int32]string{}}
 	shared := func(want ...int) {
 		t.Helper()
-		eventually(t, "the partitions are shared out", func() bool { return slices.Equal(o.shares(), want) })
+		eventually(t, "the partitions are shared out",
+			func() bool { return slices.Equal(o.shares(), want) })
 	}
 	n := int(h.Partitions)
 	leaveA := o.join(h, "a")
@@ -92,18 +93,23 @@ func testGroup(t *testing.T, h *Harness) {
 func testWorkerFails(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	broken := errors.New("broken")
-	err := log.Consume(t.Context(), t.Name(), func(ctx context.Context, a eventlog.Assignment) error {
-		if a.Partition == 1 {
-			return broken
-		}
-		<-ctx.Done()
-		return ctx.Err()
-	})
+	err := log.Consume(t.Context(), t.Name(),
+		func(ctx context.Context, a eventlog.Assignment) error {
+			if a.Partition == 1 {
+				return broken
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
 	require.ErrorIs(t, err, broken)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, log.Consume(ctx, t.Name(), func(context.Context, eventlog.Assignment) error { return broken }))
+	require.NoError(
+		t,
+		log.Consume(ctx, t.Name(),
+			func(context.Context, eventlog.Assignment) error { return broken }),
+	)
 }
 
 func testCommitted(t *testing.T, h *Harness) {

@@ -16,17 +16,11 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is what the suite examines.
-type Log interface {
-	eventlog.Log
-	eventlog.Group
-}
-
 // Harness is one log under test and what can be done to it. Fields that may be nil are features:
 // without one, the tests that need it are skipped.
 type Harness struct {
 	// Open returns a view of the log as another process has it. It is closed when the test ends.
-	Open func(t *testing.T) Log
+	Open func(t *testing.T) eventlog.Log
 	// Partitions is how many it has; at least 4.
 	Partitions int32
 	// MaxRecordBytes is the largest record it takes.
@@ -66,15 +60,47 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 		{name: "FetchReadsFromAnyOffset", test: testFetch},
 		{name: "FetchWaitsForRecords", test: testLongPoll},
 		{name: "FetchRefusesOffsetsOutsideTheLog", test: testOutOfRange},
-		{name: "TruncatedLog", test: testTruncated, needs: func(h *Harness) bool { return h.Truncate != nil }},
-		{name: "RecreatedTopic", test: testRecreated, needs: func(h *Harness) bool { return h.Recreate != nil }},
+		{
+			name:  "TruncatedLog",
+			test:  testTruncated,
+			needs: func(h *Harness) bool { return h.Truncate != nil },
+		},
+		{
+			name:  "RecreatedTopic",
+			test:  testRecreated,
+			needs: func(h *Harness) bool { return h.Recreate != nil },
+		},
 		{name: "ConcurrentAppendersShareBatches", test: testConcurrentAppends},
+		{name: "P3_CursorsAgree", test: testReader},
 		{name: "GroupSharesPartitions", test: testGroup},
 		{name: "GroupReportsTheErrorOfAWorker", test: testWorkerFails},
-		{name: "GroupCommitsOffsets", test: testCommitted, needs: func(h *Harness) bool { return h.Committed != nil }},
-		{name: "P1_Outage", test: testOutage, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
-		{name: "P1_Restarts", test: testRestarts, needs: func(h *Harness) bool { return h.Stop != nil }, outage: true},
-		{name: "SilentBroker", test: testSilence, needs: func(h *Harness) bool { return h.Pause != nil }, outage: true},
+		{
+			name:  "GroupCommitsOffsets",
+			test:  testCommitted,
+			needs: func(h *Harness) bool { return h.Committed != nil },
+		},
+		{
+			name:   "P1_Outage",
+			test:   testOutage,
+			needs:  func(h *Harness) bool { return h.Stop != nil },
+			outage: true,
+		},
+		{
+			name:   "P1_Restarts",
+			test:   testRestarts,
+			needs:  func(h *Harness) bool { return h.Stop != nil },
+			outage: true,
+		},
+		{
+			name: "CursorsOutlastAnOutage", test: testReaderOutage,
+			needs: func(h *Harness) bool { return h.Stop != nil }, outage: true,
+		},
+		{
+			name:   "SilentBroker",
+			test:   testSilence,
+			needs:  func(h *Harness) bool { return h.Pause != nil },
+			outage: true,
+		},
 	}
 	for _, outage := range []bool{false, true} {
 		t.Run(map[bool]string{false: "Steady", true: "Outages"}[outage], func(t *testing.T) {
@@ -100,8 +126,11 @@ func Run(t *testing.T, newHarness func(t *testing.T) *Harness) {
 // record makes a record that is distinguished by its text.
 func record(text string) eventlog.Record {
 	return eventlog.Record{
-		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte(text)}, {Key: "ce_source", Value: []byte("logtest")}},
-		Value:   []byte(text),
+		Headers: []eventlog.Header{
+			{Key: "ce_id", Value: []byte(text)},
+			{Key: "ce_source", Value: []byte("logtest")},
+		},
+		Value: []byte(text),
 	}
 }
 
@@ -123,7 +152,9 @@ func schoolIn(h *Harness, partition int32) string {
 	}
 }
 
-func mustAppend(t *testing.T, log eventlog.Appender, school string, rs ...eventlog.Record) domain.Position {
+func mustAppend(
+	t *testing.T, log eventlog.Appender, school string, rs ...eventlog.Record,
+) domain.Position {
 	t.Helper()
 	at, err := log.Append(t.Context(), school, rs)
 	require.NoError(t, err)

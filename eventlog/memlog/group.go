@@ -30,7 +30,9 @@ func (l *Log) Committed(groupName string, partition int32) (next int64, ok bool)
 }
 
 // Consume implements [eventlog.Group].
-func (l *Log) Consume(parent context.Context, groupName string, work func(context.Context, eventlog.Assignment) error) error {
+func (l *Log) Consume(
+	parent context.Context, groupName string, work func(context.Context, eventlog.Assignment) error,
+) error {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	m := &member{running: map[int32]context.CancelFunc{}}
@@ -46,7 +48,9 @@ func (l *Log) Consume(parent context.Context, groupName string, work func(contex
 			m.running[n] = cancel
 			workers.Go(func() {
 				defer l.release(g, n)
-				a := eventlog.Assignment{Partition: n, Committed: func(next int64) { l.commit(g, n, next) }}
+				a := eventlog.Assignment{
+					Partition: n, Committed: func(next int64) { l.commit(g, n, next) },
+				}
 				if err := work(partCtx, a); err != nil && partCtx.Err() == nil {
 					fail(fmt.Errorf("work on partition %d: %w", n, err))
 				}

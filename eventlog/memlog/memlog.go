@@ -43,7 +43,10 @@ func (p *part) end() int64 { return p.start + int64(len(p.records)) }
 
 // New returns an empty log.
 func New(partitions int32) *Log {
-	s := &store{changed: make(chan struct{}), parts: make([]part, partitions), groups: map[string]*group{}, created: 1}
+	s := &store{
+		changed: make(chan struct{}), parts: make([]part, partitions), groups: map[string]*group{},
+		created: 1,
+	}
 	return &Log{store: s, topicID: s.topicID()}
 }
 
@@ -64,28 +67,34 @@ func (s *store) notify() {
 }
 
 // Append implements [eventlog.Appender].
-func (l *Log) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+func (l *Log) Append(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
 	if len(records) == 0 {
 		return domain.Position{}, fmt.Errorf("append to the log of school %q: no records", school)
 	}
 	for i := range records {
 		if size := recordBytes(school, &records[i]); size > MaxRecordBytes {
-			return domain.Position{}, fmt.Errorf("append record %d of %d bytes: %w", i, size, eventlog.ErrTooLarge)
+			return domain.Position{}, fmt.Errorf("append record %d of %d bytes: %w", i, size,
+				eventlog.ErrTooLarge)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return domain.Position{}, fmt.Errorf("append to the log of school %q: %w: %w", school, eventlog.ErrUnavailable, err)
+		return domain.Position{}, fmt.Errorf("append to the log of school %q: %w: %w", school,
+			eventlog.ErrUnavailable, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
-		return domain.Position{}, fmt.Errorf("append to the log of school %q: %w", school, eventlog.ErrUnavailable)
+		return domain.Position{}, fmt.Errorf("append to the log of school %q: %w", school,
+			eventlog.ErrUnavailable)
 	}
 	n := eventlog.PartitionFor(school, int32(len(l.parts)))
 	p := &l.parts[n]
 	first := domain.Position{Partition: n, Offset: p.end()}
 	for i := range records {
-		p.records = append(p.records, copyRecord(&records[i], school, domain.Position{Partition: n, Offset: p.end()}))
+		p.records = append(p.records,
+			copyRecord(&records[i], school, domain.Position{Partition: n, Offset: p.end()}))
 	}
 	l.notify()
 	return first, nil
@@ -93,7 +102,10 @@ func (l *Log) Append(ctx context.Context, school string, records []eventlog.Reco
 
 // copyRecord is a deep copy of a record, as it comes back from the log.
 func copyRecord(r *eventlog.Record, school string, at domain.Position) eventlog.Record {
-	c := eventlog.Record{Position: at, Time: time.Now().Truncate(time.Millisecond), Key: []byte(school), Value: slices.Clone(r.Value)}
+	c := eventlog.Record{
+		Position: at, Time: time.Now().Truncate(time.Millisecond), Key: []byte(school),
+		Value: slices.Clone(r.Value),
+	}
 	for _, h := range r.Headers {
 		c.Headers = append(c.Headers, eventlog.Header{Key: h.Key, Value: slices.Clone(h.Value)})
 	}
@@ -109,7 +121,9 @@ func recordBytes(school string, r *eventlog.Record) int {
 }
 
 // Fetch implements [eventlog.Fetcher].
-func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (eventlog.Batch, error) {
+func (l *Log) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (eventlog.Batch, error) {
 	timeout := time.NewTimer(maxWait)
 	defer timeout.Stop()
 	for expired := maxWait <= 0; ; {
@@ -118,14 +132,16 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		changed := l.changed
 		l.mu.Unlock()
 		if err != nil {
-			return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
+			return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset,
+				partition, err)
 		}
 		if len(batch.Records) > 0 || expired {
 			return batch, nil
 		}
 		select {
 		case <-ctx.Done():
-			return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, ctx.Err())
+			return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset,
+				partition, ctx.Err())
 		case <-timeout.C:
 			expired = true
 		case <-changed:
@@ -140,7 +156,8 @@ func (l *Log) read(partition int32, offset int64, maxBytes int) (eventlog.Batch,
 		return eventlog.Batch{}, err
 	}
 	if offset < p.start || offset > p.end() {
-		return eventlog.Batch{}, fmt.Errorf("%w: it has %d to %d", eventlog.ErrOffsetOutOfRange, p.start, p.end())
+		return eventlog.Batch{}, fmt.Errorf("%w: it has %d to %d", eventlog.ErrOffsetOutOfRange,
+			p.start, p.end())
 	}
 	batch := eventlog.Batch{Next: offset, HighWatermark: p.end(), LogStart: p.start}
 	rest := p.records[offset-p.start:]
@@ -163,7 +180,8 @@ func (l *Log) part(n int32) (*part, error) {
 	case l.down:
 		return nil, eventlog.ErrUnavailable
 	case l.topicID != l.store.topicID():
-		return nil, fmt.Errorf("%w: the topic was deleted and created again", eventlog.ErrOffsetOutOfRange)
+		return nil, fmt.Errorf("%w: the topic was deleted and created again",
+			eventlog.ErrOffsetOutOfRange)
 	case n < 0 || int(n) >= len(l.parts):
 		return nil, fmt.Errorf("there are partitions 0 to %d", len(l.parts)-1)
 	}
@@ -177,7 +195,9 @@ func (l *Log) Topic(context.Context) (eventlog.Topic, error) {
 	if l.down {
 		return eventlog.Topic{}, fmt.Errorf("describe the topic: %w", eventlog.ErrUnavailable)
 	}
-	return eventlog.Topic{Name: "memory", ID: l.store.topicID(), Partitions: int32(len(l.parts))}, nil
+	return eventlog.Topic{
+		Name: "memory", ID: l.store.topicID(), Partitions: int32(len(l.parts)),
+	}, nil
 }
 
 // Bounds implements [eventlog.Inspector].

@@ -69,12 +69,15 @@ func kafkaChild(dir string) error {
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...), kgo.DefaultProduceTopic(testTopic), kgo.ProducerLinger(0))
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...),
+		kgo.DefaultProduceTopic(testTopic), kgo.ProducerLinger(0))
 	if err != nil {
 		return err
 	}
 	create := kmsg.NewCreateTopicsRequest()
-	create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: testTopic, NumPartitions: 4, ReplicationFactor: 1}}
+	create.Topics = []kmsg.CreateTopicsRequestTopic{
+		{Topic: testTopic, NumPartitions: 4, ReplicationFactor: 1},
+	}
 	if _, err := create.RequestWith(ctx, client); err != nil {
 		return err
 	}

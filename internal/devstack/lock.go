@@ -32,7 +32,8 @@ func LockDir(dir string) (*Lock, error) {
 		owner, _ := os.ReadFile(path) // only for the message
 		file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s belongs to process %s", ErrLocked, dir, strings.TrimSpace(string(owner)))
+			return nil, fmt.Errorf("%w: %s belongs to process %s", ErrLocked, dir,
+				strings.TrimSpace(string(owner)))
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -23,16 +23,16 @@ type PgBouncerConfig struct {
 	Mode string // pool_mode: session, transaction or statement
 }
 
-// PgBouncer is a pooler in front of one database, a process of its own. It ends with this process at
-// the latest.
+// PgBouncer is a pooler in front of one database, a process of its own. It ends with this process
+// at the latest.
 type PgBouncer struct {
 	url   string
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
 
-// StartPgBouncer starts the pgbouncer that is installed, as its package configures it, on a free port
-// of the loopback interface, and waits until it answers.
+// StartPgBouncer starts the pgbouncer that is installed, as its package configures it, on a free
+// port of the loopback interface, and waits until it answers.
 func StartPgBouncer(ctx context.Context, cfg PgBouncerConfig) (*PgBouncer, error) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {

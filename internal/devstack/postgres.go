@@ -142,7 +142,8 @@ func (p *Postgres) StopWithin(limit time.Duration) error {
 	p.stop.Do(func() {
 		select {
 		case <-p.ended:
-			p.stopErr = fmt.Errorf("PostgreSQL had ended by itself: %w\n%s", p.endErr, tailOf(p.logFile))
+			p.stopErr = fmt.Errorf("PostgreSQL had ended by itself: %w\n%s", p.endErr,
+				tailOf(p.logFile))
 			return
 		default:
 		}
@@ -154,14 +155,18 @@ func (p *Postgres) StopWithin(limit time.Duration) error {
 		}
 		_ = p.process.Signal(syscall.SIGQUIT) // immediate: recovery does the rest at the next start
 		<-p.ended
-		p.stopErr = fmt.Errorf("PostgreSQL did not stop within %v and was ended at once", limit.Round(time.Millisecond))
+		p.stopErr = fmt.Errorf("PostgreSQL did not stop within %v and was ended at once",
+			limit.Round(time.Millisecond))
 	})
 	return p.stopErr
 }
 
 var errPortTaken = errors.New("port is taken")
 
-func launch(ctx context.Context, cfg PostgresConfig, programs programs, dir string, account *account, password string) (*Postgres, error) {
+func launch(
+	ctx context.Context, cfg PostgresConfig, programs programs, dir string, account *account,
+	password string,
+) (*Postgres, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -173,7 +178,9 @@ func launch(ctx context.Context, cfg PostgresConfig, programs programs, dir stri
 	}
 	defer log.Close()
 
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), programs.postgres, "-p", strconv.Itoa(port)) // Stop ends it
+	cmd := exec.CommandContext(
+		context.WithoutCancel(ctx), programs.postgres, "-p", strconv.Itoa(port),
+	) // Stop ends it
 	for _, settings := range []map[string]string{smallMachine, unsafeSettings(cfg.Unsafe), cfg.Settings} {
 		for name, value := range settings {
 			cmd.Args = append(cmd.Args, "-c", name+"="+value)
@@ -264,7 +271,9 @@ func (p *Postgres) connect(ctx context.Context, address string) (*pgx.Conn, erro
 // initData makes an empty directory a database cluster. A directory that an interrupted run left
 // half made is made anew: PostgreSQL writes PG_VERSION first, so its presence proves nothing, and a
 // marker of ours is written last.
-func initData(ctx context.Context, programs programs, dir string, account *account, unsafe bool) error {
+func initData(
+	ctx context.Context, programs programs, dir string, account *account, unsafe bool,
+) error {
 	data, complete := filepath.Join(dir, "data"), filepath.Join(dir, "complete")
 	if _, err := os.Stat(complete); err == nil {
 		return nil
@@ -272,7 +281,10 @@ func initData(ctx context.Context, programs programs, dir string, account *accou
 	if err := emptyDir(data); err != nil {
 		return fmt.Errorf("clear directory of PostgreSQL: %w", err)
 	}
-	args := []string{"--encoding=UTF8", "--username=" + postgresUser, "--auth=scram-sha-256", "--lc-messages=C", "--lc-collate=C"}
+	args := []string{
+		"--encoding=UTF8", "--username=" + postgresUser, "--auth=scram-sha-256", "--lc-messages=C",
+		"--lc-collate=C",
+	}
 	if unsafe {
 		args = append(args, "--no-sync")
 	}
@@ -343,7 +355,8 @@ func emptyDir(dir string) error {
 func serverEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "LC_") && !strings.HasPrefix(v, "LANG") {
+		if !strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "LC_") &&
+			!strings.HasPrefix(v, "LANG") {
 			env = append(env, v)
 		}
 	}

@@ -33,8 +33,10 @@ func serverAccount() (*account, error) {
 		}
 		return &account{uint32(uid), uint32(gid)}, nil
 	}
-	return nil, errors.New("PostgreSQL does not run as root and there is no account postgres or nobody: " +
-		"start Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL")
+	return nil, errors.New(
+		"PostgreSQL does not run as root and there is no account postgres or nobody: " +
+			"start Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL",
+	)
 }
 
 func (a *account) chown(path string) error {

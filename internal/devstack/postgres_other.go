@@ -17,7 +17,9 @@ type account struct{}
 
 func serverAccount() (*account, error) {
 	if os.Geteuid() == 0 {
-		return nil, errors.New("PostgreSQL does not run as root: start Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL")
+		return nil, errors.New(
+			"PostgreSQL does not run as root: start Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL",
+		)
 	}
 	return nil, nil
 }
@@ -44,5 +46,6 @@ func (p *Postgres) supervise(cmd *exec.Cmd, started chan<- error) {
 // isPostmaster reports whether a process is a PostgreSQL server on this directory.
 func isPostmaster(pid int, data string) bool {
 	out, err := exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
-	return err == nil && strings.Contains(string(out), "postgres") && strings.Contains(string(out), data)
+	return err == nil && strings.Contains(string(out), "postgres") &&
+		strings.Contains(string(out), data)
 }

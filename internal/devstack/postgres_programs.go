@@ -57,11 +57,18 @@ func findPostgres(ctx context.Context, data string) (programs, error) {
 	}
 	p, err := fetchPostgres(ctx)
 	if err != nil {
-		return programs{}, fmt.Errorf("no PostgreSQL %d or later is installed and none could be downloaded (install it, "+
-			"or set SCHOOLBELL_DATABASE_URL to a server): %w", oldestMajor, err)
+		return programs{}, fmt.Errorf(
+			"no PostgreSQL %d or later is installed and none could be downloaded (install it, "+
+				"or set SCHOOLBELL_DATABASE_URL to a server): %w",
+			oldestMajor,
+			err,
+		)
 	}
 	if want != 0 && p.major != want {
-		return programs{}, fmt.Errorf("data in %s is of PostgreSQL %d, which is not installed (found %d)", data, want, p.major)
+		return programs{}, fmt.Errorf(
+			"data in %s is of PostgreSQL %d, which is not installed (found %d)", data, want,
+			p.major,
+		)
 	}
 	return p, nil
 }

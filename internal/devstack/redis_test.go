@@ -24,7 +24,8 @@ func TestRedisExpiresByTheClock(t *testing.T) {
 	client := redis.NewClient(options)
 	defer client.Close()
 	require.NoError(t, client.Set(t.Context(), "key", "value", 200*time.Millisecond).Err())
-	require.Eventually(t, func() bool { return errors.Is(client.Get(t.Context(), "key").Err(), redis.Nil) },
+	require.Eventually(t,
+		func() bool { return errors.Is(client.Get(t.Context(), "key").Err(), redis.Nil) },
 		10*time.Second, 10*time.Millisecond)
 
 	cancel()

@@ -40,7 +40,9 @@ func StartRedisServer(ctx context.Context, cfg RedisServerConfig) (*RedisServer,
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}
+	args := []string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+	}
 	if cfg.Dir != "" {
 		args = append(args, "--dir", cfg.Dir)
 	}

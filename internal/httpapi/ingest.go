@@ -162,8 +162,8 @@ func bodyError(err error) error {
 }
 
 // append writes events to the log, but for those that it has already from this request, or from one
-// that this process served within the last minute: these get the position of the first. One with the
-// id of another and other content is written, so that the readers of the log report it.
+// that this process served within the last minute: these get the position of the first. One with
+// the id of another and other content is written, so that the readers of the log report it.
 func (a *API) append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Accepted, error) {

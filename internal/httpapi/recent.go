@@ -19,8 +19,8 @@ const (
 )
 
 // recent remembers the events that this process has written to the log, so that a producer learns
-// that it repeats itself. It is an aid only: whether an event counts is decided by the readers of the
-// log, who see what came through other processes as well.
+// that it repeats itself. It is an aid only: whether an event counts is decided by the readers of
+// the log, who see what came through other processes as well.
 type recent struct {
 	now  func() time.Time
 	seed [2]maphash.Seed

@@ -19,8 +19,8 @@ const (
 )
 
 // webhookRoute consents to deliveries. A broker that pushes events asks first whether they are
-// wanted, so that nobody can turn it against an address that never asked for them. The question comes
-// without a token, which each delivery has to have.
+// wanted, so that nobody can turn it against an address that never asked for them. The question
+// comes without a token, which each delivery has to have.
 func (a *API) webhookRoute() {
 	const path = schoolPath + "/events"
 	a.mux.HandleFunc("OPTIONS "+path, a.webhookHandshake)
@@ -67,8 +67,8 @@ func (a *API) welcome(origin string) bool {
 	})
 }
 
-// webhookRate grants the requests per minute that a sender would like, as far as its token's rate of
-// events goes when each request has one.
+// webhookRate grants the requests per minute that a sender would like, as far as its token's rate
+// of events goes when each request has one.
 func (a *API) webhookRate(wanted string) string {
 	most := max(1, int(60*a.config.EventRate))
 	if n, err := strconv.Atoi(wanted); err == nil && n > 0 {

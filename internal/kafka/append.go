@@ -15,20 +15,26 @@ import (
 )
 
 // sharedBatch is how many bytes of records appends put together into one batch, before compression.
+// Larger ones compress hardly better, and every call in a batch waits for all of it.
 const sharedBatch = 1 << 20
 
 // Append implements [eventlog.Appender]. The records' time is that of the append, not what they
 // carry.
-func (l *Log) Append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+func (l *Log) Append(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
 	at, err := l.append(ctx, school, records)
 	l.metrics.appended(err)
 	if err != nil {
-		return domain.Position{}, fmt.Errorf("append %d records of school %q: %w", len(records), school, err)
+		return domain.Position{}, fmt.Errorf("append %d records of school %q: %w", len(records),
+			school, err)
 	}
 	return at, nil
 }
 
-func (l *Log) append(ctx context.Context, school string, records []eventlog.Record) (domain.Position, error) {
+func (l *Log) append(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
 	size, err := l.measure(school, records)
 	if err != nil {
 		return domain.Position{}, err
@@ -48,11 +54,13 @@ func (l *Log) append(ctx context.Context, school string, records []eventlog.Reco
 	select {
 	case <-call.done:
 	case <-ctx.Done():
+		// The batch may be on its way to the broker: the caller learns that the outcome is unknown.
 		writer.abandon(ctx, call)
 	}
 	return domain.Position{Partition: writer.partition, Offset: call.offset}, call.err
 }
 
+// measure refuses what the broker would refuse, before it shares a batch with the records of others.
 func (l *Log) measure(school string, records []eventlog.Record) (size int, err error) {
 	if len(records) == 0 {
 		return 0, errors.New("no records")
@@ -60,12 +68,14 @@ func (l *Log) measure(school string, records []eventlog.Record) (size int, err e
 	for i := range records {
 		n := recordBytes(school, &records[i])
 		if n > l.config.MaxRecordBytes {
-			return 0, fmt.Errorf("record %d has %d bytes, at most %d are taken: %w", i, n, l.config.MaxRecordBytes, eventlog.ErrTooLarge)
+			return 0, fmt.Errorf("record %d has %d bytes, at most %d are taken: %w", i, n,
+				l.config.MaxRecordBytes, eventlog.ErrTooLarge)
 		}
 		size += n
 	}
 	if size > l.config.MaxBatchBytes {
-		return 0, fmt.Errorf("the records have %d bytes, at most %d are taken at once: %w", size, l.config.MaxBatchBytes, eventlog.ErrTooLarge)
+		return 0, fmt.Errorf("the records have %d bytes, at most %d are taken at once: %w", size,
+			l.config.MaxBatchBytes, eventlog.ErrTooLarge)
 	}
 	return size, nil
 }
@@ -138,7 +148,8 @@ func (w *partitionWriter) abandon(ctx context.Context, call *appendCall) {
 	}
 	w.queue = slices.DeleteFunc(w.queue, func(c *appendCall) bool { return c == call })
 	call.finish(0, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx)))
-	if len(w.inFlight) > 0 && !slices.ContainsFunc(w.inFlight, func(c *appendCall) bool { return !c.finished() }) {
+	if len(w.inFlight) > 0 &&
+		!slices.ContainsFunc(w.inFlight, func(c *appendCall) bool { return !c.finished() }) {
 		w.cancelFlight(errAbandoned)
 	}
 }
@@ -225,6 +236,7 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
 }
 
+// waiting returns the calls of a batch whose callers have not given up.
 func (w *partitionWriter) waiting(batch []*appendCall) []*appendCall {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -73,7 +73,9 @@ func inBubble(t *testing.T, config kafka.Config, test func(t *testing.T, b *benc
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 1)
-		b := &bench{t: t, cluster: cluster, gate: &gate{network: network}, reg: prometheus.NewRegistry()}
+		b := &bench{
+			t: t, cluster: cluster, gate: &gate{network: network}, reg: prometheus.NewRegistry(),
+		}
 		config.Brokers, config.Partitions, config.Dial = cluster.ListenAddrs(), 1, b.gate.dial
 		b.Log = open(t, config, b.reg)
 		test(t, b)
@@ -130,7 +132,8 @@ func TestAppendsShareTheNextBatch(t *testing.T) {
 		close(b.gate.open)
 		b.results.Wait()
 		require.Equal(t, 2, batches(t, b.reg))
-		require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}, b.texts())
+		require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
+			b.texts())
 	})
 }
 
@@ -166,7 +169,8 @@ func TestAppendsHaveATimeLimit(t *testing.T) {
 // A write without a response does not hold up those that come after its timeout.
 func TestUnansweredWriteIsGivenUp(t *testing.T) {
 	inBubble(t, kafka.Config{AppendTimeout: 2 * time.Second}, func(t *testing.T, b *bench) {
-		b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+		b.cluster.ControlKey(int16(kmsg.Produce),
+			func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
 		b.start(t.Context(), "unanswered", failsAs(t, eventlog.ErrUnavailable))
 		b.results.Wait()
 		start := time.Now()
@@ -178,30 +182,37 @@ func TestUnansweredWriteIsGivenUp(t *testing.T) {
 }
 
 func TestAppendRefusesMoreThanTheQueueHolds(t *testing.T) {
-	inBubble(t, kafka.Config{MaxRecordBytes: 1 << 10, MaxBatchBytes: 2 << 10, MaxQueueBytes: 4 << 10}, func(t *testing.T, b *bench) {
-		big := string(make([]byte, 900))
-		b.gate.shut()
-		for range 4 {
+	inBubble(
+		t,
+		kafka.Config{MaxRecordBytes: 1 << 10, MaxBatchBytes: 2 << 10, MaxQueueBytes: 4 << 10},
+		func(t *testing.T, b *bench) {
+			big := string(make([]byte, 900))
+			b.gate.shut()
+			for range 4 {
+				b.start(t.Context(), big, succeeds(t))
+			}
+			b.start(t.Context(), big, failsAs(t, eventlog.ErrOverloaded))
+			require.Greater(t, gauge(t, b.reg, "schoolbell_log_append_queue_bytes"), 3600.0)
+			close(b.gate.open)
+			b.results.Wait()
+			require.Zero(t, gauge(t, b.reg, "schoolbell_log_append_queue_bytes"))
 			b.start(t.Context(), big, succeeds(t))
-		}
-		b.start(t.Context(), big, failsAs(t, eventlog.ErrOverloaded))
-		require.Greater(t, gauge(t, b.reg, "schoolbell_log_append_queue_bytes"), 3600.0)
-		close(b.gate.open)
-		b.results.Wait()
-		require.Zero(t, gauge(t, b.reg, "schoolbell_log_append_queue_bytes"))
-		b.start(t.Context(), big, succeeds(t))
-		b.results.Wait()
-		require.Len(t, b.texts(), 5)
-	})
+			b.results.Wait()
+			require.Len(t, b.texts(), 5)
+		},
+	)
 }
 
 // A write whose response is lost is repeated: nothing is missing, nothing overtakes, and the window
 // recognises the copy.
 func TestP3_LostAnswerLeavesOnlyADuplicate(t *testing.T) {
 	inBubble(t, kafka.Config{}, func(t *testing.T, b *bench) {
-		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2})
+		b.cluster.Fault(
+			kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2},
+		)
 		for i := range 3 {
-			_, err := b.Append(t.Context(), "school", []eventlog.Record{{Value: []byte(strconv.Itoa(i))}})
+			_, err := b.Append(t.Context(), "school",
+				[]eventlog.Record{{Value: []byte(strconv.Itoa(i))}})
 			require.NoError(t, err)
 		}
 		require.Equal(t, []string{"0", "0", "0", "1", "2"}, b.texts())
@@ -222,10 +233,17 @@ func TestTooLargeBatchIsTakenApart(t *testing.T) {
 	inBubble(t, kafka.Config{}, func(t *testing.T, b *bench) {
 		b.gate.shut()
 		b.startAll(4, succeeds(t))
-		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, When: func(req kmsg.Request) bool {
-			raw := req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records
-			return binary.BigEndian.Uint32(raw[57:]) > 1
-		}, Count: -1})
+		b.cluster.Fault(
+			kfake.Fault{
+				Keys: []kmsg.Key{kmsg.Produce},
+				Err:  kerr.MessageTooLarge,
+				When: func(req kmsg.Request) bool {
+					raw := req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records
+					return binary.BigEndian.Uint32(raw[57:]) > 1
+				},
+				Count: -1,
+			},
+		)
 		close(b.gate.open)
 		b.results.Wait()
 		require.Equal(t, []string{"0", "1", "2", "3"}, b.texts())
@@ -238,7 +256,9 @@ func TestTooLargeBatchIsTakenApart(t *testing.T) {
 func TestAppendDoesNotRepeatWhatCannotSucceed(t *testing.T) {
 	inBubble(t, kafka.Config{}, func(t *testing.T, b *bench) {
 		start := time.Now()
-		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
+		b.cluster.Fault(
+			kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed},
+		)
 		_, err := b.Append(t.Context(), "school", []eventlog.Record{{Value: []byte("x")}})
 		require.ErrorContains(t, err, "authorized")
 		require.NotErrorIs(t, err, eventlog.ErrUnavailable)
@@ -327,7 +347,8 @@ func TestDeadConnectionsAreReplacedAtOnce(t *testing.T) {
 			conns = append(conns, conn)
 			return conn, err
 		}
-		log := open(t, kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: 16, Dial: dial}, nil)
+		log := open(t, kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: 16, Dial: dial},
+			nil)
 		var readers sync.WaitGroup
 		for p := range int32(16) {
 			readers.Go(func() {

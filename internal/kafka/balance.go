@@ -45,7 +45,9 @@ func (b *balancer) UserData() ([]byte, error) {
 }
 
 // AssignGroups assigns the partitions.
-func (b *balancer) AssignGroups(members []kafkago.GroupMember, _ []kafkago.Partition) kafkago.GroupMemberAssignments {
+func (b *balancer) AssignGroups(
+	members []kafkago.GroupMember, _ []kafkago.Partition,
+) kafkago.GroupMemberAssignments {
 	// Members with the most partitions come first, and get the ones that remain when all have the
 	// same number.
 	members = slices.Clone(members)

@@ -46,7 +46,8 @@ func TestBalancerSharesEvenlyAndMovesLittle(t *testing.T) {
 			owners := map[int]string{}
 			for id, topics := range assigned {
 				if n := len(topics["t"]); n < least || n > least+1 {
-					t.Fatalf("%s has %d of %d partitions among %d members", id, n, partitions, len(members))
+					t.Fatalf("%s has %d of %d partitions among %d members", id, n, partitions,
+						len(members))
 				}
 				for _, p := range topics["t"] {
 					if other, taken := owners[p]; taken {
@@ -66,7 +67,8 @@ func TestBalancerSharesEvenlyAndMovesLittle(t *testing.T) {
 					}
 				}
 				if now := len(assigned[id]["t"]); kept < min(len(before), now) {
-					t.Fatalf("%s had %d partitions, has %d, and kept %d", id, len(before), now, kept)
+					t.Fatalf("%s had %d partitions, has %d, and kept %d", id, len(before), now,
+						kept)
 				}
 			}
 			for id := range had {
@@ -82,7 +84,9 @@ func TestBalancerDistrustsMembers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var members []kafkago.GroupMember
 		for i := range rapid.IntRange(1, 5).Draw(t, "members") {
-			members = append(members, kafkago.GroupMember{ID: fmt.Sprint(i), UserData: rapid.SliceOf(rapid.Byte()).Draw(t, "data")})
+			members = append(members, kafkago.GroupMember{
+				ID: fmt.Sprint(i), UserData: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
+			})
 		}
 		owned := map[int]bool{}
 		for _, topics := range (&balancer{topic: "t", partitions: 7}).AssignGroups(members, nil) {

@@ -29,26 +29,33 @@ const (
 	batchPrefix = 12
 	crcOffset   = 17
 	crcStart    = 21 // what the checksum covers
+	// where a batch has its attributes, and the id of its producer
+	attributesOffset = 21
+	producerOffset   = 43
 
 	zstdCodec       = 4
 	codecMask       = 0x07
 	logAppendTime   = 0x08
+	transactional   = 0x10
 	controlBatch    = 0x20
 	maxDecodedBatch = 64 << 20 // what one batch may inflate to
 )
 
-// codec writes and reads batches. It is safe for concurrent use.
+// codec writes and reads batches. It is safe for concurrent use: the zstd coders hold the scratch
+// memory, which is large, and lend it to one call after the other.
 type codec struct {
 	zip   *zstd.Encoder
 	unzip *zstd.Decoder
 }
 
 func newCodec() (*codec, error) {
-	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
-	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch), zstd.WithDecoderConcurrency(0))
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxDecodedBatch),
+		zstd.WithDecoderConcurrency(0))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd decoder: %w", err)
 	}
@@ -153,8 +160,11 @@ type decoded struct {
 }
 
 // decode reads batches until it has limit bytes of records or more. Records below the wanted offset
-// are left out.
-func (c *codec) decode(data []byte, partition int32, want int64, limit int, names headerNames) (decoded, error) {
+// are left out, and so are those of aborted transactions. A batch that cannot be decoded, now or
+// later, is an [eventlog.UndecodableError], as soon as it comes first.
+func (c *codec) decode(
+	data []byte, partition int32, want int64, limit int, names headerNames, in *transactions,
+) (decoded, error) {
 	out := decoded{next: want}
 	size := len(data)
 	for out.unpacked < limit {
@@ -162,15 +172,25 @@ func (c *codec) decode(data []byte, partition int32, want int64, limit int, name
 		if batch == nil {
 			break
 		}
-		base := int64(binary.BigEndian.Uint64(batch))
-		last := base + int64(int32(binary.BigEndian.Uint32(batch[23:])))
-		if last >= want {
+		base, last := offsetsOf(batch)
+		aborted := in.aborts(batch)
+		if last >= want && aborted {
+			out.next = last + 1
+		} else if last >= want {
 			if out.records == nil {
 				out.records = make([]eventlog.Record, 0, min(countRecords(data), limit/16+1))
 			}
+			had := len(out.records)
 			n, err := c.decodeBatch(batch, partition, want, names, &out.records)
-			if err != nil {
+			switch {
+			case errors.Is(err, errChecksum): // of a bad line or disk, so it may be right next time
 				return decoded{}, fmt.Errorf("batch at offset %d: %w", base, err)
+			case err != nil && out.next > want:
+				out.records = out.records[:had]
+				return out, nil // what came before it
+			case err != nil:
+				return decoded{}, &eventlog.UndecodableError{
+					First: max(base, want), Last: max(base, want, last), Err: err}
 			}
 			out.packed += len(batch)
 			out.unpacked += n
@@ -179,10 +199,13 @@ func (c *codec) decode(data []byte, partition int32, want int64, limit int, name
 		data = rest
 	}
 	if size > 0 && out.next == want { // a reader would fetch the same offset forever
-		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size, want, errMalformed)
+		return decoded{}, fmt.Errorf("%d bytes without a whole batch from offset %d on: %w", size,
+			want, errMalformed)
 	}
 	return out, nil
 }
+
+var errChecksum = errors.New("checksum does not match")
 
 // cutBatch separates the first batch from the rest, and returns nil when there is no whole one: a
 // broker cuts the last one short.
@@ -197,6 +220,12 @@ func cutBatch(data []byte) (batch, rest []byte) {
 	return data[:size], data[size:]
 }
 
+// offsetsOf returns the offsets of a batch's first and last record.
+func offsetsOf(batch []byte) (base, last int64) {
+	base = int64(binary.BigEndian.Uint64(batch))
+	return base, base + int64(int32(binary.BigEndian.Uint32(batch[23:])))
+}
+
 // countRecords returns how many records the batches say they hold.
 func countRecords(data []byte) (n int) {
 	for batch, rest := cutBatch(data); batch != nil; batch, rest = cutBatch(rest) {
@@ -206,12 +235,15 @@ func countRecords(data []byte) (n int) {
 }
 
 // decodeBatch appends the records of one batch and returns their size.
-func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record) (int, error) {
+func (c *codec) decodeBatch(
+	batch []byte, partition int32, want int64, names headerNames, dst *[]eventlog.Record,
+) (int, error) {
 	if magic := batch[16]; magic != 2 {
 		return 0, fmt.Errorf("format %d, want 2", magic)
 	}
-	if sum := binary.BigEndian.Uint32(batch[crcOffset:]); sum != crc32.Checksum(batch[crcStart:], castagnoli) {
-		return 0, errors.New("checksum does not match")
+	sum := binary.BigEndian.Uint32(batch[crcOffset:])
+	if sum != crc32.Checksum(batch[crcStart:], castagnoli) {
+		return 0, errChecksum
 	}
 	d := decoder{b: batch}
 	base := d.int64()
@@ -263,7 +295,8 @@ func (c *codec) decodeBatch(batch []byte, partition int32, want int64, names hea
 			}
 			from := len(headers)
 			for range n {
-				headers = append(headers, eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
+				headers = append(headers,
+					eventlog.Header{Key: names.of(r.varbytes()), Value: r.varbytes()})
 			}
 			rec.Headers = headers[from:len(headers):len(headers)]
 		}

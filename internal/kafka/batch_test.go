@@ -31,10 +31,15 @@ func drawCalls(t *rapid.T) []*appendCall {
 		return eventlog.Header{Key: rapid.String().Draw(t, "name"), Value: bytes.Draw(t, "value")}
 	})
 	record := rapid.Custom(func(t *rapid.T) eventlog.Record {
-		return eventlog.Record{Headers: rapid.SliceOfN(header, 0, 4).Draw(t, "headers"), Value: bytes.Draw(t, "value")}
+		return eventlog.Record{
+			Headers: rapid.SliceOfN(header, 0, 4).Draw(t, "headers"), Value: bytes.Draw(t, "value"),
+		}
 	})
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *appendCall {
-		return &appendCall{school: rapid.String().Draw(t, "school"), records: rapid.SliceOfN(record, 1, 5).Draw(t, "records")}
+		return &appendCall{
+			school:  rapid.String().Draw(t, "school"),
+			records: rapid.SliceOfN(record, 1, 5).Draw(t, "records"),
+		}
 	}), 1, 6).Draw(t, "calls")
 }
 
@@ -60,7 +65,7 @@ func TestBatchRoundTrip(t *testing.T) {
 			}
 		}
 		from := rapid.IntRange(0, len(want)-1).Draw(t, "from")
-		got, err := c.decode(data, 3, int64(from), 1<<20, headerNames{})
+		got, err := c.decode(data, 3, int64(from), 1<<20, headerNames{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,23 +89,26 @@ func TestDecodeStopsAtItsLimit(t *testing.T) {
 	c := testCodec(t)
 	var data []byte
 	for i := range 5 {
-		batch := c.encode([]*appendCall{{school: "s", records: []eventlog.Record{{Value: make([]byte, 1000)}}}}, time.Now())
+		batch := c.encode(
+			[]*appendCall{{school: "s", records: []eventlog.Record{{Value: make([]byte, 1000)}}}},
+			time.Now(),
+		)
 		rebase(batch, int64(i))
 		data = append(data, batch...)
 	}
-	got, err := c.decode(data, 0, 0, 1500, headerNames{})
+	got, err := c.decode(data, 0, 0, 1500, headerNames{}, nil)
 	require.NoError(t, err)
 	require.Len(t, got.records, 2)
 	require.EqualValues(t, 2, got.next)
 
-	got, err = c.decode(data[:len(data)-1], 0, 0, 1<<20, headerNames{})
+	got, err = c.decode(data[:len(data)-1], 0, 0, 1<<20, headerNames{}, nil)
 	require.NoError(t, err, "the last batch may be cut short")
 	require.Len(t, got.records, 4)
-	_, err = c.decode(data[:20], 0, 0, 1<<20, headerNames{})
+	_, err = c.decode(data[:20], 0, 0, 1<<20, headerNames{}, nil)
 	require.ErrorIs(t, err, errMalformed, "but not the only one")
 
 	data[len(data)-1] ^= 1
-	_, err = c.decode(data, 0, 4, 1<<20, headerNames{})
+	_, err = c.decode(data, 0, 4, 1<<20, headerNames{}, nil)
 	require.ErrorContains(t, err, "batch at offset 4: checksum")
 }
 
@@ -117,16 +125,32 @@ func TestNamesAreBounded(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	c := testCodec(f)
-	f.Add(c.encode([]*appendCall{{school: "s", records: []eventlog.Record{{Value: []byte("v"), Headers: []eventlog.Header{{Key: "k", Value: []byte("v")}}}}}}, time.Now()))
+	f.Add(
+		c.encode(
+			[]*appendCall{
+				{
+					school: "s",
+					records: []eventlog.Record{
+						{
+							Value:   []byte("v"),
+							Headers: []eventlog.Header{{Key: "k", Value: []byte("v")}},
+						},
+					},
+				},
+			},
+			time.Now(),
+		),
+	)
 	f.Add(append(make([]byte, batchHeader), 14, 0, 0, 0, 1, 1, 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > batchHeader { // otherwise the checksum rejects nearly everything
 			data = slices.Clone(data)
 			data[16] = 2
 			binary.BigEndian.PutUint32(data[8:], uint32(len(data)-batchPrefix))
-			binary.BigEndian.PutUint32(data[crcOffset:], crc32.Checksum(data[crcStart:], castagnoli))
+			binary.BigEndian.PutUint32(data[crcOffset:],
+				crc32.Checksum(data[crcStart:], castagnoli))
 		}
-		got, err := c.decode(data, 0, 0, 1<<20, headerNames{})
+		got, err := c.decode(data, 0, 0, 1<<20, headerNames{}, nil)
 		if err == nil && len(data) > 0 && got.next <= 0 {
 			t.Fatalf("read %d bytes and got nowhere", len(data))
 		}

@@ -40,7 +40,10 @@ const recordsPerAppend = 500
 // benchLog opens a log on a topic of its own.
 func benchLog(b *testing.B, brokers []string) *kafka.Log {
 	b.Helper()
-	config := kafka.Config{Brokers: brokers, Topic: fmt.Sprintf("bench-%d", rand.Int64()), Partitions: 4, AppendTimeout: time.Minute}
+	config := kafka.Config{
+		Brokers: brokers, Topic: fmt.Sprintf("bench-%d", rand.Int64()), Partitions: 4,
+		AppendTimeout: time.Minute,
+	}
 	log, err := kafka.Open(b.Context(), config, slog.New(slog.DiscardHandler), nil)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, log.Close()) })
@@ -56,7 +59,11 @@ func fill(b *testing.B, log *kafka.Log, n int) {
 				{Key: "ce_id", Value: fmt.Appendf(nil, "0191c2f4-7d2e-7c1a-%012x", rand.Uint32())},
 				{Key: "ce_type", Value: []byte("schoolbell.attendance.marked.v1")},
 			},
-			Value: fmt.Appendf(nil, `{"student_id":"s-%06d","class_id":"7b","date":"2026-09-%02d","session":"day","status":"present"}`, rand.IntN(1e6), 1+rand.IntN(28)),
+			Value: fmt.Appendf(
+				nil,
+				`{"student_id":"s-%06d","class_id":"7b","date":"2026-09-%02d","session":"day","status":"present"}`,
+				rand.IntN(1e6), 1+rand.IntN(28),
+			),
 		}
 	}
 	const writers = 8

@@ -24,9 +24,9 @@ type cluster struct {
 
 	fetching chan struct{} // held while metadata is fetched
 
-	mu     sync.Mutex
-	meta   *metadata // nil when it must be fetched again
-	seed   int       // the seed that responded last
+	mu     sync.Mutex // not held during requests
+	meta   *metadata  // nil when it must be fetched again
+	seed   int        // the seed that responded last
 	idle   map[string][]*conn
 	closed bool
 }
@@ -78,6 +78,7 @@ func (c *cluster) with(ctx context.Context, address string, exchange func(*conn)
 	}
 }
 
+// acquire returns the connection that was used last, as the others are more likely to have died.
 func (c *cluster) acquire(ctx context.Context, address string) (*conn, error) {
 	c.mu.Lock()
 	if c.closed {
@@ -176,7 +177,11 @@ func (c *cluster) dropIdle(address string) {
 // do runs an exchange with the leader of a partition, as often as it takes: leaders move and
 // brokers restart. It gives up when ctx ends, with ErrUnavailable wrapped around the last error, or
 // on an error that a retry cannot cure.
-func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, *metadata) error) error {
+func (c *cluster) do(
+	ctx context.Context,
+	partition int32,
+	exchange func(*conn, *metadata) error,
+) error {
 	var last error
 	for wait := (pauses{}); ; {
 		var address string
@@ -192,7 +197,7 @@ func (c *cluster) do(ctx context.Context, partition int32, exchange func(*conn, 
 		switch {
 		case ctx.Err() == nil:
 			last = err
-			c.invalidate(m)
+			c.invalidate(m) // the leader may have moved
 		// the request timed out, so the broker is silent
 		case !errors.Is(context.Cause(ctx), context.Canceled):
 			c.invalidate(m)
@@ -219,13 +224,14 @@ func temporary(err error) bool {
 		refused     *refusedError
 		unsupported *unsupportedError
 		certificate *tls.CertificateVerificationError
+		undecodable *eventlog.UndecodableError
 	)
 	switch {
 	case errors.As(err, &refused):
 		return true
 	case errors.As(err, &code):
 		return code.Temporary() || code == unknownTopicID || code == inconsistentTopicID
-	case errors.As(err, &unsupported), errors.As(err, &certificate),
+	case errors.As(err, &unsupported), errors.As(err, &certificate), errors.As(err, &undecodable),
 		errors.Is(err, errClosed), errors.Is(err, errMalformed), errors.Is(err, errAbandoned),
 		errors.Is(err, eventlog.ErrOffsetOutOfRange), errors.Is(err, errOtherTopic):
 		return false

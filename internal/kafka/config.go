@@ -14,11 +14,14 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
+// DefaultTopic is the topic of a log that no other name is configured for.
+const DefaultTopic = "schoolbell.events"
+
 // Config configures the log. Only Brokers has no default.
 type Config struct {
 	// Brokers are the addresses, host:port, of one or more brokers of the cluster.
 	Brokers []string
-	// Topic is the topic that is the log; empty means "schoolbell.events".
+	// Topic is the topic that is the log; empty means DefaultTopic.
 	Topic string
 	// Partitions of the topic. They are fixed when it is created; 0 creates 12, and takes an
 	// existing topic as it is.
@@ -69,7 +72,7 @@ type SASL struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Topic = cmp.Or(c.Topic, "schoolbell.events")
+	c.Topic = cmp.Or(c.Topic, DefaultTopic)
 	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 1<<20)
 	c.MaxBatchBytes = cmp.Or(c.MaxBatchBytes, 8<<20)
 	c.MaxQueueBytes = cmp.Or(c.MaxQueueBytes, 64<<20)
@@ -125,7 +128,8 @@ func (c Config) Validate() error {
 	}
 	d := c.withDefaults()
 	if d.MaxRecordBytes > d.MaxBatchBytes {
-		fault("largest record: %d bytes do not fit into a batch of %d", d.MaxRecordBytes, d.MaxBatchBytes)
+		fault("largest record: %d bytes do not fit into a batch of %d", d.MaxRecordBytes,
+			d.MaxBatchBytes)
 	}
 	if d.MaxBatchBytes > d.MaxQueueBytes {
 		fault("queue: %d bytes do not hold a batch of %d", d.MaxQueueBytes, d.MaxBatchBytes)
@@ -156,7 +160,8 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	case "SCRAM-SHA-512":
 		algorithm = scram.SHA512
 	default:
-		return nil, fmt.Errorf("sasl: mechanism %q is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
+		return nil, fmt.Errorf("sasl: mechanism %q is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+			s.Mechanism)
 	}
 	m, err := scram.Mechanism(algorithm, s.Username, s.Password)
 	if err != nil {

@@ -111,8 +111,8 @@ func TestTLSAndSASL(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
 			t.Parallel()
-			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(serverTLS), kfake.EnableSASL(),
-				kfake.Superuser(mechanism, "schoolbell", "secret"))
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(serverTLS),
+				kfake.EnableSASL(), kfake.Superuser(mechanism, "schoolbell", "secret"))
 			require.NoError(t, err)
 			t.Cleanup(cluster.Close)
 			config := kafka.Config{
@@ -126,13 +126,16 @@ func TestTLSAndSASL(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, batch.Records, 1)
 			ctx, cancel := context.WithCancel(t.Context())
-			require.NoError(t, log.Consume(ctx, "group", func(ctx context.Context, _ eventlog.Assignment) error {
-				cancel()
-				<-ctx.Done()
-				return nil
-			}))
+			require.NoError(t,
+				log.Consume(ctx, "group", func(ctx context.Context, _ eventlog.Assignment) error {
+					cancel()
+					<-ctx.Done()
+					return nil
+				}))
 
-			config.SASL = &kafka.SASL{Mechanism: mechanism, Username: "schoolbell", Password: "wrong"}
+			config.SASL = &kafka.SASL{
+				Mechanism: mechanism, Username: "schoolbell", Password: "wrong",
+			}
 			_, err = kafka.Open(t.Context(), config, slog.New(slog.DiscardHandler), nil)
 			require.ErrorContains(t, err, "authenticate by "+mechanism)
 			require.NotErrorIs(t, err, eventlog.ErrUnavailable)
@@ -165,5 +168,8 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: pool}
+	server = &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	}
+	return server, &tls.Config{RootCAs: pool}
 }

@@ -76,7 +76,9 @@ func (d *dialer) connect(ctx context.Context, address string) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	c := &conn{net: nc, address: address, r: bufio.NewReaderSize(nc, 64<<10), headerNames: headerNames{}}
+	c := &conn{
+		net: nc, address: address, r: bufio.NewReaderSize(nc, 64<<10), headerNames: headerNames{},
+	}
 	if err := c.exchange(ctx, func() error { return c.negotiate(ctx, d.sasl) }); err != nil {
 		c.net.Close()
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
@@ -99,8 +101,12 @@ func (c *conn) negotiate(ctx context.Context, mechanism sasl.Mechanism) error {
 	}
 	for _, need := range requiredVersions {
 		if v := c.versions[need.key]; v.MinVersion > need.version || v.MaxVersion < need.version {
-			return &unsupportedError{fmt.Sprintf("it supports versions %d to %d of %s but Schoolbell needs %d: use Kafka 3.1 or later",
-				v.MinVersion, v.MaxVersion, need.key, need.version)}
+			return &unsupportedError{
+				fmt.Sprintf(
+					"it supports versions %d to %d of %s but Schoolbell needs %d: use Kafka 3.1 or later",
+					v.MinVersion, v.MaxVersion, need.key, need.version,
+				),
+			}
 		}
 	}
 	if mechanism == nil {
@@ -122,7 +128,9 @@ func (c *conn) authenticate(ctx context.Context, mechanism sasl.Mechanism) error
 	}
 	host, port, _ := net.SplitHostPort(c.address)
 	n, _ := strconv.Atoi(port)
-	session, token, err := mechanism.Start(sasl.WithMetadata(ctx, &sasl.Metadata{Host: host, Port: n}))
+	session, token, err := mechanism.Start(
+		sasl.WithMetadata(ctx, &sasl.Metadata{Host: host, Port: n}),
+	)
 	for done := false; !done && err == nil; {
 		if m, err = c.call(&saslauthenticate.Request{AuthBytes: token}); err != nil {
 			break

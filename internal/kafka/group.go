@@ -26,7 +26,9 @@ const (
 // A member that Kafka believes dead learns so by its next heartbeat, or never, if it cannot reach
 // Kafka: then its partitions have a second worker for as long as that takes. Code that writes
 // results must fence itself; see package projections.
-func (l *Log) Consume(parent context.Context, group string, handle func(context.Context, eventlog.Assignment) error) error {
+func (l *Log) Consume(
+	parent context.Context, group string, handle func(context.Context, eventlog.Assignment) error,
+) error {
 	shares := &balancer{topic: l.config.Topic, partitions: len(l.writers)}
 	members, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:      group,
@@ -45,7 +47,7 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 		SessionTimeout:    l.config.Session,
 		RebalanceTimeout:  l.config.Rebalance,
 		JoinGroupBackoff:  rejoinAfter,
-		// so that silence is noticed before the session ends
+		// Half, so that a silent coordinator is noticed before the session ends there.
 		Timeout: l.config.Session / 2,
 	})
 	if err != nil {
@@ -53,7 +55,9 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 	}
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
-	m := &membership{log: l, group: group, handle: handle, fail: fail, logger: l.logger.With("group", group)}
+	m := &membership{
+		log: l, group: group, handle: handle, fail: fail, logger: l.logger.With("group", group),
+	}
 	defer m.work.Wait()
 	defer members.Close()
 	for {
@@ -70,7 +74,8 @@ func (l *Log) Consume(parent context.Context, group string, handle func(context.
 		}
 		partitions := generation.Assignments[l.config.Topic]
 		shares.remember(partitions)
-		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions", len(partitions))
+		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions",
+			len(partitions))
 		l.metrics.rebalances.Inc()
 		m.work.Add(1)
 		generation.Start(func(ended context.Context) {
@@ -91,10 +96,14 @@ type membership struct {
 }
 
 // serve works on the partitions of one generation until it ends, and commits how far that came.
-func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Generation, partitions []kafkago.PartitionAssignment) {
+func (m *membership) serve(
+	ctx, ended context.Context, generation *kafkago.Generation,
+	partitions []kafkago.PartitionAssignment,
+) {
 	if ended.Err() != nil {
 		return
 	}
+	// The work ends with the generation, but its context has the values of the caller's.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ended, cancel)()
@@ -108,7 +117,10 @@ func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Gener
 		done[i].next.Store(-1)
 		done[i].committed = -1
 		workers.Go(func() {
-			err := m.handle(ctx, eventlog.Assignment{Partition: int32(p.ID), Committed: done[i].next.Store})
+			err := m.handle(ctx, eventlog.Assignment{
+				// kafka-go has a negative number for a group that has committed nothing
+				Partition: int32(p.ID), Stored: max(0, p.Offset), Committed: done[i].next.Store,
+			})
 			if err != nil && ctx.Err() == nil {
 				m.fail(fmt.Errorf("work on partition %d: %w", p.ID, err))
 			}
@@ -124,7 +136,7 @@ func (m *membership) serve(ctx, ended context.Context, generation *kafkago.Gener
 		}
 	}
 	workers.Wait()
-	m.commit(ctx, generation, done)
+	m.commit(ctx, generation, done) // what was done since the last tick
 }
 
 // progress is how far the work on a partition has come, and what was last committed to Kafka.

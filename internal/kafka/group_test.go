@@ -20,14 +20,17 @@ import (
 )
 
 // virtual starts a cluster on a network in memory, for a synctest bubble.
-func virtual(t *testing.T, brokers int, options ...kfake.Opt) (*kfake.Cluster, *kfake.VirtualNetwork) {
+func virtual(
+	t *testing.T, brokers int, options ...kfake.Opt,
+) (*kfake.Cluster, *kfake.VirtualNetwork) {
 	t.Helper()
 	network := &kfake.VirtualNetwork{}
 	var ports []int
 	for i := range brokers {
 		ports = append(ports, 9092+i)
 	}
-	cluster, err := kfake.NewCluster(append(options, kfake.Ports(ports...), kfake.ListenFn(network.Listen))...)
+	cluster, err := kfake.NewCluster(
+		append(options, kfake.Ports(ports...), kfake.ListenFn(network.Listen))...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	return cluster, network
@@ -138,7 +141,9 @@ func TestGroupInSimulatedTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 3)
-		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		config := kafka.Config{
+			Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext,
+		}
 		a, b := open(t, config, nil), open(t, config, nil)
 		o := newHolders(t)
 		leaveA := o.consume(a, "a")
@@ -172,7 +177,9 @@ func TestTakeOverAfterCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 1)
 		wire := newCable(network)
-		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: wire.dial}
+		config := kafka.Config{
+			Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: wire.dial,
+		}
 		lost := open(t, config, nil)
 		config.Dial = network.DialContext
 		other := open(t, config, nil)
@@ -196,7 +203,9 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 3)
-		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		config := kafka.Config{
+			Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext,
+		}
 		log, warnings := openListening(t, config)
 		o := newHolders(t)
 		leave := o.consume(log, "a")
@@ -215,7 +224,8 @@ func TestGroupFollowsCoordinators(t *testing.T) {
 		require.Equal(t, partitions, o.count("a"))
 		leave()
 		require.NoError(t, log.Close())
-		require.LessOrEqual(t, bytes.Count(warnings.Bytes(), []byte("\n")), 1, "one line for all of it: %s", warnings)
+		require.LessOrEqual(t, bytes.Count(warnings.Bytes(), []byte("\n")), 1,
+			"one line for all of it: %s", warnings)
 	})
 }
 
@@ -225,7 +235,9 @@ func TestGroupIsForOneTopic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 1)
-		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		config := kafka.Config{
+			Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext,
+		}
 		log := open(t, config, nil)
 		config.Topic = "another"
 		another := open(t, config, nil)
@@ -246,7 +258,9 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network := virtual(t, 1)
-		config := kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext}
+		config := kafka.Config{
+			Brokers: cluster.ListenAddrs(), Partitions: partitions, Dial: network.DialContext,
+		}
 		log, warnings := openListening(t, config)
 		o := newHolders(t)
 		leave := o.consume(log, "a")

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/logtest"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
@@ -94,7 +95,9 @@ func committed(t *testing.T, brokers []string, topic, group string, partition in
 
 // harness is what the suite needs of any cluster; how to disturb it is left to the caller. Requests
 // and appends time out after patience.
-func harness(t *testing.T, brokers []string, topic string, patience time.Duration) *logtest.Harness {
+func harness(
+	t *testing.T, brokers []string, topic string, patience time.Duration,
+) *logtest.Harness {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	config := kafka.Config{
@@ -103,7 +106,7 @@ func harness(t *testing.T, brokers []string, topic string, patience time.Duratio
 	}
 	first := true
 	return &logtest.Harness{
-		Open: func(t *testing.T) logtest.Log {
+		Open: func(t *testing.T) eventlog.Log {
 			var r prometheus.Registerer
 			if first {
 				r, first = reg, false

@@ -17,7 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is the log in Kafka. It implements [eventlog.Log] and [eventlog.Group].
+// Log is the log in Kafka. It implements [eventlog.Log].
 type Log struct {
 	config  Config
 	logger  *slog.Logger
@@ -26,8 +26,12 @@ type Log struct {
 	dialer  *dialer
 	codec   *codec
 	topicID [16]byte
-	writers []partitionWriter
-	ratios  []atomic.Uint32 // by partition: how much fetched batches inflate, in percent
+	// what Fetch returns; an inbox leaves out what was not committed
+	isolation isolation
+	writers   []partitionWriter
+	// By partition: how much fetched batches inflate, in percent. A broker counts compressed bytes,
+	// callers of Fetch mean those that they get.
+	ratios []atomic.Uint32
 
 	queued  atomic.Int64    // bytes
 	ctx     context.Context // ends with Close
@@ -35,14 +39,22 @@ type Log struct {
 	writing sync.WaitGroup
 }
 
-var (
-	_ eventlog.Log   = (*Log)(nil)
-	_ eventlog.Group = (*Log)(nil)
-)
+var _ eventlog.Log = (*Log)(nil)
 
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
-// waits for a cluster that is not there yet, up to the configured time. The registerer may be nil.
-func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+// waits for a cluster that is not there yet, up to the configured time: in a deployment everything
+// starts at once. The registerer may be nil.
+func Open(
+	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+) (*Log, error) {
+	return open(ctx, config, logger, reg, readUncommitted, (*Log).prepareTopic)
+}
+
+// open is Open, with what prepares the topic.
+func open(
+	ctx context.Context, config Config, logger *slog.Logger, reg prometheus.Registerer,
+	level isolation, prepare func(*Log, context.Context) error,
+) (*Log, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure the log: %w", err)
 	}
@@ -55,16 +67,19 @@ func Open(ctx context.Context, config Config, logger *slog.Logger, reg prometheu
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{config: config, logger: logger, codec: codec}
-	l.dialer = &dialer{dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout}
+	l := &Log{config: config, logger: logger, codec: codec, isolation: level}
+	l.dialer = &dialer{
+		dial: config.Dial, tls: config.TLS, sasl: mechanism, timeout: config.DialTimeout,
+	}
 	l.cluster = newCluster(l.dialer, config.Brokers, config.Topic)
 
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 	defer cancel()
-	if err := l.prepareTopic(opening); err != nil {
+	if err := prepare(l, opening); err != nil {
 		l.cluster.close()
-		return nil, fmt.Errorf("open the log %s at %v: %w", config.Topic, config.Brokers, err)
+		return nil, fmt.Errorf("open the topic %s at %v: %w", config.Topic, config.Brokers, err)
 	}
+	// Writes outlive ctx: in a stop, appends that were accepted are finished before Close.
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for i := range l.writers {
 		l.writers[i].log, l.writers[i].partition = l, int32(i)
@@ -85,8 +100,11 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// Fetch implements [eventlog.Fetcher].
-func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration) (batch eventlog.Batch, err error) {
+// Fetch implements [eventlog.Fetcher]. It reads by the topic's id, so it fails for a topic that was
+// deleted and created again, whose records must not be taken for those of the old one.
+func (l *Log) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (batch eventlog.Batch, err error) {
 	start := time.Now()
 	var got decoded
 	defer func() { l.metrics.fetched(start, got, err) }()
@@ -101,7 +119,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		if err := l.checkTopicID(m); err != nil {
 			return err
 		}
-		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait)
+		f, err := c.fetch(l.topicID, partition, offset, wire, maxWait, l.isolation)
 		switch {
 		case err == nil:
 		case errors.Is(err, kafkago.OffsetOutOfRange):
@@ -109,12 +127,17 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 		default:
 			return err
 		}
-		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames)
-		batch = eventlog.Batch{Records: got.records, Next: got.next, HighWatermark: f.highWatermark, LogStart: f.logStart}
+		got, err = l.codec.decode(f.batches, partition, offset, maxBytes, c.headerNames,
+			f.transactions)
+		batch = eventlog.Batch{
+			Records: got.records, Next: got.next, HighWatermark: f.highWatermark,
+			LogStart: f.logStart,
+		}
 		return err
 	})
 	if err != nil {
-		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset, partition, err)
+		return eventlog.Batch{}, fmt.Errorf("fetch offset %d of partition %d: %w", offset,
+			partition, err)
 	}
 	if got.packed > 0 {
 		l.ratios[partition].Store(uint32(min(got.unpacked*100/got.packed, 10_000)))
@@ -122,7 +145,8 @@ func (l *Log) Fetch(ctx context.Context, partition int32, offset int64, maxBytes
 	return batch, nil
 }
 
-// Topic implements [eventlog.Inspector]. It queries the cluster each time.
+// Topic implements [eventlog.Inspector]. It queries the cluster each time, as its answer is how a
+// reader notices that the topic was created again.
 func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.RequestTimeout)
 	defer cancel()
@@ -133,7 +157,10 @@ func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 			err = m.fault
 		}
 		if err == nil {
-			return eventlog.Topic{Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]), Partitions: int32(len(m.leaders))}, nil
+			return eventlog.Topic{
+				Name: l.config.Topic, ID: hex.EncodeToString(m.topicID[:]),
+				Partitions: int32(len(m.leaders)),
+			}, nil
 		}
 		if ctx.Err() == nil {
 			last = err
@@ -148,7 +175,8 @@ func (l *Log) Topic(ctx context.Context) (eventlog.Topic, error) {
 	}
 }
 
-// Bounds implements [eventlog.Inspector].
+// Bounds implements [eventlog.Inspector]. Kafka's request is by the topic's name, so the id is
+// checked against the metadata.
 func (l *Log) Bounds(ctx context.Context, partition int32) (start, end int64, err error) {
 	if err := l.checkPartition(partition); err != nil {
 		return 0, 0, err

@@ -8,9 +8,11 @@ import (
 )
 
 // The requests that are made all the time are written here and not by kafka-go, whose versions of
-// them know nothing of topic ids. Reading by id is what tells a topic that was deleted and created
-// again from the one that a reader's position belongs to.
+// them do not have topic ids. Reading by id is what distinguishes a topic that was deleted and
+// created again from the one that a reader's position belongs to. They also allocate much less: the
+// response stays in the connection's buffer, and only records are copied out of it.
 
+// message is a request in the version that is written here.
 type message struct {
 	key     protocol.ApiKey
 	version int16
@@ -22,9 +24,12 @@ var (
 	listOffsetsMessage = message{protocol.ListOffsets, 7}
 	metadataMessage    = message{protocol.Metadata, 12}
 
-	requiredVersions = [...]message{produceMessage, fetchMessage, listOffsetsMessage, metadataMessage}
+	requiredVersions = [...]message{
+		produceMessage, fetchMessage, listOffsetsMessage, metadataMessage,
+	}
 )
 
+// codeError returns the error that a code in a response stands for, nil for none.
 func codeError(code int16) error {
 	if code == 0 {
 		return nil
@@ -143,7 +148,9 @@ func (c *conn) offset(topic string, partition int32, at int64) (int64, error) {
 }
 
 // produce writes one batch and returns the offset of its first record.
-func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Duration) (base int64, err error) {
+func (c *conn) produce(
+	topic string, partition int32, batch []byte, wait time.Duration,
+) (base int64, err error) {
 	d, err := c.send(produceMessage, func(e *encoder) {
 		*e = append(make(encoder, 0, len(batch)+256), *e...)
 		e.null()    // no transaction
@@ -176,16 +183,28 @@ func (c *conn) produce(topic string, partition int32, batch []byte, wait time.Du
 type fetched struct {
 	highWatermark int64
 	logStart      int64
-	batches       []byte // part of the connection's response buffer
+	batches       []byte        // part of the connection's response buffer
+	transactions  *transactions // nil unless committed records only were requested
 }
 
-func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes int32, wait time.Duration) (fetched, error) {
+// isolation says which records a fetch returns.
+type isolation int8
+
+const (
+	readUncommitted isolation = 0 // all: the log carries no transactions
+	readCommitted   isolation = 1 // none of an open transaction, nor any behind its first
+)
+
+func (c *conn) fetch(
+	topicID [16]byte, partition int32, offset int64, maxBytes int32, wait time.Duration,
+	level isolation,
+) (fetched, error) {
 	d, err := c.send(fetchMessage, func(e *encoder) {
 		e.int32(-1) // not a replica
 		e.int32(int32(wait.Milliseconds()))
 		e.int32(1) // any record ends the wait
 		e.int32(maxBytes)
-		e.int8(0)   // uncommitted too: the log carries no transactions
+		e.int8(int8(level))
 		e.int32(0)  // no session
 		e.int32(-1) //
 		e.array(1)
@@ -220,12 +239,17 @@ func (c *conn) fetch(topicID [16]byte, partition int32, offset int64, maxBytes i
 	d.int32() // partition
 	code := d.int16()
 	f.highWatermark = d.int64()
-	d.int64() // last stable offset
+	stable := d.int64()
 	f.logStart = d.int64()
-	for range d.length() { // aborted transactions
-		d.int64()
-		d.int64()
+	if level == readCommitted {
+		f.highWatermark, f.transactions = stable, &transactions{}
+	}
+	for range d.length() {
+		aborted := abortedTransaction{producer: d.int64(), first: d.int64()}
 		d.tags()
+		if f.transactions != nil {
+			f.transactions.pending = append(f.transactions.pending, aborted)
+		}
 	}
 	d.int32() // preferred replica
 	f.batches = d.bytes()

@@ -20,9 +20,14 @@ func TestFetchReadsOtherProducers(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	log := open(t, kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "events", Partitions: 1}, nil)
+	log := open(t, kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "events", Partitions: 1},
+		nil)
 	client := func(options ...kgo.Opt) *kgo.Client {
-		c, err := kgo.NewClient(append(options, kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.DefaultProduceTopic("events"))...)
+		c, err := kgo.NewClient(
+			append(
+				options, kgo.SeedBrokers(cluster.ListenAddrs()...),
+				kgo.DefaultProduceTopic("events"),
+			)...)
 		require.NoError(t, err)
 		t.Cleanup(c.Close)
 		return c
@@ -36,7 +41,10 @@ func TestFetchReadsOtherProducers(t *testing.T) {
 		for i := range 3 {
 			text := fmt.Sprintf("%s %d %0200d", name, i, i)
 			want = append(want, text)
-			record := &kgo.Record{Value: []byte(text), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(name)}}}
+			record := &kgo.Record{
+				Value:   []byte(text),
+				Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(name)}},
+			}
 			require.NoError(t, producer.ProduceSync(t.Context(), record).FirstErr())
 		}
 	}
@@ -45,7 +53,8 @@ func TestFetchReadsOtherProducers(t *testing.T) {
 
 	transactional := client(kgo.TransactionalID("t"))
 	require.NoError(t, transactional.BeginTransaction())
-	require.NoError(t, transactional.ProduceSync(t.Context(), kgo.StringRecord("in a transaction")).FirstErr())
+	require.NoError(t,
+		transactional.ProduceSync(t.Context(), kgo.StringRecord("in a transaction")).FirstErr())
 	require.NoError(t, transactional.EndTransaction(t.Context(), kgo.TryCommit))
 	want = append(want, "in a transaction")
 

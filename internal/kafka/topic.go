@@ -22,27 +22,50 @@ const (
 
 // prepareTopic finds the topic, or creates it, and checks that it can be the log.
 func (l *Log) prepareTopic(ctx context.Context) error {
-	m, err := l.findTopic(ctx)
+	m, err := l.findTopic(ctx, l.logSettings())
 	if err != nil {
 		return err
 	}
 	if err := l.checkTopic(ctx, m); err != nil {
 		return err
 	}
-	l.topicID = m.topicID
-	l.writers = make([]partitionWriter, len(m.leaders))
-	l.ratios = make([]atomic.Uint32, len(m.leaders))
+	l.use(m)
 	return nil
 }
 
-// findTopic waits for the cluster, and until each partition has a leader.
-func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
+// use makes a topic the one that is read and written.
+func (l *Log) use(m *metadata) {
+	l.topicID = m.topicID
+	l.writers = make([]partitionWriter, len(m.leaders))
+	l.ratios = make([]atomic.Uint32, len(m.leaders))
+}
+
+// logSettings are those of a new topic that is to be the log.
+func (l *Log) logSettings() []createtopics.RequestConfig {
+	retention := int64(-1)
+	if l.config.Retention > 0 {
+		retention = l.config.Retention.Milliseconds()
+	}
+	return []createtopics.RequestConfig{
+		{Name: "cleanup.policy", Value: "delete"},
+		{Name: "retention.ms", Value: strconv.FormatInt(retention, 10)},
+		{Name: "max.message.bytes", Value: strconv.Itoa(l.config.MaxBatchBytes + batchOverhead)},
+		// The broker's clock, so that no producer's clock can get its records refused.
+		{Name: "message.timestamp.type", Value: "LogAppendTime"},
+	}
+}
+
+// findTopic waits for the cluster, and until each partition has a leader. A topic that does not
+// exist is created with these settings.
+func (l *Log) findTopic(
+	ctx context.Context, settings []createtopics.RequestConfig,
+) (*metadata, error) {
 	var last error
 	for wait := (pauses{}); ; {
 		m, err := l.cluster.fetchMetadata(ctx)
 		if err == nil {
 			if err = m.fault; errors.Is(err, kafkago.UnknownTopicOrPartition) {
-				if err = l.createTopic(ctx, m); err == nil {
+				if err = l.createTopic(ctx, m, settings); err == nil {
 					err = kafkago.LeaderNotAvailable // as it is new
 				}
 			}
@@ -60,30 +83,24 @@ func (l *Log) findTopic(ctx context.Context) (*metadata, error) {
 		if ctx.Err() == nil {
 			last = err
 		}
-		l.logger.WarnContext(ctx, "waiting for kafka",
-			"topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
+		if wait.delay != nil { // a topic that was just created has no leader for a moment
+			l.logger.WarnContext(ctx, "waiting for kafka",
+				"topic", l.config.Topic, "brokers", l.config.Brokers, "error", err)
+		}
 		if !wait.sleep(ctx) {
 			return nil, unavailable(ctx, last)
 		}
 	}
 }
 
-func (l *Log) createTopic(ctx context.Context, m *metadata) error {
-	retention := int64(-1)
-	if l.config.Retention > 0 {
-		retention = l.config.Retention.Milliseconds()
-	}
+func (l *Log) createTopic(
+	ctx context.Context, m *metadata, settings []createtopics.RequestConfig,
+) error {
 	topic := createtopics.RequestTopic{
 		Name:              l.config.Topic,
 		NumPartitions:     l.config.Partitions,
 		ReplicationFactor: l.config.Replication,
-		Configs: []createtopics.RequestConfig{
-			{Name: "cleanup.policy", Value: "delete"},
-			{Name: "retention.ms", Value: strconv.FormatInt(retention, 10)},
-			{Name: "max.message.bytes", Value: strconv.Itoa(l.config.MaxBatchBytes + batchOverhead)},
-			// The broker's clock, so that no producer's clock can get its records refused.
-			{Name: "message.timestamp.type", Value: "LogAppendTime"},
-		},
+		Configs:           settings,
 	}
 	if topic.NumPartitions == 0 {
 		topic.NumPartitions = defaultPartitions
@@ -108,7 +125,8 @@ func (l *Log) createTopic(ctx context.Context, m *metadata) error {
 		for _, t := range response.(*createtopics.Response).Topics {
 			switch code := kafkago.Error(t.ErrorCode); {
 			case code == 0:
-				l.logger.InfoContext(ctx, "created topic", "topic", l.config.Topic, "partitions", topic.NumPartitions)
+				l.logger.InfoContext(ctx, "created topic", "topic", l.config.Topic, "partitions",
+					topic.NumPartitions)
 			case code != kafkago.TopicAlreadyExists: // by another process, just now
 				return fmt.Errorf("create the topic: %w: %s", code, t.ErrorMessage)
 			}
@@ -134,24 +152,38 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if n := int32(len(m.leaders)); l.config.Partitions != 0 && n != l.config.Partitions {
-		fault("the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration", n, l.config.Partitions)
+		fault(
+			"the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration",
+			n, l.config.Partitions,
+		)
 	}
 	if policy := settings["cleanup.policy"]; policy != "delete" && policy != "" {
-		fault("the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"", policy)
+		fault(
+			"the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"",
+			policy,
+		)
 	}
 	kept := number("retention.ms")
 	switch wanted := l.config.Retention.Milliseconds(); {
 	case kept < 0:
 	case wanted == 0:
-		fault("the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention", time.Duration(kept)*time.Millisecond)
+		fault(
+			"the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention",
+			time.Duration(kept)*time.Millisecond,
+		)
 	case kept < wanted:
-		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d", time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d",
+			time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
 	}
 	if n := number("retention.bytes"); n >= 0 {
 		fault("the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)
 	}
-	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 && have < want {
-		fault("the topic accepts batches of %d bytes but %d are needed: set its max.message.bytes to %d, or configure a smaller batch", have, want, want)
+	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 &&
+		have < want {
+		fault(
+			"the topic accepts batches of %d bytes but %d are needed: set its max.message.bytes to %d, or configure a smaller batch",
+			have, want, want,
+		)
 	}
 	return errors.Join(faults...)
 }
@@ -160,11 +192,15 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 	const topicResource = 2
 	settings := map[string]string{}
 	err := l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		response, err := c.call(&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
-			ResourceType: topicResource,
-			ResourceName: l.config.Topic,
-			ConfigNames:  []string{"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"},
-		}}})
+		response, err := c.call(
+			&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
+				ResourceType: topicResource,
+				ResourceName: l.config.Topic,
+				ConfigNames: []string{
+					"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes",
+				},
+			}}},
+		)
 		if err != nil {
 			return err
 		}
@@ -189,13 +225,19 @@ func (l *Log) DeleteTopic(ctx context.Context) error {
 		return err
 	}
 	return l.cluster.with(ctx, m.brokers[m.controller], func(c *conn) error {
-		response, err := c.call(&deletetopics.Request{TopicNames: []string{l.config.Topic}, TimeoutMs: int32(l.config.RequestTimeout.Milliseconds())})
+		response, err := c.call(
+			&deletetopics.Request{
+				TopicNames: []string{l.config.Topic},
+				TimeoutMs:  int32(l.config.RequestTimeout.Milliseconds()),
+			},
+		)
 		if err != nil {
 			return err
 		}
 		for _, t := range response.(*deletetopics.Response).Responses {
 			if t.ErrorCode != 0 {
-				return fmt.Errorf("delete the topic %s: %w", l.config.Topic, kafkago.Error(t.ErrorCode))
+				return fmt.Errorf("delete the topic %s: %w", l.config.Topic,
+					kafkago.Error(t.ErrorCode))
 			}
 		}
 		return nil

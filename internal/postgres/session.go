@@ -35,8 +35,9 @@ func (s settings) apply(ctx context.Context, conn *pgx.Conn) error {
 // that has become a standby, or whose operator or provider has closed it for writing.
 const readOnlyCode = "25006"
 
-// closeReadOnly closes a connection whose server has turned read-only, and calls then. The server may
-// have healed, and another one may have taken its place; an open connection does not notice either.
+// closeReadOnly closes a connection whose server has turned read-only, and calls then. The server
+// may have healed, and another one may have taken its place; an open connection does not notice
+// either.
 func closeReadOnly(c *pgx.ConnConfig, then func()) {
 	next := c.OnPgError
 	c.OnPgError = func(conn *pgconn.PgConn, e *pgconn.PgError) bool {

@@ -10,7 +10,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections/storetest"
 )
 
-// Fault 26: of two versions of the program only the one whose folds made the tables may write to
+// Of two versions of the program only the one whose folds made the tables may write to
 // them.
 func TestP8_TablesAreWrittenByOneVersionOfTheFolds(t *testing.T) {
 	t.Parallel()

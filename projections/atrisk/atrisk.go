@@ -5,6 +5,10 @@
 // The reasons are attendance below 90 % (from ten marks on), an average below 50 %, and fees that
 // are overdue. Whether a fee is overdue depends on the day, so the row holds when the first open
 // invoice is due, and the query decides.
+//
+// It reads the rows of three other models within the fold of the same event, and therefore stands after
+// them in the catalogue. The first change for another reason is a column of row and a function like
+// scored, then a condition in the queries.
 package atrisk
 
 import (

@@ -11,6 +11,11 @@
 // those who were present leave no mark: the counts of absences are exact there, but the rate only
 // compares lateness with absence. Chronic absence, a rate below 90 %, is therefore judged from ten
 // marks on, the number of days that statistics ask for as well.
+//
+// A mark is folded into the sheet of its month; the difference that it makes goes into the counts of
+// its day and of its student, so that a correction costs as little as a mark. Queries read the counts,
+// and sheets only for ranges and streaks. The first change for another number is a column of [Counts]
+// or of the result; for another way to store marks, sheet.go.
 package attendance
 
 import (

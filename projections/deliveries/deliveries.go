@@ -6,6 +6,10 @@
 // Outcomes are accepted in any order and any number of times, because receipts arrive at any time.
 // What has arrived has arrived, whatever is reported later about another attempt. Otherwise the
 // latest attempt counts, and in one attempt a failure counts more than the provider's acceptance.
+//
+// deliveries.go folds outcomes; list.go and story.go join them with the views that the ledger exports,
+// as the ledger's tables belong to package consumers/ledger. The first change for another outcome is a
+// status with its weight.
 package deliveries
 
 import (

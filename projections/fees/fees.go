@@ -8,6 +8,10 @@
 // Such facts wait in the row that they belong to. Everything else, the accounts and all totals, is
 // a function of an invoice's row ([entry]): when the row changes, what it stood for is taken out
 // and what it stands for now is put in.
+//
+// Files: fees.go folds events into invoices and payments, totals.go carries the change of an invoice
+// into all that follows from it, queries.go reads the sums, revenue.go and forecast.go continue the
+// monthly revenue. The first change for another sum is a column of totalRow, filled in entry.
 package fees
 
 import (

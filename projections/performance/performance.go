@@ -4,6 +4,11 @@
 // Scores of different assessments are compared as percentages of the maximum score. They are stored
 // as whole basis points (hundredths of a percent) and summed as integers, so that taking a
 // corrected score out of a sum leaves exactly what was there without it.
+//
+// A score is folded into its row, and the difference into the sums of its group, of its student in the
+// class, and of its student over all years. Queries read sums only: means, deviations and pass rates
+// need no row for each score. The first change for another statistic is a column of groupRow, with what
+// it adds in count.
 package performance
 
 import (

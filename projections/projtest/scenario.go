@@ -11,6 +11,10 @@
 // and is folded late. @id, @cause and @time give it the attributes of these names.
 //
 //	attendance.marked student_id=ana class_id=7A date=2026-09-01 session=day status=present
+//
+// [FoldsAlike] is the other half: it folds events drawn from the catalogue in many ways and compares the
+// tables. Scenarios show what a read model does; FoldsAlike shows that batching, crashes and parking
+// change nothing. draw.go is where the drawn data is decided.
 package projtest
 
 import (

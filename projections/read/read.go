@@ -1,5 +1,9 @@
 // Package read holds what the queries of the read models share: named statements, dates, ratios and
 // the cursors of keyset pages.
+//
+// Statements are constants next to the query that runs them. [SQL.With] adds the conditions of a
+// request, [All] scans rows into results, and [Cut] makes a page of them. There is no query builder, so
+// that what the server plans can be read in one place.
 package read
 
 import (

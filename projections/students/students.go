@@ -1,6 +1,10 @@
 // Package students is the directory: who attends the school and in which class, who their guardians
 // are, and who works there. Guardians are stored once and linked to their students, so that a new
 // telephone number reaches all of them.
+//
+// Other read models join the view student_names of this package's migration, or call [Names]; its
+// tables are its own. The first change for another attribute of a student is a column of studentRow, of
+// the migration and of [Student].
 package students
 
 import (

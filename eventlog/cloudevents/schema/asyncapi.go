@@ -36,7 +36,10 @@ func AsyncAPI(version string) ([]byte, error) {
 			"title": "Schoolbell's log", "version": version,
 			"description": "Every event of every school, in Kafka, as CloudEvents 1.0 in binary content mode. The record's key is the school, " +
 				"and the partition is murmur2(key) modulo the number of partitions, as the standard clients choose it.",
-			"license": document{"name": "Apache 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+			"license": document{
+				"name": "Apache 2.0",
+				"url":  "https://www.apache.org/licenses/LICENSE-2.0",
+			},
 		},
 		"defaultContentType": "application/json",
 		"channels": document{"events": document{
@@ -71,9 +74,14 @@ func messageName(f domain.Fact) string {
 func message(f domain.Fact) document {
 	m := document{
 		"name": f.Type, "title": messageName(f), "summary": f.Doc, "contentType": "application/json",
-		"headers":  ref("#/components/schemas/headers"),
-		"payload":  Data(f),
-		"bindings": document{"kafka": document{"key": document{"type": "string", "description": "The school."}, "bindingVersion": "0.5.0"}},
+		"headers": ref("#/components/schemas/headers"),
+		"payload": Data(f),
+		"bindings": document{
+			"kafka": document{
+				"key":            document{"type": "string", "description": "The school."},
+				"bindingVersion": "0.5.0",
+			},
+		},
 	}
 	if f.Upcast != nil {
 		m["description"] = "An older version: it is read, but new producers should write the newest."

@@ -35,7 +35,9 @@ func fill(v reflect.Value) {
 }
 
 func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma.Schema {
-	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
+	s := &huma.Schema{
+		Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false,
+	}
 	for field := range t.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		s.Properties[name] = property(field.Type, prefix+"/"+name, rules)
@@ -73,7 +75,9 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 	case t.Kind() == reflect.Struct:
 		return object(t, pointer, rules)
 	default:
-		panic(fmt.Sprintf("field %s is of type %s, which no event can hold", pointer, t)) // the codec has refused it
+		panic(
+			fmt.Sprintf("field %s is of type %s, which no event can hold", pointer, t),
+		) // the codec has refused it
 	}
 	constrain(s, rules[pointer])
 	return s

@@ -48,19 +48,28 @@ func attributes() *huma.Schema {
 	least, most := 1, domain.MaxTextLength
 	return &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
 		"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}},
-		"id":          id("Chosen by the producer; together with source it identifies the event permanently."),
+		"id": id(
+			"Chosen by the producer; together with source it identifies the event permanently.",
+		),
 		"source": {
 			Type: huma.TypeString, Format: "uri-reference", MinLength: &least, MaxLength: &most,
 			Description: "Who published it, for example /sis/north.",
 		},
-		"time":          {Type: huma.TypeString, Format: "date-time", Description: "When it happened. Over HTTP it may be left out, and is now."},
-		"subject":       id("What it is about. It may be left out; given, it must agree with the data."),
-		"school":        id("The school. Over HTTP it may be left out, as the address names it."),
-		"causationid":   optional("The id of the event that caused this one."),
-		"correlationid": optional("Names everything that belongs to one undertaking, as an import."),
-		"actor":         optional("The id of the user who did it."),
-		"traceparent":   optional("W3C Trace Context."),
-		"tracestate":    {Type: huma.TypeString, MaxLength: &most, Description: "W3C Trace Context."},
+		"time": {
+			Type: huma.TypeString, Format: "date-time",
+			Description: "When it happened. Over HTTP it may be left out, and is now.",
+		},
+		"subject":     id("What it is about. It may be left out; given, it must agree with the data."),
+		"school":      id("The school. Over HTTP it may be left out, as the address names it."),
+		"causationid": optional("The id of the event that caused this one."),
+		"correlationid": optional(
+			"Names everything that belongs to one undertaking, as an import.",
+		),
+		"actor":       optional("The id of the user who did it."),
+		"traceparent": optional("W3C Trace Context."),
+		"tracestate": {
+			Type: huma.TypeString, MaxLength: &most, Description: "W3C Trace Context.",
+		},
 	}}
 }
 

@@ -23,7 +23,10 @@ import (
 func golden(t *testing.T, f domain.Fact) map[string]any {
 	t.Helper()
 	context, fact, version := f.Name()
-	b, err := os.ReadFile(filepath.Join("../../../domain", context, "testdata", fmt.Sprintf("%s.v%d.json", fact, version)))
+	b, err := os.ReadFile(
+		filepath.Join("../../../domain", context, "testdata",
+			fmt.Sprintf("%s.v%d.json", fact, version)),
+	)
 	require.NoError(t, err)
 	var v map[string]any
 	require.NoError(t, json.Unmarshal(b, &v))
@@ -65,13 +68,15 @@ func decodes(t *testing.T, f domain.Fact, data any) bool {
 	t.Helper()
 	value, err := json.Marshal(data)
 	require.NoError(t, err)
-	_, err = cloudevents.Decode(eventlog.Record{Key: []byte("n"), Value: value, Headers: []eventlog.Header{
-		{Key: "ce_specversion", Value: []byte("1.0")},
-		{Key: "ce_id", Value: []byte("e")},
-		{Key: "ce_source", Value: []byte("/s")},
-		{Key: "ce_type", Value: []byte(f.Type)},
-		{Key: "ce_time", Value: []byte("2026-09-01T00:00:00Z")},
-	}})
+	_, err = cloudevents.Decode(
+		eventlog.Record{Key: []byte("n"), Value: value, Headers: []eventlog.Header{
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_id", Value: []byte("e")},
+			{Key: "ce_source", Value: []byte("/s")},
+			{Key: "ce_type", Value: []byte(f.Type)},
+			{Key: "ce_time", Value: []byte("2026-09-01T00:00:00Z")},
+		}},
+	)
 	return err == nil
 }
 
@@ -82,7 +87,9 @@ var mutations = []any{
 	[]any{""},
 	[]any{1.0},
 	map[string]any{},
-	strings.Repeat("x", 600), strings.Repeat("x", 130), "2026-02-30", "2026-09-01", "EUR", "eur", "a\x00b", " padded", "12", "nobody@", "https://", "x_y",
+	strings.Repeat(
+		"x", 600,
+	), strings.Repeat("x", 130), "2026-02-30", "2026-09-01", "EUR", "eur", "a\x00b", " padded", "12", "nobody@", "https://", "x_y",
 }
 
 func TestSchemasAndValidationAgree(t *testing.T) {
@@ -102,10 +109,12 @@ func TestSchemasAndValidationAgree(t *testing.T) {
 				if !byCode {
 					refused++
 				}
-				if bySchema == byCode || bySchema && onlyCodeKnows(domain.RulesOf(f.New())["/"+field], mutation) {
+				if bySchema == byCode ||
+					bySchema && onlyCodeKnows(domain.RulesOf(f.New())["/"+field], mutation) {
 					continue
 				}
-				t.Errorf("%s: %s = %.40q: the schema says %t, validation %t", f.Type, field, fmt.Sprint(mutation), bySchema, byCode)
+				t.Errorf("%s: %s = %.40q: the schema says %t, validation %t", f.Type, field,
+					fmt.Sprint(mutation), bySchema, byCode)
 			}
 		}
 	}

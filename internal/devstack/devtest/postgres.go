@@ -37,7 +37,8 @@ func clone(t testing.TB, template string) string {
 	t.Helper()
 	require.NoError(t, shared.start())
 	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
-	require.NoError(t, shared.exec(context.Background(), "CREATE DATABASE "+name+" TEMPLATE "+template))
+	require.NoError(t,
+		shared.exec(context.Background(), "CREATE DATABASE "+name+" TEMPLATE "+template))
 	t.Cleanup(func() {
 		if err := shared.exec(context.Background(), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("drop database: %v", err)
@@ -115,7 +116,9 @@ const dirPrefix = "schoolbell-test-"
 
 // removeLeftovers removes the files of test binaries that did not end through Main.
 func removeLeftovers() {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*")) // the only error is a malformed pattern
+	dirs, _ := filepath.Glob(
+		filepath.Join(os.TempDir(), dirPrefix+"*"),
+	) // the only error is a malformed pattern
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), dirPrefix))
 		if err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {

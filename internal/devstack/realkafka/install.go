@@ -111,7 +111,8 @@ func download(ctx context.Context, home string) error {
 		return err
 	}
 	jars := filepath.Join(project, "jars")
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars)
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "dependency:copy-dependencies",
+		"-DincludeScope=runtime", "-DoutputDirectory="+jars)
 	cmd.Dir = project
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("run mvn: %w: %s", err, lastLines(string(out), 5))

@@ -125,7 +125,10 @@ func (b *Broker) format(ctx context.Context) error {
 	if err := os.WriteFile(b.properties(), []byte(text.String()), 0o644); err != nil {
 		return fmt.Errorf("configure kafka: %w", err)
 	}
-	out, err := b.command(ctx, "kafka.tools.StorageTool", "format", "-t", "c2Nob29sYmVsbC10ZXN0cw", "-c", b.properties()).CombinedOutput()
+	out, err := b.command(
+		ctx, "kafka.tools.StorageTool", "format", "-t", "c2Nob29sYmVsbC10ZXN0cw", "-c",
+		b.properties(),
+	).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("format kafka's storage: %w: %s", err, lastLines(string(out), 5))
 	}

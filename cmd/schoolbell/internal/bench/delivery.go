@@ -38,11 +38,18 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	var mu sync.Mutex
 	var received []receivedEvent
 	b.progressf(fmt.Sprintf("delivery: connecting %d clients", b.Connections))
-	swarm, err := connect(ctx, at.Host, centrifugeWith(b.Target.Token, school), b.Rooms, b.Connections, func(_ int, sent, read time.Time) {
-		mu.Lock()
-		defer mu.Unlock()
-		received = append(received, receivedEvent{sent, read})
-	})
+	swarm, err := connect(
+		ctx,
+		at.Host,
+		centrifugeWith(b.Target.Token, school),
+		b.Rooms,
+		b.Connections,
+		func(_ int, sent, read time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			received = append(received, receivedEvent{sent, read})
+		},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +107,17 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 			fromAccepted = append(fromAccepted, max(0, h.read.Sub(accepted[h.sent.UnixNano()])))
 		}
 	}
-	r := &Result{Benchmark: "delivery", Setup: fmt.Sprintf("%d connections in %d rooms, %d events/s for %s", b.Connections, b.Rooms, b.Rate, b.For)}
-	r.addLatencies("accepted → read", fromAccepted, fmt.Sprintf("%d connections in %d rooms, %d events/s through the whole of serve", b.Connections, b.Rooms, b.Rate))
+	r := &Result{
+		Benchmark: "delivery",
+		Setup: fmt.Sprintf("%d connections in %d rooms, %d events/s for %s", b.Connections, b.Rooms,
+			b.Rate, b.For),
+	}
+	r.addLatencies(
+		"accepted → read",
+		fromAccepted,
+		fmt.Sprintf("%d connections in %d rooms, %d events/s through the whole of serve",
+			b.Connections, b.Rooms, b.Rate),
+	)
 	r.addLatencies("sent → read", fromSent, "the request included")
 	return r, nil
 }

@@ -56,7 +56,10 @@ func (b *Fanout) Run(ctx context.Context) (*Result, error) {
 				if s.OneCore && i > 0 {
 					continue
 				}
-				f := &fanout{Fanout: b, server: s, members: members, cores: cores, perCore: map[int]float64{}}
+				f := &fanout{
+					Fanout: b, server: s, members: members, cores: cores,
+					perCore: map[int]float64{},
+				}
 				f.name = fmt.Sprintf("%s, %d × %d", s.Name, b.Rooms, members)
 				if len(b.Cores) > 1 {
 					f.name += fmt.Sprintf(", cores: %d", cores)
@@ -108,7 +111,9 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	}
 	// Node closes what has been idle for five seconds, perhaps in the moment when a request is sent
 	// on it.
-	f.address, f.pid, f.web = address, cmd.Process.Pid, &http.Client{Transport: &http.Transport{IdleConnTimeout: time.Second}}
+	f.address, f.pid, f.web = address, cmd.Process.Pid, &http.Client{
+		Transport: &http.Transport{IdleConnTimeout: time.Second},
+	}
 	defer f.web.CloseIdleConnections()
 	before, err := f.memory(ctx)
 	if err != nil {
@@ -124,7 +129,8 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	if err != nil {
 		return err
 	}
-	r.add(f.name+": idle connection", float64(idle-before)/float64(f.Rooms*f.members)/1024, "KB", "resident, after collecting garbage")
+	r.add(f.name+": idle connection", float64(idle-before)/float64(f.Rooms*f.members)/1024, "KB",
+		"resident, after collecting garbage")
 	for _, inFlight := range f.InFlight {
 		f.progressf(fmt.Sprintf("%s: %d deliveries under way", f.name, inFlight))
 		if err := f.flood(ctx, inFlight, r); err != nil {
@@ -229,7 +235,8 @@ func (f *fanout) flood(ctx context.Context, deliveries int, r *Result) error {
 	used := max(spent-cpu, time.Second/clockTicks).Seconds()
 	f.perCore[deliveries] = count / used
 	r.add(name+": deliveries", count/elapsed, "/s", "")
-	r.add(name+": deliveries per core", f.perCore[deliveries], "/s", fmt.Sprintf("of %.2f cores", used/elapsed))
+	r.add(name+": deliveries per core", f.perCore[deliveries], "/s",
+		fmt.Sprintf("of %.2f cores", used/elapsed))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.addLatencies(name+": published → read", f.took, "by clients on the same machine")

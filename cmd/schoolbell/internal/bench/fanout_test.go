@@ -31,8 +31,14 @@ func TestFanoutKeepsTheFiguresBesideAFailure(t *testing.T) {
 		Servers: []bench.FanoutServer{
 			{Name: "absent", Command: []string{"/nowhere"}, Protocol: bench.CentrifugeProtocol},
 			{Name: "silent", Command: []string{"true"}, Protocol: bench.CentrifugeProtocol},
-			{Name: "strange", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.SocketIOProtocol},
-			{Name: "schoolbell", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.CentrifugeProtocol},
+			{
+				Name: "strange", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"},
+				Protocol: bench.SocketIOProtocol,
+			},
+			{
+				Name: "schoolbell", Command: []string{self},
+				Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.CentrifugeProtocol,
+			},
 		},
 		Rooms: 2, Members: []int{2}, Cores: []int{1}, InFlight: []int{4}, For: 50 * time.Millisecond,
 	}
@@ -49,8 +55,13 @@ func TestFanoutMeasures(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	b := &bench.Fanout{
-		Servers: []bench.FanoutServer{{Name: "schoolbell", Command: []string{self}, Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.CentrifugeProtocol}},
-		Rooms:   5, Members: []int{4}, Cores: []int{1, 2}, InFlight: []int{12}, For: 200 * time.Millisecond,
+		Servers: []bench.FanoutServer{
+			{
+				Name: "schoolbell", Command: []string{self},
+				Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.CentrifugeProtocol,
+			},
+		},
+		Rooms: 5, Members: []int{4}, Cores: []int{1, 2}, InFlight: []int{12}, For: 200 * time.Millisecond,
 	}
 	r, err := b.Run(t.Context())
 	require.NoError(t, err)

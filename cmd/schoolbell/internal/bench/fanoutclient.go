@@ -30,7 +30,10 @@ var (
 	CentrifugeProtocol = FanoutProtocol{
 		Path: "/connection/websocket",
 		Join: func(room string) []string {
-			return []string{`{"id":1,"connect":{"token":"bench"}}`, `{"id":2,"subscribe":{"channel":"class:` + room + `"}}`}
+			return []string{
+				`{"id":1,"connect":{"token":"bench"}}`,
+				`{"id":2,"subscribe":{"channel":"class:` + room + `"}}`,
+			}
 		},
 		Mark: []byte(`"push"`), Ping: "{}", Pong: "{}",
 	}
@@ -43,7 +46,10 @@ var (
 
 // connect opens n connections to a server, by turns in each of some rooms, and passes what they
 // receive to received. They come from several addresses, so that there are ports enough.
-func connect(ctx context.Context, address string, protocol FanoutProtocol, rooms, n int, received func(int, time.Time, time.Time)) (*swarm, error) {
+func connect(
+	ctx context.Context, address string, protocol FanoutProtocol, rooms, n int,
+	received func(int, time.Time, time.Time),
+) (*swarm, error) {
 	swarm, err := newSwarm(protocol, received)
 	if err != nil {
 		return nil, err
@@ -68,8 +74,11 @@ func connect(ctx context.Context, address string, protocol FanoutProtocol, rooms
 }
 
 // join opens one connection in a room, and returns what it has already heard there.
-func (p *FanoutProtocol) join(ctx context.Context, from net.Addr, address, room string) (net.Conn, []byte, error) {
-	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
+func (p *FanoutProtocol) join(
+	ctx context.Context, from net.Addr, address, room string,
+) (net.Conn, []byte, error) {
+	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}).DialContext(ctx, "tcp",
+		address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect: %w", err)
 	}
@@ -86,8 +95,13 @@ func (p *FanoutProtocol) greet(conn net.Conn, in *bufio.Reader, address, room st
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", p.Path, address)
+	fmt.Fprintf(
+		conn,
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		p.Path,
+		address,
+	)
 	// a response that switches protocols has no body
 	res, err := http.ReadResponse(in, nil) //nolint:bodyclose
 	if err != nil {

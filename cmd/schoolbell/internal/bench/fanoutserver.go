@@ -27,13 +27,18 @@ const fanoutSchool = "bench"
 // POST /settle collects garbage. The servers of bench/peers do the same.
 func ServeFanout(ctx context.Context, w io.Writer) error {
 	log := memlog.New(1)
-	hub, err := realtime.New(realtime.Config{Log: log, Key: make([]byte, 32), MaxPerUser: 1 << 20, MaxLag: 100_000})
+	hub, err := realtime.New(
+		realtime.Config{Log: log, Key: make([]byte, 32), MaxPerUser: 1 << 20, MaxLag: 100_000},
+	)
 	if err != nil {
 		return fmt.Errorf("start hub: %w", err)
 	}
 	server := centrifuge.New(centrifuge.Config{Hub: hub, Access: &realtime.Access{
 		Verify: func(context.Context, string) (realtime.Identity, error) {
-			return realtime.Identity{Subject: "bench", School: fanoutSchool, Roles: []string{"admin"}, Expires: time.Now().Add(time.Hour)}, nil
+			return realtime.Identity{
+				Subject: "bench", School: fanoutSchool, Roles: []string{"admin"},
+				Expires: time.Now().Add(time.Hour),
+			}, nil
 		},
 	}})
 	go func() { _ = hub.Run(ctx) }()
@@ -43,13 +48,16 @@ func ServeFanout(ctx context.Context, w io.Writer) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", server)
-	mux.HandleFunc("POST /settle", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
+	mux.HandleFunc("POST /settle",
+		func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
 	next := 0
 	mux.HandleFunc("POST /publish", func(_ http.ResponseWriter, r *http.Request) {
 		events, _ := strconv.Atoi(r.FormValue("events"))
 		rooms, _ := strconv.Atoi(r.FormValue("rooms"))
 		for range events {
-			rec, err := cloudevents.Encode(fanoutEvent(fanoutSchool, next, "r"+strconv.Itoa(next%rooms), time.Now()))
+			rec, err := cloudevents.Encode(
+				fanoutEvent(fanoutSchool, next, "r"+strconv.Itoa(next%rooms), time.Now()),
+			)
 			if err == nil {
 				_, err = log.Append(ctx, fanoutSchool, []eventlog.Record{rec})
 			}

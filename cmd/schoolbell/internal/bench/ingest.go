@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 // Ingest measures how many events a second are accepted over HTTP, each durable in the log before
@@ -46,11 +46,20 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 	var latencies []time.Duration
 	for round := range b.Rounds {
 		b.progressf(fmt.Sprintf("round %d of %d: over HTTP", round+1, b.Rounds))
-		rate, took, err := b.round(ctx, fmt.Sprintf("bench-%d-%d", run, round), func(ctx context.Context, l load) error {
-			_, err := caller.do(ctx, http.MethodPost, "/v1/schools/"+l.school+"/events",
-				map[string]string{"Content-Type": "application/cloudevents-batch+json"}, l.body, http.StatusAccepted)
-			return err
-		})
+		rate, took, err := b.round(ctx, fmt.Sprintf("bench-%d-%d", run, round),
+			func(ctx context.Context, l load) error {
+				_, err := caller.do(
+					ctx,
+					http.MethodPost,
+					"/v1/schools/"+l.school+"/events",
+					map[string]string{
+						"Content-Type": "application/cloudevents-batch+json",
+					},
+					l.body,
+					http.StatusAccepted,
+				)
+				return err
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -59,19 +68,25 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 			continue
 		}
 		b.progressf(fmt.Sprintf("round %d of %d: straight to the log", round+1, b.Rounds))
-		rate, _, err = b.round(ctx, fmt.Sprintf("bench-%d-%d-direct", run, round), func(ctx context.Context, l load) error {
-			_, err := b.Log.Append(ctx, l.school, l.records)
-			return err
-		})
+		rate, _, err = b.round(ctx, fmt.Sprintf("bench-%d-%d-direct", run, round),
+			func(ctx context.Context, l load) error {
+				_, err := b.Log.Append(ctx, l.school, l.records)
+				return err
+			})
 		if err != nil {
 			return nil, err
 		}
 		direct = append(direct, rate)
 	}
-	r := &Result{Benchmark: "ingest", Setup: fmt.Sprintf("batches of %d events, %d requests at a time, %d rounds of %s", b.Batch, b.Parallel, b.Rounds, b.For)}
+	r := &Result{
+		Benchmark: "ingest",
+		Setup: fmt.Sprintf("batches of %d events, %d requests at a time, %d rounds of %s", b.Batch,
+			b.Parallel, b.Rounds, b.For),
+	}
 	r.add("accepted over HTTP", median(overHTTP), "events/s", "validated and durable in the log")
 	if b.Log != nil {
-		r.add("ceiling", median(direct), "events/s", "the same batches appended to the log directly")
+		r.add("ceiling", median(direct), "events/s",
+			"the same batches appended to the log directly")
 		r.add("HTTP / ceiling", median(overHTTP)/median(direct), "", "")
 	}
 	r.addLatencies("request", latencies, fmt.Sprintf("%d events each", b.Batch))
@@ -86,7 +101,9 @@ func (b *Ingest) progressf(stage string) {
 
 // round sends loads for a while from several workers, each with a school of its own, and returns
 // events a second and how long each request took.
-func (b *Ingest) round(ctx context.Context, name string, send func(context.Context, load) error) (float64, []time.Duration, error) {
+func (b *Ingest) round(
+	ctx context.Context, name string, send func(context.Context, load) error,
+) (float64, []time.Duration, error) {
 	loads := make([][]load, b.Parallel)
 	for i := range loads {
 		var err error

@@ -15,7 +15,8 @@ import (
 
 func TestJobs(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 12})
+	pool, err := postgres.NewPool(t.Context(),
+		postgres.Config{URL: devtest.Postgres(t), Role: postgres.Jobs, MaxConns: 12})
 	require.NoError(t, err)
 	defer pool.Close()
 	// A peer that returns its arguments as measurements: its port (a round's p50), deliveries,

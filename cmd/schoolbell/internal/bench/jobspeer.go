@@ -42,7 +42,8 @@ func (p *JobsPeer) measure(ctx context.Context, b *Jobs) (*jobsMeasured, error) 
 	for _, n := range []int{p.Port, b.Deliveries, b.Schools, b.Rate} {
 		args = append(args, strconv.Itoa(n))
 	}
-	args = append(args, strconv.FormatFloat(b.Pickup.Seconds(), 'f', -1, 64), strconv.Itoa(executeConcurrency))
+	args = append(args, strconv.FormatFloat(b.Pickup.Seconds(), 'f', -1, 64),
+		strconv.Itoa(executeConcurrency))
 	cmd := exec.CommandContext(ctx, p.Command[0], args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -9,23 +9,17 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Log is a log of the benchmark's own.
-type Log interface {
-	eventlog.Log
-	eventlog.Group
-}
-
-// Project measures how fast a backlog is projected, from the log to committed rows. Beside it stand
+// Project measures how fast a backlog is projected, from the log to committed rows. Next to it stand
 // the ceiling (the very same rows, folded beforehand and only written) and the naive way (one
 // transaction for each event).
 type Project struct {
-	Log    Log // empty
+	Log    eventlog.Log // empty
 	Set    *projections.Set
 	Decode projections.Decode
 	Encode func(*domain.Envelope) (eventlog.Record, error)
@@ -34,7 +28,7 @@ type Project struct {
 	School simulate.Config
 	Events int // as many as the simulation gives, when that is fewer
 	Rounds int
-	// Progress is told what is being done; it may be nil.
+	// Progress receives what is being done; it may be nil.
 	Progress func(stage string)
 }
 
@@ -78,8 +72,13 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Benchmark: "project", Setup: fmt.Sprintf("%d events of %d schools, %d rows written, %d projections, %d partitions, median of %d rounds",
-		events, p.School.Schools, rows, len(p.Set.Projections()), len(ends), p.Rounds)}
+	r := &Result{
+		Benchmark: "project",
+		Setup: fmt.Sprintf(
+			"%d events of %d schools, %d rows written, %d projections, %d partitions, median of %d rounds",
+			events, p.School.Schools, rows, len(p.Set.Projections()), len(ends), p.Rounds,
+		),
+	}
 	r.add("projected", median(projected), "events/s", "from the log to committed rows")
 	r.add("ceiling", median(ceiling), "events/s", "the same rows, only written")
 	r.add("projected / ceiling", median(projected)/median(ceiling), "", "")
@@ -186,7 +185,9 @@ func (p *Project) ends(ctx context.Context) (map[int32]int64, error) {
 
 // project runs the engine from the beginning of the log to its end and returns how long it took,
 // from the first claim to the last commit, and what it wrote.
-func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch int) (time.Duration, *recorder, error) {
+func (p *Project) project(
+	ctx context.Context, ends map[int32]int64, maxBatch int,
+) (time.Duration, *recorder, error) {
 	store, discard, err := p.Fresh(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -196,7 +197,7 @@ func (p *Project) project(ctx context.Context, ends map[int32]int64, maxBatch in
 	return recorder.took(), recorder, errors.Join(err, discard())
 }
 
-// fold runs the engine on a store that keeps nothing.
+// fold runs the engine on a store that discards everything.
 func (p *Project) fold(ctx context.Context, ends map[int32]int64) (time.Duration, error) {
 	recorder := newRecorder(discardStore{}, ends)
 	recorder.forget = true
@@ -219,7 +220,7 @@ func (p *Project) drive(ctx context.Context, recorder *recorder, maxBatch int) e
 	select {
 	case <-recorder.done:
 		cancel()
-		<-ended //nolint:errcheck // it was told to stop
+		<-ended //nolint:errcheck // it was stopped
 		return nil
 	case err := <-ended:
 		return errors.Join(errors.New("engine ended before the log did"), err)
@@ -276,7 +277,7 @@ func (p *Project) replay(ctx context.Context, recorder *recorder) (took time.Dur
 // recorder is a store that records what was committed to the one behind it, and when.
 type recorder struct {
 	projections.Store
-	forget bool          // keep no rows
+	forget bool          // store no rows
 	limit  time.Duration // be done after so long
 
 	mu      sync.Mutex
@@ -296,7 +297,9 @@ func newRecorder(store projections.Store, ends map[int32]int64) *recorder {
 	}
 }
 
-func (t *recorder) Claim(ctx context.Context, partition int32, topicID string) (projections.Claim, error) {
+func (t *recorder) Claim(
+	ctx context.Context, partition int32, topicID string,
+) (projections.Claim, error) {
 	t.mu.Lock()
 	if t.started.IsZero() {
 		t.started = time.Now()
@@ -305,7 +308,9 @@ func (t *recorder) Claim(ctx context.Context, partition int32, topicID string) (
 	return t.Store.Claim(ctx, partition, topicID)
 }
 
-func (t *recorder) Commit(ctx context.Context, claim projections.Claim, c *projections.Commit) error {
+func (t *recorder) Commit(
+	ctx context.Context, claim projections.Claim, c *projections.Commit,
+) error {
 	if err := t.Store.Commit(ctx, claim, c); err != nil {
 		return err
 	}
@@ -315,8 +320,8 @@ func (t *recorder) Commit(ctx context.Context, claim projections.Claim, c *proje
 		return nil
 	}
 	if !t.forget {
-		kept := *c // the engine uses its own again
-		t.commits[claim.Partition] = append(t.commits[claim.Partition], &kept)
+		c := *c // the engine reuses its own
+		t.commits[claim.Partition] = append(t.commits[claim.Partition], &c)
 	}
 	t.at[claim.Partition] = c.To
 	t.ended = time.Now()
@@ -352,18 +357,25 @@ func (t *recorder) rows() (n int) {
 	return n
 }
 
-// discardStore is a store that keeps nothing.
+// discardStore is a store that discards everything.
 type discardStore struct{}
 
 func (discardStore) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
 	return projections.Claim{Partition: partition, Epoch: 1}, nil
 }
-func (discardStore) Lookup(context.Context, []projections.Lookup) error                   { return nil }
-func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error { return nil }
+
+func (discardStore) Lookup(context.Context, []projections.Lookup) error { return nil }
+
+func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error {
+	return nil
+}
+
 func (discardStore) Parked(context.Context, int32) ([]projections.ParkedSubject, error) {
 	return nil, nil
 }
 
-func (discardStore) ParkedEvents(context.Context, int32, projections.SubjectKey, int) ([]eventlog.Record, error) {
+func (discardStore) ParkedEvents(
+	context.Context, int32, projections.SubjectKey, int,
+) ([]eventlog.Record, error) {
 	return nil, nil
 }

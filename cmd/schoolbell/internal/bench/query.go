@@ -56,7 +56,8 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 	var mu sync.Mutex
 	cachedRead := func(c *caller) func(context.Context, int) error {
 		return func(ctx context.Context, i int) error {
-			got, err := c.do(ctx, http.MethodGet, root+dashboard[i%len(dashboard)], nil, nil, http.StatusOK)
+			got, err := c.do(ctx, http.MethodGet, root+dashboard[i%len(dashboard)], nil, nil,
+				http.StatusOK)
 			mu.Lock()
 			defer mu.Unlock()
 			outcomes[got.header.Get("X-Cache")]++
@@ -76,18 +77,28 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 	}
 	b.progressf("uncached reads")
 	first := domain.NewDate(2000, 1, 1)
-	uncached, err := paced(ctx, max(1, b.Rate/200), b.For, b.Parallel, func(ctx context.Context, i int) error {
-		path := fmt.Sprintf("%s/analytics/attendance?from=%s&to=2100-01-01", root, first.AddDays(i%7000)) // each asked once
-		_, err := client.do(ctx, http.MethodGet, path, nil, nil, http.StatusOK)
-		return err
-	})
+	uncached, err := paced(ctx, max(1, b.Rate/200), b.For, b.Parallel,
+		func(ctx context.Context, i int) error {
+			path := fmt.Sprintf(
+				"%s/analytics/attendance?from=%s&to=2100-01-01", root, first.AddDays(i%7000),
+			) // each asked once
+			_, err := client.do(ctx, http.MethodGet, path, nil, nil, http.StatusOK)
+			return err
+		})
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Benchmark: "query", Setup: fmt.Sprintf("%d reads/s for %s over %d connections, %d dashboards of %d bytes on average", b.Rate, b.For, b.Parallel, len(dashboard), sizes/len(dashboard))}
+	r := &Result{
+		Benchmark: "query",
+		Setup: fmt.Sprintf(
+			"%d reads/s for %s over %d connections, %d dashboards of %d bytes on average", b.Rate,
+			b.For, b.Parallel, len(dashboard), sizes/len(dashboard),
+		),
+	}
 	r.addLatencies("cached", cached, fmt.Sprintf("%d hits, %d others", hits, misses))
 	r.addLatencies("bare server", ceiling, "the same bytes, nothing else")
-	r.addLatencies("uncached", uncached, fmt.Sprintf("%d/s, each a range of days that was not asked before", max(1, b.Rate/200)))
+	r.addLatencies("uncached", uncached,
+		fmt.Sprintf("%d/s, each a range of days that was not asked before", max(1, b.Rate/200)))
 	return r, nil
 }
 
@@ -102,17 +113,24 @@ func bareServer(ctx context.Context, bodies map[string][]byte) (*http.Server, er
 	if err != nil {
 		return nil, fmt.Errorf("start bare server: %w", err)
 	}
-	server := &http.Server{Addr: listener.Addr().String(), ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(bodies[r.URL.Path])
-	})}
+	server := &http.Server{
+		Addr:              listener.Addr().String(),
+		ReadHeaderTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(bodies[r.URL.Path])
+		}),
+	}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	return server, nil
 }
 
 // paced calls do at a fixed rate, however long the responses take, and returns how long after its
 // due time each call completed: a server that stalls is charged for all calls that had to wait.
-func paced(ctx context.Context, rate int, d time.Duration, parallel int, do func(ctx context.Context, i int) error) ([]time.Duration, error) {
+func paced(
+	ctx context.Context, rate int, d time.Duration, parallel int,
+	do func(ctx context.Context, i int) error,
+) ([]time.Duration, error) {
 	n := int(float64(rate) * d.Seconds())
 	took := make([]time.Duration, n)
 	start := time.Now()
@@ -133,7 +151,9 @@ func paced(ctx context.Context, rate int, d time.Duration, parallel int, do func
 	group.Go(func() error {
 		defer close(due)
 		for i := range n {
-			timer := time.NewTimer(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+			timer := time.NewTimer(
+				time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))),
+			)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():

@@ -45,9 +45,15 @@ func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
 	if err := r.drive(ctx, live, 0); err != nil {
 		return nil, err
 	}
-	result := &Result{Benchmark: "rebuild", Setup: fmt.Sprintf("%d events of %d schools, %d projections, %d partitions, median of %d rounds",
-		events, r.School.Schools, len(r.Set.Projections()), len(ends), r.Rounds)}
-	result.add("projected", float64(events)/live.took().Seconds(), "events/s", "the live tables, once")
+	result := &Result{
+		Benchmark: "rebuild",
+		Setup: fmt.Sprintf(
+			"%d events of %d schools, %d projections, %d partitions, median of %d rounds", events,
+			r.School.Schools, len(r.Set.Projections()), len(ends), r.Rounds,
+		),
+	}
+	result.add("projected", float64(events)/live.took().Seconds(), "events/s",
+		"the live tables, once")
 	measure := func(what, note string, names ...string) error {
 		var rates, pauses []float64
 		for round := range r.Rounds {
@@ -56,7 +62,9 @@ func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
 			if err != nil {
 				return err
 			}
-			rates, pauses = append(rates, float64(events)/took.Seconds()), append(pauses, pause.Seconds()*1000)
+			rates, pauses = append(
+				rates, float64(events)/took.Seconds(),
+			), append(pauses, pause.Seconds()*1000)
 		}
 		result.add("rebuilt "+what, median(rates), "events/s", note)
 		result.add("pause", median(pauses), "ms", "of the live tables")

@@ -39,7 +39,10 @@ func newSwarm(protocol FanoutProtocol, received func(int, time.Time, time.Time))
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	s := &swarm{protocol: protocol, received: received, epoll: epoll, socks: map[int32]*sock{}, stop: make(chan struct{})}
+	s := &swarm{
+		protocol: protocol, received: received, epoll: epoll, socks: map[int32]*sock{},
+		stop: make(chan struct{}),
+	}
 	s.running.Go(s.run)
 	return s, nil
 }
@@ -58,7 +61,8 @@ func (s *swarm) add(conn net.Conn, had []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.socks[int32(fd)] = &sock{fd: fd, partial: had}
-	err = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
+	err = syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_ADD, fd,
+		&syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
@@ -127,7 +131,8 @@ func (s *swarm) close() {
 	close(s.stop)
 	s.running.Wait()
 	for _, k := range s.socks {
-		_ = syscall.SetsockoptLinger(k.fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+		_ = syscall.SetsockoptLinger(k.fd, syscall.SOL_SOCKET, syscall.SO_LINGER,
+			&syscall.Linger{Onoff: 1})
 		_ = syscall.Close(k.fd)
 	}
 	_ = syscall.Close(s.epoll)

@@ -48,8 +48,11 @@ type response struct {
 var errStatus = errors.New("unexpected response")
 
 // do sends a request and reads the whole response; any status but want is an error.
-func (c *caller) do(ctx context.Context, method, path string, header map[string]string, body []byte, want int) (response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.target.URL, "/")+path, bytes.NewReader(body))
+func (c *caller) do(
+	ctx context.Context, method, path string, header map[string]string, body []byte, want int,
+) (response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.target.URL, "/")+path,
+		bytes.NewReader(body))
 	if err != nil {
 		return response{}, fmt.Errorf("build request: %w", err)
 	}
@@ -67,7 +70,8 @@ func (c *caller) do(ctx context.Context, method, path string, header map[string]
 		return response{}, fmt.Errorf("read response of %s: %w", path, err)
 	}
 	if resp.StatusCode != want {
-		return response{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path, resp.StatusCode, got)
+		return response{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path,
+			resp.StatusCode, got)
 	}
 	return response{resp.StatusCode, resp.Header, got}, nil
 }

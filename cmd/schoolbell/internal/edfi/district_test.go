@@ -75,7 +75,8 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	events, err := router.New(router.Config{
 		Log: log, Topic: "events", Planner: engine,
 		Positions:   checkpoint.NewGroups(jobs.Conns(), router.ErrFenced),
-		DeadLetters: deliveries.AddDeadLetter, Decode: cloudevents.Decode,
+		DeadLetters: deliveries.AddDeadLetter,
+		Reader:      eventlog.NewReader(eventlog.ReaderConfig{Source: log, Decode: cloudevents.Decode}),
 	})
 	require.NoError(t, err)
 	_, end, err := log.Bounds(t.Context(), 0)

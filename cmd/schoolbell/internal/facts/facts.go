@@ -1,5 +1,5 @@
-// Package facts reads the facts that the rules of messages look up (consumers.Facts) from the tables
-// of the read models.
+// Package facts reads the facts that the rules of messages look up (consumers.Facts) from the
+// tables of the read models.
 //
 // The rules and the read models do not know each other. consumers.Lookups names what rules need;
 // each read model exports functions that read its own tables over a transaction; this package joins

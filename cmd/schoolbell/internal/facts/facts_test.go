@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
@@ -22,7 +23,6 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/postgres"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
 )
@@ -34,7 +34,8 @@ const (
 	school = "north"
 )
 
-// year is a simulated one, and what it does not have: remarks, money that comes before its invoice, and mistakes.
+// year is a simulated one, and what it does not have: remarks, money that comes before its invoice,
+// and mistakes.
 func year() []*domain.Envelope {
 	var events []*domain.Envelope
 	for e := range (&simulate.Config{Schools: 1, Students: 40, Days: 75, Seed: 5}).Events() {
@@ -77,8 +78,8 @@ func year() []*domain.Envelope {
 	return events
 }
 
-// TestTablesAndHistoryHoldTheSameFacts looks everything up in the tables and in the history that package verify
-// folds from the same events in memory.
+// TestTablesAndHistoryHoldTheSameFacts looks everything up in the tables and in the history that
+// package verify folds from the same events in memory.
 func TestTablesAndHistoryHoldTheSameFacts(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)

@@ -18,8 +18,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// TestOverdueFeesLeadToNotices goes the whole way: invoices in the log, their tables, the reminders of the day, the
-// reminders in the log, and a notice to whoever pays.
+// TestOverdueFeesLeadToNotices goes the whole way: invoices in the log, their tables, the reminders
+// of the day, the reminders in the log, and a notice to whoever pays.
 func TestOverdueFeesLeadToNotices(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -89,7 +89,9 @@ func (w *world) consume() (stop func()) {
 	require.NoError(w.t, err)
 	r, err := router.New(router.Config{
 		Log: w.log, Topic: topic, Positions: checkpoint.NewGroups(w.jobs, router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
-		Decode: cloudevents.Decode,
+		Reader: eventlog.NewReader(eventlog.ReaderConfig{
+			Source: w.log, Decode: cloudevents.Decode,
+		}),
 	})
 	require.NoError(w.t, err)
 	stopEngine := start(w.t, engine.Run)
@@ -149,7 +151,8 @@ func reset(t *testing.T, positions *checkpoint.Groups) {
 	require.NotZero(t, n)
 }
 
-// schoolYear are the events of a school: students with and without a guardian's telephone, and their marks.
+// schoolYear are the events of a school: students with and without a guardian's telephone, and
+// their marks.
 func schoolYear(students, days int) []domain.Event {
 	today := domain.DateOf(time.Now())
 	var events []domain.Event
@@ -174,8 +177,9 @@ func schoolYear(students, days int) []domain.Event {
 	return events
 }
 
-// TestP5_ReplayPlansNothing resets the consumer and has it read 10,000 events again: with the position that it has
-// reached before; without it, so that only the deliveries' ids keep them once; and with more facts than before.
+// TestP5_ReplayPlansNothing resets the consumer and has it read 10,000 events again: with the
+// position that it has reached before; without it, so that only the deliveries' ids keep them once;
+// and with more facts than before.
 func TestP5_ReplayPlansNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,13 +5,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/plan"
 	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 // verify recomputes all plans.
@@ -36,8 +36,8 @@ func (w *world) verify() (all verify.Result) {
 	return all
 }
 
-// TestVerify plans a simulated year while it is being written, so that the facts often reach further than the event that
-// is planned, and recomputes every plan.
+// TestVerify plans a simulated year while it is being written, so that the facts often reach
+// further than the event that is planned, and recomputes every plan.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -23,7 +23,7 @@ const ConsumersGroup = "consumers"
 
 // wireConsumers plans deliveries from events and executes them. The role api needs the ledger too,
 // to serve and change deliveries, also in a process that plans none.
-func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi.Deps) error {
+func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	docs, err := p.wireDocuments()
 	if err != nil {
 		return err
@@ -78,9 +78,9 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return nil
 	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Group: ConsumersGroup, Planner: engine,
+		Log: p.events, Topic: p.topic.Name, Group: ConsumersGroup, Planner: engine,
 		Positions:   checkpoint.NewGroups(pool.Conns(), router.ErrFenced),
-		DeadLetters: deliveries.AddDeadLetter, Decode: cloudevents.Decode, Logger: p.log,
+		DeadLetters: deliveries.AddDeadLetter, Reader: p.reader, Logger: p.log,
 		Metrics: p.registry,
 	})
 	if err != nil {
@@ -93,19 +93,25 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 
 // replan reads an event from the log and plans it. One that still cannot be read stays a dead letter.
 func (p *program) replan(ctx context.Context, engine *consumers.Engine, at domain.Position) error {
+	topic, err := p.events.Topic(ctx)
+	if err != nil {
+		return err
+	}
 	batch, err := p.events.Fetch(ctx, at.Partition, at.Offset, 1, 0)
 	if err != nil {
 		return err
 	}
 	for i := range batch.Records {
-		if batch.Records[i].Position != at {
+		rec := &batch.Records[i]
+		if rec.Position != at {
 			continue
 		}
-		event, err := cloudevents.Decode(batch.Records[i])
+		event, err := eventlog.Decode(cloudevents.Decode, rec, topic.Partitions)
 		if err != nil {
 			return nil //nolint:nilerr // the dead letter has the reason
 		}
-		return engine.Plan(ctx, consumers.Event{Envelope: event, AppendedAt: batch.Records[i].Time, Replan: true})
+		return engine.Plan(ctx,
+			consumers.Event{Envelope: event, AppendedAt: rec.Time, Replan: true})
 	}
 	return eventlog.ErrOffsetOutOfRange
 }

@@ -23,16 +23,11 @@ type Borrowed struct {
 func (e *Borrowed) Subject() string { return e.StudentID }
 
 // Rooms is the student's.
-func (e *Borrowed) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID}}
-}
+func (e *Borrowed) Rooms() []domain.Room { return domain.In(domain.RoomStudent, e.StudentID) }
 
 // SeenBy shows it to the student and the family.
 func (e *Borrowed) SeenBy(a domain.Audience) domain.Event {
-	if a == domain.Self || a == domain.Family {
-		return e
-	}
-	return nil
+	return domain.ShownTo(e, a, domain.Self, domain.Family)
 }
 
 // Validate implements [domain.Event].

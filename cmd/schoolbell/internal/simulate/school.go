@@ -114,8 +114,8 @@ func section(n int) string {
 // ID is the school's id.
 func (s *School) ID() string { return s.id }
 
-// Events yields what is left of the school's year, in the order of time. When the caller stops in the middle of a day,
-// the rest of that day is lost.
+// Events yields what is left of the school's year, in the order of time. When the caller stops in
+// the middle of a day, the rest of that day is lost.
 func (s *School) Events() iter.Seq[*domain.Envelope] {
 	return func(yield func(*domain.Envelope) bool) {
 		for !s.done() && s.day(yield) {
@@ -125,8 +125,8 @@ func (s *School) Events() iter.Seq[*domain.Envelope] {
 
 func (s *School) done() bool { return s.stopped || s.index == s.days }
 
-// day yields the events from the end of the last school day to the end of the next, and reports whether the caller
-// wants more.
+// day yields the events from the end of the last school day to the end of the next, and reports
+// whether the caller wants more.
 func (s *School) day(yield func(*domain.Envelope) bool) bool {
 	s.yield = yield
 	today := s.calendar.days[s.index]
@@ -186,7 +186,7 @@ func (s *School) begin(today domain.Date) {
 	s.staff(when, year)
 }
 
-// birthDate is that of a student who started school at six.
+// birthDate is the birth date of a student who started school at six.
 func (s *School) birthDate(today domain.Date, grade int) domain.Date {
 	return today.AddDays(-365*(grade+5) - s.r.IntN(365))
 }

@@ -15,7 +15,7 @@ const (
 	MaxDays     = 200    // school days, which are more than a year has
 )
 
-// Config says what to simulate.
+// Config says what to simulate. All numbers are required; see the limits above.
 type Config struct {
 	Schools  int
 	Students int // of each school
@@ -29,7 +29,7 @@ func (c Config) Validate() error {
 	var errs []error
 	between := func(name string, v, limit int) {
 		if v < 1 || v > limit {
-			errs = append(errs, fmt.Errorf("%s must lie between 1 and %d, not %d", name, limit, v))
+			errs = append(errs, fmt.Errorf("%s must be between 1 and %d, not %d", name, limit, v))
 		}
 	}
 	between("schools", c.Schools, MaxSchools)
@@ -41,8 +41,8 @@ func (c Config) Validate() error {
 // SchoolID is the id of a school by its index, from 0: "school-001".
 func SchoolID(index int) string { return fmt.Sprintf("school-%03d", index+1) }
 
-// Events yields the events of all schools, day by day: on each day those of the first school, then of the second, and
-// so on. The events of one school are in the order of their time.
+// Events yields the events of all schools, day by day: on each day those of the first school, then
+// of the second, and so on. The events of one school are in the order of their time.
 func (c Config) Events() iter.Seq[*domain.Envelope] {
 	return func(yield func(*domain.Envelope) bool) {
 		year := newCalendar(c.Start)
@@ -65,7 +65,7 @@ func (c Config) Events() iter.Seq[*domain.Envelope] {
 	}
 }
 
-// School prepares the year of the school with an index.
+// School prepares the year of the school with an index, from 0.
 func (c Config) School(index int) *School { return c.school(newCalendar(c.Start), index) }
 
 func (c Config) school(year *calendar, index int) *School {

@@ -10,11 +10,12 @@ import (
 	"github.com/schoolbell/schoolbell/domain/fee"
 )
 
-// minorEvents makes the n-th event that happens today beside the year's plan. It depends on the day and on n alone.
+// minorEvents makes the n-th minor event of today, which is not in the year's plan. It depends on
+// the day and on n alone.
 func (p *play) minorEvents(n int) []*domain.Envelope {
 	s := p.school
 	saved, clock := s.r, s.clock
-	defer func() { s.r, s.clock = saved, clock }() // the plan must not notice
+	defer func() { s.r, s.clock = saved, clock }() // the plan must not be affected
 	s.r = rand.New(rand.NewPCG(p.Seed^uint64(p.today), uint64(n)))
 	var events []*domain.Envelope
 	s.yield = func(e *domain.Envelope) bool {
@@ -25,7 +26,7 @@ func (p *play) minorEvents(n int) []*domain.Envelope {
 	turn := n / (2 * len(s.students)) // how often each student has been
 	id := "live-" + p.today.String() + "-" + strconv.Itoa(n)
 	switch {
-	case s.index == 0 || student.gone: // nothing happens before the year's first day, or to those who left
+	case s.index == 0 || student.gone: // before the first day of the year, or after the student has left
 	case n%2 == 0:
 		s.quiz(id, p.today, student, turn)
 	case turn == 0 && s.r.Float64() < 0.5:
@@ -71,7 +72,8 @@ func (s *School) meal(id string, today domain.Date, student *pupil) {
 	})
 }
 
-// correctMark corrects a mark of today, or of the last day with school. About as many are absent afterwards as before.
+// correctMark corrects a mark of today, or of the last day with school. About as many students are
+// absent afterwards as before.
 func (s *School) correctMark(id string, day domain.Date, student *pupil) {
 	corrected := &attendance.Corrected{
 		StudentID: student.id, ClassID: s.classes[student.class].id, Date: day, Session: "day",

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -17,21 +18,23 @@ import (
 // DemoSchool is the id of the demonstration school.
 const DemoSchool = "demo"
 
-// Demo is a school whose year is under way: its past is written at once, and from then on things happen at it, at any
-// time of day.
+// Demo is a school whose year is under way: its past is written at once, and from then on events
+// happen, at any time of day.
 //
-// On a school day, the day's own events come first, then minor ones for as long as the day lasts: marks of
-// a quiz, corrected marks, meals. They name the same few facts again and again, so that the log grows but the
-// tables do not.
+// On a school day, the day's own events come first, then minor ones for as long as the day lasts:
+// marks of a quiz, corrected marks, meals. They name the same few facts again and again, so that
+// the log grows but the tables do not.
 //
-// Where the demonstration stands is kept in a file. After a stop it catches up on the days that it missed and goes on; if the
-// last few events were not noted, they are published again with the ids they had.
+// The progress of the demonstration is stored in a file. After a stop it catches up on the days
+// that it missed and continues; the last few events, if they were not recorded, are published again
+// with the same ids.
 type Demo struct {
 	State    string // path of the file
 	Students int    // 0 is 240
 	Seed     uint64
 	Every    time.Duration // pause between two events; 0 is half a second
-	// Publish writes events of the school to the log, in order. When it fails it is called again with the same.
+	// Publish writes events of the school to the log, in order. When it fails it is called again
+	// with the same events.
 	Publish func(ctx context.Context, school string, events []*domain.Envelope) error
 	Logger  *slog.Logger
 }
@@ -39,15 +42,16 @@ type Demo struct {
 const (
 	// demoPast is how long before its first start a demonstration's year began.
 	demoPast = 16 * 7
-	// demoCountry is the index of the country it is in.
+	// demoCountry is the index of the country that the school is in.
 	demoCountry = 4
 	// demoBatch is how many events of the past are published at once.
 	demoBatch = 500
-	// noteEvery is how often the state is written while events trickle.
-	noteEvery = 5 * time.Second
+	// saveEvery is how often the progress is written while single events are published.
+	saveEvery = 5 * time.Second
 )
 
-// progress is what the file says: the year's first day, and how many events of which day have been published.
+// progress is what the file holds: the year's first day, and how many events of which day have been
+// published.
 type progress struct {
 	Start  domain.Date `json:"start"`
 	Day    domain.Date `json:"day"`
@@ -103,7 +107,7 @@ func (p *play) run(ctx context.Context) error {
 	}
 }
 
-// turnTo publishes what is left of the days before today, and prepares today.
+// turnTo publishes the rest of the days before today, and prepares today.
 func (p *play) turnTo(ctx context.Context, today domain.Date) error {
 	if p.school != nil {
 		if err := p.rest(ctx); err != nil {
@@ -140,7 +144,7 @@ func (p *play) turnTo(ctx context.Context, today domain.Date) error {
 	return p.save()
 }
 
-// open begins a year, or finds the one that is under way.
+// open begins a year, or continues the one that is under way.
 func (p *play) open(today domain.Date) {
 	if p.progress.Start.IsZero() {
 		p.progress.Start = today.AddDays(-demoPast)
@@ -154,7 +158,7 @@ func (p *play) open(today domain.Date) {
 	p.school = newSchool(c, year, DemoSchool, demoCountry, DemoSchool+"/"+p.progress.Start.String())
 }
 
-// rest publishes what has not been published of the day at hand.
+// rest publishes the rest of the current day.
 func (p *play) rest(ctx context.Context) error {
 	for p.progress.Played < len(p.list) {
 		n := min(p.progress.Played+demoBatch, len(p.list))
@@ -166,7 +170,7 @@ func (p *play) rest(ctx context.Context) error {
 	return nil
 }
 
-// next plays the next event of today, by the plan or beside it.
+// next publishes the next event of today: one of the plan, or then a minor one.
 func (p *play) next(ctx context.Context) error {
 	var events []*domain.Envelope
 	if n := p.progress.Played; n < len(p.list) {
@@ -181,23 +185,27 @@ func (p *play) next(ctx context.Context) error {
 		return err
 	}
 	p.progress.Played++
-	if time.Since(p.saved) < noteEvery {
+	if time.Since(p.saved) < saveEvery {
 		return nil
 	}
 	return p.save()
 }
 
-// publish insists: what cannot be written now is written later.
+// publish retries until it succeeds: the log may be unavailable for a while.
 func (p *play) publish(ctx context.Context, events []*domain.Envelope) error {
 	if len(events) == 0 {
 		return nil
 	}
-	for pause := p.Every; ; pause = min(2*pause, 10*time.Second) {
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval = p.Every, 10*time.Second
+	for {
 		err := p.Publish(ctx, DemoSchool, events)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		p.Logger.WarnContext(ctx, "publish events of the demonstration", "error", err, "again_in", pause)
+		pause := retry.NextBackOff()
+		p.Logger.WarnContext(ctx, "cannot publish events of the demonstration, will retry",
+			"error", err, "in", pause)
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -217,7 +225,7 @@ func (p *play) load() error {
 		return fmt.Errorf("read state of the demonstration: %w", err)
 	}
 	if err := json.Unmarshal(b, &p.progress); err != nil {
-		p.progress = progress{} // events have ids that do not depend on it: it may begin again
+		p.progress = progress{} // ids do not depend on it, so it can begin again
 	}
 	return nil
 }

@@ -45,7 +45,8 @@ type paper struct {
 	subject, kind, term int
 }
 
-// lessons announces the assessments of the next week, holds those of today, and publishes a term's results.
+// lessons announces the assessments of the next week, holds those of today, and publishes a term's
+// results.
 func (s *School) lessons(today domain.Date) {
 	term, day := term(s.index)
 	for c := range s.classes {
@@ -89,7 +90,7 @@ func (s *School) paper(class, subject, kind, term int, on domain.Date) paper {
 	}
 }
 
-// hold scores those who are there. Most of the others write a week later.
+// hold scores the students who are present. Most of the others write a week later.
 func (s *School) hold(p paper, class int, when time.Time) {
 	for _, i := range s.classes[class].students {
 		student := &s.students[i]
@@ -133,15 +134,15 @@ func (s *School) score(p paper, student *pupil, when time.Time) {
 	}
 }
 
-// remarks are what class teachers say of those who do less, as and more than most, by their liking for the subject that
-// they are best at.
+// remarks are the class teachers' remarks on students below, at and above the average, with the
+// subject that they are best at.
 var remarks = [...]string{
 	"A hard term. We have agreed on extra practice after lessons, and the first steps are good. Strongest in %s.",
 	"Works steadily and takes part in class. More reading at home will help. Strongest in %s.",
 	"Works with great care and helps others along. A pleasure to teach, above all in %s.",
 }
 
-// remark writes the class teacher's words for the report cards.
+// remark writes the class teacher's remarks for the report cards.
 func (s *School) remark(class, term int, when time.Time) {
 	c := &s.classes[class]
 	for _, i := range c.students {

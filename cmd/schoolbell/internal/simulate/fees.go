@@ -43,7 +43,7 @@ func newFamily(r *rand.Rand) family {
 // daysToPay is how long after an invoice it is due.
 const daysToPay = 30
 
-// invoice is one that is not settled yet.
+// invoice is an invoice that is not settled yet.
 type invoice struct {
 	fee.Invoiced
 	open     int64
@@ -118,7 +118,7 @@ func (s *School) invoice(p *pupil, category string, amount int64, term int, toda
 	}
 }
 
-// pay pays so much of an invoice as is still open. Now and then the bank takes the money back.
+// pay pays an amount of an invoice, at most what is open. Some payments bounce later.
 func (s *School) pay(inv *invoice, amount int64, when time.Time) {
 	amount = min(amount, inv.open)
 	if amount == 0 {

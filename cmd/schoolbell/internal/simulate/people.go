@@ -8,7 +8,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/fee"
 )
 
-// country is where a school is: what money it takes, how it is paid, and what telephone numbers look like.
+// country is where a school is: what money it takes, how it is paid, and what telephone numbers
+// look like.
 type country struct {
 	currency string
 	tuition  int64  // a term's, in minor units
@@ -17,8 +18,8 @@ type country struct {
 	cultures []int
 }
 
-// countries use the telephone numbers that are set aside for fiction, where there are any. In methods and cultures, what
-// is more frequent is there more often.
+// countries use the telephone numbers that are set aside for fiction, where there are any. In
+// methods and cultures, what is more frequent is listed more often.
 var countries = []country{
 	{
 		currency: "KES", tuition: 2_450_000, phone: "+254 700 000 NNN",

@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
 var year = simulate.Config{Schools: 1, Students: 300, Days: 180, Seed: 7}
@@ -49,8 +49,8 @@ func TestSameSeedSameBytes(t *testing.T) {
 	require.Equal(t, "8407a59e27373f5292f21b05938aaff3dcbcd99c914553bb47b2f05b1c221485", digest(t, c.Events()), "a seed must mean the same in every release")
 }
 
-// A school's year does not depend on the other schools, nor on who else runs at the same time, and a shorter year is the
-// beginning of a longer one.
+// A school's year does not depend on the other schools, nor on who else runs at the same time, and
+// a shorter year is the beginning of a longer one.
 func TestSchoolsAreIndependent(t *testing.T) {
 	t.Parallel()
 	c := simulate.Config{Schools: 5, Students: 40, Days: 65, Seed: 3}

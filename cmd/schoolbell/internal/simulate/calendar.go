@@ -63,8 +63,8 @@ func schoolDay(day domain.Date) bool {
 	})
 }
 
-// term is the number of the term that a school day is in, from 0, and the day's number in it. What is beyond three
-// terms belongs to the third.
+// term is the number of the term that a school day is in, from 0, and the day's number in it. What
+// is beyond three terms belongs to the third.
 func term(index int) (number, day int) {
 	number = min(index/termDays, 2)
 	return number, index - number*termDays

@@ -10,7 +10,8 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// office is what happens beside the lessons: invoices on the first day of a term, moves, leavers, notices.
+// office is what happens outside the lessons: invoices on the first day of a term, moves, leavers,
+// notices.
 func (s *School) office(today domain.Date) {
 	when := at(today, 15*time.Hour)
 	if _, day := term(s.index); day == 0 {
@@ -30,7 +31,8 @@ func (s *School) office(today domain.Date) {
 	}
 }
 
-// some is how many students of the school something happens to today that happens to a share of them in a year.
+// some is how many students of the school something happens to today that happens to a share of
+// them in a year.
 func (s *School) some(share float64) int {
 	expected := share * float64(len(s.students)) / (3 * termDays)
 	n := int(expected)
@@ -82,7 +84,7 @@ var relations = [][2]string{
 	{"Mother", "Mother"},
 }
 
-// guardians links one or two people with a student, the first of them as the one to be called first.
+// guardians links one or two people with a student, the first of them as the primary one.
 func (s *School) guardians(when time.Time, p *pupil, child person) {
 	relation := pick(s.r, relations)
 	count := 1

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// agenda holds what has been decided to happen later. Of what is due at one moment, what was decided first comes first.
+// agenda holds what happens later. Of several things at the same moment, the one that was planned
+// first comes first.
 type agenda struct {
 	entries entries
 	count   int
@@ -23,7 +24,7 @@ func (a *agenda) at(when time.Time, do func(when time.Time)) {
 	heap.Push(&a.entries, entry{when: when, seq: a.count, do: do})
 }
 
-// due does what was to happen before a moment.
+// due does what was planned for before a moment.
 func (s *School) due(moment time.Time) {
 	for len(s.later.entries) > 0 && s.later.entries[0].when.Before(moment) {
 		e := heap.Pop(&s.later.entries).(entry)

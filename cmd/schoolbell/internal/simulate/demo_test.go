@@ -11,12 +11,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
-	"github.com/schoolbell/schoolbell/internal/simulate"
 )
 
-// stage is where a demonstration publishes to.
+// stage is the log that a demonstration publishes to.
 type stage struct {
 	events []*domain.Envelope
 	fail   int // how many of the next calls fail
@@ -122,7 +122,8 @@ func TestDemoGoesOnWhereItStopped(t *testing.T) {
 			require.NotContains(t, seen, e.ID, "comes once")
 			seen[e.ID] = e.Data
 		}
-		// The pauses of failed calls cost parts a few of the minor events, but none that the year's plan has.
+		// The pauses of failed calls cost parts a few of the minor events, but none that the year's
+		// plan has.
 		for _, e := range whole.events {
 			if got, ok := seen[e.ID]; ok || e.ID[:5] != "live-" {
 				require.Equal(t, e.Data, got, e.ID)

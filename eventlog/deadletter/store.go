@@ -1,0 +1,153 @@
+package deadletter
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+)
+
+// Querier runs statements: a transaction, a connection or a pool.
+type Querier = checkpoint.Querier
+
+// ErrNotFound: there is no such letter, or no longer.
+var ErrNotFound = errors.New("there is no such dead letter")
+
+// Write stores letters, in the transaction that passes over their records, and returns how many
+// were stored; the others exceed their school's daily limit. A transaction calls it once, as two
+// calls could wait for each other's schools.
+func Write(ctx context.Context, tx pgx.Tx, letters ...Letter) (stored int, err error) {
+	if len(letters) == 0 {
+		return 0, nil
+	}
+	// In an order of their own, so that transactions do not deadlock on the rows that count.
+	letters = slices.SortedStableFunc(slices.Values(letters), func(a, b Letter) int {
+		return cmp.Compare(a.School, b.School)
+	})
+	batch := &pgx.Batch{}
+	for i := range letters {
+		l := &letters[i]
+		faults, err := storableFaults(l.Faults)
+		if err != nil {
+			return 0, fmt.Errorf("encode faults of dead letter: %w", err)
+		}
+		record, err := l.Record.encode()
+		if err != nil {
+			return 0, fmt.Errorf("encode dead letter: %w", err)
+		}
+		// A letter that is written again is not counted again.
+		batch.Queue(`
+			WITH today AS (
+				INSERT INTO schoolbell.deadletter_days AS d (school, day, n)
+				VALUES ($6, (now() AT TIME ZONE 'UTC')::date, 1)
+				ON CONFLICT (school, day) DO UPDATE SET n = d.n + CASE WHEN EXISTS (
+					SELECT FROM schoolbell.deadletters WHERE kind = $1 AND topic = $2
+						AND partition = $3 AND log_offset = $4) THEN 0 ELSE 1 END
+				RETURNING n
+			)
+			INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset, last_offset,
+				school, event_id, type, faults, record)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM today WHERE n <= $11
+			ON CONFLICT (kind, topic, partition, log_offset) DO UPDATE SET
+				last_offset = excluded.last_offset, school = excluded.school,
+				event_id = excluded.event_id, type = excluded.type, faults = excluded.faults,
+				record = excluded.record, at = excluded.at`,
+			l.Kind, l.Topic, l.Position.Partition, l.Position.Offset,
+			max(l.Last, l.Position.Offset), storable(l.School), storable(l.EventID),
+			storable(l.Type), faults, record, DailyLimit)
+	}
+	results := tx.SendBatch(ctx, batch)
+	defer results.Close()
+	for range letters {
+		tag, err := results.Exec()
+		if err != nil {
+			return 0, fmt.Errorf("store dead letter: %w", err)
+		}
+		stored += int(tag.RowsAffected())
+	}
+	return stored, nil
+}
+
+// Filter chooses letters. Its zero value is all of them.
+type Filter struct {
+	School string // of this school
+	Kind   Kind   // of this kind
+	After  int64  // with a greater id
+	Limit  int    // at most so many; 0 is 1,000
+}
+
+const columns = `id, kind, topic, partition, log_offset, last_offset, school, event_id, type,
+	faults, record, at`
+
+// List returns letters, the oldest first.
+func List(ctx context.Context, q Querier, f Filter) ([]Letter, error) {
+	rows, _ := q.Query(ctx, `SELECT `+columns+` FROM schoolbell.deadletters
+		WHERE id > $1 AND $2 IN ('', school) AND $3 IN ('', kind)
+		ORDER BY id LIMIT $4`, f.After, f.School, f.Kind, cmp.Or(f.Limit, 1000))
+	all, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	return all, nil
+}
+
+// Get returns one letter, or [ErrNotFound].
+func Get(ctx context.Context, q Querier, id int64) (Letter, error) {
+	rows, _ := q.Query(ctx, `SELECT `+columns+` FROM schoolbell.deadletters WHERE id = $1`, id)
+	l, err := pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return l, ErrNotFound
+	}
+	if err != nil {
+		return l, fmt.Errorf("read dead letter %d: %w", id, err)
+	}
+	return l, nil
+}
+
+func scan(row pgx.CollectableRow) (l Letter, err error) {
+	var faults, record []byte
+	err = row.Scan(&l.ID, &l.Kind, &l.Topic, &l.Position.Partition, &l.Position.Offset, &l.Last,
+		&l.School, &l.EventID, &l.Type, &faults, &record, &l.At)
+	if err != nil {
+		return l, err
+	}
+	if l.Last == l.Position.Offset {
+		l.Last = 0
+	}
+	if err := json.Unmarshal(faults, &l.Faults); err != nil {
+		return l, err
+	}
+	l.Record, err = decodeRecord(record)
+	return l, err
+}
+
+// Remove removes the letter of a record that could be used after all. There need not be one.
+func Remove(ctx context.Context, q Querier, l *Letter) error {
+	_, err := q.Exec(ctx, `DELETE FROM schoolbell.deadletters
+		WHERE kind = $1 AND topic = $2 AND partition = $3 AND log_offset = $4`,
+		l.Kind, l.Topic, l.Position.Partition, l.Position.Offset)
+	if err != nil {
+		return fmt.Errorf("remove dead letter: %w", err)
+	}
+	return nil
+}
+
+// Prune removes what is older than [Lifetime].
+func Prune(ctx context.Context, q Querier, now time.Time) error {
+	end := now.Add(-Lifetime)
+	if _, err := q.Exec(ctx, `DELETE FROM schoolbell.deadletters WHERE at < $1`, end); err != nil {
+		return fmt.Errorf("remove old dead letters: %w", err)
+	}
+	if _, err := q.Exec(ctx, `DELETE FROM schoolbell.deadletter_days WHERE day < $1`,
+		end); err != nil {
+		return fmt.Errorf("remove old counts of dead letters: %w", err)
+	}
+	return nil
+}
