@@ -36,11 +36,11 @@ func TestAnEarlierInstallationContinues(t *testing.T) {
 	token := strings.TrimSpace(string(readFile(t, filepath.Join(upgradeDir, "token"))))
 	const school = "/v1/schools/north/"
 	var recorded []struct {
-		Path string
-		Body any
+		Path string `json:"path"`
+		Body any    `json:"body"`
 	}
-	require.NoError(t, json.Unmarshal(readFile(t, filepath.Join(upgradeDir, "responses.json")),
-		&recorded, json.MatchCaseInsensitiveNames(true)))
+	require.NoError(t,
+		json.Unmarshal(readFile(t, filepath.Join(upgradeDir, "responses.json")), &recorded))
 	require.NotEmpty(t, recorded)
 	for _, r := range recorded {
 		requireAsBefore(t, r.Path, r.Body, get[any](t, a, token, school+r.Path))
@@ -59,8 +59,10 @@ func TestAnEarlierInstallationContinues(t *testing.T) {
 		})
 	}, time.Minute, 50*time.Millisecond)
 	require.Len(t, after, len(before)+1, "events that were planned before are not planned again")
-	messages := get[struct{ Messages []any }](t, a, token, school+"outbox").Messages
-	require.Len(t, messages, 3, "two of before, and the new one")
+	outbox := get[struct {
+		Messages []any `json:"messages"`
+	}](t, a, token, school+"outbox")
+	require.Len(t, outbox.Messages, 3, "two of before, and the new one")
 }
 
 // restoreInstallation returns the data directory and the database of the recorded installation.
