@@ -126,7 +126,7 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	c.AfterConnect = params.apply
 	var pool *pgxpool.Pool
 	// What one connection met awaits the others, which are as old.
-	closeReadOnly(c.ConnConfig, func() { pool.Reset() })
+	new(readOnly).watch(c, func() { pool.Reset() })
 	pool, err = pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open database pool: %w", err)

@@ -7,9 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // settings are a connection's, by name. They are set by a statement after connecting and not with
@@ -35,17 +38,27 @@ func (s settings) apply(ctx context.Context, conn *pgx.Conn) error {
 // that has become a standby, or whose operator or provider has closed it for writing.
 const readOnlyCode = "25006"
 
-// closeReadOnly closes a connection whose server has turned read-only, and calls then. The server
-// may have healed, and another one may have taken its place; an open connection does not notice
-// either.
-func closeReadOnly(c *pgx.ConnConfig, then func()) {
-	next := c.OnPgError
-	c.OnPgError = func(conn *pgconn.PgConn, e *pgconn.PgError) bool {
+// readOnly remembers when a server was last met that was read-only. It may have healed since, and
+// another one may have taken its place; an open connection does not notice either.
+type readOnly struct{ at atomic.Int64 } // in nanoseconds since 1970
+
+// suspectFor is how long no connection is used again. It is longer than the pause between two
+// attempts to write, so that none is left over from before the server healed.
+const suspectFor = 10 * time.Second
+
+// watch has the connections of a pool closed, when one of them meets such a server, by reset.
+func (r *readOnly) watch(c *pgxpool.Config, reset func()) {
+	next := c.ConnConfig.OnPgError
+	c.ConnConfig.OnPgError = func(conn *pgconn.PgConn, e *pgconn.PgError) bool {
 		if e.Code == readOnlyCode {
-			then()
+			r.at.Store(time.Now().UnixNano())
+			reset()
 			return false
 		}
 		return next(conn, e)
+	}
+	c.AfterRelease = func(*pgx.Conn) bool {
+		return time.Since(time.Unix(0, r.at.Load())) > suspectFor
 	}
 }
 

@@ -59,6 +59,7 @@ func TestAPoolHealsFromConnectionsThatAreReadOnly(t *testing.T) {
 	for range 4 { // while it lasts, each attempt is with a new connection
 		require.Error(t, write())
 	}
+	require.NoError(t, pool.Ping(t.Context()), "reading works, and leaves no connection behind")
 
 	exec(t, store.url+"&default_transaction_read_only=off",
 		fmt.Sprintf("ALTER DATABASE %s RESET default_transaction_read_only", database.Database))
