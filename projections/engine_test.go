@@ -214,6 +214,13 @@ func (n *notes) Heartbeat(context.Context, domain.Position, int64) error {
 	return n.err()
 }
 
+// heartbeats returns how many there were. Heartbeats have no other order with the test than the lock.
+func (n *notes) heartbeats() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.beats
+}
+
 func (n *notes) err() error {
 	if n.fail {
 		return errors.New("notifier is out of order")
@@ -242,7 +249,7 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 				Offsets: []int64{at.Offset, -1, at.Offset}}}, n.changes)
 			require.Equal(t, at.Offset, n.latest[at.Partition])
 			pass(1500 * time.Millisecond)
-			require.Equal(t, partitions, n.beats)
+			require.Equal(t, partitions, n.heartbeats())
 			pass(time.Minute)
 			require.Equal(t, fail, strings.Contains(logged.String(), "cannot notify of changes"))
 			w.requireReference()
