@@ -41,6 +41,7 @@ func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{},
 		raised: make(chan struct{})}
 	inner := cfg.Config
+	inner.catchup = true
 	inner.Reader = nil // one of its own, for the log that it sees
 	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions),
 		[]Notifier{PositionNotifier(c.reached)}
@@ -63,6 +64,9 @@ const catchupCheckInterval = 100 * time.Millisecond
 // FoldTo lets partitions fold up to the given offsets, exclusively, and returns when they have. It
 // fails when one of them cannot continue.
 func (c *Catchup) FoldTo(ctx context.Context, limits map[int32]int64) error {
+	if err := c.readSkips(ctx, limits); err != nil {
+		return err
+	}
 	c.log.raise(limits)
 	check := time.NewTicker(catchupCheckInterval)
 	defer check.Stop()
@@ -75,6 +79,24 @@ func (c *Catchup) FoldTo(ctx context.Context, limits map[int32]int64) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// readSkips reads what is skipped up to the limits, before they are raised.
+func (c *Catchup) readSkips(ctx context.Context, limits map[int32]int64) error {
+	topic, err := c.log.Topic(ctx)
+	if err != nil {
+		return err
+	}
+	for partition, limit := range limits {
+		start, _, err := c.log.Bounds(ctx, partition)
+		if err == nil {
+			err = c.engine.readSkips(ctx, c.log.Log, topic, partition, start, limit, c.log.until)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -99,7 +121,7 @@ func (c *Catchup) stuck() error {
 	for _, s := range c.engine.Status() {
 		if s.State == Refused {
 			faults = append(faults,
-				fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
+				fmt.Errorf("partition %d is %s: %w", s.Partition, s.State, s.cause))
 		}
 	}
 	return errors.Join(faults...)

@@ -53,6 +53,9 @@ type Config struct {
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
 	Tracer  trace.Tracer          // a span for each commit, linked to its events' traces (none)
+
+	// The skips are read by whoever sets the limits of what is folded.
+	catchup bool
 }
 
 // DefaultMaxParked is how many subjects of a school may be parked before the school is.
@@ -123,6 +126,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	workers map[int32]*worker // of the partitions that this process works on
+	skips   map[int32]*skips
 }
 
 // NewEngine returns an engine that is ready to run.
@@ -133,7 +137,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	cfg.setDefaults()
 	e := &Engine{
 		cfg: cfg, foldVersion: sanitize(cfg.Set.Version()+" "+cfg.Build, 1000),
-		workers: map[int32]*worker{},
+		workers: map[int32]*worker{}, skips: map[int32]*skips{},
 	}
 	m, err := newMetrics(cfg.Metrics, e)
 	if err != nil {
@@ -177,6 +181,8 @@ type Status struct {
 	Parked  int           `json:"parked"` // subjects
 	// Schools that are parked whole, as too many of their subjects are.
 	ParkedSchools int `json:"parked_schools,omitzero"`
+
+	cause error // of Refused
 }
 
 // Status returns the state of each partition of this process, in order.

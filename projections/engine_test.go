@@ -110,6 +110,9 @@ func (w *world) reference() *projections.Reference {
 		r.LimitParked(w.maxParked)
 	}
 	for _, rec := range w.records() {
+		r.Skip(rec)
+	}
+	for _, rec := range w.records() {
 		r.Add(rec)
 	}
 	return r

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/schoolbell/schoolbell/domain/log"
 )
 
 // lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed
@@ -20,6 +22,7 @@ type lease struct {
 	rows     *Batch
 	parked   map[SubjectKey]*ParkedSubject
 	subjects map[string]int // how many of them are subjects, by school
+	skips    *skips
 
 	batch *job      // what has been folded and not been handed over
 	jobs  chan *job // to the goroutine that commits
@@ -60,7 +63,7 @@ func (o *worker) runLease(ctx context.Context) error {
 		return err
 	}
 	s := &lease{
-		worker: o, cfg: &o.engine.cfg, claim: claim,
+		worker: o, cfg: &o.engine.cfg, claim: claim, skips: o.engine.skipsOf(claim.Partition),
 		rows:  NewBatch(o.engine.cfg.Set, claim.Next == 0),
 		batch: newJob().reset(claim.Next), jobs: make(chan *job, 1), idle: make(chan *job, 1),
 	}
@@ -151,6 +154,13 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 }
 
 func (s *lease) foldOrPark(ctx context.Context, e *entry, next []entry, misses *int) error {
+	if skip, skipped := s.skips.of(e); skipped {
+		s.skip(skip)
+		return nil
+	}
+	if _, ok := e.event.Data.(*log.EventSkipped); ok && e.fault == nil {
+		return s.takeSkip(ctx, e)
+	}
 	cause := errParkedBefore
 	if s.waitsBehind(e) == nil {
 		var err error

@@ -190,8 +190,9 @@ func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 		return nil, fmt.Errorf("read parked subjects: %w", err)
 	}
 	for i := range stored {
-		if subject := s.parked[stored[i].SubjectKey]; subject != nil && stored[i].RetryRequested {
-			subject.RetryRequested = true
+		if subject := s.parked[stored[i].SubjectKey]; subject != nil {
+			subject.RetryRequested = subject.RetryRequested || stored[i].RetryRequested
+			subject.SkipRequested = stored[i].SkipRequested
 		}
 	}
 	now := time.Now()
@@ -199,6 +200,7 @@ func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 	for _, p := range s.parked {
 		due := p.RetryRequested || !p.RetryAt.After(now) || p.FoldVersion != s.engine.foldVersion
 		switch {
+		case p.SkipRequested: // the skip is on its way
 		case p.Subject != WholeSchool && due:
 			subjects = append(subjects, p)
 		case p.Subject == WholeSchool && (due || s.hasRoom(p.School)):
@@ -244,7 +246,8 @@ func (s *lease) retry(ctx context.Context, p *ParkedSubject, limit int) error {
 		return nil
 	}
 	s.batch.touched[p.SubjectKey] = struct{}{}
-	s.batch.records++ // the release itself is something to commit
+	s.rows.MarkAll(p.School, s.batch.commit.From) // responses say how many subjects are parked
+	s.batch.records++                             // the release itself is something to commit
 	s.logger.InfoContext(ctx, "released what was parked", "school", p.School, "subject", p.Subject,
 		"events", len(records))
 	return nil
@@ -257,6 +260,10 @@ func (s *lease) retryEvent(
 	ctx context.Context, behind *ParkedSubject, e *entry,
 ) (cause, err error) {
 	parking, key := &s.batch.commit.Parking, e.subject()
+	if skip, skipped := s.skips.of(e); skipped {
+		s.skip(skip)
+		return nil, nil
+	}
 	if behind.Subject == WholeSchool && s.parked[key] != nil {
 		parking.Moved = append(parking.Moved, MovedEvent{key, e.offset()})
 		return nil, nil

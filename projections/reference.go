@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/log"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
@@ -23,7 +24,8 @@ type Reference struct {
 	tables  []plainTable
 	seen    map[referenceID]int64 // the offset at which an event was last seen
 	parked  map[referenceSubject][]int64
-	dropped int // duplicates
+	skipped map[domain.Position]string // the school
+	dropped int                        // duplicates
 }
 
 type referenceID struct {
@@ -42,7 +44,7 @@ func NewReference(set *Set, decode Decode, partitions int32, window int) *Refere
 	r := &Reference{
 		set: set, decode: decode, partitions: partitions, window: int64(window), maxParked: DefaultMaxParked,
 		batch: &Batch{set: set}, seen: map[referenceID]int64{},
-		parked: map[referenceSubject][]int64{},
+		parked: map[referenceSubject][]int64{}, skipped: map[domain.Position]string{},
 	}
 	for _, t := range set.tables {
 		for len(r.batch.rows) <= t.ordinal() {
@@ -63,6 +65,12 @@ func (r *Reference) Add(rec eventlog.Record) {
 	}
 	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
 	e := newEntry(&rec, event, fault)
+	if _, skip := e.event.Data.(*log.EventSkipped); skip && fault == nil {
+		return
+	}
+	if school, skipped := r.skipped[rec.Position]; skipped && school == e.subject().School {
+		return
+	}
 	subject := referenceSubject{rec.Position.Partition, e.subject()}
 	school := subject
 	school.Subject = WholeSchool
@@ -74,6 +82,14 @@ func (r *Reference) Add(rec eventlog.Record) {
 		r.parked[school] = append(r.parked[school], e.offset())
 	default:
 		r.parked[subject] = append(r.parked[subject], e.offset())
+	}
+}
+
+// Skip leaves out the event that a record says to skip. All of them come before the first Add.
+func (r *Reference) Skip(rec eventlog.Record) {
+	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
+	if skip, ok := skipOf(event); ok && fault == nil {
+		r.skipped[domain.Position{Partition: rec.Position.Partition, Offset: skip.Offset}] = skip.School
 	}
 }
 

@@ -33,8 +33,8 @@ func (s *simulation) start() {
 	log := s.openLog(p.cable)
 	e, err := projections.NewEngine(projections.Config{
 		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store,
-		Decode: cloudevents.Decode,
-		Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
+		Decode:    cloudevents.Decode,
+		MaxParked: simulationParked, Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
 		Logger: s.logger.With("process", s.started),
 	})
 	require.NoError(s, err)
@@ -186,7 +186,11 @@ func (s *simulation) newFlakyStore() *flakyStore {
 		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started),
 			&s.calm)
 	}
-	f := &flakyStore{Store: s.store, lookups: purpose("lookup", 0)}
+	var store projections.Store = s.store
+	if s.spoil != nil {
+		store = s.spoil(store)
+	}
+	f := &flakyStore{Store: store, lookups: purpose("lookup", 0)}
 	for n := range simulationPartitions {
 		f.claims[n], f.commits[n] = purpose("claim", n), purpose("commit", n)
 	}

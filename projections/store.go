@@ -23,11 +23,14 @@ type Store interface {
 	// Commit moves a partition from one position to another, with all that the events in between
 	// have changed. When the claim is no longer the latest, or the partition is not at c.From,
 	// nothing changes and the error is [ErrFenced], or [ErrRebuilt] if only a rebuild is the
-	// reason. After any other error but [ErrRejected] the outcome is unknown: the commit may have
+	// reason. A parked event that an operator has requested to skip is not folded: the commit fails.
+	// After any other error but [ErrRejected] the outcome is unknown: the commit may have
 	// taken place.
 	Commit(ctx context.Context, claim Claim, c *Commit) error
 	// Parked returns all parked subjects of a partition.
 	Parked(ctx context.Context, partition int32) ([]ParkedSubject, error)
+	// FindParked returns what is known about the event at an offset, and behind what it is parked.
+	FindParked(ctx context.Context, partition int32, offset int64) (SubjectKey, EventState, error)
 	// ParkedEvents returns the oldest events of a parked subject, at most limit.
 	ParkedEvents(
 		ctx context.Context, partition int32, key SubjectKey, limit int,
@@ -147,6 +150,7 @@ type ParkedSubject struct {
 	ParkedAt       time.Time
 	RetryAt        time.Time
 	RetryRequested bool   // an operator wants it retried now
+	SkipRequested  bool   // the oldest event is to be skipped, and so must not be folded
 	FoldVersion    string // of the set that last tried
 }
 
@@ -169,10 +173,12 @@ type Parking struct {
 	Events   []ParkedEvent   // new
 	Moved    []MovedEvent    // were parked with their school, and now are with their subject
 	Folded   []int64         // offsets of parked events that have been folded now
+	Skipped  []Skip          // parked or not
 	Released []SubjectKey    // subjects and schools that have no parked events left
 }
 
 // Empty reports that nothing changes.
 func (p *Parking) Empty() bool {
-	return len(p.Subjects)+len(p.Events)+len(p.Moved)+len(p.Folded)+len(p.Released) == 0
+	return len(p.Subjects)+len(p.Events)+len(p.Moved)+len(p.Folded)+
+		len(p.Skipped)+len(p.Released) == 0
 }

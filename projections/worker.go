@@ -119,6 +119,9 @@ func (w *worker) afterFailure(
 		w.logger.ErrorContext(ctx, "refusing to continue", "error", err)
 		w.setState(Refused, err)
 		return refusedRetry
+	case errors.Is(err, ErrSkippedLate):
+		w.setState(Refused, err)
+		return refusedRetry
 	case errors.Is(err, ErrRejected):
 		w.logger.WarnContext(ctx, "looking for the event whose rows the store refuses",
 			"error", err, "batch", w.batchLimit)
@@ -149,6 +152,12 @@ func (w *worker) open(ctx context.Context) (Claim, error) {
 	if claim.Next < start || claim.Next > end {
 		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start, End: end}
 	}
+	if !cfg.catchup {
+		err := w.engine.readSkips(ctx, cfg.Log, topic, n, claim.Next, end, time.Time{})
+		if err != nil {
+			return Claim{}, err
+		}
+	}
 	w.readAhead.seek(topic, claim.Next, end)
 	return claim, nil
 }
@@ -156,7 +165,7 @@ func (w *worker) open(ctx context.Context) (Claim, error) {
 func (w *worker) setState(s State, reason error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status.State, w.status.Reason = s, ""
+	w.status.State, w.status.Reason, w.status.cause = s, "", reason
 	if reason != nil {
 		w.status.Reason = reason.Error()
 	}

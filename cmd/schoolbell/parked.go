@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
@@ -20,6 +22,7 @@ type parkedCommand struct {
 	List  parkedListCommand  `cmd:"" help:"List the parked subjects, and why they are parked."`
 	Show  parkedShowCommand  `cmd:"" help:"Print the events of a parked subject."`
 	Retry parkedRetryCommand `cmd:"" help:"Retry parked subjects now."`
+	Skip  parkedSkipCommand  `cmd:"" help:"Give up the first parked event of a subject, for good."`
 }
 
 func (*parkedCommand) Help() string {
@@ -181,4 +184,48 @@ func (c *parkedRetryCommand) Run(ctx context.Context, io streams) error {
 		)
 		return err
 	})
+}
+
+type parkedSkipCommand struct {
+	remote `embed:""`
+
+	School   string `arg:"" help:"School of the subject."`
+	Subject  string `arg:"" help:"The subject; '' for a school that is parked whole."`
+	Reason   string `required:"" placeholder:"TEXT" help:"Why; it is in the log for ever."`
+	Position string `placeholder:"POSITION" help:"Skip only the event there, for example 7:1042."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+}
+
+func (*parkedSkipCommand) Help() string {
+	return `Appends to the log that the subject's first parked event is folded by nobody: neither now nor by a rebuild or a
+later version. The later events of the subject are then folded in order. What was planned because of the event stays.
+It is final; report the same fact with a new event. Exits with 1 when the subject is not parked.
+
+Examples:
+
+  schoolbell parked skip school-001 st-0042 --reason "sent by a test system"
+  schoolbell parked skip school-001 st-0042 --position 7:1042 --reason "sent by a test system"`
+}
+
+func (c *parkedSkipCommand) Run(ctx context.Context, io streams) error {
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	query := url.Values{"subject": {c.Subject}, "reason": {c.Reason}}
+	if c.Position != "" {
+		query.Set("position", c.Position)
+	}
+	var done httpapi.Skipped
+	if err := api.Post(ctx, operationsPath+"/schools/"+url.PathEscape(c.School)+"/parked/skip?"+
+		query.Encode(), &done); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(io.out, done)
+	}
+	_, err = fmt.Fprintf(io.out, "The event at %s is skipped, as the log says at %s.\n",
+		done.Position, done.By)
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/document"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
+	"github.com/schoolbell/schoolbell/domain/log"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
 )
@@ -29,6 +30,7 @@ var facts = slices.Concat(
 	announcement.Facts,
 	delivery.Facts,
 	document.Facts,
+	log.Facts,
 )
 
 var byType = index(facts)

@@ -62,6 +62,9 @@ type Deps struct {
 	// Revoke refuses tokens in all processes from now on; nil: there is no route for it.
 	Revoke func(context.Context, auth.Revocation) error
 
+	// Skip gives up a parked event; nil: there is no route for it.
+	Skip func(context.Context, SkipRequest) (Skipped, error)
+
 	Consumers *Consumers // nil: deliveries can be read, but not decided about; needs Tables
 
 	Metrics prometheus.Registerer
@@ -194,6 +197,9 @@ func (a *API) routes() error {
 	}
 	if a.deps.Revoke != nil {
 		a.revokeRoute()
+	}
+	if a.deps.Skip != nil {
+		a.skipRoute()
 	}
 	if a.deps.Consumers != nil {
 		a.consumerRoutes()

@@ -210,6 +210,21 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	require.Equal(t, []bool{false, true},
 		[]bool{stored[0].RetryRequested, stored[1].RetryRequested})
 
+	// From the request on, the event is not folded, although its skip is not in the log.
+	elm := projections.SubjectKey{School: "elm", Subject: "ana"}
+	_, err = store.RequestSkip(t.Context(), elm, &domain.Position{Offset: 7})
+	require.ErrorIs(t, err, projections.ErrNotParked, "it is elsewhere")
+	for range 2 {
+		at, err := store.RequestSkip(t.Context(), elm, &domain.Position{Offset: 1})
+		require.NoError(t, err)
+		require.Equal(t, domain.Position{Offset: 1}, at)
+	}
+	stored, err = store.Parked(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, true}, []bool{stored[0].SkipRequested, stored[1].SkipRequested})
+	fold := projections.Commit{From: 2, To: 2, Parking: projections.Parking{Folded: []int64{1}}}
+	require.ErrorContains(t, store.Commit(t.Context(), claim, &fold), "0:1 is to be skipped")
+
 	api, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.API})
 	require.NoError(t, err)
 	defer api.Close()

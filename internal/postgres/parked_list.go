@@ -41,6 +41,34 @@ func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]Park
 	return all, nil
 }
 
+// RequestSkip makes sure that the oldest event of a parked subject, or of a school that is parked
+// whole, is folded no more, and returns its position. When a position is given, it must be that
+// event's. The skip itself is an event of the log: whoever calls this appends it. Until that has
+// been folded the event stays parked, so the same may be requested again.
+func (s *ProjectionStore) RequestSkip(
+	ctx context.Context, key projections.SubjectKey, only *domain.Position,
+) (domain.Position, error) {
+	partition, offset := int32(-1), int64(-1)
+	if only != nil {
+		partition, offset = only.Partition, only.Offset
+	}
+	found, err := collect(ctx, s, func(row pgx.CollectableRow) (at domain.Position, err error) {
+		return at, row.Scan(&at.Partition, &at.Offset)
+	}, `UPDATE parked_events e SET skip_requested = true FROM parked_subjects u
+		WHERE u.set_name = $1 AND u.school = $2 AND u.subject = $3
+			AND e.set_name = u.set_name AND e.partition = u.partition
+			AND e.log_offset = u.first_offset
+			AND ($4 < 0 OR e.partition = $4 AND e.log_offset = $5)
+		RETURNING e.partition, e.log_offset`, s.name, key.School, key.Subject, partition, offset)
+	switch {
+	case err != nil:
+		return domain.Position{}, fmt.Errorf("request to skip a parked event: %w", err)
+	case len(found) == 0:
+		return domain.Position{}, projections.ErrNotParked
+	}
+	return found[0], nil
+}
+
 // RequestRetry makes the partitions' workers retry parked subjects now: of a school and a subject,
 // either of which may be empty for all. It returns how many there are.
 func (s *ProjectionStore) RequestRetry(ctx context.Context, school, subject string) (int64, error) {

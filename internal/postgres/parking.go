@@ -43,9 +43,17 @@ func (s *ProjectionStore) park(p *pipeline, partition int32, c *projections.Park
 			s.name, partition, m.Offset, m.Subject)
 	}
 	for _, offset := range c.Folded {
+		p.execParams(`SELECT unpark($1, $2, $3)`, s.name, partition, offset)
+	}
+	for i := range c.Skipped {
+		k := &c.Skipped[i]
 		p.execParams(`DELETE FROM parked_events WHERE set_name = $1 AND partition = $2
-			AND log_offset = $3`,
-			s.name, partition, offset)
+			AND log_offset = $3`, s.name, partition, k.Offset)
+		p.execParams(`
+			INSERT INTO skipped_events (set_name, partition, log_offset, school, skipped_by,
+				reason, actor, skipped_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+			s.name, partition, k.Offset, k.School, k.By, k.Reason, k.Actor, k.At)
 	}
 	for _, key := range c.Released {
 		p.execParams(`DELETE FROM parked_subjects WHERE set_name = $1 AND partition = $2
@@ -114,13 +122,33 @@ func (s *ProjectionStore) Parked(
 ) ([]projections.ParkedSubject, error) {
 	return collect(ctx, s, func(row pgx.CollectableRow) (u projections.ParkedSubject, err error) {
 		err = row.Scan(&u.School, &u.Subject, &u.FirstOffset, &u.Reason, &u.Attempts,
-			&u.ParkedAt, &u.RetryAt, &u.RetryRequested, &u.FoldVersion)
+			&u.ParkedAt, &u.RetryAt, &u.RetryRequested, &u.FoldVersion, &u.SkipRequested)
 		u.ParkedAt, u.RetryAt = u.ParkedAt.UTC(), u.RetryAt.UTC()
 		return u, err
 	}, `SELECT school, subject, first_offset, reason, attempts, parked_at, retry_at,
-			retry_requested, fold_version
-		FROM parked_subjects WHERE set_name = $1 AND partition = $2 ORDER BY first_offset`,
+			retry_requested, fold_version, EXISTS (SELECT FROM parked_events e
+				WHERE e.set_name = u.set_name AND e.partition = u.partition
+				AND e.log_offset = u.first_offset AND e.skip_requested)
+		FROM parked_subjects u WHERE set_name = $1 AND partition = $2 ORDER BY first_offset`,
 		s.name, partition)
+}
+
+// FindParked implements [projections.Store].
+func (s *ProjectionStore) FindParked(
+	ctx context.Context, partition int32, offset int64,
+) (key projections.SubjectKey, state projections.EventState, err error) {
+	found, err := collect(ctx, s, func(row pgx.CollectableRow) (projections.SubjectKey, error) {
+		var key projections.SubjectKey
+		return key, row.Scan(&key.School, &key.Subject, &state)
+	}, `SELECT school, subject, $4::int FROM parked_events
+		WHERE set_name = $1 AND partition = $2 AND log_offset = $3
+		UNION ALL SELECT school, '', $5::int FROM skipped_events
+		WHERE set_name = $1 AND partition = $2 AND log_offset = $3`,
+		s.name, partition, offset, projections.IsParked, projections.IsSkipped)
+	if err != nil || len(found) == 0 {
+		return key, projections.NotParked, err
+	}
+	return found[0], state, nil
 }
 
 // ParkedEvents implements [projections.Store].

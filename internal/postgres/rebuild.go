@@ -74,8 +74,11 @@ func (b *Shadow) Rebuild(ctx context.Context) (result *RebuildResult, err error)
 		names = nil
 	}
 	result, err = s.rebuild(ctx, names)
-	if errors.Is(err, errParkedDiffer) {
+	switch {
+	case errors.Is(err, errParkedDiffer):
 		result, err = s.rebuild(ctx, nil)
+	case errors.Is(err, projections.ErrSkippedLate):
+		result, err = s.rebuild(ctx, names)
 	}
 	return result, err
 }
@@ -265,10 +268,13 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 		return err
 	}
 	if differ {
+		if err := s.checkSkipping(ctx, tx); err != nil {
+			return err
+		}
 		if len(s.rebuilt) < len(s.Engine.Set.Projections()) {
 			return errParkedDiffer
 		}
-		for _, table := range []string{"parked_events", "parked_subjects"} {
+		for _, table := range []string{"parked_events", "parked_subjects", "skipped_events"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+where, s.Engine.Name,
 				s.School); err != nil {
 				return err
@@ -282,6 +288,25 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 	}
 	_, err := tx.Exec(ctx, "SET LOCAL ROLE NONE")
 	return err
+}
+
+// checkSkipping makes sure that no event is about to be skipped: the live tables know that before it
+// is in the log, and the shadow tables may have folded the event.
+func (s *shadowTables) checkSkipping(ctx context.Context, tx pgx.Tx) error {
+	var partition int32
+	var offset int64
+	var school, subject string
+	err := tx.QueryRow(ctx, `SELECT partition, log_offset, school, subject FROM parked_events
+		WHERE set_name = $1 AND ($2 = '' OR school = $2) AND skip_requested LIMIT 1`,
+		s.Engine.Name, s.School).Scan(&partition, &offset, &school, &subject)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("the event at %d:%d is about to be skipped: run `schoolbell parked skip %s "+
+		"%s` again, and then the rebuild", partition, offset, school, subject)
 }
 
 // exchangeTables moves the live tables out of the way and the others to where they were, and the

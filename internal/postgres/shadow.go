@@ -39,7 +39,8 @@ func (b *Shadow) report(stage string, folded, total int64) {
 var ErrAlreadyRunning = errors.New("another rebuild or verification is already running")
 
 // engineTables are the engine's own; a shadow schema has a set of them.
-var engineTables = []string{"checkpoints", "fold_versions", "parked_subjects", "parked_events"}
+var engineTables = []string{"checkpoints", "fold_versions", "parked_subjects", "parked_events",
+	"skipped_events"}
 
 // shadowTables are tables in a schema of their own, and the engine that folds the log into them.
 type shadowTables struct {

@@ -125,8 +125,21 @@ func (s *shadowTables) compare(ctx context.Context, live pgx.Tx) (*VerifyResult,
 	if err := s.compareTable(ctx, result, parkedSchema, where, live, shadow); err != nil {
 		return nil, fmt.Errorf("compare parked events: %w", err)
 	}
+	if err := s.compareTable(ctx, result, skippedSchema, where, live, shadow); err != nil {
+		return nil, fmt.Errorf("compare skipped events: %w", err)
+	}
 	return result, nil
 }
+
+// skippedSchema has the columns of skipped events that must be the same.
+var skippedSchema = &projections.Schema{Name: "skipped_events", Keys: 2,
+	Columns: []projections.Column{
+		{Name: "partition", Kind: projections.KindInt, Key: true},
+		{Name: "log_offset", Kind: projections.KindInt, Key: true},
+		{Name: "school", Kind: projections.KindText},
+		{Name: "skipped_by", Kind: projections.KindInt},
+		{Name: "reason", Kind: projections.KindText},
+	}}
 
 // parkedSchema has the columns of parked events that must be the same.
 var parkedSchema = &projections.Schema{Name: "parked_events", Keys: 2,

@@ -35,6 +35,9 @@ type partition struct {
 	claim   projections.Claim
 	parked  map[projections.SubjectKey]projections.ParkedSubject
 	events  map[int64]projections.ParkedEvent
+
+	skipping map[int64]bool // parked events that an operator has requested to skip
+	skipped  map[int64]projections.Skip
 }
 
 type row struct {
@@ -65,7 +68,8 @@ func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.C
 		p = &partition{
 			topicID: topicID, claim: projections.Claim{Partition: n},
 			parked: map[projections.SubjectKey]projections.ParkedSubject{},
-			events: map[int64]projections.ParkedEvent{},
+			events: map[int64]projections.ParkedEvent{}, skipping: map[int64]bool{},
+			skipped: map[int64]projections.Skip{},
 		}
 		s.partitions[n] = p
 	}
@@ -115,6 +119,11 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 	if s.fenced && (p == nil || p.claim.Epoch != claim.Epoch || p.claim.Next != c.From) {
 		return projections.ErrFenced
 	}
+	for _, offset := range c.Parking.Folded {
+		if p.skipping[offset] {
+			return fmt.Errorf("event at offset %d is to be skipped", offset)
+		}
+	}
 	for _, ch := range changes {
 		if _, exists := s.tables[ch.schema.Name][ch.key]; exists && ch.added {
 			return fmt.Errorf("table %s has key %q already: %w", ch.schema.Name, ch.key,
@@ -150,6 +159,11 @@ func (p *partition) park(c *projections.Parking) {
 	}
 	for _, offset := range c.Folded {
 		delete(p.events, offset)
+	}
+	for _, skip := range c.Skipped {
+		delete(p.events, skip.Offset)
+		delete(p.skipping, skip.Offset)
+		p.skipped[skip.Offset] = skip
 	}
 	for _, key := range c.Released {
 		delete(p.parked, key)
@@ -214,9 +228,57 @@ func (s *Store) Parked(_ context.Context, n int32) ([]projections.ParkedSubject,
 	if p == nil {
 		return nil, nil
 	}
-	return slices.SortedFunc(maps.Values(p.parked), func(a, b projections.ParkedSubject) int {
+	all := slices.SortedFunc(maps.Values(p.parked), func(a, b projections.ParkedSubject) int {
 		return cmp.Compare(a.FirstOffset, b.FirstOffset)
-	}), nil
+	})
+	for i := range all {
+		all[i].SkipRequested = p.skipping[all[i].FirstOffset]
+	}
+	return all, nil
+}
+
+// FindParked implements [projections.Store].
+func (s *Store) FindParked(
+	_ context.Context, n int32, offset int64,
+) (projections.SubjectKey, projections.EventState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[n]; p != nil {
+		if e, parked := p.events[offset]; parked {
+			return e.SubjectKey, projections.IsParked, nil
+		}
+		if _, skipped := p.skipped[offset]; skipped {
+			return projections.SubjectKey{}, projections.IsSkipped, nil
+		}
+	}
+	return projections.SubjectKey{}, projections.NotParked, nil
+}
+
+// RequestSkip makes sure that the oldest event of a parked subject is not folded any more, and
+// returns its offset. It is false when the subject is not parked.
+func (s *Store) RequestSkip(n int32, key projections.SubjectKey) (offset int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[n]
+	if p == nil {
+		return 0, false
+	}
+	subject, parked := p.parked[key]
+	if _, there := p.events[subject.FirstOffset]; !parked || !there {
+		return 0, false
+	}
+	p.skipping[subject.FirstOffset] = true
+	return subject.FirstOffset, true
+}
+
+// Skipped returns the skipped events of a partition, by their offsets.
+func (s *Store) Skipped(n int32) map[int64]projections.Skip {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[n]; p != nil {
+		return maps.Clone(p.skipped)
+	}
+	return nil
 }
 
 // ParkedEvents implements [projections.Store].

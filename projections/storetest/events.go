@@ -6,6 +6,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/log"
 	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
@@ -27,6 +28,8 @@ func Event(school string, n int, data domain.Event) *domain.Envelope {
 		e.Type = student.TypeEnrolled
 	case *student.Withdrawn:
 		e.Type = student.TypeWithdrawn
+	case *log.EventSkipped:
+		e.Type, e.Source = log.TypeEventSkipped, "schoolbell/operators"
 	}
 	return e
 }
@@ -48,6 +51,11 @@ func Enrol(pupil, class string) *student.Enrolled {
 // Withdraw is a pupil's leaving.
 func Withdraw(pupil string) *student.Withdrawn {
 	return &student.Withdrawn{StudentID: pupil, On: domain.NewDate(2026, 10, 1)}
+}
+
+// Skip says that an event is folded by nobody.
+func Skip(at domain.Position) *log.EventSkipped {
+	return &log.EventSkipped{Position: at.String(), Reason: "so decided"}
 }
 
 // Record encodes an event as it is in the log. It panics on an event that cannot be encoded.

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T, set *projections.Set) Store) {
 		{"P4 a refused commit changes nothing", testRefused},
 		{"rows of an append-only table are added once", testAppendOnly},
 		{"parked events stay in order until they are folded", testParking},
+		{"parked events move to their subject, and are skipped", testSkips},
 		{"partitions do not disturb each other", testPartitions},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -281,6 +282,41 @@ func testParking(t *testing.T, b *storeTest) {
 		b.store.Commit(t.Context(), claim, &projections.Commit{From: 3, To: 3, Parking: release}))
 	require.Empty(t, b.parked(0))
 	require.Empty(t, b.parkedEvents(key, 10))
+}
+
+func testSkips(t *testing.T, b *storeTest) {
+	claim := b.claim(0)
+	school, cy := projections.SubjectKey{School: "s"}, projections.SubjectKey{School: "s", Subject: "cy"}
+	state := func(offset int64, key projections.SubjectKey, want projections.EventState) {
+		t.Helper()
+		found, state, err := b.store.FindParked(t.Context(), 0, offset)
+		require.NoError(t, err)
+		require.Equal(t, want, state)
+		require.Equal(t, key, found)
+	}
+	parked := parking("s", projections.WholeSchool, 0)
+	parked.Events = append(parked.Events, parkedEvent(school, 1))
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 0, To: 2, Parking: parked}))
+	state(1, school, projections.IsParked)
+	moved := parking("s", "cy", 1)
+	moved.Events, moved.Moved = nil, []projections.MovedEvent{{SubjectKey: cy, Offset: 1}}
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 2, To: 2, Parking: moved}))
+	state(1, cy, projections.IsParked)
+	require.Len(t, b.parkedEvents(school, 10), 1)
+	require.Len(t, b.parkedEvents(cy, 10), 1)
+
+	skip := projections.Parking{Skipped: []projections.Skip{
+		{School: "s", Offset: 1, By: 2, Reason: "so", Actor: "op", At: epoch},
+	}, Released: []projections.SubjectKey{cy}}
+	require.NoError(t,
+		b.store.Commit(t.Context(), claim, &projections.Commit{From: 2, To: 3, Parking: skip}))
+	_, is, err := b.store.FindParked(t.Context(), 0, 1)
+	require.NoError(t, err)
+	require.Equal(t, projections.IsSkipped, is)
+	state(2, projections.SubjectKey{}, projections.NotParked)
+	require.Empty(t, b.parkedEvents(cy, 10))
 }
 
 func testPartitions(t *testing.T, b *storeTest) {

@@ -369,6 +369,12 @@ func (discardStore) Parked(context.Context, int32) ([]projections.ParkedSubject,
 	return nil, nil
 }
 
+func (discardStore) FindParked(
+	context.Context, int32, int64,
+) (key projections.SubjectKey, state projections.EventState, err error) {
+	return key, state, nil
+}
+
 func (discardStore) ParkedEvents(
 	context.Context, int32, projections.SubjectKey, int,
 ) ([]eventlog.Record, error) {

@@ -64,6 +64,9 @@ func (p *program) wireRoles(ctx context.Context) error {
 		if err := p.wireQueries(ctx, &deps); err != nil {
 			return err
 		}
+		if err := p.wireSkip(ctx, set, &deps); err != nil {
+			return err
+		}
 		notifiers = append(notifiers, projections.PositionNotifier(deps.Positions.Reached))
 	}
 	if p.cfg.Has(config.RoleRealtime) {

@@ -1,0 +1,64 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections"
+)
+
+// SkipRequest names a parked event that is to be folded by nobody.
+type SkipRequest struct {
+	Key    projections.SubjectKey
+	Only   *domain.Position // if given, the event must be there
+	Reason string
+	Actor  string
+}
+
+// Skipped says which event will be folded by nobody, and where the log says so.
+type Skipped struct {
+	Position domain.Position `json:"position" doc:"Of the skipped event"`
+	By       domain.Position `json:"by" doc:"Of the event that says so; a read with it in Schoolbell-Min-Position shows the result"`
+}
+
+type skipInput struct {
+	School   string `path:"school" maxLength:"128"`
+	Subject  string `query:"subject" maxLength:"128" doc:"The parked subject; without it, the school, which must be parked whole"`
+	Reason   string `query:"reason" required:"true" minLength:"1" maxLength:"1000" doc:"Why; it is in the log for ever"`
+	Position string `query:"position" maxLength:"64" doc:"Where the event must be, for example 7:1042"`
+}
+
+// skipRoute adds the route that gives up a parked event.
+func (a *API) skipRoute() {
+	operation(a, huma.Operation{
+		OperationID: "skip-parked-event", Method: http.MethodPost,
+		Path:    operationsPath + "/schools/{school}/parked/skip",
+		Summary: "Skip the first parked event of a subject",
+		Description: "The event is folded by nobody from now on, also not by a rebuild or a " +
+			"later version, and the later events of the subject are folded in order. What was " +
+			"planned because of it stays. It is final: report the same fact with a new event. " +
+			"409 when the subject is not parked, or the event at the position is not its first.",
+		Errors: []int{409, 422},
+	}, func(ctx context.Context, req *request, in *skipInput) (*response[Skipped], error) {
+		skip := SkipRequest{
+			Key:    projections.SubjectKey{School: in.School, Subject: in.Subject},
+			Reason: in.Reason, Actor: req.bearer.Subject,
+		}
+		if in.Position != "" {
+			at, err := domain.ParsePosition(in.Position)
+			if err != nil {
+				return nil, wrongParameter("position", "must be partition:offset, for example 7:1042")
+			}
+			skip.Only = &at
+		}
+		skipped, err := a.deps.Skip(ctx, skip)
+		if errors.Is(err, projections.ErrNotParked) {
+			return nil, problem(http.StatusConflict, "%s", projections.ErrNotParked)
+		}
+		return &response[Skipped]{skipped}, err
+	})
+}
