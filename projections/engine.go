@@ -25,8 +25,8 @@ type Log = eventlog.Source
 type Config struct {
 	Name      string // of the set: the store holds positions under it; required
 	GroupID   string // by which processes share partitions (the name)
-	Set       *Set // required
-	Log       Log  // required
+	Set       *Set   // required
+	Log       Log    // required
 	Group     eventlog.Group
 	Store     Store
 	Decode    Decode

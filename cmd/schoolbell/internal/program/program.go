@@ -129,10 +129,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
 	})
-	p.health.Add(telemetry.Check{Name: "log", Probe: func(ctx context.Context) error {
-		_, err := p.events.Topic(ctx)
-		return err
-	}})
+	p.wireLogHealth()
 	return p.wireRoles(ctx)
 }
 
