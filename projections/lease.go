@@ -15,11 +15,11 @@ import (
 // back.
 type lease struct {
 	*worker
-	cfg    *Config
-	claim  Claim
-	rows   *Batch
-	parked map[SubjectKey]*ParkedSubject
-	paused bool // too many subjects are parked
+	cfg      *Config
+	claim    Claim
+	rows     *Batch
+	parked   map[SubjectKey]*ParkedSubject
+	subjects map[string]int // how many of them are subjects, by school
 
 	batch *job      // what has been folded and not been handed over
 	jobs  chan *job // to the goroutine that commits
@@ -100,7 +100,7 @@ func (s *lease) fold(ctx context.Context) error {
 	}
 	for {
 		room, more := s.batchLimit-s.batch.records, s.readAhead.more
-		if s.paused || room <= 0 {
+		if room <= 0 {
 			room, more = 0, nil
 		}
 		if entries := s.readAhead.take(room); len(entries) > 0 {
@@ -136,14 +136,8 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
 		} else if !e.otherSchool {
-			cause, err := s.foldEntry(ctx, e, entries[i+1:], &misses)
-			if err != nil {
+			if err := s.foldOrPark(ctx, e, entries[i+1:], &misses); err != nil {
 				return err
-			}
-			if cause != nil && !s.park(ctx, e, cause) {
-				s.pause(ctx)
-				s.readAhead.putBack(len(entries) - i)
-				break
 			}
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
 			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
@@ -156,6 +150,20 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 	return nil
 }
 
+func (s *lease) foldOrPark(ctx context.Context, e *entry, next []entry, misses *int) error {
+	cause := errParkedBefore
+	if s.waitsBehind(e) == nil {
+		var err error
+		if cause, err = s.foldEntry(ctx, e, next, misses); err != nil {
+			return err
+		}
+	}
+	if cause != nil {
+		s.park(ctx, e, cause)
+	}
+	return nil
+}
+
 // foldEntry folds one entry, looking up the rows that it and the next ones need. It returns a cause
 // when the entry must be parked, and an error when the store fails.
 func (s *lease) foldEntry(
@@ -164,8 +172,6 @@ func (s *lease) foldEntry(
 	switch {
 	case e.fault != nil:
 		return e.fault, nil
-	case s.isParked(e):
-		return errParkedBefore, nil
 	case len(s.refused) > 0 && s.refused[e.offset()] != nil:
 		return s.refused[e.offset()], nil
 	}
@@ -179,7 +185,8 @@ func (s *lease) foldEntry(
 		ahead := min(len(next), max(len(next)>>*misses, 64))
 		*misses++
 		for i := range next[:ahead] {
-			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil && !s.isParked(n) {
+			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil &&
+				s.waitsBehind(n) == nil {
 				s.rows.Probe(n.event)
 			}
 		}

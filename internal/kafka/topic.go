@@ -178,17 +178,17 @@ func (l *Log) unfit(m *metadata, settings map[string]string) (faults []topicFaul
 			policy,
 		)
 	}
-	kept := number("retention.ms")
+	retained := number("retention.ms")
 	switch wanted := l.config.Retention.Milliseconds(); {
-	case kept < 0:
+	case retained < 0:
 	case wanted == 0:
 		fault("retention.ms",
 			"the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention",
-			time.Duration(kept)*time.Millisecond,
+			time.Duration(retained)*time.Millisecond,
 		)
-	case kept < wanted:
+	case retained < wanted:
 		fault("retention.ms", "the topic retains records for %s but %s is configured: set its retention.ms to %d",
-			time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+			time.Duration(retained)*time.Millisecond, l.config.Retention, wanted)
 	}
 	if n := number("retention.bytes"); n >= 0 {
 		fault("retention.bytes", "the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)
