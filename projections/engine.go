@@ -52,6 +52,8 @@ type Config struct {
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
 	Tracer  trace.Tracer          // a span for each commit, linked to its events' traces (none)
+
+	quiet bool // does not report unusable records, as others have
 }
 
 // Validate reports all faults at once.
