@@ -23,11 +23,10 @@ type Log = eventlog.Source
 
 // Config configures an engine. A zero value means the default in parentheses.
 type Config struct {
-	// Name of the set: the store holds positions under it, and processes share partitions by it;
-	// required.
-	Name      string
-	Set       *Set // required
-	Log       Log  // required
+	Name      string // of the set: the store holds positions under it; required
+	GroupID   string // by which processes share partitions (the name)
+	Set       *Set   // required
+	Log       Log    // required
 	Group     eventlog.Group
 	Store     Store
 	Decode    Decode
@@ -36,11 +35,13 @@ type Config struct {
 	// Reader of Log, which this process shares (one of the engine's own, with Decode and Window).
 	Reader *eventlog.Reader
 	// Window is within how many records a repeated event is a duplicate (eventlog.DefaultWindow).
-	Window            int
-	MaxBatch          int // events in one commit (8,000)
-	MaxReadAhead      int // bytes of the log held in memory for each partition, about (32 MiB)
-	MaxRows           int // rows held in memory for each partition, about (100,000)
-	MaxParkedSubjects int // for each partition; with more it pauses (1,000)
+	Window       int
+	MaxBatch     int // events in one commit (8,000)
+	MaxReadAhead int // bytes of the log held in memory for each partition, about (32 MiB)
+	MaxRows      int // rows held in memory for each partition, about (100,000)
+	// MaxParked is how many subjects of one school may be parked; beyond it all later events of the
+	// school are (1,000). Tables that are to be compared need the same.
+	MaxParked int
 	// ParkedRetry is the pause before the first retry of a parked subject (1 min). It doubles with
 	// each attempt up to ParkedRetryMax (1 h).
 	ParkedRetry, ParkedRetryMax time.Duration
@@ -55,6 +56,9 @@ type Config struct {
 
 	quiet bool // does not report unusable records, as others have
 }
+
+// DefaultMaxParked is how many subjects of a school may be parked before the school is.
+const DefaultMaxParked = 1000
 
 // Validate reports all faults at once.
 func (c *Config) Validate() error {
@@ -82,7 +86,7 @@ func (c *Config) Validate() error {
 		{c.MaxBatch, "batch limit"},
 		{c.MaxReadAhead, "read-ahead"},
 		{c.MaxRows, "row limit"},
-		{c.MaxParkedSubjects, "limit of parked subjects"},
+		{c.MaxParked, "limit of parked subjects"},
 		{int(c.ParkedRetry), "pause before a retry"},
 		{int(c.ParkedRetryMax), "longest pause before a retry"},
 		{int(c.CommitTimeout), "commit timeout"},
@@ -96,10 +100,11 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) setDefaults() {
+	c.GroupID = cmp.Or(c.GroupID, c.Name)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 8000)
 	c.MaxReadAhead = cmp.Or(c.MaxReadAhead, 32<<20)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
-	c.MaxParkedSubjects = cmp.Or(c.MaxParkedSubjects, 1000)
+	c.MaxParked = cmp.Or(c.MaxParked, DefaultMaxParked)
 	c.ParkedRetry = cmp.Or(c.ParkedRetry, time.Minute)
 	c.ParkedRetryMax = cmp.Or(c.ParkedRetryMax, time.Hour)
 	c.CommitTimeout = cmp.Or(c.CommitTimeout, 30*time.Second)
@@ -145,7 +150,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 // Run ends with a [*VersionError] when other folds have made the tables, and leaves the partitions
 // to programs that have those. It may be called again.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.cfg.Group.Consume(ctx, "schoolbell-"+e.cfg.Name, e.work); err != nil {
+	if err := e.cfg.Group.Consume(ctx, e.cfg.GroupID, e.work); err != nil {
 		return fmt.Errorf("share out partitions of %s: %w", e.cfg.Name, err)
 	}
 	return nil
@@ -158,7 +163,6 @@ type State string
 const (
 	Starting State = "starting" // claiming, or reading back for duplicates
 	Running  State = "running"
-	Paused   State = "paused"  // too many subjects are parked
 	Failing  State = "failing" // a dependency does not work; retried
 	Refused  State = "refused" // the log does not fit the tables; an operator must act
 )
@@ -167,12 +171,14 @@ const (
 type Status struct {
 	Partition int32           `json:"partition"`
 	State     State           `json:"state"`
-	Reason    string          `json:"reason,omitzero"` // of Paused, Failing and Refused
+	Reason    string          `json:"reason,omitzero"` // of Failing and Refused
 	Position  domain.Position `json:"position"`        // of the last event in the tables
 	Lag       int64           `json:"lag"`             // records after it
 	// since the oldest of them was appended, if it has been read
 	LagTime time.Duration `json:"-"`
 	Parked  int           `json:"parked"` // subjects
+	// Schools that are parked whole, as too many of their subjects are.
+	ParkedSchools int `json:"parked_schools,omitzero"`
 }
 
 // Status returns the state of each partition of this process, in order.

@@ -168,10 +168,10 @@ func (w *worker) setPosition(next int64) {
 	w.status.Position.Offset = next - 1
 }
 
-func (w *worker) setParked(subjects int) {
+func (w *worker) setParked(subjects, schools int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status.Parked = subjects
+	w.status.Parked, w.status.ParkedSchools = subjects, schools
 }
 
 // currentStatus is the state of the last lease, as amended by what the read-ahead observes
