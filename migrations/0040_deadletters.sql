@@ -1,6 +1,6 @@
 -- owner: eventlog/deadletter
 --
--- Single records that cannot be used.
+-- Single records that nobody can use.
 
 -- +goose Up
 
@@ -13,7 +13,7 @@ CREATE TABLE schoolbell.deadletters (
 	partition   integer NOT NULL,
 	log_offset  bigint NOT NULL,
 	last_offset bigint NOT NULL,           -- of a batch, else the same
-	school      text COLLATE "C" NOT NULL, -- empty when it cannot be determined
+	school      text COLLATE "C" NOT NULL, -- empty when it cannot be told
 	event_id    text NOT NULL,
 	type        text NOT NULL,
 	faults      jsonb NOT NULL,

@@ -8,8 +8,8 @@ ALTER TABLE schoolbell.checkpoints
 	ADD COLUMN tables  bigint NOT NULL DEFAULT 0, -- the epoch of the latest exchange; what was read from earlier tables is out of date
 	ADD COLUMN claimed bigint NOT NULL DEFAULT 0; -- while exchanged: the epoch of the claim before the exchanges
 
--- advance as before, but SB002 also after several exchanges in a row. Only the row of a worker that rebuilds alone
--- have fenced has its epoch in claimed. (The first condition is for an exchange by a version that does not write it.)
+-- advance as before, but SB002 also after several exchanges in a row. Only the row of a worker that nobody but rebuilds
+-- has fenced has its epoch in claimed. (The first condition is for an exchange by a version that does not write it.)
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION schoolbell.advance(of_set text, of_partition integer, my_epoch bigint, from_position bigint, to_position bigint)
 RETURNS void LANGUAGE plpgsql AS $$

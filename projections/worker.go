@@ -60,7 +60,7 @@ func (e *Engine) work(ctx context.Context, a eventlog.Assignment) error {
 
 const (
 	restartMin   = 50 * time.Millisecond
-	restartMax   = 5 * time.Second
+	restartMax   = 3 * time.Second // so that a server that has healed is used within five seconds
 	refusedRetry = 15 * time.Second
 	// By then the group has noticed to whom the partition belongs, and ends the assignment.
 	fencedRetry = 10 * time.Second
