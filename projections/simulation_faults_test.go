@@ -31,12 +31,16 @@ func (s *simulation) start() {
 	ctx, cancel := context.WithCancel(s.Context())
 	p := &process{cable: &cable{network: s.network}, store: s.newFlakyStore(), kill: cancel}
 	log := s.openLog(p.cable)
-	e, err := projections.NewEngine(projections.Config{
+	cfg := projections.Config{
 		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store,
 		Decode:    cloudevents.Decode,
 		MaxParked: simulationParked, Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
 		Logger: s.logger.With("process", s.started),
-	})
+	}
+	if s.bug != nil {
+		s.bug(&cfg)
+	}
+	e, err := projections.NewEngine(cfg)
 	require.NoError(s, err)
 	s.processes = append(s.processes, p)
 	s.ended.Go(func() {
@@ -186,11 +190,7 @@ func (s *simulation) newFlakyStore() *flakyStore {
 		return newDice(s.seed, fmt.Sprintf("%s of partition %d by process %d", what, n, s.started),
 			&s.calm)
 	}
-	var store projections.Store = s.store
-	if s.spoil != nil {
-		store = s.spoil(store)
-	}
-	f := &flakyStore{Store: store, lookups: purpose("lookup", 0)}
+	f := &flakyStore{Store: s.store, lookups: purpose("lookup", 0)}
 	for n := range simulationPartitions {
 		f.claims[n], f.commits[n] = purpose("claim", n), purpose("commit", n)
 	}

@@ -148,6 +148,22 @@ func TestALogPageHasOnlyItsSchool(t *testing.T) {
 	}
 }
 
+// Events that were removed from the log are not passed over in silence.
+func TestAPositionBeforeTheLogIsToldWhereItBegins(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	for i := range 5 {
+		s.publish("north", marked("a", fmt.Sprintf("s-%d", i), "present"))
+	}
+	p := eventlog.PartitionFor("north", partitions)
+	s.log.Truncate(p, 4)
+	r := s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:1", p), token(t, "north", "u", "admin"))
+	require.Equal(t, http.StatusGone, r.StatusCode)
+	require.Contains(t, r.problem(t).Detail, fmt.Sprintf("the log now begins at %d:4", p))
+	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:3", p), token(t, "north", "u", "admin"))
+	require.Equal(t, http.StatusOK, r.StatusCode, "nothing is missing after this one")
+}
+
 func TestAPageOfTheLogIsBounded(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)

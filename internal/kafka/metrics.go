@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/schoolbell/schoolbell/eventlog"
 )
@@ -29,7 +30,7 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 		Help: "Bytes of records waiting to be written to the log.",
 	}, queueBytes)
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15)
-	return &metrics{
+	m := &metrics{
 		produceSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "schoolbell_log_produce_seconds", Buckets: seconds,
 			Help: "Time from sending a batch to the log to its acknowledgement.",
@@ -67,6 +68,11 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 			Help: "Partitions assigned to this process, over all groups.",
 		}),
 	}
+	// so that the first error of a kind is an increase
+	for _, reason := range []string{"too_large", "overloaded", "too_few_replicas", "unavailable", "other"} {
+		m.appendErrors.WithLabelValues(reason)
+	}
+	return m
 }
 
 func (m *metrics) appended(err error) {
@@ -78,6 +84,8 @@ func (m *metrics) appended(err error) {
 		reason = "too_large"
 	case errors.Is(err, eventlog.ErrOverloaded):
 		reason = "overloaded"
+	case errors.Is(err, kafkago.NotEnoughReplicas), errors.Is(err, kafkago.NotEnoughReplicasAfterAppend):
+		reason = "too_few_replicas"
 	case errors.Is(err, eventlog.ErrUnavailable):
 		reason = "unavailable"
 	}

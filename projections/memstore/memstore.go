@@ -38,6 +38,8 @@ type partition struct {
 
 	skipping map[int64]bool // parked events that an operator has requested to skip
 	skipped  map[int64]projections.Skip
+	// the records that were passed over, by their offset
+	unusable map[int64]projections.UnusableRecord
 }
 
 type row struct {
@@ -70,6 +72,8 @@ func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.C
 			parked: map[projections.SubjectKey]projections.ParkedSubject{},
 			events: map[int64]projections.ParkedEvent{}, skipping: map[int64]bool{},
 			skipped: map[int64]projections.Skip{},
+
+			unusable: map[int64]projections.UnusableRecord{},
 		}
 		s.partitions[n] = p
 	}
@@ -142,6 +146,9 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 	}
 	p.claim.Next = c.To
 	p.park(&c.Parking)
+	for _, u := range c.Unusable {
+		p.unusable[u.Record.Position.Offset] = u
+	}
 	return nil
 }
 
@@ -320,6 +327,16 @@ func (s *Store) Position(n int32) int64 {
 		return p.claim.Next
 	}
 	return 0
+}
+
+// Unusable returns the offsets of the records of a partition that were passed over, in order.
+func (s *Store) Unusable(n int32) []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[n]; p != nil {
+		return slices.Sorted(maps.Keys(p.unusable))
+	}
+	return nil
 }
 
 // Dump returns the content of all tables.

@@ -39,6 +39,7 @@ type program struct {
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
 	tables   *postgres.Pool // nil without the role api
+	workers  *workerWatch   // nil without a role that uses PostgreSQL
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
@@ -131,10 +132,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
 	})
-	p.health.Add(telemetry.Check{Name: "log", Probe: func(ctx context.Context) error {
-		_, err := p.events.Topic(ctx)
-		return err
-	}})
+	p.wireLogHealth()
 	return p.wireRoles(ctx)
 }
 
