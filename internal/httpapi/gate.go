@@ -66,6 +66,12 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	if req.access, err = auth.Authorize(p, school, need); err != nil {
 		return err
 	}
+	// Events have a rate of their own. Operators share one for all schools.
+	if need.Scope != scopeWrite {
+		if wait := a.requests.take(p.School, 1); wait > 0 {
+			return tooMany(wait, "this school exceeds its rate of requests")
+		}
+	}
 	var f domain.Faults
 	if f.ID("/school", school); len(f.List) > 0 || strings.ContainsAny(school, "*/") {
 		return problem(http.StatusBadRequest, "the path does not contain a valid school id")
