@@ -15,12 +15,6 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Source is what a reader needs of a log.
-type Source interface {
-	Fetcher
-	Inspector
-}
-
 // ReaderConfig is what a reader is made of. A zero value means the default in parentheses.
 type ReaderConfig struct {
 	Source Source                                 // required
@@ -45,7 +39,7 @@ const (
 
 // Reader reads partitions of the log for all who follow them in one process. It fetches each record
 // once, decides once whether it is a duplicate and decodes it at most once, however many cursors
-// there are; a cursor that has fallen behind fetches for itself and slows down nobody.
+// there are; a cursor that has fallen behind fetches for itself and does not slow down the others.
 //
 // A Reader has no goroutine of its own: the cursor that is ahead fetches, in its own Next, and the
 // others get what it brought. It may be used from several goroutines.

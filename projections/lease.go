@@ -218,12 +218,25 @@ func (s *lease) drain(ctx context.Context) error {
 	}
 }
 
+// idleCommitInterval is how often a worker without events commits an empty batch. So it learns within
+// that time that the partition was claimed or its tables were exchanged, and everybody else sees in the
+// store that it works on the partition.
+const idleCommitInterval = 5 * time.Second
+
 // commit writes batches to the store, and notifies.
 func (s *lease) commit(ctx context.Context) error {
+	next := s.claim.Next
+	idle := time.NewTicker(idleCommitInterval)
+	defer idle.Stop()
 	for {
 		var j *job
 		select {
 		case j = <-s.jobs:
+		case <-idle.C:
+			if err := s.commitNothing(ctx, next); err != nil {
+				return fmt.Errorf("commit at offset %d: %w", next, err)
+			}
+			continue
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -231,6 +244,8 @@ func (s *lease) commit(ctx context.Context) error {
 			s.failed = j
 			return fmt.Errorf("commit offsets %d to %d: %w", j.commit.From, j.commit.To, err)
 		}
+		next = j.commit.To
+		idle.Reset(idleCommitInterval)
 		s.setPosition(j.commit.To)
 		s.readAhead.release(j.commit.To)
 		for _, a := range s.notifiers {
@@ -239,6 +254,12 @@ func (s *lease) commit(ctx context.Context) error {
 		s.engine.metrics.committed(j)
 		s.idle <- j
 	}
+}
+
+func (s *lease) commitNothing(ctx context.Context, at int64) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
+	defer cancel()
+	return s.cfg.Store.Commit(ctx, s.claim, &Commit{From: at, To: at})
 }
 
 func (s *lease) commitJob(ctx context.Context, j *job) error {

@@ -39,8 +39,9 @@ type Claim struct {
 	Partition int32
 	Epoch     int64 // grows with every claim
 	Next      int64 // the offset of the next record to fold
-	// what was read at an earlier offset is out of date, as a rebuild has changed rows
-	Base int64
+	// Tables is the epoch of the latest exchange of tables by a rebuild, 0 without any. What was read
+	// from the tables of an earlier one is out of date, even at the same position.
+	Tables int64
 }
 
 // Commit is what a batch of events has changed.

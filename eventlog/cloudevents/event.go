@@ -135,7 +135,7 @@ func (d *decoder) dropConsequences(before, unreadable int) {
 	if unreadable == before {
 		return
 	}
-	kept := d.faults.List[:unreadable]
+	rest := d.faults.List[:unreadable]
 	for _, f := range d.faults.List[unreadable:] {
 		repeated := false
 		for _, u := range d.faults.List[before:unreadable] {
@@ -144,10 +144,10 @@ func (d *decoder) dropConsequences(before, unreadable int) {
 					(f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
 		}
 		if !repeated {
-			kept = append(kept, f)
+			rest = append(rest, f)
 		}
 	}
-	d.faults.List = kept
+	d.faults.List = rest
 }
 
 // formatTime writes a time the way parseTime reads it.

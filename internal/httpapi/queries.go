@@ -147,7 +147,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
 	got, offset, outcome, err := a.results.Get(ctx, lookup,
-		func(ctx context.Context) (result, int64, error) {
+		func(ctx context.Context) (result, cache.Snapshot, error) {
 			return a.load(ctx, minPosition, scope, guardian, q)
 		})
 	if err != nil {
@@ -226,7 +226,7 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 func (a *API) load(
 	ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string,
 	q query.Request,
-) (got result, offset int64, err error) {
+) (got result, of cache.Snapshot, err error) {
 	defer func() {
 		// it runs in a goroutine shared by requests, where net/http does not recover
 		if p := recover(); p != nil {
@@ -234,7 +234,7 @@ func (a *API) load(
 		}
 	}()
 	err = a.deps.Tables.Read(ctx, scope.School, func(tx pgx.Tx) error {
-		at, err := checkpoint.Position(ctx, tx, a.deps.Set, minPosition.Partition)
+		at, tables, err := checkpoint.PositionOfTables(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
 		}
@@ -266,10 +266,10 @@ func (a *API) load(
 			return fmt.Errorf("encode result of query %s: %w", q.Info.Name, err)
 		}
 		got.tag = digest(got.body)
-		offset = at.Offset
+		of = cache.Snapshot{Offset: at.Offset, Tables: tables}
 		return nil
 	})
-	return got, offset, err
+	return got, of, err
 }
 
 func notReached(minPosition domain.Position) error {

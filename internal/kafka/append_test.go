@@ -217,13 +217,13 @@ func TestP3_LostAnswerLeavesOnlyADuplicate(t *testing.T) {
 		}
 		require.Equal(t, []string{"0", "0", "0", "1", "2"}, b.texts())
 		w := eventlog.NewWindow(100)
-		var kept []string
+		var first []string
 		for i, text := range b.texts() {
 			if !w.Seen(int64(i), "school", "source", text) {
-				kept = append(kept, text)
+				first = append(first, text)
 			}
 		}
-		require.Equal(t, []string{"0", "1", "2"}, kept)
+		require.Equal(t, []string{"0", "1", "2"}, first)
 	})
 }
 

@@ -163,17 +163,17 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 			policy,
 		)
 	}
-	kept := number("retention.ms")
+	retained := number("retention.ms")
 	switch wanted := l.config.Retention.Milliseconds(); {
-	case kept < 0:
+	case retained < 0:
 	case wanted == 0:
 		fault(
 			"the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention",
-			time.Duration(kept)*time.Millisecond,
+			time.Duration(retained)*time.Millisecond,
 		)
-	case kept < wanted:
+	case retained < wanted:
 		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d",
-			time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+			time.Duration(retained)*time.Millisecond, l.config.Retention, wanted)
 	}
 	if n := number("retention.bytes"); n >= 0 {
 		fault("the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)

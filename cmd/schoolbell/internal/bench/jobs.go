@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -33,10 +32,11 @@ type Jobs struct {
 	Schools    int
 	Rate       int           // deliveries a second while the pick-up is measured
 	Pickup     time.Duration // how long it is measured
-	Progress   func(stage string)
+	Progress   Progress
 }
 
-// executeConcurrency is how many deliveries are done at the same time.
+// executeConcurrency is how many deliveries are executed at the same time: enough that the database,
+// and not the number of workers, sets the limit.
 const executeConcurrency = 1000
 
 // Run measures.
@@ -58,7 +58,7 @@ func (b *Jobs) Run(ctx context.Context) (*Result, error) {
 		if b.Peer == nil {
 			continue
 		}
-		b.progressf("the same with %s", b.Peer.Name)
+		b.Progress.report("the same with %s", b.Peer.Name)
 		if m, err = b.Peer.measure(ctx, b); err != nil {
 			return nil, err
 		}
@@ -84,17 +84,17 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	}
 	from := round * (2*b.Deliveries + b.pickups())
 	var planned, done, both float64
-	b.progressf("planning %d deliveries", b.Deliveries)
+	b.Progress.report("planning %d deliveries", b.Deliveries)
 	if planned, err = b.perSecond(func() error { return b.plan(ctx, l, from, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	b.progressf("doing them")
+	b.Progress.report("executing them")
 	stop, ended := b.start(ctx, l)
 	defer stop()
 	if done, err = b.perSecond(func() error { return b.wait(ctx, l, idle, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	b.progressf("planning and doing at the same time")
+	b.Progress.report("planning and executing at the same time")
 	if both, err = b.perSecond(func() error {
 		if err := b.plan(ctx, l, from+b.Deliveries, b.Deliveries); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	}); err != nil {
 		return nil, err
 	}
-	b.progressf("picking up")
+	b.Progress.report("picking up")
 	picked, err := b.pickUp(ctx, l, idle, from+2*b.Deliveries)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 // pickups is how many deliveries are picked up in a round.
 func (b *Jobs) pickups() int { return int(float64(b.Rate) * b.Pickup.Seconds()) }
 
-// perSecond does all deliveries once, and says how fast that was.
+// perSecond does all deliveries once, and returns how fast that was.
 func (b *Jobs) perSecond(do func() error) (float64, error) {
 	began := time.Now()
 	err := do()
@@ -131,12 +131,6 @@ func (b *Jobs) wait(ctx context.Context, l *ledger.Ledger, idle *idleProvider, n
 	return b.settle(ctx, l)
 }
 
-func (b *Jobs) progressf(format string, args ...any) {
-	if b.Progress != nil {
-		b.Progress(fmt.Sprintf(format, args...))
-	}
-}
-
 func (b *Jobs) start(ctx context.Context, l *ledger.Ledger) (stop func(), ended <-chan error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -148,9 +142,10 @@ func (b *Jobs) start(ctx context.Context, l *ledger.Ledger) (stop func(), ended 
 	return func() { cancel(); <-finished }, done
 }
 
+// planConcurrency is how many deliveries one commit plans: what a backlog makes the engine do.
 const planConcurrency = 1000
 
-// plan keeps deliveries, by two planners as two partitions would have.
+// plan stores deliveries, by two planners, as a process with two partitions would.
 func (b *Jobs) plan(ctx context.Context, l *ledger.Ledger, from, n int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2)
@@ -173,9 +168,8 @@ func (b *Jobs) planning(i int) consumers.Planning {
 		Type: "schoolbell.attendance.marked.v1", Time: time.Now(),
 	}
 	d := consumers.Delivery{
-		Recipient: "g" + strconv.Itoa(
-			i,
-		), Channel: consumers.InApp, Priority: consumers.Bulk, Template: "absence", Language: "en",
+		Recipient: "g" + strconv.Itoa(i), Channel: consumers.InApp, Priority: consumers.Bulk,
+		Template: "absence", Language: "en",
 		Params: jsontext.Value(`{"student":"Ama Diallo","date":"2026-09-01","session":"day"}`),
 	}
 	d.Complete(e, "bench")
@@ -207,13 +201,15 @@ func (b *Jobs) pickUp(
 ) ([]float64, error) {
 	n := b.pickups()
 	var mu sync.Mutex
-	committed, asked := map[string]time.Time{}, map[string]time.Time{}
+	committed, called := map[string]time.Time{}, map[string]time.Time{}
 	idle.watch(func(id string) {
 		mu.Lock()
 		defer mu.Unlock()
-		asked[id] = time.Now()
+		called[id] = time.Now()
 	})
 	defer idle.watch(nil)
+	// A steady rate, not one after the other: a queue that polls would look fast if each delivery
+	// waited for the one before.
 	tick := time.NewTicker(time.Second / time.Duration(b.Rate))
 	defer tick.Stop()
 	var g errgroup.Group
@@ -242,7 +238,7 @@ func (b *Jobs) pickUp(
 	defer mu.Unlock()
 	took := make([]float64, 0, n)
 	for id, at := range committed {
-		took = append(took, max(0, asked[id].Sub(at)).Seconds()*1000)
+		took = append(took, max(0, called[id].Sub(at)).Seconds()*1000)
 	}
 	return took, nil
 }
@@ -274,7 +270,7 @@ func (p *idleProvider) watch(f func(id string)) {
 	p.watcher.Store(&f)
 }
 
-var errStuck = errors.New("deliveries do not get done")
+var errStuck = errors.New("deliveries do not complete")
 
 // wait returns when there have been n calls.
 func (p *idleProvider) wait(ctx context.Context, n int) error {

@@ -15,27 +15,20 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Log is a log of the benchmark's own.
-type Log interface {
-	eventlog.Log
-	eventlog.Group
-}
-
-// Project measures how fast a backlog is projected, from the log to committed rows. Beside it stand
+// Project measures how fast a backlog is projected, from the log to committed rows. Next to it stand
 // the ceiling (the very same rows, folded beforehand and only written) and the naive way (one
 // transaction for each event).
 type Project struct {
-	Log    Log // empty
+	Log    eventlog.Log // empty
 	Set    *projections.Set
 	Decode projections.Decode
 	Encode func(*domain.Envelope) (eventlog.Record, error)
 	// Fresh returns a store on an empty database, and how to get rid of it.
-	Fresh  func(ctx context.Context) (store projections.Store, discard func() error, err error)
-	School simulate.Config
-	Events int // as many as the simulation gives, when that is fewer
-	Rounds int
-	// Progress is told what is being done; it may be nil.
-	Progress func(stage string)
+	Fresh    func(ctx context.Context) (store projections.Store, discard func() error, err error)
+	School   simulate.Config
+	Events   int // as many as the simulation gives, when that is fewer
+	Rounds   int
+	Progress Progress
 }
 
 // naiveDuration is how long the naive way is watched: it would take minutes to finish.
@@ -43,7 +36,7 @@ const naiveDuration = 3 * time.Second
 
 // Run measures.
 func (p *Project) Run(ctx context.Context) (*Result, error) {
-	p.progressf("writing %d events to the log", p.Events)
+	p.Progress.report("writing %d events to the log", p.Events)
 	events, err := p.fill(ctx)
 	if err != nil {
 		return nil, err
@@ -55,25 +48,25 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	var projected, ceiling, folded []float64
 	var rows int
 	for round := range p.Rounds {
-		p.progressf("round %d of %d: projecting", round+1, p.Rounds)
+		p.Progress.report("round %d of %d: projecting", round+1, p.Rounds)
 		took, recorder, err := p.project(ctx, ends, 0)
 		if err != nil {
 			return nil, err
 		}
 		projected = append(projected, float64(events)/took.Seconds())
-		p.progressf("round %d of %d: writing the same rows", round+1, p.Rounds)
+		p.Progress.report("round %d of %d: writing the same rows", round+1, p.Rounds)
 		if took, err = p.replay(ctx, recorder); err != nil {
 			return nil, err
 		}
 		rows = recorder.rows()
 		ceiling = append(ceiling, float64(events)/took.Seconds())
-		p.progressf("round %d of %d: folding without a store", round+1, p.Rounds)
+		p.Progress.report("round %d of %d: folding without a store", round+1, p.Rounds)
 		if took, err = p.fold(ctx, ends); err != nil {
 			return nil, err
 		}
 		folded = append(folded, float64(events)/took.Seconds())
 	}
-	p.progressf("one transaction for each event")
+	p.Progress.report("one transaction for each event")
 	naive, err := p.naive(ctx, ends)
 	if err != nil {
 		return nil, err
@@ -92,12 +85,6 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	r.add("naive", naive, "events/s", "one transaction for each event")
 	r.add("projected / naive", median(projected)/naive, "×", "")
 	return r, nil
-}
-
-func (p *Project) progressf(format string, args ...any) {
-	if p.Progress != nil {
-		p.Progress(fmt.Sprintf(format, args...))
-	}
 }
 
 // fill writes the simulated events and returns how many there were.
@@ -131,6 +118,7 @@ func (p *Project) fill(ctx context.Context) (int, error) {
 				close(q)
 			}
 		}()
+		// One append holds events of one school, so they are collected by school.
 		pending := map[string][]eventlog.Record{}
 		send := func(school string) error {
 			select {
@@ -203,7 +191,7 @@ func (p *Project) project(
 	return recorder.took(), recorder, errors.Join(err, discard())
 }
 
-// fold runs the engine on a store that keeps nothing.
+// fold runs the engine on a store that discards everything.
 func (p *Project) fold(ctx context.Context, ends map[int32]int64) (time.Duration, error) {
 	recorder := newRecorder(discardStore{}, ends)
 	recorder.forget = true
@@ -226,7 +214,7 @@ func (p *Project) drive(ctx context.Context, recorder *recorder, maxBatch int) e
 	select {
 	case <-recorder.done:
 		cancel()
-		<-ended //nolint:errcheck // it was told to stop
+		<-ended //nolint:errcheck // it was stopped
 		return nil
 	case err := <-ended:
 		return errors.Join(errors.New("engine ended before the log did"), err)
@@ -283,7 +271,7 @@ func (p *Project) replay(ctx context.Context, recorder *recorder) (took time.Dur
 // recorder is a store that records what was committed to the one behind it, and when.
 type recorder struct {
 	projections.Store
-	forget bool          // keep no rows
+	forget bool          // store no rows
 	limit  time.Duration // be done after so long
 
 	mu      sync.Mutex
@@ -325,9 +313,10 @@ func (t *recorder) Commit(
 	if t.left == 0 {
 		return nil
 	}
+	// Commits are stored by reference to their rows: a copy would be charged to the engine.
 	if !t.forget {
-		kept := *c // the engine uses its own again
-		t.commits[claim.Partition] = append(t.commits[claim.Partition], &kept)
+		c := *c // the engine reuses its own
+		t.commits[claim.Partition] = append(t.commits[claim.Partition], &c)
 	}
 	t.at[claim.Partition] = c.To
 	t.ended = time.Now()
@@ -363,22 +352,16 @@ func (t *recorder) rows() (n int) {
 	return n
 }
 
-// discardStore is a store that keeps nothing.
+// discardStore is a store that discards everything.
 type discardStore struct{}
 
 func (discardStore) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
 	return projections.Claim{Partition: partition, Epoch: 1}, nil
 }
 
-func (discardStore) Lookup(
-	context.Context, []projections.Lookup,
-) error {
-	return nil
-}
+func (discardStore) Lookup(context.Context, []projections.Lookup) error { return nil }
 
-func (discardStore) Commit(
-	context.Context, projections.Claim, *projections.Commit,
-) error {
+func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error {
 	return nil
 }
 
