@@ -42,6 +42,7 @@ func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 		raised: make(chan struct{})}
 	inner := cfg.Config
 	inner.Reader = nil // one of its own, for the log that it sees
+	inner.quiet = true // the live engine reports
 	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions),
 		[]Notifier{PositionNotifier(c.reached)}
 	var err error
@@ -97,7 +98,7 @@ func (c *Catchup) stuck() error {
 	faults := []error{c.ended}
 	c.mu.Unlock()
 	for _, s := range c.engine.Status() {
-		if s.State == Paused || s.State == Refused {
+		if s.State == Refused {
 			faults = append(faults,
 				fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
 		}

@@ -15,11 +15,11 @@ import (
 // back.
 type lease struct {
 	*worker
-	cfg    *Config
-	claim  Claim
-	rows   *Batch
-	parked map[SubjectKey]*ParkedSubject
-	paused bool // too many subjects are parked
+	cfg      *Config
+	claim    Claim
+	rows     *Batch
+	parked   map[SubjectKey]*ParkedSubject
+	subjects map[string]int // how many of them are subjects, by school
 
 	batch *job      // what has been folded and not been handed over
 	jobs  chan *job // to the goroutine that commits
@@ -100,7 +100,7 @@ func (s *lease) fold(ctx context.Context) error {
 	}
 	for {
 		room, more := s.batchLimit-s.batch.records, s.readAhead.more
-		if s.paused || room <= 0 {
+		if room <= 0 {
 			room, more = 0, nil
 		}
 		if entries := s.readAhead.take(room); len(entries) > 0 {
@@ -135,24 +135,47 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		e := &entries[i]
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
+		} else if e.unusable() {
+			s.passOver(ctx, e)
 		} else if !e.otherSchool {
-			cause, err := s.foldEntry(ctx, e, entries[i+1:], &misses)
-			if err != nil {
+			if err := s.foldOrPark(ctx, e, entries[i+1:], &misses); err != nil {
 				return err
-			}
-			if cause != nil && !s.park(ctx, e, cause) {
-				s.pause(ctx)
-				s.readAhead.putBack(len(entries) - i)
-				break
 			}
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
 			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
 		}
-		s.batch.commit.To = e.offset() + 1
+		s.batch.commit.To = e.last + 1
 		s.batch.records++
 		s.batch.last = e.offset()
 	}
 	s.batch.folding += time.Since(began)
+	return nil
+}
+
+// passOver leaves out a record that nobody can use. It belongs to no subject, so nothing waits for
+// it.
+func (s *lease) passOver(ctx context.Context, e *entry) {
+	s.engine.metrics.unusable.Inc()
+	if s.cfg.quiet {
+		return
+	}
+	s.batch.commit.Unusable = append(s.batch.commit.Unusable,
+		UnusableRecord{Record: e.record, Last: e.last, Reason: e.fault})
+	s.logger.WarnContext(ctx, "passed over a record that nobody can use", "offset", e.offset(),
+		"last", e.last, "reason", sanitize(e.fault.Error(), maxReason))
+}
+
+func (s *lease) foldOrPark(ctx context.Context, e *entry, next []entry, misses *int) error {
+	cause := errParkedBefore
+	if s.waitsBehind(e) == nil {
+		var err error
+		if cause, err = s.foldEntry(ctx, e, next, misses); err != nil {
+			return err
+		}
+	}
+	if cause != nil {
+		s.park(ctx, e, cause)
+	}
 	return nil
 }
 
@@ -162,10 +185,11 @@ func (s *lease) foldEntry(
 	ctx context.Context, e *entry, next []entry, misses *int,
 ) (cause, err error) {
 	switch {
+	case e.unusable(): // parked by an earlier version of this program
+		s.passOver(ctx, e)
+		return nil, nil
 	case e.fault != nil:
 		return e.fault, nil
-	case s.isParked(e):
-		return errParkedBefore, nil
 	case len(s.refused) > 0 && s.refused[e.offset()] != nil:
 		return s.refused[e.offset()], nil
 	}
@@ -179,7 +203,8 @@ func (s *lease) foldEntry(
 		ahead := min(len(next), max(len(next)>>*misses, 64))
 		*misses++
 		for i := range next[:ahead] {
-			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil && !s.isParked(n) {
+			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil &&
+				s.waitsBehind(n) == nil {
 				s.rows.Probe(n.event)
 			}
 		}

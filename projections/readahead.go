@@ -120,6 +120,7 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 			event, err := e.Event() // here, where it does not hold up the fold
 			entries[i] = newEntry(&e.Record, event, err)
 		}
+		entries[i].last = e.Last()
 	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)
@@ -138,13 +139,6 @@ func (t *readAhead) take(n int) []entry {
 	n = min(n, len(t.entries)-t.taken)
 	t.taken += n
 	return t.entries[t.taken-n : t.taken : t.taken]
-}
-
-// putBack undoes the taking of the last n entries.
-func (t *readAhead) putBack(n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.taken -= n
 }
 
 // rewind undoes all taking.

@@ -17,12 +17,15 @@ type Reference struct {
 	decode     Decode
 	partitions int32
 	window     int64
+	maxParked  int
 
 	batch   *Batch
 	tables  []plainTable
 	seen    map[referenceID]int64 // the offset at which an event was last seen
 	parked  map[referenceSubject][]int64
-	skipped int
+	dropped int // duplicates
+
+	unusable map[int32][]int64
 }
 
 type referenceID struct {
@@ -39,9 +42,9 @@ type referenceSubject struct {
 // repeated event is a duplicate.
 func NewReference(set *Set, decode Decode, partitions int32, window int) *Reference {
 	r := &Reference{
-		set: set, decode: decode, partitions: partitions, window: int64(window),
+		set: set, decode: decode, partitions: partitions, window: int64(window), maxParked: DefaultMaxParked,
 		batch: &Batch{set: set}, seen: map[referenceID]int64{},
-		parked: map[referenceSubject][]int64{},
+		parked: map[referenceSubject][]int64{}, unusable: map[int32][]int64{},
 	}
 	for _, t := range set.tables {
 		for len(r.batch.rows) <= t.ordinal() {
@@ -57,15 +60,40 @@ func NewReference(set *Set, decode Decode, partitions int32, window int) *Refere
 // Add folds the next record of its partition.
 func (r *Reference) Add(rec eventlog.Record) {
 	if r.duplicate(&rec) {
-		r.skipped++
+		r.dropped++
 		return
 	}
 	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
 	e := newEntry(&rec, event, fault)
-	key := referenceSubject{rec.Position.Partition, e.subject()}
-	if _, parked := r.parked[key]; parked || e.fault != nil || r.Fold(e.event) != nil {
-		r.parked[key] = append(r.parked[key], e.offset())
+	if e.unusable() {
+		r.PassOver(rec.Position)
+		return
 	}
+	subject := referenceSubject{rec.Position.Partition, e.subject()}
+	school := subject
+	school.Subject = WholeSchool
+	switch {
+	case r.parked[school] != nil:
+		r.parked[school] = append(r.parked[school], e.offset())
+	case r.parked[subject] == nil && e.fault == nil && r.Fold(e.event) == nil:
+	case r.parked[subject] == nil && r.parkedOf(school) >= r.maxParked:
+		r.parked[school] = append(r.parked[school], e.offset())
+	default:
+		r.parked[subject] = append(r.parked[subject], e.offset())
+	}
+}
+
+// LimitParked sets how many subjects of a school may be parked before the school is.
+func (r *Reference) LimitParked(subjects int) { r.maxParked = subjects }
+
+// parkedOf counts the parked subjects of a school.
+func (r *Reference) parkedOf(school referenceSubject) (n int) {
+	for key := range r.parked {
+		if key.partition == school.partition && key.School == school.School {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Reference) duplicate(rec *eventlog.Record) bool {
@@ -124,5 +152,13 @@ func (r *Reference) Parked(partition int32) map[SubjectKey][]int64 {
 	return of
 }
 
-// Duplicates returns how many records were skipped.
-func (r *Reference) Duplicates() int { return r.skipped }
+// PassOver notes a record that nobody can use, or a batch that cannot be decoded.
+func (r *Reference) PassOver(at domain.Position) {
+	r.unusable[at.Partition] = append(r.unusable[at.Partition], at.Offset)
+}
+
+// Unusable returns the offsets of the records of a partition that nobody can use, in order.
+func (r *Reference) Unusable(partition int32) []int64 { return r.unusable[partition] }
+
+// Duplicates returns how many records were dropped as such.
+func (r *Reference) Duplicates() int { return r.dropped }

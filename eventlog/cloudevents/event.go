@@ -10,6 +10,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/catalog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // ErrUnknownType: an event's type is not in the catalogue. It comes from a newer producer, or is
@@ -42,15 +43,39 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		return e, nil
 	case c == nil:
 		e.Type = string(r.values[eventType])
+		if isNewer(e.Type) {
+			return e, fmt.Errorf("event type %.80q: %w: it %w", e.Type, ErrUnknownType,
+				eventlog.ErrNewer)
+		}
 		return e, fmt.Errorf("event type %.80q: %w", e.Type, ErrUnknownType)
 	}
 	e.Type = c.fact.Type
+	if r.undecoded {
+		return e, nil
+	}
 	if !r.hasData {
 		d.faults.Add("/data", "is required")
 		return e, nil
 	}
 	d.body(e, c, r)
 	return e, nil
+}
+
+// newestVersions holds the version up to which this program knows each fact.
+var newestVersions = func() map[[2]string]int {
+	newest := map[[2]string]int{}
+	for _, f := range catalog.Facts() {
+		context, fact, version := f.Name()
+		newest[[2]string{context, fact}] = max(newest[[2]string{context, fact}], version)
+	}
+	return newest
+}()
+
+// isNewer reports that a type is in the catalogue in an older version.
+func isNewer(eventType string) bool {
+	context, fact, version, err := domain.SplitType(eventType)
+	newest, known := newestVersions[[2]string{context, fact}]
+	return err == nil && known && version > newest
 }
 
 // attributes checks all attributes; the type only for being there.
@@ -90,15 +115,25 @@ func (d *decoder) attributes(e *domain.Envelope, r *raw) {
 		f.OptionalText("/tracestate", e.TraceState, domain.MaxTextLength)
 	}
 	if v := r.values[dataContentType]; v != nil && string(v) != jsonType && !isJSON(string(v)) {
-		f.Add("/datacontenttype", "must be application/json")
+		f.Add("/datacontenttype", "must be a type of JSON, for example application/json")
 	}
 }
 
-// isJSON reports that a content type is application/json in UTF-8, with or without parameters.
+// isJSON reports that a content type is one of JSON in UTF-8.
 func isJSON(contentType string) bool {
 	mediaType, params, err := mime.ParseMediaType(contentType)
-	return err == nil && mediaType == jsonType &&
-		(params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8"))
+	return err == nil && isJSONType(mediaType) && isUTF8(params)
+}
+
+// isJSONType reports that a media type is one of JSON: the two names of JSON itself, and every type
+// with its suffix (RFC 6839).
+func isJSONType(mediaType string) bool {
+	return mediaType == jsonType || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// isUTF8 reports that the parameters of a media type leave or make the text UTF-8.
+func isUTF8(params map[string]string) bool {
+	return params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")
 }
 
 // body reads, checks and upcasts the data.
@@ -108,7 +143,11 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	d.data(r.data, c.plan, reflect.ValueOf(data))
 	unreadable := len(d.faults.List)
 	if unreadable == before || d.faults.List[before].Pointer != "" {
+		if d.strict && !e.Time.IsZero() {
+			d.faults.Day = domain.DateOf(e.Time)
+		}
 		data.Validate(&d.faults)
+		d.faults.Day = 0
 		d.dropConsequences(before, unreadable)
 	}
 	found := d.faults.List[before:]

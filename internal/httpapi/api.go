@@ -112,7 +112,8 @@ type API struct {
 	rates    *rates // of events, by token
 	requests *rates // of requests other than events, by school
 	bodies   *bodies
-	scans    *reads       // of the log
+	scans    *reads // of the log
+	recent   *recent
 	internal http.Handler // for queries of live clients
 	handler  http.Handler
 }
@@ -144,6 +145,7 @@ func New(config Config, deps Deps) (*API, error) {
 		requests: newRates(config.RequestRate, int(math.Ceil(2*config.RequestRate))),
 		bodies:   newBodies(config.InFlightBytes, config.MaxBody),
 		scans:    newReads(config.ReadsPerSchool),
+		recent:   newRecent(deps.Now),
 	}
 	if deps.Tables != nil {
 		a.deps.Tables = sharedTables{deps.Tables, newReads(config.ReadsPerSchool)}

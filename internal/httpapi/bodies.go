@@ -132,9 +132,16 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// end lifts the limit: net/http goes on reading, to find out that a client is gone, and would take
-// a client that is silent for one.
-func (p *paced) end() { _ = p.conn.SetReadDeadline(time.Time{}) }
+// end is called with the outcome. After a whole body the limit is lifted: net/http goes on reading,
+// to find out that a client is gone, and would take a client that is silent for one. Of a body that
+// is refused, net/http reads the rest before it sends our response, and must not wait for it.
+func (p *paced) end(err error) {
+	if err != nil {
+		_ = p.conn.SetReadDeadline(time.Now().Add(bodyGrace))
+		return
+	}
+	_ = p.conn.SetReadDeadline(time.Time{})
+}
 
 func bodyError(err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type Config struct {
 	RequestRate    float64 // requests per second of one school, other than events (500)
 
 	AllowedOrigins []string // of browser pages elsewhere that may call the API (none)
+	WebhookOrigins []string // of systems that may push events after a handshake; * is any (none)
 	BehindTLS      bool     // a proxy terminates TLS, so browsers must insist on it
 }
 
@@ -72,6 +74,12 @@ func (c Config) Validate() error {
 			o != u.Scheme+"://"+u.Host {
 			faults = append(faults, fmt.Errorf("http: origin %q must be scheme://host, for "+
 				"example https://app.example.org", o))
+		}
+	}
+	for _, o := range c.WebhookOrigins {
+		if o == "" || strings.ContainsAny(o, "/: ") {
+			faults = append(faults, fmt.Errorf("http: webhook origin %q must be the name of a host, "+
+				"for example eventgrid.azure.net, or *", o))
 		}
 	}
 	return errors.Join(faults...)

@@ -28,8 +28,9 @@ var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 
 // Accepted confirms to a producer that its events are in the log, on disk.
 type Accepted struct {
-	Accepted   int             `json:"accepted" doc:"Events that were written"`
-	Duplicates int             `json:"duplicates,omitzero" doc:"Events that repeat another of this request, and were not written"`
+	Accepted   int             `json:"accepted" doc:"Events that are new"`
+	Duplicates int             `json:"duplicates,omitzero" doc:"Events whose source and id are those of another one, of this request or of one that this process served within the last minute. They do not count, now or later"`
+	Conflicts  int             `json:"conflicts,omitzero" doc:"Those of the duplicates whose content differs from the first one's: two events share an id by mistake. Only the first one counts"`
 	Position   domain.Position `json:"position" doc:"The position of the last event; a read with it in Schoolbell-Min-Position covers all of them"`
 	Events     []AcceptedEvent `json:"events" doc:"In the order of the request"`
 }
@@ -78,7 +79,9 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.metrics.events.WithLabelValues("accepted").Add(float64(accepted.Accepted))
-	a.metrics.events.WithLabelValues("duplicate").Add(float64(accepted.Duplicates))
+	a.metrics.events.WithLabelValues("duplicate").Add(
+		float64(accepted.Duplicates - accepted.Conflicts))
+	a.metrics.events.WithLabelValues("conflict").Add(float64(accepted.Conflicts))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set(headerPosition, accepted.Position.String())
@@ -91,12 +94,14 @@ const overEventRate = "this token exceeds its rate of events"
 
 // readBody reads a body to its end and decompresses it. The limit also holds for the result,
 // against gzip bombs.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request, memory *claim) ([]byte, error) {
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, memory *claim) (
+	body []byte, err error,
+) {
 	if r.ContentLength > a.config.MaxBody {
 		return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
 	}
 	arriving := &paced{Reader: r.Body, conn: http.NewResponseController(w), began: time.Now()}
-	defer arriving.end()
+	defer func() { arriving.end(err) }()
 	limited := http.MaxBytesReader(w, io.NopCloser(arriving), a.config.MaxBody)
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
@@ -114,28 +119,63 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, memory *claim) ([
 	}
 }
 
-// append writes events to the log. Of several with the same source and id, the first is written;
-// the others get its position.
+// append writes events to the log, but for those that it has already from this request, or from one
+// that this process served within the last minute: these get the position of the first. One with
+// the id of another and other content is written, so that the readers of the log report it.
 func (a *API) append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Accepted, error) {
-	type identity struct{ source, id string }
-	index := make(map[identity]int, len(events))
-	records := make([]eventlog.Record, 0, len(events))
-	at := make([]int, len(events))
+	accepted := &Accepted{Events: make([]AcceptedEvent, len(events))}
+	keys, all := make([]eventKey, len(events)), make([]written, len(events))
 	for i, e := range events {
-		key := identity{e.Source, e.ID}
-		n, repeated := index[key]
-		if !repeated {
-			rec, err := cloudevents.Encode(e)
-			if err != nil {
-				return nil, err
-			}
-			n = len(records)
-			index[key] = n
-			records = append(records, rec)
+		keys[i] = a.recent.key(e)
+	}
+	known, first := a.recent.find(keys), make(map[eventKey]int, len(events))
+	records := make([]eventlog.Record, 0, len(events))
+	place := make([]int, len(events)) // in records; -1 for an event of an earlier request
+	for i, e := range events {
+		rec, err := cloudevents.Encode(e)
+		if err != nil {
+			return nil, err
 		}
-		at[i] = n
+		all[i].content, place[i] = a.recent.content(e, &rec), len(records)
+		earlier, repeated := known[i]
+		from := -1
+		if n, ok := first[keys[i]]; ok && !repeated {
+			earlier, repeated, from = all[n], true, place[n]
+		}
+		if repeated {
+			accepted.Duplicates++
+			if earlier.content == all[i].content {
+				all[i], place[i] = earlier, from
+				continue
+			}
+			accepted.Conflicts++
+		} else {
+			first[keys[i]] = i
+		}
+		records = append(records, rec)
+	}
+	accepted.Accepted = len(events) - accepted.Duplicates
+	if err := a.write(ctx, school, records, all, place); err != nil {
+		return nil, err
+	}
+	a.recent.add(keys, all)
+	for i, e := range events {
+		accepted.Events[i] = AcceptedEvent{e.ID, all[i].at}
+		if i == 0 || all[i].at.Offset > accepted.Position.Offset {
+			accepted.Position = all[i].at
+		}
+	}
+	return accepted, nil
+}
+
+// write appends records to the log, and enters where the events lie that have a place in them.
+func (a *API) write(
+	ctx context.Context, school string, records []eventlog.Record, events []written, place []int,
+) error {
+	if len(records) == 0 {
+		return nil
 	}
 	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
 	// again, and readers of the log drop the duplicates.
@@ -146,17 +186,15 @@ func (a *API) append(
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 		}
-		return nil, err
+		return err
 	}
-	accepted := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records),
-		Events: make([]AcceptedEvent, len(events))}
-	for i, e := range events {
-		accepted.Events[i] = AcceptedEvent{e.ID,
-			domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
+	for i, n := range place {
+		if n >= 0 {
+			events[i].at = first
+			events[i].at.Offset += int64(n)
+		}
 	}
-	accepted.Position = domain.Position{Partition: first.Partition,
-		Offset: first.Offset + int64(len(records)) - 1}
-	return accepted, nil
+	return nil
 }
 
 // inheritTrace gives events without a trace that of their request, so that it leads to the

@@ -110,8 +110,8 @@ func (a *API) putLogo(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer memory.release()
 	arriving := &paced{Reader: r.Body, conn: http.NewResponseController(w), began: time.Now()}
-	defer arriving.end()
 	upload, err := memory.readAll(arriving, r.ContentLength, logo.MaxBytes)
+	arriving.end(err)
 	if err != nil {
 		return err
 	}

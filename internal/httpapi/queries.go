@@ -31,10 +31,15 @@ type result struct {
 	tag string // a digest of the body
 	// how many subjects of the school are parked, so that their latest events are missing
 	parked uint32
-	body   []byte
+	// the offset from which on all of its events are missing, as the school is parked; else -1
+	parkedFrom int64
+	body       []byte
 }
 
-const tagLength = 22
+const (
+	tagLength    = 22
+	resultPrefix = tagLength + 4 + 8
+)
 
 var errShortResult = errors.New("cached result is too short")
 
@@ -42,14 +47,17 @@ var resultCodec = cache.Codec[result]{
 	Append: func(b []byte, a result) []byte {
 		b = append(b, a.tag...)
 		b = binary.BigEndian.AppendUint32(b, a.parked)
+		b = binary.BigEndian.AppendUint64(b, uint64(a.parkedFrom))
 		return append(b, a.body...)
 	},
 	Parse: func(b []byte) (result, error) {
-		if len(b) < tagLength+4 {
+		if len(b) < resultPrefix {
 			return result{}, errShortResult
 		}
-		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]),
-			body: b[tagLength+4:]}, nil
+		return result{
+			tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]),
+			parkedFrom: int64(binary.BigEndian.Uint64(b[tagLength+4:])), body: b[resultPrefix:],
+		}, nil
 	},
 }
 
@@ -100,6 +108,8 @@ func resultHeaders() map[string]*huma.Param {
 		headerPosition: text("The position of the last event that the response covers."),
 		headerParked: text("How many subjects of the school are parked: their latest events are " +
 			"missing from the response."),
+		headerParkedFrom: text("Present when so many of them are that the school is parked whole: " +
+			"no event of the school from this position on is in the response."),
 		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
 		"ETag":    text("Identifies the response's body."),
 	}
@@ -253,8 +263,8 @@ func (a *API) load(
 				return auth.ErrDenied
 			}
 		}
-		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`,
-			scope.School).Scan(&got.parked); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT parked_count($1), coalesce(parked_from($1), -1)`,
+			scope.School).Scan(&got.parked, &got.parkedFrom); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
 		}
 		out, err := q.Run(ctx, tx, scope)
@@ -294,6 +304,10 @@ func (a result) write(
 	h.Set("X-Cache", string(outcome))
 	h.Set(headerPosition, at.String())
 	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
+	if a.parkedFrom >= 0 {
+		from := domain.Position{Partition: at.Partition, Offset: a.parkedFrom}
+		h.Set(headerParkedFrom, from.String())
+	}
 	h.Set("Server-Timing",
 		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
 	if matches(r.Header.Get("If-None-Match"), a.tag) {

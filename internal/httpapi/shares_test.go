@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +92,8 @@ func TestP9_ExpensiveReadsOfASchoolTakeOnlyItsShare(t *testing.T) {
 		h.Tables = d.Tables
 		d.Tables = h
 	})
+	release := sync.OnceFunc(func() { close(h.hold) })
+	t.Cleanup(release) // before the server waits for its requests
 	// Each is a query that no other has asked, so that none shares its result.
 	read := func(school string, i int) int {
 		return s.get(fmt.Sprintf("/v1/schools/%s/students?q=s-%d", school, i),
@@ -109,7 +112,7 @@ func TestP9_ExpensiveReadsOfASchoolTakeOnlyItsShare(t *testing.T) {
 		require.Equal(t, http.StatusTooManyRequests, <-statuses, "none waits for ever")
 	}
 	require.Empty(t, h.running, "four at a time")
-	close(h.hold)
+	release()
 	for range 4 {
 		require.Equal(t, http.StatusOK, <-statuses)
 	}

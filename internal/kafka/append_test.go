@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -163,6 +164,20 @@ func TestAppendsHaveATimeLimit(t *testing.T) {
 		b.start(t.Context(), "later", succeeds(t))
 		b.results.Wait()
 		require.Contains(t, b.texts(), "later")
+	})
+}
+
+// An append that times out says what kept it from the log, not only that its time was over.
+func TestATimeoutNamesItsCause(t *testing.T) {
+	inBubble(t, kafka.Config{AppendTimeout: 2 * time.Second}, func(t *testing.T, b *bench) {
+		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1000})
+		b.start(t.Context(), "refused", func(err error) {
+			failsAs(t, eventlog.ErrUnavailable)(err)
+			if !strings.Contains(fmt.Sprint(err), "Not Enough Replicas") {
+				t.Errorf("append: %v does not name the cause", err)
+			}
+		})
+		b.results.Wait()
 	})
 }
 

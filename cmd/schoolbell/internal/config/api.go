@@ -17,6 +17,7 @@ type API struct {
 	Reads       int           `env:"READS" default:"4" help:"Reads of one school that run at the same time; others wait a second for their turn."`
 	Connections int           `env:"CONNECTIONS" default:"10000" help:"Maximum open connections; further ones wait."`
 	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API, for example https://app.school.example."`
+	Webhooks    []string      `name:"webhook-origins" env:"WEBHOOK_ORIGINS" placeholder:"HOST" help:"Systems that may push events as webhooks of CloudEvents, by the name that they give in the handshake, for example eventgrid.azure.net; * allows any. Each delivery needs a token all the same."`
 	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front terminates TLS; browsers are told to use only HTTPS."`
 }
 
@@ -30,6 +31,7 @@ func (a API) Config(version string) httpapi.Config {
 		RequestRate:    a.RequestRate,
 		ReadsPerSchool: a.Reads,
 		AllowedOrigins: a.Origins,
+		WebhookOrigins: a.Webhooks,
 		BehindTLS:      a.BehindTLS,
 	}
 }
