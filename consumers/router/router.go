@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -114,13 +115,34 @@ func (r *Router) Run(ctx context.Context) error {
 // record without one has to be decoded.
 func (r *Router) wants(rec *eventlog.Record) bool {
 	t := rec.Header(eventlog.HeaderType)
-	return t == "" || r.cfg.Planner.Wants(t)
+	return t == "" || r.cfg.Planner.Wants(t) || r.wantsOlder(t)
+}
+
+// maxVersion is up to which version of a type an older one is looked for. No type has had so many.
+const maxVersion = 20
+
+// wantsOlder reports whether any planner looks at an older version of a type. A newer one cannot be
+// read here, and becomes a dead letter that is planned after an upgrade.
+func (r *Router) wantsOlder(eventType string) bool {
+	if strings.HasSuffix(eventType, ".v1") {
+		return false
+	}
+	context, fact, version, err := domain.SplitType(eventType)
+	for older := 1; err == nil && older < min(version, maxVersion); older++ {
+		if r.cfg.Planner.Wants(fmt.Sprintf("schoolbell.%s.%s.v%d", context, fact, older)) {
+			return true
+		}
+	}
+	return false
 }
 
 // plan is the handler.
 func (r *Router) plan(m *message.Message) error {
 	entry := entryOf(m)
 	event, err := entry.Event()
+	if eventlog.IsUnusable(err) {
+		return nil // no role uses it, and the projections make a dead letter of it
+	}
 	if err != nil {
 		return &poisonError{fmt.Errorf("read the event: %w", err)}
 	}

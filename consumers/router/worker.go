@@ -124,7 +124,7 @@ func (w *partitionWorker) dispatch(
 func (w *partitionWorker) newInFlight(ctx context.Context, e *eventlog.Entry) *inFlight {
 	ctx, cancel := context.WithCancel(ctx)
 	return &inFlight{
-		message: toMessage(ctx, e), cancel: cancel, entry: e, next: e.Offset() + 1,
+		message: toMessage(ctx, e), cancel: cancel, entry: e, next: e.Last() + 1,
 	}
 }
 
