@@ -18,7 +18,7 @@ type partition struct {
 	number int32
 
 	head atomic.Int64 // the last offset seen
-	// the oldest offset that can be served: from there on duplicates are known and the log is
+	// the oldest offset that can be served: from there on duplicates are recognised and the log is
 	// complete
 	first     atomic.Int64
 	evicted   atomic.Int64 // the ring has everything after this offset

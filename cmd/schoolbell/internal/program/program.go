@@ -39,6 +39,7 @@ type program struct {
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
 	tables   *postgres.Pool // nil without the role api
+	workers  *workerWatch   // nil without a role that uses PostgreSQL
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
