@@ -68,9 +68,13 @@ func (c *Config) setDefaults() error {
 
 // Router hands each event of the log to the planners.
 type Router struct {
-	cfg     Config
-	metrics *metrics
+	cfg      Config
+	metrics  *metrics
+	progress *Progress
 }
+
+// Status returns the state of each partition of this process, in order.
+func (r *Router) Status() []Status { return r.progress.Status() }
 
 // New returns a router that is ready to run.
 func New(cfg Config) (*Router, error) {
@@ -81,7 +85,11 @@ func New(cfg Config) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Router{cfg: cfg, metrics: m}, nil
+	progress := NewProgress()
+	if err := cfg.Metrics.Register(progress); err != nil {
+		return nil, fmt.Errorf("register metrics of the router: %w", err)
+	}
+	return &Router{cfg: cfg, metrics: m, progress: progress}, nil
 }
 
 // Run hands out events until ctx ends. Those that are being planned then are finished first.
@@ -89,6 +97,7 @@ func (r *Router) Run(ctx context.Context) error {
 	subscriber, err := NewSubscriber(SubscriberConfig{
 		Open: SingleTopic(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions,
 		Group: r.cfg.Group, InFlight: r.cfg.InFlight, Reader: r.cfg.Reader, Wants: r.wants, Logger: r.cfg.Logger,
+		Progress: r.progress,
 	})
 	if err != nil {
 		return err

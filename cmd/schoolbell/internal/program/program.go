@@ -39,6 +39,7 @@ type program struct {
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
 	tables   *postgres.Pool // nil without the role api
+	workers  *workerWatch   // nil without a role that uses PostgreSQL
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
@@ -127,6 +128,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	p.onClose(p.events.Close)
 	if p.topic, err = p.events.Topic(ctx); err != nil {
 		return fmt.Errorf("describe the log: %w", err)
+	}
+	if err := postgres.CheckLog(ctx, p.servers.DatabaseURL, p.topic); err != nil {
+		return err
 	}
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
