@@ -27,6 +27,7 @@ const (
 	traceState
 	dataContentType
 	dataSchema
+	authSub // written by Schoolbell, see domain.Envelope
 	attributeCount
 
 	unknownAttribute = attributeCount
@@ -35,6 +36,7 @@ const (
 var attributeNames = [attributeCount]string{
 	"specversion", "id", "source", "type", "time", "subject", "school", "causationid", "correlationid", "actor",
 	"traceparent", "tracestate", "datacontenttype", "dataschema",
+	"authsub",
 }
 
 // attributePointers are the places of faults in attributes, made once.
@@ -77,6 +79,8 @@ func attributeNamed(name string) attribute {
 		return dataContentType
 	case "dataschema":
 		return dataSchema
+	case "authsub":
+		return authSub
 	}
 	return unknownAttribute
 }
