@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -14,8 +13,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
@@ -163,43 +162,18 @@ func bodyError(err error) error {
 func (a *API) append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Accepted, error) {
-	type identity struct{ source, id string }
-	index := make(map[identity]int, len(events))
-	records := make([]eventlog.Record, 0, len(events))
-	at := make([]int, len(events))
-	for i, e := range events {
-		key := identity{e.Source, e.ID}
-		n, repeated := index[key]
-		if !repeated {
-			rec, err := cloudevents.Encode(e)
-			if err != nil {
-				return nil, err
-			}
-			n = len(records)
-			index[key] = n
-			records = append(records, rec)
-		}
-		at[i] = n
-	}
-	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
-	// again, and readers of the log drop the duplicates.
-	ctx, cancel := context.WithTimeout(ctx, a.config.AppendLimit)
-	defer cancel()
-	first, err := a.deps.Log.Append(ctx, school, records)
+	result, err := ingest.Door{Log: a.deps.Log, Limit: a.config.AppendLimit}.Append(ctx, school,
+		events)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
-		}
 		return nil, err
 	}
-	accepted := &Accepted{Accepted: len(records), Duplicates: len(events) - len(records),
-		Events: make([]AcceptedEvent, len(events))}
-	for i, e := range events {
-		accepted.Events[i] = AcceptedEvent{e.ID,
-			domain.Position{Partition: first.Partition, Offset: first.Offset + int64(at[i])}}
+	accepted := &Accepted{
+		Accepted: result.Written, Duplicates: len(events) - result.Written,
+		Position: result.Last(), Events: make([]AcceptedEvent, len(events)),
 	}
-	accepted.Position = domain.Position{Partition: first.Partition,
-		Offset: first.Offset + int64(len(records)) - 1}
+	for i, e := range events {
+		accepted.Events[i] = AcceptedEvent{e.ID, result.At[i]}
+	}
 	return accepted, nil
 }
 
