@@ -94,9 +94,8 @@ type Inspector interface {
 	Bounds(ctx context.Context, partition int32) (start, end int64, err error)
 }
 
-// Log is the whole of it.
-type Log interface {
-	Appender
+// Source is what a [Reader] needs of a log.
+type Source interface {
 	Fetcher
 	Inspector
 }
@@ -112,14 +111,26 @@ type Assignment struct {
 	Committed func(next int64)
 }
 
-// Group shares out the partitions among all processes that name the same group.
+// Group assigns the partitions to the processes that name the same group, each to one of them.
 type Group interface {
-	// Consume joins the group and calls own in a goroutine of its own for each partition while this
-	// process has it; own must return soon after its context ends. If it returns nil earlier, the
+	// Consume joins the group and calls work in a goroutine of its own for each partition while this
+	// process has it; work must return soon after its context ends. If it returns nil earlier, the
 	// partition stays with this process and nobody works on it. Consume returns nil when ctx ends,
-	// or the error of the first own that failed.
-	Consume(ctx context.Context, group string, own func(context.Context, Assignment) error) error
+	// or the error of the first work that failed.
+	Consume(ctx context.Context, group string, work func(context.Context, Assignment) error) error
 }
+
+// Log is the whole contract.
+type Log interface {
+	Appender
+	Source
+	Group
+}
+
+// GroupID names the group by which processes share the partitions of a topic for one purpose. The
+// topic is in it because installations of Schoolbell may share a cluster: in a group of two topics,
+// members of one would be handed the partitions of the other.
+func GroupID(purpose, topic string) string { return purpose + "." + topic }
 
 // PartitionFor returns the partition of a school: the same one that the standard Kafka clients
 // choose for this key (murmur2), so that producers which write to Kafka directly agree with us.

@@ -15,12 +15,6 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// Source is what a reader needs of a log.
-type Source interface {
-	Fetcher
-	Inspector
-}
-
 // ReaderConfig is what a reader is made of. A zero value means the default in parentheses.
 type ReaderConfig struct {
 	Source Source                                 // required

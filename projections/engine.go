@@ -23,9 +23,8 @@ type Log = eventlog.Source
 
 // Config configures an engine. A zero value means the default in parentheses.
 type Config struct {
-	// Name of the set: the store holds positions under it, and processes share partitions by it;
-	// required.
-	Name      string
+	Name      string // of the set: the store holds positions under it; required
+	GroupID   string // by which processes share partitions (the name)
 	Set       *Set // required
 	Log       Log  // required
 	Group     eventlog.Group
@@ -94,6 +93,7 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) setDefaults() {
+	c.GroupID = cmp.Or(c.GroupID, c.Name)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 8000)
 	c.MaxReadAhead = cmp.Or(c.MaxReadAhead, 32<<20)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
@@ -143,7 +143,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 // Run ends with a [*VersionError] when other folds have made the tables, and leaves the partitions
 // to programs that have those. It may be called again.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.cfg.Group.Consume(ctx, "schoolbell-"+e.cfg.Name, e.work); err != nil {
+	if err := e.cfg.Group.Consume(ctx, e.cfg.GroupID, e.work); err != nil {
 		return fmt.Errorf("share out partitions of %s: %w", e.cfg.Name, err)
 	}
 	return nil

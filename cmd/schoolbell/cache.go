@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
-	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/redis"
 )
 
@@ -34,15 +33,11 @@ Examples:
 }
 
 func (c *invalidateCommand) Run(ctx context.Context, io streams) error {
-	url := c.Redis.URL
-	if url == "" {
-		at, err := program.ReadAddress(c.Data)
-		if err != nil {
-			return err
-		}
-		url = at.Redis
+	servers, logID, err := redisOf(c.Redis, c.Data)
+	if err != nil {
+		return err
 	}
-	cache, err := redis.Open(c.Redis.Config(url), nil)
+	cache, err := redis.Open(servers.Config(servers.URL, logID), nil)
 	if err != nil {
 		return usageError{err}
 	}

@@ -106,9 +106,37 @@ func (c tablesTarget) with(ctx context.Context, do func(*postgres.ProjectionStor
 	return do(postgres.NewProjectionStore(pool, set, program.SetName))
 }
 
+// kafkaOf returns how to reach the log of a command: that of the serve on the data directory, unless
+// brokers are given.
+func kafkaOf(given config.Kafka, data string) (config.Kafka, error) {
+	if len(given.Brokers) > 0 {
+		return given, nil
+	}
+	at, err := program.ReadAddress(data)
+	if err != nil {
+		return given, err
+	}
+	if at.Topic != "" && given.Topic != at.Topic && given.Topic != kafka.DefaultTopic {
+		return given, usageError{fmt.Errorf("the serve on the data directory %s has the topic %s, not %s: "+
+			"for another log, give its brokers too (--kafka-brokers)", data, at.Topic, given.Topic)}
+	}
+	return at.Kafka(given), nil
+}
+
+// redisOf returns how to reach the Redis of a command, and which log's keys it holds there: those of
+// the serve on the data directory, unless a URL is given. The id is empty when it is not known.
+func redisOf(given config.Redis, data string) (_ config.Redis, logID string, err error) {
+	if given.URL != "" {
+		return given, "", nil
+	}
+	at, err := program.ReadAddress(data)
+	given.URL, given.Prefix = at.Redis, cmp.Or(at.RedisPrefix, given.Prefix)
+	return given, at.TopicID, err
+}
+
 // openLog opens the existing log of a command, which is never created by it.
-func openLog(ctx context.Context, c config.Kafka, brokers []string) (*kafka.Log, error) {
-	cfg, err := c.Config(brokers)
+func openLog(ctx context.Context, c config.Kafka) (*kafka.Log, error) {
+	cfg, err := c.Config(c.Brokers)
 	if err != nil {
 		return nil, usageError{err}
 	}

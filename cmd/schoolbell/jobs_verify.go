@@ -46,15 +46,11 @@ nothing.`
 }
 
 func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
-	brokers := c.Kafka.Brokers
-	if len(brokers) == 0 {
-		at, err := program.ReadAddress(c.Data)
-		if err != nil {
-			return err
-		}
-		brokers = at.Brokers
+	servers, err := kafkaOf(c.Kafka, c.Data)
+	if err != nil {
+		return err
 	}
-	log, err := openLog(ctx, c.Kafka, brokers)
+	log, err := openLog(ctx, servers)
 	if err != nil {
 		return err
 	}

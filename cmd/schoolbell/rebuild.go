@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
+	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/projections"
@@ -40,31 +40,28 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	if _, _, err := set.Closure(c.Projections...); err != nil {
 		return usageError{err}
 	}
-	at := program.Address{Brokers: c.Kafka.Brokers, Database: c.DatabaseURL, Redis: c.Redis.URL}
-	if at.Database == "" || len(at.Brokers) == 0 {
-		serve, err := program.ReadAddress(c.Data)
-		if err != nil {
-			return err
-		}
-		at.Database, at.Redis = cmp.Or(at.Database, serve.Database), cmp.Or(at.Redis, serve.Redis)
-		if len(at.Brokers) == 0 {
-			at.Brokers = serve.Brokers
-		}
+	database, err := c.url()
+	if err != nil {
+		return err
 	}
-	log, err := openLog(ctx, c.Kafka, at.Brokers)
+	servers, err := kafkaOf(c.Kafka, c.Data)
+	if err != nil {
+		return err
+	}
+	log, err := openLog(ctx, servers)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	shadow := &postgres.Shadow{
-		URL: at.Database, Engine: program.FoldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
+		URL: database, Engine: program.FoldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
 		Projections: c.Projections, School: c.School,
 	}
-	if at.Redis != "" {
-		cache, err := redis.Open(c.Redis.Config(at.Redis), nil)
-		if err != nil {
-			return usageError{err}
-		}
+	cache, err := c.cache(ctx, log)
+	if err != nil {
+		return err
+	}
+	if cache != nil {
 		defer cache.Close()
 		announcer := realtime.NewNotifier(
 			redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler),
@@ -78,6 +75,27 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	defer bar.done()
 	shadow.Progress = bar.show
 	return do(shadow)
+}
+
+// cache opens the cache of the tables. Without a Redis, which is when log and database are given and
+// it is not, there is none.
+func (c *shadowFlags) cache(ctx context.Context, log *kafka.Log) (*redis.Cache, error) {
+	if c.Redis.URL == "" && c.DatabaseURL != "" && len(c.Kafka.Brokers) > 0 {
+		return nil, nil
+	}
+	servers, _, err := redisOf(c.Redis, c.Data)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := log.Topic(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := redis.Open(servers.Config(servers.URL, topic.ID), nil)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cache, nil
 }
 
 // rebuildBar shows the progress of folding.

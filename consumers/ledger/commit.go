@@ -36,7 +36,10 @@ type newJob struct {
 
 func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 
-// Commit implements [consumers.Ledger].
+// Commit implements [consumers.Ledger]. Deliveries and jobs are in one transaction, so there is no
+// delivery without a job and no job without a delivery, whatever crashes. The order of the steps
+// matters for two reasons: what was planned before is left out before anything is inserted, and jobs
+// come last, as their queue positions lock rows that other processes wait for.
 func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planned int, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		fresh, err := l.dropReplayed(ctx, tx, plans)
@@ -214,7 +217,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 
-// columns are deliveries, column by column.
+// columns are deliveries, column by column: one statement with 23 arrays inserts thousands of rows,
+// where one row with 23 parameters each would have to be split at 65,535 parameters.
 type columns struct {
 	texts               [18][]string
 	partition           []int32
@@ -317,13 +321,14 @@ func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, jobs []*newJob) erro
 	}
 	now := time.Now()
 	for _, j := range jobs {
-		if j.at.Before(now) {
+		if j.at.Before(now) { // the end of quiet hours has passed, for example
 			j.at = time.Time{}
 		}
 	}
 	if err := l.queue.assign(ctx, tx, jobs); err != nil {
 		return err
 	}
+	// A time in the past is a queue position; see fairqueue.go.
 	params := make([]river.InsertManyParams, len(jobs))
 	for i, j := range jobs {
 		at := j.at

@@ -88,7 +88,7 @@ func (q *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error
 		line   line
 		school string
 	}
-	count := map[key]int{}
+	count := map[key]int{} // the jobs of each line and school
 	for _, j := range jobs {
 		if j.at.IsZero() {
 			count[key{j.line(), j.school}]++
@@ -130,6 +130,7 @@ func (q *fairQueue) assign(ctx context.Context, tx pgx.Tx, jobs []*newJob) error
 	}); err != nil {
 		return fmt.Errorf("take positions in the lines: %w", err)
 	}
+	// The database returns the last position of each block that was taken.
 	next := map[key]time.Time{}
 	for _, k := range keys {
 		next[k] = last[[2]string{k.line.String(), k.school}].Add(-time.Duration(count[k]-1) * tick)

@@ -79,6 +79,7 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 		if err := tx.SendBatch(ctx, first).Close(); err != nil {
 			return err
 		}
+		// Two round trips, as what is logged depends on which results count.
 		second := &pgx.Batch{}
 		second.Queue(writeLogSQL, c.ids, c.schools, c.fences, c.logEntries(changed), c.texts,
 			c.took, c.workers)
@@ -94,7 +95,7 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 	if err != nil {
 		return nil, fmt.Errorf("finish %d attempts: %w", len(batch), err)
 	}
-	l.relayNow()
+	l.relayNow() // after the commit, so that the relay sees the outcomes
 	counts := make([]bool, len(batch))
 	for i, f := range batch {
 		counts[i] = changed[f.ID]

@@ -116,6 +116,7 @@ func (l *Ledger) newClient() (err error) {
 	}
 	l.river, err = river.NewClient(riverpgxv5.New(l.pool), &river.Config{
 		Schema: "schoolbell_river", Queues: queues, Workers: workers,
+		// A notification wakes the workers; polling is for the one that got lost.
 		FetchCooldown: time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
 		// A job is stuck when no worker can be running it any more. River looks every 30 s, so it
 		// is found within a minute.
@@ -200,7 +201,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 		g.Go(func() error { l.remindRegularly(ctx); return nil })
 	}
 	g.Go(func() error {
-		defer stop()
+		defer stop() // what jobs need ends when they have ended
 		return l.runJobs(ctx, work)
 	})
 	return g.Wait()

@@ -166,6 +166,7 @@ func (l *Ledger) relayAll(ctx context.Context) error {
 // relayBatch appends to the log and then deletes, in one transaction, so that nothing is lost.
 func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// The lock ends with the transaction, so a relay that dies leaves none behind.
 		var mine bool
 		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(relayLockID)).
 			Scan(&mine)

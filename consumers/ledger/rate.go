@@ -38,6 +38,7 @@ func (l *Ledger) takeSlots(
 	err := l.pool.QueryRow(ctx, `
 		INSERT INTO schoolbell.ledger_rates AS r (provider, next_at)
 		VALUES ($1, clock_timestamp() + $2::interval)
+		-- unused time is lost: a provider limits the rate, not the number
 		ON CONFLICT (provider) DO UPDATE
 			SET next_at = greatest(r.next_at, clock_timestamp()) + $2::interval
 		RETURNING next_at - $2::interval - clock_timestamp()`,

@@ -75,6 +75,8 @@ func (l *Ledger) remindSchool(
 		s.School, today.Time()).Scan(&finished); err != nil || finished {
 		return 0, err
 	}
+	// Read outside of the transactions below: it may be large, and what is paid in between is noticed
+	// by the planner, which looks at the invoice again.
 	invoices, err := l.cfg.Overdue(ctx, s.School, today)
 	if err != nil {
 		return 0, err
@@ -120,6 +122,7 @@ func (l *Ledger) remindOf(
 		rows, _ := tx.Query(ctx, `
 			INSERT INTO schoolbell.ledger_reminders AS r (school, invoice_id, made, last_on)
 			SELECT $1, u.id, u.number, $2 FROM unnest($3::text[], $4::integer[]) AS u (id, number)
+			-- another process may have made this reminder since it was counted above
 			ON CONFLICT (school, invoice_id) DO UPDATE
 				SET made = excluded.made, last_on = excluded.last_on
 				WHERE r.made = excluded.made - 1

@@ -48,6 +48,7 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 		if err := row.finish(); err != nil {
 			return err
 		}
+		// A report cannot come before the first start; whoever sends one guesses ids.
 		if fence == 0 || rank(r.State) == 0 {
 			return nil // it was never sent, so there is nothing to report
 		}

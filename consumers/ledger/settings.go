@@ -195,6 +195,7 @@ func (s *Settings) write(
 	if err != nil {
 		return 0, fmt.Errorf("write settings: %w", err)
 	}
+	// This process sees its own change at once; the others within settingsMaxAge.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded = time.Time{}

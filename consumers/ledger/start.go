@@ -70,7 +70,7 @@ RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at`
 // startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
 	var found []*started
-	batch := &pgx.Batch{} // one transaction
+	batch := &pgx.Batch{} // one transaction, so the settings hold for the update
 	batch.Queue(forceIndexScans)
 	batch.Queue(startSQL, ids).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanStarted)

@@ -27,6 +27,8 @@ func (w *worker) Work(ctx context.Context, job *river.Job[task]) error {
 	if provider == nil {
 		return river.JobSnooze(time.Minute) // it was removed; the delivery waits for another one
 	}
+	// The slot comes before the start: a delivery that waits for its provider is still planned, so
+	// it can be cancelled, and a crash while it waits costs nothing.
 	if err := l.waitForSlot(ctx, job.Args.Channel); err != nil {
 		return l.returnJob(ctx, err)
 	}
@@ -60,6 +62,7 @@ func (l *Ledger) returnJob(ctx context.Context, err error) error {
 func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Provider) *finish {
 	can := provider.Abilities()
 	f := &finish{started: s, provider: provider.Name()}
+	// Only one that no earlier attempt may have sent can be cancelled for its age.
 	if !s.NotAfter.IsZero() && time.Now().After(s.NotAfter) && s.before == consumers.Planned {
 		return f.end(consumers.Cancelled, "", errors.New("it is too late"))
 	}
@@ -97,6 +100,7 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	switch {
 	case failure.Class == consumers.Permanent:
 		return f.end(consumers.Failed, failure.Class, err)
+	// From here on it may have been sent, unless the class says otherwise.
 	case failure.Class == consumers.Temporary, can.Idempotent:
 		f.throttled = failure.RetryAfter
 		return f.retryLater(ctx, l, consumers.Planned, failure.Class, failure.RetryAfter, err)
@@ -206,7 +210,7 @@ func (l *Ledger) settle(ctx context.Context, job *rivertype.JobRow, f *finish) e
 	}
 	l.metrics.finished(f, counts)
 	switch {
-	case !counts:
+	case !counts: // another start has fenced this one
 		if err := l.insertFallbackJob(writing, f); err != nil {
 			return fmt.Errorf("insert a fallback job: %w", err)
 		}
@@ -216,6 +220,7 @@ func (l *Ledger) settle(ctx context.Context, job *rivertype.JobRow, f *finish) e
 	case f.uncounted:
 		return river.JobSnooze(0)
 	}
+	// River takes the time from NextRetry, which gets the job and not the result.
 	l.retryAt.Store(job.ID, time.Now().Add(f.delay))
 	return f.err
 }

@@ -10,18 +10,12 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is the log of one topic, and the group of its readers.
-type Log interface {
-	eventlog.Log
-	eventlog.Group
-}
-
 // Open returns the log of a topic. It is called for every batch, so it caches.
-type Open func(ctx context.Context, topic string) (Log, error)
+type Open func(ctx context.Context, topic string) (eventlog.Log, error)
 
 // SingleTopic opens the log of the one topic that there is.
-func SingleTopic(log Log, topic string) Open {
-	return func(_ context.Context, wanted string) (Log, error) {
+func SingleTopic(log eventlog.Log, topic string) Open {
+	return func(_ context.Context, wanted string) (eventlog.Log, error) {
 		if wanted != topic {
 			return nil, fmt.Errorf("topic %q is not the log, which is %q", wanted, topic)
 		}

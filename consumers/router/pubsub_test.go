@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers/router"
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -69,7 +70,7 @@ func (c *cluster) opened(sub message.Subscriber) {
 	c.subs = append(c.subs, sub)
 }
 
-func (c *cluster) open(_ context.Context, topic string) (router.Log, error) {
+func (c *cluster) open(_ context.Context, topic string) (eventlog.Log, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if log := c.logs[topic]; log != nil {

@@ -33,12 +33,12 @@ type DeadLetters func(
 
 // Config configures a router. A zero value means the default in parentheses.
 type Config struct {
-	Log         Log         // required
-	Topic       string      // of the log; required
-	Group       string      // (consumers)
-	Positions   Positions   // required
-	Planner     Planner     // required
-	DeadLetters DeadLetters // required
+	Log         eventlog.Log // required
+	Topic       string       // of the log; required
+	Group       string       // (consumers)
+	Positions   Positions    // required
+	Planner     Planner      // required
+	DeadLetters DeadLetters  // required
 	// Reader of Log, which this process shares; required.
 	Reader   *eventlog.Reader
 	InFlight int                   // unacknowledged events of a partition ([DefaultInFlight])

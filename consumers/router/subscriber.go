@@ -105,7 +105,7 @@ func (s *Subscriber) Subscribe(
 			return nil
 		}
 		// A group of the log covers one topic.
-		err := log.Consume(ctx, s.cfg.Group+"."+topic, assigned)
+		err := log.Consume(ctx, eventlog.GroupID(s.cfg.Group, topic), assigned)
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.ErrorContext(ctx, "subscription has ended", "topic", topic, "error", err)
 		}

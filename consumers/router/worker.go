@@ -32,7 +32,7 @@ const (
 // partitionWorker hands out the messages of one partition for as long as it is assigned.
 type partitionWorker struct {
 	*Subscriber
-	log        Log
+	log        eventlog.Log
 	reader     *eventlog.Reader // of log
 	assignment eventlog.Assignment
 	out        chan<- *message.Message

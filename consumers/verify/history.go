@@ -24,6 +24,7 @@ type History struct {
 // NewHistory returns the history before the first event.
 func NewHistory() *History { return &History{schools: map[string]*school{}} }
 
+// school holds the facts of one school. Maps of maps are made when something is put into them.
 type school struct {
 	students   map[string]*consumers.Student
 	classes    map[string]map[string]bool // the enrolled students
@@ -32,7 +33,7 @@ type school struct {
 	staff      map[string]consumers.Staff
 	invoices   map[string]*consumers.Invoice
 	payments   map[string]*consumers.Payment
-	began      map[string]movement   // invoices and payments: when they came
+	began      map[string]movement   // when invoices and payments came; see invoiceKey, paymentKey
 	reversals  map[string]movement   // by payment
 	waivers    map[string][]movement // by invoice
 	attendance map[string]*consumers.Attendance
@@ -43,6 +44,31 @@ type school struct {
 	remarks    map[string]map[term]map[string]string // by student and subject
 	published  map[string]map[term]time.Time         // by class
 }
+
+func newSchool() *school {
+	return &school{
+		students:   map[string]*consumers.Student{},
+		classes:    map[string]map[string]bool{},
+		guardians:  map[string]*consumers.Guardian{},
+		links:      map[string]map[string]link{},
+		staff:      map[string]consumers.Staff{},
+		invoices:   map[string]*consumers.Invoice{},
+		payments:   map[string]*consumers.Payment{},
+		began:      map[string]movement{},
+		reversals:  map[string]movement{},
+		waivers:    map[string][]movement{},
+		attendance: map[string]*consumers.Attendance{},
+		marks:      map[string]map[mark]string{},
+		scores:     map[string]map[string]consumers.Score{},
+		counted:    map[string]map[string]counted{},
+		announced:  map[string]*assessment.Scheduled{},
+		remarks:    map[string]map[term]map[string]string{},
+		published:  map[string]map[term]time.Time{},
+	}
+}
+
+func invoiceKey(id string) string { return "invoice " + id }
+func paymentKey(id string) string { return "payment " + id }
 
 type link struct {
 	relation string
@@ -68,34 +94,29 @@ type term struct{ year, term domain.Label }
 type counted struct {
 	class, subject string
 	term           term
-	points         int64
+	points         int64 // hundredths of a percent
 }
 
-// Add takes the next event.
+// Add takes the next event of the partition. Events that no rule looks at change nothing.
 func (h *History) Add(e *domain.Envelope) {
 	h.next = e.Position.Offset + 1
 	s := h.schools[e.School]
 	if s == nil {
-		s = &school{
-			students: map[string]*consumers.Student{}, classes: map[string]map[string]bool{}, guardians: map[string]*consumers.Guardian{},
-			links: map[string]map[string]link{}, staff: map[string]consumers.Staff{}, invoices: map[string]*consumers.Invoice{},
-			payments: map[string]*consumers.Payment{}, attendance: map[string]*consumers.Attendance{}, marks: map[string]map[mark]string{},
-			scores: map[string]map[string]consumers.Score{}, counted: map[string]map[string]counted{},
-			announced: map[string]*assessment.Scheduled{}, remarks: map[string]map[term]map[string]string{},
-			published: map[string]map[term]time.Time{}, reversals: map[string]movement{}, waivers: map[string][]movement{},
-			began: map[string]movement{},
-		}
+		s = newSchool()
 		h.schools[e.School] = s
 	}
 	s.add(e)
 }
 
+// add folds an event. The log may hold events in an order that the school's own system would not
+// produce, as after an import: money that comes before its invoice, a student whose class changes
+// before they are enrolled. What is there then is kept until the rest comes.
 func (s *school) add(e *domain.Envelope) {
 	switch m := e.Data.(type) {
 	case *student.Enrolled:
 		s.put(consumers.Student{
-			ID: m.StudentID, GivenName: m.GivenName, FamilyName: m.FamilyName, ClassID: m.ClassID, GradeLevel: string(m.GradeLevel),
-			BirthDate: m.BirthDate, Enrolled: true,
+			ID: m.StudentID, GivenName: m.GivenName, FamilyName: m.FamilyName, ClassID: m.ClassID,
+			GradeLevel: string(m.GradeLevel), BirthDate: m.BirthDate, Enrolled: true,
 		})
 	case *student.ClassChanged:
 		now, enrolled := s.student(m.StudentID)
@@ -107,12 +128,16 @@ func (s *school) add(e *domain.Envelope) {
 		s.put(now)
 	case *guardian.Linked:
 		entry(s.links, m.StudentID)[m.GuardianID] = link{m.Relation, m.Primary}
-		s.guardians[m.GuardianID] = &consumers.Guardian{ID: m.GuardianID, Name: m.Name, Phone: m.Phone, Email: m.Email, Language: m.Language}
+		s.guardians[m.GuardianID] = &consumers.Guardian{
+			ID: m.GuardianID, Name: m.Name, Phone: m.Phone, Email: m.Email, Language: m.Language,
+		}
 	case *guardian.ContactChanged:
 		g := row(s.guardians, m.GuardianID)
 		g.ID, g.Phone, g.Email, g.Language = m.GuardianID, m.Phone, m.Email, m.Language
 	case *staff.Assigned:
-		s.staff[m.StaffID] = consumers.Staff{ID: m.StaffID, Name: m.Name, Role: m.Role, ClassIDs: m.ClassIDs}
+		s.staff[m.StaffID] = consumers.Staff{
+			ID: m.StaffID, Name: m.Name, Role: m.Role, ClassIDs: m.ClassIDs,
+		}
 	case *attendance.Marked:
 		s.mark(m)
 	case *attendance.Corrected:
@@ -137,16 +162,18 @@ func (s *school) add(e *domain.Envelope) {
 		}
 	case *fee.Invoiced:
 		if i := row(s.invoices, m.InvoiceID); i.Amount == 0 {
-			i.ID, i.StudentID, i.Category, i.Currency, i.Year, i.Term = m.InvoiceID, m.StudentID, m.Category, m.Currency, m.Year, m.Term
-			i.Amount, i.DueOn = m.Amount, m.DueOn
-			s.began["invoice "+m.InvoiceID] = movementOf(e, m.Amount, "")
+			i.ID, i.StudentID, i.Category = m.InvoiceID, m.StudentID, m.Category
+			i.Currency, i.Amount, i.DueOn = m.Currency, m.Amount, m.DueOn
+			i.Year, i.Term = m.Year, m.Term
+			s.began[invoiceKey(m.InvoiceID)] = movementOf(e, m.Amount, "")
 		}
 	case *fee.PaymentReceived:
 		if p := row(s.payments, m.PaymentID); p.Amount == 0 {
-			p.ID, p.InvoiceID, p.StudentID, p.Currency, p.Method, p.Amount = m.PaymentID, m.InvoiceID, m.StudentID, m.Currency, m.Method, m.Amount
+			p.ID, p.InvoiceID, p.StudentID = m.PaymentID, m.InvoiceID, m.StudentID
+			p.Currency, p.Method, p.Amount = m.Currency, m.Method, m.Amount
 			p.ReceivedAt = instantOf(e)
-			s.began["payment "+m.PaymentID] = movementOf(e, m.Amount, "")
-			i := row(s.invoices, m.InvoiceID)
+			s.began[paymentKey(m.PaymentID)] = movementOf(e, m.Amount, "")
+			i := row(s.invoices, m.InvoiceID) // which may come later
 			i.ID, i.Currency = m.InvoiceID, m.Currency
 		}
 	case *fee.PaymentReversed:
@@ -170,6 +197,7 @@ func movementOf(e *domain.Envelope, amount int64, reason string) movement {
 	return movement{e.Position.Offset, instantOf(e), amount, reason}
 }
 
+// row returns the row of an id, which it makes if there is none.
 func row[T any](rows map[string]*T, id string) *T {
 	if rows[id] == nil {
 		rows[id] = new(T)
@@ -177,6 +205,7 @@ func row[T any](rows map[string]*T, id string) *T {
 	return rows[id]
 }
 
+// entry returns the inner map of a key, which it makes if there is none.
 func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 	if of[id] == nil {
 		of[id] = map[L]V{}
@@ -191,6 +220,7 @@ func (s *school) student(id string) (now consumers.Student, found bool) {
 	return consumers.Student{ID: id}, false
 }
 
+// put replaces a student, and moves them from the class before to that of now.
 func (s *school) put(now consumers.Student) {
 	if old := s.students[now.ID]; old != nil {
 		delete(s.classes[old.ClassID], now.ID)
@@ -201,6 +231,7 @@ func (s *school) put(now consumers.Student) {
 	}
 }
 
+// mark counts a mark. A later one for the same session takes the place of the one before.
 func (s *school) mark(m *attendance.Marked) {
 	marks, key := entry(s.marks, m.StudentID), mark{m.Date, m.Session}
 	counts := row(s.attendance, m.StudentID)
@@ -222,15 +253,18 @@ func count(c *consumers.Attendance, status string, n int64) {
 	}
 }
 
+// score counts a score. A correction keeps the time of the first one.
 func (s *school) score(m *assessment.Scored, at time.Time) {
 	scores := entry(s.scores, m.StudentID)
 	if old, corrected := scores[m.AssessmentID]; corrected {
 		at = old.At
 	}
 	scores[m.AssessmentID] = consumers.Score{
-		AssessmentID: m.AssessmentID, Subject: m.SubjectName, At: at.UTC().Truncate(time.Microsecond), Score: m.Score, MaxScore: m.MaxScore,
+		AssessmentID: m.AssessmentID, Subject: m.SubjectName, At: at.UTC().Truncate(time.Microsecond),
+		Score: m.Score, MaxScore: m.MaxScore,
 	}
 	entry(s.counted, m.StudentID)[m.AssessmentID] = counted{
-		m.ClassID, m.SubjectName, term{m.Year, m.Term}, int64(math.Round(m.Score / m.MaxScore * 10_000)),
+		m.ClassID, m.SubjectName, term{m.Year, m.Term},
+		int64(math.Round(m.Score / m.MaxScore * 10_000)),
 	}
 }

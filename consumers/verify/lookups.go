@@ -74,10 +74,12 @@ func each[K comparable, V any](get func(K) V) consumers.Lookup[K, V] {
 	}
 }
 
+// byKey makes a lookup of a function of a school and an id.
 func byKey[V any](h *History, get func(*school, string) V) consumers.Lookup[consumers.Key, V] {
 	return each(func(k consumers.Key) V { return get(h.school(k.School), k.ID) })
 }
 
+// value returns the zero value for nil: a fact that there is not.
 func value[T any](v *T) T {
 	if v == nil {
 		return *new(T)
@@ -110,6 +112,7 @@ func (s *school) staffByID() []consumers.Staff {
 	})
 }
 
+// guardiansOf returns the guardians of a student, the primary ones first, then by id.
 func (s *school) guardiansOf(studentID string) []consumers.Guardian {
 	var all []consumers.Guardian
 	for id, l := range s.links[studentID] {
@@ -129,6 +132,8 @@ func (s *school) guardiansOf(studentID string) []consumers.Guardian {
 	return all
 }
 
+// invoice returns an invoice with what is open of it. Payments are added up here rather than as they
+// come: they may come before the invoice, and be reversed.
 func (s *school) invoice(id string) consumers.Invoice {
 	i := value(s.invoices[id])
 	if i.Amount == 0 {
@@ -147,19 +152,22 @@ func (s *school) invoice(id string) consumers.Invoice {
 func (s *school) account(studentID string) []consumers.Movement {
 	var all []consumers.Movement
 	add := func(kind consumers.MovementKind, m movement, about consumers.Movement) {
-		about.Kind, about.Position, about.At, about.Amount, about.Reason = kind, m.position, m.at, m.amount, m.reason
+		about.Kind, about.Position, about.At = kind, m.position, m.at
+		about.Amount, about.Reason = m.amount, m.reason
 		all = append(all, about)
 	}
 	for id, i := range s.invoices {
 		if i.Amount == 0 || i.StudentID != studentID {
 			continue
 		}
-		about := consumers.Movement{InvoiceID: id, Category: i.Category, Currency: i.Currency, Year: i.Year, Term: i.Term}
+		about := consumers.Movement{
+			InvoiceID: id, Category: i.Category, Currency: i.Currency, Year: i.Year, Term: i.Term,
+		}
 		for _, w := range s.waivers[id] {
 			add(consumers.MovedWaiver, w, about)
 		}
 		about.DueOn = i.DueOn
-		add(consumers.MovedInvoice, s.began["invoice "+id], about)
+		add(consumers.MovedInvoice, s.began[invoiceKey(id)], about)
 	}
 	for id, p := range s.payments {
 		if p.Amount == 0 || p.StudentID != studentID {
@@ -167,16 +175,19 @@ func (s *school) account(studentID string) []consumers.Movement {
 		}
 		i := value(s.invoices[p.InvoiceID])
 		about := consumers.Movement{
-			InvoiceID: p.InvoiceID, PaymentID: id, Category: i.Category, Currency: p.Currency, Method: p.Method, Year: i.Year, Term: i.Term,
+			InvoiceID: p.InvoiceID, PaymentID: id, Category: i.Category, Currency: p.Currency,
+			Method: p.Method, Year: i.Year, Term: i.Term,
 		}
-		add(consumers.MovedPayment, s.began["payment "+id], about)
+		add(consumers.MovedPayment, s.began[paymentKey(id)], about)
 		if p.Reversed {
 			back := s.reversals[id]
 			back.amount = p.Amount
 			add(consumers.MovedReversal, back, about)
 		}
 	}
-	slices.SortFunc(all, func(a, b consumers.Movement) int { return cmp.Compare(a.Position, b.Position) })
+	slices.SortFunc(all, func(a, b consumers.Movement) int {
+		return cmp.Compare(a.Position, b.Position)
+	})
 	return all
 }
 
@@ -190,6 +201,7 @@ func (s *school) attendanceWithin(k consumers.PeriodKey) consumers.Attendance {
 	return counts
 }
 
+// scoresOf returns the scores of a student in a term, with what was announced of their assessments.
 func (s *school) scoresOf(k consumers.TermKey) []consumers.Score {
 	var all []consumers.Score
 	for id, c := range s.counted[k.ID] {
@@ -208,9 +220,6 @@ func (s *school) scoresOf(k consumers.TermKey) []consumers.Score {
 	return all
 }
 
-// sum is a number of scores and their points.
-type sum struct{ scores, points int64 }
-
 func (s *school) remarksOn(k consumers.TermKey) []consumers.Remark {
 	var all []consumers.Remark
 	remarks := s.remarks[k.ID][term{k.Year, k.Term}]
@@ -220,41 +229,46 @@ func (s *school) remarksOn(k consumers.TermKey) []consumers.Remark {
 	return all
 }
 
-func (s *school) averages(k consumers.TermKey) []consumers.Average {
-	bySubject := map[string]sum{}
-	for _, scores := range s.counted {
-		for _, v := range scores {
-			if v.term == (term{k.Year, k.Term}) && v.class == k.ID {
-				a := bySubject[v.subject]
-				bySubject[v.subject] = sum{a.scores + 1, a.points + v.points}
+// sum is a number of scores and their points.
+type sum struct{ scores, points int64 }
+
+// sums adds up the scores of a class in a term, by what the function by names.
+func (s *school) sums(k consumers.TermKey, by func(studentID string, c counted) string) map[string]sum {
+	sums := map[string]sum{}
+	for studentID, scores := range s.counted {
+		for _, c := range scores {
+			if c.term == (term{k.Year, k.Term}) && c.class == k.ID {
+				was := sums[by(studentID, c)]
+				sums[by(studentID, c)] = sum{was.scores + 1, was.points + c.points}
 			}
 		}
 	}
+	return sums
+}
+
+func (s *school) averages(k consumers.TermKey) []consumers.Average {
+	bySubject := s.sums(k, func(_ string, c counted) string { return c.subject })
 	var all []consumers.Average
 	for _, subject := range slices.Sorted(maps.Keys(bySubject)) {
 		a := bySubject[subject]
-		all = append(all, consumers.Average{Subject: subject, Percent: float64(a.points) / 100 / float64(a.scores), Scores: a.scores})
+		all = append(all, consumers.Average{
+			Subject: subject, Percent: float64(a.points) / 100 / float64(a.scores), Scores: a.scores,
+		})
 	}
 	return all
 }
 
+// rank compares averages by multiplication: as fractions they would be rounded, and two equal ones
+// might differ.
 func (s *school) rank(k consumers.RankKey) consumers.Rank {
-	byStudent := map[string]sum{}
-	for id, scores := range s.counted {
-		for _, v := range scores {
-			if v.term == (term{k.Year, k.Term}) && v.class == k.ID {
-				a := byStudent[id]
-				byStudent[id] = sum{a.scores + 1, a.points + v.points}
-			}
-		}
-	}
+	byStudent := s.sums(k.TermKey, func(studentID string, _ counted) string { return studentID })
 	mine, ok := byStudent[k.StudentID]
 	if !ok {
 		return consumers.Rank{}
 	}
 	r := consumers.Rank{Place: 1, Of: len(byStudent)}
-	for _, a := range byStudent {
-		if a.points*mine.scores > mine.points*a.scores {
+	for _, other := range byStudent {
+		if other.points*mine.scores > mine.points*other.scores {
 			r.Place++
 		}
 	}

@@ -93,17 +93,14 @@ func testGroup(t *testing.T, h *Harness) {
 func testWorkerFails(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	broken := errors.New("broken")
-	err := log.Consume(
-		t.Context(),
-		t.Name(),
+	err := log.Consume(t.Context(), t.Name(),
 		func(ctx context.Context, a eventlog.Assignment) error {
 			if a.Partition == 1 {
 				return broken
 			}
 			<-ctx.Done()
 			return ctx.Err()
-		},
-	)
+		})
 	require.ErrorIs(t, err, broken)
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,17 +16,11 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is what the suite examines.
-type Log interface {
-	eventlog.Log
-	eventlog.Group
-}
-
 // Harness is one log under test and what can be done to it. Fields that may be nil are features:
 // without one, the tests that need it are skipped.
 type Harness struct {
 	// Open returns a view of the log as another process has it. It is closed when the test ends.
-	Open func(t *testing.T) Log
+	Open func(t *testing.T) eventlog.Log
 	// Partitions is how many it has; at least 4.
 	Partitions int32
 	// MaxRecordBytes is the largest record it takes.

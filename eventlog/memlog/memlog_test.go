@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/logtest"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 )
@@ -16,7 +17,7 @@ func TestLog(t *testing.T) {
 	logtest.Run(t, func(*testing.T) *logtest.Harness {
 		log := memlog.New(4)
 		return &logtest.Harness{
-			Open:           func(*testing.T) logtest.Log { return log.Open() },
+			Open:           func(*testing.T) eventlog.Log { return log.Open() },
 			Partitions:     4,
 			MaxRecordBytes: memlog.MaxRecordBytes,
 			Truncate:       func(_ *testing.T, partition int32, before int64) { log.Truncate(partition, before) },

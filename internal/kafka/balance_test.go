@@ -84,12 +84,9 @@ func TestBalancerDistrustsMembers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var members []kafkago.GroupMember
 		for i := range rapid.IntRange(1, 5).Draw(t, "members") {
-			members = append(
-				members,
-				kafkago.GroupMember{
-					ID: fmt.Sprint(i), UserData: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
-				},
-			)
+			members = append(members, kafkago.GroupMember{
+				ID: fmt.Sprint(i), UserData: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
+			})
 		}
 		owned := map[int]bool{}
 		for _, topics := range (&balancer{topic: "t", partitions: 7}).AssignGroups(members, nil) {

@@ -14,11 +14,14 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
+// DefaultTopic is the topic of a log that no other name is configured for.
+const DefaultTopic = "schoolbell.events"
+
 // Config configures the log. Only Brokers has no default.
 type Config struct {
 	// Brokers are the addresses, host:port, of one or more brokers of the cluster.
 	Brokers []string
-	// Topic is the topic that is the log; empty means "schoolbell.events".
+	// Topic is the topic that is the log; empty means DefaultTopic.
 	Topic string
 	// Partitions of the topic. They are fixed when it is created; 0 creates 12, and takes an
 	// existing topic as it is.
@@ -69,7 +72,7 @@ type SASL struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Topic = cmp.Or(c.Topic, "schoolbell.events")
+	c.Topic = cmp.Or(c.Topic, DefaultTopic)
 	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 1<<20)
 	c.MaxBatchBytes = cmp.Or(c.MaxBatchBytes, 8<<20)
 	c.MaxQueueBytes = cmp.Or(c.MaxQueueBytes, 64<<20)

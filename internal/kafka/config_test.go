@@ -126,14 +126,12 @@ func TestTLSAndSASL(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, batch.Records, 1)
 			ctx, cancel := context.WithCancel(t.Context())
-			require.NoError(
-				t,
+			require.NoError(t,
 				log.Consume(ctx, "group", func(ctx context.Context, _ eventlog.Assignment) error {
 					cancel()
 					<-ctx.Done()
 					return nil
-				}),
-			)
+				}))
 
 			config.SASL = &kafka.SASL{
 				Mechanism: mechanism, Username: "schoolbell", Password: "wrong",
@@ -170,9 +168,8 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)
-	return &tls.Config{
-			Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		}, &tls.Config{
-			RootCAs: pool,
-		}
+	server = &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	}
+	return server, &tls.Config{RootCAs: pool}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/logtest"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
@@ -105,7 +106,7 @@ func harness(
 	}
 	first := true
 	return &logtest.Harness{
-		Open: func(t *testing.T) logtest.Log {
+		Open: func(t *testing.T) eventlog.Log {
 			var r prometheus.Registerer
 			if first {
 				r, first = reg, false

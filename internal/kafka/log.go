@@ -17,7 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Log is the log in Kafka. It implements [eventlog.Log] and [eventlog.Group].
+// Log is the log in Kafka. It implements [eventlog.Log].
 type Log struct {
 	config  Config
 	logger  *slog.Logger
@@ -39,10 +39,7 @@ type Log struct {
 	writing sync.WaitGroup
 }
 
-var (
-	_ eventlog.Log   = (*Log)(nil)
-	_ eventlog.Group = (*Log)(nil)
-)
+var _ eventlog.Log = (*Log)(nil)
 
 // Open connects to Kafka, creates the topic if it does not exist, and checks it if it does. It
 // waits for a cluster that is not there yet, up to the configured time: in a deployment everything

@@ -107,11 +107,14 @@ func (c *Cache) run(
 
 // Invalidate deletes the cached results of a school, of one query or, when query is empty, of all.
 // It returns how many there were. It scans all keys, so it need not know the partition of the
-// school.
+// school, nor the log: without one in the configuration it deletes those of all logs.
 func (c *Cache) Invalidate(ctx context.Context, school, query string) (int64, error) {
 	pattern := c.prefix + ":{*}:e:" + escapeGlob(school) + ":*"
+	if c.prefix == c.shared {
+		pattern = c.prefix + ":*{*}:e:" + escapeGlob(school) + ":*"
+	}
 	if query != "" {
-		pattern = c.prefix + ":{*}:e:" + escapeGlob(school) + ":" + escapeGlob(query) + ":*"
+		pattern = strings.TrimSuffix(pattern, "*") + escapeGlob(query) + ":*"
 	}
 	var dropped int64
 	for cursor := uint64(0); ; {

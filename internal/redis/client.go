@@ -18,7 +18,8 @@ import (
 // Config is how to reach Redis. A zero value means the default in parentheses.
 type Config struct {
 	URL            string        // redis://user:password@host:port/0, or rediss:// for TLS
-	Prefix         string        // of all keys; logs that share a Redis need different ones (sb)
+	Prefix         string        // of all keys (sb)
+	Log            string        // id of the log that this is about; in all keys, after the prefix (none)
 	Timeout        time.Duration // of one call (50 ms)
 	DialTimeout    time.Duration // of a new connection (250 ms)
 	PoolSize       int           // connections (16)
@@ -52,7 +53,8 @@ type Cache struct {
 	client  *redis.Client
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	timeout time.Duration
-	prefix  string
+	prefix  string // of all keys, with the log's id
+	shared  string // of the keys of all logs
 	metrics *metrics
 }
 
@@ -79,8 +81,11 @@ func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	m := newMetrics(reg)
-	cache := &Cache{
-		client: redis.NewClient(o), timeout: timeout, prefix: cmp.Or(c.Prefix, "sb"), metrics: m,
+	cache := &Cache{client: redis.NewClient(o), timeout: timeout, metrics: m}
+	cache.shared = cmp.Or(c.Prefix, "sb")
+	cache.prefix = cache.shared
+	if c.Log != "" {
+		cache.prefix += ":" + c.Log[:min(len(c.Log), logIDLength)]
 	}
 	cache.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     cmp.Or(c.BreakerTimeout, time.Second),
@@ -92,6 +97,10 @@ func Open(c Config, reg prometheus.Registerer) (*Cache, error) {
 	})
 	return cache, nil
 }
+
+// logIDLength is how much of a log's id is in the keys: these 48 random bits do not collide among the
+// installations that share a Redis.
+const logIDLength = 12
 
 // Close ends all connections.
 func (c *Cache) Close() error { return c.client.Close() }

@@ -6,12 +6,13 @@
 //
 // For each partition p of the log, under one hash tag, so that a cluster stores it on one node:
 //
-//	sb:{p}:head                        epoch, base, position: how far the tables are, as far as Redis was notified
-//	sb:{p}:v:<school>                  by projection: the offset of the event that changed it last
-//	sb:{p}:e:<school>:<query>:<input>  a result, and the position of the snapshot it was made from
+//	sb:<log>:{p}:head                        epoch, base, position: how far the tables are, as far as Redis was notified
+//	sb:<log>:{p}:v:<school>                  by projection: the offset of the event that changed it last
+//	sb:<log>:{p}:e:<school>:<query>:<input>  a result, and the position of the snapshot it was made from
 //
-// And: sb:revoked, the tokens that are refused ([Revocations]); sb:ticket:<ticket>, for seconds
-// ([Tickets]); and the channels between nodes ([Bus]).
+// And: sb:<log>:revoked, the tokens that are refused ([Revocations]); sb:<log>:ticket:<ticket>, for
+// seconds ([Tickets]); and the channels between nodes ([Bus]). The log's id is in all of them: results
+// of another log have positions that mean nothing here, and may be of another installation.
 //
 // The projector moves heads and versions after each commit ([Notifier]). Versions and heads do not
 // expire.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
@@ -57,6 +58,10 @@ func revocationName(school, user, tokenID string) string {
 }
 
 func (r *Revocations) key() string { return r.cache.prefix + ":revoked" }
+
+// sharedKey is where versions up to v0.1 stored the revocations of all logs. They are still read, so
+// that an update does not make revoked tokens valid again.
+func (r *Revocations) sharedKey() string { return r.cache.shared + ":revoked" }
 
 // Add refuses tokens from now on: here at once, in all processes within two seconds. When it fails,
 // the revocation is in force in this process only, until [Revocations.Run] reaches Redis again.
@@ -112,20 +117,26 @@ func (r *Revocations) Run(ctx context.Context) error {
 // Load reads the revocations in Redis, adds those that it lacks, and deletes expired ones on both
 // sides.
 func (r *Revocations) Load(ctx context.Context) error {
-	var stored map[string]string
-	err := r.cache.do(ctx, func(ctx context.Context) (err error) {
-		stored, err = r.cache.client.HGetAll(ctx, r.key()).Result()
+	var mine, shared *redis.MapStringStringCmd
+	err := r.cache.do(ctx, func(ctx context.Context) error {
+		_, err := r.cache.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			mine, shared = p.HGetAll(ctx, r.key()), p.HGetAll(ctx, r.sharedKey())
+			return nil
+		})
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("load revocations: %w", err)
 	}
-	for name, body := range stored {
-		var revocation auth.Revocation
-		if err := json.Unmarshal([]byte(body), &revocation); err != nil {
-			return fmt.Errorf("decode revocation %q: %w", name, err)
+	stored := mine.Val()
+	for _, revocations := range []map[string]string{shared.Val(), stored} {
+		for name, body := range revocations {
+			var revocation auth.Revocation
+			if err := json.Unmarshal([]byte(body), &revocation); err != nil {
+				return fmt.Errorf("decode revocation %q: %w", name, err)
+			}
+			r.learn(name, revocation)
 		}
-		r.learn(name, revocation)
 	}
 	over, missing := r.sort(stored)
 	if len(over) == 0 && len(missing) == 0 {

@@ -85,3 +85,31 @@ func TestExpiredRevocationsAreDeleted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"north\x00ann\x00"}, fields)
 }
+
+// Installations that share a Redis have other users, even where the names are the same.
+func TestRevocationsAreOfOneLog(t *testing.T) {
+	t.Parallel()
+	server, before := openRedis(t) // as v0.1 did, without a log in the keys
+	process := func(log string) *redis.Revocations {
+		c, err := redis.Open(redis.Config{URL: server.URL(), Log: log}, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
+		return redis.NewRevocations(c, slog.New(slog.DiscardHandler))
+	}
+	now := time.Now()
+	revoke := func(user string) auth.Revocation {
+		return auth.Revocation{School: "north", User: user, At: now, Until: now.Add(time.Hour)}
+	}
+	token := func(user string) auth.Principal {
+		return auth.Principal{School: "north", Subject: user, Issued: now.Add(-time.Minute)}
+	}
+	require.NoError(t, redis.NewRevocations(before, slog.New(slog.DiscardHandler)).
+		Add(t.Context(), revoke("tom")))
+	mine, other := process("a-log-of-ours"), process("another-log")
+	require.NoError(t, mine.Add(t.Context(), revoke("ann")))
+	require.NoError(t, mine.Load(t.Context()))
+	require.NoError(t, other.Load(t.Context()))
+	require.True(t, mine.Revoked(token("ann")))
+	require.False(t, other.Revoked(token("ann")))
+	require.True(t, mine.Revoked(token("tom")), "an update makes no revoked token valid again")
+}

@@ -42,11 +42,7 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 	b.progressf(fmt.Sprintf("%d events/s for %s", b.Rate, b.For))
 	var mu sync.Mutex
 	var visible, accepted []time.Duration
-	_, err := paced(
-		ctx,
-		max(1, b.Rate/b.Batch),
-		b.For,
-		b.Parallel,
+	_, err := paced(ctx, max(1, b.Rate/b.Batch), b.For, b.Parallel,
 		func(ctx context.Context, i int) error {
 			l := loads[i%len(loads)]
 			sent := time.Now()
@@ -78,8 +74,7 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 			defer mu.Unlock()
 			visible, accepted = append(visible, time.Since(at)), append(accepted, at.Sub(sent))
 			return nil
-		},
-	)
+		})
 	if err != nil {
 		return nil, err
 	}

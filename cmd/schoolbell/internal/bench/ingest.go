@@ -46,9 +46,7 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 	var latencies []time.Duration
 	for round := range b.Rounds {
 		b.progressf(fmt.Sprintf("round %d of %d: over HTTP", round+1, b.Rounds))
-		rate, took, err := b.round(
-			ctx,
-			fmt.Sprintf("bench-%d-%d", run, round),
+		rate, took, err := b.round(ctx, fmt.Sprintf("bench-%d-%d", run, round),
 			func(ctx context.Context, l load) error {
 				_, err := caller.do(
 					ctx,
@@ -61,8 +59,7 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 					http.StatusAccepted,
 				)
 				return err
-			},
-		)
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -71,14 +68,11 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 			continue
 		}
 		b.progressf(fmt.Sprintf("round %d of %d: straight to the log", round+1, b.Rounds))
-		rate, _, err = b.round(
-			ctx,
-			fmt.Sprintf("bench-%d-%d-direct", run, round),
+		rate, _, err = b.round(ctx, fmt.Sprintf("bench-%d-%d-direct", run, round),
 			func(ctx context.Context, l load) error {
 				_, err := b.Log.Append(ctx, l.school, l.records)
 				return err
-			},
-		)
+			})
 		if err != nil {
 			return nil, err
 		}

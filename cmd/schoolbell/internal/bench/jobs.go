@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -115,7 +114,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 // pickups is how many deliveries are picked up in a round.
 func (b *Jobs) pickups() int { return int(float64(b.Rate) * b.Pickup.Seconds()) }
 
-// perSecond does all deliveries once, and says how fast that was.
+// perSecond does all deliveries once, and returns how fast that was.
 func (b *Jobs) perSecond(do func() error) (float64, error) {
 	began := time.Now()
 	err := do()
@@ -150,7 +149,7 @@ func (b *Jobs) start(ctx context.Context, l *ledger.Ledger) (stop func(), ended 
 
 const planConcurrency = 1000
 
-// plan keeps deliveries, by two planners as two partitions would have.
+// plan stores deliveries, by two planners, as a process with two partitions would.
 func (b *Jobs) plan(ctx context.Context, l *ledger.Ledger, from, n int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2)
@@ -173,9 +172,8 @@ func (b *Jobs) planning(i int) consumers.Planning {
 		Type: "schoolbell.attendance.marked.v1", Time: time.Now(),
 	}
 	d := consumers.Delivery{
-		Recipient: "g" + strconv.Itoa(
-			i,
-		), Channel: consumers.InApp, Priority: consumers.Bulk, Template: "absence", Language: "en",
+		Recipient: "g" + strconv.Itoa(i), Channel: consumers.InApp, Priority: consumers.Bulk,
+		Template: "absence", Language: "en",
 		Params: jsontext.Value(`{"student":"Ama Diallo","date":"2026-09-01","session":"day"}`),
 	}
 	d.Complete(e, "bench")
@@ -207,11 +205,11 @@ func (b *Jobs) pickUp(
 ) ([]float64, error) {
 	n := b.pickups()
 	var mu sync.Mutex
-	committed, asked := map[string]time.Time{}, map[string]time.Time{}
+	committed, called := map[string]time.Time{}, map[string]time.Time{}
 	idle.watch(func(id string) {
 		mu.Lock()
 		defer mu.Unlock()
-		asked[id] = time.Now()
+		called[id] = time.Now()
 	})
 	defer idle.watch(nil)
 	tick := time.NewTicker(time.Second / time.Duration(b.Rate))
@@ -242,7 +240,7 @@ func (b *Jobs) pickUp(
 	defer mu.Unlock()
 	took := make([]float64, 0, n)
 	for id, at := range committed {
-		took = append(took, max(0, asked[id].Sub(at)).Seconds()*1000)
+		took = append(took, max(0, called[id].Sub(at)).Seconds()*1000)
 	}
 	return took, nil
 }
@@ -274,7 +272,7 @@ func (p *idleProvider) watch(f func(id string)) {
 	p.watcher.Store(&f)
 }
 
-var errStuck = errors.New("deliveries do not get done")
+var errStuck = errors.New("deliveries do not complete")
 
 // wait returns when there have been n calls.
 func (p *idleProvider) wait(ctx context.Context, n int) error {

@@ -15,17 +15,11 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 )
 
-// Log is a log of the benchmark's own.
-type Log interface {
-	eventlog.Log
-	eventlog.Group
-}
-
-// Project measures how fast a backlog is projected, from the log to committed rows. Beside it stand
+// Project measures how fast a backlog is projected, from the log to committed rows. Next to it stand
 // the ceiling (the very same rows, folded beforehand and only written) and the naive way (one
 // transaction for each event).
 type Project struct {
-	Log    Log // empty
+	Log    eventlog.Log // empty
 	Set    *projections.Set
 	Decode projections.Decode
 	Encode func(*domain.Envelope) (eventlog.Record, error)
@@ -34,7 +28,7 @@ type Project struct {
 	School simulate.Config
 	Events int // as many as the simulation gives, when that is fewer
 	Rounds int
-	// Progress is told what is being done; it may be nil.
+	// Progress receives what is being done; it may be nil.
 	Progress func(stage string)
 }
 
@@ -203,7 +197,7 @@ func (p *Project) project(
 	return recorder.took(), recorder, errors.Join(err, discard())
 }
 
-// fold runs the engine on a store that keeps nothing.
+// fold runs the engine on a store that discards everything.
 func (p *Project) fold(ctx context.Context, ends map[int32]int64) (time.Duration, error) {
 	recorder := newRecorder(discardStore{}, ends)
 	recorder.forget = true
@@ -226,7 +220,7 @@ func (p *Project) drive(ctx context.Context, recorder *recorder, maxBatch int) e
 	select {
 	case <-recorder.done:
 		cancel()
-		<-ended //nolint:errcheck // it was told to stop
+		<-ended //nolint:errcheck // it was stopped
 		return nil
 	case err := <-ended:
 		return errors.Join(errors.New("engine ended before the log did"), err)
@@ -283,7 +277,7 @@ func (p *Project) replay(ctx context.Context, recorder *recorder) (took time.Dur
 // recorder is a store that records what was committed to the one behind it, and when.
 type recorder struct {
 	projections.Store
-	forget bool          // keep no rows
+	forget bool          // store no rows
 	limit  time.Duration // be done after so long
 
 	mu      sync.Mutex
@@ -326,8 +320,8 @@ func (t *recorder) Commit(
 		return nil
 	}
 	if !t.forget {
-		kept := *c // the engine uses its own again
-		t.commits[claim.Partition] = append(t.commits[claim.Partition], &kept)
+		c := *c // the engine reuses its own
+		t.commits[claim.Partition] = append(t.commits[claim.Partition], &c)
 	}
 	t.at[claim.Partition] = c.To
 	t.ended = time.Now()
@@ -363,22 +357,16 @@ func (t *recorder) rows() (n int) {
 	return n
 }
 
-// discardStore is a store that keeps nothing.
+// discardStore is a store that discards everything.
 type discardStore struct{}
 
 func (discardStore) Claim(_ context.Context, partition int32, _ string) (projections.Claim, error) {
 	return projections.Claim{Partition: partition, Epoch: 1}, nil
 }
 
-func (discardStore) Lookup(
-	context.Context, []projections.Lookup,
-) error {
-	return nil
-}
+func (discardStore) Lookup(context.Context, []projections.Lookup) error { return nil }
 
-func (discardStore) Commit(
-	context.Context, projections.Claim, *projections.Commit,
-) error {
+func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error {
 	return nil
 }
 

@@ -77,19 +77,14 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 	}
 	b.progressf("uncached reads")
 	first := domain.NewDate(2000, 1, 1)
-	uncached, err := paced(
-		ctx,
-		max(1, b.Rate/200),
-		b.For,
-		b.Parallel,
+	uncached, err := paced(ctx, max(1, b.Rate/200), b.For, b.Parallel,
 		func(ctx context.Context, i int) error {
 			path := fmt.Sprintf(
 				"%s/analytics/attendance?from=%s&to=2100-01-01", root, first.AddDays(i%7000),
 			) // each asked once
 			_, err := client.do(ctx, http.MethodGet, path, nil, nil, http.StatusOK)
 			return err
-		},
-	)
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -144,14 +144,14 @@ func (d Database) validate() error {
 // Redis is the server of cached responses, revocations and messages between processes.
 type Redis struct {
 	URL    string `name:"url" env:"URL" placeholder:"redis://…" secret:"" help:"Redis 6 or later, or Valkey."`
-	Prefix string `env:"PREFIX" default:"sb" help:"Prefix of all keys. Installations that share a Redis need different ones."`
+	Prefix string `env:"PREFIX" default:"sb" help:"Prefix of all keys. The id of the log follows it, so installations may share a Redis."`
 }
 
-// Config returns the configuration of package redis, for this address.
-func (r Redis) Config(url string) redis.Config {
-	return redis.Config{URL: url, Prefix: r.Prefix}
+// Config returns the configuration of package redis, for this address and the log with this id.
+func (r Redis) Config(url, log string) redis.Config {
+	return redis.Config{URL: url, Prefix: r.Prefix, Log: log}
 }
 
 func (r Redis) validate() error {
-	return r.Config(cmp.Or(r.URL, "redis://embedded")).Validate()
+	return r.Config(cmp.Or(r.URL, "redis://embedded"), "").Validate()
 }

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,69 @@ type Address struct {
 	Brokers  []string `json:"brokers"`
 	Database string   `json:"database"`
 	Redis    string   `json:"redis"`
+
+	Topic       string    `json:"topic,omitzero"`    // of the log
+	TopicID     string    `json:"topic_id,omitzero"` // likewise
+	TLS         *TLSFiles `json:"kafka_tls,omitzero"`
+	SASL        *SASL     `json:"kafka_sasl,omitzero"`
+	RedisPrefix string    `json:"redis_prefix,omitzero"`
+}
+
+// TLSFiles is how a serve encrypts its connections to Kafka. The paths are absolute, as commands may
+// run in another directory.
+type TLSFiles struct {
+	CA   string `json:"ca,omitzero"`
+	Cert string `json:"cert,omitzero"`
+	Key  string `json:"key,omitzero"`
+}
+
+// SASL is how a serve authenticates to Kafka.
+type SASL struct {
+	Mechanism string `json:"mechanism"`
+	Username  string `json:"username"`
+	Password  string `json:"password"`
+}
+
+// address is where this process and its servers are.
+func (p *program) address(api, ops string) Address {
+	k := p.cfg.Kafka
+	a := Address{
+		PID: os.Getpid(), HTTP: api, Ops: ops,
+		Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
+		Topic: p.topic.Name, TopicID: p.topic.ID, RedisPrefix: p.cfg.Redis.Prefix,
+	}
+	if k.TLS {
+		a.TLS = &TLSFiles{CA: absolute(k.TLSCA), Cert: absolute(k.TLSCert), Key: absolute(k.TLSKey)}
+	}
+	if k.Mechanism != "" {
+		a.SASL = &SASL{Mechanism: k.Mechanism, Username: k.Username, Password: k.Password}
+	}
+	return a
+}
+
+// absolute leaves a path as it is when there is none, or no current directory.
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// Kafka is the configuration by which a command reaches the log of this serve. An address file that
+// an earlier version wrote names no topic, so that of the given configuration counts.
+func (a Address) Kafka(given config.Kafka) config.Kafka {
+	given.Brokers, given.Topic = a.Brokers, cmp.Or(a.Topic, given.Topic)
+	if a.TLS != nil {
+		given.TLS, given.TLSCA, given.TLSCert, given.TLSKey = true, a.TLS.CA, a.TLS.Cert, a.TLS.Key
+	}
+	if a.SASL != nil {
+		given.Mechanism = a.SASL.Mechanism
+		given.Username, given.Password = a.SASL.Username, a.SASL.Password
+	}
+	return given
 }
 
 const addressFile = "serve.json"

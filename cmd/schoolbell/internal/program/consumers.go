@@ -23,7 +23,7 @@ const ConsumersGroup = "consumers"
 
 // wireConsumers plans deliveries from events and executes them. The role api needs the ledger too,
 // to serve and change deliveries, also in a process that plans none.
-func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi.Deps) error {
+func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	docs, err := p.wireDocuments()
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (p *program) wireConsumers(ctx context.Context, topic string, deps *httpapi
 		return nil
 	}
 	events, err := router.New(router.Config{
-		Log: p.events, Topic: topic, Group: ConsumersGroup, Planner: engine,
+		Log: p.events, Topic: p.topic.Name, Group: ConsumersGroup, Planner: engine,
 		Positions:   checkpoint.NewGroups(pool.Conns(), router.ErrFenced),
 		DeadLetters: deliveries.AddDeadLetter, Reader: p.reader, Logger: p.log,
 		Metrics: p.registry,

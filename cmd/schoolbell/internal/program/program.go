@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"time"
 
@@ -34,6 +33,7 @@ type program struct {
 	health   telemetry.Health
 	servers  *Servers
 	events   *kafka.Log
+	topic    eventlog.Topic   // of events, as it was at the start
 	reader   *eventlog.Reader // of events, for all roles of this process
 	live     *live            // nil without the role realtime
 	handler  http.Handler     // the public side
@@ -87,10 +87,7 @@ func Run(
 		return err
 	}
 	return p.serve(ctx, api, ops, func() {
-		ready(Address{
-			PID: os.Getpid(), HTTP: apiURL, Ops: opsURL,
-			Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
-		})
+		ready(p.address(apiURL, opsURL))
 	})
 }
 
@@ -126,6 +123,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	p.onClose(p.events.Close)
+	if p.topic, err = p.events.Topic(ctx); err != nil {
+		return fmt.Errorf("describe the log: %w", err)
+	}
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
 	})

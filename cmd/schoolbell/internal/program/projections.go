@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -33,7 +34,7 @@ func (p *program) wireProjections(
 		shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers},
 	}
 	cfg.Group, cfg.Store, cfg.Notifiers = p.events, store, notifiers
-	cfg.Reader = p.reader
+	cfg.GroupID, cfg.Reader = eventlog.GroupID(SetName, p.topic.Name), p.reader
 	cfg.Metrics, cfg.Tracer = p.registry, p.tracers.Tracer("schoolbell/projections")
 	engine, err := projections.NewEngine(cfg)
 	if err != nil {

@@ -2,7 +2,6 @@ package program
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
@@ -25,7 +24,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cacheConfig := p.cfg.Redis.Config(p.servers.Redis)
+	cacheConfig := p.cfg.Redis.Config(p.servers.Redis, p.topic.ID)
 	if p.servers.cache != nil {
 		cacheConfig.Timeout = time.Second // it shares our processors and cannot be down
 	}
@@ -36,10 +35,6 @@ func (p *program) wireRoles(ctx context.Context) error {
 	p.onClose(cache.Close)
 	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Probe: cache.Ping})
 
-	topic, err := p.events.Topic(ctx)
-	if err != nil {
-		return fmt.Errorf("describe the log: %w", err)
-	}
 	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
 	if err != nil {
 		return err
@@ -58,7 +53,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 	}
 	p.verifier = verifier
 	deps := httpapi.Deps{
-		Verifier: verifier, Revoke: revocations.Add, Cache: cache, Set: SetName, Partitions: topic.Partitions,
+		Verifier: verifier, Revoke: revocations.Add, Cache: cache, Set: SetName, Partitions: p.topic.Partitions,
 		Metrics: p.registry, Logger: p.log,
 	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
@@ -83,7 +78,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 	}
 	if p.cfg.Has(config.RoleConsumers) || p.cfg.Has(config.RoleAPI) {
-		if err := p.wireConsumers(ctx, topic.Name, &deps); err != nil {
+		if err := p.wireConsumers(ctx, &deps); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// Version is the release that this source is, or will be next. CHANGELOG.md begins with it.
+// Version is the release that this source is, or will be next. CHANGELOG.md begins with it, but for what is unreleased.
 const Version = "v0.1.0"
 
 // Build identifies the program that runs.

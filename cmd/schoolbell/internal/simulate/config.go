@@ -21,7 +21,7 @@ type Config struct {
 	Students int // of each school
 	Days     int // school days, from the first of the year
 	Seed     uint64
-	Start    domain.Date // the year begins on the first Monday from here on; zero is 1 September 2025
+	Start    domain.Date // the year begins on the next Monday; zero is 1 September 2025
 }
 
 // Validate reports everything that is wrong.
@@ -69,5 +69,6 @@ func (c Config) Events() iter.Seq[*domain.Envelope] {
 func (c Config) School(index int) *School { return c.school(newCalendar(c.Start), index) }
 
 func (c Config) school(year *calendar, index int) *School {
-	return newSchool(c, year, SchoolID(index), index, fmt.Sprintf("simulate/%d/%d", c.Seed, c.Students))
+	source := fmt.Sprintf("simulate/%d/%d", c.Seed, c.Students)
+	return newSchool(c, year, SchoolID(index), index, source)
 }

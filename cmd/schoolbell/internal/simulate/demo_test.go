@@ -42,7 +42,9 @@ func (s *stage) play(t *testing.T, state string, d, every time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	demo := simulate.Demo{State: state, Students: 30, Every: every, Publish: s.publish, Logger: slog.New(slog.DiscardHandler)}
+	demo := simulate.Demo{State: state, Students: 30, Every: every, Publish: s.publish,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 	require.NoError(t, demo.Run(ctx))
 }
 
@@ -84,7 +86,9 @@ func TestDemoHasAbsencesToTellOf(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
-		demo := simulate.Demo{State: filepath.Join(t.TempDir(), "demo.json"), Publish: s.publish, Logger: slog.New(slog.DiscardHandler)}
+		demo := simulate.Demo{State: filepath.Join(t.TempDir(), "demo.json"), Publish: s.publish,
+			Logger: slog.New(slog.DiscardHandler),
+		}
 		require.NoError(t, demo.Run(ctx))
 		past, live := 0, 0
 		for _, e := range s.events {

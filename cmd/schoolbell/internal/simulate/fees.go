@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -26,7 +27,9 @@ const (
 )
 
 func newFamily(r *rand.Rand) family {
-	f := family{transport: r.Float64() < 0.25, meals: r.Float64() < 0.5, hardship: r.Float64() < 0.03}
+	f := family{
+		transport: r.Float64() < 0.25, meals: r.Float64() < 0.5, hardship: r.Float64() < 0.03,
+	}
 	switch u := r.Float64(); {
 	case u < 0.58:
 		f.pays = promptly
@@ -70,10 +73,12 @@ func (s *School) charge(today domain.Date, when time.Time) {
 }
 
 // invoice charges a fee and plans how it is paid.
-func (s *School) invoice(p *pupil, category string, amount int64, term int, today domain.Date, when time.Time) {
+func (s *School) invoice(
+	p *pupil, category string, amount int64, term int, today domain.Date, when time.Time,
+) {
 	inv := &invoice{
 		Invoiced: fee.Invoiced{
-			InvoiceID: "inv-" + string(s.calendar.year) + "-" + strconv.Itoa(term+1) + "-" + category + "-" + p.id,
+			InvoiceID: fmt.Sprintf("inv-%s-%d-%s-%s", s.calendar.year, term+1, category, p.id),
 			StudentID: p.id,
 			Year:      s.calendar.year,
 			Term:      termLabels[term],

@@ -55,7 +55,8 @@ func (s *School) lessons(today domain.Date) {
 				switch day {
 				case paperDay(c, subject, kind) - notice:
 					p := s.paper(c, subject, kind, term, s.calendar.days[s.index+notice])
-					s.emit(at(today, 11*time.Hour), "scheduled-"+p.AssessmentID, assessment.TypeScheduled, &p.Scheduled)
+					when := at(today, 11*time.Hour)
+					s.emit(when, "scheduled-"+p.AssessmentID, assessment.TypeScheduled, &p.Scheduled)
 				case paperDay(c, subject, kind):
 					s.hold(s.paper(c, subject, kind, term, today), c, at(today, 12*time.Hour))
 				}
@@ -74,7 +75,8 @@ func (s *School) lessons(today domain.Date) {
 func paperDay(class, subject, kind int) int { return 12 + 16*kind + (5*class+7*subject)%10 }
 
 func (s *School) paper(class, subject, kind, term int, on domain.Date) paper {
-	id := string(s.calendar.year) + "-" + strconv.Itoa(term+1) + "-" + s.classes[class].id + "-" + subjects[subject].name + "-" + kinds[kind].name
+	id := fmt.Sprintf("%s-%d-%s-%s-%s", s.calendar.year, term+1, s.classes[class].id,
+		subjects[subject].name, kinds[kind].name)
 	return paper{
 		Scheduled: assessment.Scheduled{
 			AssessmentID: id,
@@ -163,7 +165,8 @@ func (s *School) remark(class, term int, when time.Time) {
 				best = subject
 			}
 		}
-		s.emit(when, "remark-"+string(s.calendar.year)+"-"+strconv.Itoa(term+1)+"-"+p.id, assessment.TypeRemarked, &assessment.Remarked{
+		eventID := fmt.Sprintf("remark-%s-%d-%s", s.calendar.year, term+1, p.id)
+		s.emit(when, eventID, assessment.TypeRemarked, &assessment.Remarked{
 			StudentID: p.id, ClassID: c.id, Year: s.calendar.year, Term: termLabels[term],
 			Text: fmt.Sprintf(remarks[of], subjects[best].name),
 		})

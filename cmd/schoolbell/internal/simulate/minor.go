@@ -26,7 +26,7 @@ func (p *play) minorEvents(n int) []*domain.Envelope {
 	turn := n / (2 * len(s.students)) // how often each student has been
 	id := "live-" + p.today.String() + "-" + strconv.Itoa(n)
 	switch {
-	case s.index == 0 || student.gone: // before the first day of the year, or after the student has left
+	case s.index == 0 || student.gone: // before the year begins, or after the student has left
 	case n%2 == 0:
 		s.quiz(id, p.today, student, turn)
 	case turn == 0 && s.r.Float64() < 0.5:
@@ -67,7 +67,8 @@ func (s *School) meal(id string, today domain.Date, student *pupil) {
 	}
 	s.emit(s.clock, id, fee.TypeInvoiced, invoiced)
 	s.emit(s.clock, id+"-paid", fee.TypePaymentReceived, &fee.PaymentReceived{
-		PaymentID: "paid-" + invoiced.InvoiceID, InvoiceID: invoiced.InvoiceID, StudentID: student.id,
+		PaymentID: "paid-" + invoiced.InvoiceID,
+		InvoiceID: invoiced.InvoiceID, StudentID: student.id,
 		Amount: invoiced.Amount, Currency: invoiced.Currency, Method: pick(s.r, s.country.methods),
 	})
 }

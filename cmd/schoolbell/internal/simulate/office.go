@@ -59,7 +59,8 @@ func (s *School) move(today domain.Date, when time.Time, n int) {
 	s.classes[from].students = stay
 	s.classes[to].students = append(s.classes[to].students, i)
 	p.class = to
-	s.emit(when, "moved-"+today.String()+"-"+strconv.Itoa(n), student.TypeClassChanged, &student.ClassChanged{
+	eventID := "moved-" + today.String() + "-" + strconv.Itoa(n)
+	s.emit(when, eventID, student.TypeClassChanged, &student.ClassChanged{
 		StudentID: p.id, ClassID: s.classes[to].id, On: today,
 	})
 }
@@ -114,8 +115,10 @@ func guardianID(p *pupil, n int) string { return "g-" + p.id[len("st-"):] + stri
 
 func (s *School) contactChanges(today domain.Date, when time.Time, n int) {
 	id := guardianID(&s.students[s.r.IntN(len(s.students))], 0)
-	s.emit(when, "contact-"+today.String()+"-"+strconv.Itoa(n), guardian.TypeContactChanged, &guardian.ContactChanged{
-		GuardianID: id, Phone: s.country.number(s.r), Email: email(id), Language: s.country.person(s.r).of.language,
+	eventID := "contact-" + today.String() + "-" + strconv.Itoa(n)
+	s.emit(when, eventID, guardian.TypeContactChanged, &guardian.ContactChanged{
+		GuardianID: id, Phone: s.country.number(s.r), Email: email(id),
+		Language: s.country.person(s.r).of.language,
 	})
 }
 

@@ -46,7 +46,8 @@ func TestSameSeedSameBytes(t *testing.T) {
 	c.Seed = 2
 	require.NotEqual(t, want, digest(t, c.Events()))
 	c = simulate.Config{Schools: 1, Students: 30, Days: 30, Seed: 1}
-	require.Equal(t, "8407a59e27373f5292f21b05938aaff3dcbcd99c914553bb47b2f05b1c221485", digest(t, c.Events()), "a seed must mean the same in every release")
+	require.Equal(t, "8407a59e27373f5292f21b05938aaff3dcbcd99c914553bb47b2f05b1c221485",
+		digest(t, c.Events()), "a seed must mean the same in every release")
 }
 
 // A school's year does not depend on the other schools, nor on who else runs at the same time, and
