@@ -37,16 +37,16 @@ type worker struct {
 func (r *Reader) worker(topic Topic, described eventlog.Topic, a eventlog.Assignment) *worker {
 	name, n := r.cfg.Source.Topic, strconv.Itoa(int(a.Partition))
 	return &worker{Reader: r, topic: topic, described: described, assignment: a,
-		lag:     r.cfg.Metrics.lag.WithLabelValues(name, n),
-		failing: r.cfg.Metrics.failing.WithLabelValues(name, n)}
+		lag:     r.cfg.Letters.Metrics.lag.WithLabelValues(name, n),
+		failing: r.cfg.Letters.Metrics.failing.WithLabelValues(name, n)}
 }
 
 // leave takes the partition out of what this process reports.
 func (w *worker) leave() {
 	w.setFault(w.assignment.Partition, nil)
 	n := strconv.Itoa(int(w.assignment.Partition))
-	w.cfg.Metrics.lag.DeleteLabelValues(w.cfg.Source.Topic, n)
-	w.cfg.Metrics.failing.DeleteLabelValues(w.cfg.Source.Topic, n)
+	w.cfg.Letters.Metrics.lag.DeleteLabelValues(w.cfg.Source.Topic, n)
+	w.cfg.Letters.Metrics.failing.DeleteLabelValues(w.cfg.Source.Topic, n)
 }
 
 // consumer is the name under which positions are stored. The topic's id is part of it: a topic that
@@ -118,7 +118,7 @@ func (w *worker) fetch(
 		batch.Next = last + 1
 	}
 	if undecodable, ok := errors.AsType[*eventlog.UndecodableError](err); ok {
-		w.cfg.Metrics.records.WithLabelValues(w.cfg.Source.Topic, "undecodable").Inc()
+		w.cfg.Letters.Metrics.records.WithLabelValues(w.cfg.Source.Topic, "undecodable").Inc()
 		letter(undecodable.First, undecodable.Last, undecodable.Error())
 		return batch, letters, nil
 	}
@@ -164,7 +164,7 @@ func (w *worker) bring(
 		all.Go(func() error {
 			for len(events) > 0 {
 				n := min(len(events), maxEvents)
-				if _, err := w.cfg.Door.Append(ctx, school, events[:n]); err != nil {
+				if _, err := w.cfg.Letters.Door.Append(ctx, school, events[:n]); err != nil {
 					return fmt.Errorf("append events of school %s: %w", school, err)
 				}
 				w.count("accepted", n)
@@ -181,5 +181,5 @@ func (w *worker) bring(
 }
 
 func (w *worker) count(result string, n int) {
-	w.cfg.Metrics.records.WithLabelValues(w.cfg.Source.Topic, result).Add(float64(n))
+	w.cfg.Letters.Metrics.records.WithLabelValues(w.cfg.Source.Topic, result).Add(float64(n))
 }

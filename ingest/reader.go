@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
@@ -30,10 +29,7 @@ type Config struct {
 	Source  Source                               // required
 	Open    func(context.Context) (Topic, error) // required
 	Log     string                               // the topic of the log, required
-	Door    Door                                 // required
-	Letters *Letters                             // required
-	Pool    *pgxpool.Pool                        // required
-	Metrics *Metrics                             // required
+	Letters *Letters                             // required; its door, pool and metrics are used too
 	Logger  *slog.Logger                         // (none)
 	// bytes that are fetched, checked and appended at a time (1 MiB)
 	Batch int
@@ -58,7 +54,7 @@ func NewReader(cfg Config) *Reader {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("inbox", cfg.Source.Topic)
-	return &Reader{cfg: cfg, positions: checkpoint.NewGroups(cfg.Pool, errFenced),
+	return &Reader{cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
 		faults: map[int32]error{-1: errors.New("has not been opened yet")}}
 }
 

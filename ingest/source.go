@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/catalog"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 )
 
 // directory are the contexts whose facts say who may see a school's data. An inbox may write them
@@ -99,12 +101,20 @@ func (s *Source) allows(e *domain.Envelope) error {
 // error says all that is wrong.
 func (s *Source) Check(rec *eventlog.Record) (*domain.Envelope, error) {
 	event, err := cloudevents.Intake{}.ParseRecord(rec)
-	if err == nil {
-		err = s.allows(event)
+	if _, _, _, unknown := domain.SplitType(event.Type); unknown == nil {
+		err = join(err, s.allows(event))
 	}
 	if err != nil && !s.isFor(event.School) {
 		event.School = "" // it is no business of a school that the inbox is not for
 	}
 	event.AuthSub = s.authSub()
 	return event, err
+}
+
+// join adds the faults of two errors, either of which may be nil.
+func join(a, b error) error {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return &domain.InvalidError{Faults: append(deadletter.FaultsOf(a), deadletter.FaultsOf(b)...)}
 }
