@@ -32,6 +32,9 @@ type Fault struct {
 // go. The zero value is empty and ready. Pointers are relative to the value under validation.
 type Faults struct {
 	List []Fault
+	// Day is that of the event, when it arrives: its dates must not lie more than a year after it.
+	// It is zero for what is in the log already, which no new rule may make invalid.
+	Day Date
 
 	rules func(pointer string, r Rule) // see RulesOf
 }
@@ -162,10 +165,19 @@ func (f *Faults) Date(pointer string, d Date) {
 
 var earliestDate, latestDate = NewDate(1900, 1, 1), NewDate(2199, 12, 31)
 
+// maxDaysAhead is how far a date may lie after its event: an invoice may be due, or a term end, in
+// a year's time. What lies further ahead in exports of real schools is a typing error.
+const maxDaysAhead = 366
+
 // OptionalDate checks a date that may be absent.
 func (f *Faults) OptionalDate(pointer string, d Date) {
-	if !d.IsZero() && (d < earliestDate || d > latestDate) {
+	switch {
+	case d.IsZero():
+	case d < earliestDate || d > latestDate:
 		f.Add(pointer, "must lie between %s and %s", earliestDate, latestDate)
+	case !f.Day.IsZero() && d > f.Day.AddDays(maxDaysAhead):
+		f.Add(pointer, "must not lie more than %d days after the event, which is of %s",
+			maxDaysAhead, f.Day)
 	}
 }
 

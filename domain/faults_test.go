@@ -102,6 +102,14 @@ func TestChecksOfDatesAndLists(t *testing.T) {
 		require.Equal(t, want, accepted(func(f *domain.Faults) { f.Date("/x", d) }), d)
 	}
 	require.True(t, accepted(func(f *domain.Faults) { f.OptionalDate("/x", 0) }))
+	for d, want := range map[domain.Date]bool{
+		domain.NewDate(1900, 1, 1): true, domain.NewDate(2027, 9, 2): true,
+		domain.NewDate(2027, 9, 3): false, domain.NewDate(2062, 9, 8): false,
+	} {
+		arriving := domain.Faults{Day: domain.NewDate(2026, 9, 1)}
+		arriving.Date("/x", d)
+		require.Equal(t, want, arriving.Err() == nil, d)
+	}
 
 	var f domain.Faults
 	f.IDs("/x", []string{"a", "", "b", " "})

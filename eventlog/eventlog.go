@@ -47,7 +47,7 @@ var (
 	ErrOverloaded = errors.New("too many records are waiting for the log")
 )
 
-// UndecodableError is the error of a Fetch at a batch whose records nobody can read: it inflates to
+// UndecodableError is the error of a Fetch at a batch whose records cannot be read: it inflates to
 // more than a reader can hold, or is no batch inside. Reading it again does not help; what follows
 // it is at Last+1.
 type UndecodableError struct {
@@ -115,7 +115,7 @@ type Assignment struct {
 type Group interface {
 	// Consume joins the group and calls work in a goroutine of its own for each partition while this
 	// process has it; work must return soon after its context ends. If it returns nil earlier, the
-	// partition stays with this process and nobody works on it. Consume returns nil when ctx ends,
+	// partition stays with this process and no work is done on it. Consume returns nil when ctx ends,
 	// or the error of the first work that failed.
 	Consume(ctx context.Context, group string, work func(context.Context, Assignment) error) error
 }

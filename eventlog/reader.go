@@ -39,7 +39,7 @@ const (
 
 // Reader reads partitions of the log for all who follow them in one process. It fetches each record
 // once, decides once whether it is a duplicate and decodes it at most once, however many cursors
-// there are; a cursor that has fallen behind fetches for itself and slows down nobody.
+// there are; a cursor that has fallen behind fetches for itself and does not slow down the others.
 //
 // A Reader has no goroutine of its own: the cursor that is ahead fetches, in its own Next, and the
 // others get what it brought. It may be used from several goroutines.

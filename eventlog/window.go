@@ -17,7 +17,7 @@ const DefaultWindow = 1_000_000
 // ring: 16 bytes a record, growing with use. Two different events share a hash with odds of 2^-64
 // for each pair, so a full window of a million records takes one event in about 10^13 for a
 // duplicate that is none; at a thousand events a second that is once in five hundred years. The key
-// is drawn anew for each window, so that nobody can make events that collide. A Window is for one
+// is random for each window, so that a producer cannot construct events that collide. A Window is for one
 // goroutine.
 type Window struct {
 	size  int64

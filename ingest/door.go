@@ -23,16 +23,6 @@ type Result struct {
 	At      []domain.Position // of each event of the call
 }
 
-// Last is the position of the last event that was written.
-func (r *Result) Last() (last domain.Position) {
-	for _, at := range r.At {
-		if at.Offset >= last.Offset {
-			last = at
-		}
-	}
-	return last
-}
-
 // Append writes events of one school, all or none. Of several with the same source and id, the first
 // is written; the others get its position.
 func (d Door) Append(
@@ -56,15 +46,8 @@ func (d Door) Append(
 		}
 		at[i] = n
 	}
-	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
-	// again, and readers of the log drop the duplicates.
-	ctx, cancel := context.WithTimeout(ctx, d.Limit)
-	defer cancel()
-	first, err := d.Log.Append(ctx, school, records)
+	first, err := d.Write(ctx, school, records)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
-		}
 		return nil, err
 	}
 	result := &Result{Written: len(records), At: make([]domain.Position, len(events))}
@@ -72,4 +55,19 @@ func (d Door) Append(
 		result.At[i] = domain.Position{Partition: first.Partition, Offset: first.Offset + int64(n)}
 	}
 	return result, nil
+}
+
+// Write writes records of one school, all or none, and returns where the first is.
+func (d Door) Write(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
+	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
+	// again, and readers of the log drop the duplicates.
+	ctx, cancel := context.WithTimeout(ctx, d.Limit)
+	defer cancel()
+	first, err := d.Log.Append(ctx, school, records)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
+	}
+	return first, err
 }

@@ -97,7 +97,7 @@ func (c *Catchup) stuck() error {
 	faults := []error{c.ended}
 	c.mu.Unlock()
 	for _, s := range c.engine.Status() {
-		if s.State == Paused || s.State == Refused {
+		if s.State == Refused {
 			faults = append(faults,
 				fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason))
 		}

@@ -18,6 +18,8 @@
 //     subject, and retried in order: when the folds have changed, when an operator requests it, and
 //     at growing intervals. A failure outside, such as an unreachable database, parks nothing; the
 //     engine waits and continues.
+//   - No school delays another one (P11). When too many of its subjects are parked, its later events
+//     are parked whole, in order; the partition goes on.
 //   - The tables are a function of the log (P8). Folds are pure: no clock, no randomness, no I/O.
 //     Whether the engine folds event by event or in large batches, holds all rows in memory or
 //     hardly any, cannot be seen in the tables. The [Reference] folds in the plainest way and is

@@ -25,8 +25,8 @@ type Log = eventlog.Source
 type Config struct {
 	Name      string // of the set: the store holds positions under it; required
 	GroupID   string // by which processes share partitions (the name)
-	Set       *Set // required
-	Log       Log  // required
+	Set       *Set   // required
+	Log       Log    // required
 	Group     eventlog.Group
 	Store     Store
 	Decode    Decode
@@ -35,11 +35,13 @@ type Config struct {
 	// Reader of Log, which this process shares (one of the engine's own, with Decode and Window).
 	Reader *eventlog.Reader
 	// Window is within how many records a repeated event is a duplicate (eventlog.DefaultWindow).
-	Window            int
-	MaxBatch          int // events in one commit (8,000)
-	MaxReadAhead      int // bytes of the log held in memory for each partition, about (32 MiB)
-	MaxRows           int // rows held in memory for each partition, about (100,000)
-	MaxParkedSubjects int // for each partition; with more it pauses (1,000)
+	Window       int
+	MaxBatch     int // events in one commit (8,000)
+	MaxReadAhead int // bytes of the log held in memory for each partition, about (32 MiB)
+	MaxRows      int // rows held in memory for each partition, about (100,000)
+	// MaxParked is how many subjects of one school may be parked; beyond it all later events of the
+	// school are (1,000). Tables that are to be compared need the same.
+	MaxParked int
 	// ParkedRetry is the pause before the first retry of a parked subject (1 min). It doubles with
 	// each attempt up to ParkedRetryMax (1 h).
 	ParkedRetry, ParkedRetryMax time.Duration
@@ -52,6 +54,9 @@ type Config struct {
 	Metrics prometheus.Registerer // (none)
 	Tracer  trace.Tracer          // a span for each commit, linked to its events' traces (none)
 }
+
+// DefaultMaxParked is how many subjects of a school may be parked before the school is.
+const DefaultMaxParked = 1000
 
 // Validate reports all faults at once.
 func (c *Config) Validate() error {
@@ -79,7 +84,7 @@ func (c *Config) Validate() error {
 		{c.MaxBatch, "batch limit"},
 		{c.MaxReadAhead, "read-ahead"},
 		{c.MaxRows, "row limit"},
-		{c.MaxParkedSubjects, "limit of parked subjects"},
+		{c.MaxParked, "limit of parked subjects"},
 		{int(c.ParkedRetry), "pause before a retry"},
 		{int(c.ParkedRetryMax), "longest pause before a retry"},
 		{int(c.CommitTimeout), "commit timeout"},
@@ -97,7 +102,7 @@ func (c *Config) setDefaults() {
 	c.MaxBatch = cmp.Or(c.MaxBatch, 8000)
 	c.MaxReadAhead = cmp.Or(c.MaxReadAhead, 32<<20)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
-	c.MaxParkedSubjects = cmp.Or(c.MaxParkedSubjects, 1000)
+	c.MaxParked = cmp.Or(c.MaxParked, DefaultMaxParked)
 	c.ParkedRetry = cmp.Or(c.ParkedRetry, time.Minute)
 	c.ParkedRetryMax = cmp.Or(c.ParkedRetryMax, time.Hour)
 	c.CommitTimeout = cmp.Or(c.CommitTimeout, 30*time.Second)
@@ -156,7 +161,6 @@ type State string
 const (
 	Starting State = "starting" // claiming, or reading back for duplicates
 	Running  State = "running"
-	Paused   State = "paused"  // too many subjects are parked
 	Failing  State = "failing" // a dependency does not work; retried
 	Refused  State = "refused" // the log does not fit the tables; an operator must act
 )
@@ -165,12 +169,14 @@ const (
 type Status struct {
 	Partition int32           `json:"partition"`
 	State     State           `json:"state"`
-	Reason    string          `json:"reason,omitzero"` // of Paused, Failing and Refused
+	Reason    string          `json:"reason,omitzero"` // of Failing and Refused
 	Position  domain.Position `json:"position"`        // of the last event in the tables
 	Lag       int64           `json:"lag"`             // records after it
 	// since the oldest of them was appended, if it has been read
 	LagTime time.Duration `json:"-"`
 	Parked  int           `json:"parked"` // subjects
+	// Schools that are parked whole, as too many of their subjects are.
+	ParkedSchools int `json:"parked_schools,omitzero"`
 }
 
 // Status returns the state of each partition of this process, in order.

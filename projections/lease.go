@@ -15,11 +15,11 @@ import (
 // back.
 type lease struct {
 	*worker
-	cfg    *Config
-	claim  Claim
-	rows   *Batch
-	parked map[SubjectKey]*ParkedSubject
-	paused bool // too many subjects are parked
+	cfg      *Config
+	claim    Claim
+	rows     *Batch
+	parked   map[SubjectKey]*ParkedSubject
+	subjects map[string]int // how many of them are subjects, by school
 
 	batch *job      // what has been folded and not been handed over
 	jobs  chan *job // to the goroutine that commits
@@ -100,7 +100,7 @@ func (s *lease) fold(ctx context.Context) error {
 	}
 	for {
 		room, more := s.batchLimit-s.batch.records, s.readAhead.more
-		if s.paused || room <= 0 {
+		if room <= 0 {
 			room, more = 0, nil
 		}
 		if entries := s.readAhead.take(room); len(entries) > 0 {
@@ -136,14 +136,8 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
 		} else if !e.otherSchool {
-			cause, err := s.foldEntry(ctx, e, entries[i+1:], &misses)
-			if err != nil {
+			if err := s.foldOrPark(ctx, e, entries[i+1:], &misses); err != nil {
 				return err
-			}
-			if cause != nil && !s.park(ctx, e, cause) {
-				s.pause(ctx)
-				s.readAhead.putBack(len(entries) - i)
-				break
 			}
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
 			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
@@ -156,6 +150,20 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 	return nil
 }
 
+func (s *lease) foldOrPark(ctx context.Context, e *entry, next []entry, misses *int) error {
+	cause := errParkedBefore
+	if s.waitsBehind(e) == nil {
+		var err error
+		if cause, err = s.foldEntry(ctx, e, next, misses); err != nil {
+			return err
+		}
+	}
+	if cause != nil {
+		s.park(ctx, e, cause)
+	}
+	return nil
+}
+
 // foldEntry folds one entry, looking up the rows that it and the next ones need. It returns a cause
 // when the entry must be parked, and an error when the store fails.
 func (s *lease) foldEntry(
@@ -164,8 +172,6 @@ func (s *lease) foldEntry(
 	switch {
 	case e.fault != nil:
 		return e.fault, nil
-	case s.isParked(e):
-		return errParkedBefore, nil
 	case len(s.refused) > 0 && s.refused[e.offset()] != nil:
 		return s.refused[e.offset()], nil
 	}
@@ -179,7 +185,8 @@ func (s *lease) foldEntry(
 		ahead := min(len(next), max(len(next)>>*misses, 64))
 		*misses++
 		for i := range next[:ahead] {
-			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil && !s.isParked(n) {
+			if n := &next[i]; !n.otherSchool && !n.duplicate && n.fault == nil &&
+				s.waitsBehind(n) == nil {
 				s.rows.Probe(n.event)
 			}
 		}
@@ -218,12 +225,25 @@ func (s *lease) drain(ctx context.Context) error {
 	}
 }
 
+// idleCommitInterval is how often a worker without events commits an empty batch. So it learns within
+// that time that the partition was claimed or its tables were exchanged, and everybody else sees in the
+// store that it works on the partition.
+const idleCommitInterval = 5 * time.Second
+
 // commit writes batches to the store, and notifies.
 func (s *lease) commit(ctx context.Context) error {
+	next := s.claim.Next
+	idle := time.NewTicker(idleCommitInterval)
+	defer idle.Stop()
 	for {
 		var j *job
 		select {
 		case j = <-s.jobs:
+		case <-idle.C:
+			if err := s.commitNothing(ctx, next); err != nil {
+				return fmt.Errorf("commit at offset %d: %w", next, err)
+			}
+			continue
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -231,6 +251,8 @@ func (s *lease) commit(ctx context.Context) error {
 			s.failed = j
 			return fmt.Errorf("commit offsets %d to %d: %w", j.commit.From, j.commit.To, err)
 		}
+		next = j.commit.To
+		idle.Reset(idleCommitInterval)
 		s.setPosition(j.commit.To)
 		s.readAhead.release(j.commit.To)
 		for _, a := range s.notifiers {
@@ -239,6 +261,12 @@ func (s *lease) commit(ctx context.Context) error {
 		s.engine.metrics.committed(j)
 		s.idle <- j
 	}
+}
+
+func (s *lease) commitNothing(ctx context.Context, at int64) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
+	defer cancel()
+	return s.cfg.Store.Commit(ctx, s.claim, &Commit{From: at, To: at})
 }
 
 func (s *lease) commitJob(ctx context.Context, j *job) error {

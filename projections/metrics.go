@@ -13,7 +13,8 @@ import (
 type metrics struct {
 	eventVisible, appendVisible    prometheus.Observer
 	batch, folding, lookup, commit prometheus.Observer
-	records, duplicates, parked    prometheus.Counter
+	records, duplicates            prometheus.Counter
+	parked, panics                 prometheus.Counter
 	fenced, restarts               prometheus.Counter
 	notifyFailures                 prometheus.Counter
 }
@@ -56,6 +57,9 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 		parked: counter("parked_events_total",
 			"Events parked because they, or an earlier event of their subject, could not be "+
 				"folded."),
+		panics: counter("fold_panics_total",
+			"Times that a fold panicked, retries of the same event included: an error in the "+
+				"program."),
 		fenced: counter("fenced_total",
 			"Times that a partition was lost to another process."),
 		restarts: counter("restarts_total",
@@ -86,8 +90,8 @@ func (m *metrics) committed(j *job) {
 // partitionCollector collects the state of each partition of this process at the moment of a
 // scrape.
 type partitionCollector struct {
-	engine                                     *Engine
-	position, lag, lagSeconds, subjects, state *prometheus.Desc
+	engine                                              *Engine
+	position, lag, lagSeconds, subjects, schools, state *prometheus.Desc
 }
 
 func newPartitionCollector(e *Engine, labels prometheus.Labels) *partitionCollector {
@@ -101,13 +105,16 @@ func newPartitionCollector(e *Engine, labels prometheus.Labels) *partitionCollec
 		lag:        desc("lag_events", "Records of the log that are not in the tables yet."),
 		lagSeconds: desc("lag_seconds", "Age of the oldest record that is not in the tables yet."),
 		subjects:   desc("parked_subjects", "Subjects that are parked."),
-		state:      desc("state", "1 for the state that the partition is in.", "state"),
+		schools: desc("parked_schools",
+			"Schools that are parked whole, as too many of their subjects are."),
+		state: desc("state", "1 for the state that the partition is in.", "state"),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *partitionCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.position, c.lag, c.lagSeconds, c.subjects, c.state} {
+	for _, d := range []*prometheus.Desc{c.position, c.lag, c.lagSeconds, c.subjects, c.schools,
+		c.state} {
 		ch <- d
 	}
 }
@@ -123,6 +130,7 @@ func (c *partitionCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.lag, float64(s.Lag))
 		gauge(c.lagSeconds, s.LagTime.Seconds())
 		gauge(c.subjects, float64(s.Parked))
+		gauge(c.schools, float64(s.ParkedSchools))
 		gauge(c.state, 1, string(s.State))
 	}
 }

@@ -19,8 +19,9 @@ import (
 // event that is in the tables.
 type Notifier interface {
 	// Claimed is called when this process has taken a partition over, with the position that is
-	// visible at least. What was read at an earlier offset than base is out of date.
-	Claimed(ctx context.Context, at domain.Position, epoch, base int64) error
+	// visible at least, and by a rebuild when it has exchanged the tables. What was read from earlier
+	// tables is out of date: see [Claim.Tables].
+	Claimed(ctx context.Context, at domain.Position, epoch, tables int64) error
 	// Committed is called with the position of the tables, and what has changed since the last
 	// call.
 	Committed(ctx context.Context, at domain.Position, epoch int64, changes []*Change) error
@@ -84,7 +85,7 @@ func (c *commitNotifier) take() (domain.Position, []*Change) {
 func (c *commitNotifier) run(ctx context.Context) error {
 	epoch := c.lease.claim.Epoch
 	at, _ := c.take()
-	c.check(ctx, c.notifier.Claimed(ctx, at, epoch, c.lease.claim.Base))
+	c.check(ctx, c.notifier.Claimed(ctx, at, epoch, c.lease.claim.Tables))
 	heartbeat := time.NewTicker(heartbeatInterval)
 	defer heartbeat.Stop()
 	for {

@@ -17,46 +17,103 @@ const parkedInterval = time.Second
 // maxReason is how many bytes of an error's text are stored.
 const maxReason = 1000
 
-var errParkedBefore = errors.New("an earlier event of the subject is parked")
+// errParkedBefore is why an event is parked that has not been tried.
+var errParkedBefore = errors.New("an earlier event of the subject or school is parked")
 
-// loadParked reads which subjects are parked.
+// loadParked reads what is parked.
 func (s *lease) loadParked(ctx context.Context) error {
-	subjects, err := s.cfg.Store.Parked(ctx, s.claim.Partition)
+	stored, err := s.cfg.Store.Parked(ctx, s.claim.Partition)
 	if err != nil {
 		return fmt.Errorf("read parked subjects: %w", err)
 	}
-	s.parked = make(map[SubjectKey]*ParkedSubject, len(subjects))
-	for i := range subjects {
-		s.parked[subjects[i].SubjectKey] = &subjects[i]
+	s.parked = make(map[SubjectKey]*ParkedSubject, len(stored))
+	s.subjects = map[string]int{}
+	for i := range stored {
+		s.addParked(&stored[i])
 	}
-	s.setParked(len(s.parked))
+	s.showParked()
 	return nil
 }
 
-func (s *lease) isParked(e *entry) bool {
-	return len(s.parked) > 0 && s.parked[e.subject()] != nil
+func (s *lease) addParked(p *ParkedSubject) {
+	s.parked[p.SubjectKey] = p
+	if p.Subject != WholeSchool {
+		s.subjects[p.School]++
+	}
 }
 
-// park adds an event to the parked ones, and its subject with it. It does nothing and returns false
-// when that would be one subject too many.
-func (s *lease) park(ctx context.Context, e *entry, cause error) bool {
+func (s *lease) removeParked(key SubjectKey) {
+	delete(s.parked, key)
+	if key.Subject == WholeSchool {
+		return
+	}
+	if s.subjects[key.School]--; s.subjects[key.School] == 0 {
+		delete(s.subjects, key.School)
+	}
+}
+
+// hasRoom reports that one more subject of a school may be parked.
+func (s *lease) hasRoom(school string) bool { return s.subjects[school] < s.cfg.MaxParked }
+
+// showParked updates the partition's status.
+func (s *lease) showParked() {
+	subjects := 0
+	for _, n := range s.subjects {
+		subjects += n
+	}
+	s.setParked(subjects, len(s.parked)-subjects)
+}
+
+// waitsBehind returns what is parked already and must be folded before an event: its whole school,
+// or its subject.
+func (s *lease) waitsBehind(e *entry) *ParkedSubject {
+	if len(s.parked) == 0 {
+		return nil
+	}
 	key := e.subject()
-	if s.parked[key] == nil {
-		if len(s.parked) >= s.cfg.MaxParkedSubjects {
-			return false
+	if school := s.parked[SubjectKey{key.School, WholeSchool}]; school != nil {
+		return school
+	}
+	return s.parked[key]
+}
+
+// park sets an event aside, and with it the later ones of its subject. When its school has as many
+// parked subjects as it may, all later events of the school are set aside instead, in order: so
+// many failures are no single event's fault, and they must cost nobody but that school.
+func (s *lease) park(ctx context.Context, e *entry, cause error) {
+	behind := s.waitsBehind(e)
+	if behind == nil {
+		key := e.subject()
+		if !s.hasRoom(key.School) {
+			cause = fmt.Errorf("the school has %d parked subjects, which is the limit, and this "+
+				"event would add one: %w", s.subjects[key.School], cause)
+			key.Subject = WholeSchool
 		}
-		now := time.Now()
-		s.parked[key] = &ParkedSubject{SubjectKey: key, FirstOffset: e.offset(), ParkedAt: now}
-		s.noteFailure(s.parked[key], cause, now)
-		s.setParked(len(s.parked))
-		s.logParked(ctx, "parked a subject", s.parked[key], cause)
+		behind = s.parkFirst(ctx, key, e.offset(), cause)
 	}
 	delete(s.refused, e.offset())
-	s.batch.commit.Parking.Events = append(s.batch.commit.Parking.Events,
-		ParkedEvent{SubjectKey: key, Type: sanitize(e.event.Type, maxReason), Record: e.record})
-	s.rows.MarkAll(key.School, e.offset())
+	s.batch.commit.Parking.Events = append(s.batch.commit.Parking.Events, ParkedEvent{
+		SubjectKey: behind.SubjectKey, Type: sanitize(e.event.Type, maxReason), Record: e.record,
+	})
+	s.rows.MarkAll(behind.School, e.offset())
 	s.engine.metrics.parked.Inc()
-	return true
+}
+
+// parkFirst parks a subject, or a whole school, whose first event could not be folded.
+func (s *lease) parkFirst(
+	ctx context.Context, key SubjectKey, offset int64, cause error,
+) *ParkedSubject {
+	now := time.Now()
+	p := &ParkedSubject{SubjectKey: key, FirstOffset: offset, ParkedAt: now}
+	s.addParked(p)
+	s.noteFailure(p, cause, now)
+	s.showParked()
+	what := "parked a subject"
+	if key.Subject == WholeSchool {
+		what = "parked all later events of a school"
+	}
+	s.logParked(ctx, what, p, cause)
+	return p
 }
 
 // noteFailure records that a subject's first event could not be folded again.
@@ -80,20 +137,10 @@ func (s *lease) logParked(ctx context.Context, what string, subject *ParkedSubje
 	logger := s.logger.With("school", subject.School, "subject", subject.Subject, "offset",
 		subject.FirstOffset)
 	if p, ok := errors.AsType[*PanicError](cause); ok {
+		s.engine.metrics.panics.Inc()
 		logger = logger.With("stack", string(p.Stack))
 	}
 	logger.WarnContext(ctx, what, "reason", subject.Reason, "attempts", subject.Attempts)
-}
-
-// pause stops taking from the log: a failure in so many subjects is no single event's fault, and to
-// park the rest of the log would only hide it.
-func (s *lease) pause(ctx context.Context) {
-	s.paused = true
-	reason := fmt.Errorf("%d subjects are parked, which is the limit: see `schoolbell parked "+
-		"list`, fix the cause "+
-		"and retry them; the partition then continues by itself", len(s.parked))
-	s.setState(Paused, reason)
-	s.logger.ErrorContext(ctx, "paused the partition", "reason", reason)
 }
 
 // addParking adds to a batch what it changes about parked subjects.
@@ -123,22 +170,17 @@ func (s *lease) retryParked(ctx context.Context) error {
 		if room <= 0 {
 			break // the rest is for the next tick
 		}
-		if err := s.retrySubject(ctx, subject, room); err != nil {
+		if err := s.retry(ctx, subject, room); err != nil {
 			return err
 		}
 	}
 	s.batch.folding += time.Since(began)
-	s.setParked(len(s.parked))
-	if s.paused && len(s.parked) < s.cfg.MaxParkedSubjects {
-		s.paused = false
-		s.setState(Running, nil)
-		s.logger.InfoContext(ctx, "continuing after a pause")
-	}
+	s.showParked()
 	return nil
 }
 
-// dueSubjects returns the parked subjects to be retried now: on schedule, by request, or because
-// the folds have changed.
+// dueSubjects returns the parked subjects to be retried now: on schedule, by request, because the
+// folds have changed, or, of a whole school, because there is room for another subject.
 func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 	if len(s.parked) == 0 {
 		return nil, nil
@@ -153,57 +195,89 @@ func (s *lease) dueSubjects(ctx context.Context) ([]*ParkedSubject, error) {
 		}
 	}
 	now := time.Now()
-	var due []*ParkedSubject
-	for _, subject := range s.parked {
-		if subject.RetryRequested || !subject.RetryAt.After(now) ||
-			subject.FoldVersion != s.engine.foldVersion {
-			due = append(due, subject)
+	var subjects, schools []*ParkedSubject
+	for _, p := range s.parked {
+		due := p.RetryRequested || !p.RetryAt.After(now) || p.FoldVersion != s.engine.foldVersion
+		switch {
+		case p.Subject != WholeSchool && due:
+			subjects = append(subjects, p)
+		case p.Subject == WholeSchool && (due || s.hasRoom(p.School)):
+			schools = append(schools, p)
 		}
 	}
-	slices.SortFunc(due,
-		func(a, b *ParkedSubject) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
-	return due, nil
+	for _, list := range [][]*ParkedSubject{subjects, schools} {
+		slices.SortFunc(list,
+			func(a, b *ParkedSubject) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	}
+	// Schools come last: what their subjects release makes room, and what waits behind a school is
+	// later than all that waits behind its subjects.
+	return append(subjects, schools...), nil
 }
 
-// retrySubject folds at most limit of a subject's events in order, until one fails. The subject is
-// released when none is left.
-func (s *lease) retrySubject(ctx context.Context, subject *ParkedSubject, limit int) error {
-	records, err := s.cfg.Store.ParkedEvents(ctx, s.claim.Partition, subject.SubjectKey, limit)
+// retry folds at most limit of the events that a subject or a school has parked, in order, until
+// one must stay. When none is left it is released.
+func (s *lease) retry(ctx context.Context, p *ParkedSubject, limit int) error {
+	records, err := s.cfg.Store.ParkedEvents(ctx, s.claim.Partition, p.SubjectKey, limit)
 	if err != nil {
 		return fmt.Errorf("read parked events: %w", err)
 	}
-	delete(s.parked, subject.SubjectKey) // so that its own events are not parked again
-	j := s.batch
+	s.removeParked(p.SubjectKey) // so that its own events are not parked again
 	for i := range records {
 		event, fault := eventlog.Decode(s.cfg.Decode, &records[i], s.readAhead.topic.Partitions)
 		e := newEntry(&records[i], event, fault)
-		misses := 0
-		cause, err := s.foldEntry(ctx, &e, nil, &misses)
+		cause, err := s.retryEvent(ctx, p, &e)
 		if err != nil {
 			return err
 		}
-		j.records++
-		j.last = e.offset()
+		s.batch.records++
+		s.batch.last = e.offset()
 		if cause != nil {
-			delete(s.refused, e.offset())
-			subject.FirstOffset = e.offset()
-			s.noteFailure(subject, cause, time.Now())
-			s.parked[subject.SubjectKey] = subject
-			s.logParked(ctx, "retried a parked subject without success", subject, cause)
+			p.FirstOffset = e.offset()
+			s.noteFailure(p, cause, time.Now())
+			s.addParked(p)
+			s.logParked(ctx, "retried what is parked without success", p, cause)
 			return nil
 		}
-		j.commit.Parking.Folded = append(j.commit.Parking.Folded, e.offset())
-		// Results that were read at the present position lack this event, so they are out of date
-		// now.
-		s.rows.MarkAll(subject.School, j.commit.From)
 	}
 	if len(records) == limit { // there may be more
-		s.parked[subject.SubjectKey] = subject
+		s.addParked(p)
 		return nil
 	}
-	j.touched[subject.SubjectKey] = struct{}{}
-	j.records++ // the release itself is something to commit
-	s.logger.InfoContext(ctx, "released a parked subject", "school", subject.School, "subject",
-		subject.Subject, "events", len(records))
+	s.batch.touched[p.SubjectKey] = struct{}{}
+	s.batch.records++ // the release itself is something to commit
+	s.logger.InfoContext(ctx, "released what was parked", "school", p.School, "subject", p.Subject,
+		"events", len(records))
 	return nil
+}
+
+// retryEvent folds an event that was parked behind a subject or a school, or, when the school's
+// turn has come but not yet the subject's, moves it behind that. It returns a cause when the event
+// must stay where it is.
+func (s *lease) retryEvent(
+	ctx context.Context, behind *ParkedSubject, e *entry,
+) (cause, err error) {
+	parking, key := &s.batch.commit.Parking, e.subject()
+	if behind.Subject == WholeSchool && s.parked[key] != nil {
+		parking.Moved = append(parking.Moved, MovedEvent{key, e.offset()})
+		return nil, nil
+	}
+	misses := 0
+	cause, err = s.foldEntry(ctx, e, nil, &misses)
+	switch {
+	case err != nil:
+		return nil, err
+	case cause == nil:
+		parking.Folded = append(parking.Folded, e.offset())
+		// Results that were read at the present position lack this event, so they are out of date
+		// now.
+		s.rows.MarkAll(behind.School, s.batch.commit.From)
+		return nil, nil
+	}
+	delete(s.refused, e.offset())
+	if behind.Subject == WholeSchool && s.hasRoom(key.School) {
+		s.parkFirst(ctx, key, e.offset(), cause)
+		parking.Moved = append(parking.Moved, MovedEvent{key, e.offset()})
+		return nil, nil
+	}
+	return cause, nil
 }

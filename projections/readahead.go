@@ -140,13 +140,6 @@ func (t *readAhead) take(n int) []entry {
 	return t.entries[t.taken-n : t.taken : t.taken]
 }
 
-// putBack undoes the taking of the last n entries.
-func (t *readAhead) putBack(n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.taken -= n
-}
-
 // rewind undoes all taking.
 func (t *readAhead) rewind() {
 	t.mu.Lock()

@@ -17,12 +17,13 @@ type Reference struct {
 	decode     Decode
 	partitions int32
 	window     int64
+	maxParked  int
 
 	batch   *Batch
 	tables  []plainTable
 	seen    map[referenceID]int64 // the offset at which an event was last seen
 	parked  map[referenceSubject][]int64
-	skipped int
+	dropped int // duplicates
 }
 
 type referenceID struct {
@@ -39,7 +40,7 @@ type referenceSubject struct {
 // repeated event is a duplicate.
 func NewReference(set *Set, decode Decode, partitions int32, window int) *Reference {
 	r := &Reference{
-		set: set, decode: decode, partitions: partitions, window: int64(window),
+		set: set, decode: decode, partitions: partitions, window: int64(window), maxParked: DefaultMaxParked,
 		batch: &Batch{set: set}, seen: map[referenceID]int64{},
 		parked: map[referenceSubject][]int64{},
 	}
@@ -57,15 +58,36 @@ func NewReference(set *Set, decode Decode, partitions int32, window int) *Refere
 // Add folds the next record of its partition.
 func (r *Reference) Add(rec eventlog.Record) {
 	if r.duplicate(&rec) {
-		r.skipped++
+		r.dropped++
 		return
 	}
 	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
 	e := newEntry(&rec, event, fault)
-	key := referenceSubject{rec.Position.Partition, e.subject()}
-	if _, parked := r.parked[key]; parked || e.fault != nil || r.Fold(e.event) != nil {
-		r.parked[key] = append(r.parked[key], e.offset())
+	subject := referenceSubject{rec.Position.Partition, e.subject()}
+	school := subject
+	school.Subject = WholeSchool
+	switch {
+	case r.parked[school] != nil:
+		r.parked[school] = append(r.parked[school], e.offset())
+	case r.parked[subject] == nil && e.fault == nil && r.Fold(e.event) == nil:
+	case r.parked[subject] == nil && r.parkedOf(school) >= r.maxParked:
+		r.parked[school] = append(r.parked[school], e.offset())
+	default:
+		r.parked[subject] = append(r.parked[subject], e.offset())
 	}
+}
+
+// LimitParked sets how many subjects of a school may be parked before the school is.
+func (r *Reference) LimitParked(subjects int) { r.maxParked = subjects }
+
+// parkedOf counts the parked subjects of a school.
+func (r *Reference) parkedOf(school referenceSubject) (n int) {
+	for key := range r.parked {
+		if key.partition == school.partition && key.School == school.School {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Reference) duplicate(rec *eventlog.Record) bool {
@@ -124,5 +146,5 @@ func (r *Reference) Parked(partition int32) map[SubjectKey][]int64 {
 	return of
 }
 
-// Duplicates returns how many records were skipped.
-func (r *Reference) Duplicates() int { return r.skipped }
+// Duplicates returns how many records were dropped as such.
+func (r *Reference) Duplicates() int { return r.dropped }

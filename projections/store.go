@@ -39,8 +39,9 @@ type Claim struct {
 	Partition int32
 	Epoch     int64 // grows with every claim
 	Next      int64 // the offset of the next record to fold
-	// what was read at an earlier offset is out of date, as a rebuild has changed rows
-	Base int64
+	// Tables is the epoch of the latest exchange of tables by a rebuild, 0 without any. What was read
+	// from the tables of an earlier one is out of date, even at the same position.
+	Tables int64
 }
 
 // Commit is what a batch of events has changed.
@@ -126,13 +127,18 @@ func (e *PositionError) Error() string {
 		e.Next, e.End)
 }
 
-// SubjectKey names a subject within a partition.
+// WholeSchool is the subject under which a school is parked that has as many parked subjects as it
+// may: all its later events wait there. No event has it as its subject.
+const WholeSchool = ""
+
+// SubjectKey names a subject within a partition, or a whole school.
 type SubjectKey struct {
 	School  string
 	Subject string
 }
 
-// ParkedSubject is a subject whose events are parked, from the first one that could not be folded.
+// ParkedSubject is a subject or a whole school whose events are parked, from the first one that
+// could not be folded.
 type ParkedSubject struct {
 	SubjectKey
 	FirstOffset    int64  // of the oldest event that is still parked
@@ -151,15 +157,22 @@ type ParkedEvent struct {
 	Record eventlog.Record
 }
 
+// MovedEvent is a parked event that no longer waits behind its school, but behind its subject.
+type MovedEvent struct {
+	SubjectKey
+	Offset int64
+}
+
 // Parking is what a batch changes about parked events.
 type Parking struct {
 	Subjects []ParkedSubject // new, or retried without success
 	Events   []ParkedEvent   // new
+	Moved    []MovedEvent    // were parked with their school, and now are with their subject
 	Folded   []int64         // offsets of parked events that have been folded now
-	Released []SubjectKey    // subjects that have no parked events left
+	Released []SubjectKey    // subjects and schools that have no parked events left
 }
 
 // Empty reports that nothing changes.
 func (p *Parking) Empty() bool {
-	return len(p.Subjects)+len(p.Events)+len(p.Folded)+len(p.Released) == 0
+	return len(p.Subjects)+len(p.Events)+len(p.Moved)+len(p.Folded)+len(p.Released) == 0
 }

@@ -60,7 +60,7 @@ func (e *Engine) work(ctx context.Context, a eventlog.Assignment) error {
 
 const (
 	restartMin   = 50 * time.Millisecond
-	restartMax   = 5 * time.Second
+	restartMax   = 3 * time.Second // so that a server that has healed is used within five seconds
 	refusedRetry = 15 * time.Second
 	// By then the group has noticed to whom the partition belongs, and ends the assignment.
 	fencedRetry = 10 * time.Second
@@ -168,10 +168,10 @@ func (w *worker) setPosition(next int64) {
 	w.status.Position.Offset = next - 1
 }
 
-func (w *worker) setParked(subjects int) {
+func (w *worker) setParked(subjects, schools int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status.Parked = subjects
+	w.status.Parked, w.status.ParkedSchools = subjects, schools
 }
 
 // currentStatus is the state of the last lease, as amended by what the read-ahead observes

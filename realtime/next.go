@@ -25,30 +25,42 @@ const (
 // has caught up. Catching up may wait for the log, so Next releases the slot first.
 func (s *Session) Next(ctx context.Context, slot *Slot, dst []Delivery) ([]Delivery, error) {
 	for {
-		if reason := s.closing.Load(); reason != nil {
-			return dst, *reason
-		}
-		if s.expired(s.hub.cfg.Now()) {
-			s.closing.CompareAndSwap(nil, &CloseExpired)
-			continue
+		if err := s.closed(); err != nil {
+			return dst, err
 		}
 		out, live := s.live(dst)
-		if live {
-			if len(out) == len(dst) && s.closing.Load() != nil &&
-				s.awake.CompareAndSwap(false, true) {
-				continue // closed while it was falling asleep
+		if !live {
+			slot.Release()
+			var err error
+			if out, err = s.catchUp(ctx, dst); err != nil {
+				return out, err
 			}
-			if len(out) > len(dst) {
+		}
+		switch {
+		case len(out) > len(dst):
+			// The token may have expired before the newest of these was published.
+			if err := s.closed(); err != nil {
+				return dst, err
+			}
+			if live {
 				slot.count()
 			}
 			return out, nil
-		}
-		slot.Release()
-		out, err := s.catchUp(ctx, dst)
-		if err != nil || len(out) > len(dst) {
-			return out, err
+		case live && (s.closing.Load() == nil || !s.awake.CompareAndSwap(false, true)):
+			return out, nil // otherwise it was closed while it was falling asleep
 		}
 	}
+}
+
+// closed returns why the session is over, nil as long as it is not.
+func (s *Session) closed() error {
+	if s.closing.Load() == nil && s.expired(s.hub.cfg.Now()) {
+		s.closing.CompareAndSwap(nil, &CloseExpired)
+	}
+	if reason := s.closing.Load(); reason != nil {
+		return *reason
+	}
+	return nil
 }
 
 // live returns deliveries from the rings of the rooms, and reports whether these hold everything

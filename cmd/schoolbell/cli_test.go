@@ -272,11 +272,14 @@ func TestTotalsMentionRepetitionsOnlyIfThereAreAny(t *testing.T) {
 	out.Reset()
 	require.NoError(
 		t,
-		printTotals(&out, false, client.Totals{Events: 30, Requests: 3, Duplicates: 2}, time.Second),
+		printTotals(&out, false,
+			client.Totals{Events: 30, Requests: 3, Duplicates: 2, Conflicts: 1}, time.Second),
 	)
 	require.Equal(
 		t,
-		"30 events are in the log (3 requests, 30 events/s, 2 of them repeated within their request)\n",
+		"30 events are in the log (3 requests, 30 events/s, 2 of them repeated)\n"+
+			"1 event has the id of an event with other content, of which only the first counts: "+
+			"give each event an id of its own\n",
 		out.String(),
 	)
 }

@@ -58,7 +58,7 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 		}),
 		marked("north", 1, "absent_unexcused"),
 		event("north", "invoiced", "schoolbell.fee.invoiced.v1", "s1", map[string]any{
-			"invoice_id": "i1", "student_id": "s1", "year": "2026-2027", "term": "1", "category": "tuition", "amount": 5000, "currency": "EUR", "due_on": "2027-10-01",
+			"invoice_id": "i1", "student_id": "s1", "year": "2026-2027", "term": "1", "category": "tuition", "amount": 5000, "currency": "EUR", "due_on": "2027-09-01",
 		}),
 		event("north", "paid", "schoolbell.fee.payment_received.v1", "s1", map[string]any{
 			"payment_id": "p1", "invoice_id": "i1", "student_id": "s1", "amount": 5000, "currency": "EUR", "method": "card",

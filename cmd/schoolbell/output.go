@@ -61,11 +61,16 @@ func printTotals(w io.Writer, asJSON bool, totals client.Totals, took time.Durat
 	}
 	rate := float64(totals.Events) / max(took.Seconds(), 1e-9)
 	repeated := ""
-	if totals.Duplicates > 0 { // repetitions across requests are recognised only by readers of the log
-		repeated = fmt.Sprintf(", %d of them repeated within their request", totals.Duplicates)
+	if totals.Duplicates > 0 { // earlier repetitions are recognised only by readers of the log
+		repeated = fmt.Sprintf(", %d of them repeated", totals.Duplicates)
 	}
 	_, err := fmt.Fprintf(w, "%s in the log (%s, %.0f events/s%s)\n",
 		quantity(totals.Events, "event is", "events are"),
 		quantity(totals.Requests, "request", "requests"), rate, repeated)
+	if err == nil && totals.Conflicts > 0 {
+		_, err = fmt.Fprintf(w, "%s the id of an event with other content, of which only the first "+
+			"counts: give each event an id of its own\n",
+			quantity(totals.Conflicts, "event has", "events have"))
+	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,9 @@ type parkedCommand struct {
 
 func (*parkedCommand) Help() string {
 	return `When an event cannot be folded, it and all later events of its subject are parked, while everything else
-continues. They are retried automatically, at growing intervals and by every new version.`
+continues. They are retried automatically, at growing intervals and by every new version. When a school has as many
+parked subjects as it may (--projections-max-parked of serve), all its later events are parked too; they are listed as
+one line without a subject, and folded in order once there is room.`
 }
 
 type parkedListCommand struct {
@@ -50,7 +53,7 @@ func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 		fmt.Fprintln(w, "SCHOOL\tSUBJECT\tFIRST\tEVENTS\tSINCE\tATTEMPTS\tREASON")
 		for _, a := range all {
 			fmt.Fprintf(
-				w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(a.School), printable(a.Subject),
+				w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(a.School), cmp.Or(printable(a.Subject), "(the whole school)"),
 				a.First(), a.Events, a.ParkedAt.Format(time.RFC3339), a.Attempts,
 				printable(a.Reason),
 			)
@@ -92,7 +95,7 @@ type parkedShowCommand struct {
 	tablesTarget `embed:""`
 
 	School  string `arg:"" help:"School of the subject."`
-	Subject string `arg:"" help:"The subject; '' for records without one."`
+	Subject string `arg:"" help:"The subject; '' for a school that is parked whole."`
 }
 
 func (*parkedShowCommand) Help() string {

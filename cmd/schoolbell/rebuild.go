@@ -28,6 +28,7 @@ type shadowFlags struct {
 	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (default: that of the serve on the data directory)"`
 	Projections []string     `arg:"" optional:"" name:"projection" help:"Read models (default: all)."`
 	School      string       `placeholder:"S" help:"Only the rows of one school."`
+	MaxParked   int          `name:"projections-max-parked" env:"SCHOOLBELL_PROJECTIONS_MAX_PARKED" placeholder:"N" help:"Parked subjects of one school (default: that of the serve on the data directory)."`
 	JSON        bool         `name:"json" help:"Print JSON."`
 }
 
@@ -57,6 +58,9 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 		URL: database, Engine: program.FoldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
 		Projections: c.Projections, School: c.School,
 	}
+	if shadow.Engine.MaxParked, err = c.maxParked(); err != nil {
+		return err
+	}
 	cache, err := c.cache(ctx, log)
 	if err != nil {
 		return err
@@ -75,6 +79,15 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	defer bar.done()
 	shadow.Progress = bar.show
 	return do(shadow)
+}
+
+// maxParked is the limit that the live tables are made with: shadow tables need the same.
+func (c *shadowFlags) maxParked() (int, error) {
+	if c.MaxParked > 0 || c.DatabaseURL != "" {
+		return c.MaxParked, nil
+	}
+	serve, err := program.ReadAddress(c.Data)
+	return serve.MaxParked, err
 }
 
 // cache opens the cache of the tables. Without a Redis, which is when log and database are given and

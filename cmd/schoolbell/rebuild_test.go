@@ -109,6 +109,35 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Contains(t, stderr, `no projection "nothing"`)
 }
 
+// After rebuilds, also several in a row without an event between them, results are cached at once, and
+// no worker takes another process for the cause.
+func TestP8_ARebuildCostsReadersOneMiss(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	position := a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
+	var got attendanceBody
+	for range 3 {
+		a.get(t, attendancePath, position, &got)
+		code, _, stderr := command(t, a.shadowArgs("rebuild")...)
+		require.Equal(t, exitDone, code, stderr)
+		outcomes := map[string]int{}
+		for range 10 {
+			outcomes[a.get(t, attendancePath, position, &got).Header.Get("X-Cache")]++
+		}
+		require.Equal(t, map[string]int{"miss": 1, "hit": 9}, outcomes)
+	}
+	for range 2 {
+		code, _, stderr := command(t, a.shadowArgs("rebuild")...)
+		require.Equal(t, exitDone, code, stderr)
+	}
+	position = a.publish(t, "north", enrolled("north", 2), marked("north", 2, "present"))
+	a.get(t, attendancePath, position, &got)
+	require.Equal(t, 2, got.Totals.Present)
+	_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
+	require.Contains(t, string(metrics), `schoolbell_projection_fenced_total{set="analytics"} 0`,
+		"which a worker waits 10 s after")
+}
+
 // dashboard joins a dashboard's room. The function it returns waits for the next notice.
 func (a *app) dashboard(t *testing.T, school, projection string) func() string {
 	t.Helper()

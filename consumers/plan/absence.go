@@ -19,7 +19,8 @@ var absence = &rule{
 	maxAge:   1,
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
-		if !ok || m.Status != attendance.AbsentUnexcused || d.stale(m.Date) || d.leftBefore(m) {
+		if !ok || m.Status != attendance.AbsentUnexcused || d.stale(m.Date) || d.early(m.Date) ||
+			d.leftBefore(m) {
 			return
 		}
 		notice := message{
@@ -53,7 +54,7 @@ var chronicAbsence = &rule{
 	plan: func(d *draft) {
 		m, ok := markOf(d.event)
 		if !ok || m.Status != attendance.AbsentUnexcused && m.Status != attendance.AbsentExcused ||
-			d.stale(m.Date) || d.leftBefore(m) {
+			d.stale(m.Date) || d.early(m.Date) || d.leftBefore(m) {
 			return
 		}
 		counts := d.Attendance(m.StudentID)

@@ -53,6 +53,17 @@ func (d *draft) stale(on domain.Date) bool {
 	return limit > 0 && int(d.today()-on) > limit
 }
 
+// early reports that a day has not come yet, by the school's clock: a message about it would be
+// about a slip of somebody's pen. Of a school without a time zone nobody knows the day, so it is
+// the one of the place where it comes first.
+func (d *draft) early(on domain.Date) bool {
+	if d.settings.TimeZone == "" {
+		const firstZone = 14 * time.Hour
+		return on > domain.DateOf(d.Now().UTC().Add(firstZone))
+	}
+	return on > d.today()
+}
+
 // staleEvent is stale for events without a day of their own.
 func (d *draft) staleEvent() bool {
 	return d.stale(domain.DateOf(d.event.Time.In(d.settings.Location())))

@@ -174,7 +174,7 @@ func (s *school) add(e *domain.Envelope) {
 			p.ReceivedAt = instantOf(e)
 			s.began[paymentKey(m.PaymentID)] = movementOf(e, m.Amount, "")
 			i := row(s.invoices, m.InvoiceID) // which may come later
-			i.ID, i.Currency = m.InvoiceID, m.Currency
+			i.ID = m.InvoiceID
 		}
 	case *fee.PaymentReversed:
 		p := row(s.payments, m.PaymentID)

@@ -139,9 +139,10 @@ func (s *school) invoice(id string) consumers.Invoice {
 	if i.Amount == 0 {
 		return i
 	}
+	i.Waived = min(i.Waived, i.Amount) // a waiver makes no money
 	i.Open = i.Amount - i.Waived
 	for _, p := range s.payments {
-		if p.InvoiceID == id && !p.Reversed {
+		if p.InvoiceID == id && p.Currency == i.Currency && !p.Reversed {
 			i.Open -= p.Amount
 		}
 	}
@@ -163,7 +164,10 @@ func (s *school) account(studentID string) []consumers.Movement {
 		about := consumers.Movement{
 			InvoiceID: id, Category: i.Category, Currency: i.Currency, Year: i.Year, Term: i.Term,
 		}
+		left := i.Amount
 		for _, w := range s.waivers[id] {
+			w.amount = min(w.amount, left)
+			left -= w.amount
 			add(consumers.MovedWaiver, w, about)
 		}
 		about.DueOn = i.DueOn

@@ -22,7 +22,9 @@ type Querier interface {
 type Claim struct {
 	Epoch int64 // grows with every claim
 	Next  int64 // the offset of the next record
-	Base  int64 // what was read at an earlier offset is out of date, as a rebuild has changed rows
+	// Tables is the epoch of the latest exchange of tables, 0 without any. What was read from the
+	// tables of an earlier one is out of date, even at the same position.
+	Tables int64
 }
 
 // TopicError is the error of a claim for another topic than the one that was read before.
@@ -48,7 +50,7 @@ func Take(
 		ON CONFLICT (set_name, partition) DO UPDATE
 			SET epoch = c.epoch + 1, exchanged = false, updated_at = now()
 			WHERE c.topic_id = excluded.topic_id
-		RETURNING epoch, position, base`, consumer, partition, topicID).Scan(&c.Epoch, &c.Next, &c.Base)
+		RETURNING epoch, position, tables`, consumer, partition, topicID).Scan(&c.Epoch, &c.Next, &c.Tables)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return c, err
 	}
@@ -89,12 +91,13 @@ type Checkpoint struct {
 }
 
 // Fence claims partitions for nobody: their workers are fenced, and wait in their commits until the
-// transaction ends. What was read before the present position is out of date from then on. A negative
-// partition means all.
+// transaction ends. What was read before is out of date from then on, which the epoch tells. A
+// negative partition means all.
 func Fence(ctx context.Context, tx pgx.Tx, consumer string, partition int32) ([]Checkpoint, error) {
 	rows, err := tx.Query(ctx, `
 		UPDATE checkpoints
-		SET epoch = epoch + 1, base = position, exchanged = true, updated_at = now()
+		SET epoch = epoch + 1, tables = epoch + 1, base = position, exchanged = true,
+			claimed = CASE WHEN exchanged THEN claimed ELSE epoch END, updated_at = now()
 		WHERE set_name = $1 AND ($2 < 0 OR partition = $2)
 		RETURNING partition, epoch, position, topic_id`, consumer, partition)
 	if err != nil {
@@ -130,12 +133,21 @@ func Next(ctx context.Context, q Querier, consumer string) (map[int32]int64, err
 func Position(
 	ctx context.Context, q Querier, consumer string, partition int32,
 ) (domain.Position, error) {
-	at := domain.Position{Partition: partition, Offset: -1}
-	err := q.QueryRow(ctx,
-		`SELECT position - 1 FROM checkpoints WHERE set_name = $1 AND partition = $2`,
-		consumer, partition).Scan(&at.Offset)
+	at, _, err := PositionOfTables(ctx, q, consumer, partition)
+	return at, err
+}
+
+// PositionOfTables returns the position as [Position] does, and which tables q sees: see
+// [Claim.Tables].
+func PositionOfTables(
+	ctx context.Context, q Querier, consumer string, partition int32,
+) (at domain.Position, tables int64, err error) {
+	at = domain.Position{Partition: partition, Offset: -1}
+	err = q.QueryRow(ctx,
+		`SELECT position - 1, tables FROM checkpoints WHERE set_name = $1 AND partition = $2`,
+		consumer, partition).Scan(&at.Offset, &tables)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return at, fmt.Errorf("read position of partition %d: %w", partition, err)
+		return at, 0, fmt.Errorf("read position of partition %d: %w", partition, err)
 	}
-	return at, nil
+	return at, tables, nil
 }

@@ -39,13 +39,13 @@ func TestP3_OnlyTheLatestClaimAdvances(t *testing.T) {
 	}
 	first, err := checkpoint.Take(t.Context(), pool, "set", 3, "topic-1")
 	require.NoError(t, err)
-	require.Equal(t, checkpoint.Claim{Epoch: 1, Next: 0, Base: -1}, first)
+	require.Equal(t, checkpoint.Claim{Epoch: 1, Next: 0}, first)
 	require.Empty(t, code(1, 0, 10))
 	require.Equal(t, checkpoint.FencedCode, code(1, 0, 10), "it is at 10 now")
 
 	second, err := checkpoint.Take(t.Context(), pool, "set", 3, "topic-1")
 	require.NoError(t, err)
-	require.Equal(t, checkpoint.Claim{Epoch: 2, Next: 10, Base: -1}, second)
+	require.Equal(t, checkpoint.Claim{Epoch: 2, Next: 10}, second)
 	require.Equal(t, checkpoint.FencedCode, code(1, 10, 11))
 
 	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -54,16 +54,22 @@ func TestP3_OnlyTheLatestClaimAdvances(t *testing.T) {
 		return err
 	}))
 	require.Equal(t, checkpoint.ExchangedCode, code(2, 10, 11))
+	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := checkpoint.Fence(t.Context(), tx, "set", 3)
+		return err
+	}))
+	require.Equal(t, checkpoint.ExchangedCode, code(2, 10, 11), "by rebuilds only, if by two of them")
+	require.Equal(t, checkpoint.FencedCode, code(1, 10, 11), "whose claim was over before")
 	third, err := checkpoint.Take(t.Context(), pool, "set", 3, "topic-1")
 	require.NoError(t, err)
-	require.Equal(t, checkpoint.Claim{Epoch: 4, Next: 10, Base: 10}, third)
-	require.Equal(t, checkpoint.FencedCode, code(3, 10, 11), "once claimed, the exchange is over")
+	require.Equal(t, checkpoint.Claim{Epoch: 5, Next: 10, Tables: 4}, third)
+	require.Equal(t, checkpoint.FencedCode, code(4, 10, 11), "once claimed, the exchange is over")
 
 	_, err = checkpoint.Take(t.Context(), pool, "set", 3, "topic-2")
 	var other *checkpoint.TopicError
 	require.ErrorAs(t, err, &other)
 	require.Equal(t, checkpoint.TopicError{Partition: 3, Stored: "topic-1", Current: "topic-2"}, *other)
-	require.Empty(t, code(4, 10, 11), "a refused claim changes nothing")
+	require.Empty(t, code(5, 10, 11), "a refused claim changes nothing")
 	at, err := checkpoint.Position(t.Context(), pool, "set", 3)
 	require.NoError(t, err)
 	require.Equal(t, domain.Position{Partition: 3, Offset: 10}, at)

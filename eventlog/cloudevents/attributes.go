@@ -2,7 +2,9 @@ package cloudevents
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -91,6 +93,7 @@ type raw struct {
 	values    [attributeCount][]byte // nil when absent
 	data      []byte
 	hasData   bool
+	undecoded bool      // data_base64 is not usable; the fault is already reported
 	notObject bool      // it is not an object; the fault is already reported
 	time      time.Time // used for an event that has no time of its own
 }
@@ -136,6 +139,9 @@ var earliestTime, latestTime = time.Date(
 // what makes its date the school's, and never depends on the zone of this machine.
 func parseTime(v []byte) (time.Time, error) {
 	t, err := time.ParseInLocation(time.RFC3339, string(v), time.UTC)
+	if err != nil {
+		t, err = parseRareTime(string(v))
+	}
 	if err != nil || len(v) > 40 {
 		return time.Time{}, fmt.Errorf("must be an RFC 3339 time, for example 2021-08-31T07:45:00Z")
 	}
@@ -143,6 +149,23 @@ func parseTime(v []byte) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("must lie between 1900 and 2199")
 	}
 	return t, nil
+}
+
+// parseRareTime reads what RFC 3339 allows and package time does not: t and z in lower case, and a
+// leap second. Our clocks have no such second, so it is taken for the one before, which leaves the
+// event on its day.
+func parseRareTime(v string) (time.Time, error) {
+	v = strings.ToUpper(v)
+	const seconds = len("2016-12-31T23:59:")
+	leap := len(v) > seconds+1 && v[seconds:seconds+2] == "60"
+	if leap {
+		v = v[:seconds] + "59" + v[seconds+2:]
+	}
+	t, err := time.ParseInLocation(time.RFC3339, v, time.UTC)
+	if err == nil && leap && t.UTC().Format("15:04") != "23:59" {
+		err = errors.New("leap seconds are at the end of a day in UTC only")
+	}
+	return t, err
 }
 
 // escapePointer makes a member's name a reference token of a JSON pointer, cut to a length that is

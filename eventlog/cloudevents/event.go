@@ -46,6 +46,9 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		return e, fmt.Errorf("event type %.80q: %w", e.Type, ErrUnknownType)
 	}
 	e.Type = c.fact.Type
+	if r.undecoded {
+		return e, nil
+	}
 	if !r.hasData {
 		d.faults.Add("/data", "is required")
 		return e, nil
@@ -91,15 +94,25 @@ func (d *decoder) attributes(e *domain.Envelope, r *raw) {
 		f.OptionalText("/tracestate", e.TraceState, domain.MaxTextLength)
 	}
 	if v := r.values[dataContentType]; v != nil && string(v) != jsonType && !isJSON(string(v)) {
-		f.Add("/datacontenttype", "must be application/json")
+		f.Add("/datacontenttype", "must be a type of JSON, for example application/json")
 	}
 }
 
-// isJSON reports that a content type is application/json in UTF-8, with or without parameters.
+// isJSON reports that a content type is one of JSON in UTF-8.
 func isJSON(contentType string) bool {
 	mediaType, params, err := mime.ParseMediaType(contentType)
-	return err == nil && mediaType == jsonType &&
-		(params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8"))
+	return err == nil && isJSONType(mediaType) && isUTF8(params)
+}
+
+// isJSONType reports that a media type is one of JSON: the two names of JSON itself, and every type
+// with its suffix (RFC 6839).
+func isJSONType(mediaType string) bool {
+	return mediaType == jsonType || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// isUTF8 reports that the parameters of a media type leave or make the text UTF-8.
+func isUTF8(params map[string]string) bool {
+	return params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")
 }
 
 // body reads, checks and upcasts the data.
@@ -109,7 +122,11 @@ func (d *decoder) body(e *domain.Envelope, c *codec, r *raw) {
 	d.data(r.data, c.plan, reflect.ValueOf(data))
 	unreadable := len(d.faults.List)
 	if unreadable == before || d.faults.List[before].Pointer != "" {
+		if d.strict && !e.Time.IsZero() {
+			d.faults.Day = domain.DateOf(e.Time)
+		}
 		data.Validate(&d.faults)
+		d.faults.Day = 0
 		d.dropConsequences(before, unreadable)
 	}
 	found := d.faults.List[before:]
@@ -136,7 +153,7 @@ func (d *decoder) dropConsequences(before, unreadable int) {
 	if unreadable == before {
 		return
 	}
-	kept := d.faults.List[:unreadable]
+	rest := d.faults.List[:unreadable]
 	for _, f := range d.faults.List[unreadable:] {
 		repeated := false
 		for _, u := range d.faults.List[before:unreadable] {
@@ -145,10 +162,10 @@ func (d *decoder) dropConsequences(before, unreadable int) {
 					(f.Pointer == u.Pointer || strings.HasPrefix(f.Pointer, u.Pointer+"/"))
 		}
 		if !repeated {
-			kept = append(kept, f)
+			rest = append(rest, f)
 		}
 	}
-	d.faults.List = kept
+	d.faults.List = rest
 }
 
 // formatTime writes a time the way parseTime reads it.

@@ -1,6 +1,7 @@
 package cloudevents
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -27,7 +29,8 @@ const maxFaults = 1000
 
 // ErrMediaType: a request's body is in none of the forms that an event may have.
 var ErrMediaType = errors.New(
-	"events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType,
+	"events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType +
+		" or another type of JSON",
 )
 
 // ErrTooMany: a batch has more events than one request may contain.
@@ -79,10 +82,9 @@ type Intake struct {
 // Parse reads the events of a request whose body has been read already. Its error is a
 // *[Rejection], [ErrMediaType] or [ErrTooMany].
 func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, error) {
-	mediaType, params, err := mime.ParseMediaType(header.Get("Content-Type"))
-	if err != nil || len(header.Values("Content-Type")) != 1 ||
-		params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
-		return nil, ErrMediaType
+	mediaType, err := mediaTypeOf(header)
+	if err != nil {
+		return nil, err
 	}
 	d := newDecoder(true)
 	defer d.release()
@@ -92,7 +94,8 @@ func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, erro
 		request.single(body)
 	case mediaType == BatchType:
 		err = request.batch(body)
-	case mediaType == jsonType && header.Get("Ce-Specversion") != "":
+	case header.Get("Ce-Specversion") != "" && isJSONType(mediaType) &&
+		!strings.HasPrefix(mediaType, "application/cloudevents"): // of a form that we do not read
 		request.binary(header, body)
 	default:
 		return nil, ErrMediaType
@@ -104,6 +107,22 @@ func (p Intake) Parse(header http.Header, body []byte) ([]*domain.Envelope, erro
 		return nil, &request.rejection
 	}
 	return request.events, nil
+}
+
+// mediaTypeOf returns the media type of a request. Data without one is JSON, which is what SDKs
+// send that are given data and no content type.
+func mediaTypeOf(header http.Header) (string, error) {
+	switch values := header.Values("Content-Type"); {
+	case len(values) == 0 || len(values) == 1 && values[0] == "":
+		return jsonType, nil
+	case len(values) > 1:
+		return "", ErrMediaType
+	}
+	mediaType, params, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil || !isUTF8(params) {
+		return "", ErrMediaType
+	}
+	return mediaType, nil
 }
 
 // request is one request while it is parsed.
@@ -279,8 +298,7 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 		r.data = body[end-len(value) : end]
 		return err
 	case "data_base64":
-		d.faults.Add("/data_base64", "is not taken: data must be JSON, in data")
-		return d.skip("/data_base64")
+		return d.encoded(r)
 	}
 	a := attributeNamed(name)
 	k := d.json.PeekKind()
@@ -298,9 +316,7 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 	switch {
 	case a == unknownAttribute:
 		checkExtension(name, &d.faults)
-		if k == 'n' {
-			d.faults.Add(pointer, "must not be null")
-		}
+	case k == 'n': // the same as an attribute that is not there
 	case r.values[a] != nil:
 		d.faults.Add(pointer, "is there twice")
 	case k != '"':
@@ -316,11 +332,56 @@ func (d *decoder) member(r *raw, name string, body []byte) error {
 	return nil
 }
 
+// encoded reads data that is written in base64, as SDKs do that are given bytes. What it is must be
+// JSON all the same.
+func (d *decoder) encoded(r *raw) error {
+	const pointer = "/data_base64"
+	k := d.json.PeekKind()
+	if k != '"' && k != 'n' {
+		if k != jsontext.KindInvalid {
+			d.faults.Add(pointer, "must be a text, not %s", kindName(k))
+			r.undecoded = true
+		}
+		return d.skip(pointer)
+	}
+	value, err := d.json.ReadValue()
+	switch {
+	case err != nil || k == 'n':
+		return err
+	case r.hasData:
+		d.faults.Add(pointer, "must not be there together with data")
+		return nil
+	}
+	text, _ := d.unquote(value)
+	r.hasData = true
+	if r.data, err = base64.StdEncoding.AppendDecode(nil, text); err != nil {
+		d.faults.Add(pointer, "is not base64: %s", err)
+		r.undecoded = true
+	}
+	return nil
+}
+
+// headerText returns the text of a header. Characters beyond ASCII should be percent-encoded there,
+// but SDKs for Go send UTF-8, and HTTP clients of Python and JavaScript ISO 8859-1, the old
+// encoding of HTTP.
+func headerText(v string) string {
+	if utf8.ValidString(v) {
+		return v
+	}
+	runes := make([]rune, len(v))
+	for i := range len(v) {
+		runes[i] = rune(v[i])
+	}
+	return string(runes)
+}
+
 // binary reads an event whose attributes are in the request's headers.
 func (in *request) binary(header http.Header, body []byte) {
 	r := &raw{data: body, hasData: len(body) > 0}
 	f := &in.decoder.faults
-	r.values[dataContentType] = []byte(header.Get("Content-Type"))
+	if contentType := header.Get("Content-Type"); contentType != "" {
+		r.values[dataContentType] = []byte(contentType)
+	}
 	for _, key := range slices.Sorted(maps.Keys(header)) {
 		name, ok := strings.CutPrefix(key, "Ce-")
 		if !ok {
@@ -336,7 +397,7 @@ func (in *request) binary(header http.Header, body []byte) {
 			f.Add(a.pointer(), "must be in one header only")
 			continue
 		}
-		text, err := url.PathUnescape(values[0])
+		text, err := url.PathUnescape(headerText(values[0]))
 		if err != nil {
 			f.Add(a.pointer(), "has a %% that is not followed by two hexadecimal digits")
 		}

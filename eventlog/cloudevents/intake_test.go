@@ -1,6 +1,7 @@
 package cloudevents_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -85,11 +86,16 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"time that does not exist", event("time", `"2026-02-30T07:45:00Z"`), []string{"0 /time must be an RFC 3339 time, for example 2021-08-31T07:45:00Z"}},
 		{"time of long ago", event("time", `"0001-01-01T00:00:00Z"`), []string{"0 /time must lie between 1900 and 2199"}},
 		{"attribute that is no name", event("My-Ext", `"x"`), []string{"0 /My-Ext is not an attribute: names have lower-case letters and digits only"}},
-		{"attribute that is null", event("ext", `null`), []string{"0 /ext must not be null"}},
+		{"required attribute that is null", event("id", `null`), []string{"0 /id is required"}},
+		{"leap second in the middle of a day", event("time", `"2026-09-01T07:45:60Z"`), []string{"0 /time must be an RFC 3339 time, for example 2021-08-31T07:45:00Z"}},
 		{"attribute that is an object", event("actor", `{"id":1}`), []string{"0 /actor must be a text, not an object"}},
 		{"attribute twice", strings.Replace(event(), `"id":"e-1"`, `"id":"e-1","id":"e-2"`, 1), []string{"0 /id is there twice"}},
-		{"another content type", event("datacontenttype", `"text/xml"`), []string{"0 /datacontenttype must be application/json"}},
-		{"data in base64", event("data", "", "data_base64", `"e30="`), []string{"0 /data_base64 is not taken: data must be JSON, in data", "0 /data is required"}},
+		{"another content type", event("datacontenttype", `"text/xml"`), []string{"0 /datacontenttype must be a type of JSON, for example application/json"}},
+		{"data twice, once in base64", event("data_base64", `"e30="`), []string{"0 /data_base64 must not be there together with data"}},
+		{"data in base64 that is none", event("data", "", "data_base64", `"e30"`), []string{"0 /data_base64 is not base64: illegal base64 data at input byte 0"}},
+		{"data in base64 that is an object", event("data", "", "data_base64", `{}`), []string{"0 /data_base64 must be a text, not an object"}},
+		{"data in base64 that is not JSON", event("data", "", "data_base64", `"PGUvPg=="`), []string{"0 /data is not valid JSON: invalid character '<' at start of value at byte 0"}},
+		{"bytes of another type", event("data", "", "data_base64", `"`+base64.StdEncoding.EncodeToString([]byte(goodData))+`"`, "datacontenttype", `"application/avro"`), []string{"0 /datacontenttype must be a type of JSON, for example application/json"}},
 		{"no data", event("data", ""), []string{"0 /data is required"}},
 		{"data that is null", event("data", "null"), []string{"0 /data must be an object, not null"}},
 		{"data that is a list", event("data", "[]"), []string{"0 /data must be an object, not a list"}},
@@ -103,6 +109,7 @@ func TestP9_EveryBadEventIsToldWhatIsWrong(t *testing.T) {
 		{"date that does not exist", data("2026-09-01", "2026-02-29"), []string{"0 /data/date must be a date that exists, for example 2021-08-31"}},
 		{"empty date", data("2026-09-01", ""), []string{"0 /data/date must be a date that exists, for example 2021-08-31"}},
 		{"date of long ago", data("2026-09-01", "1066-10-14"), []string{"0 /data/date must lie between 1900-01-01 and 2199-12-31"}},
+		{"date in years to come", data("2026-09-01", "2062-09-08"), []string{"0 /data/date must not lie more than 366 days after the event, which is of 2026-09-01"}},
 		{"unknown status", data("present", "asleep"), []string{"0 /data/status must be one of present, late, absent_excused, absent_unexcused"}},
 		{"bad UTF-8", data("s-1", "s-\xff"), []string{"0 /data/student_id is not valid UTF-8"}},
 		{"half a surrogate pair", data("s-1", `s-\ud800`), []string{"0 /data/student_id is not valid UTF-8"}},
@@ -211,6 +218,44 @@ func TestContentTypes(t *testing.T) {
 	require.NoError(t, parse("Application/CloudEvents+JSON; charset=UTF-8", event()))
 }
 
+// What CloudEvents allows and the SDKs send, each from a report about one of them.
+func TestEventsAsSDKsSendThem(t *testing.T) {
+	t.Parallel()
+	encoded := `"` + base64.StdEncoding.EncodeToString([]byte(goodData)) + `"`
+	for name, body := range map[string]string{
+		"null attributes (Java)":      event("subject", "null", "time", "null", "dataschema", "null", "datacontenttype", "null", "myext", "null", "data_base64", "null"),
+		"bytes (Go, Python, .NET)":    event("data", "", "data_base64", encoded, "datacontenttype", `"application/json"`),
+		"bytes, without their type":   event("data", "", "data_base64", encoded),
+		"a type of its own":           event("datacontenttype", `"application/vnd.sis.mark+json; charset=UTF-8"`),
+		"the other name of JSON":      event("datacontenttype", `"text/json"`),
+		"numbers and booleans as ext": event("sequence", "7", "sampled", "true"),
+	} {
+		events, err := cloudevents.Intake{School: "north", Now: now}.Parse(
+			http.Header{"Content-Type": {cloudevents.StructuredType}}, []byte(body))
+		require.NoError(t, err, name)
+		require.Equal(t, now, events[0].Time, name)
+		mark, ok := events[0].Data.(*attendance.Marked)
+		require.True(t, ok)
+		require.Equal(t, "s-1", mark.StudentID, name)
+	}
+}
+
+func TestTimesOfRFC3339(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2026-09-01t08:05:00z":         "2026-09-01T08:05:00Z",
+		"2016-12-31T23:59:60Z":         "2016-12-31T23:59:59Z",
+		"2017-01-01T08:59:60.25+09:00": "2017-01-01T08:59:59.25+09:00",
+		"2026-09-01T08:05:00-00:00":    "2026-09-01T08:05:00Z",
+	} {
+		events, err := cloudevents.Intake{School: "north", Now: now}.Parse(
+			http.Header{"Content-Type": {cloudevents.StructuredType}}, []byte(event("time", `"`+text+`"`,
+				"data", strings.Replace(goodData, "2026-09-01", text[:len("2006-01-02")], 1))))
+		require.NoError(t, err, text)
+		require.Equal(t, want, events[0].Time.Format(time.RFC3339Nano), text)
+	}
+}
+
 func TestWhatMayBeLeftOutIsFilledIn(t *testing.T) {
 	t.Parallel()
 	events, err := cloudevents.Intake{School: "north", Now: now}.Parse(
@@ -242,6 +287,23 @@ func TestBinaryMode(t *testing.T) {
 	require.Equal(t, "e 1%", events[0].ID)
 	require.Equal(t, "Élodie", events[0].Actor)
 	require.Equal(t, "2026-09-01", events[0].Time.Format(time.DateOnly))
+
+	for _, name := range []string{"Élodie", "\xc9lodie"} { // in UTF-8, and as older HTTP has it
+		header["Ce-Actor"] = []string{name}
+		events, err = intake.Parse(header, []byte(goodData))
+		require.NoError(t, err)
+		require.Equal(t, "Élodie", events[0].Actor)
+	}
+	header["Content-Type"] = []string{"application/vnd.sis.mark+json"}
+	_, err = intake.Parse(header, []byte(goodData))
+	require.NoError(t, err)
+	header.Del("Content-Type") // as the first sample of the SDK for Python does
+	_, err = intake.Parse(header, []byte(goodData))
+	require.NoError(t, err)
+	header["Content-Type"] = []string{"application/cloudevents-protobuf+json"}
+	_, err = intake.Parse(header, []byte(goodData))
+	require.ErrorIs(t, err, cloudevents.ErrMediaType)
+	header["Content-Type"] = []string{"application/json"}
 
 	header["Ce-Id"] = []string{"%zz"}
 	_, err = intake.Parse(header, []byte(goodData))

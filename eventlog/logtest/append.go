@@ -245,12 +245,12 @@ func testRestarts(t *testing.T, h *Harness) {
 	log := h.Open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	type told struct {
+	type acknowledgement struct {
 		at   domain.Position
 		text string
 	}
 	const writers = 8
-	acknowledged := make([][]told, writers)
+	acknowledged := make([][]acknowledgement, writers)
 	var counts [writers]atomic.Int64
 	var group sync.WaitGroup
 	for w := range writers {
@@ -261,7 +261,7 @@ func testRestarts(t *testing.T, h *Harness) {
 				at, err := log.Append(ctx, school, []eventlog.Record{record(text)})
 				switch {
 				case err == nil:
-					acknowledged[w] = append(acknowledged[w], told{at, text})
+					acknowledged[w] = append(acknowledged[w], acknowledgement{at, text})
 					counts[w].Add(1)
 				case !errors.Is(err, eventlog.ErrUnavailable):
 					t.Errorf("append: %v", err)

@@ -109,7 +109,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Accepted confirms that events are in the log.
 type Accepted struct {
 	Accepted   int             `json:"accepted"`
-	Duplicates int             `json:"duplicates"` // repetitions within the request
+	Duplicates int             `json:"duplicates"` // of the request, and of the last minute
+	Conflicts  int             `json:"conflicts"`  // duplicates whose content differs
 	Position   domain.Position `json:"position"`   // of the last event
 }
 

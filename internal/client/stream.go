@@ -18,11 +18,12 @@ const maxQueuedBytes = 32 << 20
 // maxInFlight is how many requests are made concurrently, each for another school.
 const maxInFlight = 8
 
-// Totals counts what has been written to the log.
+// Totals counts events that are in the log.
 type Totals struct {
-	Events int `json:"events"`
-	// within a request; others are found only when the log is read
+	Events int `json:"events"` // with duplicates
+	// of the last minute; earlier ones are found only when the log is read
 	Duplicates int `json:"duplicates"`
+	Conflicts  int `json:"conflicts"` // duplicates whose content differs
 	Requests   int `json:"requests"`
 }
 
@@ -192,8 +193,9 @@ func (s *Stream) sent(o *schoolQueue, size int, accepted *Accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queued -= size
-	s.totals.Events += accepted.Accepted
+	s.totals.Events += accepted.Accepted + accepted.Duplicates
 	s.totals.Duplicates += accepted.Duplicates
+	s.totals.Conflicts += accepted.Conflicts
 	s.totals.Requests++
 	if len(o.batches) > 0 {
 		s.ready = append(s.ready, o)

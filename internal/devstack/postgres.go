@@ -269,7 +269,7 @@ func (p *Postgres) connect(ctx context.Context, address string) (*pgx.Conn, erro
 }
 
 // initData makes an empty directory a database cluster. A directory that an interrupted run left
-// half made is made anew: PostgreSQL writes PG_VERSION first, so its presence proves nothing, and a
+// incomplete is created again: PostgreSQL writes PG_VERSION first, so its presence proves nothing, and a
 // marker of ours is written last.
 func initData(
 	ctx context.Context, programs programs, dir string, account *account, unsafe bool,

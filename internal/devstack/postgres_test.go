@@ -16,7 +16,7 @@ func TestPostgresKeepsItsDataOverAStop(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := startPostgres(t, dir)
-	execSQL(t, first, `CREATE TABLE kept AS SELECT 42 AS n`)
+	execSQL(t, first, `CREATE TABLE stored AS SELECT 42 AS n`)
 	require.NoError(t, first.Stop())
 	require.NoError(t, first.Stop(), "stopping twice is harmless")
 
@@ -41,7 +41,7 @@ func TestPostgresIsEndedWhenItsTimeIsUp(t *testing.T) {
 	// a durable one
 	first, err := StartPostgres(t.Context(), PostgresConfig{Dir: dir})
 	require.NoError(t, err)
-	execSQL(t, first, `CREATE TABLE kept AS SELECT 42 AS n`)
+	execSQL(t, first, `CREATE TABLE stored AS SELECT 42 AS n`)
 	require.ErrorContains(t, first.StopWithin(0), "ended at once")
 	requireStored(t, startPostgres(t, dir))
 }
@@ -55,7 +55,7 @@ func postgresChild(dir string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Exec(context.Background(), `CREATE TABLE kept AS SELECT 42 AS n`); err != nil {
+	if _, err := conn.Exec(context.Background(), `CREATE TABLE stored AS SELECT 42 AS n`); err != nil {
 		return err
 	}
 	fmt.Println("committed")
@@ -66,7 +66,7 @@ func TestPostgresEndsAnOrphanOnItsData(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	orphan := startPostgres(t, dir)
-	execSQL(t, orphan, `CREATE TABLE kept AS SELECT 42 AS n`)
+	execSQL(t, orphan, `CREATE TABLE stored AS SELECT 42 AS n`)
 
 	requireStored(t, startPostgres(t, dir))
 	select {
@@ -128,6 +128,6 @@ func requireStored(t *testing.T, p *Postgres) {
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
 	var n int
-	require.NoError(t, conn.QueryRow(t.Context(), `SELECT n FROM kept`).Scan(&n))
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT n FROM stored`).Scan(&n))
 	require.Equal(t, 42, n)
 }

@@ -110,6 +110,7 @@ type API struct {
 	needs    map[string]auth.Need // by method and path, of every route about a school
 	results  *cache.ReadThrough[result]
 	rates    *rates
+	recent   *recent
 	inFlight *semaphore.Weighted
 	internal http.Handler // for queries of live clients
 	handler  http.Handler
@@ -139,6 +140,7 @@ func New(config Config, deps Deps) (*API, error) {
 		needs:    map[string]auth.Need{},
 		results:  cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
 		rates:    newRates(config.EventRate, config.eventBurst()),
+		recent:   newRecent(deps.Now),
 		inFlight: semaphore.NewWeighted(config.InFlightBytes),
 	}
 	// Routes are described and served by one library, so that OpenAPI cannot drift from what is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type Config struct {
 	InFlightBytes int64         // of bodies being processed; what exceeds it gets 503 (64 MiB)
 
 	AllowedOrigins []string // of browser pages elsewhere that may call the API (none)
+	WebhookOrigins []string // of systems that may push events after a handshake; * is any (none)
 	BehindTLS      bool     // a proxy terminates TLS, so browsers must insist on it
 }
 
@@ -62,6 +64,12 @@ func (c Config) Validate() error {
 			o != u.Scheme+"://"+u.Host {
 			faults = append(faults, fmt.Errorf("http: origin %q must be scheme://host, for "+
 				"example https://app.example.org", o))
+		}
+	}
+	for _, o := range c.WebhookOrigins {
+		if o == "" || strings.ContainsAny(o, "/: ") {
+			faults = append(faults, fmt.Errorf("http: webhook origin %q must be the name of a host, "+
+				"for example eventgrid.azure.net, or *", o))
 		}
 	}
 	return errors.Join(faults...)

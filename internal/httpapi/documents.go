@@ -120,7 +120,12 @@ func (a *API) eventRoutes() {
 		Summary: "Publish events",
 		Description: "Takes one structured CloudEvent, a batch, or one event in binary mode. " +
 			"Either all events are written or none. Sending an event again is safe: an event " +
-			"with the same source and id is a duplicate. The body may be gzip-compressed.",
+			"with the same source and id is a duplicate. The body may be gzip-compressed. Data " +
+			"may be in data, in data_base64 or, in binary mode, the body; its type is " +
+			"application/json or another type of JSON, and may be left out. Attributes that are " +
+			"null are unset. Of extensions, school, causationid, correlationid, actor, " +
+			"traceparent and tracestate are stored; others are taken and not stored. Dates may " +
+			"lie 366 days after the event's time at most.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			cloudevents.StructuredType: {Schema: event}, cloudevents.BatchType: {Schema: events},
@@ -130,6 +135,7 @@ func (a *API) eventRoutes() {
 		}},
 		Responses: responses,
 	}, needWrite, a.ingest)
+	a.webhookRoute()
 
 	responses = a.problems("400", "401", "403", "410", "503")
 	responses["200"] = &huma.Response{Description: "Events in the order of the log.",

@@ -20,6 +20,7 @@ const (
 	headerPosition    = "Schoolbell-Position"
 	headerMinPosition = "Schoolbell-Min-Position"
 	headerParked      = "Schoolbell-Parked"
+	headerParkedFrom  = "Schoolbell-Parked-From"
 )
 
 const schoolPath = "/v1/schools/{school}"

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -32,8 +33,9 @@ const bodyLimit = 30 * time.Second
 
 // Accepted confirms to a producer that its events are in the log, on disk.
 type Accepted struct {
-	Accepted   int             `json:"accepted" doc:"Events that were written"`
-	Duplicates int             `json:"duplicates,omitzero" doc:"Events that repeat another of this request, and were not written"`
+	Accepted   int             `json:"accepted" doc:"Events that are new"`
+	Duplicates int             `json:"duplicates,omitzero" doc:"Events whose source and id are those of another one, of this request or of one that this process served within the last minute. They do not count, now or later"`
+	Conflicts  int             `json:"conflicts,omitzero" doc:"Those of the duplicates whose content differs from the first one's: two events share an id by mistake. Only the first one counts"`
 	Position   domain.Position `json:"position" doc:"The position of the last event; a read with it in Schoolbell-Min-Position covers all of them"`
 	Events     []AcceptedEvent `json:"events" doc:"In the order of the request"`
 }
@@ -82,7 +84,9 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.metrics.events.WithLabelValues("accepted").Add(float64(accepted.Accepted))
-	a.metrics.events.WithLabelValues("duplicate").Add(float64(accepted.Duplicates))
+	a.metrics.events.WithLabelValues("duplicate").Add(
+		float64(accepted.Duplicates - accepted.Conflicts))
+	a.metrics.events.WithLabelValues("conflict").Add(float64(accepted.Conflicts))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set(headerPosition, accepted.Position.String())
@@ -157,24 +161,76 @@ func bodyError(err error) error {
 	return p
 }
 
-// append writes events to the log. Of several with the same source and id, the first is written;
-// the others get its position.
+// append writes events to the log, but for those that it has already from this request, or from one
+// that this process served within the last minute: these get the position of the first. One with
+// the id of another and other content is written, so that the readers of the log report it.
 func (a *API) append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Accepted, error) {
-	result, err := ingest.Door{Log: a.deps.Log, Limit: a.config.AppendLimit}.Append(ctx, school,
-		events)
-	if err != nil {
+	accepted := &Accepted{Events: make([]AcceptedEvent, len(events))}
+	keys, all := make([]eventKey, len(events)), make([]written, len(events))
+	for i, e := range events {
+		keys[i] = a.recent.key(e)
+	}
+	known, first := a.recent.find(keys), make(map[eventKey]int, len(events))
+	records := make([]eventlog.Record, 0, len(events))
+	place := make([]int, len(events)) // in records; -1 for an event of an earlier request
+	for i, e := range events {
+		rec, err := cloudevents.Encode(e)
+		if err != nil {
+			return nil, err
+		}
+		all[i].content, place[i] = a.recent.content(e, &rec), len(records)
+		earlier, repeated := known[i]
+		from := -1
+		if n, ok := first[keys[i]]; ok && !repeated {
+			earlier, repeated, from = all[n], true, place[n]
+		}
+		if repeated {
+			accepted.Duplicates++
+			if earlier.content == all[i].content {
+				all[i], place[i] = earlier, from
+				continue
+			}
+			accepted.Conflicts++
+		} else {
+			first[keys[i]] = i
+		}
+		records = append(records, rec)
+	}
+	accepted.Accepted = len(events) - accepted.Duplicates
+	if err := a.write(ctx, school, records, all, place); err != nil {
 		return nil, err
 	}
-	accepted := &Accepted{
-		Accepted: result.Written, Duplicates: len(events) - result.Written,
-		Position: result.Last(), Events: make([]AcceptedEvent, len(events)),
-	}
+	a.recent.add(keys, all)
 	for i, e := range events {
-		accepted.Events[i] = AcceptedEvent{e.ID, result.At[i]}
+		accepted.Events[i] = AcceptedEvent{e.ID, all[i].at}
+		if i == 0 || all[i].at.Offset > accepted.Position.Offset {
+			accepted.Position = all[i].at
+		}
 	}
 	return accepted, nil
+}
+
+// write appends records to the log, and enters where the events lie that have a place in them.
+func (a *API) write(
+	ctx context.Context, school string, records []eventlog.Record, events []written, place []int,
+) error {
+	if len(records) == 0 {
+		return nil
+	}
+	door := ingest.Door{Log: a.deps.Log, Limit: a.config.AppendLimit}
+	first, err := door.Write(ctx, school, records)
+	if err != nil {
+		return err
+	}
+	for i, n := range place {
+		if n >= 0 {
+			events[i].at = first
+			events[i].at.Offset += int64(n)
+		}
+	}
+	return nil
 }
 
 // inheritTrace gives events without a trace that of their request, so that it leads to the

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,62 @@ func TestEventsAreAcceptedAndRead(t *testing.T) {
 		"what tail prints can be published: "+string(again.body))
 }
 
+// A producer that had no response repeats its request, and one whose counter starts again uses ids
+// twice: it learns both.
+func TestARepetitionIsReported(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
+	var mu sync.Mutex
+	pass := func(d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(d)
+	}
+	s := logOnly(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		d.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	})
+	const header = "Content-Type"
+	p := eventlog.PartitionFor("north", partitions)
+	at := func(offset int64) domain.Position { return domain.Position{Partition: p, Offset: offset} }
+	send := func(events ...string) (got httpapi.Accepted) {
+		t.Helper()
+		r := s.do(http.MethodPost, "/v1/schools/north/events",
+			token(t, "north", "sis", "events:write"), "["+strings.Join(events, ",")+"]",
+			header, cloudevents.BatchType)
+		require.Equal(t, http.StatusAccepted, r.StatusCode, string(r.body))
+		require.NoError(t, json.Unmarshal(r.body, &got))
+		return got
+	}
+	send(marked("a", "s-1", "present"), marked("b", "s-2", "late"))
+	pass(59 * time.Second)
+	require.Equal(t, httpapi.Accepted{
+		Accepted: 1, Duplicates: 1, Position: at(2),
+		Events: []httpapi.AcceptedEvent{{ID: "b", Position: at(1)}, {ID: "c", Position: at(2)}},
+	}, send(marked("b", "s-2", "late"), marked("c", "s-3", "late")))
+	require.Equal(t, httpapi.Accepted{
+		Duplicates: 1, Position: at(0), Events: []httpapi.AcceptedEvent{{ID: "a", Position: at(0)}},
+	}, send(marked("a", "s-1", "present")), "nothing is written")
+
+	require.Equal(t, httpapi.Accepted{
+		Duplicates: 1, Conflicts: 1, Position: at(3),
+		Events: []httpapi.AcceptedEvent{{ID: "a", Position: at(3)}},
+	}, send(marked("a", "s-1", "late")), "the log has it, for its readers to report")
+	require.Equal(t, httpapi.Accepted{
+		Accepted: 1, Duplicates: 2, Conflicts: 1, Position: at(5),
+		Events: []httpapi.AcceptedEvent{
+			{ID: "d", Position: at(4)}, {ID: "d", Position: at(5)}, {ID: "d", Position: at(4)},
+		},
+	}, send(marked("d", "s-4", "late"), marked("d", "s-5", "late"), marked("d", "s-4", "late")),
+		"within a request as well")
+
+	pass(2 * time.Minute)
+	require.Equal(t, 1, send(marked("a", "s-1", "present")).Accepted,
+		"that long ago only the log remembers")
+	_, end, err := s.log.Bounds(t.Context(), p)
+	require.NoError(t, err)
+	require.EqualValues(t, 7, end)
+}
+
 func TestReadingTheLogWaitsForAnEvent(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t)
@@ -89,6 +146,22 @@ func TestALogPageHasOnlyItsSchool(t *testing.T) {
 		require.Equal(t, 1, strings.Count(string(r.body), "\n"), string(r.body))
 		require.Contains(t, string(r.body), fmt.Sprintf(`"student_id":"s-%d"`, i))
 	}
+}
+
+// Events that were removed from the log are not passed over in silence.
+func TestAPositionBeforeTheLogIsToldWhereItBegins(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	for i := range 5 {
+		s.publish("north", marked("a", fmt.Sprintf("s-%d", i), "present"))
+	}
+	p := eventlog.PartitionFor("north", partitions)
+	s.log.Truncate(p, 4)
+	r := s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:1", p), token(t, "north", "u", "admin"))
+	require.Equal(t, http.StatusGone, r.StatusCode)
+	require.Contains(t, r.problem(t).Detail, fmt.Sprintf("the log now begins at %d:4", p))
+	r = s.get(fmt.Sprintf("/v1/schools/north/events?after=%d:3", p), token(t, "north", "u", "admin"))
+	require.Equal(t, http.StatusOK, r.StatusCode, "nothing is missing after this one")
 }
 
 func TestAPageOfTheLogIsBounded(t *testing.T) {
@@ -321,9 +394,9 @@ func BenchmarkIngest(b *testing.B) {
 	body := "[" + strings.Join(events, ",") + "]"
 	writer := "Bearer " + token(b, "north", "sis", "events:write")
 	b.ReportAllocs()
-	for b.Loop() {
+	for n := 0; b.Loop(); n++ {
 		r := httptest.NewRequest(http.MethodPost, "/v1/schools/north/events",
-			strings.NewReader(body))
+			strings.NewReader(strings.ReplaceAll(body, `"id":"e-`, fmt.Sprintf(`"id":"%d-`, n))))
 		r.Header.Set("Authorization", writer)
 		r.Header.Set("Content-Type", cloudevents.BatchType)
 		w := httptest.NewRecorder()

@@ -39,7 +39,7 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit +
 		bodyLimit))
 	if err := a.scan(r.Context(), page); err != nil {
-		return err
+		return a.orBefore(r.Context(), page, err)
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -57,6 +57,21 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 		`,"events":[`), bytes.ReplaceAll(lines, []byte("\n"), []byte(","))...)
 	_, _ = w.Write(append(body, "]}"...))
 	return nil
+}
+
+// orBefore says where the log begins when that is why it could not be read: whoever reads on after an
+// old position has to learn that events are missing in between.
+func (a *API) orBefore(ctx context.Context, p *page, err error) error {
+	if !errors.Is(err, eventlog.ErrOffsetOutOfRange) {
+		return err
+	}
+	start, _, bounds := a.deps.Log.Bounds(ctx, p.partition)
+	if bounds != nil || p.next >= start {
+		return err
+	}
+	return problem(http.StatusGone, "the log now begins at %s: events between this and your position "+
+		"were removed from it. To read those that are left, leave out after, and take the state from "+
+		"the read models", domain.Position{Partition: p.partition, Offset: start})
 }
 
 // page is the requested part of a school's log, and what has been found of it.

@@ -31,10 +31,15 @@ type result struct {
 	tag string // a digest of the body
 	// how many subjects of the school are parked, so that their latest events are missing
 	parked uint32
-	body   []byte
+	// the offset from which on all of its events are missing, as the school is parked; else -1
+	parkedFrom int64
+	body       []byte
 }
 
-const tagLength = 22
+const (
+	tagLength    = 22
+	resultPrefix = tagLength + 4 + 8
+)
 
 var errShortResult = errors.New("cached result is too short")
 
@@ -42,14 +47,17 @@ var resultCodec = cache.Codec[result]{
 	Append: func(b []byte, a result) []byte {
 		b = append(b, a.tag...)
 		b = binary.BigEndian.AppendUint32(b, a.parked)
+		b = binary.BigEndian.AppendUint64(b, uint64(a.parkedFrom))
 		return append(b, a.body...)
 	},
 	Parse: func(b []byte) (result, error) {
-		if len(b) < tagLength+4 {
+		if len(b) < resultPrefix {
 			return result{}, errShortResult
 		}
-		return result{tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]),
-			body: b[tagLength+4:]}, nil
+		return result{
+			tag: string(b[:tagLength]), parked: binary.BigEndian.Uint32(b[tagLength:]),
+			parkedFrom: int64(binary.BigEndian.Uint64(b[tagLength+4:])), body: b[resultPrefix:],
+		}, nil
 	},
 }
 
@@ -100,6 +108,8 @@ func resultHeaders() map[string]*huma.Param {
 		headerPosition: text("The position of the last event that the response covers."),
 		headerParked: text("How many subjects of the school are parked: their latest events are " +
 			"missing from the response."),
+		headerParkedFrom: text("Present when so many of them are that the school is parked whole: " +
+			"no event of the school from this position on is in the response."),
 		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
 		"ETag":    text("Identifies the response's body."),
 	}
@@ -147,7 +157,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
 	got, offset, outcome, err := a.results.Get(ctx, lookup,
-		func(ctx context.Context) (result, int64, error) {
+		func(ctx context.Context) (result, cache.Snapshot, error) {
 			return a.load(ctx, minPosition, scope, guardian, q)
 		})
 	if err != nil {
@@ -226,7 +236,7 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 func (a *API) load(
 	ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string,
 	q query.Request,
-) (got result, offset int64, err error) {
+) (got result, of cache.Snapshot, err error) {
 	defer func() {
 		// it runs in a goroutine shared by requests, where net/http does not recover
 		if p := recover(); p != nil {
@@ -234,7 +244,7 @@ func (a *API) load(
 		}
 	}()
 	err = a.deps.Tables.Read(ctx, scope.School, func(tx pgx.Tx) error {
-		at, err := checkpoint.Position(ctx, tx, a.deps.Set, minPosition.Partition)
+		at, tables, err := checkpoint.PositionOfTables(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
 		}
@@ -253,8 +263,8 @@ func (a *API) load(
 				return auth.ErrDenied
 			}
 		}
-		if err := tx.QueryRow(ctx, `SELECT parked_count($1)`,
-			scope.School).Scan(&got.parked); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT parked_count($1), coalesce(parked_from($1), -1)`,
+			scope.School).Scan(&got.parked, &got.parkedFrom); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
 		}
 		out, err := q.Run(ctx, tx, scope)
@@ -266,10 +276,10 @@ func (a *API) load(
 			return fmt.Errorf("encode result of query %s: %w", q.Info.Name, err)
 		}
 		got.tag = digest(got.body)
-		offset = at.Offset
+		of = cache.Snapshot{Offset: at.Offset, Tables: tables}
 		return nil
 	})
-	return got, offset, err
+	return got, of, err
 }
 
 func notReached(minPosition domain.Position) error {
@@ -294,6 +304,10 @@ func (a result) write(
 	h.Set("X-Cache", string(outcome))
 	h.Set(headerPosition, at.String())
 	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
+	if a.parkedFrom >= 0 {
+		from := domain.Position{Partition: at.Partition, Offset: a.parkedFrom}
+		h.Set(headerParkedFrom, from.String())
+	}
 	h.Set("Server-Timing",
 		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
 	if matches(r.Header.Get("If-None-Match"), a.tag) {

@@ -60,7 +60,8 @@ func cors(allowed []string, h http.Header, r *http.Request) (preflight bool) {
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers",
-		"ETag, Retry-After, Schoolbell-Parked, Schoolbell-Position, X-Cache, X-Request-Id")
+		"ETag, Retry-After, Schoolbell-Parked, Schoolbell-Parked-From, Schoolbell-Position, "+
+			"X-Cache, X-Request-Id")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false

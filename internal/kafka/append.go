@@ -114,6 +114,7 @@ type partitionWriter struct {
 	queue        []*appendCall
 	inFlight     []*appendCall           // the batch under way
 	cancelFlight context.CancelCauseFunc // ends it, when no caller waits for it any more
+	fault        error                   // why the last attempt to write it failed
 	busy         bool
 	closed       bool
 }
@@ -132,6 +133,12 @@ func (w *partitionWriter) push(call *appendCall) error {
 	return nil
 }
 
+func (w *partitionWriter) setFault(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = err
+}
+
 func (w *partitionWriter) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,7 +154,7 @@ func (w *partitionWriter) abandon(ctx context.Context, call *appendCall) {
 		return
 	}
 	w.queue = slices.DeleteFunc(w.queue, func(c *appendCall) bool { return c == call })
-	call.finish(0, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, context.Cause(ctx)))
+	call.finish(0, unavailable(ctx, w.fault)) // such as too few replicas in sync
 	if len(w.inFlight) > 0 &&
 		!slices.ContainsFunc(w.inFlight, func(c *appendCall) bool { return !c.finished() }) {
 		w.cancelFlight(errAbandoned)
@@ -209,6 +216,7 @@ func (w *partitionWriter) write(ctx context.Context, batch []*appendCall) {
 		var err error
 		base, err = c.produce(l.config.Topic, w.partition, encoded, l.config.RequestTimeout)
 		l.metrics.produceSeconds.Observe(time.Since(now).Seconds())
+		w.setFault(err)
 		return err
 	})
 	switch {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -166,6 +167,20 @@ func TestAppendsHaveATimeLimit(t *testing.T) {
 	})
 }
 
+// An append that times out says what kept it from the log, not only that its time was over.
+func TestATimeoutNamesItsCause(t *testing.T) {
+	inBubble(t, kafka.Config{AppendTimeout: 2 * time.Second}, func(t *testing.T, b *bench) {
+		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: 1000})
+		b.start(t.Context(), "refused", func(err error) {
+			failsAs(t, eventlog.ErrUnavailable)(err)
+			if !strings.Contains(fmt.Sprint(err), "Not Enough Replicas") {
+				t.Errorf("append: %v does not name the cause", err)
+			}
+		})
+		b.results.Wait()
+	})
+}
+
 // A write without a response does not hold up those that come after its timeout.
 func TestUnansweredWriteIsGivenUp(t *testing.T) {
 	inBubble(t, kafka.Config{AppendTimeout: 2 * time.Second}, func(t *testing.T, b *bench) {
@@ -217,13 +232,13 @@ func TestP3_LostAnswerLeavesOnlyADuplicate(t *testing.T) {
 		}
 		require.Equal(t, []string{"0", "0", "0", "1", "2"}, b.texts())
 		w := eventlog.NewWindow(100)
-		var kept []string
+		var first []string
 		for i, text := range b.texts() {
 			if !w.Seen(int64(i), "school", "source", text) {
-				kept = append(kept, text)
+				first = append(first, text)
 			}
 		}
-		require.Equal(t, []string{"0", "1", "2"}, kept)
+		require.Equal(t, []string{"0", "1", "2"}, first)
 	})
 }
 

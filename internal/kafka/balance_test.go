@@ -60,15 +60,15 @@ func TestBalancerSharesEvenlyAndMovesLittle(t *testing.T) {
 				t.Fatalf("%d of %d partitions are assigned", len(owners), partitions)
 			}
 			for id, before := range had {
-				kept := 0
+				same := 0
 				for _, p := range before {
 					if owners[p] == id {
-						kept++
+						same++
 					}
 				}
-				if now := len(assigned[id]["t"]); kept < min(len(before), now) {
-					t.Fatalf("%s had %d partitions, has %d, and kept %d", id, len(before), now,
-						kept)
+				if now := len(assigned[id]["t"]); same < min(len(before), now) {
+					t.Fatalf("%s had %d partitions, has %d, and %d of them as before", id, len(before), now,
+						same)
 				}
 			}
 			for id := range had {

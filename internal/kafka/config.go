@@ -61,6 +61,9 @@ type Config struct {
 	Heartbeat time.Duration
 	// Rebalance is how long a member may take to release its partitions; 0 means 6 s.
 	Rebalance time.Duration
+
+	// TopicInterval is the interval at which the topic's settings are checked; 0 means 2 min.
+	TopicInterval time.Duration
 }
 
 // SASL is how Schoolbell authenticates to Kafka.
@@ -83,6 +86,7 @@ func (c Config) withDefaults() Config {
 	c.Session = cmp.Or(c.Session, 6*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, time.Second)
 	c.Rebalance = cmp.Or(c.Rebalance, 6*time.Second)
+	c.TopicInterval = cmp.Or(c.TopicInterval, 2*time.Minute)
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
 	}
@@ -121,6 +125,7 @@ func (c Config) Validate() error {
 		{"session", int64(c.Session)},
 		{"heartbeat", int64(c.Heartbeat)},
 		{"rebalance", int64(c.Rebalance)},
+		{"interval of checks of the topic", int64(c.TopicInterval)},
 	} {
 		if n.value < 0 {
 			fault("%s: must not be negative", n.name)

@@ -53,6 +53,7 @@ func (l *Log) Consume(
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", group, err)
 	}
+	defer l.groups.begin(group)()
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	m := &membership{
@@ -69,9 +70,11 @@ func (l *Log) Consume(
 			}
 			return context.Cause(ctx)
 		case err != nil:
+			l.groups.attempted(group, err)
 			m.logger.WarnContext(ctx, "cannot join the group, trying again", "error", err)
 			continue
 		}
+		l.groups.attempted(group, nil)
 		partitions := generation.Assignments[l.config.Topic]
 		shares.remember(partitions)
 		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions",

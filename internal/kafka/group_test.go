@@ -8,12 +8,16 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -280,4 +284,45 @@ func TestGroupOutlastsAnOutage(t *testing.T) {
 		require.NoError(t, log.Close())
 		require.Contains(t, warnings.String(), "cannot join the group")
 	})
+}
+
+// A member that cannot join works on nothing, so it says so until it has joined.
+func TestAMemberSaysThatItHasNotJoined(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	reg := prometheus.NewPedanticRegistry()
+	log := open(t, kafka.Config{Brokers: cluster.ListenAddrs(), Partitions: 1}, reg)
+	var refusing atomic.Bool
+	refusing.Store(true)
+	cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !refusing.Load() {
+			return nil, nil, false
+		}
+		response := kmsg.NewPtrJoinGroupResponse()
+		response.Version, response.ErrorCode = 1, kerr.InconsistentGroupProtocol.Code
+		return response, nil, true
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	working := make(chan struct{}, 1)
+	go func() {
+		left <- log.Consume(ctx, "readers", func(ctx context.Context, _ eventlog.Assignment) error {
+			working <- struct{}{}
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	require.Eventually(t, func() bool { return log.GroupProblems() != nil }, 20*time.Second, time.Millisecond)
+	require.ErrorContains(t, log.GroupProblems(), "cannot join group readers")
+	require.Zero(t, gauge(t, reg, "schoolbell_log_group_joined"))
+	refusing.Store(false)
+	<-working
+	require.NoError(t, log.GroupProblems())
+	require.InDelta(t, 1, gauge(t, reg, "schoolbell_log_group_joined"), 0)
+	cancel()
+	require.NoError(t, <-left)
+	require.NoError(t, log.GroupProblems(), "one that has left owes nothing")
 }

@@ -26,6 +26,8 @@ type Log struct {
 	dialer  *dialer
 	codec   *codec
 	topicID [16]byte
+	topic   *topicWatch
+	groups  *groupStates
 	// what Fetch returns; an inbox leaves out what was not committed
 	isolation isolation
 	writers   []partitionWriter
@@ -73,6 +75,7 @@ func open(
 	}
 	l.cluster = newCluster(l.dialer, config.Brokers, config.Topic)
 
+	l.topic, l.groups = newTopicWatch(reg), newGroupStates(reg)
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 	defer cancel()
 	if err := prepare(l, opening); err != nil {

@@ -44,6 +44,7 @@ type metadata struct {
 	fault      error // of the topic; UnknownTopicOrPartition when it does not exist
 	topicID    [16]byte
 	leaders    []int32 // by partition; -1 for none
+	replicas   int     // of the partition that has the fewest
 }
 
 // leader returns the address of the broker that leads a partition.
@@ -93,10 +94,14 @@ func (c *conn) metadata(topic string) (*metadata, error) {
 		for range m.leaders {
 			d.int16() // fault; the leader implies it
 			partition, leader := d.int32(), d.int32()
-			d.int32() // epoch
-			for range 3 {
-				for range d.length() { // replicas, those in sync, those offline
+			d.int32()             // epoch
+			for list := range 3 { // replicas, those in sync, those offline
+				n := d.length()
+				for range n {
 					d.int32()
+				}
+				if list == 0 && (m.replicas == 0 || n < m.replicas) {
+					m.replicas = n
 				}
 			}
 			d.tags()

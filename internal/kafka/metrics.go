@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/schoolbell/schoolbell/eventlog"
 )
@@ -78,6 +79,8 @@ func (m *metrics) appended(err error) {
 		reason = "too_large"
 	case errors.Is(err, eventlog.ErrOverloaded):
 		reason = "overloaded"
+	case errors.Is(err, kafkago.NotEnoughReplicas), errors.Is(err, kafkago.NotEnoughReplicasAfterAppend):
+		reason = "too_few_replicas"
 	case errors.Is(err, eventlog.ErrUnavailable):
 		reason = "unavailable"
 	}

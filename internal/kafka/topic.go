@@ -142,6 +142,20 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 	if err != nil {
 		return fmt.Errorf("read the topic's settings: %w", err)
 	}
+	unfit := l.unfit(m, settings)
+	if len(unfit) == 0 {
+		l.reportTopic(ctx, weaknesses(m, settings))
+		return nil
+	}
+	var all []error
+	for _, f := range unfit {
+		all = append(all, f.error)
+	}
+	return errors.Join(all...)
+}
+
+// unfit returns the settings with which a topic would lose records or promises as a matter of course.
+func (l *Log) unfit(m *metadata, settings map[string]string) (faults []topicFault) {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(settings[name], 10, 64)
 		if err != nil {
@@ -149,43 +163,44 @@ func (l *Log) checkTopic(ctx context.Context, m *metadata) error {
 		}
 		return n
 	}
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	fault := func(setting, format string, args ...any) {
+		faults = append(faults, topicFault{setting, fmt.Errorf(format, args...)})
+	}
 	if n := int32(len(m.leaders)); l.config.Partitions != 0 && n != l.config.Partitions {
-		fault(
+		fault("partitions",
 			"the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration",
 			n, l.config.Partitions,
 		)
 	}
 	if policy := settings["cleanup.policy"]; policy != "delete" && policy != "" {
-		fault(
+		fault("cleanup.policy",
 			"the topic's cleanup.policy is %q, which removes events that a rebuild needs: set it to \"delete\"",
 			policy,
 		)
 	}
-	kept := number("retention.ms")
+	retained := number("retention.ms")
 	switch wanted := l.config.Retention.Milliseconds(); {
-	case kept < 0:
+	case retained < 0:
 	case wanted == 0:
-		fault(
+		fault("retention.ms",
 			"the topic retains records for %s but retention is configured as unlimited: set its retention.ms to -1, or configure a retention",
-			time.Duration(kept)*time.Millisecond,
+			time.Duration(retained)*time.Millisecond,
 		)
-	case kept < wanted:
-		fault("the topic retains records for %s but %s is configured: set its retention.ms to %d",
-			time.Duration(kept)*time.Millisecond, l.config.Retention, wanted)
+	case retained < wanted:
+		fault("retention.ms", "the topic retains records for %s but %s is configured: set its retention.ms to %d",
+			time.Duration(retained)*time.Millisecond, l.config.Retention, wanted)
 	}
 	if n := number("retention.bytes"); n >= 0 {
-		fault("the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)
+		fault("retention.bytes", "the topic retains only %d bytes of each partition: set its retention.bytes to -1", n)
 	}
 	if have, want := number("max.message.bytes"), int64(l.config.MaxBatchBytes+batchOverhead); have >= 0 &&
 		have < want {
-		fault(
+		fault("max.message.bytes",
 			"the topic accepts batches of %d bytes but %d are needed: set its max.message.bytes to %d, or configure a smaller batch",
 			have, want, want,
 		)
 	}
-	return errors.Join(faults...)
+	return faults
 }
 
 func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, error) {
@@ -196,9 +211,7 @@ func (l *Log) settings(ctx context.Context, m *metadata) (map[string]string, err
 			&describeconfigs.Request{Resources: []describeconfigs.RequestResource{{
 				ResourceType: topicResource,
 				ResourceName: l.config.Topic,
-				ConfigNames: []string{
-					"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes",
-				},
+				ConfigNames:  topicSettings,
 			}}},
 		)
 		if err != nil {

@@ -23,15 +23,19 @@ import (
 // [ErrLegacySchema] or [ErrNewerSchema] when the schema is not one that this program can bring up
 // to date, and then changes nothing.
 func Migrate(ctx context.Context, url string) error {
+	if err := CheckSessions(ctx, url); err != nil {
+		return err
+	}
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("parse database URL: %w", err)
 	}
-	cfg.ConnectTimeout = 5 * time.Second
+	cfg.ConnectTimeout = connectTimeout
 	cfg.RuntimeParams["application_name"] = "schoolbell migrate"
-	cfg.RuntimeParams["search_path"] = searchPath(liveSchema)
-	cfg.RuntimeParams["client_min_messages"] = "warning"
-	db := stdlib.OpenDB(*cfg)
+	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(settings{
+		"search_path":         searchPath(liveSchema),
+		"client_min_messages": "warning",
+	}.apply))
 	defer db.Close()
 
 	conn, err := db.Conn(ctx)

@@ -37,6 +37,11 @@ func (s *ProjectionStore) park(p *pipeline, partition int32, c *projections.Park
 			s.name, partition, e.Record.Position.Offset, e.School, e.Subject, e.Type, e.Record.Time,
 			nonNil(e.Record.Key), encodeHeaders(e.Record.Headers), nonNil(e.Record.Value))
 	}
+	for _, m := range c.Moved {
+		p.execParams(`UPDATE parked_events SET subject = $4
+			WHERE set_name = $1 AND partition = $2 AND log_offset = $3`,
+			s.name, partition, m.Offset, m.Subject)
+	}
 	for _, offset := range c.Folded {
 		p.execParams(`DELETE FROM parked_events WHERE set_name = $1 AND partition = $2
 			AND log_offset = $3`,

@@ -99,13 +99,15 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 	c.MaxConnLifetimeJitter = 10 * time.Minute // else all connections end together
 	c.MaxConnIdleTime = 5 * time.Minute
 	c.PingTimeout = 2 * time.Second
-	c.ConnConfig.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 5*time.Second)
-	params := c.ConnConfig.RuntimeParams
-	params["application_name"] = "schoolbell"
-	params["search_path"] = searchPath(cmp.Or(cfg.Schema, liveSchema))
-	params["timezone"] = "UTC"
-	params["statement_timeout"] = milliseconds(cmp.Or(cfg.StatementTimeout, 30*time.Second))
-	params["idle_in_transaction_session_timeout"] = "60000"
+	c.ConnConfig.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectTimeout)
+	c.ConnConfig.RuntimeParams["application_name"] = "schoolbell"
+	c.BeforeConnect = renewPassword(cfg.URL)
+	params := settings{
+		"search_path":                         searchPath(cmp.Or(cfg.Schema, liveSchema)),
+		"timezone":                            "UTC",
+		"statement_timeout":                   milliseconds(cmp.Or(cfg.StatementTimeout, 30*time.Second)),
+		"idle_in_transaction_session_timeout": "60000",
+	}
 	if cfg.Role != Owner {
 		params["role"] = string(cfg.Role)
 	}
@@ -121,12 +123,19 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 		params["enable_mergejoin"] = "off"
 		params["plan_cache_mode"] = "force_generic_plan"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, c)
+	c.AfterConnect = params.apply
+	var pool *pgxpool.Pool
+	// What one connection met awaits the others, which are as old.
+	new(readOnly).watch(c, func() { pool.Reset() })
+	pool, err = pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
 	return &Pool{pool: pool, acquire: cmp.Or(cfg.AcquireTimeout, acquire)}, nil
 }
+
+// connectTimeout is how long opening a connection may take.
+const connectTimeout = 5 * time.Second
 
 // liveSchema holds everything but what is being rebuilt.
 const liveSchema = "schoolbell"

@@ -59,7 +59,7 @@ func (s *ProjectionStore) Claim(
 		case err != nil:
 			return err
 		}
-		claim = projections.Claim{Partition: partition, Epoch: c.Epoch, Next: c.Next, Base: c.Base}
+		claim = projections.Claim{Partition: partition, Epoch: c.Epoch, Next: c.Next, Tables: c.Tables}
 		// The row is locked until the end, so that no rebuild exchanges the tables in between.
 		return s.checkVersions(ctx, tx)
 	})

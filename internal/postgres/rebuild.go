@@ -353,7 +353,7 @@ func (s *shadowTables) notify(ctx context.Context, fenced []checkpoint.Checkpoin
 	for _, n := range s.Notifiers {
 		for _, p := range fenced {
 			faults = append(faults, n.Claimed(ctx,
-				domain.Position{Partition: p.Partition, Offset: p.Next - 1}, p.Epoch, p.Next))
+				domain.Position{Partition: p.Partition, Offset: p.Next - 1}, p.Epoch, p.Epoch))
 		}
 	}
 	return errors.Join(faults...)

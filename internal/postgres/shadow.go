@@ -58,23 +58,24 @@ type shadowTables struct {
 // open takes the lock of a schema, and makes sure that the live tables come from the log.
 func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err error) {
 	s := &shadowTables{Shadow: b, schema: schema}
-	c, err := pgx.ParseConfig(b.URL)
-	if err != nil {
-		return nil, fmt.Errorf("parse database URL: %w", err)
+	if err := CheckSessions(ctx, b.URL); err != nil {
+		return nil, err // the lock would hold nobody off
 	}
-	c.ConnectTimeout = 5 * time.Second
-	c.RuntimeParams["application_name"] = "schoolbell " + schema
-	c.RuntimeParams["search_path"] = searchPath(liveSchema)
-	c.RuntimeParams["client_min_messages"] = "warning"
-	c.RuntimeParams["maintenance_work_mem"] = "256MB" // for the indexes of full tables
-	if s.conn, err = pgx.ConnectConfig(ctx, c); err != nil {
-		return nil, fmt.Errorf("connect to database: %w", err)
+	if s.conn, err = connect(ctx, b.URL, "schoolbell "+schema); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(ctx))
 		}
 	}()
+	if err := (settings{
+		"search_path":          searchPath(liveSchema),
+		"client_min_messages":  "warning",
+		"maintenance_work_mem": "256MB", // for the indexes of full tables
+	}).apply(ctx, s.conn); err != nil {
+		return nil, err
+	}
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}

@@ -39,8 +39,8 @@ func (c *Cache) fetch(ctx context.Context, k cache.Key) (cache.Entry, error) {
 	var entry, head, versions *redis.SliceCmd
 	err := c.do(ctx, func(ctx context.Context) error {
 		_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			entry = p.HMGet(ctx, c.entryKey(k), "position", "answer")
-			head = p.HMGet(ctx, c.headKey(k.Partition), "base", "position")
+			entry = p.HMGet(ctx, c.entryKey(k), "position", "tables", "answer")
+			head = p.HMGet(ctx, c.headKey(k.Partition), "base", "tables", "position")
 			versions = p.HMGet(ctx, c.versionsKey(k.Partition, k.School), k.Projections...)
 			return nil
 		})
@@ -49,11 +49,11 @@ func (c *Cache) fetch(ctx context.Context, k cache.Key) (cache.Entry, error) {
 	if err != nil {
 		return cache.Entry{}, err
 	}
-	body, _ := entry.Val()[1].(string)
-	made, ok := integers(entry.Val()[:1])
+	body, _ := entry.Val()[2].(string)
+	made, ok := integers(entry.Val()[:2])
 	now, ok2 := integers(head.Val())
 	needed, ok3 := integers(versions.Val())
-	if !ok || !ok2 || !ok3 || made[0] < now[0] {
+	if !ok || !ok2 || !ok3 || made[0] < now[0] || made[1] < now[1] {
 		return cache.Entry{}, errMiss
 	}
 	for _, version := range needed {
@@ -61,7 +61,7 @@ func (c *Cache) fetch(ctx context.Context, k cache.Key) (cache.Entry, error) {
 			return cache.Entry{}, errMiss
 		}
 	}
-	return cache.Entry{Value: []byte(body), Offset: max(made[0], now[1])}, nil
+	return cache.Entry{Value: []byte(body), Offset: max(made[0], now[2])}, nil
 }
 
 // integers parses numbers from a reply of Redis, all or none.
@@ -79,9 +79,11 @@ func integers(values []any) ([]int64, bool) {
 }
 
 // Put implements [cache.Store].
-func (c *Cache) Put(ctx context.Context, k cache.Key, value []byte, offset int64, ttl time.Duration) {
-	args := make([]any, 0, 3+len(k.Projections))
-	args = append(args, offset, ttl.Milliseconds(), value)
+func (c *Cache) Put(
+	ctx context.Context, k cache.Key, value []byte, of cache.Snapshot, ttl time.Duration,
+) {
+	args := make([]any, 0, 4+len(k.Projections))
+	args = append(args, of.Offset, ttl.Milliseconds(), value, of.Tables)
 	for _, p := range k.Projections {
 		args = append(args, p)
 	}

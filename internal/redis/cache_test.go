@@ -59,7 +59,9 @@ func fetch(
 ) got {
 	t.Helper()
 	text, o, outcome, err := a.Get(t.Context(), k,
-		func(context.Context) (string, int64, error) { return answer, offset, nil })
+		func(context.Context) (string, cache.Snapshot, error) {
+			return answer, cache.Snapshot{Offset: offset}, nil
+		})
 	require.NoError(t, err)
 	return got{text, o, outcome}
 }
@@ -74,7 +76,7 @@ func TestAResultIsCurrentUntilItsProjectionsChange(t *testing.T) {
 		require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, fees, "a", 10))
 		require.Equal(t, cache.Miss, fetch(t, a, fees, "a", 10).outcome,
 			"nothing is cached before the projector has claimed the partition")
-		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
+		require.NoError(t, n.Claimed(ctx, at(10), 1, 0))
 		require.Equal(t, cache.Miss, fetch(t, a, fees, "a", 10).outcome)
 		require.Equal(t, got{"a", 10, cache.Hit}, fetch(t, a, fees, "b", 99))
 
@@ -99,6 +101,36 @@ func TestAResultIsCurrentUntilItsProjectionsChange(t *testing.T) {
 	})
 }
 
+// A rebuild changes rows while the position stays. What was read before it is outdated, and what is
+// read after it is cached at once.
+func TestRebuiltTablesOutdateResultsOfTheSamePosition(t *testing.T) {
+	t.Parallel()
+	onEachServer(t, func(t *testing.T, address string) {
+		c := open(t, address)
+		a, n, ctx := texts(c), notifier(t, c), t.Context()
+		k := ask(-1, "fees")
+		read := func(answer string, tables int64) got {
+			text, o, outcome, err := a.Get(ctx, k, func(context.Context) (string, cache.Snapshot, error) {
+				return answer, cache.Snapshot{Offset: 10, Tables: tables}, nil
+			})
+			require.NoError(t, err)
+			return got{text, o, outcome}
+		}
+		require.NoError(t, n.Claimed(ctx, at(10), 1, 0))
+		require.Equal(t, got{"old", 10, cache.Miss}, read("old", 0))
+		require.Equal(t, got{"old", 10, cache.Hit}, read("x", 0))
+		for _, exchange := range []int64{2, 3} {
+			require.NoError(t, notifier(t, c).Claimed(ctx, at(10), exchange, exchange))
+			require.Equal(t, got{"slow", 10, cache.Miss}, read("slow", exchange-1))
+			require.Equal(t, got{"new", 10, cache.Miss}, read("new", exchange),
+				"one that was read before the exchange is not stored after it")
+			require.Equal(t, got{"new", 10, cache.Hit}, read("x", exchange))
+		}
+		require.NoError(t, n.Claimed(ctx, at(10), 4, 3))
+		require.Equal(t, got{"new", 10, cache.Hit}, read("x", 3), "the next worker's claim changes no rows")
+	})
+}
+
 func TestLostKeysOnlyCostALoad(t *testing.T) {
 	t.Parallel()
 	onEachServer(t, func(t *testing.T, address string) {
@@ -107,7 +139,7 @@ func TestLostKeysOnlyCostALoad(t *testing.T) {
 		defer direct.Close()
 		a, n, ctx := texts(c), notifier(t, c), t.Context()
 		k := ask(-1, "fees")
-		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
+		require.NoError(t, n.Claimed(ctx, at(10), 1, 0))
 		fetch(t, a, k, "a", 10)
 
 		require.NoError(t, direct.FlushAll(ctx).Err())
@@ -124,7 +156,7 @@ func TestLostKeysOnlyCostALoad(t *testing.T) {
 			"the version is set to where the head is")
 
 		// The owner dies between a commit and its notice.
-		require.NoError(t, notifier(t, c).Claimed(ctx, at(20), 2, -1))
+		require.NoError(t, notifier(t, c).Claimed(ctx, at(20), 2, 0))
 		require.Equal(t, cache.Miss, fetch(t, a, k, "d", 20).outcome)
 		require.NoError(t, n.Committed(ctx, at(15), 1, changed(-1, 15)),
 			"the old owner is not listened to")
@@ -139,7 +171,7 @@ func TestTheNextNoticeMakesUpForAFailedOne(t *testing.T) {
 		c, reader := open(t, w.Addr().String()), open(t, address)
 		a, n, ctx := texts(reader), notifier(t, c), t.Context()
 		k := ask(-1, "fees")
-		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
+		require.NoError(t, n.Claimed(ctx, at(10), 1, 0))
 		fetch(t, a, k, "a", 10)
 		w.set(true, false)
 		require.ErrorIs(t, n.Committed(ctx, at(12), 1, changed(-1, 12)), redis.ErrUnavailable)
@@ -158,7 +190,7 @@ func TestAParkedEventFoldedLateInvalidatesResults(t *testing.T) {
 		c := open(t, address)
 		a, n, ctx := texts(c), notifier(t, c), t.Context()
 		k := ask(-1, "fees")
-		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
+		require.NoError(t, n.Claimed(ctx, at(10), 1, 0))
 		fetch(t, a, k, "without", 10)
 		require.NoError(t, n.Committed(ctx, at(10), 1, changed(-1, 4)))
 		require.Equal(t, got{"with", 10, cache.Miss}, fetch(t, a, k, "with", 10))
@@ -175,7 +207,7 @@ func TestOneLoadAtATime(t *testing.T) {
 	devtest.Real(t, "redis-server")
 	c := open(t, devtest.RedisServer(t))
 	a := texts(c)
-	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, -1))
+	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, 0))
 	var missed, loads, now atomic.Int64
 	begin := make(chan struct{})
 	fees := ask(-1, "fees")
@@ -184,14 +216,14 @@ func TestOneLoadAtATime(t *testing.T) {
 	for range 100 {
 		wg.Go(func() {
 			text, offset, _, err := a.Get(context.Background(), fees,
-				func(context.Context) (string, int64, error) {
+				func(context.Context) (string, cache.Snapshot, error) {
 					if n := now.Add(1); n > 1 {
 						t.Errorf("%d loads at the same time", n)
 					}
 					defer now.Add(-1)
 					loads.Add(1)
 					<-begin
-					return "a", 10, nil
+					return "a", cache.Snapshot{Offset: 10}, nil
 				})
 			// One that comes late finds the newer answer, which is asked for below.
 			if late := text == "b" && offset == 11; err != nil || !late &&
@@ -208,7 +240,9 @@ func TestOneLoadAtATime(t *testing.T) {
 	_, _, _, err := a.Get(gone, ask(-1, "fees"), nil)
 	require.ErrorIs(t, err, context.Canceled, "who gives up does not wait for the load")
 	newer, offset, _, err := texts(c).Get(t.Context(), ask(11, "fees"),
-		func(context.Context) (string, int64, error) { return "b", 11, nil })
+		func(context.Context) (string, cache.Snapshot, error) {
+			return "b", cache.Snapshot{Offset: 11}, nil
+		})
 	require.NoError(t, err)
 	require.Equal(t, "b", newer)
 	require.EqualValues(t, 11, offset)
@@ -221,8 +255,8 @@ func TestNoRequestWaitsForTheEventOfAnother(t *testing.T) {
 	t.Parallel()
 	c := open(t, miniredis.RunT(t).Addr())
 	a := texts(c)
-	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, -1))
-	load := func(context.Context) (string, int64, error) { return "a", 10, nil }
+	require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, 0))
+	load := func(context.Context) (string, cache.Snapshot, error) { return "a", cache.Snapshot{Offset: 10}, nil }
 	waiting, late := make(chan struct{}), errors.New("it did not come in time")
 	patient := ask(99, "fees")
 	ctx, end := context.WithCancel(t.Context())
@@ -248,10 +282,10 @@ func TestFailedLoadsAreNotCached(t *testing.T) {
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
 		a := texts(c)
-		require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, -1))
+		require.NoError(t, notifier(t, c).Claimed(t.Context(), at(10), 1, 0))
 		broken := errors.New("broken")
 		_, _, _, err := a.Get(t.Context(), ask(-1, "fees"),
-			func(context.Context) (string, int64, error) { return "", 0, broken })
+			func(context.Context) (string, cache.Snapshot, error) { return "", cache.Snapshot{}, broken })
 		require.ErrorIs(t, err, broken)
 		require.Equal(t, got{"a", 10, cache.Miss}, fetch(t, a, ask(-1, "fees"), "a", 10))
 	})
@@ -280,7 +314,7 @@ func TestInvalidateDeletesTheResultsOfOneSchool(t *testing.T) {
 	onEachServer(t, func(t *testing.T, address string) {
 		c := open(t, address)
 		a, n, ctx := texts(c), notifier(t, c), t.Context()
-		require.NoError(t, n.Claimed(ctx, at(10), 1, -1))
+		require.NoError(t, n.Claimed(ctx, at(10), 1, 0))
 		for _, school := range []string{"north", "n*", "n[a-z]rth"} {
 			for _, query := range []string{"q", "r"} {
 				k := ask(-1, "fees")

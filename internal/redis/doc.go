@@ -6,9 +6,9 @@
 //
 // For each partition p of the log, under one hash tag, so that a cluster stores it on one node:
 //
-//	sb:<log>:{p}:head                        epoch, base, position: how far the tables are, as far as Redis was notified
+//	sb:<log>:{p}:head                        epoch, base, position, tables: how far the tables are, as far as Redis was notified
 //	sb:<log>:{p}:v:<school>                  by projection: the offset of the event that changed it last
-//	sb:<log>:{p}:e:<school>:<query>:<input>  a result, and the position of the snapshot it was made from
+//	sb:<log>:{p}:e:<school>:<query>:<input>  a result, and the position and the tables of the snapshot it was made from
 //
 // And: sb:<log>:revoked, the tokens that are refused ([Revocations]); sb:<log>:ticket:<ticket>, for
 // seconds ([Tickets]); and the channels between nodes ([Bus]). The log's id is in all of them: results
@@ -20,8 +20,9 @@
 // # When a cached result is current
 //
 // A result is current when the head exists, the versions of all projections that it was made from
-// exist, and its position is not below any of them nor below base. It is then valid as of the
-// head's position. So a slow writer cannot replace a newer result, and whatever is lost here (a
+// exist, its position is not below any of them nor below base, and it was made from the present
+// tables: a rebuild exchanges them without moving a position. It is then valid as of the head's
+// position. So a slow writer cannot replace a newer result, and whatever is lost here (a
 // key, a notice, everything) only causes more queries:
 //
 //   - a flushed head is created again by the next notice or heartbeat, with base at its position;

@@ -23,7 +23,7 @@ type Notifier struct {
 // goroutine uses it.
 type partitionState struct {
 	last   int64 // the position of the last notice
-	base   int64 // results of earlier positions are outdated
+	tables int64 // results from earlier tables are outdated
 	failed bool  // the cache missed a notice
 }
 
@@ -43,18 +43,18 @@ func (n *Notifier) partition(p int32) *partitionState {
 	defer n.mu.Unlock()
 	state := n.partitions[p]
 	if state == nil {
-		state = &partitionState{last: -1, base: -1}
+		state = &partitionState{last: -1}
 		n.partitions[p] = state
 	}
 	return state
 }
 
 // Claimed implements [projections.Notifier].
-func (n *Notifier) Claimed(ctx context.Context, at domain.Position, epoch, base int64) error {
+func (n *Notifier) Claimed(ctx context.Context, at domain.Position, epoch, tables int64) error {
 	state := n.partition(at.Partition)
-	state.last, state.base = at.Offset, base
+	state.last, state.tables = at.Offset, tables
 	done, err := n.cache.run(ctx, claimScript, []string{n.cache.headKey(at.Partition)}, epoch,
-		at.Offset, max(at.Offset, base))
+		at.Offset, tables)
 	state.failed = err != nil
 	return n.outcome(done, err, at)
 }
@@ -75,7 +75,7 @@ func (n *Notifier) Committed(
 	state := n.partition(at.Partition)
 	keys := append(make([]string, 0, 1+len(changes)), n.cache.headKey(at.Partition))
 	args := append(make([]any, 0, 4+8*len(changes)), epoch, at.Offset,
-		map[bool]int{true: 1}[state.failed], max(at.Offset, state.base))
+		map[bool]int{true: 1}[state.failed], state.tables)
 	for _, c := range changes {
 		keys = append(keys, n.cache.versionsKey(at.Partition, c.School))
 		count := len(args)

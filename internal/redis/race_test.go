@@ -93,13 +93,13 @@ func read(
 			least = model.end()
 		}
 		n, offset, outcome, err := answers.Get(context.Background(), ask(least, "fees"),
-			func(context.Context) (int64, int64, error) {
+			func(context.Context) (int64, cache.Snapshot, error) {
 				offset := model.end()
 				n := model.count(offset)
 				if rand.IntN(4) == 0 {
 					time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond) //nolint:forbidigo // a slow reader: it must not put an old answer back
 				}
-				return n, offset, nil
+				return n, cache.Snapshot{Offset: offset}, nil
 			})
 		if err != nil {
 			return err
@@ -125,7 +125,7 @@ func own(
 	epoch := int64(1)
 	n := notifier(t, c)
 	// what fails is made good later; that is what is tested
-	_ = n.Claimed(ctx, at(model.end()), epoch, -1)
+	_ = n.Claimed(ctx, at(model.end()), epoch, 0)
 	var zombie *redis.Notifier
 	// while the wire is cut, a turn takes no time
 	for i := 0; i < 1500 || hits.Load() <= 100 && i < 2_000_000; i++ {
@@ -139,7 +139,7 @@ func own(
 		case 0: // dies before it can tell; another process takes over
 			zombie, n = n, notifier(t, c)
 			epoch++
-			_ = n.Claimed(ctx, at(offset), epoch, -1)
+			_ = n.Claimed(ctx, at(offset), epoch, 0)
 			continue
 		case 1:
 			if zombie != nil {

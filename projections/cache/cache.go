@@ -19,9 +19,14 @@ import (
 type Store interface {
 	// Get looks up a result that covers minOffset. Only with the outcome [Hit] there is one.
 	Get(ctx context.Context, k Key, minOffset int64) (Entry, Outcome)
-	// Put stores a result that was made from a snapshot at an offset, unless it is outdated
-	// already.
-	Put(ctx context.Context, k Key, value []byte, offset int64, ttl time.Duration)
+	// Put stores a result that was made from a snapshot, unless it is outdated already.
+	Put(ctx context.Context, k Key, value []byte, of Snapshot, ttl time.Duration)
+}
+
+// Snapshot says what a result was made from.
+type Snapshot struct {
+	Offset int64 // of the last event in the tables
+	Tables int64 // which tables: a rebuild exchanges them while the offset stays
 }
 
 // Key identifies a result.

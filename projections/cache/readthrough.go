@@ -40,13 +40,12 @@ type Lookup struct {
 	Await func(context.Context) error
 }
 
-// Load makes a result and returns the offset of the last event that it covers, which is MinOffset
-// or later.
-type Load[T any] func(ctx context.Context) (value T, offset int64, err error)
+// Load makes a result and returns the snapshot that it is from, at MinOffset or later.
+type Load[T any] func(ctx context.Context) (value T, of Snapshot, err error)
 
 type loaded[T any] struct {
-	value  T
-	offset int64
+	value T
+	of    Snapshot
 }
 
 // Get returns a result, the offset of the last event that it is sure to cover, and where it came
@@ -73,16 +72,16 @@ func (r *ReadThrough[T]) Get(
 		}
 	}
 	if !shared {
-		value, offset, err := load(ctx)
-		return value, offset, outcome, err
+		value, of, err := load(ctx)
+		return value, of.Offset, outcome, err
 	}
 	key := lookup.Key.School + "\x00" + lookup.Key.Query + "\x00" + lookup.Key.Input
 	got, err := r.once(ctx, key, lookup, load)
-	if err == nil && got.offset < lookup.MinOffset {
+	if err == nil && got.of.Offset < lookup.MinOffset {
 		// It joined a load that began before the event that this request has to see.
 		got, err = r.once(ctx, key+"@"+strconv.FormatInt(lookup.MinOffset, 10), lookup, load)
 	}
-	return got.value, got.offset, outcome, err
+	return got.value, got.of.Offset, outcome, err
 }
 
 // once loads a result, or joins the load of the same key that is under way.
@@ -92,11 +91,11 @@ func (r *ReadThrough[T]) once(
 	flight := r.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		defer cancel()
-		value, offset, err := load(ctx)
+		value, of, err := load(ctx)
 		if err == nil {
-			r.store.Put(ctx, lookup.Key, r.codec.Append(nil, value), offset, lookup.TTL)
+			r.store.Put(ctx, lookup.Key, r.codec.Append(nil, value), of, lookup.TTL)
 		}
-		return loaded[T]{value, offset}, err
+		return loaded[T]{value, of}, err
 	})
 	select {
 	case <-ctx.Done():

@@ -124,7 +124,8 @@ SELECT n, 'reversal', coalesce((reversal ->> 'position')::bigint, 0),
 FROM payments WHERE reversal <> '{}'
 UNION ALL
 SELECT n, 'waiver', (w ->> 'position')::bigint, (w ->> 'time')::timestamptz, invoice_id, '',
-	category, currency, '', w ->> 'reason', year, term, (w ->> 'amount')::bigint, NULL
+	category, currency, '', w ->> 'reason', year, term, (w ->> 'amount')::bigint
+	- coalesce((w ->> 'excess')::bigint, 0), NULL
 FROM invoices, jsonb_array_elements(waivers) w
 ORDER BY n, position`
 

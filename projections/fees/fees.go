@@ -5,18 +5,20 @@
 // Invoices and payments have ids of their own, so that a repeated event changes nothing. Events of
 // different subjects may be folded in any order, because those of one may be parked while others
 // continue: a payment may precede its invoice, a waiver as well, a reversal before its payment.
-// Such facts wait in the row that they belong to. Everything else, the accounts and all totals, is
+// Such facts wait in the row that they belong to. Facts that contradict each other are no errors,
+// either: what was paid in another currency than its invoice stays apart, of a waiver only what the
+// invoice has counts, and an id that comes again with other values changes nothing; the invoice's
+// row keeps all of it for the query to show (conflicts.go). Everything else, the accounts and all totals, is
 // a function of an invoice's row ([entry]): when the row changes, what it stood for is taken out
 // and what it stands for now is put in.
 //
 // Files: fees.go folds events into invoices and payments, totals.go carries the change of an invoice
-// into all that follows from it, queries.go reads the sums, revenue.go and forecast.go continue the
+// into all that follows from it, conflicts.go says what contradicts itself, queries.go reads the sums, revenue.go and forecast.go continue the
 // monthly revenue. The first change for another sum is a column of totalRow, filled in entry.
 package fees
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -26,7 +28,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("fees", 2,
+var Projection = projections.New("fees", 3,
 	invoices, payments, accounts, totals, methods, revenue,
 	projections.On(invoiced),
 	projections.On(paid),
@@ -51,20 +53,23 @@ type Invoice struct {
 	Year      domain.Label `db:"year"`
 	Term      domain.Label `db:"term"`
 	Category  string       `db:"category"`
-	Currency  string       `db:"currency"` // of the payments, as long as there are only those
+	Currency  string       `db:"currency"`
 	Amount    int64        `db:"amount"`
-	Waived    int64        `db:"waived"`
+	Waived    int64        `db:"waived"`      // at most the amount, once there is one
 	Open      int64        `db:"open_amount"` // what remains to be paid; negative when too much was
 	DueOn     domain.Date  `db:"due_on"`
-	Payments  []Received   `db:"payments"` // by method
+	Payments  []Received   `db:"payments"` // by method and currency
 	Position  int64        `db:"position"` // of the event that it was made by
 	Waivers   []Waiver     `db:"waivers"`  // in the order of the log
 	At        time.Time    `db:"invoiced_at"`
+	Repeats   []Repeat     `db:"repeats"`    // in the order of the log
+	Conflict  bool         `db:"conflicted"` // something about it contradicts itself
 }
 
-// Received is what was paid for an invoice by one method.
+// Received is what was paid for an invoice by one method in one currency.
 type Received struct {
 	Method   string `json:"method"`
+	Currency string `json:"currency"`
 	Payments int64  `json:"payments"`
 	Amount   int64  `json:"amount"`
 	Reversed int64  `json:"reversed,omitzero"` // how much of the amount was reversed
@@ -75,6 +80,7 @@ type Waiver struct {
 	Position int64     `json:"position"`
 	Time     time.Time `json:"time"`
 	Amount   int64     `json:"amount"`
+	Excess   int64     `json:"excess,omitzero"` // of the amount, what the invoice did not have
 	Reason   string    `json:"reason"`
 }
 
@@ -112,14 +118,15 @@ func (p Payment) Exists() bool { return p.Amount > 0 }
 func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
 	key := invoiceKey{e.School, m.InvoiceID}
 	old, _ := invoices.Get(b, key)
+	now := old
 	if old.Exists() {
+		if old.isAnother(m) {
+			now.Repeats = with(old.Repeats,
+				Repeat{e.Position.Offset, ConflictInvoice, "", m.Currency, m.Amount})
+			putInvoice(b, key, old, now)
+		}
 		return nil
 	}
-	if old.Currency != "" && old.Currency != m.Currency {
-		return fmt.Errorf("invoice %s is in %s, but was paid in %s", m.InvoiceID, m.Currency,
-			old.Currency)
-	}
-	now := old
 	now.StudentID, now.Year, now.Term, now.Category = m.StudentID, m.Year, m.Term, m.Category
 	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn,
 		e.Position.Offset
@@ -132,6 +139,10 @@ func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) erro
 	key := paymentKey{e.School, m.PaymentID}
 	p, _ := payments.Get(b, key)
 	if p.Exists() {
+		if p.isAnother(m) {
+			repeated(b, invoiceKey{e.School, p.InvoiceID},
+				Repeat{e.Position.Offset, ConflictPayment, m.PaymentID, m.Currency, m.Amount})
+		}
 		return nil
 	}
 	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount,
@@ -139,11 +150,12 @@ func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) erro
 	p.At, p.Position = e.Time.UTC(), e.Position.Offset
 	payments.Put(b, key, p)
 
-	r := Received{Method: m.Method, Payments: 1, Amount: m.Amount}
+	r := Received{Method: m.Method, Currency: m.Currency, Payments: 1, Amount: m.Amount}
 	if p.Reversal.Reason != "" {
 		r.Reversed = m.Amount
 	}
-	return receive(b, e.School, p, r)
+	receive(b, e.School, p, r)
+	return nil
 }
 
 func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
@@ -154,32 +166,28 @@ func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) 
 	}
 	p.Reversal = Reversal{e.Position.Offset, e.Time.UTC(), m.Reason}
 	payments.Put(b, key, p)
-	if !p.Exists() {
-		return nil
+	if p.Exists() {
+		receive(b, e.School, p,
+			Received{Method: p.Method, Currency: p.Currency, Reversed: p.Amount})
 	}
-	return receive(b, e.School, p, Received{Method: p.Method, Reversed: p.Amount})
-}
-
-// receive adds money to the month in which it was received and to its invoice.
-func receive(b *projections.Batch, school string, p Payment, r Received) error {
-	key := invoiceKey{school, p.InvoiceID}
-	old, _ := invoices.Get(b, key)
-	if old.Currency != "" && old.Currency != p.Currency {
-		return fmt.Errorf("payment in %s for invoice %s, which is in %s", p.Currency, p.InvoiceID,
-			old.Currency)
-	}
-	addRevenue(b, revenueKey{school, p.Currency, domain.DateOf(p.At).Month()}, r)
-	now := old
-	now.Currency = p.Currency
-	now.Payments = plus(old.Payments, r)
-	putInvoice(b, key, old, now)
 	return nil
 }
 
-// plus returns the list with r added to the entry of its method.
+// receive adds money to the month in which it was received and to its invoice. What is in another
+// currency than the invoice stays apart there.
+func receive(b *projections.Batch, school string, p Payment, r Received) {
+	key := invoiceKey{school, p.InvoiceID}
+	addRevenue(b, revenueKey{school, p.Currency, domain.DateOf(p.At).Month()}, r)
+	old, _ := invoices.Get(b, key)
+	now := old
+	now.Payments = plus(old.Payments, r)
+	putInvoice(b, key, old, now)
+}
+
+// plus returns the list with r added to the entry of its method and currency.
 func plus(list []Received, r Received) []Received {
-	i, found := slices.BinarySearchFunc(list, r.Method, func(a Received, method string) int {
-		return cmp.Compare(a.Method, method)
+	i, found := slices.BinarySearchFunc(list, r, func(a, b Received) int {
+		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Currency, b.Currency))
 	})
 	if !found {
 		return slices.Insert(slices.Clone(list), i, r)
@@ -194,12 +202,11 @@ func plus(list []Received, r Received) []Received {
 func waived(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
 	key := invoiceKey{e.School, m.InvoiceID}
 	old, _ := invoices.Get(b, key)
-	w := Waiver{e.Position.Offset, e.Time.UTC(), m.Amount, m.Reason}
+	w := Waiver{Position: e.Position.Offset, Time: e.Time.UTC(), Amount: m.Amount, Reason: m.Reason}
 	i, _ := slices.BinarySearchFunc(old.Waivers, w.Position, func(a Waiver, position int64) int {
 		return cmp.Compare(a.Position, position)
 	})
 	now := old
-	now.Waived += w.Amount
 	now.Waivers = slices.Insert(slices.Clone(old.Waivers), i, w)
 	putInvoice(b, key, old, now)
 	return nil
@@ -207,6 +214,8 @@ func waived(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
 
 // putInvoice writes an invoice and carries the change into everything that is made of invoices.
 func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
+	now.Waivers, now.Waived = now.waive()
+	now.Conflict = now.conflicted()
 	now.Open = 0
 	if now.Exists() {
 		collected, _ := now.collected()
@@ -218,9 +227,27 @@ func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
 	}
 }
 
-// collected is what was paid and not reversed, and what was reversed.
+// waive returns how much of an invoice is waived: never more than it has, so that a waiver makes no
+// money.
+func (i Invoice) waive() (waivers []Waiver, waived int64) {
+	waivers = slices.Clone(i.Waivers)
+	for n := range waivers {
+		w := &waivers[n]
+		w.Excess = 0
+		if i.Exists() {
+			w.Excess = max(0, w.Amount-(i.Amount-waived))
+		}
+		waived += w.Amount - w.Excess
+	}
+	return waivers, waived
+}
+
+// collected is what was paid in the invoice's currency and not reversed, and what was reversed.
 func (i Invoice) collected() (net, reversed int64) {
 	for _, r := range i.Payments {
+		if r.Currency != i.Currency {
+			continue
+		}
 		net += r.Amount - r.Reversed
 		reversed += r.Reversed
 	}

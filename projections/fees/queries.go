@@ -30,6 +30,8 @@ var Queries = []query.Endpoint{
 				Request: "/analytics/fees?year=2026-2027&term=autumn"},
 			{Name: "fee_invoices_unmatched", Statement: "fees.unmatched",
 				Request: "/analytics/fees"},
+			{Name: "fee_invoices_unmatched", Statement: "fees.conflicts",
+				Request: "/analytics/fees"},
 			{Name: "fee_totals_pkey", Statement: "fees.totals",
 				Request: "/analytics/fees?year=2026-2027"},
 			{Name: "fee_methods_pkey", Statement: "fees.methods",
@@ -69,7 +71,8 @@ type Finances struct {
 	ByMethod   []Method   `json:"by_method"`
 	Ageing     []Ageing   `json:"ageing" doc:"How long the outstanding amounts have been due"`
 	Monthly    []Month    `json:"monthly" doc:"Revenue by the month of the payment (UTC), whatever the requested year or term"`
-	Unmatched  []Currency `json:"unmatched" doc:"Payments for invoices that have not arrived (yet); of the other sums only the monthly ones include them"`
+	Unmatched  []Currency `json:"unmatched" doc:"Payments for invoices that have not arrived (yet) or are in another currency; of the other sums only the monthly ones include them"`
+	Conflicts  []Conflict `json:"conflicts" doc:"Facts that contradict others and change no sum, of at most 200 invoices"`
 }
 
 // Totals are sums over invoices.
@@ -155,10 +158,16 @@ const monthlySQL read.SQL = `-- fees.monthly
 SELECT month, currency, payments, received, reversed, received - reversed
 FROM fee_revenue WHERE school = $1 ORDER BY currency, month`
 
+// Until the tables are rebuilt for the folds that note it, a payment of an unknown invoice has no
+// currency of its own.
 const unmatchedSQL read.SQL = `-- fees.unmatched
 SELECT currency, sum((p ->> 'amount')::bigint - coalesce((p ->> 'reversed')::bigint, 0))::bigint
-FROM fee_invoices, jsonb_array_elements(payments) p
-WHERE school = $1 AND amount = 0 GROUP BY currency ORDER BY currency`
+FROM (SELECT coalesce(p ->> 'currency', currency) AS currency, p
+	FROM fee_invoices, jsonb_array_elements(payments) p
+	WHERE school = $1 AND (amount = 0 OR conflicted)
+		AND (amount = 0 OR p ->> 'currency' <> currency)
+		AND (p ->> 'amount')::bigint > coalesce((p ->> 'reversed')::bigint, 0)) unmatched
+GROUP BY currency ORDER BY currency`
 
 func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Finances, error) {
 	a := &Finances{}
@@ -184,6 +193,9 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Fin
 		return []any{&c.Currency, &c.Amount}
 	}, scope.School)
 	if err != nil {
+		return nil, err
+	}
+	if a.Conflicts, err = conflicts(ctx, tx, scope.School); err != nil {
 		return nil, err
 	}
 	a.Monthly, err = monthly(ctx, tx, scope.School)

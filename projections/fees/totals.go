@@ -106,6 +106,9 @@ func post(b *projections.Batch, key invoiceKey, old, now Invoice) {
 	totals.Put(b, of, t)
 
 	for _, r := range now.Payments {
+		if r.Currency != now.Currency {
+			continue
+		}
 		change := r
 		if old.Exists() {
 			change = r.minus(old.Payments)
@@ -128,10 +131,10 @@ func post(b *projections.Batch, key invoiceKey, old, now Invoice) {
 	accounts.Put(b, account, a)
 }
 
-// minus is what was added since, by the same method.
+// minus is what was added since, by the same method in the same currency.
 func (r Received) minus(before []Received) Received {
 	for _, old := range before {
-		if old.Method == r.Method {
+		if old.Method == r.Method && old.Currency == r.Currency {
 			r.Payments -= old.Payments
 			r.Amount -= old.Amount
 			r.Reversed -= old.Reversed

@@ -143,6 +143,11 @@ func (p *partition) park(c *projections.Parking) {
 	for _, e := range c.Events {
 		p.events[e.Record.Position.Offset] = e
 	}
+	for _, m := range c.Moved {
+		e := p.events[m.Offset]
+		e.SubjectKey = m.SubjectKey
+		p.events[m.Offset] = e
+	}
 	for _, offset := range c.Folded {
 		delete(p.events, offset)
 	}

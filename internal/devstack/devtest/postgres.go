@@ -126,3 +126,16 @@ func removeLeftovers() {
 		}
 	}
 }
+
+// PgBouncer starts a pooler in front of a database for one test and returns the address of the
+// database through it. The test must have called [Real].
+func PgBouncer(t testing.TB, url, mode string) string {
+	t.Helper()
+	Program(t, "pgbouncer")
+	b, err := devstack.StartPgBouncer(t.Context(), devstack.PgBouncerConfig{
+		Dir: t.TempDir(), URL: url, Mode: mode,
+	})
+	require.NoError(t, err)
+	t.Cleanup(b.Stop)
+	return b.URL()
+}

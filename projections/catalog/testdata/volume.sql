@@ -86,13 +86,13 @@ SELECT DISTINCT school, class_id, year, term, TIMESTAMPTZ '2026-01-31' FROM perf
 INSERT INTO fee_invoices
 SELECT school, format('invoice-%s-%s-%s', year, term, n), student_id, year, term, 'tuition', 'EUR', 50000, 0,
 	CASE WHEN (n + term_number * 5) % 12 = 0 THEN 20000 ELSE 0 END, DATE '2024-10-01' + term_number::int * 120,
-	'[{"method":"bank","payments":1,"amount":50000}]', 1, '[]'
+	'[{"method":"bank","currency":"EUR","payments":1,"amount":50000}]', 1, '[]'
 FROM pupils, (SELECT year, term, row_number() OVER () AS term_number
 	FROM unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year, unnest(ARRAY['autumn', 'spring']) term) terms;
 
 -- A few payments are for invoices that nobody knows.
 INSERT INTO fee_invoices
-SELECT school, format('unknown-%s', n), '', '', '', '', 'EUR', 0, 0, 0, NULL, '[{"method":"bank","payments":1,"amount":700}]', 0, '[]'
+SELECT school, format('unknown-%s', n), '', '', '', '', 'EUR', 0, 0, 0, NULL, '[{"method":"bank","currency":"EUR","payments":1,"amount":700}]', 0, '[]'
 FROM pupils WHERE n <= 3;
 
 INSERT INTO fee_accounts

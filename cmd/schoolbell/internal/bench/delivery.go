@@ -22,7 +22,7 @@ type Delivery struct {
 	Rooms       int
 	Rate        int // events a second, each for one room
 	For         time.Duration
-	Progress    func(stage string)
+	Progress    Progress
 }
 
 // receivedEvent is an event as one client received it.
@@ -37,7 +37,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	}
 	var mu sync.Mutex
 	var received []receivedEvent
-	b.progressf(fmt.Sprintf("delivery: connecting %d clients", b.Connections))
+	b.Progress.report("delivery: connecting %d clients", b.Connections)
 	swarm, err := connect(
 		ctx,
 		at.Host,
@@ -77,7 +77,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 		})
 		return err
 	}
-	b.progressf(fmt.Sprintf("delivery: %d events/s for %s", b.Rate, b.For))
+	b.Progress.report("delivery: %d events/s for %s", b.Rate, b.For)
 	warm := b.For / 4
 	if err := run(0, warm); err != nil {
 		return nil, err
@@ -120,12 +120,6 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	)
 	r.addLatencies("sent → read", fromSent, "the request included")
 	return r, nil
-}
-
-func (b *Delivery) progressf(stage string) {
-	if b.Progress != nil {
-		b.Progress(stage)
-	}
 }
 
 // centrifugeWith is how an operator of the platform hears a school.

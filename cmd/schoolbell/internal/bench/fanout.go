@@ -32,7 +32,7 @@ type Fanout struct {
 	Cores    []int         // that a server may use
 	InFlight []int         // deliveries under way at once
 	For      time.Duration // of each measurement
-	Progress func(stage string)
+	Progress Progress
 }
 
 // FanoutServer is one server to measure.
@@ -66,7 +66,7 @@ func (b *Fanout) Run(ctx context.Context) (*Result, error) {
 				}
 				if err := f.measure(ctx, r); err != nil {
 					failed = append(failed, fmt.Errorf("measure %s: %w", f.name, err))
-					b.progressf(failed[len(failed)-1].Error())
+					b.Progress.report("%s", failed[len(failed)-1])
 					if ctx.Err() != nil {
 						return r, errors.Join(failed...)
 					}
@@ -119,7 +119,7 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	if err != nil {
 		return err
 	}
-	f.progressf(f.name + ": connecting")
+	f.Progress.report("%s: connecting", f.name)
 	swarm, err := connect(ctx, address, s.Protocol, f.Rooms, f.Rooms*f.members, f.receive)
 	if err != nil {
 		return err
@@ -132,18 +132,12 @@ func (f *fanout) measure(ctx context.Context, r *Result) error {
 	r.add(f.name+": idle connection", float64(idle-before)/float64(f.Rooms*f.members)/1024, "KB",
 		"resident, after collecting garbage")
 	for _, inFlight := range f.InFlight {
-		f.progressf(fmt.Sprintf("%s: %d deliveries under way", f.name, inFlight))
+		f.Progress.report("%s: %d deliveries under way", f.name, inFlight)
 		if err := f.flood(ctx, inFlight, r); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (b *Fanout) progressf(stage string) {
-	if b.Progress != nil {
-		b.Progress(stage)
-	}
 }
 
 // fanout is the clients of one server.

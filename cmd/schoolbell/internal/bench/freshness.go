@@ -21,7 +21,7 @@ type Freshness struct {
 	Batch    int // events in a request
 	For      time.Duration
 	Parallel int
-	Progress func(stage string)
+	Progress Progress
 }
 
 // Run measures.
@@ -39,7 +39,7 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 		}
 		loads = append(loads, more...)
 	}
-	b.progressf(fmt.Sprintf("%d events/s for %s", b.Rate, b.For))
+	b.Progress.report("%d events/s for %s", b.Rate, b.For)
 	var mu sync.Mutex
 	var visible, accepted []time.Duration
 	_, err := paced(ctx, max(1, b.Rate/b.Batch), b.For, b.Parallel,
@@ -85,10 +85,4 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 	r.addLatencies("accepted → visible", visible, "the reader's own request included")
 	r.addLatencies("sent → accepted", accepted, "")
 	return r, nil
-}
-
-func (b *Freshness) progressf(stage string) {
-	if b.Progress != nil {
-		b.Progress(stage)
-	}
 }

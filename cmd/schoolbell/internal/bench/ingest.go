@@ -27,7 +27,7 @@ type Ingest struct {
 	Parallel int               // requests under way at a time
 	For      time.Duration     // of each round
 	Rounds   int
-	Progress func(stage string)
+	Progress Progress
 }
 
 // load is ready-made requests, so that making them does not count.
@@ -45,19 +45,12 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 	var overHTTP, direct []float64
 	var latencies []time.Duration
 	for round := range b.Rounds {
-		b.progressf(fmt.Sprintf("round %d of %d: over HTTP", round+1, b.Rounds))
+		b.Progress.report("round %d of %d: over HTTP", round+1, b.Rounds)
 		rate, took, err := b.round(ctx, fmt.Sprintf("bench-%d-%d", run, round),
 			func(ctx context.Context, l load) error {
-				_, err := caller.do(
-					ctx,
-					http.MethodPost,
-					"/v1/schools/"+l.school+"/events",
-					map[string]string{
-						"Content-Type": "application/cloudevents-batch+json",
-					},
-					l.body,
-					http.StatusAccepted,
-				)
+				_, err := caller.do(ctx, http.MethodPost, "/v1/schools/"+l.school+"/events",
+					map[string]string{"Content-Type": "application/cloudevents-batch+json"},
+					l.body, http.StatusAccepted)
 				return err
 			})
 		if err != nil {
@@ -67,7 +60,7 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 		if b.Log == nil {
 			continue
 		}
-		b.progressf(fmt.Sprintf("round %d of %d: straight to the log", round+1, b.Rounds))
+		b.Progress.report("round %d of %d: straight to the log", round+1, b.Rounds)
 		rate, _, err = b.round(ctx, fmt.Sprintf("bench-%d-%d-direct", run, round),
 			func(ctx context.Context, l load) error {
 				_, err := b.Log.Append(ctx, l.school, l.records)
@@ -91,12 +84,6 @@ func (b *Ingest) Run(ctx context.Context) (*Result, error) {
 	}
 	r.addLatencies("request", latencies, fmt.Sprintf("%d events each", b.Batch))
 	return r, nil
-}
-
-func (b *Ingest) progressf(stage string) {
-	if b.Progress != nil {
-		b.Progress(stage)
-	}
 }
 
 // round sends loads for a while from several workers, each with a school of its own, and returns

@@ -32,10 +32,11 @@ type Jobs struct {
 	Schools    int
 	Rate       int           // deliveries a second while the pick-up is measured
 	Pickup     time.Duration // how long it is measured
-	Progress   func(stage string)
+	Progress   Progress
 }
 
-// executeConcurrency is how many deliveries are done at the same time.
+// executeConcurrency is how many deliveries are executed at the same time: enough that the database,
+// and not the number of workers, sets the limit.
 const executeConcurrency = 1000
 
 // Run measures.
@@ -57,7 +58,7 @@ func (b *Jobs) Run(ctx context.Context) (*Result, error) {
 		if b.Peer == nil {
 			continue
 		}
-		b.progressf("the same with %s", b.Peer.Name)
+		b.Progress.report("the same with %s", b.Peer.Name)
 		if m, err = b.Peer.measure(ctx, b); err != nil {
 			return nil, err
 		}
@@ -83,17 +84,17 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	}
 	from := round * (2*b.Deliveries + b.pickups())
 	var planned, done, both float64
-	b.progressf("planning %d deliveries", b.Deliveries)
+	b.Progress.report("planning %d deliveries", b.Deliveries)
 	if planned, err = b.perSecond(func() error { return b.plan(ctx, l, from, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	b.progressf("doing them")
+	b.Progress.report("executing them")
 	stop, ended := b.start(ctx, l)
 	defer stop()
 	if done, err = b.perSecond(func() error { return b.wait(ctx, l, idle, b.Deliveries) }); err != nil {
 		return nil, err
 	}
-	b.progressf("planning and doing at the same time")
+	b.Progress.report("planning and executing at the same time")
 	if both, err = b.perSecond(func() error {
 		if err := b.plan(ctx, l, from+b.Deliveries, b.Deliveries); err != nil {
 			return err
@@ -102,7 +103,7 @@ func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	}); err != nil {
 		return nil, err
 	}
-	b.progressf("picking up")
+	b.Progress.report("picking up")
 	picked, err := b.pickUp(ctx, l, idle, from+2*b.Deliveries)
 	if err != nil {
 		return nil, err
@@ -130,12 +131,6 @@ func (b *Jobs) wait(ctx context.Context, l *ledger.Ledger, idle *idleProvider, n
 	return b.settle(ctx, l)
 }
 
-func (b *Jobs) progressf(format string, args ...any) {
-	if b.Progress != nil {
-		b.Progress(fmt.Sprintf(format, args...))
-	}
-}
-
 func (b *Jobs) start(ctx context.Context, l *ledger.Ledger) (stop func(), ended <-chan error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -147,6 +142,7 @@ func (b *Jobs) start(ctx context.Context, l *ledger.Ledger) (stop func(), ended 
 	return func() { cancel(); <-finished }, done
 }
 
+// planConcurrency is how many deliveries one commit plans: what a backlog makes the engine do.
 const planConcurrency = 1000
 
 // plan stores deliveries, by two planners, as a process with two partitions would.
@@ -212,6 +208,8 @@ func (b *Jobs) pickUp(
 		called[id] = time.Now()
 	})
 	defer idle.watch(nil)
+	// A steady rate, not one after the other: a queue that polls would look fast if each delivery
+	// waited for the one before.
 	tick := time.NewTicker(time.Second / time.Duration(b.Rate))
 	defer tick.Stop()
 	var g errgroup.Group

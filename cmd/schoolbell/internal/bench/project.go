@@ -24,12 +24,11 @@ type Project struct {
 	Decode projections.Decode
 	Encode func(*domain.Envelope) (eventlog.Record, error)
 	// Fresh returns a store on an empty database, and how to get rid of it.
-	Fresh  func(ctx context.Context) (store projections.Store, discard func() error, err error)
-	School simulate.Config
-	Events int // as many as the simulation gives, when that is fewer
-	Rounds int
-	// Progress receives what is being done; it may be nil.
-	Progress func(stage string)
+	Fresh    func(ctx context.Context) (store projections.Store, discard func() error, err error)
+	School   simulate.Config
+	Events   int // as many as the simulation gives, when that is fewer
+	Rounds   int
+	Progress Progress
 }
 
 // naiveDuration is how long the naive way is watched: it would take minutes to finish.
@@ -37,7 +36,7 @@ const naiveDuration = 3 * time.Second
 
 // Run measures.
 func (p *Project) Run(ctx context.Context) (*Result, error) {
-	p.progressf("writing %d events to the log", p.Events)
+	p.Progress.report("writing %d events to the log", p.Events)
 	events, err := p.fill(ctx)
 	if err != nil {
 		return nil, err
@@ -49,25 +48,25 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	var projected, ceiling, folded []float64
 	var rows int
 	for round := range p.Rounds {
-		p.progressf("round %d of %d: projecting", round+1, p.Rounds)
+		p.Progress.report("round %d of %d: projecting", round+1, p.Rounds)
 		took, recorder, err := p.project(ctx, ends, 0)
 		if err != nil {
 			return nil, err
 		}
 		projected = append(projected, float64(events)/took.Seconds())
-		p.progressf("round %d of %d: writing the same rows", round+1, p.Rounds)
+		p.Progress.report("round %d of %d: writing the same rows", round+1, p.Rounds)
 		if took, err = p.replay(ctx, recorder); err != nil {
 			return nil, err
 		}
 		rows = recorder.rows()
 		ceiling = append(ceiling, float64(events)/took.Seconds())
-		p.progressf("round %d of %d: folding without a store", round+1, p.Rounds)
+		p.Progress.report("round %d of %d: folding without a store", round+1, p.Rounds)
 		if took, err = p.fold(ctx, ends); err != nil {
 			return nil, err
 		}
 		folded = append(folded, float64(events)/took.Seconds())
 	}
-	p.progressf("one transaction for each event")
+	p.Progress.report("one transaction for each event")
 	naive, err := p.naive(ctx, ends)
 	if err != nil {
 		return nil, err
@@ -86,12 +85,6 @@ func (p *Project) Run(ctx context.Context) (*Result, error) {
 	r.add("naive", naive, "events/s", "one transaction for each event")
 	r.add("projected / naive", median(projected)/naive, "×", "")
 	return r, nil
-}
-
-func (p *Project) progressf(format string, args ...any) {
-	if p.Progress != nil {
-		p.Progress(fmt.Sprintf(format, args...))
-	}
 }
 
 // fill writes the simulated events and returns how many there were.
@@ -125,6 +118,7 @@ func (p *Project) fill(ctx context.Context) (int, error) {
 				close(q)
 			}
 		}()
+		// One append holds events of one school, so they are collected by school.
 		pending := map[string][]eventlog.Record{}
 		send := func(school string) error {
 			select {
@@ -319,6 +313,7 @@ func (t *recorder) Commit(
 	if t.left == 0 {
 		return nil
 	}
+	// Commits are stored by reference to their rows: a copy would be charged to the engine.
 	if !t.forget {
 		c := *c // the engine reuses its own
 		t.commits[claim.Partition] = append(t.commits[claim.Partition], &c)

@@ -22,7 +22,7 @@ type Query struct {
 	Rate     int    // cached reads a second; a two-hundredth of it uncached
 	For      time.Duration
 	Parallel int
-	Progress func(stage string)
+	Progress Progress
 }
 
 var dashboard = []string{
@@ -64,24 +64,24 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 			return err
 		}
 	}
-	b.progressf("cached reads")
+	b.Progress.report("cached reads")
 	cached, err := paced(ctx, b.Rate, b.For, b.Parallel, cachedRead(client))
 	if err != nil {
 		return nil, err
 	}
 	hits, misses := outcomes["hit"], outcomes["miss"]+outcomes["bypass"]
-	b.progressf("the same bytes from a bare server")
+	b.Progress.report("the same bytes from a bare server")
 	ceiling, err := paced(ctx, b.Rate, b.For, b.Parallel, cachedRead(bareCaller))
 	if err != nil {
 		return nil, err
 	}
-	b.progressf("uncached reads")
+	b.Progress.report("uncached reads")
 	first := domain.NewDate(2000, 1, 1)
 	uncached, err := paced(ctx, max(1, b.Rate/200), b.For, b.Parallel,
 		func(ctx context.Context, i int) error {
-			path := fmt.Sprintf(
-				"%s/analytics/attendance?from=%s&to=2100-01-01", root, first.AddDays(i%7000),
-			) // each asked once
+			// Each range of days is requested once, so that none is in the cache.
+			path := fmt.Sprintf("%s/analytics/attendance?from=%s&to=2100-01-01", root,
+				first.AddDays(i%7000))
 			_, err := client.do(ctx, http.MethodGet, path, nil, nil, http.StatusOK)
 			return err
 		})
@@ -98,14 +98,8 @@ func (b *Query) Run(ctx context.Context) (*Result, error) {
 	r.addLatencies("cached", cached, fmt.Sprintf("%d hits, %d others", hits, misses))
 	r.addLatencies("bare server", ceiling, "the same bytes, nothing else")
 	r.addLatencies("uncached", uncached,
-		fmt.Sprintf("%d/s, each a range of days that was not asked before", max(1, b.Rate/200)))
+		fmt.Sprintf("%d/s, each a range of days that was not requested before", max(1, b.Rate/200)))
 	return r, nil
-}
-
-func (b *Query) progressf(stage string) {
-	if b.Progress != nil {
-		b.Progress(stage)
-	}
 }
 
 func bareServer(ctx context.Context, bodies map[string][]byte) (*http.Server, error) {

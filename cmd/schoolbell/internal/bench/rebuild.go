@@ -25,7 +25,7 @@ type RebuildFunc func(ctx context.Context, names ...string) (took, pause time.Du
 
 // Run measures.
 func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
-	r.progressf("writing %d events to the log", r.Events)
+	r.Progress.report("writing %d events to the log", r.Events)
 	events, err := r.fill(ctx)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, discard()) }()
-	r.progressf("projecting them")
+	r.Progress.report("projecting them")
 	live := newRecorder(store, ends)
 	live.forget = true
 	if err := r.drive(ctx, live, 0); err != nil {
@@ -57,7 +57,7 @@ func (r *Rebuild) Run(ctx context.Context) (_ *Result, err error) {
 	measure := func(what, note string, names ...string) error {
 		var rates, pauses []float64
 		for round := range r.Rounds {
-			r.progressf("round %d of %d: rebuilding %s", round+1, r.Rounds, what)
+			r.Progress.report("round %d of %d: rebuilding %s", round+1, r.Rounds, what)
 			took, pause, err := rebuild(ctx, names...)
 			if err != nil {
 				return err

@@ -87,3 +87,12 @@ func number(v float64) string {
 	}
 	return b.String()
 }
+
+// Progress receives what a benchmark is doing, for people who wait for it. It may be nil.
+type Progress func(stage string)
+
+func (p Progress) report(format string, args ...any) {
+	if p != nil {
+		p(fmt.Sprintf(format, args...))
+	}
+}

@@ -15,6 +15,7 @@ type API struct {
 	EventRate   float64       `env:"EVENT_RATE" default:"50000" help:"Events per second that one token may publish, with bursts of two seconds' worth."`
 	Connections int           `env:"CONNECTIONS" default:"10000" help:"Maximum open connections; further ones wait."`
 	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API, for example https://app.school.example."`
+	Webhooks    []string      `name:"webhook-origins" env:"WEBHOOK_ORIGINS" placeholder:"HOST" help:"Systems that may push events as webhooks of CloudEvents, by the name that they give in the handshake, for example eventgrid.azure.net; * allows any. Each delivery needs a token all the same."`
 	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front terminates TLS; browsers are told to use only HTTPS."`
 }
 
@@ -26,6 +27,7 @@ func (a API) Config(version string) httpapi.Config {
 		AppendLimit:    a.AppendLimit,
 		EventRate:      a.EventRate,
 		AllowedOrigins: a.Origins,
+		WebhookOrigins: a.Webhooks,
 		BehindTLS:      a.BehindTLS,
 	}
 }

@@ -19,18 +19,19 @@ type Config struct {
 	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a graceful stop may take before it is forced."`
 	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to keep serving after /readyz turns red, so that load balancers notice."`
 
-	Kafka     Kafka     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
-	Inboxes   Inboxes   `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
-	Database  Database  `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
-	Redis     Redis     `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
-	JWT       JWT       `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
-	Jobs      Jobs      `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
-	Channels  Channels  `embed:"" group:"Channels"`
-	Documents Documents `embed:"" prefix:"documents-" envprefix:"SCHOOLBELL_DOCUMENTS_" group:"Documents"`
-	API       API       `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
-	Log       Log       `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
-	Trace     Trace     `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
-	Realtime  Realtime  `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
+	Kafka       Kafka       `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
+	Inboxes     Inboxes     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
+	Database    Database    `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
+	Redis       Redis       `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
+	JWT         JWT         `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
+	Projections Projections `embed:"" prefix:"projections-" envprefix:"SCHOOLBELL_PROJECTIONS_" group:"Projections"`
+	Jobs        Jobs        `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
+	Channels    Channels    `embed:"" group:"Channels"`
+	Documents   Documents   `embed:"" prefix:"documents-" envprefix:"SCHOOLBELL_DOCUMENTS_" group:"Documents"`
+	API         API         `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
+	Log         Log         `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`
+	Trace       Trace       `embed:"" prefix:"trace-" envprefix:"SCHOOLBELL_TRACE_" group:"Logs and traces"`
+	Realtime    Realtime    `embed:"" prefix:"realtime-" envprefix:"SCHOOLBELL_REALTIME_" group:"Live connections"`
 }
 
 // Role is a part of the work that a process can do.
@@ -101,7 +102,7 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(append(faults,
 		c.Kafka.validate(), c.validateInboxes(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(),
-		c.API.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
+		c.API.validate(), c.Projections.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
 		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }
 

@@ -21,7 +21,7 @@ type Kafka struct {
 	Topic       string        `env:"TOPIC" default:"schoolbell.events" help:"Topic of the log. It is created if it does not exist."`
 	Partitions  int32         `env:"PARTITIONS" default:"12" help:"Partitions of a new topic, which can never be changed; 0 requires an existing topic."`
 	Replication int16         `env:"REPLICATION" default:"0" help:"Replicas of a new topic; 0 is the brokers' default."`
-	Retention   time.Duration `env:"RETENTION" default:"0s" help:"How long a new topic retains events; 0s is unlimited."`
+	Retention   time.Duration `env:"RETENTION" default:"0s" help:"How long a new topic retains events; 0s is unlimited. Once events have expired, tables cannot be rebuilt from the log."`
 	TLS         bool          `name:"tls" env:"TLS" help:"Encrypt connections."`
 	TLSCA       string        `name:"tls-ca" env:"TLS_CA" placeholder:"FILE" help:"PEM certificates to trust (default: the system's)."`
 	TLSCert     string        `name:"tls-cert" env:"TLS_CERT" placeholder:"FILE" help:"PEM client certificate."`

@@ -192,7 +192,7 @@ func (im *Import) Events(ctx context.Context, yield func(*domain.Envelope) error
 // emit yields an event about a record if it is valid, and otherwise reports the record.
 func (im *Import) emit(e *element, key, school string, at time.Time, wireType string,
 	data domain.Event) (bool, error) {
-	var f domain.Faults
+	f := domain.Faults{Day: domain.DateOf(at)}
 	f.ID("/school", school)
 	data.Validate(&f)
 	if len(f.List) > 0 {

@@ -25,6 +25,8 @@ type Address struct {
 	Brokers  []string `json:"brokers"`
 	Database string   `json:"database"`
 	Redis    string   `json:"redis"`
+	// MaxParked is the limit that its tables are made with.
+	MaxParked int `json:"max_parked,omitzero"`
 
 	Topic       string    `json:"topic,omitzero"`    // of the log
 	TopicID     string    `json:"topic_id,omitzero"` // likewise
@@ -55,6 +57,7 @@ func (p *program) address(api, ops string) Address {
 		PID: os.Getpid(), HTTP: api, Ops: ops,
 		Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
 		Topic: p.topic.Name, TopicID: p.topic.ID, RedisPrefix: p.cfg.Redis.Prefix,
+		MaxParked: p.cfg.Projections.MaxParked,
 	}
 	if k.TLS {
 		a.TLS = &TLSFiles{CA: absolute(k.TLSCA), Cert: absolute(k.TLSCert), Key: absolute(k.TLSKey)}

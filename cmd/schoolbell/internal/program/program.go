@@ -112,10 +112,12 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	p.onClose(func() error { return p.servers.StopWithin(p.graceLeft()) })
 	p.task(p.servers.Run)
 
+	prepare := postgres.CheckSessions // which migrating does as well
 	if p.cfg.Database.Migrate {
-		if err := postgres.Migrate(ctx, p.servers.DatabaseURL); err != nil {
-			return err
-		}
+		prepare = postgres.Migrate
+	}
+	if err := prepare(ctx, p.servers.DatabaseURL); err != nil {
+		return err
 	}
 	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.Brokers)
 	if err != nil {
@@ -131,10 +133,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
 	})
-	p.health.Add(telemetry.Check{Name: "log", Probe: func(ctx context.Context) error {
-		_, err := p.events.Topic(ctx)
-		return err
-	}})
+	p.wireLogHealth()
 	return p.wireRoles(ctx)
 }
 

@@ -29,6 +29,7 @@ func (p *program) wireProjections(
 	}
 	store := postgres.NewProjectionStore(pool, set, SetName)
 	cfg := FoldConfig(set, p.events, p.log)
+	cfg.MaxParked = p.cfg.Projections.MaxParked
 	renewal := &renewal{
 		store: store, log: p.log,
 		shadow: postgres.Shadow{URL: p.servers.DatabaseURL, Engine: cfg, Notifiers: notifiers},
@@ -60,16 +61,22 @@ func FoldConfig(set *projections.Set, log projections.Log, logger *slog.Logger) 
 	}
 }
 
-// partitionProblems says which partitions do not advance, and why.
+// partitionProblems says which partitions do not advance, and why, and whether schools do not.
 func partitionProblems(engine *projections.Engine) error {
 	var faults []error
+	parked := 0
 	for _, s := range engine.Status() {
+		parked += s.ParkedSchools
 		switch s.State {
-		case projections.Paused, projections.Failing, projections.Refused:
+		case projections.Failing, projections.Refused:
 			faults = append(
 				faults, fmt.Errorf("partition %d is %s: %s", s.Partition, s.State, s.Reason),
 			)
 		}
+	}
+	if parked > 0 {
+		faults = append(faults, fmt.Errorf("%d of its schools are parked whole; "+
+			"`schoolbell parked list` says which and why", parked))
 	}
 	return errors.Join(faults...)
 }

@@ -246,11 +246,11 @@ func NewDashboardNotifier(notifier *realtime.Notifier, set *projections.Set) *Da
 	return d
 }
 
-// Claimed implements [projections.Notifier]. After a rebuild has swapped tables, and before
-// anything else is folded, the base is ahead of the position: no event says what has changed, so
-// all dashboards of the partition's schools reload.
-func (d *DashboardNotifier) Claimed(ctx context.Context, at domain.Position, _, base int64) error {
-	if base > at.Offset {
+// Claimed implements [projections.Notifier]. When tables have been exchanged no event says what has
+// changed, so all dashboards of the partition's schools reload. The rebuild says so, and the next
+// claim of the partition again, as the rebuild may have ended before it could.
+func (d *DashboardNotifier) Claimed(ctx context.Context, at domain.Position, epoch, tables int64) error {
+	if tables > 0 && epoch <= tables+1 {
 		d.notifier.Notify(realtime.Changed{Projections: d.names, Position: at})
 		return d.notifier.Flush(ctx)
 	}

@@ -88,6 +88,28 @@ func (p *program) wireRoles(ctx context.Context) error {
 	return p.wireAPI(deps)
 }
 
+// wireLogHealth reports on the log and on this process's part in reading it.
+func (p *program) wireLogHealth() {
+	p.task(p.events.WatchTopic)
+	p.health.Add(
+		telemetry.Check{
+			// All processes lose Kafka together. Those that serve dashboards do so without it, and must
+			// not be taken out of service, as nobody would be left.
+			Name: "log", Optional: !p.cfg.Has(config.RoleIngest) || p.cfg.Has(config.RoleAPI),
+			Probe: func(ctx context.Context) error {
+				_, err := p.events.Topic(ctx)
+				return err
+			},
+		},
+		telemetry.Check{Name: "topic", Optional: true,
+			Probe: func(context.Context) error { return p.events.TopicProblems() }},
+	)
+	if p.cfg.Has(config.RoleProjections) || p.cfg.Has(config.RoleConsumers) {
+		p.health.Add(telemetry.Check{Name: "groups", Optional: true,
+			Probe: func(context.Context) error { return p.events.GroupProblems() }})
+	}
+}
+
 // wireAPI assembles the public handler from what the roles have provided. A process without the
 // role api has one too: it serves what its roles have, and responds to the rest that it is not
 // here.
