@@ -55,7 +55,7 @@ func NewReader(cfg Config) *Reader {
 	}
 	cfg.Logger = cfg.Logger.With("inbox", cfg.Source.Topic)
 	return &Reader{cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
-		faults: map[int32]error{-1: errors.New("has not been opened yet")}}
+		faults: map[int32]error{}}
 }
 
 // Name is what the reader is called where its state is shown.
