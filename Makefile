@@ -84,7 +84,7 @@ $(VULN): Makefile
 	@touch $@
 
 # BullMQ has native parts for many systems, and npm ci would want each of them from the registry.
-peers: ## what `bench realtime` and `bench jobs` measure beside ours, with --peers bin/peers
+peers: ## what `bench realtime` and `bench jobs` measure next to ours, with --peers bin/peers
 	@mkdir -p bin/peers/socketio bin/peers/bullmq
 	cd bench/peers && $(GO) build -o $(CURDIR)/bin/peers/ ./bare ./centrifuge
 	cp bench/peers/socketio/package*.json bench/peers/socketio/server.js bin/peers/socketio/

@@ -44,7 +44,7 @@ type Delivery struct {
 	Recipient string // id of the user, guardian, student or member of staff; never an address
 	Channel   Channel
 	Address   string // a telephone number or e-mail address, where the channel needs one
-	// About tells several deliveries of one event to one recipient apart, usually by the student.
+	// About distinguishes several deliveries of one event to one recipient, usually by the student.
 	// It is part of the id.
 	About string
 	// Once takes the event's place in the id, where several events lead to what must be sent once.

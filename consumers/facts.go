@@ -91,7 +91,7 @@ func (f Facts) Published(classID string, year domain.Label) []Published {
 }
 
 // Lookup reads one kind of fact for many keys at once. It returns one value for each key, in their
-// order, and the zero value for a key that nothing is known about.
+// order, and the zero value for a key without facts.
 type Lookup[K comparable, V any] func(ctx context.Context, keys []K) ([]V, error)
 
 // Lookups read the facts of one snapshot; [Facts] has the method of the same name for each of them.
@@ -165,7 +165,7 @@ type factCache struct {
 
 // kind is what the cache has of one kind of fact.
 type kind[K comparable, V any] struct {
-	known   map[K]V
+	cached  map[K]V
 	missing []K
 	noted   map[K]bool // the keys in missing
 }
@@ -183,16 +183,16 @@ func (v *view) key(id string) Key { return Key{v.school, id} }
 
 func newFactCache(l *Lookups) *factCache { return &factCache{lookups: l, kinds: map[any]any{}} }
 
-// find returns a fact from the cache, or notes that it is missing. The address of the lookup tells
-// the kinds apart.
+// find returns a fact from the cache, or notes that it is missing. The address of the lookup
+// distinguishes the kinds.
 func find[K comparable, V any](f Facts, lookup *Lookup[K, V], key K) V {
 	k, ok := f.kinds[lookup].(*kind[K, V])
 	if !ok {
-		k = &kind[K, V]{known: map[K]V{}, noted: map[K]bool{}}
+		k = &kind[K, V]{cached: map[K]V{}, noted: map[K]bool{}}
 		f.kinds[lookup] = k
 	}
 	f.used = true
-	value, ok := k.known[key]
+	value, ok := k.cached[key]
 	if ok {
 		return value
 	}
@@ -213,7 +213,7 @@ func (k *kind[K, V]) read(ctx context.Context, lookup Lookup[K, V]) error {
 		return err
 	}
 	for i, key := range k.missing {
-		k.known[key] = values[i]
+		k.cached[key] = values[i]
 	}
 	k.missing = nil
 	clear(k.noted)

@@ -115,7 +115,7 @@ const (
 	Unsure    ErrorClass = "unknown"   // it may have been done
 )
 
-// SendError is an error whose meaning for the delivery is known.
+// SendError is an error that says what it means for the delivery.
 type SendError struct {
 	Class      ErrorClass
 	RetryAfter time.Duration // the pause that the provider wants; 0 if it has not said

@@ -139,6 +139,12 @@ func OlderFact[Old, Next any, PO interface {
 	}
 }
 
+// IsOwnSource reports that a source is one of Schoolbell's own: "/schoolbell", or a part of the
+// program as "schoolbell/deliveries". A reserved fact from elsewhere is not Schoolbell's word.
+func IsOwnSource(source string) bool {
+	return source == "/schoolbell" || strings.HasPrefix(source, "schoolbell/")
+}
+
 // ReservedForSchoolbell marks a fact as one that only Schoolbell writes.
 func (f Fact) ReservedForSchoolbell() Fact {
 	f.Reserved = true

@@ -94,7 +94,7 @@ func (f *Faults) Key(pointer, v string) {
 }
 
 // The methods below check one field each. They report every fault instead of returning the first, and
-// tell the rule to RulesOf before they look at the value, so that it is learnt from any data.
+// report the rule to RulesOf before they look at the value, so that it is learnt from any data.
 
 // ID checks a required identifier: 1 to MaxIDLength bytes of printable text without spaces at its
 // ends.

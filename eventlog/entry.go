@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"unsafe"
@@ -44,28 +45,63 @@ func (r *Record) Identity() (school, source, id string, ok bool) {
 // view is a string over bytes that do not change.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
+// UnusableError is the error of a record that nobody can use, now or later: it is no event of ours,
+// or is not where it belongs. Every reader passes over it by its position, so that it holds up
+// nothing; the projections make a dead letter of it. Its school, key and content prove nothing.
+type UnusableError struct{ Err error }
+
+func (e *UnusableError) Error() string { return e.Err.Error() }
+
+func (e *UnusableError) Unwrap() error { return e.Err }
+
+// IsUnusable reports whether an error of [Entry.Event] or [Decode] is a [*UnusableError].
+func IsUnusable(err error) bool {
+	_, unusable := errors.AsType[*UnusableError](err)
+	return unusable
+}
+
+// ErrNewer is wrapped by the error of an event whose type a newer program has changed. That one can
+// read it, so it must wait and not be passed over.
+var ErrNewer = errors.New("is of a newer version than this program knows")
+
 // Entry is a record of the log as every reader in a process sees it. It is shared among them, so
-// neither the record nor the event may be changed, and an Entry must not be copied.
+// neither the record nor the event may be changed, and an Entry must not be copied. A batch that
+// cannot be decoded is one unusable entry, whose record has a position and nothing else.
 type Entry struct {
 	Record Record
 	// Duplicate says that the event is a repetition (see [Window]) and takes no effect.
 	Duplicate bool
 
-	reader *Reader
-	once   sync.Once
-	event  *domain.Envelope
-	err    error
+	undecodable *UndecodableError // of a batch
+	reader      *Reader
+	once        sync.Once
+	event       *domain.Envelope
+	err         error
 }
 
 // Offset is where the record is in its partition.
 func (e *Entry) Offset() int64 { return e.Record.Position.Offset }
 
-// Event returns the decoded event, and an error when it must not be applied: because it cannot be
-// read, or because its school belongs in another partition, where its order would not hold. The
-// envelope is never nil; with an error it has the school, subject and id as far as they could be
-// read. The first caller decodes for all.
+// Last is the last offset that the entry stands for: its own, unless it is a batch that cannot be
+// decoded.
+func (e *Entry) Last() int64 {
+	if e.undecodable != nil {
+		return e.undecodable.Last
+	}
+	return e.Offset()
+}
+
+// Event returns the decoded event, and an error when it must not be applied. An [*UnusableError]
+// says that it never can be, because it cannot be read, or because its school belongs in another
+// partition, where its order would not hold. The envelope is never nil; with an error it has the
+// school, subject and id as far as they could be read. The first caller decodes for all.
 func (e *Entry) Event() (*domain.Envelope, error) {
 	e.once.Do(func() {
+		if e.undecodable != nil {
+			e.event = &domain.Envelope{Position: e.Record.Position}
+			e.err = &UnusableError{e.undecodable}
+			return
+		}
 		e.event, e.err = Decode(e.reader.cfg.Decode, &e.Record, e.reader.partitions.Load())
 	})
 	return e.event, e.err
@@ -98,12 +134,12 @@ func Decode(
 		event = &domain.Envelope{}
 	}
 	event.Position = rec.Position
-	if err == nil && partitions > 0 {
+	if partitions > 0 && (err == nil || errors.Is(err, ErrNewer)) {
 		if home := PartitionFor(event.School, partitions); home != rec.Position.Partition {
-			err = fmt.Errorf(
+			err = &UnusableError{fmt.Errorf(
 				"record is in partition %d, but events of school %q belong in partition %d",
 				rec.Position.Partition, event.School, home,
-			)
+			)}
 		}
 	}
 	return event, err

@@ -29,6 +29,8 @@ type script struct {
 	limit   int // records in a fetch at most
 	failing error
 	fetched int // records, over all fetches
+
+	undecodable []eventlog.UndecodableError // batches, in order
 }
 
 func (s *script) Topic(context.Context) (eventlog.Topic, error) {
@@ -62,7 +64,15 @@ func (s *script) Fetch(
 		return eventlog.Batch{Next: offset, HighWatermark: offset}, nil
 	}
 	b := eventlog.Batch{Next: s.end, HighWatermark: s.end, LogStart: s.start}
-	for _, r := range s.records[s.from(offset):] {
+	if bad := s.undecodableFrom(offset); bad != nil {
+		if bad.First <= offset {
+			return eventlog.Batch{}, &eventlog.UndecodableError{
+				First: offset, Last: bad.Last, Err: bad.Err,
+			}
+		}
+		b.Next = bad.First
+	}
+	for _, r := range s.records[s.from(offset):s.from(b.Next)] {
 		if len(b.Records) == s.limit {
 			b.Next = r.Position.Offset
 			break
@@ -71,6 +81,25 @@ func (s *script) Fetch(
 	}
 	s.fetched += len(b.Records)
 	return b, nil
+}
+
+// appendUndecodable adds a batch of n records that cannot be decoded.
+func (s *script) appendUndecodable(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.undecodable = append(s.undecodable,
+		eventlog.UndecodableError{First: s.end, Last: s.end + n - 1, Err: errors.New("too large")})
+	s.end += n
+}
+
+// undecodableFrom is the first batch that cannot be decoded and does not end before an offset.
+func (s *script) undecodableFrom(offset int64) *eventlog.UndecodableError {
+	for i := range s.undecodable {
+		if s.undecodable[i].Last >= offset {
+			return &s.undecodable[i]
+		}
+	}
+	return nil
 }
 
 func (s *script) append(id string, gap int64) {
@@ -122,6 +151,9 @@ func TestP3_CursorsAgreeWithTheLog(t *testing.T) {
 		keys := rapid.IntRange(1, 2*window).Draw(t, "keys")
 		grow := func(n int) {
 			for range n {
+				if rapid.IntRange(0, 60).Draw(t, "undecodable") == 0 {
+					log.appendUndecodable(rapid.Int64Range(1, 30).Draw(t, "batch"))
+				}
 				gap := max(0, rapid.Int64Range(-40, 5).Draw(t, "gap"))
 				log.append(strconv.Itoa(rapid.IntRange(0, keys).Draw(t, "key")), gap)
 			}
@@ -163,7 +195,19 @@ func TestP3_CursorsAgreeWithTheLog(t *testing.T) {
 						fmt.Sprint(log.records[i].Position.Offset, log.duplicate(i, window)))
 				}
 				for i := range s.Entries {
-					got = append(got, fmt.Sprint(s.Entries[i].Offset(), s.Entries[i].Duplicate))
+					e := &s.Entries[i]
+					if e.Last() == e.Offset() && e.Record.Value != nil {
+						got = append(got, fmt.Sprint(e.Offset(), e.Duplicate))
+						continue
+					}
+					// The batch must be whole from the cursor on, and the only entry.
+					bad := log.undecodableFrom(r.next)
+					_, err := e.Event()
+					if len(s.Entries) > 1 || e.Offset() != max(r.next, bad.First) ||
+						e.Last() != bad.Last || s.Next != bad.Last+1 || !eventlog.IsUnusable(err) {
+						t.Fatalf("at %d, next %d: entry %d to %d for the batch %d to %d: %v",
+							r.next, s.Next, e.Offset(), e.Last(), bad.First, bad.Last, err)
+					}
 				}
 				if !slices.Equal(want, got) || s.Next <= r.next {
 					t.Fatalf("from %d to %d: got %v, want %v", r.next, s.Next, got, want)
@@ -374,6 +418,7 @@ func TestAnEntryThatMustNotBeAppliedSaysWhy(t *testing.T) {
 	rec := eventlog.Record{Key: []byte("s")}
 	_, err = eventlog.Decode(decode, &rec, 4096)
 	require.ErrorContains(t, err, "belong in partition")
+	require.True(t, eventlog.IsUnusable(err))
 }
 
 func BenchmarkReader(b *testing.B) {

@@ -8,6 +8,8 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+
+	"github.com/schoolbell/schoolbell/domain"
 )
 
 // tail is the newest part of one partition as a [Reader] holds it: decided records for the cursors
@@ -156,7 +158,9 @@ func (t *tail) start(ctx context.Context, c *Cursor) error {
 	if err != nil {
 		return err
 	}
-	t.reader.partitions.Store(topic.Partitions)
+	if err := t.reader.CheckTopic(topic); err != nil {
+		return err
+	}
 	low, high, err := t.reader.cfg.Source.Bounds(ctx, t.partition)
 	if err != nil {
 		return err
@@ -197,6 +201,10 @@ func (t *tail) advance(ctx context.Context, c *Cursor) error {
 			return nil
 		}
 		batch, err := t.reader.cfg.Source.Fetch(ctx, t.partition, next, readBytes, readWait)
+		if undecodable, ok := errors.AsType[*UndecodableError](err); ok {
+			t.pass(next, undecodable)
+			return nil
+		}
 		if errors.Is(err, ErrOffsetOutOfRange) && next < c.next {
 			// Retention has overtaken the read-back, not the cursor.
 			t.mu.Lock()
@@ -214,6 +222,40 @@ func (t *tail) advance(ctx context.Context, c *Cursor) error {
 		}
 		return nil
 	})
+}
+
+// pass takes a batch that cannot be decoded as one entry, so that whoever reads the partition gets
+// past it and can say so. The turn is held.
+func (t *tail) pass(from int64, batch *UndecodableError) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := batch.Last + 1
+	for offset := max(from, next-t.verdicts.size()); offset < next; offset++ {
+		t.verdicts.set(offset, false)
+	}
+	b := block{from: from, to: next, entries: make([]Entry, 1)}
+	t.describe(&b.entries[0], from, batch)
+	b.bytes = b.entries[0].Size()
+	t.push(b)
+	t.high = max(t.high, next)
+	t.trim()
+}
+
+func (t *tail) describe(e *Entry, offset int64, batch *UndecodableError) {
+	e.Record.Position = domain.Position{Partition: t.partition, Offset: offset}
+	e.undecodable, e.reader = batch, t.reader
+}
+
+// push shares a block and lets those who wait for it continue. The lock is held.
+func (t *tail) push(b block) {
+	if b.to <= t.next {
+		return
+	}
+	t.blocks = append(t.blocks, b)
+	t.bytes += b.bytes
+	t.next = b.to
+	close(t.changed)
+	t.changed = make(chan struct{})
 }
 
 // append decides about the records of a batch and shares those that a cursor still has to see. The
@@ -248,13 +290,7 @@ func (t *tail) append(from int64, batch Batch) {
 		e.Record, e.Duplicate, e.reader = batch.Records[i], duplicates[i], t.reader
 		b.bytes += e.Size()
 	}
-	if batch.Next > t.next {
-		t.blocks = append(t.blocks, b)
-		t.bytes += b.bytes
-		t.next = batch.Next
-		close(t.changed)
-		t.changed = make(chan struct{})
-	}
+	t.push(b)
 	t.high, t.low = batch.HighWatermark, batch.LogStart
 	t.trim()
 }
@@ -263,8 +299,12 @@ func (t *tail) append(from int64, batch Batch) {
 // verdicts are gone as well, because the cursor is too far behind.
 func (t *tail) fetchFor(ctx context.Context, c *Cursor) (Stretch, error) {
 	var batch Batch
+	var undecodable *UndecodableError
 	err := t.retry(ctx, func() (err error) {
 		batch, err = t.reader.cfg.Source.Fetch(ctx, t.partition, c.next, readBytes, readWait)
+		if errors.As(err, &undecodable) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {
@@ -274,6 +314,14 @@ func (t *tail) fetchFor(ctx context.Context, c *Cursor) (Stretch, error) {
 	defer t.mu.Unlock()
 	if c.next < t.decidedFrom() {
 		return Stretch{}, nil
+	}
+	if undecodable != nil {
+		s := Stretch{Entries: make([]Entry, 1), Next: undecodable.Last + 1,
+			HighWatermark: t.high, LogStart: t.low}
+		t.describe(&s.Entries[0], c.next, undecodable)
+		c.next = s.Next
+		t.trim()
+		return s, nil
 	}
 	// What the tail holds is shared from there on.
 	end := batch.Next

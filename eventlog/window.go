@@ -11,7 +11,7 @@ const DefaultWindow = 1_000_000
 
 // Window decides which records of one partition are duplicates, from the log alone: a record is one
 // if the same school, source and id occur among the size offsets before it. Two readers of the same
-// stretch of the log therefore decide alike, and nothing has to be stored besides the log.
+// stretch of the log therefore decide alike, and nothing has to be stored apart from the log.
 //
 // It remembers a keyed 64-bit hash of each record in a ring, and an open-addressing index over the
 // ring: 16 bytes a record, growing with use. Two different events share a hash with odds of 2^-64

@@ -42,6 +42,7 @@ func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 		raised: make(chan struct{})}
 	inner := cfg.Config
 	inner.Reader = nil // one of its own, for the log that it sees
+	inner.quiet = true // the live engine reports
 	inner.Log, inner.Group, inner.Notifiers = c.log, assigned(cfg.Partitions),
 		[]Notifier{PositionNotifier(c.reached)}
 	var err error

@@ -53,6 +53,8 @@ type Config struct {
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
 	Tracer  trace.Tracer          // a span for each commit, linked to its events' traces (none)
+
+	quiet bool // does not report unusable records, as others have
 }
 
 // DefaultMaxParked is how many subjects of a school may be parked before the school is.

@@ -135,6 +135,8 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		e := &entries[i]
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
+		} else if e.unusable() {
+			s.passOver(ctx, e)
 		} else if !e.otherSchool {
 			if err := s.foldOrPark(ctx, e, entries[i+1:], &misses); err != nil {
 				return err
@@ -142,12 +144,25 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
 			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
 		}
-		s.batch.commit.To = e.offset() + 1
+		s.batch.commit.To = e.last + 1
 		s.batch.records++
 		s.batch.last = e.offset()
 	}
 	s.batch.folding += time.Since(began)
 	return nil
+}
+
+// passOver leaves out a record that nobody can use. It belongs to no subject, so nothing waits for
+// it.
+func (s *lease) passOver(ctx context.Context, e *entry) {
+	s.engine.metrics.unusable.Inc()
+	if s.cfg.quiet {
+		return
+	}
+	s.batch.commit.Unusable = append(s.batch.commit.Unusable,
+		UnusableRecord{Record: e.record, Last: e.last, Reason: e.fault})
+	s.logger.WarnContext(ctx, "passed over a record that nobody can use", "offset", e.offset(),
+		"last", e.last, "reason", sanitize(e.fault.Error(), maxReason))
 }
 
 func (s *lease) foldOrPark(ctx context.Context, e *entry, next []entry, misses *int) error {
@@ -170,6 +185,9 @@ func (s *lease) foldEntry(
 	ctx context.Context, e *entry, next []entry, misses *int,
 ) (cause, err error) {
 	switch {
+	case e.unusable(): // parked by an earlier version of this program
+		s.passOver(ctx, e)
+		return nil, nil
 	case e.fault != nil:
 		return e.fault, nil
 	case len(s.refused) > 0 && s.refused[e.offset()] != nil:

@@ -14,7 +14,7 @@ type metrics struct {
 	eventVisible, appendVisible    prometheus.Observer
 	batch, folding, lookup, commit prometheus.Observer
 	records, duplicates            prometheus.Counter
-	parked, panics                 prometheus.Counter
+	parked, panics, unusable       prometheus.Counter
 	fenced, restarts               prometheus.Counter
 	notifyFailures                 prometheus.Counter
 }
@@ -54,6 +54,9 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 			"Records of the log that were handled: folded, parked or dropped as duplicates."),
 		duplicates: counter("duplicates_total",
 			"Records dropped because the same event precedes them within the duplicate window."),
+		unusable: counter("unusable_records_total",
+			"Records passed over because nobody can use them: not events of Schoolbell's, or not "+
+				"in their place. They are dead letters."),
 		parked: counter("parked_events_total",
 			"Events parked because they, or an earlier event of their subject, could not be "+
 				"folded."),

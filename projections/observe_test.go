@@ -245,6 +245,6 @@ func TestAnOutageOfTheStoreIsShownAndLogged(t *testing.T) {
 		stop()
 		// Pauses grow: of three partitions in ten minutes there are some hundred attempts, not
 		// thousands.
-		require.InDelta(t, 3*120, strings.Count(said.String(), "no route to the database"), 60)
+		require.InDelta(t, 3*200, strings.Count(said.String(), "no route to the database"), 60)
 	})
 }

@@ -120,6 +120,7 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 			event, err := e.Event() // here, where it does not hold up the fold
 			entries[i] = newEntry(&e.Record, event, err)
 		}
+		entries[i].last = e.Last()
 	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)

@@ -19,10 +19,14 @@ type entry struct {
 	event       *domain.Envelope // never nil
 	fault       error            // why it cannot be folded, if that is clear without trying
 	duplicate   bool
-	otherSchool bool // of a school that is not wanted; the event is not decoded
+	otherSchool bool  // of a school that is not wanted; the event is not decoded
+	last        int64 // the last offset that it stands for
 }
 
 func (e *entry) offset() int64 { return e.record.Position.Offset }
+
+// unusable says that nobody can use the record, now or later (see [eventlog.UnusableError]).
+func (e *entry) unusable() bool { return e.fault != nil && eventlog.IsUnusable(e.fault) }
 
 // newEntry makes an entry of a decoded record. Events are shared with other readers of the log, so
 // one whose time has to be changed is copied.
@@ -33,7 +37,7 @@ func newEntry(rec *eventlog.Record, event *domain.Envelope, fault error) entry {
 		c.Time = exact
 		event = &c
 	}
-	return entry{record: *rec, event: event, fault: fault}
+	return entry{record: *rec, event: event, fault: fault, last: rec.Position.Offset}
 }
 
 // concerns reports whether a record may be an event of a school.

@@ -24,6 +24,8 @@ type Reference struct {
 	seen    map[referenceID]int64 // the offset at which an event was last seen
 	parked  map[referenceSubject][]int64
 	dropped int // duplicates
+
+	unusable map[int32][]int64
 }
 
 type referenceID struct {
@@ -42,7 +44,7 @@ func NewReference(set *Set, decode Decode, partitions int32, window int) *Refere
 	r := &Reference{
 		set: set, decode: decode, partitions: partitions, window: int64(window), maxParked: DefaultMaxParked,
 		batch: &Batch{set: set}, seen: map[referenceID]int64{},
-		parked: map[referenceSubject][]int64{},
+		parked: map[referenceSubject][]int64{}, unusable: map[int32][]int64{},
 	}
 	for _, t := range set.tables {
 		for len(r.batch.rows) <= t.ordinal() {
@@ -63,6 +65,10 @@ func (r *Reference) Add(rec eventlog.Record) {
 	}
 	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
 	e := newEntry(&rec, event, fault)
+	if e.unusable() {
+		r.PassOver(rec.Position)
+		return
+	}
 	subject := referenceSubject{rec.Position.Partition, e.subject()}
 	school := subject
 	school.Subject = WholeSchool
@@ -145,6 +151,14 @@ func (r *Reference) Parked(partition int32) map[SubjectKey][]int64 {
 	}
 	return of
 }
+
+// PassOver notes a record that nobody can use, or a batch that cannot be decoded.
+func (r *Reference) PassOver(at domain.Position) {
+	r.unusable[at.Partition] = append(r.unusable[at.Partition], at.Offset)
+}
+
+// Unusable returns the offsets of the records of a partition that nobody can use, in order.
+func (r *Reference) Unusable(partition int32) []int64 { return r.unusable[partition] }
 
 // Duplicates returns how many records were dropped as such.
 func (r *Reference) Duplicates() int { return r.dropped }

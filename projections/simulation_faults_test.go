@@ -31,12 +31,16 @@ func (s *simulation) start() {
 	ctx, cancel := context.WithCancel(s.Context())
 	p := &process{cable: &cable{network: s.network}, store: s.newFlakyStore(), kill: cancel}
 	log := s.openLog(p.cable)
-	e, err := projections.NewEngine(projections.Config{
+	cfg := projections.Config{
 		Name: "test", Set: s.set, Log: log, Group: quietGroup{log, s.group}, Store: p.store,
 		Decode: cloudevents.Decode,
 		Window: simulationWindow, MaxBatch: 1 + s.roll(12), MaxRows: 1 + s.roll(12),
 		Logger: s.logger.With("process", s.started),
-	})
+	}
+	if s.bug != nil {
+		s.bug(&cfg)
+	}
+	e, err := projections.NewEngine(cfg)
 	require.NoError(s, err)
 	s.processes = append(s.processes, p)
 	s.ended.Go(func() {

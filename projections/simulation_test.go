@@ -1,7 +1,10 @@
 package projections_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
@@ -19,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -38,6 +42,8 @@ import (
 // after it has done its work, or does it long after. In the end, when everything works again, the
 // tables must equal one plain fold of the log.
 //
+// Among the events are records that are none, and batches that cannot be decoded.
+//
 //	SCHOOLBELL_SIMULATION_SEEDS=20000 go test ./projections -run TestP3_Simulation
 //	SCHOOLBELL_SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
 
@@ -52,7 +58,7 @@ func TestP3_Simulation(t *testing.T) {
 		n, err := strconv.ParseUint(seed, 10, 64)
 		require.NoError(t, err)
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		require.Empty(t, simulate(t, n, memstore.New(), log))
+		require.Empty(t, simulate(t, n, memstore.New(), log, nil))
 		return
 	}
 	seeds := uint64(devtest.Size(t, "SCHOOLBELL_SIMULATION_SEEDS", 200, 5000))
@@ -62,7 +68,7 @@ func TestP3_Simulation(t *testing.T) {
 			t.Parallel()
 			for seed := worker; seed < seeds && !t.Failed(); seed += workers {
 				if wrong := simulate(t, seed, memstore.New(),
-					slog.New(slog.DiscardHandler)); wrong != "" {
+					slog.New(slog.DiscardHandler), nil); wrong != "" {
 					t.Errorf("SCHOOLBELL_SIMULATION_SEED=%d: %s", seed, wrong)
 				}
 			}
@@ -73,18 +79,62 @@ func TestP3_Simulation(t *testing.T) {
 // Without the fence the simulation must find something wrong, else it proves nothing.
 func TestP3_SimulationNoticesAMissingFence(t *testing.T) {
 	t.Parallel()
+	requireNoticed(t, memstore.NewUnfenced, nil)
+}
+
+// An engine that parks what nobody can use is noticed.
+func TestP9_SimulationNoticesUnusableRecordsThatAreParked(t *testing.T) {
+	t.Parallel()
+	requireNoticed(t, memstore.New, func(cfg *projections.Config) {
+		decode := cfg.Decode
+		cfg.Decode = func(rec eventlog.Record) (*domain.Envelope, error) {
+			e, err := decode(rec)
+			if err != nil {
+				err = errors.New(err.Error())
+			}
+			return e, err
+		}
+	})
+}
+
+// A reader that goes past an undecodable batch by one record too many is noticed.
+func TestP9_SimulationNoticesAReaderThatSkipsTooMuch(t *testing.T) {
+	t.Parallel()
+	requireNoticed(t, memstore.New, func(cfg *projections.Config) { cfg.Log = hasty{cfg.Log} })
+}
+
+// hasty is a log whose undecodable batches seem to be longer than they are.
+type hasty struct{ projections.Log }
+
+func (h hasty) Fetch(
+	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
+) (eventlog.Batch, error) {
+	batch, err := h.Log.Fetch(ctx, partition, offset, maxBytes, maxWait)
+	if undecodable, ok := errors.AsType[*eventlog.UndecodableError](err); ok {
+		return batch, &eventlog.UndecodableError{
+			First: undecodable.First, Last: undecodable.Last + 1, Err: undecodable.Err,
+		}
+	}
+	return batch, err
+}
+
+// requireNoticed says that some seed finds a planted bug.
+func requireNoticed(t *testing.T, store func() *memstore.Store, bug func(*projections.Config)) {
+	t.Helper()
 	for seed := range uint64(500) {
-		if wrong := simulate(t, seed, memstore.NewUnfenced(),
-			slog.New(slog.DiscardHandler)); wrong != "" {
+		if wrong := simulate(t, seed, store(), slog.New(slog.DiscardHandler), bug); wrong != "" {
 			t.Logf("found with seed %d", seed)
 			return
 		}
 	}
-	t.Error("500 seeds did not notice that commits are not fenced")
+	t.Error("500 seeds did not notice the planted bug")
 }
 
 // simulate plays one seed and says what is wrong in the end.
-func simulate(t *testing.T, seed uint64, store *memstore.Store, log *slog.Logger) (wrong string) {
+func simulate(
+	t *testing.T, seed uint64, store *memstore.Store, log *slog.Logger,
+	bug func(*projections.Config),
+) (wrong string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := &kfake.VirtualNetwork{}
@@ -93,7 +143,7 @@ func simulate(t *testing.T, seed uint64, store *memstore.Store, log *slog.Logger
 		defer cluster.Close()
 		s := &simulation{
 			T: t, seed: seed, cluster: cluster, network: network, store: store,
-			set: storetest.Set(false), logger: log,
+			set: storetest.Set(false), logger: log, bug: bug,
 		}
 		s.dice = newDice(seed, "script", &s.calm)
 		s.producer = s.openLog(&cable{network: network})
@@ -120,6 +170,7 @@ type simulation struct {
 	group     string // tells groups apart
 	events    int
 	started   int
+	bug       func(*projections.Config) // planted
 }
 
 // dice is randomness that belongs to one purpose, so that the order in which goroutines run changes
@@ -161,7 +212,9 @@ func (s *simulation) openLog(c *cable) *kafka.Log {
 func (s *simulation) play() {
 	s.start()
 	for range 12 + s.roll(12) {
-		switch s.roll(12) {
+		switch s.roll(13) {
+		case 12:
+			s.produceUndecodable()
 		case 0, 1, 2, 3, 4:
 			s.produce()
 		case 5:
@@ -201,6 +254,9 @@ func (s *simulation) produce() {
 	for range 1 + s.roll(8) {
 		s.events++
 		rec := storetest.Record(storetest.Event(school, s.events, s.fact()))
+		if s.roll(8) == 0 {
+			s.spoil(&rec)
+		}
 		recent = append(recent, rec)
 		if s.roll(4) == 0 {
 			recent = append(recent, recent[s.roll(len(recent))])
@@ -216,6 +272,62 @@ func (s *simulation) produce() {
 			return
 		}
 		require.ErrorIs(s, err, eventlog.ErrUnavailable)
+	}
+}
+
+// spoil makes a record one that nobody can use, or only a newer program.
+func (s *simulation) spoil(rec *eventlog.Record) {
+	setType := func(eventType string) {
+		for i := range rec.Headers {
+			if rec.Headers[i].Key == eventlog.HeaderType {
+				rec.Headers[i].Value = []byte(eventType)
+			}
+		}
+	}
+	switch s.roll(5) {
+	case 0:
+		rec.Value = nil
+	case 1:
+		rec.Headers = nil
+	case 2:
+		setType("com.example.marked.v1")
+	case 3:
+		rec.Value = []byte(`{"student_id":`)
+	case 4:
+		setType(attendance.TypeMarked + "9")
+	}
+}
+
+// produceUndecodable appends a batch that says it is gzip and is not, which Kafka takes.
+func (s *simulation) produceUndecodable() {
+	partition, count := int32(s.roll(simulationPartitions)), 1+s.roll(3)
+	batch := kmsg.RecordBatch{
+		PartitionLeaderEpoch: -1, Magic: 2, Attributes: 1, LastOffsetDelta: int32(count - 1),
+		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1,
+		NumRecords: int32(count), Records: []byte("no records"),
+	}
+	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
+	batch.CRC = int32(crc32.Checksum(batch.AppendTo(nil)[21:], crc32.MakeTable(crc32.Castagnoli)))
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = -1, 10_000
+	req.Topics = []kmsg.ProduceRequestTopic{{Topic: "schoolbell.events",
+		TopicID: s.cluster.TopicInfo("schoolbell.events").TopicID,
+		Partitions: []kmsg.ProduceRequestTopicPartition{
+			{Partition: partition, Records: batch.AppendTo(nil)},
+		}}}
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.ListenAddrs()...),
+		kgo.Dialer(s.network.DialContext))
+	require.NoError(s, err)
+	defer client.Close()
+	for {
+		leader := client.Broker(int(s.cluster.LeaderFor("schoolbell.events", partition)))
+		resp, err := req.RequestWith(s.Context(), leader)
+		require.NoError(s, err)
+		err = kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+		if err == nil {
+			return
+		}
+		require.True(s, kerr.IsRetriable(err), "%v", err) // one of the faults
 	}
 }
 
@@ -284,6 +396,11 @@ func (s *simulation) difference() string {
 		}
 		for next := int64(0); next < end; {
 			b, err := s.producer.Fetch(s.Context(), n, next, 1<<20, 100*time.Millisecond)
+			if undecodable, ok := errors.AsType[*eventlog.UndecodableError](err); ok {
+				reference.PassOver(domain.Position{Partition: n, Offset: next})
+				next = undecodable.Last + 1
+				continue
+			}
 			require.NoError(s, err)
 			for _, rec := range b.Records {
 				reference.Add(rec)
@@ -299,6 +416,9 @@ func (s *simulation) difference() string {
 		wrong = append(wrong, "tables differ (-want +got):\n"+diff)
 	}
 	for n := range int32(simulationPartitions) {
+		if diff := cmp.Diff(reference.Unusable(n), s.store.Unusable(n)); diff != "" {
+			wrong = append(wrong, "unusable records differ (-want +got):\n"+diff)
+		}
 		wantParked := reference.Parked(n)
 		subjects, err := s.store.Parked(s.Context(), n)
 		require.NoError(s, err)

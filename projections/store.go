@@ -50,6 +50,15 @@ type Commit struct {
 	From, To int64
 	Rows     []RowSet
 	Parking  Parking
+	// Unusable are the records in between that were passed over. The store reports them.
+	Unusable []UnusableRecord
+}
+
+// UnusableRecord is a record of the log that nobody can use, or a batch that cannot be decoded.
+type UnusableRecord struct {
+	Record eventlog.Record
+	Last   int64 // the last offset of the batch, else the record's own
+	Reason error
 }
 
 // ErrFenced means that another worker has claimed the partition since.

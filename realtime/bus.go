@@ -133,7 +133,7 @@ func (h *Hub) send(ctx context.Context, channel string, m message) error {
 }
 
 // request sends a request to all other nodes and collects the replies. It returns as soon as every
-// node that is known to be alive has replied; nodes that do not reply in time are left out.
+// node that counts as alive has replied; nodes that do not reply in time are left out.
 func (h *Hub) request(ctx context.Context, m message) ([]message, error) {
 	if h.cfg.Bus == nil {
 		return nil, nil

@@ -4,7 +4,7 @@
 // # What it promises
 //
 // A client that resumes from a position receives every later event of its rooms, once and in order,
-// on any node and after any restart, or is told that this is not possible (P6). Nobody receives
+// on any node and after any restart, or learns that this is not possible (P6). No client receives
 // anything of another school, of a room that is not theirs, or a part of an event that is not meant
 // for them (P10). Memory does not grow with slow clients.
 //

@@ -61,8 +61,8 @@ func newEvent(entry *eventlog.Entry, eventType string) *Event {
 // sessions still add later are no longer counted, as nothing would ever subtract them.
 func (e *Event) leaveRing() int64 { return e.size + e.framed.Swap(math.MinInt64/2) }
 
-// decoded decodes the event if needed, and reports whether it can be read. An unreadable event is
-// delivered to nobody; the projections park it.
+// decoded decodes the event if needed, and reports whether it can be read. An event that cannot is
+// delivered to no client; the projections park it or make a dead letter of it.
 func (e *Event) decoded() bool {
 	e.once.Do(func() {
 		env, err := e.entry.Event()

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,7 @@ type partition struct {
 	number int32
 
 	head atomic.Int64 // the last offset seen
-	// the oldest offset that can be served: from there on duplicates are known and the log is
+	// the oldest offset that can be served: from there on duplicates are recognised and the log is
 	// complete
 	first     atomic.Int64
 	evicted   atomic.Int64 // the ring has everything after this offset
@@ -70,8 +71,34 @@ func (p *partition) recoverable(ctx context.Context, pos domain.Position) (int64
 	return pos.Offset, nil
 }
 
-// run fills the rings from the recent log, and then follows its end.
+// run fills the rings from the recent log, and then follows its end. When retention overtakes it
+// before it has come to where the log ended, nobody has been served yet: it begins again.
 func (p *partition) run(ctx context.Context) error {
+	for {
+		err := p.follow(ctx)
+		if !errors.Is(err, eventlog.ErrOffsetOutOfRange) || p.isReady() {
+			return err
+		}
+		start, _, boundsErr := p.hub.cfg.Reader.Bounds(ctx, p.number)
+		if boundsErr != nil || start <= p.head.Load()+1 {
+			return errors.Join(err, boundsErr)
+		}
+		p.hub.cfg.Logger.WarnContext(ctx, "the log's start has moved, reading from there",
+			"partition", p.number, "start", start)
+	}
+}
+
+func (p *partition) isReady() bool {
+	select {
+	case <-p.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// follow is one attempt of run.
+func (p *partition) follow(ctx context.Context) error {
 	start, end, err := p.hub.cfg.Reader.Bounds(ctx, p.number)
 	if err != nil {
 		return err
@@ -117,7 +144,7 @@ func (p *partition) take(entries []eventlog.Entry) {
 		}
 		eventType := rec.Header(eventlog.HeaderType)
 		if eventType == "" || p.hub.partitionOf(string(rec.Key)) != p.number {
-			continue // malformed: the projections park it
+			continue // the projections make a dead letter of it
 		}
 		if sc == nil || sc.name != string(rec.Key) {
 			if sc != nil {

@@ -96,7 +96,7 @@ func benchConfig(dir string) (*config.Config, error) {
 	if _, err := parser.Parse([]string{"--data", dir, "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"}); err != nil {
 		return nil, usageError{err}
 	}
-	serve.API.EventRate = 1e9
+	serve.API.EventRate, serve.API.RequestRate = 1e9, 1e9
 	serve.Realtime.PerUser = serve.Realtime.Connections
 	return &serve.Config, nil
 }

@@ -184,7 +184,7 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)
 	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
-	appendGarbage(t, broker, "oak", "st9", "schoolbell.attendance.marked.v1")
+	appendGarbage(t, broker, "oak", "st9", "schoolbell.attendance.marked.v99")
 	a.publish(t, "oak", append(family("oak", "st1"), absent("oak", "st1"))...)
 	sent := a.eventually(t, "sent", 1)[0]
 	var letters httpapi.DeadLetters

@@ -15,7 +15,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
-// appendGarbage writes to Kafka by hand what says of itself that it is an event and is none.
+// appendGarbage writes to Kafka by hand what says of itself that it is an event. Of a newer version
+// of a type it may be one, so it is parked.
 func appendGarbage(
 	t *testing.T, broker *devstack.Kafka, school, subject, eventType string,
 ) domain.Position {
@@ -26,6 +27,8 @@ func appendGarbage(
 	at, err := log.Append(t.Context(), school, []eventlog.Record{{
 		Key: []byte(school), Value: []byte("\xff no event"), Headers: []eventlog.Header{
 			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_id", Value: []byte("g-" + subject)},
+			{Key: "ce_source", Value: []byte("/sis")},
 			{Key: "ce_type", Value: []byte(eventType)},
 			{Key: "ce_subject", Value: []byte(subject)},
 			{Key: "ce_school", Value: []byte(school)},
@@ -39,7 +42,7 @@ func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)
 	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
-	at := appendGarbage(t, broker, "north", "s1", "schoolbell.student.enrolled.v1")
+	at := appendGarbage(t, broker, "north", "s1", "schoolbell.student.enrolled.v99")
 	var list string
 	require.Eventually(t, func() bool {
 		code, stdout, _ := command(t, "parked", "list", "--database-url", a.Database)

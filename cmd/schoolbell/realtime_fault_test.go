@@ -29,7 +29,7 @@ import (
 // How large the tests of this file are. CI runs them small; the figures in docs/RELIABILITY.md
 // are those of the full size.
 const (
-	liveClientsEnv = "SCHOOLBELL_FAULT_CLIENTS" // 2000 for the full tests; they then hold the time limits, too
+	liveClientsEnv = "SCHOOLBELL_FAULT_CLIENTS" // 2000 for the full tests
 	liveSecondsEnv = "SCHOOLBELL_FAULT_SECONDS" // 60 for the full tests
 	liveIdleEnv    = "SCHOOLBELL_FAULT_IDLE"    // 10000 for the full test
 	fullClients    = 1000

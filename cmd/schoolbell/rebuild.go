@@ -49,7 +49,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	if err != nil {
 		return err
 	}
-	log, err := openLog(ctx, servers)
+	log, err := openLog(ctx, servers, database)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ var (
 
 // Check returns when a link expires. The error is [ErrSignature] or [ErrExpired]. The signature
 // comes first: for a forged link nothing is said about its time. All keys are compared in constant
-// time, so that timing does not tell which one signed.
+// time, so that timing does not reveal which one signed.
 func (l *Links) Check(hash, expires, signature string, now time.Time) (time.Time, error) {
 	got, err := base64.RawURLEncoding.Strict().DecodeString(signature)
 	if err != nil {

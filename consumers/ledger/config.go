@@ -50,7 +50,7 @@ type Config struct {
 	Metrics prometheus.Registerer // (none)
 }
 
-// maxSendTimeout leaves River the time to tell a stuck job from a slow one within a minute.
+// maxSendTimeout leaves River the time to distinguish a stuck job from a slow one within a minute.
 const maxSendTimeout = 15 * time.Second
 
 // Validate reports everything that is wrong.

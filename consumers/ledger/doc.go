@@ -7,7 +7,8 @@
 //   - Before a provider is called, the ledger says so: the delivery is Sending. A worker that dies
 //     leaves that trace, and the next one knows that the provider may have done the delivery: it
 //     sends again only when the provider recognises repetitions, looks up the status when the
-//     provider can tell, and otherwise leaves the delivery Unknown for a report or an operator.
+//     provider can be queried, and otherwise leaves the delivery Unknown for a report or an
+//     operator.
 //   - A result counts only for the latest start of its delivery (the fence), or as evidence about
 //     one that is unknown.
 //   - What became of a delivery is appended to the log as an event. It is written in the transaction

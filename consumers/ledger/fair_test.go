@@ -110,7 +110,7 @@ func TestUrgentOvertakesBulk(t *testing.T) {
 		planned[ids(u)[0]] = len(p.order())
 		w.done(p, ids(u))
 	}
-	require.Greater(t, len(planned), 5)
+	require.Greater(t, len(planned), 20)
 	order, overtaken := p.order(), 0
 	for id, at := range planned {
 		overtaken = max(overtaken, slices.Index(order, id)-at)
@@ -120,5 +120,5 @@ func TestUrgentOvertakesBulk(t *testing.T) {
 		FROM schoolbell.ledger WHERE priority = 1`).Scan(&p99))
 	t.Logf("%d urgent ones while %d drained: they waited for %.0f ms at p99, and for %d others at most",
 		len(planned), backlog, 1000*p99, overtaken)
-	require.Less(t, overtaken, backlog/4, "they do not wait for the backlog")
+	require.Less(t, overtaken, backlog/10, "they do not wait for the backlog")
 }

@@ -22,7 +22,8 @@ const (
 	// lineStart is how far in the past a line begins. It has room for 3,600,000,000 jobs of one
 	// school that wait at the same time.
 	lineStart = time.Hour
-	// positionsEnd tells positions in a line from times: jobs for later and retries have a time.
+	// positionsEnd separates positions in a line from times: jobs for later, and retries, have a
+	// time.
 	positionsEnd = lineStart / 2
 )
 

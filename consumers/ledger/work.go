@@ -58,7 +58,7 @@ func (l *Ledger) returnJob(ctx context.Context, err error) error {
 }
 
 // attempt does one delivery as far as possible now, and returns the result. This is where the
-// promise is kept that nothing is sent twice.
+// promise holds that nothing is sent twice.
 func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Provider) *finish {
 	can := provider.Abilities()
 	f := &finish{started: s, provider: provider.Name()}

@@ -72,7 +72,7 @@ func (d *draft) channelsOf(a *announcement.Posted) []consumers.Channel {
 	return once
 }
 
-// The roles of an audience besides those of staff.
+// The roles of an audience other than those of staff.
 const (
 	roleGuardian = "guardian"
 	roleStudent  = "student"
@@ -85,7 +85,7 @@ func (d *draft) audience(of announcement.Audience) []person {
 	heads := map[string]person{}
 	add := func(p person) {
 		// a teacher who is a parent too
-		if known, twice := heads[p.id]; !twice || known.phone+known.email == "" {
+		if earlier, twice := heads[p.id]; !twice || earlier.phone+earlier.email == "" {
 			heads[p.id] = p
 		}
 	}

@@ -6,7 +6,7 @@
 //	smtp     e-mail
 //	webpush  notifications in browsers and phones (RFC 8030, 8291, 8292)
 //	inbox    messages that users read in the application
-//	outbox   for development: deliveries are stored for inspection and reach nobody
+//	outbox   for development: deliveries are stored for inspection and sent to no one
 //	budget   limits the SMS of a school to its monthly budget
 //	faulty   services that fail in every way, for tests
 //

@@ -70,7 +70,7 @@ func (c *Client) Do(req *http.Request) (*Response, error) {
 		return nil, e
 	}
 	defer res.Body.Close()
-	// the status tells what happened even if the body breaks off
+	// the status says what happened even if the body breaks off
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxResponse))
 	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -67,9 +68,13 @@ func (c *Config) setDefaults() error {
 
 // Router hands each event of the log to the planners.
 type Router struct {
-	cfg     Config
-	metrics *metrics
+	cfg      Config
+	metrics  *metrics
+	progress *Progress
 }
+
+// Status returns the state of each partition of this process, in order.
+func (r *Router) Status() []Status { return r.progress.Status() }
 
 // New returns a router that is ready to run.
 func New(cfg Config) (*Router, error) {
@@ -80,7 +85,11 @@ func New(cfg Config) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Router{cfg: cfg, metrics: m}, nil
+	progress := NewProgress()
+	if err := cfg.Metrics.Register(progress); err != nil {
+		return nil, fmt.Errorf("register metrics of the router: %w", err)
+	}
+	return &Router{cfg: cfg, metrics: m, progress: progress}, nil
 }
 
 // Run hands out events until ctx ends. Those that are being planned then are finished first.
@@ -88,6 +97,7 @@ func (r *Router) Run(ctx context.Context) error {
 	subscriber, err := NewSubscriber(SubscriberConfig{
 		Open: SingleTopic(r.cfg.Log, r.cfg.Topic), Positions: r.cfg.Positions,
 		Group: r.cfg.Group, InFlight: r.cfg.InFlight, Reader: r.cfg.Reader, Wants: r.wants, Logger: r.cfg.Logger,
+		Progress: r.progress,
 	})
 	if err != nil {
 		return err
@@ -114,13 +124,34 @@ func (r *Router) Run(ctx context.Context) error {
 // record without one has to be decoded.
 func (r *Router) wants(rec *eventlog.Record) bool {
 	t := rec.Header(eventlog.HeaderType)
-	return t == "" || r.cfg.Planner.Wants(t)
+	return t == "" || r.cfg.Planner.Wants(t) || r.wantsOlder(t)
+}
+
+// maxVersion is up to which version of a type an older one is looked for. No type has had so many.
+const maxVersion = 20
+
+// wantsOlder reports whether any planner looks at an older version of a type. A newer one cannot be
+// read here, and becomes a dead letter that is planned after an upgrade.
+func (r *Router) wantsOlder(eventType string) bool {
+	if strings.HasSuffix(eventType, ".v1") {
+		return false
+	}
+	context, fact, version, err := domain.SplitType(eventType)
+	for older := 1; err == nil && older < min(version, maxVersion); older++ {
+		if r.cfg.Planner.Wants(fmt.Sprintf("schoolbell.%s.%s.v%d", context, fact, older)) {
+			return true
+		}
+	}
+	return false
 }
 
 // plan is the handler.
 func (r *Router) plan(m *message.Message) error {
 	entry := entryOf(m)
 	event, err := entry.Event()
+	if eventlog.IsUnusable(err) {
+		return nil // no role uses it, and the projections make a dead letter of it
+	}
 	if err != nil {
 		return &poisonError{fmt.Errorf("read the event: %w", err)}
 	}

@@ -47,6 +47,8 @@ type SubscriberConfig struct {
 	// Wants reports whether a record is to be handed out (all are). Duplicates never are.
 	Wants  func(*eventlog.Record) bool
 	Logger *slog.Logger // (none)
+	// Progress is where the workers report how far they are (nowhere).
+	Progress *Progress
 }
 
 // Subscriber hands out the records of the log. It implements [message.Subscriber].

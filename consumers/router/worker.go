@@ -38,6 +38,7 @@ type partitionWorker struct {
 	out        chan<- *message.Message
 	topic      eventlog.Topic
 	logger     *slog.Logger
+	progress   *workerProgress
 }
 
 // inFlight is a message that has been handed out, or without one a stretch of the log without any
@@ -50,6 +51,9 @@ type inFlight struct {
 }
 
 func (w *partitionWorker) run(ctx context.Context) {
+	progress, end := w.cfg.Progress.begin(w.assignment.Partition)
+	w.progress = progress
+	defer end()
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = retryMin, retryMax
 	for ctx.Err() == nil {
@@ -57,6 +61,7 @@ func (w *partitionWorker) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		w.progress.failing(err)
 		wait := pause.NextBackOff()
 		if errors.Is(err, ErrFenced) {
 			wait = fencedPause
@@ -92,11 +97,13 @@ func (w *partitionWorker) dispatch(
 ) error {
 	cursor := w.reader.Open(w.assignment.Partition, next)
 	defer cursor.Close()
+	w.progress.running(next, cursor.Fault)
 	for {
 		stretch, err := cursor.Next(ctx)
 		if err != nil {
 			return err
 		}
+		w.progress.read(stretch.HighWatermark)
 		dispatched := next
 		for i := range stretch.Entries {
 			e := &stretch.Entries[i]
@@ -124,7 +131,7 @@ func (w *partitionWorker) dispatch(
 func (w *partitionWorker) newInFlight(ctx context.Context, e *eventlog.Entry) *inFlight {
 	ctx, cancel := context.WithCancel(ctx)
 	return &inFlight{
-		message: toMessage(ctx, e), cancel: cancel, entry: e, next: e.Offset() + 1,
+		message: toMessage(ctx, e), cancel: cancel, entry: e, next: e.Last() + 1,
 	}
 }
 
@@ -168,6 +175,7 @@ func (w *partitionWorker) trackAcks(
 				return err
 			}
 			next = m.next
+			w.progress.handled(next)
 		case <-tick.C:
 			if time.Since(savedAt) >= heartbeatEvery {
 				saved = -1

@@ -110,7 +110,7 @@ func (h *History) Add(e *domain.Envelope) {
 
 // add folds an event. The log may hold events in an order that the school's own system would not
 // produce, as after an import: money that comes before its invoice, a student whose class changes
-// before they are enrolled. What is there then is kept until the rest comes.
+// before they are enrolled. What has arrived then is stored until the rest does.
 func (s *school) add(e *domain.Envelope) {
 	switch m := e.Data.(type) {
 	case *student.Enrolled:

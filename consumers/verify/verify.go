@@ -44,7 +44,7 @@ type partition struct {
 	*Verification
 	stored  *consumers.LedgerPartition
 	history *History
-	// deferred are the events that were planned when more was known than their own position, by the
+	// deferred are the events that were planned on facts newer than their own position, by the
 	// offset up to which the facts reached.
 	deferred map[int64][]consumers.Event
 	// expected has several deliveries for an id where several events lead to what is sent once:

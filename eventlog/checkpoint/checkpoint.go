@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -150,4 +151,23 @@ func PositionOfTables(
 		return at, 0, fmt.Errorf("read position of partition %d: %w", partition, err)
 	}
 	return at, tables, nil
+}
+
+// Unattended returns the partitions of a consumer, of so many, that no process has worked on for a
+// while: their worker would have written to the checkpoint by then. A consumer that has never claimed
+// any has none.
+func Unattended(
+	ctx context.Context, q Querier, consumer string, partitions int32, after time.Duration,
+) ([]int32, error) {
+	rows, _ := q.Query(ctx, `
+		SELECT p FROM generate_series(0, $2::int - 1) p
+		WHERE EXISTS (SELECT FROM checkpoints WHERE set_name = $1)
+			AND NOT EXISTS (SELECT FROM checkpoints WHERE set_name = $1 AND partition = p
+				AND updated_at > clock_timestamp() - make_interval(secs => $3))
+		ORDER BY p`, consumer, partitions, after.Seconds())
+	all, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return nil, fmt.Errorf("look for the workers of %s: %w", consumer, err)
+	}
+	return all, nil
 }

@@ -147,3 +147,43 @@ func TestPositionsArePolledOnlyWhileAReaderWaits(t *testing.T) {
 	stop()
 	require.NoError(t, all.Wait())
 }
+
+func TestP8_ATopicHasAsManyPartitionsAsEver(t *testing.T) {
+	t.Parallel()
+	pool := open(t, postgres.Projector)
+	topic := eventlog.Topic{Name: "events", ID: "topic-1", Partitions: 4}
+	require.NoError(t, checkpoint.CheckLog(t.Context(), pool, topic))
+	require.NoError(t, checkpoint.CheckLog(t.Context(), pool, topic))
+	grown := topic
+	grown.Partitions = 5
+	for range 2 { // it is not got used to
+		var refused *eventlog.PartitionsError
+		require.ErrorAs(t, checkpoint.CheckLog(t.Context(), pool, grown), &refused)
+		require.EqualValues(t, 4, refused.Used)
+	}
+	require.NoError(t, checkpoint.CheckLog(t.Context(), pool, topic))
+}
+
+// Workers write to their checkpoints even when they are idle, so one that is silent is gone.
+func TestPartitionsWithoutAWorkerAreFound(t *testing.T) {
+	t.Parallel()
+	pool := open(t, postgres.Projector)
+	find := func() []int32 {
+		missing, err := checkpoint.Unattended(t.Context(), pool, "set", 3, time.Minute)
+		require.NoError(t, err)
+		return missing
+	}
+	require.Empty(t, find(), "a consumer that has never run is missed by nobody")
+	for _, partition := range []int32{0, 2} {
+		_, err := checkpoint.Take(t.Context(), pool, "set", partition, "topic-1")
+		require.NoError(t, err)
+	}
+	require.Equal(t, []int32{1}, find(), "nobody has ever claimed it")
+	_, err := pool.Exec(t.Context(),
+		`UPDATE checkpoints SET updated_at = updated_at - interval '2 minutes' WHERE partition = 2`)
+	require.NoError(t, err)
+	require.Equal(t, []int32{1, 2}, find())
+	_, err = pool.Exec(t.Context(), checkpoint.AdvanceSQL, "set", 2, 1, 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, []int32{1}, find(), "an empty batch is a sign of life")
+}

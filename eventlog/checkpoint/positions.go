@@ -18,7 +18,7 @@ const pollInterval = 5 * time.Millisecond
 
 // Positions lets readers wait until the tables have reached a position. Where the projector runs in
 // the same process it calls [Positions.Reached], and no query is needed; elsewhere the database is
-// polled, once for all who wait, and only while somebody does.
+// polled, once for all who wait, and only while there are any.
 type Positions struct {
 	acquire  func(context.Context) (*pgxpool.Conn, error)
 	consumer string

@@ -10,6 +10,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/catalog"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // ErrUnknownType: an event's type is not in the catalogue. It comes from a newer producer, or is
@@ -43,6 +44,10 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		return e, nil
 	case c == nil:
 		e.Type = string(r.values[eventType])
+		if isNewer(e.Type) {
+			return e, fmt.Errorf("event type %.80q: %w: it %w", e.Type, ErrUnknownType,
+				eventlog.ErrNewer)
+		}
 		return e, fmt.Errorf("event type %.80q: %w", e.Type, ErrUnknownType)
 	}
 	e.Type = c.fact.Type
@@ -55,6 +60,23 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 	}
 	d.body(e, c, r)
 	return e, nil
+}
+
+// newestVersions holds the version up to which this program knows each fact.
+var newestVersions = func() map[[2]string]int {
+	newest := map[[2]string]int{}
+	for _, f := range catalog.Facts() {
+		context, fact, version := f.Name()
+		newest[[2]string{context, fact}] = max(newest[[2]string{context, fact}], version)
+	}
+	return newest
+}()
+
+// isNewer reports that a type is in the catalogue in an older version.
+func isNewer(eventType string) bool {
+	context, fact, version, err := domain.SplitType(eventType)
+	newest, known := newestVersions[[2]string{context, fact}]
+	return err == nil && known && version > newest
 }
 
 // attributes checks all attributes; the type only for being there.

@@ -1,6 +1,7 @@
 package cloudevents
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -8,10 +9,11 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// Decode reads an event from the log. Its error is a *[domain.InvalidError] with everything that is
-// wrong, or wraps [ErrUnknownType]; the envelope is returned all the same, with the school, subject
-// and id as far as they could be read. An event without a time has that of its record, and one
-// without the school attribute belongs to the record's key.
+// Decode reads an event from the log. Its error is an *[eventlog.UnusableError], around a
+// *[domain.InvalidError] with everything that is wrong or around [ErrUnknownType]; or it wraps
+// [eventlog.ErrNewer], if a newer program can read the event. The envelope is returned all the same,
+// with the school, subject and id as far as they could be read. An event without a time has that
+// of its record, and one without the school attribute belongs to the record's key.
 func Decode(rec eventlog.Record) (*domain.Envelope, error) {
 	d := newDecoder(false)
 	defer d.release()
@@ -40,10 +42,17 @@ func Decode(rec eventlog.Record) (*domain.Envelope, error) {
 	if named != nil && string(named) != string(rec.Key) {
 		d.faults.Add("/school", "must be the record's key, %.80q", rec.Key)
 	}
-	if err != nil {
+	if c := codecs[e.Type]; c != nil && c.fact.Reserved && !domain.IsOwnSource(e.Source) {
+		d.faults.Add("/source", "is not Schoolbell's, and only Schoolbell writes this type")
+	}
+	newer := errors.Is(err, eventlog.ErrNewer)
+	if faults := d.faults.Err(); faults != nil && (err == nil || newer) {
+		err, newer = faults, false // what is wrong outside its data is so in every version
+	}
+	if err == nil || newer {
 		return e, err
 	}
-	return e, d.faults.Err()
+	return e, &eventlog.UnusableError{Err: err}
 }
 
 func nonNil(b []byte) []byte {

@@ -9,6 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
@@ -59,6 +60,7 @@ func TestP9_GarbageInTheLogIsToldApart(t *testing.T) {
 		e, err := cloudevents.Decode(rec)
 		var invalid *domain.InvalidError
 		require.ErrorAs(t, err, &invalid, name)
+		require.True(t, eventlog.IsUnusable(err), name)
 		require.ErrorContains(t, err, test.want, name)
 		require.Equal(t, rec.Position, e.Position)
 		require.Equal(t, string(rec.Key), e.School, "its school is read, so that it can be parked")
@@ -72,8 +74,45 @@ func TestATypeOfTheFutureIsToldFromABadEvent(t *testing.T) {
 	rec.Headers[3].Value = []byte("schoolbell.attendance.marked.v2")
 	e, err := cloudevents.Decode(rec)
 	require.ErrorIs(t, err, cloudevents.ErrUnknownType)
+	require.ErrorIs(t, err, eventlog.ErrNewer)
+	require.False(t, eventlog.IsUnusable(err), "a newer program can use it")
 	require.Equal(t, "s-1", e.Subject)
 	require.Equal(t, "north", e.School)
+
+	rec.Headers[1].Value = nil // its id
+	_, err = cloudevents.Decode(rec)
+	require.True(t, eventlog.IsUnusable(err), "no version has events without an id")
+}
+
+func TestP9_WhatIsNoEventOfOursIsUnusable(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*eventlog.Record){
+		"a type of another system": func(r *eventlog.Record) {
+			r.Headers[3].Value = []byte("com.example.attendance.v1")
+		},
+		"a fact that no version has": func(r *eventlog.Record) {
+			r.Headers[3].Value = []byte("schoolbell.attendance.forgotten.v1")
+		},
+		"a tombstone":            func(r *eventlog.Record) { r.Value = nil },
+		"a line typed by hand":   func(r *eventlog.Record) { r.Headers = nil },
+		"a key that is not ours": func(r *eventlog.Record) { r.Key = nil },
+		"a reserved fact of a stranger": func(r *eventlog.Record) {
+			r.Headers[2].Value = []byte("/sis")
+		},
+	} {
+		rec, err := cloudevents.Encode(&domain.Envelope{
+			ID: "e", Source: "schoolbell/deliveries", School: "north",
+			Time: time.Unix(1_700_000_000, 0).UTC(), Data: &delivery.Delivered{
+				DeliveryID: "d", Channel: "sms", Recipient: "g-1", Provider: "twilio",
+			},
+		})
+		require.NoError(t, err)
+		_, err = cloudevents.Decode(rec)
+		require.NoError(t, err)
+		spoil(&rec)
+		_, err = cloudevents.Decode(rec)
+		require.True(t, eventlog.IsUnusable(err), "%s: %v", name, err)
+	}
 }
 
 func TestTheLogToleratesWhatANewerProducerAdds(t *testing.T) {

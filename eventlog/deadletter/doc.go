@@ -1,4 +1,4 @@
-// Package deadletter stores single records that nobody can use: refused at an inbox, skipped in the
+// Package deadletter stores single records that cannot be used: refused at an inbox, skipped in the
 // log, or impossible to plan for. It owns their tables (migrations/0040_deadletters.sql) and every
 // statement on them.
 //

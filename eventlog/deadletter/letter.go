@@ -37,7 +37,7 @@ const (
 	maxFaults = 100
 )
 
-// Letter is one record that nobody can use, or all the records of a batch that cannot be decoded.
+// Letter is one record that cannot be used, or all the records of a batch that cannot be decoded.
 type Letter struct {
 	ID       int64           `json:"id"`
 	Kind     Kind            `json:"kind"`

@@ -44,7 +44,7 @@ var layers = []layer{
 	{"eventlog/checkpoint", []string{"domain", "eventlog"},
 		"it holds positions of the log, in PostgreSQL"},
 	{"eventlog/deadletter", []string{"domain", "eventlog", "eventlog/checkpoint"},
-		"it holds records that nobody can use, in PostgreSQL"},
+		"it holds records that cannot be used, in PostgreSQL"},
 	{"eventlog/…", []string{"domain/…", "eventlog"},
 		"codecs and logs know the domain and the contract"},
 	{"ingest", []string{"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint",

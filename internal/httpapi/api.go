@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"reflect"
 	"strings"
@@ -17,7 +18,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
@@ -109,9 +109,11 @@ type API struct {
 	live     *http.ServeMux       // the routes whose connections stay open
 	needs    map[string]auth.Need // by method and path, of every route about a school
 	results  *cache.ReadThrough[result]
-	rates    *rates
+	rates    *rates // of events, by token
+	requests *rates // of requests other than events, by school
+	bodies   *bodies
+	scans    *reads // of the log
 	recent   *recent
-	inFlight *semaphore.Weighted
 	internal http.Handler // for queries of live clients
 	handler  http.Handler
 }
@@ -140,8 +142,13 @@ func New(config Config, deps Deps) (*API, error) {
 		needs:    map[string]auth.Need{},
 		results:  cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
 		rates:    newRates(config.EventRate, config.eventBurst()),
+		requests: newRates(config.RequestRate, int(math.Ceil(2*config.RequestRate))),
+		bodies:   newBodies(config.InFlightBytes, config.MaxBody),
+		scans:    newReads(config.ReadsPerSchool),
 		recent:   newRecent(deps.Now),
-		inFlight: semaphore.NewWeighted(config.InFlightBytes),
+	}
+	if deps.Tables != nil {
+		a.deps.Tables = sharedTables{deps.Tables, newReads(config.ReadsPerSchool)}
 	}
 	// Routes are described and served by one library, so that OpenAPI cannot drift from what is
 	// served.

@@ -19,11 +19,18 @@ type Config struct {
 
 	WaitLimit time.Duration // how long a read waits for the position it names (2 s)
 
-	AppendLimit   time.Duration // how long a producer waits for the log (10 s)
-	MaxBody       int64         // bytes of a request's body, also when decompressed (4 MiB)
-	MaxEvents     int           // in one request (1,000)
-	EventRate     float64       // events per second for each token (50,000)
-	InFlightBytes int64         // of bodies being processed; what exceeds it gets 503 (64 MiB)
+	AppendLimit time.Duration // how long a producer waits for the log (10 s)
+	MaxBody     int64         // bytes of a request's body, also when decompressed (4 MiB)
+	MaxEvents   int           // in one request (1,000)
+	EventRate   float64       // events per second for each token (50,000)
+	// InFlightBytes is the memory for bodies being processed; what exceeds it gets 503 (64 MiB). A
+	// school has an eighth of it.
+	InFlightBytes int64
+	// ReadsPerSchool is how many reads of one school run at the same time, of the tables and of the
+	// log (4); others wait a second for their turn. Fewer than the connections to the database, so
+	// that no school can take all of them.
+	ReadsPerSchool int
+	RequestRate    float64 // requests per second of one school, other than events (500)
 
 	AllowedOrigins []string // of browser pages elsewhere that may call the API (none)
 	WebhookOrigins []string // of systems that may push events after a handshake; * is any (none)
@@ -38,6 +45,8 @@ func (c Config) withDefaults() Config {
 	c.MaxEvents = cmp.Or(c.MaxEvents, 1000)
 	c.EventRate = cmp.Or(c.EventRate, 50_000)
 	c.InFlightBytes = cmp.Or(c.InFlightBytes, 64<<20)
+	c.ReadsPerSchool = cmp.Or(c.ReadsPerSchool, 4)
+	c.RequestRate = cmp.Or(c.RequestRate, 500)
 	return c
 }
 
@@ -52,7 +61,8 @@ func (c Config) Validate() error {
 		faults = append(faults,
 			errors.New("http: wait limit and append limit must not be negative"))
 	}
-	if c.MaxBody < 0 || c.MaxEvents < 0 || c.EventRate < 0 || c.InFlightBytes < 0 {
+	if c.MaxBody < 0 || c.MaxEvents < 0 || c.EventRate < 0 || c.InFlightBytes < 0 ||
+		c.ReadsPerSchool < 0 || c.RequestRate < 0 {
 		faults = append(faults, errors.New("http: limits must not be negative"))
 	}
 	if d := c.withDefaults(); d.InFlightBytes < d.MaxBody {

@@ -109,7 +109,7 @@ func (a *API) eventRoutes() {
 	}
 	events := &huma.Schema{Type: huma.TypeArray, Items: event}
 
-	responses := a.problems("400", "401", "403", "413", "415", "422", "429", "503")
+	responses := a.problems("400", "401", "403", "408", "413", "415", "422", "429", "503")
 	responses["202"] = &huma.Response{
 		Description: "All events are in the log, on disk.",
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Accepted](), true, "")}},
@@ -137,7 +137,7 @@ func (a *API) eventRoutes() {
 	}, needWrite, a.ingest)
 	a.webhookRoute()
 
-	responses = a.problems("400", "401", "403", "410", "503")
+	responses = a.problems("400", "401", "403", "410", "429", "503")
 	responses["200"] = &huma.Response{Description: "Events in the order of the log.",
 		Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{

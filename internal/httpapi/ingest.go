@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -27,10 +26,6 @@ const (
 
 var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 
-// bodyLimit is how long a body may take to arrive. It is longer than the server's usual limit: a
-// producer on a bad line sends megabytes.
-const bodyLimit = 30 * time.Second
-
 // Accepted confirms to a producer that its events are in the log, on disk.
 type Accepted struct {
 	Accepted   int             `json:"accepted" doc:"Events that are new"`
@@ -55,15 +50,15 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	req, school := requestOf(r.Context()), r.PathValue("school")
 	bucket := req.bearer.School + "/" + req.bearer.Subject
 	if wait := a.rates.take(bucket, 1); wait > 0 {
-		return tooMany(wait)
+		return tooMany(wait, overEventRate)
 	}
 	// From here on the request costs memory.
-	release, err := a.reserve(r)
+	memory, err := a.bodies.claim(school)
 	if err != nil {
 		return err
 	}
-	defer release()
-	body, err := a.readBody(w, r)
+	defer memory.release()
+	body, err := a.readBody(w, r, memory)
 	if err != nil {
 		return err
 	}
@@ -76,7 +71,7 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if wait := a.rates.take(bucket, len(events)-1); wait > 0 {
-		return tooMany(wait)
+		return tooMany(wait, overEventRate)
 	}
 	inheritTrace(events, r.Header)
 	accepted, err := a.append(r.Context(), school, events)
@@ -95,70 +90,33 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func tooMany(wait time.Duration) error {
-	p := problem(http.StatusTooManyRequests, "this token exceeds its rate of events")
-	p.retryAfter = wait
-	return p
-}
-
-// reserve claims memory for a request's body, or refuses the request at once: under overload a fast
-// 503 lets producers back off, where a queue would only grow until memory is gone. A body of
-// unknown or compressed size claims the maximum.
-func (a *API) reserve(r *http.Request) (release func(), err error) {
-	size := a.config.MaxBody
-	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
-		if r.ContentLength > a.config.MaxBody {
-			return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
-		}
-		size = max(r.ContentLength, a.config.MaxBody/64) // small bodies have a cost too
-	}
-	if !a.inFlight.TryAcquire(size) {
-		return nil, unavailable(nil, time.Second,
-			"too many events are being processed; none of these were taken")
-	}
-	return func() { a.inFlight.Release(size) }, nil
-}
+const overEventRate = "this token exceeds its rate of events"
 
 // readBody reads a body to its end and decompresses it. The limit also holds for the result,
 // against gzip bombs.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// not supported by recorders of tests
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit))
-	limited := http.MaxBytesReader(w, r.Body, a.config.MaxBody)
-	var in io.Reader = limited
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, memory *claim) (
+	body []byte, err error,
+) {
+	if r.ContentLength > a.config.MaxBody {
+		return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
+	}
+	arriving := &paced{Reader: r.Body, conn: http.NewResponseController(w), began: time.Now()}
+	defer func() { arriving.end(err) }()
+	limited := http.MaxBytesReader(w, io.NopCloser(arriving), a.config.MaxBody)
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
+		return memory.readAll(limited, r.ContentLength, a.config.MaxBody)
 	case "gzip":
 		z, err := gzip.NewReader(limited)
 		if err != nil {
 			return nil, bodyError(err)
 		}
-		in = io.LimitReader(z, a.config.MaxBody+1)
+		return memory.readAll(z, 4*r.ContentLength, a.config.MaxBody)
 	default:
 		w.Header().Set("Accept-Encoding", "gzip")
 		return nil,
 			problem(http.StatusUnsupportedMediaType, "the only supported compression is gzip")
 	}
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		b.Grow(int(min(r.ContentLength, a.config.MaxBody)) + bytes.MinRead)
-	}
-	if _, err := b.ReadFrom(in); err != nil {
-		return nil, bodyError(err)
-	}
-	if int64(b.Len()) > a.config.MaxBody {
-		return nil, &http.MaxBytesError{Limit: a.config.MaxBody}
-	}
-	return b.Bytes(), nil
-}
-
-func bodyError(err error) error {
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return err
-	}
-	p := problem(http.StatusBadRequest, "the body could not be read to its end")
-	p.cause = err
-	return p
 }
 
 // append writes events to the log, but for those that it has already from this request, or from one

@@ -357,18 +357,24 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 		d.Log = slow{d.Log, began, hold}
 	})
 	large := "[" + marked("a", "s", "late") + strings.Repeat(" ", 1<<20-2000) + "]"
-	send := func() response {
-		return s.do(http.MethodPost, "/v1/schools/north/events", token(t, "north", "sis", "admin"),
-			large, "Content-Type", cloudevents.BatchType)
+	send := func(school string) response {
+		return s.do(http.MethodPost, "/v1/schools/"+school+"/events",
+			token(t, school, "sis", "admin"), large, "Content-Type", cloudevents.BatchType)
 	}
 	first := make(chan response, 1)
-	go func() { first <- send() }()
+	go func() { first <- send("north") }()
 	<-began
-	r := send()
-	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
-	require.NotEmpty(t, r.Header.Get("Retry-After"))
+	for school, status := range map[string]int{
+		"north": http.StatusTooManyRequests, "south": http.StatusServiceUnavailable,
+	} {
+		r := send(school)
+		require.Equal(t, status, r.StatusCode, school)
+		require.NotEmpty(t, r.Header.Get("Retry-After"))
+		r.problem(t)
+	}
 	close(hold)
 	require.Equal(t, http.StatusAccepted, (<-first).StatusCode)
+	require.Equal(t, http.StatusAccepted, send("south").StatusCode, "memory is given back")
 }
 
 // slow is a log that takes its time.

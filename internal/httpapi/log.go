@@ -140,17 +140,17 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 func (a *API) scan(ctx context.Context, p *page) error {
 	deadline := time.Now().Add(p.wait)
 	giveUp := time.Now().Add(max(p.wait, scanLimit))
+	atEnd := false
 	for {
 		wait := time.Duration(0)
-		if p.count == 0 {
+		if atEnd {
+			// A second at most per fetch, so that a client that has gone is noticed.
 			wait = min(time.Until(deadline), time.Second)
 		}
-		// A second at most per fetch, so that a client that has gone is noticed.
-		batch, err := a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes,
-			max(wait, time.Millisecond))
+		batch, err := a.fetch(ctx, p, max(wait, time.Millisecond), atEnd)
 		if err != nil {
 			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) ||
-				errors.Is(err, eventlog.ErrUnavailable) {
+				errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, errManyReads) {
 				return err
 			}
 			return unavailable(err, time.Second, "the log cannot be read at the moment")
@@ -169,12 +169,26 @@ func (a *API) scan(ctx context.Context, p *page) error {
 		}
 		// The batch may end in records that are not ours to see, such as markers of transactions.
 		p.next = max(p.next, batch.Next)
-		atEnd := p.next >= batch.HighWatermark
+		atEnd = p.next >= batch.HighWatermark
 		now := time.Now()
 		if now.After(giveUp) || atEnd && (p.count > 0 || !now.Before(deadline)) {
 			return nil
 		}
 	}
+}
+
+// fetch reads a part of the partition. A read that waits at the end of the log costs nothing, and
+// does not count as one of its school; the others take turns.
+func (a *API) fetch(
+	ctx context.Context, p *page, wait time.Duration, atEnd bool,
+) (eventlog.Batch, error) {
+	if !atEnd {
+		if err := a.scans.enter(ctx, p.school); err != nil {
+			return eventlog.Batch{}, err
+		}
+		defer a.scans.leave(p.school)
+	}
+	return a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes, wait)
 }
 
 func (p *page) full() bool { return p.count == p.limit || p.found.Len() >= pageBytes }

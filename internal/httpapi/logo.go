@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"net/http"
 	"reflect"
@@ -41,7 +40,7 @@ func (a *API) logoRoutes() {
 		}
 		return content
 	}
-	responses := a.problems("400", "401", "403", "404", "503")
+	responses := a.problems("400", "401", "403", "404", "429", "503")
 	responses["200"] = &huma.Response{Description: "The picture.", Content: picture("image/png")}
 	responses["304"] = &huma.Response{Description: "The caller's picture, named in " +
 		"If-None-Match, is current."}
@@ -51,7 +50,7 @@ func (a *API) logoRoutes() {
 		Responses: responses,
 	}, needMember, a.getLogo)
 
-	responses = a.problems("400", "401", "403", "413", "422", "503")
+	responses = a.problems("400", "401", "403", "408", "413", "422", "429", "503")
 	responses["200"] = &huma.Response{Description: "The logo is stored.",
 		Content: map[string]*huma.MediaType{
 			"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[StoredLogo](), true, "")},
@@ -70,7 +69,7 @@ func (a *API) logoRoutes() {
 		Responses: responses,
 	}, needAdmin, a.putLogo)
 
-	responses = a.problems("400", "401", "403", "503")
+	responses = a.problems("400", "401", "403", "429", "503")
 	responses["204"] = &huma.Response{Description: "The school has no logo."}
 	a.route(&huma.Operation{
 		OperationID: "delete-logo", Method: http.MethodDelete, Path: path,
@@ -105,12 +104,16 @@ func (a *API) getLogo(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) putLogo(w http.ResponseWriter, r *http.Request) error {
 	// The picture is decoded as a whole, so its size is limited before anything looks into it.
-	upload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, logo.MaxBytes))
+	memory, err := a.bodies.claim(r.PathValue("school"))
 	if err != nil {
-		if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
-			return tooLarge
-		}
-		return problem(http.StatusBadRequest, "the body could not be read")
+		return err
+	}
+	defer memory.release()
+	arriving := &paced{Reader: r.Body, conn: http.NewResponseController(w), began: time.Now()}
+	upload, err := memory.readAll(arriving, r.ContentLength, logo.MaxBytes)
+	arriving.end(err)
+	if err != nil {
+		return err
 	}
 	hash, err := a.deps.Logos.Put(r.Context(), r.PathValue("school"),
 		requestOf(r.Context()).bearer.Subject, upload)

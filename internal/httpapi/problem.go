@@ -72,6 +72,12 @@ func unavailable(cause error, retryAfter time.Duration, format string, args ...a
 	return p
 }
 
+func tooMany(retryAfter time.Duration, detail string) *Problem {
+	p := problem(http.StatusTooManyRequests, "%s", detail)
+	p.retryAfter = retryAfter
+	return p
+}
+
 // problemOf translates an error into a response. An error that is not listed is a fault of ours, so
 // 500.
 func problemOf(err error) *Problem {

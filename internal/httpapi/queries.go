@@ -84,7 +84,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 			Description: "The ETag of a response that the caller has. While it is current, the " +
 				"response is 304 without a body.",
 		}},
-		Errors: []int{400, 401, 403, 404, 422, 503},
+		Errors: []int{400, 401, 403, 404, 422, 429, 503},
 	}, need
 }
 

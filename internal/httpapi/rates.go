@@ -7,7 +7,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rates limits how many events each token may send, with a token bucket each.
+// rates limits how many events a token may send, or requests a school, with a token bucket each.
 type rates struct {
 	limit rate.Limit
 	burst int

@@ -34,8 +34,8 @@ func handle[In, Out any](
 ) {
 	a.needs[op.Method+" "+op.Path] = need
 	op.Parameters = append([]*huma.Param{schoolParam()}, op.Parameters...)
-	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), noStore}
-	op.Errors = append([]int{400, 401, 403, 503}, op.Errors...)
+	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), noStore, a.form}
+	op.Errors = append([]int{400, 401, 403, 429, 503}, op.Errors...)
 	register(a, op, do)
 }
 
@@ -68,6 +68,26 @@ func register[In, Out any](
 
 // maxForm is the largest body in bytes of a request that people write by hand.
 const maxForm = 256 << 10
+
+// form claims memory for a body that huma reads. Forms are small and have five seconds to arrive, so
+// all of one is claimed at once.
+func (a *API) form(hc huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(hc)
+	if r.ContentLength == 0 {
+		next(hc)
+		return
+	}
+	memory, err := a.bodies.claim(r.PathValue("school"))
+	if err == nil {
+		defer memory.release()
+		err = memory.upTo(maxForm)
+	}
+	if err != nil {
+		problemOf(err).write(w, r)
+		return
+	}
+	next(hc)
+}
 
 // noStore keeps personal data out of caches between us and the browser, and out of the browser's.
 func noStore(hc huma.Context, next func(huma.Context)) {

@@ -30,7 +30,7 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 		Help: "Bytes of records waiting to be written to the log.",
 	}, queueBytes)
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15)
-	return &metrics{
+	m := &metrics{
 		produceSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "schoolbell_log_produce_seconds", Buckets: seconds,
 			Help: "Time from sending a batch to the log to its acknowledgement.",
@@ -68,6 +68,11 @@ func newMetrics(reg prometheus.Registerer, queueBytes func() float64) *metrics {
 			Help: "Partitions assigned to this process, over all groups.",
 		}),
 	}
+	// so that the first error of a kind is an increase
+	for _, reason := range []string{"too_large", "overloaded", "too_few_replicas", "unavailable", "other"} {
+		m.appendErrors.WithLabelValues(reason)
+	}
+	return m
 }
 
 func (m *metrics) appended(err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
@@ -108,7 +109,27 @@ func (s *ProjectionStore) Commit(
 		}
 	}
 	s.park(p, claim.Partition, &c.Parking)
+	if len(c.Unusable) > 0 {
+		return p.runWithLetters(c.Unusable)
+	}
 	return classify(p.run(nil))
+}
+
+// runWithLetters sends everything, and dead letters with it, as one transaction.
+func (p *pipeline) runWithLetters(unusable []projections.UnusableRecord) error {
+	letters := make([]deadletter.Letter, len(unusable))
+	for i := range unusable {
+		u := &unusable[i]
+		letters[i] = deadletter.Of(deadletter.Log, "", &u.Record, u.Reason)
+		letters[i].Last = u.Last
+	}
+	return pgx.BeginFunc(p.ctx, p.conn, func(tx pgx.Tx) error {
+		if err := classify(p.run(nil)); err != nil {
+			return err
+		}
+		_, err := deadletter.Write(p.ctx, tx, letters...)
+		return err
+	})
 }
 
 // write sends the rows of a table. Inserting a row that is certainly new costs the server about

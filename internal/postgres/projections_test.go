@@ -1,11 +1,17 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
@@ -49,4 +55,46 @@ func exec(t *testing.T, url, sql string) {
 	_, err = owner.Exec(t.Context(), sql)
 	require.NoError(t, err)
 	require.NoError(t, owner.Close(t.Context()))
+}
+
+// A record is passed over and reported, or neither.
+func TestP9_UnusableRecordsAreDeadLettersOfTheirCommit(t *testing.T) {
+	t.Parallel()
+	store := openStore(t, storetest.Set(false))
+	owner, err := pgx.Connect(t.Context(), store.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, owner.Close(context.Background())) })
+	claim, err := store.Claim(t.Context(), 1, "topic")
+	require.NoError(t, err)
+	commit := &projections.Commit{From: 0, To: 9, Unusable: []projections.UnusableRecord{
+		{Record: eventlog.Record{
+			Position: domain.Position{Partition: 1, Offset: 3},
+			Key:      []byte("sch\x00ool\xff"), Value: []byte("\x00hello"),
+		}, Last: 3, Reason: errors.New("no event")},
+		{Record: eventlog.Record{Position: domain.Position{Partition: 1, Offset: 5}}, Last: 8,
+			Reason: errors.New("inflates")},
+	}}
+	zombie := claim
+	claim, err = store.Claim(t.Context(), 1, "topic")
+	require.NoError(t, err)
+	require.ErrorIs(t, store.Commit(t.Context(), zombie, commit), projections.ErrFenced)
+	letters, err := deadletter.List(t.Context(), owner, deadletter.Filter{})
+	require.NoError(t, err)
+	require.Empty(t, letters)
+
+	require.NoError(t, store.Commit(t.Context(), claim, commit))
+	letters, err = deadletter.List(t.Context(), owner, deadletter.Filter{Kind: deadletter.Log})
+	require.NoError(t, err)
+	require.Len(t, letters, 2)
+	slices.SortFunc(letters, func(a, b deadletter.Letter) int {
+		return int(a.Position.Offset - b.Position.Offset)
+	})
+	require.Equal(t, "sch\uFFFDool\uFFFD", letters[0].School)
+	require.Equal(t, "no event", letters[0].Reason())
+	require.Equal(t, []byte("\x00hello"), letters[0].Record.Value)
+	require.Equal(t, domain.Position{Partition: 1, Offset: 5}, letters[1].Position)
+	require.EqualValues(t, 8, letters[1].Last)
+	claim, err = store.Claim(t.Context(), 1, "topic")
+	require.NoError(t, err)
+	require.EqualValues(t, 9, claim.Next)
 }

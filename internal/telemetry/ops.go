@@ -19,7 +19,7 @@ type Check struct {
 	// Optional dependencies are reported, but their failure does not take the process out of
 	// service.
 	Optional bool
-	// Ask returns what is wrong. It is given a second.
+	// Probe returns what is wrong. It is given a second.
 	Probe func(ctx context.Context) error
 }
 

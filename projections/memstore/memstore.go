@@ -35,6 +35,8 @@ type partition struct {
 	claim   projections.Claim
 	parked  map[projections.SubjectKey]projections.ParkedSubject
 	events  map[int64]projections.ParkedEvent
+	// the records that were passed over, by their offset
+	unusable map[int64]projections.UnusableRecord
 }
 
 type row struct {
@@ -66,6 +68,8 @@ func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.C
 			topicID: topicID, claim: projections.Claim{Partition: n},
 			parked: map[projections.SubjectKey]projections.ParkedSubject{},
 			events: map[int64]projections.ParkedEvent{},
+
+			unusable: map[int64]projections.UnusableRecord{},
 		}
 		s.partitions[n] = p
 	}
@@ -133,6 +137,9 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 	}
 	p.claim.Next = c.To
 	p.park(&c.Parking)
+	for _, u := range c.Unusable {
+		p.unusable[u.Record.Position.Offset] = u
+	}
 	return nil
 }
 
@@ -258,6 +265,16 @@ func (s *Store) Position(n int32) int64 {
 		return p.claim.Next
 	}
 	return 0
+}
+
+// Unusable returns the offsets of the records of a partition that were passed over, in order.
+func (s *Store) Unusable(n int32) []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[n]; p != nil {
+		return slices.Sorted(maps.Keys(p.unusable))
+	}
+	return nil
 }
 
 // Dump returns the content of all tables.

@@ -10,7 +10,7 @@ import (
 )
 
 // Slot is the right of a goroutine to run while others wait for it. Its holder releases it before
-// it waits itself; nil stands for a goroutine that nobody waits for.
+// it waits itself; nil stands for a goroutine that none waits for.
 type Slot interface{ Release() }
 
 // Release releases a slot, unless it is nil.

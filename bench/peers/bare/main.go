@@ -1,4 +1,4 @@
-// Command bare does nothing but write: it speaks as much of the Centrifuge protocol as the benchmark needs to hear, and
+// Command bare does nothing but write: it speaks as much of the Centrifuge protocol as the benchmark needs, and
 // makes one write(2) for each delivery, in as many goroutines as it has cores.
 package main
 
@@ -18,8 +18,8 @@ import (
 	"github.com/schoolbell/schoolbell/bench/peers"
 )
 
-// lane is one goroutine that writes, and the rooms that it writes to.
-type lane struct {
+// writer is one goroutine that writes, and the rooms that it writes to.
+type writer struct {
 	mu     sync.RWMutex
 	rooms  map[string][]net.Conn
 	events chan delivery
@@ -30,17 +30,19 @@ type delivery struct {
 	message []byte
 }
 
-var lanes = make([]lane, runtime.GOMAXPROCS(0))
+var writers = make([]writer, runtime.GOMAXPROCS(0))
 
-// laneOf is always the same for a room, so that its events keep their order.
-func laneOf(room string) *lane { return &lanes[crc32.ChecksumIEEE([]byte(room))%uint32(len(lanes))] }
+// writerOf is always the same for a room, so that its events keep their order.
+func writerOf(room string) *writer {
+	return &writers[crc32.ChecksumIEEE([]byte(room))%uint32(len(writers))]
+}
 
 var channel = regexp.MustCompile(`"channel":"([^"]+)"`)
 
 func main() {
-	for i := range lanes {
-		lanes[i].rooms, lanes[i].events = map[string][]net.Conn{}, make(chan delivery, 1000)
-		go lanes[i].run()
+	for i := range writers {
+		writers[i].rooms, writers[i].events = map[string][]net.Conn{}, make(chan delivery, 1000)
+		go writers[i].run()
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/connection/websocket", func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +71,7 @@ func listen(conn net.Conn) {
 			return
 		}
 		if m := channel.FindSubmatch(message); m != nil {
-			l := laneOf(string(m[1]))
+			l := writerOf(string(m[1]))
 			l.mu.Lock()
 			l.rooms[string(m[1])] = append(l.rooms[string(m[1])], conn)
 			l.mu.Unlock()
@@ -79,10 +81,10 @@ func listen(conn net.Conn) {
 }
 
 func publish(room string, event []byte) {
-	laneOf(room).events <- delivery{room, frame(fmt.Appendf(nil, `{"push":{"channel":%q,"pub":{"data":%s}}}`, room, event))}
+	writerOf(room).events <- delivery{room, frame(fmt.Appendf(nil, `{"push":{"channel":%q,"pub":{"data":%s}}}`, room, event))}
 }
 
-func (l *lane) run() {
+func (l *writer) run() {
 	for d := range l.events {
 		l.mu.RLock()
 		for _, c := range l.rooms[d.room] {

@@ -17,7 +17,7 @@ const (
 // Color is red, green and blue, from 0 to 255.
 type Color struct{ R, G, B uint8 }
 
-// Align tells which side of a text is at the given position.
+// Align says which side of a text is at the given position.
 type Align int
 
 // The sides, in the direction of the document.

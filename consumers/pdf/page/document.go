@@ -85,7 +85,7 @@ func (d *Document) add(format string, args ...any) int {
 	return number
 }
 
-// stream adds an object with compressed data. The attributes are those besides length and filter.
+// stream adds an object with compressed data. The attributes are those other than length and filter.
 func (d *Document) stream(attributes string, data []byte) int {
 	packed := d.packer.deflate(data)
 	return d.add("<<%s/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream", attributes,

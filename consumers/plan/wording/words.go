@@ -11,7 +11,7 @@ import (
 )
 
 // Words are the fixed words of one language: the labels of documents and the pages that explain why
-// a link does not work. They stand beside the messages, in the block "words" of the language's
+// a link does not work. They stand next to the messages, in the block "words" of the language's
 // file, one "key: text" on each line, so that a translator edits a single file.
 type Words struct {
 	Language    language.Tag

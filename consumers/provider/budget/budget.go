@@ -21,7 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 )
 
-// SMSProvider is a provider that can tell in advance what a delivery costs.
+// SMSProvider is a provider that knows in advance what a delivery costs.
 type SMSProvider interface {
 	consumers.Provider
 	// Count returns the number of messages that a delivery will be charged as.

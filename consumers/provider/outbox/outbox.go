@@ -1,5 +1,5 @@
 // Package outbox stores deliveries for inspection while a school is being set up and in
-// development: they reach nobody. It stands in for any channel.
+// development: they are sent to no one. It stands in for any channel.
 //
 // [Provider] renders a message as the channel would and stores it; [Latest] and [Count] show what
 // is there. The first change: how a channel's message looks is in write.

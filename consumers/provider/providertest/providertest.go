@@ -26,7 +26,7 @@ type Attempt struct {
 }
 
 // ErrorClasses sends a delivery to a service with each fault. The provider sends one request,
-// whatever happens; its error tells whether the message may have gone out, and does not contain the
+// whatever happens; its error says whether the message may have gone out, and does not contain the
 // recipient's address.
 func ErrorClasses(t *testing.T, address string, outcomes []Outcome,
 	send func(*testing.T, faulty.Fault) Attempt) {

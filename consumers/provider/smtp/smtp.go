@@ -1,9 +1,9 @@
 // Package smtp sends e-mail by SMTP submission.
 //
 // A server that has confirmed the end of a message has accepted it; one that has refused has not.
-// When the connection ends between the last line and the response nobody knows, and mail servers
-// cannot be queried. The message id is made from the delivery's id: many mailboxes show a message
-// that arrives twice only once, but that is no guarantee.
+// When the connection ends between the last line and the response, the outcome is unknown, and mail
+// servers cannot be queried. The message id is made from the delivery's id: many mailboxes show a
+// message that arrives twice only once, but that is no guarantee.
 //
 // [Provider.Send] composes a message, takes a connection from the idle ones or dials, sends, and
 // classifies what came back. The first change: what a mail looks like is in compose and htmlPage.
@@ -62,13 +62,13 @@ type Config struct {
 // Validate reports all faults at once.
 func (c Config) Validate() error {
 	_, from := mail.ParseAddress(c.From)
-	known := slices.Contains([]Security{"", StartTLS, TLS, Plain}, c.Security)
+	valid := slices.Contains([]Security{"", StartTLS, TLS, Plain}, c.Security)
 	return errors.Join(
 		provider.Fault(c.Host == "", "mail server: a host is required"),
 		provider.Fault(c.Port < 0 || c.Port > 65535, "mail server: %d is not a port", c.Port),
 		provider.Fault(c.Security == Plain && c.Username != "",
 			"mail server: a password needs a protected connection"),
-		provider.Fault(!known, "mail security %q is not starttls, tls or plain", c.Security),
+		provider.Fault(!valid, "mail security %q is not starttls, tls or plain", c.Security),
 		provider.Fault(from != nil, "mail sender: want an address, for example school@example.org"),
 		provider.Fault(c.Connections < 0 || c.Timeout < 0 || c.Rate < 0,
 			"mail connections, timeout and rate must not be negative"),
@@ -138,8 +138,8 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	return consumers.Receipt{}, classify(err)
 }
 
-// classify tells what is known after an error. The server's text may contain the recipient's
-// address, so only its codes are kept.
+// classify says what an error means for the message. The server's text may contain the recipient's
+// address, so only its codes are stored.
 func classify(err error) *consumers.SendError {
 	var e *gomail.SendError
 	if !errors.As(err, &e) {

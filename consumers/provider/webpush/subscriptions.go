@@ -72,7 +72,7 @@ func (s Subscription) validate() error {
 	return f.Err()
 }
 
-// endpointProblem tells why an address cannot be that of a push service, as far as that can be seen
+// endpointProblem says why an address cannot be that of a push service, as far as that can be seen
 // without resolving its name: what the name leads to is checked when connecting.
 func endpointProblem(endpoint string) string {
 	u, err := url.Parse(endpoint)

@@ -72,7 +72,7 @@ func decodes(t *testing.T, f domain.Fact, data any) bool {
 		eventlog.Record{Key: []byte("n"), Value: value, Headers: []eventlog.Header{
 			{Key: "ce_specversion", Value: []byte("1.0")},
 			{Key: "ce_id", Value: []byte("e")},
-			{Key: "ce_source", Value: []byte("/s")},
+			{Key: "ce_source", Value: []byte("/schoolbell")}, // may write reserved facts
 			{Key: "ce_type", Value: []byte(f.Type)},
 			{Key: "ce_time", Value: []byte("2026-09-01T00:00:00Z")},
 		}},

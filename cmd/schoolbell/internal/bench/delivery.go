@@ -94,7 +94,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	}
 	for end := time.Now().Add(5 * time.Second); missing(); {
 		if time.Now().After(end) {
-			return nil, errors.New("not all clients have heard all events")
+			return nil, errors.New("not all clients have received all events")
 		}
 		<-time.After(time.Millisecond)
 	}
@@ -122,7 +122,7 @@ func (b *Delivery) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-// centrifugeWith is how an operator of the platform hears a school.
+// centrifugeWith is how an operator of the platform receives a school's events.
 func centrifugeWith(token, school string) FanoutProtocol {
 	p := CentrifugeProtocol
 	p.Join = func(room string) []string {

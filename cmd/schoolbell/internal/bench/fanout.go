@@ -158,7 +158,7 @@ type fanout struct {
 	took []time.Duration
 }
 
-// post tells the server something.
+// post sends the server a command.
 func (f *fanout) post(ctx context.Context, what string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.address+what, nil)
 	if err != nil {
@@ -182,7 +182,7 @@ func (f *fanout) receive(deliveries int, published, now time.Time) {
 	}
 }
 
-// flood keeps a number of deliveries under way for a while, and adds what it sees.
+// flood keeps a number of deliveries in flight for a while, and adds what it sees.
 func (f *fanout) flood(ctx context.Context, deliveries int, r *Result) error {
 	inFlight := max(1, deliveries/f.members) // events
 	f.delivered.Store(0)

@@ -21,8 +21,8 @@ type FanoutProtocol struct {
 	Greets bool                       // the server speaks first
 	Join   func(room string) []string // what the client sends, each after a response
 	Mark   []byte                     // is in every delivery once
-	Ping   string                     // what the server asks for a sign of life with
-	Pong   string                     // and the answer
+	Ping   string                     // what the server sends to check the connection
+	Pong   string                     // and the response
 }
 
 // Protocols of the servers.
@@ -73,7 +73,7 @@ func connect(
 	return swarm, nil
 }
 
-// join opens one connection in a room, and returns what it has already heard there.
+// join opens one connection in a room, and returns what it has already received there.
 func (p *FanoutProtocol) join(
 	ctx context.Context, from net.Addr, address, room string,
 ) (net.Conn, []byte, error) {

@@ -8,5 +8,5 @@
 //
 // To add a setting, add a field to the group it belongs to and use it in that group's method;
 // `schoolbell serve --help`, `schoolbell config` and a test that wants it in docs/OPERATIONS.md
-// follow from that. What nobody can choose well from outside is a constant, not a setting.
+// follow from that. What cannot be chosen well from outside is a constant, not a setting.
 package config

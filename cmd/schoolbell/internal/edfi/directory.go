@@ -388,6 +388,6 @@ func parseTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// noon is the time of events of which only the day is known: it falls on the same date nearly
+// noon is the time of events of which the files give only the day: it falls on the same date nearly
 // everywhere.
 func noon(day domain.Date) time.Time { return day.Time().Add(12 * time.Hour) }

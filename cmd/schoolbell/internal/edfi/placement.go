@@ -38,7 +38,7 @@ func (e Evidence) explain() string {
 	}
 }
 
-// pupil is what the files tell about the school of a student.
+// pupil is what the files contain about the school of a student.
 type pupil struct {
 	birthYear int
 	grade     string // as enrolled or assessed
@@ -61,7 +61,7 @@ func (p *pupil) addEvidence(school string, by Evidence) {
 	}
 }
 
-// classID is the class of a student: the section where it is known, else the grade, else
+// classID is the class of a student: the section where there is one, else the grade, else
 // "unassigned".
 func (p *pupil) classID() string {
 	switch {

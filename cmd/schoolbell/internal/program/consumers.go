@@ -2,6 +2,8 @@ package program
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/facts"
@@ -15,6 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
 // ConsumersGroup is the group by which processes share the log's partitions for planning, and the
@@ -92,6 +95,18 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	if err != nil {
 		return err
 	}
+	// Optional: the other partitions are planned, and what is sent does not go through this process's
+	// public side.
+	p.health.Add(telemetry.Check{Name: "consumers", Optional: true, Probe: func(context.Context) error {
+		var faults []error
+		for _, s := range events.Status() {
+			if s.State == router.Failing {
+				faults = append(faults, fmt.Errorf("partition %d is failing, %d events behind: %s",
+					s.Partition, s.Lag, s.Reason))
+			}
+		}
+		return errors.Join(faults...)
+	}})
 	p.task(events.Run)
 	p.task(deliveries.Run)
 	return nil

@@ -40,7 +40,8 @@ type program struct {
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
 	tables   *postgres.Pool  // nil without the role api
-	letters  *ingest.Letters // nil without inboxes
+	workers  *workerWatch    // nil without a role that uses PostgreSQL
+	letters  *ingest.Letters // nil without the roles ingest and api
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
@@ -129,6 +130,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	p.onClose(p.events.Close)
 	if p.topic, err = p.events.Topic(ctx); err != nil {
 		return fmt.Errorf("describe the log: %w", err)
+	}
+	if err := postgres.CheckLog(ctx, p.servers.DatabaseURL, p.topic); err != nil {
+		return err
 	}
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,

@@ -139,5 +139,6 @@ func (p *program) openPool(
 	}
 	p.onClose(func() error { pool.Close(); return nil })
 	p.health.Add(telemetry.Check{Name: name, Probe: pool.Ping})
+	p.watchWorkers(pool)
 	return pool, nil
 }

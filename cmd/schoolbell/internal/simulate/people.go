@@ -18,7 +18,7 @@ type country struct {
 	cultures []int
 }
 
-// countries use the telephone numbers that are set aside for fiction, where there are any. In
+// countries use the telephone numbers that are reserved for fiction, where there are any. In
 // methods and cultures, what is more frequent is listed more often.
 var countries = []country{
 	{
@@ -91,7 +91,7 @@ func (c *country) number(r *rand.Rand) string {
 	return string(b)
 }
 
-// email is an address at a domain that is set aside for examples.
+// email is an address at a domain that is reserved for examples.
 func email(id string) string { return id + "@example.org" }
 
 // numbered writes a number behind a prefix, with leading zeros.
