@@ -86,6 +86,20 @@ type Topic struct {
 	Partitions int32
 }
 
+// PartitionsError: a topic has another number of partitions than when it was first used.
+type PartitionsError struct {
+	Topic Topic // as it is now
+	Used  int32 // how many partitions it had
+}
+
+func (e *PartitionsError) Error() string {
+	return fmt.Sprintf("topic %s has %d partitions, and the events of this installation were "+
+		"written to %d: in which one a school's events are depends on the number, so nothing is "+
+		"read or written with another one. Leave the settings and the database as they are, stop "+
+		"whatever writes to the topic, and restore the topic with its %d partitions",
+		e.Topic.Name, e.Topic.Partitions, e.Used, e.Used)
+}
+
 // Inspector describes the log itself.
 type Inspector interface {
 	Topic(ctx context.Context) (Topic, error)

@@ -72,6 +72,16 @@ func (r *Reader) Bounds(ctx context.Context, partition int32) (start, end int64,
 	return start, end, err
 }
 
+// CheckTopic fails with a [*PartitionsError] when the topic has another number of partitions than
+// the reader has found first. With another one it would take a school's events for misplaced ones.
+func (r *Reader) CheckTopic(topic Topic) error {
+	r.partitions.CompareAndSwap(0, topic.Partitions)
+	if used := r.partitions.Load(); used != topic.Partitions {
+		return &PartitionsError{Topic: topic, Used: used}
+	}
+	return nil
+}
+
 // Stretch is what [Cursor.Next] returns: a part of a partition without gaps.
 type Stretch struct {
 	Entries       []Entry // in order; to be used in place, as an Entry must not be copied

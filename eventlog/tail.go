@@ -158,7 +158,9 @@ func (t *tail) start(ctx context.Context, c *Cursor) error {
 	if err != nil {
 		return err
 	}
-	t.reader.partitions.Store(topic.Partitions)
+	if err := t.reader.CheckTopic(topic); err != nil {
+		return err
+	}
 	low, high, err := t.reader.cfg.Source.Bounds(ctx, t.partition)
 	if err != nil {
 		return err

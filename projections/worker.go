@@ -106,6 +106,7 @@ func (w *worker) afterFailure(
 ) time.Duration {
 	var topic *TopicError
 	var position *PositionError
+	var partitions *eventlog.PartitionsError
 	switch {
 	case errors.Is(err, ErrRebuilt):
 		w.logger.InfoContext(ctx, "continuing with rebuilt tables")
@@ -115,7 +116,7 @@ func (w *worker) afterFailure(
 		w.logger.WarnContext(ctx, "another process has taken the partition over")
 		w.setState(Failing, err)
 		return fencedRetry
-	case errors.As(err, &topic), errors.As(err, &position):
+	case errors.As(err, &topic), errors.As(err, &position), errors.As(err, &partitions):
 		w.logger.ErrorContext(ctx, "refusing to continue", "error", err)
 		w.setState(Refused, err)
 		return refusedRetry
@@ -135,6 +136,9 @@ func (w *worker) open(ctx context.Context) (Claim, error) {
 	n := w.assignment.Partition
 	topic, err := cfg.Log.Topic(ctx)
 	if err != nil {
+		return Claim{}, err
+	}
+	if err := cfg.Reader.CheckTopic(topic); err != nil {
 		return Claim{}, err
 	}
 	claim, err := cfg.Store.Claim(ctx, n, topic.ID)

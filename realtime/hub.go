@@ -82,7 +82,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	return h.end(g.Wait())
 }
 
-// end closes the sessions that are still open when the hub stops.
+// end closes the sessions that are still open when the hub stops. It then waits for the scheduler,
+// whose goroutines write the close messages.
 func (h *Hub) end(err error) error {
 	h.draining.Store(true)
 	for _, s := range h.allSessions() {
@@ -95,6 +96,7 @@ func (h *Hub) end(err error) error {
 	return err
 }
 
+// findTopic waits for the log: a node may be started before Kafka can be reached.
 func (h *Hub) findTopic(ctx context.Context) (eventlog.Topic, error) {
 	for {
 		topic, err := h.cfg.Log.Topic(ctx)
@@ -147,7 +149,8 @@ func (h *Hub) allSessions() []*Session {
 	return all
 }
 
-// eachSchool calls look for all schools, with the school's lock held for reading.
+// eachSchool calls look for all schools, with the school's lock held for reading. Before the topic
+// is known there are none; the partitions must not be read until then.
 func (h *Hub) eachSchool(look func(sc *school)) {
 	select {
 	case <-h.started:
@@ -178,8 +181,6 @@ func (h *Hub) school(name string) *school {
 	return p.schools[name]
 }
 
-func (h *Hub) revoked(
-	identity Identity,
-) bool {
+func (h *Hub) revoked(identity Identity) bool {
 	return h.cfg.Revoked != nil && h.cfg.Revoked(identity)
 }

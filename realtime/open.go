@@ -18,6 +18,7 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 		opts.School = identity.School
 	}
 	switch {
+	// operators belong to every school, and have to name one
 	case identity.Subject == "" || opts.School == "" || opts.School == everySchool,
 		identity.School != opts.School && identity.School != everySchool:
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
@@ -74,11 +75,13 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 			rooms = append(rooms, r)
 		}
 	}
+	// Rights are looked up before the school is locked: the directory may have to be queried.
 	as := make([]domain.Audiences, len(rooms))
 	var left []Delivery
 	for i, room := range rooms {
 		var err error
 		as[i], err = s.hub.audiences(ctx, s, room)
+		// A right that went while the client was away ends its room, and not the session.
 		if errors.Is(err, ErrDenied) && s.opts.Resuming {
 			left = append(left, Delivery{Kind: KindLeft, Room: room})
 		} else if err != nil {
@@ -108,7 +111,8 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 	return nil
 }
 
-// admitSession registers a session, within the limits.
+// admitSession registers a session, within the limits. It counts first and compares then, so that
+// two sessions at once cannot both take the last slot.
 func (h *Hub) admitSession(p *partition, s *Session) error {
 	if h.sessions.Add(1) > int64(h.cfg.MaxSessions) {
 		h.sessions.Add(-1)

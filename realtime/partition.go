@@ -72,7 +72,7 @@ func (p *partition) recoverable(ctx context.Context, pos domain.Position) (int64
 }
 
 // run fills the rings from the recent log, and then follows its end. When retention overtakes it
-// before it has come to where the log ended, nobody has been served yet: it begins again.
+// before it has come to where the log ended, no client has been served yet: it begins again.
 func (p *partition) run(ctx context.Context) error {
 	for {
 		err := p.follow(ctx)

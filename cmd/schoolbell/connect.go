@@ -134,12 +134,24 @@ func redisOf(given config.Redis, data string) (_ config.Redis, logID string, err
 	return given, at.TopicID, err
 }
 
-// openLog opens the existing log of a command, which is never created by it.
-func openLog(ctx context.Context, c config.Kafka) (*kafka.Log, error) {
+// openLog opens the existing log of a command, which is never created by it, and makes sure that it
+// has as many partitions as the database was made with.
+func openLog(ctx context.Context, c config.Kafka, database string) (*kafka.Log, error) {
 	cfg, err := c.Config(c.Brokers)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	cfg.Partitions = 0 // the topic must exist
-	return kafka.Open(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+	log, err := kafka.Open(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := log.Topic(ctx)
+	if err == nil {
+		err = postgres.CheckLog(ctx, database, topic)
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return log, nil
 }

@@ -50,7 +50,11 @@ func (c *jobsVerifyCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	log, err := openLog(ctx, servers)
+	database, err := c.url()
+	if err != nil {
+		return err
+	}
+	log, err := openLog(ctx, servers, database)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	if err != nil {
 		return err
 	}
-	log, err := openLog(ctx, servers)
+	log, err := openLog(ctx, servers, database)
 	if err != nil {
 		return err
 	}
@@ -67,12 +67,12 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	}
 	if cache != nil {
 		defer cache.Close()
-		announcer := realtime.NewNotifier(
+		dashboards := realtime.NewNotifier(
 			redis.NewBus(cache), nil, 0, slog.New(slog.DiscardHandler),
 		)
 		shadow.Notifiers = []projections.Notifier{
 			redis.NewNotifier(cache, set),
-			program.NewDashboardNotifier(announcer, set),
+			program.NewDashboardNotifier(dashboards, set),
 		}
 	}
 	bar := newRebuildBar(io.err)

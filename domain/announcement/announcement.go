@@ -1,4 +1,9 @@
 // Package announcement holds the facts about notices that a school posts.
+//
+// A notice reaches the rooms of its audience live, and its recipients by the channels that it
+// names: the audience is resolved against the directory when it is planned, and not here, because
+// a class is whoever is in it then. The first change: another channel is a constant, and a provider
+// in consumers.
 package announcement
 
 import (

@@ -1,4 +1,8 @@
 // Package assessment holds the facts about examinations and marks.
+//
+// Scores and remarks arrive over weeks and are seen by teachers; the family sees them from
+// [ResultsPublished] on. So what they show is decided twice: live by SeenBy here, and in queries by
+// what has been published. A change of one needs the other (projections/performance).
 package assessment
 
 import "github.com/schoolbell/schoolbell/domain"

@@ -1,4 +1,9 @@
 // Package delivery holds the outcomes of messages. Schoolbell writes them itself.
+//
+// The ledger decides on an outcome and puts it into its outbox in the same transaction, from which
+// it is appended to the log; projections/deliveries folds it again. Other systems may report what
+// they sent in the same way. An outcome names its recipient by id and holds no address or text, as
+// the log is never erased.
 package delivery
 
 import "github.com/schoolbell/schoolbell/domain"

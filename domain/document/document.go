@@ -1,4 +1,5 @@
-// Package document holds the facts about documents that Schoolbell has made.
+// Package document holds the facts about documents that Schoolbell has made. An event has the hash
+// of the bytes and not the bytes: those are in the document store, under that hash.
 package document
 
 import "github.com/schoolbell/schoolbell/domain"

@@ -1,4 +1,8 @@
 // Package guardian holds the facts about the guardians of students.
+//
+// A link is more than data: from it follow the rights of a guardian to read about a student, to be
+// in the student's room, and to be sent messages. Live connections look their rights up again when
+// one arrives: another event that changes a link needs a case there too (realtime/rights.go).
 package guardian
 
 import "github.com/schoolbell/schoolbell/domain"

@@ -1,4 +1,5 @@
-// Package staff holds the facts about the people who work at a school.
+// Package staff holds the facts about the people who work at a school. From the classes of an
+// assignment follow the rooms and the students that a teacher may see.
 package staff
 
 import "github.com/schoolbell/schoolbell/domain"

@@ -1,5 +1,6 @@
 // Package student holds the facts of a student's life at a school: enrolled, moved between classes,
-// withdrawn.
+// withdrawn. They say which class a student is in and from when on; marks and scores name the class
+// themselves, as it was, so that a move does not change what was counted before.
 package student
 
 import "github.com/schoolbell/schoolbell/domain"

@@ -148,6 +148,22 @@ func TestPositionsArePolledOnlyWhileAReaderWaits(t *testing.T) {
 	require.NoError(t, all.Wait())
 }
 
+func TestP8_ATopicHasAsManyPartitionsAsEver(t *testing.T) {
+	t.Parallel()
+	pool := open(t, postgres.Projector)
+	topic := eventlog.Topic{Name: "events", ID: "topic-1", Partitions: 4}
+	require.NoError(t, checkpoint.CheckLog(t.Context(), pool, topic))
+	require.NoError(t, checkpoint.CheckLog(t.Context(), pool, topic))
+	grown := topic
+	grown.Partitions = 5
+	for range 2 { // it is not got used to
+		var refused *eventlog.PartitionsError
+		require.ErrorAs(t, checkpoint.CheckLog(t.Context(), pool, grown), &refused)
+		require.EqualValues(t, 4, refused.Used)
+	}
+	require.NoError(t, checkpoint.CheckLog(t.Context(), pool, topic))
+}
+
 // Workers write to their checkpoints even when they are idle, so one that is silent is gone.
 func TestPartitionsWithoutAWorkerAreFound(t *testing.T) {
 	t.Parallel()

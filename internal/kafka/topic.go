@@ -168,7 +168,8 @@ func (l *Log) unfit(m *metadata, settings map[string]string) (faults []topicFaul
 	}
 	if n := int32(len(m.leaders)); l.config.Partitions != 0 && n != l.config.Partitions {
 		fault("partitions",
-			"the topic has %d partitions and the configuration has %d: their number is fixed, as it decides where a school's events are, so change the configuration",
+			"the topic has %d partitions and the configuration has %d: in which one a school's events are depends on the number, so it must stay what it was when the topic was created. "+
+				"If partitions were added since, leave the configuration as it is and restore the topic",
 			n, l.config.Partitions,
 		)
 	}

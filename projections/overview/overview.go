@@ -1,5 +1,9 @@
 // Package overview is the first query of a dashboard, from all read models at once: how is the
-// school doing? It has no tables; each read model exports the function that reads its part.
+// school doing? It has no tables; each read model exports the function that reads its part, in the
+// transaction of the query, so that all parts show one point of the log.
+//
+// The first change: another number is a field of [Overview], its read model in Reads, without which
+// cached results would not notice its changes, and a call in run.
 package overview
 
 import (

@@ -1,5 +1,8 @@
 // Package profile is the query for one student, which joins several read models. It has no tables;
-// each read model exports the function that reads its part.
+// each read model exports the function that reads its part, in the transaction of the query.
+//
+// What a caller may not see is left out here, by role: the first change for another part is a field
+// of [Profile], its read model in Reads, and the roles that see it.
 package profile
 
 import (

@@ -70,7 +70,7 @@ func (c *conn) dispatch(ctx context.Context, cmd *command, r *reply) (err error)
 }
 
 func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult, error) {
-	identity := c.identity
+	identity := c.identity // of the request's header, which browsers cannot set on a WebSocket
 	if req.Token != "" {
 		var err error
 		if identity, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err,
@@ -129,6 +129,8 @@ func ttl(identity realtime.Identity) (expires bool, seconds uint32) {
 	return true, uint32(max(1, (left - min(left/2, 10*time.Second)).Seconds()))
 }
 
+// epoch is bound to the user, the school and the log: an offset that was received elsewhere means
+// another position here, and must not be resumed from.
 func (c *conn) epoch() string {
 	return c.server.cfg.Hub.EpochFor(c.session.Identity().Subject, c.session.School())
 }
@@ -147,6 +149,7 @@ func (c *conn) subscribe(ctx context.Context, req *subscribeRequest) (*subscribe
 	if c.in(room) {
 		return nil, errAlreadySubscribed
 	}
+	// A dashboard's notices name only the newest position, so there are none to catch up with.
 	if req.Recover && room.Kind != domain.RoomDashboard {
 		return c.resume(ctx, room, req)
 	}
@@ -169,6 +172,7 @@ func (c *conn) resume(
 ) (*subscribeResult, error) {
 	var joined realtime.Joined
 	err := realtime.ErrUnrecoverable
+	// A client that begins from the position of an API response has an offset, but no epoch yet.
 	if req.Epoch == "" || req.Epoch == c.epoch() {
 		from := domain.Position{Partition: c.session.Position().Partition,
 			Offset: offsetOf(req.Offset)}
@@ -233,7 +237,8 @@ func (c *conn) unsubscribe(req *channelRequest) error {
 	return nil
 }
 
-// members lists the members of a room, if the client is one of them.
+// members lists the members of a room, if the client is one of them: who is in a room is as private
+// as its events.
 func (c *conn) members(ctx context.Context, channel string) ([]realtime.Member, error) {
 	room, err := domain.ParseRoom(channel)
 	switch {
@@ -281,7 +286,7 @@ func (c *conn) history(ctx context.Context, req *historyRequest) (*historyResult
 		return nil, errUnknownChannel
 	}
 	q := realtime.History{Limit: req.Limit, Reverse: req.Reverse}
-	if req.Limit < 0 {
+	if req.Limit < 0 { // all, in this protocol; the session has a limit of its own
 		q.Limit = 1 << 30
 	}
 	if req.Since != nil {

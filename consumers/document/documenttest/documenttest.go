@@ -1,4 +1,6 @@
-// Package documenttest is the conformance suite of document stores.
+// Package documenttest is the conformance suite of document stores. [Suite] runs against the folder
+// of package document and the bucket of internal/s3. The first change: a promise that callers rely
+// on becomes a subtest, and then every kind of store has to hold it.
 package documenttest
 
 import (

@@ -1,4 +1,7 @@
-// Package providertest holds tests that every provider must pass.
+// Package providertest holds tests that every provider must pass. They run a provider against a
+// service of package faulty, which fails in a way that the test chooses and counts what it accepts:
+// what the provider reports is compared with what happened. The first change: another fault is a
+// value of faulty.Fault, and a line in the table of each provider.
 package providertest
 
 import (

@@ -129,6 +129,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if p.topic, err = p.events.Topic(ctx); err != nil {
 		return fmt.Errorf("describe the log: %w", err)
 	}
+	if err := postgres.CheckLog(ctx, p.servers.DatabaseURL, p.topic); err != nil {
+		return err
+	}
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
 		Source: p.events, Decode: cloudevents.Decode, Logger: p.log,
 	})

@@ -1,0 +1,27 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/schoolbell/schoolbell/eventlog"
+)
+
+// CheckLog stores with how many partitions a topic is first used, and later fails with an
+// [*eventlog.PartitionsError] when it has another number. A school's partition follows from it, so
+// with another number the school's earlier events would be taken for somebody else's.
+func CheckLog(ctx context.Context, q Querier, topic eventlog.Topic) error {
+	if _, err := q.Exec(ctx, `INSERT INTO schoolbell.logs (topic_id, partitions) VALUES ($1, $2)
+		ON CONFLICT DO NOTHING`, topic.ID, topic.Partitions); err != nil {
+		return fmt.Errorf("store the number of partitions: %w", err)
+	}
+	var used int32
+	if err := q.QueryRow(ctx, `SELECT partitions FROM schoolbell.logs WHERE topic_id = $1`,
+		topic.ID).Scan(&used); err != nil {
+		return fmt.Errorf("read the number of partitions: %w", err)
+	}
+	if used != topic.Partitions {
+		return &eventlog.PartitionsError{Topic: topic, Used: used}
+	}
+	return nil
+}
