@@ -42,6 +42,7 @@ type Envelope struct {
 	Actor         string
 	TraceParent   string
 	TraceState    string
+	AuthSub       string   // who was allowed to write it, as Schoolbell found: "kafka:TOPIC" of an inbox
 	Position      Position // where it stands in the log; zero before it is appended
 	Data          Event    // always the newest version of its type
 }

@@ -7,24 +7,25 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/schoolbell/schoolbell/consumers/ledger"
-	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
 type deadLettersCommand struct {
-	List  deadLettersListCommand  `cmd:"" help:"List the events that could not be planned, and why."`
-	Show  deadLettersShowCommand  `cmd:"" help:"Print one of them, with the whole reason."`
-	Retry deadLettersRetryCommand `cmd:"" help:"Plan them again."`
+	List  deadLettersListCommand  `cmd:"" help:"List the records that nobody can use, and why."`
+	Show  deadLettersShowCommand  `cmd:"" help:"Print one of them, with all faults and its record."`
+	Retry deadLettersRetryCommand `cmd:"" help:"Use them after all, once the cause is fixed."`
 }
 
 func (*deadLettersCommand) Help() string {
-	return `An event whose deliveries cannot be planned, or that cannot be read, becomes a dead letter; later events
-do not wait for it. Once the cause is fixed, retry plans it again.`
+	return `A record is a dead letter when an inbox refused it, when readers of the log skip it, or when no
+deliveries can be planned for it; later ones do not wait for it. Once the cause is fixed, retry
+checks or plans it again.`
 }
 
 // deadLettersTarget is where dead letters are listed, and of which school.
@@ -51,9 +52,10 @@ func (c *deadLettersListCommand) Run(ctx context.Context, io streams) error {
 				fmt.Fprintln(w, "There are no dead letters.")
 				return
 			}
-			fmt.Fprintln(w, "POSITION\tSCHOOL\tTYPE\tEVENT\tSINCE\tREASON")
+			fmt.Fprintln(w, "ID\tKIND\tFROM\tSCHOOL\tTYPE\tEVENT\tSINCE\tREASON")
 			for _, l := range all.DeadLetters {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.120s\n", l.Position, printable(l.School),
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.120s\n", l.ID, l.Kind,
+					strings.TrimSpace(l.Topic+" "+l.Position.String()), printable(l.School),
 					printable(l.Type), printable(l.EventID), l.At.Local().Format(time.DateTime),
 					printable(l.Reason))
 			}
@@ -62,61 +64,45 @@ func (c *deadLettersListCommand) Run(ctx context.Context, io streams) error {
 
 type deadLettersShowCommand struct {
 	jobsTarget `embed:""`
-	Position   string `arg:"" help:"Position of the event, for example 7:1042."`
+	ID         string `arg:"" help:"As deadletters list prints it, for example 17 or 7:1042."`
 }
 
 func (c *deadLettersShowCommand) Run(ctx context.Context, io streams) error {
-	at, err := domain.ParsePosition(c.Position)
-	if err != nil {
-		return usageError{err}
-	}
 	api, err := c.client()
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	var all httpapi.DeadLetters
-	if err := api.Get(ctx, operationsPath+"/deadletters", &all); err != nil {
+	var letter httpapi.DeadLetter
+	err = api.Get(ctx, operationsPath+"/deadletters/"+url.PathEscape(c.ID), &letter)
+	if err != nil {
 		return err
 	}
-	for _, l := range all.DeadLetters {
-		if l.Position == at {
-			return printJSON(io.out, l)
-		}
-	}
-	return fmt.Errorf("the event at %s is not a dead letter; deadletters list prints which are", at)
+	return printJSON(io.out, letter)
 }
 
 type deadLettersRetryCommand struct {
 	deadLettersTarget `embed:""`
-	Positions         []string `arg:"" optional:"" name:"position" help:"Positions, for example 7:1042 (default: all)."`
+	IDs               []string `arg:"" optional:"" name:"id" help:"As deadletters list prints them, for example 17 or 7:1042 (default: all but those of the log)."`
 }
 
 func (*deadLettersRetryCommand) Help() string {
-	return `Plans each event again with the current facts; its deliveries are then executed at once. Exits with 1
-when some still cannot be planned.
+	return `Plans each event again with the current facts, and checks what inboxes refused again, as they are
+declared now: what is right is appended to the log. Exits with 1 when some remain.
 
 Examples:
 
   schoolbell deadletters retry
-  schoolbell deadletters retry 7:1042`
+  schoolbell deadletters retry 17 7:1042`
 }
 
 // deadLettersRetried is the result of a retry.
 type deadLettersRetried struct {
-	Planned   int                 `json:"planned"`
-	Remaining []ledger.DeadLetter `json:"remaining"`
+	Done      int                  `json:"done"`
+	Remaining []httpapi.DeadLetter `json:"remaining"`
 }
 
 func (c *deadLettersRetryCommand) Run(ctx context.Context, io streams) error {
-	var wanted []domain.Position
-	for _, s := range c.Positions {
-		at, err := domain.ParsePosition(s)
-		if err != nil {
-			return usageError{err}
-		}
-		wanted = append(wanted, at)
-	}
 	api, err := c.client()
 	if err != nil {
 		return err
@@ -126,19 +112,22 @@ func (c *deadLettersRetryCommand) Run(ctx context.Context, io streams) error {
 	if err := api.Get(ctx, c.path(), &all); err != nil {
 		return err
 	}
-	letters := slices.DeleteFunc(all.DeadLetters, func(l ledger.DeadLetter) bool {
-		return len(wanted) > 0 && !slices.Contains(wanted, l.Position)
+	letters := slices.DeleteFunc(all.DeadLetters, func(l httpapi.DeadLetter) bool {
+		if len(c.IDs) == 0 {
+			return l.Kind == deadletter.Log // it stays skipped
+		}
+		return !slices.Contains(c.IDs, l.ID)
 	})
-	if len(letters) < len(wanted) {
-		return errors.New("some of these positions are not dead letters; deadletters list prints which are")
+	if len(letters) < len(c.IDs) {
+		return errors.New("some of these are not dead letters; deadletters list prints which are")
 	}
-	retried := deadLettersRetried{Remaining: []ledger.DeadLetter{}}
+	retried := deadLettersRetried{Remaining: []httpapi.DeadLetter{}}
 	for _, l := range letters {
-		err := api.Post(ctx, operationsPath+"/deadletters/"+l.Position.String()+"/retry", nil)
+		err := api.Post(ctx, operationsPath+"/deadletters/"+url.PathEscape(l.ID)+"/retry", nil)
 		p, ok := errors.AsType[*client.Problem](err)
 		switch {
 		case err == nil:
-			retried.Planned++
+			retried.Done++
 		case ok && p.Status == http.StatusConflict:
 			l.Reason = p.Detail
 			retried.Remaining = append(retried.Remaining, l)
@@ -162,7 +151,7 @@ func (r *deadLettersRetried) print(io streams, asJSON bool) error {
 	for _, l := range r.Remaining {
 		fmt.Fprintf(io.out, "school %s: %s\n", printable(l.School), printable(l.Reason))
 	}
-	_, err := fmt.Fprintf(io.out, "Planned %s, %d remain dead letters.\n",
-		quantity(r.Planned, "event", "events"), len(r.Remaining))
+	_, err := fmt.Fprintf(io.out, "Used %s, %d remain dead letters.\n",
+		quantity(r.Done, "record", "records"), len(r.Remaining))
 	return err
 }

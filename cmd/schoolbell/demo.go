@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
@@ -48,6 +49,10 @@ A first query:
 curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/%[3]s/analytics/overview
 
 `, at.HTTP, at.Ops, at.School, exportLines(at, token))
+	if sources, err := c.Inboxes.Sources(); err == nil && len(sources) > 0 && c.Has(config.RoleIngest) {
+		fmt.Fprintf(out, "Kafka clients write events to the topic %s at %s (docs/PRODUCERS.md).\n\n",
+			sources[0].Topic, strings.Join(at.Brokers, ","))
+	}
 	if c.Channels.SMS.Account == "" || c.Channels.Mail.Host == "" || c.Channels.Push.Key == "" {
 		fmt.Fprintf(out, "Messages are not sent, but collected at %s/outbox (sign in with the token).\n\n", at.HTTP)
 	}

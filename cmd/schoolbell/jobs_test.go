@@ -191,12 +191,12 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	a.jobs(t, exitDone, &letters, "deadletters", "list", "--school", "oak")
 	require.Len(t, letters.DeadLetters, 1)
 	require.Contains(t, letters.DeadLetters[0].Reason, "read the event")
-	var shown ledger.DeadLetter
+	var shown httpapi.DeadLetter
 	a.jobs(t, exitDone, &shown, "deadletters", "show", letters.DeadLetters[0].Position.String())
 	require.Equal(t, letters.DeadLetters[0].Reason, shown.Reason)
 	var retried deadLettersRetried
 	a.jobs(t, exitFailed, &retried, "deadletters", "retry")
-	require.Equal(t, 0, retried.Planned)
+	require.Equal(t, 0, retried.Done)
 	require.Len(t, retried.Remaining, 1, "it still cannot be read")
 
 	// One that a planner could not handle, before the planner was fixed.
@@ -208,7 +208,7 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")
 	a.jobs(t, exitFailed, nil, "deadletters", "show", "0:99999")
 	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position)
-	require.Equal(t, deadLettersRetried{Planned: 1, Remaining: []ledger.DeadLetter{}}, retried)
+	require.Equal(t, deadLettersRetried{Done: 1, Remaining: []httpapi.DeadLetter{}}, retried)
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
 	a.jobs(t, exitDone, &letters, "deadletters", "list")
 	require.Len(t, letters.DeadLetters, 1)

@@ -14,7 +14,7 @@ type revokeCommand struct {
 	School  string        `required:"" placeholder:"S" help:"School of the user."`
 	User    string        `required:"" placeholder:"U" help:"Subject (sub) of the user's tokens."`
 	TokenID string        `name:"token-id" placeholder:"JTI" help:"Only the token with this id (jti)."`
-	For     time.Duration `default:"720h" help:"Maximum lifetime of a token; the revocation is stored that long."`
+	For     time.Duration `default:"720h" help:"Maximum lifetime of a token; the revocation is stored that long, at most 2160h."`
 }
 
 func (*revokeCommand) Help() string {

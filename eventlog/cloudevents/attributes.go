@@ -29,6 +29,7 @@ const (
 	traceState
 	dataContentType
 	dataSchema
+	authSub // written by Schoolbell, see domain.Envelope
 	attributeCount
 
 	unknownAttribute = attributeCount
@@ -37,6 +38,7 @@ const (
 var attributeNames = [attributeCount]string{
 	"specversion", "id", "source", "type", "time", "subject", "school", "causationid", "correlationid", "actor",
 	"traceparent", "tracestate", "datacontenttype", "dataschema",
+	"authsub",
 }
 
 // attributePointers are the places of faults in attributes, made once.
@@ -79,6 +81,8 @@ func attributeNamed(name string) attribute {
 		return dataContentType
 	case "dataschema":
 		return dataSchema
+	case "authsub":
+		return authSub
 	}
 	return unknownAttribute
 }

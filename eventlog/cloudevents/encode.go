@@ -94,6 +94,7 @@ func appendStructured(b []byte, e *domain.Envelope, position string) ([]byte, er
 	member("actor", e.Actor)
 	member("traceparent", e.TraceParent)
 	member("tracestate", e.TraceState)
+	member("authsub", e.AuthSub)
 	member("position", position)
 	member("datacontenttype", jsonType)
 	b = append(b, `,"data":`...)

@@ -33,6 +33,7 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		Actor:         d.intern(r.values[actor]),
 		TraceParent:   string(r.values[traceParent]),
 		TraceState:    string(r.values[traceState]),
+		AuthSub:       d.intern(r.values[authSub]),
 	}
 	unreadable := len(d.faults.List)
 	d.attributes(e, r)

@@ -72,7 +72,8 @@ func (r *Rejection) add(index int, faults []domain.Fault) {
 
 // Intake is where events from producers are checked before they may enter the log.
 type Intake struct {
-	// other schools' events are rejected, and events that name no school get this one
+	// other schools' events are rejected, and events that name no school get this one; empty is any
+	// school, which the event must name
 	School    string
 	Now       time.Time // the time of events that have none
 	MaxEvents int       // in one request; 0 is 1,000
@@ -140,8 +141,15 @@ func (in *request) take(index int, r *raw) {
 		d.faults.List = nil
 		return
 	}
-	r.time = in.intake.Now
+	if r.time.IsZero() {
+		r.time = in.intake.Now
+	}
+	if r.values[authSub] != nil {
+		d.faults.Add("/authsub", "is written by Schoolbell only")
+		r.values[authSub] = nil
+	}
 	switch v := r.values[school]; {
+	case in.intake.School == "": // any, as the event names it
 	case v == nil:
 		r.values[school] = []byte(in.intake.School)
 	case string(v) != in.intake.School:

@@ -85,6 +85,7 @@ func Encode(e *domain.Envelope) (eventlog.Record, error) {
 	w.addOptional("ce_actor", e.Actor)
 	w.addOptional("ce_traceparent", e.TraceParent)
 	w.addOptional("ce_tracestate", e.TraceState)
+	w.addOptional("ce_authsub", e.AuthSub)
 	w.add("content-type", jsonType)
 	return eventlog.Record{
 		Time:    e.Time,

@@ -20,27 +20,42 @@ type Querier = checkpoint.Querier
 // ErrNotFound: there is no such letter, or no longer.
 var ErrNotFound = errors.New("there is no such dead letter")
 
-// Write stores letters, in the transaction that passes over their records, and returns how many
-// were stored; the others exceed their school's daily limit. A transaction calls it once, as two
-// calls could wait for each other's schools.
+// Write is [WriteAll] for callers who need only the number of letters that were stored.
 func Write(ctx context.Context, tx pgx.Tx, letters ...Letter) (stored int, err error) {
+	each, err := WriteAll(ctx, tx, letters)
+	for _, ok := range each {
+		if ok {
+			stored++
+		}
+	}
+	return stored, err
+}
+
+// WriteAll stores letters, in the transaction that passes over their records, and returns which were
+// stored; the others exceed their school's daily limit. A transaction calls it once, as two calls
+// could wait for each other's schools.
+func WriteAll(ctx context.Context, tx pgx.Tx, letters []Letter) (stored []bool, err error) {
 	if len(letters) == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	// In an order of their own, so that transactions do not deadlock on the rows that count.
-	letters = slices.SortedStableFunc(slices.Values(letters), func(a, b Letter) int {
-		return cmp.Compare(a.School, b.School)
+	order := make([]int, len(letters))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(letters[a].School, letters[b].School)
 	})
 	batch := &pgx.Batch{}
-	for i := range letters {
+	for _, i := range order {
 		l := &letters[i]
 		faults, err := storableFaults(l.Faults)
 		if err != nil {
-			return 0, fmt.Errorf("encode faults of dead letter: %w", err)
+			return nil, fmt.Errorf("encode faults of dead letter: %w", err)
 		}
 		record, err := l.Record.encode()
 		if err != nil {
-			return 0, fmt.Errorf("encode dead letter: %w", err)
+			return nil, fmt.Errorf("encode dead letter: %w", err)
 		}
 		// A letter that is written again is not counted again.
 		batch.Queue(`
@@ -65,12 +80,13 @@ func Write(ctx context.Context, tx pgx.Tx, letters ...Letter) (stored int, err e
 	}
 	results := tx.SendBatch(ctx, batch)
 	defer results.Close()
-	for range letters {
+	stored = make([]bool, len(letters))
+	for _, i := range order {
 		tag, err := results.Exec()
 		if err != nil {
-			return 0, fmt.Errorf("store dead letter: %w", err)
+			return nil, fmt.Errorf("store dead letter: %w", err)
 		}
-		stored += int(tag.RowsAffected())
+		stored[i] = tag.RowsAffected() > 0
 	}
 	return stored, nil
 }

@@ -1,6 +1,17 @@
 package auth
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// MaxRevocation is how long a revocation may last. Tokens that are valid for longer are a fault of
+// who issues them.
+const MaxRevocation = 90 * 24 * time.Hour
+
+// ErrTooManyRevocations says that a school has as many revocations in force as it may.
+var ErrTooManyRevocations = errors.New("this school has 10,000 revocations in force, as many as " +
+	"it may; revoke all tokens of a user with one, without the id of a token")
 
 // Revocation refuses tokens before they expire: all that a user got up to a moment, or one of them.
 type Revocation struct {

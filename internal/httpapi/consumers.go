@@ -7,6 +7,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 )
 
 // Consumers is the part of the message consumers that the API uses. They need not run in this
@@ -17,6 +18,11 @@ type Consumers struct {
 	Planners *consumers.Planners
 	// Replan plans the event at a position again; nil offers no route for it.
 	Replan func(ctx context.Context, at domain.Position) error
+	// DeadLetters are records that were refused at an inbox or skipped in the log; nil: there are
+	// only those that could not be planned.
+	DeadLetters deadletter.Querier
+	// RetryLetter brings a record that was refused at an inbox to the log, if it may enter it now.
+	RetryLetter func(ctx context.Context, letter *deadletter.Letter) error
 
 	// Link returns a URL for a document, by its hash.
 	Link func(hash string) string

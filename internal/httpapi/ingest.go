@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
@@ -177,15 +176,9 @@ func (a *API) write(
 	if len(records) == 0 {
 		return nil
 	}
-	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
-	// again, and readers of the log drop the duplicates.
-	ctx, cancel := context.WithTimeout(ctx, a.config.AppendLimit)
-	defer cancel()
-	first, err := a.deps.Log.Append(ctx, school, records)
+	door := ingest.Door{Log: a.deps.Log, Limit: a.config.AppendLimit}
+	first, err := door.Write(ctx, school, records)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
-		}
 		return err
 	}
 	for i, n := range place {

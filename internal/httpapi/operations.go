@@ -10,7 +10,6 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
-	"github.com/schoolbell/schoolbell/domain"
 )
 
 // operationsPath is the prefix of everything that concerns all schools. Only operators of the
@@ -179,73 +178,4 @@ func (a *API) queues(ctx context.Context, names ...string) ([]Queue, error) {
 		all = append(all, q)
 	}
 	return all, nil
-}
-
-func (a *API) deadLetterRoutes() {
-	c := a.deps.Consumers
-	operation(a, huma.Operation{
-		OperationID: "list-dead-letters", Method: http.MethodGet,
-		Path:    operationsPath + "/deadletters",
-		Summary: "List events that could not be planned",
-		Description: "An event whose deliveries cannot be planned, or that cannot be read, is a " +
-			"dead letter: later events do not wait for it.",
-	}, func(ctx context.Context, _ *request, in *deadLettersInput) (*response[DeadLetters], error) {
-		letters, err := c.Ledger.DeadLetters(ctx, in.School)
-		return &response[DeadLetters]{DeadLetters{append([]ledger.DeadLetter{}, letters...)}}, err
-	})
-	if c.Replan == nil {
-		return
-	}
-	operation(a, huma.Operation{
-		OperationID: "retry-dead-letter", Method: http.MethodPost,
-		Path:    operationsPath + "/deadletters/{position}/retry",
-		Summary: "Plan a dead letter again",
-		Description: "After its cause is fixed. When planning fails again the event stays a dead " +
-			"letter, and the response is 409 with the reason.",
-		DefaultStatus: http.StatusNoContent, Errors: []int{404, 409, 422},
-	}, func(ctx context.Context, _ *request, in *deadLetterInput) (*empty, error) {
-		at, err := domain.ParsePosition(in.Position)
-		if err != nil {
-			return nil, problem(http.StatusUnprocessableEntity,
-				"the position must be partition:offset, for example 7:1042")
-		}
-		// Planning reports a failure as a dead letter, not as an error, so the list says what came
-		// of it.
-		find := func() (*ledger.DeadLetter, error) {
-			letters, err := c.Ledger.DeadLetters(ctx, "")
-			if i := slices.IndexFunc(letters,
-				func(l ledger.DeadLetter) bool { return l.Position == at }); i >= 0 {
-				return &letters[i], err
-			}
-			return nil, err
-		}
-		letter, err := find()
-		if err == nil && letter == nil {
-			return nil, problem(http.StatusNotFound, "the event at %s is not a dead letter", at)
-		}
-		if err == nil {
-			err = c.Replan(ctx, at)
-		}
-		if err == nil {
-			letter, err = find()
-		}
-		if err == nil && letter != nil {
-			return nil, problem(http.StatusConflict, "the event at %s still cannot be planned: %s",
-				at, letter.Reason)
-		}
-		return nil, err
-	})
-}
-
-type deadLettersInput struct {
-	School string `query:"school" maxLength:"128" doc:"Only of this school"`
-}
-
-type deadLetterInput struct {
-	Position string `path:"position" maxLength:"64" doc:"Where the event is in the log, for example 7:1042"`
-}
-
-// DeadLetters lists events that could not be planned, the oldest first.
-type DeadLetters struct {
-	DeadLetters []ledger.DeadLetter `json:"dead_letters"`
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -19,25 +20,29 @@ func (a *API) revokeRoute() {
 		Description: "All tokens issued until now, or the one with an id, are refused by every " +
 			"process within two seconds, and their live connections end. Tokens issued later are " +
 			"valid: make sure that the identity provider issues none.",
-		DefaultStatus: http.StatusNoContent,
+		DefaultStatus: http.StatusNoContent, Errors: []int{409, 422},
 	}, needAdmin, a.revokeTokens)
 }
 
 type revokeInput struct {
-	User string `path:"user" doc:"The sub of the user's tokens"`
-	ID   string `query:"id" doc:"The jti of one token; without it, all are revoked"`
-	For  string `query:"for" default:"720h" doc:"How long the revocation lasts: at least the lifetime of your tokens"`
+	User string `path:"user" maxLength:"128" doc:"The sub of the user's tokens"`
+	ID   string `query:"id" maxLength:"128" doc:"The jti of one token; without it, all are revoked"`
+	For  string `query:"for" default:"720h" doc:"How long the revocation lasts: at least the lifetime of your tokens, at most 2160h"`
 }
 
 func (a *API) revokeTokens(ctx context.Context, req *request, in *revokeInput) (*empty, error) {
 	lifetime, err := time.ParseDuration(in.For)
-	if err != nil || lifetime <= 0 {
-		return nil, problem(http.StatusBadRequest, "for must be a duration, for example 24h")
+	if err != nil || lifetime <= 0 || lifetime > auth.MaxRevocation {
+		return nil, problem(http.StatusBadRequest,
+			"for must be a duration of at most 2160h (90 days), for example 24h")
 	}
 	now := a.deps.Now()
 	err = a.deps.Revoke(ctx, auth.Revocation{
 		School: req.school, User: in.User, TokenID: in.ID, At: now, Until: now.Add(lifetime),
 	})
+	if errors.Is(err, auth.ErrTooManyRevocations) {
+		return nil, problem(http.StatusConflict, "%s", err)
+	}
 	if err != nil {
 		return nil, unavailable(err, time.Second,
 			"this process refuses the tokens, but the others could not be reached yet; try again")

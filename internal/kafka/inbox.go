@@ -27,17 +27,30 @@ var (
 // in how many partitions and by whose clock, is up to those who write to it.
 func OpenInbox(ctx context.Context, config Config, logger *slog.Logger) (*Inbox, error) {
 	l, err := open(ctx, config, logger, nil, readCommitted, func(l *Log, ctx context.Context) error {
-		m, err := l.findTopic(ctx, []createtopics.RequestConfig{{Name: "cleanup.policy", Value: "delete"}})
-		if err != nil {
-			return err
-		}
-		l.use(m)
-		return nil
+		return l.takeTopic(ctx, []createtopics.RequestConfig{{Name: "cleanup.policy", Value: "delete"}})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &Inbox{l}, nil
+}
+
+// OpenAny connects to a topic that is written and is no log: one with other settings than the
+// configured ones is taken as it is.
+func OpenAny(ctx context.Context, config Config, logger *slog.Logger) (*Log, error) {
+	return open(ctx, config, logger, nil, readUncommitted, func(l *Log, ctx context.Context) error {
+		return l.takeTopic(ctx, l.logSettings())
+	})
+}
+
+// takeTopic finds the topic, or creates it with these settings.
+func (l *Log) takeTopic(ctx context.Context, settings []createtopics.RequestConfig) error {
+	m, err := l.findTopic(ctx, settings)
+	if err != nil {
+		return err
+	}
+	l.use(m)
+	return nil
 }
 
 // Consume implements [eventlog.Group].

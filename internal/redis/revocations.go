@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -25,12 +26,31 @@ type Revocations struct {
 
 	mu      sync.RWMutex
 	revoked map[string]auth.Revocation // by field name in Redis
+	schools map[string]int             // how many of them each school has
+	unsent  bool                       // some may not be in Redis
+
+	loaded loadedState // used by Load only
 }
+
+// loadedState is what Redis held when its revocations were read last. While it is the same they
+// need not be read again.
+type loadedState struct {
+	version      string
+	mine, shared int64 // how many there are
+	at           time.Time
+}
+
+// MaxRevocations is how many revocations of one school are in force at a time: every process holds
+// all of them in memory.
+const MaxRevocations = 10_000
+
+// fullReload is how often the revocations are read although nothing seems to have changed.
+const fullReload = time.Minute
 
 // NewRevocations stores revocations in the same Redis as the cache.
 func NewRevocations(c *Cache, logger *slog.Logger) *Revocations {
 	return &Revocations{cache: c, logger: logger, now: time.Now,
-		revoked: map[string]auth.Revocation{}}
+		revoked: map[string]auth.Revocation{}, schools: map[string]int{}}
 }
 
 // reloadInterval is how long a process may be unaware of a revocation by another one.
@@ -59,17 +79,53 @@ func revocationName(school, user, tokenID string) string {
 
 func (r *Revocations) key() string { return r.cache.prefix + ":revoked" }
 
+// versionKey counts the changes to the revocations.
+func (r *Revocations) versionKey() string { return r.key() + ":version" }
+
 // sharedKey is where versions up to v0.1 stored the revocations of all logs. They are still read, so
 // that an update does not make revoked tokens valid again.
 func (r *Revocations) sharedKey() string { return r.cache.shared + ":revoked" }
 
-// Add refuses tokens from now on: here at once, in all processes within two seconds. When it fails,
-// the revocation is in force in this process only, until [Revocations.Run] reaches Redis again.
+// Add refuses tokens from now on: here at once, in all processes within two seconds. It fails with
+// [auth.ErrTooManyRevocations] when the school has as many as it may. When it fails otherwise, the
+// revocation is in force in this process only, until [Revocations.Run] reaches Redis again.
 func (r *Revocations) Add(ctx context.Context, revocation auth.Revocation) error {
 	name := revocationName(revocation.School, revocation.User, revocation.TokenID)
+	if r.full(name, revocation.School) {
+		return auth.ErrTooManyRevocations
+	}
 	merged := r.learn(name, revocation)
+	err := r.write(ctx, func(pipe redis.Pipeliner) {
+		pipe.HSet(ctx, r.key(), name, encoded(merged))
+	})
+	if err != nil {
+		r.setUnsent()
+	}
+	return err
+}
+
+func (r *Revocations) setUnsent() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsent = true
+}
+
+func (r *Revocations) full(name, school string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, there := r.revoked[name]
+	return !there && r.schools[school] >= MaxRevocations
+}
+
+// write changes the revocations in Redis together with their version.
+func (r *Revocations) write(ctx context.Context, change func(redis.Pipeliner)) error {
 	return r.cache.do(ctx, func(ctx context.Context) error {
-		return r.cache.client.HSet(ctx, r.key(), name, encoded(merged)).Err()
+		_, err := r.cache.client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+			change(pipe)
+			pipe.Incr(ctx, r.versionKey())
+			return nil
+		})
+		return err
 	})
 }
 
@@ -84,6 +140,8 @@ func (r *Revocations) learn(name string, revocation auth.Revocation) auth.Revoca
 		if earlier.Until.After(revocation.Until) {
 			revocation.Until = earlier.Until
 		}
+	} else {
+		r.schools[revocation.School]++
 	}
 	r.revoked[name] = revocation
 	return revocation
@@ -114,11 +172,18 @@ func (r *Revocations) Run(ctx context.Context) error {
 	}
 }
 
-// Load reads the revocations in Redis, adds those that it lacks, and deletes expired ones on both
-// sides.
+// Load reads the revocations in Redis when they have changed, adds those that it lacks, and deletes
+// expired ones on both sides.
 func (r *Revocations) Load(ctx context.Context) error {
+	now, err := r.state(ctx)
+	if err != nil {
+		return fmt.Errorf("load revocations: %w", err)
+	}
+	if r.current(now) {
+		return nil
+	}
 	var mine, shared *redis.MapStringStringCmd
-	err := r.cache.do(ctx, func(ctx context.Context) error {
+	err = r.cache.do(ctx, func(ctx context.Context) error {
 		_, err := r.cache.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			mine, shared = p.HGetAll(ctx, r.key()), p.HGetAll(ctx, r.sharedKey())
 			return nil
@@ -139,20 +204,52 @@ func (r *Revocations) Load(ctx context.Context) error {
 		}
 	}
 	over, missing := r.sort(stored)
-	if len(over) == 0 && len(missing) == 0 {
-		return nil
+	if len(over) > 0 || len(missing) > 0 {
+		err := r.write(ctx, func(pipe redis.Pipeliner) {
+			if len(over) > 0 {
+				pipe.HDel(ctx, r.key(), over...)
+			}
+			for name, revocation := range missing {
+				pipe.HSetNX(ctx, r.key(), name, encoded(revocation))
+			}
+		})
+		if err != nil {
+			r.setUnsent()
+			return err
+		}
 	}
-	return r.cache.do(ctx, func(ctx context.Context) error {
-		pipe := r.cache.client.Pipeline()
-		if len(over) > 0 {
-			pipe.HDel(ctx, r.key(), over...)
+	// Of before the reading: what has changed since is read the next time.
+	r.loaded = now
+	return nil
+}
+
+// state asks Redis what it holds.
+func (r *Revocations) state(ctx context.Context) (loadedState, error) {
+	now := loadedState{at: r.now()}
+	err := r.cache.do(ctx, func(ctx context.Context) error {
+		var version *redis.StringCmd
+		var mine, shared *redis.IntCmd
+		_, err := r.cache.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			version = p.Get(ctx, r.versionKey())
+			mine, shared = p.HLen(ctx, r.key()), p.HLen(ctx, r.sharedKey())
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
 		}
-		for name, revocation := range missing {
-			pipe.HSetNX(ctx, r.key(), name, encoded(revocation))
-		}
-		_, err := pipe.Exec(ctx)
-		return err
+		now.version, now.mine, now.shared = version.Val(), mine.Val(), shared.Val()
+		return nil
 	})
+	return now, err
+}
+
+// current reports that Redis holds what it held at the last reading.
+func (r *Revocations) current(now loadedState) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	last := r.loaded
+	return !r.unsent && last.version == now.version && last.mine == now.mine &&
+		last.shared == now.shared && now.at.Sub(last.at) < fullReload
 }
 
 // sort deletes expired revocations here, and returns those to delete in Redis and those to add.
@@ -162,12 +259,16 @@ func (r *Revocations) sort(
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
+	r.unsent = false // missing has them all
 	missing = maps.Clone(r.revoked)
 	for name, revocation := range r.revoked {
 		_, there := stored[name]
 		switch {
 		case !revocation.Until.After(now):
 			delete(r.revoked, name)
+			if r.schools[revocation.School]--; r.schools[revocation.School] == 0 {
+				delete(r.schools, revocation.School)
+			}
 			delete(missing, name)
 			if there {
 				over = append(over, name)

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -112,4 +113,21 @@ func TestRevocationsAreOfOneLog(t *testing.T) {
 	require.True(t, mine.Revoked(token("ann")))
 	require.False(t, other.Revoked(token("ann")))
 	require.True(t, mine.Revoked(token("tom")), "an update makes no revoked token valid again")
+}
+
+func TestRevocationsOfASchoolAreBounded(t *testing.T) {
+	t.Parallel()
+	_, cache := openRedis(t)
+	r := redis.NewRevocations(cache, slog.New(slog.DiscardHandler))
+	now := time.Now()
+	revoke := func(school, token string) error {
+		return r.Add(t.Context(), auth.Revocation{School: school, User: "tom", TokenID: token,
+			At: now, Until: now.Add(time.Hour)})
+	}
+	for i := range redis.MaxRevocations {
+		require.NoError(t, revoke("hostile", strconv.Itoa(i)))
+	}
+	require.ErrorIs(t, revoke("hostile", "one more"), auth.ErrTooManyRevocations)
+	require.NoError(t, revoke("hostile", "1"), "one that is in force can be repeated")
+	require.NoError(t, revoke("north", "a"), "its neighbours are not concerned")
 }

@@ -234,6 +234,9 @@ func TestPreAuthLimit(t *testing.T) {
 	first := server.Dial(t)
 	_ = server.Dial(t)
 	require.True(t, refused())
+	require.Equal(t, http.StatusSwitchingProtocols, knock(t,
+		"http"+strings.TrimPrefix(server.URL, "ws"),
+		map[string]string{"Authorization": "Bearer head admin"}), "who has shown a token never waits")
 	first.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"head admin"}}`))
 	_, err := first.Next()
 	require.NoError(t, err)

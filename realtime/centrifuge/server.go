@@ -70,8 +70,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
 	}
-	c := &conn{server: s, identity: identity}
-	if c.leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r); err == nil {
+	c := &conn{server: s, identity: identity, leavePreAuth: func() {}}
+	// Strangers cannot keep out whoever has shown a token or a ticket.
+	if err != nil {
+		c.leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r)
+	}
+	if err == nil {
 		err = s.enter(c)
 	}
 	if err != nil {

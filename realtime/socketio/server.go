@@ -97,11 +97,9 @@ func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Han
 	if s.cfg.Access != nil {
 		bearer, err := s.cfg.Access.Identify(r)
 		if err == nil {
+			// Strangers cannot keep out whoever has shown a token or a ticket.
 			identity = &bearer
 		} else if errors.Is(err, realtime.ErrNoToken) {
-			err = nil
-		}
-		if err == nil {
 			leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r)
 		}
 		if err != nil {

@@ -116,6 +116,7 @@ var queryConnections = int32(max(16, 4*runtime.GOMAXPROCS(0)))
 const (
 	projectorConnections = 16
 	jobsConnections      = 12
+	ingestConnections    = 4
 )
 
 // API returns the configuration of the pool for queries.
@@ -134,6 +135,13 @@ func (d Database) Projector(url string) postgres.Config {
 func (d Database) Jobs(url string) postgres.Config {
 	return postgres.Config{
 		URL: url, Role: postgres.Jobs, MaxConns: jobsConnections, AcquireTimeout: 5 * time.Second,
+	}
+}
+
+// Ingest returns the configuration of the pool for positions of inboxes and dead letters.
+func (d Database) Ingest(url string) postgres.Config {
+	return postgres.Config{
+		URL: url, Role: postgres.Jobs, MaxConns: ingestConnections, AcquireTimeout: 5 * time.Second,
 	}
 }
 

@@ -70,6 +70,7 @@ func (im *Import) enrolled(e *element) error {
 		im.report.adjusted(e.name, id, "birth date is not a date and was left out")
 	}
 	taken := false
+	// A student of several schools is enrolled at each: schools share nothing.
 	for _, school := range p.assignedSchools {
 		on := cmp.Or(p.entered[school], im.directory.firstDay(school))
 		ok, err := im.emit(e, id, school, noon(on), student.TypeEnrolled, &student.Enrolled{

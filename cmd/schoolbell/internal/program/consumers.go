@@ -75,6 +75,12 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	if p.cfg.Has(config.RoleAPI) {
 		deps.Consumers = channels.routes(deliveries, settings, planners)
 		deps.Consumers.Replan = func(ctx context.Context, at domain.Position) error { return p.replan(ctx, engine, at) }
+		letters, err := p.inboxLetters(ctx)
+		if err != nil {
+			return err
+		}
+		deps.Consumers.DeadLetters = letters.Pool
+		deps.Consumers.RetryLetter = letters.Retry
 		deps.Logos = &logo.Service{Store: docs.store, Settings: settings}
 	}
 	if !p.cfg.Has(config.RoleConsumers) {

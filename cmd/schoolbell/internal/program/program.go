@@ -17,6 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -38,8 +39,9 @@ type program struct {
 	live     *live            // nil without the role realtime
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
-	tables   *postgres.Pool // nil without the role api
-	workers  *workerWatch   // nil without a role that uses PostgreSQL
+	tables   *postgres.Pool  // nil without the role api
+	workers  *workerWatch    // nil without a role that uses PostgreSQL
+	letters  *ingest.Letters // nil without the roles ingest and api
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine

@@ -59,6 +59,9 @@ func (p *program) wireRoles(ctx context.Context) error {
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
 		deps.Log = p.events
+		if err := p.wireInboxes(ctx); err != nil {
+			return err
+		}
 	}
 	if p.cfg.Has(config.RoleAPI) {
 		if err := p.wireQueries(ctx, &deps); err != nil {

@@ -106,7 +106,7 @@ func (s *School) invoice(
 		parts := 2 + s.r.IntN(2)
 		for n := range parts {
 			share := amount / int64(parts)
-			if n == parts-1 {
+			if n == parts-1 { // pay bounds it by what is open, with what the division left over
 				share = amount
 			}
 			pay(3+11*n+s.r.IntN(8), share)
@@ -118,6 +118,7 @@ func (s *School) invoice(
 		pay(daysToPay+5+s.r.IntN(60), amount)
 	case never:
 	}
+	// Planned for every invoice, as a payment may bounce: remind looks at what is open then.
 	for n, days := range []int{7, 28} {
 		in(daysToPay+days, func(when time.Time) { s.remind(inv, n, when) })
 	}

@@ -36,6 +36,7 @@ func (s *School) office(today domain.Date) {
 func (s *School) some(share float64) int {
 	expected := share * float64(len(s.students)) / (3 * termDays)
 	n := int(expected)
+	// The fraction is a chance, so that a small school has some in a year too.
 	if s.r.Float64() < expected-float64(n) {
 		n++
 	}

@@ -1,0 +1,118 @@
+package program
+
+import (
+	"context"
+	"sync"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
+	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/telemetry"
+)
+
+// maxDeadLetter is the largest record that is copied to the topic of dead letters: as large as
+// brokers accept from others by default, and what we add to it.
+const maxDeadLetter = 2 << 20
+
+// inboxLetters returns what stores and retries dead letters, which the roles ingest and api need.
+func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
+	if p.letters != nil {
+		return p.letters, nil
+	}
+	sources, err := p.cfg.Inboxes.Sources()
+	if err != nil {
+		return nil, ConfigError{err}
+	}
+	pool, err := postgres.NewPool(ctx, p.cfg.Database.Ingest(p.servers.DatabaseURL))
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func() error { pool.Close(); return nil })
+	topic := &lazyTopic{open: p.openDeadLetters}
+	p.onClose(topic.close)
+	p.letters = &ingest.Letters{
+		Topic: topic, Pool: pool.Conns(), Sources: sources,
+		Door:    ingest.Door{Log: p.events, Limit: p.cfg.API.AppendLimit},
+		Metrics: ingest.NewMetrics(p.registry),
+	}
+	return p.letters, nil
+}
+
+// wireInboxes reads the topics that other systems write to. Their state is reported, but it takes no
+// process out of service: events over HTTP need neither inboxes nor PostgreSQL.
+func (p *program) wireInboxes(ctx context.Context) error {
+	letters, err := p.inboxLetters(ctx)
+	if err != nil {
+		return err
+	}
+	p.task(letters.Run)
+	for _, source := range letters.Sources {
+		reader := ingest.NewReader(ingest.Config{
+			Source: source, Log: p.cfg.Kafka.Topic, Letters: letters, Logger: p.log,
+			Open: func(ctx context.Context) (ingest.Topic, error) {
+				c, err := p.cfg.Kafka.Config(p.servers.Brokers)
+				if err != nil {
+					return nil, err
+				}
+				c.Topic, c.Partitions = source.Topic, 0
+				return kafka.OpenInbox(ctx, c, p.log)
+			},
+		})
+		p.task(reader.Run)
+		p.health.Add(telemetry.Check{Name: reader.Name(), Optional: true, Probe: reader.Probe})
+	}
+	return nil
+}
+
+func (p *program) openDeadLetters(ctx context.Context) (*kafka.Log, error) {
+	c, err := p.cfg.Kafka.Config(p.servers.Brokers)
+	if err != nil {
+		return nil, err
+	}
+	c.Topic, c.Partitions, c.Retention = p.cfg.Inboxes.DeadLetters, 0, deadletter.Lifetime
+	c.MaxRecordBytes = maxDeadLetter
+	return kafka.OpenAny(ctx, c, p.log)
+}
+
+// lazyTopic is a topic that is opened, and so created, with the first record for it.
+type lazyTopic struct {
+	open func(context.Context) (*kafka.Log, error)
+
+	mu  sync.Mutex
+	log *kafka.Log // nil until it is open
+}
+
+// Append implements [eventlog.Appender].
+func (t *lazyTopic) Append(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
+	log, err := t.opened(ctx)
+	if err != nil {
+		return domain.Position{}, err
+	}
+	return log.Append(ctx, school, records)
+}
+
+func (t *lazyTopic) opened(ctx context.Context) (log *kafka.Log, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.log == nil {
+		if log, err = t.open(ctx); err != nil {
+			return nil, err
+		}
+		t.log = log
+	}
+	return t.log, nil
+}
+
+func (t *lazyTopic) close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.log == nil {
+		return nil
+	}
+	return t.log.Close()
+}

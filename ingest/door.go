@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+)
+
+// Door writes events to the log that have been checked.
+type Door struct {
+	Log   eventlog.Appender
+	Limit time.Duration // of an append, retries included
+}
+
+// Result is where events are in the log.
+type Result struct {
+	Written int               // events that were written; the others repeat one of the same call
+	At      []domain.Position // of each event of the call
+}
+
+// Append writes events of one school, all or none. Of several with the same source and id, the first
+// is written; the others get its position.
+func (d Door) Append(
+	ctx context.Context, school string, events []*domain.Envelope,
+) (*Result, error) {
+	type identity struct{ source, id string }
+	index := make(map[identity]int, len(events))
+	records := make([]eventlog.Record, 0, len(events))
+	at := make([]int, len(events))
+	for i, e := range events {
+		key := identity{e.Source, e.ID}
+		n, repeated := index[key]
+		if !repeated {
+			rec, err := cloudevents.Encode(e)
+			if err != nil {
+				return nil, err
+			}
+			n = len(records)
+			index[key] = n
+			records = append(records, rec)
+		}
+		at[i] = n
+	}
+	first, err := d.Write(ctx, school, records)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Written: len(records), At: make([]domain.Position, len(events))}
+	for i, n := range at {
+		result.At[i] = domain.Position{Partition: first.Partition, Offset: first.Offset + int64(n)}
+	}
+	return result, nil
+}
+
+// Write writes records of one school, all or none, and returns where the first is.
+func (d Door) Write(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
+	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
+	// again, and readers of the log drop the duplicates.
+	ctx, cancel := context.WithTimeout(ctx, d.Limit)
+	defer cancel()
+	first, err := d.Log.Append(ctx, school, records)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
+	}
+	return first, err
+}

@@ -1,0 +1,220 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
+)
+
+// DeadLetter is a single record that nobody can use, whoever found that.
+type DeadLetter struct {
+	ID       string          `json:"id" doc:"A number, or the position of an event that could not be planned"`
+	Kind     deadletter.Kind `json:"kind" enum:"inbox,log,plan" doc:"Refused at an inbox, skipped in the log, or without a plan"`
+	Topic    string          `json:"topic,omitzero" doc:"The inbox"`
+	Position domain.Position `json:"position" doc:"Where the record is, in its topic"`
+	Last     int64           `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
+	School   string          `json:"school" doc:"Empty when it cannot be told"`
+	EventID  string          `json:"event_id"`
+	Type     string          `json:"type"`
+	Reason   string          `json:"reason" doc:"All faults in one line"`
+	Faults   []domain.Fault  `json:"faults,omitzero"`
+	At       time.Time       `json:"at"`
+	// Record is in the response for one letter only.
+	Record *DeadLetterRecord `json:"record,omitzero" doc:"As its producer wrote it, unless it was too large"`
+}
+
+// DeadLetterRecord is a record as its producer wrote it, with bytes in base64.
+type DeadLetterRecord struct {
+	Time    time.Time          `json:"time"`
+	Key     []byte             `json:"key"`
+	Value   []byte             `json:"value"`
+	Headers []DeadLetterHeader `json:"headers"`
+}
+
+// DeadLetterHeader is a header of a record.
+type DeadLetterHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// DeadLetters lists dead letters, the oldest first.
+type DeadLetters struct {
+	DeadLetters []DeadLetter `json:"dead_letters"`
+}
+
+type deadLettersInput struct {
+	School string          `query:"school" maxLength:"128" doc:"Only of this school"`
+	Kind   deadletter.Kind `query:"kind" enum:"inbox,log,plan" doc:"Only of this kind"`
+}
+
+type deadLetterInput struct {
+	ID string `path:"id" maxLength:"64" doc:"The letter's id, for example 17 or 7:1042"`
+}
+
+func (a *API) deadLetterRoutes() {
+	handle(a, huma.Operation{
+		OperationID: "list-school-dead-letters", Method: http.MethodGet,
+		Path: schoolPath + "/deadletters", Tags: []string{tagEvents},
+		Summary: "List records of a school that nobody can use",
+		Description: "What other systems wrote to an inbox and was refused, with all faults, and " +
+			"events that could not be planned. They are stored for 30 days, and at most 10,000 " +
+			"of a day.",
+	}, needAdmin, func(ctx context.Context, req *request, _ *empty) (*response[DeadLetters], error) {
+		all, err := a.deadLetters(ctx, req.school, "")
+		return &response[DeadLetters]{DeadLetters{all}}, err
+	})
+	operation(a, huma.Operation{
+		OperationID: "list-dead-letters", Method: http.MethodGet,
+		Path:    operationsPath + "/deadletters",
+		Summary: "List records that nobody can use",
+		Description: "A record that is refused at an inbox, skipped in the log, or for which no " +
+			"deliveries can be planned, is a dead letter: later ones do not wait for it.",
+	}, func(ctx context.Context, _ *request, in *deadLettersInput) (*response[DeadLetters], error) {
+		all, err := a.deadLetters(ctx, in.School, in.Kind)
+		return &response[DeadLetters]{DeadLetters{all}}, err
+	})
+	operation(a, huma.Operation{
+		OperationID: "get-dead-letter", Method: http.MethodGet,
+		Path:    operationsPath + "/deadletters/{id}",
+		Summary: "Get a dead letter, with its record", Errors: []int{404},
+	}, func(ctx context.Context, _ *request, in *deadLetterInput) (*response[DeadLetter], error) {
+		shown, _, err := a.deadLetter(ctx, in.ID)
+		return &response[DeadLetter]{shown}, err
+	})
+	if a.deps.Consumers.Replan == nil {
+		return
+	}
+	operation(a, huma.Operation{
+		OperationID: "retry-dead-letter", Method: http.MethodPost,
+		Path:    operationsPath + "/deadletters/{id}/retry",
+		Summary: "Use the record of a dead letter after all",
+		Description: "After its cause is fixed: an event is planned again, and a record that an " +
+			"inbox refused is checked again and appended to the log. When that fails it stays a " +
+			"dead letter, and the response is 409 with the reason.",
+		DefaultStatus: http.StatusNoContent, Errors: []int{404, 409},
+	}, func(ctx context.Context, _ *request, in *deadLetterInput) (*empty, error) {
+		return nil, a.retryDeadLetter(ctx, in.ID)
+	})
+}
+
+// deadLetters merges those of the planners, which are in the ledger, with all others.
+func (a *API) deadLetters(
+	ctx context.Context, school string, kind deadletter.Kind,
+) ([]DeadLetter, error) {
+	c := a.deps.Consumers
+	all := []DeadLetter{}
+	if kind == "" || kind == deadletter.Plan {
+		planned, err := c.Ledger.DeadLetters(ctx, school)
+		if err != nil {
+			return nil, err
+		}
+		for i := range planned {
+			all = append(all, fromLedger(&planned[i]))
+		}
+	}
+	if c.DeadLetters != nil {
+		stored, err := deadletter.List(ctx, c.DeadLetters,
+			deadletter.Filter{School: school, Kind: kind})
+		if err != nil {
+			return nil, err
+		}
+		for i := range stored {
+			shown := fromStore(&stored[i])
+			shown.Record = nil
+			all = append(all, shown)
+		}
+	}
+	slices.SortStableFunc(all, func(x, y DeadLetter) int { return x.At.Compare(y.At) })
+	return all, nil
+}
+
+// deadLetter finds one by its id; stored is nil for one of the planners.
+func (a *API) deadLetter(
+	ctx context.Context, id string,
+) (shown DeadLetter, stored *deadletter.Letter, err error) {
+	none := problem(http.StatusNotFound, "%.64q is no dead letter, or no longer", id)
+	c := a.deps.Consumers
+	if strings.Contains(id, ":") {
+		all, err := c.Ledger.DeadLetters(ctx, "")
+		if err != nil {
+			return shown, nil, err
+		}
+		for i := range all {
+			if all[i].Position.String() == id {
+				return fromLedger(&all[i]), nil, nil
+			}
+		}
+		return shown, nil, none
+	}
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || c.DeadLetters == nil {
+		return shown, nil, none
+	}
+	letter, err := deadletter.Get(ctx, c.DeadLetters, n)
+	if errors.Is(err, deadletter.ErrNotFound) {
+		return shown, nil, none
+	}
+	return fromStore(&letter), &letter, err
+}
+
+func (a *API) retryDeadLetter(ctx context.Context, id string) error {
+	c := a.deps.Consumers
+	shown, stored, err := a.deadLetter(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case stored != nil && stored.Kind == deadletter.Inbox && c.RetryLetter != nil:
+		err := c.RetryLetter(ctx, stored)
+		if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
+			return problem(http.StatusConflict, "the record is still refused: %s",
+				(&deadletter.Letter{Faults: invalid.Faults}).Reason())
+		}
+		return err
+	case stored != nil:
+		return problem(http.StatusConflict, "a record that was skipped in the log stays skipped: "+
+			"its producer can send a right one")
+	}
+	if err := c.Replan(ctx, shown.Position); err != nil {
+		return err
+	}
+	// Planning reports a failure as a dead letter, not as an error, so the list says what came of it.
+	shown, _, err = a.deadLetter(ctx, id)
+	if p, ok := errors.AsType[*Problem](err); ok && p.Status == http.StatusNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return problem(http.StatusConflict, "the event at %s still cannot be planned: %s",
+		shown.Position, shown.Reason)
+}
+
+func fromLedger(l *ledger.DeadLetter) DeadLetter {
+	return DeadLetter{ID: l.Position.String(), Kind: deadletter.Plan, Position: l.Position,
+		School: l.School, EventID: l.EventID, Type: l.Type, Reason: l.Reason, At: l.At}
+}
+
+func fromStore(l *deadletter.Letter) DeadLetter {
+	shown := DeadLetter{ID: strconv.FormatInt(l.ID, 10), Kind: l.Kind, Topic: l.Topic,
+		Position: l.Position, Last: l.Last, School: l.School, EventID: l.EventID, Type: l.Type,
+		Reason: l.Reason(), Faults: l.Faults, At: l.At}
+	if l.Record != nil {
+		shown.Record = &DeadLetterRecord{Time: l.Record.Time, Key: l.Record.Key,
+			Value: l.Record.Value, Headers: make([]DeadLetterHeader, 0, len(l.Record.Headers))}
+		for _, h := range l.Record.Headers {
+			shown.Record.Headers = append(shown.Record.Headers,
+				DeadLetterHeader{h.Key, strings.ToValidUTF8(string(h.Value), "\uFFFD")})
+		}
+	}
+	return shown
+}
