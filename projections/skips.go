@@ -40,7 +40,7 @@ const (
 )
 
 // ErrNotParked means that there is no such event among those that may be skipped.
-var ErrNotParked = errors.New("there is no such event that is the first parked one of its subject")
+var ErrNotParked = errors.New("the event is not the first parked one of its subject")
 
 // ErrSkippedLate means that an event has been folded by a catch-up and was skipped afterwards. The
 // tables must be folded from the beginning.

@@ -101,7 +101,7 @@ func full(t testing.TB, options ...option) *stack {
 		Log: s.log, Partitions: partitions, Logos: logos, Tables: tables, Set: setName,
 		Positions: positions, Cache: cache,
 		Skip: func(_ context.Context, r httpapi.SkipRequest) (httpapi.Skipped, error) {
-			return httpapi.Skipped{}, fmt.Errorf("skip %s: %w", r.Key.Subject, projections.ErrNotParked)
+			return httpapi.Skipped{}, fmt.Errorf("skip %s: %w", r.Subject, httpapi.ErrNotParked)
 		},
 		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),
 	}, options...)

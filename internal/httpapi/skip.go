@@ -8,15 +8,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/projections"
 )
+
+// ErrNotParked is returned by [Deps.Skip] when there is no such event that may be skipped.
+var ErrNotParked = errors.New("there is no such event that is the first parked one of its subject")
 
 // SkipRequest names a parked event that is to be folded by nobody.
 type SkipRequest struct {
-	Key    projections.SubjectKey
-	Only   *domain.Position // if given, the event must be there
-	Reason string
-	Actor  string
+	School, Subject string
+	Only            *domain.Position // if given, the event must be there
+	Reason, Actor   string
 }
 
 // Skipped says which event will be folded by nobody, and where the log says so.
@@ -45,8 +46,7 @@ func (a *API) skipRoute() {
 		Errors: []int{409, 422},
 	}, func(ctx context.Context, req *request, in *skipInput) (*response[Skipped], error) {
 		skip := SkipRequest{
-			Key:    projections.SubjectKey{School: in.School, Subject: in.Subject},
-			Reason: in.Reason, Actor: req.bearer.Subject,
+			School: in.School, Subject: in.Subject, Reason: in.Reason, Actor: req.bearer.Subject,
 		}
 		if in.Position != "" {
 			at, err := domain.ParsePosition(in.Position)
@@ -56,8 +56,8 @@ func (a *API) skipRoute() {
 			skip.Only = &at
 		}
 		skipped, err := a.deps.Skip(ctx, skip)
-		if errors.Is(err, projections.ErrNotParked) {
-			return nil, problem(http.StatusConflict, "%s", projections.ErrNotParked)
+		if errors.Is(err, ErrNotParked) {
+			return nil, problem(http.StatusConflict, "%s", ErrNotParked)
 		}
 		return &response[Skipped]{skipped}, err
 	})

@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,24 +46,28 @@ func (p *program) skip(
 	if data.Validate(&faults); faults.Err() != nil {
 		return httpapi.Skipped{}, faults.Err()
 	}
-	at, err := store.RequestSkip(ctx, r.Key, r.Only)
+	key := projections.SubjectKey{School: r.School, Subject: r.Subject}
+	at, err := store.RequestSkip(ctx, key, r.Only)
+	if errors.Is(err, projections.ErrNotParked) {
+		return httpapi.Skipped{}, httpapi.ErrNotParked
+	}
 	if err != nil {
 		return httpapi.Skipped{}, err
 	}
 	data.Position = at.String()
 	rec, err := cloudevents.Encode(&domain.Envelope{
 		ID: "skip-" + at.String(), Source: skipSource, Type: log.TypeEventSkipped,
-		School: r.Key.School, Subject: data.Subject(), Actor: r.Actor,
+		School: r.School, Subject: data.Subject(), Actor: r.Actor,
 		Time: time.Now().UTC().Truncate(time.Millisecond), Data: data,
 	})
 	if err != nil {
 		return httpapi.Skipped{}, fmt.Errorf("encode skip of %s: %w", at, err)
 	}
-	by, err := p.events.Append(ctx, r.Key.School, []eventlog.Record{rec})
+	by, err := p.events.Append(ctx, r.School, []eventlog.Record{rec})
 	if err != nil {
 		return httpapi.Skipped{}, fmt.Errorf("append skip of %s: %w", at, err)
 	}
-	p.log.InfoContext(ctx, "skipping a parked event", "school", r.Key.School, "subject",
-		r.Key.Subject, "position", at, "reason", r.Reason, "by", r.Actor)
+	p.log.InfoContext(ctx, "skipping a parked event", "school", r.School, "subject",
+		r.Subject, "position", at, "reason", r.Reason, "by", r.Actor)
 	return httpapi.Skipped{Position: at, By: by}, nil
 }
