@@ -79,6 +79,5 @@ func ParseRoom(s string) (Room, error) {
 		}
 	}
 	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and "+
-		"dashboard with an id, "+
-		"for example class:7a", s)
+		"dashboard with an id, for example class:7a", s)
 }

@@ -84,10 +84,9 @@ type TopicError struct {
 
 func (e *TopicError) Error() string {
 	return fmt.Sprintf("partition %d was folded from the topic with id %s, and the topic now has "+
-		"id %s: it was deleted and "+
-		"created again, or this is another cluster. Point Schoolbell at the old log, or rebuild "+
-		"all tables from this "+
-		"one in an empty database", e.Partition, e.Stored, e.Current)
+		"id %s: it was deleted and created again, or this is another cluster. Point Schoolbell "+
+		"at the log that the tables were folded from; nothing is folded until then, and the "+
+		"tables stay as they are", e.Partition, e.Stored, e.Current)
 }
 
 // VersionError means that a projection's tables were made by other folds than those of this
@@ -106,16 +105,16 @@ func (e *VersionError) Error() string {
 			"newer version has made them. Start that one", e.Projection)
 	case e.Folds < e.Tables:
 		return fmt.Sprintf("the tables of %s were made by version %d of its folds, and this "+
-			"program has version %d: it is the "+
-			"older one and must not write to them. Start the newer one", e.Projection, e.Tables,
+			"program has version %d: it is the older one and must not write to them. Start the "+
+			"newer one", e.Projection, e.Tables,
 			e.Folds)
 	case e.Tables == 0:
 		return fmt.Sprintf("the tables of %s are empty: fill them with `schoolbell rebuild %s`",
 			e.Projection, e.Projection)
 	}
 	return fmt.Sprintf("the tables of %s were made by version %d of its folds, and this program "+
-		"has version %d: rebuild them "+
-		"with `schoolbell rebuild %s`", e.Projection, e.Tables, e.Folds, e.Projection)
+		"has version %d: rebuild them with `schoolbell rebuild %s`",
+		e.Projection, e.Tables, e.Folds, e.Projection)
 }
 
 // PositionError means that the log does not have the record that is to be folded next.
@@ -128,14 +127,13 @@ type PositionError struct {
 func (e *PositionError) Error() string {
 	if e.Next < e.Start {
 		return fmt.Sprintf("partition %d is to continue at offset %d, but the log now begins at "+
-			"%d: events were deleted before "+
-			"they were folded. Restore the log, or the database from a later backup, and keep "+
-			"the topic's retention unlimited",
+			"%d: events were deleted before they were folded. Restore the log, or the database "+
+			"from a later backup, and keep the topic's retention unlimited",
 			e.Partition, e.Next, e.Start)
 	}
 	return fmt.Sprintf("partition %d is to continue at offset %d, but the log ends at %d: it has "+
-		"lost events that are in the "+
-		"tables. Restore the log, or rebuild all tables from it in an empty database", e.Partition,
+		"lost events that are in the tables. Restore the log to where it was; nothing is folded "+
+		"until then, and the tables stay as they are", e.Partition,
 		e.Next, e.End)
 }
 

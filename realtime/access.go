@@ -36,8 +36,8 @@ var (
 	// ErrNoToken says that a request has neither a token nor a ticket.
 	ErrNoToken = errors.New("no token was given")
 	// ErrTokenInURL says that a token was in the query.
-	ErrTokenInURL = errors.New("a token must not be in the URL: " +
-		"send it in the Authorization header or the first message, or use a ticket")
+	ErrTokenInURL = errors.New("a token must not be in the URL: send it in the Authorization " +
+		"header or the first message, or use a ticket")
 )
 
 // Identify authenticates a request by its header or ticket. [ErrNoToken] leaves it to the first

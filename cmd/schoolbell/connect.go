@@ -117,8 +117,9 @@ func kafkaOf(given config.Kafka, data string) (config.Kafka, error) {
 		return given, err
 	}
 	if at.Topic != "" && given.Topic != at.Topic && given.Topic != kafka.DefaultTopic {
-		return given, usageError{fmt.Errorf("the serve on the data directory %s has the topic %s, not %s: "+
-			"for another log, give its brokers too (--kafka-brokers)", data, at.Topic, given.Topic)}
+		return given, usageError{fmt.Errorf("the serve on the data directory %s has the topic "+
+			"%s, not %s: for another log, give its brokers too (--kafka-brokers)",
+			data, at.Topic, given.Topic)}
 	}
 	return at.Kafka(given), nil
 }

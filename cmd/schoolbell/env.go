@@ -38,8 +38,8 @@ func (c *envCommand) Run(io streams) error {
 	// Without this check a secret would be generated, and sign a token that the serve rejects.
 	_, err = os.Stat(filepath.Join(c.Data, config.SecretFile))
 	if c.Secret == "" && errors.Is(err, fs.ErrNotExist) {
-		return errors.New("this serve does not use the secret of its data directory: " +
-			"set SCHOOLBELL_JWT_SECRET, or get a token from your identity provider")
+		return errors.New("this serve does not use the secret of its data directory: set " +
+			"SCHOOLBELL_JWT_SECRET, or get a token from your identity provider")
 	}
 	tokens, err := config.JWT{Secret: c.Secret}.Config(c.Data)
 	if err != nil {

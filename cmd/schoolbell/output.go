@@ -68,8 +68,8 @@ func printTotals(w io.Writer, asJSON bool, totals client.Totals, took time.Durat
 		quantity(totals.Events, "event is", "events are"),
 		quantity(totals.Requests, "request", "requests"), rate, repeated)
 	if err == nil && totals.Conflicts > 0 {
-		_, err = fmt.Fprintf(w, "%s the id of an event with other content, of which only the first "+
-			"counts: give each event an id of its own\n",
+		_, err = fmt.Fprintf(w, "%s the id of an event with other content, of which only the "+
+			"first counts: give each event an id of its own\n",
 			quantity(totals.Conflicts, "event has", "events have"))
 	}
 	return err

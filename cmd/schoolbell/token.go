@@ -48,8 +48,8 @@ func (c *tokenCommand) Run(io streams) error {
 	}
 	data := filepath.Clean(c.Data)
 	if c.Secret == "" && !program.IsDataDir(data) {
-		return fmt.Errorf("%s is not the data directory of a schoolbell serve: "+
-			"give it with --data, start one, or give the secret", data)
+		return fmt.Errorf("%s is not the data directory of a schoolbell serve: give it with "+
+			"--data, start one, or give the secret", data)
 	}
 	secret, err := config.JWT{Secret: c.Secret}.Config(data)
 	if err != nil {

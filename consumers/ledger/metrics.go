@@ -71,8 +71,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		[]float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10}, "provider")
 	m.errors = counters("provider_errors_total", "Errors of providers.",
 		"provider", "class", "code")
-	m.cost = counters("cost_total", "Cost of deliveries, in the provider's currency; "+
-		"schools beyond the first 500 are counted as others.", "school", "provider")
+	m.cost = counters("cost_total", "Cost of deliveries, in the provider's currency; schools "+
+		"beyond the first 500 are counted as others.", "school", "provider")
 	m.reports = counters("reports_total", "Reports of providers that changed a delivery.",
 		"provider", "state")
 	m.relayed = counter("outcomes_total", "Outcomes appended to the log.")

@@ -36,8 +36,9 @@ type TopicError struct {
 }
 
 func (e *TopicError) Error() string {
-	return fmt.Sprintf("partition %d was read from the topic with id %s, and the topic now has id %s: "+
-		"it was deleted and created again, or this is another cluster", e.Partition, e.Stored, e.Current)
+	return fmt.Sprintf("partition %d was read from the topic with id %s, and the topic now has "+
+		"id %s: it was deleted and created again, or this is another cluster",
+		e.Partition, e.Stored, e.Current)
 }
 
 // Take claims a partition for a consumer. The first claim stores the topic's id; a later one under

@@ -92,8 +92,8 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 		if !ok {
 			panic(
 				fmt.Sprintf(
-					"event %s: field %s.%s is of type %s: want string, domain.Label, domain.Date, int64, "+
-						"float64, bool, []string or a struct of these",
+					"event %s: field %s.%s is of type %s: want string, domain.Label, "+
+						"domain.Date, int64, float64, bool, []string or a struct of these",
 					wireType,
 					t,
 					sf.Name,

@@ -34,8 +34,8 @@ func serverAccount() (*account, error) {
 		return &account{uint32(uid), uint32(gid)}, nil
 	}
 	return nil, errors.New(
-		"PostgreSQL does not run as root and there is no account postgres or nobody: " +
-			"start Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL",
+		"PostgreSQL does not run as root and there is no account postgres or nobody: start " +
+			"Schoolbell as another user, or set SCHOOLBELL_DATABASE_URL",
 	)
 }
 

@@ -58,8 +58,8 @@ func findPostgres(ctx context.Context, data string) (programs, error) {
 	p, err := fetchPostgres(ctx)
 	if err != nil {
 		return programs{}, fmt.Errorf(
-			"no PostgreSQL %d or later is installed and none could be downloaded (install it, "+
-				"or set SCHOOLBELL_DATABASE_URL to a server): %w",
+			"no PostgreSQL %d or later is installed and none could be downloaded (install it, or "+
+				"set SCHOOLBELL_DATABASE_URL to a server): %w",
 			oldestMajor,
 			err,
 		)

@@ -78,8 +78,8 @@ func (c Config) Validate() error {
 	}
 	for _, o := range c.WebhookOrigins {
 		if o == "" || strings.ContainsAny(o, "/: ") {
-			faults = append(faults, fmt.Errorf("http: webhook origin %q must be the name of a host, "+
-				"for example eventgrid.azure.net, or *", o))
+			faults = append(faults, fmt.Errorf("http: webhook origin %q must be the name of a "+
+				"host, for example eventgrid.azure.net, or *", o))
 		}
 	}
 	return errors.Join(faults...)

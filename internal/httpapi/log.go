@@ -69,9 +69,9 @@ func (a *API) orBefore(ctx context.Context, p *page, err error) error {
 	if bounds != nil || p.next >= start {
 		return err
 	}
-	return problem(http.StatusGone, "the log now begins at %s: events between this and your position "+
-		"were removed from it. To read those that are left, leave out after, and take the state from "+
-		"the read models", domain.Position{Partition: p.partition, Offset: start})
+	return problem(http.StatusGone, "the log now begins at %s: events between this and your "+
+		"position were removed from it. To read those that are left, leave out after, and take "+
+		"the state from the read models", domain.Position{Partition: p.partition, Offset: start})
 }
 
 // page is the requested part of a school's log, and what has been found of it.

@@ -58,9 +58,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_ingest_events_total",
-			Help: "Events sent by producers: accepted, duplicate of one of the last minute, or in " +
-				"conflict with one that has the same id; refused counts requests, of which no event " +
-				"was taken.",
+			Help: "Events sent by producers: accepted, duplicate of one of the last minute, or " +
+				"in conflict with one that has the same id; refused counts requests, of which no " +
+				"event was taken.",
 		}, []string{"outcome"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "schoolbell_http_panics_total", Help: "Requests that ended in a panic.",

@@ -108,8 +108,8 @@ func resultHeaders() map[string]*huma.Param {
 		headerPosition: text("The position of the last event that the response covers."),
 		headerParked: text("How many subjects of the school are parked: their latest events are " +
 			"missing from the response."),
-		headerParkedFrom: text("Present when so many of them are that the school is parked whole: " +
-			"no event of the school from this position on is in the response."),
+		headerParkedFrom: text("Present when so many of them are that the school is parked " +
+			"whole: no event of the school from this position on is in the response."),
 		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
 		"ETag":    text("Identifies the response's body."),
 	}

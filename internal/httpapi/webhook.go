@@ -30,8 +30,8 @@ func (a *API) webhookRoute() {
 		OperationID: "agree-to-webhook", Method: http.MethodOptions, Path: path,
 		Tags:    []string{tagEvents},
 		Summary: "Agree to a webhook",
-		Description: "The handshake by which brokers such as Azure Event Grid ask whether they may " +
-			"push events here. It needs no token, deliveries do.",
+		Description: "The handshake by which brokers such as Azure Event Grid ask whether they " +
+			"may push events here. It needs no token, deliveries do.",
 		Parameters: []*huma.Param{schoolParam(),
 			param("WebHook-Request-Origin", "header", "The name of the sending system."),
 			param("WebHook-Request-Rate", "header", "Requests per minute that it would like to send."),

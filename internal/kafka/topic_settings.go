@@ -35,23 +35,24 @@ func weaknesses(m *metadata, settings map[string]string) (faults []topicFault) {
 	inSync, err := strconv.Atoi(settings["min.insync.replicas"])
 	switch known := err == nil; {
 	case m.replicas < 2 && len(m.brokers) >= 3:
-		fault("replicas", "the topic has one replica on a cluster of %d brokers: events are lost with "+
-			"the broker that has them. Add replicas (kafka-reassign-partitions)", len(m.brokers))
+		fault("replicas", "the topic has one replica on a cluster of %d brokers: events are lost "+
+			"with the broker that has them. Add replicas (kafka-reassign-partitions)",
+			len(m.brokers))
 	case known && m.replicas >= 2 && inSync < 2:
-		fault("min.insync.replicas", "the topic's min.insync.replicas is %d, so an accepted event may be "+
-			"on one broker only: set it to 2", inSync)
+		fault("min.insync.replicas", "the topic's min.insync.replicas is %d, so an accepted "+
+			"event may be on one broker only: set it to 2", inSync)
 	case known && inSync > m.replicas:
-		fault("min.insync.replicas", "the topic's min.insync.replicas is %d, but it has %d replicas, so "+
-			"no event is accepted: set it lower, or add replicas", inSync, m.replicas)
+		fault("min.insync.replicas", "the topic's min.insync.replicas is %d, but it has %d "+
+			"replicas, so no event is accepted: set it lower, or add replicas", inSync, m.replicas)
 	}
 	if settings["unclean.leader.election.enable"] == "true" {
-		fault("unclean.leader.election.enable", "the topic's unclean.leader.election.enable is true, so "+
-			"accepted events may be lost when brokers fail: set it to false")
+		fault("unclean.leader.election.enable", "the topic's unclean.leader.election.enable is "+
+			"true, so accepted events may be lost when brokers fail: set it to false")
 	}
 	if t := settings["message.timestamp.type"]; t != "" && t != "LogAppendTime" {
-		fault("message.timestamp.type", "the topic's message.timestamp.type is %s, so the times of "+
-			"appending, by which rebuild --until goes, are those of the producers' clocks: set it to "+
-			"LogAppendTime", t)
+		fault("message.timestamp.type", "the topic's message.timestamp.type is %s, so the times "+
+			"of appending, by which rebuild --until goes, are those of the producers' clocks: "+
+			"set it to LogAppendTime", t)
 	}
 	return faults
 }

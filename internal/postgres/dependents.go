@@ -153,8 +153,8 @@ func blocked(blockers []string) error {
 	if len(blockers) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the tables cannot be exchanged because of: %s. "+
-		"Drop these before the rebuild, and create them again after it",
+	return fmt.Errorf("the tables cannot be exchanged because of: %s. Drop these before the "+
+		"rebuild, and create them again after it",
 		strings.Join(blockers, "; "))
 }
 

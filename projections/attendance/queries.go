@@ -20,10 +20,10 @@ var Queries = []query.Endpoint{
 		Name:    "attendance",
 		Path:    "/analytics/attendance",
 		Summary: "Attendance of a school or a class",
-		Description: "Counts and rates in a range of days, by day and by class, and the " +
-			"students who are chronically absent. The rate is (present + late) / all marks that " +
-			"were recorded; where only exceptions are recorded, it says nothing about those who " +
-			"were present.",
+		Description: "Counts and rates in a range of days, by day and by class, and the students " +
+			"who are chronically absent. The rate is (present + late) / all marks that were " +
+			"recorded; where only exceptions are recorded, it says nothing about those who were " +
+			"present.",
 		Reads: []*projections.Projection{Projection, students.Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},

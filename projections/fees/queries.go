@@ -19,8 +19,8 @@ var Queries = []query.Endpoint{
 		Name:    "fees",
 		Path:    "/analytics/fees",
 		Summary: "Invoiced, received and open amounts",
-		Description: "Sums of money in minor units, never mixing currencies: in all, by term, " +
-			"by category and by method, the age of what is open, and revenue by month.",
+		Description: "Sums of money in minor units, never mixing currencies: in all, by term, by " +
+			"category and by method, the age of what is open, and revenue by month.",
 		Reads: []*projections.Projection{Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Accountant},

@@ -92,8 +92,7 @@ func drawData(t *rapid.T, f domain.Fact) domain.Event {
 		}
 	}
 	t.Fatalf("%s: no valid data in 100 tries, the last had faults %v; rules between fields must "+
-		"be easy to meet, or "+
-		"projtest has to be told how", f.Type, faults.List)
+		"be easy to meet, or projtest has to be told how", f.Type, faults.List)
 	return nil
 }
 

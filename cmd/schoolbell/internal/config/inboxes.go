@@ -42,8 +42,8 @@ func (c *Config) validateInboxes() error {
 	sources, err := c.Inboxes.Sources()
 	for _, s := range sources {
 		if s.Topic == c.Kafka.Topic || s.Topic == c.Inboxes.DeadLetters {
-			err = errors.Join(err, fmt.Errorf("kafka-inbox: %s is Schoolbell's own topic: "+
-				"other systems need another one", s.Topic))
+			err = errors.Join(err, fmt.Errorf("kafka-inbox: %s is Schoolbell's own topic: other "+
+				"systems need another one", s.Topic))
 		}
 	}
 	if len(sources) > 0 && (c.Inboxes.DeadLetters == "" || c.Inboxes.DeadLetters == c.Kafka.Topic) {

@@ -124,8 +124,8 @@ func ReadAddress(dir string) (Address, error) {
 	var a Address
 	b, err := os.ReadFile(filepath.Join(dir, addressFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return a, fmt.Errorf("no schoolbell serve runs on the data directory %s "+
-			"(give another with --data, or start one)", dir)
+		return a, fmt.Errorf("no schoolbell serve runs on the data directory %s (give another "+
+			"with --data, or start one)", dir)
 	}
 	if err != nil {
 		return a, fmt.Errorf("read address file: %w", err)

@@ -75,8 +75,8 @@ func partitionProblems(engine *projections.Engine) error {
 		}
 	}
 	if parked > 0 {
-		faults = append(faults, fmt.Errorf("%d of its schools are parked whole; "+
-			"`schoolbell parked list` says which and why", parked))
+		faults = append(faults, fmt.Errorf("%d of its schools are parked whole; `schoolbell "+
+			"parked list` says which and why", parked))
 	}
 	return errors.Join(faults...)
 }

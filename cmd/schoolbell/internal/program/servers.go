@@ -35,8 +35,8 @@ func StartServers(
 		return s, nil
 	}
 	if !devstack.Embedded {
-		return s, ConfigError{errors.New("this build contains no embedded servers: set SCHOOLBELL_KAFKA_BROKERS, " +
-			"SCHOOLBELL_DATABASE_URL and SCHOOLBELL_REDIS_URL")}
+		return s, ConfigError{errors.New("this build contains no embedded servers: set " +
+			"SCHOOLBELL_KAFKA_BROKERS, SCHOOLBELL_DATABASE_URL and SCHOOLBELL_REDIS_URL")}
 	}
 	defer func() {
 		if err != nil {
