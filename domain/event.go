@@ -118,8 +118,10 @@ func NewFact[E any, P interface {
 	*E
 	Event
 }](wireType, doc string, timeline Timeline) Fact {
-	return Fact{Type: wireType, Doc: doc, Timeline: timeline,
-		New: func() Event { return P(new(E)) }}
+	return Fact{
+		Type: wireType, Doc: doc, Timeline: timeline,
+		New: func() Event { return P(new(E)) },
+	}
 }
 
 // OlderFact declares a version that has been superseded, with the function that turns it into the

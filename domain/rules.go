@@ -36,7 +36,8 @@ const (
 func RulesOf(e Event) map[string][]Rule {
 	rules := map[string][]Rule{}
 	e.Validate(&Faults{rules: func(pointer string,
-		r Rule) {
+		r Rule,
+	) {
 		rules[pointer] = append(rules[pointer], r)
 	}})
 	return rules

@@ -54,8 +54,10 @@ func NewReader(cfg Config) *Reader {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("inbox", cfg.Source.Topic)
-	return &Reader{cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
-		faults: map[int32]error{}}
+	return &Reader{
+		cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
+		faults: map[int32]error{},
+	}
 }
 
 // Name is what the reader is called where its state is shown.
@@ -122,7 +124,7 @@ func (r *Reader) persist(
 	for {
 		err := do(ctx)
 		if ctx.Err() != nil || err == nil {
-			return nil
+			return nil //nolint:nilerr // that ctx has ended is no failure
 		}
 		if time.Since(began) > time.Minute { // it had worked
 			delay.Reset()

@@ -51,46 +51,48 @@ func newJob() *job { return &job{touched: map[SubjectKey]struct{}{}} }
 
 func (j *job) reset(from int64) *job {
 	clear(j.touched)
-	*j = job{commit: Commit{From: from, To: from}, touched: j.touched, visible: j.visible[:0],
-		links: j.links[:0]}
+	*j = job{
+		commit: Commit{From: from, To: from}, touched: j.touched, visible: j.visible[:0],
+		links: j.links[:0],
+	}
 	return j
 }
 
 // runLease claims the partition and works until something fails or ctx ends.
-func (o *worker) runLease(ctx context.Context) error {
-	claim, err := o.open(ctx)
+func (w *worker) runLease(ctx context.Context) error {
+	claim, err := w.open(ctx)
 	if err != nil {
 		return err
 	}
 	s := &lease{
-		worker: o, cfg: &o.engine.cfg, claim: claim, skips: o.engine.skipsOf(claim.Partition),
-		rows:  NewBatch(o.engine.cfg.Set, claim.Next == 0),
+		worker: w, cfg: &w.engine.cfg, claim: claim, skips: w.engine.skipsOf(claim.Partition),
+		rows:  NewBatch(w.engine.cfg.Set, claim.Next == 0),
 		batch: newJob().reset(claim.Next), jobs: make(chan *job, 1), idle: make(chan *job, 1),
 	}
 	s.idle <- newJob()
 	if err := s.loadParked(ctx); err != nil {
 		return err
 	}
-	o.setState(Running, nil)
+	w.setState(Running, nil)
 
 	stages, ctx := errgroup.WithContext(ctx)
 	s.startNotifiers(ctx, stages)
-	stages.Go(func() error { return o.readAhead.fill(ctx) })
+	stages.Go(func() error { return w.readAhead.fill(ctx) })
 	stages.Go(func() error { return s.fold(ctx) })
 	stages.Go(func() error { return s.commit(ctx) })
 	err = stages.Wait()
 	if errors.Is(err, ErrRejected) {
-		o.suspect(s.failed, err)
+		w.suspect(s.failed, err)
 	}
 	return err
 }
 
 // suspect narrows the search for the event whose rows the store refuses.
-func (o *worker) suspect(j *job, err error) {
+func (w *worker) suspect(j *job, err error) {
 	if j.records == 1 {
-		o.refused[j.last] = err
+		w.refused[j.last] = err
 	}
-	o.batchLimit = max(1, j.records/16)
+	w.batchLimit = max(1, j.records/16)
 }
 
 // fold takes what the log brings and hands batches over. While the last batch is being committed

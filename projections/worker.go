@@ -88,8 +88,7 @@ func (w *worker) run(ctx context.Context) error {
 		if w.currentStatus().Position != before {
 			pause.Reset() // it made progress
 		}
-		var version *VersionError
-		if errors.As(err, &version) {
+		if _, ok := errors.AsType[*VersionError](err); ok {
 			return err
 		}
 		w.engine.metrics.restarts.Inc()

@@ -39,8 +39,10 @@ func (e *Linked) Subject() string { return e.StudentID }
 
 // Rooms are the student's and the guardian's own.
 func (e *Linked) Rooms() []domain.Room {
-	return []domain.Room{{Kind: domain.RoomStudent, ID: e.StudentID},
-		{Kind: domain.RoomUser, ID: e.GuardianID}}
+	return []domain.Room{
+		{Kind: domain.RoomStudent, ID: e.StudentID},
+		{Kind: domain.RoomUser, ID: e.GuardianID},
+	}
 }
 
 // Validate implements [domain.Event].

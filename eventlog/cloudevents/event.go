@@ -13,7 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
-// ErrUnknownType: an event's type is not in the catalogue. It comes from a newer producer, or is
+// ErrUnknownType says that an event's type is not in the catalogue. It comes from a newer producer, or is
 // not one of Schoolbell's.
 var ErrUnknownType = errors.New("is not in the catalogue")
 

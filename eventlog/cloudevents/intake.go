@@ -27,13 +27,13 @@ const (
 // maxFaults is how many faults of one request are listed. The rest is counted.
 const maxFaults = 1000
 
-// ErrMediaType: a request's body is in none of the forms that an event may have.
+// ErrMediaType says that a request's body is in none of the forms that an event may have.
 var ErrMediaType = errors.New(
 	"events come as " + StructuredType + ", " + BatchType + ", or with ce- headers as " + jsonType +
 		" or another type of JSON",
 )
 
-// ErrTooMany: a batch has more events than one request may contain.
+// ErrTooMany says that a batch has more events than one request may contain.
 var ErrTooMany = errors.New("too many events in one request")
 
 // Rejection is everything that is wrong with the events of a request. None of them is taken.

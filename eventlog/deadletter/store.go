@@ -17,7 +17,7 @@ import (
 // Querier runs statements: a transaction, a connection or a pool.
 type Querier = checkpoint.Querier
 
-// ErrNotFound: there is no such letter, or no longer.
+// ErrNotFound says that there is no such letter, or no longer.
 var ErrNotFound = errors.New("there is no such dead letter")
 
 // Write is [WriteAll] for callers who need only the number of letters that were stored.

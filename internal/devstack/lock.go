@@ -15,7 +15,7 @@ type Lock struct {
 	file *os.File
 }
 
-// ErrLocked: another process runs servers on the directory.
+// ErrLocked says that another process runs servers on the directory.
 var ErrLocked = errors.New("data directory is in use")
 
 // LockFile is what marks a directory as one that servers have run on.

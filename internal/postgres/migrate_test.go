@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	neturl "net/url"
 	"testing"
 
@@ -60,13 +61,17 @@ func TestMigrateRefusesOtherSchemas(t *testing.T) {
 		sql  string
 		want error
 	}{
-		{"CREATE SCHEMA schoolbell; CREATE TABLE schoolbell.migrations (version_id bigint)",
-			postgres.ErrLegacySchema},
-		{"INSERT INTO schoolbell.schema_versions (version_id, is_applied) VALUES (9999, true)",
-			postgres.ErrNewerSchema},
+		{
+			"CREATE SCHEMA schoolbell; CREATE TABLE schoolbell.migrations (version_id bigint)",
+			postgres.ErrLegacySchema,
+		},
+		{
+			"INSERT INTO schoolbell.schema_versions (version_id, is_applied) VALUES (9999, true)",
+			postgres.ErrNewerSchema,
+		},
 	} {
 		url := devtest.EmptyPostgres(t)
-		if c.want == postgres.ErrNewerSchema {
+		if errors.Is(c.want, postgres.ErrNewerSchema) {
 			require.NoError(t, postgres.Migrate(t.Context(), url))
 		}
 		exec(t, url, c.sql)

@@ -102,8 +102,7 @@ func (p *FanoutProtocol) greet(conn net.Conn, in *bufio.Reader, address, room st
 		p.Path,
 		address,
 	)
-	// a response that switches protocols has no body
-	res, err := http.ReadResponse(in, nil) //nolint:bodyclose
+	res, err := http.ReadResponse(in, nil) //nolint:bodyclose // one that switches protocols has none
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

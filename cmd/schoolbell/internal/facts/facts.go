@@ -49,7 +49,7 @@ func (t *Tables) Snapshot(ctx context.Context) (*consumers.Snapshot, error) {
 		return nil, fmt.Errorf("begin to read facts: %w", err)
 	}
 	closed := sync.OnceFunc(func() {
-		_ = tx.Rollback(context.Background()) // it has changed nothing
+		_ = tx.Rollback(context.WithoutCancel(ctx)) // it has changed nothing
 		conn.Release()
 	})
 	// The snapshot is that of the transaction's first statement: the positions belong to it.

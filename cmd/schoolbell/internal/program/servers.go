@@ -103,7 +103,7 @@ func (s *Servers) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// stop ends the embedded servers, in no hurry.
+// Stop ends the embedded servers, in no hurry.
 func (s *Servers) Stop() error { return s.StopWithin(devstack.PostgresStop) }
 
 // StopWithin ends the embedded servers, those that hold data last.

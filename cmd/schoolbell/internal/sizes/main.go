@@ -6,9 +6,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
-	"log"
 	"maps"
 	"os"
 	"os/exec"
@@ -18,16 +19,23 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: sizes BINARY")
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "sizes:", err)
+		os.Exit(1)
 	}
-	symbols, err := exec.Command("go", "tool", "nm", "-size", os.Args[1]).Output()
-	if err != nil {
-		log.Fatalf("read symbols: %v", err)
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: sizes BINARY")
 	}
-	info, err := buildinfo.ReadFile(os.Args[1])
+	symbols, err := exec.CommandContext(ctx, "go", "tool", "nm", "-size", args[0]).Output()
 	if err != nil {
-		log.Fatalf("read modules: %v", err)
+		return fmt.Errorf("read symbols: %w", err)
+	}
+	info, err := buildinfo.ReadFile(args[0])
+	if err != nil {
+		return fmt.Errorf("read modules: %w", err)
 	}
 	modules := []string{info.Main.Path}
 	for _, m := range info.Deps {
@@ -35,7 +43,7 @@ func main() {
 	}
 	sizes, err := byModule(symbols, modules)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	var total int64
 	for _, n := range sizes {
@@ -49,6 +57,7 @@ func main() {
 			100*float64(sizes[module])/float64(total), module)
 	}
 	fmt.Printf("%8.1f kB          total code\n", float64(total)/1000)
+	return nil
 }
 
 // byModule sums the sizes of functions. A symbol belongs to the module whose path is in its name.

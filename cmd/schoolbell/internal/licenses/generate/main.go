@@ -4,8 +4,8 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
-	"log"
 	"maps"
 	"os"
 	"os/exec"
@@ -20,16 +20,18 @@ var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|copyright)([._-]
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: generate PACKAGE FILE")
+		fmt.Fprintln(os.Stderr, "usage: generate PACKAGE FILE")
+		os.Exit(2)
 	}
-	if err := generate(os.Args[1], os.Args[2]); err != nil {
-		log.Fatal(err)
+	if err := generate(context.Background(), os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
 	}
 }
 
-func generate(pkg, file string) error {
+func generate(ctx context.Context, pkg, file string) error {
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
-	out, err := exec.Command("go", "list", "-e", "-deps", "-f", format, pkg).Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-f", format, pkg).Output()
 	if err != nil {
 		return fmt.Errorf("list modules: %w", err)
 	}
@@ -54,7 +56,7 @@ func generate(pkg, file string) error {
 		}
 	}
 	// The standard library is a part of the binary too.
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("find Go: %w", err)
 	}
