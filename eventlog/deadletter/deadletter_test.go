@@ -133,3 +133,31 @@ func TestP10_ASchoolSeesItsOwnDeadLetters(t *testing.T) {
 	require.Equal(t, []string{"north"}, seen("north"))
 	require.Empty(t, seen(""))
 }
+
+// A school's letters are found without reading those of others, and old ones without reading all.
+func TestLettersAreFoundByIndexes(t *testing.T) {
+	t.Parallel()
+	conn, err := pgx.Connect(t.Context(), devtest.Postgres(t))
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	exec := func(sql string) {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	exec(`INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset, last_offset, school,
+		event_id, type, faults) SELECT 'log', '', 1, n, n, 's' || n % 200, 'e', 't', '[]'
+		FROM generate_series(1, 20000) n; ANALYZE schoolbell.deadletters`)
+	found, err := deadletter.List(t.Context(), conn, deadletter.Filter{School: "s7"})
+	require.NoError(t, err)
+	require.Len(t, found, 100)
+	require.NoError(t, deadletter.Prune(t.Context(), conn, time.Now()))
+	exec(`SELECT pg_stat_force_next_flush()`)
+	var wholeReads int64
+	var bySchool, byTime bool
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT seq_scan,
+		EXISTS (SELECT FROM pg_stat_user_indexes WHERE indexrelname = 'deadletters_by_school' AND idx_scan > 0),
+		EXISTS (SELECT FROM pg_stat_user_indexes WHERE indexrelname = 'deadletters_by_time' AND idx_scan > 0)
+		FROM pg_stat_user_tables WHERE relname = 'deadletters'`).Scan(&wholeReads, &bySchool, &byTime))
+	require.Zero(t, wholeReads, "the table was read as a whole")
+	require.True(t, bySchool && byTime)
+}

@@ -256,7 +256,7 @@ func (s *volume) runWithin(tx pgx.Tx, u query.Index) map[string]plan {
 // which the engine finds rows.
 func (s *volume) indexes() map[string]bool {
 	rows, err := s.conn.Query(context.Background(), `SELECT indexname FROM pg_indexes JOIN pg_policies USING (schemaname, tablename)
-		WHERE schemaname = 'schoolbell' AND policyname = 'projector' AND tablename NOT IN ('parked_subjects', 'parked_events')
+		WHERE schemaname = 'schoolbell' AND policyname = 'projector' AND tablename NOT IN ('parked_subjects', 'parked_events', 'deadletters')
 		AND indexname NOT LIKE '%\_pkey'`)
 	require.NoError(s.t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
