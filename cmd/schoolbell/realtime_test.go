@@ -189,8 +189,8 @@ func TestP6_AllClientsHearTheLog(t *testing.T) {
 
 	for i := range 40 {
 		id := fmt.Sprint(i)
-		a.publish(t, "north", notice("north", id, "7a"), notice("north", "b"+id, "7b"),
-			notice("north", id, "7a")) // the third is a repetition
+		repeated := notice("north", id, "7a")
+		a.publish(t, "north", repeated, notice("north", "b"+id, "7b"), repeated)
 	}
 	want := a.logOf(t, "north", at)["7a"]
 	require.Len(t, want, 40)

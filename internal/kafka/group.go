@@ -53,7 +53,8 @@ func (l *Log) Consume(
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", group, err)
 	}
-	defer l.groups.begin(group)()
+	state := l.groups.begin(group)
+	defer l.groups.end(state)
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	m := &membership{
@@ -70,11 +71,11 @@ func (l *Log) Consume(
 			}
 			return context.Cause(ctx)
 		case err != nil:
-			l.groups.attempted(group, err)
+			l.groups.attempted(state, err)
 			m.logger.WarnContext(ctx, "cannot join the group, trying again", "error", err)
 			continue
 		}
-		l.groups.attempted(group, nil)
+		l.groups.attempted(state, nil)
 		partitions := generation.Assignments[l.config.Topic]
 		shares.remember(partitions)
 		m.logger.DebugContext(ctx, "joined the group", "generation", generation.ID, "partitions",

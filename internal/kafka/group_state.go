@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,10 +24,12 @@ type groupStates struct {
 	joined *prometheus.GaugeVec
 
 	mu     sync.Mutex
-	groups map[string]*groupState
+	groups map[*groupState]struct{}
 }
 
+// groupState is one membership.
 type groupState struct {
+	group  string
 	since  time.Time
 	joined bool
 	fault  error // of the last attempt
@@ -37,34 +41,42 @@ func newGroupStates(reg prometheus.Registerer) *groupStates {
 			Name: "schoolbell_log_group_joined",
 			Help: "1 when this process has joined the group, 0 when it has not.",
 		}, []string{"group"}),
-		groups: map[string]*groupState{},
+		groups: map[*groupState]struct{}{},
 	}
 }
 
-// begin adds a group that is not joined yet. The function it returns removes it.
-func (s *groupStates) begin(group string) (end func()) {
+// begin adds a membership in a group that is not joined yet. A process may have several in one group.
+func (s *groupStates) begin(group string) *groupState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.groups[group] = &groupState{since: time.Now()}
+	state := &groupState{group: group, since: time.Now()}
+	s.groups[state] = struct{}{}
 	s.joined.WithLabelValues(group).Set(0)
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.groups, group)
-		s.joined.DeleteLabelValues(group)
+	return state
+}
+
+// end removes a membership, and with its last one the group's series.
+func (s *groupStates) end(state *groupState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.groups, state)
+	for other := range s.groups {
+		if other.group == state.group {
+			return
+		}
 	}
+	s.joined.DeleteLabelValues(state.group)
 }
 
 // attempted records the outcome of an attempt to join.
-func (s *groupStates) attempted(group string, fault error) {
+func (s *groupStates) attempted(state *groupState, fault error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := s.groups[group]
 	if state.joined != (fault == nil) {
 		state.since = time.Now()
 	}
 	state.joined, state.fault = fault == nil, fault
-	s.joined.WithLabelValues(group).Set(map[bool]float64{true: 1}[state.joined])
+	s.joined.WithLabelValues(state.group).Set(map[bool]float64{true: 1}[state.joined])
 }
 
 // GroupProblems returns which groups this process should have joined and has not, and why.
@@ -72,18 +84,21 @@ func (l *Log) GroupProblems() error {
 	l.groups.mu.Lock()
 	defer l.groups.mu.Unlock()
 	var faults []error
-	for _, group := range slices.Sorted(maps.Keys(l.groups.groups)) {
-		state := l.groups.groups[group]
+	for _, state := range slices.SortedFunc(maps.Keys(l.groups.groups), byGroup) {
 		waited := time.Since(state.since)
 		switch {
 		case state.joined:
 		case state.fault != nil:
-			faults = append(faults, fmt.Errorf("cannot join group %s, for %s: %w", group,
+			faults = append(faults, fmt.Errorf("cannot join group %s, for %s: %w", state.group,
 				waited.Round(time.Second), state.fault))
 		case waited > joinPatience:
-			faults = append(faults, fmt.Errorf("still joining group %s after %s", group,
+			faults = append(faults, fmt.Errorf("still joining group %s after %s", state.group,
 				waited.Round(time.Second)))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+func byGroup(a, b *groupState) int {
+	return cmp.Or(strings.Compare(a.group, b.group), a.since.Compare(b.since))
 }

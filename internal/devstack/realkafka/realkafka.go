@@ -5,6 +5,7 @@
 package realkafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,18 @@ func (b *Broker) Addresses() []string { return []string{b.address} }
 func (b *Broker) Kill() { b.signal(syscall.SIGKILL, true) }
 
 // Pause makes the broker silent: it keeps its connections and does nothing, until Resume.
-func (b *Broker) Pause() { b.signal(syscall.SIGSTOP, false) }
+func (b *Broker) Pause() {
+	b.signal(syscall.SIGSTOP, false)
+	// The signal is delivered a little later, and a request may still be served until then.
+	stat := fmt.Sprintf("/proc/%d/stat", b.cmd.Process.Pid)
+	for range time.Tick(time.Millisecond) {
+		s, err := os.ReadFile(stat)
+		_, state, _ := bytes.Cut(s, []byte(") "))
+		if err != nil || bytes.HasPrefix(state, []byte("T")) {
+			return // stopped, or not to be seen here
+		}
+	}
+}
 
 // Resume ends a Pause.
 func (b *Broker) Resume() { b.signal(syscall.SIGCONT, false) }
