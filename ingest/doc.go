@@ -2,7 +2,7 @@
 //
 // # What it promises
 //
-// The log is written by Schoolbell alone. [Door.Append] writes events that were checked; HTTP and
+// The log is written by Schoolbell alone. [Writer.Append] writes events that were checked; HTTP and
 // inboxes share it. An inbox is a topic that any Kafka client may write to: its records are checked
 // by the rules of HTTP, appended to the log, and only then is the inbox's position stored. What a
 // crash repeats has the same ids, and readers of the log drop it, so each event counts once. A

@@ -49,20 +49,20 @@ func newWorld(t *testing.T, brokers []string, declared string) *world {
 	dead, err := kafka.OpenAny(t.Context(), kafka.Config{Brokers: brokers, Topic: "dead"}, logger)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dead.Close()) })
-	w.letters = &ingest.Letters{Topic: dead, Pool: w.pool, Door: w.door(w.log), Sources: []ingest.Source{w.source},
+	w.letters = &ingest.Letters{Topic: dead, Pool: w.pool, Writer: w.writer(w.log), Sources: []ingest.Source{w.source},
 		Metrics: ingest.NewMetrics(prometheus.NewRegistry())}
 	return w
 }
 
-func (w *world) door(log eventlog.Appender) ingest.Door {
-	return ingest.Door{Log: log, Limit: 5 * time.Second}
+func (w *world) writer(log eventlog.Appender) ingest.Writer {
+	return ingest.Writer{Log: log, Limit: 5 * time.Second}
 }
 
 // run reads the inbox with a log until the function that it returns is called.
 func (w *world) run(log eventlog.Appender) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	letters := *w.letters
-	letters.Door = w.door(log)
+	letters.Writer = w.writer(log)
 	r := ingest.NewReader(ingest.Config{
 		Source: w.source, Log: "events", Letters: &letters,
 		Open: func(ctx context.Context) (ingest.Topic, error) {

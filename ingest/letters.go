@@ -33,7 +33,7 @@ const pruneEvery = time.Hour
 type Letters struct {
 	Topic   eventlog.Appender // nil stores them in PostgreSQL only
 	Pool    *pgxpool.Pool
-	Door    Door
+	Writer  Writer
 	Sources []Source
 	Metrics *Metrics
 }
@@ -136,7 +136,7 @@ func (l *Letters) Retry(ctx context.Context, letter *deadletter.Letter) error {
 		}
 		return &domain.InvalidError{Faults: letter.Faults}
 	}
-	if _, err := l.Door.Append(ctx, event.School, []*domain.Envelope{event}); err != nil {
+	if _, err := l.Writer.Append(ctx, event.School, []*domain.Envelope{event}); err != nil {
 		return err
 	}
 	return deadletter.Remove(ctx, l.Pool, letter)

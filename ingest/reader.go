@@ -29,7 +29,7 @@ type Config struct {
 	Source  Source                               // required
 	Open    func(context.Context) (Topic, error) // required
 	Log     string                               // the topic of the log, required
-	Letters *Letters                             // required; its door, pool and metrics are used too
+	Letters *Letters                             // required; its writer, pool and metrics are used too
 	Logger  *slog.Logger                         // (none)
 	// bytes that are fetched, checked and appended at a time (1 MiB)
 	Batch int

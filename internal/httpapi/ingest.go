@@ -176,8 +176,8 @@ func (a *API) write(
 	if len(records) == 0 {
 		return nil
 	}
-	door := ingest.Door{Log: a.deps.Log, Limit: a.config.AppendLimit}
-	first, err := door.Write(ctx, school, records)
+	writer := ingest.Writer{Log: a.deps.Log, Limit: a.config.AppendLimit}
+	first, err := writer.Write(ctx, school, records)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
-// Door writes events to the log that have been checked.
-type Door struct {
+// Writer writes events to the log that have been checked.
+type Writer struct {
 	Log   eventlog.Appender
 	Limit time.Duration // of an append, retries included
 }
@@ -25,7 +25,7 @@ type Result struct {
 
 // Append writes events of one school, all or none. Of several with the same source and id, the first
 // is written; the others get its position.
-func (d Door) Append(
+func (w Writer) Append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Result, error) {
 	type identity struct{ source, id string }
@@ -46,7 +46,7 @@ func (d Door) Append(
 		}
 		at[i] = n
 	}
-	first, err := d.Write(ctx, school, records)
+	first, err := w.Write(ctx, school, records)
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +58,14 @@ func (d Door) Append(
 }
 
 // Write writes records of one school, all or none, and returns where the first is.
-func (d Door) Write(
+func (w Writer) Write(
 	ctx context.Context, school string, records []eventlog.Record,
 ) (domain.Position, error) {
 	// After the limit the outcome is unknown: the events may be in the log. The producer sends them
 	// again, and readers of the log drop the duplicates.
-	ctx, cancel := context.WithTimeout(ctx, d.Limit)
+	ctx, cancel := context.WithTimeout(ctx, w.Limit)
 	defer cancel()
-	first, err := d.Log.Append(ctx, school, records)
+	first, err := w.Log.Append(ctx, school, records)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 	}
