@@ -32,14 +32,18 @@ func TestTheOfficeSeesAllAndANumberThatIsNoAudienceNothing(t *testing.T) {
 
 func TestParseRoomReadsWhatStringWrites(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"school", "user:a", "role:teacher", "class:7a", "student:s:1",
-		"dashboard:fees"} {
+	for _, name := range []string{
+		"school", "user:a", "role:teacher", "class:7a", "student:s:1",
+		"dashboard:fees",
+	} {
 		r, err := domain.ParseRoom(name)
 		require.NoError(t, err)
 		require.Equal(t, name, r.String())
 	}
-	for _, name := range []string{"", "school:", "school:x", "user", "user:", "user: a",
-		"kitchen:1", "class:\n", "CLASS:7a"} {
+	for _, name := range []string{
+		"", "school:", "school:x", "user", "user:", "user: a",
+		"kitchen:1", "class:\n", "CLASS:7a",
+	} {
 		_, err := domain.ParseRoom(name)
 		require.Error(t, err, name)
 	}

@@ -12,8 +12,10 @@ import (
 
 func TestDatesThatExist(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"0001-01-01", "1900-02-28", "2000-02-29", "2021-08-31", "2024-02-29",
-		"9999-12-31"} {
+	for _, s := range []string{
+		"0001-01-01", "1900-02-28", "2000-02-29", "2021-08-31", "2024-02-29",
+		"9999-12-31",
+	} {
 		d, err := domain.ParseDate(s)
 		require.NoError(t, err)
 		require.Equal(t, s, d.String())

@@ -28,29 +28,58 @@ func TestChecksOfTexts(t *testing.T) {
 		check     check
 		good, bad []string
 	}{
-		{"id", (*domain.Faults).ID, []string{"s-1", "Éa b", "日本", strings.Repeat("x", 128)},
-			[]string{"", " a", "a ", "a\n", "a\x00b", "\xff", strings.Repeat("x", 129)}},
+		{
+			"id", (*domain.Faults).ID,
+			[]string{"s-1", "Éa b", "日本", strings.Repeat("x", 128)},
+			[]string{"", " a", "a ", "a\n", "a\x00b", "\xff", strings.Repeat("x", 129)},
+		},
 		{"optional id", (*domain.Faults).OptionalID, []string{"", "a"}, []string{" ", "\t"}},
-		{"text", text, []string{"a", " a\n", "0123456789"},
-			[]string{"", " \n", "01234567890", "a\x00", "\xff"}},
+		{
+			"text", text,
+			[]string{"a", " a\n", "0123456789"},
+			[]string{"", " \n", "01234567890", "a\x00", "\xff"},
+		},
 		{"label", label, []string{"2026-2027", "7"}, []string{"", strings.Repeat("x", 33), " 7"}},
 		{"one of", oneOf, []string{"a", "b"}, []string{"", "A", "ab"}},
-		{"currency", (*domain.Faults).Currency, []string{"EUR", "XOF"},
-			[]string{"", "eur", "EURO", "EU1", "€UR"}},
-		{"url", (*domain.Faults).OptionalURL, []string{"", "https://a.example/x?y#z", "http://a"},
-			[]string{"a", "//a.example", "ftp://a", "https://", "javascript:alert(1)",
-				"https://a/" + strings.Repeat("x", 1024)}},
-		{"phone", (*domain.Faults).OptionalPhone,
+		{
+			"currency", (*domain.Faults).Currency,
+			[]string{"EUR", "XOF"},
+			[]string{"", "eur", "EURO", "EU1", "€UR"},
+		},
+		{
+			"url", (*domain.Faults).OptionalURL,
+			[]string{"", "https://a.example/x?y#z", "http://a"},
+			[]string{
+				"a", "//a.example", "ftp://a", "https://", "javascript:alert(1)",
+				"https://a/" + strings.Repeat("x", 1024),
+			},
+		},
+		{
+			"phone", (*domain.Faults).OptionalPhone,
 			[]string{"", "+33 1 23 45 67 89", "(555) 010-1234 x12", "112"},
-			[]string{"12", "call me", "+", "1234567890123456789012", "12\n345"}},
-		{"email", (*domain.Faults).OptionalEmail, []string{"", "a@b.example", "a+b@c.d.e"},
-			[]string{"a", "@b.c", "a@b", "a b@c.d", "a@b.c,d@e.f", "a@b.c\x00",
-				strings.Repeat("x", 251) + "@b.c"}},
-		{"language", (*domain.Faults).OptionalLanguage, []string{"", "es", "pt-BR", "zh-Hant-TW"},
-			[]string{"e", "es_MX", "toolonglang", "es-", "é"}},
-		{"sha256", (*domain.Faults).SHA256, []string{strings.Repeat("0a", 32)},
-			[]string{"", strings.Repeat("0A", 32), strings.Repeat("0", 63),
-				strings.Repeat("g", 64)}},
+			[]string{"12", "call me", "+", "1234567890123456789012", "12\n345"},
+		},
+		{
+			"email", (*domain.Faults).OptionalEmail,
+			[]string{"", "a@b.example", "a+b@c.d.e"},
+			[]string{
+				"a", "@b.c", "a@b", "a b@c.d", "a@b.c,d@e.f", "a@b.c\x00",
+				strings.Repeat("x", 251) + "@b.c",
+			},
+		},
+		{
+			"language", (*domain.Faults).OptionalLanguage,
+			[]string{"", "es", "pt-BR", "zh-Hant-TW"},
+			[]string{"e", "es_MX", "toolonglang", "es-", "é"},
+		},
+		{
+			"sha256", (*domain.Faults).SHA256,
+			[]string{strings.Repeat("0a", 32)},
+			[]string{
+				"", strings.Repeat("0A", 32), strings.Repeat("0", 63),
+				strings.Repeat("g", 64),
+			},
+		},
 	} {
 		for _, v := range test.good {
 			require.True(t, accepted(func(f *domain.Faults) { test.check(f, "/x", v) }), "%s: %q",
@@ -65,8 +94,10 @@ func TestChecksOfTexts(t *testing.T) {
 
 func TestChecksOfNumbers(t *testing.T) {
 	t.Parallel()
-	for v, want := range map[int64]bool{1: true, domain.MaxAmount: true, 0: false, -1: false,
-		domain.MaxAmount + 1: false, math.MinInt64: false} {
+	for v, want := range map[int64]bool{
+		1: true, domain.MaxAmount: true, 0: false, -1: false,
+		domain.MaxAmount + 1: false, math.MinInt64: false,
+	} {
 		require.Equal(t, want, accepted(func(f *domain.Faults) { f.Amount("/x", v) }), v)
 	}
 	for _, test := range []struct {
@@ -129,9 +160,11 @@ func TestTypesAreTakenApart(t *testing.T) {
 	context, fact, version, err := domain.SplitType("schoolbell.student.enrolled.v12")
 	require.NoError(t, err)
 	require.Equal(t, []any{"student", "enrolled", 12}, []any{context, fact, version})
-	for _, s := range []string{"", "schoolbell.student.enrolled", "other.student.enrolled.v1",
+	for _, s := range []string{
+		"", "schoolbell.student.enrolled", "other.student.enrolled.v1",
 		"schoolbell..enrolled.v1", "schoolbell.a.b.vx", "schoolbell.a.b.v-1", "schoolbell.a.b.1",
-		"schoolbell.a.b.c.v1"} {
+		"schoolbell.a.b.c.v1",
+	} {
 		_, _, _, err := domain.SplitType(s)
 		require.Error(t, err, s)
 	}

@@ -53,8 +53,10 @@ func TestPositionsAreText(t *testing.T) {
 }
 
 func FuzzParsePosition(f *testing.F) {
-	for _, s := range []string{"7:1042", "0:0", "0:-1", "2147483647:9223372036854775807", "-0:1",
-		"1:2:3", "１:1", "1:\x00"} {
+	for _, s := range []string{
+		"7:1042", "0:0", "0:-1", "2147483647:9223372036854775807", "-0:1",
+		"1:2:3", "１:1", "1:\x00",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

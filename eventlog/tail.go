@@ -316,8 +316,10 @@ func (t *tail) fetchFor(ctx context.Context, c *Cursor) (Stretch, error) {
 		return Stretch{}, nil
 	}
 	if undecodable != nil {
-		s := Stretch{Entries: make([]Entry, 1), Next: undecodable.Last + 1,
-			HighWatermark: t.high, LogStart: t.low}
+		s := Stretch{
+			Entries: make([]Entry, 1), Next: undecodable.Last + 1,
+			HighWatermark: t.high, LogStart: t.low,
+		}
 		t.describe(&s.Entries[0], c.next, undecodable)
 		c.next = s.Next
 		t.trim()

@@ -49,8 +49,10 @@ func newWorld(t *testing.T, brokers []string, declared string) *world {
 	dead, err := kafka.OpenAny(t.Context(), kafka.Config{Brokers: brokers, Topic: "dead"}, logger)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dead.Close()) })
-	w.letters = &ingest.Letters{Topic: dead, Pool: w.pool, Writer: w.writer(w.log), Sources: []ingest.Source{w.source},
-		Metrics: ingest.NewMetrics(prometheus.NewRegistry())}
+	w.letters = &ingest.Letters{
+		Topic: dead, Pool: w.pool, Writer: w.writer(w.log), Sources: []ingest.Source{w.source},
+		Metrics: ingest.NewMetrics(prometheus.NewRegistry()),
+	}
 	return w
 }
 
@@ -99,9 +101,11 @@ func (w *world) write(c *kgo.Client, records ...*kgo.Record) {
 
 // mark is an attendance mark in binary mode.
 func mark(school, id string) *kgo.Record {
-	return &kgo.Record{Key: []byte(school), Headers: headers("ce_specversion", "1.0", "ce_id", id,
-		"ce_source", "/sis", "ce_type", "schoolbell.attendance.marked.v1"),
-		Value: []byte(`{"student_id":"s1","class_id":"7a","date":"2026-09-08","session":"day","status":"present"}`)}
+	return &kgo.Record{
+		Key: []byte(school), Headers: headers("ce_specversion", "1.0", "ce_id", id,
+			"ce_source", "/sis", "ce_type", "schoolbell.attendance.marked.v1"),
+		Value: []byte(`{"student_id":"s1","class_id":"7a","date":"2026-09-08","session":"day","status":"present"}`),
+	}
 }
 
 func headers(pairs ...string) (all []kgo.RecordHeader) {

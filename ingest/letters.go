@@ -105,7 +105,8 @@ func published(letter *deadletter.Letter) (eventlog.Record, error) {
 		rec.Headers = slices.Clone(rec.Headers)
 	}
 	for _, h := range [...]struct{ name, value string }{
-		{HeaderFaults, string(faults)}, {HeaderTopic, letter.Topic},
+		{HeaderFaults, string(faults)},
+		{HeaderTopic, letter.Topic},
 		{HeaderPartition, strconv.Itoa(int(letter.Position.Partition))},
 		{HeaderOffset, strconv.FormatInt(letter.Position.Offset, 10)},
 	} {
@@ -120,12 +121,14 @@ func published(letter *deadletter.Letter) (eventlog.Record, error) {
 func (l *Letters) Retry(ctx context.Context, letter *deadletter.Letter) error {
 	if letter.Record == nil {
 		return &domain.InvalidError{Faults: []domain.Fault{{
-			Reason: "the record itself was not stored: correct it at its producer, and send it again"}}}
+			Reason: "the record itself was not stored: correct it at its producer, and send it again",
+		}}}
 	}
 	i := slices.IndexFunc(l.Sources, func(s Source) bool { return s.Topic == letter.Topic })
 	if i < 0 {
 		return &domain.InvalidError{Faults: []domain.Fault{{
-			Reason: "the topic " + letter.Topic + " is no longer an inbox of this process"}}}
+			Reason: "the topic " + letter.Topic + " is no longer an inbox of this process",
+		}}}
 	}
 	rec := letter.Record.AsLogged(letter.Position)
 	event, err := l.Sources[i].Check(&rec)

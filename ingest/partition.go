@@ -36,9 +36,11 @@ type worker struct {
 
 func (r *Reader) worker(topic Topic, described eventlog.Topic, a eventlog.Assignment) *worker {
 	name, n := r.cfg.Source.Topic, strconv.Itoa(int(a.Partition))
-	return &worker{Reader: r, topic: topic, described: described, assignment: a,
+	return &worker{
+		Reader: r, topic: topic, described: described, assignment: a,
 		lag:     r.cfg.Letters.Metrics.lag.WithLabelValues(name, n),
-		failing: r.cfg.Letters.Metrics.failing.WithLabelValues(name, n)}
+		failing: r.cfg.Letters.Metrics.failing.WithLabelValues(name, n),
+	}
 }
 
 // leave takes the partition out of what this process reports.

@@ -86,10 +86,14 @@ func anyEvent() *rapid.Generator[*domain.Envelope] {
 		n++
 		school := rapid.SampledFrom([]string{"oak", "elm"}).Draw(t, "school")
 		pupil := rapid.SampledFrom([]string{"ana", "bo", "cy"}).Draw(t, "pupil")
-		reason := rapid.SampledFrom([]string{"", "", "", storetest.ReasonFail,
-			storetest.ReasonPanic}).Draw(t, "reason")
-		status := rapid.SampledFrom([]string{attendance.Present,
-			attendance.AbsentUnexcused}).Draw(t, "status")
+		reason := rapid.SampledFrom([]string{
+			"", "", "", storetest.ReasonFail,
+			storetest.ReasonPanic,
+		}).Draw(t, "reason")
+		status := rapid.SampledFrom([]string{
+			attendance.Present,
+			attendance.AbsentUnexcused,
+		}).Draw(t, "status")
 		var data domain.Event
 		switch rapid.IntRange(0, 3).Draw(t, "kind") {
 		case 0:

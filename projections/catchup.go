@@ -38,8 +38,10 @@ type CatchupConfig struct {
 // NewCatchup returns a catch-up that is ready to run.
 func NewCatchup(cfg CatchupConfig) (*Catchup, error) {
 	c := &Catchup{next: map[int32]int64{}, moved: make(chan struct{}, 1)}
-	c.log = &limitedLog{Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{},
-		raised: make(chan struct{})}
+	c.log = &limitedLog{
+		Log: cfg.Log, until: cfg.Until, limits: map[int32]int64{},
+		raised: make(chan struct{}),
+	}
 	inner := cfg.Config
 	inner.catchup = true
 	inner.Reader = nil // one of its own, for the log that it sees

@@ -40,8 +40,10 @@ type world struct {
 const partitions = 3
 
 func newWorld(t *testing.T) *world {
-	return &world{T: t, log: memlog.New(partitions), store: memstore.New(),
-		set: storetest.Set(false)}
+	return &world{
+		T: t, log: memlog.New(partitions), store: memstore.New(),
+		set: storetest.Set(false),
+	}
 }
 
 func (w *world) config() projections.Config {
@@ -248,8 +250,10 @@ func TestNotifiersLearnOfCommits(t *testing.T) {
 			require.Len(t, n.claimed, partitions)
 			at := w.send("oak", storetest.Enrol("ana", "7A"))
 			synctest.Wait()
-			require.Equal(t, []projections.Change{{School: "oak",
-				Offsets: []int64{at.Offset, -1, at.Offset}}}, n.changes)
+			require.Equal(t, []projections.Change{{
+				School:  "oak",
+				Offsets: []int64{at.Offset, -1, at.Offset},
+			}}, n.changes)
 			require.Equal(t, at.Offset, n.latest[at.Partition])
 			pass(1500 * time.Millisecond)
 			require.Equal(t, partitions, n.heartbeats())

@@ -23,8 +23,10 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 	labels := prometheus.Labels{"set": e.cfg.Name}
 	var all []prometheus.Collector
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "schoolbell_projection_" + name,
-			Help: help, ConstLabels: labels})
+		c := prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "schoolbell_projection_" + name,
+			Help: help, ConstLabels: labels,
+		})
 		all = append(all, c)
 		return c
 	}
@@ -36,8 +38,10 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 		all = append(all, h)
 		return h
 	}
-	freshness := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
-		300, 3600}
+	freshness := []float64{
+		.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
+		300, 3600,
+	}
 	work := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	m := &metrics{
 		eventVisible: histogram("event_visible_seconds",
@@ -116,8 +120,10 @@ func newPartitionCollector(e *Engine, labels prometheus.Labels) *partitionCollec
 
 // Describe implements [prometheus.Collector].
 func (c *partitionCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.position, c.lag, c.lagSeconds, c.subjects, c.schools,
-		c.state} {
+	for _, d := range []*prometheus.Desc{
+		c.position, c.lag, c.lagSeconds, c.subjects, c.schools,
+		c.state,
+	} {
 		ch <- d
 	}
 }

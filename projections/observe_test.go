@@ -206,19 +206,25 @@ func TestAPartitionThatCannotBeReadSaysSo(t *testing.T) {
 			}
 			return states
 		}
-		require.Equal(t, []projections.State{projections.Running, projections.Running,
-			projections.Running}, states())
+		require.Equal(t, []projections.State{
+			projections.Running, projections.Running,
+			projections.Running,
+		}, states())
 
 		log.broken.Store(true)
 		pass(time.Minute)
-		require.Equal(t, []projections.State{projections.Failing, projections.Failing,
-			projections.Failing}, states())
+		require.Equal(t, []projections.State{
+			projections.Failing, projections.Failing,
+			projections.Failing,
+		}, states())
 		require.Contains(t, e.Status()[0].Reason, "no broker leads the partition")
 
 		log.broken.Store(false)
 		pass(time.Minute)
-		require.Equal(t, []projections.State{projections.Running, projections.Running,
-			projections.Running}, states())
+		require.Equal(t, []projections.State{
+			projections.Running, projections.Running,
+			projections.Running,
+		}, states())
 		stop()
 		require.Contains(t, said.String(), "cannot read the log")
 	})

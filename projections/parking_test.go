@@ -72,8 +72,10 @@ func TestP9_UnusableRecordsArePassedOver(t *testing.T) {
 		defer stop()
 		w.sendRecord("oak", ofType(900, "schoolbell.attendance.marked.v999"))
 		w.sendRecord("oak", ofType(901, "com.example.marked.v1"))
-		w.sendRecord("oak", eventlog.Record{Value: []byte("\xff\x00{"),
-			Headers: []eventlog.Header{{Key: "\xfe", Value: []byte{0}}}})
+		w.sendRecord("oak", eventlog.Record{
+			Value:   []byte("\xff\x00{"),
+			Headers: []eventlog.Header{{Key: "\xfe", Value: []byte{0}}},
+		})
 		w.sendRecord("sch\x00ool\xff", eventlog.Record{})
 		for range 1001 {
 			w.sendRecord("oak", eventlog.Record{Value: []byte(`{"hello":1}`)})
@@ -448,8 +450,10 @@ func TestParkingAndReleaseAreChanges(t *testing.T) {
 		defer stop()
 		at := w.send("oak", storetest.Enrol("ana", "7A"))
 		synctest.Wait()
-		require.Equal(t, []projections.Change{{School: "oak",
-			Offsets: []int64{at.Offset, at.Offset, at.Offset}}}, n.changes)
+		require.Equal(t, []projections.Change{{
+			School:  "oak",
+			Offsets: []int64{at.Offset, at.Offset, at.Offset},
+		}}, n.changes)
 
 		fix()
 		n.changes = nil

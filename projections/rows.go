@@ -62,8 +62,10 @@ type undo[K comparable, R any] struct {
 }
 
 func newRows[K comparable, R any](t *Table[K, R]) *rows[K, R] {
-	return &rows[K, R]{table: t, slots: map[K]*slot[K, R]{}, wanted: map[K]struct{}{},
-		seed: maphash.MakeSeed()}
+	return &rows[K, R]{
+		table: t, slots: map[K]*slot[K, R]{}, wanted: map[K]struct{}{},
+		seed: maphash.MakeSeed(),
+	}
 }
 
 func (r *rows[K, R]) ordinal() int { return r.table.id }

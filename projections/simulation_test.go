@@ -242,8 +242,10 @@ func (s *simulation) play() {
 		case 10:
 			s.cluster.RehashCoordinators()
 		case 11:
-			s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch},
-				Err: kerr.NotLeaderForPartition, Count: 1 + s.roll(5)})
+			s.cluster.Fault(kfake.Fault{
+				Keys: []kmsg.Key{kmsg.Fetch},
+				Err:  kerr.NotLeaderForPartition, Count: 1 + s.roll(5),
+			})
 		}
 		if s.roll(3) == 0 {
 			<-time.After(s.between(time.Millisecond, 15*time.Second))
@@ -268,8 +270,10 @@ func (s *simulation) produce() {
 		}
 	}
 	if s.problem(4) {
-		s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut,
-			Count: 1 + s.roll(3)})
+		s.cluster.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut,
+			Count: 1 + s.roll(3),
+		})
 	}
 	s.append(school, recent)
 }
@@ -338,11 +342,13 @@ func (s *simulation) produceUndecodable() {
 	batch.CRC = int32(crc32.Checksum(batch.AppendTo(nil)[21:], crc32.MakeTable(crc32.Castagnoli)))
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 10_000
-	req.Topics = []kmsg.ProduceRequestTopic{{Topic: "schoolbell.events",
+	req.Topics = []kmsg.ProduceRequestTopic{{
+		Topic:   "schoolbell.events",
 		TopicID: s.cluster.TopicInfo("schoolbell.events").TopicID,
 		Partitions: []kmsg.ProduceRequestTopicPartition{
 			{Partition: partition, Records: batch.AppendTo(nil)},
-		}}}
+		},
+	}}
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.ListenAddrs()...),
 		kgo.Dialer(s.network.DialContext))
 	require.NoError(s, err)

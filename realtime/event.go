@@ -53,8 +53,10 @@ func newEvent(entry *eventlog.Entry, eventType string) *Event {
 	for i := range rec.Headers {
 		n += len(rec.Headers[i].Key) + len(rec.Headers[i].Value)
 	}
-	return &Event{Position: rec.Position, Type: eventType, logged: rec.Time, entry: entry,
-		size: int64(2*n + eventOverhead)}
+	return &Event{
+		Position: rec.Position, Type: eventType, logged: rec.Time, entry: entry,
+		size: int64(2*n + eventOverhead),
+	}
 }
 
 // leaveRing returns the bytes that were counted for the event in the ring. Frames that slow

@@ -24,7 +24,8 @@ func TestTheRingCountsOnlyWhatItHolds(t *testing.T) {
 	frame := func() {
 		d := Delivery{Event: e}
 		d.Frame(&Encoding{Append: func(dst []byte,
-			_ *Delivery) []byte {
+			_ *Delivery,
+		) []byte {
 			return append(dst, make([]byte, 1000)...)
 		}})
 	}

@@ -48,8 +48,10 @@ func New(cfg Config) (*Hub, error) {
 		node:    rand.Text()[:10],
 		peers:   peers{now: cfg.Now},
 		metrics: newMetrics(cfg.Registerer),
-		grants: &grantsCache{rights: cfg.Rights, ttl: time.Minute, maxEntries: 100_000,
-			now: cfg.Now, entries: map[grantsKey]grantsEntry{}},
+		grants: &grantsCache{
+			rights: cfg.Rights, ttl: time.Minute, maxEntries: 100_000,
+			now: cfg.Now, entries: map[grantsKey]grantsEntry{},
+		},
 		readers:   make(chan struct{}, maxReaders),
 		started:   make(chan struct{}),
 		scheduler: newScheduler(),

@@ -261,8 +261,10 @@ func TestP6_RestartedNodeServesOldPositions(t *testing.T) {
 	n := rt.Start(t, nil, nil)
 	first := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	r := rt.Listen(t, n, rt.User("head", "admin"),
-		realtime.Options{From: &domain.Position{Partition: first.Partition, Offset: -1},
-			Rooms: []domain.Room{class("a")}})
+		realtime.Options{
+			From:  &domain.Position{Partition: first.Partition, Offset: -1},
+			Rooms: []domain.Room{class("a")},
+		})
 	require.Equal(t, []int64{first.Offset}, r.Positions(t, first))
 	n.Kill()
 	_, err := r.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
@@ -301,8 +303,11 @@ func TestLimits(t *testing.T) {
 func TestAnEventIsDeliveredOnceOrOncePerRoom(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	rooms := []domain.Room{class("a"), {Kind: domain.RoomStudent, ID: "s"},
-		{Kind: domain.RoomSchool}}
+	rooms := []domain.Room{
+		class("a"),
+		{Kind: domain.RoomStudent, ID: "s"},
+		{Kind: domain.RoomSchool},
+	}
 	once := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms})
 	each := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms, PerRoom: true})
 	pos := rt.Publish(t, n.Log, rt.School, "1", rt.Mark("s", "a", 1))
@@ -399,19 +404,25 @@ func TestDashboardsReceiveTheNewestPositionOnly(t *testing.T) {
 	other := rt.Listen(t, n, rt.User("books", "accountant"),
 		realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomDashboard, ID: "marks"}}})
 	at := func(offset int64) domain.Position {
-		return domain.Position{Partition: 1,
-			Offset: offset}
+		return domain.Position{
+			Partition: 1,
+			Offset:    offset,
+		}
 	}
 	for i := range int64(1000) {
-		n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees", "students"},
-			Position: at(i)})
+		n.Changed(realtime.Changed{
+			School: rt.School, Projections: []string{"fees", "students"},
+			Position: at(i),
+		})
 	}
 	got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool {
 		return len(got) > 0 && got[len(got)-1].Position == at(999)
 	})
 	require.Less(t, len(got), 100)
-	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"marks"},
-		Position: at(1000)})
+	n.Changed(realtime.Changed{
+		School: rt.School, Projections: []string{"marks"},
+		Position: at(1000),
+	})
 	got, _ = other.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
 	require.Equal(t, []string{"1 dashboard:marks 1:1000"}, rt.Describe(got))
 }

@@ -29,8 +29,10 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	opts := func(name, help string) prometheus.Opts {
-		return prometheus.Opts{Namespace: "schoolbell", Subsystem: "realtime", Name: name,
-			Help: help}
+		return prometheus.Opts{
+			Namespace: "schoolbell", Subsystem: "realtime", Name: name,
+			Help: help,
+		}
 	}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts(opts(name, help)))
@@ -55,8 +57,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		delay: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "schoolbell", Subsystem: "realtime", Name: "delivery_seconds",
 			Help: "Time from the log to the socket, of the oldest event in each write.",
-			Buckets: []float64{.001, .0025, .005, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10,
-				30},
+			Buckets: []float64{
+				.001, .0025, .005, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10,
+				30,
+			},
 		}, []string{"protocol"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "schoolbell", Subsystem: "realtime", Name: "cursor_lag_records",
@@ -99,8 +103,10 @@ func (m *metrics) forProtocol(protocol string) *sent {
 	defer m.mu.Unlock()
 	c := m.sent[protocol]
 	if c == nil {
-		c = &sent{m.deliveries.WithLabelValues(protocol), m.bytes.WithLabelValues(protocol),
-			m.delay.WithLabelValues(protocol)}
+		c = &sent{
+			m.deliveries.WithLabelValues(protocol), m.bytes.WithLabelValues(protocol),
+			m.delay.WithLabelValues(protocol),
+		}
 		m.sent[protocol] = c
 	}
 	return c

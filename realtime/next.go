@@ -138,8 +138,10 @@ func offer(
 	if !ok {
 		return out
 	}
-	d := Delivery{Kind: KindEvent, Event: e, Position: e.Position, Room: room, view: view,
-		room: int16(e.in(room))}
+	d := Delivery{
+		Kind: KindEvent, Event: e, Position: e.Position, Room: room, view: view,
+		room: int16(e.in(room)),
+	}
 	if !perRoom && len(out) > first {
 		if view < out[first].view { // through two rooms: the more complete view counts
 			out[first] = d

@@ -34,8 +34,10 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 	if err := h.wait(ctx, p.ready); err != nil {
 		return nil, err
 	}
-	s := &Session{hub: h, opts: opts, identity: identity, id: h.lastID.Add(1),
-		sent: h.metrics.forProtocol(opts.Protocol), resumedTo: -1}
+	s := &Session{
+		hub: h, opts: opts, identity: identity, id: h.lastID.Add(1),
+		sent: h.metrics.forProtocol(opts.Protocol), resumedTo: -1,
+	}
 	s.awake.Store(true)
 	s.expires.Store(expiry(identity))
 	if s.expired(h.cfg.Now()) {

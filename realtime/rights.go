@@ -245,8 +245,10 @@ func (h *Hub) recheckRooms(ctx context.Context, s *Session) {
 			} else {
 				s.leave(i)
 				s.notices = append(s.notices,
-					Delivery{Kind: KindLeft, Room: room,
-						RightsUnavailable: errors.Is(err, ErrRightsUnavailable)})
+					Delivery{
+						Kind: KindLeft, Room: room,
+						RightsUnavailable: errors.Is(err, ErrRightsUnavailable),
+					})
 			}
 		}
 		s.school.mu.Unlock()

@@ -74,22 +74,42 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 		bearer realtime.Identity
 		rooms  []string
 	}{
-		"teacher": {rt.User("may", "teacher"),
-			[]string{"user:may", "role:teacher", "class:7a", "student:ann", "student:bob",
-				"dashboard:fees"}},
-		"guardian": {rt.User("mum", "guardian"),
-			[]string{"user:mum", "role:guardian", "class:7a", "student:ann"}},
-		"student": {rt.User("ann", "student"),
-			[]string{"user:ann", "role:student", "class:7a", "student:ann"}},
-		"accountant": {rt.User("joe", "accountant"),
-			[]string{"role:accountant", "school", "student:ann", "student:bob", "student:cid",
-				"dashboard:fees"}},
-		"admin": {rt.User("boss", "admin"),
-			[]string{"role:admin", "school", "class:7a", "class:7b", "student:ann", "student:bob",
-				"student:cid", "dashboard:fees"}},
-		"operator": {realtime.Identity{Subject: "op", School: "*", Roles: []string{"operator"}},
-			[]string{"school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid",
-				"dashboard:fees"}},
+		"teacher": {
+			rt.User("may", "teacher"),
+			[]string{
+				"user:may", "role:teacher", "class:7a", "student:ann", "student:bob",
+				"dashboard:fees",
+			},
+		},
+		"guardian": {
+			rt.User("mum", "guardian"),
+			[]string{"user:mum", "role:guardian", "class:7a", "student:ann"},
+		},
+		"student": {
+			rt.User("ann", "student"),
+			[]string{"user:ann", "role:student", "class:7a", "student:ann"},
+		},
+		"accountant": {
+			rt.User("joe", "accountant"),
+			[]string{
+				"role:accountant", "school", "student:ann", "student:bob", "student:cid",
+				"dashboard:fees",
+			},
+		},
+		"admin": {
+			rt.User("boss", "admin"),
+			[]string{
+				"role:admin", "school", "class:7a", "class:7b", "student:ann", "student:bob",
+				"student:cid", "dashboard:fees",
+			},
+		},
+		"operator": {
+			realtime.Identity{Subject: "op", School: "*", Roles: []string{"operator"}},
+			[]string{
+				"school", "class:7a", "class:7b", "student:ann", "student:bob", "student:cid",
+				"dashboard:fees",
+			},
+		},
 		"no role":  {rt.User("may"), []string{"user:may"}},
 		"odd role": {rt.User("may", "janitor"), []string{"user:may"}},
 		// The directory grants nothing without the role in the token.
@@ -121,8 +141,10 @@ func TestP10_NoOneReceivesAnotherSchool(t *testing.T) {
 			Subject: rapid.SampledFrom([]string{"", "may", "mum"}).Draw(t, "subject"),
 			School: rapid.SampledFrom([]string{rt.School, "south", "", "gree", "*"}).Draw(t,
 				"school"),
-			Roles: rapid.SliceOf(rapid.SampledFrom([]string{"admin", "teacher", "operator",
-				"guardian"})).Draw(t, "roles"),
+			Roles: rapid.SliceOf(rapid.SampledFrom([]string{
+				"admin", "teacher", "operator",
+				"guardian",
+			})).Draw(t, "roles"),
 		}
 		wanted := rapid.SampledFrom([]string{rt.School, "south", "", "*"}).Draw(t, "wanted")
 		s, err := n.Open(context.Background(), identity,
@@ -142,7 +164,8 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, func(c *realtime.Config) { c.Rights = school().Grants })
 	encoding := &realtime.Encoding{Append: func(dst []byte,
-		d *realtime.Delivery) []byte {
+		d *realtime.Delivery,
+	) []byte {
 		return d.AppendJSON(dst)
 	}}
 	listen := func(identity realtime.Identity, rooms ...string) *rt.Reader {
@@ -164,23 +187,31 @@ func TestP10_FieldsThatARoomMustNotSeeAreNotSent(t *testing.T) {
 	}
 	for i, e := range []domain.Event{
 		rt.Mark("ann", "7a", 1),
-		&guardian.Linked{GuardianID: "mum", StudentID: "ann", Name: "Mum", Relation: "mother",
-			Phone: "+49 30 1234", Email: "mum@example.org", Primary: true},
-		&fee.Invoiced{InvoiceID: "i", StudentID: "ann", Year: "2026", Term: "1", Category: "meals",
-			Amount: 5, Currency: "EUR", DueOn: domain.NewDate(2026, 10, 1)},
+		&guardian.Linked{
+			GuardianID: "mum", StudentID: "ann", Name: "Mum", Relation: "mother",
+			Phone: "+49 30 1234", Email: "mum@example.org", Primary: true,
+		},
+		&fee.Invoiced{
+			InvoiceID: "i", StudentID: "ann", Year: "2026", Term: "1", Category: "meals",
+			Amount: 5, Currency: "EUR", DueOn: domain.NewDate(2026, 10, 1),
+		},
 	} {
 		rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), e)
 	}
 	last := rt.Publish(t, n.Log, rt.School, "end", rt.Notice("end", "7a"))
 	const mark, linked, invoiced, notice = "marked", "linked", "invoiced", "posted"
 	for name, want := range map[string]struct{ events, secrets []string }{
-		"office": {[]string{mark, linked, invoiced, notice},
-			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}},
+		"office": {
+			[]string{mark, linked, invoiced, notice},
+			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"},
+		},
 		"accountant": {[]string{linked, invoiced}, []string{"EUR"}},
 		"teacher":    {[]string{mark, linked, notice}, nil},
 		// the link also comes through mum's own room
-		"family": {[]string{mark, linked, invoiced, notice},
-			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"}},
+		"family": {
+			[]string{mark, linked, invoiced, notice},
+			[]string{"dentist", "+49 30 1234", "mum@example.org", "EUR"},
+		},
 		"class":    {[]string{linked, notice}, []string{"+49 30 1234", "mum@example.org"}},
 		"guardian": {[]string{linked}, []string{"+49 30 1234", "mum@example.org"}},
 	} {
@@ -275,8 +306,10 @@ func TestManyReconnectsQueryOncePerUser(t *testing.T) {
 	for range 200 {
 		all.Go(func() {
 			rt.Listen(t, n, rt.User("may", "teacher"),
-				realtime.Options{Rooms: []domain.Room{class("7a"),
-					{Kind: domain.RoomStudent, ID: "ann"}}})
+				realtime.Options{Rooms: []domain.Room{
+					class("7a"),
+					{Kind: domain.RoomStudent, ID: "ann"},
+				}})
 		})
 	}
 	all.Wait()

@@ -24,38 +24,46 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 	}
 	log.Recreate()
 	otherLog := rt.Start(t, log.Open(), nil)
-	resume := realtime.Resume{Position: domain.Position{Partition: 3, Offset: 42},
-		Rooms: []domain.Room{class("7a"), {Kind: domain.RoomSchool}}}
+	resume := realtime.Resume{
+		Position: domain.Position{Partition: 3, Offset: 42},
+		Rooms:    []domain.Room{class("7a"), {Kind: domain.RoomSchool}},
+	}
 	token := n.Seal("may", rt.School, resume)
 	got, err := sibling.Unseal(t.Context(), "may", rt.School, token)
 	require.NoError(t, err)
 	require.Equal(t, resume, got)
 	for name, try := range map[string]func() (realtime.Resume, error){
 		"another user": func() (realtime.Resume,
-			error) {
+			error,
+		) {
 			return n.Unseal(t.Context(), "mum", rt.School, token)
 		},
 		"another school": func() (realtime.Resume,
-			error) {
+			error,
+		) {
 			return n.Unseal(t.Context(), "may", "south", token)
 		},
 		"another key": func() (realtime.Resume,
-			error) {
+			error,
+		) {
 			return otherKey.Unseal(t.Context(), "may", rt.School, token)
 		},
 		"another log": func() (realtime.Resume,
-			error) {
+			error,
+		) {
 			return otherLog.Unseal(t.Context(), "may", rt.School, token)
 		},
 		"shifted names": func() (realtime.Resume,
-			error) {
+			error,
+		) {
 			return n.Unseal(t.Context(), "mayg", rt.School[1:], token)
 		},
 		"an epoch": func() (realtime.Resume, error) {
 			return n.Unseal(t.Context(), "may", rt.School, n.EpochFor("may", rt.School))
 		},
 		"nothing": func() (realtime.Resume,
-			error) {
+			error,
+		) {
 			return n.Unseal(t.Context(), "may", rt.School, "")
 		},
 	} {

@@ -28,9 +28,13 @@ func appendNewer(t *testing.T, broker *devstack.Kafka, school string, n int) {
 	for i := range records {
 		records[i] = eventlog.Record{Key: []byte(school), Value: []byte("{}")}
 		for _, h := range [][2]string{
-			{"ce_specversion", "1.0"}, {"ce_id", fmt.Sprint("newer-", i)}, {"ce_source", "test"},
-			{"ce_type", "schoolbell.attendance.marked.v99"}, {"ce_school", school},
-			{"ce_subject", fmt.Sprint("newer-", i)}, {"ce_time", "2026-09-07T08:00:00Z"},
+			{"ce_specversion", "1.0"},
+			{"ce_id", fmt.Sprint("newer-", i)},
+			{"ce_source", "test"},
+			{"ce_type", "schoolbell.attendance.marked.v99"},
+			{"ce_school", school},
+			{"ce_subject", fmt.Sprint("newer-", i)},
+			{"ce_time", "2026-09-07T08:00:00Z"},
 			{"content-type", "application/json"},
 		} {
 			records[i].Headers = append(records[i].Headers,

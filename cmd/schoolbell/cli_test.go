@@ -125,7 +125,8 @@ func TestAllConfigurationFaultsAreReportedAtOnce(t *testing.T) {
 		"--grace=0s",
 	)
 	require.Equal(t, exitUsage, code)
-	for _, fault := range []string{"http:", `"teach"`, `"no-port"`, "kafka-sasl-mechanism",
+	for _, fault := range []string{
+		"http:", `"teach"`, `"no-port"`, "kafka-sasl-mechanism",
 		"database URL", "redis URL", "secret has 5 bytes", "trace ratio 2", "grace",
 	} {
 		require.Contains(t, stderr, fault)

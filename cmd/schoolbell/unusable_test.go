@@ -49,8 +49,10 @@ func TestP9_UnusableRecordsHoldNobodyUp(t *testing.T) {
 	misplaced.Partition = (home + 1) % 4
 	write(misplaced)
 	forged := strangersEvent(t, event("oak", "forged", "schoolbell.delivery.sent.v1", "d1",
-		map[string]any{"delivery_id": "d1", "channel": "sms", "recipient": "+22501020304",
-			"provider": "x"}))
+		map[string]any{
+			"delivery_id": "d1", "channel": "sms", "recipient": "+22501020304",
+			"provider": "x",
+		}))
 	forged.Partition = home
 	write(forged)
 

@@ -46,8 +46,10 @@ func TestDirIsConfined(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
 	require.NoError(t, os.Symlink(filepath.Join(folder, "secret"),
 		filepath.Join(folder, "documents", "link")))
-	for _, name := range []string{"../secret", filepath.Join(folder, "secret"), "a/../../secret",
-		"link", "."} {
+	for _, name := range []string{
+		"../secret", filepath.Join(folder, "secret"), "a/../../secret",
+		"link", ".",
+	} {
 		_, err := dir.Read(t.Context(), name, 100)
 		require.Error(t, err, name)
 		if name != "link" && name != "." {
@@ -77,8 +79,10 @@ func newSite(t *testing.T, blobs document.Blobs) *site {
 	var err error
 	s.links, err = document.NewLinks("https://school.example/", key)
 	require.NoError(t, err)
-	h, err := document.NewHandler(document.Config{Store: s.store, Links: s.links,
-		Now: func() time.Time { return now }, Title: func([]byte) string { return s.name }})
+	h, err := document.NewHandler(document.Config{
+		Store: s.store, Links: s.links,
+		Now: func() time.Time { return now }, Title: func([]byte) string { return s.name },
+	})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(document.Pattern, h)
@@ -188,8 +192,10 @@ func TestBrowsersShowWhyALinkIsRefused(t *testing.T) {
 		{expired, "de, fr-CM;q=0.8", http.StatusGone, "Ce lien a expiré"},
 		{valid + "x", "ar-MA", http.StatusForbidden, `<html lang="ar" dir="rtl">`},
 		{valid + "x", "!!", http.StatusForbidden, "This link does not work"},
-		{s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound,
-			"Este documento já não existe"},
+		{
+			s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound,
+			"Este documento já não existe",
+		},
 	} {
 		response := s.request("GET", c.link, "Accept", "text/html,*/*;q=0.8", "Accept-Language",
 			c.languages)

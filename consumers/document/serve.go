@@ -69,8 +69,10 @@ func NewHandler(cfg Config) (http.Handler, error) {
 
 // contentTypes are the types that a browser may show. Everything else is sent as an attachment, so
 // that an uploaded script never runs in the school's origin.
-var contentTypes = map[string]string{"application/pdf": "pdf", "image/png": "png",
-	"image/jpeg": "jpg"}
+var contentTypes = map[string]string{
+	"application/pdf": "pdf", "image/png": "png",
+	"image/jpeg": "jpg",
+}
 
 // ServeHTTP checks the link before the store is read, so that a stranger cannot find out which
 // documents exist.

@@ -32,7 +32,8 @@ func (l *Service) Get(ctx context.Context, school string) (picture []byte, hash 
 // Put makes an upload the logo of a school, for documents planned from now on, and returns its
 // hash. The error is [ErrUnreadable] or [ErrTooLarge] when it cannot be used.
 func (l *Service) Put(ctx context.Context, school, actor string,
-	upload []byte) (hash string, err error) {
+	upload []byte,
+) (hash string, err error) {
 	picture, err := Clean(upload)
 	if err != nil {
 		return "", err

@@ -79,8 +79,10 @@ func TestP5_AReceiptIsRenderedStoredAndLinked(t *testing.T) {
 	l, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryMin: 10 * time.Millisecond,
 		RetryMax: 50 * time.Millisecond,
-		Providers: map[consumers.Channel]consumers.Provider{consumers.PDF: provider,
-			consumers.InApp: messenger},
+		Providers: map[consumers.Channel]consumers.Provider{
+			consumers.PDF:   provider,
+			consumers.InApp: messenger,
+		},
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -92,11 +94,15 @@ func TestP5_AReceiptIsRenderedStoredAndLinked(t *testing.T) {
 		ID: "p1", Source: "bank", School: "oak", Type: fee.TypePaymentReceived, Time: time.Now(),
 		Position: domain.Position{Offset: 7},
 	}
-	paid := consumers.Delivery{Channel: consumers.PDF, Recipient: "student-0007",
-		Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(receipt())}
+	paid := consumers.Delivery{
+		Channel: consumers.PDF, Recipient: "student-0007",
+		Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(receipt()),
+	}
 	paid.Complete(event, "receipt")
-	notice := consumers.Delivery{Channel: consumers.InApp, Recipient: "g1", Template: "receipt",
-		DependsOn: paid.ID}
+	notice := consumers.Delivery{
+		Channel: consumers.InApp, Recipient: "g1", Template: "receipt",
+		DependsOn: paid.ID,
+	}
 	notice.Complete(event, "receipt")
 	_, err = l.Commit(t.Context(), []consumers.Planning{{
 		Event: consumers.Event{Envelope: event, AppendedAt: event.Time}, FactsAt: 7,

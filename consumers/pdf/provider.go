@@ -103,8 +103,10 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	p.documentBytes.WithLabelValues(d.Template).Observe(float64(len(file)))
 	return consumers.Receipt{
 		State: consumers.Rendered, ProviderID: hash,
-		Document: &consumers.Document{Kind: d.Template, StudentID: headOf(d).StudentID,
-			SHA256: hash, Bytes: int64(len(file))},
+		Document: &consumers.Document{
+			Kind: d.Template, StudentID: headOf(d).StudentID,
+			SHA256: hash, Bytes: int64(len(file)),
+		},
 	}, nil
 }
 

@@ -31,8 +31,10 @@ func TestP5_EveryAttemptStoresTheSameDocument(t *testing.T) {
 	var err error
 	r.Logo, err = store.Put(t.Context(), logo(t))
 	require.NoError(t, err)
-	d := &consumers.Delivery{ID: "d1", School: "oak", Channel: consumers.PDF,
-		Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(r)}
+	d := &consumers.Delivery{
+		ID: "d1", School: "oak", Channel: consumers.PDF,
+		Template: paper.KindReceipt, Language: "fr", Params: paper.Encode(r),
+	}
 	first, err := p.Send(t.Context(), d)
 	require.NoError(t, err)
 	again, err := p.Send(t.Context(), d)

@@ -54,8 +54,10 @@ func reportCard() paper.ReportCard {
 		To:         domain.NewDate(2026, 12, 18),
 		Attendance: paper.Attendance{Present: 60, Late: 3, AbsentExcused: 2, AbsentUnexcused: 1},
 	}
-	for i, name := range []string{"biology", "français", "history", "maths", "music",
-		"physical education and health"} {
+	for i, name := range []string{
+		"biology", "français", "history", "maths", "music",
+		"physical education and health",
+	} {
 		card.Subjects = append(card.Subjects, subject(name, i, "Quiz", "Test", "Final examination"))
 	}
 	card.Subjects[1].Remark = "Zoë reads a great deal and writes with wit."
@@ -146,8 +148,10 @@ func feeStatement(entries int) paper.FeeStatement {
 		a.Entries = append(a.Entries, e)
 	}
 	a.Overdue = min(a.Balance, 150_000)
-	return paper.FeeStatement{Head: head, Payer: "Björn Ångström", From: domain.NewDate(2026, 1, 1),
-		Accounts: []paper.Account{a}}
+	return paper.FeeStatement{
+		Head: head, Payer: "Björn Ångström", From: domain.NewDate(2026, 1, 1),
+		Accounts: []paper.Account{a},
+	}
 }
 
 // oddFeeStatement has two currencies, one without decimals, large amounts, and names in other
@@ -163,10 +167,14 @@ func oddFeeStatement() paper.FeeStatement {
 	f.Accounts = append(f.Accounts, paper.Account{
 		Currency: "XOF", Balance: -1500, Opening: -1500,
 	}, paper.Account{Currency: "KWD", Entries: []paper.Entry{
-		{On: domain.NewDate(2026, 3, 1), Kind: "invoice", Ref: "7", Text: "حافلة مدرسية",
-			Charge: 12_345, Balance: 12_345},
-		{On: domain.NewDate(2026, 3, 2), Kind: "payment", Ref: "8", Method: "cheque",
-			Credit: 12_345},
+		{
+			On: domain.NewDate(2026, 3, 1), Kind: "invoice", Ref: "7", Text: "حافلة مدرسية",
+			Charge: 12_345, Balance: 12_345,
+		},
+		{
+			On: domain.NewDate(2026, 3, 2), Kind: "payment", Ref: "8", Method: "cheque",
+			Credit: 12_345,
+		},
 	}})
 	return f
 }
@@ -215,19 +223,27 @@ func samples(t testing.TB) map[string]sample {
 	return map[string]sample{
 		"report_card_en": {paper.KindReportCard, "en", paper.Encode(reportCard()), picture(t)},
 		"report_card_fr": {paper.KindReportCard, "fr-CM", paper.Encode(reportCard()), nil},
-		"report_card_ar": {paper.KindReportCard, "ar", paper.Encode(arabicReportCard()),
-			picture(t)},
+		"report_card_ar": {
+			paper.KindReportCard, "ar", paper.Encode(arabicReportCard()),
+			picture(t),
+		},
 		"report_card_empty": {paper.KindReportCard, "pt", paper.Encode(empty), nil},
 		"receipt_en":        {paper.KindReceipt, "en", paper.Encode(receipt()), picture(t)},
 		"receipt_es":        {paper.KindReceipt, "es", paper.Encode(mixed), nil},
 		"receipt_fallback":  {paper.KindReceipt, "not a language", paper.Encode(receipt()), nil},
 		"receipt_ar":        {paper.KindReceipt, "ar-EG", paper.Encode(receipt()), picture(t)},
-		"report_card_es_long": {paper.KindReportCard, "es", paper.Encode(longReportCard()),
-			picture(t)},
-		"fee_statement_en": {paper.KindFeeStatement, "en-GB", paper.Encode(feeStatement(40)),
-			picture(t)},
-		"fee_statement_pt": {paper.KindFeeStatement, "pt-BR",
-			paper.Encode(feeStatement(7)), nil},
+		"report_card_es_long": {
+			paper.KindReportCard, "es", paper.Encode(longReportCard()),
+			picture(t),
+		},
+		"fee_statement_en": {
+			paper.KindFeeStatement, "en-GB", paper.Encode(feeStatement(40)),
+			picture(t),
+		},
+		"fee_statement_pt": {
+			paper.KindFeeStatement, "pt-BR",
+			paper.Encode(feeStatement(7)), nil,
+		},
 		"fee_statement_ar":    {paper.KindFeeStatement, "ar", paper.Encode(arabic), picture(t)},
 		"fee_statement_odd":   {paper.KindFeeStatement, "fr", paper.Encode(oddFeeStatement()), nil},
 		"fee_statement_empty": {paper.KindFeeStatement, "en", paper.Encode(none), nil},

@@ -59,8 +59,10 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 				s.grammar.Percent(subject.Average)
 			class = s.grammar.Percent(subject.Class)
 		}
-		top := t.row(row{cells: []string{heading(subject.Name), marks, "", average, class},
-			note: subject.Remark})
+		top := t.row(row{
+			cells: []string{heading(subject.Name), marks, "", average, class},
+			note:  subject.Remark,
+		})
 		if average != "" {
 			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average,
 				subject.Class)
@@ -69,8 +71,10 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 	totals := [][]string{{s.word("overall"), "", "", s.grammar.Percent(card.Average)}}
 	if card.Rank > 0 {
 		totals = append(totals,
-			[]string{s.word("rank"), "", "",
-				s.word("rank_of", s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf))})
+			[]string{
+				s.word("rank"), "", "",
+				s.word("rank_of", s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf)),
+			})
 	}
 	t.totals(totals...)
 }

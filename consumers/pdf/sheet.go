@@ -49,7 +49,8 @@ type sheet struct {
 
 // sheet begins a document with its letterhead.
 func (r *Renderer) sheet(w *wording.Words, head paper.Head, title string, logo *page.Image,
-	paperWidth, paperHeight, margin float64) *sheet {
+	paperWidth, paperHeight, margin float64,
+) *sheet {
 	s := &sheet{
 		words: w, grammar: w.Grammar, head: head, title: title, logo: logo,
 		paperWidth: paperWidth, paperHeight: paperHeight, margin: margin,
@@ -111,7 +112,8 @@ const separator = "  ·  "
 // joined draws several facts in one line, in a smaller size if it is too wide otherwise. Empty ones
 // are left out.
 func (s *sheet) joined(parts []string, between string, style page.Style, x, y, width float64,
-	align page.Align) {
+	align page.Align,
+) {
 	t := s.join(parts, between, style)
 	for t.Width > width && style.Size > 6 {
 		style.Size -= 0.5
@@ -162,7 +164,8 @@ func (s *sheet) flow(parts []string, style page.Style, width float64) []page.Tex
 
 // money draws an amount and its currency.
 func (s *sheet) money(amount int64, currency string, style page.Style, x, y, width float64,
-	align page.Align) {
+	align page.Align,
+) {
 	s.joined([]string{s.grammar.Amount(amount, currency), currency}, "\u00a0", style, x, y,
 		width, align)
 }

@@ -53,8 +53,10 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 		{s.word("balance"), money, page.End, false},
 	}}
 	t.carry = func() []string {
-		return []string{"", s.word("brought_forward"), "", "",
-			balance(last)}
+		return []string{
+			"", s.word("brought_forward"), "", "",
+			balance(last),
+		}
 	}
 	s.y += 10
 	if !s.fits(5 * rowHeight) {
@@ -63,14 +65,18 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 	s.section(s.word("amounts_in", a.Currency))
 	t.draw(func() {
 		if a.Opening != 0 {
-			t.row(row{cells: []string{s.grammar.ShortDay(from), s.word("opening"), "", "",
-				balance(a.Opening)}})
+			t.row(row{cells: []string{
+				s.grammar.ShortDay(from), s.word("opening"), "", "",
+				balance(a.Opening),
+			}})
 		}
 		for _, e := range a.Entries {
 			what, details := s.entry(e)
 			t.row(row{
-				cells: []string{s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit),
-					balance(e.Balance)}, more: details,
+				cells: []string{
+					s.grammar.ShortDay(e.On), what, amount(e.Charge), amount(e.Credit),
+					balance(e.Balance),
+				}, more: details,
 			})
 			last = e.Balance
 		}
@@ -84,8 +90,10 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 // entry returns the description of a line of an account, and details below it.
 func (s *sheet) entry(e paper.Entry) (what string, details []string) {
 	what = s.named("entry_", e.Kind) + " " + e.Ref
-	details = []string{heading(e.Text), s.named("method_", e.Method), string(e.Year),
-		s.termOf(e.Term)}
+	details = []string{
+		heading(e.Text), s.named("method_", e.Method), string(e.Year),
+		s.termOf(e.Term),
+	}
 	if !e.DueOn.IsZero() {
 		details = append(details, s.word("due_on", s.grammar.ShortDay(e.DueOn)))
 	}

@@ -27,8 +27,10 @@ var absence = &rule{
 			template: wording.Absence,
 			priority: consumers.Urgent,
 			about:    m.StudentID,
-			params: wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID,
-				Date: m.Date, Session: m.Session},
+			params: wording.Params{
+				Student: d.studentName(m.StudentID), Class: m.ClassID,
+				Date: m.Date, Session: m.Session,
+			},
 		}
 		if d.ruleSettings.MaxAge >= 0 {
 			notice.notAfter = d.Now().Add(24 * time.Hour)
@@ -68,8 +70,10 @@ var chronicAbsence = &rule{
 			priority: consumers.Normal,
 			about:    m.StudentID,
 			once:     schoolYear(m.Date, d.settings.YearFrom),
-			params: wording.Params{Student: d.studentName(m.StudentID), Class: m.ClassID,
-				Missed: missed, Marks: marks},
+			params: wording.Params{
+				Student: d.studentName(m.StudentID), Class: m.ClassID,
+				Missed: missed, Marks: marks,
+			},
 		}
 		d.notifyFirst(d.primary(m.StudentID), notice, d.channels()...)
 		for _, s := range d.staffOf(m.ClassID) {

@@ -10,7 +10,8 @@ import (
 // document plans a document of a student and returns the id of its delivery, for the message that
 // depends on it. It is written in the language of the primary guardian. Once is as in a message.
 func (d *draft) document(studentID, about, once, kind string, priority consumers.Priority,
-	params jsontext.Value) string {
+	params jsontext.Value,
+) string {
 	language := ""
 	if people := d.primary(studentID); len(people) > 0 {
 		language = people[0].language

@@ -29,8 +29,10 @@ func (p person) address(c consumers.Channel) (address string, ok bool) {
 }
 
 func (d *draft) guardian(g consumers.Guardian) person {
-	return person{id: g.ID, phone: NormalizePhone(g.Phone, d.settings.Phone), email: g.Email,
-		language: g.Language}
+	return person{
+		id: g.ID, phone: NormalizePhone(g.Phone, d.settings.Phone), email: g.Email,
+		language: g.Language,
+	}
 }
 
 // primary returns the guardians who are notified about a student: those whom the school calls

@@ -134,8 +134,12 @@ func (s *scenario) plan(t *testing.T, e *domain.Envelope, now time.Time) []consu
 func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Delivery) {
 	fmt.Fprintf(out, "%s: %s to %s", d.Planner, d.Channel, d.Recipient)
 	for _, detail := range []struct{ name, value string }{
-		{"at", d.Address}, {"about", d.About}, {"once", d.Once}, {"from", d.Sender},
-		{"after", stamp(d.NotBefore)}, {"until", stamp(d.NotAfter)},
+		{"at", d.Address},
+		{"about", d.About},
+		{"once", d.Once},
+		{"from", d.Sender},
+		{"after", stamp(d.NotBefore)},
+		{"until", stamp(d.NotAfter)},
 	} {
 		if detail.value != "" {
 			fmt.Fprintf(out, " %s=%s", detail.name, detail.value)

@@ -26,24 +26,40 @@ func TestQuietHours(t *testing.T) {
 		{"at their end", "UTC", night, "2026-09-02T07:00:00Z", "2026-09-02T07:00:00Z"},
 		{"at noon", "UTC", noon, "2026-09-02T13:59:59Z", "2026-09-02T14:00:00Z"},
 		{"never", "UTC", consumers.QuietHours{}, "2026-09-02T00:00:00Z", "2026-09-02T00:00:00Z"},
-		{"it is evening there", "America/Chicago", night, "2026-09-02T03:00:00Z",
-			"2026-09-02T12:00:00Z"},
+		{
+			"it is evening there", "America/Chicago", night, "2026-09-02T03:00:00Z",
+			"2026-09-02T12:00:00Z",
+		},
 		{"half an hour off", "Asia/Kolkata", night, "2026-09-01T14:29:59Z", "2026-09-01T14:29:59Z"},
-		{"half an hour off, quiet", "Asia/Kolkata", night, "2026-09-01T14:30:00Z",
-			"2026-09-02T01:30:00Z"},
+		{
+			"half an hour off, quiet", "Asia/Kolkata", night, "2026-09-01T14:30:00Z",
+			"2026-09-02T01:30:00Z",
+		},
 		// Clocks go forward at 02:00 on 8 March 2026 and back at 02:00 on 1 November 2026.
 		{"a short night", "America/Chicago", night, "2026-03-08T04:00:00Z", "2026-03-08T12:00:00Z"},
 		{"a long night", "America/Chicago", night, "2026-11-01T03:00:00Z", "2026-11-01T13:00:00Z"},
-		{"until an hour that is skipped", "America/Chicago",
-			consumers.QuietHours{From: 20 * 60, To: 150}, "2026-03-08T05:00:00Z",
-			"2026-03-08T08:00:00Z"},
-		{"until an hour that occurs twice", "America/Chicago",
-			consumers.QuietHours{From: 20 * 60, To: 90}, "2026-11-01T05:00:00Z",
-			"2026-11-01T06:30:00Z"},
-		{"in its second occurrence", "America/Chicago", consumers.QuietHours{From: 20 * 60, To: 90},
-			"2026-11-01T07:10:00Z", "2026-11-01T07:30:00Z"},
-		{"where midnight is skipped", "Africa/Cairo", consumers.QuietHours{From: 22 * 60, To: 30},
-			"2026-04-23T21:00:00Z", "2026-04-23T22:00:00Z"},
+		{
+			"until an hour that is skipped", "America/Chicago",
+			consumers.QuietHours{From: 20 * 60, To: 150},
+			"2026-03-08T05:00:00Z",
+			"2026-03-08T08:00:00Z",
+		},
+		{
+			"until an hour that occurs twice", "America/Chicago",
+			consumers.QuietHours{From: 20 * 60, To: 90},
+			"2026-11-01T05:00:00Z",
+			"2026-11-01T06:30:00Z",
+		},
+		{
+			"in its second occurrence", "America/Chicago",
+			consumers.QuietHours{From: 20 * 60, To: 90},
+			"2026-11-01T07:10:00Z", "2026-11-01T07:30:00Z",
+		},
+		{
+			"where midnight is skipped", "Africa/Cairo",
+			consumers.QuietHours{From: 22 * 60, To: 30},
+			"2026-04-23T21:00:00Z", "2026-04-23T22:00:00Z",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,10 +76,14 @@ func TestQuietHours(t *testing.T) {
 func TestQuietHoursEndWhenTheClockSaysSo(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		in := zone(t, rapid.SampledFrom([]string{"America/Chicago", "Europe/Paris", "Africa/Cairo",
-			"Australia/Lord_Howe", "Pacific/Apia"}).Draw(rt, "zone"))
-		q := consumers.QuietHours{From: consumers.Clock(rapid.IntRange(0, 1439).Draw(rt, "from")),
-			To: consumers.Clock(rapid.IntRange(0, 1439).Draw(rt, "to"))}
+		in := zone(t, rapid.SampledFrom([]string{
+			"America/Chicago", "Europe/Paris", "Africa/Cairo",
+			"Australia/Lord_Howe", "Pacific/Apia",
+		}).Draw(rt, "zone"))
+		q := consumers.QuietHours{
+			From: consumers.Clock(rapid.IntRange(0, 1439).Draw(rt, "from")),
+			To:   consumers.Clock(rapid.IntRange(0, 1439).Draw(rt, "to")),
+		}
 		at := time.Date(2026, 1, 1, 0, rapid.IntRange(0, 365*24*60).Draw(rt, "at"), 0, 0, time.UTC)
 		want := at
 		for range 3 * 24 * 60 {

@@ -33,8 +33,10 @@ var results = &rule{
 				priority:  consumers.Bulk,
 				about:     s.ID,
 				dependsOn: card,
-				params: wording.Params{Student: d.studentName(s.ID), Class: r.ClassID,
-					Year: r.Year, Term: r.Term},
+				params: wording.Params{
+					Student: d.studentName(s.ID), Class: r.ClassID,
+					Year: r.Year, Term: r.Term,
+				},
 			}
 			d.notifyFirst(d.primary(s.ID), notice, d.channels()...)
 			if slices.Contains(d.channels(), consumers.InApp) {
@@ -70,8 +72,10 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	var all points
 	each := map[string]points{}
 	for _, score := range d.Scores(s.ID, r.Year, r.Term) {
-		mark := paper.Mark{Title: score.Title, On: score.On, Score: score.Score,
-			Max: score.MaxScore}
+		mark := paper.Mark{
+			Title: score.Title, On: score.On, Score: score.Score,
+			Max: score.MaxScore,
+		}
 		if mark.Title == "" {
 			mark.Title = score.AssessmentID
 		}

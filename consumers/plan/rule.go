@@ -22,17 +22,22 @@ type rule struct {
 
 // planner binds the rule to an event, the facts and the school's settings.
 func (r *rule) planner() consumers.Planner {
-	return consumers.Planner{Name: r.name, Types: r.types,
+	return consumers.Planner{
+		Name: r.name, Types: r.types,
 		Plan: func(e *domain.Envelope, facts consumers.Facts,
-			settings *consumers.Settings) []consumers.Delivery {
-			d := &draft{rule: r, event: e, Facts: facts, settings: settings,
-				ruleSettings: settings.Rules[r.name]}
+			settings *consumers.Settings,
+		) []consumers.Delivery {
+			d := &draft{
+				rule: r, event: e, Facts: facts, settings: settings,
+				ruleSettings: settings.Rules[r.name],
+			}
 			if d.ruleSettings.Off || r.off && !d.ruleSettings.On {
 				return nil
 			}
 			r.plan(d)
 			return d.deliveries
-		}}
+		},
+	}
 }
 
 // draft is the plan of one event while it is being made.

@@ -66,7 +66,8 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 // account lists the movements in one currency from a day on; those before are summed in its opening
 // balance.
 func (d *draft) account(currency string, movements []consumers.Movement,
-	from domain.Date) paper.Account {
+	from domain.Date,
+) paper.Account {
 	a := paper.Account{Currency: currency}
 	day := func(m consumers.Movement) domain.Date { return domain.DateOf(m.At.In(d.settings.Location())) }
 	slices.SortStableFunc(movements,
@@ -77,8 +78,10 @@ func (d *draft) account(currency string, movements []consumers.Movement,
 	}
 	invoices := map[string]invoice{}
 	for _, m := range movements {
-		e := paper.Entry{On: day(m), Kind: string(m.Kind), Ref: cmp.Or(m.PaymentID, m.InvoiceID),
-			Text: m.Reason, Year: m.Year, Term: m.Term}
+		e := paper.Entry{
+			On: day(m), Kind: string(m.Kind), Ref: cmp.Or(m.PaymentID, m.InvoiceID),
+			Text: m.Reason, Year: m.Year, Term: m.Term,
+		}
 		i := invoices[m.InvoiceID]
 		switch m.Kind {
 		case consumers.MovedInvoice:

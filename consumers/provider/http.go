@@ -31,7 +31,8 @@ func NewClient(timeout time.Duration, transport http.RoundTripper) *Client {
 		Timeout:   timeout,
 		Transport: transport,
 		CheckRedirect: func(*http.Request,
-			[]*http.Request) error {
+			[]*http.Request,
+		) error {
 			return http.ErrUseLastResponse
 		},
 	}}
@@ -62,8 +63,10 @@ func (c *Client) Do(req *http.Request) (*Response, error) {
 	trace := &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { out.Store(true) }}
 	res, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 	if err != nil {
-		e := &consumers.SendError{Class: consumers.Temporary, Code: "unreachable",
-			Err: fmt.Errorf("request to %s: %w", req.URL.Host, withoutURL(err))}
+		e := &consumers.SendError{
+			Class: consumers.Temporary, Code: "unreachable",
+			Err: fmt.Errorf("request to %s: %w", req.URL.Host, withoutURL(err)),
+		}
 		if out.Load() {
 			e.Class, e.Code = consumers.Unsure, "no_answer"
 		}
@@ -96,8 +99,10 @@ func withoutURL(err error) error {
 //	other 4xx            not done, and never will be
 //	other 5xx            the service does not know what it did, so neither do we
 func ResponseError(a *Response, code string, err error) *consumers.SendError {
-	e := &consumers.SendError{Class: consumers.Permanent, Code: code,
-		RetryAfter: RetryAfter(a.Header, time.Now()), Err: err}
+	e := &consumers.SendError{
+		Class: consumers.Permanent, Code: code,
+		RetryAfter: RetryAfter(a.Header, time.Now()), Err: err,
+	}
 	if e.Code == "" {
 		e.Code = strconv.Itoa(a.Status)
 	}

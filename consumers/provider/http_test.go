@@ -42,8 +42,10 @@ func TestResponseError(t *testing.T) {
 		500: consumers.Unsure,
 		502: consumers.Unsure, 503: consumers.Temporary, 504: consumers.Unsure,
 	} {
-		e := provider.ResponseError(&provider.Response{Status: status,
-			Header: http.Header{"Retry-After": {"3"}}}, "", nil)
+		e := provider.ResponseError(&provider.Response{
+			Status: status,
+			Header: http.Header{"Retry-After": {"3"}},
+		}, "", nil)
 		require.Equal(t, want, e.Class, status)
 		require.Equal(t, 3*time.Second, e.RetryAfter)
 	}

@@ -9,7 +9,8 @@ import (
 
 // SendOne sends a delivery as a batch of one.
 func SendOne(ctx context.Context, p consumers.BatchProvider,
-	d *consumers.Delivery) (consumers.Receipt, error) {
+	d *consumers.Delivery,
+) (consumers.Receipt, error) {
 	a := p.SendBatch(ctx, []*consumers.Delivery{d})[0]
 	return a.Receipt, a.Err
 }

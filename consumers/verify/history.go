@@ -264,7 +264,8 @@ func (s *school) score(m *assessment.Scored, at time.Time) {
 		Score: m.Score, MaxScore: m.MaxScore,
 	}
 	entry(s.counted, m.StudentID)[m.AssessmentID] = counted{
-		m.ClassID, m.SubjectName, term{m.Year, m.Term},
+		m.ClassID, m.SubjectName,
+		term{m.Year, m.Term},
 		int64(math.Round(m.Score / m.MaxScore * 10_000)),
 	}
 }

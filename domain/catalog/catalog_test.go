@@ -43,8 +43,10 @@ func TestEmptyDataIsNeverValid(t *testing.T) {
 
 func TestEveryEventNamesItsRoomsWell(t *testing.T) {
 	t.Parallel()
-	kinds := map[domain.RoomKind]bool{domain.RoomUser: true, domain.RoomRole: true,
-		domain.RoomClass: true, domain.RoomStudent: true}
+	kinds := map[domain.RoomKind]bool{
+		domain.RoomUser: true, domain.RoomRole: true,
+		domain.RoomClass: true, domain.RoomStudent: true,
+	}
 	for _, f := range catalog.Facts() {
 		for _, room := range f.New().Rooms() {
 			require.True(t, kinds[room.Kind], "%s: %s", f.Type, room)

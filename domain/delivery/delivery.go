@@ -113,6 +113,8 @@ func (e *Failed) SeenBy(a domain.Audience) domain.Event {
 }
 
 func (o Outcome) toRecipient() Outcome {
-	return Outcome{DeliveryID: o.DeliveryID, Channel: o.Channel, Recipient: o.Recipient,
-		Provider: "schoolbell"}
+	return Outcome{
+		DeliveryID: o.DeliveryID, Channel: o.Channel, Recipient: o.Recipient,
+		Provider: "schoolbell",
+	}
 }

@@ -15,10 +15,14 @@ import (
 const markedData = `{"student_id":"s1","class_id":"7a","date":"2026-09-08","session":"day","status":"present"}`
 
 func binary(key string, headers ...string) *eventlog.Record {
-	rec := &eventlog.Record{Time: time.Date(2026, 9, 8, 8, 0, 0, 0, time.UTC), Key: []byte(key),
-		Value: []byte(markedData)}
-	all := append([]string{"ce_specversion", "1.0", "ce_id", "e1", "ce_source", "/sis",
-		"ce_type", "schoolbell.attendance.marked.v1"}, headers...)
+	rec := &eventlog.Record{
+		Time: time.Date(2026, 9, 8, 8, 0, 0, 0, time.UTC), Key: []byte(key),
+		Value: []byte(markedData),
+	}
+	all := append([]string{
+		"ce_specversion", "1.0", "ce_id", "e1", "ce_source", "/sis",
+		"ce_type", "schoolbell.attendance.marked.v1",
+	}, headers...)
 	for i := 0; i < len(all); i += 2 {
 		rec.Headers = append(rec.Headers, eventlog.Header{Key: all[i], Value: []byte(all[i+1])})
 	}
@@ -26,8 +30,10 @@ func binary(key string, headers ...string) *eventlog.Record {
 }
 
 func structured(key, contentType, members string) *eventlog.Record {
-	rec := &eventlog.Record{Time: time.Date(2026, 9, 8, 8, 0, 0, 0, time.UTC), Key: []byte(key),
-		Value: []byte(`{"specversion":"1.0","id":"e1","source":"/sis",` + members + `"data":` + markedData + `}`)}
+	rec := &eventlog.Record{
+		Time: time.Date(2026, 9, 8, 8, 0, 0, 0, time.UTC), Key: []byte(key),
+		Value: []byte(`{"specversion":"1.0","id":"e1","source":"/sis",` + members + `"data":` + markedData + `}`),
+	}
 	if contentType != "" {
 		rec.Headers = []eventlog.Header{{Key: "content-type", Value: []byte(contentType)}}
 	}
@@ -65,19 +71,31 @@ func TestAnInboxRefusesWhatHTTPRefuses(t *testing.T) {
 		fault  domain.Fault
 	}{
 		"id twice": {binary("north", "ce_id", "e2"), domain.Fault{Pointer: "/id", Reason: "is there twice"}},
-		"authsub": {binary("north", "ce_authsub", "kafka:other"),
-			domain.Fault{Pointer: "/authsub", Reason: "is written by Schoolbell only"}},
+		"authsub": {
+			binary("north", "ce_authsub", "kafka:other"),
+			domain.Fault{Pointer: "/authsub", Reason: "is written by Schoolbell only"},
+		},
 		"no school": {binary(""), domain.Fault{Pointer: "/school", Reason: "is required"}},
-		"reserved": {structured("north", cloudevents.StructuredType, `"type":"schoolbell.delivery.sent.v1",`),
-			domain.Fault{Pointer: "/type", Reason: "is written by Schoolbell only"}},
-		"unknown": {structured("north", cloudevents.StructuredType, `"type":"schoolbell.lunch.eaten.v1",`),
-			domain.Fault{Pointer: "/type", Reason: `"schoolbell.lunch.eaten.v1" is not in the catalogue`}},
-		"structured without content type": {structured("north", "", ""),
-			domain.Fault{Reason: "looks like a structured event: send it with the header content-type: application/cloudevents+json"}},
-		"batch": {structured("north", cloudevents.BatchType, ""),
-			domain.Fault{Reason: "must be one event as application/cloudevents+json, or have its attributes in headers, not application/cloudevents-batch+json"}},
-		"no JSON": {&eventlog.Record{Key: []byte("north"), Value: []byte("hello"), Headers: structured("", cloudevents.StructuredType, "").Headers},
-			domain.Fault{Reason: "is not valid JSON: invalid character 'h' at start of value at byte 0"}},
+		"reserved": {
+			structured("north", cloudevents.StructuredType, `"type":"schoolbell.delivery.sent.v1",`),
+			domain.Fault{Pointer: "/type", Reason: "is written by Schoolbell only"},
+		},
+		"unknown": {
+			structured("north", cloudevents.StructuredType, `"type":"schoolbell.lunch.eaten.v1",`),
+			domain.Fault{Pointer: "/type", Reason: `"schoolbell.lunch.eaten.v1" is not in the catalogue`},
+		},
+		"structured without content type": {
+			structured("north", "", ""),
+			domain.Fault{Reason: "looks like a structured event: send it with the header content-type: application/cloudevents+json"},
+		},
+		"batch": {
+			structured("north", cloudevents.BatchType, ""),
+			domain.Fault{Reason: "must be one event as application/cloudevents+json, or have its attributes in headers, not application/cloudevents-batch+json"},
+		},
+		"no JSON": {
+			&eventlog.Record{Key: []byte("north"), Value: []byte("hello"), Headers: structured("", cloudevents.StructuredType, "").Headers},
+			domain.Fault{Reason: "is not valid JSON: invalid character 'h' at start of value at byte 0"},
+		},
 	} {
 		e, err := cloudevents.Intake{}.ParseRecord(c.record)
 		invalid, ok := errors.AsType[*domain.InvalidError](err)

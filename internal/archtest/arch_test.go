@@ -39,59 +39,111 @@ var layers = []layer{
 	{"domain/…", []string{"domain"}, "contexts do not know each other"},
 	{"eventlog", []string{"domain"}, "the contract of the log knows the envelope and positions"},
 	{"eventlog/logtest", []string{"domain/…", "eventlog/…"}, "it proves logs, for tests"},
-	{"eventlog/cloudevents/schema", []string{"domain/…", "eventlog/cloudevents"},
-		"it describes events as the codec writes them"},
-	{"eventlog/checkpoint", []string{"domain", "eventlog"},
-		"it holds positions of the log, in PostgreSQL"},
-	{"eventlog/deadletter", []string{"domain", "eventlog", "eventlog/checkpoint"},
-		"it holds records that cannot be used, in PostgreSQL"},
-	{"eventlog/…", []string{"domain/…", "eventlog"},
-		"codecs and logs know the domain and the contract"},
-	{"ingest", []string{"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint",
-		"eventlog/deadletter"}, "it knows the log, and Kafka by its contract"},
+	{
+		"eventlog/cloudevents/schema",
+		[]string{"domain/…", "eventlog/cloudevents"},
+		"it describes events as the codec writes them",
+	},
+	{
+		"eventlog/checkpoint",
+		[]string{"domain", "eventlog"},
+		"it holds positions of the log, in PostgreSQL",
+	},
+	{
+		"eventlog/deadletter",
+		[]string{"domain", "eventlog", "eventlog/checkpoint"},
+		"it holds records that cannot be used, in PostgreSQL",
+	},
+	{
+		"eventlog/…",
+		[]string{"domain/…", "eventlog"},
+		"codecs and logs know the domain and the contract",
+	},
+	{"ingest", []string{
+		"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint",
+		"eventlog/deadletter",
+	}, "it knows the log, and Kafka by its contract"},
 	{"projections", []string{"domain/…", "eventlog"}, "the engine knows the log by its contract"},
-	{"projections/memstore", []string{"domain/…", "projections", "eventlog"},
-		"it is the engine's store in memory"},
+	{
+		"projections/memstore",
+		[]string{"domain/…", "projections", "eventlog"},
+		"it is the engine's store in memory",
+	},
 	{"projections/storetest", []string{"…"}, "it proves stores, for tests"},
 	{"projections/projtest", []string{"…"}, "it proves read models on real servers, for tests"},
-	{"projections/…", []string{"domain/…", "projections/…"},
-		"read models know the domain and each other, and no outside system"},
-	{"consumers", []string{"domain/…", "eventlog"},
-		"consumers know the domain and the log's contract"},
-	{"consumers/ledger", []string{"domain/…", "consumers/…", "eventlog", "eventlog/checkpoint",
-		"eventlog/deadletter"},
-		"the ledger commits with positions of the log"},
-	{"consumers/…", []string{"domain/…", "consumers/…", "eventlog"},
-		"consumers know the domain, each other and the log's contract, and never the projections"},
-	{"realtime", []string{"domain/…", "eventlog", "eventlog/cloudevents"},
-		"the hub knows the log by its contract"},
+	{
+		"projections/…",
+		[]string{"domain/…", "projections/…"},
+		"read models know the domain and each other, and no outside system",
+	},
+	{
+		"consumers",
+		[]string{"domain/…", "eventlog"},
+		"consumers know the domain and the log's contract",
+	},
+	{
+		"consumers/ledger",
+		[]string{
+			"domain/…", "consumers/…", "eventlog", "eventlog/checkpoint",
+			"eventlog/deadletter",
+		},
+		"the ledger commits with positions of the log",
+	},
+	{
+		"consumers/…",
+		[]string{"domain/…", "consumers/…", "eventlog"},
+		"consumers know the domain, each other and the log's contract, and never the projections",
+	},
+	{
+		"realtime",
+		[]string{"domain/…", "eventlog", "eventlog/cloudevents"},
+		"the hub knows the log by its contract",
+	},
 	{"realtime/realtimetest/…", []string{"…"}, "it runs a hub, for tests"},
-	{"realtime/…", []string{"domain/…", "realtime/…"},
-		"protocols know the hub, and nothing behind it"},
+	{
+		"realtime/…",
+		[]string{"domain/…", "realtime/…"},
+		"protocols know the hub, and nothing behind it",
+	},
 	{"migrations", nil, "migrations are SQL"},
 	// Adapters implement interfaces of those who call them, and do not know each other. What is
 	// here for an adapter is all that it may know.
 	{"internal/auth", nil, "tokens are about no school's data"},
-	{"internal/client", []string{"domain", "eventlog/cloudevents"},
-		"it is what a program elsewhere needs to publish"},
+	{
+		"internal/client",
+		[]string{"domain", "eventlog/cloudevents"},
+		"it is what a program elsewhere needs to publish",
+	},
 	{"internal/kafka", []string{"domain", "eventlog"}, "it is the log"},
-	{"internal/postgres", []string{"domain", "eventlog", "eventlog/checkpoint",
+	{"internal/postgres", []string{
+		"domain", "eventlog", "eventlog/checkpoint",
 		"eventlog/deadletter", "migrations",
-		"projections"}, "it is the store of the engine"},
-	{"internal/redis", []string{"domain", "internal/auth", "projections", "projections/cache",
-		"realtime"}, "it is the cache, the bus, and the list of revoked tokens of auth"},
-	{"internal/httpapi", []string{"domain", "eventlog", "eventlog/checkpoint",
-		"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest",
-		"projections/cache",
-		"projections/query", "consumers/…", "internal/auth"},
-		"it serves what others declare, to callers that auth identifies"},
+		"projections",
+	}, "it is the store of the engine"},
+	{"internal/redis", []string{
+		"domain", "internal/auth", "projections", "projections/cache",
+		"realtime",
+	}, "it is the cache, the bus, and the list of revoked tokens of auth"},
+	{
+		"internal/httpapi",
+		[]string{
+			"domain", "eventlog", "eventlog/checkpoint",
+			"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest",
+			"projections/cache",
+			"projections/query", "consumers/…", "internal/auth",
+		},
+		"it serves what others declare, to callers that auth identifies",
+	},
 	{"internal/s3", nil, "it stores bytes"},
 	{"internal/telemetry", nil, "everything may be observed, and nothing known"},
 	{"internal/golden", nil, "it compares bytes, for tests"},
 	{"internal/archtest/…", nil, "it reads source text, for tests"},
 	{"internal/devstack", nil, "it runs servers, for serve and for tests"},
-	{"internal/devstack/…", []string{"internal/devstack/…", "internal/postgres"},
-		"it gives tests migrated databases, logs and caches"},
+	{
+		"internal/devstack/…",
+		[]string{"internal/devstack/…", "internal/postgres"},
+		"it gives tests migrated databases, logs and caches",
+	},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
 }
 
@@ -113,8 +165,10 @@ var onlyIn = map[string][]string{
 	"github.com/ThreeDotsLabs/watermill":         {"consumers/router"},
 	"github.com/minio/minio-go/v7":               {"internal/s3"},
 	"github.com/go-text/typesetting":             {"consumers/pdf/page"},
-	"github.com/alecthomas/kong": {"cmd/schoolbell",
-		"cmd/schoolbell/internal/config"},
+	"github.com/alecthomas/kong": {
+		"cmd/schoolbell",
+		"cmd/schoolbell/internal/config",
+	},
 }
 
 type goPackage struct {
@@ -220,8 +274,10 @@ func TestDomainImportsTheStandardLibraryOnly(t *testing.T) {
 			if strings.Contains(first, ".") && !strings.HasPrefix(imported, module+"domain") {
 				t.Errorf("%s imports %s", p.ImportPath, imported)
 			}
-			if slices.Contains([]string{"context", "os", "net", "net/http", "database/sql",
-				"math/rand", "math/rand/v2"}, imported) {
+			if slices.Contains([]string{
+				"context", "os", "net", "net/http", "database/sql",
+				"math/rand", "math/rand/v2",
+			}, imported) {
 				t.Errorf("%s imports %s: the domain does no I/O and rolls no dice", p.ImportPath,
 					imported)
 			}

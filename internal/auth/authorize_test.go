@@ -20,25 +20,51 @@ func TestAuthorize(t *testing.T) {
 		need   auth.Need
 		want   auth.Access
 	}{
-		{"a role", auth.Principal{School: "north", Roles: []string{"teacher"}}, "north", need,
-			auth.Full},
-		{"a scope", auth.Principal{School: "north", Scopes: []string{"events:read"}}, "north", need,
-			auth.Full},
-		{"neither", auth.Principal{School: "north", Roles: []string{"accountant"}}, "north", need,
-			auth.None},
-		{"another school", auth.Principal{School: "south", Roles: []string{"admin"}}, "north", need,
-			auth.None},
+		{
+			"a role",
+			auth.Principal{School: "north", Roles: []string{"teacher"}},
+			"north", need,
+			auth.Full,
+		},
+		{
+			"a scope",
+			auth.Principal{School: "north", Scopes: []string{"events:read"}},
+			"north", need,
+			auth.Full,
+		},
+		{
+			"neither",
+			auth.Principal{School: "north", Roles: []string{"accountant"}},
+			"north", need,
+			auth.None,
+		},
+		{
+			"another school",
+			auth.Principal{School: "south", Roles: []string{"admin"}},
+			"north", need,
+			auth.None,
+		},
 		{"an operator", auth.Principal{School: "*"}, "north", need, auth.Full},
 		{"no school", auth.Principal{School: "*"}, "", need, auth.None},
 		{"all schools at once", auth.Principal{School: "*"}, "*", need, auth.None},
 		{"nobody", auth.Principal{}, "north", need, auth.None},
 		{"nobody at no school", auth.Principal{}, "", auth.Need{}, auth.None},
-		{"a guardian about their own", auth.Principal{School: "north", Roles: []string{"guardian"}},
-			"north", own, auth.Own},
-		{"a guardian otherwise", auth.Principal{School: "north", Roles: []string{"guardian"}},
-			"north", need, auth.None},
-		{"an empty scope is none", auth.Principal{School: "north", Scopes: []string{""}}, "north",
-			own, auth.None},
+		{
+			"a guardian about their own",
+			auth.Principal{School: "north", Roles: []string{"guardian"}},
+			"north", own, auth.Own,
+		},
+		{
+			"a guardian otherwise",
+			auth.Principal{School: "north", Roles: []string{"guardian"}},
+			"north", need, auth.None,
+		},
+		{
+			"an empty scope is none",
+			auth.Principal{School: "north", Scopes: []string{""}},
+			"north",
+			own, auth.None,
+		},
 	} {
 		got, err := auth.Authorize(test.bearer, test.school, test.need)
 		require.Equal(t, test.want, got, test.name)
@@ -49,8 +75,11 @@ func TestAuthorize(t *testing.T) {
 func TestP10_ThePlatformIsForItsOperators(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, auth.AuthorizePlatform(auth.Principal{School: "*"}))
-	for _, p := range []auth.Principal{{}, {School: "north", Roles: []string{"operator", "admin"}},
-		{Roles: []string{"operator"}}} {
+	for _, p := range []auth.Principal{
+		{},
+		{School: "north", Roles: []string{"operator", "admin"}},
+		{Roles: []string{"operator"}},
+	} {
 		require.ErrorIs(t, auth.AuthorizePlatform(p), auth.ErrDenied)
 	}
 }
@@ -59,16 +88,20 @@ func TestP10_NoBearerReachesAnotherSchool(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		schools := rapid.SampledFrom([]string{"north", "south", "east", "", "nort", "north "})
-		roles := rapid.SliceOf(rapid.SampledFrom([]string{"admin", "teacher", "operator",
-			"guardian", "student", ""}))
+		roles := rapid.SliceOf(rapid.SampledFrom([]string{
+			"admin", "teacher", "operator",
+			"guardian", "student", "",
+		}))
 		p := auth.Principal{
 			School: schools.Draw(t, "bearer's school"), Roles: roles.Draw(t, "roles"),
 			Scopes: rapid.SliceOf(rapid.SampledFrom([]string{"events:read", ""})).Draw(t, "scopes"),
 		}
 		school := schools.Draw(t, "school")
-		need := auth.Need{Roles: roles.Draw(t, "need"),
+		need := auth.Need{
+			Roles: roles.Draw(t, "need"),
 			Scope: rapid.SampledFrom([]string{"", "events:read"}).Draw(t, "scope"),
-			Own:   rapid.Bool().Draw(t, "own")}
+			Own:   rapid.Bool().Draw(t, "own"),
+		}
 		if access, err := auth.Authorize(p, school, need); school != p.School || school == "" {
 			require.Equal(t, auth.None, access)
 			require.ErrorIs(t, err, auth.ErrDenied)

@@ -47,8 +47,10 @@ type Config struct {
 	Revoked func(Principal) bool
 }
 
-var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-	"ES512", "EdDSA"}
+var asymmetric = []string{
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+	"ES512", "EdDSA",
+}
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {

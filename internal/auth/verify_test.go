@@ -67,12 +67,16 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 		change   func(*auth.Principal)
 		all, one bool
 	}{
-		"of before": {func(p *auth.Principal) { p.Issued = at.Add(-time.Hour) }, true,
-			true},
+		"of before": {
+			func(p *auth.Principal) { p.Issued = at.Add(-time.Hour) }, true,
+			true,
+		},
 		"of the same second": {func(*auth.Principal) {}, true, true},
 		"that does not say":  {func(p *auth.Principal) { p.Issued = time.Time{} }, true, true},
-		"of later": {func(p *auth.Principal) { p.Issued = at.Add(time.Second) }, false,
-			false},
+		"of later": {
+			func(p *auth.Principal) { p.Issued = at.Add(time.Second) }, false,
+			false,
+		},
 		"with another id":   {func(p *auth.Principal) { p.TokenID = "t-2" }, true, false},
 		"of another user":   {func(p *auth.Principal) { p.Subject = "u-2" }, false, false},
 		"of another school": {func(p *auth.Principal) { p.School = "south" }, false, false},
@@ -197,31 +201,49 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}{
 		{"nothing", production, ""},
 		{"no signature", production, parts[0] + "." + parts[1] + "."},
-		{"alg none", production,
-			sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k1, goodClaims())},
-		{"alg none in development", development,
-			sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, goodClaims())},
-		{"HS256 with the RSA key as secret", production,
-			sign(t, jwt.SigningMethodHS256, publicPEM, k1, goodClaims())},
-		{"another algorithm of the same key", production,
-			sign(t, jwt.SigningMethodRS512, key, k1, goodClaims())},
-		{"HS512 in development", development,
-			sign(t, jwt.SigningMethodHS512, []byte(secret), nil, goodClaims())},
-		{"a stranger's key", production,
-			sign(t, jwt.SigningMethodRS256, stranger, k1, goodClaims())},
-		{"a kid that is a path", production,
+		{
+			"alg none", production,
+			sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, k1, goodClaims()),
+		},
+		{
+			"alg none in development", development,
+			sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, goodClaims()),
+		},
+		{
+			"HS256 with the RSA key as secret", production,
+			sign(t, jwt.SigningMethodHS256, publicPEM, k1, goodClaims()),
+		},
+		{
+			"another algorithm of the same key", production,
+			sign(t, jwt.SigningMethodRS512, key, k1, goodClaims()),
+		},
+		{
+			"HS512 in development", development,
+			sign(t, jwt.SigningMethodHS512, []byte(secret), nil, goodClaims()),
+		},
+		{
+			"a stranger's key", production,
+			sign(t, jwt.SigningMethodRS256, stranger, k1, goodClaims()),
+		},
+		{
+			"a kid that is a path", production,
 			sign(t, jwt.SigningMethodRS256, stranger, map[string]any{"kid": "../../../dev/null"},
-				goodClaims())},
-		{"a kid that is no text", production,
-			sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": 7}, goodClaims())},
+				goodClaims()),
+		},
+		{
+			"a kid that is no text", production,
+			sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": 7}, goodClaims()),
+		},
 		{"no kid", production, sign(t, jwt.SigningMethodRS256, key, nil, goodClaims())},
 		{"jku", production, sign(t, jwt.SigningMethodRS256, key,
 			map[string]any{"kid": "k1", "jku": "https://evil.example/keys"}, goodClaims())},
 		{"x5u", production, sign(t, jwt.SigningMethodRS256, key,
 			map[string]any{"kid": "k1", "x5u": "https://evil.example/cert"}, goodClaims())},
-		{"a key in the header", production,
+		{
+			"a key in the header", production,
 			sign(t, jwt.SigningMethodRS256, key,
-				map[string]any{"kid": "k1", "jwk": map[string]any{}}, goodClaims())},
+				map[string]any{"kid": "k1", "jwk": map[string]any{}}, goodClaims()),
+		},
 		{"crit", development, sign(t, jwt.SigningMethodHS256, []byte(secret),
 			map[string]any{"crit": []string{"exp"}}, goodClaims())},
 		{"no exp", development, hs(without("exp"))},
@@ -232,14 +254,18 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		{"wrong aud", development, hs(with("aud", "another"))},
 		{"no school", development, hs(without("school"))},
 		{"no sub", development, hs(without("sub"))},
-		{"changed claims", development,
+		{
+			"changed claims", development,
 			goodHS[:strings.Index(goodHS, ".")] + "." +
 				strings.Split(hs(with("school", "south")), ".")[1] +
-				goodHS[strings.LastIndex(goodHS, "."):]},
+				goodHS[strings.LastIndex(goodHS, "."):],
+		},
 		{"10,000 dots", development, strings.Repeat(".", 10_000)},
 		{"a megabyte", development, "a." + strings.Repeat("b", 1<<20) + ".c"},
-		{"deep nesting", development,
-			base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 4000))) + ".e30.e30"},
+		{
+			"deep nesting", development,
+			base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("[", 4000))) + ".e30.e30",
+		},
 		{"spaces", development, " " + goodHS},
 	} {
 		_, err := test.by.Verify(test.token)
@@ -287,8 +313,10 @@ func TestKeysRotate(t *testing.T) {
 
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	err := auth.Config{Secret: "short", JWKS: "http://keys.example",
-		Algorithms: []string{"none"}}.Validate()
+	err := auth.Config{
+		Secret: "short", JWKS: "http://keys.example",
+		Algorithms: []string{"none"},
+	}.Validate()
 	require.ErrorContains(t, err, "either a secret or")
 	require.ErrorContains(t, err, "at least 32")
 	require.ErrorContains(t, err, "must be https")

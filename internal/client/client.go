@@ -187,8 +187,10 @@ type Page struct {
 func (c *Client) Events(
 	ctx context.Context, school, after string, limit int, wait time.Duration,
 ) (*Page, error) {
-	q := url.Values{"limit": {strconv.Itoa(limit)},
-		"wait": {strconv.Itoa(int(min(wait, MaxWait).Seconds()))}}
+	q := url.Values{
+		"limit": {strconv.Itoa(limit)},
+		"wait":  {strconv.Itoa(int(min(wait, MaxWait).Seconds()))},
+	}
 	if after != "" {
 		q.Set("after", after)
 	}

@@ -106,8 +106,10 @@ func TestPublishAndRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{})
 	resp, err := b.client.Publish(t.Context(), "schöne schule",
-		[]*domain.Envelope{enrolled("schöne schule", 0), enrolled("schöne schule", 1),
-			enrolled("schöne schule", 1)})
+		[]*domain.Envelope{
+			enrolled("schöne schule", 0), enrolled("schöne schule", 1),
+			enrolled("schöne schule", 1),
+		})
 	require.NoError(t, err)
 	require.Equal(t, 2, resp.Accepted)
 	require.Equal(t, 1, resp.Duplicates)
@@ -201,8 +203,10 @@ func TestRetriesEnd(t *testing.T) {
 		"publish events of school s: 503 Service Unavailable: the log cannot be reached")
 	require.True(t, client.Retryable(err))
 
-	unreachable, err := client.New(client.Config{URL: "http://127.0.0.1:1",
-		ConnectTimeout: time.Millisecond})
+	unreachable, err := client.New(client.Config{
+		URL:            "http://127.0.0.1:1",
+		ConnectTimeout: time.Millisecond,
+	})
 	require.NoError(t, err)
 	_, err = unreachable.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
 	require.ErrorContains(t, err, "connection refused")
@@ -219,8 +223,10 @@ func TestRefusalNamesTheFaults(t *testing.T) {
 	require.False(t, client.Retryable(err))
 	require.Equal(t, http.StatusUnprocessableEntity, p.Status)
 	require.NotEmpty(t, p.RequestID)
-	require.Equal(t, client.Fault{Index: 1, Pointer: "/data/on",
-		Reason: "must be a date that exists, for example 2021-08-31"}, p.Faults[0])
+	require.Equal(t, client.Fault{
+		Index: 1, Pointer: "/data/on",
+		Reason: "must be a date that exists, for example 2021-08-31",
+	}, p.Faults[0])
 	require.Equal(t, 0, b.stored(t, "s"))
 }
 
@@ -336,8 +342,11 @@ func TestReadLines(t *testing.T) {
 	}
 	events, err := read("{\"school\":\"a\"}\n\n \t{\"id\":\"1\"}\r\n{\"school\":\"b\"}", "z")
 	require.NoError(t, err)
-	require.Equal(t, []got{{"a", 1, `{"school":"a"}`}, {"z", 3, `{"id":"1"}`},
-		{"b", 4, `{"school":"b"}`}}, events)
+	require.Equal(t, []got{
+		{"a", 1, `{"school":"a"}`},
+		{"z", 3, `{"id":"1"}`},
+		{"b", 4, `{"school":"b"}`},
+	}, events)
 
 	for in, want := range map[string]string{
 		"{\"school\":\"a\"}\nnonsense\n{\"school\":\"a\"}": "line 2 is not an event",

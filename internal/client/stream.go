@@ -68,8 +68,10 @@ func (c *Client) Stream(
 	ctx context.Context, onSent func(Totals), produce func(*Stream) error,
 ) (Totals, error) {
 	g, stopped := errgroup.WithContext(ctx)
-	s := &Stream{c: c, ctx: ctx, stopped: stopped, queues: make(map[string]*schoolQueue),
-		onSent: onSent}
+	s := &Stream{
+		c: c, ctx: ctx, stopped: stopped, queues: make(map[string]*schoolQueue),
+		onSent: onSent,
+	}
 	s.work, s.space = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
 	defer context.AfterFunc(stopped, s.wake)()
 	for range maxInFlight {

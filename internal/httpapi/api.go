@@ -87,8 +87,10 @@ const (
 
 var tags = []*huma.Tag{
 	{Name: tagEvents, Description: "Publish events, and read a school's log."},
-	{Name: tagAnalytics,
-		Description: "What the events add up to: attendance, results, fees, risk."},
+	{
+		Name:        tagAnalytics,
+		Description: "What the events add up to: attendance, results, fees, risk.",
+	},
 	{Name: tagStudents, Description: "Students, their classes and their history."},
 	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: " +
 		"what was sent, and decisions about it."},
@@ -131,7 +133,8 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	if deps.IsGuardian == nil {
 		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,
-			error) {
+			error,
+		) {
 			return false, nil
 		}
 	}
@@ -286,9 +289,11 @@ func humaConfig(c Config) huma.Config {
 			Components: &huma.Components{
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT",
+					"bearer": {
+						Type: "http", Scheme: "bearer", BearerFormat: "JWT",
 						Description: "A JSON Web Token with sub, school, roles and scope. The " +
-							"school * is for operators of the platform."},
+							"school * is for operators of the platform.",
+					},
 				},
 			},
 			Security: []map[string][]string{{"bearer": {}}},
@@ -302,8 +307,10 @@ func humaConfig(c Config) huma.Config {
 				}
 			}},
 		},
-		Formats: map[string]huma.Format{"application/json": format,
-			"json": format},
+		Formats: map[string]huma.Format{
+			"application/json": format,
+			"json":             format,
+		},
 		DefaultFormat: "application/json",
 		// A misspelt filter that is ignored returns too much, which a caller may not notice.
 		RejectUnknownQueryParameters: true,
@@ -354,8 +361,10 @@ type positionSchema string
 
 // Schema implements [huma.SchemaProvider].
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`,
-		Examples: []any{"7:1042"}}
+	return &huma.Schema{
+		Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`,
+		Examples: []any{"7:1042"},
+	}
 }
 
 type clockSchema string

@@ -36,8 +36,10 @@ type bodies struct {
 
 // newBodies divides a number of bytes. The share is never less than one body.
 func newBodies(total, largest int64) *bodies {
-	return &bodies{total: total, share: max(largest, total/bodyShares),
-		schools: map[string]int64{}}
+	return &bodies{
+		total: total, share: max(largest, total/bodyShares),
+		schools: map[string]int64{},
+	}
 }
 
 // claim is the memory of one body. It grows with what has arrived: what a header announces costs

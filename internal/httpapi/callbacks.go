@@ -32,7 +32,8 @@ func (a *API) callbackRoutes() {
 			param("expires", "query", "When the URL expires, in seconds since 1970."),
 			param("X-Twilio-Signature", "header", "HMAC-SHA1 with the account's token, in base64."),
 		),
-		RequestBody: &huma.RequestBody{Required: true,
+		RequestBody: &huma.RequestBody{
+			Required: true,
 			Content: map[string]*huma.MediaType{"application/x-www-form-urlencoded": {Schema: &huma.Schema{
 				Type: huma.TypeObject, Required: []string{"MessageSid", "MessageStatus"},
 				Properties: map[string]*huma.Schema{
@@ -44,7 +45,8 @@ func (a *API) callbackRoutes() {
 					"Price":        member("What the message cost."),
 				},
 				AdditionalProperties: true,
-			}}}},
+			}}},
+		},
 		Responses: map[string]*huma.Response{
 			"204": {Description: "The receipt is recorded, or already was."},
 			"400": {Description: "The form is not a receipt."},

@@ -200,17 +200,23 @@ func (a *API) retryDeadLetter(ctx context.Context, id string) error {
 }
 
 func fromLedger(l *ledger.DeadLetter) DeadLetter {
-	return DeadLetter{ID: l.Position.String(), Kind: deadletter.Plan, Position: l.Position,
-		School: l.School, EventID: l.EventID, Type: l.Type, Reason: l.Reason, At: l.At}
+	return DeadLetter{
+		ID: l.Position.String(), Kind: deadletter.Plan, Position: l.Position,
+		School: l.School, EventID: l.EventID, Type: l.Type, Reason: l.Reason, At: l.At,
+	}
 }
 
 func fromStore(l *deadletter.Letter) DeadLetter {
-	shown := DeadLetter{ID: strconv.FormatInt(l.ID, 10), Kind: l.Kind, Topic: l.Topic,
+	shown := DeadLetter{
+		ID: strconv.FormatInt(l.ID, 10), Kind: l.Kind, Topic: l.Topic,
 		Position: l.Position, Last: l.Last, School: l.School, EventID: l.EventID, Type: l.Type,
-		Reason: l.Reason(), Faults: l.Faults, At: l.At}
+		Reason: l.Reason(), Faults: l.Faults, At: l.At,
+	}
 	if l.Record != nil {
-		shown.Record = &DeadLetterRecord{Time: l.Record.Time, Key: l.Record.Key,
-			Value: l.Record.Value, Headers: make([]DeadLetterHeader, 0, len(l.Record.Headers))}
+		shown.Record = &DeadLetterRecord{
+			Time: l.Record.Time, Key: l.Record.Key,
+			Value: l.Record.Value, Headers: make([]DeadLetterHeader, 0, len(l.Record.Headers)),
+		}
 		for _, h := range l.Record.Headers {
 			shown.Record.Headers = append(shown.Record.Headers,
 				DeadLetterHeader{h.Key, strings.ToValidUTF8(string(h.Value), "\uFFFD")})

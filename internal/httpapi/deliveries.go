@@ -43,7 +43,8 @@ func (a *API) deliveryRoutes() {
 			Description: change.description + " The delivery's steps say who did it.",
 			Errors:      []int{404, 409},
 		}, needAdmin, func(ctx context.Context, req *request,
-			in *deliveryInput) (*response[DeliveryStatus], error) {
+			in *deliveryInput,
+		) (*response[DeliveryStatus], error) {
 			// The id alone finds a delivery of any school, so the school is checked first. It never
 			// changes.
 			entry, err := ledger.Show(ctx, in.ID)

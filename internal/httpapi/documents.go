@@ -129,28 +129,34 @@ func (a *API) eventRoutes() {
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			cloudevents.StructuredType: {Schema: event}, cloudevents.BatchType: {Schema: events},
-			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject,
+			"application/json": {Schema: &huma.Schema{
+				Type: huma.TypeObject,
 				Description: "The data of an event in binary mode; its attributes are in ce- " +
-					"headers."}},
+					"headers.",
+			}},
 		}},
 		Responses: responses,
 	}, needWrite, a.ingest)
 	a.webhookRoute()
 
 	responses = a.problems("400", "401", "403", "410", "429", "503")
-	responses["200"] = &huma.Response{Description: "Events in the order of the log.",
+	responses["200"] = &huma.Response{
+		Description: "Events in the order of the log.",
 		Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{
 				Type: huma.TypeObject, Required: []string{"next", "unreadable", "events"},
 				Properties: map[string]*huma.Schema{
 					"next": {Type: huma.TypeString, Description: "Pass as after to read on."},
-					"unreadable": {Type: huma.TypeInteger,
-						Description: "Records that are not valid events and were skipped."},
+					"unreadable": {
+						Type:        huma.TypeInteger,
+						Description: "Records that are not valid events and were skipped.",
+					},
 					"events": events,
 				},
 			}},
 			ndjsonType: {Schema: event},
-		}}
+		},
+	}
 	query := func(name, description string, s *huma.Schema) *huma.Param {
 		return &huma.Param{Name: name, In: "query", Description: description, Schema: s}
 	}
@@ -179,10 +185,12 @@ func (a *API) problems(statuses ...string) map[string]*huma.Response {
 	rs := map[string]*huma.Response{}
 	for _, status := range statuses {
 		code, _ := strconv.Atoi(status)
-		rs[status] = &huma.Response{Description: http.StatusText(code),
+		rs[status] = &huma.Response{
+			Description: http.StatusText(code),
 			Content: map[string]*huma.MediaType{
 				problemType: {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")},
-			}}
+			},
+		}
 	}
 	return rs
 }

@@ -36,8 +36,10 @@ func schoolParam() *huma.Param {
 
 // param is a parameter that is a string, of a route that reads its request itself.
 func param(name, in, description string) *huma.Param {
-	return &huma.Param{Name: name, In: in, Required: in == "path", Description: description,
-		Schema: &huma.Schema{Type: huma.TypeString}}
+	return &huma.Param{
+		Name: name, In: in, Required: in == "path", Description: description,
+		Schema: &huma.Schema{Type: huma.TypeString},
+	}
 }
 
 // required marks parameters as such.

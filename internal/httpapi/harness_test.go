@@ -87,16 +87,20 @@ func full(t testing.TB, options ...option) *stack {
 		Name: setName, Set: set, Log: s.log, Group: s.log,
 		Store:  postgres.NewProjectionStore(writer, set, setName),
 		Decode: cloudevents.Decode,
-		Notifiers: []projections.Notifier{redis.NewNotifier(cache, set),
-			projections.PositionNotifier(positions.Reached)},
+		Notifiers: []projections.Notifier{
+			redis.NewNotifier(cache, set),
+			projections.PositionNotifier(positions.Reached),
+		},
 	})
 	require.NoError(t, err)
 	s.run(engine.Run)
 	dir, err := document.OpenDir(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
-	logos := &logo.Service{Store: document.NewStore(dir),
-		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns())}
+	logos := &logo.Service{
+		Store:    document.NewStore(dir),
+		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns()),
+	}
 	s.start(httpapi.Deps{
 		Log: s.log, Partitions: partitions, Logos: logos, Tables: tables, Set: setName,
 		Positions: positions, Cache: cache,

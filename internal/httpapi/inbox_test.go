@@ -64,8 +64,10 @@ func TestUsersReadTheirOwnInbox(t *testing.T) {
 	require.Equal(t, "d2", page.Messages[0].ID)
 	require.Equal(t, http.StatusNoContent, s.do(http.MethodPost, path+"/read", g1, "").StatusCode)
 	require.Zero(t, decoded[inbox.Page](t, s.get(path, g1)).Unread)
-	for query, parameter := range map[string]string{"limit=0": "query.limit",
-		"limit=101": "query.limit", "after=!": "query.after", "unread=perhaps": "query.unread"} {
+	for query, parameter := range map[string]string{
+		"limit=0":   "query.limit",
+		"limit=101": "query.limit", "after=!": "query.after", "unread=perhaps": "query.unread",
+	} {
 		require.Equal(t, parameter, s.get(path+"?"+query, g1).problem(t).Errors[0].Parameter)
 	}
 
@@ -116,8 +118,10 @@ func TestDevicesSubscribe(t *testing.T) {
 		require.Zero(t, count())
 	}
 	for _, bad := range []struct{ body, pointer string }{
-		{strings.Replace(subscription, "https://push.example", "https://127.0.0.1", 1),
-			"/endpoint"},
+		{
+			strings.Replace(subscription, "https://push.example", "https://127.0.0.1", 1),
+			"/endpoint",
+		},
 		{strings.Replace(subscription, "https:", "http:", 1), "/endpoint"},
 		{strings.Replace(subscription, "BCVxsr7N", "????", 1), "/keys"},
 		{strings.Replace(subscription, `"auth"`, `"aut"`, 1), "/keys"},
@@ -158,8 +162,10 @@ func TestTheOutboxShowsWhatWouldHaveBeenSent(t *testing.T) {
 	require.Len(t, box.Documents, 1)
 	require.Equal(t, "https://school.example/documents/abc", box.Documents[0].Link)
 	require.Equal(t, "report_card", box.Documents[0].Kind)
-	require.Equal(t, map[consumers.Channel]int{consumers.SMS: 1, consumers.Email: 1,
-		consumers.PDF: 1}, box.Counts)
+	require.Equal(t, map[consumers.Channel]int{
+		consumers.SMS: 1, consumers.Email: 1,
+		consumers.PDF: 1,
+	}, box.Counts)
 	texts := decoded[httpapi.Outbox](t, s.get("/v1/schools/north/outbox?channel=sms", admin))
 	require.Len(t, texts.Messages, 1)
 	require.Empty(t, texts.Documents)
@@ -175,8 +181,10 @@ func TestTheOutboxShowsWhatWouldHaveBeenSent(t *testing.T) {
 	set := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
 		d.Consumers.Outbox, d.Consumers.PushKey, d.Consumers.SMSCallback = false, "", nil
 	})
-	for _, path := range []string{"/v1/schools/north/outbox", "/outbox",
-		"/v1/schools/north/push/key"} {
+	for _, path := range []string{
+		"/v1/schools/north/outbox", "/outbox",
+		"/v1/schools/north/push/key",
+	} {
 		require.Equal(t, http.StatusNotFound, set.get(path, admin).problem(t).Status,
 			"%s is there only when it is used", path)
 	}

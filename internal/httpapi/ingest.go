@@ -63,8 +63,10 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Milliseconds are what the log stores; a finer time would differ after a round trip.
 	now := a.deps.Now().UTC().Truncate(time.Millisecond)
-	events, err := cloudevents.Intake{School: school, Now: now,
-		MaxEvents: a.config.MaxEvents}.Parse(r.Header, body)
+	events, err := cloudevents.Intake{
+		School: school, Now: now,
+		MaxEvents: a.config.MaxEvents,
+	}.Parse(r.Header, body)
 	if err != nil {
 		a.metrics.events.WithLabelValues("refused").Inc()
 		return err

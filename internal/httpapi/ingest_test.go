@@ -39,8 +39,11 @@ func TestEventsAreAcceptedAndRead(t *testing.T) {
 	p := eventlog.PartitionFor("north", partitions)
 	require.Equal(t, httpapi.Accepted{
 		Accepted: 2, Duplicates: 1, Position: domain.Position{Partition: p, Offset: 1},
-		Events: []httpapi.AcceptedEvent{{"a", domain.Position{Partition: p}},
-			{"b", domain.Position{Partition: p, Offset: 1}}, {"a", domain.Position{Partition: p}}},
+		Events: []httpapi.AcceptedEvent{
+			{"a", domain.Position{Partition: p}},
+			{"b", domain.Position{Partition: p, Offset: 1}},
+			{"a", domain.Position{Partition: p}},
+		},
 	}, got)
 	require.Equal(t, got.Position.String(), r.Header.Get("Schoolbell-Position"))
 
@@ -236,22 +239,32 @@ func TestP9_InvalidRequestsAreRefused(t *testing.T) {
 	}{
 		"malformed": {"{", 400, nil},
 		"empty":     {"", 400, nil},
-		"invalid": {structured("a", "attendance.marked", `{"student_id":"s"}`), 422,
-			nil},
+		"invalid": {
+			structured("a", "attendance.marked", `{"student_id":"s"}`), 422,
+			nil,
+		},
 		"unknown type": {structured("a", "attendance.guessed", `{}`), 422, nil},
 		"negative amount": {structured("a", "fee.waived",
 			`{"invoice_id":"i","amount":-1,"reason":"r"}`), 422, nil},
 		"another school": {strings.Replace(marked("a", "s", "late"), `"id"`,
 			`"school":"south","id"`, 1), 422, nil},
 		"no content type": {marked("a", "s", "late"), 415, []string{"Content-Type", ""}},
-		"wrong content type": {marked("a", "s", "late"), 415,
-			[]string{"Content-Type", "text/plain"}},
-		"unknown coding": {marked("a", "s", "late"), 415,
-			[]string{"Content-Encoding", "br"}},
-		"not what it says": {marked("a", "s", "late"), 400,
-			[]string{"Content-Encoding", "gzip"}},
-		"cut off": {zip([]byte(marked("a", "s", "late")))[:60], 400,
-			[]string{"Content-Encoding", "gzip"}},
+		"wrong content type": {
+			marked("a", "s", "late"), 415,
+			[]string{"Content-Type", "text/plain"},
+		},
+		"unknown coding": {
+			marked("a", "s", "late"), 415,
+			[]string{"Content-Encoding", "br"},
+		},
+		"not what it says": {
+			marked("a", "s", "late"), 400,
+			[]string{"Content-Encoding", "gzip"},
+		},
+		"cut off": {
+			zip([]byte(marked("a", "s", "late")))[:60], 400,
+			[]string{"Content-Encoding", "gzip"},
+		},
 		"too large":               {strings.Repeat(" ", 4<<20+1), 413, nil},
 		"too large when inflated": {bomb, 413, []string{"Content-Encoding", "gzip"}},
 		"too many":                {many, 413, []string{"Content-Type", cloudevents.BatchType}},

@@ -51,8 +51,10 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 	s := full(t)
 	all := routes(t, s)
 	require.Greater(t, len(all), 10)
-	roles := []string{"admin", "teacher", "accountant", "guardian", "student", "operator",
-		"events:read", "events:write"}
+	roles := []string{
+		"admin", "teacher", "accountant", "guardian", "student", "operator",
+		"events:read", "events:write",
+	}
 	for _, r := range all {
 		if r.public {
 			// A handshake is about an address, and reveals nothing of the school in it.
@@ -112,8 +114,10 @@ func TestP10_NoResponseContainsAnotherSchool(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bearer := rapid.SampledFrom(schools).Draw(t, "bearer")
 		school := rapid.SampledFrom(schools).Draw(t, "school")
-		role := rapid.SampledFrom([]string{"admin", "teacher", "accountant", "guardian", "student",
-			"events:read"}).Draw(t, "role")
+		role := rapid.SampledFrom([]string{
+			"admin", "teacher", "accountant", "guardian", "student",
+			"events:read",
+		}).Draw(t, "role")
 		subject := rapid.SampledFrom([]string{"s-1", "g-1", "u"}).Draw(t, "subject")
 		r := s.get(rapid.SampledFrom(reads).Draw(t, "route").at(school),
 			token(s.t, bearer, subject, role))

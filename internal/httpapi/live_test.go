@@ -53,7 +53,8 @@ func withLive(calls *liveCalls) option {
 				return "a-ticket", 30 * time.Second, calls.err
 			},
 			Connections: func(_ context.Context, school, user string) ([]httpapi.Connection,
-				error) {
+				error,
+			) {
 				return []httpapi.Connection{{ID: school + "-" + user, Node: "one"}}, calls.err
 			},
 			Revoke: func(_ context.Context, school, user string) error {
@@ -129,8 +130,10 @@ func TestP10_OnlyAdministratorsSeeWhoIsOnline(t *testing.T) {
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	const path = "/v1/schools/north/users/tom/connections"
-	for _, bearer := range []string{token(t, "north", "tom", "teacher"),
-		token(t, "south", "boss", "admin"), ""} {
+	for _, bearer := range []string{
+		token(t, "north", "tom", "teacher"),
+		token(t, "south", "boss", "admin"), "",
+	} {
 		require.GreaterOrEqual(t, s.get(path, bearer).StatusCode, 401)
 	}
 	r := s.get(path, token(t, "north", "boss", "admin"))
@@ -147,8 +150,10 @@ func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	const path = "/v1/schools/north/users/tom/tokens"
-	for _, bearer := range []string{token(t, "north", "tom", "teacher"),
-		token(t, "south", "boss", "admin"), ""} {
+	for _, bearer := range []string{
+		token(t, "north", "tom", "teacher"),
+		token(t, "south", "boss", "admin"), "",
+	} {
 		require.GreaterOrEqual(t, s.do(http.MethodDelete, path, bearer, "").StatusCode, 401)
 	}
 	boss := token(t, "north", "boss", "admin")
@@ -160,8 +165,10 @@ func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 	require.Equal(t, http.StatusNoContent,
 		s.do(http.MethodDelete, path+"?id=t-1&for=24h", boss, "").StatusCode)
 	got := calls.refused[0]
-	require.Equal(t, auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: got.At,
-		Until: got.At.Add(24 * time.Hour)}, got)
+	require.Equal(t, auth.Revocation{
+		School: "north", User: "tom", TokenID: "t-1", At: got.At,
+		Until: got.At.Add(24 * time.Hour),
+	}, got)
 	require.WithinDuration(t, time.Now(), got.At, time.Hour)
 	calls.err = errors.New("redis is away")
 	r := s.do(http.MethodDelete, path, token(t, "*", "ops", "operator"), "")
@@ -174,8 +181,10 @@ func TestP10_OnlyAdministratorsEndConnections(t *testing.T) {
 	calls := &liveCalls{}
 	s := logOnly(t, withLive(calls))
 	const path = "/v1/schools/north/users/tom/connections"
-	for _, bearer := range []string{token(t, "north", "tom", "teacher"),
-		token(t, "south", "boss", "admin"), ""} {
+	for _, bearer := range []string{
+		token(t, "north", "tom", "teacher"),
+		token(t, "south", "boss", "admin"), "",
+	} {
 		require.GreaterOrEqual(t, s.do(http.MethodDelete, path, bearer, "").StatusCode, 401)
 	}
 	require.Empty(t, calls.revoked)
@@ -190,7 +199,8 @@ func TestP10_QueriesOfLiveClientsAreAuthorized(t *testing.T) {
 	at := s.publish("north", structured("e", "student.enrolled",
 		`{"student_id":"s-1","given_name":"Ada","family_name":"Lovelace","class_id":"7a","on":"2026-09-01"}`))
 	lookup := func(bearer auth.Principal, school, name, parameters string) (status int,
-		body string) {
+		body string,
+	) {
 		t.Helper()
 		b, err := s.api.Query(t.Context(), bearer, school, name, jsontext.Value(parameters))
 		require.NoError(t, err)

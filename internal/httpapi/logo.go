@@ -35,8 +35,10 @@ func (a *API) logoRoutes() {
 	picture := func(types ...string) map[string]*huma.MediaType {
 		content := map[string]*huma.MediaType{}
 		for _, t := range types {
-			content[t] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString,
-				Format: "binary"}}
+			content[t] = &huma.MediaType{Schema: &huma.Schema{
+				Type:   huma.TypeString,
+				Format: "binary",
+			}}
 		}
 		return content
 	}
@@ -51,10 +53,12 @@ func (a *API) logoRoutes() {
 	}, needMember, a.getLogo)
 
 	responses = a.problems("400", "401", "403", "408", "413", "422", "429", "503")
-	responses["200"] = &huma.Response{Description: "The logo is stored.",
+	responses["200"] = &huma.Response{
+		Description: "The logo is stored.",
 		Content: map[string]*huma.MediaType{
 			"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[StoredLogo](), true, "")},
-		}}
+		},
+	}
 	a.route(&huma.Operation{
 		OperationID: "put-logo", Method: http.MethodPut, Path: path, Tags: []string{tagSettings},
 		Summary: "Upload a school's logo",
@@ -64,8 +68,10 @@ func (a *API) logoRoutes() {
 			" million pixels. It is scaled down to what documents need, stored as PNG, and used " +
 			"in documents of events from now on.",
 		Parameters: []*huma.Param{schoolParam()},
-		RequestBody: &huma.RequestBody{Required: true,
-			Content: picture("image/png", "image/jpeg", "image/gif", "image/webp")},
+		RequestBody: &huma.RequestBody{
+			Required: true,
+			Content:  picture("image/png", "image/jpeg", "image/gif", "image/webp"),
+		},
 		Responses: responses,
 	}, needAdmin, a.putLogo)
 

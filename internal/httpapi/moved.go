@@ -7,8 +7,10 @@ import (
 
 // movedRoutes say where routes of the previous release have gone. They go with the next one.
 func (a *API) movedRoutes() {
-	for _, pattern := range []string{schoolPath + "/jobs", schoolPath + "/jobs/{rest...}",
-		"/v1/queues", "/v1/queues/{rest...}"} {
+	for _, pattern := range []string{
+		schoolPath + "/jobs", schoolPath + "/jobs/{rest...}",
+		"/v1/queues", "/v1/queues/{rest...}",
+	} {
 		a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			now := strings.Replace(r.URL.Path, "/jobs", "/deliveries", 1)
 			if after, ok := strings.CutPrefix(r.URL.Path, "/v1/queues"); ok {

@@ -19,8 +19,10 @@ import (
 // planned commits deliveries caused by one event, and returns their ids.
 func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) (ids []string) {
 	s.t.Helper()
-	e := &domain.Envelope{ID: event, Source: "/sis", School: school, Type: attendance.TypeMarked,
-		Time: time.Now(), Position: domain.Position{Offset: 7}}
+	e := &domain.Envelope{
+		ID: event, Source: "/sis", School: school, Type: attendance.TypeMarked,
+		Time: time.Now(), Position: domain.Position{Offset: 7},
+	}
 	for i := range deliveries {
 		d := &deliveries[i]
 		d.Template = "absence"
@@ -28,16 +30,20 @@ func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) 
 		ids = append(ids, d.ID)
 	}
 	n, err := s.ledger.Commit(s.t.Context(),
-		[]consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time},
-			Deliveries: deliveries}})
+		[]consumers.Planning{{
+			Event:      consumers.Event{Envelope: e, AppendedAt: e.Time},
+			Deliveries: deliveries,
+		}})
 	require.NoError(s.t, err)
 	require.Equal(s.t, len(deliveries), n)
 	return ids
 }
 
 func sms(recipient string) consumers.Delivery {
-	return consumers.Delivery{Recipient: recipient, Channel: consumers.SMS, Address: "+22501020304",
-		Params: []byte(`{"student":"Ada"}`)}
+	return consumers.Delivery{
+		Recipient: recipient, Channel: consumers.SMS, Address: "+22501020304",
+		Params: []byte(`{"student":"Ada"}`),
+	}
 }
 
 // turn puts deliveries into a state, as if workers had.
@@ -75,8 +81,10 @@ func TestAdministratorsDecideAboutDeliveries(t *testing.T) {
 	require.Equal(t, consumers.Planned, decide(ids[0], "retry"))
 	require.Equal(t, consumers.Failed, decide(ids[2], "discard"))
 	require.Equal(t, consumers.Cancelled, decide(ids[3], "cancel"))
-	for id, state := range map[string]consumers.State{ids[0]: consumers.Planned,
-		ids[2]: consumers.Failed, ids[3]: consumers.Cancelled} {
+	for id, state := range map[string]consumers.State{
+		ids[0]: consumers.Planned,
+		ids[2]: consumers.Failed, ids[3]: consumers.Cancelled,
+	} {
 		entry := decoded[ledger.Entry](t, s.get("/v1/operations/deliveries/"+id, operator))
 		require.Equal(t, state, entry.State)
 		require.Equal(t, "ada", entry.Log[len(entry.Log)-1].Detail, "who did it is in the log")
@@ -97,8 +105,10 @@ func TestP10_DeliveriesOfAnotherSchoolDoNotExist(t *testing.T) {
 			"")
 		require.Equal(t, http.StatusNotFound, r.problem(t).Status, verb)
 		require.NotContains(t, string(r.body), "dead")
-		for _, role := range []string{"teacher", "accountant", "guardian", "student",
-			"events:read"} {
+		for _, role := range []string{
+			"teacher", "accountant", "guardian", "student",
+			"events:read",
+		} {
 			r := s.do(http.MethodPost, deliveries+theirs+"/"+verb, token(t, "north", "u", role), "")
 			require.Equal(t, http.StatusForbidden, r.problem(t).Status, role)
 		}
@@ -167,8 +177,10 @@ func TestOperatorsPauseAndResumeQueues(t *testing.T) {
 	s.planned("north", "e1", sms("g1"), sms("g2"))
 	const queues = "/v1/operations/queues"
 	all := decoded[httpapi.Queues](t, s.get(queues, operator))
-	require.Equal(t, httpapi.Queue{Queue: "sms",
-		Jobs: []httpapi.Depth{{Priority: 3, State: "available", Jobs: 2}}}, all.Queues[0])
+	require.Equal(t, httpapi.Queue{
+		Queue: "sms",
+		Jobs:  []httpapi.Depth{{Priority: 3, State: "available", Jobs: 2}},
+	}, all.Queues[0])
 	require.Len(t, all.Queues, len(ledger.Queues()))
 
 	require.Equal(t, http.StatusConflict,
@@ -194,11 +206,15 @@ func TestOperatorsRetryDeadLetters(t *testing.T) {
 			if !fixed {
 				return nil
 			}
-			e := &domain.Envelope{ID: "e1", Source: "/sis", School: "north",
-				Type: attendance.TypeMarked, Time: time.Now(), Position: at}
+			e := &domain.Envelope{
+				ID: "e1", Source: "/sis", School: "north",
+				Type: attendance.TypeMarked, Time: time.Now(), Position: at,
+			}
 			_, err := s.ledger.Commit(ctx,
-				[]consumers.Planning{{Event: consumers.Event{Envelope: e, AppendedAt: e.Time,
-					Replan: true}}})
+				[]consumers.Planning{{Event: consumers.Event{
+					Envelope: e, AppendedAt: e.Time,
+					Replan: true,
+				}}})
 			return err
 		}
 	})

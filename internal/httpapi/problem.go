@@ -62,8 +62,10 @@ func (p *Problem) GetStatus() int { return p.Status }
 func (p *Problem) ContentType(string) string { return problemType }
 
 func problem(status int, format string, args ...any) *Problem {
-	return &Problem{Title: http.StatusText(status), Status: status,
-		Detail: fmt.Sprintf(format, args...)}
+	return &Problem{
+		Title: http.StatusText(status), Status: status,
+		Detail: fmt.Sprintf(format, args...),
+	}
 }
 
 func unavailable(cause error, retryAfter time.Duration, format string, args ...any) *Problem {

@@ -96,8 +96,10 @@ func (a *API) mount(e query.Endpoint) {
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
 	responses["200"].Headers = resultHeaders()
-	responses["304"] = &huma.Response{Description: "The response that the caller has is current.",
-		Headers: resultHeaders()}
+	responses["304"] = &huma.Response{
+		Description: "The response that the caller has is current.",
+		Headers:     resultHeaders(),
+	}
 }
 
 func resultHeaders() map[string]*huma.Param {
@@ -130,8 +132,10 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, err
 	}
-	scope := query.Scope{School: req.school, Today: domain.DateOf(a.deps.Now().UTC()),
-		Sees: query.SeesAll, Own: own}
+	scope := query.Scope{
+		School: req.school, Today: domain.DateOf(a.deps.Now().UTC()),
+		Sees: query.SeesAll, Own: own,
+	}
 	if q.Info.Self && own {
 		scope.Self = req.bearer.Subject
 	}

@@ -21,8 +21,10 @@ type rates struct {
 const minSweep = 1024
 
 func newRates(perSecond float64, burst int) *rates {
-	return &rates{limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{},
-		sweepAt: minSweep}
+	return &rates{
+		limit: rate.Limit(perSecond), burst: burst, buckets: map[string]*rate.Limiter{},
+		sweepAt: minSweep,
+	}
 }
 
 // take takes n out of a bucket and returns 0, or takes nothing and returns how long to wait.

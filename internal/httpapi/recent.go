@@ -41,8 +41,10 @@ type written struct {
 }
 
 func newRecent(now func() time.Time) *recent {
-	return &recent{now: now, seed: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		current: map[eventKey]written{}, since: now()}
+	return &recent{
+		now: now, seed: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		current: map[eventKey]written{}, since: now(),
+	}
 }
 
 func (r *recent) key(e *domain.Envelope) (k eventKey) {

@@ -33,8 +33,10 @@ func requireMarks(t *testing.T, s *stack, source, actor string, want int) {
 		require.NoError(t, err)
 		require.Equal(t, source, e.Source)
 		require.Equal(t, actor, e.Actor, e.ID)
-		require.Equal(t, &attendance.Marked{StudentID: "s-1", ClassID: "7A",
-			Date: domain.NewDate(2026, 9, 1), Session: "day", Status: attendance.Late}, e.Data, e.ID)
+		require.Equal(t, &attendance.Marked{
+			StudentID: "s-1", ClassID: "7A",
+			Date: domain.NewDate(2026, 9, 1), Session: "day", Status: attendance.Late,
+		}, e.Data, e.ID)
 	}
 }
 

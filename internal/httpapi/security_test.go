@@ -65,8 +65,10 @@ func observatory(h http.Header) int {
 func TestSecurityHeadersFollowTheObservatory(t *testing.T) {
 	t.Parallel()
 	s := logOnly(t, func(c *httpapi.Config, _ *httpapi.Deps) { c.BehindTLS = true })
-	for _, path := range []string{"/docs", "/openapi.json", "/nowhere", "/v1/schools/north/events",
-		"/v1/catalog?token=x"} {
+	for _, path := range []string{
+		"/docs", "/openapi.json", "/nowhere", "/v1/schools/north/events",
+		"/v1/catalog?token=x",
+	} {
 		require.GreaterOrEqual(t, observatory(s.get(path, "").Header), 130, path)
 	}
 	plain := logOnly(t)
@@ -135,7 +137,8 @@ func TestOriginsAreAllowedByName(t *testing.T) {
 		"https://app.example").Header.Get("Access-Control-Allow-Origin"))
 
 	s := logOnly(t, func(c *httpapi.Config,
-		_ *httpapi.Deps) {
+		_ *httpapi.Deps,
+	) {
 		c.AllowedOrigins = []string{"https://app.example"}
 	})
 	r := s.do(http.MethodOptions, "/v1/schools/north/events", "", "", "Origin",
@@ -143,8 +146,10 @@ func TestOriginsAreAllowedByName(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, r.StatusCode)
 	require.Equal(t, "https://app.example", r.Header.Get("Access-Control-Allow-Origin"))
 	require.Empty(t, r.Header.Get("Access-Control-Allow-Credentials"))
-	for _, origin := range []string{"null", "https://evil.example",
-		"https://app.example.evil.example", "http://app.example"} {
+	for _, origin := range []string{
+		"null", "https://evil.example",
+		"https://app.example.evil.example", "http://app.example",
+	} {
 		require.Empty(t,
 			s.get("/docs", "", "Origin", origin).Header.Get("Access-Control-Allow-Origin"), origin)
 	}
@@ -190,10 +195,14 @@ func TestGoldenOpenAPI(t *testing.T) {
 
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	err := httpapi.Config{WaitLimit: -1, MaxBody: -1, InFlightBytes: 5,
-		AllowedOrigins: []string{"*", "https://a.example/"}}.Validate()
-	for _, want := range []string{"wait limit", "limits must not be negative", `"*"`,
-		`"https://a.example/"`} {
+	err := httpapi.Config{
+		WaitLimit: -1, MaxBody: -1, InFlightBytes: 5,
+		AllowedOrigins: []string{"*", "https://a.example/"},
+	}.Validate()
+	for _, want := range []string{
+		"wait limit", "limits must not be negative", `"*"`,
+		`"https://a.example/"`,
+	} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, httpapi.Config{AllowedOrigins: []string{"https://a.example"}}.Validate())

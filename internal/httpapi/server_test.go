@@ -59,8 +59,10 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 func TestServerLimitsAreSet(t *testing.T) {
 	t.Parallel()
 	server := httpapi.Server(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
-	for _, limit := range []time.Duration{server.ReadHeaderTimeout, server.ReadTimeout,
-		server.WriteTimeout, server.IdleTimeout} {
+	for _, limit := range []time.Duration{
+		server.ReadHeaderTimeout, server.ReadTimeout,
+		server.WriteTimeout, server.IdleTimeout,
+	} {
 		require.Positive(t, limit)
 		require.LessOrEqual(t, limit, 2*time.Minute)
 	}

@@ -55,10 +55,14 @@ func TestP9_InvalidSettingsAreRefusedWithAllReasons(t *testing.T) {
 	s := full(t)
 	admin := token(t, "north", "ada", "admin")
 	for body, want := range map[string][]string{
-		`{"time_zone":"Mars","currency":"€","rules":{"absense":{}}}`: {"/time_zone",
-			"/currency", "/rules/absense"},
-		`{"nam":"x","sms_budget":"many","rules":{"absence":{"of":true,"off":"no"}}}`: {"/nam",
-			"/sms_budget", "/rules/absence/of", "/rules/absence/off"},
+		`{"time_zone":"Mars","currency":"€","rules":{"absense":{}}}`: {
+			"/time_zone",
+			"/currency", "/rules/absense",
+		},
+		`{"nam":"x","sms_budget":"many","rules":{"absence":{"of":true,"off":"no"}}}`: {
+			"/nam",
+			"/sms_budget", "/rules/absence/of", "/rules/absence/off",
+		},
 		`{"rules":{"absence":{"channels":["sms",5]}}}`: {"/rules/absence/channels/1"},
 		`{"quiet":{"from":"8pm"}}`:                     {"/quiet/from"},
 		`{"name":"a","name":"b"}`:                      {""},

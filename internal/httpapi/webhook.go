@@ -32,7 +32,8 @@ func (a *API) webhookRoute() {
 		Summary: "Agree to a webhook",
 		Description: "The handshake by which brokers such as Azure Event Grid ask whether they " +
 			"may push events here. It needs no token, deliveries do.",
-		Parameters: []*huma.Param{schoolParam(),
+		Parameters: []*huma.Param{
+			schoolParam(),
 			param("WebHook-Request-Origin", "header", "The name of the sending system."),
 			param("WebHook-Request-Rate", "header", "Requests per minute that it would like to send."),
 		},

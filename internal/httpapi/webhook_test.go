@@ -21,16 +21,28 @@ func TestAWebhookIsAgreedToWithAllowedOrigins(t *testing.T) {
 		status                int
 		allowedOrigin, atMost string
 	}{
-		"allowed": {[]string{"WebHook-Request-Origin", "eventgrid.azure.net"}, 204,
-			"eventgrid.azure.net", ""},
-		"names of hosts have no case": {[]string{"WebHook-Request-Origin", "EventGrid.azure.net"}, 204,
-			"EventGrid.azure.net", ""},
-		"a rate that is granted": {[]string{"WebHook-Request-Origin", "eventgrid.azure.net",
-			"WebHook-Request-Rate", "120"}, 204, "eventgrid.azure.net", "120"},
-		"a rate that is too high": {[]string{"WebHook-Request-Origin", "eventgrid.azure.net",
-			"WebHook-Request-Rate", "6000"}, 204, "eventgrid.azure.net", "600"},
-		"any rate": {[]string{"WebHook-Request-Origin", "eventgrid.azure.net",
-			"WebHook-Request-Rate", "*"}, 204, "eventgrid.azure.net", "600"},
+		"allowed": {
+			[]string{"WebHook-Request-Origin", "eventgrid.azure.net"},
+			204,
+			"eventgrid.azure.net", "",
+		},
+		"names of hosts have no case": {
+			[]string{"WebHook-Request-Origin", "EventGrid.azure.net"},
+			204,
+			"EventGrid.azure.net", "",
+		},
+		"a rate that is granted": {[]string{
+			"WebHook-Request-Origin", "eventgrid.azure.net",
+			"WebHook-Request-Rate", "120",
+		}, 204, "eventgrid.azure.net", "120"},
+		"a rate that is too high": {[]string{
+			"WebHook-Request-Origin", "eventgrid.azure.net",
+			"WebHook-Request-Rate", "6000",
+		}, 204, "eventgrid.azure.net", "600"},
+		"any rate": {[]string{
+			"WebHook-Request-Origin", "eventgrid.azure.net",
+			"WebHook-Request-Rate", "*",
+		}, 204, "eventgrid.azure.net", "600"},
 		"a stranger":               {[]string{"WebHook-Request-Origin", "spam.example"}, 403, "", ""},
 		"which methods are there?": {nil, 204, "", ""},
 	} {

@@ -190,7 +190,8 @@ func (c *codec) decode(
 				return out, nil // what came before it
 			case err != nil:
 				return decoded{}, &eventlog.UndecodableError{
-					First: max(base, want), Last: max(base, want, last), Err: err}
+					First: max(base, want), Last: max(base, want, last), Err: err,
+				}
 			}
 			out.packed += len(batch)
 			out.unpacked += n

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 )
 
@@ -61,8 +62,11 @@ func (c Config) Validate() error {
 	for _, t := range []struct {
 		name  string
 		value time.Duration
-	}{{"connect", c.ConnectTimeout}, {"acquire", c.AcquireTimeout},
-		{"statement", c.StatementTimeout}} {
+	}{
+		{"connect", c.ConnectTimeout},
+		{"acquire", c.AcquireTimeout},
+		{"statement", c.StatementTimeout},
+	} {
 		if t.value < 0 {
 			faults = append(faults,
 				fmt.Errorf("database %s timeout: %s is negative", t.name, t.value))

@@ -99,8 +99,10 @@ func TestAFullPoolIsBusy(t *testing.T) {
 
 func TestRetryable(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[string]bool{"40001": true, "40P01": true, "57P01": true,
-		"53300": true, "23505": false, "42P01": false} {
+	for code, want := range map[string]bool{
+		"40001": true, "40P01": true, "57P01": true,
+		"53300": true, "23505": false, "42P01": false,
+	} {
 		err := fmt.Errorf("commit: %w", &pgconn.PgError{Code: code})
 		require.Equal(t, want, postgres.Retryable(err), code)
 	}

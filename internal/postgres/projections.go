@@ -55,8 +55,10 @@ func (s *ProjectionStore) Claim(
 		var other *checkpoint.TopicError
 		switch {
 		case errors.As(err, &other):
-			return &projections.TopicError{Partition: partition, Stored: other.Stored,
-				Current: other.Current}
+			return &projections.TopicError{
+				Partition: partition, Stored: other.Stored,
+				Current: other.Current,
+			}
 		case err != nil:
 			return err
 		}

@@ -71,8 +71,10 @@ func TestP9_UnusableRecordsAreDeadLettersOfTheirCommit(t *testing.T) {
 			Position: domain.Position{Partition: 1, Offset: 3},
 			Key:      []byte("sch\x00ool\xff"), Value: []byte("\x00hello"),
 		}, Last: 3, Reason: errors.New("no event")},
-		{Record: eventlog.Record{Position: domain.Position{Partition: 1, Offset: 5}}, Last: 8,
-			Reason: errors.New("inflates")},
+		{
+			Record: eventlog.Record{Position: domain.Position{Partition: 1, Offset: 5}}, Last: 8,
+			Reason: errors.New("inflates"),
+		},
 	}}
 	zombie := claim
 	claim, err = store.Claim(t.Context(), 1, "topic")

@@ -39,8 +39,10 @@ func (b *Shadow) report(stage string, folded, total int64) {
 var ErrAlreadyRunning = errors.New("another rebuild or verification is already running")
 
 // engineTables are the engine's own; a shadow schema has a set of them.
-var engineTables = []string{"checkpoints", "fold_versions", "parked_subjects", "parked_events",
-	"skipped_events"}
+var engineTables = []string{
+	"checkpoints", "fold_versions", "parked_subjects", "parked_events",
+	"skipped_events",
+}
 
 // shadowTables are tables in a schema of their own, and the engine that folds the log into them.
 type shadowTables struct {
@@ -306,8 +308,10 @@ func (s *shadowTables) livePositions(
 	positions := map[int32]int64{}
 	for _, c := range live {
 		if c.TopicID != s.topic.ID {
-			return nil, &projections.TopicError{Partition: c.Partition, Stored: c.TopicID,
-				Current: s.topic.ID}
+			return nil, &projections.TopicError{
+				Partition: c.Partition, Stored: c.TopicID,
+				Current: s.topic.ID,
+			}
 		}
 		if s.School == "" || c.Partition == eventlog.PartitionFor(s.School, s.topic.Partitions) {
 			positions[c.Partition] = c.Next

@@ -67,11 +67,15 @@ func newTableStatements(s *projections.Schema) tableStatements {
 	return tableStatements{
 		insert: statement{name("insert"), insert},
 		upsert: statement{name("upsert"), upsert},
-		remove: statement{name("remove"),
-			fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", table, wanted, on)},
-		lookup: statement{name("lookup"),
+		remove: statement{
+			name("remove"),
+			fmt.Sprintf("DELETE FROM %s t USING %s WHERE %s", table, wanted, on),
+		},
+		lookup: statement{
+			name("lookup"),
 			fmt.Sprintf("SELECT t.%s FROM %s JOIN %s t ON %s", strings.Join(columns, ", t."),
-				wanted, table, on)},
+				wanted, table, on),
+		},
 		all: statement{name("all"), fmt.Sprintf("SELECT %s FROM %s", list, table)},
 	}
 }

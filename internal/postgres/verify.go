@@ -132,23 +132,27 @@ func (s *shadowTables) compare(ctx context.Context, live pgx.Tx) (*VerifyResult,
 }
 
 // skippedSchema has the columns of skipped events that must be the same.
-var skippedSchema = &projections.Schema{Name: "skipped_events", Keys: 2,
+var skippedSchema = &projections.Schema{
+	Name: "skipped_events", Keys: 2,
 	Columns: []projections.Column{
 		{Name: "partition", Kind: projections.KindInt, Key: true},
 		{Name: "log_offset", Kind: projections.KindInt, Key: true},
 		{Name: "school", Kind: projections.KindText},
 		{Name: "skipped_by", Kind: projections.KindInt},
 		{Name: "reason", Kind: projections.KindText},
-	}}
+	},
+}
 
 // parkedSchema has the columns of parked events that must be the same.
-var parkedSchema = &projections.Schema{Name: "parked_events", Keys: 2,
+var parkedSchema = &projections.Schema{
+	Name: "parked_events", Keys: 2,
 	Columns: []projections.Column{
 		{Name: "partition", Kind: projections.KindInt, Key: true},
 		{Name: "log_offset", Kind: projections.KindInt, Key: true},
 		{Name: "school", Kind: projections.KindText},
 		{Name: "subject", Kind: projections.KindText},
-	}}
+	},
+}
 
 // compareTable merges two tables in the order of their keys, so that neither must fit into memory.
 func (s *shadowTables) compareTable(

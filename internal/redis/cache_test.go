@@ -41,8 +41,10 @@ func changed(attendance, fees int64) []*projections.Change {
 
 func ask(least int64, projections ...string) cache.Lookup {
 	return cache.Lookup{
-		Key: cache.Key{Partition: partition, School: "north", Query: "q", Input: "i",
-			Projections: projections},
+		Key: cache.Key{
+			Partition: partition, School: "north", Query: "q", Input: "i",
+			Projections: projections,
+		},
 		TTL: time.Minute, MinOffset: least,
 	}
 }
@@ -325,8 +327,13 @@ func TestInvalidateDeletesTheResultsOfOneSchool(t *testing.T) {
 		for _, test := range []struct {
 			school, query string
 			want          int64
-		}{{"n*", "", 2}, {"n[a-z]rth", "q", 1}, {"north", "q", 1}, {"north", "", 1},
-			{"south", "", 0}} {
+		}{
+			{"n*", "", 2},
+			{"n[a-z]rth", "q", 1},
+			{"north", "q", 1},
+			{"north", "", 1},
+			{"south", "", 0},
+		} {
 			dropped, err := c.Invalidate(ctx, test.school, test.query)
 			require.NoError(t, err)
 			require.Equal(t, test.want, dropped, test)

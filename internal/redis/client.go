@@ -151,8 +151,10 @@ func isReply(err error) bool {
 // notServing reports that Redis replies but cannot serve: it is loading its data, for example, or
 // is a replica without a master.
 func notServing(err error) bool {
-	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
-		"MISCONF", "OOM", "ERR max number"} {
+	for _, prefix := range []string{
+		"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+		"MISCONF", "OOM", "ERR max number",
+	} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}

@@ -84,8 +84,10 @@ func TestPresenceAcrossNodes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	announced := make(chan error, 1)
 	go func() { announced <- announcer.Run(ctx) }()
-	announcer.Notify(realtime.Changed{School: rt.School, Projections: []string{"fees"},
-		Position: domain.Position{Offset: 9}})
+	announcer.Notify(realtime.Changed{
+		School: rt.School, Projections: []string{"fees"},
+		Position: domain.Position{Offset: 9},
+	})
 	first.Until(t, func(got []realtime.Delivery, _ error) bool {
 		return len(got) > 0 &&
 			got[0].Position.Offset == 9

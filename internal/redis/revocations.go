@@ -49,8 +49,10 @@ const fullReload = time.Minute
 
 // NewRevocations stores revocations in the same Redis as the cache.
 func NewRevocations(c *Cache, logger *slog.Logger) *Revocations {
-	return &Revocations{cache: c, logger: logger, now: time.Now,
-		revoked: map[string]auth.Revocation{}, schools: map[string]int{}}
+	return &Revocations{
+		cache: c, logger: logger, now: time.Now,
+		revoked: map[string]auth.Revocation{}, schools: map[string]int{},
+	}
 }
 
 // reloadInterval is how long a process may be unaware of a revocation by another one.

@@ -21,12 +21,16 @@ func TestRevocationsReachAllProcesses(t *testing.T) {
 			slog.New(slog.DiscardHandler))
 	}
 	now := time.Now()
-	tom := auth.Principal{School: "north", Subject: "tom", TokenID: "t-1",
-		Issued: now.Add(-time.Hour)}
+	tom := auth.Principal{
+		School: "north", Subject: "tom", TokenID: "t-1",
+		Issued: now.Add(-time.Hour),
+	}
 	other := tom
 	other.TokenID = "t-2"
-	revoke := auth.Revocation{School: "north", User: "tom", TokenID: "t-1", At: now,
-		Until: now.Add(time.Hour)}
+	revoke := auth.Revocation{
+		School: "north", User: "tom", TokenID: "t-1", At: now,
+		Until: now.Add(time.Hour),
+	}
 
 	here, there := process(), process()
 	require.False(t, here.Revoked(tom))
@@ -74,8 +78,10 @@ func TestExpiredRevocationsAreDeleted(t *testing.T) {
 	server, cache := openRedis(t)
 	r := redis.NewRevocations(cache, slog.New(slog.DiscardHandler))
 	now := time.Now()
-	for user, until := range map[string]time.Time{"tom": now.Add(-time.Second),
-		"ann": now.Add(time.Hour)} {
+	for user, until := range map[string]time.Time{
+		"tom": now.Add(-time.Second),
+		"ann": now.Add(time.Hour),
+	} {
 		require.NoError(t, r.Add(t.Context(),
 			auth.Revocation{School: "north", User: user, At: now.Add(-time.Hour), Until: until}))
 	}
@@ -121,8 +127,10 @@ func TestRevocationsOfASchoolAreBounded(t *testing.T) {
 	r := redis.NewRevocations(cache, slog.New(slog.DiscardHandler))
 	now := time.Now()
 	revoke := func(school, token string) error {
-		return r.Add(t.Context(), auth.Revocation{School: school, User: "tom", TokenID: token,
-			At: now, Until: now.Add(time.Hour)})
+		return r.Add(t.Context(), auth.Revocation{
+			School: school, User: "tom", TokenID: token,
+			At: now, Until: now.Add(time.Hour),
+		})
 	}
 	for i := range redis.MaxRevocations {
 		require.NoError(t, revoke("hostile", strconv.Itoa(i)))

@@ -137,8 +137,10 @@ func openImpatient(t *testing.T, address string) *redis.Cache {
 
 func openWith(t *testing.T, address string, timeout time.Duration) *redis.Cache {
 	t.Helper()
-	c, err := redis.Open(redis.Config{URL: "redis://" + address, Timeout: timeout,
-		BreakerTimeout: 20 * time.Millisecond}, prometheus.NewRegistry())
+	c, err := redis.Open(redis.Config{
+		URL: "redis://" + address, Timeout: timeout,
+		BreakerTimeout: 20 * time.Millisecond,
+	}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c

@@ -39,8 +39,11 @@ func (c Config) Validate() error {
 		faults = append(faults,
 			fmt.Errorf("object store: endpoint %q: want https://host[:port]", c.Endpoint))
 	}
-	for _, f := range []struct{ name, value string }{{"bucket", c.Bucket},
-		{"access key", c.AccessKey}, {"secret key", c.SecretKey}} {
+	for _, f := range []struct{ name, value string }{
+		{"bucket", c.Bucket},
+		{"access key", c.AccessKey},
+		{"secret key", c.SecretKey},
+	} {
 		if f.value == "" {
 			faults = append(faults, fmt.Errorf("object store: %s is required", f.name))
 		}

@@ -26,8 +26,10 @@ func serve(t *testing.T) s3.Config {
 	fake := gofakes3.New(s3mem.New(), gofakes3.WithV4Auth(map[string]string{"key": "secret"}))
 	server := httptest.NewServer(fake.Server())
 	t.Cleanup(server.Close)
-	cfg := s3.Config{Endpoint: server.URL, Bucket: "documents", Region: "us-east-1",
-		AccessKey: "key", SecretKey: "secret"}
+	cfg := s3.Config{
+		Endpoint: server.URL, Bucket: "documents", Region: "us-east-1",
+		AccessKey: "key", SecretKey: "secret",
+	}
 	client, err := minio.New(server.Listener.Addr().String(), &minio.Options{
 		Creds: credentials.NewStaticV4("key", "secret", ""), Region: "us-east-1",
 	})

@@ -13,8 +13,10 @@ func NewRegistry(version, revision string) *prometheus.Registry {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "schoolbell_build_info",
 		Help: "Always 1; the labels identify the running build.",
-		ConstLabels: prometheus.Labels{"version": version, "revision": revision,
-			"goversion": runtime.Version()},
+		ConstLabels: prometheus.Labels{
+			"version": version, "revision": revision,
+			"goversion": runtime.Version(),
+		},
 	})
 	build.Set(1)
 	reg.MustRegister(

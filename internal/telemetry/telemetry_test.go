@@ -103,8 +103,10 @@ func TestTracesFollowTheCallersChoice(t *testing.T) {
 	own.End()
 	require.Empty(t, spans.GetSpans(), "none of our own are sampled at ratio 0")
 
-	sampled := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1},
-		SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled})
+	sampled := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1},
+		SpanID:  trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
+	})
 	_, linked := tracer.Start(t.Context(), "linked to a sampled one",
 		trace.WithLinks(trace.Link{SpanContext: sampled}))
 	linked.End()

@@ -96,8 +96,10 @@ func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) erro
 	if err != nil {
 		return err
 	}
-	made := mark{day: int(m.Date-key.Month) + 1, session: m.Session, class: m.ClassID,
-		status: m.Status}
+	made := mark{
+		day: int(m.Date-key.Month) + 1, session: m.Session, class: m.ClassID,
+		status: m.Status,
+	}
 	marks, old := marks.put(made)
 	if old == made {
 		return nil

@@ -28,16 +28,26 @@ var Queries = []query.Endpoint{
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
 		Indexes: []query.Index{
-			{Name: "attendance_days_pkey", Statement: "attendance.by_day",
-				Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
-			{Name: "attendance_days_by_class", Statement: "attendance.by_class",
-				Request: "/analytics/attendance?class=class-07"},
-			{Name: "attendance_days_by_class", Statement: "attendance.class_days",
-				Request: "/analytics/attendance?class=class-07"},
-			{Name: "attendance_students_pkey", Statement: "attendance.chronic",
-				Request: "/analytics/attendance"},
-			{Name: "attendance_months_pkey", Statement: "attendance.within",
-				Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31"},
+			{
+				Name: "attendance_days_pkey", Statement: "attendance.by_day",
+				Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31",
+			},
+			{
+				Name: "attendance_days_by_class", Statement: "attendance.by_class",
+				Request: "/analytics/attendance?class=class-07",
+			},
+			{
+				Name: "attendance_days_by_class", Statement: "attendance.class_days",
+				Request: "/analytics/attendance?class=class-07",
+			},
+			{
+				Name: "attendance_students_pkey", Statement: "attendance.chronic",
+				Request: "/analytics/attendance",
+			},
+			{
+				Name: "attendance_months_pkey", Statement: "attendance.within",
+				Request: "/analytics/attendance?from=2026-10-01&to=2026-10-31",
+			},
 		},
 		Run: analyse,
 	},
@@ -152,8 +162,10 @@ func Summarise(ctx context.Context, tx pgx.Tx, school, studentID string) (Summar
 		return Summary{}, err
 	}
 	runs, err := ofStudents(ctx, tx, school, []string{studentID})
-	return Summary{Counts: counts, Rate: counts.rate(), Chronic: counts.Chronic(),
-		Streaks: runs[studentID].streaks()}, err
+	return Summary{
+		Counts: counts, Rate: counts.rate(), Chronic: counts.Chronic(),
+		Streaks: runs[studentID].streaks(),
+	}, err
 }
 
 const lastDaySQL read.SQL = `-- attendance.last_day

@@ -58,8 +58,10 @@ func parseSheet(s sheet, text string) (sheet, error) {
 			class = entry[1:]
 			continue
 		case ended && len(entry) > 3:
-			m := mark{day: int(entry[0]-'0')*10 + int(entry[1]-'0'), status: statusOf(entry[2]),
-				session: entry[3:], class: class}
+			m := mark{
+				day: int(entry[0]-'0')*10 + int(entry[1]-'0'), status: statusOf(entry[2]),
+				session: entry[3:], class: class,
+			}
 			if m.status != "" && m.day >= 1 && m.day <= 31 {
 				s = append(s, m)
 				continue

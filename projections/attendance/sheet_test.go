@@ -49,15 +49,18 @@ func TestASheetReadsAsItWasWritten(t *testing.T) {
 
 func TestWhatIsNoSheetIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"02P", "02P\t", "02Xday\t", "00Pday\t", "32Pday\t", "=7A", "\t",
-		"=7A\t02Pday"} {
+	for _, text := range []string{
+		"02P", "02P\t", "02Xday\t", "00Pday\t", "32Pday\t", "=7A", "\t",
+		"=7A\t02Pday",
+	} {
 		_, err := parseSheet(nil, text)
 		require.Error(t, err, "%q", text)
 	}
 	s, err := parseSheet(nil, "=7A\t01Pday\t02Uam\t=7B\t02Lpm\t")
 	require.NoError(t, err)
 	require.Equal(t, sheet{
-		{1, "day", "7A", attendance.Present}, {2, "am", "7A", attendance.AbsentUnexcused},
+		{1, "day", "7A", attendance.Present},
+		{2, "am", "7A", attendance.AbsentUnexcused},
 		{2, "pm", "7B", attendance.Late},
 	}, s)
 }

@@ -226,8 +226,10 @@ func (s *volume) run(u query.Index) map[string]plan {
 func (s *volume) runWithin(tx pgx.Tx, u query.Index) map[string]plan {
 	projtest.As(s.t, tx, "school-07")
 	s.plans = nil
-	scope := query.Scope{School: "school-07", Today: domain.NewDate(2026, 11, 20),
-		Sees: query.SeesAll, Own: u.Own}
+	scope := query.Scope{
+		School: "school-07", Today: domain.NewDate(2026, 11, 20),
+		Sees: query.SeesAll, Own: u.Own,
+	}
 	result := projtest.Get(tx, scope, catalog.Queries(), u.Request)
 	require.True(s.t, strings.HasPrefix(result, `"`), result)
 	// the plan of a statement arrives when the next one begins

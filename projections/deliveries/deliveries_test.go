@@ -77,8 +77,10 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 		projtest.As(t, tx, school)
-		scope := query.Scope{School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "",
-			Self: self}
+		scope := query.Scope{
+			School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "",
+			Self: self,
+		}
 		return projtest.Get(tx, scope, deliveries.Queries, target)
 	}
 	get := func(school, target string) string { return as("", school, target) }

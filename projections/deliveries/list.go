@@ -99,8 +99,10 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*List, 
 		return nil, err
 	}
 	limit := read.Page(in.Limit, usualPage, mostPage)
-	begin := cursor{PlannedAt: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(),
-		Position: newest}
+	begin := cursor{
+		PlannedAt: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(),
+		Position:  newest,
+	}
 	if after != nil && after.Log {
 		begin = *after
 	} else if after != nil {

@@ -23,24 +23,42 @@ var Queries = []query.Endpoint{
 		Indexes: []query.Index{
 			{Name: "ledger_by_time", Statement: "deliveries.planned", Request: "/deliveries"},
 			{Name: "deliveries_pkey", Statement: "deliveries.planned", Request: "/deliveries"},
-			{Name: "ledger_by_recipient", Statement: "deliveries.planned",
-				Request: "/deliveries?recipient=guardian-33"},
-			{Name: "ledger_by_event", Statement: "deliveries.planned",
-				Request: "/deliveries?event=event-0007"},
-			{Name: "deliveries_by_cause", Statement: "deliveries.unplanned",
-				Request: "/deliveries?event=event-0007"},
-			{Name: "ledger_by_event", Statement: "deliveries.event_totals",
-				Request: "/deliveries?event=event-0007"},
-			{Name: "ledger_pkey", Statement: "deliveries.planned",
-				Request: "/deliveries?status=dead"},
-			{Name: "deliveries_by_position", Statement: "deliveries.outcomes",
-				Request: "/deliveries?status=delivered"},
-			{Name: "deliveries_by_channel", Statement: "deliveries.outcomes",
-				Request: "/deliveries?status=delivered&channel=push"},
-			{Name: "deliveries_by_recipient", Statement: "deliveries.outcomes",
-				Request: "/deliveries?status=delivered&recipient=guardian-33"},
-			{Name: "deliveries_failed", Statement: "deliveries.outcomes",
-				Request: "/deliveries?status=failed"},
+			{
+				Name: "ledger_by_recipient", Statement: "deliveries.planned",
+				Request: "/deliveries?recipient=guardian-33",
+			},
+			{
+				Name: "ledger_by_event", Statement: "deliveries.planned",
+				Request: "/deliveries?event=event-0007",
+			},
+			{
+				Name: "deliveries_by_cause", Statement: "deliveries.unplanned",
+				Request: "/deliveries?event=event-0007",
+			},
+			{
+				Name: "ledger_by_event", Statement: "deliveries.event_totals",
+				Request: "/deliveries?event=event-0007",
+			},
+			{
+				Name: "ledger_pkey", Statement: "deliveries.planned",
+				Request: "/deliveries?status=dead",
+			},
+			{
+				Name: "deliveries_by_position", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=delivered",
+			},
+			{
+				Name: "deliveries_by_channel", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=delivered&channel=push",
+			},
+			{
+				Name: "deliveries_by_recipient", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=delivered&recipient=guardian-33",
+			},
+			{
+				Name: "deliveries_failed", Statement: "deliveries.outcomes",
+				Request: "/deliveries?status=failed",
+			},
 		},
 		Run: list,
 	},
@@ -55,12 +73,18 @@ var Queries = []query.Endpoint{
 		Roles: []query.Role{query.Admin},
 		Self:  true,
 		Indexes: []query.Index{
-			{Name: "deliveries_pkey", Statement: "deliveries.one",
-				Request: "/deliveries/delivery-07-0007-1"},
-			{Name: "ledger_pkey", Statement: "deliveries.plan",
-				Request: "/deliveries/delivery-07-0007-1"},
-			{Name: "ledger_log_by_delivery", Statement: "deliveries.log",
-				Request: "/deliveries/delivery-07-0007-1"},
+			{
+				Name: "deliveries_pkey", Statement: "deliveries.one",
+				Request: "/deliveries/delivery-07-0007-1",
+			},
+			{
+				Name: "ledger_pkey", Statement: "deliveries.plan",
+				Request: "/deliveries/delivery-07-0007-1",
+			},
+			{
+				Name: "ledger_log_by_delivery", Statement: "deliveries.log",
+				Request: "/deliveries/delivery-07-0007-1",
+			},
 		},
 		Run: story,
 	},
@@ -152,8 +176,13 @@ func finish(all []Delivery, scope query.Scope) {
 		for _, t := range []struct {
 			from *time.Time
 			to   *time.Time
-		}{{d.sent, &d.SentAt}, {d.delivered, &d.DeliveredAt}, {d.failed, &d.FailedAt},
-			{d.rendered, &d.RenderedAt}, {d.planned, &d.PlannedAt}} {
+		}{
+			{d.sent, &d.SentAt},
+			{d.delivered, &d.DeliveredAt},
+			{d.failed, &d.FailedAt},
+			{d.rendered, &d.RenderedAt},
+			{d.planned, &d.PlannedAt},
+		} {
 			if t.from != nil {
 				*t.to = t.from.UTC()
 			}

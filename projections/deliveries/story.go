@@ -155,8 +155,10 @@ func (p *Plan) finish() {
 func (s *Story) steps(log []Step) []Step {
 	var all []Step
 	if s.Plan != nil {
-		all = append(all, Step{At: s.Plan.PlannedAt, What: "planned",
-			Detail: s.Plan.Planner + " because of " + s.Plan.Event.Type})
+		all = append(all, Step{
+			At: s.Plan.PlannedAt, What: "planned",
+			Detail: s.Plan.Planner + " because of " + s.Plan.Event.Type,
+		})
 	}
 	for _, l := range log {
 		l.At = l.At.UTC()

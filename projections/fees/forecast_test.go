@@ -35,8 +35,10 @@ func TestForecastOfAConstantIsExact(t *testing.T) {
 func TestForecastOfARepeatedYearIsThatYear(t *testing.T) {
 	t.Parallel()
 	terms := func(i int) float64 {
-		return []float64{900, 50, 10, 0, 700, 40, 0, 0, 800, 60, 20,
-			0}[i%12]
+		return []float64{
+			900, 50, 10, 0, 700, 40, 0, 0, 800, 60, 20,
+			0,
+		}[i%12]
 	}
 	for _, months := range []int{36, 41} {
 		f, ok := predict(series(months, terms), 14)

@@ -26,16 +26,26 @@ var Queries = []query.Endpoint{
 		Roles: []query.Role{query.Admin, query.Accountant},
 		Indexes: []query.Index{
 			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees"},
-			{Name: "fee_invoices_open", Statement: "fees.ageing",
-				Request: "/analytics/fees?year=2026-2027&term=autumn"},
-			{Name: "fee_invoices_unmatched", Statement: "fees.unmatched",
-				Request: "/analytics/fees"},
-			{Name: "fee_invoices_unmatched", Statement: "fees.conflicts",
-				Request: "/analytics/fees"},
-			{Name: "fee_totals_pkey", Statement: "fees.totals",
-				Request: "/analytics/fees?year=2026-2027"},
-			{Name: "fee_methods_pkey", Statement: "fees.methods",
-				Request: "/analytics/fees?year=2026-2027"},
+			{
+				Name: "fee_invoices_open", Statement: "fees.ageing",
+				Request: "/analytics/fees?year=2026-2027&term=autumn",
+			},
+			{
+				Name: "fee_invoices_unmatched", Statement: "fees.unmatched",
+				Request: "/analytics/fees",
+			},
+			{
+				Name: "fee_invoices_unmatched", Statement: "fees.conflicts",
+				Request: "/analytics/fees",
+			},
+			{
+				Name: "fee_totals_pkey", Statement: "fees.totals",
+				Request: "/analytics/fees?year=2026-2027",
+			},
+			{
+				Name: "fee_methods_pkey", Statement: "fees.methods",
+				Request: "/analytics/fees?year=2026-2027",
+			},
 		},
 		Run: analyse,
 	},
@@ -50,8 +60,10 @@ var Queries = []query.Endpoint{
 		TTL:   time.Hour,
 		Roles: []query.Role{query.Admin, query.Accountant},
 		Indexes: []query.Index{
-			{Name: "fee_revenue_pkey", Statement: "fees.monthly",
-				Request: "/analytics/revenue-forecast"},
+			{
+				Name: "fee_revenue_pkey", Statement: "fees.monthly",
+				Request: "/analytics/revenue-forecast",
+			},
 		},
 		Run: forecast,
 	},

@@ -49,8 +49,10 @@ type row struct {
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{fenced: true, partitions: map[int32]*partition{},
-		tables: map[string]map[string]row{}}
+	return &Store{
+		fenced: true, partitions: map[int32]*partition{},
+		tables: map[string]map[string]row{},
+	}
 }
 
 // NewUnfenced returns a store that accepts commits from anyone. It is wrong on purpose, for tests
@@ -200,8 +202,11 @@ func encodeAll(sets []projections.RowSet) ([]change, error) {
 				return nil, err
 			}
 			changes = append(changes,
-				change{row{schema, values}, keyOf(values[:schema.Keys]), set.Deleted(i),
-					set.New(i)})
+				change{
+					row{schema, values},
+					keyOf(values[:schema.Keys]), set.Deleted(i),
+					set.New(i),
+				})
 		}
 	}
 	return changes, nil

@@ -37,8 +37,10 @@ var Queries = []query.Endpoint{
 		TTL:   time.Minute,
 		Roles: []query.Role{query.Admin},
 		Indexes: []query.Index{
-			{Name: "attendance_days_pkey", Statement: "attendance.last_day",
-				Request: "/analytics/overview"},
+			{
+				Name: "attendance_days_pkey", Statement: "attendance.last_day",
+				Request: "/analytics/overview",
+			},
 			{Name: "at_risk_pkey", Statement: "at_risk.count", Request: "/analytics/overview"},
 		},
 		Run: run,

@@ -25,7 +25,8 @@ var Projection = projections.New("performance", 2,
 	scores, byGroup, byStudent, totals, assessments, remarks, published,
 	projections.On(scored),
 	projections.On(func(b *projections.Batch, e *domain.Envelope,
-		m *assessment.ScoreCorrected) error {
+		m *assessment.ScoreCorrected,
+	) error {
 		return scored(b, e, (*assessment.Scored)(m))
 	}),
 	projections.On(scheduled),

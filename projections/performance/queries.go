@@ -28,16 +28,26 @@ var Queries = []query.Endpoint{
 		TTL:   10 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
 		Indexes: []query.Index{
-			{Name: "performance_groups_pkey", Statement: "performance.groups",
-				Request: "/analytics/performance?year=2026-2027&term=autumn"},
-			{Name: "performance_students_pkey", Statement: "performance.ranking",
-				Request: "/analytics/performance?year=2026-2027&term=autumn&class=class-07"},
-			{Name: "performance_students_by_class", Statement: "performance.ranking",
-				Request: "/analytics/performance?class=class-07"},
-			{Name: "assessments_by_day", Statement: "performance.upcoming",
-				Request: "/analytics/performance"},
-			{Name: "results_published_pkey", Statement: "performance.groups",
-				Request: "/analytics/performance?class=class-07"},
+			{
+				Name: "performance_groups_pkey", Statement: "performance.groups",
+				Request: "/analytics/performance?year=2026-2027&term=autumn",
+			},
+			{
+				Name: "performance_students_pkey", Statement: "performance.ranking",
+				Request: "/analytics/performance?year=2026-2027&term=autumn&class=class-07",
+			},
+			{
+				Name: "performance_students_by_class", Statement: "performance.ranking",
+				Request: "/analytics/performance?class=class-07",
+			},
+			{
+				Name: "assessments_by_day", Statement: "performance.upcoming",
+				Request: "/analytics/performance",
+			},
+			{
+				Name: "results_published_pkey", Statement: "performance.groups",
+				Request: "/analytics/performance?class=class-07",
+			},
 		},
 		Run: analyse,
 	},
@@ -274,8 +284,10 @@ func Summarise(
 	ctx context.Context, tx pgx.Tx, school, studentID string, publishedOnly bool,
 ) (s Summary, err error) {
 	s.Terms, err = averages(ctx, tx, termAveragesSQL, func(a *Average) []any {
-		return []any{&a.Year, &a.Term, &a.ClassID, &a.Subject, &a.Scores, &a.Average, &a.Rank,
-			&a.Of, &a.Published}
+		return []any{
+			&a.Year, &a.Term, &a.ClassID, &a.Subject, &a.Scores, &a.Average, &a.Rank,
+			&a.Of, &a.Published,
+		}
 	}, publishedOnly, school, studentID)
 	if err != nil {
 		return s, err

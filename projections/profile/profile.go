@@ -38,20 +38,34 @@ var Queries = []query.Endpoint{
 		Own:     func(in *input) string { return in.StudentID },
 		Indexes: []query.Index{
 			{Name: "students_pkey", Statement: "students.one", Request: "/students/student-0007"},
-			{Name: "student_guardians_by_guardian", Statement: "students.siblings",
-				Request: "/students/student-0007"},
-			{Name: "staff_by_class", Statement: "students.staff_of_class",
-				Request: "/students/student-0007"},
-			{Name: "attendance_months_pkey", Statement: "attendance.of_students",
-				Request: "/students/student-0007"},
-			{Name: "attendance_students_pkey", Statement: "attendance.student",
-				Request: "/students/student-0007"},
-			{Name: "performance_scores_pkey", Statement: "performance.student_subjects",
-				Request: "/students/student-0007"},
-			{Name: "performance_students_pkey", Statement: "performance.student_terms",
-				Request: "/students/student-0007"},
-			{Name: "fee_accounts_pkey", Statement: "fees.account",
-				Request: "/students/student-0007"},
+			{
+				Name: "student_guardians_by_guardian", Statement: "students.siblings",
+				Request: "/students/student-0007",
+			},
+			{
+				Name: "staff_by_class", Statement: "students.staff_of_class",
+				Request: "/students/student-0007",
+			},
+			{
+				Name: "attendance_months_pkey", Statement: "attendance.of_students",
+				Request: "/students/student-0007",
+			},
+			{
+				Name: "attendance_students_pkey", Statement: "attendance.student",
+				Request: "/students/student-0007",
+			},
+			{
+				Name: "performance_scores_pkey", Statement: "performance.student_subjects",
+				Request: "/students/student-0007",
+			},
+			{
+				Name: "performance_students_pkey", Statement: "performance.student_terms",
+				Request: "/students/student-0007",
+			},
+			{
+				Name: "fee_accounts_pkey", Statement: "fees.account",
+				Request: "/students/student-0007",
+			},
 		},
 		Run: run,
 	},

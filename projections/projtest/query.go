@@ -68,8 +68,10 @@ func (s *scenario) query(d *datadriven.TestData) string {
 
 // As gives a transaction the rights of the API for one school, and its search path.
 func As(t testing.TB, tx pgx.Tx, school string) {
-	for _, sql := range []string{"SET LOCAL search_path = schoolbell, public",
-		"SET LOCAL ROLE schoolbell_api"} {
+	for _, sql := range []string{
+		"SET LOCAL search_path = schoolbell, public",
+		"SET LOCAL ROLE schoolbell_api",
+	} {
 		_, err := tx.Exec(context.Background(), sql)
 		require.NoError(t, err)
 	}
@@ -109,8 +111,10 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 	})
 	api := humago.New(mux, config)
 	for _, e := range endpoints {
-		op := huma.Operation{OperationID: e.Info().Name, Method: http.MethodGet,
-			Path: e.Info().Path}
+		op := huma.Operation{
+			OperationID: e.Info().Name, Method: http.MethodGet,
+			Path: e.Info().Path,
+		}
 		e.Mount(api, op, func(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 			result, err := q.Run(ctx, tx, scope)
 			switch {

@@ -31,8 +31,10 @@ func TestACursorComesBackAsItWas(t *testing.T) {
 
 func TestAnInventedCursorIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{`{}`, `null`, `{"n":"a"}`, `{"s":"1","n":"a"}`,
-		`{"n":"a","s":"1","x":1}`, `{"n":"a","s":null}`, `7`, `"a"`, ` {"n":"a","s":"1"}`} {
+	for _, text := range []string{
+		`{}`, `null`, `{"n":"a"}`, `{"s":"1","n":"a"}`,
+		`{"n":"a","s":"1","x":1}`, `{"n":"a","s":null}`, `7`, `"a"`, ` {"n":"a","s":"1"}`,
+	} {
 		_, err := read.ParseCursor[sortKey](base64.RawURLEncoding.EncodeToString([]byte(text)))
 		require.ErrorIs(t, err, query.ErrInput, text)
 	}

@@ -44,8 +44,10 @@ func Mark(pupil string, day int, status, reason string) *attendance.Marked {
 
 // Enrol is a pupil's enrolment.
 func Enrol(pupil, class string) *student.Enrolled {
-	return &student.Enrolled{StudentID: pupil, GivenName: "Zoë", FamilyName: "李 \"O'Neil\"",
-		ClassID: class, On: domain.NewDate(2026, 9, 1)}
+	return &student.Enrolled{
+		StudentID: pupil, GivenName: "Zoë", FamilyName: "李 \"O'Neil\"",
+		ClassID: class, On: domain.NewDate(2026, 9, 1),
+	}
 }
 
 // Withdraw is a pupil's leaving.

@@ -235,8 +235,11 @@ func parkedEvent(key projections.SubjectKey, offset int64) projections.ParkedEve
 	return projections.ParkedEvent{SubjectKey: key, Type: "some.type", Record: eventlog.Record{
 		Position: domain.Position{Offset: offset},
 		Time:     epoch.Add(time.Duration(offset) * time.Millisecond), Key: []byte(key.School),
-		Headers: []eventlog.Header{{Key: "ce_id", Value: []byte{0, 255, '"'}},
-			{Key: "", Value: []byte{}}, {Key: "ce_id", Value: []byte("again")}},
+		Headers: []eventlog.Header{
+			{Key: "ce_id", Value: []byte{0, 255, '"'}},
+			{Key: "", Value: []byte{}},
+			{Key: "ce_id", Value: []byte("again")},
+		},
 		Value: []byte("\x00\xff not JSON"),
 	}}
 }
@@ -259,8 +262,10 @@ func testParking(t *testing.T, b *storeTest) {
 	first := parking("s", "cy", 0)
 	require.NoError(t,
 		b.store.Commit(t.Context(), claim, &projections.Commit{From: 0, To: 1, Parking: first}))
-	later := projections.Parking{Events: []projections.ParkedEvent{parkedEvent(key, 1),
-		parkedEvent(key, 2)}}
+	later := projections.Parking{Events: []projections.ParkedEvent{
+		parkedEvent(key, 1),
+		parkedEvent(key, 2),
+	}}
 	require.NoError(t,
 		b.store.Commit(t.Context(), claim, &projections.Commit{From: 1, To: 3, Parking: later}))
 

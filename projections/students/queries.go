@@ -27,12 +27,18 @@ var Queries = []query.Endpoint{
 		Roles:       []query.Role{query.Admin, query.Teacher},
 		Indexes: []query.Index{
 			{Name: "students_by_name", Statement: "students.list", Request: "/students"},
-			{Name: "students_by_class", Statement: "students.list",
-				Request: "/students?class=class-07"},
-			{Name: "students_withdrawn", Statement: "students.withdrawn",
-				Request: "/students?status=withdrawn"},
-			{Name: "students_search", Statement: "students.search",
-				Request: "/students?q=nakam+or"},
+			{
+				Name: "students_by_class", Statement: "students.list",
+				Request: "/students?class=class-07",
+			},
+			{
+				Name: "students_withdrawn", Statement: "students.withdrawn",
+				Request: "/students?status=withdrawn",
+			},
+			{
+				Name: "students_search", Statement: "students.search",
+				Request: "/students?q=nakam+or",
+			},
 			{Name: "student_guardians_pkey", Statement: "students.guardians", Request: "/students"},
 			{Name: "guardians_pkey", Statement: "students.guardians", Request: "/students"},
 		},
@@ -129,8 +135,10 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 	}
 	limit := read.Page(in.Limit, 50, 500)
 	fields := func(i *Item) []any {
-		return []any{&i.StudentID, &i.GivenName, &i.FamilyName, &i.ClassID, &i.GradeLevel,
-			&i.Status, &i.sortName}
+		return []any{
+			&i.StudentID, &i.GivenName, &i.FamilyName, &i.ClassID, &i.GradeLevel,
+			&i.Status, &i.sortName,
+		}
 	}
 	var items []Item
 	if patterns := patterns(in.Q); len(patterns) > 0 {
@@ -196,8 +204,10 @@ func Guardians(
 	ctx context.Context, tx pgx.Tx, school string, studentIDs []string,
 ) (map[string][]Contact, error) {
 	all, err := read.All(ctx, tx, guardiansSQL, func(c *Contact) []any {
-		return []any{&c.studentID, &c.GuardianID, &c.Name, &c.Relation, &c.Phone, &c.Email,
-			&c.Language, &c.Primary}
+		return []any{
+			&c.studentID, &c.GuardianID, &c.Name, &c.Relation, &c.Phone, &c.Email,
+			&c.Language, &c.Primary,
+		}
 	}, school, studentIDs)
 	if err != nil {
 		return nil, err

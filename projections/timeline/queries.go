@@ -32,10 +32,14 @@ var Queries = []query.Endpoint{
 		BySight: true,
 		Own:     func(in *input) string { return in.StudentID },
 		Indexes: []query.Index{
-			{Name: "timeline_pkey", Statement: "timeline.list",
-				Request: "/students/student-0007/timeline"},
-			{Name: "timeline_pkey", Statement: "timeline.own",
-				Request: "/students/student-0007/timeline", Own: true},
+			{
+				Name: "timeline_pkey", Statement: "timeline.list",
+				Request: "/students/student-0007/timeline",
+			},
+			{
+				Name: "timeline_pkey", Statement: "timeline.own",
+				Request: "/students/student-0007/timeline", Own: true,
+			},
 		},
 		Run: list,
 	},

@@ -147,7 +147,9 @@ func (l line) addMark(b *projections.Batch, m *attendance.Marked) (err error) {
 	text = m.Date.Time().AppendFormat(text, time.DateOnly)
 	text = append(text, '"')
 	for _, field := range [...]struct{ name, value string }{
-		{`,"session":`, m.Session}, {`,"status":`, m.Status}, {`,"class_id":`, m.ClassID},
+		{`,"session":`, m.Session},
+		{`,"status":`, m.Status},
+		{`,"class_id":`, m.ClassID},
 		{`,"reason":`, m.Reason},
 	} {
 		if field.value == "" {

@@ -135,11 +135,13 @@ func TestCentrifugeGoRefreshesItsToken(t *testing.T) {
 	})
 	refreshed := make(chan struct{}, 10)
 	c := client.NewJsonClient(url,
-		client.Config{Token: "head admin",
+		client.Config{
+			Token: "head admin",
 			GetToken: func(client.ConnectionTokenEvent) (string, error) {
 				refreshed <- struct{}{}
 				return "head admin", nil
-			}})
+			},
+		})
 	t.Cleanup(c.Close)
 	disconnected := make(chan client.DisconnectedEvent, 1)
 	c.OnDisconnected(func(e client.DisconnectedEvent) { disconnected <- e })

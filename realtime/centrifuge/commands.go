@@ -137,8 +137,10 @@ func (c *conn) epoch() string {
 
 // live returns the result of a subscription that begins at a position.
 func (c *conn) live(at domain.Position) *subscribeResult {
-	return &subscribeResult{Recoverable: true, Positioned: true, Epoch: c.epoch(),
-		Offset: wireOffset(at)}
+	return &subscribeResult{
+		Recoverable: true, Positioned: true, Epoch: c.epoch(),
+		Offset: wireOffset(at),
+	}
 }
 
 func (c *conn) subscribe(ctx context.Context, req *subscribeRequest) (*subscribeResult, error) {
@@ -174,8 +176,10 @@ func (c *conn) resume(
 	err := realtime.ErrUnrecoverable
 	// A client that begins from the position of an API response has an offset, but no epoch yet.
 	if req.Epoch == "" || req.Epoch == c.epoch() {
-		from := domain.Position{Partition: c.session.Position().Partition,
-			Offset: offsetOf(req.Offset)}
+		from := domain.Position{
+			Partition: c.session.Position().Partition,
+			Offset:    offsetOf(req.Offset),
+		}
 		joined, err = c.session.Join(ctx, room, &from)
 	}
 	if errors.Is(err, realtime.ErrUnrecoverable) {
@@ -293,15 +297,19 @@ func (c *conn) history(ctx context.Context, req *historyRequest) (*historyResult
 		if req.Since.Epoch != "" && req.Since.Epoch != c.epoch() {
 			return nil, errUnrecoverable
 		}
-		q.After = &domain.Position{Partition: c.session.Position().Partition,
-			Offset: offsetOf(req.Since.Offset)}
+		q.After = &domain.Position{
+			Partition: c.session.Position().Partition,
+			Offset:    offsetOf(req.Since.Offset),
+		}
 	}
 	found, at, err := c.session.History(ctx, room, q)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	return &historyResult{Publications: publications(found), Epoch: c.epoch(),
-		Offset: wireOffset(at)}, nil
+	return &historyResult{
+		Publications: publications(found), Epoch: c.epoch(),
+		Offset: wireOffset(at),
+	}, nil
 }
 
 func (c *conn) rpc(ctx context.Context, req *rpcRequest) (*rpcResult, error) {

@@ -114,8 +114,10 @@ func TestGolden(t *testing.T) {
 				rt.Publish(t, log, rt.School, strconv.Itoa(events), rt.Mark("s1", "7a", 1))
 				return read(frames)
 			case "change":
-				n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees"},
-					Position: domain.Position{Offset: 77}})
+				n.Changed(realtime.Changed{
+					School: rt.School, Projections: []string{"fees"},
+					Position: domain.Position{Offset: 77},
+				})
 				return read(frames)
 			case "drain":
 				go n.Drain(context.Background(), time.Millisecond)
@@ -146,25 +148,48 @@ func TestWhoMayConnect(t *testing.T) {
 		status int
 	}{
 		"own origin, token in the first message": {"", map[string]string{"Origin": own}, 101},
-		"no origin, token in the header": {"",
-			map[string]string{"Authorization": "Bearer head admin"}, 101},
+		"no origin, token in the header": {
+			"",
+			map[string]string{"Authorization": "Bearer head admin"},
+			101,
+		},
 		"no origin, token in the first message": {"", nil, 101},
 		// as if there were none
 		"no origin, and a cookie": {"", map[string]string{"Cookie": "token=head admin"}, 101},
-		"another site's request without origin": {"",
-			map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
-		"a foreign origin, token in the header": {"",
-			map[string]string{"Origin": "https://elsewhere.example",
-				"Authorization": "Bearer head admin"}, 403},
-		"a foreign origin": {"",
-			map[string]string{"Origin": "https://elsewhere.example"}, 403},
+		"another site's request without origin": {
+			"",
+			map[string]string{"Sec-Fetch-Site": "cross-site"},
+			403,
+		},
+		"a foreign origin, token in the header": {
+			"",
+			map[string]string{
+				"Origin":        "https://elsewhere.example",
+				"Authorization": "Bearer head admin",
+			},
+			403,
+		},
+		"a foreign origin": {
+			"",
+			map[string]string{"Origin": "https://elsewhere.example"},
+			403,
+		},
 		"no real origin": {"", map[string]string{"Origin": "null"}, 403},
-		"a token in the query": {"?token=x", map[string]string{"Origin": own},
-			400},
-		"a bad token": {"",
-			map[string]string{"Authorization": "Bearer x"}, 401},
-		"protobuf": {"?format=protobuf",
-			map[string]string{"Origin": own}, 400},
+		"a token in the query": {
+			"?token=x",
+			map[string]string{"Origin": own},
+			400,
+		},
+		"a bad token": {
+			"",
+			map[string]string{"Authorization": "Bearer x"},
+			401,
+		},
+		"protobuf": {
+			"?format=protobuf",
+			map[string]string{"Origin": own},
+			400,
+		},
 	} {
 		require.Equal(t, test.status, knock(t, url+test.query, test.header), name)
 	}
@@ -175,8 +200,10 @@ func knock(t *testing.T, url string, header map[string]string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
-	for k, v := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket",
-		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+	for k, v := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	} {
 		req.Header.Set(k, v)
 	}
 	for k, v := range header {

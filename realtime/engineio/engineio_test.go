@@ -236,8 +236,10 @@ func TestOrigins(t *testing.T) {
 		origin := r.Header.Get("Origin")
 		return origin == "" || origin == "https://school.example"
 	}})
-	for origin, status := range map[string]int{"https://school.example": 200,
-		"https://elsewhere.example": 403, "null": 403, "": 200} {
+	for origin, status := range map[string]int{
+		"https://school.example":    200,
+		"https://elsewhere.example": 403, "null": 403, "": 200,
+	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"polling", nil)
 		require.NoError(t, err)
 		if origin != "" {
@@ -265,8 +267,10 @@ func TestPollingCarriesMessagesBothWays(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engineio.Config{})
 	url := w.poll()
-	for _, payload := range []string{"4hello", "4test1\x1e4test2\x1e4test3",
-		"4hello\x1ebAQIDBA=="} {
+	for _, payload := range []string{
+		"4hello", "4test1\x1e4test2\x1e4test3",
+		"4hello\x1ebAQIDBA==",
+	} {
 		status, body := w.post(url, payload)
 		require.Equal(t, 200, status)
 		require.Equal(t, "ok", body)

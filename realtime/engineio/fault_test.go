@@ -197,8 +197,10 @@ func TestRequestBodyThatNeverComes(t *testing.T) {
 // A peer that vanishes without closing is detected by its silence, even in the middle of a write.
 func TestHalfOpenConnection(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engineio.Config{PingInterval: 50 * time.Millisecond,
-		PingTimeout: 50 * time.Millisecond, WriteTimeout: time.Hour})
+	w := setup(t, engineio.Config{
+		PingInterval: 50 * time.Millisecond,
+		PingTimeout:  50 * time.Millisecond, WriteTimeout: time.Hour,
+	})
 	c := w.stream("")
 	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	_, err := c.Next()

@@ -16,10 +16,18 @@ var golden = []struct {
 	frames  [][]byte // the frames of a WebSocket, from the server
 }{
 	{"ping", []Packet{{Type: Ping, Data: []byte{}}}, "2", [][]byte{{0x81, 1, '2'}}},
-	{"probe", []Packet{{Type: Pong, Data: []byte("probe")}}, "3probe",
-		[][]byte{{0x81, 6, '3', 'p', 'r', 'o', 'b', 'e'}}},
-	{"message", []Packet{{Type: Message, Data: []byte("€")}}, "4€",
-		[][]byte{{0x81, 4, '4', 0xE2, 0x82, 0xAC}}},
+	{
+		"probe",
+		[]Packet{{Type: Pong, Data: []byte("probe")}},
+		"3probe",
+		[][]byte{{0x81, 6, '3', 'p', 'r', 'o', 'b', 'e'}},
+	},
+	{
+		"message",
+		[]Packet{{Type: Message, Data: []byte("€")}},
+		"4€",
+		[][]byte{{0x81, 4, '4', 0xE2, 0x82, 0xAC}},
+	},
 	{
 		"messages",
 		[]Packet{{Type: Message, Data: []byte("a")}, {Type: Message, Data: []byte("b")}},
@@ -28,8 +36,10 @@ var golden = []struct {
 	},
 	{
 		"text and binary",
-		[]Packet{{Type: Message, Data: []byte("hello")},
-			{Type: Message, Binary: true, Data: []byte{1, 2, 3, 4}}},
+		[]Packet{
+			{Type: Message, Data: []byte("hello")},
+			{Type: Message, Binary: true, Data: []byte{1, 2, 3, 4}},
+		},
 		"4hello\x1ebAQIDBA==",
 		[][]byte{{0x81, 6, '4', 'h', 'e', 'l', 'l', 'o'}, {0x82, 4, 1, 2, 3, 4}},
 	},
@@ -58,8 +68,10 @@ func TestGoldenPackets(t *testing.T) {
 
 func TestMalformedPackets(t *testing.T) {
 	t.Parallel()
-	for _, payload := range []string{"", "7", "abc", "4a\x1e", "\x1e4a", "4a\x1eb!", "bAQI",
-		"4\xFF"} {
+	for _, payload := range []string{
+		"", "7", "abc", "4a\x1e", "\x1e4a", "4a\x1eb!", "bAQI",
+		"4\xFF",
+	} {
 		var last error
 		for _, err := range DecodePayload([]byte(payload)) {
 			last = err

@@ -249,8 +249,10 @@ func (s *Server) handshake(session *Session, upgrades ...string) Packet {
 		PingInterval int64    `json:"pingInterval"`
 		PingTimeout  int64    `json:"pingTimeout"`
 		MaxPayload   int      `json:"maxPayload"`
-	}{session.id, upgrades, s.cfg.PingInterval.Milliseconds(), s.cfg.PingTimeout.Milliseconds(),
-		s.cfg.MaxPayload})
+	}{
+		session.id, upgrades, s.cfg.PingInterval.Milliseconds(), s.cfg.PingTimeout.Milliseconds(),
+		s.cfg.MaxPayload,
+	})
 	if err != nil {
 		panic(err) // a struct of numbers and strings
 	}

@@ -67,8 +67,10 @@ func Start(t testing.TB, log *memlog.Log, change func(*realtime.Config)) *Node {
 
 // User returns the bearer of a token that is valid for an hour.
 func User(user string, roles ...string) realtime.Identity {
-	return realtime.Identity{Subject: user, School: School, Roles: roles,
-		Expires: time.Now().Add(time.Hour)}
+	return realtime.Identity{
+		Subject: user, School: School, Roles: roles,
+		Expires: time.Now().Add(time.Hour),
+	}
 }
 
 // Notice returns an event for a class.
@@ -95,8 +97,10 @@ var happened = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
 // Record returns the record of an event. Records with the same id are duplicates.
 func Record(t testing.TB, school, id string, e domain.Event) eventlog.Record {
 	t.Helper()
-	rec, err := cloudevents.Encode(&domain.Envelope{ID: id, Source: "test", School: school,
-		Time: happened, Data: e})
+	rec, err := cloudevents.Encode(&domain.Envelope{
+		ID: id, Source: "test", School: school,
+		Time: happened, Data: e,
+	})
 	require.NoError(t, err)
 	return rec
 }
@@ -137,8 +141,10 @@ func TryListen(
 	t testing.TB, n *Node, identity realtime.Identity, opts realtime.Options,
 ) (*Reader, error) {
 	t.Helper()
-	r := &Reader{changed: make(chan struct{}), woken: make(chan struct{}, 1),
-		finished: make(chan struct{})}
+	r := &Reader{
+		changed: make(chan struct{}), woken: make(chan struct{}, 1),
+		finished: make(chan struct{}),
+	}
 	opts.Wake = func(*realtime.Slot) {
 		select {
 		case r.woken <- struct{}{}:
@@ -271,7 +277,8 @@ func Describe(ds []realtime.Delivery) []string {
 // Access accepts tokens of the form "user role"; one that begins with "!" has expired.
 func Access() *realtime.Access {
 	return &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity,
-		error) {
+		error,
+	) {
 		user, roles, ok := strings.Cut(token, " ")
 		switch {
 		case !ok:

@@ -173,8 +173,10 @@ func TestP6_AllProtocolsReceiveTheSameLog(t *testing.T) {
 
 	goClient := client.NewJsonClient("ws"+strings.TrimPrefix(web.URL, "http")+
 		"/connection/websocket",
-		client.Config{Token: "head admin", MinReconnectDelay: 10 * time.Millisecond,
-			MaxReconnectDelay: 50 * time.Millisecond})
+		client.Config{
+			Token: "head admin", MinReconnectDelay: 10 * time.Millisecond,
+			MaxReconnectDelay: 50 * time.Millisecond,
+		})
 	t.Cleanup(goClient.Close)
 	sub, err := goClient.NewSubscription("class:7a", client.SubscriptionConfig{
 		Recoverable: true, MinResubscribeDelay: 10 * time.Millisecond,
@@ -208,8 +210,10 @@ func TestP6_AllProtocolsReceiveTheSameLog(t *testing.T) {
 		for {
 			mu.Lock()
 			behind := ""
-			for _, name := range []string{"centrifuge", "websocket", "polling", "centrifuge-go",
-				"sse"} {
+			for _, name := range []string{
+				"centrifuge", "websocket", "polling", "centrifuge-go",
+				"sse",
+			} {
 				if got := received[name]; len(got) == 0 || got[len(got)-1] < want[len(want)-1] {
 					behind = fmt.Sprintf("%s has received %d of %d", name, len(got), len(want))
 				}

@@ -397,8 +397,10 @@ func TestP6_ClientContinuesFromAPosition(t *testing.T) {
 
 	later := open(t, url, options{"token": "ann:admin"}, transports["websocket"])
 	later.see("connect")
-	later.send(options{"do": "emit", "name": "join",
-		"args": []any{[]string{"class:a", "class:b"}, options{"from": at}}})
+	later.send(options{
+		"do": "emit", "name": "join",
+		"args": []any{[]string{"class:a", "class:b"}, options{"from": at}},
+	})
 	later.expectNotices("1", "2", "3", "4")
 	later.expectEvent("position")
 	later.see("ack")

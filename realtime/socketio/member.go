@@ -88,8 +88,10 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	if auth.School == "" {
 		auth.School = identity.School
 	}
-	fresh := realtime.Options{School: auth.School, Protocol: "socketio", Rooms: rooms,
-		From: auth.From, Wake: m.wake}
+	fresh := realtime.Options{
+		School: auth.School, Protocol: "socketio", Rooms: rooms,
+		From: auth.From, Wake: m.wake,
+	}
 	var lost error // why the client cannot continue where it was
 	if auth.PID != "" {
 		again, err := m.resume(ctx, identity, auth, fresh)

@@ -29,7 +29,8 @@ import (
 
 // access accepts tokens of the form "user:role", or "user:role:duration" for one that expires.
 var access = &realtime.Access{Verify: func(_ context.Context, token string) (realtime.Identity,
-	error) {
+	error,
+) {
 	parts := strings.Split(token, ":")
 	if len(parts) < 2 {
 		return realtime.Identity{}, realtime.ErrInvalidToken
@@ -104,8 +105,10 @@ func startProcess(t *testing.T, dir string) *process {
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	p := &process{t: t, cmd: cmd,
-		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	p := &process{
+		t: t, cmd: cmd,
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+	}
 	t.Cleanup(p.kill)
 	p.addr, err = bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)

@@ -23,24 +23,34 @@ var golden = []struct {
 }{
 	{`0`, Packet{Type: Connect, Namespace: "/"}},
 	{`0{"token":"123"}`, Packet{Type: Connect, Namespace: "/", Data: value(`{"token":"123"}`)}},
-	{`0/admin,{"sid":"oSO0OpakMV_3jnilAAAA"}`,
-		Packet{Type: Connect, Namespace: "/admin", Data: value(`{"sid":"oSO0OpakMV_3jnilAAAA"}`)}},
+	{
+		`0/admin,{"sid":"oSO0OpakMV_3jnilAAAA"}`,
+		Packet{Type: Connect, Namespace: "/admin", Data: value(`{"sid":"oSO0OpakMV_3jnilAAAA"}`)},
+	},
 	{`1`, Packet{Type: Disconnect, Namespace: "/"}},
 	{`1/admin,`, Packet{Type: Disconnect, Namespace: "/admin"}},
 	{`2["foo"]`, Packet{Type: Event, Namespace: "/", Data: value(`["foo"]`)}},
 	{`2/admin,["bar"]`, Packet{Type: Event, Namespace: "/admin", Data: value(`["bar"]`)}},
-	{`212["foo"]`,
-		Packet{Type: Event, Namespace: "/", HasID: true, ID: 12, Data: value(`["foo"]`)}},
-	{`3/admin,13["bar"]`,
-		Packet{Type: Ack, Namespace: "/admin", HasID: true, ID: 13, Data: value(`["bar"]`)}},
+	{
+		`212["foo"]`,
+		Packet{Type: Event, Namespace: "/", HasID: true, ID: 12, Data: value(`["foo"]`)},
+	},
+	{
+		`3/admin,13["bar"]`,
+		Packet{Type: Ack, Namespace: "/admin", HasID: true, ID: 13, Data: value(`["bar"]`)},
+	},
 	{`30[]`, Packet{Type: Ack, Namespace: "/", HasID: true, Data: value(`[]`)}},
-	{`4{"message":"Not authorized"}`,
-		Packet{Type: ConnectError, Namespace: "/", Data: value(`{"message":"Not authorized"}`)}},
+	{
+		`4{"message":"Not authorized"}`,
+		Packet{Type: ConnectError, Namespace: "/", Data: value(`{"message":"Not authorized"}`)},
+	},
 	{
 		`51-["baz",{"_placeholder":true,"num":0}]`,
-		Packet{Type: BinaryEvent, Namespace: "/",
+		Packet{
+			Type: BinaryEvent, Namespace: "/",
 			Data:        value(`["baz",{"_placeholder":true,"num":0}]`),
-			Attachments: [][]byte{{1, 2, 3, 4}}},
+			Attachments: [][]byte{{1, 2, 3, 4}},
+		},
 	},
 	{
 		`52-/admin,["baz",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`,
@@ -51,8 +61,10 @@ var golden = []struct {
 	},
 	{
 		`61-15["bar",{"_placeholder":true,"num":0}]`,
-		Packet{Type: BinaryAck, Namespace: "/", HasID: true, ID: 15,
-			Data: value(`["bar",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{9}}},
+		Packet{
+			Type: BinaryAck, Namespace: "/", HasID: true, ID: 15,
+			Data: value(`["bar",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{9}},
+		},
 	},
 	{`50-["none"]`, Packet{Type: BinaryEvent, Namespace: "/", Data: value(`["none"]`)}},
 }

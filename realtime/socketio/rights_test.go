@@ -25,9 +25,13 @@ func TestP10_UnknownRightsAreDenied(t *testing.T) {
 		transports["websocket"])
 	requests := open(t, url, options{"token": "may:teacher"}, transports["websocket"])
 	requests.see("connect")
-	refused := map[string]any{"ok": false,
-		"error": map[string]any{"code": "unavailable",
-			"message": realtime.ErrRightsUnavailable.Error()}}
+	refused := map[string]any{
+		"ok": false,
+		"error": map[string]any{
+			"code":    "unavailable",
+			"message": realtime.ErrRightsUnavailable.Error(),
+		},
+	}
 	require.Equal(t, refused, requests.emit("join", "class:a"))
 	rights.Late.Store(false)
 	requests.join("class:a")

@@ -143,8 +143,10 @@ func TestWhatEndsAConnection(t *testing.T) {
 		exchange(t, c, []string{"40"}, `40…`, `42["auth",{}]`)
 		return c
 	}
-	for _, text := range []string{"4abc", "42{}", `42abc["message-with-ack",1]`, "40", "44{}",
-		`42/custom,["message"]`, `41/custom,`} {
+	for _, text := range []string{
+		"4abc", "42{}", `42abc["message-with-ack",1]`, "40", "44{}",
+		`42/custom,["message"]`, `41/custom,`,
+	} {
 		c := enter()
 		exchange(t, c, []string{text})
 		expectClose(t, c, 0)

@@ -92,8 +92,10 @@ func (e *Incoming) Ack(attachments [][]byte, args ...jsontext.Value) {
 
 // EmitBinary is Emit with attachments, for which args hold the placeholders.
 func (s *Socket) EmitBinary(name string, attachments [][]byte, args ...jsontext.Value) {
-	s.send(Packet{Type: withAttachments(Event, attachments), Data: array(name, args),
-		Attachments: attachments})
+	s.send(Packet{
+		Type: withAttachments(Event, attachments), Data: array(name, args),
+		Attachments: attachments,
+	})
 }
 
 func withAttachments(t Type, attachments [][]byte) Type {

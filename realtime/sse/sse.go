@@ -101,8 +101,10 @@ func Handler(cfg Config) http.Handler {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 			w.Header().Add("Vary", "Origin")
 		}
-		st := &stream{cfg: cfg, w: w, control: http.NewResponseController(w),
-			woken: make(chan struct{}, 1)}
+		st := &stream{
+			cfg: cfg, w: w, control: http.NewResponseController(w),
+			woken: make(chan struct{}, 1),
+		}
 		if err := st.open(r); err != nil {
 			status := realtime.StatusOf(err)
 			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {

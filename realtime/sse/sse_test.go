@@ -140,15 +140,23 @@ func TestRefusals(t *testing.T) {
 		status     int
 	}{
 		"nothing at all": {url, "", nil, 401},
-		"no token, own origin": {url, "", []string{"Origin", strings.SplitAfter(url, "/v1")[0]},
-			401},
+		"no token, own origin": {
+			url, "",
+			[]string{"Origin", strings.SplitAfter(url, "/v1")[0]},
+			401,
+		},
 		"a bad token":          {url, "bad", nil, 401},
 		"a token in the query": {url + "?token=x", "head admin", nil, 400},
-		"a foreign origin": {url, "head admin", []string{"Origin", "https://elsewhere.example"},
-			403},
+		"a foreign origin": {
+			url, "head admin",
+			[]string{"Origin", "https://elsewhere.example"},
+			403,
+		},
 		"no real origin": {url, "head admin", []string{"Origin", "null"}, 403},
-		"another school": {strings.Replace(url, rt.School, "elsewhere", 1), "head admin", nil,
-			403},
+		"another school": {
+			strings.Replace(url, rt.School, "elsewhere", 1), "head admin", nil,
+			403,
+		},
 		"a foreign room":      {url + "?rooms=user:other", "head admin", nil, 403},
 		"nonsense for a room": {url + "?rooms=kitchen", "head admin", nil, 400},
 	} {
@@ -169,8 +177,10 @@ func TestCloseSaysWhetherToReconnect(t *testing.T) {
 		"?rooms=dashboard:fees", "head admin")
 	_, err := next()
 	require.NoError(t, err)
-	n.Changed(realtime.Changed{School: rt.School, Projections: []string{"fees"},
-		Position: domain.Position{Partition: 1, Offset: 9}})
+	n.Changed(realtime.Changed{
+		School: rt.School, Projections: []string{"fees"},
+		Position: domain.Position{Partition: 1, Offset: 9},
+	})
 	m, err := next()
 	require.NoError(t, err)
 	require.Equal(t, message{event: "update", data: `{"projection":"fees","position":"1:9"}`}, m)

@@ -31,8 +31,10 @@ func serve(t *testing.T, cfg ws.Config, handle func(*ws.Conn)) wstest.Server {
 	var wait sync.WaitGroup
 	server := httptest.NewServer(accept(&wait, cfg, handle))
 	t.Cleanup(func() { server.Close(); wait.Wait() })
-	return wstest.Server{URL: "ws" + strings.TrimPrefix(server.URL, "http"), MaxMessage: maxMessage,
-		Message: "grüße", Reply: "grüße"}
+	return wstest.Server{
+		URL: "ws" + strings.TrimPrefix(server.URL, "http"), MaxMessage: maxMessage,
+		Message: "grüße", Reply: "grüße",
+	}
 }
 
 // accept returns a handler. It counts before Accept, in which the HTTP server forgets the

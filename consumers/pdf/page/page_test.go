@@ -155,8 +155,10 @@ func TestADocumentIsTheSameEachTime(t *testing.T) {
 }
 
 func sample(t testing.TB, fonts *Fonts) []byte {
-	d := fonts.New(Info{Title: `Sample (1) \ "é" <&>`, Author: "مدرسة", Language: "ar",
-		RightToLeft: true})
+	d := fonts.New(Info{
+		Title: `Sample (1) \ "é" <&>`, Author: "مدرسة", Language: "ar",
+		RightToLeft: true,
+	})
 	m := image.NewNRGBA(image.Rect(0, 0, 8, 4))
 	m.SetNRGBA(1, 1, color.NRGBA{R: 200, A: 100})
 	var picture, photo bytes.Buffer
@@ -307,8 +309,10 @@ func TestSubsetsHoldWhatGlyphsAreMadeOf(t *testing.T) {
 func TestThePenMovesAsTheTextWasShaped(t *testing.T) {
 	t.Parallel()
 	operand := regexp.MustCompile(`<(\w{4})>|(-?\d+)`)
-	for _, text := range []string{"AVATAR To.", "محمد بن عبد الله", "क्षत्रिय विद्यार्थी",
-		"שָׁלוֹם"} {
+	for _, text := range []string{
+		"AVATAR To.", "محمد بن عبد الله", "क्षत्रिय विद्यार्थी",
+		"שָׁלוֹם",
+	} {
 		d := document(t, Info{})
 		p := d.Add(A4Width, A4Height)
 		line := d.Text(text, Style{Size: 1000})

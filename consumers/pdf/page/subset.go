@@ -87,8 +87,14 @@ func (t *typeface) subset(glyphs []uint16) []byte {
 	binary.BigEndian.PutUint16(head[50:], 1) // long locations
 	binary.BigEndian.PutUint16(hhea[34:], uint16(count))
 	binary.BigEndian.PutUint16(maxp[4:], uint16(count))
-	return assemble([]table{{"glyf", glyf}, {"head", head}, {"hhea", hhea}, {"hmtx", hmtx},
-		{"loca", loca}, {"maxp", maxp}})
+	return assemble([]table{
+		{"glyf", glyf},
+		{"head", head},
+		{"hhea", hhea},
+		{"hmtx", hmtx},
+		{"loca", loca},
+		{"maxp", maxp},
+	})
 }
 
 type table struct {

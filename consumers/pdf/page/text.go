@@ -136,15 +136,19 @@ func (m fontmap) missingSymbol(r rune) bool {
 // newShaper gives the document faces of its own: which glyphs are used is the document's state,
 // while the typefaces are shared.
 func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
-	s := &shaper{weights: map[bool]fontmap{}, language: language.NewLanguage(lang),
-		direction: di.DirectionLTR}
+	s := &shaper{
+		weights: map[bool]fontmap{}, language: language.NewLanguage(lang),
+		direction: di.DirectionLTR,
+	}
 	if rightToLeft {
 		s.direction = di.DirectionRTL
 	}
 	for bold, typefaces := range map[bool][]*typeface{false: fonts.regular, true: fonts.bold} {
 		for _, t := range typefaces {
-			f := &face{typeface: t, shape: font.NewFace(t.font), name: t.name,
-				codes: map[sign]uint16{}}
+			f := &face{
+				typeface: t, shape: font.NewFace(t.font), name: t.name,
+				codes: map[sign]uint16{},
+			}
 			s.weights[bold] = append(s.weights[bold], f)
 			s.faces = append(s.faces, f)
 		}
@@ -224,8 +228,10 @@ func (s *shaper) line(outputs shaping.Line, runes []rune, style Style) Text {
 			}
 			c := &r.clusters[len(r.clusters)-1]
 			c.glyphs = append(c.glyphs,
-				glyph{r.face.glyph(g.GlyphID), g.Advance.Round(), g.XOffset.Round(),
-					g.YOffset.Round()})
+				glyph{
+					r.face.glyph(g.GlyphID), g.Advance.Round(), g.XOffset.Round(),
+					g.YOffset.Round(),
+				})
 			t.Width += float64(g.Advance.Round()) * style.Size / unitsPerEm
 		}
 		t.runs = append(t.runs, r)

@@ -12,12 +12,16 @@ import (
 func TestDataSurvivesTheLedger(t *testing.T) {
 	t.Parallel()
 	card := paper.ReportCard{
-		Head: paper.Head{School: "Oak", StudentID: "s1", Student: "Zoë \"Z\" King",
-			IssuedOn: domain.NewDate(2026, 12, 18)},
+		Head: paper.Head{
+			School: "Oak", StudentID: "s1", Student: "Zoë \"Z\" King",
+			IssuedOn: domain.NewDate(2026, 12, 18),
+		},
 		Year: "2026-2027", Term: "1", Subjects: []paper.Subject{{
 			Name: "maths", Average: 81.25, Class: 70, Remark: "Well done",
-			Marks: []paper.Mark{{Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16.25,
-				Max: 20}},
+			Marks: []paper.Mark{{
+				Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16.25,
+				Max: 20,
+			}},
 		}},
 		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
 	}

@@ -72,22 +72,36 @@ func TestACharacterIsNeverSplit(t *testing.T) {
 		name, text string
 		want       segment.Count
 	}{
-		{"160 septets", strings.Repeat("x", 160),
-			segment.Count{Encoding: segment.GSM7, Units: 160, Segments: 1}},
-		{"161 septets", strings.Repeat("x", 161),
-			segment.Count{Encoding: segment.GSM7, Units: 161, Segments: 2}},
-		{"306 septets", strings.Repeat("x", 306),
-			segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 2}},
-		{"306 septets, an escape across the boundary",
+		{
+			"160 septets", strings.Repeat("x", 160),
+			segment.Count{Encoding: segment.GSM7, Units: 160, Segments: 1},
+		},
+		{
+			"161 septets", strings.Repeat("x", 161),
+			segment.Count{Encoding: segment.GSM7, Units: 161, Segments: 2},
+		},
+		{
+			"306 septets", strings.Repeat("x", 306),
+			segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 2},
+		},
+		{
+			"306 septets, an escape across the boundary",
 			strings.Repeat("x", 152) + "€" + strings.Repeat("x", 152),
-			segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 3}},
-		{"70 units", strings.Repeat("م", 70),
-			segment.Count{Encoding: segment.UCS2, Units: 70, Segments: 1}},
-		{"71 units", strings.Repeat("م", 71),
-			segment.Count{Encoding: segment.UCS2, Units: 71, Segments: 2}},
-		{"134 units, a pair across the boundary",
+			segment.Count{Encoding: segment.GSM7, Units: 306, Segments: 3},
+		},
+		{
+			"70 units", strings.Repeat("م", 70),
+			segment.Count{Encoding: segment.UCS2, Units: 70, Segments: 1},
+		},
+		{
+			"71 units", strings.Repeat("م", 71),
+			segment.Count{Encoding: segment.UCS2, Units: 71, Segments: 2},
+		},
+		{
+			"134 units, a pair across the boundary",
 			strings.Repeat("م", 66) + "🎓" + strings.Repeat("م", 66),
-			segment.Count{Encoding: segment.UCS2, Units: 134, Segments: 3}},
+			segment.Count{Encoding: segment.UCS2, Units: 134, Segments: 3},
+		},
 	} {
 		require.Equal(t, c.want, segment.Of(c.text), c.name)
 	}

@@ -153,43 +153,65 @@ type calendar struct {
 var calendars = map[string]calendar{
 	"en": {
 		"%s %s %s", "%s %s",
-		[12]string{"January", "February", "March", "April", "May", "June", "July", "August",
-			"September", "October", "November", "December"},
-		[12]string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
-			"Dec"},
+		[12]string{
+			"January", "February", "March", "April", "May", "June", "July", "August",
+			"September", "October", "November", "December",
+		},
+		[12]string{
+			"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+			"Dec",
+		},
 		[7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
 	},
 	"es": {
 		"%s de %s de %s", "%s %s",
-		[12]string{"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto",
-			"septiembre", "octubre", "noviembre", "diciembre"},
-		[12]string{"ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov",
-			"dic"},
+		[12]string{
+			"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto",
+			"septiembre", "octubre", "noviembre", "diciembre",
+		},
+		[12]string{
+			"ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov",
+			"dic",
+		},
 		[7]string{"domingo", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado"},
 	},
 	"fr": {
 		"%s %s %s", "%s %s",
-		[12]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août",
-			"septembre", "octobre", "novembre", "décembre"},
-		[12]string{"janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.",
-			"oct.", "nov.", "déc."},
+		[12]string{
+			"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août",
+			"septembre", "octobre", "novembre", "décembre",
+		},
+		[12]string{
+			"janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.",
+			"oct.", "nov.", "déc.",
+		},
 		[7]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"},
 	},
 	"pt": {
 		"%s de %s de %s", "%s, %s",
-		[12]string{"janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto",
-			"setembro", "outubro", "novembro", "dezembro"},
-		[12]string{"jan.", "fev.", "mar.", "abr.", "mai.", "jun.", "jul.", "ago.", "set.", "out.",
-			"nov.", "dez."},
-		[7]string{"domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira",
-			"sexta-feira", "sábado"},
+		[12]string{
+			"janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto",
+			"setembro", "outubro", "novembro", "dezembro",
+		},
+		[12]string{
+			"jan.", "fev.", "mar.", "abr.", "mai.", "jun.", "jul.", "ago.", "set.", "out.",
+			"nov.", "dez.",
+		},
+		[7]string{
+			"domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira",
+			"sexta-feira", "sábado",
+		},
 	},
 	"ar": {
 		"%s %s %s", "%s %s",
-		[12]string{"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر",
-			"أكتوبر", "نوفمبر", "ديسمبر"},
-		[12]string{"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر",
-			"أكتوبر", "نوفمبر", "ديسمبر"},
+		[12]string{
+			"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر",
+			"أكتوبر", "نوفمبر", "ديسمبر",
+		},
+		[12]string{
+			"يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر",
+			"أكتوبر", "نوفمبر", "ديسمبر",
+		},
 		[7]string{"الأحد", "الاثنين", "الثلاثاء", "الأربعاء", "الخميس", "الجمعة", "السبت"},
 	},
 }

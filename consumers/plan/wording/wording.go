@@ -41,8 +41,10 @@ const (
 
 // Messages lists all messages.
 func Messages() []string {
-	return []string{Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results,
-		Announcement}
+	return []string{
+		Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results,
+		Announcement,
+	}
 }
 
 // Params are the parameters of messages. Each message uses a few of them.

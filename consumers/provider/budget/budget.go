@@ -39,7 +39,8 @@ type Limiter struct {
 // Limit puts a budget before a provider. The pool is in the role schoolbell_jobs. A nil clock means
 // [time.Now].
 func Limit(p SMSProvider, pool *pgxpool.Pool, settings consumers.SettingsSource,
-	now func() time.Time) consumers.Provider {
+	now func() time.Time,
+) consumers.Provider {
 	if now == nil {
 		now = time.Now
 	}
@@ -59,7 +60,8 @@ type statusLimiter struct {
 
 // Status implements [consumers.StatusProvider].
 func (k *statusLimiter) Status(ctx context.Context,
-	d *consumers.Delivery) (consumers.Receipt, bool, error) {
+	d *consumers.Delivery,
+) (consumers.Receipt, bool, error) {
 	return k.provider.Status(ctx, d)
 }
 
@@ -92,7 +94,8 @@ func (k *Limiter) Send(ctx context.Context, d *consumers.Delivery) (consumers.Re
 // reserve counts a delivery and reports whether it is within the budget. The month is that of the
 // school's time zone.
 func (k *Limiter) reserve(ctx context.Context, d *consumers.Delivery,
-	n int) (within bool, err error) {
+	n int,
+) (within bool, err error) {
 	now := k.now()
 	s, err := k.settings.At(ctx, d.School, now)
 	if err != nil {

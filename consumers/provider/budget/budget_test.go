@@ -41,11 +41,15 @@ func setup(t *testing.T, faults faulty.Faults) *bundle {
 	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
 	catalog, err := wording.Open()
 	require.NoError(t, err)
-	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{Account: "AC1", Token: "t",
-		Faults: faults}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}
+	b := &bundle{t: t, service: faulty.NewSMS(faulty.SMSConfig{
+		Account: "AC1", Token: "t",
+		Faults: faults,
+	}), now: time.Date(2026, 10, 1, 3, 0, 0, 0, time.UTC)}
 	t.Cleanup(b.service.Close)
-	p, err := twilio.New(twilio.Config{URL: b.service.URL, Account: "AC1", Token: "t",
-		From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Catalog: catalog}})
+	p, err := twilio.New(twilio.Config{
+		URL: b.service.URL, Account: "AC1", Token: "t",
+		From: "+1500", Timeout: 500 * time.Millisecond, Writer: provider.Writer{Catalog: catalog},
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	b.sms = budget.Limit(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"},

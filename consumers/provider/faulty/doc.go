@@ -52,10 +52,14 @@ type dice struct {
 }
 
 func newDice(seed uint64, faults Faults) *dice {
-	d := &dice{random: rand.New(rand.NewPCG(seed, 0)),
-		faults: faults} //nolint:gosec // repeatable, not secret
-	for _, f := range []Fault{Busy, Broken, BrokenTaken, Silent, SilentTaken, Hangup, HangupTaken,
-		Refuse, Garbled} {
+	d := &dice{
+		random: rand.New(rand.NewPCG(seed, 0)),
+		faults: faults,
+	} //nolint:gosec // repeatable, not secret
+	for _, f := range []Fault{
+		Busy, Broken, BrokenTaken, Silent, SilentTaken, Hangup, HangupTaken,
+		Refuse, Garbled,
+	} {
 		if faults[f] > 0 {
 			d.order = append(d.order, f)
 		}

@@ -62,8 +62,10 @@ func NewMail(c MailConfig) (*Mail, error) {
 		return nil, err
 	}
 	at := l.Addr().(*net.TCPAddr)
-	s := &Mail{Host: at.IP.String(), Port: at.Port, config: c, dice: newDice(c.Seed, c.Faults),
-		listener: l, open: map[net.Conn]bool{}}
+	s := &Mail{
+		Host: at.IP.String(), Port: at.Port, config: c, dice: newDice(c.Seed, c.Faults),
+		listener: l, open: map[net.Conn]bool{},
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.sessions.Go(s.accept)
 	return s, nil

@@ -170,8 +170,10 @@ func (b *Browser) isGone(p *Push) bool {
 
 // open checks what the standards demand of a message and decrypts it.
 func (p *Push) open(r *http.Request, b *Browser, body []byte) (Notice, error) {
-	n := Notice{Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"),
-		Urgency: r.Header.Get("Urgency"), Padded: len(body)}
+	n := Notice{
+		Endpoint: b.Endpoint, Topic: r.Header.Get("Topic"),
+		Urgency: r.Header.Get("Urgency"), Padded: len(body),
+	}
 	var err error
 	if n.TTL, err = strconv.Atoi(r.Header.Get("TTL")); err != nil {
 		return n, errors.New("TTL is missing")

@@ -181,8 +181,10 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 			map[string]any{"code": 20500, "message": "Internal Server Error", "status": 500})
 	case Refuse:
 		respond(w, http.StatusBadRequest,
-			map[string]any{"code": 21211, "message": "The 'To' number is not a valid phone number.",
-				"status": 400})
+			map[string]any{
+				"code": 21211, "message": "The 'To' number is not a valid phone number.",
+				"status": 400,
+			})
 	}
 }
 

@@ -43,7 +43,8 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 
 // SendBatch implements [consumers.BatchProvider].
 func (p *Provider) SendBatch(ctx context.Context,
-	batch []*consumers.Delivery) []consumers.SendResult {
+	batch []*consumers.Delivery,
+) []consumers.SendResult {
 	results := make([]consumers.SendResult, len(batch))
 	var c columns
 	for i, d := range batch {

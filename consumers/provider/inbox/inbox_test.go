@@ -53,8 +53,10 @@ func (b *bundle) as(school, user string, do func(ctx context.Context, tx pgx.Tx)
 func (b *bundle) read(school, user string, change func(*inbox.Query)) (page *inbox.Page) {
 	b.t.Helper()
 	b.as(school, user, func(ctx context.Context, tx pgx.Tx) (err error) {
-		q := inbox.Query{School: school, User: user, Limit: 20,
-			Link: func(hash string) string { return "https://oak.example/" + hash }}
+		q := inbox.Query{
+			School: school, User: user, Limit: 20,
+			Link: func(hash string) string { return "https://oak.example/" + hash },
+		}
 		if change != nil {
 			change(&q)
 		}
@@ -126,8 +128,10 @@ func TestP10_ATransactionSeesItsOwnUsersInbox(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.provider.SendBatch(t.Context(),
-		[]*consumers.Delivery{delivery("d1", "oak", "g1"), delivery("d2", "oak", "g2"),
-			delivery("d3", "elm", "g1")})
+		[]*consumers.Delivery{
+			delivery("d1", "oak", "g1"), delivery("d2", "oak", "g2"),
+			delivery("d3", "elm", "g1"),
+		})
 	count := func(tx pgx.Tx) (ids []string) {
 		rows, _ := tx.Query(t.Context(), `SELECT delivery_id FROM inbox ORDER BY 1`)
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])

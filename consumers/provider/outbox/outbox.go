@@ -47,7 +47,8 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 
 // SendBatch implements [consumers.BatchProvider].
 func (p *Provider) SendBatch(ctx context.Context,
-	batch []*consumers.Delivery) []consumers.SendResult {
+	batch []*consumers.Delivery,
+) []consumers.SendResult {
 	results := make([]consumers.SendResult, len(batch))
 	var c columns
 	for i, d := range batch {
@@ -63,8 +64,10 @@ func (p *Provider) SendBatch(ctx context.Context,
 		c.language, c.title, c.body = append(c.language, d.Language), append(c.title, title),
 			append(c.body, body)
 		c.segments = append(c.segments, int32(segments)) //nolint:gosec // there are a few
-		results[i].Receipt = consumers.Receipt{State: consumers.Sent, ProviderID: d.ID,
-			Segments: segments}
+		results[i].Receipt = consumers.Receipt{
+			State: consumers.Sent, ProviderID: d.ID,
+			Segments: segments,
+		}
 	}
 	if len(c.id) == 0 {
 		return results
@@ -90,7 +93,8 @@ type columns struct {
 
 // write returns what the channel would show.
 func (p *Provider) write(ctx context.Context,
-	d *consumers.Delivery) (title, body string, segments int, err error) {
+	d *consumers.Delivery,
+) (title, body string, segments int, err error) {
 	m, err := p.writer.Write(ctx, d)
 	switch {
 	case err != nil:
@@ -121,7 +125,8 @@ type Message struct {
 // Latest returns a school's messages, the newest first; those of one channel when it is named. The
 // transaction must see the school's rows.
 func Latest(ctx context.Context, tx pgx.Tx, school string, channel consumers.Channel,
-	limit int) ([]Message, error) {
+	limit int,
+) ([]Message, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT delivery_id, channel, recipient, address, sender, language, title, body, segments, at FROM schoolbell.outbox
 		WHERE school = $1 AND ($2 = '' OR channel = $2) ORDER BY at DESC, delivery_id DESC LIMIT $3`, school, channel, limit)

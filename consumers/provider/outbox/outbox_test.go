@@ -30,8 +30,10 @@ func TestOutbox(t *testing.T) {
 	d := &consumers.Delivery{
 		ID: "d1", School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101",
 		Sender: "OAK", Language: "en", Template: wording.Absence,
-		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1),
-			Session: "day"}.Encode(),
+		Params: wording.Params{
+			Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1),
+			Session: "day",
+		}.Encode(),
 	}
 	for range 2 {
 		r, err := p.Send(t.Context(), d)
@@ -81,8 +83,10 @@ func TestOutboxWithinABudget(t *testing.T) {
 		_, err := p.Send(t.Context(), &consumers.Delivery{
 			ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101",
 			Language: "en", Template: wording.Absence,
-			Params: wording.Params{Sender: "Oak", Student: "Ada King",
-				Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
+			Params: wording.Params{
+				Sender: "Oak", Student: "Ada King",
+				Date: domain.NewDate(2026, 9, 1), Session: "day",
+			}.Encode(),
 		})
 		return err
 	}

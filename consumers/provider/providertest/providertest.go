@@ -32,7 +32,8 @@ type Attempt struct {
 // whatever happens; its error says whether the message may have gone out, and does not contain the
 // recipient's address.
 func ErrorClasses(t *testing.T, address string, outcomes []Outcome,
-	send func(*testing.T, faulty.Fault) Attempt) {
+	send func(*testing.T, faulty.Fault) Attempt,
+) {
 	t.Helper()
 	for _, want := range outcomes {
 		t.Run(string(want.Fault), func(t *testing.T) {

@@ -132,8 +132,10 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 		p.release(c)
 	}
 	if m.IsDelivered() { // accepted, whatever came after
-		return consumers.Receipt{State: consumers.Sent,
-			ProviderID: strings.Trim(m.GetMessageID(), "<>")}, nil
+		return consumers.Receipt{
+			State:      consumers.Sent,
+			ProviderID: strings.Trim(m.GetMessageID(), "<>"),
+		}, nil
 	}
 	return consumers.Receipt{}, classify(err)
 }
@@ -289,7 +291,8 @@ func (p *Provider) dial(ctx context.Context) (*connection, error) {
 		gomail.WithPort(p.config.Port), gomail.WithTimeout(p.config.Timeout),
 		gomail.WithTLSConfig(secure), gomail.WithoutNoop(),
 		gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn,
-			error) {
+			error,
+		) {
 			var err error
 			if p.config.Security == TLS {
 				c.conn, err = (&tls.Dialer{Config: secure}).DialContext(ctx, network, address)

@@ -38,10 +38,12 @@ func client(t *testing.T, c smtp.Config) *smtp.Provider {
 	t.Helper()
 	catalog, err := wording.Open()
 	require.NoError(t, err)
-	c.Writer = provider.Writer{Catalog: catalog,
+	c.Writer = provider.Writer{
+		Catalog: catalog,
 		Link: func(context.Context, *consumers.Delivery) (string, error) {
 			return "https://oak.example/d/1?s=a&t=b", nil
-		}}
+		},
+	}
 	c.From = "school@oak.example"
 	if c.Security == "" {
 		c.Security = smtp.Plain
@@ -122,8 +124,10 @@ func TestErrorClasses(t *testing.T) {
 	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
 		s := server(t, faulty.MailConfig{Faults: faulty.Faults{fault: 1}})
 		a.Receipt, a.Err = client(t,
-			smtp.Config{Host: s.Host, Port: s.Port,
-				Timeout: 200 * time.Millisecond}).Send(t.Context(), letter("d1", "en"))
+			smtp.Config{
+				Host: s.Host, Port: s.Port,
+				Timeout: 200 * time.Millisecond,
+			}).Send(t.Context(), letter("d1", "en"))
 		_, a.Requests = s.Counts()
 		a.Taken = len(s.Emails())
 		return a
@@ -148,8 +152,10 @@ func TestConnectionsAreProtected(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(certified.Certificate())
 	s := server(t, faulty.MailConfig{
-		TLS: &tls.Config{Certificates: certified.TLS.Certificates,
-			MinVersion: tls.VersionTLS12},
+		TLS: &tls.Config{
+			Certificates: certified.TLS.Certificates,
+			MinVersion:   tls.VersionTLS12,
+		},
 		Username: "oak", Password: "secret",
 	})
 	config := smtp.Config{
@@ -184,8 +190,10 @@ func TestConnectionsAreProtected(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	err := smtp.Config{Port: -1, Security: "odd", From: "no address", Rate: -1}.Validate()
-	for _, fault := range []string{"a host is required", "port", "security", "mail sender",
-		"negative", "wording"} {
+	for _, fault := range []string{
+		"a host is required", "port", "security", "mail sender",
+		"negative", "wording",
+	} {
 		require.ErrorContains(t, err, fault)
 	}
 	require.ErrorContains(t, smtp.Config{Security: smtp.Plain, Username: "u"}.Validate(),

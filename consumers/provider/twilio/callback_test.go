@@ -41,11 +41,15 @@ func TestCallbacks(t *testing.T) {
 	const public = "https://school.example/callbacks"
 	now := time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
 	good := url.Values{"MessageSid": {"SM1"}, "MessageStatus": {"delivered"}, "Price": {"-0.00750"}}
-	failed := url.Values{"MessageSid": {"SM1"}, "MessageStatus": {"undelivered"},
-		"ErrorCode": {"30003"}}
+	failed := url.Values{
+		"MessageSid": {"SM1"}, "MessageStatus": {"undelivered"},
+		"ErrorCode": {"30003"},
+	}
 	query := func(delivery string, expires time.Time) string {
-		return url.Values{"delivery": {delivery}, "school": {"oak"},
-			"expires": {strconv.FormatInt(expires.Unix(), 10)}}.Encode()
+		return url.Values{
+			"delivery": {delivery}, "school": {"oak"},
+			"expires": {strconv.FormatInt(expires.Unix(), 10)},
+		}.Encode()
 	}
 	fresh := query("d1", now.Add(time.Hour))
 	for _, c := range []struct {
@@ -60,57 +64,83 @@ func TestCallbacks(t *testing.T) {
 		{
 			"delivered", fresh, good, twilio.Sign(token, public+"?"+fresh, good), nil,
 			http.StatusNoContent,
-			&consumers.Report{Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
-				School: "oak", State: consumers.Delivered, Cost: 7500, At: now},
+			&consumers.Report{
+				Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
+				School: "oak", State: consumers.Delivered, Cost: 7500, At: now,
+			},
 		},
 		{
 			"undelivered", fresh, failed, twilio.Sign(token, public+"?"+fresh, failed), nil,
 			http.StatusNoContent,
-			&consumers.Report{Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
-				School: "oak", State: consumers.Failed, Error: "undelivered (30003)", At: now},
+			&consumers.Report{
+				Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
+				School: "oak", State: consumers.Failed, Error: "undelivered (30003)", At: now,
+			},
 		},
 		{
 			"with the port written out", fresh, good,
 			twilio.Sign(token, "https://school.example:443/callbacks?"+fresh, good), nil,
 			http.StatusNoContent,
-			&consumers.Report{Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
-				School: "oak", State: consumers.Delivered, Cost: 7500, At: now},
+			&consumers.Report{
+				Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
+				School: "oak", State: consumers.Delivered, Cost: 7500, At: now,
+			},
 		},
 		{
 			"by the previous token", fresh, good, twilio.Sign("before", public+"?"+fresh, good),
 			nil, http.StatusNoContent,
-			&consumers.Report{Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
-				School: "oak", State: consumers.Delivered, Cost: 7500, At: now},
+			&consumers.Report{
+				Provider: "twilio", ProviderID: "SM1", DeliveryID: "d1",
+				School: "oak", State: consumers.Delivered, Cost: 7500, At: now,
+			},
 		},
 		{"unsigned", fresh, good, "", nil, http.StatusUnauthorized, nil},
-		{"forged", fresh, good, twilio.Sign("guess", public+"?"+fresh, good), nil,
-			http.StatusUnauthorized, nil},
-		{"without a token", fresh, good, twilio.Sign("", public+"?"+fresh, good), nil,
-			http.StatusUnauthorized, nil},
-		{"signed for another delivery", query("d2", now.Add(time.Hour)), good,
-			twilio.Sign(token, public+"?"+fresh, good), nil, http.StatusUnauthorized, nil},
-		{"signed for another status", fresh, failed, twilio.Sign(token, public+"?"+fresh, good),
-			nil, http.StatusUnauthorized, nil},
+		{
+			"forged", fresh, good, twilio.Sign("guess", public+"?"+fresh, good), nil,
+			http.StatusUnauthorized, nil,
+		},
+		{
+			"without a token", fresh, good, twilio.Sign("", public+"?"+fresh, good), nil,
+			http.StatusUnauthorized, nil,
+		},
+		{
+			"signed for another delivery", query("d2", now.Add(time.Hour)), good,
+			twilio.Sign(token, public+"?"+fresh, good), nil, http.StatusUnauthorized, nil,
+		},
+		{
+			"signed for another status", fresh, failed, twilio.Sign(token, public+"?"+fresh, good),
+			nil, http.StatusUnauthorized, nil,
+		},
 		{
 			"too old", query("d1", now.Add(-time.Second)), good,
 			twilio.Sign(token, public+"?"+query("d1", now.Add(-time.Second)), good),
 			nil, http.StatusUnauthorized, nil,
 		},
-		{"without a time", "delivery=d1", good, twilio.Sign(token, public+"?delivery=d1", good),
-			nil, http.StatusUnauthorized, nil},
+		{
+			"without a time", "delivery=d1", good, twilio.Sign(token, public+"?delivery=d1", good),
+			nil, http.StatusUnauthorized, nil,
+		},
 		{
 			"without a status", fresh,
 			url.Values{"MessageSid": {"SM1"}},
 			twilio.Sign(token, public+"?"+fresh, url.Values{"MessageSid": {"SM1"}}),
 			nil, http.StatusBadRequest, nil,
 		},
-		{"of an unknown delivery", fresh, good, twilio.Sign(token, public+"?"+fresh, good),
-			consumers.ErrUnknownDelivery, http.StatusNotFound, nil},
-		{"while the database is unavailable", fresh, good,
+		{
+			"of an unknown delivery", fresh, good, twilio.Sign(token, public+"?"+fresh, good),
+			consumers.ErrUnknownDelivery, http.StatusNotFound, nil,
+		},
+		{
+			"while the database is unavailable", fresh, good,
 			twilio.Sign(token, public+"?"+fresh, good), errors.New("unavailable"),
-			http.StatusServiceUnavailable, nil},
-		{"too large", fresh, url.Values{"x": {strings.Repeat("x", 100_000)}}, "", nil,
-			http.StatusRequestEntityTooLarge, nil},
+			http.StatusServiceUnavailable, nil,
+		},
+		{
+			"too large", fresh,
+			url.Values{"x": {strings.Repeat("x", 100_000)}},
+			"", nil,
+			http.StatusRequestEntityTooLarge, nil,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -162,7 +192,8 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
-		r *http.Request) {
+		r *http.Request,
+	) {
 		(*s.handler.Load()).ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)

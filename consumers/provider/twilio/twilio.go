@@ -145,7 +145,8 @@ func (p *Provider) Count(ctx context.Context, d *consumers.Delivery) (int, error
 
 // request builds an authenticated request. Its path is the same for sending and for listing.
 func (p *Provider) request(ctx context.Context, method, query string,
-	body *strings.Reader) (*http.Request, error) {
+	body *strings.Reader,
+) (*http.Request, error) {
 	address := strings.TrimRight(p.config.URL, "/") + "/2010-04-01/Accounts/" +
 		url.PathEscape(p.config.Account) + "/Messages.json" + query
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
@@ -161,7 +162,8 @@ func (p *Provider) request(ctx context.Context, method, query string,
 // Status implements [consumers.StatusProvider]. It searches for a message to the same number with
 // the same text that belongs to no other delivery.
 func (p *Provider) Status(ctx context.Context,
-	d *consumers.Delivery) (consumers.Receipt, bool, error) {
+	d *consumers.Delivery,
+) (consumers.Receipt, bool, error) {
 	text, err := p.text(ctx, d)
 	if err != nil {
 		return consumers.Receipt{}, false, err
@@ -219,8 +221,10 @@ func (p *Provider) Status(ctx context.Context,
 // receipt converts what the service says about a message.
 func (m message) receipt() consumers.Receipt {
 	segments, _ := strconv.Atoi(m.Segments) // absent from a response that could not be decoded
-	r := consumers.Receipt{State: state(m.Status), ProviderID: m.SID, Cost: millionths(m.Price),
-		Segments: segments}
+	r := consumers.Receipt{
+		State: state(m.Status), ProviderID: m.SID, Cost: millionths(m.Price),
+		Segments: segments,
+	}
 	if r.State == consumers.Failed {
 		r.Error = reason(m.Status, m.ErrorCode, m.ErrorMessage)
 	}

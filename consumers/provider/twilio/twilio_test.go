@@ -51,8 +51,10 @@ func text(id string) *consumers.Delivery {
 		ID: id, School: "oak", Recipient: "g1", Channel: consumers.SMS, Address: "+15125550101",
 		Language: "en",
 		Template: wording.Absence,
-		Params: wording.Params{Sender: "Oak", Student: "Ada O’Neil",
-			Date: domain.NewDate(2026, 9, 1), Session: "day"}.Encode(),
+		Params: wording.Params{
+			Sender: "Oak", Student: "Ada O’Neil",
+			Date: domain.NewDate(2026, 9, 1), Session: "day",
+		}.Encode(),
 	}
 }
 
@@ -62,22 +64,28 @@ func TestSend(t *testing.T) {
 	p := client(t, twilio.Config{URL: s.URL})
 	r, err := p.Send(t.Context(), text("d1"))
 	require.NoError(t, err)
-	require.Equal(t, consumers.Receipt{State: consumers.Sent, ProviderID: s.Messages()[0].SID,
-		Segments: 1}, r)
+	require.Equal(t, consumers.Receipt{
+		State: consumers.Sent, ProviderID: s.Messages()[0].SID,
+		Segments: 1,
+	}, r)
 	require.Equal(t, "Oak: Ada O'Neil was absent without an excuse on Tuesday 1 September 2026. Please contact the school.", s.Messages()[0].Body)
 	require.Equal(t, "+15005550006", s.Messages()[0].From)
 
 	named := text("d2")
 	named.Sender = "OAK"
-	_, err = client(t, twilio.Config{URL: s.URL, OwnNames: true, Account: account, Token: token,
-		Service: "MG1"}).Send(t.Context(), named)
+	_, err = client(t, twilio.Config{
+		URL: s.URL, OwnNames: true, Account: account, Token: token,
+		Service: "MG1",
+	}).Send(t.Context(), named)
 	require.NoError(t, err)
 	require.Equal(t, "OAK", s.Messages()[1].From)
 
 	long := text("d3")
 	long.Template, long.Params = wording.Announcement,
-		wording.Params{Sender: "Oak", Title: "T",
-			Body: strings.Repeat("The bus is late. ", 500)}.Encode()
+		wording.Params{
+			Sender: "Oak", Title: "T",
+			Body: strings.Repeat("The bus is late. ", 500),
+		}.Encode()
 	r, err = p.Send(t.Context(), long)
 	require.NoError(t, err)
 	require.Equal(t, 4, r.Segments, "shortened")
@@ -99,8 +107,10 @@ func TestErrorClasses(t *testing.T) {
 		{Fault: faulty.Refuse, Class: consumers.Permanent, Code: "21211"},
 		{Fault: faulty.Garbled, Taken: 1},
 	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
-		s := service(t, faulty.SMSConfig{Faults: faulty.Faults{fault: 1},
-			RetryAfter: 7 * time.Second})
+		s := service(t, faulty.SMSConfig{
+			Faults:     faulty.Faults{fault: 1},
+			RetryAfter: 7 * time.Second,
+		})
 		a.Receipt, a.Err = client(t,
 			twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(),
 			text("d1"))
@@ -119,8 +129,10 @@ func TestWhatNeverWentOutIsTemporary(t *testing.T) {
 	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class)
 
 	s := service(t, faulty.SMSConfig{})
-	_, err = client(t, twilio.Config{URL: s.URL, Account: account, Token: "wrong",
-		From: "+1500"}).Send(t.Context(), text("d1"))
+	_, err = client(t, twilio.Config{
+		URL: s.URL, Account: account, Token: "wrong",
+		From: "+1500",
+	}).Send(t.Context(), text("d1"))
 	require.Equal(t, consumers.Temporary, providertest.SendError(t, err).Class,
 		"the configuration can be fixed")
 	require.Equal(t, "20003", providertest.SendError(t, err).Code)
@@ -162,11 +174,14 @@ func TestStatusFindsAcceptedMessages(t *testing.T) {
 
 	deliveries := map[string]string{s.Messages()[0].SID: "d1"}
 	knowing := client(t,
-		twilio.Config{URL: s.URL,
+		twilio.Config{
+			URL: s.URL,
 			FindDelivery: func(_ context.Context, _, id string) (string,
-				error) {
+				error,
+			) {
 				return deliveries[id], nil
-			}})
+			},
+		})
 	r, found, err = knowing.Status(t.Context(), text("d2"))
 	require.NoError(t, err)
 	require.True(t, found)
@@ -183,8 +198,10 @@ func TestStatusFindsAcceptedMessages(t *testing.T) {
 
 func TestAKeyMakesRetriesHarmless(t *testing.T) {
 	t.Parallel()
-	s := service(t, faulty.SMSConfig{Faults: faulty.Faults{faulty.HangupTaken: 1},
-		IdempotencyHeader: "Idempotency-Key"})
+	s := service(t, faulty.SMSConfig{
+		Faults:            faulty.Faults{faulty.HangupTaken: 1},
+		IdempotencyHeader: "Idempotency-Key",
+	})
 	p := client(t, twilio.Config{URL: s.URL, IdempotencyHeader: "Idempotency-Key"})
 	require.True(t, p.Abilities().Idempotent)
 	for range 3 {
@@ -213,8 +230,10 @@ func TestP5_NoTextIsSentTwice(t *testing.T) {
 		history.states[id(i)] = consumers.Planned
 	}
 	callbacks := newServer(t)
-	p := client(t, twilio.Config{URL: s.URL, Callbacks: callbacks.URL,
-		Timeout: 300 * time.Millisecond, FindDelivery: history.find})
+	p := client(t, twilio.Config{
+		URL: s.URL, Callbacks: callbacks.URL,
+		Timeout: 300 * time.Millisecond, FindDelivery: history.find,
+	})
 	callbacks.handle(p.Callback(history, quiet()))
 
 	var workers sync.WaitGroup

@@ -63,8 +63,10 @@ func newIdentity(key, contact string) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key of application server: %w", err)
 	}
-	return &identity{key: private, public: base64.RawURLEncoding.EncodeToString(public),
-		contact: contact, tokens: map[string]token{}}, nil
+	return &identity{
+		key: private, public: base64.RawURLEncoding.EncodeToString(public),
+		contact: contact, tokens: map[string]token{},
+	}, nil
 }
 
 // header returns the Authorization header for a push service.

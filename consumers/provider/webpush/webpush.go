@@ -207,7 +207,8 @@ const codeGone = "gone"
 
 // push sends a notice to one device.
 func (p *Provider) push(ctx context.Context, d *consumers.Delivery, s Subscription,
-	payload []byte) (id string, err error) {
+	payload []byte,
+) (id string, err error) {
 	endpoint, err := url.Parse(s.Endpoint)
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && !p.config.AllowPrivate {
 		return "", gone(errors.New("endpoint is not a URL"))

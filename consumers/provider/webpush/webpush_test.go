@@ -25,7 +25,8 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 
 // setup starts a push service with browsers that have subscribed to it.
 func setup(t *testing.T, c faulty.PushConfig,
-	browsers int) (s *faulty.Push, list []*faulty.Browser, subscriptions []webpush.Subscription) {
+	browsers int,
+) (s *faulty.Push, list []*faulty.Browser, subscriptions []webpush.Subscription) {
 	t.Helper()
 	s = faulty.NewPush(c)
 	t.Cleanup(s.Close)
@@ -85,8 +86,10 @@ func notice(id string) *consumers.Delivery {
 	return &consumers.Delivery{
 		ID: id, School: "oak", Recipient: "g1", Channel: consumers.Push, Language: "ar",
 		Priority: consumers.Urgent, Template: wording.Absence,
-		Params: wording.Params{Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1),
-			Session: "day"}.Encode(),
+		Params: wording.Params{
+			Sender: "Oak", Student: "Ada King", Date: domain.NewDate(2026, 9, 1),
+			Session: "day",
+		}.Encode(),
 	}
 }
 
@@ -156,9 +159,11 @@ func TestEndpointsAreOnTheInternet(t *testing.T) {
 	t.Parallel()
 	s, _, devices := setup(t, faulty.PushConfig{}, 1)
 	keys := devices[0].Keys
-	for _, endpoint := range []string{"https://127.0.0.1:1/x", "https://10.1.2.3/x",
+	for _, endpoint := range []string{
+		"https://127.0.0.1:1/x", "https://10.1.2.3/x",
 		"https://[::1]/x", "https://169.254.169.254/x", "https://[::ffff:192.168.1.1]/x",
-		"https://100.64.0.1/x"} {
+		"https://100.64.0.1/x",
+	} {
 		devices = []webpush.Subscription{{Endpoint: endpoint, Keys: keys}}
 		_, err := newSender(t, devices, false).Send(t.Context(), notice("d1"))
 		require.ErrorContains(t, err, "not on the internet", endpoint)

@@ -41,8 +41,10 @@ func (c *Client) socketIO(ctx context.Context) error {
 
 // poll receives a room over Socket.IO and long-polling.
 func (c *Client) poll(ctx context.Context) error {
-	transport := &http.Transport{DialContext: c.dial, MaxIdleConnsPerHost: 2,
-		DisableCompression: true}
+	transport := &http.Transport{
+		DialContext: c.dial, MaxIdleConnsPerHost: 2,
+		DisableCompression: true,
+	}
 	defer transport.CloseIdleConnections()
 	web := &http.Client{Transport: transport, Timeout: time.Minute}
 	address := c.URL + engineIO + "polling"
@@ -120,8 +122,10 @@ func (c *Client) packet(p []byte) (reply []byte, err error) {
 func (c *Client) credentials() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	auth := map[string]any{"token": c.Token, "school": c.School, "rooms": []string{c.Room},
-		"from": c.From.String()}
+	auth := map[string]any{
+		"token": c.Token, "school": c.School, "rooms": []string{c.Room},
+		"from": c.From.String(),
+	}
 	if c.pid != "" {
 		auth["pid"], auth["offset"] = c.pid, c.offset
 	}

@@ -17,8 +17,10 @@ import (
 
 // stream receives server-sent events.
 func (c *Client) stream(ctx context.Context) error {
-	transport := &http.Transport{DialContext: c.dial, DisableKeepAlives: true,
-		DisableCompression: true}
+	transport := &http.Transport{
+		DialContext: c.dial, DisableKeepAlives: true,
+		DisableCompression: true,
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		c.URL+"/v1/schools/"+c.School+"/stream?rooms="+url.QueryEscape(c.Room), nil)
 	if err != nil {

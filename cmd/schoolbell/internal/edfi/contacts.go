@@ -2,8 +2,10 @@ package edfi
 
 // phoneOrder is the order in which a contact's numbers are preferred: first those that can receive
 // a text. A fax receives neither a text nor a call.
-var phoneOrder = []string{"Mobile", "Home", "Emergency 1", "Emergency 2", "Other", "Work",
-	"Unlisted"}
+var phoneOrder = []string{
+	"Mobile", "Home", "Emergency 1", "Emergency 2", "Other", "Work",
+	"Unlisted",
+}
 
 // bestPhone chooses the number at which to reach a contact. why explains why there is none.
 func bestPhone(e *element) (phone string, changed bool, why string) {

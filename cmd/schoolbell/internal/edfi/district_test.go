@@ -81,8 +81,10 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	require.NoError(t, err)
 	_, end, err := log.Bounds(t.Context(), 0)
 	require.NoError(t, err)
-	for _, run := range []func(context.Context) error{folds.Run, engine.Run, events.Run,
-		deliveries.Run} {
+	for _, run := range []func(context.Context) error{
+		folds.Run, engine.Run, events.Run,
+		deliveries.Run,
+	} {
 		start(t, run)
 	}
 

@@ -191,7 +191,8 @@ func (im *Import) Events(ctx context.Context, yield func(*domain.Envelope) error
 
 // emit yields an event about a record if it is valid, and otherwise reports the record.
 func (im *Import) emit(e *element, key, school string, at time.Time, wireType string,
-	data domain.Event) (bool, error) {
+	data domain.Event,
+) (bool, error) {
 	f := domain.Faults{Day: domain.DateOf(at)}
 	f.ID("/school", school)
 	data.Validate(&f)

@@ -125,20 +125,30 @@ func TestImportStops(t *testing.T) {
 func TestOpenRefusesBadFiles(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
-		"cut off": {"<InterchangeStudent>\n<Student><Name>",
-			"bad.xml: XML syntax error on line 2: unexpected EOF"},
+		"cut off": {
+			"<InterchangeStudent>\n<Student><Name>",
+			"bad.xml: XML syntax error on line 2: unexpected EOF",
+		},
 		"other root": {"<html></html>", "root element is html, not an Ed-Fi interchange"},
 		"empty":      {"", "file has no root element"},
 		"two roots":  {"<InterchangeStudent/><Student/>", "more than one root"},
-		"encoding": {`<?xml version="1.0" encoding="UTF-16"?><InterchangeStudent/>`,
-			`encoding "UTF-16" is not supported`},
-		"entity": {"<InterchangeStudent><Student>&boom;</Student></InterchangeStudent>",
-			"invalid character entity &boom;"},
-		"document type": {`<!DOCTYPE x [<!ENTITY boom "boom">]><InterchangeStudent/>`,
-			"document type declarations are not accepted"},
+		"encoding": {
+			`<?xml version="1.0" encoding="UTF-16"?><InterchangeStudent/>`,
+			`encoding "UTF-16" is not supported`,
+		},
+		"entity": {
+			"<InterchangeStudent><Student>&boom;</Student></InterchangeStudent>",
+			"invalid character entity &boom;",
+		},
+		"document type": {
+			`<!DOCTYPE x [<!ENTITY boom "boom">]><InterchangeStudent/>`,
+			"document type declarations are not accepted",
+		},
 		"inner doc type": {"<InterchangeStudent><Student><!DOCTYPE x></Student></InterchangeStudent>", "document type declarations are not accepted"},
-		"too deep": {"<InterchangeStudent>" + string(bytes.Repeat([]byte("<Name>"), 100)),
-			"more than 32 levels deep"},
+		"too deep": {
+			"<InterchangeStudent>" + string(bytes.Repeat([]byte("<Name>"), 100)),
+			"more than 32 levels deep",
+		},
 		"too many": {"<InterchangeStudent><Student>" +
 			string(bytes.Repeat([]byte("<a/>"), 10_001)), "record is larger than"},
 		"too large": {"<InterchangeStudent><Student>" +

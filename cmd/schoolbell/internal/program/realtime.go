@@ -108,7 +108,8 @@ func rights(
 	pool *postgres.Pool, await func(context.Context, domain.Position) error,
 ) realtime.Rights {
 	return func(ctx context.Context, school, user string, at domain.Position) (realtime.Grants,
-		error) {
+		error,
+	) {
 		if at.Offset >= 0 {
 			if err := await(ctx, at); err != nil {
 				return realtime.Grants{}, fmt.Errorf("wait for the directory at %s: %w", at, err)

@@ -45,18 +45,30 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 	})
 	none := domain.Position{Offset: -1}
 	for user, want := range map[string]realtime.Grants{
-		"mum": {Teaches: []string{}, Pupils: []string{}, Children: []string{"ann"},
-			Classes: []string{"7a"}},
-		"dad": {Teaches: []string{}, Pupils: []string{}, Children: []string{},
-			Classes: []string{}},
-		"bob": {Teaches: []string{}, Pupils: []string{}, Children: []string{"bob"},
-			Classes: []string{"7b"}},
-		"cid": {Teaches: []string{}, Pupils: []string{}, Children: []string{},
-			Classes: []string{}},
-		"may": {Teaches: []string{"7a", "9c"}, Pupils: []string{"ann"}, Children: []string{},
-			Classes: []string{}},
-		"nobody": {Teaches: []string{}, Pupils: []string{}, Children: []string{},
-			Classes: []string{}},
+		"mum": {
+			Teaches: []string{}, Pupils: []string{}, Children: []string{"ann"},
+			Classes: []string{"7a"},
+		},
+		"dad": {
+			Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{},
+		},
+		"bob": {
+			Teaches: []string{}, Pupils: []string{}, Children: []string{"bob"},
+			Classes: []string{"7b"},
+		},
+		"cid": {
+			Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{},
+		},
+		"may": {
+			Teaches: []string{"7a", "9c"}, Pupils: []string{"ann"}, Children: []string{},
+			Classes: []string{},
+		},
+		"nobody": {
+			Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{},
+		},
 	} {
 		got, err := grants(t.Context(), "north", user, none)
 		require.NoError(t, err)

@@ -104,12 +104,16 @@ func (p *program) wireLogHealth() {
 				return err
 			},
 		},
-		telemetry.Check{Name: "topic", Optional: true,
-			Probe: func(context.Context) error { return p.events.TopicProblems() }},
+		telemetry.Check{
+			Name: "topic", Optional: true,
+			Probe: func(context.Context) error { return p.events.TopicProblems() },
+		},
 	)
 	if p.cfg.Has(config.RoleProjections) || p.cfg.Has(config.RoleConsumers) {
-		p.health.Add(telemetry.Check{Name: "groups", Optional: true,
-			Probe: func(context.Context) error { return p.events.GroupProblems() }})
+		p.health.Add(telemetry.Check{
+			Name: "groups", Optional: true,
+			Probe: func(context.Context) error { return p.events.GroupProblems() },
+		})
 	}
 }
 

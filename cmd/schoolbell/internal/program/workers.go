@@ -49,8 +49,10 @@ func (p *program) watchWorkers(pool *postgres.Pool) {
 		}, []string{"consumer"}),
 	}
 	p.task(p.workers.run)
-	p.health.Add(telemetry.Check{Name: "workers", Optional: true,
-		Probe: func(context.Context) error { return p.workers.report() }})
+	p.health.Add(telemetry.Check{
+		Name: "workers", Optional: true,
+		Probe: func(context.Context) error { return p.workers.report() },
+	})
 }
 
 func (w *workerWatch) run(ctx context.Context) error {

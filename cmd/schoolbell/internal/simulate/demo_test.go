@@ -42,7 +42,8 @@ func (s *stage) play(t *testing.T, state string, d, every time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	demo := simulate.Demo{State: state, Students: 30, Every: every, Publish: s.publish,
+	demo := simulate.Demo{
+		State: state, Students: 30, Every: every, Publish: s.publish,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	require.NoError(t, demo.Run(ctx))
@@ -86,7 +87,8 @@ func TestDemoHasAbsencesToTellOf(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
-		demo := simulate.Demo{State: filepath.Join(t.TempDir(), "demo.json"), Publish: s.publish,
+		demo := simulate.Demo{
+			State: filepath.Join(t.TempDir(), "demo.json"), Publish: s.publish,
 			Logger: slog.New(slog.DiscardHandler),
 		}
 		require.NoError(t, demo.Run(ctx))
