@@ -177,13 +177,15 @@ func schoolYear(students, days int) []domain.Event {
 	return events
 }
 
-// TestP5_ReplayPlansNothing resets the consumer and has it read 10,000 events again: with the
-// position that it has reached before; without it, so that only the deliveries' ids keep them once;
-// and with more facts than before.
+// TestP5_ReplayPlansNothing resets the consumer and has it read 10,000 events again, 100,000 in
+// the long tier: with the position that it has reached before; without it, so that only the
+// deliveries' ids keep them once; and with more facts than before.
 func TestP5_ReplayPlansNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const schools, students, days = 4, 100, 23 // and two events for each student
+	const schools, days = 4, 23 // and two events for each student
+	events := devtest.Size(t, "SCHOOLBELL_REPLAY_EVENTS", 10_000, 100_000)
+	students := max(1, events/schools/(days+2))
 	for i := range schools {
 		w.append("s"+strconv.Itoa(i), schoolYear(students, days)...)
 	}
@@ -194,7 +196,7 @@ func TestP5_ReplayPlansNothing(t *testing.T) {
 	require.NotZero(t, first)
 	jobs := w.countJobs()
 	require.LessOrEqual(t, jobs, first)
-	t.Logf("%d deliveries from 10,000 events in %s", first, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d deliveries from %d events in %s", first, events, time.Since(began).Round(time.Millisecond))
 	positions := checkpoint.NewGroups(w.jobs, router.ErrFenced)
 
 	reset(t, positions)
