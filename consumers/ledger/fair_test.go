@@ -11,6 +11,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 // oneAtATime has one worker, so that the order of work is the order in which jobs are fetched.
@@ -26,7 +27,7 @@ func TestSchoolsTakeTurns(t *testing.T) {
 	w := setup(t)
 	p := newProvider(nil)
 	l := w.ledger(oneAtATime(p))
-	large := plan("large", "e1", 0, numbers("g", 5000)...)
+	large := plan("large", "e1", 0, numbers("g", devtest.Size(t, "SCHOOLBELL_FAIR_DELIVERIES", 5000, 50_000))...)
 	small := plan("small", "e2", 1, "g1", "g2", "g3")
 	for _, pl := range []consumers.Planning{large, small} {
 		_, err := l.Commit(t.Context(), []consumers.Planning{pl})
@@ -96,7 +97,7 @@ func TestUrgentOvertakesBulk(t *testing.T) {
 		only(consumers.SMS, p)(cfg)
 		cfg.Workers = map[string]int{ledger.QueueSMS: 8}
 	})
-	const backlog = 2000
+	backlog := devtest.Size(t, "SCHOOLBELL_FAULT_BACKLOG", 2000, 10_000)
 	bulk := planFor(consumers.Delivery{Channel: consumers.SMS, Priority: consumers.Bulk}, "s", "bulk", 0, numbers("g", backlog)...)
 	_, err := l.Commit(t.Context(), []consumers.Planning{bulk})
 	require.NoError(t, err)
