@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"time"
 )
 
 // Channels says how people are reached. Messages of a channel that is not configured end in the
@@ -26,6 +28,8 @@ type SMS struct {
 	OwnNames          bool    `env:"OWN_NAMES" help:"Send under the sender name in a school's settings, where the country allows it."`
 	IdempotencyHeader string  `env:"IDEMPOTENCY_HEADER" placeholder:"NAME" help:"Header by which the service recognises a repeated request. Twilio has none."`
 	Rate              float64 `env:"RATE" default:"0" placeholder:"N" help:"Maximum messages per second; 0 is unlimited."`
+
+	Settle time.Duration `env:"SETTLE" default:"5m" help:"After a request without a usable response: how long until a text that is not in the service's list counts as not sent. At least the longest time that the service takes for a request."`
 }
 
 // Mail is a mail server.
@@ -42,19 +46,20 @@ type Mail struct {
 // Push identifies the installation to the push services of browsers.
 type Push struct {
 	Key     string `env:"KEY" placeholder:"KEY" secret:"" help:"Private VAPID key, in base64url. Without one, push messages end in the outbox."`
-	Contact string `env:"CONTACT" placeholder:"mailto:…" help:"Contact address for push services."`
+	Contact string `env:"CONTACT" placeholder:"mailto:…" help:"Contact address for push services: mailto: or https:, on the internet."`
 }
 
 func (c Channels) validate() error {
-	if c.Public == "" {
-		return nil
-	}
+	var faults []error
 	u, err := url.Parse(c.Public)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf(
-			"public-url: %q is not an address such as https://school.example",
-			c.Public,
-		)
+	if c.Public != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		faults = append(faults,
+			fmt.Errorf("public-url: %q is not an address such as https://school.example", c.Public))
 	}
-	return nil
+	if c.SMS.Settle < ProviderTimeout {
+		faults = append(faults, fmt.Errorf("sms-settle: %s is less than %s, which a request may take",
+			c.SMS.Settle, ProviderTimeout))
+	}
+	return errors.Join(faults...)
 }
