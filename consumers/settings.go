@@ -47,13 +47,6 @@ type Reminders struct {
 	At    Clock `json:"at,omitzero" doc:"When the day's reminders are made, by the school's clock; 00:00 means 09:00"`
 }
 
-// PhoneRules say how numbers without a country are dialled: the country's code replaces the trunk
-// prefix. The zero value dials as in North America: code 1 and no prefix.
-type PhoneRules struct {
-	Country string `json:"country,omitzero" doc:"For example 44" example:"225"`
-	Trunk   string `json:"trunk,omitzero" doc:"For example 0" example:"0"`
-}
-
 // Clock is a time of day in minutes after midnight, written "21:30".
 type Clock int
 

@@ -47,6 +47,7 @@ func (p *Planners) ReadSettings(school string, written []byte) (*Settings, error
 	s.School = school
 	var f domain.Faults
 	s.validate(&f, p.names)
+	s.Phone.Trunk = ""
 	if len(f.List) > 0 {
 		return nil, &InvalidSettingsError{f.List}
 	}
@@ -110,8 +111,8 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 		f.Currency("/currency", s.Currency)
 	}
 	between(f, "/year_from", s.YearFrom, 0, 12)
-	if !digits(s.Phone.Country, 3) {
-		f.Add("/phone/country", "must be at most 3 digits, for example 44")
+	if !digits(s.Phone.Country, 3) || s.Phone.region() == unknownRegion {
+		f.Add("/phone/country", "must be the calling code of a country, for example 44")
 	}
 	if !digits(s.Phone.Trunk, 3) {
 		f.Add("/phone/trunk", "must be at most 3 digits, for example 0")
