@@ -301,13 +301,17 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 	s.y += height
 }
 
-// finish writes the footers, now that the number of pages is known, and returns the document.
-func (s *sheet) finish() []byte {
+// finish writes the footers, now that the number of pages is known, and returns the document. The
+// error is a [*MissingLettersError].
+func (s *sheet) finish() ([]byte, error) {
 	for i := range s.doc.Pages() {
 		s.page = s.doc.Page(i)
 		s.doc.Artifact(func() { s.foot(i + 1) })
 	}
-	return s.doc.Bytes()
+	if letters := s.doc.Missing(); letters != "" {
+		return nil, &MissingLettersError{letters}
+	}
+	return s.doc.Bytes(), nil
 }
 
 // foot draws a page's footer: what the document is, for whom, and the page number, so that printed
