@@ -13,6 +13,13 @@
 // is stored for it, so nothing can disagree with the log, and every reader decides alike. The price is
 // that a reader which starts somewhere has to read back one window.
 //
+// # What log this is
+//
+// An offset says nothing about which log it belongs to. So readers store with their position the
+// [Mark] of the last record that they have read, and [Compare] it when they go on: a log that was set
+// back and has grown again has another record there. Nothing that is appended later makes that right,
+// so it is a [*Refusal] and not a fault to retry.
+//
 // # How data runs
 //
 //	Source ─▶ tail: fetch, decide about duplicates ─▶ Cursor of the projections

@@ -55,7 +55,7 @@ func NewReader(cfg Config) *Reader {
 	}
 	cfg.Logger = cfg.Logger.With("inbox", cfg.Source.Topic)
 	return &Reader{
-		cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
+		cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced, nil),
 		faults: map[int32]error{},
 	}
 }

@@ -20,6 +20,7 @@ type entry struct {
 	fault       error            // why it cannot be folded, if that is clear without trying
 	duplicate   bool
 	otherSchool bool  // of a school that is not wanted; the event is not decoded
+	undecodable bool  // a batch, of which there is no record
 	last        int64 // the last offset that it stands for
 }
 
