@@ -35,7 +35,7 @@ func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
 	p.onClose(topic.close)
 	p.letters = &ingest.Letters{
 		Topic: topic, Pool: pool.Conns(), Sources: sources,
-		Writer:  ingest.Writer{Log: p.events, Limit: p.cfg.API.AppendLimit},
+		Writer:  ingest.Writer{Log: p.appender, Limit: p.cfg.API.AppendLimit},
 		Metrics: ingest.NewMetrics(p.registry),
 	}
 	return p.letters, nil
