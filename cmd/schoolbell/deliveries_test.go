@@ -84,6 +84,11 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	resp, b = a.call(t, http.MethodGet, box.Messages[0].Document, "", "Authorization", "")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, "%PDF-", string(b[:5]))
+	resp, b = a.call(t, http.MethodDelete, a.HTTP+school+"/users/g1/tokens", "",
+		"Authorization", "Bearer "+admin)
+	require.Equal(t, http.StatusNoContent, resp.StatusCode, "%s", b)
+	resp, _ = a.call(t, http.MethodGet, box.Messages[0].Document, "", "Authorization", "")
+	require.Equal(t, http.StatusForbidden, resp.StatusCode, "links end with the reader's access")
 	require.Empty(t, get[inbox.Page](t, a, admin, school+"/inbox").Messages)
 
 	var list deliveries.List

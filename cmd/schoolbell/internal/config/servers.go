@@ -117,6 +117,7 @@ const (
 	projectorConnections = 16
 	jobsConnections      = 12
 	ingestConnections    = 4
+	revokingConnections  = 2
 )
 
 // API returns the configuration of the pool for queries.
@@ -145,11 +146,17 @@ func (d Database) Ingest(url string) postgres.Config {
 	}
 }
 
+// Revocations returns the configuration of the pool for revoked tokens. It is apart from the others,
+// so that a full pool of queries does not keep a revocation from being read.
+func (d Database) Revocations(url string) postgres.Config {
+	return postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: revokingConnections}
+}
+
 func (d Database) validate() error {
 	return d.Projector(cmp.Or(d.URL, "postgres://embedded/")).Validate()
 }
 
-// Redis is the server of cached responses, revocations and messages between processes.
+// Redis is the server of cached responses and of messages between processes.
 type Redis struct {
 	URL    string `name:"url" env:"URL" placeholder:"redis://…" secret:"" help:"Redis 6 or later, or Valkey."`
 	Prefix string `env:"PREFIX" default:"sb" help:"Prefix of all keys. The id of the log follows it, so installations may share a Redis."`

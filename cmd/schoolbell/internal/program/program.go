@@ -22,6 +22,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/revocation"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
@@ -39,6 +40,7 @@ type program struct {
 	live     *live            // nil without the role realtime
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
+	revoked  *revocation.List
 	tables   *postgres.Pool  // nil without the role api
 	workers  *workerWatch    // nil without a role that uses PostgreSQL
 	letters  *ingest.Letters // nil without the roles ingest and api

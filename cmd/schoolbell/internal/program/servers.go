@@ -70,8 +70,8 @@ func StartServers(
 		if len(cfg.Kafka.Brokers) > 0 {
 			log.WarnContext(
 				ctx,
-				"Redis is embedded although brokers are given: other processes see neither this one's "+
-					"revocations nor its messages; give all of them the same Redis (SCHOOLBELL_REDIS_URL)",
+				"Redis is embedded although brokers are given: other processes do not see this one's "+
+					"messages; give all of them the same Redis (SCHOOLBELL_REDIS_URL)",
 			)
 		}
 		if s.cache, err = devstack.StartRedis(); err != nil {
