@@ -32,10 +32,10 @@ type Kafka struct {
 	Session     time.Duration `env:"SESSION" default:"6s" help:"How long a process may be silent before its partitions are reassigned."`
 }
 
-// Config returns the configuration of package kafka, for these brokers.
-func (k Kafka) Config(brokers []string) (kafka.Config, error) {
+// Config returns the configuration of package kafka.
+func (k Kafka) Config() (kafka.Config, error) {
 	c := kafka.Config{
-		Brokers:     brokers,
+		Brokers:     k.Brokers,
 		Topic:       k.Topic,
 		Partitions:  k.Partitions,
 		Replication: k.Replication,
@@ -86,19 +86,18 @@ func (k Kafka) validate() error {
 			errors.New("kafka-sasl-mechanism: required with a username or password"),
 		)
 	}
-	brokers := k.Brokers
-	if len(brokers) == 0 {
+	if len(k.Brokers) == 0 {
 		if k.TLS || k.Mechanism != "" {
 			faults = append(
 				faults,
 				errors.New(
-					"kafka-brokers: required with TLS or SASL, since the embedded Kafka supports neither",
+					"kafka-brokers: required with TLS or SASL; the embedded Kafka has a password of its own",
 				),
 			)
 		}
-		brokers = []string{"embedded:0"}
+		k.Brokers = []string{"embedded:0"}
 	}
-	c, err := k.Config(brokers)
+	c, err := k.Config()
 	return errors.Join(append(faults, err, c.Validate())...)
 }
 

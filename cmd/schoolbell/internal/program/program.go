@@ -122,7 +122,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if err := prepare(ctx, p.servers.DatabaseURL); err != nil {
 		return err
 	}
-	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.Brokers)
+	kafkaConfig, err := p.servers.Kafka.Config()
 	if err != nil {
 		return err
 	}
