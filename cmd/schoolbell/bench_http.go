@@ -70,7 +70,7 @@ func (c *benchTarget) with(
 		if err != nil {
 			return err
 		}
-		kafkaConfig, err := cfg.Kafka.Config(at.Brokers)
+		kafkaConfig, err := at.Kafka(cfg.Kafka).Config()
 		if err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func (p *program) wireInboxes(ctx context.Context) error {
 		reader := ingest.NewReader(ingest.Config{
 			Source: source, Log: p.cfg.Kafka.Topic, Letters: letters, Logger: p.log,
 			Open: func(ctx context.Context) (ingest.Topic, error) {
-				c, err := p.cfg.Kafka.Config(p.servers.Brokers)
+				c, err := p.servers.Kafka.Config()
 				if err != nil {
 					return nil, err
 				}
@@ -114,7 +114,7 @@ func (p *program) wireInboxes(ctx context.Context) error {
 }
 
 func (p *program) openDeadLetters(ctx context.Context) (*kafka.Log, error) {
-	c, err := p.cfg.Kafka.Config(p.servers.Brokers)
+	c, err := p.servers.Kafka.Config()
 	if err != nil {
 		return nil, err
 	}

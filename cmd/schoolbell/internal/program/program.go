@@ -23,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/revocation"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
@@ -40,6 +41,7 @@ type program struct {
 	live     *live            // nil without the role realtime
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
+	revoked  *revocation.List
 	tables   *postgres.Pool  // nil without the role api
 	workers  *workerWatch    // nil without a role that uses PostgreSQL
 	letters  *ingest.Letters // nil without the roles ingest and api
@@ -123,7 +125,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if err := prepare(ctx, p.servers.DatabaseURL); err != nil {
 		return err
 	}
-	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.Brokers)
+	kafkaConfig, err := p.servers.Kafka.Config()
 	if err != nil {
 		return err
 	}
