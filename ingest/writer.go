@@ -15,6 +15,10 @@ import (
 type Writer struct {
 	Log   eventlog.Appender
 	Limit time.Duration // of an append, retries included
+	// Pacer makes the schools of a partition share its readers; nil lets everything in. Hold is how
+	// long records wait for room before the append, and 0 as long as the context.
+	Pacer *Pacer
+	Hold  time.Duration
 }
 
 // Append writes events of one school, all or none. Of several with the same source, id and content,
@@ -40,8 +44,28 @@ func (w Writer) Append(ctx context.Context, school string, events []*domain.Enve
 	return err
 }
 
-// Write writes records of one school, all or none, and returns where the first is.
+// Write writes records of one school, all or none, and returns where the first is. The error is a
+// [*BusyError] when the school has more than its share.
 func (w Writer) Write(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
+	if w.Pacer == nil {
+		return w.append(ctx, school, records)
+	}
+	place, err := w.Pacer.enter(ctx, school, len(records), w.Hold)
+	if err != nil {
+		return domain.Position{}, err
+	}
+	first, err := w.append(ctx, school, records)
+	if err != nil {
+		place.failed()
+		return first, err
+	}
+	place.appended(first.Offset)
+	return first, nil
+}
+
+func (w Writer) append(
 	ctx context.Context, school string, records []eventlog.Record,
 ) (domain.Position, error) {
 	// After the limit the outcome is unknown: the events may be in the log. The producer sends them

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,8 @@ type program struct {
 	tables   *postgres.Pool  // nil without the role api
 	workers  *workerWatch    // nil without a role that uses PostgreSQL
 	letters  *ingest.Letters // nil without the roles ingest and api
+	intake   *pgxpool.Pool   // of ingest; nil likewise
+	pacer    *ingest.Pacer   // nil without the role ingest, or when nobody is paced
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine

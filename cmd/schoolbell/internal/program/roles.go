@@ -45,8 +45,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
-		deps.Log = p.events
-		if err := p.wireInboxes(ctx); err != nil {
+		if err := p.wireIngest(ctx, &deps); err != nil {
 			return err
 		}
 	}
