@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Digest identifies the content of a record: its key, headers and value. The zero value is none.
-type Digest [16]byte
+// RecordDigest identifies the content of a record: its key, headers and value. The zero value is none.
+type RecordDigest [16]byte
 
 // String returns the first digits, enough to tell two records apart by eye.
-func (d Digest) String() string { return hex.EncodeToString(d[:4]) }
+func (d RecordDigest) String() string { return hex.EncodeToString(d[:4]) }
 
 // Mark is the last record that a reader has read before its position: what an offset alone cannot
 // say is whether the log that has it is still the same one. It has an offset of its own, because
 // there may be offsets without records between it and the position. The zero value is none.
 type Mark struct {
 	Offset int64
-	Digest Digest
+	Digest RecordDigest
 }
 
 // Known reports whether there is a record to compare.
-func (m Mark) Known() bool { return m.Digest != Digest{} }
+func (m Mark) Known() bool { return m.Digest != RecordDigest{} }
 
 // MarkOf returns the mark that a record leaves. Its time is left out: copies of a log may have
 // another one.

@@ -59,11 +59,13 @@ type Commit struct {
 	Last     eventlog.Mark // the last record that was read before To; none leaves the one before
 	Rows     []RowSet
 	Parking  Parking
-	// Unusable are the records in between that were passed over. The store reports them.
+	// Unusable are the records in between that were passed over, but for repetitions. The store
+	// reports them.
 	Unusable []UnusableRecord
 }
 
-// UnusableRecord is a record of the log that nobody can use, or a batch that cannot be decoded.
+// UnusableRecord is a record of the log that nobody can use, a batch that cannot be decoded, or an
+// event whose id another event has ([eventlog.ConflictError]).
 type UnusableRecord struct {
 	Record eventlog.Record
 	Last   int64 // the last offset of the batch, else the record's own

@@ -115,7 +115,7 @@ func scanCheckpoint(row pgx.CollectableRow) (c Checkpoint, err error) {
 }
 
 // digest scans a digest, which is empty where none is stored.
-type digest eventlog.Digest
+type digest eventlog.RecordDigest
 
 // ScanBytes implements [pgtype.BytesScanner].
 func (d *digest) ScanBytes(b []byte) error {
@@ -125,8 +125,8 @@ func (d *digest) ScanBytes(b []byte) error {
 }
 
 // DigestBytes is a digest as it is stored.
-func DigestBytes(d eventlog.Digest) []byte {
-	if d == (eventlog.Digest{}) {
+func DigestBytes(d eventlog.RecordDigest) []byte {
+	if d == (eventlog.RecordDigest{}) {
 		return []byte{}
 	}
 	return d[:]

@@ -23,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -47,7 +48,8 @@ type Tables interface {
 type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
-	Partitions int32 // of the log
+	Pacer      *ingest.Pacer // of events; nil takes them as fast as they come
+	Partitions int32         // of the log
 	// LogID is what the log is called in positions.
 	LogID domain.LogID
 	// Refused returns why a partition of the log is neither read nor written; nil refuses none.

@@ -102,7 +102,7 @@ func (s *shadowTables) decide(ctx context.Context, tx pgx.Tx) error {
 	if _, err := pgx.ForEachRow(rows, []any{&partition, &at.Next, &at.Last.Offset, &digest},
 		func() error {
 			if _, accepted := s.accepted[partition]; accepted {
-				at.Last.Digest = eventlog.Digest{}
+				at.Last.Digest = eventlog.RecordDigest{}
 				copy(at.Last.Digest[:], digest)
 				from[partition] = at
 				partitions = append(partitions, partition)
