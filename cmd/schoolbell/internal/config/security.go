@@ -38,6 +38,12 @@ func (j JWT) Config(data string) (auth.Config, error) {
 // SecretFile holds the development secret, inside the data directory.
 const SecretFile = "jwt-secret"
 
+// EmbeddedPassword is the password of the embedded Kafka and Redis. It keeps other users of the
+// machine out, to whom the ports are open.
+func (c *Config) EmbeddedPassword() (string, error) {
+	return storedSecret(c.Dir("embedded-password"))
+}
+
 // storedSecret returns the secret in a file, and generates it the first time. Processes that do so
 // concurrently all get the same: only one of them can link its file to the name.
 func storedSecret(file string) (string, error) {

@@ -41,7 +41,7 @@ type live struct {
 // wireRealtime pushes events to live clients. It shares the pool and the positions with the role
 // api when that is in the same process.
 func (p *program) wireRealtime(
-	ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps,
+	ctx context.Context, cache *redis.Cache, deps *httpapi.Deps,
 ) error {
 	c := &p.cfg.Realtime
 	key, err := p.resumeKey()
@@ -59,10 +59,10 @@ func (p *program) wireRealtime(
 	}
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Reader: p.reader, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
-		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
+		Revoked:   func(who realtime.Identity) bool { return p.revoked.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
-		Logger: p.log, Registerer: p.registry,
+		Refused: p.guard.Refused, LogID: p.guard.ID(), Logger: p.log, Registerer: p.registry,
 	})
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (p *program) wireRealtime(
 		Connections: l.connections,
 	}
 	p.live = l
-	p.task(hub.Run)
+	p.task(followLog(hub.Run))
 	p.task(sockets.Run)
 	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
 	return nil
