@@ -21,7 +21,8 @@ type Settings struct {
 	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Urgent announcements are sent even beyond it" example:"5000"`
 	Rules     map[string]Rule `json:"rules,omitempty" doc:"Settings of single rules, by name"`
 	Reminders Reminders       `json:"reminders,omitzero"`
-	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture"`
+	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture. It stays when it is left out, and goes with null"`
+	KeepLogo  bool            `json:"-"` // the logo was left out: it stays what it was
 }
 
 // Rule is what a school has decided about one planner.
