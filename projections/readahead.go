@@ -122,6 +122,7 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 		}
 		entries[i].last = e.Last()
 	}
+	entries = append(entries, t.rest(stretch)...)
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)
 	t.bytes += size
@@ -130,6 +131,21 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 	if len(entries) > 0 {
 		signal(t.more)
 	}
+}
+
+// rest stands for what comes after the last entry of a stretch, if there is more than the log's own
+// marks: one school's part of the log ends before the position that it is read up to.
+func (t *readAhead) rest(stretch eventlog.Stretch) []entry {
+	read := t.next
+	if n := len(stretch.Entries); n > 0 {
+		read = stretch.Entries[n-1].Last() + 1
+	}
+	if t.school == "" || read >= stretch.Next {
+		return nil
+	}
+	e := entry{event: &domain.Envelope{}, otherSchool: true, last: stretch.Next - 1}
+	e.record.Position = domain.Position{Partition: t.partition, Offset: e.last}
+	return []entry{e}
 }
 
 // take returns up to n entries that have not been taken yet. They are valid until released.

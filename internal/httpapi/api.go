@@ -23,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -48,6 +49,10 @@ type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
 	Partitions int32 // of the log
+	// Reader of Log, which this process shares (one of the API's own).
+	Reader *eventlog.Reader
+	// Index finds a school's events in the log; nil: they are looked for in all of its partition.
+	Index eventlog.Index
 
 	Tables    Tables // row security must hold for its transactions
 	Set       string // the name of the set of projections whose tables are read
@@ -137,6 +142,11 @@ func New(config Config, deps Deps) (*API, error) {
 		) {
 			return false, nil
 		}
+	}
+	if deps.Reader == nil && deps.Log != nil {
+		deps.Reader = eventlog.NewReader(eventlog.ReaderConfig{
+			Source: deps.Log, Decode: cloudevents.Decode, Logger: deps.Logger,
+		})
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {

@@ -58,7 +58,8 @@ func (p *program) wireRealtime(
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
-		Log: p.events, Reader: p.reader, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
+		Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
 		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
