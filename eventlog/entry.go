@@ -71,6 +71,8 @@ type Entry struct {
 	Record Record
 	// Duplicate says that the event is a repetition (see [Window]) and takes no effect.
 	Duplicate bool
+	// Conflict is set for a duplicate that is no repetition, as its content is another one.
+	Conflict *ConflictError
 
 	undecodable *UndecodableError // of a batch
 	reader      *Reader

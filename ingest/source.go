@@ -17,7 +17,7 @@ import (
 // directory are the contexts whose facts say who may see a school's data. An inbox may write them
 // only when it is declared with them: whoever can produce to it could otherwise make themselves a
 // guardian of any student.
-var directory = []string{"guardian", "staff"}
+var directory = []string{"guardian", "membership", "staff"}
 
 // Source is an inbox as it is declared: a topic, and what may come from it. It is the identity of
 // all who can write to the topic, which Kafka's ACLs decide.

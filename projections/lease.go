@@ -141,6 +141,10 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		e := &entries[i]
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
+			if e.fault != nil { // it is an event of its own, and not a repetition
+				s.engine.metrics.conflicts.Inc()
+				s.report(ctx, e)
+			}
 		} else if e.unusable() {
 			s.passOver(ctx, e)
 		} else if !e.otherSchool {
@@ -164,12 +168,17 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 // it.
 func (s *lease) passOver(ctx context.Context, e *entry) {
 	s.engine.metrics.unusable.Inc()
+	s.report(ctx, e)
+}
+
+// report makes a dead letter of a record that takes no effect.
+func (s *lease) report(ctx context.Context, e *entry) {
 	if s.cfg.quiet {
 		return
 	}
 	s.batch.commit.Unusable = append(s.batch.commit.Unusable,
 		UnusableRecord{Record: e.record, Last: e.last, Reason: e.fault})
-	s.logger.WarnContext(ctx, "passed over a record that nobody can use", "offset", e.offset(),
+	s.logger.WarnContext(ctx, "passed over a record", "offset", e.offset(),
 		"last", e.last, "reason", sanitize(e.fault.Error(), maxReason))
 }
 

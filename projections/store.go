@@ -53,14 +53,16 @@ type Commit struct {
 	From, To int64
 	Rows     []RowSet
 	Parking  Parking
-	// Unusable are the records in between that were passed over. The store reports them.
+	// Unusable are the records in between that were passed over, but for repetitions. The store
+	// reports them.
 	Unusable []UnusableRecord
 	// Blocks say where the events in between are, by school. The store appends each to what it has
 	// of the school's block, which is all before From.
 	Blocks []eventlog.Block
 }
 
-// UnusableRecord is a record of the log that nobody can use, or a batch that cannot be decoded.
+// UnusableRecord is a record of the log that nobody can use, a batch that cannot be decoded, or an
+// event whose id another event has ([eventlog.ConflictError]).
 type UnusableRecord struct {
 	Record eventlog.Record
 	Last   int64 // the last offset of the batch, else the record's own

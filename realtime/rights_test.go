@@ -110,6 +110,12 @@ func TestP10_RoomsOfEachRole(t *testing.T) {
 				"dashboard:fees",
 			},
 		},
+		// The one without the other is a mistake in an identity provider's mapping.
+		"all schools without the role": {
+			realtime.Identity{Subject: "op", School: "*", Roles: []string{"admin"}}, nil,
+		},
+		"operator of one school": {rt.User("may", "operator"), []string{"user:may"}},
+
 		"no role":  {rt.User("may"), []string{"user:may"}},
 		"odd role": {rt.User("may", "janitor"), []string{"user:may"}},
 		// The directory grants nothing without the role in the token.

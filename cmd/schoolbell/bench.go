@@ -138,7 +138,7 @@ func (c *benchFold) with(
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
-	log, err := openBenchLog(ctx, c.Kafka, s.Brokers, silent)
+	log, err := openBenchLog(ctx, s.Kafka, silent)
 	if err != nil {
 		return err
 	}
@@ -155,9 +155,9 @@ func (c *benchFold) with(
 
 // openBenchLog creates a topic, which the caller deletes after the benchmark.
 func openBenchLog(
-	ctx context.Context, k config.Kafka, brokers []string, log *slog.Logger,
+	ctx context.Context, k config.Kafka, log *slog.Logger,
 ) (*kafka.Log, error) {
-	c, err := k.Config(brokers)
+	c, err := k.Config()
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (c *benchJobsCommand) Run(ctx context.Context, io streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
-	log, err := openBenchLog(ctx, c.Kafka, s.Brokers, silent)
+	log, err := openBenchLog(ctx, s.Kafka, silent)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -106,6 +107,39 @@ func TestConfigWarnsWithoutAKeyForResumeTokens(t *testing.T) {
 			t, c.advised, strings.Contains(stderr, "SCHOOLBELL_REALTIME_KEY"), "%v: %s", c.args,
 			stderr,
 		)
+	}
+}
+
+func TestConfigWarnsOfTokensOfAnyIssuer(t *testing.T) {
+	t.Parallel()
+	const provider = "--jwt-jwks=https://login.example/common/keys"
+	_, _, stderr := command(t, "config", provider)
+	require.Contains(t, stderr, "SCHOOLBELL_JWT_ISSUER")
+	_, _, stderr = command(t, "config", provider, "--jwt-issuer=https://login.example/us")
+	require.NotContains(t, stderr, "SCHOOLBELL_JWT_ISSUER")
+}
+
+// What deploy/compose.yaml of v0.1.0 set can be read by anybody.
+func TestPublishedSecretsAreRefused(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := command(t, "serve", "--data="+t.TempDir(),
+		"--jwt-secret=a-secret-for-trying-it-out-and-nothing-else",
+		"--documents-link-key=another-secret-for-trying-it-out-and-nothing-else")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "jwt-secret: this secret is published")
+	require.Contains(t, stderr, "documents-link-key: this secret is published")
+}
+
+func TestTheCompositionHasNoKnownSecretAndNoOpenPort(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../deploy/compose.yaml")
+	require.NoError(t, err)
+	require.NotContains(t, string(b), "_SECRET:-")
+	require.NotContains(t, string(b), "_KEY:-")
+	ports := regexp.MustCompile(`ports: \[(.*)\]`).FindAllSubmatch(b, -1)
+	require.Len(t, ports, 3)
+	for _, p := range ports {
+		require.Regexp(t, `^"127\.0\.0\.1:\d+:\d+"$`, string(p[1]))
 	}
 }
 

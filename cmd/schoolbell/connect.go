@@ -138,7 +138,7 @@ func redisOf(given config.Redis, data string) (_ config.Redis, logID string, err
 // openLog opens the existing log of a command, which is never created by it, and makes sure that it
 // has as many partitions as the database was made with.
 func openLog(ctx context.Context, c config.Kafka, database string) (*kafka.Log, error) {
-	cfg, err := c.Config(c.Brokers)
+	cfg, err := c.Config()
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -143,6 +143,12 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 			require.NotContains(t, string(b), text.ID, path)
 		}
 	})
+
+	resp, b = a.call(t, http.MethodDelete, a.HTTP+school+"/users/g1/tokens", "",
+		"Authorization", "Bearer "+admin)
+	require.Equal(t, http.StatusNoContent, resp.StatusCode, "%s", b)
+	resp, _ = a.call(t, http.MethodGet, box.Messages[0].Document, "", "Authorization", "")
+	require.Equal(t, http.StatusForbidden, resp.StatusCode, "links end with the reader's access")
 }
 
 // subscribe reads a stream until the test ends, line by line.

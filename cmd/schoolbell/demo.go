@@ -50,8 +50,8 @@ curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/
 
 `, at.HTTP, at.Ops, at.School, exportLines(at, token))
 	if sources, err := c.Inboxes.Sources(); err == nil && len(sources) > 0 && c.Has(config.RoleIngest) {
-		fmt.Fprintf(out, "Kafka clients write events to the topic %s at %s (docs/PRODUCERS.md).\n\n",
-			sources[0].Topic, strings.Join(at.Brokers, ","))
+		fmt.Fprintf(out, "Kafka clients write events to the topic %s at %s (docs/PRODUCERS.md)%s.\n\n",
+			sources[0].Topic, strings.Join(at.Brokers, ","), c.signIn(at))
 	}
 	if c.Channels.SMS.Account == "" || c.Channels.Mail.Host == "" || c.Channels.Push.Key == "" {
 		fmt.Fprintf(out, "Messages are not sent, but collected at %s/outbox (sign in with the token).\n\n", at.HTTP)
@@ -60,6 +60,16 @@ curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/
 		return nil
 	}
 	return c.play(ctx, log, at, tokens.Secret)
+}
+
+// signIn says where clients find the password of the embedded Kafka. Brokers that were given have
+// credentials of their own, which are no business of a banner.
+func (c *serveCommand) signIn(at program.Address) string {
+	if at.SASL == nil || len(c.Kafka.Brokers) > 0 {
+		return ""
+	}
+	return fmt.Sprintf(",\nwith SASL %s, the user %s and the password that is kafka_sasl in %s",
+		at.SASL.Mechanism, at.SASL.Username, filepath.Join(c.Data, "serve.json"))
 }
 
 // play publishes the term of the demonstration school as if it happened now.

@@ -72,7 +72,7 @@ func (a *app) sql(t *testing.T, sql string) {
 
 // withLog names the log too.
 func (a *app) withLog(args ...string) []string {
-	return append(args, "--kafka-brokers", strings.Join(a.Brokers, ","))
+	return kafkaArgs(a, args...)
 }
 
 // family is a student with a guardian who can be reached.

@@ -31,11 +31,11 @@ type liveNode struct {
 func startLiveNode(t *testing.T, on *app, args ...string) *liveNode {
 	t.Helper()
 	n := &liveNode{dir: filepath.Join(t.TempDir(), "node")}
-	n.args = append([]string{
-		"serve", "--roles=realtime", "--data", n.dir, "--http=" + freeAddress(t), "--ops=127.0.0.1:0", "--log-level=error",
-		"--kafka-brokers=" + on.Brokers[0], "--kafka-partitions=0", "--no-database-migrate",
-		"--database-url=" + on.Database, "--redis-url=" + on.Redis, "--jwt-secret=" + testSecret,
-	}, args...)
+	n.args = append(kafkaArgs(on,
+		"serve", "--roles=realtime", "--data", n.dir, "--http="+freeAddress(t), "--ops=127.0.0.1:0", "--log-level=error",
+		"--kafka-partitions=0", "--no-database-migrate",
+		"--database-url="+on.Database, "--redis-url="+on.Redis, "--jwt-secret="+testSecret,
+	), args...)
 	require.NoError(t, n.start(t.Context()))
 	t.Cleanup(n.kill)
 	return n

@@ -18,10 +18,17 @@ import (
 
 // shadowArgs names the servers of a running program.
 func (a *app) shadowArgs(args ...string) []string {
-	return append(
-		args, "--database-url", a.Database, "--kafka-brokers", strings.Join(a.Brokers, ","),
-		"--redis-url", a.Redis,
-	)
+	return append(kafkaArgs(a, args...), "--database-url", a.Database, "--redis-url", a.Redis)
+}
+
+// kafkaArgs names the Kafka of a running program, and how to sign in to it.
+func kafkaArgs(a *app, args ...string) []string {
+	args = append(args, "--kafka-brokers", strings.Join(a.Brokers, ","))
+	if a.SASL == nil {
+		return args
+	}
+	return append(args, "--kafka-sasl-mechanism", a.SASL.Mechanism,
+		"--kafka-sasl-username", a.SASL.Username, "--kafka-sasl-password", a.SASL.Password)
 }
 
 func (a *app) exec(t *testing.T, sql string) {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
+	"github.com/schoolbell/schoolbell/internal/kafka"
+	"github.com/schoolbell/schoolbell/internal/redis"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
@@ -30,6 +32,35 @@ type attendanceBody struct {
 }
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-07&to=2026-09-07"
+
+// Other users of the machine reach the ports of the embedded servers, but not what is in serve.json.
+func TestP10_EmbeddedServersAreForTheUserOfTheDataDirectory(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	data := t.TempDir()
+	require.NoError(t, a.Write(data))
+	info, err := os.Stat(filepath.Join(data, "serve.json"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	mine, err := a.Kafka(config.Kafka{}).Config()
+	require.NoError(t, err)
+	mine.Partitions = 0
+	log, err := kafka.Open(t.Context(), mine, testLog(t), nil)
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	mine.SASL = nil
+	_, err = kafka.Open(t.Context(), mine, testLog(t), nil)
+	require.Error(t, err)
+
+	for at, works := range map[string]bool{
+		a.Redis: true, regexp.MustCompile(`//.*@`).ReplaceAllString(a.Redis, "//"): false,
+	} {
+		cache, err := redis.Open(redis.Config{URL: at, Timeout: 5 * time.Second}, nil)
+		require.NoError(t, err)
+		require.Equal(t, works, cache.Ping(t.Context()) == nil)
+		require.NoError(t, cache.Close())
+	}
+}
 
 func TestPublishedEventsAreInTheResponse(t *testing.T) {
 	t.Parallel()

@@ -2,15 +2,21 @@ package document_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +70,7 @@ func TestDirIsConfined(t *testing.T) {
 var (
 	now = time.Date(2026, 12, 18, 12, 0, 0, 0, time.UTC)
 	key = []byte("0123456789abcdef0123456789abcdef")
+	mum = document.Reader{School: "oak", User: "mum"}
 )
 
 type site struct {
@@ -71,17 +78,19 @@ type site struct {
 	store   *document.Store
 	links   *document.Links
 	name    string // the title of every document
+	revoked map[document.Reader]time.Time
 	handler http.Handler
 }
 
 func newSite(t *testing.T, blobs document.Blobs) *site {
-	s := &site{t: t, store: document.NewStore(blobs)}
+	s := &site{t: t, store: document.NewStore(blobs), revoked: map[document.Reader]time.Time{}}
 	var err error
 	s.links, err = document.NewLinks("https://school.example/", key)
 	require.NoError(t, err)
 	h, err := document.NewHandler(document.Config{
 		Store: s.store, Links: s.links,
 		Now: func() time.Time { return now }, Title: func([]byte) string { return s.name },
+		Revoked: maps.All(s.revoked),
 	})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
@@ -119,7 +128,7 @@ func TestDocumentsAreServedThroughALink(t *testing.T) {
 	s := newSite(t, folder(t))
 	const text = "%PDF-1.7\nsome document"
 	hash := s.put(text)
-	link := s.links.URL(hash, now.Add(time.Hour))
+	link := s.links.URL(hash, mum, now.Add(time.Hour))
 	require.True(t, strings.HasPrefix(link, "https://school.example/documents/"+hash+
 		"?expires="), link)
 
@@ -153,7 +162,7 @@ func TestWhatABrowserCouldRunIsAnAttachment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	response := s.request("GET",
-		s.links.URL(s.put("<script>alert(1)</script>"), now.Add(time.Hour)))
+		s.links.URL(s.put("<script>alert(1)</script>"), mum, now.Add(time.Hour)))
 	require.Equal(t, "application/octet-stream", response.Header.Get("Content-Type"))
 	require.Equal(t, "attachment", response.Header.Get("Content-Disposition"))
 }
@@ -170,7 +179,7 @@ func TestDocumentsAreSavedUnderTheirTitle(t *testing.T) {
 		s.name = name
 		hash := s.put("%PDF-1.7 " + name)
 		got := s.request("GET",
-			s.links.URL(hash, now.Add(time.Hour))).Header.Get("Content-Disposition")
+			s.links.URL(hash, mum, now.Add(time.Hour))).Header.Get("Content-Disposition")
 		require.Equal(t, strings.ReplaceAll(want, "HASH", hash[:12]), got)
 		_, _, err := mime.ParseMediaType(got)
 		require.NoError(t, err)
@@ -182,7 +191,7 @@ func TestBrowsersShowWhyALinkIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	hash := s.put("%PDF-1.7 a")
-	expired, valid := s.links.URL(hash, now), s.links.URL(hash, now.Add(time.Hour))
+	expired, valid := s.links.URL(hash, mum, now), s.links.URL(hash, mum, now.Add(time.Hour))
 	for _, c := range []struct {
 		link, languages string
 		status          int
@@ -193,7 +202,7 @@ func TestBrowsersShowWhyALinkIsRefused(t *testing.T) {
 		{valid + "x", "ar-MA", http.StatusForbidden, `<html lang="ar" dir="rtl">`},
 		{valid + "x", "!!", http.StatusForbidden, "This link does not work"},
 		{
-			s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)), "pt-BR", http.StatusNotFound,
+			s.links.URL(strings.Repeat("0", 64), mum, now.Add(time.Hour)), "pt-BR", http.StatusNotFound,
 			"Este documento já não existe",
 		},
 	} {
@@ -216,7 +225,7 @@ func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, folder(t))
 	hash, other := s.put("%PDF-1.7 a"), s.put("%PDF-1.7 b")
-	link := s.links.URL(hash, now.Add(time.Hour))
+	link := s.links.URL(hash, mum, now.Add(time.Hour))
 	stranger, err := document.NewLinks("https://school.example",
 		[]byte("another key, as long as it has to be"))
 	require.NoError(t, err)
@@ -227,20 +236,71 @@ func TestP10_NobodyReadsADocumentWithoutALink(t *testing.T) {
 		"another spelling":     strings.Replace(link, "expires=", "expires=0", 1),
 		"cut":                  link[:len(link)-1],
 		"longer":               link + "A",
-		"another key":          stranger.URL(hash, now.Add(time.Hour)),
-		"expired, another key": stranger.URL(hash, now.Add(-time.Hour)),
+		"of another reader":    strings.Replace(link, "reader=", "reader=A", 1),
+		"of nobody":            regexp.MustCompile(`&reader=[^&]*`).ReplaceAllString(link, ""),
+		"another key":          stranger.URL(hash, mum, now.Add(time.Hour)),
+		"expired, another key": stranger.URL(hash, mum, now.Add(-time.Hour)),
 		"traversal": "https://school.example/documents/" +
 			url.PathEscape("../../secret") + link[strings.Index(link, "?"):],
 	} {
 		require.Equal(t, http.StatusForbidden, s.request("GET", forged).StatusCode, what)
 	}
-	require.Equal(t, http.StatusGone, s.request("GET", s.links.URL(hash, now)).StatusCode)
+	require.Equal(t, http.StatusGone, s.request("GET", s.links.URL(hash, mum, now)).StatusCode)
 	require.Equal(t, http.StatusGone,
-		s.request("GET", s.links.URL(hash, now.Add(-time.Hour))).StatusCode)
+		s.request("GET", s.links.URL(hash, mum, now.Add(-time.Hour))).StatusCode)
 	require.Equal(t, http.StatusNotFound,
-		s.request("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour))).StatusCode)
+		s.request("GET", s.links.URL(strings.Repeat("0", 64), mum, now.Add(time.Hour))).StatusCode)
 	require.Equal(t, "no-store",
-		s.request("GET", s.links.URL(hash, now)).Header.Get("Cache-Control"))
+		s.request("GET", s.links.URL(hash, mum, now)).Header.Get("Cache-Control"))
+}
+
+func TestP10_LinksEndWithTheirReadersAccess(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	hash := s.put("%PDF-1.7 a")
+	status := func(link string) int { return s.request("GET", link).StatusCode }
+	made := func(by document.Reader, at time.Time) string {
+		return s.links.URL(hash, by, at.Add(document.LinkValid))
+	}
+	before, after := made(mum, now.Add(-time.Hour)), made(mum, now.Add(time.Minute))
+	dad, elsewhere := mum, mum
+	dad.User, elsewhere.School = "dad", "elm"
+	require.Equal(t, http.StatusOK, status(before))
+	s.revoked[mum] = now
+	require.Equal(t, http.StatusForbidden, status(before))
+	require.Equal(t, http.StatusOK, status(after), "it was made afterwards")
+	require.Equal(t, http.StatusOK, status(made(dad, now.Add(-time.Hour))))
+	require.Equal(t, http.StatusOK, status(made(elsewhere, now.Add(-time.Hour))))
+
+	old, err := document.NewLinks("https://school.example", key)
+	require.NoError(t, err)
+	s.links, err = document.NewLinks("https://school.example",
+		[]byte("the new key, as long as it has to be"), key)
+	require.NoError(t, err)
+	h, err := document.NewHandler(document.Config{
+		Store: s.store, Links: s.links, Now: func() time.Time { return now },
+		Revoked: maps.All(s.revoked),
+	})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle(document.Pattern, h)
+	s.handler = mux
+	require.Equal(t, http.StatusForbidden,
+		status(old.URL(hash, mum, now.Add(time.Hour))), "it was signed with the old key")
+	require.NotContains(t, before, "mum", "links are in the logs of proxies")
+}
+
+// Links of v0.1 are in messages that have been sent.
+func TestLinksOfTheFirstVersionAreValidUntilTheyExpire(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	hash := s.put("%PDF-1.7 a")
+	at := strconv.FormatInt(now.Add(time.Hour).Unix(), 10)
+	m := hmac.New(sha256.New, key)
+	fmt.Fprintf(m, "schoolbell document\n%s\n%s", hash, at)
+	link := "https://school.example/documents/" + hash + "?expires=" + at + "&signature=" +
+		base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+	require.Equal(t, http.StatusOK, s.request("GET", link).StatusCode)
 }
 
 func TestKeysCanBeReplaced(t *testing.T) {
@@ -249,11 +309,11 @@ func TestKeysCanBeReplaced(t *testing.T) {
 	require.NoError(t, err)
 	after, err := document.NewLinks("", []byte("the new key, as long as it has to be"), key)
 	require.NoError(t, err)
-	link, err := url.Parse(before.URL("h", now.Add(time.Hour)))
+	link, err := url.Parse(before.URL("h", mum, now.Add(time.Hour)))
 	require.NoError(t, err)
-	_, err = after.Check("h", link.Query().Get("expires"), link.Query().Get("signature"), now)
+	_, err = after.Check("h", link.Query(), now)
 	require.NoError(t, err)
-	require.NotEqual(t, before.URL("h", now), after.URL("h", now))
+	require.NotEqual(t, before.URL("h", mum, now), after.URL("h", mum, now))
 
 	_, err = document.NewLinks("not a base?x=1", []byte("short"))
 	require.ErrorContains(t, err, "is not a base URL")
@@ -277,7 +337,7 @@ func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, dir.Close()) })
 	s := newSite(t, dir)
 	hash := s.put("%PDF-1.7 what was promised")
-	link := s.links.URL(hash, now.Add(time.Hour))
+	link := s.links.URL(hash, mum, now.Add(time.Hour))
 	require.Equal(t, http.StatusOK, s.request("GET", link).StatusCode)
 	require.NoError(t, os.WriteFile(filepath.Join(where, "documents", hash[:2], hash),
 		[]byte("%PDF-1.7 what was promise!"), 0o600))
@@ -291,7 +351,7 @@ func TestADocumentThatHasChangedIsNotServed(t *testing.T) {
 func TestAnUnavailableStoreIsNotAMissingDocument(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, broken{})
-	response := s.request("GET", s.links.URL(strings.Repeat("0", 64), now.Add(time.Hour)))
+	response := s.request("GET", s.links.URL(strings.Repeat("0", 64), mum, now.Add(time.Hour)))
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.NotEmpty(t, response.Header.Get("Retry-After"))
 	_, err := s.store.Put(t.Context(), []byte("x"))

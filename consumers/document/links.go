@@ -48,46 +48,84 @@ func NewLinks(base string, keys ...[]byte) (*Links, error) {
 	return &Links{strings.TrimSuffix(base, "/"), keys}, errors.Join(faults...)
 }
 
-// URL returns a signed link to a document.
-func (l *Links) URL(hash string, expires time.Time) string {
+// Reader is whom a link is for: the subject of tokens at a school.
+type Reader struct{ School, User string }
+
+// URL returns a signed link to a document. It ends with the reader's access, see [Link.IsOf].
+func (l *Links) URL(hash string, reader Reader, expires time.Time) string {
 	at := strconv.FormatInt(expires.Unix(), 10)
-	signature := base64.RawURLEncoding.EncodeToString(sign(l.keys[0], hash, at))
-	return l.base + "/documents/" + hash + "?expires=" + at + "&signature=" + signature
+	tag := reader.tag(l.keys[0])
+	signature := base64.RawURLEncoding.EncodeToString(sign(l.keys[0], hash, at, tag))
+	return l.base + "/documents/" + hash + "?expires=" + at + "&reader=" + tag +
+		"&signature=" + signature
 }
 
 // Reasons why a link is refused.
 var (
 	ErrSignature = errors.New("the link is invalid or has been changed")
 	ErrExpired   = errors.New("the link has expired")
+	ErrRevoked   = errors.New("the link is no longer valid: its reader's access has been revoked")
 )
 
-// Check returns when a link expires. The error is [ErrSignature] or [ErrExpired]. The signature
-// comes first: for a forged link nothing is said about its time. All keys are compared in constant
-// time, so that timing does not reveal which one signed.
-func (l *Links) Check(hash, expires, signature string, now time.Time) (time.Time, error) {
-	got, err := base64.RawURLEncoding.Strict().DecodeString(signature)
+// Link is a link whose signature is valid.
+type Link struct {
+	Expires time.Time
+	reader  string // empty in links of v0.1
+	key     []byte // that signed it
+}
+
+// Made is when the link was made.
+func (l *Link) Made() time.Time { return l.Expires.Add(-LinkValid) }
+
+// IsOf reports whether the link was made for a reader. Links of v0.1 were made for nobody in
+// particular.
+func (l *Link) IsOf(reader Reader) bool { return l.reader == reader.tag(l.key) }
+
+// Check returns a link by its hash and its parameters. The error is [ErrSignature] or [ErrExpired].
+// The signature comes first: for a forged link nothing is said about its time. All keys are
+// compared in constant time, so that timing does not reveal which one signed.
+func (l *Links) Check(hash string, query url.Values, now time.Time) (*Link, error) {
+	got, err := base64.RawURLEncoding.Strict().DecodeString(query.Get("signature"))
 	if err != nil {
-		return time.Time{}, ErrSignature
+		return nil, ErrSignature
 	}
-	valid := false
+	link := &Link{reader: query.Get("reader")}
 	for _, key := range l.keys {
-		valid = hmac.Equal(got, sign(key, hash, expires)) || valid
+		if hmac.Equal(got, sign(key, hash, query.Get("expires"), link.reader)) {
+			link.key = key
+		}
 	}
-	seconds, err := strconv.ParseInt(expires, 10, 64)
-	if !valid || err != nil {
-		return time.Time{}, ErrSignature
+	seconds, err := strconv.ParseInt(query.Get("expires"), 10, 64)
+	if link.key == nil || err != nil {
+		return nil, ErrSignature
 	}
-	until := time.Unix(seconds, 0)
-	if !now.Before(until) {
-		return until, ErrExpired
+	link.Expires = time.Unix(seconds, 0)
+	if !now.Before(link.Expires) {
+		return nil, ErrExpired
 	}
-	return until, nil
+	return link, nil
 }
 
 // sign computes the signature. The prefix keeps a key that is also used elsewhere from signing
-// documents by accident.
-func sign(key []byte, hash, expires string) []byte {
+// documents by accident, and a link of v0.1 from being one with a reader.
+func sign(key []byte, hash, expires, reader string) []byte {
 	m := hmac.New(sha256.New, key)
-	fmt.Fprintf(m, "schoolbell document\n%s\n%s", hash, expires)
+	if reader == "" {
+		fmt.Fprintf(m, "schoolbell document\n%s\n%s", hash, expires)
+	} else {
+		fmt.Fprintf(m, "schoolbell document for a reader\n%s\n%s\n%s", hash, expires, reader)
+	}
 	return m.Sum(nil)
+}
+
+// tagBytes is the length of tags: readers need to be told apart, and not to be kept from forging
+// tags, since those are signed.
+const tagBytes = 9
+
+// tag stands for a reader in a link. It is short, as links are in text messages, and says nothing
+// about the reader to who reads the logs of proxies.
+func (r Reader) tag(key []byte) string {
+	m := hmac.New(sha256.New, key)
+	fmt.Fprintf(m, "schoolbell reader\n%q\n%q", r.School, r.User)
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:tagBytes])
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -30,6 +31,8 @@ type Config struct {
 	// Title returns the title of a document, from which its file name is made; "" when it has none.
 	// (the beginning of the hash)
 	Title func(body []byte) string
+	// Revoked yields the readers whose links end, with the moment up to which they were made. (none)
+	Revoked iter.Seq2[Reader, time.Time]
 }
 
 // Pattern is the pattern under which the handler is to be registered.
@@ -88,8 +91,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, http.StatusMethodNotAllowed, "documents are read-only")
 		return
 	}
-	hash, query, now := r.PathValue("sha256"), r.URL.Query(), h.Now()
-	until, err := h.Links.Check(hash, query.Get("expires"), query.Get("signature"), now)
+	hash, now := r.PathValue("sha256"), h.Now()
+	link, err := h.Links.Check(hash, r.URL.Query(), now)
+	if err == nil && h.revoked(link) {
+		err = ErrRevoked
+	}
 	switch {
 	case errors.Is(err, ErrExpired):
 		h.fail(w, r, http.StatusGone, err.Error())
@@ -120,11 +126,24 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	header.Set("Content-Type", kind)
 	header.Set("Cache-Control", "private, immutable, max-age="+
-		strconv.FormatInt(int64(until.Sub(now).Seconds()), 10))
+		strconv.FormatInt(int64(link.Expires.Sub(now).Seconds()), 10))
 	header.Set("Etag", strconv.Quote(hash))
 	counted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(counted, r, "", time.Time{}, bytes.NewReader(body))
 	h.responses.WithLabelValues(strconv.Itoa(counted.status)).Inc()
+}
+
+// revoked reports whether the access of a link's reader has been revoked since it was made.
+func (h *handler) revoked(link *Link) bool {
+	if h.Revoked == nil {
+		return false
+	}
+	for reader, until := range h.Revoked {
+		if link.IsOf(reader) && !link.Made().After(until) {
+			return true
+		}
+	}
+	return false
 }
 
 // disposition shows the document in the browser and names the file it is saved as.

@@ -188,6 +188,7 @@ func Link(links *document.Links) func(context.Context, *consumers.Delivery) (str
 		if d.Document == nil {
 			return "", fmt.Errorf("delivery %s: its document is not rendered yet", d.ID)
 		}
-		return links.URL(d.Document.SHA256, time.Now().Add(document.LinkValid)), nil
+		reader := document.Reader{School: d.School, User: d.Recipient}
+		return links.URL(d.Document.SHA256, reader, time.Now().Add(document.LinkValid)), nil
 	}
 }

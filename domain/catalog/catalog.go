@@ -11,11 +11,15 @@ import (
 	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/domain/document"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
+	imports "github.com/schoolbell/schoolbell/domain/import"
 	"github.com/schoolbell/schoolbell/domain/log"
+	"github.com/schoolbell/schoolbell/domain/membership"
+	"github.com/schoolbell/schoolbell/domain/school"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
 )
@@ -24,6 +28,10 @@ var facts = slices.Concat(
 	student.Facts,
 	guardian.Facts,
 	staff.Facts,
+	class.Facts,
+	membership.Facts,
+	school.Facts,
+	imports.Facts,
 	attendance.Facts,
 	assessment.Facts,
 	fee.Facts,

@@ -10,6 +10,8 @@ import "github.com/schoolbell/schoolbell/domain"
 // Wire names.
 const (
 	TypeLinked         = "schoolbell.guardian.linked.v1"
+	TypeUnlinked       = "schoolbell.guardian.unlinked.v1"
+	TypeDetailsChanged = "schoolbell.guardian.details_changed.v1"
 	TypeContactChanged = "schoolbell.guardian.contact_changed.v1"
 )
 
@@ -17,12 +19,16 @@ const (
 var Facts = []domain.Fact{
 	domain.NewFact[Linked](TypeLinked, "A guardian is connected with a student.",
 		domain.OnTimeline),
+	domain.NewFact[Unlinked](TypeUnlinked, "A guardian is no longer connected with a student.",
+		domain.OnTimeline),
+	domain.NewFact[DetailsChanged](TypeDetailsChanged,
+		"What is known of a guardian changes, or is corrected.", domain.OffTimeline),
 	domain.NewFact[ContactChanged](TypeContactChanged,
 		"A guardian's telephone, e-mail address or language changes.", domain.OffTimeline),
 }
 
-// Linked: a guardian is connected with a student. Linking the same pair again replaces the earlier
-// data.
+// Linked: a guardian is connected with a student. Linking the same pair again corrects what it says,
+// and leaves what it does not: an absent telephone number is not a removed one.
 type Linked struct {
 	GuardianID string `json:"guardian_id"`
 	StudentID  string `json:"student_id"`
@@ -52,6 +58,57 @@ func (e *Linked) Validate(f *domain.Faults) {
 	f.Text("/name", e.Name, domain.MaxTextLength)
 	f.Text("/relation", e.Relation, domain.MaxTextLength)
 	validateContact(f, e.Phone, e.Email, e.Language)
+}
+
+// Unlinked: a guardian has no rights about a student from a day on, and is sent nothing about them.
+type Unlinked struct {
+	GuardianID string      `json:"guardian_id"`
+	StudentID  string      `json:"student_id"`
+	On         domain.Date `json:"on,omitzero"` // absent: at once, wherever the school is
+}
+
+// Subject is the student.
+func (e *Unlinked) Subject() string { return e.StudentID }
+
+// Rooms are the student's and the guardian's own.
+func (e *Unlinked) Rooms() []domain.Room {
+	return []domain.Room{
+		{Kind: domain.RoomStudent, ID: e.StudentID},
+		{Kind: domain.RoomUser, ID: e.GuardianID},
+	}
+}
+
+// Validate implements [domain.Event].
+func (e *Unlinked) Validate(f *domain.Faults) {
+	f.ID("/guardian_id", e.GuardianID)
+	f.ID("/student_id", e.StudentID)
+	f.OptionalDate("/on", e.On)
+}
+
+// DetailsChanged: what is known of a guardian is different, or is put right. A name cannot be
+// removed, so an empty one is an absent one.
+type DetailsChanged struct {
+	GuardianID string                `json:"guardian_id"`
+	Name       string                `json:"name,omitzero"`
+	Phone      domain.Change[string] `json:"phone,omitzero"`
+	Email      domain.Change[string] `json:"email,omitzero"`
+	Language   domain.Change[string] `json:"language,omitzero"` // BCP 47
+	// Identifiers are what other systems call the guardian, all of them.
+	Identifiers domain.Change[[]string] `json:"identifiers,omitzero"`
+}
+
+// Subject is the guardian.
+func (e *DetailsChanged) Subject() string { return e.GuardianID }
+
+// Rooms is the guardian's own.
+func (e *DetailsChanged) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.GuardianID) }
+
+// Validate implements [domain.Event].
+func (e *DetailsChanged) Validate(f *domain.Faults) {
+	f.ID("/guardian_id", e.GuardianID)
+	f.OptionalText("/name", e.Name, domain.MaxTextLength)
+	validateContact(f, e.Phone.Value, e.Email.Value, e.Language.Value)
+	f.IDs("/identifiers", e.Identifiers.Value)
 }
 
 // ContactChanged: a guardian can be reached differently from now on. An absent field means "none"
@@ -95,6 +152,16 @@ func (e *Linked) SeenBy(a domain.Audience) domain.Event {
 		return &c
 	}
 	return nil
+}
+
+// SeenBy shows it to the same as the link.
+func (e *Unlinked) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Self, domain.Family, domain.Teaching, domain.Accounts)
+}
+
+// SeenBy shows it only to the guardian.
+func (e *DetailsChanged) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Self)
 }
 
 // SeenBy shows it only to the guardian.

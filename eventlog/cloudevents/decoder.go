@@ -183,6 +183,31 @@ func (d *decoder) skip(pointer string) error {
 }
 
 func (d *decoder) value(f *field, v reflect.Value) error {
+	if f.change {
+		return d.change(f, v)
+	}
+	return d.plainValue(f, v)
+}
+
+// change reads what is said about an attribute that need not be mentioned. A value that is empty is
+// a fault: a form that was not filled in must not remove what is known.
+func (d *decoder) change(f *field, v reflect.Value) error {
+	v.Field(0).SetBool(true)
+	if d.json.PeekKind() == 'n' {
+		return d.json.SkipValue()
+	}
+	before := len(d.faults.List)
+	err := d.plainValue(f, v.Field(1))
+	if err == nil && len(d.faults.List) == before && isEmpty(v.Field(1)) {
+		d.faults.Add(f.pointer, "must not be empty: null removes it, and absent it stays as it is")
+	}
+	return err
+}
+
+// isEmpty reports an empty text, date or list.
+func isEmpty(v reflect.Value) bool { return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 }
+
+func (d *decoder) plainValue(f *field, v reflect.Value) error {
 	k := d.json.PeekKind()
 	switch f.kind {
 	case kindObject:

@@ -29,6 +29,11 @@ func (p *plan) append(b []byte, v reflect.Value) []byte {
 }
 
 func (f *field) append(b []byte, v reflect.Value) []byte {
+	if f.change {
+		if v = v.Field(1); v.IsZero() {
+			return append(b, "null"...)
+		}
+	}
 	switch f.kind {
 	case kindText, kindLabel:
 		return appendText(b, v.String())

@@ -25,6 +25,7 @@ type field struct {
 	index    int    // in the struct
 	kind     kind
 	optional bool
+	change   bool  // a [domain.Change] of that kind, which null removes
 	object   *plan // of a nested object
 }
 
@@ -88,12 +89,21 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 				),
 			)
 		}
-		kind, ok := kindOf(sf.Type)
+		valueType, change := domain.ChangeOf(sf.Type)
+		if !change {
+			valueType = sf.Type
+		}
+		kind, ok := kindOf(valueType)
+		if change && kind != kindText && kind != kindLabel && kind != kindDate &&
+			kind != kindTexts {
+			ok = false // its zero is a value
+		}
 		if !ok {
 			panic(
 				fmt.Sprintf(
 					"event %s: field %s.%s is of type %s: want string, domain.Label, "+
-						"domain.Date, int64, float64, bool, []string or a struct of these",
+						"domain.Date, int64, float64, bool, []string, a struct of these or a "+
+						"domain.Change of a text, label, date or []string",
 					wireType,
 					t,
 					sf.Name,
@@ -103,7 +113,7 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 		}
 		f := field{
 			name: name, quoted: `"` + name + `":`, pointer: prefix + "/" + name, index: i,
-			kind: kind, optional: options == "omitzero",
+			kind: kind, optional: options == "omitzero", change: change,
 		}
 		if f.kind == kindObject {
 			f.object = newPlan(wireType, sf.Type, f.pointer)

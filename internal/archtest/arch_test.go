@@ -123,7 +123,8 @@ var layers = []layer{
 	{"internal/redis", []string{
 		"domain", "internal/auth", "projections", "projections/cache",
 		"realtime",
-	}, "it is the cache, the bus, and the list of revoked tokens of auth"},
+	}, "it is the cache, the bus, and had the revoked tokens of auth"},
+	{"internal/revocation", []string{"internal/auth"}, "it holds the revoked tokens of auth"},
 	{
 		"internal/httpapi",
 		[]string{

@@ -31,8 +31,10 @@ type Principal struct {
 // Is reports that the bearer has a role.
 func (p Principal) Is(role string) bool { return slices.Contains(p.Roles, role) }
 
-// Operator reports that the bearer operates the platform, and may do anything at any school.
-func (p Principal) Operator() bool { return p.School == AllSchools }
+// Operator reports that the bearer operates the platform, and may do anything at any school. It
+// takes the school and the role: one of them alone is a mistake in an identity provider's mapping,
+// and gives no rights.
+func (p Principal) Operator() bool { return p.School == AllSchools && p.Is(roleOperator) }
 
 // ErrDenied is returned when a bearer may not do something; the text after it says why.
 var ErrDenied = errors.New("not allowed")
@@ -63,9 +65,11 @@ func Authorize(p Principal, school string, need Need) (Access, error) {
 		return None, fmt.Errorf("%w: no school is named", ErrDenied)
 	case p.Operator():
 		return Full, nil
+	case p.School == AllSchools:
+		return None, fmt.Errorf("%w: a token for all schools needs the role operator", ErrDenied)
 	case p.School != school:
 		return None, fmt.Errorf("%w: the token is for another school", ErrDenied)
-	case p.Is(roleOperator), need.Scope != "" && slices.Contains(p.Scopes, need.Scope):
+	case need.Scope != "" && slices.Contains(p.Scopes, need.Scope):
 		return Full, nil
 	case slices.ContainsFunc(need.Roles, p.Is):
 		return Full, nil
@@ -81,6 +85,6 @@ func AuthorizePlatform(p Principal) error {
 	if p.Operator() {
 		return nil
 	}
-	return fmt.Errorf("%w: only for operators of the platform, because it concerns all schools",
-		ErrDenied)
+	return fmt.Errorf("%w: only for operators of the platform, because it concerns all schools: "+
+		"the token needs the school * and the role operator", ErrDenied)
 }

@@ -13,6 +13,7 @@ func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	need := auth.Need{Roles: []string{"admin", "teacher"}, Scope: "events:read"}
 	own := auth.Need{Roles: []string{"admin"}, Own: true}
+	operator := auth.Principal{School: "*", Roles: []string{"operator"}}
 	for _, test := range []struct {
 		name   string
 		bearer auth.Principal
@@ -44,9 +45,19 @@ func TestAuthorize(t *testing.T) {
 			"north", need,
 			auth.None,
 		},
-		{"an operator", auth.Principal{School: "*"}, "north", need, auth.Full},
-		{"no school", auth.Principal{School: "*"}, "", need, auth.None},
-		{"all schools at once", auth.Principal{School: "*"}, "*", need, auth.None},
+		{"an operator", operator, "north", need, auth.Full},
+		{"no school", operator, "", need, auth.None},
+		{"all schools at once", operator, "*", need, auth.None},
+		{
+			"all schools without the role",
+			auth.Principal{School: "*", Roles: []string{"admin"}, Scopes: []string{"events:read"}},
+			"north", need, auth.None,
+		},
+		{
+			"the role without all schools",
+			auth.Principal{School: "north", Roles: []string{"operator"}},
+			"north", need, auth.None,
+		},
 		{"nobody", auth.Principal{}, "north", need, auth.None},
 		{"nobody at no school", auth.Principal{}, "", auth.Need{}, auth.None},
 		{
@@ -74,9 +85,12 @@ func TestAuthorize(t *testing.T) {
 
 func TestP10_ThePlatformIsForItsOperators(t *testing.T) {
 	t.Parallel()
-	require.NoError(t, auth.AuthorizePlatform(auth.Principal{School: "*"}))
+	require.NoError(t, auth.AuthorizePlatform(
+		auth.Principal{School: "*", Roles: []string{"operator"}}))
 	for _, p := range []auth.Principal{
 		{},
+		{School: "*"},
+		{School: "*", Roles: []string{"guardian"}},
 		{School: "north", Roles: []string{"operator", "admin"}},
 		{Roles: []string{"operator"}},
 	} {

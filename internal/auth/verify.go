@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,13 +14,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/time/rate"
 )
 
 const (
-	// audience is the aud that tokens must have.
+	// audience is the aud of our own tokens, and that of others unless the configuration names one.
 	audience = "schoolbell"
 	// leeway is how far the issuer's clock may differ from ours.
 	leeway = 10 * time.Second
@@ -27,6 +31,8 @@ const (
 	maxTokenBytes = 8 * 1024
 	// MinSecretBytes is the shortest secret that HS256 is safe with (RFC 7518, section 3.2).
 	MinSecretBytes = 32
+	// minRSABits is the shortest RSA key that is believed (RFC 7518, section 3.3).
+	minRSABits = 2048
 )
 
 // ErrInvalidToken is returned for a token that proves nothing. The text after it says why, and may
@@ -42,6 +48,7 @@ type Config struct {
 	JWKS       string   // https URL of the identity provider's key set
 	Algorithms []string // with JWKS, the algorithms to accept; empty is RS256 and ES256
 	Issuer     string   // the iss that tokens must have; empty: any
+	Audience   string   // with JWKS, the aud that tokens must have; empty is "schoolbell"
 
 	// Revoked is called with each token that is valid otherwise; nil: no revocations.
 	Revoked func(Principal) bool
@@ -65,6 +72,10 @@ func (c Config) Validate() error {
 	if u, err := url.Parse(c.JWKS); c.JWKS != "" &&
 		(err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u)) {
 		errs = append(errs, errors.New("auth: the key set's URL must be https"))
+	}
+	if c.Audience != "" && c.JWKS == "" {
+		errs = append(errs, errors.New("auth: an audience can be set with a key set only; tokens "+
+			"that are signed with the secret have "+audience))
 	}
 	for _, a := range c.Algorithms {
 		if !slices.Contains(asymmetric, a) {
@@ -107,30 +118,16 @@ func newVerifier(
 		if len(algorithms) == 0 {
 			algorithms = []string{"RS256", "ES256"}
 		}
-		set, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{c.JWKS}, keyfunc.Override{
-			Client:            &http.Client{Timeout: 5 * time.Second},
-			HTTPTimeout:       5 * time.Second,
-			RefreshInterval:   time.Hour,
-			RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
-			RateLimitWaitMax:  time.Millisecond, // an unknown key must not hold up a request
-			RefreshErrorHandlerFunc: func(address string) func(context.Context, error) {
-				return func(ctx context.Context, err error) {
-					log.WarnContext(ctx, "fetch keys", "url", address, "error", err)
-				}
-			},
-		})
-		if err != nil {
-			return nil, fmt.Errorf("auth: %w", err)
-		}
-		key = func(t *jwt.Token) (any, error) {
-			if kid, ok := t.Header["kid"].(string); !ok || kid == "" {
-				return nil, errUntrustedKey
-			}
-			return set.Keyfunc(t)
+		var err error
+		if key, err = keySet(ctx, c.JWKS, log); err != nil {
+			return nil, err
 		}
 	}
 	options := []jwt.ParserOption{
-		jwt.WithValidMethods(algorithms), jwt.WithAudience(audience), jwt.WithExpirationRequired(),
+		jwt.WithValidMethods(algorithms), jwt.WithAudience(cmp.Or(c.Audience, audience)),
+		jwt.WithExpirationRequired(),
+		// A token of the future would be younger than every revocation.
+		jwt.WithIssuedAt(),
 		jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now),
 	}
 	if c.Issuer != "" {
@@ -139,12 +136,62 @@ func newVerifier(
 	return &Verifier{parser: jwt.NewParser(options...), key: key, revoked: c.Revoked}, nil
 }
 
+// keySet looks keys up in the key set at a URL, by the kid of a token.
+func keySet(ctx context.Context, address string, log *slog.Logger) (jwt.Keyfunc, error) {
+	fetched, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{address}, keyfunc.Override{
+		Client:            &http.Client{Timeout: 5 * time.Second},
+		HTTPTimeout:       5 * time.Second,
+		RefreshInterval:   time.Hour,
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
+		RateLimitWaitMax:  time.Millisecond, // an unknown key must not hold up a request
+		RefreshErrorHandlerFunc: func(address string) func(context.Context, error) {
+			return func(ctx context.Context, err error) {
+				log.WarnContext(ctx, "fetch keys", "url", address, "error", err)
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	// A key that encrypts proves nothing about who signs; most providers leave use out.
+	set, err := keyfunc.New(keyfunc.Options{
+		Ctx: ctx, Storage: fetched.Storage(), UseWhitelist: []jwkset.USE{jwkset.UseSig, ""},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	return func(t *jwt.Token) (any, error) {
+		if kid, ok := t.Header["kid"].(string); !ok || kid == "" {
+			return nil, errUntrustedKey
+		}
+		key, err := set.Keyfunc(t)
+		if k, ok := key.(*rsa.PublicKey); ok && k.N.BitLen() < minRSABits {
+			return nil, errUntrustedKey
+		}
+		return key, err
+	}, nil
+}
+
 // claims are the claims of a token.
 type claims struct {
 	jwt.RegisteredClaims
 	School string   `json:"school"`
 	Roles  []string `json:"roles,omitempty"`
 	Scope  string   `json:"scope,omitempty"`
+}
+
+var errRepeatedClaim = errors.New("repeated claim")
+
+// UnmarshalJSON takes claims by their exact names, and each of them once. The standard library would
+// also take School for school, and the last of two: some identity providers let users choose names
+// of claims, and those must not stand in for ours.
+func (c *claims) UnmarshalJSON(b []byte) error {
+	type exact claims
+	err := json.Unmarshal(b, (*exact)(c))
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return errRepeatedClaim
+	}
+	return err
 }
 
 // Verify returns the bearer of a valid token. The error wraps [ErrInvalidToken].
@@ -174,7 +221,7 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	return p, nil
 }
 
-var errUntrustedKey = errors.New("the header names no key, or brings its own")
+var errUntrustedKey = errors.New("the header names no key that is believed, or brings its own")
 
 // keyOf returns the key that a token must be signed with. A kid is only looked up in our key set. A
 // header that brings a key, says where to fetch one, or demands extensions is refused: believing it
@@ -190,6 +237,12 @@ func (v *Verifier) keyOf(t *jwt.Token) (any, error) {
 
 // reason says which condition a token does not meet, and reveals nothing about keys.
 func reason(err error) string {
+	switch {
+	case errors.Is(err, errRepeatedClaim):
+		return "it has a claim twice"
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return "its iat is in the future"
+	}
 	for _, known := range []error{
 		jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidAudience,
 		jwt.ErrTokenInvalidIssuer,

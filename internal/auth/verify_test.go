@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/big"
@@ -107,6 +108,7 @@ func TestRevokedTokensAreRefused(t *testing.T) {
 type keySet struct {
 	*httptest.Server
 	keys    atomic.Pointer[map[string]*rsa.PrivateKey]
+	use     atomic.Pointer[string] // of the keys; nil: sig
 	fetched atomic.Int64
 }
 
@@ -119,8 +121,12 @@ func newKeySet(t *testing.T, keys map[string]*rsa.PrivateKey) *keySet {
 		type jwk map[string]string
 		var list []jwk
 		for kid, key := range *s.keys.Load() {
+			use := "sig"
+			if other := s.use.Load(); other != nil {
+				use = *other
+			}
 			list = append(list, jwk{
-				"kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256",
+				"kty": "RSA", "kid": kid, "use": use, "alg": "RS256",
 				"n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
 				"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
 			})
@@ -136,7 +142,12 @@ func newKeySet(t *testing.T, keys map[string]*rsa.PrivateKey) *keySet {
 
 func newKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	return newKeyOf(t, 2048)
+}
+
+func newKeyOf(t *testing.T, bits int) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	require.NoError(t, err)
 	return key
 }
@@ -157,6 +168,17 @@ func sign(
 	s, err := token.SignedString(key)
 	require.NoError(t, err)
 	return s
+}
+
+// rawToken signs claims as they are written, after an aud and an exp.
+func rawToken(t *testing.T, claims string) string {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode(fmt.Appendf(nil,
+		`{"aud":"schoolbell","exp":%d,%s}`, time.Now().Add(time.Hour).Unix(), claims))
+	signature, err := jwt.SigningMethodHS256.Sign(text, []byte(secret))
+	require.NoError(t, err)
+	return text + "." + encode(signature)
 }
 
 func without(name string) jwt.MapClaims {
@@ -186,6 +208,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		return sign(t, jwt.SigningMethodHS256, []byte(secret), nil,
 			c)
 	}
+	raw := func(claims string) string { return rawToken(t, claims) }
 	good := sign(t, jwt.SigningMethodRS256, key, k1, goodClaims())
 	_, err = production.Verify(good)
 	require.NoError(t, err)
@@ -250,10 +273,20 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		{"expired", development, hs(with("exp", time.Now().Add(-time.Minute).Unix()))},
 		{"exp as text", development, hs(with("exp", "tomorrow"))},
 		{"not valid yet", development, hs(with("nbf", time.Now().Add(time.Minute).Unix()))},
+		{"issued in the future", development, hs(with("iat", time.Now().Add(time.Hour).Unix()))},
 		{"no aud", development, hs(without("aud"))},
 		{"wrong aud", development, hs(with("aud", "another"))},
 		{"no school", development, hs(without("school"))},
 		{"no sub", development, hs(without("sub"))},
+		// Some providers let users choose names of claims.
+		{"a school that is spelt otherwise", development, raw(`"sub":"u","School":"north"`)},
+		{"a second school", development, raw(`"sub":"u","school":"south","school":"north"`)},
+		{
+			"a second school that is spelt otherwise", development,
+			raw(`"sub":"u","School":"north","roles":["admin"],"school":""`),
+		},
+		{"a second exp", development, raw(`"sub":"u","school":"north","exp":1`)},
+		{"a second claim inside", development, raw(`"sub":"u","school":"north","x":{"a":1,"a":2}`)},
 		{
 			"changed claims", development,
 			goodHS[:strings.Index(goodHS, ".")] + "." +
@@ -272,6 +305,42 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, auth.ErrInvalidToken, test.name)
 		require.NotContains(t, err.Error(), secret, test.name)
 	}
+}
+
+func TestOnlyStrongKeysThatSignAreBelieved(t *testing.T) {
+	t.Parallel()
+	kid := map[string]any{"kid": "k"}
+	for _, test := range []struct {
+		name, use string
+		key       *rsa.PrivateKey
+		believed  bool
+	}{
+		{"of 2,048 bits", "sig", newKey(t), true},
+		{"of no stated use", "", newKey(t), true},
+		{"for encryption", "enc", newKey(t), false},
+		{"of 1,024 bits", "sig", newKeyOf(t, 1024), false},
+	} {
+		set := newKeySet(t, map[string]*rsa.PrivateKey{})
+		set.use.Store(&test.use)
+		set.keys.Store(&map[string]*rsa.PrivateKey{"k": test.key})
+		_, err := verifier(t, auth.Config{JWKS: set.URL}).
+			Verify(sign(t, jwt.SigningMethodRS256, test.key, kid, goodClaims()))
+		require.Equal(t, test.believed, err == nil, "a key %s: %v", test.name, err)
+	}
+}
+
+func TestTheAudienceOfAKeySetIsASetting(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	set := newKeySet(t, map[string]*rsa.PrivateKey{"k": key})
+	v := verifier(t, auth.Config{JWKS: set.URL, Audience: "https://school.example"})
+	kid := map[string]any{"kid": "k"}
+	_, err := v.Verify(sign(t, jwt.SigningMethodRS256, key, kid,
+		with("aud", []string{"account", "https://school.example"})))
+	require.NoError(t, err)
+	_, err = v.Verify(sign(t, jwt.SigningMethodRS256, key, kid, goodClaims()))
+	require.ErrorContains(t, err, "audience")
+	require.ErrorContains(t, auth.Config{Secret: secret, Audience: "a"}.Validate(), "key set only")
 }
 
 func TestRefusingCostsLittle(t *testing.T) {

@@ -6,7 +6,8 @@
 // What it promises: data in the directory given to it survives a clean stop and a kill -9 alike; a
 // server left behind by a killed process is found and ended before the next one starts; no server
 // outlives the process that started it (on Linux the kernel sees to that); PostgreSQL never runs as
-// root.
+// root; with passwords, the ports of the loopback interface are of no use to other users of the
+// machine.
 //
 // These servers are for development, tests and single machines. For anything more, name real ones.
 package devstack

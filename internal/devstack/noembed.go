@@ -14,8 +14,9 @@ var errNotEmbedded = errors.New("this build contains no embedded servers")
 
 // KafkaConfig is not used in this build.
 type KafkaConfig struct {
-	Dir  string
-	Sync bool
+	Dir      string
+	Sync     bool
+	Password string
 }
 
 // Kafka is never running in this build.
@@ -34,7 +35,7 @@ func (*Kafka) Stop() {}
 type Redis struct{}
 
 // StartRedis fails in this build.
-func StartRedis() (*Redis, error) { return nil, errNotEmbedded }
+func StartRedis(string) (*Redis, error) { return nil, errNotEmbedded }
 
 // URL returns nothing.
 func (*Redis) URL() string { return "" }

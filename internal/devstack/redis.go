@@ -5,6 +5,7 @@ package devstack
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -12,21 +13,31 @@ import (
 
 // Redis is a server inside this process, with everything in memory.
 type Redis struct {
-	server *miniredis.Miniredis
+	server   *miniredis.Miniredis
+	password string
 }
 
-// StartRedis starts a server on a free port of the loopback interface. Its keys expire only while
-// [Redis.Run] drives its clock.
-func StartRedis() (*Redis, error) {
+// StartRedis starts a server on a free port of the loopback interface. Clients need the password
+// unless it is empty. Its keys expire only while [Redis.Run] drives its clock.
+func StartRedis(password string) (*Redis, error) {
 	server := miniredis.NewMiniRedis()
+	if password != "" {
+		server.RequireAuth(password)
+	}
 	if err := server.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	return &Redis{server}, nil
+	return &Redis{server, password}, nil
 }
 
-// URL is the address to connect to.
-func (r *Redis) URL() string { return "redis://" + r.server.Addr() }
+// URL is the address to connect to, with the password.
+func (r *Redis) URL() string {
+	u := url.URL{Scheme: "redis", Host: r.server.Addr()}
+	if r.password != "" {
+		u.User = url.UserPassword("", r.password)
+	}
+	return u.String()
+}
 
 // Server gives tests the means to make it fail.
 func (r *Redis) Server() *miniredis.Miniredis { return r.server }

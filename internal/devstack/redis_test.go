@@ -12,7 +12,7 @@ import (
 
 func TestRedisExpiresByTheClock(t *testing.T) {
 	t.Parallel()
-	r, err := StartRedis()
+	r, err := StartRedis("")
 	require.NoError(t, err)
 	defer r.Stop()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -24,6 +24,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -48,7 +49,8 @@ type Tables interface {
 type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
-	Partitions int32 // of the log
+	Pacer      *ingest.Pacer // of events; nil takes them as fast as they come
+	Partitions int32         // of the log
 	// Reader of Log, which this process shares (one of the API's own).
 	Reader *eventlog.Reader
 	// Index finds a school's events in the log; nil: they are looked for in all of its partition.

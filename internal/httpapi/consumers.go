@@ -24,8 +24,9 @@ type Consumers struct {
 	// RetryLetter brings a record that was refused at an inbox to the log, if it may enter it now.
 	RetryLetter func(ctx context.Context, letter *deadletter.Letter) error
 
-	// Link returns a URL for a document, by its hash.
-	Link func(hash string) string
+	// Link returns a URL for a document, by its hash. It ends with the access of the user that it
+	// is made for.
+	Link func(school, user, hash string) string
 	// PushKey is the VAPID public key that browsers subscribe with; empty: no web push.
 	PushKey string
 	// Outbox adds the routes that show what would have been sent, for channels without a provider.

@@ -123,7 +123,9 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	return &httpapi.Consumers{
 		Ledger: deliveries, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners,
 		PushKey: "a-public-key", Outbox: true,
-		Link:        func(hash string) string { return "https://school.example/documents/" + hash },
+		Link: func(_, _, hash string) string {
+			return "https://school.example/documents/" + hash
+		},
 		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
 	}
 }

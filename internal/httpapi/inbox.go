@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers/provider/inbox"
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
 
@@ -32,7 +33,7 @@ func (a *API) inboxRoutes() {
 					page, err = inbox.Read(ctx, tx, inbox.Query{
 						School: req.school, User: req.bearer.Subject, Unread: in.Unread,
 						After: in.After,
-						Limit: in.Limit, Link: a.deps.Consumers.Link,
+						Limit: in.Limit, Link: a.linkFor(req.bearer),
 					})
 					return err
 				})
@@ -68,6 +69,13 @@ func (a *API) inboxRoutes() {
 				return inbox.MarkAllRead(ctx, tx, req.school, req.bearer.Subject)
 			})
 	})
+}
+
+// linkFor returns what makes links to documents for a bearer.
+func (a *API) linkFor(bearer auth.Principal) func(hash string) string {
+	return func(hash string) string {
+		return a.deps.Consumers.Link(bearer.School, bearer.Subject, hash)
+	}
 }
 
 type inboxInput struct {

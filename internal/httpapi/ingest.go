@@ -23,6 +23,11 @@ const (
 	scopeRead  = "events:read"
 )
 
+// IngestHold is how long the events of a school that exceeds its share of what is unread wait before
+// they are refused: long enough that a producer who stays near its share notices only that it is slowed
+// down, and short enough to hold few bodies in memory.
+const IngestHold = 500 * time.Millisecond
+
 var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 
 // Accepted confirms to a producer that its events are in the log, on disk.
@@ -178,7 +183,9 @@ func (a *API) write(
 	if len(records) == 0 {
 		return nil
 	}
-	writer := ingest.Writer{Log: a.deps.Log, Limit: a.config.AppendLimit}
+	writer := ingest.Writer{
+		Log: a.deps.Log, Limit: a.config.AppendLimit, Pacer: a.deps.Pacer, Hold: IngestHold,
+	}
 	first, err := writer.Write(ctx, school, records)
 	if err != nil {
 		return err

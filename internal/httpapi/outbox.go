@@ -46,10 +46,11 @@ func (a *API) outboxRoutes() {
 				if channel != "" && channel != consumers.PDF {
 					return nil
 				}
+				link := a.linkFor(req.bearer)
 				made, err := ledger.Documents(ctx, tx, req.school, in.Limit)
 				for _, d := range made {
 					box.Documents = append(box.Documents,
-						OutboxDocument{d, a.deps.Consumers.Link(d.SHA256)})
+						OutboxDocument{d, link(d.SHA256)})
 				}
 				return err
 			})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
@@ -18,7 +19,8 @@ func (a *API) revokeRoute() {
 		Path: schoolPath + "/users/{user}/tokens",
 		Tags: []string{tagLive}, Summary: "Revoke the tokens of a user",
 		Description: "All tokens issued until now, or the one with an id, are refused by every " +
-			"process within two seconds, and their live connections end. Tokens issued later are " +
+			"process within two seconds, and their live connections end. So do all links to " +
+			"documents that the user got, unless it is about one token. Tokens issued later are " +
 			"valid: make sure that the identity provider issues none.",
 		DefaultStatus: http.StatusNoContent, Errors: []int{409, 422},
 	}, needAdmin, a.revokeTokens)
@@ -37,6 +39,9 @@ func (a *API) revokeTokens(ctx context.Context, req *request, in *revokeInput) (
 			"for must be a duration of at most 2160h (90 days), for example 24h")
 	}
 	now := a.deps.Now()
+	if in.ID == "" { // it also ends the user's links, which must not come back with a short one
+		lifetime = max(lifetime, document.LinkValid)
+	}
 	err = a.deps.Revoke(ctx, auth.Revocation{
 		School: req.school, User: in.User, TokenID: in.ID, At: now, Until: now.Add(lifetime),
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/projections"
@@ -125,7 +126,11 @@ func (p *pipeline) runWithLetters(unusable []projections.UnusableRecord) error {
 	letters := make([]deadletter.Letter, len(unusable))
 	for i := range unusable {
 		u := &unusable[i]
-		letters[i] = deadletter.Of(deadletter.Log, "", &u.Record, u.Reason)
+		kind := deadletter.Log
+		if _, conflict := errors.AsType[*eventlog.ConflictError](u.Reason); conflict {
+			kind = deadletter.Conflict
+		}
+		letters[i] = deadletter.Of(kind, "", &u.Record, u.Reason)
 		letters[i].Last = u.Last
 	}
 	return pgx.BeginFunc(p.ctx, p.conn, func(tx pgx.Tx) error {

@@ -18,7 +18,7 @@ import (
 
 func openRedis(t *testing.T) (*devstack.Redis, *redis.Cache) {
 	t.Helper()
-	server, err := devstack.StartRedis()
+	server, err := devstack.StartRedis("")
 	require.NoError(t, err)
 	t.Cleanup(server.Stop)
 	cache, err := redis.Open(redis.Config{URL: server.URL()}, prometheus.NewRegistry())

@@ -170,6 +170,13 @@ func (g *generator) fill(wireType, pointer string, v reflect.Value) {
 }
 
 func (g *generator) value(wireType, pointer string, v reflect.Value) {
+	if _, ok := domain.ChangeOf(v.Type()); ok {
+		v.Field(0).SetBool(true)
+		if g.choose(pointer+" is removed", 3) > 0 {
+			g.value(wireType, pointer, v.Field(1))
+		}
+		return
+	}
 	rules := g.rules[pointer]
 	switch v.Interface().(type) {
 	case domain.Date:

@@ -191,6 +191,12 @@ func set(data domain.Event, name, value string) error {
 			continue
 		}
 		field := v.Field(i)
+		if _, ok := domain.ChangeOf(field.Type()); ok {
+			field.Field(0).SetBool(true)
+			if field = field.Field(1); value == "null" {
+				return nil
+			}
+		}
 		switch field.Interface().(type) {
 		case string, domain.Label, domain.Date:
 			quoted, err := json.Marshal(value)

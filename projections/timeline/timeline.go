@@ -20,12 +20,13 @@ import (
 	"github.com/schoolbell/schoolbell/domain/catalog"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
+	"github.com/schoolbell/schoolbell/domain/membership"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/fees"
 )
 
 // Projection is the read model.
-var Projection = projections.New("timeline", 1,
+var Projection = projections.New("timeline", 2,
 	lines,
 	projections.Reads(fees.Projection),
 	projections.OnEvery(fold),
@@ -97,6 +98,11 @@ func fold(b *projections.Batch, e *domain.Envelope) error {
 		return l.add(b, newScore((*assessment.Scored)(m)))
 	case *guardian.Linked:
 		return l.add(b, link{m.GuardianID, m.Name, m.Relation})
+	case *membership.Started:
+		if m.Role != membership.Student {
+			return nil // the timeline is a student's
+		}
+		return l.add(b, m)
 	case *fee.Invoiced:
 		return invoiced(b, l, m)
 	case *fee.PaymentReceived:

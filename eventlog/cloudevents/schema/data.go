@@ -52,7 +52,26 @@ func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma
 // struct leave out.
 func demanded(r domain.Rule) bool { return r.MinLength > 0 }
 
+// change is the schema of an attribute that null removes; an empty value does not.
+func change(value reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
+	s, least := property(value, pointer, rules), 1
+	switch {
+	case s.OneOf != nil:
+		s.OneOf[0].MinLength, s.OneOf[0].Nullable = &least, true
+		return s
+	case s.Type == huma.TypeArray:
+		s.MinItems = &least
+	case s.Format == "":
+		s.MinLength = &least
+	}
+	s.Nullable = true
+	return s
+}
+
 func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
+	if value, ok := domain.ChangeOf(t); ok {
+		return change(value, pointer, rules)
+	}
 	s := &huma.Schema{}
 	switch {
 	case t == reflect.TypeFor[domain.Date]():

@@ -14,7 +14,8 @@ import (
 // Markdown returns the catalogue for people: a section for each context, a table for each event.
 func Markdown() []byte {
 	var b strings.Builder
-	b.WriteString("# Events\n\nCloudEvents 1.0. A field without a mark is required.\n")
+	b.WriteString("# Events\n\nCloudEvents 1.0. A field without a mark is required; absent, an optional " +
+		"one\nleaves what is known as it is. Where a field may be null, null removes what is known.\n")
 	last := ""
 	for _, f := range catalog.Facts() {
 		context, fact, version := f.Name()
@@ -52,7 +53,14 @@ func rows(b *strings.Builder, prefix string, s *huma.Schema) {
 
 // typeOf describes in a few words what a field holds.
 func typeOf(s *huma.Schema) string {
+	if s.Nullable {
+		known := *s
+		known.Nullable = false
+		return typeOf(&known) + " or null"
+	}
 	switch {
+	case len(s.OneOf) > 0 && s.OneOf[0].Nullable:
+		return "text, whole number or null"
 	case len(s.OneOf) > 0:
 		return "text or whole number"
 	case len(s.Enum) > 0:

@@ -51,7 +51,7 @@ func Kafka(t testing.TB) *devstack.Kafka {
 // Server().FastForward.
 func Redis(t testing.TB) *devstack.Redis {
 	t.Helper()
-	r, err := devstack.StartRedis()
+	r, err := devstack.StartRedis("")
 	require.NoError(t, err)
 	t.Cleanup(r.Stop)
 	return r

@@ -62,6 +62,7 @@ func (d Documents) validate() error {
 				fmt.Errorf("%s: %d bytes, want %d or more", k.name, len(k.value), document.MinKey),
 			)
 		}
+		faults = append(faults, refusePublished(k.name, k.value))
 	}
 	if strings.Join([]string{d.Endpoint, d.Bucket, d.Region, d.AccessKey, d.SecretKey}, "") != "" {
 		faults = append(faults, d.S3().Validate())

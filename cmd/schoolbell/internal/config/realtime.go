@@ -20,15 +20,6 @@ type Realtime struct {
 	Key          string        `env:"KEY" placeholder:"SECRET" secret:"" help:"Signs resume tokens; at least 16 bytes, the same in all processes. Derived from --jwt-secret unless an identity provider signs the tokens."`
 }
 
-// Advice returns what should be changed in settings that work, but not as expected.
-func (c *Config) Advice() []string {
-	if c.Has(RoleRealtime) && c.JWT.JWKS != "" && c.Realtime.Key == "" {
-		return []string{"live clients can resume only on the process they were connected to, " +
-			"and not after it restarts: set SCHOOLBELL_REALTIME_KEY to the same secret in all processes"}
-	}
-	return nil
-}
-
 func (r Realtime) validate() error {
 	var faults []error
 	for _, n := range []struct {
@@ -54,5 +45,6 @@ func (r Realtime) validate() error {
 	if r.Key != "" && len(r.Key) < 16 {
 		faults = append(faults, errors.New("realtime-key: must have at least 16 bytes"))
 	}
+	faults = append(faults, refusePublished("realtime-key", r.Key))
 	return errors.Join(faults...)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -20,12 +21,13 @@ type JWT struct {
 	JWKS       string   `name:"jwks" env:"JWKS" placeholder:"URL" help:"URL of the identity provider's key set, for production."`
 	Algorithms []string `env:"ALGORITHMS" placeholder:"NAME" help:"Algorithms to accept with a key set (default RS256 and ES256)."`
 	Issuer     string   `env:"ISSUER" placeholder:"NAME" help:"Issuer (iss) that tokens must have."`
+	Audience   string   `env:"AUDIENCE" placeholder:"NAME" help:"Audience (aud) that tokens must have, with a key set (default schoolbell)."`
 }
 
 // Config returns the configuration of package auth. Without a secret and a key set it uses the
 // secret stored in the data directory, and generates it the first time.
 func (j JWT) Config(data string) (auth.Config, error) {
-	c := auth.Config{Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer}
+	c := j.given()
 	var err error
 	if c.Secret == "" && c.JWKS == "" {
 		c.Secret, err = storedSecret(filepath.Join(data, SecretFile))
@@ -35,6 +37,12 @@ func (j JWT) Config(data string) (auth.Config, error) {
 
 // SecretFile holds the development secret, inside the data directory.
 const SecretFile = "jwt-secret"
+
+// EmbeddedPassword is the password of the embedded Kafka and Redis. It keeps other users of the
+// machine out, to whom the ports are open.
+func (c *Config) EmbeddedPassword() (string, error) {
+	return storedSecret(c.Dir("embedded-password"))
+}
 
 // storedSecret returns the secret in a file, and generates it the first time. Processes that do so
 // concurrently all get the same: only one of them can link its file to the name.
@@ -67,11 +75,34 @@ func readSecret(file string) (string, error) {
 }
 
 func (j JWT) validate() error {
-	c := auth.Config{Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer}
+	c := j.given()
 	if c.Secret == "" && c.JWKS == "" {
 		c.Secret = strings.Repeat("x", auth.MinSecretBytes)
 	}
-	return c.Validate()
+	return errors.Join(c.Validate(), refusePublished("jwt-secret", j.Secret))
+}
+
+func (j JWT) given() auth.Config {
+	return auth.Config{
+		Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer,
+		Audience: j.Audience,
+	}
+}
+
+// published are secrets that earlier versions of deploy/compose.yaml set: whoever reads the
+// repository could sign tokens and links with them.
+var published = []string{
+	"a-secret-for-trying-it-out-and-nothing-else",
+	"another-secret-for-trying-it-out-and-nothing-else",
+}
+
+// refusePublished returns an error for a secret that everybody can know.
+func refusePublished(name, secret string) error {
+	if !slices.Contains(published, secret) {
+		return nil
+	}
+	return fmt.Errorf("%s: this secret is published in Schoolbell's repository, so that anybody "+
+		"could use it: set one of your own, such as the output of openssl rand -hex 32", name)
 }
 
 // Log is how the log is written.

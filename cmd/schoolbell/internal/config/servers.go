@@ -32,10 +32,10 @@ type Kafka struct {
 	Session     time.Duration `env:"SESSION" default:"6s" help:"How long a process may be silent before its partitions are reassigned."`
 }
 
-// Config returns the configuration of package kafka, for these brokers.
-func (k Kafka) Config(brokers []string) (kafka.Config, error) {
+// Config returns the configuration of package kafka.
+func (k Kafka) Config() (kafka.Config, error) {
 	c := kafka.Config{
-		Brokers:     brokers,
+		Brokers:     k.Brokers,
 		Topic:       k.Topic,
 		Partitions:  k.Partitions,
 		Replication: k.Replication,
@@ -86,19 +86,18 @@ func (k Kafka) validate() error {
 			errors.New("kafka-sasl-mechanism: required with a username or password"),
 		)
 	}
-	brokers := k.Brokers
-	if len(brokers) == 0 {
+	if len(k.Brokers) == 0 {
 		if k.TLS || k.Mechanism != "" {
 			faults = append(
 				faults,
 				errors.New(
-					"kafka-brokers: required with TLS or SASL, since the embedded Kafka supports neither",
+					"kafka-brokers: required with TLS or SASL; the embedded Kafka has a password of its own",
 				),
 			)
 		}
-		brokers = []string{"embedded:0"}
+		k.Brokers = []string{"embedded:0"}
 	}
-	c, err := k.Config(brokers)
+	c, err := k.Config()
 	return errors.Join(append(faults, err, c.Validate())...)
 }
 
@@ -117,6 +116,7 @@ const (
 	projectorConnections = 16
 	jobsConnections      = 12
 	ingestConnections    = 4
+	revokingConnections  = 2
 )
 
 // API returns the configuration of the pool for queries.
@@ -145,11 +145,17 @@ func (d Database) Ingest(url string) postgres.Config {
 	}
 }
 
+// Revocations returns the configuration of the pool for revoked tokens. It is apart from the others,
+// so that a full pool of queries does not keep a revocation from being read.
+func (d Database) Revocations(url string) postgres.Config {
+	return postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: revokingConnections}
+}
+
 func (d Database) validate() error {
 	return d.Projector(cmp.Or(d.URL, "postgres://embedded/")).Validate()
 }
 
-// Redis is the server of cached responses, revocations and messages between processes.
+// Redis is the server of cached responses and of messages between processes.
 type Redis struct {
 	URL    string `name:"url" env:"URL" placeholder:"redis://…" secret:"" help:"Redis 6 or later, or Valkey."`
 	Prefix string `env:"PREFIX" default:"sb" help:"Prefix of all keys. The id of the log follows it, so installations may share a Redis."`

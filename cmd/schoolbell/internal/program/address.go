@@ -52,10 +52,10 @@ type SASL struct {
 
 // address is where this process and its servers are.
 func (p *program) address(api, ops string) Address {
-	k := p.cfg.Kafka
+	k := p.servers.Kafka
 	a := Address{
 		PID: os.Getpid(), HTTP: api, Ops: ops,
-		Brokers: p.servers.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
+		Brokers: k.Brokers, Database: p.servers.DatabaseURL, Redis: p.servers.Redis,
 		Topic: p.topic.Name, TopicID: p.topic.ID, RedisPrefix: p.cfg.Redis.Prefix,
 		MaxParked: p.cfg.Projections.MaxParked,
 	}

@@ -35,6 +35,13 @@ func (p *program) wireDocuments() (*documents, error) {
 	}
 	d.serve, err = document.NewHandler(document.Config{
 		Store: d.store, Links: d.links, Title: pdf.Title, Logger: p.log, Metrics: p.registry,
+		Revoked: func(yield func(document.Reader, time.Time) bool) {
+			for r := range p.revoked.Users() {
+				if !yield(document.Reader{School: r.School, User: r.User}, r.At) {
+					return
+				}
+			}
+		},
 	})
 	return d, err
 }
@@ -61,7 +68,8 @@ func (d *documents) link(ctx context.Context, about *consumers.Delivery) (string
 	return pdf.Link(d.links)(ctx, about)
 }
 
-// linkTo returns the link to the document with a hash.
-func (d *documents) linkTo(hash string) string {
-	return d.links.URL(hash, time.Now().Add(document.LinkValid))
+// linkTo returns a user's link to the document with a hash.
+func (d *documents) linkTo(school, user, hash string) string {
+	return d.links.URL(hash, document.Reader{School: school, User: user},
+		time.Now().Add(document.LinkValid))
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -22,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/internal/revocation"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 )
 
@@ -39,9 +41,12 @@ type program struct {
 	live     *live            // nil without the role realtime
 	handler  http.Handler     // the public side
 	verifier *auth.Verifier
+	revoked  *revocation.List
 	tables   *postgres.Pool  // nil without the role api
 	workers  *workerWatch    // nil without a role that uses PostgreSQL
 	letters  *ingest.Letters // nil without the roles ingest and api
+	intake   *pgxpool.Pool   // of ingest; nil likewise
+	pacer    *ingest.Pacer   // nil without the role ingest, or when nobody is paced
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
@@ -120,7 +125,7 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if err := prepare(ctx, p.servers.DatabaseURL); err != nil {
 		return err
 	}
-	kafkaConfig, err := p.cfg.Kafka.Config(p.servers.Brokers)
+	kafkaConfig, err := p.servers.Kafka.Config()
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ type live struct {
 // wireRealtime pushes events to live clients. It shares the pool and the positions with the role
 // api when that is in the same process.
 func (p *program) wireRealtime(
-	ctx context.Context, cache *redis.Cache, revocations *redis.Revocations, deps *httpapi.Deps,
+	ctx context.Context, cache *redis.Cache, deps *httpapi.Deps,
 ) error {
 	c := &p.cfg.Realtime
 	key, err := p.resumeKey()
@@ -60,7 +60,7 @@ func (p *program) wireRealtime(
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
 		Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
-		Revoked:   func(who realtime.Identity) bool { return revocations.Revoked(toPrincipal(who)) },
+		Revoked:   func(who realtime.Identity) bool { return p.revoked.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
 		Logger: p.log, Registerer: p.registry,

@@ -10,6 +10,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/internal/revocation"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
@@ -36,31 +37,16 @@ func (p *program) wireRoles(ctx context.Context) error {
 	p.onClose(cache.Close)
 	p.health.Add(telemetry.Check{Name: "cache", Optional: true, Probe: cache.Ping})
 
-	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
-	if err != nil {
+	if err := p.wireTokens(ctx, cache); err != nil {
 		return err
 	}
-	revocations := redis.NewRevocations(cache, p.log)
-	if err := revocations.Load(ctx); err != nil {
-		p.log.WarnContext(
-			ctx, "revoked tokens may be accepted until Redis is reachable", "error", err,
-		)
-	}
-	p.task(revocations.Run)
-	tokens.Revoked = revocations.Revoked
-	verifier, err := auth.New(ctx, tokens, p.log)
-	if err != nil {
-		return err
-	}
-	p.verifier = verifier
 	deps := httpapi.Deps{
-		Verifier: verifier, Revoke: revocations.Add, Cache: cache, Set: SetName, Partitions: p.topic.Partitions,
+		Verifier: p.verifier, Revoke: p.revoked.Add, Cache: cache, Set: SetName, Partitions: p.topic.Partitions,
 		Metrics: p.registry, Logger: p.log,
 	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
-		deps.Log = p.events
-		if err := p.wireInboxes(ctx); err != nil {
+		if err := p.wireIngest(ctx, &deps); err != nil {
 			return err
 		}
 	}
@@ -80,7 +66,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 	}
 	if p.cfg.Has(config.RoleRealtime) {
-		if err := p.wireRealtime(ctx, cache, revocations, &deps); err != nil {
+		if err := p.wireRealtime(ctx, cache, &deps); err != nil {
 			return err
 		}
 	}
@@ -110,6 +96,35 @@ func (p *program) logIndex(ctx context.Context) (eventlog.Index, error) {
 		p.onClose(func() error { pool.Close(); return nil })
 	}
 	return postgres.NewLogIndex(pool, SetName), nil
+}
+
+// wireTokens prepares the verification of tokens, and what refuses them before they expire.
+func (p *program) wireTokens(ctx context.Context, cache *redis.Cache) error {
+	pool, err := postgres.NewPool(ctx, p.cfg.Database.Revocations(p.servers.DatabaseURL))
+	if err != nil {
+		return err
+	}
+	p.onClose(func() error { pool.Close(); return nil })
+	p.revoked = revocation.New(pool.Conns(), p.log)
+	if err := p.revoked.Load(ctx); err != nil {
+		return err
+	}
+	earlier, err := cache.EarlierRevocations(ctx)
+	if err == nil {
+		err = p.revoked.Import(ctx, earlier)
+	}
+	if err != nil {
+		p.log.WarnContext(ctx, "tokens that were revoked before the update to this version may be "+
+			"accepted; start again when Redis is reachable", "error", err)
+	}
+	p.task(p.revoked.Run)
+	tokens, err := p.cfg.JWT.Config(p.cfg.Data)
+	if err != nil {
+		return err
+	}
+	tokens.Revoked = p.revoked.Revoked
+	p.verifier, err = auth.New(ctx, tokens, p.log)
+	return err
 }
 
 // wireLogHealth reports on the log and on this process's part in reading it.

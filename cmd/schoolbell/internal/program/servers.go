@@ -16,7 +16,7 @@ import (
 
 // Servers says where Kafka, PostgreSQL and Redis are, and holds those of them that are embedded.
 type Servers struct {
-	Brokers     []string
+	Kafka       config.Kafka // as it is configured, or how to reach the embedded one
 	DatabaseURL string
 	Redis       string
 
@@ -30,7 +30,7 @@ type Servers struct {
 func StartServers(
 	ctx context.Context, cfg *config.Config, log *slog.Logger,
 ) (_ *Servers, err error) {
-	s := &Servers{Brokers: cfg.Kafka.Brokers, DatabaseURL: cfg.Database.URL, Redis: cfg.Redis.URL}
+	s := &Servers{Kafka: cfg.Kafka, DatabaseURL: cfg.Database.URL, Redis: cfg.Redis.URL}
 	if !cfg.Embedded() {
 		return s, nil
 	}
@@ -49,12 +49,20 @@ func StartServers(
 	if s.lock, err = devstack.LockDir(cfg.Data); err != nil {
 		return s, err
 	}
-	if len(s.Brokers) == 0 {
-		s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{Dir: cfg.Dir("kafka"), Sync: true})
+	password, err := cfg.EmbeddedPassword()
+	if err != nil {
+		return s, err
+	}
+	if len(cfg.Kafka.Brokers) == 0 {
+		s.kafka, err = devstack.StartKafka(devstack.KafkaConfig{
+			Dir: cfg.Dir("kafka"), Sync: true, Password: password,
+		})
 		if err != nil {
 			return s, err
 		}
-		s.Brokers = s.kafka.Brokers()
+		s.Kafka.Brokers = s.kafka.Brokers()
+		s.Kafka.Mechanism, s.Kafka.Username = devstack.KafkaMechanism, devstack.KafkaUser
+		s.Kafka.Password = password
 	}
 	if s.DatabaseURL == "" {
 		log.InfoContext(ctx, "start PostgreSQL", "dir", cfg.Dir("postgres"))
@@ -70,11 +78,11 @@ func StartServers(
 		if len(cfg.Kafka.Brokers) > 0 {
 			log.WarnContext(
 				ctx,
-				"Redis is embedded although brokers are given: other processes see neither this one's "+
-					"revocations nor its messages; give all of them the same Redis (SCHOOLBELL_REDIS_URL)",
+				"Redis is embedded although brokers are given: other processes do not see this one's "+
+					"messages; give all of them the same Redis (SCHOOLBELL_REDIS_URL)",
 			)
 		}
-		if s.cache, err = devstack.StartRedis(); err != nil {
+		if s.cache, err = devstack.StartRedis(password); err != nil {
 			return s, err
 		}
 		s.Redis = s.cache.URL()

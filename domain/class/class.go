@@ -1,0 +1,84 @@
+// Package class holds the facts about the classes of a school. A home class is where a student
+// belongs: registers, rates and ranks go by it, and student.enrolled names it. A section is a group
+// that is taught a subject, of students of one home class or of many: package membership says who is
+// in it. A class need not be defined to be used: until then its id is all that is known of it.
+package class
+
+import "github.com/schoolbell/schoolbell/domain"
+
+// Wire names.
+const (
+	TypeDefined = "schoolbell.class.defined.v1"
+	TypeClosed  = "schoolbell.class.closed.v1"
+)
+
+// The kinds of classes.
+const (
+	Home    = "home"
+	Section = "section"
+)
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Defined](TypeDefined, "A home class or a section is given a name.",
+		domain.OffTimeline),
+	domain.NewFact[Closed](TypeClosed, "A class takes place no longer.", domain.OffTimeline),
+}
+
+// Defined: a class has a title and a kind. Defining it again corrects what it says, and leaves what
+// it does not.
+type Defined struct {
+	ClassID  string                      `json:"class_id"`
+	Title    string                      `json:"title"`
+	Kind     string                      `json:"kind"`
+	Course   domain.Change[string]       `json:"course,omitzero"`
+	Subjects domain.Change[[]string]     `json:"subjects,omitzero"`
+	Grades   domain.Change[[]string]     `json:"grades,omitzero"`
+	Year     domain.Change[domain.Label] `json:"year,omitzero"`
+	Terms    domain.Change[[]string]     `json:"terms,omitzero"`
+	Room     domain.Change[string]       `json:"room,omitzero"`
+}
+
+// Subject is the class.
+func (e *Defined) Subject() string { return e.ClassID }
+
+// Rooms is the class's.
+func (e *Defined) Rooms() []domain.Room { return domain.In(domain.RoomClass, e.ClassID) }
+
+// Validate implements [domain.Event].
+func (e *Defined) Validate(f *domain.Faults) {
+	f.ID("/class_id", e.ClassID)
+	f.Text("/title", e.Title, domain.MaxTextLength)
+	f.OneOf("/kind", e.Kind, Home, Section)
+	f.OptionalText("/course", e.Course.Value, domain.MaxTextLength)
+	f.IDs("/subjects", e.Subjects.Value)
+	f.IDs("/grades", e.Grades.Value)
+	f.OptionalLabel("/year", e.Year.Value)
+	f.IDs("/terms", e.Terms.Value)
+	f.OptionalText("/room", e.Room.Value, domain.MaxTextLength)
+}
+
+// Closed: a class takes place no longer from a day on, and nobody belongs to it from then on.
+// Defining it again after that day opens it again.
+type Closed struct {
+	ClassID string      `json:"class_id"`
+	On      domain.Date `json:"on"`
+}
+
+// Subject is the class.
+func (e *Closed) Subject() string { return e.ClassID }
+
+// Rooms is the class's.
+func (e *Closed) Rooms() []domain.Room { return domain.In(domain.RoomClass, e.ClassID) }
+
+// Validate implements [domain.Event].
+func (e *Closed) Validate(f *domain.Faults) {
+	f.ID("/class_id", e.ClassID)
+	f.Date("/on", e.On)
+}
+
+// SeenBy shows it to all.
+func (e *Defined) SeenBy(domain.Audience) domain.Event { return e }
+
+// SeenBy shows it to all.
+func (e *Closed) SeenBy(domain.Audience) domain.Event { return e }

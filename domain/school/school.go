@@ -1,0 +1,39 @@
+// Package school holds the facts about a school as a whole.
+package school
+
+import "github.com/schoolbell/schoolbell/domain"
+
+// TypeDescribed is the wire name of [Described].
+const TypeDescribed = "schoolbell.school.described.v1"
+
+// Facts lists the context's events for the catalogue.
+var Facts = []domain.Fact{
+	domain.NewFact[Described](TypeDescribed, "A school says its name, and what else it is called.",
+		domain.OffTimeline),
+}
+
+// Described: a school has a name. Describing it again corrects what it says, and leaves what it does
+// not.
+type Described struct {
+	Name       string                `json:"name"`
+	Identifier domain.Change[string] `json:"identifier,omitzero"` // what its authority calls it
+	Type       domain.Change[string] `json:"type,omitzero"`       // for example "elementary"
+	District   domain.Change[string] `json:"district,omitzero"`
+}
+
+// Subject is the school itself. Its id is the event's school, so a word stands for it.
+func (e *Described) Subject() string { return "school" }
+
+// Rooms are only the school's.
+func (e *Described) Rooms() []domain.Room { return nil }
+
+// Validate implements [domain.Event].
+func (e *Described) Validate(f *domain.Faults) {
+	f.Text("/name", e.Name, domain.MaxTextLength)
+	f.OptionalID("/identifier", e.Identifier.Value)
+	f.OptionalText("/type", e.Type.Value, domain.MaxTextLength)
+	f.OptionalText("/district", e.District.Value, domain.MaxTextLength)
+}
+
+// SeenBy shows it to all.
+func (e *Described) SeenBy(domain.Audience) domain.Event { return e }
