@@ -123,7 +123,7 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 			event, err := e.Event() // here, where it does not hold up the fold
 			entries[i] = newEntry(&e.Record, event, err)
 		}
-		entries[i].last = e.Last()
+		entries[i].last, entries[i].undecodable = e.Last(), e.Undecodable()
 	}
 	if rest, some := t.rest(stretch); some {
 		entries = append(entries, rest)
@@ -149,7 +149,9 @@ func (t *readAhead) rest(stretch eventlog.Stretch) (e entry, some bool) {
 	if t.school == "" || read >= stretch.Next {
 		return e, false
 	}
-	e = entry{event: &domain.Envelope{}, otherSchool: true, last: stretch.Next - 1}
+	e = entry{
+		event: &domain.Envelope{}, otherSchool: true, undecodable: true, last: stretch.Next - 1,
+	}
 	e.record.Position = domain.Position{Partition: t.partition, Offset: e.last}
 	return e, true
 }

@@ -55,6 +55,10 @@ type Deps struct {
 	Reader *eventlog.Reader
 	// Index finds a school's events in the log; nil: they are looked for in all of its partition.
 	Index eventlog.Index
+	// LogID is what the log is called in positions.
+	LogID domain.LogID
+	// Refused returns why a partition of the log is neither read nor written; nil refuses none.
+	Refused func(partition int32) error
 
 	Tables    Tables // row security must hold for its transactions
 	Set       string // the name of the set of projections whose tables are read
@@ -137,6 +141,9 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	if deps.Now == nil {
 		deps.Now = time.Now
+	}
+	if deps.Refused == nil {
+		deps.Refused = func(int32) error { return nil }
 	}
 	if deps.IsGuardian == nil {
 		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,
