@@ -71,6 +71,8 @@ type Entry struct {
 	Record Record
 	// Duplicate says that the event is a repetition (see [Window]) and takes no effect.
 	Duplicate bool
+	// Conflict is set for a duplicate that is no repetition, as its content is another one.
+	Conflict *ConflictError
 
 	undecodable *UndecodableError // of a batch
 	reader      *Reader
@@ -90,6 +92,9 @@ func (e *Entry) Last() int64 {
 	}
 	return e.Offset()
 }
+
+// Undecodable reports that the entry is a batch that cannot be decoded.
+func (e *Entry) Undecodable() bool { return e.undecodable != nil }
 
 // Event returns the decoded event, and an error when it must not be applied. An [*UnusableError]
 // says that it never can be, because it cannot be read, or because its school belongs in another

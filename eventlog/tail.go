@@ -21,18 +21,20 @@ type tail struct {
 	fault     atomic.Pointer[error]
 	turn      chan struct{} // held by the cursor that reads the log on for all
 	window    *Window       // belongs to the holder of the turn
+	decided   []decision    // about records from next on, as well
 
-	mu       sync.Mutex
-	started  bool
-	next     int64   // the offset to be read next
-	exact    int64   // verdicts hold from here on: the window was full, or the log begins there
-	verdicts bitmap  // duplicates among the offsets before next
-	blocks   []block // without gaps up to next; those that every cursor has passed are gone
-	bytes    int     // of blocks
-	high     int64   // the log's high watermark, and the offset it begins at, when last fetched
-	low      int64
-	cursors  map[*Cursor]struct{}
-	changed  chan struct{} // closed and replaced when next grows
+	mu        sync.Mutex
+	started   bool
+	next      int64     // the offset to be read next
+	exact     int64     // verdicts hold from here on: the window was full, or the log begins there
+	verdicts  bitmap    // duplicates among the offsets before next
+	conflicts conflicts // those of them whose content is not the earlier event's
+	blocks    []block   // without gaps up to next; those that every cursor has passed are gone
+	bytes     int       // of blocks
+	high      int64     // the log's high watermark, and the offset it begins at, when last fetched
+	low       int64
+	cursors   map[*Cursor]struct{}
+	changed   chan struct{} // closed and replaced when next grows
 }
 
 // block is what one fetch brought, from an offset up to another.
@@ -98,7 +100,7 @@ func (t *tail) covers(offset int64, started bool) bool {
 // decidedFrom is the oldest offset whose verdict is still there, be it in a block or in the bitmap.
 // The lock is held.
 func (t *tail) decidedFrom() int64 {
-	return max(t.exact, min(t.held(), t.next-t.verdicts.size()))
+	return max(t.exact, min(t.held(), max(t.next-t.verdicts.size(), t.conflicts.from)))
 }
 
 // held is the offset from which on blocks hold everything. The lock is held.
@@ -183,7 +185,7 @@ func (t *tail) start(ctx context.Context, c *Cursor) error {
 	if t.next == low {
 		t.exact = low
 	}
-	t.window = NewWindow(t.reader.cfg.Window)
+	t.window, t.decided, t.conflicts = NewWindow(t.reader.cfg.Window), nil, conflicts{}
 	t.blocks, t.bytes, t.low, t.high, t.started = nil, 0, low, high, true
 	return nil
 }
@@ -213,6 +215,9 @@ func (t *tail) advance(ctx context.Context, c *Cursor) error {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		if err := t.decide(ctx, batch.Records); err != nil {
 			return err
 		}
 		t.append(next, batch)
@@ -258,16 +263,9 @@ func (t *tail) push(b block) {
 	t.changed = make(chan struct{})
 }
 
-// append decides about the records of a batch and shares those that a cursor still has to see. The
-// turn is held.
+// append shares those records of a batch, which are decided about, that a cursor still has to see.
+// The turn is held.
 func (t *tail) append(from int64, batch Batch) {
-	duplicates := make([]bool, len(batch.Records))
-	for i := range batch.Records {
-		rec := &batch.Records[i]
-		if school, source, id, ok := rec.Identity(); ok {
-			duplicates[i] = t.window.Seen(rec.Position.Offset, school, source, id)
-		}
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	wanted := batch.Next // by the cursor that is furthest behind
@@ -278,7 +276,10 @@ func (t *tail) append(from int64, batch Batch) {
 	b := block{from: from, to: batch.Next}
 	for i := range batch.Records {
 		offset := batch.Records[i].Position.Offset
-		t.verdicts.set(offset, duplicates[i])
+		t.verdicts.set(offset, t.decided[i].duplicate)
+		if earlier := t.decided[i].earlier; earlier >= 0 {
+			t.conflicts.add(offset, earlier)
+		}
 		if offset < from {
 			continue
 		}
@@ -287,12 +288,22 @@ func (t *tail) append(from int64, batch Batch) {
 		}
 		b.entries = b.entries[:len(b.entries)+1]
 		e := &b.entries[len(b.entries)-1]
-		e.Record, e.Duplicate, e.reader = batch.Records[i], duplicates[i], t.reader
+		t.fill(e, &batch.Records[i])
 		b.bytes += e.Size()
 	}
+	t.decided = slices.Delete(t.decided, 0, len(batch.Records))
 	t.push(b)
 	t.high, t.low = batch.HighWatermark, batch.LogStart
 	t.trim()
+}
+
+// fill makes the entry of a record that is decided about. The lock is held.
+func (t *tail) fill(e *Entry, rec *Record) {
+	e.Record, e.reader = *rec, t.reader
+	e.Duplicate = t.verdicts.get(rec.Position.Offset)
+	if e.Duplicate {
+		e.Conflict = t.conflicts.find(rec.Position)
+	}
 }
 
 // fetchFor reads what the tail no longer holds, for one cursor alone. It returns nothing when the
@@ -336,9 +347,7 @@ func (t *tail) fetchFor(ctx context.Context, c *Cursor) (Stretch, error) {
 	})
 	s.Entries = make([]Entry, n)
 	for i := range s.Entries {
-		e := &s.Entries[i]
-		e.Record, e.reader = batch.Records[i], t.reader
-		e.Duplicate = t.verdicts.get(e.Offset())
+		t.fill(&s.Entries[i], &batch.Records[i])
 	}
 	c.next = end
 	t.trim()

@@ -12,6 +12,9 @@
 // Order is that of an inbox partition. A producer whose key is the school, or is the same for the
 // same school, has its events in the order in which it wrote them.
 //
+// The schools of a partition share its readers: [Pacer] lets a school append only as fast as is read
+// once it has more unread than its share, over HTTP and from inboxes alike.
+//
 // # How data runs through it
 //
 // [Reader] joins a group and runs a partition worker for each partition that it is given: fetch,
@@ -22,5 +25,5 @@
 // # Where to make the first change
 //
 // What an inbox may write is in source.go, the loop in partition.go, what becomes of refused records
-// in letters.go.
+// in letters.go. Who is let in is in backlog.go, how fast readers are in reading.go.
 package ingest

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type world struct {
 	letters *ingest.Letters
 	pool    *pgxpool.Pool
 	source  ingest.Source
+	pacer   *ingest.Pacer // nil: nobody is paced
 }
 
 func newWorld(t *testing.T, brokers []string, declared string) *world {
@@ -57,7 +59,7 @@ func newWorld(t *testing.T, brokers []string, declared string) *world {
 }
 
 func (w *world) writer(log eventlog.Appender) ingest.Writer {
-	return ingest.Writer{Log: log, Limit: 5 * time.Second}
+	return ingest.Writer{Log: log, Limit: 5 * time.Second, Pacer: w.pacer, Hold: time.Millisecond}
 }
 
 // run reads the inbox with a log until the function that it returns is called.
@@ -314,6 +316,60 @@ func (w *world) records() (n int64) {
 		n += end
 	}
 	return n
+}
+
+// A school that writes to an inbox more than is read of the log is read more slowly. None of its
+// records is refused, and they stay in order.
+func TestP11_AnInboxIsReadAsFastAsTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, devtest.Kafka(t).Brokers(), "inbox")
+	var read atomic.Int64
+	asked := make(chan struct{})
+	w.pacer = ingest.NewPacer(ingest.PacerConfig{
+		MaxLag: time.Millisecond, Partitions: 6, Readers: 1, Metrics: prometheus.NewRegistry(),
+		Positions: func(ctx context.Context) ([]map[int32]int64, error) {
+			select {
+			case asked <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return []map[int32]int64{{eventlog.PartitionFor("north", 6): read.Load()}}, nil
+		},
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.pacer.Run(ctx) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
+
+	const events, atATime = 2500, 1000
+	var records []*kgo.Record
+	var want []string
+	for i := range events {
+		want = append(want, fmt.Sprint(i))
+		records = append(records, mark("north", want[i]))
+	}
+	w.run(w.log)
+	w.write(w.client(), records...)
+	for range 5 { // each time something is unread, and so the reader was asked
+		<-asked
+		require.LessOrEqual(t, len(w.ids("north")), atATime)
+	}
+	for ids := 0; ids < events; {
+		<-asked
+		ids = len(w.ids("north"))
+		read.Store(int64(ids))
+	}
+	require.Equal(t, want, w.ids("north"))
+	require.EqualValues(t, events, w.records(), "it waits, and does not begin its batch again")
+	require.Empty(t, w.dead())
+	go func() { // until nothing is unread
+		for {
+			select {
+			case <-asked:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 }
 
 // An inbox is an identity: what is not for it is refused, and a letter can be retried when the

@@ -139,7 +139,7 @@ func (l *Letters) Retry(ctx context.Context, letter *deadletter.Letter) error {
 		}
 		return &domain.InvalidError{Faults: letter.Faults}
 	}
-	if _, err := l.Writer.Append(ctx, event.School, []*domain.Envelope{event}); err != nil {
+	if err := l.Writer.Append(ctx, event.School, []*domain.Envelope{event}); err != nil {
 		return err
 	}
 	return deadletter.Remove(ctx, l.Pool, letter)

@@ -94,7 +94,7 @@ func (w *worker) lease(ctx context.Context) (err error) {
 		if batch.Next > next {
 			next = batch.Next
 			if err := w.positions.Save(ctx, w.consumer(), w.described, partition, epoch,
-				next); err != nil {
+				next, eventlog.Mark{}); err != nil {
 				return err
 			}
 			w.assignment.Committed(next)
@@ -166,7 +166,7 @@ func (w *worker) bring(
 		all.Go(func() error {
 			for len(events) > 0 {
 				n := min(len(events), maxEvents)
-				if _, err := w.cfg.Letters.Writer.Append(ctx, school, events[:n]); err != nil {
+				if err := w.writer.Append(ctx, school, events[:n]); err != nil {
 					return fmt.Errorf("append events of school %s: %w", school, err)
 				}
 				w.count("accepted", n)

@@ -38,6 +38,7 @@ type Config struct {
 // Reader brings the events of one inbox to the log.
 type Reader struct {
 	cfg       Config
+	writer    Writer
 	positions *checkpoint.Groups
 
 	mu     sync.Mutex
@@ -54,8 +55,10 @@ func NewReader(cfg Config) *Reader {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("inbox", cfg.Source.Topic)
+	writer := cfg.Letters.Writer
+	writer.Hold = 0 // an inbox is read more slowly instead of refusing
 	return &Reader{
-		cfg: cfg, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
+		cfg: cfg, writer: writer, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced, nil),
 		faults: map[int32]error{},
 	}
 }

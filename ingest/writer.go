@@ -15,50 +15,57 @@ import (
 type Writer struct {
 	Log   eventlog.Appender
 	Limit time.Duration // of an append, retries included
+	// Pacer makes the schools of a partition share its readers; nil lets everything in. Hold is how
+	// long records wait for room before the append, and 0 as long as the context.
+	Pacer *Pacer
+	Hold  time.Duration
 }
 
-// Result is where events are in the log.
-type Result struct {
-	Written int               // events that were written; the others repeat one of the same call
-	At      []domain.Position // of each event of the call
-}
-
-// Append writes events of one school, all or none. Of several with the same source and id, the first
-// is written; the others get its position.
-func (w Writer) Append(
-	ctx context.Context, school string, events []*domain.Envelope,
-) (*Result, error) {
+// Append writes events of one school, all or none. Of several with the same source, id and content,
+// one is written. One with another content is written too: readers of the log drop it, and report
+// the mistake.
+func (w Writer) Append(ctx context.Context, school string, events []*domain.Envelope) error {
 	type identity struct{ source, id string }
-	index := make(map[identity]int, len(events))
+	contents := make(map[identity]eventlog.Digest, len(events))
 	records := make([]eventlog.Record, 0, len(events))
-	at := make([]int, len(events))
-	for i, e := range events {
-		key := identity{e.Source, e.ID}
-		n, repeated := index[key]
-		if !repeated {
-			rec, err := cloudevents.Encode(e)
-			if err != nil {
-				return nil, err
-			}
-			n = len(records)
-			index[key] = n
-			records = append(records, rec)
+	for _, e := range events {
+		rec, err := cloudevents.Encode(e)
+		if err != nil {
+			return err
 		}
-		at[i] = n
+		key, content := identity{e.Source, e.ID}, rec.Content()
+		if written, repeated := contents[key]; repeated && written == content {
+			continue
+		}
+		contents[key] = content
+		records = append(records, rec)
 	}
-	first, err := w.Write(ctx, school, records)
-	if err != nil {
-		return nil, err
-	}
-	result := &Result{Written: len(records), At: make([]domain.Position, len(events))}
-	for i, n := range at {
-		result.At[i] = domain.Position{Partition: first.Partition, Offset: first.Offset + int64(n)}
-	}
-	return result, nil
+	_, err := w.Write(ctx, school, records)
+	return err
 }
 
-// Write writes records of one school, all or none, and returns where the first is.
+// Write writes records of one school, all or none, and returns where the first is. The error is a
+// [*BusyError] when the school has more than its share.
 func (w Writer) Write(
+	ctx context.Context, school string, records []eventlog.Record,
+) (domain.Position, error) {
+	if w.Pacer == nil {
+		return w.append(ctx, school, records)
+	}
+	place, err := w.Pacer.enter(ctx, school, len(records), w.Hold)
+	if err != nil {
+		return domain.Position{}, err
+	}
+	first, err := w.append(ctx, school, records)
+	if err != nil {
+		place.failed()
+		return first, err
+	}
+	place.appended(first.Offset)
+	return first, nil
+}
+
+func (w Writer) append(
 	ctx context.Context, school string, records []eventlog.Record,
 ) (domain.Position, error) {
 	// After the limit the outcome is unknown: the events may be in the log. The producer sends them

@@ -56,7 +56,7 @@ type Config struct {
 
 	// The skips are read by whoever sets the limits of what is folded.
 	catchup bool
-	quiet   bool // does not report unusable records, as others have
+	quiet   bool // does not report records that take no effect, as others have
 }
 
 // DefaultMaxParked is how many subjects of a school may be parked before the school is.

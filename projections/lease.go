@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/domain/log"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed
@@ -39,6 +40,7 @@ type job struct {
 	touched map[SubjectKey]struct{} // subjects that were parked, released or retried
 	records int                     // of the log, and parked ones that were retried
 	last    int64                   // the offset of the last one that was folded
+	read    *entry                  // the last one that leaves a mark; held until it is released
 	folding time.Duration
 	visible []times
 	links   links
@@ -140,6 +142,10 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		e := &entries[i]
 		if e.duplicate {
 			s.engine.metrics.duplicates.Inc()
+			if e.fault != nil { // it is an event of its own, and not a repetition
+				s.engine.metrics.conflicts.Inc()
+				s.report(ctx, e)
+			}
 		} else if e.unusable() {
 			s.passOver(ctx, e)
 		} else if !e.otherSchool {
@@ -152,6 +158,9 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		s.batch.commit.To = e.last + 1
 		s.batch.records++
 		s.batch.last = e.offset()
+		if !e.undecodable {
+			s.batch.read = e
+		}
 	}
 	s.batch.folding += time.Since(began)
 	return nil
@@ -161,12 +170,17 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 // it.
 func (s *lease) passOver(ctx context.Context, e *entry) {
 	s.engine.metrics.unusable.Inc()
+	s.report(ctx, e)
+}
+
+// report makes a dead letter of a record that takes no effect.
+func (s *lease) report(ctx context.Context, e *entry) {
 	if s.cfg.quiet {
 		return
 	}
 	s.batch.commit.Unusable = append(s.batch.commit.Unusable,
 		UnusableRecord{Record: e.record, Last: e.last, Reason: e.fault})
-	s.logger.WarnContext(ctx, "passed over a record that nobody can use", "offset", e.offset(),
+	s.logger.WarnContext(ctx, "passed over a record", "offset", e.offset(),
 		"last", e.last, "reason", sanitize(e.fault.Error(), maxReason))
 }
 
@@ -232,6 +246,9 @@ func (s *lease) foldEntry(
 // handOver sends the batch to the goroutine that commits, and starts the next one.
 func (s *lease) handOver(spare *job) {
 	j := s.batch
+	if j.read != nil {
+		j.commit.Last = eventlog.MarkOf(&j.read.record)
+	}
 	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
 	s.addParking(j)
 	s.batch = spare.reset(j.commit.To)

@@ -13,7 +13,7 @@ import (
 type metrics struct {
 	eventVisible, appendVisible    prometheus.Observer
 	batch, folding, lookup, commit prometheus.Observer
-	records, duplicates            prometheus.Counter
+	records, duplicates, conflicts prometheus.Counter
 	parked, panics, unusable       prometheus.Counter
 	fenced, restarts               prometheus.Counter
 	notifyFailures                 prometheus.Counter
@@ -58,6 +58,9 @@ func newMetrics(reg prometheus.Registerer, e *Engine) (*metrics, error) {
 			"Records of the log that were handled: folded, parked or dropped as duplicates."),
 		duplicates: counter("duplicates_total",
 			"Records dropped because the same event precedes them within the duplicate window."),
+		conflicts: counter("conflicts_total",
+			"Duplicates that are no repetitions: another event has used the same source and id. "+
+				"They are dead letters."),
 		unusable: counter("unusable_records_total",
 			"Records passed over because nobody can use them: not events of Schoolbell's, or not "+
 				"in their place. They are dead letters."),

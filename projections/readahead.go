@@ -116,11 +116,14 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 			entries[i] = entry{record: e.Record, event: &domain.Envelope{}, otherSchool: true}
 		case e.Duplicate:
 			entries[i] = entry{record: e.Record, event: &domain.Envelope{}, duplicate: true}
+			if e.Conflict != nil {
+				entries[i].fault = e.Conflict
+			}
 		default:
 			event, err := e.Event() // here, where it does not hold up the fold
 			entries[i] = newEntry(&e.Record, event, err)
 		}
-		entries[i].last = e.Last()
+		entries[i].last, entries[i].undecodable = e.Last(), e.Undecodable()
 	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)

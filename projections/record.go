@@ -15,11 +15,13 @@ type Decode func(eventlog.Record) (*domain.Envelope, error)
 
 // entry is a record of the log as the engine works with it.
 type entry struct {
-	record      eventlog.Record
-	event       *domain.Envelope // never nil
-	fault       error            // why it cannot be folded, if that is clear without trying
+	record eventlog.Record
+	event  *domain.Envelope // never nil
+	// why it cannot be folded, if that is clear without trying; of a duplicate a conflict only
+	fault       error
 	duplicate   bool
 	otherSchool bool  // of a school that is not wanted; the event is not decoded
+	undecodable bool  // a batch, of which there is no record
 	last        int64 // the last offset that it stands for
 }
 

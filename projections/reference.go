@@ -22,7 +22,7 @@ type Reference struct {
 
 	batch   *Batch
 	tables  []plainTable
-	seen    map[referenceID]int64 // the offset at which an event was last seen
+	seen    map[referenceID]*eventlog.Record // the latest event of each id
 	parked  map[referenceSubject][]int64
 	skipped map[domain.Position]string // the school
 	dropped int                        // duplicates
@@ -45,7 +45,7 @@ type referenceSubject struct {
 func NewReference(set *Set, decode Decode, partitions int32, window int) *Reference {
 	r := &Reference{
 		set: set, decode: decode, partitions: partitions, window: int64(window), maxParked: DefaultMaxParked,
-		batch: &Batch{set: set}, seen: map[referenceID]int64{},
+		batch: &Batch{set: set}, seen: map[referenceID]*eventlog.Record{},
 		parked: map[referenceSubject][]int64{}, skipped: map[domain.Position]string{},
 		unusable: map[int32][]int64{},
 	}
@@ -62,14 +62,14 @@ func NewReference(set *Set, decode Decode, partitions int32, window int) *Refere
 
 // Add folds the next record of its partition.
 func (r *Reference) Add(rec eventlog.Record) {
-	if r.duplicate(&rec) {
-		r.dropped++
-		return
-	}
 	event, fault := eventlog.Decode(r.decode, &rec, r.partitions)
 	e := newEntry(&rec, event, fault)
 	if e.unusable() {
 		r.PassOver(rec.Position)
+		return
+	}
+	if r.duplicate(&rec) {
+		r.dropped++
 		return
 	}
 	if _, skip := e.event.Data.(*log.EventSkipped); skip && fault == nil {
@@ -119,9 +119,15 @@ func (r *Reference) duplicate(rec *eventlog.Record) bool {
 		return false
 	}
 	key := referenceID{rec.Position.Partition, school, source, id}
-	last, seen := r.seen[key]
-	r.seen[key] = rec.Position.Offset
-	return seen && rec.Position.Offset-last <= r.window
+	last := r.seen[key]
+	r.seen[key] = rec
+	if last == nil || rec.Position.Offset-last.Position.Offset > r.window {
+		return false
+	}
+	if last.Content() != rec.Content() {
+		r.PassOver(rec.Position)
+	}
+	return true
 }
 
 // Fold applies one event, entirely or not at all.
@@ -169,12 +175,13 @@ func (r *Reference) Parked(partition int32) map[SubjectKey][]int64 {
 	return of
 }
 
-// PassOver notes a record that nobody can use, or a batch that cannot be decoded.
+// PassOver notes a record that nobody can use, a batch that cannot be decoded, or an event whose id
+// another one has.
 func (r *Reference) PassOver(at domain.Position) {
 	r.unusable[at.Partition] = append(r.unusable[at.Partition], at.Offset)
 }
 
-// Unusable returns the offsets of the records of a partition that nobody can use, in order.
+// Unusable returns the offsets that were passed over in a partition, in order.
 func (r *Reference) Unusable(partition int32) []int64 { return r.unusable[partition] }
 
 // Duplicates returns how many records were dropped as such.

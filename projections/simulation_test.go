@@ -43,7 +43,8 @@ import (
 // after it has done its work, or does it long after. In the end, when everything works again, the
 // tables must equal one plain fold of the log.
 //
-// Among the events are records that are none, and batches that cannot be decoded.
+// Among the events are records that are none, batches that cannot be decoded, and ids that are used
+// again for another event.
 //
 //	SCHOOLBELL_SIMULATION_SEEDS=20000 go test ./projections -run TestP3_Simulation
 //	SCHOOLBELL_SIMULATION_SEED=1234 go test ./projections -run TestP3_Simulation -v
@@ -260,7 +261,11 @@ func (s *simulation) produce() {
 	var recent []eventlog.Record
 	for range 1 + s.roll(8) {
 		s.events++
-		rec := storetest.Record(storetest.Event(school, s.events, s.fact()))
+		n := s.events
+		if s.roll(8) == 0 { // an id that may have been used already
+			n = max(1, n-s.roll(12))
+		}
+		rec := storetest.Record(storetest.Event(school, n, s.fact()))
 		if s.roll(8) == 0 {
 			s.spoil(&rec)
 		}

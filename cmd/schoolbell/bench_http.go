@@ -84,7 +84,7 @@ func (c *benchTarget) with(
 }
 
 // benchConfig is the configuration of `serve` with the servers of the environment, on free ports
-// and without limits on the requests and connections of one user.
+// and without limits on the requests, events and connections of one user or school.
 func benchConfig(dir string) (*config.Config, error) {
 	var serve struct {
 		config.Config `embed:""`
@@ -96,7 +96,7 @@ func benchConfig(dir string) (*config.Config, error) {
 	if _, err := parser.Parse([]string{"--data", dir, "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"}); err != nil {
 		return nil, usageError{err}
 	}
-	serve.API.EventRate, serve.API.RequestRate = 1e9, 1e9
+	serve.API.EventRate, serve.API.RequestRate, serve.Ingest.MaxLag = 1e9, 1e9, 0
 	serve.Realtime.PerUser = serve.Realtime.Connections
 	return &serve.Config, nil
 }

@@ -23,9 +23,9 @@ type deadLettersCommand struct {
 }
 
 func (*deadLettersCommand) Help() string {
-	return `A record is a dead letter when an inbox refused it, when readers of the log skip it, or when no
-deliveries can be planned for it; later ones do not wait for it. Once the cause is fixed, retry
-checks or plans it again.`
+	return `A record is a dead letter when an inbox refused it, when readers of the log skip it, when its id is
+the one of another event, or when no deliveries can be planned for it; later ones do not wait for it.
+Once the cause is fixed, retry checks or plans it again.`
 }
 
 // deadLettersTarget is where dead letters are listed, and of which school.
@@ -114,7 +114,7 @@ func (c *deadLettersRetryCommand) Run(ctx context.Context, io streams) error {
 	}
 	letters := slices.DeleteFunc(all.DeadLetters, func(l httpapi.DeadLetter) bool {
 		if len(c.IDs) == 0 {
-			return l.Kind == deadletter.Log // it stays skipped
+			return l.Kind == deadletter.Log || l.Kind == deadletter.Conflict // they stay skipped
 		}
 		return !slices.Contains(c.IDs, l.ID)
 	})

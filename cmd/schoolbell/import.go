@@ -24,7 +24,8 @@ type importEdFiCommand struct {
 func (*importEdFiCommand) Help() string {
 	return `The directory holds the Ed-Fi bulk interchange files of one district (StudentEnrollment.xml, Parent.xml
 and so on). Importing the same files again changes nothing. The report lists what could not be used,
-and why.
+and why. A server takes the events of a school as fast as it processes them; the import waits, and
+goes on.
 
 Example:
 
@@ -47,7 +48,9 @@ func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	var report *edfi.Report
-	totals, err := api.Stream(ctx, nil, func(s *client.Stream) (err error) {
+	totals, err := api.Stream(ctx, func(t client.Totals) {
+		bar.Describe(fmt.Sprintf("reading, %d events are in the log", t.Events))
+	}, func(s *client.Stream) (err error) {
 		report, err = files.Events(ctx, s.Send)
 		return err
 	})

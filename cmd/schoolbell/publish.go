@@ -19,7 +19,8 @@ type publishCommand struct {
 
 func (*publishCommand) Help() string {
 	return `Each line is one event; the events of one school keep their order. Publishing a file again changes
-nothing, as long as its events are among the last million of their partition.
+nothing, as long as its events are among the last million of their partition. A server takes the events
+of a school as fast as it processes them; publishing waits, and goes on.
 
 Examples:
 
@@ -45,8 +46,11 @@ func (c *publishCommand) Run(ctx context.Context, io streams) error {
 		defer file.Close()
 		in = file
 	}
+	bar := progress(io.err, -1, "events", false)
 	began := time.Now()
-	totals, err := api.Stream(ctx, nil, func(s *client.Stream) error { return client.ReadLines(in, "", s.SendRaw) })
+	totals, err := api.Stream(ctx, func(t client.Totals) { _ = bar.Set(t.Events) },
+		func(s *client.Stream) error { return client.ReadLines(in, "", s.SendRaw) })
+	_ = bar.Finish()
 	if err != nil {
 		return errors.Join(err, fmt.Errorf("%d events are in the log", totals.Events))
 	}

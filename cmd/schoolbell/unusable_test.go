@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,56 @@ func TestP9_UnusableRecordsHoldNobodyUp(t *testing.T) {
 		resp, _ := restarted.call(t, http.MethodGet, restarted.Ops+"/readyz", "")
 		return resp.StatusCode == http.StatusOK
 	}, 30*time.Second, 50*time.Millisecond)
+}
+
+// A producer that begins its ids anew loses events, as all readers take them for repetitions. It and
+// the operator are told; and what could not be used does not stand in the way of the event that
+// repairs it.
+func TestP9_AnIDThatIsUsedTwiceIsReported(t *testing.T) {
+	t.Parallel()
+	broker := devtest.Kafka(t)
+	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
+	broken := strangersEvent(t, marked("north", 2, "no such status"))
+	broken.Topic, broken.Partition = "schoolbell.events", eventlog.PartitionFor("north", 4)
+	present, late := marked("north", 1, "present"), marked("north", 1, "absent_unexcused")
+	first, second := strangersEvent(t, present), strangersEvent(t, late)
+	first.Topic, second.Topic = "schoolbell.inbox", "schoolbell.inbox"
+	producer, err := kgo.NewClient(kgo.SeedBrokers(broker.Brokers()...), kgo.UnknownTopicRetries(50),
+		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+			return func(r *kgo.Record, n int) int { return int(r.Partition) % n }
+		})))
+	require.NoError(t, err)
+	defer producer.Close()
+	for _, rec := range []*kgo.Record{broken, first, second, first} {
+		require.NoError(t, producer.ProduceSync(t.Context(), rec).FirstErr())
+	}
+	letters := func() (conflicts []deadletter.Letter) {
+		conn, err := pgx.Connect(t.Context(), a.Database)
+		require.NoError(t, err)
+		defer conn.Close(t.Context())
+		conflicts, err = deadletter.List(t.Context(), conn,
+			deadletter.Filter{School: "north", Kind: deadletter.Conflict})
+		require.NoError(t, err)
+		return conflicts
+	}
+	require.Eventually(t, func() bool { return len(letters()) > 0 }, 30*time.Second, 20*time.Millisecond)
+	at := a.publish(t, "north", enrolled("north", 1), enrolled("north", 2), marked("north", 2, "present"))
+	var got attendanceBody
+	a.get(t, attendancePath, at, &got)
+	require.Equal(t, 2, got.Totals.Present, "the first one counts, and the one that was repaired")
+	require.Zero(t, got.Totals.AbsentUnexcused)
+
+	letter := letters()[0]
+	require.Equal(t, present["id"], letter.EventID)
+	require.Contains(t, string(letter.Record.Value), "absent_unexcused")
+	require.Regexp(t, `^has the id of the event at \d+:\d+ and another content`, letter.Reason())
+	require.NotContains(t, letter.Reason(), letter.Position.String()+" ", "it names the other one")
+	_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
+	require.Regexp(t, `schoolbell_projection_conflicts_total\{.*\} [1-9]`, string(metrics))
+	code, out, stderr := command(t,
+		append([]string{"deadletters", "retry", strconv.FormatInt(letter.ID, 10)}, a.remote()...)...)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, out+stderr, "id of its own")
 }
 
 // strangersEvent is an event that somebody else than Schoolbell writes to the log.

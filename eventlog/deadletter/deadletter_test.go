@@ -3,6 +3,7 @@ package deadletter_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,34 @@ func TestASchoolHasADailyLimit(t *testing.T) {
 	require.Equal(t, deadletter.DailyLimit+9, int(of("north")[0].Position.Offset))
 	require.Equal(t, 0, write(t, pool, letters[len(letters)-2]))
 	require.Equal(t, 1, write(t, pool, letters[len(letters)-1]), "one that is written again is the same")
+}
+
+// A school is only what a record says. Whoever invents a new one for each record is bounded by where
+// they write, and cannot use up the share of a school that they name.
+func TestAPartitionHasADailyLimit(t *testing.T) {
+	t.Parallel()
+	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs).Conns()
+	refused := errors.New("refused")
+	var letters []deadletter.Letter
+	for i := range int64(deadletter.PlaceLimit) + 5 {
+		letters = append(letters,
+			deadletter.Of(deadletter.Inbox, "in", record(i, strconv.FormatInt(i, 10), "{}"), refused))
+	}
+	require.Equal(t, deadletter.PlaceLimit, write(t, pool, letters...))
+	elsewhere := record(1, "north", "{}")
+	elsewhere.Position.Partition = 4
+	require.Equal(t, 1, write(t, pool, deadletter.Of(deadletter.Inbox, "in", elsewhere, refused)))
+	require.Equal(t, 1, write(t, pool, deadletter.Of(deadletter.Inbox, "sis", record(1, "north", "{}"), refused)))
+
+	letters = letters[:0]
+	for i := range int64(deadletter.DailyLimit) + 5 {
+		letters = append(letters, deadletter.Of(deadletter.Log, "", record(i, "north", "{}"), refused))
+	}
+	require.Equal(t, len(letters), write(t, pool, letters...))
+	own := record(2, "north", "{}")
+	own.Position.Partition = 5
+	require.Equal(t, 1, write(t, pool, deadletter.Of(deadletter.Inbox, "in", own, refused)),
+		"what strangers wrote to the log in its name does not count for it")
 }
 
 // The API's role sees the letters of the school that its transaction names, and no others.

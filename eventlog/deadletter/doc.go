@@ -1,14 +1,15 @@
 // Package deadletter stores single records that cannot be used: refused at an inbox, skipped in the
-// log, or impossible to plan for. It owns their tables (migrations/0040_deadletters.sql) and every
+// log, or impossible to plan for. It owns their tables (migrations/0040_deadletters.sql and 0054) and every
 // statement on them.
 //
 // # What it promises
 //
 // [Write] is part of the transaction that moves the reader's position past the record, so a record
 // is passed over and reported, or neither. Writing a letter again replaces it: a reader that repeats
-// a batch after a crash makes no second one. Letters live for [Lifetime], and a school has at most
-// [DailyLimit] on a day; beyond that they are counted only, because whoever can fill a topic must
-// not be able to fill the database.
+// a batch after a crash makes no second one. Letters live for [Lifetime]. On a day a school has at
+// most [DailyLimit], and a partition of a topic at most [PlaceLimit], because a record can name any
+// school; beyond that they are counted only: whoever can fill a topic must not be able to fill the
+// database. Unusable records of the log do not count for the school that they name.
 //
 // # How data runs through it
 //

@@ -21,6 +21,8 @@ const (
 	Inbox Kind = "inbox" // not valid, or not allowed there: a retry validates it again
 	Log   Kind = "log"   // not an event of ours: no reader uses it, now or later
 	Plan  Kind = "plan"  // no delivery could be planned: a retry plans it again
+	// Conflict is an event of the log whose id another event has: only the earlier one counts.
+	Conflict Kind = "conflict"
 )
 
 const (
@@ -28,6 +30,9 @@ const (
 	Lifetime = 30 * 24 * time.Hour
 	// DailyLimit is how many letters of a school are stored on a day.
 	DailyLimit = 10_000
+	// PlaceLimit is how many letters of a partition of a topic are stored on a day, whatever schools
+	// their records name.
+	PlaceLimit = 2 * DailyLimit
 
 	// maxRecord is the size up to which a record is stored with its letter: 100 times an event.
 	maxRecord = 64 << 10

@@ -32,7 +32,7 @@ func Write(ctx context.Context, tx pgx.Tx, letters ...Letter) (stored int, err e
 }
 
 // WriteAll stores letters, in the transaction that passes over their records, and returns which were
-// stored; the others exceed their school's daily limit. A transaction calls it once, as two calls
+// stored; the others exceed the daily limit of their school or their place. A transaction calls it once, as two calls
 // could wait for each other's schools.
 func WriteAll(ctx context.Context, tx pgx.Tx, letters []Letter) (stored []bool, err error) {
 	if len(letters) == 0 {
@@ -59,24 +59,31 @@ func WriteAll(ctx context.Context, tx pgx.Tx, letters []Letter) (stored []bool, 
 		}
 		// A letter that is written again is not counted again.
 		batch.Queue(`
-			WITH today AS (
-				INSERT INTO schoolbell.deadletter_days AS d (school, day, n)
-				VALUES ($6, (now() AT TIME ZONE 'UTC')::date, 1)
-				ON CONFLICT (school, day) DO UPDATE SET n = d.n + CASE WHEN EXISTS (
+			WITH letter AS (
+				SELECT (now() AT TIME ZONE 'UTC')::date AS day, CASE WHEN EXISTS (
 					SELECT FROM schoolbell.deadletters WHERE kind = $1 AND topic = $2
-						AND partition = $3 AND log_offset = $4) THEN 0 ELSE 1 END
+						AND partition = $3 AND log_offset = $4) THEN 0 ELSE 1 END AS n
+			), school AS (
+				INSERT INTO schoolbell.deadletter_days AS d (school, day, n)
+				SELECT $6, day, n FROM letter WHERE $1 <> 'log'
+				ON CONFLICT (school, day) DO UPDATE SET n = d.n + excluded.n
+				RETURNING n
+			), place AS (
+				INSERT INTO schoolbell.deadletter_places AS d (topic, partition, day, n)
+				SELECT $2, $3, day, n FROM letter WHERE NOT EXISTS (SELECT FROM school WHERE n > $11)
+				ON CONFLICT (topic, partition, day) DO UPDATE SET n = d.n + excluded.n
 				RETURNING n
 			)
 			INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset, last_offset,
 				school, event_id, type, faults, record)
-			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM today WHERE n <= $11
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM place WHERE n <= $12
 			ON CONFLICT (kind, topic, partition, log_offset) DO UPDATE SET
 				last_offset = excluded.last_offset, school = excluded.school,
 				event_id = excluded.event_id, type = excluded.type, faults = excluded.faults,
 				record = excluded.record, at = excluded.at`,
 			l.Kind, l.Topic, l.Position.Partition, l.Position.Offset,
 			max(l.Last, l.Position.Offset), storable(l.School), storable(l.EventID),
-			storable(l.Type), faults, record, DailyLimit)
+			storable(l.Type), faults, record, DailyLimit, PlaceLimit)
 	}
 	results := tx.SendBatch(ctx, batch)
 	defer results.Close()
@@ -164,9 +171,10 @@ func Prune(ctx context.Context, q Querier, now time.Time) error {
 	if _, err := q.Exec(ctx, `DELETE FROM schoolbell.deadletters WHERE at < $1`, end); err != nil {
 		return fmt.Errorf("remove old dead letters: %w", err)
 	}
-	if _, err := q.Exec(ctx, `DELETE FROM schoolbell.deadletter_days WHERE day < $1`,
-		end); err != nil {
-		return fmt.Errorf("remove old counts of dead letters: %w", err)
+	for _, table := range []string{"deadletter_days", "deadletter_places"} {
+		if _, err := q.Exec(ctx, `DELETE FROM schoolbell.`+table+` WHERE day < $1`, end); err != nil {
+			return fmt.Errorf("remove old counts of dead letters: %w", err)
+		}
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func (c *Client) Publish(
 // post sends a batch of structured events.
 func (c *Client) post(ctx context.Context, school string, body []byte) (*Accepted, error) {
 	var accepted Accepted
-	err := c.do(ctx, func() (*http.Request, error) {
+	err := c.do(ctx, willWait, func() (*http.Request, error) {
 		return c.newPost(ctx, c.config.URL+"/v1/schools/"+url.PathEscape(school)+"/events", body)
 	}, func(resp *http.Response) error {
 		return decode(resp, &accepted)
@@ -195,7 +195,7 @@ func (c *Client) Events(
 		q.Set("after", after)
 	}
 	var page Page
-	err := c.do(ctx, func() (*http.Request, error) {
+	err := c.do(ctx, inTime, func() (*http.Request, error) {
 		return http.NewRequestWithContext(ctx, http.MethodGet,
 			c.config.URL+"/v1/schools/"+url.PathEscape(school)+"/events?"+q.Encode(), http.NoBody)
 	}, func(resp *http.Response) error {
@@ -238,7 +238,7 @@ func (c *Client) Delete(ctx context.Context, path string) error {
 func (c *Client) send(
 	ctx context.Context, method, path string, header http.Header, body []byte, into any,
 ) error {
-	err := c.do(ctx, func() (*http.Request, error) {
+	err := c.do(ctx, inTime, func() (*http.Request, error) {
 		req, err := http.NewRequestWithContext(ctx, method, c.config.URL+path,
 			bytes.NewReader(body))
 		if err == nil {
@@ -264,10 +264,21 @@ func decode(resp *http.Response, into any) error {
 	return nil
 }
 
+// patience says how long a request is made again that the server wants later (429).
+type patience bool
+
+const (
+	inTime patience = false // within the time for retries, like any other
+	// willWait is for events: the server takes them as fast as they are read, and only the caller
+	// knows how many there are.
+	willWait patience = true
+)
+
 // do makes a request until it succeeds, is refused for good, or the time for retries is over. build
 // is called for each attempt, since a body can be read only once.
 func (c *Client) do(
-	ctx context.Context, build func() (*http.Request, error), read func(*http.Response) error,
+	ctx context.Context, later patience, build func() (*http.Request, error),
+	read func(*http.Response) error,
 ) error {
 	started := time.Now()
 	pauses := backoff.NewExponentialBackOff()
@@ -289,6 +300,11 @@ func (c *Client) do(
 			c.compress.CompareAndSwap(true, false) {
 			continue // the server, or a proxy in front of it, does not support compressed bodies
 		}
+		asked := p != nil && p.Status == http.StatusTooManyRequests && later == willWait
+		if asked {
+			pauses.Reset()
+			started = time.Now()
+		}
 		pause := pauses.NextBackOff()
 		if p != nil {
 			pause = max(pause, p.RetryAfter)
@@ -297,7 +313,7 @@ func (c *Client) do(
 		if !c.responded.Load() {
 			limit = c.config.ConnectTimeout
 		}
-		if !Retryable(err) || time.Since(started)+pause > limit {
+		if !Retryable(err) || !asked && time.Since(started)+pause > limit {
 			return err
 		}
 		select {

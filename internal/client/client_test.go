@@ -189,6 +189,30 @@ func TestTransientFaultsAreRetried(t *testing.T) {
 	require.Equal(t, 1, b.stored(t, "s"))
 }
 
+// A server that takes events only as fast as they are read wants the rest later, and gets it.
+func TestEventsWaitAsLongAsTheServerWants(t *testing.T) {
+	t.Parallel()
+	b := setup(t, client.Config{RetryTimeout: 100 * time.Millisecond})
+	refusals := 0
+	b.interfere(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			refusals++
+		}
+		if refusals > 2 {
+			return false
+		}
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	_, err := b.client.Events(t.Context(), "s", "", 1, 0)
+	var refused *client.Problem
+	require.ErrorAs(t, err, &refused, "a read has its time")
+	_, err = b.client.Publish(t.Context(), "s", []*domain.Envelope{enrolled("s", 0)})
+	require.NoError(t, err)
+	require.Equal(t, 1, b.stored(t, "s"))
+}
+
 func TestRetriesEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{RetryTimeout: 300 * time.Millisecond})

@@ -23,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -47,7 +48,12 @@ type Tables interface {
 type Deps struct {
 	Verifier   *auth.Verifier
 	Log        Log
-	Partitions int32 // of the log
+	Pacer      *ingest.Pacer // of events; nil takes them as fast as they come
+	Partitions int32         // of the log
+	// LogID is what the log is called in positions.
+	LogID domain.LogID
+	// Refused returns why a partition of the log is neither read nor written; nil refuses none.
+	Refused func(partition int32) error
 
 	Tables    Tables // row security must hold for its transactions
 	Set       string // the name of the set of projections whose tables are read
@@ -130,6 +136,9 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	if deps.Now == nil {
 		deps.Now = time.Now
+	}
+	if deps.Refused == nil {
+		deps.Refused = func(int32) error { return nil }
 	}
 	if deps.IsGuardian == nil {
 		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,

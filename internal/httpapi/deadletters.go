@@ -19,7 +19,7 @@ import (
 // DeadLetter is a single record that nobody can use, whoever found that.
 type DeadLetter struct {
 	ID       string          `json:"id" doc:"A number, or the position of an event that could not be planned"`
-	Kind     deadletter.Kind `json:"kind" enum:"inbox,log,plan" doc:"Refused at an inbox, skipped in the log, or without a plan"`
+	Kind     deadletter.Kind `json:"kind" enum:"inbox,log,plan,conflict" doc:"Refused at an inbox, skipped in the log, without a plan, or with the id of another event"`
 	Topic    string          `json:"topic,omitzero" doc:"The inbox"`
 	Position domain.Position `json:"position" doc:"Where the record is, in its topic"`
 	Last     int64           `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
@@ -54,7 +54,7 @@ type DeadLetters struct {
 
 type deadLettersInput struct {
 	School string          `query:"school" maxLength:"128" doc:"Only of this school"`
-	Kind   deadletter.Kind `query:"kind" enum:"inbox,log,plan" doc:"Only of this kind"`
+	Kind   deadletter.Kind `query:"kind" enum:"inbox,log,plan,conflict" doc:"Only of this kind"`
 }
 
 type deadLetterInput struct {
@@ -180,6 +180,9 @@ func (a *API) retryDeadLetter(ctx context.Context, id string) error {
 				(&deadletter.Letter{Faults: invalid.Faults}).Reason())
 		}
 		return err
+	case stored != nil && stored.Kind == deadletter.Conflict:
+		return problem(http.StatusConflict, "another event has the same source and id, and only the "+
+			"earlier one counts: its producer can send this one with an id of its own")
 	case stored != nil:
 		return problem(http.StatusConflict, "a record that was skipped in the log stays skipped: "+
 			"its producer can send a right one")

@@ -125,7 +125,9 @@ func (a *API) eventRoutes() {
 			"application/json or another type of JSON, and may be left out. Attributes that are " +
 			"null are unset. Of extensions, school, causationid, correlationid, actor, " +
 			"traceparent and tracestate are stored; others are taken and not stored. Dates may " +
-			"lie 366 days after the event's time at most.",
+			"lie 366 days after the event's time at most. A school that sends more than is " +
+			"processed is slowed down, and is answered 429 with Retry-After once it exceeds its " +
+			"share; send the same events again then.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			cloudevents.StructuredType: {Schema: event}, cloudevents.BatchType: {Schema: events},

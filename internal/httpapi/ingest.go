@@ -23,6 +23,11 @@ const (
 	scopeRead  = "events:read"
 )
 
+// IngestHold is how long the events of a school that exceeds its share of what is unread wait before
+// they are refused: long enough that a producer who stays near its share notices only that it is slowed
+// down, and short enough to hold few bodies in memory.
+const IngestHold = 500 * time.Millisecond
+
 var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 
 // Accepted confirms to a producer that its events are in the log, on disk.
@@ -126,6 +131,10 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, memory *claim) (
 func (a *API) append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Accepted, error) {
+	// Not even what this process wrote a moment ago may be in the log any more.
+	if err := a.deps.Refused(eventlog.PartitionFor(school, a.deps.Partitions)); err != nil {
+		return nil, err
+	}
 	accepted := &Accepted{Events: make([]AcceptedEvent, len(events))}
 	keys, all := make([]eventKey, len(events)), make([]written, len(events))
 	for i, e := range events {
@@ -178,7 +187,9 @@ func (a *API) write(
 	if len(records) == 0 {
 		return nil
 	}
-	writer := ingest.Writer{Log: a.deps.Log, Limit: a.config.AppendLimit}
+	writer := ingest.Writer{
+		Log: a.deps.Log, Limit: a.config.AppendLimit, Pacer: a.deps.Pacer, Hold: IngestHold,
+	}
 	first, err := writer.Write(ctx, school, records)
 	if err != nil {
 		return err

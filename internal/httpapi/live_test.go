@@ -161,6 +161,17 @@ func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest,
 			s.do(http.MethodDelete, path+nonsense, boss, "").StatusCode, nonsense)
 	}
+	long := strings.Repeat("x", 129)
+	for _, unbounded := range []string{
+		path + "?for=2160h0m1s", path + "?for=1000000h", path + "?id=" + long,
+		"/v1/schools/north/users/" + long + "/tokens",
+		path + "?id=" + strings.Repeat("x", 25_000),
+	} {
+		r := s.do(http.MethodDelete, unbounded, boss, "")
+		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity},
+			r.StatusCode, "%.100s", unbounded)
+		r.problem(t)
+	}
 	require.Empty(t, calls.refused)
 	require.Equal(t, http.StatusNoContent,
 		s.do(http.MethodDelete, path+"?id=t-1&for=24h", boss, "").StatusCode)
@@ -170,6 +181,8 @@ func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 		Until: got.At.Add(24 * time.Hour),
 	}, got)
 	require.WithinDuration(t, time.Now(), got.At, time.Hour)
+	calls.err = auth.ErrTooManyRevocations
+	require.Equal(t, http.StatusConflict, s.do(http.MethodDelete, path, boss, "").StatusCode)
 	calls.err = errors.New("redis is away")
 	r := s.do(http.MethodDelete, path, token(t, "*", "ops", "operator"), "")
 	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)

@@ -19,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
@@ -89,6 +90,7 @@ func problemOf(err error) *Problem {
 	var faults *domain.InvalidError
 	var settings *consumers.InvalidSettingsError
 	var state *ledger.StateError
+	var busy *ingest.BusyError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -122,9 +124,15 @@ func problemOf(err error) *Problem {
 			text[strings.Index(text, query.ErrInput.Error()):])
 	case errors.Is(err, eventlog.ErrTooLarge):
 		return problem(http.StatusRequestEntityTooLarge, "an event is larger than the log takes")
+	case errors.As(err, &busy):
+		return tooMany(busy.RetryAfter, "this school has as many events waiting to be processed as "+
+			"its share allows; none of these were taken, send them again later")
 	case errors.Is(err, eventlog.ErrOverloaded):
 		return unavailable(err, time.Second,
 			"too many events are waiting to be written; none of these were taken")
+	case errors.Is(err, eventlog.ErrRefused):
+		return unavailable(err, 30*time.Second, "the log was set back, cut or replaced by another "+
+			"one: this part of it is neither read nor written until an operator has decided")
 	case errors.Is(err, eventlog.ErrUnavailable):
 		return unavailable(err, 2*time.Second,
 			"the log cannot be reached; sending the same events again is safe")

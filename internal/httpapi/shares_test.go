@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
@@ -67,6 +71,55 @@ func TestP9_SlowUploadsOfASchoolKeepNoOtherFromPublishing(t *testing.T) {
 	require.Len(t, outcomes, 2, "%v", outcomes)
 	require.GreaterOrEqual(t, outcomes[http.StatusRequestTimeout], share, "they end by themselves")
 	s.publish("hostile", marked("a", "s-1", "present"))
+}
+
+// A school whose events wait to be read sends more: they are held for a while and then refused, with
+// when to come again. Its neighbour in the partition is not concerned.
+func TestP11_ASchoolIsTakenAsFastAsItIsRead(t *testing.T) {
+	t.Parallel()
+	const north, hostile = "north", "hostile-4"
+	require.Equal(t, eventlog.PartitionFor(north, partitions),
+		eventlog.PartitionFor(hostile, partitions))
+	s := logOnly(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		// It does not run, so nothing is known to be read.
+		d.Pacer = ingest.NewPacer(ingest.PacerConfig{
+			MaxLag: time.Second, Partitions: partitions, Readers: 1,
+			Metrics: prometheus.NewRegistry(),
+		})
+	})
+	send := func(school string, first, n int) response {
+		var events []string
+		for i := range n {
+			events = append(events, marked(fmt.Sprint(first+i), "s-1", "present"))
+		}
+		return s.do(http.MethodPost, "/v1/schools/"+school+"/events",
+			token(t, school, "sis", "events:write"), "["+strings.Join(events, ",")+"]",
+			"Content-Type", cloudevents.BatchType)
+	}
+	require.Equal(t, http.StatusAccepted, send(hostile, 0, 1000).StatusCode)
+	r := send(hostile, 1000, 1000)
+	require.Equal(t, http.StatusTooManyRequests, r.StatusCode)
+	require.Equal(t, "1", r.Header.Get("Retry-After"))
+	require.Contains(t, r.problem(t).Detail, "none of these were taken")
+	require.Equal(t, http.StatusAccepted, send(hostile, 500, 500).StatusCode,
+		"events that it has already are nothing to read")
+	require.Equal(t, http.StatusAccepted, send(north, 0, 500).StatusCode)
+}
+
+func TestSlowPicturesAreRefused(t *testing.T) {
+	t.Parallel()
+	s := full(t)
+	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "PUT /v1/schools/hostile/logo HTTP/1.1\r\nHost: x\r\n"+
+		"Authorization: Bearer %s\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n"+
+		"\x89PNG", token(t, "hostile", "ada", "admin"))
+	require.NoError(t, err)
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.NoError(t, r.Body.Close())
+	require.Equal(t, http.StatusRequestTimeout, r.StatusCode)
 }
 
 // held are tables that hold the reads of one school.

@@ -234,7 +234,7 @@ func TestP3_LostAnswerLeavesOnlyADuplicate(t *testing.T) {
 		w := eventlog.NewWindow(100)
 		var first []string
 		for i, text := range b.texts() {
-			if !w.Seen(int64(i), "school", "source", text) {
+			if v, _, _ := w.Seen(int64(i), "school", "source", text, 0); v == eventlog.First {
 				first = append(first, text)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/projections"
@@ -62,11 +63,20 @@ func (s *ProjectionStore) Claim(
 		case err != nil:
 			return err
 		}
-		claim = projections.Claim{Partition: partition, Epoch: c.Epoch, Next: c.Next, Tables: c.Tables}
+		claim = projections.Claim{
+			Partition: partition, Epoch: c.Epoch, Next: c.Next, Tables: c.Tables, Last: c.Last,
+		}
 		// The row is locked until the end, so that no rebuild exchanges the tables in between.
 		return s.checkVersions(ctx, tx)
 	})
 	return claim, err
+}
+
+// Refuse implements [projections.Store].
+func (s *ProjectionStore) Refuse(
+	ctx context.Context, claim projections.Claim, refusal *eventlog.Refusal,
+) error {
+	return checkpoint.Refuse(ctx, s.pool.Conns(), s.name, refusal, claim.Next, claim.Last)
 }
 
 // Lookup implements [projections.Store]: one query for each table, all in one round trip.
@@ -104,7 +114,8 @@ func (s *ProjectionStore) Commit(
 		return err
 	}
 	defer p.release()
-	p.execParams(checkpoint.AdvanceSQL, s.name, claim.Partition, claim.Epoch, c.From, c.To)
+	p.execParams(checkpoint.AdvanceSQL, s.name, claim.Partition, claim.Epoch, c.From, c.To,
+		c.Last.Offset, checkpoint.DigestBytes(c.Last.Digest))
 	for _, set := range c.Rows {
 		if err := s.write(p, set); err != nil {
 			return err
@@ -122,7 +133,11 @@ func (p *pipeline) runWithLetters(unusable []projections.UnusableRecord) error {
 	letters := make([]deadletter.Letter, len(unusable))
 	for i := range unusable {
 		u := &unusable[i]
-		letters[i] = deadletter.Of(deadletter.Log, "", &u.Record, u.Reason)
+		kind := deadletter.Log
+		if _, conflict := errors.AsType[*eventlog.ConflictError](u.Reason); conflict {
+			kind = deadletter.Conflict
+		}
+		letters[i] = deadletter.Of(kind, "", &u.Record, u.Reason)
 		letters[i].Last = u.Last
 	}
 	return pgx.BeginFunc(p.ctx, p.conn, func(tx pgx.Tx) error {

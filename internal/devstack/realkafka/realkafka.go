@@ -158,6 +158,11 @@ func (b *Broker) command(ctx context.Context, class string, args ...string) *exe
 	return exec.CommandContext(ctx, b.java, append(options, args...)...)
 }
 
+// Java is a Java program, a class or a source file, with Kafka's own clients on its class path.
+func (b *Broker) Java(ctx context.Context, program string, args ...string) *exec.Cmd {
+	return b.command(ctx, program, args...)
+}
+
 // run starts the broker and waits until it takes connections, which it does once it may lead
 // partitions.
 func (b *Broker) run(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,8 +48,26 @@ type response struct {
 // errStatus: a response was not the one that the benchmark needs.
 var errStatus = errors.New("unexpected response")
 
-// do sends a request and reads the whole response; any status but want is an error.
+// do sends a request and reads the whole response; any status but want is an error. A server that
+// takes events only as fast as they are read is asked again when it says.
 func (c *caller) do(
+	ctx context.Context, method, path string, header map[string]string, body []byte, want int,
+) (response, error) {
+	for {
+		r, err := c.once(ctx, method, path, header, body, want)
+		seconds, _ := strconv.Atoi(r.header.Get("Retry-After"))
+		if r.status != http.StatusTooManyRequests || seconds == 0 {
+			return r, err
+		}
+		select {
+		case <-time.After(time.Duration(seconds) * time.Second):
+		case <-ctx.Done():
+			return r, err
+		}
+	}
+}
+
+func (c *caller) once(
 	ctx context.Context, method, path string, header map[string]string, body []byte, want int,
 ) (response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.target.URL, "/")+path,
@@ -70,8 +89,7 @@ func (c *caller) do(
 		return response{}, fmt.Errorf("read response of %s: %w", path, err)
 	}
 	if resp.StatusCode != want {
-		return response{}, fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path,
-			resp.StatusCode, got)
+		err = fmt.Errorf("%w: %s %s: %d %.300s", errStatus, method, path, resp.StatusCode, got)
 	}
-	return response{resp.StatusCode, resp.Header, got}, nil
+	return response{resp.StatusCode, resp.Header, got}, err
 }

@@ -23,6 +23,7 @@ type Config struct {
 
 	Kafka       Kafka       `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
 	Inboxes     Inboxes     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
+	Ingest      Ingest      `embed:"" prefix:"ingest-" envprefix:"SCHOOLBELL_INGEST_" group:"Ingest"`
 	Database    Database    `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
 	Redis       Redis       `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
 	JWT         JWT         `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
@@ -103,7 +104,7 @@ func (c *Config) Validate() error {
 		)
 	}
 	return errors.Join(append(faults,
-		c.Kafka.validate(), c.validateInboxes(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(),
+		c.Kafka.validate(), c.validateInboxes(), c.Ingest.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(),
 		c.API.validate(), c.Projections.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
 		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }

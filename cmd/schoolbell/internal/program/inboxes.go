@@ -4,10 +4,14 @@ import (
 	"context"
 	"sync"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
@@ -16,6 +20,47 @@ import (
 // maxDeadLetter is the largest record that is copied to the topic of dead letters: as large as
 // brokers accept from others by default, and what we add to it.
 const maxDeadLetter = 2 << 20
+
+// wireIngest takes events over HTTP and from inboxes, both at the pace of those who read the log.
+func (p *program) wireIngest(ctx context.Context, deps *httpapi.Deps) error {
+	deps.Log = p.events
+	if p.cfg.Ingest.MaxLag > 0 {
+		pool, err := p.ingestPool(ctx)
+		if err != nil {
+			return err
+		}
+		p.pacer = ingest.NewPacer(ingest.PacerConfig{
+			MaxLag: p.cfg.Ingest.MaxLag, Partitions: p.topic.Partitions, Metrics: p.registry,
+			Readers: 2, Positions: func(ctx context.Context) ([]map[int32]int64, error) {
+				tables, err := checkpoint.Next(ctx, pool, SetName)
+				if err != nil {
+					return nil, err
+				}
+				// Not where planning is, but the furthest it has been: when it goes back, new events
+				// wait for the operator who sent it back, and not for one another.
+				planned, err := checkpoint.Furthest(ctx, pool, ConsumersGroup)
+				return []map[int32]int64{tables, planned}, err
+			},
+		})
+		p.task(p.pacer.Run)
+		deps.Pacer = p.pacer
+	}
+	return p.wireInboxes(ctx)
+}
+
+// ingestPool returns the connections of ingest to PostgreSQL. Events over HTTP do without them.
+func (p *program) ingestPool(ctx context.Context) (*pgxpool.Pool, error) {
+	if p.intake != nil {
+		return p.intake, nil
+	}
+	pool, err := postgres.NewPool(ctx, p.cfg.Database.Ingest(p.servers.DatabaseURL))
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func() error { pool.Close(); return nil })
+	p.intake = pool.Conns()
+	return p.intake, nil
+}
 
 // inboxLetters returns what stores and retries dead letters, which the roles ingest and api need.
 func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
@@ -26,16 +71,17 @@ func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
 	if err != nil {
 		return nil, ConfigError{err}
 	}
-	pool, err := postgres.NewPool(ctx, p.cfg.Database.Ingest(p.servers.DatabaseURL))
+	pool, err := p.ingestPool(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.onClose(func() error { pool.Close(); return nil })
 	topic := &lazyTopic{open: p.openDeadLetters}
 	p.onClose(topic.close)
 	p.letters = &ingest.Letters{
-		Topic: topic, Pool: pool.Conns(), Sources: sources,
-		Writer:  ingest.Writer{Log: p.events, Limit: p.cfg.API.AppendLimit},
+		Topic: topic, Pool: pool, Sources: sources,
+		Writer: ingest.Writer{
+			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: httpapi.IngestHold,
+		},
 		Metrics: ingest.NewMetrics(p.registry),
 	}
 	return p.letters, nil

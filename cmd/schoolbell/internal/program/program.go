@@ -10,12 +10,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -35,15 +37,19 @@ type program struct {
 	health   telemetry.Health
 	servers  *Servers
 	events   *kafka.Log
-	topic    eventlog.Topic   // of events, as it was at the start
-	reader   *eventlog.Reader // of events, for all roles of this process
-	live     *live            // nil without the role realtime
-	handler  http.Handler     // the public side
+	topic    eventlog.Topic // of events, as it was at the start
+	guard    *checkpoint.Guard
+	appender eventlog.Appender // to events, but not to partitions that are refused
+	reader   *eventlog.Reader  // of events, for all roles of this process
+	live     *live             // nil without the role realtime
+	handler  http.Handler      // the public side
 	verifier *auth.Verifier
 	revoked  *revocation.List
 	tables   *postgres.Pool  // nil without the role api
 	workers  *workerWatch    // nil without a role that uses PostgreSQL
 	letters  *ingest.Letters // nil without the roles ingest and api
+	intake   *pgxpool.Pool   // of ingest; nil likewise
+	pacer    *ingest.Pacer   // nil without the role ingest, or when nobody is paced
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
@@ -60,7 +66,7 @@ type ConfigError struct{ error }
 func (e ConfigError) Unwrap() error { return e.error }
 
 // Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its
-// addresses.
+// addresses. It ends with [ErrLogChanged] when the program is to be run again.
 //
 // A stop happens in this order: /readyz turns red; live connections are closed, spread over time;
 // the listeners close and accepted requests are completed; the projections commit what they have
@@ -134,6 +140,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		return fmt.Errorf("describe the log: %w", err)
 	}
 	if err := postgres.CheckLog(ctx, p.servers.DatabaseURL, p.topic); err != nil {
+		return err
+	}
+	if err := p.wireGuard(ctx); err != nil {
 		return err
 	}
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{
