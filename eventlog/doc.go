@@ -16,6 +16,13 @@
 // Records that are no events make no duplicates; whether one is an event is only looked at when an
 // id occurs again (decide.go), as decoding a whole window would take longer than reading it.
 //
+// # What log this is
+//
+// An offset says nothing about which log it belongs to. So readers store with their position the
+// [Mark] of the last record that they have read, and [Compare] it when they go on: a log that was set
+// back and has grown again has another record there. Nothing that is appended later makes that right,
+// so it is a [*Refusal] and not a fault to retry.
+//
 // # How data runs
 //
 //	Source ─▶ tail: fetch, decide about duplicates ─▶ Cursor of the projections

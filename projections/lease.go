@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/domain/log"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed
@@ -39,6 +40,7 @@ type job struct {
 	touched map[SubjectKey]struct{} // subjects that were parked, released or retried
 	records int                     // of the log, and parked ones that were retried
 	last    int64                   // the offset of the last one that was folded
+	read    *entry                  // the last one that leaves a mark; held until it is released
 	folding time.Duration
 	visible []times
 	links   links
@@ -156,6 +158,9 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 		s.batch.commit.To = e.last + 1
 		s.batch.records++
 		s.batch.last = e.offset()
+		if !e.undecodable {
+			s.batch.read = e
+		}
 	}
 	s.batch.folding += time.Since(began)
 	return nil
@@ -241,6 +246,9 @@ func (s *lease) foldEntry(
 // handOver sends the batch to the goroutine that commits, and starts the next one.
 func (s *lease) handOver(spare *job) {
 	j := s.batch
+	if j.read != nil {
+		j.commit.Last = eventlog.MarkOf(&j.read.record)
+	}
 	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
 	s.addParking(j)
 	s.batch = spare.reset(j.commit.To)

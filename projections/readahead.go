@@ -123,7 +123,7 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 			event, err := e.Event() // here, where it does not hold up the fold
 			entries[i] = newEntry(&e.Record, event, err)
 		}
-		entries[i].last = e.Last()
+		entries[i].last, entries[i].undecodable = e.Last(), e.Undecodable()
 	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)

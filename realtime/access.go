@@ -94,7 +94,7 @@ func StatusOf(err error) int {
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone
 	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, ErrRightsUnavailable),
-		errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, ErrLogRefused), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, ErrNoToken), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
 		return http.StatusUnauthorized
@@ -108,7 +108,7 @@ func Explain(err error) string {
 	if StatusOf(err) < http.StatusInternalServerError {
 		return err.Error()
 	}
-	for _, public := range []error{ErrRightsUnavailable, ErrDraining, ErrFull} {
+	for _, public := range []error{ErrRightsUnavailable, ErrLogRefused, ErrDraining, ErrFull} {
 		if errors.Is(err, public) {
 			return public.Error()
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
@@ -23,6 +24,11 @@ type Config struct {
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
+	// LogID is what the log is called in positions.
+	LogID domain.LogID
+	// Refused returns why a partition of the log cannot be followed, as it is not the one that it
+	// was; nil refuses none. It is called often, so it must be fast.
+	Refused func(partition int32) error
 	// Key signs resume tokens. All nodes must have the same key.
 	Key []byte
 
@@ -62,6 +68,9 @@ func (c Config) withDefaults() Config {
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Refused == nil {
+		c.Refused = func(int32) error { return nil }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -50,6 +50,10 @@ type Deps struct {
 	Log        Log
 	Pacer      *ingest.Pacer // of events; nil takes them as fast as they come
 	Partitions int32         // of the log
+	// LogID is what the log is called in positions.
+	LogID domain.LogID
+	// Refused returns why a partition of the log is neither read nor written; nil refuses none.
+	Refused func(partition int32) error
 
 	Tables    Tables // row security must hold for its transactions
 	Set       string // the name of the set of projections whose tables are read
@@ -132,6 +136,9 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	if deps.Now == nil {
 		deps.Now = time.Now
+	}
+	if deps.Refused == nil {
+		deps.Refused = func(int32) error { return nil }
 	}
 	if deps.IsGuardian == nil {
 		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,

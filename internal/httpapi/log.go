@@ -35,6 +35,9 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.deps.Refused(page.partition); err != nil {
+		return err
+	}
 	// not supported by recorders of tests
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit +
 		bodyLimit))

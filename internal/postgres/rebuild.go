@@ -221,6 +221,11 @@ func (s *shadowTables) exchangeIn(
 	if err != nil {
 		return nil, err
 	}
+	for i, c := range fenced {
+		if end, accepted := s.accepted[c.Partition]; accepted {
+			fenced[i].Next = end // which the decision makes it
+		}
+	}
 	positions, err := s.livePositions(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -239,7 +244,10 @@ func (s *shadowTables) exchangeIn(
 	if s.School != "" {
 		return fenced, s.exchangeRows(ctx, tx)
 	}
-	return fenced, s.exchangeTables(ctx, tx)
+	if err := s.exchangeTables(ctx, tx); err != nil {
+		return nil, err
+	}
+	return fenced, s.decide(ctx, tx)
 }
 
 // fence takes the partitions from their workers.

@@ -27,6 +27,8 @@ type Shadow struct {
 	// Progress is called now and then with the stage of the work and how many of how many events
 	// are folded. It may be nil.
 	Progress func(stage string, folded, total int64)
+
+	acceptance *Acceptance // of the log as it is; nil fails when partitions are refused
 }
 
 func (b *Shadow) report(stage string, folded, total int64) {
@@ -41,7 +43,7 @@ var ErrAlreadyRunning = errors.New("another rebuild or verification is already r
 // engineTables are the engine's own; a shadow schema has a set of them.
 var engineTables = []string{
 	"checkpoints", "fold_versions", "parked_subjects", "parked_events",
-	"skipped_events",
+	"skipped_events", "log_refusals",
 }
 
 // shadowTables are tables in a schema of their own, and the engine that folds the log into them.
@@ -56,11 +58,13 @@ type shadowTables struct {
 	ended   chan error // of the catch-up
 	stop    context.CancelFunc
 	pool    *Pool
+
+	accepted map[int32]int64 // where partitions that were refused end, by the acceptance
 }
 
 // open takes the lock of a schema, and makes sure that the live tables come from the log.
 func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err error) {
-	s := &shadowTables{Shadow: b, schema: schema}
+	s := &shadowTables{Shadow: b, schema: schema, accepted: map[int32]int64{}}
 	if err := CheckSessions(ctx, b.URL); err != nil {
 		return nil, err // the lock would hold nobody off
 	}
@@ -85,7 +89,16 @@ func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err 
 	if s.topic, err = b.Engine.Log.Topic(ctx); err != nil {
 		return nil, err
 	}
-	return s, nil
+	if b.acceptance != nil {
+		return s, nil
+	}
+	// A refusal stays, whatever the log has by now.
+	err = checkpoint.Examine(ctx, s.conn, b.Engine.Log, s.topic, b.Engine.Name)
+	refused, readErr := checkpoint.Refusals(ctx, s.conn, s.topic.ID)
+	for _, r := range refused {
+		return nil, r
+	}
+	return s, errors.Join(err, readErr)
 }
 
 // lock waits a moment, as the server may not have noticed yet that an earlier run has ended.
@@ -307,6 +320,13 @@ func (s *shadowTables) livePositions(
 	}
 	positions := map[int32]int64{}
 	for _, c := range live {
+		if end, accepted := s.accepted[c.Partition]; accepted {
+			positions[c.Partition] = end
+			continue
+		}
+		if s.acceptance != nil && c.Partition >= s.topic.Partitions {
+			continue // of a log that had more
+		}
 		if c.TopicID != s.topic.ID {
 			return nil, &projections.TopicError{
 				Partition: c.Partition, Stored: c.TopicID,

@@ -33,6 +33,7 @@ type Store struct {
 type partition struct {
 	topicID string
 	claim   projections.Claim
+	refusal *eventlog.Refusal // nil when it is not refused
 	parked  map[projections.SubjectKey]projections.ParkedSubject
 	events  map[int64]projections.ParkedEvent
 
@@ -83,8 +84,24 @@ func (s *Store) Claim(_ context.Context, n int32, topicID string) (projections.C
 		return projections.Claim{},
 			&projections.TopicError{Partition: n, Stored: p.topicID, Current: topicID}
 	}
+	if p.refusal != nil {
+		return projections.Claim{}, p.refusal
+	}
 	p.claim.Epoch++
 	return p.claim, nil
+}
+
+// Refuse implements [projections.Store].
+func (s *Store) Refuse(
+	_ context.Context, claim projections.Claim, refusal *eventlog.Refusal,
+) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[claim.Partition]
+	if p.refusal == nil && p.claim.Next == claim.Next && p.claim.Last == claim.Last {
+		p.refusal = refusal
+	}
+	return nil
 }
 
 // Lookup implements [projections.Store].
@@ -125,6 +142,9 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 	if s.fenced && (p == nil || p.claim.Epoch != claim.Epoch || p.claim.Next != c.From) {
 		return projections.ErrFenced
 	}
+	if p.refusal != nil {
+		return p.refusal
+	}
 	for _, offset := range c.Parking.Folded {
 		if p.skipping[offset] {
 			return fmt.Errorf("event at offset %d is to be skipped", offset)
@@ -147,6 +167,9 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 		}
 	}
 	p.claim.Next = c.To
+	if c.Last.Known() {
+		p.claim.Last = c.Last
+	}
 	p.park(&c.Parking)
 	for _, u := range c.Unusable {
 		p.unusable[u.Record.Position.Offset] = u

@@ -17,6 +17,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -36,10 +37,12 @@ type program struct {
 	health   telemetry.Health
 	servers  *Servers
 	events   *kafka.Log
-	topic    eventlog.Topic   // of events, as it was at the start
-	reader   *eventlog.Reader // of events, for all roles of this process
-	live     *live            // nil without the role realtime
-	handler  http.Handler     // the public side
+	topic    eventlog.Topic // of events, as it was at the start
+	guard    *checkpoint.Guard
+	appender eventlog.Appender // to events, but not to partitions that are refused
+	reader   *eventlog.Reader  // of events, for all roles of this process
+	live     *live             // nil without the role realtime
+	handler  http.Handler      // the public side
 	verifier *auth.Verifier
 	revoked  *revocation.List
 	tables   *postgres.Pool  // nil without the role api
@@ -63,7 +66,7 @@ type ConfigError struct{ error }
 func (e ConfigError) Unwrap() error { return e.error }
 
 // Run starts the whole program and serves until ctx ends. When it serves, it calls ready with its
-// addresses.
+// addresses. It ends with [ErrLogChanged] when the program is to be run again.
 //
 // A stop happens in this order: /readyz turns red; live connections are closed, spread over time;
 // the listeners close and accepted requests are completed; the projections commit what they have
@@ -137,6 +140,9 @@ func (p *program) assemble(ctx context.Context) (err error) {
 		return fmt.Errorf("describe the log: %w", err)
 	}
 	if err := postgres.CheckLog(ctx, p.servers.DatabaseURL, p.topic); err != nil {
+		return err
+	}
+	if err := p.wireGuard(ctx); err != nil {
 		return err
 	}
 	p.reader = eventlog.NewReader(eventlog.ReaderConfig{

@@ -62,7 +62,7 @@ func (p *program) wireRealtime(
 		Revoked:   func(who realtime.Identity) bool { return p.revoked.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
-		Logger: p.log, Registerer: p.registry,
+		Refused: p.guard.Refused, LogID: p.guard.ID(), Logger: p.log, Registerer: p.registry,
 	})
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (p *program) wireRealtime(
 		Connections: l.connections,
 	}
 	p.live = l
-	p.task(hub.Run)
+	p.task(followLog(hub.Run))
 	p.task(sockets.Run)
 	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
 	return nil

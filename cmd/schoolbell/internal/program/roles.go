@@ -41,7 +41,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 	}
 	deps := httpapi.Deps{
 		Verifier: p.verifier, Revoke: p.revoked.Add, Cache: cache, Set: SetName, Partitions: p.topic.Partitions,
-		Metrics: p.registry, Logger: p.log,
+		Refused: p.guard.Refused, LogID: p.guard.ID(), Metrics: p.registry, Logger: p.log,
 	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
 	if p.cfg.Has(config.RoleIngest) {
