@@ -189,8 +189,8 @@ func New(config Config, deps Deps) (*API, error) {
 	// Queries of live clients skip what is about connections: headers of browsers, compression,
 	// streams.
 	a.internal = observe(m, deps.Logger, a.mux)
-	a.handler = observe(m, deps.Logger,
-		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
+	a.handler = fromClients(config, observe(m, deps.Logger,
+		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch))))))
 	return a, nil
 }
 

@@ -147,8 +147,11 @@ func (l *live) query(
 	ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value,
 ) (jsontext.Value, error) {
 	result, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
-	if errors.Is(err, httpapi.ErrNoQuery) {
+	switch {
+	case errors.Is(err, httpapi.ErrNoQuery):
 		return nil, centrifuge.ErrUnknownMethod
+	case errors.Is(err, httpapi.ErrParameters):
+		return nil, centrifuge.BadRequest(err.Error())
 	}
 	return result, err
 }
