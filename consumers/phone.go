@@ -52,9 +52,8 @@ func isMobile(n *phonenumbers.PhoneNumber) bool {
 
 // E164 returns a telephone number, as people write it, in the form that can be dialled from
 // anywhere: "+" and digits. It returns "" when no text can be sent to it: it has no more or fewer
-// digits than the numbers of its country, it is an extension behind an exchange, or a text to it is
-// charged at a premium. Numbers that a country has given out only lately are not refused: the length
-// decides, not the range.
+// digits than the numbers of its country, or it is an extension behind an exchange. Numbers that a
+// country has given out only lately are not refused: the length decides, not the range.
 func (r PhoneRules) E164(number string) string {
 	number = strings.Map(plainly, number)
 	digits := phonenumbers.NormalizeDigitsOnly(number)
@@ -72,8 +71,7 @@ func (r PhoneRules) E164(number string) string {
 		}
 	}
 	if err != nil || n.GetExtension() != "" ||
-		phonenumbers.IsPossibleNumberWithReason(n) != phonenumbers.IS_POSSIBLE ||
-		phonenumbers.GetNumberType(n) == phonenumbers.PREMIUM_RATE {
+		phonenumbers.IsPossibleNumberWithReason(n) != phonenumbers.IS_POSSIBLE {
 		return ""
 	}
 	if dialled := phonenumbers.Format(n, phonenumbers.E164); len(dialled) <= maxE164 {

@@ -62,7 +62,6 @@ func TestNumbersAreDialledAsTheirCountryWritesThem(t *testing.T) {
 		{"44", "079111234599999", ""},
 		{"44", "33612345678", ""}, // of another country, without a plus: nobody can tell
 		{"", "+1 2345 6789 0123 4567", ""},
-		{"44", "0909 879 0001", ""}, // charged at a premium
 		{"44", "+", ""},
 		{"44", "00", ""},
 		{"", "", ""},

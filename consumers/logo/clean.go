@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/gif"  // of an animation the first frame is used
 	_ "image/jpeg" // accepted format
 	"image/png"
@@ -37,6 +38,10 @@ const (
 	StoredPixels = 512 * 512
 )
 
+// maxDecoded is the memory in bytes that the pixels of an upload may take: MaxPixels of them in
+// usual colours, and half as many with 16 bits for a colour.
+const maxDecoded = 4 * MaxPixels
+
 // Reasons why an upload is refused.
 var (
 	ErrUnreadable = errors.New("the logo must be a readable PNG, JPEG, GIF or WebP image")
@@ -57,7 +62,13 @@ func Clean(data []byte) ([]byte, error) {
 	if err != nil || config.Width < 1 || config.Height < 1 {
 		return nil, ErrUnreadable
 	}
-	if config.Width > MaxSide || config.Height > MaxSide || config.Width*config.Height > MaxPixels {
+	bytesPerPixel := 4
+	switch config.ColorModel {
+	case color.NRGBA64Model, color.RGBA64Model:
+		bytesPerPixel = 8
+	}
+	if config.Width > MaxSide || config.Height > MaxSide ||
+		config.Width*config.Height*bytesPerPixel > maxDecoded {
 		return nil, ErrTooLarge
 	}
 	decodeMu.Lock()

@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
+
+	"github.com/schoolbell/schoolbell/consumers/provider/budget"
 )
 
 // Channels says how people are reached. Messages of a channel that is not configured end in the
@@ -30,6 +34,42 @@ type SMS struct {
 	Rate              float64 `env:"RATE" default:"0" placeholder:"N" help:"Maximum messages per second; 0 is unlimited."`
 
 	Settle time.Duration `env:"SETTLE" default:"5m" help:"After a request without a usable response: how long until a text that is not in the service's list counts as not sent. At least the longest time that the service takes for a request."`
+
+	PerSchool int64    `name:"per-school" env:"PER_SCHOOL" default:"10000" placeholder:"N" help:"Maximum SMS segments of one school on a day; 0 is unlimited."`
+	PerNumber int64    `name:"per-number" env:"PER_NUMBER" default:"25" placeholder:"N" help:"Maximum messages of one school to one number on a day; 0 is unlimited."`
+	Countries []string `env:"COUNTRIES" placeholder:"CODE" help:"Calling codes of countries whose numbers get messages, besides that of their school, for example 33,41; * is any."`
+	Premium   bool     `env:"PREMIUM" help:"Send to premium numbers and international networks too."`
+}
+
+// Limits returns the limits against spending.
+func (s SMS) Limits() budget.Limits {
+	return budget.Limits{
+		PerSchool: s.PerSchool, PerNumber: s.PerNumber, Countries: s.Countries,
+		AnyCountry: slices.Contains(s.Countries, "*"), NoPremium: !s.Premium,
+	}
+}
+
+func (s SMS) validate() error {
+	var faults []error
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{{"per-school", s.PerSchool}, {"per-number", s.PerNumber}} {
+		if n.value < 0 {
+			faults = append(faults, fmt.Errorf("sms-%s: %d is negative", n.name, n.value))
+		}
+	}
+	for _, code := range s.Countries {
+		if n, err := strconv.Atoi(code); code != "*" && (err != nil || n < 1 || n > 999) {
+			faults = append(faults,
+				fmt.Errorf("sms-countries: %q is no calling code such as 33", code))
+		}
+	}
+	if s.Settle < ProviderTimeout {
+		faults = append(faults, fmt.Errorf("sms-settle: %s is less than %s, which a request may take",
+			s.Settle, ProviderTimeout))
+	}
+	return errors.Join(faults...)
 }
 
 // Mail is a mail server.
@@ -50,16 +90,12 @@ type Push struct {
 }
 
 func (c Channels) validate() error {
-	var faults []error
+	faults := []error{c.SMS.validate()}
 	u, err := url.Parse(c.Public)
 	if c.Public != "" &&
 		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 		faults = append(faults,
 			fmt.Errorf("public-url: %q is not an address such as https://school.example", c.Public))
-	}
-	if c.SMS.Settle < ProviderTimeout {
-		faults = append(faults, fmt.Errorf("sms-settle: %s is less than %s, which a request may take",
-			c.SMS.Settle, ProviderTimeout))
 	}
 	return errors.Join(faults...)
 }
