@@ -59,8 +59,9 @@ func (p *program) wireRealtime(
 	}
 	days := newDays(pool)
 	hub, err := realtime.New(realtime.Config{
-		Log: p.events, Reader: p.reader, Today: days.today,
-		Rights: rights(pool, positions.Await, days), Bus: redis.NewBus(cache), Key: key,
+		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
+		Today: days.today, Rights: rights(pool, positions.Await, days), Bus: redis.NewBus(cache),
+		Key:       key,
 		Revoked:   func(who realtime.Identity) bool { return p.revoked.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
@@ -152,8 +153,11 @@ func (l *live) query(
 	ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value,
 ) (jsontext.Value, error) {
 	result, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
-	if errors.Is(err, httpapi.ErrNoQuery) {
+	switch {
+	case errors.Is(err, httpapi.ErrNoQuery):
 		return nil, centrifuge.ErrUnknownMethod
+	case errors.Is(err, httpapi.ErrParameters):
+		return nil, centrifuge.BadRequest(err.Error())
 	}
 	return result, err
 }
