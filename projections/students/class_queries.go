@@ -25,7 +25,6 @@ var classesQuery = query.Query[classesInput, Classes]{
 	Roles: []query.Role{query.Admin, query.Teacher, query.Accountant},
 	Indexes: []query.Index{
 		{Name: "classes_pkey", Statement: "students.classes", Request: "/classes"},
-		{Name: "enrolments_by_class", Statement: "students.classes", Request: "/classes"},
 	},
 	Run: listClasses,
 }
