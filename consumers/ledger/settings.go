@@ -204,6 +204,13 @@ func (s *Settings) write(
 	if settings.School == "" {
 		return 0, errors.New("settings belong to a school")
 	}
+	if settings.KeepLogo {
+		now, err := s.Current(ctx, settings.School)
+		if err != nil {
+			return 0, err
+		}
+		settings.Logo, settings.KeepLogo = now.Logo, false
+	}
 	b, err := json.Marshal(settings)
 	if err != nil {
 		return 0, fmt.Errorf("encode settings: %w", err)
