@@ -94,7 +94,10 @@ func (s *scenario) events(t *testing.T, input string, then func(*domain.Envelope
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		line, to, _ := strings.Cut(line, " to=")
+		to := ""
+		if strings.HasPrefix(line, "announcement.") {
+			line, to, _ = strings.Cut(line, " to=")
+		}
 		e, err := projtest.ParseEvent(line)
 		require.NoError(t, err)
 		if notice, ok := e.Data.(*announcement.Posted); ok {

@@ -65,8 +65,12 @@ type Deps struct {
 	Positions *checkpoint.Positions
 	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
-	// IsGuardian reports whether a user is a guardian of a student; nil denies every guardian.
-	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
+	// IsGuardian reports whether a user is a guardian of a student on a day; nil denies every
+	// guardian.
+	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string,
+		on domain.Date) (bool, error)
+	// Today returns a school's day, by its clock; nil is the day in UTC.
+	Today func(ctx context.Context, school string) (domain.Date, error)
 
 	Live  *Live // nil: this process has no live connections
 	Logos Logos // nil: there are no routes for logos
@@ -146,10 +150,15 @@ func New(config Config, deps Deps) (*API, error) {
 		deps.Refused = func(int32) error { return nil }
 	}
 	if deps.IsGuardian == nil {
-		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,
+		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string, domain.Date) (bool,
 			error,
 		) {
 			return false, nil
+		}
+	}
+	if deps.Today == nil {
+		deps.Today = func(context.Context, string) (domain.Date, error) {
+			return domain.DateOf(deps.Now().UTC()), nil
 		}
 	}
 	if deps.Reader == nil && deps.Log != nil {

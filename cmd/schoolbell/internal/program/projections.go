@@ -91,5 +91,6 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	deps.Positions = checkpoint.NewPositions(p.tables.Acquire, SetName)
 	deps.Queries = catalog.Queries()
 	deps.IsGuardian = students.IsGuardian
+	deps.Today = newDays(p.tables).today
 	return nil
 }
