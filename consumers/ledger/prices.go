@@ -26,8 +26,8 @@ SELECT id, now() + $2::interval FROM schoolbell.ledger
 WHERE id = ANY ($1) AND cost = 0 AND provider_id <> '' AND state IN ('sent', 'delivered', 'failed')
 ON CONFLICT DO NOTHING`
 
-// takePricesSQL takes the deliveries that are due, so that no other process looks them up, and makes
-// them due again, in case this one gets no response.
+// takePricesSQL takes the deliveries that are due, so that no other process looks them up, and
+// makes them due again, in case this one gets no response.
 const takePricesSQL = `
 WITH due AS (
 	UPDATE schoolbell.ledger_prices SET asked = asked + 1,

@@ -34,7 +34,8 @@ func openDir(dir string) ([]*family, error) {
 		families = addTo(families, t, aspect)
 	}
 	if len(families) == 0 {
-		return nil, fmt.Errorf("%s has no font: want .ttf, .otf or .ttc files: %w", dir, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s has no font: want .ttf, .otf or .ttc files: %w", dir,
+			fs.ErrNotExist)
 	}
 	return families, nil
 }

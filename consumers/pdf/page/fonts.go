@@ -23,7 +23,8 @@ var latin = embedded("NotoSans", nil)
 // scripts are the families of single scripts, with the blocks of Unicode that fonts/cut.sh takes.
 // They are read when a document first needs them.
 var scripts = []*family{
-	embedded("NotoSansArabic", blocks(0x0600, 0x06FF, 0x0750, 0x077F, 0xFDF2, 0xFDF2, 0xFDFC, 0xFDFC)),
+	embedded("NotoSansArabic",
+		blocks(0x0600, 0x06FF, 0x0750, 0x077F, 0xFDF2, 0xFDF2, 0xFDFC, 0xFDFC)),
 	embedded("NotoSansHebrew", blocks(0x0590, 0x05FF, 0xFB1D, 0xFB4F)),
 	embedded("NotoSansDevanagari", blocks(0x0900, 0x097F, 0x1CD0, 0x1CF9, 0xA8E0, 0xA8FD)),
 	embedded("NotoSansArmenian", blocks(0x0530, 0x058F, 0xFB13, 0xFB17)),
