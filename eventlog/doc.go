@@ -16,6 +16,13 @@
 // Records that are no events make no duplicates; whether one is an event is only looked at when an
 // id occurs again (decide.go), as decoding a whole window would take longer than reading it.
 //
+// # What log this is
+//
+// An offset says nothing about which log it belongs to. So readers store with their position the
+// [Mark] of the last record that they have read, and [Compare] it when they go on: a log that was set
+// back and has grown again has another record there. Nothing that is appended later makes that right,
+// so it is a [*Refusal] and not a fault to retry.
+//
 // # How data runs
 //
 //	Source ─▶ tail: fetch, decide about duplicates ─▶ Cursor of the projections
@@ -29,6 +36,12 @@
 // only one that is behind the bitmap needs a window of its own, until it has caught up. So a stalled
 // role costs the others nothing, and memory is bounded: 18 bytes for each record of a window, and a
 // few megabytes of records for each partition.
+//
+// # One school's events
+//
+// Who wants the events of one school finds them by an [Index], and fetches the records that it names
+// ([Reader.ReadIndexed], [OfSchool]) without reading its neighbours'. What it names is no duplicate,
+// so no window is needed. The projections make it, with their tables.
 //
 // To change what counts as the same event, begin at [Record.Identity]; to change how cursors share,
 // at [Cursor.Next].

@@ -93,6 +93,9 @@ func (e *Entry) Last() int64 {
 	return e.Offset()
 }
 
+// Undecodable reports that the entry is a batch that cannot be decoded.
+func (e *Entry) Undecodable() bool { return e.undecodable != nil }
+
 // Event returns the decoded event, and an error when it must not be applied. An [*UnusableError]
 // says that it never can be, because it cannot be read, or because its school belongs in another
 // partition, where its order would not hold. The envelope is never nil; with an error it has the

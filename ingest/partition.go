@@ -94,7 +94,7 @@ func (w *worker) lease(ctx context.Context) (err error) {
 		if batch.Next > next {
 			next = batch.Next
 			if err := w.positions.Save(ctx, w.consumer(), w.described, partition, epoch,
-				next); err != nil {
+				next, eventlog.Mark{}); err != nil {
 				return err
 			}
 			w.assignment.Committed(next)

@@ -58,7 +58,7 @@ func NewReader(cfg Config) *Reader {
 	writer := cfg.Letters.Writer
 	writer.Hold = 0 // an inbox is read more slowly instead of refusing
 	return &Reader{
-		cfg: cfg, writer: writer, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced),
+		cfg: cfg, writer: writer, positions: checkpoint.NewGroups(cfg.Letters.Pool, errFenced, nil),
 		faults: map[int32]error{},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/domain/log"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // lease is one claim's worth of work: a pipeline of goroutines in which one batch is committed
@@ -24,9 +25,10 @@ type lease struct {
 	subjects map[string]int // how many of them are subjects, by school
 	skips    *skips
 
-	batch *job      // what has been folded and not been handed over
-	jobs  chan *job // to the goroutine that commits
-	idle  chan *job // from it, when it has nothing to do; the job can be reused
+	blocks blocks    // where its events are
+	batch  *job      // what has been folded and not been handed over
+	jobs   chan *job // to the goroutine that commits
+	idle   chan *job // from it, when it has nothing to do; the job can be reused
 
 	notifiers []*commitNotifier
 	failed    *job // the job that could not be committed
@@ -39,6 +41,7 @@ type job struct {
 	touched map[SubjectKey]struct{} // subjects that were parked, released or retried
 	records int                     // of the log, and parked ones that were retried
 	last    int64                   // the offset of the last one that was folded
+	read    *entry                  // the last one that leaves a mark; held until it is released
 	folding time.Duration
 	visible []times
 	links   links
@@ -66,7 +69,7 @@ func (w *worker) runLease(ctx context.Context) error {
 	}
 	s := &lease{
 		worker: w, cfg: &w.engine.cfg, claim: claim, skips: w.engine.skipsOf(claim.Partition),
-		rows:  NewBatch(w.engine.cfg.Set, claim.Next == 0),
+		rows: NewBatch(w.engine.cfg.Set, claim.Next == 0), blocks: blocks{at: map[string]int{}},
 		batch: newJob().reset(claim.Next), jobs: make(chan *job, 1), idle: make(chan *job, 1),
 	}
 	s.idle <- newJob()
@@ -150,12 +153,17 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 			if err := s.foldOrPark(ctx, e, entries[i+1:], &misses); err != nil {
 				return err
 			}
+			// Not before: folding a skip hands over the batch so far.
+			s.blocks.add(e.subject().School, e.offset())
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
 			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
 		}
 		s.batch.commit.To = e.last + 1
 		s.batch.records++
 		s.batch.last = e.offset()
+		if !e.undecodable {
+			s.batch.read = e
+		}
 	}
 	s.batch.folding += time.Since(began)
 	return nil
@@ -241,7 +249,11 @@ func (s *lease) foldEntry(
 // handOver sends the batch to the goroutine that commits, and starts the next one.
 func (s *lease) handOver(spare *job) {
 	j := s.batch
+	if j.read != nil {
+		j.commit.Last = eventlog.MarkOf(&j.read.record)
+	}
 	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
+	j.commit.Blocks = s.blocks.take()
 	s.addParking(j)
 	s.batch = spare.reset(j.commit.To)
 	s.batchLimit = min(2*s.batchLimit, s.cfg.MaxBatch)

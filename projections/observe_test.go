@@ -107,7 +107,9 @@ func (c *countingLog) Fetch(
 	ctx context.Context, partition int32, offset int64, maxBytes int, maxWait time.Duration,
 ) (eventlog.Batch, error) {
 	b, err := c.Log.Fetch(ctx, partition, offset, maxBytes, maxWait)
-	c.records.Add(int64(len(b.Records)))
+	if maxBytes > 1 { // one byte is what a claim compares
+		c.records.Add(int64(len(b.Records)))
+	}
 	return b, err
 }
 

@@ -15,9 +15,13 @@ import (
 type Store interface {
 	// Claim takes a partition over: it ends all earlier claims to it and returns where to continue.
 	// The first claim to a partition stores the topic's id; a later one under another id changes
-	// nothing and fails with a [*TopicError]. A store that outlives programs also stores with which
+	// nothing and fails with a [*TopicError], and one of a refused partition with an
+	// [*eventlog.Refusal]. A store that outlives programs also stores with which
 	// versions of the folds its tables were made, and refuses others with a [*VersionError].
 	Claim(ctx context.Context, partition int32, topicID string) (Claim, error)
+	// Refuse lets no claim of a partition and no commit succeed until an operator decides, whoever
+	// tries: the log does not have what a claim says was read.
+	Refuse(ctx context.Context, claim Claim, refusal *eventlog.Refusal) error
 	// Lookup passes each of the wanted rows that exist to its [Lookup].
 	Lookup(ctx context.Context, wanted []Lookup) error
 	// Commit moves a partition from one position to another, with all that the events in between
@@ -45,17 +49,22 @@ type Claim struct {
 	// Tables is the epoch of the latest exchange of tables by a rebuild, 0 without any. What was read
 	// from the tables of an earlier one is out of date, even at the same position.
 	Tables int64
+	Last   eventlog.Mark // the last record that was read, to compare the log with
 }
 
 // Commit is what a batch of events has changed.
 type Commit struct {
 	// the partition's position before and after; equal when only parked events were folded
 	From, To int64
+	Last     eventlog.Mark // the last record that was read before To; none leaves the one before
 	Rows     []RowSet
 	Parking  Parking
 	// Unusable are the records in between that were passed over, but for repetitions. The store
 	// reports them.
 	Unusable []UnusableRecord
+	// Blocks say where the events in between are, by school. The store appends each to what it has
+	// of the school's block, which is all before From.
+	Blocks []eventlog.Block
 }
 
 // UnusableRecord is a record of the log that nobody can use, a batch that cannot be decoded, or an
@@ -110,6 +119,9 @@ func (e *VersionError) Error() string {
 			"program has version %d: it is the older one and must not write to them. Start the "+
 			"newer one", e.Projection, e.Tables,
 			e.Folds)
+	case e.Projection == LogIndex:
+		return "the tables have no index of the log as this program makes it: make it with " +
+			"`schoolbell rebuild`"
 	case e.Tables == 0:
 		return fmt.Sprintf("the tables of %s are empty: fill them with `schoolbell rebuild %s`",
 			e.Projection, e.Projection)
@@ -119,24 +131,18 @@ func (e *VersionError) Error() string {
 		e.Projection, e.Tables, e.Folds, e.Projection)
 }
 
-// PositionError means that the log does not have the record that is to be folded next.
+// PositionError means that the log no longer has the record that is to be folded next.
 type PositionError struct {
-	Partition  int32
-	Next       int64
-	Start, End int64
+	Partition int32
+	Next      int64
+	Start     int64
 }
 
 func (e *PositionError) Error() string {
-	if e.Next < e.Start {
-		return fmt.Sprintf("partition %d is to continue at offset %d, but the log now begins at "+
-			"%d: events were deleted before they were folded. Restore the log, or the database "+
-			"from a later backup, and keep the topic's retention unlimited",
-			e.Partition, e.Next, e.Start)
-	}
-	return fmt.Sprintf("partition %d is to continue at offset %d, but the log ends at %d: it has "+
-		"lost events that are in the tables. Restore the log to where it was; nothing is folded "+
-		"until then, and the tables stay as they are", e.Partition,
-		e.Next, e.End)
+	return fmt.Sprintf("partition %d is to continue at offset %d, but the log now begins at "+
+		"%d: events were deleted before they were folded. Restore the log, or the database "+
+		"from a later backup, and keep the topic's retention unlimited",
+		e.Partition, e.Next, e.Start)
 }
 
 // WholeSchool is the subject under which a school is parked that has as many parked subjects as it

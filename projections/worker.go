@@ -115,7 +115,8 @@ func (w *worker) afterFailure(
 		w.logger.WarnContext(ctx, "another process has taken the partition over")
 		w.setState(Failing, err)
 		return fencedRetry
-	case errors.As(err, &topic), errors.As(err, &position), errors.As(err, &partitions):
+	case errors.As(err, &topic), errors.As(err, &position), errors.As(err, &partitions),
+		errors.Is(err, eventlog.ErrRefused):
 		w.logger.ErrorContext(ctx, "refusing to continue", "error", err)
 		w.setState(Refused, err)
 		return refusedRetry
@@ -152,8 +153,11 @@ func (w *worker) open(ctx context.Context) (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
-	if claim.Next < start || claim.Next > end {
-		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start, End: end}
+	if claim.Next < start {
+		return Claim{}, &PositionError{Partition: n, Next: claim.Next, Start: start}
+	}
+	if err := w.compare(ctx, topic, claim); err != nil {
+		return Claim{}, err
 	}
 	if !cfg.catchup {
 		err := w.engine.readSkips(ctx, cfg.Log, topic, n, claim.Next, end, time.Time{})
@@ -163,6 +167,22 @@ func (w *worker) open(ctx context.Context) (Claim, error) {
 	}
 	w.readAhead.seek(topic, claim.Next, end)
 	return claim, nil
+}
+
+// compare makes sure that the log still has what the tables were folded from. What it had, nobody
+// else may go on with either.
+func (w *worker) compare(ctx context.Context, topic eventlog.Topic, claim Claim) error {
+	cfg := &w.engine.cfg
+	last := claim.Last
+	if cfg.catchup {
+		last = eventlog.Mark{} // its log ends where it was let to, and was compared before
+	}
+	err := eventlog.Compare(ctx, cfg.Log, topic, claim.Partition, claim.Next, last)
+	refusal, refused := errors.AsType[*eventlog.Refusal](err)
+	if !refused {
+		return err
+	}
+	return errors.Join(refusal, cfg.Store.Refuse(ctx, claim, refusal))
 }
 
 func (w *worker) setState(s State, reason error) {

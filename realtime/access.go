@@ -88,13 +88,12 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, ErrDenied):
 		return http.StatusForbidden
-	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms),
-		errors.Is(err, ErrPreAuthFull):
+	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms):
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone
 	case errors.Is(err, ErrDraining), errors.Is(err, ErrFull), errors.Is(err, ErrRightsUnavailable),
-		errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, ErrLogRefused), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, ErrNoToken), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrExpired):
 		return http.StatusUnauthorized
@@ -108,7 +107,7 @@ func Explain(err error) string {
 	if StatusOf(err) < http.StatusInternalServerError {
 		return err.Error()
 	}
-	for _, public := range []error{ErrRightsUnavailable, ErrDraining, ErrFull} {
+	for _, public := range []error{ErrRightsUnavailable, ErrLogRefused, ErrDraining, ErrFull} {
 		if errors.Is(err, public) {
 			return public.Error()
 		}

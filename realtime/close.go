@@ -58,6 +58,7 @@ var closes = []struct {
 	{ErrTooManyRooms, CloseTooManyRooms},
 	{ErrUnrecoverable, CloseResync},
 	{ErrRightsUnavailable, CloseReconnect},
+	{ErrLogRefused, CloseReconnect},
 	{ErrInvalidToken, CloseInvalidToken},
 }
 

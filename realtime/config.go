@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
@@ -17,12 +18,20 @@ import (
 type Config struct {
 	Log    eventlog.Source
 	Reader *eventlog.Reader // of Log, shared by this process; default one of the hub's own
+	// Index finds a school's events in the log, for sessions that have fallen behind; nil: they are
+	// looked for in all of the school's partition.
+	Index eventlog.Index
 	// nil: the token's roles decide alone, and no class or student room is open to others
 	Rights Rights
 	Bus    Bus // nil: this is the only node
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
+	// LogID is what the log is called in positions.
+	LogID domain.LogID
+	// Refused returns why a partition of the log cannot be followed, as it is not the one that it
+	// was; nil refuses none. It is called often, so it must be fast.
+	Refused func(partition int32) error
 	// Key signs resume tokens. All nodes must have the same key.
 	Key []byte
 
@@ -48,6 +57,10 @@ const defaultDashboardInterval = 200 * time.Millisecond
 // turns, and cannot crowd out those that are up to date.
 const maxReaders = 8
 
+// maxSchoolReaders is how many of them may be of one school, so that others have a turn soon however
+// many sessions it has.
+const maxSchoolReaders = 2
+
 func (c Config) withDefaults() Config {
 	c.RingBytes = cmp.Or(c.RingBytes, 64<<20)
 	if c.Reader == nil {
@@ -62,6 +75,9 @@ func (c Config) withDefaults() Config {
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Refused == nil {
+		c.Refused = func(int32) error { return nil }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// sweep ends sessions whose token has expired or is revoked, including those with nothing to send.
+// sweep ends sessions whose token has expired or is revoked, including those with nothing to send,
+// and those whose log is no longer the one that they have followed.
 func (h *Hub) sweep(ctx context.Context) error {
 	return every(ctx, time.Second, func() {
 		now := h.cfg.Now()
@@ -15,6 +16,8 @@ func (h *Hub) sweep(ctx context.Context) error {
 				s.Close(CloseExpired)
 			case h.revoked(s.Identity()):
 				s.Close(CloseRevoked)
+			case h.cfg.Refused(s.school.partition.number) != nil:
+				s.Close(CloseResync)
 			}
 		}
 	})

@@ -31,6 +31,9 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 		return nil, err
 	}
 	p := h.partitions[h.partitionOf(opts.School)]
+	if err := h.cfg.Refused(p.number); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLogRefused, err)
+	}
 	if err := h.wait(ctx, p.ready); err != nil {
 		return nil, err
 	}

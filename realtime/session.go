@@ -24,6 +24,9 @@ var (
 	// ErrRightsUnavailable says that rights cannot be looked up at the moment. Access is refused
 	// meanwhile.
 	ErrRightsUnavailable = errors.New("rights cannot be looked up at the moment: try again")
+	// ErrLogRefused says that the log is not the one that it was, and nothing is read from it until
+	// an operator has decided.
+	ErrLogRefused = errors.New("the log is being examined: try again later")
 	// ErrUnrecoverable says that the events after a position cannot be served: it is too old, or of
 	// another log.
 	ErrUnrecoverable = errors.New("position cannot be served")

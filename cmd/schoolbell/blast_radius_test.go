@@ -57,6 +57,22 @@ func neighbours() (one, other string) {
 	}
 }
 
+func invoice(school, student string) map[string]any {
+	return event(school, "invoice-"+student, "schoolbell.fee.invoiced.v1", student, map[string]any{
+		"invoice_id": "i-" + student, "student_id": student, "year": "2026-2027", "term": "1",
+		"category": "tuition", "amount": 100, "currency": "BGN", "due_on": "2026-10-01",
+	})
+}
+
+// payment is one in another currency than that of the invoice.
+func payment(school, student string) map[string]any {
+	return event(school, "payment-"+student, "schoolbell.fee.payment_received.v1", student,
+		map[string]any{
+			"payment_id": "p-" + student, "invoice_id": "i-" + student, "student_id": student,
+			"amount": 51, "currency": "EUR", "method": "bank",
+		})
+}
+
 // contradict invoices students in one currency and receives what they pay in another.
 func contradict(t *testing.T, a *app, school string, students int) (position string) {
 	t.Helper()
@@ -64,15 +80,7 @@ func contradict(t *testing.T, a *app, school string, students int) (position str
 	var events []map[string]any
 	for i := range students {
 		id := fmt.Sprint("pupil-", i)
-		events = append(events,
-			event(school, "invoice-"+id, "schoolbell.fee.invoiced.v1", id, map[string]any{
-				"invoice_id": "i-" + id, "student_id": id, "year": "2026-2027", "term": "1",
-				"category": "tuition", "amount": 100, "currency": "BGN", "due_on": "2026-10-01",
-			}),
-			event(school, "payment-"+id, "schoolbell.fee.payment_received.v1", id, map[string]any{
-				"payment_id": "p-" + id, "invoice_id": "i-" + id, "student_id": id,
-				"amount": 51, "currency": "EUR", "method": "bank",
-			}))
+		events = append(events, invoice(school, id), payment(school, id))
 		if len(events) == 2*perRequest || i == students-1 {
 			position = a.publish(t, school, events...)
 			events = nil

@@ -41,6 +41,7 @@ type cli struct {
 	Deadletters deadLettersCommand `cmd:"" help:"Inspect and retry events that could not be planned."`
 	Parked      parkedCommand      `cmd:"" help:"Inspect and retry subjects whose events could not be folded."`
 
+	Log     logCommand     `cmd:"" help:"Inspect and accept a log that is not the one that was read."`
 	Migrate migrateCommand `cmd:"" help:"Migrate a database to this version's schema."`
 	Rebuild rebuildCommand `cmd:"" help:"Rebuild tables from the log next to the live ones, then swap them."`
 	Verify  verifyCommand  `cmd:"" help:"Compare the tables with the log."`
@@ -163,6 +164,7 @@ func newParserFor(commands any, io streams) (*kong.Kong, error) {
 		kong.Writers(io.out, io.err),
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Resolvers(kong.ResolverFunc(config.SecretFromFile)),
 		helpVars,
 	)
 }

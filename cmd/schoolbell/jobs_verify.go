@@ -166,7 +166,7 @@ func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer pool.Close()
-	positions := checkpoint.NewGroups(pool.Conns(), router.ErrFenced)
+	positions := checkpoint.NewGroups(pool.Conns(), router.ErrFenced, nil)
 	n, err := positions.Reset(ctx, program.ConsumersGroup, to, c.Again)
 	if err != nil {
 		return err

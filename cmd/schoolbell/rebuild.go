@@ -20,26 +20,40 @@ import (
 	"github.com/schoolbell/schoolbell/realtime"
 )
 
-// shadowFlags say what to fold into shadow tables, and where the servers are.
-type shadowFlags struct {
+// shadowTarget says where the servers are that shadow tables are made from and in.
+type shadowTarget struct {
 	tablesTarget `embed:""`
 
-	Kafka       config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (default: that of the serve on the data directory)"`
-	Redis       config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (default: that of the serve on the data directory)"`
-	Projections []string     `arg:"" optional:"" name:"projection" help:"Read models (default: all)."`
-	School      string       `placeholder:"S" help:"Only the rows of one school."`
-	MaxParked   int          `name:"projections-max-parked" env:"SCHOOLBELL_PROJECTIONS_MAX_PARKED" placeholder:"N" help:"Parked subjects of one school (default: that of the serve on the data directory)."`
-	JSON        bool         `name:"json" help:"Print JSON."`
+	Kafka     config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (default: that of the serve on the data directory)"`
+	Redis     config.Redis `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (default: that of the serve on the data directory)"`
+	MaxParked int          `name:"projections-max-parked" env:"SCHOOLBELL_PROJECTIONS_MAX_PARKED" placeholder:"N" help:"Parked subjects of one school (default: that of the serve on the data directory)."`
+	JSON      bool         `name:"json" help:"Print JSON."`
+}
+
+// shadowFlags say what to fold into shadow tables.
+type shadowFlags struct {
+	shadowTarget `embed:""`
+
+	Projections []string `arg:"" optional:"" name:"projection" help:"Read models (default: all)."`
+	School      string   `placeholder:"S" help:"Only the rows of one school."`
+}
+
+// with calls do with the shadow tables of the flags.
+func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Shadow) error) error {
+	return c.shadowTarget.with(ctx, io, func(b *postgres.Shadow) error {
+		if _, _, err := b.Engine.Set.Closure(c.Projections...); err != nil {
+			return usageError{err}
+		}
+		b.Projections, b.School = c.Projections, c.School
+		return do(b)
+	})
 }
 
 // with calls do with shadow tables that it has opened the log and the cache for.
-func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Shadow) error) error {
+func (c *shadowTarget) with(ctx context.Context, io streams, do func(*postgres.Shadow) error) error {
 	set, err := projections.NewSet(catalog.All()...)
 	if err != nil {
 		return err
-	}
-	if _, _, err := set.Closure(c.Projections...); err != nil {
-		return usageError{err}
 	}
 	database, err := c.url()
 	if err != nil {
@@ -56,7 +70,6 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 	defer log.Close()
 	shadow := &postgres.Shadow{
 		URL: database, Engine: program.FoldConfig(set, log, slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: slog.LevelError}))),
-		Projections: c.Projections, School: c.School,
 	}
 	if shadow.Engine.MaxParked, err = c.maxParked(); err != nil {
 		return err
@@ -82,7 +95,7 @@ func (c *shadowFlags) with(ctx context.Context, io streams, do func(*postgres.Sh
 }
 
 // maxParked is the limit that the live tables are made with: shadow tables need the same.
-func (c *shadowFlags) maxParked() (int, error) {
+func (c *shadowTarget) maxParked() (int, error) {
 	if c.MaxParked > 0 || c.DatabaseURL != "" {
 		return c.MaxParked, nil
 	}
@@ -92,7 +105,7 @@ func (c *shadowFlags) maxParked() (int, error) {
 
 // cache opens the cache of the tables. Without a Redis, which is when log and database are given and
 // it is not, there is none.
-func (c *shadowFlags) cache(ctx context.Context, log *kafka.Log) (*redis.Cache, error) {
+func (c *shadowTarget) cache(ctx context.Context, log *kafka.Log) (*redis.Cache, error) {
 	if c.Redis.URL == "" && c.DatabaseURL != "" && len(c.Kafka.Brokers) > 0 {
 		return nil, nil
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,17 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 	if c.Demo && !(c.Has(config.RoleIngest) && c.Has(config.RoleAPI)) {
 		return usageError{errors.New("--demo needs the roles ingest and api")}
 	}
+	for {
+		err := c.serve(ctx, io, log)
+		if ctx.Err() != nil || !errors.Is(err, program.ErrLogChanged) {
+			return err
+		}
+		log.WarnContext(ctx, "starting again", "error", err)
+	}
+}
+
+// serve runs the program once.
+func (c *serveCommand) serve(ctx context.Context, io streams, log *slog.Logger) error {
 	began := time.Now()
 	started := make(chan program.Address, 1)
 	g, ctx := errgroup.WithContext(ctx)

@@ -66,7 +66,7 @@ func runWithPlanners(ctx context.Context, pool *postgres.Pool, log *kafka.Log, l
 		return err
 	}
 	events, err := router.New(router.Config{
-		Log: log, Topic: topic.Name, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
+		Log: log, Topic: topic.Name, Positions: checkpoint.NewGroups(pool.Conns(), router.ErrFenced, nil), Planner: engine, DeadLetters: l.AddDeadLetter,
 		Reader: eventlog.NewReader(eventlog.ReaderConfig{Source: log, Decode: cloudevents.Decode}),
 	})
 	if err != nil {

@@ -40,6 +40,7 @@ func (p *positions) Claim(
 
 func (p *positions) Save(
 	_ context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
+	_ eventlog.Mark,
 ) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

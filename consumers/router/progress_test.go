@@ -28,11 +28,12 @@ var errBroken = errors.New("connection refused")
 
 func (p *brokenPositions) Save(
 	ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
+	last eventlog.Mark,
 ) error {
 	if p.broken.Load() {
 		return errBroken
 	}
-	return p.positions.Save(ctx, group, topic, partition, epoch, next)
+	return p.positions.Save(ctx, group, topic, partition, epoch, next, last)
 }
 
 func (p *brokenPositions) Claim(

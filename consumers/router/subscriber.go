@@ -16,14 +16,16 @@ import (
 // Positions stores how far groups of consumers have come.
 type Positions interface {
 	// Claim takes a partition over and returns the offset to continue at. The epoch grows with
-	// every claim.
+	// every claim. It fails with an [*eventlog.Refusal] when the log is not the one that was read.
 	Claim(
 		ctx context.Context, group string, topic eventlog.Topic, partition int32,
 	) (next, epoch int64, err error)
-	// Save stores the offset of the first record of a partition that is not handled yet. The error
-	// is [ErrFenced] when another process has claimed the partition since.
+	// Save stores the offset of the first record of a partition that is not handled yet, and which
+	// record was read last. The error is [ErrFenced] when another process has claimed the partition
+	// since.
 	Save(
 		ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
+		last eventlog.Mark,
 	) error
 }
 

@@ -17,7 +17,7 @@ import (
 const (
 	retryMin    = 50 * time.Millisecond
 	retryMax    = 3 * time.Second // so that a server that has healed is used within five seconds
-	saveEvery   = 100 * time.Millisecond
+	saveEvery   = 50 * time.Millisecond
 	saveTimeout = 5 * time.Second
 	// fencedPause is long enough for the group to notice which process the partition belongs to.
 	fencedPause = 10 * time.Second
@@ -46,7 +46,7 @@ type partitionWorker struct {
 type inFlight struct {
 	message *message.Message
 	cancel  context.CancelFunc
-	entry   *eventlog.Entry
+	entry   *eventlog.Entry // the last one before next; nil when the stretch has none
 	next    int64
 }
 
@@ -121,7 +121,11 @@ func (w *partitionWorker) dispatch(
 			dispatched = m.next
 		}
 		if next = stretch.Next; next > dispatched {
-			if err := put(ctx, flight, &inFlight{next: next}); err != nil {
+			passed := &inFlight{next: next}
+			if n := len(stretch.Entries); n > 0 {
+				passed.entry = &stretch.Entries[n-1]
+			}
+			if err := put(ctx, flight, passed); err != nil {
 				return err
 			}
 		}
@@ -150,6 +154,7 @@ func (w *partitionWorker) trackAcks(
 	ctx context.Context, epoch, next int64, flight <-chan *inFlight,
 ) (err error) {
 	saved, savedAt := next, time.Now()
+	var last *eventlog.Entry // that was handled; its digest is made once for each save
 	save := func(ctx context.Context) error {
 		if next == saved {
 			return nil
@@ -157,7 +162,7 @@ func (w *partitionWorker) trackAcks(
 		ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 		defer cancel()
 		err := w.cfg.Positions.Save(
-			ctx, w.cfg.Group, w.topic, w.assignment.Partition, epoch, next)
+			ctx, w.cfg.Group, w.topic, w.assignment.Partition, epoch, next, last.Mark())
 		if err != nil {
 			return fmt.Errorf("save position %d: %w", next, err)
 		}
@@ -175,6 +180,9 @@ func (w *partitionWorker) trackAcks(
 				return err
 			}
 			next = m.next
+			if m.entry != nil {
+				last = m.entry
+			}
 			w.progress.handled(next)
 		case <-tick.C:
 			if time.Since(savedAt) >= heartbeatEvery {

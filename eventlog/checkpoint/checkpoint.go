@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Querier runs statements: a transaction, a connection or a pool.
@@ -26,6 +27,8 @@ type Claim struct {
 	// Tables is the epoch of the latest exchange of tables, 0 without any. What was read from the
 	// tables of an earlier one is out of date, even at the same position.
 	Tables int64
+	// Last is the last record that was read, to be compared with the log (see [eventlog.Compare]).
+	Last eventlog.Mark
 }
 
 // TopicError is the error of a claim for another topic than the one that was read before.
@@ -42,7 +45,8 @@ func (e *TopicError) Error() string {
 }
 
 // Take claims a partition for a consumer. The first claim stores the topic's id; a later one under
-// another id changes nothing and fails with a [*TopicError].
+// another id changes nothing and fails with a [*TopicError], and one of a refused partition with an
+// [*eventlog.Refusal].
 func Take(
 	ctx context.Context, q Querier, consumer string, partition int32, topicID string,
 ) (c Claim, err error) {
@@ -51,9 +55,14 @@ func Take(
 		VALUES ($1, $2, 1, 0, $3)
 		ON CONFLICT (set_name, partition) DO UPDATE
 			SET epoch = c.epoch + 1, exchanged = false, updated_at = now()
-			WHERE c.topic_id = excluded.topic_id
-		RETURNING epoch, position, tables`, consumer, partition, topicID).Scan(&c.Epoch, &c.Next, &c.Tables)
+			WHERE c.topic_id = excluded.topic_id AND NOT EXISTS (SELECT FROM log_refusals r
+				WHERE r.topic_id = c.topic_id AND r.partition = c.partition)
+		RETURNING epoch, position, tables, read_offset, read_digest`, consumer, partition, topicID).Scan(
+		&c.Epoch, &c.Next, &c.Tables, &c.Last.Offset, (*digest)(&c.Last.Digest))
 	if !errors.Is(err, pgx.ErrNoRows) {
+		return c, err
+	}
+	if err := refused(ctx, q, topicID, partition); err != nil {
 		return c, err
 	}
 	wrong := &TopicError{Partition: partition, Current: topicID}
@@ -66,15 +75,18 @@ func Take(
 }
 
 // AdvanceSQL moves a position under the fence: its parameters are the consumer, the partition, the
-// epoch of the claim, and the offset before and after. It is a statement rather than a function
-// because the engine sends it in one round trip with the rows of the commit. When the claim is no
-// longer the latest, it fails with [FencedCode] or [ExchangedCode], and with it the transaction.
-const AdvanceSQL = `SELECT schoolbell.advance($1, $2, $3, $4, $5)`
+// epoch of the claim, the offset before and after, and the offset and digest of the last record that
+// was read, an empty one if there was none. It is a statement rather than a function because the
+// engine sends it in one round trip with the rows of the commit. When the claim is no longer the
+// latest, or the partition is refused, it fails with one of the codes below, and with it the
+// transaction.
+const AdvanceSQL = `SELECT schoolbell.advance($1, $2, $3, $4, $5, $6, $7)`
 
 // The SQLSTATEs that [AdvanceSQL] fails with.
 const (
 	FencedCode    = "SB001" // another process has claimed the partition
 	ExchangedCode = "SB002" // only a rebuild has, so the worker may claim it again at once
+	RefusedCode   = "SB003" // the log is not the one that was read; see [eventlog.Refusal]
 )
 
 // The two sides of an exchange of tables. A reader takes its lock before its snapshot, so that the
@@ -90,6 +102,34 @@ type Checkpoint struct {
 	Epoch     int64
 	Next      int64 // the offset of the next record
 	TopicID   string
+	Last      eventlog.Mark // the last record that was read
+}
+
+// checkpointColumns are those of a [Checkpoint].
+const checkpointColumns = `partition, epoch, position, topic_id, read_offset, read_digest`
+
+func scanCheckpoint(row pgx.CollectableRow) (c Checkpoint, err error) {
+	err = row.Scan(&c.Partition, &c.Epoch, &c.Next, &c.TopicID, &c.Last.Offset,
+		(*digest)(&c.Last.Digest))
+	return c, err
+}
+
+// digest scans a digest, which is empty where none is stored.
+type digest eventlog.RecordDigest
+
+// ScanBytes implements [pgtype.BytesScanner].
+func (d *digest) ScanBytes(b []byte) error {
+	*d = digest{}
+	copy(d[:], b)
+	return nil
+}
+
+// DigestBytes is a digest as it is stored.
+func DigestBytes(d eventlog.RecordDigest) []byte {
+	if d == (eventlog.RecordDigest{}) {
+		return []byte{}
+	}
+	return d[:]
 }
 
 // Fence claims partitions for nobody: their workers are fenced, and wait in their commits until the
@@ -101,19 +141,19 @@ func Fence(ctx context.Context, tx pgx.Tx, consumer string, partition int32) ([]
 		SET epoch = epoch + 1, tables = epoch + 1, base = position, exchanged = true,
 			claimed = CASE WHEN exchanged THEN claimed ELSE epoch END, updated_at = now()
 		WHERE set_name = $1 AND ($2 < 0 OR partition = $2)
-		RETURNING partition, epoch, position, topic_id`, consumer, partition)
+		RETURNING `+checkpointColumns, consumer, partition)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Checkpoint])
+	return pgx.CollectRows(rows, scanCheckpoint)
 }
 
 // Read returns how far a consumer has come in each partition that it has ever claimed.
 func Read(ctx context.Context, q Querier, consumer string) ([]Checkpoint, error) {
 	// An error of Query is returned by CollectRows as well.
-	rows, _ := q.Query(ctx, `SELECT partition, epoch, position, topic_id FROM checkpoints
+	rows, _ := q.Query(ctx, `SELECT `+checkpointColumns+` FROM checkpoints
 		WHERE set_name = $1`, consumer)
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Checkpoint])
+	all, err := pgx.CollectRows(rows, scanCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("read positions of %s: %w", consumer, err)
 	}

@@ -30,7 +30,7 @@ func TestP3_OnlyTheLatestClaimAdvances(t *testing.T) {
 	t.Parallel()
 	pool := open(t, postgres.Projector)
 	code := func(epoch, from, to int64) string {
-		_, err := pool.Exec(t.Context(), checkpoint.AdvanceSQL, "set", 3, epoch, from, to)
+		_, err := pool.Exec(t.Context(), checkpoint.AdvanceSQL, "set", 3, epoch, from, to, -1, []byte{})
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return pg.Code
 		}
@@ -82,17 +82,17 @@ func TestGroupsGoBackOnlyByAReset(t *testing.T) {
 	t.Parallel()
 	pool := open(t, postgres.Jobs)
 	errFenced := errors.New("fenced")
-	groups := checkpoint.NewGroups(pool, errFenced)
+	groups := checkpoint.NewGroups(pool, errFenced, nil)
 	topic := eventlog.Topic{ID: "topic-1", Partitions: 4}
 	ctx := t.Context()
 
 	_, old, err := groups.Claim(ctx, "g", topic, 1)
 	require.NoError(t, err)
-	require.NoError(t, groups.Save(ctx, "g", topic, 1, old, 20))
+	require.NoError(t, groups.Save(ctx, "g", topic, 1, old, 20, eventlog.Mark{}))
 	next, epoch, err := groups.Claim(ctx, "g", topic, 1)
 	require.NoError(t, err)
 	require.Equal(t, int64(20), next)
-	require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, old, 30), errFenced)
+	require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, old, 30, eventlog.Mark{}), errFenced)
 
 	furthest := func() int64 {
 		all, err := checkpoint.Furthest(ctx, pool, "g")
@@ -103,13 +103,14 @@ func TestGroupsGoBackOnlyByAReset(t *testing.T) {
 		n, err := groups.Reset(ctx, "g", &domain.Position{Partition: 1, Offset: 5}, again)
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, epoch, 21), checkpoint.ErrReset)
-		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, old, 21), errFenced, "it had lost it before")
+		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, epoch, 21, eventlog.Mark{}), checkpoint.ErrReset)
+		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, old, 21, eventlog.Mark{}), errFenced,
+			"it had lost it before")
 		next, epoch, err = groups.Claim(ctx, "g", topic, 1)
 		require.NoError(t, err)
 		require.Equal(t, int64(5), next)
 		require.Equal(t, map[bool]int64{false: 20, true: 5}[again], furthest())
-		require.NoError(t, groups.Save(ctx, "g", topic, 1, epoch, 20))
+		require.NoError(t, groups.Save(ctx, "g", topic, 1, epoch, 20, eventlog.Mark{}))
 	}
 	n, err := groups.Reset(ctx, "g", &domain.Position{Partition: 1, Offset: 21}, true)
 	require.NoError(t, err)
@@ -132,7 +133,7 @@ func TestPositionsArePolledOnlyWhileAReaderWaits(t *testing.T) {
 	require.NoError(t, err)
 	all.Go(func() error { return positions.Await(ctx, domain.Position{Partition: 0, Offset: 9}) })
 	<-acquired // so it is polled, in vain
-	_, err = pool.Exec(ctx, checkpoint.AdvanceSQL, "set", 0, 1, 0, 10)
+	_, err = pool.Exec(ctx, checkpoint.AdvanceSQL, "set", 0, 1, 0, 10, -1, []byte{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return positions.Waiting() == 0 }, 10*time.Second, time.Millisecond)
 
@@ -184,7 +185,7 @@ func TestPartitionsWithoutAWorkerAreFound(t *testing.T) {
 		`UPDATE checkpoints SET updated_at = updated_at - interval '2 minutes' WHERE partition = 2`)
 	require.NoError(t, err)
 	require.Equal(t, []int32{1, 2}, find())
-	_, err = pool.Exec(t.Context(), checkpoint.AdvanceSQL, "set", 2, 1, 0, 0)
+	_, err = pool.Exec(t.Context(), checkpoint.AdvanceSQL, "set", 2, 1, 0, 0, -1, []byte{})
 	require.NoError(t, err)
 	require.Equal(t, []int32{1}, find(), "an empty batch is a sign of life")
 }

@@ -10,7 +10,9 @@
 // after it, so that results and position are lost together or not at all.
 //
 // A row also holds the id of the topic it was read from: offsets of another topic mean nothing here,
-// so a claim for another one is a [*TopicError].
+// so a claim for another one is a [*TopicError]. And it holds a digest of the last record that was
+// read: a log that does not have this record is not the one that was read, and its partition is
+// refused to everybody until an operator decides ([eventlog.Refusal], [Accept]).
 //
 // # How data runs through it
 //
@@ -24,5 +26,7 @@
 //
 // # Where to make the first change
 //
-// The statements and the fence are in checkpoint.go, the waiting is in positions.go.
+// The statements and the fence are in checkpoint.go, the waiting is in positions.go. What compares the
+// log is in refusal.go, what lets a whole process know of it in guard.go, and what an operator
+// decides in accept.go.
 package checkpoint

@@ -17,22 +17,34 @@ import (
 type Groups struct {
 	pool   *pgxpool.Pool
 	fenced error
+	log    eventlog.Source
 }
 
 // ErrReset is the error of a save after an operator has set the position back. Nobody else has claimed
 // the partition, so its worker may do so again at once.
 var ErrReset = errors.New("an operator has set the position back")
 
-// NewGroups returns the positions in a database. A save under an old claim fails with fenced.
-func NewGroups(pool *pgxpool.Pool, fenced error) *Groups { return &Groups{pool, fenced} }
+// NewGroups returns the positions in a database. A save under an old claim fails with fenced. Each
+// claim compares the log with what was read of it; without a log, as for the positions in inboxes,
+// nothing is compared.
+func NewGroups(pool *pgxpool.Pool, fenced error, log eventlog.Source) *Groups {
+	return &Groups{pool, fenced, log}
+}
 
-// Claim takes a partition over and returns the offset of the next record and the claim's epoch.
+// Claim takes a partition over and returns the offset of the next record and the claim's epoch. It
+// fails with an [*eventlog.Refusal] when the log is not the one that was read.
 func (g *Groups) Claim(
 	ctx context.Context, group string, topic eventlog.Topic, partition int32,
 ) (next, epoch int64, err error) {
 	claim, err := Take(ctx, g.pool, group, partition, topic.ID)
 	if err != nil {
 		return 0, 0, fmt.Errorf("claim partition %d for %s: %w", partition, group, err)
+	}
+	if g.log != nil {
+		at := Checkpoint{Partition: partition, Next: claim.Next, Last: claim.Last}
+		if err := compare(ctx, g.pool, g.log, topic, group, &at); err != nil {
+			return 0, 0, err
+		}
 	}
 	return claim.Next, claim.Epoch, nil
 }
@@ -46,26 +58,37 @@ func Furthest(ctx context.Context, q Querier, group string) (map[int32]int64, er
 	return Next(ctx, q, furthestOf(group))
 }
 
-// Save moves a group's position, in one statement with the furthest one.
+// Save moves a group's position and the last record that was read before it, in one statement with
+// the furthest position.
 func (g *Groups) Save(
 	ctx context.Context, group string, topic eventlog.Topic, partition int32, epoch, next int64,
+	last eventlog.Mark,
 ) error {
 	tag, err := g.pool.Exec(ctx, `
 		WITH mine AS (
-			UPDATE checkpoints SET position = $4, updated_at = clock_timestamp()
-			WHERE set_name = $1 AND partition = $2 AND epoch = $3 RETURNING position
+			UPDATE checkpoints c SET position = $4, updated_at = clock_timestamp(),
+				read_offset = CASE WHEN $8::bytea = '' THEN read_offset ELSE $7 END,
+				read_digest = CASE WHEN $8 = '' THEN read_digest ELSE $8 END
+			WHERE set_name = $1 AND partition = $2 AND epoch = $3
+				AND NOT EXISTS (SELECT FROM log_refusals r
+					WHERE r.topic_id = c.topic_id AND r.partition = c.partition)
+			RETURNING position
 		)
 		INSERT INTO checkpoints AS c (set_name, partition, epoch, position, topic_id)
 		SELECT $5, $2, $3, position, $6 FROM mine
 		ON CONFLICT (set_name, partition) DO UPDATE
 			SET position = greatest(c.position, excluded.position), epoch = excluded.epoch,
 				updated_at = clock_timestamp()`,
-		group, partition, epoch, next, furthestOf(group), topic.ID)
+		group, partition, epoch, next, furthestOf(group), topic.ID, last.Offset,
+		DigestBytes(last.Digest))
 	if err != nil {
 		return fmt.Errorf("save position of partition %d for %s: %w", partition, group, err)
 	}
 	if tag.RowsAffected() > 0 {
 		return nil
+	}
+	if err := refused(ctx, g.pool, topic.ID, partition); err != nil {
+		return err
 	}
 	cause, reset := g.fenced, false
 	err = g.pool.QueryRow(ctx, `SELECT exchanged AND claimed = $3 FROM checkpoints

@@ -131,6 +131,10 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, memory *claim) (
 func (a *API) append(
 	ctx context.Context, school string, events []*domain.Envelope,
 ) (*Accepted, error) {
+	// Not even what this process wrote a moment ago may be in the log any more.
+	if err := a.deps.Refused(eventlog.PartitionFor(school, a.deps.Partitions)); err != nil {
+		return nil, err
+	}
 	accepted := &Accepted{Events: make([]AcceptedEvent, len(events))}
 	keys, all := make([]eventKey, len(events)), make([]written, len(events))
 	for i, e := range events {

@@ -130,6 +130,9 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, eventlog.ErrOverloaded):
 		return unavailable(err, time.Second,
 			"too many events are waiting to be written; none of these were taken")
+	case errors.Is(err, eventlog.ErrRefused):
+		return unavailable(err, 30*time.Second, "the log was set back, cut or replaced by another "+
+			"one: this part of it is neither read nor written until an operator has decided")
 	case errors.Is(err, eventlog.ErrUnavailable):
 		return unavailable(err, 2*time.Second,
 			"the log cannot be reached; sending the same events again is safe")

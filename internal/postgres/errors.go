@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
 )
@@ -56,6 +57,8 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
 	case pg.Code == checkpoint.ExchangedCode:
 		return fmt.Errorf("%w: %s", projections.ErrRebuilt, pg.Message)
+	case pg.Code == checkpoint.RefusedCode:
+		return fmt.Errorf("%w: %s", eventlog.ErrRefused, pg.Message)
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"),
 		strings.HasPrefix(pg.Code, "54"):
 		// Data that a type, a constraint or an index rejects: it will again.

@@ -63,11 +63,20 @@ func (s *ProjectionStore) Claim(
 		case err != nil:
 			return err
 		}
-		claim = projections.Claim{Partition: partition, Epoch: c.Epoch, Next: c.Next, Tables: c.Tables}
+		claim = projections.Claim{
+			Partition: partition, Epoch: c.Epoch, Next: c.Next, Tables: c.Tables, Last: c.Last,
+		}
 		// The row is locked until the end, so that no rebuild exchanges the tables in between.
 		return s.checkVersions(ctx, tx)
 	})
 	return claim, err
+}
+
+// Refuse implements [projections.Store].
+func (s *ProjectionStore) Refuse(
+	ctx context.Context, claim projections.Claim, refusal *eventlog.Refusal,
+) error {
+	return checkpoint.Refuse(ctx, s.pool.Conns(), s.name, refusal, claim.Next, claim.Last)
 }
 
 // Lookup implements [projections.Store]: one query for each table, all in one round trip.
@@ -105,11 +114,15 @@ func (s *ProjectionStore) Commit(
 		return err
 	}
 	defer p.release()
-	p.execParams(checkpoint.AdvanceSQL, s.name, claim.Partition, claim.Epoch, c.From, c.To)
+	p.execParams(checkpoint.AdvanceSQL, s.name, claim.Partition, claim.Epoch, c.From, c.To,
+		c.Last.Offset, checkpoint.DigestBytes(c.Last.Digest))
 	for _, set := range c.Rows {
 		if err := s.write(p, set); err != nil {
 			return err
 		}
+	}
+	if err := p.addBlocks(c.Blocks); err != nil {
+		return err
 	}
 	s.park(p, claim.Partition, &c.Parking)
 	if len(c.Unusable) > 0 {

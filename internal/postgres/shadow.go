@@ -27,6 +27,8 @@ type Shadow struct {
 	// Progress is called now and then with the stage of the work and how many of how many events
 	// are folded. It may be nil.
 	Progress func(stage string, folded, total int64)
+
+	acceptance *Acceptance // of the log as it is; nil fails when partitions are refused
 }
 
 func (b *Shadow) report(stage string, folded, total int64) {
@@ -41,8 +43,11 @@ var ErrAlreadyRunning = errors.New("another rebuild or verification is already r
 // engineTables are the engine's own; a shadow schema has a set of them.
 var engineTables = []string{
 	"checkpoints", "fold_versions", "parked_subjects", "parked_events",
-	"skipped_events",
+	"skipped_events", "log_refusals", blocksTable,
 }
+
+// blocksTable is the index of the log. It is made whatever is folded, and exchanged when all is.
+const blocksTable = "log_blocks"
 
 // shadowTables are tables in a schema of their own, and the engine that folds the log into them.
 type shadowTables struct {
@@ -56,11 +61,17 @@ type shadowTables struct {
 	ended   chan error // of the catch-up
 	stop    context.CancelFunc
 	pool    *Pool
+	// byIndex means that only the school's own part of the log is read, where the live index says
+	// that it is.
+	byIndex   bool
+	indexPool *Pool
+
+	accepted map[int32]int64 // where partitions that were refused end, by the acceptance
 }
 
 // open takes the lock of a schema, and makes sure that the live tables come from the log.
 func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err error) {
-	s := &shadowTables{Shadow: b, schema: schema}
+	s := &shadowTables{Shadow: b, schema: schema, accepted: map[int32]int64{}}
 	if err := CheckSessions(ctx, b.URL); err != nil {
 		return nil, err // the lock would hold nobody off
 	}
@@ -85,7 +96,16 @@ func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err 
 	if s.topic, err = b.Engine.Log.Topic(ctx); err != nil {
 		return nil, err
 	}
-	return s, nil
+	if b.acceptance != nil {
+		return s, nil
+	}
+	// A refusal stays, whatever the log has by now.
+	err = checkpoint.Examine(ctx, s.conn, b.Engine.Log, s.topic, b.Engine.Name)
+	refused, readErr := checkpoint.Refusals(ctx, s.conn, s.topic.ID)
+	for _, r := range refused {
+		return nil, r
+	}
+	return s, errors.Join(err, readErr)
 }
 
 // lock waits a moment, as the server may not have noticed yet that an earlier run has ended.
@@ -149,8 +169,16 @@ func (s *shadowTables) start(ctx context.Context) (err error) {
 			cfg.Partitions = append(cfg.Partitions, n)
 		}
 	}
+	if s.byIndex {
+		s.indexPool, err = NewPool(ctx, Config{URL: s.URL, Role: API, MaxConns: 1})
+		if err != nil {
+			s.pool.Close()
+			return err
+		}
+		cfg.Log = eventlog.OfSchool(cfg.Log, NewLogIndex(s.indexPool, s.Engine.Name), s.School)
+	}
 	if s.catchup, err = projections.NewCatchup(cfg); err != nil {
-		s.pool.Close()
+		s.closePools()
 		return err
 	}
 	var running context.Context
@@ -168,8 +196,15 @@ func (s *shadowTables) halt() error {
 	s.stop()
 	s.stop = nil
 	err := <-s.ended
-	s.pool.Close()
+	s.closePools()
 	return err
+}
+
+func (s *shadowTables) closePools() {
+	s.pool.Close()
+	if s.indexPool != nil {
+		s.indexPool.Close()
+	}
 }
 
 func (s *shadowTables) createSchema(ctx context.Context) error {
@@ -237,7 +272,7 @@ func (s *shadowTables) discard(ctx context.Context) error {
 
 // index creates the indexes that bulk loading goes without, and gathers statistics for the planner.
 func (s *shadowTables) index(ctx context.Context) error {
-	for _, name := range tableNames(s.rebuilt) {
+	for _, name := range s.exchanged() {
 		if _, err := s.conn.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`,
 			pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
 			return fmt.Errorf("create indexes of %s: %w", name, err)
@@ -307,6 +342,13 @@ func (s *shadowTables) livePositions(
 	}
 	positions := map[int32]int64{}
 	for _, c := range live {
+		if end, accepted := s.accepted[c.Partition]; accepted {
+			positions[c.Partition] = end
+			continue
+		}
+		if s.acceptance != nil && c.Partition >= s.topic.Partitions {
+			continue // of a log that had more
+		}
 		if c.TopicID != s.topic.ID {
 			return nil, &projections.TopicError{
 				Partition: c.Partition, Stored: c.TopicID,
@@ -338,6 +380,19 @@ func asProjector(ctx context.Context, conn *pgx.Conn, fn func(pgx.Tx) error) err
 		}
 		return fn(tx)
 	})
+}
+
+// exchanged returns the names of the tables that take the place of live ones.
+func (s *shadowTables) exchanged() []string {
+	names := tableNames(s.rebuilt)
+	if s.rebuildsAll() {
+		names = append(names, blocksTable)
+	}
+	return names
+}
+
+func (s *shadowTables) rebuildsAll() bool {
+	return len(s.rebuilt) == len(s.Engine.Set.Projections())
 }
 
 func tableNames(members []*projections.Projection) []string {

@@ -359,6 +359,8 @@ func (discardStore) Claim(_ context.Context, partition int32, _ string) (project
 	return projections.Claim{Partition: partition, Epoch: 1}, nil
 }
 
+func (discardStore) Refuse(context.Context, projections.Claim, *eventlog.Refusal) error { return nil }
+
 func (discardStore) Lookup(context.Context, []projections.Lookup) error { return nil }
 
 func (discardStore) Commit(context.Context, projections.Claim, *projections.Commit) error {

@@ -74,7 +74,7 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	require.NoError(t, err)
 	events, err := router.New(router.Config{
 		Log: log, Topic: "events", Planner: engine,
-		Positions:   checkpoint.NewGroups(jobs.Conns(), router.ErrFenced),
+		Positions:   checkpoint.NewGroups(jobs.Conns(), router.ErrFenced, nil),
 		DeadLetters: deliveries.AddDeadLetter,
 		Reader:      eventlog.NewReader(eventlog.ReaderConfig{Source: log, Decode: cloudevents.Decode}),
 	})

@@ -66,7 +66,7 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	require.Equal(t, want, notices())
 
 	// Again from the beginning, and again the same day: nothing new.
-	reset(t, checkpoint.NewGroups(w.jobs, router.ErrFenced))
+	reset(t, checkpoint.NewGroups(w.jobs, router.ErrFenced, nil))
 	made, err := l.Remind(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, made)

@@ -88,7 +88,7 @@ func (w *world) consume() (stop func()) {
 	})
 	require.NoError(w.t, err)
 	r, err := router.New(router.Config{
-		Log: w.log, Topic: topic, Positions: checkpoint.NewGroups(w.jobs, router.ErrFenced), Planner: engine, DeadLetters: l.AddDeadLetter,
+		Log: w.log, Topic: topic, Positions: checkpoint.NewGroups(w.jobs, router.ErrFenced, nil), Planner: engine, DeadLetters: l.AddDeadLetter,
 		Reader: eventlog.NewReader(eventlog.ReaderConfig{
 			Source: w.log, Decode: cloudevents.Decode,
 		}),
@@ -197,7 +197,7 @@ func TestP5_ReplayPlansNothing(t *testing.T) {
 	jobs := w.countJobs()
 	require.LessOrEqual(t, jobs, first)
 	t.Logf("%d deliveries from %d events in %s", first, events, time.Since(began).Round(time.Millisecond))
-	positions := checkpoint.NewGroups(w.jobs, router.ErrFenced)
+	positions := checkpoint.NewGroups(w.jobs, router.ErrFenced, nil)
 
 	reset(t, positions)
 	stop = w.consume()

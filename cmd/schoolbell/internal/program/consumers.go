@@ -42,7 +42,7 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	}
 	jobs, tables := p.cfg.Jobs, facts.New(pool, SetName)
 	deliveries, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.events,
+		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.appender,
 		Providers: channels.providers, Overdue: tables.Overdue, Settings: settings,
 		Workers: map[string]int{
 			ledger.QueueSMS:          jobs.SMS,
@@ -88,7 +88,7 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	}
 	events, err := router.New(router.Config{
 		Log: p.events, Topic: p.topic.Name, Group: ConsumersGroup, Planner: engine,
-		Positions:   checkpoint.NewGroups(pool.Conns(), router.ErrFenced),
+		Positions:   checkpoint.NewGroups(pool.Conns(), router.ErrFenced, p.events),
 		DeadLetters: deliveries.AddDeadLetter, Reader: p.reader, Logger: p.log,
 		Metrics: p.registry,
 	})

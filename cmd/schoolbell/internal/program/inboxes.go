@@ -80,7 +80,7 @@ func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
 	p.letters = &ingest.Letters{
 		Topic: topic, Pool: pool, Sources: sources,
 		Writer: ingest.Writer{
-			Log: p.events, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: httpapi.IngestHold,
+			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: httpapi.IngestHold,
 		},
 		Metrics: ingest.NewMetrics(p.registry),
 	}

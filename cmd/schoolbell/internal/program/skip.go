@@ -63,7 +63,7 @@ func (p *program) skip(
 	if err != nil {
 		return httpapi.Skipped{}, fmt.Errorf("encode skip of %s: %w", at, err)
 	}
-	by, err := p.events.Append(ctx, r.School, []eventlog.Record{rec})
+	by, err := p.appender.Append(ctx, r.School, []eventlog.Record{rec})
 	if err != nil {
 		return httpapi.Skipped{}, fmt.Errorf("append skip of %s: %w", at, err)
 	}
