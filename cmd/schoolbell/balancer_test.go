@@ -32,6 +32,7 @@ func balance(t *testing.T, intake *config.Config, dashboards ...*config.Config) 
 defaults
   mode http
   timeout connect 1s
+  timeout check 5s
   timeout client 30s
   timeout server 30s
 frontend public
