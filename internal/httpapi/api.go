@@ -25,6 +25,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -80,6 +81,8 @@ type Deps struct {
 	// Skip gives up a parked event; nil: there is no route for it.
 	Skip func(context.Context, SkipRequest) (Skipped, error)
 
+	Imports *imports.Service // nil: there are no routes for imports; needs Log and Tables
+
 	Consumers *Consumers // nil: deliveries can be read, but not decided about; needs Tables
 
 	Metrics prometheus.Registerer
@@ -92,6 +95,7 @@ const (
 	tagEvents     = "Events"
 	tagAnalytics  = "Analytics"
 	tagStudents   = "Students"
+	tagImports    = "Imports"
 	tagDeliveries = "Deliveries"
 	tagInbox      = "Inbox"
 	tagSettings   = "Settings"
@@ -107,6 +111,10 @@ var tags = []*huma.Tag{
 		Description: "What the events add up to: attendance, results, fees, risk.",
 	},
 	{Name: tagStudents, Description: "Students, their classes and their history."},
+	{
+		Name:        tagImports,
+		Description: "Bring in what another system holds of the school, as a plan that is applied.",
+	},
 	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: " +
 		"what was sent, and decisions about it."},
 	{Name: tagInbox, Description: "What users read of their own messages, and the devices that " +
@@ -238,6 +246,9 @@ func (a *API) routes() error {
 	}
 	if a.deps.Skip != nil {
 		a.skipRoute()
+	}
+	if a.deps.Imports != nil {
+		a.importRoutes()
 	}
 	if a.deps.Consumers != nil {
 		a.consumerRoutes()
