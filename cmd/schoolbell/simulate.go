@@ -27,8 +27,8 @@ type simulateCommand struct {
 }
 
 func (*simulateCommand) Help() string {
-	return `Simulates school years: attendance with its seasons, marks by ability, fees with late payers. No data is
-real. By default it publishes about 45,000 events of one school.
+	return `Simulates school years: classes and sections, families, attendance with its seasons, marks by ability,
+fees with late payers. No data is real. By default it publishes about 27,000 events of one school.
 
 Examples:
 

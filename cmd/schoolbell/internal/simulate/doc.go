@@ -12,8 +12,8 @@
 //
 // The directory is that of a real school: home classes and, across them, sections of electives with
 // teachers of their own; guardians with children in several classes. In the course of the year a
-// teacher leaves and is succeeded, a student changes to another home class, and a guardian loses the
-// rights about a student.
+// teacher leaves and is succeeded, a student changes to another home class, and a guardian loses
+// the rights about a student.
 //
 // # The same for the same seed
 //
