@@ -47,7 +47,8 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
-	next := domain.Position{Partition: page.partition, Offset: page.next - 1}.String()
+	next := a.deps.LogID.At(
+		domain.Position{Partition: page.partition, Offset: page.next - 1}).String()
 	h.Set(headerPosition, next)
 	if strings.Contains(r.Header.Get("Accept"), ndjsonType) {
 		h.Set("Content-Type", ndjsonType)
@@ -74,13 +75,14 @@ func (a *API) orBefore(ctx context.Context, p *page, err error) error {
 	}
 	return problem(http.StatusGone, "the log now begins at %s: events between this and your "+
 		"position were removed from it. To read those that are left, leave out after, and take "+
-		"the state from the read models", domain.Position{Partition: p.partition, Offset: start})
+		"the state from the read models", a.deps.LogID.At(domain.Position{Partition: p.partition, Offset: start}))
 }
 
 // page is the requested part of a school's log, and what has been found of it.
 type page struct {
 	school    string
 	partition int32
+	log       domain.LogID
 	limit     int
 	wait      time.Duration
 
@@ -92,7 +94,7 @@ type page struct {
 
 // parsePage reads the parameters and reports all their faults at once.
 func (a *API) parsePage(r *http.Request) (*page, error) {
-	p := &page{school: r.PathValue("school"), limit: 100}
+	p := &page{school: r.PathValue("school"), limit: 100, log: a.deps.LogID}
 	p.partition = eventlog.PartitionFor(p.school, a.deps.Partitions)
 	failed := problem(http.StatusBadRequest, "some parameters are invalid")
 	wrong := func(parameter, reason string) {
@@ -101,8 +103,10 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	}
 	q := r.URL.Query()
 	if v := q.Get("after"); v != "" {
-		at, err := domain.ParsePosition(v)
+		at, err := a.deps.LogID.Parse(v)
 		switch {
+		case errors.Is(err, domain.ErrOtherLog):
+			return nil, ofOtherLog("after", err)
 		case err != nil:
 			wrong("after", "must be partition:offset, for example 7:1042")
 		case at.Partition != p.partition:
@@ -200,7 +204,7 @@ func (p *page) take(rec eventlog.Record) {
 	e, err := cloudevents.Decode(rec)
 	if err == nil {
 		var line []byte
-		if line, err = cloudevents.AppendLogged(p.found.AvailableBuffer(), e); err == nil {
+		if line, err = cloudevents.AppendLogged(p.found.AvailableBuffer(), e, p.log); err == nil {
 			p.found.Write(append(line, '\n'))
 			p.count++
 		}
