@@ -95,7 +95,7 @@ func kindName(k jsontext.Kind) string {
 const maxSenderLength = 11
 
 func (s *Settings) validate(f *domain.Faults, planners []string) {
-	f.OptionalText("/name", s.Name, domain.MaxLabelLength*4)
+	f.OptionalName("/name", s.Name)
 	if !validSender(s.Sender) {
 		f.Add("/sender", "must be at most %d letters, digits and spaces, at least one of them a "+
 			"letter, or a telephone number, for example +15125550100", maxSenderLength)

@@ -154,6 +154,43 @@ func (f *Faults) OptionalText(pointer, v string, limit int) {
 	}
 }
 
+// Name checks a required name or title of at most MaxTextLength bytes: one line, as it stands in
+// messages and lists next to what others have written.
+func (f *Faults) Name(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MinLength: 1, Format: FormatName})
+	}
+	if strings.TrimSpace(v) == "" {
+		f.Add(pointer, "is required")
+		return
+	}
+	f.line(pointer, v)
+}
+
+// OptionalName checks a name or title that may be empty.
+func (f *Faults) OptionalName(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Format: FormatLine})
+	}
+	f.line(pointer, v)
+}
+
+func (f *Faults) line(pointer, v string) {
+	faults := len(f.List)
+	f.OptionalText(pointer, v, MaxTextLength)
+	if len(f.List) == faults && strings.ContainsFunc(v, breaksLine) {
+		f.Add(pointer, "must not contain line breaks, control characters or changes of direction")
+	}
+}
+
+// breaksLine reports a character by which a name could forge what stands around it: controls, the
+// separators of lines and paragraphs, and what overrides, embeds or isolates the direction of text.
+// The marks that names in Arabic and Hebrew need are none of these.
+func breaksLine(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' ||
+		r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}
+
 // Date checks a required date.
 func (f *Faults) Date(pointer string, d Date) {
 	if d.IsZero() {

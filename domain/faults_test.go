@@ -39,6 +39,21 @@ func TestChecksOfTexts(t *testing.T) {
 			[]string{"a", " a\n", "0123456789"},
 			[]string{"", " \n", "01234567890", "a\x00", "\xff"},
 		},
+		{
+			"name", (*domain.Faults).Name,
+			[]string{
+				"Ada", "محمد \u200fعلي", "שרה", "O’Brien-Åström", "Nguyễn Thị", "क्षत्रिय\u200d",
+				strings.Repeat("x", 512),
+			},
+			[]string{
+				"", " ", "a\nb", "a\r\nb", "a\tb", "a\x7f", "a\u0085b", "a\u2028b", "\u202Egnp.exe",
+				"\u2066a\u2069", "a\x00", "\xff", strings.Repeat("x", 513),
+			},
+		},
+		{
+			"optional name", (*domain.Faults).OptionalName, []string{"", "Ada"},
+			[]string{"a\nb", "\u202E", strings.Repeat("x", 513)},
+		},
 		{"label", label, []string{"2026-2027", "7"}, []string{"", strings.Repeat("x", 33), " 7"}},
 		{"one of", oneOf, []string{"a", "b"}, []string{"", "A", "ab"}},
 		{

@@ -18,10 +18,12 @@ type Rule struct {
 // Format is the form of a text.
 type Format string
 
-// The forms. All but FormatText, FormatCurrency and FormatSHA256 also take an empty text for none.
+// The forms. All but FormatText, FormatName, FormatCurrency and FormatSHA256 also take an empty text for none.
 const (
 	FormatID       Format = "id"
 	FormatText     Format = "text" // more than white space
+	FormatName     Format = "name" // a line that is more than white space
+	FormatLine     Format = "line" // without control characters
 	FormatCurrency Format = "currency"
 	FormatURL      Format = "url"
 	FormatPhone    Format = "phone"

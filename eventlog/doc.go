@@ -37,6 +37,12 @@
 // role costs the others nothing, and memory is bounded: 18 bytes for each record of a window, and a
 // few megabytes of records for each partition.
 //
+// # One school's events
+//
+// Who wants the events of one school finds them by an [Index], and fetches the records that it names
+// ([Reader.ReadIndexed], [OfSchool]) without reading its neighbours'. What it names is no duplicate,
+// so no window is needed. The projections make it, with their tables.
+//
 // To change what counts as the same event, begin at [Record.Identity]; to change how cursors share,
 // at [Cursor.Next].
 package eventlog

@@ -10,8 +10,11 @@ const (
 	// guaranteed is how many unread events a school may have in any case: those of one request. So
 	// a school whose events have been read is never refused, and the largest request gets in.
 	guaranteed = maxEvents
+	// refill is the number of unread events below which a school may send one request more. Without
+	// it, readers that are slower than a budget's worth would wait for the next request to arrive.
+	refill = guaranteed / 2
 	// minBudget is the smallest budget of a partition. Half of it, which is what a school alone may
-	// have, is one request: with less, readers would wait for the next one.
+	// have, is one request.
 	minBudget = 2 * maxEvents
 )
 
@@ -101,7 +104,7 @@ func (b *backlog) fits(school string, n int) bool {
 	// backlog is. What other processes appended does not count: nobody knows whose it is, and two
 	// processes would let each other's records make room for more.
 	share := max(guaranteed, b.unread/schools)
-	return mine+n <= share || mine+n <= b.budget()-b.total()
+	return mine <= refill || mine+n <= share || mine+n <= b.budget()-b.total()
 }
 
 // enter lets n records of a school in, or returns false. Requests of a school stay in order, so none

@@ -142,14 +142,15 @@ func (m *model) waits(school string) (n int) {
 
 // bound is how many records of one school may be ahead of any other's: half of what is read within
 // the lag for each process but at most all of it, with what a position that is stored now and then
-// makes the readers look faster; and one request in each process.
+// makes the readers look faster; and one request and a half in each process.
 func (m *model) bound() int {
 	speed := m.partition.speed[0]
 	for _, s := range m.partition.speed {
 		speed = min(speed, s)
 	}
 	within := float64(speed) * float64(testLag.Milliseconds()) * 1.3
-	return max(minBudget, int(within))*min(2, len(m.processes))/2 + len(m.processes)*guaranteed
+	return max(minBudget, int(within))*min(2, len(m.processes))/2 +
+		len(m.processes)*(guaranteed+refill)
 }
 
 // Whatever a hostile school does, through any of the processes: what it has ahead of its neighbour
@@ -341,6 +342,7 @@ func TestSharesGrowWithTheBacklog(t *testing.T) {
 	b.observe(time.Unix(0, 0), []int64{0})
 	b.claim("hostile", 100_000)
 	b.appended(time.Unix(0, 0), "hostile", 100_000, 0)
+	b.claim("small", refill+1)
 	require.False(t, b.fits("hostile", 1))
 	require.True(t, b.fits("small", 49_000))
 	require.False(t, b.fits("small", 51_000))

@@ -340,7 +340,7 @@ func TestP11_AnInboxIsReadAsFastAsTheLog(t *testing.T) {
 	go func() { ended <- w.pacer.Run(ctx) }()
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 
-	const events, atATime = 2500, 1000
+	const events, atATime = 2500, 1500 // a request, when half of one is unread
 	var records []*kgo.Record
 	var want []string
 	for i := range events {

@@ -103,7 +103,7 @@ func TestP11_ANeighbourOfAFloodIsWrittenAtOnce(t *testing.T) {
 				}
 			})
 		}
-		const bound = 20*250*13/10 + 2*guaranteed
+		const bound = 20*250*13/10 + 2*(guaranteed+refill)
 		for range 500 {
 			time.Sleep(20 * time.Millisecond)
 			require.LessOrEqual(t, b.ahead(ctx), bound)

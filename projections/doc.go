@@ -57,6 +57,10 @@
 // snapshot, and compares. Neither notifies anything but the cache, which learns with the claim that
 // results of the same position are out of date.
 //
+// Each commit also carries where in the log its events are (blocks.go): the index of the log, by
+// which readers of one school find its events. It is made of all events that count, whatever became
+// of them, and rebuilt and verified with the tables.
+//
 // A store records with which version of the folds its tables were made. A program with newer folds
 // rebuilds before it folds, one with older folds leaves its partitions to others. The same event is
 // in all tables of a set or parked for all of them, so a rebuild of some projections becomes one of

@@ -25,9 +25,10 @@ type lease struct {
 	subjects map[string]int // how many of them are subjects, by school
 	skips    *skips
 
-	batch *job      // what has been folded and not been handed over
-	jobs  chan *job // to the goroutine that commits
-	idle  chan *job // from it, when it has nothing to do; the job can be reused
+	blocks blocks    // where its events are
+	batch  *job      // what has been folded and not been handed over
+	jobs   chan *job // to the goroutine that commits
+	idle   chan *job // from it, when it has nothing to do; the job can be reused
 
 	notifiers []*commitNotifier
 	failed    *job // the job that could not be committed
@@ -68,7 +69,7 @@ func (w *worker) runLease(ctx context.Context) error {
 	}
 	s := &lease{
 		worker: w, cfg: &w.engine.cfg, claim: claim, skips: w.engine.skipsOf(claim.Partition),
-		rows:  NewBatch(w.engine.cfg.Set, claim.Next == 0),
+		rows: NewBatch(w.engine.cfg.Set, claim.Next == 0), blocks: blocks{at: map[string]int{}},
 		batch: newJob().reset(claim.Next), jobs: make(chan *job, 1), idle: make(chan *job, 1),
 	}
 	s.idle <- newJob()
@@ -152,6 +153,8 @@ func (s *lease) foldEntries(ctx context.Context, entries []entry) error {
 			if err := s.foldOrPark(ctx, e, entries[i+1:], &misses); err != nil {
 				return err
 			}
+			// Not before: folding a skip hands over the batch so far.
+			s.blocks.add(e.subject().School, e.offset())
 			s.batch.visible = append(s.batch.visible, times{e.event.Time, e.record.Time})
 			s.collectLink(e.event) //nolint:contextcheck // what it reads into a context comes from the event
 		}
@@ -250,6 +253,7 @@ func (s *lease) handOver(spare *job) {
 		j.commit.Last = eventlog.MarkOf(&j.read.record)
 	}
 	j.commit.Rows, j.changes = s.rows.Take(s.cfg.MaxRows)
+	j.commit.Blocks = s.blocks.take()
 	s.addParking(j)
 	s.batch = spare.reset(j.commit.To)
 	s.batchLimit = min(2*s.batchLimit, s.cfg.MaxBatch)

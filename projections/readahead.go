@@ -125,6 +125,10 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 		}
 		entries[i].last, entries[i].undecodable = e.Last(), e.Undecodable()
 	}
+	if rest, some := t.rest(stretch); some {
+		entries = append(entries, rest)
+		size += recordSize(&rest.record)
+	}
 	t.mu.Lock()
 	t.entries = append(t.entries, entries...)
 	t.bytes += size
@@ -133,6 +137,23 @@ func (t *readAhead) append(stretch eventlog.Stretch) {
 	if len(entries) > 0 {
 		signal(t.more)
 	}
+}
+
+// rest stands for what comes after the last entry of a stretch, if there is more than the log's own
+// marks: one school's part of the log ends before the position that it is read up to.
+func (t *readAhead) rest(stretch eventlog.Stretch) (e entry, some bool) {
+	read := t.next
+	if n := len(stretch.Entries); n > 0 {
+		read = stretch.Entries[n-1].Last() + 1
+	}
+	if t.school == "" || read >= stretch.Next {
+		return e, false
+	}
+	e = entry{
+		event: &domain.Envelope{}, otherSchool: true, undecodable: true, last: stretch.Next - 1,
+	}
+	e.record.Position = domain.Position{Partition: t.partition, Offset: e.last}
+	return e, true
 }
 
 // take returns up to n entries that have not been taken yet. They are valid until released.

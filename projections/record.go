@@ -21,7 +21,7 @@ type entry struct {
 	fault       error
 	duplicate   bool
 	otherSchool bool  // of a school that is not wanted; the event is not decoded
-	undecodable bool  // a batch, of which there is no record
+	undecodable bool  // there is no record: a batch, or the rest of a stretch
 	last        int64 // the last offset that it stands for
 }
 

@@ -28,6 +28,7 @@ type Reference struct {
 	dropped int                        // duplicates
 
 	unusable map[int32][]int64
+	index    map[string][]int64
 }
 
 type referenceID struct {
@@ -47,7 +48,7 @@ func NewReference(set *Set, decode Decode, partitions int32, window int) *Refere
 		set: set, decode: decode, partitions: partitions, window: int64(window), maxParked: DefaultMaxParked,
 		batch: &Batch{set: set}, seen: map[referenceID]*eventlog.Record{},
 		parked: map[referenceSubject][]int64{}, skipped: map[domain.Position]string{},
-		unusable: map[int32][]int64{},
+		unusable: map[int32][]int64{}, index: map[string][]int64{},
 	}
 	for _, t := range set.tables {
 		for len(r.batch.rows) <= t.ordinal() {
@@ -72,6 +73,7 @@ func (r *Reference) Add(rec eventlog.Record) {
 		r.dropped++
 		return
 	}
+	r.index[e.subject().School] = append(r.index[e.subject().School], e.offset())
 	if _, skip := e.event.Data.(*log.EventSkipped); skip && fault == nil {
 		return
 	}
@@ -183,6 +185,10 @@ func (r *Reference) PassOver(at domain.Position) {
 
 // Unusable returns the offsets that were passed over in a partition, in order.
 func (r *Reference) Unusable(partition int32) []int64 { return r.unusable[partition] }
+
+// Index returns the offsets of each school's events that count, in order: parked and skipped ones
+// too, but no duplicates and none that nobody can use.
+func (r *Reference) Index() map[string][]int64 { return r.index }
 
 // Duplicates returns how many records were dropped as such.
 func (r *Reference) Duplicates() int { return r.dropped }

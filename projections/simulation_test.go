@@ -106,6 +106,36 @@ func TestP9_SimulationNoticesAReaderThatSkipsTooMuch(t *testing.T) {
 	requireNoticed(t, memstore.New, func(cfg *projections.Config) { cfg.Log = hasty{cfg.Log} })
 }
 
+// An index of the log that leaves parked events out is noticed.
+func TestP8_SimulationNoticesAnIndexWithoutParkedEvents(t *testing.T) {
+	t.Parallel()
+	requireNoticed(t, memstore.New, func(cfg *projections.Config) { cfg.Store = unaware{cfg.Store} })
+}
+
+// unaware is a store whose index lacks what is parked.
+type unaware struct{ projections.Store }
+
+func (f unaware) Commit(
+	ctx context.Context, claim projections.Claim, c *projections.Commit,
+) error {
+	changed := *c
+	changed.Blocks = nil
+	for _, b := range c.Blocks {
+		left := eventlog.Block{School: b.School}
+		for _, offset := range b.Offsets(nil, 0) {
+			if !slices.ContainsFunc(c.Parking.Events, func(e projections.ParkedEvent) bool {
+				return e.Record.Position.Offset == offset
+			}) {
+				left.Add(offset)
+			}
+		}
+		if left.Len > 0 {
+			changed.Blocks = append(changed.Blocks, left)
+		}
+	}
+	return f.Store.Commit(ctx, claim, &changed)
+}
+
 // hasty is a log whose undecodable batches seem to be longer than they are.
 type hasty struct{ projections.Log }
 
@@ -456,6 +486,9 @@ func (s *simulation) difference() string {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		wrong = append(wrong, "tables differ (-want +got):\n"+diff)
+	}
+	if diff := cmp.Diff(reference.Index(), s.store.Index()); diff != "" {
+		wrong = append(wrong, "indexes of the log differ (-want +got):\n"+diff)
 	}
 	for n := range int32(simulationPartitions) {
 		if diff := cmp.Diff(reference.Unusable(n), s.store.Unusable(n)); diff != "" {

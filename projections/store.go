@@ -62,6 +62,9 @@ type Commit struct {
 	// Unusable are the records in between that were passed over, but for repetitions. The store
 	// reports them.
 	Unusable []UnusableRecord
+	// Blocks say where the events in between are, by school. The store appends each to what it has
+	// of the school's block, which is all before From.
+	Blocks []eventlog.Block
 }
 
 // UnusableRecord is a record of the log that nobody can use, a batch that cannot be decoded, or an
@@ -116,6 +119,9 @@ func (e *VersionError) Error() string {
 			"program has version %d: it is the older one and must not write to them. Start the "+
 			"newer one", e.Projection, e.Tables,
 			e.Folds)
+	case e.Projection == LogIndex:
+		return "the tables have no index of the log as this program makes it: make it with " +
+			"`schoolbell rebuild`"
 	case e.Tables == 0:
 		return fmt.Sprintf("the tables of %s are empty: fill them with `schoolbell rebuild %s`",
 			e.Projection, e.Projection)

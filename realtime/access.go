@@ -88,8 +88,7 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, ErrDenied):
 		return http.StatusForbidden
-	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms),
-		errors.Is(err, ErrPreAuthFull):
+	case errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooManyRooms):
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrUnrecoverable):
 		return http.StatusGone

@@ -18,6 +18,9 @@ import (
 type Config struct {
 	Log    eventlog.Source
 	Reader *eventlog.Reader // of Log, shared by this process; default one of the hub's own
+	// Index finds a school's events in the log, for sessions that have fallen behind; nil: they are
+	// looked for in all of the school's partition.
+	Index eventlog.Index
 	// nil: the token's roles decide alone, and no class or student room is open to others
 	Rights Rights
 	Bus    Bus // nil: this is the only node
@@ -53,6 +56,10 @@ const defaultDashboardInterval = 200 * time.Millisecond
 // maxReaders is how many sessions may read the log at once. Sessions that are far behind so take
 // turns, and cannot crowd out those that are up to date.
 const maxReaders = 8
+
+// maxSchoolReaders is how many of them may be of one school, so that others have a turn soon however
+// many sessions it has.
+const maxSchoolReaders = 2
 
 func (c Config) withDefaults() Config {
 	c.RingBytes = cmp.Or(c.RingBytes, 64<<20)

@@ -239,23 +239,24 @@ func (s *school) read(ctx context.Context, after int64) (events []*Event, upTo i
 		return events, upTo, nil
 	}
 	s.mu.RUnlock()
-	return s.partition.read(ctx, s.name, after)
+	return s.readLog(ctx, after)
 }
 
-// read returns the next events of a school from the log.
-func (p *partition) read(
-	ctx context.Context, school string, after int64,
+// readLog returns the next events of the school from the log, as read does.
+func (s *school) readLog(
+	ctx context.Context, after int64,
 ) (events []*Event, upTo int64, err error) {
-	select {
-	case p.hub.readers <- struct{}{}:
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
+	p := s.partition
+	for _, turn := range []chan struct{}{s.readers, p.hub.readers} {
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
 	}
-	defer func() { <-p.hub.readers }()
 	p.hub.metrics.logReads.Inc()
-	cursor := p.hub.cfg.Reader.Open(p.number, after+1)
-	defer cursor.Close()
-	stretch, err := cursor.Next(ctx)
+	stretch, err := p.fetch(ctx, s.name, after+1)
 	switch {
 	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 		return nil, 0, fmt.Errorf("%w: %w", ErrUnrecoverable, err)
@@ -269,7 +270,7 @@ func (p *partition) read(
 		if e.Offset() > head {
 			break
 		}
-		if string(e.Record.Key) != school || e.Duplicate {
+		if string(e.Record.Key) != s.name || e.Duplicate {
 			continue
 		}
 		if eventType := e.Record.Header(eventlog.HeaderType); eventType != "" {
@@ -277,4 +278,18 @@ func (p *partition) read(
 		}
 	}
 	return events, min(head, stretch.Next-1), nil
+}
+
+// fetch returns the next stretch of the log with events of a school in it: these alone, as far as
+// the index reaches, and all records beyond. It does without an index that cannot be asked.
+func (p *partition) fetch(ctx context.Context, school string, from int64) (eventlog.Stretch, error) {
+	if cfg := &p.hub.cfg; cfg.Index != nil {
+		s, err := cfg.Reader.ReadIndexed(ctx, cfg.Index, school, p.number, from, chunkEvents)
+		if err == nil && s.Next > from || err != nil && !errors.Is(err, eventlog.ErrNoIndex) {
+			return s, err
+		}
+	}
+	cursor := p.hub.cfg.Reader.Open(p.number, from)
+	defer cursor.Close()
+	return cursor.Next(ctx)
 }

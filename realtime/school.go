@@ -26,6 +26,8 @@ type school struct {
 	kinds    map[domain.RoomKind]int // the number of rooms of each kind
 	sessions map[string][]*Session   // by user
 
+	readers chan struct{} // sessions that read the log
+
 	dashboards map[string]dashboard // by projection
 	changes    uint64               // the number of dashboard changes so far
 }
@@ -47,7 +49,7 @@ func newSchool(p *partition, name string, from int64) *school {
 	return &school{
 		name: name, partition: p, from: from, last: from, rights: from,
 		rooms: map[domain.Room]*room{}, kinds: map[domain.RoomKind]int{},
-		sessions: map[string][]*Session{},
+		sessions: map[string][]*Session{}, readers: make(chan struct{}, maxSchoolReaders),
 	}
 }
 

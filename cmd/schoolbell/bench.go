@@ -21,7 +21,7 @@ import (
 type benchCommand struct {
 	Project   benchProjectCommand   `cmd:"" help:"Throughput from the log to committed rows."`
 	Rebuild   benchRebuildCommand   `cmd:"" help:"Rebuild throughput, and how long the swap blocks."`
-	Ingest    benchIngestCommand    `cmd:"" help:"Throughput of events over HTTP, each durable when it is accepted."`
+	Ingest    benchIngestCommand    `cmd:"" help:"Throughput of events over HTTP and through an inbox, each durable in the log."`
 	Query     benchQueryCommand     `cmd:"" help:"Latency of dashboards, from the cache and from the tables."`
 	Freshness benchFreshnessCommand `cmd:"" help:"Time from an event's acceptance until its rows are visible."`
 	Jobs      benchJobsCommand      `cmd:"" help:"Throughput of planning and executing deliveries, and pick-up latency."`

@@ -30,7 +30,7 @@ type benchTarget struct {
 
 // with runs do against the target. The log is nil when the target was running already.
 func (c *benchTarget) with(
-	ctx context.Context, do func(context.Context, bench.Target, *kafka.Log) error,
+	ctx context.Context, do func(context.Context, bench.Target, *benchLog) error,
 ) (err error) {
 	if c.URL != "" {
 		if c.Token == "" {
@@ -78,9 +78,24 @@ func (c *benchTarget) with(
 		if err != nil {
 			return err
 		}
-		return errors.Join(do(ctx, bench.Target{URL: at.HTTP, Token: token}, log), log.Close())
+		return errors.Join(do(ctx, bench.Target{URL: at.HTTP, Token: token}, &benchLog{log, kafkaConfig}), log.Close())
 	})
 	return g.Wait()
+}
+
+// benchLog is the log of a Schoolbell that was started for the benchmark.
+type benchLog struct {
+	*kafka.Log
+	config kafka.Config
+}
+
+const benchInbox = "schoolbell.bench-inbox"
+
+// inbox opens the Schoolbell's inbox for writing.
+func (l *benchLog) inbox(ctx context.Context) (*kafka.Log, error) {
+	c := l.config
+	c.Topic = benchInbox
+	return kafka.OpenAny(ctx, c, slog.New(slog.DiscardHandler))
 }
 
 // benchConfig is the configuration of `serve` with the servers of the environment, on free ports
@@ -98,6 +113,9 @@ func benchConfig(dir string) (*config.Config, error) {
 	}
 	serve.API.EventRate, serve.API.RequestRate, serve.Ingest.MaxLag = 1e9, 1e9, 0
 	serve.Realtime.PerUser = serve.Realtime.Connections
+	serve.Inboxes.Inbox = []string{
+		benchInbox + ":announcement,assessment,attendance,fee,guardian,staff,student",
+	}
 	return &serve.Config, nil
 }
 
@@ -115,7 +133,7 @@ func (c *benchIngestCommand) Run(ctx context.Context, io streams) error {
 			errors.New("--batch must be between 1 and 1000, --parallel and --rounds at least 1"),
 		}
 	}
-	return c.with(ctx, func(ctx context.Context, target bench.Target, log *kafka.Log) error {
+	return c.with(ctx, func(ctx context.Context, target bench.Target, log *benchLog) error {
 		b := &bench.Ingest{
 			Target:   target,
 			Batch:    c.Batch,
@@ -124,10 +142,15 @@ func (c *benchIngestCommand) Run(ctx context.Context, io streams) error {
 			Rounds:   c.Rounds,
 			Progress: printStages(io),
 		}
-		if log != nil {
-			b.Log = log
+		if log == nil {
+			return report(ctx, io, c.JSON, b)
 		}
-		return report(ctx, io, c.JSON, b)
+		inbox, err := log.inbox(ctx)
+		if err != nil {
+			return err
+		}
+		b.Log, b.Inbox = log, inbox
+		return errors.Join(report(ctx, io, c.JSON, b), inbox.Close())
 	})
 }
 
@@ -143,7 +166,7 @@ func (c *benchQueryCommand) Run(ctx context.Context, io streams) error {
 	if c.Rate < 1 || c.Parallel < 1 {
 		return usageError{errors.New("--rate and --parallel must be at least 1")}
 	}
-	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
+	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *benchLog) error {
 		school := c.School
 		if school == "" {
 			printStages(io)("simulating a school of 1000 students")
@@ -193,7 +216,7 @@ func (c *benchFreshnessCommand) Run(ctx context.Context, io streams) error {
 			errors.New("--rate and --parallel must be at least 1, --batch between 1 and 1000"),
 		}
 	}
-	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *kafka.Log) error {
+	return c.with(ctx, func(ctx context.Context, target bench.Target, _ *benchLog) error {
 		return report(ctx, io, c.JSON, &bench.Freshness{
 			Target: target, Rate: c.Rate, Batch: c.Batch, For: c.For, Parallel: c.Parallel, Progress: printStages(io),
 		})

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/bench"
-	"github.com/schoolbell/schoolbell/internal/kafka"
 )
 
 type benchRealtimeCommand struct {
@@ -99,7 +98,7 @@ func (b benchRealtime) Run(ctx context.Context) (*bench.Result, error) {
 		return result, err
 	}
 	target := benchTarget{}
-	werr := target.with(ctx, func(ctx context.Context, at bench.Target, _ *kafka.Log) error {
+	werr := target.with(ctx, func(ctx context.Context, at bench.Target, _ *benchLog) error {
 		delivery := &bench.Delivery{
 			Target: at, Connections: b.command.Clients, Rooms: deliveryRooms, Rate: b.command.Rate, For: b.command.For, Progress: b.fanout.Progress,
 		}

@@ -164,6 +164,7 @@ func newParserFor(commands any, io streams) (*kong.Kong, error) {
 		kong.Writers(io.out, io.err),
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Resolvers(kong.ResolverFunc(config.SecretFromFile)),
 		helpVars,
 	)
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack"
 	"github.com/schoolbell/schoolbell/internal/golden"
@@ -175,6 +176,30 @@ func TestAllUnreadableVariablesAreReportedAtOnce(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "SCHOOLBELL_GRACE")
 	require.Contains(t, stderr, "SCHOOLBELL_KAFKA_PARTITIONS")
+}
+
+func TestSecretsAreReadFromFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte(testSecret+"\n"), 0o600))
+	t.Setenv("SCHOOLBELL_JWT_SECRET_FILE", file)
+	code, stdout, stderr := command(t, "config", "--json")
+	require.Equal(t, exitDone, code, stderr)
+	require.NotContains(t, stdout, testSecret)
+	require.Contains(t, stdout, `"variable":"SCHOOLBELL_JWT_SECRET","value":"xxxxx","from":"file"`)
+	code, token, stderr := command(t, "token", "--school=north", "--sub=ada", "--role=admin",
+		"--data="+t.TempDir())
+	require.Equal(t, exitDone, code, stderr)
+	v, err := auth.New(t.Context(), auth.Config{Secret: testSecret}, testLog(t))
+	require.NoError(t, err)
+	_, err = v.Verify(strings.TrimSpace(token))
+	require.NoError(t, err)
+
+	t.Setenv("SCHOOLBELL_JWT_SECRET", testSecret)
+	_, _, stderr = command(t, "config")
+	require.Contains(t, stderr, "SCHOOLBELL_JWT_SECRET_FILE are both set")
+	t.Setenv("SCHOOLBELL_DATABASE_URL_FILE", filepath.Join(t.TempDir(), "none"))
+	_, _, stderr = command(t, "config", "--jwt-secret="+testSecret)
+	require.Contains(t, stderr, "SCHOOLBELL_DATABASE_URL_FILE: open")
 }
 
 func TestConfigPrintsTheSourceOfEachValue(t *testing.T) {

@@ -129,6 +129,9 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 			require.Equal(t, "g1", d.Recipient)
 			require.Empty(t, d.Provider)
 		}
+		teacher := bearer(t, "north", "t-1", "teacher", time.Hour)
+		require.Empty(t, get[deliveries.List](t, a, teacher, school+"/deliveries").Deliveries,
+			"everybody may read what they were sent themselves")
 		other := bearer(t, "north", "g2", "guardian", time.Hour)
 		require.Empty(t, get[deliveries.List](t, a, other, school+"/deliveries").Deliveries)
 		require.Empty(t, get[inbox.Page](t, a, other, school+"/inbox").Messages)

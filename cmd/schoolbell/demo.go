@@ -7,9 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
@@ -34,9 +37,13 @@ func (c *serveCommand) greet(
 	if tokens.Secret == "" {
 		return nil // an identity provider issues the tokens
 	}
-	token, err := adminToken(tokens.Secret, at.School)
-	if err != nil {
-		return err
+	lines := fmt.Appendf(nil, "eval \"$(schoolbell env --data=%s)\"\n", c.Data)
+	if isTerminal(out) { // else it is the log of a service, which must have no token in it
+		token, err := adminToken(tokens.Secret, at.School)
+		if err != nil {
+			return err
+		}
+		lines = exportLines(at, token)
 	}
 	fmt.Fprintf(out, `
 Schoolbell is at %[1]s (documentation at %[1]s/docs, health at %[2]s/readyz)
@@ -48,7 +55,7 @@ A first query:
 
 curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/%[3]s/analytics/overview
 
-`, at.HTTP, at.Ops, at.School, exportLines(at, token))
+`, at.HTTP, at.Ops, at.School, lines)
 	if sources, err := c.Inboxes.Sources(); err == nil && len(sources) > 0 && c.Has(config.RoleIngest) {
 		fmt.Fprintf(out, "Kafka clients write events to the topic %s at %s (docs/PRODUCERS.md)%s.\n\n",
 			sources[0].Topic, strings.Join(at.Brokers, ","), c.signIn(at))
@@ -60,6 +67,11 @@ curl -s -H "Authorization: Bearer $SCHOOLBELL_TOKEN" $SCHOOLBELL_URL/v1/schools/
 		return nil
 	}
 	return c.play(ctx, log, at, tokens.Secret)
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // signIn says where clients find the password of the embedded Kafka. Brokers that were given have

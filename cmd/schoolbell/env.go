@@ -17,7 +17,7 @@ import (
 type envCommand struct {
 	School string `placeholder:"S" help:"School of the token (default: the school that serve printed)."`
 	Data   string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
-	Secret string `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" help:"Secret (default: the one in the data directory)."`
+	Secret string `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" secret:"" help:"Secret (default: the one in the data directory)."`
 }
 
 func (*envCommand) Help() string {

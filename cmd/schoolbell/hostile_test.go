@@ -63,7 +63,7 @@ func testHostileSchool(t *testing.T, brokers []string, h hostility) {
 	database := devtest.Postgres(t)
 	n := &liveNode{dir: filepath.Join(t.TempDir(), "node")}
 	n.args = []string{
-		"serve", "--data", n.dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=error",
+		"serve", "--data", n.dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--ops-profiles", "--log-level=error",
 		"--kafka-brokers=" + strings.Join(brokers, ","), "--kafka-partitions=1",
 		"--database-url=" + database, "--redis-url=" + devtest.Redis(t).URL(),
 		"--jwt-secret=" + testSecret,

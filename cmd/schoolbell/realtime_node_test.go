@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,9 +24,10 @@ import (
 // liveNode is a process with the role realtime, on the servers of another process.
 type liveNode struct {
 	program.Address
-	dir  string
-	args []string
-	cmd  *exec.Cmd
+	dir   string
+	args  []string
+	files int // that it may have open; 0: as many as this process
+	cmd   *exec.Cmd
 }
 
 func startLiveNode(t *testing.T, on *app, args ...string) *liveNode {
@@ -33,7 +35,7 @@ func startLiveNode(t *testing.T, on *app, args ...string) *liveNode {
 	n := &liveNode{dir: filepath.Join(t.TempDir(), "node")}
 	n.args = append(kafkaArgs(on,
 		"serve", "--roles=realtime", "--data", n.dir, "--http="+freeAddress(t), "--ops=127.0.0.1:0", "--log-level=error",
-		"--kafka-partitions=0", "--no-database-migrate",
+		"--ops-profiles", "--kafka-partitions=0", "--no-database-migrate",
 		"--database-url="+on.Database, "--redis-url="+on.Redis, "--jwt-secret="+testSecret,
 	), args...)
 	require.NoError(t, n.start(t.Context()))
@@ -41,9 +43,43 @@ func startLiveNode(t *testing.T, on *app, args ...string) *liveNode {
 	return n
 }
 
+// Connections cannot take the files that the process needs to say how it does.
+func TestAProcessWithFewFilesStaysReady(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, nil)
+	n := startLiveNode(t, a)
+	n.kill()
+	n.files = 400
+	require.NoError(t, n.start(t.Context()))
+	t.Cleanup(n.kill)
+	var idle []net.Conn
+	defer func() {
+		for _, c := range idle {
+			require.NoError(t, c.Close())
+		}
+	}()
+	for range 500 { // accepted or in the kernel's queue
+		c, err := net.Dial("tcp", strings.TrimPrefix(n.HTTP, "http://"))
+		require.NoError(t, err)
+		idle = append(idle, c)
+	}
+	for range 3 {
+		resp, err := n.ops(t.Context(), "/readyz")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+}
+
 // start runs the process and waits until it is ready.
 func (n *liveNode) start(ctx context.Context) error {
 	n.cmd = programCommand(n.args...)
+	if n.files > 0 {
+		limited := exec.Command("sh", append([]string{
+			"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, n.files),
+		}, n.cmd.Args...)...)
+		limited.Env = n.cmd.Env
+		n.cmd = limited
+	}
 	n.cmd.Stderr = os.Stderr
 	if err := n.cmd.Start(); err != nil {
 		return err

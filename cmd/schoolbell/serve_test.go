@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/redis"
@@ -34,6 +35,19 @@ type attendanceBody struct {
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-07&to=2026-09-07"
 
 // Other users of the machine reach the ports of the embedded servers, but not what is in serve.json.
+// Where there is no terminal, what serve prints becomes the log of a service.
+func TestTheBannerShowsATokenToATerminalOnly(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	c := serveCommand{Config: *defaultConfig(t)}
+	c.Data = t.TempDir()
+	require.NoError(t, c.greet(t.Context(), &out, testLog(t),
+		program.Address{HTTP: "http://127.0.0.1:1", School: "my-school"}))
+	require.Contains(t, out.String(), "my-school")
+	require.Contains(t, out.String(), "schoolbell env --data="+c.Data)
+	require.NotContains(t, out.String(), "eyJ")
+}
+
 func TestP10_EmbeddedServersAreForTheUserOfTheDataDirectory(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)

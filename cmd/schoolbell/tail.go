@@ -68,7 +68,8 @@ func (c *tailCommand) Run(ctx context.Context, io streams) error {
 			return fmt.Errorf("print events: %w", err)
 		}
 		if page.Unreadable > 0 {
-			fmt.Fprintf(io.err, "schoolbell: %d records after %s are not events and were skipped\n", page.Unreadable, after)
+			fmt.Fprintf(io.err, "schoolbell: %d events after %s are left out, as the server cannot "+
+				"read them: they are of a newer version\n", page.Unreadable, after)
 		}
 		if c.Stop && len(page.Events) == 0 && after == page.Next.String() {
 			return nil

@@ -18,7 +18,7 @@ type tokenCommand struct {
 	Scope  []string      `placeholder:"SCOPE" help:"Additional scope, for example events:write."`
 	TTL    time.Duration `name:"ttl" default:"24h" help:"How long the token is valid."`
 	Data   string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory with the secret."`
-	Secret string        `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" help:"Secret (default: the one in the data directory)."`
+	Secret string        `env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" secret:"" help:"Secret (default: the one in the data directory)."`
 	JSON   bool          `name:"json" help:"Print JSON."`
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -147,7 +148,8 @@ func (s *Settings) Replace(ctx context.Context, settings *consumers.Settings, ve
 // maxChangeTries bounds how often a change is repeated because another one was quicker.
 const maxChangeTries = 100
 
-// Change changes the settings that are in force, also when others change them at the same time.
+// Change changes the settings that are in force, also when others change them at the same time. A
+// change that changes nothing makes no version.
 func (s *Settings) Change(ctx context.Context, school, actor string, change func(*consumers.Settings)) error {
 	for range maxChangeTries {
 		now, err := s.Current(ctx, school)
@@ -155,7 +157,18 @@ func (s *Settings) Change(ctx context.Context, school, actor string, change func
 			return err
 		}
 		version := now.Version
+		before, err := json.Marshal(now, json.Deterministic(true))
+		if err != nil {
+			return fmt.Errorf("encode settings: %w", err)
+		}
 		change(now)
+		after, err := json.Marshal(now, json.Deterministic(true))
+		if err != nil {
+			return fmt.Errorf("encode settings: %w", err)
+		}
+		if bytes.Equal(before, after) {
+			return nil // versions are kept for ever
+		}
 		if _, err = s.Replace(ctx, now, version, actor); !errors.Is(err, ErrStale) {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/gif"  // of an animation the first frame is used
 	_ "image/jpeg" // accepted format
 	"image/png"
@@ -28,6 +29,10 @@ const (
 	MaxSide   = 8192
 	MaxPixels = 16 << 20
 )
+
+// maxDecoded is the memory in bytes that the pixels of an upload may take: MaxPixels of them in
+// usual colours, and half as many with 16 bits for a colour.
+const maxDecoded = 4 * MaxPixels
 
 // StoredSide is the longest side of a stored logo in pixels: enough for two centimeters in print.
 const StoredSide = 512
@@ -52,7 +57,13 @@ func Clean(data []byte) ([]byte, error) {
 	if err != nil || config.Width < 1 || config.Height < 1 {
 		return nil, ErrUnreadable
 	}
-	if config.Width > MaxSide || config.Height > MaxSide || config.Width*config.Height > MaxPixels {
+	bytesPerPixel := 4
+	switch config.ColorModel {
+	case color.NRGBA64Model, color.RGBA64Model:
+		bytesPerPixel = 8
+	}
+	if config.Width > MaxSide || config.Height > MaxSide ||
+		config.Width*config.Height*bytesPerPixel > maxDecoded {
 		return nil, ErrTooLarge
 	}
 	decodeMu.Lock()

@@ -2,6 +2,8 @@ package logo_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/gif"
@@ -104,6 +106,22 @@ func TestWhatIsNoImageIsRefused(t *testing.T) {
 		_, err := logo.Clean(upload)
 		require.ErrorIs(t, err, logo.ErrTooLarge, what)
 	}
+}
+
+// A small file with 16 bits for a colour may need twice the memory of another one.
+func TestMemoryOfUploadsIsBounded(t *testing.T) {
+	t.Parallel()
+	upload := encoded(t, "png", image.NewNRGBA64(image.Rect(0, 0, 4, 4)))
+	header := upload[12:29] // IHDR, its width and height first
+	binary.BigEndian.PutUint32(header[4:], 4000)
+	binary.BigEndian.PutUint32(header[8:], 4000)
+	binary.BigEndian.PutUint32(upload[29:], crc32.ChecksumIEEE(header))
+	_, err := logo.Clean(upload)
+	require.ErrorIs(t, err, logo.ErrTooLarge)
+	header[12] = 8 // bits: the same picture of usual colours is taken, and found incomplete
+	binary.BigEndian.PutUint32(upload[29:], crc32.ChecksumIEEE(header))
+	_, err = logo.Clean(upload)
+	require.ErrorIs(t, err, logo.ErrUnreadable)
 }
 
 func TestCorruptImagesDoNoHarm(t *testing.T) {

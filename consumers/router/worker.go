@@ -17,7 +17,7 @@ import (
 const (
 	retryMin    = 50 * time.Millisecond
 	retryMax    = 3 * time.Second // so that a server that has healed is used within five seconds
-	saveEvery   = 100 * time.Millisecond
+	saveEvery   = 50 * time.Millisecond
 	saveTimeout = 5 * time.Second
 	// fencedPause is long enough for the group to notice which process the partition belongs to.
 	fencedPause = 10 * time.Second

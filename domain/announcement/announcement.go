@@ -72,7 +72,7 @@ func (e *Posted) Rooms() []domain.Room {
 // Validate implements [domain.Event].
 func (e *Posted) Validate(f *domain.Faults) {
 	f.Key("/announcement_id", e.AnnouncementID)
-	f.Text("/title", e.Title, domain.MaxTextLength)
+	f.Name("/title", e.Title)
 	f.Text("/body", e.Body, domain.MaxBodyLength)
 	f.IDs("/audience/roles", e.Audience.Roles)
 	f.IDs("/audience/class_ids", e.Audience.ClassIDs)

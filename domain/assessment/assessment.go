@@ -54,7 +54,7 @@ func (e *Scheduled) Validate(f *domain.Faults) {
 	f.ID("/assessment_id", e.AssessmentID)
 	f.ID("/class_id", e.ClassID)
 	f.ID("/subject", e.SubjectName)
-	f.Text("/title", e.Title, domain.MaxTextLength)
+	f.Name("/title", e.Title)
 	f.Score("/max_score", 0, e.MaxScore)
 	f.Date("/on", e.On)
 	f.Label("/year", e.Year)

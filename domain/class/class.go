@@ -48,14 +48,14 @@ func (e *Defined) Rooms() []domain.Room { return domain.In(domain.RoomClass, e.C
 // Validate implements [domain.Event].
 func (e *Defined) Validate(f *domain.Faults) {
 	f.ID("/class_id", e.ClassID)
-	f.Text("/title", e.Title, domain.MaxTextLength)
+	f.Name("/title", e.Title)
 	f.OneOf("/kind", e.Kind, Home, Section)
-	f.OptionalText("/course", e.Course.Value, domain.MaxTextLength)
+	f.OptionalName("/course", e.Course.Value)
 	f.IDs("/subjects", e.Subjects.Value)
 	f.IDs("/grades", e.Grades.Value)
 	f.OptionalLabel("/year", e.Year.Value)
 	f.IDs("/terms", e.Terms.Value)
-	f.OptionalText("/room", e.Room.Value, domain.MaxTextLength)
+	f.OptionalName("/room", e.Room.Value)
 }
 
 // Closed: a class takes place no longer from a day on, and nobody belongs to it from then on.

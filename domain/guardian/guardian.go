@@ -55,8 +55,8 @@ func (e *Linked) Rooms() []domain.Room {
 func (e *Linked) Validate(f *domain.Faults) {
 	f.ID("/guardian_id", e.GuardianID)
 	f.ID("/student_id", e.StudentID)
-	f.Text("/name", e.Name, domain.MaxTextLength)
-	f.Text("/relation", e.Relation, domain.MaxTextLength)
+	f.Name("/name", e.Name)
+	f.Name("/relation", e.Relation)
 	validateContact(f, e.Phone, e.Email, e.Language)
 }
 
@@ -106,7 +106,7 @@ func (e *DetailsChanged) Rooms() []domain.Room { return domain.In(domain.RoomUse
 // Validate implements [domain.Event].
 func (e *DetailsChanged) Validate(f *domain.Faults) {
 	f.ID("/guardian_id", e.GuardianID)
-	f.OptionalText("/name", e.Name, domain.MaxTextLength)
+	f.OptionalName("/name", e.Name)
 	validateContact(f, e.Phone.Value, e.Email.Value, e.Language.Value)
 	f.IDs("/identifiers", e.Identifiers.Value)
 }

@@ -29,10 +29,10 @@ func (e *Described) Rooms() []domain.Room { return nil }
 
 // Validate implements [domain.Event].
 func (e *Described) Validate(f *domain.Faults) {
-	f.Text("/name", e.Name, domain.MaxTextLength)
+	f.Name("/name", e.Name)
 	f.OptionalID("/identifier", e.Identifier.Value)
-	f.OptionalText("/type", e.Type.Value, domain.MaxTextLength)
-	f.OptionalText("/district", e.District.Value, domain.MaxTextLength)
+	f.OptionalName("/type", e.Type.Value)
+	f.OptionalName("/district", e.District.Value)
 }
 
 // SeenBy shows it to all.

@@ -43,7 +43,7 @@ func (e *Assigned) Rooms() []domain.Room {
 // Validate implements [domain.Event].
 func (e *Assigned) Validate(f *domain.Faults) {
 	f.ID("/staff_id", e.StaffID)
-	f.Text("/name", e.Name, domain.MaxTextLength)
+	f.Name("/name", e.Name)
 	f.ID("/role", e.Role)
 	f.IDs("/class_ids", e.ClassIDs)
 	f.IDs("/subjects", e.Subjects)
@@ -72,7 +72,7 @@ func (e *DetailsChanged) Rooms() []domain.Room { return domain.In(domain.RoomUse
 // Validate implements [domain.Event].
 func (e *DetailsChanged) Validate(f *domain.Faults) {
 	f.ID("/staff_id", e.StaffID)
-	f.OptionalText("/name", e.Name, domain.MaxTextLength)
+	f.OptionalName("/name", e.Name)
 	f.OptionalID("/role", e.Role)
 	f.IDs("/subjects", e.Subjects.Value)
 	f.OptionalPhone("/phone", e.Phone.Value)

@@ -52,8 +52,8 @@ func (e *Enrolled) Rooms() []domain.Room { return domain.StudentAndClass(e.Stude
 // Validate implements [domain.Event].
 func (e *Enrolled) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
-	f.Text("/given_name", e.GivenName, domain.MaxTextLength)
-	f.Text("/family_name", e.FamilyName, domain.MaxTextLength)
+	f.Name("/given_name", e.GivenName)
+	f.Name("/family_name", e.FamilyName)
 	f.OptionalDate("/birth_date", e.BirthDate)
 	f.ID("/class_id", e.ClassID)
 	f.OptionalLabel("/grade_level", e.GradeLevel)
@@ -88,9 +88,9 @@ func (e *DetailsChanged) Rooms() []domain.Room { return domain.In(domain.RoomStu
 // Validate implements [domain.Event].
 func (e *DetailsChanged) Validate(f *domain.Faults) {
 	f.ID("/student_id", e.StudentID)
-	f.OptionalText("/given_name", e.GivenName, domain.MaxTextLength)
-	f.OptionalText("/family_name", e.FamilyName, domain.MaxTextLength)
-	f.OptionalText("/preferred_name", e.PreferredName.Value, domain.MaxTextLength)
+	f.OptionalName("/given_name", e.GivenName)
+	f.OptionalName("/family_name", e.FamilyName)
+	f.OptionalName("/preferred_name", e.PreferredName.Value)
 	f.OptionalDate("/birth_date", e.BirthDate.Value)
 	f.OptionalLabel("/grade_level", e.GradeLevel.Value)
 	f.OptionalURL("/photo_url", e.PhotoURL.Value)

@@ -103,7 +103,9 @@ func TestGroupsGoBackOnlyByAReset(t *testing.T) {
 		n, err := groups.Reset(ctx, "g", &domain.Position{Partition: 1, Offset: 5}, again)
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, epoch, 21, eventlog.Mark{}), errFenced)
+		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, epoch, 21, eventlog.Mark{}), checkpoint.ErrReset)
+		require.ErrorIs(t, groups.Save(ctx, "g", topic, 1, old, 21, eventlog.Mark{}), errFenced,
+			"it had lost it before")
 		next, epoch, err = groups.Claim(ctx, "g", topic, 1)
 		require.NoError(t, err)
 		require.Equal(t, int64(5), next)

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +19,10 @@ type Groups struct {
 	fenced error
 	log    eventlog.Source
 }
+
+// ErrReset is the error of a save after an operator has set the position back. Nobody else has claimed
+// the partition, so its worker may do so again at once.
+var ErrReset = errors.New("an operator has set the position back")
 
 // NewGroups returns the positions in a database. A save under an old claim fails with fenced. Each
 // claim compares the log with what was read of it; without a log, as for the positions in inboxes,
@@ -79,13 +84,19 @@ func (g *Groups) Save(
 	if err != nil {
 		return fmt.Errorf("save position of partition %d for %s: %w", partition, group, err)
 	}
-	if tag.RowsAffected() == 0 {
-		if err := refused(ctx, g.pool, topic.ID, partition); err != nil {
-			return err
-		}
-		return fmt.Errorf("partition %d of %s: %w", partition, group, g.fenced)
+	if tag.RowsAffected() > 0 {
+		return nil
 	}
-	return nil
+	if err := refused(ctx, g.pool, topic.ID, partition); err != nil {
+		return err
+	}
+	cause, reset := g.fenced, false
+	err = g.pool.QueryRow(ctx, `SELECT exchanged AND claimed = $3 FROM checkpoints
+		WHERE set_name = $1 AND partition = $2`, group, partition, epoch).Scan(&reset)
+	if err == nil && reset {
+		cause = ErrReset
+	}
+	return fmt.Errorf("partition %d of %s: %w", partition, group, cause)
 }
 
 // Reset makes a group read the log again: one partition from a position, or all of them from the
@@ -107,7 +118,8 @@ func (g *Groups) Reset(
 			UPDATE checkpoints SET position = least(position, $3), updated_at = now()
 			WHERE set_name = ANY ($4) AND set_name <> $1 AND $2 IN (partition, -1)
 		)
-		UPDATE checkpoints SET position = $3, epoch = epoch + 1, updated_at = now()
+		UPDATE checkpoints SET position = $3, epoch = epoch + 1, exchanged = true,
+			claimed = CASE WHEN exchanged THEN claimed ELSE epoch END, updated_at = now()
 		WHERE set_name = $1 AND $2 IN (partition, -1) AND position > $3`,
 		group, to.Partition, to.Offset, names)
 	if err != nil {

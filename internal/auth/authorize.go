@@ -45,6 +45,8 @@ type Need struct {
 	Scope string
 	// Own also lets in guardians and students, but only for their own student.
 	Own bool
+	// Self also lets in every bearer with a role, but only for what is their own.
+	Self bool
 }
 
 // Access is how much of an operation a bearer may have.
@@ -53,7 +55,7 @@ type Access uint8
 // The degrees of access.
 const (
 	None Access = iota
-	Own         // only for the bearer's own student, which the caller has to check
+	Own         // only for what is the bearer's own, which the caller has to check
 	Full
 )
 
@@ -74,6 +76,8 @@ func Authorize(p Principal, school string, need Need) (Access, error) {
 	case slices.ContainsFunc(need.Roles, p.Is):
 		return Full, nil
 	case need.Own && (p.Is(roleGuardian) || p.Is(roleStudent)):
+		return Own, nil
+	case need.Self && len(p.Roles) > 0:
 		return Own, nil
 	}
 	return None, fmt.Errorf("%w: the token has none of the required roles or scopes", ErrDenied)

@@ -177,7 +177,7 @@ func (c *Client) newPost(ctx context.Context, address string, body []byte) (*htt
 // Page is a part of a school's log.
 type Page struct {
 	Next domain.LogPosition `json:"next"` // pass as after to read on
-	// records of the school that are not valid events
+	// events of a newer version, which the server cannot read
 	Unreadable int              `json:"unreadable"`
 	Events     []jsontext.Value `json:"events"` // structured, with the extension position
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
@@ -50,6 +51,10 @@ type Deps struct {
 	Log        Log
 	Pacer      *ingest.Pacer // of events; nil takes them as fast as they come
 	Partitions int32         // of the log
+	// Reader of Log, which this process shares (one of the API's own).
+	Reader *eventlog.Reader
+	// Index finds a school's events in the log; nil: they are looked for in all of its partition.
+	Index eventlog.Index
 	// LogID is what the log is called in positions.
 	LogID domain.LogID
 	// Refused returns why a partition of the log is neither read nor written; nil refuses none.
@@ -147,6 +152,11 @@ func New(config Config, deps Deps) (*API, error) {
 			return false, nil
 		}
 	}
+	if deps.Reader == nil && deps.Log != nil {
+		deps.Reader = eventlog.NewReader(eventlog.ReaderConfig{
+			Source: deps.Log, Decode: cloudevents.Decode, Logger: deps.Logger,
+		})
+	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
 		return nil, err
@@ -179,8 +189,8 @@ func New(config Config, deps Deps) (*API, error) {
 	// Queries of live clients skip what is about connections: headers of browsers, compression,
 	// streams.
 	a.internal = observe(m, deps.Logger, a.mux)
-	a.handler = observe(m, deps.Logger,
-		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch)))))
+	a.handler = fromClients(config, observe(m, deps.Logger,
+		secure(config, a.splitLive(compress(http.HandlerFunc(a.dispatch))))))
 	return a, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -35,6 +36,11 @@ type Config struct {
 	AllowedOrigins []string // of browser pages elsewhere that may call the API (none)
 	WebhookOrigins []string // of systems that may push events after a handshake; * is any (none)
 	BehindTLS      bool     // a proxy terminates TLS, so browsers must insist on it
+
+	// TrustedProxies are believed when they say for whom they connect (none), by ProxyHeader
+	// (XForwardedFor).
+	TrustedProxies []netip.Prefix
+	ProxyHeader    ProxyHeader
 }
 
 func (c Config) withDefaults() Config {
@@ -81,6 +87,9 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("http: webhook origin %q must be the name of a "+
 				"host, for example eventgrid.azure.net, or *", o))
 		}
+	}
+	if c.ProxyHeader == ProxyProtocol && len(c.TrustedProxies) == 0 {
+		faults = append(faults, errors.New("http: the PROXY protocol needs trusted proxies"))
 	}
 	return errors.Join(faults...)
 }

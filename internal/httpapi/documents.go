@@ -148,10 +148,13 @@ func (a *API) eventRoutes() {
 			"application/json": {Schema: &huma.Schema{
 				Type: huma.TypeObject, Required: []string{"next", "unreadable", "events"},
 				Properties: map[string]*huma.Schema{
-					"next": {Type: huma.TypeString, Description: "Pass as after to read on."},
+					"next": {Type: huma.TypeString, Description: "Pass as after to read on. It is " +
+						"the position of the last event that was read, or after itself if there " +
+						"was none."},
 					"unreadable": {
-						Type:        huma.TypeInteger,
-						Description: "Records that are not valid events and were skipped.",
+						Type: huma.TypeInteger,
+						Description: "Events of a newer version, which are left out: this " +
+							"installation cannot read them yet.",
 					},
 					"events": events,
 				},
@@ -167,8 +170,11 @@ func (a *API) eventRoutes() {
 		OperationID: "read-events", Method: http.MethodGet, Path: schoolPath + "/events",
 		Tags:    []string{tagEvents},
 		Summary: "Read a school's events",
-		Description: "In the order of the log, each with its position. With Accept: " +
-			"application/x-ndjson, one event per line.",
+		Description: "In the order of the log, each with its position. A response may have " +
+			"fewer events than there are: read on until next stays as it is. An event that has just " +
+			"been sent twice may be here twice; its id tells. With Accept: " +
+			"application/x-ndjson, one event per line, and the position to read on after in " +
+			"Schoolbell-Position.",
 		Parameters: []*huma.Param{
 			schoolParam(),
 			query("after", "Only events after this position. Without it, from the start of the "+

@@ -103,7 +103,7 @@ func full(t testing.TB, options ...option) *stack {
 	}
 	s.start(httpapi.Deps{
 		Log: s.log, Partitions: partitions, Logos: logos, Tables: tables, Set: setName,
-		Positions: positions, Cache: cache,
+		Positions: positions, Cache: cache, Index: postgres.NewLogIndex(tables, setName),
 		Skip: func(_ context.Context, r httpapi.SkipRequest) (httpapi.Skipped, error) {
 			return httpapi.Skipped{}, fmt.Errorf("skip %s: %w", r.Subject, httpapi.ErrNotParked)
 		},

@@ -175,8 +175,12 @@ func (a *API) Query(
 // internalBearerKey holds the bearer in the context of a live client's query.
 type internalBearerKey struct{}
 
-// ErrNoQuery is returned for a query name that does not exist.
-var ErrNoQuery = errors.New("there is no such query")
+// Errors of [API.Query].
+var (
+	ErrNoQuery = errors.New("there is no such query")
+	// ErrParameters is wrapped with the member that is wrong, for the client to read.
+	ErrParameters = errors.New("bad request")
+)
 
 func (a *API) queryRequest(
 	ctx context.Context, school, name string, parameters jsontext.Value,
@@ -192,23 +196,33 @@ func (a *API) queryRequest(
 	}
 	// What fits a placeholder of the path goes there; the rest are query parameters, which huma
 	// validates as usual.
-	given := map[string]any{}
+	given := map[string]jsontext.Value{}
 	if len(parameters) > 0 && parameters.Kind() != 'n' {
 		if err := json.Unmarshal(parameters, &given); err != nil {
-			return nil, fmt.Errorf("read parameters of query %s: %w", name, err)
+			return nil, fmt.Errorf("%w: data must be an object", ErrParameters)
 		}
 	}
 	header, rest := http.Header{}, url.Values{}
 	for name, value := range given {
-		text := fmt.Sprint(value)
+		text, err := parameterText(name, value)
+		if err != nil {
+			return nil, err
+		}
 		switch placeholder := "{" + name + "}"; {
 		case name == "min_position":
 			header.Set(headerMinPosition, text)
 		case strings.Contains(path, placeholder):
+			if text == "" || text == "." || text == ".." { // no segment of a path
+				return nil, fmt.Errorf("%w: %q: is not an id", ErrParameters, "/"+name)
+			}
 			path = strings.ReplaceAll(path, placeholder, url.PathEscape(text))
 		default:
 			rest.Set(name, text)
 		}
+	}
+	if _, missing, open := strings.Cut(path, "{"); open {
+		name, _, _ := strings.Cut(missing, "}")
+		return nil, fmt.Errorf("%w: %q: is required", ErrParameters, "/"+name)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+rest.Encode(), nil)
 	if err != nil {
@@ -216,6 +230,19 @@ func (a *API) queryRequest(
 	}
 	r.Header = header
 	return r, nil
+}
+
+// parameterText returns a parameter as it is written in a URL.
+func parameterText(name string, value jsontext.Value) (string, error) {
+	switch value.Kind() {
+	case '"':
+		var text string
+		err := json.Unmarshal(value, &text)
+		return text, err
+	case '0', 't', 'f':
+		return string(value), nil
+	}
+	return "", fmt.Errorf("%w: %q: must be a string, a number or a boolean", ErrParameters, "/"+name)
 }
 
 // responseBuffer records a response.

@@ -243,11 +243,21 @@ func TestP10_QueriesOfLiveClientsAreAuthorized(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, status)
 	status, _ = lookup(boss, "north", "students", `{"limit":"many"}`)
 	require.Equal(t, http.StatusUnprocessableEntity, status)
+	status, body = lookup(boss, "north", "students", `{"limit":1000000,"q":true}`)
+	require.Equal(t, http.StatusUnprocessableEntity, status)
+	require.Contains(t, body, `"query.limit"`)
 	status, _ = lookup(boss, "north", "student", `{"id":"../../../south/students"}`)
 	require.Equal(t, http.StatusNotFound, status)
 
 	_, err := s.api.Query(t.Context(), boss, "north", "secrets", nil)
 	require.ErrorIs(t, err, httpapi.ErrNoQuery)
-	_, err = s.api.Query(t.Context(), boss, "north", "students", jsontext.Value(`[]`))
-	require.Error(t, err)
+	for parameters, says := range map[string]string{
+		`[]`: "data must be an object", `"x"`: "data must be an object",
+		`{"id":".."}`: `"/id"`, `{"id":""}`: `"/id"`, `{"id":{"a":1}}`: `"/id"`,
+		`{"id":null}`: `"/id"`, `{}`: `"/id"`, `{"id":"s","id":"t"}`: "data must be an object",
+	} {
+		_, err = s.api.Query(t.Context(), boss, "north", "student", jsontext.Value(parameters))
+		require.ErrorIs(t, err, httpapi.ErrParameters, parameters)
+		require.ErrorContains(t, err, says, parameters)
+	}
 }

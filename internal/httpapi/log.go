@@ -19,12 +19,15 @@ var needRead = auth.Need{Roles: []string{"admin"}, Scope: scopeRead}
 
 const (
 	ndjsonType = "application/x-ndjson"
-	// fetchBytes is how much one fetch reads. Few of the records may be of the school.
-	fetchBytes = 1 << 20
 	// pageBytes is how many bytes of events fill a page, whatever its limit.
 	pageBytes = 8 << 20
-	// scanLimit is how long one request scans a partition for the events of its school.
-	scanLimit = 2 * time.Second
+	// maxIndexed is how often one request reads a piece of its school's part of the log.
+	maxIndexed = 8
+	// maxScanned is how many records of all schools one request reads where the index does not
+	// reach.
+	maxScanned = 8 * eventlog.BlockSize
+	// readLimit is how long that may take before the connection is given up.
+	readLimit = 10 * time.Second
 	// MaxWait is the longest wait that a request may name.
 	MaxWait = 30 * time.Second
 )
@@ -39,7 +42,7 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// not supported by recorders of tests
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + scanLimit +
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(page.wait + readLimit +
 		bodyLimit))
 	if err := a.scan(r.Context(), page); err != nil {
 		return a.orBefore(r.Context(), page, err)
@@ -47,8 +50,7 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
-	next := a.deps.LogID.At(
-		domain.Position{Partition: page.partition, Offset: page.next - 1}).String()
+	next := a.deps.LogID.At(page.readOn()).String()
 	h.Set(headerPosition, next)
 	if strings.Contains(r.Header.Get("Accept"), ndjsonType) {
 		h.Set("Content-Type", ndjsonType)
@@ -87,9 +89,25 @@ type page struct {
 	wait      time.Duration
 
 	next       int64 // the next offset to read
+	last       int64 // the offset of the school's last event that was read, at first that of after
+	indexed    int   // pieces read by the index
+	beyond     bool  // the index does not reach to next
+	scanned    int64 // records of all schools that were read beyond it
+	blind      bool  // without an index, or not to the end
 	count      int
-	unreadable int          // records of the school that are not valid events
+	unreadable int          // events that only a newer program can read
 	found      bytes.Buffer // one event per line
+}
+
+// readOn is where the client reads on. It is a position of the school's own, as how far others have
+// moved the log meanwhile is no concern of its; finding that place again costs one look into the
+// index. Where that does not help, it is how far the log was read.
+func (p *page) readOn() domain.Position {
+	at := domain.Position{Partition: p.partition, Offset: p.last}
+	if p.blind {
+		at.Offset = max(p.last, p.next-1)
+	}
+	return at
 }
 
 // parsePage reads the parameters and reports all their faults at once.
@@ -138,23 +156,22 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 		}
 		p.next = start
 	}
+	p.last = p.next - 1
 	return p, nil
 }
 
-// scan reads the partition until the page is full, or the end of the log is reached and the wait is
-// over. Other schools share the partition, so an empty page does not mean that there is nothing
-// after it; next says where to read on.
+// scan reads the school's events until the page is full, or the end of the log is reached and the
+// wait is over, or enough was read for one request. Then the page may have fewer events than there
+// are, and even none; next says where to read on.
 func (a *API) scan(ctx context.Context, p *page) error {
 	deadline := time.Now().Add(p.wait)
-	giveUp := time.Now().Add(max(p.wait, scanLimit))
-	atEnd := false
-	for {
-		wait := time.Duration(0)
+	for atEnd := false; ; {
+		wait := time.Millisecond
 		if atEnd {
 			// A second at most per fetch, so that a client that has gone is noticed.
-			wait = min(time.Until(deadline), time.Second)
+			wait = max(wait, min(time.Until(deadline), time.Second))
 		}
-		batch, err := a.fetch(ctx, p, max(wait, time.Millisecond), atEnd)
+		s, err := a.read(ctx, p, wait, atEnd)
 		if err != nil {
 			if errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOffsetOutOfRange) ||
 				errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, errManyReads) {
@@ -162,46 +179,76 @@ func (a *API) scan(ctx context.Context, p *page) error {
 			}
 			return unavailable(err, time.Second, "the log cannot be read at the moment")
 		}
-		for _, rec := range batch.Records {
+		for i := range s.Entries {
 			if p.full() {
 				return nil
 			}
-			if string(rec.Key) == p.school {
-				p.take(rec)
-			}
-			p.next = rec.Position.Offset + 1
+			p.take(&s.Entries[i])
 		}
 		if p.full() {
 			return nil
 		}
-		// The batch may end in records that are not ours to see, such as markers of transactions.
-		p.next = max(p.next, batch.Next)
-		atEnd = p.next >= batch.HighWatermark
-		now := time.Now()
-		if now.After(giveUp) || atEnd && (p.count > 0 || !now.Before(deadline)) {
+		p.next = s.Next
+		atEnd = p.beyond && p.next >= s.HighWatermark
+		switch {
+		case atEnd && (p.count > 0 || !time.Now().Before(deadline)), p.indexed >= maxIndexed:
+			return nil
+		case !atEnd && p.scanned >= maxScanned:
+			p.blind = true
 			return nil
 		}
 	}
 }
 
-// fetch reads a part of the partition. A read that waits at the end of the log costs nothing, and
-// does not count as one of its school; the others take turns.
-func (a *API) fetch(
+// read reads the next piece of the log: that of the school, as far as the index reaches, and then
+// what is beyond, which is short, as the index reaches to where the tables stand. A read that waits
+// at the end of the log costs nothing, and does not count as one of its school; the others take
+// turns.
+func (a *API) read(
 	ctx context.Context, p *page, wait time.Duration, atEnd bool,
-) (eventlog.Batch, error) {
+) (eventlog.Stretch, error) {
 	if !atEnd {
 		if err := a.scans.enter(ctx, p.school); err != nil {
-			return eventlog.Batch{}, err
+			return eventlog.Stretch{}, err
 		}
 		defer a.scans.leave(p.school)
 	}
-	return a.deps.Log.Fetch(ctx, p.partition, p.next, fetchBytes, wait)
+	if !p.beyond && a.deps.Index != nil {
+		s, err := a.deps.Reader.ReadIndexed(ctx, a.deps.Index, p.school, p.partition, p.next,
+			p.limit-p.count)
+		switch {
+		case errors.Is(err, eventlog.ErrNoIndex):
+			// The log can be read without it, only with more work.
+			a.deps.Logger.WarnContext(ctx, "reading the log without its index", "error", err)
+			p.blind = true
+		case err != nil:
+			return s, err
+		case len(s.Entries) > 0:
+			p.indexed++
+			return s, nil
+		default:
+			p.next = s.Next
+		}
+	}
+	p.blind = p.blind || a.deps.Index == nil
+	p.beyond = true
+	s, err := a.deps.Reader.ReadSchool(ctx, p.school, p.partition, p.next, wait)
+	if err == nil && !atEnd {
+		p.scanned += s.Next - p.next
+	}
+	return s, err
 }
 
 func (p *page) full() bool { return p.count == p.limit || p.found.Len() >= pageBytes }
 
-func (p *page) take(rec eventlog.Record) {
-	e, err := cloudevents.Decode(rec)
+// take adds an event to the page. What nobody can use is left out, here as everywhere: it is a dead
+// letter.
+func (p *page) take(entry *eventlog.Entry) {
+	e, err := entry.Event()
+	if eventlog.IsUnusable(err) {
+		return
+	}
+	p.last = entry.Offset()
 	if err == nil {
 		var line []byte
 		if line, err = cloudevents.AppendLogged(p.found.AvailableBuffer(), e, p.log); err == nil {

@@ -52,6 +52,12 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 		s.do("PUT", path, admin, string(make([]byte, logo.MaxBytes+1))).problem(t).Status)
 	require.Equal(t, got.body, s.get(path, admin).body, "what cannot be used changes nothing")
 
+	versions := func() string {
+		return string(s.get("/v1/schools/north/settings/versions", admin).body)
+	}
 	require.Equal(t, http.StatusNoContent, s.do("DELETE", path, admin, "").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.get(path, guardian).StatusCode)
+	before := versions()
+	require.Equal(t, http.StatusNoContent, s.do("DELETE", path, admin, "").StatusCode)
+	require.Equal(t, before, versions(), "what changes nothing makes no version")
 }

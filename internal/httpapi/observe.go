@@ -138,6 +138,7 @@ func logRequest(
 	attrs := []slog.Attr{
 		slog.String("id", req.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("took", took),
+		slog.String("client", r.RemoteAddr),
 	}
 	if req.bearer.Subject != "" {
 		attrs = append(attrs, slog.String("subject", req.bearer.Subject),

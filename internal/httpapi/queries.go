@@ -68,7 +68,7 @@ func digest(b []byte) string {
 
 // operation describes a query in OpenAPI, and says what its callers need.
 func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
-	need := auth.Need{Own: q.Own || q.Self}
+	need := auth.Need{Own: q.Own || q.Self, Self: q.Self}
 	for _, role := range q.Roles {
 		need.Roles = append(need.Roles, string(role))
 	}

@@ -76,6 +76,26 @@ func TestSecurityHeadersFollowTheObservatory(t *testing.T) {
 		"without TLS there is nothing to stay with")
 }
 
+// A page on the internet can give its own name the address of the port.
+func TestTheOperationsPortIsNoServerOfPagesElsewhere(t *testing.T) {
+	t.Parallel()
+	h := httpapi.Internal([]string{"metrics.school.example"},
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	for host, want := range map[string]int{
+		"127.0.0.1:9090": 200, "[::1]:9090": 200, "10.1.2.3": 200, "localhost:9090": 200,
+		"front:9090": 200, "metrics.school.example:9090": 200, "METRICS.school.example": 200,
+		"evil.example": 421, "evil.example:9090": 421, "127.0.0.1.evil.example:9090": 421,
+		"localhost.evil.example": 421, "evil.example.": 421,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code, host)
+		require.Equal(t, 80, observatory(w.Header()), "%s: all that there is without TLS", host)
+	}
+}
+
 func TestPagesLoadNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	s := full(t)

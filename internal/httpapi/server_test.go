@@ -17,7 +17,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	limited := httpapi.LimitConnections(l, 2)
+	limited := httpapi.Listen(l, httpapi.Limits{Connections: 2})
 	accepted := make(chan net.Conn)
 	done := make(chan error, 1)
 	go func() {

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/schoolbell/schoolbell/projections"
 )
 
 // When tables are exchanged, whatever depends on an old one would follow it, and be dropped with
@@ -161,7 +159,7 @@ func blocked(blockers []string) error {
 // checkDependents fails when something depends on the tables that cannot be recreated.
 func (s *shadowTables) checkDependents(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		_, blockers, err := dependents(ctx, tx, liveTables(s.rebuilt))
+		_, blockers, err := dependents(ctx, tx, liveTables(s.exchanged()))
 		if err != nil {
 			return err
 		}
@@ -191,11 +189,11 @@ func dropViews(ctx context.Context, tx pgx.Tx, tables []string) (create []string
 	return create, nil
 }
 
-// liveTables returns the qualified names of projections' tables.
-func liveTables(members []*projections.Projection) []string {
-	names := tableNames(members)
+// liveTables returns the qualified names of live tables.
+func liveTables(names []string) []string {
+	qualified := make([]string, len(names))
 	for i, name := range names {
-		names[i] = pgx.Identifier{liveSchema, name}.Sanitize()
+		qualified[i] = pgx.Identifier{liveSchema, name}.Sanitize()
 	}
-	return names
+	return qualified
 }

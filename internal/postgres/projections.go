@@ -121,6 +121,9 @@ func (s *ProjectionStore) Commit(
 			return err
 		}
 	}
+	if err := p.addBlocks(c.Blocks); err != nil {
+		return err
+	}
 	s.park(p, claim.Partition, &c.Parking)
 	if len(c.Unusable) > 0 {
 		return p.runWithLetters(c.Unusable)

@@ -21,6 +21,7 @@ import (
 // testStore is the store on a database of its own that has the tables of the test projections.
 type testStore struct {
 	*postgres.ProjectionStore
+	*postgres.LogIndex
 	t   *testing.T
 	url string
 }
@@ -38,7 +39,9 @@ func openStoreAt(t *testing.T, set *projections.Set, url string) testStore {
 	pool, err := postgres.NewPool(t.Context(), postgres.Config{URL: url, Role: postgres.Projector})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	return testStore{postgres.NewProjectionStore(pool, set, "test"), t, url}
+	return testStore{
+		postgres.NewProjectionStore(pool, set, "test"), postgres.NewLogIndex(pool, "test"), t, url,
+	}
 }
 
 func TestProjectionStoreConformance(t *testing.T) {

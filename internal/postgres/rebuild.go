@@ -55,6 +55,7 @@ func (b *Shadow) Rebuild(ctx context.Context) (result *RebuildResult, err error)
 	if err != nil {
 		return nil, err
 	}
+	s.byIndex = b.School != ""
 	defer func() {
 		if err == nil && !b.Until.IsZero() {
 			err = errors.Join(s.halt(), s.close(ctx))
@@ -279,7 +280,7 @@ func (s *shadowTables) exchangeParked(ctx context.Context, tx pgx.Tx, result *Re
 		if err := s.checkSkipping(ctx, tx); err != nil {
 			return err
 		}
-		if len(s.rebuilt) < len(s.Engine.Set.Projections()) {
+		if !s.rebuildsAll() {
 			return errParkedDiffer
 		}
 		for _, table := range []string{"parked_events", "parked_subjects", "skipped_events"} {
@@ -322,7 +323,7 @@ func (s *shadowTables) checkSkipping(ctx context.Context, tx pgx.Tx) error {
 // reader waits for it; but it is tried here, as a dependent that was overlooked would follow an old
 // table and be dropped with it.
 func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
-	live := liveTables(s.rebuilt)
+	live := liveTables(s.exchanged())
 	views, err := dropViews(ctx, tx, live)
 	if err != nil {
 		return err
@@ -332,7 +333,7 @@ func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 		"RELEASE untried",
 		"CREATE SCHEMA " + replacedSchema,
 	}
-	for i, name := range tableNames(s.rebuilt) {
+	for i, name := range s.exchanged() {
 		statements = append(statements,
 			fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", live[i], replacedSchema),
 			fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", s.shadowName(name), liveSchema))
@@ -347,7 +348,7 @@ func (s *shadowTables) exchangeTables(ctx context.Context, tx pgx.Tx) error {
 		INSERT INTO fold_versions (set_name, projection, version)
 		SELECT $1, * FROM unnest($2::text[], $3::int[])
 		ON CONFLICT (set_name, projection) DO UPDATE SET version = excluded.version`,
-		append([]any{s.Engine.Name}, versionsOf(s.rebuilt)...)...)
+		append([]any{s.Engine.Name}, versionsOf(s.rebuilt, s.rebuildsAll())...)...)
 	return err
 }
 

@@ -43,8 +43,11 @@ var ErrAlreadyRunning = errors.New("another rebuild or verification is already r
 // engineTables are the engine's own; a shadow schema has a set of them.
 var engineTables = []string{
 	"checkpoints", "fold_versions", "parked_subjects", "parked_events",
-	"skipped_events", "log_refusals",
+	"skipped_events", "log_refusals", blocksTable,
 }
+
+// blocksTable is the index of the log. It is made whatever is folded, and exchanged when all is.
+const blocksTable = "log_blocks"
 
 // shadowTables are tables in a schema of their own, and the engine that folds the log into them.
 type shadowTables struct {
@@ -58,6 +61,10 @@ type shadowTables struct {
 	ended   chan error // of the catch-up
 	stop    context.CancelFunc
 	pool    *Pool
+	// byIndex means that only the school's own part of the log is read, where the live index says
+	// that it is.
+	byIndex   bool
+	indexPool *Pool
 
 	accepted map[int32]int64 // where partitions that were refused end, by the acceptance
 }
@@ -162,8 +169,16 @@ func (s *shadowTables) start(ctx context.Context) (err error) {
 			cfg.Partitions = append(cfg.Partitions, n)
 		}
 	}
+	if s.byIndex {
+		s.indexPool, err = NewPool(ctx, Config{URL: s.URL, Role: API, MaxConns: 1})
+		if err != nil {
+			s.pool.Close()
+			return err
+		}
+		cfg.Log = eventlog.OfSchool(cfg.Log, NewLogIndex(s.indexPool, s.Engine.Name), s.School)
+	}
 	if s.catchup, err = projections.NewCatchup(cfg); err != nil {
-		s.pool.Close()
+		s.closePools()
 		return err
 	}
 	var running context.Context
@@ -181,8 +196,15 @@ func (s *shadowTables) halt() error {
 	s.stop()
 	s.stop = nil
 	err := <-s.ended
-	s.pool.Close()
+	s.closePools()
 	return err
+}
+
+func (s *shadowTables) closePools() {
+	s.pool.Close()
+	if s.indexPool != nil {
+		s.indexPool.Close()
+	}
 }
 
 func (s *shadowTables) createSchema(ctx context.Context) error {
@@ -250,7 +272,7 @@ func (s *shadowTables) discard(ctx context.Context) error {
 
 // index creates the indexes that bulk loading goes without, and gathers statistics for the planner.
 func (s *shadowTables) index(ctx context.Context) error {
-	for _, name := range tableNames(s.rebuilt) {
+	for _, name := range s.exchanged() {
 		if _, err := s.conn.Exec(ctx, `SELECT mirror_indexes($1::text::regclass, $2)`,
 			pgx.Identifier{liveSchema, name}.Sanitize(), s.schema); err != nil {
 			return fmt.Errorf("create indexes of %s: %w", name, err)
@@ -358,6 +380,19 @@ func asProjector(ctx context.Context, conn *pgx.Conn, fn func(pgx.Tx) error) err
 		}
 		return fn(tx)
 	})
+}
+
+// exchanged returns the names of the tables that take the place of live ones.
+func (s *shadowTables) exchanged() []string {
+	names := tableNames(s.rebuilt)
+	if s.rebuildsAll() {
+		names = append(names, blocksTable)
+	}
+	return names
+}
+
+func (s *shadowTables) rebuildsAll() bool {
+	return len(s.rebuilt) == len(s.Engine.Set.Projections())
 }
 
 func tableNames(members []*projections.Projection) []string {

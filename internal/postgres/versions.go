@@ -18,18 +18,23 @@ func (s *ProjectionStore) checkVersions(ctx context.Context, tx pgx.Tx) error {
 		FROM unnest($2::text[], $3::int[])
 		WHERE NOT EXISTS (SELECT FROM fold_versions WHERE set_name = $1)
 		ON CONFLICT DO
-		NOTHING`, append([]any{s.name}, versionsOf(s.set.Projections())...)...); err != nil {
+		NOTHING`, append([]any{s.name}, versionsOf(s.set.Projections(), true)...)...); err != nil {
 		return fmt.Errorf("store versions: %w", err)
 	}
 	return versionFault(ctx, tx, s.name, s.set)
 }
 
-// versionsOf returns the names and versions of projections, as two columns.
-func versionsOf(members []*projections.Projection) []any {
+// versionsOf returns the names and versions of projections, and of the index of the log if wanted, as
+// two columns.
+func versionsOf(members []*projections.Projection, index bool) []any {
 	var names []string
 	var versions []int32
 	for _, p := range members {
 		names, versions = append(names, p.Name), append(versions, int32(p.Version))
+	}
+	if index {
+		names = append(names, projections.LogIndex)
+		versions = append(versions, projections.LogIndexVersion)
 	}
 	return []any{names, versions}
 }
@@ -62,16 +67,25 @@ func versionFault(ctx context.Context, tx pgx.Tx, name string, set *projections.
 		return err
 	}
 	var stale error
-	for _, p := range set.Projections() {
-		made := tables[p.Name]
-		delete(tables, p.Name)
-		fault := &projections.VersionError{Projection: p.Name, Tables: made, Folds: p.Version}
-		if made > p.Version {
+	check := func(name string, version int) error {
+		made := tables[name]
+		delete(tables, name)
+		fault := &projections.VersionError{Projection: name, Tables: made, Folds: version}
+		if made > version {
 			return fault
 		}
-		if made < p.Version && stale == nil {
+		if made < version && stale == nil {
 			stale = fault
 		}
+		return nil
+	}
+	for _, p := range set.Projections() {
+		if err := check(p.Name, p.Version); err != nil {
+			return err
+		}
+	}
+	if err := check(projections.LogIndex, projections.LogIndexVersion); err != nil {
+		return err
 	}
 	for unknown, version := range tables {
 		return &projections.VersionError{Projection: unknown, Tables: version}
@@ -80,7 +94,8 @@ func versionFault(ctx context.Context, tx pgx.Tx, name string, set *projections.
 }
 
 // Outdated returns the projections of a set whose tables were made by older versions of the folds,
-// or not yet at all. It fails with a [*projections.VersionError] when a newer program has made some
+// or not yet at all; all of them when the index of the log is to be made, which needs no more than
+// what a rebuild reads. It fails with a [*projections.VersionError] when a newer program has made some
 // of them.
 func (s *ProjectionStore) Outdated(ctx context.Context) (names []string, err error) {
 	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
@@ -94,7 +109,8 @@ func (s *ProjectionStore) Outdated(ctx context.Context) (names []string, err err
 			return err
 		}
 		for _, p := range s.set.Projections() {
-			if tables[p.Name] < p.Version {
+			if tables[p.Name] < p.Version ||
+				tables[projections.LogIndex] < projections.LogIndexVersion {
 				names = append(names, p.Name)
 			}
 		}

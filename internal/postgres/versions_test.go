@@ -32,7 +32,8 @@ func TestP8_TablesAreWrittenByOneVersionOfTheFolds(t *testing.T) {
 	require.NoError(t, old.Commit(t.Context(), claim, &projections.Commit{To: 1}),
 		"a claim that was refused fences no other")
 
-	exec(t, old.url, `UPDATE schoolbell.fold_versions SET version = 2`)
+	exec(t, old.url, `UPDATE schoolbell.fold_versions SET version = 2
+		WHERE projection <> 'log_index'`)
 	_, err = newer.Claim(t.Context(), 1, "topic")
 	require.NoError(t, err)
 	_, err = old.Claim(t.Context(), 0, "topic")

@@ -95,10 +95,11 @@ func (h *Health) Report(ctx context.Context) Report {
 	return report
 }
 
-// Handler serves the operations port: /livez, /readyz, /metrics and /debug/pprof. Keep it off the
-// public network: profiles and metrics reveal internals, and a profile costs CPU. /livez checks
-// nothing, since restarting this process does not bring back a database.
-func Handler(h *Health, reg *prometheus.Registry) http.Handler {
+// Handler serves the operations port: /livez, /readyz, /metrics and, with profiles, /debug/pprof.
+// Keep it off the public network: profiles and metrics reveal internals, and a profile costs CPU.
+// The command line is not among the profiles, as it may have secrets. /livez checks nothing, since
+// restarting this process does not bring back a database.
+func Handler(h *Health, reg *prometheus.Registry, profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
@@ -113,8 +114,11 @@ func Handler(h *Health, reg *prometheus.Registry) http.Handler {
 	})
 	mux.Handle("GET /metrics",
 		promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, MaxRequestsInFlight: 4}))
+	if !profiles {
+		return mux
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.Handle("GET /debug/pprof/cmdline", http.NotFoundHandler())
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)

@@ -27,7 +27,7 @@ func TestReadyzReportsWhatIsWrong(t *testing.T) {
 		Check{Name: "database", Probe: func(context.Context) error { return database }},
 		Check{Name: "cache", Optional: true, Probe: func(context.Context) error { return cache }},
 	)
-	handler := Handler(&h, NewRegistry("v1", "abc"))
+	handler := Handler(&h, NewRegistry("v1", "abc"), false)
 	requireReady := func(status int, body string) {
 		t.Helper()
 		w := httptest.NewRecorder()
@@ -52,7 +52,7 @@ func TestReadyzReportsWhatIsWrong(t *testing.T) {
 func TestMetricsNameTheBuild(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	Handler(new(Health), NewRegistry("v1.2.3", "abcdef")).
+	Handler(new(Health), NewRegistry("v1.2.3", "abcdef"), false).
 		ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	require.Equal(t, 200, w.Code)
 	require.Contains(t, w.Body.String(), `revision="abcdef",version="v1.2.3"} 1`)
@@ -117,4 +117,19 @@ func TestTracesFollowTheCallersChoice(t *testing.T) {
 	_, stop, err := StartTracing(t.Context(), TraceConfig{}, "v1")
 	require.NoError(t, err)
 	require.NoError(t, stop(t.Context()))
+}
+
+func TestProfilesAreServedOnRequestOnlyAndWithoutTheCommandLine(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string][2]int{
+		"/debug/pprof/heap":    {http.StatusNotFound, http.StatusOK},
+		"/debug/pprof/cmdline": {http.StatusNotFound, http.StatusNotFound},
+	} {
+		for i, profiles := range []bool{false, true} {
+			w := httptest.NewRecorder()
+			Handler(new(Health), NewRegistry("v1", "abc"), profiles).
+				ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			require.Equal(t, want[i], w.Code, path)
+		}
+	}
 }

@@ -28,6 +28,7 @@ type Store struct {
 	mu         sync.Mutex
 	partitions map[int32]*partition
 	tables     map[string]map[string]row // by the table's name and the row's key
+	index      map[string][]int64        // the offsets of a school's events in its partition, in order
 }
 
 type partition struct {
@@ -52,7 +53,7 @@ type row struct {
 func New() *Store {
 	return &Store{
 		fenced: true, partitions: map[int32]*partition{},
-		tables: map[string]map[string]row{},
+		tables: map[string]map[string]row{}, index: map[string][]int64{},
 	}
 }
 
@@ -173,6 +174,10 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 	p.park(&c.Parking)
 	for _, u := range c.Unusable {
 		p.unusable[u.Record.Position.Offset] = u
+	}
+	for i := range c.Blocks {
+		b := &c.Blocks[i]
+		s.index[b.School] = b.Offsets(s.index[b.School], b.First)
 	}
 	return nil
 }
@@ -365,6 +370,32 @@ func (s *Store) Unusable(n int32) []int64 {
 		return slices.Sorted(maps.Keys(p.unusable))
 	}
 	return nil
+}
+
+// Find implements [eventlog.Index], for stores that have never been without one.
+func (s *Store) Find(
+	_ context.Context, school string, n int32, from int64, limit int,
+) (eventlog.Found, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	offsets := s.index[school]
+	first, _ := slices.BinarySearch(offsets, from)
+	offsets = slices.Clone(offsets[first:])
+	if len(offsets) > limit {
+		return eventlog.Found{Offsets: offsets[:limit], Through: offsets[limit-1] + 1}, nil
+	}
+	found := eventlog.Found{Offsets: offsets}
+	if p := s.partitions[n]; p != nil {
+		found.Through = p.claim.Next
+	}
+	return found, nil
+}
+
+// Index returns the offsets of each school's events.
+func (s *Store) Index() map[string][]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.index)
 }
 
 // Dump returns the content of all tables.

@@ -136,6 +136,8 @@ var (
 	forms  = map[domain.Format][]string{
 		domain.FormatID:       ids,
 		domain.FormatText:     texts,
+		domain.FormatName:     texts,
+		domain.FormatLine:     texts,
 		domain.FormatCurrency: currencies,
 		domain.FormatURL:      {"https://example.org/a", "https://example.org/b"},
 		domain.FormatPhone:    {"555", "777"},

@@ -51,8 +51,8 @@ type Query[In, Out any] struct {
 	BySight bool
 	// Own, when set, admits guardians and students too, for the student whose id it returns.
 	Own func(in *In) (studentID string)
-	// Self admits guardians and students too, with a result that holds only what is for themselves:
-	// see [Scope.Self].
+	// Self admits everybody at the school, with a result that holds only what is for themselves: see
+	// [Scope.Self].
 	Self bool
 	// Indexes are what the query's statements need, so that they stay fast in a school of any size.
 	// A test runs the example requests against tables of a realistic size and reads the plans; an

@@ -20,6 +20,7 @@ import (
 // Store is a store whose tables a test can read.
 type Store interface {
 	projections.Store
+	eventlog.Index
 	Dump() (projections.Dump, error)
 }
 
@@ -41,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T, set *projections.Set) Store) {
 		{"parked events stay in order until they are folded", testParking},
 		{"parked events move to their subject, and are skipped", testSkips},
 		{"partitions do not disturb each other", testPartitions},
+		{"P3 the index of the log has what was committed", testIndex},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

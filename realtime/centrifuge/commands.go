@@ -229,6 +229,9 @@ func refusal(err error) error {
 	case errors.Is(err, ErrUnknownMethod):
 		return errMethodNotFound
 	}
+	if bad, ok := errors.AsType[BadRequest](err); ok {
+		return &protocolError{codeBadRequest, bad.Error(), false}
+	}
 	if _, closes := errors.AsType[realtime.Close](err); closes {
 		return err
 	}

@@ -55,6 +55,9 @@ func serve(t testing.TB, hub *realtime.Hub, change func(*centrifuge.Config)) str
 func rpc(
 	_ context.Context, identity realtime.Identity, school, method string, data jsontext.Value,
 ) (jsontext.Value, error) {
+	if method == "strict" {
+		return nil, centrifuge.BadRequest("bad request: data must be an object")
+	}
 	if method != "echo" {
 		return nil, centrifuge.ErrUnknownMethod
 	}
@@ -249,29 +252,31 @@ func TestP10_NothingIsSentBeforeAuthentication(t *testing.T) {
 	}
 }
 
-func TestPreAuthLimit(t *testing.T) {
+// Silent connections of strangers keep nobody out.
+func TestTheOldestSilentClientGoesForANewOne(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	server := wstest.Server{URL: serve(t, n.Hub,
 		func(c *centrifuge.Config) { c.Access.PreAuth.PerAddress = 2 })}
-	refused := func() bool {
-		return knock(t, "http"+strings.TrimPrefix(server.URL, "ws"),
-			nil) == http.StatusTooManyRequests
+	connect := func(c *wstest.Client) {
+		t.Helper()
+		c.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"head admin"}}`))
+		f, err := c.Next()
+		require.NoError(t, err)
+		require.Contains(t, string(f.Payload), `"connect"`)
 	}
-	first := server.Dial(t)
-	_ = server.Dial(t)
-	require.True(t, refused())
+	oldest, second := server.Dial(t), server.Dial(t)
 	require.Equal(t, http.StatusSwitchingProtocols, knock(t,
 		"http"+strings.TrimPrefix(server.URL, "ws"),
-		map[string]string{"Authorization": "Bearer head admin"}), "who has shown a token never waits")
-	first.Send(wstest.Masked(ws.Text, `{"id":1,"connect":{"token":"head admin"}}`))
-	_, err := first.Next()
+		map[string]string{"Authorization": "Bearer head admin"}), "a bearer never waits")
+	connect(second) // and so frees its place
+	third := server.Dial(t)
+	fourth := server.Dial(t)
+	f, err := oldest.Next()
 	require.NoError(t, err)
-	last := server.Dial(t) // authenticated: no longer counts
-	require.True(t, refused())
-	require.NoError(t, last.Close())
-	require.Eventually(t, func() bool { return !refused() }, wstest.Timeout, time.Millisecond,
-		"nor does a closed connection")
+	require.Equal(t, "\x0b\xccthis node is full", string(f.Payload), "3020: come back")
+	connect(third)
+	connect(fourth)
 }
 
 func TestServerRequiresPongs(t *testing.T) {

@@ -157,6 +157,9 @@ type protocolError struct {
 // Error implements error.
 func (e *protocolError) Error() string { return strconv.Itoa(int(e.Code)) + " " + e.Message }
 
+// codeBadRequest is of errors that say what is wrong.
+const codeBadRequest = 107
+
 var (
 	errInternal          = &protocolError{100, "internal server error", true}
 	errRightsUnavailable = &protocolError{100, realtime.ErrRightsUnavailable.Error(), true}

@@ -20,8 +20,8 @@ import (
 type Config struct {
 	Hub    *realtime.Hub
 	Access *realtime.Access
-	// RPC runs queries. nil: there are none. Its errors are those of the package realtime, or
-	// ErrUnknownMethod.
+	// RPC runs queries. nil: there are none. Its errors are those of the package realtime,
+	// ErrUnknownMethod, or a BadRequest.
 	RPC func(ctx context.Context, identity realtime.Identity, school, method string,
 		data jsontext.Value) (jsontext.Value, error)
 
@@ -35,6 +35,13 @@ type Config struct {
 
 // ErrUnknownMethod says that there is no RPC of that name.
 var ErrUnknownMethod = errors.New("unknown method")
+
+// BadRequest is the error of an RPC whose data is wrong. It says what, and is sent to the client, who
+// does not try the same again.
+type BadRequest string
+
+// Error implements error.
+func (b BadRequest) Error() string { return string(b) }
 
 // Server serves connections. It is an [http.Handler]; [Server.Run] must run while it is used.
 type Server struct {
@@ -70,15 +77,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
 	}
+	stranger := err != nil
 	c := &conn{server: s, identity: identity, leavePreAuth: func() {}}
-	// Strangers cannot keep out whoever has shown a token or a ticket.
-	if err != nil {
-		c.leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r)
-	}
-	if err == nil {
-		err = s.enter(c)
-	}
-	if err != nil {
+	if err := s.enter(c); err != nil {
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
@@ -94,6 +95,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // Accept has responded
 	}
 	s.attach(c, socket)
+	if stranger { // who has shown a token or a ticket never counts as waiting
+		c.leavePreAuth = s.cfg.Access.PreAuth.Enter(r, func() { c.close(realtime.CloseFull) })
+	}
 	go c.run() //nolint:contextcheck // it outlives the request
 }
 
@@ -108,7 +112,6 @@ func (s *Server) enter(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		c.leavePreAuth()
 		return realtime.ErrDraining
 	}
 	c.alive, c.cancel = context.WithCancel(context.Background())

@@ -224,12 +224,14 @@ func (s *Server) open(r *http.Request) (*Session, *problem) {
 		errors.As(err, &refusal)
 		return nil, &problem{forbidden.Code, refusal.Message, refusal.Status}
 	}
-	session.handler = handler
-	session.start()
+	ending := session.start(handler)
 	s.sessions[session.id] = session
 	stopped := s.stopped
 	s.mu.Unlock()
-	if stopped { // in between, so that Shutdown has not seen the session
+	switch {
+	case ending != nil: // the handler was given the session, and has closed it
+		session.finish(ending.reason, Packet{Type: Close})
+	case stopped: // in between, so that Shutdown has not seen the session
 		session.Close(ServerClose, ws.CloseGoingAway, "shutdown")
 	}
 	return session, nil

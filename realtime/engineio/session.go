@@ -36,12 +36,12 @@ const (
 // Session is one client's connection, on whichever transport. Its methods may be called from any
 // goroutine.
 type Session struct {
-	server  *Server
-	handler Handler
-	id      string
+	server *Server
+	id     string
 
 	// mu guards the fields below. Nothing is called, written or waited for under it.
 	mu       sync.Mutex
+	handler  Handler // nil until start, and never changed then
 	mode     mode
 	conn     *ws.Conn
 	queue    []Packet      // replies, sent before the batches of Next
@@ -117,6 +117,10 @@ func (s *Session) Close(reason Reason, code int, text string) {
 		return
 	}
 	s.ending = &ending{reason, code, text}
+	if s.handler == nil { // start sees to it
+		s.mu.Unlock()
+		return
+	}
 	if s.mode == streaming {
 		s.startWriter()
 		s.mu.Unlock()
@@ -224,12 +228,15 @@ func (s *Session) fail(err error) {
 	s.finish(ParseError)
 }
 
-// start starts the heartbeat.
-func (s *Session) start() {
+// start gives the session its handler and starts the heartbeat. It returns the end of a session that
+// was closed before.
+func (s *Session) start(h Handler) *ending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.handler = h
 	s.due = time.Now().Add(s.server.cfg.PingInterval)
 	s.timer = time.AfterFunc(s.server.cfg.PingInterval, s.heartbeat)
+	return s.ending
 }
 
 // heartbeat sends a ping, or ends a session that did not reply to the last one.

@@ -2,7 +2,10 @@ package socketio_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +78,55 @@ func TestP10_WhoMayConnect(t *testing.T) {
 			test.origin, test.bearer)
 		require.Equal(t, test.status, status, "%+v", test)
 	}
+}
+
+// Silent sessions of strangers keep nobody out, on either transport.
+func TestTheOldestSilentSessionGoesForANewOne(t *testing.T) {
+	t.Parallel()
+	n := realtimetest.Start(t, nil, nil)
+	limited := &realtime.Access{
+		Verify: access.Verify, PreAuth: realtime.PreAuth{PerAddress: 2},
+	}
+	s := serve(t, socketio.NewRooms(socketio.Config{Access: limited}, n.Hub))
+	polls := "http" + strings.TrimPrefix(strings.Replace(s.URL, "websocket", "polling", 1), "ws")
+	open := func(bearer string) (sid string) {
+		status, body := get(t, polls, bearer)
+		require.Equal(t, http.StatusOK, status, body)
+		return regexp.MustCompile(`"sid":"([^"]+)"`).FindStringSubmatch(body)[1]
+	}
+	connect := func(c *wstest.Client) {
+		t.Helper()
+		exchange(t, c, []string{`40{"token":"ann:admin"}`}, `40{"sid":"…`)
+	}
+	oldest := s.Dial(t)
+	poll := open("")
+	for range 5 {
+		open("ann:admin") // shown with the request, so it does not wait
+	}
+	newest := s.Dial(t)
+	expectClose(t, oldest, realtime.CloseFull.Code)
+	bearer := s.Dial(t)
+	_, body := get(t, polls+"&sid="+poll, "")
+	require.Equal(t, "1", body, "the session was closed")
+	connect(newest)
+	connect(bearer)
+}
+
+// get returns the status and the body of a response.
+func get(t *testing.T, url, bearer string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(b)
 }
 
 // handshake requests a long-polling session and returns the status.

@@ -92,29 +92,30 @@ func New(cfg Config, namespaces map[string]Namespace) *Server {
 // accept accepts a connection. Only clients that send headers or a ticket are authenticated here.
 // The others count against the pre-auth limit until their first message has a token.
 func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Handler, error) {
-	var identity *realtime.Identity
-	leavePreAuth := func() {}
+	c := &client{
+		server:  s,
+		engine:  engine,
+		limiter: rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
+	}
+	stranger := false
 	if s.cfg.Access != nil {
-		bearer, err := s.cfg.Access.Identify(r)
-		if err == nil {
-			// Strangers cannot keep out whoever has shown a token or a ticket.
-			identity = &bearer
-		} else if errors.Is(err, realtime.ErrNoToken) {
-			leavePreAuth, err = s.cfg.Access.PreAuth.Enter(r)
-		}
-		if err != nil {
+		switch bearer, err := s.cfg.Access.Identify(r); {
+		case err == nil:
+			c.identity = &bearer
+		case errors.Is(err, realtime.ErrNoToken):
+			stranger = true
+		default:
 			return nil, &engineio.Refusal{Status: realtime.StatusOf(err), Message: err.Error()}
 		}
 	}
-	c := &client{
-		leavePreAuth: leavePreAuth,
-		server:       s,
-		engine:       engine,
-		identity:     identity,
-		limiter:      rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
-	}
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request
 	c.awaitNamespace()
+	if stranger { // who has shown a token or a ticket never counts as waiting
+		full := realtime.CloseFull
+		c.leavePreAuth = s.cfg.Access.PreAuth.Enter(r, func() {
+			engine.Close(engineio.ServerClose, int(full.Code), full.Reason)
+		})
+	}
 	return c, nil
 }
 
@@ -129,7 +130,7 @@ type client struct {
 	cancel   context.CancelFunc
 
 	mu           sync.Mutex
-	leavePreAuth func()      // nil once it has entered a namespace
+	leavePreAuth func()      // nil for bearers, and once it has entered a namespace
 	sockets      []*Socket   // one in each namespace
 	connectTimer *time.Timer // ends the connection; nil while it is in a namespace
 	closed       bool

@@ -164,6 +164,9 @@ func (c *Catalog) Languages() []language.Tag {
 // Render writes a message in the best match for the wanted language, a BCP 47 tag; English is the
 // fallback. The error is [ErrUnknown] when there is no such message.
 func (c *Catalog) Render(message, wanted string, p Params) (Message, error) {
+	for _, name := range []*string{&p.Sender, &p.Student, &p.Class, &p.Category, &p.Method} {
+		*name = withoutLinks(*name)
+	}
 	t, local := c.match(wanted)
 	templates, err := c.localized(t, local)
 	if err != nil {

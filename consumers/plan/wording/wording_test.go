@@ -74,6 +74,27 @@ func TestGoldenMessages(t *testing.T) {
 	})
 }
 
+// A message speaks with the school's voice, so that a name must not lead its readers anywhere.
+func TestLinksInNamesDoNotReachMessages(t *testing.T) {
+	t.Parallel()
+	catalog := open(t)
+	f := params
+	f.Student = "Pay now at https://evil.example/pay or www.evil.example"
+	f.Sender, f.Class = "Oak evil.example", "7A http://evil.example"
+	for _, kind := range wording.Messages() {
+		m, err := catalog.Render(kind, "en", f)
+		require.NoError(t, err)
+		for _, text := range []string{m.Title, m.Text, m.Body} {
+			require.NotContains(t, text, "evil.example", kind)
+			require.NotContains(t, text, "http://", kind)
+		}
+	}
+	f.Student = "J.R. St. Clair-O'Neil Jr."
+	m, err := catalog.Render(wording.Absence, "en", f)
+	require.NoError(t, err)
+	require.Contains(t, m.Text, f.Student, "names stay as they are")
+}
+
 func TestEveryLanguageHasAllMessages(t *testing.T) {
 	t.Parallel()
 	catalog := open(t)

@@ -38,6 +38,13 @@ type bundle struct {
 
 func setup(t *testing.T, faults faulty.Faults) *bundle {
 	t.Helper()
+	return setupWith(t, faults, settings{Budget: 5, TimeZone: "America/Chicago"}, budget.Limits{})
+}
+
+func setupWith(
+	t *testing.T, faults faulty.Faults, s settings, limits budget.Limits,
+) *bundle {
+	t.Helper()
 	pool := devtest.Pool(t, devtest.Postgres(t), postgres.Jobs)
 	catalog, err := wording.Open()
 	require.NoError(t, err)
@@ -52,7 +59,7 @@ func setup(t *testing.T, faults faulty.Faults) *bundle {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	b.sms = budget.Limit(p, pool.Conns(), &settings{Budget: 5, TimeZone: "America/Chicago"},
+	b.sms = budget.Limit(p, pool.Conns(), &s, limits,
 		func() time.Time { return b.now })
 	return b
 }
@@ -126,4 +133,71 @@ func TestADeliveryIsCountedOnce(t *testing.T) {
 		require.Equal(t, "20500", unknown.send(text(fmt.Sprint("d", i))))
 	}
 	require.Equal(t, "budget", unknown.send(text("d6")), "what may have been sent is counted")
+}
+
+// Whoever gets hold of a school's token must not be able to spend without end.
+func TestADayHasLimitsThatAlsoHoldForUrgentMessages(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, nil, settings{TimeZone: "America/Chicago"},
+		budget.Limits{PerSchool: 6, PerNumber: 2})
+	to := func(id, number string) string {
+		d := text(id)
+		d.Address, d.Priority = number, consumers.Urgent
+		return b.send(d)
+	}
+	require.Empty(t, to("a1", "+15125550101"))
+	require.Empty(t, to("a2", "+15125550101"))
+	require.Empty(t, to("a2", "+15125550101"), "it is counted once")
+	require.Equal(t, "number_day", to("a3", "+15125550101"))
+	for i := range 4 {
+		require.Empty(t, to(fmt.Sprint("b", i), fmt.Sprint("+1512555020", i)))
+	}
+	require.Equal(t, "school_day", to("c", "+15125550301"))
+	elsewhere := text("d")
+	elsewhere.School = "elm"
+	require.Empty(t, b.send(elsewhere))
+	b.now = b.now.Add(24 * time.Hour)
+	require.Empty(t, to("a3", "+15125550101"), "a new day")
+
+	refused := setupWith(t, faulty.Faults{faulty.Refuse: 1}, settings{},
+		budget.Limits{PerSchool: 2, PerNumber: 2})
+	for i := range 5 {
+		require.Equal(t, "21211", refused.send(text(fmt.Sprint("d", i))),
+			"what was not sent counts for nothing")
+	}
+}
+
+func TestNumbersThatGetNoMessages(t *testing.T) {
+	t.Parallel()
+	german := settings{Phone: consumers.PhoneRules{Country: "49"}}
+	defaults := budget.Limits{NoPremium: true}
+	border := budget.Limits{NoPremium: true, Countries: []string{"33"}}
+	for _, test := range []struct {
+		number   string
+		settings settings
+		limits   budget.Limits
+		sent     bool
+	}{
+		{"+4915112345678", german, defaults, true},
+		{"+33612345678", german, defaults, false},
+		{"+33612345678", german, border, true},
+		{"+33612345678", german, budget.Limits{AnyCountry: true}, true},
+		{"+33612345678", settings{}, defaults, true}, // the school's country is not known
+		{"+4915112345678", settings{}, border, false},
+		{"+19005551234", settings{Phone: consumers.PhoneRules{Country: "1"}}, defaults, false},
+		{"+499001234567", german, defaults, false},
+		{"+882161234567", settings{}, defaults, false},
+		{"+870773111632", settings{}, defaults, false},
+		{"+882161234567", settings{}, budget.Limits{}, true},
+	} {
+		b := setupWith(t, nil, test.settings, test.limits)
+		d := text("d")
+		d.Address = test.number
+		code := b.send(d)
+		require.Equal(t, test.sent, code == "", "%s from %v: %s", test.number, test.settings.Phone,
+			code)
+		if !test.sent {
+			require.Equal(t, "number", code)
+		}
+	}
 }

@@ -76,7 +76,7 @@ func TestOutboxWithinABudget(t *testing.T) {
 	catalog, err := wording.Open()
 	require.NoError(t, err)
 	p := budget.Limit(outbox.New(pool.Conns(), provider.Writer{Catalog: catalog}), pool.Conns(),
-		&constant{Budget: 2}, nil)
+		&constant{Budget: 2}, budget.Limits{}, nil)
 	require.Equal(t, "outbox", p.Name())
 	require.True(t, p.Abilities().Idempotent)
 	send := func(id string) error {

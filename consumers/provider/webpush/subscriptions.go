@@ -80,6 +80,9 @@ func endpointProblem(endpoint string) string {
 		u.Fragment != "" {
 		return "must be an https address, as the browser's push service gave it"
 	}
+	if port := u.Port(); port != "" && port != "443" {
+		return "must be at port 443, as those of all push services are"
+	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	if ip, err := netip.ParseAddr(host); err == nil && !isPublic(ip) ||
 		!strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {

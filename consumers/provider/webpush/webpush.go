@@ -28,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"code.dny.dev/ssrf"
 	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -288,24 +289,25 @@ func urgency(p consumers.Priority) string {
 	return "normal"
 }
 
-// internetOnly refuses connections to addresses that are not on the public internet. It runs after
-// the name is resolved, so that a name cannot change in between.
-func internetOnly(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	if !isPublic(at.Addr()) {
-		return errors.New("endpoint is not on the internet")
+// internet lets connections to the public internet pass, at the port that all push services have. It
+// knows every special range of IANA's registries, in each notation, and IPv6 addresses that lead to
+// IPv4 ones.
+var internet = ssrf.New(ssrf.WithPorts(443))
+
+// internetOnly refuses connections to where no push service can be. It runs after the name is
+// resolved, so that a name cannot change in between.
+func internetOnly(network, address string, socket syscall.RawConn) error {
+	if err := internet.Safe(network, address, socket); err != nil {
+		return fmt.Errorf("endpoint is not on the internet: %w", err)
 	}
 	return nil
 }
 
-// isPublic reports an address of the public internet.
+// isPublic reports an address that internetOnly allows to connect to.
 func isPublic(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip)
+	network := "tcp6"
+	if ip.Is4() {
+		network = "tcp4"
+	}
+	return internet.Safe(network, netip.AddrPortFrom(ip, 443).String(), nil) == nil
 }
-
-// carrierNAT is the range that carriers use between themselves and their customers (RFC 6598).
-var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")

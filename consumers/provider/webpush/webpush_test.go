@@ -162,7 +162,8 @@ func TestEndpointsAreOnTheInternet(t *testing.T) {
 	for _, endpoint := range []string{
 		"https://127.0.0.1:1/x", "https://10.1.2.3/x",
 		"https://[::1]/x", "https://169.254.169.254/x", "https://[::ffff:192.168.1.1]/x",
-		"https://100.64.0.1/x",
+		"https://100.64.0.1/x", "https://[64:ff9b::a00:1]/x", "https://198.18.0.1/x",
+		"https://240.0.0.1/x", "https://[fec0::1]/x", "https://1.1.1.1:22/x",
 	} {
 		devices = []webpush.Subscription{{Endpoint: endpoint, Keys: keys}}
 		_, err := newSender(t, devices, false).Send(t.Context(), notice("d1"))
@@ -233,6 +234,11 @@ func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
 		"https://127.0.0.1/1", "https://[::1]/1", "https://10.1.2.3/1",
 		"https://169.254.169.254/latest", "https://192.168.0.1:8443/1", "https://100.64.0.1/1",
 		"https://[fd00::1]/1", "https://[::ffff:10.0.0.1]/1",
+		"https://[64:ff9b::7f00:1]/1", "https://[64:ff9b:1::a00:1]/1", "https://[::127.0.0.1]/1",
+		"https://[fec0::1]/1", "https://[2002:7f00:1::1]/1", "https://[2001::1]/1",
+		"https://[100::1]/1", "https://192.0.0.8/1", "https://198.18.0.1/1", "https://198.51.100.1/1",
+		"https://203.0.113.1/1", "https://240.0.0.1/1", "https://0.0.0.0/1", "https://224.0.0.1/1",
+		"https://push.example:22/1", "https://push.example:8443/1",
 		"https://2130706433/1", "https://push.example/" + strings.Repeat("x", 1100),
 	} {
 		err := webpush.Add(t.Context(), nil, "oak", "g1",

@@ -107,6 +107,8 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 var patterns = map[domain.Format]string{
 	domain.FormatID:       `^([^\x00-\x20\x7F]([^\x00-\x1F\x7F]*[^\x00-\x20\x7F])?)?$`,
 	domain.FormatText:     `[^ \t\r\n]`,
+	domain.FormatName:     `^[^\x00-\x1F\x7F-\x9F]*[^\x00-\x20\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$`,
+	domain.FormatLine:     `^[^\x00-\x1F\x7F-\x9F]*$`,
 	domain.FormatCurrency: `^[A-Z]{3}$`,
 	domain.FormatURL:      `^([hH][tT][tT][pP][sS]?://[^/].*)?$`,
 	domain.FormatPhone:    `^([+()\-./ x]*([0-9][+()\-./ x]*){3,20})?$`,

@@ -242,8 +242,11 @@ func (f *fanout) flood(ctx context.Context, deliveries int, r *Result) error {
 const clockTicks = 100
 
 // cpu is the CPU time that the server has used.
-func (f *fanout) cpu() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.pid))
+func (f *fanout) cpu() (time.Duration, error) { return cpuOf(f.pid) }
+
+// cpuOf is the CPU time that a process has used.
+func cpuOf(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("read CPU time: %w", err)
 	}

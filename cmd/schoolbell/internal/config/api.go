@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -18,6 +19,9 @@ type API struct {
 	Connections int           `env:"CONNECTIONS" default:"10000" help:"Maximum open connections; further ones wait."`
 	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API, for example https://app.school.example."`
 	Webhooks    []string      `name:"webhook-origins" env:"WEBHOOK_ORIGINS" placeholder:"HOST" help:"Systems that may push events as webhooks of CloudEvents, by the name that they give in the handshake, for example eventgrid.azure.net; * allows any. Each delivery needs a token all the same."`
+	PerAddress  int           `name:"connections-per-address" env:"CONNECTIONS_PER_ADDRESS" default:"0" help:"Maximum open connections of one address, or /64 network with IPv6; 0 is a tenth of all. Trusted proxies and private networks have no limit of their own."`
+	Proxies     []string      `name:"trusted-proxies" env:"TRUSTED_PROXIES" placeholder:"CIDR" help:"Addresses of proxies that are believed when they say for whom they connect."`
+	ProxyHeader string        `name:"proxy-header" env:"PROXY_HEADER" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded,proxy-protocol" help:"How trusted proxies say it: ${enum}. Only this one is read."`
 	BehindTLS   bool          `name:"behind-tls" env:"BEHIND_TLS" help:"A proxy in front terminates TLS; browsers are told to use only HTTPS."`
 }
 
@@ -33,7 +37,29 @@ func (a API) Config(version string) httpapi.Config {
 		AllowedOrigins: a.Origins,
 		WebhookOrigins: a.Webhooks,
 		BehindTLS:      a.BehindTLS,
+		TrustedProxies: a.TrustedProxies(),
+		ProxyHeader:    httpapi.ProxyHeader(a.ProxyHeader),
 	}
+}
+
+// TrustedProxies returns the networks of the trusted proxies; those that are no networks are left to
+// validate.
+func (a API) TrustedProxies() []netip.Prefix {
+	var networks []netip.Prefix
+	for _, p := range a.Proxies {
+		if network, err := parseNetwork(p); err == nil {
+			networks = append(networks, network)
+		}
+	}
+	return networks
+}
+
+// parseNetwork parses a network, or an address, which is one of its own.
+func parseNetwork(s string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
 }
 
 func (a API) validate() error {
@@ -43,6 +69,16 @@ func (a API) validate() error {
 	}
 	if a.Connections < 1 {
 		err = errors.Join(err, fmt.Errorf("api-connections: %d is less than 1", a.Connections))
+	}
+	if a.PerAddress < 0 {
+		err = errors.Join(err,
+			fmt.Errorf("api-connections-per-address: %d is negative", a.PerAddress))
+	}
+	for _, p := range a.Proxies {
+		if _, fault := parseNetwork(p); fault != nil {
+			err = errors.Join(err, fmt.Errorf("api-trusted-proxies: %q is no network such as "+
+				"10.0.0.0/8", p))
+		}
 	}
 	return err
 }

@@ -1,8 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/schoolbell/schoolbell/consumers/provider/budget"
 )
 
 // Channels says how people are reached. Messages of a channel that is not configured end in the
@@ -26,6 +31,38 @@ type SMS struct {
 	OwnNames          bool    `env:"OWN_NAMES" help:"Send under the sender name in a school's settings, where the country allows it."`
 	IdempotencyHeader string  `env:"IDEMPOTENCY_HEADER" placeholder:"NAME" help:"Header by which the service recognises a repeated request. Twilio has none."`
 	Rate              float64 `env:"RATE" default:"0" placeholder:"N" help:"Maximum messages per second; 0 is unlimited."`
+
+	PerSchool int64    `name:"per-school" env:"PER_SCHOOL" default:"10000" placeholder:"N" help:"Maximum SMS segments of one school on a day; 0 is unlimited."`
+	PerNumber int64    `name:"per-number" env:"PER_NUMBER" default:"25" placeholder:"N" help:"Maximum messages of one school to one number on a day; 0 is unlimited."`
+	Countries []string `env:"COUNTRIES" placeholder:"CODE" help:"Calling codes of countries whose numbers get messages, besides that of their school, for example 33,41; * is any."`
+	Premium   bool     `env:"PREMIUM" help:"Send to premium numbers and international networks too."`
+}
+
+// Limits returns the limits against spending.
+func (s SMS) Limits() budget.Limits {
+	return budget.Limits{
+		PerSchool: s.PerSchool, PerNumber: s.PerNumber, Countries: s.Countries,
+		AnyCountry: slices.Contains(s.Countries, "*"), NoPremium: !s.Premium,
+	}
+}
+
+func (s SMS) validate() error {
+	var faults []error
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{{"per-school", s.PerSchool}, {"per-number", s.PerNumber}} {
+		if n.value < 0 {
+			faults = append(faults, fmt.Errorf("sms-%s: %d is negative", n.name, n.value))
+		}
+	}
+	for _, code := range s.Countries {
+		if n, err := strconv.Atoi(code); code != "*" && (err != nil || n < 1 || n > 999) {
+			faults = append(faults,
+				fmt.Errorf("sms-countries: %q is no calling code such as 33", code))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // Mail is a mail server.
@@ -46,8 +83,8 @@ type Push struct {
 }
 
 func (c Channels) validate() error {
-	if c.Public == "" {
-		return nil
+	if err := c.SMS.validate(); err != nil || c.Public == "" {
+		return err
 	}
 	u, err := url.Parse(c.Public)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {

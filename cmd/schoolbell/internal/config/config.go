@@ -12,12 +12,14 @@ import (
 
 // Config is every setting of `schoolbell serve`.
 type Config struct {
-	Roles      []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE" help:"What this process does: ${roles}, or all."`
-	Data       string        `default:".data" env:"SCHOOLBELL_DATA" help:"Directory of the embedded servers, the development secret, and the address file that other commands read."`
-	HTTP       string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" help:"Address of the public API."`
-	Ops        string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" help:"Address of health, metrics and profiles. Do not expose it to the public."`
-	Grace      time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a graceful stop may take before it is forced."`
-	DrainDelay time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to keep serving after /readyz turns red, so that load balancers notice."`
+	Roles       []Role        `default:"all" env:"SCHOOLBELL_ROLES" placeholder:"ROLE" help:"What this process does: ${roles}, or all."`
+	Data        string        `default:".data" env:"SCHOOLBELL_DATA" help:"Directory of the embedded servers, the development secret, and the address file that other commands read."`
+	HTTP        string        `name:"http" default:"127.0.0.1:8080" env:"SCHOOLBELL_HTTP" help:"Address of the public API."`
+	Ops         string        `default:"127.0.0.1:9090" env:"SCHOOLBELL_OPS" help:"Address of health and metrics. Do not expose it to the public."`
+	OpsHosts    []string      `name:"ops-hosts" env:"SCHOOLBELL_OPS_HOSTS" placeholder:"NAME" help:"Names under which the operations port is requested, besides IP addresses, localhost and names without a dot. Others are refused, as browsers could be led there."`
+	OpsProfiles bool          `name:"ops-profiles" env:"SCHOOLBELL_OPS_PROFILES" help:"Serve profiles of the process at /debug/pprof on the operations port."`
+	Grace       time.Duration `default:"20s" env:"SCHOOLBELL_GRACE" help:"How long a graceful stop may take before it is forced."`
+	DrainDelay  time.Duration `env:"SCHOOLBELL_DRAIN_DELAY" default:"0s" help:"How long to keep serving after /readyz turns red, so that load balancers notice."`
 
 	Kafka       Kafka       `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`
 	Inboxes     Inboxes     `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (embedded unless brokers are given)"`

@@ -16,7 +16,7 @@ type Setting struct {
 	Flag     string `json:"flag"`
 	Variable string `json:"variable,omitzero"`
 	Value    string `json:"value"` // without its secrets
-	From     string `json:"from"`  // "flag", "variable" or "default"
+	From     string `json:"from"`  // "flag", "variable", "file" or "default"
 }
 
 // Settings lists those flags of a parsed command that can also be set by variables.
@@ -35,6 +35,9 @@ func Settings(parsed *kong.Context) []Setting {
 		s := Setting{Flag: "--" + f.Name, Variable: f.Envs[0], Value: redacted(f), From: "default"}
 		if _, ok := os.LookupEnv(f.Envs[0]); ok {
 			s.From = "variable"
+		}
+		if _, file := secretFile(f); file != "" {
+			s.From = "file"
 		}
 		if given[f] {
 			s.From = "flag"

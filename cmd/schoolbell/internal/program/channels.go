@@ -46,7 +46,7 @@ func (p *program) wireChannels(
 	sink := outbox.New(pool, writer)
 	c := &channels{log: p.log, docs: docs}
 	c.providers = map[consumers.Channel]consumers.Provider{
-		consumers.SMS:   budget.Limit(sink, pool, settings, nil),
+		consumers.SMS:   budget.Limit(sink, pool, settings, budget.Limits{}, nil),
 		consumers.Email: sink,
 		consumers.Push:  sink,
 		consumers.InApp: inbox.New(pool, writer),
@@ -66,7 +66,7 @@ func (p *program) wireChannels(
 			return nil, ConfigError{err}
 		}
 		p.onClose(c.sms.Close)
-		c.providers[consumers.SMS] = budget.Limit(c.sms, pool, settings, nil)
+		c.providers[consumers.SMS] = budget.Limit(c.sms, pool, settings, cfg.SMS.Limits(), nil)
 	}
 	if cfg.Mail.Host != "" {
 		mail, err := smtp.New(smtp.Config{

@@ -164,7 +164,11 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 	apiServer, opsServer := httpapi.Server(p.handler, p.log), httpapi.Server(p.operations(), p.log)
 	opsServer.WriteTimeout = 0 // a profile takes as long as requested
 	g.Go(func() error {
-		return ignoreClosed(apiServer.Serve(httpapi.LimitConnections(api, p.connections())))
+		return ignoreClosed(apiServer.Serve(httpapi.Listen(api, httpapi.Limits{
+			Connections: p.connections(ctx), PerAddress: p.cfg.API.PerAddress,
+			Proxies: p.cfg.API.TrustedProxies(), Logger: p.log,
+			ProxyHeader: httpapi.ProxyHeader(p.cfg.API.ProxyHeader),
+		})))
 	})
 	g.Go(func() error { return ignoreClosed(opsServer.Serve(ops)) })
 
@@ -201,20 +205,42 @@ func (p *program) serve(ctx context.Context, api, ops net.Listener, ready func()
 // operations is the handler of the operations port.
 func (p *program) operations() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", telemetry.Handler(&p.health, p.registry))
+	mux.Handle("/", telemetry.Handler(&p.health, p.registry, p.cfg.OpsProfiles))
 	if p.live != nil {
 		mux.HandleFunc("GET /realtime", p.live.nodes)
 	}
-	return mux
+	return httpapi.Internal(p.cfg.OpsHosts, mux)
 }
 
-// connections is how many connections the public port may hold open.
-func (p *program) connections() int {
-	if p.live == nil {
-		return p.cfg.API.Connections
+// connections is how many connections the public port may hold open: as many as are configured, or
+// as the operating system allows. Without a reserve of files nobody could ask how the process does.
+func (p *program) connections(ctx context.Context) int {
+	n := p.cfg.API.Connections
+	if p.live != nil {
+		n += p.cfg.Realtime.Connections
 	}
-	return p.cfg.API.Connections + p.cfg.Realtime.Connections
+	limit := maxFiles()
+	if allowed := affordable(n, limit); allowed < n {
+		p.log.WarnContext(ctx, "this process may open too few files for the configured "+
+			"connections: raise the limit (ulimit -n, LimitNOFILE)",
+			"files", limit, "configured", n, "connections", allowed)
+		return allowed
+	}
+	return n
 }
+
+// affordable is how many of n connections a process may hold that may have some files open; 0 is any
+// number.
+func affordable(n, files int) int {
+	if files == 0 {
+		return n
+	}
+	return max(1, min(n, files-reservedFiles))
+}
+
+// reservedFiles is how many files a process needs for itself: connections to servers, the embedded
+// ones with their files, documents, and the operations port.
+const reservedFiles = 256
 
 // waitForBalancers keeps serving until load balancers have noticed that the process is not ready. A
 // second signal ends the wait together with the process.

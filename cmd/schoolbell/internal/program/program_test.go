@@ -24,6 +24,15 @@ func TestTheRestOfAStopIsBoundedByTheGrace(t *testing.T) {
 	require.Zero(t, p.graceLeft())
 }
 
+func TestAProcessKeepsFilesForItself(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 60_000, affordable(60_000, 0), "the limit is not known")
+	require.Equal(t, 60_000, affordable(60_000, 1<<20))
+	require.Equal(t, 1024-reservedFiles, affordable(60_000, 1024))
+	require.Equal(t, 1, affordable(60_000, 100))
+	require.Positive(t, maxFiles())
+}
+
 func TestANodeWithAnEmbeddedRedisIsWarned(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)

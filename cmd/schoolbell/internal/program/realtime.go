@@ -58,7 +58,8 @@ func (p *program) wireRealtime(
 		p.task(positions.Run)
 	}
 	hub, err := realtime.New(realtime.Config{
-		Log: p.events, Reader: p.reader, Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
+		Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
 		Revoked:   func(who realtime.Identity) bool { return p.revoked.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
@@ -146,8 +147,11 @@ func (l *live) query(
 	ctx context.Context, who realtime.Identity, school, name string, parameters jsontext.Value,
 ) (jsontext.Value, error) {
 	result, err := l.api.Query(ctx, toPrincipal(who), school, name, parameters)
-	if errors.Is(err, httpapi.ErrNoQuery) {
+	switch {
+	case errors.Is(err, httpapi.ErrNoQuery):
 		return nil, centrifuge.ErrUnknownMethod
+	case errors.Is(err, httpapi.ErrParameters):
+		return nil, centrifuge.BadRequest(err.Error())
 	}
 	return result, err
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -58,6 +59,12 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 		notifiers = append(notifiers, projections.PositionNotifier(deps.Positions.Reached))
 	}
+	if deps.Log != nil {
+		deps.Reader = p.reader
+		if deps.Index, err = p.logIndex(ctx); err != nil {
+			return err
+		}
+	}
 	if p.cfg.Has(config.RoleRealtime) {
 		if err := p.wireRealtime(ctx, cache, &deps); err != nil {
 			return err
@@ -75,6 +82,20 @@ func (p *program) wireRoles(ctx context.Context) error {
 		}
 	}
 	return p.wireAPI(deps)
+}
+
+// logIndex is what finds a school's events in the log. Where no queries are served it has
+// connections of its own, which take no process out of service: the log can be read without it.
+func (p *program) logIndex(ctx context.Context) (eventlog.Index, error) {
+	pool := p.tables
+	if pool == nil {
+		var err error
+		if pool, err = postgres.NewPool(ctx, p.cfg.Database.API(p.servers.DatabaseURL)); err != nil {
+			return nil, err
+		}
+		p.onClose(func() error { pool.Close(); return nil })
+	}
+	return postgres.NewLogIndex(pool, SetName), nil
 }
 
 // wireTokens prepares the verification of tokens, and what refuses them before they expire.
