@@ -213,9 +213,7 @@ func (v *neighbour) rounds(t *testing.T, more func(int) bool) (s times) {
 		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 		s.visible = append(s.visible, time.Since(began))
 		v.sent = append(v.sent, at)
-		position, err := domain.ParsePosition(at)
-		require.NoError(t, err)
-		s.ahead = max(s.ahead, int(position.Offset-read)-len(events))
+		s.ahead = max(s.ahead, int(parsed(t, at).Offset-read)-len(events))
 		s.budget = max(s.budget,
 			int(v.node.metric(t, `schoolbell_ingest_max_unread_records{partition="0"}`)))
 	}
