@@ -61,6 +61,9 @@ type Delivery struct {
 	DependsOn string
 
 	Document *Document // what the delivery in DependsOn has made; set when this one is sent
+	// ProviderID is the provider's own id for it; set when a [StatusProvider] is asked about one
+	// that it has accepted.
+	ProviderID string
 
 	ID            string // see [DeliveryID]
 	School        string

@@ -19,25 +19,30 @@ type Facts struct{ *view }
 // Now is when the event was appended to the log.
 func (f Facts) Now() time.Time { return f.now }
 
+// Today is the school's day at that time: the directory is looked up as of it.
+func (f Facts) Today() domain.Date { return f.today }
+
 // Student returns a student by id.
-func (f Facts) Student(id string) Student { return find(f, &f.lookups.Student, f.key(id)) }
+func (f Facts) Student(id string) Student { return find(f, &f.lookups.Student, f.onDay(id)) }
 
 // Guardians returns the guardians of a student, the primary ones first, then by id.
 func (f Facts) Guardians(studentID string) []Guardian {
-	return find(f, &f.lookups.Guardians, f.key(studentID))
+	return find(f, &f.lookups.Guardians, f.onDay(studentID))
 }
 
 // Guardian returns a guardian by id, without Relation and Primary.
 func (f Facts) Guardian(id string) Guardian { return find(f, &f.lookups.Guardian, f.key(id)) }
 
-// Class returns the enrolled students of a class, by id.
-func (f Facts) Class(classID string) []Student { return find(f, &f.lookups.Class, f.key(classID)) }
+// Class returns the students who belong to a home class or section, by id.
+func (f Facts) Class(classID string) []Student {
+	return find(f, &f.lookups.Class, f.onDay(classID))
+}
 
-// Classes returns the ids of the school's classes that have enrolled students.
-func (f Facts) Classes() []string { return find(f, &f.lookups.Classes, f.school) }
+// Classes returns the ids of the school's home classes that have students.
+func (f Facts) Classes() []string { return find(f, &f.lookups.Classes, f.onDay("")) }
 
 // Staff returns the members of the school's staff, by id.
-func (f Facts) Staff() []Staff { return find(f, &f.lookups.Staff, f.school) }
+func (f Facts) Staff() []Staff { return find(f, &f.lookups.Staff, f.onDay("")) }
 
 // Invoice returns an invoice by id.
 func (f Facts) Invoice(id string) Invoice { return find(f, &f.lookups.Invoice, f.key(id)) }
@@ -97,12 +102,12 @@ type Lookup[K comparable, V any] func(ctx context.Context, keys []K) ([]V, error
 // Lookups read the facts of one snapshot; [Facts] has the method of the same name for each of them.
 // None of them may be nil.
 type Lookups struct {
-	Student          Lookup[Key, Student]
-	Guardians        Lookup[Key, []Guardian]
+	Student          Lookup[DayKey, Student]
+	Guardians        Lookup[DayKey, []Guardian]
 	Guardian         Lookup[Key, Guardian]
-	Class            Lookup[Key, []Student]
-	Classes          Lookup[string, []string] // by school
-	Staff            Lookup[string, []Staff]  // by school
+	Class            Lookup[DayKey, []Student]
+	Classes          Lookup[DayKey, []string] // by school; the id is empty
+	Staff            Lookup[DayKey, []Staff]  // by school; the id is empty
 	Invoice          Lookup[Key, Invoice]
 	Payment          Lookup[Key, Payment]
 	Account          Lookup[Key, []Movement]
@@ -117,6 +122,12 @@ type Lookups struct {
 
 // Key names one thing of a school: a student, a class, an invoice.
 type Key struct{ School, ID string }
+
+// DayKey names one thing of a school as of a day.
+type DayKey struct {
+	Key
+	On domain.Date
+}
 
 // PeriodKey names a student between two dates, both included.
 type PeriodKey struct {
@@ -175,11 +186,14 @@ type view struct {
 	*factCache
 	school string
 	now    time.Time
+	today  domain.Date
 	missed bool // a fact was not in the cache yet
 	used   bool // any fact was looked up
 }
 
 func (v *view) key(id string) Key { return Key{v.school, id} }
+
+func (v *view) onDay(id string) DayKey { return DayKey{v.key(id), v.today} }
 
 func newFactCache(l *Lookups) *factCache { return &factCache{lookups: l, kinds: map[any]any{}} }
 

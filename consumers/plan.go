@@ -27,7 +27,7 @@ type Student struct {
 	GradeLevel                         string
 	BirthDate                          domain.Date
 	Enrolled                           bool
-	LeftOn                             domain.Date // the last day of a student who was withdrawn
+	LeftOn                             domain.Date // when a student was withdrawn who has left
 }
 
 // Guardian is a guardian as rules see one.

@@ -100,7 +100,11 @@ func (p *Planners) PlanAll(
 
 // planOne reports whether the plan is complete: no fact that it looked up was missing.
 func (p *Planners) planOne(plan *Planning, settings *Settings, cache *factCache) (complete bool) {
-	v := &view{factCache: cache, school: plan.Event.School, now: plan.Event.AppendedAt}
+	now := plan.Event.AppendedAt
+	v := &view{
+		factCache: cache, school: plan.Event.School, now: now,
+		today: domain.DateOf(now.In(settings.Location())),
+	}
 	plan.Deliveries, plan.Fault = nil, nil
 	defer func() {
 		plan.UsedFacts, complete = v.used, !v.missed

@@ -25,6 +25,9 @@ type Abilities struct {
 	Idempotent bool
 	// Status: the provider is also a [StatusProvider].
 	Status bool
+	// Settle is how long the provider may take to list a delivery after the request: until then a
+	// status of "not found" says nothing, and only after that does the delivery count as not done.
+	Settle time.Duration
 	// Rate is how many deliveries a second the provider accepts, from all processes together; 0
 	// means any number.
 	Rate float64
@@ -33,7 +36,8 @@ type Abilities struct {
 // StatusProvider can look up what became of a delivery.
 type StatusProvider interface {
 	Provider
-	// Status finds a delivery by its id. Found is false when the provider has never accepted it; an
+	// Status finds a delivery: by the provider's own id if the delivery has one, else by what is in
+	// it. Found is false when the provider does not have it, or not yet ([Abilities].Settle); an
 	// error leaves it open.
 	Status(ctx context.Context, d *Delivery) (r Receipt, found bool, err error)
 }

@@ -21,7 +21,8 @@ type Settings struct {
 	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Urgent announcements are sent even beyond it" example:"5000"`
 	Rules     map[string]Rule `json:"rules,omitempty" doc:"Settings of single rules, by name"`
 	Reminders Reminders       `json:"reminders,omitzero"`
-	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture"`
+	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture. It stays when it is left out, and goes with null"`
+	KeepLogo  bool            `json:"-"` // the logo was left out: it stays what it was
 }
 
 // Rule is what a school has decided about one planner.
@@ -45,13 +46,6 @@ type Reminders struct {
 	Max   int   `json:"most,omitzero" doc:"Reminders of one invoice; 0 means none" example:"3"`
 	Every int   `json:"every,omitzero" doc:"Days between the due date and the first reminder, and between two; 0 means 7" example:"7"`
 	At    Clock `json:"at,omitzero" doc:"When the day's reminders are made, by the school's clock; 00:00 means 09:00"`
-}
-
-// PhoneRules say how numbers without a country are dialled: the country's code replaces the trunk
-// prefix. The zero value dials as in North America: code 1 and no prefix.
-type PhoneRules struct {
-	Country string `json:"country,omitzero" doc:"For example 44" example:"225"`
-	Trunk   string `json:"trunk,omitzero" doc:"For example 0" example:"0"`
 }
 
 // Clock is a time of day in minutes after midnight, written "21:30".

@@ -37,7 +37,8 @@ func (e *InvalidSettingsError) Error() string {
 }
 
 // ReadSettings reads settings as a school writes them. Rules of no planner and unknown members are
-// refused: a misspelt one would have no effect, and the school would not notice. The error is an
+// refused: a misspelt one would have no effect, and the school would not notice. The logo is
+// uploaded by itself, so settings without the member keep it. The error is an
 // [*InvalidSettingsError].
 func (p *Planners) ReadSettings(school string, written []byte) (*Settings, error) {
 	s := &Settings{}
@@ -45,8 +46,16 @@ func (p *Planners) ReadSettings(school string, written []byte) (*Settings, error
 		return nil, &InvalidSettingsError{[]domain.Fault{faultOf(err)}}
 	}
 	s.School = school
+	var members struct {
+		Logo jsontext.Value `json:"logo"`
+	}
+	if err := json.Unmarshal(written, &members); err != nil {
+		return nil, &InvalidSettingsError{[]domain.Fault{faultOf(err)}}
+	}
+	s.KeepLogo = members.Logo == nil
 	var f domain.Faults
 	s.validate(&f, p.names)
+	s.Phone.Trunk = ""
 	if len(f.List) > 0 {
 		return nil, &InvalidSettingsError{f.List}
 	}
@@ -110,8 +119,8 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 		f.Currency("/currency", s.Currency)
 	}
 	between(f, "/year_from", s.YearFrom, 0, 12)
-	if !digits(s.Phone.Country, 3) {
-		f.Add("/phone/country", "must be at most 3 digits, for example 44")
+	if !digits(s.Phone.Country, 3) || s.Phone.region() == unknownRegion {
+		f.Add("/phone/country", "must be the calling code of a country, for example 44")
 	}
 	if !digits(s.Phone.Trunk, 3) {
 		f.Add("/phone/trunk", "must be at most 3 digits, for example 0")

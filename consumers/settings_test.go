@@ -23,7 +23,7 @@ func planners(t *testing.T) *consumers.Planners {
 func TestSettingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	const written = `{"name":"École du Chêne","sender":"CHENE 1","time_zone":"Europe/Paris","language":"fr","currency":"EUR","year_from":9,` +
-		`"phone":{"country":"33","trunk":"0"},"quiet":{"from":"20:30","to":"07:00"},"sms_budget":5000,` +
+		`"phone":{"country":"33"},"quiet":{"from":"20:30","to":"07:00"},"sms_budget":5000,` +
 		`"rules":{"absence":{"channels":["sms","push"],"max_age":-1}},"reminders":{"most":3,"every":7,"at":"10:15"}}`
 	s, err := planners(t).ReadSettings("oak", []byte(written))
 	require.NoError(t, err)
@@ -50,7 +50,9 @@ func TestP9_BadSettingsAreRefusedWithAllFaults(t *testing.T) {
 		`{"time_zone":"Mars/Olympus"}`:           {"/time_zone must be a time zone, for example Africa/Abidjan"},
 		`{"language":"french!","currency":"€"}`:  {"/language must be a language tag, for example fr or pt-BR", "/currency must be an ISO 4217 currency code, for example EUR"},
 		`{"year_from":13,"sms_budget":-1}`:       {"/year_from must be between 0 and 12", "/sms_budget must not be negative"},
-		`{"phone":{"country":"+44"},"logo":"x"}`: {"/phone/country must be at most 3 digits, for example 44", "/logo must be the SHA-256 of a stored picture, in hexadecimal"},
+		`{"phone":{"country":"+44"},"logo":"x"}`: {"/phone/country must be the calling code of a country, for example 44", "/logo must be the SHA-256 of a stored picture, in hexadecimal"},
+		`{"phone":{"country":"999"}}`:            {"/phone/country must be the calling code of a country, for example 44"},
+		`{"phone":{"trunk":"none"}}`:             {"/phone/trunk must be at most 3 digits, for example 0"},
 		`{"reminders":{"most":51,"every":-1}}`:   {"/reminders/most must be between 0 and 50", "/reminders/every must be between 0 and 365"},
 		`{"rules":{"absense":{}}}`:               {"/rules/absense is not a rule; the rules are absence, invoice"},
 		`{"rules":{"a/b":{}}}`:                   {"/rules/a~1b is not a rule; the rules are absence, invoice"},

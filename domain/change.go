@@ -32,7 +32,10 @@ func (c Change[T]) Or(before T) T {
 }
 
 // removes reports that the attribute is removed.
-func (c Change[T]) removes() bool { return c.Said && reflect.ValueOf(&c.Value).Elem().IsZero() }
+func (c Change[T]) removes() bool {
+	v := reflect.ValueOf(&c.Value).Elem()
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+}
 
 // MarshalJSON writes the value, or null for none. A change that says nothing must be left out: its
 // field has the option omitzero.

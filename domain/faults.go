@@ -329,6 +329,10 @@ func (f *Faults) OptionalURL(pointer, v string) {
 	}
 }
 
+// phoneMarks are what telephones and word processors put into a number that is copied from them:
+// spaces that do not break, and marks of the direction of writing.
+const phoneMarks = "\u00a0\u2007\u202f\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 // OptionalPhone checks a telephone number that may be absent: as written, with at least three
 // digits.
 func (f *Faults) OptionalPhone(pointer, v string) {
@@ -343,7 +347,7 @@ func (f *Faults) OptionalPhone(pointer, v string) {
 		switch {
 		case r >= '0' && r <= '9':
 			digits++
-		case !strings.ContainsRune("+()-./ x", r):
+		case !strings.ContainsRune("+()-./ x"+phoneMarks, r):
 			f.Add(pointer, "must be a telephone number: digits, spaces and + ( ) - . / x")
 			return
 		}
@@ -363,6 +367,7 @@ func (f *Faults) OptionalEmail(pointer, v string) {
 	}
 	local, host, ok := strings.Cut(v, "@")
 	if !ok || local == "" || !strings.Contains(host, ".") ||
+		!f.Day.IsZero() && strings.Contains(host, "@") || // the log has had those
 		strings.ContainsAny(v, " <>,;\t\r\n") ||
 		len(v) > maxEmailLength || !printable(v) {
 		f.Add(pointer, "must be an e-mail address, for example name@example.org")

@@ -71,8 +71,8 @@ func TestChecksOfTexts(t *testing.T) {
 		},
 		{
 			"phone", (*domain.Faults).OptionalPhone,
-			[]string{"", "+33 1 23 45 67 89", "(555) 010-1234 x12", "112"},
-			[]string{"12", "call me", "+", "1234567890123456789012", "12\n345"},
+			[]string{"", "+33 1 23 45 67 89", "(555) 010-1234 x12", "112", "\u202a+44\u00a07911\u202f123459\u202c"},
+			[]string{"12", "٠٧٩١١١٢٣٤٥٩", "＋44 7911 123459", "07911\u200b123459", "call me", "+", "1234567890123456789012", "12\n345"},
 		},
 		{
 			"email", (*domain.Faults).OptionalEmail,
@@ -104,6 +104,18 @@ func TestChecksOfTexts(t *testing.T) {
 			require.False(t, accepted(func(f *domain.Faults) { test.check(f, "/x", v) }), "%s: %q",
 				test.name, v)
 		}
+	}
+}
+
+// What is in the log already stays valid.
+func TestAnAddressHasOneAtSignWhenItArrives(t *testing.T) {
+	t.Parallel()
+	for _, v := range []string{"a@b@c.com", "a@b.c@d"} {
+		old, arriving := domain.Faults{}, domain.Faults{Day: domain.NewDate(2026, 11, 29)}
+		old.OptionalEmail("/email", v)
+		require.Empty(t, old.List)
+		arriving.OptionalEmail("/email", v)
+		require.Equal(t, "/email", arriving.List[0].Pointer)
 	}
 }
 

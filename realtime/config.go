@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,9 @@ type Config struct {
 	// nil: the token's roles decide alone, and no class or student room is open to others
 	Rights Rights
 	Bus    Bus // nil: this is the only node
+	// Today returns a school's day, by its clock: grants are those of the day. nil: the day changes
+	// none of them.
+	Today func(ctx context.Context, school string) (domain.Date, error)
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
@@ -45,6 +49,9 @@ type Config struct {
 	// DashboardInterval is the minimum time between two notifications of a school's dashboards;
 	// default 200 ms.
 	DashboardInterval time.Duration
+
+	// DayInterval is how often the days of the schools with sessions are looked up; default 10 s.
+	DayInterval time.Duration
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -74,6 +81,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
+	c.DayInterval = cmp.Or(c.DayInterval, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Refused == nil {
 		c.Refused = func(int32) error { return nil }
@@ -97,7 +105,7 @@ func (c Config) Validate() error {
 		"RingBytes": c.RingBytes, "MaxLag": c.MaxLag, "MaxMissed": c.MaxMissed,
 		"MaxSessions": c.MaxSessions,
 		"MaxPerUser":  c.MaxPerUser, "MaxRooms": c.MaxRooms,
-		"DashboardInterval": int(c.DashboardInterval),
+		"DashboardInterval": int(c.DashboardInterval), "DayInterval": int(c.DayInterval),
 	} {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("%s must not be negative", name))

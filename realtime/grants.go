@@ -31,30 +31,31 @@ type grantsEntry struct {
 	grants Grants
 	loaded time.Time       // zero: invalid
 	at     domain.Position // the entry must be as of this position or later
+	on     domain.Date     // the school's day, before the grants were loaded
 }
 
-// get returns the grants of a user as of a position or later.
+// get returns the grants of a user on a day, as of a position or later.
 func (c *grantsCache) get(
-	ctx context.Context, school, user string, at domain.Position,
+	ctx context.Context, school, user string, at domain.Position, on domain.Date,
 ) (Grants, error) {
 	key := grantsKey{school, user}
 	for {
-		e, valid := c.cached(key, at)
+		e, valid := c.cached(key, at, on)
 		if valid {
 			return e.grants, nil
 		}
 		if c.rights == nil {
 			return Grants{}, nil
 		}
-		loaded := c.load.DoChan(school+"\x00"+user+"\x00"+e.at.String(), func() (any, error) {
+		loaded := c.load.DoChan(school+"\x00"+user+"\x00"+e.at.String()+on.String(), func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recheckWait)
 			defer cancel()
-			if newer, valid := c.cached(key, e.at); valid { // another call was faster
+			if newer, valid := c.cached(key, e.at, on); valid { // another call was faster
 				return newer.grants, nil
 			}
 			g, err := c.rights(ctx, school, user, e.at)
 			if err == nil {
-				c.put(key, e.at, g)
+				c.put(key, e.at, on, g)
 			}
 			return g, err
 		})
@@ -65,20 +66,23 @@ func (c *grantsCache) get(
 			if r.Err != nil {
 				return Grants{}, r.Err
 			}
-			if newer, valid := c.cached(key, at); valid || newer.at.Offset <= e.at.Offset {
+			if newer, valid := c.cached(key, at, on); valid || newer.at.Offset <= e.at.Offset {
 				return r.Val.(Grants), nil
 			}
 		}
 	}
 }
 
-// cached returns the entry of a user and whether it is valid as of a position. If not, the entry
-// has the position to load it for.
-func (c *grantsCache) cached(key grantsKey, at domain.Position) (grantsEntry, bool) {
+// cached returns the entry of a user and whether it is valid on a day and as of a position. If not,
+// the entry has the position to load it for.
+func (c *grantsCache) cached(
+	key grantsKey, at domain.Position, on domain.Date,
+) (grantsEntry, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[key]
-	if ok && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.ttl && e.at.Offset >= at.Offset {
+	if ok && !e.loaded.IsZero() && c.now().Sub(e.loaded) < c.ttl && e.at.Offset >= at.Offset &&
+		e.on == on {
 		return e, true
 	}
 	if !ok || e.at.Offset < at.Offset {
@@ -88,7 +92,7 @@ func (c *grantsCache) cached(key grantsKey, at domain.Position) (grantsEntry, bo
 }
 
 // put stores what was loaded for a position, unless a later one is required by now.
-func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) {
+func (c *grantsCache) put(key grantsKey, at domain.Position, on domain.Date, g Grants) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.entries[key]; ok && e.at.Offset > at.Offset {
@@ -102,7 +106,7 @@ func (c *grantsCache) put(key grantsKey, at domain.Position, g Grants) {
 			}
 		}
 	}
-	c.entries[key] = grantsEntry{grants: g, loaded: c.now(), at: at}
+	c.entries[key] = grantsEntry{grants: g, loaded: c.now(), at: at, on: on}
 }
 
 // invalidate requires a user's grants to be loaded again, as of a position or later. If a student

@@ -81,6 +81,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		g.Go(func() error { return h.runRechecks(ctx) })
 	}
 	g.Go(func() error { return h.sweep(ctx) })
+	g.Go(func() error { return h.turnDays(ctx) })
 	g.Go(func() error { return h.notifyDashboards(ctx) })
 	g.Go(func() error { return h.runBus(ctx) })
 	return h.end(g.Wait())

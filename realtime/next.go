@@ -119,7 +119,7 @@ func (s *Session) live(dst []Delivery) (out []Delivery, live bool) {
 
 // source is a session's next event in one of its rooms.
 type source struct {
-	m    *membership
+	m    *joined
 	next int
 }
 
@@ -127,7 +127,7 @@ func (f *source) event() *Event { return f.m.room.ring.at(f.next) }
 
 // offer appends an event as it is seen through a room, unless the session may not see it.
 // Deliveries of the same event begin at index first.
-func (s *Session) offer(out []Delivery, first int, e *Event, m *membership) []Delivery {
+func (s *Session) offer(out []Delivery, first int, e *Event, m *joined) []Delivery {
 	return s.school.offer(out, first, e, m.room.name, m.audiences, s.opts.PerRoom)
 }
 
@@ -192,7 +192,7 @@ func (s *Session) catchUp(ctx context.Context, dst []Delivery) ([]Delivery, erro
 	}
 	s.hub.metrics.lag.Observe(float64(max(0, sc.partition.head.Load()-cursor)))
 	sc.mu.RLock()
-	rooms := append([]membership(nil), s.rooms...)
+	rooms := append([]joined(nil), s.rooms...)
 	sc.mu.RUnlock()
 	size := 0
 	for _, e := range events {

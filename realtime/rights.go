@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/guardian"
+	"github.com/schoolbell/schoolbell/domain/membership"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
 )
@@ -31,10 +33,10 @@ type Rights func(ctx context.Context, school, user string, at domain.Position) (
 
 // Grants connect one user with classes and students, and so with their rooms.
 type Grants struct {
-	Teaches  []string // classes that the user teaches
+	Teaches  []string // home classes and sections that the user works with
 	Pupils   []string // students in those classes
 	Children []string // students that the user is a guardian of, or is
-	Classes  []string // classes of those children
+	Classes  []string // home classes and sections of those children
 }
 
 // admit returns the audiences to which the bearer of a token belongs in a room. Access is denied
@@ -129,9 +131,12 @@ func (h *Hub) audiences(
 	identity := s.Identity()
 	var g Grants
 	if needsGrants(identity, room) {
-		var err error
-		if g, err = h.grants.get(ctx, s.school.name, identity.Subject,
-			s.school.rightsAt()); err != nil {
+		on, err := h.today(ctx, s.school.name)
+		if err == nil {
+			s.admittedOn.CompareAndSwap(0, int32(on))
+			g, err = h.grants.get(ctx, s.school.name, identity.Subject, s.school.rightsAt(), on)
+		}
+		if err != nil {
 			return 0, fmt.Errorf("%w: %w", ErrRightsUnavailable, err)
 		}
 	}
@@ -155,7 +160,8 @@ func (s *school) rightsAt() domain.Position {
 func changesRights(eventType string) bool {
 	switch eventType {
 	case student.TypeEnrolled, student.TypeClassChanged, student.TypeWithdrawn, guardian.TypeLinked,
-		staff.TypeAssigned:
+		guardian.TypeUnlinked, staff.TypeAssigned, staff.TypeLeft, class.TypeDefined,
+		class.TypeClosed, membership.TypeStarted, membership.TypeEnded:
 		return true
 	}
 	return false
@@ -171,8 +177,20 @@ func (h *Hub) rightsChanged(e *Event) {
 	switch m := e.envelope.Data.(type) {
 	case *staff.Assigned:
 		user = m.StaffID
+	case *staff.Left:
+		user = m.StaffID
 	case *guardian.Linked:
 		user = m.GuardianID
+	case *guardian.Unlinked:
+		user = m.GuardianID
+	case *class.Defined, *class.Closed, *membership.Ended:
+		// does not name those whom it concerns, so it may be anybody
+	case *membership.Started:
+		if m.Role == membership.Student {
+			someStudent = m.PersonID
+		} else {
+			user = m.PersonID
+		}
 	default:
 		someStudent = e.envelope.Data.Subject()
 	}
@@ -188,7 +206,7 @@ func (h *Hub) rightsChanged(e *Event) {
 		}
 		for _, s := range sessions {
 			if slices.ContainsFunc(s.rooms,
-				func(m membership) bool { return needsGrants(s.identity, m.room.name) }) {
+				func(m joined) bool { return needsGrants(s.identity, m.room.name) }) {
 				h.recheck(s)
 			}
 		}
@@ -238,6 +256,7 @@ func (h *Hub) recheckRooms(ctx context.Context, s *Session) {
 	ctx, cancel := context.WithTimeout(ctx, recheckWait)
 	defer cancel()
 	s.rechecking.Store(false)
+	s.admittedOn.Store(0)
 	for _, room := range s.Rooms() {
 		as, err := h.audiences(ctx, s, room)
 		s.school.mu.Lock()

@@ -104,19 +104,20 @@ type Session struct {
 	closing    atomic.Pointer[Close] // the reason for its end; nil while it is open
 	expires    atomic.Int64          // unix milliseconds
 	rechecking atomic.Bool           // queued to have its rooms checked again
+	admittedOn atomic.Int32          // the school's day of the oldest grants of its rooms; 0: of none
 	// every event up to this offset is delivered or not for the session
 	cursor atomic.Int64
 
 	// The school's lock guards these.
 	identity Identity
-	rooms    []membership
+	rooms    []joined
 	notices  []Delivery // of rooms left, not delivered yet
 	updates  uint64     // the newest dashboard change that was delivered
 	ended    bool
 }
 
-// membership is a session's presence in a room.
-type membership struct {
+// joined is a session's presence in a room.
+type joined struct {
 	room      *room
 	audiences domain.Audiences
 	after     int64 // only later offsets are delivered
@@ -231,7 +232,7 @@ func (s *Session) unjoin(name domain.Room, in bool, after int64) {
 }
 
 // join adds the session to a room. The school's lock is held.
-func (s *Session) join(name domain.Room, audiences domain.Audiences) (*membership, error) {
+func (s *Session) join(name domain.Room, audiences domain.Audiences) (*joined, error) {
 	if s.ended {
 		return nil, CloseNormal
 	}
@@ -244,14 +245,14 @@ func (s *Session) join(name domain.Room, audiences domain.Audiences) (*membershi
 	}
 	r := s.school.room(name)
 	s.rooms = append(s.rooms,
-		membership{room: r, audiences: audiences, after: s.school.head(), index: len(r.sessions)})
+		joined{room: r, audiences: audiences, after: s.school.head(), index: len(r.sessions)})
 	r.sessions = append(r.sessions, s)
 	s.hub.metrics.joins.WithLabelValues(string(name.Kind)).Inc()
 	return &s.rooms[len(s.rooms)-1], nil
 }
 
 func (s *Session) find(name domain.Room) int {
-	return slices.IndexFunc(s.rooms, func(m membership) bool { return m.room.name == name })
+	return slices.IndexFunc(s.rooms, func(m joined) bool { return m.room.name == name })
 }
 
 // Leave leaves a room and reports whether the session was in it.

@@ -23,7 +23,6 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"

@@ -82,7 +82,7 @@ func family(school, n string) []map[string]any {
 			"student_id": n, "given_name": "Ama", "family_name": "Diallo", "class_id": "7a", "on": "2026-09-01",
 		}),
 		event(school, "linked-"+n, "schoolbell.guardian.linked.v1", n, map[string]any{
-			"guardian_id": "g-" + n, "student_id": n, "name": "Awa Diallo", "relation": "mother", "phone": "+22501020304", "primary": true,
+			"guardian_id": "g-" + n, "student_id": n, "name": "Awa Diallo", "relation": "mother", "phone": "+2250102030405", "primary": true,
 		}),
 	}
 }

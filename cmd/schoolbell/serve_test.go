@@ -27,6 +27,7 @@ import (
 type attendanceBody struct {
 	Totals struct {
 		Present         int `json:"present"`
+		AbsentExcused   int `json:"absent_excused"`
 		AbsentUnexcused int `json:"absent_unexcused"`
 	} `json:"totals"`
 	Rate float64 `json:"rate"`

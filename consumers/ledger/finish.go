@@ -24,10 +24,13 @@ UPDATE schoolbell.ledger l SET
 	error = CASE WHEN l.state IN ('sending', 'unknown') THEN u.error ELSE l.error END,
 	error_class = CASE WHEN l.state IN ('sending', 'unknown') THEN u.class ELSE l.error_class END,
 	document = coalesce(u.document, l.document),
-	attempts = l.attempts - u.free::integer, changed_at = now()
+	attempts = l.attempts - u.free::integer, changed_at = now(),
+	requested_at = CASE WHEN u.looked_up THEN l.requested_at ELSE now() END
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-	$7::integer[], $8::text[], $9::text[], $10::jsonb[], $11::boolean[])
-	AS u (id, fence, state, provider, provider_id, cost, segments, error, class, document, free)
+	$7::integer[], $8::text[], $9::text[], $10::jsonb[], $11::boolean[],
+	$12::boolean[])
+	AS u (id, fence, state, provider, provider_id, cost, segments, error, class, document, free,
+		looked_up)
 WHERE l.id = u.id AND (
 	l.fence = u.fence AND l.state IN ('sending', 'sent', 'delivered', 'failed')
 	OR l.state = 'unknown' AND u.state IN ('sent', 'delivered', 'rendered', 'failed'))
@@ -67,7 +70,8 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 		first := &pgx.Batch{}
 		first.Queue(forceIndexScans)
 		update := first.Queue(finishSQL, c.ids, c.fences, c.states, c.providers, c.providerIDs,
-			c.costs, c.segments, c.texts, c.classes, c.documents, c.uncounted)
+			c.costs, c.segments, c.texts, c.classes, c.documents, c.uncounted,
+			c.lookedUp)
 		update.Query(func(rows pgx.Rows) error {
 			var id string
 			_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
@@ -87,6 +91,9 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 			second.Queue(insertOutboxSQL, schools, events)
 		}
 		c.queueProblems(second, changed)
+		if ids := l.unpriced(batch, changed); len(ids) > 0 {
+			second.Queue(insertPricesSQL, ids, l.cfg.PriceAfter)
+		}
 		if err := tx.SendBatch(ctx, second).Close(); err != nil {
 			return err
 		}
@@ -103,6 +110,17 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 	return counts, nil
 }
 
+// unpriced returns those deliveries that were accepted by a provider that says later what they cost.
+func (l *Ledger) unpriced(batch []*finish, changed map[string]bool) (ids []string) {
+	for _, f := range batch {
+		r := f.receipt
+		if changed[f.ID] && r.ProviderID != "" && r.Cost == 0 && l.looksUpPrices(f.Channel) {
+			ids = append(ids, f.ID)
+		}
+	}
+	return ids
+}
+
 // finishColumns are attempts, column by column.
 type finishColumns struct {
 	ids, schools, states, providers, providerIDs, texts, classes, workers []string
@@ -111,6 +129,7 @@ type finishColumns struct {
 	segments, took    []int32
 	documents, events [][]byte
 	uncounted         []bool
+	lookedUp          []bool
 	ended             []string // deliveries that others may have waited for
 	wereUnknown       []string // deliveries that were unknown before
 }
@@ -157,6 +176,7 @@ func (c *finishColumns) add(f *finish) error {
 	c.texts, c.fences = append(c.texts, text), append(c.fences, f.fence)
 	c.took, c.workers = append(c.took, int32(f.took.Milliseconds())), append(c.workers, f.worker)
 	c.uncounted = append(c.uncounted, f.uncounted)
+	c.lookedUp = append(c.lookedUp, f.lookedUp)
 	c.documents, c.events = append(c.documents, document), append(c.events, event)
 	if f.before == consumers.Unknown {
 		c.wereUnknown = append(c.wereUnknown, f.ID)
@@ -175,7 +195,7 @@ func (c *finishColumns) logEntries(changed map[string]bool) []string {
 		switch {
 		case !changed[id]:
 			entries[i] = "late " + c.states[i]
-		case c.uncounted[i]:
+		case c.uncounted[i] && !c.lookedUp[i]:
 			entries[i] = "given back"
 		default:
 			entries[i] = c.states[i]

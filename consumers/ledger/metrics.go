@@ -122,7 +122,7 @@ func (m *metrics) finished(f *finish, counts bool) {
 	}
 	state := string(f.state)
 	switch {
-	case f.uncounted:
+	case f.uncounted && !f.lookedUp:
 		state = "given back"
 	case f.retry:
 		state = "retry"

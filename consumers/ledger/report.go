@@ -22,72 +22,47 @@ func rank(s consumers.State) int {
 	}
 }
 
+// reported is the delivery that a report is about, as the ledger has it.
+type reported struct {
+	consumers.Delivery
+	state consumers.State
+	fence int64
+	cost  int64
+}
+
 // Receive implements [consumers.Reports]. Of two reports that contradict each other, "delivered" is
 // believed: a network loses confirmations, and does not invent them.
 func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
+	var known *reported
 	changed := false
-	var cost int64 // before
-	var school string
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		var d consumers.Delivery
-		row := deliveryRow{Delivery: &d}
-		var state consumers.State
-		var fence int64
-		err := tx.QueryRow(ctx, `
-			SELECT `+deliveryColumns+`, l.state, l.fence, l.cost FROM schoolbell.ledger l
-			WHERE ($1 <> '' AND l.id = $1 OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND l.provider_id <> '')
-				AND ($4 = '' OR l.school = $4)
-			FOR NO KEY UPDATE OF l`, r.DeliveryID, r.Provider, r.ProviderID, r.School).
-			Scan(append(row.targets(), &state, &fence, &cost)...)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return consumers.ErrUnknownDelivery
-		}
-		if err != nil {
-			return fmt.Errorf("find the delivery: %w", err)
-		}
-		if err := row.finish(); err != nil {
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+		if known, err = findReported(ctx, tx, r); err != nil {
 			return err
 		}
 		// A report cannot come before the first start; whoever sends one guesses ids.
-		if fence == 0 || rank(r.State) == 0 {
+		if known.fence == 0 || rank(r.State) == 0 {
 			return nil // it was never sent, so there is nothing to report
 		}
-		later := rank(r.State) > rank(state) ||
-			r.State == consumers.Delivered && state == consumers.Failed
+		later := rank(r.State) > rank(known.state) ||
+			r.State == consumers.Delivered && known.state == consumers.Failed
+		changed = later || r.Cost > known.cost
 		what := "report " + string(r.State)
-		if !later {
+		switch {
+		case !changed:
 			what += ", known"
+		case !later:
+			what = "price"
 		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail)
 			VALUES ($1, $2, $3, $4, $5)`,
-			d.ID, d.School, fence, what, storable(r.Error)); err != nil {
+			known.ID, known.School, known.fence, what, storable(r.Error)); err != nil {
 			return fmt.Errorf("record the report: %w", err)
 		}
-		if !later {
-			return nil
+		if later {
+			return l.applyReport(ctx, tx, known, r)
 		}
-		if _, err := tx.Exec(ctx, `
-			UPDATE schoolbell.ledger SET state = $2, provider = $3,
-				provider_id = coalesce(nullif($4, ''), provider_id), cost = greatest(cost, $5),
-				error = $6, error_class = $7, changed_at = now()
-			WHERE id = $1`, d.ID, r.State, r.Provider, storable(r.ProviderID), r.Cost,
-			storable(r.Error), reportClass(r.State)); err != nil {
-			return fmt.Errorf("change the delivery: %w", err)
-		}
-		receipt := consumers.Receipt{ProviderID: r.ProviderID, Cost: r.Cost}
-		event, err := newOutcome(&d, r.State, fence, r.Provider, receipt, storable(r.Error))
-		if err != nil {
-			return err
-		}
-		changed, school = true, d.School
-		if err := removeProblem(ctx, tx, d.ID); err != nil {
-			return err
-		}
-		if err := insertOutcome(ctx, tx, d.School, event); err != nil {
-			return err
-		}
-		return l.release(ctx, tx, []string{d.ID})
+		return storePrice(ctx, tx, known, r.Cost)
 	})
 	if err != nil {
 		return fmt.Errorf("receive report of %s about delivery %s%s: %w",
@@ -95,8 +70,75 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 	}
 	if changed {
 		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
-		l.metrics.paid(school, r.Provider, r.Cost-cost)
+		l.metrics.paid(known.School, r.Provider, r.Cost-known.cost)
 		l.relayNow()
+	}
+	return nil
+}
+
+// findReported finds and locks the delivery of a report, by its id or by the provider's.
+func findReported(ctx context.Context, tx pgx.Tx, r consumers.Report) (*reported, error) {
+	known := &reported{}
+	row := deliveryRow{Delivery: &known.Delivery}
+	err := tx.QueryRow(ctx, `
+		SELECT `+deliveryColumns+`, l.state, l.fence, l.cost FROM schoolbell.ledger l
+		WHERE ($1 <> '' AND l.id = $1
+				OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND l.provider_id <> '')
+			AND ($4 = '' OR l.school = $4)
+		FOR NO KEY UPDATE OF l`, r.DeliveryID, r.Provider, r.ProviderID, r.School).
+		Scan(append(row.targets(), &known.state, &known.fence, &known.cost)...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, consumers.ErrUnknownDelivery
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the delivery: %w", err)
+	}
+	return known, row.finish()
+}
+
+// applyReport changes a delivery to the state of a report, with the event about it.
+func (l *Ledger) applyReport(
+	ctx context.Context, tx pgx.Tx, known *reported, r consumers.Report,
+) error {
+	d := &known.Delivery
+	if _, err := tx.Exec(ctx, `
+		UPDATE schoolbell.ledger SET state = $2, provider = $3,
+			provider_id = coalesce(nullif($4, ''), provider_id), cost = greatest(cost, $5),
+			error = $6, error_class = $7, changed_at = now()
+		WHERE id = $1`, d.ID, r.State, r.Provider, storable(r.ProviderID), r.Cost,
+		storable(r.Error), reportClass(r.State)); err != nil {
+		return fmt.Errorf("change the delivery: %w", err)
+	}
+	receipt := consumers.Receipt{ProviderID: r.ProviderID, Cost: r.Cost}
+	event, err := newOutcome(d, r.State, known.fence, r.Provider, receipt, storable(r.Error))
+	if err != nil {
+		return err
+	}
+	if err := removeProblem(ctx, tx, d.ID); err != nil {
+		return err
+	}
+	if err := insertOutcome(ctx, tx, d.School, event); err != nil {
+		return err
+	}
+	if l.looksUpPrices(d.Channel) {
+		_, err := tx.Exec(ctx, insertPricesSQL, []string{d.ID}, l.cfg.PriceAfter)
+		if err != nil {
+			return fmt.Errorf("plan to ask for the price: %w", err)
+		}
+	}
+	return l.release(ctx, tx, []string{d.ID})
+}
+
+// storePrice stores a price that is known later than the state. It is no event: the state has not
+// changed, and those who add up costs read the ledger.
+func storePrice(ctx context.Context, tx pgx.Tx, known *reported, cost int64) error {
+	if cost <= known.cost {
+		return nil
+	}
+	_, err := tx.Exec(ctx,
+		`UPDATE schoolbell.ledger SET cost = $2, changed_at = now() WHERE id = $1`, known.ID, cost)
+	if err != nil {
+		return fmt.Errorf("store the price: %w", err)
 	}
 	return nil
 }

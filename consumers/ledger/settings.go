@@ -124,6 +124,20 @@ func (s *Settings) Current(ctx context.Context, school string) (*consumers.Setti
 	return now, nil
 }
 
+// ZoneOf returns the time zone of a school by the settings in force, UTC without any. The transaction
+// may be of any role that reads the school.
+func ZoneOf(ctx context.Context, tx pgx.Tx, school string) (*time.Location, error) {
+	now := consumers.Settings{}
+	err := tx.QueryRow(ctx, `
+		SELECT coalesce(settings ->> 'time_zone', '') FROM schoolbell.school_settings
+		WHERE school = $1 AND valid_from <= clock_timestamp()
+		ORDER BY version DESC LIMIT 1`, school).Scan(&now.TimeZone)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("read time zone of school %q: %w", school, err)
+	}
+	return now.Location(), nil
+}
+
 // Set replaces the settings of a school from now on, whatever they were.
 func (s *Settings) Set(ctx context.Context, settings *consumers.Settings, actor string) error {
 	return s.SetFrom(ctx, settings, actor, time.Now())
@@ -189,6 +203,13 @@ func (s *Settings) write(
 ) (version int64, err error) {
 	if settings.School == "" {
 		return 0, errors.New("settings belong to a school")
+	}
+	if settings.KeepLogo {
+		now, err := s.Current(ctx, settings.School)
+		if err != nil {
+			return 0, err
+		}
+		settings.Logo, settings.KeepLogo = now.Logo, false
 	}
 	b, err := json.Marshal(settings)
 	if err != nil {

@@ -18,6 +18,9 @@ type started struct {
 	fence     int64
 	attempts  int // this one included
 	plannedAt time.Time
+	// sinceRequest is the time since the provider may last have been called, by the database's
+	// clock; none unless before is Unknown.
+	sinceRequest time.Duration
 }
 
 // deliveryColumns are those that a deliveryRow reads, of the ledger as l.
@@ -60,12 +63,15 @@ func (r *deliveryRow) finish() error {
 }
 
 // startSQL records that deliveries are being sent, before any provider is called, and fences
-// earlier starts. It returns none that is done, dead or cancelled.
+// earlier starts. It returns none that is done, dead or cancelled. The attempt before one that finds
+// the state sending was cut off: it may have called the provider until now.
 const startSQL = `
 UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1,
-	attempts = attempts + 1, started_at = now(), changed_at = now()
+	attempts = attempts + 1, started_at = now(), changed_at = now(),
+	requested_at = CASE WHEN state = 'unknown' THEN coalesce(requested_at, now()) ELSE now() END
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
-RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at`
+RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at,
+	now() - l.requested_at`
 
 // startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
@@ -93,7 +99,8 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 func scanStarted(row pgx.CollectableRow) (*started, error) {
 	s := &started{}
 	r := deliveryRow{Delivery: &s.Delivery}
-	if err := row.Scan(append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt)...); err != nil {
+	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest)
+	if err := row.Scan(targets...); err != nil {
 		return nil, err
 	}
 	return s, r.finish()

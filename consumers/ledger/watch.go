@@ -49,7 +49,8 @@ func (l *Ledger) resolveUnknown(ctx context.Context) error {
 	rows, _ := l.pool.Query(ctx, `
 		SELECT l.id FROM schoolbell.ledger_trouble t JOIN schoolbell.ledger l ON l.id = t.id
 		JOIN unnest($1::text[], $2::interval[]) AS u (channel, wait) ON u.channel = l.channel
-		WHERE t.state = 'unknown' AND l.state = 'unknown' AND l.changed_at < now() - u.wait
+		WHERE t.state = 'unknown' AND l.state = 'unknown'
+			AND coalesce(l.requested_at, l.changed_at) < now() - u.wait
 		LIMIT 1000`, channels, waits)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {

@@ -70,20 +70,7 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))
 	}
 	if s.before != consumers.Planned && !can.Idempotent {
-		// An earlier attempt may have reached the provider.
-		lookup, ok := provider.(consumers.StatusProvider)
-		if !can.Status || !ok {
-			return f.end(consumers.Unknown, consumers.Unsure,
-				errors.New("an attempt was cut off after the provider may have been called"))
-		}
-		receipt, found, err := lookup.Status(ctx, &s.Delivery)
-		switch {
-		case err != nil:
-			return f.retryLater(ctx, l, consumers.Unknown, consumers.Unsure, 0,
-				fmt.Errorf("look up the status: %w", err))
-		case found:
-			return f.accepted(receipt)
-		}
+		return l.lookUp(ctx, f, provider)
 	}
 	sending, cancel := context.WithTimeout(ctx, l.cfg.SendTimeout)
 	defer cancel()
@@ -103,12 +90,61 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	// From here on it may have been sent, unless the class says otherwise.
 	case failure.Class == consumers.Temporary, can.Idempotent:
 		f.throttled = failure.RetryAfter
-		return f.retryLater(ctx, l, consumers.Planned, failure.Class, failure.RetryAfter, err)
-	case can.Status:
-		return f.retryLater(ctx, l, consumers.Unknown, failure.Class, failure.RetryAfter, err)
+		return f.retryLater(ctx, l, failure.Class, failure.RetryAfter, err)
+	case can.Status: // the next attempt looks it up
+		f.end(consumers.Unknown, failure.Class, err)
+		f.retry, f.delay = true, max(failure.RetryAfter, l.retryPause(1))
+		return f
 	default:
 		return f.end(consumers.Unknown, failure.Class, err)
 	}
+}
+
+// lookUp asks the provider what became of a delivery that an earlier attempt may have sent. It
+// never sends: a provider that is slow to accept a delivery lists it late, so "not found" means
+// "not sent" only some time after the last request. Then the delivery is planned again, and the
+// next attempt sends it. Looking up is no attempt to deliver, so it counts as none.
+func (l *Ledger) lookUp(ctx context.Context, f *finish, provider consumers.Provider) *finish {
+	can := provider.Abilities()
+	lookup, ok := provider.(consumers.StatusProvider)
+	if !can.Status || !ok {
+		return f.end(consumers.Unknown, consumers.Unsure,
+			errors.New("an attempt was cut off after the provider may have been called"))
+	}
+	receipt, found, err := lookup.Status(ctx, &f.Delivery)
+	if err == nil && found {
+		return f.accepted(receipt)
+	}
+	left := can.Settle - f.sinceRequest
+	f.lookedUp, f.uncounted, f.retry = true, true, true
+	f.delay = l.lookUpPause(f.sinceRequest, left)
+	switch {
+	case err != nil:
+		return f.end(consumers.Unknown, consumers.Unsure, fmt.Errorf("look up the status: %w", err))
+	case left > 0:
+		return f.end(consumers.Unknown, consumers.Unsure,
+			fmt.Errorf("the provider does not list it; it counts as not sent if that is so %s "+
+				"after the request", can.Settle))
+	case f.attempts > l.cfg.Attempts: // this start is one of them until it is recorded
+		f.retry = false
+		return f.end(consumers.Dead, consumers.Unsure,
+			fmt.Errorf("gave up after %d attempts: the provider has not accepted it", f.attempts-1))
+	}
+	f.delay = 0
+	return f.end(consumers.Planned, consumers.Temporary,
+		fmt.Errorf("the provider does not list it %s after the request: it was not sent",
+			f.sinceRequest.Round(time.Second)))
+}
+
+// lookUpPause is as long as what has passed since the request, so that a late acceptance is found
+// soon and a provider that is down is not asked all the time; but a delivery is looked up when what
+// is left until it counts as not sent has passed.
+func (l *Ledger) lookUpPause(since, left time.Duration) time.Duration {
+	pause := min(max(since, l.cfg.RetryMin), l.cfg.RetryMax)
+	if left > 0 {
+		pause = min(pause, left)
+	}
+	return pause + rand.N(l.cfg.RetryMin+1)
 }
 
 // send calls the provider, in a batch with others if it accepts batches. A provider that panics may
@@ -146,6 +182,7 @@ type finish struct {
 	delay     time.Duration // … after this
 	throttled time.Duration // the pause that the provider wants from everyone
 	uncounted bool          // it does not count as an attempt
+	lookedUp  bool          // the provider was asked about the delivery, and not to do it
 }
 
 // end ends the job: nothing more happens to the delivery by itself.
@@ -166,18 +203,17 @@ func (f *finish) accepted(r consumers.Receipt) *finish {
 	return f
 }
 
-// retryLater retries the job after a pause, unless there were enough attempts.
+// retryLater sends the delivery again after a pause, unless there were enough attempts.
 func (f *finish) retryLater(
-	ctx context.Context, l *Ledger, state consumers.State, class consumers.ErrorClass,
-	after time.Duration, err error,
+	ctx context.Context, l *Ledger, class consumers.ErrorClass, after time.Duration, err error,
 ) *finish {
-	f.end(state, class, err)
+	f.end(consumers.Planned, class, err)
 	switch {
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		f.retry, f.uncounted = true, true // the program stops; that is not the provider's fault
 	case f.attempts < l.cfg.Attempts:
 		f.retry, f.delay = true, max(after, l.retryPause(f.attempts))
-	case state == consumers.Planned:
+	default:
 		f.state, f.err = consumers.Dead, fmt.Errorf("gave up after %d attempts: %w", f.attempts, err)
 	}
 	return f
@@ -218,7 +254,7 @@ func (l *Ledger) settle(ctx context.Context, job *rivertype.JobRow, f *finish) e
 	case !f.retry:
 		return nil
 	case f.uncounted:
-		return river.JobSnooze(0)
+		return river.JobSnooze(f.delay)
 	}
 	// River takes the time from NextRetry, which gets the job and not the result.
 	l.retryAt.Store(job.ID, time.Now().Add(f.delay))

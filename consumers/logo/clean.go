@@ -17,6 +17,7 @@ import (
 	_ "image/gif"  // of an animation the first frame is used
 	_ "image/jpeg" // accepted format
 	"image/png"
+	"math"
 	"sync"
 
 	"golang.org/x/image/draw"
@@ -30,12 +31,16 @@ const (
 	MaxPixels = 16 << 20
 )
 
+// Limits of a stored logo in pixels: enough for two centimeters in print, or for a strip across the
+// page.
+const (
+	StoredSide   = 2048
+	StoredPixels = 512 * 512
+)
+
 // maxDecoded is the memory in bytes that the pixels of an upload may take: MaxPixels of them in
 // usual colours, and half as many with 16 bits for a colour.
 const maxDecoded = 4 * MaxPixels
-
-// StoredSide is the longest side of a stored logo in pixels: enough for two centimeters in print.
-const StoredSide = 512
 
 // Reasons why an upload is refused.
 var (
@@ -91,13 +96,13 @@ func decode(data []byte) (picture image.Image, err error) {
 	return picture, err
 }
 
-// shrink returns an image of at most StoredSide pixels per side.
+// shrink returns an image of at most StoredSide pixels per side and StoredPixels in all.
 func shrink(picture image.Image) image.Image {
 	size := picture.Bounds().Size()
-	width, height := size.X, size.Y
-	if longest := max(width, height); longest > StoredSide {
-		width, height = max(1, width*StoredSide/longest), max(1, height*StoredSide/longest)
-	}
+	scale := min(1, StoredSide/float64(max(size.X, size.Y)),
+		math.Sqrt(StoredPixels/float64(size.X*size.Y)))
+	width := max(1, int(float64(size.X)*scale))
+	height := max(1, int(float64(size.Y)*scale))
 	small := image.NewNRGBA(image.Rect(0, 0, width, height))
 	if width == size.X && height == size.Y {
 		draw.Draw(small, small.Bounds(), picture, picture.Bounds().Min, draw.Src)

@@ -66,9 +66,9 @@ func TestUploadsAreEncodedAgain(t *testing.T) {
 		got, kind, err := image.Decode(bytes.NewReader(clean))
 		require.NoError(t, err)
 		require.Equal(t, "png", kind)
-		require.Equal(t, image.Pt(logo.StoredSide, 238), got.Bounds().Size(),
+		require.Equal(t, image.Pt(749, 349), got.Bounds().Size(),
 			"the aspect ratio stays")
-		r, g, _, a := got.At(256, 119).RGBA()
+		r, g, _, a := got.At(374, 174).RGBA()
 		require.Greater(t, r, uint32(0xa000))
 		require.Less(t, g, uint32(0x2000))
 		require.Equal(t, uint32(0xffff), a)
@@ -79,11 +79,19 @@ func TestUploadsAreEncodedAgain(t *testing.T) {
 		_, err = page.ReadImage(clean)
 		require.NoError(t, err, "documents can draw it")
 	}
-	small, err := logo.Clean(encoded(t, "png", picture(40, 900)))
-	require.NoError(t, err)
-	config, err := png.DecodeConfig(bytes.NewReader(small))
-	require.NoError(t, err)
-	require.Equal(t, []int{22, logo.StoredSide}, []int{config.Width, config.Height})
+	for _, c := range [][4]int{ // from and to: what a strip across the page needs is kept
+		{40, 900, 40, 900},
+		{2000, 2000, 512, 512},
+		{5000, 120, 2048, 49},
+		{2000, 500, 1024, 256},
+		{8000, 1, 2048, 1},
+	} {
+		stored, err := logo.Clean(encoded(t, "png", picture(c[0], c[1])))
+		require.NoError(t, err)
+		config, err := png.DecodeConfig(bytes.NewReader(stored))
+		require.NoError(t, err)
+		require.Equal(t, []int{c[2], c[3]}, []int{config.Width, config.Height})
+	}
 }
 
 func TestWhatIsNoImageIsRefused(t *testing.T) {
@@ -168,6 +176,28 @@ func TestASchoolHasOneLogo(t *testing.T) {
 	require.Equal(t, int64(2), now.Version)
 	_, _, err = l.Get(t.Context(), "south")
 	require.ErrorContains(t, err, "not exist")
+
+	planners, err := consumers.NewPlanners()
+	require.NoError(t, err)
+	for written, want := range map[string]string{
+		`{"name":"New","time_zone":"UTC"}`:     hash, // the example of the documentation
+		`{"name":"New","logo":"` + hash + `"}`: hash,
+	} {
+		s, err := planners.ReadSettings("north", []byte(written))
+		require.NoError(t, err)
+		require.NoError(t, settings.Set(t.Context(), s, "ada"))
+		require.Equal(t, want, s.Logo, "what was written is what is returned")
+		_, got, err := l.Get(t.Context(), "north")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	s, err := planners.ReadSettings("north", []byte(`{"name":"New","logo":null}`))
+	require.NoError(t, err)
+	require.NoError(t, settings.Set(t.Context(), s, "ada"))
+	_, _, err = l.Get(t.Context(), "north")
+	require.ErrorContains(t, err, "not exist")
+	_, err = l.Put(t.Context(), "north", "ada", encoded(t, "png", picture(10, 10)))
+	require.NoError(t, err)
 
 	done := make(chan error)
 	for range 8 { // concurrent changes are all applied

@@ -23,9 +23,11 @@ import (
 
 // Config configures a provider. A zero value means the default in parentheses.
 type Config struct {
-	Store   *document.Store       // required
-	Logger  *slog.Logger          // (none)
-	Metrics prometheus.Registerer // (none)
+	Store *document.Store // required
+	// FontsDir has fonts for letters that the embedded ones lack, for example Chinese. (none)
+	FontsDir string
+	Logger   *slog.Logger          // (none)
+	Metrics  prometheus.Registerer // (none)
 }
 
 // Provider renders the documents of the channel PDF and stores them. It is idempotent: the delivery
@@ -47,7 +49,7 @@ func NewProvider(cfg Config) (*Provider, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("documents: Store is required")
 	}
-	renderer, err := NewRenderer()
+	renderer, err := NewRenderer(cfg.FontsDir)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +91,9 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	}
 	began := time.Now()
 	file, err := p.render(d, logo)
+	if missing := (*MissingLettersError)(nil); errors.As(err, &missing) {
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "letters", "%w", err)
+	}
 	if err != nil {
 		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "render", "%w", err)
 	}

@@ -109,3 +109,31 @@ func TestLinksAreOfRenderedDocuments(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, to, "https://school.example/documents/abc?expires=")
 }
+
+// A letter with a box for a name in it is worse than none: the school learns which letters are
+// missing, and can retry once it has a font for them.
+func TestADocumentWithALetterThatNoFontHasFailsWithThatLetter(t *testing.T) {
+	t.Parallel()
+	p, _ := newProvider(t)
+	r := receipt()
+	for student, letters := range map[string]string{
+		"小明 王": "小明王", "김 민준": "김민준", "Zoë 東": "東",
+	} {
+		r.Student = student
+		_, err := p.Send(t.Context(),
+			&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)})
+		var sendError *consumers.SendError
+		require.ErrorAs(t, err, &sendError)
+		require.Equal(t, consumers.Permanent, sendError.Class)
+		require.Equal(t, "letters", sendError.Code)
+		require.ErrorContains(t, err, `no font has the letters "`+letters+`"`)
+	}
+	for _, student := range []string{
+		"สมชาย ใจดี", "তানিয়া রহমান", "தமிழ் செல்வன்", "ሰላም ተስፋዬ", "Հայկ Գրիգորյան", "გიორგი ბერიძე", "Zoë 🎉",
+	} {
+		r.Student = student
+		_, err := p.Send(t.Context(),
+			&consumers.Delivery{Template: paper.KindReceipt, Params: paper.Encode(r)})
+		require.NoError(t, err, student)
+	}
+}

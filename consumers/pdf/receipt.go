@@ -31,9 +31,9 @@ func (s *sheet) paymentReceipt(r *paper.Receipt) {
 		{name: s.word("received_on"), value: received},
 		{name: s.word("received_from"), value: r.Payer},
 		{name: s.word("student"), value: r.Student},
-		{name: s.word("class"), value: r.Class},
+		{name: s.word("class"), value: s.label(r.Class)},
 		{name: s.word("payment_for"), value: heading(r.Category)},
-		{name: s.word("period"), value: period},
+		{name: s.word("period"), value: s.label(period)},
 		{name: s.word("invoice"), value: r.Invoice},
 		{name: s.word("method"), value: s.named("method_", r.Method)},
 	} {

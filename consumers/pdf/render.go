@@ -17,9 +17,10 @@ type Renderer struct {
 	catalog *wording.Catalog
 }
 
-// NewRenderer reads the fonts and the words.
-func NewRenderer() (*Renderer, error) {
-	fonts, err := page.OpenFonts()
+// NewRenderer reads the words, and the fonts of a directory besides those that are embedded, if it
+// is not empty.
+func NewRenderer(fontsDir string) (*Renderer, error) {
+	fonts, err := page.OpenFonts(fontsDir)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +33,17 @@ func NewRenderer() (*Renderer, error) {
 
 // ErrUnknownKind reports a kind of document that does not exist.
 var ErrUnknownKind = errors.New("no document of this kind")
+
+// MissingLettersError means that a document has letters that no font has: it would show boxes in
+// their place. It can be rendered again when there is a font that has them.
+type MissingLettersError struct {
+	Letters string // in the order in which they come first
+}
+
+func (e *MissingLettersError) Error() string {
+	return fmt.Sprintf("no font has the letters %q: put one that has them into the directory of "+
+		"--fonts-dir, start again and retry", e.Letters)
+}
 
 // Margins by size of paper, in points.
 const (
@@ -54,7 +66,7 @@ func (r *Renderer) Render(
 		}
 		s := r.sheet(w, card.Head, w.Text("report_card"), logo, page.A4Width, page.A4Height, wide)
 		s.reportCard(&card)
-		return s.finish(), nil
+		return s.finish()
 	case paper.KindReceipt:
 		receipt, err := paper.Decode[paper.Receipt](params)
 		if err != nil {
@@ -62,7 +74,7 @@ func (r *Renderer) Render(
 		}
 		s := r.sheet(w, receipt.Head, w.Text("receipt"), logo, page.A5Width, page.A5Height, narrow)
 		s.paymentReceipt(&receipt)
-		return s.finish(), nil
+		return s.finish()
 	case paper.KindFeeStatement:
 		statement, err := paper.Decode[paper.FeeStatement](params)
 		if err != nil {
@@ -71,7 +83,7 @@ func (r *Renderer) Render(
 		s := r.sheet(w, statement.Head, w.Text("statement"), logo, page.A4Width,
 			page.A4Height, wide)
 		s.feeStatement(&statement)
-		return s.finish(), nil
+		return s.finish()
 	default:
 		return nil, fmt.Errorf("%w: %.40q", ErrUnknownKind, kind)
 	}

@@ -252,7 +252,7 @@ func samples(t testing.TB) map[string]sample {
 
 func TestGoldenDocuments(t *testing.T) {
 	t.Parallel()
-	r, err := NewRenderer()
+	r, err := NewRenderer("")
 	require.NoError(t, err)
 	for name, d := range samples(t) {
 		t.Run(name, func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestDocumentsAreTheSameInEveryProcess(t *testing.T) {
 	t.Parallel()
 	const output = "SCHOOLBELL_TEST_HASHES"
 	hashes := func() string {
-		r, err := NewRenderer()
+		r, err := NewRenderer("")
 		require.NoError(t, err)
 		all := samples(t)
 		var out strings.Builder
@@ -320,7 +320,7 @@ func TestAnotherProgramReadsTheText(t *testing.T) {
 	t.Parallel()
 	devtest.Real(t, "pdftotext")
 	program := devtest.Program(t, "pdftotext")
-	r, err := NewRenderer()
+	r, err := NewRenderer("")
 	require.NoError(t, err)
 	card := arabicReportCard()
 	card.Subjects = append(card.Subjects,
@@ -351,7 +351,7 @@ func TestAnotherProgramReadsTheText(t *testing.T) {
 
 func TestTheLogoIsPartOfTheDocument(t *testing.T) {
 	t.Parallel()
-	r, err := NewRenderer()
+	r, err := NewRenderer("")
 	require.NoError(t, err)
 	with, err := r.Render(paper.KindReceipt, paper.Encode(receipt()), "en", picture(t))
 	require.NoError(t, err)
@@ -362,7 +362,7 @@ func TestTheLogoIsPartOfTheDocument(t *testing.T) {
 
 func TestUnknownKindsAndBadDataAreRefused(t *testing.T) {
 	t.Parallel()
-	r, err := NewRenderer()
+	r, err := NewRenderer("")
 	require.NoError(t, err)
 	_, err = r.Render("diploma", nil, "en", nil)
 	require.ErrorIs(t, err, ErrUnknownKind)
@@ -453,7 +453,7 @@ func decode(t *testing.T, digits string) string {
 
 // BenchmarkRender renders report cards one after the other.
 func BenchmarkRender(b *testing.B) {
-	r, err := NewRenderer()
+	r, err := NewRenderer("")
 	require.NoError(b, err)
 	params, school := paper.Encode(reportCard()), picture(b)
 	b.ReportAllocs()

@@ -8,7 +8,8 @@ import (
 )
 
 // reportCard lays out a report card: the results at a glance with remarks and signatures first, and
-// then the single marks that they are computed from.
+// then the single marks that they are computed from, on pages of their own. Where all of it fits on one
+// page the marks stand below their subjects.
 func (s *sheet) reportCard(card *paper.ReportCard) {
 	s.heading(string(card.Year), s.termOf(card.Term))
 	born := ""
@@ -16,19 +17,27 @@ func (s *sheet) reportCard(card *paper.ReportCard) {
 		born = s.grammar.Day(card.BirthDate)
 	}
 	s.facts(4,
-		fact{s.word("student"), card.Student, true}, fact{s.word("class"), card.Class, false},
-		fact{s.word("grade_level"), card.GradeLevel, false},
+		fact{s.word("student"), card.Student, true}, fact{s.word("class"), s.label(card.Class), false},
+		fact{s.word("grade_level"), s.label(card.GradeLevel), false},
 		fact{s.word("student_id"), card.StudentID, true}, fact{s.word("born_on"), born, true},
 	)
-	s.results(card)
+	short := s.isShort(card)
+	s.results(card, short)
 	s.presence(card)
 	s.remarksAndSignatures(card.Remark)
-	s.marksInDetail(card)
+	if !short && hasMarks(card) {
+		s.marksInDetail(card)
+	}
+}
+
+func hasMarks(card *paper.ReportCard) bool {
+	return slices.ContainsFunc(card.Subjects,
+		func(subject paper.Subject) bool { return len(subject.Marks) > 0 })
 }
 
 // results shows the averages as a table, with a bar for each subject and a stroke at the average of
-// the class.
-func (s *sheet) results(card *paper.ReportCard) {
+// the class; and the marks too if they are wanted.
+func (s *sheet) results(card *paper.ReportCard, marks bool) {
 	s.y += 12
 	if len(card.Subjects) == 0 {
 		s.y += 14
@@ -36,39 +45,77 @@ func (s *sheet) results(card *paper.ReportCard) {
 		s.y += 4
 		return
 	}
-	t := &table{sheet: s, columns: []tableColumn{
+	t := s.resultTable()
+	t.draw(func() { s.resultRows(t, card, marks) })
+}
+
+func (s *sheet) resultTable() *table {
+	return &table{sheet: s, columns: []tableColumn{
 		{s.word("subject"), 0.36, page.Start, true},
 		{s.word("marks"), 0.10, page.End, false},
 		{"", 0.28, page.Start, false},
 		{s.word("average"), 0.13, page.End, false},
 		{s.word("class_average"), 0.13, page.End, false},
 	}}
-	t.draw(func() { s.resultRows(t, card) })
 }
 
-// resultRows draws a row for each subject and the totals below. A subject without marks has empty
-// cells, not zeros.
-func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
+// isShort reports that a report card fits on one page with all of its marks.
+func (s *sheet) isShort(card *paper.ReportCard) bool {
+	t := s.resultTable()
+	height := 12 + rowHeight + float64(len(s.totals(card)))*totalHeight
+	for i := range card.Subjects {
+		m := t.measure(s.resultRow(&card.Subjects[i], true))
+		height += m.height + m.noteHeight
+	}
+	if marked(card.Attendance) > 0 {
+		height += sectionHeight + presenceHeight
+	}
+	return s.fits(height + s.heightOfRemarks(card.Remark))
+}
+
+// resultRow is the row of a subject. One without marks has empty cells, not zeros.
+func (s *sheet) resultRow(subject *paper.Subject, marks bool) row {
+	r := row{cells: []string{heading(subject.Name), "", "", "", ""}, note: subject.Remark}
+	if len(subject.Marks) == 0 {
+		return r
+	}
+	r.cells[1] = s.grammar.Number(len(subject.Marks))
+	r.cells[3], r.cells[4] = s.grammar.Percent(subject.Average), s.grammar.Percent(subject.Class)
+	if !marks {
+		return r
+	}
+	for _, m := range subject.Marks {
+		r.more = append(r.more, []string{
+			m.Title, s.grammar.Number(m.Score) + "\u00a0/\u00a0" + s.grammar.Number(m.Max),
+			"(" + s.grammar.ShortDay(m.On) + ")",
+		})
+	}
+	return r
+}
+
+// resultRows draws a row for each subject and the totals below.
+func (s *sheet) resultRows(t *table, card *paper.ReportCard, marks bool) {
 	// a legend for the stroke in the bars
 	s.page.Area(s.margin+s.width-cellInset-s.doc.Text(s.word("class_average"), column).Width-8,
 		s.y-14, 1.2, 10, 0, accent)
-	for _, subject := range card.Subjects {
-		marks, average, class := "", "", ""
+	for i := range card.Subjects {
+		subject := &card.Subjects[i]
+		top := t.row(s.resultRow(subject, marks))
 		if len(subject.Marks) > 0 {
-			marks, average = s.grammar.Number(len(subject.Marks)),
-				s.grammar.Percent(subject.Average)
-			class = s.grammar.Percent(subject.Class)
-		}
-		top := t.row(row{
-			cells: []string{heading(subject.Name), marks, "", average, class},
-			note:  subject.Remark,
-		})
-		if average != "" {
 			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average,
 				subject.Class)
 		}
 	}
-	totals := [][]string{{s.word("overall"), "", "", s.grammar.Percent(card.Average)}}
+	t.totals(s.totals(card)...)
+}
+
+// totals are the rows below the subjects.
+func (s *sheet) totals(card *paper.ReportCard) [][]string {
+	class := ""
+	if average := classAverage(card); average > 0 {
+		class = s.grammar.Percent(average)
+	}
+	totals := [][]string{{s.word("overall"), "", "", s.grammar.Percent(card.Average), class}}
 	if card.Rank > 0 {
 		totals = append(totals,
 			[]string{
@@ -76,7 +123,24 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard) {
 				s.word("rank_of", s.grammar.Number(card.Rank), s.grammar.Number(card.RankOf)),
 			})
 	}
-	t.totals(totals...)
+	return totals
+}
+
+// classAverage is the average of the class over the subjects, each with the weight that it has in the
+// student's own average: the number of its marks. 0 means that there is none for some subject.
+func classAverage(card *paper.ReportCard) float64 {
+	sum, marks := 0.0, 0
+	for _, subject := range card.Subjects {
+		n := len(subject.Marks)
+		if n > 0 && subject.Class == 0 {
+			return 0
+		}
+		sum, marks = sum+subject.Class*float64(n), marks+n
+	}
+	if marks == 0 {
+		return 0
+	}
+	return sum / float64(marks)
 }
 
 // bar draws a percentage as a filled part of a bar.
@@ -90,16 +154,23 @@ func (s *sheet) bar(x, y, width, percent, class float64) {
 	}
 }
 
+// presenceHeight is the height of the tiles of the attendance.
+const presenceHeight = 48.0
+
+func marked(a paper.Attendance) int64 {
+	return a.Present + a.Late + a.AbsentExcused + a.AbsentUnexcused
+}
+
 // presence shows the attendance as tiles, the rate first. Without any mark it is left out: 0 %
 // would be a false accusation.
 func (s *sheet) presence(card *paper.ReportCard) {
 	a := card.Attendance
-	all := a.Present + a.Late + a.AbsentExcused + a.AbsentUnexcused
+	all := marked(a)
 	if all == 0 {
 		return
 	}
-	const height = 48.0
-	if !s.fits(33 + height) {
+	const height = presenceHeight
+	if !s.fits(sectionHeight + height) {
 		s.newPage()
 	}
 	s.section(s.word("attendance"))
@@ -134,16 +205,30 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	s.y += height
 }
 
+const (
+	sectionHeight    = 33.0 // of the heading of a part
+	signaturesHeight = 46.0
+)
+
+// remarkLines breaks a remark into lines. Without one there is room for two by hand.
+func (s *sheet) remarkLines(remark string) (lines []page.Text, room float64) {
+	if remark == "" {
+		return nil, 2 * 20.0
+	}
+	lines = s.doc.Lines(remark, body, s.width)
+	return lines, float64(len(lines)) * body.Size * leading
+}
+
+func (s *sheet) heightOfRemarks(remark string) float64 {
+	_, room := s.remarkLines(remark)
+	return sectionHeight + room + signaturesHeight
+}
+
 // remarksAndSignatures stay together on a page. Without a remark there are lines to write one by
 // hand.
 func (s *sheet) remarksAndSignatures(remark string) {
-	lines := s.doc.Lines(remark, body, s.width)
-	room := 2 * 20.0
-	if remark != "" {
-		room = float64(len(lines)) * body.Size * leading
-	}
-	const signatures = 46.0
-	if !s.fits(33 + room + signatures) {
+	lines, room := s.remarkLines(remark)
+	if !s.fits(s.heightOfRemarks(remark)) {
 		s.newPage()
 	}
 	s.section(s.word("remarks"))
@@ -154,7 +239,7 @@ func (s *sheet) remarksAndSignatures(remark string) {
 			s.page.Rule(s.margin, s.y+20*float64(i+1), s.width, 0.5, line)
 		}
 	}
-	s.y = max(s.y+room+signatures-18, s.bottom()-28)
+	s.y = max(s.y+room+signaturesHeight-18, s.bottom()-28)
 	names := []string{s.word("class_teacher"), s.word("head_of_school"), s.word("guardian")}
 	const gap = 24.0
 	width := (s.width - gap*float64(len(names)-1)) / float64(len(names))
@@ -174,10 +259,6 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 		{s.word("score"), 0.18, page.End, false},
 		{"%", 0.12, page.End, false},
 	}}
-	if !slices.ContainsFunc(card.Subjects,
-		func(subject paper.Subject) bool { return len(subject.Marks) > 0 }) {
-		return
-	}
 	s.newPage()
 	s.pageHeading(s.word("marks"))
 	t.draw(func() {

@@ -1,8 +1,11 @@
 package pdf
 
 import (
+	"slices"
+	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
@@ -127,38 +130,49 @@ func (s *sheet) joined(parts []string, between string, style page.Style, x, y, w
 func (s *sheet) join(parts []string, between string, style page.Style) page.Text {
 	var texts []page.Text
 	for _, p := range parts {
-		if p == "" {
-			continue
+		if p != "" {
+			texts = append(texts, s.doc.Text(p, style))
 		}
-		if len(texts) > 0 {
-			texts = append(texts, s.doc.Text(between, style))
-		}
-		texts = append(texts, s.doc.Text(p, style))
 	}
-	return s.doc.Join(texts...)
+	return s.joinTexts(texts, between, style)
 }
 
-// flow breaks several facts into lines, and a single fact only if it does not fit into one line.
-func (s *sheet) flow(parts []string, style page.Style, width float64) []page.Text {
-	var lines []page.Text
-	var line []string
-	for _, p := range parts {
-		if p == "" {
+func (s *sheet) joinTexts(texts []page.Text, between string, style page.Style) page.Text {
+	var all []page.Text
+	for i, t := range texts {
+		if i > 0 {
+			all = append(all, s.doc.Text(between, style))
+		}
+		all = append(all, t)
+	}
+	return s.doc.Join(all...)
+}
+
+// flow breaks several facts into lines, and a single fact only if it does not fit into one line. The
+// parts of a fact are shaped by themselves.
+func (s *sheet) flow(facts [][]string, style page.Style, width float64) []page.Text {
+	var lines, line []page.Text
+	end := func() {
+		if len(line) > 0 {
+			lines = append(lines, s.joinTexts(line, separator, style))
+		}
+		line = nil
+	}
+	for _, f := range facts {
+		t := s.join(f, " ", style)
+		if t.Width == 0 {
 			continue
 		}
-		if len(line) > 0 && s.join(append(line, p), separator, style).Width > width {
-			lines = append(lines, s.join(line, separator, style))
-			line = nil
+		if s.joinTexts(append(slices.Clip(line), t), separator, style).Width > width {
+			end()
 		}
-		if broken := s.doc.Lines(p, style, width); len(broken) > 1 {
-			lines = append(lines, broken...)
+		if t.Width > width {
+			lines = append(lines, s.doc.Lines(strings.Join(f, " "), style, width)...)
 			continue
 		}
-		line = append(line, p)
+		line = append(line, t)
 	}
-	if len(line) > 0 {
-		lines = append(lines, s.join(line, separator, style))
-	}
+	end()
 	return lines
 }
 
@@ -177,14 +191,26 @@ func (s *sheet) lines(lines []page.Text, size, x, y float64, align page.Align) {
 	}
 }
 
+// The logo stands beside the school's name, at most this high and in this share of the width; a wider
+// one, as the heads of letters are, above it.
+const (
+	logoHeight = 46
+	logoShare  = 0.4
+)
+
 // letterhead draws the school's name and logo, and the date of issue.
 func (s *sheet) letterhead() {
 	x, logo := s.margin, 0.0
 	if s.logo != nil {
-		logo = 46
+		width, height := s.logo.Fit(s.width, logoHeight)
 		s.doc.Within(page.Figure, s.head.School,
-			func() { s.page.Image(s.logo, x, s.y, logo, logo) })
-		x += logo + 14
+			func() { s.page.Image(s.logo, x, s.y, width, height) })
+		if width <= logoShare*s.width {
+			x += width + 14
+			logo = height
+		} else {
+			s.y += height + 10
+		}
 	}
 	name := page.Style{Size: 15, Bold: true, Color: accent}
 	issued := 0.0
@@ -210,7 +236,7 @@ func (s *sheet) heading(sub ...string) {
 	s.doc.Within(page.Heading1, "",
 		func() { s.fitted(s.title, big, s.margin, s.y, s.width, page.Start) })
 	for i := range sub {
-		sub[i] = heading(sub[i])
+		sub[i] = s.label(heading(sub[i]))
 	}
 	if strings.Join(sub, "") != "" {
 		s.y += 20
@@ -301,13 +327,17 @@ func (s *sheet) facts(perRow int, facts ...fact) {
 	s.y += height
 }
 
-// finish writes the footers, now that the number of pages is known, and returns the document.
-func (s *sheet) finish() []byte {
+// finish writes the footers, now that the number of pages is known, and returns the document. The
+// error is a [*MissingLettersError].
+func (s *sheet) finish() ([]byte, error) {
 	for i := range s.doc.Pages() {
 		s.page = s.doc.Page(i)
 		s.doc.Artifact(func() { s.foot(i + 1) })
 	}
-	return s.doc.Bytes()
+	if letters := s.doc.Missing(); letters != "" {
+		return nil, &MissingLettersError{letters}
+	}
+	return s.doc.Bytes(), nil
 }
 
 // foot draws a page's footer: what the document is, for whom, and the page number, so that printed
@@ -318,6 +348,29 @@ func (s *sheet) foot(number int) {
 	of := s.doc.Text(s.word("page_of", s.grammar.Number(number),
 		s.grammar.Number(s.doc.Pages())), small)
 	s.page.Text(of, s.margin+s.width, y+13, page.End)
-	s.joined([]string{s.title, s.head.Student}, separator, small, s.margin, y+13,
-		s.width-of.Width-20, page.Start)
+	room := s.width - of.Width - 20
+	title := s.doc.Text(s.title+separator, small).Width
+	s.joined([]string{s.title, s.cut(s.head.Student, small, room-title)}, separator, small,
+		s.margin, y+13, room, page.Start)
+}
+
+// cut returns a text, with its end left out if it would be wider.
+func (s *sheet) cut(text string, style page.Style, width float64) string {
+	fits := func(t string) bool { return s.doc.Text(t, style).Width <= width }
+	if fits(text) {
+		return text
+	}
+	letters := []rune(text)
+	const end = "…"
+	n := sort.Search(len(letters), func(n int) bool { return !fits(string(letters[:n]) + end) })
+	return strings.TrimSpace(string(letters[:max(n-1, 0)])) + end
+}
+
+// label writes the digits of a name such as that of a year as the language does, unless it has Latin
+// letters, which go with Latin digits.
+func (s *sheet) label(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.Is(unicode.Latin, r) }) {
+		return name
+	}
+	return s.grammar.Digits(name)
 }

@@ -88,14 +88,14 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 }
 
 // entry returns the description of a line of an account, and details below it.
-func (s *sheet) entry(e paper.Entry) (what string, details []string) {
+func (s *sheet) entry(e paper.Entry) (what string, details [][]string) {
 	what = s.named("entry_", e.Kind) + " " + e.Ref
-	details = []string{
-		heading(e.Text), s.named("method_", e.Method), string(e.Year),
-		s.termOf(e.Term),
+	details = [][]string{
+		{heading(e.Text)}, {s.named("method_", e.Method)}, {s.label(string(e.Year))},
+		{s.label(s.termOf(e.Term))},
 	}
 	if !e.DueOn.IsZero() {
-		details = append(details, s.word("due_on", s.grammar.ShortDay(e.DueOn)))
+		details = append(details, []string{s.word("due_on", s.grammar.ShortDay(e.DueOn))})
 	}
 	return what, details
 }

@@ -27,8 +27,8 @@ type table struct {
 // row is a row, with a note below it that begins at the column that wraps.
 type row struct {
 	cells []string
-	note  string   // a text
-	more  []string // or several facts, if note is empty
+	more  [][]string // several facts, each of one part or more
+	note  string     // and a text below them
 }
 
 // draw draws the titles and then the rows.
@@ -66,25 +66,41 @@ func textX(x, width float64, align page.Align) float64 {
 	}
 }
 
-// row draws a row and returns its top. There is always space for one more row below it, for the
-// totals or the balance to carry over.
-func (t *table) row(r row) (top float64) {
-	lines, maxLines := make([][]page.Text, len(r.cells)), 1
-	indent, left := 0.0, 0.0
+// measured is a row that has been broken into lines.
+type measured struct {
+	lines              [][]page.Text // of the cells that wrap
+	note               []page.Text
+	indent             float64 // of the note
+	height, noteHeight float64
+}
+
+// measure breaks the texts of a row into lines.
+func (t *table) measure(r row) measured {
+	m := measured{lines: make([][]page.Text, len(r.cells))}
+	maxLines, left := 1, 0.0
 	for i, cell := range r.cells {
 		if t.columns[i].wraps {
-			indent = left
-			lines[i] = t.doc.Lines(cell, body, t.columns[i].width*t.width-2*cellInset)
-			maxLines = max(maxLines, len(lines[i]))
+			m.indent = left
+			m.lines[i] = t.doc.Lines(cell, body, t.columns[i].width*t.width-2*cellInset)
+			maxLines = max(maxLines, len(m.lines[i]))
 		}
 		left += t.columns[i].width * t.width
 	}
-	height := rowHeight + float64(maxLines-1)*body.Size*leading
-	note := t.flow(r.more, remark, t.width-indent-2*cellInset)
+	room := t.width - m.indent - 2*cellInset
+	m.note = t.flow(r.more, remark, room)
 	if r.note != "" {
-		note = t.doc.Lines(r.note, remark, t.width-indent-2*cellInset)
+		m.note = append(m.note, t.doc.Lines(r.note, remark, room)...)
 	}
-	noteHeight := float64(len(note)) * remark.Size * leading
+	m.height = rowHeight + float64(maxLines-1)*body.Size*leading
+	m.noteHeight = float64(len(m.note)) * remark.Size * leading
+	return m
+}
+
+// row draws a row and returns its top. There is always space for one more row below it, for the
+// totals or the balance to carry over.
+func (t *table) row(r row) (top float64) {
+	m := t.measure(r)
+	height, noteHeight := m.height, m.noteHeight
 	if !t.fits(height + noteHeight + rowHeight) {
 		t.breakPage()
 	}
@@ -99,8 +115,8 @@ func (t *table) row(r row) (top float64) {
 						c.align)
 					return
 				}
-				t.lines(lines[i], body.Size, textX(x, width, c.align), top+14, c.align)
-				t.lines(note, remark.Size, t.margin+indent+cellInset, top+height+5, page.Start)
+				t.lines(m.lines[i], body.Size, textX(x, width, c.align), top+14, c.align)
+				t.lines(m.note, remark.Size, t.margin+m.indent+cellInset, top+height+5, page.Start)
 			})
 			x += width
 		}
@@ -168,9 +184,12 @@ func (t *table) breakPage() {
 	})
 }
 
+// totalHeight is the height of a highlighted row.
+const totalHeight = rowHeight + 4
+
 // totals draws highlighted rows, all of them on one page.
 func (t *table) totals(rows ...[]string) {
-	const height = rowHeight + 4
+	const height = totalHeight
 	if !t.fits(height * float64(len(rows))) {
 		t.breakPage()
 	}

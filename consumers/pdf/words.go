@@ -27,7 +27,8 @@ func heading(name string) string {
 	if size == 0 || !unicode.IsLower(first) {
 		return name
 	}
-	return string(unicode.ToUpper(first)) + name[size:]
+	// The title case: Georgian has capitals, but begins no word with them.
+	return string(unicode.ToTitle(first)) + name[size:]
 }
 
 // termOf returns the name of a term: "Term 1" where a school only numbers its terms.

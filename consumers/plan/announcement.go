@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
@@ -35,10 +36,12 @@ var announced = &rule{
 		for _, p := range d.audience(a.Audience) {
 			for _, c := range channels {
 				address, ok := p.address(c)
-				if !ok || address != "" && reached[string(c)+address] {
+				// One mailbox, however it is written: no mail server of today tells FAM@ from fam@.
+				same := string(c) + strings.ToLower(address)
+				if !ok || address != "" && reached[same] {
 					continue
 				}
-				reached[string(c)+address] = true
+				reached[same] = true
 				d.add(p, c, address, notice)
 			}
 		}

@@ -33,6 +33,6 @@ func (d *draft) head(studentID string) paper.Head {
 		StudentID: studentID,
 		Student:   d.studentName(studentID),
 		Class:     d.Student(studentID).ClassID,
-		IssuedOn:  d.today(),
+		IssuedOn:  d.Today(),
 	}
 }

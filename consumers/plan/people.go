@@ -1,15 +1,14 @@
 package plan
 
 import (
-	"strings"
-
 	"github.com/schoolbell/schoolbell/consumers"
 )
 
 // person is a possible recipient.
 type person struct {
 	id       string
-	phone    string // in E.164 form: +15125550100
+	phone    string // as written
+	dialling consumers.PhoneRules
 	email    string
 	language string
 }
@@ -19,7 +18,8 @@ type person struct {
 func (p person) address(c consumers.Channel) (address string, ok bool) {
 	switch c {
 	case consumers.SMS:
-		return p.phone, p.phone != ""
+		number := p.dialling.E164(p.phone)
+		return number, number != ""
 	case consumers.Email:
 		return p.email, p.email != ""
 	case consumers.Push, consumers.InApp:
@@ -30,7 +30,7 @@ func (p person) address(c consumers.Channel) (address string, ok bool) {
 
 func (d *draft) guardian(g consumers.Guardian) person {
 	return person{
-		id: g.ID, phone: NormalizePhone(g.Phone, d.settings.Phone), email: g.Email,
+		id: g.ID, phone: g.Phone, dialling: d.settings.Phone, email: g.Email,
 		language: g.Language,
 	}
 }
@@ -45,48 +45,4 @@ func (d *draft) primary(studentID string) []person {
 		}
 	}
 	return people
-}
-
-// NormalizePhone returns a phone number in E.164 form, "+" and digits, or "" when no text can be
-// sent to it: an extension behind an exchange takes none. A number without a country code is one of
-// the school's country.
-func NormalizePhone(number string, rules consumers.PhoneRules) string {
-	if strings.ContainsAny(number, "xX") {
-		return ""
-	}
-	digits := digitsOf(number)
-	international := strings.HasPrefix(strings.TrimSpace(number), "+") ||
-		strings.HasPrefix(digits, "00")
-	if international { // +44 (0)20 …: the digit in brackets is dialled within the country only
-		digits = strings.TrimPrefix(digitsOf(strings.Replace(number, "(0)", "", 1)), "00")
-	}
-	country, trunk := rules.Country, rules.Trunk
-	if country == "" {
-		country = "1"
-	}
-	switch {
-	case international:
-	case country == "1" && len(digits) == 11 &&
-		digits[0] == '1': // in North America the long-distance prefix is the country code
-	default:
-		digits = country + strings.TrimPrefix(digits, trunk)
-	}
-	// E.164; shorter ones are service numbers, which take no texts
-	if len(digits) < 7 || len(digits) > 15 {
-		return ""
-	}
-	// numbers of North America have ten digits: this is none, or two in one
-	if digits[0] == '1' && len(digits) != 11 {
-		return ""
-	}
-	return "+" + digits
-}
-
-func digitsOf(number string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, number)
 }

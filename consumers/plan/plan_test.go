@@ -94,7 +94,10 @@ func (s *scenario) events(t *testing.T, input string, then func(*domain.Envelope
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		line, to, _ := strings.Cut(line, " to=")
+		to := ""
+		if strings.HasPrefix(line, "announcement.") {
+			line, to, _ = strings.Cut(line, " to=")
+		}
 		e, err := projtest.ParseEvent(line)
 		require.NoError(t, err)
 		if notice, ok := e.Data.(*announcement.Posted); ok {
@@ -169,35 +172,6 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.Format(time.RFC3339)
-}
-
-func TestNormalizePhone(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		number string
-		rules  consumers.PhoneRules
-		want   string
-	}{
-		{"(512) 555-0100", consumers.PhoneRules{}, "+15125550100"},
-		{"1 512 555 0100", consumers.PhoneRules{}, "+15125550100"},
-		{"+44 20 7946 0001", consumers.PhoneRules{}, "+442079460001"},
-		{"0044 20 7946 0001", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+442079460001"},
-		{"+44 (0)20 7946 0001", consumers.PhoneRules{}, "+442079460001"},
-		{"0044 (0) 20 7946 0001", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+442079460001"},
-		{"(0)20 7946 0001", consumers.PhoneRules{Country: "44", Trunk: "0"}, "+442079460001"},
-		{"(00) 44 20 7946 0001", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+442079460001"},
-		{"06 12 34 56 78", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+33612345678"},
-		{"07 00 00 00 00", consumers.PhoneRules{Country: "225"}, "+2250700000000"},
-		{"512 555 0100 x12", consumers.PhoneRules{}, ""},
-		{"512.555.0101/2", consumers.PhoneRules{}, ""},
-		{"555-0100", consumers.PhoneRules{}, ""},
-		{"+1 512 555 0100", consumers.PhoneRules{Country: "33", Trunk: "0"}, "+15125550100"},
-		{"911", consumers.PhoneRules{}, ""},
-		{"+1 2345 6789 0123 4567", consumers.PhoneRules{}, ""},
-		{"", consumers.PhoneRules{}, ""},
-	} {
-		require.Equal(t, c.want, plan.NormalizePhone(c.number, c.rules), c.number)
-	}
 }
 
 func TestPlannerNamesAreUnique(t *testing.T) {

@@ -55,7 +55,7 @@ type draft struct {
 // of past years.
 func (d *draft) stale(on domain.Date) bool {
 	limit := cmp.Or(d.ruleSettings.MaxAge, d.rule.maxAge)
-	return limit > 0 && int(d.today()-on) > limit
+	return limit > 0 && int(d.Today()-on) > limit
 }
 
 // early reports that a day has not come yet, by the school's clock: a message about it would be
@@ -66,7 +66,7 @@ func (d *draft) early(on domain.Date) bool {
 		const firstZone = 14 * time.Hour
 		return on > domain.DateOf(d.Now().UTC().Add(firstZone))
 	}
-	return on > d.today()
+	return on > d.Today()
 }
 
 // staleEvent is stale for events without a day of their own.

@@ -28,7 +28,7 @@ var statement = &rule{
 			d.statement(m.StudentID, m.From, "")
 		case *fee.ReminderDue:
 			if known := d.Invoice(m.InvoiceID); known.Amount > 0 && known.Open > 0 {
-				d.statement(m.StudentID, 0, "statement "+d.today().Month().String())
+				d.statement(m.StudentID, 0, "statement "+d.Today().Month().String())
 			}
 		}
 	},
@@ -37,7 +37,7 @@ var statement = &rule{
 // statement plans the document first and then the notice, which waits for it.
 func (d *draft) statement(studentID string, from domain.Date, once string) {
 	if from.IsZero() {
-		from = schoolYearStart(d.today(), d.settings.YearFrom)
+		from = schoolYearStart(d.Today(), d.settings.YearFrom)
 	}
 	facts := paper.FeeStatement{Head: d.head(studentID), From: from}
 	if guardians := d.Guardians(studentID); len(guardians) > 0 {
@@ -103,14 +103,10 @@ func (d *draft) account(currency string, movements []consumers.Movement,
 		}
 	}
 	for _, i := range invoices {
-		if !i.due.IsZero() && i.due < d.today() {
+		if !i.due.IsZero() && i.due < d.Today() {
 			a.Overdue += max(i.open, 0)
 		}
 	}
 	a.Overdue = min(a.Overdue, max(a.Balance, 0))
 	return a
 }
-
-// today is the day, by the school's clock, on which the event was appended. Planning again later
-// gives the same plan.
-func (d *draft) today() domain.Date { return domain.DateOf(d.Now().In(d.settings.Location())) }

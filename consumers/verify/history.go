@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -26,10 +27,9 @@ func NewHistory() *History { return &History{schools: map[string]*school{}} }
 
 // school holds the facts of one school. Maps of maps are made when something is put into them.
 type school struct {
-	students   map[string]*consumers.Student
-	classes    map[string]map[string]bool // the enrolled students
+	directory  directory
+	students   map[string]*consumers.Student // without what depends on the day
 	guardians  map[string]*consumers.Guardian
-	links      map[string]map[string]link // by student and guardian
 	staff      map[string]consumers.Staff
 	invoices   map[string]*consumers.Invoice
 	payments   map[string]*consumers.Payment
@@ -47,10 +47,9 @@ type school struct {
 
 func newSchool() *school {
 	return &school{
+		directory:  newDirectory(),
 		students:   map[string]*consumers.Student{},
-		classes:    map[string]map[string]bool{},
 		guardians:  map[string]*consumers.Guardian{},
-		links:      map[string]map[string]link{},
 		staff:      map[string]consumers.Staff{},
 		invoices:   map[string]*consumers.Invoice{},
 		payments:   map[string]*consumers.Payment{},
@@ -69,11 +68,6 @@ func newSchool() *school {
 
 func invoiceKey(id string) string { return "invoice " + id }
 func paymentKey(id string) string { return "payment " + id }
-
-type link struct {
-	relation string
-	primary  bool
-}
 
 // movement is what happened to a payment or an invoice.
 type movement struct {
@@ -112,32 +106,44 @@ func (h *History) Add(e *domain.Envelope) {
 // produce, as after an import: money that comes before its invoice, a student whose class changes
 // before they are enrolled. What has arrived then is stored until the rest does.
 func (s *school) add(e *domain.Envelope) {
+	s.directory.add(e)
 	switch m := e.Data.(type) {
 	case *student.Enrolled:
-		s.put(consumers.Student{
-			ID: m.StudentID, GivenName: m.GivenName, FamilyName: m.FamilyName, ClassID: m.ClassID,
-			GradeLevel: string(m.GradeLevel), BirthDate: m.BirthDate, Enrolled: true,
-		})
+		of := row(s.students, m.StudentID)
+		of.ID, of.GivenName, of.FamilyName = m.StudentID, m.GivenName, m.FamilyName
+		of.GradeLevel = cmp.Or(string(m.GradeLevel), of.GradeLevel)
+		of.BirthDate = cmp.Or(m.BirthDate, of.BirthDate)
+	case *student.DetailsChanged:
+		of := row(s.students, m.StudentID)
+		of.ID, of.GivenName = m.StudentID, cmp.Or(m.GivenName, of.GivenName)
+		of.FamilyName = cmp.Or(m.FamilyName, of.FamilyName)
+		of.GradeLevel = string(m.GradeLevel.Or(domain.Label(of.GradeLevel)))
+		of.BirthDate = m.BirthDate.Or(of.BirthDate)
 	case *student.ClassChanged:
-		now, enrolled := s.student(m.StudentID)
-		now.ClassID, now.Enrolled = m.ClassID, now.Enrolled || !enrolled
-		s.put(now)
+		row(s.students, m.StudentID).ID = m.StudentID
 	case *student.Withdrawn:
-		now, _ := s.student(m.StudentID)
-		now.Enrolled, now.LeftOn = false, m.On
-		s.put(now)
+		row(s.students, m.StudentID).ID = m.StudentID
 	case *guardian.Linked:
-		entry(s.links, m.StudentID)[m.GuardianID] = link{m.Relation, m.Primary}
-		s.guardians[m.GuardianID] = &consumers.Guardian{
-			ID: m.GuardianID, Name: m.Name, Phone: m.Phone, Email: m.Email, Language: m.Language,
-		}
+		g := row(s.guardians, m.GuardianID)
+		g.ID, g.Name, g.Phone = m.GuardianID, m.Name, cmp.Or(m.Phone, g.Phone)
+		g.Email, g.Language = cmp.Or(m.Email, g.Email), cmp.Or(m.Language, g.Language)
 	case *guardian.ContactChanged:
 		g := row(s.guardians, m.GuardianID)
 		g.ID, g.Phone, g.Email, g.Language = m.GuardianID, m.Phone, m.Email, m.Language
+	case *guardian.DetailsChanged:
+		g := row(s.guardians, m.GuardianID)
+		g.ID, g.Name, g.Phone = m.GuardianID, cmp.Or(m.Name, g.Name), m.Phone.Or(g.Phone)
+		g.Email, g.Language = m.Email.Or(g.Email), m.Language.Or(g.Language)
 	case *staff.Assigned:
-		s.staff[m.StaffID] = consumers.Staff{
-			ID: m.StaffID, Name: m.Name, Role: m.Role, ClassIDs: m.ClassIDs,
-		}
+		s.staff[m.StaffID] = consumers.Staff{ID: m.StaffID, Name: m.Name, Role: m.Role}
+	case *staff.DetailsChanged:
+		of := s.staff[m.StaffID]
+		of.ID, of.Name, of.Role = m.StaffID, cmp.Or(m.Name, of.Name), cmp.Or(m.Role, of.Role)
+		s.staff[m.StaffID] = of
+	case *staff.Left:
+		of := s.staff[m.StaffID]
+		of.ID = m.StaffID
+		s.staff[m.StaffID] = of
 	case *attendance.Marked:
 		s.mark(m)
 	case *attendance.Corrected:
@@ -211,24 +217,6 @@ func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 		of[id] = map[L]V{}
 	}
 	return of[id]
-}
-
-func (s *school) student(id string) (now consumers.Student, found bool) {
-	if old := s.students[id]; old != nil {
-		return *old, true
-	}
-	return consumers.Student{ID: id}, false
-}
-
-// put replaces a student, and moves them from the class before to that of now.
-func (s *school) put(now consumers.Student) {
-	if old := s.students[now.ID]; old != nil {
-		delete(s.classes[old.ClassID], now.ID)
-	}
-	s.students[now.ID] = &now
-	if now.Enrolled {
-		entry(s.classes, now.ClassID)[now.ID] = true
-	}
 }
 
 // mark counts a mark. A later one for the same session takes the place of the one before.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
 )
 
 // Snapshot returns the facts as they are now. It changes with the history.
@@ -15,16 +16,18 @@ func (h *History) Snapshot() *consumers.Snapshot {
 		Next:  func(int32) int64 { return h.next },
 		Close: func() {},
 		Lookups: consumers.Lookups{
-			Student: byKey(h, func(s *school, id string) consumers.Student {
-				return value(s.students[id])
-			}),
-			Guardians: byKey(h, (*school).guardiansOf),
+			Student:   onDay(h, (*school).studentOn),
+			Guardians: onDay(h, (*school).guardiansOn),
 			Guardian: byKey(h, func(s *school, id string) consumers.Guardian {
 				return value(s.guardians[id])
 			}),
-			Class:   byKey(h, (*school).class),
-			Classes: each(func(id string) []string { return h.school(id).classIDs() }),
-			Staff:   each(func(id string) []consumers.Staff { return h.school(id).staffByID() }),
+			Class: onDay(h, (*school).classOn),
+			Classes: onDay(h, func(s *school, _ string, day domain.Date) []string {
+				return s.directory.homesOn(day)
+			}),
+			Staff: onDay(h, func(s *school, _ string, day domain.Date) []consumers.Staff {
+				return s.staffOn(day)
+			}),
 			Invoice: byKey(h, (*school).invoice),
 			Payment: byKey(h, func(s *school, id string) consumers.Payment {
 				return value(s.payments[id])
@@ -79,57 +82,19 @@ func byKey[V any](h *History, get func(*school, string) V) consumers.Lookup[cons
 	return each(func(k consumers.Key) V { return get(h.school(k.School), k.ID) })
 }
 
+// onDay makes a lookup of a function of a school, an id and a day.
+func onDay[V any](
+	h *History, get func(*school, string, domain.Date) V,
+) consumers.Lookup[consumers.DayKey, V] {
+	return each(func(k consumers.DayKey) V { return get(h.school(k.School), k.ID, k.On) })
+}
+
 // value returns the zero value for nil: a fact that there is not.
 func value[T any](v *T) T {
 	if v == nil {
 		return *new(T)
 	}
 	return *v
-}
-
-func (s *school) class(id string) []consumers.Student {
-	var class []consumers.Student
-	for _, studentID := range slices.Sorted(maps.Keys(s.classes[id])) {
-		class = append(class, *s.students[studentID])
-	}
-	return class
-}
-
-func (s *school) classIDs() []string {
-	var ids []string
-	for id, students := range s.classes {
-		if len(students) > 0 {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-func (s *school) staffByID() []consumers.Staff {
-	return slices.SortedFunc(maps.Values(s.staff), func(a, b consumers.Staff) int {
-		return cmp.Compare(a.ID, b.ID)
-	})
-}
-
-// guardiansOf returns the guardians of a student, the primary ones first, then by id.
-func (s *school) guardiansOf(studentID string) []consumers.Guardian {
-	var all []consumers.Guardian
-	for id, l := range s.links[studentID] {
-		g := *s.guardians[id]
-		g.Relation, g.Primary = l.relation, l.primary
-		all = append(all, g)
-	}
-	slices.SortFunc(all, func(a, b consumers.Guardian) int {
-		if a.Primary != b.Primary {
-			if a.Primary {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.ID, b.ID)
-	})
-	return all
 }
 
 // invoice returns an invoice with what is open of it. Payments are added up here rather than as they

@@ -10,7 +10,7 @@ const TypeApplied = "schoolbell.import.applied.v1"
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
 	domain.NewFact[Applied](TypeApplied, "All that differed in a package has been written.",
-		domain.OffTimeline),
+		domain.OffTimeline).ReservedForSchoolbell(),
 }
 
 // Applied: the plan of an import stands in the log up to here, whole.

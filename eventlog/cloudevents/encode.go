@@ -30,7 +30,7 @@ func (p *plan) append(b []byte, v reflect.Value) []byte {
 
 func (f *field) append(b []byte, v reflect.Value) []byte {
 	if f.change {
-		if v = v.Field(1); v.IsZero() {
+		if v = v.Field(1); isEmpty(v) {
 			return append(b, "null"...)
 		}
 	}

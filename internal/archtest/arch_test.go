@@ -63,6 +63,10 @@ var layers = []layer{
 		"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint",
 		"eventlog/deadletter",
 	}, "it knows the log, and Kafka by its contract"},
+	{"ingest/imports", []string{
+		"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint", "ingest",
+		"projections/…",
+	}, "it compares packages with the read models, and writes what differs to the log"},
 	{"projections", []string{"domain/…", "eventlog"}, "the engine knows the log by its contract"},
 	{
 		"projections/memstore",
@@ -129,7 +133,7 @@ var layers = []layer{
 		"internal/httpapi",
 		[]string{
 			"domain", "eventlog", "eventlog/checkpoint",
-			"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest",
+			"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest/…",
 			"projections/cache",
 			"projections/query", "consumers/…", "internal/auth",
 		},

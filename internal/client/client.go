@@ -210,13 +210,50 @@ func (c *Client) Events(
 
 // Get reads the JSON document at a path of the API.
 func (c *Client) Get(ctx context.Context, path string, into any) error {
-	return c.send(ctx, http.MethodGet, path, nil, nil, into)
+	return c.send(ctx, inTime, http.MethodGet, path, nil, nil, into)
 }
 
 // Post makes a decision at a path of the API, and reads the JSON response into the value, unless it
 // is nil or empty.
 func (c *Client) Post(ctx context.Context, path string, into any) error {
-	return c.send(ctx, http.MethodPost, path, nil, nil, into)
+	return c.send(ctx, inTime, http.MethodPost, path, nil, nil, into)
+}
+
+// PostDocument is Post with a JSON document. Like events it waits for as long as the server has it
+// wait.
+func (c *Client) PostDocument(ctx context.Context, path string, document, into any) error {
+	body, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("encode document for %s: %w", path, err)
+	}
+	return c.send(ctx, willWait, http.MethodPost, path,
+		http.Header{"Content-Type": {"application/json"}}, body, into)
+}
+
+// Upload posts a body that is compressed with gzip.
+func (c *Client) Upload(
+	ctx context.Context, path, mediaType string, packed []byte, into any,
+) error {
+	return c.send(ctx, inTime, http.MethodPost, path,
+		http.Header{"Content-Type": {mediaType}, "Content-Encoding": {"gzip"}}, packed, into)
+}
+
+// Download writes what is at a path of the API.
+func (c *Client) Download(ctx context.Context, path string, to io.Writer) error {
+	var all []byte
+	err := c.do(ctx, inTime, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
+	}, func(resp *http.Response) (err error) {
+		all, err = io.ReadAll(resp.Body)
+		return err
+	})
+	if err == nil {
+		_, err = to.Write(all)
+	}
+	if err != nil {
+		return fmt.Errorf("get %s: %w", path, err)
+	}
+	return nil
 }
 
 // Put replaces the JSON document at a path of the API. The tag is the ETag of the version that it
@@ -226,19 +263,20 @@ func (c *Client) Put(ctx context.Context, path, tag string, document any) error 
 	if err != nil {
 		return fmt.Errorf("encode document for %s: %w", path, err)
 	}
-	return c.send(ctx, http.MethodPut, path,
+	return c.send(ctx, inTime, http.MethodPut, path,
 		http.Header{"Content-Type": {"application/json"}, "If-Match": {tag}}, body, nil)
 }
 
 // Delete deletes what is at a path of the API.
 func (c *Client) Delete(ctx context.Context, path string) error {
-	return c.send(ctx, http.MethodDelete, path, nil, nil, nil)
+	return c.send(ctx, inTime, http.MethodDelete, path, nil, nil, nil)
 }
 
 func (c *Client) send(
-	ctx context.Context, method, path string, header http.Header, body []byte, into any,
+	ctx context.Context, later patience, method, path string, header http.Header, body []byte,
+	into any,
 ) error {
-	err := c.do(ctx, inTime, func() (*http.Request, error) {
+	err := c.do(ctx, later, func() (*http.Request, error) {
 		req, err := http.NewRequestWithContext(ctx, method, c.config.URL+path,
 			bytes.NewReader(body))
 		if err == nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -65,8 +66,12 @@ type Deps struct {
 	Positions *checkpoint.Positions
 	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
-	// IsGuardian reports whether a user is a guardian of a student; nil denies every guardian.
-	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string) (bool, error)
+	// IsGuardian reports whether a user is a guardian of a student on a day; nil denies every
+	// guardian.
+	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string,
+		on domain.Date) (bool, error)
+	// Today returns a school's day, by its clock; nil is the day in UTC.
+	Today func(ctx context.Context, school string) (domain.Date, error)
 
 	Live  *Live // nil: this process has no live connections
 	Logos Logos // nil: there are no routes for logos
@@ -75,6 +80,8 @@ type Deps struct {
 
 	// Skip gives up a parked event; nil: there is no route for it.
 	Skip func(context.Context, SkipRequest) (Skipped, error)
+
+	Imports *imports.Service // nil: there are no routes for imports; needs Log and Tables
 
 	Consumers *Consumers // nil: deliveries can be read, but not decided about; needs Tables
 
@@ -88,6 +95,7 @@ const (
 	tagEvents     = "Events"
 	tagAnalytics  = "Analytics"
 	tagStudents   = "Students"
+	tagImports    = "Imports"
 	tagDeliveries = "Deliveries"
 	tagInbox      = "Inbox"
 	tagSettings   = "Settings"
@@ -103,6 +111,10 @@ var tags = []*huma.Tag{
 		Description: "What the events add up to: attendance, results, fees, risk.",
 	},
 	{Name: tagStudents, Description: "Students, their classes and their history."},
+	{
+		Name:        tagImports,
+		Description: "Bring in what another system holds of the school, as a plan that is applied.",
+	},
 	{Name: tagDeliveries, Description: "Text messages, e-mails, push messages and documents: " +
 		"what was sent, and decisions about it."},
 	{Name: tagInbox, Description: "What users read of their own messages, and the devices that " +
@@ -146,10 +158,15 @@ func New(config Config, deps Deps) (*API, error) {
 		deps.Refused = func(int32) error { return nil }
 	}
 	if deps.IsGuardian == nil {
-		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string) (bool,
+		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string, domain.Date) (bool,
 			error,
 		) {
 			return false, nil
+		}
+	}
+	if deps.Today == nil {
+		deps.Today = func(context.Context, string) (domain.Date, error) {
+			return domain.DateOf(deps.Now().UTC()), nil
 		}
 	}
 	if deps.Reader == nil && deps.Log != nil {
@@ -229,6 +246,9 @@ func (a *API) routes() error {
 	}
 	if a.deps.Skip != nil {
 		a.skipRoute()
+	}
+	if a.deps.Imports != nil {
+		a.importRoutes()
 	}
 	if a.deps.Consumers != nil {
 		a.consumerRoutes()

@@ -27,6 +27,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -102,6 +104,10 @@ func full(t testing.TB, options ...option) *stack {
 		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns()),
 	}
 	s.start(httpapi.Deps{
+		Imports: imports.New(imports.Config{
+			Database: tables, Log: s.log, Partitions: partitions, Set: setName, Positions: positions,
+			Writer: ingest.Writer{Log: s.log, Limit: 10 * time.Second},
+		}),
 		Log: s.log, Partitions: partitions, Logos: logos, Tables: tables, Set: setName,
 		Positions: positions, Cache: cache, Index: postgres.NewLogIndex(tables, setName),
 		Skip: func(_ context.Context, r httpapi.SkipRequest) (httpapi.Skipped, error) {

@@ -39,7 +39,7 @@ func TestASchoolUploadsItsLogo(t *testing.T) {
 	require.Equal(t, `"`+stored.SHA256+`"`, got.Header.Get("Etag"))
 	config, err := png.DecodeConfig(bytes.NewReader(got.body))
 	require.NoError(t, err)
-	require.Equal(t, []int{logo.StoredSide, logo.StoredSide / 2},
+	require.Equal(t, []int{724, 362},
 		[]int{config.Width, config.Height})
 	require.Equal(t, http.StatusNotModified,
 		s.get(path, guardian, "If-None-Match", got.Header.Get("Etag")).StatusCode)

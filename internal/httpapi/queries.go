@@ -132,8 +132,12 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, err
 	}
+	today, err := a.deps.Today(ctx, req.school)
+	if err != nil {
+		return nil, problemOf(err)
+	}
 	scope := query.Scope{
-		School: req.school, Log: a.deps.LogID, Today: domain.DateOf(a.deps.Now().UTC()),
+		School: req.school, Log: a.deps.LogID, Today: today,
 		Sees: query.SeesAll, Own: own,
 	}
 	if q.Info.Self && own {
@@ -262,7 +266,8 @@ func (a *API) load(
 		// In the same snapshot, so that a guardian whose link has just ended sees nothing of
 		// afterwards.
 		if guardian != "" {
-			theirs, err := a.deps.IsGuardian(ctx, tx, scope.School, guardian, q.Student)
+			theirs, err := a.deps.IsGuardian(ctx, tx, scope.School, guardian, q.Student,
+				scope.Today)
 			if err != nil {
 				return err
 			}

@@ -33,7 +33,8 @@ func (a *API) settingsRoutes() {
 		OperationID: "put-settings", Method: http.MethodPut, Path: path,
 		Tags:    []string{tagSettings},
 		Summary: "Replace a school's settings",
-		Description: "Replaces all settings; what is left out returns to its default. If-Match " +
+		Description: "Replaces all settings; what is left out returns to its default, except for the " +
+			"logo, which goes only with null. If-Match " +
 			"names the version that the change is based on: if another change came first, " +
 			"nothing is written (412). Each event is planned by the version in force when it was " +
 			"written. Unknown members and rules are refused.",

@@ -94,9 +94,9 @@ SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
 	coalesce(s.class_id, ''), r.score,
 	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
 FROM risks r
-LEFT JOIN student_names s ON s.school = $1 AND s.student_id = r.student_id
+LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
 LEFT JOIN open_invoices a ON a.school = $1 AND a.student_id = r.student_id
-WHERE coalesce(s.status, '') <> 'withdrawn' /*page*/
+WHERE coalesce(s.status, '') NOT IN ('withdrawn', 'expected') /*page*/
 ORDER BY r.score DESC, r.student_id LIMIT $3`
 
 // conditions of the reasons.
@@ -116,7 +116,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		today = read.FirstDay // on which nothing was overdue yet
 	}
 	limit := read.Page(in.Limit, 50, 500)
-	args := []any{scope.School, today, limit + 1}
+	args := []any{scope.School, today, limit + 1, scope.Today}
 	var page []string
 	if in.Class != "" {
 		args = append(args, in.Class)
@@ -170,8 +170,8 @@ SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE score
 	count(*) FILTER (WHERE due_on < $2)
 FROM at_risk r
 WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) AND NOT EXISTS (
-	SELECT FROM student_names s WHERE s.school = $1 AND s.student_id = r.student_id
-	AND s.status = 'withdrawn')`
+	SELECT FROM student_names($2) s WHERE s.school = $1 AND s.student_id = r.student_id
+	AND s.status IN ('withdrawn', 'expected'))`
 
 // Counts are numbers of students at risk.
 type Counts struct {

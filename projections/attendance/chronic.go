@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 	"github.com/schoolbell/schoolbell/projections/students"
 )
@@ -18,7 +19,7 @@ type Chronic struct {
 	StudentID  string   `json:"student_id"`
 	GivenName  string   `json:"given_name"`
 	FamilyName string   `json:"family_name"`
-	ClassID    string   `json:"class_id" doc:"The class that the student is in now"`
+	ClassID    string   `json:"class_id" doc:"The home class that the student is in now"`
 	Marks      int64    `json:"marks"`
 	Absent     int64    `json:"absent" doc:"Marks of absence"`
 	Rate       *float64 `json:"rate"`
@@ -47,7 +48,10 @@ WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late 
 
 // chronic returns the students who are chronically absent, the lowest rate first, and how many
 // there are in all.
-func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chronic, int64, error) {
+func chronic(
+	ctx context.Context, tx pgx.Tx, scope query.Scope, in *input,
+) ([]Chronic, int64, error) {
+	school := scope.School
 	allTime := in.From.IsZero() && in.To.IsZero() && in.Class == ""
 	var found []Chronic
 	var runs map[string]*run
@@ -84,7 +88,7 @@ func chronic(ctx context.Context, tx pgx.Tx, school string, in *input) ([]Chroni
 			return nil, 0, err
 		}
 	}
-	named, err := students.Names(ctx, tx, school, ids)
+	named, err := students.Names(ctx, tx, school, ids, scope.Today)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
@@ -39,11 +41,63 @@ CROSS JOIN schoolbell.marks_of(m.month, m.marks) k
 WHERE k.date BETWEEN q.since::date AND q.until::date
 GROUP BY q.n`
 
-// CountFactsWithin counts the marks of students between two dates each, for example 2026-09-01, both
-// included.
+// CountFactsWithin counts the marks of students between two dates each, for example 2026-09-01,
+// both included.
 func CountFactsWithin(
 	ctx context.Context, tx pgx.Tx, schools, studentIDs, from, to []string,
 ) ([][]Counts, error) {
 	return read.PerKey(ctx, tx, len(studentIDs), countFactsWithinSQL, (*Counts).addresses,
 		schools, studentIDs, from, to)
+}
+
+const sheetsSQL read.SQL = `-- attendance.sheets
+SELECT q.n, m.marks
+FROM unnest($2::text[], $3::date[]) WITH ORDINALITY AS q (id, month, n)
+JOIN attendance_months m ON m.school = $1 AND m.month = q.month AND m.student_id = q.id`
+
+// Held returns the mark that a school has for the student, date and session of each of those given,
+// without its reason; nil where it has none.
+func Held(
+	ctx context.Context, tx pgx.Tx, school string, of []*attendance.Marked,
+) ([]*attendance.Marked, error) {
+	type month struct {
+		student string
+		first   domain.Date
+	}
+	index := make(map[month]int)
+	var students, firsts []string
+	for _, m := range of {
+		key := month{m.StudentID, m.Date.Month()}
+		if _, ok := index[key]; !ok {
+			index[key] = len(students)
+			students, firsts = append(students, key.student), append(firsts, key.first.String())
+		}
+	}
+	texts, err := read.PerKey(ctx, tx, len(students), sheetsSQL,
+		func(s *string) []any { return []any{s} }, school, students, firsts)
+	if err != nil {
+		return nil, err
+	}
+	sheets := make([]sheet, len(texts))
+	for i, text := range texts {
+		if len(text) > 0 {
+			if sheets[i], err = parseSheet(nil, text[0]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	held := make([]*attendance.Marked, len(of))
+	for i, m := range of {
+		first := m.Date.Month()
+		day := int(m.Date-first) + 1
+		for _, have := range sheets[index[month{m.StudentID, first}]] {
+			if have.day == day && have.session == m.Session {
+				held[i] = &attendance.Marked{
+					StudentID: m.StudentID, ClassID: have.class, Date: m.Date,
+					Session: have.session, Status: have.status,
+				}
+			}
+		}
+	}
+	return held, nil
 }

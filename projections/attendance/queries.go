@@ -133,7 +133,7 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Rep
 		a.ByClass[i].Rate = a.ByClass[i].rate()
 	}
 	a.Marks, a.Rate = a.Totals.Marks(), a.Totals.rate()
-	a.Chronic, a.ChronicCount, err = chronic(ctx, tx, scope.School, in)
+	a.Chronic, a.ChronicCount, err = chronic(ctx, tx, scope, in)
 	return a, err
 }
 

@@ -71,7 +71,7 @@ func (Overview) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 func run(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *input) (*Overview, error) {
 	a := &Overview{}
 	var err error
-	if a.Students, err = students.Count(ctx, tx, scope.School); err != nil {
+	if a.Students, err = students.Count(ctx, tx, scope.School, scope.Today); err != nil {
 		return nil, err
 	}
 	if a.Attendance, err = attendance.LastDay(ctx, tx, scope); err != nil {

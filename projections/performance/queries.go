@@ -194,7 +194,7 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 	for i := range a.Students {
 		ids[i] = a.Students[i].StudentID
 	}
-	names, err := students.Names(ctx, tx, scope.School, ids)
+	names, err := students.Names(ctx, tx, scope.School, ids, scope.Today)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,8 @@ var Queries = []query.Endpoint{
 		Name:    "student",
 		Path:    "/students/{id}",
 		Summary: "One student",
-		Description: "The student with guardians, siblings and the staff of the class, " +
+		Description: "The student with guardians, siblings, sections and the staff of the home " +
+			"class, as of a day, with " +
 			"attendance, averages and the account of fees. Guardians and students see averages " +
 			"once the results are published, and of other guardians only the names. Teachers do " +
 			"not see fees, and accountants neither attendance nor averages.",
@@ -43,7 +44,7 @@ var Queries = []query.Endpoint{
 				Request: "/students/student-0007",
 			},
 			{
-				Name: "staff_by_class", Statement: "students.staff_of_class",
+				Name: "assignments_by_class", Statement: "students.staff_of_class",
 				Request: "/students/student-0007",
 			},
 			{
@@ -74,6 +75,7 @@ var Queries = []query.Endpoint{
 // input selects a student.
 type input struct {
 	StudentID string `path:"id" maxLength:"128"`
+	students.On
 }
 
 // Profile is one student with all that the caller may see.
@@ -81,19 +83,23 @@ type Profile struct {
 	students.Student
 	Guardians   []students.Contact   `json:"guardians"`
 	Siblings    []students.Sibling   `json:"siblings" doc:"Students at the school who share a guardian; empty for guardians and students"`
-	Staff       []students.Member    `json:"staff" doc:"Who works with the class"`
+	Sections    []students.ClassOf   `json:"sections" doc:"The classes to which the student belongs besides the home class"`
+	Staff       []students.Member    `json:"staff" doc:"Who works with the home class"`
 	Attendance  *attendance.Summary  `json:"attendance,omitzero" doc:"Absent for accountants"`
 	Performance *performance.Summary `json:"performance,omitzero" doc:"Absent for accountants"`
 	Fees        *fees.Account        `json:"fees,omitzero" doc:"Absent for teachers"`
 }
 
 func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile, error) {
-	a := &Profile{}
+	a, on := &Profile{}, in.Or(scope.Today)
 	var err error
-	if a.Student, err = students.One(ctx, tx, scope.School, in.StudentID); err != nil {
+	if a.Student, err = students.One(ctx, tx, scope.School, in.StudentID, on); err != nil {
 		return nil, err
 	}
-	guardians, err := students.Guardians(ctx, tx, scope.School, []string{in.StudentID})
+	if !scope.Own && !scope.Sees.Has(query.SeesAll) {
+		a.Identifiers = nil
+	}
+	guardians, err := students.Guardians(ctx, tx, scope.School, []string{in.StudentID}, on)
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +108,14 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile
 		for i := range a.Guardians {
 			a.Guardians[i].Phone, a.Guardians[i].Email, a.Guardians[i].Language = "", "", ""
 		}
-	} else if a.Siblings, err = students.Siblings(ctx, tx, scope.School, in.StudentID); err != nil {
+	} else if a.Siblings, err = students.Siblings(
+		ctx, tx, scope.School, in.StudentID, on); err != nil {
 		return nil, err
 	}
-	if a.Staff, err = students.StaffOf(ctx, tx, a.ClassID); err != nil {
+	if a.Sections, err = students.SectionsOf(ctx, tx, scope.School, in.StudentID, on); err != nil {
+		return nil, err
+	}
+	if a.Staff, err = students.StaffOf(ctx, tx, scope.School, a.ClassID, on); err != nil {
 		return nil, err
 	}
 	if scope.Sees.Has(query.SeesLearning) {

@@ -116,7 +116,7 @@ func (s Sight) Has(all Sight) bool { return s&all == all }
 type Scope struct {
 	School string
 	Log    domain.LogID // what the log is called in positions
-	Today  domain.Date  // by the clock of the process that serves the request, in UTC
+	Today  domain.Date  // by the school's clock
 	// Sees is which parts of results the caller may see.
 	Sees Sight
 	// Own says that the caller is the student or a guardian, who see marks only once the results

@@ -51,6 +51,19 @@ func (s SQL) Put(word string, conditions ...string) SQL {
 func All[T any](
 	ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, args ...any,
 ) ([]T, error) {
+	all := []T{}
+	err := Each(ctx, tx, s, into, func(v T) { all = append(all, v) }, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Each calls visit with every row of a statement, one at a time: for those that are too many to hold
+// as a list.
+func Each[T any](
+	ctx context.Context, tx pgx.Tx, s SQL, into func(*T) []any, visit func(T), args ...any,
+) error {
 	for i, a := range args {
 		if d, ok := a.(domain.Date); ok {
 			args[i] = pgtype.Date{Time: d.Time(), Valid: !d.IsZero()}
@@ -58,16 +71,17 @@ func All[T any](
 	}
 	rows, err := tx.Query(ctx, string(s), args...)
 	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", s.Name(), err)
+		return fmt.Errorf("query %s: %w", s.Name(), err)
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) {
-		var v T
-		return v, row.Scan(addresses(into(&v))...)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", s.Name(), err)
+	var v T
+	if _, err := pgx.ForEachRow(rows, addresses(into(&v)), func() error {
+		visit(v)
+		v = *new(T) // a list in it must not be shared with the next row
+		return nil
+	}); err != nil {
+		return fmt.Errorf("query %s: %w", s.Name(), err)
 	}
-	return all, nil
+	return nil
 }
 
 // One returns the first row of a statement, and whether there is one.

@@ -1,10 +1,15 @@
-// Package students is the directory: who attends the school and in which class, who their guardians
-// are, and who works there. Guardians are stored once and linked to their students, so that a new
-// telephone number reaches all of them.
+// Package students is the directory: who attends the school and in which home class, who belongs to
+// which section, who their guardians are, and who works there, from when to when. Guardians are
+// stored once and linked to their students, so that a new telephone number reaches all of them.
 //
-// Other read models join the view student_names of this package's migration, or call [Names]; its
-// tables are its own. The first change for another attribute of a student is a column of studentRow, of
-// the migration and of [Student].
+// The days that facts name decide, not the order in which they arrive: what was said of each thing
+// is kept (history.go), and the spans follow from it. No fold knows what day it is; every query
+// takes a day, and finds the spans that hold on it. Each row keeps the source of the event that made
+// it, so that an import can tell its own.
+//
+// Other read models join the function student_names of this package's migration, or call [Names];
+// its tables are its own. The first change for another attribute of a student is a column of
+// studentRow, of the migration and of [Student].
 package students
 
 import (
@@ -14,35 +19,43 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/domain/guardian"
-	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
 // Projection is the read model.
-var Projection = projections.New("students", 1,
-	students, classes, guardians, links, members,
+var Projection = projections.New("students", 2,
+	students, enrolments, classes, memberships, guardians, links, members, assignments, histories,
+	profiles,
 	projections.On(enrolled),
+	projections.On(detailsChanged),
 	projections.On(classChanged),
 	projections.On(withdrawn),
 	projections.On(linked),
+	projections.On(unlinked),
 	projections.On(contactChanged),
+	projections.On(guardianChanged),
 	projections.On(assigned),
+	projections.On(staffChanged),
+	projections.On(left),
+	projections.On(defined),
+	projections.On(closed),
+	projections.On(started),
+	projections.On(ended),
+	projections.On(described),
 )
 
 var (
-	students  = projections.NewTable[studentKey, studentRow]("students")
-	classes   = projections.NewTable[classKey, classRow]("classes")
-	guardians = projections.NewTable[guardianKey, guardianRow]("guardians")
-	links     = projections.NewTable[linkKey, linkRow]("student_guardians")
-	members   = projections.NewTable[memberKey, memberRow]("staff")
+	students   = projections.NewTable[studentKey, studentRow]("students")
+	enrolments = projections.NewTable[enrolmentKey, enrolmentRow]("enrolments")
 )
 
-// The statuses of a student.
+// The statuses of a student on a day.
 const (
 	Enrolled  = "enrolled"
 	Withdrawn = "withdrawn"
+	Expected  = "expected" // enrolled ahead: not yet at the school
+	Unknown   = "unknown"  // named by facts, but never enrolled
 )
 
 type studentKey struct {
@@ -51,81 +64,122 @@ type studentKey struct {
 }
 
 type studentRow struct {
-	GivenName  string `db:"given_name"`
-	FamilyName string `db:"family_name"`
+	GivenName     string `db:"given_name"`
+	FamilyName    string `db:"family_name"`
+	PreferredName string `db:"preferred_name"`
 	// what lists are sorted by and names are searched in; see searchable
 	SortName    string       `db:"sort_name"`
 	BirthDate   domain.Date  `db:"birth_date"`
-	ClassID     string       `db:"class_id"`
 	GradeLevel  domain.Label `db:"grade_level"`
 	PhotoURL    string       `db:"photo_url"`
-	Status      string       `db:"status"`
-	EnrolledOn  domain.Date  `db:"enrolled_on"`
-	WithdrawnOn domain.Date  `db:"withdrawn_on"`
+	Email       string       `db:"email"`
+	Identifiers []string     `db:"identifiers"`
+	// the class that was named last, for a student whom nobody enrolled
+	ClassID string      `db:"class_id"`
+	FirstOn domain.Date `db:"first_on"` // the first day of all; none for whom nobody enrolled
+	LeftOn  domain.Date `db:"left_on"`  // the first day of all on which they were withdrawn
+	Source  string      `db:"source"`
 }
 
-type classKey struct {
-	School  string `db:"school"`
-	ClassID string `db:"class_id"`
+type enrolmentKey struct {
+	School    string      `db:"school"`
+	StudentID string      `db:"student_id"`
+	Starts    domain.Date `db:"starts"`
 }
 
-type classRow struct {
-	Enrolled int64 `db:"enrolled"`
+// enrolmentRow is a time in one home class. A student who moves has two that follow one another,
+// with the days of the whole enrolment in both.
+type enrolmentRow struct {
+	Ends        domain.Date `db:"ends"`
+	ClassID     string      `db:"class_id"`
+	EnrolledOn  domain.Date `db:"enrolled_on"`
+	WithdrawnOn domain.Date `db:"withdrawn_on"`
+	Source      string      `db:"source"`
 }
 
 func enrolled(b *projections.Batch, e *domain.Envelope, m *student.Enrolled) error {
-	put(b, studentKey{e.School, m.StudentID}, studentRow{
-		GivenName: m.GivenName, FamilyName: m.FamilyName,
-		SortName:  searchable(m.FamilyName + " " + m.GivenName),
-		BirthDate: m.BirthDate, ClassID: m.ClassID, GradeLevel: m.GradeLevel, PhotoURL: m.PhotoURL,
-		Status: Enrolled, EnrolledOn: m.On,
-	})
+	key := studentKey{e.School, m.StudentID}
+	row, _ := students.Get(b, key)
+	row.GivenName, row.FamilyName, row.Source = m.GivenName, m.FamilyName, e.Source
+	// what it does not say it does not touch
+	set(&row.BirthDate, m.BirthDate)
+	set(&row.GradeLevel, m.GradeLevel)
+	set(&row.PhotoURL, m.PhotoURL)
+	set(&row.Email, m.Email)
+	row.name()
+	attend(b, key, row, said(e, starts, m.On, place{Class: m.ClassID}))
 	return nil
+}
+
+func detailsChanged(b *projections.Batch, e *domain.Envelope, m *student.DetailsChanged) error {
+	key := studentKey{e.School, m.StudentID}
+	row, exists := students.Get(b, key)
+	if !exists {
+		row.Source = e.Source
+	}
+	set(&row.GivenName, m.GivenName)
+	set(&row.FamilyName, m.FamilyName)
+	row.PreferredName = m.PreferredName.Or(row.PreferredName)
+	row.BirthDate = m.BirthDate.Or(row.BirthDate)
+	row.GradeLevel = m.GradeLevel.Or(row.GradeLevel)
+	row.PhotoURL = m.PhotoURL.Or(row.PhotoURL)
+	row.Email = m.Email.Or(row.Email)
+	row.Identifiers = m.Identifiers.Or(row.Identifiers)
+	row.name()
+	students.Put(b, key, row)
+	return nil
+}
+
+// set writes a value that a fact may leave out.
+func set[T comparable](to *T, v T) {
+	if v != *new(T) {
+		*to = v
+	}
+}
+
+func (s *studentRow) name() {
+	s.SortName = searchable(s.FamilyName + " " + s.GivenName + " " + s.PreferredName)
 }
 
 // classChanged and withdrawn may name a student that was never enrolled, for example where a school
 // joins in the middle of a year: the row then waits for the names.
 func classChanged(b *projections.Batch, e *domain.Envelope, m *student.ClassChanged) error {
-	key := studentKey{e.School, m.StudentID}
-	row, exists := students.Get(b, key)
-	row.ClassID = m.ClassID
-	if !exists {
-		row.Status, row.EnrolledOn = Enrolled, m.On
-	}
-	put(b, key, row)
+	move(b, e, m.StudentID, said(e, changes, m.On, place{Class: m.ClassID}))
 	return nil
 }
 
 func withdrawn(b *projections.Batch, e *domain.Envelope, m *student.Withdrawn) error {
-	key := studentKey{e.School, m.StudentID}
-	row, _ := students.Get(b, key)
-	row.Status, row.WithdrawnOn = Withdrawn, m.On
-	put(b, key, row)
+	move(b, e, m.StudentID, said(e, ends, m.On, place{}))
 	return nil
 }
 
-// put writes a student and updates the numbers of students by class.
-func put(b *projections.Batch, key studentKey, row studentRow) {
-	old, _ := students.Get(b, key)
-	if old == row {
-		return
+func move(b *projections.Batch, e *domain.Envelope, studentID string, s statement) {
+	key := studentKey{e.School, studentID}
+	row, exists := students.Get(b, key)
+	if !exists {
+		row.Source = e.Source
 	}
-	students.Put(b, key, row)
-	if old.Status == row.Status && old.ClassID == row.ClassID {
-		return
-	}
-	count(b, key.School, old, -1)
-	count(b, key.School, row, +1)
+	attend(b, key, row, s)
 }
 
-func count(b *projections.Batch, school string, s studentRow, n int64) {
-	if s.Status != Enrolled {
-		return
+// attend records when a student is in which home class.
+func attend(b *projections.Batch, key studentKey, row studentRow, s statement) {
+	before, after := record(b, historyKey{key.School, ofStudent, key.StudentID, ""}, s)
+	rewrite(b, enrolments, before, after,
+		func(from domain.Date) enrolmentKey { return enrolmentKey{key.School, key.StudentID, from} },
+		func(s *span) enrolmentRow {
+			return enrolmentRow{s.To, s.Place.Class, s.Since, s.Until, s.Source}
+		})
+	row.FirstOn, row.LeftOn = 0, 0
+	if stays := after.stays(); len(stays) > 0 {
+		row.FirstOn, row.LeftOn = stays[0].From, stays[0].To
 	}
-	key := classKey{school, s.ClassID}
-	class, _ := classes.Get(b, key)
-	class.Enrolled += n
-	classes.Put(b, key, class)
+	for i := range after {
+		if after[i].placing() {
+			row.ClassID = after[i].Place.Class
+		}
+	}
+	students.Put(b, key, row)
 }
 
 // searchable is how a name is compared: in small letters, without accents, and with one space
@@ -144,77 +198,4 @@ func searchable(name string) string {
 		}
 	}
 	return b.String()
-}
-
-type memberKey struct {
-	School  string `db:"school"`
-	StaffID string `db:"staff_id"`
-}
-
-type memberRow struct {
-	Name     string   `db:"name"`
-	Role     string   `db:"role"`
-	ClassIDs []string `db:"class_ids"`
-	Subjects []string `db:"subjects"`
-}
-
-func assigned(b *projections.Batch, e *domain.Envelope, m *staff.Assigned) error {
-	members.Put(b, memberKey{e.School, m.StaffID},
-		memberRow{m.Name, m.Role, m.ClassIDs, m.Subjects})
-	return nil
-}
-
-type guardianKey struct {
-	School     string `db:"school"`
-	GuardianID string `db:"guardian_id"`
-}
-
-// guardianRow remembers by which event each part of it was set. Links are events of the student and
-// changes of contact events of the guardian, so that one may be parked while the other is folded;
-// whatever the order, the later one in the log counts.
-type guardianRow struct {
-	Name      string `db:"name"`
-	Phone     string `db:"phone"`
-	Email     string `db:"email"`
-	Language  string `db:"language"`
-	NamedAt   int64  `db:"named_at"`
-	ContactAt int64  `db:"contact_at"`
-}
-
-type linkKey struct {
-	School     string `db:"school"`
-	StudentID  string `db:"student_id"`
-	GuardianID string `db:"guardian_id"`
-}
-
-type linkRow struct {
-	Relation string `db:"relation"`
-	Primary  bool   `db:"is_primary"`
-}
-
-func linked(b *projections.Batch, e *domain.Envelope, m *guardian.Linked) error {
-	links.Put(b, linkKey{e.School, m.StudentID, m.GuardianID}, linkRow{m.Relation, m.Primary})
-
-	key := guardianKey{e.School, m.GuardianID}
-	row, _ := guardians.Get(b, key)
-	if at := e.Position.Offset; at >= row.NamedAt {
-		row.Name, row.NamedAt = m.Name, at
-	}
-	row.contact(e, m.Phone, m.Email, m.Language)
-	guardians.Put(b, key, row)
-	return nil
-}
-
-func contactChanged(b *projections.Batch, e *domain.Envelope, m *guardian.ContactChanged) error {
-	key := guardianKey{e.School, m.GuardianID}
-	row, _ := guardians.Get(b, key)
-	row.contact(e, m.Phone, m.Email, m.Language)
-	guardians.Put(b, key, row)
-	return nil
-}
-
-func (g *guardianRow) contact(e *domain.Envelope, phone, email, language string) {
-	if at := e.Position.Offset; at >= g.ContactAt {
-		g.Phone, g.Email, g.Language, g.ContactAt = phone, email, language, at
-	}
 }

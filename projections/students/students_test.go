@@ -27,21 +27,26 @@ func TestP10_SearchFindsNothingOutsideTheSchool(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close(context.Background())
 	for _, school := range []string{"elm", "oak"} {
-		_, err := conn.Exec(t.Context(), `INSERT INTO schoolbell.students VALUES
-			($1, 's1', 'Ada', 'King', 'king ada', NULL, '7A', '', '', 'enrolled', NULL, NULL)`, school)
-		require.NoError(t, err)
-		_, err = conn.Exec(t.Context(),
-			`INSERT INTO schoolbell.staff VALUES ($1, 't1', 'Grace', 'teacher', '["7A"]', '[]')`,
-			school)
-		require.NoError(t, err)
+		for _, row := range []string{
+			`INSERT INTO schoolbell.students (school, student_id, given_name, family_name,
+				sort_name, class_id, grade_level, photo_url, first_on)
+				VALUES ($1, 's1', 'Ada', 'King', 'king ada', '7A', '', '', '2026-08-01')`,
+			`INSERT INTO schoolbell.enrolments
+				VALUES ($1, 's1', '2026-08-01', NULL, '7A', '2026-08-01', NULL, '')`,
+			`INSERT INTO schoolbell.assignments
+				VALUES ($1, 't1', '2026-08-01', NULL, '["7A"]', '')`,
+		} {
+			_, err := conn.Exec(t.Context(), row, school)
+			require.NoError(t, err)
+		}
 	}
 	for school, want := range map[string]int{"oak": 1, "ash": 0, "": 0} {
 		tx, err := conn.Begin(t.Context())
 		require.NoError(t, err)
 		projtest.As(t, tx, school)
 		for _, sql := range []string{
-			`SELECT count(*) FROM search_students('%king%', '{}', '', 'enrolled', '', '', 10)`,
-			`SELECT count(*) FROM staff_of_class('7A')`,
+			`SELECT count(*) FROM search_students('%king%', '{}', '', 'enrolled', '2026-09-01', '', '', 10)`,
+			`SELECT count(*) FROM assigned_to('7A', '2026-09-01')`,
 		} {
 			var found int
 			require.NoError(t, tx.QueryRow(t.Context(), sql).Scan(&found))

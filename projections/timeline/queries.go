@@ -109,7 +109,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 		return nil, err
 	}
 	if len(lines) == 0 && before == nil {
-		if _, err := students.One(ctx, tx, scope.School, in.StudentID); err != nil {
+		if _, err := students.One(ctx, tx, scope.School, in.StudentID, scope.Today); err != nil {
 			return nil, err // most likely, that there is no such student
 		}
 	}

@@ -213,8 +213,7 @@ func (p *pen) lift() {
 // Image draws an image as large as it fits into a rectangle, centered.
 func (p *Page) Image(i *Image, x, y, width, height float64) {
 	name := p.document.nameOf(i)
-	scale := min(width/float64(i.width), height/float64(i.height))
-	w, h := float64(i.width)*scale, float64(i.height)*scale
+	w, h := i.Fit(width, height)
 	x, y = p.leftEdge(x+(width-w)/2, w), y+(height-h)/2
 	p.tagged(func() {
 		fmt.Fprintf(&p.content, "q %s 0 0 %s %s %s cm /%s Do Q\n", number(w), number(h), number(x),

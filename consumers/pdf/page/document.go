@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"crypto/sha256"
 	"encoding/binary"
@@ -113,12 +114,17 @@ func (p *packer) deflate(data []byte) []byte {
 	return b.Bytes()
 }
 
+// Missing returns the letters of the texts so far that no font has, in the order in which they came
+// first: they are drawn as boxes.
+func (d *Document) Missing() string { return string(d.shaper.missing) }
+
 // Bytes finishes the document and returns the file.
 func (d *Document) Bytes() []byte {
 	d.objects = nil
 	catalog, tree := d.reserve(), d.reserve()
 	var fonts, images, kids strings.Builder
-	for _, f := range d.shaper.faces {
+	byName := func(a, b *face) int { return cmp.Compare(a.name, b.name) }
+	for _, f := range slices.SortedFunc(slices.Values(d.shaper.faces), byName) {
 		if len(f.signs) > 0 {
 			fmt.Fprintf(&fonts, "/%s %d 0 R", f.name, d.addFont(f))
 		}

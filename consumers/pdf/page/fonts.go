@@ -2,122 +2,144 @@ package page
 
 import (
 	"bytes"
+	"compress/gzip"
 	"embed"
-	"encoding/binary"
 	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"unicode"
 
-	"github.com/go-text/typesetting/font"
 	"github.com/go-text/typesetting/font/opentype"
 )
 
-//go:embed fonts/*.ttf
+//go:embed fonts/*.ttf.gz
 var fontFiles embed.FS
 
-// families are tried in this order for each character. The first one also draws the box for a
-// character that none of them has.
-var families = []string{"NotoSans", "NotoSansArabic", "NotoSansHebrew", "NotoSansDevanagari"}
+// latin is the family of most documents: Latin, Greek and Cyrillic letters, digits, punctuation. It
+// also draws the box for a character that no font has.
+var latin = embedded("NotoSans", nil)
+
+// scripts are the families of single scripts, with the blocks of Unicode that fonts/cut.sh takes.
+// They are read when a document first needs them.
+var scripts = []*family{
+	embedded("NotoSansArabic",
+		blocks(0x0600, 0x06FF, 0x0750, 0x077F, 0xFDF2, 0xFDF2, 0xFDFC, 0xFDFC)),
+	embedded("NotoSansHebrew", blocks(0x0590, 0x05FF, 0xFB1D, 0xFB4F)),
+	embedded("NotoSansDevanagari", blocks(0x0900, 0x097F, 0x1CD0, 0x1CF9, 0xA8E0, 0xA8FD)),
+	embedded("NotoSansArmenian", blocks(0x0530, 0x058F, 0xFB13, 0xFB17)),
+	embedded("NotoSansThaana", blocks(0x0780, 0x07BF)),
+	embedded("NotoSansNKo", blocks(0x07C0, 0x07FF)),
+	embedded("NotoSansBengali", blocks(0x0980, 0x09FF)),
+	embedded("NotoSansGurmukhi", blocks(0x0A00, 0x0A7F)),
+	embedded("NotoSansGujarati", blocks(0x0A80, 0x0AFF)),
+	embedded("NotoSansOriya", blocks(0x0B00, 0x0B7F)),
+	embedded("NotoSansTamil", blocks(0x0B80, 0x0BFF)),
+	embedded("NotoSansTelugu", blocks(0x0C00, 0x0C7F)),
+	embedded("NotoSansKannada", blocks(0x0C80, 0x0CFF)),
+	embedded("NotoSansMalayalam", blocks(0x0D00, 0x0D7F)),
+	embedded("NotoSansSinhala", blocks(0x0D80, 0x0DFF)),
+	embedded("NotoSansThai", blocks(0x0E00, 0x0E7F)),
+	embedded("NotoSansLao", blocks(0x0E80, 0x0EFF)),
+	embedded("NotoSansMyanmar", blocks(0x1000, 0x109F, 0xA9E0, 0xA9FF, 0xAA60, 0xAA7F)),
+	embedded("NotoSansGeorgian", blocks(0x10A0, 0x10FF, 0x1C90, 0x1CBF, 0x2D00, 0x2D2F)),
+	embedded("NotoSansEthiopic", blocks(0x1200, 0x139F, 0x2D80, 0x2DDF, 0xAB00, 0xAB2F)),
+	embedded("NotoSansCherokee", blocks(0x13A0, 0x13FF, 0xAB70, 0xABBF)),
+	embedded("NotoSansCanadianAboriginal", blocks(0x1400, 0x167F, 0x18B0, 0x18FF)),
+	embedded("NotoSansKhmer", blocks(0x1780, 0x17FF, 0x19E0, 0x19FF)),
+	embedded("NotoSansMath", blocks(0x2200, 0x22FF)),
+	embedded("NotoSansOlChiki", blocks(0x1C50, 0x1C7F)),
+	embedded("NotoSansTifinagh", blocks(0x2D30, 0x2D7F)),
+	embedded("NotoSansMeeteiMayek", blocks(0xAAE0, 0xAAFF, 0xABC0, 0xABFF)),
+	embedded("NotoSansAdlam", blocks(0x1E900, 0x1E95F)),
+}
 
 // Fonts are the typefaces of documents. They are read once and shared by all documents.
 type Fonts struct {
-	regular, bold []*typeface
+	families []*family // tried in this order for each character
 }
 
-// typeface is a font of one weight.
-type typeface struct {
-	name   string
-	font   *font.Font
-	tables map[string][]byte
-	box    [4]int16
-	ascent, descent,
-	capHeight int16
-	loca []uint32 // the offset of each glyph in the table glyf, and the end of the last one
+// family is a typeface in two weights.
+type family struct {
+	name    string
+	covers  *unicode.RangeTable // the characters that it may have; nil: any
+	regular func() (*typeface, error)
+	bold    func() (*typeface, error)
 }
 
-// OpenFonts reads the fonts that are embedded in the program.
-func OpenFonts() (*Fonts, error) {
-	f := &Fonts{}
-	for _, family := range families {
-		for _, weight := range []struct {
-			name string
-			into *[]*typeface
-		}{{"Regular", &f.regular}, {"Bold", &f.bold}} {
-			t, err := openTypeface(family + "-" + weight.name)
-			if err != nil {
-				return nil, fmt.Errorf("read font %s-%s: %w", family, weight.name, err)
-			}
-			*weight.into = append(*weight.into, t)
-		}
+// OpenFonts returns the fonts that are embedded in the program, and after them those of the files in
+// a directory, if it is not empty: for scripts whose fonts are too large to embed.
+func OpenFonts(dir string) (*Fonts, error) {
+	if _, err := latin.regular(); err != nil {
+		return nil, err
 	}
+	f := &Fonts{families: append([]*family{latin}, scripts...)}
+	if dir == "" {
+		return f, nil
+	}
+	added, err := openDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read fonts: %w", err)
+	}
+	f.families = append(f.families, added...)
 	return f, nil
 }
 
-// openTypeface reads a font and the tables that subsetting copies from it.
-func openTypeface(name string) (*typeface, error) {
-	file, err := fontFiles.ReadFile("fonts/" + name + ".ttf")
+// embedded is a family that is read when it is first used.
+func embedded(name string, covers *unicode.RangeTable) *family {
+	f := &family{name: name, covers: covers}
+	f.regular = sync.OnceValues(func() (*typeface, error) { return openEmbedded(name + "-Regular") })
+	f.bold = f.regular
+	if _, err := fs.Stat(fontFiles, "fonts/"+name+"-Bold.ttf.gz"); err == nil {
+		f.bold = sync.OnceValues(func() (*typeface, error) { return openEmbedded(name + "-Bold") })
+	}
+	return f
+}
+
+// blocks makes a table of ranges from their first and last characters, in order.
+func blocks(ends ...rune) *unicode.RangeTable {
+	t := &unicode.RangeTable{}
+	for i := 0; i < len(ends); i += 2 {
+		t.R32 = append(t.R32, unicode.Range32{Lo: uint32(ends[i]), Hi: uint32(ends[i+1]), Stride: 1})
+	}
+	return t
+}
+
+// weight returns the typeface of a weight. Embedded fonts that cannot be read are a fault of the
+// program, which a test finds.
+func (f *family) weight(bold bool) *typeface {
+	open := f.regular
+	if bold {
+		open = f.bold
+	}
+	t, err := open()
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func openEmbedded(name string) (*typeface, error) {
+	packed, err := fontFiles.Open("fonts/" + name + ".ttf.gz")
 	if err != nil {
 		return nil, err
+	}
+	defer packed.Close()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, fmt.Errorf("read font %s: %w", name, err)
+	}
+	file, err := io.ReadAll(unpacked)
+	if err != nil {
+		return nil, fmt.Errorf("read font %s: %w", name, err)
 	}
 	loader, err := opentype.NewLoader(bytes.NewReader(file))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read font %s: %w", name, err)
 	}
-	t := &typeface{name: name, tables: map[string][]byte{}}
-	if t.font, err = font.NewFont(loader); err != nil {
-		return nil, err
+	t, err := newTypeface(name, loader)
+	if err != nil {
+		return nil, fmt.Errorf("read font %s: %w", name, err)
 	}
-	for _, tag := range []string{"head", "hhea", "hmtx", "maxp", "loca", "glyf", "OS/2"} {
-		if t.tables[tag], err = loader.RawTable(opentype.MustNewTag(tag)); err != nil {
-			return nil, err
-		}
-	}
-	if t.font.Upem() != unitsPerEm {
-		return nil, fmt.Errorf("it has %d units to the em, want %d", t.font.Upem(), unitsPerEm)
-	}
-	head, os2 := t.tables["head"], t.tables["OS/2"]
-	for i := range t.box {
-		t.box[i] = int16(binary.BigEndian.Uint16(head[36+2*i:]))
-	}
-	t.ascent = int16(binary.BigEndian.Uint16(t.tables["hhea"][4:]))
-	t.descent = int16(binary.BigEndian.Uint16(t.tables["hhea"][6:]))
-	t.capHeight = int16(binary.BigEndian.Uint16(os2[88:]))
-	t.readLocations()
 	return t, nil
-}
-
-// unitsPerEm is the resolution of the fonts. It is also the unit of PDF, so that no width needs
-// converting.
-const unitsPerEm = 1000
-
-// readLocations reads the offsets of glyphs, which a font has in one of two widths.
-func (t *typeface) readLocations() {
-	table := t.tables["loca"]
-	if long := binary.BigEndian.Uint16(t.tables["head"][50:]) == 1; long {
-		for i := 0; i+4 <= len(table); i += 4 {
-			t.loca = append(t.loca, binary.BigEndian.Uint32(table[i:]))
-		}
-		return
-	}
-	for i := 0; i+2 <= len(table); i += 2 {
-		t.loca = append(t.loca, 2*uint32(binary.BigEndian.Uint16(table[i:])))
-	}
-}
-
-// outline returns the description of a glyph, empty for a blank one.
-func (t *typeface) outline(glyph uint16) []byte {
-	return t.tables["glyf"][t.loca[glyph]:t.loca[glyph+1]]
-}
-
-// advance returns the width of a glyph as the font states it.
-func (t *typeface) advance(glyph uint16) int {
-	count := binary.BigEndian.Uint16(t.tables["hhea"][34:])
-	return int(binary.BigEndian.Uint16(t.tables["hmtx"][4*min(glyph, count-1):]))
-}
-
-// bearing returns the distance of a glyph's outline from its origin.
-func (t *typeface) bearing(glyph uint16) int16 {
-	count, table := binary.BigEndian.Uint16(t.tables["hhea"][34:]), t.tables["hmtx"]
-	if glyph < count {
-		return int16(binary.BigEndian.Uint16(table[4*int(glyph)+2:]))
-	}
-	return int16(binary.BigEndian.Uint16(table[4*int(count)+2*int(glyph-count):]))
 }

@@ -45,6 +45,12 @@ func ReadImage(data []byte) (*Image, error) {
 	return i, i.pack(decoded)
 }
 
+// Fit returns the size of the image when it is as large as it fits into a rectangle.
+func (i *Image) Fit(width, height float64) (w, h float64) {
+	scale := min(width/float64(i.width), height/float64(i.height))
+	return float64(i.width) * scale, float64(i.height) * scale
+}
+
 // pack separates the pixels into colors and opacity, as PDF stores them, and compresses both once
 // for all documents.
 func (i *Image) pack(m image.Image) error {

@@ -22,7 +22,7 @@ import (
 
 func document(t testing.TB, info Info) *Document {
 	t.Helper()
-	fonts, err := OpenFonts()
+	fonts, err := OpenFonts("")
 	require.NoError(t, err)
 	return fonts.New(info)
 }
@@ -82,7 +82,6 @@ func TestEmojiAreLeftOut(t *testing.T) {
 	require.InDelta(t, width("Well done! "), width("Well done! 🎉👍🏽👨‍👩‍👧❤️🇫🇷"), 0.001)
 	require.Zero(t, width("🎉"))
 	require.Greater(t, width("© 20 °"), width(" 20 "), "what a font has is drawn")
-	require.Positive(t, width("東"), "a letter that no font has is a visible box")
 }
 
 func TestNamesFromRightToLeftStandWithinOtherText(t *testing.T) {
@@ -116,14 +115,47 @@ func TestEveryScriptHasItsFont(t *testing.T) {
 			"Greek":    "Γεωργία Παπαδοπούλου ᾧ",
 			"Cyrillic": "Ёлка Щукин Ґалаґан Қазақ",
 			"Arabic":   "محمد بن عبد الله آل سعود ٢٠٢٦ ٪ پگچژ ۱۲۳", "Hebrew": "שָׁלוֹם עֲלֵיכֶם",
-			"Devanagari": "क्षत्रिय विद्यार्थी श्री १२३",
+			"Devanagari": "क्षत्रिय विद्यार्थी श्री १२३", "Armenian": "Հայկ Գրիգորյան և ﬓ",
+			"Thaana": "އަލްފާޟިލާ", "N'Ko": "ߒߞߏ ߁߂߃", "Bengali": "তানিয়া রহমান শ্রীক্ষ্ম ১২৩।",
+			"Gurmukhi": "ਗੁਰਪ੍ਰੀਤ ਸਿੰਘ", "Gujarati": "શ્રી કૃષ્ણકાંત", "Oriya": "ଶ୍ରୀ ଜଗନ୍ନାଥ",
+			"Tamil": "தமிழ் செல்வன் ஸ்ரீ", "Telugu": "శ్రీ లక్ష్మి", "Kannada": "ಶ್ರೀಕೃಷ್ಣ", "Malayalam": "ശ്രീജിത്ത് കൃഷ്ണൻ",
+			"Sinhala": "ශ්‍රී ලංකා ක්‍ෂ", "Thai": "สมชาย ใจดี กำลัง ๑๒๓", "Lao": "ສົມຊາຍ ຄໍາ",
+			"Myanmar": "မြန်မာ က္က အောင်", "Georgian": "გიორგი ბერიძე Ⴀ", "Ethiopic": "ሰላም ተስፋዬ፡፩",
+			"Cherokee": "ᏣᎳᎩ", "Canadian": "ᐃᓄᒃᑎᑐᑦ", "Khmer": "សុភា ច្រើន ស្ត្រី", "Ol Chiki": "ᱥᱟᱱᱛᱟᱲᱤ",
+			"Tifinagh": "ⵜⴰⵎⴰⵣⵉⵖⵜ", "Meetei Mayek": "ꯃꯤꯇꯩ", "Adlam": "𞤀𞤣𞤤𞤢𞤥",
+			"Mathematics": "≤ ≥ ≠ ≈ ∞ √ − ± ×",
 		} {
 			require.NotContains(t, glyphs(d.Text(text, Style{Size: 10, Bold: bold})), uint16(0),
 				script)
 		}
 	}
-	require.Contains(t, glyphs(d.Text("漢", Style{Size: 10})), uint16(0),
+	require.Empty(t, d.Missing())
+}
+
+func TestLettersThatNoFontHasAreNamed(t *testing.T) {
+	t.Parallel()
+	d := document(t, Info{})
+	require.Contains(t, glyphs(d.Text("小明 and 小 王\ufe0f🎉\uf0b7", Style{Size: 10})), uint16(0),
 		"what no font has is visibly missing")
+	require.Equal(t, "小明王", d.Missing(), "each once; nobody misses a symbol")
+}
+
+// A family is embedded for all of the characters that it is asked for.
+func TestFontsHaveTheLettersOfTheirBlocks(t *testing.T) {
+	t.Parallel()
+	for _, f := range scripts {
+		for _, bold := range []bool{false, true} {
+			letters := 0
+			for _, block := range f.covers.R32 {
+				for r := rune(block.Lo); r <= rune(block.Hi); r++ {
+					if _, ok := f.weight(bold).font.NominalGlyph(r); ok {
+						letters++
+					}
+				}
+			}
+			require.GreaterOrEqual(t, letters, 27, f.name)
+		}
+	}
 }
 
 func TestLinesKeepToTheirWidth(t *testing.T) {
@@ -141,7 +173,7 @@ func TestLinesKeepToTheirWidth(t *testing.T) {
 
 func TestADocumentIsTheSameEachTime(t *testing.T) {
 	t.Parallel()
-	fonts, err := OpenFonts()
+	fonts, err := OpenFonts("")
 	require.NoError(t, err)
 	want := sample(t, fonts)
 	requireValid(t, want)
@@ -189,7 +221,7 @@ func sample(t testing.TB, fonts *Fonts) []byte {
 // Producers may send any text as a name.
 func TestAnyTextMakesAValidDocument(t *testing.T) {
 	t.Parallel()
-	fonts, err := OpenFonts()
+	fonts, err := OpenFonts("")
 	require.NoError(t, err)
 	rapid.Check(t, func(t *rapid.T) {
 		d := fonts.New(Info{Title: rapid.StringOf(rapid.RuneFrom(nil, unicode.L, unicode.M,
@@ -276,7 +308,7 @@ func TestDocumentsAreTagged(t *testing.T) {
 func TestSubsetsHoldWhatGlyphsAreMadeOf(t *testing.T) {
 	t.Parallel()
 	d := document(t, Info{})
-	face := d.shaper.weights[false][0]
+	face := d.shaper.face(latin.weight(false))
 	whole, _ := face.shape.NominalGlyph('é')
 	letter, _ := face.shape.NominalGlyph('e')
 	glyphs := face.closure(map[uint16]bool{uint16(whole): true})
@@ -286,12 +318,8 @@ func TestSubsetsHoldWhatGlyphsAreMadeOf(t *testing.T) {
 	file := face.subset(glyphs)
 	loader, err := opentype.NewLoader(bytes.NewReader(file))
 	require.NoError(t, err)
-	part := &typeface{tables: map[string][]byte{}}
-	for _, tag := range []string{"head", "hhea", "hmtx", "loca", "glyf"} {
-		part.tables[tag], err = loader.RawTable(opentype.MustNewTag(tag))
-		require.NoError(t, err)
-	}
-	part.readLocations()
+	part, err := readTrueType(loader)
+	require.NoError(t, err)
 	for id := range uint16(len(part.loca) - 1) {
 		if !slices.Contains(glyphs, id) {
 			require.Empty(t, part.outline(id))

@@ -81,8 +81,7 @@ func (t *typeface) subset(glyphs []uint16) []byte {
 	}
 	binary.BigEndian.PutUint32(loca[4*count:], uint32(len(glyf)))
 
-	head, hhea, maxp := slices.Clone(t.tables["head"]), slices.Clone(t.tables["hhea"]),
-		slices.Clone(t.tables["maxp"])
+	head, hhea, maxp := slices.Clone(t.head), slices.Clone(t.hhea), slices.Clone(t.maxp)
 	binary.BigEndian.PutUint32(head[8:], 0)  // the checksum of the file is computed without itself
 	binary.BigEndian.PutUint16(head[50:], 1) // long locations
 	binary.BigEndian.PutUint16(hhea[34:], uint16(count))

@@ -80,7 +80,7 @@ type sign struct {
 
 // glyph returns the number of a glyph, and that of the space for a blank one that the font lacks.
 func (f *face) glyph(id font.GID) uint16 {
-	if int(id)+1 < len(f.loca) {
+	if int(id) < f.glyphs {
 		return uint16(id)
 	}
 	space, _ := f.shape.NominalGlyph(' ')
@@ -100,69 +100,82 @@ func (f *face) code(s sign) uint16 {
 
 // shaper turns characters into glyphs for one document.
 type shaper struct {
-	faces     []*face
-	weights   map[bool]fontmap // by whether it is bold
+	fonts     *Fonts
+	faces     []*face // those that are used so far
 	language  language.Language
 	direction di.Direction
+	missing   []rune // letters that no font has, in the order of the document
 
 	segmenter shaping.Segmenter
 	harfbuzz  shaping.HarfbuzzShaper
 	wrapper   shaping.LineWrapper
 }
 
-// fontmap chooses the first face that has a character.
-type fontmap []*face
-
-// ResolveFace implements [shaping.Fontmap].
-func (m fontmap) ResolveFace(r rune) *font.Face {
-	for _, f := range m {
-		if _, ok := f.shape.NominalGlyph(r); ok {
-			return f.shape
-		}
-	}
-	return m[0].shape
-}
-
-// missingSymbol reports that a character is a symbol such as an emoji that no face has. It is left
-// out, where a box would look like a mistake. A missing letter is drawn as a box, because a name
-// must not silently lose one.
-func (m fontmap) missingSymbol(r rune) bool {
-	return unicode.In(r, unicode.So, unicode.Sk) && !slices.ContainsFunc(m, func(f *face) bool {
-		_, ok := f.shape.NominalGlyph(r)
-		return ok
-	})
-}
-
-// newShaper gives the document faces of its own: which glyphs are used is the document's state,
-// while the typefaces are shared.
 func newShaper(fonts *Fonts, lang string, rightToLeft bool) *shaper {
 	s := &shaper{
-		weights: map[bool]fontmap{}, language: language.NewLanguage(lang),
-		direction: di.DirectionLTR,
+		fonts: fonts, language: language.NewLanguage(lang), direction: di.DirectionLTR,
 	}
 	if rightToLeft {
 		s.direction = di.DirectionRTL
 	}
-	for bold, typefaces := range map[bool][]*typeface{false: fonts.regular, true: fonts.bold} {
-		for _, t := range typefaces {
-			f := &face{
-				typeface: t, shape: font.NewFace(t.font), name: t.name,
-				codes: map[sign]uint16{},
-			}
-			s.weights[bold] = append(s.weights[bold], f)
-			s.faces = append(s.faces, f)
+	return s
+}
+
+// face returns the document's own face of a typeface: which glyphs are used is the document's state,
+// while the typefaces are shared.
+func (s *shaper) face(t *typeface) *face {
+	if i := slices.IndexFunc(s.faces, func(f *face) bool { return f.typeface == t }); i >= 0 {
+		return s.faces[i]
+	}
+	f := &face{
+		typeface: t, shape: font.NewFace(t.font), name: t.name, codes: map[sign]uint16{},
+	}
+	s.faces = append(s.faces, f)
+	return f
+}
+
+// fontmap chooses the first face of a weight that has a character.
+type fontmap struct {
+	shaper *shaper
+	bold   bool
+}
+
+// ResolveFace implements [shaping.Fontmap].
+func (m fontmap) ResolveFace(r rune) *font.Face {
+	t := m.find(r)
+	if t == nil {
+		t = latin.weight(m.bold)
+	}
+	return m.shaper.face(t).shape
+}
+
+// find returns the typeface that has a character, or nil.
+func (m fontmap) find(r rune) *typeface {
+	for _, f := range m.shaper.fonts.families {
+		if f.covers != nil && !unicode.Is(f.covers, r) {
+			continue
+		}
+		t := f.weight(m.bold)
+		if _, ok := t.font.NominalGlyph(r); ok {
+			return t
 		}
 	}
-	slices.SortFunc(s.faces, func(a, b *face) int { return cmp.Compare(a.name, b.name) })
-	return s
+	return nil
+}
+
+// dropped reports that a character is a symbol such as an emoji, or one of private use such as a
+// word processor's bullet, that no font has. It is left out, as nobody misses it. A missing letter
+// is not: a name must not silently lose one.
+func (m fontmap) dropped(r rune) bool {
+	return unicode.In(r, unicode.So, unicode.Sk, unicode.Co) && m.find(r) == nil
 }
 
 const anyWidth = fixed.Int26_6(1 << 30)
 
 // lines breaks text into lines no wider than width, in points; 0 is no limit.
 func (s *shaper) lines(text string, style Style, width float64) []Text {
-	fonts := s.weights[style.Bold]
-	runes := slices.DeleteFunc([]rune(strings.Map(visible, text)), fonts.missingSymbol)
+	fonts := fontmap{s, style.Bold}
+	runes := slices.DeleteFunc([]rune(strings.Map(visible, text)), fonts.dropped)
 	if len(runes) == 0 {
 		return []Text{{style: style}}
 	}
@@ -227,6 +240,9 @@ func (s *shaper) line(outputs shaping.Line, runes []rune, style Style) Text {
 					cluster{text: string(runes[last : last+g.RunesCount()])})
 			}
 			c := &r.clusters[len(r.clusters)-1]
+			if g.GlyphID == 0 {
+				s.miss(c.text)
+			}
 			c.glyphs = append(c.glyphs,
 				glyph{
 					r.face.glyph(g.GlyphID), g.Advance.Round(), g.XOffset.Round(),
@@ -237,4 +253,18 @@ func (s *shaper) line(outputs shaping.Line, runes []rune, style Style) Text {
 		t.runs = append(t.runs, r)
 	}
 	return t
+}
+
+// maxMissing bounds how many missing letters are named.
+const maxMissing = 20
+
+// miss notes the letters of a cluster that is drawn as a box. Marks that have no form of their own
+// come with others and are not what is missing.
+func (s *shaper) miss(text string) {
+	for _, r := range text {
+		if !unicode.In(r, unicode.Cf, unicode.Variation_Selector) &&
+			len(s.missing) < maxMissing && !slices.Contains(s.missing, r) {
+			s.missing = append(s.missing, r)
+		}
+	}
 }

@@ -95,6 +95,17 @@ func (g *Grammar) Number(n any, options ...number.Option) string {
 	return g.printer.Sprint(number.Decimal(n, options...))
 }
 
+// Digits writes the digits of a text as the language does.
+func (g *Grammar) Digits(text string) string {
+	zero, _ := utf8.DecodeRuneInString(g.Number(0))
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return zero + r - '0'
+		}
+		return r
+	}, text)
+}
+
 // Percent formats a percentage, for example 81.25, with one decimal.
 func (g *Grammar) Percent(percent float64) string {
 	return g.printer.Sprint(number.Percent(percent/100, number.Scale(1)))

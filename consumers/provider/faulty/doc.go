@@ -29,12 +29,17 @@ const (
 	HangupTaken Fault = "hangup_taken" // the connection ends without a response; accepted
 	Refuse      Fault = "refuse"       // refused for good; not accepted
 	Garbled     Fault = "garbled"      // accepted, but the response is unreadable
+	Late        Fault = "late"         // accepted long after the client has given up
+	// Faults of SMS services with a status of success.
+	ErrorBody Fault = "error_body" // refused for good, in the body
+	Portal    Fault = "portal"     // the page of a proxy; the request never arrived
+	Empty     Fault = "empty"      // accepted, but the response has no body
 )
 
 // accepts reports that the message is accepted nevertheless.
 func (f Fault) accepts() bool {
 	switch f {
-	case None, BrokenTaken, SilentTaken, HangupTaken, Garbled:
+	case None, BrokenTaken, SilentTaken, HangupTaken, Garbled, Late, Empty:
 		return true
 	}
 	return false
@@ -58,7 +63,7 @@ func newDice(seed uint64, faults Faults) *dice {
 	} //nolint:gosec // repeatable, not secret
 	for _, f := range []Fault{
 		Busy, Broken, BrokenTaken, Silent, SilentTaken, Hangup, HangupTaken,
-		Refuse, Garbled,
+		Refuse, Garbled, Late, ErrorBody, Portal, Empty,
 	} {
 		if faults[f] > 0 {
 			d.order = append(d.order, f)

@@ -2,6 +2,7 @@ package faulty
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -21,6 +22,8 @@ type MailConfig struct {
 	Faults             Faults
 	TLS                *tls.Config // offers STARTTLS, and requires it before anything is sent
 	Username, Password string      // required, if there is a name
+	Old                bool        // offers no extension, as servers of the last century
+	Refusal            string      // the text of a refusal, without its codes (unknown recipient)
 }
 
 // Mail is a mail server that stores what it accepts.
@@ -40,6 +43,7 @@ type Mail struct {
 	open     map[net.Conn]bool
 	greeted  int
 	requests int
+	commands []string
 }
 
 // Email is a message that the server has accepted.
@@ -102,6 +106,13 @@ func (s *Mail) Counts() (connections, messages int) {
 	return s.greeted, s.requests
 }
 
+// Commands returns the commands MAIL and RCPT so far, in order.
+func (s *Mail) Commands() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.commands...)
+}
+
 func (s *Mail) accept() {
 	for {
 		conn, err := s.listener.Accept()
@@ -154,8 +165,17 @@ func (s *session) reply(lines ...string) {
 func (s *session) command(line string) error {
 	verb, rest, _ := strings.Cut(line, " ")
 	c := s.server.config
+	if verb == "MAIL" || verb == "RCPT" {
+		s.server.mu.Lock()
+		s.server.commands = append(s.server.commands, line)
+		s.server.mu.Unlock()
+	}
 	switch strings.ToUpper(verb) {
 	case "EHLO":
+		if c.Old {
+			s.reply("250-faulty", "250 SIZE")
+			return nil
+		}
 		lines := []string{"250-faulty", "250-8BITMIME", "250-SMTPUTF8"}
 		if c.TLS != nil && !s.secure {
 			lines = append(lines, "250-STARTTLS")
@@ -218,7 +238,8 @@ func (s *session) recipient(rest string) {
 	s.to = address(rest)
 	switch s.fault {
 	case Refuse:
-		s.reply("550 5.1.1 <" + s.to + "> unknown recipient")
+		text := cmp.Or(s.server.config.Refusal, "<"+s.to+"> unknown recipient")
+		s.reply("550 5.1.1 " + text)
 	case Busy:
 		s.reply("451 4.7.1 come back later")
 	default:

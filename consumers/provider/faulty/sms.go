@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/consumers/plan/segment"
 )
@@ -22,6 +23,13 @@ type SMSConfig struct {
 	Seed           uint64
 	Faults         Faults
 	RetryAfter     time.Duration // the delay that Busy demands, in whole seconds; 0 demands none
+	// Late is after what time a request with the fault of that name is accepted.
+	Late time.Duration
+	// Price of each message, as "-0.00750". As with the real service, the response to a request has
+	// none: only reading the message does. Empty: none at all.
+	Price string
+	// Numbers writes numbers where the real service has texts.
+	Numbers bool
 	// IdempotencyHeader makes a message with a key that was seen before the same message.
 	IdempotencyHeader string
 
@@ -38,13 +46,15 @@ type SMS struct {
 	service
 	config SMSConfig
 	calls  sync.WaitGroup
-	slots  chan struct{} // limits concurrent callbacks
+	late   sync.WaitGroup // requests that are accepted late
+	slots  chan struct{}  // limits concurrent callbacks
 	client http.Client
 
 	mu       sync.Mutex // guards what follows
 	messages []*Text
 	byKey    map[string]*Text
 	requests int
+	reads    int
 	faults   map[Fault]int
 	callback map[int]int // responses to callbacks, by status
 	forged   map[int]int // responses to forged ones
@@ -75,6 +85,7 @@ func NewSMS(c SMSConfig) *SMS {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2010-04-01/Accounts/{account}/Messages.json", s.post)
 	mux.HandleFunc("GET /2010-04-01/Accounts/{account}/Messages.json", s.list)
+	mux.HandleFunc("GET /2010-04-01/Accounts/{account}/Messages/{message}", s.read)
 	s.service = newService(c.Seed, c.Faults, mux)
 	return s
 }
@@ -86,8 +97,11 @@ func (s *SMS) Close() {
 	s.close()
 }
 
-// Settle waits until all callbacks about the messages so far have been made.
-func (s *SMS) Settle() { s.calls.Wait() }
+// Settle waits until all requests so far are accepted or not, and all callbacks have been made.
+func (s *SMS) Settle() {
+	s.late.Wait()
+	s.calls.Wait()
+}
 
 // Messages returns the accepted messages, in order.
 func (s *SMS) Messages() []Text {
@@ -113,6 +127,7 @@ func (s *SMS) ByDelivery() map[string]int {
 // Tally counts what has happened so far.
 type Tally struct {
 	Requests  int           // to send a message
+	Reads     int           // of a message by its id
 	Taken     int           // accepted messages
 	Faults    map[Fault]int // requests with each fault
 	Early     int           // requests before the time that Retry-After gave
@@ -125,7 +140,7 @@ func (s *SMS) Tally() Tally {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := Tally{
-		Requests: s.requests, Taken: len(s.messages), Early: s.early,
+		Requests: s.requests, Reads: s.reads, Taken: len(s.messages), Early: s.early,
 		Faults: maps.Clone(s.faults), Callbacks: maps.Clone(s.callback),
 		Forged: maps.Clone(s.forged),
 	}
@@ -157,6 +172,10 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 	}
 	key, delivery := s.keyOf(r)
 	fault := s.dice.fault()
+	s.count(delivery, fault)
+	if fault == Late && !s.wait() {
+		return
+	}
 	text, again := s.take(r.PostForm, key, delivery, fault)
 	if text != nil && !again && s.config.Receipts {
 		s.report(text, r.PostForm.Get("StatusCallback"))
@@ -165,11 +184,20 @@ func (s *SMS) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch fault {
-	case None:
-		respond(w, http.StatusCreated, s.snapshot(text).json())
+	case None, Late:
+		respond(w, http.StatusCreated, s.snapshot(text).json(s.config.Numbers, ""))
 	case Garbled:
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprint(w, "<html>")
+	case Empty:
+		w.WriteHeader(http.StatusOK)
+	case Portal:
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<html>Account suspended</html>")
+	case ErrorBody:
+		respond(w, http.StatusOK, map[string]any{
+			"code": 21211, "message": "The 'To' number is not a valid phone number.", "status": 400,
+		})
 	case Busy:
 		if s.config.RetryAfter > 0 {
 			demand(w, s.config.RetryAfter)
@@ -201,8 +229,8 @@ func (s *SMS) keyOf(r *http.Request) (key, delivery string) {
 	return key, delivery
 }
 
-// take counts a request and accepts its message, unless the fault comes first.
-func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Text, again bool) {
+// count counts a request, and whether it came before the time that was demanded.
+func (s *SMS) count(delivery string, fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests++
@@ -214,6 +242,12 @@ func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Te
 	if fault == Busy && s.config.RetryAfter > 0 {
 		s.retryAt[delivery] = time.Now().Add(s.config.RetryAfter)
 	}
+}
+
+// take accepts a message, unless the fault comes first.
+func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Text, again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !fault.accepts() {
 		return nil, false
 	}
@@ -232,12 +266,59 @@ func (s *SMS) take(form url.Values, key, delivery string, fault Fault) (text *Te
 	return text, false
 }
 
-func (t Text) json() map[string]any {
-	return map[string]any{
+// wait takes the time that the service needs for a request that it accepts late. It is not over
+// when the service is closed before.
+func (s *SMS) wait() (over bool) {
+	s.late.Add(1)
+	defer s.late.Done()
+	late := time.NewTimer(s.config.Late)
+	defer late.Stop()
+	select {
+	case <-late.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+func (t Text) json(numbers bool, price string) map[string]any {
+	m := map[string]any{
 		"sid": t.SID, "status": t.Status, "to": t.To, "from": t.From, "body": t.Body,
 		"num_segments": strconv.Itoa(t.Segments), "price": nil, "error_code": nil,
 		"error_message": nil,
 	}
+	if price != "" {
+		m["price"] = price
+	}
+	if numbers {
+		m["num_segments"] = t.Segments
+		if price != "" {
+			m["price"] = jsontext.Value(price)
+		}
+	}
+	return m
+}
+
+// read returns a message by its id, with its price.
+func (s *SMS) read(w http.ResponseWriter, r *http.Request) {
+	if !s.authorize(w, r) {
+		return
+	}
+	s.mu.Lock()
+	i := slices.IndexFunc(s.messages, func(t *Text) bool {
+		return t.SID+".json" == r.PathValue("message")
+	})
+	var body any
+	if i >= 0 {
+		body = s.messages[i].json(s.config.Numbers, s.config.Price)
+	}
+	s.reads++
+	s.mu.Unlock()
+	if body == nil {
+		respond(w, http.StatusNotFound, map[string]any{"code": 20404, "status": 404})
+		return
+	}
+	respond(w, http.StatusOK, body)
 }
 
 // list searches messages by number, the newest first, in pages.
@@ -250,14 +331,14 @@ func (s *SMS) list(w http.ResponseWriter, r *http.Request) {
 		size = 50
 	}
 	s.mu.Lock()
-	var page []any
+	page := []any{}
 	more := false
 	for _, v := range slices.Backward(s.messages) { // the newest first
 		if m := v; m.To == r.URL.Query().Get("To") {
 			if more = len(page) == size; more {
 				break
 			}
-			page = append(page, m.json())
+			page = append(page, m.json(s.config.Numbers, ""))
 		}
 	}
 	s.mu.Unlock()

@@ -61,7 +61,7 @@ type Config struct {
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
-	_, from := mail.ParseAddress(c.From)
+	from := validSender(c.From)
 	valid := slices.Contains([]Security{"", StartTLS, TLS, Plain}, c.Security)
 	return errors.Join(
 		provider.Fault(c.Host == "", "mail server: a host is required"),
@@ -76,10 +76,20 @@ func (c Config) Validate() error {
 	)
 }
 
+// validSender checks the address that messages come from.
+func validSender(address string) error {
+	from, err := mail.ParseAddress(address)
+	if err != nil {
+		return err
+	}
+	_, err = onTheWire(from.Address)
+	return err
+}
+
 // Provider sends e-mail.
 type Provider struct {
 	config Config
-	from   *mail.Address
+	from   mailbox
 	idle   chan *connection
 }
 
@@ -97,7 +107,11 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{c, from, make(chan *connection, c.Connections)}, nil
+	sender, err := onTheWire(from.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &Provider{c, sender, make(chan *connection, c.Connections)}, nil
 }
 
 // Name implements [consumers.Provider].
@@ -114,7 +128,11 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if err != nil {
 		return consumers.Receipt{}, err
 	}
-	m, err := p.compose(d, msg)
+	to, err := onTheWire(d.Address)
+	if err != nil {
+		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "address", "%w", err)
+	}
+	m, err := p.compose(d, to.address, msg)
 	if err != nil {
 		return consumers.Receipt{}, provider.Fail(consumers.Permanent, "address", "%w", err)
 	}
@@ -122,6 +140,10 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 	if err != nil {
 		return consumers.Receipt{},
 			provider.Fail(consumers.Temporary, "unreachable", "connect to mail server: %w", err)
+	}
+	if refused := c.prepare(to.utf8 || p.from.utf8); refused != nil {
+		p.release(c)
+		return consumers.Receipt{}, refused
 	}
 	// ends the current step
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
@@ -137,12 +159,11 @@ func (p *Provider) Send(ctx context.Context, d *consumers.Delivery) (consumers.R
 			ProviderID: strings.Trim(m.GetMessageID(), "<>"),
 		}, nil
 	}
-	return consumers.Receipt{}, classify(err)
+	return consumers.Receipt{}, classify(err, to.address)
 }
 
-// classify says what an error means for the message. The server's text may contain the recipient's
-// address, so only its codes are stored.
-func classify(err error) *consumers.SendError {
+// classify says what an error means for the message.
+func classify(err error, recipient string) *consumers.SendError {
 	var e *gomail.SendError
 	if !errors.As(err, &e) {
 		return provider.Fail(consumers.Unsure, "no_answer", "mail server did not respond")
@@ -150,7 +171,7 @@ func classify(err error) *consumers.SendError {
 	code := e.ErrorCode()
 	failure := &consumers.SendError{
 		Class: consumers.Temporary, Code: strconv.Itoa(code),
-		Err: fmt.Errorf("%s: mail server responded %d %s", e.Reason, code, e.EnhancedStatusCode()),
+		Err: fmt.Errorf("%s: mail server responded %s", e.Reason, serverText(e, recipient)),
 	}
 	ours := e.Reason == gomail.ErrSMTPMailFrom // a refused sender is a mistake in the configuration
 	switch {
@@ -166,15 +187,17 @@ func classify(err error) *consumers.SendError {
 }
 
 // compose writes the message as text and as HTML.
-func (p *Provider) compose(d *consumers.Delivery, msg wording.Message) (*gomail.Msg, error) {
+func (p *Provider) compose(
+	d *consumers.Delivery, to string, msg wording.Message,
+) (*gomail.Msg, error) {
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := m.FromFormat(d.Sender, p.from.Address); err != nil {
+	if err := m.FromFormat(d.Sender, p.from.address); err != nil {
 		return nil, errors.New("sender's name cannot be written in a message")
 	}
-	if err := m.To(d.Address); err != nil {
+	if err := m.To(to); err != nil {
 		return nil, errors.New("recipient's address cannot be written in a message")
 	}
-	_, domain, _ := strings.Cut(p.from.Address, "@")
+	_, domain, _ := strings.Cut(p.from.address, "@")
 	m.SetMessageIDWithValue(d.ID + "@" + domain)
 	m.SetDate()
 	m.Subject(msg.Title)

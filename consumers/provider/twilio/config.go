@@ -32,6 +32,10 @@ type Config struct {
 	// itself has none. (none)
 	IdempotencyHeader string
 
+	// Settle is how long after a request without a usable response the list of messages is believed
+	// when it does not have the text: the longest time that the service takes for a request. (5 min)
+	Settle time.Duration
+
 	Segments  int               // longer texts are shortened to this many messages (4)
 	Rate      float64           // messages per second (unlimited)
 	Timeout   time.Duration     // for a response (10 s)
@@ -49,6 +53,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Name = cmp.Or(c.Name, "twilio")
 	c.URL = cmp.Or(c.URL, "https://api.twilio.com")
+	c.Settle = cmp.Or(c.Settle, 5*time.Minute)
 	c.Segments = cmp.Or(c.Segments, 4)
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	if c.Now == nil {
@@ -68,7 +73,8 @@ func (c Config) Validate() error {
 		provider.Fault(!isBase(c.URL), address, "service"),
 		provider.Fault(!isBase(c.Callbacks), address, "callbacks"),
 		provider.Fault(c.Segments < 0 || c.Segments > 10, "SMS segments must be from 1 to 10"),
-		provider.Fault(c.Rate < 0 || c.Timeout < 0, "SMS rate and timeout must not be negative"),
+		provider.Fault(c.Rate < 0 || c.Timeout < 0 || c.Settle < 0,
+			"SMS rate, timeout and time to settle must not be negative"),
 		provider.Fault(c.Writer.Catalog == nil, "SMS wording is required"),
 	)
 }

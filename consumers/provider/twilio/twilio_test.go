@@ -2,7 +2,9 @@ package twilio_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -105,11 +107,15 @@ func TestErrorClasses(t *testing.T) {
 		{Fault: faulty.Hangup, Class: consumers.Unsure, Code: "no_answer"},
 		{Fault: faulty.HangupTaken, Class: consumers.Unsure, Code: "no_answer", Taken: 1},
 		{Fault: faulty.Refuse, Class: consumers.Permanent, Code: "21211"},
-		{Fault: faulty.Garbled, Taken: 1},
+		{Fault: faulty.Garbled, Class: consumers.Unsure, Code: "no_id", Taken: 1},
+		{Fault: faulty.Empty, Class: consumers.Unsure, Code: "no_id", Taken: 1},
+		{Fault: faulty.Portal, Class: consumers.Unsure, Code: "no_id"},
+		{Fault: faulty.ErrorBody, Class: consumers.Permanent, Code: "21211"},
+		{Fault: faulty.Late, Class: consumers.Unsure, Code: "no_answer"},
 	}, func(t *testing.T, fault faulty.Fault) (a providertest.Attempt) {
 		s := service(t, faulty.SMSConfig{
 			Faults:     faulty.Faults{fault: 1},
-			RetryAfter: 7 * time.Second,
+			RetryAfter: 7 * time.Second, Late: time.Hour,
 		})
 		a.Receipt, a.Err = client(t,
 			twilio.Config{URL: s.URL, Timeout: 200 * time.Millisecond}).Send(t.Context(),
@@ -120,6 +126,125 @@ func TestErrorClasses(t *testing.T) {
 		}
 		return a
 	})
+}
+
+// Services that are compatible with Twilio's write numbers where it has texts, refuse with a status
+// of success, or stand behind proxies that do.
+func TestOnlyAMessageWithAnIDIsSent(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]struct {
+		receipt consumers.Receipt
+		class   consumers.ErrorClass
+		code    string
+	}{
+		`{"sid":"SM1","status":"queued","num_segments":2,"price":-0.0075,"to":15125550101}`: {
+			receipt: consumers.Receipt{
+				State: consumers.Sent, ProviderID: "SM1", Segments: 2, Cost: 7500,
+			},
+		},
+		`{"sid":4711,"status":"sent","error_code":"","num_segments":"1"}`: {
+			receipt: consumers.Receipt{State: consumers.Sent, ProviderID: "4711", Segments: 1},
+		},
+		`{"sid":"SM1","status":"failed","error_code":30007}`: {
+			receipt: consumers.Receipt{
+				State: consumers.Failed, ProviderID: "SM1", Segments: 1, Error: "failed (30007)",
+			},
+		},
+		`{"sid":"SM1","status":"failed","error_code":"30007","sid":"SM1"}`: {
+			receipt: consumers.Receipt{
+				State: consumers.Failed, ProviderID: "SM1", Segments: 1, Error: "failed (30007)",
+			},
+		},
+		`{"code":21211,"message":"not a valid number","status":400}`: {
+			class: consumers.Permanent, code: "21211",
+		},
+		`{"code":"21211","message":"not a valid number"}`: {
+			class: consumers.Permanent, code: "21211",
+		},
+		`{"code":20429,"message":"too many"}`:          {class: consumers.Temporary, code: "20429"},
+		`{"code":20003,"status":"401"}`:                {class: consumers.Temporary, code: "20003"},
+		`{"code":20500,"message":"oops","status":500}`: {class: consumers.Unsure, code: "20500"},
+		`{"code":99999,"status":503}`:                  {class: consumers.Temporary, code: "99999"},
+		`{"status":"queued"}`:                          {class: consumers.Unsure, code: "no_id"},
+		`{"sid":null,"status":"queued"}`:               {class: consumers.Unsure, code: "no_id"},
+		`{"error":"out of credit"}`:                    {class: consumers.Unsure, code: "no_id"},
+		`<html>Account suspended</html>`:               {class: consumers.Unsure, code: "no_id"},
+		``:                                             {class: consumers.Unsure, code: "no_id"},
+		`{"sid":"SM1","sta`:                            {class: consumers.Unsure, code: "no_id"},
+		`[{"sid":"SM1"}]`:                              {class: consumers.Unsure, code: "no_id"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, body)
+		}))
+		defer server.Close()
+		receipt, err := client(t, twilio.Config{URL: server.URL}).Send(t.Context(), text("d1"))
+		if want.class == "" {
+			require.NoError(t, err, body)
+			require.Equal(t, want.receipt, receipt, body)
+			continue
+		}
+		require.Equal(t, want.class, providertest.SendError(t, err).Class, body)
+		require.Equal(t, want.code, providertest.SendError(t, err).Code, body)
+	}
+}
+
+// A proxy that lost the connection to the service says 503 as well.
+func TestAProxysUnavailableIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]consumers.ErrorClass{
+		`<h1>503 Service Unavailable</h1>`:             consumers.Unsure,
+		`{"code":20503,"message":"busy","status":503}`: consumers.Temporary,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, body)
+		}))
+		defer server.Close()
+		_, err := client(t, twilio.Config{URL: server.URL}).Send(t.Context(), text("d1"))
+		require.Equal(t, want, providertest.SendError(t, err).Class, body)
+	}
+}
+
+// The page of a proxy, or an error, is no list without the message.
+func TestOnlyAListSaysThatAMessageIsNotThere(t *testing.T) {
+	t.Parallel()
+	for body, listed := range map[string]bool{
+		`{"messages":[],"next_page_uri":null}`: true,
+		`{"code":20003,"status":401}`:          false,
+		`<html>Account suspended</html>`:       false,
+		``:                                     false,
+		`{"messages":null}`:                    false,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, body)
+		}))
+		defer server.Close()
+		_, found, err := client(t, twilio.Config{URL: server.URL}).Status(t.Context(), text("d1"))
+		require.False(t, found)
+		require.Equal(t, listed, err == nil, body)
+	}
+}
+
+func TestThePriceIsReadWithTheMessage(t *testing.T) {
+	t.Parallel()
+	for _, numbers := range []bool{false, true} {
+		s := service(t, faulty.SMSConfig{Price: "-0.00750", Numbers: numbers})
+		p := client(t, twilio.Config{URL: s.URL})
+		r, err := p.Send(t.Context(), text("d1"))
+		require.NoError(t, err)
+		require.Zero(t, r.Cost)
+		require.Equal(t, 1, r.Segments)
+		d := text("d1")
+		d.ProviderID = r.ProviderID
+		r, found, err := p.Status(t.Context(), d)
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Equal(t, int64(7500), r.Cost)
+		d.ProviderID = "SM404"
+		_, found, err = p.Status(t.Context(), d)
+		require.NoError(t, err)
+		require.False(t, found)
+	}
 }
 
 func TestWhatNeverWentOutIsTemporary(t *testing.T) {

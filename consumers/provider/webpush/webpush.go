@@ -63,10 +63,11 @@ type Subscription struct {
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
-	reachable := strings.HasPrefix(c.Contact, "mailto:") || strings.HasPrefix(c.Contact, "https://")
 	return errors.Join(
 		provider.Fault(c.Key == "", "web push key is required"),
-		provider.Fault(!reachable, "web push contact must be a mailto: or https: address"),
+		provider.Fault(!reachable(c.Contact), "web push contact %q: want a mailto: or https: "+
+			"address on the internet, for example mailto:it@school.example; Apple's service refuses "+
+			"every message with another one", c.Contact),
 		provider.Fault(c.Timeout < 0, "web push timeout must not be negative"),
 		provider.Fault(c.Subscriptions == nil || c.Writer.Catalog == nil,
 			"web push subscriptions and wording are required"),

@@ -102,6 +102,10 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 	return s
 }
 
+// phone is what a telephone number may have between its digits, as a class of characters.
+const phone = `+()\-./ x` +
+	"\u00a0\u2007\u202f\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 // Patterns of the forms of texts, in what JSON Schema's regular expressions and Go's have in
 // common.
 var patterns = map[domain.Format]string{
@@ -111,8 +115,8 @@ var patterns = map[domain.Format]string{
 	domain.FormatLine:     `^[^\x00-\x1F\x7F-\x9F]*$`,
 	domain.FormatCurrency: `^[A-Z]{3}$`,
 	domain.FormatURL:      `^([hH][tT][tT][pP][sS]?://[^/].*)?$`,
-	domain.FormatPhone:    `^([+()\-./ x]*([0-9][+()\-./ x]*){3,20})?$`,
-	domain.FormatEmail:    `^([^@ <>,;\t\r\n]+@[^ <>,;\t\r\n]*\.[^ <>,;\t\r\n]*)?$`,
+	domain.FormatPhone:    "^([" + phone + "]*([0-9][" + phone + "]*){3,20})?$",
+	domain.FormatEmail:    `^([^@ <>,;\t\r\n]+@[^@ <>,;\t\r\n]*\.[^@ <>,;\t\r\n]*)?$`,
 	domain.FormatLanguage: `^([A-Za-z0-9]{2,8}(-[A-Za-z0-9]{1,8})*)?$`,
 	domain.FormatSHA256:   `^[0-9a-f]{64}$`,
 }

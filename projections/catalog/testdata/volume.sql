@@ -10,26 +10,55 @@ SELECT format('school-%s', lpad(s::text, 2, '0')) AS school, format('student-%s'
 		|| (ARRAY['','-Moreau','-Nwosu','-Ortega','-Silva'])[1 + n % 5] AS family
 FROM generate_series(1, 20) s, generate_series(1, 500) n;
 
-INSERT INTO students
+-- One in twenty-five has left.
+INSERT INTO students (school, student_id, given_name, family_name, sort_name, birth_date, class_id, grade_level, photo_url, first_on, left_on)
 SELECT school, student_id, given, family, lower(family || ' ' || given), DATE '2012-01-01' + n, class_id, '7', '',
-	CASE WHEN n % 25 = 0 THEN 'withdrawn' ELSE 'enrolled' END, DATE '2025-08-01',
-	CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END
+	DATE '2025-08-01', CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END
 FROM pupils;
 
-INSERT INTO classes
-SELECT school, class_id, count(*) FROM pupils GROUP BY school, class_id;
+INSERT INTO enrolments
+SELECT school, student_id, DATE '2025-08-01', CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END, class_id, DATE '2025-08-01',
+	CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END, '/sis'
+FROM pupils;
 
-INSERT INTO guardians
-SELECT DISTINCT school, format('guardian-%s', n * 3 / 4), 'Guardian ' || family, '+49 30 123456', 'g@example.org', 'de', 0, 0
+-- Each school has 20 home classes and 60 sections, of which a student has six.
+INSERT INTO classes
+SELECT school, class_id, 'Class ' || class_id, 'home', '', '[]', '["7"]', '2026-2027', '[]', '', lower('Class ' || class_id), NULL, '/sis'
+FROM (SELECT DISTINCT school, class_id FROM pupils) p;
+
+INSERT INTO classes
+SELECT format('school-%s', lpad(s::text, 2, '0')), format('section-%s', lpad(n::text, 2, '0')), 'Section ' || n, 'section', 'Maths', '["maths"]',
+	'["7"]', '2026-2027', '[]', '', 'section ' || n || ' maths', NULL, '/sis'
+FROM generate_series(1, 20) s, generate_series(0, 59) n;
+
+INSERT INTO memberships
+SELECT school, format('%s-%s', student_id, i), DATE '2025-08-01', NULL, format('section-%s', lpad(((n * 7 + i * 10) % 60)::text, 2, '0')),
+	student_id, 'student', false, '/sis'
+FROM pupils, generate_series(0, 5) i;
+
+INSERT INTO memberships
+SELECT format('school-%s', lpad(s::text, 2, '0')), format('teaches-%s', n), DATE '2025-08-01', NULL, format('section-%s', lpad(n::text, 2, '0')),
+	format('staff-%s', 1 + n), 'teacher', true, '/sis'
+FROM generate_series(1, 20) s, generate_series(0, 59) n;
+
+INSERT INTO school_profiles SELECT DISTINCT school, 'School', '', '', '' FROM pupils;
+INSERT INTO school_profiles SELECT format('other-%s', n), 'School', '', '', '' FROM generate_series(1, 2000) n;
+
+INSERT INTO guardians (school, guardian_id, name, phone, email, language)
+SELECT DISTINCT school, format('guardian-%s', n * 3 / 4), 'Guardian ' || family, '+49 30 123456', 'g@example.org', 'de'
 FROM (SELECT DISTINCT ON (school, n * 3 / 4) * FROM pupils) p;
 
-INSERT INTO student_guardians
+INSERT INTO student_guardians (school, student_id, guardian_id, relation, is_primary)
 SELECT school, student_id, format('guardian-%s', n * 3 / 4), 'mother', true FROM pupils;
 
-INSERT INTO staff
-SELECT format('school-%s', lpad(s::text, 2, '0')), format('staff-%s', n), 'Member ' || n, 'teacher',
-	jsonb_build_array(format('class-%s', lpad((n % 20)::text, 2, '0')), format('class-%s', lpad((n * 7 % 20)::text, 2, '0'))), '["maths"]'
+INSERT INTO staff (school, staff_id, name, role, subjects)
+SELECT format('school-%s', lpad(s::text, 2, '0')), format('staff-%s', n), 'Member ' || n, 'teacher', '["maths"]'
 FROM generate_series(1, 20) s, generate_series(1, 60) n;
+
+INSERT INTO assignments
+SELECT school, staff_id, DATE '2025-08-01', NULL,
+	jsonb_build_array(format('class-%s', lpad((n % 20)::text, 2, '0')), format('class-%s', lpad((n * 7 % 20)::text, 2, '0'))), '/sis'
+FROM (SELECT school, staff_id, substr(staff_id, 7)::int AS n FROM staff) s;
 
 -- One in fifteen is away, those whose number ends in 7 more often.
 CREATE TEMP TABLE marks AS

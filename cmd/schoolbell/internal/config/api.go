@@ -16,6 +16,7 @@ type API struct {
 	EventRate   float64       `env:"EVENT_RATE" default:"50000" help:"Events per second that one token may publish, with bursts of two seconds' worth."`
 	RequestRate float64       `env:"REQUEST_RATE" default:"500" help:"Requests per second of one school, other than events, with bursts of two seconds' worth."`
 	Reads       int           `env:"READS" default:"4" help:"Reads of one school that run at the same time; others wait a second for their turn."`
+	EndShare    float64       `name:"import-end-share" env:"IMPORT_END_SHARE" default:"0.1" help:"Share of a school's students, staff or guardians' links that an import may end without a consent to their number."`
 	Connections int           `env:"CONNECTIONS" default:"10000" help:"Maximum open connections; further ones wait."`
 	Origins     []string      `env:"ORIGINS" placeholder:"URL" help:"Origins of browser pages that may call the API, for example https://app.school.example."`
 	Webhooks    []string      `name:"webhook-origins" env:"WEBHOOK_ORIGINS" placeholder:"HOST" help:"Systems that may push events as webhooks of CloudEvents, by the name that they give in the handshake, for example eventgrid.azure.net; * allows any. Each delivery needs a token all the same."`
@@ -66,6 +67,10 @@ func (a API) validate() error {
 	err := a.Config("").Validate()
 	if a.Reads < 1 {
 		err = errors.Join(err, fmt.Errorf("api-reads: %d is less than 1", a.Reads))
+	}
+	if !(a.EndShare > 0 && a.EndShare <= 1) {
+		err = errors.Join(err, fmt.Errorf("api-import-end-share: %g is not a share above 0 and up to 1",
+			a.EndShare))
 	}
 	if a.Connections < 1 {
 		err = errors.Join(err, fmt.Errorf("api-connections: %d is less than 1", a.Connections))

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/schoolbell/schoolbell/consumers/provider/budget"
 )
@@ -31,6 +32,8 @@ type SMS struct {
 	OwnNames          bool    `env:"OWN_NAMES" help:"Send under the sender name in a school's settings, where the country allows it."`
 	IdempotencyHeader string  `env:"IDEMPOTENCY_HEADER" placeholder:"NAME" help:"Header by which the service recognises a repeated request. Twilio has none."`
 	Rate              float64 `env:"RATE" default:"0" placeholder:"N" help:"Maximum messages per second; 0 is unlimited."`
+
+	Settle time.Duration `env:"SETTLE" default:"5m" help:"After a request without a usable response: how long until a text that is not in the service's list counts as not sent. At least the longest time that the service takes for a request."`
 
 	PerSchool int64    `name:"per-school" env:"PER_SCHOOL" default:"10000" placeholder:"N" help:"Maximum SMS segments of one school on a day; 0 is unlimited."`
 	PerNumber int64    `name:"per-number" env:"PER_NUMBER" default:"25" placeholder:"N" help:"Maximum messages of one school to one number on a day; 0 is unlimited."`
@@ -62,6 +65,10 @@ func (s SMS) validate() error {
 				fmt.Errorf("sms-countries: %q is no calling code such as 33", code))
 		}
 	}
+	if s.Settle < ProviderTimeout {
+		faults = append(faults, fmt.Errorf("sms-settle: %s is less than %s, which a request may take",
+			s.Settle, ProviderTimeout))
+	}
 	return errors.Join(faults...)
 }
 
@@ -79,19 +86,16 @@ type Mail struct {
 // Push identifies the installation to the push services of browsers.
 type Push struct {
 	Key     string `env:"KEY" placeholder:"KEY" secret:"" help:"Private VAPID key, in base64url. Without one, push messages end in the outbox."`
-	Contact string `env:"CONTACT" placeholder:"mailto:…" help:"Contact address for push services."`
+	Contact string `env:"CONTACT" placeholder:"mailto:…" help:"Contact address for push services: mailto: or https:, on the internet."`
 }
 
 func (c Channels) validate() error {
-	if err := c.SMS.validate(); err != nil || c.Public == "" {
-		return err
-	}
+	faults := []error{c.SMS.validate()}
 	u, err := url.Parse(c.Public)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf(
-			"public-url: %q is not an address such as https://school.example",
-			c.Public,
-		)
+	if c.Public != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		faults = append(faults,
+			fmt.Errorf("public-url: %q is not an address such as https://school.example", c.Public))
 	}
-	return nil
+	return errors.Join(faults...)
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Projections Projections `embed:"" prefix:"projections-" envprefix:"SCHOOLBELL_PROJECTIONS_" group:"Projections"`
 	Jobs        Jobs        `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
 	Channels    Channels    `embed:"" group:"Channels"`
+	FontsDir    string      `name:"fonts-dir" env:"SCHOOLBELL_FONTS_DIR" placeholder:"DIR" group:"Documents" help:"Directory of fonts for letters that the embedded ones lack, as Chinese, Japanese and Korean: .ttf, .otf and .ttc files."`
 	Documents   Documents   `embed:"" prefix:"documents-" envprefix:"SCHOOLBELL_DOCUMENTS_" group:"Documents"`
 	API         API         `embed:"" prefix:"api-" envprefix:"SCHOOLBELL_API_" group:"API"`
 	Log         Log         `embed:"" prefix:"log-" envprefix:"SCHOOLBELL_LOG_" group:"Logs and traces"`

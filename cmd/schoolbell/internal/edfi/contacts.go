@@ -38,14 +38,14 @@ func bestPhone(e *element) (phone string, changed bool, why string) {
 	return phone, changed, why
 }
 
-// bestEmail chooses an address, preferably a personal one.
-func bestEmail(e *element) (email, why string) {
+// bestEmail chooses an address, preferably of a kind. why explains why there is none.
+func bestEmail(e *element, preferred string) (email, why string) {
 	for m := range e.all("ElectronicMail") {
 		address, _ := repairEmail(m.str("ElectronicMailAddress"))
 		switch {
 		case address == "":
 			why = "e-mail address is invalid and was left out"
-		case email == "" || m.code("ElectronicMailType") == "Home/Personal":
+		case email == "" || m.code("ElectronicMailType") == preferred:
 			email = address
 		}
 	}
@@ -54,3 +54,9 @@ func bestEmail(e *element) (email, why string) {
 	}
 	return email, why
 }
+
+// The kinds of addresses that contacts and staff are reached at.
+const (
+	personalEmail = "Home/Personal"
+	workEmail     = "Work"
+)

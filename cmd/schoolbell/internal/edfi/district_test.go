@@ -21,11 +21,12 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/provider"
 	"github.com/schoolbell/schoolbell/consumers/provider/outbox"
 	"github.com/schoolbell/schoolbell/consumers/router"
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
+	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
@@ -50,9 +51,13 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	schools := importAll(t, dir, log)
+	tables := devtest.Pool(t, url, postgres.API)
+	positions := checkpoint.NewPositions(tables.Acquire, set)
+	start(t, folds.Run)
+	start(t, positions.Run)
+	schools := importAll(t, dir, log, tables, positions, set)
 	settings := ledger.NewSettings(jobs.Conns())
-	for school := range schools {
+	for _, school := range schools {
 		require.NoError(t, settings.SetFrom(t.Context(), &consumers.Settings{
 			School: school, Rules: map[string]consumers.Rule{"absence": {MaxAge: -1}},
 		}, "test", time.Unix(0, 0)))
@@ -82,8 +87,7 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	_, end, err := log.Bounds(t.Context(), 0)
 	require.NoError(t, err)
 	for _, run := range []func(context.Context) error{
-		folds.Run, engine.Run, events.Run,
-		deliveries.Run,
+		engine.Run, events.Run, deliveries.Run,
 	} {
 		start(t, run)
 	}
@@ -115,20 +119,30 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	t.Logf("%d texts in the outbox, one for each unexcused absence of a student whose primary guardian has a telephone; none for %d excused ones", total, excused)
 }
 
-func importAll(t *testing.T, dir string, log eventlog.Appender) map[string]bool {
+// importAll imports a district into a log, against the tables that follow it.
+func importAll(
+	t *testing.T, dir string, log *memlog.Log, tables *postgres.Pool, positions *checkpoint.Positions,
+	set string,
+) (schools []string) {
 	t.Helper()
 	im, err := edfi.Open(t.Context(), os.DirFS(dir), nil)
 	require.NoError(t, err)
-	schools := map[string]bool{}
-	_, err = im.Events(t.Context(), func(e *domain.Envelope) error {
-		schools[e.School] = true
-		record, err := cloudevents.Encode(e)
-		if err == nil {
-			_, err = log.Append(t.Context(), e.School, []eventlog.Record{record})
-		}
-		return err
-	})
+	packages, _, err := im.Packages(t.Context())
 	require.NoError(t, err)
+	service := imports.New(imports.Config{
+		Writer:   ingest.Writer{Log: log, Limit: 10 * time.Second},
+		Database: tables, Log: log, Partitions: 1, Set: set, Positions: positions,
+		WaitLimit: time.Minute,
+	})
+	for school, packed := range packages {
+		schools = append(schools, school)
+		plan, err := service.Plan(t.Context(), school, "test", packed, false)
+		require.NoError(t, err)
+		for plan.State != imports.Applied {
+			plan, err = service.Apply(t.Context(), school, "test", plan.ID, nil)
+			require.NoError(t, err)
+		}
+	}
 	return schools
 }
 

@@ -3,8 +3,6 @@ package edfi
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +15,10 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 )
 
-// Source is the CloudEvents source of all imported events.
+// Source is the source of all rows, and so of the events that follow from them.
 const Source = "edfi"
 
 // passes is how often each file is read.
@@ -28,6 +27,7 @@ const passes = 2
 // Import is a directory of interchange files after the first pass.
 type Import struct {
 	files     []File
+	file      string // that is being read
 	dir       fs.FS
 	directory *directory
 	progress  func(read, total int64)
@@ -35,9 +35,11 @@ type Import struct {
 	total     int64
 
 	// of the second pass
-	report Report
-	yield  func(*domain.Envelope) error
-	marks  map[[16]byte]string // student, day and session → category
+	report    Report
+	yield     func(school string, row *imports.Row) error
+	marks     map[[16]byte]string // student, day and session → category
+	attending map[[16]byte]bool   // memberships that a record has named
+	used      map[string]int      // records that became rows, by name
 }
 
 // Open reads the files of a directory for the first time. progress, if not nil, is called with the
@@ -139,6 +141,7 @@ func (im *Import) scan(ctx context.Context, f *File, visit func(*element) error)
 		return fmt.Errorf("open file: %w", err)
 	}
 	defer func() { _ = r.Close() }() // read-only
+	im.file = f.Name
 	_, err = scan(&counter{r: r, im: im}, func(e *element) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -165,62 +168,101 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Events reads the files again and yields their events: students first, then their guardians,
-// staff, assessments, scores and attendance. Every event is valid. It stops at the first error,
-// also of yield. It must be called only once.
-func (im *Import) Events(ctx context.Context, yield func(*domain.Envelope) error) (*Report, error) {
+// Header is the first line of each school's package: a kind is complete when the files have the
+// records that the standard has for it. Rows that are only inferred never complete one.
+func (im *Import) Header() imports.Header {
+	records := make(map[string]int)
+	for _, f := range im.files {
+		for name, n := range f.Records {
+			records[name] += n
+		}
+	}
+	h := imports.Header{Source: Source}
+	for _, k := range []struct {
+		kind imports.Kind
+		by   string
+	}{
+		{imports.KindClass, "Section"},
+		{imports.KindStudent, "Student"},
+		{imports.KindStaff, "Staff"},
+		{imports.KindLink, "StudentContactAssociation"},
+		{imports.KindAttending, "StudentSectionAssociation"},
+		{imports.KindTeaching, "StaffSectionAssociation"},
+	} {
+		if records[k.by] > 0 {
+			h.Complete = append(h.Complete, k.kind)
+		}
+	}
+	return h
+}
+
+// Rows reads the files again and yields the rows of all schools' packages: schools and classes
+// first, then students, their guardians, staff, assessments, scores and attendance. A row is valid,
+// or says why it was refused; one that is refused belongs to no school, "", when that is not
+// known. It stops at the first error, also of yield. It must be called only once.
+func (im *Import) Rows(
+	ctx context.Context, yield func(school string, row *imports.Row) error,
+) (*Report, error) {
 	im.yield = yield
 	im.marks = make(map[[16]byte]string)
+	im.attending = make(map[[16]byte]bool)
+	im.used = make(map[string]int)
 	im.report = Report{
 		Files:   im.files,
-		Events:  make(map[string]int),
+		Rows:    make(map[imports.Kind]int),
 		Placed:  make(map[Evidence]int),
 		schools: make(map[string]*School),
 	}
-	for id, s := range im.directory.schools {
-		im.report.school(id).Name = s.name
+	if err := im.classes(); err != nil {
+		return nil, err
 	}
 	for i := range im.files {
 		if err := im.scan(ctx, &im.files[i], im.convert); err != nil {
 			return nil, err
 		}
 	}
-	im.report.sort()
+	im.report.close(im.used)
 	return &im.report, nil
 }
 
-// emit yields an event about a record if it is valid, and otherwise reports the record.
-func (im *Import) emit(e *element, key, school string, at time.Time, wireType string,
-	data domain.Event,
+// emit yields a row that was made of a record if it is valid, and otherwise refuses it.
+func (im *Import) emit(
+	e *element, kind imports.Kind, key, school string, at time.Time, data rowData,
 ) (bool, error) {
-	f := domain.Faults{Day: domain.DateOf(at)}
+	var f domain.Faults
 	f.ID("/school", school)
 	data.Validate(&f)
 	if len(f.List) > 0 {
-		im.report.unused(e.name, key, f.List[0].Pointer+" "+f.List[0].Reason)
-		return false, nil
+		return false, im.refuse(e, kind, key, school, f.List[0].Pointer+" "+f.List[0].Reason)
 	}
 	body, err := json.Marshal(data)
 	if err != nil {
-		return false, fmt.Errorf("encode %s %s: %w", e.name, key, err)
+		return false, fmt.Errorf("encode %s: %w", im.at(e), err)
 	}
-	event := &domain.Envelope{
-		ID:      contentID(school, wireType, body),
-		Source:  Source,
-		Type:    wireType,
-		School:  school,
-		Subject: data.Subject(),
-		Time:    at,
-		Data:    data,
-	}
-	im.report.count(event)
-	return true, im.yield(event)
+	im.used[e.name]++
+	im.report.count(school, kind, data)
+	return true, im.yield(school, &imports.Row{Kind: kind, At: im.at(e), Time: at, Data: body})
 }
 
-// contentID derives an event's id from its content.
-func contentID(school, wireType string, body []byte) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%s\x00", school, wireType)
-	h.Write(body)
-	return hex.EncodeToString(h.Sum(nil)[:16])
+type rowData interface{ Validate(f *domain.Faults) }
+
+// refuse yields what is known of a row that cannot be used. Its reason has nothing of its content.
+func (im *Import) refuse(e *element, kind imports.Kind, key, school, reason string) error {
+	im.report.refused(e.name, im.at(e), reason)
+	var f domain.Faults
+	if f.ID("", key); kind != imports.KindLink && f.Err() != nil {
+		key = ""
+	}
+	if f.ID("", school); f.Err() != nil {
+		school = ""
+	}
+	return im.yield(school, &imports.Row{Kind: kind, At: im.at(e), Refused: reason, Key: key})
+}
+
+// at is where a record begins.
+func (im *Import) at(e *element) string {
+	if e.line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d:%d", im.file, e.line, e.column)
 }

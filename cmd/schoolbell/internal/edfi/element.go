@@ -12,6 +12,26 @@ type element struct {
 	ref  string
 	text string
 	kids []element
+	// where a record begins in its file; zero below it
+	line, column int
+}
+
+// renamed maps the names of Ed-Fi 3.x and 4.x onto those of 5.x, in which parents became contacts.
+var renamed = map[string]string{
+	"InterchangeParent":        "InterchangeContact",
+	"Parent":                   "Contact",
+	"ParentReference":          "ContactReference",
+	"ParentIdentity":           "ContactIdentity",
+	"ParentUniqueId":           "ContactUniqueId",
+	"StudentParentAssociation": "StudentContactAssociation",
+}
+
+// nameOf returns the name that the rest of the package knows an element by.
+func nameOf(local string) string {
+	if now, ok := renamed[local]; ok {
+		return now
+	}
+	return local
 }
 
 // at returns the first element on a path below e, or an empty one, so that paths can be followed

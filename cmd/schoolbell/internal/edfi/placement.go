@@ -14,19 +14,22 @@ type Evidence string
 // The kinds of evidence, strongest first.
 const (
 	Enrolment  Evidence = "enrolment"
+	Sections   Evidence = "sections"
 	Attendance Evidence = "attendance"
 	Gradebook  Evidence = "gradebook"
 	GradeLevel Evidence = "grade_level"
 	Cohort     Evidence = "cohort"
 )
 
-var evidences = []Evidence{Enrolment, Attendance, Gradebook, GradeLevel, Cohort}
+var evidences = []Evidence{Enrolment, Sections, Attendance, Gradebook, GradeLevel, Cohort}
 
 // explain names the evidence in the report.
 func (e Evidence) explain() string {
 	switch e {
 	case Enrolment:
 		return "an enrolment record"
+	case Sections:
+		return "their sections"
 	case Attendance:
 		return "their attendance"
 	case Gradebook:
@@ -42,11 +45,12 @@ func (e Evidence) explain() string {
 type pupil struct {
 	birthYear int
 	grade     string // as enrolled or assessed
-	section   string
 	// named by a record, with the strongest evidence for each
 	schools         map[string]Evidence
-	entered         map[string]domain.Date // by school, as enrolled
-	assignedSchools []string               // decided by assignSchools
+	enrolments      map[string]enrolment // by school
+	homeroom        map[string]*section  // by school
+	seen            bool                 // in the second pass
+	assignedSchools []string             // decided by assignSchools
 	evidence        Evidence
 }
 
@@ -61,12 +65,19 @@ func (p *pupil) addEvidence(school string, by Evidence) {
 	}
 }
 
-// classID is the class of a student: the section where there is one, else the grade, else
-// "unassigned".
-func (p *pupil) classID() string {
+// enrolment is when a student is at a school: from a day on, to the first day after it if it is
+// known.
+type enrolment struct {
+	on, left domain.Date
+	reason   string
+}
+
+// homeClass is the home class of a student at a school: the homeroom where there is one, else the
+// grade, else "unassigned".
+func (d *directory) homeClass(p *pupil, school string) string {
 	switch {
-	case p != nil && p.section != "":
-		return p.section
+	case p != nil && p.homeroom[school] != nil:
+		return d.classID(p.homeroom[school])
 	case p != nil && p.grade != "":
 		return "grade-" + gradeLabel(p.grade)
 	default:

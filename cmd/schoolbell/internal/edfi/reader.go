@@ -31,6 +31,7 @@ func scan(r io.Reader, visit func(*element) error) (root string, err error) {
 	}
 	for closed := false; ; {
 		budget.left = maxRecordBytes
+		line, column := dec.InputPos()
 		token, err := dec.Token()
 		if errors.Is(err, io.EOF) && root != "" {
 			return root, nil
@@ -44,7 +45,7 @@ func scan(r io.Reader, visit func(*element) error) (root string, err error) {
 		switch t := token.(type) {
 		case xml.StartElement:
 			if root == "" {
-				root = t.Name.Local
+				root = nameOf(t.Name.Local)
 				continue
 			}
 			if closed {
@@ -54,6 +55,7 @@ func scan(r io.Reader, visit func(*element) error) (root string, err error) {
 			if err != nil {
 				return root, atLine(dec, err)
 			}
+			record.line, record.column = line, column
 			if err := visit(record); err != nil {
 				return root, err
 			}
@@ -117,7 +119,7 @@ func readRecord(dec *xml.Decoder, start xml.StartElement) (*element, error) {
 }
 
 func newElement(start xml.StartElement) element {
-	e := element{name: start.Name.Local}
+	e := element{name: nameOf(start.Name.Local)}
 	for _, a := range start.Attr {
 		switch a.Name.Local {
 		case "id":

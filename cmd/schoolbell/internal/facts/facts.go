@@ -88,10 +88,10 @@ func lookups(tx pgx.Tx) consumers.Lookups {
 	guardian := func(g students.GuardianFacts) consumers.Guardian { return consumers.Guardian(g) }
 	count := func(c attendance.Counts) consumers.Attendance { return consumers.Attendance(c) }
 	return consumers.Lookups{
-		Student:   one(ids(tx, students.FactsByID), student),
-		Guardians: many(ids(tx, students.GuardianFactsOf), guardian),
+		Student:   one(days(tx, students.FactsByID), student),
+		Guardians: many(days(tx, students.GuardianFactsOf), guardian),
 		Guardian:  one(ids(tx, students.GuardianFactsByID), guardian),
-		Class:     many(ids(tx, students.FactsByClass), student),
+		Class:     many(days(tx, students.FactsByClass), student),
 		Classes:   many(schools(tx, students.ClassIDs), func(id string) string { return id }),
 		Staff: many(schools(tx, students.StaffFactsOf), func(s students.StaffFacts) consumers.Staff {
 			return consumers.Staff(s)

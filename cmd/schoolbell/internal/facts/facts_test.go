@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/catalog"
+	"github.com/schoolbell/schoolbell/projections/projtest"
 )
 
 func TestMain(m *testing.M) { devtest.Main(m) }
@@ -74,6 +76,21 @@ func year() []*domain.Envelope {
 		events = append(events, &domain.Envelope{
 			ID: fmt.Sprint("extra-", i), Source: "test", School: school, Time: at.Add(time.Duration(i) * time.Hour), Data: data,
 		})
+	}
+	return append(events, drawn()...)
+}
+
+// drawn are facts of the directory in any order, about a few ids and days, so that they contradict
+// each other in all ways.
+func drawn() (events []*domain.Envelope) {
+	for i, e := range projtest.Events(7, 4000) {
+		context, _, _, err := domain.SplitType(e.Type)
+		if err != nil || !slices.Contains([]string{"student", "guardian", "staff", "class", "membership"}, context) {
+			continue
+		}
+		e.School, e.Source, e.ID, e.Position = school, "drawn", fmt.Sprint("drawn-", i), domain.Position{}
+		e.Time = time.Date(2026, 9, 1+i%14, i%3, 0, 0, 0, time.UTC)
+		events = append(events, e)
 	}
 	return events
 }
@@ -158,6 +175,14 @@ func compare(t *testing.T, keys *keys, inMemory, inTables consumers.Lookups) {
 	}
 }
 
+// days are those as of which the directory is looked up: of the simulated year, before, between
+// and after those of the drawn events, and after all.
+var days = []domain.Date{
+	domain.NewDate(2024, 1, 1), domain.NewDate(2025, 10, 1), domain.NewDate(2026, 9, 1),
+	domain.NewDate(2026, 9, 4), domain.NewDate(2026, 9, 8), domain.NewDate(2026, 9, 13),
+	domain.NewDate(2027, 6, 1),
+}
+
 // keys collects what can be looked up.
 type keys struct {
 	ids     map[string]bool // of anything
@@ -180,7 +205,7 @@ func (k *keys) add(data domain.Event) {
 		}
 		return ""
 	}
-	for _, name := range []string{"StudentID", "GuardianID", "ClassID", "InvoiceID", "PaymentID"} {
+	for _, name := range []string{"StudentID", "GuardianID", "StaffID", "ClassID", "InvoiceID", "PaymentID"} {
 		if id := text(name); id != "" {
 			k.ids[id] = true
 		}
@@ -198,16 +223,15 @@ func (k *keys) add(data domain.Event) {
 func (k *keys) of(slice reflect.Type) reflect.Value {
 	all := reflect.MakeSlice(slice, 0, 0)
 	add := func(key any) { all = reflect.Append(all, reflect.ValueOf(key)) }
-	if slice.Elem().Kind() == reflect.String {
-		add(school)
-		add("missing")
-		return all
-	}
 	for id := range k.ids {
 		key := consumers.Key{School: school, ID: id}
 		switch reflect.Zero(slice.Elem()).Interface().(type) {
 		case consumers.Key:
 			add(key)
+		case consumers.DayKey:
+			for _, on := range days {
+				add(consumers.DayKey{Key: key, On: on})
+			}
 		case consumers.PeriodKey:
 			from, to := domain.NewDate(2025, 9, 22), domain.NewDate(2025, 11, 10) // Mondays
 			add(consumers.PeriodKey{Key: key, From: from, To: to})

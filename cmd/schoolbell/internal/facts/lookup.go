@@ -54,9 +54,24 @@ func column[K any](keys []K, value func(K) string) []string {
 }
 
 func schools[R any](
-	tx pgx.Tx, read func(ctx context.Context, tx pgx.Tx, schools []string) ([][]R, error),
-) rows[string, R] {
-	return func(ctx context.Context, keys []string) ([][]R, error) { return read(ctx, tx, keys) }
+	tx pgx.Tx, read func(ctx context.Context, tx pgx.Tx, schools, days []string) ([][]R, error),
+) rows[consumers.DayKey, R] {
+	return func(ctx context.Context, keys []consumers.DayKey) ([][]R, error) {
+		return read(ctx, tx,
+			column(keys, func(k consumers.DayKey) string { return k.School }),
+			column(keys, func(k consumers.DayKey) string { return k.On.String() }))
+	}
+}
+
+func days[R any](
+	tx pgx.Tx, read func(ctx context.Context, tx pgx.Tx, schools, ids, days []string) ([][]R, error),
+) rows[consumers.DayKey, R] {
+	return func(ctx context.Context, keys []consumers.DayKey) ([][]R, error) {
+		return read(ctx, tx,
+			column(keys, func(k consumers.DayKey) string { return k.School }),
+			column(keys, func(k consumers.DayKey) string { return k.ID }),
+			column(keys, func(k consumers.DayKey) string { return k.On.String() }))
+	}
 }
 
 func ids[R any](

@@ -61,7 +61,7 @@ func (p *program) wireChannels(
 			URL: cfg.SMS.URL, Account: cfg.SMS.Account, Token: cfg.SMS.Token, OldToken: cfg.SMS.OldToken,
 			From: cfg.SMS.From, Service: cfg.SMS.Service, OwnNames: cfg.SMS.OwnNames,
 			IdempotencyHeader: cfg.SMS.IdempotencyHeader, Rate: cfg.SMS.Rate, Timeout: config.ProviderTimeout,
-			Callbacks: callbacks, Writer: writer, FindDelivery: ledger.FindByProviderID(pool),
+			Settle: cfg.SMS.Settle, Callbacks: callbacks, Writer: writer, FindDelivery: ledger.FindByProviderID(pool),
 		}); err != nil {
 			return nil, ConfigError{err}
 		}

@@ -60,7 +60,13 @@ func (p *program) openBlobs() (document.Blobs, error) {
 
 // provider renders documents.
 func (d *documents) provider(p *program) (consumers.Provider, error) {
-	return pdf.NewProvider(pdf.Config{Store: d.store, Logger: p.log, Metrics: p.registry})
+	renderer, err := pdf.NewProvider(pdf.Config{
+		Store: d.store, FontsDir: p.cfg.FontsDir, Logger: p.log, Metrics: p.registry,
+	})
+	if err != nil {
+		return nil, ConfigError{err}
+	}
+	return renderer, nil
 }
 
 // link returns the link to the document that a delivery is about.

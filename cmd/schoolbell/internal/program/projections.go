@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
+	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
@@ -91,5 +95,25 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	deps.Positions = checkpoint.NewPositions(p.tables.Acquire, SetName)
 	deps.Queries = catalog.Queries()
 	deps.IsGuardian = students.IsGuardian
+	deps.Today = newDays(p.tables).today
 	return nil
+}
+
+// importHold is how long the events of an import wait for room: nobody waits for a response, as with
+// a producer.
+const importHold = 5 * time.Second
+
+// wireImports lets offices bring in what other systems hold. It takes the tables to compare with and
+// the log to write to.
+func (p *program) wireImports(deps *httpapi.Deps) {
+	if !p.cfg.Has(config.RoleIngest) {
+		return
+	}
+	deps.Imports = imports.New(imports.Config{
+		Database: p.tables, Log: p.events, Partitions: p.topic.Partitions, Set: SetName,
+		Positions: deps.Positions, Today: deps.Today, EndShare: p.cfg.API.EndShare,
+		Writer: ingest.Writer{
+			Log: p.events, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
+		},
+	})
 }

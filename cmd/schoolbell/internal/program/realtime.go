@@ -57,9 +57,11 @@ func (p *program) wireRealtime(
 		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
+	days := newDays(pool)
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
-		Rights: rights(pool, positions.Await), Bus: redis.NewBus(cache), Key: key,
+		Today: days.today, Rights: rights(pool, positions.Await, days), Bus: redis.NewBus(cache),
+		Key:       key,
 		Revoked:   func(who realtime.Identity) bool { return p.revoked.Revoked(toPrincipal(who)) },
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
@@ -106,7 +108,7 @@ func (p *program) wireRealtime(
 // rights looks grants up in the directory, once it has reached the position that they are needed
 // for.
 func rights(
-	pool *postgres.Pool, await func(context.Context, domain.Position) error,
+	pool *postgres.Pool, await func(context.Context, domain.Position) error, days *days,
 ) realtime.Rights {
 	return func(ctx context.Context, school, user string, at domain.Position) (realtime.Grants,
 		error,
@@ -116,9 +118,13 @@ func rights(
 				return realtime.Grants{}, fmt.Errorf("wait for the directory at %s: %w", at, err)
 			}
 		}
+		today, err := days.today(ctx, school)
+		if err != nil {
+			return realtime.Grants{}, err
+		}
 		var c students.Connections
-		err := pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
-			c, err = students.ConnectionsOf(ctx, tx, school, user)
+		err = pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
+			c, err = students.ConnectionsOf(ctx, tx, school, user, today)
 			return err
 		})
 		return realtime.Grants(c), err

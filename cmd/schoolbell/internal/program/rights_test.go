@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -23,11 +24,20 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 	for _, sql := range []string{
 		`SET ROLE schoolbell_projector`,
 		`SET search_path = schoolbell`,
-		`INSERT INTO students (school, student_id, given_name, family_name, sort_name, class_id, grade_level, photo_url, status) VALUES
-			('north', 'ann', 'Ann', 'A', 'a ann', '7a', '7', '', 'enrolled'), ('north', 'bob', 'Bob', 'A', 'a bob', '7b', '7', '', 'enrolled'),
-			('north', 'cid', 'Cid', 'C', 'c cid', '7a', '7', '', 'withdrawn'), ('south', 'ann', 'Ann', 'S', 's ann', '7a', '7', '', 'enrolled')`,
-		`INSERT INTO student_guardians VALUES ('north', 'ann', 'mum', 'mother', true), ('north', 'cid', 'mum', 'mother', true), ('south', 'ann', 'dad', 'father', true)`,
-		`INSERT INTO staff VALUES ('north', 'may', 'May', 'teacher', '["7a", "9c"]', '[]')`,
+		`INSERT INTO enrolments (school, student_id, starts, ends, class_id, enrolled_on, source) VALUES
+			('north', 'ann', '2026-08-01', NULL, '7a', '2026-08-01', ''), ('north', 'bob', '2026-08-01', NULL, '7b', '2026-08-01', ''),
+			('north', 'cid', '2026-08-01', '2026-11-01', '7a', '2026-08-01', ''), ('north', 'dan', '2026-12-01', NULL, '7a', '2026-12-01', ''),
+			('south', 'ann', '2026-08-01', NULL, '7a', '2026-08-01', '')`,
+		`INSERT INTO student_guardians (school, student_id, guardian_id, starts, ends, relation, is_primary) VALUES
+			('north', 'ann', 'mum', '2026-08-01', NULL, 'mother', true), ('north', 'cid', 'mum', '2026-08-01', NULL, 'mother', true),
+			('north', 'bob', 'mum', '2026-08-01', '2026-11-19', 'aunt', false), ('south', 'ann', 'dad', '2026-08-01', NULL, 'father', true)`,
+		`INSERT INTO assignments VALUES ('north', 'may', '2026-08-01', NULL, '["7a", "9c"]', ''), ('north', 'gil', '2026-08-01', NULL, '["7a"]', '')`,
+		`INSERT INTO staff (school, staff_id, name, role, subjects, left_on) VALUES ('north', 'gil', 'Gil', 'teacher', '[]', '2026-11-20')`,
+		`INSERT INTO memberships (school, membership_id, starts, ends, class_id, person_id, role, is_primary, source) VALUES
+			('north', '1', '2026-08-01', NULL, 'mat', 'ann', 'student', false, ''), ('north', '2', '2026-08-01', NULL, 'mat', 'bob', 'student', false, ''),
+			('north', '3', '2026-08-01', '2026-11-20', 'mat', 'cid', 'student', false, ''), ('north', '4', '2026-08-01', NULL, 'mat', 'tom', 'teacher', true, ''),
+			('north', '5', '2026-08-01', NULL, 'old', 'tom', 'teacher', true, ''), ('north', '6', '2026-08-01', '2026-11-20', 'mat', 'ida', 'aide', false, '')`,
+		`INSERT INTO classes VALUES ('north', 'old', 'Old', 'section', '', '[]', '[]', '', '[]', '', 'old', '2026-11-20', '')`,
 	} {
 		_, err := conn.Exec(t.Context(), sql)
 		require.NoError(t, err)
@@ -36,18 +46,20 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	var awaited []domain.Position
+	day := newDays(pool)
+	day.now = func() time.Time { return time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC) }
 	grants := rights(pool, func(_ context.Context, at domain.Position) error {
 		awaited = append(awaited, at)
 		if at.Offset > 5 {
 			return errors.New("not yet")
 		}
 		return nil
-	})
+	}, day)
 	none := domain.Position{Offset: -1}
 	for user, want := range map[string]realtime.Grants{
 		"mum": {
 			Teaches: []string{}, Pupils: []string{}, Children: []string{"ann"},
-			Classes: []string{"7a"},
+			Classes: []string{"7a", "mat"},
 		},
 		"dad": {
 			Teaches: []string{}, Pupils: []string{}, Children: []string{},
@@ -55,7 +67,7 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 		},
 		"bob": {
 			Teaches: []string{}, Pupils: []string{}, Children: []string{"bob"},
-			Classes: []string{"7b"},
+			Classes: []string{"7b", "mat"},
 		},
 		"cid": {
 			Teaches: []string{}, Pupils: []string{}, Children: []string{},
@@ -63,6 +75,22 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 		},
 		"may": {
 			Teaches: []string{"7a", "9c"}, Pupils: []string{"ann"}, Children: []string{},
+			Classes: []string{},
+		},
+		"tom": { // of a section of two home classes; another one is closed
+			Teaches: []string{"mat"}, Pupils: []string{"ann", "bob"}, Children: []string{},
+			Classes: []string{},
+		},
+		"ida": { // the membership has ended today
+			Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{},
+		},
+		"gil": { // has left today
+			Teaches: []string{}, Pupils: []string{}, Children: []string{},
+			Classes: []string{},
+		},
+		"dan": { // not yet
+			Teaches: []string{}, Pupils: []string{}, Children: []string{},
 			Classes: []string{},
 		},
 		"nobody": {

@@ -58,6 +58,7 @@ func (p *program) wireRoles(ctx context.Context) error {
 			return err
 		}
 		notifiers = append(notifiers, projections.PositionNotifier(deps.Positions.Reached))
+		p.wireImports(&deps)
 	}
 	if deps.Log != nil {
 		deps.Reader = p.reader

@@ -95,3 +95,61 @@ func reached(t *testing.T, dir string) map[string]bool {
 	}
 	return reached
 }
+
+// School is what the files have for one school.
+type School struct{ Sections, Staff int }
+
+// Counts counts the students of all schools together, as most of the files do not say where a
+// student is, and the sections and staff of each school.
+func Counts(t *testing.T, dir string) (students int, schools map[string]School) {
+	t.Helper()
+	type section struct {
+		ID      string `xml:"SectionIdentifier"`
+		Course  string `xml:"CourseOfferingReference>CourseOfferingIdentity>LocalCourseCode"`
+		School  string `xml:"CourseOfferingReference>CourseOfferingIdentity>SchoolReference>SchoolIdentity>SchoolId"`
+		Session string `xml:"CourseOfferingReference>CourseOfferingIdentity>SessionReference>SessionIdentity>SessionName"`
+	}
+	type post struct {
+		Staff   string  `xml:"StaffReference>StaffIdentity>StaffUniqueId"`
+		Section section `xml:"SectionReference>SectionIdentity"`
+		School  string  `xml:"SchoolReference>SchoolIdentity>SchoolId"`
+		Org     string  `xml:"EducationOrganizationReference>EducationOrganizationIdentity>EducationOrganizationId"`
+	}
+	var files struct {
+		Students []string  `xml:"Student>StudentUniqueId"`
+		Schools  []string  `xml:"School>SchoolId"`
+		Graded   []section `xml:"GradebookEntry>SectionReference>SectionIdentity"`
+		Taught   []post    `xml:"StaffSectionAssociation"`
+		Working  []post    `xml:"StaffSchoolAssociation"`
+		Assigned []post    `xml:"StaffEducationOrganizationAssignmentAssociation"`
+	}
+	for _, pattern := range []string{
+		"Student.xml", "EducationOrganization.xml", "StudentGradebook.xml", "StaffAssociation.xml",
+	} {
+		Decode(t, dir, pattern, &files)
+	}
+	sections, staff := map[string]map[section]bool{}, map[string]map[string]bool{}
+	for _, school := range files.Schools {
+		sections[school], staff[school] = map[section]bool{}, map[string]bool{}
+	}
+	for _, s := range files.Graded {
+		sections[s.School][s] = true
+	}
+	for _, p := range files.Taught {
+		sections[p.Section.School][p.Section] = true
+		staff[p.Section.School][p.Staff] = true
+	}
+	for _, p := range files.Working {
+		staff[p.School][p.Staff] = true
+	}
+	for _, p := range files.Assigned {
+		if staff[p.Org] != nil {
+			staff[p.Org][p.Staff] = true
+		}
+	}
+	schools = map[string]School{}
+	for _, school := range files.Schools {
+		schools[school] = School{len(sections[school]), len(staff[school])}
+	}
+	return len(files.Students), schools
+}

@@ -1,0 +1,341 @@
+package imports
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+	"unique"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/schoolbell/schoolbell/domain"
+)
+
+// Limits of a package. They bound the memory that any upload can use.
+const (
+	maxLine          = 64 << 10  // bytes
+	maxDirectoryRows = 1_000_000 // all but marks, scores and assessments, which are not held
+	maxPlaces        = 20        // that a refusal names
+	maxRefusals      = 100       // different ones
+)
+
+// contents are what a plan holds of a package: everything but marks, scores and assessments.
+type contents struct {
+	Header
+	school      *School
+	classes     list[Class]
+	students    list[Student]
+	staff       list[Staff]
+	links       list[Link]
+	guardians   map[string]int // the last link of each, which says how to reach them
+	memberships list[Membership]
+	facts       int // rows that are not held
+	refused     Refusals
+	// keys of refused rows, which may be of what would end otherwise; "" is a key that could not
+	// be read either
+	unsure map[Kind]map[string]bool
+	// how often a mark, score or assessment occurs that occurs more than once: the last one counts
+	repeated map[factKey]int
+}
+
+// list holds rows in the order of the package. A later row of the same key replaces the earlier
+// one.
+type list[T any] struct {
+	rows  []entry[T]
+	index map[string]int
+}
+
+type entry[T any] struct {
+	row  T
+	time time.Time // zero: not said
+}
+
+func (l *list[T]) put(key string, row T, at time.Time) (n int) {
+	if n, ok := l.index[key]; ok {
+		l.rows[n] = entry[T]{row, at}
+		return n
+	}
+	if l.index == nil {
+		l.index = make(map[string]int)
+	}
+	n = len(l.rows)
+	l.index[key] = n
+	l.rows = append(l.rows, entry[T]{row, at})
+	return n
+}
+
+func (l *list[T]) has(key string) bool {
+	_, ok := l.index[key]
+	return ok
+}
+
+// Refusal is why rows of a package cannot be used, how many, and where some of them are. It has
+// nothing of their content.
+type Refusal struct {
+	Kind   Kind     `json:"kind"`
+	Reason string   `json:"reason"`
+	Count  int64    `json:"count"`
+	At     []string `json:"at" doc:"File, line and column of some of them"`
+}
+
+// Refusals are all that happened in a package.
+type Refusals []Refusal
+
+// Count is how many rows were refused.
+func (r Refusals) Count() (n int64) {
+	for _, one := range r {
+		n += one.Count
+	}
+	return n
+}
+
+func (r *Refusals) add(kind Kind, reason, at string) {
+	i := slices.IndexFunc(*r, func(have Refusal) bool {
+		return have.Kind == kind && have.Reason == reason
+	})
+	switch {
+	case i < 0 && len(*r) == maxRefusals:
+		i = maxRefusals - 1 // reasons that differ in a number only
+	case i < 0:
+		i = len(*r)
+		*r = append(*r, Refusal{Kind: kind, Reason: reason})
+	}
+	one := &(*r)[i]
+	one.Count++
+	if len(one.At) < maxPlaces {
+		one.At = append(one.At, at)
+	}
+}
+
+// PackageError says that a package is none, and in which line.
+type PackageError struct {
+	Line   int
+	Reason string
+}
+
+func (e *PackageError) Error() string {
+	return fmt.Sprintf("line %d of the package %s", e.Line, e.Reason)
+}
+
+// scan reads a package and calls visit for each of its rows, with its place.
+func scan(r io.Reader, visit func(row *Row, line int) error) (h Header, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, maxLine), maxLine)
+	n := 0
+	for lines.Scan() {
+		n++
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		if h.Source == "" {
+			if h, err = parseHeader(lines.Bytes()); err != nil {
+				return h, &PackageError{n, err.Error()}
+			}
+			continue
+		}
+		var row Row
+		err := json.Unmarshal(lines.Bytes(), &row, json.RejectUnknownMembers(true))
+		if err != nil {
+			return h, &PackageError{n, "is no row: " + reasonOf(err)}
+		}
+		if row.At == "" {
+			row.At = fmt.Sprintf("line %d", n)
+		}
+		if err := visit(&row, n); err != nil {
+			return h, err
+		}
+	}
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return h, &PackageError{n + 1, fmt.Sprintf("is longer than %d bytes", maxLine)}
+	case err != nil:
+		return h, &PackageError{n + 1, "cannot be read: " + err.Error()}
+	case h.Source == "":
+		return h, &PackageError{1, "is missing: it must be the header, with the source"}
+	}
+	return h, nil
+}
+
+func parseHeader(line []byte) (h Header, err error) {
+	if err := json.Unmarshal(line, &h, json.RejectUnknownMembers(true)); err != nil {
+		return h, errors.New("is no header: " + reasonOf(err))
+	}
+	var f domain.Faults
+	f.Text("/source", h.Source, domain.MaxTextLength)
+	f.Check("/source", !domain.IsOwnSource(h.Source), "must not be one of Schoolbell's own")
+	for _, kind := range h.Complete {
+		f.Check("/complete", slices.Contains(ends, kind), "has %q, but only %v can be complete",
+			kind, ends)
+	}
+	if len(f.List) > 0 {
+		return h, fmt.Errorf("is no header: %s %s", f.List[0].Pointer, f.List[0].Reason)
+	}
+	return h, nil
+}
+
+// reasonOf describes an error of decoding without the value that it is about.
+func reasonOf(err error) string {
+	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
+		if errors.Is(err, json.ErrUnknownName) {
+			return string(bad.JSONPointer) + " is not known"
+		}
+		return string(bad.JSONPointer) + " is not of the right form"
+	}
+	return "it is not valid JSON"
+}
+
+// readContents reads what a plan holds of a package. today is the last day but a year that dates of
+// it may name.
+func readContents(r io.Reader, today domain.Date) (*contents, error) {
+	c := &contents{
+		guardians: make(map[string]int), unsure: make(map[Kind]map[string]bool),
+		repeated: make(map[factKey]int),
+	}
+	held, seen := 0, make(map[factKey]bool)
+	h, err := scan(r, func(row *Row, line int) error {
+		if isFact(row.Kind) {
+			c.facts++
+			switch key := factKeyOf(row); {
+			case row.Refused != "":
+				c.refused.add(row.Kind, row.Refused, row.At)
+			case seen[key]:
+				c.repeated[key] = max(c.repeated[key], 1) + 1
+			default:
+				seen[key] = true
+			}
+			return nil
+		}
+		if held++; held > maxDirectoryRows {
+			return &PackageError{line, fmt.Sprintf("is one more than %d rows about people and classes",
+				maxDirectoryRows)}
+		}
+		c.take(row, today)
+		return nil
+	})
+	c.Header = h
+	return c, err
+}
+
+// take adds a row, or what is known of one that cannot be used.
+func (c *contents) take(row *Row, today domain.Date) {
+	if row.Refused != "" {
+		c.refuse(row.Kind, row.Key, row.Refused, row.At)
+		return
+	}
+	switch row.Kind {
+	case KindSchool:
+		var s School
+		if c.decode(row, &s, today) {
+			c.school = &s
+		}
+	case KindClass:
+		var v Class
+		if c.decode(row, &v, today) {
+			c.classes.put(v.ClassID, v, row.Time)
+		}
+	case KindStudent:
+		var v Student
+		if c.decode(row, &v, today) {
+			c.students.put(v.StudentID, v, row.Time)
+		}
+	case KindStaff:
+		var v Staff
+		if c.decode(row, &v, today) {
+			c.staff.put(v.StaffID, v, row.Time)
+		}
+	case KindLink:
+		var v Link
+		if c.decode(row, &v, today) {
+			c.guardians[v.GuardianID] = c.links.put(LinkKey(v.StudentID, v.GuardianID), v, row.Time)
+		}
+	case KindAttending, KindTeaching:
+		var v Membership
+		if c.decode(row, &v, today) {
+			// the most numerous rows share their texts
+			v.ClassID = unique.Make(v.ClassID).Value()
+			v.PersonID = unique.Make(v.PersonID).Value()
+			v.Role = unique.Make(v.Role).Value()
+			c.memberships.put(v.MembershipID, v, row.Time)
+		}
+	default:
+		c.refused.add(row.Kind, "the kind of row is not known", row.At)
+	}
+}
+
+// validated is the data of a row.
+type validated interface{ Validate(f *domain.Faults) }
+
+// decode reads the data of a row, and refuses it when something is wrong with it.
+func (c *contents) decode(row *Row, into validated, today domain.Date) bool {
+	reason := decode(row, into, today)
+	if m, ok := into.(*Membership); ok && reason == "" && m.kind() != row.Kind {
+		reason = "/role is not one of this kind of row"
+	}
+	if reason == "" {
+		return true
+	}
+	c.refuse(row.Kind, keyOf(row), reason, row.At)
+	return false
+}
+
+// decode reads the data of a row. The reason is empty when nothing is wrong with it.
+func decode(row *Row, into validated, today domain.Date) (reason string) {
+	if err := json.Unmarshal(row.Data, into, json.RejectUnknownMembers(true)); err != nil {
+		return reasonOf(err)
+	}
+	f := domain.Faults{Day: today}
+	into.Validate(&f)
+	if len(f.List) > 0 {
+		return f.List[0].Pointer + " " + f.List[0].Reason
+	}
+	return ""
+}
+
+func (c *contents) refuse(kind Kind, key, reason, at string) {
+	c.refused.add(kind, reason, at)
+	if c.unsure[kind] == nil {
+		c.unsure[kind] = make(map[string]bool)
+	}
+	c.unsure[kind][key] = true
+}
+
+// keyOf finds out whose row it is that cannot be used. It is empty when that cannot be known.
+func keyOf(row *Row) string {
+	var id struct {
+		Class      string `json:"class_id"`
+		Student    string `json:"student_id"`
+		Staff      string `json:"staff_id"`
+		Guardian   string `json:"guardian_id"`
+		Membership string `json:"membership_id"`
+	}
+	if json.Unmarshal(row.Data, &id) != nil {
+		return ""
+	}
+	var f domain.Faults
+	key := ""
+	switch row.Kind {
+	case KindClass:
+		key = id.Class
+	case KindStudent:
+		key = id.Student
+	case KindStaff:
+		key = id.Staff
+	case KindLink:
+		f.ID("", id.Student)
+		f.ID("", id.Guardian)
+		if f.Err() == nil {
+			return LinkKey(id.Student, id.Guardian)
+		}
+		return ""
+	case KindAttending, KindTeaching:
+		key = id.Membership
+	}
+	if f.ID("", key); f.Err() != nil {
+		return ""
+	}
+	return key
+}

@@ -1,0 +1,44 @@
+package imports
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/performance"
+	"github.com/schoolbell/schoolbell/projections/students"
+)
+
+// Tables is what a plan compares with, in one snapshot of a school. The lists have an entry for
+// each row that is looked up, nil for what the tables do not hold.
+type Tables interface {
+	Roster(on domain.Date) (*students.Roster, error)
+	Marks(of []*Mark) ([]*Mark, error)
+	Assessments(of []*Assessment) ([]*Assessment, error)
+	Scores(of []*Score) ([]*Score, error)
+}
+
+// snapshot is a transaction that reads one school.
+type snapshot struct {
+	ctx    context.Context // of the transaction
+	tx     pgx.Tx
+	school string
+}
+
+func (s *snapshot) Roster(on domain.Date) (*students.Roster, error) {
+	return students.RosterOf(s.ctx, s.tx, s.school, on)
+}
+
+func (s *snapshot) Marks(of []*Mark) ([]*Mark, error) {
+	return attendance.Held(s.ctx, s.tx, s.school, of)
+}
+
+func (s *snapshot) Assessments(of []*Assessment) ([]*Assessment, error) {
+	return performance.HeldAssessments(s.ctx, s.tx, s.school, of)
+}
+
+func (s *snapshot) Scores(of []*Score) ([]*Score, error) {
+	return performance.HeldScores(s.ctx, s.tx, s.school, of)
+}
