@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,4 +213,23 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
 	a.jobs(t, exitDone, &letters, "deadletters", "list")
 	require.Len(t, letters.DeadLetters, 1)
+
+	// A stranger's records fill more than a page of the list.
+	const strangers = 2500
+	a.sql(t, fmt.Sprintf(`INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset,
+		last_offset, school, event_id, type, faults)
+		SELECT 'log', '', 1, n, n, '', 'e', 't', '[]' FROM generate_series(1, %d) n;
+		INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset, last_offset, school,
+			event_id, type, faults, record)
+		VALUES ('inbox', 'schoolbell.inbox', 0, 1, 1, 'oak', 'latest', 't', '[]', NULL)`, strangers))
+	var page httpapi.DeadLetters
+	a.jobs(t, exitDone, &page, "deadletters", "list")
+	require.Len(t, page.DeadLetters, strangers+2)
+	require.Equal(t, "latest", page.DeadLetters[strangers+1].EventID)
+	a.jobs(t, exitDone, &letters, "deadletters", "list", "--kind", "inbox")
+	require.Len(t, letters.DeadLetters, 1)
+	a.jobs(t, exitFailed, &retried, "deadletters", "retry")
+	require.Len(t, retried.Remaining, 2, "what cannot be read, and the one of the inbox")
+	a.jobs(t, exitFailed, &retried, "deadletters", "retry", page.DeadLetters[strangers].ID)
+	require.Contains(t, retried.Remaining[0].Reason, "stays skipped")
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // ErrNotParked is returned by [Deps.Skip] when there is no such event that may be skipped.
-var ErrNotParked = errors.New("there is no such event that is the first parked one of its subject")
+var ErrNotParked = errors.New("the subject is not parked, or the event at the position is not its " +
+	"first parked one: `schoolbell parked list` shows what is parked")
 
 // SkipRequest names a parked event that is to be folded by nobody.
 type SkipRequest struct {

@@ -30,7 +30,7 @@ func drawStatements(t *rapid.T) []statement {
 	return all
 }
 
-func told(statements []statement) history {
+func historyOf(statements []statement) history {
 	var h history
 	for _, s := range statements {
 		h = h.with(s)
@@ -42,11 +42,11 @@ func TestP8_AnyOrderOfArrivalGivesTheSameSpans(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		statements := drawStatements(t)
-		one := told(statements)
-		other := told(rapid.Permutation(statements).Draw(t, "order of arrival"))
+		one := historyOf(statements)
+		other := historyOf(rapid.Permutation(statements).Draw(t, "order of arrival"))
 		require.Equal(t, one, other)
 		require.Equal(t, one.spans(), other.spans())
-		require.Equal(t, one, told(append(statements, statements...)), "said twice")
+		require.Equal(t, one, historyOf(append(statements, statements...)), "said twice")
 	})
 }
 
@@ -106,7 +106,7 @@ func TestAsOfADateEqualsACalculationDayByDay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		statements := drawStatements(t)
-		spans := told(statements).spans()
+		spans := historyOf(statements).spans()
 		for day := domain.NewDate(2026, 8, 30); day < domain.NewDate(2026, 9, 12); day++ {
 			i := slices.IndexFunc(spans, func(s span) bool {
 				return s.From <= day && (s.To.IsZero() || s.To > day)
@@ -123,7 +123,7 @@ func TestAsOfADateEqualsACalculationDayByDay(t *testing.T) {
 func TestSpansFollowOneAnother(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		spans := told(drawStatements(t)).spans()
+		spans := historyOf(drawStatements(t)).spans()
 		for i, s := range spans {
 			require.True(t, s.To.IsZero() == (i == len(spans)-1 && s.Until.IsZero()) || s.From < s.To)
 			require.True(t, s.Since <= s.From && (s.Until.IsZero() || s.To <= s.Until))

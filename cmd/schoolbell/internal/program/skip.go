@@ -24,10 +24,12 @@ func (p *program) wireSkip(
 ) error {
 	c := p.cfg.Database.Projector(p.servers.DatabaseURL)
 	c.MaxConns = 1 // an operator's command now and then
-	pool, err := p.openPool(ctx, "parked events", c)
+	// Without a check of its own: a command that waits must not turn the process unready.
+	pool, err := postgres.NewPool(ctx, c)
 	if err != nil {
 		return err
 	}
+	p.onClose(func() error { pool.Close(); return nil })
 	store := postgres.NewProjectionStore(pool, set, SetName)
 	deps.Skip = func(ctx context.Context, r httpapi.SkipRequest) (httpapi.Skipped, error) {
 		return p.skip(ctx, store, r)
