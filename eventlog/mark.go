@@ -58,7 +58,7 @@ func (e *Entry) Mark() Mark {
 	return MarkOf(&e.Record)
 }
 
-// ErrRefused: the partition is refused until an operator decides. See [Refusal].
+// ErrRefused says that the partition is refused until an operator decides. See [Refusal].
 var ErrRefused = errors.New("partition is refused until an operator decides")
 
 // Reasons of a [Refusal].
