@@ -80,7 +80,7 @@ func testHostileSchool(t *testing.T, brokers []string, h hostility) {
 
 	ctx, stop := context.WithTimeout(t.Context(), time.Duration(h.seconds)*time.Second)
 	defer stop()
-	attack := startAttack(t, ctx, n, h)
+	attack := startAttack(ctx, t, n, h)
 	loaded := v.rounds(t, func(int) bool { return ctx.Err() == nil })
 	attack.Wait()
 	t.Logf("the hostile school: %s", attack.summary())
@@ -302,7 +302,7 @@ func (a *attack) request(ctx context.Context, method, path, body string, header 
 }
 
 // startAttack does everything at once until ctx ends.
-func startAttack(t *testing.T, ctx context.Context, n *liveNode, h hostility) *attack {
+func startAttack(ctx context.Context, t *testing.T, n *liveNode, h hostility) *attack {
 	a := &attack{tenant: newTenant(t, n, "hostile")}
 	a.Go(func() { a.contradict(ctx, h.payments) })
 	for range h.uploads {
