@@ -133,7 +133,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.jobs(t, exitUsage, nil, "reset", "--to", "start")
 	a.jobs(t, exitUsage, nil, "reset", "--to", "beginning", "--yes")
 	var reset map[string]int
-	a.jobs(t, exitDone, &reset, "reset", "--to", first.Position, "--again", "--yes")
+	a.jobs(t, exitDone, &reset, "reset", "--to", first.Position.String(), "--again", "--yes")
 	require.Equal(t, 1, reset["partitions"])
 	require.Equal(t, first.ID, a.eventually(t, "sent", 2)[0].ID)
 	a.jobs(t, exitDone, nil, a.withLog("verify")...)
@@ -204,11 +204,11 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	a.sql(
 		t,
 		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
-		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
+		VALUES (`+strings.Replace(sent.Position.Position.String(), ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
 	)
 	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")
 	a.jobs(t, exitFailed, nil, "deadletters", "show", "0:99999")
-	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position)
+	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position.String())
 	require.Equal(t, deadLettersRetried{Done: 1, Remaining: []httpapi.DeadLetter{}}, retried)
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
 	a.jobs(t, exitDone, &letters, "deadletters", "list")

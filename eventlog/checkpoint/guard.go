@@ -50,7 +50,7 @@ type Guard struct {
 	unknown error // why it was never compared yet
 }
 
-// ErrAccepted: an operator has accepted the log as it is. What a process has read of it before may
+// ErrAccepted says that an operator has accepted the log as it is. What a process has read of it before may
 // be of the log as it was.
 var ErrAccepted = errors.New("an operator has accepted the log as it is now")
 

@@ -18,17 +18,17 @@ import (
 
 // DeadLetter is a single record that nobody can use, whoever found that.
 type DeadLetter struct {
-	ID       string          `json:"id" doc:"A number, or the position of an event that could not be planned"`
-	Kind     deadletter.Kind `json:"kind" enum:"inbox,log,plan,conflict" doc:"Refused at an inbox, skipped in the log, without a plan, or with the id of another event"`
-	Topic    string          `json:"topic,omitzero" doc:"The inbox"`
-	Position domain.Position `json:"position" doc:"Where the record is, in its topic"`
-	Last     int64           `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
-	School   string          `json:"school" doc:"Empty when it cannot be told"`
-	EventID  string          `json:"event_id"`
-	Type     string          `json:"type"`
-	Reason   string          `json:"reason" doc:"All faults in one line"`
-	Faults   []domain.Fault  `json:"faults,omitzero"`
-	At       time.Time       `json:"at"`
+	ID       string             `json:"id" doc:"A number, or the position of an event that could not be planned"`
+	Kind     deadletter.Kind    `json:"kind" enum:"inbox,log,plan,conflict" doc:"Refused at an inbox, skipped in the log, without a plan, or with the id of another event"`
+	Topic    string             `json:"topic,omitzero" doc:"The inbox"`
+	Position domain.LogPosition `json:"position" doc:"Where the record is, in its topic"`
+	Last     int64              `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
+	School   string             `json:"school" doc:"Empty when it cannot be told"`
+	EventID  string             `json:"event_id"`
+	Type     string             `json:"type"`
+	Reason   string             `json:"reason" doc:"All faults in one line"`
+	Faults   []domain.Fault     `json:"faults,omitzero"`
+	At       time.Time          `json:"at"`
 	// Record is in the response for one letter only.
 	Record *DeadLetterRecord `json:"record,omitzero" doc:"As its producer wrote it, unless it was too large"`
 }
@@ -128,7 +128,11 @@ func (a *API) deadLetters(
 	after, err := strconv.ParseInt(cmp.Or(in.After, "0"), 10, 64)
 	planned := err != nil || in.After == ""
 	if err != nil {
-		if from, err = domain.ParsePosition(in.After); err != nil {
+		from, err = a.deps.LogID.Parse(in.After)
+		if errors.Is(err, domain.ErrOtherLog) {
+			return nil, ofOtherLog("after", err)
+		}
+		if err != nil {
 			return nil, wrongParameter("after", "is not the next of a page")
 		}
 		from.Offset++
@@ -143,7 +147,7 @@ func (a *API) deadLetters(
 			return nil, err
 		}
 		for i := range letters {
-			all = append(all, fromLedger(&letters[i]))
+			all = append(all, a.fromLedger(&letters[i]))
 		}
 	}
 	if c.DeadLetters != nil && len(all) <= in.Limit && in.Kind != deadletter.Plan {
@@ -154,7 +158,7 @@ func (a *API) deadLetters(
 			return nil, err
 		}
 		for i := range letters {
-			all = append(all, fromStore(&letters[i]))
+			all = append(all, a.fromStore(&letters[i]))
 		}
 	}
 	page := DeadLetters{DeadLetters: all}
@@ -170,7 +174,7 @@ func (a *API) deadLetter(
 ) (shown DeadLetter, stored *deadletter.Letter, err error) {
 	none := problem(http.StatusNotFound, "%.64q is no dead letter, or no longer", id)
 	c := a.deps.Consumers
-	if at, err := domain.ParsePosition(id); err == nil {
+	if at, err := a.deps.LogID.Parse(id); err == nil {
 		found, err := c.Ledger.DeadLetters(ctx, ledger.DeadLetterFilter{From: at, Limit: 1})
 		if err != nil {
 			return shown, nil, err
@@ -178,7 +182,7 @@ func (a *API) deadLetter(
 		if len(found) == 0 || found[0].Position != at {
 			return shown, nil, none
 		}
-		return fromLedger(&found[0]), nil, nil
+		return a.fromLedger(&found[0]), nil, nil
 	}
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || c.DeadLetters == nil {
@@ -188,7 +192,7 @@ func (a *API) deadLetter(
 	if errors.Is(err, deadletter.ErrNotFound) {
 		return shown, nil, none
 	}
-	return fromStore(&letter), &letter, err
+	return a.fromStore(&letter), &letter, err
 }
 
 func (a *API) retryDeadLetter(ctx context.Context, id string) error {
@@ -211,7 +215,7 @@ func (a *API) retryDeadLetter(ctx context.Context, id string) error {
 		return problem(http.StatusConflict, "a record that was skipped in the log stays skipped: "+
 			"its producer can send a right one")
 	}
-	if err := c.Replan(ctx, shown.Position); err != nil {
+	if err := c.Replan(ctx, shown.Position.Position); err != nil {
 		return err
 	}
 	// Planning reports a failure as a dead letter, not as an error, so the list says what came of it.
@@ -226,17 +230,22 @@ func (a *API) retryDeadLetter(ctx context.Context, id string) error {
 		shown.Position, shown.Reason)
 }
 
-func fromLedger(l *ledger.DeadLetter) DeadLetter {
+func (a *API) fromLedger(l *ledger.DeadLetter) DeadLetter {
+	at := a.deps.LogID.At(l.Position)
 	return DeadLetter{
-		ID: l.Position.String(), Kind: deadletter.Plan, Position: l.Position,
+		ID: at.String(), Kind: deadletter.Plan, Position: at,
 		School: l.School, EventID: l.EventID, Type: l.Type, Reason: l.Reason, At: l.At,
 	}
 }
 
-func fromStore(l *deadletter.Letter) DeadLetter {
+func (a *API) fromStore(l *deadletter.Letter) DeadLetter {
+	at := domain.LogPosition{Position: l.Position}
+	if l.Topic == "" { // the log's
+		at = a.deps.LogID.At(l.Position)
+	}
 	shown := DeadLetter{
 		ID: strconv.FormatInt(l.ID, 10), Kind: l.Kind, Topic: l.Topic,
-		Position: l.Position, Last: l.Last, School: l.School, EventID: l.EventID, Type: l.Type,
+		Position: at, Last: l.Last, School: l.School, EventID: l.EventID, Type: l.Type,
 		Reason: l.Reason(), Faults: l.Faults, At: l.At,
 	}
 	if l.Record != nil {

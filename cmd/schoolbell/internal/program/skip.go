@@ -71,5 +71,5 @@ func (p *program) skip(
 	}
 	p.log.InfoContext(ctx, "skipping a parked event", "school", r.School, "subject",
 		r.Subject, "position", at, "reason", r.Reason, "by", r.Actor)
-	return httpapi.Skipped{Position: at, By: by}, nil
+	return httpapi.Skipped{Position: p.guard.ID().At(at), By: p.guard.ID().At(by)}, nil
 }
