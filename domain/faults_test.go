@@ -51,7 +51,8 @@ func TestChecksOfTexts(t *testing.T) {
 			},
 		},
 		{
-			"optional name", (*domain.Faults).OptionalName, []string{"", "Ada"},
+			"optional name", (*domain.Faults).OptionalName,
+			[]string{"", "Ada"},
 			[]string{"a\nb", "\u202E", strings.Repeat("x", 513)},
 		},
 		{"label", label, []string{"2026-2027", "7"}, []string{"", strings.Repeat("x", 33), " 7"}},

@@ -63,15 +63,19 @@ func (p LogPosition) In(id LogID) (Position, error) {
 }
 
 // String returns the form used in headers, bodies and messages: "partition:offset-log".
-func (p LogPosition) String() string {
-	if p.Log == "" {
-		return p.Position.String()
+func (p LogPosition) String() string { return string(p.Append(make([]byte, 0, 32))) }
+
+// Append appends what String returns.
+func (p LogPosition) Append(b []byte) []byte {
+	b = p.append(b)
+	if p.Log != "" {
+		b = append(append(b, '-'), p.Log...)
 	}
-	return p.Position.String() + "-" + string(p.Log)
+	return b
 }
 
 // MarshalText makes the position a JSON string.
-func (p LogPosition) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+func (p LogPosition) MarshalText() ([]byte, error) { return p.Append(nil), nil }
 
 // UnmarshalText reads a position with or without the name of a log.
 func (p *LogPosition) UnmarshalText(b []byte) error {

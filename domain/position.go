@@ -16,10 +16,12 @@ type Position struct {
 
 // String returns the form used in headers, tokens and logs: "partition:offset".
 func (p Position) String() string {
-	b := make([]byte, 0, 24)
-	b = strconv.AppendInt(b, int64(p.Partition), 10)
-	b = append(b, ':')
-	return string(strconv.AppendInt(b, p.Offset, 10))
+	return string(p.append(make([]byte, 0, 24)))
+}
+
+func (p Position) append(b []byte) []byte {
+	b = append(strconv.AppendInt(b, int64(p.Partition), 10), ':')
+	return strconv.AppendInt(b, p.Offset, 10)
 }
 
 // ParsePosition reads the form that String writes, and no other spelling of it.

@@ -17,7 +17,7 @@ type Index interface {
 	Find(ctx context.Context, school string, partition int32, from int64, limit int) (Found, error)
 }
 
-// ErrNoIndex: the index cannot be asked at the moment. The log itself may well be read.
+// ErrNoIndex says that the index cannot be read at the moment. The log itself may well be read.
 var ErrNoIndex = errors.New("cannot look up the events")
 
 // Found is what an [Index] knows.

@@ -58,7 +58,7 @@ func (e *Entry) Mark() Mark {
 	return MarkOf(&e.Record)
 }
 
-// ErrRefused: the partition is refused until an operator decides. See [Refusal].
+// ErrRefused says that the partition is refused until an operator decides. See [Refusal].
 var ErrRefused = errors.New("partition is refused until an operator decides")
 
 // Reasons of a [Refusal].
@@ -81,9 +81,13 @@ type Refusal struct {
 }
 
 func (r *Refusal) Error() string {
+	remedy := "restore the log as it was"
+	if r.Reason == RefusedOther { // more often a wrong setting than a topic that was created again
+		remedy = "correct the brokers and the topic in the settings if they name another log"
+	}
 	return fmt.Sprintf("partition %d of the log is not the one that was read: expected %s, found "+
-		"%s. It is neither read nor written until you decide: restore the log as it was, or see "+
-		"`schoolbell log status`", r.Partition, r.Expected, r.Found)
+		"%s. It is neither read nor written until you decide: %s, or see "+
+		"`schoolbell log status`", r.Partition, r.Expected, r.Found, remedy)
 }
 
 // Unwrap returns [ErrRefused].

@@ -218,8 +218,10 @@ func testInbox(t *testing.T, brokers []string) {
 	require.Greater(t, len(byEvent["bad"].Faults), 2, "all faults, not the first")
 	guardian := byEvent["g"]
 	require.Contains(t, guardian.Reason(), "context guardian")
-	require.Equal(t, []byte("hello"), byEvent[""].Record.Value)
-	require.Equal(t, []byte("north"), byEvent[""].Record.Key)
+	hello, err := deadletter.Get(t.Context(), w.pool, byEvent[""].ID)
+	require.NoError(t, err)
+	require.Equal(t, []byte("hello"), hello.Record.Value)
+	require.Equal(t, []byte("north"), hello.Record.Key)
 
 	consumer := w.client(kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	var published []*kgo.Record

@@ -96,7 +96,7 @@ func TestP11_ANeighbourOfAFloodIsWrittenAtOnce(t *testing.T) {
 					if busy, ok := errors.AsType[*BusyError](err); ok {
 						refused.Add(1)
 						require.GreaterOrEqual(t, busy.RetryAfter, time.Second)
-						time.Sleep(busy.RetryAfter)
+						time.Sleep(busy.RetryAfter) //nolint:forbidigo // in a bubble, this is the clock
 					} else if err == nil {
 						hostile.Add(maxEvents)
 					}
@@ -105,7 +105,7 @@ func TestP11_ANeighbourOfAFloodIsWrittenAtOnce(t *testing.T) {
 		}
 		const bound = 20*250*13/10 + 2*(guaranteed+refill)
 		for range 500 {
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // as above
 			require.LessOrEqual(t, b.ahead(ctx), bound)
 			sent := time.Now()
 			_, err := b.writers[0].Write(ctx, "small", records(5))

@@ -31,7 +31,7 @@ type Config struct {
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
-	// LogID is what the log is called in positions.
+	// LogID is what the log is called in positions; empty leaves it out of them.
 	LogID domain.LogID
 	// Refused returns why a partition of the log cannot be followed, as it is not the one that it
 	// was; nil refuses none. It is called often, so it must be fast.

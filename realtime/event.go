@@ -156,7 +156,7 @@ func (d *Delivery) Frame(enc *Encoding) []byte {
 func (d *Delivery) AppendJSON(dst []byte) []byte {
 	env := *d.Event.envelope
 	env.Data = d.Event.seen[d.view].event
-	dst, err := cloudevents.AppendLogged(dst, &env)
+	dst, err := cloudevents.AppendLogged(dst, &env, d.Position.Log)
 	if err != nil {
 		panic(err) // it was decoded through the same catalogue
 	}
@@ -172,8 +172,8 @@ func (d *Delivery) AppendNotice(dst []byte) []byte {
 	}{d.Room.String(), d.RightsUnavailable}
 	if d.Kind == KindUpdate {
 		notice = struct {
-			Projection string          `json:"projection"`
-			Position   domain.Position `json:"position"`
+			Projection string             `json:"projection"`
+			Position   domain.LogPosition `json:"position"`
 		}{d.Room.ID, d.Position}
 	}
 	b, err := json.Marshal(notice)

@@ -10,15 +10,15 @@ import (
 
 // History is a query for past events of a room that the session is in.
 type History struct {
-	After   *domain.Position // nil: from the oldest event in this node's memory
-	Limit   int              // at most Config.MaxMissed are returned; 0 returns only the position
-	Reverse bool             // the newest first, from those in this node's memory
+	After   *domain.LogPosition // nil: from the oldest event in this node's memory
+	Limit   int                 // at most Config.MaxMissed are returned; 0 returns only the position
+	Reverse bool                // the newest first, from those in this node's memory
 }
 
 // History returns events of a room, and the position up to which the log was searched for them.
 func (s *Session) History(
 	ctx context.Context, room domain.Room, q History,
-) ([]Delivery, domain.Position, error) {
+) ([]Delivery, domain.LogPosition, error) {
 	sc := s.school
 	sc.mu.RLock()
 	i := s.find(room)
@@ -29,12 +29,12 @@ func (s *Session) History(
 	after, upTo := sc.from, sc.head()
 	sc.mu.RUnlock()
 	if i < 0 {
-		return nil, domain.Position{}, fmt.Errorf("%s: %w", room, ErrDenied)
+		return nil, domain.LogPosition{}, fmt.Errorf("%s: %w", room, ErrDenied)
 	}
 	if q.After != nil {
 		from, err := sc.partition.recoverable(ctx, *q.After)
 		if err != nil {
-			return nil, domain.Position{}, err
+			return nil, domain.LogPosition{}, err
 		}
 		after = from
 	}
@@ -43,9 +43,9 @@ func (s *Session) History(
 	for limit > 0 && after < upTo && (q.Reverse || len(found) < limit) {
 		events, next, err := sc.read(ctx, after)
 		if err != nil {
-			return nil, domain.Position{}, err
+			return nil, domain.LogPosition{}, err
 		}
-		found = appendOf(found, events, room, audiences, upTo)
+		found = sc.appendOf(found, events, room, audiences, upTo)
 		if q.Reverse && len(found) > limit {
 			found = slices.Clone(found[len(found)-limit:])
 		}
@@ -69,7 +69,7 @@ func (s *school) missed(
 		if err != nil {
 			return nil, err
 		}
-		missed = appendOf(missed, events, room, audiences, upTo)
+		missed = s.appendOf(missed, events, room, audiences, upTo)
 		if len(missed) > limit {
 			return nil, fmt.Errorf("%w: more than %d events were missed", ErrUnrecoverable, limit)
 		}
@@ -79,12 +79,12 @@ func (s *school) missed(
 }
 
 // appendOf appends those of a school's events that belong to a room, up to an offset.
-func appendOf(
+func (s *school) appendOf(
 	dst []Delivery, events []*Event, room domain.Room, audiences domain.Audiences, upTo int64,
 ) []Delivery {
 	for _, e := range events {
 		if e.Position.Offset <= upTo && e.decoded() && e.in(room) >= 0 {
-			dst = offer(dst, len(dst), e, room, audiences, true)
+			dst = s.offer(dst, len(dst), e, room, audiences, true)
 		}
 	}
 	return dst

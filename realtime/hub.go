@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
@@ -21,8 +22,9 @@ type Hub struct {
 	readers   chan struct{}
 	ringBytes int64 // of one partition
 
-	started    chan struct{} // closed when topic and partitions are set
-	topic      eventlog.Topic
+	started    chan struct{} // closed when what follows is set
+	log        domain.LogID  // what the log is called
+	signed     string        // names it in tokens
 	partitions []*partition
 
 	node       string // this hub's random name among all nodes
@@ -66,7 +68,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	if err != nil {
 		return h.end(err)
 	}
-	h.topic = topic
+	h.name(topic)
 	h.ringBytes = int64(h.cfg.RingBytes) / int64(topic.Partitions)
 	for n := range topic.Partitions {
 		h.partitions = append(h.partitions, newPartition(h, n))
@@ -83,6 +85,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.notifyDashboards(ctx) })
 	g.Go(func() error { return h.runBus(ctx) })
 	return h.end(g.Wait())
+}
+
+// name sets what the log is called. In tokens it is the topic's id, as long as nobody has accepted
+// that it was set back.
+func (h *Hub) name(topic eventlog.Topic) {
+	h.log, h.signed = h.cfg.LogID, topic.ID
+	if h.log != "" && h.log != domain.LogIDOf(topic.ID, 0) {
+		h.signed += "-" + string(h.log)
+	}
 }
 
 // end closes the sessions that are still open when the hub stops. It then waits for the scheduler,

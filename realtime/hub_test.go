@@ -40,7 +40,7 @@ func TestP6_EverySessionReceivesItsPartOfTheLog(t *testing.T) {
 
 			type client struct {
 				rooms []domain.Room
-				at    *domain.Position
+				at    *domain.LogPosition
 				got   []int64
 			}
 			var all []*client
@@ -52,8 +52,9 @@ func TestP6_EverySessionReceivesItsPartOfTheLog(t *testing.T) {
 				if i%8 == 0 {
 					c.rooms = []domain.Room{{Kind: domain.RoomSchool}}
 				}
-				start := domain.Position{Partition: partitionOf(rt.School), Offset: -1}
-				c.at = &start
+				c.at = &domain.LogPosition{
+					Position: domain.Position{Partition: partitionOf(rt.School), Offset: -1},
+				}
 				all = append(all, c)
 			}
 			want := map[string][]int64{} // offsets by class; "" is the school
@@ -160,7 +161,7 @@ func TestP6_JoinReturnsWhatWasMissed(t *testing.T) {
 		require.NoError(t, err)
 		var missed []domain.Position
 		for _, d := range joined.Missed {
-			missed = append(missed, d.Position)
+			missed = append(missed, d.Position.Position)
 		}
 		require.Equal(t, a, missed)
 		next := rt.Publish(t, n.Log, rt.School, "next", rt.Notice("next", "a"))
@@ -204,7 +205,7 @@ func TestP6_JoinWhileBehind(t *testing.T) {
 			b = append(b, last.Offset)
 		}
 		probe.Reaches(t, last)
-		joined, err := slow.Join(t.Context(), class("a"), &first)
+		joined, err := slow.Join(t.Context(), class("a"), &domain.LogPosition{Position: first})
 		require.NoError(t, err)
 		_, err = slow.Join(t.Context(), class("c"), nil)
 		require.NoError(t, err)
@@ -230,10 +231,12 @@ func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "a"))
 		r.Positions(t, last)
 	}
-	at := func(partition int32, offset int64) *domain.Position {
-		return &domain.Position{Partition: partition, Offset: offset}
+	at := func(partition int32, offset int64) *domain.LogPosition {
+		return &domain.LogPosition{
+			Position: domain.Position{Partition: partition, Offset: offset},
+		}
 	}
-	for name, from := range map[string]*domain.Position{
+	for name, from := range map[string]*domain.LogPosition{
 		"too old":           at(last.Partition, last.Offset-51),
 		"of another school": at(last.Partition+1, last.Offset),
 		"not written yet":   at(last.Partition, last.Offset+1),
@@ -255,6 +258,48 @@ func TestP6_PositionsThatCannotBeServedAreRefused(t *testing.T) {
 	require.Equal(t, realtime.CloseResync, err)
 }
 
+// A position of another log is never taken for one of this, though there is an event at its offset.
+func TestP6_PositionsOfAnotherLogAreRefused(t *testing.T) {
+	t.Parallel()
+	const this, other = domain.LogID("k3f9a"), domain.LogID("x1y2z")
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.LogID = this })
+	first := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
+	second := rt.Publish(t, n.Log, rt.School, "2", rt.Notice("2", "a"))
+	open := func(at domain.LogPosition) (*rt.Reader, error) {
+		return rt.TryListen(t, n, rt.User("head", "admin"),
+			realtime.Options{From: &at, Rooms: []domain.Room{class("a")}})
+	}
+	_, err := open(other.At(first))
+	require.ErrorIs(t, err, realtime.ErrUnrecoverable)
+	r, err := open(this.At(first))
+	require.NoError(t, err)
+	require.Equal(t, []int64{second.Offset}, r.Positions(t, second))
+	require.Equal(t, this, r.Position().Log)
+	at := other.At(first)
+	_, err = r.Join(t.Context(), class("b"), &at)
+	require.ErrorIs(t, err, realtime.ErrUnrecoverable)
+}
+
+// While the log is refused there are no sessions, neither old nor new.
+func TestP6_ARefusedLogHasNoSessions(t *testing.T) {
+	t.Parallel()
+	var refused atomic.Bool
+	n := rt.Start(t, nil, func(c *realtime.Config) {
+		c.Refused = func(int32) error {
+			if refused.Load() {
+				return &eventlog.Refusal{}
+			}
+			return nil
+		}
+	})
+	r := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{})
+	refused.Store(true)
+	_, err := r.Until(t, func(_ []realtime.Delivery, err error) bool { return err != nil })
+	require.Equal(t, realtime.CloseResync, err)
+	_, err = rt.TryListen(t, n, rt.User("head", "admin"), realtime.Options{})
+	require.ErrorIs(t, err, realtime.ErrLogRefused)
+}
+
 // A restarted node serves what was published while it was down.
 func TestP6_RestartedNodeServesOldPositions(t *testing.T) {
 	t.Parallel()
@@ -262,7 +307,9 @@ func TestP6_RestartedNodeServesOldPositions(t *testing.T) {
 	first := rt.Publish(t, n.Log, rt.School, "1", rt.Notice("1", "a"))
 	r := rt.Listen(t, n, rt.User("head", "admin"),
 		realtime.Options{
-			From:  &domain.Position{Partition: first.Partition, Offset: -1},
+			From: &domain.LogPosition{
+				Position: domain.Position{Partition: first.Partition, Offset: -1},
+			},
 			Rooms: []domain.Room{class("a")},
 		})
 	require.Equal(t, []int64{first.Offset}, r.Positions(t, first))
@@ -273,7 +320,7 @@ func TestP6_RestartedNodeServesOldPositions(t *testing.T) {
 	second := rt.Publish(t, n.Log, rt.School, "2", rt.Notice("2", "a"))
 	n = rt.Start(t, n.Log, nil)
 	r = rt.Listen(t, n, rt.User("head", "admin"),
-		realtime.Options{From: &first, Rooms: []domain.Room{class("a")}})
+		realtime.Options{From: &domain.LogPosition{Position: first}, Rooms: []domain.Room{class("a")}})
 	require.Equal(t, []int64{second.Offset}, r.Positions(t, second))
 }
 
@@ -416,7 +463,7 @@ func TestDashboardsReceiveTheNewestPositionOnly(t *testing.T) {
 		})
 	}
 	got, _ := r.Until(t, func(got []realtime.Delivery, _ error) bool {
-		return len(got) > 0 && got[len(got)-1].Position == at(999)
+		return len(got) > 0 && got[len(got)-1].Position.Position == at(999)
 	})
 	require.Less(t, len(got), 100)
 	n.Changed(realtime.Changed{
@@ -451,13 +498,13 @@ func TestRebuildNotifiesAllDashboardsOfItsPartition(t *testing.T) {
 	for _, r := range here {
 		r.Until(t, func(got []realtime.Delivery, _ error) bool {
 			return len(got) == 1 &&
-				got[0].Position == at
+				got[0].Position.Position == at
 		})
 	}
 	elsewhere := domain.Position{Partition: there.Position().Partition, Offset: 3}
 	n.Changed(realtime.Changed{Projections: []string{"fees"}, Position: elsewhere})
 	got, _ := there.Until(t, func(got []realtime.Delivery, _ error) bool { return len(got) > 0 })
-	require.Equal(t, elsewhere, got[0].Position, "the first one received")
+	require.Equal(t, elsewhere, got[0].Position.Position, "the first one received")
 }
 
 func TestMissedEventsOfResumedSessionsAreCounted(t *testing.T) {
@@ -484,7 +531,7 @@ func TestMissedEventsOfResumedSessionsAreCounted(t *testing.T) {
 		realtime.Options{Rooms: []domain.Room{class("a")}})
 	fresh.Reaches(t, last)
 	back := rt.Listen(t, n, rt.User("head", "admin"),
-		realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
+		realtime.Options{Rooms: []domain.Room{class("a")}, From: &domain.LogPosition{Position: first}})
 	back.Positions(t, last)
 	for i := range 2 {
 		last = rt.Publish(t, n.Log, rt.School, "new"+strconv.Itoa(i), rt.Notice("1", "a"))

@@ -109,7 +109,7 @@ func TestP11_AResumedSessionReadsItsOwnPartOfTheLog(t *testing.T) {
 	resume := func() int64 {
 		log.records.Store(0)
 		back := rt.Listen(t, n, rt.User("head", "admin"),
-			realtime.Options{Rooms: []domain.Room{class("a")}, From: &first})
+			realtime.Options{Rooms: []domain.Room{class("a")}, From: &domain.LogPosition{Position: first}})
 		require.Equal(t, own[1:], back.Positions(t, last))
 		back.Stop()
 		return log.records.Load()

@@ -128,10 +128,10 @@ func (f *source) event() *Event { return f.m.room.ring.at(f.next) }
 // offer appends an event as it is seen through a room, unless the session may not see it.
 // Deliveries of the same event begin at index first.
 func (s *Session) offer(out []Delivery, first int, e *Event, m *joined) []Delivery {
-	return offer(out, first, e, m.room.name, m.audiences, s.opts.PerRoom)
+	return s.school.offer(out, first, e, m.room.name, m.audiences, s.opts.PerRoom)
 }
 
-func offer(
+func (s *school) offer(
 	out []Delivery, first int, e *Event, room domain.Room, audiences domain.Audiences, perRoom bool,
 ) []Delivery {
 	view, ok := e.viewOf(audiences)
@@ -139,8 +139,8 @@ func offer(
 		return out
 	}
 	d := Delivery{
-		Kind: KindEvent, Event: e, Position: e.Position, Room: room, view: view,
-		room: int16(e.in(room)),
+		Kind: KindEvent, Event: e, Position: s.partition.hub.log.At(e.Position), Room: room,
+		view: view, room: int16(e.in(room)),
 	}
 	if !perRoom && len(out) > first {
 		if view < out[first].view { // through two rooms: the more complete view counts
@@ -165,7 +165,9 @@ func (s *Session) takeNotices(dst []Delivery) []Delivery {
 			continue
 		}
 		if d, ok := s.school.dashboards[name.ID]; ok && d.change > s.updates {
-			dst = append(dst, Delivery{Kind: KindUpdate, Room: name, Position: d.position})
+			dst = append(dst, Delivery{
+				Kind: KindUpdate, Room: name, Position: s.hub.log.At(d.position),
+			})
 		}
 	}
 	s.updates = s.school.changes

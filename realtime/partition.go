@@ -52,8 +52,11 @@ func (p *partition) oldest() int64 {
 }
 
 // recoverable returns the offset of a position from which everything later can be delivered.
-func (p *partition) recoverable(ctx context.Context, pos domain.Position) (int64, error) {
+func (p *partition) recoverable(ctx context.Context, at domain.LogPosition) (int64, error) {
+	pos, err := at.In(p.hub.log)
 	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%w: %w", ErrUnrecoverable, err)
 	case pos.Partition != p.number:
 		return 0, fmt.Errorf("%w: %s belongs to another partition than this school",
 			ErrUnrecoverable, pos)

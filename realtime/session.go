@@ -49,7 +49,7 @@ type Options struct {
 	// Protocol names the transport in metrics.
 	Protocol string
 	// From is the position after which events are delivered; nil means from now on.
-	From *domain.Position
+	From *domain.LogPosition
 	// Rooms are joined in addition to the user's own, before the first delivery, so that nothing
 	// after From is missed in them. If one is denied, the session is not opened.
 	Rooms []domain.Room
@@ -78,9 +78,9 @@ const (
 // Delivery is one message to a client. It is valid until the next call of Next.
 type Delivery struct {
 	Kind     Kind
-	Room     domain.Room     // through which it comes
-	Event    *Event          // of KindEvent
-	Position domain.Position // of the event, or of the projection
+	Room     domain.Room        // through which it comes
+	Event    *Event             // of KindEvent
+	Position domain.LogPosition // of the event, or of the projection
 	// of KindLeft: the right could not be looked up, and may be there still
 	RightsUnavailable bool
 
@@ -138,14 +138,14 @@ func (s *Session) Identity() Identity {
 }
 
 // Position returns the position up to which the session has received the log.
-func (s *Session) Position() domain.Position {
+func (s *Session) Position() domain.LogPosition {
 	s.school.mu.RLock()
 	defer s.school.mu.RUnlock()
 	return s.at(s.offset())
 }
 
-func (s *Session) at(offset int64) domain.Position {
-	return domain.Position{Partition: s.school.partition.number, Offset: offset}
+func (s *Session) at(offset int64) domain.LogPosition {
+	return s.hub.log.At(domain.Position{Partition: s.school.partition.number, Offset: offset})
 }
 
 // offset is the offset up to which nothing more is to be delivered. The school's lock is held.
@@ -170,7 +170,7 @@ func (s *Session) Rooms() []domain.Room {
 // Joined is the result of a join.
 type Joined struct {
 	// At is the position from which on the room's events are delivered through Next.
-	At domain.Position
+	At domain.LogPosition
 	// Missed are the room's events after the requested position, up to At.
 	Missed []Delivery
 }
@@ -179,7 +179,7 @@ type Joined struct {
 // since that position, or the error is ErrUnrecoverable. Joining a room twice is no error. Next
 // must not run at the same time, so that missed events are sent before later ones.
 func (s *Session) Join(
-	ctx context.Context, name domain.Room, after *domain.Position,
+	ctx context.Context, name domain.Room, after *domain.LogPosition,
 ) (Joined, error) {
 	audiences, err := s.hub.audiences(ctx, s, name)
 	if err != nil {

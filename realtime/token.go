@@ -18,7 +18,7 @@ import (
 // protocol's session id, sealed by the hub. It grants nothing: the client must show its token
 // again, and rights to the rooms are checked again.
 type Resume struct {
-	Position domain.Position // up to which the client had received the log when it was sealed
+	Position domain.LogPosition // up to which the client had received the log when it was sealed
 	Rooms    []domain.Room
 }
 
@@ -29,8 +29,8 @@ var ErrForeignToken = errors.New("resume token is not valid here")
 // sealed is the content of a token. User, school and log are not in it but covered by the
 // signature, which keeps tokens short.
 type sealed struct {
-	Position domain.Position `json:"p"`
-	Rooms    []string        `json:"r,omitempty"`
+	Position domain.LogPosition `json:"p"`
+	Rooms    []string           `json:"r,omitempty"`
 }
 
 // Seal makes a token for a user of a school.
@@ -96,7 +96,7 @@ func (h *Hub) EpochFor(user, school string) string {
 func (h *Hub) sign(purpose, user, school, content string) []byte {
 	mac := hmac.New(sha256.New, h.cfg.Key)
 	var n [8]byte
-	for _, part := range [...]string{purpose, h.topic.ID, user, school, content} {
+	for _, part := range [...]string{purpose, h.signed, user, school, content} {
 		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
 		mac.Write(n[:])
 		mac.Write([]byte(part))

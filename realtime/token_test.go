@@ -25,7 +25,7 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 	log.Recreate()
 	otherLog := rt.Start(t, log.Open(), nil)
 	resume := realtime.Resume{
-		Position: domain.Position{Partition: 3, Offset: 42},
+		Position: domain.LogID("k3f9a").At(domain.Position{Partition: 3, Offset: 42}),
 		Rooms:    []domain.Room{class("7a"), {Kind: domain.RoomSchool}},
 	}
 	token := n.Seal("may", rt.School, resume)
@@ -92,7 +92,9 @@ func TestP6_ResumeTokensAreForOneUserSchoolAndLog(t *testing.T) {
 func TestP6_StartingHubRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
-	want := realtime.Resume{Position: domain.Position{Partition: 1, Offset: 7}}
+	want := realtime.Resume{Position: domain.LogPosition{
+		Position: domain.Position{Partition: 1, Offset: 7},
+	}}
 	token := n.Seal("may", rt.School, want)
 	starting, err := realtime.New(realtime.Config{Log: n.Log, Key: rt.Key})
 	require.NoError(t, err)

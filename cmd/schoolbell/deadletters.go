@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,32 +33,60 @@ type deadLettersTarget struct {
 	School     string `placeholder:"ID" help:"Only this school."`
 }
 
-func (c *deadLettersTarget) path() string {
-	if c.School == "" {
-		return operationsPath + "/deadletters"
+// read reads all pages of the letters of a kind; an empty one is all kinds.
+func (c *deadLettersTarget) read(
+	ctx context.Context, api *client.Client, kind deadletter.Kind,
+) ([]httpapi.DeadLetter, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"school": c.School, "kind": string(kind)} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
-	return operationsPath + "/deadletters?school=" + url.QueryEscape(c.School)
+	all := []httpapi.DeadLetter{}
+	for {
+		var page httpapi.DeadLetters
+		if err := api.Get(ctx, operationsPath+"/deadletters?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.DeadLetters...)
+		if page.Next == "" {
+			return all, nil
+		}
+		query.Set("after", page.Next)
+	}
 }
 
 type deadLettersListCommand struct {
 	deadLettersTarget `embed:""`
+	Kind              deadletter.Kind `placeholder:"KIND" enum:",inbox,log,plan,conflict" default:"" help:"Only this kind: inbox, log, plan or conflict."`
 }
 
 func (c *deadLettersListCommand) Run(ctx context.Context, io streams) error {
-	return show(ctx, c.jobsTarget, io, c.path(),
-		func(w *tabwriter.Writer, all *httpapi.DeadLetters) {
-			if len(all.DeadLetters) == 0 {
-				fmt.Fprintln(w, "There are no dead letters.")
-				return
-			}
-			fmt.Fprintln(w, "ID\tKIND\tFROM\tSCHOOL\tTYPE\tEVENT\tSINCE\tREASON")
-			for _, l := range all.DeadLetters {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.120s\n", l.ID, l.Kind,
-					strings.TrimSpace(l.Topic+" "+l.Position.String()), printable(l.School),
-					printable(l.Type), printable(l.EventID), l.At.Local().Format(time.DateTime),
-					printable(l.Reason))
-			}
-		})
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	all, err := c.read(ctx, api, c.Kind)
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return printJSON(io.out, httpapi.DeadLetters{DeadLetters: all})
+	case len(all) == 0:
+		_, err := fmt.Fprintln(io.out, "There are no dead letters.")
+		return err
+	}
+	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tKIND\tFROM\tSCHOOL\tTYPE\tEVENT\tSINCE\tREASON")
+	for _, l := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.120s\n", l.ID, l.Kind,
+			strings.TrimSpace(l.Topic+" "+l.Position.String()), printable(l.School),
+			printable(l.Type), printable(l.EventID), l.At.Local().Format(time.DateTime),
+			printable(l.Reason))
+	}
+	return w.Flush()
 }
 
 type deadLettersShowCommand struct {
@@ -83,7 +110,7 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, io streams) error {
 
 type deadLettersRetryCommand struct {
 	deadLettersTarget `embed:""`
-	IDs               []string `arg:"" optional:"" name:"id" help:"As deadletters list prints them, for example 17 or 7:1042 (default: all but those of the log)."`
+	IDs               []string `arg:"" optional:"" name:"id" help:"As deadletters list prints them, for example 17 or 7:1042 (default: all of the kinds inbox and plan)."`
 }
 
 func (*deadLettersRetryCommand) Help() string {
@@ -108,18 +135,9 @@ func (c *deadLettersRetryCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer api.Close()
-	var all httpapi.DeadLetters
-	if err := api.Get(ctx, c.path(), &all); err != nil {
+	letters, err := c.chosen(ctx, api)
+	if err != nil {
 		return err
-	}
-	letters := slices.DeleteFunc(all.DeadLetters, func(l httpapi.DeadLetter) bool {
-		if len(c.IDs) == 0 {
-			return l.Kind == deadletter.Log || l.Kind == deadletter.Conflict // they stay skipped
-		}
-		return !slices.Contains(c.IDs, l.ID)
-	})
-	if len(letters) < len(c.IDs) {
-		return errors.New("some of these are not dead letters; deadletters list prints which are")
 	}
 	retried := deadLettersRetried{Remaining: []httpapi.DeadLetter{}}
 	for _, l := range letters {
@@ -129,8 +147,9 @@ func (c *deadLettersRetryCommand) Run(ctx context.Context, io streams) error {
 		case err == nil:
 			retried.Done++
 		case ok && p.Status == http.StatusConflict:
-			l.Reason = p.Detail
+			l.Reason, l.Record = p.Detail, nil
 			retried.Remaining = append(retried.Remaining, l)
+		case ok && p.Status == http.StatusNotFound: // somebody else has used it meanwhile, or it is too old
 		default:
 			return err
 		}
@@ -142,6 +161,32 @@ func (c *deadLettersRetryCommand) Run(ctx context.Context, io streams) error {
 		return exitCode(exitFailed)
 	}
 	return nil
+}
+
+// chosen are the letters with the given ids, or all that a retry may help: those of the log and in
+// conflict stay skipped.
+func (c *deadLettersRetryCommand) chosen(
+	ctx context.Context, api *client.Client,
+) (letters []httpapi.DeadLetter, err error) {
+	for _, id := range c.IDs {
+		var letter httpapi.DeadLetter
+		err := api.Get(ctx, operationsPath+"/deadletters/"+url.PathEscape(id), &letter)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, letter)
+	}
+	if len(c.IDs) > 0 {
+		return letters, nil
+	}
+	for _, kind := range []deadletter.Kind{deadletter.Inbox, deadletter.Plan} {
+		some, err := c.read(ctx, api, kind)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, some...)
+	}
+	return letters, nil
 }
 
 func (r *deadLettersRetried) print(io streams, asJSON bool) error {

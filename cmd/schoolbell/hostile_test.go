@@ -23,7 +23,6 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/client"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -81,7 +80,7 @@ func testHostileSchool(t *testing.T, brokers []string, h hostility) {
 
 	ctx, stop := context.WithTimeout(t.Context(), time.Duration(h.seconds)*time.Second)
 	defer stop()
-	attack := startAttack(t, ctx, n, h)
+	attack := startAttack(ctx, t, n, h)
 	loaded := v.rounds(t, func(int) bool { return ctx.Err() == nil })
 	attack.Wait()
 	t.Logf("the hostile school: %s", attack.summary())
@@ -213,9 +212,7 @@ func (v *neighbour) rounds(t *testing.T, more func(int) bool) (s times) {
 		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", b)
 		s.visible = append(s.visible, time.Since(began))
 		v.sent = append(v.sent, at)
-		position, err := domain.ParsePosition(at)
-		require.NoError(t, err)
-		s.ahead = max(s.ahead, int(position.Offset-read)-len(events))
+		s.ahead = max(s.ahead, int(parsed(t, at).Offset-read)-len(events))
 		s.budget = max(s.budget,
 			int(v.node.metric(t, `schoolbell_ingest_max_unread_records{partition="0"}`)))
 	}
@@ -305,7 +302,7 @@ func (a *attack) request(ctx context.Context, method, path, body string, header 
 }
 
 // startAttack does everything at once until ctx ends.
-func startAttack(t *testing.T, ctx context.Context, n *liveNode, h hostility) *attack {
+func startAttack(ctx context.Context, t *testing.T, n *liveNode, h hostility) *attack {
 	a := &attack{tenant: newTenant(t, n, "hostile")}
 	a.Go(func() { a.contradict(ctx, h.payments) })
 	for range h.uploads {

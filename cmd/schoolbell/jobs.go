@@ -128,7 +128,7 @@ func (c *jobsShowCommand) Run(ctx context.Context, io streams) error {
 			for _, line := range [][2]string{
 				{"delivery", e.ID},
 				{"school", e.School},
-				{"caused by", e.EventType + " " + e.EventID + " at " + e.Position},
+				{"caused by", e.EventType + " " + e.EventID + " at " + e.Position.String()},
 				{"rule", e.Planner},
 				{"to", e.Recipient + " by " + string(e.Channel)},
 				{"text", e.Template + " " + e.Language},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,7 +133,7 @@ func TestOperatorsLookAfterJobs(t *testing.T) {
 	a.jobs(t, exitUsage, nil, "reset", "--to", "start")
 	a.jobs(t, exitUsage, nil, "reset", "--to", "beginning", "--yes")
 	var reset map[string]int
-	a.jobs(t, exitDone, &reset, "reset", "--to", first.Position, "--again", "--yes")
+	a.jobs(t, exitDone, &reset, "reset", "--to", first.Position.String(), "--again", "--yes")
 	require.Equal(t, 1, reset["partitions"])
 	require.Equal(t, first.ID, a.eventually(t, "sent", 2)[0].ID)
 	a.jobs(t, exitDone, nil, a.withLog("verify")...)
@@ -203,13 +204,32 @@ func TestP9_EventsThatCannotBePlannedAreLookedAfter(t *testing.T) {
 	a.sql(
 		t,
 		`DELETE FROM schoolbell.ledger; INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
-		VALUES (`+strings.Replace(sent.Position, ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
+		VALUES (`+strings.Replace(sent.Position.Position.String(), ":", ", ", 1)+`, 'oak', 'absent-st1', 'x', 'planner panicked')`,
 	)
 	a.jobs(t, exitFailed, nil, "deadletters", "retry", "0:99999")
 	a.jobs(t, exitFailed, nil, "deadletters", "show", "0:99999")
-	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position)
+	a.jobs(t, exitDone, &retried, "deadletters", "retry", sent.Position.String())
 	require.Equal(t, deadLettersRetried{Done: 1, Remaining: []httpapi.DeadLetter{}}, retried)
 	require.Equal(t, sent.ID, a.eventually(t, "sent", 1)[0].ID)
 	a.jobs(t, exitDone, &letters, "deadletters", "list")
 	require.Len(t, letters.DeadLetters, 1)
+
+	// A stranger's records fill more than a page of the list.
+	const strangers = 2500
+	a.sql(t, fmt.Sprintf(`INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset,
+		last_offset, school, event_id, type, faults)
+		SELECT 'log', '', 1, n, n, '', 'e', 't', '[]' FROM generate_series(1, %d) n;
+		INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset, last_offset, school,
+			event_id, type, faults, record)
+		VALUES ('inbox', 'schoolbell.inbox', 0, 1, 1, 'oak', 'latest', 't', '[]', NULL)`, strangers))
+	var page httpapi.DeadLetters
+	a.jobs(t, exitDone, &page, "deadletters", "list")
+	require.Len(t, page.DeadLetters, strangers+2)
+	require.Equal(t, "latest", page.DeadLetters[strangers+1].EventID)
+	a.jobs(t, exitDone, &letters, "deadletters", "list", "--kind", "inbox")
+	require.Len(t, letters.DeadLetters, 1)
+	a.jobs(t, exitFailed, &retried, "deadletters", "retry")
+	require.Len(t, retried.Remaining, 2, "what cannot be read, and the one of the inbox")
+	a.jobs(t, exitFailed, &retried, "deadletters", "retry", page.DeadLetters[strangers].ID)
+	require.Contains(t, retried.Remaining[0].Reason, "stays skipped")
 }

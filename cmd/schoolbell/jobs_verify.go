@@ -146,13 +146,11 @@ Example:
 }
 
 func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {
-	var to *domain.Position
+	var named domain.LogPosition
 	if c.To != "start" {
-		at, err := domain.ParsePosition(c.To)
-		if err != nil {
+		if err := named.UnmarshalText([]byte(c.To)); err != nil {
 			return usageError{fmt.Errorf("--to: %w", err)}
 		}
-		to = &at
 	}
 	consequence := "The consumers will read the log again."
 	if c.Again {
@@ -166,6 +164,18 @@ func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer pool.Close()
+	var to *domain.Position
+	if c.To != "start" {
+		log, err := checkpoint.LogID(ctx, pool.Conns(), program.ConsumersGroup)
+		if err != nil {
+			return err
+		}
+		at, err := named.In(log)
+		if err != nil {
+			return usageError{fmt.Errorf("--to: %w", err)}
+		}
+		to = &at
+	}
 	positions := checkpoint.NewGroups(pool.Conns(), router.ErrFenced, nil)
 	n, err := positions.Reset(ctx, program.ConsumersGroup, to, c.Again)
 	if err != nil {

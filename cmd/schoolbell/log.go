@@ -108,8 +108,9 @@ Example:
 }
 
 func (c *logAcceptCommand) Run(ctx context.Context, io streams) error {
-	if err := confirm(io, c.Yes, "What the tables hold of events that the log no longer has will "+
-		"not be in them, and events that were not planned yet will not be."); err != nil {
+	if err := confirm(io, c.Yes, "The tables will have only the events of this log, and nothing "+
+		"is sent because of those that it has now. When another log is the right one, restore it, or "+
+		"correct the settings, instead."); err != nil {
 		return err
 	}
 	var done *postgres.AcceptResult

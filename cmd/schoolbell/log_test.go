@@ -67,9 +67,8 @@ func newFatedLog(t *testing.T) *fatedLog {
 	f := &fatedLog{cfg: defaultConfig(t), texts: newTextService(t)}
 	f.cfg.Data, f.cfg.Database.URL = t.TempDir(), devtest.Postgres(t)
 	f.cfg.JWT.Secret, f.token = testSecret, mint(t, testSecret)
-	f.cfg.Channels.SMS = config.SMS{
-		URL: f.texts.URL, Account: "AC1", Token: "secret", From: "+15550001111",
-	}
+	sms := &f.cfg.Channels.SMS
+	sms.URL, sms.Account, sms.Token, sms.From = f.texts.URL, "AC1", "secret", "+15550001111"
 	f.start(t)
 	t.Cleanup(func() { f.stop() })
 	return f

@@ -142,7 +142,7 @@ func (c *parkedShowCommand) Run(ctx context.Context, io streams) error {
 // eventOrRecord formats a record as an event, or as stored in the log if it is not a valid one.
 func eventOrRecord(r eventlog.Record) ([]byte, error) {
 	if e, err := cloudevents.Decode(r); err == nil {
-		return cloudevents.AppendLogged(nil, e)
+		return cloudevents.AppendLogged(nil, e, "")
 	}
 	headers := map[string]string{}
 	for _, h := range r.Headers {

@@ -175,8 +175,8 @@ func (a *app) eventIDs(t *testing.T, school string) (ids []string) {
 		var page struct {
 			Next   string `json:"next"`
 			Events []struct {
-				ID       string          `json:"id"`
-				Position domain.Position `json:"position"`
+				ID       string             `json:"id"`
+				Position domain.LogPosition `json:"position"`
 			} `json:"events"`
 		}
 		require.NoError(t, json.Unmarshal(b, &page))

@@ -175,7 +175,7 @@ func TestSocketsThatAreNeverReadDisturbNoOthers(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 	}
 
-	var last domain.Position
+	var last domain.LogPosition
 	pace := time.NewTicker(50 * time.Millisecond)
 	defer pace.Stop()
 	for i := range 100 {
@@ -269,8 +269,7 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 		each = (node.resident(t) - before) / int64(len(clients)-counted)
 		return each <= 10<<10
 	}, time.Minute, time.Second, "the budget of an idle connection")
-	last, err := domain.ParsePosition(a.publish(t, "north", notice("north", "wake", "a")))
-	require.NoError(t, err)
+	last := parsed(t, a.publish(t, "north", notice("north", "wake", "a")))
 	for _, c := range clients {
 		requireReceives(t, c, last.Offset)
 	}

@@ -37,7 +37,7 @@ const (
 
 func (c *tailCommand) Run(ctx context.Context, io streams) error {
 	if c.From != "" {
-		if _, err := domain.ParsePosition(c.From); err != nil {
+		if err := new(domain.LogPosition).UnmarshalText([]byte(c.From)); err != nil {
 			return usageError{fmt.Errorf("--from: %w", err)}
 		}
 	}

@@ -54,7 +54,7 @@ func (l *Ledger) change(
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT `+entryColumns+` FROM schoolbell.ledger WHERE id = $1 FOR NO KEY UPDATE`, id)
-		e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
+		e, err := pgx.CollectExactlyOneRow(rows, l.scanEntry)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("delivery %s: %w", id, consumers.ErrUnknownDelivery)
 		}

@@ -24,6 +24,8 @@ type Config struct {
 	Group string        // of the consumers, whose positions are stored by this name (consumers)
 	// Encode makes records of outcomes; required to run.
 	Encode func(*domain.Envelope) (eventlog.Record, error)
+	// LogID is what the log is called in positions.
+	LogID domain.LogID
 	// Log receives outcomes; required to run.
 	Log eventlog.Appender
 	// Providers do the deliveries; those of a channel without one wait.

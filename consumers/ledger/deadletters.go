@@ -79,13 +79,21 @@ func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Plannin
 	return nil
 }
 
-// DeadLetters returns the events that could not be planned, the oldest first, of one school or,
-// when it is empty, of all.
-func (l *Ledger) DeadLetters(ctx context.Context, school string) ([]DeadLetter, error) {
+// DeadLetterFilter chooses events that could not be planned.
+type DeadLetterFilter struct {
+	School string          // of this school; empty is all
+	From   domain.Position // not before this one
+	Limit  int             // at most so many
+}
+
+// DeadLetters returns events that could not be planned, in the order of their positions.
+func (l *Ledger) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
 	rows, _ := l.pool.Query(ctx, `
 		SELECT partition, log_offset, school, event_id, type, reason, at
-		FROM schoolbell.dead_letters WHERE $1 IN ('', school)
-		ORDER BY at, partition, log_offset`, school)
+		FROM schoolbell.dead_letters
+		WHERE $1 IN ('', school) AND (partition, log_offset) >= ($2, $3)
+		ORDER BY partition, log_offset LIMIT $4`,
+		f.School, f.From.Partition, f.From.Offset, f.Limit)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d DeadLetter, err error) {
 		return d, row.Scan(&d.Position.Partition, &d.Position.Offset, &d.School, &d.EventID,
 			&d.Type, &d.Reason, &d.At)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain"
 )
 
 // Entry is a delivery as operators see it. The cost is in millionths of the provider's currency.
@@ -20,7 +21,7 @@ type Entry struct {
 	School     string              `json:"school"`
 	EventID    string              `json:"event_id"`
 	EventType  string              `json:"event_type"`
-	Position   string              `json:"position"`
+	Position   domain.LogPosition  `json:"position"`
 	Planner    string              `json:"planner"`
 	Recipient  string              `json:"recipient"`
 	Channel    consumers.Channel   `json:"channel"`
@@ -65,15 +66,15 @@ type Filter struct {
 	Limit   int    // 100 if zero
 }
 
-const entryColumns = `id, school, event_id, event_type, partition || ':' || log_offset, planner,
+const entryColumns = `id, school, event_id, event_type, partition, log_offset, planner,
 	recipient, channel, queue, priority, template, language, state, attempts, provider, provider_id,
 	cost, error, error_class, planned_at, not_before, started_at, changed_at, params, document`
 
-func scanEntry(row pgx.CollectableRow) (*Entry, error) {
-	e := &Entry{}
+func (l *Ledger) scanEntry(row pgx.CollectableRow) (*Entry, error) {
+	e := &Entry{Position: l.cfg.LogID.At(domain.Position{})}
 	var params, doc []byte
-	err := row.Scan(&e.ID, &e.School, &e.EventID, &e.EventType, &e.Position, &e.Planner,
-		&e.Recipient, &e.Channel, &e.Queue, &e.Priority, &e.Template, &e.Language, &e.State,
+	err := row.Scan(&e.ID, &e.School, &e.EventID, &e.EventType, &e.Position.Partition,
+		&e.Position.Offset, &e.Planner, &e.Recipient, &e.Channel, &e.Queue, &e.Priority, &e.Template, &e.Language, &e.State,
 		&e.Attempts, &e.Provider, &e.ProviderID, &e.Cost, &e.Error, &e.Class, &e.PlannedAt,
 		&e.NotBefore, &e.StartedAt, &e.ChangedAt, &params, &doc)
 	if err != nil {
@@ -95,7 +96,7 @@ func (l *Ledger) List(ctx context.Context, f Filter) ([]*Entry, error) {
 	}
 	sql, args := f.query()
 	rows, _ := l.pool.Query(ctx, sql, args...)
-	entries, err := pgx.CollectRows(rows, scanEntry)
+	entries, err := pgx.CollectRows(rows, l.scanEntry)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
@@ -147,7 +148,7 @@ func (f *Filter) query() (sql string, args []any) {
 // Show returns one delivery with its log.
 func (l *Ledger) Show(ctx context.Context, id string) (*Entry, error) {
 	rows, _ := l.pool.Query(ctx, `SELECT `+entryColumns+` FROM schoolbell.ledger WHERE id = $1`, id)
-	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
+	e, err := pgx.CollectExactlyOneRow(rows, l.scanEntry)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("delivery %s: %w", id, consumers.ErrUnknownDelivery)
 	}

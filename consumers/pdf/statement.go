@@ -91,7 +91,9 @@ func (s *sheet) account(a *paper.Account, from domain.Date) {
 func (s *sheet) entry(e paper.Entry) (what string, details [][]string) {
 	what = s.named("entry_", e.Kind) + " " + e.Ref
 	details = [][]string{
-		{heading(e.Text)}, {s.named("method_", e.Method)}, {s.label(string(e.Year))},
+		{heading(e.Text)},
+		{s.named("method_", e.Method)},
+		{s.label(string(e.Year))},
 		{s.label(s.termOf(e.Term))},
 	}
 	if !e.DueOn.IsZero() {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,14 +47,16 @@ type Guard struct {
 	mu      sync.Mutex
 	refused map[int32]*eventlog.Refusal
 	fault   error // why the log could not be compared last
+	unknown error // why it was never compared yet
 }
 
-// ErrAccepted: an operator has accepted the log as it is. What a process has read of it before may
+// ErrAccepted says that an operator has accepted the log as it is. What a process has read of it before may
 // be of the log as it was.
 var ErrAccepted = errors.New("an operator has accepted the log as it is now")
 
 // NewGuard compares the log for the first time and returns a guard, which is up to date while it
-// runs. The log is one that [CheckLog] has accepted.
+// runs. The log is one that [CheckLog] has accepted. A process that serves dashboards starts without
+// the log: all partitions count as refused, then, until it can be compared.
 func NewGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	g := &Guard{
 		cfg: cfg, refused: map[int32]*eventlog.Refusal{},
@@ -63,6 +66,9 @@ func NewGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 		}, []string{"partition"}),
 	}
 	err := g.compare(ctx)
+	if errors.Is(err, eventlog.ErrUnavailable) {
+		g.unknown, err = err, nil
+	}
 	if err == nil {
 		g.id, err = g.readID(ctx)
 	}
@@ -84,7 +90,7 @@ func (g *Guard) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if id, err := g.look(ctx, n%compareEvery == 0); err == nil && id != g.id {
+		if id, err := g.look(ctx, n%compareEvery == 0 || g.unknown != nil); err == nil && id != g.id {
 			return ErrAccepted
 		}
 	}
@@ -97,10 +103,14 @@ func (g *Guard) look(ctx context.Context, compare bool) (id domain.LogID, err er
 	if compare {
 		err = g.compare(ctx)
 	}
+	compared := compare && err == nil
 	id, idErr := g.readID(ctx)
 	err = errors.Join(err, g.readRefusals(ctx), idErr)
 	g.mu.Lock()
 	g.fault = err
+	if compared {
+		g.unknown = nil
+	}
 	g.mu.Unlock()
 	return id, err
 }
@@ -155,6 +165,9 @@ func (g *Guard) ID() domain.LogID { return g.id }
 func (g *Guard) Refused(partition int32) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.unknown != nil {
+		return g.unknown
+	}
 	if r := g.refused[partition]; r != nil {
 		return r
 	}
@@ -165,7 +178,7 @@ func (g *Guard) Refused(partition int32) error {
 func (g *Guard) Report() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	faults := []error{g.fault}
+	faults := []error{cmp.Or(g.fault, g.unknown)}
 	for n := range g.cfg.Topic.Partitions {
 		if r := g.refused[n]; r != nil {
 			faults = append(faults, r)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
@@ -24,4 +26,21 @@ func CheckLog(ctx context.Context, q Querier, topic eventlog.Topic) error {
 		return &eventlog.PartitionsError{Topic: topic, Used: used}
 	}
 	return nil
+}
+
+// FoldedLog returns the log that a consumer's positions are in, and whether there is exactly one.
+// Its name is not stored.
+func FoldedLog(ctx context.Context, q Querier, consumer string) (eventlog.Topic, bool, error) {
+	rows, _ := q.Query(ctx, `SELECT DISTINCT l.topic_id, l.partitions FROM schoolbell.checkpoints c
+		JOIN schoolbell.logs l USING (topic_id) WHERE c.set_name = $1`, consumer)
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t eventlog.Topic, err error) {
+		return t, row.Scan(&t.ID, &t.Partitions)
+	})
+	if err != nil {
+		return eventlog.Topic{}, false, fmt.Errorf("read which log the tables are of: %w", err)
+	}
+	if len(all) != 1 {
+		return eventlog.Topic{}, false, nil
+	}
+	return all[0], true, nil
 }

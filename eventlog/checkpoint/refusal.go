@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
@@ -36,6 +37,18 @@ func refused(ctx context.Context, q Querier, topicID string, partition int32) er
 		return fmt.Errorf("look whether partition %d is refused: %w", partition, err)
 	}
 	return r
+}
+
+// LogID returns what the log is called that a consumer reads, in the positions that clients see.
+func LogID(ctx context.Context, q Querier, consumer string) (domain.LogID, error) {
+	var topic string
+	var generation int32
+	if err := q.QueryRow(ctx, `SELECT topic_id, generation FROM checkpoints
+		JOIN schoolbell.logs USING (topic_id) WHERE set_name = $1 LIMIT 1`,
+		consumer).Scan(&topic, &generation); err != nil {
+		return "", fmt.Errorf("read which log %s has: %w", consumer, err)
+	}
+	return domain.LogIDOf(topic, generation), nil
 }
 
 // Refuse stores that a partition is refused, by what a consumer has read of it. The first reason

@@ -72,8 +72,8 @@ func AppendStructured(b []byte, e *domain.Envelope) ([]byte, error) {
 
 // AppendLogged writes an event from the log as one structured CloudEvent, with its position in the
 // extension position.
-func AppendLogged(b []byte, e *domain.Envelope) ([]byte, error) {
-	return appendStructured(b, e, e.Position.String())
+func AppendLogged(b []byte, e *domain.Envelope, log domain.LogID) ([]byte, error) {
+	return appendStructured(b, e, log.At(e.Position).String())
 }
 
 func appendStructured(b []byte, e *domain.Envelope, position string) ([]byte, error) {

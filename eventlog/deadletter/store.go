@@ -107,15 +107,16 @@ type Filter struct {
 }
 
 const columns = `id, kind, topic, partition, log_offset, last_offset, school, event_id, type,
-	faults, record, at`
+	faults, at`
 
-// List returns letters, the oldest first.
+// List returns letters, the oldest first, without their records, of which a page could be too large
+// to hold: [Get] has the one of a letter.
 func List(ctx context.Context, q Querier, f Filter) ([]Letter, error) {
 	where, args := "id > $1 AND $2 IN ('', kind)", []any{f.After, f.Kind, cmp.Or(f.Limit, 1000)}
 	if f.School != "" { // a condition of its own, or no plan could use the index on schools
 		where, args = where+" AND school = $4", append(args, f.School)
 	}
-	rows, _ := q.Query(ctx, `SELECT `+columns+` FROM schoolbell.deadletters
+	rows, _ := q.Query(ctx, `SELECT `+columns+`, NULL::bytea FROM schoolbell.deadletters
 		WHERE `+where+` ORDER BY id LIMIT $3`, args...)
 	all, err := pgx.CollectRows(rows, scan)
 	if err != nil {
@@ -126,7 +127,7 @@ func List(ctx context.Context, q Querier, f Filter) ([]Letter, error) {
 
 // Get returns one letter, or [ErrNotFound].
 func Get(ctx context.Context, q Querier, id int64) (Letter, error) {
-	rows, _ := q.Query(ctx, `SELECT `+columns+` FROM schoolbell.deadletters WHERE id = $1`, id)
+	rows, _ := q.Query(ctx, `SELECT `+columns+`, record FROM schoolbell.deadletters WHERE id = $1`, id)
 	l, err := pgx.CollectExactlyOneRow(rows, scan)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return l, ErrNotFound
@@ -140,7 +141,7 @@ func Get(ctx context.Context, q Querier, id int64) (Letter, error) {
 func scan(row pgx.CollectableRow) (l Letter, err error) {
 	var faults, record []byte
 	err = row.Scan(&l.ID, &l.Kind, &l.Topic, &l.Position.Partition, &l.Position.Offset, &l.Last,
-		&l.School, &l.EventID, &l.Type, &faults, &record, &l.At)
+		&l.School, &l.EventID, &l.Type, &faults, &l.At, &record)
 	if err != nil {
 		return l, err
 	}

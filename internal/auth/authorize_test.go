@@ -73,17 +73,23 @@ func TestAuthorize(t *testing.T) {
 		{
 			"anybody at the school about themselves",
 			auth.Principal{School: "north", Roles: []string{"accountant"}},
-			"north", auth.Need{Roles: []string{"admin"}, Self: true}, auth.Own,
+			"north",
+			auth.Need{Roles: []string{"admin"}, Self: true},
+			auth.Own,
 		},
 		{
 			"a scope about themselves",
 			auth.Principal{School: "north", Scopes: []string{"events:write"}},
-			"north", auth.Need{Roles: []string{"admin"}, Self: true}, auth.None,
+			"north",
+			auth.Need{Roles: []string{"admin"}, Self: true},
+			auth.None,
 		},
 		{
 			"somebody of another school about themselves",
 			auth.Principal{School: "south", Roles: []string{"teacher"}},
-			"north", auth.Need{Roles: []string{"admin"}, Self: true}, auth.None,
+			"north",
+			auth.Need{Roles: []string{"admin"}, Self: true},
+			auth.None,
 		},
 		{
 			"an empty scope is none",

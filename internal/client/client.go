@@ -108,10 +108,10 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Accepted confirms that events are in the log.
 type Accepted struct {
-	Accepted   int             `json:"accepted"`
-	Duplicates int             `json:"duplicates"` // of the request, and of the last minute
-	Conflicts  int             `json:"conflicts"`  // duplicates whose content differs
-	Position   domain.Position `json:"position"`   // of the last event
+	Accepted   int                `json:"accepted"`
+	Duplicates int                `json:"duplicates"` // of the request, and of the last minute
+	Conflicts  int                `json:"conflicts"`  // duplicates whose content differs
+	Position   domain.LogPosition `json:"position"`   // of the last event
 }
 
 // Publish sends events of one school, at most [MaxEvents] and [MaxBytes]. Either all are written or
@@ -176,7 +176,7 @@ func (c *Client) newPost(ctx context.Context, address string, body []byte) (*htt
 
 // Page is a part of a school's log.
 type Page struct {
-	Next domain.Position `json:"next"` // pass as after to read on
+	Next domain.LogPosition `json:"next"` // pass as after to read on
 	// events of a newer version, which the server cannot read
 	Unreadable int              `json:"unreadable"`
 	Events     []jsontext.Value `json:"events"` // structured, with the extension position

@@ -306,7 +306,8 @@ func humaConfig(c Config) huma.Config {
 	// for them.
 	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Date](), reflect.TypeFor[dateSchema]())
-	schemas.RegisterTypeAlias(reflect.TypeFor[domain.Position](), reflect.TypeFor[positionSchema]())
+	schemas.RegisterTypeAlias(
+		reflect.TypeFor[domain.LogPosition](), reflect.TypeFor[positionSchema]())
 	schemas.RegisterTypeAlias(reflect.TypeFor[consumers.Clock](), reflect.TypeFor[clockSchema]())
 	schemas.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[anySchema]())
 	schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
@@ -401,8 +402,8 @@ type positionSchema string
 // Schema implements [huma.SchemaProvider].
 func (positionSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)$`,
-		Examples: []any{"7:1042"},
+		Type: huma.TypeString, Pattern: `^(0|[1-9]\d*):(-1|0|[1-9]\d*)(-[0-9a-z]{5})?$`,
+		Examples: []any{"7:1042-k3f9a"},
 	}
 }
 

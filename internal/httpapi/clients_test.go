@@ -55,7 +55,8 @@ func TestProxiesNameTheirClients(t *testing.T) {
 		{"a claim on the left", mine, "", []string{xff, "1.2.3.4, 203.0.113.9"}, "203.0.113.9"},
 		{
 			"a claim in a header before", mine, "",
-			[]string{xff, "1.2.3.4", xff, "203.0.113.9,10.1.2.3"}, "203.0.113.9",
+			[]string{xff, "1.2.3.4", xff, "203.0.113.9,10.1.2.3"},
+			"203.0.113.9",
 		},
 		{"a client inside", mine, "", []string{xff, "10.9.9.9, 10.1.2.3"}, "10.9.9.9"},
 		{"nonsense on the left", mine, "", []string{xff, "evil, 10.1.2.3"}, "10.1.2.3"},
@@ -67,10 +68,12 @@ func TestProxiesNameTheirClients(t *testing.T) {
 		{"the header that is not read", mine, "", []string{forwarded, "for=1.2.3.4"}, "127.0.0.1"},
 		{
 			"the header that is not read either", mine, httpapi.Forwarded,
-			[]string{xff, "1.2.3.4"}, "127.0.0.1",
+			[]string{xff, "1.2.3.4"},
+			"127.0.0.1",
 		},
 		{
-			"RFC 7239", mine, httpapi.Forwarded, []string{
+			"RFC 7239", mine, httpapi.Forwarded,
+			[]string{
 				forwarded, `for=1.2.3.4, For="[2001:db8::9]:4711";proto=https;by=10.0.0.1`,
 				forwarded, `proto=http;for=10.1.2.3`,
 			},
@@ -78,15 +81,18 @@ func TestProxiesNameTheirClients(t *testing.T) {
 		},
 		{
 			"separators in quotes", mine, httpapi.Forwarded,
-			[]string{forwarded, `for=203.0.113.9;ext="a,for=1.2.3.4;"`}, "203.0.113.9",
+			[]string{forwarded, `for=203.0.113.9;ext="a,for=1.2.3.4;"`},
+			"203.0.113.9",
 		},
 		{
 			"unknown", mine, httpapi.Forwarded,
-			[]string{forwarded, `for=203.0.113.9, for=unknown, for=10.1.2.3`}, "10.1.2.3",
+			[]string{forwarded, `for=203.0.113.9, for=unknown, for=10.1.2.3`},
+			"10.1.2.3",
 		},
 		{
 			"an element without a node", mine, httpapi.Forwarded,
-			[]string{forwarded, `for=203.0.113.9, proto=https`}, "127.0.0.1",
+			[]string{forwarded, `for=203.0.113.9, proto=https`},
+			"127.0.0.1",
 		},
 	} {
 		s := echoClient(t, test.trusted, test.read)

@@ -1,10 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,17 +18,17 @@ import (
 
 // DeadLetter is a single record that nobody can use, whoever found that.
 type DeadLetter struct {
-	ID       string          `json:"id" doc:"A number, or the position of an event that could not be planned"`
-	Kind     deadletter.Kind `json:"kind" enum:"inbox,log,plan,conflict" doc:"Refused at an inbox, skipped in the log, without a plan, or with the id of another event"`
-	Topic    string          `json:"topic,omitzero" doc:"The inbox"`
-	Position domain.Position `json:"position" doc:"Where the record is, in its topic"`
-	Last     int64           `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
-	School   string          `json:"school" doc:"Empty when it cannot be told"`
-	EventID  string          `json:"event_id"`
-	Type     string          `json:"type"`
-	Reason   string          `json:"reason" doc:"All faults in one line"`
-	Faults   []domain.Fault  `json:"faults,omitzero"`
-	At       time.Time       `json:"at"`
+	ID       string             `json:"id" doc:"A number, or the position of an event that could not be planned"`
+	Kind     deadletter.Kind    `json:"kind" enum:"inbox,log,plan,conflict" doc:"Refused at an inbox, skipped in the log, without a plan, or with the id of another event"`
+	Topic    string             `json:"topic,omitzero" doc:"The inbox"`
+	Position domain.LogPosition `json:"position" doc:"Where the record is, in its topic"`
+	Last     int64              `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
+	School   string             `json:"school" doc:"Empty when it cannot be told"`
+	EventID  string             `json:"event_id"`
+	Type     string             `json:"type"`
+	Reason   string             `json:"reason" doc:"All faults in one line"`
+	Faults   []domain.Fault     `json:"faults,omitzero"`
+	At       time.Time          `json:"at"`
 	// Record is in the response for one letter only.
 	Record *DeadLetterRecord `json:"record,omitzero" doc:"As its producer wrote it, unless it was too large"`
 }
@@ -47,14 +47,25 @@ type DeadLetterHeader struct {
 	Value string `json:"value"`
 }
 
-// DeadLetters lists dead letters, the oldest first.
+// DeadLetters is a page of dead letters: first events without a plan, in the order of their
+// positions, then the others, the oldest first.
 type DeadLetters struct {
 	DeadLetters []DeadLetter `json:"dead_letters"`
+	Next        string       `json:"next,omitzero" doc:"Pass it as after to get the next page; absent on the last one"`
+}
+
+// deadLettersPage is what a school's list and the one of all schools have in common.
+type deadLettersPage struct {
+	Kind  deadletter.Kind `query:"kind" enum:"inbox,log,plan,conflict" doc:"Only of this kind"`
+	After string          `query:"after" maxLength:"64" doc:"The next of the previous page"`
+	Limit int             `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"Dead letters per page"`
 }
 
 type deadLettersInput struct {
 	School string          `query:"school" maxLength:"128" doc:"Only of this school"`
 	Kind   deadletter.Kind `query:"kind" enum:"inbox,log,plan,conflict" doc:"Only of this kind"`
+	After  string          `query:"after" maxLength:"64" doc:"The next of the previous page"`
+	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"Dead letters per page"`
 }
 
 type deadLetterInput struct {
@@ -69,9 +80,10 @@ func (a *API) deadLetterRoutes() {
 		Description: "What other systems wrote to an inbox and was refused, with all faults, and " +
 			"events that could not be planned. They are stored for 30 days, and at most 10,000 " +
 			"of a day.",
-	}, needAdmin, func(ctx context.Context, req *request, _ *empty) (*response[DeadLetters], error) {
-		all, err := a.deadLetters(ctx, req.school, "")
-		return &response[DeadLetters]{DeadLetters{all}}, err
+	}, needAdmin, func(
+		ctx context.Context, req *request, in *deadLettersPage,
+	) (*response[DeadLetters], error) {
+		return a.deadLetters(ctx, req.school, in)
 	})
 	operation(a, huma.Operation{
 		OperationID: "list-dead-letters", Method: http.MethodGet,
@@ -80,8 +92,8 @@ func (a *API) deadLetterRoutes() {
 		Description: "A record that is refused at an inbox, skipped in the log, or for which no " +
 			"deliveries can be planned, is a dead letter: later ones do not wait for it.",
 	}, func(ctx context.Context, _ *request, in *deadLettersInput) (*response[DeadLetters], error) {
-		all, err := a.deadLetters(ctx, in.School, in.Kind)
-		return &response[DeadLetters]{DeadLetters{all}}, err
+		return a.deadLetters(ctx, in.School,
+			&deadLettersPage{Kind: in.Kind, After: in.After, Limit: in.Limit})
 	})
 	operation(a, huma.Operation{
 		OperationID: "get-dead-letter", Method: http.MethodGet,
@@ -107,35 +119,53 @@ func (a *API) deadLetterRoutes() {
 	})
 }
 
-// deadLetters merges those of the planners, which are in the ledger, with all others.
+// deadLetters reads a page of those of the planners, which are in the ledger, and then of all others.
+// The id of the last one says where the next page begins, as ids of the two kinds look different.
 func (a *API) deadLetters(
-	ctx context.Context, school string, kind deadletter.Kind,
-) ([]DeadLetter, error) {
+	ctx context.Context, school string, in *deadLettersPage,
+) (*response[DeadLetters], error) {
+	var from domain.Position
+	after, err := strconv.ParseInt(cmp.Or(in.After, "0"), 10, 64)
+	planned := err != nil || in.After == ""
+	if err != nil {
+		from, err = a.deps.LogID.Parse(in.After)
+		if errors.Is(err, domain.ErrOtherLog) {
+			return nil, ofOtherLog("after", err)
+		}
+		if err != nil {
+			return nil, wrongParameter("after", "is not the next of a page")
+		}
+		from.Offset++
+	}
 	c := a.deps.Consumers
-	all := []DeadLetter{}
-	if kind == "" || kind == deadletter.Plan {
-		planned, err := c.Ledger.DeadLetters(ctx, school)
+	// One more than the page tells whether there is a next one.
+	all := make([]DeadLetter, 0, in.Limit+1)
+	if planned && (in.Kind == "" || in.Kind == deadletter.Plan) {
+		letters, err := c.Ledger.DeadLetters(ctx,
+			ledger.DeadLetterFilter{School: school, From: from, Limit: in.Limit + 1})
 		if err != nil {
 			return nil, err
 		}
-		for i := range planned {
-			all = append(all, fromLedger(&planned[i]))
+		for i := range letters {
+			all = append(all, a.fromLedger(&letters[i]))
 		}
 	}
-	if c.DeadLetters != nil {
-		stored, err := deadletter.List(ctx, c.DeadLetters,
-			deadletter.Filter{School: school, Kind: kind})
+	if c.DeadLetters != nil && len(all) <= in.Limit && in.Kind != deadletter.Plan {
+		letters, err := deadletter.List(ctx, c.DeadLetters, deadletter.Filter{
+			School: school, Kind: in.Kind, After: after, Limit: in.Limit + 1 - len(all),
+		})
 		if err != nil {
 			return nil, err
 		}
-		for i := range stored {
-			shown := fromStore(&stored[i])
-			shown.Record = nil
-			all = append(all, shown)
+		for i := range letters {
+			all = append(all, a.fromStore(&letters[i]))
 		}
 	}
-	slices.SortStableFunc(all, func(x, y DeadLetter) int { return x.At.Compare(y.At) })
-	return all, nil
+	page := DeadLetters{DeadLetters: all}
+	if len(all) > in.Limit {
+		page.DeadLetters, page.Next = all[:in.Limit], all[in.Limit-1].ID
+	}
+	return &response[DeadLetters]{page}, nil
 }
 
 // deadLetter finds one by its id; stored is nil for one of the planners.
@@ -144,17 +174,15 @@ func (a *API) deadLetter(
 ) (shown DeadLetter, stored *deadletter.Letter, err error) {
 	none := problem(http.StatusNotFound, "%.64q is no dead letter, or no longer", id)
 	c := a.deps.Consumers
-	if strings.Contains(id, ":") {
-		all, err := c.Ledger.DeadLetters(ctx, "")
+	if at, err := a.deps.LogID.Parse(id); err == nil {
+		found, err := c.Ledger.DeadLetters(ctx, ledger.DeadLetterFilter{From: at, Limit: 1})
 		if err != nil {
 			return shown, nil, err
 		}
-		for i := range all {
-			if all[i].Position.String() == id {
-				return fromLedger(&all[i]), nil, nil
-			}
+		if len(found) == 0 || found[0].Position != at {
+			return shown, nil, none
 		}
-		return shown, nil, none
+		return a.fromLedger(&found[0]), nil, nil
 	}
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || c.DeadLetters == nil {
@@ -164,7 +192,7 @@ func (a *API) deadLetter(
 	if errors.Is(err, deadletter.ErrNotFound) {
 		return shown, nil, none
 	}
-	return fromStore(&letter), &letter, err
+	return a.fromStore(&letter), &letter, err
 }
 
 func (a *API) retryDeadLetter(ctx context.Context, id string) error {
@@ -187,7 +215,7 @@ func (a *API) retryDeadLetter(ctx context.Context, id string) error {
 		return problem(http.StatusConflict, "a record that was skipped in the log stays skipped: "+
 			"its producer can send a right one")
 	}
-	if err := c.Replan(ctx, shown.Position); err != nil {
+	if err := c.Replan(ctx, shown.Position.Position); err != nil {
 		return err
 	}
 	// Planning reports a failure as a dead letter, not as an error, so the list says what came of it.
@@ -202,17 +230,22 @@ func (a *API) retryDeadLetter(ctx context.Context, id string) error {
 		shown.Position, shown.Reason)
 }
 
-func fromLedger(l *ledger.DeadLetter) DeadLetter {
+func (a *API) fromLedger(l *ledger.DeadLetter) DeadLetter {
+	at := a.deps.LogID.At(l.Position)
 	return DeadLetter{
-		ID: l.Position.String(), Kind: deadletter.Plan, Position: l.Position,
+		ID: at.String(), Kind: deadletter.Plan, Position: at,
 		School: l.School, EventID: l.EventID, Type: l.Type, Reason: l.Reason, At: l.At,
 	}
 }
 
-func fromStore(l *deadletter.Letter) DeadLetter {
+func (a *API) fromStore(l *deadletter.Letter) DeadLetter {
+	at := domain.LogPosition{Position: l.Position}
+	if l.Topic == "" { // the log's
+		at = a.deps.LogID.At(l.Position)
+	}
 	shown := DeadLetter{
 		ID: strconv.FormatInt(l.ID, 10), Kind: l.Kind, Topic: l.Topic,
-		Position: l.Position, Last: l.Last, School: l.School, EventID: l.EventID, Type: l.Type,
+		Position: at, Last: l.Last, School: l.School, EventID: l.EventID, Type: l.Type,
 		Reason: l.Reason(), Faults: l.Faults, At: l.At,
 	}
 	if l.Record != nil {

@@ -141,7 +141,7 @@ func (a *API) eventRoutes() {
 	}, needWrite, a.ingest)
 	a.webhookRoute()
 
-	responses = a.problems("400", "401", "403", "410", "429", "503")
+	responses = a.problems("400", "401", "403", "409", "410", "429", "503")
 	responses["200"] = &huma.Response{
 		Description: "Events in the order of the log.",
 		Content: map[string]*huma.MediaType{

@@ -70,7 +70,7 @@ func TestP1_WhatWasAcceptedIsInTheLog(t *testing.T) {
 						t.Error(err)
 					}
 					mu.Lock()
-					accepted[id] = a.Position
+					accepted[id] = a.Position.Position
 					mu.Unlock()
 				case http.StatusServiceUnavailable:
 					mu.Lock()

@@ -128,7 +128,8 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	s.ledger, s.jobs = deliveries, jobs
 	return &httpapi.Consumers{
 		Ledger: deliveries, Settings: ledger.NewSettings(jobs.Conns()), Planners: planners,
-		PushKey: "a-public-key", Outbox: true,
+		DeadLetters: jobs.Conns(),
+		PushKey:     "a-public-key", Outbox: true,
 		Link: func(_, _, hash string) string {
 			return "https://school.example/documents/" + hash
 		},

@@ -32,17 +32,17 @@ var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
 
 // Accepted confirms to a producer that its events are in the log, on disk.
 type Accepted struct {
-	Accepted   int             `json:"accepted" doc:"Events that are new"`
-	Duplicates int             `json:"duplicates,omitzero" doc:"Events whose source and id are those of another one, of this request or of one that this process served within the last minute. They do not count, now or later"`
-	Conflicts  int             `json:"conflicts,omitzero" doc:"Those of the duplicates whose content differs from the first one's: two events share an id by mistake. Only the first one counts"`
-	Position   domain.Position `json:"position" doc:"The position of the last event; a read with it in Schoolbell-Min-Position covers all of them"`
-	Events     []AcceptedEvent `json:"events" doc:"In the order of the request"`
+	Accepted   int                `json:"accepted" doc:"Events that are new"`
+	Duplicates int                `json:"duplicates,omitzero" doc:"Events whose source and id are those of another one, of this request or of one that this process served within the last minute. They do not count, now or later"`
+	Conflicts  int                `json:"conflicts,omitzero" doc:"Those of the duplicates whose content differs from the first one's: two events share an id by mistake. Only the first one counts"`
+	Position   domain.LogPosition `json:"position" doc:"The position of the last event; a read with it in Schoolbell-Min-Position covers all of them"`
+	Events     []AcceptedEvent    `json:"events" doc:"In the order of the request"`
 }
 
 // AcceptedEvent is where an event is in the log.
 type AcceptedEvent struct {
-	ID       string          `json:"id"`
-	Position domain.Position `json:"position"`
+	ID       string             `json:"id"`
+	Position domain.LogPosition `json:"position"`
 }
 
 // ingest writes the events of a producer to the log, all or none, and responds when they are on
@@ -172,9 +172,10 @@ func (a *API) append(
 	}
 	a.recent.add(keys, all)
 	for i, e := range events {
-		accepted.Events[i] = AcceptedEvent{e.ID, all[i].at}
-		if i == 0 || all[i].at.Offset > accepted.Position.Offset {
-			accepted.Position = all[i].at
+		at := a.deps.LogID.At(all[i].at)
+		accepted.Events[i] = AcceptedEvent{e.ID, at}
+		if i == 0 || at.Offset > accepted.Position.Offset {
+			accepted.Position = at
 		}
 	}
 	return accepted, nil

@@ -37,13 +37,12 @@ func TestEventsAreAcceptedAndRead(t *testing.T) {
 	var got httpapi.Accepted
 	require.NoError(t, json.Unmarshal(r.body, &got))
 	p := eventlog.PartitionFor("north", partitions)
+	at := func(offset int64) domain.LogPosition {
+		return domain.LogPosition{Position: domain.Position{Partition: p, Offset: offset}}
+	}
 	require.Equal(t, httpapi.Accepted{
-		Accepted: 2, Duplicates: 1, Position: domain.Position{Partition: p, Offset: 1},
-		Events: []httpapi.AcceptedEvent{
-			{"a", domain.Position{Partition: p}},
-			{"b", domain.Position{Partition: p, Offset: 1}},
-			{"a", domain.Position{Partition: p}},
-		},
+		Accepted: 2, Duplicates: 1, Position: at(1),
+		Events: []httpapi.AcceptedEvent{{"a", at(0)}, {"b", at(1)}, {"a", at(0)}},
 	}, got)
 	require.Equal(t, got.Position.String(), r.Header.Get("Schoolbell-Position"))
 
@@ -86,7 +85,9 @@ func TestARepetitionIsReported(t *testing.T) {
 	})
 	const header = "Content-Type"
 	p := eventlog.PartitionFor("north", partitions)
-	at := func(offset int64) domain.Position { return domain.Position{Partition: p, Offset: offset} }
+	at := func(offset int64) domain.LogPosition {
+		return domain.LogPosition{Position: domain.Position{Partition: p, Offset: offset}}
+	}
 	send := func(events ...string) (got httpapi.Accepted) {
 		t.Helper()
 		r := s.do(http.MethodPost, "/v1/schools/north/events",

@@ -50,7 +50,7 @@ func (a *API) readLog(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
-	next := page.readOn().String()
+	next := a.deps.LogID.At(page.readOn()).String()
 	h.Set(headerPosition, next)
 	if strings.Contains(r.Header.Get("Accept"), ndjsonType) {
 		h.Set("Content-Type", ndjsonType)
@@ -77,13 +77,14 @@ func (a *API) orBefore(ctx context.Context, p *page, err error) error {
 	}
 	return problem(http.StatusGone, "the log now begins at %s: events between this and your "+
 		"position were removed from it. To read those that are left, leave out after, and take "+
-		"the state from the read models", domain.Position{Partition: p.partition, Offset: start})
+		"the state from the read models", a.deps.LogID.At(domain.Position{Partition: p.partition, Offset: start}))
 }
 
 // page is the requested part of a school's log, and what has been found of it.
 type page struct {
 	school    string
 	partition int32
+	log       domain.LogID
 	limit     int
 	wait      time.Duration
 
@@ -111,7 +112,7 @@ func (p *page) readOn() domain.Position {
 
 // parsePage reads the parameters and reports all their faults at once.
 func (a *API) parsePage(r *http.Request) (*page, error) {
-	p := &page{school: r.PathValue("school"), limit: 100}
+	p := &page{school: r.PathValue("school"), limit: 100, log: a.deps.LogID}
 	p.partition = eventlog.PartitionFor(p.school, a.deps.Partitions)
 	failed := problem(http.StatusBadRequest, "some parameters are invalid")
 	wrong := func(parameter, reason string) {
@@ -120,8 +121,10 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 	}
 	q := r.URL.Query()
 	if v := q.Get("after"); v != "" {
-		at, err := domain.ParsePosition(v)
+		at, err := a.deps.LogID.Parse(v)
 		switch {
+		case errors.Is(err, domain.ErrOtherLog):
+			return nil, ofOtherLog("after", err)
 		case err != nil:
 			wrong("after", "must be partition:offset, for example 7:1042")
 		case at.Partition != p.partition:
@@ -248,7 +251,7 @@ func (p *page) take(entry *eventlog.Entry) {
 	p.last = entry.Offset()
 	if err == nil {
 		var line []byte
-		if line, err = cloudevents.AppendLogged(p.found.AvailableBuffer(), e); err == nil {
+		if line, err = cloudevents.AppendLogged(p.found.AvailableBuffer(), e, p.log); err == nil {
 			p.found.Write(append(line, '\n'))
 			p.count++
 		}

@@ -3,6 +3,8 @@ package httpapi_test
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 	"testing"
 	"time"
 
@@ -239,6 +241,43 @@ func TestOperatorsRetryDeadLetters(t *testing.T) {
 	require.Equal(t, http.StatusNoContent,
 		s.do(http.MethodPost, letters+"/1:42/retry", operator, "").StatusCode)
 	require.Empty(t, decoded[httpapi.DeadLetters](t, s.get(letters, operator)).DeadLetters)
+}
+
+// Each dead letter is on one page, whichever table it is in, and the last page says so.
+func TestDeadLettersAreListedByPages(t *testing.T) {
+	t.Parallel()
+	s := full(t)
+	_, err := s.jobs.Conns().Exec(t.Context(), `
+		INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
+		SELECT n % 2, n, 'north', 'planned', 't', 'no class' FROM generate_series(1, 7) n;
+		INSERT INTO schoolbell.deadletters (kind, topic, partition, log_offset, last_offset, school,
+			event_id, type, faults) SELECT 'inbox', 'in', 1, n, n, 'north', 'refused', 't', '[]'
+		FROM generate_series(1, 7) n`)
+	require.NoError(t, err)
+	for path, bearer := range map[string]string{
+		"/v1/operations/deadletters":    token(t, "*", "ops", "operator"),
+		"/v1/schools/north/deadletters": token(t, "north", "ada", "admin"),
+	} {
+		for _, limit := range []int{1, 3, 7, 14, 100} {
+			seen, after := map[string]bool{}, ""
+			for pages := 0; pages == 0 || after != ""; pages++ {
+				query := url.Values{"limit": {strconv.Itoa(limit)}}
+				if after != "" {
+					query.Set("after", after)
+				}
+				page := decoded[httpapi.DeadLetters](t, s.get(path+"?"+query.Encode(), bearer))
+				require.Len(t, page.DeadLetters, min(limit, 14-len(seen)))
+				for _, l := range page.DeadLetters {
+					require.False(t, seen[l.ID], "%s is on two pages", l.ID)
+					seen[l.ID] = true
+				}
+				after = page.Next
+			}
+			require.Len(t, seen, 14, "in pages of %d", limit)
+		}
+	}
+	require.Equal(t, http.StatusUnprocessableEntity, s.get("/v1/operations/deadletters?after=x",
+		token(t, "*", "ops", "operator")).problem(t).Status)
 }
 
 func TestMovedRoutesSayWhereTheyAre(t *testing.T) {

@@ -155,6 +155,12 @@ func problemOf(err error) *Problem {
 	return p
 }
 
+// ofOtherLog is the problem of a position that belongs to another log than this one. The state as it
+// is now takes its place, so it is a conflict and not a bad request.
+func ofOtherLog(parameter string, err error) *Problem {
+	return problem(http.StatusConflict, "%s: %s", parameter, err)
+}
+
 // statusClientClosed is what nginx logs for a request whose client has gone. No client receives it.
 const statusClientClosed = 499
 

@@ -84,7 +84,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 			Description: "The ETag of a response that the caller has. While it is current, the " +
 				"response is 304 without a body.",
 		}},
-		Errors: []int{400, 401, 403, 404, 422, 429, 503},
+		Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
 	}, need
 }
 
@@ -137,7 +137,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		return nil, problemOf(err)
 	}
 	scope := query.Scope{
-		School: req.school, Today: today,
+		School: req.school, Log: a.deps.LogID, Today: today,
 		Sees: query.SeesAll, Own: own,
 	}
 	if q.Info.Self && own {
@@ -174,7 +174,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	at := domain.Position{Partition: minPosition.Partition, Offset: offset}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
-		got.write(w, r, at, outcome, time.Since(start))
+		got.write(w, r, a.deps.LogID.At(at), outcome, time.Since(start))
 	}}, nil
 }
 
@@ -216,7 +216,10 @@ func (a *API) minPosition(req *request) (domain.Position, error) {
 	if req.minPosition == "" {
 		return domain.Position{Partition: own, Offset: -1}, nil
 	}
-	at, err := domain.ParsePosition(req.minPosition)
+	at, err := a.deps.LogID.Parse(req.minPosition)
+	if errors.Is(err, domain.ErrOtherLog) {
+		return at, ofOtherLog(headerMinPosition, err)
+	}
 	if err != nil {
 		return at, problem(http.StatusBadRequest, "%s: %s", headerMinPosition, err)
 	}
@@ -298,7 +301,7 @@ func notReached(minPosition domain.Position) error {
 
 // write responds with the result, or with 304 when the caller has it.
 func (a result) write(
-	w http.ResponseWriter, r *http.Request, at domain.Position, outcome cache.Outcome,
+	w http.ResponseWriter, r *http.Request, at domain.LogPosition, outcome cache.Outcome,
 	took time.Duration,
 ) {
 	h := w.Header()
@@ -314,8 +317,8 @@ func (a result) write(
 	h.Set(headerPosition, at.String())
 	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
 	if a.parkedFrom >= 0 {
-		from := domain.Position{Partition: at.Partition, Offset: a.parkedFrom}
-		h.Set(headerParkedFrom, from.String())
+		at.Offset = a.parkedFrom
+		h.Set(headerParkedFrom, at.String())
 	}
 	h.Set("Server-Timing",
 		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))

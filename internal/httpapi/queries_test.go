@@ -403,3 +403,33 @@ func BenchmarkCachedRead(b *testing.B) {
 		}
 	}
 }
+
+// A position of another log is refused everywhere, though this one has an event at its offset.
+func TestP7_PositionsOfAnotherLogAreRefused(t *testing.T) {
+	t.Parallel()
+	const this, other = domain.LogID("k3f9a"), domain.LogID("x1y2z")
+	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) { d.LogID = this })
+	admin := token(t, "north", "u", "admin", "events:read")
+	var at domain.LogPosition
+	require.NoError(t, at.UnmarshalText([]byte(s.publish("north", marked("e", "s", "present")))))
+	require.Equal(t, this, at.Log)
+	for name, c := range map[string]struct {
+		at   domain.LogPosition
+		want int
+	}{
+		"of this log":    {at, http.StatusOK},
+		"without a name": {domain.LogPosition{Position: at.Position}, http.StatusOK},
+		"of another log": {other.At(at.Position), http.StatusConflict},
+	} {
+		r := s.get(attendancePath, admin, "Schoolbell-Min-Position", c.at.String())
+		require.Equal(t, c.want, r.StatusCode, "%s: %s", name, r.body)
+		if c.want == http.StatusOK {
+			require.Equal(t, at.String(), r.Header.Get("Schoolbell-Position"))
+		}
+		r = s.get("/v1/schools/north/events?after="+c.at.String(), admin)
+		require.Equal(t, c.want, r.StatusCode, "%s: %s", name, r.body)
+		if c.want == http.StatusConflict {
+			require.Contains(t, string(r.body), "belongs to another log")
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 )
 
 // ErrNotParked is returned by [Deps.Skip] when there is no such event that may be skipped.
-var ErrNotParked = errors.New("there is no such event that is the first parked one of its subject")
+var ErrNotParked = errors.New("the subject is not parked, or the event at the position is not its " +
+	"first parked one: `schoolbell parked list` shows what is parked")
 
 // SkipRequest names a parked event that is to be folded by nobody.
 type SkipRequest struct {
@@ -22,8 +23,8 @@ type SkipRequest struct {
 
 // Skipped says which event will be folded by nobody, and where the log says so.
 type Skipped struct {
-	Position domain.Position `json:"position" doc:"Of the skipped event"`
-	By       domain.Position `json:"by" doc:"Of the event that says so; a read with it in Schoolbell-Min-Position shows the result"`
+	Position domain.LogPosition `json:"position" doc:"Of the skipped event"`
+	By       domain.LogPosition `json:"by" doc:"Of the event that says so; a read with it in Schoolbell-Min-Position shows the result"`
 }
 
 type skipInput struct {
@@ -49,7 +50,10 @@ func (a *API) skipRoute() {
 			School: in.School, Subject: in.Subject, Reason: in.Reason, Actor: req.bearer.Subject,
 		}
 		if in.Position != "" {
-			at, err := domain.ParsePosition(in.Position)
+			at, err := a.deps.LogID.Parse(in.Position)
+			if errors.Is(err, domain.ErrOtherLog) {
+				return nil, ofOtherLog("position", err)
+			}
 			if err != nil {
 				return nil, wrongParameter("position", "must be partition:offset, for example 7:1042")
 			}

@@ -12,6 +12,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // DefaultTopic is the topic of a log that no other name is configured for.
@@ -45,6 +47,10 @@ type Config struct {
 	// Dial replaces the connection's first step, before TLS; nil means TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Known is the topic as it was found before. With it Open needs no cluster: when there is none
+	// after ConnectTimeout, the log is one that cannot be reached yet. Empty means that there must be
+	// one.
+	Known eventlog.Topic
 	// ConnectTimeout bounds how long Open waits for the cluster; 0 means 30 s.
 	ConnectTimeout time.Duration
 	// DialTimeout bounds a connection's start, TLS and SASL included; 0 means 3 s.

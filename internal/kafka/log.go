@@ -78,7 +78,12 @@ func open(
 	l.topic, l.groups = newTopicWatch(reg), newGroupStates(reg)
 	opening, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 	defer cancel()
-	if err := prepare(l, opening); err != nil {
+	err = prepare(l, opening)
+	if config.Known.ID != "" && errors.Is(err, eventlog.ErrUnavailable) {
+		logger.WarnContext(ctx, "cannot reach the log, starting without it", "error", err)
+		err = l.useKnown(config.Known)
+	}
+	if err != nil {
 		l.cluster.close()
 		return nil, fmt.Errorf("open the topic %s at %v: %w", config.Topic, config.Brokers, err)
 	}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol/createtopics"
 	"github.com/segmentio/kafka-go/protocol/deletetopics"
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
+
+	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 const (
@@ -38,6 +41,18 @@ func (l *Log) use(m *metadata) {
 	l.topicID = m.topicID
 	l.writers = make([]partitionWriter, len(m.leaders))
 	l.ratios = make([]atomic.Uint32, len(m.leaders))
+}
+
+// useKnown takes the topic for the one that it was. Another one in its place is found with the first
+// request, as requests are by its id.
+func (l *Log) useKnown(topic eventlog.Topic) error {
+	m := &metadata{leaders: make([]int32, topic.Partitions)}
+	n, err := hex.Decode(m.topicID[:], []byte(topic.ID))
+	if err != nil || n != len(m.topicID) {
+		return fmt.Errorf("read the topic's id %q: %w", topic.ID, err)
+	}
+	l.use(m)
+	return nil
 }
 
 // logSettings are those of a new topic that is to be the log.

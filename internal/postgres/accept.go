@@ -26,7 +26,7 @@ type AcceptResult struct {
 	Rebuilt *RebuildResult `json:"rebuilt,omitzero"`
 }
 
-// ErrNothingRefused: there is nothing to decide.
+// ErrNothingRefused says that there is nothing to decide.
 var ErrNothingRefused = errors.New("no partition of the log is refused")
 
 // Accept accepts the log as it is, for all partitions that are refused. The tables are rebuilt from

@@ -18,3 +18,13 @@ func CheckLog(ctx context.Context, url string, topic eventlog.Topic) error {
 	defer pool.Close()
 	return checkpoint.CheckLog(ctx, pool.Conns(), topic)
 }
+
+// FoldedLog returns the log that the tables of a set are of, and whether they are of one.
+func FoldedLog(ctx context.Context, url, set string) (eventlog.Topic, bool, error) {
+	pool, err := NewPool(ctx, Config{URL: url, Role: Projector, MaxConns: 1})
+	if err != nil {
+		return eventlog.Topic{}, false, err
+	}
+	defer pool.Close()
+	return checkpoint.FoldedLog(ctx, pool.Conns(), set)
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
@@ -51,10 +52,10 @@ type Plan struct {
 
 // Cause is the event that caused a delivery.
 type Cause struct {
-	ID       string `json:"id"`
-	Source   string `json:"source"`
-	Type     string `json:"type"`
-	Position string `json:"position" doc:"Where it stands in the log"`
+	ID       string             `json:"id"`
+	Source   string             `json:"source"`
+	Type     string             `json:"type"`
+	Position domain.LogPosition `json:"position" doc:"Where it stands in the log"`
 }
 
 // Step is one thing that happened to a delivery.
@@ -71,7 +72,7 @@ const oneSQL read.SQL = `-- deliveries.one
 SELECT ` + columns + ` FROM deliveries d WHERE school = $1 AND delivery_id = $2`
 
 const planSQL read.SQL = `-- deliveries.plan
-SELECT event_id, source, event_type, partition || ':' || log_offset, planner, about, template,
+SELECT event_id, source, event_type, partition, log_offset, planner, about, template,
 	params, language, priority, queue,
 	not_before, not_after, depends_on, planned_at, state, attempts, segments, error_class,
 	provider, provider_id, error, cost,
@@ -95,7 +96,8 @@ func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*
 	planned := Delivery{ID: in.ID}
 	plan, found, err := read.One(ctx, tx, planSQL, func(p *Plan) []any {
 		return []any{
-			&p.Event.ID, &p.Event.Source, &p.Event.Type, &p.Event.Position, &p.Planner, &p.About,
+			&p.Event.ID, &p.Event.Source, &p.Event.Type, &p.Event.Position.Partition,
+			&p.Event.Position.Offset, &p.Planner, &p.About,
 			&p.Template, (*[]byte)(&p.Params),
 			&p.Language, &p.Priority, &p.Queue, &p.notBefore, &p.notAfter, &p.DependsOn,
 			&p.PlannedAt, &p.State, &p.Attempts,
@@ -110,6 +112,7 @@ func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*
 		return nil, fmt.Errorf("delivery %q: %w", in.ID, query.ErrNotFound)
 	case found:
 		plan.finish()
+		plan.Event.Position.Log = scope.Log
 		status := statusOf(plan.State, s.Status)
 		if len(outcomes) == 0 {
 			s.Delivery = planned

@@ -115,7 +115,8 @@ func (s Sight) Has(all Sight) bool { return s&all == all }
 // Scope is for whom and for which day a query runs. All of it identifies a cached result.
 type Scope struct {
 	School string
-	Today  domain.Date // by the school's clock
+	Log    domain.LogID // what the log is called in positions
+	Today  domain.Date  // by the school's clock
 	// Sees is which parts of results the caller may see.
 	Sees Sight
 	// Own says that the caller is the student or a guardian, who see marks only once the results

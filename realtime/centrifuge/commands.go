@@ -135,8 +135,14 @@ func (c *conn) epoch() string {
 	return c.server.cfg.Hub.EpochFor(c.session.Identity().Subject, c.session.School())
 }
 
+// isOf reports whether an offset with this epoch belongs to the client's log. One that begins from the
+// position of an API response has the log's name from there for an epoch, or none yet.
+func (c *conn) isOf(epoch string) bool {
+	return epoch == "" || epoch == c.epoch() || epoch == string(c.session.Position().Log)
+}
+
 // live returns the result of a subscription that begins at a position.
-func (c *conn) live(at domain.Position) *subscribeResult {
+func (c *conn) live(at domain.LogPosition) *subscribeResult {
 	return &subscribeResult{
 		Recoverable: true, Positioned: true, Epoch: c.epoch(),
 		Offset: wireOffset(at),
@@ -174,12 +180,9 @@ func (c *conn) resume(
 ) (*subscribeResult, error) {
 	var joined realtime.Joined
 	err := realtime.ErrUnrecoverable
-	// A client that begins from the position of an API response has an offset, but no epoch yet.
-	if req.Epoch == "" || req.Epoch == c.epoch() {
-		from := domain.Position{
-			Partition: c.session.Position().Partition,
-			Offset:    offsetOf(req.Offset),
-		}
+	if c.isOf(req.Epoch) {
+		from := c.session.Position()
+		from.Offset = offsetOf(req.Offset)
 		joined, err = c.session.Join(ctx, room, &from)
 	}
 	if errors.Is(err, realtime.ErrUnrecoverable) {
@@ -297,13 +300,12 @@ func (c *conn) history(ctx context.Context, req *historyRequest) (*historyResult
 		q.Limit = 1 << 30
 	}
 	if req.Since != nil {
-		if req.Since.Epoch != "" && req.Since.Epoch != c.epoch() {
+		if !c.isOf(req.Since.Epoch) {
 			return nil, errUnrecoverable
 		}
-		q.After = &domain.Position{
-			Partition: c.session.Position().Partition,
-			Offset:    offsetOf(req.Since.Offset),
-		}
+		after := c.session.Position()
+		after.Offset = offsetOf(req.Since.Offset)
+		q.After = &after
 	}
 	found, at, err := c.session.History(ctx, room, q)
 	if err != nil {

@@ -8,7 +8,8 @@
 // is the event's offset in the log. The protocol has no number below 0, so 0 also stands for the
 // beginning of the log: a client that has received only the very first event may receive it twice.
 // The epoch names the log, signed for the user and the school; an app that has a position from the
-// API (getState) takes the epoch from the data of the connect reply, or leaves it empty.
+// API (getState) takes the epoch from the data of the connect reply, or the name of the log that stands
+// behind the position, or leaves it empty.
 //
 // A dashboard's channel has publications {"projection", "position"} and cannot be recovered: only
 // the newest matters.

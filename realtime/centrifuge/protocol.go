@@ -100,8 +100,8 @@ type (
 		Pong    bool                       `json:"pong,omitzero"`
 	}
 	connectData struct {
-		Position domain.Position `json:"position"`
-		Epoch    string          `json:"epoch"`
+		Position domain.LogPosition `json:"position"`
+		Epoch    string             `json:"epoch"`
 	}
 	subscribeResult struct {
 		Recoverable   bool          `json:"recoverable,omitzero"`
@@ -236,7 +236,7 @@ func appendPush(dst []byte, room domain.Room) []byte {
 }
 
 // wireOffset returns the offset of a position for the protocol, which has no negative numbers.
-func wireOffset(p domain.Position) uint64 { return uint64(max(0, p.Offset)) }
+func wireOffset(p domain.LogPosition) uint64 { return uint64(max(0, p.Offset)) }
 
 // offsetOf is the reverse of wireOffset. It takes 0 for the beginning of the log.
 func offsetOf(wire uint64) int64 {

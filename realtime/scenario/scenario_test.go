@@ -120,7 +120,7 @@ import { io } from 'socket.io-client';
 const [url, from] = process.argv.slice(2);
 const print = (...words) => console.log(words.join(' '));
 const c = new Centrifuge(url.replace('http', 'ws') + '/connection/websocket', { websocket: WebSocket, token: 'head admin', minReconnectDelay: 10, maxReconnectDelay: 50 });
-const sub = c.newSubscription('class:7a', { recoverable: true, minResubscribeDelay: 10, maxResubscribeDelay: 50, since: { offset: Number(from.split(':')[1]), epoch: '' } });
+const sub = c.newSubscription('class:7a', { recoverable: true, minResubscribeDelay: 10, maxResubscribeDelay: 50, since: { offset: parseInt(from.split(':')[1]), epoch: from.split('-')[1] ?? '' } });
 sub.on('publication', e => print('centrifuge', e.offset));
 sub.on('subscribed', e => print('log', 'centrifuge', e.wasRecovering, e.recovered));
 sub.subscribe();
@@ -128,7 +128,7 @@ c.connect();
 for (const transport of ['websocket', 'polling']) {
 	const s = io(url, { transports: [transport], reconnectionDelay: 10, reconnectionDelayMax: 50, auth: { token: 'head admin', rooms: ['class:7a'], from } });
 	s.on('connect', () => print('log', transport, s.recovered));
-	s.onAny((name, event) => { if (name.startsWith('schoolbell.')) print(transport, event.position.split(':')[1]); });
+	s.onAny((name, event) => { if (name.startsWith('schoolbell.')) print(transport, parseInt(event.position.split(':')[1])); });
 }
 `
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,12 +36,12 @@ func NewRooms(cfg Config, hub *realtime.Hub) *Server {
 
 // credentials are the auth payload. The library adds pid and offset to what the app sets.
 type credentials struct {
-	Token  string           `json:"token"`
-	School string           `json:"school"`
-	Rooms  []string         `json:"rooms"`
-	From   *domain.Position `json:"from"`
-	PID    string           `json:"pid"`
-	Offset string           `json:"offset"`
+	Token  string              `json:"token"`
+	School string              `json:"school"`
+	Rooms  []string            `json:"rooms"`
+	From   *domain.LogPosition `json:"from"`
+	PID    string              `json:"pid"`
+	Offset string              `json:"offset"`
 }
 
 // errBadAuth says that an auth payload is malformed.
@@ -125,8 +124,8 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	m.roomsChanged()
 	if lost != nil {
 		m.socket.Emit("resync", object(struct {
-			Reason   string          `json:"reason"`
-			Position domain.Position `json:"position"`
+			Reason   string             `json:"reason"`
+			Position domain.LogPosition `json:"position"`
 		}{lost.Error(), position}))
 		m.sendPosition() // replaces the client's old offset
 	}
@@ -188,8 +187,8 @@ func (m *member) positionArgs() []jsontext.Value {
 	last := m.appendOffset(nil, position)
 	return []jsontext.Value{
 		object(struct {
-			Position domain.Position `json:"position"`
-			Rooms    []string        `json:"rooms"`
+			Position domain.LogPosition `json:"position"`
+			Rooms    []string           `json:"rooms"`
 		}{position, rooms}),
 		last[1 : len(last)-1], // without the comma and the closing bracket
 	}
@@ -198,10 +197,8 @@ func (m *member) positionArgs() []jsontext.Value {
 func (m *member) sendPosition() { m.socket.Emit("position", m.positionArgs()...) }
 
 // appendOffset appends the end of an event's packet: the argument that the library remembers.
-func (m *member) appendOffset(dst []byte, at domain.Position) []byte {
-	dst = strconv.AppendInt(append(dst, `,"`...), int64(at.Partition), 10)
-	dst = strconv.AppendInt(append(dst, ':'), at.Offset, 10)
-	return append(dst, m.suffix...)
+func (m *member) appendOffset(dst []byte, at domain.LogPosition) []byte {
+	return append(at.Append(append(dst, `,"`...)), m.suffix...)
 }
 
 // encoding encodes the packet of an event up to its last argument, which differs between clients.

@@ -84,7 +84,9 @@ func TestP10_ResumedRoomsAreNoRights(t *testing.T) {
 	n := realtimetest.Start(t, nil, nil)
 	s := serve(t, socketio.NewRooms(socketio.Config{Access: access}, n.Hub))
 	at := realtimetest.Publish(t, n.Log, realtimetest.School, "1", realtimetest.Notice("1", "a"))
-	pid := n.Seal("tom", realtimetest.School, realtime.Resume{Position: at}) + ".x"
+	pid := n.Seal("tom", realtimetest.School, realtime.Resume{
+		Position: domain.LogPosition{Position: at},
+	}) + ".x"
 	c := s.Dial(t)
 	exchange(t, c, []string{`40{"token":"tom:teacher","pid":"` + pid + `","offset":"` +
 		at.String() + `\nclass:a\nrole:teacher"}`},

@@ -11,10 +11,10 @@ import (
 )
 
 // clientOffset is the state that the client stores for us, in the last argument of its last event:
-// the position up to which it has received the log, for example "7:1042". If its rooms are no
+// the position up to which it has received the log, for example "7:1042-k3f9a". If its rooms are no
 // longer those of its session id, they follow, each on a line.
 type clientOffset struct {
-	position domain.Position
+	position domain.LogPosition
 	hasRooms bool // rooms replace those of the session id
 	rooms    []domain.Room
 }
@@ -23,8 +23,8 @@ type clientOffset struct {
 func parseOffset(s string) (clientOffset, error) {
 	position, rooms, moved := strings.Cut(s, "\n")
 	var p clientOffset
-	var err error
-	if p.position, err = domain.ParsePosition(position); err != nil {
+	err := p.position.UnmarshalText([]byte(position))
+	if err != nil {
 		return p, fmt.Errorf("read offset: %w", err)
 	}
 	p.hasRooms = moved

@@ -14,10 +14,10 @@ import (
 
 // ackPayload is the argument of an acknowledgement.
 type ackPayload struct {
-	OK       bool             `json:"ok"`
-	Rooms    []string         `json:"rooms,omitzero"`
-	Position *domain.Position `json:"position,omitzero"`
-	Error    *ackError        `json:"error,omitzero"`
+	OK       bool                `json:"ok"`
+	Rooms    []string            `json:"rooms,omitzero"`
+	Position *domain.LogPosition `json:"position,omitzero"`
+	Error    *ackError           `json:"error,omitzero"`
 }
 
 // ackError refuses a request, with a code for programs and a message for people.
@@ -110,7 +110,7 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 		return err
 	}
 	var options struct {
-		From *domain.Position `json:"from"`
+		From *domain.LogPosition `json:"from"`
 	}
 	if len(e.Args) > 1 && json.Unmarshal(e.Args[1], &options) != nil {
 		return fmt.Errorf("%w: from is a position, for example 7:1042", errBadRequest)

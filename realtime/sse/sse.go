@@ -47,7 +47,7 @@ var Encoding = &realtime.Encoding{Append: appendEvent}
 
 func appendEvent(dst []byte, d *realtime.Delivery) []byte {
 	dst = append(dst, "id: "...)
-	dst = append(dst, d.Position.String()...)
+	dst = d.Position.Append(dst)
 	dst = append(dst, "\nevent: event\ndata: "...)
 	return append(d.AppendJSON(dst), "\n\n"...)
 }
@@ -63,8 +63,8 @@ func appendMessage(dst []byte, event string, data any) []byte {
 
 type (
 	opened struct {
-		Position domain.Position `json:"position"`
-		Rooms    []string        `json:"rooms"`
+		Position domain.LogPosition `json:"position"`
+		Rooms    []string           `json:"rooms"`
 	}
 	closed struct {
 		Code      uint16 `json:"code"`
@@ -72,8 +72,8 @@ type (
 		Reconnect bool   `json:"reconnect"`
 	}
 	resync struct {
-		Reason   string          `json:"reason"`
-		Position domain.Position `json:"position"`
+		Reason   string             `json:"reason"`
+		Position domain.LogPosition `json:"position"`
 	}
 )
 
@@ -175,11 +175,9 @@ func (st *stream) open(r *http.Request) error {
 		from = r.URL.Query().Get("after")
 	}
 	if from != "" {
-		pos, err := domain.ParsePosition(from)
-		if err != nil {
-			st.lost = err
-		} else {
-			opts.From = &pos
+		opts.From = new(domain.LogPosition)
+		if st.lost = opts.From.UnmarshalText([]byte(from)); st.lost != nil {
+			opts.From = nil
 		}
 	}
 	st.session, err = st.cfg.Hub.Open(r.Context(), identity, opts)

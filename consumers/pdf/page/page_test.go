@@ -119,7 +119,7 @@ func TestEveryScriptHasItsFont(t *testing.T) {
 			"Thaana": "އަލްފާޟިލާ", "N'Ko": "ߒߞߏ ߁߂߃", "Bengali": "তানিয়া রহমান শ্রীক্ষ্ম ১২৩।",
 			"Gurmukhi": "ਗੁਰਪ੍ਰੀਤ ਸਿੰਘ", "Gujarati": "શ્રી કૃષ્ણકાંત", "Oriya": "ଶ୍ରୀ ଜଗନ୍ନାଥ",
 			"Tamil": "தமிழ் செல்வன் ஸ்ரீ", "Telugu": "శ్రీ లక్ష్మి", "Kannada": "ಶ್ರೀಕೃಷ್ಣ", "Malayalam": "ശ്രീജിത്ത് കൃഷ്ണൻ",
-			"Sinhala": "ශ්‍රී ලංකා ක්‍ෂ", "Thai": "สมชาย ใจดี กำลัง ๑๒๓", "Lao": "ສົມຊາຍ ຄໍາ",
+			"Sinhala": "ශ්\u200dරී ලංකා ක්\u200dෂ", "Thai": "สมชาย ใจดี กำลัง ๑๒๓", "Lao": "ສົມຊາຍ ຄໍາ",
 			"Myanmar": "မြန်မာ က္က အောင်", "Georgian": "გიორგი ბერიძე Ⴀ", "Ethiopic": "ሰላም ተስፋዬ፡፩",
 			"Cherokee": "ᏣᎳᎩ", "Canadian": "ᐃᓄᒃᑎᑐᑦ", "Khmer": "សុភា ច្រើន ស្ត្រី", "Ol Chiki": "ᱥᱟᱱᱛᱟᱲᱤ",
 			"Tifinagh": "ⵜⴰⵎⴰⵣⵉⵖⵜ", "Meetei Mayek": "ꯃꯤꯇꯩ", "Adlam": "𞤀𞤣𞤤𞤢𞤥",

@@ -38,7 +38,7 @@ type Client struct {
 	School string
 	Room   string
 	// after which it receives the room; offset 0 cannot be expressed in Centrifuge
-	From   domain.Position
+	From   domain.LogPosition
 	Source net.IP        // of its connections; nil leaves it to the kernel
 	Once   bool          // it does not reconnect
 	Pause  time.Duration // maximum pause before it reconnects; 0 means 200 ms
@@ -133,7 +133,7 @@ func (c *Client) lost(why string) {
 // received takes an event, a CloudEvent with its position.
 func (c *Client) received(event []byte) error {
 	var e struct {
-		Position domain.Position `json:"position"`
+		Position domain.LogPosition `json:"position"`
 	}
 	if err := json.Unmarshal(event, &e); err != nil {
 		return fmt.Errorf("read event: %w", err)

@@ -11,8 +11,6 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
-
-	"github.com/schoolbell/schoolbell/domain"
 )
 
 // stream receives server-sent events.
@@ -27,8 +25,9 @@ func (c *Client) stream(ctx context.Context) error {
 		return err
 	}
 	r.Header = c.header()
-	r.Header.Set("Last-Event-ID",
-		domain.Position{Partition: c.From.Partition, Offset: c.at()}.String())
+	from := c.From
+	from.Offset = c.at()
+	r.Header.Set("Last-Event-ID", from.String())
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		return err

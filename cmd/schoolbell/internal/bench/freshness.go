@@ -61,7 +61,7 @@ func (b *Freshness) Run(ctx context.Context) (*Result, error) {
 			}
 			at := time.Now()
 			var receipt struct {
-				Position domain.Position `json:"position"`
+				Position domain.LogPosition `json:"position"`
 			}
 			if err := json.Unmarshal(got.body, &receipt); err != nil {
 				return fmt.Errorf("read receipt: %w", err)

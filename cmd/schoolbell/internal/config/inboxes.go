@@ -9,7 +9,7 @@ import (
 
 // Inboxes are the topics that other systems write events to.
 type Inboxes struct {
-	Inbox       []string `name:"inbox" env:"INBOX" sep:";" default:"schoolbell.inbox" placeholder:"TOPIC[=SCHOOL,…][:CONTEXT,…]" help:"Topic that other systems write events to, for all schools or these, and with facts of all contexts but guardian and staff, or of these. Repeat it for more; in the variable, separate them with semicolons. Empty is none."`
+	Inbox       []string `name:"inbox" env:"INBOX" sep:";" default:"schoolbell.inbox" placeholder:"TOPIC[=SCHOOL,…][:CONTEXT,…]" help:"Topic that other systems write events to, for all schools or these, and with facts of all contexts but guardian, membership and staff, or of these. Repeat it for more; in the variable, separate them with semicolons. Empty is none."`
 	DeadLetters string   `name:"deadletters" env:"DEADLETTERS" default:"schoolbell.deadletters" placeholder:"TOPIC" help:"Topic of the records that inboxes refuse. It is created with the first one."`
 }
 

@@ -103,7 +103,7 @@ func (k Kafka) validate() error {
 
 // Database is the server that holds the tables.
 type Database struct {
-	URL     string `name:"url" env:"URL" placeholder:"postgres://…" secret:"" help:"PostgreSQL 14 or later. Its user owns the schema."`
+	URL     string `name:"url" env:"URL" placeholder:"postgres://…" secret:"" help:"PostgreSQL 15 or later. Its user owns the schema."`
 	Migrate bool   `env:"MIGRATE" default:"true" negatable:"" help:"Migrate the schema at startup."`
 }
 

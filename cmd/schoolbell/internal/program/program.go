@@ -128,16 +128,8 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	if err := prepare(ctx, p.servers.DatabaseURL); err != nil {
 		return err
 	}
-	kafkaConfig, err := p.servers.Kafka.Config()
-	if err != nil {
+	if err := p.openLog(ctx); err != nil {
 		return err
-	}
-	if p.events, err = kafka.Open(ctx, kafkaConfig, p.log, p.registry); err != nil {
-		return err
-	}
-	p.onClose(p.events.Close)
-	if p.topic, err = p.events.Topic(ctx); err != nil {
-		return fmt.Errorf("describe the log: %w", err)
 	}
 	if err := postgres.CheckLog(ctx, p.servers.DatabaseURL, p.topic); err != nil {
 		return err
@@ -150,6 +142,40 @@ func (p *program) assemble(ctx context.Context) (err error) {
 	})
 	p.wireLogHealth()
 	return p.wireRoles(ctx)
+}
+
+// startWithoutLog is how long a process that can do without the log waits for it.
+const startWithoutLog = 3 * time.Second
+
+// openLog opens the log. Dashboards are served from the tables, so a process that does nothing else
+// starts without the log as well: when Kafka is away, no other process may be left to serve them.
+func (p *program) openLog(ctx context.Context) error {
+	c, err := p.servers.Kafka.Config()
+	if err != nil {
+		return err
+	}
+	if slices.Equal(p.cfg.Roles, []config.Role{config.RoleAPI}) {
+		known, folded, err := postgres.FoldedLog(ctx, p.servers.DatabaseURL, SetName)
+		if err != nil {
+			return err
+		}
+		if folded {
+			known.Name = c.Topic
+			c.Known, c.ConnectTimeout = known, startWithoutLog
+		}
+	}
+	if p.events, err = kafka.Open(ctx, c, p.log, p.registry); err != nil {
+		return err
+	}
+	p.onClose(p.events.Close)
+	p.topic, err = p.events.Topic(ctx)
+	if c.Known.ID != "" && errors.Is(err, eventlog.ErrUnavailable) {
+		p.topic, err = c.Known, nil
+	}
+	if err != nil {
+		return fmt.Errorf("describe the log: %w", err)
+	}
+	return nil
 }
 
 // serve runs all tasks and stops them in order.

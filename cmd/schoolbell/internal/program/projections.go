@@ -79,7 +79,7 @@ func partitionProblems(engine *projections.Engine) error {
 		}
 	}
 	if parked > 0 {
-		faults = append(faults, fmt.Errorf("%d of its schools are parked whole; `schoolbell "+
+		faults = append(faults, fmt.Errorf("schools that are parked whole: %d; `schoolbell "+
 			"parked list` says which and why", parked))
 	}
 	return errors.Join(faults...)

@@ -24,10 +24,12 @@ func (p *program) wireSkip(
 ) error {
 	c := p.cfg.Database.Projector(p.servers.DatabaseURL)
 	c.MaxConns = 1 // an operator's command now and then
-	pool, err := p.openPool(ctx, "parked events", c)
+	// Without a check of its own: a command that waits must not turn the process unready.
+	pool, err := postgres.NewPool(ctx, c)
 	if err != nil {
 		return err
 	}
+	p.onClose(func() error { pool.Close(); return nil })
 	store := postgres.NewProjectionStore(pool, set, SetName)
 	deps.Skip = func(ctx context.Context, r httpapi.SkipRequest) (httpapi.Skipped, error) {
 		return p.skip(ctx, store, r)
@@ -69,5 +71,5 @@ func (p *program) skip(
 	}
 	p.log.InfoContext(ctx, "skipping a parked event", "school", r.School, "subject",
 		r.Subject, "position", at, "reason", r.Reason, "by", r.Actor)
-	return httpapi.Skipped{Position: at, By: by}, nil
+	return httpapi.Skipped{Position: p.guard.ID().At(at), By: p.guard.ID().At(by)}, nil
 }

@@ -10,6 +10,11 @@
 // terms. Families pay promptly, in instalments, late or never, by the means of their country; some
 // payments bounce. Names and telephone numbers are of several cultures and scripts.
 //
+// The directory is that of a real school: home classes and, across them, sections of electives with
+// teachers of their own; guardians with children in several classes. In the course of the year a
+// teacher leaves and is succeeded, a student changes to another home class, and a guardian loses the
+// rights about a student.
+//
 // # The same for the same seed
 //
 // Each school has random numbers of its own, seeded with the seed and the school's index. A

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,18 +52,46 @@ func (s *School) move(today domain.Date, when time.Time, n int) {
 	if p.gone || s.classes[from].grade != s.classes[to].grade || from == to {
 		return
 	}
-	stay := s.classes[from].students[:0]
-	for _, other := range s.classes[from].students {
-		if other != i {
-			stay = append(stay, other)
-		}
-	}
-	s.classes[from].students = stay
+	s.transfer(i, to, today, when, "moved-"+today.String()+"-"+strconv.Itoa(n))
+}
+
+// transfer puts a student into another home class. The sections stay the student's.
+func (s *School) transfer(i, to int32, today domain.Date, when time.Time, eventID string) {
+	p := &s.students[i]
+	home := &s.classes[p.class]
+	home.students = slices.DeleteFunc(home.students, func(other int32) bool { return other == i })
 	s.classes[to].students = append(s.classes[to].students, i)
 	p.class = to
-	eventID := "moved-" + today.String() + "-" + strconv.Itoa(n)
 	s.emit(when, eventID, student.TypeClassChanged, &student.ClassChanged{
 		StudentID: p.id, ClassID: s.classes[to].id, On: today,
+	})
+}
+
+// transferDay is the school day on which a student changes to another home class, whether or not
+// others do in that year.
+const transferDay = 30
+
+// planTransfer lets a student of the first home class change to the second. Where there is no
+// parallel class, the student skips a grade.
+func (s *School) planTransfer() {
+	if len(s.classes) == 1 {
+		return
+	}
+	day := s.calendar.days[transferDay]
+	s.later.at(at(day, 14*time.Hour), func(when time.Time) {
+		i := slices.IndexFunc(s.students, func(p pupil) bool { return p.class == 0 && !p.gone })
+		if i < 0 {
+			return
+		}
+		p := &s.students[i]
+		s.transfer(int32(i), 1, day, when, "transferred-"+string(s.calendar.year)+"-"+p.id)
+		if grade := s.classes[1].grade; grade != s.classes[0].grade {
+			s.emit(when, "graded-"+string(s.calendar.year)+"-"+p.id, student.TypeDetailsChanged,
+				&student.DetailsChanged{
+					StudentID:  p.id,
+					GradeLevel: domain.To(domain.Label(strconv.Itoa(grade))),
+				})
+		}
 	})
 }
 
@@ -77,45 +106,8 @@ func (s *School) leave(today domain.Date, when time.Time) {
 	})
 }
 
-var relations = [][2]string{
-	{"Mother", "Father"},
-	{"Mother", "Father"},
-	{"Father", "Mother"},
-	{"Mother", "Grandmother"},
-	{"Guardian", "Aunt"},
-	{"Mother", "Mother"},
-}
-
-// guardians links one or two people with a student, the first of them as the primary one.
-func (s *School) guardians(when time.Time, p *pupil, child person) {
-	relation := pick(s.r, relations)
-	count := 1
-	if s.r.Float64() < 0.75 {
-		count = 2
-	}
-	for n := range count {
-		linked := &guardian.Linked{
-			GuardianID: guardianID(p, n),
-			StudentID:  p.id,
-			Name:       child.parent(s.r).String(),
-			Relation:   relation[n],
-			Language:   child.of.language,
-			Primary:    n == 0,
-		}
-		if s.r.Float64() < 0.95 {
-			linked.Phone = s.country.number(s.r)
-		}
-		if s.r.Float64() < 0.7 {
-			linked.Email = email(linked.GuardianID)
-		}
-		s.emit(when, "linked-"+string(s.calendar.year)+"-"+linked.GuardianID, guardian.TypeLinked, linked)
-	}
-}
-
-func guardianID(p *pupil, n int) string { return "g-" + p.id[len("st-"):] + string(rune('a'+n)) }
-
 func (s *School) contactChanges(today domain.Date, when time.Time, n int) {
-	id := guardianID(&s.students[s.r.IntN(len(s.students))], 0)
+	id := s.guardianID(&s.students[s.r.IntN(len(s.students))], 0)
 	eventID := "contact-" + today.String() + "-" + strconv.Itoa(n)
 	s.emit(when, eventID, guardian.TypeContactChanged, &guardian.ContactChanged{
 		GuardianID: id, Phone: s.country.number(s.r), Email: email(id),

@@ -64,8 +64,8 @@ func (c *country) person(r *rand.Rand) person {
 	return person{given: pick(r, of.given), family: pick(r, of.family), of: of}
 }
 
-// parent has the family name of the child and another given name.
-func (p person) parent(r *rand.Rand) person {
+// relative has the same family name and a given name of their own.
+func (p person) relative(r *rand.Rand) person {
 	p.given = pick(r, p.of.given)
 	return p
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
-	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
@@ -26,7 +25,7 @@ type School struct {
 	country    *country
 	r          *rand.Rand
 	waveDay    float64 // the school day on which the winter wave is at its height
-	classes    []class
+	classes    []homeClass
 	students   []pupil
 	later      agenda
 	yield      func(*domain.Envelope) bool
@@ -34,7 +33,7 @@ type School struct {
 	clock      time.Time // of the last event: time never goes back
 }
 
-type class struct {
+type homeClass struct {
 	id       string
 	grade    int
 	students []int32 // by index
@@ -42,17 +41,18 @@ type class struct {
 
 // pupil is what the simulation knows about a student. There may be millions, so it is small.
 type pupil struct {
-	id       string
-	class    int32
-	family   family
-	gone     bool    // has left the school
-	away     bool    // today
-	excuses  bool    // the family sends notes
-	illFor   int8    // further days
-	absence  float32 // chance of falling ill on an ordinary day
-	late     float32 // chance of being late
-	ability  float32 // standard normal
-	aptitude [subjectCount]float32
+	id         string
+	class      int32
+	firstChild int32 // of the family, by index: the student or a sibling of a lower grade
+	family     family
+	gone       bool    // has left the school
+	away       bool    // today
+	excuses    bool    // the family sends notes
+	illFor     int8    // further days
+	absence    float32 // chance of falling ill on an ordinary day
+	late       float32 // chance of being late
+	ability    float32 // standard normal
+	aptitude   [subjectCount]float32
 }
 
 func newSchool(c Config, year *calendar, id string, index int, source string) *School {
@@ -68,20 +68,20 @@ func newSchool(c Config, year *calendar, id string, index int, source string) *S
 		students: make([]pupil, c.Students),
 	}
 	count := (c.Students + classSize - 1) / classSize
-	s.classes = make([]class, count)
+	s.classes = make([]homeClass, count)
 	for i := range s.classes {
 		grade := 1 + i*grades/max(count, grades)
 		if count < grades {
 			grade = 1 + i
 		}
-		s.classes[i] = class{grade: grade}
+		s.classes[i] = homeClass{grade: grade}
 	}
 	letter := 0
 	for i := range s.classes {
 		if letter++; i == 0 || s.classes[i-1].grade != s.classes[i].grade {
 			letter = 0
 		}
-		s.classes[i].id = strconv.Itoa(s.classes[i].grade) + section(letter)
+		s.classes[i].id = strconv.Itoa(s.classes[i].grade) + parallel(letter)
 	}
 	for i := range s.students {
 		class := i * count / c.Students
@@ -100,15 +100,16 @@ func newSchool(c Config, year *calendar, id string, index int, source string) *S
 		}
 		s.classes[class].students = append(s.classes[class].students, int32(i))
 	}
+	s.siblings(r)
 	return s
 }
 
-// section names the parallel classes of a grade: A, B, … Z, AA, AB.
-func section(n int) string {
+// parallel names the parallel classes of a grade: A, B, … Z, AA, AB.
+func parallel(n int) string {
 	if n < 26 {
 		return string(rune('A' + n))
 	}
-	return section(n/26-1) + section(n%26)
+	return parallel(n/26-1) + parallel(n%26)
 }
 
 // ID is the school's id.
@@ -164,15 +165,23 @@ func (s *School) emit(when time.Time, id, wireType string, data domain.Event) {
 	})
 }
 
-// begin enrols the students, with their guardians, and assigns the staff.
+// begin enrols the students, with their guardians, defines the classes, and assigns the staff.
 func (s *School) begin(today domain.Date) {
 	when := at(today, 6*time.Hour)
-	year := string(s.calendar.year)
+	s.defineHomes(when)
+	households := make(map[int32]household, len(s.students))
+	unlinks := false
 	for i := range s.students {
 		p := &s.students[i]
 		c := &s.classes[p.class]
-		name := s.country.person(s.r)
-		s.emit(when, "enrolled-"+year+"-"+p.id, student.TypeEnrolled, &student.Enrolled{
+		home, known := households[p.firstChild]
+		if !known {
+			home = s.newHousehold(p)
+			households[p.firstChild] = home
+		}
+		name := home.name.relative(s.r)
+		id := "enrolled-" + string(s.calendar.year) + "-" + p.id
+		s.emit(when, id, student.TypeEnrolled, &student.Enrolled{
 			StudentID:  p.id,
 			GivenName:  name.given,
 			FamilyName: name.family,
@@ -181,35 +190,12 @@ func (s *School) begin(today domain.Date) {
 			GradeLevel: domain.Label(strconv.Itoa(c.grade)),
 			On:         today,
 		})
-		s.guardians(when, p, name)
-	}
-	s.staff(when, year)
-}
-
-// birthDate is the birth date of a student who started school at six.
-func (s *School) birthDate(today domain.Date, grade int) domain.Date {
-	return today.AddDays(-365*(grade+5) - s.r.IntN(365))
-}
-
-// staff has a class teacher for each class and a few people in the office.
-func (s *School) staff(when time.Time, year string) {
-	for i := range s.classes {
-		subject := subjects[i%len(subjects)].name
-		assigned := &staff.Assigned{
-			StaffID:  numbered("t-", i+1, 3),
-			Name:     s.country.person(s.r).String(),
-			Role:     "teacher",
-			ClassIDs: []string{s.classes[i].id, s.classes[(i+1)%len(s.classes)].id},
-			Subjects: []string{subject},
+		s.link(when, p, home)
+		if !unlinks && len(home.guardians) > 1 {
+			unlinks = true
+			s.planUnlink(p)
 		}
-		if len(s.classes) == 1 {
-			assigned.ClassIDs = assigned.ClassIDs[:1]
-		}
-		s.emit(when, "assigned-"+year+"-"+assigned.StaffID, staff.TypeAssigned, assigned)
 	}
-	for _, role := range []string{"admin", "accountant"} {
-		s.emit(when, "assigned-"+year+"-"+role, staff.TypeAssigned, &staff.Assigned{
-			StaffID: role, Name: s.country.person(s.r).String(), Role: role, ClassIDs: []string{},
-		})
-	}
+	s.staff(when, today)
+	s.planTransfer()
 }
