@@ -14,7 +14,8 @@
 //
 // A mark is folded into the sheet of its month; the difference that it makes goes into the counts of
 // its day and of its student, so that a correction costs as little as a mark. Queries read the counts,
-// and sheets only for ranges and streaks. The first change for another number is a column of [Counts]
+// and sheets only for ranges, for streaks, and where sections have marks, which count for home classes
+// (see [filing]). The first change for another number is a column of [Counts]
 // or of the result; for another way to store marks, sheet.go.
 package attendance
 
@@ -122,6 +123,15 @@ func add[K comparable](
 	b *projections.Batch, table *projections.Table[K, Counts], key K, status string, n int64,
 ) {
 	c, _ := table.Get(b, key)
+	c.add(status, n)
+	if c == (Counts{}) {
+		table.Delete(b, key)
+		return
+	}
+	table.Put(b, key, c)
+}
+
+func (c *Counts) add(status string, n int64) {
 	switch status {
 	case attendance.Present:
 		c.Present += n
@@ -132,9 +142,4 @@ func add[K comparable](
 	case attendance.AbsentUnexcused:
 		c.AbsentUnexcused += n
 	}
-	if c == (Counts{}) {
-		table.Delete(b, key)
-		return
-	}
-	table.Put(b, key, c)
 }

@@ -49,7 +49,7 @@ WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late 
 // chronic returns the students who are chronically absent, the lowest rate first, and how many
 // there are in all.
 func chronic(
-	ctx context.Context, tx pgx.Tx, scope query.Scope, in *input,
+	ctx context.Context, tx pgx.Tx, scope query.Scope, in *input, f *filing,
 ) ([]Chronic, int64, error) {
 	school := scope.School
 	allTime := in.From.IsZero() && in.To.IsZero() && in.Class == ""
@@ -59,7 +59,7 @@ func chronic(
 	if allTime {
 		found, err = read.All(ctx, tx, allTimeSQL,
 			func(c *Chronic) []any { return []any{&c.StudentID, &c.Marks, &c.Absent} }, school)
-	} else if runs, err = within(ctx, tx, school, in); err == nil {
+	} else if runs, err = within(ctx, tx, school, in, f); err == nil {
 		for id, r := range runs {
 			found = append(found, Chronic{StudentID: id, Marks: r.marks, Absent: r.absent})
 		}
@@ -150,26 +150,17 @@ const withinSQL read.SQL = `-- attendance.within
 SELECT student_id, month, marks FROM attendance_months WHERE school = $1 AND month BETWEEN $2
 	AND $3 ORDER BY month`
 
-// boundsSQL narrows an open range to the days of a class, so that not all months of the school are
-// read.
-const boundsSQL read.SQL = `-- attendance.class_days
-SELECT min(date), max(date) FROM attendance_days WHERE school = $1 AND class_id = $2
-	AND date BETWEEN $3 AND $4`
-
 // within counts the marks of a range of days, or of a class, for each student who has any.
-func within(ctx context.Context, tx pgx.Tx, school string, in *input) (map[string]*run, error) {
-	from, to := read.Range(in.From.Date, in.To.Date)
-	if in.Class != "" {
-		type bounds struct{ first, last domain.Date }
-		b, _, err := read.One(ctx, tx, boundsSQL,
-			func(b *bounds) []any { return []any{&b.first, &b.last} },
-			school, in.Class, from, to)
-		if err != nil || b.first.IsZero() {
-			return nil, err
-		}
-		from, to = b.first, b.last
+func within(
+	ctx context.Context, tx pgx.Tx, school string, in *input, f *filing,
+) (map[string]*run, error) {
+	if f.first.IsZero() {
+		return nil, nil
 	}
-	return readSheets(ctx, tx, withinSQL, from, to, in.Class, school, from.Month(), to.Month())
+	return readSheets(ctx, tx, withinSQL, f.first, f.last,
+		func(studentID string, date domain.Date, m *mark) bool {
+			return in.Class == "" || f.classOf(studentID, date, m) == in.Class
+		}, school, f.first.Month(), f.last.Month())
 }
 
 // ofStudentsSQL finds each sheet by its key: the months come from the counts.
@@ -185,14 +176,39 @@ JOIN attendance_months m ON m.school = $1 AND m.month = months.month AND m.stude
 func ofStudents(
 	ctx context.Context, tx pgx.Tx, school string, ids []string,
 ) (map[string]*run, error) {
-	return readSheets(ctx, tx, ofStudentsSQL, read.FirstDay, read.LastDay, "", school, ids)
+	return readSheets(ctx, tx, ofStudentsSQL, read.FirstDay, read.LastDay,
+		func(string, domain.Date, *mark) bool { return true }, school, ids)
 }
 
 // readSheets counts those marks of the sheets that a statement returns, by months, that are in a
-// range of days and of a class, if one is named.
+// range of days and that counts says count.
 func readSheets(
-	ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date, class string, args ...any,
+	ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date,
+	counts func(studentID string, date domain.Date, m *mark) bool, args ...any,
 ) (map[string]*run, error) {
+	runs := map[string]*run{}
+	var r *run
+	last := "" // a student's marks of a month come together
+	err := eachMark(ctx, tx, s, from, to, func(studentID string, date domain.Date, m *mark) {
+		if !counts(studentID, date, m) {
+			return
+		}
+		if r == nil || studentID != last {
+			if last, r = studentID, runs[studentID]; r == nil {
+				r = &run{}
+				runs[studentID] = r
+			}
+		}
+		r.add(date, m.absent())
+	}, args...)
+	return runs, err
+}
+
+// eachMark calls visit with the marks in a range of days of the sheets that a statement returns.
+func eachMark(
+	ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date,
+	visit func(studentID string, date domain.Date, m *mark), args ...any,
+) error {
 	type month struct {
 		studentID, marks string
 		first            domain.Date
@@ -200,26 +216,19 @@ func readSheets(
 	months, err := read.All(ctx, tx, s,
 		func(m *month) []any { return []any{&m.studentID, &m.first, &m.marks} }, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	runs := map[string]*run{}
 	var marks sheet
 	for _, m := range months {
 		if marks, err = parseSheet(marks[:0], m.marks); err != nil {
-			return nil, err
+			return err
 		}
-		r := runs[m.studentID]
 		for i := range marks {
 			date := m.first.AddDays(marks[i].day - 1)
-			if date < from || date > to || class != "" && marks[i].class != class {
-				continue
+			if date >= from && date <= to {
+				visit(m.studentID, date, &marks[i])
 			}
-			if r == nil {
-				r = &run{}
-				runs[m.studentID] = r
-			}
-			r.add(date, marks[i].absent())
 		}
 	}
-	return runs, nil
+	return nil
 }

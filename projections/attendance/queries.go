@@ -21,9 +21,10 @@ var Queries = []query.Endpoint{
 		Path:    "/analytics/attendance",
 		Summary: "Attendance of a school or a class",
 		Description: "Counts and rates in a range of days, by day and by class, and the students " +
-			"who are chronically absent. The rate is (present + late) / all marks that were " +
-			"recorded; where only exceptions are recorded, it says nothing about those who were " +
-			"present.",
+			"who are chronically absent. A mark of a section counts for the student's home class " +
+			"on its day, unless the section is what is asked for. The rate is (present + late) / " +
+			"all marks that were recorded; where only exceptions are recorded, it says nothing " +
+			"about those who were present.",
 		Reads: []*projections.Projection{Projection, students.Projection},
 		TTL:   5 * time.Minute,
 		Roles: []query.Role{query.Admin, query.Teacher},
@@ -38,6 +39,10 @@ var Queries = []query.Endpoint{
 			},
 			{
 				Name: "attendance_days_by_class", Statement: "attendance.class_days",
+				Request: "/analytics/attendance?class=class-07",
+			},
+			{
+				Name: "enrolments_pkey", Statement: "students.homes",
 				Request: "/analytics/attendance?class=class-07",
 			},
 			{
@@ -57,7 +62,7 @@ var Queries = []query.Endpoint{
 type input struct {
 	From     read.Day `query:"from" doc:"First day, as 2026-09-01; from the first mark on when absent"`
 	To       read.Day `query:"to" doc:"Last day; up to the last mark when absent"`
-	Class    string   `query:"class" maxLength:"128" doc:"Only marks of this class"`
+	Class    string   `query:"class" maxLength:"128" doc:"Only marks of the students of this home class, or of this section"`
 	MinMarks int      `query:"min_marks" minimum:"1" maximum:"10000" default:"10" doc:"From how many marks in the range on absence can be chronic"`
 }
 
@@ -79,7 +84,7 @@ type Day struct {
 	Rate *float64 `json:"rate"`
 }
 
-// Class is one class.
+// Class is a home class, or the section that was asked for.
 type Class struct {
 	ClassID string `json:"class_id"`
 	Counts
@@ -121,6 +126,13 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Rep
 	if err != nil {
 		return nil, err
 	}
+	f, err := fileMarks(ctx, tx, scope.School, in)
+	if err != nil {
+		return nil, err
+	}
+	if err = f.apply(ctx, tx, scope.School, in, a); err != nil {
+		return nil, err
+	}
 	for i := range a.ByDay {
 		d := &a.ByDay[i]
 		d.Rate = d.rate()
@@ -133,7 +145,7 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Rep
 		a.ByClass[i].Rate = a.ByClass[i].rate()
 	}
 	a.Marks, a.Rate = a.Totals.Marks(), a.Totals.rate()
-	a.Chronic, a.ChronicCount, err = chronic(ctx, tx, scope, in)
+	a.Chronic, a.ChronicCount, err = chronic(ctx, tx, scope, in, f)
 	return a, err
 }
 

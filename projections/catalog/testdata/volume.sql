@@ -60,26 +60,29 @@ SELECT school, staff_id, DATE '2025-08-01', NULL,
 	jsonb_build_array(format('class-%s', lpad((n % 20)::text, 2, '0')), format('class-%s', lpad((n * 7 % 20)::text, 2, '0'))), '/sis'
 FROM (SELECT school, staff_id, substr(staff_id, 7)::int AS n FROM staff) s;
 
--- One in fifteen is away, those whose number ends in 7 more often.
+-- One in fifteen is away, those whose number ends in 7 more often. Each day is marked twice: by the home class, and in
+-- the third period by a section.
 CREATE TEMP TABLE marks AS
-SELECT school, day AS date, student_id, class_id,
+SELECT school, day AS date, student_id, class_id, format('section-%s', lpad((n * 7 % 60)::text, 2, '0')) AS section,
 	CASE WHEN (n * 31 + day_number * 17) % 15 = 0 OR (n % 10 = 7 AND (n + day_number) % 6 = 0) THEN 'absent_excused'
 		WHEN (n * 13 + day_number * 7) % 40 = 0 THEN 'late' ELSE 'present' END AS status
 FROM (SELECT DATE '2026-09-01' + d AS day, d AS day_number FROM generate_series(0, 41) d WHERE d % 7 < 5) days, pupils;
 
 INSERT INTO attendance_months
-SELECT school, date_trunc('month', date), student_id, '=' || class_id || E'\t' ||
-	string_agg(to_char(date, 'DD') || CASE status WHEN 'present' THEN 'P' WHEN 'late' THEN 'L' ELSE 'E' END || E'day\t', '' ORDER BY date)
-FROM marks GROUP BY school, date_trunc('month', date), student_id, class_id;
+SELECT school, date_trunc('month', date), student_id, string_agg(
+	format(E'=%s\t%sday\t=%s\t%sp3\t', class_id, mark, section, mark), '' ORDER BY date)
+FROM (SELECT *, to_char(date, 'DD') || CASE status WHEN 'present' THEN 'P' WHEN 'late' THEN 'L' ELSE 'E' END AS mark FROM marks) m
+GROUP BY school, date_trunc('month', date), student_id;
 
 INSERT INTO attendance_days
 SELECT school, date, class_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
 	count(*) FILTER (WHERE status = 'absent_excused'), 0
-FROM marks GROUP BY school, date, class_id;
+FROM (SELECT school, date, class_id, status FROM marks UNION ALL SELECT school, date, section, status FROM marks) m
+GROUP BY school, date, class_id;
 
 INSERT INTO attendance_students
-SELECT school, student_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
-	count(*) FILTER (WHERE status = 'absent_excused'), 0
+SELECT school, student_id, 2 * count(*) FILTER (WHERE status = 'present'), 2 * count(*) FILTER (WHERE status = 'late'),
+	2 * count(*) FILTER (WHERE status = 'absent_excused'), 0
 FROM marks GROUP BY school, student_id;
 
 INSERT INTO timeline
