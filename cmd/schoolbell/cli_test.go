@@ -185,7 +185,7 @@ func TestSecretsAreReadFromFiles(t *testing.T) {
 	code, stdout, stderr := command(t, "config", "--json")
 	require.Equal(t, exitDone, code, stderr)
 	require.NotContains(t, stdout, testSecret)
-	require.Contains(t, stdout, `"variable":"SCHOOLBELL_JWT_SECRET","value":"xxxxx","from":"file"`)
+	require.Regexp(t, `"variable": "SCHOOLBELL_JWT_SECRET",\s+"value": "xxxxx",\s+"from": "file"`, stdout)
 	code, token, stderr := command(t, "token", "--school=north", "--sub=ada", "--role=admin",
 		"--data="+t.TempDir())
 	require.Equal(t, exitDone, code, stderr)
