@@ -78,6 +78,9 @@ func NewPacer(cfg PacerConfig) *Pacer {
 		Help: "Requests of schools with more than their share of a partition's unread events, by " +
 			"what became of them: held until there was room, or refused (429).",
 	}, []string{"outcome"})
+	for _, outcome := range []string{"held", "refused"} { // a counter that is 0 must be there
+		p.paced.WithLabelValues(outcome)
+	}
 	for n, b := range p.partitions {
 		labels := prometheus.Labels{"partition": strconv.Itoa(n)}
 		for _, gauge := range []struct {

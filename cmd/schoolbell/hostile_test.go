@@ -93,9 +93,10 @@ func testHostileSchool(t *testing.T, brokers []string, h hostility) {
 	v.requireAllHeard(t)
 	v.requireAllTexts(t)
 	v.requireDrained(t)
-	// What remains is bounded: the window of duplicates, and for a minute the ids of what was taken.
+	// What remains is bounded: rows in memory of what was folded last (25 MB after an import of 90,000
+	// events), the window of duplicates, and for a minute the ids of what was taken.
 	after := n.heap(t)
-	require.Eventually(t, func() bool { after = n.heap(t); return after < before+32<<20 },
+	require.Eventually(t, func() bool { after = n.heap(t); return after < before+96<<20 },
 		2*time.Minute, time.Second, "memory is back to base")
 	t.Logf("heap: %d KB before, %d KB after", before>>10, after>>10)
 }

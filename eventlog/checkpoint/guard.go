@@ -151,9 +151,12 @@ func (g *Guard) readRefusals(ctx context.Context) error {
 		}
 	}
 	g.refused = refused
-	g.gauge.Reset()
-	for n := range refused {
-		g.gauge.WithLabelValues(strconv.Itoa(int(n))).Set(1)
+	for n := range g.cfg.Topic.Partitions {
+		value := 0.0
+		if refused[n] != nil {
+			value = 1
+		}
+		g.gauge.WithLabelValues(strconv.Itoa(int(n))).Set(value)
 	}
 	return nil
 }
