@@ -114,7 +114,7 @@ func benchConfig(dir string) (*config.Config, error) {
 	serve.API.EventRate, serve.API.RequestRate, serve.Ingest.MaxLag = 1e9, 1e9, 0
 	serve.Realtime.PerUser = serve.Realtime.Connections
 	serve.Inboxes.Inbox = []string{
-		benchInbox + ":announcement,assessment,attendance,fee,guardian,staff,student",
+		benchInbox + ":announcement,assessment,attendance,class,fee,guardian,membership,staff,student",
 	}
 	return &serve.Config, nil
 }
