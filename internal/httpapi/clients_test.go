@@ -177,7 +177,7 @@ func TestOneAddressCannotTakeAllConnections(t *testing.T) {
 	t.Parallel()
 	inner := make(arrivals)
 	l := httpapi.Listen(inner, httpapi.Limits{
-		Connections: 20, Proxies: networks("198.51.100.7/32"),
+		Connections: 29, Proxies: networks("198.51.100.7/32", "2001:db8:1::7/128"),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	accepted := make(chan net.Conn, 100)
@@ -211,7 +211,9 @@ func TestOneAddressCannotTakeAllConnections(t *testing.T) {
 	require.NotNil(t, connect("2001:db8::1"))
 	require.NotNil(t, connect("2001:db8::2"))
 	require.Nil(t, connect("2001:db8::3"), "a /64 network is one address")
-	for _, many := range []string{"127.0.0.1", "10.0.0.1", "198.51.100.7"} {
+	for _, many := range []string{
+		"127.0.0.1", "10.0.0.1", "198.51.100.7", "::1", "fd00::1", "2001:db8:1::7",
+	} {
 		for range 4 {
 			require.NotNil(t, connect(many), "%s stands for many clients", many)
 		}

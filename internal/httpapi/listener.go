@@ -71,7 +71,7 @@ func (l *limited) Accept() (net.Conn, error) {
 			<-l.free
 			return nil, err
 		}
-		from := networkOf(c.RemoteAddr())
+		from := l.countedAs(c.RemoteAddr())
 		if l.enter(from) {
 			return &limitedConn{Conn: c, listener: l, from: from}, nil
 		}
@@ -81,10 +81,14 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// networkOf returns the address that counts as one client: with IPv6 a /64 network, which a
-// subscriber usually has for itself.
-func networkOf(remote net.Addr) netip.Addr {
+// countedAs returns the address that a connection counts for: with IPv6 a /64 network, which a
+// subscriber usually has for itself. It is invalid for addresses without a limit of their own.
+func (l *limited) countedAs(remote net.Addr) netip.Addr {
 	address := addressOf(remote.String())
+	if address.IsLoopback() || address.IsPrivate() || address.IsLinkLocalUnicast() ||
+		trusted(l.limits.Proxies, address) {
+		return netip.Addr{}
+	}
 	if network, err := address.Prefix(64); err == nil && address.Is6() {
 		return network.Addr()
 	}
@@ -92,8 +96,7 @@ func networkOf(remote net.Addr) netip.Addr {
 }
 
 func (l *limited) enter(from netip.Addr) bool {
-	if !from.IsValid() || from.IsLoopback() || from.IsPrivate() || from.IsLinkLocalUnicast() ||
-		trusted(l.limits.Proxies, from) {
+	if !from.IsValid() {
 		return true
 	}
 	l.mu.Lock()
