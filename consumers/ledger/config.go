@@ -46,8 +46,8 @@ type Config struct {
 	UnknownTimeout map[consumers.Channel]time.Duration
 	StopTimeout    time.Duration // for running jobs when the program stops (10 s)
 	RemindEvery    time.Duration // how often to look for due reminders (1 min)
-	// PriceAfter is how long after a delivery its price is asked for, if the provider has not said
-	// it. Each further question comes after eight times as long (1 min).
+	// PriceAfter is how long after a delivery its price is looked up, if the provider has not said
+	// it. Each further lookup comes after eight times as long (1 min).
 	PriceAfter time.Duration
 
 	Now     func() time.Time      // the clock of reminders (time.Now)
@@ -80,7 +80,7 @@ func (c *Config) Validate() error {
 		{int64(c.RetryMax), "longest retry pause"},
 		{int64(c.StopTimeout), "stop timeout"},
 		{int64(c.RemindEvery), "interval of reminders"},
-		{int64(c.PriceAfter), "time until a price is asked for"},
+		{int64(c.PriceAfter), "time until a price is looked up"},
 	} {
 		if f.value < 0 {
 			fault("%s must not be negative", f.what)

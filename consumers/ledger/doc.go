@@ -8,7 +8,7 @@
 //     leaves that trace, and the next one knows that the provider may have done the delivery: it
 //     sends again only when the provider recognises repetitions, looks up the status when the
 //     provider can be queried, and otherwise leaves the delivery Unknown for a report or an
-//     operator. What a provider does not have when it is asked counts as not sent only some time
+//     operator. What a provider does not have when it is queried counts as not sent only some time
 //     after the last request ([consumers.Abilities].Settle).
 //   - A result counts only for the latest start of its delivery (the fence), or as evidence about
 //     one that is unknown.
@@ -22,7 +22,7 @@
 // How data runs through it: Commit inserts rows and jobs (commit.go); River hands a job to a
 // worker, which starts the delivery (start.go), calls the provider and records the result (work.go,
 // finish.go); the outcome waits in the outbox for the relay (outbox.go). Later reports of providers
-// arrive in Receive (report.go), prices that they set later are asked for (prices.go), the commands
+// arrive in Receive (report.go), prices that they set later are looked up (prices.go), the commands
 // of operators are in command.go.
 //
 // How it is fast: what many workers want from the database at the same moment goes there together

@@ -9,7 +9,7 @@ import (
 
 // ForgetPositions removes what is stored by the offsets of partitions that now mean other records:
 // dead letters, which would plan another event when they are retried, and how far facts reached.
-// Deliveries stay: they are known by their event and not by its position.
+// Deliveries stay: they are found by their event and not by its position.
 func ForgetPositions(ctx context.Context, tx pgx.Tx, partitions []int32) error {
 	for _, table := range []string{"dead_letters", "ledger_known"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.`+table+` WHERE partition = ANY ($1)`,

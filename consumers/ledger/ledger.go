@@ -197,7 +197,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { l.relay(work); return nil })
 	g.Go(func() error { l.watch(work); return nil })
-	g.Go(func() error { l.askPrices(work); return nil })
+	g.Go(func() error { l.pollPrices(work); return nil })
 	if l.cfg.Overdue != nil {
 		g.Go(func() error { l.remindRegularly(ctx); return nil })
 	}

@@ -15,9 +15,9 @@ import (
 // one is looked up later, by the provider's id. That brings the state too, which is how a process
 // without a public address, which gets no reports, learns what has arrived.
 const (
-	maxPriceQuestions = 5  // about one delivery: after 1 and 9 minutes, 1, 10 and 78 hours
-	priceBatch        = 50 // deliveries that are looked up at a time
-	priceConcurrency  = 4
+	maxPricePolls    = 5  // of one delivery: after 1 and 9 minutes, 1, 10 and 78 hours
+	priceBatch       = 50 // deliveries that are looked up at a time
+	priceConcurrency = 4
 )
 
 const insertPricesSQL = `
@@ -38,22 +38,22 @@ WITH due AS (
 SELECT ` + deliveryColumns + `, l.provider, l.provider_id, l.state, due.asked
 FROM due JOIN schoolbell.ledger l ON l.id = due.delivery_id`
 
-// unpriced is a delivery whose price is asked for.
+// unpriced is a delivery whose price is looked up.
 type unpriced struct {
 	consumers.Delivery
 	provider string
 	state    consumers.State
-	asked    int
+	polls    int // this one included
 }
 
-// looksUpPrices reports that the price of a channel's deliveries can be asked for.
+// looksUpPrices reports that the price of a channel's deliveries can be looked up.
 func (l *Ledger) looksUpPrices(channel consumers.Channel) bool {
 	p, ok := l.cfg.Providers[channel].(consumers.StatusProvider)
 	return ok && p.Abilities().Status
 }
 
-// askPrices looks up prices until ctx ends.
-func (l *Ledger) askPrices(ctx context.Context) {
+// pollPrices looks up prices until ctx ends.
+func (l *Ledger) pollPrices(ctx context.Context) {
 	tick := time.NewTicker(min(l.cfg.PriceAfter, watchEvery))
 	defer tick.Stop()
 	for {
@@ -62,18 +62,18 @@ func (l *Ledger) askPrices(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := l.askPricesDue(ctx); err != nil && ctx.Err() == nil {
-			l.cfg.Logger.WarnContext(ctx, "cannot ask for prices, will retry", "error", err)
+		if err := l.pollDuePrices(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.WarnContext(ctx, "cannot look up prices, will retry", "error", err)
 		}
 	}
 }
 
-func (l *Ledger) askPricesDue(ctx context.Context) error {
+func (l *Ledger) pollDuePrices(ctx context.Context) error {
 	rows, _ := l.pool.Query(ctx, takePricesSQL, priceBatch, l.cfg.PriceAfter)
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*unpriced, error) {
 		u := &unpriced{}
 		r := deliveryRow{Delivery: &u.Delivery}
-		err := row.Scan(append(r.targets(), &u.provider, &u.ProviderID, &u.state, &u.asked)...)
+		err := row.Scan(append(r.targets(), &u.provider, &u.ProviderID, &u.state, &u.polls)...)
 		if err != nil {
 			return nil, err
 		}
@@ -85,18 +85,18 @@ func (l *Ledger) askPricesDue(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(priceConcurrency)
 	for _, u := range due {
-		g.Go(func() error { return l.askPrice(ctx, u) })
+		g.Go(func() error { return l.pollPrice(ctx, u) })
 	}
 	return g.Wait()
 }
 
-// askPrice looks up a delivery and records what is new. A provider that does not respond is asked
+// pollPrice looks up a delivery and records what is new. A provider that does not respond is tried
 // again when the delivery is due again.
-func (l *Ledger) askPrice(ctx context.Context, u *unpriced) error {
-	done := u.asked >= maxPriceQuestions
+func (l *Ledger) pollPrice(ctx context.Context, u *unpriced) error {
+	done := u.polls >= maxPricePolls
 	if p := l.cfg.Providers[u.Channel]; l.looksUpPrices(u.Channel) && p.Name() == u.provider {
-		asking, cancel := context.WithTimeout(ctx, l.cfg.SendTimeout)
-		receipt, found, err := p.(consumers.StatusProvider).Status(asking, &u.Delivery)
+		polling, cancel := context.WithTimeout(ctx, l.cfg.SendTimeout)
+		receipt, found, err := p.(consumers.StatusProvider).Status(polling, &u.Delivery)
 		cancel()
 		if err == nil && found {
 			err := l.recordLookup(ctx, u, receipt)
@@ -114,7 +114,7 @@ func (l *Ledger) askPrice(ctx context.Context, u *unpriced) error {
 	_, err := l.pool.Exec(ctx,
 		`DELETE FROM schoolbell.ledger_prices WHERE delivery_id = $1`, u.ID)
 	if err != nil {
-		return fmt.Errorf("end asking for the price of delivery %s: %w", u.ID, err)
+		return fmt.Errorf("end polling the price of delivery %s: %w", u.ID, err)
 	}
 	return nil
 }

@@ -33,19 +33,19 @@ type reported struct {
 // Receive implements [consumers.Reports]. Of two reports that contradict each other, "delivered" is
 // believed: a network loses confirmations, and does not invent them.
 func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
-	var known *reported
+	var current *reported
 	changed := false
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
-		if known, err = findReported(ctx, tx, r); err != nil {
+		if current, err = findReported(ctx, tx, r); err != nil {
 			return err
 		}
 		// A report cannot come before the first start; whoever sends one guesses ids.
-		if known.fence == 0 || rank(r.State) == 0 {
+		if current.fence == 0 || rank(r.State) == 0 {
 			return nil // it was never sent, so there is nothing to report
 		}
-		later := rank(r.State) > rank(known.state) ||
-			r.State == consumers.Delivered && known.state == consumers.Failed
-		changed = later || r.Cost > known.cost
+		later := rank(r.State) > rank(current.state) ||
+			r.State == consumers.Delivered && current.state == consumers.Failed
+		changed = later || r.Cost > current.cost
 		what := "report " + string(r.State)
 		switch {
 		case !changed:
@@ -56,13 +56,13 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO schoolbell.ledger_log (delivery_id, school, fence, what, detail)
 			VALUES ($1, $2, $3, $4, $5)`,
-			known.ID, known.School, known.fence, what, storable(r.Error)); err != nil {
+			current.ID, current.School, current.fence, what, storable(r.Error)); err != nil {
 			return fmt.Errorf("record the report: %w", err)
 		}
 		if later {
-			return l.applyReport(ctx, tx, known, r)
+			return l.applyReport(ctx, tx, current, r)
 		}
-		return storePrice(ctx, tx, known, r.Cost)
+		return storePrice(ctx, tx, current, r.Cost)
 	})
 	if err != nil {
 		return fmt.Errorf("receive report of %s about delivery %s%s: %w",
@@ -70,7 +70,7 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 	}
 	if changed {
 		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
-		l.metrics.paid(known.School, r.Provider, r.Cost-known.cost)
+		l.metrics.paid(current.School, r.Provider, r.Cost-current.cost)
 		l.relayNow()
 	}
 	return nil
@@ -78,29 +78,29 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 
 // findReported finds and locks the delivery of a report, by its id or by the provider's.
 func findReported(ctx context.Context, tx pgx.Tx, r consumers.Report) (*reported, error) {
-	known := &reported{}
-	row := deliveryRow{Delivery: &known.Delivery}
+	current := &reported{}
+	row := deliveryRow{Delivery: &current.Delivery}
 	err := tx.QueryRow(ctx, `
 		SELECT `+deliveryColumns+`, l.state, l.fence, l.cost FROM schoolbell.ledger l
 		WHERE ($1 <> '' AND l.id = $1
 				OR $1 = '' AND l.provider = $2 AND l.provider_id = $3 AND l.provider_id <> '')
 			AND ($4 = '' OR l.school = $4)
 		FOR NO KEY UPDATE OF l`, r.DeliveryID, r.Provider, r.ProviderID, r.School).
-		Scan(append(row.targets(), &known.state, &known.fence, &known.cost)...)
+		Scan(append(row.targets(), &current.state, &current.fence, &current.cost)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, consumers.ErrUnknownDelivery
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the delivery: %w", err)
 	}
-	return known, row.finish()
+	return current, row.finish()
 }
 
 // applyReport changes a delivery to the state of a report, with the event about it.
 func (l *Ledger) applyReport(
-	ctx context.Context, tx pgx.Tx, known *reported, r consumers.Report,
+	ctx context.Context, tx pgx.Tx, current *reported, r consumers.Report,
 ) error {
-	d := &known.Delivery
+	d := &current.Delivery
 	if _, err := tx.Exec(ctx, `
 		UPDATE schoolbell.ledger SET state = $2, provider = $3,
 			provider_id = coalesce(nullif($4, ''), provider_id), cost = greatest(cost, $5),
@@ -110,7 +110,7 @@ func (l *Ledger) applyReport(
 		return fmt.Errorf("change the delivery: %w", err)
 	}
 	receipt := consumers.Receipt{ProviderID: r.ProviderID, Cost: r.Cost}
-	event, err := newOutcome(d, r.State, known.fence, r.Provider, receipt, storable(r.Error))
+	event, err := newOutcome(d, r.State, current.fence, r.Provider, receipt, storable(r.Error))
 	if err != nil {
 		return err
 	}
@@ -123,20 +123,20 @@ func (l *Ledger) applyReport(
 	if l.looksUpPrices(d.Channel) {
 		_, err := tx.Exec(ctx, insertPricesSQL, []string{d.ID}, l.cfg.PriceAfter)
 		if err != nil {
-			return fmt.Errorf("plan to ask for the price: %w", err)
+			return fmt.Errorf("plan to look up the price: %w", err)
 		}
 	}
 	return l.release(ctx, tx, []string{d.ID})
 }
 
-// storePrice stores a price that is known later than the state. It is no event: the state has not
+// storePrice stores a price that is set later than the state. It is no event: the state has not
 // changed, and those who add up costs read the ledger.
-func storePrice(ctx context.Context, tx pgx.Tx, known *reported, cost int64) error {
-	if cost <= known.cost {
+func storePrice(ctx context.Context, tx pgx.Tx, current *reported, cost int64) error {
+	if cost <= current.cost {
 		return nil
 	}
 	_, err := tx.Exec(ctx,
-		`UPDATE schoolbell.ledger SET cost = $2, changed_at = now() WHERE id = $1`, known.ID, cost)
+		`UPDATE schoolbell.ledger SET cost = $2, changed_at = now() WHERE id = $1`, current.ID, cost)
 	if err != nil {
 		return fmt.Errorf("store the price: %w", err)
 	}

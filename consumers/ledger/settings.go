@@ -181,7 +181,7 @@ func (s *Settings) Change(ctx context.Context, school, actor string, change func
 			return fmt.Errorf("encode settings: %w", err)
 		}
 		if bytes.Equal(before, after) {
-			return nil // versions are kept for ever
+			return nil // versions are never deleted
 		}
 		if _, err = s.Replace(ctx, now, version, actor); !errors.Is(err, ErrStale) {
 			return err

@@ -16,7 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 )
 
-// silent is a provider that does not respond at first, and counts how often it is asked for a status.
+// silent is a provider that does not respond at first, and counts how often its status is queried.
 type silent struct {
 	lookup
 	lookups *atomic.Int64
@@ -42,8 +42,8 @@ func newSilent(settle time.Duration, status func() (consumers.Receipt, bool, err
 
 func notListed() (consumers.Receipt, bool, error) { return consumers.Receipt{}, false, nil }
 
-// asked waits until the provider has been asked so many times more.
-func (p silent) asked(t *testing.T, more int64) {
+// polled waits until the provider has been queried so many times more.
+func (p silent) polled(t *testing.T, more int64) {
 	t.Helper()
 	from := p.lookups.Load()
 	require.Eventually(t, func() bool { return p.lookups.Load() >= from+more }, 20*time.Second,
@@ -68,9 +68,9 @@ func TestP5_NothingIsSentAgainBeforeTheProvidersListHasSettled(t *testing.T) {
 	_, err := l.Commit(t.Context(), []consumers.Planning{pl})
 	require.NoError(t, err)
 	run(t, l)
-	p.asked(t, 12) // more often than a delivery is attempted
+	p.polled(t, 12) // more often than a delivery is attempted
 	w.elapse(59 * time.Minute)
-	p.asked(t, 3)
+	p.polled(t, 3)
 	require.Equal(t, 1, p.times(id))
 	e, err := l.Show(t.Context(), id)
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestP5_AnAttemptThatWasCutOffSettlesToo(t *testing.T) {
 		attempts = 1, started_at = now() - interval '2 h', requested_at = now() - interval '2 h'`)
 	require.NoError(t, err)
 	run(t, l)
-	p.asked(t, 5)
+	p.polled(t, 5)
 	require.Zero(t, p.times(pl.Deliveries[0].ID))
 	w.elapse(time.Hour)
 	require.Eventually(t, func() bool { return p.times(pl.Deliveries[0].ID) == 1 }, 20*time.Second,
@@ -120,7 +120,7 @@ func TestALookupThatFailsIsRepeatedUntilTheTimeIsUp(t *testing.T) {
 	run(t, l)
 	w.eventually(map[string]int{"unknown": 1})
 	w.elapse(90 * time.Minute) // nothing says that it was not sent
-	p.asked(t, 12)
+	p.polled(t, 12)
 	require.Equal(t, 1, p.times(pl.Deliveries[0].ID))
 	w.elapse(time.Hour)
 	w.eventually(map[string]int{"failed": 1})
@@ -206,4 +206,29 @@ func TestWhatArrivedIsLearntWithThePrice(t *testing.T) {
 	run(t, l)
 	w.eventually(map[string]int{"delivered": 1})
 	require.Equal(t, []string{"7"}, w.column(`SELECT cost::text FROM schoolbell.ledger`))
+}
+
+// A service that never sets a price is not polled without end.
+func TestAPriceThatIsNeverSetIsPolledFiveTimes(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	p := newSilent(0, func() (consumers.Receipt, bool, error) {
+		return consumers.Receipt{State: consumers.Sent, ProviderID: "p1"}, true, nil
+	})
+	p.answer = func(context.Context, *consumers.Delivery, int) (consumers.Receipt, error) {
+		return consumers.Receipt{ProviderID: "p1"}, nil
+	}
+	l := w.ledger(func(cfg *ledger.Config) {
+		only(consumers.SMS, p)(cfg)
+		cfg.PriceAfter = 10 * time.Millisecond
+	})
+	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
+	require.NoError(t, err)
+	run(t, l)
+	w.eventually(map[string]int{"sent": 1})
+	require.Eventually(t, func() bool {
+		_, err := w.pool.Exec(t.Context(), `UPDATE schoolbell.ledger_prices SET due_at = now()`)
+		return err == nil && len(w.column(`SELECT delivery_id FROM schoolbell.ledger_prices`)) == 0
+	}, 20*time.Second, 10*time.Millisecond)
+	require.EqualValues(t, 5, p.lookups.Load())
 }

@@ -100,7 +100,7 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	}
 }
 
-// lookUp asks the provider what became of a delivery that an earlier attempt may have sent. It
+// lookUp queries the provider for what became of a delivery that an earlier attempt may have sent. It
 // never sends: a provider that is slow to accept a delivery lists it late, so "not found" means
 // "not sent" only some time after the last request. Then the delivery is planned again, and the
 // next attempt sends it. Looking up is no attempt to deliver, so it counts as none.
@@ -137,7 +137,7 @@ func (l *Ledger) lookUp(ctx context.Context, f *finish, provider consumers.Provi
 }
 
 // lookUpPause is as long as what has passed since the request, so that a late acceptance is found
-// soon and a provider that is down is not asked all the time; but a delivery is looked up when what
+// soon and a provider that is down is not queried all the time; but a delivery is looked up when what
 // is left until it counts as not sent has passed.
 func (l *Ledger) lookUpPause(since, left time.Duration) time.Duration {
 	pause := min(max(since, l.cfg.RetryMin), l.cfg.RetryMax)
@@ -182,7 +182,7 @@ type finish struct {
 	delay     time.Duration // … after this
 	throttled time.Duration // the pause that the provider wants from everyone
 	uncounted bool          // it does not count as an attempt
-	lookedUp  bool          // the provider was asked about the delivery, and not to do it
+	lookedUp  bool          // the provider was queried about the delivery, and not told to do it
 }
 
 // end ends the job: nothing more happens to the delivery by itself.
