@@ -339,9 +339,10 @@ func TestAnotherProgramReadsTheText(t *testing.T) {
 		}
 		return r
 	}, string(printed))
+	text = strings.Join(strings.Fields(text), " ") // wherever a cell breaks its lines
 	for _, want := range []string{
 		"محمد بن عبد الله العلوي", "مدرسة النور الثانوية", "كشف الدرجات", "اللغة العربية",
-		"Office, fjord", "Nguyễn", "Ångström", "क्षत्रिय", "Ёлка Œuvre",
+		"Office, fjord", "Nguyễn Ångström", "क्षत्रिय", "Ёлка Œuvre",
 		"ראשון",
 	} {
 		require.Contains(t, text, want)
