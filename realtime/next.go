@@ -281,7 +281,7 @@ func (s *school) readLog(
 }
 
 // fetch returns the next stretch of the log with events of a school in it: these alone, as far as
-// the index reaches, and all records beyond. It does without an index that cannot be asked.
+// the index reaches, and all records beyond. It reads all records when the index cannot be read.
 func (p *partition) fetch(ctx context.Context, school string, from int64) (eventlog.Stretch, error) {
 	if cfg := &p.hub.cfg; cfg.Index != nil {
 		s, err := cfg.Reader.ReadIndexed(ctx, cfg.Index, school, p.number, from, chunkEvents)

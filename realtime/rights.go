@@ -43,7 +43,7 @@ type Grants struct {
 // unless a rule grants it.
 func admit(identity Identity, g *Grants, room domain.Room) domain.Audiences {
 	// Operators belong to no school: they have no rooms of their own. The school without the role
-	// is a mistake of who issued the token, as is the role at one school.
+	// is a mistake of the token's issuer, as is the role at one school.
 	if identity.School == everySchool {
 		if !slices.Contains(identity.Roles, roleOperator) || room.Kind == domain.RoomUser ||
 			room.Kind == domain.RoomRole {

@@ -62,7 +62,7 @@ backend intake
 	return a
 }
 
-// A balancer that asks /readyz takes out of service what cannot do its work, and nothing else:
+// A balancer that polls /readyz takes out of service what cannot do its work, and nothing else:
 // dashboards are served while Kafka is away, also by a process that only starts then; writing to the
 // tables continues soon after PostgreSQL can be written again, and reading never stops; without Redis
 // dashboards are read from the tables.
@@ -89,28 +89,28 @@ func TestDashboardsBehindABalancer(t *testing.T) {
 	start(api)
 	public := balance(t, intake, api)
 	var got attendanceBody
-	require.Eventually(t, func() bool { return public.answers(t, http.MethodGet) == http.StatusOK },
+	require.Eventually(t, func() bool { return public.status(t, http.MethodGet) == http.StatusOK },
 		30*time.Second, 50*time.Millisecond)
 	at := public.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
 	public.get(t, attendancePath, at, &got)
 
 	kafka.Kill()
-	require.Eventually(t, func() bool { // HAProxy's own answer has no content of ours
-		return public.answers(t, http.MethodPost) == http.StatusServiceUnavailable &&
+	require.Eventually(t, func() bool { // HAProxy's own response has no content of ours
+		return public.status(t, http.MethodPost) == http.StatusServiceUnavailable &&
 			readyz(t, "http://"+intake.Ops) == http.StatusServiceUnavailable
 	}, 30*time.Second, 50*time.Millisecond)
 	second := start(late)
 	newcomer := balance(t, intake, late)
-	require.Eventually(t, func() bool { return newcomer.answers(t, http.MethodGet) == http.StatusOK },
+	require.Eventually(t, func() bool { return newcomer.status(t, http.MethodGet) == http.StatusOK },
 		30*time.Second, 50*time.Millisecond, "a process that starts without Kafka comes into service")
 	for range 20 {
-		require.Equal(t, http.StatusOK, public.answers(t, http.MethodGet))
-		require.Equal(t, http.StatusOK, newcomer.answers(t, http.MethodGet))
+		require.Equal(t, http.StatusOK, public.status(t, http.MethodGet))
+		require.Equal(t, http.StatusOK, newcomer.status(t, http.MethodGet))
 	}
 	second.get(t, attendancePath, at, &got)
 	require.Equal(t, 1, got.Totals.Present)
 	kafka.Restart(t)
-	require.Eventually(t, func() bool { return public.answers(t, http.MethodPost) == http.StatusAccepted },
+	require.Eventually(t, func() bool { return public.status(t, http.MethodPost) == http.StatusAccepted },
 		time.Minute, 50*time.Millisecond)
 
 	// The server ends all sessions when it turns read-only, as in a failover.
@@ -122,7 +122,7 @@ func TestDashboardsBehindABalancer(t *testing.T) {
 		_, state := public.call(t, http.MethodGet, "http://"+intake.Ops+"/readyz", "")
 		return strings.Contains(string(state), "25006")
 	}, 30*time.Second, 20*time.Millisecond, "projections fail")
-	require.Equal(t, http.StatusOK, public.answers(t, http.MethodGet), "reading works throughout")
+	require.Equal(t, http.StatusOK, public.status(t, http.MethodGet), "reading works throughout")
 	admin(`ALTER DATABASE %s RESET default_transaction_read_only`)
 	healed := time.Now()
 	public.get(t, attendancePath, at, &got)
@@ -134,12 +134,12 @@ func TestDashboardsBehindABalancer(t *testing.T) {
 	public.get(t, attendancePath, at, &got)
 	require.Equal(t, 3, got.Totals.Present)
 	for range 20 {
-		require.Equal(t, http.StatusOK, public.answers(t, http.MethodGet))
+		require.Equal(t, http.StatusOK, public.status(t, http.MethodGet))
 	}
 }
 
-// answers is the status of a request for a dashboard, or with an event of a school of its own.
-func (a *app) answers(t *testing.T, method string) int {
+// status is that of a request for a dashboard, or with an event of a school of its own.
+func (a *app) status(t *testing.T, method string) int {
 	t.Helper()
 	path, body := attendancePath, ""
 	if method == http.MethodPost {

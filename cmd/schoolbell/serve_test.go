@@ -35,7 +35,6 @@ type attendanceBody struct {
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-07&to=2026-09-07"
 
-// Other users of the machine reach the ports of the embedded servers, but not what is in serve.json.
 // Where there is no terminal, what serve prints becomes the log of a service.
 func TestTheBannerShowsATokenToATerminalOnly(t *testing.T) {
 	t.Parallel()
@@ -49,6 +48,7 @@ func TestTheBannerShowsATokenToATerminalOnly(t *testing.T) {
 	require.NotContains(t, out.String(), "eyJ")
 }
 
+// Other users of the machine reach the ports of the embedded servers, but not what is in serve.json.
 func TestP10_EmbeddedServersAreForTheUserOfTheDataDirectory(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)

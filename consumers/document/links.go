@@ -123,7 +123,7 @@ func sign(key []byte, hash, expires, reader string) []byte {
 const tagBytes = 9
 
 // tag stands for a reader in a link. It is short, as links are in text messages, and says nothing
-// about the reader to who reads the logs of proxies.
+// about the reader to those who read the logs of proxies.
 func (r Reader) tag(key []byte) string {
 	m := hmac.New(sha256.New, key)
 	fmt.Fprintf(m, "schoolbell reader\n%q\n%q", r.School, r.User)

@@ -79,7 +79,7 @@ func TestAShortReportCardIsOnePage(t *testing.T) {
 	require.Greater(t, pages, 1, "what does not fit has pages of its own")
 }
 
-func TestTheOverallAverageIsBesideThatOfTheClass(t *testing.T) {
+func TestTheOverallAverageIsNextToThatOfTheClass(t *testing.T) {
 	t.Parallel()
 	card := shortReportCard()
 	card.Subjects[0].Class, card.Subjects[1].Class, card.Subjects[2].Class = 60, 70, 95

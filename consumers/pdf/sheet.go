@@ -191,7 +191,7 @@ func (s *sheet) lines(lines []page.Text, size, x, y float64, align page.Align) {
 	}
 }
 
-// The logo stands beside the school's name, at most this high and in this share of the width; a wider
+// The logo stands next to the school's name, at most this high and in this share of the width; a wider
 // one, as the heads of letters are, above it.
 const (
 	logoHeight = 46

@@ -2,8 +2,8 @@
 // PostgreSQL, which survives every restart; each process has all of it in memory, so that a check
 // costs nothing and an outage of the database makes no revoked token valid.
 //
-// Every second a process reads what has been added since the version that it knows. A table that
-// was restored from a backup gets back what the processes know. The first change: what a revocation
+// Every second a process reads what has been added since the last version that it read. A table that
+// was restored from a backup gets back what the processes hold. The first change: what a revocation
 // covers is in [auth.Revocation].
 package revocation
 
@@ -120,8 +120,8 @@ func (l *List) Import(ctx context.Context, earlier []auth.Revocation) error {
 func (l *List) full(r auth.Revocation) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	_, known := l.revoked[id{r.School, r.User, r.TokenID}]
-	return !known && l.schools[r.School] >= MaxPerSchool
+	_, exists := l.revoked[id{r.School, r.User, r.TokenID}]
+	return !exists && l.schools[r.School] >= MaxPerSchool
 }
 
 // learn merges a revocation with an earlier one of the same tokens: the later time of each counts.
@@ -129,8 +129,8 @@ func (l *List) learn(r auth.Revocation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := id{r.School, r.User, r.TokenID}
-	earlier, known := l.revoked[of]
-	if !known {
+	earlier, exists := l.revoked[of]
+	if !exists {
 		l.schools[r.School]++
 	}
 	if earlier.At.After(r.At) {

@@ -95,7 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // Accept has responded
 	}
 	s.attach(c, socket)
-	if stranger { // who has shown a token or a ticket never counts as waiting
+	if stranger { // a client with a token or a ticket never counts as waiting
 		c.leavePreAuth = s.cfg.Access.PreAuth.Enter(r, func() { c.close(realtime.CloseFull) })
 	}
 	go c.run() //nolint:contextcheck // it outlives the request

@@ -110,7 +110,7 @@ func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Han
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // it outlives the request
 	c.awaitNamespace()
-	if stranger { // who has shown a token or a ticket never counts as waiting
+	if stranger { // a client with a token or a ticket never counts as waiting
 		full := realtime.CloseFull
 		c.leavePreAuth = s.cfg.Access.PreAuth.Enter(r, func() {
 			engine.Close(engineio.ServerClose, int(full.Code), full.Reason)

@@ -182,7 +182,7 @@ func TestNumbersThatGetNoMessages(t *testing.T) {
 		{"+33612345678", german, defaults, false},
 		{"+33612345678", german, border, true},
 		{"+33612345678", german, budget.Limits{AnyCountry: true}, true},
-		{"+33612345678", settings{}, defaults, true}, // the school's country is not known
+		{"+33612345678", settings{}, defaults, true}, // the school has set no country
 		{"+4915112345678", settings{}, border, false},
 		{"+19005551234", settings{Phone: consumers.PhoneRules{Country: "1"}}, defaults, false},
 		{"+499001234567", german, defaults, false},

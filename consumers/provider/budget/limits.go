@@ -19,7 +19,7 @@ type Limits struct {
 	NoPremium bool
 }
 
-// expensive are kinds of numbers that pay who is called, or cost many times a message.
+// expensive are kinds of numbers that pay the called party, or cost many times a message.
 var expensive = []phonenumbers.PhoneNumberType{
 	phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.UAN,
 }

@@ -291,7 +291,7 @@ func urgency(p consumers.Priority) string {
 }
 
 // internet lets connections to the public internet pass, at the port that all push services have. It
-// knows every special range of IANA's registries, in each notation, and IPv6 addresses that lead to
+// covers every special range of IANA's registries, in each notation, and IPv6 addresses that lead to
 // IPv4 ones.
 var internet = ssrf.New(ssrf.WithPorts(443))
 
