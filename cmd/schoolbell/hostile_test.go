@@ -131,19 +131,19 @@ func newTenant(t *testing.T, n *liveNode, school string) tenant {
 }
 
 // do makes a request below the school's path.
-func (c tenant) do(
+func (s tenant) do(
 	ctx context.Context, method, path, body string, header ...string,
 ) (*http.Response, []byte, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.url+"/v1/schools/"+c.school+path,
+	r, err := http.NewRequestWithContext(ctx, method, s.url+"/v1/schools/"+s.school+path,
 		strings.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}
-	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Authorization", "Bearer "+s.token)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err := c.http.Do(r)
+	resp, err := s.http.Do(r)
 	if err != nil {
 		return nil, nil, err
 	}
