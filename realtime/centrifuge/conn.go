@@ -27,8 +27,7 @@ type conn struct {
 	writing sync.Mutex
 	ended   atomic.Bool
 
-	second   int64 // the second that commands counts in
-	commands int
+	pace *realtime.Pace // of its commands; a pong counts as one
 }
 
 // buffers and batches are pooled: a connection holds them only while it writes.
@@ -93,7 +92,12 @@ func (c *conn) handle(frame []byte) error {
 	out := (*pooled)[:0]
 	fresh := c.session == nil
 	err := parse(frame, func(cmd *command) error {
-		if err := c.count(); err != nil {
+		wait, err := c.pace.Take()
+		if err == nil && wait > 0 {
+			// the replies so far, and deliveries, need not wait
+			err, out = c.pause(out, wait), out[:0]
+		}
+		if err != nil {
 			return err
 		}
 		r, err := c.execute(cmd)
@@ -117,15 +121,16 @@ func (c *conn) handle(frame []byte) error {
 	return err
 }
 
-// count limits the commands of a client per second. A pong counts as one.
-func (c *conn) count() error {
-	if now := time.Now().Unix(); now != c.second {
-		c.second, c.commands = now, 0
+// pause writes replies and waits, without the right to write.
+func (c *conn) pause(replies []byte, wait time.Duration) error {
+	if len(replies) > 0 {
+		if err := c.socket.Write(replies); err != nil {
+			return err
+		}
 	}
-	if c.commands++; c.commands > c.server.cfg.MaxCommands {
-		return realtime.CloseTooManyCalls
-	}
-	return nil
+	c.writing.Unlock()
+	defer c.writing.Lock()
+	return realtime.Pause(c.alive, wait)
 }
 
 // write writes deliveries, batch by batch, until the session has none. The hub calls it to wake the
