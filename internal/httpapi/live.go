@@ -139,7 +139,8 @@ func (a *API) describeStream() {
 		Parameters: []*huma.Param{
 			schoolParam(),
 			param("rooms", "query",
-				"Comma-separated rooms, for example class:7a,student:s-12,school,dashboard:fees."),
+				"Rooms, for example class:7a,student:s-12,school,dashboard:fees. The parameter may be "+
+					"repeated; a comma after which no room begins belongs to the id before it."),
 			param("after", "query",
 				"Replay events after this position. Without it, only new events."),
 			param("ticket", "query", "In place of the Authorization header; see issue-ticket."),
