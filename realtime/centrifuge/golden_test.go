@@ -191,7 +191,7 @@ func TestWhoMayConnect(t *testing.T) {
 		"protobuf": {
 			"?format=protobuf",
 			map[string]string{"Origin": own},
-			400,
+			101,
 		},
 	} {
 		require.Equal(t, test.status, knock(t, url+test.query, test.header), name)

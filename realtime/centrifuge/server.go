@@ -72,10 +72,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "connections from this origin are not allowed", http.StatusForbidden)
 		return
 	}
-	if wantsProtobuf(r) {
-		http.Error(w, "only the JSON protocol is supported", http.StatusBadRequest)
-		return
-	}
 	identity, err := s.cfg.Access.Identify(r)
 	if err != nil && !errors.Is(err, realtime.ErrNoToken) {
 		http.Error(w, err.Error(), realtime.StatusOf(err))
@@ -83,8 +79,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	stranger := err != nil
 	c := &conn{
-		server: s, identity: identity, leavePreAuth: func() {},
+		server: s, identity: identity, leavePreAuth: func() {}, wire: webSocketJSON, opcode: ws.Text,
 		pace: realtime.NewPace(float64(s.cfg.CommandRate), s.cfg.CommandBurst, s.cfg.Patience),
+	}
+	subprotocol := "centrifuge-json"
+	if wantsProtobuf(r) {
+		c.wire, c.opcode, subprotocol = webSocketProtobuf, ws.Binary, "centrifuge-protobuf"
 	}
 	if err := s.enter(c); err != nil {
 		w.Header().Set("Retry-After", "2")
@@ -94,7 +94,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	socket, err := ws.Config{
 		MaxMessage:   s.cfg.MaxMessage,
 		WriteTimeout: s.cfg.WriteTimeout,
-		Subprotocols: []string{"centrifuge-json"},
+		Subprotocols: []string{subprotocol},
 		CheckOrigin:  func(*http.Request) bool { return true }, // done above
 	}.Accept(w, r)
 	if err != nil {
