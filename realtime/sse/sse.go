@@ -143,19 +143,23 @@ func (st *stream) wake(*realtime.Slot) {
 // open opens the requested session. If its position cannot be served, the session begins at the end
 // of the log instead, and the client is sent a resync.
 func (st *stream) open(r *http.Request) error {
-	identity, err := st.cfg.Access.Identify(r)
+	query, from := r.URL.Query(), r.Header.Get("Last-Event-ID")
+	rooms := strings.Join(query["rooms"], "\n")
+	identity, err := st.cfg.Access.IdentifyFor(r, realtime.TicketUse{
+		Stream: r.URL.Path + "?" + rooms, Again: from != "",
+	})
 	if err != nil {
 		return err
 	}
-	opts := realtime.Options{School: r.PathValue("school"), Protocol: "sse", Wake: st.wake}
-	// A name for each parameter, or several in one.
-	if opts.Rooms, err = realtime.ParseRooms(strings.Join(r.URL.Query()["rooms"], "\n")); err != nil {
+	opts := realtime.Options{
+		School: r.PathValue("school"), Protocol: "sse", Wake: st.wake,
+		Resuming: from != "", Key: query.Get("ticket"),
+	}
+	if opts.Rooms, err = realtime.ParseRooms(rooms); err != nil {
 		return badRequest{err}
 	}
-	from := r.Header.Get("Last-Event-ID")
-	opts.Resuming = from != ""
 	if from == "" {
-		from = r.URL.Query().Get("after")
+		from = query.Get("after")
 	}
 	if from != "" {
 		opts.From = new(domain.LogPosition)
