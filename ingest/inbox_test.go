@@ -419,7 +419,8 @@ func TestInboxesAreDeclared(t *testing.T) {
 	}
 	for text, fault := range map[string]string{
 		"": "topic", "a b": "topic", "sis=": "empty school", "sis:": "contexts", "sis:delivery": "contexts",
-		"sis:lunch": `"lunch" is not one of the contexts announcement, assessment`,
+		"sis=north,-": "the platform",
+		"sis:lunch":   `"lunch" is not one of the contexts announcement, assessment`,
 	} {
 		_, err := ingest.ParseSource(text)
 		require.ErrorContains(t, err, fault, text)

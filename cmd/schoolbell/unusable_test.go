@@ -74,8 +74,9 @@ func TestP9_UnusableRecordsHoldNobodyUp(t *testing.T) {
 	require.Equal(t, "Nothing is parked.\n", list)
 	require.Empty(t, a.list(t, "planned"))
 	require.Len(t, a.list(t, "sent"), 1, "what is in the wrong partition is not planned")
-	code, _, stderr = command(t, a.withLog("jobs", "verify", "--database-url", a.Database)...)
+	code, verified, stderr := command(t, a.withLog("jobs", "verify", "--database-url", a.Database)...)
 	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, verified, "; 1005 dead letters; 0 findings.")
 
 	restarted := startApp(t, func(c *config.Config) {
 		configure(c)

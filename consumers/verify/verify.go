@@ -28,6 +28,7 @@ type Verification struct {
 	Planners *consumers.Planners
 	Settings consumers.SettingsSource
 	Log      eventlog.Source
+	LogID    domain.LogID // in the positions of findings
 	Decode   func(eventlog.Record) (*domain.Envelope, error)
 }
 
@@ -92,7 +93,11 @@ func (v *Verification) Partition(
 
 func (p *partition) entry(ctx context.Context, e *eventlog.Entry) error {
 	offset := e.Offset()
-	if event, err := e.Event(); err == nil && !e.Duplicate {
+	event, err := e.Event()
+	if !e.Duplicate && (eventlog.IsUnusable(err) || err != nil && p.stored.DeadLetters[offset]) {
+		p.result.DeadLetters++
+	}
+	if err == nil && !e.Duplicate {
 		p.history.Add(event)
 		if offset < p.stored.PlannedTo && p.Planners.Wants(event.Type) {
 			p.result.Events++
@@ -156,7 +161,7 @@ func (p *partition) compare() {
 
 func (p *partition) find(kind string, d *consumers.Delivery, detail string) {
 	p.result.Findings = append(p.result.Findings, Finding{
-		kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail,
+		kind, d.ID, d.School, d.EventID, d.Planner, p.LogID.At(d.Position).String(), detail,
 	})
 }
 

@@ -113,7 +113,7 @@ func (p *program) wireImports(deps *httpapi.Deps) {
 		Database: p.tables, Log: p.events, Partitions: p.topic.Partitions, Set: SetName,
 		Positions: deps.Positions, Today: deps.Today, EndShare: p.cfg.API.EndShare,
 		Writer: ingest.Writer{
-			Log: p.events, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
+			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
 		},
 	})
 }
