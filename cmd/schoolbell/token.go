@@ -8,7 +8,6 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
@@ -47,7 +46,7 @@ func (c *tokenCommand) Run(io streams) error {
 	if c.School == auth.AllSchools != (len(c.Role) == 1 && c.Role[0] == "operator") {
 		return usageError{errors.New("--role operator needs --school '*', and other roles need a school")}
 	}
-	if c.School == domain.Platform {
+	if c.School == auth.Platform {
 		return usageError{fmt.Errorf("--school: %s is not a school: the platform's own decisions "+
 			"are behind it", c.School)}
 	}

@@ -20,8 +20,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/time/rate"
-
-	"github.com/schoolbell/schoolbell/domain"
 )
 
 const (
@@ -229,7 +227,7 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	if c.Subject == "" || c.School == "" {
 		return Principal{}, fmt.Errorf("%w: it must have sub and school", ErrInvalidToken)
 	}
-	if c.School == domain.Platform {
+	if c.School == Platform {
 		return Principal{}, fmt.Errorf("%w: no token is for the school %s", ErrInvalidToken, c.School)
 	}
 	p := Principal{

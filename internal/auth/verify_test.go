@@ -25,7 +25,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/auth"
 )
 
@@ -54,7 +53,7 @@ func verifier(t *testing.T, c auth.Config) *auth.Verifier {
 func TestNoTokenIsForThePlatform(t *testing.T) {
 	t.Parallel()
 	p := principal()
-	p.School = domain.Platform
+	p.School = auth.Platform
 	token, err := auth.Mint(secret, p, p.Issued)
 	require.NoError(t, err)
 	_, err = verifier(t, auth.Config{Secret: secret}).Verify(token)
