@@ -36,6 +36,7 @@ type Letters struct {
 	Writer  Writer
 	Sources []Source
 	Metrics *Metrics
+	Counts  *deadletter.Metrics
 }
 
 // Write stores letters. When it fails they may be in the topic already, and are there once more
@@ -52,7 +53,7 @@ func (l *Letters) Write(ctx context.Context, letters []deadletter.Letter) error 
 	bySchool := map[string][]eventlog.Record{}
 	for i := range letters {
 		letter := &letters[i]
-		l.Metrics.letters.WithLabelValues(string(letter.Kind), strconv.FormatBool(stored[i])).Inc()
+		l.Counts.Count(letter.Kind, stored[i])
 		if l.Topic == nil || !stored[i] {
 			continue
 		}

@@ -82,7 +82,7 @@ func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
 		Writer: ingest.Writer{
 			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: httpapi.IngestHold,
 		},
-		Metrics: ingest.NewMetrics(p.registry),
+		Metrics: ingest.NewMetrics(p.registry), Counts: p.deadLetters,
 	}
 	return p.letters, nil
 }

@@ -32,6 +32,7 @@ func (p *program) wireProjections(
 		return err
 	}
 	store := postgres.NewProjectionStore(pool, set, SetName)
+	store.DeadLetters = p.deadLetters
 	cfg := FoldConfig(set, p.events, p.log)
 	cfg.MaxParked = p.cfg.Projections.MaxParked
 	renewal := &renewal{
