@@ -42,6 +42,9 @@ type Letters struct {
 // Write stores letters. When it fails they may be in the topic already, and are there once more
 // after it is repeated.
 func (l *Letters) Write(ctx context.Context, letters []deadletter.Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
 	var stored []bool
 	err := pgx.BeginFunc(ctx, l.Pool, func(tx pgx.Tx) (err error) {
 		stored, err = deadletter.WriteAll(ctx, tx, letters)
