@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
@@ -39,7 +40,8 @@ func TestP9_ARefusedPartitionOfTheLogHoldsUpNoOther(t *testing.T) {
 			other = s
 		}
 	}
-	c := w.client()
+	// Both schools are in one partition of the inbox.
+	c := w.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	var want []string
 	write := func(n int) {
 		for range n {
