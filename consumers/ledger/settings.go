@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain/access"
 )
 
 // Settings stores the settings of schools, in all versions: an event is planned with those that
@@ -124,18 +125,23 @@ func (s *Settings) Current(ctx context.Context, school string) (*consumers.Setti
 	return now, nil
 }
 
-// ZoneOf returns the time zone of a school by the settings in force, UTC without any. The transaction
-// may be of any role that reads the school.
-func ZoneOf(ctx context.Context, tx pgx.Tx, school string) (*time.Location, error) {
+// AccessOf returns the time zone of a school, by which days begin, and what it has decided about
+// access, by the settings in force. The transaction may be of any role that reads the school.
+func AccessOf(
+	ctx context.Context, tx pgx.Tx, school string,
+) (zone *time.Location, policy access.Policy, err error) {
 	now := consumers.Settings{}
-	err := tx.QueryRow(ctx, `
-		SELECT coalesce(settings ->> 'time_zone', '') FROM schoolbell.school_settings
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(settings ->> 'time_zone', ''), coalesce(settings ->> 'teachers_see', ''),
+			coalesce((settings ->> 'after_leaving')::int, 0)
+		FROM schoolbell.school_settings
 		WHERE school = $1 AND valid_from <= clock_timestamp()
-		ORDER BY version DESC LIMIT 1`, school).Scan(&now.TimeZone)
+		ORDER BY version DESC LIMIT 1`, school).
+		Scan(&now.TimeZone, &now.TeachersSee, &now.AfterLeaving)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("read time zone of school %q: %w", school, err)
+		return nil, policy, fmt.Errorf("read settings of school %q: %w", school, err)
 	}
-	return now.Location(), nil
+	return now.Location(), now.Access(), nil
 }
 
 // Set replaces the settings of a school from now on, whatever they were.

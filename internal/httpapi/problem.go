@@ -105,7 +105,7 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusRequestEntityTooLarge, "%s", err)
 	case errors.Is(err, auth.ErrInvalidToken):
 		return problem(http.StatusUnauthorized, "%s", err)
-	case errors.Is(err, auth.ErrDenied):
+	case errors.Is(err, auth.ErrDenied), errors.Is(err, query.ErrDenied):
 		return problem(http.StatusForbidden, "%s", err)
 	case errors.As(err, &faults):
 		return invalid(faults.Faults)

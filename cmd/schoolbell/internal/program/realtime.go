@@ -122,12 +122,15 @@ func rights(
 		if err != nil {
 			return realtime.Grants{}, err
 		}
-		var c students.Connections
+		var g realtime.Grants
+		if g.Policy, err = days.policy(ctx, school); err != nil {
+			return g, err
+		}
 		err = pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
-			c, err = students.ConnectionsOf(ctx, tx, school, user, today)
+			g.Directory, err = students.ConnectionsOf(ctx, tx, school, user, today, g.Policy)
 			return err
 		})
-		return realtime.Grants(c), err
+		return g, err
 	}
 }
 
