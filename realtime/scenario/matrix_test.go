@@ -143,7 +143,7 @@ func TestP10_RoomsOfEachRoleOverEachProtocol(t *testing.T) {
 	roles, rows := roomTable(t)
 	require.Len(t, rows, 6, "one row for each kind of room")
 	mine := map[string]string{
-		"user:{sub}": "user:own", "role:{role}": "", "class:{id}": "class:7A",
+		"user:{sub}": "user:{sub}", "role:{role}": "role:{role}", "class:{id}": "class:7A",
 		"student:{id}": "student:own", "school": "school",
 		"dashboard:{projection}": "dashboard:fees",
 	}
@@ -155,14 +155,16 @@ func TestP10_RoomsOfEachRoleOverEachProtocol(t *testing.T) {
 	for kind, row := range rows {
 		for _, role := range roles {
 			for protocol, join := range protocols {
-				room := mine[kind]
-				if kind == "role:{role}" {
-					room = "role:" + role
+				user := "me"
+				if role == "student" {
+					user = "own"
 				}
+				room := strings.NewReplacer("{sub}", user, "{role}", role).Replace(mine[kind])
 				require.NotEmpty(t, room, kind)
-				require.Equal(t, row[role] != "–", join(t, web.URL, "own "+role, room),
+				token := user + " " + role
+				require.Equal(t, row[role] != "–", join(t, web.URL, token, room),
 					"%s as %s over %s", room, role, protocol)
-				require.Equal(t, row[role] == "all", join(t, web.URL, "own "+role, others[kind]),
+				require.Equal(t, row[role] == "all", join(t, web.URL, token, others[kind]),
 					"%s as %s over %s", others[kind], role, protocol)
 			}
 		}
