@@ -221,6 +221,9 @@ func (s *Settings) write(
 	if err != nil {
 		return 0, fmt.Errorf("encode settings: %w", err)
 	}
+	if err := s.checkVersions(ctx, settings.School); err != nil {
+		return 0, err
+	}
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO schoolbell.school_settings (school, version, valid_from, settings, actor)
 		SELECT $1, n + 1, $2, $3, $4 FROM (
@@ -240,6 +243,30 @@ func (s *Settings) write(
 	defer s.mu.Unlock()
 	s.loaded = time.Time{}
 	return version, nil
+}
+
+// MaxVersions is how many versions of its settings a school may make in 24 hours: they are never
+// deleted, as events are planned by the one of their time.
+const MaxVersions = 200
+
+// ErrTooManyVersions means that a school has changed its settings too often.
+var ErrTooManyVersions = fmt.Errorf("the settings were changed %d times within 24 hours; "+
+	"try again later", MaxVersions)
+
+// checkVersions returns [ErrTooManyVersions] when there is room for none.
+func (s *Settings) checkVersions(ctx context.Context, school string) error {
+	var full bool
+	if err := s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM schoolbell.school_settings WHERE school = $1
+			AND valid_from > clock_timestamp() - interval '24 hours'
+			AND version = (SELECT max(version) - $2 + 1 FROM schoolbell.school_settings
+				WHERE school = $1))`, school, MaxVersions).Scan(&full); err != nil {
+		return fmt.Errorf("count versions of the settings of school %q: %w", school, err)
+	}
+	if full {
+		return ErrTooManyVersions
+	}
+	return nil
 }
 
 // SettingsVersion is one of the versions of a school's settings.

@@ -109,6 +109,8 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusForbidden, "%s", err)
 	case errors.As(err, &faults):
 		return invalid(faults.Faults)
+	case errors.Is(err, ledger.ErrTooManyVersions):
+		return tooMany(time.Hour, ledger.ErrTooManyVersions.Error())
 	case errors.As(err, &settings):
 		return invalid(settings.Faults)
 	case errors.As(err, &state):
