@@ -17,8 +17,8 @@ AS $$
 		SELECT l.student_id FROM student_guardians l
 		WHERE l.school = of_school AND l.guardian_id = person AND (student = '' OR l.student_id = student)
 			AND l.starts <= on_day AND (l.ends IS NULL OR l.ends > on_day)
-		UNION SELECT s.student_id FROM students s
-		WHERE s.school = of_school AND s.student_id = person AND student IN ('', person)
+		UNION SELECT person WHERE student = person OR student = '' AND EXISTS (
+			SELECT FROM students s WHERE s.school = of_school AND s.student_id = person)
 	), works AS (
 		SELECT 1 FROM staff s WHERE s.school = of_school AND s.staff_id = person AND (s.left_on IS NULL OR s.left_on > on_day)
 	)
