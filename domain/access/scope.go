@@ -218,9 +218,6 @@ func has(ids []string, id string) bool {
 	return found
 }
 
-// Any returns the fields that are visible of some student.
-func (s *Scope) Any() Fields { return s.All | s.Taught | s.Own }
-
 // Among returns the students of whom fields are visible, for a statement: nil for all of them, else
 // a list, which may be empty.
 func (s *Scope) Among(f Fields) []string {

@@ -16,8 +16,9 @@ import (
 // days says what day it is at a school, by the time zone of its settings, and what the school has
 // decided about access.
 type days struct {
-	pool *postgres.Pool
-	now  func() time.Time
+	pool   *postgres.Pool
+	now    func() time.Time
+	maxAge time.Duration // of settings, after a change
 
 	mu      sync.Mutex
 	schools map[string]decided
@@ -30,12 +31,16 @@ type decided struct {
 	loaded   time.Time
 }
 
-// settingsMaxAge is how long after a change of its settings a school may still have the day and the
-// rights of the ones before.
-const settingsMaxAge = 2 * time.Second
+// How long after a change of its settings a school may still have the day and the rights of the ones
+// before: for queries, which read other tables too; and for live connections, which look up the day
+// of every school that is connected all the time.
+const (
+	settingsMaxAge     = 2 * time.Second
+	liveSettingsMaxAge = 10 * time.Second
+)
 
-func newDays(pool *postgres.Pool) *days {
-	return &days{pool: pool, now: time.Now, schools: map[string]decided{}}
+func newDays(pool *postgres.Pool, maxAge time.Duration) *days {
+	return &days{pool: pool, now: time.Now, maxAge: maxAge, schools: map[string]decided{}}
 }
 
 // today returns the school's day.
@@ -60,7 +65,7 @@ func (d *days) of(ctx context.Context, school string) (decided, error) {
 	d.mu.Lock()
 	s, ok := d.schools[school]
 	d.mu.Unlock()
-	if ok && now.Sub(s.loaded) <= settingsMaxAge {
+	if ok && now.Sub(s.loaded) <= d.maxAge {
 		return s, nil
 	}
 	s = decided{loaded: now}

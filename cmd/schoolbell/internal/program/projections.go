@@ -95,7 +95,7 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	deps.Positions = checkpoint.NewPositions(p.tables.Acquire, SetName)
 	deps.Queries = catalog.Queries()
 	deps.Directory = students.ConnectionsOf
-	schools := newDays(p.tables)
+	schools := newDays(p.tables, settingsMaxAge)
 	deps.Today, deps.Policy = schools.today, schools.policy
 	return nil
 }

@@ -57,7 +57,7 @@ func (p *program) wireRealtime(
 		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
-	days := newDays(pool)
+	days := newDays(pool, liveSettingsMaxAge)
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
 		Today: days.today, Rights: rights(pool, positions.Await, days), Bus: redis.NewBus(cache),

@@ -46,7 +46,7 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	var awaited []domain.Position
-	day := newDays(pool)
+	day := newDays(pool, settingsMaxAge)
 	day.now = func() time.Time { return time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC) }
 	grants := rights(pool, func(_ context.Context, at domain.Position) error {
 		awaited = append(awaited, at)
