@@ -29,7 +29,8 @@ WITH closed AS MATERIALIZED (
 ), own AS MATERIALIZED (
 	SELECT student_id FROM student_guardians WHERE school = $1 AND guardian_id = $2
 		AND starts <= $3 AND (ends IS NULL OR ends > $3)
-	UNION SELECT student_id FROM students WHERE school = $1 AND student_id = $2
+	UNION SELECT $2 WHERE EXISTS (SELECT FROM students WHERE school = $1 AND student_id = $2)
+		OR EXISTS (SELECT FROM enrolments WHERE school = $1 AND student_id = $2)
 ), children AS MATERIALIZED (
 	SELECT student_id, class_id FROM enrolments
 	WHERE school = $1 AND starts <= $3 AND (ends IS NULL OR ends > $3)
