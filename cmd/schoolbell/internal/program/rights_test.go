@@ -71,7 +71,7 @@ func TestRightsComeFromTheDirectory(t *testing.T) {
 		},
 		"cid": {
 			Teaches: []string{}, Pupils: []string{}, Children: []string{},
-			Classes: []string{},
+			Classes: []string{}, Away: []string{"cid"},
 		},
 		"may": {
 			Teaches: []string{"7a", "9c"}, Pupils: []string{"ann"}, Children: []string{},
