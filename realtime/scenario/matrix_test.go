@@ -170,3 +170,43 @@ func TestP10_RoomsOfEachRoleOverEachProtocol(t *testing.T) {
 		}
 	}
 }
+
+// Who is in a room is named to staff only; how many there are is for all its members.
+func TestP10_PresenceNamesMembersToStaffOnly(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, func(c *realtime.Config) {
+		c.Rights = func(context.Context, string, string, domain.Position) (realtime.Grants, error) {
+			return realtime.Grants{Directory: access.Directory{
+				Teaches: []string{"7A"}, Children: []string{"me"}, Classes: []string{"7A"},
+			}}, nil
+		}
+	})
+	web := httptest.NewServer(centrifuge.New(centrifuge.Config{Hub: n.Hub, Access: rt.Access()}))
+	t.Cleanup(func() { n.Kill(); web.CloseClientConnections(); web.Close() })
+	for role, named := range map[string]bool{
+		"admin": true, "office": true, "teacher": true, "guardian": false, "student": false,
+	} {
+		c := client.NewJsonClient("ws"+strings.TrimPrefix(web.URL, "http"),
+			client.Config{Token: "me " + role})
+		s, err := c.NewSubscription("class:7A")
+		require.NoError(t, err)
+		subscribed := make(chan struct{}, 1)
+		s.OnSubscribed(func(client.SubscribedEvent) { subscribed <- struct{}{} })
+		require.NoError(t, s.Subscribe())
+		require.NoError(t, c.Connect())
+		<-subscribed
+		stats, err := s.PresenceStats(t.Context())
+		require.NoError(t, err, role)
+		require.Positive(t, stats.NumClients, role)
+		members, err := s.Presence(t.Context())
+		if named {
+			require.NoError(t, err, role)
+			require.NotEmpty(t, members.Clients, role)
+		} else {
+			var refused *client.Error
+			require.ErrorAs(t, err, &refused, role)
+			require.EqualValues(t, 103, refused.Code, role)
+		}
+		c.Close()
+	}
+}
