@@ -103,7 +103,7 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 		From *domain.LogPosition `json:"from"`
 	}
 	if len(e.Args) > 1 && json.Unmarshal(e.Args[1], &options) != nil {
-		return fmt.Errorf("%w: from is a position, for example 7:1042", errBadRequest)
+		return fmt.Errorf("%w: from is a position, for example 7:1042-k3f9a", errBadRequest)
 	}
 	m.pulling.Lock()
 	defer m.pulling.Unlock()
