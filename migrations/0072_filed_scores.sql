@@ -5,12 +5,21 @@
 
 -- +goose Up
 
+CREATE TYPE schoolbell.filed_score AS (
+	student_id text COLLATE "C",
+	year       text COLLATE "C",
+	term       text COLLATE "C",
+	class_id   text COLLATE "C",
+	home       text COLLATE "C",
+	subject    text COLLATE "C",
+	points     bigint
+);
+
 -- All scores, with the home class for which each counts that names a section: the student's on the day of the assessment or,
 -- where it was not announced, on the day (UTC) on which the score was entered. NULL where it counts for the class it names.
 -- +goose StatementBegin
 CREATE FUNCTION schoolbell.filed_scores(of_school text)
-RETURNS TABLE (student_id text, year text, term text, class_id text, home text, subject text, points bigint)
-LANGUAGE sql STABLE AS $$
+RETURNS SETOF schoolbell.filed_score LANGUAGE sql STABLE AS $$
 	SELECT s.student_id, s.year, s.term, s.class_id, h.class_id, s.subject, s.points
 	FROM schoolbell.performance_scores s
 	LEFT JOIN schoolbell.sections(of_school) x ON x.class_id = s.class_id
@@ -22,11 +31,20 @@ LANGUAGE sql STABLE AS $$
 $$;
 -- +goose StatementEnd
 
+-- Scores of a student in a subject, summed up.
+CREATE TYPE schoolbell.class_score AS (
+	year       text COLLATE "C",
+	term       text COLLATE "C",
+	subject    text COLLATE "C",
+	student_id text COLLATE "C",
+	scores     bigint,
+	points     bigint
+);
+
 -- The scores that count for a class. For a section they are those that name it.
 -- +goose StatementBegin
 CREATE FUNCTION schoolbell.class_scores(of_school text, of_class text)
-RETURNS TABLE (year text, term text, subject text, student_id text, scores bigint, points bigint)
-LANGUAGE sql STABLE AS $$
+RETURNS SETOF schoolbell.class_score LANGUAGE sql STABLE AS $$
 	SELECT p.year, p.term, p.subject, p.student_id, p.scores, p.points
 	FROM schoolbell.performance_students p WHERE p.school = of_school AND p.class_id = of_class
 	UNION ALL

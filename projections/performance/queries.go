@@ -290,8 +290,8 @@ WITH mine AS MATERIALIZED (
 ), averages AS (
 	SELECT m.year, m.term, m.class_id, c.student_id, sum(c.scores)::bigint AS scores,
 	sum(c.points)::float8 / sum(c.scores)::float8 AS average
-	FROM mine m CROSS JOIN LATERAL class_scores($1, m.class_id) c
-	WHERE c.year = m.year AND c.term = m.term
+	FROM (SELECT DISTINCT class_id FROM mine) k CROSS JOIN LATERAL class_scores($1, k.class_id) c
+	JOIN mine m ON m.class_id = k.class_id AND m.year = c.year AND m.term = c.term
 	GROUP BY m.year, m.term, m.class_id, c.student_id
 ), ranked AS (
 	SELECT *, rank() OVER (PARTITION BY year, term, class_id ORDER BY average DESC) AS rank,
