@@ -98,7 +98,9 @@ func (d *directory) section(id string) bool {
 }
 
 // classOn returns the home class of a student and whether they attend; leftOn is when they left.
-func (d *directory) classOn(id string, day domain.Date) (class string, attends bool, leftOn domain.Date) {
+func (d *directory) classOn(
+	id string, day domain.Date,
+) (class string, attends bool, leftOn domain.Date) {
 	t := d.enrolled[id]
 	s, lasts, begun := t.on(day)
 	all := t.read().all

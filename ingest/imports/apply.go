@@ -29,8 +29,8 @@ var applyBatch int64 = 1000
 
 // Apply writes the events of a plan, in order, until [Config.ApplyLimit] after its call: the plan
 // that it returns says how far it came, and calling it again goes on from there. So does a call
-// after a crash, which may write some events again; they have the same ids, so that readers of the log drop
-// them. An import that has been applied stays so.
+// after a crash, which may write some events again; they have the same ids, so that readers of the
+// log drop them. An import that has been applied stays so.
 //
 // A plan that is not begun is compared with the tables again. When the difference is another than
 // before, nothing is written, and the error is a [*MovedError]; when it asks for consents that are

@@ -77,7 +77,8 @@ func New(c Config) *Service {
 		}
 	}
 	return &Service{
-		Config: c, metrics: newMetrics(c.Metrics), planning: make(chan struct{}, 1), uploads: make(map[string]bool),
+		Config: c, metrics: newMetrics(c.Metrics), planning: make(chan struct{}, 1),
+		uploads: make(map[string]bool),
 	}
 }
 
