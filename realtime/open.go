@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 )
 
 // Open opens a session and joins the bearer's own rooms and those that the options name. The
@@ -19,8 +20,8 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 	}
 	switch {
 	// operators belong to every school, and have to name one
-	case identity.Subject == "" || opts.School == "" || opts.School == everySchool,
-		identity.School != opts.School && identity.School != everySchool:
+	case identity.Subject == "" || opts.School == "" || opts.School == access.AllSchools,
+		identity.School != opts.School && identity.School != access.AllSchools:
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
 	case h.draining.Load():
 		return nil, ErrDraining
@@ -69,7 +70,7 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 // enter joins the session's first rooms and sets its cursor.
 func (s *Session) enter(ctx context.Context, cursor int64) error {
 	rooms := []domain.Room{}
-	if s.identity.School != everySchool {
+	if s.identity.School != access.AllSchools {
 		rooms = append(rooms, domain.Room{Kind: domain.RoomUser, ID: s.identity.Subject})
 		for _, role := range s.identity.Roles {
 			rooms = append(rooms, domain.Room{Kind: domain.RoomRole, ID: role})

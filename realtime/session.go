@@ -42,6 +42,12 @@ type Identity struct {
 	TokenID string    // empty if it has none
 }
 
+// Staff reports that the bearer works at the school, or operates the platform.
+func (i *Identity) Staff() bool {
+	b := i.bearer()
+	return b.Staff()
+}
+
 // Options of [Hub.Open].
 type Options struct {
 	// School must be the identity's own, except for operators. Empty means the identity's.

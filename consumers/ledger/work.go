@@ -66,6 +66,9 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	if !s.NotAfter.IsZero() && time.Now().After(s.NotAfter) && s.before == consumers.Planned {
 		return f.end(consumers.Cancelled, "", errors.New("it is too late"))
 	}
+	if s.closed && (s.before == consumers.Planned || can.Idempotent) {
+		return f.end(consumers.Cancelled, "", errClosed)
+	}
 	if s.DependsOn != "" && s.Document == nil {
 		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))
 	}

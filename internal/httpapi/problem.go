@@ -105,10 +105,12 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusRequestEntityTooLarge, "%s", err)
 	case errors.Is(err, auth.ErrInvalidToken):
 		return problem(http.StatusUnauthorized, "%s", err)
-	case errors.Is(err, auth.ErrDenied):
+	case errors.Is(err, auth.ErrDenied), errors.Is(err, query.ErrDenied):
 		return problem(http.StatusForbidden, "%s", err)
 	case errors.As(err, &faults):
 		return invalid(faults.Faults)
+	case errors.Is(err, ledger.ErrTooManyVersions):
+		return tooMany(time.Hour, ledger.ErrTooManyVersions.Error())
 	case errors.As(err, &settings):
 		return invalid(settings.Faults)
 	case errors.As(err, &state):

@@ -119,15 +119,11 @@ func resultHeaders() map[string]*huma.Param {
 
 // serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of
 // the database. The cache key has everything that the result depends on besides the tables: input,
-// day, what the caller may see, and the versions of the program and of the projections, so that two
+// day, the caller's scope, and the versions of the program and of the projections, so that two
 // releases side by side do not read each other's results.
 func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
 	req := requestOf(ctx)
-	own, guardian, err := authorizeQuery(req, q)
-	if err != nil {
-		return nil, problemOf(err)
-	}
 	minPosition, err := a.minPosition(req)
 	if err != nil {
 		return nil, err
@@ -136,77 +132,60 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	scope := query.Scope{
-		School: req.school, Log: a.deps.LogID, Today: today,
-		Sees: query.SeesAll, Own: own,
-	}
-	if q.Info.Self && own {
+	scope := query.Scope{School: req.school, Log: a.deps.LogID, Today: today}
+	if q.Info.Self && req.access == auth.Own {
 		scope.Self = req.bearer.Subject
 	}
-	if q.Info.BySight && !own {
-		scope.Sees = sightOf(req.bearer)
+	for try := 1; ; try++ {
+		v, err := a.viewer(ctx, req, q, today, minPosition)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		got, offset, outcome, err := a.result(ctx, v, scope, minPosition, q)
+		if errors.Is(err, errScopeMoved) && try < maxScopeTries {
+			a.directories.forget(directoryKey{req.school, req.bearer.Subject})
+			continue
+		}
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		at := domain.Position{Partition: minPosition.Partition, Offset: offset}
+		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			r, w := humago.Unwrap(hc)
+			got.write(w, r, a.deps.LogID.At(at), outcome, time.Since(start))
+		}}, nil
 	}
+}
+
+// maxScopeTries bounds how often a query starts anew because its caller's scope has changed.
+const maxScopeTries = 5
+
+// result returns a query's result for a viewer.
+func (a *API) result(
+	ctx context.Context, v *viewer, scope query.Scope, minPosition domain.Position, q query.Request,
+) (got result, offset int64, outcome cache.Outcome, err error) {
 	// Deterministic, so that equal inputs have equal keys.
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
-		return nil, problemOf(fmt.Errorf("encode input of query %s: %w", q.Info.Name, err))
+		return got, 0, "", fmt.Errorf("encode input of query %s: %w", q.Info.Name, err)
 	}
+	input = append(append(input, a.config.Version...), scope.Today.String()...)
 	key := cache.Key{
-		Partition: minPosition.Partition, School: req.school, Query: q.Info.Name,
-		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." +
-			strconv.Itoa(int(scope.Sees)),
+		Partition: minPosition.Partition, School: scope.School, Query: q.Info.Name,
+		Input: digest(append(input, v.scope.Key()...)),
 	}
 	for _, p := range q.Info.Reads {
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
 	lookup := cache.Lookup{
-		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: own,
+		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: v.private,
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
-	got, offset, outcome, err := a.results.Get(ctx, lookup,
+	return a.results.Get(ctx, lookup,
 		func(ctx context.Context) (result, cache.Snapshot, error) {
-			return a.load(ctx, minPosition, scope, guardian, q)
+			return a.load(ctx, minPosition, scope, v, q)
 		})
-	if err != nil {
-		return nil, problemOf(err)
-	}
-	at := domain.Position{Partition: minPosition.Partition, Offset: offset}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		r, w := humago.Unwrap(hc)
-		got.write(w, r, a.deps.LogID.At(at), outcome, time.Since(start))
-	}}, nil
-}
-
-// authorizeQuery decides for callers who may only see their own: a student's id is compared here, a
-// guardian's students are looked up in the snapshot of the result, and for queries of the caller's
-// own records the query selects them. Such results are not cached.
-func authorizeQuery(req *request, q query.Request) (own bool, guardian string, err error) {
-	switch {
-	case req.access == auth.Full:
-		return false, "", nil
-	case req.access == auth.Own && q.Info.Self:
-		return true, "", nil
-	case req.access != auth.Own || q.Student == "":
-		return true, "", auth.ErrDenied
-	case req.bearer.Is(string(query.Student)) && req.bearer.Subject == q.Student:
-		return true, "", nil
-	case req.bearer.Is(string(query.Guardian)):
-		return true, req.bearer.Subject, nil
-	}
-	return true, "", auth.ErrDenied
-}
-
-// sightOf returns what a caller with full access may see.
-func sightOf(bearer auth.Principal) query.Sight {
-	if bearer.Operator() {
-		return query.SeesAll
-	}
-	var s query.Sight
-	for _, role := range bearer.Roles {
-		s |= query.SightOf(query.Role(role))
-	}
-	return s
 }
 
 // minPosition returns the position that the response must cover; offset -1 of the school's
@@ -245,7 +224,7 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 
 // load runs the query in a snapshot, which must cover the position.
 func (a *API) load(
-	ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string,
+	ctx context.Context, minPosition domain.Position, scope query.Scope, v *viewer,
 	q query.Request,
 ) (got result, of cache.Snapshot, err error) {
 	defer func() {
@@ -263,17 +242,8 @@ func (a *API) load(
 		if at.Offset < minPosition.Offset {
 			return notReached(minPosition)
 		}
-		// In the same snapshot, so that a guardian whose link has just ended sees nothing of
-		// afterwards.
-		if guardian != "" {
-			theirs, err := a.deps.IsGuardian(ctx, tx, scope.School, guardian, q.Student,
-				scope.Today)
-			if err != nil {
-				return err
-			}
-			if !theirs {
-				return auth.ErrDenied
-			}
+		if scope.Access, err = a.within(ctx, tx, v, scope, q.Student); err != nil {
+			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT parked_count($1), coalesce(parked_from($1), -1)`,
 			scope.School).Scan(&got.parked, &got.parkedFrom); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
@@ -24,10 +25,12 @@ var Queries = []query.Endpoint{
 		Description: "Means, standard deviations, pass rates and distributions of scores as " +
 			"percentages, for each subject of a class in a term and for all of the selection " +
 			"together, and the students by their average. A score of a section counts for the " +
-			"student's home class on the day of the assessment, unless the section is what is asked for.",
-		Reads: []*projections.Projection{Projection, students.Projection},
-		TTL:   10 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher},
+			"student's home class on the day of the assessment, unless the section is selected. " +
+			"Of the students teachers see their own, with their ranks among all.",
+		Reads:   []*projections.Projection{Projection, students.Projection},
+		TTL:     10 * time.Minute,
+		Roles:   []query.Role{query.Admin, query.Teacher},
+		ByScope: true,
 		Indexes: []query.Index{
 			{
 				Name: "performance_groups_pkey", Statement: "performance.groups",
@@ -156,10 +159,14 @@ const (
 	FROM `
 	ranking = ` /*where*/ GROUP BY student_id
 ), ranked AS (
-	SELECT *, rank() OVER (ORDER BY average DESC) AS rank, count(*) OVER () AS ranked FROM averages
-	ORDER BY average DESC, student_id LIMIT $2
+	SELECT *, rank() OVER (ORDER BY average DESC) AS rank FROM averages
+), shown AS (
+	SELECT * FROM ranked WHERE true /*among*/ ORDER BY average DESC, student_id LIMIT $2
 )
-SELECT rank, student_id, scores, average, ranked FROM ranked ORDER BY rank, student_id`
+SELECT coalesce(s.rank, 0), coalesce(s.student_id, ''), coalesce(s.scores, 0),
+	coalesce(s.average, 0), a.ranked
+FROM (SELECT count(*) AS ranked FROM averages) a LEFT JOIN shown s ON true
+ORDER BY s.rank, s.student_id`
 )
 
 const upcomingSQL read.SQL = `-- performance.upcoming
@@ -217,12 +224,21 @@ func (a *Results) rank(ctx context.Context, tx pgx.Tx, scope query.Scope, in *in
 		statement, args = classRankingSQL, append(args, in.Class)
 	}
 	conditions, args := in.filter("", args...)
+	shown := ""
+	if among := scope.Access.Among(access.Names | access.Marks | access.Drafts); among != nil {
+		args = append(args, among)
+		shown = fmt.Sprintf("student_id = ANY($%d)", len(args))
+	}
 	var err error
-	a.Students, err = read.All(ctx, tx, statement.With(conditions...), func(r *Ranked) []any {
-		return []any{&r.Rank, &r.StudentID, &r.Scores, &r.Average, &a.Ranked}
-	}, args...)
+	a.Students, err = read.All(ctx, tx, statement.With(conditions...).Put("among", shown),
+		func(r *Ranked) []any {
+			return []any{&r.Rank, &r.StudentID, &r.Scores, &r.Average, &a.Ranked}
+		}, args...)
 	if err != nil {
 		return err
+	}
+	if len(a.Students) == 1 && a.Students[0].StudentID == "" { // how many there are, and none to show
+		a.Students = a.Students[:0]
 	}
 	ids := make([]string, len(a.Students))
 	for i := range a.Students {
@@ -287,12 +303,16 @@ const termAveragesSQL read.SQL = `-- performance.student_terms
 WITH mine AS MATERIALIZED (
 	SELECT DISTINCT year, term, coalesce(home, class_id) AS class_id FROM filed_scores($1)
 	WHERE student_id = $2
+), classes AS MATERIALIZED (
+	SELECT DISTINCT class_id FROM mine
+), counted AS MATERIALIZED (
+	SELECT k.class_id, c.year, c.term, c.student_id, c.scores, c.points
+	FROM classes k CROSS JOIN LATERAL class_scores($1, k.class_id) c
 ), averages AS (
-	SELECT m.year, m.term, m.class_id, c.student_id, sum(c.scores)::bigint AS scores,
-	sum(c.points)::float8 / sum(c.scores)::float8 AS average
-	FROM (SELECT DISTINCT class_id FROM mine) k CROSS JOIN LATERAL class_scores($1, k.class_id) c
-	JOIN mine m ON m.class_id = k.class_id AND m.year = c.year AND m.term = c.term
-	GROUP BY m.year, m.term, m.class_id, c.student_id
+	SELECT year, term, class_id, student_id, sum(scores)::bigint AS scores,
+	sum(points)::float8 / sum(scores)::float8 AS average
+	FROM mine JOIN counted USING (year, term, class_id)
+	GROUP BY year, term, class_id, student_id
 ), ranked AS (
 	SELECT *, rank() OVER (PARTITION BY year, term, class_id ORDER BY average DESC) AS rank,
 		count(*) OVER (PARTITION BY year, term, class_id) AS ranked

@@ -94,8 +94,9 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	deps.Tables = p.tables
 	deps.Positions = checkpoint.NewPositions(p.tables.Acquire, SetName)
 	deps.Queries = catalog.Queries()
-	deps.IsGuardian = students.IsGuardian
-	deps.Today = newDays(p.tables).today
+	deps.Directory = students.ConnectionsOf
+	schools := newDays(p.tables, settingsMaxAge)
+	deps.Today, deps.Policy = schools.today, schools.policy
 	return nil
 }
 

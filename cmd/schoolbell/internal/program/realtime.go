@@ -57,7 +57,7 @@ func (p *program) wireRealtime(
 		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
-	days := newDays(pool)
+	days := newDays(pool, liveSettingsMaxAge)
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
 		Today: days.today, Rights: rights(pool, positions.Await, days), Bus: redis.NewBus(cache),
@@ -122,12 +122,15 @@ func rights(
 		if err != nil {
 			return realtime.Grants{}, err
 		}
-		var c students.Connections
+		var g realtime.Grants
+		if g.Policy, err = days.policy(ctx, school); err != nil {
+			return g, err
+		}
 		err = pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
-			c, err = students.ConnectionsOf(ctx, tx, school, user, today)
+			g.Directory, err = students.ConnectionsOf(ctx, tx, school, user, today, g.Policy)
 			return err
 		})
-		return realtime.Grants(c), err
+		return g, err
 	}
 }
 
