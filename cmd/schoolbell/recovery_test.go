@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/consumers/ledger"
@@ -52,6 +53,7 @@ func TestP12_AnOldOrLostDatabaseTextsNobodyAgain(t *testing.T) {
 
 	for n, url := range []string{dump, devtest.EmptyPostgres(t)} {
 		f.replaceDatabase(t, url)
+		commitToDisk(t, url)
 		// The next absence is planned after all that the log had before.
 		next, last := f.absentFrom(t, 20+n)
 		f.requireText(t, next)
@@ -67,6 +69,17 @@ func TestP12_AnOldOrLostDatabaseTextsNobodyAgain(t *testing.T) {
 	code, out, stderr := command(t, "doctor", "--json", "--data", f.cfg.Data)
 	require.Empty(t, stderr)
 	require.Equal(t, exitDone, code, out)
+}
+
+// commitToDisk sets what the server of the tests leaves out, and the doctor finds.
+func commitToDisk(t *testing.T, url string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `DO $$ BEGIN EXECUTE format(
+		'ALTER DATABASE %I SET synchronous_commit = on', current_database()); END $$`)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
 }
 
 // requireSettled waits until every text of the ledger was sent and is in the log.
@@ -95,6 +108,7 @@ func TestTheDrillOfTheDocument(t *testing.T) {
 	f.requireText(t, first)
 	f.requireTablesOfLog(t, last)
 	restored := devtest.EmptyPostgres(t)
+	commitToDisk(t, restored)
 	bin := t.TempDir()
 	require.NoError(t, os.Symlink(os.Args[0], filepath.Join(bin, "schoolbell")))
 	drill := func(commands string) {
