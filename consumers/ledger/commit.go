@@ -41,6 +41,7 @@ func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 // matters for two reasons: what was planned before is left out before anything is inserted, and jobs
 // come last, as their queue positions lock rows that other processes wait for.
 func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planned int, err error) {
+	var letters []bool
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		fresh, err := l.dropReplayed(ctx, tx, plans)
 		if err != nil {
@@ -54,7 +55,7 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planne
 		if err := insertFactsAt(ctx, tx, fresh); err != nil {
 			return err
 		}
-		if err := commitDeadLetters(ctx, tx, plans); err != nil {
+		if letters, err = commitDeadLetters(ctx, tx, plans); err != nil {
 			return err
 		}
 		jobs, err = dropWaiting(ctx, tx, jobs)
@@ -69,6 +70,9 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planne
 	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && rejects(pg.Code) {
 		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
+	}
+	if err == nil {
+		l.countDeadLetters(letters)
 	}
 	return planned, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/log"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
@@ -28,6 +29,7 @@ type Verification struct {
 	Planners *consumers.Planners
 	Settings consumers.SettingsSource
 	Log      eventlog.Source
+	LogID    domain.LogID // in the positions of findings
 	Decode   func(eventlog.Record) (*domain.Envelope, error)
 }
 
@@ -50,7 +52,10 @@ type partition struct {
 	// expected has several deliveries for an id where several events lead to what is sent once:
 	// whichever was planned first is in the ledger.
 	expected map[string][]consumers.Delivery
-	result   Result
+	// skipped are the offsets of events that an operator has given up. What was planned because of
+	// them before stays; there need not be anything.
+	skipped map[int64]bool
+	result  Result
 }
 
 // Partition verifies one partition.
@@ -60,6 +65,7 @@ func (v *Verification) Partition(
 	p := &partition{
 		Verification: v, stored: stored, history: NewHistory(),
 		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
+		skipped: map[int64]bool{},
 	}
 	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: v.Log, Decode: v.Decode})
 	_, end, err := reader.Bounds(ctx, number)
@@ -92,8 +98,17 @@ func (v *Verification) Partition(
 
 func (p *partition) entry(ctx context.Context, e *eventlog.Entry) error {
 	offset := e.Offset()
-	if event, err := e.Event(); err == nil && !e.Duplicate {
+	event, err := e.Event()
+	if !e.Duplicate && (eventlog.IsUnusable(err) || err != nil && p.stored.DeadLetters[offset]) {
+		p.result.DeadLetters++
+	}
+	if err == nil && !e.Duplicate {
 		p.history.Add(event)
+		if skip, ok := event.Data.(*log.EventSkipped); ok {
+			if at, err := domain.ParsePosition(skip.Position); err == nil {
+				p.skipped[at.Offset] = true
+			}
+		}
 		if offset < p.stored.PlannedTo && p.Planners.Wants(event.Type) {
 			p.result.Events++
 			at := max(offset, p.stored.FactsAt[offset])
@@ -138,7 +153,9 @@ func (p *partition) compare() {
 	p.result.Deliveries = len(p.expected)
 	for id, want := range p.expected {
 		have, ok := p.stored.Deliveries[id]
-		if !ok {
+		if !ok && p.skipped[want[0].Position.Offset] {
+			p.result.Deliveries--
+		} else if !ok {
 			p.find("missing", &want[0], "")
 		} else if what := differences(want, &have); what != "" {
 			p.find("different", &have, what)
@@ -156,7 +173,7 @@ func (p *partition) compare() {
 
 func (p *partition) find(kind string, d *consumers.Delivery, detail string) {
 	p.result.Findings = append(p.result.Findings, Finding{
-		kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail,
+		kind, d.ID, d.School, d.EventID, d.Planner, p.LogID.At(d.Position).String(), detail,
 	})
 }
 

@@ -43,7 +43,7 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	jobs, tables := p.cfg.Jobs, facts.New(pool, SetName)
 	deliveries, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.appender,
-		LogID:     p.guard.ID(),
+		LogID: p.guard.ID(), DeadLetters: p.deadLetters,
 		Providers: channels.providers, Overdue: tables.Overdue, Settings: settings,
 		Workers: map[string]int{
 			ledger.QueueSMS:          jobs.SMS,
