@@ -46,6 +46,10 @@ func (c *tokenCommand) Run(io streams) error {
 	if c.School == auth.AllSchools != (len(c.Role) == 1 && c.Role[0] == "operator") {
 		return usageError{errors.New("--role operator needs --school '*', and other roles need a school")}
 	}
+	if c.School == auth.Platform {
+		return usageError{fmt.Errorf("--school: %s is not a school: the platform's own decisions "+
+			"are behind it", c.School)}
+	}
 	data := filepath.Clean(c.Data)
 	if c.Secret == "" && !program.IsDataDir(data) {
 		return fmt.Errorf("%s is not the data directory of a schoolbell serve: give it with "+

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -36,7 +37,8 @@ type Problem struct {
 	More      int            `json:"more_errors,omitzero" doc:"How many more faults there are than are listed"`
 
 	retryAfter time.Duration
-	cause      error // for the log
+	header     http.Header // more headers of the response
+	cause      error       // for the log
 }
 
 // ProblemError is one fault of a request: in an event, in the body, or in a parameter.
@@ -223,6 +225,7 @@ func (p *Problem) prepare(h http.Header, req *request) {
 	p.RequestID = req.id
 	req.cause = p.cause
 	h.Set("Cache-Control", "no-store")
+	maps.Copy(h, p.header)
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}

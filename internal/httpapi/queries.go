@@ -96,25 +96,33 @@ func (a *API) mount(e query.Endpoint) {
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
 	responses["200"].Headers = resultHeaders()
+	responses["404"].Headers = snapshotHeaders()
 	responses["304"] = &huma.Response{
 		Description: "The response that the caller has is current.",
 		Headers:     resultHeaders(),
 	}
 }
 
-func resultHeaders() map[string]*huma.Param {
-	text := func(description string) *huma.Param {
-		return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
-	}
+// snapshotHeaders are of results, and of responses that there is none.
+func snapshotHeaders() map[string]*huma.Param {
 	return map[string]*huma.Param{
 		headerPosition: text("The position of the last event that the response covers."),
 		headerParked: text("How many subjects of the school are parked: their latest events are " +
 			"missing from the response."),
 		headerParkedFrom: text("Present when so many of them are that the school is parked " +
 			"whole: no event of the school from this position on is in the response."),
-		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
-		"ETag":    text("Identifies the response's body."),
 	}
+}
+
+func text(description string) *huma.Param {
+	return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
+}
+
+func resultHeaders() map[string]*huma.Param {
+	headers := snapshotHeaders()
+	headers["X-Cache"] = text("hit, miss or bypass: whether the response came from the cache.")
+	headers["ETag"] = text("Identifies the response's body.")
+	return headers
 }
 
 // serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of
@@ -146,6 +154,9 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 			a.directories.forget(directoryKey{req.school, req.bearer.Subject})
 			continue
 		}
+		if failed, ok := errors.AsType[*queryError](err); ok {
+			return nil, failed.problem(a.deps.LogID)
+		}
 		if err != nil {
 			return nil, problemOf(err)
 		}
@@ -157,7 +168,7 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	}
 }
 
-// maxScopeTries bounds how often a query starts anew because its caller's scope has changed.
+// maxScopeTries bounds how often a query starts again because its caller's scope has changed.
 const maxScopeTries = 5
 
 // result returns a query's result for a viewer.
@@ -251,7 +262,7 @@ func (a *API) load(
 		}
 		out, err := q.Run(ctx, tx, scope)
 		if err != nil {
-			return fmt.Errorf("query %s: %w", q.Info.Name, err)
+			return &queryError{fmt.Errorf("query %s: %w", q.Info.Name, err), got, at}
 		}
 		got.body, err = json.Marshal(out, json.Deterministic(true))
 		if err != nil {
@@ -262,6 +273,26 @@ func (a *API) load(
 		return nil
 	})
 	return got, of, err
+}
+
+// queryError is why a query has no result, for example because there is no such student, in a
+// snapshot that may lack events all the same.
+type queryError struct {
+	err error
+	of  result // without a body
+	at  domain.Position
+}
+
+func (e *queryError) Error() string { return e.err.Error() }
+
+func (e *queryError) Unwrap() error { return e.err }
+
+// problem is the response, which says what the snapshot lacks as any result does.
+func (e *queryError) problem(log domain.LogID) error {
+	p := *problemOf(e.err)
+	p.header = http.Header{}
+	e.of.describe(p.header, log.At(e.at))
+	return &p
 }
 
 func notReached(minPosition domain.Position) error {
@@ -284,12 +315,7 @@ func (a result) write(
 	h.Add("Vary", "Authorization")
 	h.Set("ETag", tag)
 	h.Set("X-Cache", string(outcome))
-	h.Set(headerPosition, at.String())
-	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
-	if a.parkedFrom >= 0 {
-		at.Offset = a.parkedFrom
-		h.Set(headerParkedFrom, at.String())
-	}
+	a.describe(h, at)
 	h.Set("Server-Timing",
 		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
 	if matches(r.Header.Get("If-None-Match"), a.tag) {
@@ -297,6 +323,16 @@ func (a result) write(
 		return
 	}
 	_, _ = w.Write(a.body) // fails only when the client is gone
+}
+
+// describe says up to where the result goes, and what it lacks.
+func (a result) describe(h http.Header, at domain.LogPosition) {
+	h.Set(headerPosition, at.String())
+	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
+	if a.parkedFrom >= 0 {
+		at.Offset = a.parkedFrom
+		h.Set(headerParkedFrom, at.String())
+	}
 }
 
 // matches compares weakly, as RFC 9110 requires for If-None-Match. Compression in between may have

@@ -32,6 +32,7 @@ func (p *program) wireProjections(
 		return err
 	}
 	store := postgres.NewProjectionStore(pool, set, SetName)
+	store.DeadLetters = p.deadLetters
 	cfg := FoldConfig(set, p.events, p.log)
 	cfg.MaxParked = p.cfg.Projections.MaxParked
 	renewal := &renewal{
@@ -115,7 +116,7 @@ func (p *program) wireImports(deps *httpapi.Deps) {
 		Positions: deps.Positions, Today: deps.Today, EndShare: p.cfg.API.EndShare,
 		Metrics: p.registry,
 		Writer: ingest.Writer{
-			Log: p.events, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
+			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
 		},
 	})
 }
