@@ -57,6 +57,8 @@ func (s *scenario) query(d *datadriven.TestData) string {
 			scope.Access = access.For(&bearer, &of, access.Policy{})
 		case "self":
 			scope.Self = a.Vals[0]
+		default:
+			require.FailNow(s.t, "a query has no argument "+a.Key)
 		}
 	}
 	tx, err := s.database.conn.Begin(context.Background())
