@@ -48,7 +48,10 @@ type Delivery struct {
 	// It is part of the id.
 	About string
 	// Once takes the event's place in the id, where several events lead to what must be sent once.
-	Once      string
+	Once string
+	// Student is whom it is about, if it is one: whoever may no longer hear of the student by the time
+	// that it is sent does not get it.
+	Student   string
 	Priority  Priority
 	Template  string         // names the text or document
 	Params    jsontext.Value // what the template needs: a JSON object, or nil for none

@@ -25,8 +25,8 @@ type Config struct {
 	// nil: the token's roles decide alone, and no class or student room is open to others
 	Rights Rights
 	Bus    Bus // nil: this is the only node
-	// Today returns a school's day, by its clock: grants are those of the day. nil: the day changes
-	// none of them.
+	// Today returns a school's day, by its clock: grants are those of the day, and dashboards are
+	// notified when it turns. nil: neither depends on the day.
 	Today func(ctx context.Context, school string) (domain.Date, error)
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.
@@ -50,7 +50,7 @@ type Config struct {
 	// default 200 ms.
 	DashboardInterval time.Duration
 
-	// DayInterval is how often the days of the schools with sessions are looked up; default 10 s.
+	// DayInterval is how often the days of the schools with sessions are looked up; default 1 s.
 	DayInterval time.Duration
 
 	Logger     *slog.Logger
@@ -81,7 +81,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
-	c.DayInterval = cmp.Or(c.DayInterval, 10*time.Second)
+	c.DayInterval = cmp.Or(c.DayInterval, time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Refused == nil {
 		c.Refused = func(int32) error { return nil }

@@ -16,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 )
 
 // Config configures a ledger. A zero value means the default in parentheses.
@@ -28,6 +29,12 @@ type Config struct {
 	LogID domain.LogID
 	// Log receives outcomes; required to run.
 	Log eventlog.Appender
+	// Source and Decode read the log, which the ledger is compared with before it plans or sends;
+	// required for both.
+	Source eventlog.Source
+	Decode func(eventlog.Record) (*domain.Envelope, error)
+	// Refused returns why a partition of the log is refused (none is).
+	Refused func(partition int32) error
 	// Providers do the deliveries; those of a channel without one wait.
 	Providers map[consumers.Channel]consumers.Provider
 	// Overdue returns the open invoices of a school that were due before a day, by id; without it
@@ -53,6 +60,8 @@ type Config struct {
 	Now     func() time.Time      // the clock of reminders (time.Now)
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
+	// DeadLetters counts events that cannot be planned; nil counts nothing.
+	DeadLetters *deadletter.Metrics
 }
 
 // maxSendTimeout leaves River the time to distinguish a stuck job from a slow one within a minute.

@@ -21,12 +21,15 @@ type started struct {
 	// sinceRequest is the time since the provider may last have been called, by the database's
 	// clock; none unless before is Unknown.
 	sinceRequest time.Duration
+	waited       time.Duration // since it was planned
+	// closed says that the recipient may not hear of the student any more, or has left the school.
+	closed bool
 }
 
 // deliveryColumns are those that a deliveryRow reads, of the ledger as l.
 const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient,
 	l.channel, l.address, l.about, l.once, l.template, l.params, l.language, l.sender, l.depends_on,
-	l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before, l.not_after,
+	l.correlation_id, l.student, l.partition, l.log_offset, l.priority, l.not_before, l.not_after,
 	CASE WHEN l.depends_on <> '' THEN
 		(SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
@@ -42,7 +45,7 @@ func (r *deliveryRow) targets() []any {
 	return []any{
 		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient,
 		&d.Channel, &d.Address, &d.About, &d.Once, &d.Template, (*[]byte)(&d.Params), &d.Language,
-		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
+		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Student, &d.Position.Partition, &d.Position.Offset,
 		&d.Priority, &r.notBefore, &r.notAfter, &r.document,
 	}
 }
@@ -70,20 +73,31 @@ UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence 
 	attempts = attempts + 1, started_at = now(), changed_at = now(),
 	requested_at = CASE WHEN state = 'unknown' THEN coalesce(requested_at, now()) ELSE now() END
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
+	AND partition = ANY (ARRAY(` + openPartitionsSQL + `))
 RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at,
-	now() - l.requested_at`
+	now() - l.requested_at, now() - l.planned_at`
 
-// startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
+// notOpen is the result of a start that has to wait until the ledger was compared with the log.
+var notOpen = &started{}
+
+// startBatch starts deliveries. The result is nil for one that there is nothing left to do about, and
+// notOpen while that cannot be said of all.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
 	var found []*started
+	var open int32
 	batch := &pgx.Batch{} // one transaction, so the settings hold for the update
 	batch.Queue(forceIndexScans)
 	batch.Queue(startSQL, ids).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanStarted)
 		return err
 	})
+	batch.Queue(`SELECT count(*) FROM (` + openPartitionsSQL + `) o`).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&open) })
 	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("start %d deliveries: %w", len(ids), err)
+	}
+	if err := l.closeToLeavers(ctx, found); err != nil {
+		return nil, err
 	}
 	byID := make(map[string]*started, len(found))
 	for _, s := range found {
@@ -92,6 +106,9 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 	out := make([]*started, len(ids))
 	for i, id := range ids {
 		out[i] = byID[id]
+		if n := l.partitions.Load(); out[i] == nil && (n == 0 || open < n) {
+			out[i] = notOpen
+		}
 	}
 	return out, nil
 }
@@ -99,7 +116,8 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 func scanStarted(row pgx.CollectableRow) (*started, error) {
 	s := &started{}
 	r := deliveryRow{Delivery: &s.Delivery}
-	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest)
+	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest,
+		&s.waited)
 	if err := row.Scan(targets...); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[task]) error {
 	if err != nil {
 		return l.returnJob(ctx, err)
 	}
+	if s == notOpen {
+		return river.JobSnooze(closedPause)
+	}
 	if s == nil {
 		return nil // done, or cancelled
 	}
@@ -65,6 +68,9 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	// Only one that no earlier attempt may have sent can be cancelled for its age.
 	if !s.NotAfter.IsZero() && time.Now().After(s.NotAfter) && s.before == consumers.Planned {
 		return f.end(consumers.Cancelled, "", errors.New("it is too late"))
+	}
+	if s.closed && (s.before == consumers.Planned || can.Idempotent) {
+		return f.end(consumers.Cancelled, "", errClosed)
 	}
 	if s.DependsOn != "" && s.Document == nil {
 		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))

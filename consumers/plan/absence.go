@@ -27,6 +27,7 @@ var absence = &rule{
 			template: wording.Absence,
 			priority: consumers.Urgent,
 			about:    m.StudentID,
+			student:  m.StudentID,
 			params: wording.Params{
 				Student: d.studentName(m.StudentID), Class: m.ClassID,
 				Date: m.Date, Session: m.Session,
@@ -69,6 +70,7 @@ var chronicAbsence = &rule{
 			template: wording.ChronicAbsence,
 			priority: consumers.Normal,
 			about:    m.StudentID,
+			student:  m.StudentID,
 			once:     schoolYear(m.Date, d.settings.YearFrom),
 			params: wording.Params{
 				Student: d.studentName(m.StudentID), Class: m.ClassID,

@@ -27,6 +27,7 @@ var invoice = &rule{
 			template: wording.Invoice,
 			priority: consumers.Normal,
 			about:    i.InvoiceID,
+			student:  i.StudentID,
 			params: wording.Params{
 				Student: d.studentName(i.StudentID), Invoice: i.InvoiceID, Category: i.Category,
 				Amount:   i.Amount,
@@ -58,6 +59,7 @@ var feeReminder = &rule{
 			template: wording.FeeReminder,
 			priority: consumers.Normal,
 			about:    r.InvoiceID,
+			student:  r.StudentID,
 			params: wording.Params{
 				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: known.Category,
 				Amount:   open,
@@ -93,6 +95,7 @@ var receipt = &rule{
 			template: wording.Receipt,
 			priority: consumers.Normal,
 			about:    p.PaymentID,
+			student:  p.StudentID,
 			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal,
 				paper.Encode(paid)),
 			params: wording.Params{

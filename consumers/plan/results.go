@@ -32,6 +32,7 @@ var results = &rule{
 				template:  wording.Results,
 				priority:  consumers.Bulk,
 				about:     s.ID,
+				student:   s.ID,
 				dependsOn: card,
 				params: wording.Params{
 					Student: d.studentName(s.ID), Class: r.ClassID,

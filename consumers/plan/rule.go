@@ -89,6 +89,7 @@ type message struct {
 	priority  consumers.Priority
 	params    wording.Params
 	about     string
+	student   string // whom it is about
 	once      string
 	dependsOn string
 	notAfter  time.Time
@@ -137,6 +138,7 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 		Address:   address,
 		About:     m.about,
 		Once:      m.once,
+		Student:   m.student,
 		Priority:  m.priority,
 		Template:  m.template,
 		Params:    m.params.Encode(),

@@ -9,12 +9,15 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/log"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Finding is a difference between a plan and the ledger.
 type Finding struct {
-	Kind     string `json:"kind"` // missing, surplus or different
+	// Kind is missing, surplus or different, by the plans; lost, unlisted, undone or twice, by what
+	// the log says of deliveries.
+	Kind     string `json:"kind"`
 	ID       string `json:"id"`
 	School   string `json:"school"`
 	EventID  string `json:"event_id"`
@@ -28,6 +31,7 @@ type Verification struct {
 	Planners *consumers.Planners
 	Settings consumers.SettingsSource
 	Log      eventlog.Source
+	LogID    domain.LogID // in the positions of findings
 	Decode   func(eventlog.Record) (*domain.Envelope, error)
 }
 
@@ -50,7 +54,11 @@ type partition struct {
 	// expected has several deliveries for an id where several events lead to what is sent once:
 	// whichever was planned first is in the ledger.
 	expected map[string][]consumers.Delivery
-	result   Result
+	said     *announced
+	// skipped are the offsets of events that an operator has given up. What was planned because of
+	// them before stays; there need not be anything.
+	skipped map[int64]bool
+	result  Result
 }
 
 // Partition verifies one partition.
@@ -60,6 +68,7 @@ func (v *Verification) Partition(
 	p := &partition{
 		Verification: v, stored: stored, history: NewHistory(),
 		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
+		said: newAnnounced(), skipped: map[int64]bool{},
 	}
 	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: v.Log, Decode: v.Decode})
 	_, end, err := reader.Bounds(ctx, number)
@@ -92,8 +101,20 @@ func (v *Verification) Partition(
 
 func (p *partition) entry(ctx context.Context, e *eventlog.Entry) error {
 	offset := e.Offset()
-	if event, err := e.Event(); err == nil && !e.Duplicate {
+	event, err := e.Event()
+	if !e.Duplicate && (eventlog.IsUnusable(err) || err != nil && p.stored.DeadLetters[offset]) {
+		p.result.DeadLetters++
+	}
+	if err == nil && !e.Duplicate {
 		p.history.Add(event)
+		if offset < p.stored.Seen {
+			p.said.add(event)
+		}
+		if skip, ok := event.Data.(*log.EventSkipped); ok {
+			if at, err := domain.ParsePosition(skip.Position); err == nil {
+				p.skipped[at.Offset] = true
+			}
+		}
 		if offset < p.stored.PlannedTo && p.Planners.Wants(event.Type) {
 			p.result.Events++
 			at := max(offset, p.stored.FactsAt[offset])
@@ -138,8 +159,13 @@ func (p *partition) compare() {
 	p.result.Deliveries = len(p.expected)
 	for id, want := range p.expected {
 		have, ok := p.stored.Deliveries[id]
-		if !ok {
-			p.find("missing", &want[0], "")
+		if !ok && p.skipped[want[0].Position.Offset] {
+			p.result.Deliveries--
+		} else if !ok {
+			// Of events that a lost ledger has planned, only what the log lists is planned again.
+			if want[0].Position.Offset >= p.stored.PastTo || p.said.listed[id] != "" {
+				p.find("missing", &want[0], "")
+			}
 		} else if what := differences(want, &have); what != "" {
 			p.find("different", &have, what)
 		}
@@ -149,6 +175,7 @@ func (p *partition) compare() {
 			p.find("surplus", &have, "")
 		}
 	}
+	p.said.compare(p)
 	slices.SortFunc(p.result.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID))
 	})
@@ -156,7 +183,7 @@ func (p *partition) compare() {
 
 func (p *partition) find(kind string, d *consumers.Delivery, detail string) {
 	p.result.Findings = append(p.result.Findings, Finding{
-		kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail,
+		kind, d.ID, d.School, d.EventID, d.Planner, p.LogID.At(d.Position).String(), detail,
 	})
 }
 
