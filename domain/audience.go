@@ -84,8 +84,11 @@ func ParseRoom(s string) (Room, error) {
 	case RoomUser, RoomRole, RoomClass, RoomStudent, RoomDashboard:
 		var f Faults
 		f.ID("", id)
-		if ok && len(f.List) == 0 {
+		switch {
+		case ok && len(f.List) == 0:
 			return r, nil
+		case id != "":
+			return Room{}, fmt.Errorf("room %.80q: its id %s", s, f.List[0].Reason)
 		}
 	}
 	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and "+

@@ -47,9 +47,19 @@ func serve(t testing.TB, hub *realtime.Hub, change func(*centrifuge.Config)) str
 		defer close(ended)
 		_ = server.Run(ctx)
 	}()
-	web := httptest.NewServer(server)
+	web := httptest.NewServer(routes(server))
 	t.Cleanup(func() { cancel(); <-ended; web.Close() })
 	return "ws" + strings.TrimPrefix(web.URL, "http") + "/connection/websocket"
+}
+
+// routes serves all transports.
+func routes(server *centrifuge.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/connection/websocket", server)
+	mux.Handle("/connection/http_stream", server.HTTPStream())
+	mux.Handle("/connection/sse", server.EventStream())
+	mux.Handle("/emulation", server.Commands())
+	return mux
 }
 
 func rpc(
@@ -135,7 +145,7 @@ func TestRawFrames(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	wstest.Run(t, wstest.Server{
-		URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.MaxMessage = 4096; c.MaxCommands = 1 << 20 }), MaxMessage: 4096,
+		URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.MaxMessage = 4096; c.CommandRate = 1 << 20; c.CommandBurst = 1 << 20 }), MaxMessage: 4096,
 		Message: `{"id":1,"connect":{"token":"grüße admin"}}`, Reply: `{"id":1,"connect":{`,
 	})
 }
@@ -191,7 +201,7 @@ func TestWhoMayConnect(t *testing.T) {
 		"protobuf": {
 			"?format=protobuf",
 			map[string]string{"Origin": own},
-			400,
+			101,
 		},
 	} {
 		require.Equal(t, test.status, knock(t, url+test.query, test.header), name)

@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"slices"
@@ -30,7 +31,10 @@ type Config struct {
 	ConnectTimeout time.Duration // from the handshake to a successful connect command; default 10 s
 	WriteTimeout   time.Duration // for the client to take what is written; default 10 s
 	MaxMessage     int           // bytes of a frame from the client; default 64 KiB
-	MaxCommands    int           // of a client per second; default 100
+	// of a client: commands per second, and at once; default 100. More of them wait, and if they go
+	// on to for longer than Patience, the connection is closed.
+	CommandRate, CommandBurst int
+	Patience                  time.Duration // default [realtime.DefaultPatience]
 }
 
 // ErrUnknownMethod says that there is no RPC of that name.
@@ -47,8 +51,11 @@ func (b BadRequest) Error() string { return string(b) }
 type Server struct {
 	cfg Config
 
+	node string // names this server in connect replies
+
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
+	streams map[string]*conn // those whose commands come in requests of their own, by their ids
 	closed  bool
 	running sync.WaitGroup
 }
@@ -58,8 +65,11 @@ func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 25*time.Second)
 	cfg.PongTimeout = cmp.Or(cfg.PongTimeout, 10*time.Second)
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 10*time.Second)
-	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100)
-	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, 64<<10)
+	cfg.CommandRate = cmp.Or(cfg.CommandRate, 100)
+	cfg.CommandBurst = cmp.Or(cfg.CommandBurst, 100)
+	return &Server{cfg: cfg, node: rand.Text(), conns: map[*conn]struct{}{}, streams: map[string]*conn{}}
 }
 
 // ServeHTTP upgrades a request to a WebSocket.
@@ -68,17 +78,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "connections from this origin are not allowed", http.StatusForbidden)
 		return
 	}
-	if wantsProtobuf(r) {
-		http.Error(w, "only the JSON protocol is supported", http.StatusBadRequest)
-		return
-	}
 	identity, err := s.cfg.Access.Identify(r)
 	if err != nil && !errors.Is(err, realtime.ErrNoToken) {
 		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
 	}
 	stranger := err != nil
-	c := &conn{server: s, identity: identity, leavePreAuth: func() {}}
+	wire, opcode, subprotocol := webSocketJSON, ws.Text, "centrifuge-json"
+	if wantsProtobuf(r) {
+		wire, opcode, subprotocol = webSocketProtobuf, ws.Binary, "centrifuge-protobuf"
+	}
+	c := s.newConn(identity, wire)
 	if err := s.enter(c); err != nil {
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, err.Error(), realtime.StatusOf(err))
@@ -87,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	socket, err := ws.Config{
 		MaxMessage:   s.cfg.MaxMessage,
 		WriteTimeout: s.cfg.WriteTimeout,
-		Subprotocols: []string{"centrifuge-json"},
+		Subprotocols: []string{subprotocol},
 		CheckOrigin:  func(*http.Request) bool { return true }, // done above
 	}.Accept(w, r)
 	if err != nil {
@@ -98,7 +108,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if stranger { // a client with a token or a ticket never counts as waiting
 		c.leavePreAuth = s.cfg.Access.PreAuth.Enter(r, func() { c.close(realtime.CloseFull) })
 	}
-	go c.run() //nolint:contextcheck // it outlives the request
+	go c.run(socket, opcode) //nolint:contextcheck // it outlives the request
+}
+
+func (s *Server) newConn(identity realtime.Identity, wire *wire) *conn {
+	return &conn{
+		server: s, identity: identity, leavePreAuth: func() {}, wire: wire,
+		pace: realtime.NewPace(float64(s.cfg.CommandRate), s.cfg.CommandBurst, s.cfg.Patience),
+	}
 }
 
 func wantsProtobuf(r *http.Request) bool {
@@ -116,14 +133,17 @@ func (s *Server) enter(c *conn) error {
 	}
 	c.alive, c.cancel = context.WithCancel(context.Background())
 	s.conns[c] = struct{}{}
+	if c.id != "" {
+		s.streams[c.id] = c
+	}
 	s.running.Add(1)
 	return nil
 }
 
-// attach sets a connection's socket.
-func (s *Server) attach(c *conn, socket *ws.Conn) {
+// attach sets what a connection is written to.
+func (s *Server) attach(c *conn, to link) {
 	s.mu.Lock()
-	c.socket = socket
+	c.link = to
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
@@ -147,6 +167,7 @@ func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	delete(s.streams, c.id)
 	c.cancel()
 	s.running.Done()
 }
@@ -162,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.mu.Lock()
 			s.closed = true
 			for c := range s.conns {
-				if c.socket != nil { // else attach closes it
+				if c.link != nil { // else attach closes it
 					// may wait for a client that does not read
 					s.running.Go(func() { c.close(realtime.CloseShutdown) })
 				}

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -73,23 +75,27 @@ func (p *program) wireRealtime(
 	tickets := redis.NewTickets(cache)
 	access := &realtime.Access{
 		Verify: verifyWith(deps.Verifier), Redeem: tickets.Redeem,
-		Origins: p.cfg.API.Origins, PreAuth: realtime.PreAuth{PerAddress: c.Waiting},
+		Origins: p.ownOrigins(), PreAuth: realtime.PreAuth{PerAddress: c.Waiting},
 	}
 	l := &live{hub: hub}
+	burst := max(c.MessageRate, c.Rooms+ownMessages)
 	l.socketio = socketio.NewRooms(socketio.Config{
 		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
 		Access: access, ConnectTimeout: authTimeout,
-		MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+		MessageRate: float64(c.MessageRate), MessageBurst: burst, Logger: p.log,
 	}, hub)
 	sockets := centrifuge.New(centrifuge.Config{
 		Hub: hub, Access: access, RPC: l.query, ConnectTimeout: authTimeout,
-		MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+		MaxMessage: c.MessageBytes, CommandRate: c.MessageRate, CommandBurst: burst,
 	})
 	deps.Live = &httpapi.Live{
 		Stream: sse.Handler(sse.Config{Hub: hub, Access: access}),
 		Sockets: map[string]http.Handler{
-			"/connection/websocket": sockets,
-			"/socket.io/":           l.socketio,
+			"/connection/websocket":   sockets,
+			"/connection/http_stream": sockets.HTTPStream(),
+			"/connection/sse":         sockets.EventStream(),
+			"/emulation":              sockets.Commands(),
+			"/socket.io/":             l.socketio,
 		},
 		Issue: func(ctx context.Context, bearer auth.Principal) (string, time.Duration, error) {
 			ticket, err := tickets.Issue(ctx, toIdentity(bearer))
@@ -103,6 +109,16 @@ func (p *program) wireRealtime(
 	p.task(sockets.Run)
 	p.health.Add(telemetry.Check{Name: "realtime", Probe: hub.Ready})
 	return nil
+}
+
+// ownOrigins are those whose pages may connect. Behind a proxy that does not pass the name that pages
+// use, the server recognises its own pages by its public address.
+func (p *program) ownOrigins() []string {
+	origins := slices.Clone(p.cfg.API.Origins)
+	if public, err := url.Parse(p.cfg.Channels.Public); err == nil && public.Host != "" {
+		origins = append(origins, public.Scheme+"://"+public.Host)
+	}
+	return origins
 }
 
 // rights looks grants up in the directory, once it has reached the position that they are needed
@@ -133,6 +149,9 @@ func rights(
 		return g, err
 	}
 }
+
+// ownMessages is how many messages a client may send at once in addition to one for each of its rooms.
+const ownMessages = 10
 
 // authTimeout is how long a new connection may take to present a token.
 const authTimeout = 10 * time.Second
