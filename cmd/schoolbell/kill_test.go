@@ -92,12 +92,14 @@ func TestASecondServeOnTheSameDataIsRefused(t *testing.T) {
 	}, time.Minute, 100*time.Millisecond, "the first process goes on")
 }
 
-// startProcess starts serve as a process of its own and waits until it serves.
-func startProcess(t *testing.T, dir string) (*exec.Cmd, *app) {
+// startProcess starts serve as a process of its own, with further variables, and waits until it
+// serves.
+func startProcess(t *testing.T, dir string, variables ...string) (*exec.Cmd, *app) {
 	t.Helper()
 	cmd := programCommand(
 		"serve", "--data", dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=warn",
 	)
+	cmd.Env = append(cmd.Env, variables...)
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
 	require.NoError(t, cmd.Start())
