@@ -28,6 +28,9 @@ type Change struct {
 	// Offsets holds, by the projection's index in the set, the offset as of which it has changed
 	// last; -1 when it has not. What was read at an earlier position is out of date.
 	Offsets []int64
+	// Tables are those of the latest commit that revises what is parked of the school, 0 without any:
+	// see [Claim.Tables]. What was read from earlier ones is out of date, also at the present position.
+	Tables int64
 }
 
 // raise records that a projection has changed as of an offset.

@@ -39,6 +39,7 @@ type job struct {
 	commit  Commit
 	changes []*Change
 	touched map[SubjectKey]struct{} // subjects that were parked, released or retried
+	revised map[string]struct{}     // schools whose parked events make up a part of the changes
 	records int                     // of the log, and parked ones that were retried
 	last    int64                   // the offset of the last one that was folded
 	read    *entry                  // the last one that leaves a mark; held until it is released
@@ -50,13 +51,16 @@ type job struct {
 // times is when an event happened and when it was appended to the log.
 type times struct{ event, record time.Time }
 
-func newJob() *job { return &job{touched: map[SubjectKey]struct{}{}} }
+func newJob() *job {
+	return &job{touched: map[SubjectKey]struct{}{}, revised: map[string]struct{}{}}
+}
 
 func (j *job) reset(from int64) *job {
 	clear(j.touched)
+	clear(j.revised)
 	*j = job{
-		commit: Commit{From: from, To: from}, touched: j.touched, visible: j.visible[:0],
-		links: j.links[:0],
+		commit: Commit{From: from, To: from}, touched: j.touched, revised: j.revised,
+		visible: j.visible[:0], links: j.links[:0],
 	}
 	return j
 }
@@ -283,7 +287,7 @@ const idleCommitInterval = 5 * time.Second
 
 // commit writes batches to the store, and notifies.
 func (s *lease) commit(ctx context.Context) error {
-	next := s.claim.Next
+	claim := s.claim
 	idle := time.NewTicker(idleCommitInterval)
 	defer idle.Stop()
 	for {
@@ -291,21 +295,26 @@ func (s *lease) commit(ctx context.Context) error {
 		select {
 		case j = <-s.jobs:
 		case <-idle.C:
-			if err := s.commitNothing(ctx, next); err != nil {
-				return fmt.Errorf("commit at offset %d: %w", next, err)
+			if err := s.commitNothing(ctx, claim); err != nil {
+				return fmt.Errorf("commit at offset %d: %w", claim.Next, err)
 			}
 			continue
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := s.commitJob(ctx, j); err != nil {
+		if err := s.commitJob(ctx, claim, j); err != nil {
 			s.failed = j
 			return fmt.Errorf("commit offsets %d to %d: %w", j.commit.From, j.commit.To, err)
 		}
-		next = j.commit.To
+		claim = claim.After(&j.commit)
 		idle.Reset(idleCommitInterval)
 		s.setPosition(j.commit.To)
 		s.readAhead.release(j.commit.To)
+		for _, c := range j.changes {
+			if _, revised := j.revised[c.School]; revised {
+				c.Tables = claim.Tables
+			}
+		}
 		for _, a := range s.notifiers {
 			a.add(j.commit.To, j.changes)
 		}
@@ -314,20 +323,20 @@ func (s *lease) commit(ctx context.Context) error {
 	}
 }
 
-func (s *lease) commitNothing(ctx context.Context, at int64) error {
+func (s *lease) commitNothing(ctx context.Context, claim Claim) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
 	defer cancel()
-	return s.cfg.Store.Commit(ctx, s.claim, &Commit{From: at, To: at})
+	return s.cfg.Store.Commit(ctx, claim, &Commit{From: claim.Next, To: claim.Next})
 }
 
-func (s *lease) commitJob(ctx context.Context, j *job) error {
+func (s *lease) commitJob(ctx context.Context, claim Claim, j *job) error {
 	// A commit that has begun is finished even when the assignment ends: cutting it off would leave
 	// the next worker waiting for its locks.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
 	defer cancel()
 	ctx, end := s.startSpan(ctx, j)
 	began := time.Now()
-	err := s.cfg.Store.Commit(ctx, s.claim, &j.commit)
+	err := s.cfg.Store.Commit(ctx, claim, &j.commit)
 	s.engine.metrics.commit.Observe(time.Since(began).Seconds())
 	end(err)
 	return err

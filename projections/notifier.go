@@ -69,6 +69,7 @@ func (c *commitNotifier) add(next int64, changes []*Change) {
 		for i, offset := range change.Offsets {
 			merged.raise(i, offset)
 		}
+		merged.Tables = max(merged.Tables, change.Tables)
 	}
 	c.mu.Unlock()
 	signal(c.wake)

@@ -246,8 +246,8 @@ func (s *lease) retry(ctx context.Context, p *ParkedSubject, limit int) error {
 		return nil
 	}
 	s.batch.touched[p.SubjectKey] = struct{}{}
-	s.rows.MarkAll(p.School, s.batch.commit.From) // responses say how many subjects are parked
-	s.batch.records++                             // the release itself is something to commit
+	s.revise(p.School) // responses say how many subjects are parked
+	s.batch.records++  // the release itself is something to commit
 	s.logger.InfoContext(ctx, "released what was parked", "school", p.School, "subject", p.Subject,
 		"events", len(records))
 	return nil
@@ -266,6 +266,7 @@ func (s *lease) retryEvent(
 	}
 	if behind.Subject == WholeSchool && s.parked[key] != nil {
 		parking.Moved = append(parking.Moved, MovedEvent{key, e.offset()})
+		s.revise(behind.School)
 		return nil, nil
 	}
 	misses := 0
@@ -275,16 +276,23 @@ func (s *lease) retryEvent(
 		return nil, err
 	case cause == nil:
 		parking.Folded = append(parking.Folded, e.offset())
-		// Results that were read at the present position lack this event, so they are out of date
-		// now.
-		s.rows.MarkAll(behind.School, s.batch.commit.From)
+		s.revise(behind.School)
 		return nil, nil
 	}
 	delete(s.refused, e.offset())
 	if behind.Subject == WholeSchool && s.hasRoom(key.School) {
 		s.parkFirst(ctx, key, e.offset(), cause)
 		parking.Moved = append(parking.Moved, MovedEvent{key, e.offset()})
+		s.revise(behind.School)
 		return nil, nil
 	}
 	return cause, nil
+}
+
+// revise records that what is parked of a school changes although no event of it comes in: results
+// that were read at the present position are out of date.
+func (s *lease) revise(school string) {
+	s.batch.commit.Revises = true
+	s.batch.revised[school] = struct{}{}
+	s.rows.MarkAll(school, s.batch.commit.From)
 }

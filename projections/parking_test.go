@@ -437,7 +437,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 }
 
 // Kept answers about a school go out of date when one of its subjects is parked, and when it is
-// released, which happens without the position moving.
+// released, which happens without the position moving: then the tables tell.
 func TestParkingAndReleaseAreChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -461,7 +461,9 @@ func TestParkingAndReleaseAreChanges(t *testing.T) {
 		pass(2 * time.Second)
 		after := at.Offset + 1 // later than any answer that has been read so far
 		require.Equal(t,
-			[]projections.Change{{School: "oak", Offsets: []int64{after, after, after}}}, n.changes)
+			[]projections.Change{{
+				School: "oak", Offsets: []int64{after, after, after}, Tables: 2,
+			}}, n.changes)
 		require.Equal(t, at.Offset, n.latest[at.Partition])
 		w.requireReference()
 	})

@@ -28,6 +28,7 @@ type Store interface {
 	// have changed. When the claim is no longer the latest, or the partition is not at c.From,
 	// nothing changes and the error is [ErrFenced], or [ErrRebuilt] if only a rebuild is the
 	// reason. A parked event that an operator has requested to skip is not folded: the commit fails.
+	// One that revises raises the claim's epoch with that of the partition: see [Claim.After].
 	// After any other error but [ErrRejected] the outcome is unknown: the commit may have
 	// taken place.
 	Commit(ctx context.Context, claim Claim, c *Commit) error
@@ -46,10 +47,24 @@ type Claim struct {
 	Partition int32
 	Epoch     int64 // grows with every claim
 	Next      int64 // the offset of the next record to fold
-	// Tables is the epoch of the latest exchange of tables by a rebuild, 0 without any. What was read
-	// from the tables of an earlier one is out of date, even at the same position.
+	// Tables is the epoch of the latest exchange of tables by a rebuild, or of the latest commit that
+	// revises, 0 without any. What was read from the tables of an earlier one may be out of date, even
+	// at the same position.
 	Tables int64
 	Last   eventlog.Mark // the last record that was read, to compare the log with
+}
+
+// After returns the claim as it is after a commit under it.
+func (c Claim) After(done *Commit) Claim {
+	c.Next = done.To
+	if done.Revises {
+		c.Epoch++
+		c.Tables = c.Epoch
+	}
+	if done.Last.Known() {
+		c.Last = done.Last
+	}
+	return c
 }
 
 // Commit is what a batch of events has changed.
@@ -59,6 +74,9 @@ type Commit struct {
 	Last     eventlog.Mark // the last record that was read before To; none leaves the one before
 	Rows     []RowSet
 	Parking  Parking
+	// Revises says that events before From, which were parked, are a part of what has changed, so the
+	// position does not tell the tables before and after from one another.
+	Revises bool
 	// Unusable are the records in between that were passed over, but for repetitions. The store
 	// reports them.
 	Unusable []UnusableRecord

@@ -257,6 +257,18 @@ func (f *fatedLog) growWithout(t *testing.T, n int) {
 		ingest.Writer{Log: log, Limit: time.Minute}.Append(t.Context(), "oak", parsed))
 }
 
+// planImport makes the plan of an import of one student, and returns its path.
+func (f *fatedLog) planImport(t *testing.T, school string) string {
+	t.Helper()
+	resp, b := f.call(t, http.MethodPost, f.HTTP+"/v1/schools/"+school+"/imports",
+		`{"source": "sis", "complete": ["student"]}
+{"kind": "student", "data": {"student_id": "new", "given_name": "Ada", "family_name": "King", "class_id": "7a", "on": "2026-09-01"}}
+`,
+		"Content-Type", "application/x-ndjson")
+	require.Equal(t, http.StatusCreated, resp.StatusCode, "%s", b)
+	return resp.Header.Get("Location")
+}
+
 // A process is pointed at another log: the one that it had was deleted, or is on another cluster.
 func TestP3_AnotherLogIsRefusedUntilAnOperatorDecides(t *testing.T) {
 	t.Parallel()
@@ -264,11 +276,16 @@ func TestP3_AnotherLogIsRefusedUntilAnOperatorDecides(t *testing.T) {
 	first, last := f.absentFrom(t, 1)
 	f.requireText(t, first)
 	f.requireTablesOfLog(t, last)
+	plan := f.planImport(t, "oak")
 	f.exchange(t, func(log string) {
 		require.NoError(t, os.RemoveAll(log))
 		f.growWithout(t, 200)
 	})
 	f.requireRefused(t, "oak", "other")
+	resp, b := f.call(t, http.MethodPost, f.HTTP+plan+"/apply", "{}",
+		"Content-Type", "application/json")
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, "%s", b)
+	require.Contains(t, string(b), "until an operator has decided")
 	require.Contains(t, f.accept(t), "is accepted")
 	second, last := f.absentFrom(t, 2)
 	f.requireText(t, second)

@@ -45,6 +45,9 @@ func TestP9_OperatorsSkipAParkedEvent(t *testing.T) {
 		resp = a.get(t, path, at, new(map[string]any))
 		return resp.Header.Get("Schoolbell-Parked") == "0"
 	}, 20*time.Second, 20*time.Millisecond, "the later event is folded, and cached responses end")
+	resp = a.get(t, path, at, new(map[string]any))
+	require.Equal(t, "hit", resp.Header.Get("X-Cache"), "at once, without another event")
+	require.Equal(t, "0", resp.Header.Get("Schoolbell-Parked"))
 	require.Eventually(t, func() bool { return !strings.Contains(unplanned(), "newer-0") },
 		20*time.Second, 20*time.Millisecond, "nobody can plan it any more")
 	var got struct {

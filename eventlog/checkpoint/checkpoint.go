@@ -24,8 +24,9 @@ type Querier interface {
 type Claim struct {
 	Epoch int64 // grows with every claim
 	Next  int64 // the offset of the next record
-	// Tables is the epoch of the latest exchange of tables, 0 without any. What was read from the
-	// tables of an earlier one is out of date, even at the same position.
+	// Tables is the epoch of the latest exchange of tables, or of the latest [ReviseSQL], 0 without
+	// any. What was read from the tables of an earlier one may be out of date, even at the same
+	// position.
 	Tables int64
 	// Last is the last record that was read, to be compared with the log (see [eventlog.Compare]).
 	Last eventlog.Mark
@@ -81,6 +82,14 @@ func Take(
 // latest, or the partition is refused, it fails with one of the codes below, and with it the
 // transaction.
 const AdvanceSQL = `SELECT schoolbell.advance($1, $2, $3, $4, $5, $6, $7)`
+
+// ReviseSQL follows [AdvanceSQL] when the tables change by more than the events between the two
+// positions: its parameters are the consumer and the partition. The worker's claim goes on under the
+// next epoch, which tells what was read before from what is read after. Like a claim it has to be on
+// the disk, since after a crash of the server no epoch may be given out a second time.
+const ReviseSQL = `WITH durable AS (SELECT set_config('synchronous_commit', 'on', true))
+	UPDATE checkpoints SET epoch = epoch + 1, tables = epoch + 1 FROM durable
+	WHERE set_name = $1 AND partition = $2`
 
 // The SQLSTATEs that [AdvanceSQL] fails with.
 const (

@@ -119,6 +119,9 @@ func (s *ProjectionStore) Commit(
 	defer p.release()
 	p.execParams(checkpoint.AdvanceSQL, s.name, claim.Partition, claim.Epoch, c.From, c.To,
 		c.Last.Offset, checkpoint.DigestBytes(c.Last.Digest))
+	if c.Revises {
+		p.execParams(checkpoint.ReviseSQL, s.name, claim.Partition)
+	}
 	for _, set := range c.Rows {
 		if err := s.write(p, set); err != nil {
 			return err

@@ -41,7 +41,8 @@ func (c *Cache) fetch(ctx context.Context, k cache.Key) (cache.Entry, error) {
 		_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			entry = p.HMGet(ctx, c.entryKey(k), "position", "tables", "answer")
 			head = p.HMGet(ctx, c.headKey(k.Partition), "base", "tables", "position")
-			versions = p.HMGet(ctx, c.versionsKey(k.Partition, k.School), k.Projections...)
+			versions = p.HMGet(ctx, c.versionsKey(k.Partition, k.School),
+				append([]string{tablesField}, k.Projections...)...)
 			return nil
 		})
 		return err
@@ -52,16 +53,33 @@ func (c *Cache) fetch(ctx context.Context, k cache.Key) (cache.Entry, error) {
 	body, _ := entry.Val()[2].(string)
 	made, ok := integers(entry.Val()[:2])
 	now, ok2 := integers(head.Val())
-	needed, ok3 := integers(versions.Val())
-	if !ok || !ok2 || !ok3 || made[0] < now[0] || made[1] < now[1] {
+	if !ok || !ok2 || made[0] < now[0] || made[1] < now[1] || !has(versions.Val(), made[0], made[1]) {
 		return cache.Entry{}, errMiss
 	}
-	for _, version := range needed {
-		if made[0] < version {
-			return cache.Entry{}, errMiss
+	return cache.Entry{Value: []byte(body), Offset: max(made[0], now[2])}, nil
+}
+
+// tablesField has, next to the versions of a school, the tables of the latest revision of the school's
+// rows. No projection has such a name.
+const tablesField = ":tables"
+
+// revisedSuffix makes a version of an offset that stands for a revision there: half an offset more.
+const revisedSuffix = ".5"
+
+// has reports that what was made at an offset from some tables has all changes that the versions of a
+// school, with the tables of its latest revision before them, tell of.
+func has(versions []any, offset, tables int64) bool {
+	revised, ok := integers(versions[:1])
+	revisions := !ok || tables >= revised[0] // a school without any has no such field
+	for _, v := range versions[1:] {
+		s, _ := v.(string)
+		whole, half := strings.CutSuffix(s, revisedSuffix)
+		version, err := strconv.ParseInt(whole, 10, 64)
+		if err != nil || offset < version || offset == version && half && !revisions {
+			return false
 		}
 	}
-	return cache.Entry{Value: []byte(body), Offset: max(made[0], now[2])}, nil
+	return true
 }
 
 // integers parses numbers from a reply of Redis, all or none.

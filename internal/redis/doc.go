@@ -7,7 +7,7 @@
 // For each partition p of the log, under one hash tag, so that a cluster stores it on one node:
 //
 //	sb:<log>:{p}:head                        epoch, base, position, tables: how far the tables are, as far as Redis was notified
-//	sb:<log>:{p}:v:<school>                  by projection: the offset of the event that changed it last
+//	sb:<log>:{p}:v:<school>                  by projection: the offset of the event that changed it last; and :tables, of the latest revision
 //	sb:<log>:{p}:e:<school>:<query>:<input>  a result, and the position and the tables of the snapshot it was made from
 //
 // And: sb:<log>:revoked, the tokens that are refused ([Revocations]); sb:<log>:ticket:<ticket>, for
@@ -21,14 +21,15 @@
 //
 // A result is current when the head exists, the versions of all projections that it was made from
 // exist, its position is not below any of them nor below base, and it was made from the present
-// tables: a rebuild exchanges them without moving a position. It is then valid as of the head's
-// position. So a slow writer cannot replace a newer result, and whatever is lost here (a
+// tables: a rebuild exchanges them without moving a position. When events that were parked are folded
+// or released, the school's tables are revised, also without moving a position: of the results at that
+// position those from the revised tables are current. A current result is valid as of the head's position. So a slow writer cannot replace a newer result, and whatever is lost here (a
 // key, a notice, everything) only causes more queries:
 //
 //   - a flushed head is created again by the next notice or heartbeat, with base at its position;
 //   - a notice lost in a crash is made up for by the claim of the partition's next worker, which
 //     raises epoch and base;
-//   - a notice that failed is made up for by the next one, which raises base.
+//   - a notice that failed is made up for by the next one, which raises base and tables.
 //
 // # When Redis is down
 //

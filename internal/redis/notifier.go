@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -22,8 +23,7 @@ type Notifier struct {
 // partitionState is what this process has reported to the cache about a partition. Only the partition's
 // goroutine uses it.
 type partitionState struct {
-	last   int64 // the position of the last notice
-	tables int64 // results from earlier tables are outdated
+	tables int64 // of the latest exchange or revision that was reported
 	failed bool  // the cache missed a notice
 }
 
@@ -43,7 +43,7 @@ func (n *Notifier) partition(p int32) *partitionState {
 	defer n.mu.Unlock()
 	state := n.partitions[p]
 	if state == nil {
-		state = &partitionState{last: -1}
+		state = &partitionState{}
 		n.partitions[p] = state
 	}
 	return state
@@ -52,7 +52,7 @@ func (n *Notifier) partition(p int32) *partitionState {
 // Claimed implements [projections.Notifier].
 func (n *Notifier) Claimed(ctx context.Context, at domain.Position, epoch, tables int64) error {
 	state := n.partition(at.Partition)
-	state.last, state.tables = at.Offset, tables
+	state.tables = tables
 	done, err := n.cache.run(ctx, claimScript, []string{n.cache.headKey(at.Partition)}, epoch,
 		at.Offset, tables)
 	state.failed = err != nil
@@ -66,36 +66,38 @@ func (n *Notifier) Heartbeat(ctx context.Context, at domain.Position, epoch int6
 
 // Committed implements [projections.Notifier].
 //
-// A change by an event before the last notice comes from a subject that was parked. No result at
-// the current position has it, so it counts as a change by the event that comes next, and nothing
-// is cached until then.
+// Events that were parked change a school's tables at a position where they are already. The change
+// counts as half an offset after the position: of the results at that position, those from the revised
+// tables are current. (The version before this one reads it as a change by the event that comes next.)
 func (n *Notifier) Committed(
 	ctx context.Context, at domain.Position, epoch int64, changes []*projections.Change,
 ) error {
 	state := n.partition(at.Partition)
 	keys := append(make([]string, 0, 1+len(changes)), n.cache.headKey(at.Partition))
 	args := append(make([]any, 0, 4+8*len(changes)), epoch, at.Offset,
-		map[bool]int{true: 1}[state.failed], state.tables)
+		map[bool]int{true: 1}[state.failed], 0)
 	for _, c := range changes {
+		state.tables = max(state.tables, c.Tables)
 		keys = append(keys, n.cache.versionsKey(at.Partition, c.School))
 		count := len(args)
-		args = append(args, 0)
+		args = append(args, 0, c.Tables)
 		changed := 0
 		for i, offset := range c.Offsets {
 			if offset < 0 {
 				continue
 			}
-			if offset <= state.last {
-				offset = at.Offset + 1
+			version := strconv.FormatInt(offset, 10)
+			if c.Tables > 0 && offset > at.Offset {
+				version = strconv.FormatInt(at.Offset, 10) + revisedSuffix
 			}
-			args = append(args, n.names[i], offset)
+			args = append(args, n.names[i], version)
 			changed++
 		}
 		args[count] = changed
 	}
+	args[3] = state.tables
 	done, err := n.cache.run(ctx, noticeScript, keys, args...)
 	state.failed = err != nil
-	state.last = at.Offset
 	return n.outcome(done, err, at)
 }
 

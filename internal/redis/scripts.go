@@ -13,9 +13,9 @@ return 1`)
 
 // noticeScript moves a head and the versions of some schools. Nothing moves backwards, since a
 // delayed notice must not undo a later one. A head that is missing, of an earlier epoch, or follows
-// a failed notice (rebase) starts over at this position.
+// a failed notice (rebase) starts over at this position and with these tables.
 //
-//	KEYS head versions…; ARGV epoch position rebase tables, then for each versions: n projection offset …
+//	KEYS head versions…; ARGV epoch position rebase tables, then for each versions: n tables projection version …
 var noticeScript = redis.NewScript(`
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'position')
 local epoch, position = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -23,8 +23,11 @@ local current = head[1] and tonumber(head[1])
 if current and current > epoch then return 0 end
 local arg = 5
 for i = 2, #KEYS do
-	local n = tonumber(ARGV[arg])
-	arg = arg + 1
+	local n, tables = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
+	if tables > tonumber(redis.call('HGET', KEYS[i], ':tables') or 0) then
+		redis.call('HSET', KEYS[i], ':tables', ARGV[arg + 1])
+	end
+	arg = arg + 2
 	for _ = 1, n do
 		local old = redis.call('HGET', KEYS[i], ARGV[arg])
 		if not old or tonumber(old) < tonumber(ARGV[arg + 1]) then
@@ -37,14 +40,13 @@ if not current or current < epoch then
 	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'base', ARGV[2], 'position', ARGV[2], 'tables', ARGV[4])
 elseif tonumber(head[2]) <= position then
 	redis.call('HSET', KEYS[1], 'position', ARGV[2])
-	if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'base', ARGV[2]) end
+	if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'base', ARGV[2], 'tables', ARGV[4]) end
 end
 return 1`)
 
 // storeScript stores a result unless a projection that it was made from has changed since, or its
-// table was exchanged. A
-// projection without a version has not changed since the head was created, so it gets the head's
-// position.
+// table was exchanged. A projection without a version has not changed since the head was created, so
+// it gets the head's position.
 //
 //	KEYS head versions entry; ARGV position ttl-in-ms value tables projection…
 var storeScript = redis.NewScript(`
@@ -58,6 +60,9 @@ for i = 5, #ARGV do
 		redis.call('HSET', KEYS[2], ARGV[i], version)
 	end
 	needed = math.max(needed, tonumber(version))
+end
+if tonumber(ARGV[4]) >= tonumber(redis.call('HGET', KEYS[2], ':tables') or 0) then
+	position = position + 0.5
 end
 if position < needed then return 0 end
 redis.call('HSET', KEYS[3], 'position', ARGV[1], 'tables', ARGV[4], 'answer', ARGV[3])

@@ -167,10 +167,7 @@ func (s *Store) Commit(_ context.Context, claim projections.Claim, c *projection
 			s.tables[ch.schema.Name][ch.key] = ch.row
 		}
 	}
-	p.claim.Next = c.To
-	if c.Last.Known() {
-		p.claim.Last = c.Last
-	}
+	p.claim = p.claim.After(c)
 	p.park(&c.Parking)
 	for _, u := range c.Unusable {
 		p.unusable[u.Record.Position.Offset] = u

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T, set *projections.Set) Store) {
 		{"rows of an append-only table are added once", testAppendOnly},
 		{"parked events stay in order until they are folded", testParking},
 		{"parked events move to their subject, and are skipped", testSkips},
+		{"a commit that revises goes on under the next epoch", testRevision},
 		{"partitions do not disturb each other", testPartitions},
 		{"P3 the index of the log has what was committed", testIndex},
 	} {
@@ -324,6 +325,24 @@ func testSkips(t *testing.T, b *storeTest) {
 	require.Equal(t, projections.IsSkipped, is)
 	state(2, projections.SubjectKey{}, projections.NotParked)
 	require.Empty(t, b.parkedEvents(cy, 10))
+}
+
+func testRevision(t *testing.T, b *storeTest) {
+	claim := b.claim(0)
+	b.commit(claim, Event("s", 1, Enrol("ana", "7A")))
+	revising := &projections.Commit{From: 1, To: 1, Revises: true}
+	for range 2 {
+		require.NoError(t, b.store.Commit(t.Context(), claim, revising))
+		before := claim
+		claim = claim.After(revising)
+		require.Greater(t, claim.Tables, before.Tables)
+		require.ErrorIs(t, b.store.Commit(t.Context(), before, revising), projections.ErrFenced)
+	}
+	next := b.claim(0)
+	require.Equal(t, claim.Tables, next.Tables, "what was revised is found by the next claim")
+	require.Greater(t, next.Epoch, claim.Epoch)
+	require.ErrorIs(t, b.store.Commit(t.Context(), claim, revising), projections.ErrFenced)
+	b.commit(next, Event("s", 2, Enrol("bo", "7A")))
 }
 
 func testPartitions(t *testing.T, b *storeTest) {
