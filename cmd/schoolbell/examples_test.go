@@ -26,7 +26,7 @@ import { chromium } from 'playwright-core';
 import { fileURLToPath } from 'node:url';
 
 const [pages, server, token, ...names] = process.argv.slice(2);
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
 const context = await browser.newContext();
 await context.route('https://cdn.jsdelivr.net/npm/**', (route) => route.fulfill({
 	path: fileURLToPath(new URL(
@@ -43,11 +43,13 @@ for (const name of names) {
 	await page.evaluate(() => new MutationObserver((changes) => {
 		for (const change of changes) for (const item of change.addedNodes) shown(item.dataset.position);
 	}).observe(document.querySelector('ol'), { childList: true }));
-	for (const [field, value] of Object.entries({ server, school: 'north', token, room: 'class:7a' })) {
-		await page.fill('[name=' + field + ']', value);
-	}
-	await page.click('button');
-	await page.waitForFunction(() => document.querySelector('[role=status]').textContent.startsWith('listening'));
+	// Not by keys and clicks, which a page in the background may not draw.
+	await page.evaluate((values) => {
+		for (const [field, value] of Object.entries(values)) document.forms[0][field].value = value;
+		document.querySelector('button').click();
+	}, { server, school: 'north', token, room: 'class:7a' });
+	await page.waitForFunction(() => document.querySelector('[role=status]').textContent.startsWith('listening'),
+		undefined, { polling: 100 });
 	console.log(name, 'ready');
 }
 process.stdin.resume().on('end', () => browser.close());
