@@ -60,6 +60,10 @@ func TestFanoutMeasures(t *testing.T) {
 				Name: "schoolbell", Command: []string{self},
 				Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.CentrifugeProtocol,
 			},
+			{
+				Name: "protobuf", Command: []string{self},
+				Env: []string{"SCHOOLBELL_TEST_FANOUT=1"}, Protocol: bench.CentrifugeProtobufProtocol,
+			},
 		},
 		Rooms: 5, Members: []int{4}, Cores: []int{1, 2}, InFlight: []int{12}, For: 200 * time.Millisecond,
 	}
