@@ -26,6 +26,12 @@ const applySource = "schoolbell/imports"
 // applyBatch is how many events are appended at once; tests make it smaller.
 var applyBatch int64 = 1000
 
+// By is who applies a plan: User is shown with it, and Author is in its events.
+type By struct {
+	User   string
+	Author domain.Author
+}
+
 // Apply writes the events of a plan, in order, for at most [Config.ApplyLimit]: the plan that it
 // returns says how far it came, and calling it again goes on from there. So does a call after a
 // crash, which may write some events again; they have the same ids, so that readers of the log drop
@@ -35,10 +41,10 @@ var applyBatch int64 = 1000
 // before, nothing is written, and the error is a [*MovedError]; when it asks for consents that are
 // not given, a [*GuardError]; when another import of its source is being applied, a [*BusyError].
 func (s *Service) Apply(
-	ctx context.Context, school, user, id string, given Consents,
+	ctx context.Context, school string, by By, id string, given Consents,
 ) (*Plan, error) {
 	var p *stored
-	err := s.Database.AsUser(ctx, school, user, func(tx pgx.Tx) (err error) {
+	err := s.Database.AsUser(ctx, school, by.User, func(tx pgx.Tx) (err error) {
 		p, err = load(ctx, tx, school, id, s.now(), true)
 		return err
 	})
@@ -46,14 +52,14 @@ func (s *Service) Apply(
 		return nil, err
 	}
 	if p.State == Planned {
-		if err := s.start(ctx, school, user, p, given); err != nil {
+		if err := s.start(ctx, school, by.User, p, given); err != nil {
 			return nil, err
 		}
 	}
 	if p.State == Applied {
 		return &p.Plan, nil
 	}
-	return &p.Plan, s.write(ctx, school, user, p)
+	return &p.Plan, s.write(ctx, school, by, p)
 }
 
 // start begins to apply a plan, if it still holds and may.
@@ -106,7 +112,7 @@ func (s *Service) start(
 }
 
 // write writes events from where an earlier call has come to.
-func (s *Service) write(ctx context.Context, school, user string, p *stored) error {
+func (s *Service) write(ctx context.Context, school string, by By, p *stored) error {
 	until, was := s.Now().Add(s.ApplyLimit), p.Written
 	lines, err := newEventLines(p)
 	if err != nil {
@@ -117,7 +123,7 @@ func (s *Service) write(ctx context.Context, school, user string, p *stored) err
 		if err != nil {
 			return err
 		}
-		switch err := s.append(ctx, school, p, batch); {
+		switch err := s.append(ctx, school, by.Author, p, batch); {
 		case errors.As(err, new(*ingest.BusyError)) && p.Written > was:
 			return nil // the school has its share of the log: the caller comes back
 		case err != nil:
@@ -127,17 +133,17 @@ func (s *Service) write(ctx context.Context, school, user string, p *stored) err
 		if p.Written == p.Total {
 			break
 		}
-		if err := s.save(ctx, school, user, p); err != nil {
+		if err := s.save(ctx, school, by.User, p); err != nil {
 			return err
 		}
 	}
 	if p.Written < p.Total {
 		return nil
 	}
-	if err := s.finish(ctx, school, p); err != nil {
+	if err := s.finish(ctx, school, by.Author, p); err != nil {
 		return err
 	}
-	return s.save(ctx, school, user, p)
+	return s.save(ctx, school, by.User, p)
 }
 
 // eventLines are the events of a plan from where it has come to.
@@ -177,7 +183,9 @@ func (s *Service) save(ctx context.Context, school, user string, p *stored) erro
 }
 
 // append writes some events, which are lines of structured JSON, as the one who applies the plan.
-func (s *Service) append(ctx context.Context, school string, p *stored, lines [][]byte) error {
+func (s *Service) append(
+	ctx context.Context, school string, author domain.Author, p *stored, lines [][]byte,
+) error {
 	body := append(append([]byte{'['}, bytes.Join(lines, []byte{','})...), ']')
 	events, err := cloudevents.Intake{School: school, Now: s.now(), MaxEvents: len(lines)}.
 		Parse(http.Header{"Content-Type": {cloudevents.BatchType}}, body)
@@ -185,7 +193,7 @@ func (s *Service) append(ctx context.Context, school string, p *stored, lines []
 		return fmt.Errorf("decode the events of import %s: %w", p.ID, err)
 	}
 	for _, e := range events {
-		e.Actor, e.CorrelationID = p.AppliedBy, p.ID
+		e.Author, e.CorrelationID = author, p.ID
 	}
 	if err := s.Writer.Append(ctx, school, events); err != nil {
 		return fmt.Errorf("append events of import %s: %w", p.ID, err)
@@ -194,7 +202,9 @@ func (s *Service) append(ctx context.Context, school string, p *stored, lines []
 }
 
 // finish says in the log that the import is applied, unless there was nothing to do.
-func (s *Service) finish(ctx context.Context, school string, p *stored) error {
+func (s *Service) finish(
+	ctx context.Context, school string, author domain.Author, p *stored,
+) error {
 	p.State = Applied
 	if p.Total == 0 {
 		return nil
@@ -209,7 +219,7 @@ func (s *Service) finish(ctx context.Context, school string, p *stored) error {
 	}
 	record, err := cloudevents.Encode(&domain.Envelope{
 		ID: "applied-" + p.ID, Source: applySource, Type: facts.TypeApplied, School: school,
-		Subject: data.Subject(), Time: p.StartedAt, Data: data, Actor: p.AppliedBy,
+		Subject: data.Subject(), Time: p.StartedAt, Data: data, Author: author,
 	})
 	if err != nil {
 		return fmt.Errorf("encode the end of import %s: %w", p.ID, err)
