@@ -17,6 +17,9 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
+	domain.NewFact[Planned](TypePlanned,
+		"Messages and documents are about to be sent: the ledger has them.",
+		domain.OffTimeline).ReservedForSchoolbell(),
 	domain.NewFact[Sent](TypeSent, "A provider has taken a message.",
 		domain.OffTimeline).ReservedForSchoolbell(),
 	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.",
