@@ -12,7 +12,7 @@ import (
 
 type actorsInput struct {
 	Actor   string `query:"actor" maxLength:"128" doc:"Only this one, as authsub of an event has it"`
-	Subject string `query:"subject" maxLength:"128" doc:"Only those with this sub"`
+	Subject string `query:"subject" maxLength:"255" doc:"Only those with this sub"`
 	After   string `query:"after" maxLength:"128" doc:"The next of the previous page"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Actors per page"`
 }

@@ -123,11 +123,12 @@ func (a *API) eventRoutes() {
 			"with the same source and id is a duplicate. The body may be gzip-compressed. Data " +
 			"may be in data, in data_base64 or, in binary mode, the body; its type is " +
 			"application/json or another type of JSON, and may be left out. Attributes that are " +
-			"null are unset. authsub and authjti, which say who wrote an event, are Schoolbell's own " +
-			"and refused; actor is a claim of yours. Of other extensions, school, causationid, correlationid, actor, " +
-			"traceparent and tracestate are stored; others are taken and not stored. Dates may " +
+			"null are unset. authsub and authjti, which say who wrote an event, are Schoolbell's " +
+			"own and refused; actor is a claim of yours. Of other extensions, school, " +
+			"causationid, correlationid, actor, traceparent and tracestate are stored; others " +
+			"are taken and not stored. Dates may " +
 			"lie 366 days after the event's time at most. A school that sends more than is " +
-			"processed is slowed down, and is answered 429 with Retry-After once it exceeds its " +
+			"processed is slowed down, and gets 429 with Retry-After once it exceeds its " +
 			"share; send the same events again then.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
@@ -173,7 +174,7 @@ func (a *API) eventRoutes() {
 		Summary: "Read a school's events",
 		Description: "In the order of the log, each with its position. A response may have " +
 			"fewer events than there are: read on until next stays as it is. An event that has just " +
-			"been sent twice may be here twice; its id tells. With Accept: " +
+			"been sent twice may be here twice; its id identifies it. With Accept: " +
 			"application/x-ndjson, one event per line, and the position to read on after in " +
 			"Schoolbell-Position.",
 		Parameters: []*huma.Param{

@@ -262,7 +262,9 @@ func TestNobodyWritesToThePlatformsSchool(t *testing.T) {
 	s := full(t)
 	operator := token(t, "*", "ops", "operator")
 	for _, door := range [][2]string{
-		{http.MethodPost, "events"}, {http.MethodPost, "imports"}, {http.MethodPut, "settings"},
+		{http.MethodPost, "events"},
+		{http.MethodPost, "imports"},
+		{http.MethodPut, "settings"},
 		{http.MethodPut, "logo"},
 	} {
 		refused := s.do(door[0], "/v1/schools/-/"+door[1], operator, "[]")
