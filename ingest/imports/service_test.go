@@ -341,12 +341,12 @@ schoolbell_imports_applied_total %d
 	s.publish(school, "platform", &student.Enrolled{
 		StudentID: "s1", GivenName: "Ana", FamilyName: "Ruiz Castro", ClassID: "7a", On: today(),
 	})
-	_, err = service.Apply(t.Context(), school, "office", plan.ID, nil)
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
 	var moved *imports.MovedError
 	require.ErrorAs(t, err, &moved)
 	counts(2, 0, 2)
 	for range 2 {
-		_, err = service.Apply(t.Context(), school, "office", moved.Plan.ID, nil)
+		_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, moved.Plan.ID, nil)
 		require.NoError(t, err)
 		counts(2, 1, 2)
 	}
