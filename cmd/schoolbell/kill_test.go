@@ -83,11 +83,13 @@ func TestASecondServeOnTheSameDataIsRefused(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, fmt.Sprintf("belongs to process %d", a.PID))
 
-	code, stdout, stderr := command(t, "status", "--data", dir, "--json")
-	require.Equal(t, exitDone, code, stderr)
-	var report telemetry.Report
-	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
-	require.Equal(t, "ready", report.Status)
+	require.Eventually(t, func() bool {
+		code, stdout, stderr := command(t, "status", "--data", dir, "--json")
+		require.Equal(t, exitDone, code, stderr)
+		var report telemetry.Report
+		require.NoError(t, json.Unmarshal([]byte(stdout), &report))
+		return report.Status == "ready"
+	}, time.Minute, 100*time.Millisecond, "the first process goes on")
 }
 
 // startProcess starts serve as a process of its own, with further variables, and waits until it
