@@ -31,12 +31,12 @@ var Facts = []domain.Fact{
 // Outcome is what the three facts share.
 type Outcome struct {
 	DeliveryID string `json:"delivery_id"`
-	Channel    string `json:"channel"`
-	Recipient  string `json:"recipient"` // the id of the user, never an address
-	Provider   string `json:"provider"`
+	Channel    string `json:"channel" impersonal:"names a channel"`
+	Recipient  string `json:"recipient" impersonal:"an id"` // the id of the user, never an address
+	Provider   string `json:"provider" impersonal:"names a service"`
 	ProviderID string `json:"provider_id,omitzero"`
 	Cost       int64  `json:"cost,omitzero"` // in millionths of the provider's currency
-	Error      string `json:"error,omitzero"`
+	Error      string `json:"error,omitzero" whose:"student,guardian,staff"`
 }
 
 // Sent: a provider has taken a message.

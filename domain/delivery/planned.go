@@ -14,8 +14,8 @@ const MaxPlanned = 5000
 type Planned struct {
 	// Through is the position up to which all events of the partition have been planned; empty
 	// when there is none. What follows from them is listed here, or in an earlier event like this.
-	Through    string   `json:"through,omitzero"`
-	Deliveries []string `json:"deliveries"`
+	Through    string   `json:"through,omitzero" impersonal:"a place in the log"`
+	Deliveries []string `json:"deliveries" impersonal:"ids"`
 }
 
 // Subject is the first delivery.
