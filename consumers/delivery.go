@@ -27,6 +27,9 @@ const (
 // Channels lists all channels.
 func Channels() []Channel { return []Channel{SMS, Email, Push, InApp, PDF} }
 
+// Disturbs reports that a channel makes a phone ring or vibrate.
+func (c Channel) Disturbs() bool { return c == SMS || c == Push }
+
 // Priority orders the deliveries of one queue.
 type Priority int
 
@@ -48,7 +51,13 @@ type Delivery struct {
 	// It is part of the id.
 	About string
 	// Once takes the event's place in the id, where several events lead to what must be sent once.
-	Once      string
+	Once string
+	// Topic names what the delivery says, where that may turn out not to be so. A recipient is told
+	// of a topic once by a channel, and again only after another delivery has taken it back.
+	Topic string
+	// Retracts: the delivery takes back what others said about the topic. It goes to whoever was told
+	// of it, so it is planned without a recipient and a channel, see [Delivery.To].
+	Retracts  bool
 	Priority  Priority
 	Template  string         // names the text or document
 	Params    jsontext.Value // what the template needs: a JSON object, or nil for none
@@ -105,4 +114,16 @@ func (d *Delivery) Complete(event *domain.Envelope, planner string) {
 	d.Position, d.Planner = event.Position, planner
 	d.CorrelationID = cmp.Or(event.CorrelationID, event.ID)
 	d.Priority = cmp.Or(d.Priority, Normal)
+}
+
+// To returns a planned retraction as it goes to the recipient of a delivery that said otherwise.
+func (d *Delivery) To(told *Delivery, event *domain.Envelope) Delivery {
+	to := *d
+	to.Recipient, to.Channel, to.Address = told.Recipient, told.Channel, told.Address
+	to.Language, to.Sender = told.Language, told.Sender
+	if !to.Channel.Disturbs() {
+		to.NotBefore = time.Time{}
+	}
+	to.Complete(event, d.Planner)
+	return to
 }

@@ -80,7 +80,7 @@ const (
 	Sending   State = "sending"   // a worker is sending it, or was when it died
 	Unknown   State = "unknown"   // it may have been done; never sent again by itself
 	Dead      State = "dead"      // all attempts failed; it can be retried
-	Cancelled State = "cancelled" // by an operator, or because its time had passed
+	Cancelled State = "cancelled" // by an operator, or because it was late or not true any more
 	Sent      State = "sent"      // the provider has accepted it
 	Delivered State = "delivered" // it has arrived
 	Rendered  State = "rendered"  // the document is stored

@@ -30,8 +30,18 @@ type Rule struct {
 	Off      bool      `json:"off,omitzero" doc:"The rule plans nothing"`
 	On       bool      `json:"on,omitzero" doc:"The rule plans, though it is off by default"`
 	Channels []Channel `json:"channels,omitempty" doc:"Instead of the rule's own: sms, email, push, in_app"`
+	Per      Per       `json:"per,omitzero" enum:"day,session" doc:"Of the rule absence: whether a family is told once a day, which is the default, or of each session"`
 	MaxAge   int       `json:"max_age,omitzero" doc:"Days: events about an older date are ignored; 0 means the rule's own limit, -1 no limit"`
 }
+
+// Per is how often a rule says something.
+type Per string
+
+// How often a rule says something.
+const (
+	PerDay     Per = "day"
+	PerSession Per = "session"
+)
 
 // QuietHours are when recipients are not disturbed unless it is urgent, by the school's clock; both
 // zero means never.

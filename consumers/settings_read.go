@@ -141,8 +141,14 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 			continue
 		}
 		rule.validate(f, at)
+		if rule.Per != "" && name != ruleOfSessions {
+			f.Add(at+"/per", "is only for the rule "+ruleOfSessions)
+		}
 	}
 }
+
+// ruleOfSessions is the rule about what happens in each session of a day.
+const ruleOfSessions = "absence"
 
 func (r *Rule) validate(f *domain.Faults, at string) {
 	if r.On && r.Off {
@@ -150,6 +156,9 @@ func (r *Rule) validate(f *domain.Faults, at string) {
 	}
 	if r.MaxAge < -1 {
 		f.Add(at+"/max_age", "must be a number of days, 0 for the rule's own limit or -1 for none")
+	}
+	if r.Per != "" && r.Per != PerDay && r.Per != PerSession {
+		f.Add(at+"/per", "must be %s or %s", PerDay, PerSession)
 	}
 	permitted := []Channel{SMS, Email, Push, InApp}
 	for i, c := range r.Channels {

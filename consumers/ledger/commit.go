@@ -46,6 +46,9 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planne
 		if err != nil {
 			return err
 		}
+		if err := addressRetractions(ctx, tx, fresh); err != nil {
+			return err
+		}
 		jobs, err := insertDeliveries(ctx, tx, fresh)
 		if err != nil {
 			return err
@@ -203,24 +206,26 @@ WHERE EXISTS (SELECT FROM schoolbell.ledger l
 const insertSQL = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel,
 	queue, address, about, once, template, params, language, sender, depends_on, correlation_id,
-	partition, log_offset, priority, not_before, not_after)
+	topic, retracts, partition, log_offset, priority, not_before, not_after)
 SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel,
 	u.queue, u.address, u.about, u.once, u.template, u.params::jsonb, u.language, u.sender,
-	u.depends_on, u.correlation_id, u.partition, u.log_offset, u.priority, u.not_before, u.not_after
+	u.depends_on, u.correlation_id, u.topic, u.retracts, u.partition, u.log_offset, u.priority,
+	u.not_before, u.not_after
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 	$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-	$15::text[], $16::text[], $17::text[], $18::text[], $19::integer[], $20::bigint[],
-	$21::smallint[], $22::timestamptz[], $23::timestamptz[])
+	$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::boolean[], $21::integer[],
+	$22::bigint[], $23::smallint[], $24::timestamptz[], $25::timestamptz[])
 	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address,
-		about, once, template, params, language, sender, depends_on, correlation_id, partition,
-		log_offset, priority, not_before, not_after)
+		about, once, template, params, language, sender, depends_on, correlation_id, topic, retracts,
+		partition, log_offset, priority, not_before, not_after)
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 
-// columns are deliveries, column by column: one statement with 23 arrays inserts thousands of rows,
-// where one row with 23 parameters each would have to be split at 65,535 parameters.
+// columns are deliveries, column by column: one statement with 25 arrays inserts thousands of rows,
+// where one row with 25 parameters each would have to be split at 65,535 parameters.
 type columns struct {
-	texts               [18][]string
+	texts               [19][]string
+	retracts            []bool
 	partition           []int32
 	offset              []int64
 	priority            []int16
@@ -228,13 +233,15 @@ type columns struct {
 }
 
 func (c *columns) add(d *consumers.Delivery) {
-	for i, v := range [18]string{
+	for i, v := range [19]string{
 		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient,
 		string(d.Channel), QueueOf(d.Channel), d.Address, d.About, d.Once, d.Template,
 		cmp.Or(string(d.Params), "{}"), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
+		d.Topic,
 	} {
 		c.texts[i] = append(c.texts[i], v)
 	}
+	c.retracts = append(c.retracts, d.Retracts)
 	c.partition = append(c.partition, d.Position.Partition)
 	c.offset = append(c.offset, d.Position.Offset)
 	c.priority = append(c.priority, int16(d.Priority))
@@ -243,11 +250,11 @@ func (c *columns) add(d *consumers.Delivery) {
 }
 
 func (c *columns) args() []any {
-	args := make([]any, 0, 23)
+	args := make([]any, 0, 25)
 	for _, texts := range c.texts {
 		args = append(args, texts)
 	}
-	return append(args, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
+	return append(args, c.retracts, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
 }
 
 func orNull(t time.Time) *time.Time {

@@ -182,7 +182,8 @@ func (c *finishColumns) add(f *finish) error {
 		c.wereUnknown = append(c.wereUnknown, f.ID)
 	}
 	failed := f.state == consumers.Failed || f.state == consumers.Cancelled
-	if f.Channel == consumers.PDF && failed {
+	if f.Channel == consumers.PDF && failed || f.Topic != "" && (failed || f.state == consumers.Sent ||
+		f.state == consumers.Delivered) {
 		c.ended = append(c.ended, f.ID)
 	}
 	return nil

@@ -60,12 +60,13 @@ func newOutcome(
 			DocumentID: d.ID, Kind: r.Document.Kind, StudentID: r.Document.StudentID,
 			SHA256: r.Document.SHA256, Bytes: r.Document.Bytes,
 		}
-	case state == consumers.Sent, state == consumers.Delivered, state == consumers.Failed:
+	case state == consumers.Sent, state == consumers.Delivered, state == consumers.Failed,
+		state == consumers.Cancelled:
 		o.Delivery = &delivery.Outcome{
 			DeliveryID: d.ID, Channel: string(d.Channel), Recipient: d.Recipient,
 			Provider: provider, ProviderID: r.ProviderID, Cost: r.Cost, Error: text,
 		}
-		if state == consumers.Failed && text == "" {
+		if text == "" && state == consumers.Failed {
 			o.Delivery.Error = "the provider gave no reason"
 		}
 	default:
@@ -95,6 +96,8 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 		e.Type, e.Data = delivery.TypeSent, (*delivery.Sent)(o.Delivery)
 	case o.State == consumers.Delivered:
 		e.Type, e.Data = delivery.TypeDelivered, (*delivery.Delivered)(o.Delivery)
+	case o.State == consumers.Cancelled:
+		e.Type, e.Data = delivery.TypeCancelled, (*delivery.Cancelled)(o.Delivery)
 	default:
 		e.Type, e.Data = delivery.TypeFailed, (*delivery.Failed)(o.Delivery)
 	}

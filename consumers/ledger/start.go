@@ -16,18 +16,26 @@ type started struct {
 	consumers.Delivery
 	before    consumers.State // Planned; or Sending or Unknown: it may have been done already
 	fence     int64
-	attempts  int // this one included
+	maybeSent bool // an earlier attempt may have done it
+	attempts  int  // this one included
 	plannedAt time.Time
 	// sinceRequest is the time since the provider may last have been called, by the database's
 	// clock; none unless before is Unknown.
 	sinceRequest time.Duration
 }
 
-// deliveryColumns are those that a deliveryRow reads, of the ledger as l.
+// deliveryColumns are those that a deliveryRow reads, of the ledger as l: the delivery as it was last
+// sent.
 const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient,
-	l.channel, l.address, l.about, l.once, l.template, l.params, l.language, l.sender, l.depends_on,
-	l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before, l.not_after,
-	CASE WHEN l.depends_on <> '' THEN
+	l.channel, coalesce(l.sent_to, l.address), coalesce(l.sent_params, l.params), ` + moreColumns
+
+// planColumns are those of the delivery as it was planned.
+const planColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient,
+	l.channel, l.address, l.params, ` + moreColumns
+
+const moreColumns = `l.about, l.once, l.template, l.language, l.sender, l.depends_on,
+	l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before, l.not_after, l.topic,
+	l.retracts, CASE WHEN l.depends_on <> '' THEN
 		(SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
 // deliveryRow reads the columns of a delivery.
@@ -41,9 +49,9 @@ func (r *deliveryRow) targets() []any {
 	d := r.Delivery
 	return []any{
 		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient,
-		&d.Channel, &d.Address, &d.About, &d.Once, &d.Template, (*[]byte)(&d.Params), &d.Language,
+		&d.Channel, &d.Address, (*[]byte)(&d.Params), &d.About, &d.Once, &d.Template, &d.Language,
 		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
-		&d.Priority, &r.notBefore, &r.notAfter, &r.document,
+		&d.Priority, &r.notBefore, &r.notAfter, &d.Topic, &d.Retracts, &r.document,
 	}
 }
 
@@ -68,10 +76,11 @@ func (r *deliveryRow) finish() error {
 const startSQL = `
 UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1,
 	attempts = attempts + 1, started_at = now(), changed_at = now(),
+	cleared = cleared AND (state <> 'planned' OR error_class = 'unknown'),
 	requested_at = CASE WHEN state = 'unknown' THEN coalesce(requested_at, now()) ELSE now() END
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
 RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at,
-	now() - l.requested_at`
+	now() - l.requested_at, l.before <> 'planned' OR l.error_class = 'unknown'`
 
 // startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
@@ -99,7 +108,8 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 func scanStarted(row pgx.CollectableRow) (*started, error) {
 	s := &started{}
 	r := deliveryRow{Delivery: &s.Delivery}
-	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest)
+	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest,
+		&s.maybeSent)
 	if err := row.Scan(targets...); err != nil {
 		return nil, err
 	}

@@ -66,11 +66,14 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	if !s.NotAfter.IsZero() && time.Now().After(s.NotAfter) && s.before == consumers.Planned {
 		return f.end(consumers.Cancelled, "", errors.New("it is too late"))
 	}
-	if s.DependsOn != "" && s.Document == nil {
-		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))
-	}
 	if s.before != consumers.Planned && !can.Idempotent {
 		return l.lookUp(ctx, f, provider)
+	}
+	if overtaken := l.check(ctx, f); overtaken != nil {
+		return overtaken
+	}
+	if s.DependsOn != "" && s.Document == nil && !s.Retracts {
+		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))
 	}
 	sending, cancel := context.WithTimeout(ctx, l.cfg.SendTimeout)
 	defer cancel()

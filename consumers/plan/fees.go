@@ -34,6 +34,13 @@ var invoice = &rule{
 			},
 		}, d.channels()...)
 	},
+	still: func(w *review) string {
+		i := w.Invoice(w.delivery.About)
+		if i.Amount > 0 && i.Open <= 0 {
+			return "nothing is open of the invoice any more"
+		}
+		return w.family(i.StudentID, true)
+	},
 }
 
 // feeReminder reminds the primary guardian of what is still open of a fee. The amount is read when
@@ -65,6 +72,17 @@ var feeReminder = &rule{
 			},
 		}, d.channels()...)
 	},
+	still: func(w *review) string {
+		i := w.Invoice(w.delivery.About)
+		if i.Amount == 0 {
+			return "" // the invoice is another system's
+		}
+		if i.Open <= 0 {
+			return "nothing is open of the invoice any more"
+		}
+		w.params.Amount = min(w.params.Amount, i.Open)
+		return w.family(i.StudentID, true)
+	},
 }
 
 // receipt plans a receipt for a payment, and a notice with its link to the primary guardian.
@@ -93,6 +111,7 @@ var receipt = &rule{
 			template: wording.Receipt,
 			priority: consumers.Normal,
 			about:    p.PaymentID,
+			topic:    topicOfReceipt(p.PaymentID),
 			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal,
 				paper.Encode(paid)),
 			params: wording.Params{
@@ -101,5 +120,44 @@ var receipt = &rule{
 				Currency: p.Currency, Method: p.Method,
 			},
 		}, d.channels()...)
+	},
+	still: func(w *review) string {
+		p := w.Payment(w.delivery.About)
+		if p.Reversed {
+			return "the payment has been reversed"
+		}
+		return w.family(p.StudentID, true)
+	},
+}
+
+func topicOfReceipt(paymentID string) string { return "receipt\t" + paymentID }
+
+// reversal tells those who got a receipt that the payment has been taken back.
+var reversal = &rule{
+	name:   "reversal",
+	types:  []string{fee.TypePaymentReversed},
+	maxAge: 7,
+	plan: func(d *draft) {
+		r, ok := d.event.Data.(*fee.PaymentReversed)
+		if !ok || d.staleEvent() {
+			return
+		}
+		p := d.Payment(r.PaymentID)
+		if p.Amount == 0 {
+			return // money that never came has no receipt
+		}
+		d.retract(message{
+			template: wording.Reversal,
+			priority: consumers.Normal,
+			about:    p.ID,
+			topic:    topicOfReceipt(p.ID),
+			params: wording.Params{
+				Student: d.studentName(p.StudentID), Payment: p.ID, Invoice: p.InvoiceID,
+				Amount: p.Amount, Currency: p.Currency,
+			},
+		})
+	},
+	still: func(w *review) string {
+		return w.family(w.Payment(w.delivery.About).StudentID, false)
 	},
 }

@@ -11,6 +11,7 @@ type person struct {
 	dialling consumers.PhoneRules
 	email    string
 	language string
+	of       []string // the students through whom they are reached, where that matters
 }
 
 // address returns the address at which a channel reaches a person. Push and the inbox use the

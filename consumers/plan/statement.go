@@ -32,6 +32,32 @@ var statement = &rule{
 			}
 		}
 	},
+	still: func(w *review) string {
+		student := w.delivery.About
+		if w.delivery.EventType == fee.TypeReminderDue && !w.owes(student) {
+			return "nothing is open any more"
+		}
+		return w.family(student, true)
+	},
+}
+
+// owes reports that something is open on a student's account.
+func (d *draft) owes(studentID string) bool {
+	open := map[string]int64{} // by currency
+	for _, m := range d.Account(studentID) {
+		switch m.Kind {
+		case consumers.MovedInvoice, consumers.MovedReversal:
+			open[m.Currency] += m.Amount
+		case consumers.MovedPayment, consumers.MovedWaiver:
+			open[m.Currency] -= m.Amount
+		}
+	}
+	for _, amount := range open {
+		if amount > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // statement plans the document first and then the notice, which waits for it.

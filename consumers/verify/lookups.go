@@ -36,6 +36,9 @@ func (h *History) Snapshot() *consumers.Snapshot {
 			Attendance: byKey(h, func(s *school, id string) consumers.Attendance {
 				return value(s.attendance[id])
 			}),
+			Absences: onDay(h, func(s *school, id string, day domain.Date) []consumers.AbsenceChange {
+				return s.absences[id][day]
+			}),
 			AttendanceWithin: each(func(k consumers.PeriodKey) consumers.Attendance {
 				return h.school(k.School).attendanceWithin(k)
 			}),
