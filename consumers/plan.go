@@ -34,8 +34,9 @@ type Student struct {
 // Guardian is a guardian as rules see one.
 type Guardian struct {
 	ID, Name, Phone, Email, Language string
-	Relation                         string // to the student that was looked up
-	Primary                          bool   // for the student that was looked up
+	OptedOut                         []string // of these channels
+	Relation                         string   // to the student that was looked up
+	Primary                          bool     // for the student that was looked up
 }
 
 // Staff is a member of the staff.

@@ -160,6 +160,13 @@ func (r *Rule) validate(f *domain.Faults, at string) {
 	if r.Per != "" && r.Per != PerDay && r.Per != PerSession {
 		f.Add(at+"/per", "must be %s or %s", PerDay, PerSession)
 	}
+	fallbacks := []string{OtherGuardians, string(SMS), string(Email), string(Push)}
+	for i, way := range r.Fallback {
+		if !slices.Contains(fallbacks, way) || slices.Contains(r.Fallback[:i], way) {
+			f.Add(at+"/fallback", "must be some of guardians, sms, email and push, each at most once")
+			break
+		}
+	}
 	permitted := []Channel{SMS, Email, Push, InApp}
 	for i, c := range r.Channels {
 		if !slices.Contains(permitted, c) || slices.Contains(r.Channels[:i], c) {

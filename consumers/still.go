@@ -17,11 +17,14 @@ type Still func(d *Delivery, facts Facts, settings *Settings) Verdict
 
 // Verdict is what has become of a delivery by the time it is to be sent.
 type Verdict struct {
-	Overtaken string         // why it is not sent: it is not true any more; empty when it is
-	Address   string         // where it goes by now
-	Params    jsontext.Value // what it says by now
-	Fault     error          // why nothing can be said about it
-	FactsAt   int64          // the offset of the last event of its partition that the facts include
+	Overtaken string // why it is not sent: it is not true any more; empty when it is
+	// Unreachable: that is because nobody can be reached, which somebody must know.
+	Unreachable bool
+	Otherwise   []Route        // whom to reach in its place
+	Address     string         // where it goes by now
+	Params      jsontext.Value // what it says by now
+	Fault       error          // why nothing can be said about it
+	FactsAt     int64          // the offset of the last event of its partition that the facts include
 }
 
 // stillTrue is the verdict of a rule that has nothing to say: the delivery is as it was planned.

@@ -11,12 +11,17 @@ ALTER TABLE schoolbell.ledger
 	ADD COLUMN topic       text COLLATE "C" NOT NULL DEFAULT '',
 	ADD COLUMN retracts    boolean NOT NULL DEFAULT false,
 	ADD COLUMN cleared     boolean NOT NULL DEFAULT false,
+	ADD COLUMN otherwise   jsonb, -- whom to reach when it fails
+	ADD COLUMN instead_of  text COLLATE "C" NOT NULL DEFAULT '', -- the delivery that failed before
 	ADD COLUMN sent_to     text,
 	ADD COLUMN sent_params jsonb;
 CREATE INDEX ledger_by_topic ON schoolbell.ledger (school, topic) WHERE topic <> '';
+-- Who is texted at a number, when a text comes back from it.
+CREATE INDEX ledger_by_number ON schoolbell.ledger (address) WHERE channel = 'sms';
+CREATE INDEX ledger_by_new_number ON schoolbell.ledger (sent_to) WHERE sent_to IS NOT NULL;
 
 CREATE OR REPLACE VIEW schoolbell.delivery_plans WITH (security_invoker = true) AS
 SELECT id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, about, priority,
 	template, coalesce(sent_params, params) AS params, language, not_before, not_after, depends_on, correlation_id, state,
-	attempts, provider, provider_id, cost, segments, error, error_class, planned_at, topic
+	attempts, provider, provider_id, cost, segments, error, error_class, planned_at, topic, instead_of
 FROM schoolbell.ledger;

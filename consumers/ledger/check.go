@@ -39,6 +39,10 @@ func (l *Ledger) check(ctx context.Context, f *finish) *finish {
 		return f.end(consumers.Unknown, consumers.Unsure,
 			fmt.Errorf("overtaken: %s; an earlier attempt may have sent it", c.Overtaken))
 	}
+	f.instead = c.Otherwise
+	if c.Unreachable {
+		return f.end(consumers.Failed, consumers.Unreachable, errors.New(c.Overtaken))
+	}
 	return f.end(consumers.Cancelled, "", fmt.Errorf("overtaken: %s", c.Overtaken))
 }
 

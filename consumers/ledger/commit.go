@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
@@ -114,16 +115,29 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	if err != nil {
 		return nil, err
 	}
-	var c columns
-	byID := map[string]*consumers.Delivery{}
+	var fresh []*consumers.Delivery
 	for i := range plans {
 		for j := range plans[i].Deliveries {
-			d := &plans[i].Deliveries[j]
-			if byID[d.ID] != nil || before[ruleRunOf(d)] {
-				continue // planned twice, for example for a parent of two; or the rule is complete
+			if d := &plans[i].Deliveries[j]; !before[ruleRunOf(d)] { // else the rule is complete
+				fresh = append(fresh, d)
 			}
-			byID[d.ID] = d
-			c.add(d)
+		}
+	}
+	return insertRows(ctx, tx, fresh)
+}
+
+// insertRows inserts deliveries, but for those that exist, and returns the jobs of those that can be
+// done. The others have failed, and say so in the log.
+func insertRows(ctx context.Context, tx pgx.Tx, all []*consumers.Delivery) ([]plannedJob, error) {
+	var c columns
+	byID := map[string]*consumers.Delivery{}
+	for _, d := range all {
+		if byID[d.ID] != nil {
+			continue // planned twice, for example for a parent of two
+		}
+		byID[d.ID] = d
+		if err := c.add(d); err != nil {
+			return nil, err
 		}
 	}
 	if len(byID) == 0 {
@@ -134,16 +148,29 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
-	jobs := make([]plannedJob, len(ids))
-	for i, id := range ids {
+	var jobs []plannedJob
+	for _, id := range ids {
 		d := byID[id]
+		if d.Unreachable != "" {
+			event, err := newOutcome(d, consumers.Failed, 0, nobody, consumers.Receipt{}, d.Unreachable)
+			if err == nil {
+				err = insertOutcome(ctx, tx, d.School, event)
+			}
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		job := newJob{
 			task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore,
 		}
-		jobs[i] = plannedJob{&job, d.DependsOn}
+		jobs = append(jobs, plannedJob{&job, d.DependsOn})
 	}
 	return jobs, nil
 }
+
+// nobody is the provider of what nobody could send.
+const nobody = "none"
 
 // ruleRun is a planner and the event that it planned.
 type ruleRun struct{ school, source, event, planner string }
@@ -206,55 +233,71 @@ WHERE EXISTS (SELECT FROM schoolbell.ledger l
 const insertSQL = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel,
 	queue, address, about, once, template, params, language, sender, depends_on, correlation_id,
-	topic, retracts, partition, log_offset, priority, not_before, not_after)
+	topic, instead_of, error, retracts, otherwise, partition, log_offset, priority, not_before,
+	not_after, state, error_class)
 SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel,
 	u.queue, u.address, u.about, u.once, u.template, u.params::jsonb, u.language, u.sender,
-	u.depends_on, u.correlation_id, u.topic, u.retracts, u.partition, u.log_offset, u.priority,
-	u.not_before, u.not_after
+	u.depends_on, u.correlation_id, u.topic, u.instead_of, u.error, u.retracts, u.otherwise::jsonb,
+	u.partition, u.log_offset, u.priority, u.not_before, u.not_after,
+	CASE WHEN u.error = '' THEN 'planned' ELSE 'failed' END,
+	CASE WHEN u.error = '' THEN '' ELSE 'unreachable' END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 	$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-	$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::boolean[], $21::integer[],
-	$22::bigint[], $23::smallint[], $24::timestamptz[], $25::timestamptz[])
+	$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+	$22::boolean[], $23::text[], $24::integer[], $25::bigint[], $26::smallint[],
+	$27::timestamptz[], $28::timestamptz[])
 	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address,
-		about, once, template, params, language, sender, depends_on, correlation_id, topic, retracts,
-		partition, log_offset, priority, not_before, not_after)
+		about, once, template, params, language, sender, depends_on, correlation_id, topic,
+		instead_of, error, retracts, otherwise, partition, log_offset, priority, not_before, not_after)
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 
-// columns are deliveries, column by column: one statement with 25 arrays inserts thousands of rows,
-// where one row with 25 parameters each would have to be split at 65,535 parameters.
+// columns are deliveries, column by column: one statement with 28 arrays inserts thousands of rows,
+// where one row with 28 parameters each would have to be split at 65,535 parameters.
 type columns struct {
-	texts               [19][]string
+	texts               [21][]string
 	retracts            []bool
+	otherwise           []*string
 	partition           []int32
 	offset              []int64
 	priority            []int16
 	notBefore, notAfter []*time.Time
 }
 
-func (c *columns) add(d *consumers.Delivery) {
-	for i, v := range [19]string{
+func (c *columns) add(d *consumers.Delivery) error {
+	for i, v := range [21]string{
 		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient,
 		string(d.Channel), QueueOf(d.Channel), d.Address, d.About, d.Once, d.Template,
 		cmp.Or(string(d.Params), "{}"), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
-		d.Topic,
+		d.Topic, d.InsteadOf, storable(d.Unreachable),
 	} {
 		c.texts[i] = append(c.texts[i], v)
 	}
+	var otherwise *string
+	if len(d.Otherwise) > 0 {
+		encoded, err := json.Marshal(d.Otherwise)
+		if err != nil {
+			return fmt.Errorf("encode whom delivery %s goes to otherwise: %w", d.ID, err)
+		}
+		text := string(encoded)
+		otherwise = &text
+	}
+	c.otherwise = append(c.otherwise, otherwise)
 	c.retracts = append(c.retracts, d.Retracts)
 	c.partition = append(c.partition, d.Position.Partition)
 	c.offset = append(c.offset, d.Position.Offset)
 	c.priority = append(c.priority, int16(d.Priority))
 	c.notBefore = append(c.notBefore, orNull(d.NotBefore))
 	c.notAfter = append(c.notAfter, orNull(d.NotAfter))
+	return nil
 }
 
 func (c *columns) args() []any {
-	args := make([]any, 0, 25)
+	args := make([]any, 0, 28)
 	for _, texts := range c.texts {
 		args = append(args, texts)
 	}
-	return append(args, c.retracts, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
+	return append(args, c.retracts, c.otherwise, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
 }
 
 func orNull(t time.Time) *time.Time {

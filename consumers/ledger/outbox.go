@@ -15,13 +15,15 @@ import (
 	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/domain/document"
 	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Source is the CloudEvents source of events about deliveries, which Schoolbell itself publishes.
 const Source = "schoolbell/deliveries"
 
-// outcome is an event on its way into the log: what became of a delivery, or a reminder. It is the
+// outcome is an event on its way into the log: what became of a delivery, a reminder, or what a
+// recipient wishes. It is the
 // JSON in the outbox.
 type outcome struct {
 	State       consumers.State    `json:"state,omitzero"`
@@ -32,6 +34,8 @@ type outcome struct {
 	Delivery    *delivery.Outcome  `json:"delivery,omitzero"`
 	Document    *document.Rendered `json:"document,omitzero"`
 	Reminder    *fee.ReminderDue   `json:"reminder,omitzero"`
+	OptOut      *guardian.OptedOut `json:"opt_out,omitzero"`
+	OptIn       *guardian.OptedIn  `json:"opt_in,omitzero"`
 }
 
 // outcome returns the event of an attempt, or nil for none.
@@ -88,6 +92,10 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 	switch {
 	case o.Reminder != nil:
 		e.Source, e.Type, e.Data = ReminderSource, fee.TypeReminderDue, o.Reminder
+	case o.OptOut != nil:
+		e.Type, e.Data = guardian.TypeOptedOut, o.OptOut
+	case o.OptIn != nil:
+		e.Type, e.Data = guardian.TypeOptedIn, o.OptIn
 	case o.Document != nil:
 		e.Type, e.Data = document.TypeRendered, o.Document
 	case o.Delivery == nil:

@@ -35,13 +35,13 @@ const planColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.plann
 
 const moreColumns = `l.about, l.once, l.template, l.language, l.sender, l.depends_on,
 	l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before, l.not_after, l.topic,
-	l.retracts, CASE WHEN l.depends_on <> '' THEN
+	l.retracts, l.otherwise, l.instead_of, CASE WHEN l.depends_on <> '' THEN
 		(SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
 // deliveryRow reads the columns of a delivery.
 type deliveryRow struct {
 	*consumers.Delivery
-	document            []byte
+	document, otherwise []byte
 	notBefore, notAfter *time.Time
 }
 
@@ -51,7 +51,8 @@ func (r *deliveryRow) targets() []any {
 		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient,
 		&d.Channel, &d.Address, (*[]byte)(&d.Params), &d.About, &d.Once, &d.Template, &d.Language,
 		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
-		&d.Priority, &r.notBefore, &r.notAfter, &d.Topic, &d.Retracts, &r.document,
+		&d.Priority, &r.notBefore, &r.notAfter, &d.Topic, &d.Retracts, &r.otherwise, &d.InsteadOf,
+		&r.document,
 	}
 }
 
@@ -61,6 +62,11 @@ func (r *deliveryRow) finish() error {
 	}
 	if r.notAfter != nil {
 		r.NotAfter = r.notAfter.UTC()
+	}
+	if r.otherwise != nil {
+		if err := json.Unmarshal(r.otherwise, &r.Otherwise); err != nil {
+			return fmt.Errorf("read whom delivery %s goes to otherwise: %w", r.ID, err)
+		}
 	}
 	if r.document != nil {
 		if err := json.Unmarshal(r.document, &r.Document); err != nil {

@@ -181,11 +181,12 @@ type finish struct {
 	took     time.Duration
 	worker   string
 
-	retry     bool          // the job is retried …
-	delay     time.Duration // … after this
-	throttled time.Duration // the pause that the provider wants from everyone
-	uncounted bool          // it does not count as an attempt
-	lookedUp  bool          // the provider was queried about the delivery, and not told to do it
+	retry     bool              // the job is retried …
+	delay     time.Duration     // … after this
+	throttled time.Duration     // the pause that the provider wants from everyone
+	uncounted bool              // it does not count as an attempt
+	instead   []consumers.Route // whom to reach in place of a recipient who is none any more
+	lookedUp  bool              // the provider was queried about the delivery, and not told to do it
 }
 
 // end ends the job: nothing more happens to the delivery by itself.

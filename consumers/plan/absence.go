@@ -16,6 +16,7 @@ import (
 // all: by then the child is back or the school has called.
 var absence = &rule{
 	name:     absenceRule,
+	urgent:   true,
 	types:    []string{attendance.TypeMarked, attendance.TypeCorrected},
 	channels: []consumers.Channel{consumers.SMS},
 	maxAge:   1,
@@ -45,7 +46,7 @@ var absence = &rule{
 		if d.ruleSettings.MaxAge >= 0 {
 			notice.notAfter = d.Now().Add(24 * time.Hour)
 		}
-		d.notifyFirst(d.primary(m.StudentID), notice, d.channels()...)
+		d.tellFamily(m.StudentID, notice)
 	},
 	still: func(w *review) string {
 		student, date := w.delivery.About, w.params.Date
@@ -139,7 +140,7 @@ var chronicAbsence = &rule{
 				Missed: missed, Marks: marks,
 			},
 		}
-		d.notifyFirst(d.primary(m.StudentID), notice, d.channels()...)
+		d.tellFamily(m.StudentID, notice)
 		for _, s := range d.staffOf(m.ClassID) {
 			d.notify(s, notice, consumers.InApp)
 		}

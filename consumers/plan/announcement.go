@@ -50,7 +50,7 @@ var announced = &rule{
 	},
 	still: func(w *review) string {
 		if len(w.params.Of) == 0 {
-			return w.member()
+			return w.belongs()
 		}
 		reason := ""
 		for _, student := range w.params.Of {
@@ -64,8 +64,8 @@ var announced = &rule{
 	},
 }
 
-// member says why an announcement is not for a student or a member of the staff any more.
-func (w *review) member() string {
+// belongs says why an announcement is not for a student or a member of the staff any more.
+func (w *review) belongs() string {
 	id := w.delivery.Recipient
 	if _, ok := w.colleague(); ok || w.Student(id).Enrolled {
 		return ""

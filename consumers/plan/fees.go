@@ -23,7 +23,7 @@ var invoice = &rule{
 		if !ok || d.staleEvent() {
 			return
 		}
-		d.notifyFirst(d.primary(i.StudentID), message{
+		d.tellFamily(i.StudentID, message{
 			template: wording.Invoice,
 			priority: consumers.Normal,
 			about:    i.InvoiceID,
@@ -32,7 +32,7 @@ var invoice = &rule{
 				Amount:   i.Amount,
 				Currency: i.Currency, DueOn: i.DueOn, Year: i.Year, Term: i.Term,
 			},
-		}, d.channels()...)
+		})
 	},
 	still: func(w *review) string {
 		i := w.Invoice(w.delivery.About)
@@ -61,7 +61,7 @@ var feeReminder = &rule{
 				return
 			}
 		}
-		d.notifyFirst(d.primary(r.StudentID), message{
+		d.tellFamily(r.StudentID, message{
 			template: wording.FeeReminder,
 			priority: consumers.Normal,
 			about:    r.InvoiceID,
@@ -70,7 +70,7 @@ var feeReminder = &rule{
 				Amount:   open,
 				Currency: cmp.Or(known.Currency, d.settings.Currency), DueOn: r.DueOn,
 			},
-		}, d.channels()...)
+		})
 	},
 	still: func(w *review) string {
 		i := w.Invoice(w.delivery.About)
@@ -107,7 +107,7 @@ var receipt = &rule{
 		if guardians := d.Guardians(p.StudentID); len(guardians) > 0 {
 			paid.Payer = guardians[0].Name
 		}
-		d.notifyFirst(d.primary(p.StudentID), message{
+		d.tellFamily(p.StudentID, message{
 			template: wording.Receipt,
 			priority: consumers.Normal,
 			about:    p.PaymentID,
@@ -119,7 +119,7 @@ var receipt = &rule{
 				Amount:   p.Amount,
 				Currency: p.Currency, Method: p.Method,
 			},
-		}, d.channels()...)
+		})
 	},
 	still: func(w *review) string {
 		p := w.Payment(w.delivery.About)

@@ -202,6 +202,13 @@ func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Deliver
 		fmt.Fprintf(out, " waits")
 	}
 	fmt.Fprintf(out, " priority=%d\n", d.Priority)
+	for _, way := range d.Otherwise {
+		fmt.Fprintf(out, "  otherwise %s to %s at=%s\n", way.Channel, way.Recipient, way.Address)
+	}
+	if d.Unreachable != "" {
+		fmt.Fprintf(out, "  not sent: %s\n", d.Unreachable)
+		return
+	}
 	if d.Channel == consumers.PDF {
 		params := d.Params
 		require.NoError(t, params.Canonicalize())

@@ -40,7 +40,7 @@ var results = &rule{
 					Year: r.Year, Term: r.Term,
 				},
 			}
-			d.notifyFirst(d.primary(s.ID), notice, d.channels()...)
+			d.tellFamily(s.ID, notice)
 			if slices.Contains(d.channels(), consumers.InApp) {
 				d.notify(person{id: s.ID}, notice, consumers.InApp)
 			}

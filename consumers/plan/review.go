@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 
@@ -18,6 +17,7 @@ type review struct {
 	address  string
 	params   wording.Params // of a notice
 	paper    []byte         // of a document that must be made anew
+	lost     string         // the student whose family must be told in another way
 }
 
 // review returns the verdict of the rule on a delivery that it has planned.
@@ -44,8 +44,11 @@ func (r *rule) review(
 	}
 	if r.still != nil {
 		if reason := r.still(w); reason != "" {
-			return consumers.Verdict{Overtaken: reason}
+			return w.overtaken(reason)
 		}
+	}
+	if w.address == "" && certain(d.Channel) {
+		return consumers.Verdict{Overtaken: "there is nobody to send it to", Unreachable: true}
 	}
 	v := consumers.Verdict{Address: w.address, Params: d.Params}
 	switch {
@@ -57,33 +60,61 @@ func (r *rule) review(
 	return v
 }
 
-// family says why the recipient is not to be told of a student any more, and finds where they are
-// reached by now. The student belongs to the family, and a document has no reader of its own.
-func (w *review) family(studentID string, primaryOnly bool) string {
-	d := w.delivery
-	if d.Channel == consumers.PDF || d.Recipient == studentID {
-		return ""
+// overtaken is the verdict on a delivery that is not sent. Where that is because of its recipient, the
+// family is told in another way; where there is none, the delivery has failed.
+func (w *review) overtaken(reason string) consumers.Verdict {
+	v := consumers.Verdict{Overtaken: reason}
+	if w.lost == "" {
+		return v
 	}
-	for _, g := range w.Guardians(studentID) {
-		if g.ID != d.Recipient {
-			continue
-		}
-		if primaryOnly && !g.Primary {
-			return fmt.Sprintf("%s is no longer the primary guardian", g.ID)
-		}
-		return w.reach(w.guardian(g))
+	routes, unreached := w.routes(w.lost)
+	v.Otherwise = later(slices.DeleteFunc(routes, func(r route) bool {
+		return r.person.id == w.delivery.Recipient && r.channel == w.delivery.Channel
+	}))
+	if len(v.Otherwise) > 0 {
+		return v
 	}
-	return fmt.Sprintf("%s has nothing to do with the student any more", d.Recipient)
+	if unreached.person.id == w.delivery.Recipient && unreached.channel == w.delivery.Channel {
+		v.Unreachable = true
+		return v
+	}
+	v.Otherwise = []consumers.Route{{
+		Recipient: unreached.person.id, Channel: unreached.channel, Unreachable: unreached.fault,
+	}}
+	return v
 }
 
-// reach says why a person is not reached any more, and finds where they are.
-func (w *review) reach(p person) string {
-	address, ok := p.address(w.delivery.Channel)
-	if !ok {
-		return fmt.Sprintf("%s has no address for this channel any more", p.id)
+// family says why the recipient is not to be told of a student any more, and finds where they are
+// reached by now. The student belongs to the family, and a document has no reader of its own. A
+// message for the primary guardian goes to whoever that is now.
+func (w *review) family(studentID string, forPrimary bool) string {
+	d := w.delivery
+	if d.Channel == consumers.PDF || d.Recipient == studentID && d.Address == "" {
+		return ""
 	}
-	w.address = address
-	return ""
+	reason := d.Recipient + " has nothing to do with the student any more"
+	for _, g := range w.Guardians(studentID) {
+		if g.ID == d.Recipient {
+			reason = w.member(g, forPrimary)
+		}
+	}
+	if reason != "" && forPrimary {
+		w.lost = studentID
+	}
+	return reason
+}
+
+// member says why a guardian of the student is not to be told any more.
+func (w *review) member(g consumers.Guardian, forPrimary bool) string {
+	others := slices.Contains(w.ruleSettings.Fallback, consumers.OtherGuardians)
+	if forPrimary && !g.Primary && !others {
+		return g.ID + " is no longer the primary guardian"
+	}
+	address, fault := w.guardian(g).reach(w.delivery.Channel)
+	if fault == "" {
+		w.address = address
+	}
+	return fault
 }
 
 // colleague returns the recipient, if they are on the staff.

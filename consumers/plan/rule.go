@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -15,6 +14,7 @@ type rule struct {
 	name     string
 	types    []string
 	off      bool // unless the school switches it on
+	urgent   bool // an inbox is not enough
 	channels []consumers.Channel
 	maxAge   int // in days; 0 is no limit
 	plan     func(*draft)
@@ -106,20 +106,6 @@ func (d *draft) notify(p person, m message, channels ...consumers.Channel) {
 	for _, c := range channels {
 		if address, ok := p.address(c); ok {
 			d.add(p, c, address, m)
-		}
-	}
-}
-
-// notifyFirst plans a notice, on each channel, to the first person whom it reaches: one parent is
-// enough, and a family is not to get it twice.
-func (d *draft) notifyFirst(people []person, m message, channels ...consumers.Channel) {
-	for _, c := range channels {
-		i := slices.IndexFunc(people, func(p person) bool {
-			_, ok := p.address(c)
-			return ok
-		})
-		if i >= 0 {
-			d.notify(people[i], m, c)
 		}
 	}
 }

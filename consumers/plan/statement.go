@@ -78,7 +78,7 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 	}
 	slices.SortFunc(facts.Accounts,
 		func(a, b paper.Account) int { return cmp.Compare(a.Currency, b.Currency) })
-	d.notifyFirst(d.primary(studentID), message{
+	d.tellFamily(studentID, message{
 		template: wording.Statement,
 		priority: consumers.Normal,
 		about:    studentID,
@@ -86,7 +86,7 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal,
 			paper.Encode(facts)),
 		params: wording.Params{Student: d.studentName(studentID)},
-	}, d.channels()...)
+	})
 }
 
 // account lists the movements in one currency from a day on; those before are summed in its opening

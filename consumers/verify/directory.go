@@ -297,13 +297,22 @@ func (s *school) staffOn(day domain.Date) (all []consumers.Staff) {
 	return all
 }
 
+// guardian returns a guardian with the channels that they have opted out of.
+func (s *school) guardian(id string) consumers.Guardian {
+	g := value(s.guardians[id])
+	if g.ID != "" {
+		g.OptedOut = slices.Sorted(maps.Keys(s.optedOut[id]))
+	}
+	return g
+}
+
 // guardiansOn returns the guardians of a student, the primary ones first, then by id.
 func (s *school) guardiansOn(studentID string, day domain.Date) (all []consumers.Guardian) {
 	for key, link := range s.directory.linked {
 		if _, lasts, _ := link.on(day); key.student != studentID || !lasts {
 			continue
 		}
-		g, p := *s.guardians[key.guardian], link.placeOn(day)
+		g, p := s.guardian(key.guardian), link.placeOn(day)
 		g.Relation, g.Primary = p.role, p.primary
 		all = append(all, g)
 	}

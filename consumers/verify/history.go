@@ -30,6 +30,7 @@ type school struct {
 	directory  directory
 	students   map[string]*consumers.Student // without what depends on the day
 	guardians  map[string]*consumers.Guardian
+	optedOut   map[string]map[string]bool // by guardian and channel
 	staff      map[string]consumers.Staff
 	invoices   map[string]*consumers.Invoice
 	payments   map[string]*consumers.Payment
@@ -51,6 +52,7 @@ func newSchool() *school {
 		directory:  newDirectory(),
 		students:   map[string]*consumers.Student{},
 		guardians:  map[string]*consumers.Guardian{},
+		optedOut:   map[string]map[string]bool{},
 		staff:      map[string]consumers.Staff{},
 		invoices:   map[string]*consumers.Invoice{},
 		payments:   map[string]*consumers.Payment{},
@@ -136,6 +138,10 @@ func (s *school) add(e *domain.Envelope) {
 		g := row(s.guardians, m.GuardianID)
 		g.ID, g.Name, g.Phone = m.GuardianID, cmp.Or(m.Name, g.Name), m.Phone.Or(g.Phone)
 		g.Email, g.Language = m.Email.Or(g.Email), m.Language.Or(g.Language)
+	case *guardian.OptedOut:
+		entry(s.optedOut, m.GuardianID)[m.Channel] = true
+	case *guardian.OptedIn:
+		delete(s.optedOut[m.GuardianID], m.Channel)
 	case *staff.Assigned:
 		s.staff[m.StaffID] = consumers.Staff{ID: m.StaffID, Name: m.Name, Role: m.Role}
 	case *staff.DetailsChanged:

@@ -18,10 +18,8 @@ func (h *History) Snapshot() *consumers.Snapshot {
 		Lookups: consumers.Lookups{
 			Student:   onDay(h, (*school).studentOn),
 			Guardians: onDay(h, (*school).guardiansOn),
-			Guardian: byKey(h, func(s *school, id string) consumers.Guardian {
-				return value(s.guardians[id])
-			}),
-			Class: onDay(h, (*school).classOn),
+			Guardian:  byKey(h, (*school).guardian),
+			Class:     onDay(h, (*school).classOn),
 			Classes: onDay(h, func(s *school, _ string, day domain.Date) []string {
 				return s.directory.homesOn(day)
 			}),

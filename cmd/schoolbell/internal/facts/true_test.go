@@ -160,7 +160,7 @@ func TestP5_AMessageIsSentOnlyWhileItIsTrue(t *testing.T) {
 		"no number": {
 			first:   events{mark("day", absent)},
 			waiting: events{&guardian.ContactChanged{GuardianID: "g1", Email: "a@example.org"}},
-			ends:    []string{"absence g1 cancelled overtaken: g1 has no address for this channel any more"},
+			ends:    []string{"absence g1 failed no telephone number to reach g1 by"},
 		},
 		"withdrawn": {
 			first:   events{mark("day", absent)},
@@ -169,14 +169,68 @@ func TestP5_AMessageIsSentOnlyWhileItIsTrue(t *testing.T) {
 		},
 		"unlinked": {
 			first: events{mark("day", absent)}, waiting: events{&guardian.Unlinked{GuardianID: "g1", StudentID: "s1"}},
-			ends: []string{"absence g1 cancelled overtaken: g1 has nothing to do with the student any more"},
+			ends: []string{
+				"absence g1 cancelled overtaken: g1 has nothing to do with the student any more",
+				"absence s1 failed no guardian is linked to the student",
+			},
 		},
 		"demoted": {
 			first: events{mark("day", absent)},
 			waiting: events{&guardian.Linked{
 				GuardianID: "g1", StudentID: "s1", Name: "Anne", Relation: "mother", Primary: false,
 			}},
-			ends: []string{"absence g1 cancelled overtaken: g1 is no longer the primary guardian"},
+			ends: []string{"absence g1 failed g1 is no longer the primary guardian"},
+		},
+		"another guardian": {
+			first: events{mark("day", absent)},
+			waiting: events{
+				&guardian.Unlinked{GuardianID: "g1", StudentID: "s1"},
+				&guardian.Linked{
+					GuardianID: "g2", StudentID: "s1", Name: "Noel", Relation: "father", Primary: true,
+					Phone: "+447911123998",
+				},
+			},
+			ends: []string{
+				"absence g1 cancelled overtaken: g1 has nothing to do with the student any more", "absence g2 sent",
+			},
+			number: "+447911123998",
+		},
+		"opted out": {
+			first: events{&guardian.OptedOut{GuardianID: "g1", Channel: "sms", Because: guardian.ByWish}, mark("day", absent)},
+			ends:  []string{"absence g1 failed g1 does not want any messages by sms"},
+		},
+		"opted in again": {
+			first: events{
+				&guardian.OptedOut{GuardianID: "g1", Channel: "sms", Because: guardian.ByStop},
+				&guardian.OptedIn{GuardianID: "g1", Channel: "sms"}, mark("day", absent),
+			},
+			ends: []string{told},
+		},
+		"opted out meanwhile": {
+			first:   events{mark("day", absent)},
+			waiting: events{&guardian.OptedOut{GuardianID: "g1", Channel: "sms", Because: guardian.ByStop}},
+			ends:    []string{"absence g1 failed g1 does not want any messages by sms"},
+		},
+		"nobody": {
+			first: events{&attendance.Marked{
+				StudentID: "s9", ClassID: "7a", Date: today, Session: "day", Status: absent,
+			}},
+			ends: []string{"absence s9 failed no guardian is linked to the student"},
+		},
+		"another way": {
+			settings: &consumers.Settings{Rules: map[string]consumers.Rule{
+				"absence": {Fallback: []string{"email", "guardians"}},
+			}},
+			first: events{
+				&guardian.ContactChanged{GuardianID: "g1"},
+				&guardian.Linked{
+					GuardianID: "g2", StudentID: "s1", Name: "Noel", Relation: "father", Phone: "+447911123997",
+				},
+				mark("day", absent),
+			},
+			after:  []events{{correct("day", present)}},
+			ends:   []string{"absence g2 sent", "absence_corrected g2 sent"},
+			number: "+447911123997",
 		},
 		"switched off": {
 			first:   events{mark("day", absent)},
