@@ -67,7 +67,10 @@ type Delivery struct {
 	Topic string
 	// Retracts: the delivery takes back what others said about the topic. It goes to whoever was told
 	// of it, so it is planned without a recipient and a channel, see [Delivery.To].
-	Retracts  bool
+	Retracts bool
+	// Student is whom it is about, if it is one: whoever may no longer hear of the student by the time
+	// that it is sent does not get it.
+	Student   string
 	Priority  Priority
 	Template  string         // names the text or document
 	Params    jsontext.Value // what the template needs: a JSON object, or nil for none

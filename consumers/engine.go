@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/log"
 )
 
 // Ledger stores plans.
@@ -97,8 +98,11 @@ func NewEngine(cfg Config) (*Engine, error) {
 	return &Engine{cfg: cfg, metrics: m, queue: make(chan *planRequest, cfg.MaxBatch)}, nil
 }
 
-// Wants reports whether any planner looks at events of a type.
-func (e *Engine) Wants(eventType string) bool { return e.cfg.Planners.Wants(eventType) }
+// Wants reports whether any planner looks at events of a type, or the ledger does: an event that is
+// skipped is no dead letter any more.
+func (e *Engine) Wants(eventType string) bool {
+	return eventType == log.TypeEventSkipped || e.cfg.Planners.Wants(eventType)
+}
 
 // Plan waits for the projections to reach an event, plans it, and returns when the plan is in the
 // ledger. Planning it again changes nothing.

@@ -3,6 +3,8 @@ package consumers
 import (
 	"fmt"
 	"time"
+
+	"github.com/schoolbell/schoolbell/domain/access"
 )
 
 // Settings are what a school has decided about its deliveries. The zero value is for a school that
@@ -21,8 +23,11 @@ type Settings struct {
 	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Urgent announcements are sent even beyond it" example:"5000"`
 	Rules     map[string]Rule `json:"rules,omitempty" doc:"Settings of single rules, by name"`
 	Reminders Reminders       `json:"reminders,omitzero"`
-	Logo      string          `json:"logo,omitzero" doc:"The SHA-256 of a stored picture. It stays when it is left out, and goes with null"`
-	KeepLogo  bool            `json:"-"` // the logo was left out: it stays what it was
+	// Who sees what is decided by package access.
+	TeachersSee  string `json:"teachers_see,omitzero" enum:"classes,school" doc:"Which students teachers see: those of their classes, by default, or all of the school"`
+	AfterLeaving int    `json:"after_leaving,omitzero" doc:"For how many days after a student has left the family still sees what there is; 0 means 365, -1 not a day" example:"90"`
+	Logo         string `json:"logo,omitzero" doc:"The SHA-256 of a stored picture. It stays when it is left out, and goes with null"`
+	KeepLogo     bool   `json:"-"` // the logo was left out: it stays what it was
 }
 
 // Rule is what a school has decided about one planner.
@@ -83,6 +88,19 @@ func (c *Clock) UnmarshalText(text []byte) error {
 
 // ClockOf returns the time of day of t in its own location.
 func ClockOf(t time.Time) Clock { return Clock(t.Hour()*60 + t.Minute()) }
+
+// Access returns what the school has decided about access.
+func (s *Settings) Access() access.Policy {
+	return access.Policy{
+		TeachersSeeAll: s.TeachersSee == teachersSeeSchool, AfterLeaving: s.AfterLeaving,
+	}
+}
+
+// What teachers may see, besides the default.
+const (
+	teachersSeeClasses = "classes"
+	teachersSeeSchool  = "school"
+)
 
 // Location returns the school's time zone, or UTC when it has none that is known.
 func (s *Settings) Location() *time.Location {

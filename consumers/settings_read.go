@@ -100,6 +100,9 @@ func kindName(k jsontext.Kind) string {
 	}
 }
 
+// maxAfterLeaving is ten years, in days.
+const maxAfterLeaving = 3660
+
 // maxSenderLength is how many letters telephones show of a sender's name.
 const maxSenderLength = 11
 
@@ -128,6 +131,11 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 	if s.Budget < 0 {
 		f.Add("/sms_budget", "must not be negative")
 	}
+	if s.TeachersSee != "" && s.TeachersSee != teachersSeeClasses &&
+		s.TeachersSee != teachersSeeSchool {
+		f.Add("/teachers_see", "must be classes or school")
+	}
+	between(f, "/after_leaving", s.AfterLeaving, -1, maxAfterLeaving)
 	between(f, "/reminders/most", s.Reminders.Max, 0, 50)
 	between(f, "/reminders/every", s.Reminders.Every, 0, 365)
 	if hash, err := hex.DecodeString(s.Logo); s.Logo != "" && (err != nil || len(hash) != 32) {

@@ -12,14 +12,16 @@ import (
 // [Event].
 type Audience uint8
 
-// The audiences, from the one that sees most.
+// The audiences, from the one that sees most. Of an event that several of them see, one who is in
+// all of them gets what the first one does.
 const (
-	Office   Audience = iota // administrators of the school and operators of the platform
-	Self                     // the person whose user room it is
-	Family                   // a student, and the student's guardians
-	Accounts                 // the accountants of the school
-	Teaching                 // teachers, about the classes and students they teach
-	Public                   // all others in a room, for example the other families of a class
+	Administration Audience = iota // administrators of the school and operators of the platform
+	Office                         // the office of the school
+	Self                           // the person whose user room it is
+	Family                         // a student, and the student's guardians
+	Teaching                       // teachers, about the classes and students they teach
+	Accounts                       // the accountants of the school
+	Public                         // all others in a room, for example the other families of a class
 	audiences
 )
 
@@ -41,12 +43,20 @@ func Of(members ...Audience) Audiences {
 // Has reports that an audience is in the set.
 func (s Audiences) Has(a Audience) bool { return s&(1<<a) != 0 }
 
-// See returns an event as an audience may see it, or nil when it is not for them. The office sees
-// every event whole. A number that is no audience sees nothing, so that a mistake hides an event
-// and never discloses one.
+// Graded is implemented by events that hold a student's marks, which the office does not see.
+type Graded interface{ Graded() }
+
+// See returns an event as an audience may see it, or nil when it is not for them. Administrators
+// see every event whole, and the office all but marks. A number that is no audience sees nothing,
+// so that a mistake hides an event and never discloses one.
 func See(e Event, a Audience) Event {
 	switch {
+	case a == Administration:
+		return e
 	case a == Office:
+		if _, graded := e.(Graded); graded {
+			return nil
+		}
 		return e
 	case a < audiences:
 		return e.SeenBy(a)
@@ -74,8 +84,11 @@ func ParseRoom(s string) (Room, error) {
 	case RoomUser, RoomRole, RoomClass, RoomStudent, RoomDashboard:
 		var f Faults
 		f.ID("", id)
-		if ok && len(f.List) == 0 {
+		switch {
+		case ok && len(f.List) == 0:
 			return r, nil
+		case id != "":
+			return Room{}, fmt.Errorf("room %.80q: its id %s", s, f.List[0].Reason)
 		}
 	}
 	return Room{}, fmt.Errorf("room %.80q: want school, or one of user, role, class, student and "+

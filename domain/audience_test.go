@@ -24,7 +24,7 @@ func (p *plain) SeenBy(a domain.Audience) domain.Event {
 func TestTheOfficeSeesAllAndANumberThatIsNoAudienceNothing(t *testing.T) {
 	t.Parallel()
 	e := &plain{}
-	require.Same(t, e, domain.See(e, domain.Office))
+	require.Same(t, e, domain.See(e, domain.Administration))
 	require.Same(t, e, domain.See(e, domain.Teaching))
 	require.Nil(t, domain.See(e, domain.Public))
 	require.Nil(t, domain.See(e, domain.Audience(domain.AudienceCount)))

@@ -27,6 +27,10 @@ type Event interface {
 	Validate(f *Faults)
 }
 
+// Platform is the school of decisions about the platform as a whole. Schoolbell itself writes its
+// events; no producer does, and no token is for it.
+const Platform = "-"
+
 // Envelope is an event with its CloudEvents 1.0 attributes. The text attributes are those of the
 // specification and of Schoolbell's extensions school, causationid, correlationid and actor, and of
 // the distributed tracing extension.

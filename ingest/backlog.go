@@ -35,7 +35,7 @@ type backlog struct {
 	claimed  int                // records that were let in and are not in the log yet
 	unread   int                // the sum of all demands
 
-	asked     bool      // readers were found, or that there are none
+	polled    bool      // readers were found, or that there are none
 	began     time.Time // of the first append
 	suspended bool      // no reader moves: whoever comes is let in
 
@@ -217,7 +217,7 @@ func (b *backlog) failed(school string, n int) {
 }
 
 // observe takes in how far the readers are: the offset of each one's next record, -1 for one that
-// has never claimed the partition, nil when nobody could be asked.
+// has never claimed the partition, nil when nobody could be polled.
 func (b *backlog) observe(now time.Time, next []int64) {
 	for i := range b.readers {
 		if next != nil {
@@ -235,9 +235,9 @@ func (b *backlog) observe(now time.Time, next []int64) {
 			slowest = min(slowest, r.next)
 		}
 	}
-	b.asked = b.asked || next != nil
+	b.polled = b.polled || next != nil
 	b.suspended = slowest == math.MaxInt64 &&
-		(b.asked || !b.began.IsZero() && now.Sub(b.began) >= patience)
+		(b.polled || !b.began.IsZero() && now.Sub(b.began) >= patience)
 	if b.suspended {
 		b.disown()
 	} else if slowest < math.MaxInt64 {

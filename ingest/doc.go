@@ -7,7 +7,9 @@
 // by the rules of HTTP, appended to the log, and only then is the inbox's position stored. What a
 // crash repeats has the same ids, and readers of the log drop it, so each event counts once. A
 // record that is refused becomes a dead letter with all its faults, in a topic and in PostgreSQL,
-// and the next one is read at once: nothing that a producer can write stops an inbox.
+// and the next one is read at once: nothing that a producer can write stops an inbox. Events for a
+// partition of the log that is refused wait until an operator has decided, and no others with them
+// (waiting.go).
 //
 // Order is that of an inbox partition. A producer whose key is the school, or is the same for the
 // same school, has its events in the order in which it wrote them.

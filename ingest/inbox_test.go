@@ -68,7 +68,7 @@ func (w *world) run(log eventlog.Appender) (stop func()) {
 	letters := *w.letters
 	letters.Writer = w.writer(log)
 	r := ingest.NewReader(ingest.Config{
-		Source: w.source, Log: "events", Letters: &letters,
+		Source: w.source, Log: "events", Partitions: 6, Letters: &letters,
 		Open: func(ctx context.Context) (ingest.Topic, error) {
 			return kafka.OpenInbox(ctx, kafka.Config{Brokers: w.brokers, Topic: w.source.Topic},
 				slog.New(slog.DiscardHandler))
@@ -326,12 +326,12 @@ func TestP11_AnInboxIsReadAsFastAsTheLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, devtest.Kafka(t).Brokers(), "inbox")
 	var read atomic.Int64
-	asked := make(chan struct{})
+	polled := make(chan struct{})
 	w.pacer = ingest.NewPacer(ingest.PacerConfig{
 		MaxLag: time.Millisecond, Partitions: 6, Readers: 1, Metrics: prometheus.NewRegistry(),
 		Positions: func(ctx context.Context) ([]map[int32]int64, error) {
 			select {
-			case asked <- struct{}{}:
+			case polled <- struct{}{}:
 			case <-ctx.Done():
 			}
 			return []map[int32]int64{{eventlog.PartitionFor("north", 6): read.Load()}}, nil
@@ -351,12 +351,12 @@ func TestP11_AnInboxIsReadAsFastAsTheLog(t *testing.T) {
 	}
 	w.run(w.log)
 	w.write(w.client(), records...)
-	for range 5 { // each time something is unread, and so the reader was asked
-		<-asked
+	for range 5 { // each time something is unread, and so the reader was polled
+		<-polled
 		require.LessOrEqual(t, len(w.ids("north")), atATime)
 	}
 	for ids := 0; ids < events; {
-		<-asked
+		<-polled
 		ids = len(w.ids("north"))
 		read.Store(int64(ids))
 	}
@@ -366,7 +366,7 @@ func TestP11_AnInboxIsReadAsFastAsTheLog(t *testing.T) {
 	go func() { // until nothing is unread
 		for {
 			select {
-			case <-asked:
+			case <-polled:
 			case <-ctx.Done():
 				return
 			}
@@ -419,7 +419,8 @@ func TestInboxesAreDeclared(t *testing.T) {
 	}
 	for text, fault := range map[string]string{
 		"": "topic", "a b": "topic", "sis=": "empty school", "sis:": "contexts", "sis:delivery": "contexts",
-		"sis:lunch": `"lunch" is not one of the contexts announcement, assessment`,
+		"sis=north,-": "the platform",
+		"sis:lunch":   `"lunch" is not one of the contexts announcement, assessment`,
 	} {
 		_, err := ingest.ParseSource(text)
 		require.ErrorContains(t, err, fault, text)

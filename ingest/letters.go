@@ -36,11 +36,15 @@ type Letters struct {
 	Writer  Writer
 	Sources []Source
 	Metrics *Metrics
+	Counts  *deadletter.Metrics
 }
 
 // Write stores letters. When it fails they may be in the topic already, and are there once more
 // after it is repeated.
 func (l *Letters) Write(ctx context.Context, letters []deadletter.Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
 	var stored []bool
 	err := pgx.BeginFunc(ctx, l.Pool, func(tx pgx.Tx) (err error) {
 		stored, err = deadletter.WriteAll(ctx, tx, letters)
@@ -52,7 +56,7 @@ func (l *Letters) Write(ctx context.Context, letters []deadletter.Letter) error 
 	bySchool := map[string][]eventlog.Record{}
 	for i := range letters {
 		letter := &letters[i]
-		l.Metrics.letters.WithLabelValues(string(letter.Kind), strconv.FormatBool(stored[i])).Inc()
+		l.Counts.Count(letter.Kind, stored[i])
 		if l.Topic == nil || !stored[i] {
 			continue
 		}

@@ -9,7 +9,6 @@ type metrics struct {
 	records *prometheus.CounterVec
 	lag     *prometheus.GaugeVec
 	failing *prometheus.GaugeVec
-	letters *prometheus.CounterVec
 }
 
 // Metrics are those of all inboxes of a process.
@@ -32,10 +31,5 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "schoolbell_inbox_failing",
 			Help: "1 while a partition of an inbox cannot be read or its events cannot be appended.",
 		}, []string{"topic", "partition"}),
-		letters: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "schoolbell_deadletters_total",
-			Help: "Dead letters by kind, and whether they were stored or only counted, as their " +
-				"school had too many that day.",
-		}, []string{"kind", "stored"}),
 	}}
 }

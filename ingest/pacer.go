@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// askEvery is how often the readers are asked how far they are while something is unread, and
+	// pollEvery is how often the readers are polled while something is unread, and
 	// askWaiting how often while somebody waits for them.
-	askEvery   = 100 * time.Millisecond
+	pollEvery  = 100 * time.Millisecond
 	askWaiting = 5 * time.Millisecond
 	// askLimit bounds one question. While there is no answer, readers count as standing still.
 	askLimit = 2 * time.Second
@@ -60,13 +60,13 @@ type PacerConfig struct {
 type Pacer struct {
 	cfg   PacerConfig
 	paced *prometheus.CounterVec
-	wake  chan struct{} // holds a token when there may be something to ask the readers
+	wake  chan struct{} // holds a token when there may be something to poll the readers for
 
 	mu         sync.Mutex
 	partitions []*backlog
 }
 
-// NewPacer returns a pacer that asks nobody yet.
+// NewPacer returns a pacer that polls nobody yet.
 func NewPacer(cfg PacerConfig) *Pacer {
 	p := &Pacer{cfg: cfg, wake: make(chan struct{}, 1)}
 	for range cfg.Partitions {
@@ -98,7 +98,7 @@ func NewPacer(cfg PacerConfig) *Pacer {
 			},
 			{
 				"pacing_suspended", "1 while no school is paced, as neither tables nor planning " +
-					"advance or PostgreSQL cannot be asked.",
+					"advance or PostgreSQL cannot be reached.",
 				func() float64 { return map[bool]float64{true: 1}[b.suspended] },
 			},
 		} {
@@ -114,7 +114,7 @@ func NewPacer(cfg PacerConfig) *Pacer {
 	return p
 }
 
-// Run asks the readers how far they are, while anything is unread, until ctx ends.
+// Run polls the readers for how far they are, while anything is unread, until ctx ends.
 func (p *Pacer) Run(ctx context.Context) error {
 	ticker := time.NewTicker(askWaiting)
 	defer ticker.Stop()
@@ -124,15 +124,15 @@ func (p *Pacer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		asked := time.Now()
+		polled := time.Now()
 		for {
 			idle, waiting := p.state()
 			if idle {
 				break
 			}
-			if waiting || time.Since(asked) >= askEvery {
-				asked = time.Now()
-				p.ask(ctx)
+			if waiting || time.Since(polled) >= pollEvery {
+				polled = time.Now()
+				p.poll(ctx)
 			}
 			select {
 			case <-ticker.C:
@@ -154,7 +154,7 @@ func (p *Pacer) state() (idle, waiting bool) {
 	return idle, waiting
 }
 
-func (p *Pacer) ask(ctx context.Context) {
+func (p *Pacer) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	readers, err := p.cfg.Positions(ctx)
@@ -180,8 +180,8 @@ func (p *Pacer) ask(ctx context.Context) {
 	}
 }
 
-// place is room for records that are about to be appended. Exactly one of its methods must follow.
-type place struct {
+// reservation is room for records that are about to be appended. Exactly one of its methods must follow.
+type reservation struct {
 	pacer   *Pacer
 	backlog *backlog
 	school  string
@@ -192,9 +192,9 @@ type place struct {
 // Its error is a [*BusyError] or that of ctx.
 func (p *Pacer) enter(
 	ctx context.Context, school string, n int, hold time.Duration,
-) (*place, error) {
+) (*reservation, error) {
 	b := p.partitions[eventlog.PartitionFor(school, p.cfg.Partitions)]
-	to := &place{pacer: p, backlog: b, school: school, n: n}
+	to := &reservation{pacer: p, backlog: b, school: school, n: n}
 	p.mu.Lock()
 	if b.enter(school, n) {
 		p.mu.Unlock()
@@ -202,7 +202,7 @@ func (p *Pacer) enter(
 	}
 	w := b.wait(school, n)
 	p.mu.Unlock()
-	p.mayAsk()
+	p.mayPoll()
 	var limit <-chan time.Time // never
 	if hold > 0 {
 		timer := time.NewTimer(hold)
@@ -247,7 +247,7 @@ func (p *Pacer) retryAfter(b *backlog) time.Duration {
 	return time.Duration(max(1, seconds)) * time.Second
 }
 
-func (p *Pacer) mayAsk() {
+func (p *Pacer) mayPoll() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -255,15 +255,15 @@ func (p *Pacer) mayAsk() {
 }
 
 // appended says that the records are in the log.
-func (c *place) appended(first int64) {
+func (c *reservation) appended(first int64) {
 	c.pacer.mu.Lock()
 	c.backlog.appended(time.Now(), c.school, c.n, first)
 	c.pacer.mu.Unlock()
-	c.pacer.mayAsk()
+	c.pacer.mayPoll()
 }
 
 // failed says that the records are not in the log, as far as is known.
-func (c *place) failed() {
+func (c *reservation) failed() {
 	c.pacer.mu.Lock()
 	defer c.pacer.mu.Unlock()
 	c.backlog.failed(c.school, c.n)

@@ -155,7 +155,7 @@ func TestRecordsWaitForRoomOrAreRefused(t *testing.T) {
 			_, err = w.Write(ctx, "one", records(maxEvents))
 			require.NoError(t, err)
 		}
-		require.GreaterOrEqual(t, time.Since(began), patience-askEvery)
+		require.GreaterOrEqual(t, time.Since(began), patience-pollEvery)
 		stop()
 		b.tasks.Wait()
 	})

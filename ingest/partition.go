@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +32,8 @@ type worker struct {
 	topic      Topic
 	described  eventlog.Topic
 	assignment eventlog.Assignment
+	epoch      int64 // of the claim
+	waiting    map[int32]*waiting
 	lag        prometheus.Gauge
 	failing    prometheus.Gauge
 }
@@ -67,6 +71,10 @@ func (w *worker) lease(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	w.epoch = epoch
+	if err := w.loadWaiting(ctx); err != nil {
+		return err
+	}
 	// Both are stored after the append. A database that was restored from a backup is behind.
 	next = max(next, w.assignment.Stored)
 	start, end, err := w.topic.Bounds(ctx, partition)
@@ -77,19 +85,19 @@ func (w *worker) lease(ctx context.Context) (err error) {
 		next = start
 	}
 	for {
-		batch, letters, err := w.fetch(ctx, next)
+		if err := w.catchUp(ctx, next); err != nil {
+			return err
+		}
+		wait := fetchWait
+		if w.catchesUp() {
+			wait = 0
+		}
+		batch, letters, err := w.fetch(ctx, next, wait)
 		if err != nil {
 			return err
 		}
-		refused, err := w.bring(ctx, batch.Records)
-		if err != nil {
+		if err := w.bring(ctx, next, batch.Records, letters); err != nil {
 			return err
-		}
-		letters = append(letters, refused...)
-		if len(letters) > 0 {
-			if err := w.cfg.Letters.Write(ctx, letters); err != nil {
-				return err
-			}
 		}
 		if batch.Next > next {
 			next = batch.Next
@@ -100,17 +108,17 @@ func (w *worker) lease(ctx context.Context) (err error) {
 			w.assignment.Committed(next)
 		}
 		w.lag.Set(float64(max(0, batch.HighWatermark-next)))
-		w.failing.Set(0)
-		w.setFault(partition, nil)
+		w.failing.Set(map[bool]float64{true: 1}[len(w.waiting) > 0])
+		w.setFault(partition, w.waits())
 	}
 }
 
 // fetch reads on from an offset. What cannot be read and never will be becomes a dead letter.
 func (w *worker) fetch(
-	ctx context.Context, next int64,
+	ctx context.Context, next int64, wait time.Duration,
 ) (batch eventlog.Batch, letters []deadletter.Letter, err error) {
 	partition := w.assignment.Partition
-	batch, err = w.topic.Fetch(ctx, partition, next, w.cfg.Batch, fetchWait)
+	batch, err = w.topic.Fetch(ctx, partition, next, w.cfg.Batch, wait)
 	letter := func(first, last int64, why string) {
 		letters = []deadletter.Letter{{
 			Kind: deadletter.Inbox, Topic: w.cfg.Source.Topic,
@@ -139,15 +147,38 @@ func (w *worker) fetch(
 	return batch, letters, nil
 }
 
-// bring appends what may enter the log, and returns dead letters of the rest.
+// bring appends what may enter the log of a batch from an offset on, and makes dead letters of the
+// rest. What goes to a partition of the log that is refused waits.
 func (w *worker) bring(
-	ctx context.Context, records []eventlog.Record,
-) (refused []deadletter.Letter, err error) {
-	bySchool := map[string][]*domain.Envelope{}
+	ctx context.Context, from int64, records []eventlog.Record, letters []deadletter.Letter,
+) error {
+	events, unfit := w.check(records)
+	refused, err := w.append(ctx, events, func(p int32) bool { return w.waiting[p] == nil })
+	if err != nil {
+		return err
+	}
+	for _, partition := range refused {
+		if err := w.hold(ctx, partition, from); err != nil {
+			return err
+		}
+	}
+	w.count("refused", len(unfit))
+	for i := range records {
+		if records[i].Value == nil {
+			w.count("tombstone", 1)
+		}
+	}
+	return w.cfg.Letters.Write(ctx, append(letters, unfit...))
+}
+
+// check returns the events that may enter the log, by school, and dead letters of those that may not.
+func (w *worker) check(
+	records []eventlog.Record,
+) (bySchool map[string][]*domain.Envelope, unfit []deadletter.Letter) {
+	bySchool = map[string][]*domain.Envelope{}
 	for i := range records {
 		rec := &records[i]
 		if rec.Value == nil {
-			w.count("tombstone", 1)
 			continue
 		}
 		event, err := w.cfg.Source.Check(rec)
@@ -155,31 +186,48 @@ func (w *worker) bring(
 			letter := deadletter.Of(deadletter.Inbox, w.cfg.Source.Topic, rec, err)
 			letter.School = event.School
 			letter.EventID, letter.Type = event.ID, event.Type
-			refused = append(refused, letter)
+			unfit = append(unfit, letter)
 			continue
 		}
 		bySchool[event.School] = append(bySchool[event.School], event)
 	}
+	return bySchool, unfit
+}
+
+// append appends the events of the schools whose partition of the log is taken, all at the same
+// time, and returns which partitions are refused.
+func (w *worker) append(
+	ctx context.Context, bySchool map[string][]*domain.Envelope, takes func(int32) bool,
+) (refused []int32, err error) {
+	var mu sync.Mutex
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(appendsAtATime)
 	for school, events := range bySchool {
+		partition := eventlog.PartitionFor(school, w.cfg.Partitions)
+		if !takes(partition) {
+			continue
+		}
 		all.Go(func() error {
-			for len(events) > 0 {
-				n := min(len(events), maxEvents)
-				if err := w.writer.Append(ctx, school, events[:n]); err != nil {
+			for part := range slices.Chunk(events, maxEvents) {
+				err := w.writer.Append(ctx, school, part)
+				if errors.Is(err, eventlog.ErrRefused) {
+					mu.Lock()
+					defer mu.Unlock()
+					if !slices.Contains(refused, partition) {
+						refused = append(refused, partition)
+					}
+					return nil
+				}
+				if err != nil {
 					return fmt.Errorf("append events of school %s: %w", school, err)
 				}
-				w.count("accepted", n)
-				events = events[n:]
+				w.count("accepted", len(part))
 			}
 			return nil
 		})
 	}
-	if err := all.Wait(); err != nil {
-		return nil, err
-	}
-	w.count("refused", len(refused))
-	return refused, nil
+	err = all.Wait()
+	return refused, err
 }
 
 func (w *worker) count(result string, n int) {

@@ -26,11 +26,13 @@ type Topic interface {
 
 // Config is what a reader is made of. A zero value means the default in parentheses.
 type Config struct {
-	Source  Source                               // required
-	Open    func(context.Context) (Topic, error) // required
-	Log     string                               // the topic of the log, required
-	Letters *Letters                             // required; its writer, pool and metrics are used too
-	Logger  *slog.Logger                         // (none)
+	Source Source                               // required
+	Open   func(context.Context) (Topic, error) // required
+	Log    string                               // the topic of the log, required
+	// Partitions of the log; required.
+	Partitions int32
+	Letters    *Letters     // required; its writer, pool and metrics are used too
+	Logger     *slog.Logger // (none)
 	// bytes that are fetched, checked and appended at a time (1 MiB)
 	Batch int
 }

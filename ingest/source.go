@@ -48,6 +48,10 @@ func ParseSource(s string) (Source, error) {
 	if slices.Contains(in.Schools, "") {
 		return in, fmt.Errorf("%q names an empty school: leave out the = to take all schools", s)
 	}
+	if slices.Contains(in.Schools, domain.Platform) {
+		return in, fmt.Errorf("%q names the school %s: decisions about the platform are written by "+
+			"Schoolbell only", s, domain.Platform)
+	}
 	known := contexts()
 	for _, c := range in.Contexts {
 		if !slices.Contains(known, c) {

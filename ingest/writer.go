@@ -52,16 +52,16 @@ func (w Writer) Write(
 	if w.Pacer == nil {
 		return w.append(ctx, school, records)
 	}
-	place, err := w.Pacer.enter(ctx, school, len(records), w.Hold)
+	reserved, err := w.Pacer.enter(ctx, school, len(records), w.Hold)
 	if err != nil {
 		return domain.Position{}, err
 	}
 	first, err := w.append(ctx, school, records)
 	if err != nil {
-		place.failed()
+		reserved.failed()
 		return first, err
 	}
-	place.appended(first.Offset)
+	reserved.appended(first.Offset)
 	return first, nil
 }
 

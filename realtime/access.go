@@ -13,7 +13,7 @@ import (
 //
 // A client authenticates with a token, in the Authorization header or, where the protocol has a
 // place for it, in the first message; or with a ticket in the query, which is valid once and for
-// seconds. A token in the query is refused: URLs end up in logs.
+// seconds, and then for the reconnects of the stream that it has opened. A token in the query is refused: URLs end up in logs.
 //
 // Browsers send the origin of the page that connects, and pages of other origins are refused. A
 // request without an Origin comes from no page, like those of native clients: it may connect, and
@@ -22,13 +22,21 @@ import (
 type Access struct {
 	// Verify returns the bearer of a token. Its error wraps ErrExpired or ErrInvalidToken.
 	Verify func(ctx context.Context, token string) (Identity, error)
-	// Redeem returns the user that a ticket was issued to, and invalidates the ticket. nil: there
-	// are no tickets.
-	Redeem func(ctx context.Context, ticket string) (Identity, error)
+	// Redeem returns the user that a ticket was issued to, and invalidates the ticket for all other
+	// uses. nil: there are no tickets.
+	Redeem func(ctx context.Context, ticket string, use TicketUse) (Identity, error)
 	// Origins may connect in addition to the server's own, for example "https://school.example".
 	Origins []string
 	// PreAuth limits the connections that have not authenticated yet.
 	PreAuth PreAuth
+}
+
+// TicketUse is what a ticket is used for.
+type TicketUse struct {
+	// Stream names what is opened, if its client connects again by itself, and has only the ticket to
+	// do so with; else empty.
+	Stream string
+	Again  bool // the client says that it was connected before
 }
 
 // Errors of identification.
@@ -43,6 +51,11 @@ var (
 // Identify authenticates a request by its header or ticket. [ErrNoToken] leaves it to the first
 // message.
 func (a *Access) Identify(r *http.Request) (Identity, error) {
+	return a.IdentifyFor(r, TicketUse{})
+}
+
+// IdentifyFor is Identify for a use of a ticket.
+func (a *Access) IdentifyFor(r *http.Request, use TicketUse) (Identity, error) {
 	query := r.URL.Query()
 	if slices.ContainsFunc([]string{"token", "access_token", "jwt", "authorization"}, query.Has) {
 		return Identity{}, ErrTokenInURL
@@ -51,7 +64,7 @@ func (a *Access) Identify(r *http.Request) (Identity, error) {
 		return a.Verify(r.Context(), token)
 	}
 	if ticket := query.Get("ticket"); ticket != "" && a.Redeem != nil {
-		return a.Redeem(r.Context(), ticket)
+		return a.Redeem(r.Context(), ticket, use)
 	}
 	return Identity{}, ErrNoToken
 }

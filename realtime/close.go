@@ -26,6 +26,9 @@ var (
 	CloseNoPong       = Close{3012, "no pong"}
 	CloseTooManyCalls = Close{3013, "too many requests"}
 	CloseFull         = Close{3020, "this node is full"}
+	// CloseReplaced ends a session whose client has come back over another connection.
+	CloseReplaced = Close{3021, "replaced by a newer connection"}
+	CloseTooMany  = Close{3022, "connection limit"}
 )
 
 // Reasons after which a client does not reconnect.
@@ -34,7 +37,6 @@ var (
 	CloseBadRequest   = Close{3501, "bad request"}
 	CloseStale        = Close{3502, "stale"}
 	CloseRevoked      = Close{3503, "access revoked"}
-	CloseTooMany      = Close{3504, "connection limit"}
 	CloseTooManyRooms = Close{3505, "room limit"}
 	CloseDenied       = Close{3507, "permission denied"}
 )

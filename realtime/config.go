@@ -50,7 +50,7 @@ type Config struct {
 	// default 200 ms.
 	DashboardInterval time.Duration
 
-	// DayInterval is how often the days of the schools with sessions are looked up; default 10 s.
+	// DayInterval is how often the days of the schools with sessions are looked up; default 1 s.
 	DayInterval time.Duration
 
 	Logger     *slog.Logger
@@ -81,7 +81,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
 	c.MaxRooms = cmp.Or(c.MaxRooms, 100)
 	c.DashboardInterval = cmp.Or(c.DashboardInterval, defaultDashboardInterval)
-	c.DayInterval = cmp.Or(c.DayInterval, 10*time.Second)
+	c.DayInterval = cmp.Or(c.DayInterval, time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Refused == nil {
 		c.Refused = func(int32) error { return nil }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	facts "github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/membership"
@@ -86,7 +87,7 @@ func TestP10_RightsEndWhenTheDayComes(t *testing.T) {
 			if domain.Date(today.Load()) >= domain.NewDate(2026, 12, 1) {
 				return realtime.Grants{}, nil
 			}
-			return realtime.Grants{Children: []string{"ann"}, Classes: []string{"7a"}}, nil
+			return realtime.Grants{Directory: access.Directory{Children: []string{"ann"}, Classes: []string{"7a"}}}, nil
 		}
 	})
 	ann := domain.Room{Kind: domain.RoomStudent, ID: "ann"}

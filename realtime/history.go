@@ -32,7 +32,7 @@ func (s *Session) History(
 		return nil, domain.LogPosition{}, fmt.Errorf("%s: %w", room, ErrDenied)
 	}
 	if q.After != nil {
-		from, err := sc.partition.recoverable(ctx, *q.After)
+		from, err := sc.partition.recoverable(ctx, sc.name, *q.After)
 		if err != nil {
 			return nil, domain.LogPosition{}, err
 		}

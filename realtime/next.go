@@ -178,7 +178,7 @@ func (s *Session) takeNotices(dst []Delivery) []Delivery {
 func (s *Session) catchUp(ctx context.Context, dst []Delivery) ([]Delivery, error) {
 	sc := s.school
 	cursor := s.cursor.Load()
-	if cursor < sc.partition.oldest() {
+	if cursor < sc.partition.oldest() && !sc.partition.remembers(sc.name, cursor) {
 		s.Close(CloseResync)
 		return dst, CloseResync
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 )
 
 // Open opens a session and joins the bearer's own rooms and those that the options name. The
@@ -19,8 +20,8 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 	}
 	switch {
 	// operators belong to every school, and have to name one
-	case identity.Subject == "" || opts.School == "" || opts.School == everySchool,
-		identity.School != opts.School && identity.School != everySchool:
+	case identity.Subject == "" || opts.School == "" || opts.School == access.AllSchools,
+		identity.School != opts.School && identity.School != access.AllSchools:
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
 	case h.draining.Load():
 		return nil, ErrDraining
@@ -49,7 +50,7 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 	cursor := int64(-1)
 	if opts.From != nil {
 		var err error
-		if cursor, err = p.recoverable(ctx, *opts.From); err != nil {
+		if cursor, err = p.recoverable(ctx, opts.School, *opts.From); err != nil {
 			h.metrics.resumed("refused", 0)
 			return nil, err
 		}
@@ -68,8 +69,11 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 
 // enter joins the session's first rooms and sets its cursor.
 func (s *Session) enter(ctx context.Context, cursor int64) error {
+	if len(s.opts.Rooms) > s.hub.cfg.MaxRooms { // before any right is looked up
+		return ErrTooManyRooms
+	}
 	rooms := []domain.Room{}
-	if s.identity.School != everySchool {
+	if s.identity.School != access.AllSchools {
 		rooms = append(rooms, domain.Room{Kind: domain.RoomUser, ID: s.identity.Subject})
 		for _, role := range s.identity.Roles {
 			rooms = append(rooms, domain.Room{Kind: domain.RoomRole, ID: role})
@@ -86,10 +90,13 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 	for i, room := range rooms {
 		var err error
 		as[i], err = s.hub.audiences(ctx, s, room)
-		// A right that went while the client was away ends its room, and not the session.
-		if errors.Is(err, ErrDenied) && s.opts.Resuming {
+		switch {
+		case errors.Is(err, ErrDenied):
 			left = append(left, Delivery{Kind: KindLeft, Room: room})
-		} else if err != nil {
+			if len(left) == len(s.opts.Rooms) && !s.opts.Resuming {
+				return err // it was here for these alone
+			}
+		case err != nil:
 			return err
 		}
 	}
@@ -119,12 +126,16 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 // admitSession registers a session, within the limits. It counts first and compares then, so that
 // two sessions at once cannot both take the last slot.
 func (h *Hub) admitSession(p *partition, s *Session) error {
+	sc := p.lockedSchool(s.opts.School)
+	before := sc.replaced(s)
+	if before != nil {
+		defer before.wake() // to write its close message, without the lock
+	}
+	defer sc.mu.Unlock()
 	if h.sessions.Add(1) > int64(h.cfg.MaxSessions) {
 		h.sessions.Add(-1)
 		return ErrFull
 	}
-	sc := p.lockedSchool(s.opts.School)
-	defer sc.mu.Unlock()
 	if len(sc.sessions[s.identity.Subject]) >= h.cfg.MaxPerUser {
 		h.sessions.Add(-1)
 		return ErrTooManySessions
@@ -133,6 +144,22 @@ func (h *Hub) admitSession(p *partition, s *Session) error {
 	sc.sessions[s.identity.Subject] = append(sc.sessions[s.identity.Subject], s)
 	h.metrics.connections.WithLabelValues(s.opts.Protocol).Inc()
 	return nil
+}
+
+// replaced ends the session whose client opens s in its place, if there is one. The lock is held.
+func (sc *school) replaced(s *Session) *Session {
+	if s.opts.Key == "" {
+		return nil
+	}
+	mine := sc.sessions[s.identity.Subject]
+	i := slices.IndexFunc(mine, func(x *Session) bool { return x.opts.Key == s.opts.Key })
+	if i < 0 {
+		return nil
+	}
+	old := mine[i]
+	old.closing.CompareAndSwap(nil, &CloseReplaced)
+	old.end()
+	return old
 }
 
 // forget removes a session that has left its rooms. The school's lock is held.

@@ -51,8 +51,11 @@ func (p *partition) oldest() int64 {
 	return max(p.first.Load()-1, p.head.Load()-int64(p.hub.cfg.MaxLag))
 }
 
-// recoverable returns the offset of a position from which everything later can be delivered.
-func (p *partition) recoverable(ctx context.Context, at domain.LogPosition) (int64, error) {
+// recoverable returns the offset of a position from which everything later of a school can be
+// delivered.
+func (p *partition) recoverable(
+	ctx context.Context, school string, at domain.LogPosition,
+) (int64, error) {
 	pos, err := at.In(p.hub.log)
 	switch {
 	case err != nil:
@@ -60,7 +63,7 @@ func (p *partition) recoverable(ctx context.Context, at domain.LogPosition) (int
 	case pos.Partition != p.number:
 		return 0, fmt.Errorf("%w: %s belongs to another partition than this school",
 			ErrUnrecoverable, pos)
-	case pos.Offset < p.oldest():
+	case pos.Offset < p.oldest() && !p.remembers(school, pos.Offset):
 		return 0, fmt.Errorf("%w: %s is too old", ErrUnrecoverable, pos)
 	case pos.Offset > p.head.Load(): // another node may be ahead of this one
 		_, end, err := p.hub.cfg.Log.Bounds(ctx, p.number)
@@ -72,6 +75,20 @@ func (p *partition) recoverable(ctx context.Context, at domain.LogPosition) (int
 		}
 	}
 	return pos.Offset, nil
+}
+
+// remembers reports whether everything of a school after an offset is in its ring: it can be served
+// from there however far the log has grown in between.
+func (p *partition) remembers(school string, after int64) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	sc := p.schools[school]
+	if sc == nil {
+		return false
+	}
+	sc.mu.RLock()
+	defer sc.mu.RUnlock()
+	return after >= sc.from
 }
 
 // run fills the rings from the recent log, and then follows its end. When retention overtakes it

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/membership"
@@ -15,103 +16,80 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// The roles in a token, and the school in the tokens of the platform's operators.
-const (
-	roleAdmin      = "admin"
-	roleTeacher    = "teacher"
-	roleAccountant = "accountant"
-	roleGuardian   = "guardian"
-	roleStudent    = "student"
-	roleOperator   = "operator"
-	everySchool    = "*"
-)
-
 // Rights returns a user's grants at a school as of a position of the log or later; offset -1 means
 // no particular position. It waits for the read models to reach the position, and fails if they do
 // not before ctx ends.
 type Rights func(ctx context.Context, school, user string, at domain.Position) (Grants, error)
 
-// Grants connect one user with classes and students, and so with their rooms.
+// Grants are what the right of one user to rooms follows from, besides the token.
 type Grants struct {
-	Teaches  []string // home classes and sections that the user works with
-	Pupils   []string // students in those classes
-	Children []string // students that the user is a guardian of, or is
-	Classes  []string // home classes and sections of those children
+	access.Directory
+	Policy access.Policy
 }
 
 // admit returns the audiences to which the bearer of a token belongs in a room. Access is denied
 // unless a rule grants it.
-func admit(identity Identity, g *Grants, room domain.Room) domain.Audiences {
-	// Operators belong to no school: they have no rooms of their own. The school without the role
-	// is a mistake of the token's issuer, as is the role at one school.
-	if identity.School == everySchool {
-		if !slices.Contains(identity.Roles, roleOperator) || room.Kind == domain.RoomUser ||
-			room.Kind == domain.RoomRole {
-			return 0
+func admit(identity Identity, g *Grants, room domain.Room) (as domain.Audiences) {
+	b := identity.bearer()
+	switch room.Kind {
+	case domain.RoomUser:
+		if b.School != access.AllSchools && room.ID == identity.Subject {
+			as = domain.Of(domain.Self)
 		}
-		return domain.Of(domain.Office)
-	}
-	var as domain.Audiences
-	for _, role := range identity.Roles {
-		as |= admitAs(role, identity, g, room)
-	}
-	if room.Kind == domain.RoomUser && room.ID == identity.Subject {
-		as |= domain.Of(domain.Self)
+	case domain.RoomRole:
+		if b.School != access.AllSchools && slices.Contains(identity.Roles, room.ID) {
+			as = domain.Of(audienceOf(access.Role(room.ID)))
+			if room.ID == string(access.Accountant) { // nothing in it is about fees
+				as = domain.Of(domain.Public)
+			}
+		}
+	case domain.RoomClass, domain.RoomStudent:
+		scope := access.For(&b, &g.Directory, g.Policy)
+		as = scope.AudiencesInRoom(room)
+	case domain.RoomSchool:
+		as = asStaff(&b, access.Admin, access.Office, access.Accountant)
+	case domain.RoomDashboard: // it says only that numbers have changed
+		if asStaff(&b, access.Admin, access.Office, access.Accountant, access.Teacher) != 0 {
+			as = domain.Of(domain.Public)
+		}
 	}
 	return as
 }
 
-func admitAs(role string, identity Identity, g *Grants, room domain.Room) domain.Audiences {
-	office := role == roleAdmin
-	switch room.Kind {
-	case domain.RoomRole:
-		switch {
-		case room.ID != role:
-		case office:
-			return domain.Of(domain.Office)
-		case role == roleTeacher:
-			return domain.Of(domain.Teaching)
-		default:
-			return domain.Of(domain.Public)
+// asStaff returns the audiences of those of some roles that a bearer has at the school. Operators
+// belong to no school, and look at all of them like administrators.
+func asStaff(b *access.Bearer, roles ...access.Role) (as domain.Audiences) {
+	if b.School == access.AllSchools {
+		if b.Operator() {
+			as = domain.Of(domain.Administration)
 		}
-	case domain.RoomSchool:
-		switch {
-		case office:
-			return domain.Of(domain.Office)
-		case role == roleAccountant:
-			return domain.Of(domain.Accounts)
-		}
-	case domain.RoomDashboard:
-		switch {
-		case office:
-			return domain.Of(domain.Office)
-		case role == roleAccountant, role == roleTeacher:
-			return domain.Of(domain.Public)
-		}
-	case domain.RoomClass:
-		switch {
-		case office:
-			return domain.Of(domain.Office)
-		case role == roleTeacher && slices.Contains(g.Teaches, room.ID):
-			return domain.Of(domain.Teaching)
-		case (role == roleGuardian || role == roleStudent) && slices.Contains(g.Classes, room.ID):
-			return domain.Of(domain.Public)
-		}
-	case domain.RoomStudent:
-		switch {
-		case office:
-			return domain.Of(domain.Office)
-		case role == roleAccountant:
-			return domain.Of(domain.Accounts)
-		case role == roleTeacher && slices.Contains(g.Pupils, room.ID):
-			return domain.Of(domain.Teaching)
-		case role == roleGuardian && slices.Contains(g.Children, room.ID):
-			return domain.Of(domain.Family)
-		case role == roleStudent && room.ID == identity.Subject:
-			return domain.Of(domain.Family)
+		return as
+	}
+	for _, role := range roles {
+		if b.Is(role) {
+			as |= domain.Of(audienceOf(role))
 		}
 	}
-	return 0
+	return as
+}
+
+// audienceOf returns in which role the members of a role look at what is for them.
+func audienceOf(r access.Role) domain.Audience {
+	switch r {
+	case access.Admin:
+		return domain.Administration
+	case access.Office:
+		return domain.Office
+	case access.Teacher:
+		return domain.Teaching
+	case access.Accountant:
+		return domain.Accounts
+	}
+	return domain.Public
+}
+
+func (i *Identity) bearer() access.Bearer {
+	return access.Bearer{Subject: i.Subject, School: i.School, Roles: i.Roles}
 }
 
 // needsGrants reports whether the right to a room depends on grants, not on the token alone.
@@ -119,9 +97,8 @@ func needsGrants(identity Identity, room domain.Room) bool {
 	if room.Kind != domain.RoomClass && room.Kind != domain.RoomStudent {
 		return false
 	}
-	return slices.ContainsFunc(identity.Roles, func(role string) bool {
-		return role == roleTeacher || role == roleGuardian || role == roleStudent
-	})
+	b := identity.bearer()
+	return access.NeedsDirectory(&b)
 }
 
 // audiences returns the audiences of a session in a room, or ErrDenied.

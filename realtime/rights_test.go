@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
@@ -54,9 +55,9 @@ func (d *directory) set(user string, g realtime.Grants) {
 
 func school() *directory {
 	return &directory{grants: map[string]realtime.Grants{
-		"may": {Teaches: []string{"7a"}, Pupils: []string{"ann", "bob"}},
-		"mum": {Children: []string{"ann"}, Classes: []string{"7a"}},
-		"ann": {Children: []string{"ann"}, Classes: []string{"7a"}},
+		"may": {Directory: access.Directory{Teaches: []string{"7a"}, Pupils: []string{"ann", "bob"}}},
+		"mum": {Directory: access.Directory{Children: []string{"ann"}, Classes: []string{"7a"}}},
+		"ann": {Directory: access.Directory{Children: []string{"ann"}, Classes: []string{"7a"}}},
 	}}
 }
 
@@ -272,7 +273,7 @@ func TestP10_WithdrawnRightsEndMembershipLive(t *testing.T) {
 	}
 
 	// The teacher takes another class, and receives no more of the old one.
-	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
+	d.set("may", realtime.Grants{Directory: access.Directory{Teaches: []string{"9c"}}})
 	at := rt.Publish(t, n.Log, rt.School, "1",
 		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
 	left(teacher, "class:7a", "student:ann")
@@ -282,7 +283,7 @@ func TestP10_WithdrawnRightsEndMembershipLive(t *testing.T) {
 	rt.Publish(t, n.Log, rt.School, "2", rt.Mark("ann", "7a", 1))
 
 	// The child moves, and with her her mother's room.
-	d.set("mum", realtime.Grants{Children: []string{"ann"}, Classes: []string{"7b"}})
+	d.set("mum", realtime.Grants{Directory: access.Directory{Children: []string{"ann"}, Classes: []string{"7b"}}})
 	rt.Publish(t, n.Log, rt.School, "3",
 		&student.ClassChanged{StudentID: "ann", ClassID: "7b", On: domain.NewDate(2026, 9, 2)})
 	left(mother, "class:7a")
@@ -335,7 +336,7 @@ func TestP10_RightsWithdrawnWhileOfflineAreGone(t *testing.T) {
 	observer := rt.Listen(t, n, rt.User("boss", "admin"),
 		realtime.Options{Rooms: []domain.Room{{Kind: domain.RoomSchool}}})
 
-	d.set("may", realtime.Grants{Teaches: []string{"9c"}})
+	d.set("may", realtime.Grants{Directory: access.Directory{Teaches: []string{"9c"}}})
 	at := rt.Publish(t, n.Log, rt.School, "1",
 		&staff.Assigned{StaffID: "may", Name: "May", Role: "teacher", ClassIDs: []string{"9c"}})
 	observer.Reaches(t, at)

@@ -42,6 +42,12 @@ type Identity struct {
 	TokenID string    // empty if it has none
 }
 
+// Staff reports that the bearer works at the school, or operates the platform.
+func (i *Identity) Staff() bool {
+	b := i.bearer()
+	return b.Staff()
+}
+
 // Options of [Hub.Open].
 type Options struct {
 	// School must be the identity's own, except for operators. Empty means the identity's.
@@ -51,11 +57,15 @@ type Options struct {
 	// From is the position after which events are delivered; nil means from now on.
 	From *domain.LogPosition
 	// Rooms are joined in addition to the user's own, before the first delivery, so that nothing
-	// after From is missed in them. If one is denied, the session is not opened.
+	// after From is missed in them. One that is denied is reported as left ([KindLeft]); if all are,
+	// the session is not opened.
 	Rooms []domain.Room
-	// Resuming says that the session was in those rooms before: one that is denied by now is
-	// reported as left ([KindLeft]), and the session is opened without it.
+	// Resuming says that the client was connected before: the session is opened even if none of
+	// those rooms is left to it.
 	Resuming bool
+	// Key is what the client repeats when it comes back: a session of the same user with the same
+	// key has lost its connection, whether it has noticed or not, and ends. Empty: none does.
+	Key string
 	// PerRoom delivers an event once for each room that it comes through, instead of once.
 	PerRoom bool
 	// Wake is called when there may be something to deliver after Next has returned nothing. It
@@ -187,7 +197,7 @@ func (s *Session) Join(
 	}
 	var from int64
 	if after != nil {
-		if from, err = s.school.partition.recoverable(ctx, *after); err != nil {
+		if from, err = s.school.partition.recoverable(ctx, s.school.name, *after); err != nil {
 			s.hub.metrics.resumed("refused", 0)
 			return Joined{}, err
 		}
@@ -345,6 +355,11 @@ func (s *Session) End() {
 	s.closing.CompareAndSwap(nil, &CloseNormal)
 	s.school.mu.Lock()
 	defer s.school.mu.Unlock()
+	s.end()
+}
+
+// end is End when the school's lock is held, and there is a reason for it.
+func (s *Session) end() {
 	if s.ended {
 		return
 	}

@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/redis"
+	"github.com/schoolbell/schoolbell/projections/catalog"
 )
 
 type cacheCommand struct {
@@ -32,7 +36,29 @@ Examples:
   schoolbell cache invalidate --school school-001 attendance`
 }
 
+// check makes sure that there are such a query and, as far as the tables can be reached, such a
+// school.
+func (c *invalidateCommand) check(ctx context.Context) error {
+	var queries []string
+	for _, e := range catalog.Queries() {
+		queries = append(queries, e.Info().Name)
+	}
+	if c.Query != "" && !slices.Contains(queries, c.Query) {
+		return usageError{fmt.Errorf("%q is no query; these are: %s", c.Query,
+			strings.Join(queries, ", "))}
+	}
+	if c.Redis.URL != "" {
+		return nil
+	}
+	return tablesTarget{Data: c.Data}.with(ctx, func(store *postgres.ProjectionStore) error {
+		return store.CheckSchool(ctx, string(c.School))
+	})
+}
+
 func (c *invalidateCommand) Run(ctx context.Context, io streams) error {
+	if err := c.check(ctx); err != nil {
+		return err
+	}
 	servers, logID, err := redisOf(c.Redis, c.Data)
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func (c *deadLettersListCommand) Run(ctx context.Context, io streams) error {
 
 type deadLettersShowCommand struct {
 	jobsTarget `embed:""`
-	ID         string `arg:"" help:"As deadletters list prints it, for example 17 or 7:1042."`
+	ID         string `arg:"" help:"As deadletters list prints it, for example 17 or 7:1042-k3f9a."`
 }
 
 func (c *deadLettersShowCommand) Run(ctx context.Context, io streams) error {
@@ -110,7 +110,7 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, io streams) error {
 
 type deadLettersRetryCommand struct {
 	deadLettersTarget `embed:""`
-	IDs               []string `arg:"" optional:"" name:"id" help:"As deadletters list prints them, for example 17 or 7:1042 (default: all of the kinds inbox and plan)."`
+	IDs               []string `arg:"" optional:"" name:"id" help:"As deadletters list prints them, for example 17 or 7:1042-k3f9a (default: all of the kinds inbox and plan)."`
 }
 
 func (*deadLettersRetryCommand) Help() string {
@@ -120,7 +120,7 @@ declared now: what is right is appended to the log. Exits with 1 when some remai
 Examples:
 
   schoolbell deadletters retry
-  schoolbell deadletters retry 17 7:1042`
+  schoolbell deadletters retry 17 7:1042-k3f9a`
 }
 
 // deadLettersRetried is the result of a retry.

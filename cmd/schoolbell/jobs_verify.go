@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
@@ -93,8 +96,12 @@ func verifyJobs(
 	if err != nil {
 		return nil, err
 	}
+	name, err := checkpoint.LogID(ctx, pool.Conns(), program.ConsumersGroup)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // nothing has been planned yet
+		return nil, err
+	}
 	v := &verify.Verification{
-		Planners: planners, Settings: ledger.NewSettings(pool.Conns()), Log: log,
+		Planners: planners, Settings: ledger.NewSettings(pool.Conns()), Log: log, LogID: name,
 		Decode: cloudevents.Decode,
 	}
 	all := &verify.Result{Findings: []verify.Finding{}}
@@ -130,7 +137,7 @@ func printChecked(io streams, asJSON bool, checked *verify.Result) error {
 
 type jobsResetCommand struct {
 	ledgerTarget `embed:""`
-	To           string `required:"" placeholder:"POSITION" help:"Where to start: a position of one partition, for example 7:1042, or start for all partitions."`
+	To           string `required:"" placeholder:"POSITION" help:"Where to start: a position of one partition, for example 7:1042-k3f9a, or start for all partitions."`
 	Again        bool   `help:"Also plan events that caused no delivery, and deliveries missing from the ledger."`
 	Yes          bool   `help:"Do not ask for confirmation."`
 }
@@ -142,7 +149,7 @@ is for deliveries that jobs verify reports as missing, and may send messages abo
 
 Example:
 
-  schoolbell jobs reset --to 7:1042`
+  schoolbell jobs reset --to 7:1042-k3f9a`
 }
 
 func (c *jobsResetCommand) Run(ctx context.Context, io streams) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/program"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -108,6 +109,13 @@ Example:
 }
 
 func (c *logAcceptCommand) Run(ctx context.Context, io streams) error {
+	by := cmp.Or(c.By, os.Getenv("USER"), "cli")
+	var faults domain.Faults
+	faults.Name("--reason", c.Reason)
+	faults.Name("--by", by)
+	if err := faults.Err(); err != nil {
+		return usageError{err}
+	}
 	if err := confirm(io, c.Yes, "The tables will have only the events of this log, and nothing "+
 		"is sent because of those that it has now. When another log is the right one, restore it, or "+
 		"correct the settings, instead."); err != nil {
@@ -117,7 +125,7 @@ func (c *logAcceptCommand) Run(ctx context.Context, io streams) error {
 	err := c.with(ctx, io, func(b *postgres.Shadow) (err error) {
 		done, err = b.Accept(ctx, postgres.Acceptance{
 			Decision: checkpoint.Decision{
-				By: cmp.Or(c.By, os.Getenv("USER"), "cli"), Because: c.Reason,
+				By: by, Because: c.Reason,
 				Consumers: []string{program.SetName, program.ConsumersGroup},
 			},
 			Forget: ledger.ForgetPositions,

@@ -41,6 +41,9 @@ type parkedListCommand struct {
 
 func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, func(store *postgres.ProjectionStore) error {
+		if err := checkSchool(ctx, store, c.School); err != nil {
+			return err
+		}
 		all, err := store.ListParked(ctx, c.School)
 		if err != nil {
 			return err
@@ -63,6 +66,14 @@ func (c *parkedListCommand) Run(ctx context.Context, io streams) error {
 		}
 		return w.Flush()
 	})
+}
+
+// checkSchool makes sure that there is a school of that name, if one is given.
+func checkSchool(ctx context.Context, store *postgres.ProjectionStore, school string) error {
+	if school == "" {
+		return nil
+	}
+	return store.CheckSchool(ctx, school)
 }
 
 // parkedRow is a parked subject in JSON.
@@ -114,6 +125,9 @@ const parkedShowMax = 10_000
 
 func (c *parkedShowCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, func(store *postgres.ProjectionStore) error {
+		if err := checkSchool(ctx, store, c.School); err != nil {
+			return err
+		}
 		all, err := store.ListParked(ctx, c.School)
 		if err != nil {
 			return err
@@ -172,9 +186,15 @@ Examples:
 
 func (c *parkedRetryCommand) Run(ctx context.Context, io streams) error {
 	return c.with(ctx, func(store *postgres.ProjectionStore) error {
+		if err := checkSchool(ctx, store, c.School); err != nil {
+			return err
+		}
 		n, err := store.RequestRetry(ctx, c.School, c.Subject)
 		if err != nil {
 			return err
+		}
+		if n == 0 && c.Subject != "" {
+			return errors.New("subject is not parked")
 		}
 		if c.JSON {
 			return printJSON(io.out, map[string]any{"requested": n})
@@ -192,7 +212,7 @@ type parkedSkipCommand struct {
 	School   string `arg:"" help:"School of the subject."`
 	Subject  string `arg:"" help:"The subject; '' for a school that is parked whole."`
 	Reason   string `required:"" placeholder:"TEXT" help:"Why; it is in the log for ever."`
-	Position string `placeholder:"POSITION" help:"Skip only the event there, for example 7:1042."`
+	Position string `placeholder:"POSITION" help:"Skip only the event there, for example 7:1042-k3f9a."`
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
@@ -204,7 +224,7 @@ It is final; report the same fact with a new event. Exits with 1 when the subjec
 Examples:
 
   schoolbell parked skip school-001 st-0042 --reason "sent by a test system"
-  schoolbell parked skip school-001 st-0042 --position 7:1042 --reason "sent by a test system"`
+  schoolbell parked skip school-001 st-0042 --position 7:1042-k3f9a --reason "sent by a test system"`
 }
 
 func (c *parkedSkipCommand) Run(ctx context.Context, io streams) error {

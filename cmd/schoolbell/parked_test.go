@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func appendGarbage(
 func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	t.Parallel()
 	broker := devtest.Kafka(t)
-	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers() })
+	a := startApp(t, func(c *config.Config) { c.Kafka.Brokers = broker.Brokers(); c.Projections.MaxParked = 1 })
 	at := appendGarbage(t, broker, "north", "s1", "schoolbell.student.enrolled.v99")
 	var list string
 	require.Eventually(t, func() bool {
@@ -51,7 +52,7 @@ func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	}, 20*time.Second, 20*time.Millisecond)
 	require.Contains(t, list, "north")
 	require.Contains(t, list, "s1")
-	require.Contains(t, list, at.String())
+	require.Regexp(t, at.String()+`-[0-9a-z]{5}\b`, list)
 
 	code, shown, stderr := command(t, "parked", "show", "north", "s1", "--database-url", a.Database)
 	require.Equal(t, exitDone, code, stderr)
@@ -63,4 +64,30 @@ func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 		_, list, _ = command(t, "parked", "list", "--json", "--database-url", a.Database)
 		return strings.Contains(list, `"attempts": 2`)
 	}, 20*time.Second, 20*time.Millisecond, "the partition worker retries on request")
+
+	// A response that there is no such student may lack that student's events as well.
+	appendGarbage(t, broker, "north", "s2", "schoolbell.student.enrolled.v99")
+	require.Eventually(t, func() bool {
+		resp, _ := a.call(t, http.MethodGet, a.HTTP+"/v1/schools/north/students/s2", "")
+		require.Equal(t, http.StatusNotFound, resp.StatusCode)
+		require.NotEmpty(t, resp.Header.Get("Schoolbell-Position"))
+		return resp.Header.Get("Schoolbell-Parked-From") != "" &&
+			resp.Header.Get("Schoolbell-Parked") != "0"
+	}, 20*time.Second, 20*time.Millisecond)
+
+	unknown := [][]string{
+		{"parked", "list", "--school", "nosuch"}, {"parked", "show", "nosuch", "s1"},
+		{"parked", "retry", "nosuch"}, {"parked", "retry", "north", "nobody"},
+	}
+	for i := range unknown {
+		unknown[i] = append(unknown[i], "--database-url", a.Database)
+	}
+	for _, args := range [][]string{{"rebuild", "--school", "nosuch"}, {"verify", "--school", "nosuch"}} {
+		unknown = append(unknown, append(a.withLog(args...), "--database-url", a.Database))
+	}
+	for _, args := range unknown {
+		code, stdout, stderr := command(t, args...)
+		require.Equal(t, exitFailed, code, "%v: %s", args, stdout)
+		require.Regexp(t, "no such school|is not parked", stderr)
+	}
 }

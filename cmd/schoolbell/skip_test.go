@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,15 @@ func TestP9_OperatorsSkipAParkedEvent(t *testing.T) {
 	resp := a.get(t, path, at, new(map[string]any))
 	require.Equal(t, "1", resp.Header.Get("Schoolbell-Parked"))
 
+	unplanned := func() string {
+		code, list, stderr := command(t,
+			append([]string{"deadletters", "list", "--kind", "plan"}, a.remote()...)...)
+		require.Equal(t, exitDone, code, stderr)
+		return list
+	}
+	require.Eventually(t, func() bool { return strings.Contains(unplanned(), "newer-0") },
+		20*time.Second, 20*time.Millisecond)
+
 	skip := append([]string{"parked", "skip", "north", "newer-0", "--reason", "a test"}, a.remote()...)
 	code, _, stderr := command(t, append(skip, "--position", at)...)
 	require.Equal(t, exitFailed, code, "the second event is not the first")
@@ -35,6 +45,8 @@ func TestP9_OperatorsSkipAParkedEvent(t *testing.T) {
 		resp = a.get(t, path, at, new(map[string]any))
 		return resp.Header.Get("Schoolbell-Parked") == "0"
 	}, 20*time.Second, 20*time.Millisecond, "the later event is folded, and cached responses end")
+	require.Eventually(t, func() bool { return !strings.Contains(unplanned(), "newer-0") },
+		20*time.Second, 20*time.Millisecond, "nobody can plan it any more")
 	var got struct {
 		Totals map[string]int `json:"totals"`
 	}

@@ -72,7 +72,7 @@ func getOps(ctx context.Context, base, path string, into any) error {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
-		return usageError{fmt.Errorf("address %q: %w", base, err)}
+		return usageError{fmt.Errorf("the address of the operations port: %w", errors.Unwrap(err))}
 	}
 	resp, err := new(http.Client).Do(r)
 	if err != nil {

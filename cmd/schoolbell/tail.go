@@ -16,7 +16,7 @@ type tailCommand struct {
 	remote `embed:""`
 
 	School schoolID `required:"" placeholder:"S" help:"School whose log to print."`
-	From   string   `placeholder:"POSITION" help:"Start after this position, for example 7:1042 (default: from the beginning)."`
+	From   string   `placeholder:"POSITION" help:"Start after this position, for example 7:1042-k3f9a (default: from the beginning)."`
 	Stop   bool     `help:"Stop at the end of the log instead of waiting for more."`
 }
 
@@ -27,7 +27,7 @@ the log until interrupted, unless --stop is given.
 Examples:
 
   schoolbell tail --school school-001
-  schoolbell tail --school school-001 --from 7:1042 --stop | jq -r .type | sort | uniq -c`
+  schoolbell tail --school school-001 --from 7:1042-k3f9a --stop | jq -r .type | sort | uniq -c`
 }
 
 const (

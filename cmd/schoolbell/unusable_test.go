@@ -74,8 +74,16 @@ func TestP9_UnusableRecordsHoldNobodyUp(t *testing.T) {
 	require.Equal(t, "Nothing is parked.\n", list)
 	require.Empty(t, a.list(t, "planned"))
 	require.Len(t, a.list(t, "sent"), 1, "what is in the wrong partition is not planned")
-	code, _, stderr = command(t, a.withLog("jobs", "verify", "--database-url", a.Database)...)
+	code, verified, stderr := command(t, a.withLog("jobs", "verify", "--database-url", a.Database)...)
 	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, verified, "; 1005 dead letters; 0 findings.")
+	_, metrics := a.call(t, http.MethodGet, a.Ops+"/metrics", "")
+	for _, series := range []string{
+		`kind="log",stored="true"} 1005`, `kind="inbox",stored="false"} 0`,
+		`kind="plan",stored="true"} 0`, `kind="conflict",stored="true"} 0`,
+	} {
+		require.Contains(t, string(metrics), "schoolbell_deadletters_total{"+series)
+	}
 
 	restarted := startApp(t, func(c *config.Config) {
 		configure(c)

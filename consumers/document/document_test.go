@@ -290,6 +290,38 @@ func TestP10_LinksEndWithTheirReadersAccess(t *testing.T) {
 	require.NotContains(t, before, "mum", "links are in the logs of proxies")
 }
 
+func TestP10_LinksEndWithTheRightsOfTheirReaders(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	dad, elsewhere := mum, mum
+	dad.User, elsewhere.School = "dad", "elm"
+	hash := s.put("%PDF-1.7 a")
+	readers, failure := map[document.Reader]bool{mum: true, dad: false}, error(nil)
+	h, err := document.NewHandler(document.Config{
+		Store: s.store, Links: s.links, Now: func() time.Time { return now },
+		Readers: func(_ context.Context, of string) (map[document.Reader]bool, error) {
+			require.Equal(t, hash, of)
+			return readers, failure
+		},
+	})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle(document.Pattern, h)
+	s.handler = mux
+	status := func(of document.Reader) int {
+		return s.request("GET", s.links.URL(hash, of, now.Add(time.Hour))).StatusCode
+	}
+	require.Equal(t, http.StatusOK, status(mum))
+	require.Equal(t, http.StatusForbidden, status(dad), "may not read it any more")
+	require.Equal(t, http.StatusForbidden, status(elsewhere), "was never sent it")
+	readers[mum] = false
+	require.Equal(t, http.StatusForbidden, status(mum))
+	failure = errors.New("no database")
+	require.Equal(t, http.StatusServiceUnavailable, status(mum))
+	readers, failure = nil, nil
+	require.Equal(t, http.StatusOK, status(mum), "the document is of no message")
+}
+
 // Links of v0.1 are in messages that have been sent.
 func TestLinksOfTheFirstVersionAreValidUntilTheyExpire(t *testing.T) {
 	t.Parallel()

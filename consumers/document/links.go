@@ -33,7 +33,7 @@ func NewLinks(base string, keys ...[]byte) (*Links, error) {
 	var faults []error
 	if u, err := url.Parse(base); err != nil || (base != "" && u.Host == "") || u.RawQuery != "" ||
 		u.Fragment != "" {
-		faults = append(faults, fmt.Errorf("document links: %q is not a base URL", base))
+		faults = append(faults, errors.New("document links: the base is not a URL without query"))
 	}
 	if len(keys) == 0 {
 		faults = append(faults, errors.New("document links: a key is required"))

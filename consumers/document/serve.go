@@ -3,6 +3,7 @@ package document
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +34,10 @@ type Config struct {
 	Title func(body []byte) string
 	// Revoked yields the readers whose links end, with the moment up to which they were made. (none)
 	Revoked iter.Seq2[Reader, time.Time]
+	// Readers returns who was sent a link to a document, by its hash, each with whether the reader may
+	// still read it. A link is refused to all others; nobody: the document is of no message. (links
+	// end with their readers' tokens alone)
+	Readers func(ctx context.Context, hash string) (map[Reader]bool, error)
 }
 
 // Pattern is the pattern under which the handler is to be registered.
@@ -104,17 +109,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, http.StatusForbidden, err.Error())
 		return
 	}
+	if may, err := h.mayRead(r.Context(), hash, link); err != nil {
+		h.unavailable(w, r, err, "who may read it cannot be looked up at the moment")
+		return
+	} else if !may {
+		h.fail(w, r, http.StatusForbidden, ErrRevoked.Error())
+		return
+	}
 	body, err := h.Store.Get(r.Context(), hash)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		h.fail(w, r, http.StatusNotFound, "this document no longer exists")
 		return
 	case err != nil:
-		if r.Context().Err() == nil {
-			h.Logger.ErrorContext(r.Context(), "serve document", "error", err)
-		}
-		header.Set("Retry-After", "5")
-		h.fail(w, r, http.StatusServiceUnavailable, "the document store is unavailable")
+		h.unavailable(w, r, err, "the document store is unavailable")
 		return
 	}
 	kind := http.DetectContentType(body)
@@ -144,6 +152,33 @@ func (h *handler) revoked(link *Link) bool {
 		}
 	}
 	return false
+}
+
+// mayRead reports whether the reader of a link may still read a document. Links of v0.1 are of no
+// reader.
+func (h *handler) mayRead(ctx context.Context, hash string, link *Link) (bool, error) {
+	if h.Readers == nil || link.reader == "" {
+		return true, nil
+	}
+	readers, err := h.Readers(ctx, hash)
+	if err != nil || len(readers) == 0 {
+		return err == nil, err
+	}
+	for reader, may := range readers {
+		if may && link.IsOf(reader) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unavailable responds that a server behind this one does not.
+func (h *handler) unavailable(w http.ResponseWriter, r *http.Request, err error, detail string) {
+	if r.Context().Err() == nil {
+		h.Logger.ErrorContext(r.Context(), "serve document", "error", err)
+	}
+	w.Header().Set("Retry-After", "5")
+	h.fail(w, r, http.StatusServiceUnavailable, detail)
 }
 
 // disposition shows the document in the browser and names the file it is saved as.

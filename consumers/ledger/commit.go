@@ -42,6 +42,7 @@ func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 // matters for two reasons: what was planned before is left out before anything is inserted, and jobs
 // come last, as their queue positions lock rows that other processes wait for.
 func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planned int, err error) {
+	var letters []bool
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		fresh, err := l.dropReplayed(ctx, tx, plans)
 		if err != nil {
@@ -58,7 +59,7 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planne
 		if err := insertFactsAt(ctx, tx, fresh); err != nil {
 			return err
 		}
-		if err := commitDeadLetters(ctx, tx, plans); err != nil {
+		if letters, err = commitDeadLetters(ctx, tx, plans); err != nil {
 			return err
 		}
 		jobs, err = dropWaiting(ctx, tx, jobs)
@@ -73,6 +74,9 @@ func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planne
 	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && rejects(pg.Code) {
 		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
+	}
+	if err == nil {
+		l.countDeadLetters(letters)
 	}
 	return planned, err
 }
@@ -233,29 +237,29 @@ WHERE EXISTS (SELECT FROM schoolbell.ledger l
 const insertSQL = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel,
 	queue, address, about, once, template, params, language, sender, depends_on, correlation_id,
-	topic, instead_of, error, retracts, otherwise, partition, log_offset, priority, not_before,
-	not_after, state, error_class)
+	student, topic, instead_of, error, retracts, otherwise, partition, log_offset, priority,
+	not_before, not_after, state, error_class)
 SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel,
 	u.queue, u.address, u.about, u.once, u.template, u.params::jsonb, u.language, u.sender,
-	u.depends_on, u.correlation_id, u.topic, u.instead_of, u.error, u.retracts, u.otherwise::jsonb,
-	u.partition, u.log_offset, u.priority, u.not_before, u.not_after,
+	u.depends_on, u.correlation_id, u.student, u.topic, u.instead_of, u.error, u.retracts,
+	u.otherwise::jsonb, u.partition, u.log_offset, u.priority, u.not_before, u.not_after,
 	CASE WHEN u.error = '' THEN 'planned' ELSE 'failed' END,
 	CASE WHEN u.error = '' THEN '' ELSE 'unreachable' END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 	$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
 	$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
-	$22::boolean[], $23::text[], $24::integer[], $25::bigint[], $26::smallint[],
-	$27::timestamptz[], $28::timestamptz[])
+	$22::text[], $23::boolean[], $24::text[], $25::integer[], $26::bigint[], $27::smallint[],
+	$28::timestamptz[], $29::timestamptz[])
 	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address,
-		about, once, template, params, language, sender, depends_on, correlation_id, topic,
+		about, once, template, params, language, sender, depends_on, correlation_id, student, topic,
 		instead_of, error, retracts, otherwise, partition, log_offset, priority, not_before, not_after)
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 
-// columns are deliveries, column by column: one statement with 28 arrays inserts thousands of rows,
-// where one row with 28 parameters each would have to be split at 65,535 parameters.
+// columns are deliveries, column by column: one statement with 29 arrays inserts thousands of rows,
+// where one row with 29 parameters each would have to be split at 65,535 parameters.
 type columns struct {
-	texts               [21][]string
+	texts               [22][]string
 	retracts            []bool
 	otherwise           []*string
 	partition           []int32
@@ -265,11 +269,11 @@ type columns struct {
 }
 
 func (c *columns) add(d *consumers.Delivery) error {
-	for i, v := range [21]string{
+	for i, v := range [22]string{
 		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient,
 		string(d.Channel), QueueOf(d.Channel), d.Address, d.About, d.Once, d.Template,
 		cmp.Or(string(d.Params), "{}"), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
-		d.Topic, d.InsteadOf, storable(d.Unreachable),
+		d.Student, d.Topic, d.InsteadOf, storable(d.Unreachable),
 	} {
 		c.texts[i] = append(c.texts[i], v)
 	}
@@ -293,7 +297,7 @@ func (c *columns) add(d *consumers.Delivery) error {
 }
 
 func (c *columns) args() []any {
-	args := make([]any, 0, 28)
+	args := make([]any, 0, 29)
 	for _, texts := range c.texts {
 		args = append(args, texts)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 )
 
 // Config configures a ledger. A zero value means the default in parentheses.
@@ -56,6 +57,8 @@ type Config struct {
 	Now     func() time.Time      // the clock of reminders (time.Now)
 	Logger  *slog.Logger          // (none)
 	Metrics prometheus.Registerer // (none)
+	// DeadLetters counts events that cannot be planned; nil counts nothing.
+	DeadLetters *deadletter.Metrics
 }
 
 // maxSendTimeout leaves River the time to distinguish a stuck job from a slow one within a minute.

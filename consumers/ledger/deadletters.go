@@ -10,6 +10,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/log"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 )
 
 // DeadLetter is an event that could not be planned, because it cannot be read or a planner failed.
@@ -24,17 +26,54 @@ type DeadLetter struct {
 	At       time.Time       `json:"at"`
 }
 
-func upsertDeadLetter(ctx context.Context, tx pgx.Tx, d *DeadLetter) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
-		d.Position.Partition, d.Position.Offset, storable(d.School), storable(d.EventID),
-		storable(d.Type), storable(d.Reason))
-	if err != nil {
-		return fmt.Errorf("store dead letter: %w", err)
+// storeDeadLetters stores events, and returns for each that was none before whether it is stored:
+// beyond the limits of a day they are only counted.
+func storeDeadLetters(
+	ctx context.Context, tx pgx.Tx, letters []DeadLetter,
+) (stored []bool, err error) {
+	if len(letters) == 0 {
+		return nil, nil
 	}
-	return nil
+	var fresh []DeadLetter
+	var counted []deadletter.Letter
+	for i := range letters {
+		d := &letters[i]
+		tag, err := tx.Exec(ctx, `UPDATE schoolbell.dead_letters SET reason = $3, at = now()
+			WHERE partition = $1 AND log_offset = $2`,
+			d.Position.Partition, d.Position.Offset, storable(d.Reason))
+		if err != nil {
+			return nil, fmt.Errorf("renew dead letter: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			fresh = append(fresh, *d)
+			counted = append(counted, deadletter.Letter{School: d.School, Position: d.Position})
+		}
+	}
+	if stored, err = deadletter.Admit(ctx, tx, counted); err != nil {
+		return nil, err
+	}
+	for i := range fresh {
+		d := &fresh[i]
+		if !stored[i] {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO schoolbell.dead_letters (partition, log_offset, school, event_id, type, reason)
+			VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (partition, log_offset) DO UPDATE SET reason = excluded.reason, at = now()`,
+			d.Position.Partition, d.Position.Offset, storable(d.School), storable(d.EventID),
+			storable(d.Type), storable(d.Reason)); err != nil {
+			return nil, fmt.Errorf("store dead letter: %w", err)
+		}
+	}
+	return stored, nil
+}
+
+// countDeadLetters counts those that a transaction has stored, or was over the limits with.
+func (l *Ledger) countDeadLetters(stored []bool) {
+	for _, ok := range stored {
+		l.cfg.DeadLetters.Count(deadletter.Plan, ok)
+	}
 }
 
 // storable makes a text that the database accepts: it takes neither zero bytes nor broken UTF-8,
@@ -48,35 +87,61 @@ func storable(s string) string {
 func (l *Ledger) AddDeadLetter(
 	ctx context.Context, at domain.Position, school, eventID, eventType, reason string,
 ) error {
-	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		return upsertDeadLetter(ctx, tx, &DeadLetter{
+	var stored []bool
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+		stored, err = storeDeadLetters(ctx, tx, []DeadLetter{{
 			Position: at, School: school, EventID: eventID, Type: eventType, Reason: reason,
-		})
+		}})
+		return err
 	})
+	if err == nil {
+		l.countDeadLetters(stored)
+	}
+	return err
 }
 
 // commitDeadLetters stores the events that cannot be planned, and removes those that could be
-// planned when an operator retried them.
-func commitDeadLetters(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) error {
+// planned when an operator retried them, or that an operator has given up.
+func commitDeadLetters(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
+) (stored []bool, err error) {
+	var letters []DeadLetter
 	for i := range plans {
-		e, fault := plans[i].Event, plans[i].Fault
-		var err error
-		switch {
-		case fault != nil:
-			err = upsertDeadLetter(ctx, tx, &DeadLetter{
+		if e, fault := plans[i].Event, plans[i].Fault; fault != nil {
+			letters = append(letters, DeadLetter{
 				Position: e.Position, School: e.School, EventID: e.ID, Type: e.Type,
 				Reason: fault.Error(),
 			})
-		case e.Replan:
-			_, err = tx.Exec(ctx, `
-				DELETE FROM schoolbell.dead_letters WHERE partition = $1 AND log_offset = $2`,
-				e.Position.Partition, e.Position.Offset)
-		}
-		if err != nil {
-			return err
 		}
 	}
-	return nil
+	if stored, err = storeDeadLetters(ctx, tx, letters); err != nil {
+		return nil, err
+	}
+	for i := range plans {
+		at, settled := settles(&plans[i])
+		if !settled {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM schoolbell.dead_letters
+			WHERE partition = $1 AND log_offset = $2 AND school = $3`,
+			at.Partition, at.Offset, storable(plans[i].Event.School)); err != nil {
+			return nil, fmt.Errorf("settle dead letter: %w", err)
+		}
+	}
+	return stored, nil
+}
+
+// settles returns which event is no dead letter any more, as it was planned after all or is folded
+// and planned by nobody.
+func settles(p *consumers.Planning) (domain.Position, bool) {
+	if p.Fault != nil {
+		return domain.Position{}, false
+	}
+	if skip, ok := p.Event.Data.(*log.EventSkipped); ok {
+		at, err := domain.ParsePosition(skip.Position)
+		return at, err == nil
+	}
+	return p.Event.Position, p.Event.Replan
 }
 
 // DeadLetterFilter chooses events that could not be planned.

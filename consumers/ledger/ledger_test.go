@@ -93,6 +93,23 @@ func TestErrorsDecideWhatHappensNext(t *testing.T) {
 	}
 }
 
+func TestVersionsOfSettingsAreLimited(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	settings := ledger.NewSettings(w.pool)
+	change := func(school string, budget int64) error {
+		return settings.Set(t.Context(), &consumers.Settings{School: school, Budget: budget}, "ada")
+	}
+	for i := range ledger.MaxVersions {
+		require.NoError(t, change("s1", int64(i)))
+	}
+	require.ErrorIs(t, change("s1", -1), ledger.ErrTooManyVersions)
+	require.NoError(t, change("s2", 1), "another school")
+	now, err := settings.Current(t.Context(), "s1")
+	require.NoError(t, err)
+	require.EqualValues(t, ledger.MaxVersions, now.Version)
+}
+
 func TestStaleSettingsCannotBeReplaced(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

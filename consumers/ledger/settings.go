@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain/access"
 )
 
 // Settings stores the settings of schools, in all versions: an event is planned with those that
@@ -124,18 +125,23 @@ func (s *Settings) Current(ctx context.Context, school string) (*consumers.Setti
 	return now, nil
 }
 
-// ZoneOf returns the time zone of a school by the settings in force, UTC without any. The transaction
-// may be of any role that reads the school.
-func ZoneOf(ctx context.Context, tx pgx.Tx, school string) (*time.Location, error) {
+// AccessOf returns the time zone of a school, by which days begin, and what it has decided about
+// access, by the settings in force. The transaction may be of any role that reads the school.
+func AccessOf(
+	ctx context.Context, tx pgx.Tx, school string,
+) (zone *time.Location, policy access.Policy, err error) {
 	now := consumers.Settings{}
-	err := tx.QueryRow(ctx, `
-		SELECT coalesce(settings ->> 'time_zone', '') FROM schoolbell.school_settings
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(settings ->> 'time_zone', ''), coalesce(settings ->> 'teachers_see', ''),
+			coalesce((settings ->> 'after_leaving')::int, 0)
+		FROM schoolbell.school_settings
 		WHERE school = $1 AND valid_from <= clock_timestamp()
-		ORDER BY version DESC LIMIT 1`, school).Scan(&now.TimeZone)
+		ORDER BY version DESC LIMIT 1`, school).
+		Scan(&now.TimeZone, &now.TeachersSee, &now.AfterLeaving)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("read time zone of school %q: %w", school, err)
+		return nil, policy, fmt.Errorf("read settings of school %q: %w", school, err)
 	}
-	return now.Location(), nil
+	return now.Location(), now.Access(), nil
 }
 
 // Set replaces the settings of a school from now on, whatever they were.
@@ -215,6 +221,9 @@ func (s *Settings) write(
 	if err != nil {
 		return 0, fmt.Errorf("encode settings: %w", err)
 	}
+	if err := s.checkVersions(ctx, settings.School); err != nil {
+		return 0, err
+	}
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO schoolbell.school_settings (school, version, valid_from, settings, actor)
 		SELECT $1, n + 1, $2, $3, $4 FROM (
@@ -234,6 +243,30 @@ func (s *Settings) write(
 	defer s.mu.Unlock()
 	s.loaded = time.Time{}
 	return version, nil
+}
+
+// MaxVersions is how many versions of its settings a school may make in 24 hours: they are never
+// deleted, as events are planned by the one of their time.
+const MaxVersions = 200
+
+// ErrTooManyVersions means that a school has changed its settings too often.
+var ErrTooManyVersions = fmt.Errorf("the settings were changed %d times within 24 hours; "+
+	"try again later", MaxVersions)
+
+// checkVersions returns [ErrTooManyVersions] when there is room for none.
+func (s *Settings) checkVersions(ctx context.Context, school string) error {
+	var full bool
+	if err := s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM schoolbell.school_settings WHERE school = $1
+			AND valid_from > clock_timestamp() - interval '24 hours'
+			AND version = (SELECT max(version) - $2 + 1 FROM schoolbell.school_settings
+				WHERE school = $1))`, school, MaxVersions).Scan(&full); err != nil {
+		return fmt.Errorf("count versions of the settings of school %q: %w", school, err)
+	}
+	if full {
+		return ErrTooManyVersions
+	}
+	return nil
 }
 
 // SettingsVersion is one of the versions of a school's settings.

@@ -22,6 +22,9 @@ type started struct {
 	// sinceRequest is the time since the provider may last have been called, by the database's
 	// clock; none unless before is Unknown.
 	sinceRequest time.Duration
+	waited       time.Duration // since it was planned
+	// closed says that the recipient may not hear of the student any more, or has left the school.
+	closed bool
 }
 
 // deliveryColumns are those that a deliveryRow reads, of the ledger as l: the delivery as it was last
@@ -34,7 +37,7 @@ const planColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.plann
 	l.channel, l.address, l.params, ` + moreColumns
 
 const moreColumns = `l.about, l.once, l.template, l.language, l.sender, l.depends_on,
-	l.correlation_id, l.partition, l.log_offset, l.priority, l.not_before, l.not_after, l.topic,
+	l.correlation_id, l.student, l.partition, l.log_offset, l.priority, l.not_before, l.not_after, l.topic,
 	l.retracts, l.otherwise, l.instead_of, CASE WHEN l.depends_on <> '' THEN
 		(SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
@@ -50,8 +53,8 @@ func (r *deliveryRow) targets() []any {
 	return []any{
 		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient,
 		&d.Channel, &d.Address, (*[]byte)(&d.Params), &d.About, &d.Once, &d.Template, &d.Language,
-		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Position.Partition, &d.Position.Offset,
-		&d.Priority, &r.notBefore, &r.notAfter, &d.Topic, &d.Retracts, &r.otherwise, &d.InsteadOf,
+		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Student, &d.Position.Partition,
+		&d.Position.Offset, &d.Priority, &r.notBefore, &r.notAfter, &d.Topic, &d.Retracts, &r.otherwise, &d.InsteadOf,
 		&r.document,
 	}
 }
@@ -86,7 +89,7 @@ UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence 
 	requested_at = CASE WHEN state = 'unknown' THEN coalesce(requested_at, now()) ELSE now() END
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
 RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at,
-	now() - l.requested_at, l.before <> 'planned' OR l.error_class = 'unknown'`
+	now() - l.requested_at, now() - l.planned_at, l.before <> 'planned' OR l.error_class = 'unknown'`
 
 // startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
@@ -99,6 +102,9 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 	})
 	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("start %d deliveries: %w", len(ids), err)
+	}
+	if err := l.closeToLeavers(ctx, found); err != nil {
+		return nil, err
 	}
 	byID := make(map[string]*started, len(found))
 	for _, s := range found {
@@ -115,7 +121,7 @@ func scanStarted(row pgx.CollectableRow) (*started, error) {
 	s := &started{}
 	r := deliveryRow{Delivery: &s.Delivery}
 	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest,
-		&s.maybeSent)
+		&s.waited, &s.maybeSent)
 	if err := row.Scan(targets...); err != nil {
 		return nil, err
 	}

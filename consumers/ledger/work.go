@@ -72,6 +72,9 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	if overtaken := l.check(ctx, f); overtaken != nil {
 		return overtaken
 	}
+	if s.closed && (s.before == consumers.Planned || can.Idempotent) {
+		return f.end(consumers.Cancelled, "", errClosed)
+	}
 	if s.DependsOn != "" && s.Document == nil && !s.Retracts {
 		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))
 	}

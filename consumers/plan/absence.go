@@ -35,6 +35,7 @@ var absence = &rule{
 			priority: consumers.Urgent,
 			about:    m.StudentID,
 			topic:    missing.topic,
+			student:  m.StudentID,
 			params: wording.Params{
 				Student: d.studentName(m.StudentID), Class: m.ClassID,
 				Date: m.Date, Session: m.Session,
@@ -83,6 +84,7 @@ var absenceCorrected = &rule{
 			template: wording.AbsenceCorrected,
 			priority: consumers.Urgent,
 			about:    m.StudentID,
+			student:  m.StudentID,
 			topic:    missing.topic,
 			params: wording.Params{
 				Student: d.studentName(m.StudentID), Class: m.ClassID, Date: m.Date, Session: wholeDay,
@@ -134,6 +136,7 @@ var chronicAbsence = &rule{
 			template: wording.ChronicAbsence,
 			priority: consumers.Normal,
 			about:    m.StudentID,
+			student:  m.StudentID,
 			once:     schoolYear(m.Date, d.settings.YearFrom),
 			params: wording.Params{
 				Student: d.studentName(m.StudentID), Class: m.ClassID,

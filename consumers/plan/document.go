@@ -17,7 +17,7 @@ func (d *draft) document(studentID, about, once, kind string, priority consumers
 		language = people[0].language
 	}
 	d.add(person{id: studentID, language: language}, consumers.PDF, "",
-		message{template: kind, priority: priority, about: about, once: once})
+		message{template: kind, priority: priority, about: about, student: studentID, once: once})
 	last := &d.deliveries[len(d.deliveries)-1]
 	last.Params = params
 	planned := *last

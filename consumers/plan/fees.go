@@ -27,6 +27,7 @@ var invoice = &rule{
 			template: wording.Invoice,
 			priority: consumers.Normal,
 			about:    i.InvoiceID,
+			student:  i.StudentID,
 			params: wording.Params{
 				Student: d.studentName(i.StudentID), Invoice: i.InvoiceID, Category: i.Category,
 				Amount:   i.Amount,
@@ -65,6 +66,7 @@ var feeReminder = &rule{
 			template: wording.FeeReminder,
 			priority: consumers.Normal,
 			about:    r.InvoiceID,
+			student:  r.StudentID,
 			params: wording.Params{
 				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: known.Category,
 				Amount:   open,
@@ -112,6 +114,7 @@ var receipt = &rule{
 			priority: consumers.Normal,
 			about:    p.PaymentID,
 			topic:    topicOfReceipt(p.PaymentID),
+			student:  p.StudentID,
 			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal,
 				paper.Encode(paid)),
 			params: wording.Params{
@@ -150,6 +153,7 @@ var reversal = &rule{
 			template: wording.Reversal,
 			priority: consumers.Normal,
 			about:    p.ID,
+			student:  p.StudentID,
 			topic:    topicOfReceipt(p.ID),
 			params: wording.Params{
 				Student: d.studentName(p.StudentID), Payment: p.ID, Invoice: p.InvoiceID,

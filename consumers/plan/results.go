@@ -34,6 +34,7 @@ var results = &rule{
 				priority:  consumers.Bulk,
 				about:     s.ID,
 				topic:     topicOfResults(s.ID, r.Year, r.Term),
+				student:   s.ID,
 				dependsOn: card,
 				params: wording.Params{
 					Student: d.studentName(s.ID), Class: r.ClassID,
@@ -94,6 +95,7 @@ var resultsCorrected = &rule{
 			template: wording.ResultsCorrected,
 			priority: consumers.Bulk,
 			about:    s.StudentID,
+			student:  s.StudentID,
 			topic:    topicOfResults(s.StudentID, s.Year, s.Term),
 			params: wording.Params{
 				Student: d.studentName(s.StudentID), Class: d.Student(s.StudentID).ClassID,

@@ -95,6 +95,7 @@ type message struct {
 	priority  consumers.Priority
 	params    wording.Params
 	about     string
+	student   string // whom it is about
 	once      string
 	topic     string
 	dependsOn string
@@ -131,6 +132,7 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 		About:     m.about,
 		Once:      m.once,
 		Topic:     m.topic,
+		Student:   m.student,
 		Priority:  m.priority,
 		Template:  m.template,
 		Params:    m.params.Encode(),

@@ -82,6 +82,7 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 		template: wording.Statement,
 		priority: consumers.Normal,
 		about:    studentID,
+		student:  studentID,
 		once:     once,
 		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal,
 			paper.Encode(facts)),

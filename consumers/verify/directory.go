@@ -15,7 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/student"
 )
 
-// statements are all that was said of one thing that begins and ends, by day. It is kept whole, and asked
+// statements are all that was said of one thing that begins and ends, by day. It is stored whole, and queried
 // about one day at a time; the projections keep spans instead.
 type statements []statement
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/log"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
@@ -28,6 +29,7 @@ type Verification struct {
 	Planners *consumers.Planners
 	Settings consumers.SettingsSource
 	Log      eventlog.Source
+	LogID    domain.LogID // in the positions of findings
 	Decode   func(eventlog.Record) (*domain.Envelope, error)
 }
 
@@ -52,7 +54,10 @@ type partition struct {
 	expected map[string][]consumers.Delivery
 	// retractions are planned for whoever was told; the ledger knows who that was.
 	retractions map[ruleRun]consumers.Delivery
-	result      Result
+	// skipped are the offsets of events that an operator has given up. What was planned because of
+	// them before stays; there need not be anything.
+	skipped map[int64]bool
+	result  Result
 }
 
 // ruleRun is a planner, the event that it planned, and what about.
@@ -70,6 +75,7 @@ func (v *Verification) Partition(
 		Verification: v, stored: stored, history: NewHistory(),
 		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
 		retractions: map[ruleRun]consumers.Delivery{},
+		skipped:     map[int64]bool{},
 	}
 	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: v.Log, Decode: v.Decode})
 	_, end, err := reader.Bounds(ctx, number)
@@ -102,8 +108,17 @@ func (v *Verification) Partition(
 
 func (p *partition) entry(ctx context.Context, e *eventlog.Entry) error {
 	offset := e.Offset()
-	if event, err := e.Event(); err == nil && !e.Duplicate {
+	event, err := e.Event()
+	if !e.Duplicate && (eventlog.IsUnusable(err) || err != nil && p.stored.DeadLetters[offset]) {
+		p.result.DeadLetters++
+	}
+	if err == nil && !e.Duplicate {
 		p.history.Add(event)
+		if skip, ok := event.Data.(*log.EventSkipped); ok {
+			if at, err := domain.ParsePosition(skip.Position); err == nil {
+				p.skipped[at.Offset] = true
+			}
+		}
 		if offset < p.stored.PlannedTo && p.Planners.Wants(event.Type) {
 			p.result.Events++
 			at := max(offset, p.stored.FactsAt[offset])
@@ -152,7 +167,9 @@ func (p *partition) compare() {
 	p.result.Deliveries = len(p.expected)
 	for id, want := range p.expected {
 		have, ok := p.stored.Deliveries[id]
-		if !ok {
+		if !ok && p.skipped[want[0].Position.Offset] {
+			p.result.Deliveries--
+		} else if !ok {
 			p.find("missing", &want[0], "")
 		} else if what := differences(want, &have); what != "" {
 			p.find("different", &have, what)
@@ -212,7 +229,7 @@ func (p *partition) retracted(want, have *consumers.Delivery) string {
 
 func (p *partition) find(kind string, d *consumers.Delivery, detail string) {
 	p.result.Findings = append(p.result.Findings, Finding{
-		kind, d.ID, d.School, d.EventID, d.Planner, d.Position.String(), detail,
+		kind, d.ID, d.School, d.EventID, d.Planner, p.LogID.At(d.Position).String(), detail,
 	})
 }
 

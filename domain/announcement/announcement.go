@@ -50,7 +50,7 @@ type Audience struct {
 func (e *Posted) Subject() string { return e.AnnouncementID }
 
 // allRoles is the audience of a notice that names none.
-var allRoles = []string{"admin", "teacher", "accountant", "guardian", "student"}
+var allRoles = []string{"admin", "office", "teacher", "accountant", "guardian", "student"}
 
 // Rooms are those of the roles, classes and students in the audience, or of all roles.
 func (e *Posted) Rooms() []domain.Room {

@@ -184,6 +184,15 @@ func (e *ScoreCorrected) SeenBy(a domain.Audience) domain.Event {
 	return domain.ShownTo(e, a, domain.Teaching)
 }
 
+// Graded says that it holds marks.
+func (e *Scored) Graded() {}
+
+// Graded says that it holds marks.
+func (e *ScoreCorrected) Graded() {}
+
+// Graded says that it holds marks.
+func (e *Remarked) Graded() {}
+
 // SeenBy shows a remark to teachers. The family reads it on the report card.
 func (e *Remarked) SeenBy(a domain.Audience) domain.Event {
 	return domain.ShownTo(e, a, domain.Teaching)

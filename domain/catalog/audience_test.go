@@ -30,7 +30,7 @@ func TestP10_GoldenOfWhoSeesEachEvent(t *testing.T) {
 		e, before := f.New(), f.New()
 		fill(reflect.ValueOf(e).Elem())
 		fill(reflect.ValueOf(before).Elem())
-		require.Equal(t, e, domain.See(e, domain.Office), f.Type)
+		require.Equal(t, e, domain.See(e, domain.Administration), f.Type)
 		line := f.Type
 		for a := domain.Self; int(a) < domain.AudienceCount; a++ {
 			line += "\t" + shown(e, domain.See(e, a))

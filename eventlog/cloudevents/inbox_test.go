@@ -64,6 +64,8 @@ func TestAnInboxTakesBothModes(t *testing.T) {
 	}
 }
 
+const platformReason = `must not be "-": decisions about the platform are written by Schoolbell only`
+
 func TestAnInboxRefusesWhatHTTPRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -71,6 +73,14 @@ func TestAnInboxRefusesWhatHTTPRefuses(t *testing.T) {
 		fault  domain.Fault
 	}{
 		"id twice": {binary("north", "ce_id", "e2"), domain.Fault{Pointer: "/id", Reason: "is there twice"}},
+		"the platform's school": {
+			binary("-"),
+			domain.Fault{Pointer: "/school", Reason: platformReason},
+		},
+		"the platform's school by attribute": {
+			binary("north", "ce_school", "-"),
+			domain.Fault{Pointer: "/school", Reason: platformReason},
+		},
 		"authsub": {
 			binary("north", "ce_authsub", "kafka:other"),
 			domain.Fault{Pointer: "/authsub", Reason: "is written by Schoolbell only"},

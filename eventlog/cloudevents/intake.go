@@ -156,6 +156,10 @@ func (in *request) take(index int, r *raw) {
 		d.faults.Add("/school", "must be %q, the school in the address", in.intake.School)
 		r.values[school] = []byte(in.intake.School)
 	}
+	if string(r.values[school]) == domain.Platform {
+		d.faults.Add("/school", "must not be %q: decisions about the platform are written by "+
+			"Schoolbell only", domain.Platform)
+	}
 	e, err := d.event(r)
 	switch {
 	case err != nil:

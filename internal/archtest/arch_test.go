@@ -132,7 +132,7 @@ var layers = []layer{
 	{
 		"internal/httpapi",
 		[]string{
-			"domain", "eventlog", "eventlog/checkpoint",
+			"domain", "domain/access", "eventlog", "eventlog/checkpoint",
 			"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest/…",
 			"projections/cache",
 			"projections/query", "consumers/…", "internal/auth",

@@ -63,6 +63,13 @@ func TestEveryPromiseNamesItsTests(t *testing.T) {
 			}
 		}
 	}
+	security, err := os.ReadFile(filepath.Join(root, "docs", "SECURITY.md"))
+	require.NoError(t, err)
+	for _, m := range quoted.FindAllStringSubmatch(string(security), -1) {
+		if strings.HasPrefix(m[1], "Test") && !exists[m[1]] {
+			t.Errorf("docs/SECURITY.md names %s, which does not exist", m[1])
+		}
+	}
 	for test := range named {
 		if !exists[test] {
 			t.Errorf("docs/RELIABILITY.md names %s, which does not exist", test)

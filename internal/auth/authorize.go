@@ -10,6 +10,9 @@ import (
 // AllSchools is the school of an operator's token.
 const AllSchools = "*"
 
+// Platform is the school of decisions about the platform, which no token is for.
+const Platform = "-"
+
 // The roles that the rules below know; package projections/query has all roles.
 const (
 	roleOperator = "operator"

@@ -146,12 +146,13 @@ func keySet(ctx context.Context, address string, log *slog.Logger) (jwt.Keyfunc,
 		RateLimitWaitMax:  time.Millisecond, // an unknown key must not hold up a request
 		RefreshErrorHandlerFunc: func(address string) func(context.Context, error) {
 			return func(ctx context.Context, err error) {
-				log.WarnContext(ctx, "fetch keys", "url", address, "error", err)
+				log.WarnContext(ctx, "fetch keys", "url", shown(address), "error",
+					withoutSecrets(err, address))
 			}
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, fmt.Errorf("auth: %w", withoutSecrets(err, address))
 	}
 	// A key that encrypts proves nothing about who signs; most providers leave use out.
 	set, err := keyfunc.New(keyfunc.Options{
@@ -170,6 +171,24 @@ func keySet(ctx context.Context, address string, log *slog.Logger) (jwt.Keyfunc,
 		}
 		return key, err
 	}, nil
+}
+
+// withoutSecrets is an error of fetching keys without what may be secret in their address.
+func withoutSecrets(err error, address string) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	return fmt.Errorf("fetch keys from %s: %s", shown(address),
+		strings.ReplaceAll(err.Error(), address, shown(address)))
+}
+
+// shown is an address without user, password and query.
+func shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // claims are the claims of a token.
@@ -207,6 +226,9 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	}
 	if c.Subject == "" || c.School == "" {
 		return Principal{}, fmt.Errorf("%w: it must have sub and school", ErrInvalidToken)
+	}
+	if c.School == Platform {
+		return Principal{}, fmt.Errorf("%w: no token is for the school %s", ErrInvalidToken, c.School)
 	}
 	p := Principal{
 		Subject: c.Subject, School: c.School, Roles: c.Roles, Scopes: strings.Fields(c.Scope),

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,6 +48,52 @@ func verifier(t *testing.T, c auth.Config) *auth.Verifier {
 	v, err := auth.New(ctx, c, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return v
+}
+
+func TestNoTokenIsForThePlatform(t *testing.T) {
+	t.Parallel()
+	p := principal()
+	p.School = auth.Platform
+	token, err := auth.Mint(secret, p, p.Issued)
+	require.NoError(t, err)
+	_, err = verifier(t, auth.Config{Secret: secret}).Verify(token)
+	require.ErrorIs(t, err, auth.ErrInvalidToken)
+}
+
+// The address of keys may have a password or a key of its own in it.
+func TestErrorsAboutKeysDoNotRepeatTheAddress(t *testing.T) {
+	t.Parallel()
+	missing := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(missing.Close)
+	for _, address := range []string{
+		"http://user:hush@127.0.0.1:1/keys?code=hush",
+		strings.Replace(missing.URL, "http://", "http://user:hush@", 1) + "/keys?code=hush",
+	} {
+		logged := &lockedBuffer{}
+		_, err := auth.New(t.Context(), auth.Config{JWKS: address},
+			slog.New(slog.NewTextHandler(logged, nil)))
+		said := fmt.Sprint(err, logged.String())
+		require.Contains(t, said, "/keys")
+		require.NotContains(t, said, "hush")
+	}
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 func TestVerifyReturnsWhoTheTokenIsFor(t *testing.T) {

@@ -55,8 +55,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if u, err := url.Parse(c.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") ||
 		u.Host == "" {
-		errs = append(errs, fmt.Errorf("server address %q must be an http or https URL, for "+
-			"example http://127.0.0.1:8080", c.URL))
+		// It may have a password in it.
+		errs = append(errs, errors.New("the server's address must be an http or https URL, for "+
+			"example http://127.0.0.1:8080"))
 	}
 	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		errs = append(errs, errors.New("token has characters that a token cannot have"))
@@ -251,6 +252,7 @@ func (c *Client) Download(ctx context.Context, path string, to io.Writer) error 
 		_, err = to.Write(all)
 	}
 	if err != nil {
+		path, _, _ = strings.Cut(path, "?")
 		return fmt.Errorf("get %s: %w", path, err)
 	}
 	return nil
@@ -290,6 +292,7 @@ func (c *Client) send(
 		return decode(resp, into)
 	})
 	if err != nil {
+		path, _, _ = strings.Cut(path, "?")
 		return fmt.Errorf("%s %s: %w", strings.ToLower(method), path, err)
 	}
 	return nil
@@ -370,7 +373,7 @@ func (c *Client) once(req *http.Request, read func(*http.Response) error) error 
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return &connectionError{err}
+		return &connectionError{withoutURL(err)}
 	}
 	defer resp.Body.Close()
 	c.responded.Store(true)
@@ -381,6 +384,16 @@ func (c *Client) once(req *http.Request, read func(*http.Response) error) error 
 		return &connectionError{err} // the response was cut off
 	}
 	return nil
+}
+
+// withoutURL takes the address out of an error: it may have a password, and what it asks for is in
+// it. Errors end up in logs and terminals.
+func withoutURL(err error) error {
+	failed, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("reach the server: %w", failed.Err)
 }
 
 // connectionError is a failure of the connection: whether the server has processed the request is

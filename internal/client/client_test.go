@@ -236,6 +236,28 @@ func TestRetriesEnd(t *testing.T) {
 	require.ErrorContains(t, err, "connection refused")
 }
 
+// What is in an address is not for logs and terminals: passwords, and what an operator has typed.
+func TestErrorsDoNotRepeatTheAddress(t *testing.T) {
+	t.Parallel()
+	silent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(silent.Close)
+	for _, address := range []string{
+		"http://ops:secret@127.0.0.1:1", "ftp://ops:secret@127.0.0.1", "http://ops:secret@[::1",
+		strings.Replace(silent.URL, "http://", "http://ops:secret@", 1),
+	} {
+		c, err := client.New(client.Config{URL: address, ConnectTimeout: time.Millisecond})
+		if err == nil {
+			err = c.Post(t.Context(), "/v1/skip?reason=secret", nil)
+			c.Close()
+		}
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
+		require.NotContains(t, err.Error(), "?")
+	}
+}
+
 func TestRefusalNamesTheFaults(t *testing.T) {
 	t.Parallel()
 	b := setup(t, client.Config{})
@@ -399,7 +421,7 @@ func TestRefusalNamesTheLine(t *testing.T) {
 func TestValidateNamesAllFaults(t *testing.T) {
 	t.Parallel()
 	_, err := client.New(client.Config{URL: "localhost:8080", Token: "a b", RetryTimeout: -1})
-	for _, word := range []string{"server address", "token", "retry timeout"} {
+	for _, word := range []string{"server's address", "token", "retry timeout"} {
 		require.ErrorContains(t, err, word)
 	}
 }

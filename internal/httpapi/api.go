@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
@@ -60,10 +61,11 @@ type Deps struct {
 	Positions *checkpoint.Positions
 	Cache     cache.Store // nil: results are not cached
 	Queries   []query.Endpoint
-	// IsGuardian reports whether a user is a guardian of a student on a day; nil denies every
-	// guardian.
-	IsGuardian func(ctx context.Context, tx pgx.Tx, school, guardian, student string,
-		on domain.Date) (bool, error)
+	// Directory returns what links a user with classes and students on a day; nil: nothing does.
+	Directory func(ctx context.Context, tx pgx.Tx, school, user string, on domain.Date,
+		p access.Policy) (access.Directory, error)
+	// Policy returns what a school has decided about access; nil is the default.
+	Policy func(ctx context.Context, school string) (access.Policy, error)
 	// Today returns a school's day, by its clock; nil is the day in UTC.
 	Today func(ctx context.Context, school string) (domain.Date, error)
 
@@ -86,21 +88,22 @@ type Deps struct {
 
 // API is the public side of a process.
 type API struct {
-	config   Config
-	deps     Deps
-	metrics  *metrics
-	huma     huma.API
-	mux      *http.ServeMux
-	live     *http.ServeMux       // the routes whose connections stay open
-	needs    map[string]auth.Need // by method and path, of every route about a school
-	results  *cache.ReadThrough[result]
-	rates    *rates // of events, by token
-	requests *rates // of requests other than events, by school
-	bodies   *bodies
-	scans    *reads // of the log
-	recent   *recent
-	internal http.Handler // for queries of live clients
-	handler  http.Handler
+	config      Config
+	deps        Deps
+	metrics     *metrics
+	huma        huma.API
+	mux         *http.ServeMux
+	live        *http.ServeMux       // the routes whose connections stay open
+	needs       map[string]auth.Need // by method and path, of every route about a school
+	results     *cache.ReadThrough[result]
+	directories *directories
+	rates       *rates // of events, by token
+	requests    *rates // of requests other than events, by school
+	bodies      *bodies
+	scans       *reads // of the log
+	recent      *recent
+	internal    http.Handler // for queries of live clients
+	handler     http.Handler
 }
 
 // New builds the API. It fails when the config is invalid or a metric is registered already.
@@ -114,12 +117,14 @@ func New(config Config, deps Deps) (*API, error) {
 	if deps.Refused == nil {
 		deps.Refused = func(int32) error { return nil }
 	}
-	if deps.IsGuardian == nil {
-		deps.IsGuardian = func(context.Context, pgx.Tx, string, string, string, domain.Date) (bool,
-			error,
-		) {
-			return false, nil
+	if deps.Directory == nil {
+		deps.Directory = func(context.Context, pgx.Tx, string, string, domain.Date, access.Policy,
+		) (d access.Directory, err error) {
+			return d, nil
 		}
+	}
+	if deps.Policy == nil {
+		deps.Policy = func(context.Context, string) (p access.Policy, err error) { return p, nil }
 	}
 	if deps.Today == nil {
 		deps.Today = func(context.Context, string) (domain.Date, error) {
@@ -138,13 +143,14 @@ func New(config Config, deps Deps) (*API, error) {
 	config = config.withDefaults()
 	a := &API{
 		config: config, deps: deps, metrics: m, mux: http.NewServeMux(),
-		needs:    map[string]auth.Need{},
-		results:  cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
-		rates:    newRates(config.EventRate, config.eventBurst()),
-		requests: newRates(config.RequestRate, int(math.Ceil(2*config.RequestRate))),
-		bodies:   newBodies(config.InFlightBytes, config.MaxBody),
-		scans:    newReads(config.ReadsPerSchool),
-		recent:   newRecent(deps.Now),
+		needs:       map[string]auth.Need{},
+		results:     cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
+		directories: newDirectories(),
+		rates:       newRates(config.EventRate, config.eventBurst()),
+		requests:    newRates(config.RequestRate, int(math.Ceil(2*config.RequestRate))),
+		bodies:      newBodies(config.InFlightBytes, config.MaxBody),
+		scans:       newReads(config.ReadsPerSchool),
+		recent:      newRecent(deps.Now),
 	}
 	if deps.Tables != nil {
 		a.deps.Tables = sharedTables{deps.Tables, newReads(config.ReadsPerSchool)}

@@ -69,7 +69,7 @@ type deadLettersInput struct {
 }
 
 type deadLetterInput struct {
-	ID string `path:"id" maxLength:"64" doc:"The letter's id, for example 17 or 7:1042"`
+	ID string `path:"id" maxLength:"64" doc:"The letter's id, for example 17 or 7:1042-k3f9a"`
 }
 
 func (a *API) deadLetterRoutes() {

@@ -80,6 +80,14 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	if f.ID("/school", school); len(f.List) > 0 || strings.ContainsAny(school, "*/") {
 		return problem(http.StatusBadRequest, "the path does not contain a valid school id")
 	}
+	if school == domain.Platform && r.Method != http.MethodGet {
+		p := problem(http.StatusUnprocessableEntity, "some parameters are invalid")
+		p.Errors = []ProblemError{{
+			Parameter: "path.school",
+			Reason:    "is reserved: decisions about the platform are written by Schoolbell only",
+		}}
+		return p
+	}
 	return checkAddress(r.URL)
 }
 

@@ -113,7 +113,7 @@ func full(t testing.TB, options ...option) *stack {
 		Skip: func(_ context.Context, r httpapi.SkipRequest) (httpapi.Skipped, error) {
 			return httpapi.Skipped{}, fmt.Errorf("skip %s: %w", r.Subject, httpapi.ErrNotParked)
 		},
-		Queries: catalog.Queries(), IsGuardian: students.IsGuardian, Consumers: s.consumers(jobs),
+		Queries: catalog.Queries(), Directory: students.ConnectionsOf, Consumers: s.consumers(jobs),
 	}, options...)
 	return s
 }

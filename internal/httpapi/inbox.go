@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers/provider/inbox"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/query"
 )
@@ -27,12 +28,27 @@ func (a *API) inboxRoutes() {
 		Errors: []int{422},
 	}, needMember,
 		func(ctx context.Context, req *request, in *inboxInput) (*response[*inbox.Page], error) {
+			today, err := a.deps.Today(ctx, req.school)
+			if err != nil {
+				return nil, err
+			}
+			policy, err := a.deps.Policy(ctx, req.school)
+			if err != nil {
+				return nil, err
+			}
+			v := &viewer{bearer: bearerOf(req.bearer), policy: policy, private: true}
+			v.inSnapshot = access.NeedsDirectory(&v.bearer)
+			v.scope = access.For(&v.bearer, nil, policy)
 			var page *inbox.Page
-			err := a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject,
-				func(tx pgx.Tx) (err error) {
+			err = a.deps.Tables.AsUser(ctx, req.school, req.bearer.Subject,
+				func(tx pgx.Tx) error {
+					see, err := a.within(ctx, tx, v, query.Scope{School: req.school, Today: today}, "")
+					if err != nil {
+						return err
+					}
 					page, err = inbox.Read(ctx, tx, inbox.Query{
 						School: req.school, User: req.bearer.Subject, Unread: in.Unread,
-						After: in.After,
+						After: in.After, About: see.Among(access.Names),
 						Limit: in.Limit, Link: a.linkFor(req.bearer),
 					})
 					return err

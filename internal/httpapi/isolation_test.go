@@ -52,7 +52,7 @@ func TestP10_EveryRouteRefusesStrangers(t *testing.T) {
 	all := routes(t, s)
 	require.Greater(t, len(all), 10)
 	roles := []string{
-		"admin", "teacher", "accountant", "guardian", "student", "operator",
+		"admin", "office", "teacher", "accountant", "guardian", "student", "operator",
 		"events:read", "events:write",
 	}
 	for _, r := range all {
@@ -115,7 +115,7 @@ func TestP10_NoResponseContainsAnotherSchool(t *testing.T) {
 		bearer := rapid.SampledFrom(schools).Draw(t, "bearer")
 		school := rapid.SampledFrom(schools).Draw(t, "school")
 		role := rapid.SampledFrom([]string{
-			"admin", "teacher", "accountant", "guardian", "student",
+			"admin", "office", "teacher", "accountant", "guardian", "student",
 			"events:read",
 		}).Draw(t, "role")
 		subject := rapid.SampledFrom([]string{"s-1", "g-1", "u"}).Draw(t, "subject")
@@ -147,7 +147,8 @@ func TestP10_ResponsesOmitWhatARoleMayNotSee(t *testing.T) {
 		structured("i", "fee.invoiced",
 			`{"invoice_id":"i-1","student_id":"s-1","year":"2026","term":"1","category":"tuition","amount":5,"currency":"EUR","due_on":"2020-10-01"}`),
 		structured("m", "attendance.marked",
-			`{"student_id":"s-1","class_id":"7A","date":"2026-09-01","session":"day","status":"late"}`))
+			`{"student_id":"s-1","class_id":"7A","date":"2026-09-01","session":"day","status":"late"}`),
+		structured("a", "staff.assigned", `{"staff_id":"u","name":"U","role":"teacher","class_ids":["7A"],"subjects":[]}`))
 	const fees, learning = "fee", "attendance"
 	for _, c := range []struct {
 		path, role  string

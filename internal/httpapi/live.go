@@ -48,7 +48,7 @@ type Online struct {
 
 // Ticket stands in for a token where none can be sent but in a URL.
 type Ticket struct {
-	Ticket    string `json:"ticket" doc:"For ?ticket= in the URL of a connection; valid once"`
+	Ticket    string `json:"ticket" doc:"For ?ticket= in the URL of a connection; valid once, and for the reconnects of a stream"`
 	ExpiresIn int    `json:"expires_in" doc:"For how many seconds it is valid"`
 }
 
@@ -67,8 +67,9 @@ func (a *API) liveRoutes() {
 		Tags:    []string{tagLive},
 		Summary: "Get a ticket for a live connection",
 		Description: "Browsers cannot send headers with EventSource and WebSocket. A ticket " +
-			"stands in for the token in the URL. It is valid once and for seconds, so that a URL " +
-			"in a log is worth nothing.",
+			"stands in for the token in the URL. It is valid once and for seconds. One that has " +
+			"opened a stream is valid for the reconnects of that stream alone (same rooms, with " +
+			"Last-Event-ID), until the token ends.",
 		DefaultStatus: http.StatusCreated, Errors: []int{401, 503},
 		Middlewares: huma.Middlewares{a.gate(a.admitBearer), noStore},
 	}, func(ctx context.Context, req *request, _ *empty) (*response[Ticket], error) {
@@ -139,7 +140,8 @@ func (a *API) describeStream() {
 		Parameters: []*huma.Param{
 			schoolParam(),
 			param("rooms", "query",
-				"Comma-separated rooms, for example class:7a,student:s-12,school,dashboard:fees."),
+				"Rooms, for example class:7a,student:s-12,school,dashboard:fees. The parameter may be "+
+					"repeated; a comma after which no room begins belongs to the id before it."),
 			param("after", "query",
 				"Replay events after this position. Without it, only new events."),
 			param("ticket", "query", "In place of the Authorization header; see issue-ticket."),

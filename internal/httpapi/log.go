@@ -126,7 +126,7 @@ func (a *API) parsePage(r *http.Request) (*page, error) {
 		case errors.Is(err, domain.ErrOtherLog):
 			return nil, ofOtherLog("after", err)
 		case err != nil:
-			wrong("after", "must be partition:offset, for example 7:1042")
+			wrong("after", "must be partition:offset, for example 7:1042-k3f9a")
 		case at.Partition != p.partition:
 			wrong("after", "the school's events are in partition "+strconv.Itoa(int(p.partition)))
 		}

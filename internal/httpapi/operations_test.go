@@ -243,6 +243,38 @@ func TestOperatorsRetryDeadLetters(t *testing.T) {
 	require.Empty(t, decoded[httpapi.DeadLetters](t, s.get(letters, operator)).DeadLetters)
 }
 
+// What operators say stands in logs and lists of other operators, on one line.
+func TestAReasonToSkipIsOneLine(t *testing.T) {
+	t.Parallel()
+	s := full(t)
+	operator := token(t, "*", "ops", "operator")
+	for _, reason := range []string{"a\x1b[2J", "a\nb", "a\u202eb", "a\u2028b", " "} {
+		refused := s.do(http.MethodPost, "/v1/operations/schools/north/parked/skip?"+
+			url.Values{"subject": {"s1"}, "reason": {reason}}.Encode(), operator, "").problem(t)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.Status, "%q", reason)
+		require.Equal(t, "query.reason", refused.Errors[0].Parameter)
+	}
+}
+
+// The platform's decisions are events of a school that nobody outside can write to.
+func TestNobodyWritesToThePlatformsSchool(t *testing.T) {
+	t.Parallel()
+	s := full(t)
+	operator := token(t, "*", "ops", "operator")
+	for _, door := range [][2]string{
+		{http.MethodPost, "events"}, {http.MethodPost, "imports"}, {http.MethodPut, "settings"},
+		{http.MethodPut, "logo"},
+	} {
+		refused := s.do(door[0], "/v1/schools/-/"+door[1], operator, "[]")
+		if refused.StatusCode == http.StatusNotFound || refused.StatusCode == http.StatusMethodNotAllowed {
+			t.Fatalf("there is no door %s", door)
+		}
+		p := refused.problem(t)
+		require.Equal(t, http.StatusUnprocessableEntity, p.Status, door)
+		require.Equal(t, "path.school", p.Errors[0].Parameter, door)
+	}
+}
+
 // Each dead letter is on one page, whichever table it is in, and the last page says so.
 func TestDeadLettersAreListedByPages(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -36,7 +37,8 @@ type Problem struct {
 	More      int            `json:"more_errors,omitzero" doc:"How many more faults there are than are listed"`
 
 	retryAfter time.Duration
-	cause      error // for the log
+	header     http.Header // more headers of the response
+	cause      error       // for the log
 }
 
 // ProblemError is one fault of a request: in an event, in the body, or in a parameter.
@@ -105,10 +107,12 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusRequestEntityTooLarge, "%s", err)
 	case errors.Is(err, auth.ErrInvalidToken):
 		return problem(http.StatusUnauthorized, "%s", err)
-	case errors.Is(err, auth.ErrDenied):
+	case errors.Is(err, auth.ErrDenied), errors.Is(err, query.ErrDenied):
 		return problem(http.StatusForbidden, "%s", err)
 	case errors.As(err, &faults):
 		return invalid(faults.Faults)
+	case errors.Is(err, ledger.ErrTooManyVersions):
+		return tooMany(time.Hour, ledger.ErrTooManyVersions.Error())
 	case errors.As(err, &settings):
 		return invalid(settings.Faults)
 	case errors.As(err, &state):
@@ -221,6 +225,7 @@ func (p *Problem) prepare(h http.Header, req *request) {
 	p.RequestID = req.id
 	req.cause = p.cause
 	h.Set("Cache-Control", "no-store")
+	maps.Copy(h, p.header)
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}

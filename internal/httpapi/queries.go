@@ -96,38 +96,42 @@ func (a *API) mount(e query.Endpoint) {
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
 	responses["200"].Headers = resultHeaders()
+	responses["404"].Headers = snapshotHeaders()
 	responses["304"] = &huma.Response{
 		Description: "The response that the caller has is current.",
 		Headers:     resultHeaders(),
 	}
 }
 
-func resultHeaders() map[string]*huma.Param {
-	text := func(description string) *huma.Param {
-		return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
-	}
+// snapshotHeaders are of results, and of responses that there is none.
+func snapshotHeaders() map[string]*huma.Param {
 	return map[string]*huma.Param{
 		headerPosition: text("The position of the last event that the response covers."),
 		headerParked: text("How many subjects of the school are parked: their latest events are " +
 			"missing from the response."),
 		headerParkedFrom: text("Present when so many of them are that the school is parked " +
 			"whole: no event of the school from this position on is in the response."),
-		"X-Cache": text("hit, miss or bypass: whether the response came from the cache."),
-		"ETag":    text("Identifies the response's body."),
 	}
+}
+
+func text(description string) *huma.Param {
+	return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
+}
+
+func resultHeaders() map[string]*huma.Param {
+	headers := snapshotHeaders()
+	headers["X-Cache"] = text("hit, miss or bypass: whether the response came from the cache.")
+	headers["ETag"] = text("Identifies the response's body.")
+	return headers
 }
 
 // serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of
 // the database. The cache key has everything that the result depends on besides the tables: input,
-// day, what the caller may see, and the versions of the program and of the projections, so that two
+// day, the caller's scope, and the versions of the program and of the projections, so that two
 // releases side by side do not read each other's results.
 func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
 	req := requestOf(ctx)
-	own, guardian, err := authorizeQuery(req, q)
-	if err != nil {
-		return nil, problemOf(err)
-	}
 	minPosition, err := a.minPosition(req)
 	if err != nil {
 		return nil, err
@@ -136,77 +140,63 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	scope := query.Scope{
-		School: req.school, Log: a.deps.LogID, Today: today,
-		Sees: query.SeesAll, Own: own,
-	}
-	if q.Info.Self && own {
+	scope := query.Scope{School: req.school, Log: a.deps.LogID, Today: today}
+	if q.Info.Self && req.access == auth.Own {
 		scope.Self = req.bearer.Subject
 	}
-	if q.Info.BySight && !own {
-		scope.Sees = sightOf(req.bearer)
+	for try := 1; ; try++ {
+		v, err := a.viewer(ctx, req, q, today, minPosition)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		got, offset, outcome, err := a.result(ctx, v, scope, minPosition, q)
+		if errors.Is(err, errScopeMoved) && try < maxScopeTries {
+			a.directories.forget(directoryKey{req.school, req.bearer.Subject})
+			continue
+		}
+		if failed, ok := errors.AsType[*queryError](err); ok {
+			return nil, failed.problem(a.deps.LogID)
+		}
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		at := domain.Position{Partition: minPosition.Partition, Offset: offset}
+		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			r, w := humago.Unwrap(hc)
+			got.write(w, r, a.deps.LogID.At(at), outcome, time.Since(start))
+		}}, nil
 	}
+}
+
+// maxScopeTries bounds how often a query starts again because its caller's scope has changed.
+const maxScopeTries = 5
+
+// result returns a query's result for a viewer.
+func (a *API) result(
+	ctx context.Context, v *viewer, scope query.Scope, minPosition domain.Position, q query.Request,
+) (got result, offset int64, outcome cache.Outcome, err error) {
 	// Deterministic, so that equal inputs have equal keys.
 	input, err := json.Marshal(q.Input, json.Deterministic(true))
 	if err != nil {
-		return nil, problemOf(fmt.Errorf("encode input of query %s: %w", q.Info.Name, err))
+		return got, 0, "", fmt.Errorf("encode input of query %s: %w", q.Info.Name, err)
 	}
+	input = append(append(input, a.config.Version...), scope.Today.String()...)
 	key := cache.Key{
-		Partition: minPosition.Partition, School: req.school, Query: q.Info.Name,
-		Input: digest(append(append(input, a.config.Version...), scope.Today.String()...)) + "." +
-			strconv.Itoa(int(scope.Sees)),
+		Partition: minPosition.Partition, School: scope.School, Query: q.Info.Name,
+		Input: digest(append(input, v.scope.Key()...)),
 	}
 	for _, p := range q.Info.Reads {
 		key.Projections = append(key.Projections, p.Name)
 		key.Input += "." + strconv.Itoa(p.Version)
 	}
 	lookup := cache.Lookup{
-		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: own,
+		Key: key, TTL: q.Info.TTL, MinOffset: minPosition.Offset, Private: v.private,
 		Await: func(ctx context.Context) error { return a.await(ctx, minPosition) },
 	}
-	got, offset, outcome, err := a.results.Get(ctx, lookup,
+	return a.results.Get(ctx, lookup,
 		func(ctx context.Context) (result, cache.Snapshot, error) {
-			return a.load(ctx, minPosition, scope, guardian, q)
+			return a.load(ctx, minPosition, scope, v, q)
 		})
-	if err != nil {
-		return nil, problemOf(err)
-	}
-	at := domain.Position{Partition: minPosition.Partition, Offset: offset}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		r, w := humago.Unwrap(hc)
-		got.write(w, r, a.deps.LogID.At(at), outcome, time.Since(start))
-	}}, nil
-}
-
-// authorizeQuery decides for callers who may only see their own: a student's id is compared here, a
-// guardian's students are looked up in the snapshot of the result, and for queries of the caller's
-// own records the query selects them. Such results are not cached.
-func authorizeQuery(req *request, q query.Request) (own bool, guardian string, err error) {
-	switch {
-	case req.access == auth.Full:
-		return false, "", nil
-	case req.access == auth.Own && q.Info.Self:
-		return true, "", nil
-	case req.access != auth.Own || q.Student == "":
-		return true, "", auth.ErrDenied
-	case req.bearer.Is(string(query.Student)) && req.bearer.Subject == q.Student:
-		return true, "", nil
-	case req.bearer.Is(string(query.Guardian)):
-		return true, req.bearer.Subject, nil
-	}
-	return true, "", auth.ErrDenied
-}
-
-// sightOf returns what a caller with full access may see.
-func sightOf(bearer auth.Principal) query.Sight {
-	if bearer.Operator() {
-		return query.SeesAll
-	}
-	var s query.Sight
-	for _, role := range bearer.Roles {
-		s |= query.SightOf(query.Role(role))
-	}
-	return s
 }
 
 // minPosition returns the position that the response must cover; offset -1 of the school's
@@ -245,7 +235,7 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 
 // load runs the query in a snapshot, which must cover the position.
 func (a *API) load(
-	ctx context.Context, minPosition domain.Position, scope query.Scope, guardian string,
+	ctx context.Context, minPosition domain.Position, scope query.Scope, v *viewer,
 	q query.Request,
 ) (got result, of cache.Snapshot, err error) {
 	defer func() {
@@ -263,17 +253,8 @@ func (a *API) load(
 		if at.Offset < minPosition.Offset {
 			return notReached(minPosition)
 		}
-		// In the same snapshot, so that a guardian whose link has just ended sees nothing of
-		// afterwards.
-		if guardian != "" {
-			theirs, err := a.deps.IsGuardian(ctx, tx, scope.School, guardian, q.Student,
-				scope.Today)
-			if err != nil {
-				return err
-			}
-			if !theirs {
-				return auth.ErrDenied
-			}
+		if scope.Access, err = a.within(ctx, tx, v, scope, q.Student); err != nil {
+			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT parked_count($1), coalesce(parked_from($1), -1)`,
 			scope.School).Scan(&got.parked, &got.parkedFrom); err != nil {
@@ -281,7 +262,7 @@ func (a *API) load(
 		}
 		out, err := q.Run(ctx, tx, scope)
 		if err != nil {
-			return fmt.Errorf("query %s: %w", q.Info.Name, err)
+			return &queryError{fmt.Errorf("query %s: %w", q.Info.Name, err), got, at}
 		}
 		got.body, err = json.Marshal(out, json.Deterministic(true))
 		if err != nil {
@@ -292,6 +273,26 @@ func (a *API) load(
 		return nil
 	})
 	return got, of, err
+}
+
+// queryError is why a query has no result, for example because there is no such student, in a
+// snapshot that may lack events all the same.
+type queryError struct {
+	err error
+	of  result // without a body
+	at  domain.Position
+}
+
+func (e *queryError) Error() string { return e.err.Error() }
+
+func (e *queryError) Unwrap() error { return e.err }
+
+// problem is the response, which says what the snapshot lacks as any result does.
+func (e *queryError) problem(log domain.LogID) error {
+	p := *problemOf(e.err)
+	p.header = http.Header{}
+	e.of.describe(p.header, log.At(e.at))
+	return &p
 }
 
 func notReached(minPosition domain.Position) error {
@@ -314,12 +315,7 @@ func (a result) write(
 	h.Add("Vary", "Authorization")
 	h.Set("ETag", tag)
 	h.Set("X-Cache", string(outcome))
-	h.Set(headerPosition, at.String())
-	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
-	if a.parkedFrom >= 0 {
-		at.Offset = a.parkedFrom
-		h.Set(headerParkedFrom, at.String())
-	}
+	a.describe(h, at)
 	h.Set("Server-Timing",
 		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
 	if matches(r.Header.Get("If-None-Match"), a.tag) {
@@ -327,6 +323,16 @@ func (a result) write(
 		return
 	}
 	_, _ = w.Write(a.body) // fails only when the client is gone
+}
+
+// describe says up to where the result goes, and what it lacks.
+func (a result) describe(h http.Header, at domain.LogPosition) {
+	h.Set(headerPosition, at.String())
+	h.Set(headerParked, strconv.FormatUint(uint64(a.parked), 10))
+	if a.parkedFrom >= 0 {
+		at.Offset = a.parkedFrom
+		h.Set(headerParkedFrom, at.String())
+	}
 }
 
 // matches compares weakly, as RFC 9110 requires for If-None-Match. Compression in between may have

@@ -290,7 +290,7 @@ func TestP10_GuardiansSeeTheirOwnStudentsOnly(t *testing.T) {
 	require.Equal(t, 403, get("s-1", token(t, "north", "s-2", "student")))
 	require.Equal(t, 403, get("s-1", token(t, "north", "s-1", "guardian")),
 		"a guardian with a student's id is not that student")
-	require.Equal(t, 200, get("s-2", token(t, "north", "t", "teacher")))
+	require.Equal(t, 403, get("s-2", token(t, "north", "t", "teacher")), "not of the teacher's classes")
 	require.Equal(t, 403, s.get("/v1/schools/north/students", guardian).StatusCode)
 	require.Equal(t, "bypass",
 		s.get("/v1/schools/north/students/s-1", guardian).Header.Get("X-Cache"))

@@ -38,7 +38,7 @@ func (a *API) settingsRoutes() {
 			"names the version that the change is based on: if another change came first, " +
 			"nothing is written (412). Each event is planned by the version in force when it was " +
 			"written. Unknown members and rules are refused.",
-		Errors: []int{412, 422, 428},
+		Errors: []int{412, 422, 428, 429},
 	}, needAdmin, a.putSettings)
 	// huma adds it for RawBody
 	delete(a.huma.OpenAPI().Paths[path].Put.RequestBody.Content, "application/octet-stream")

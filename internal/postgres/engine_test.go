@@ -177,6 +177,7 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	url := devtest.EmptyPostgres(t)
 	require.NoError(t, postgres.Migrate(t.Context(), url))
 	store := openStoreAt(t, storetest.Set(false), url)
+	require.NoError(t, postgres.CheckLog(t.Context(), url, eventlog.Topic{ID: "topic", Partitions: 1}))
 	claim, err := store.Claim(t.Context(), 0, "topic")
 	require.NoError(t, err)
 	var c projections.Commit
@@ -201,7 +202,7 @@ func TestParkedSubjectsForOperators(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, some, 1)
 	require.EqualValues(t, 1, some[0].Events)
-	require.Equal(t, domain.Position{Offset: 1}, some[0].First())
+	require.Equal(t, domain.Position{Offset: 1}, some[0].First().Position)
 	n, err := store.RequestRetry(t.Context(), "elm", "")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)

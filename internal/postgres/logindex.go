@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -59,6 +60,32 @@ func (p *pipeline) addBlocks(blocks []eventlog.Block) error {
 			return append(binary.BigEndian.AppendUint32(dst, uint32(b.Len)), b.Bits...)
 		}),
 	}, binaryFormat, binaryFormat)
+	return nil
+}
+
+// ErrNoSuchSchool says that the log has no event of a school, as far as the tables go.
+var ErrNoSuchSchool = errors.New("there is no such school: the log, as far as it was read, has no " +
+	"event of it")
+
+// CheckSchool fails with [ErrNoSuchSchool] when there is nothing of a school. While there is no index
+// of the log nobody can tell, and it does not fail.
+func (s *ProjectionStore) CheckSchool(ctx context.Context, school string) error {
+	return pgx.BeginFunc(ctx, s.pool.Conns(), func(tx pgx.Tx) error {
+		return checkSchool(ctx, tx, s.name, school)
+	})
+}
+
+func checkSchool(ctx context.Context, tx pgx.Tx, set, school string) error {
+	var exists bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM log_blocks WHERE school = $1)
+		OR NOT EXISTS (SELECT FROM fold_versions WHERE set_name = $2 AND projection = $3
+			AND version = $4)`, school, set, projections.LogIndex,
+		projections.LogIndexVersion).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the school: %w", err)
+	}
+	if !exists {
+		return fmt.Errorf("school %q: %w", school, ErrNoSuchSchool)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
@@ -14,12 +15,13 @@ import (
 type ParkedEntry struct {
 	projections.ParkedSubject
 	Partition int32
-	Events    int64 // that are parked
+	Log       domain.LogID // that the partition is of
+	Events    int64        // that are parked
 }
 
 // First is the position of the oldest event that is still parked.
-func (p *ParkedEntry) First() domain.Position {
-	return domain.Position{Partition: p.Partition, Offset: p.FirstOffset}
+func (p *ParkedEntry) First() domain.LogPosition {
+	return p.Log.At(domain.Position{Partition: p.Partition, Offset: p.FirstOffset})
 }
 
 // ListParked returns the parked subjects of a school, or of all schools when it is empty, the
@@ -37,6 +39,16 @@ func (s *ProjectionStore) ListParked(ctx context.Context, school string) ([]Park
 		ORDER BY u.parked_at, u.partition, u.first_offset`, s.name, school)
 	if err != nil {
 		return nil, fmt.Errorf("list parked subjects: %w", err)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	log, err := checkpoint.LogID(ctx, s.pool.Conns(), s.name)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].Log = log
 	}
 	return all, nil
 }

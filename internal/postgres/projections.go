@@ -29,6 +29,9 @@ type ProjectionStore struct {
 	name   string
 	tables map[string]tableStatements
 
+	// DeadLetters counts what the engine passes over; nil counts nothing.
+	DeadLetters *deadletter.Metrics
+
 	buffers sync.Pool // of *[]byte, for columns on their way into a pipeline
 }
 
@@ -143,13 +146,21 @@ func (p *pipeline) runWithLetters(unusable []projections.UnusableRecord) error {
 		letters[i] = deadletter.Of(kind, "", &u.Record, u.Reason)
 		letters[i].Last = u.Last
 	}
-	return pgx.BeginFunc(p.ctx, p.conn, func(tx pgx.Tx) error {
+	var stored []bool
+	err := pgx.BeginFunc(p.ctx, p.conn, func(tx pgx.Tx) (err error) {
 		if err := classify(p.run(nil)); err != nil {
 			return err
 		}
-		_, err := deadletter.Write(p.ctx, tx, letters...)
+		stored, err = deadletter.WriteAll(p.ctx, tx, letters)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	for i := range letters {
+		p.store.DeadLetters.Count(letters[i].Kind, stored[i])
+	}
+	return nil
 }
 
 // write sends the rows of a table. Inserting a row that is certainly new costs the server about

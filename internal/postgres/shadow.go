@@ -99,6 +99,13 @@ func (b *Shadow) open(ctx context.Context, schema string) (_ *shadowTables, err 
 	if b.acceptance != nil {
 		return s, nil
 	}
+	if b.School != "" {
+		if err := asProjector(ctx, s.conn, func(tx pgx.Tx) error {
+			return checkSchool(ctx, tx, b.Engine.Name, b.School)
+		}); err != nil {
+			return nil, err
+		}
+	}
 	// A refusal stays, whatever the log has by now.
 	err = checkpoint.Examine(ctx, s.conn, b.Engine.Log, s.topic, b.Engine.Name)
 	refused, readErr := checkpoint.Refusals(ctx, s.conn, s.topic.ID)

@@ -2,12 +2,10 @@ package redis
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/schoolbell/schoolbell/realtime"
@@ -71,54 +69,4 @@ func (b Bus) listen(ctx context.Context, channels []string, handle func(message 
 			handle([]byte(m.Payload))
 		}
 	}
-}
-
-// TicketLifetime is how long a ticket is valid: the time between getting one and opening a
-// connection.
-const TicketLifetime = 30 * time.Second
-
-// Tickets stand in for tokens where none can be sent but in a URL. Each is valid once, for
-// [TicketLifetime].
-type Tickets struct{ cache *Cache }
-
-// NewTickets stores tickets in the same Redis as the cache.
-func NewTickets(c *Cache) Tickets { return Tickets{c} }
-
-// Issue returns a ticket for the bearer of a token.
-func (t Tickets) Issue(ctx context.Context, identity realtime.Identity) (string, error) {
-	body, err := json.Marshal(identity)
-	if err != nil {
-		return "", fmt.Errorf("encode ticket: %w", err)
-	}
-	ticket := rand.Text()
-	return ticket, t.cache.do(ctx, func(ctx context.Context) error {
-		return t.cache.client.Set(ctx, t.key(ticket), body, TicketLifetime).Err()
-	})
-}
-
-// Redeem returns who a ticket was issued to, and invalidates it. The error wraps
-// [realtime.ErrInvalidToken] for a ticket that is not valid.
-func (t Tickets) Redeem(
-	ctx context.Context, ticket string,
-) (identity realtime.Identity, err error) {
-	var body []byte
-	err = t.cache.do(ctx, func(ctx context.Context) (err error) {
-		body, err = t.cache.client.GetDel(ctx, t.key(ticket)).Bytes()
-		return err
-	})
-	switch {
-	case err != nil && !errors.Is(err, redis.Nil):
-		return identity, fmt.Errorf("look up ticket: %w: %w", realtime.ErrRightsUnavailable, err)
-	case body == nil:
-		return identity,
-			fmt.Errorf("ticket is unknown, used or expired: %w", realtime.ErrInvalidToken)
-	}
-	if err := json.Unmarshal(body, &identity); err != nil {
-		return identity, fmt.Errorf("decode ticket: %w", err)
-	}
-	return identity, nil
-}
-
-func (t Tickets) key(ticket string) string {
-	return t.cache.prefix + ":ticket:" + ticket[:min(len(ticket), 64)]
 }

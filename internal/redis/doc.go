@@ -11,7 +11,7 @@
 //	sb:<log>:{p}:e:<school>:<query>:<input>  a result, and the position and the tables of the snapshot it was made from
 //
 // And: sb:<log>:revoked, the tokens that are refused ([Revocations]); sb:<log>:ticket:<ticket>, for
-// seconds ([Tickets]); and the channels between nodes ([Bus]). The log's id is in all of them: results
+// seconds, and sb:<log>:stream:<ticket>, until the token ends ([Tickets]); and the channels between nodes ([Bus]). The log's id is in all of them: results
 // of another log have positions that mean nothing here, and may be of another installation.
 //
 // The projector moves heads and versions after each commit ([Notifier]). Versions and heads do not

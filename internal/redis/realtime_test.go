@@ -35,16 +35,56 @@ func TestTicketsAreValidOnceAndForSeconds(t *testing.T) {
 	identity.Expires = identity.Expires.UTC()
 	ticket, err := tickets.Issue(t.Context(), identity)
 	require.NoError(t, err)
-	got, err := tickets.Redeem(t.Context(), ticket)
+	socket := realtime.TicketUse{}
+	got, err := tickets.Redeem(t.Context(), ticket, socket)
 	require.NoError(t, err)
 	require.Equal(t, identity, got)
-	_, err = tickets.Redeem(t.Context(), ticket)
+	_, err = tickets.Redeem(t.Context(), ticket, socket)
 	require.ErrorIs(t, err, realtime.ErrInvalidToken, "a second time")
+	_, err = tickets.Redeem(t.Context(), ticket, realtime.TicketUse{Stream: "a", Again: true})
+	require.ErrorIs(t, err, realtime.ErrInvalidToken, "it has opened no stream")
 	ticket, err = tickets.Issue(t.Context(), identity)
 	require.NoError(t, err)
 	server.Server().FastForward(redis.TicketLifetime + time.Second)
-	_, err = tickets.Redeem(t.Context(), ticket)
+	_, err = tickets.Redeem(t.Context(), ticket, socket)
 	require.ErrorIs(t, err, realtime.ErrInvalidToken, "too late")
+}
+
+// A browser opens a stream again and again at the same address.
+func TestATicketIsGoodForTheReconnectsOfItsStream(t *testing.T) {
+	t.Parallel()
+	server, cache := openRedis(t)
+	tickets := redis.NewTickets(cache)
+	mum := rt.User("mum", "guardian")
+	mum.Expires = mum.Expires.UTC()
+	forever := mum
+	forever.Expires = time.Time{}
+	for _, test := range []struct {
+		identity realtime.Identity
+		lives    time.Duration
+	}{{mum, 59 * time.Minute}, {forever, 23 * time.Hour}} {
+		ticket, err := tickets.Issue(t.Context(), test.identity)
+		require.NoError(t, err)
+		redeem := func(use realtime.TicketUse) error {
+			got, err := tickets.Redeem(t.Context(), ticket, use)
+			if err == nil {
+				require.Equal(t, test.identity, got)
+			}
+			return err
+		}
+		first := realtime.TicketUse{Stream: "/stream?class:a"}
+		again := realtime.TicketUse{Stream: "/stream?class:a", Again: true}
+		require.NoError(t, redeem(first))
+		require.ErrorIs(t, redeem(first), realtime.ErrInvalidToken, "from the start")
+		require.ErrorIs(t, redeem(realtime.TicketUse{}), realtime.ErrInvalidToken, "by a socket")
+		require.ErrorIs(t, redeem(realtime.TicketUse{Stream: "/stream?school", Again: true}),
+			realtime.ErrInvalidToken, "for another stream")
+		require.NoError(t, redeem(again))
+		server.Server().FastForward(test.lives)
+		require.NoError(t, redeem(again))
+		server.Server().FastForward(2 * time.Hour)
+		require.ErrorIs(t, redeem(again), realtime.ErrInvalidToken, "after the token's end")
+	}
 }
 
 // Nodes know of each other's connections, and of a dead node's no more.

@@ -37,7 +37,7 @@ func (c Config) Validate() error {
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") ||
 		(u.Path != "" && u.Path != "/") {
 		faults = append(faults,
-			fmt.Errorf("object store: endpoint %q: want https://host[:port]", c.Endpoint))
+			errors.New("object store: the endpoint is malformed: want https://host[:port]"))
 	}
 	for _, f := range []struct{ name, value string }{
 		{"bucket", c.Bucket},

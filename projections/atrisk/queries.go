@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -24,11 +25,12 @@ var Queries = []query.Endpoint{
 		Description: "Students with attendance below 90 % (from ten marks on), an average below " +
 			"50 %, or overdue fees, the most urgent first. The score is up to 40 for attendance " +
 			"and for marks, by how far they are below, and up to 20 for fees, by how long they " +
-			"are overdue: full after 90 days. For teachers fees are no reason, and in no score.",
+			"are overdue: full after 90 days. What the caller may not see is no reason, and in no " +
+			"score: for teachers the fees, for the office the marks. Teachers see their own students.",
 		Reads:   []*projections.Projection{Projection, fees.Projection, students.Projection},
 		TTL:     5 * time.Minute,
-		Roles:   []query.Role{query.Admin, query.Teacher},
-		BySight: true,
+		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
+		ByScope: true,
 		Indexes: []query.Index{
 			{Name: "at_risk_pkey", Statement: "at_risk.list", Request: "/analytics/at-risk"},
 		},
@@ -81,14 +83,21 @@ type cursor struct {
 }
 
 // The score is made of integers, so that a page can end anywhere in it: 40 · (0.9 - rate) / 0.9, 40
-// · (50 - average) / 50 and 20 · days / 90.
+// · (50 - average) / 50 and 20 · days / 90. The lists are of the students whose attendance, marks and
+// fees the caller may see; NULL is all.
 const listSQL read.SQL = `-- at_risk.list
-WITH risks AS (
+WITH visible AS (
+	SELECT school, student_id, absent, points,
+		CASE WHEN $5::text[] IS NULL OR student_id = ANY($5) THEN marks ELSE 0 END AS marks,
+		CASE WHEN $6::text[] IS NULL OR student_id = ANY($6) THEN scores ELSE 0 END AS scores,
+		CASE WHEN $7::text[] IS NULL OR student_id = ANY($7) THEN due_on END AS due_on
+	FROM at_risk WHERE school = $1 /*among*/
+), risks AS (
 	SELECT *,
 		CASE WHEN marks > 0 THEN (400 * absent - 40 * marks) / (9 * marks) ELSE 0 END +
 		CASE WHEN scores > 0 THEN (40 * (5000 * scores - points)) / (5000 * scores) ELSE 0 END +
 		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
-	FROM at_risk WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) /*where*/
+	FROM visible WHERE (marks > 0 OR scores > 0 OR due_on < $2) /*where*/
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
 	coalesce(s.class_id, ''), r.score,
@@ -111,13 +120,17 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 	if err != nil {
 		return nil, err
 	}
-	today := scope.Today
-	if !scope.Sees.Has(query.SeesFees) {
-		today = read.FirstDay // on which nothing was overdue yet
+	limit, see := read.Page(in.Limit, 50, 500), &scope.Access
+	args := []any{
+		scope.School, scope.Today, limit + 1, scope.Today, see.Among(access.Attendance),
+		see.Among(access.Marks | access.Drafts), see.Among(access.Fees),
 	}
-	limit := read.Page(in.Limit, 50, 500)
-	args := []any{scope.School, today, limit + 1, scope.Today}
 	var page []string
+	among := ""
+	if ids := see.Among(access.Names); ids != nil {
+		args = append(args, ids)
+		among = fmt.Sprintf("student_id = ANY($%d)", len(args))
+	}
 	if in.Class != "" {
 		args = append(args, in.Class)
 		page = append(page, fmt.Sprintf("s.class_id = $%d", len(args)))
@@ -127,7 +140,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		page = append(page,
 			fmt.Sprintf("(-r.score, r.student_id) > (-$%d::int, $%d)", len(args)-1, len(args)))
 	}
-	found, err := read.All(ctx, tx, listSQL.With(conditions[in.Reason]).Put("page", page...),
+	found, err := read.All(ctx, tx, listSQL.With(conditions[in.Reason]).Put("page", page...).Put("among", among),
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
@@ -138,7 +151,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	for i := range found {
-		found[i].explain(today)
+		found[i].explain(scope.Today)
 	}
 	a := &Students{}
 	a.Students, a.Next, err = read.Cut(found, limit,
@@ -166,10 +179,10 @@ func (s *Student) explain(today domain.Date) {
 }
 
 const countSQL read.SQL = `-- at_risk.count
-SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0),
+SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0 AND $3),
 	count(*) FILTER (WHERE due_on < $2)
 FROM at_risk r
-WHERE school = $1 AND (marks > 0 OR scores > 0 OR due_on < $2) AND NOT EXISTS (
+WHERE school = $1 AND (marks > 0 OR scores > 0 AND $3 OR due_on < $2) AND NOT EXISTS (
 	SELECT FROM student_names($2) s WHERE s.school = $1 AND s.student_id = r.student_id
 	AND s.status IN ('withdrawn', 'expected'))`
 
@@ -181,10 +194,11 @@ type Counts struct {
 	Fees       int64 `json:"fees"`
 }
 
-// Count returns how many students of a school are at risk.
+// Count returns how many students of a school are at risk. Marks are no reason for callers who may
+// not see them.
 func Count(ctx context.Context, tx pgx.Tx, scope query.Scope) (Counts, error) {
 	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
 		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
-	}, scope.School, scope.Today)
+	}, scope.School, scope.Today, scope.Access.All.Has(access.Marks))
 	return c, err
 }

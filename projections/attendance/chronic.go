@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 	"github.com/schoolbell/schoolbell/projections/students"
@@ -46,8 +47,8 @@ FROM attendance_students
 WHERE school = $1 AND 10 * (absent_excused + absent_unexcused) > present + late + absent_excused +
 	absent_unexcused`
 
-// chronic returns the students who are chronically absent, the lowest rate first, and how many
-// there are in all.
+// chronic returns those students who are chronically absent whom the caller may see, the lowest rate
+// first, and how many there are in all.
 func chronic(
 	ctx context.Context, tx pgx.Tx, scope query.Scope, in *input, f *filing,
 ) ([]Chronic, int64, error) {
@@ -75,9 +76,13 @@ func chronic(
 			strings.Compare(a.StudentID, b.StudentID))
 	})
 	count := int64(len(found))
+	if among := scope.Access.Among(access.Names | access.Attendance); among != nil {
+		found = slices.DeleteFunc(found,
+			func(c Chronic) bool { return !slices.Contains(among, c.StudentID) })
+	}
 	found = found[:min(len(found), maxChronic)]
 	if len(found) == 0 {
-		return nil, 0, nil
+		return nil, count, nil
 	}
 	ids := make([]string, len(found))
 	for i := range found {

@@ -24,10 +24,12 @@ var Queries = []query.Endpoint{
 			"who are chronically absent. A mark of a section counts for the student's home class " +
 			"on its day, unless the section is what is asked for. The rate is (present + late) / " +
 			"all marks that were recorded; where only exceptions are recorded, it says nothing " +
-			"about those who were present.",
-		Reads: []*projections.Projection{Projection, students.Projection},
-		TTL:   5 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher},
+			"about those who were present. Of the students who are chronically absent teachers see " +
+			"their own.",
+		Reads:   []*projections.Projection{Projection, students.Projection},
+		TTL:     5 * time.Minute,
+		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
+		ByScope: true,
 		Indexes: []query.Index{
 			{
 				Name: "attendance_days_pkey", Statement: "attendance.by_day",

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/golden"
 	"github.com/schoolbell/schoolbell/projections"
@@ -228,7 +229,11 @@ func (s *volume) runWithin(tx pgx.Tx, u query.Index) map[string]plan {
 	s.plans = nil
 	scope := query.Scope{
 		School: "school-07", Today: domain.NewDate(2026, 11, 20),
-		Sees: query.SeesAll, Own: u.Own,
+		Access: access.Everything(),
+	}
+	if u.Own {
+		scope.Access = access.For(&access.Bearer{Subject: "g", School: scope.School, Roles: []string{"guardian"}},
+			&access.Directory{Children: []string{"student-0007"}}, access.Policy{})
 	}
 	result := projtest.Get(tx, scope, catalog.Queries(), u.Request)
 	require.True(s.t, strings.HasPrefix(result, `"`), result)

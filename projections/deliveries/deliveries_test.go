@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/projections/deliveries"
 	"github.com/schoolbell/schoolbell/projections/projtest"
@@ -78,8 +79,8 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
 		projtest.As(t, tx, school)
 		scope := query.Scope{
-			School: school, Today: domain.DateOf(time.Unix(0, 0)), Own: self != "",
-			Self: self,
+			School: school, Today: domain.DateOf(time.Unix(0, 0)), Self: self,
+			Access: access.Everything(),
 		}
 		return projtest.Get(tx, scope, deliveries.Queries, target)
 	}

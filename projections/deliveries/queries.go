@@ -18,7 +18,7 @@ var Queries = []query.Endpoint{
 			"all deliveries that the event caused, with totals and cost. Guardians and students " +
 			"see those for themselves, without provider and cost.",
 		Reads: []*projections.Projection{Projection},
-		Roles: []query.Role{query.Admin},
+		Roles: []query.Role{query.Admin, query.Office},
 		Self:  true,
 		Indexes: []query.Index{
 			{Name: "ledger_by_time", Statement: "deliveries.planned", Request: "/deliveries"},
@@ -68,10 +68,11 @@ var Queries = []query.Endpoint{
 		Summary: "The history of a delivery",
 		Description: "The event that caused it, the rule that planned it, each attempt, the " +
 			"provider's response and the receipt. Guardians and students see the outcome of " +
-			"those for themselves.",
-		Reads: []*projections.Projection{Projection},
-		Roles: []query.Role{query.Admin},
-		Self:  true,
+			"those for themselves, and the office not what a message was filled in with.",
+		Reads:   []*projections.Projection{Projection},
+		Roles:   []query.Role{query.Admin, query.Office},
+		ByScope: true,
+		Self:    true,
 		Indexes: []query.Index{
 			{
 				Name: "deliveries_pkey", Statement: "deliveries.one",

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
@@ -32,7 +33,7 @@ type Plan struct {
 	Planner   string         `json:"planner" doc:"The rule"`
 	About     string         `json:"about,omitzero"`
 	Template  string         `json:"template" doc:"The text or document"`
-	Params    jsontext.Value `json:"params" doc:"What it was filled in with"`
+	Params    jsontext.Value `json:"params,omitzero" doc:"What it was filled in with; absent for the office"`
 	Language  string         `json:"language,omitzero"`
 	Priority  int            `json:"priority" doc:"1 is the most urgent"`
 	Queue     string         `json:"queue"`
@@ -112,6 +113,9 @@ func story(ctx context.Context, tx pgx.Tx, scope query.Scope, in *storyInput) (*
 		return nil, fmt.Errorf("delivery %q: %w", in.ID, query.ErrNotFound)
 	case found:
 		plan.finish()
+		if !scope.Access.All.Has(access.Marks) { // they may be in it
+			plan.Params = nil
+		}
 		plan.Event.Position.Log = scope.Log
 		status := statusOf(plan.State, s.Status)
 		if len(outcomes) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/atrisk"
 	"github.com/schoolbell/schoolbell/projections/attendance"
@@ -29,13 +30,15 @@ var Queries = []query.Endpoint{
 		Path:    "/analytics/overview",
 		Summary: "The school at a glance",
 		Description: "How many students there are, the last day's attendance, the mean of this " +
-			"year's scores, what is outstanding, and how many students are at risk.",
+			"year's scores, what is outstanding, and how many students are at risk. Without marks " +
+			"for the office.",
 		Reads: []*projections.Projection{
 			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
 			atrisk.Projection,
 		},
-		TTL:   time.Minute,
-		Roles: []query.Role{query.Admin},
+		TTL:     time.Minute,
+		Roles:   []query.Role{query.Admin, query.Office},
+		ByScope: true,
 		Indexes: []query.Index{
 			{
 				Name: "attendance_days_pkey", Statement: "attendance.last_day",
@@ -54,7 +57,7 @@ type input struct{}
 type Overview struct {
 	Students    students.Headcount `json:"students"`
 	Attendance  *attendance.Day    `json:"attendance" doc:"The last day up to today with marks; null when there is none"`
-	Average     *float64           `json:"average" doc:"Mean of the scores of the latest year in percent; null without scores"`
+	Average     *float64           `json:"average" doc:"Mean of the scores of the latest year in percent; null without scores, and for the office"`
 	Outstanding []fees.Currency    `json:"outstanding" doc:"Open amounts of invoices, in minor units"`
 	AtRisk      atrisk.Counts      `json:"at_risk"`
 }
@@ -77,8 +80,10 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *input) (*Overview
 	if a.Attendance, err = attendance.LastDay(ctx, tx, scope); err != nil {
 		return nil, err
 	}
-	if a.Average, err = performance.Mean(ctx, tx, scope.School); err != nil {
-		return nil, err
+	if scope.Access.All.Has(access.Marks) {
+		if a.Average, err = performance.Mean(ctx, tx, scope.School); err != nil {
+			return nil, err
+		}
 	}
 	if a.Outstanding, err = fees.Outstanding(ctx, tx, scope.School); err != nil {
 		return nil, err

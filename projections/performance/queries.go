@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
@@ -23,10 +24,12 @@ var Queries = []query.Endpoint{
 		Summary: "How classes and students do",
 		Description: "Means, standard deviations, pass rates and distributions of scores as " +
 			"percentages, for each subject of a class in a term and for all of the selection " +
-			"together, and the students by their average.",
-		Reads: []*projections.Projection{Projection, students.Projection},
-		TTL:   10 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher},
+			"together, and the students by their average. Of the students teachers see their own, " +
+			"with their ranks among all.",
+		Reads:   []*projections.Projection{Projection, students.Projection},
+		TTL:     10 * time.Minute,
+		Roles:   []query.Role{query.Admin, query.Teacher},
+		ByScope: true,
 		Indexes: []query.Index{
 			{
 				Name: "performance_groups_pkey", Statement: "performance.groups",
@@ -140,10 +143,14 @@ WITH averages AS (
 	average
 	FROM performance_students WHERE school = $1 /*where*/ GROUP BY student_id
 ), ranked AS (
-	SELECT *, rank() OVER (ORDER BY average DESC) AS rank, count(*) OVER () AS ranked FROM averages
-	ORDER BY average DESC, student_id LIMIT $2
+	SELECT *, rank() OVER (ORDER BY average DESC) AS rank FROM averages
+), shown AS (
+	SELECT * FROM ranked WHERE true /*among*/ ORDER BY average DESC, student_id LIMIT $2
 )
-SELECT rank, student_id, scores, average, ranked FROM ranked ORDER BY rank, student_id`
+SELECT coalesce(s.rank, 0), coalesce(s.student_id, ''), coalesce(s.scores, 0),
+	coalesce(s.average, 0), a.ranked
+FROM (SELECT count(*) AS ranked FROM averages) a LEFT JOIN shown s ON true
+ORDER BY s.rank, s.student_id`
 
 const upcomingSQL read.SQL = `-- performance.upcoming
 SELECT assessment_id, class_id, subject, title, held_on, max_score
@@ -184,11 +191,20 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 	a.Statistics = all.statistics(pass)
 
 	conditions, args = in.filter(scope.School, read.Page(in.Limit, 100, 1000))
-	a.Students, err = read.All(ctx, tx, rankingSQL.With(conditions...), func(r *Ranked) []any {
-		return []any{&r.Rank, &r.StudentID, &r.Scores, &r.Average, &a.Ranked}
-	}, args...)
+	shown := ""
+	if among := scope.Access.Among(access.Names | access.Marks | access.Drafts); among != nil {
+		args = append(args, among)
+		shown = fmt.Sprintf("student_id = ANY($%d)", len(args))
+	}
+	a.Students, err = read.All(ctx, tx, rankingSQL.With(conditions...).Put("among", shown),
+		func(r *Ranked) []any {
+			return []any{&r.Rank, &r.StudentID, &r.Scores, &r.Average, &a.Ranked}
+		}, args...)
 	if err != nil {
 		return nil, err
+	}
+	if len(a.Students) == 1 && a.Students[0].StudentID == "" { // how many there are, and none to show
+		a.Students = a.Students[:0]
 	}
 	ids := make([]string, len(a.Students))
 	for i := range a.Students {

@@ -1,8 +1,8 @@
 // Package profile is the query for one student, which joins several read models. It has no tables;
 // each read model exports the function that reads its part, in the transaction of the query.
 //
-// What a caller may not see is left out here, by role: the first change for another part is a field
-// of [Profile], its read model in Reads, and the roles that see it.
+// What a caller may not see of the student is left out here: the first change for another part is a
+// field of [Profile], its read model in Reads, and the [access.Fields] that it is among.
 package profile
 
 import (
@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
@@ -28,14 +29,15 @@ var Queries = []query.Endpoint{
 		Description: "The student with guardians, siblings, sections and the staff of the home " +
 			"class, as of a day, with " +
 			"attendance, averages and the account of fees. Guardians and students see averages " +
-			"once the results are published, and of other guardians only the names. Teachers do " +
-			"not see fees, and accountants neither attendance nor averages.",
+			"once the results are published, and of guardians only the names. Teachers see their " +
+			"own students, without fees. Accountants see names, classes and fees. The office sees " +
+			"all but averages.",
 		Reads: []*projections.Projection{
 			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
 		},
 		TTL:     5 * time.Minute,
-		Roles:   []query.Role{query.Admin, query.Teacher, query.Accountant},
-		BySight: true,
+		Roles:   []query.Role{query.Admin, query.Office, query.Teacher, query.Accountant},
+		ByScope: true,
 		Own:     func(in *input) string { return in.StudentID },
 		Indexes: []query.Index{
 			{Name: "students_pkey", Statement: "students.one", Request: "/students/student-0007"},
@@ -82,35 +84,33 @@ type input struct {
 type Profile struct {
 	students.Student
 	Guardians   []students.Contact   `json:"guardians"`
-	Siblings    []students.Sibling   `json:"siblings" doc:"Students at the school who share a guardian; empty for guardians and students"`
+	Siblings    []students.Sibling   `json:"siblings" doc:"Students at the school who share a guardian; for the office and teachers"`
 	Sections    []students.ClassOf   `json:"sections" doc:"The classes to which the student belongs besides the home class"`
 	Staff       []students.Member    `json:"staff" doc:"Who works with the home class"`
 	Attendance  *attendance.Summary  `json:"attendance,omitzero" doc:"Absent for accountants"`
-	Performance *performance.Summary `json:"performance,omitzero" doc:"Absent for accountants"`
+	Performance *performance.Summary `json:"performance,omitzero" doc:"Absent for accountants and the office"`
 	Fees        *fees.Account        `json:"fees,omitzero" doc:"Absent for teachers"`
 }
 
 func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile, error) {
-	a, on := &Profile{}, in.Or(scope.Today)
+	a, on, see := &Profile{}, in.Or(scope.Today), scope.Access.Of(in.StudentID)
 	var err error
 	if a.Student, err = students.One(ctx, tx, scope.School, in.StudentID, on); err != nil {
 		return nil, err
 	}
-	if !scope.Own && !scope.Sees.Has(query.SeesAll) {
-		a.Identifiers = nil
-	}
+	a.Student.Show(see)
 	guardians, err := students.Guardians(ctx, tx, scope.School, []string{in.StudentID}, on)
 	if err != nil {
 		return nil, err
 	}
 	a.Guardians = guardians[in.StudentID]
-	if scope.Own { // guardians see neither how others can be reached, nor whose children those are
-		for i := range a.Guardians {
-			a.Guardians[i].Phone, a.Guardians[i].Email, a.Guardians[i].Language = "", "", ""
+	if !see.Has(access.Contacts) {
+		students.HideContacts(a.Guardians)
+	}
+	if see.Has(access.Siblings) {
+		if a.Siblings, err = students.Siblings(ctx, tx, scope, in.StudentID, on); err != nil {
+			return nil, err
 		}
-	} else if a.Siblings, err = students.Siblings(
-		ctx, tx, scope.School, in.StudentID, on); err != nil {
-		return nil, err
 	}
 	if a.Sections, err = students.SectionsOf(ctx, tx, scope.School, in.StudentID, on); err != nil {
 		return nil, err
@@ -118,18 +118,22 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile
 	if a.Staff, err = students.StaffOf(ctx, tx, scope.School, a.ClassID, on); err != nil {
 		return nil, err
 	}
-	if scope.Sees.Has(query.SeesLearning) {
+	if see.Has(access.Attendance) {
 		attended, err := attendance.Summarise(ctx, tx, scope.School, in.StudentID)
 		if err != nil {
 			return nil, err
 		}
-		performed, err := performance.Summarise(ctx, tx, scope.School, in.StudentID, scope.Own)
+		a.Attendance = &attended
+	}
+	if see.Has(access.Marks) {
+		performed, err := performance.Summarise(ctx, tx, scope.School, in.StudentID,
+			!see.Has(access.Drafts))
 		if err != nil {
 			return nil, err
 		}
-		a.Attendance, a.Performance = &attended, &performed
+		a.Performance = &performed
 	}
-	if scope.Sees.Has(query.SeesFees) {
+	if see.Has(access.Fees) {
 		account, err := fees.AccountOf(ctx, tx, scope, in.StudentID)
 		if err != nil {
 			return nil, err

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -39,7 +40,7 @@ func (s *scenario) query(d *datadriven.TestData) string {
 		s.t.Cleanup(func() { require.NoError(s.t, conn.Close(context.Background())) })
 		s.database = &database{conn}
 	}
-	scope := query.Scope{School: "oak", Today: domain.NewDate(2026, 11, 20), Sees: query.SeesAll}
+	scope := query.Scope{School: "oak", Today: domain.NewDate(2026, 11, 20), Access: access.Everything()}
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "today":
@@ -47,11 +48,15 @@ func (s *scenario) query(d *datadriven.TestData) string {
 		case "school":
 			scope.School = a.Vals[0]
 		case "as":
-			scope.Sees = query.SightOf(query.Role(a.Vals[0]))
-		case "own":
-			scope.Own = true
+			scope.Access = access.For(&access.Bearer{Subject: "self", School: "oak", Roles: a.Vals},
+				nil, access.Policy{TeachersSeeAll: true})
+		case "pupils", "children":
+			of := access.Directory{Pupils: a.Vals, Children: a.Vals}
+			role := map[string]string{"pupils": "teacher", "children": "guardian"}[a.Key]
+			scope.Access = access.For(&access.Bearer{Subject: "self", School: "oak",
+				Roles: []string{role}}, &of, access.Policy{})
 		case "self":
-			scope.Own, scope.Self = true, a.Vals[0]
+			scope.Self = a.Vals[0]
 		}
 	}
 	tx, err := s.database.conn.Begin(context.Background())
@@ -120,6 +125,8 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 			switch {
 			case errors.Is(err, query.ErrNotFound):
 				return nil, huma.Error404NotFound(err.Error())
+			case errors.Is(err, query.ErrDenied):
+				return nil, huma.Error403Forbidden(err.Error())
 			case errors.Is(err, query.ErrInput):
 				return nil, huma.Error422UnprocessableEntity(err.Error())
 			case err != nil:

@@ -31,7 +31,7 @@ type Info struct {
 	TTL         time.Duration
 	Roles       []Role
 	Indexes     []Index
-	BySight     bool
+	ByScope     bool
 	Own         bool // guardians and students may send it for their own student
 	Self        bool // guardians and students may send it for what is for themselves
 }
@@ -41,8 +41,7 @@ type Request struct {
 	Info Info
 	// Input identifies the request among those of its query: equal inputs have equal results.
 	Input any
-	// Student is whose data the result holds, for queries that guardians and students may send;
-	// else "".
+	// Student is whose data the result holds, for queries about one; else "".
 	Student string
 	// Run makes the result from a snapshot.
 	Run func(ctx context.Context, tx pgx.Tx, scope Scope) (any, error)
@@ -56,7 +55,7 @@ type Handler func(ctx context.Context, q Request) (*huma.StreamResponse, error)
 func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
-		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, BySight: q.BySight,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, ByScope: q.ByScope,
 		Own: q.Own != nil, Self: q.Self,
 	}
 }

@@ -18,11 +18,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
 // ErrNotFound is returned by a query for something that does not exist, and becomes 404.
 var ErrNotFound = errors.New("not found")
+
+// ErrDenied is returned by a query for somebody of whom the caller may see nothing, and becomes 403.
+var ErrDenied = errors.New("not allowed")
 
 // ErrInput is wrapped by a query whose input is well-formed but not valid, for example an invented
 // cursor, and becomes 422.
@@ -45,11 +49,12 @@ type Query[In, Out any] struct {
 	TTL time.Duration
 	// Roles may send it. Operators of the platform always may.
 	Roles []Role
-	// BySight says that the result leaves out what the caller may not see, so that it differs with
-	// [Scope.Sees]. Other queries run with all facts visible, and their cached results are shared
-	// by all callers.
-	BySight bool
-	// Own, when set, admits guardians and students too, for the student whose id it returns.
+	// ByScope says that the result leaves out what the caller may not see, so that it differs with
+	// [Scope.Access]. Other queries show no student, and their cached results are shared by all
+	// callers.
+	ByScope bool
+	// Own, when set, admits guardians and students too. The result is about the student whose id it
+	// returns, and nobody gets it who may not see that student.
 	Own func(in *In) (studentID string)
 	// Self admits everybody at the school, with a result that holds only what is for themselves: see
 	// [Scope.Self].
@@ -73,55 +78,26 @@ type Index struct {
 }
 
 // Role is what a token's bearer is to the school.
-type Role string
+type Role = access.Role
 
 // The roles.
 const (
-	Admin      Role = "admin"
-	Teacher    Role = "teacher"
-	Accountant Role = "accountant"
-	Guardian   Role = "guardian"
-	Student    Role = "student"
-	Operator   Role = "operator" // of the platform; the token's school is "*"
+	Admin      = access.Admin
+	Office     = access.Office
+	Teacher    = access.Teacher
+	Accountant = access.Accountant
+	Guardian   = access.Guardian
+	Student    = access.Student
+	Operator   = access.Operator
 )
-
-// Sight is which facts a caller may see of those that not every caller of a query may.
-type Sight uint8
-
-// The facts.
-const (
-	SeesFees     Sight = 1 << iota // what is charged and paid
-	SeesLearning                   // attendance and scores
-	SeesAll      = SeesFees | SeesLearning
-)
-
-// SightOf returns what a role may see of all students.
-func SightOf(r Role) Sight {
-	switch r {
-	case Admin, Operator:
-		return SeesAll
-	case Accountant:
-		return SeesFees
-	case Teacher:
-		return SeesLearning
-	default: // guardians and students see all, but of their own only
-		return 0
-	}
-}
-
-// Has reports whether all of these facts may be seen.
-func (s Sight) Has(all Sight) bool { return s&all == all }
 
 // Scope is for whom and for which day a query runs. All of it identifies a cached result.
 type Scope struct {
 	School string
 	Log    domain.LogID // what the log is called in positions
 	Today  domain.Date  // by the school's clock
-	// Sees is which parts of results the caller may see.
-	Sees Sight
-	// Own says that the caller is the student or a guardian, who see marks only once the results
-	// are published.
-	Own bool
+	// Access is what the caller may see of which students.
+	Access access.Scope
 	// Self is the id of the guardian or student who requests what is for themselves; the result
 	// must hold nothing else. It is empty for all other callers.
 	Self string

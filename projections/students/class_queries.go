@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
@@ -22,7 +23,7 @@ var classesQuery = query.Query[classesInput, Classes]{
 		"them, as of a day. A class that nobody has defined is listed while it has students.",
 	Reads: []*projections.Projection{Projection},
 	TTL:   5 * time.Minute,
-	Roles: []query.Role{query.Admin, query.Teacher, query.Accountant},
+	Roles: []query.Role{query.Admin, query.Office, query.Teacher, query.Accountant},
 	Indexes: []query.Index{
 		{Name: "classes_pkey", Statement: "students.classes", Request: "/classes"},
 	},
@@ -30,13 +31,15 @@ var classesQuery = query.Query[classesInput, Classes]{
 }
 
 var classQuery = query.Query[classInput, ClassDetails]{
-	Name:        "class",
-	Path:        "/classes/{id}",
-	Summary:     "One class",
-	Description: "A home class or a section with its students and who works with it, as of a day.",
-	Reads:       []*projections.Projection{Projection},
-	TTL:         5 * time.Minute,
-	Roles:       []query.Role{query.Admin, query.Teacher, query.Accountant},
+	Name:    "class",
+	Path:    "/classes/{id}",
+	Summary: "One class",
+	Description: "A home class or a section with its students and who works with it, as of a day. " +
+		"Of other classes than their own teachers see the number of students, and no names.",
+	Reads:   []*projections.Projection{Projection},
+	TTL:     5 * time.Minute,
+	Roles:   []query.Role{query.Admin, query.Office, query.Teacher, query.Accountant},
+	ByScope: true,
 	Indexes: []query.Index{
 		{
 			Name: "memberships_by_class", Statement: "students.class_members",
@@ -293,5 +296,9 @@ func oneClass(
 			func(m ClassMember) bool { return m.HomeClassID != in.ClassID })
 	}
 	d.Students = int64(len(d.Members))
+	if among := scope.Access.Among(access.Names); among != nil { // all are counted, and not all are named
+		d.Members = slices.DeleteFunc(d.Members,
+			func(m ClassMember) bool { return !slices.Contains(among, m.StudentID) })
+	}
 	return d, nil
 }

@@ -7,19 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// Connections are what links one user of a school with classes and students on a day.
-type Connections struct {
-	Teaches  []string // home classes and sections that the user works with
-	Pupils   []string // students in those classes
-	Children []string // students whose guardian the user is, or who are the user
-	Classes  []string // home classes and sections of those children
-}
-
-// connectionsSQL reads all four lists in one round trip: every connection of a live client waits
-// for it. Students who have left the school connect nobody, nor does a class that is closed.
+// connectionsSQL reads all lists in one round trip: every connection of a live client waits for it.
+// Students who do not attend the school connect nobody with a class, nor does a class that is closed.
 const connectionsSQL read.SQL = `-- students.connections
 WITH closed AS MATERIALIZED (
 	SELECT class_id FROM classes WHERE school = $1 AND closed_on <= $3
@@ -33,12 +26,19 @@ WITH closed AS MATERIALIZED (
 	) named
 	WHERE class_id NOT IN (SELECT class_id FROM closed) AND NOT EXISTS (
 		SELECT FROM staff WHERE school = $1 AND staff_id = $2 AND left_on <= $3)
+), own AS MATERIALIZED (
+	SELECT student_id FROM student_guardians WHERE school = $1 AND guardian_id = $2
+		AND starts <= $3 AND (ends IS NULL OR ends > $3)
+	UNION SELECT $2 WHERE EXISTS (SELECT FROM students WHERE school = $1 AND student_id = $2)
+		OR EXISTS (SELECT FROM enrolments WHERE school = $1 AND student_id = $2)
 ), children AS MATERIALIZED (
 	SELECT student_id, class_id FROM enrolments
-	WHERE school = $1 AND starts <= $3 AND (ends IS NULL OR ends > $3) AND student_id IN (
-		SELECT student_id FROM student_guardians WHERE school = $1 AND guardian_id = $2
-			AND starts <= $3 AND (ends IS NULL OR ends > $3)
-		UNION ALL SELECT $2)
+	WHERE school = $1 AND starts <= $3 AND (ends IS NULL OR ends > $3)
+		AND student_id IN (SELECT student_id FROM own)
+), away AS (
+	SELECT student_id FROM own WHERE student_id NOT IN (SELECT student_id FROM children) AND (
+		SELECT coalesce(bool_or(e.starts > $3 OR e.ends > $3::date - $4::int), true) FROM enrolments e
+		WHERE e.school = $1 AND e.student_id = own.student_id)
 )
 SELECT
 	coalesce((SELECT array_agg(class_id ORDER BY class_id) FROM teaches), '{}'),
@@ -57,30 +57,18 @@ SELECT
 		UNION SELECT m.class_id FROM memberships m JOIN children c ON m.person_id = c.student_id
 		WHERE m.school = $1 AND m.role = 'student'
 			AND m.starts <= $3 AND (m.ends IS NULL OR m.ends > $3)
-	) named WHERE class_id NOT IN (SELECT class_id FROM closed)), '{}')`
+	) named WHERE class_id NOT IN (SELECT class_id FROM closed)), '{}'),
+	coalesce((SELECT array_agg(student_id ORDER BY student_id) FROM away), '{}')`
 
-// ConnectionsOf returns the connections of a user on a day, whose lists are empty rather than nil.
+// ConnectionsOf returns what links a user with classes and students on a day. Its lists are empty
+// rather than nil.
 func ConnectionsOf(
-	ctx context.Context, tx pgx.Tx, school, user string, on domain.Date,
-) (c Connections, err error) {
-	err = tx.QueryRow(ctx, string(connectionsSQL), school, user, on.Time()).
-		Scan(&c.Teaches, &c.Pupils, &c.Children, &c.Classes)
+	ctx context.Context, tx pgx.Tx, school, user string, on domain.Date, p access.Policy,
+) (d access.Directory, err error) {
+	err = tx.QueryRow(ctx, string(connectionsSQL), school, user, on.Time(), p.Days()).
+		Scan(&d.Teaches, &d.Pupils, &d.Children, &d.Classes, &d.Away)
 	if err != nil {
-		return c, fmt.Errorf("read the connections of %q: %w", user, err)
+		return d, fmt.Errorf("read the connections of %q: %w", user, err)
 	}
-	return c, nil
-}
-
-const isGuardianSQL read.SQL = `-- students.is_guardian
-SELECT EXISTS (SELECT FROM student_guardians WHERE school = $1 AND student_id = $2
-	AND guardian_id = $3 AND starts <= $4 AND (ends IS NULL OR ends > $4))`
-
-// IsGuardian reports whether a guardian is linked to a student on a day, and so may see what
-// concerns them.
-func IsGuardian(
-	ctx context.Context, tx pgx.Tx, school, guardianID, studentID string, on domain.Date,
-) (bool, error) {
-	is, _, err := read.One(ctx, tx, isGuardianSQL, func(is *bool) []any { return []any{is} },
-		school, studentID, guardianID, on)
-	return is, err
+	return d, nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
@@ -23,6 +24,7 @@ JOIN enrolments e ON e.school = s.school AND e.student_id = s.student_id
 	AND e.starts <= $3 AND (e.ends IS NULL OR e.ends > $3)
 WHERE mine.school = $1 AND mine.student_id = $2 AND s.student_id <> $2
 	AND mine.starts <= $3 AND (mine.ends IS NULL OR mine.ends > $3)
+	AND ($4::text[] IS NULL OR s.student_id = ANY($4))
 ORDER BY s.student_id`
 
 // Sibling is a student who shares a guardian with another one.
@@ -33,13 +35,14 @@ type Sibling struct {
 	ClassID    string `json:"class_id"`
 }
 
-// Siblings returns the students at the school who share a guardian with this one.
+// Siblings returns those students at the school who share a guardian with this one whom the caller
+// may see.
 func Siblings(
-	ctx context.Context, tx pgx.Tx, school, studentID string, on domain.Date,
+	ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string, on domain.Date,
 ) ([]Sibling, error) {
 	return read.All(ctx, tx, siblingsSQL, func(s *Sibling) []any {
 		return []any{&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID}
-	}, school, studentID, on)
+	}, scope.School, studentID, on, scope.Access.Among(access.Names))
 }
 
 const namesSQL read.SQL = `-- students.names
@@ -86,6 +89,16 @@ type Student struct {
 	Status        string       `json:"status" enum:"enrolled,withdrawn,expected,unknown"`
 	EnrolledOn    domain.Date  `json:"enrolled_on,omitzero"`
 	WithdrawnOn   domain.Date  `json:"withdrawn_on,omitzero" doc:"The first day on which the student does not attend; it may be ahead"`
+}
+
+// Show leaves of a student what may be seen.
+func (s *Student) Show(f access.Fields) {
+	if !f.Has(access.Personal) {
+		s.BirthDate, s.PhotoURL, s.Email = 0, "", ""
+	}
+	if !f.Has(access.Identifiers) {
+		s.Identifiers = nil
+	}
 }
 
 const oneSQL read.SQL = `-- students.one

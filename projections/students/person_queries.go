@@ -1,25 +1,29 @@
 package students
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
 var guardianQuery = query.Query[personInput, Guardian]{
-	Name:        "guardian",
-	Path:        "/guardians/{id}",
-	Summary:     "One guardian",
-	Description: "A guardian with the students that they are linked to, as of a day.",
-	Reads:       []*projections.Projection{Projection},
-	TTL:         5 * time.Minute,
-	Roles:       []query.Role{query.Admin, query.Teacher},
+	Name:    "guardian",
+	Path:    "/guardians/{id}",
+	Summary: "One guardian",
+	Description: "A guardian with the students that they are linked to, as of a day. Teachers see " +
+		"the guardians of their students, and of whose children only those.",
+	Reads:   []*projections.Projection{Projection},
+	TTL:     5 * time.Minute,
+	Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
+	ByScope: true,
 	Indexes: []query.Index{
 		{Name: "guardians_pkey", Statement: "students.guardian", Request: "/guardians/guardian-7"},
 		{
@@ -37,7 +41,7 @@ var staffQuery = query.Query[personInput, Staff]{
 	Description: "A member of staff with the classes that they work with, as of a day.",
 	Reads:       []*projections.Projection{Projection},
 	TTL:         5 * time.Minute,
-	Roles:       []query.Role{query.Admin, query.Teacher},
+	Roles:       []query.Role{query.Admin, query.Office, query.Teacher},
 	Indexes: []query.Index{
 		{Name: "staff_pkey", Statement: "students.staff_member", Request: "/staff/staff-7"},
 		{
@@ -56,7 +60,7 @@ var schoolQuery = query.Query[schoolInput, School]{
 	Reads:       []*projections.Projection{Projection},
 	TTL:         time.Hour,
 	Roles: []query.Role{
-		query.Admin, query.Teacher, query.Accountant, query.Guardian, query.Student,
+		query.Admin, query.Office, query.Teacher, query.Accountant, query.Guardian, query.Student,
 	},
 	Indexes: []query.Index{
 		{Name: "school_profiles_pkey", Statement: "students.school", Request: "/school"},
@@ -149,23 +153,48 @@ SELECT n.student_id, n.given_name, n.family_name, n.class_id, n.status, l.relati
 FROM student_guardians l
 JOIN student_names($3) n ON n.school = $1 AND n.student_id = l.student_id
 WHERE l.school = $1 AND l.guardian_id = $2 AND l.starts <= $3 AND (l.ends IS NULL OR l.ends > $3)
+	/*where*/
 ORDER BY n.student_id`
+
+const guardianOfAnySQL read.SQL = `-- students.guardian_of_any
+SELECT EXISTS (SELECT FROM student_guardians WHERE school = $1 AND guardian_id = $2
+	AND student_id = ANY($3) AND starts <= $4 AND (ends IS NULL OR ends > $4))`
+
+// guardianOfAny reports whether a guardian is linked to one of some students on a day.
+func guardianOfAny(
+	ctx context.Context, tx pgx.Tx, school, guardianID string, students []string, on domain.Date,
+) (bool, error) {
+	is, _, err := read.One(ctx, tx, guardianOfAnySQL, func(is *bool) []any { return []any{is} },
+		school, guardianID, students, on)
+	return is, err
+}
 
 func oneGuardian(
 	ctx context.Context, tx pgx.Tx, scope query.Scope, in *personInput,
 ) (*Guardian, error) {
+	among := scope.Access.Among(access.Names | access.Contacts)
+	if among != nil {
+		theirs, err := guardianOfAny(ctx, tx, scope.School, in.ID, among, scope.Today)
+		if err != nil || !theirs {
+			return nil, cmp.Or(err, query.ErrDenied)
+		}
+	}
 	g, found, err := read.One(ctx, tx, guardianSQL, func(g *Guardian) []any {
 		return []any{&g.GuardianID, &g.Name, &g.Phone, &g.Email, &g.Language, &g.Identifiers}
 	}, scope.School, in.ID)
 	if err != nil || !found {
 		return nil, notFound(err)
 	}
-	g.Children, err = read.All(ctx, tx, childrenSQL, func(c *Child) []any {
+	args, where := []any{scope.School, in.ID, in.Or(scope.Today)}, ""
+	if among != nil {
+		args, where = append(args, among), "l.student_id = ANY($4)"
+	}
+	g.Children, err = read.All(ctx, tx, childrenSQL.With(where), func(c *Child) []any {
 		return []any{
 			&c.StudentID, &c.GivenName, &c.FamilyName, &c.ClassID, &c.Status, &c.Relation, &c.Primary,
 			&c.From, &c.To,
 		}
-	}, scope.School, in.ID, in.Or(scope.Today))
+	}, args...)
 	for i := range g.Children {
 		if g.Children[i].From == read.FirstDay {
 			g.Children[i].From = 0

@@ -2,6 +2,7 @@ package students
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
@@ -22,10 +24,12 @@ var Queries = []query.Endpoint{
 		Path:    "/students",
 		Summary: "Search the directory of students",
 		Description: "Students by family name, with their guardians, a page at a time, as of a " +
-			"day.",
-		Reads: []*projections.Projection{Projection},
-		TTL:   5 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Teacher},
+			"day. Teachers see those who are in their classes today. Accountants see the names of " +
+			"guardians, and not how to reach them.",
+		Reads:   []*projections.Projection{Projection},
+		TTL:     5 * time.Minute,
+		Roles:   []query.Role{query.Admin, query.Office, query.Teacher, query.Accountant},
+		ByScope: true,
 		Indexes: []query.Index{
 			{Name: "students_by_name", Statement: "students.list", Request: "/students"},
 			{
@@ -144,7 +148,7 @@ var elsewhere = map[string]string{
 // search_students filters by school itself.
 const searchSQL read.SQL = `-- students.search
 SELECT student_id, given_name, family_name, preferred_name, class_id, grade_level, status, sort_name
-FROM search_students($1, $2, $3, $4, $5, $6, $7, $8)`
+FROM search_students($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
 func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Directory, error) {
 	after, err := read.ParseCursor[cursor](in.After)
@@ -159,21 +163,28 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 	if status == "" {
 		status = Enrolled
 	}
+	among := scope.Access.Among(access.Names)
 	var items []Item
 	if patterns := patterns(in.Q); len(patterns) > 0 {
 		items, err = read.All(ctx, tx, searchSQL, (*Item).addresses, patterns[0], patterns[1:],
-			in.Class, status, on, after.SortName, after.StudentID, limit+1)
+			in.Class, status, on, after.SortName, after.StudentID, limit+1, among)
 	} else {
 		args := []any{scope.School, after.SortName, after.StudentID, limit + 1, on}
-		statement := listSQL.With(read.If(in.Class != "", "e.class_id = $6"))
+		statement, of := listSQL, "e."
+		var where []string
 		if status != Enrolled {
 			args = append(args, status)
-			statement = elsewhereSQL.With(elsewhere[status],
-				read.If(in.Class != "", "class_id = $7"))
+			statement, of, where = elsewhereSQL, "", []string{elsewhere[status]}
 		}
 		if in.Class != "" {
 			args = append(args, in.Class)
+			where = append(where, fmt.Sprintf("%sclass_id = $%d", of, len(args)))
 		}
+		if among != nil {
+			args = append(args, among)
+			where = append(where, fmt.Sprintf("%sstudent_id = ANY($%d)", of, len(args)))
+		}
+		statement = statement.With(where...)
 		items, err = read.All(ctx, tx, statement, (*Item).addresses, args...)
 	}
 	if err != nil {
@@ -194,6 +205,9 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 	}
 	for i := range page {
 		page[i].Guardians = guardians[page[i].StudentID]
+		if !scope.Access.Of(page[i].StudentID).Has(access.Contacts) {
+			HideContacts(page[i].Guardians)
+		}
 	}
 	return &Directory{Students: page, Next: next}, nil
 }
@@ -207,6 +221,13 @@ func patterns(q string) []string {
 		words[i] = "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(w) + "%"
 	}
 	return words
+}
+
+// HideContacts leaves of guardians only who they are.
+func HideContacts(guardians []Contact) {
+	for i := range guardians {
+		guardians[i].Phone, guardians[i].Email, guardians[i].Language = "", "", ""
+	}
 }
 
 const guardiansSQL read.SQL = `-- students.guardians

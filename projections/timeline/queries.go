@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/domain/catalog"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/performance"
@@ -25,11 +26,12 @@ var Queries = []query.Endpoint{
 		Path:    "/students/{id}/timeline",
 		Summary: "What happened to a student",
 		Description: "The newest first, a page at a time. Guardians and students see a score " +
-			"once the results of its class's term are published; teachers see no fees.",
+			"once the results of its class's term are published; teachers see no fees and no reasons " +
+			"of absences, and the office no marks.",
 		Reads:   []*projections.Projection{Projection, performance.Projection, students.Projection},
 		TTL:     time.Minute,
-		Roles:   []query.Role{query.Admin, query.Teacher},
-		BySight: true,
+		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
+		ByScope: true,
 		Own:     func(in *input) string { return in.StudentID },
 		Indexes: []query.Index{
 			{
@@ -37,7 +39,7 @@ var Queries = []query.Endpoint{
 				Request: "/students/student-0007/timeline",
 			},
 			{
-				Name: "timeline_pkey", Statement: "timeline.own",
+				Name: "timeline_pkey", Statement: "timeline.list",
 				Request: "/students/student-0007/timeline", Own: true,
 			},
 		},
@@ -69,19 +71,18 @@ type Line struct {
 }
 
 const listSQL read.SQL = `-- timeline.list
-SELECT position, fact, at, data FROM timeline
-WHERE school = $1 AND student_id = $2 AND position < $3 /*where*/ ORDER BY position DESC LIMIT $4`
+SELECT position, fact, at,
+	CASE WHEN fact = ANY($6) THEN (data::jsonb - 'reason')::text ELSE data END
+FROM timeline t
+WHERE school = $1 AND student_id = $2 AND position < $3 AND fact <> ALL($5) /*where*/
+ORDER BY position DESC LIMIT $4`
 
-// ownSQL leaves out scores and remarks that are not published yet.
-const ownSQL read.SQL = `-- timeline.own
-SELECT position, fact, at, data FROM timeline t
-WHERE school = $1 AND student_id = $2 AND position < $3 AND fact <> ALL($5) AND (
-	fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked')
+// published leaves out scores and remarks that are not published yet.
+const published = `(fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked')
 	OR EXISTS (
 		SELECT FROM published_results p WHERE p.school = $1
 		AND p.class_id = t.data::jsonb ->> 'class_id'
-			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))
-ORDER BY position DESC LIMIT $4`
+			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))`
 
 const newest = int64(1<<63 - 1)
 
@@ -95,16 +96,15 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 		position = *before
 	}
 	limit := read.Page(in.Limit, 50, 500)
-	statement, args := listSQL, []any{scope.School, in.StudentID, position, limit + 1}
-	switch {
-	case scope.Own:
-		statement, args = ownSQL, append(args, fromFamilies)
-	case !scope.Sees.Has(query.SeesAll):
-		statement, args = listSQL.With("fact <> ALL($5)"), append(args, fromTeachers)
+	see := scope.Access.Of(in.StudentID)
+	unexplained := []string{}
+	if !see.Has(access.Reasons) {
+		unexplained = withReason
 	}
+	statement := listSQL.With(read.If(!see.Has(access.Drafts), published))
 	lines, err := read.All(ctx, tx, statement, func(l *Line) []any {
 		return []any{&l.Offset, &l.fact, &l.Time, (*[]byte)(&l.Data)}
-	}, args...)
+	}, scope.School, in.StudentID, position, limit+1, withheld(scope.Access.Audiences(in.StudentID)), unexplained)
 	if err != nil {
 		return nil, err
 	}
@@ -122,29 +122,45 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 	return a, err
 }
 
-// fromTeachers and fromFamilies are the facts whose lines are withheld from them: those that the
-// domain does not show them whole. The exceptions are lines that hold less than the event, that are
-// shown once results are published (see ownSQL), or that the timeline has always shown to teachers.
-var (
-	fromTeachers = withheld(domain.Teaching, "attendance.marked", "attendance.corrected",
-		"guardian.linked",
-		"student.withdrawn", "document.rendered")
-	fromFamilies = withheld(domain.Family, "guardian.linked",
-		"assessment.scored", "assessment.score_corrected", "assessment.remarked")
-)
+// withReason are the facts whose lines say why.
+var withReason = []string{"attendance.marked", "attendance.corrected", "student.withdrawn"}
 
-func withheld(from domain.Audience, except ...string) []string {
-	facts := []string{} // not nil, which is NULL in SQL
+// shown holds the facts whose lines an audience sees: those that the domain shows it whole, and
+// those whose lines hold no more than the domain shows it.
+var shown = map[domain.Audience][]string{
+	domain.Administration: shownTo(domain.Administration),
+	domain.Office:         shownTo(domain.Office),
+	domain.Teaching: append(shownTo(domain.Teaching), "attendance.marked", "attendance.corrected",
+		"student.withdrawn", "document.rendered"),
+	// of scores those that are published
+	domain.Family: append(shownTo(domain.Family), "guardian.linked", "assessment.scored",
+		"assessment.score_corrected", "assessment.remarked"),
+	domain.Accounts: append(shownTo(domain.Accounts), "guardian.linked"),
+}
+
+func shownTo(a domain.Audience) (facts []string) {
 	for _, f := range catalog.Facts() {
-		if !f.Timeline {
-			continue
-		}
 		e := f.New()
-		name := names[reflect.TypeOf(e)]
-		if domain.See(e, from) != e && !slices.Contains(except, name) {
+		if f.Timeline && domain.See(e, a) == e {
+			facts = append(facts, names[reflect.TypeOf(e)])
+		}
+	}
+	return facts
+}
+
+// withheld returns the facts whose lines none of the audiences sees.
+func withheld(from domain.Audiences) []string {
+	facts := []string{} // not nil, which is NULL in SQL
+	for _, name := range names {
+		seen := false
+		for a, seenBy := range shown {
+			seen = seen || from.Has(a) && slices.Contains(seenBy, name)
+		}
+		if !seen {
 			facts = append(facts, name)
 		}
 	}
+	slices.Sort(facts)
 	return facts
 }
 

@@ -68,12 +68,24 @@ func (n *node) replace(while func()) {
 	n.start()
 }
 
-// The official client for Go receives its room's part of the log, although nodes are killed.
+// The official client for Go receives its room's part of the log, although nodes are killed, in either
+// form of the protocol.
 func TestP6_CentrifugeGoRecovers(t *testing.T) {
 	t.Parallel()
+	for name, connect := range map[string]func(string, client.Config) *client.Client{
+		"json": client.NewJsonClient, "protobuf": client.NewProtobufClient,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recovers(t, connect)
+		})
+	}
+}
+
+func recovers(t *testing.T, connect func(string, client.Config) *client.Client) {
 	n := startNode(t)
 	rt.Publish(t, n.log, rt.School, "first", rt.Notice("first", "7b"))
-	c := client.NewJsonClient(n.url, client.Config{
+	c := connect(n.url, client.Config{
 		Token:             "head admin",
 		MinReconnectDelay: 10 * time.Millisecond, MaxReconnectDelay: 50 * time.Millisecond,
 	})
@@ -119,6 +131,16 @@ func TestP6_CentrifugeGoRecovers(t *testing.T) {
 	res, err := c.RPC(t.Context(), "echo", []byte(`"hello"`))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"user":"head","school":"greenfield","data":"hello"}`, string(res.Data))
+	_, err = c.RPC(t.Context(), "strict", []byte(`"hello"`))
+	require.ErrorContains(t, err, "data must be an object")
+	_, err = c.Publish(t.Context(), "class:7a", []byte(`{}`))
+	require.ErrorContains(t, err, "not available")
+	presence, err := sub.Presence(t.Context())
+	require.NoError(t, err)
+	for id, info := range presence.Clients {
+		require.Equal(t, "head", info.User)
+		require.Equal(t, id, info.Client)
+	}
 	require.NoError(t, sub.Unsubscribe())
 }
 

@@ -264,7 +264,12 @@ func (c *conn) members(ctx context.Context, channel string) ([]realtime.Member, 
 	return members, nil
 }
 
+// presence names the members of a room to staff: families do not see who other families are, and
+// presenceStats says how many there are.
 func (c *conn) presence(ctx context.Context, req *channelRequest) (*presenceResult, error) {
+	if identity := c.session.Identity(); !identity.Staff() {
+		return nil, errPermissionDenied
+	}
 	members, err := c.members(ctx, req.Channel)
 	if err != nil {
 		return nil, err

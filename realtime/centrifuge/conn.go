@@ -16,6 +16,8 @@ import (
 type conn struct {
 	server       *Server
 	socket       *ws.Conn
+	wire         *wire             // how it is written to
+	opcode       ws.Opcode         // of its client's messages
 	identity     realtime.Identity // by the header or ticket of the request; zero without
 	leavePreAuth func()            // nil once there is a session
 	session      *realtime.Session // nil until the connect command
@@ -27,8 +29,7 @@ type conn struct {
 	writing sync.Mutex
 	ended   atomic.Bool
 
-	second   int64 // the second that commands counts in
-	commands int
+	pace *realtime.Pace // of its commands; a pong counts as one
 }
 
 // buffers and batches are pooled: a connection holds them only while it writes.
@@ -65,7 +66,7 @@ func (c *conn) run() {
 			c.close(realtime.CloseStale)
 		case errors.As(err, &network) && network.Timeout():
 			c.close(realtime.CloseNoPong)
-		case err == nil && kind == ws.Text:
+		case err == nil && kind == c.opcode:
 			// In a goroutine of its own, because a stack that has grown stays large: the goroutine
 			// that spends its life waiting in Read should have the smallest one.
 			handled := make(chan error, 1)
@@ -92,13 +93,18 @@ func (c *conn) handle(frame []byte) error {
 	defer putBuffer(pooled)
 	out := (*pooled)[:0]
 	fresh := c.session == nil
-	err := parse(frame, func(cmd *command) error {
-		if err := c.count(); err != nil {
+	err := c.wire.parse(frame, func(cmd *command) error {
+		wait, err := c.pace.Take()
+		if err == nil && wait > 0 {
+			// the replies so far, and deliveries, need not wait
+			err, out = c.pause(out, wait), out[:0]
+		}
+		if err != nil {
 			return err
 		}
 		r, err := c.execute(cmd)
 		if r != nil {
-			out = appendReply(out, r)
+			out = c.wire.appendReply(out, r)
 		}
 		if len(out) > maxPooled && err == nil { // the replies to one frame can be long
 			err, out = c.socket.Write(out), out[:0]
@@ -117,15 +123,16 @@ func (c *conn) handle(frame []byte) error {
 	return err
 }
 
-// count limits the commands of a client per second. A pong counts as one.
-func (c *conn) count() error {
-	if now := time.Now().Unix(); now != c.second {
-		c.second, c.commands = now, 0
+// pause writes replies and waits, without the right to write.
+func (c *conn) pause(replies []byte, wait time.Duration) error {
+	if len(replies) > 0 {
+		if err := c.socket.Write(replies); err != nil {
+			return err
+		}
 	}
-	if c.commands++; c.commands > c.server.cfg.MaxCommands {
-		return realtime.CloseTooManyCalls
-	}
-	return nil
+	c.writing.Unlock()
+	defer c.writing.Lock()
+	return realtime.Pause(c.alive, wait)
 }
 
 // write writes deliveries, batch by batch, until the session has none. The hub calls it to wake the
@@ -147,14 +154,7 @@ func (c *conn) write(slot *realtime.Slot) {
 		*batch, err = c.session.Next(c.alive, slot, (*batch)[:0])
 		out := (*pooled)[:0]
 		for i := range *batch {
-			switch d := &(*batch)[i]; d.Kind {
-			case realtime.KindUpdate:
-				out = appendUpdate(out, d)
-			case realtime.KindLeft:
-				out = appendLeft(out, d)
-			default:
-				out = append(out, d.Frame(Encoding)...)
-			}
+			out = c.wire.appendDelivery(out, &(*batch)[i])
 		}
 		*pooled = out
 		if err != nil {
@@ -183,4 +183,4 @@ func (c *conn) close(reason realtime.Close) {
 	c.socket.Close(int(reason.Code), reason.Reason)
 }
 
-func (c *conn) ping() { _ = c.socket.Write(ping) }
+func (c *conn) ping() { _ = c.socket.Write(c.wire.ping) }

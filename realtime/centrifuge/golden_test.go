@@ -135,7 +135,7 @@ func TestRawFrames(t *testing.T) {
 	t.Parallel()
 	n := rt.Start(t, nil, nil)
 	wstest.Run(t, wstest.Server{
-		URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.MaxMessage = 4096; c.MaxCommands = 1 << 20 }), MaxMessage: 4096,
+		URL: serve(t, n.Hub, func(c *centrifuge.Config) { c.MaxMessage = 4096; c.CommandRate = 1 << 20; c.CommandBurst = 1 << 20 }), MaxMessage: 4096,
 		Message: `{"id":1,"connect":{"token":"grüße admin"}}`, Reply: `{"id":1,"connect":{`,
 	})
 }
@@ -191,7 +191,7 @@ func TestWhoMayConnect(t *testing.T) {
 		"protobuf": {
 			"?format=protobuf",
 			map[string]string{"Origin": own},
-			400,
+			101,
 		},
 	} {
 		require.Equal(t, test.status, knock(t, url+test.query, test.header), name)

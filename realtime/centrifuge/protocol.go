@@ -1,15 +1,12 @@
 package centrifuge
 
 import (
-	"bytes"
 	"strconv"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/realtime"
-	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
 // command is a message of the client. Exactly one of its requests is set; none is a pong.
@@ -74,7 +71,7 @@ const rejectUnrecovered = 2
 
 // reply answers a command.
 type reply struct {
-	ID            uint32               `json:"id"`
+	ID            uint32               `json:"id,omitzero"`
 	Error         *protocolError       `json:"error,omitzero"`
 	Connect       *connectResult       `json:"connect,omitzero"`
 	Subscribe     *subscribeResult     `json:"subscribe,omitzero"`
@@ -98,6 +95,9 @@ type (
 		Subs    map[string]subscribeResult `json:"subs,omitempty"`
 		Ping    uint32                     `json:"ping,omitzero"`
 		Pong    bool                       `json:"pong,omitzero"`
+		// of a connection whose commands come in requests of their own
+		Session string `json:"session,omitzero"`
+		Node    string `json:"node,omitzero"`
 	}
 	connectData struct {
 		Position domain.LogPosition `json:"position"`
@@ -172,68 +172,6 @@ var (
 	errTokenExpired      = &protocolError{109, "token expired", false}
 	errUnrecoverable     = &protocolError{112, "unrecoverable position", false}
 )
-
-// parse reads the commands of a frame: JSON objects, one after the other.
-func parse(frame []byte, handle func(*command) error) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(frame))
-	for dec.PeekKind() != 0 {
-		var cmd command
-		if err := json.UnmarshalDecode(dec, &cmd); err != nil {
-			return realtime.CloseBadRequest
-		}
-		if err := handle(&cmd); err != nil {
-			return err
-		}
-	}
-	if dec.InputOffset() < int64(len(bytes.TrimRight(frame, " \t\r\n"))) {
-		return realtime.CloseBadRequest
-	}
-	return nil
-}
-
-// appendReply appends the frame of a reply.
-func appendReply(dst []byte, r *reply) []byte {
-	b, err := json.Marshal(r, json.Deterministic(true))
-	if err != nil { // the result of an RPC is not JSON
-		b, _ = json.Marshal(&reply{ID: r.ID, Error: errInternal})
-	}
-	return ws.AppendFrame(dst, ws.Text, b)
-}
-
-// ping is an empty message, which the client returns.
-var ping = ws.AppendFrame(nil, ws.Text, []byte("{}"))
-
-// Encoding writes an event as a push to a channel.
-var Encoding = &realtime.Encoding{PerRoom: true, Append: appendPublication}
-
-func appendPublication(dst []byte, d *realtime.Delivery) []byte {
-	b := appendPush(make([]byte, 0, 1024), d.Room)
-	b = d.AppendJSON(append(b, `"pub":{"data":`...))
-	b = strconv.AppendUint(append(b, `,"offset":`...), wireOffset(d.Position), 10)
-	return ws.AppendFrame(dst, ws.Text, append(b, "}}}"...))
-}
-
-// appendUpdate appends the push of a dashboard's change.
-func appendUpdate(dst []byte, d *realtime.Delivery) []byte {
-	b := d.AppendNotice(append(appendPush(nil, d.Room), `"pub":{"data":`...))
-	return ws.AppendFrame(dst, ws.Text, append(b, "}}}"...))
-}
-
-// appendLeft appends the push that ends a subscription: for good, or, with a code of 2500 or above,
-// until the client subscribes again, which it does by itself and from its last offset.
-func appendLeft(dst []byte, d *realtime.Delivery) []byte {
-	push := `"unsubscribe":{"code":2000,"reason":"access revoked"}}}`
-	if d.RightsUnavailable {
-		push = `"unsubscribe":{"code":2500,"reason":"rights cannot be looked up"}}}`
-	}
-	b := append(appendPush(nil, d.Room), push...)
-	return ws.AppendFrame(dst, ws.Text, b)
-}
-
-func appendPush(dst []byte, room domain.Room) []byte {
-	dst, _ = jsontext.AppendQuote(append(dst, `{"push":{"channel":`...), room.String())
-	return append(dst, ',')
-}
 
 // wireOffset returns the offset of a position for the protocol, which has no negative numbers.
 func wireOffset(p domain.LogPosition) uint64 { return uint64(max(0, p.Offset)) }

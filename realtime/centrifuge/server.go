@@ -30,7 +30,10 @@ type Config struct {
 	ConnectTimeout time.Duration // from the handshake to a successful connect command; default 10 s
 	WriteTimeout   time.Duration // for the client to take what is written; default 10 s
 	MaxMessage     int           // bytes of a frame from the client; default 64 KiB
-	MaxCommands    int           // of a client per second; default 100
+	// of a client: commands per second, and at once; default 100. More of them wait, and if they go
+	// on to for longer than Patience, the connection is closed.
+	CommandRate, CommandBurst int
+	Patience                  time.Duration // default [realtime.DefaultPatience]
 }
 
 // ErrUnknownMethod says that there is no RPC of that name.
@@ -58,7 +61,8 @@ func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 25*time.Second)
 	cfg.PongTimeout = cmp.Or(cfg.PongTimeout, 10*time.Second)
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 10*time.Second)
-	cfg.MaxCommands = cmp.Or(cfg.MaxCommands, 100)
+	cfg.CommandRate = cmp.Or(cfg.CommandRate, 100)
+	cfg.CommandBurst = cmp.Or(cfg.CommandBurst, 100)
 	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
 }
 
@@ -68,17 +72,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "connections from this origin are not allowed", http.StatusForbidden)
 		return
 	}
-	if wantsProtobuf(r) {
-		http.Error(w, "only the JSON protocol is supported", http.StatusBadRequest)
-		return
-	}
 	identity, err := s.cfg.Access.Identify(r)
 	if err != nil && !errors.Is(err, realtime.ErrNoToken) {
 		http.Error(w, err.Error(), realtime.StatusOf(err))
 		return
 	}
 	stranger := err != nil
-	c := &conn{server: s, identity: identity, leavePreAuth: func() {}}
+	c := &conn{
+		server: s, identity: identity, leavePreAuth: func() {}, wire: webSocketJSON, opcode: ws.Text,
+		pace: realtime.NewPace(float64(s.cfg.CommandRate), s.cfg.CommandBurst, s.cfg.Patience),
+	}
+	subprotocol := "centrifuge-json"
+	if wantsProtobuf(r) {
+		c.wire, c.opcode, subprotocol = webSocketProtobuf, ws.Binary, "centrifuge-protobuf"
+	}
 	if err := s.enter(c); err != nil {
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, err.Error(), realtime.StatusOf(err))
@@ -87,7 +94,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	socket, err := ws.Config{
 		MaxMessage:   s.cfg.MaxMessage,
 		WriteTimeout: s.cfg.WriteTimeout,
-		Subprotocols: []string{"centrifuge-json"},
+		Subprotocols: []string{subprotocol},
 		CheckOrigin:  func(*http.Request) bool { return true }, // done above
 	}.Accept(w, r)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/eventlog"
@@ -305,7 +306,7 @@ func (r *LateRights) Grants(
 	if r.Late.Load() {
 		return realtime.Grants{}, context.DeadlineExceeded
 	}
-	return realtime.Grants{Teaches: []string{r.Class}}, nil
+	return realtime.Grants{Directory: access.Directory{Teaches: []string{r.Class}}}, nil
 }
 
 // Serve runs a web server and returns its address for WebSockets.

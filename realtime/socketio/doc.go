@@ -8,7 +8,8 @@
 //
 // # Connecting
 //
-// The auth payload has the token, and may have rooms to join at once, the school (for operators of
+// The auth payload has the token, and may have rooms to join at once (a list, or a text with a room on
+// each line or after each comma, as not every client can send a list), the school (for operators of
 // the platform), and from: a position, as in API responses, after which events are delivered. A
 // refusal is a connect_error whose data has a code and a reason; see [realtime.Close] for the
 // codes. A token in the URL is refused: URLs end up in logs. A client that can send headers may
@@ -22,8 +23,8 @@
 //   - Each event of the log in one of the client's rooms: its name is the event type, its argument
 //     the CloudEvent as this client may see it.
 //   - update {projection, position}: a projection has reached a position of the log.
-//   - left {room, again}: the right to a room was withdrawn; with again it could not be looked up,
-//     so join the room again.
+//   - left {room, again}: the right to a room was withdrawn, or was none when the client connected; with
+//     again it could not be looked up, so join the room again.
 //   - position {position, rooms}: sent after the rooms have changed, and after a long time without
 //     an event for the client.
 //   - resync {reason, position}: what was missed cannot be served; read the state from the API.
@@ -38,7 +39,8 @@
 //
 // The client library remembers the last argument of the last event, if it is a string, and sends it
 // with the session id (pid) of its first connection when it reconnects. Here that argument is the
-// event's position in the log, and the pid is sealed by the hub. So no node stores anything for a
+// event's position in the log, and the pid is sealed by the hub. It also names the connection that it
+// replaces, which may not have noticed that it is lost. So no node stores anything for a
 // client that is gone, and any node, even one that has just started, continues where the client
 // was, with socket.recovered true. Rooms that were joined later have to travel as well: they follow
 // the position in that argument, each on a line. They are a request and not a right: rights are

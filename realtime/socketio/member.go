@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -33,19 +32,6 @@ func NewRooms(cfg Config, hub *realtime.Hub) *Server {
 		},
 	})
 }
-
-// credentials are the auth payload. The library adds pid and offset to what the app sets.
-type credentials struct {
-	Token  string              `json:"token"`
-	School string              `json:"school"`
-	Rooms  []string            `json:"rooms"`
-	From   *domain.LogPosition `json:"from"`
-	PID    string              `json:"pid"`
-	Offset string              `json:"offset"`
-}
-
-// errBadAuth says that an auth payload is malformed.
-var errBadAuth = errors.New("malformed auth payload")
 
 // member is a client with a session of the hub.
 type member struct {
@@ -72,24 +58,23 @@ func (m *member) wake(slot *realtime.Slot) {
 
 // enter opens the session and returns its id: the client's own, if its session continues.
 func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string, err error) {
-	var auth credentials
-	if err := json.Unmarshal(payload, &auth); err != nil {
-		return "", fmt.Errorf("%w: %w", errBadAuth, err)
+	auth, err := parseCredentials(payload)
+	if err != nil {
+		return "", err
 	}
 	identity, err := m.identify(ctx, auth.Token)
 	if err != nil {
 		return "", err
 	}
-	rooms, err := parseRooms(auth.Rooms)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errBadAuth, err)
-	}
 	if auth.School == "" {
 		auth.School = identity.School
 	}
 	fresh := realtime.Options{
-		School: auth.School, Protocol: "socketio", Rooms: rooms,
-		From: auth.From, Wake: m.wake,
+		School: auth.School, Protocol: "socketio", Rooms: auth.Rooms,
+		From: auth.From, Wake: m.wake, Resuming: auth.PID != "", Key: keyOf(auth.PID),
+	}
+	if fresh.Key == "" {
+		fresh.Key = m.socket.id
 	}
 	var lost error // why the client cannot continue where it was
 	if auth.PID != "" {
@@ -121,6 +106,9 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	// The library takes an equal id for a recovery, so each session must have its own.
 	pid = m.hub.Seal(identity.Subject, auth.School,
 		realtime.Resume{Position: position, Rooms: m.sealed}) + "." + m.socket.id
+	if fresh.Key != m.socket.id {
+		pid += "." + fresh.Key
+	}
 	m.roomsChanged()
 	if lost != nil {
 		m.socket.Emit("resync", object(struct {
@@ -131,6 +119,10 @@ func (m *member) enter(ctx context.Context, payload jsontext.Value) (pid string,
 	}
 	return pid, nil
 }
+
+// keyOf returns the part of a session id that the client's later ones repeat, by which it takes the
+// place of a connection of its own that has been lost unnoticed.
+func keyOf(pid string) string { return pid[strings.LastIndexByte(pid, '.')+1:] }
 
 // identify authenticates the client by its token, or else by its request.
 func (m *member) identify(ctx context.Context, token string) (realtime.Identity, error) {
@@ -150,7 +142,7 @@ func (m *member) resume(
 		return opts, err
 	}
 	m.sealed = resume.Rooms
-	opts.Resuming, opts.From, opts.Rooms = true, &resume.Position, resume.Rooms
+	opts.From, opts.Rooms = &resume.Position, resume.Rooms
 	if auth.Offset == "" {
 		return opts, nil
 	}

@@ -34,14 +34,7 @@ func parseOffset(s string) (clientOffset, error) {
 	return p, err
 }
 
-// maxRoomsPerRequest bounds the parsing of one request. The number of rooms of a session is bounded
-// by the hub.
-const maxRoomsPerRequest = 1000
-
 func parseRooms(names []string) ([]domain.Room, error) {
-	if len(names) > maxRoomsPerRequest {
-		return nil, fmt.Errorf("%d rooms: no more than %d at once", len(names), maxRoomsPerRequest)
-	}
 	rooms := make([]domain.Room, len(names))
 	for i, name := range names {
 		var err error

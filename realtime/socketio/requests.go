@@ -86,17 +86,7 @@ func roomsOf(e *Incoming) ([]domain.Room, error) {
 	if len(e.Args) == 0 {
 		return nil, fmt.Errorf("%w: a room is required", errBadRequest)
 	}
-	names := make([]string, 1)
-	var err error
-	if e.Args[0].Kind() == '[' {
-		err = json.Unmarshal(e.Args[0], &names)
-	} else {
-		err = json.Unmarshal(e.Args[0], &names[0])
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: want a room or a list of rooms", errBadRequest)
-	}
-	rooms, err := parseRooms(names)
+	rooms, err := readRooms(e.Args[0])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadRequest, err)
 	}
@@ -113,7 +103,7 @@ func (m *member) join(ctx context.Context, e *Incoming) error {
 		From *domain.LogPosition `json:"from"`
 	}
 	if len(e.Args) > 1 && json.Unmarshal(e.Args[1], &options) != nil {
-		return fmt.Errorf("%w: from is a position, for example 7:1042", errBadRequest)
+		return fmt.Errorf("%w: from is a position, for example 7:1042-k3f9a", errBadRequest)
 	}
 	m.pulling.Lock()
 	defer m.pulling.Unlock()

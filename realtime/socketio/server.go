@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"golang.org/x/time/rate"
 
 	"github.com/schoolbell/schoolbell/realtime"
 	"github.com/schoolbell/schoolbell/realtime/engineio"
@@ -29,9 +28,11 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// MessageRate is how many messages a client may send per second, on average. 0 means 20.
 	MessageRate float64
-	// MessageBurst is how many it may send at once. 0 means 100.
+	// MessageBurst is how many it may send at once. 0 means 100. More of them wait, and if they go on
+	// to for longer than Patience, the connection is closed.
 	MessageBurst int
-	Logger       *slog.Logger // nil: none
+	Patience     time.Duration // 0 means [realtime.DefaultPatience]
+	Logger       *slog.Logger  // nil: none
 }
 
 func (c Config) withDefaults() Config {
@@ -93,9 +94,9 @@ func New(cfg Config, namespaces map[string]Namespace) *Server {
 // The others count against the pre-auth limit until their first message has a token.
 func (s *Server) accept(engine *engineio.Session, r *http.Request) (engineio.Handler, error) {
 	c := &client{
-		server:  s,
-		engine:  engine,
-		limiter: rate.NewLimiter(rate.Limit(s.cfg.MessageRate), s.cfg.MessageBurst),
+		server: s,
+		engine: engine,
+		pace:   realtime.NewPace(s.cfg.MessageRate, s.cfg.MessageBurst, s.cfg.Patience),
 	}
 	stranger := false
 	if s.cfg.Access != nil {
@@ -124,7 +125,7 @@ type client struct {
 	server   *Server
 	engine   *engineio.Session
 	identity *realtime.Identity // nil: not authenticated by its request
-	limiter  *rate.Limiter
+	pace     *realtime.Pace
 	decoder  Decoder         // used by the goroutine that reads
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelFunc
@@ -158,10 +159,11 @@ func (c *client) in(namespace string) *Socket {
 
 // Message implements [engineio.Handler].
 func (c *client) Message(binary bool, data []byte) error {
-	if !c.limiter.Allow() {
-		reason := realtime.CloseTooManyCalls
-		c.engine.Close(engineio.ServerClose, int(reason.Code), reason.Reason)
-		return nil
+	if err := c.pace.Wait(c.ctx); err != nil {
+		if reason, ok := errors.AsType[realtime.Close](err); ok {
+			c.engine.Close(engineio.ServerClose, int(reason.Code), reason.Reason)
+		}
+		return nil // else the connection has ended
 	}
 	take := c.decoder.Text
 	if binary {

@@ -3,6 +3,7 @@ package socketio_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -137,7 +138,10 @@ func TestMessages(t *testing.T) {
 func TestWhatEndsAConnection(t *testing.T) {
 	t.Parallel()
 	s := mirrors(t,
-		socketio.Config{ConnectTimeout: 50 * time.Millisecond, MessageRate: 1, MessageBurst: 10})
+		socketio.Config{
+			ConnectTimeout: 50 * time.Millisecond,
+			MessageRate:    50, MessageBurst: 10, Patience: 50 * time.Millisecond,
+		})
 	enter := func() *wstest.Client {
 		c := s.Dial(t)
 		exchange(t, c, []string{"40"}, `40…`, `42["auth",{}]`)
@@ -162,7 +166,7 @@ func TestWhatEndsAConnection(t *testing.T) {
 	expectClose(t, c, realtime.CloseStale.Code)
 
 	c = enter()
-	for range 20 {
+	for range 50 { // and so on, for longer than the server's patience lasts
 		exchange(t, c, []string{`42["unheard"]`})
 	}
 	expectClose(t, c, realtime.CloseTooManyCalls.Code)
@@ -171,6 +175,19 @@ func TestWhatEndsAConnection(t *testing.T) {
 	exchange(t, c, []string{`42["close"]`}, `42["closing",{"code":3503,"reason":"access revoked"}]`,
 		"41")
 	expectClose(t, c, realtime.CloseRevoked.Code)
+}
+
+// What is sent at once is served, however much it is.
+func TestABurstIsServed(t *testing.T) {
+	t.Parallel()
+	c := mirrors(t, socketio.Config{MessageRate: 1000, MessageBurst: 10}).Dial(t)
+	exchange(t, c, []string{"40"}, `40…`, `42["auth",{}]`)
+	for i := range 300 {
+		c.Send(wstest.Masked(ws.Text, fmt.Sprintf(`42%d["message-with-ack"]`, i)))
+	}
+	for i := range 300 {
+		exchange(t, c, nil, fmt.Sprintf(`43%d[]`, i))
+	}
 }
 
 func TestRefusals(t *testing.T) {

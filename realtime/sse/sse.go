@@ -2,14 +2,17 @@
 //
 //	GET /v1/schools/{school}/stream?rooms=class:7a,student:12
 //
+// The rooms may also come in several parameters, as [realtime.ParseRooms] reads each.
+//
 // Each event of the log is one message: its id is the event's position, its data the structured
-// CloudEvent. A browser that reconnects sends the last id in Last-Event-ID and receives what it
-// missed; ?after= does the same for the first request, with the position of an API response. If a
+// CloudEvent. The first message has an id too, and in quiet rooms there is a new one from time to time
+// without a message. A browser that reconnects sends the last id in Last-Event-ID and receives what
+// it missed; ?after= does the same for the first request, with the position of an API response. If a
 // position can no longer be served, the stream begins with a message "resync" whose data says why:
 // the client reads the state from the API and connects from the position of that response.
 //
 // Other messages: "open" (at the start: the rooms and the position), "update" (a dashboard's
-// projection has reached a position), "left" (the right to a room was withdrawn; with again it
+// projection has reached a position), "left" (the right to a room was withdrawn, or was none; with again it
 // could not be looked up, and the client may join again), and "close" at the end, with the code and
 // reason of [realtime.Close] and whether to reconnect. A comment every 15 seconds shows both sides
 // that the connection is alive.
@@ -36,7 +39,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/realtime"
@@ -46,10 +48,13 @@ import (
 var Encoding = &realtime.Encoding{Append: appendEvent}
 
 func appendEvent(dst []byte, d *realtime.Delivery) []byte {
-	dst = append(dst, "id: "...)
-	dst = d.Position.Append(dst)
-	dst = append(dst, "\nevent: event\ndata: "...)
+	dst = append(appendID(dst, d.Position), "event: event\ndata: "...)
 	return append(d.AppendJSON(dst), "\n\n"...)
+}
+
+// appendID writes the id that the client sends when it comes back.
+func appendID(dst []byte, at domain.LogPosition) []byte {
+	return append(at.Append(append(dst, "id: "...)), '\n')
 }
 
 // appendMessage writes a message of another kind.
@@ -94,7 +99,7 @@ func Handler(cfg Config) http.Handler {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 15*time.Second)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !cfg.Access.AllowOrigin(r) {
-			refuse(w, http.StatusForbidden, "connections from this origin are not allowed")
+			writeProblem(w, http.StatusForbidden, "connections from this origin are not allowed")
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" {
@@ -106,15 +111,7 @@ func Handler(cfg Config) http.Handler {
 			woken: make(chan struct{}, 1),
 		}
 		if err := st.open(r); err != nil {
-			status := realtime.StatusOf(err)
-			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-				w.Header().Set("Retry-After", "2")
-			}
-			detail := realtime.Explain(err)
-			if bad, ok := errors.AsType[badRequest](err); ok {
-				status, detail = http.StatusBadRequest, bad.Error()
-			}
-			refuse(w, status, detail)
+			st.refuse(r, err)
 			return
 		}
 		defer st.session.End()
@@ -122,23 +119,14 @@ func Handler(cfg Config) http.Handler {
 	})
 }
 
-// refuse responds with a problem (RFC 9457).
-func refuse(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	b, _ := jsontext.AppendQuote(nil, detail)
-	fmt.Fprintf(w, `{"status":%d,"title":%q,"detail":%s}`, status, http.StatusText(status), b)
-}
-
-type badRequest struct{ error }
-
 // stream is one connection.
 type stream struct {
 	cfg     Config
 	w       http.ResponseWriter
 	control *http.ResponseController
 	session *realtime.Session
-	lost    error // why the requested position cannot be served; nil if it can
+	lost    error              // why the requested position cannot be served; nil if it can
+	told    domain.LogPosition // the last id that the client has received
 	woken   chan struct{}
 }
 
@@ -155,24 +143,23 @@ func (st *stream) wake(*realtime.Slot) {
 // open opens the requested session. If its position cannot be served, the session begins at the end
 // of the log instead, and the client is sent a resync.
 func (st *stream) open(r *http.Request) error {
-	identity, err := st.cfg.Access.Identify(r)
+	query, from := r.URL.Query(), r.Header.Get("Last-Event-ID")
+	rooms := strings.Join(query["rooms"], "\n")
+	identity, err := st.cfg.Access.IdentifyFor(r, realtime.TicketUse{
+		Stream: r.URL.Path + "?" + rooms, Again: from != "",
+	})
 	if err != nil {
 		return err
 	}
-	opts := realtime.Options{School: r.PathValue("school"), Protocol: "sse", Wake: st.wake}
-	for name := range strings.SplitSeq(r.URL.Query().Get("rooms"), ",") {
-		if name = strings.TrimSpace(name); name == "" {
-			continue
-		}
-		room, err := domain.ParseRoom(name)
-		if err != nil {
-			return badRequest{err}
-		}
-		opts.Rooms = append(opts.Rooms, room)
+	opts := realtime.Options{
+		School: r.PathValue("school"), Protocol: "sse", Wake: st.wake,
+		Resuming: from != "", Key: query.Get("ticket"),
 	}
-	from := r.Header.Get("Last-Event-ID")
+	if opts.Rooms, err = realtime.ParseRooms(rooms); err != nil {
+		return badRequest{err}
+	}
 	if from == "" {
-		from = r.URL.Query().Get("after")
+		from = query.Get("after")
 	}
 	if from != "" {
 		opts.From = new(domain.LogPosition)
@@ -188,21 +175,32 @@ func (st *stream) open(r *http.Request) error {
 	return err
 }
 
-// run writes until the connection or the session ends.
-func (st *stream) run(ctx context.Context) {
+func (st *stream) writeHeader() {
 	h := st.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies must not buffer messages
 	st.w.WriteHeader(http.StatusOK)
+}
+
+// run writes until the connection or the session ends.
+func (st *stream) run(ctx context.Context) {
+	st.writeHeader()
 	first := opened{Position: st.session.Position()}
 	for _, room := range st.session.Rooms() {
 		first.Rooms = append(first.Rooms, room.String())
 	}
-	hello := appendMessage([]byte("retry: 1000\n\n"), "open", first)
-	if st.lost != nil {
-		hello = appendMessage(hello, "resync", resync{st.lost.Error(), first.Position})
+	// The id makes up for the time until the first event. A client whose own is of no use gets a new
+	// one together with the news of that.
+	hello := []byte("retry: 1000\n\n")
+	if st.lost == nil {
+		hello = appendMessage(appendID(hello, first.Position), "open", first)
+	} else {
+		hello = appendMessage(hello, "open", first)
+		hello = appendMessage(appendID(hello, first.Position), "resync",
+			resync{st.lost.Error(), first.Position})
 	}
+	st.told = first.Position
 	if st.write(hello) != nil {
 		return
 	}
@@ -217,11 +215,21 @@ func (st *stream) run(ctx context.Context) {
 			return
 		case <-st.woken:
 		case <-beat.C:
-			if st.write([]byte(": still here\n\n")) != nil {
+			if st.write(st.appendBeat(nil)) != nil {
 				return
 			}
 		}
 	}
+}
+
+// appendBeat writes a comment. If the log has grown without an event for the client, it also has an id
+// alone, which clients remember without a message.
+func (st *stream) appendBeat(dst []byte) []byte {
+	dst = append(dst, ": still here\n"...)
+	if at := st.session.Position(); at != st.told {
+		dst, st.told = appendID(dst, at), at
+	}
+	return append(dst, '\n')
 }
 
 // drain writes until the session has nothing more, and reports whether the stream continues.
@@ -235,6 +243,9 @@ func (st *stream) drain(ctx context.Context) bool {
 		buf := (*pooled)[:0]
 		for i := range batch {
 			buf = appendDelivery(buf, &batch[i])
+			if batch[i].Kind == realtime.KindEvent {
+				st.told = batch[i].Position
+			}
 		}
 		if end, ok := errors.AsType[realtime.Close](err); ok {
 			if end == realtime.CloseResync {

@@ -212,3 +212,133 @@ func TestStreamsOutliveTheTimeLimitsOfRequests(t *testing.T) {
 		}
 	}
 }
+
+// What happens between the connection and the first event is not lost with the connection.
+func TestP6_TheFirstMessageHasAnID(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	url := serve(t, n.Hub, nil) + "?rooms=class:a"
+	for i := range 3 { // nothing was received before, nor in any connection since
+		_, next := listen(t, url, "head admin")
+		opened, err := next()
+		require.NoError(t, err)
+		require.Equal(t, "open", opened.event)
+		missed := rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "a"))
+		for range 2 {
+			_, next = listen(t, url, "head admin", "Last-Event-ID", opened.id)
+			again, err := next()
+			require.NoError(t, err)
+			require.Equal(t, opened.id, again.id, "it is as of what the client has received")
+			m, err := next()
+			require.NoError(t, err)
+			require.Equal(t, missed.String(), m.id)
+		}
+	}
+	// An id that is of no use is replaced together with the news of it, not before.
+	_, next := listen(t, url, "head admin", "Last-Event-ID", "3:99999")
+	m, err := next()
+	require.NoError(t, err)
+	require.Equal(t, "open", m.event)
+	require.Empty(t, m.id)
+	m, err = next()
+	require.NoError(t, err)
+	require.Equal(t, "resync", m.event)
+	require.NotEmpty(t, m.id)
+}
+
+// The client of a quiet room is not too far behind when it comes back: it is sent ids without a
+// message, which come with the comments.
+func TestP6_ClientOfQuietRoomsIsSentIDs(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.MaxLag, c.RingBytes = 100, 1 })
+	url := serve(t, n.Hub, func(c *sse.Config) { c.Heartbeat = time.Millisecond }) + "?rooms=class:quiet"
+	res, _ := listen(t, url, "head admin")
+	var last domain.Position
+	for i := range 300 {
+		last = rt.Publish(t, n.Log, rt.School, strconv.Itoa(i), rt.Notice("n", "busy"))
+	}
+	lines := bufio.NewScanner(res.Body)
+	for id := ""; id != "id: "+last.String(); {
+		require.True(t, lines.Scan(), "the stream has ended after %q", id)
+		if strings.HasPrefix(lines.Text(), "id: ") {
+			id = lines.Text()
+			require.True(t, lines.Scan())
+			require.True(t, lines.Text() == "" || lines.Text() == "event: open", lines.Text())
+		}
+	}
+}
+
+func TestRoomsOfAStream(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	url := serve(t, n.Hub, nil)
+	for query, want := range map[string]string{
+		"rooms=class:a&rooms=class:b":                      `"class:a","class:b"`,
+		"rooms=class:a,class:b&rooms=school&rooms=":        `"class:a","class:b","school"`,
+		"rooms=class:7a%2Cb":                               `"class:7a,b"`,
+		"rooms=class:7a,b,class:7a,c&rooms=class%3A7a%2Cd": `"class:7a,b","class:7a,c","class:7a,d"`,
+		"rooms=class:a&rooms=class:a":                      `"class:a"`,
+	} {
+		_, next := listen(t, url+"?"+query, "head admin")
+		m, err := next()
+		require.NoError(t, err)
+		require.Contains(t, m.data, `"rooms":["user:head","role:admin",`+want+`]`, query)
+	}
+}
+
+// One room that is no longer the client's does not cost it the others, nor its stream: the address
+// that a browser connects to again names it for ever.
+func TestARoomThatIsLostDoesNotEndTheStream(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, nil)
+	url := serve(t, n.Hub, nil)
+	for _, test := range []struct {
+		rooms, kept string
+		header      []string
+	}{
+		{"dashboard:fees,class:a", `,"dashboard:fees"`, nil},
+		{"class:a,dashboard:fees", `,"dashboard:fees"`, nil},
+		{"class:a", "", []string{"Last-Event-ID", "1:-1"}},
+	} {
+		_, next := listen(t, url+"?rooms="+test.rooms, "may teacher", test.header...)
+		m, err := next()
+		require.NoError(t, err)
+		require.Equal(t, "open", m.event)
+		require.Contains(t, m.data, `"rooms":["user:may","role:teacher"`+test.kept+`]`)
+		for m.event != "left" {
+			m, err = next()
+			require.NoError(t, err)
+		}
+		require.JSONEq(t, `{"room":"class:a"}`, m.data)
+	}
+}
+
+// A browser never comes back after a status other than 200, so what passes is no status.
+func TestEventSourceComesBackAfterWhatPasses(t *testing.T) {
+	t.Parallel()
+	n := rt.Start(t, nil, func(c *realtime.Config) { c.MaxPerUser, c.MaxRooms = 1, 3 })
+	url := serve(t, n.Hub, nil)
+	browser := []string{"Accept", "text/event-stream"}
+	_, next := listen(t, url, "busy admin", browser...)
+	_, err := next()
+	require.NoError(t, err)
+	passes := func(data string) {
+		t.Helper()
+		res, next := listen(t, url, "busy admin", browser...)
+		require.Equal(t, 200, res.StatusCode)
+		m, err := next()
+		require.NoError(t, err)
+		require.Equal(t, message{event: "close", data: data}, m)
+		_, err = next()
+		require.ErrorIs(t, err, io.EOF)
+	}
+	passes(`{"code":3022,"reason":"too many connections of one user","reconnect":true}`)
+	for query, status := range map[string]int{
+		"?rooms=class:a,class:b,class:c,class:d": 429, "?rooms=kitchen": 400, "?rooms=user:other": 403,
+	} {
+		res, _ := listen(t, url+query, "head admin", browser...)
+		require.Equal(t, status, res.StatusCode, "it would fail again")
+	}
+	n.Drain(t.Context(), time.Millisecond)
+	passes(`{"code":3001,"reason":"this node is shutting down","reconnect":true}`)
+}

@@ -62,16 +62,17 @@ func (p *Provider) SendBatch(ctx context.Context,
 		c.title, c.body, c.language = append(c.title, m.Title), append(c.body, m.Body),
 			append(c.language, m.Language.String())
 		c.rightToLeft, c.document = append(c.rightToLeft, m.RightToLeft), append(c.document, hash)
+		c.student = append(c.student, d.Student)
 		results[i].Receipt = consumers.Receipt{State: consumers.Delivered, ProviderID: d.ID}
 	}
 	if len(c.id) == 0 {
 		return results
 	}
 	_, err := p.pool.Exec(ctx, `
-		INSERT INTO schoolbell.inbox (delivery_id, school, user_id, kind, title, body, language, right_left, document)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[])
+		INSERT INTO schoolbell.inbox (delivery_id, school, user_id, kind, title, body, language, right_left, document, student)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[], $10::text[])
 		ON CONFLICT DO NOTHING`,
-		c.id, c.school, c.user, c.kind, c.title, c.body, c.language, c.rightToLeft, c.document)
+		c.id, c.school, c.user, c.kind, c.title, c.body, c.language, c.rightToLeft, c.document, c.student)
 	if err != nil {
 		provider.NotStored(results, fmt.Errorf("put %d messages into inboxes: %w", len(c.id), err))
 	}
@@ -80,6 +81,6 @@ func (p *Provider) SendBatch(ctx context.Context,
 
 // columns holds messages by the columns of the table.
 type columns struct {
-	id, school, user, kind, title, body, language, document []string
-	rightToLeft                                             []bool
+	id, school, user, kind, title, body, language, document, student []string
+	rightToLeft                                                      []bool
 }

@@ -38,7 +38,10 @@ type Query struct {
 	Unread       bool   // only unread ones
 	After        string // the Next of the page before
 	Limit        int
-	Link         func(hash string) string // makes the address of a document; nil for none
+	// About are the students of whom the user may hear; nil: of all. Messages about others are left
+	// out.
+	About []string
+	Link  func(hash string) string // makes the address of a document; nil for none
 }
 
 // ErrCursor reports an After that is not the Next of a page.
@@ -52,8 +55,9 @@ func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
 	}
 	page := &Page{}
 	if err := tx.QueryRow(ctx,
-		`SELECT count(*) FROM schoolbell.inbox WHERE school = $1 AND user_id = $2 AND read_at IS NULL`,
-		q.School, q.User).Scan(&page.Unread); err != nil {
+		`SELECT count(*) FROM schoolbell.inbox WHERE school = $1 AND user_id = $2 AND read_at IS NULL
+			AND (student = '' OR $3::text[] IS NULL OR student = ANY ($3))`,
+		q.School, q.User, q.About).Scan(&page.Unread); err != nil {
 		return nil, fmt.Errorf("count unread messages: %w", err)
 	}
 	condition := ""
@@ -62,8 +66,9 @@ func Read(ctx context.Context, tx pgx.Tx, q Query) (*Page, error) {
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT delivery_id, kind, title, body, language, right_left, document, at, coalesce(read_at, '0001-01-01Z') FROM schoolbell.inbox
-		WHERE school = $1 AND user_id = $2 AND (at, delivery_id) < ($3, $4) `+condition+`
-		ORDER BY at DESC, delivery_id DESC LIMIT $5`, q.School, q.User, at, id, q.Limit+1)
+		WHERE school = $1 AND user_id = $2 AND (at, delivery_id) < ($3, $4)
+			AND (student = '' OR $6::text[] IS NULL OR student = ANY ($6)) `+condition+`
+		ORDER BY at DESC, delivery_id DESC LIMIT $5`, q.School, q.User, at, id, q.Limit+1, q.About)
 	if err != nil {
 		return nil, fmt.Errorf("read inbox: %w", err)
 	}

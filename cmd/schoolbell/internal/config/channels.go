@@ -95,7 +95,7 @@ func (c Channels) validate() error {
 	if c.Public != "" &&
 		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 		faults = append(faults,
-			fmt.Errorf("public-url: %q is not an address such as https://school.example", c.Public))
+			errors.New("public-url: must be an address such as https://school.example"))
 	}
 	return errors.Join(faults...)
 }

@@ -27,15 +27,15 @@ const ConsumersGroup = "consumers"
 // wireConsumers plans deliveries from events and executes them. The role api needs the ledger too,
 // to serve and change deliveries, also in a process that plans none.
 func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
-	docs, err := p.wireDocuments()
-	if err != nil {
-		return err
-	}
 	pool, err := p.openPool(ctx, "jobs database", p.cfg.Database.Jobs(p.servers.DatabaseURL))
 	if err != nil {
 		return err
 	}
 	settings := ledger.NewSettings(pool.Conns())
+	docs, err := p.wireDocuments(settings)
+	if err != nil {
+		return err
+	}
 	channels, err := p.wireChannels(pool.Conns(), settings, docs)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	}
 	deliveries, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.appender,
-		LogID:     p.guard.ID(),
+		LogID: p.guard.ID(), DeadLetters: p.deadLetters,
 		Providers: channels.providers, Check: checker.Check, Overdue: tables.Overdue,
 		Settings: settings,
 		Workers: map[string]int{

@@ -9,49 +9,74 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 )
 
-// days says what day it is at a school, by the time zone of its settings.
+// days says what day it is at a school, by the time zone of its settings, and what the school has
+// decided about access.
 type days struct {
-	pool *postgres.Pool
-	now  func() time.Time
+	pool   *postgres.Pool
+	now    func() time.Time
+	maxAge time.Duration // of settings, after a change
 
-	mu    sync.Mutex
-	zones map[string]zone
+	mu      sync.Mutex
+	schools map[string]decided
 }
 
-type zone struct {
+// decided is what the settings of a school say.
+type decided struct {
 	location *time.Location
+	policy   access.Policy
 	loaded   time.Time
 }
 
-// zoneMaxAge is how long after a change of its time zone a school may still have the day of the one
-// before.
-const zoneMaxAge = 5 * time.Second
+// How long after a change of its settings a school may still have the day and the rights of the ones
+// before: for queries, which read other tables too; and for live connections, which look up the day
+// of every school that is connected all the time.
+const (
+	settingsMaxAge     = 2 * time.Second
+	liveSettingsMaxAge = 10 * time.Second
+)
 
-func newDays(pool *postgres.Pool) *days {
-	return &days{pool: pool, now: time.Now, zones: map[string]zone{}}
+func newDays(pool *postgres.Pool, maxAge time.Duration) *days {
+	return &days{pool: pool, now: time.Now, maxAge: maxAge, schools: map[string]decided{}}
 }
 
-// today returns the school's day. Only schools for which a token was shown are asked about, so what
-// is kept is bounded by their number.
+// today returns the school's day.
 func (d *days) today(ctx context.Context, school string) (domain.Date, error) {
+	s, err := d.of(ctx, school)
+	if err != nil {
+		return 0, err
+	}
+	return domain.DateOf(d.now().In(s.location)), nil
+}
+
+// policy returns what the school has decided about access.
+func (d *days) policy(ctx context.Context, school string) (access.Policy, error) {
+	s, err := d.of(ctx, school)
+	return s.policy, err
+}
+
+// of returns what the settings of a school say. Only schools for which a token was shown are looked
+// up, so what is stored is bounded by their number.
+func (d *days) of(ctx context.Context, school string) (decided, error) {
 	now := d.now()
 	d.mu.Lock()
-	z, ok := d.zones[school]
+	s, ok := d.schools[school]
 	d.mu.Unlock()
-	if !ok || now.Sub(z.loaded) > zoneMaxAge {
-		z = zone{loaded: now}
-		if err := d.pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
-			z.location, err = ledger.ZoneOf(ctx, tx, school)
-			return err
-		}); err != nil {
-			return 0, err
-		}
-		d.mu.Lock()
-		d.zones[school] = z
-		d.mu.Unlock()
+	if ok && now.Sub(s.loaded) <= d.maxAge {
+		return s, nil
 	}
-	return domain.DateOf(now.In(z.location)), nil
+	s = decided{loaded: now}
+	if err := d.pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
+		s.location, s.policy, err = ledger.AccessOf(ctx, tx, school)
+		return err
+	}); err != nil {
+		return s, err
+	}
+	d.mu.Lock()
+	d.schools[school] = s
+	d.mu.Unlock()
+	return s, nil
 }

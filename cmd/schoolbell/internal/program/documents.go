@@ -8,6 +8,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/document"
+	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/pdf"
 	"github.com/schoolbell/schoolbell/internal/s3"
 )
@@ -20,7 +21,7 @@ type documents struct {
 }
 
 // wireDocuments opens the store, on S3 when it is configured and in the data directory otherwise.
-func (p *program) wireDocuments() (*documents, error) {
+func (p *program) wireDocuments(settings *ledger.Settings) (*documents, error) {
 	blobs, err := p.openBlobs()
 	if err != nil {
 		return nil, err
@@ -35,6 +36,7 @@ func (p *program) wireDocuments() (*documents, error) {
 	}
 	d.serve, err = document.NewHandler(document.Config{
 		Store: d.store, Links: d.links, Title: pdf.Title, Logger: p.log, Metrics: p.registry,
+		Readers: readersOf(settings),
 		Revoked: func(yield func(document.Reader, time.Time) bool) {
 			for r := range p.revoked.Users() {
 				if !yield(document.Reader{School: r.School, User: r.User}, r.At) {
@@ -44,6 +46,21 @@ func (p *program) wireDocuments() (*documents, error) {
 		},
 	})
 	return d, err
+}
+
+// readersOf looks up who may read a document.
+func readersOf(
+	settings *ledger.Settings,
+) func(context.Context, string) (map[document.Reader]bool, error) {
+	return func(ctx context.Context, hash string) (map[document.Reader]bool, error) {
+		sent, err := settings.Readers(ctx, hash)
+		readers := make(map[document.Reader]bool, len(sent))
+		for _, r := range sent {
+			reader := document.Reader{School: r.School, User: r.User}
+			readers[reader] = readers[reader] || r.May
+		}
+		return readers, err
+	}
 }
 
 func (p *program) openBlobs() (document.Blobs, error) {

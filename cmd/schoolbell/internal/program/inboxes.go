@@ -82,7 +82,7 @@ func (p *program) inboxLetters(ctx context.Context) (*ingest.Letters, error) {
 		Writer: ingest.Writer{
 			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: httpapi.IngestHold,
 		},
-		Metrics: ingest.NewMetrics(p.registry),
+		Metrics: ingest.NewMetrics(p.registry), Counts: p.deadLetters,
 	}
 	return p.letters, nil
 }
@@ -97,7 +97,7 @@ func (p *program) wireInboxes(ctx context.Context) error {
 	p.task(letters.Run)
 	for _, source := range letters.Sources {
 		reader := ingest.NewReader(ingest.Config{
-			Source: source, Log: p.cfg.Kafka.Topic, Letters: letters, Logger: p.log,
+			Source: source, Log: p.cfg.Kafka.Topic, Partitions: p.topic.Partitions, Letters: letters, Logger: p.log,
 			Open: func(ctx context.Context) (ingest.Topic, error) {
 				c, err := p.servers.Kafka.Config()
 				if err != nil {

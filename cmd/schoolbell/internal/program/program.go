@@ -19,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
+	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -33,23 +34,25 @@ type program struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	registry *prometheus.Registry
-	tracers  trace.TracerProvider
-	health   telemetry.Health
-	servers  *Servers
-	events   *kafka.Log
-	topic    eventlog.Topic // of events, as it was at the start
-	guard    *checkpoint.Guard
-	appender eventlog.Appender // to events, but not to partitions that are refused
-	reader   *eventlog.Reader  // of events, for all roles of this process
-	live     *live             // nil without the role realtime
-	handler  http.Handler      // the public side
-	verifier *auth.Verifier
-	revoked  *revocation.List
-	tables   *postgres.Pool  // nil without the role api
-	workers  *workerWatch    // nil without a role that uses PostgreSQL
-	letters  *ingest.Letters // nil without the roles ingest and api
-	intake   *pgxpool.Pool   // of ingest; nil likewise
-	pacer    *ingest.Pacer   // nil without the role ingest, or when nobody is paced
+	// deadLetters counts those of all roles.
+	deadLetters *deadletter.Metrics
+	tracers     trace.TracerProvider
+	health      telemetry.Health
+	servers     *Servers
+	events      *kafka.Log
+	topic       eventlog.Topic // of events, as it was at the start
+	guard       *checkpoint.Guard
+	appender    eventlog.Appender // to events, but not to partitions that are refused
+	reader      *eventlog.Reader  // of events, for all roles of this process
+	live        *live             // nil without the role realtime
+	handler     http.Handler      // the public side
+	verifier    *auth.Verifier
+	revoked     *revocation.List
+	tables      *postgres.Pool  // nil without the role api
+	workers     *workerWatch    // nil without a role that uses PostgreSQL
+	letters     *ingest.Letters // nil without the roles ingest and api
+	intake      *pgxpool.Pool   // of ingest; nil likewise
+	pacer       *ingest.Pacer   // nil without the role ingest, or when nobody is paced
 
 	stopBy time.Time // zero until it stops
 	url    string    // of the public side, on this machine
@@ -106,6 +109,7 @@ func Run(
 func (p *program) assemble(ctx context.Context) (err error) {
 	b := ThisBuild()
 	p.registry = telemetry.NewRegistry(b.Version, b.Revision)
+	p.deadLetters = deadletter.NewMetrics(p.registry)
 	var stopTracing func(context.Context) error
 	if p.tracers, stopTracing, err = telemetry.StartTracing(ctx, p.cfg.Trace.Config(), b.Version); err != nil {
 		return err

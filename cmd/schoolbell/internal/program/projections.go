@@ -32,6 +32,7 @@ func (p *program) wireProjections(
 		return err
 	}
 	store := postgres.NewProjectionStore(pool, set, SetName)
+	store.DeadLetters = p.deadLetters
 	cfg := FoldConfig(set, p.events, p.log)
 	cfg.MaxParked = p.cfg.Projections.MaxParked
 	renewal := &renewal{
@@ -94,8 +95,9 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	deps.Tables = p.tables
 	deps.Positions = checkpoint.NewPositions(p.tables.Acquire, SetName)
 	deps.Queries = catalog.Queries()
-	deps.IsGuardian = students.IsGuardian
-	deps.Today = newDays(p.tables).today
+	deps.Directory = students.ConnectionsOf
+	schools := newDays(p.tables, settingsMaxAge)
+	deps.Today, deps.Policy = schools.today, schools.policy
 	return nil
 }
 
@@ -113,7 +115,7 @@ func (p *program) wireImports(deps *httpapi.Deps) {
 		Database: p.tables, Log: p.events, Partitions: p.topic.Partitions, Set: SetName,
 		Positions: deps.Positions, Today: deps.Today, EndShare: p.cfg.API.EndShare,
 		Writer: ingest.Writer{
-			Log: p.events, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
+			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
 		},
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -57,7 +59,7 @@ func (p *program) wireRealtime(
 		positions = checkpoint.NewPositions(pool.Acquire, SetName)
 		p.task(positions.Run)
 	}
-	days := newDays(pool)
+	days := newDays(pool, liveSettingsMaxAge)
 	hub, err := realtime.New(realtime.Config{
 		Log: p.events, Reader: p.reader, Index: postgres.NewLogIndex(pool, SetName),
 		Today: days.today, Rights: rights(pool, positions.Await, days), Bus: redis.NewBus(cache),
@@ -73,17 +75,18 @@ func (p *program) wireRealtime(
 	tickets := redis.NewTickets(cache)
 	access := &realtime.Access{
 		Verify: verifyWith(deps.Verifier), Redeem: tickets.Redeem,
-		Origins: p.cfg.API.Origins, PreAuth: realtime.PreAuth{PerAddress: c.Waiting},
+		Origins: p.ownOrigins(), PreAuth: realtime.PreAuth{PerAddress: c.Waiting},
 	}
 	l := &live{hub: hub}
+	burst := max(c.MessageRate, c.Rooms+ownMessages)
 	l.socketio = socketio.NewRooms(socketio.Config{
 		Engine: engineio.Config{MaxPayload: c.MessageBytes, MaxSessions: c.Connections},
 		Access: access, ConnectTimeout: authTimeout,
-		MessageRate: float64(c.MessageRate), MessageBurst: c.MessageRate, Logger: p.log,
+		MessageRate: float64(c.MessageRate), MessageBurst: burst, Logger: p.log,
 	}, hub)
 	sockets := centrifuge.New(centrifuge.Config{
 		Hub: hub, Access: access, RPC: l.query, ConnectTimeout: authTimeout,
-		MaxMessage: c.MessageBytes, MaxCommands: c.MessageRate,
+		MaxMessage: c.MessageBytes, CommandRate: c.MessageRate, CommandBurst: burst,
 	})
 	deps.Live = &httpapi.Live{
 		Stream: sse.Handler(sse.Config{Hub: hub, Access: access}),
@@ -105,6 +108,16 @@ func (p *program) wireRealtime(
 	return nil
 }
 
+// ownOrigins are those whose pages may connect. Behind a proxy that does not pass the name that pages
+// use, the server recognises its own pages by its public address.
+func (p *program) ownOrigins() []string {
+	origins := slices.Clone(p.cfg.API.Origins)
+	if public, err := url.Parse(p.cfg.Channels.Public); err == nil && public.Host != "" {
+		origins = append(origins, public.Scheme+"://"+public.Host)
+	}
+	return origins
+}
+
 // rights looks grants up in the directory, once it has reached the position that they are needed
 // for.
 func rights(
@@ -122,14 +135,20 @@ func rights(
 		if err != nil {
 			return realtime.Grants{}, err
 		}
-		var c students.Connections
+		var g realtime.Grants
+		if g.Policy, err = days.policy(ctx, school); err != nil {
+			return g, err
+		}
 		err = pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
-			c, err = students.ConnectionsOf(ctx, tx, school, user, today)
+			g.Directory, err = students.ConnectionsOf(ctx, tx, school, user, today, g.Policy)
 			return err
 		})
-		return realtime.Grants(c), err
+		return g, err
 	}
 }
+
+// ownMessages is how many messages a client may send at once in addition to one for each of its rooms.
+const ownMessages = 10
 
 // authTimeout is how long a new connection may take to present a token.
 const authTimeout = 10 * time.Second
