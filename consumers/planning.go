@@ -15,6 +15,8 @@ type Event struct {
 	*domain.Envelope
 	AppendedAt time.Time
 	Replan     bool // an operator wants it planned, although it may have been before
+	// Gap is how many records before it, without any other in between, no planner looks at.
+	Gap int64
 }
 
 // SettingsSource reads the settings of schools.

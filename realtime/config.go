@@ -25,8 +25,8 @@ type Config struct {
 	// nil: the token's roles decide alone, and no class or student room is open to others
 	Rights Rights
 	Bus    Bus // nil: this is the only node
-	// Today returns a school's day, by its clock: grants are those of the day. nil: the day changes
-	// none of them.
+	// Today returns a school's day, by its clock: grants are those of the day, and dashboards are
+	// notified when it turns. nil: neither depends on the day.
 	Today func(ctx context.Context, school string) (domain.Date, error)
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.

@@ -122,3 +122,18 @@ func (s *school) notifyDashboards(projections map[string]domain.Position) {
 		session.wake()
 	}
 }
+
+// shown returns the projections whose dashboards are open on this node, at the end of what it has
+// read of the log. There is none to wait for before the first event.
+func (s *school) shown() map[string]domain.Position {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	at := domain.Position{Partition: s.partition.number, Offset: s.head()}
+	projections := map[string]domain.Position{}
+	for name := range s.rooms {
+		if name.Kind == domain.RoomDashboard && at.Offset >= 0 {
+			projections[name.ID] = at
+		}
+	}
+	return projections
+}

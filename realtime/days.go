@@ -2,16 +2,15 @@ package realtime
 
 import (
 	"context"
-	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
 )
 
 // Rights may begin and end with a day: a membership that was entered ahead, a guardian who is
-// unlinked from the first of the month on. No event says that the day has come, so every node looks
-// for itself.
+// unlinked from the first of the month on. So may what dashboards show, which are as of today. No
+// event says that the day has come, so every node looks for itself.
 
-// today returns a school's day, or zero when days change no rights here.
+// today returns a school's day, or zero when nothing depends on it here.
 func (h *Hub) today(ctx context.Context, school string) (domain.Date, error) {
 	if h.cfg.Today == nil {
 		return 0, nil
@@ -19,34 +18,52 @@ func (h *Hub) today(ctx context.Context, school string) (domain.Date, error) {
 	return h.cfg.Today(ctx, school)
 }
 
-// turnDays checks the rooms of a school's sessions again when its day has turned.
+// unknownDay is the day of what a dashboard shows where the school's could not be looked up.
+const unknownDay = -1
+
+// showOn notes on which day a session began to follow dashboards.
+func (h *Hub) showOn(ctx context.Context, s *Session) {
+	on, err := h.today(ctx, s.school.name)
+	if err != nil {
+		on = unknownDay // it is notified once it is known
+	}
+	s.shownOn.CompareAndSwap(0, int32(on))
+}
+
+// turnDays looks for schools whose day has turned.
 func (h *Hub) turnDays(ctx context.Context) error {
 	if h.cfg.Today == nil {
 		return nil
 	}
-	look := time.NewTicker(h.cfg.DayInterval)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-look.C:
-		}
-		open := map[string][]*Session{}
+	return every(ctx, h.cfg.DayInterval, func() {
+		open := map[*school][]*Session{}
 		for _, s := range h.allSessions() {
-			open[s.school.name] = append(open[s.school.name], s)
+			open[s.school] = append(open[s.school], s)
 		}
-		for school, sessions := range open {
-			today, err := h.today(ctx, school)
+		for sc, sessions := range open {
+			today, err := h.today(ctx, sc.name)
 			if err != nil { // the next look finds out
-				h.cfg.Logger.WarnContext(ctx, "look up the day", "school", school, "error", err)
+				h.cfg.Logger.WarnContext(ctx, "look up the day", "school", sc.name, "error", err)
 				continue
 			}
-			for _, s := range sessions {
-				if on := s.admittedOn.Load(); on != 0 && on != int32(today) {
-					h.recheck(s)
-				}
-			}
+			h.turnDay(sc, sessions, int32(today))
 		}
+	})
+}
+
+// turnDay checks the rooms of sessions again that were admitted on another day, and notifies the
+// dashboards of the school when one of them shows another day.
+func (h *Hub) turnDay(sc *school, sessions []*Session, today int32) {
+	turned := false
+	for _, s := range sessions {
+		if on := s.admittedOn.Load(); on != 0 && on != today {
+			h.recheck(s)
+		}
+		if on := s.shownOn.Load(); on != 0 && on != today {
+			turned = s.shownOn.CompareAndSwap(on, today) || turned
+		}
+	}
+	if turned {
+		sc.notifyDashboards(sc.shown())
 	}
 }

@@ -2,6 +2,8 @@ package realtime_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,4 +103,56 @@ func TestP10_RightsEndWhenTheDayComes(t *testing.T) {
 	today.Store(int64(domain.NewDate(2026, 12, 1)))
 	hasLeft(t, mother, 2)
 	require.NotContains(t, mother.Rooms(), ann)
+}
+
+// Dashboards show a day. When it turns they are notified once, and whoever follows none is not.
+func TestDashboardsAreNotifiedWhenTheDayTurns(t *testing.T) {
+	t.Parallel()
+	var today, looks atomic.Int64
+	n := rt.Start(t, nil, func(c *realtime.Config) {
+		c.DayInterval, c.DashboardInterval = time.Millisecond, time.Millisecond
+		c.Today = func(context.Context, string) (domain.Date, error) {
+			looks.Add(1)
+			if today.Load() == 0 {
+				return 0, errors.New("the database is away")
+			}
+			return domain.Date(today.Load()), nil
+		}
+	})
+	rooms := []domain.Room{{Kind: domain.RoomDashboard, ID: "attendance"}, {Kind: domain.RoomSchool}}
+	at := rt.Publish(t, n.Log, rt.School, "1", rt.Mark("ann", "7a", 1))
+	follows := rt.Listen(t, n, rt.User("head", "admin"), realtime.Options{Rooms: rooms})
+	without := rt.Listen(t, n, rt.User("head2", "admin"), realtime.Options{Rooms: rooms[1:]})
+	follows.Reaches(t, at)
+	without.Reaches(t, at)
+
+	updates := func(r *rt.Reader, want int) {
+		t.Helper()
+		r.Until(t, func(got []realtime.Delivery, _ error) bool {
+			updates := slices.DeleteFunc(slices.Clone(got), func(d realtime.Delivery) bool {
+				return d.Kind != realtime.KindUpdate
+			})
+			require.LessOrEqual(t, len(updates), want)
+			for _, d := range updates {
+				require.Equal(t, rooms[0], d.Room)
+			}
+			return len(updates) == want
+		})
+	}
+	// The day could not be looked up at first: what the dashboard shows may be of another one. Then
+	// the day turns, and turns back with another time zone.
+	for i, day := range []domain.Date{
+		domain.NewDate(2026, 11, 30), domain.NewDate(2026, 12, 1), domain.NewDate(2026, 11, 30),
+	} {
+		today.Store(int64(day))
+		updates(follows, i+1)
+	}
+	before := looks.Load()
+	require.Eventually(t, func() bool { return looks.Load() > before+20 }, time.Minute,
+		time.Millisecond)
+	last := rt.Publish(t, n.Log, rt.School, "2", rt.Mark("ann", "7a", 2))
+	follows.Reaches(t, last)
+	without.Reaches(t, last)
+	updates(follows, 3)
+	updates(without, 0)
 }

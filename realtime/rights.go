@@ -117,6 +117,9 @@ func (h *Hub) audiences(
 			return 0, fmt.Errorf("%w: %w", ErrRightsUnavailable, err)
 		}
 	}
+	if room.Kind == domain.RoomDashboard {
+		h.showOn(ctx, s)
+	}
 	as := admit(identity, &g, room)
 	if as == 0 {
 		h.metrics.denied.WithLabelValues(string(room.Kind)).Inc()

@@ -114,6 +114,7 @@ type Session struct {
 	closing    atomic.Pointer[Close] // the reason for its end; nil while it is open
 	expires    atomic.Int64          // unix milliseconds
 	rechecking atomic.Bool           // queued to have its rooms checked again
+	shownOn    atomic.Int32          // the school's day when it began to follow dashboards; 0: it does not
 	admittedOn atomic.Int32          // the school's day of the oldest grants of its rooms; 0: of none
 	// every event up to this offset is delivered or not for the session
 	cursor atomic.Int64

@@ -91,7 +91,7 @@ func (c *benchJobsCommand) Run(ctx context.Context, io streams) (err error) {
 	}
 	defer stop()
 	return report(ctx, io, c.JSON, &bench.Jobs{
-		Pool: pool.Conns(), Log: log, Encode: cloudevents.Encode, Peer: peer, Deliveries: c.Deliveries, Rounds: c.Rounds, Schools: c.Schools,
+		Pool: pool.Conns(), Log: log, Encode: cloudevents.Encode, Decode: cloudevents.Decode, Peer: peer, Deliveries: c.Deliveries, Rounds: c.Rounds, Schools: c.Schools,
 		Rate: c.Rate, Pickup: c.Pickup, Progress: printStages(io),
 	})
 }

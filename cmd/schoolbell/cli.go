@@ -41,6 +41,7 @@ type cli struct {
 	Deadletters deadLettersCommand `cmd:"" help:"Inspect and retry events that could not be planned."`
 	Parked      parkedCommand      `cmd:"" help:"Inspect and retry subjects whose events could not be folded."`
 
+	Doctor  doctorCommand  `cmd:"" help:"Say what is wrong with log, database and settings, and what to do."`
 	Log     logCommand     `cmd:"" help:"Inspect and accept a log that is not the one that was read."`
 	Migrate migrateCommand `cmd:"" help:"Migrate a database to this version's schema."`
 	Rebuild rebuildCommand `cmd:"" help:"Rebuild tables from the log next to the live ones, then swap them."`

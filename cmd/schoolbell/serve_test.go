@@ -228,7 +228,7 @@ func TestPrometheusLikesTheMetrics(t *testing.T) {
 // Those of live connections and of jobs that begin with the first client and the first message
 // are left out.
 var metricName = regexp.MustCompile(
-	`\bschoolbell_((projection|http|ingest|cache|log)_[a-z_]+|jobs_outbox|plan_(events|faults)_total)\b`,
+	`\bschoolbell_((projection|http|ingest|cache|log|imports?)_[a-z_]+|jobs_outbox|plan_(events|faults)_total)\b`,
 )
 
 func TestPrometheusTakesTheAlerts(t *testing.T) {

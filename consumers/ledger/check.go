@@ -178,7 +178,7 @@ func saidBefore(
 		FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS u (school, topic)) u
 		JOIN schoolbell.ledger l ON l.school = u.school AND l.topic = u.topic
 		WHERE l.id <> ALL ($3)
-		ORDER BY l.started_at NULLS FIRST, l.id`, schools, topics, ids, doubt)
+		ORDER BY l.started_at NULLS FIRST, l.log_offset, l.id`, schools, topics, ids, doubt)
 	before := map[heard]said{}
 	var h heard
 	var retracts, counts, doubtful bool

@@ -113,6 +113,16 @@ func (l *Ledger) Retry(ctx context.Context, id, actor string) error {
 			_, err = l.river.JobRetryTx(ctx, tx, job)
 			return err
 		}
+		// One that has not been announced gets its job then; the lock waits for one that is being.
+		rows, _ := tx.Query(ctx,
+			`SELECT seq FROM schoolbell.ledger_plans WHERE $1 = ANY (ids) FOR UPDATE`, id)
+		pending, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return fmt.Errorf("look whether delivery %s was announced: %w", id, err)
+		}
+		if len(pending) > 0 {
+			return nil
+		}
 		return l.insertJobs(ctx, tx, []*newJob{{
 			task: task{e.ID, e.Channel}, school: e.School, priority: e.Priority,
 		}})

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,46 +41,98 @@ func (j *newJob) line() line { return line{QueueOf(j.Channel), j.priority} }
 
 // Commit implements [consumers.Ledger]. Deliveries and jobs are in one transaction, so there is no
 // delivery without a job and no job without a delivery, whatever crashes. The order of the steps
-// matters for two reasons: what was planned before is left out before anything is inserted, and jobs
-// come last, as their queue positions lock rows that other processes wait for.
+// matters: what was planned before, by this ledger or a lost one, is left out before anything is
+// inserted, and how far was planned is stored last, in a row that other transactions wait for.
 func (l *Ledger) Commit(ctx context.Context, plans []consumers.Planning) (planned int, err error) {
+	for {
+		planned, err = l.commit(ctx, plans)
+		if !errors.Is(err, ErrNotOpen) {
+			break
+		}
+		if err := l.awaitOpen(ctx, err); err != nil {
+			return 0, err
+		}
+	}
+	if planned > 0 {
+		wakeUp(l.plans)
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && rejects(pg.Code) {
+		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
+	}
+	return planned, err
+}
+
+// awaitOpen compares the ledger with the log, or waits a little while another process does so. When
+// ctx ends it fails with the reason for waiting.
+func (l *Ledger) awaitOpen(ctx context.Context, reason error) error {
+	if err := l.Open(ctx); err != nil {
+		return errors.Join(reason, err)
+	}
+	select {
+	case <-time.After(openPause):
+		return nil
+	case <-ctx.Done():
+		return errors.Join(reason, ctx.Err())
+	}
+}
+
+const openPause = 20 * time.Millisecond
+
+func (l *Ledger) commit(
+	ctx context.Context, plans []consumers.Planning,
+) (planned int, err error) {
 	var letters []bool
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		fresh, err := l.dropReplayed(ctx, tx, plans)
+		before, anyPast, err := readBefore(ctx, tx, plans)
 		if err != nil {
 			return err
 		}
-		if err := addressRetractions(ctx, tx, fresh); err != nil {
-			return err
-		}
-		jobs, err := insertDeliveries(ctx, tx, fresh)
+		saved, err := checkpoint.Furthest(ctx, tx, l.cfg.Group)
 		if err != nil {
 			return err
 		}
-		planned = len(jobs)
+		fresh := dropReplayed(plans, saved)
+		deliveries, err := insertInOrder(ctx, tx, fresh, before, anyPast)
+		if err != nil {
+			return err
+		}
+		planned = len(deliveries)
 		if err := insertFactsAt(ctx, tx, fresh); err != nil {
 			return err
 		}
 		if letters, err = commitDeadLetters(ctx, tx, plans); err != nil {
 			return err
 		}
-		jobs, err = dropWaiting(ctx, tx, jobs)
-		if err != nil {
-			return err
-		}
-		due := make([]*newJob, len(jobs))
-		for i := range jobs {
-			due[i] = jobs[i].newJob
-		}
-		return l.insertJobs(ctx, tx, due)
+		return storePlanned(ctx, tx, plans, deliveries, before, saved)
 	})
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && rejects(pg.Code) {
-		return 0, fmt.Errorf("%w: %w", consumers.ErrRejected, err)
-	}
 	if err == nil {
 		l.countDeadLetters(letters)
 	}
 	return planned, err
+}
+
+// storePlanned stores how far was planned, and what is to be announced.
+func storePlanned(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning, deliveries []*consumers.Delivery,
+	before map[int32]*ranBefore, saved map[int32]int64,
+) error {
+	advance(plans, before, saved)
+	through := map[int32]int64{}
+	for n, b := range before {
+		through[n] = b.planned
+	}
+	if err := storePlans(ctx, tx, deliveries, through); err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	for _, n := range slices.Sorted(maps.Keys(through)) { // so that two transactions lock in one order
+		batch.Queue(`UPDATE schoolbell.ledger_partitions SET planned = $2
+			WHERE partition = $1 AND planned < $2`, n, through[n])
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("store how far was planned: %w", err)
+	}
+	return nil
 }
 
 // rejects reports that an SQLSTATE is about the data: a bad value, a violated constraint, a limit.
@@ -91,13 +145,9 @@ func rejects(code string) bool {
 // Their deliveries are in the ledger; and an event that led to none leads to none now, even if the
 // facts have changed: no parent wants a text about an absence of last year because the school has
 // learnt their telephone number.
-func (l *Ledger) dropReplayed(
-	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
-) ([]consumers.Planning, error) {
-	planned, err := checkpoint.Furthest(ctx, tx, l.cfg.Group)
-	if err != nil {
-		return nil, err
-	}
+func dropReplayed(
+	plans []consumers.Planning, planned map[int32]int64,
+) []consumers.Planning {
 	fresh := plans[:0:0]
 	for i := range plans {
 		p := &plans[i]
@@ -105,16 +155,69 @@ func (l *Ledger) dropReplayed(
 			fresh = append(fresh, *p)
 		}
 	}
-	return fresh, nil
+	return fresh
 }
 
-// plannedJob is the job of a new delivery.
-type plannedJob struct {
-	*newJob
-	dependsOn string
+// insertInOrder inserts the deliveries of plans, brings them up to what the log tells of them, and
+// returns those that are new. Where a lost ledger had some of them, what one plan takes back may have
+// been told because of another one just before, so that one comes first.
+func insertInOrder(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning, before map[int32]*ranBefore,
+	anyPast bool,
+) (all []*consumers.Delivery, err error) {
+	for _, stretch := range stretches(plans, anyPast) {
+		if err := addressRetractions(ctx, tx, stretch); err != nil {
+			return nil, err
+		}
+		if err := dropUnlisted(ctx, tx, stretch, before); err != nil {
+			return nil, err
+		}
+		inserted, err := insertDeliveries(ctx, tx, stretch)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inserted...)
+		if !anyPast || len(inserted) == 0 {
+			continue
+		}
+		taken, _, err := takeOver(ctx, tx, idsOf(inserted))
+		if err != nil {
+			return nil, err
+		}
+		others, err := takeOtherWays(ctx, tx, taken)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, others...)
+	}
+	return all, nil
 }
 
-func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) ([]plannedJob, error) {
+// stretches cuts plans before each one that takes something back, or not at all.
+func stretches(plans []consumers.Planning, cut bool) (all [][]consumers.Planning) {
+	from := 0
+	for i := range plans {
+		if cut && i > from && slices.ContainsFunc(plans[i].Deliveries, retracts) {
+			all, from = append(all, plans[from:i]), i
+		}
+	}
+	return append(all, plans[from:])
+}
+
+func retracts(d consumers.Delivery) bool { return d.Retracts }
+
+func idsOf(all []*consumers.Delivery) []string {
+	ids := make([]string, len(all))
+	for i, d := range all {
+		ids[i] = d.ID
+	}
+	return ids
+}
+
+// insertDeliveries returns those that are new, in their order.
+func insertDeliveries(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
+) ([]*consumers.Delivery, error) {
 	before, err := plannedBefore(ctx, tx, plans)
 	if err != nil {
 		return nil, err
@@ -130,9 +233,11 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, plans []consumers.Planning
 	return insertRows(ctx, tx, fresh)
 }
 
-// insertRows inserts deliveries, but for those that exist, and returns the jobs of those that can be
-// done. The others have failed, and say so in the log.
-func insertRows(ctx context.Context, tx pgx.Tx, all []*consumers.Delivery) ([]plannedJob, error) {
+// insertRows inserts deliveries, but for those that exist, and returns the others. Those that cannot
+// be done have failed, and say so in the log.
+func insertRows(
+	ctx context.Context, tx pgx.Tx, all []*consumers.Delivery,
+) ([]*consumers.Delivery, error) {
 	var c columns
 	byID := map[string]*consumers.Delivery{}
 	for _, d := range all {
@@ -152,25 +257,22 @@ func insertRows(ctx context.Context, tx pgx.Tx, all []*consumers.Delivery) ([]pl
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}
-	var jobs []plannedJob
-	for _, id := range ids {
+	inserted := make([]*consumers.Delivery, len(ids))
+	for i, id := range ids {
 		d := byID[id]
-		if d.Unreachable != "" {
-			event, err := newOutcome(d, consumers.Failed, 0, nobody, consumers.Receipt{}, d.Unreachable)
-			if err == nil {
-				err = insertOutcome(ctx, tx, d.School, event)
-			}
-			if err != nil {
-				return nil, err
-			}
+		inserted[i] = d
+		if d.Unreachable == "" {
 			continue
 		}
-		job := newJob{
-			task: task{id, d.Channel}, school: d.School, priority: d.Priority, at: d.NotBefore,
+		event, err := newOutcome(d, consumers.Failed, 0, nobody, consumers.Receipt{}, d.Unreachable)
+		if err == nil {
+			err = insertOutcome(ctx, tx, d.School, event)
 		}
-		jobs = append(jobs, plannedJob{&job, d.DependsOn})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return jobs, nil
+	return inserted, nil
 }
 
 // nobody is the provider of what nobody could send.
@@ -301,7 +403,8 @@ func (c *columns) args() []any {
 	for _, texts := range c.texts {
 		args = append(args, texts)
 	}
-	return append(args, c.retracts, c.otherwise, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
+	return append(args, c.retracts, c.otherwise, c.partition, c.offset, c.priority, c.notBefore,
+		c.notAfter)
 }
 
 func orNull(t time.Time) *time.Time {
@@ -334,39 +437,6 @@ func insertFactsAt(ctx context.Context, tx pgx.Tx, plans []consumers.Planning) e
 		return fmt.Errorf("store how far the facts reached: %w", err)
 	}
 	return nil
-}
-
-// dropWaiting leaves out the jobs of deliveries that wait for another one; release inserts them
-// when that is done.
-func dropWaiting(ctx context.Context, tx pgx.Tx, planned []plannedJob) ([]plannedJob, error) {
-	var ids []string
-	for _, j := range planned {
-		if j.dependsOn != "" {
-			ids = append(ids, j.ID)
-		}
-	}
-	if len(ids) == 0 {
-		return planned, nil
-	}
-	rows, _ := tx.Query(ctx, `
-		SELECT d.id FROM schoolbell.ledger d JOIN schoolbell.ledger p ON p.id = d.depends_on
-		WHERE d.id = ANY ($1)
-			AND p.state NOT IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled')`, ids)
-	waiting, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("read dependencies: %w", err)
-	}
-	wait := map[string]bool{}
-	for _, id := range waiting {
-		wait[id] = true
-	}
-	due := planned[:0:0]
-	for _, j := range planned {
-		if !wait[j.ID] {
-			due = append(due, j)
-		}
-	}
-	return due, nil
 }
 
 func (l *Ledger) insertJobs(ctx context.Context, tx pgx.Tx, jobs []*newJob) error {

@@ -29,6 +29,12 @@ type Config struct {
 	LogID domain.LogID
 	// Log receives outcomes; required to run.
 	Log eventlog.Appender
+	// Source and Decode read the log, which the ledger is compared with before it plans or sends;
+	// required for both.
+	Source eventlog.Source
+	Decode func(eventlog.Record) (*domain.Envelope, error)
+	// Refused returns why a partition of the log is refused (none is).
+	Refused func(partition int32) error
 	// Providers do the deliveries; those of a channel without one wait.
 	Providers map[consumers.Channel]consumers.Provider
 	// Check decides whether deliveries are still true, right before they are sent; without it they

@@ -19,13 +19,13 @@ import (
 // have come before it: then the report's state stands, and the result adds the provider's id.
 const finishSQL = `
 UPDATE schoolbell.ledger l SET
-	state = CASE WHEN l.state IN ('sending', 'unknown') THEN u.state ELSE l.state END,
+	state = CASE WHEN l.state IN ('planned', 'sending', 'unknown') THEN u.state ELSE l.state END,
 	provider = u.provider, provider_id = coalesce(nullif(u.provider_id, ''), l.provider_id),
 	cost = greatest(u.cost, l.cost), segments = greatest(u.segments, l.segments),
-	error = CASE WHEN l.state IN ('sending', 'unknown') THEN u.error ELSE l.error END,
-	error_class = CASE WHEN l.state IN ('sending', 'unknown') THEN u.class ELSE l.error_class END,
+	error = CASE WHEN l.state IN ('planned', 'sending', 'unknown') THEN u.error ELSE l.error END,
+	error_class = CASE WHEN l.state IN ('planned', 'sending', 'unknown') THEN u.class ELSE l.error_class END,
 	document = coalesce(u.document, l.document),
-	attempts = l.attempts - u.free::integer, changed_at = now(),
+	attempts = l.attempts - u.free::integer, fence = greatest(l.fence, u.fence), changed_at = now(),
 	requested_at = CASE WHEN u.looked_up THEN l.requested_at ELSE now() END
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
 	$7::integer[], $8::text[], $9::text[], $10::jsonb[], $11::boolean[],
@@ -34,6 +34,8 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bi
 		looked_up)
 WHERE l.id = u.id AND (
 	l.fence = u.fence AND l.state IN ('sending', 'sent', 'delivered', 'failed')
+	-- a start that a database which took over has never had
+	OR l.fence < u.fence AND l.state IN ('planned', 'sending', 'unknown')
 	OR l.state = 'unknown' AND u.state IN ('sent', 'delivered', 'rendered', 'failed'))
 RETURNING l.id`
 
@@ -66,8 +68,8 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 			return nil, err
 		}
 	}
-	changed := map[string]bool{}
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	changed, otherwise := map[string]bool{}, false
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
 		first := &pgx.Batch{}
 		first.Queue(forceIndexScans)
 		update := first.Queue(finishSQL, c.ids, c.fences, c.states, c.providers, c.providerIDs,
@@ -98,7 +100,7 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 		if err := tx.SendBatch(ctx, second).Close(); err != nil {
 			return err
 		}
-		if err := l.goOtherwise(ctx, tx, failuresOf(batch, changed)); err != nil {
+		if otherwise, err = goOtherwise(ctx, tx, failuresOf(batch, changed)); err != nil {
 			return err
 		}
 		return l.release(ctx, tx, c.ended)
@@ -107,6 +109,9 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 		return nil, fmt.Errorf("finish %d attempts: %w", len(batch), err)
 	}
 	l.relayNow() // after the commit, so that the relay sees the outcomes
+	if otherwise {
+		wakeUp(l.plans)
+	}
 	counts := make([]bool, len(batch))
 	for i, f := range batch {
 		counts[i] = changed[f.ID]
@@ -208,8 +213,8 @@ func (c *finishColumns) add(f *finish) error {
 		c.wereUnknown = append(c.wereUnknown, f.ID)
 	}
 	failed := f.state == consumers.Failed || f.state == consumers.Cancelled
-	if f.Channel == consumers.PDF && failed || f.Topic != "" && (failed || f.state == consumers.Sent ||
-		f.state == consumers.Delivered) {
+	done := failed || f.state == consumers.Sent || f.state == consumers.Delivered
+	if f.Channel == consumers.PDF && failed || f.Topic != "" && done {
 		c.ended = append(c.ended, f.ID)
 	}
 	return nil
@@ -253,6 +258,7 @@ func (l *Ledger) release(ctx context.Context, tx pgx.Tx, ended []string) error {
 		SELECT d.id, d.channel, d.school, d.priority, coalesce(d.not_before, 'epoch')
 		FROM schoolbell.ledger d JOIN schoolbell.ledger p ON p.id = d.depends_on
 		WHERE d.depends_on = ANY ($1) AND d.depends_on <> '' AND d.state = 'planned' AND d.fence = 0
+			AND NOT EXISTS (SELECT FROM schoolbell.ledger_plans a WHERE d.id = ANY (a.ids))
 			AND p.state IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled')
 		ORDER BY d.id`, ended)
 	jobs, err := pgx.CollectRows(rows, scanNewJob)

@@ -82,7 +82,7 @@ func work(ctx context.Context) error {
 	}
 	if n, _ := strconv.Atoi(os.Getenv(workerInvoices)); n > 0 {
 		l, err := ledger.New(ledger.Config{
-			Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Settings: ledger.NewSettings(pool.Conns()),
+			Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Source: log, Decode: cloudevents.Decode, Settings: ledger.NewSettings(pool.Conns()),
 			Overdue: owed(n, domain.DateOf(time.Now()).AddDays(-30)), RemindEvery: 100 * time.Millisecond,
 		})
 		if err != nil {
@@ -100,7 +100,7 @@ func work(ctx context.Context) error {
 		p = plain{p}
 	}
 	l, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: p},
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Source: log, Decode: cloudevents.Decode, Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: p},
 		Workers: map[string]int{ledger.QueueSMS: 50}, Attempts: 50, SendTimeout: 2 * time.Second,
 		RetryMin: 50 * time.Millisecond, RetryMax: time.Second,
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -57,7 +58,11 @@ type Ledger struct {
 	sends    map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]
 	slots    map[consumers.Channel]*batcher[struct{}, time.Time]
 	outbox   chan struct{} // holds a token when the outbox may not be empty
-	retryAt  sync.Map      // by a job's id: when it is to be retried
+	plans    chan struct{} // holds a token when something may have to be announced
+
+	partitions atomic.Int32          // of the log, 0 until that is known
+	openFault  atomic.Pointer[error] // of the last comparison with the log
+	retryAt    sync.Map              // by a job's id: when it is to be retried
 }
 
 var (
@@ -72,7 +77,8 @@ func New(cfg Config) (*Ledger, error) {
 	}
 	cfg.setDefaults()
 	l := &Ledger{
-		cfg: cfg, pool: cfg.Pool, queue: newFairQueue(), outbox: make(chan struct{}, 1),
+		cfg: cfg, pool: cfg.Pool, queue: newFairQueue(),
+		outbox: make(chan struct{}, 1), plans: make(chan struct{}, 1),
 		sends: map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]{},
 		slots: map[consumers.Channel]*batcher[struct{}, time.Time]{},
 	}
@@ -184,9 +190,10 @@ func (l *Ledger) limitWorkers(channels []consumers.Channel, n int) int {
 // Run executes deliveries, makes reminders and relays outcomes until ctx ends. Then running jobs
 // get a while to finish; those that do not are returned, which costs them no attempt.
 func (l *Ledger) Run(ctx context.Context) error {
-	if l.cfg.Encode == nil || l.cfg.Log == nil {
-		return errors.New("ledger: a log and an encoder are required to run")
+	if l.cfg.Encode == nil || l.cfg.Log == nil || l.cfg.Source == nil || l.cfg.Decode == nil {
+		return errors.New("ledger: a log, its source, an encoder and a decoder are required to run")
 	}
+	l.openFault.Store(new(ErrNotOpen))
 	// What running jobs need outlives ctx, and ends after them.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -202,6 +209,11 @@ func (l *Ledger) Run(ctx context.Context) error {
 	for _, b := range l.slots {
 		g.Go(func() error { b.run(work, 1); return nil })
 	}
+	g.Go(func() error { l.keepOpen(ctx); return nil })
+	g.Go(func() error {
+		l.repeat(work, l.plans, "cannot announce plans in the log, will retry", l.announceAll)
+		return nil
+	})
 	g.Go(func() error { l.relay(work); return nil })
 	g.Go(func() error { l.watch(work); return nil })
 	g.Go(func() error { l.pollPrices(work); return nil })

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -23,8 +25,7 @@ import (
 const Source = "schoolbell/deliveries"
 
 // outcome is an event on its way into the log: what became of a delivery, a reminder, or what a
-// recipient wishes. It is the
-// JSON in the outbox.
+// recipient wishes. It is the JSON in the outbox.
 type outcome struct {
 	State       consumers.State    `json:"state,omitzero"`
 	ID          string             `json:"id"`
@@ -35,7 +36,6 @@ type outcome struct {
 	Document    *document.Rendered `json:"document,omitzero"`
 	Reminder    *fee.ReminderDue   `json:"reminder,omitzero"`
 	OptOut      *guardian.OptedOut `json:"opt_out,omitzero"`
-	OptIn       *guardian.OptedIn  `json:"opt_in,omitzero"`
 }
 
 // outcome returns the event of an attempt, or nil for none.
@@ -94,8 +94,6 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 		e.Source, e.Type, e.Data = ReminderSource, fee.TypeReminderDue, o.Reminder
 	case o.OptOut != nil:
 		e.Type, e.Data = guardian.TypeOptedOut, o.OptOut
-	case o.OptIn != nil:
-		e.Type, e.Data = guardian.TypeOptedIn, o.OptIn
 	case o.Document != nil:
 		e.Type, e.Data = document.TypeRendered, o.Document
 	case o.Delivery == nil:
@@ -124,9 +122,12 @@ func insertOutcome(ctx context.Context, tx pgx.Tx, school string, event []byte) 
 }
 
 // relayNow wakes the relay of this process.
-func (l *Ledger) relayNow() {
+func (l *Ledger) relayNow() { wakeUp(l.outbox) }
+
+// wakeUp puts a token into a channel that has room for one.
+func wakeUp(c chan struct{}) {
 	select {
-	case l.outbox <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -142,12 +143,19 @@ const (
 // when that ends, another one takes over. An outcome that was appended and not removed is appended
 // again under the same id, which readers drop.
 func (l *Ledger) relay(ctx context.Context) {
+	l.repeat(ctx, l.outbox, "cannot append outcomes to the log, will retry", l.relayAll)
+}
+
+// repeat does something when it is woken, and regularly, until ctx ends.
+func (l *Ledger) repeat(
+	ctx context.Context, wake <-chan struct{}, complaint string, do func(context.Context) error,
+) {
 	tick := time.NewTicker(relayEvery)
 	defer tick.Stop()
 	for {
-		wake := l.outbox
-		if err := l.relayAll(ctx); err != nil && ctx.Err() == nil {
-			l.cfg.Logger.WarnContext(ctx, "cannot append outcomes to the log, will retry", "error", err)
+		wake := wake
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.WarnContext(ctx, complaint, "error", err)
 			wake = nil // the next try waits for the ticker
 		}
 		select {
@@ -184,6 +192,10 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		if err != nil || !mine {
 			return err
 		}
+		open, err := l.openPartitions(ctx, tx)
+		if err != nil || len(open) == 0 {
+			return err
+		}
 		rows, _ := tx.Query(ctx, `
 			SELECT seq, school, event FROM schoolbell.ledger_outbox ORDER BY seq LIMIT $1`,
 			relayBatchSize)
@@ -193,6 +205,9 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		var school string
 		var event []byte
 		if _, err := pgx.ForEachRow(rows, []any{&seq, &school, &event}, func() error {
+			if !slices.Contains(open, eventlog.PartitionFor(school, l.partitions.Load())) {
+				return nil // it waits until the partition has been compared with the log
+			}
 			seqs = append(seqs, seq)
 			rec, err := l.outcomeRecord(school, event)
 			if err != nil {
@@ -210,7 +225,7 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		if n = len(seqs); n == 0 {
 			return nil
 		}
-		if err := l.appendAll(ctx, bySchool); err != nil {
+		if err := l.appendAll(ctx, tx, bySchool); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM schoolbell.ledger_outbox WHERE seq = ANY ($1)`, seqs)
@@ -234,22 +249,38 @@ func (l *Ledger) outcomeRecord(school string, event []byte) (rec eventlog.Record
 	return l.cfg.Encode(e)
 }
 
-func (l *Ledger) appendAll(ctx context.Context, bySchool map[string][]eventlog.Record) error {
-	g, ctx := errgroup.WithContext(ctx)
+// appendAll appends what follows from the ledger, and stores up to where the log says nothing that
+// the ledger does not have.
+func (l *Ledger) appendAll(
+	ctx context.Context, tx pgx.Tx, bySchool map[string][]eventlog.Record,
+) error {
+	var mu sync.Mutex
+	seen := map[int32]int64{}
+	g, appending := errgroup.WithContext(ctx)
 	g.SetLimit(relayAppends)
 	for school, records := range bySchool {
 		g.Go(func() error {
-			_, err := l.cfg.Log.Append(ctx, school, records)
-			return err
+			first, err := l.cfg.Log.Append(appending, school, records)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen[first.Partition] = max(seen[first.Partition], first.Offset+int64(len(records)))
+			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return storeSeen(ctx, tx, seen)
 }
 
 // Unsettled counts the deliveries that are being sent and the outcomes that are not in the log yet. It
 // scans the ledger: it is for benches and tests, which wait for 0.
 func (l *Ledger) Unsettled(ctx context.Context) (n int, err error) {
 	err = l.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM schoolbell.ledger_outbox) +
+		(SELECT count(*) FROM schoolbell.ledger_plans) +
 		(SELECT count(*) FROM schoolbell.ledger WHERE state = 'sending')`).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count unsettled deliveries: %w", err)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,9 @@ func (l *Ledger) readPartition(
 	}); err != nil {
 		return nil, err
 	}
+	if err := readAnnounced(ctx, tx, partition, p); err != nil {
+		return nil, err
+	}
 	rows, _ = tx.Query(ctx,
 		`SELECT `+planColumns+` FROM schoolbell.ledger l WHERE l.partition = $1`, partition)
 	defer rows.Close()
@@ -71,4 +75,39 @@ func (l *Ledger) readPartition(
 		p.Deliveries[d.ID] = d
 	}
 	return p, rows.Err()
+}
+
+// readAnnounced reads how the deliveries of a partition stand, and what the log was told of them.
+func readAnnounced(
+	ctx context.Context, tx pgx.Tx, partition int32, p *consumers.LedgerPartition,
+) error {
+	p.States, p.Pending, p.Past = map[string]consumers.State{}, map[string]bool{}, map[string]bool{}
+	err := tx.QueryRow(ctx, `SELECT seen, past FROM schoolbell.ledger_partitions WHERE partition = $1`,
+		partition).Scan(&p.Seen, &p.PastTo)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	var id string
+	var state consumers.State
+	rows, _ := tx.Query(ctx,
+		`SELECT id, state FROM schoolbell.ledger WHERE partition = $1`, partition)
+	if _, err := pgx.ForEachRow(rows, []any{&id, &state}, func() error {
+		p.States[id] = state
+		return nil
+	}); err != nil {
+		return err
+	}
+	for into, sql := range map[*map[string]bool]string{
+		&p.Pending: `SELECT unnest(ids) FROM schoolbell.ledger_plans WHERE partition = $1`,
+		&p.Past:    `SELECT id FROM schoolbell.ledger_past WHERE partition = $1`,
+	} {
+		rows, _ := tx.Query(ctx, sql, partition)
+		if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			(*into)[id] = true
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -241,6 +241,7 @@ func TestADeliveryThatLostItsJobGetsANewOne(t *testing.T) {
 	l := w.ledger(only(consumers.SMS, newProvider(nil)))
 	_, err := l.Commit(t.Context(), []consumers.Planning{plan("s1", "e1", 0, "g1")})
 	require.NoError(t, err)
+	w.announce()
 	_, err = w.pool.Exec(t.Context(), `DELETE FROM schoolbell_river.river_job`)
 	require.NoError(t, err)
 	_, err = w.pool.Exec(t.Context(), `UPDATE schoolbell.ledger SET fence = 1, changed_at = now() - interval '1 hour'`)

@@ -186,7 +186,7 @@ func remindedOf(
 // reminder that is made twice is one event.
 func newReminder(i consumers.Invoice, number int, at time.Time) ([]byte, error) {
 	hash := sha256.Sum256([]byte(i.ID))
-	id := fmt.Sprintf("reminder-%d-%x", number, hash[:16])
+	id := fmt.Sprintf(reminderID+"%x", number, hash[:16])
 	b, err := json.Marshal(outcome{
 		ID: id, Time: at.UTC().Truncate(time.Microsecond), Correlation: id,
 		Reminder: &fee.ReminderDue{
@@ -197,4 +197,15 @@ func newReminder(i consumers.Invoice, number int, at time.Time) ([]byte, error) 
 		return nil, fmt.Errorf("encode reminder of invoice %s: %w", i.ID, err)
 	}
 	return b, nil
+}
+
+// reminderID is how the ids of reminders begin.
+const reminderID = "reminder-%d-"
+
+// reminderNumber reads the number of a reminder from the id of its event, 0 if it has none.
+func reminderNumber(eventID string) (n int) {
+	if _, err := fmt.Sscanf(eventID, reminderID, &n); err != nil {
+		return 0
+	}
+	return n
 }

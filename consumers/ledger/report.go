@@ -73,6 +73,7 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
 		l.metrics.paid(current.School, r.Provider, r.Cost-current.cost)
 		l.relayNow()
+		wakeUp(l.plans) // another way, if it has failed
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func (l *Ledger) applyReport(
 		}
 	}
 	if r.State == consumers.Failed {
-		if err := l.goOtherwise(ctx, tx, []failure{{d, d.Otherwise}}); err != nil {
+		if _, err := goOtherwise(ctx, tx, []failure{{d, d.Otherwise}}); err != nil {
 			return err
 		}
 	}

@@ -50,8 +50,8 @@ func addressRetractions(ctx context.Context, tx pgx.Tx, plans []consumers.Planni
 	return nil
 }
 
-// told is a delivery that a recipient has got, or will.
-type told struct {
+// telling is a delivery that a recipient has got, or will.
+type telling struct {
 	consumers.Delivery
 	waits bool // for the mail that links a document which is already made
 }
@@ -60,7 +60,7 @@ type told struct {
 // nobody is about to take back.
 func toldOf(
 	ctx context.Context, tx pgx.Tx, schools, topics []string,
-) (map[[2]string][]told, error) {
+) (map[[2]string][]telling, error) {
 	if _, err := tx.Exec(ctx, forceIndexScans); err != nil {
 		return nil, err
 	}
@@ -71,10 +71,10 @@ func toldOf(
 		LEFT JOIN schoolbell.ledger doc ON doc.id = l.depends_on AND l.depends_on <> ''
 		WHERE l.state IN ('planned', 'sending', 'unknown', 'sent', 'delivered')
 		ORDER BY l.started_at NULLS LAST, l.log_offset, l.id`, schools, topics)
-	last, pending := map[heard]told{}, map[heard]bool{}
+	last, pending := map[heard]telling{}, map[heard]bool{}
 	var order []heard
 	for rows.Next() {
-		var t told
+		var t telling
 		var state consumers.State
 		var cleared, rendered bool
 		row := deliveryRow{Delivery: &t.Delivery}
@@ -103,7 +103,7 @@ func toldOf(
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read what recipients were told: %w", err)
 	}
-	all := map[[2]string][]told{}
+	all := map[[2]string][]telling{}
 	for _, h := range order {
 		if t := last[h]; !t.Retracts && !pending[h] {
 			key := [2]string{h.school, h.topic}

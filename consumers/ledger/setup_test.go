@@ -18,6 +18,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
@@ -62,7 +63,7 @@ func jobsPool(t testing.TB, url string) *pgxpool.Pool {
 func (w *world) ledger(change func(*ledger.Config)) *ledger.Ledger {
 	w.t.Helper()
 	cfg := ledger.Config{
-		Pool: w.pool, Encode: cloudevents.Encode, Log: w.log, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond,
+		Pool: w.pool, Encode: cloudevents.Encode, Log: w.log, Source: w.log, Decode: cloudevents.Decode, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 		StopTimeout: 2 * time.Second,
 	}
 	if change != nil {
@@ -85,6 +86,18 @@ func run(t *testing.T, l *ledger.Ledger) (stop func()) {
 	})
 	t.Cleanup(stop)
 	return stop
+}
+
+// announce runs a ledger without providers until all that was planned is in the log.
+func (w *world) announce() {
+	w.t.Helper()
+	l := w.ledger(nil)
+	stop := run(w.t, l)
+	require.Eventually(w.t, func() bool {
+		n, err := l.Unsettled(w.t.Context())
+		return err == nil && n == 0
+	}, 30*time.Second, 10*time.Millisecond)
+	stop()
 }
 
 // plan makes the planning of an event with one delivery for each recipient.
@@ -189,7 +202,9 @@ func (w *world) outcomes() map[string][]string {
 			e, err := cloudevents.Decode(rec)
 			require.NoError(w.t, err)
 			require.Equal(w.t, ledger.Source, e.Source)
-			types[e.Subject] = append(types[e.Subject], e.Type)
+			if e.Type != delivery.TypePlanned {
+				types[e.Subject] = append(types[e.Subject], e.Type)
+			}
 		}
 	}
 	return types

@@ -88,18 +88,26 @@ UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence 
 	cleared = cleared AND (state <> 'planned' OR error_class = 'unknown'),
 	requested_at = CASE WHEN state = 'unknown' THEN coalesce(requested_at, now()) ELSE now() END
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
+	AND partition = ANY (ARRAY(` + openPartitionsSQL + `))
 RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at,
 	now() - l.requested_at, now() - l.planned_at, l.before <> 'planned' OR l.error_class = 'unknown'`
 
-// startBatch starts deliveries. The result is nil for one that there is nothing left to do about.
+// notOpen is the result of a start that has to wait until the ledger was compared with the log.
+var notOpen = &started{}
+
+// startBatch starts deliveries. The result is nil for one that there is nothing left to do about, and
+// notOpen while that cannot be said of all.
 func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, error) {
 	var found []*started
+	var open int32
 	batch := &pgx.Batch{} // one transaction, so the settings hold for the update
 	batch.Queue(forceIndexScans)
 	batch.Queue(startSQL, ids).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanStarted)
 		return err
 	})
+	batch.Queue(`SELECT count(*) FROM (` + openPartitionsSQL + `) o`).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&open) })
 	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("start %d deliveries: %w", len(ids), err)
 	}
@@ -113,6 +121,9 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 	out := make([]*started, len(ids))
 	for i, id := range ids {
 		out[i] = byID[id]
+		if n := l.partitions.Load(); out[i] == nil && (n == 0 || open < n) {
+			out[i] = notOpen
+		}
 	}
 	return out, nil
 }

@@ -93,6 +93,7 @@ func (l *Ledger) Repair(ctx context.Context, after time.Duration) (n int, err er
 			FROM schoolbell.ledger d
 			LEFT JOIN schoolbell.ledger p ON p.id = d.depends_on AND d.depends_on <> ''
 			WHERE d.state IN ('planned', 'sending') AND d.changed_at < now() - $1::interval
+				AND d.id <> ALL (ARRAY(SELECT unnest(ids) FROM schoolbell.ledger_plans))
 				AND (p.id IS NULL
 					OR p.state IN ('sent', 'delivered', 'rendered', 'failed', 'cancelled'))
 				AND NOT EXISTS (SELECT FROM schoolbell_river.river_job j WHERE j.args ->> 'id' = d.id

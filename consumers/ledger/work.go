@@ -36,6 +36,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[task]) error {
 	if err != nil {
 		return l.returnJob(ctx, err)
 	}
+	if s == notOpen {
+		return river.JobSnooze(closedPause)
+	}
 	if s == nil {
 		return nil // done, or cancelled
 	}

@@ -77,7 +77,7 @@ func TestP5_AReceiptIsRenderedStoredAndLinked(t *testing.T) {
 	pool := devtest.Pool(t, url, postgres.Jobs)
 	log := memlog.New(1)
 	l, err := ledger.New(ledger.Config{
-		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, RetryMin: 10 * time.Millisecond,
+		Pool: pool.Conns(), Encode: cloudevents.Encode, Log: log, Source: log, Decode: cloudevents.Decode, RetryMin: 10 * time.Millisecond,
 		RetryMax: 50 * time.Millisecond,
 		Providers: map[consumers.Channel]consumers.Provider{
 			consumers.PDF:   provider,

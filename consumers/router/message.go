@@ -28,8 +28,9 @@ func toRecord(m *message.Message) (school string, rec eventlog.Record) {
 	return school, rec
 }
 
-// toMessage makes a message of an entry of the log. Its context carries the entry itself.
-func toMessage(ctx context.Context, e *eventlog.Entry) *message.Message {
+// toMessage makes a message of an entry of the log. Its context carries the entry itself, and how
+// many records before it are not handed out.
+func toMessage(ctx context.Context, e *eventlog.Entry, gap int64) *message.Message {
 	rec := &e.Record
 	id := rec.Header(headerID)
 	if id == "" {
@@ -39,8 +40,17 @@ func toMessage(ctx context.Context, e *eventlog.Entry) *message.Message {
 	for _, h := range rec.Headers {
 		m.Metadata.Set(h.Key, string(h.Value))
 	}
+	ctx = context.WithValue(ctx, gapKey{}, gap)
 	m.SetContext(context.WithValue(ctx, entryKey{}, e))
 	return m
+}
+
+type gapKey struct{}
+
+// gapOf returns how many records right before that of a message are not handed out.
+func gapOf(m *message.Message) int64 {
+	gap, _ := m.Context().Value(gapKey{}).(int64)
+	return gap
 }
 
 type entryKey struct{}

@@ -155,7 +155,9 @@ func (r *Router) plan(m *message.Message) error {
 	if err != nil {
 		return &poisonError{fmt.Errorf("read the event: %w", err)}
 	}
-	return r.cfg.Planner.Plan(m.Context(), consumers.Event{Envelope: event, AppendedAt: entry.Record.Time})
+	return r.cfg.Planner.Plan(m.Context(), consumers.Event{
+		Envelope: event, AppendedAt: entry.Record.Time, Gap: gapOf(m),
+	})
 }
 
 // poisonError is an error that the same message would always cause.

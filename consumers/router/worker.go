@@ -47,6 +47,7 @@ type inFlight struct {
 	message *message.Message
 	cancel  context.CancelFunc
 	entry   *eventlog.Entry // the last one before next; nil when the stretch has none
+	gap     int64           // records right before it that are not handed out
 	next    int64
 }
 
@@ -98,6 +99,7 @@ func (w *partitionWorker) dispatch(
 	cursor := w.reader.Open(w.assignment.Partition, next)
 	defer cursor.Close()
 	w.progress.running(next, cursor.Fault)
+	after := next // the last message that was handed out
 	for {
 		stretch, err := cursor.Next(ctx)
 		if err != nil {
@@ -110,7 +112,8 @@ func (w *partitionWorker) dispatch(
 			if e.Duplicate || w.cfg.Wants != nil && !w.cfg.Wants(&e.Record) {
 				continue
 			}
-			m := w.newInFlight(ctx, e)
+			m := w.newInFlight(ctx, e, e.Offset()-after)
+			after = m.next
 			// It enters the flight first, so that no more than allowed are out.
 			if err := put(ctx, flight, m); err != nil {
 				return err
@@ -132,10 +135,12 @@ func (w *partitionWorker) dispatch(
 	}
 }
 
-func (w *partitionWorker) newInFlight(ctx context.Context, e *eventlog.Entry) *inFlight {
+func (w *partitionWorker) newInFlight(
+	ctx context.Context, e *eventlog.Entry, gap int64,
+) *inFlight {
 	ctx, cancel := context.WithCancel(ctx)
 	return &inFlight{
-		message: toMessage(ctx, e), cancel: cancel, entry: e, next: e.Last() + 1,
+		message: toMessage(ctx, e, gap), cancel: cancel, entry: e, gap: gap, next: e.Last() + 1,
 	}
 }
 
@@ -209,7 +214,7 @@ func (w *partitionWorker) await(
 		case <-m.message.Nacked():
 			m.cancel()
 			sleep(ctx, redeliverPause)
-			again := w.newInFlight(ctx, m.entry)
+			again := w.newInFlight(ctx, m.entry, m.gap)
 			m.message, m.cancel = again.message, again.cancel
 			if err := put(ctx, w.out, m.message); err != nil {
 				return err

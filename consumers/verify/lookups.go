@@ -202,18 +202,29 @@ func (s *school) remarksOn(k consumers.TermKey) []consumers.Remark {
 // sum is a number of scores and their points.
 type sum struct{ scores, points int64 }
 
-// sums adds up the scores of a class in a term, by what the function by names.
+// sums adds up the scores that count for a class in a term, by what the function by names.
 func (s *school) sums(k consumers.TermKey, by func(studentID string, c counted) string) map[string]sum {
 	sums := map[string]sum{}
 	for studentID, scores := range s.counted {
-		for _, c := range scores {
-			if c.term == (term{k.Year, k.Term}) && c.class == k.ID {
+		for id, c := range scores {
+			if c.term == (term{k.Year, k.Term}) &&
+				(c.class == k.ID || s.directory.section(c.class) && s.homeOf(studentID, id) == k.ID) {
 				was := sums[by(studentID, c)]
 				sums[by(studentID, c)] = sum{was.scores + 1, was.points + c.points}
 			}
 		}
 	}
 	return sums
+}
+
+// homeOf returns the home class of a student on the day of an assessment or, when it was not
+// announced, on the day on which the score was entered.
+func (s *school) homeOf(studentID, assessmentID string) string {
+	day := domain.DateOf(s.scores[studentID][assessmentID].At)
+	if a := s.announced[assessmentID]; a != nil {
+		day = a.On
+	}
+	return s.directory.homeOn(studentID, day)
 }
 
 func (s *school) averages(k consumers.TermKey) []consumers.Average {

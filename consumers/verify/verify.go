@@ -15,7 +15,9 @@ import (
 
 // Finding is a difference between a plan and the ledger.
 type Finding struct {
-	Kind     string `json:"kind"` // missing, surplus or different
+	// Kind is missing, surplus or different, by the plans; lost, unlisted, undone or twice, by what
+	// the log says of deliveries.
+	Kind     string `json:"kind"`
 	ID       string `json:"id"`
 	School   string `json:"school"`
 	EventID  string `json:"event_id"`
@@ -54,6 +56,7 @@ type partition struct {
 	expected map[string][]consumers.Delivery
 	// retractions are planned for whoever was told; the ledger knows who that was.
 	retractions map[ruleRun]consumers.Delivery
+	said        *announced
 	// skipped are the offsets of events that an operator has given up. What was planned because of
 	// them before stays; there need not be anything.
 	skipped map[int64]bool
@@ -75,7 +78,7 @@ func (v *Verification) Partition(
 		Verification: v, stored: stored, history: NewHistory(),
 		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
 		retractions: map[ruleRun]consumers.Delivery{},
-		skipped:     map[int64]bool{},
+		said:        newAnnounced(), skipped: map[int64]bool{},
 	}
 	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: v.Log, Decode: v.Decode})
 	_, end, err := reader.Bounds(ctx, number)
@@ -114,6 +117,9 @@ func (p *partition) entry(ctx context.Context, e *eventlog.Entry) error {
 	}
 	if err == nil && !e.Duplicate {
 		p.history.Add(event)
+		if offset < p.stored.Seen {
+			p.said.add(event)
+		}
 		if skip, ok := event.Data.(*log.EventSkipped); ok {
 			if at, err := domain.ParsePosition(skip.Position); err == nil {
 				p.skipped[at.Offset] = true
@@ -170,7 +176,10 @@ func (p *partition) compare() {
 		if !ok && p.skipped[want[0].Position.Offset] {
 			p.result.Deliveries--
 		} else if !ok {
-			p.find("missing", &want[0], "")
+			// Of events that a lost ledger has planned, only what the log lists is planned again.
+			if want[0].Position.Offset >= p.stored.PastTo || p.said.listed[id] != "" {
+				p.find("missing", &want[0], "")
+			}
 		} else if what := differences(want, &have); what != "" {
 			p.find("different", &have, what)
 		}
@@ -192,6 +201,7 @@ func (p *partition) compare() {
 		}
 		p.find("surplus", &have, "")
 	}
+	p.said.compare(p)
 	slices.SortFunc(p.result.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID))
 	})

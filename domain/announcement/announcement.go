@@ -31,8 +31,8 @@ const (
 // Posted: a notice goes to an audience through channels.
 type Posted struct {
 	AnnouncementID string   `json:"announcement_id"`
-	Title          string   `json:"title"`
-	Body           string   `json:"body"`
+	Title          string   `json:"title" impersonal:"the school's words to many"`
+	Body           string   `json:"body" impersonal:"the school's words to many"`
 	Audience       Audience `json:"audience"`
 	Channels       []string `json:"channels"`
 	Urgent         bool     `json:"urgent"`

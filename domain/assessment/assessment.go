@@ -33,8 +33,8 @@ var Facts = []domain.Fact{
 type Scheduled struct {
 	AssessmentID string       `json:"assessment_id"`
 	ClassID      string       `json:"class_id"`
-	SubjectName  string       `json:"subject"`
-	Title        string       `json:"title"`
+	SubjectName  string       `json:"subject" impersonal:"what is taught"`
+	Title        string       `json:"title" impersonal:"names an assessment"`
 	MaxScore     float64      `json:"max_score"`
 	On           domain.Date  `json:"on"`
 	Year         domain.Label `json:"year"`
@@ -67,7 +67,7 @@ type Scored struct {
 	AssessmentID string       `json:"assessment_id"`
 	StudentID    string       `json:"student_id"`
 	ClassID      string       `json:"class_id"`
-	SubjectName  string       `json:"subject"`
+	SubjectName  string       `json:"subject" impersonal:"what is taught"`
 	Score        float64      `json:"score"`
 	MaxScore     float64      `json:"max_score"`
 	Year         domain.Label `json:"year"`
@@ -111,10 +111,10 @@ func validate(f *domain.Faults, s *Scored) {
 type Remarked struct {
 	StudentID   string       `json:"student_id"`
 	ClassID     string       `json:"class_id"`
-	SubjectName string       `json:"subject,omitzero"`
+	SubjectName string       `json:"subject,omitzero" impersonal:"what is taught"`
 	Year        domain.Label `json:"year"`
 	Term        domain.Label `json:"term"`
-	Text        string       `json:"text"`
+	Text        string       `json:"text" whose:"student"`
 }
 
 // MaxRemarkLength is how many bytes a remark may have: a paragraph on a report card.

@@ -35,9 +35,9 @@ type Marked struct {
 	StudentID string      `json:"student_id"`
 	ClassID   string      `json:"class_id"`
 	Date      domain.Date `json:"date"`
-	Session   string      `json:"session"` // "day", "am", "pm" or the name of a period
+	Session   string      `json:"session" impersonal:"a part of the day"` // "day", "am", "pm" or the name of a period
 	Status    string      `json:"status"`
-	Reason    string      `json:"reason,omitzero"`
+	Reason    string      `json:"reason,omitzero" whose:"student"`
 }
 
 // Subject is the student.
@@ -77,7 +77,7 @@ type MarkedV0 struct {
 	ClassID   string      `json:"class_id"`
 	Date      domain.Date `json:"date"`
 	Status    string      `json:"status"` // PRESENT, LATE, ABSENT or EXCUSED
-	Remark    string      `json:"remark,omitzero"`
+	Remark    string      `json:"remark,omitzero" whose:"student"`
 }
 
 var statusOfV0 = map[string]string{

@@ -29,14 +29,14 @@ var Facts = []domain.Fact{
 // it does not.
 type Defined struct {
 	ClassID  string                      `json:"class_id"`
-	Title    string                      `json:"title"`
+	Title    string                      `json:"title" impersonal:"about a class"`
 	Kind     string                      `json:"kind"`
-	Course   domain.Change[string]       `json:"course,omitzero"`
-	Subjects domain.Change[[]string]     `json:"subjects,omitzero"`
-	Grades   domain.Change[[]string]     `json:"grades,omitzero"`
+	Course   domain.Change[string]       `json:"course,omitzero" impersonal:"about a class"`
+	Subjects domain.Change[[]string]     `json:"subjects,omitzero" impersonal:"about a class"`
+	Grades   domain.Change[[]string]     `json:"grades,omitzero" impersonal:"about a class"`
 	Year     domain.Change[domain.Label] `json:"year,omitzero"`
-	Terms    domain.Change[[]string]     `json:"terms,omitzero"`
-	Room     domain.Change[string]       `json:"room,omitzero"`
+	Terms    domain.Change[[]string]     `json:"terms,omitzero" impersonal:"about a class"`
+	Room     domain.Change[string]       `json:"room,omitzero" impersonal:"about a class"`
 }
 
 // Subject is the class.

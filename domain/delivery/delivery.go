@@ -18,6 +18,9 @@ const (
 
 // Facts lists the context's events for the catalogue.
 var Facts = []domain.Fact{
+	domain.NewFact[Planned](TypePlanned,
+		"Messages and documents are about to be sent: the ledger has them.",
+		domain.OffTimeline).ReservedForSchoolbell(),
 	domain.NewFact[Sent](TypeSent, "A provider has taken a message.",
 		domain.OffTimeline).ReservedForSchoolbell(),
 	domain.NewFact[Delivered](TypeDelivered, "A message has reached its recipient.",
@@ -32,12 +35,12 @@ var Facts = []domain.Fact{
 // Outcome is what the facts share.
 type Outcome struct {
 	DeliveryID string `json:"delivery_id"`
-	Channel    string `json:"channel"`
-	Recipient  string `json:"recipient"` // the id of the user, never an address
-	Provider   string `json:"provider"`
+	Channel    string `json:"channel" impersonal:"names a channel"`
+	Recipient  string `json:"recipient" impersonal:"an id"` // the id of the user, never an address
+	Provider   string `json:"provider" impersonal:"names a service"`
 	ProviderID string `json:"provider_id,omitzero"`
 	Cost       int64  `json:"cost,omitzero"` // in millionths of the provider's currency
-	Error      string `json:"error,omitzero"`
+	Error      string `json:"error,omitzero" whose:"student,guardian,staff"`
 }
 
 // Sent: a provider has taken a message.

@@ -16,7 +16,7 @@ var Facts = []domain.Fact{
 // Rendered: a document has been made and stored under the hash of its bytes.
 type Rendered struct {
 	DocumentID string `json:"document_id"`
-	Kind       string `json:"kind"`
+	Kind       string `json:"kind" impersonal:"a kind of document"`
 	StudentID  string `json:"student_id"`
 	SHA256     string `json:"sha256"` // 64 hexadecimal digits in lower case
 	Bytes      int64  `json:"bytes"`

@@ -43,7 +43,7 @@ type Invoiced struct {
 	StudentID string       `json:"student_id"`
 	Year      domain.Label `json:"year"`
 	Term      domain.Label `json:"term"`
-	Category  string       `json:"category"`
+	Category  string       `json:"category" impersonal:"a kind of fee"`
 	Amount    int64        `json:"amount"`
 	Currency  string       `json:"currency"`
 	DueOn     domain.Date  `json:"due_on"`
@@ -97,7 +97,7 @@ func (e *PaymentReceived) Validate(f *domain.Faults) {
 // PaymentReversed: a payment is taken back, for example when a cheque bounces.
 type PaymentReversed struct {
 	PaymentID string `json:"payment_id"`
-	Reason    string `json:"reason"`
+	Reason    string `json:"reason" whose:"student"`
 }
 
 // Subject is the payment: the event names no student.
@@ -116,7 +116,7 @@ func (e *PaymentReversed) Validate(f *domain.Faults) {
 type Waived struct {
 	InvoiceID string `json:"invoice_id"`
 	Amount    int64  `json:"amount"`
-	Reason    string `json:"reason"`
+	Reason    string `json:"reason" whose:"student"`
 }
 
 // Subject is the invoice: the event names no student.

@@ -38,11 +38,11 @@ var Facts = []domain.Fact{
 type Linked struct {
 	GuardianID string `json:"guardian_id"`
 	StudentID  string `json:"student_id"`
-	Name       string `json:"name"`
-	Relation   string `json:"relation"`
-	Phone      string `json:"phone,omitzero"`
-	Email      string `json:"email,omitzero"`
-	Language   string `json:"language,omitzero"` // BCP 47, for example "es"
+	Name       string `json:"name" whose:"guardian"`
+	Relation   string `json:"relation" whose:"guardian"`
+	Phone      string `json:"phone,omitzero" whose:"guardian"`
+	Email      string `json:"email,omitzero" whose:"guardian"`
+	Language   string `json:"language,omitzero" whose:"guardian"` // BCP 47, for example "es"
 	Primary    bool   `json:"primary"`
 }
 
@@ -95,12 +95,12 @@ func (e *Unlinked) Validate(f *domain.Faults) {
 // removed, so an empty one is an absent one.
 type DetailsChanged struct {
 	GuardianID string                `json:"guardian_id"`
-	Name       string                `json:"name,omitzero"`
-	Phone      domain.Change[string] `json:"phone,omitzero"`
-	Email      domain.Change[string] `json:"email,omitzero"`
-	Language   domain.Change[string] `json:"language,omitzero"` // BCP 47
+	Name       string                `json:"name,omitzero" whose:"guardian"`
+	Phone      domain.Change[string] `json:"phone,omitzero" whose:"guardian"`
+	Email      domain.Change[string] `json:"email,omitzero" whose:"guardian"`
+	Language   domain.Change[string] `json:"language,omitzero" whose:"guardian"` // BCP 47
 	// Identifiers are what other systems call the guardian, all of them.
-	Identifiers domain.Change[[]string] `json:"identifiers,omitzero"`
+	Identifiers domain.Change[[]string] `json:"identifiers,omitzero" whose:"guardian"`
 }
 
 // Subject is the guardian.
@@ -121,9 +121,9 @@ func (e *DetailsChanged) Validate(f *domain.Faults) {
 // from now on.
 type ContactChanged struct {
 	GuardianID string `json:"guardian_id"`
-	Phone      string `json:"phone,omitzero"`
-	Email      string `json:"email,omitzero"`
-	Language   string `json:"language,omitzero"`
+	Phone      string `json:"phone,omitzero" whose:"guardian"`
+	Email      string `json:"email,omitzero" whose:"guardian"`
+	Language   string `json:"language,omitzero" whose:"guardian"`
 }
 
 // Subject is the guardian.

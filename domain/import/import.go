@@ -16,9 +16,9 @@ var Facts = []domain.Fact{
 // Applied: the plan of an import stands in the log up to here, whole.
 type Applied struct {
 	ImportID string `json:"import_id"`
-	Source   string `json:"source"` // of the events that the import made
-	SHA256   string `json:"sha256"` // of the package
-	Base     string `json:"base"`   // the position of the tables that the plan was made against
+	Source   string `json:"source" impersonal:"names a system"`   // of the events that the import made
+	SHA256   string `json:"sha256"`                               // of the package
+	Base     string `json:"base" impersonal:"a place in the log"` // the position of the tables that the plan was made against
 	Counts   Counts `json:"counts"`
 }
 

@@ -16,8 +16,8 @@ var Facts = []domain.Fact{
 // EventSkipped: an earlier event, which could not be folded, never will be, whatever later versions
 // could do with it. It is final.
 type EventSkipped struct {
-	Position string `json:"position"` // of the event
-	Reason   string `json:"reason"`
+	Position string `json:"position" impersonal:"a place in the log"` // of the event
+	Reason   string `json:"reason" impersonal:"an operator's words about an event"`
 }
 
 // Subject is the event's position.

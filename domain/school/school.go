@@ -15,10 +15,10 @@ var Facts = []domain.Fact{
 // Described: a school has a name. Describing it again corrects what it says, and leaves what it does
 // not.
 type Described struct {
-	Name       string                `json:"name"`
-	Identifier domain.Change[string] `json:"identifier,omitzero"` // what its authority calls it
-	Type       domain.Change[string] `json:"type,omitzero"`       // for example "elementary"
-	District   domain.Change[string] `json:"district,omitzero"`
+	Name       string                `json:"name" impersonal:"about the school"`
+	Identifier domain.Change[string] `json:"identifier,omitzero" impersonal:"about the school"` // what its authority calls it
+	Type       domain.Change[string] `json:"type,omitzero" impersonal:"about the school"`       // for example "elementary"
+	District   domain.Change[string] `json:"district,omitzero" impersonal:"about the school"`
 }
 
 // Subject is the school itself. Its id is the event's school, so a word stands for it.

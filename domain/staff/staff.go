@@ -25,11 +25,11 @@ var Facts = []domain.Fact{
 // assignment. What it does not say, as subjects or an e-mail address, stays as it was.
 type Assigned struct {
 	StaffID  string   `json:"staff_id"`
-	Name     string   `json:"name"`
-	Role     string   `json:"role"`
+	Name     string   `json:"name" whose:"staff"`
+	Role     string   `json:"role" whose:"staff"`
 	ClassIDs []string `json:"class_ids"`
-	Subjects []string `json:"subjects,omitzero"`
-	Email    string   `json:"email,omitzero"`
+	Subjects []string `json:"subjects,omitzero" whose:"staff"`
+	Email    string   `json:"email,omitzero" whose:"staff"`
 }
 
 // Subject is the member of staff.
@@ -54,13 +54,13 @@ func (e *Assigned) Validate(f *domain.Faults) {
 // role cannot be removed, so an empty one is an absent one.
 type DetailsChanged struct {
 	StaffID  string                  `json:"staff_id"`
-	Name     string                  `json:"name,omitzero"`
-	Role     string                  `json:"role,omitzero"`
-	Subjects domain.Change[[]string] `json:"subjects,omitzero"`
-	Phone    domain.Change[string]   `json:"phone,omitzero"`
-	Email    domain.Change[string]   `json:"email,omitzero"`
+	Name     string                  `json:"name,omitzero" whose:"staff"`
+	Role     string                  `json:"role,omitzero" whose:"staff"`
+	Subjects domain.Change[[]string] `json:"subjects,omitzero" whose:"staff"`
+	Phone    domain.Change[string]   `json:"phone,omitzero" whose:"staff"`
+	Email    domain.Change[string]   `json:"email,omitzero" whose:"staff"`
 	// Identifiers are what other systems call the person, all of them.
-	Identifiers domain.Change[[]string] `json:"identifiers,omitzero"`
+	Identifiers domain.Change[[]string] `json:"identifiers,omitzero" whose:"staff"`
 }
 
 // Subject is the member of staff.

@@ -33,13 +33,13 @@ var Facts = []domain.Fact{
 // day within an enrolment begins no new one.
 type Enrolled struct {
 	StudentID  string       `json:"student_id"`
-	GivenName  string       `json:"given_name"`
-	FamilyName string       `json:"family_name"`
-	BirthDate  domain.Date  `json:"birth_date,omitzero"`
+	GivenName  string       `json:"given_name" whose:"student"`
+	FamilyName string       `json:"family_name" whose:"student"`
+	BirthDate  domain.Date  `json:"birth_date,omitzero" whose:"student"`
 	ClassID    string       `json:"class_id"`
-	GradeLevel domain.Label `json:"grade_level,omitzero"`
-	PhotoURL   string       `json:"photo_url,omitzero"`
-	Email      string       `json:"email,omitzero"` // the student's own
+	GradeLevel domain.Label `json:"grade_level,omitzero" whose:"student"`
+	PhotoURL   string       `json:"photo_url,omitzero" whose:"student"`
+	Email      string       `json:"email,omitzero" whose:"student"` // the student's own
 	On         domain.Date  `json:"on"`
 }
 
@@ -68,15 +68,15 @@ func (e *Enrolled) Validate(f *domain.Faults) {
 // so an empty one is an absent one.
 type DetailsChanged struct {
 	StudentID     string                      `json:"student_id"`
-	GivenName     string                      `json:"given_name,omitzero"`
-	FamilyName    string                      `json:"family_name,omitzero"`
-	PreferredName domain.Change[string]       `json:"preferred_name,omitzero"`
-	BirthDate     domain.Change[domain.Date]  `json:"birth_date,omitzero"`
-	GradeLevel    domain.Change[domain.Label] `json:"grade_level,omitzero"`
-	PhotoURL      domain.Change[string]       `json:"photo_url,omitzero"`
-	Email         domain.Change[string]       `json:"email,omitzero"`
+	GivenName     string                      `json:"given_name,omitzero" whose:"student"`
+	FamilyName    string                      `json:"family_name,omitzero" whose:"student"`
+	PreferredName domain.Change[string]       `json:"preferred_name,omitzero" whose:"student"`
+	BirthDate     domain.Change[domain.Date]  `json:"birth_date,omitzero" whose:"student"`
+	GradeLevel    domain.Change[domain.Label] `json:"grade_level,omitzero" whose:"student"`
+	PhotoURL      domain.Change[string]       `json:"photo_url,omitzero" whose:"student"`
+	Email         domain.Change[string]       `json:"email,omitzero" whose:"student"`
 	// Identifiers are what other systems call the student, all of them: "state:604858".
-	Identifiers domain.Change[[]string] `json:"identifiers,omitzero"`
+	Identifiers domain.Change[[]string] `json:"identifiers,omitzero" whose:"student"`
 }
 
 // Subject is the student.
@@ -122,7 +122,7 @@ func (e *ClassChanged) Validate(f *domain.Faults) {
 type Withdrawn struct {
 	StudentID string      `json:"student_id"`
 	On        domain.Date `json:"on"`
-	Reason    string      `json:"reason,omitzero"`
+	Reason    string      `json:"reason,omitzero" whose:"student"`
 }
 
 // Subject is the student.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/gzip"
@@ -26,10 +27,10 @@ const applySource = "schoolbell/imports"
 // applyBatch is how many events are appended at once; tests make it smaller.
 var applyBatch int64 = 1000
 
-// Apply writes the events of a plan, in order, for at most [Config.ApplyLimit]: the plan that it
-// returns says how far it came, and calling it again goes on from there. So does a call after a
-// crash, which may write some events again; they have the same ids, so that readers of the log drop
-// them. An import that has been applied stays so.
+// Apply writes the events of a plan, in order, until [Config.ApplyLimit] after its call: the plan
+// that it returns says how far it came, and calling it again goes on from there. So does a call
+// after a crash, which may write some events again; they have the same ids, so that readers of the
+// log drop them. An import that has been applied stays so.
 //
 // A plan that is not begun is compared with the tables again. When the difference is another than
 // before, nothing is written, and the error is a [*MovedError]; when it asks for consents that are
@@ -37,6 +38,7 @@ var applyBatch int64 = 1000
 func (s *Service) Apply(
 	ctx context.Context, school, user, id string, given Consents,
 ) (*Plan, error) {
+	until := s.Now().Add(s.ApplyLimit)
 	var p *stored
 	err := s.Database.AsUser(ctx, school, user, func(tx pgx.Tx) (err error) {
 		p, err = load(ctx, tx, school, id, s.now(), true)
@@ -53,7 +55,7 @@ func (s *Service) Apply(
 	if p.State == Applied {
 		return &p.Plan, nil
 	}
-	return &p.Plan, s.write(ctx, school, user, p)
+	return &p.Plan, s.write(ctx, school, user, p, until)
 }
 
 // start begins to apply a plan, if it still holds and may.
@@ -100,19 +102,22 @@ func (s *Service) start(
 		return err
 	})
 	if err == nil && moved {
+		s.metrics.planned(&now.Plan)
 		return &MovedError{&now.Plan}
 	}
 	return err
 }
 
-// write writes events from where an earlier call has come to.
-func (s *Service) write(ctx context.Context, school, user string, p *stored) error {
-	until, was := s.Now().Add(s.ApplyLimit), p.Written
+// write writes events from where an earlier call has come to, until a time but at least a batch.
+func (s *Service) write(
+	ctx context.Context, school, user string, p *stored, until time.Time,
+) error {
+	was := p.Written
 	lines, err := newEventLines(p)
 	if err != nil {
 		return err
 	}
-	for p.Written < p.Total && !s.Now().After(until) {
+	for p.Written < p.Total && (p.Written == was || !s.Now().After(until)) {
 		batch, err := lines.next(min(applyBatch, p.Total-p.Written))
 		if err != nil {
 			return err
@@ -137,7 +142,12 @@ func (s *Service) write(ctx context.Context, school, user string, p *stored) err
 	if err := s.finish(ctx, school, p); err != nil {
 		return err
 	}
-	return s.save(ctx, school, user, p)
+	if err := s.save(ctx, school, user, p); err != nil {
+		return err
+	}
+	s.metrics.applied.Inc()
+	s.metrics.applying.Observe(s.Now().Sub(p.StartedAt).Seconds())
+	return nil
 }
 
 // eventLines are the events of a plan from where it has come to.

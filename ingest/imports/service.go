@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
@@ -23,8 +24,8 @@ type Database interface {
 	AsUser(ctx context.Context, school, user string, fn func(pgx.Tx) error) error
 }
 
-// Config is what a [Service] works with. A zero value of the last five means the default in
-// parentheses.
+// Config is what a [Service] works with. A zero value of those with a default, in
+// parentheses, means that; without Metrics nothing is exported.
 type Config struct {
 	Database   Database
 	Writer     ingest.Writer // of events
@@ -42,6 +43,7 @@ type Config struct {
 	WaitLimit  time.Duration    // for the tables to be at the end of the log (10 s)
 	ApplyLimit time.Duration    // that one call of Apply writes events for (15 s)
 	Now        func() time.Time // (time.Now)
+	Metrics    prometheus.Registerer
 }
 
 // Bounds of a process. Each upload needs memory for a package, and each plan for a school.
@@ -54,6 +56,7 @@ const (
 // Service makes plans and applies them.
 type Service struct {
 	Config
+	metrics  metrics
 	planning chan struct{} // a token for the plan that is being made
 
 	mu      sync.Mutex
@@ -74,7 +77,8 @@ func New(c Config) *Service {
 		}
 	}
 	return &Service{
-		Config: c, planning: make(chan struct{}, 1), uploads: make(map[string]bool),
+		Config: c, metrics: newMetrics(c.Metrics), planning: make(chan struct{}, 1),
+		uploads: make(map[string]bool),
 	}
 }
 
@@ -145,10 +149,18 @@ func (s *Service) Plan(
 	if err != nil {
 		return nil, err
 	}
-	err = s.Database.AsUser(ctx, school, user, func(tx pgx.Tx) error {
+	return &made.Plan, s.store(ctx, school, user, made)
+}
+
+// store stores a plan that was made.
+func (s *Service) store(ctx context.Context, school, user string, made *stored) error {
+	err := s.Database.AsUser(ctx, school, user, func(tx pgx.Tx) error {
 		return insert(ctx, tx, school, made)
 	})
-	return &made.Plan, err
+	if err == nil {
+		s.metrics.planned(&made.Plan)
+	}
+	return err
 }
 
 // makeNow makes a plan for the school's day.
@@ -159,9 +171,14 @@ func (s *Service) makeNow(
 	if err != nil {
 		return nil, err
 	}
-	return s.make(ctx, school, packed, making{
+	began := s.Now()
+	made, err := s.make(ctx, school, packed, making{
 		adopt: adopt, now: s.now(), today: today, user: user,
 	})
+	if err == nil {
+		s.metrics.planning.Observe(s.Now().Sub(began).Seconds())
+	}
+	return made, err
 }
 
 // make makes a plan, one at a time.

@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/student"
+	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/ingest/imports"
 )
 
@@ -58,6 +61,7 @@ func TestImports(t *testing.T) {
 		"refused rows protect":                 testRefused,
 		"the guard names the number":           testGuard,
 		"a plan is asked for once":             testSamePlan,
+		"imports are counted":                  testMetrics,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, &stack{t, s.log, s.tables, s.positions}, strings.ReplaceAll(name, " ", "-"))
@@ -300,4 +304,50 @@ func TestPackagesThatAreNone(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "the kind of row is not known", plan.Refused[0].Reason)
 	_ = domain.Position{}
+}
+
+// Plans, those made in the place of another one too, their refused rows, and applied imports are
+// counted once each, however often an import is sent.
+func testMetrics(t *testing.T, s *stack, school string) {
+	registry := prometheus.NewRegistry()
+	service := imports.New(imports.Config{
+		Writer:   ingest.Writer{Log: s.log, Limit: 10 * time.Second},
+		Database: s.tables, Log: s.log, Partitions: 1, Set: set, Positions: s.positions,
+		WaitLimit: time.Minute, Metrics: registry,
+	})
+	counts := func(plans, applied, refused int) {
+		t.Helper()
+		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+# HELP schoolbell_import_plans_total Plans of imports that were made.
+# TYPE schoolbell_import_plans_total counter
+schoolbell_import_plans_total %d
+# HELP schoolbell_import_refused_rows_total Rows of packages that plans refuse.
+# TYPE schoolbell_import_refused_rows_total counter
+schoolbell_import_refused_rows_total %d
+# HELP schoolbell_imports_applied_total Imports that were applied to the end.
+# TYPE schoolbell_imports_applied_total counter
+schoolbell_imports_applied_total %d
+`, plans, refused, applied)), "schoolbell_import_plans_total", "schoolbell_imports_applied_total",
+			"schoolbell_import_refused_rows_total"))
+		series, err := testutil.GatherAndCount(registry, "schoolbell_import_duration_seconds")
+		require.NoError(t, err)
+		require.Equal(t, 2, series)
+	}
+	counts(0, 0, 0)
+	rows := append(pupils(t, 3), row(t, imports.KindStudent, imports.Student{StudentID: "bad"}))
+	plan, err := service.Plan(t.Context(), school, "office", pack(t, complete("sis"), rows...), false)
+	require.NoError(t, err)
+	counts(1, 0, 1)
+	s.publish(school, "platform", &student.Enrolled{
+		StudentID: "s1", GivenName: "Ana", FamilyName: "Ruiz Castro", ClassID: "7a", On: today(),
+	})
+	_, err = service.Apply(t.Context(), school, "office", plan.ID, nil)
+	var moved *imports.MovedError
+	require.ErrorAs(t, err, &moved)
+	counts(2, 0, 2)
+	for range 2 {
+		_, err = service.Apply(t.Context(), school, "office", moved.Plan.ID, nil)
+		require.NoError(t, err)
+		counts(2, 1, 2)
+	}
 }

@@ -121,7 +121,9 @@ func full(t testing.TB, options ...option) *stack {
 // consumers are the routes about deliveries, on a ledger without workers.
 func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	s.t.Helper()
-	deliveries, err := ledger.New(ledger.Config{Pool: jobs.Conns()})
+	deliveries, err := ledger.New(ledger.Config{
+		Pool: jobs.Conns(), Source: s.log, Decode: cloudevents.Decode,
+	})
 	require.NoError(s.t, err)
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(s.t, err)

@@ -22,7 +22,7 @@ import (
 const (
 	importsPath = schoolPath + "/imports"
 	packageType = "application/x-ndjson"
-	// importLimit is how long a plan may take to be made.
+	// importLimit is how long a plan may take to be made, and to be begun.
 	importLimit = 2 * time.Minute
 )
 
@@ -66,11 +66,19 @@ func (a *API) importRoutes() {
 		OperationID: "apply-import", Method: http.MethodPost, Path: importsPath + "/{id}/apply",
 		Tags:    []string{tagImports},
 		Summary: "Apply a plan",
-		Description: "Its events are written in order, for at most fifteen seconds: while the state " +
-			"is applying, send the request again, and it goes on. So it does after a crash; nothing " +
-			"counts twice. 409 when rows have changed since the plan was made (the detail names the " +
+		Description: "Its events are written in order, for about fifteen seconds. 202 while the state " +
+			"is applying: send the request again, and it goes on from there; written says how many " +
+			"of the total are in the log. So it does after a crash; nothing counts twice. 409 when rows have changed since the plan was made (the detail names the " +
 			"plan that was made in its place), when the plan asks for a consent that the body does not " +
 			"give, or when another import of the source is being applied. Nothing was written then.",
+		Responses: map[string]*huma.Response{"202": {
+			Description: "The events are not all written yet.",
+			Headers: map[string]*huma.Param{"Retry-After": {
+				Description: "In seconds: when to send the request again",
+				Schema:      &huma.Schema{Type: huma.TypeInteger},
+			}},
+			Content: map[string]*huma.MediaType{"application/json": {Schema: plan}},
+		}},
 		Errors: []int{404, 409},
 	}, needWrite, a.applyImport)
 	a.route(&huma.Operation{
@@ -198,16 +206,31 @@ type applyInput struct {
 	}
 }
 
+// applied is an import as an application of it has left it.
+type applied struct {
+	Status     int
+	RetryAfter string `header:"Retry-After"`
+	Body       *imports.Plan
+}
+
 func (a *API) applyImport(
 	ctx context.Context, req *request, in *applyInput,
-) (*response[*imports.Plan], error) {
+) (*applied, error) {
+	// Before it is begun, the plan is made again.
+	_ = req.conn.SetWriteDeadline(time.Now().Add(importLimit))
 	release, err := a.deps.Imports.Reserve(req.school)
 	if err != nil {
 		return nil, importProblem(err)
 	}
 	defer release()
 	plan, err := a.deps.Imports.Apply(ctx, req.school, req.bearer.Subject, in.ID, in.Body.Consent)
-	return &response[*imports.Plan]{plan}, importProblem(err)
+	if err != nil {
+		return nil, importProblem(err)
+	}
+	if plan.State == imports.Applying {
+		return &applied{http.StatusAccepted, "1", plan}, nil
+	}
+	return &applied{http.StatusOK, "", plan}, nil
 }
 
 // importProblem translates the errors of imports.

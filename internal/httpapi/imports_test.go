@@ -2,15 +2,19 @@ package httpapi_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/ingest/imports"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
 const roster = `{"source": "sis", "complete": ["student"]}
@@ -87,4 +91,47 @@ func TestAnOfficeImportsAPackage(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, s.get(path+"/unknown", office).problem(t).Status)
 	require.Equal(t, http.StatusForbidden,
 		s.get(strings.Replace(path, "north", "south", 1)+"/"+plan.ID, office).problem(t).Status)
+}
+
+// An import that is larger than what one request may write is answered before the server's limit,
+// and goes on with each request. Here the clock leaps by more than that with each look at it.
+func TestALargeImportIsAppliedByManyRequests(t *testing.T) {
+	t.Parallel()
+	var leaps atomic.Int64
+	began := time.Now()
+	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		d.Imports.Now = func() time.Time {
+			return began.Add(time.Duration(leaps.Add(1)) * 20 * time.Second)
+		}
+	})
+	const path, students = "/v1/schools/north/imports", 2500
+	office := token(t, "north", "office", "admin")
+	var body strings.Builder
+	body.WriteString(`{"source": "sis", "complete": ["student"]}` + "\n")
+	for i := range students {
+		fmt.Fprintf(&body, `{"kind": "student", "data": {"student_id": "s%d", "given_name": "Ada", `+
+			`"family_name": "King", "class_id": "7a", "on": "2026-09-01"}}`+"\n", i)
+	}
+	var plan imports.Plan
+	created := s.do(http.MethodPost, path, office, body.String())
+	require.Equal(t, http.StatusCreated, created.StatusCode, string(created.body))
+	require.NoError(t, json.Unmarshal(created.body, &plan))
+	for _, written := range []int64{1000, 2000, students} {
+		r := s.do(http.MethodPost, path+"/"+plan.ID+"/apply", office, `{}`,
+			"Content-Type", "application/json")
+		require.NoError(t, json.Unmarshal(r.body, &plan), string(r.body))
+		require.Equal(t, written, plan.Written)
+		if written < students {
+			require.Equal(t, http.StatusAccepted, r.StatusCode)
+			require.Equal(t, "1", r.Header.Get("Retry-After"))
+			require.Equal(t, imports.Applying, plan.State)
+			var shown imports.Plan
+			require.NoError(t, json.Unmarshal(s.get(path+"/"+plan.ID, office).body, &shown))
+			require.Equal(t, written, shown.Written, "anybody sees how far it is")
+			continue
+		}
+		require.Equal(t, http.StatusOK, r.StatusCode)
+		require.Empty(t, r.Header.Get("Retry-After"))
+		require.Equal(t, imports.Applied, plan.State)
+	}
 }

@@ -26,7 +26,8 @@ type request struct {
 	bearer      auth.Principal
 	access      auth.Access
 	minPosition string // as in the header
-	cause       error  // of a problem, for the access log
+	conn        *http.ResponseController
+	cause       error // of a problem, for the access log
 }
 
 type requestKey struct{}
@@ -78,7 +79,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 func observe(m *metrics, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		req := &request{id: requestID(r)}
+		req := &request{id: requestID(r), conn: http.NewResponseController(w)}
 		w.Header().Set("X-Request-Id", req.id)
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 		rec := &recorder{ResponseWriter: w}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/schoolbell/schoolbell/migrations"
+	"github.com/schoolbell/schoolbell/projections"
 )
 
 // Migrate brings the schema up to date. Any number of processes may call it at the same time: one
@@ -65,10 +67,106 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("%w: its schema has version %d, this program's is %d", ErrNewerSchema,
 			current, target)
 	}
+	// A dump has no roles: where they do not exist, the next migration could not name them.
+	if current > 0 {
+		if err := withConn(ctx, url, makeRoles); err != nil {
+			return err
+		}
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
 	}
-	return migrateRiver(ctx, url)
+	if err := migrateRiver(ctx, url); err != nil {
+		return err
+	}
+	return withConn(ctx, url, repairAccess)
+}
+
+// withConn calls do with a connection of its own, as the URL's user.
+func withConn(ctx context.Context, url string, do func(context.Context, *pgx.Conn) error) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("parse database URL: %w", err)
+	}
+	cfg.ConnectTimeout = connectTimeout
+	cfg.RuntimeParams["application_name"] = "schoolbell migrate"
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("connect to database: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return do(ctx, conn)
+}
+
+// CheckSchema says what of a database is not as this program needs it, one line each: its version,
+// roles, policies and grants, and the columns of some tables. It changes nothing.
+func CheckSchema(ctx context.Context, url string, tables []projections.AnyTable) (faults []string, err error) {
+	err = withConn(ctx, url, func(ctx context.Context, conn *pgx.Conn) error {
+		var exists bool
+		if err := conn.QueryRow(ctx,
+			`SELECT to_regclass('schoolbell.schema_versions') IS NOT NULL`).Scan(&exists); err != nil {
+			return fmt.Errorf("look for the schema: %w", err)
+		}
+		if !exists {
+			faults = append(faults, "the database has no schema yet")
+			return nil
+		}
+		if faults, err = checkVersion(ctx, conn); err != nil {
+			return err
+		}
+		missing, err := MissingAccess(ctx, conn)
+		if err != nil {
+			return err
+		}
+		columns, err := missingColumns(ctx, conn, tables)
+		faults = append(append(faults, missing...), columns...)
+		return err
+	})
+	return faults, err
+}
+
+func checkVersion(ctx context.Context, conn *pgx.Conn) (faults []string, err error) {
+	var has int64
+	if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0)
+		FROM schoolbell.schema_versions WHERE is_applied`).Scan(&has); err != nil {
+		return nil, fmt.Errorf("read schema version: %w", err)
+	}
+	names, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	wants, err := goose.NumericComponent(names[len(names)-1])
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read migrations: %w", err)
+	case has < wants:
+		faults = append(faults, fmt.Sprintf("the schema has version %d, this program's is %d", has, wants))
+	case has > wants:
+		faults = append(faults, fmt.Sprintf("the schema has version %d, newer than this program's, %d: "+
+			"use a newer program", has, wants))
+	}
+	return faults, nil
+}
+
+func missingColumns(
+	ctx context.Context, conn *pgx.Conn, tables []projections.AnyTable,
+) ([]string, error) {
+	var names, columns []string
+	for _, t := range tables {
+		for _, c := range t.Schema().Columns {
+			names, columns = append(names, t.Schema().Name), append(columns, c.Name)
+		}
+	}
+	rows, _ := conn.Query(ctx, `
+		SELECT 'schoolbell.' || u.name || ': column ' || u.col || ' is missing'
+		FROM unnest($1::text[], $2::text[]) AS u (name, col)
+		WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('schoolbell.' || u.name)
+			AND attname = u.col AND NOT attisdropped)`, names, columns)
+	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for columns: %w", err)
+	}
+	return missing, nil
 }
 
 // ErrNewerSchema is the error of migrating a database that a newer program has migrated.

@@ -65,7 +65,7 @@ func RemarkFactsOf(
 	}, schools, studentIDs, years, terms)
 }
 
-// AverageFacts are the average of a class in one subject.
+// AverageFacts are the average of a home class or a section in one subject.
 type AverageFacts struct {
 	Subject string
 	Percent float64
@@ -73,10 +73,11 @@ type AverageFacts struct {
 }
 
 const averageFactsSQL read.SQL = `-- performance.facts_of_averages
-SELECT q.n, g.subject, g.points::float8 / 100 / g.scores, g.scores ` + inTerm + `
-JOIN schoolbell.performance_groups g ON g.school = q.school AND g.year = q.year
-	AND g.term = q.term AND g.class_id = q.id
-ORDER BY q.n, g.subject`
+SELECT q.n, c.subject, sum(c.points)::float8 / 100 / sum(c.scores)::float8, sum(c.scores)::bigint ` +
+	inTerm + `
+CROSS JOIN LATERAL schoolbell.class_scores(q.school, q.id) c
+WHERE c.year = q.year AND c.term = q.term
+GROUP BY q.n, c.subject ORDER BY q.n, c.subject`
 
 // AverageFactsOf returns the averages of each class in a term, by subject.
 func AverageFactsOf(
@@ -87,7 +88,7 @@ func AverageFactsOf(
 	}, schools, classIDs, years, terms)
 }
 
-// RankFacts are the rank of a student's overall average in a class.
+// RankFacts are the rank of a student's overall average in a home class or a section.
 type RankFacts struct{ Place, Of int }
 
 // A class is ranked once for all of its students that are looked up.
@@ -96,14 +97,19 @@ WITH q AS MATERIALIZED (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
 	WITH ORDINALITY AS q (school, id, class_id, year, term, n)
 ),
+averages AS (
+	SELECT t.school, t.year, t.term, t.class_id, c.student_id,
+		sum(c.points)::float8 / sum(c.scores)::float8 AS average
+	FROM (SELECT DISTINCT school, year, term, class_id FROM q) t
+	CROSS JOIN LATERAL schoolbell.class_scores(t.school, t.class_id) c
+	WHERE c.year = t.year AND c.term = t.term
+	GROUP BY t.school, t.year, t.term, t.class_id, c.student_id
+),
 ranked AS (
-	SELECT c.school, c.year, c.term, c.class_id, p.student_id,
-		rank() OVER (PARTITION BY c.school, c.year, c.term, c.class_id
-			ORDER BY sum(p.points)::numeric / sum(p.scores) DESC) AS place,
-		count(*) OVER (PARTITION BY c.school, c.year, c.term, c.class_id) AS others
-	FROM (SELECT DISTINCT school, year, term, class_id FROM q) c
-	JOIN schoolbell.performance_students p USING (school, year, term, class_id)
-	GROUP BY c.school, c.year, c.term, c.class_id, p.student_id
+	SELECT school, year, term, class_id, student_id,
+		rank() OVER (PARTITION BY school, year, term, class_id ORDER BY average DESC) AS place,
+		count(*) OVER (PARTITION BY school, year, term, class_id) AS others
+	FROM averages
 )
 SELECT q.n, r.place, r.others FROM q
 JOIN ranked r ON r.school = q.school AND r.year = q.year AND r.term = q.term

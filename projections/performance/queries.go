@@ -24,8 +24,9 @@ var Queries = []query.Endpoint{
 		Summary: "How classes and students do",
 		Description: "Means, standard deviations, pass rates and distributions of scores as " +
 			"percentages, for each subject of a class in a term and for all of the selection " +
-			"together, and the students by their average. Of the students teachers see their own, " +
-			"with their ranks among all.",
+			"together, and the students by their average. A score of a section counts for the " +
+			"student's home class on the day of the assessment, unless the section is selected. " +
+			"Of the students teachers see their own, with their ranks among all.",
 		Reads:   []*projections.Projection{Projection, students.Projection},
 		TTL:     10 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Teacher},
@@ -37,10 +38,18 @@ var Queries = []query.Endpoint{
 			},
 			{
 				Name: "performance_students_pkey", Statement: "performance.ranking",
-				Request: "/analytics/performance?year=2026-2027&term=autumn&class=class-07",
+				Request: "/analytics/performance?year=2026-2027&term=autumn",
 			},
 			{
-				Name: "performance_students_by_class", Statement: "performance.ranking",
+				Name: "performance_students_by_class", Statement: "performance.class_ranking",
+				Request: "/analytics/performance?class=class-07",
+			},
+			{
+				Name: "performance_scores_pkey", Statement: "performance.class_ranking",
+				Request: "/analytics/performance?class=class-07",
+			},
+			{
+				Name: "enrolments_by_class", Statement: "performance.moved",
 				Request: "/analytics/performance?class=class-07",
 			},
 			{
@@ -60,7 +69,7 @@ var Queries = []query.Endpoint{
 type input struct {
 	Year    domain.Label `query:"year" maxLength:"32" doc:"Only this year, as the school calls it"`
 	Term    domain.Label `query:"term" maxLength:"32" doc:"Only this term"`
-	Class   string       `query:"class" maxLength:"128" doc:"Only this class"`
+	Class   string       `query:"class" maxLength:"128" doc:"Only scores that count for this home class, or name this section"`
 	Subject string       `query:"subject" maxLength:"128" doc:"Only this subject"`
 	Pass    int          `query:"pass" minimum:"10" maximum:"90" multipleOf:"10" default:"50" doc:"From what percentage on a score is a pass"`
 	Limit   int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of students"`
@@ -115,17 +124,17 @@ type Planned struct {
 }
 
 // filter adds the conditions of an input to a statement's parameters. All tables call their columns
-// alike.
-func (in *input) filter(args ...any) (conditions []string, all []any) {
+// alike; without a column for the class it is left out.
+func (in *input) filter(classColumn string, args ...any) (conditions []string, all []any) {
 	add := func(value, column string) {
-		if value != "" {
+		if value != "" && column != "" {
 			args = append(args, value)
 			conditions = append(conditions, fmt.Sprintf("%s = $%d", column, len(args)))
 		}
 	}
 	add(string(in.Year), "year")
 	add(string(in.Term), "term")
-	add(in.Class, "class_id")
+	add(in.Class, classColumn)
 	add(in.Subject, "subject")
 	return conditions, args
 }
@@ -138,10 +147,17 @@ FROM performance_groups g WHERE school = $1 /*where*/
 ORDER BY year, term, class_id, subject`
 
 const rankingSQL read.SQL = `-- performance.ranking
-WITH averages AS (
+` + rankingOf + `performance_students WHERE school = $1` + ranking
+
+const classRankingSQL read.SQL = `-- performance.class_ranking
+` + rankingOf + `class_scores($1, $3) WHERE true` + ranking
+
+const (
+	rankingOf = `WITH averages AS (
 	SELECT student_id, sum(scores)::bigint AS scores, sum(points)::float8 / sum(scores)::float8 AS
 	average
-	FROM performance_students WHERE school = $1 /*where*/ GROUP BY student_id
+	FROM `
+	ranking = ` /*where*/ GROUP BY student_id
 ), ranked AS (
 	SELECT *, rank() OVER (ORDER BY average DESC) AS rank FROM averages
 ), shown AS (
@@ -151,19 +167,22 @@ SELECT coalesce(s.rank, 0), coalesce(s.student_id, ''), coalesce(s.scores, 0),
 	coalesce(s.average, 0), a.ranked
 FROM (SELECT count(*) AS ranked FROM averages) a LEFT JOIN shown s ON true
 ORDER BY s.rank, s.student_id`
+)
 
 const upcomingSQL read.SQL = `-- performance.upcoming
 SELECT assessment_id, class_id, subject, title, held_on, max_score
 FROM assessments WHERE school = $1 AND held_on >= $2 /*where*/
 ORDER BY held_on, assessment_id LIMIT 20`
 
+// group is a group with the sums that its statistics are made of.
+type group struct {
+	Group
+	sums groupRow
+}
+
 func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Results, error) {
-	type groupAndSums struct {
-		Group
-		sums groupRow
-	}
-	conditions, args := in.filter(scope.School)
-	groups, err := read.All(ctx, tx, groupsSQL.With(conditions...), func(g *groupAndSums) []any {
+	conditions, args := in.filter("class_id", scope.School)
+	groups, err := read.All(ctx, tx, groupsSQL.With(conditions...), func(g *group) []any {
 		return []any{
 			&g.Year, &g.Term, &g.ClassID, &g.Subject,
 			&g.sums.Scores, &g.sums.Points, &g.sums.Squares, &g.sums.Buckets, &g.Published,
@@ -172,36 +191,51 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 	if err != nil {
 		return nil, err
 	}
+	if groups, err = fileGroups(ctx, tx, scope.School, in, groups); err != nil {
+		return nil, err
+	}
 	pass := in.Pass / 10
 	if pass == 0 {
 		pass = 5
 	}
 	a := &Results{Groups: make([]Group, len(groups))}
 	var all groupRow
-	for i, g := range groups {
-		a.Groups[i] = g.Group
-		a.Groups[i].Statistics = g.sums.statistics(pass)
-		all.Scores += g.sums.Scores
-		all.Points += g.sums.Points
-		all.Squares += g.sums.Squares
-		for b, n := range g.sums.Buckets {
-			all.Buckets[b] += n
-		}
+	for i := range groups {
+		a.Groups[i] = groups[i].Group
+		a.Groups[i].Statistics = groups[i].sums.statistics(pass)
+		all.add(&groups[i].sums, +1)
 	}
 	a.Statistics = all.statistics(pass)
+	if err := a.rank(ctx, tx, scope, in); err != nil {
+		return nil, err
+	}
+	conditions, args = in.filter("class_id", scope.School, scope.Today)
+	a.Upcoming, err = read.All(ctx, tx, upcomingSQL.With(conditions...), func(p *Planned) []any {
+		return []any{&p.AssessmentID, &p.ClassID, &p.Subject, &p.Title, &p.On, &p.MaxScore}
+	}, args...)
+	return a, err
+}
 
-	conditions, args = in.filter(scope.School, read.Page(in.Limit, 100, 1000))
+// rank reads the students by their average in the selection.
+func (a *Results) rank(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) error {
+	args := []any{scope.School, read.Page(in.Limit, 100, 1000)}
+	statement := rankingSQL
+	if in.Class != "" {
+		statement, args = classRankingSQL, append(args, in.Class)
+	}
+	conditions, args := in.filter("", args...)
 	shown := ""
 	if among := scope.Access.Among(access.Names | access.Marks | access.Drafts); among != nil {
 		args = append(args, among)
 		shown = fmt.Sprintf("student_id = ANY($%d)", len(args))
 	}
-	a.Students, err = read.All(ctx, tx, rankingSQL.With(conditions...).Put("among", shown),
+	var err error
+	a.Students, err = read.All(ctx, tx, statement.With(conditions...).Put("among", shown),
 		func(r *Ranked) []any {
 			return []any{&r.Rank, &r.StudentID, &r.Scores, &r.Average, &a.Ranked}
 		}, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(a.Students) == 1 && a.Students[0].StudentID == "" { // how many there are, and none to show
 		a.Students = a.Students[:0]
@@ -212,18 +246,14 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 	}
 	names, err := students.Names(ctx, tx, scope.School, ids, scope.Today)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range a.Students {
 		s := &a.Students[i]
 		s.Average = percent(s.Average)
 		s.GivenName, s.FamilyName = names[s.StudentID].GivenName, names[s.StudentID].FamilyName
 	}
-	conditions, args = in.filter(scope.School, scope.Today)
-	a.Upcoming, err = read.All(ctx, tx, upcomingSQL.With(conditions...), func(p *Planned) []any {
-		return []any{&p.AssessmentID, &p.ClassID, &p.Subject, &p.Title, &p.On, &p.MaxScore}
-	}, args...)
-	return a, err
+	return nil
 }
 
 // percent makes basis points a percentage with two digits.
@@ -251,7 +281,7 @@ func (g groupRow) statistics(pass int) Statistics {
 type Average struct {
 	Year      domain.Label `json:"year"`
 	Term      domain.Label `json:"term"`
-	ClassID   string       `json:"class_id"`
+	ClassID   string       `json:"class_id" doc:"The home class for which the marks of a term count; of a subject the class or section that the marks name"`
 	Subject   string       `json:"subject,omitzero" doc:"Absent for the average of all subjects"`
 	Scores    int64        `json:"scores"`
 	Average   float64      `json:"average" doc:"In percent"`
@@ -268,15 +298,21 @@ SELECT year, term, class_id, subject, count(*), avg(points)::float8, EXISTS (SEL
 FROM performance_scores s WHERE school = $1 AND student_id = $2
 GROUP BY year, term, class_id, subject ORDER BY year DESC, term DESC, class_id, subject`
 
+// termAveragesSQL ranks the student in each class for which marks of theirs count.
 const termAveragesSQL read.SQL = `-- performance.student_terms
 WITH mine AS MATERIALIZED (
-	SELECT DISTINCT year, term, class_id FROM performance_scores WHERE school = $1
-	AND student_id = $2
+	SELECT DISTINCT year, term, coalesce(home, class_id) AS class_id FROM filed_scores($1)
+	WHERE student_id = $2
+), classes AS MATERIALIZED (
+	SELECT DISTINCT class_id FROM mine
+), counted AS MATERIALIZED (
+	SELECT k.class_id, c.year, c.term, c.student_id, c.scores, c.points
+	FROM classes k CROSS JOIN LATERAL class_scores($1, k.class_id) c
 ), averages AS (
-	SELECT year, term, class_id, p.student_id, sum(p.scores)::bigint AS scores,
-	sum(p.points)::float8 / sum(p.scores)::float8 AS average
-	FROM mine m JOIN performance_students p USING (year, term, class_id)
-	WHERE p.school = $1 GROUP BY year, term, class_id, p.student_id
+	SELECT year, term, class_id, student_id, sum(scores)::bigint AS scores,
+	sum(points)::float8 / sum(scores)::float8 AS average
+	FROM mine JOIN counted USING (year, term, class_id)
+	GROUP BY year, term, class_id, student_id
 ), ranked AS (
 	SELECT *, rank() OVER (PARTITION BY year, term, class_id ORDER BY average DESC) AS rank,
 		count(*) OVER (PARTITION BY year, term, class_id) AS ranked

@@ -62,7 +62,7 @@ var Queries = []query.Endpoint{
 				Request: "/students/student-0007",
 			},
 			{
-				Name: "performance_students_pkey", Statement: "performance.student_terms",
+				Name: "performance_scores_pkey", Statement: "performance.student_terms",
 				Request: "/students/student-0007",
 			},
 			{

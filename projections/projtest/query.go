@@ -53,10 +53,12 @@ func (s *scenario) query(d *datadriven.TestData) string {
 		case "pupils", "children":
 			of := access.Directory{Pupils: a.Vals, Children: a.Vals}
 			role := map[string]string{"pupils": "teacher", "children": "guardian"}[a.Key]
-			scope.Access = access.For(&access.Bearer{Subject: "self", School: "oak",
-				Roles: []string{role}}, &of, access.Policy{})
+			bearer := access.Bearer{Subject: "self", School: "oak", Roles: []string{role}}
+			scope.Access = access.For(&bearer, &of, access.Policy{})
 		case "self":
 			scope.Self = a.Vals[0]
+		default:
+			require.FailNow(s.t, "a query has no argument "+a.Key)
 		}
 	}
 	tx, err := s.database.conn.Begin(context.Background())

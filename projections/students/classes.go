@@ -111,12 +111,13 @@ type profileRow struct {
 	Identifier string `db:"identifier"`
 	Type       string `db:"type"`
 	District   string `db:"district"`
+	Source     string `db:"source"`
 }
 
 func described(b *projections.Batch, e *domain.Envelope, m *school.Described) error {
 	key := profileKey{e.School}
 	row, _ := profiles.Get(b, key)
-	row.Name = m.Name
+	row.Name, row.Source = m.Name, e.Source
 	row.Identifier = m.Identifier.Or(row.Identifier)
 	row.Type = m.Type.Or(row.Type)
 	row.District = m.District.Or(row.District)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,9 @@ func startNode(t *testing.T) *node {
 
 func (n *node) start() {
 	n.hub = rt.Start(n.t, n.log, nil)
-	server := centrifuge.New(centrifuge.Config{Hub: n.hub.Hub, Access: rt.Access(), RPC: rpc})
+	cfg := centrifuge.Config{Hub: n.hub.Hub, Access: rt.Access(), RPC: rpc}
+	withTickets(&cfg)
+	server := centrifuge.New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -57,7 +60,12 @@ func (n *node) start() {
 		<-ended
 		n.hub.Kill()
 	}
-	n.mux <- server
+	n.mux <- routes(server)
+}
+
+// base is the address of the server, for requests.
+func (n *node) base() string {
+	return "http" + strings.TrimSuffix(strings.TrimPrefix(n.url, "ws"), "/connection/websocket")
 }
 
 // replace replaces the node. Its clients miss what while does.

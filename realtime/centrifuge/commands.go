@@ -3,7 +3,9 @@ package centrifuge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -73,8 +75,7 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 	identity := c.identity // of the request's header, which browsers cannot set on a WebSocket
 	if req.Token != "" {
 		var err error
-		if identity, err = c.server.cfg.Access.Verify(ctx, req.Token); errors.Is(err,
-			realtime.ErrExpired) {
+		if identity, err = c.verify(ctx, req.Token); errors.Is(err, realtime.ErrExpired) {
 			return nil, errTokenExpired
 		} else if err != nil {
 			return nil, err
@@ -106,6 +107,9 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 		Ping: uint32(max(1, c.server.cfg.PingInterval.Seconds())), Pong: true,
 	}
 	res.Expires, res.TTL = ttl(identity)
+	if c.id != "" {
+		res.Session, res.Node = c.id, c.server.node
+	}
 	for _, room := range session.Rooms() {
 		name := room.String()
 		sub := c.live(session.Position())
@@ -117,6 +121,28 @@ func (c *conn) connect(ctx context.Context, req *connectRequest) (*connectResult
 		res.Subs[name] = *sub
 	}
 	return res, nil
+}
+
+// maxTicket is the length of the longest ticket. Tokens are longer, and have dots.
+const maxTicket = 64
+
+// verify returns the bearer of a token, or of a ticket in its place. One that has been used before
+// counts as expired, so that the client gets another.
+func (c *conn) verify(ctx context.Context, token string) (realtime.Identity, error) {
+	access := c.server.cfg.Access
+	identity, err := realtime.Identity{}, realtime.ErrInvalidToken // in a URL, as it ends up in logs
+	if !c.inURL {
+		identity, err = access.Verify(ctx, token)
+	}
+	if !errors.Is(err, realtime.ErrInvalidToken) || access.Redeem == nil || len(token) > maxTicket ||
+		strings.Contains(token, ".") {
+		return identity, err
+	}
+	identity, err = access.Redeem(ctx, token, realtime.TicketUse{})
+	if errors.Is(err, realtime.ErrInvalidToken) {
+		err = fmt.Errorf("%w: %w", realtime.ErrExpired, err)
+	}
+	return identity, err
 }
 
 // ttl returns the lifetime of a token in seconds, a little shortened so that the client refreshes
@@ -335,7 +361,7 @@ func (c *conn) rpc(ctx context.Context, req *rpcRequest) (*rpcResult, error) {
 }
 
 func (c *conn) refresh(ctx context.Context, req *refreshRequest) (*refreshResult, error) {
-	identity, err := c.server.cfg.Access.Verify(ctx, req.Token)
+	identity, err := c.verify(ctx, req.Token)
 	if err == nil {
 		err = c.session.Refresh(identity)
 	}

@@ -12,12 +12,21 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/ws"
 )
 
+// link is what a connection is written to: a [ws.Conn] or a [stream].
+type link interface {
+	// Write sends whole frames; the connection ends if the client does not take them in time.
+	Write(frames []byte) error
+	// Push is Write, and releases the slot before it waits.
+	Push(frames []byte, slot ws.Slot) error
+	// Close says the reason to the client and ends the connection.
+	Close(code int, reason string)
+}
+
 // conn is one connection.
 type conn struct {
 	server       *Server
-	socket       *ws.Conn
+	link         link
 	wire         *wire             // how it is written to
-	opcode       ws.Opcode         // of its client's messages
 	identity     realtime.Identity // by the header or ticket of the request; zero without
 	leavePreAuth func()            // nil once there is a session
 	session      *realtime.Session // nil until the connect command
@@ -30,6 +39,11 @@ type conn struct {
 	ended   atomic.Bool
 
 	pace *realtime.Pace // of its commands; a pong counts as one
+
+	// Of a connection whose commands come in requests of their own:
+	id    string       // the secret by which they name it; else empty
+	inURL bool         // the first of them is in a URL
+	heard atomic.Int64 // when the last one came, in unix nanoseconds
 }
 
 // buffers and batches are pooled: a connection holds them only while it writes.
@@ -41,10 +55,10 @@ var (
 // maxPooled is the largest buffer that goes back into the pool, in bytes.
 const maxPooled = 256 << 10
 
-// run reads until the connection ends.
-func (c *conn) run() {
+// run reads from a socket until the connection ends. The client's messages have one opcode.
+func (c *conn) run(socket *ws.Conn, opcode ws.Opcode) {
 	defer c.server.leave(c)
-	defer c.socket.Release()
+	defer socket.Release()
 	defer func() {
 		c.ended.Store(true)
 		if c.session != nil {
@@ -58,15 +72,15 @@ func (c *conn) run() {
 			deadline = time.Now().Add(c.server.cfg.PingInterval + c.server.cfg.PongTimeout)
 		}
 		// fails only on a closed connection, as Read then does
-		_ = c.socket.SetReadDeadline(deadline)
-		kind, frame, err := c.socket.Read()
+		_ = socket.SetReadDeadline(deadline)
+		kind, frame, err := socket.Read()
 		var network net.Error
 		switch {
 		case errors.As(err, &network) && network.Timeout() && c.session == nil:
 			c.close(realtime.CloseStale)
 		case errors.As(err, &network) && network.Timeout():
 			c.close(realtime.CloseNoPong)
-		case err == nil && kind == c.opcode:
+		case err == nil && kind == opcode:
 			// In a goroutine of its own, because a stack that has grown stays large: the goroutine
 			// that spends its life waiting in Read should have the smallest one.
 			handled := make(chan error, 1)
@@ -107,13 +121,13 @@ func (c *conn) handle(frame []byte) error {
 			out = c.wire.appendReply(out, r)
 		}
 		if len(out) > maxPooled && err == nil { // the replies to one frame can be long
-			err, out = c.socket.Write(out), out[:0]
+			err, out = c.link.Write(out), out[:0]
 		}
 		return err
 	})
 	*pooled = out
 	if len(out) > 0 {
-		if werr := c.socket.Write(out); werr != nil && err == nil {
+		if werr := c.link.Write(out); werr != nil && err == nil {
 			err = werr
 		}
 	}
@@ -126,7 +140,7 @@ func (c *conn) handle(frame []byte) error {
 // pause writes replies and waits, without the right to write.
 func (c *conn) pause(replies []byte, wait time.Duration) error {
 	if len(replies) > 0 {
-		if err := c.socket.Write(replies); err != nil {
+		if err := c.link.Write(replies); err != nil {
 			return err
 		}
 	}
@@ -159,13 +173,13 @@ func (c *conn) write(slot *realtime.Slot) {
 		*pooled = out
 		if err != nil {
 			slot.Release()
-			c.socket.Close(int(realtime.CloseOf(err).Code), realtime.CloseOf(err).Reason)
+			c.link.Close(int(realtime.CloseOf(err).Code), realtime.CloseOf(err).Reason)
 			return
 		}
 		if len(*batch) == 0 {
 			return
 		}
-		if c.socket.Push(out, slot) != nil {
+		if c.link.Push(out, slot) != nil {
 			return // the reader ends the connection
 		}
 		c.session.Sent(*batch, len(out))
@@ -180,7 +194,7 @@ func putBuffer(pooled *[]byte) {
 
 // close closes the connection with a reason.
 func (c *conn) close(reason realtime.Close) {
-	c.socket.Close(int(reason.Code), reason.Reason)
+	c.link.Close(int(reason.Code), reason.Reason)
 }
 
-func (c *conn) ping() { _ = c.socket.Write(c.wire.ping) }
+func (c *conn) ping() { _ = c.link.Write(c.wire.ping) }

@@ -1,5 +1,7 @@
-// Package centrifuge serves the realtime hub in the JSON protocol of Centrifuge (version 2) over
-// WebSocket, for its official clients in JavaScript, Dart, Swift, Kotlin, Go and Python.
+// Package centrifuge serves the realtime hub in the protocol of Centrifuge (version 2): in protobuf for
+// its official clients in Dart, Swift, Java and Kotlin, in JSON or protobuf for those in JavaScript, Go
+// and Python. Where a network blocks WebSockets, the client for JavaScript receives by a response that
+// does not end (http_stream, sse), and sends commands in requests of their own.
 //
 // # Mapping
 //
@@ -29,5 +31,6 @@
 //
 // # Where to make the first change
 //
-// A new command: its types in protocol.go, its case in [conn.dispatch] in commands.go.
+// A new command: its types in protocol.go, its case in [conn.dispatch] in commands.go, and its form in
+// protobuf.go. A new transport: a [wire] and a [link], as in emulation.go.
 package centrifuge

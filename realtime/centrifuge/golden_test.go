@@ -47,9 +47,19 @@ func serve(t testing.TB, hub *realtime.Hub, change func(*centrifuge.Config)) str
 		defer close(ended)
 		_ = server.Run(ctx)
 	}()
-	web := httptest.NewServer(server)
+	web := httptest.NewServer(routes(server))
 	t.Cleanup(func() { cancel(); <-ended; web.Close() })
 	return "ws" + strings.TrimPrefix(web.URL, "http") + "/connection/websocket"
+}
+
+// routes serves all transports.
+func routes(server *centrifuge.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/connection/websocket", server)
+	mux.Handle("/connection/http_stream", server.HTTPStream())
+	mux.Handle("/connection/sse", server.EventStream())
+	mux.Handle("/emulation", server.Commands())
+	return mux
 }
 
 func rpc(

@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"slices"
@@ -50,8 +51,11 @@ func (b BadRequest) Error() string { return string(b) }
 type Server struct {
 	cfg Config
 
+	node string // names this server in connect replies
+
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
+	streams map[string]*conn // those whose commands come in requests of their own, by their ids
 	closed  bool
 	running sync.WaitGroup
 }
@@ -61,9 +65,11 @@ func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 25*time.Second)
 	cfg.PongTimeout = cmp.Or(cfg.PongTimeout, 10*time.Second)
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 10*time.Second)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, 64<<10)
 	cfg.CommandRate = cmp.Or(cfg.CommandRate, 100)
 	cfg.CommandBurst = cmp.Or(cfg.CommandBurst, 100)
-	return &Server{cfg: cfg, conns: map[*conn]struct{}{}}
+	return &Server{cfg: cfg, node: rand.Text(), conns: map[*conn]struct{}{}, streams: map[string]*conn{}}
 }
 
 // ServeHTTP upgrades a request to a WebSocket.
@@ -78,14 +84,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stranger := err != nil
-	c := &conn{
-		server: s, identity: identity, leavePreAuth: func() {}, wire: webSocketJSON, opcode: ws.Text,
-		pace: realtime.NewPace(float64(s.cfg.CommandRate), s.cfg.CommandBurst, s.cfg.Patience),
-	}
-	subprotocol := "centrifuge-json"
+	wire, opcode, subprotocol := webSocketJSON, ws.Text, "centrifuge-json"
 	if wantsProtobuf(r) {
-		c.wire, c.opcode, subprotocol = webSocketProtobuf, ws.Binary, "centrifuge-protobuf"
+		wire, opcode, subprotocol = webSocketProtobuf, ws.Binary, "centrifuge-protobuf"
 	}
+	c := s.newConn(identity, wire)
 	if err := s.enter(c); err != nil {
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, err.Error(), realtime.StatusOf(err))
@@ -105,7 +108,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if stranger { // a client with a token or a ticket never counts as waiting
 		c.leavePreAuth = s.cfg.Access.PreAuth.Enter(r, func() { c.close(realtime.CloseFull) })
 	}
-	go c.run() //nolint:contextcheck // it outlives the request
+	go c.run(socket, opcode) //nolint:contextcheck // it outlives the request
+}
+
+func (s *Server) newConn(identity realtime.Identity, wire *wire) *conn {
+	return &conn{
+		server: s, identity: identity, leavePreAuth: func() {}, wire: wire,
+		pace: realtime.NewPace(float64(s.cfg.CommandRate), s.cfg.CommandBurst, s.cfg.Patience),
+	}
 }
 
 func wantsProtobuf(r *http.Request) bool {
@@ -123,14 +133,17 @@ func (s *Server) enter(c *conn) error {
 	}
 	c.alive, c.cancel = context.WithCancel(context.Background())
 	s.conns[c] = struct{}{}
+	if c.id != "" {
+		s.streams[c.id] = c
+	}
 	s.running.Add(1)
 	return nil
 }
 
-// attach sets a connection's socket.
-func (s *Server) attach(c *conn, socket *ws.Conn) {
+// attach sets what a connection is written to.
+func (s *Server) attach(c *conn, to link) {
 	s.mu.Lock()
-	c.socket = socket
+	c.link = to
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
@@ -154,6 +167,7 @@ func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	delete(s.streams, c.id)
 	c.cancel()
 	s.running.Done()
 }
@@ -169,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.mu.Lock()
 			s.closed = true
 			for c := range s.conns {
-				if c.socket != nil { // else attach closes it
+				if c.link != nil { // else attach closes it
 					// may wait for a client that does not read
 					s.running.Go(func() { c.close(realtime.CloseShutdown) })
 				}

@@ -16,7 +16,26 @@ func Data(f domain.Fact) *huma.Schema {
 	probe := f.New()
 	v := reflect.ValueOf(probe).Elem()
 	fill(v)
-	return object(v.Type(), "", domain.RulesOf(probe))
+	return object(v.Type(), "", shape{domain.RulesOf(probe), personsOf(f)})
+}
+
+// shape is what is said of the members of an event's data, by their pointers.
+type shape struct {
+	rules   map[string][]domain.Rule
+	persons map[string][]domain.Person
+}
+
+// personal is the name under which a schema says whose a member is.
+const personal = "x-personal"
+
+func personsOf(f domain.Fact) map[string][]domain.Person {
+	of := map[string][]domain.Person{}
+	for _, text := range domain.TextsOf(f) {
+		if len(text.Of) > 0 {
+			of[text.Pointer] = text.Of
+		}
+	}
+	return of
 }
 
 // fill puts something into every text and list, so that validation looks at it.
@@ -34,14 +53,18 @@ func fill(v reflect.Value) {
 	}
 }
 
-func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma.Schema {
+func object(t reflect.Type, prefix string, is shape) *huma.Schema {
 	s := &huma.Schema{
 		Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false,
 	}
 	for field := range t.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-		s.Properties[name] = property(field.Type, prefix+"/"+name, rules)
-		if options != "omitzero" || slices.ContainsFunc(rules[prefix+"/"+name], demanded) {
+		p := property(field.Type, prefix+"/"+name, is)
+		if of := is.persons[prefix+"/"+name]; len(of) > 0 {
+			p.Extensions = map[string]any{personal: of}
+		}
+		s.Properties[name] = p
+		if options != "omitzero" || slices.ContainsFunc(is.rules[prefix+"/"+name], demanded) {
 			s.Required = append(s.Required, name)
 		}
 	}
@@ -53,8 +76,8 @@ func object(t reflect.Type, prefix string, rules map[string][]domain.Rule) *huma
 func demanded(r domain.Rule) bool { return r.MinLength > 0 }
 
 // change is the schema of an attribute that null removes; an empty value does not.
-func change(value reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
-	s, least := property(value, pointer, rules), 1
+func change(value reflect.Type, pointer string, is shape) *huma.Schema {
+	s, least := property(value, pointer, is), 1
 	switch {
 	case s.OneOf != nil:
 		s.OneOf[0].MinLength, s.OneOf[0].Nullable = &least, true
@@ -68,9 +91,9 @@ func change(value reflect.Type, pointer string, rules map[string][]domain.Rule) 
 	return s
 }
 
-func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *huma.Schema {
+func property(t reflect.Type, pointer string, is shape) *huma.Schema {
 	if value, ok := domain.ChangeOf(t); ok {
-		return change(value, pointer, rules)
+		return change(value, pointer, is)
 	}
 	s := &huma.Schema{}
 	switch {
@@ -78,7 +101,7 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 		return &huma.Schema{Type: huma.TypeString, Format: "date"}
 	case t == reflect.TypeFor[domain.Label]():
 		text := &huma.Schema{Type: huma.TypeString}
-		constrain(text, rules[pointer])
+		constrain(text, is.rules[pointer])
 		return &huma.Schema{OneOf: []*huma.Schema{text, {Type: huma.TypeInteger}}}
 	case t.Kind() == reflect.String:
 		s.Type = huma.TypeString
@@ -90,15 +113,15 @@ func property(t reflect.Type, pointer string, rules map[string][]domain.Rule) *h
 		s.Type = huma.TypeBoolean
 	case t.Kind() == reflect.Slice:
 		s.Type = huma.TypeArray
-		s.Items = property(t.Elem(), pointer+"/0", rules)
+		s.Items = property(t.Elem(), pointer+"/0", is)
 	case t.Kind() == reflect.Struct:
-		return object(t, pointer, rules)
+		return object(t, pointer, is)
 	default:
 		panic(
 			fmt.Sprintf("field %s is of type %s, which no event can hold", pointer, t),
 		) // the codec has refused it
 	}
-	constrain(s, rules[pointer])
+	constrain(s, is.rules[pointer])
 	return s
 }
 

@@ -49,7 +49,8 @@ func attributes() *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
 		"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}},
 		"id": id(
-			"Chosen by the producer; together with source it identifies the event permanently.",
+			"Chosen by the producer; together with source it identifies the event permanently. Like " +
+				"all ids it is opaque, and must say nothing about anybody.",
 		),
 		"source": {
 			Type: huma.TypeString, Format: "uri-reference", MinLength: &least, MaxLength: &most,
@@ -65,7 +66,8 @@ func attributes() *huma.Schema {
 		"correlationid": optional(
 			"Names everything that belongs to one undertaking, as an import.",
 		),
-		"actor":       optional("The id of the user who did it."),
+		"actor": optional("The id of the user who did it, as the producer claims. Who wrote " +
+			"the event is in authsub, which only Schoolbell writes."),
 		"traceparent": optional("W3C Trace Context."),
 		"tracestate": {
 			Type: huma.TypeString, MaxLength: &most, Description: "W3C Trace Context.",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/catalog"
 )
 
@@ -15,7 +16,9 @@ import (
 func Markdown() []byte {
 	var b strings.Builder
 	b.WriteString("# Events\n\nCloudEvents 1.0. A field without a mark is required; absent, an optional " +
-		"one\nleaves what is known as it is. Where a field may be null, null removes what is known.\n")
+		"one\nleaves what is known as it is. Where a field may be null, null removes what is known.\n\n" +
+		"Ids are opaque: choose them so that they say nothing about anybody, as they stay when what is\n" +
+		"known of a person is erased. Whose a personal field is says the last column.\n")
 	last := ""
 	for _, f := range catalog.Facts() {
 		context, fact, version := f.Name()
@@ -30,7 +33,7 @@ func Markdown() []byte {
 		case f.Reserved:
 			b.WriteString(" *Written by Schoolbell only.*")
 		}
-		b.WriteString("\n\n| Field | Type | |\n|---|---|---|\n")
+		b.WriteString("\n\n| Field | Type | | Whose |\n|---|---|---|---|\n")
 		rows(&b, "", Data(f))
 	}
 	return []byte(b.String())
@@ -47,8 +50,18 @@ func rows(b *strings.Builder, prefix string, s *huma.Schema) {
 		if !slices.Contains(s.Required, name) {
 			optional = "optional"
 		}
-		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", prefix, name, typeOf(p), optional)
+		fmt.Fprintf(b, "| `%s%s` | %s | %s | %s |\n", prefix, name, typeOf(p), optional, whose(p))
 	}
+}
+
+// whose names the people of whom a field is.
+func whose(s *huma.Schema) string {
+	of, _ := s.Extensions[personal].([]domain.Person)
+	names := make([]string, len(of))
+	for i, person := range of {
+		names[i] = string(person)
+	}
+	return strings.Join(names, ", ")
 }
 
 // typeOf describes in a few words what a field holds.

@@ -33,6 +33,18 @@ func EmptyPostgres(t testing.TB) string {
 	return clone(t, "template1")
 }
 
+// Copy returns the address of a copy of a database as it is now, like one that was restored from a
+// dump of this moment. Connections to the database are closed for it; pools open new ones.
+func Copy(t testing.TB, of string) string {
+	t.Helper()
+	u, err := url.Parse(of)
+	require.NoError(t, err)
+	name := strings.TrimPrefix(u.Path, "/")
+	require.NoError(t, shared.exec(context.Background(), `SELECT pg_terminate_backend(pid)
+		FROM pg_stat_activity WHERE datname = '`+name+`'`))
+	return clone(t, name)
+}
+
 func clone(t testing.TB, template string) string {
 	t.Helper()
 	require.NoError(t, shared.start())

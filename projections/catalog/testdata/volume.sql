@@ -41,8 +41,8 @@ SELECT format('school-%s', lpad(s::text, 2, '0')), format('teaches-%s', n), DATE
 	format('staff-%s', 1 + n), 'teacher', true, '/sis'
 FROM generate_series(1, 20) s, generate_series(0, 59) n;
 
-INSERT INTO school_profiles SELECT DISTINCT school, 'School', '', '', '' FROM pupils;
-INSERT INTO school_profiles SELECT format('other-%s', n), 'School', '', '', '' FROM generate_series(1, 2000) n;
+INSERT INTO school_profiles SELECT DISTINCT school, 'School', '', '', '', '/sis' FROM pupils;
+INSERT INTO school_profiles SELECT format('other-%s', n), 'School', '', '', '', '/sis' FROM generate_series(1, 2000) n;
 
 INSERT INTO guardians (school, guardian_id, name, phone, email, language)
 SELECT DISTINCT school, format('guardian-%s', n * 3 / 4), 'Guardian ' || family, '+49 30 123456', 'g@example.org', 'de'

@@ -24,8 +24,9 @@ import (
 // no backlog. A peer does the same for comparison.
 type Jobs struct {
 	Pool       *pgxpool.Pool // of an empty ledger
-	Log        eventlog.Appender
+	Log        eventlog.Log
 	Encode     func(*domain.Envelope) (eventlog.Record, error)
+	Decode     func(eventlog.Record) (*domain.Envelope, error)
 	Peer       *JobsPeer // nil for none
 	Deliveries int       // in a round, once for each of its stages
 	Rounds     int
@@ -76,7 +77,7 @@ func (b *Jobs) Run(ctx context.Context) (*Result, error) {
 func (b *Jobs) measure(ctx context.Context, round int) (*jobsMeasured, error) {
 	idle := &idleProvider{}
 	l, err := ledger.New(ledger.Config{
-		Pool: b.Pool, Encode: b.Encode, Log: b.Log, Workers: map[string]int{ledger.QueueNotification: executeConcurrency},
+		Pool: b.Pool, Encode: b.Encode, Log: b.Log, Source: b.Log, Decode: b.Decode, Workers: map[string]int{ledger.QueueNotification: executeConcurrency},
 		Providers: map[consumers.Channel]consumers.Provider{consumers.InApp: idle},
 	})
 	if err != nil {

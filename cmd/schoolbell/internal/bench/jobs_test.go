@@ -25,7 +25,7 @@ func TestJobs(t *testing.T) {
 		"sh", "-c", `echo '{"planned": ['$1'], "done": ['$2'], "both": ['$3'], "pickup_ms": ['$0']}'`,
 	}}
 	b := bench.Jobs{
-		Pool: pool.Conns(), Log: memlog.New(4), Encode: cloudevents.Encode, Peer: peer,
+		Pool: pool.Conns(), Log: memlog.New(4), Encode: cloudevents.Encode, Decode: cloudevents.Decode, Peer: peer,
 		Deliveries: 1000, Rounds: 2, Schools: 5, Rate: 200, Pickup: time.Second,
 	}
 	r, err := b.Run(t.Context())

@@ -22,8 +22,8 @@ type Documents struct {
 	OldLinkKey string `name:"old-link-key" env:"OLD_LINK_KEY" placeholder:"SECRET" secret:"" help:"The previous key, whose links remain valid."`
 }
 
-// linkKeyFile holds the generated key of links, inside the data directory.
-const linkKeyFile = "link-key"
+// LinkKeyFile holds the generated key of links, inside the data directory.
+const LinkKeyFile = "link-key"
 
 // Keys returns the keys of links, the signing one first. It generates and stores one in the data
 // directory when none is configured.
@@ -31,7 +31,7 @@ func (d Documents) Keys(data string) ([][]byte, error) {
 	key := d.LinkKey
 	if key == "" {
 		var err error
-		if key, err = storedSecret(filepath.Join(data, linkKeyFile)); err != nil {
+		if key, err = storedSecret(filepath.Join(data, LinkKeyFile)); err != nil {
 			return nil, err
 		}
 	}

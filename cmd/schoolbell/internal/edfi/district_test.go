@@ -66,7 +66,7 @@ func TestP5_TextsOfAWholeDistrict(t *testing.T) {
 	catalog, err := wording.Open()
 	require.NoError(t, err)
 	deliveries, err := ledger.New(ledger.Config{
-		Pool: jobs.Conns(), Encode: cloudevents.Encode, Log: log,
+		Pool: jobs.Conns(), Encode: cloudevents.Encode, Log: log, Source: log, Decode: cloudevents.Decode,
 		Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: outbox.New(jobs.Conns(),
 			provider.Writer{Catalog: catalog})},
 	})

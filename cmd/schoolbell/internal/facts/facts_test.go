@@ -18,7 +18,9 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/verify"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
+	"github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
@@ -92,6 +94,37 @@ func drawn() (events []*domain.Envelope) {
 		e.Time = time.Date(2026, 9, 1+i%14, i%3, 0, 0, 0, time.UTC)
 		events = append(events, e)
 	}
+	return append(events, marksOfSections(events)...)
+}
+
+// marksOfSections are scores of the students of some events in classes that are sections, and in one
+// that was a section until it was defined as a home class. Half of the assessments are announced.
+func marksOfSections(of []*domain.Envelope) (events []*domain.Envelope) {
+	add := func(i int, data domain.Event) {
+		events = append(events, &domain.Envelope{
+			ID: fmt.Sprint("section-", len(events)), Source: "drawn", School: school, Data: data,
+			Time: time.Date(2026, 9, 1+i%14, 23, 59, 59, 0, time.UTC),
+		})
+	}
+	for i, e := range of {
+		enrolled, ok := e.Data.(*student.Enrolled)
+		if !ok {
+			continue
+		}
+		section, id := fmt.Sprint("section-", i%3), fmt.Sprint("assessment-", i)
+		add(i, &class.Defined{ClassID: section, Title: "Section", Kind: class.Section})
+		if i%2 == 0 {
+			add(i, &assessment.Scheduled{
+				AssessmentID: id, ClassID: section, SubjectName: "maths", Title: "Quiz", MaxScore: 10,
+				On: domain.NewDate(2026, 9, 1+i*7%14), Year: "y", Term: "t",
+			})
+		}
+		add(i, &assessment.Scored{
+			AssessmentID: id, StudentID: enrolled.StudentID, ClassID: section, SubjectName: "maths",
+			Score: float64(i % 11), MaxScore: 10, Year: "y", Term: "t",
+		})
+	}
+	add(0, &class.Defined{ClassID: "section-2", Title: "Class", Kind: class.Home})
 	return events
 }
 

@@ -43,7 +43,7 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	w.consume()
 	w.planned() // so the tables have them
 	l, err := ledger.New(ledger.Config{
-		Pool: w.jobs, Log: w.log, Encode: cloudevents.Encode, Settings: settings, Overdue: facts.New(w.pool, set).Overdue, RemindEvery: 50 * time.Millisecond,
+		Pool: w.jobs, Log: w.log, Source: w.log, Encode: cloudevents.Encode, Decode: cloudevents.Decode, Settings: settings, Overdue: facts.New(w.pool, set).Overdue, RemindEvery: 50 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	start(t, l.Run)

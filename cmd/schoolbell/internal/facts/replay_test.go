@@ -78,7 +78,7 @@ func (w *world) consume() (stop func()) {
 	w.t.Helper()
 	planners, err := consumers.NewPlanners(plan.Planners()...)
 	require.NoError(w.t, err)
-	l, err := ledger.New(ledger.Config{Pool: w.jobs})
+	l, err := ledger.New(ledger.Config{Pool: w.jobs, Source: w.log, Decode: cloudevents.Decode})
 	require.NoError(w.t, err)
 	reached := checkpoint.NewPositions(w.pool.Acquire, set)
 	stopPositions := start(w.t, reached.Run)

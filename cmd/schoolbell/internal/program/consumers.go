@@ -56,6 +56,7 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	}
 	deliveries, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.appender,
+		Source: p.events, Decode: cloudevents.Decode, Refused: p.guard.Refused,
 		LogID: p.guard.ID(), DeadLetters: p.deadLetters,
 		Providers: channels.providers, Check: checker.Check, Overdue: tables.Overdue,
 		Settings: settings,
@@ -111,7 +112,7 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 					s.Partition, s.Lag, s.Reason))
 			}
 		}
-		return errors.Join(faults...)
+		return errors.Join(append(faults, deliveries.Closed())...)
 	}})
 	p.task(events.Run)
 	p.task(deliveries.Run)

@@ -114,6 +114,7 @@ func (p *program) wireImports(deps *httpapi.Deps) {
 	deps.Imports = imports.New(imports.Config{
 		Database: p.tables, Log: p.events, Partitions: p.topic.Partitions, Set: SetName,
 		Positions: deps.Positions, Today: deps.Today, EndShare: p.cfg.API.EndShare,
+		Metrics: p.registry,
 		Writer: ingest.Writer{
 			Log: p.appender, Limit: p.cfg.API.AppendLimit, Pacer: p.pacer, Hold: importHold,
 		},

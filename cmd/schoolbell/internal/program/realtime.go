@@ -91,8 +91,11 @@ func (p *program) wireRealtime(
 	deps.Live = &httpapi.Live{
 		Stream: sse.Handler(sse.Config{Hub: hub, Access: access}),
 		Sockets: map[string]http.Handler{
-			"/connection/websocket": sockets,
-			"/socket.io/":           l.socketio,
+			"/connection/websocket":   sockets,
+			"/connection/http_stream": sockets.HTTPStream(),
+			"/connection/sse":         sockets.EventStream(),
+			"/emulation":              sockets.Commands(),
+			"/socket.io/":             l.socketio,
 		},
 		Issue: func(ctx context.Context, bearer auth.Principal) (string, time.Duration, error) {
 			ticket, err := tickets.Issue(ctx, toIdentity(bearer))

@@ -16,9 +16,6 @@ ALTER TABLE schoolbell.ledger
 	ADD COLUMN sent_to     text,
 	ADD COLUMN sent_params jsonb;
 CREATE INDEX ledger_by_topic ON schoolbell.ledger (school, topic) WHERE topic <> '';
--- Who is texted at a number, when a text comes back from it.
-CREATE INDEX ledger_by_number ON schoolbell.ledger (address) WHERE channel = 'sms';
-CREATE INDEX ledger_by_new_number ON schoolbell.ledger (sent_to) WHERE sent_to IS NOT NULL;
 
 CREATE OR REPLACE VIEW schoolbell.delivery_plans WITH (security_invoker = true) AS
 SELECT id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, about, priority,
