@@ -6,6 +6,9 @@ LINT        := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 VULN        := $(TOOLS)/govulncheck
 VULN_VERSION := v1.1.4
+HELM        := $(TOOLS)/helm
+HELM_VERSION := v4.3.1
+STRICT      := $(TOOLS)/strict
 DATA        ?= .data
 LDFLAGS     := -s -w
 BUILD        = $(GO) build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)'
@@ -41,9 +44,9 @@ test: ## tests that need nothing but Go; TEST_FLAGS adds flags, for example TEST
 
 # Only the tests of a tier run, in their packages alone; .ci/tier finds them by the call that puts
 # them there. onEachServer makes that call for the tests of internal/redis.
-test-real: ## tests against a real Kafka and Redis, official clients, promtool, pdftotext, …
+test-real: $(HELM) $(STRICT) ## tests against a real Kafka and Redis, official clients, promtool, pdftotext, …
 	args=$$(.ci/tier 'devtest[.]Real[(]t|onEachServer[(]t') && \
-	SCHOOLBELL_REAL=1 $(GO) test -timeout 15m $(TEST_FLAGS) $$args
+	PATH="$(TOOLS):$$PATH" SCHOOLBELL_REAL=1 $(GO) test -timeout 15m $(TEST_FLAGS) $$args
 
 test-long: ## tests that take minutes: thousands of seeds, 20,000 deliveries, 500,000 events
 	args=$$(.ci/tier 'devtest[.](Long|Size)[(]t') && \
@@ -82,6 +85,14 @@ $(LINT): Makefile
 $(VULN): Makefile
 	GOFLAGS= GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	@touch $@
+
+$(HELM): Makefile
+	GOFLAGS=-trimpath GOBIN=$(TOOLS) $(GO) install helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
+	@touch $@
+
+$(STRICT): Makefile $(wildcard deploy/helm/strict/*)
+	@mkdir -p $(TOOLS)
+	cd deploy/helm/strict && GOFLAGS=-trimpath $(GO) build -o $@ .
 
 # BullMQ has native parts for many systems, and npm ci would want each of them from the registry.
 peers: ## what `bench realtime` and `bench jobs` measure next to ours, with --peers bin/peers

@@ -2,11 +2,7 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,49 +15,6 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/realkafka"
 )
 
-// balance starts HAProxy in front of processes, each of which is in service while its /readyz says
-// so, and returns an app that speaks to them through it. Writes go to one process, reads to others.
-func balance(t *testing.T, intake *config.Config, dashboards ...*config.Config) *app {
-	t.Helper()
-	at := freeAddress(t)
-	server := func(name string, c *config.Config) string {
-		_, port, _ := strings.Cut(c.Ops, ":")
-		return fmt.Sprintf("  server %s %s check port %s inter 100ms fall 2 rise 1\n", name, c.HTTP, port)
-	}
-	text := fmt.Sprintf(`
-defaults
-  mode http
-  timeout connect 1s
-  timeout check 5s
-  timeout client 30s
-  timeout server 30s
-frontend public
-  bind %s
-  use_backend intake if METH_POST
-  default_backend dashboards
-backend intake
-  option httpchk GET /readyz
-%sbackend dashboards
-  option httpchk GET /readyz
-`, at, server("intake", intake))
-	for i, c := range dashboards {
-		text += server(fmt.Sprint("api", i), c)
-	}
-	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	cmd := exec.CommandContext(t.Context(), devtest.Program(t, "haproxy"), "-db", "-f", file)
-	cmd.Stderr = t.Output()
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	require.Eventually(t, func() bool {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", at)
-		return err == nil && conn.Close() == nil
-	}, 10*time.Second, 10*time.Millisecond, "HAProxy does not listen")
-	a := &app{token: mint(t, testSecret)}
-	a.HTTP = "http://" + at
-	return a
-}
-
 // A balancer that polls /readyz takes out of service what cannot do its work, and nothing else:
 // dashboards are served while Kafka is away, also by a process that only starts then; writing to the
 // tables continues soon after PostgreSQL can be written again, and reading never stops; without Redis
@@ -72,7 +25,8 @@ func TestDashboardsBehindABalancer(t *testing.T) {
 	kafka, cache, database := realkafka.Start(t), devtest.Redis(t), devtest.Postgres(t)
 	configure := func(roles ...config.Role) *config.Config {
 		c := defaultConfig(t)
-		c.HTTP, c.Ops = freeAddress(t), freeAddress(t)
+		host := freeHost()
+		c.HTTP, c.Ops = host+":8080", host+":9090"
 		c.Roles, c.Kafka.Brokers, c.Redis.URL = roles, kafka.Addresses(), cache.URL()
 		c.Database.URL, c.JWT.Secret = database, testSecret
 		return c
@@ -87,7 +41,12 @@ func TestDashboardsBehindABalancer(t *testing.T) {
 		configure(config.RoleAPI), configure(config.RoleAPI)
 	start(intake)
 	start(api)
-	public := balance(t, intake, api)
+	hosts := func(api *config.Config) fleet {
+		in, of := hostOf(intake.HTTP), hostOf(api.HTTP)
+		return fleet{"INTAKE": {in, in}, "API": {of, of}, "REALTIME": {in, in}}
+	}
+	public := &app{token: mint(t, testSecret)}
+	public.HTTP = startHAProxy(t, hosts(api))
 	var got attendanceBody
 	require.Eventually(t, func() bool { return public.status(t, http.MethodGet) == http.StatusOK },
 		30*time.Second, 50*time.Millisecond)
@@ -100,7 +59,8 @@ func TestDashboardsBehindABalancer(t *testing.T) {
 			readyz(t, "http://"+intake.Ops) == http.StatusServiceUnavailable
 	}, 30*time.Second, 50*time.Millisecond)
 	second := start(late)
-	newcomer := balance(t, intake, late)
+	newcomer := &app{token: public.token}
+	newcomer.HTTP = startHAProxy(t, hosts(late))
 	require.Eventually(t, func() bool { return newcomer.status(t, http.MethodGet) == http.StatusOK },
 		30*time.Second, 50*time.Millisecond, "a process that starts without Kafka comes into service")
 	for range 20 {

@@ -23,7 +23,7 @@ import (
 // benchTarget is the Schoolbell that a benchmark calls over HTTP: a running one, or its own.
 type benchTarget struct {
 	URL   string        `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of a running Schoolbell (default: start one for the benchmark)."`
-	Token string        `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"Operator's token."`
+	Token string        `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" secret:"" help:"Operator's token."`
 	For   time.Duration `default:"10s" placeholder:"TIME" help:"Duration of each measurement."`
 	JSON  bool          `name:"json" help:"Print JSON."`
 }

@@ -54,6 +54,11 @@ func (c *benchRealtimeCommand) Run(ctx context.Context, io streams) error {
 			Command:  []string{self, "bench", "realtime-server"},
 			Protocol: bench.CentrifugeProtocol,
 		},
+		{
+			Name:     "schoolbell protobuf",
+			Command:  []string{self, "bench", "realtime-server"},
+			Protocol: bench.CentrifugeProtobufProtocol,
+		},
 	}
 	if c.Peers != "" {
 		servers = append(

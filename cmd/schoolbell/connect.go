@@ -23,7 +23,7 @@ import (
 // neither flag nor variable.
 type remote struct {
 	URL   string `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of Schoolbell (default: the serve on the data directory)."`
-	Token string `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" help:"Token (default: an operator's, signed with the secret in the data directory)."`
+	Token string `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" secret:"" help:"Token (default: an operator's, signed with the secret in the data directory)."`
 	Data  string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
 }
 
@@ -74,7 +74,7 @@ func operatorToken(data string) (string, error) {
 
 // tablesTarget is the database of a command that reads or changes tables directly.
 type tablesTarget struct {
-	DatabaseURL string `name:"database-url" env:"SCHOOLBELL_DATABASE_URL" placeholder:"postgres://…" help:"Database (default: that of the serve on the data directory)."`
+	DatabaseURL string `name:"database-url" env:"SCHOOLBELL_DATABASE_URL" placeholder:"postgres://…" secret:"" help:"Database (default: that of the serve on the data directory)."`
 	Data        string `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory of a running serve."`
 }
 

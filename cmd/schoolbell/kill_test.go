@@ -83,19 +83,23 @@ func TestASecondServeOnTheSameDataIsRefused(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, fmt.Sprintf("belongs to process %d", a.PID))
 
-	code, stdout, stderr := command(t, "status", "--data", dir, "--json")
-	require.Equal(t, exitDone, code, stderr)
-	var report telemetry.Report
-	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
-	require.Equal(t, "ready", report.Status)
+	require.Eventually(t, func() bool {
+		code, stdout, stderr := command(t, "status", "--data", dir, "--json")
+		require.Equal(t, exitDone, code, stderr)
+		var report telemetry.Report
+		require.NoError(t, json.Unmarshal([]byte(stdout), &report))
+		return report.Status == "ready"
+	}, time.Minute, 100*time.Millisecond, "the first process goes on")
 }
 
-// startProcess starts serve as a process of its own and waits until it serves.
-func startProcess(t *testing.T, dir string) (*exec.Cmd, *app) {
+// startProcess starts serve as a process of its own, with further variables, and waits until it
+// serves.
+func startProcess(t *testing.T, dir string, variables ...string) (*exec.Cmd, *app) {
 	t.Helper()
 	cmd := programCommand(
 		"serve", "--data", dir, "--http=127.0.0.1:0", "--ops=127.0.0.1:0", "--log-level=warn",
 	)
+	cmd.Env = append(cmd.Env, variables...)
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
 	require.NoError(t, cmd.Start())

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 	"github.com/schoolbell/schoolbell/realtime/realtimetest/swarm"
 )
 
-// liveNode is a process with the role realtime, on the servers of another process.
+// liveNode is a process with some roles, on the servers of another process.
 type liveNode struct {
 	program.Address
 	dir   string
@@ -32,10 +33,16 @@ type liveNode struct {
 
 func startLiveNode(t *testing.T, on *app, args ...string) *liveNode {
 	t.Helper()
+	return startNode(t, on, append([]string{
+		"--roles=realtime", "--http=" + freeAddress(t), "--ops=127.0.0.1:0", "--ops-profiles",
+	}, args...)...)
+}
+
+func startNode(t *testing.T, on *app, args ...string) *liveNode {
+	t.Helper()
 	n := &liveNode{dir: filepath.Join(t.TempDir(), "node")}
 	n.args = append(kafkaArgs(on,
-		"serve", "--roles=realtime", "--data", n.dir, "--http="+freeAddress(t), "--ops=127.0.0.1:0", "--log-level=error",
-		"--ops-profiles", "--kafka-partitions=0", "--no-database-migrate",
+		"serve", "--data", n.dir, "--log-level=error", "--kafka-partitions=0", "--no-database-migrate",
 		"--database-url="+on.Database, "--redis-url="+on.Redis, "--jwt-secret="+testSecret,
 	), args...)
 	require.NoError(t, n.start(t.Context()))
@@ -98,6 +105,17 @@ func (n *liveNode) start(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// restart stops the process as a service manager does, and starts it again.
+func (n *liveNode) restart(ctx context.Context) error {
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := n.cmd.Wait(); err != nil {
+		return err
+	}
+	return n.start(ctx)
 }
 
 // kill ends the process at once.

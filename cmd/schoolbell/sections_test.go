@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -74,8 +75,12 @@ func TestATeacherOfASectionHearsItsStudents(t *testing.T) {
 		}, time.Minute, time.Millisecond, room)
 		return c
 	}
+	var elsewhere []*swarm.Client // they come back, to what has become of their room
 	for _, room := range []string{"class:7a", "class:7b", "student:cia"} {
-		require.Equal(t, []string{"status 403"}, listen(swarm.SSE, room).State().Ends, room)
+		resp, _ := asTeacher.call(t, http.MethodGet,
+			a.HTTP+"/v1/schools/"+school+"/stream?rooms="+room, "")
+		require.Equal(t, http.StatusForbidden, resp.StatusCode, room)
+		elsewhere = append(elsewhere, listen(swarm.SSE, room))
 	}
 	rooms := map[string]*swarm.Client{}
 	for i, room := range []string{"class:art", "student:ana", "student:ben"} {
@@ -97,5 +102,8 @@ func TestATeacherOfASectionHearsItsStudents(t *testing.T) {
 	} {
 		requireReceives(t, rooms[room], want)
 		require.Equal(t, []int64{want}, rooms[room].State().Offsets, room)
+	}
+	for _, c := range elsewhere {
+		require.Empty(t, c.State().Offsets, c.Room)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
@@ -39,6 +40,8 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 	if c.Demo && !(c.Has(config.RoleIngest) && c.Has(config.RoleAPI)) {
 		return usageError{errors.New("--demo needs the roles ingest and api")}
 	}
+	// Only when it stops for good: there is no way back to being active.
+	defer context.AfterFunc(ctx, func() { notifyManager(ctx, log, daemon.SdNotifyStopping) })()
 	for {
 		err := c.serve(ctx, io, log)
 		if ctx.Err() != nil || !errors.Is(err, program.ErrLogChanged) {
@@ -75,6 +78,7 @@ func (c *serveCommand) serve(ctx context.Context, io streams, log *slog.Logger) 
 		defer program.RemoveAddress(c.Data)
 		log.InfoContext(ctx, "serving", "http", at.HTTP, "ops", at.Ops, "roles", c.Roles,
 			"started_in", time.Since(began).Round(time.Millisecond))
+		notifyManager(ctx, log, daemon.SdNotifyReady)
 		if err := c.greet(ctx, io.out, log, at); err != nil {
 			return err
 		}

@@ -22,7 +22,8 @@ func TestATraceGoesFromTheRequestToTheCommit(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var spans []*tracev1.Span
-	endpoint := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	otlp := http.NewServeMux() // which serves the path of OTLP alone
+	otlp.HandleFunc("POST /v1/traces", func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var sent collector.ExportTraceServiceRequest
 		if err != nil || proto.Unmarshal(body, &sent) != nil {
@@ -35,7 +36,8 @@ func TestATraceGoesFromTheRequestToTheCommit(t *testing.T) {
 				spans = append(spans, scope.Spans...)
 			}
 		}
-	}))
+	})
+	endpoint := httptest.NewServer(otlp)
 	defer endpoint.Close()
 	a := startApp(t, func(c *config.Config) { c.Trace.Endpoint, c.Trace.Ratio = endpoint.URL, 0 })
 

@@ -348,7 +348,7 @@ func TestKeysCanBeReplaced(t *testing.T) {
 	require.NotEqual(t, before.URL("h", mum, now), after.URL("h", mum, now))
 
 	_, err = document.NewLinks("not a base?x=1", []byte("short"))
-	require.ErrorContains(t, err, "is not a base URL")
+	require.ErrorContains(t, err, "the base is not a URL without query")
 	require.ErrorContains(t, err, "has 5 bytes")
 }
 

@@ -54,7 +54,9 @@ func (a *announced) compare(p *partition) {
 		return &consumers.Delivery{ID: id, School: a.listed[id]}
 	}
 	for id := range a.listed {
-		if _, ok := p.stored.Deliveries[id]; !ok && !p.stored.Past[id] {
+		_, stored := p.stored.Deliveries[id]
+		_, expected := p.expected[id] // then it is missing
+		if !stored && !expected && !p.stored.Past[id] {
 			p.find("lost", unknown(id), "the log lists it, and the ledger does not have it")
 		}
 	}

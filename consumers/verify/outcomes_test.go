@@ -14,7 +14,8 @@ func TestTheLedgerIsComparedWithWhatTheLogSaysOfIt(t *testing.T) {
 	t.Parallel()
 	said := newAnnounced()
 	for i, data := range []domain.Event{
-		&delivery.Planned{Deliveries: []string{"right", "past", "lost", "waits", "undone", "twice", "failed"}},
+		&delivery.Planned{Deliveries: []string{"right", "past", "lost", "missing", "waits", "undone",
+			"twice", "failed"}},
 		&delivery.Sent{DeliveryID: "right", Provider: "p", ProviderID: "1"},
 		&delivery.Delivered{DeliveryID: "right", Provider: "p", ProviderID: "1"},
 		&delivery.Sent{DeliveryID: "undone", Provider: "p", ProviderID: "2"},
@@ -40,7 +41,10 @@ func TestTheLedgerIsComparedWithWhatTheLogSaysOfIt(t *testing.T) {
 		}
 		stored.Deliveries[id] = d
 	}
-	p := &partition{stored: stored, said: said}
+	p := &partition{
+		Verification: &Verification{}, stored: stored, said: said,
+		expected: map[string][]consumers.Delivery{"missing": nil}, // by a plan
+	}
 	said.compare(p)
 	found := map[string]string{}
 	for _, f := range p.result.Findings {

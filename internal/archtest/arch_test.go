@@ -149,6 +149,11 @@ var layers = []layer{
 		[]string{"internal/devstack/…", "internal/postgres"},
 		"it gives tests migrated databases, logs and caches",
 	},
+	{
+		"deploy/…",
+		[]string{"internal/golden", "internal/devstack/devtest"},
+		"files for operators, and tests of them with the tools that read them",
+	},
 	{"cmd/…", []string{"…"}, "only cmd knows everything"},
 }
 

@@ -104,6 +104,7 @@ type API struct {
 	recent      *recent
 	internal    http.Handler // for queries of live clients
 	handler     http.Handler
+	elsewhere   elsewhere
 }
 
 // New builds the API. It fails when the config is invalid or a metric is registered already.
@@ -151,6 +152,7 @@ func New(config Config, deps Deps) (*API, error) {
 		bodies:      newBodies(config.InFlightBytes, config.MaxBody),
 		scans:       newReads(config.ReadsPerSchool),
 		recent:      newRecent(deps.Now),
+		elsewhere:   newElsewhere(deps),
 	}
 	if deps.Tables != nil {
 		a.deps.Tables = sharedTables{deps.Tables, newReads(config.ReadsPerSchool)}
@@ -247,7 +249,12 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 			problem(none.status, "this path does not support %s, but %s", r.Method,
 				w.Header().Get("Allow")).write(w, r)
 		default:
-			problem(http.StatusNotFound, "there is nothing at this path").write(w, r)
+			fault := problem(http.StatusNotFound, "there is nothing at this path")
+			if role := a.elsewhere.role(r); role != "" {
+				fault = problem(http.StatusNotFound, "this process does not serve this path, but "+
+					"processes with %s do: a balancer in front should send it there", role)
+			}
+			fault.write(w, r)
 		}
 		return
 	}

@@ -23,7 +23,7 @@ type DeadLetter struct {
 	Topic    string             `json:"topic,omitzero" doc:"The inbox"`
 	Position domain.LogPosition `json:"position" doc:"Where the record is, in its topic"`
 	Last     int64              `json:"last_offset,omitzero" doc:"Of a batch that cannot be decoded"`
-	School   string             `json:"school" doc:"Empty when it cannot be told"`
+	School   string             `json:"school" doc:"Empty when it is unknown"`
 	EventID  string             `json:"event_id"`
 	Type     string             `json:"type"`
 	Reason   string             `json:"reason" doc:"All faults in one line"`

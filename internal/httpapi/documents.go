@@ -126,7 +126,7 @@ func (a *API) eventRoutes() {
 			"null are unset. Of extensions, school, causationid, correlationid, actor, " +
 			"traceparent and tracestate are stored; others are taken and not stored. Dates may " +
 			"lie 366 days after the event's time at most. A school that sends more than is " +
-			"processed is slowed down, and is answered 429 with Retry-After once it exceeds its " +
+			"processed is slowed down, and gets 429 with Retry-After once it exceeds its " +
 			"share; send the same events again then.",
 		Parameters: []*huma.Param{schoolParam()},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
@@ -172,7 +172,7 @@ func (a *API) eventRoutes() {
 		Summary: "Read a school's events",
 		Description: "In the order of the log, each with its position. A response may have " +
 			"fewer events than there are: read on until next stays as it is. An event that has just " +
-			"been sent twice may be here twice; its id tells. With Accept: " +
+			"been sent twice may be here twice; its id identifies it. With Accept: " +
 			"application/x-ndjson, one event per line, and the position to read on after in " +
 			"Schoolbell-Position.",
 		Parameters: []*huma.Param{

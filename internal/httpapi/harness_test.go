@@ -122,7 +122,8 @@ func full(t testing.TB, options ...option) *stack {
 func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 	s.t.Helper()
 	deliveries, err := ledger.New(ledger.Config{
-		Pool: jobs.Conns(), Source: s.log, Decode: cloudevents.Decode,
+		Pool: jobs.Conns(), Encode: cloudevents.Encode, Log: s.log, Source: s.log,
+		Decode: cloudevents.Decode,
 	})
 	require.NoError(s.t, err)
 	planners, err := consumers.NewPlanners(plan.Planners()...)

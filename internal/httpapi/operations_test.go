@@ -41,6 +41,20 @@ func (s *stack) planned(school, event string, deliveries ...consumers.Delivery) 
 	return ids
 }
 
+// announced runs the ledger, without providers, until all that was planned is in the log and has jobs.
+func (s *stack) announced() {
+	s.t.Helper()
+	ctx, stop := context.WithCancel(s.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.ledger.Run(ctx) }()
+	require.Eventually(s.t, func() bool {
+		n, err := s.ledger.Unsettled(s.t.Context())
+		return err == nil && n == 0
+	}, 30*time.Second, 10*time.Millisecond)
+	stop()
+	require.NoError(s.t, <-done)
+}
+
 func sms(recipient string) consumers.Delivery {
 	return consumers.Delivery{
 		Recipient: recipient, Channel: consumers.SMS, Address: "+22501020304",
@@ -176,8 +190,12 @@ func TestOperatorsPauseAndResumeQueues(t *testing.T) {
 	t.Parallel()
 	s := full(t)
 	operator := token(t, "*", "ops", "operator")
-	s.planned("north", "e1", sms("g1"), sms("g2"))
 	const queues = "/v1/operations/queues"
+	require.Equal(t, http.StatusConflict,
+		s.do(http.MethodPost, queues+"/sms/pause", operator, "").problem(t).Status,
+		"it has no workers")
+	s.planned("north", "e1", sms("g1"), sms("g2"))
+	s.announced()
 	all := decoded[httpapi.Queues](t, s.get(queues, operator))
 	require.Equal(t, httpapi.Queue{
 		Queue: "sms",
@@ -185,11 +203,8 @@ func TestOperatorsPauseAndResumeQueues(t *testing.T) {
 	}, all.Queues[0])
 	require.Len(t, all.Queues, len(ledger.Queues()))
 
-	require.Equal(t, http.StatusConflict,
-		s.do(http.MethodPost, queues+"/sms/pause", operator, "").problem(t).Status,
-		"it has no workers")
-	_, err := s.jobs.Conns().Exec(t.Context(),
-		`INSERT INTO schoolbell_river.river_queue (name, updated_at) VALUES ('sms', now())`)
+	_, err := s.jobs.Conns().Exec(t.Context(), `INSERT INTO schoolbell_river.river_queue
+		(name, updated_at) VALUES ('sms', now()) ON CONFLICT DO NOTHING`)
 	require.NoError(t, err)
 	require.True(t,
 		decoded[httpapi.Queue](t, s.do(http.MethodPost, queues+"/sms/pause", operator, "")).Paused)
@@ -262,7 +277,9 @@ func TestNobodyWritesToThePlatformsSchool(t *testing.T) {
 	s := full(t)
 	operator := token(t, "*", "ops", "operator")
 	for _, door := range [][2]string{
-		{http.MethodPost, "events"}, {http.MethodPost, "imports"}, {http.MethodPut, "settings"},
+		{http.MethodPost, "events"},
+		{http.MethodPost, "imports"},
+		{http.MethodPut, "settings"},
 		{http.MethodPut, "logo"},
 	} {
 		refused := s.do(door[0], "/v1/schools/-/"+door[1], operator, "[]")

@@ -1,7 +1,10 @@
 package httpapi_test
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -94,10 +97,9 @@ func endings() map[string]ending {
 func TestP10_RightsEndWithTheFactThatEndsThem(t *testing.T) {
 	t.Parallel()
 	s := full(t)
-	i := 0
-	for name, e := range endings() {
-		i++
-		school := "school-" + string(rune('a'+i))
+	all := endings()
+	for i, name := range slices.Repeat(slices.Sorted(maps.Keys(all)), 2) {
+		e, school := all[name], "school-"+strconv.Itoa(i)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := s.of(t)
@@ -127,8 +129,10 @@ func TestP10_RightsEndWithTheFactThatEndsThem(t *testing.T) {
 			require.Equal(t, 200, s.get(path, bearer, "Schoolbell-Min-Position", at).StatusCode)
 			require.Equal(t, []int{200, 200, 200, 1}, sees())
 			at = s.publish(school, e.after...)
-			require.Equal(t, http.StatusForbidden,
-				s.get(path, bearer, "Schoolbell-Min-Position", at).StatusCode)
+			if named := i%2 == 0; named {
+				require.Equal(t, http.StatusForbidden,
+					s.get(path, bearer, "Schoolbell-Min-Position", at).StatusCode)
+			}
 			require.Eventually(t, func() bool {
 				got := sees()
 				return got[0] == 403 && got[1] == 403 && got[2] == 403 && got[3] == 0

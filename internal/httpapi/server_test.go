@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -68,4 +69,25 @@ func TestServerLimitsAreSet(t *testing.T) {
 	}
 	require.Greater(t, server.MaxHeaderBytes, 8<<10, "a token must fit in")
 	require.LessOrEqual(t, server.MaxHeaderBytes, 64<<10)
+}
+
+// A request that a balancer sent to the wrong process says so.
+func TestAProcessSaysWhoServesAPath(t *testing.T) {
+	t.Parallel()
+	s := logOnly(t)
+	for path, says := range map[string]string{
+		"/v1/schools/north/students":  "the role api",
+		"/v1/schools/north/imports":   "both roles ingest and api",
+		"/v1/schools/north/stream":    "the role realtime",
+		"/socket.io/?transport=polls": "the role realtime",
+		"/v2":                         "nothing at this path",
+	} {
+		resp, err := s.server.Client().Get(s.server.URL + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusNotFound, resp.StatusCode)
+		require.Contains(t, string(body), says, path)
+	}
 }

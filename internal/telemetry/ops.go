@@ -35,6 +35,7 @@ const (
 	statusReady    = "ready"
 	statusDegraded = "degraded" // in service, but something optional is missing
 	statusNotReady = "not ready"
+	checkOK        = "ok"
 
 	checkTimeout = time.Second
 )
@@ -77,7 +78,7 @@ func (h *Health) Report(ctx context.Context) Report {
 	report := Report{Status: statusReady, Checks: map[string]string{}}
 	for i, c := range checks {
 		if faults[i] == nil {
-			report.Checks[c.Name] = "ok"
+			report.Checks[c.Name] = checkOK
 			continue
 		}
 		report.Checks[c.Name] = faults[i].Error()

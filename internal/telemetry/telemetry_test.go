@@ -114,7 +114,7 @@ func TestTracesFollowTheCallersChoice(t *testing.T) {
 
 	require.Error(t, TraceConfig{Endpoint: "localhost:4318", Ratio: 2}.Validate())
 	require.NoError(t, TraceConfig{Endpoint: "http://localhost:4318", Ratio: 1}.Validate())
-	_, stop, err := StartTracing(t.Context(), TraceConfig{}, "v1")
+	_, stop, err := StartTracing(t.Context(), TraceConfig{}, "v1", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.NoError(t, stop(t.Context()))
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -39,20 +41,45 @@ func (c TraceConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
+// url is where spans are posted. An endpoint without a path is a collector, which takes them where
+// OTLP says.
+func (c TraceConfig) url() string {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || strings.Trim(u.Path, "/") != "" {
+		return c.Endpoint
+	}
+	return u.JoinPath("v1", "traces").String()
+}
+
+// loggedExporter writes into the program's log what goes wrong, which otherwise ends on standard
+// error.
+type loggedExporter struct {
+	sdktrace.SpanExporter
+	log *slog.Logger
+}
+
+func (e loggedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	if err := e.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		e.log.WarnContext(ctx, "export traces", "spans", len(spans), "error", err)
+	}
+	return nil
+}
+
 // StartTracing returns the provider for the program's tracers, and the function that flushes spans
 // and stops. A trace crosses the log in an event's traceparent attribute: from the request that
 // brought the event to the transaction that committed it.
 func StartTracing(
-	ctx context.Context, c TraceConfig, version string,
+	ctx context.Context, c TraceConfig, version string, log *slog.Logger,
 ) (trace.TracerProvider, func(context.Context) error, error) {
 	if c.Endpoint == "" {
 		return noop.NewTracerProvider(), func(context.Context) error { return nil }, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.Endpoint))
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.url()))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open trace endpoint: %w", err)
 	}
-	provider := newProvider(sdktrace.NewBatchSpanProcessor(exporter), c.Ratio, version)
+	logged := loggedExporter{exporter, log}
+	provider := newProvider(sdktrace.NewBatchSpanProcessor(logged), c.Ratio, version)
 	return provider, provider.Shutdown, nil
 }
 

@@ -26,14 +26,21 @@ type Script struct {
 	lines chan string
 }
 
+// NodePackages returns a folder in which programs may import the official clients. The test must have
+// called [devtest.Real].
+func NodePackages(t testing.TB) (dir string) {
+	t.Helper()
+	files, err := fs.Sub(packages, "js")
+	require.NoError(t, err)
+	return devtest.NodePackages(t, files)
+}
+
 // JavaScript runs a program on Node (an ES module), which may import the official clients. Each
 // line that it prints is read by Next. The program ends with the test, which must have called
 // [devtest.Real].
 func JavaScript(t testing.TB, source string, args ...string) *Script {
 	t.Helper()
-	files, err := fs.Sub(packages, "js")
-	require.NoError(t, err)
-	dir := devtest.NodePackages(t, files)
+	dir := NodePackages(t)
 	// Node resolves modules from the directory of the script.
 	file, err := os.CreateTemp(dir, "test-*.mjs")
 	require.NoError(t, err)

@@ -45,6 +45,9 @@ func start(t *testing.T, log *memlog.Log) *node {
 	sio := socketio.NewRooms(socketio.Config{Access: access}, hub.Hub)
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", cf)
+	mux.Handle("/connection/http_stream", cf.HTTPStream())
+	mux.Handle("/connection/sse", cf.EventStream())
+	mux.Handle("/emulation", cf.Commands())
 	mux.Handle("/socket.io/", sio)
 	mux.Handle("GET /v1/schools/{school}/stream",
 		sse.Handler(sse.Config{Hub: hub.Hub, Access: access}))

@@ -12,13 +12,16 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/centrifugal/protocol"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // FanoutProtocol is how a client joins a room.
 type FanoutProtocol struct {
 	Path   string
 	Greets bool                       // the server speaks first
+	Binary bool                       // messages are bytes and not text
 	Join   func(room string) []string // what the client sends, each after a response
 	Mark   []byte                     // is in every delivery once
 	Ping   string                     // what the server sends to check the connection
@@ -37,12 +40,35 @@ var (
 		},
 		Mark: []byte(`"push"`), Ping: "{}", Pong: "{}",
 	}
+	CentrifugeProtobufProtocol = FanoutProtocol{
+		Path: "/connection/websocket?format=protobuf", Binary: true,
+		Join: func(room string) []string {
+			return []string{
+				protobufCommand(&protocol.Command{
+					Id: 1, Connect: &protocol.ConnectRequest{Token: "bench"},
+				}),
+				protobufCommand(&protocol.Command{
+					Id: 2, Subscribe: &protocol.SubscribeRequest{Channel: "class:" + room},
+				}),
+			}
+		},
+		Mark: []byte(`"specversion"`), Ping: "\x00", Pong: "\x00",
+	}
 	SocketIOProtocol = FanoutProtocol{
 		Path: "/socket.io/?EIO=4&transport=websocket", Greets: true,
 		Join: func(room string) []string { return []string{"40", `420["join","class:` + room + `"]`} },
 		Mark: []byte(`42["event"`), Ping: "2", Pong: "3",
 	}
 )
+
+// protobufCommand is a command after its length.
+func protobufCommand(cmd *protocol.Command) string {
+	body, err := cmd.MarshalVT()
+	if err != nil {
+		panic(err) // it fails for no command
+	}
+	return string(protowire.AppendBytes(nil, body))
+}
 
 // connect opens n connections to a server, by turns in each of some rooms, and passes what they
 // receive to received. They come from several addresses, so that there are ports enough.
@@ -115,7 +141,7 @@ func (p *FanoutProtocol) greet(conn net.Conn, in *bufio.Reader, address, room st
 		}
 	}
 	for _, message := range p.Join(room) {
-		if _, err := conn.Write(maskedText(message)); err != nil {
+		if _, err := conn.Write(p.masked(message)); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
 		frame, err := readFrame(in)
@@ -145,11 +171,16 @@ func readFrame(in *bufio.Reader) (payload []byte, err error) {
 	}
 }
 
-// maskedText is a text of less than 64 KiB as a client sends it, with a mask of zeros.
-func maskedText(s string) []byte {
-	frame := []byte{0x81, 0x80 | byte(len(s))}
+// masked is a message of less than 64 KiB as a client sends it, with a mask of zeros.
+func (p *FanoutProtocol) masked(s string) []byte {
+	const text, bytes = 0x81, 0x82
+	kind := byte(text)
+	if p.Binary {
+		kind = bytes
+	}
+	frame := []byte{kind, 0x80 | byte(len(s))}
 	if len(s) > 125 {
-		frame = binary.BigEndian.AppendUint16([]byte{0x81, 0x80 | 126}, uint16(len(s)))
+		frame = binary.BigEndian.AppendUint16([]byte{kind, 0x80 | 126}, uint16(len(s)))
 	}
 	return append(append(frame, 0, 0, 0, 0), s...)
 }

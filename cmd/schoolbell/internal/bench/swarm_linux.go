@@ -115,7 +115,7 @@ func (s *swarm) read(k *sock, buf []byte) {
 		}
 		rest = more
 		if string(payload) == s.protocol.Ping {
-			_, _ = syscall.Write(k.fd, maskedText(s.protocol.Pong))
+			_, _ = syscall.Write(k.fd, s.protocol.masked(s.protocol.Pong))
 			continue
 		}
 		if n := bytes.Count(payload, s.protocol.Mark); n > 0 {

@@ -67,6 +67,17 @@ func (c *Config) Has(r Role) bool {
 	return slices.Contains(c.Roles, r) || slices.Contains(c.Roles, "all")
 }
 
+// RolesOfProcess lists the roles that the process has, with those that "all" means.
+func (c *Config) RolesOfProcess() []string {
+	var names []string
+	for _, r := range allRoles {
+		if c.Has(r) {
+			names = append(names, string(r))
+		}
+	}
+	return names
+}
+
 // Embedded reports whether any server has to run inside the process.
 func (c *Config) Embedded() bool {
 	return len(c.Kafka.Brokers) == 0 || c.Database.URL == "" || c.Redis.URL == ""

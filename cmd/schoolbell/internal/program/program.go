@@ -109,9 +109,13 @@ func Run(
 func (p *program) assemble(ctx context.Context) (err error) {
 	b := ThisBuild()
 	p.registry = telemetry.NewRegistry(b.Version, b.Revision)
+	if err := errors.Join(p.registry.Register(&p.health),
+		telemetry.ObserveRoles(p.registry, p.cfg.RolesOfProcess())); err != nil {
+		return err
+	}
 	p.deadLetters = deadletter.NewMetrics(p.registry)
 	var stopTracing func(context.Context) error
-	if p.tracers, stopTracing, err = telemetry.StartTracing(ctx, p.cfg.Trace.Config(), b.Version); err != nil {
+	if p.tracers, stopTracing, err = telemetry.StartTracing(ctx, p.cfg.Trace.Config(), b.Version, p.log); err != nil {
 		return err
 	}
 	p.onClose(func() error {

@@ -16,11 +16,14 @@ type Build struct {
 	Platform string `json:"platform"`
 }
 
+// revision is what the linker was given (-X) where the source is in no repository, as in the image.
+var revision = "unknown"
+
 // ThisBuild returns the identity of this binary. The revision is "unknown" when it was built
-// outside a repository.
+// outside a repository, and without being told.
 func ThisBuild() Build {
 	b := Build{
-		Version: Version, Revision: "unknown",
+		Version: Version, Revision: revision,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	info, ok := debug.ReadBuildInfo()
