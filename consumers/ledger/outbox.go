@@ -193,7 +193,8 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 			return err
 		}
 		open, err := l.openPartitions(ctx, tx)
-		if err != nil || len(open) == 0 {
+		partitions := l.partitions.Load() // none before this process has seen the log
+		if err != nil || len(open) == 0 || partitions == 0 {
 			return err
 		}
 		rows, _ := tx.Query(ctx, `
@@ -205,7 +206,7 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		var school string
 		var event []byte
 		if _, err := pgx.ForEachRow(rows, []any{&seq, &school, &event}, func() error {
-			if !slices.Contains(open, eventlog.PartitionFor(school, l.partitions.Load())) {
+			if !slices.Contains(open, eventlog.PartitionFor(school, partitions)) {
 				return nil // it waits until the partition has been compared with the log
 			}
 			seqs = append(seqs, seq)

@@ -66,7 +66,8 @@ func (w *world) deliver(service *faulty.SMS) (stop func()) {
 		Reach: checkpoint.Reach(w.log.Bounds, reached),
 	}
 	l, err := ledger.New(ledger.Config{
-		Pool: w.jobs, Encode: cloudevents.Encode, Log: w.log, Check: checker.Check,
+		Pool: w.jobs, Encode: cloudevents.Encode, Decode: cloudevents.Decode, Log: w.log, Source: w.log,
+		Check:     checker.Check,
 		Providers: map[consumers.Channel]consumers.Provider{consumers.SMS: sms},
 		RetryMin:  10 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 	})
