@@ -11,6 +11,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/authors"
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -46,6 +48,25 @@ func (p *program) wireIngest(ctx context.Context, deps *httpapi.Deps) error {
 		deps.Pacer = p.pacer
 	}
 	return p.wireInboxes(ctx)
+}
+
+// wireAuthors marks events with who wrote them: producers, and operators, who skip parked events in
+// processes that take none.
+func (p *program) wireAuthors(ctx context.Context, deps *httpapi.Deps) error {
+	pool, err := p.ingestPool(ctx)
+	if err != nil {
+		return err
+	}
+	of, err := authors.Open(ctx, pool, p.log)
+	if err != nil {
+		return err
+	}
+	p.task(of.Run)
+	deps.Author = func(ctx context.Context, school string, b auth.Principal) domain.Author {
+		return of.Of(ctx, school,
+			authors.Token{Subject: b.Subject, ID: b.TokenID, Operator: b.Operator()})
+	}
+	return nil
 }
 
 // ingestPool returns the connections of ingest to PostgreSQL. Events over HTTP do without them.
