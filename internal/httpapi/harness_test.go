@@ -29,6 +29,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/ingest/imports"
+	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -59,6 +60,7 @@ type stack struct {
 	jobs   *postgres.Pool // in the role of the consumers
 	ledger *ledger.Ledger
 	logs   *syncBuffer
+	trail  *audit.Trail
 }
 
 type option func(*httpapi.Config, *httpapi.Deps)
@@ -103,7 +105,13 @@ func full(t testing.TB, options ...option) *stack {
 		Store:    document.NewStore(dir),
 		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns()),
 	}
+	s.trail, err = audit.New(audit.Config{
+		Pool: jobs.Conns(), Metrics: prometheus.NewRegistry(), Keep: time.Hour,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
 	s.start(httpapi.Deps{
+		Audit: s.trail,
 		Imports: imports.New(imports.Config{
 			Database: tables, Log: s.log, Partitions: partitions, Set: setName, Positions: positions,
 			Writer: ingest.Writer{Log: s.log, Limit: 10 * time.Second},

@@ -62,6 +62,7 @@ var schoolQuery = query.Query[schoolInput, School]{
 	Roles: []query.Role{
 		query.Admin, query.Office, query.Teacher, query.Accountant, query.Guardian, query.Student,
 	},
+	Impersonal: true,
 	Indexes: []query.Index{
 		{Name: "school_profiles_pkey", Statement: "students.school", Request: "/school"},
 	},
