@@ -33,7 +33,7 @@ const Platform = "-"
 
 // Envelope is an event with its CloudEvents 1.0 attributes. The text attributes are those of the
 // specification and of Schoolbell's extensions school, causationid, correlationid and actor, and of
-// the distributed tracing extension.
+// the distributed tracing extension. All but Author are what the producer says.
 type Envelope struct {
 	ID            string
 	Source        string
@@ -43,13 +43,25 @@ type Envelope struct {
 	Time          time.Time // when it happened, by the producer's clock
 	CausationID   string
 	CorrelationID string
-	Actor         string
+	Actor         string // who did it, as the producer claims
 	TraceParent   string
 	TraceState    string
-	AuthSub       string   // who was allowed to write it, as Schoolbell found: "kafka:TOPIC" of an inbox
+	Author        Author
 	Position      Position // where it stands in the log; zero before it is appended
 	Data          Event    // always the newest version of its type
 }
+
+// Author is who wrote an event, as Schoolbell found at its door; no producer can say it. Both are
+// empty in events that are older than this.
+type Author struct {
+	// Subject, on the wire authsub, is "token:HASH" for the bearer of a token, "kafka:TOPIC" for an
+	// inbox, or [AuthorSchoolbell].
+	Subject string
+	TokenID string // on the wire authjti; empty when the token had no id
+}
+
+// AuthorSchoolbell is the author of what Schoolbell finds out itself.
+const AuthorSchoolbell = "schoolbell"
 
 // Label is what a school calls a year, a term or a grade level: "2026-2027", "spring", "7". On the
 // wire it may also be an integer, which means the same as its decimal digits.

@@ -208,7 +208,7 @@ func testInbox(t *testing.T, brokers []string) {
 	require.NotContains(t, w.ids("north"), "commit-false")
 	require.Contains(t, w.ids("north"), "commit-true")
 	require.Contains(t, w.ids("north"), "structured")
-	require.Equal(t, "kafka:inbox", w.logged()["north"][0].AuthSub)
+	require.Equal(t, "kafka:inbox", w.logged()["north"][0].Author.Subject)
 
 	byEvent := map[string]deadletter.Letter{}
 	for _, l := range w.dead() {

@@ -111,7 +111,7 @@ func (s *Source) Check(rec *eventlog.Record) (*domain.Envelope, error) {
 	if err != nil && !s.isFor(event.School) {
 		event.School = "" // it is no business of a school that the inbox is not for
 	}
-	event.AuthSub = s.authSub()
+	event.Author = domain.Author{Subject: s.authSub()}
 	return event, err
 }
 

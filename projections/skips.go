@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type Skip struct {
 	Offset int64 // of the event
 	By     int64 // the offset of the event that says so
 	Reason string
-	Actor  string
+	Actor  string // the author, or of older events whom they name
 	At     time.Time
 }
 
@@ -136,7 +137,7 @@ func skipOf(e *domain.Envelope) (Skip, bool) {
 	}
 	return Skip{
 		School: e.School, Offset: at.Offset, By: e.Position.Offset, Reason: m.Reason,
-		Actor: e.Actor, At: e.Time.UTC().Truncate(time.Microsecond),
+		Actor: cmp.Or(e.Author.Subject, e.Actor), At: e.Time.UTC().Truncate(time.Microsecond),
 	}, true
 }
 

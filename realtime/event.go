@@ -152,9 +152,10 @@ func (d *Delivery) Frame(enc *Encoding) []byte {
 }
 
 // AppendJSON appends the event as its receiver may see it: a structured CloudEvent with its
-// position.
+// position. Who wrote it is for readers of the log only.
 func (d *Delivery) AppendJSON(dst []byte) []byte {
 	env := *d.Event.envelope
+	env.Author = domain.Author{}
 	env.Data = d.Event.seen[d.view].event
 	dst, err := cloudevents.AppendLogged(dst, &env, d.Position.Log)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 type tokenCommand struct {
 	School schoolID      `required:"" placeholder:"S" help:"School of the bearer; * for a platform operator."`
 	Sub    string        `required:"" placeholder:"U" help:"Subject: the id of a guardian or student, or any other name."`
-	Role   []string      `placeholder:"ROLE" enum:"admin,office,teacher,accountant,guardian,student,operator" help:"Role of the bearer: ${enum}."`
+	Role   []string      `placeholder:"ROLE" enum:"admin,office,teacher,accountant,analyst,guardian,student,operator" help:"Role of the bearer: ${enum}."`
 	Scope  []string      `placeholder:"SCOPE" help:"Additional scope, for example events:write."`
 	TTL    time.Duration `name:"ttl" default:"24h" help:"How long the token is valid."`
 	Data   string        `default:".data" env:"SCHOOLBELL_DATA" placeholder:"DIR" help:"Data directory with the secret."`

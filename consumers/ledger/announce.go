@@ -131,7 +131,8 @@ func (a *announcement) records(
 		data := &delivery.Planned{Through: a.through, Deliveries: ids}
 		rec, err := encode(&domain.Envelope{
 			ID: id, Source: Source, School: a.school, Time: a.plannedAt.UTC(), CorrelationID: id,
-			Actor: "schoolbell", Type: delivery.TypePlanned, Subject: data.Subject(), Data: data,
+			Actor: "schoolbell", Author: domain.Author{Subject: domain.AuthorSchoolbell},
+			Type: delivery.TypePlanned, Subject: data.Subject(), Data: data,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("encode what was planned for school %q: %w", a.school, err)

@@ -85,6 +85,7 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 	e := &domain.Envelope{
 		ID: o.ID, Source: Source, School: school, Time: o.Time, CausationID: o.Causation,
 		CorrelationID: o.Correlation, Actor: "schoolbell",
+		Author: domain.Author{Subject: domain.AuthorSchoolbell},
 	}
 	switch {
 	case o.Reminder != nil:

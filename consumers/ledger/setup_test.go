@@ -202,6 +202,7 @@ func (w *world) outcomes() map[string][]string {
 			e, err := cloudevents.Decode(rec)
 			require.NoError(w.t, err)
 			require.Equal(w.t, ledger.Source, e.Source)
+			require.Equal(w.t, domain.AuthorSchoolbell, e.Author.Subject)
 			if e.Type != delivery.TypePlanned {
 				types[e.Subject] = append(types[e.Subject], e.Type)
 			}

@@ -42,5 +42,6 @@ const (
 	ofOffice     = everything &^ (Marks | Drafts)
 	ofTeacher    = Names | Personal | Contacts | Siblings | Attendance | Marks | Drafts
 	ofAccountant = Names | Fees
+	ofAnalyst    = Attendance | Marks | Fees // numbers: without Names no student is shown
 	ofFamily     = Names | Personal | Identifiers | Attendance | Reasons | Marks | Fees
 )

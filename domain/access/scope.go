@@ -17,6 +17,7 @@ const (
 	Office     Role = "office"
 	Teacher    Role = "teacher"
 	Accountant Role = "accountant"
+	Analyst    Role = "analyst"
 	Guardian   Role = "guardian"
 	Student    Role = "student"
 	Operator   Role = "operator" // of the platform; the token's school is [AllSchools]
@@ -121,6 +122,9 @@ func For(b *Bearer, d *Directory, p Policy) (s Scope) {
 	}
 	if b.Is(Accountant) {
 		s.sees(ofAccountant, domain.Accounts)
+	}
+	if b.Is(Analyst) {
+		s.All |= ofAnalyst // and in no room
 	}
 	if b.Is(Teacher) && p.TeachersSeeAll {
 		s.sees(ofTeacher, domain.Teaching)

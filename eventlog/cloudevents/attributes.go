@@ -29,7 +29,8 @@ const (
 	traceState
 	dataContentType
 	dataSchema
-	authSub // written by Schoolbell, see domain.Envelope
+	authSub // this and the next are written by Schoolbell, see domain.Author
+	authJTI
 	attributeCount
 
 	unknownAttribute = attributeCount
@@ -38,7 +39,7 @@ const (
 var attributeNames = [attributeCount]string{
 	"specversion", "id", "source", "type", "time", "subject", "school", "causationid", "correlationid", "actor",
 	"traceparent", "tracestate", "datacontenttype", "dataschema",
-	"authsub",
+	"authsub", "authjti",
 }
 
 // attributePointers are the places of faults in attributes, made once.
@@ -83,6 +84,8 @@ func attributeNamed(name string) attribute {
 		return dataSchema
 	case "authsub":
 		return authSub
+	case "authjti":
+		return authJTI
 	}
 	return unknownAttribute
 }

@@ -19,6 +19,6 @@
 // # Attributes
 //
 // In addition to the attributes of CloudEvents, Schoolbell has the extensions school, causationid,
-// correlationid, actor, traceparent and tracestate. Other extensions with a well-formed name may be
-// sent; they are not stored.
+// correlationid, actor, traceparent and tracestate, and of its own authsub and authjti, which are
+// refused from producers. Other extensions with a well-formed name may be sent; they are not stored.
 package cloudevents

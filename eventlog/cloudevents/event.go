@@ -33,7 +33,9 @@ func (d *decoder) event(r *raw) (*domain.Envelope, error) {
 		Actor:         d.intern(r.values[actor]),
 		TraceParent:   string(r.values[traceParent]),
 		TraceState:    string(r.values[traceState]),
-		AuthSub:       d.intern(r.values[authSub]),
+		Author: domain.Author{
+			Subject: d.intern(r.values[authSub]), TokenID: d.intern(r.values[authJTI]),
+		},
 	}
 	unreadable := len(d.faults.List)
 	d.attributes(e, r)

@@ -73,6 +73,10 @@ func TestAnInboxRefusesWhatHTTPRefuses(t *testing.T) {
 		fault  domain.Fault
 	}{
 		"id twice": {binary("north", "ce_id", "e2"), domain.Fault{Pointer: "/id", Reason: "is there twice"}},
+		"authjti": {
+			binary("north", "ce_authjti", "t-1"),
+			domain.Fault{Pointer: "/authjti", Reason: "is written by Schoolbell only"},
+		},
 		"the platform's school": {
 			binary("-"),
 			domain.Fault{Pointer: "/school", Reason: platformReason},

@@ -144,9 +144,11 @@ func (in *request) take(index int, r *raw) {
 	if r.time.IsZero() {
 		r.time = in.intake.Now
 	}
-	if r.values[authSub] != nil {
-		d.faults.Add("/authsub", "is written by Schoolbell only")
-		r.values[authSub] = nil
+	for _, a := range [...]attribute{authSub, authJTI} {
+		if r.values[a] != nil {
+			d.faults.Add(a.pointer(), "is written by Schoolbell only")
+			r.values[a] = nil
+		}
 	}
 	switch v := r.values[school]; {
 	case in.intake.School == "": // any, as the event names it

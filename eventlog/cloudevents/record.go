@@ -70,7 +70,7 @@ func Encode(e *domain.Envelope) (eventlog.Record, error) {
 	if err != nil {
 		return eventlog.Record{}, err
 	}
-	w := recordWriter{headers: make([]eventlog.Header, 0, 12), buf: make([]byte, 0, 256)}
+	w := recordWriter{headers: make([]eventlog.Header, 0, 14), buf: make([]byte, 0, 256)}
 	w.add("ce_specversion", "1.0")
 	w.add("ce_id", e.ID)
 	w.add("ce_source", e.Source)
@@ -85,7 +85,8 @@ func Encode(e *domain.Envelope) (eventlog.Record, error) {
 	w.addOptional("ce_actor", e.Actor)
 	w.addOptional("ce_traceparent", e.TraceParent)
 	w.addOptional("ce_tracestate", e.TraceState)
-	w.addOptional("ce_authsub", e.AuthSub)
+	w.addOptional("ce_authsub", e.Author.Subject)
+	w.addOptional("ce_authjti", e.Author.TokenID)
 	w.add("content-type", jsonType)
 	return eventlog.Record{
 		Time:    e.Time,

@@ -27,6 +27,12 @@ const applySource = "schoolbell/imports"
 // applyBatch is how many events are appended at once; tests make it smaller.
 var applyBatch int64 = 1000
 
+// By is who applies a plan: User is shown with it, and Author is in its events.
+type By struct {
+	User   string
+	Author domain.Author
+}
+
 // Apply writes the events of a plan, in order, until [Config.ApplyLimit] after its call: the plan
 // that it returns says how far it came, and calling it again goes on from there. So does a call
 // after a crash, which may write some events again; they have the same ids, so that readers of the
@@ -36,11 +42,11 @@ var applyBatch int64 = 1000
 // before, nothing is written, and the error is a [*MovedError]; when it asks for consents that are
 // not given, a [*GuardError]; when another import of its source is being applied, a [*BusyError].
 func (s *Service) Apply(
-	ctx context.Context, school, user, id string, given Consents,
+	ctx context.Context, school string, by By, id string, given Consents,
 ) (*Plan, error) {
 	until := s.Now().Add(s.ApplyLimit)
 	var p *stored
-	err := s.Database.AsUser(ctx, school, user, func(tx pgx.Tx) (err error) {
+	err := s.Database.AsUser(ctx, school, by.User, func(tx pgx.Tx) (err error) {
 		p, err = load(ctx, tx, school, id, s.now(), true)
 		return err
 	})
@@ -48,14 +54,14 @@ func (s *Service) Apply(
 		return nil, err
 	}
 	if p.State == Planned {
-		if err := s.start(ctx, school, user, p, given); err != nil {
+		if err := s.start(ctx, school, by.User, p, given); err != nil {
 			return nil, err
 		}
 	}
 	if p.State == Applied {
 		return &p.Plan, nil
 	}
-	return &p.Plan, s.write(ctx, school, user, p, until)
+	return &p.Plan, s.write(ctx, school, by, p, until)
 }
 
 // start begins to apply a plan, if it still holds and may.
@@ -110,7 +116,7 @@ func (s *Service) start(
 
 // write writes events from where an earlier call has come to, until a time but at least a batch.
 func (s *Service) write(
-	ctx context.Context, school, user string, p *stored, until time.Time,
+	ctx context.Context, school string, by By, p *stored, until time.Time,
 ) error {
 	was := p.Written
 	lines, err := newEventLines(p)
@@ -122,7 +128,7 @@ func (s *Service) write(
 		if err != nil {
 			return err
 		}
-		switch err := s.append(ctx, school, p, batch); {
+		switch err := s.append(ctx, school, by.Author, p, batch); {
 		case errors.As(err, new(*ingest.BusyError)) && p.Written > was:
 			return nil // the school has its share of the log: the caller comes back
 		case err != nil:
@@ -132,17 +138,17 @@ func (s *Service) write(
 		if p.Written == p.Total {
 			break
 		}
-		if err := s.save(ctx, school, user, p); err != nil {
+		if err := s.save(ctx, school, by.User, p); err != nil {
 			return err
 		}
 	}
 	if p.Written < p.Total {
 		return nil
 	}
-	if err := s.finish(ctx, school, p); err != nil {
+	if err := s.finish(ctx, school, by.Author, p); err != nil {
 		return err
 	}
-	if err := s.save(ctx, school, user, p); err != nil {
+	if err := s.save(ctx, school, by.User, p); err != nil {
 		return err
 	}
 	s.metrics.applied.Inc()
@@ -187,7 +193,9 @@ func (s *Service) save(ctx context.Context, school, user string, p *stored) erro
 }
 
 // append writes some events, which are lines of structured JSON, as the one who applies the plan.
-func (s *Service) append(ctx context.Context, school string, p *stored, lines [][]byte) error {
+func (s *Service) append(
+	ctx context.Context, school string, author domain.Author, p *stored, lines [][]byte,
+) error {
 	body := append(append([]byte{'['}, bytes.Join(lines, []byte{','})...), ']')
 	events, err := cloudevents.Intake{School: school, Now: s.now(), MaxEvents: len(lines)}.
 		Parse(http.Header{"Content-Type": {cloudevents.BatchType}}, body)
@@ -195,7 +203,7 @@ func (s *Service) append(ctx context.Context, school string, p *stored, lines []
 		return fmt.Errorf("decode the events of import %s: %w", p.ID, err)
 	}
 	for _, e := range events {
-		e.Actor, e.CorrelationID = p.AppliedBy, p.ID
+		e.Author, e.CorrelationID = author, p.ID
 	}
 	if err := s.Writer.Append(ctx, school, events); err != nil {
 		return fmt.Errorf("append events of import %s: %w", p.ID, err)
@@ -204,7 +212,9 @@ func (s *Service) append(ctx context.Context, school string, p *stored, lines []
 }
 
 // finish says in the log that the import is applied, unless there was nothing to do.
-func (s *Service) finish(ctx context.Context, school string, p *stored) error {
+func (s *Service) finish(
+	ctx context.Context, school string, author domain.Author, p *stored,
+) error {
 	p.State = Applied
 	if p.Total == 0 {
 		return nil
@@ -219,7 +229,7 @@ func (s *Service) finish(ctx context.Context, school string, p *stored) error {
 	}
 	record, err := cloudevents.Encode(&domain.Envelope{
 		ID: "applied-" + p.ID, Source: applySource, Type: facts.TypeApplied, School: school,
-		Subject: data.Subject(), Time: p.StartedAt, Data: data, Actor: p.AppliedBy,
+		Subject: data.Subject(), Time: p.StartedAt, Data: data, Author: author,
 	})
 	if err != nil {
 		return fmt.Errorf("encode the end of import %s: %w", p.ID, err)

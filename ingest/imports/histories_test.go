@@ -279,7 +279,7 @@ func (s *stack) importAll(school string, packed []byte, r *rand.Rand, what strin
 		if try < 3 && r.IntN(2) == 0 {
 			log.left, log.written = r.IntN(int(total)/3+1), r.IntN(2) == 0
 		}
-		next, err := s.imports(log).Apply(s.t.Context(), school, "office", plan.ID, consents)
+		next, err := s.imports(log).Apply(s.t.Context(), school, imports.By{User: "office"}, plan.ID, consents)
 		if err != nil {
 			require.ErrorIs(s.t, err, errCrash, what)
 			continue

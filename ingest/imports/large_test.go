@@ -62,7 +62,7 @@ func TestPlanOfALargeSchool(t *testing.T) {
 	began := time.Now()
 	for plan.State != imports.Applied {
 		var err error
-		plan, err = service.Apply(t.Context(), "large", "office", plan.ID, nil)
+		plan, err = service.Apply(t.Context(), "large", imports.By{User: "office"}, plan.ID, nil)
 		require.NoError(t, err)
 	}
 	t.Logf("applied in %v", time.Since(began).Round(10*time.Millisecond))

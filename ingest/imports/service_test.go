@@ -45,7 +45,7 @@ func (s *stack) apply(school string, packed []byte, adopt bool) *imports.Plan {
 	for _, ask := range plan.Asks {
 		given[ask.Consent] = ask.Count
 	}
-	plan, err = service.Apply(s.t.Context(), school, "office", plan.ID, given)
+	plan, err = service.Apply(s.t.Context(), school, imports.By{User: "office"}, plan.ID, given)
 	require.NoError(s.t, err)
 	require.Equal(s.t, imports.Applied, plan.State)
 	return plan
@@ -78,14 +78,14 @@ func testMoved(t *testing.T, s *stack, school string) {
 	s.publish(school, "platform", &student.Enrolled{
 		StudentID: "s1", GivenName: "Ana", FamilyName: "Ruiz Castro", ClassID: "7a", On: today(),
 	})
-	_, err = service.Apply(t.Context(), school, "office", plan.ID, nil)
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
 	var moved *imports.MovedError
 	require.ErrorAs(t, err, &moved)
 	require.NotEqual(t, plan.ID, moved.Plan.ID)
 	require.Equal(t, int64(1), moved.Plan.Rows[imports.KindStudent].Changed)
 	require.Len(t, s.roster(school).Students, 1, "nothing was written")
 
-	_, err = service.Apply(t.Context(), school, "office", moved.Plan.ID, nil)
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, moved.Plan.ID, nil)
 	require.NoError(t, err)
 	require.Equal(t, "Ruiz", s.roster(school).Students["s1"].FamilyName)
 
@@ -94,7 +94,7 @@ func testMoved(t *testing.T, s *stack, school string) {
 		pack(t, complete("sis"), pupils(t, 4)...), false)
 	require.NoError(t, err)
 	s.publish(school, "platform", &student.Withdrawn{StudentID: "nobody", On: today()})
-	_, err = service.Apply(t.Context(), school, "office", plan.ID, nil)
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
 	require.NoError(t, err)
 }
 
@@ -103,7 +103,7 @@ func testOneAtATime(t *testing.T, s *stack, school string) {
 	first, err := s.imports(log).Plan(t.Context(), school, "office",
 		pack(t, complete("sis"), pupils(t, 3)...), false)
 	require.NoError(t, err)
-	_, err = s.imports(log).Apply(t.Context(), school, "office", first.ID, nil)
+	_, err = s.imports(log).Apply(t.Context(), school, imports.By{User: "office"}, first.ID, nil)
 	require.ErrorIs(t, err, errCrash)
 
 	service := s.imports(s.log)
@@ -111,7 +111,7 @@ func testOneAtATime(t *testing.T, s *stack, school string) {
 		other, err := service.Plan(t.Context(), school, "office",
 			pack(t, complete(source), pupil(t, source, "Ruiz")), false)
 		require.NoError(t, err)
-		_, err = service.Apply(t.Context(), school, "office", other.ID, nil)
+		_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, other.ID, nil)
 		var busy *imports.BusyError
 		if free {
 			require.NoError(t, err)
@@ -123,16 +123,16 @@ func testOneAtATime(t *testing.T, s *stack, school string) {
 	list, err := service.List(t.Context(), school, "office", 10)
 	require.NoError(t, err)
 	require.Len(t, list, 3)
-	done, err := service.Apply(t.Context(), school, "somebody else", first.ID, nil)
+	done, err := service.Apply(t.Context(), school, imports.By{User: "somebody else"}, first.ID, nil)
 	require.NoError(t, err)
 	require.Equal(t, imports.Applied, done.State)
 	require.NotNil(t, done.AppliedAt)
 	require.Equal(t, "office", done.AppliedBy)
 	s.requireOneContentOfEachID()
-	again, err := service.Apply(t.Context(), school, "office", first.ID, nil)
+	again, err := service.Apply(t.Context(), school, imports.By{User: "office"}, first.ID, nil)
 	require.NoError(t, err)
 	require.Equal(t, done.AppliedAt, again.AppliedAt, "it stays applied")
-	_, err = service.Apply(t.Context(), "another-school", "office", first.ID, nil)
+	_, err = service.Apply(t.Context(), "another-school", imports.By{User: "office"}, first.ID, nil)
 	require.ErrorIs(t, err, imports.ErrUnknown)
 }
 
@@ -207,7 +207,7 @@ func testRefused(t *testing.T, s *stack, school string) {
 	require.NoError(t, err)
 	require.Len(t, plan.Asks, 1)
 	require.Equal(t, int64(2), plan.Asks[0].Count)
-	_, err = s.imports(s.log).Apply(t.Context(), school, "office", plan.ID, nil)
+	_, err = s.imports(s.log).Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
 	var guard *imports.GuardError
 	require.ErrorAs(t, err, &guard)
 }
@@ -219,14 +219,14 @@ func testGuard(t *testing.T, s *stack, school string) {
 		pack(t, complete("sis"), pupils(t, 17)...), false)
 	require.NoError(t, err)
 	for _, given := range []imports.Consents{nil, {"withdraw": 2}, {"withdraw": 20}, {"leave": 3}} {
-		_, err = service.Apply(t.Context(), school, "office", plan.ID, given)
+		_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, given)
 		var guard *imports.GuardError
 		require.ErrorAs(t, err, &guard)
 		require.Equal(t, []imports.Ask{{
 			Consent: "withdraw", Count: 3, Held: 20, Reason: "it is more than 10 % of them",
 		}}, guard.Asks)
 	}
-	_, err = service.Apply(t.Context(), school, "office", plan.ID, imports.Consents{"withdraw": 3})
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, imports.Consents{"withdraw": 3})
 	require.NoError(t, err)
 	left := 0
 	for _, one := range s.roster(school).Students {
@@ -341,12 +341,12 @@ schoolbell_imports_applied_total %d
 	s.publish(school, "platform", &student.Enrolled{
 		StudentID: "s1", GivenName: "Ana", FamilyName: "Ruiz Castro", ClassID: "7a", On: today(),
 	})
-	_, err = service.Apply(t.Context(), school, "office", plan.ID, nil)
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
 	var moved *imports.MovedError
 	require.ErrorAs(t, err, &moved)
 	counts(2, 0, 2)
 	for range 2 {
-		_, err = service.Apply(t.Context(), school, "office", moved.Plan.ID, nil)
+		_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, moved.Plan.ID, nil)
 		require.NoError(t, err)
 		counts(2, 1, 2)
 	}

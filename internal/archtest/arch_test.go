@@ -63,6 +63,7 @@ var layers = []layer{
 		"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint",
 		"eventlog/deadletter",
 	}, "it knows the log, and Kafka by its contract"},
+	{"ingest/authors", []string{"domain"}, "it says who wrote what"},
 	{"ingest/imports", []string{
 		"domain/…", "eventlog", "eventlog/cloudevents", "eventlog/checkpoint", "ingest",
 		"projections/…",

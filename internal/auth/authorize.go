@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,6 +35,17 @@ type Principal struct {
 // Is reports that the bearer has a role.
 func (p Principal) Is(role string) bool { return slices.Contains(p.Roles, role) }
 
+// Parts returns what the scopes below a wider one name: of events:write, attendance for
+// events:write:attendance.
+func (p Principal) Parts(scope string) (parts []string) {
+	for _, s := range p.Scopes {
+		if part, ok := strings.CutPrefix(s, scope+":"); ok && part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
 // Operator reports that the bearer operates the platform, and may do anything at any school. It
 // takes the school and the role: one of them alone is a mistake in an identity provider's mapping,
 // and gives no rights.
@@ -46,10 +58,30 @@ var ErrDenied = errors.New("not allowed")
 type Need struct {
 	Roles []string
 	Scope string
+	// Parts also lets in for what a scope below Scope names, as events:write:attendance.
+	Parts bool
 	// Own also lets in guardians and students, but only for their own student.
 	Own bool
 	// Self also lets in every bearer with a role, but only for what is their own.
 	Self bool
+}
+
+// String says what a token needs, in words for whoever has one that does not do.
+func (n Need) String() string {
+	roles := slices.Clone(n.Roles)
+	if n.Own || n.Self {
+		roles = append(roles, roleGuardian, roleStudent)
+	}
+	slices.Sort(roles)
+	roles = slices.Compact(roles)
+	text := "the role operator and the school " + AllSchools
+	if len(roles) > 0 {
+		text = "one of the roles " + strings.Join(roles, ", ")
+	}
+	if n.Scope != "" {
+		text += " or the scope " + n.Scope
+	}
+	return text
 }
 
 // Access is how much of an operation a bearer may have.
@@ -59,6 +91,7 @@ type Access uint8
 const (
 	None Access = iota
 	Own         // only for what is the bearer's own, which the caller has to check
+	Part        // only for the parts that the scopes name, which the caller has to check
 	Full
 )
 
@@ -78,12 +111,14 @@ func Authorize(p Principal, school string, need Need) (Access, error) {
 		return Full, nil
 	case slices.ContainsFunc(need.Roles, p.Is):
 		return Full, nil
+	case need.Parts && len(p.Parts(need.Scope)) > 0:
+		return Part, nil
 	case need.Own && (p.Is(roleGuardian) || p.Is(roleStudent)):
 		return Own, nil
 	case need.Self && len(p.Roles) > 0:
 		return Own, nil
 	}
-	return None, fmt.Errorf("%w: the token has none of the required roles or scopes", ErrDenied)
+	return None, fmt.Errorf("%w: the token needs %s", ErrDenied, need)
 }
 
 // AuthorizePlatform decides whether a bearer may do something that concerns all schools: only

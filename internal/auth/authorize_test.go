@@ -92,6 +92,26 @@ func TestAuthorize(t *testing.T) {
 			auth.None,
 		},
 		{
+			"a scope of a part", auth.Principal{
+				School: "north", Scopes: []string{"events:write:attendance"},
+			}, "north", auth.Need{Scope: "events:write", Parts: true}, auth.Part,
+		},
+		{
+			"a scope of a part and the whole", auth.Principal{
+				School: "north", Scopes: []string{"events:write:fee", "events:write"},
+			}, "north", auth.Need{Scope: "events:write", Parts: true}, auth.Full,
+		},
+		{
+			"a scope of a part where all is needed", auth.Principal{
+				School: "north", Scopes: []string{"events:write:attendance"},
+			}, "north", auth.Need{Scope: "events:write"}, auth.None,
+		},
+		{
+			"a scope of no part", auth.Principal{
+				School: "north", Scopes: []string{"events:write:", "events:writer:fee"},
+			}, "north", auth.Need{Scope: "events:write", Parts: true}, auth.None,
+		},
+		{
 			"an empty scope is none",
 			auth.Principal{School: "north", Scopes: []string{""}},
 			"north",

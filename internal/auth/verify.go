@@ -13,11 +13,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/time/rate"
 )
@@ -29,6 +28,9 @@ const (
 	leeway = 10 * time.Second
 	// maxTokenBytes is the size beyond which a token is not parsed.
 	maxTokenBytes = 8 * 1024
+	// maxClaimBytes is the longest sub (OpenID Connect Core, section 2), school or jti: they are
+	// stored with what the bearer did.
+	maxClaimBytes = 255
 	// MinSecretBytes is the shortest secret that HS256 is safe with (RFC 7518, section 3.2).
 	MinSecretBytes = 32
 	// minRSABits is the shortest RSA key that is believed (RFC 7518, section 3.3).
@@ -49,6 +51,7 @@ type Config struct {
 	Algorithms []string // with JWKS, the algorithms to accept; empty is RS256 and ES256
 	Issuer     string   // the iss that tokens must have; empty: any
 	Audience   string   // with JWKS, the aud that tokens must have; empty is "schoolbell"
+	Claims     Claims   // with JWKS, where the claims are
 
 	// Revoked is called with each token that is valid otherwise; nil: no revocations.
 	Revoked func(Principal) bool
@@ -77,6 +80,10 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("auth: an audience can be set with a key set only; tokens "+
 			"that are signed with the secret have "+audience))
 	}
+	if c.Claims.mapped() && c.JWKS == "" {
+		errs = append(errs, errors.New("auth: claims can be mapped with a key set only"))
+	}
+	errs = append(errs, c.Claims.validate())
 	for _, a := range c.Algorithms {
 		if !slices.Contains(asymmetric, a) {
 			errs = append(errs, fmt.Errorf("auth: algorithm %q is not one of %s", a,
@@ -93,6 +100,7 @@ func isLoopback(u *url.URL) bool {
 
 // Verifier verifies tokens. It is safe for concurrent use.
 type Verifier struct {
+	config  Config
 	parser  *jwt.Parser
 	key     jwt.Keyfunc
 	revoked func(Principal) bool
@@ -133,7 +141,10 @@ func newVerifier(
 	if c.Issuer != "" {
 		options = append(options, jwt.WithIssuer(c.Issuer))
 	}
-	return &Verifier{parser: jwt.NewParser(options...), key: key, revoked: c.Revoked}, nil
+	c.Audience = cmp.Or(c.Audience, audience)
+	return &Verifier{
+		config: c, parser: jwt.NewParser(options...), key: key, revoked: c.Revoked,
+	}, nil
 }
 
 // keySet looks keys up in the key set at a URL, by the kid of a token.
@@ -191,41 +202,32 @@ func shown(address string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// claims are the claims of a token.
-type claims struct {
-	jwt.RegisteredClaims
-	School string   `json:"school"`
-	Roles  []string `json:"roles,omitempty"`
-	Scope  string   `json:"scope,omitempty"`
-}
-
-var errRepeatedClaim = errors.New("repeated claim")
-
-// UnmarshalJSON takes claims by their exact names, and each of them once. The standard library would
-// also take School for school, and the last of two: some identity providers let users choose names
-// of claims, and those must not stand in for ours.
-func (c *claims) UnmarshalJSON(b []byte) error {
-	type exact claims
-	err := json.Unmarshal(b, (*exact)(c))
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return errRepeatedClaim
-	}
-	return err
-}
-
 // Verify returns the bearer of a valid token. The error wraps [ErrInvalidToken].
 func (v *Verifier) Verify(token string) (Principal, error) {
 	if len(token) > maxTokenBytes || strings.Count(token, ".") != 2 {
 		return Principal{}, fmt.Errorf("%w: it is malformed", ErrInvalidToken)
 	}
-	var c claims
+	c := claims{paths: v.config.Claims}
 	if _, err := v.parser.ParseWithClaims(token, &c, v.keyOf); errors.Is(err, jwt.ErrTokenExpired) {
 		return Principal{}, ErrExpired
 	} else if err != nil {
-		return Principal{}, fmt.Errorf("%w: %s", ErrInvalidToken, reason(err))
+		return Principal{}, fmt.Errorf("%w: %s", ErrInvalidToken, v.reason(err, &c))
 	}
-	if c.Subject == "" || c.School == "" {
-		return Principal{}, fmt.Errorf("%w: it must have sub and school", ErrInvalidToken)
+	for _, claim := range [...]struct{ name, value string }{
+		{cmp.Or(v.config.Claims.Sub, "sub"), c.Subject},
+		{cmp.Or(v.config.Claims.School, "school"), c.School},
+	} {
+		if claim.value == "" {
+			return Principal{}, fmt.Errorf("%w: it lacks the claim %s", ErrInvalidToken, claim.name)
+		}
+	}
+	for _, claim := range [...]struct{ name, value string }{
+		{"sub", c.Subject}, {"school", c.School}, {"jti", c.ID},
+	} {
+		if len(claim.value) > maxClaimBytes || strings.ContainsFunc(claim.value, unicode.IsControl) {
+			return Principal{}, fmt.Errorf("%w: its %s has more than %d bytes or control characters",
+				ErrInvalidToken, claim.name, maxClaimBytes)
+		}
 	}
 	if c.School == Platform {
 		return Principal{}, fmt.Errorf("%w: no token is for the school %s", ErrInvalidToken, c.School)
@@ -258,21 +260,27 @@ func (v *Verifier) keyOf(t *jwt.Token) (any, error) {
 }
 
 // reason says which condition a token does not meet, and reveals nothing about keys.
-func reason(err error) string {
+func (v *Verifier) reason(err error, c *claims) string {
+	form, malformed := errors.AsType[*claimError](err)
 	switch {
+	case malformed:
+		return form.Error()
 	case errors.Is(err, errRepeatedClaim):
 		return "it has a claim twice"
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return "it is malformed"
+	case errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return "its signature cannot be verified"
+	case c.ExpiresAt == nil:
+		return "it lacks the claim exp"
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return "its nbf is in the future"
 	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return "its iat is in the future"
-	}
-	for _, known := range []error{
-		jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidAudience,
-		jwt.ErrTokenInvalidIssuer,
-		jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenMalformed,
-	} {
-		if errors.Is(err, known) {
-			return "it " + strings.TrimPrefix(known.Error(), "token ")
-		}
+	case !slices.Contains(c.Audience, v.config.Audience):
+		return fmt.Sprintf("its aud must be %q", v.config.Audience)
+	case v.config.Issuer != "" && c.Issuer != v.config.Issuer:
+		return fmt.Sprintf("its iss must be %q", v.config.Issuer)
 	}
 	return "its signature cannot be verified"
 }

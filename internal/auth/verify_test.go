@@ -304,6 +304,9 @@ func TestForgedTokensAreRefused(t *testing.T) {
 			"a kid that is no text", production,
 			sign(t, jwt.SigningMethodRS256, key, map[string]any{"kid": 7}, goodClaims()),
 		},
+		{"a sub too long to be stored", development, hs(with("sub", strings.Repeat("x", 256)))},
+		{"a sub with a control character", development, hs(with("sub", "u-1\x00"))},
+		{"a jti with a control character", development, hs(with("jti", "a\nb"))},
 		{"no kid", production, sign(t, jwt.SigningMethodRS256, key, nil, goodClaims())},
 		{"jku", production, sign(t, jwt.SigningMethodRS256, key,
 			map[string]any{"kid": "k1", "jku": "https://evil.example/keys"}, goodClaims())},
@@ -386,7 +389,7 @@ func TestTheAudienceOfAKeySetIsASetting(t *testing.T) {
 		with("aud", []string{"account", "https://school.example"})))
 	require.NoError(t, err)
 	_, err = v.Verify(sign(t, jwt.SigningMethodRS256, key, kid, goodClaims()))
-	require.ErrorContains(t, err, "audience")
+	require.ErrorContains(t, err, `its aud must be "https://school.example"`)
 	require.ErrorContains(t, auth.Config{Secret: secret, Audience: "a"}.Validate(), "key set only")
 }
 

@@ -105,8 +105,10 @@ func (s *Stream) Send(e *domain.Envelope) error {
 		func(b []byte) ([]byte, error) { return cloudevents.AppendStructured(b, e) })
 }
 
-// SendRaw is Send for an event in structured JSON. Faults of it name the line.
+// SendRaw is Send for an event in structured JSON, as it was written or as a log has it. Faults of it
+// name the line.
 func (s *Stream) SendRaw(school string, line int, event []byte) error {
+	event = withoutAuthor(event)
 	return s.add(school, line, func(b []byte) ([]byte, error) { return append(b, event...), nil })
 }
 

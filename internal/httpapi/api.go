@@ -44,10 +44,13 @@ type Tables interface {
 // Deps is what the API works with. A process that takes no events has no Log, and one that serves
 // no queries has no Tables; the routes that need them are then absent.
 type Deps struct {
-	Verifier   *auth.Verifier
-	Log        Log
-	Pacer      *ingest.Pacer // of events; nil takes them as fast as they come
-	Partitions int32         // of the log
+	Verifier *auth.Verifier
+	Log      Log
+	Pacer    *ingest.Pacer // of events; nil takes them as fast as they come
+	// Author returns what the events that a bearer writes to a school are marked with; nil marks
+	// none.
+	Author     func(ctx context.Context, school string, bearer auth.Principal) domain.Author
+	Partitions int32 // of the log
 	// Reader of Log, which this process shares (one of the API's own).
 	Reader *eventlog.Reader
 	// Index finds a school's events in the log; nil: they are looked for in all of its partition.
@@ -128,6 +131,11 @@ func New(config Config, deps Deps) (*API, error) {
 			return d, nil
 		}
 	}
+	if deps.Author == nil {
+		deps.Author = func(context.Context, string, auth.Principal) domain.Author {
+			return domain.Author{}
+		}
+	}
 	if deps.Policy == nil {
 		deps.Policy = func(context.Context, string) (p access.Policy, err error) { return p, nil }
 	}
@@ -204,6 +212,7 @@ func (a *API) routes() error {
 		for _, q := range a.deps.Queries {
 			a.mount(q)
 		}
+		a.actorRoutes()
 		a.auditRoutes()
 	}
 	if a.deps.Live != nil {

@@ -69,6 +69,7 @@ func TestWhoReadsAStudentIsRecorded(t *testing.T) {
 	} {
 		s.get(path+impersonal, boss)
 	}
+	s.get(path+"/analytics/attendance", token(t, "north", "ann", "analyst"))
 
 	require.Equal(t, map[string]int64{
 		"boss student:own REST":                         2,

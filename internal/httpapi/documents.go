@@ -123,8 +123,10 @@ func (a *API) eventRoutes() {
 			"with the same source and id is a duplicate. The body may be gzip-compressed. Data " +
 			"may be in data, in data_base64 or, in binary mode, the body; its type is " +
 			"application/json or another type of JSON, and may be left out. Attributes that are " +
-			"null are unset. Of extensions, school, causationid, correlationid, actor, " +
-			"traceparent and tracestate are stored; others are taken and not stored. Dates may " +
+			"null are unset. authsub and authjti, which say who wrote an event, are Schoolbell's " +
+			"own and refused; actor is a claim of yours. Of other extensions, school, " +
+			"causationid, correlationid, actor, traceparent and tracestate are stored; others " +
+			"are taken and not stored. Dates may " +
 			"lie 366 days after the event's time at most. A school that sends more than is " +
 			"processed is slowed down, and gets 429 with Retry-After once it exceeds its " +
 			"share; send the same events again then.",
@@ -138,7 +140,7 @@ func (a *API) eventRoutes() {
 			}},
 		}},
 		Responses: responses,
-	}, needWrite, a.ingest)
+	}, needPublish, a.ingest)
 	a.webhookRoute()
 
 	responses = a.problems("400", "401", "403", "409", "410", "429", "503")

@@ -24,10 +24,12 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/consumers/logo"
 	"github.com/schoolbell/schoolbell/consumers/plan"
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/memlog"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/authors"
 	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
@@ -110,8 +112,14 @@ func full(t testing.TB, options ...option) *stack {
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
+	of, err := authors.Open(t.Context(), jobs.Conns(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
 	s.start(httpapi.Deps{
 		Audit: s.trail,
+		Author: func(ctx context.Context, school string, p auth.Principal) domain.Author {
+			return of.Of(ctx, school,
+				authors.Token{Subject: p.Subject, ID: p.TokenID, Operator: p.Operator()})
+		},
 		Imports: imports.New(imports.Config{
 			Database: tables, Log: s.log, Partitions: partitions, Set: setName, Positions: positions,
 			Writer: ingest.Writer{Log: s.log, Limit: 10 * time.Second},

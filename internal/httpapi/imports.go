@@ -223,7 +223,9 @@ func (a *API) applyImport(
 		return nil, importProblem(err)
 	}
 	defer release()
-	plan, err := a.deps.Imports.Apply(ctx, req.school, req.bearer.Subject, in.ID, in.Body.Consent)
+	plan, err := a.deps.Imports.Apply(ctx, req.school, imports.By{
+		User: req.bearer.Subject, Author: a.deps.Author(ctx, req.school, req.bearer),
+	}, in.ID, in.Body.Consent)
 	if err != nil {
 		return nil, importProblem(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,12 @@ const (
 // down, and short enough to hold few bodies in memory.
 const IngestHold = 500 * time.Millisecond
 
-var needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
+var (
+	needWrite = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite}
+	// needPublish also lets in for the facts of one context, with a scope such as
+	// events:write:attendance.
+	needPublish = auth.Need{Roles: []string{"admin"}, Scope: scopeWrite, Parts: true}
+)
 
 // Accepted confirms to a producer that its events are in the log, on disk.
 type Accepted struct {
@@ -76,10 +82,17 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		a.metrics.events.WithLabelValues("refused").Inc()
 		return err
 	}
+	if err := req.mayPublish(events); err != nil {
+		return err
+	}
 	if wait := a.rates.take(bucket, len(events)-1); wait > 0 {
 		return tooMany(wait, overEventRate)
 	}
 	inheritTrace(events, r.Header)
+	author := a.deps.Author(r.Context(), school, req.bearer)
+	for _, e := range events {
+		e.Author = author
+	}
 	accepted, err := a.append(r.Context(), school, events)
 	if err != nil {
 		return err
@@ -97,6 +110,37 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 }
 
 const overEventRate = "this token exceeds its rate of events"
+
+// mayPublish reports whether the scopes of the bearer reach to the contexts of all events. All of
+// those that they do not reach to are named.
+func (r *request) mayPublish(events []*domain.Envelope) error {
+	if r.access != auth.Part {
+		return nil
+	}
+	allowed := r.bearer.Parts(scopeWrite)
+	denied := problem(http.StatusForbidden, "the token's scopes do not reach to all of the events")
+	for i, e := range events {
+		context, _, _, err := domain.SplitType(e.Type)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(allowed, context) || len(denied.Errors) == maxDenied {
+			continue
+		}
+		pointer := "/type"
+		denied.Errors = append(denied.Errors, ProblemError{
+			Index: &i, Pointer: &pointer,
+			Reason: e.Type + " needs the scope " + scopeWrite + ":" + context + " or " + scopeWrite,
+		})
+	}
+	if len(denied.Errors) > 0 {
+		return denied
+	}
+	return nil
+}
+
+// maxDenied is how many events a refusal names.
+const maxDenied = 100
 
 // readBody reads a body to its end and decompresses it. The limit also holds for the result,
 // against gzip bombs.

@@ -62,8 +62,8 @@ func TestP10_EachRouteIsInTheTableOfRoles(t *testing.T) {
 // callers are who sends the requests of the matrix: the user of each role whose own class is 7A, and
 // whose own student is own.
 var callers = map[string]string{
-	"admin": "boss", "office": "desk", "teacher": "t-7a", "accountant": "joe", "guardian": "g-own",
-	"student": "own",
+	"admin": "boss", "office": "desk", "teacher": "t-7a", "accountant": "joe", "analyst": "ann",
+	"guardian": "g-own", "student": "own",
 }
 
 // family are the events of a student with a guardian and a teacher, and of everything that is stored

@@ -16,7 +16,9 @@ var (
 	needAdmin = auth.Need{Roles: []string{"admin"}}
 	// needMember lets every role of a school in, for what belongs to the bearer alone or to
 	// everyone.
-	needMember = auth.Need{Roles: []string{"admin", "office", "teacher", "accountant", "guardian", "student"}}
+	needMember = auth.Need{Roles: []string{
+		"admin", "office", "teacher", "accountant", "analyst", "guardian", "student",
+	}}
 )
 
 // empty is the input of a route without parameters, or the output of one without a body.

@@ -18,7 +18,8 @@ var ErrNotParked = errors.New("the subject is not parked, or the event at the po
 type SkipRequest struct {
 	School, Subject string
 	Only            *domain.Position // if given, the event must be there
-	Reason, Actor   string
+	Reason, By      string           // By is the sub of the operator's token
+	Author          domain.Author
 }
 
 // Skipped says which event will be folded by nobody, and where the log says so.
@@ -52,7 +53,8 @@ func (a *API) skipRoute() {
 			return nil, wrongParameter("reason", f.List[0].Reason)
 		}
 		skip := SkipRequest{
-			School: in.School, Subject: in.Subject, Reason: in.Reason, Actor: req.bearer.Subject,
+			School: in.School, Subject: in.Subject, Reason: in.Reason, By: req.bearer.Subject,
+			Author: a.deps.Author(ctx, in.School, req.bearer),
 		}
 		if in.Position != "" {
 			at, err := a.deps.LogID.Parse(in.Position)

@@ -28,7 +28,7 @@ var Queries = []query.Endpoint{
 			"their own.",
 		Reads:   []*projections.Projection{Projection, students.Projection},
 		TTL:     5 * time.Minute,
-		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
+		Roles:   []query.Role{query.Admin, query.Office, query.Teacher, query.Analyst},
 		ByScope: true,
 		Indexes: []query.Index{
 			{

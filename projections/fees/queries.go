@@ -23,7 +23,7 @@ var Queries = []query.Endpoint{
 			"category and by method, the age of what is open, and revenue by month.",
 		Reads:      []*projections.Projection{Projection},
 		TTL:        5 * time.Minute,
-		Roles:      []query.Role{query.Admin, query.Office, query.Accountant},
+		Roles:      []query.Role{query.Admin, query.Office, query.Accountant, query.Analyst},
 		Impersonal: true,
 		Indexes: []query.Index{
 			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees"},
@@ -59,7 +59,7 @@ var Queries = []query.Endpoint{
 			"forecast from less than six months.",
 		Reads:      []*projections.Projection{Projection},
 		TTL:        time.Hour,
-		Roles:      []query.Role{query.Admin, query.Office, query.Accountant},
+		Roles:      []query.Role{query.Admin, query.Office, query.Accountant, query.Analyst},
 		Impersonal: true,
 		Indexes: []query.Index{
 			{

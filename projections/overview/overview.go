@@ -37,7 +37,7 @@ var Queries = []query.Endpoint{
 			atrisk.Projection,
 		},
 		TTL:        time.Minute,
-		Roles:      []query.Role{query.Admin, query.Office},
+		Roles:      []query.Role{query.Admin, query.Office, query.Analyst},
 		ByScope:    true,
 		Impersonal: true,
 		Indexes: []query.Index{

@@ -29,7 +29,7 @@ var Queries = []query.Endpoint{
 			"Of the students teachers see their own, with their ranks among all.",
 		Reads:   []*projections.Projection{Projection, students.Projection},
 		TTL:     10 * time.Minute,
-		Roles:   []query.Role{query.Admin, query.Teacher},
+		Roles:   []query.Role{query.Admin, query.Teacher, query.Analyst},
 		ByScope: true,
 		Indexes: []query.Index{
 			{

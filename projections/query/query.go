@@ -89,6 +89,7 @@ const (
 	Office     = access.Office
 	Teacher    = access.Teacher
 	Accountant = access.Accountant
+	Analyst    = access.Analyst
 	Guardian   = access.Guardian
 	Student    = access.Student
 	Operator   = access.Operator

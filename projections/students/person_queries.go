@@ -60,7 +60,8 @@ var schoolQuery = query.Query[schoolInput, School]{
 	Reads:       []*projections.Projection{Projection},
 	TTL:         time.Hour,
 	Roles: []query.Role{
-		query.Admin, query.Office, query.Teacher, query.Accountant, query.Guardian, query.Student,
+		query.Admin, query.Office, query.Teacher, query.Accountant, query.Analyst, query.Guardian,
+		query.Student,
 	},
 	Impersonal: true,
 	Indexes: []query.Index{

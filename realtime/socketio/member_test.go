@@ -26,6 +26,7 @@ func TestGoldenEvent(t *testing.T) {
 	rec, err := cloudevents.Encode(&domain.Envelope{
 		ID: "e-1", Source: "/register/7a", School: realtimetest.School,
 		Time: time.Date(2026, 9, 1, 8, 5, 0, 0, time.UTC), Actor: "tom",
+		Author: domain.Author{Subject: "token:not-for-rooms", TokenID: "nor-this"},
 		Data: &attendance.Marked{
 			StudentID: "s-12", ClassID: "7a", Date: domain.NewDate(2026, 9, 1), Session: "am",
 			Status: attendance.Late, Reason: "bus, \"again\"",

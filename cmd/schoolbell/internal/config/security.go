@@ -22,6 +22,11 @@ type JWT struct {
 	Algorithms []string `env:"ALGORITHMS" placeholder:"NAME" help:"Algorithms to accept with a key set (default RS256 and ES256)."`
 	Issuer     string   `env:"ISSUER" placeholder:"NAME" help:"Issuer (iss) that tokens must have."`
 	Audience   string   `env:"AUDIENCE" placeholder:"NAME" help:"Audience (aud) that tokens must have, with a key set (default schoolbell)."`
+
+	ClaimSub    string `name:"claim-sub" env:"CLAIM_SUB" placeholder:"CLAIM" help:"Claim that names the bearer, with a key set (default sub). A name, or a JSON pointer such as /realm_access/roles."`
+	ClaimSchool string `name:"claim-school" env:"CLAIM_SCHOOL" placeholder:"CLAIM" help:"Claim that names the school, likewise (default school)."`
+	ClaimRoles  string `name:"claim-roles" env:"CLAIM_ROLES" placeholder:"CLAIM" help:"Claim that lists the roles, likewise (default roles)."`
+	ClaimScope  string `name:"claim-scope" env:"CLAIM_SCOPE" placeholder:"CLAIM" help:"Claim that holds the scopes, likewise (default scope)."`
 }
 
 // Config returns the configuration of package auth. Without a secret and a key set it uses the
@@ -85,7 +90,9 @@ func (j JWT) validate() error {
 func (j JWT) given() auth.Config {
 	return auth.Config{
 		Secret: j.Secret, JWKS: j.JWKS, Algorithms: j.Algorithms, Issuer: j.Issuer,
-		Audience: j.Audience,
+		Audience: j.Audience, Claims: auth.Claims{
+			Sub: j.ClaimSub, School: j.ClaimSchool, Roles: j.ClaimRoles, Scope: j.ClaimScope,
+		},
 	}
 }
 

@@ -139,7 +139,7 @@ func importAll(
 		plan, err := service.Plan(t.Context(), school, "test", packed, false)
 		require.NoError(t, err)
 		for plan.State != imports.Applied {
-			plan, err = service.Apply(t.Context(), school, "test", plan.ID, nil)
+			plan, err = service.Apply(t.Context(), school, imports.By{User: "test"}, plan.ID, nil)
 			require.NoError(t, err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/ingest/authors"
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
 	"github.com/schoolbell/schoolbell/internal/postgres"
@@ -24,6 +26,9 @@ const maxDeadLetter = 2 << 20
 // wireIngest takes events over HTTP and from inboxes, both at the pace of those who read the log.
 func (p *program) wireIngest(ctx context.Context, deps *httpapi.Deps) error {
 	deps.Log = p.events
+	if err := p.wireAuthors(ctx, deps); err != nil {
+		return err
+	}
 	if p.cfg.Ingest.MaxLag > 0 {
 		pool, err := p.ingestPool(ctx)
 		if err != nil {
@@ -46,6 +51,24 @@ func (p *program) wireIngest(ctx context.Context, deps *httpapi.Deps) error {
 		deps.Pacer = p.pacer
 	}
 	return p.wireInboxes(ctx)
+}
+
+// wireAuthors marks events with who wrote them.
+func (p *program) wireAuthors(ctx context.Context, deps *httpapi.Deps) error {
+	pool, err := p.ingestPool(ctx)
+	if err != nil {
+		return err
+	}
+	of, err := authors.Open(ctx, pool, p.log)
+	if err != nil {
+		return err
+	}
+	p.task(of.Run)
+	deps.Author = func(ctx context.Context, school string, b auth.Principal) domain.Author {
+		return of.Of(ctx, school,
+			authors.Token{Subject: b.Subject, ID: b.TokenID, Operator: b.Operator()})
+	}
+	return nil
 }
 
 // ingestPool returns the connections of ingest to PostgreSQL. Events over HTTP do without them.

@@ -59,7 +59,7 @@ func (p *program) skip(
 	data.Position = at.String()
 	rec, err := cloudevents.Encode(&domain.Envelope{
 		ID: "skip-" + at.String(), Source: skipSource, Type: log.TypeEventSkipped,
-		School: r.School, Subject: data.Subject(), Actor: r.Actor,
+		School: r.School, Subject: data.Subject(), Author: r.Author,
 		Time: time.Now().UTC().Truncate(time.Millisecond), Data: data,
 	})
 	if err != nil {
@@ -70,6 +70,6 @@ func (p *program) skip(
 		return httpapi.Skipped{}, fmt.Errorf("append skip of %s: %w", at, err)
 	}
 	p.log.InfoContext(ctx, "skipping a parked event", "school", r.School, "subject",
-		r.Subject, "position", at, "reason", r.Reason, "by", r.Actor)
+		r.Subject, "position", at, "reason", r.Reason, "by", r.By)
 	return httpapi.Skipped{Position: p.guard.ID().At(at), By: p.guard.ID().At(by)}, nil
 }
