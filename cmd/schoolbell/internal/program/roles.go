@@ -49,6 +49,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 		Refused: p.guard.Refused, LogID: p.guard.ID(), Metrics: p.registry, Logger: p.log,
 	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
+	if p.cfg.Has(config.RoleIngest) || p.cfg.Has(config.RoleAPI) {
+		if err := p.wireAuthors(ctx, &deps); err != nil {
+			return err
+		}
+	}
 	if p.cfg.Has(config.RoleIngest) {
 		if err := p.wireIngest(ctx, &deps); err != nil {
 			return err
