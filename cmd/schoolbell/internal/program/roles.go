@@ -40,7 +40,11 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err := p.wireTokens(ctx, cache); err != nil {
 		return err
 	}
+	if err := p.wireAudit(ctx); err != nil {
+		return err
+	}
 	deps := httpapi.Deps{
+		Audit:    p.audit,
 		Verifier: p.verifier, Revoke: p.revoked.Add, Cache: cache, Set: SetName, Partitions: p.topic.Partitions,
 		Refused: p.guard.Refused, LogID: p.guard.ID(), Metrics: p.registry, Logger: p.log,
 	}
