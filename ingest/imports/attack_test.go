@@ -1,6 +1,7 @@
 package imports_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func testLeft(t *testing.T, s *stack, school string) {
 		Consent: "withdraw", Count: 3, Held: 20, Reason: "it is more than 10 % of them",
 	}}
 	require.Equal(t, want, plan.Asks)
-	_, err = service.Apply(t.Context(), school, "office", plan.ID, nil)
+	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
 	var guard *imports.GuardError
 	require.ErrorAs(t, err, &guard)
 	require.Equal(t, want, guard.Asks)
@@ -166,7 +167,11 @@ func testAnotherDay(t *testing.T, s *stack, school string) {
 	first, err := s.imports(s.log).Plan(t.Context(), school, "office", packed, false)
 	require.NoError(t, err)
 	later := s.imports(s.log)
-	later.Now = func() time.Time { return time.Now().AddDate(0, 0, 1) }
+	today := later.Today
+	later.Today = func(ctx context.Context, school string) (domain.Date, error) {
+		day, err := today(ctx, school)
+		return day.AddDays(1), err
+	}
 	second, err := later.Plan(t.Context(), school, "office", packed, false)
 	require.NoError(t, err)
 	require.NotEqual(t, first.ID, second.ID)
