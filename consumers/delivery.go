@@ -27,6 +27,19 @@ const (
 // Channels lists all channels.
 func Channels() []Channel { return []Channel{SMS, Email, Push, InApp, PDF} }
 
+// Route is a way to reach somebody.
+type Route struct {
+	Recipient string  `json:"recipient"`
+	Channel   Channel `json:"channel"`
+	Address   string  `json:"address,omitzero"`
+	Language  string  `json:"language,omitzero"`
+	// Unreachable says why it leads nowhere: there is nobody left.
+	Unreachable string `json:"unreachable,omitzero"`
+}
+
+// Disturbs reports that a channel makes a phone ring or vibrate.
+func (c Channel) Disturbs() bool { return c == SMS || c == Push }
+
 // Priority orders the deliveries of one queue.
 type Priority int
 
@@ -49,6 +62,12 @@ type Delivery struct {
 	About string
 	// Once takes the event's place in the id, where several events lead to what must be sent once.
 	Once string
+	// Topic names what the delivery says, where that may turn out not to be so. A recipient is told
+	// of a topic once by a channel, and again only after another delivery has taken it back.
+	Topic string
+	// Retracts: the delivery takes back what others said about the topic. It goes to whoever was told
+	// of it, so it is planned without a recipient and a channel, see [Delivery.To].
+	Retracts bool
 	// Student is whom it is about, if it is one: whoever may no longer hear of the student by the time
 	// that it is sent does not get it.
 	Student   string
@@ -62,6 +81,14 @@ type Delivery struct {
 	// DependsOn is the id of a delivery of the same event that must have succeeded before: the
 	// document that a notice links to.
 	DependsOn string
+
+	// Unreachable says why nobody can be reached: the delivery has failed from the beginning, so that
+	// somebody notices and rings.
+	Unreachable string
+	// Otherwise is whom to reach in its place, one after the other, when it fails for good.
+	Otherwise []Route
+	// InsteadOf is the id of the delivery that failed before this one.
+	InsteadOf string
 
 	Document *Document // what the delivery in DependsOn has made; set when this one is sent
 	// ProviderID is the provider's own id for it; set when a [StatusProvider] is asked about one
@@ -108,4 +135,30 @@ func (d *Delivery) Complete(event *domain.Envelope, planner string) {
 	d.Position, d.Planner = event.Position, planner
 	d.CorrelationID = cmp.Or(event.CorrelationID, event.ID)
 	d.Priority = cmp.Or(d.Priority, Normal)
+}
+
+// To returns a planned retraction as it goes to the recipient of a delivery that said otherwise.
+func (d *Delivery) To(told *Delivery, event *domain.Envelope) Delivery {
+	to := *d
+	to.Recipient, to.Channel, to.Address = told.Recipient, told.Channel, told.Address
+	to.Language, to.Sender = told.Language, told.Sender
+	if !to.Channel.Disturbs() {
+		to.NotBefore = time.Time{}
+	}
+	to.Complete(event, d.Planner)
+	return to
+}
+
+// By returns a delivery as it goes another way after it has failed.
+func (d *Delivery) By(way Route, then []Route) *Delivery {
+	to := *d
+	to.Recipient, to.Channel, to.Address = way.Recipient, way.Channel, way.Address
+	to.Unreachable, to.Otherwise, to.InsteadOf = way.Unreachable, then, d.ID
+	to.Language = cmp.Or(way.Language, d.Language)
+	to.NotBefore, to.ProviderID = time.Time{}, ""
+	to.Complete(&domain.Envelope{
+		School: d.School, Source: d.Source, ID: d.EventID, Type: d.EventType, Position: d.Position,
+		CorrelationID: d.CorrelationID,
+	}, d.Planner)
+	return &to
 }

@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
@@ -60,6 +61,12 @@ func (f Facts) Attendance(studentID string) Attendance {
 	return find(f, &f.lookups.Attendance, f.key(studentID))
 }
 
+// Absences returns how a student's unexcused absence on a day began and ended, in the order of the
+// log.
+func (f Facts) Absences(studentID string, on domain.Date) []AbsenceChange {
+	return find(f, &f.lookups.Absences, DayKey{f.key(studentID), on})
+}
+
 // AttendanceWithin counts a student's marks between two dates, both included, but no further back
 // than [LongestPeriod] days: the tables hold marks by month, and a period without a limit would
 // read all of them.
@@ -112,6 +119,7 @@ type Lookups struct {
 	Payment          Lookup[Key, Payment]
 	Account          Lookup[Key, []Movement]
 	Attendance       Lookup[Key, Attendance]
+	Absences         Lookup[DayKey, []AbsenceChange]
 	AttendanceWithin Lookup[PeriodKey, Attendance]
 	Scores           Lookup[TermKey, []Score]
 	Remarks          Lookup[TermKey, []Remark]
@@ -232,6 +240,35 @@ func (k *kind[K, V]) read(ctx context.Context, lookup Lookup[K, V]) error {
 	k.missing = nil
 	clear(k.noted)
 	return nil
+}
+
+// maxRounds bounds how often rules may look up facts that depend on other facts: a student, then
+// the class, and so on. More than that is a rule that does not end.
+const maxRounds = 8
+
+// complete calls try for n things, and again for those for which it reports that a fact was missing,
+// until there are none.
+func (c *factCache) complete(ctx context.Context, n int, try func(i int) bool) error {
+	todo := make([]int, n)
+	for i := range todo {
+		todo[i] = i
+	}
+	for range maxRounds {
+		var incomplete []int
+		for _, i := range todo {
+			if !try(i) {
+				incomplete = append(incomplete, i)
+			}
+		}
+		if len(incomplete) == 0 {
+			return nil
+		}
+		if err := c.resolve(ctx); err != nil {
+			return err
+		}
+		todo = incomplete
+	}
+	return fmt.Errorf("%d of them are still looking up facts after %d rounds", len(todo), maxRounds)
 }
 
 // resolve reads all facts that were missing.

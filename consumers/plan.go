@@ -19,6 +19,7 @@ type Planner struct {
 	Name  string   // part of the ids of its deliveries and of the settings, so it never changes
 	Types []string // of events, in their newest version
 	Plan  Plan
+	Still Still // nil: a delivery stays true, and goes where it was planned to go
 }
 
 // Student is a student as rules see one.
@@ -33,8 +34,9 @@ type Student struct {
 // Guardian is a guardian as rules see one.
 type Guardian struct {
 	ID, Name, Phone, Email, Language string
-	Relation                         string // to the student that was looked up
-	Primary                          bool   // for the student that was looked up
+	OptedOut                         []string // of these channels
+	Relation                         string   // to the student that was looked up
+	Primary                          bool     // for the student that was looked up
 }
 
 // Staff is a member of the staff.
@@ -62,6 +64,13 @@ type Payment struct {
 // Attendance counts a student's marks.
 type Attendance struct {
 	Present, Late, AbsentExcused, AbsentUnexcused int64
+}
+
+// AbsenceChange says that a session of a day became an unexcused absence, or none any more.
+type AbsenceChange struct {
+	Position int64 // of the mark
+	Session  string
+	Absent   bool
 }
 
 // LongestPeriod is how many days [Facts.AttendanceWithin] covers at most.

@@ -37,12 +37,13 @@ type Planning struct {
 // Planners are the rules, by the type of the events that they look at.
 type Planners struct {
 	byType map[string][]Planner
+	still  map[string]Still // by the planner's name
 	names  []string
 }
 
 // NewPlanners checks that every planner is complete and has a name of its own.
 func NewPlanners(planners ...Planner) (*Planners, error) {
-	p := &Planners{byType: map[string][]Planner{}}
+	p := &Planners{byType: map[string][]Planner{}, still: map[string]Still{}}
 	for _, planner := range planners {
 		if planner.Name == "" || len(planner.Types) == 0 || planner.Plan == nil {
 			return nil, fmt.Errorf("planner %q: name, types and plan are required", planner.Name)
@@ -51,6 +52,7 @@ func NewPlanners(planners ...Planner) (*Planners, error) {
 			return nil, fmt.Errorf("planner %q: the name is used twice", planner.Name)
 		}
 		p.names = append(p.names, planner.Name)
+		p.still[planner.Name] = planner.Still
 		for _, t := range planner.Types {
 			p.byType[t] = append(p.byType[t], planner)
 		}
@@ -64,10 +66,6 @@ func (p *Planners) Wants(eventType string) bool { return len(p.byType[eventType]
 // errPanicked is the fault of a planner that did not return.
 var errPanicked = errors.New("planner panicked")
 
-// maxRounds bounds how often planners may look up facts that depend on other facts: a student, then
-// the class, and so on. More than that is a rule that does not end.
-const maxRounds = 8
-
 // PlanAll plans events with the facts of a snapshot, which must include all of the events. The
 // settings are one for each event, in their order.
 func (p *Planners) PlanAll(
@@ -75,29 +73,18 @@ func (p *Planners) PlanAll(
 ) ([]Planning, error) {
 	cache := newFactCache(&snapshot.Lookups)
 	all := make([]Planning, len(events))
-	todo := make([]int, len(events))
 	for i := range events {
-		todo[i] = i
 		all[i] = Planning{
 			Event: events[i], FactsAt: snapshot.Next(events[i].Position.Partition) - 1,
 		}
 	}
-	for range maxRounds {
-		var incomplete []int
-		for _, i := range todo {
-			if !p.planOne(&all[i], settings[i], cache) {
-				incomplete = append(incomplete, i)
-			}
-		}
-		if len(incomplete) == 0 {
-			return all, nil
-		}
-		if err := cache.resolve(ctx); err != nil {
-			return nil, err
-		}
-		todo = incomplete
+	err := cache.complete(ctx, len(all), func(i int) bool {
+		return p.planOne(&all[i], settings[i], cache)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("plan %d events: %w", len(all), err)
 	}
-	return nil, fmt.Errorf("plan %d events: still looking up facts after %d rounds", len(todo), maxRounds)
+	return all, nil
 }
 
 // planOne reports whether the plan is complete: no fact that it looked up was missing.

@@ -62,6 +62,7 @@ type Receipt struct {
 	Cost       int64  // in millionths of the provider's currency
 	Segments   int    // of an SMS
 	Error      string // why it failed
+	OptedOut   bool   // that is because the recipient does not want any more by this channel
 	Document   *Document
 }
 
@@ -80,7 +81,7 @@ const (
 	Sending   State = "sending"   // a worker is sending it, or was when it died
 	Unknown   State = "unknown"   // it may have been done; never sent again by itself
 	Dead      State = "dead"      // all attempts failed; it can be retried
-	Cancelled State = "cancelled" // by an operator, or because its time had passed
+	Cancelled State = "cancelled" // by an operator, or because it was late or not true any more
 	Sent      State = "sent"      // the provider has accepted it
 	Delivered State = "delivered" // it has arrived
 	Rendered  State = "rendered"  // the document is stored
@@ -97,6 +98,7 @@ type Report struct {
 	State      State  // Sent, Delivered or Failed
 	Cost       int64  // in millionths of the provider's currency
 	Error      string
+	OptedOut   bool // it failed because the recipient does not want any more by this channel
 	At         time.Time
 }
 
@@ -117,6 +119,8 @@ const (
 	Temporary ErrorClass = "temporary" // not done; the same may succeed later
 	Permanent ErrorClass = "permanent" // not done, and never will be
 	Unsure    ErrorClass = "unknown"   // it may have been done
+	// Unreachable: there is nobody whom it could reach.
+	Unreachable ErrorClass = "unreachable"
 )
 
 // SendError is an error that says what it means for the delivery.
@@ -124,6 +128,7 @@ type SendError struct {
 	Class      ErrorClass
 	RetryAfter time.Duration // the pause that the provider wants; 0 if it has not said
 	Code       string        // the provider's, for metrics: one of a small set
+	OptedOut   bool          // the recipient does not want any more by this channel
 	Err        error
 }
 

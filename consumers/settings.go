@@ -35,8 +35,22 @@ type Rule struct {
 	Off      bool      `json:"off,omitzero" doc:"The rule plans nothing"`
 	On       bool      `json:"on,omitzero" doc:"The rule plans, though it is off by default"`
 	Channels []Channel `json:"channels,omitempty" doc:"Instead of the rule's own: sms, email, push, in_app"`
+	Per      Per       `json:"per,omitzero" enum:"day,session" doc:"Of the rule absence: whether a family is told once a day, which is the default, or of each session"`
+	Fallback []string  `json:"fallback,omitempty" doc:"How else to reach a family, in this order, when no channel of the rule does, or a text or mail fails: guardians (those who are not primary, by the rule's channels), sms, email, push"`
 	MaxAge   int       `json:"max_age,omitzero" doc:"Days: events about an older date are ignored; 0 means the rule's own limit, -1 no limit"`
 }
+
+// OtherGuardians is the fallback to guardians who are not primary.
+const OtherGuardians = "guardians"
+
+// Per is how often a rule says something.
+type Per string
+
+// How often a rule says something.
+const (
+	PerDay     Per = "day"
+	PerSession Per = "session"
+)
 
 // QuietHours are when recipients are not disturbed unless it is urgent, by the school's clock; both
 // zero means never.

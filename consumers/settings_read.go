@@ -149,8 +149,14 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 			continue
 		}
 		rule.validate(f, at)
+		if rule.Per != "" && name != ruleOfSessions {
+			f.Add(at+"/per", "is only for the rule "+ruleOfSessions)
+		}
 	}
 }
+
+// ruleOfSessions is the rule about what happens in each session of a day.
+const ruleOfSessions = "absence"
 
 func (r *Rule) validate(f *domain.Faults, at string) {
 	if r.On && r.Off {
@@ -158,6 +164,16 @@ func (r *Rule) validate(f *domain.Faults, at string) {
 	}
 	if r.MaxAge < -1 {
 		f.Add(at+"/max_age", "must be a number of days, 0 for the rule's own limit or -1 for none")
+	}
+	if r.Per != "" && r.Per != PerDay && r.Per != PerSession {
+		f.Add(at+"/per", "must be %s or %s", PerDay, PerSession)
+	}
+	fallbacks := []string{OtherGuardians, string(SMS), string(Email), string(Push)}
+	for i, way := range r.Fallback {
+		if !slices.Contains(fallbacks, way) || slices.Contains(r.Fallback[:i], way) {
+			f.Add(at+"/fallback", "must be some of guardians, sms, email and push, each at most once")
+			break
+		}
 	}
 	permitted := []Channel{SMS, Email, Push, InApp}
 	for i, c := range r.Channels {

@@ -31,6 +31,9 @@ type Config struct {
 	// Revoked reports whether a token has been revoked. It is called for every open session once a
 	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
+	// Joined is called with everybody who enters a room, before they hear of anything, and with those
+	// who are refused it. An error keeps them out for now. (none)
+	Joined func(who Identity, school string, room domain.Room, refused bool) error
 	// LogID is what the log is called in positions; empty leaves it out of them.
 	LogID domain.LogID
 	// Refused returns why a partition of the log cannot be followed, as it is not the one that it

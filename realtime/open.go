@@ -89,7 +89,7 @@ func (s *Session) enter(ctx context.Context, cursor int64) error {
 	var left []Delivery
 	for i, room := range rooms {
 		var err error
-		as[i], err = s.hub.audiences(ctx, s, room)
+		as[i], err = s.hub.mayJoin(ctx, s, room)
 		switch {
 		case errors.Is(err, ErrDenied):
 			left = append(left, Delivery{Kind: KindLeft, Room: room})

@@ -128,6 +128,22 @@ func (h *Hub) audiences(
 	return as, nil
 }
 
+// mayJoin is audiences for somebody who is about to enter the room.
+func (h *Hub) mayJoin(
+	ctx context.Context, s *Session, room domain.Room,
+) (domain.Audiences, error) {
+	as, err := h.audiences(ctx, s, room)
+	denied := errors.Is(err, ErrDenied)
+	if h.cfg.Joined == nil || err != nil && !denied {
+		return as, err
+	}
+	noted := h.cfg.Joined(s.Identity(), s.school.name, room, denied)
+	if err == nil && noted != nil {
+		return 0, fmt.Errorf("%w: %w", ErrRightsUnavailable, noted)
+	}
+	return as, err
+}
+
 // rightsAt returns a position as of which the school's grants are current, as far as this node has
 // read the log.
 func (s *school) rightsAt() domain.Position {

@@ -192,7 +192,7 @@ type Joined struct {
 func (s *Session) Join(
 	ctx context.Context, name domain.Room, after *domain.LogPosition,
 ) (Joined, error) {
-	audiences, err := s.hub.audiences(ctx, s, name)
+	audiences, err := s.hub.mayJoin(ctx, s, name)
 	if err != nil {
 		return Joined{}, err
 	}

@@ -31,7 +31,7 @@ type importEdFiCommand struct {
 	DryRun bool     `name:"dry-run" help:"Only print what would change."`
 	Plan   string   `placeholder:"FILE" help:"Write the events of the plan to a file, as NDJSON."`
 	Adopt  bool     `help:"End rows of other sources too, when the files do not have them."`
-	Yes    []string `placeholder:"WHAT:N" help:"Agree to ends that are asked for: withdraw:N students, leave:N members of staff, unlink:N guardians."`
+	Yes    []string `placeholder:"WHAT:N" help:"Agree to ends that are asked for: withdraw:N students, leave:N members of staff, unlink:N guardians, close:N classes, drop:N students from classes, release:N staff from classes."`
 	JSON   bool     `name:"json" help:"Print the report as JSON."`
 }
 
@@ -111,8 +111,9 @@ func consentsOf(yes []string) (imports.Consents, error) {
 	for _, one := range yes {
 		what, number, _ := strings.Cut(one, ":")
 		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil || !slices.Contains([]string{"withdraw", "leave", "unlink"}, what) {
-			return nil, fmt.Errorf("--yes=%s: want withdraw:N, leave:N or unlink:N", one)
+		if err != nil || !slices.Contains(imports.ConsentNames(), what) {
+			return nil, fmt.Errorf("--yes=%s: want WHAT:N, with one of %s", one,
+				strings.Join(imports.ConsentNames(), ", "))
 		}
 		given[what] = n
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,4 +65,29 @@ func TestP9_OperatorsSkipAParkedEvent(t *testing.T) {
 		code, stdout, stderr := command(t, args...)
 		require.Equal(t, exitDone, code, "%v: %s%s", args, stdout, stderr)
 	}
+}
+
+// Operators skip events in processes that take none, and the log says who they were all the same.
+func TestASkipSaysWhoDecidedIt(t *testing.T) {
+	t.Parallel()
+	kafka, cache, database := devtest.Kafka(t), devtest.Redis(t), devtest.Postgres(t)
+	start := func(roles ...config.Role) *app {
+		return startApp(t, func(c *config.Config) {
+			c.Roles, c.Kafka.Brokers, c.Redis.URL = roles, kafka.Brokers(), cache.URL()
+			c.Database.URL = database
+		})
+	}
+	ingest, api := start(config.RoleIngest, config.RoleProjections), start(config.RoleAPI)
+	appendNewer(t, kafka, "north", 1)
+	at := ingest.publish(t, "north", enrolled("north", 1))
+	api.get(t, attendancePath, at, new(map[string]any))
+	code, _, stderr := command(t, append(
+		[]string{"parked", "skip", "north", "newer-0", "--reason", "a test"}, api.remote()...)...)
+	require.Equal(t, exitDone, code, stderr)
+	_, events := ingest.call(t, http.MethodGet, ingest.HTTP+"/v1/schools/north/events", "")
+	decided := slices.ContainsFunc(strings.Split(string(events), "\n"), func(line string) bool {
+		return strings.Contains(line, "schoolbell/operators") &&
+			strings.Contains(line, `"authsub":"token:`)
+	})
+	require.True(t, decided, "%s", events)
 }

@@ -38,6 +38,9 @@ type Config struct {
 	// still read it. A link is refused to all others; nobody: the document is of no message. (links
 	// end with their readers' tokens alone)
 	Readers func(ctx context.Context, hash string) (map[Reader]bool, error)
+	// Read is called with whoever follows their link to a document, before they get it, and whether
+	// they are refused it. An error keeps it from them. (none)
+	Read func(of Reader, hash string, refused bool) error
 }
 
 // Pattern is the pattern under which the handler is to be registered.
@@ -98,9 +101,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, now := r.PathValue("sha256"), h.Now()
 	link, err := h.Links.Check(hash, r.URL.Query(), now)
-	if err == nil && h.revoked(link) {
-		err = ErrRevoked
-	}
 	switch {
 	case errors.Is(err, ErrExpired):
 		h.fail(w, r, http.StatusGone, err.Error())
@@ -109,14 +109,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, http.StatusForbidden, err.Error())
 		return
 	}
-	if may, err := h.mayRead(r.Context(), hash, link); err != nil {
+	reader, may, err := h.readerOf(r.Context(), hash, link)
+	if err != nil {
 		h.unavailable(w, r, err, "who may read it cannot be looked up at the moment")
 		return
-	} else if !may {
+	}
+	if !may {
+		_ = h.report(reader, hash, true) // refused anyway
 		h.fail(w, r, http.StatusForbidden, ErrRevoked.Error())
 		return
 	}
 	body, err := h.Store.Get(r.Context(), hash)
+	if err == nil {
+		if full := h.report(reader, hash, false); full != nil {
+			h.unavailable(w, r, full, full.Error())
+			return
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		h.fail(w, r, http.StatusNotFound, "this document no longer exists")
@@ -141,35 +150,48 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.responses.WithLabelValues(strconv.Itoa(counted.status)).Inc()
 }
 
-// revoked reports whether the access of a link's reader has been revoked since it was made.
-func (h *handler) revoked(link *Link) bool {
+// report reports a read, unless nobody knows whose it is.
+func (h *handler) report(of Reader, hash string, refused bool) error {
+	if h.Read == nil || of == (Reader{}) {
+		return nil
+	}
+	return h.Read(of, hash, refused)
+}
+
+// revoked returns the reader of a link whose access has been revoked since it was made.
+func (h *handler) revoked(link *Link) (of Reader, revoked bool) {
 	if h.Revoked == nil {
-		return false
+		return of, false
 	}
 	for reader, until := range h.Revoked {
 		if link.IsOf(reader) && !link.Made().After(until) {
-			return true
+			return reader, true
 		}
 	}
-	return false
+	return of, false
 }
 
-// mayRead reports whether the reader of a link may still read a document. Links of v0.1 are of no
-// reader.
-func (h *handler) mayRead(ctx context.Context, hash string, link *Link) (bool, error) {
+// readerOf returns the reader of a link, as far as a revocation or a message says who that is, and
+// whether the reader may still read the document. Links of v0.1 are of no reader.
+func (h *handler) readerOf(
+	ctx context.Context, hash string, link *Link,
+) (of Reader, may bool, err error) {
+	if of, revoked := h.revoked(link); revoked {
+		return of, false, nil
+	}
 	if h.Readers == nil || link.reader == "" {
-		return true, nil
+		return of, true, nil
 	}
 	readers, err := h.Readers(ctx, hash)
 	if err != nil || len(readers) == 0 {
-		return err == nil, err
+		return of, err == nil, err
 	}
 	for reader, may := range readers {
-		if may && link.IsOf(reader) {
-			return true, nil
+		if link.IsOf(reader) {
+			return reader, may, nil
 		}
 	}
-	return false, nil
+	return of, false, nil
 }
 
 // unavailable responds that a server behind this one does not.

@@ -158,7 +158,7 @@ func (l *Ledger) close(
 		Scan(append(row.targets(), &fence)...); err != nil {
 		return fmt.Errorf("close delivery %s: %w", e.ID, err)
 	}
-	if state == consumers.Failed {
+	if state == consumers.Failed || state == consumers.Cancelled {
 		provider := cmp.Or(e.Provider, "none")
 		event, err := newOutcome(&d, state, fence, provider, consumers.Receipt{}, text)
 		if err != nil {

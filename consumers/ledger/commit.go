@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
@@ -91,23 +92,11 @@ func (l *Ledger) commit(
 			return err
 		}
 		fresh := dropReplayed(plans, saved)
-		if err := dropUnlisted(ctx, tx, fresh, before); err != nil {
-			return err
-		}
-		deliveries, err := insertDeliveries(ctx, tx, fresh)
+		deliveries, err := insertInOrder(ctx, tx, fresh, before, anyPast)
 		if err != nil {
 			return err
 		}
 		planned = len(deliveries)
-		if anyPast && planned > 0 {
-			ids := make([]string, planned)
-			for i, d := range deliveries {
-				ids[i] = d.ID
-			}
-			if _, _, err := takeOver(ctx, tx, ids); err != nil {
-				return err
-			}
-		}
 		if err := insertFactsAt(ctx, tx, fresh); err != nil {
 			return err
 		}
@@ -169,6 +158,62 @@ func dropReplayed(
 	return fresh
 }
 
+// insertInOrder inserts the deliveries of plans, brings them up to what the log tells of them, and
+// returns those that are new. Where a lost ledger had some of them, what one plan takes back may have
+// been told because of another one just before, so that one comes first.
+func insertInOrder(
+	ctx context.Context, tx pgx.Tx, plans []consumers.Planning, before map[int32]*ranBefore,
+	anyPast bool,
+) (all []*consumers.Delivery, err error) {
+	for _, stretch := range stretches(plans, anyPast) {
+		if err := addressRetractions(ctx, tx, stretch); err != nil {
+			return nil, err
+		}
+		if err := dropUnlisted(ctx, tx, stretch, before); err != nil {
+			return nil, err
+		}
+		inserted, err := insertDeliveries(ctx, tx, stretch)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inserted...)
+		if !anyPast || len(inserted) == 0 {
+			continue
+		}
+		taken, _, err := takeOver(ctx, tx, idsOf(inserted))
+		if err != nil {
+			return nil, err
+		}
+		others, err := takeOtherWays(ctx, tx, taken)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, others...)
+	}
+	return all, nil
+}
+
+// stretches cuts plans before each one that takes something back, or not at all.
+func stretches(plans []consumers.Planning, cut bool) (all [][]consumers.Planning) {
+	from := 0
+	for i := range plans {
+		if cut && i > from && slices.ContainsFunc(plans[i].Deliveries, retracts) {
+			all, from = append(all, plans[from:i]), i
+		}
+	}
+	return append(all, plans[from:])
+}
+
+func retracts(d consumers.Delivery) bool { return d.Retracts }
+
+func idsOf(all []*consumers.Delivery) []string {
+	ids := make([]string, len(all))
+	for i, d := range all {
+		ids[i] = d.ID
+	}
+	return ids
+}
+
 // insertDeliveries returns those that are new, in their order.
 func insertDeliveries(
 	ctx context.Context, tx pgx.Tx, plans []consumers.Planning,
@@ -177,16 +222,31 @@ func insertDeliveries(
 	if err != nil {
 		return nil, err
 	}
-	var c columns
-	byID := map[string]*consumers.Delivery{}
+	var fresh []*consumers.Delivery
 	for i := range plans {
 		for j := range plans[i].Deliveries {
-			d := &plans[i].Deliveries[j]
-			if byID[d.ID] != nil || before[ruleRunOf(d)] {
-				continue // planned twice, for example for a parent of two; or the rule is complete
+			if d := &plans[i].Deliveries[j]; !before[ruleRunOf(d)] { // else the rule is complete
+				fresh = append(fresh, d)
 			}
-			byID[d.ID] = d
-			c.add(d)
+		}
+	}
+	return insertRows(ctx, tx, fresh)
+}
+
+// insertRows inserts deliveries, but for those that exist, and returns the others. Those that cannot
+// be done have failed, and say so in the log.
+func insertRows(
+	ctx context.Context, tx pgx.Tx, all []*consumers.Delivery,
+) ([]*consumers.Delivery, error) {
+	var c columns
+	byID := map[string]*consumers.Delivery{}
+	for _, d := range all {
+		if byID[d.ID] != nil {
+			continue // planned twice, for example for a parent of two
+		}
+		byID[d.ID] = d
+		if err := c.add(d); err != nil {
+			return nil, err
 		}
 	}
 	if len(byID) == 0 {
@@ -199,10 +259,24 @@ func insertDeliveries(
 	}
 	inserted := make([]*consumers.Delivery, len(ids))
 	for i, id := range ids {
-		inserted[i] = byID[id]
+		d := byID[id]
+		inserted[i] = d
+		if d.Unreachable == "" {
+			continue
+		}
+		event, err := newOutcome(d, consumers.Failed, 0, nobody, consumers.Receipt{}, d.Unreachable)
+		if err == nil {
+			err = insertOutcome(ctx, tx, d.School, event)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return inserted, nil
 }
+
+// nobody is the provider of what nobody could send.
+const nobody = "none"
 
 // ruleRun is a planner and the event that it planned.
 type ruleRun struct{ school, source, event, planner string }
@@ -265,53 +339,72 @@ WHERE EXISTS (SELECT FROM schoolbell.ledger l
 const insertSQL = `
 INSERT INTO schoolbell.ledger (id, school, source, event_id, event_type, planner, recipient, channel,
 	queue, address, about, once, template, params, language, sender, depends_on, correlation_id,
-	student, partition, log_offset, priority, not_before, not_after)
+	student, topic, instead_of, error, retracts, otherwise, partition, log_offset, priority,
+	not_before, not_after, state, error_class)
 SELECT u.id, u.school, u.source, u.event_id, u.event_type, u.planner, u.recipient, u.channel,
 	u.queue, u.address, u.about, u.once, u.template, u.params::jsonb, u.language, u.sender,
-	u.depends_on, u.correlation_id, u.student, u.partition, u.log_offset, u.priority, u.not_before,
-	u.not_after
+	u.depends_on, u.correlation_id, u.student, u.topic, u.instead_of, u.error, u.retracts,
+	u.otherwise::jsonb, u.partition, u.log_offset, u.priority, u.not_before, u.not_after,
+	CASE WHEN u.error = '' THEN 'planned' ELSE 'failed' END,
+	CASE WHEN u.error = '' THEN '' ELSE 'unreachable' END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 	$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-	$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::integer[],
-	$21::bigint[], $22::smallint[], $23::timestamptz[], $24::timestamptz[])
+	$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+	$22::text[], $23::boolean[], $24::text[], $25::integer[], $26::bigint[], $27::smallint[],
+	$28::timestamptz[], $29::timestamptz[])
 	AS u (id, school, source, event_id, event_type, planner, recipient, channel, queue, address,
-		about, once, template, params, language, sender, depends_on, correlation_id, student,
-		partition, log_offset, priority, not_before, not_after)
+		about, once, template, params, language, sender, depends_on, correlation_id, student, topic,
+		instead_of, error, retracts, otherwise, partition, log_offset, priority, not_before, not_after)
 ON CONFLICT (id) DO NOTHING
 RETURNING id`
 
-// columns are deliveries, column by column: one statement with 24 arrays inserts thousands of rows,
-// where one row with 24 parameters each would have to be split at 65,535 parameters.
+// columns are deliveries, column by column: one statement with 29 arrays inserts thousands of rows,
+// where one row with 29 parameters each would have to be split at 65,535 parameters.
 type columns struct {
-	texts               [19][]string
+	texts               [22][]string
+	retracts            []bool
+	otherwise           []*string
 	partition           []int32
 	offset              []int64
 	priority            []int16
 	notBefore, notAfter []*time.Time
 }
 
-func (c *columns) add(d *consumers.Delivery) {
-	for i, v := range [19]string{
+func (c *columns) add(d *consumers.Delivery) error {
+	for i, v := range [22]string{
 		d.ID, d.School, d.Source, d.EventID, d.EventType, d.Planner, d.Recipient,
 		string(d.Channel), QueueOf(d.Channel), d.Address, d.About, d.Once, d.Template,
 		cmp.Or(string(d.Params), "{}"), d.Language, d.Sender, d.DependsOn, d.CorrelationID,
-		d.Student,
+		d.Student, d.Topic, d.InsteadOf, storable(d.Unreachable),
 	} {
 		c.texts[i] = append(c.texts[i], v)
 	}
+	var otherwise *string
+	if len(d.Otherwise) > 0 {
+		encoded, err := json.Marshal(d.Otherwise)
+		if err != nil {
+			return fmt.Errorf("encode whom delivery %s goes to otherwise: %w", d.ID, err)
+		}
+		text := string(encoded)
+		otherwise = &text
+	}
+	c.otherwise = append(c.otherwise, otherwise)
+	c.retracts = append(c.retracts, d.Retracts)
 	c.partition = append(c.partition, d.Position.Partition)
 	c.offset = append(c.offset, d.Position.Offset)
 	c.priority = append(c.priority, int16(d.Priority))
 	c.notBefore = append(c.notBefore, orNull(d.NotBefore))
 	c.notAfter = append(c.notAfter, orNull(d.NotAfter))
+	return nil
 }
 
 func (c *columns) args() []any {
-	args := make([]any, 0, 24)
+	args := make([]any, 0, 29)
 	for _, texts := range c.texts {
 		args = append(args, texts)
 	}
-	return append(args, c.partition, c.offset, c.priority, c.notBefore, c.notAfter)
+	return append(args, c.retracts, c.otherwise, c.partition, c.offset, c.priority, c.notBefore,
+		c.notAfter)
 }
 
 func orNull(t time.Time) *time.Time {

@@ -91,6 +91,8 @@ func tell(e *domain.Envelope) ([]told, error) {
 		return one(consumers.Delivered, (*delivery.Outcome)(m)), nil
 	case *delivery.Failed:
 		return one(consumers.Failed, (*delivery.Outcome)(m)), nil
+	case *delivery.Cancelled:
+		return one(consumers.Cancelled, (*delivery.Outcome)(m)), nil
 	case *document.Rendered:
 		doc, err := json.Marshal(consumers.Document{
 			Kind: m.Kind, StudentID: m.StudentID, SHA256: m.SHA256, Bytes: m.Bytes,

@@ -37,6 +37,9 @@ type Config struct {
 	Refused func(partition int32) error
 	// Providers do the deliveries; those of a channel without one wait.
 	Providers map[consumers.Channel]consumers.Provider
+	// Check decides whether deliveries are still true, right before they are sent; without it they
+	// are sent as they were planned.
+	Check func(ctx context.Context, all []*consumers.Delivery) ([]consumers.Verdict, error)
 	// Overdue returns the open invoices of a school that were due before a day, by id; without it
 	// no reminders are made.
 	Overdue func(ctx context.Context, school string, day domain.Date) ([]consumers.Invoice, error)

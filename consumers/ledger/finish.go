@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain/guardian"
 )
 
 // finishSQL stores the results of attempts and returns those that count. A result counts if its
@@ -67,8 +68,8 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 			return nil, err
 		}
 	}
-	changed := map[string]bool{}
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	changed, otherwise := map[string]bool{}, false
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
 		first := &pgx.Batch{}
 		first.Queue(forceIndexScans)
 		update := first.Queue(finishSQL, c.ids, c.fences, c.states, c.providers, c.providerIDs,
@@ -99,17 +100,37 @@ func (l *Ledger) finishBatch(ctx context.Context, batch []*finish) ([]bool, erro
 		if err := tx.SendBatch(ctx, second).Close(); err != nil {
 			return err
 		}
+		if otherwise, err = goOtherwise(ctx, tx, failuresOf(batch, changed)); err != nil {
+			return err
+		}
 		return l.release(ctx, tx, c.ended)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("finish %d attempts: %w", len(batch), err)
 	}
 	l.relayNow() // after the commit, so that the relay sees the outcomes
+	if otherwise {
+		wakeUp(l.plans)
+	}
 	counts := make([]bool, len(batch))
 	for i, f := range batch {
 		counts[i] = changed[f.ID]
 	}
 	return counts, nil
+}
+
+// failuresOf returns the deliveries that are not sent because of their recipient.
+func failuresOf(batch []*finish, changed map[string]bool) (failures []failure) {
+	for _, f := range batch {
+		switch {
+		case !changed[f.ID]:
+		case f.state == consumers.Cancelled || f.class == consumers.Unreachable:
+			failures = append(failures, failure{&f.Delivery, f.instead})
+		case f.state == consumers.Failed:
+			failures = append(failures, failure{&f.Delivery, f.Otherwise})
+		}
+	}
+	return failures
 }
 
 // unpriced returns those deliveries that were accepted by a provider that says later what they cost.
@@ -132,6 +153,7 @@ type finishColumns struct {
 	documents, events [][]byte
 	uncounted         []bool
 	lookedUp          []bool
+	optOuts           [][]byte // events of recipients who do not want any more
 	ended             []string // deliveries that others may have waited for
 	wereUnknown       []string // deliveries that were unknown before
 }
@@ -179,12 +201,20 @@ func (c *finishColumns) add(f *finish) error {
 	c.took, c.workers = append(c.took, int32(f.took.Milliseconds())), append(c.workers, f.worker)
 	c.uncounted = append(c.uncounted, f.uncounted)
 	c.lookedUp = append(c.lookedUp, f.lookedUp)
+	var optOut []byte
+	if f.optsOut() {
+		if optOut, err = newOptOut(&f.Delivery, guardian.ByProvider); err != nil {
+			return err
+		}
+	}
+	c.optOuts = append(c.optOuts, optOut)
 	c.documents, c.events = append(c.documents, document), append(c.events, event)
 	if f.before == consumers.Unknown {
 		c.wereUnknown = append(c.wereUnknown, f.ID)
 	}
 	failed := f.state == consumers.Failed || f.state == consumers.Cancelled
-	if f.Channel == consumers.PDF && failed {
+	done := failed || f.state == consumers.Sent || f.state == consumers.Delivered
+	if f.Channel == consumers.PDF && failed || f.Topic != "" && done {
 		c.ended = append(c.ended, f.ID)
 	}
 	return nil
@@ -211,6 +241,9 @@ func (c *finishColumns) outcomes(changed map[string]bool) (schools []string, eve
 	for i, id := range c.ids {
 		if changed[id] && c.events[i] != nil {
 			schools, events = append(schools, c.schools[i]), append(events, c.events[i])
+		}
+		if changed[id] && c.optOuts[i] != nil {
+			schools, events = append(schools, c.schools[i]), append(events, c.optOuts[i])
 		}
 	}
 	return schools, events

@@ -53,6 +53,7 @@ type Ledger struct {
 	metrics *metrics
 
 	starts   *batcher[string, *started]
+	checks   *batcher[*started, *checked] // nil when nothing is checked
 	finishes *batcher[*finish, bool]
 	sends    map[consumers.Channel]*batcher[*consumers.Delivery, consumers.SendResult]
 	slots    map[consumers.Channel]*batcher[struct{}, time.Time]
@@ -86,6 +87,9 @@ func New(cfg Config) (*Ledger, error) {
 		return nil, err
 	}
 	l.starts = newBatcher(1000, l.startBatch)
+	if cfg.Check != nil {
+		l.checks = newBatcher(1000, l.checkBatch)
+	}
 	l.finishes = newBatcher(1000, l.finishBatch)
 	for channel, p := range cfg.Providers {
 		if many, ok := p.(consumers.BatchProvider); ok {
@@ -196,6 +200,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { l.starts.run(work, 1); return nil })
 	g.Go(func() error { l.finishes.run(work, 1); return nil })
+	if l.checks != nil {
+		g.Go(func() error { l.checks.run(work, 2); return nil })
+	}
 	for _, b := range l.sends {
 		g.Go(func() error { b.run(work, 4); return nil })
 	}

@@ -17,14 +17,15 @@ import (
 	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/domain/document"
 	"github.com/schoolbell/schoolbell/domain/fee"
+	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/eventlog"
 )
 
 // Source is the CloudEvents source of events about deliveries, which Schoolbell itself publishes.
 const Source = "schoolbell/deliveries"
 
-// outcome is an event on its way into the log: what became of a delivery, or a reminder. It is the
-// JSON in the outbox.
+// outcome is an event on its way into the log: what became of a delivery, a reminder, or what a
+// recipient wishes. It is the JSON in the outbox.
 type outcome struct {
 	State       consumers.State    `json:"state,omitzero"`
 	ID          string             `json:"id"`
@@ -34,6 +35,7 @@ type outcome struct {
 	Delivery    *delivery.Outcome  `json:"delivery,omitzero"`
 	Document    *document.Rendered `json:"document,omitzero"`
 	Reminder    *fee.ReminderDue   `json:"reminder,omitzero"`
+	OptOut      *guardian.OptedOut `json:"opt_out,omitzero"`
 }
 
 // outcome returns the event of an attempt, or nil for none.
@@ -62,12 +64,13 @@ func newOutcome(
 			DocumentID: d.ID, Kind: r.Document.Kind, StudentID: r.Document.StudentID,
 			SHA256: r.Document.SHA256, Bytes: r.Document.Bytes,
 		}
-	case state == consumers.Sent, state == consumers.Delivered, state == consumers.Failed:
+	case state == consumers.Sent, state == consumers.Delivered, state == consumers.Failed,
+		state == consumers.Cancelled:
 		o.Delivery = &delivery.Outcome{
 			DeliveryID: d.ID, Channel: string(d.Channel), Recipient: d.Recipient,
 			Provider: provider, ProviderID: r.ProviderID, Cost: r.Cost, Error: text,
 		}
-		if state == consumers.Failed && text == "" {
+		if text == "" && state == consumers.Failed {
 			o.Delivery.Error = "the provider gave no reason"
 		}
 	default:
@@ -90,6 +93,8 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 	switch {
 	case o.Reminder != nil:
 		e.Source, e.Type, e.Data = ReminderSource, fee.TypeReminderDue, o.Reminder
+	case o.OptOut != nil:
+		e.Type, e.Data = guardian.TypeOptedOut, o.OptOut
 	case o.Document != nil:
 		e.Type, e.Data = document.TypeRendered, o.Document
 	case o.Delivery == nil:
@@ -98,6 +103,8 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 		e.Type, e.Data = delivery.TypeSent, (*delivery.Sent)(o.Delivery)
 	case o.State == consumers.Delivered:
 		e.Type, e.Data = delivery.TypeDelivered, (*delivery.Delivered)(o.Delivery)
+	case o.State == consumers.Cancelled:
+		e.Type, e.Data = delivery.TypeCancelled, (*delivery.Cancelled)(o.Delivery)
 	default:
 		e.Type, e.Data = delivery.TypeFailed, (*delivery.Failed)(o.Delivery)
 	}
@@ -187,7 +194,8 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 			return err
 		}
 		open, err := l.openPartitions(ctx, tx)
-		if err != nil || len(open) == 0 {
+		partitions := l.partitions.Load() // none before this process has seen the log
+		if err != nil || len(open) == 0 || partitions == 0 {
 			return err
 		}
 		rows, _ := tx.Query(ctx, `
@@ -199,7 +207,7 @@ func (l *Ledger) relayBatch(ctx context.Context, conn *pgxpool.Conn) (n int, err
 		var school string
 		var event []byte
 		if _, err := pgx.ForEachRow(rows, []any{&seq, &school, &event}, func() error {
-			if !slices.Contains(open, eventlog.PartitionFor(school, l.partitions.Load())) {
+			if !slices.Contains(open, eventlog.PartitionFor(school, partitions)) {
 				return nil // it waits until the partition has been compared with the log
 			}
 			seqs = append(seqs, seq)

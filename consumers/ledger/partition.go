@@ -61,7 +61,7 @@ func (l *Ledger) readPartition(
 		return nil, err
 	}
 	rows, _ = tx.Query(ctx,
-		`SELECT `+deliveryColumns+` FROM schoolbell.ledger l WHERE l.partition = $1`, partition)
+		`SELECT `+planColumns+` FROM schoolbell.ledger l WHERE l.partition = $1`, partition)
 	defer rows.Close()
 	for rows.Next() {
 		var d consumers.Delivery

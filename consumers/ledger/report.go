@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers"
+	"github.com/schoolbell/schoolbell/domain/guardian"
 )
 
 // rank orders states by how much they say: a report that says less than the ledger changes nothing.
@@ -72,6 +73,7 @@ func (l *Ledger) Receive(ctx context.Context, r consumers.Report) error {
 		l.metrics.reports.WithLabelValues(r.Provider, string(r.State)).Inc()
 		l.metrics.paid(current.School, r.Provider, r.Cost-current.cost)
 		l.relayNow()
+		wakeUp(l.plans) // another way, if it has failed
 	}
 	return nil
 }
@@ -124,6 +126,20 @@ func (l *Ledger) applyReport(
 		_, err := tx.Exec(ctx, insertPricesSQL, []string{d.ID}, l.cfg.PriceAfter)
 		if err != nil {
 			return fmt.Errorf("plan to look up the price: %w", err)
+		}
+	}
+	if r.OptedOut {
+		event, err := newOptOut(d, guardian.ByProvider)
+		if err == nil {
+			err = insertOutcome(ctx, tx, d.School, event)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.State == consumers.Failed {
+		if _, err := goOtherwise(ctx, tx, []failure{{d, d.Otherwise}}); err != nil {
+			return err
 		}
 	}
 	return l.release(ctx, tx, []string{d.ID})

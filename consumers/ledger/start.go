@@ -16,7 +16,8 @@ type started struct {
 	consumers.Delivery
 	before    consumers.State // Planned; or Sending or Unknown: it may have been done already
 	fence     int64
-	attempts  int // this one included
+	maybeSent bool // an earlier attempt may have done it
+	attempts  int  // this one included
 	plannedAt time.Time
 	// sinceRequest is the time since the provider may last have been called, by the database's
 	// clock; none unless before is Unknown.
@@ -26,17 +27,24 @@ type started struct {
 	closed bool
 }
 
-// deliveryColumns are those that a deliveryRow reads, of the ledger as l.
+// deliveryColumns are those that a deliveryRow reads, of the ledger as l: the delivery as it was last
+// sent.
 const deliveryColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient,
-	l.channel, l.address, l.about, l.once, l.template, l.params, l.language, l.sender, l.depends_on,
-	l.correlation_id, l.student, l.partition, l.log_offset, l.priority, l.not_before, l.not_after,
-	CASE WHEN l.depends_on <> '' THEN
+	l.channel, coalesce(l.sent_to, l.address), coalesce(l.sent_params, l.params), ` + moreColumns
+
+// planColumns are those of the delivery as it was planned.
+const planColumns = `l.id, l.school, l.source, l.event_id, l.event_type, l.planner, l.recipient,
+	l.channel, l.address, l.params, ` + moreColumns
+
+const moreColumns = `l.about, l.once, l.template, l.language, l.sender, l.depends_on,
+	l.correlation_id, l.student, l.partition, l.log_offset, l.priority, l.not_before, l.not_after, l.topic,
+	l.retracts, l.otherwise, l.instead_of, CASE WHEN l.depends_on <> '' THEN
 		(SELECT p.document FROM schoolbell.ledger p WHERE p.id = l.depends_on) END`
 
 // deliveryRow reads the columns of a delivery.
 type deliveryRow struct {
 	*consumers.Delivery
-	document            []byte
+	document, otherwise []byte
 	notBefore, notAfter *time.Time
 }
 
@@ -44,9 +52,10 @@ func (r *deliveryRow) targets() []any {
 	d := r.Delivery
 	return []any{
 		&d.ID, &d.School, &d.Source, &d.EventID, &d.EventType, &d.Planner, &d.Recipient,
-		&d.Channel, &d.Address, &d.About, &d.Once, &d.Template, (*[]byte)(&d.Params), &d.Language,
-		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Student, &d.Position.Partition, &d.Position.Offset,
-		&d.Priority, &r.notBefore, &r.notAfter, &r.document,
+		&d.Channel, &d.Address, (*[]byte)(&d.Params), &d.About, &d.Once, &d.Template, &d.Language,
+		&d.Sender, &d.DependsOn, &d.CorrelationID, &d.Student, &d.Position.Partition,
+		&d.Position.Offset, &d.Priority, &r.notBefore, &r.notAfter, &d.Topic, &d.Retracts, &r.otherwise, &d.InsteadOf,
+		&r.document,
 	}
 }
 
@@ -56,6 +65,11 @@ func (r *deliveryRow) finish() error {
 	}
 	if r.notAfter != nil {
 		r.NotAfter = r.notAfter.UTC()
+	}
+	if r.otherwise != nil {
+		if err := json.Unmarshal(r.otherwise, &r.Otherwise); err != nil {
+			return fmt.Errorf("read whom delivery %s goes to otherwise: %w", r.ID, err)
+		}
 	}
 	if r.document != nil {
 		if err := json.Unmarshal(r.document, &r.Document); err != nil {
@@ -71,11 +85,12 @@ func (r *deliveryRow) finish() error {
 const startSQL = `
 UPDATE schoolbell.ledger l SET before = state, state = 'sending', fence = fence + 1,
 	attempts = attempts + 1, started_at = now(), changed_at = now(),
+	cleared = cleared AND (state <> 'planned' OR error_class = 'unknown'),
 	requested_at = CASE WHEN state = 'unknown' THEN coalesce(requested_at, now()) ELSE now() END
 WHERE id = ANY ($1) AND state IN ('planned', 'sending', 'unknown')
 	AND partition = ANY (ARRAY(` + openPartitionsSQL + `))
 RETURNING ` + deliveryColumns + `, l.before, l.fence, l.attempts, l.planned_at,
-	now() - l.requested_at, now() - l.planned_at`
+	now() - l.requested_at, now() - l.planned_at, l.before <> 'planned' OR l.error_class = 'unknown'`
 
 // notOpen is the result of a start that has to wait until the ledger was compared with the log.
 var notOpen = &started{}
@@ -117,7 +132,7 @@ func scanStarted(row pgx.CollectableRow) (*started, error) {
 	s := &started{}
 	r := deliveryRow{Delivery: &s.Delivery}
 	targets := append(r.targets(), &s.before, &s.fence, &s.attempts, &s.plannedAt, &s.sinceRequest,
-		&s.waited)
+		&s.waited, &s.maybeSent)
 	if err := row.Scan(targets...); err != nil {
 		return nil, err
 	}

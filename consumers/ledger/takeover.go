@@ -24,7 +24,10 @@ WITH p AS (
 		fence = greatest(l.fence, p.fence, 1), cost = greatest(l.cost, p.cost),
 		provider = coalesce(nullif(p.provider, ''), l.provider),
 		provider_id = coalesce(nullif(p.provider_id, ''), l.provider_id),
-		error = p.error, error_class = CASE p.state WHEN 'failed' THEN 'permanent' ELSE '' END,
+		error = p.error, error_class = CASE WHEN p.state <> 'failed' THEN ''
+			WHEN l.error_class = 'unreachable' THEN 'unreachable' ELSE 'permanent' END,
+		cleared = p.state IN ('planned', 'sent', 'delivered'),
+		started_at = coalesce(l.started_at, now()),
 		document = coalesce(p.document, l.document), requested_at = now(), changed_at = now()
 	FROM p WHERE l.id = p.id
 	RETURNING l.id, l.school, l.fence, l.queue, l.state
@@ -57,8 +60,8 @@ func takeOver(ctx context.Context, tx pgx.Tx, among []string) (ids, queues []str
 // nor those of a paused queue of which the log has no outcome.
 const doubtSQL = `
 WITH l AS (
-	UPDATE schoolbell.ledger l SET state = 'unknown', fence = greatest(fence, 1),
-		requested_at = now(), changed_at = now()
+	UPDATE schoolbell.ledger l SET state = 'unknown', fence = greatest(fence, 1), cleared = true,
+		started_at = coalesce(started_at, now()), requested_at = now(), changed_at = now()
 	WHERE partition = ANY ($1) AND state IN ('planned', 'unknown')
 		AND (not_before IS NULL OR not_before <= now())
 		AND NOT EXISTS (SELECT FROM schoolbell.ledger p WHERE p.id = l.depends_on
@@ -82,6 +85,13 @@ func (c *comparison) settle(ctx context.Context, closed []partitionState, moved 
 		return err
 	}
 	c.taken = len(taken)
+	others, err := takeOtherWays(ctx, c.tx, taken)
+	if err == nil {
+		err = storePlans(ctx, c.tx, others, nil)
+	}
+	if err != nil {
+		return err
+	}
 	if c.lost == 0 && !moved {
 		return nil
 	}

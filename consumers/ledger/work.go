@@ -69,14 +69,17 @@ func (l *Ledger) attempt(ctx context.Context, s *started, provider consumers.Pro
 	if !s.NotAfter.IsZero() && time.Now().After(s.NotAfter) && s.before == consumers.Planned {
 		return f.end(consumers.Cancelled, "", errors.New("it is too late"))
 	}
+	if s.before != consumers.Planned && !can.Idempotent {
+		return l.lookUp(ctx, f, provider)
+	}
+	if overtaken := l.check(ctx, f); overtaken != nil {
+		return overtaken
+	}
 	if s.closed && (s.before == consumers.Planned || can.Idempotent) {
 		return f.end(consumers.Cancelled, "", errClosed)
 	}
-	if s.DependsOn != "" && s.Document == nil {
+	if s.DependsOn != "" && s.Document == nil && !s.Retracts {
 		return f.end(consumers.Failed, consumers.Permanent, errors.New("the document that it links could not be made"))
-	}
-	if s.before != consumers.Planned && !can.Idempotent {
-		return l.lookUp(ctx, f, provider)
 	}
 	sending, cancel := context.WithTimeout(ctx, l.cfg.SendTimeout)
 	defer cancel()
@@ -184,11 +187,12 @@ type finish struct {
 	took     time.Duration
 	worker   string
 
-	retry     bool          // the job is retried …
-	delay     time.Duration // … after this
-	throttled time.Duration // the pause that the provider wants from everyone
-	uncounted bool          // it does not count as an attempt
-	lookedUp  bool          // the provider was queried about the delivery, and not told to do it
+	retry     bool              // the job is retried …
+	delay     time.Duration     // … after this
+	throttled time.Duration     // the pause that the provider wants from everyone
+	uncounted bool              // it does not count as an attempt
+	instead   []consumers.Route // whom to reach in place of a recipient who is none any more
+	lookedUp  bool              // the provider was queried about the delivery, and not told to do it
 }
 
 // end ends the job: nothing more happens to the delivery by itself.

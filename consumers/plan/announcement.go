@@ -42,10 +42,35 @@ var announced = &rule{
 					continue
 				}
 				reached[same] = true
-				d.add(p, c, address, notice)
+				to := notice
+				to.params.Of = p.of
+				d.add(p, c, address, to)
 			}
 		}
 	},
+	still: func(w *review) string {
+		if len(w.params.Of) == 0 {
+			return w.belongs()
+		}
+		reason := ""
+		for _, student := range w.params.Of {
+			if !w.Student(student).LeftOn.IsZero() {
+				reason = "the student has left"
+			} else if reason = w.family(student, false); reason == "" {
+				return ""
+			}
+		}
+		return reason
+	},
+}
+
+// belongs says why an announcement is not for a student or a member of the staff any more.
+func (w *review) belongs() string {
+	id := w.delivery.Recipient
+	if _, ok := w.colleague(); ok || w.Student(id).Enrolled {
+		return ""
+	}
+	return id + " has left"
 }
 
 // channelsOf returns the channels of an announcement, each once and none that the school has not
@@ -88,9 +113,16 @@ func (d *draft) audience(of announcement.Audience) []person {
 	heads := map[string]person{}
 	add := func(p person) {
 		// a teacher who is a parent too
-		if earlier, twice := heads[p.id]; !twice || earlier.phone+earlier.email == "" {
-			heads[p.id] = p
+		earlier, twice := heads[p.id]
+		if twice && earlier.phone+earlier.email != "" {
+			earlier, p = p, earlier
 		}
+		for _, student := range earlier.of {
+			if !slices.Contains(p.of, student) {
+				p.of = append(slices.Clip(p.of), student)
+			}
+		}
+		heads[p.id] = p
 	}
 
 	role := func(name string) bool { return everyone || slices.Contains(of.Roles, name) }
@@ -133,7 +165,9 @@ func (d *draft) household(studentID string, student, guardians bool, add func(pe
 		return
 	}
 	for _, g := range d.Guardians(studentID) {
-		add(d.guardian(g))
+		p := d.guardian(g)
+		p.of = []string{studentID}
+		add(p)
 	}
 }
 

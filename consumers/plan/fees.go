@@ -23,7 +23,7 @@ var invoice = &rule{
 		if !ok || d.staleEvent() {
 			return
 		}
-		d.notifyFirst(d.primary(i.StudentID), message{
+		d.tellFamily(i.StudentID, message{
 			template: wording.Invoice,
 			priority: consumers.Normal,
 			about:    i.InvoiceID,
@@ -33,7 +33,14 @@ var invoice = &rule{
 				Amount:   i.Amount,
 				Currency: i.Currency, DueOn: i.DueOn, Year: i.Year, Term: i.Term,
 			},
-		}, d.channels()...)
+		})
+	},
+	still: func(w *review) string {
+		i := w.Invoice(w.delivery.About)
+		if i.Amount > 0 && i.Open <= 0 {
+			return "nothing is open of the invoice any more"
+		}
+		return w.family(i.StudentID, true)
 	},
 }
 
@@ -55,7 +62,7 @@ var feeReminder = &rule{
 				return
 			}
 		}
-		d.notifyFirst(d.primary(r.StudentID), message{
+		d.tellFamily(r.StudentID, message{
 			template: wording.FeeReminder,
 			priority: consumers.Normal,
 			about:    r.InvoiceID,
@@ -65,7 +72,18 @@ var feeReminder = &rule{
 				Amount:   open,
 				Currency: cmp.Or(known.Currency, d.settings.Currency), DueOn: r.DueOn,
 			},
-		}, d.channels()...)
+		})
+	},
+	still: func(w *review) string {
+		i := w.Invoice(w.delivery.About)
+		if i.Amount == 0 {
+			return "" // the invoice is another system's
+		}
+		if i.Open <= 0 {
+			return "nothing is open of the invoice any more"
+		}
+		w.params.Amount = min(w.params.Amount, i.Open)
+		return w.family(i.StudentID, true)
 	},
 }
 
@@ -91,10 +109,11 @@ var receipt = &rule{
 		if guardians := d.Guardians(p.StudentID); len(guardians) > 0 {
 			paid.Payer = guardians[0].Name
 		}
-		d.notifyFirst(d.primary(p.StudentID), message{
+		d.tellFamily(p.StudentID, message{
 			template: wording.Receipt,
 			priority: consumers.Normal,
 			about:    p.PaymentID,
+			topic:    topicOfReceipt(p.PaymentID),
 			student:  p.StudentID,
 			dependsOn: d.document(p.StudentID, p.PaymentID, "", paper.KindReceipt, consumers.Normal,
 				paper.Encode(paid)),
@@ -103,6 +122,46 @@ var receipt = &rule{
 				Amount:   p.Amount,
 				Currency: p.Currency, Method: p.Method,
 			},
-		}, d.channels()...)
+		})
+	},
+	still: func(w *review) string {
+		p := w.Payment(w.delivery.About)
+		if p.Reversed {
+			return "the payment has been reversed"
+		}
+		return w.family(p.StudentID, true)
+	},
+}
+
+func topicOfReceipt(paymentID string) string { return "receipt\t" + paymentID }
+
+// reversal tells those who got a receipt that the payment has been taken back.
+var reversal = &rule{
+	name:   "reversal",
+	types:  []string{fee.TypePaymentReversed},
+	maxAge: 7,
+	plan: func(d *draft) {
+		r, ok := d.event.Data.(*fee.PaymentReversed)
+		if !ok || d.staleEvent() {
+			return
+		}
+		p := d.Payment(r.PaymentID)
+		if p.Amount == 0 {
+			return // money that never came has no receipt
+		}
+		d.retract(message{
+			template: wording.Reversal,
+			priority: consumers.Normal,
+			about:    p.ID,
+			student:  p.StudentID,
+			topic:    topicOfReceipt(p.ID),
+			params: wording.Params{
+				Student: d.studentName(p.StudentID), Payment: p.ID, Invoice: p.InvoiceID,
+				Amount: p.Amount, Currency: p.Currency,
+			},
+		})
+	},
+	still: func(w *review) string {
+		return w.family(w.Payment(w.delivery.About).StudentID, false)
 	},
 }

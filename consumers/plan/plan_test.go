@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ import (
 //
 //	settings         the school's settings from here on, as JSON
 //	given            events of the past
+//	still now=…      what becomes of the deliveries of the last when that led to any, when they are sent now
 //	when [now=…]     new events, each followed by the deliveries planned for it. Now is when they are appended to the log;
 //	                 without it, the time of the event
 //
@@ -47,6 +49,7 @@ type scenario struct {
 	catalog  *wording.Catalog
 	settings *consumers.Settings
 	offset   int64
+	planned  []consumers.Delivery
 }
 
 func newScenario(t *testing.T, settings *consumers.Settings) *scenario {
@@ -67,6 +70,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		return ""
 	case "when":
 		var out strings.Builder
+		var all []consumers.Delivery
 		s.events(t, d.Input, func(e *domain.Envelope) {
 			now := e.Time
 			if d.HasArg("now") {
@@ -77,15 +81,21 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 				require.NoError(t, err)
 			}
 			for _, planned := range s.plan(t, e, now) {
+				all = append(all, planned)
 				s.print(t, &out, planned)
 			}
 		})
 		if out.Len() == 0 {
 			return "nothing\n"
 		}
+		s.planned = all
 		return out.String()
+	case "still":
+		var now string
+		d.ScanArgs(t, "now", &now)
+		return s.still(t, now)
 	}
-	d.Fatalf(t, "command is none of settings, given and when")
+	d.Fatalf(t, "command is none of settings, given, when and still")
 	return ""
 }
 
@@ -134,8 +144,48 @@ func (s *scenario) plan(t *testing.T, e *domain.Envelope, now time.Time) []consu
 	return plans[0].Deliveries
 }
 
+// settingsOf has the settings of a scenario at any time.
+type settingsOf struct{ *consumers.Settings }
+
+func (s settingsOf) At(context.Context, string, time.Time) (*consumers.Settings, error) {
+	return s.Settings, nil
+}
+
+func (s *scenario) still(t *testing.T, now string) string {
+	at, err := time.Parse(time.RFC3339, now)
+	require.NoError(t, err)
+	checker := consumers.Checker{
+		Planners: s.planners, Settings: settingsOf{s.settings}, Now: func() time.Time { return at },
+		Facts: func(context.Context) (*consumers.Snapshot, error) { return s.history.Snapshot(), nil },
+	}
+	all := make([]*consumers.Delivery, len(s.planned))
+	for i, d := range s.planned {
+		if all[i] = &d; d.Retracts { // as if it went to whom the ledger knows that they were told
+			all[i].Recipient, all[i].Channel, all[i].Address = "g8", consumers.SMS, "+15125550108"
+		}
+	}
+	verdicts, err := checker.Check(t.Context(), all)
+	require.NoError(t, err)
+	var out strings.Builder
+	for i, v := range verdicts {
+		require.NoError(t, v.Fault)
+		if v.Overtaken != "" {
+			fmt.Fprintf(&out, "%s: overtaken: %s\n", all[i].Planner, v.Overtaken)
+			continue
+		}
+		now := *all[i]
+		now.Address, now.Params = v.Address, v.Params
+		s.print(t, &out, now)
+	}
+	return out.String()
+}
+
 func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Delivery) {
-	fmt.Fprintf(out, "%s: %s to %s", d.Planner, d.Channel, d.Recipient)
+	if d.Recipient == "" {
+		fmt.Fprintf(out, "%s: to whoever was told", d.Planner)
+	} else {
+		fmt.Fprintf(out, "%s: %s to %s", d.Planner, d.Channel, d.Recipient)
+	}
 	for _, detail := range []struct{ name, value string }{
 		{"at", d.Address},
 		{"about", d.About},
@@ -152,6 +202,13 @@ func (s *scenario) print(t *testing.T, out *strings.Builder, d consumers.Deliver
 		fmt.Fprintf(out, " waits")
 	}
 	fmt.Fprintf(out, " priority=%d\n", d.Priority)
+	for _, way := range d.Otherwise {
+		fmt.Fprintf(out, "  otherwise %s to %s at=%s\n", way.Channel, way.Recipient, way.Address)
+	}
+	if d.Unreachable != "" {
+		fmt.Fprintf(out, "  not sent: %s\n", d.Unreachable)
+		return
+	}
 	if d.Channel == consumers.PDF {
 		params := d.Params
 		require.NoError(t, params.Canonicalize())

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
@@ -32,6 +33,7 @@ var results = &rule{
 				template:  wording.Results,
 				priority:  consumers.Bulk,
 				about:     s.ID,
+				topic:     topicOfResults(s.ID, r.Year, r.Term),
 				student:   s.ID,
 				dependsOn: card,
 				params: wording.Params{
@@ -39,12 +41,92 @@ var results = &rule{
 					Year: r.Year, Term: r.Term,
 				},
 			}
-			d.notifyFirst(d.primary(s.ID), notice, d.channels()...)
+			d.tellFamily(s.ID, notice)
 			if slices.Contains(d.channels(), consumers.InApp) {
 				d.notify(person{id: s.ID}, notice, consumers.InApp)
 			}
 		}
 	},
+	still: func(w *review) string {
+		student := w.delivery.About
+		if w.delivery.Channel == consumers.PDF {
+			w.renew(student)
+		}
+		return w.family(student, true)
+	},
+}
+
+// renew makes the report card of what the marks are by now, if they have been changed since it was
+// planned. The day of issue stays.
+func (w *review) renew(studentID string) {
+	planned, err := paper.Decode[paper.ReportCard](w.delivery.Params)
+	if err != nil {
+		panic(err) // we have written it ourselves
+	}
+	if planned.From.IsZero() || planned.To.IsZero() {
+		return // a version before has planned it, and left open which days count
+	}
+	renewed := w.reportCard(w.Student(studentID), &assessment.ResultsPublished{
+		ClassID: planned.Class, Year: planned.Year, Term: planned.Term,
+		From: planned.From, To: planned.To,
+	})
+	renewed.IssuedOn = planned.IssuedOn
+	if now := paper.Encode(renewed); string(now) != string(paper.Encode(planned)) {
+		w.paper = now
+	}
+}
+
+func topicOfResults(studentID string, year, term domain.Label) string {
+	return strings.Join([]string{"results", studentID, string(year), string(term)}, "\t")
+}
+
+// resultsCorrected tells those who have a report card that a mark on it has been changed since. The
+// school sends a new one by publishing the results again; a second change is told only after that.
+var resultsCorrected = &rule{
+	name:   "results_corrected",
+	types:  []string{assessment.TypeScored, assessment.TypeScoreCorrected},
+	maxAge: 7,
+	plan: func(d *draft) {
+		s, ok := scoreOf(d.event)
+		if !ok || d.staleEvent() || !d.isPublished(s) {
+			return
+		}
+		d.retract(message{
+			template: wording.ResultsCorrected,
+			priority: consumers.Bulk,
+			about:    s.StudentID,
+			student:  s.StudentID,
+			topic:    topicOfResults(s.StudentID, s.Year, s.Term),
+			params: wording.Params{
+				Student: d.studentName(s.StudentID), Class: d.Student(s.StudentID).ClassID,
+				Year: s.Year, Term: s.Term,
+			},
+		})
+	},
+	still: func(w *review) string { return w.family(w.delivery.About, false) },
+}
+
+// scoreOf returns the score that an event sets, whether for the first time or as a correction.
+func scoreOf(e *domain.Envelope) (*assessment.Scored, bool) {
+	switch s := e.Data.(type) {
+	case *assessment.Scored:
+		return s, true
+	case *assessment.ScoreCorrected:
+		return (*assessment.Scored)(s), true
+	}
+	return nil, false
+}
+
+// isPublished reports that the term of a score has been published, to the class that it names or to
+// the student's home class.
+func (d *draft) isPublished(s *assessment.Scored) bool {
+	for _, class := range []string{s.ClassID, d.Student(s.StudentID).ClassID} {
+		if slices.ContainsFunc(d.Published(class, s.Year),
+			func(p consumers.Published) bool { return p.Term == s.Term }) {
+			return true
+		}
+	}
+	return false
 }
 
 // reportCard collects the results of a term. The averages are computed here from single marks, in

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -15,15 +14,17 @@ type rule struct {
 	name     string
 	types    []string
 	off      bool // unless the school switches it on
+	urgent   bool // an inbox is not enough
 	channels []consumers.Channel
 	maxAge   int // in days; 0 is no limit
 	plan     func(*draft)
+	still    func(*review) string // why a delivery is not true any more; "" when it is
 }
 
 // planner binds the rule to an event, the facts and the school's settings.
 func (r *rule) planner() consumers.Planner {
 	return consumers.Planner{
-		Name: r.name, Types: r.types,
+		Name: r.name, Types: r.types, Still: r.review,
 		Plan: func(e *domain.Envelope, facts consumers.Facts,
 			settings *consumers.Settings,
 		) []consumers.Delivery {
@@ -31,7 +32,7 @@ func (r *rule) planner() consumers.Planner {
 				rule: r, event: e, Facts: facts, settings: settings,
 				ruleSettings: settings.Rules[r.name],
 			}
-			if d.ruleSettings.Off || r.off && !d.ruleSettings.On {
+			if d.isOff() {
 				return nil
 			}
 			r.plan(d)
@@ -49,6 +50,11 @@ type draft struct {
 	settings     *consumers.Settings
 	ruleSettings consumers.Rule
 	deliveries   []consumers.Delivery
+}
+
+// isOff reports that the school does not want the rule.
+func (d *draft) isOff() bool {
+	return d.ruleSettings.Off || d.rule.off && !d.ruleSettings.On
 }
 
 // stale reports that an event of this day is too old to notify anyone, for example after an import
@@ -82,8 +88,8 @@ func (d *draft) channels() []consumers.Channel {
 	return d.rule.channels
 }
 
-// message is what a notice says, whoever receives it. About and once identify the delivery; see
-// [consumers.Delivery].
+// message is what a notice says, whoever receives it. About and once identify the delivery, topic is
+// what may be taken back; see [consumers.Delivery].
 type message struct {
 	template  string
 	priority  consumers.Priority
@@ -91,6 +97,7 @@ type message struct {
 	about     string
 	student   string // whom it is about
 	once      string
+	topic     string
 	dependsOn string
 	notAfter  time.Time
 }
@@ -104,25 +111,11 @@ func (d *draft) notify(p person, m message, channels ...consumers.Channel) {
 	}
 }
 
-// notifyFirst plans a notice, on each channel, to the first person whom it reaches: one parent is
-// enough, and a family is not to get it twice.
-func (d *draft) notifyFirst(people []person, m message, channels ...consumers.Channel) {
-	for _, c := range channels {
-		i := slices.IndexFunc(people, func(p person) bool {
-			_, ok := p.address(c)
-			return ok
-		})
-		if i >= 0 {
-			d.notify(people[i], m, c)
-		}
-	}
-}
-
 // add plans a delivery. It waits for the end of the quiet hours unless it is urgent or silent.
 func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 	m.params.Sender = d.schoolName()
 	var notBefore time.Time
-	if m.priority > consumers.Urgent && disturbs(c) {
+	if m.priority > consumers.Urgent && (c.Disturbs() || c == "") {
 		if awake := AfterQuietHours(d.settings.Quiet, d.Now(),
 			d.settings.Location()); !awake.Equal(d.Now()) {
 			notBefore = awake.UTC()
@@ -138,6 +131,7 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 		Address:   address,
 		About:     m.about,
 		Once:      m.once,
+		Topic:     m.topic,
 		Student:   m.student,
 		Priority:  m.priority,
 		Template:  m.template,
@@ -150,8 +144,12 @@ func (d *draft) add(p person, c consumers.Channel, address string, m message) {
 	})
 }
 
-// disturbs reports that a channel makes a phone ring or vibrate.
-func disturbs(c consumers.Channel) bool { return c == consumers.SMS || c == consumers.Push }
+// retract plans to take back what was said about a topic, from whoever was told of it. The channel
+// is the one by which they were.
+func (d *draft) retract(m message) {
+	d.add(person{}, "", "", m)
+	d.deliveries[len(d.deliveries)-1].Retracts = true
+}
 
 // schoolName returns the name that the school gives itself.
 func (d *draft) schoolName() string {

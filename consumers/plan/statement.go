@@ -32,6 +32,32 @@ var statement = &rule{
 			}
 		}
 	},
+	still: func(w *review) string {
+		student := w.delivery.About
+		if w.delivery.EventType == fee.TypeReminderDue && !w.owes(student) {
+			return "nothing is open any more"
+		}
+		return w.family(student, true)
+	},
+}
+
+// owes reports that something is open on a student's account.
+func (d *draft) owes(studentID string) bool {
+	open := map[string]int64{} // by currency
+	for _, m := range d.Account(studentID) {
+		switch m.Kind {
+		case consumers.MovedInvoice, consumers.MovedReversal:
+			open[m.Currency] += m.Amount
+		case consumers.MovedPayment, consumers.MovedWaiver:
+			open[m.Currency] -= m.Amount
+		}
+	}
+	for _, amount := range open {
+		if amount > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // statement plans the document first and then the notice, which waits for it.
@@ -52,7 +78,7 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 	}
 	slices.SortFunc(facts.Accounts,
 		func(a, b paper.Account) int { return cmp.Compare(a.Currency, b.Currency) })
-	d.notifyFirst(d.primary(studentID), message{
+	d.tellFamily(studentID, message{
 		template: wording.Statement,
 		priority: consumers.Normal,
 		about:    studentID,
@@ -61,7 +87,7 @@ func (d *draft) statement(studentID string, from domain.Date, once string) {
 		dependsOn: d.document(studentID, studentID, once, paper.KindFeeStatement, consumers.Normal,
 			paper.Encode(facts)),
 		params: wording.Params{Student: d.studentName(studentID)},
-	}, d.channels()...)
+	})
 }
 
 // account lists the movements in one currency from a day on; those before are summed in its opening

@@ -220,13 +220,22 @@ func (s *school) staffOn(day domain.Date) (all []consumers.Staff) {
 	return all
 }
 
+// guardian returns a guardian with the channels that they have opted out of.
+func (s *school) guardian(id string) consumers.Guardian {
+	g := value(s.guardians[id])
+	if g.ID != "" {
+		g.OptedOut = slices.Sorted(maps.Keys(s.optedOut[id]))
+	}
+	return g
+}
+
 // guardiansOn returns the guardians of a student, the primary ones first, then by id.
 func (s *school) guardiansOn(studentID string, day domain.Date) (all []consumers.Guardian) {
 	for guardianID, link := range s.directory.linked[studentID] {
 		if _, lasts, _ := link.on(day); !lasts {
 			continue
 		}
-		g, p := *s.guardians[guardianID], link.placeOn(day)
+		g, p := s.guardian(guardianID), link.placeOn(day)
 		g.Relation, g.Primary = p.role, p.primary
 		all = append(all, g)
 	}

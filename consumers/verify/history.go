@@ -30,6 +30,7 @@ type school struct {
 	directory  directory
 	students   map[string]*consumers.Student // without what depends on the day
 	guardians  map[string]*consumers.Guardian
+	optedOut   map[string]map[string]bool // by guardian and channel
 	staff      map[string]consumers.Staff
 	invoices   map[string]*consumers.Invoice
 	payments   map[string]*consumers.Payment
@@ -37,7 +38,8 @@ type school struct {
 	reversals  map[string]movement   // by payment
 	waivers    map[string][]movement // by invoice
 	attendance map[string]*consumers.Attendance
-	marks      map[string]map[mark]string            // by student
+	marks      map[string]map[mark]string // by student
+	absences   map[string]map[domain.Date][]consumers.AbsenceChange
 	scores     map[string]map[string]consumers.Score // by student and assessment
 	counted    map[string]map[string]counted         // the same
 	announced  map[string]*assessment.Scheduled
@@ -50,6 +52,7 @@ func newSchool() *school {
 		directory:  newDirectory(),
 		students:   map[string]*consumers.Student{},
 		guardians:  map[string]*consumers.Guardian{},
+		optedOut:   map[string]map[string]bool{},
 		staff:      map[string]consumers.Staff{},
 		invoices:   map[string]*consumers.Invoice{},
 		payments:   map[string]*consumers.Payment{},
@@ -58,6 +61,7 @@ func newSchool() *school {
 		waivers:    map[string][]movement{},
 		attendance: map[string]*consumers.Attendance{},
 		marks:      map[string]map[mark]string{},
+		absences:   map[string]map[domain.Date][]consumers.AbsenceChange{},
 		scores:     map[string]map[string]consumers.Score{},
 		counted:    map[string]map[string]counted{},
 		announced:  map[string]*assessment.Scheduled{},
@@ -134,6 +138,10 @@ func (s *school) add(e *domain.Envelope) {
 		g := row(s.guardians, m.GuardianID)
 		g.ID, g.Name, g.Phone = m.GuardianID, cmp.Or(m.Name, g.Name), m.Phone.Or(g.Phone)
 		g.Email, g.Language = m.Email.Or(g.Email), m.Language.Or(g.Language)
+	case *guardian.OptedOut:
+		entry(s.optedOut, m.GuardianID)[m.Channel] = true
+	case *guardian.OptedIn:
+		delete(s.optedOut[m.GuardianID], m.Channel)
 	case *staff.Assigned:
 		s.staff[m.StaffID] = consumers.Staff{ID: m.StaffID, Name: m.Name, Role: m.Role}
 	case *staff.DetailsChanged:
@@ -145,9 +153,9 @@ func (s *school) add(e *domain.Envelope) {
 		of.ID = m.StaffID
 		s.staff[m.StaffID] = of
 	case *attendance.Marked:
-		s.mark(m)
+		s.mark(e, m)
 	case *attendance.Corrected:
-		s.mark((*attendance.Marked)(m))
+		s.mark(e, (*attendance.Marked)(m))
 	case *assessment.Scored:
 		s.score(m, e.Time)
 	case *assessment.ScoreCorrected:
@@ -220,11 +228,17 @@ func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 }
 
 // mark counts a mark. A later one for the same session takes the place of the one before.
-func (s *school) mark(m *attendance.Marked) {
+func (s *school) mark(e *domain.Envelope, m *attendance.Marked) {
 	marks, key := entry(s.marks, m.StudentID), mark{m.Date, m.Session}
 	counts := row(s.attendance, m.StudentID)
 	count(counts, marks[key], -1)
 	count(counts, m.Status, +1)
+	absent := m.Status == attendance.AbsentUnexcused
+	if was := marks[key] == attendance.AbsentUnexcused; absent != was {
+		days := entry(s.absences, m.StudentID)
+		days[m.Date] = append(days[m.Date],
+			consumers.AbsenceChange{Position: e.Position.Offset, Session: m.Session, Absent: absent})
+	}
 	marks[key] = m.Status
 }
 

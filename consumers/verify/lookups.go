@@ -18,10 +18,8 @@ func (h *History) Snapshot() *consumers.Snapshot {
 		Lookups: consumers.Lookups{
 			Student:   onDay(h, (*school).studentOn),
 			Guardians: onDay(h, (*school).guardiansOn),
-			Guardian: byKey(h, func(s *school, id string) consumers.Guardian {
-				return value(s.guardians[id])
-			}),
-			Class: onDay(h, (*school).classOn),
+			Guardian:  byKey(h, (*school).guardian),
+			Class:     onDay(h, (*school).classOn),
 			Classes: onDay(h, func(s *school, _ string, day domain.Date) []string {
 				return s.directory.homesOn(day)
 			}),
@@ -35,6 +33,9 @@ func (h *History) Snapshot() *consumers.Snapshot {
 			Account: byKey(h, (*school).account),
 			Attendance: byKey(h, func(s *school, id string) consumers.Attendance {
 				return value(s.attendance[id])
+			}),
+			Absences: onDay(h, func(s *school, id string, day domain.Date) []consumers.AbsenceChange {
+				return s.absences[id][day]
 			}),
 			AttendanceWithin: each(func(k consumers.PeriodKey) consumers.Attendance {
 				return h.school(k.School).attendanceWithin(k)

@@ -54,11 +54,20 @@ type partition struct {
 	// expected has several deliveries for an id where several events lead to what is sent once:
 	// whichever was planned first is in the ledger.
 	expected map[string][]consumers.Delivery
-	said     *announced
+	// retractions are planned for whoever was told; the ledger knows who that was.
+	retractions map[ruleRun]consumers.Delivery
+	said        *announced
 	// skipped are the offsets of events that an operator has given up. What was planned because of
 	// them before stays; there need not be anything.
 	skipped map[int64]bool
 	result  Result
+}
+
+// ruleRun is a planner, the event that it planned, and what about.
+type ruleRun struct{ school, source, event, planner, about string }
+
+func runOf(d *consumers.Delivery) ruleRun {
+	return ruleRun{d.School, d.Source, d.EventID, d.Planner, d.About}
 }
 
 // Partition verifies one partition.
@@ -68,7 +77,8 @@ func (v *Verification) Partition(
 	p := &partition{
 		Verification: v, stored: stored, history: NewHistory(),
 		deferred: map[int64][]consumers.Event{}, expected: map[string][]consumers.Delivery{},
-		said: newAnnounced(), skipped: map[int64]bool{},
+		retractions: map[ruleRun]consumers.Delivery{},
+		said:        newAnnounced(), skipped: map[int64]bool{},
 	}
 	reader := eventlog.NewReader(eventlog.ReaderConfig{Source: v.Log, Decode: v.Decode})
 	_, end, err := reader.Bounds(ctx, number)
@@ -149,6 +159,10 @@ func (p *partition) plan(ctx context.Context, events []consumers.Event) error {
 			continue
 		}
 		for _, d := range plan.Deliveries {
+			if d.Retracts {
+				p.retractions[runOf(&d)] = d
+				continue
+			}
 			p.expected[d.ID] = append(p.expected[d.ID], d)
 		}
 	}
@@ -171,14 +185,56 @@ func (p *partition) compare() {
 		}
 	}
 	for id, have := range p.stored.Deliveries {
-		if _, ok := p.expected[id]; !ok && have.Position.Offset < p.stored.PlannedTo {
-			p.find("surplus", &have, "")
+		if _, ok := p.expected[id]; ok || have.Position.Offset >= p.stored.PlannedTo {
+			continue
 		}
+		if p.isOtherWay(&have) {
+			p.result.Deliveries++
+			continue
+		}
+		if want, ok := p.retractions[runOf(&have)]; ok && have.Retracts {
+			p.result.Deliveries++
+			if what := p.retracted(&want, &have); what != "" {
+				p.find("different", &have, what)
+			}
+			continue
+		}
+		p.find("surplus", &have, "")
 	}
 	p.said.compare(p)
 	slices.SortFunc(p.result.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID))
 	})
+}
+
+// isOtherWay reports that a delivery goes where a planned one has failed to.
+func (p *partition) isOtherWay(d *consumers.Delivery) bool {
+	for seen := 0; d.InsteadOf != "" && seen < maxWays; seen++ {
+		if _, planned := p.expected[d.InsteadOf]; planned {
+			return true
+		}
+		before := p.stored.Deliveries[d.InsteadOf]
+		d = &before
+	}
+	return false
+}
+
+// maxWays is more ways than there are to reach a family.
+const maxWays = 100
+
+// retracted compares a retraction with the plan for it and with what it takes back.
+func (p *partition) retracted(want, have *consumers.Delivery) string {
+	for _, told := range p.stored.Deliveries {
+		if told.Topic == have.Topic && told.School == have.School && !told.Retracts &&
+			told.Recipient == have.Recipient && told.Channel == have.Channel {
+			to := want.To(have, &domain.Envelope{
+				School: have.School, Source: have.Source, ID: have.EventID, Type: have.EventType,
+			})
+			to.DependsOn = have.DependsOn
+			return difference(&to, have)
+		}
+	}
+	return "the recipient was told nothing that it takes back"
 }
 
 func (p *partition) find(kind string, d *consumers.Delivery, detail string) {

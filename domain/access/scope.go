@@ -236,6 +236,12 @@ func (s *Scope) Among(f Fields) []string {
 	return sorted(ids)
 }
 
+// Shows reports whether fields are visible of anybody at all.
+func (s *Scope) Shows(f Fields) bool {
+	return s.All.Has(f) || s.Taught.Has(f) && len(s.Pupils) > 0 ||
+		s.Own.Has(f) && len(s.Children)+len(s.Away) > 0
+}
+
 // Key identifies the scope among those of a school on a day. Whoever works with the same classes
 // and sees the same fields has the same one: the pupils follow from the classes.
 func (s *Scope) Key() string {

@@ -13,6 +13,7 @@ const (
 	TypeSent      = "schoolbell.delivery.sent.v1"
 	TypeDelivered = "schoolbell.delivery.delivered.v1"
 	TypeFailed    = "schoolbell.delivery.failed.v1"
+	TypeCancelled = "schoolbell.delivery.cancelled.v1"
 )
 
 // Facts lists the context's events for the catalogue.
@@ -26,9 +27,12 @@ var Facts = []domain.Fact{
 		domain.OffTimeline).ReservedForSchoolbell(),
 	domain.NewFact[Failed](TypeFailed, "A message will not reach its recipient.",
 		domain.OffTimeline).ReservedForSchoolbell(),
+	domain.NewFact[Cancelled](TypeCancelled,
+		"A message is not sent: it was no longer true, came too late, or somebody stopped it.",
+		domain.OffTimeline).ReservedForSchoolbell(),
 }
 
-// Outcome is what the three facts share.
+// Outcome is what the facts share.
 type Outcome struct {
 	DeliveryID string `json:"delivery_id"`
 	Channel    string `json:"channel" impersonal:"names a channel"`
@@ -48,6 +52,9 @@ type Delivered Outcome
 // Failed: a message will not reach its recipient.
 type Failed Outcome
 
+// Cancelled: a message is not sent, for a reason that lies in the message.
+type Cancelled Outcome
+
 // Subject is the delivery.
 func (e *Sent) Subject() string { return e.DeliveryID }
 
@@ -56,6 +63,9 @@ func (e *Delivered) Subject() string { return e.DeliveryID }
 
 // Subject is the delivery.
 func (e *Failed) Subject() string { return e.DeliveryID }
+
+// Subject is the delivery.
+func (e *Cancelled) Subject() string { return e.DeliveryID }
 
 // Rooms is the recipient's own.
 func (e *Sent) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.Recipient) }
@@ -66,6 +76,9 @@ func (e *Delivered) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.
 // Rooms is the recipient's own.
 func (e *Failed) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.Recipient) }
 
+// Rooms is the school's only: who is sent nothing does not hear about it.
+func (e *Cancelled) Rooms() []domain.Room { return nil }
+
 // Validate implements [domain.Event].
 func (e *Sent) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
 
@@ -74,6 +87,12 @@ func (e *Delivered) Validate(f *domain.Faults) { validate(f, (*Outcome)(e)) }
 
 // Validate implements [domain.Event].
 func (e *Failed) Validate(f *domain.Faults) {
+	validate(f, (*Outcome)(e))
+	f.Text("/error", e.Error, domain.MaxTextLength)
+}
+
+// Validate implements [domain.Event].
+func (e *Cancelled) Validate(f *domain.Faults) {
 	validate(f, (*Outcome)(e))
 	f.Text("/error", e.Error, domain.MaxTextLength)
 }
@@ -114,6 +133,9 @@ func (e *Failed) SeenBy(a domain.Audience) domain.Event {
 	c := Failed(Outcome(*e).toRecipient())
 	return &c
 }
+
+// SeenBy shows it to the office only.
+func (e *Cancelled) SeenBy(domain.Audience) domain.Event { return nil }
 
 func (o Outcome) toRecipient() Outcome {
 	return Outcome{

@@ -13,6 +13,8 @@ const (
 	TypeUnlinked       = "schoolbell.guardian.unlinked.v1"
 	TypeDetailsChanged = "schoolbell.guardian.details_changed.v1"
 	TypeContactChanged = "schoolbell.guardian.contact_changed.v1"
+	TypeOptedOut       = "schoolbell.guardian.opted_out.v1"
+	TypeOptedIn        = "schoolbell.guardian.opted_in.v1"
 )
 
 // Facts lists the context's events for the catalogue.
@@ -25,6 +27,10 @@ var Facts = []domain.Fact{
 		"What is known of a guardian changes, or is corrected.", domain.OffTimeline),
 	domain.NewFact[ContactChanged](TypeContactChanged,
 		"A guardian's telephone, e-mail address or language changes.", domain.OffTimeline),
+	domain.NewFact[OptedOut](TypeOptedOut,
+		"A guardian is not to be sent anything by a channel any more.", domain.OffTimeline),
+	domain.NewFact[OptedIn](TypeOptedIn,
+		"A guardian may be sent messages by a channel again.", domain.OffTimeline),
 }
 
 // Linked: a guardian is connected with a student. Linking the same pair again corrects what it says,
@@ -134,6 +140,54 @@ func (e *ContactChanged) Validate(f *domain.Faults) {
 	validateContact(f, e.Phone, e.Email, e.Language)
 }
 
+// The channels that a guardian can opt out of. The inbox is read by whoever wants to.
+var optional = []string{"sms", "email", "push"}
+
+// Why a guardian has opted out.
+const (
+	ByStop     = "stop"     // a text with STOP, or the like, came back
+	ByProvider = "provider" // the provider says that the recipient does not want any more
+	ByWish     = "wish"     // the guardian has told the school
+)
+
+// OptedOut: a guardian is not to be sent anything by a channel any more, until they opt in again.
+type OptedOut struct {
+	GuardianID string `json:"guardian_id"`
+	Channel    string `json:"channel"` // "sms", "email" or "push"
+	Because    string `json:"because"` // "stop", "provider" or "wish"
+}
+
+// Subject is the guardian.
+func (e *OptedOut) Subject() string { return e.GuardianID }
+
+// Rooms is the guardian's own.
+func (e *OptedOut) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.GuardianID) }
+
+// Validate implements [domain.Event].
+func (e *OptedOut) Validate(f *domain.Faults) {
+	f.ID("/guardian_id", e.GuardianID)
+	f.OneOf("/channel", e.Channel, optional...)
+	f.OneOf("/because", e.Because, ByStop, ByProvider, ByWish)
+}
+
+// OptedIn: a guardian may be sent messages by a channel again.
+type OptedIn struct {
+	GuardianID string `json:"guardian_id"`
+	Channel    string `json:"channel"` // "sms", "email" or "push"
+}
+
+// Subject is the guardian.
+func (e *OptedIn) Subject() string { return e.GuardianID }
+
+// Rooms is the guardian's own.
+func (e *OptedIn) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.GuardianID) }
+
+// Validate implements [domain.Event].
+func (e *OptedIn) Validate(f *domain.Faults) {
+	f.ID("/guardian_id", e.GuardianID)
+	f.OneOf("/channel", e.Channel, optional...)
+}
+
 func validateContact(f *domain.Faults, phone, email, language string) {
 	f.OptionalPhone("/phone", phone)
 	f.OptionalEmail("/email", email)
@@ -166,5 +220,15 @@ func (e *DetailsChanged) SeenBy(a domain.Audience) domain.Event {
 
 // SeenBy shows it only to the guardian.
 func (e *ContactChanged) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Self)
+}
+
+// SeenBy shows it only to the guardian, and to the office.
+func (e *OptedOut) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Self)
+}
+
+// SeenBy shows it only to the guardian, and to the office.
+func (e *OptedIn) SeenBy(a domain.Audience) domain.Event {
 	return domain.ShownTo(e, a, domain.Self)
 }

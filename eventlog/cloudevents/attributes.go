@@ -114,8 +114,8 @@ func checkExtension(name string, f *domain.Faults) {
 	}
 }
 
-// checkSource checks that a source is a URI reference, as far as its characters go.
-func checkSource(v []byte, f *domain.Faults) {
+// CheckSource checks that a source is a URI reference, as far as its characters go.
+func CheckSource(v []byte, f *domain.Faults) {
 	switch {
 	case len(v) == 0:
 		f.Add("/source", "is required")

@@ -88,7 +88,7 @@ func (d *decoder) attributes(e *domain.Envelope, r *raw) {
 		f.Add("/specversion", "must be 1.0")
 	}
 	f.ID("/id", e.ID)
-	checkSource(r.values[source], f)
+	CheckSource(r.values[source], f)
 	if len(r.values[eventType]) == 0 {
 		f.Add("/type", "is required")
 	}

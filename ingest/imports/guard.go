@@ -19,14 +19,23 @@ import (
 // Consents are the ends that a person has agreed to: how many, by the name of [Ask.Consent].
 type Consents map[string]int64
 
-// consents name what is asked for. Other kinds follow from these, or are repaired by the next
-// import.
-var consents = map[Kind]string{KindStudent: "withdraw", KindStaff: "leave", KindLink: "unlink"}
+// consents name what is asked for.
+var consents = map[Kind]string{
+	KindStudent: "withdraw", KindStaff: "leave", KindLink: "unlink",
+	KindClass: "close", KindAttending: "drop", KindTeaching: "release",
+}
+
+// ConsentNames are what [Consents] can be about.
+func ConsentNames() []string { return slices.Sorted(maps.Values(consents)) }
+
+// guarded are the kinds of which no large share ends without a consent. The others follow from
+// these, and change with every term; a consent is needed when a package has none of them any more.
+var guarded = []Kind{KindStudent, KindStaff, KindLink}
 
 // Ask is ends that a plan does not make unless somebody agrees to their number: a file that is cut
 // off, or of another year, looks like a school that everybody leaves.
 type Ask struct {
-	Consent string `json:"consent" enum:"withdraw,leave,unlink" doc:"Of students, of staff, of guardians from students"`
+	Consent string `json:"consent" enum:"withdraw,leave,unlink,close,drop,release" doc:"Of students, of staff, of guardians from students, of classes, of students from classes, of staff from classes"`
 	Count   int64  `json:"count" doc:"How many would end; the consent names this number"`
 	Held    int64  `json:"held" doc:"Of how many"`
 	Reason  string `json:"reason"`
@@ -93,7 +102,7 @@ func endMissing[K comparable, T interface{ When() students.Held }](
 		case inPackage(id) || !complete:
 		case held.Source != c.Source && !c.adopt:
 			n.Foreign++
-		case unsure[id], unsure[""] && consents[kind] == "":
+		case unsure[id], unsure[""] && !slices.Contains(guarded, kind):
 			// the row that was refused may be this one
 		default:
 			n.Ended++
@@ -104,17 +113,23 @@ func endMissing[K comparable, T interface{ When() students.Held }](
 	}
 }
 
-// asks returns what nobody has agreed to yet. share is of what a school has.
+// asks returns what nobody has agreed to yet. share is of what a school has; it does not matter
+// whether the package says that people have left or no longer has them: one of last year does both.
 func (c *comparison) asks(share float64) (asks []Ask) {
-	for _, kind := range []Kind{KindStudent, KindStaff, KindLink} {
+	for _, kind := range []Kind{
+		KindStudent, KindStaff, KindLink, KindClass, KindAttending, KindTeaching,
+	} {
 		n := c.tally.of(kind)
-		ask := Ask{Consent: consents[kind], Count: n.Missing, Held: n.Held}
+		ask := Ask{Consent: consents[kind], Count: n.Ended, Held: n.Held}
 		switch {
-		case n.Missing == 0:
-			continue
-		case c.unsure[kind][""]:
+		case n.Missing > 0 && c.unsure[kind][""]:
 			ask.Reason = "the package has rows whose id cannot be read: they may be of these"
-		case float64(n.Missing) > share*float64(n.Held):
+		case !slices.Contains(guarded, kind):
+			if n.Missing == 0 || n.Missing < n.Ended || n.Added+n.Changed+n.Unchanged > 0 {
+				continue
+			}
+			ask.Reason = "the package has none, and says that these are all"
+		case float64(n.Ended) > share*float64(n.Held):
 			ask.Reason = fmt.Sprintf("it is more than %g %% of them", 100*share)
 		default:
 			continue

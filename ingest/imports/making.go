@@ -38,7 +38,9 @@ func (m *making) read() error {
 	if err != nil {
 		return err
 	}
-	m.contents, err = readContents(io.TeeReader(unpacked, hash), m.today)
+	// A day may be a year ahead of both the school's and that of the events.
+	today := min(m.today, domain.DateOf(m.now))
+	m.contents, err = readContents(io.TeeReader(unpacked, hash), today)
 	m.sha256 = hex.EncodeToString(hash.Sum(nil))
 	return err
 }
@@ -53,7 +55,7 @@ func (m *making) compare(base domain.Position, tables Tables) (*stored, error) {
 		},
 		packed: m.packed,
 	}
-	salt := fmt.Sprint(m.sha256, "\n", m.adopt, "\n", m.school, "\n", base, "\n")
+	salt := fmt.Sprint(m.sha256, "\n", m.adopt, "\n", m.school, "\n", base, "\n", m.today, "\n")
 	s.ID = idOf(salt)
 	w := newEventWriter(s, m.school, salt)
 	have, err := tables.Roster(m.today)

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 	"unique"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
 
 // Limits of a package. They bound the memory that any upload can use.
@@ -142,6 +144,10 @@ func scan(r io.Reader, visit func(row *Row, line int) error) (h Header, err erro
 		if err != nil {
 			return h, &PackageError{n, "is no row: " + reasonOf(err)}
 		}
+		if max(len(row.At), len(row.Refused)) > domain.MaxTextLength {
+			return h, &PackageError{n, fmt.Sprintf("has a place or a reason of more than %d bytes",
+				domain.MaxTextLength)}
+		}
 		if row.At == "" {
 			row.At = fmt.Sprintf("line %d", n)
 		}
@@ -165,7 +171,7 @@ func parseHeader(line []byte) (h Header, err error) {
 		return h, errors.New("is no header: " + reasonOf(err))
 	}
 	var f domain.Faults
-	f.Text("/source", h.Source, domain.MaxTextLength)
+	cloudevents.CheckSource([]byte(h.Source), &f) // events of another could never be written
 	f.Check("/source", !domain.IsOwnSource(h.Source), "must not be one of Schoolbell's own")
 	for _, kind := range h.Complete {
 		f.Check("/complete", slices.Contains(ends, kind), "has %q, but only %v can be complete",
@@ -177,11 +183,13 @@ func parseHeader(line []byte) (h Header, err error) {
 	return h, nil
 }
 
-// reasonOf describes an error of decoding without the value that it is about.
+// reasonOf describes an error of decoding without the value that it is about, nor a name that it
+// does not expect: where a converter has taken the first row for the titles, names are cells.
 func reasonOf(err error) string {
 	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
 		if errors.Is(err, json.ErrUnknownName) {
-			return string(bad.JSONPointer) + " is not known"
+			return strings.TrimSpace(string(bad.JSONPointer.Parent()) +
+				" has a member that does not belong there")
 		}
 		return string(bad.JSONPointer) + " is not of the right form"
 	}
@@ -220,10 +228,17 @@ func readContents(r io.Reader, today domain.Date) (*contents, error) {
 	return c, err
 }
 
-// take adds a row, or what is known of one that cannot be used.
+// take adds a row, or what can be said about one that cannot be used.
 func (c *contents) take(row *Row, today domain.Date) {
-	if row.Refused != "" {
-		c.refuse(row.Kind, row.Key, row.Refused, row.At)
+	switch {
+	case row.Kind != KindSchool && !slices.Contains(ends, row.Kind):
+		for _, kind := range ends { // it may be of any
+			c.unsureOf(kind, "")
+		}
+		c.refused.add(kindUnknown, "the kind of row does not exist", row.At)
+		return
+	case row.Refused != "":
+		c.refuse(row.Kind, givenKey(row), row.Refused, row.At)
 		return
 	}
 	switch row.Kind {
@@ -261,8 +276,6 @@ func (c *contents) take(row *Row, today domain.Date) {
 			v.Role = unique.Make(v.Role).Value()
 			c.memberships.put(v.MembershipID, v, row.Time)
 		}
-	default:
-		c.refused.add(row.Kind, "the kind of row is not known", row.At)
 	}
 }
 
@@ -297,10 +310,37 @@ func decode(row *Row, into validated, today domain.Date) (reason string) {
 
 func (c *contents) refuse(kind Kind, key, reason, at string) {
 	c.refused.add(kind, reason, at)
+	c.unsureOf(kind, key)
+	switch kind { // the two share their ids, and the role may be what is wrong with the row
+	case KindAttending:
+		c.unsureOf(KindTeaching, key)
+	case KindTeaching:
+		c.unsureOf(KindAttending, key)
+	}
+}
+
+func (c *contents) unsureOf(kind Kind, key string) {
 	if c.unsure[kind] == nil {
 		c.unsure[kind] = make(map[string]bool)
 	}
 	c.unsure[kind][key] = true
+}
+
+// givenKey is the key that a converter gives a row that it could not read. One that no row can have
+// is none: it would protect nobody.
+func givenKey(row *Row) string {
+	var f domain.Faults
+	if row.Kind == KindLink {
+		studentID, guardianID, _ := strings.Cut(row.Key, "\n")
+		f.ID("", studentID)
+		f.ID("", guardianID)
+	} else {
+		f.ID("", row.Key)
+	}
+	if f.Err() != nil {
+		return ""
+	}
+	return row.Key
 }
 
 // keyOf finds out whose row it is that cannot be used. It is empty when that cannot be known.

@@ -81,16 +81,25 @@ func (c *comparison) begin() error {
 	return c.err
 }
 
-// say makes an event. A zero time, or one to come, stands for now: the event is then the last word
-// about what the directory holds already.
+// say makes an event. A zero time stands for now: the event is then the last word about what the
+// directory holds already. So does a time at which nobody could have said it: one to come, one
+// before all times that events may have, and one long before the days that the event names, as the
+// zero of a calendar is. The log would not take such an event, and the import would never end.
 func (c *comparison) say(wireType string, at time.Time, data domain.Event) {
 	if c.err != nil {
 		return
 	}
-	if at.IsZero() || at.After(c.now) {
+	if at.After(c.now) || at.UTC().Year() < 1900 || !validOn(domain.DateOf(at), data) {
 		at = c.now
 	}
 	c.err = c.emit(fact{wireType, at, data})
+}
+
+// validOn reports whether an event of a day may name the days that it names.
+func validOn(day domain.Date, data domain.Event) bool {
+	f := domain.Faults{Day: day}
+	data.Validate(&f)
+	return len(f.List) == 0
 }
 
 // count notes what became of a row: it is new, or something was said about it since said.

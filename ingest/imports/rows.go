@@ -31,6 +31,9 @@ const (
 	KindMark       Kind = "mark"
 )
 
+// kindUnknown is what reports call any other kind, of which the name may be content.
+const kindUnknown Kind = "unknown"
+
 // ends are the kinds of which rows can end. Who teaches a section and who attends it are two of
 // them, because many systems export only one.
 var ends = []Kind{KindAttending, KindTeaching, KindLink, KindStaff, KindStudent, KindClass}

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/ingest"
@@ -62,6 +61,11 @@ func TestImports(t *testing.T) {
 		"the guard names the number":           testGuard,
 		"a plan is asked for once":             testSamePlan,
 		"imports are counted":                  testMetrics,
+		"who has left is asked for":            testLeft,
+		"a kind that is missing whole":         testMissingKind,
+		"rows that nobody can read protect":    testUnreadable,
+		"times that cannot be":                 testTimes,
+		"another day is another plan":          testAnotherDay,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, &stack{t, s.log, s.tables, s.positions}, strings.ReplaceAll(name, " ", "-"))
@@ -285,11 +289,13 @@ func TestPackagesThatAreNone(t *testing.T) {
 		"empty":          {zip(""), "line 1 of the package is missing: it must be the header"},
 		"not compressed": {[]byte(header), "line 1 of the package cannot be read"},
 		"cut off":        {zip(header)[:30], "line 1 of the package"},
-		"no header":      {zip(`{"kind": "student"}`), `/kind is not known`},
+		"no header":      {zip(`{"kind": "student"}`), "is no header: has a member that does not belong there"},
 		"own source":     {zip(`{"source": "schoolbell/operators"}`), "/source must not be one of Schoolbell's own"},
 		"complete marks": {zip(`{"source": "sis", "complete": ["mark"]}`), "only [attending teaching link staff student class] can be complete"},
 		"no JSON":        {zip(header + "\nsecret"), "line 3 of the package is no row: it is not valid JSON"},
-		"unknown member": {zip(header + `{"kind": "student", "secret": 1}`), "line 2 of the package is no row: /secret is not known"},
+		"unknown member": {zip(header + `{"kind": "student", "secret": 1}`), "line 2 of the package is no row: has a member that does not belong there"},
+		"no URI":         {zip(`{"source": "our SIS"}`), "/source must be a URI reference"},
+		"long place":     {zip(header + `{"kind": "student", "at": "` + strings.Repeat("x", 513) + `"}`), "has a place or a reason of more than 512 bytes"},
 		"long line":      {zip(header + strings.Repeat(" ", 65<<10)), "is longer than 65536 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,8 +308,9 @@ func TestPackagesThatAreNone(t *testing.T) {
 	plan, err := s.imports(s.log).Plan(t.Context(), "none", "office",
 		pack(t, imports.Header{Source: "sis"}, imports.Row{Kind: "planet", Data: []byte("{}")}), false)
 	require.NoError(t, err)
-	require.Equal(t, "the kind of row is not known", plan.Refused[0].Reason)
-	_ = domain.Position{}
+	require.Equal(t, imports.Refusals{{
+		Kind: "unknown", Reason: "the kind of row does not exist", Count: 1, At: []string{"line 2"},
+	}}, plan.Refused)
 }
 
 // Plans, those made in the place of another one too, their refused rows, and applied imports are

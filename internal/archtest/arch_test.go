@@ -129,6 +129,7 @@ var layers = []layer{
 		"domain", "internal/auth", "projections", "projections/cache",
 		"realtime",
 	}, "it is the cache, the bus, and had the revoked tokens of auth"},
+	{"internal/audit", nil, "who reads what is recorded as texts"},
 	{"internal/revocation", []string{"internal/auth"}, "it holds the revoked tokens of auth"},
 	{
 		"internal/httpapi",
@@ -136,7 +137,7 @@ var layers = []layer{
 			"domain", "domain/access", "eventlog", "eventlog/checkpoint",
 			"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest/…",
 			"projections/cache",
-			"projections/query", "consumers/…", "internal/auth",
+			"projections/query", "consumers/…", "internal/audit", "internal/auth",
 		},
 		"it serves what others declare, to callers that auth identifies",
 	},

@@ -21,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/ingest/imports"
+	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -72,6 +73,8 @@ type Deps struct {
 	// Today returns a school's day, by its clock; nil is the day in UTC.
 	Today func(ctx context.Context, school string) (domain.Date, error)
 
+	Audit *audit.Trail // nil: it is not recorded who reads what
+
 	Live  *Live // nil: this process has no live connections
 	Logos Logos // nil: there are no routes for logos
 	// Revoke refuses tokens in all processes from now on; nil: there is no route for it.
@@ -98,6 +101,7 @@ type API struct {
 	mux         *http.ServeMux
 	live        *http.ServeMux       // the routes whose connections stay open
 	needs       map[string]auth.Need // by method and path, of every route about a school
+	queries     map[string]bool      // which of them are queries
 	results     *cache.ReadThrough[result]
 	directories *directories
 	rates       *rates // of events, by token
@@ -153,6 +157,7 @@ func New(config Config, deps Deps) (*API, error) {
 	a := &API{
 		config: config, deps: deps, metrics: m, mux: http.NewServeMux(),
 		needs:       map[string]auth.Need{},
+		queries:     map[string]bool{},
 		results:     cache.NewReadThrough(deps.Cache, resultCodec, loadTimeout),
 		directories: newDirectories(),
 		rates:       newRates(config.EventRate, config.eventBurst()),
@@ -208,6 +213,7 @@ func (a *API) routes() error {
 			a.mount(q)
 		}
 		a.actorRoutes()
+		a.auditRoutes()
 	}
 	if a.deps.Live != nil {
 		a.liveRoutes()

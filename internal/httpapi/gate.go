@@ -67,7 +67,10 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 	school := r.PathValue("school")
 	req := requestOf(r.Context())
 	req.bearer, req.school, req.minPosition = p, school, r.Header.Get(headerMinPosition)
+	req.url = r.URL
+	_, req.live = r.Context().Value(internalBearerKey{}).(auth.Principal)
 	if req.access, err = auth.Authorize(p, school, need); err != nil {
+		a.noteRefusal(req, r)
 		return err
 	}
 	// Events have a rate of their own. Operators share one for all schools.
@@ -88,7 +91,10 @@ func (a *API) admit(r *http.Request, need auth.Need) error {
 		}}
 		return p
 	}
-	return checkAddress(r.URL)
+	if err := checkAddress(r.URL); err != nil {
+		return err
+	}
+	return a.noteRoute(req, r)
 }
 
 // checkAddress refuses a URL that is not valid text or repeats a parameter. Which of two values

@@ -31,6 +31,7 @@ import (
 	"github.com/schoolbell/schoolbell/ingest"
 	"github.com/schoolbell/schoolbell/ingest/authors"
 	"github.com/schoolbell/schoolbell/ingest/imports"
+	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -61,6 +62,7 @@ type stack struct {
 	jobs   *postgres.Pool // in the role of the consumers
 	ledger *ledger.Ledger
 	logs   *syncBuffer
+	trail  *audit.Trail
 }
 
 type option func(*httpapi.Config, *httpapi.Deps)
@@ -105,9 +107,15 @@ func full(t testing.TB, options ...option) *stack {
 		Store:    document.NewStore(dir),
 		Settings: ledger.NewSettings(devtest.Pool(t, s.dsn, postgres.Jobs).Conns()),
 	}
+	s.trail, err = audit.New(audit.Config{
+		Pool: jobs.Conns(), Metrics: prometheus.NewRegistry(), Keep: time.Hour,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
 	of, err := authors.Open(t.Context(), jobs.Conns(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	s.start(httpapi.Deps{
+		Audit: s.trail,
 		Author: func(ctx context.Context, school string, p auth.Principal) domain.Author {
 			return of.Of(ctx, school,
 				authors.Token{Subject: p.Subject, ID: p.TokenID, Operator: p.Operator()})

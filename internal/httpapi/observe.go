@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ type request struct {
 	access      auth.Access
 	minPosition string // as in the header
 	conn        *http.ResponseController
+	url         *url.URL
+	live        bool  // a live client's query
 	cause       error // of a problem, for the access log
 }
 

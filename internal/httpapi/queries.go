@@ -21,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
+	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/projections/cache"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -91,7 +92,7 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 // mount adds a query's route.
 func (a *API) mount(e query.Endpoint) {
 	op, need := a.operation(e.Info())
-	a.needs[op.Method+" "+op.Path] = need
+	a.needs[op.Method+" "+op.Path], a.queries[op.Method+" "+op.Path] = need, true
 	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need))}
 	e.Mount(a.huma, op, a.serveQuery)
 	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
@@ -144,10 +145,21 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 	if q.Info.Self && req.access == auth.Own {
 		scope.Self = req.bearer.Subject
 	}
+	if a.deps.Audit != nil && !q.Info.Impersonal {
+		if err := a.deps.Audit.Admit(); err != nil {
+			return nil, unavailable(err, time.Second, "%s", err)
+		}
+	}
+	refuse := func(err error) (*huma.StreamResponse, error) {
+		if errors.Is(err, query.ErrDenied) {
+			a.note(req, req.school, thingOf(q, req.url), audit.REST, true)
+		}
+		return nil, problemOf(err)
+	}
 	for try := 1; ; try++ {
 		v, err := a.viewer(ctx, req, q, today, minPosition)
 		if err != nil {
-			return nil, problemOf(err)
+			return refuse(err)
 		}
 		got, offset, outcome, err := a.result(ctx, v, scope, minPosition, q)
 		if errors.Is(err, errScopeMoved) && try < maxScopeTries {
@@ -158,12 +170,16 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 			return nil, failed.problem(a.deps.LogID)
 		}
 		if err != nil {
-			return nil, problemOf(err)
+			return refuse(err)
 		}
 		at := domain.Position{Partition: minPosition.Partition, Offset: offset}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			r, w := humago.Unwrap(hc)
-			got.write(w, r, a.deps.LogID.At(at), outcome, time.Since(start))
+			isCurrent := matches(r.Header.Get("If-None-Match"), got.tag)
+			if v.showsPeople(q) {
+				a.note(req, req.school, thingOf(q, req.url), channelOf(isCurrent), false)
+			}
+			got.write(w, isCurrent, a.deps.LogID.At(at), outcome, time.Since(start))
 		}}, nil
 	}
 }
@@ -300,9 +316,9 @@ func notReached(minPosition domain.Position) error {
 		minPosition)
 }
 
-// write responds with the result, or with 304 when the caller has it.
+// write responds with the result, or with 304 when what the caller has is current.
 func (a result) write(
-	w http.ResponseWriter, r *http.Request, at domain.LogPosition, outcome cache.Outcome,
+	w http.ResponseWriter, isCurrent bool, at domain.LogPosition, outcome cache.Outcome,
 	took time.Duration,
 ) {
 	h := w.Header()
@@ -318,7 +334,7 @@ func (a result) write(
 	a.describe(h, at)
 	h.Set("Server-Timing",
 		fmt.Sprintf("query;desc=%s;dur=%.2f", outcome, float64(took.Microseconds())/1000))
-	if matches(r.Header.Get("If-None-Match"), a.tag) {
+	if isCurrent {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

@@ -13,7 +13,8 @@
 // marks on, the number of days that statistics ask for as well.
 //
 // A mark is folded into the sheet of its month; the difference that it makes goes into the counts of
-// its day and of its student, so that a correction costs as little as a mark. Queries read the counts,
+// its day and of its student, so that a correction costs as little as a mark. A mark that begins or
+// ends an unexcused absence leaves a row of its own, for the messages to families. Queries read the counts,
 // and sheets only for ranges, for streaks, and where sections have marks, which count for home classes
 // (see [filing]). The first change for another number is a column of [Counts]
 // or of the result; for another way to store marks, sheet.go.
@@ -26,8 +27,8 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("attendance", 2,
-	months, byDay, byStudent,
+var Projection = projections.New("attendance", 3,
+	months, byDay, byStudent, absences,
 	projections.On(marked),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attendance.Corrected) error {
 		return marked(b, e, (*attendance.Marked)(m))
@@ -38,6 +39,7 @@ var (
 	months    = projections.NewTable[monthKey, monthRow]("attendance_months")
 	byDay     = projections.NewTable[dayKey, Counts]("attendance_days")
 	byStudent = projections.NewTable[studentKey, Counts]("attendance_students")
+	absences  = projections.NewTable[absenceKey, absenceRow]("attendance_absences")
 )
 
 // monthKey begins with the month, so that rows are added at the end of the index, and a range of
@@ -61,6 +63,19 @@ type dayKey struct {
 type studentKey struct {
 	School    string `db:"school"`
 	StudentID string `db:"student_id"`
+}
+
+// absenceKey names a mark that made a session an unexcused absence, or made it none.
+type absenceKey struct {
+	School    string      `db:"school"`
+	StudentID string      `db:"student_id"`
+	Date      domain.Date `db:"date"`
+	Position  int64       `db:"position"`
+}
+
+type absenceRow struct {
+	Session string `db:"session"`
+	Absent  bool   `db:"absent"`
 }
 
 // Counts are numbers of marks by status.
@@ -110,6 +125,10 @@ func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) erro
 		count(b, e.School, m.StudentID, m.Date, old, -1)
 	}
 	count(b, e.School, m.StudentID, m.Date, made, +1)
+	if absent := made.unexcused(); absent != old.unexcused() {
+		absences.Put(b, absenceKey{e.School, m.StudentID, m.Date, e.Position.Offset},
+			absenceRow{m.Session, absent})
+	}
 	return nil
 }
 

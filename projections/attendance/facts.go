@@ -50,6 +50,30 @@ func CountFactsWithin(
 		schools, studentIDs, from, to)
 }
 
+// AbsenceFacts say that a session became an unexcused absence by a mark, or none any more.
+type AbsenceFacts struct {
+	Position int64
+	Session  string
+	Absent   bool
+}
+
+const absenceFactsSQL read.SQL = `-- attendance.facts_of_absence
+SELECT q.n, a.position, a.session, a.absent
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS q (school, id, on_day, n)
+JOIN schoolbell.attendance_absences a
+	ON a.school = q.school AND a.student_id = q.id AND a.date = q.on_day::date
+ORDER BY q.n, a.position`
+
+// AbsenceFactsOf returns how the unexcused absence of students on a day each began and ended, in
+// the order of the log.
+func AbsenceFactsOf(
+	ctx context.Context, tx pgx.Tx, schools, studentIDs, days []string,
+) ([][]AbsenceFacts, error) {
+	return read.PerKey(ctx, tx, len(studentIDs), absenceFactsSQL, func(a *AbsenceFacts) []any {
+		return []any{&a.Position, &a.Session, &a.Absent}
+	}, schools, studentIDs, days)
+}
+
 const sheetsSQL read.SQL = `-- attendance.sheets
 SELECT q.n, m.marks
 FROM unnest($2::text[], $3::date[]) WITH ORDINALITY AS q (id, month, n)

@@ -47,6 +47,8 @@ func (m *mark) absent() bool {
 	return m.status == attendance.AbsentExcused || m.status == attendance.AbsentUnexcused
 }
 
+func (m *mark) unexcused() bool { return m.status == attendance.AbsentUnexcused }
+
 // parseSheet appends the marks of a text to s.
 func parseSheet(s sheet, text string) (sheet, error) {
 	class := ""

@@ -29,6 +29,7 @@ var Projection = projections.New("deliveries", 1,
 	projections.On(sent),
 	projections.On(delivered),
 	projections.On(failed),
+	projections.On(cancelled),
 	projections.On(rendered),
 )
 
@@ -67,6 +68,7 @@ const (
 	statusFailed    = "failed"
 	statusDelivered = "delivered"
 	statusRendered  = "rendered"
+	statusCancelled = "cancelled"
 )
 
 func sent(b *projections.Batch, e *domain.Envelope, m *delivery.Sent) error {
@@ -79,6 +81,10 @@ func delivered(b *projections.Batch, e *domain.Envelope, m *delivery.Delivered) 
 
 func failed(b *projections.Batch, e *domain.Envelope, m *delivery.Failed) error {
 	return outcome(b, e, (*delivery.Outcome)(m), statusFailed)
+}
+
+func cancelled(b *projections.Batch, e *domain.Envelope, m *delivery.Cancelled) error {
+	return outcome(b, e, (*delivery.Outcome)(m), statusCancelled)
 }
 
 func outcome(b *projections.Batch, e *domain.Envelope, m *delivery.Outcome, status string) error {
@@ -133,7 +139,9 @@ func about(b *projections.Batch, k key, e *domain.Envelope) row {
 }
 
 // weight says how much a status counts.
-var weight = map[string]int{statusSent: 1, statusFailed: 2, statusDelivered: 3, statusRendered: 4}
+var weight = map[string]int{
+	statusSent: 1, statusCancelled: 2, statusFailed: 2, statusDelivered: 3, statusRendered: 4,
+}
 
 func (r *row) yieldsTo(status string, attempt int64) bool {
 	mine, other := weight[r.Status], weight[status]

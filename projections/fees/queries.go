@@ -21,9 +21,10 @@ var Queries = []query.Endpoint{
 		Summary: "Invoiced, received and open amounts",
 		Description: "Sums of money in minor units, never mixing currencies: in all, by term, by " +
 			"category and by method, the age of what is open, and revenue by month.",
-		Reads: []*projections.Projection{Projection},
-		TTL:   5 * time.Minute,
-		Roles: []query.Role{query.Admin, query.Office, query.Accountant, query.Analyst},
+		Reads:      []*projections.Projection{Projection},
+		TTL:        5 * time.Minute,
+		Roles:      []query.Role{query.Admin, query.Office, query.Accountant, query.Analyst},
+		Impersonal: true,
 		Indexes: []query.Index{
 			{Name: "fee_invoices_open", Statement: "fees.ageing", Request: "/analytics/fees"},
 			{
@@ -56,9 +57,10 @@ var Queries = []query.Endpoint{
 		Description: "Monthly revenue continued by the method, of four simple ones, that would " +
 			"have been closest in the past, with the error that it would have made. There is no " +
 			"forecast from less than six months.",
-		Reads: []*projections.Projection{Projection},
-		TTL:   time.Hour,
-		Roles: []query.Role{query.Admin, query.Office, query.Accountant, query.Analyst},
+		Reads:      []*projections.Projection{Projection},
+		TTL:        time.Hour,
+		Roles:      []query.Role{query.Admin, query.Office, query.Accountant, query.Analyst},
+		Impersonal: true,
 		Indexes: []query.Index{
 			{
 				Name: "fee_revenue_pkey", Statement: "fees.monthly",

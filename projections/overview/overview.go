@@ -36,9 +36,10 @@ var Queries = []query.Endpoint{
 			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
 			atrisk.Projection,
 		},
-		TTL:     time.Minute,
-		Roles:   []query.Role{query.Admin, query.Office, query.Analyst},
-		ByScope: true,
+		TTL:        time.Minute,
+		Roles:      []query.Role{query.Admin, query.Office, query.Analyst},
+		ByScope:    true,
+		Impersonal: true,
 		Indexes: []query.Index{
 			{
 				Name: "attendance_days_pkey", Statement: "attendance.last_day",

@@ -32,6 +32,7 @@ type Info struct {
 	Roles       []Role
 	Indexes     []Index
 	ByScope     bool
+	Impersonal  bool
 	Own         bool // guardians and students may send it for their own student
 	Self        bool // guardians and students may send it for what is for themselves
 }
@@ -55,7 +56,7 @@ type Handler func(ctx context.Context, q Request) (*huma.StreamResponse, error)
 func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
-		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, ByScope: q.ByScope,
+		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, ByScope: q.ByScope, Impersonal: q.Impersonal,
 		Own: q.Own != nil, Self: q.Self,
 	}
 }

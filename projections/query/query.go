@@ -53,6 +53,9 @@ type Query[In, Out any] struct {
 	// [Scope.Access]. Other queries show no student, and their cached results are shared by all
 	// callers.
 	ByScope bool
+	// Impersonal says that the result shows nobody, whoever reads it, so that it is not recorded who
+	// does.
+	Impersonal bool
 	// Own, when set, admits guardians and students too. The result is about the student whose id it
 	// returns, and nobody gets it who may not see that student.
 	Own func(in *In) (studentID string)

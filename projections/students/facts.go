@@ -90,16 +90,23 @@ func ClassIDs(ctx context.Context, tx pgx.Tx, schools, days []string) ([][]strin
 // GuardianFacts describe a guardian, and what they are to the student that was looked up.
 type GuardianFacts struct {
 	ID, Name, Phone, Email, Language string
+	OptedOut                         []string // of these channels
 	Relation                         string
 	Primary                          bool
 }
 
 func (g *GuardianFacts) addresses() []any {
-	return []any{&g.ID, &g.Name, &g.Phone, &g.Email, &g.Language, &g.Relation, &g.Primary}
+	return []any{
+		&g.ID, &g.Name, &g.Phone, &g.Email, &g.Language, &g.OptedOut, &g.Relation, &g.Primary,
+	}
 }
 
+// optedOutSQL lists the channels that a guardian g has opted out of.
+const optedOutSQL = `ARRAY(SELECT o.channel FROM schoolbell.opt_outs o
+	WHERE o.school = g.school AND o.guardian_id = g.guardian_id ORDER BY o.channel)`
+
 const guardiansOfSQL read.SQL = `-- students.facts_of_guardians
-SELECT q.n, g.guardian_id, g.name, g.phone, g.email, g.language, l.relation, l.is_primary
+SELECT q.n, g.guardian_id, g.name, g.phone, g.email, g.language, ` + optedOutSQL + `, l.relation, l.is_primary
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS q (school, id, day, n)
 JOIN schoolbell.student_guardians l ON l.school = q.school AND l.student_id = q.id
 	AND l.starts <= q.day::date AND (l.ends IS NULL OR l.ends > q.day::date)
@@ -115,7 +122,7 @@ func GuardianFactsOf(
 }
 
 const guardianFactsSQL read.SQL = `-- students.facts_of_guardian
-SELECT q.n, g.guardian_id, g.name, g.phone, g.email, g.language, '', false
+SELECT q.n, g.guardian_id, g.name, g.phone, g.email, g.language, ` + optedOutSQL + `, '', false
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q (school, id, n)
 JOIN schoolbell.guardians g ON g.school = q.school AND g.guardian_id = q.id`
 

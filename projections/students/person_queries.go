@@ -63,6 +63,7 @@ var schoolQuery = query.Query[schoolInput, School]{
 		query.Admin, query.Office, query.Teacher, query.Accountant, query.Analyst, query.Guardian,
 		query.Student,
 	},
+	Impersonal: true,
 	Indexes: []query.Index{
 		{Name: "school_profiles_pkey", Statement: "students.school", Request: "/school"},
 	},

@@ -29,21 +29,24 @@ import (
 
 // The messages.
 const (
-	Absence        = "absence"
-	ChronicAbsence = "chronic_absence"
-	Invoice        = "invoice"
-	FeeReminder    = "fee_reminder"
-	Receipt        = "receipt"
-	Statement      = "statement"
-	Results        = "results"
-	Announcement   = "announcement"
+	Absence          = "absence"
+	AbsenceCorrected = "absence_corrected"
+	ChronicAbsence   = "chronic_absence"
+	Invoice          = "invoice"
+	FeeReminder      = "fee_reminder"
+	Receipt          = "receipt"
+	Reversal         = "reversal"
+	Statement        = "statement"
+	Results          = "results"
+	ResultsCorrected = "results_corrected"
+	Announcement     = "announcement"
 )
 
 // Messages lists all messages.
 func Messages() []string {
 	return []string{
-		Absence, ChronicAbsence, Invoice, FeeReminder, Receipt, Statement, Results,
-		Announcement,
+		Absence, AbsenceCorrected, ChronicAbsence, Invoice, FeeReminder, Receipt, Reversal,
+		Statement, Results, ResultsCorrected, Announcement,
 	}
 }
 
@@ -67,6 +70,8 @@ type Params struct {
 	Term     domain.Label `json:"term,omitzero"`
 	Title    string       `json:"title,omitzero"`
 	Body     string       `json:"body,omitzero"`
+	// Of are the students through whom the recipient of an announcement is one.
+	Of []string `json:"of,omitempty"`
 	// to a document; set only when the message is sent, as it expires
 	Link string `json:"link,omitzero"`
 }

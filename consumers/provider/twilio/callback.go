@@ -157,6 +157,7 @@ func (p *Provider) report(query, form url.Values) (consumers.Report, bool) {
 	if r.State == consumers.Failed {
 		code, _ := strconv.Atoi(form.Get("ErrorCode")) // often there is none
 		r.Error = reason(status, code, form.Get("ErrorMessage"))
+		r.OptedOut = code == optedOut
 	}
 	return r, status != "" && r.DeliveryID != "" && len(r.ProviderID) <= 128
 }

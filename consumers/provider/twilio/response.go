@@ -107,9 +107,14 @@ func refusalError(response *provider.Response) *consumers.SendError {
 		e.Class = consumers.Temporary
 	case 20500, 20504: // the service does not know what it did
 		e.Class = consumers.Unsure
+	case optedOut:
+		e.OptedOut = true
 	}
 	return e
 }
+
+// optedOut is the service's code for a recipient who has sent STOP.
+const optedOut = 21610
 
 // receipt converts what the service says about a message.
 func (m message) receipt() consumers.Receipt {
@@ -119,6 +124,7 @@ func (m message) receipt() consumers.Receipt {
 	}
 	if r.State == consumers.Failed {
 		r.Error = reason(string(m.Status), m.ErrorCode.number(), string(m.ErrorMessage))
+		r.OptedOut = m.ErrorCode.number() == optedOut
 	}
 	return r
 }

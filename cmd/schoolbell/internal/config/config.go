@@ -27,6 +27,7 @@ type Config struct {
 	Database    Database    `embed:"" prefix:"database-" envprefix:"SCHOOLBELL_DATABASE_" group:"PostgreSQL (embedded unless a URL is given)"`
 	Redis       Redis       `embed:"" prefix:"redis-" envprefix:"SCHOOLBELL_REDIS_" group:"Redis (embedded unless a URL is given)"`
 	JWT         JWT         `embed:"" prefix:"jwt-" envprefix:"SCHOOLBELL_JWT_" group:"Tokens"`
+	Audit       Audit       `embed:"" prefix:"audit-" envprefix:"SCHOOLBELL_AUDIT_" group:"Audit"`
 	Projections Projections `embed:"" prefix:"projections-" envprefix:"SCHOOLBELL_PROJECTIONS_" group:"Projections"`
 	Jobs        Jobs        `embed:"" prefix:"jobs-" envprefix:"SCHOOLBELL_JOBS_" group:"Jobs"`
 	Channels    Channels    `embed:"" group:"Channels"`
@@ -116,7 +117,7 @@ func (c *Config) Validate() error {
 		)
 	}
 	return errors.Join(append(faults,
-		c.Kafka.validate(), c.validateInboxes(), c.Ingest.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(),
+		c.Kafka.validate(), c.validateInboxes(), c.Ingest.validate(), c.Database.validate(), c.Redis.validate(), c.JWT.validate(), c.Audit.validate(),
 		c.API.validate(), c.Projections.validate(), c.Jobs.validate(), c.Channels.validate(), c.Documents.validate(),
 		c.Realtime.validate(), c.Log.validate(), c.Trace.validate())...)
 }

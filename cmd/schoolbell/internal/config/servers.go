@@ -117,6 +117,7 @@ const (
 	jobsConnections      = 12
 	ingestConnections    = 4
 	revokingConnections  = 2
+	auditConnections     = 1
 )
 
 // API returns the configuration of the pool for queries.
@@ -149,6 +150,11 @@ func (d Database) Ingest(url string) postgres.Config {
 // so that a full pool of queries does not keep a revocation from being read.
 func (d Database) Revocations(url string) postgres.Config {
 	return postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: revokingConnections}
+}
+
+// Audit returns the configuration of the pool for who reads what.
+func (d Database) Audit(url string) postgres.Config {
+	return postgres.Config{URL: url, Role: postgres.Jobs, MaxConns: auditConnections}
 }
 
 func (d Database) validate() error {

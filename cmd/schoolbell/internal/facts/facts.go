@@ -104,6 +104,8 @@ func lookups(tx pgx.Tx) consumers.Lookups {
 		}),
 		Account:    many(ids(tx, fees.AccountFactsOf), movement),
 		Attendance: one(ids(tx, attendance.CountFacts), count),
+		Absences: many(days(tx, attendance.AbsenceFactsOf),
+			func(a attendance.AbsenceFacts) consumers.AbsenceChange { return consumers.AbsenceChange(a) }),
 		AttendanceWithin: one(func(
 			ctx context.Context, keys []consumers.PeriodKey,
 		) ([][]attendance.Counts, error) {

@@ -41,11 +41,25 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 		return err
 	}
 	jobs, tables := p.cfg.Jobs, facts.New(pool, SetName)
+	planners, err := consumers.NewPlanners(plan.Planners()...)
+	if err != nil {
+		return err
+	}
+	positions := deps.Positions // those of the queries, if they are in this process
+	if positions == nil {
+		positions = checkpoint.NewPositions(pool.Acquire, SetName)
+		p.task(positions.Run)
+	}
+	checker := &consumers.Checker{
+		Planners: planners, Facts: tables.Snapshot, Settings: settings,
+		Reach: checkpoint.Reach(p.events.Bounds, positions),
+	}
 	deliveries, err := ledger.New(ledger.Config{
 		Pool: pool.Conns(), Group: ConsumersGroup, Encode: cloudevents.Encode, Log: p.appender,
 		Source: p.events, Decode: cloudevents.Decode, Refused: p.guard.Refused,
 		LogID: p.guard.ID(), DeadLetters: p.deadLetters,
-		Providers: channels.providers, Overdue: tables.Overdue, Settings: settings,
+		Providers: channels.providers, Check: checker.Check, Overdue: tables.Overdue,
+		Settings: settings,
 		Workers: map[string]int{
 			ledger.QueueSMS:          jobs.SMS,
 			ledger.QueuePDF:          jobs.PDF,
@@ -56,15 +70,6 @@ func (p *program) wireConsumers(ctx context.Context, deps *httpapi.Deps) error {
 	})
 	if err != nil {
 		return err
-	}
-	planners, err := consumers.NewPlanners(plan.Planners()...)
-	if err != nil {
-		return err
-	}
-	positions := deps.Positions // those of the queries, if they are in this process
-	if positions == nil {
-		positions = checkpoint.NewPositions(pool.Acquire, SetName)
-		p.task(positions.Run)
 	}
 	engine, err := consumers.NewEngine(consumers.Config{
 		Planners: planners, Facts: tables.Snapshot, Await: positions.Await, Settings: settings,

@@ -36,7 +36,7 @@ func (p *program) wireDocuments(settings *ledger.Settings) (*documents, error) {
 	}
 	d.serve, err = document.NewHandler(document.Config{
 		Store: d.store, Links: d.links, Title: pdf.Title, Logger: p.log, Metrics: p.registry,
-		Readers: readersOf(settings),
+		Readers: readersOf(settings), Read: p.noteDocument,
 		Revoked: func(yield func(document.Reader, time.Time) bool) {
 			for r := range p.revoked.Users() {
 				if !yield(document.Reader{School: r.School, User: r.User}, r.At) {

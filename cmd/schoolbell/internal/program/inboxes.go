@@ -26,9 +26,6 @@ const maxDeadLetter = 2 << 20
 // wireIngest takes events over HTTP and from inboxes, both at the pace of those who read the log.
 func (p *program) wireIngest(ctx context.Context, deps *httpapi.Deps) error {
 	deps.Log = p.events
-	if err := p.wireAuthors(ctx, deps); err != nil {
-		return err
-	}
 	if p.cfg.Ingest.MaxLag > 0 {
 		pool, err := p.ingestPool(ctx)
 		if err != nil {
@@ -53,7 +50,8 @@ func (p *program) wireIngest(ctx context.Context, deps *httpapi.Deps) error {
 	return p.wireInboxes(ctx)
 }
 
-// wireAuthors marks events with who wrote them.
+// wireAuthors marks events with who wrote them: producers, and operators, who skip parked events in
+// processes that take none.
 func (p *program) wireAuthors(ctx context.Context, deps *httpapi.Deps) error {
 	pool, err := p.ingestPool(ctx)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/eventlog/deadletter"
 	"github.com/schoolbell/schoolbell/ingest"
+	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/kafka"
@@ -48,6 +49,7 @@ type program struct {
 	handler     http.Handler      // the public side
 	verifier    *auth.Verifier
 	revoked     *revocation.List
+	audit       *audit.Trail
 	tables      *postgres.Pool  // nil without the role api
 	workers     *workerWatch    // nil without a role that uses PostgreSQL
 	letters     *ingest.Letters // nil without the roles ingest and api

@@ -68,6 +68,7 @@ func (p *program) wireRealtime(
 		RingBytes: c.RingMB << 20, MaxLag: c.MaxLag,
 		MaxSessions: c.Connections, MaxPerUser: c.PerUser, MaxRooms: c.Rooms,
 		Refused: p.guard.Refused, LogID: p.guard.ID(), Logger: p.log, Registerer: p.registry,
+		Joined: p.noteRoom,
 	})
 	if err != nil {
 		return err

@@ -40,11 +40,20 @@ func (p *program) wireRoles(ctx context.Context) error {
 	if err := p.wireTokens(ctx, cache); err != nil {
 		return err
 	}
+	if err := p.wireAudit(ctx); err != nil {
+		return err
+	}
 	deps := httpapi.Deps{
+		Audit:    p.audit,
 		Verifier: p.verifier, Revoke: p.revoked.Add, Cache: cache, Set: SetName, Partitions: p.topic.Partitions,
 		Refused: p.guard.Refused, LogID: p.guard.ID(), Metrics: p.registry, Logger: p.log,
 	}
 	notifiers := []projections.Notifier{redis.NewNotifier(cache, set)}
+	if p.cfg.Has(config.RoleIngest) || p.cfg.Has(config.RoleAPI) {
+		if err := p.wireAuthors(ctx, &deps); err != nil {
+			return err
+		}
+	}
 	if p.cfg.Has(config.RoleIngest) {
 		if err := p.wireIngest(ctx, &deps); err != nil {
 			return err
