@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,13 +31,13 @@ func TestTheImageIsBuiltFromTheProgramAlone(t *testing.T) {
 	out, err := list.Output()
 	require.NoError(t, err)
 	files := []string{"go.mod", "go.sum"}
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+	for dec := jsontext.NewDecoder(bytes.NewReader(out)); ; {
 		var p struct {
 			Dir                 string
 			Module              *struct{ Main bool }
 			GoFiles, EmbedFiles []string
 		}
-		err := dec.Decode(&p)
+		err := json.UnmarshalDecode(dec, &p)
 		if errors.Is(err, io.EOF) {
 			break
 		}

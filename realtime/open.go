@@ -147,12 +147,12 @@ func (h *Hub) admitSession(p *partition, s *Session) error {
 }
 
 // replaced ends the session whose client opens s in its place, if there is one. The lock is held.
-func (sc *school) replaced(s *Session) *Session {
-	if s.opts.Key == "" {
+func (s *school) replaced(by *Session) *Session {
+	if by.opts.Key == "" {
 		return nil
 	}
-	mine := sc.sessions[s.identity.Subject]
-	i := slices.IndexFunc(mine, func(x *Session) bool { return x.opts.Key == s.opts.Key })
+	mine := s.sessions[by.identity.Subject]
+	i := slices.IndexFunc(mine, func(x *Session) bool { return x.opts.Key == by.opts.Key })
 	if i < 0 {
 		return nil
 	}

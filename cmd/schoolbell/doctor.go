@@ -15,8 +15,8 @@ type doctorCommand struct {
 	Kafka config.Kafka `embed:"" prefix:"kafka-" envprefix:"SCHOOLBELL_KAFKA_" group:"Kafka (default: that of the serve on the data directory)"`
 	JSON  bool         `name:"json" help:"Print JSON."`
 
-	JWTSecret string `name:"jwt-secret" env:"SCHOOLBELL_JWT_SECRET" placeholder:"SECRET" help:"As serve has it; here only whether it is set counts."`
-	LinkKey   string `name:"documents-link-key" env:"SCHOOLBELL_DOCUMENTS_LINK_KEY" placeholder:"SECRET" help:"As serve has it; here only whether it is set counts."`
+	JWTSecret string `name:"jwt-secret" env:"SCHOOLBELL_JWT_SECRET" secret:"" placeholder:"SECRET" help:"As serve has it; here only whether it is set counts."`
+	LinkKey   string `name:"documents-link-key" env:"SCHOOLBELL_DOCUMENTS_LINK_KEY" secret:"" placeholder:"SECRET" help:"As serve has it; here only whether it is set counts."`
 }
 
 func (*doctorCommand) Help() string {

@@ -150,14 +150,22 @@ func examineTables(ctx context.Context, d *diagnosis, url string, log *kafka.Log
 		severity severity
 		what, do string
 	}{
-		{l.Closed, warning, "partitions are not compared with the log yet, so nothing of them is sent",
-			"start a serve with the role consumers; if one runs, look at its log"},
-		{l.Past, note, "messages of a ledger that was lost have not been planned again",
-			"wait until the rules have read the log (schoolbell_router_lag_events)"},
-		{l.Unknown, note, "messages may or may not have been sent",
-			"schoolbell jobs list --state unknown"},
-		{l.Dead, note, "messages wait for an operator after all attempts",
-			"schoolbell jobs list --state dead"},
+		{
+			l.Closed, warning, "partitions are not compared with the log yet, so nothing of them is sent",
+			"start a serve with the role consumers; if one runs, look at its log",
+		},
+		{
+			l.Past, note, "messages of a ledger that was lost have not been planned again",
+			"wait until the rules have read the log (schoolbell_router_lag_events)",
+		},
+		{
+			l.Unknown, note, "messages may or may not have been sent",
+			"schoolbell jobs list --state unknown",
+		},
+		{
+			l.Dead, note, "messages wait for an operator after all attempts",
+			"schoolbell jobs list --state dead",
+		},
 	} {
 		if f.n > 0 {
 			d.add(f.severity, "messages", f.do, "%d %s", f.n, f.what)

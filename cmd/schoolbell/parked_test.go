@@ -76,8 +76,10 @@ func TestP9_OperatorsLookAfterWhatIsParked(t *testing.T) {
 	}, 20*time.Second, 20*time.Millisecond)
 
 	unknown := [][]string{
-		{"parked", "list", "--school", "nosuch"}, {"parked", "show", "nosuch", "s1"},
-		{"parked", "retry", "nosuch"}, {"parked", "retry", "north", "nobody"},
+		{"parked", "list", "--school", "nosuch"},
+		{"parked", "show", "nosuch", "s1"},
+		{"parked", "retry", "nosuch"},
+		{"parked", "retry", "north", "nobody"},
 	}
 	for i := range unknown {
 		unknown[i] = append(unknown[i], "--database-url", a.Database)

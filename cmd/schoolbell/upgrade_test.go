@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/config"
+	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/projections/deliveries"
 )
@@ -49,7 +50,8 @@ func TestAnEarlierInstallationContinues(t *testing.T) {
 
 	a.token = token
 	mark := marked("north", 1, "absent_unexcused")
-	mark["id"], mark["data"].(map[string]any)["session"] = "upgraded", "pm"
+	mark["id"], mark["time"] = "upgraded", time.Now().UTC().Format(time.RFC3339)
+	mark["data"].(map[string]any)["date"] = domain.DateOf(time.Now()).String()
 	a.publish(t, "north", mark)
 	var after []deliveries.Delivery
 	require.Eventually(t, func() bool {

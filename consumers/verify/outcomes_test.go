@@ -14,8 +14,10 @@ func TestTheLedgerIsComparedWithWhatTheLogSaysOfIt(t *testing.T) {
 	t.Parallel()
 	said := newAnnounced()
 	for i, data := range []domain.Event{
-		&delivery.Planned{Deliveries: []string{"right", "past", "lost", "missing", "waits", "undone",
-			"twice", "failed"}},
+		&delivery.Planned{Deliveries: []string{
+			"right", "past", "lost", "missing", "waits", "undone",
+			"twice", "failed",
+		}},
 		&delivery.Sent{DeliveryID: "right", Provider: "p", ProviderID: "1"},
 		&delivery.Delivered{DeliveryID: "right", Provider: "p", ProviderID: "1"},
 		&delivery.Sent{DeliveryID: "undone", Provider: "p", ProviderID: "2"},

@@ -141,7 +141,8 @@ func testUnreadable(t *testing.T, s *stack, school string) {
 func testTimes(t *testing.T, s *stack, school string) {
 	var rows []any
 	for i, at := range []time.Time{
-		{}, time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC),
+		{},
+		time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC),
 		time.Date(1900, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)),
 		time.Now().AddDate(-5, 0, 0), time.Now().AddDate(5, 0, 0),
 	} {

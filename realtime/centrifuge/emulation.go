@@ -48,7 +48,7 @@ func (s *Server) HTTPStream() http.Handler {
 		if r.Header.Get("Content-Type") == contentProtobuf {
 			wire, content = streamProtobuf, contentProtobuf
 		}
-		s.serveStream(w, r, &stream{wire: wire, content: content}, first)
+		s.serveStream(w, r, &stream{wire: wire, content: content}, first) //nolint:contextcheck // a connection outlives the request that brings a command
 	})
 }
 
@@ -57,8 +57,9 @@ func (s *Server) HTTPStream() http.Handler {
 func (s *Server) EventStream() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.admits(w, r, http.MethodGet) {
-			s.serveStream(w, r, &stream{wire: eventsJSON, content: "text/event-stream"},
-				[]byte(r.URL.Query().Get("cf_connect")))
+			events := &stream{wire: eventsJSON, content: "text/event-stream"}
+			first := []byte(r.URL.Query().Get("cf_connect"))
+			s.serveStream(w, r, events, first) //nolint:contextcheck // a connection outlives the request that brings a command
 		}
 	})
 }
@@ -93,7 +94,7 @@ func (s *Server) Commands() http.Handler {
 			return
 		}
 		c.heard.Store(time.Now().UnixNano())
-		if err := c.handle([]byte(req.Data)); err != nil {
+		if err := c.handle([]byte(req.Data)); err != nil { //nolint:contextcheck // a connection outlives the request that brings a command
 			c.close(realtime.CloseOf(err))
 		}
 		w.WriteHeader(http.StatusNoContent)

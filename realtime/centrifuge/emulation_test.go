@@ -74,12 +74,15 @@ func (e *emulated) connected() *emulated {
 	return e
 }
 
+// plainClient closes its connections with their responses.
+var plainClient = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // send sends commands and returns the status.
 func (e *emulated) send(commands string) int {
 	e.t.Helper()
 	body, err := json.Marshal(map[string]string{"session": e.session, "node": "", "data": commands})
 	require.NoError(e.t, err)
-	res, err := http.DefaultClient.Do(post(e.t, e.base+"/emulation", string(body)))
+	res, err := plainClient.Do(post(e.t, e.base+"/emulation", string(body)))
 	require.NoError(e.t, err)
 	_, _ = io.Copy(io.Discard, res.Body)
 	require.NoError(e.t, res.Body.Close())
@@ -201,7 +204,7 @@ func TestP10_WhoMayOpenAStream(t *testing.T) {
 		if test.origin != "" {
 			req.Header.Set("Origin", test.origin)
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := plainClient.Do(req)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
 		require.Equal(t, test.status, res.StatusCode, "%s %s", test.method, test.path)

@@ -1,10 +1,10 @@
 package schema_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents/schema"
