@@ -63,7 +63,7 @@ func TestErrorsOfTheAuthPayload(t *testing.T) {
 		`["join",null]`:                 "malformed request: want a room or a list of rooms",
 		`["join",{"room":"class:a"}]`:   "malformed request: want a room or a list of rooms",
 		`["join"]`:                      "malformed request: a room is required",
-		`["join","class:a",{"from":7}]`: "malformed request: from is a position, for example 7:1042",
+		`["join","class:a",{"from":7}]`: "malformed request: from is a position, for example 7:1042-k3f9a",
 	} {
 		exchange(t, c, []string{"421" + request},
 			`431[{"ok":false,"error":{"code":"bad_request","message":"`+message+`"}}]`)
