@@ -15,7 +15,7 @@ var Facts = []domain.Fact{
 type Borrowed struct {
 	StudentID string      `json:"student_id"`
 	BookID    string      `json:"book_id"`
-	Title     string      `json:"title"`
+	Title     string      `json:"title" impersonal:"names a book"`
 	DueOn     domain.Date `json:"due_on"`
 }
 
