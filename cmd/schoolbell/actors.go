@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/schoolbell/schoolbell/ingest/authors"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
@@ -42,18 +43,11 @@ func (c *actorsCommand) Run(ctx context.Context, io streams) error {
 			query.Set(name, value)
 		}
 	}
-	all := httpapi.Actors{}
-	for {
-		var page httpapi.Actors
-		path := "/v1/schools/" + url.PathEscape(c.School) + "/actors?" + query.Encode()
-		if err := api.Get(ctx, path, &page); err != nil {
-			return err
-		}
-		all.Actors = append(all.Actors, page.Actors...)
-		if page.Next == "" {
-			break
-		}
-		query.Set("after", page.Next)
+	var all httpapi.Actors
+	all.Actors, err = allPages(ctx, api, "/v1/schools/"+url.PathEscape(c.School)+"/actors", query,
+		func(page *httpapi.Actors) ([]authors.Actor, string) { return page.Actors, page.Next })
+	if err != nil {
+		return err
 	}
 	switch {
 	case c.JSON:

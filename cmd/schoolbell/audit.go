@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
@@ -56,18 +57,11 @@ func (c *auditCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer api.Close()
-	all := httpapi.Audit{}
-	for {
-		var page httpapi.Audit
-		path := "/v1/schools/" + url.PathEscape(c.School) + "/audit?" + query.Encode()
-		if err := api.Get(ctx, path, &page); err != nil {
-			return err
-		}
-		all.Records = append(all.Records, page.Records...)
-		if page.Next == "" {
-			break
-		}
-		query.Set("after", page.Next)
+	var all httpapi.Audit
+	all.Records, err = allPages(ctx, api, "/v1/schools/"+url.PathEscape(c.School)+"/audit", query,
+		func(page *httpapi.Audit) ([]audit.Record, string) { return page.Records, page.Next })
+	if err != nil {
+		return err
 	}
 	switch {
 	case c.JSON:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"time"
 
@@ -155,4 +156,24 @@ func openLog(ctx context.Context, c config.Kafka, database string) (*kafka.Log, 
 		return nil, errors.Join(err, log.Close())
 	}
 	return log, nil
+}
+
+// allPages gets all pages of a list. The function takes a page apart: what is on it, and what the
+// next one comes after, nothing for the last.
+func allPages[Page, Item any](
+	ctx context.Context, api *client.Client, path string, query url.Values,
+	items func(*Page) (found []Item, next string),
+) (all []Item, err error) {
+	for {
+		var page Page
+		if err := api.Get(ctx, path+"?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		found, next := items(&page)
+		all = append(all, found...)
+		if next == "" {
+			return all, nil
+		}
+		query.Set("after", next)
+	}
 }

@@ -43,18 +43,10 @@ func (c *deadLettersTarget) read(
 			query.Set(name, value)
 		}
 	}
-	all := []httpapi.DeadLetter{}
-	for {
-		var page httpapi.DeadLetters
-		if err := api.Get(ctx, operationsPath+"/deadletters?"+query.Encode(), &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.DeadLetters...)
-		if page.Next == "" {
-			return all, nil
-		}
-		query.Set("after", page.Next)
-	}
+	return allPages(ctx, api, operationsPath+"/deadletters", query,
+		func(page *httpapi.DeadLetters) ([]httpapi.DeadLetter, string) {
+			return page.DeadLetters, page.Next
+		})
 }
 
 type deadLettersListCommand struct {
