@@ -26,13 +26,13 @@ type comparison struct {
 	topic   eventlog.Topic
 	through map[int32]int64 // by partition, below which offset the log says all was planned
 
-	lost    int64 // deliveries of which the log tells more than the ledger has
+	lost    int64 // deliveries of which the log says more than the ledger has
 	taken   int   // of those, deliveries of the ledger whose outcome was taken over
 	unknown int   // deliveries that may have been sent since
 }
 
-// told is what the log says about one delivery.
-type told struct {
+// logged is what the log says about one delivery.
+type logged struct {
 	id, school           string
 	state                consumers.State // Planned, or the outcome
 	fence                int64           // of the start that the outcome is of
@@ -43,7 +43,7 @@ type told struct {
 }
 
 // weight orders the outcomes of one start.
-func (t *told) weight() int32 {
+func (t *logged) weight() int32 {
 	switch t.state {
 	case consumers.Sent:
 		return 1
@@ -62,7 +62,7 @@ func (t *told) weight() int32 {
 const weightArrived = 3
 
 // heavier reports whether an outcome counts more than another of the same delivery.
-func (t *told) heavier(than *told) bool {
+func (t *logged) heavier(than *logged) bool {
 	a, b := t.weight(), than.weight()
 	if a >= weightArrived || b >= weightArrived || t.fence == than.fence {
 		return a > b
@@ -70,19 +70,19 @@ func (t *told) heavier(than *told) bool {
 	return t.fence > than.fence
 }
 
-// tell returns what an event says about deliveries.
-func tell(e *domain.Envelope) ([]told, error) {
-	one := func(state consumers.State, o *delivery.Outcome) []told {
-		return []told{{
+// loggedIn returns what an event says about deliveries.
+func loggedIn(e *domain.Envelope) ([]logged, error) {
+	one := func(state consumers.State, o *delivery.Outcome) []logged {
+		return []logged{{
 			id: o.DeliveryID, school: e.School, state: state, fence: fenceOf(e.ID),
 			provider: o.Provider, providerID: o.ProviderID, cost: o.Cost, err: o.Error,
 		}}
 	}
 	switch m := e.Data.(type) {
 	case *delivery.Planned:
-		all := make([]told, len(m.Deliveries))
+		all := make([]logged, len(m.Deliveries))
 		for i, id := range m.Deliveries {
-			all[i] = told{id: id, school: e.School, state: consumers.Planned}
+			all[i] = logged{id: id, school: e.School, state: consumers.Planned}
 		}
 		return all, nil
 	case *delivery.Sent:
@@ -97,7 +97,7 @@ func tell(e *domain.Envelope) ([]told, error) {
 		doc, err := json.Marshal(consumers.Document{
 			Kind: m.Kind, StudentID: m.StudentID, SHA256: m.SHA256, Bytes: m.Bytes,
 		})
-		return []told{{
+		return []logged{{
 			id: m.DocumentID, school: e.School, state: consumers.Rendered, fence: fenceOf(e.ID),
 			document: doc,
 		}}, err
@@ -144,7 +144,7 @@ func (c *comparison) scan(ctx context.Context, partition int32, from int64) (int
 
 // read looks at some records, most of which are about something else.
 func (c *comparison) read(ctx context.Context, partition int32, records []eventlog.Record) error {
-	found := map[string]told{}
+	found := map[string]logged{}
 	reminders := map[invoice]reminded{}
 	for i := range records {
 		rec := &records[i]
@@ -167,7 +167,7 @@ func (c *comparison) read(ctx context.Context, partition int32, records []eventl
 				c.through[partition] = max(c.through[partition], at.Offset+1)
 			}
 		}
-		all, err := tell(e)
+		all, err := loggedIn(e)
 		if err != nil {
 			return fmt.Errorf("read event %s: %w", e.ID, err)
 		}
@@ -202,7 +202,7 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, weight = excluded.weight,
 WHERE CASE WHEN greatest(p.weight, excluded.weight) >= 3 OR p.fence = excluded.fence
 	THEN excluded.weight > p.weight ELSE excluded.fence > p.fence END`
 
-func (c *comparison) store(ctx context.Context, partition int32, found map[string]told) error {
+func (c *comparison) store(ctx context.Context, partition int32, found map[string]logged) error {
 	var ids, schools, states, providers, providerIDs, texts []string
 	var weights []int32
 	var fences, costs []int64
@@ -217,7 +217,7 @@ func (c *comparison) store(ctx context.Context, partition int32, found map[strin
 	tag, err := c.tx.Exec(ctx, storePastSQL, partition, ids, schools, states, weights, fences,
 		providers, providerIDs, costs, texts, documents)
 	if err != nil {
-		return fmt.Errorf("store what the log tells of deliveries: %w", err)
+		return fmt.Errorf("store what the log says of deliveries: %w", err)
 	}
 	c.lost += tag.RowsAffected()
 	return nil

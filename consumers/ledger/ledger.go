@@ -60,7 +60,7 @@ type Ledger struct {
 	outbox   chan struct{} // holds a token when the outbox may not be empty
 	plans    chan struct{} // holds a token when something may have to be announced
 
-	partitions atomic.Int32          // of the log, 0 until that is known
+	partitions atomic.Int32          // of the log, 0 until it has been read
 	openFault  atomic.Pointer[error] // of the last comparison with the log
 	retryAt    sync.Map              // by a job's id: when it is to be retried
 }

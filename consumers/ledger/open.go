@@ -141,12 +141,12 @@ func (l *Ledger) Open(ctx context.Context) error {
 		return errors.New("ledger: a source and a decoder of the log are required")
 	}
 	var open int32
-	known := l.partitions.Load()
+	total := l.partitions.Load()
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM (`+openPartitionsSQL+`) o
-		WHERE partition < $1`, known).Scan(&open); err != nil {
+		WHERE partition < $1`, total).Scan(&open); err != nil {
 		return fmt.Errorf("count the open partitions: %w", err)
 	}
-	if known > 0 && open == known {
+	if total > 0 && open == total {
 		return nil
 	}
 	topic, err := l.cfg.Source.Topic(ctx)

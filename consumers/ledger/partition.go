@@ -77,7 +77,7 @@ func (l *Ledger) readPartition(
 	return p, rows.Err()
 }
 
-// readAnnounced reads how the deliveries of a partition stand, and what the log was told of them.
+// readAnnounced reads how the deliveries of a partition stand, and which of them the log lists.
 func readAnnounced(
 	ctx context.Context, tx pgx.Tx, partition int32, p *consumers.LedgerPartition,
 ) error {
