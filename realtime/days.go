@@ -25,7 +25,7 @@ const unknownDay = -1
 func (h *Hub) showOn(ctx context.Context, s *Session) {
 	on, err := h.today(ctx, s.school.name)
 	if err != nil {
-		on = unknownDay // it is notified once it is known
+		on = unknownDay // it is notified once there is one
 	}
 	s.shownOn.CompareAndSwap(0, int32(on))
 }

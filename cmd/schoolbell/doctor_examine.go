@@ -78,7 +78,7 @@ func examineDatabase(ctx context.Context, d *diagnosis, url string) (ok bool) {
 		current_setting('default_transaction_read_only')::boolean,
 		current_setting('synchronous_commit'), clock_timestamp()`).
 		Scan(&standby, &readOnly, &commit, &now); err != nil {
-		d.add(severe, "database", "see the server's log", "it does not answer: %v", err)
+		d.add(severe, "database", "see the server's log", "it does not respond: %v", err)
 		return false
 	}
 	switch {

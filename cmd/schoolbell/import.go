@@ -31,7 +31,7 @@ type importEdFiCommand struct {
 	DryRun bool     `name:"dry-run" help:"Only print what would change."`
 	Plan   string   `placeholder:"FILE" help:"Write the events of the plan to a file, as NDJSON."`
 	Adopt  bool     `help:"End rows of other sources too, when the files do not have them."`
-	Yes    []string `placeholder:"WHAT:N" help:"Agree to ends that are asked for: withdraw:N students, leave:N members of staff, unlink:N guardians, close:N classes, drop:N students from classes, release:N staff from classes."`
+	Yes    []string `placeholder:"WHAT:N" help:"Agree to ends that need consent: withdraw:N students, leave:N members of staff, unlink:N guardians, close:N classes, drop:N students from classes, release:N staff from classes."`
 	JSON   bool     `name:"json" help:"Print the report as JSON."`
 }
 
@@ -286,7 +286,7 @@ func (r *importRun) refused() (n int64) {
 	return n
 }
 
-// print reports on the files, on the plans, and on what is asked for.
+// print reports on the files, on the plans, and on the consents that they need.
 func (c *importEdFiCommand) print(
 	w io.Writer, report *edfi.Report, run *importRun, asks []imports.Ask,
 ) error {

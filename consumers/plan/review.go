@@ -16,7 +16,7 @@ type review struct {
 	delivery *consumers.Delivery
 	address  string
 	params   wording.Params // of a notice
-	paper    []byte         // of a document that must be made anew
+	paper    []byte         // of a document that must be made again
 	lost     string         // the student whose family must be told in another way
 }
 

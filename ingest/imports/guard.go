@@ -19,7 +19,7 @@ import (
 // Consents are the ends that a person has agreed to: how many, by the name of [Ask.Consent].
 type Consents map[string]int64
 
-// consents name what is asked for.
+// consents name the ends that need one.
 var consents = map[Kind]string{
 	KindStudent: "withdraw", KindStaff: "leave", KindLink: "unlink",
 	KindClass: "close", KindAttending: "drop", KindTeaching: "release",

@@ -182,7 +182,7 @@ func (t *Trail) Probe(context.Context) error {
 }
 
 // Run writes records until ctx ends, and then those that are left. It also deletes what is older
-// than it is to be kept.
+// than records are stored for.
 func (t *Trail) Run(ctx context.Context) error {
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()

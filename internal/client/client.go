@@ -386,7 +386,7 @@ func (c *Client) once(req *http.Request, read func(*http.Response) error) error 
 	return nil
 }
 
-// withoutURL takes the address out of an error: it may have a password, and what it asks for is in
+// withoutURL takes the address out of an error: it may have a password, and what was requested is in
 // it. Errors end up in logs and terminals.
 func withoutURL(err error) error {
 	failed, ok := errors.AsType[*url.Error](err)

@@ -44,7 +44,7 @@ func (a *API) importRoutes() {
 		Description: "The package is NDJSON, a header and a row per line, as docs/IMPORTS.md " +
 			"describes it; at most " + strconv.Itoa(imports.MaxPacked>>20) + " MiB compressed with " +
 			"gzip. The response is the plan: what is added, changed and ended, which rows are " +
-			"refused, and what is asked for. The same package against the same tables is the same " +
+			"refused, and the consents it needs. The same package against the same tables is the same " +
 			"plan. A plan that is not applied is forgotten after a week.",
 		Parameters: []*huma.Param{schoolParam(), adopt},
 		RequestBody: &huma.RequestBody{

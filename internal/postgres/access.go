@@ -332,7 +332,7 @@ func together(statements []accessStatement, missing map[string][]string) map[str
 	return all
 }
 
-// apply executes the statement. A policy that is there is made anew.
+// apply executes the statement. A policy that is there is made again.
 func (s *accessStatement) apply(ctx context.Context, tx pgx.Tx) error {
 	for _, relation := range s.relations {
 		var exists bool

@@ -22,7 +22,7 @@ var Queries = []query.Endpoint{
 		Summary: "Attendance of a school or a class",
 		Description: "Counts and rates in a range of days, by day and by class, and the students " +
 			"who are chronically absent. A mark of a section counts for the student's home class " +
-			"on its day, unless the section is what is asked for. The rate is (present + late) / " +
+			"on its day, unless the section is selected. The rate is (present + late) / " +
 			"all marks that were recorded; where only exceptions are recorded, it says nothing " +
 			"about those who were present. Of the students who are chronically absent teachers see " +
 			"their own.",
@@ -86,7 +86,7 @@ type Day struct {
 	Rate *float64 `json:"rate"`
 }
 
-// Class is a home class, or the section that was asked for.
+// Class is a home class, or the selected section.
 type Class struct {
 	ClassID string `json:"class_id"`
 	Counts

@@ -15,9 +15,9 @@ import (
 
 // The fold counts a score for the class that the event names, which is what happened. Averages and
 // ranks of classes are by home class, also where a score is of a section: filed_scores in the
-// database says for which home class each of those counts when the answer is made, so that a move
+// database says for which home class each of those counts when the query runs, so that a move
 // that is recorded late moves them too. Scores of sections are then read one by one, which is why
-// nothing asks for them where no section has any.
+// nothing reads them where no section has any.
 
 // groupID names a group of scores: a subject in a class in a term.
 type groupID struct {

@@ -14,7 +14,7 @@ type format interface {
 	appendPush(dst []byte, p *push) []byte
 }
 
-// push is a message that answers no command. One of its parts is set.
+// push is a message that responds to no command. One of its parts is set.
 type push struct {
 	channel     string
 	data        []byte // of a publication, in JSON

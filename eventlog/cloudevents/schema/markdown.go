@@ -16,9 +16,9 @@ import (
 func Markdown() []byte {
 	var b strings.Builder
 	b.WriteString("# Events\n\nCloudEvents 1.0. A field without a mark is required; absent, an optional " +
-		"one\nleaves what is known as it is. Where a field may be null, null removes what is known.\n\n" +
+		"one\nleaves what is stored as it is. Where a field may be null, null removes what is stored.\n\n" +
 		"Ids are opaque: choose them so that they say nothing about anybody, as they stay when what is\n" +
-		"known of a person is erased. Whose a personal field is says the last column.\n")
+		"stored about a person is erased. Whose a personal field is says the last column.\n")
 	last := ""
 	for _, f := range catalog.Facts() {
 		context, fact, version := f.Name()
