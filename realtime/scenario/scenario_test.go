@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -273,18 +274,21 @@ func stream(ctx context.Context, url, last string, receive func(string, int64)) 
 			}
 			continue
 		}
-		pending := ""
+		var kind, pending string
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 			name, value, _ := strings.Cut(lines.Text(), ": ")
 			switch {
 			case name == "id":
 				pending = value
-			case name == "" && pending != "":
-				last, pending = pending, ""
-				_, offset, _ := strings.Cut(last, ":")
-				if o, err := strconv.ParseInt(offset, 10, 64); err == nil {
+			case name == "event":
+				kind = value
+			case name == "": // the end of a message; an id alone is one too
+				last = cmp.Or(pending, last)
+				_, offset, _ := strings.Cut(pending, ":")
+				if o, err := strconv.ParseInt(offset, 10, 64); err == nil && kind == "event" {
 					receive("sse", o)
 				}
+				kind, pending = "", ""
 			}
 		}
 		_ = res.Body.Close()
