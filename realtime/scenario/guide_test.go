@@ -34,7 +34,7 @@ func TestP6_TheClientsOfTheGuideMissNothing(t *testing.T) {
 	web := httptest.NewUnstartedServer(s)
 	web.Listener = s
 	web.Start()
-	t.Cleanup(web.Close)
+	t.Cleanup(func() { s.kill(); web.Close() })
 
 	var programs []*program
 	for _, block := range guide(t) {
