@@ -152,7 +152,7 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 		Link: func(_, _, hash string) string {
 			return "https://school.example/documents/" + hash
 		},
-		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
+		SMSCallback: http.NotFoundHandler(), SMSInbound: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
 	}
 }
 
