@@ -24,7 +24,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"query", "outcome"}),
 		stores: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_stores_total",
-			Help: "Results offered to the cache: kept, refused because they were outdated, or " +
+			Help: "Results offered to the cache: stored, refused because they were outdated, or " +
 				"failed.",
 		}, []string{"query", "outcome"}),
 		failures: f.NewCounter(prometheus.CounterOpts{
