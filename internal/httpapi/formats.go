@@ -137,7 +137,7 @@ func (a *API) serveRows(
 ) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
-		req := requestOf(r.Context())
+		req := requestOf(ctx)
 		out := &rows{a: a, w: w, q: q, format: req.format, url: *r.URL}
 		err := a.await(ctx, minPosition)
 		for try := 1; err == nil; try++ {

@@ -166,8 +166,8 @@ func (q Query[In, Out]) rows(in *In) Rows {
 
 // cursorOf returns the parameter of an input that takes the next page.
 func cursorOf(input reflect.Type) string {
-	for i := range input.NumField() {
-		if name := input.Field(i).Tag.Get("query"); name == "after" || name == "before" {
+	for f := range input.Fields() {
+		if name := f.Tag.Get("query"); name == "after" || name == "before" {
 			return name
 		}
 	}
