@@ -228,6 +228,16 @@ func (f *Faults) Amount(pointer string, v int64) {
 	}
 }
 
+// OptionalAmount checks a sum of money that may be absent, which is 0.
+func (f *Faults) OptionalAmount(pointer string, v int64) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: 0, Max: MaxAmount})
+	}
+	if v != 0 {
+		f.Amount(pointer, v)
+	}
+}
+
 // Currency checks an ISO 4217 code: three capital letters.
 func (f *Faults) Currency(pointer, v string) {
 	if f.rules != nil {
