@@ -11,8 +11,10 @@ SELECT format('school-%s', lpad(s::text, 2, '0')) AS school, format('student-%s'
 FROM generate_series(1, 20) s, generate_series(1, 500) n;
 
 -- One in twenty-five has left.
-INSERT INTO students (school, student_id, given_name, family_name, sort_name, birth_date, class_id, grade_level, photo_url, first_on, left_on)
-SELECT school, student_id, given, family, lower(family || ' ' || given), DATE '2012-01-01' + n, class_id, '7', '',
+INSERT INTO students (school, student_id, given_name, family_name, sort_name, search_name, birth_date, class_id, grade_level,
+	photo_url, first_on, left_on)
+SELECT school, student_id, given, family, lower(family || ' ' || given),
+	lower(replace(family, '-', '') || ' ' || given || ' ' || student_id), DATE '2012-01-01' + n, class_id, '7', '',
 	DATE '2025-08-01', CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END
 FROM pupils;
 
