@@ -68,9 +68,7 @@ func (e *InvoiceChanged) Validate(f *domain.Faults) {
 	f.OptionalLabel("/term", e.Term)
 	f.OptionalID("/category", e.Category)
 	f.OptionalAmount("/amount", e.Amount)
-	if e.Currency != "" {
-		f.Currency("/currency", e.Currency)
-	}
+	f.OptionalCurrency("/currency", e.Currency)
 	f.OptionalDate("/due_on", e.DueOn)
 	f.OptionalText("/reason", e.Reason, domain.MaxTextLength)
 	f.Check("/amount", *e != InvoiceChanged{

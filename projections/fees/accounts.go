@@ -36,7 +36,6 @@ var accountsQuery = query.Query[accountsInput, Accounts]{
 			Name: "fee_invoices_unsettled", Statement: "fees.accounts",
 			Request: "/fees/accounts?class=class-07&minimum=100&overdue_days=30&leavers=only",
 		},
-		{Name: "student_guardians_pkey", Statement: "students.links", Request: "/fees/accounts"},
 	},
 	Run: listAccounts,
 }
