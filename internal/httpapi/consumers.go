@@ -27,6 +27,8 @@ type Consumers struct {
 	// Link returns a URL for a document, by its hash. It ends with the access of the user that it
 	// is made for.
 	Link func(school, user, hash string) string
+	// StaffLink returns one for a user who may read all documents of the school, for an hour.
+	StaffLink func(school, user, hash string) string
 	// PushKey is the VAPID public key that browsers subscribe with; empty: no web push.
 	PushKey string
 	// Outbox adds the routes that show what would have been sent, for channels without a provider.

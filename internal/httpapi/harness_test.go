@@ -152,6 +152,9 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 		Link: func(_, _, hash string) string {
 			return "https://school.example/documents/" + hash
 		},
+		StaffLink: func(school, user, hash string) string {
+			return "https://school.example/documents/" + hash + "?reader=" + school + "." + user
+		},
 		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
 	}
 }

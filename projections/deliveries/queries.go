@@ -89,6 +89,7 @@ var Queries = []query.Endpoint{
 		},
 		Run: story,
 	},
+	unreachedQuery,
 }
 
 // input selects deliveries.

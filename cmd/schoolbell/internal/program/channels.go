@@ -102,8 +102,8 @@ func (c *channels) routes(
 	ledger *ledger.Ledger, settings *ledger.Settings, planners *consumers.Planners,
 ) *httpapi.Consumers {
 	routes := &httpapi.Consumers{
-		Ledger: ledger, Settings: settings, Planners: planners, Link: c.docs.linkTo, Documents: c.docs.serve,
-		PushKey: c.pushKey, Outbox: c.outbox,
+		Ledger: ledger, Settings: settings, Planners: planners, Link: c.docs.linkTo, StaffLink: c.docs.staffLinkTo,
+		Documents: c.docs.serve, PushKey: c.pushKey, Outbox: c.outbox,
 	}
 	if c.sms != nil {
 		routes.SMSCallback = c.sms.Callback(ledger, c.log)
