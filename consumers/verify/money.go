@@ -13,7 +13,7 @@ import (
 // money is all that was said about fees. Nothing is added up as it comes: what an invoice comes to is
 // found out from everything that names it, whenever it is looked up.
 type money struct {
-	said     map[thing][]claim      // in the order of the log
+	said     map[thing][]claim          // in the order of the log
 	naming   map[string]map[thing]bool  // by invoice: what has ever named it
 	invoices map[string]map[string]bool // by student: the invoices that have ever named them
 	payments map[string]map[string]bool // by student: the payments
