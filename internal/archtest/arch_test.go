@@ -37,6 +37,7 @@ var layers = []layer{
 	{"domain", nil, "the domain imports nothing of ours"},
 	{"domain/catalog", []string{"domain/…"}, "the catalog lists the contexts"},
 	{"domain/…", []string{"domain"}, "contexts do not know each other"},
+	{"numbers", []string{"domain/…"}, "it calculates from events what the read models say, without them"},
 	{"eventlog", []string{"domain"}, "the contract of the log knows the envelope and positions"},
 	{"eventlog/logtest", []string{"domain/…", "eventlog/…"}, "it proves logs, for tests"},
 	{
@@ -163,6 +164,7 @@ var layers = []layer{
 var coreTests = map[string][]string{
 	"consumers/pdf":  {"projections"},
 	"consumers/plan": {"projections"},
+	"numbers":        {"projections"},
 }
 
 // onlyIn lists foreign packages that one package of ours alone may import.
