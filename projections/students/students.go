@@ -24,7 +24,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("students", 3,
+var Projection = projections.New("students", 4,
 	students, enrolments, classes, memberships, guardians, links, members, assignments, histories,
 	profiles, optOuts,
 	projections.On(enrolled),
