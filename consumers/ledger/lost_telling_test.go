@@ -11,7 +11,6 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/domain/delivery"
-	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 )
 
 // allTrue checks deliveries and finds them as they were planned.
@@ -49,7 +48,7 @@ func TestP12_ALostLedgerTakesBackWhatWasTold(t *testing.T) {
 	plans := []consumers.Planning{
 		says(s, "e1", 0, "g1"), takesBack(s, "e2", 1), says(s, "e3", 2, "g1"), takesBack(s, "e4", 3),
 	}
-	lost := devtest.Copy(t, w.url)
+	lost := w.copied()
 	sending := w.ledger(func(cfg *ledger.Config) { only(consumers.SMS, p)(cfg); allTrue(cfg) })
 	stop := run(t, sending)
 	for i := range 3 { // what e4 takes back has been told, and the ledger is lost
@@ -91,7 +90,7 @@ func TestP12_AnotherWayIsInTheLogAndIsGoneOnce(t *testing.T) {
 	nobody := planFor(consumers.Delivery{
 		Channel: consumers.SMS, Priority: consumers.Normal, Template: "absence", Unreachable: "no guardian has a number",
 	}, s, "e2", 1, "student")
-	lost := devtest.Copy(t, w.url)
+	lost := w.copied()
 	sending := w.ledger(only(consumers.SMS, p))
 	stop := run(t, sending)
 	w.commit(sending, pl, nobody)

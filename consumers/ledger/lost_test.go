@@ -41,6 +41,13 @@ func (w *world) restored(url string) *world {
 	return &world{t: w.t, url: url, pool: jobsPool(w.t, url), log: w.log}
 }
 
+// copied returns the address of a copy of the database as it is now.
+func (w *world) copied() string {
+	w.t.Helper()
+	defer w.pool.Reset() // a copy needs a database without connections, so it ends them
+	return devtest.Copy(w.t, w.url)
+}
+
 func (w *world) commit(l *ledger.Ledger, plans ...consumers.Planning) (planned int) {
 	w.t.Helper()
 	planned, err := l.Commit(w.t.Context(), plans)
@@ -70,13 +77,13 @@ func TestP12_NoAgeOfTheLedgerSendsATextTwice(t *testing.T) {
 	w := setup(t)
 	p := counting()
 	plans := []consumers.Planning{plan("s1", "e1", 0, "g1", "g2"), plan("s2", "e2", 1, "g3")}
-	ages := map[string]string{"lost": devtest.Copy(t, w.url)}
+	ages := map[string]string{"lost": w.copied()}
 	planning := w.ledger(nil)
 	w.commit(planning, plans...)
-	ages["planned"] = devtest.Copy(t, w.url)
+	ages["planned"] = w.copied()
 	w.announce()
 	require.Equal(t, 2, w.logged(delivery.TypePlanned))
-	ages["announced"] = devtest.Copy(t, w.url)
+	ages["announced"] = w.copied()
 	sending := w.ledger(only(consumers.SMS, p))
 	stop := run(t, sending)
 	w.eventually(map[string]int{"sent": 3})
@@ -104,7 +111,7 @@ func TestP12_WhatALostLedgerHadNotSentIsSent(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	planning := w.ledger(nil)
-	empty := devtest.Copy(t, w.url)
+	empty := w.copied()
 	s := homeSchool()
 	plans := []consumers.Planning{plan(s, "e1", 0, "sent", "waiting"), plan(s, "e2", 1), plan(s, "e3", 2, "last")}
 	w.commit(planning, plans...)
@@ -136,7 +143,7 @@ func TestP12_AStandbyWithoutTheLastSecondSendsNothingTwice(t *testing.T) {
 	w.announce()
 
 	// The copy is another database, as a standby is another server; the log has nothing more.
-	standby := w.restored(devtest.Copy(t, w.url))
+	standby := w.restored(w.copied())
 	p := counting()
 	_, err := p.Send(t.Context(), &plan("s1", "e1", 0, "sent").Deliveries[0])
 	require.NoError(t, err)

@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/schoolbell/schoolbell/consumers"
-	"github.com/schoolbell/schoolbell/domain/access"
 )
 
 // Settings stores the settings of schools, in all versions: an event is planned with those that
@@ -109,9 +108,18 @@ func (s *Settings) load(ctx context.Context) error {
 
 // Current returns the settings of a school that are in force now, past the cache; never nil.
 func (s *Settings) Current(ctx context.Context, school string) (*consumers.Settings, error) {
+	return SettingsOf(ctx, s.pool, school)
+}
+
+// SettingsOf returns the settings of a school that are in force; never nil. The connection, or the
+// transaction, may be of any role that reads the school.
+func SettingsOf(ctx context.Context, from interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, school string,
+) (*consumers.Settings, error) {
 	now := &consumers.Settings{}
 	var b []byte
-	err := s.pool.QueryRow(ctx, `
+	err := from.QueryRow(ctx, `
 		SELECT version, settings FROM schoolbell.school_settings
 		WHERE school = $1 AND valid_from <= clock_timestamp()
 		ORDER BY version DESC LIMIT 1`, school).Scan(&now.Version, &b)
@@ -123,25 +131,6 @@ func (s *Settings) Current(ctx context.Context, school string) (*consumers.Setti
 	}
 	now.School = school
 	return now, nil
-}
-
-// AccessOf returns the time zone of a school, by which days begin, and what it has decided about
-// access, by the settings in force. The transaction may be of any role that reads the school.
-func AccessOf(
-	ctx context.Context, tx pgx.Tx, school string,
-) (zone *time.Location, policy access.Policy, err error) {
-	now := consumers.Settings{}
-	err = tx.QueryRow(ctx, `
-		SELECT coalesce(settings ->> 'time_zone', ''), coalesce(settings ->> 'teachers_see', ''),
-			coalesce((settings ->> 'after_leaving')::int, 0)
-		FROM schoolbell.school_settings
-		WHERE school = $1 AND valid_from <= clock_timestamp()
-		ORDER BY version DESC LIMIT 1`, school).
-		Scan(&now.TimeZone, &now.TeachersSee, &now.AfterLeaving)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, policy, fmt.Errorf("read settings of school %q: %w", school, err)
-	}
-	return now.Location(), now.Access(), nil
 }
 
 // Set replaces the settings of a school from now on, whatever they were.

@@ -98,6 +98,10 @@ func (w *world) announce() {
 		return err == nil && n == 0
 	}, 30*time.Second, 10*time.Millisecond)
 	stop()
+	// A worker without a provider puts a job off for a minute.
+	_, err := w.pool.Exec(w.t.Context(), `UPDATE schoolbell_river.river_job
+		SET state = 'available', scheduled_at = now() WHERE metadata ? 'snoozes'`)
+	require.NoError(w.t, err)
 }
 
 // plan makes the planning of an event with one delivery for each recipient.

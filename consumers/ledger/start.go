@@ -102,12 +102,14 @@ func (l *Ledger) startBatch(ctx context.Context, ids []string) ([]*started, erro
 	var open int32
 	batch := &pgx.Batch{} // one transaction, so the settings hold for the update
 	batch.Queue(forceIndexScans)
+	// Counted before and not after: a partition that opens in between has its deliveries not started,
+	// which must not look as if there were nothing to do about them.
+	batch.Queue(`SELECT count(*) FROM (` + openPartitionsSQL + `) o`).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&open) })
 	batch.Queue(startSQL, ids).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanStarted)
 		return err
 	})
-	batch.Queue(`SELECT count(*) FROM (` + openPartitionsSQL + `) o`).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&open) })
 	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("start %d deliveries: %w", len(ids), err)
 	}

@@ -72,6 +72,8 @@ type Deps struct {
 	Policy func(ctx context.Context, school string) (access.Policy, error)
 	// Today returns a school's day, by its clock; nil is the day in UTC.
 	Today func(ctx context.Context, school string) (domain.Date, error)
+	// Numbers returns what a school has decided that its numbers depend on; nil is the default.
+	Numbers func(ctx context.Context, school string) (query.Settings, error)
 
 	Audit *audit.Trail // nil: it is not recorded who reads what
 
@@ -143,6 +145,9 @@ func New(config Config, deps Deps) (*API, error) {
 		deps.Today = func(context.Context, string) (domain.Date, error) {
 			return domain.DateOf(deps.Now().UTC()), nil
 		}
+	}
+	if deps.Numbers == nil {
+		deps.Numbers = func(context.Context, string) (s query.Settings, err error) { return s, nil }
 	}
 	if deps.Reader == nil && deps.Log != nil {
 		deps.Reader = eventlog.NewReader(eventlog.ReaderConfig{

@@ -128,7 +128,7 @@ func resultHeaders() map[string]*huma.Param {
 
 // serveQuery runs a query: from the cache if what is there is new enough, else in one snapshot of
 // the database. The cache key has everything that the result depends on besides the tables: input,
-// day, the caller's scope, and the versions of the program and of the projections, so that two
+// day, settings, the caller's scope, and the versions of the program and of the projections, so that two
 // releases side by side do not read each other's results.
 func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResponse, error) {
 	start := time.Now()
@@ -142,6 +142,9 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		return nil, problemOf(err)
 	}
 	scope := query.Scope{School: req.school, Log: a.deps.LogID, Today: today}
+	if scope.Settings, err = a.deps.Numbers(ctx, req.school); err != nil {
+		return nil, problemOf(err)
+	}
 	if q.Info.Self && req.access == auth.Own {
 		scope.Self = req.bearer.Subject
 	}
@@ -197,6 +200,7 @@ func (a *API) result(
 		return got, 0, "", fmt.Errorf("encode input of query %s: %w", q.Info.Name, err)
 	}
 	input = append(append(input, a.config.Version...), scope.Today.String()...)
+	input = strconv.AppendInt(append(input, ' '), scope.Settings.Version, 10)
 	key := cache.Key{
 		Partition: minPosition.Partition, School: scope.School, Query: q.Info.Name,
 		Input: digest(append(input, v.scope.Key()...)),

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/projections/query"
 )
 
 const attendancePath = "/v1/schools/north/analytics/attendance?from=2026-09-01&to=2026-09-30"
@@ -188,7 +190,12 @@ func TestP7_ReadsAreMonotonic(t *testing.T) {
 
 func TestResultsAreCached(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	var version atomic.Int64 // of the school's settings
+	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		d.Numbers = func(context.Context, string) (query.Settings, error) {
+			return query.Settings{Version: version.Load()}, nil
+		}
+	})
 	admin := token(t, "north", "u", "admin")
 	at := s.publish("north", marked("e", "s", "late"))
 	require.Equal(t, "miss",
@@ -203,6 +210,10 @@ func TestResultsAreCached(t *testing.T) {
 	require.Contains(t, hit.Header.Values("Vary"), "Authorization")
 	require.NotEmpty(t, hit.Header.Get("Server-Timing"))
 	require.Equal(t, "0", hit.Header.Get("Schoolbell-Parked"))
+
+	version.Store(1)
+	require.Equal(t, "miss", s.get(attendancePath, admin).Header.Get("X-Cache"),
+		"what was made with other settings is not served")
 
 	tag := hit.Header.Get("ETag")
 	require.True(t, strings.HasPrefix(tag, `W/"`), tag)

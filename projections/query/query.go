@@ -100,6 +100,8 @@ type Scope struct {
 	School string
 	Log    domain.LogID // what the log is called in positions
 	Today  domain.Date  // by the school's clock
+	// Settings are what the school has decided that numbers depend on.
+	Settings Settings
 	// Access is what the caller may see of which students.
 	Access access.Scope
 	// Self is the id of the guardian or student who requests what is for themselves; the result

@@ -7,14 +7,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/ledger"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/internal/postgres"
+	"github.com/schoolbell/schoolbell/projections/query"
 )
 
 // days says what day it is at a school, by the time zone of its settings, and what the school has
-// decided about access.
+// decided about access and numbers.
 type days struct {
 	pool   *postgres.Pool
 	now    func() time.Time
@@ -26,9 +28,9 @@ type days struct {
 
 // decided is what the settings of a school say.
 type decided struct {
-	location *time.Location
-	policy   access.Policy
-	loaded   time.Time
+	policy  access.Policy
+	numbers query.Settings
+	loaded  time.Time
 }
 
 // How long after a change of its settings a school may still have the day and the rights of the ones
@@ -49,13 +51,19 @@ func (d *days) today(ctx context.Context, school string) (domain.Date, error) {
 	if err != nil {
 		return 0, err
 	}
-	return domain.DateOf(d.now().In(s.location)), nil
+	return domain.DateOf(d.now().In(s.numbers.Location())), nil
 }
 
 // policy returns what the school has decided about access.
 func (d *days) policy(ctx context.Context, school string) (access.Policy, error) {
 	s, err := d.of(ctx, school)
 	return s.policy, err
+}
+
+// numbers returns what the school has decided that numbers depend on.
+func (d *days) numbers(ctx context.Context, school string) (query.Settings, error) {
+	s, err := d.of(ctx, school)
+	return s.numbers, err
 }
 
 // of returns what the settings of a school say. Only schools for which a token was shown are looked
@@ -69,8 +77,11 @@ func (d *days) of(ctx context.Context, school string) (decided, error) {
 		return s, nil
 	}
 	s = decided{loaded: now}
-	if err := d.pool.Read(ctx, school, func(tx pgx.Tx) (err error) {
-		s.location, s.policy, err = ledger.AccessOf(ctx, tx, school)
+	if err := d.pool.Read(ctx, school, func(tx pgx.Tx) error {
+		now, err := ledger.SettingsOf(ctx, tx, school)
+		if err == nil {
+			s.policy, s.numbers = now.Access(), numbersOf(now)
+		}
 		return err
 	}); err != nil {
 		return s, err
@@ -79,4 +90,9 @@ func (d *days) of(ctx context.Context, school string) (decided, error) {
 	d.schools[school] = s
 	d.mu.Unlock()
 	return s, nil
+}
+
+// numbersOf returns those of a school's settings that numbers depend on.
+func numbersOf(s *consumers.Settings) query.Settings {
+	return query.Settings{Version: s.Version, Zone: s.Location(), YearFrom: s.YearFrom}
 }

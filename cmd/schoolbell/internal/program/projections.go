@@ -97,7 +97,7 @@ func (p *program) wireQueries(ctx context.Context, deps *httpapi.Deps) (err erro
 	deps.Queries = catalog.Queries()
 	deps.Directory = students.ConnectionsOf
 	schools := newDays(p.tables, settingsMaxAge)
-	deps.Today, deps.Policy = schools.today, schools.policy
+	deps.Today, deps.Policy, deps.Numbers = schools.today, schools.policy, schools.numbers
 	return nil
 }
 
