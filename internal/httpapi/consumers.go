@@ -35,6 +35,8 @@ type Consumers struct {
 	Outbox bool
 	// SMSCallback takes the receipts of text messages; nil: the provider sends none.
 	SMSCallback http.Handler
+	// SMSInbound takes the texts that recipients send back; nil as SMSCallback is.
+	SMSInbound http.Handler
 	// Documents serves documents by their links; nil: there is no store of documents.
 	Documents http.Handler
 }
@@ -53,6 +55,7 @@ func (a *API) consumerRoutes() {
 	}
 	if c.SMSCallback != nil {
 		a.callbackRoutes()
+		a.inboundRoute()
 	}
 	if c.Documents != nil {
 		a.linkRoutes()

@@ -155,7 +155,8 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 		StaffLink: func(school, user, hash string) string {
 			return "https://school.example/documents/" + hash + "?reader=" + school + "." + user
 		},
-		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
+		SMSCallback: http.NotFoundHandler(), SMSInbound: http.NotFoundHandler(),
+		Documents: http.NotFoundHandler(),
 	}
 }
 

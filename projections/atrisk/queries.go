@@ -48,7 +48,7 @@ const (
 // input selects students.
 type input struct {
 	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
-	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
+	Class  string `query:"class" maxLength:"128" doc:"Only students of this home class"`
 	After  string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
@@ -69,11 +69,12 @@ type Student struct {
 	Reasons        []string        `json:"reasons" doc:"attendance, marks, fees"`
 	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"When it is below 0.9"`
 	Average        *float64        `json:"average,omitzero" doc:"In percent, when it is below 50"`
-	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first open invoice was due"`
-	Overdue        []fees.Currency `json:"overdue,omitzero"`
+	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first invoice was due that the account owes after its credit was applied"`
+	Overdue        []fees.Currency `json:"overdue,omitzero" doc:"What the account owes, after its credit was applied, that was due before today"`
 
-	row  row
-	open []fees.OpenInvoice
+	row      row
+	balances []fees.Balance
+	open     []fees.OpenInvoice
 }
 
 // cursor is where a page ends.
@@ -101,7 +102,8 @@ WITH visible AS (
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
 	coalesce(s.class_id, ''), r.score,
-	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
+	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.balances, '[]'),
+	coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
 LEFT JOIN open_invoices a ON a.school = $1 AND a.student_id = r.student_id
@@ -144,7 +146,8 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-				&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
+				&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.balances,
+				&s.open,
 			}
 		}, args...)
 	if err != nil {
@@ -174,7 +177,7 @@ func (s *Student) explain(today domain.Date) {
 	if !r.DueOn.IsZero() && r.DueOn < today {
 		s.Reasons = append(s.Reasons, Fees)
 		s.OverdueSince = r.DueOn
-		s.Overdue = fees.Overdue(s.open, today)
+		s.Overdue = fees.Overdue(fees.Net(s.balances, s.open), today)
 	}
 }
 
