@@ -95,7 +95,8 @@ type books struct {
 // read takes in the events before a moment.
 func readBooks(events []*domain.Envelope, before time.Time) *books {
 	b := &books{
-		map[string][]stated[charge]{}, map[entryID][]stated[entryTerms]{},
+		map[string][]stated[charge]{},
+		map[entryID][]stated[entryTerms]{},
 		map[entryID][]*domain.Envelope{},
 	}
 	for _, e := range events {
@@ -163,4 +164,14 @@ func (b *books) settled() []entry {
 			cmp.Compare(x.kind, y.kind), cmp.Compare(x.id, y.id))
 	})
 	return all
+}
+
+// isMoney says whether the books take in a fact.
+func isMoney(data domain.Event) bool {
+	switch data.(type) {
+	case *fee.Invoiced, *fee.InvoiceChanged, *fee.InvoiceCancelled, *fee.Credited,
+		*fee.PaymentReceived, *fee.PaymentReversed, *fee.Refunded, *fee.Waived, *fee.WaiverReversed:
+		return true
+	}
+	return false
 }

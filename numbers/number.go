@@ -99,3 +99,41 @@ func negative(terms []Term) []Term {
 }
 
 var one = big.NewRat(1, 1)
+
+// Part is one event of a number: what it adds to a sum, or to both parts of a quotient.
+type Part struct {
+	Event                         *domain.Envelope
+	Added, Numerator, Denominator *big.Rat
+}
+
+// Events returns the events that a number is made of, in the order of the log.
+func (n *Number) Events() []Part {
+	if n.Numerator == nil {
+		parts := make([]Part, len(n.Terms))
+		for i, t := range n.Terms {
+			parts[i] = Part{Event: t.Event, Added: t.Added}
+		}
+		return parts
+	}
+	both := map[*domain.Envelope]*Part{}
+	part := func(e *domain.Envelope) *Part {
+		if both[e] == nil {
+			both[e] = &Part{Event: e, Numerator: new(big.Rat), Denominator: new(big.Rat)}
+		}
+		return both[e]
+	}
+	for _, t := range n.Numerator.Terms {
+		part(t.Event).Numerator = t.Added
+	}
+	for _, t := range n.Denominator.Terms {
+		part(t.Event).Denominator = t.Added
+	}
+	parts := make([]Part, 0, len(both))
+	for _, p := range both {
+		parts = append(parts, *p)
+	}
+	slices.SortFunc(parts, func(a, b Part) int {
+		return cmp.Compare(a.Event.Position.Offset, b.Event.Position.Offset)
+	})
+	return parts
+}
