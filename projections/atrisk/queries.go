@@ -48,7 +48,7 @@ const (
 // input selects students.
 type input struct {
 	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
-	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
+	Class  string `query:"class" maxLength:"128" doc:"Only students of this home class"`
 	After  string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
