@@ -124,7 +124,7 @@ func (i *invoice) count(lines []entry) {
 			m.collected = append(m.collected, adds(l.made, -counted))
 		case l.kind == waiving && len(l.reversals) == 0:
 			open := charged - credited - waived - paid + returned
-			counted := min(of.Amount, max(open, 0))
+			counted := min(of.Amount, max(open, 0), charged-credited-waived)
 			waived += counted
 			i.waived = append(i.waived, adds(l.made, counted))
 			if !i.cancelled {
