@@ -225,7 +225,7 @@ func (i *invoiceState) count() {
 			received -= e.counted
 			i.Open += e.counted
 		case e.kind == "waiver" && !e.isBack:
-			e.counted = min(e.amount, max(i.Open, 0))
+			e.counted = min(e.amount, max(i.Open, 0), charge-i.Waived)
 			i.Waived += e.counted
 			i.Open -= e.counted
 		}

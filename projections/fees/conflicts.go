@@ -53,7 +53,7 @@ func (i Invoice) contradiction(l Line) (kind string, amount int64) {
 type Conflict struct {
 	Kind            string `json:"kind" enum:"currency,credit,refund,waiver,invoice,payment,refund_id,credit_id,waiver_id,change_id,cancellation,reversal" doc:"currency: in another currency than the invoice's; credit: credited more than the invoice charges; refund: refunded more than was received; waiver: waived more than was open at its time; the others: the id came with several contents, of which the later holds, and this one does not"`
 	InvoiceID       string `json:"invoice_id"`
-	StudentID       string `json:"student_id,omitzero" doc:"Of the invoice, or whom the content names that does not hold"`
+	StudentID       string `json:"student_id,omitzero" doc:"Of the invoice, or of the content that does not hold"`
 	PaymentID       string `json:"payment_id,omitzero" doc:"Of a payment"`
 	ID              string `json:"id,omitzero" doc:"Of a refund, credit note, waiver or change"`
 	Currency        string `json:"currency"`

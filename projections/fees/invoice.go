@@ -132,7 +132,7 @@ func (i *Invoice) state() {
 
 // count says how much of each entry counts, and what remains open. None makes money: of the credit
 // notes at most what was charged counts, of the refunds at most what was received, and of a waiver at
-// most what is open at its time, as an accountant enters one after the other.
+// most what is open at its time, as an accountant enters one after the other, and is still charged.
 func (i *Invoice) count() {
 	if !i.Exists() {
 		return
@@ -163,7 +163,7 @@ func (i *Invoice) count() {
 			i.Refunded += l.Counted
 			open += l.Counted
 		case l.Kind == Waiver && !l.Reversed():
-			l.Counted = min(l.Amount, max(open, 0))
+			l.Counted = min(l.Amount, max(open, 0), i.Payable())
 			i.Waived += l.Counted
 			open -= l.Counted
 			if !i.Cancelled {

@@ -14,7 +14,7 @@ import (
 // The invoices that are due in a month are a cohort. How much of what is open of a cohort is paid in the
 // next month depends on how long before or after the due month that is, and on the school: both
 // follow from the cohorts of the past. What is open now, paid like that, is the forecast by
-// receivables. Of invoices that will be written later it knows nothing.
+// receivables. Invoices that will be written later are not in it.
 
 const cohortsSQL read.SQL = `-- fees.cohorts
 SELECT currency, due_month, date_trunc('month', happened_at AT TIME ZONE $2)::date AS month,
@@ -65,8 +65,8 @@ const (
 	lastLag  = 18
 )
 
-// receivables is the method for the cohorts of a series of a length. What was charged in the month after
-// the series is known when a forecast is made, and is open.
+// receivables is the method for the cohorts of a series of a length. What has been charged since its end
+// is open when a forecast is made.
 func receivables(cohorts []*cohort, length int) method {
 	return method{
 		"receivables",

@@ -13,9 +13,9 @@ import (
 // aYear is a whole number of weeks, so that a school day becomes one.
 const aYear = 364
 
-// past writes the tuition of the year before, which is all paid by now: so it is known how the school is
-// paid in the course of a year, and a forecast can be made. It does not change what is drawn for
-// this year.
+// past writes the tuition of the year before, which is all paid by now: so there is a history of how the
+// school is paid in the course of a year, and a forecast can be made. It does not change what is
+// drawn for this year.
 func (s *School) past(today domain.Date) {
 	type happened struct {
 		when   time.Time
