@@ -2,7 +2,6 @@ package verify
 
 import (
 	"cmp"
-	"math"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -35,8 +34,7 @@ type school struct {
 	attendance map[string]*consumers.Attendance
 	marks      map[string]map[mark]string // by student
 	absences   map[string]map[domain.Date][]consumers.AbsenceChange
-	scores     map[string]map[string]consumers.Score // by student and assessment
-	counted    map[string]map[string]counted         // the same
+	scores     map[string]map[string]*score // by student and assessment
 	announced  map[string]*assessment.Scheduled
 	remarks    map[string]map[term]map[string]string // by student and subject
 	published  map[string]map[term]time.Time         // by class
@@ -53,8 +51,7 @@ func newSchool() *school {
 		attendance: map[string]*consumers.Attendance{},
 		marks:      map[string]map[mark]string{},
 		absences:   map[string]map[domain.Date][]consumers.AbsenceChange{},
-		scores:     map[string]map[string]consumers.Score{},
-		counted:    map[string]map[string]counted{},
+		scores:     map[string]map[string]*score{},
 		announced:  map[string]*assessment.Scheduled{},
 		remarks:    map[string]map[term]map[string]string{},
 		published:  map[string]map[term]time.Time{},
@@ -68,11 +65,9 @@ type mark struct {
 
 type term struct{ year, term domain.Label }
 
-// counted is what a score adds to the averages.
-type counted struct {
-	class, subject string
-	term           term
-	points         int64 // hundredths of a percent
+// is reports a term of a school year, which has several names.
+func (t term) is(year, name domain.Label) bool {
+	return t.term == name && domain.YearOf(t.year) == domain.YearOf(year)
 }
 
 // Add takes the next event of the partition. Events that no rule looks at change nothing.
@@ -137,9 +132,11 @@ func (s *school) add(e *domain.Envelope) {
 	case *attendance.Corrected:
 		s.mark(e, (*attendance.Marked)(m))
 	case *assessment.Scored:
-		s.score(m, e.Time)
+		s.score(m, e.Time, false)
 	case *assessment.ScoreCorrected:
-		s.score((*assessment.Scored)(m), e.Time)
+		s.score((*assessment.Scored)(m), e.Time, true)
+	case *assessment.Unscored:
+		s.unscored(m, e.Time)
 	case *assessment.Scheduled:
 		s.announced[m.AssessmentID] = m
 	case *assessment.Remarked:
@@ -202,22 +199,5 @@ func count(c *consumers.Attendance, status string, n int64) {
 		c.AbsentExcused += n
 	case attendance.AbsentUnexcused:
 		c.AbsentUnexcused += n
-	}
-}
-
-// score counts a score. A correction keeps the time of the first one.
-func (s *school) score(m *assessment.Scored, at time.Time) {
-	scores := entry(s.scores, m.StudentID)
-	if old, corrected := scores[m.AssessmentID]; corrected {
-		at = old.At
-	}
-	scores[m.AssessmentID] = consumers.Score{
-		AssessmentID: m.AssessmentID, Subject: m.SubjectName, At: at.UTC().Truncate(time.Microsecond),
-		Score: m.Score, MaxScore: m.MaxScore,
-	}
-	entry(s.counted, m.StudentID)[m.AssessmentID] = counted{
-		m.ClassID, m.SubjectName,
-		term{m.Year, m.Term},
-		int64(math.Round(m.Score / m.MaxScore * 10_000)),
 	}
 }

@@ -63,7 +63,7 @@ func (s *scenario) query(d *datadriven.TestData) string {
 		case "self":
 			scope.Self = a.Vals[0]
 		default:
-			require.FailNow(s.t, "a query has no argument "+a.Key)
+			require.NoError(s.t, decide(&scope.Settings, a.Key, a.Vals))
 		}
 	}
 	tx, err := s.database.conn.Begin(context.Background())
@@ -76,6 +76,17 @@ func (s *scenario) query(d *datadriven.TestData) string {
 	})
 	As(s.t, tx, scope.School)
 	return Get(tx, scope, s.endpoints, strings.TrimSpace(d.Input))
+}
+
+// decide makes a decision of the school, as its settings would.
+func decide(s *query.Settings, name string, values []string) (err error) {
+	switch name {
+	case "marks": // as JSON, which is one word
+		err = json.Unmarshal([]byte(values[0]), &s.Marks)
+	default:
+		err = fmt.Errorf("a query has no argument %s", name)
+	}
+	return err
 }
 
 // As gives a transaction the rights of the API for one school, and its search path.
