@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // Plan returns the deliveries that an event leads to. It must be pure: the same event, facts and
@@ -50,7 +51,10 @@ type Invoice struct {
 	ID, StudentID, Category, Currency string
 	Year, Term                        domain.Label
 	Amount, Waived, Open              int64
-	DueOn                             domain.Date
+	// Owed is what remains of Open after the credit of the account was applied to its invoices, the
+	// first due first.
+	Owed  int64
+	DueOn domain.Date
 }
 
 // Payment is a payment. The amount is in minor units of the currency.
@@ -81,9 +85,9 @@ type Movement struct {
 	Kind                       MovementKind
 	Position                   int64 // of its event
 	At                         time.Time
-	InvoiceID, PaymentID       string // the payment's id where there is one
+	InvoiceID, PaymentID       string // the id of the payment, refund or credit note, where there is one
 	Category, Currency, Method string
-	Reason                     string // of a reversal or waiver
+	Reason                     string
 	Year, Term                 domain.Label
 	Amount                     int64
 	DueOn                      domain.Date // of an invoice
@@ -94,19 +98,28 @@ type MovementKind string
 
 // The kinds of movements.
 const (
-	MovedInvoice  MovementKind = "invoice"
-	MovedPayment  MovementKind = "payment"
-	MovedReversal MovementKind = "reversal"
-	MovedWaiver   MovementKind = "waiver"
+	MovedInvoice      MovementKind = "invoice"
+	MovedCancellation MovementKind = "cancellation"
+	MovedCredit       MovementKind = "credit"
+	MovedPayment      MovementKind = "payment"
+	MovedReversal     MovementKind = "reversal"
+	MovedRefund       MovementKind = "refund"
+	MovedWaiver       MovementKind = "waiver"
 )
 
-// Score is a student's score in one assessment.
+// Charges reports that a movement adds to what is to be paid; else it takes away from it.
+func (k MovementKind) Charges() bool {
+	return k == MovedInvoice || k == MovedReversal || k == MovedRefund
+}
+
+// Score is what a student has in one assessment.
 type Score struct {
 	AssessmentID, Subject string
 	Title                 string      // empty, like On, when the assessment was not announced
 	On                    domain.Date //
 	At                    time.Time   // when it was entered
-	Score, MaxScore       float64
+	Kind                  marks.Kind
+	Attempts              []marks.Attempt // by number
 }
 
 // Remark is a teacher's remark on a student's term, on the whole of it when there is no subject.
@@ -114,16 +127,11 @@ type Remark struct {
 	Subject, Text string
 }
 
-// Average is the average of a class in one subject.
-type Average struct {
-	Subject string
-	Percent float64
-	Scores  int64
-}
-
-// Rank is a place among all students with marks; Place 0 means none.
-type Rank struct {
-	Place, Of int
+// Mark is what a student of a class has in an assessment that counts for the class.
+type Mark struct {
+	StudentID, AssessmentID, Subject string
+	Kind                             marks.Kind
+	Attempts                         []marks.Attempt // by number
 }
 
 // Published says when the results of a term were published.

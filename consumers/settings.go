@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain/access"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // Settings are what a school has decided about its deliveries. The zero value is for a school that
@@ -23,6 +24,7 @@ type Settings struct {
 	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Urgent announcements are sent even beyond it" example:"5000"`
 	Rules     map[string]Rule `json:"rules,omitempty" doc:"Settings of single rules, by name"`
 	Reminders Reminders       `json:"reminders,omitzero"`
+	Marks     marks.Rules     `json:"marks,omitzero" doc:"How scores make averages and ranks"`
 	// Who sees what is decided by package access.
 	TeachersSee  string `json:"teachers_see,omitzero" enum:"classes,school" doc:"Which students teachers see: those of their classes, by default, or all of the school"`
 	AfterLeaving int    `json:"after_leaving,omitzero" doc:"For how many days after a student has left the family still sees what there is; 0 means 365, -1 not a day" example:"90"`

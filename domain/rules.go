@@ -8,7 +8,7 @@ type Rule struct {
 	Enum                 []string
 	MaxItems             int
 	Min, Max             int64 // of a number, when Max is not 0
-	Above                bool  // a number must be greater than Min, not equal to it
+	Above, Below         bool  // a number must be greater than Min, less than Max, and equal to neither
 	Key                  bool  // an id that names the fact itself, see [Faults.Key]
 	// Combined says that validation also compares the field with others, which no rule can express:
 	// a value that follows all rules may still be refused.
@@ -18,7 +18,7 @@ type Rule struct {
 // Format is the form of a text.
 type Format string
 
-// The forms. All but FormatText, FormatName, FormatCurrency and FormatSHA256 also take an empty text for none.
+// The forms. All but FormatText, FormatName and FormatSHA256 also take an empty text for none.
 const (
 	FormatID       Format = "id"
 	FormatText     Format = "text" // more than white space

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -98,6 +100,43 @@ func TestPublishedEventsAreInTheResponse(t *testing.T) {
 		t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"),
 	)
 	require.Equal(t, http.StatusNotModified, notModified.StatusCode)
+
+	dir := filepath.Join(t.TempDir(), "north")
+	export := []string{
+		"export", dir, "--school=north", "--position=" + at, "--url=" + a.HTTP, "--token=" + a.token,
+	}
+	code, stdout, stderr := command(t, export...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Regexp(t, `students\.csv +2 +`+at, stdout)
+	list, err := os.ReadFile(filepath.Join(dir, "students.csv"))
+	require.NoError(t, err)
+	require.Equal(t, 3, strings.Count(string(list), "\r\n"), "a header and two students")
+	contents, err := os.ReadFile(filepath.Join(dir, "export.json"))
+	require.NoError(t, err)
+	require.Contains(t, string(contents), fmt.Sprintf("%x", sha256.Sum256(list)))
+	code, _, stderr = command(t, export...)
+	require.Equal(t, exitFailed, code, "it writes over nothing")
+	require.Contains(t, stderr, "is not empty")
+
+	a.publish(t, "north", event("north", "i-1", "schoolbell.fee.invoiced.v1", "s-1", map[string]any{
+		"invoice_id": "i-1", "student_id": "s-1", "year": "2026", "term": "1", "category": "bus",
+		"amount": 1250, "currency": "EUR", "due_on": "2026-09-30",
+	}))
+	remote := []string{"--school=north", "--url=" + a.HTTP, "--token=" + a.token}
+	require.Eventually(t, func() bool { // the tables follow the log
+		code, stdout, stderr = command(t, append([]string{
+			"explain", "--query=fees",
+			"--field=/totals/0/outstanding",
+		}, remote...)...)
+		return code == exitDone
+	}, 10*time.Second, 10*time.Millisecond)
+	require.Contains(t, stdout, "is 1250 on")
+	require.Regexp(t, `schoolbell\.fee\.invoiced\.v1 +s-1 +1250`, stdout)
+	code, stdout, stderr = command(t, append([]string{"verify", "--numbers"}, remote...)...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Regexp(t, `north: \d\d+ values of 2 responses compared at .*: all as calculated`, stdout)
+	code, _, _ = command(t, "verify", "--numbers", "--url="+a.HTTP, "--token="+a.token)
+	require.Equal(t, exitUsage, code, "of which school?")
 }
 
 // When Kafka is away, all processes lose it together: a balancer takes those out of service that can

@@ -2,14 +2,12 @@ package verify
 
 import (
 	"cmp"
-	"math"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
-	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
@@ -32,16 +30,11 @@ type school struct {
 	guardians  map[string]*consumers.Guardian
 	optedOut   map[string]map[string]bool // by guardian and channel
 	staff      map[string]consumers.Staff
-	invoices   map[string]*consumers.Invoice
-	payments   map[string]*consumers.Payment
-	began      map[string]movement   // when invoices and payments came; see invoiceKey, paymentKey
-	reversals  map[string]movement   // by payment
-	waivers    map[string][]movement // by invoice
+	money      money
 	attendance map[string]*consumers.Attendance
 	marks      map[string]map[mark]string // by student
 	absences   map[string]map[domain.Date][]consumers.AbsenceChange
-	scores     map[string]map[string]consumers.Score // by student and assessment
-	counted    map[string]map[string]counted         // the same
+	scores     map[string]map[string]*score // by student and assessment
 	announced  map[string]*assessment.Scheduled
 	remarks    map[string]map[term]map[string]string // by student and subject
 	published  map[string]map[term]time.Time         // by class
@@ -54,31 +47,15 @@ func newSchool() *school {
 		guardians:  map[string]*consumers.Guardian{},
 		optedOut:   map[string]map[string]bool{},
 		staff:      map[string]consumers.Staff{},
-		invoices:   map[string]*consumers.Invoice{},
-		payments:   map[string]*consumers.Payment{},
-		began:      map[string]movement{},
-		reversals:  map[string]movement{},
-		waivers:    map[string][]movement{},
+		money:      newMoney(),
 		attendance: map[string]*consumers.Attendance{},
 		marks:      map[string]map[mark]string{},
 		absences:   map[string]map[domain.Date][]consumers.AbsenceChange{},
-		scores:     map[string]map[string]consumers.Score{},
-		counted:    map[string]map[string]counted{},
+		scores:     map[string]map[string]*score{},
 		announced:  map[string]*assessment.Scheduled{},
 		remarks:    map[string]map[term]map[string]string{},
 		published:  map[string]map[term]time.Time{},
 	}
-}
-
-func invoiceKey(id string) string { return "invoice " + id }
-func paymentKey(id string) string { return "payment " + id }
-
-// movement is what happened to a payment or an invoice.
-type movement struct {
-	position int64
-	at       time.Time
-	amount   int64
-	reason   string
 }
 
 type mark struct {
@@ -88,11 +65,9 @@ type mark struct {
 
 type term struct{ year, term domain.Label }
 
-// counted is what a score adds to the averages.
-type counted struct {
-	class, subject string
-	term           term
-	points         int64 // hundredths of a percent
+// is reports a term of a school year, which has several names.
+func (t term) is(year, name domain.Label) bool {
+	return t.term == name && domain.YearOf(t.year) == domain.YearOf(year)
 }
 
 // Add takes the next event of the partition. Events that no rule looks at change nothing.
@@ -157,9 +132,11 @@ func (s *school) add(e *domain.Envelope) {
 	case *attendance.Corrected:
 		s.mark(e, (*attendance.Marked)(m))
 	case *assessment.Scored:
-		s.score(m, e.Time)
+		s.score(m, e.Time, false)
 	case *assessment.ScoreCorrected:
-		s.score((*assessment.Scored)(m), e.Time)
+		s.score((*assessment.Scored)(m), e.Time, true)
+	case *assessment.Unscored:
+		s.unscored(m, e.Time)
 	case *assessment.Scheduled:
 		s.announced[m.AssessmentID] = m
 	case *assessment.Remarked:
@@ -174,42 +151,12 @@ func (s *school) add(e *domain.Envelope) {
 		if _, already := of[term{m.Year, m.Term}]; !already {
 			of[term{m.Year, m.Term}] = instantOf(e)
 		}
-	case *fee.Invoiced:
-		if i := row(s.invoices, m.InvoiceID); i.Amount == 0 {
-			i.ID, i.StudentID, i.Category = m.InvoiceID, m.StudentID, m.Category
-			i.Currency, i.Amount, i.DueOn = m.Currency, m.Amount, m.DueOn
-			i.Year, i.Term = m.Year, m.Term
-			s.began[invoiceKey(m.InvoiceID)] = movementOf(e, m.Amount, "")
-		}
-	case *fee.PaymentReceived:
-		if p := row(s.payments, m.PaymentID); p.Amount == 0 {
-			p.ID, p.InvoiceID, p.StudentID = m.PaymentID, m.InvoiceID, m.StudentID
-			p.Currency, p.Method, p.Amount = m.Currency, m.Method, m.Amount
-			p.ReceivedAt = instantOf(e)
-			s.began[paymentKey(m.PaymentID)] = movementOf(e, m.Amount, "")
-			i := row(s.invoices, m.InvoiceID) // which may come later
-			i.ID = m.InvoiceID
-		}
-	case *fee.PaymentReversed:
-		p := row(s.payments, m.PaymentID)
-		if p.ID = m.PaymentID; !p.Reversed {
-			p.Reversed = true
-			s.reversals[m.PaymentID] = movementOf(e, 0, m.Reason)
-		}
-	case *fee.Waived:
-		i := row(s.invoices, m.InvoiceID)
-		i.ID = m.InvoiceID
-		i.Waived += m.Amount
-		s.waivers[m.InvoiceID] = append(s.waivers[m.InvoiceID], movementOf(e, m.Amount, m.Reason))
 	}
+	s.money.add(e)
 }
 
 // instantOf is the time of an event with the precision of the tables, microseconds.
 func instantOf(e *domain.Envelope) time.Time { return e.Time.UTC().Truncate(time.Microsecond) }
-
-func movementOf(e *domain.Envelope, amount int64, reason string) movement {
-	return movement{e.Position.Offset, instantOf(e), amount, reason}
-}
 
 // row returns the row of an id, which it makes if there is none.
 func row[T any](rows map[string]*T, id string) *T {
@@ -252,22 +199,5 @@ func count(c *consumers.Attendance, status string, n int64) {
 		c.AbsentExcused += n
 	case attendance.AbsentUnexcused:
 		c.AbsentUnexcused += n
-	}
-}
-
-// score counts a score. A correction keeps the time of the first one.
-func (s *school) score(m *assessment.Scored, at time.Time) {
-	scores := entry(s.scores, m.StudentID)
-	if old, corrected := scores[m.AssessmentID]; corrected {
-		at = old.At
-	}
-	scores[m.AssessmentID] = consumers.Score{
-		AssessmentID: m.AssessmentID, Subject: m.SubjectName, At: at.UTC().Truncate(time.Microsecond),
-		Score: m.Score, MaxScore: m.MaxScore,
-	}
-	entry(s.counted, m.StudentID)[m.AssessmentID] = counted{
-		m.ClassID, m.SubjectName,
-		term{m.Year, m.Term},
-		int64(math.Round(m.Score / m.MaxScore * 10_000)),
 	}
 }

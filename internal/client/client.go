@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -214,6 +215,23 @@ func (c *Client) Get(ctx context.Context, path string, into any) error {
 	return c.send(ctx, inTime, http.MethodGet, path, nil, nil, into)
 }
 
+// GetWithHeader is Get, and returns the response's header.
+func (c *Client) GetWithHeader(
+	ctx context.Context, path string, into any,
+) (header http.Header, err error) {
+	err = c.do(ctx, inTime, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
+	}, func(resp *http.Response) error {
+		header = resp.Header
+		return decode(resp, into)
+	})
+	if err != nil {
+		path, _, _ = strings.Cut(path, "?")
+		return nil, fmt.Errorf("get %s: %w", path, err)
+	}
+	return header, nil
+}
+
 // Post makes a decision at a path of the API, and reads the JSON response into the value, unless it
 // is nil or empty.
 func (c *Client) Post(ctx context.Context, path string, into any) error {
@@ -256,6 +274,36 @@ func (c *Client) Download(ctx context.Context, path string, to io.Writer) error 
 		return fmt.Errorf("get %s: %w", path, err)
 	}
 	return nil
+}
+
+// Save writes what is at a path of the API to a file, however much that is, and returns the response's
+// header. The response covers a position of the log, unless it is "".
+func (c *Client) Save(
+	ctx context.Context, path, position string, to *os.File,
+) (header http.Header, err error) {
+	err = c.do(ctx, inTime, func() (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
+		if err == nil && position != "" {
+			req.Header.Set("Schoolbell-Min-Position", position)
+		}
+		return req, err
+	}, func(resp *http.Response) error {
+		header = resp.Header
+		// what an attempt before has written
+		if _, err := to.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := to.Truncate(0); err != nil {
+			return err
+		}
+		_, err := io.Copy(to, resp.Body)
+		return err
+	})
+	if err != nil {
+		path, _, _ = strings.Cut(path, "?")
+		return nil, fmt.Errorf("get %s: %w", path, err)
+	}
+	return header, nil
 }
 
 // Put replaces the JSON document at a path of the API. The tag is the ETag of the version that it

@@ -1,31 +1,30 @@
-// Package atrisk joins attendance, marks and fees into one row for each student who may need help.
-// A student without any of the reasons has no row, so that the many marks of those who are well
-// change nothing here.
+// Package atrisk joins attendance, marks and fees to a list of the students who may need help. Of
+// attendance and fees there is a row for each student with a reason, so that the many marks of those
+// who are well change nothing here; averages depend on what the school has decided about its marks,
+// so the query takes them from where they are.
 //
-// The reasons are attendance below 90 % (from ten marks on), an average below 50 %, and fees that
-// are overdue. Whether a fee is overdue depends on the day, so the row holds when the first open
-// invoice is due, and the query decides.
+// The reasons are attendance below 90 % (from ten marks on), an average below 50 % in the latest year,
+// and fees that are overdue. Whether a fee is overdue depends on the day, so the row holds when the
+// first invoice is due that the account owes after its credit was applied, and the query decides.
 //
-// It reads the rows of three other models within the fold of the same event, and therefore stands after
+// It reads the rows of two other models within the fold of the same event, and therefore stands after
 // them in the catalogue. The first change for another reason is a column of row and a function like
-// scored, then a condition in the queries.
+// charged, then a condition in the queries.
 package atrisk
 
 import (
 	"github.com/schoolbell/schoolbell/domain"
-	assess "github.com/schoolbell/schoolbell/domain/assessment"
 	attend "github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
-	"github.com/schoolbell/schoolbell/projections/performance"
 )
 
 // Projection is the read model.
-var Projection = projections.New("at_risk", 1,
+var Projection = projections.New("at_risk", 3,
 	table,
-	projections.Reads(attendance.Projection, performance.Projection, fees.Projection),
+	projections.Reads(attendance.Projection, fees.Projection),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attend.Marked) error {
 		attended(b, e.School, m.StudentID)
 		return nil
@@ -34,32 +33,15 @@ var Projection = projections.New("at_risk", 1,
 		attended(b, e.School, m.StudentID)
 		return nil
 	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assess.Scored) error {
-		scored(b, e.School, m.StudentID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assess.ScoreCorrected) error {
-		scored(b, e.School, m.StudentID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
-		charged(b, e.School, m.InvoiceID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) error {
-		charged(b, e.School, m.InvoiceID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
-		if p := fees.PaymentOf(b, e.School, m.PaymentID); p.Exists() {
-			charged(b, e.School, p.InvoiceID)
-		}
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
-		charged(b, e.School, m.InvoiceID)
-		return nil
-	}),
+	projections.On(charged[fee.Invoiced]),
+	projections.On(charged[fee.InvoiceChanged]),
+	projections.On(charged[fee.InvoiceCancelled]),
+	projections.On(charged[fee.Credited]),
+	projections.On(charged[fee.PaymentReceived]),
+	projections.On(charged[fee.PaymentReversed]),
+	projections.On(charged[fee.Refunded]),
+	projections.On(charged[fee.Waived]),
+	projections.On(charged[fee.WaiverReversed]),
 )
 
 var table = projections.NewTable[key, row]("at_risk")
@@ -73,9 +55,7 @@ type key struct {
 type row struct {
 	Marks  int64       `db:"marks"` // of attendance, when it is below 90 %
 	Absent int64       `db:"absent"`
-	Scores int64       `db:"scores"` // when their average is below 50 %
-	Points int64       `db:"points"`
-	DueOn  domain.Date `db:"due_on"` // when the first open invoice is due
+	DueOn  domain.Date `db:"due_on"` // when the first invoice is due that the account still owes
 }
 
 func attended(b *projections.Batch, school, studentID string) {
@@ -87,23 +67,15 @@ func attended(b *projections.Batch, school, studentID string) {
 	})
 }
 
-func scored(b *projections.Batch, school, studentID string) {
-	change(b, key{school, studentID}, func(r *row) {
-		r.Scores, r.Points = 0, 0
-		if s := performance.OfStudent(b, school, studentID); s.Low() {
-			r.Scores, r.Points = s.Scores, s.Points
-		}
-	})
-}
-
-// charged follows an invoice, whose account may be another student's than the one the event names.
-func charged(b *projections.Batch, school, invoiceID string) {
-	i := fees.InvoiceOf(b, school, invoiceID)
-	if !i.Exists() {
-		return
+// charged follows the accounts that an event about money changes.
+func charged[E any, P interface {
+	*E
+	domain.Event
+}](b *projections.Batch, e *domain.Envelope, m P) error {
+	for _, id := range fees.AccountsOf(b, e.School, m) {
+		change(b, key{e.School, id}, func(r *row) { r.DueOn = fees.EarliestDue(b, e.School, id) })
 	}
-	change(b, key{school, i.StudentID},
-		func(r *row) { r.DueOn = fees.EarliestDue(b, school, i.StudentID) })
+	return nil
 }
 
 func change(b *projections.Batch, k key, update func(*row)) {

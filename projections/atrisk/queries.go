@@ -1,8 +1,10 @@
 package atrisk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +13,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 	"github.com/schoolbell/schoolbell/projections/students"
@@ -23,11 +26,13 @@ var Queries = []query.Endpoint{
 		Path:    "/analytics/at-risk",
 		Summary: "Students who may need help",
 		Description: "Students with attendance below 90 % (from ten marks on), an average below " +
-			"50 %, or overdue fees, the most urgent first. The score is up to 40 for attendance " +
+			"50 % in the latest year, or overdue fees, the most urgent first. The score is up to 40 for attendance " +
 			"and for marks, by how far they are below, and up to 20 for fees, by how long they " +
 			"are overdue: full after 90 days. What the caller may not see is no reason, and in no " +
 			"score: for teachers the fees, for the office the marks. Teachers see their own students.",
-		Reads:   []*projections.Projection{Projection, fees.Projection, students.Projection},
+		Reads: []*projections.Projection{
+			Projection, performance.Projection, fees.Projection, students.Projection,
+		},
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
 		ByScope: true,
@@ -48,7 +53,7 @@ const (
 // input selects students.
 type input struct {
 	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
-	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
+	Class  string `query:"class" maxLength:"128" doc:"Only students of this home class"`
 	After  string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
@@ -69,11 +74,13 @@ type Student struct {
 	Reasons        []string        `json:"reasons" doc:"attendance, marks, fees"`
 	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"When it is below 0.9"`
 	Average        *float64        `json:"average,omitzero" doc:"In percent, when it is below 50"`
-	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first open invoice was due"`
-	Overdue        []fees.Currency `json:"overdue,omitzero"`
+	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first invoice was due that the account owes after its credit was applied"`
+	Overdue        []fees.Currency `json:"overdue,omitzero" doc:"What the account owes, after its credit was applied, that was due before today"`
 
-	row  row
-	open []fees.OpenInvoice
+	row      row
+	isLow    bool
+	balances []fees.Balance
+	open     []fees.OpenInvoice
 }
 
 // cursor is where a page ends.
@@ -84,24 +91,29 @@ type cursor struct {
 
 // The score is made of integers, so that a page can end anywhere in it: 40 · (0.9 - rate) / 0.9, 40
 // · (50 - average) / 50 and 20 · days / 90. The lists are of the students whose attendance, marks and
-// fees the caller may see; NULL is all.
+// fees the caller may see; NULL is all. Low averages come as parameters, in units of 10⁻¹².
 const listSQL read.SQL = `-- at_risk.list
-WITH visible AS (
-	SELECT school, student_id, absent, points,
-		CASE WHEN $5::text[] IS NULL OR student_id = ANY($5) THEN marks ELSE 0 END AS marks,
-		CASE WHEN $6::text[] IS NULL OR student_id = ANY($6) THEN scores ELSE 0 END AS scores,
-		CASE WHEN $7::text[] IS NULL OR student_id = ANY($7) THEN due_on END AS due_on
-	FROM at_risk WHERE school = $1 /*among*/
+WITH low AS (
+	SELECT student_id COLLATE "C" AS student_id, average
+	FROM unnest($8::text[], $9::bigint[]) AS l (student_id, average)
+	WHERE $6::text[] IS NULL OR student_id = ANY($6)
+), visible AS (
+	SELECT coalesce(r.student_id, l.student_id) AS student_id, coalesce(absent, 0) AS absent,
+		CASE WHEN $5::text[] IS NULL OR r.student_id = ANY($5) THEN coalesce(marks, 0) ELSE 0 END AS marks,
+		l.average,
+		CASE WHEN $7::text[] IS NULL OR r.student_id = ANY($7) THEN due_on END AS due_on
+	FROM (SELECT * FROM at_risk WHERE school = $1) r FULL JOIN low l ON l.student_id = r.student_id
 ), risks AS (
 	SELECT *,
 		CASE WHEN marks > 0 THEN (400 * absent - 40 * marks) / (9 * marks) ELSE 0 END +
-		CASE WHEN scores > 0 THEN (40 * (5000 * scores - points)) / (5000 * scores) ELSE 0 END +
+		CASE WHEN average IS NOT NULL THEN 40 * (500000000000 - average) / 500000000000 ELSE 0 END +
 		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
-	FROM visible WHERE (marks > 0 OR scores > 0 OR due_on < $2) /*where*/
+	FROM visible WHERE (marks > 0 OR average IS NOT NULL OR due_on < $2) /*among*/ /*where*/
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
 	coalesce(s.class_id, ''), r.score,
-	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
+	r.marks, r.absent, r.average IS NOT NULL, r.due_on, coalesce(a.balances, '[]'),
+	coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
 LEFT JOIN open_invoices a ON a.school = $1 AND a.student_id = r.student_id
@@ -111,8 +123,17 @@ ORDER BY r.score DESC, r.student_id LIMIT $3`
 // conditions of the reasons.
 var conditions = map[string]string{
 	Attendance: "marks > 0",
-	Marks:      "scores > 0",
+	Marks:      "average IS NOT NULL",
 	Fees:       "due_on < $2",
+}
+
+// lows are students with low averages, as parameters.
+func lows(of []performance.Low) (ids []string, averages []int64) {
+	ids, averages = make([]string, len(of)), make([]int64, len(of))
+	for i, low := range of {
+		ids[i], averages[i] = low.StudentID, low.Key
+	}
+	return ids, averages
 }
 
 func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Students, error) {
@@ -121,9 +142,14 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	limit, see := read.Page(in.Limit, 50, 500), &scope.Access
+	latest, err := performance.LatestYear(ctx, tx, scope)
+	if err != nil {
+		return nil, err
+	}
+	ids, averages := lows(latest.Low)
 	args := []any{
 		scope.School, scope.Today, limit + 1, scope.Today, see.Among(access.Attendance),
-		see.Among(access.Marks | access.Drafts), see.Among(access.Fees),
+		see.Among(access.Marks | access.Drafts), see.Among(access.Fees), ids, averages,
 	}
 	var page []string
 	among := ""
@@ -144,14 +170,15 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-				&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
+				&s.row.Marks, &s.row.Absent, &s.isLow, &s.row.DueOn, &s.balances,
+				&s.open,
 			}
 		}, args...)
 	if err != nil {
 		return nil, err
 	}
 	for i := range found {
-		found[i].explain(scope.Today)
+		found[i].explain(scope.Today, latest.Low)
 	}
 	a := &Students{}
 	a.Students, a.Next, err = read.Cut(found, limit,
@@ -160,30 +187,34 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 }
 
 // explain turns the numbers of the row into reasons.
-func (s *Student) explain(today domain.Date) {
+func (s *Student) explain(today domain.Date, low []performance.Low) {
 	r := s.row
 	if r.Marks > 0 {
 		s.Reasons = append(s.Reasons, Attendance)
 		s.AttendanceRate = read.Ratio(r.Marks-r.Absent, r.Marks)
 	}
-	if r.Scores > 0 {
+	if s.isLow {
 		s.Reasons = append(s.Reasons, Marks)
-		average := read.Round(float64(r.Points)/float64(r.Scores)/100, 2)
-		s.Average = &average
+		at, _ := slices.BinarySearchFunc(low, s.StudentID,
+			func(l performance.Low, id string) int { return cmp.Compare(l.StudentID, id) })
+		s.Average = &low[at].Average
 	}
 	if !r.DueOn.IsZero() && r.DueOn < today {
 		s.Reasons = append(s.Reasons, Fees)
 		s.OverdueSince = r.DueOn
-		s.Overdue = fees.Overdue(s.open, today)
+		s.Overdue = fees.Overdue(fees.Net(s.balances, s.open), today)
 	}
 }
 
 const countSQL read.SQL = `-- at_risk.count
-SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0 AND $3),
-	count(*) FILTER (WHERE due_on < $2)
-FROM at_risk r
-WHERE school = $1 AND (marks > 0 OR scores > 0 AND $3 OR due_on < $2) AND NOT EXISTS (
-	SELECT FROM student_names($2) s WHERE s.school = $1 AND s.student_id = r.student_id
+SELECT count(*), count(*) FILTER (WHERE r.marks > 0), count(*) FILTER (WHERE l.student_id IS NOT NULL),
+	count(*) FILTER (WHERE r.due_on < $2)
+FROM (SELECT * FROM at_risk WHERE school = $1 AND (marks > 0 OR due_on < $2)) r
+FULL JOIN (SELECT student_id COLLATE "C" AS student_id FROM unnest($3::text[]) AS l (student_id)) l
+	ON l.student_id = r.student_id
+WHERE NOT EXISTS (
+	SELECT FROM student_names($2) s
+	WHERE s.school = $1 AND s.student_id = coalesce(r.student_id, l.student_id)
 	AND s.status IN ('withdrawn', 'expected'))`
 
 // Counts are numbers of students at risk.
@@ -194,11 +225,14 @@ type Counts struct {
 	Fees       int64 `json:"fees"`
 }
 
-// Count returns how many students of a school are at risk. Marks are no reason for callers who may
-// not see them.
-func Count(ctx context.Context, tx pgx.Tx, scope query.Scope) (Counts, error) {
+// Count returns how many students of a school are at risk, given those with low averages: none for
+// callers who may not see marks.
+func Count(
+	ctx context.Context, tx pgx.Tx, scope query.Scope, low []performance.Low,
+) (Counts, error) {
+	ids, _ := lows(low)
 	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
 		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
-	}, scope.School, scope.Today, scope.Access.All.Has(access.Marks))
+	}, scope.School, scope.Today, ids)
 	return c, err
 }

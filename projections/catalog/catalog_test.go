@@ -40,6 +40,7 @@ func TestQueriesAreWellDeclared(t *testing.T) {
 		require.NotEmpty(t, info.Reads, info.Name)
 		require.NotEmpty(t, info.Summary, info.Name)
 		require.NotEmpty(t, info.Description, info.Name)
+		require.NotEmpty(t, info.Tables, "%s has nothing to write as CSV", info.Name)
 		for _, p := range info.Reads {
 			require.True(t, listed[p], "%s reads %s, which is not in the catalogue", info.Name,
 				p.Name)
@@ -136,7 +137,7 @@ func mixed(n int) []*domain.Envelope {
 			e.Data = &assessment.Scored{
 				AssessmentID: fmt.Sprintf("a%d", i/10_000), StudentID: studentID, ClassID: classID,
 				SubjectName: "maths",
-				Score:       float64(i % 30), MaxScore: 30, Year: "2026-2027", Term: "autumn",
+				Score:       domain.Decimal(i%30) * domain.DecimalUnit, MaxScore: 30 * domain.DecimalUnit, Year: "2026-2027", Term: "autumn",
 			}
 		case 7:
 			e.Data = &fee.Invoiced{

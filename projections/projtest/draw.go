@@ -56,6 +56,7 @@ func draw(t *rapid.T, facts []domain.Fact) []*domain.Envelope {
 		events[i] = &domain.Envelope{
 			ID:       fmt.Sprintf("e%d-%d", i, rapid.IntRange(0, 2).Draw(t, "attempt")),
 			Type:     f.Type,
+			Source:   rapid.SampledFrom([]string{"/a", "/b"}).Draw(t, "source"),
 			School:   rapid.SampledFrom([]string{"oak", "oak", "elm"}).Draw(t, "school"),
 			Time:     time.Date(2026, 9, 1+i, 8, 0, 0, 123456789, time.UTC),
 			Position: domain.Position{Offset: int64(i)},
@@ -187,14 +188,15 @@ func (g *generator) value(wireType, pointer string, v reflect.Value) {
 	case domain.Label:
 		v.SetString(labels[g.choose(pointer, len(labels))])
 		return
+	case domain.Decimal:
+		v.SetInt(g.number(pointer, rules) * int64(domain.DecimalUnit))
+		return
 	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(g.text(pointer, rules))
 	case reflect.Int64:
 		v.SetInt(g.number(pointer, rules))
-	case reflect.Float64:
-		v.SetFloat(float64(g.number(pointer, rules)))
 	case reflect.Bool:
 		v.SetBool(g.choose(pointer, 2) == 1)
 	case reflect.Struct:
@@ -205,7 +207,7 @@ func (g *generator) value(wireType, pointer string, v reflect.Value) {
 			v.Index(i).SetString(g.text(pointer+"/0", g.rules[pointer+"/0"]))
 		}
 	default:
-		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, int64, float64, bool, "+
+		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, decimal, int64, bool, "+
 			"list of texts or struct",
 			wireType, pointer, v.Type()))
 	}
@@ -233,7 +235,8 @@ func (g *generator) text(pointer string, rules []domain.Rule) string {
 func (g *generator) number(pointer string, rules []domain.Rule) int64 {
 	from := slices.DeleteFunc(slices.Clone(numbers), func(n int64) bool {
 		return slices.ContainsFunc(rules, func(r domain.Rule) bool {
-			return r.Max != 0 && (n < r.Min || n > r.Max || r.Above && n == r.Min)
+			return r.Max != 0 && (n < r.Min || n > r.Max || r.Above && n == r.Min ||
+				r.Below && n == r.Max)
 		})
 	})
 	return from[g.choose(pointer, len(from))]

@@ -1,6 +1,10 @@
 package query
 
-import "time"
+import (
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain/marks"
+)
 
 // Settings are what a school has decided that its numbers depend on. They come in when a result is
 // made: no fold reads them. The zero value is for a school that has decided nothing.
@@ -12,6 +16,7 @@ type Settings struct {
 	// YearFrom is the month in which a school year begins where the calendar names no year; 0 means
 	// August.
 	YearFrom int
+	Marks    marks.Rules
 }
 
 // Location is the school's clock. What an event's time means in days, months or years is decided by
