@@ -141,7 +141,8 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	}
 	card.Class = r.ClassID
 	card.From, card.To = d.period(r)
-	card.Attendance = paper.Attendance(d.AttendanceWithin(s.ID, card.From, card.To))
+	a := d.attended(s.ID, card.From, card.To)
+	card.Attendance = a.onPaper()
 	rank := d.Rank(s.ID, r.ClassID, r.Year, r.Term)
 	card.Rank, card.RankOf = rank.Place, rank.Of
 
@@ -192,14 +193,25 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	return card
 }
 
-// period returns the days on which the attendance of a term is counted: those that the event names.
-// Otherwise they begin on the day after the class had its last results of the year, or with the
-// school year, and end on the day when the results of the term were first published, so that every
-// day is on exactly one report card.
+// period returns the days on which the attendance of a term is counted: those that the event names,
+// else those of the term in the school's calendar. Otherwise they begin on the day after the class had
+// its last results of the year, or with the school year, and end on the day when the results of the
+// term were first published, so that every day is on exactly one report card.
 func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
+	for _, y := range d.Years() {
+		for _, t := range y.Terms {
+			if y.Year == r.Year && t.Term == r.Term {
+				from, to = t.From, t.To
+			}
+		}
+	}
+	from, to = cmp.Or(r.From, from), cmp.Or(r.To, to)
+	if !from.IsZero() && !to.IsZero() {
+		return from, to
+	}
 	here := d.settings.Location()
 	published := d.Published(r.ClassID, r.Year)
-	if to = r.To; to.IsZero() {
+	if to.IsZero() {
 		to = domain.DateOf(d.event.Time.In(here))
 		for _, p := range published {
 			if p.Term == r.Term {
@@ -207,8 +219,8 @@ func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 			}
 		}
 	}
-	if from = r.From; from.IsZero() {
-		from = schoolYearStart(to, d.settings.YearFrom)
+	if from.IsZero() {
+		from = d.yearStart(to)
 		for _, p := range published {
 			if day := domain.DateOf(p.At.In(here)); p.Term != r.Term && day < to {
 				from = max(from, day.AddDays(1))

@@ -205,7 +205,7 @@ func TestP10_EverySurfaceShowsTheScope(t *testing.T) {
 			g.Policy = schools[school].policy
 			err = tables.Read(ctx, school, func(tx pgx.Tx) (err error) {
 				g.Directory, err = students.ConnectionsOf(ctx, tx, school, user,
-					domain.DateOf(time.Now().UTC()), g.Policy)
+					today, g.Policy)
 				return err
 			})
 			return g, err

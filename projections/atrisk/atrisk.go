@@ -1,12 +1,13 @@
-// Package atrisk joins attendance, marks and fees into one row for each student who may need help.
-// A student without any of the reasons has no row, so that the many marks of those who are well
-// change nothing here.
+// Package atrisk joins attendance, marks and fees to a list of the students who may need help. Of
+// marks and fees a student with a reason has a row, so that those who are well change nothing here.
+// Absence depends on the day, the calendar and what the school has decided, so the query takes those
+// who are absent too often from package attendance.
 //
-// The reasons are attendance below 90 % (from ten marks on), an average below 50 %, and fees that
+// The reasons are chronic absence in the current school year, an average below 50 %, and fees that
 // are overdue. Whether a fee is overdue depends on the day, so the row holds when the first open
 // invoice is due, and the query decides.
 //
-// It reads the rows of three other models within the fold of the same event, and therefore stands after
+// It reads the rows of two other models within the fold of the same event, and therefore stands after
 // them in the catalogue. The first change for another reason is a column of row and a function like
 // scored, then a condition in the queries.
 package atrisk
@@ -14,26 +15,16 @@ package atrisk
 import (
 	"github.com/schoolbell/schoolbell/domain"
 	assess "github.com/schoolbell/schoolbell/domain/assessment"
-	attend "github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/projections"
-	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/performance"
 )
 
 // Projection is the read model.
-var Projection = projections.New("at_risk", 1,
+var Projection = projections.New("at_risk", 2,
 	table,
-	projections.Reads(attendance.Projection, performance.Projection, fees.Projection),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attend.Marked) error {
-		attended(b, e.School, m.StudentID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attend.Corrected) error {
-		attended(b, e.School, m.StudentID)
-		return nil
-	}),
+	projections.Reads(performance.Projection, fees.Projection),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assess.Scored) error {
 		scored(b, e.School, m.StudentID)
 		return nil
@@ -71,20 +62,9 @@ type key struct {
 
 // row holds the numbers behind each reason, and zeros where there is no reason.
 type row struct {
-	Marks  int64       `db:"marks"` // of attendance, when it is below 90 %
-	Absent int64       `db:"absent"`
 	Scores int64       `db:"scores"` // when their average is below 50 %
 	Points int64       `db:"points"`
 	DueOn  domain.Date `db:"due_on"` // when the first open invoice is due
-}
-
-func attended(b *projections.Batch, school, studentID string) {
-	change(b, key{school, studentID}, func(r *row) {
-		r.Marks, r.Absent = 0, 0
-		if c := attendance.OfStudent(b, school, studentID); c.Chronic() {
-			r.Marks, r.Absent = c.Marks(), c.Absent()
-		}
-	})
 }
 
 func scored(b *projections.Batch, school, studentID string) {

@@ -3,6 +3,9 @@ package atrisk
 import (
 	"context"
 	"fmt"
+	"math/big"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,10 +13,10 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
-	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 // Queries are those for students at risk.
@@ -22,12 +25,14 @@ var Queries = []query.Endpoint{
 		Name:    "at-risk",
 		Path:    "/analytics/at-risk",
 		Summary: "Students who may need help",
-		Description: "Students with attendance below 90 % (from ten marks on), an average below " +
-			"50 %, or overdue fees, the most urgent first. The score is up to 40 for attendance " +
+		Description: "Students who are chronically absent in the current school year, as in the " +
+			"analytics of attendance, have an average below 50 %, or overdue fees, the most urgent " +
+			"first. The score is up to 40 for attendance " +
 			"and for marks, by how far they are below, and up to 20 for fees, by how long they " +
 			"are overdue: full after 90 days. What the caller may not see is no reason, and in no " +
 			"score: for teachers the fees, for the office the marks. Teachers see their own students.",
-		Reads:   []*projections.Projection{Projection, fees.Projection, students.Projection},
+		Reads: append([]*projections.Projection{Projection, fees.Projection},
+			attendance.Models()...),
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
 		ByScope: true,
@@ -67,13 +72,14 @@ type Student struct {
 	ClassID        string          `json:"class_id"`
 	Score          int             `json:"score" doc:"0 to 100; the higher, the more urgent"`
 	Reasons        []string        `json:"reasons" doc:"attendance, marks, fees"`
-	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"When it is below 0.9"`
+	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"Of the current school year, of those who are chronically absent"`
 	Average        *float64        `json:"average,omitzero" doc:"In percent, when it is below 50"`
 	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first open invoice was due"`
 	Overdue        []fees.Currency `json:"overdue,omitzero"`
 
-	row  row
-	open []fees.OpenInvoice
+	row    row
+	absent bool
+	open   []fees.OpenInvoice
 }
 
 // cursor is where a page ends.
@@ -86,22 +92,30 @@ type cursor struct {
 // · (50 - average) / 50 and 20 · days / 90. The lists are of the students whose attendance, marks and
 // fees the caller may see; NULL is all.
 const listSQL read.SQL = `-- at_risk.list
-WITH visible AS (
-	SELECT school, student_id, absent, points,
-		CASE WHEN $5::text[] IS NULL OR student_id = ANY($5) THEN marks ELSE 0 END AS marks,
+WITH absent AS (
+	SELECT student_id COLLATE "C" AS student_id, urgency
+	FROM unnest($8::text[], $9::int[]) AS a (student_id, urgency)
+	WHERE $5::text[] IS NULL OR student_id = ANY($5)
+), joined AS (
+	SELECT coalesce(r.student_id, a.student_id) AS student_id, coalesce(r.scores, 0) AS scores,
+		coalesce(r.points, 0) AS points, r.due_on, a.urgency
+	FROM (SELECT * FROM at_risk WHERE school = $1) r
+	FULL JOIN absent a ON a.student_id = r.student_id
+), visible AS (
+	SELECT student_id, points, urgency,
 		CASE WHEN $6::text[] IS NULL OR student_id = ANY($6) THEN scores ELSE 0 END AS scores,
 		CASE WHEN $7::text[] IS NULL OR student_id = ANY($7) THEN due_on END AS due_on
-	FROM at_risk WHERE school = $1 /*among*/
+	FROM joined WHERE true /*among*/
 ), risks AS (
 	SELECT *,
-		CASE WHEN marks > 0 THEN (400 * absent - 40 * marks) / (9 * marks) ELSE 0 END +
+		coalesce(urgency, 0) +
 		CASE WHEN scores > 0 THEN (40 * (5000 * scores - points)) / (5000 * scores) ELSE 0 END +
 		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
-	FROM visible WHERE (marks > 0 OR scores > 0 OR due_on < $2) /*where*/
+	FROM visible WHERE (urgency IS NOT NULL OR scores > 0 OR due_on < $2) /*where*/
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
 	coalesce(s.class_id, ''), r.score,
-	r.marks, r.absent, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
+	r.urgency IS NOT NULL, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
 LEFT JOIN open_invoices a ON a.school = $1 AND a.student_id = r.student_id
@@ -110,7 +124,7 @@ ORDER BY r.score DESC, r.student_id LIMIT $3`
 
 // conditions of the reasons.
 var conditions = map[string]string{
-	Attendance: "marks > 0",
+	Attendance: "urgency IS NOT NULL",
 	Marks:      "scores > 0",
 	Fees:       "due_on < $2",
 }
@@ -121,9 +135,14 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	limit, see := read.Page(in.Limit, 50, 500), &scope.Access
+	absent, err := attendance.ChronicallyAbsent(ctx, tx, &scope)
+	if err != nil {
+		return nil, err
+	}
+	ids, urgency := absentees(absent)
 	args := []any{
 		scope.School, scope.Today, limit + 1, scope.Today, see.Among(access.Attendance),
-		see.Among(access.Marks | access.Drafts), see.Among(access.Fees),
+		see.Among(access.Marks | access.Drafts), see.Among(access.Fees), ids, urgency,
 	}
 	var page []string
 	among := ""
@@ -144,14 +163,14 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-				&s.row.Marks, &s.row.Absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
+				&s.absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
 			}
 		}, args...)
 	if err != nil {
 		return nil, err
 	}
 	for i := range found {
-		found[i].explain(scope.Today)
+		found[i].explain(scope.Today, absent)
 	}
 	a := &Students{}
 	a.Students, a.Next, err = read.Cut(found, limit,
@@ -160,11 +179,13 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 }
 
 // explain turns the numbers of the row into reasons.
-func (s *Student) explain(today domain.Date) {
+func (s *Student) explain(today domain.Date, absent []attendance.Absentee) {
 	r := s.row
-	if r.Marks > 0 {
+	if s.absent {
 		s.Reasons = append(s.Reasons, Attendance)
-		s.AttendanceRate = read.Ratio(r.Marks-r.Absent, r.Marks)
+		at, _ := slices.BinarySearchFunc(absent, s.StudentID,
+			func(a attendance.Absentee, id string) int { return strings.Compare(a.StudentID, id) })
+		s.AttendanceRate = &absent[at].Rate
 	}
 	if r.Scores > 0 {
 		s.Reasons = append(s.Reasons, Marks)
@@ -178,12 +199,27 @@ func (s *Student) explain(today domain.Date) {
 	}
 }
 
+// absentees are students who are absent too often, as parameters: 40 · (0.9 - rate) / 0.9 is how
+// urgent that is.
+func absentees(of []attendance.Absentee) (ids []string, urgency []int64) {
+	ids, urgency = make([]string, len(of)), make([]int64, len(of))
+	for i, a := range of {
+		of := new(big.Rat).Sub(a.Missed, big.NewRat(1, 10))
+		of.Mul(of, big.NewRat(400, 9))
+		ids[i], urgency[i] = a.StudentID, max(new(big.Int).Quo(of.Num(), of.Denom()).Int64(), 0)
+	}
+	return ids, urgency
+}
+
 const countSQL read.SQL = `-- at_risk.count
-SELECT count(*), count(*) FILTER (WHERE marks > 0), count(*) FILTER (WHERE scores > 0 AND $3),
-	count(*) FILTER (WHERE due_on < $2)
-FROM at_risk r
-WHERE school = $1 AND (marks > 0 OR scores > 0 AND $3 OR due_on < $2) AND NOT EXISTS (
-	SELECT FROM student_names($2) s WHERE s.school = $1 AND s.student_id = r.student_id
+SELECT count(*), count(a.student_id), count(*) FILTER (WHERE r.scores > 0 AND $3),
+	count(*) FILTER (WHERE r.due_on < $2)
+FROM (SELECT * FROM at_risk WHERE school = $1 AND (scores > 0 AND $3 OR due_on < $2)) r
+FULL JOIN (SELECT student_id COLLATE "C" AS student_id FROM unnest($4::text[]) AS a (student_id)) a
+	ON a.student_id = r.student_id
+WHERE NOT EXISTS (
+	SELECT FROM student_names($2) s
+	WHERE s.school = $1 AND s.student_id = coalesce(r.student_id, a.student_id)
 	AND s.status IN ('withdrawn', 'expected'))`
 
 // Counts are numbers of students at risk.
@@ -197,8 +233,13 @@ type Counts struct {
 // Count returns how many students of a school are at risk. Marks are no reason for callers who may
 // not see them.
 func Count(ctx context.Context, tx pgx.Tx, scope query.Scope) (Counts, error) {
+	absent, err := attendance.ChronicallyAbsent(ctx, tx, &scope)
+	if err != nil {
+		return Counts{}, err
+	}
+	ids, _ := absentees(absent)
 	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
 		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
-	}, scope.School, scope.Today, scope.Access.All.Has(access.Marks))
+	}, scope.School, scope.Today, scope.Access.All.Has(access.Marks), ids)
 	return c, err
 }

@@ -1,6 +1,11 @@
 package query
 
-import "time"
+import (
+	"time"
+
+	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/presence"
+)
 
 // Settings are what a school has decided that its numbers depend on. They come in when a result is
 // made: no fold reads them. The zero value is for a school that has decided nothing.
@@ -11,7 +16,9 @@ type Settings struct {
 	Zone    *time.Location // nil is UTC; see Location
 	// YearFrom is the month in which a school year begins where the calendar names no year; 0 means
 	// August.
-	YearFrom int
+	YearFrom   int
+	Week       calendar.Week
+	Attendance presence.Rules
 }
 
 // Location is the school's clock. What an event's time means in days, months or years is decided by

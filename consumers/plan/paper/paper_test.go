@@ -23,7 +23,7 @@ func TestDataSurvivesTheLedger(t *testing.T) {
 				Max: 20,
 			}},
 		}},
-		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
+		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Days: 60.5, Late: 2},
 	}
 	params := paper.Encode(card)
 	require.Contains(t, params.String(), `"school":"Oak"`)

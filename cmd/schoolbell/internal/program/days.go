@@ -94,5 +94,8 @@ func (d *days) of(ctx context.Context, school string) (decided, error) {
 
 // numbersOf returns those of a school's settings that numbers depend on.
 func numbersOf(s *consumers.Settings) query.Settings {
-	return query.Settings{Version: s.Version, Zone: s.Location(), YearFrom: s.YearFrom}
+	return query.Settings{
+		Version: s.Version, Zone: s.Location(), YearFrom: s.YearFrom, Week: s.SchoolWeek(),
+		Attendance: s.Attendance,
+	}
 }
