@@ -106,6 +106,18 @@ type Report struct {
 type Reports interface {
 	// Receive records a report. The error is [ErrUnknownDelivery] when there is no such delivery.
 	Receive(ctx context.Context, r Report) error
+	// ReceiveWish records a wish. One of a number that was never sent anything changes nothing.
+	ReceiveWish(ctx context.Context, w Wish) error
+}
+
+// Wish is what the owner of a telephone number has texted back: that they do not want any more texts,
+// or that they want them again. It may come twice.
+type Wish struct {
+	Provider  string
+	MessageID string // the provider's, of the text that says so
+	Number    string // in E.164, as deliveries are addressed
+	Stop      bool   // else start again
+	At        time.Time
 }
 
 // ErrUnknownDelivery means that there is no such delivery.

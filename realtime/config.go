@@ -32,7 +32,8 @@ type Config struct {
 	// second, so it must be fast. nil: no token is.
 	Revoked func(Identity) bool
 	// Joined is called with everybody who enters a room, before they hear of anything, and with those
-	// who are refused it. An error keeps them out for now. (none)
+	// who are refused it; no room is a whole school, which is not theirs. An error keeps them out for
+	// now. (none)
 	Joined func(who Identity, school string, room domain.Room, refused bool) error
 	// LogID is what the log is called in positions; empty leaves it out of them.
 	LogID domain.LogID

@@ -19,9 +19,10 @@ func (h *Hub) Open(ctx context.Context, identity Identity, opts Options) (*Sessi
 		opts.School = identity.School
 	}
 	switch {
-	// operators belong to every school, and have to name one
-	case identity.Subject == "" || opts.School == "" || opts.School == access.AllSchools,
-		identity.School != opts.School && identity.School != access.AllSchools:
+	case !identity.mayEnter(opts.School):
+		if h.cfg.Joined != nil {
+			_ = h.cfg.Joined(identity, opts.School, domain.Room{}, true) // refused anyway
+		}
 		return nil, fmt.Errorf("school %q: %w", opts.School, ErrDenied)
 	case h.draining.Load():
 		return nil, ErrDraining

@@ -92,6 +92,14 @@ func (i *Identity) bearer() access.Bearer {
 	return access.Bearer{Subject: i.Subject, School: i.School, Roles: i.Roles}
 }
 
+// mayEnter reports whether a bearer may connect to a school: to their own, and operators, who have to
+// name one, to each.
+func (i *Identity) mayEnter(school string) bool {
+	b := i.bearer()
+	return b.Subject != "" && school != "" && school != access.AllSchools &&
+		(b.School == school || b.Operator())
+}
+
 // needsGrants reports whether the right to a room depends on grants, not on the token alone.
 func needsGrants(identity Identity, room domain.Room) bool {
 	if room.Kind != domain.RoomClass && room.Kind != domain.RoomStudent {

@@ -116,6 +116,8 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	outbox := get[httpapi.Outbox](t, a, admin, school+"/outbox")
 	require.Equal(t, 1, outbox.Counts["sms"])
 	require.Len(t, outbox.Documents, 1)
+	resp, _ = a.call(t, http.MethodGet, outbox.Documents[0].Link, "", "Authorization", "")
+	require.Equal(t, http.StatusOK, resp.StatusCode, "the administration opens it as well")
 
 	_, job := a.call(t, http.MethodGet, a.HTTP+"/v1/operations/deliveries/"+text.ID, "",
 		"Authorization", "Bearer "+bearer(t, "*", "ops", "operator", time.Hour))
@@ -152,6 +154,19 @@ func TestAFamilyIsNotifiedAndTheSchoolSeesHow(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, resp.StatusCode, "%s", b)
 	resp, _ = a.call(t, http.MethodGet, box.Messages[0].Document, "", "Authorization", "")
 	require.Equal(t, http.StatusForbidden, resp.StatusCode, "links end with the reader's access")
+	require.Eventually(t, func() bool {
+		reads := a.audited(t, "north", "g1")
+		followed := map[bool]int64{}
+		for what, n := range reads {
+			if strings.HasPrefix(what, "document:") && strings.Contains(what, " signed link") {
+				followed[strings.HasSuffix(what, "refused")] += n
+			}
+		}
+		return followed[false] == 1 && followed[true] == 1 && reads["room:user:g1 room joined"] == 1 &&
+			reads["/inbox REST"] == 1
+	}, 20*time.Second, 50*time.Millisecond, "%v", a.audited(t, "north", "g1"))
+	require.EqualValues(t, 1, a.audited(t, "north", "ada")["document:"+outbox.Documents[0].SHA256+
+		" signed link"])
 }
 
 // subscribe reads a stream until the test ends, line by line.

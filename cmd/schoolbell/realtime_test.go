@@ -307,10 +307,12 @@ func TestP6_FromAResponseToLiveEventsWithoutAGap(t *testing.T) {
 	}
 }
 
-// TestP10_ConnectionsEndWithTheRight revokes a user's connections, and lets tokens expire.
+// TestP10_ConnectionsEndWithTheRight revokes a user's connections, lets tokens expire, and ends rights
+// by facts, on all surfaces.
 func TestP10_ConnectionsEndWithTheRight(t *testing.T) {
 	t.Parallel()
 	a := startApp(t, nil)
+	testRightsEndEverywhere(t, a)
 	at := a.startPosition(t, "north")
 	for name, test := range map[string]struct {
 		user  string
@@ -552,6 +554,7 @@ func TestP10_WhoMayConnect(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, knock("/v1/schools/south/stream", good, ""))
 	require.Equal(t, http.StatusForbidden, knock("/v1/schools/north/stream?rooms=school",
 		bearer(t, "north", "tom", "teacher", time.Hour), ""))
+	requireAuditOfStrangers(t, a)
 
 	// One ticket opens one connection.
 	resp, b := a.call(

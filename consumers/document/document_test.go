@@ -335,6 +335,45 @@ func TestLinksOfTheFirstVersionAreValidUntilTheyExpire(t *testing.T) {
 	require.Equal(t, http.StatusOK, s.request("GET", link).StatusCode)
 }
 
+// Staff may follow a link to a document that they were not sent: for an hour, and until their tokens are
+// revoked. It says who they are to nobody but the server.
+func TestP10_LinksOfStaffAreShortAndNameTheirReader(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, folder(t))
+	hash := s.put("%PDF-1.7 a")
+	boss := document.Reader{School: "oak", User: "boss@oak.example"}
+	var reads []document.Reader
+	h, err := document.NewHandler(document.Config{
+		Store: s.store, Links: s.links, Now: func() time.Time { return now },
+		Readers: func(context.Context, string) (map[document.Reader]bool, error) {
+			return map[document.Reader]bool{mum: true}, nil
+		},
+		Revoked: maps.All(s.revoked),
+		Read: func(of document.Reader, _ string, _ bool) error {
+			reads = append(reads, of)
+			return nil
+		},
+	})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle(document.Pattern, h)
+	s.handler = mux
+	status := func(link string) int { return s.request("GET", link).StatusCode }
+	made := func(at time.Time) string { return s.links.StaffURL(hash, boss, at) }
+	require.Equal(t, http.StatusOK, status(made(now)))
+	require.Equal(t, []document.Reader{boss}, reads)
+	require.Equal(t, http.StatusGone, status(made(now.Add(-document.StaffLinkValid))))
+	require.NotContains(t, made(now), "boss")
+	require.NotEqual(t, made(now), made(now), "nor that two are of the same reader")
+	other := strings.Replace(made(now), "reader=~", "reader=~A", 1)
+	require.Equal(t, http.StatusForbidden, status(other))
+	require.Equal(t, http.StatusForbidden, status(s.links.URL(hash, boss, now.Add(time.Hour))),
+		"a link of a message that was never sent")
+	s.revoked[boss] = now
+	require.Equal(t, http.StatusForbidden, status(made(now.Add(-time.Minute))))
+	require.Equal(t, http.StatusOK, status(made(now.Add(time.Minute))))
+}
+
 func TestKeysCanBeReplaced(t *testing.T) {
 	t.Parallel()
 	before, err := document.NewLinks("", key)

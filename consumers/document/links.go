@@ -53,10 +53,13 @@ type Reader struct{ School, User string }
 
 // URL returns a signed link to a document. It ends with the reader's access, see [Link.IsOf].
 func (l *Links) URL(hash string, reader Reader, expires time.Time) string {
+	return l.url(hash, reader.tag(l.keys[0]), expires)
+}
+
+func (l *Links) url(hash, reader string, expires time.Time) string {
 	at := strconv.FormatInt(expires.Unix(), 10)
-	tag := reader.tag(l.keys[0])
-	signature := base64.RawURLEncoding.EncodeToString(sign(l.keys[0], hash, at, tag))
-	return l.base + "/documents/" + hash + "?expires=" + at + "&reader=" + tag +
+	signature := base64.RawURLEncoding.EncodeToString(sign(l.keys[0], hash, at, reader))
+	return l.base + "/documents/" + hash + "?expires=" + at + "&reader=" + reader +
 		"&signature=" + signature
 }
 
@@ -70,16 +73,27 @@ var (
 // Link is a link whose signature is valid.
 type Link struct {
 	Expires time.Time
-	reader  string // empty in links of v0.1
-	key     []byte // that signed it
+	reader  string  // empty in links of v0.1
+	staff   *Reader // nil: it has a tag for a reader
+	key     []byte  // that signed it
 }
 
 // Made is when the link was made.
-func (l *Link) Made() time.Time { return l.Expires.Add(-LinkValid) }
+func (l *Link) Made() time.Time {
+	if l.staff != nil {
+		return l.Expires.Add(-StaffLinkValid)
+	}
+	return l.Expires.Add(-LinkValid)
+}
 
 // IsOf reports whether the link was made for a reader. Links of v0.1 were made for nobody in
 // particular.
-func (l *Link) IsOf(reader Reader) bool { return l.reader == reader.tag(l.key) }
+func (l *Link) IsOf(reader Reader) bool {
+	if l.staff != nil {
+		return *l.staff == reader
+	}
+	return l.reader == reader.tag(l.key)
+}
 
 // Check returns a link by its hash and its parameters. The error is [ErrSignature] or [ErrExpired].
 // The signature comes first: for a forged link nothing is said about its time. All keys are
@@ -99,7 +113,7 @@ func (l *Links) Check(hash string, query url.Values, now time.Time) (*Link, erro
 	if link.key == nil || err != nil {
 		return nil, ErrSignature
 	}
-	link.Expires = time.Unix(seconds, 0)
+	link.Expires, link.staff = time.Unix(seconds, 0), link.ofStaff()
 	if !now.Before(link.Expires) {
 		return nil, ErrExpired
 	}

@@ -35,8 +35,8 @@ type Config struct {
 	// Revoked yields the readers whose links end, with the moment up to which they were made. (none)
 	Revoked iter.Seq2[Reader, time.Time]
 	// Readers returns who was sent a link to a document, by its hash, each with whether the reader may
-	// still read it. A link is refused to all others; nobody: the document is of no message. (links
-	// end with their readers' tokens alone)
+	// still read it. A link is refused to all others but the staff's; nobody: the document is of no
+	// message. (links end with their readers' tokens alone)
 	Readers func(ctx context.Context, hash string) (map[Reader]bool, error)
 	// Read is called with whoever follows their link to a document, before they get it, and whether
 	// they are refused it. An error keeps it from them. (none)
@@ -179,7 +179,10 @@ func (h *handler) readerOf(
 	if of, revoked := h.revoked(link); revoked {
 		return of, false, nil
 	}
-	if h.Readers == nil || link.reader == "" {
+	switch {
+	case link.staff != nil:
+		return *link.staff, true, nil
+	case h.Readers == nil || link.reader == "":
 		return of, true, nil
 	}
 	readers, err := h.Readers(ctx, hash)

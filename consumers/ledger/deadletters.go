@@ -69,6 +69,16 @@ func storeDeadLetters(
 	return stored, nil
 }
 
+// pruneDeadLetters removes what is older than [deadletter.Lifetime]: by then nobody wants the message.
+func (l *Ledger) pruneDeadLetters(ctx context.Context) error {
+	_, err := l.pool.Exec(ctx, `DELETE FROM schoolbell.dead_letters WHERE at < now() - $1::interval`,
+		deadletter.Lifetime)
+	if err != nil {
+		return fmt.Errorf("remove old dead letters: %w", err)
+	}
+	return nil
+}
+
 // countDeadLetters counts those that a transaction has stored, or was over the limits with.
 func (l *Ledger) countDeadLetters(stored []bool) {
 	for _, ok := range stored {

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,24 @@ func counted(t *testing.T, reg *prometheus.Registry, kind, stored string) float6
 	}
 	t.Fatalf("there is no counter of %s", kind)
 	return 0
+}
+
+func TestOldDeadLettersAreRemoved(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	l := w.ledger(nil)
+	w.commit(l, failed("s1", "old", 0), failed("s1", "young", 1))
+	for event, age := range map[string]time.Duration{
+		"old": deadletter.Lifetime + time.Minute, "young": deadletter.Lifetime - time.Hour,
+	} {
+		_, err := w.pool.Exec(t.Context(), `UPDATE schoolbell.dead_letters SET at = now() - $2::interval
+			WHERE event_id = $1`, event, age)
+		require.NoError(t, err)
+	}
+	require.Len(t, letters(t, l), 2)
+	run(t, l)
+	require.Eventually(t, func() bool { return len(letters(t, l)) == 1 }, 30*time.Second, 50*time.Millisecond)
+	require.Equal(t, []string{"young"}, letters(t, l))
 }
 
 // A skip settles the letter of the event that it names, of its own school only, wherever the two

@@ -15,7 +15,7 @@ import (
 
 // metrics are those of the ledger.
 type metrics struct {
-	executed, errors, cost, reports          *prometheus.CounterVec
+	executed, errors, cost, reports, wishes  *prometheus.CounterVec
 	waiting, provider                        *prometheus.HistogramVec
 	relayed, databaseErrors, late, reminders prometheus.Counter
 	depth, problems                          *prometheus.GaugeVec
@@ -75,6 +75,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		"beyond the first 500 are counted as others.", "school", "provider")
 	m.reports = counters("reports_total", "Reports of providers that changed a delivery.",
 		"provider", "state")
+	m.wishes = counters("opt_outs_total", "Recipients who have texted STOP, or START again.",
+		"provider", "wish")
 	m.relayed = counter("outcomes_total", "Outcomes appended to the log.")
 	m.databaseErrors = counter("troubles_total",
 		"Attempts that could not be started or recorded because the database did not respond.")

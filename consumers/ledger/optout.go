@@ -1,11 +1,15 @@
 package ledger
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain/guardian"
@@ -23,6 +27,62 @@ func newOptOut(d *consumers.Delivery, because string) ([]byte, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode that the recipient of delivery %s opts out: %w", d.ID, err)
+	}
+	return b, nil
+}
+
+// ReceiveWish implements [consumers.Reports]. A number may be of several guardians and at several schools:
+// whoever owns it speaks for all that were texted there.
+func (l *Ledger) ReceiveWish(ctx context.Context, w consumers.Wish) error {
+	type owner struct{ School, Recipient string }
+	var owners []owner
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `SELECT DISTINCT school, recipient FROM schoolbell.ledger
+			WHERE channel = 'sms' AND coalesce(sent_to, address) = $1`, w.Number)
+		var err error
+		if owners, err = pgx.CollectRows(rows, pgx.RowToStructByPos[owner]); err != nil {
+			return fmt.Errorf("find whose number it is: %w", err)
+		}
+		for _, o := range owners {
+			event, err := newWish(w, o.Recipient)
+			if err != nil {
+				return err
+			}
+			if err := insertOutcome(ctx, tx, o.School, event); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("receive a wish by %s: %w", w.Provider, err)
+	}
+	wish := "start"
+	if w.Stop {
+		wish = "stop"
+	}
+	l.metrics.wishes.WithLabelValues(w.Provider, wish).Add(float64(len(owners)))
+	l.relayNow()
+	return nil
+}
+
+// newWish makes the event of a wish. Its id follows from the text that says so.
+func newWish(w consumers.Wish, guardianID string) ([]byte, error) {
+	id := sha256.Sum256([]byte(w.MessageID + "\x00" + guardianID))
+	o := outcome{
+		ID: "wish-" + hex.EncodeToString(id[:16]), Time: w.At.UTC().Truncate(time.Microsecond),
+		Correlation: w.MessageID,
+	}
+	if w.Stop {
+		o.OptOut = &guardian.OptedOut{
+			GuardianID: guardianID, Channel: string(consumers.SMS), Because: guardian.ByStop,
+		}
+	} else {
+		o.OptIn = &guardian.OptedIn{GuardianID: guardianID, Channel: string(consumers.SMS)}
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode the wish of guardian %s: %w", guardianID, err)
 	}
 	return b, nil
 }

@@ -36,6 +36,7 @@ type outcome struct {
 	Document    *document.Rendered `json:"document,omitzero"`
 	Reminder    *fee.ReminderDue   `json:"reminder,omitzero"`
 	OptOut      *guardian.OptedOut `json:"opt_out,omitzero"`
+	OptIn       *guardian.OptedIn  `json:"opt_in,omitzero"`
 }
 
 // outcome returns the event of an attempt, or nil for none.
@@ -95,6 +96,8 @@ func (o *outcome) envelope(school string) (*domain.Envelope, error) {
 		e.Source, e.Type, e.Data = ReminderSource, fee.TypeReminderDue, o.Reminder
 	case o.OptOut != nil:
 		e.Type, e.Data = guardian.TypeOptedOut, o.OptOut
+	case o.OptIn != nil:
+		e.Type, e.Data = guardian.TypeOptedIn, o.OptIn
 	case o.Document != nil:
 		e.Type, e.Data = document.TypeRendered, o.Document
 	case o.Delivery == nil:

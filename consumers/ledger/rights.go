@@ -81,7 +81,7 @@ func (l *Ledger) closeToLeavers(ctx context.Context, all []*started) error {
 const documentReadersSQL = `
 SELECT DISTINCT m.school, m.recipient, m.student
 FROM schoolbell.ledger d JOIN schoolbell.ledger m ON m.depends_on = d.id
-WHERE d.document IS NOT NULL AND d.document ->> 'sha256' = $1`
+WHERE d.document IS NOT NULL AND d.document ->> 'SHA256' = $1`
 
 // Reader is somebody who was sent a link to a document.
 type Reader struct {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -89,8 +90,12 @@ func TestP10_ReadersOfADocumentAreThoseWhoWereSentIt(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), w.url)
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
+	document, err := json.Marshal(consumers.Document{SHA256: "abc"}) // as the ledger stores it
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `UPDATE schoolbell.ledger SET document = $1 WHERE channel = 'pdf'`,
+		string(document))
+	require.NoError(t, err)
 	for _, sql := range []string{
-		`UPDATE schoolbell.ledger SET document = '{"sha256": "abc"}' WHERE channel = 'pdf'`,
 		`SET ROLE schoolbell_projector`,
 		`INSERT INTO schoolbell.student_guardians (school, student_id, guardian_id, starts, ends, relation, is_primary) VALUES
 			('s1', 'ann', 'mum', '2020-01-01', NULL, 'mother', true), ('s1', 'ann', 'ex', '2020-01-01', '2021-01-01', 'father', true)`,

@@ -14,11 +14,15 @@ import (
 // watchEvery is how old the gauges are at most, in a ledger of ordinary size.
 const watchEvery = 5 * time.Second
 
-// watch updates the gauges regularly and resolves outcomes that have been unknown for too long,
-// until ctx ends. Where that takes long it does so less often.
+// pruneEvery is how often old dead letters are removed.
+const pruneEvery = time.Hour
+
+// watch updates the gauges regularly, resolves outcomes that have been unknown for too long, and
+// removes old dead letters, until ctx ends. Where that takes long it does so less often.
 func (l *Ledger) watch(ctx context.Context) {
 	next := time.NewTimer(watchEvery)
 	defer next.Stop()
+	var pruned time.Time
 	for {
 		select {
 		case <-next.C:
@@ -28,6 +32,12 @@ func (l *Ledger) watch(ctx context.Context) {
 			}
 			if err := l.resolveUnknown(ctx); err != nil && ctx.Err() == nil {
 				l.cfg.Logger.WarnContext(ctx, "cannot resolve unknown outcomes", "error", err)
+			}
+			if time.Since(pruned) >= pruneEvery {
+				pruned = time.Now()
+				if err := l.pruneDeadLetters(ctx); err != nil && ctx.Err() == nil {
+					l.cfg.Logger.WarnContext(ctx, "cannot remove old dead letters", "error", err)
+				}
 			}
 			// At most 2 % of the time, however large the tables are.
 			next.Reset(max(watchEvery, 50*time.Since(began)))

@@ -160,8 +160,8 @@ type OptedOut struct {
 // Subject is the guardian.
 func (e *OptedOut) Subject() string { return e.GuardianID }
 
-// Rooms is the guardian's own.
-func (e *OptedOut) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.GuardianID) }
+// Rooms are the guardian's own and those of the office.
+func (e *OptedOut) Rooms() []domain.Room { return wishRooms(e.GuardianID) }
 
 // Validate implements [domain.Event].
 func (e *OptedOut) Validate(f *domain.Faults) {
@@ -179,13 +179,21 @@ type OptedIn struct {
 // Subject is the guardian.
 func (e *OptedIn) Subject() string { return e.GuardianID }
 
-// Rooms is the guardian's own.
-func (e *OptedIn) Rooms() []domain.Room { return domain.In(domain.RoomUser, e.GuardianID) }
+// Rooms are the guardian's own and those of the office.
+func (e *OptedIn) Rooms() []domain.Room { return wishRooms(e.GuardianID) }
 
 // Validate implements [domain.Event].
 func (e *OptedIn) Validate(f *domain.Faults) {
 	f.ID("/guardian_id", e.GuardianID)
 	f.OneOf("/channel", e.Channel, optional...)
+}
+
+// wishRooms: the office rings whoever cannot be texted any more.
+func wishRooms(guardianID string) []domain.Room {
+	return []domain.Room{
+		{Kind: domain.RoomUser, ID: guardianID},
+		{Kind: domain.RoomRole, ID: "admin"}, {Kind: domain.RoomRole, ID: "office"},
+	}
 }
 
 func validateContact(f *domain.Faults, phone, email, language string) {

@@ -63,11 +63,13 @@ func TestEveryPromiseNamesItsTests(t *testing.T) {
 			}
 		}
 	}
-	security, err := os.ReadFile(filepath.Join(root, "docs", "SECURITY.md"))
-	require.NoError(t, err)
-	for _, m := range quoted.FindAllStringSubmatch(string(security), -1) {
-		if strings.HasPrefix(m[1], "Test") && !exists[m[1]] {
-			t.Errorf("docs/SECURITY.md names %s, which does not exist", m[1])
+	for _, other := range []string{"SECURITY.md", "ASVS.md"} {
+		text, err := os.ReadFile(filepath.Join(root, "docs", other))
+		require.NoError(t, err)
+		for _, m := range quoted.FindAllStringSubmatch(string(text), -1) {
+			if strings.HasPrefix(m[1], "Test") && !exists[m[1]] {
+				t.Errorf("docs/%s names %s, which does not exist", other, m[1])
+			}
 		}
 	}
 	for test := range named {

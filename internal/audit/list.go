@@ -14,9 +14,9 @@ type Record struct {
 	Subject string    `json:"subject" doc:"The sub of the reader's token"`
 	TokenID string    `json:"token_id,omitzero" doc:"Its jti"`
 	Roles   string    `json:"roles,omitzero" doc:"Its roles, separated by commas"`
-	Thing   string    `json:"thing" doc:"student:ID, document:SHA256, room:NAME, or a list with its filter. 'audit: gap' says that records are missing"`
+	Thing   string    `json:"thing" doc:"student:ID, document:SHA256, room:NAME, or a list with its filter; of what was refused also a route, with its method unless that is GET. 'audit: gap' says that records are missing, 'audit: others' sums up what was refused beyond a thousand in an hour"`
 	Channel string    `json:"channel,omitzero" doc:"REST, 304 (the reader had it already), socket read, room joined or signed link"`
-	Refused bool      `json:"refused" doc:"The reader may not see it, and did not"`
+	Refused bool      `json:"refused" doc:"The reader may not see or do it, and did not"`
 	FirstAt time.Time `json:"first_at"`
 	LastAt  time.Time `json:"last_at"`
 	Count   int64     `json:"count" doc:"How often, in this hour"`

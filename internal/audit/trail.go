@@ -17,6 +17,9 @@ import (
 const (
 	// MaxWaiting is how many records may wait for PostgreSQL in a process.
 	MaxWaiting = 100_000
+	// MaxRefusals is how many things that a reader was refused within an hour have a record each; who
+	// guesses ids must not fill the table.
+	MaxRefusals = 1000
 	// maxGaps is of how many schools a process remembers that records of theirs are lost.
 	maxGaps = 10_000
 	// writeEvery is how long a record waits at most, while PostgreSQL takes it.
@@ -36,8 +39,11 @@ const (
 	Link        = "signed link"
 )
 
-// gap is the thing of which a record says that others are lost.
-const gap = "audit: gap"
+// Things of records that are about others.
+const (
+	gap    = "audit: gap"    // that are lost
+	others = "audit: others" // that were refused beyond MaxRefusals
+)
 
 // Read is what was read, or refused, and by whom.
 type Read struct {
@@ -94,7 +100,13 @@ type Trail struct {
 	writing int              // records that are being written
 	lost    map[string]entry // by school
 	failed  error            // why the last write failed
+
+	refusals  map[reader]int // how many records refusals have got …
+	refusedIn int64          // … in this hour
 }
+
+// reader is one user of a school.
+type reader struct{ school, subject string }
 
 // New returns a trail, which writes while [Trail.Run] runs.
 func New(c Config) (*Trail, error) {
@@ -142,7 +154,25 @@ func (t *Trail) Note(r Read) {
 	k := key{r, now.Unix() / 3600}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.put(k, one)
+	t.put(t.bounded(k), one)
+}
+
+// bounded returns the record for a refusal, which is of others when the reader has got too many in
+// this hour. The lock is held.
+func (t *Trail) bounded(k key) key {
+	if _, waits := t.waiting[k]; waits || !k.Refused {
+		return k
+	}
+	if t.refusals == nil || t.refusedIn != k.hour {
+		t.refusals, t.refusedIn = map[reader]int{}, k.hour
+	}
+	by := reader{k.School, k.Subject}
+	if t.refusals[by] >= MaxRefusals {
+		k.Thing = others
+		return k
+	}
+	t.refusals[by]++
+	return k
 }
 
 // put adds to a record. The lock is held. A read that was admitted because it would be recorded is,

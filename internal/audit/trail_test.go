@@ -191,6 +191,35 @@ func TestARequiredAuditRefusesWhatItCannotRecord(t *testing.T) {
 	require.Len(t, b.list("north", audit.Filter{Thing: "audit: gap"}), 1)
 }
 
+// Who guesses ids is recorded, and does not fill the table; what others are refused has its records.
+func TestGuessesOfAReaderAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	refuse := func(subject string, n int) {
+		r := read(fmt.Sprintf("student:s-%d", n))
+		r.Subject, r.Refused = subject, true
+		b.trail.Note(r)
+	}
+	for i := range audit.MaxRefusals + 500 {
+		refuse("guesser", i)
+	}
+	refuse("guesser", 0) // has a record
+	refuse("other", 0)
+	require.NoError(t, b.trail.Flush(t.Context()))
+	require.Len(t, b.list("north", audit.Filter{Subject: "guesser", Limit: 5000}), audit.MaxRefusals+1)
+	rest := b.list("north", audit.Filter{Thing: "audit: others"})
+	require.Len(t, rest, 1)
+	require.EqualValues(t, 500, rest[0].Count)
+	require.True(t, rest[0].Refused)
+	require.EqualValues(t, 2, b.list("north", audit.Filter{Subject: "guesser", Thing: "student:s-0"})[0].Count)
+	require.Len(t, b.list("north", audit.Filter{Subject: "other"}), 1)
+
+	b.pass(time.Hour)
+	refuse("guesser", 7777)
+	require.NoError(t, b.trail.Flush(t.Context()))
+	require.Len(t, b.list("north", audit.Filter{Thing: "student:s-7777"}), 1, "the next hour")
+}
+
 func TestRecordsEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -150,7 +150,7 @@ func newVerifier(
 // keySet looks keys up in the key set at a URL, by the kid of a token.
 func keySet(ctx context.Context, address string, log *slog.Logger) (jwt.Keyfunc, error) {
 	fetched, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{address}, keyfunc.Override{
-		Client:            &http.Client{Timeout: 5 * time.Second},
+		Client:            &http.Client{Timeout: 5 * time.Second, CheckRedirect: stayOnTLS},
 		HTTPTimeout:       5 * time.Second,
 		RefreshInterval:   time.Hour,
 		RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
@@ -182,6 +182,20 @@ func keySet(ctx context.Context, address string, log *slog.Logger) (jwt.Keyfunc,
 		}
 		return key, err
 	}, nil
+}
+
+// maxRedirects is how many redirects are followed to the keys.
+const maxRedirects = 3
+
+// stayOnTLS follows a redirect only to https: keys that come in clear could be anybody's.
+func stayOnTLS(r *http.Request, via []*http.Request) error {
+	switch {
+	case len(via) > maxRedirects:
+		return fmt.Errorf("there are more than %d redirects", maxRedirects)
+	case r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
+		return errors.New("a redirect leads away from https")
+	}
+	return nil
 }
 
 // withoutSecrets is an error of fetching keys without what may be secret in their address.

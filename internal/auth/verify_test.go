@@ -442,3 +442,43 @@ func TestConfigReportsAllFaults(t *testing.T) {
 	require.ErrorContains(t, err, `"none"`)
 	require.NoError(t, auth.Config{Secret: secret}.Validate())
 }
+
+// Keys that come in clear could be anybody's, so a redirect of the provider does not lead there.
+func TestKeysComeOverTLSAlone(t *testing.T) {
+	t.Parallel()
+	clear := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(clear.Close)
+	to := ""
+	provider := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		http.Redirect(w, r, to, http.StatusFound)
+	}))
+	t.Cleanup(provider.Close)
+	client := provider.Client()
+	client.CheckRedirect = auth.StayOnTLS
+	fetch := func(target string) error {
+		to = target
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, provider.URL, nil)
+		require.NoError(t, err)
+		resp, err := client.Do(r)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	}
+	require.NoError(t, fetch(provider.URL+"/moved"))
+	require.ErrorContains(t, fetch(clear.URL), "away from https")
+
+	var requests atomic.Int64
+	loop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		http.Redirect(w, r, "/", http.StatusFound)
+	}))
+	t.Cleanup(loop.Close)
+	_, err := auth.New(t.Context(), auth.Config{JWKS: loop.URL}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err, "the keys may come later")
+	require.LessOrEqual(t, requests.Load(), int64(4))
+}

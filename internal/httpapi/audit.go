@@ -74,27 +74,27 @@ func (a *API) note(req *request, school, thing, channel string, refused bool) {
 	})
 }
 
-// noteRefusal records that a bearer may not send a request at all: with the route, since what
-// strangers write into addresses has no end. It is in the audit of the bearer's own school, or, of
-// an operator, in that of the school.
+// noteRefusal records that a bearer may not send a request: with the route, since what strangers
+// write into addresses has no end, and the method, unless it is a read. It is in the audit of the
+// bearer's own school.
 func (a *API) noteRefusal(req *request, r *http.Request) {
-	if r.Method != http.MethodGet {
-		return
-	}
 	school, route := req.bearer.School, routeOf(r)
-	if school == auth.AllSchools || school == "" {
-		return // whoever has such a token has no school
+	if school == auth.AllSchools {
+		return // such a token has no school
 	}
-	if school != req.school {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		route = r.Method + " " + route
+	}
+	if req.school != "" && school != req.school {
 		route += " of another school"
 	}
 	a.note(req, school, route, audit.REST, true)
 }
 
-// routeOf is the route of a request, below its school.
+// routeOf is the route of a request, below its school if it is about one.
 func routeOf(r *http.Request) string {
-	_, path, _ := strings.Cut(r.Pattern, schoolPath)
-	return path
+	_, path, _ := strings.Cut(r.Pattern, " ")
+	return strings.TrimPrefix(path, schoolPath)
 }
 
 // noteRoute records a read of a route that is no query. Queries record themselves, as they know whom

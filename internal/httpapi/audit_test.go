@@ -3,14 +3,18 @@ package httpapi_test
 import (
 	"cmp"
 	"encoding/base64"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 	"github.com/schoolbell/schoolbell/internal/audit"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/httpapi"
@@ -59,6 +63,18 @@ func TestWhoReadsAStudentIsRecorded(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, s.get(path+"/students/oth", teacher).StatusCode)
 	require.Equal(t, http.StatusForbidden, s.get(path+"/students?q=a", mum).StatusCode)
 	require.Equal(t, http.StatusForbidden, s.get("/v1/schools/south/students", teacher).StatusCode)
+	terminal := token(t, "north", "door", "events:write:attendance")
+	for _, refused := range []struct{ method, path, token, body string }{
+		{http.MethodPost, path + "/events", mum, enrolled("s-9")},
+		{http.MethodPost, path + "/events", terminal, enrolled("s-9")},
+		{http.MethodPost, "/v1/schools/south/events", terminal, marked("m", "own", "late")},
+		{http.MethodPut, path + "/settings", teacher, "{}"},
+		{http.MethodPost, "/v1/operations/queues/sms/pause", boss, ""},
+	} {
+		r := s.do(refused.method, refused.path, refused.token, refused.body, "Content-Type",
+			cloudevents.StructuredType)
+		require.Equal(t, http.StatusForbidden, r.StatusCode, "%+v: %s", refused, r.body)
+	}
 	s.get(path+"/events?limit=3", token(t, "north", "sis", "events:read"))
 	_, err := s.api.Query(t.Context(), auth.Principal{
 		School: "north", Subject: "t-7a", Roles: []string{"teacher"},
@@ -82,9 +98,15 @@ func TestWhoReadsAStudentIsRecorded(t *testing.T) {
 		"t-7a /students of another school REST refused": 1,
 		"sis /events REST":                              1,
 		"t-7a student:own socket read":                  1,
+		"g-own POST /events REST refused":               1,
+		"door POST /events REST refused":                1,
+		"t-7a PUT /settings REST refused":               1,
+
+		"door POST /events of another school REST refused":           1,
+		"boss POST /v1/operations/queues/{queue}/pause REST refused": 1,
 	}, s.audited("north", ""))
 	require.Len(t, s.audited("north", "?thing=student:oth"), 2)
-	require.Len(t, s.audited("north", "?subject=g-own"), 3)
+	require.Len(t, s.audited("north", "?subject=g-own"), 4)
 	require.Empty(t, s.audited("north", "?to=2020-01-01T00:00:00Z"))
 	require.Empty(t, s.audited("south", ""))
 	for _, invented := range []string{"x", base64.RawURLEncoding.EncodeToString([]byte(`{"thing":"\u0000"}`))} {
@@ -113,17 +135,18 @@ func TestWhateverShowsPeopleIsRecorded(t *testing.T) {
 	}
 	var requests []sent
 	for name, row := range cells(t) {
-		route, isRead := strings.CutPrefix(name, "GET ")
-		if !isRead {
-			continue
-		}
+		method, route, _ := strings.Cut(name, " ")
 		id := cmp.Or(ids[strings.Split(route, "/")[1]], "x")
 		path := placeholder.ReplaceAllString(route, id)
 		for role, subject := range callers {
-			r := s.get("/v1/schools/north"+path, bearers[role])
+			r := s.do(method, "/v1/schools/north"+path, bearers[role], "{}", "Content-Type",
+				cloudevents.StructuredType)
+			if method != http.MethodGet && r.StatusCode != http.StatusForbidden {
+				continue // only refused writes are recorded
+			}
 			body := string(r.body)
 			requests = append(requests, sent{
-				subject, route, path, row[role],
+				subject, strings.TrimPrefix(name, "GET "), path, row[role],
 				strings.Contains(body, "Ownia") || strings.Contains(body, "Otheria"),
 				r.StatusCode == http.StatusForbidden,
 			})
@@ -181,4 +204,38 @@ func TestTheAuditHasPages(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"e", "d", "c", "b", "a"}, things)
+}
+
+// Where reads must be recorded, those of people are refused while they cannot be, over HTTP and over
+// live connections; what shows nobody is served.
+func TestReadsThatCannotBeRecordedAreRefused(t *testing.T) {
+	t.Parallel()
+	var trail *audit.Trail
+	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		var err error
+		trail, err = audit.New(audit.Config{
+			Pool: d.Audit.Pool, Metrics: prometheus.NewRegistry(), Keep: time.Hour,
+			Logger: slog.New(slog.DiscardHandler), Required: true, MaxWaiting: 1,
+		})
+		require.NoError(t, err)
+		d.Audit = trail
+	})
+	at := s.publish("north", enrolled("s-1"))
+	boss := token(t, "north", "boss", "admin")
+	const path = "/v1/schools/north"
+	status := func(route string) int { return s.get(path+route, boss).StatusCode }
+	require.Equal(t, 200, s.get(path+"/students/s-1", boss, "Schoolbell-Min-Position", at).StatusCode)
+	for _, people := range []string{"/students/s-1", "/students", "/events", "/inbox"} {
+		require.Equal(t, http.StatusServiceUnavailable, status(people), people)
+	}
+	reply, err := s.api.Query(t.Context(), auth.Principal{
+		School: "north", Subject: "boss", Roles: []string{"admin"},
+	}, "north", "student", jsontext.Value(`{"id":"s-1"}`))
+	require.NoError(t, err)
+	require.Contains(t, string(reply), `"status":503`)
+	for _, nobody := range []string{"/analytics/overview", "/school", "/settings"} {
+		require.Equal(t, http.StatusOK, status(nobody), nobody)
+	}
+	require.NoError(t, trail.Flush(t.Context()))
+	require.Equal(t, http.StatusOK, status("/students/s-1"))
 }

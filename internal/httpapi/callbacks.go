@@ -11,6 +11,9 @@ import (
 // SMSCallbackPath is where the SMS provider posts the receipts of text messages.
 const SMSCallbackPath = "/v1/callbacks/sms"
 
+// SMSInboundPath is where the SMS provider posts the texts that recipients send.
+const SMSInboundPath = SMSCallbackPath + "/inbound"
+
 // callbackRoutes take reports of providers. A report proves its sender by a signature instead of a
 // token.
 func (a *API) callbackRoutes() {
@@ -52,6 +55,47 @@ func (a *API) callbackRoutes() {
 			"400": {Description: "The form is not a receipt."},
 			"401": {Description: "The signature is wrong, or the URL has expired."},
 			"404": {Description: "There is no such delivery."},
+			"413": {Description: "The form is too large."},
+			"503": {Description: "Temporarily unavailable; retry after Retry-After."},
+		},
+	})
+}
+
+func (a *API) inboundRoute() {
+	const path = SMSInboundPath
+	member := func(description string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Description: description}
+	}
+	a.mux.Handle("POST "+path, a.deps.Consumers.SMSInbound)
+	a.huma.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "receive-sms", Method: http.MethodPost, Path: path,
+		Tags:    []string{tagDeliveries},
+		Summary: "Receive a text message of a recipient",
+		Description: "Set this address at the SMS provider for inbound texts. A text that is only " +
+			"STOP, or the like in a language that Schoolbell writes in, opts the guardians out who " +
+			"were texted at its number, at every school; START opts them in again. The form is " +
+			"signed as that of a status is. Other texts are neither stored nor logged.",
+		Security: []map[string][]string{},
+		Parameters: required(
+			param("X-Twilio-Signature", "header", "HMAC-SHA1 with the account's token, in base64."),
+		),
+		RequestBody: &huma.RequestBody{
+			Required: true,
+			Content: map[string]*huma.MediaType{"application/x-www-form-urlencoded": {Schema: &huma.Schema{
+				Type: huma.TypeObject, Required: []string{"MessageSid", "From", "Body"},
+				Properties: map[string]*huma.Schema{
+					"MessageSid": member("The provider's id of the message."),
+					"From":       member("The number that it comes from, as +15125550100."),
+					"Body":       member("The text."),
+					"OptOutType": member("STOP, START or HELP, where the provider has read it itself."),
+				},
+				AdditionalProperties: true,
+			}}},
+		},
+		Responses: map[string]*huma.Response{
+			"204": {Description: "Received."},
+			"400": {Description: "The form cannot be read."},
+			"401": {Description: "The signature is wrong."},
 			"413": {Description: "The form is too large."},
 			"503": {Description: "Temporarily unavailable; retry after Retry-After."},
 		},

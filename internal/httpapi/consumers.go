@@ -27,12 +27,16 @@ type Consumers struct {
 	// Link returns a URL for a document, by its hash. It ends with the access of the user that it
 	// is made for.
 	Link func(school, user, hash string) string
+	// StaffLink returns one for a user who may read all documents of the school, for an hour.
+	StaffLink func(school, user, hash string) string
 	// PushKey is the VAPID public key that browsers subscribe with; empty: no web push.
 	PushKey string
 	// Outbox adds the routes that show what would have been sent, for channels without a provider.
 	Outbox bool
 	// SMSCallback takes the receipts of text messages; nil: the provider sends none.
 	SMSCallback http.Handler
+	// SMSInbound takes the texts that recipients send back; nil as SMSCallback is.
+	SMSInbound http.Handler
 	// Documents serves documents by their links; nil: there is no store of documents.
 	Documents http.Handler
 }
@@ -51,6 +55,7 @@ func (a *API) consumerRoutes() {
 	}
 	if c.SMSCallback != nil {
 		a.callbackRoutes()
+		a.inboundRoute()
 	}
 	if c.Documents != nil {
 		a.linkRoutes()

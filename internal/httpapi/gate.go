@@ -177,8 +177,10 @@ func (a *API) admitOperator(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	requestOf(r.Context()).bearer = p
+	req := requestOf(r.Context())
+	req.bearer = p
 	if err := auth.AuthorizePlatform(p); err != nil {
+		a.noteRefusal(req, r)
 		return err
 	}
 	return checkAddress(r.URL)

@@ -156,7 +156,11 @@ func (s *stack) consumers(jobs *postgres.Pool) *httpapi.Consumers {
 		Link: func(_, _, hash string) string {
 			return "https://school.example/documents/" + hash
 		},
-		SMSCallback: http.NotFoundHandler(), Documents: http.NotFoundHandler(),
+		StaffLink: func(school, user, hash string) string {
+			return "https://school.example/documents/" + hash + "?reader=" + school + "." + user
+		},
+		SMSCallback: http.NotFoundHandler(), SMSInbound: http.NotFoundHandler(),
+		Documents: http.NotFoundHandler(),
 	}
 }
 

@@ -160,7 +160,7 @@ func TestTheOutboxShowsWhatWouldHaveBeenSent(t *testing.T) {
 		strings.TrimSpace(box.Messages[0].Body[strings.Index(box.Messages[0].Body, "Body"):])[:7])
 	require.Equal(t, 1, box.Messages[1].Segments)
 	require.Len(t, box.Documents, 1)
-	require.Equal(t, "https://school.example/documents/abc", box.Documents[0].Link)
+	require.Equal(t, "https://school.example/documents/abc?reader=north.ada", box.Documents[0].Link)
 	require.Equal(t, "report_card", box.Documents[0].Kind)
 	require.Equal(t, map[consumers.Channel]int{
 		consumers.SMS: 1, consumers.Email: 1,

@@ -83,6 +83,7 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := req.mayPublish(events); err != nil {
+		a.noteRefusal(req, r)
 		return err
 	}
 	if wait := a.rates.take(bucket, len(events)-1); wait > 0 {

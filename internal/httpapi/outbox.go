@@ -46,11 +46,11 @@ func (a *API) outboxRoutes() {
 				if channel != "" && channel != consumers.PDF {
 					return nil
 				}
-				link := a.linkFor(req.bearer)
 				made, err := ledger.Documents(ctx, tx, req.school, in.Limit)
 				for _, d := range made {
-					box.Documents = append(box.Documents,
-						OutboxDocument{d, link(d.SHA256)})
+					box.Documents = append(box.Documents, OutboxDocument{
+						d, a.deps.Consumers.StaffLink(req.school, req.bearer.Subject, d.SHA256),
+					})
 				}
 				return err
 			})
@@ -76,5 +76,5 @@ type Outbox struct {
 // OutboxDocument is a document with a link to it.
 type OutboxDocument struct {
 	ledger.Document
-	Link string `json:"link" doc:"Opens without a token until it expires"`
+	Link string `json:"link" doc:"Opens without a token for an hour"`
 }

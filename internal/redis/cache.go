@@ -108,7 +108,7 @@ func (c *Cache) Put(
 	keys := []string{c.headKey(k.Partition), c.versionsKey(k.Partition, k.School), c.entryKey(k)}
 	outcome := "failed"
 	if stored, err := c.run(ctx, storeScript, keys, args...); err == nil {
-		outcome = map[bool]string{true: "kept", false: "refused"}[stored]
+		outcome = map[bool]string{true: "stored", false: "refused"}[stored]
 	}
 	c.metrics.stores.WithLabelValues(k.Query, outcome).Inc()
 }

@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		notices: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "schoolbell_cache_notices_total",
-			Help: "Notices of the projector to the cache: told (delivered), ignored because a " +
+			Help: "Notices of the projector to the cache: sent, ignored because a " +
 				"newer worker has the partition, or failed.",
 		}, []string{"outcome"}),
 		open: f.NewGauge(prometheus.GaugeOpts{

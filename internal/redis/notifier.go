@@ -107,7 +107,7 @@ func (n *Notifier) outcome(done bool, err error, at domain.Position) error {
 		n.cache.metrics.notices.WithLabelValues("failed").Inc()
 		return fmt.Errorf("notify cache of position %s: %w", at, err)
 	case done:
-		n.cache.metrics.notices.WithLabelValues("told").Inc()
+		n.cache.metrics.notices.WithLabelValues("sent").Inc()
 	default:
 		n.cache.metrics.notices.WithLabelValues("ignored").Inc()
 	}

@@ -118,7 +118,7 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 	for _, part := range []string{
 		`"id": "d1", "status": "delivered"`, `"id": "d2", "status": "planned"`,
 		`"id": "d3", "status": "dead"`, `"id": "lost", "status": "sent"`,
-		`"told": {"deliveries": 4, "cost": 15000, "by_status": {"dead": 1, "delivered": 1, "planned": 1, "sent": 1}, "by_channel": {"email": 2, "push": 1, "sms": 1}}`,
+		`"totals": {"deliveries": 4, "cost": 15000, "by_status": {"dead": 1, "delivered": 1, "planned": 1, "sent": 1}, "by_channel": {"email": 2, "push": 1, "sms": 1}}`,
 	} {
 		require.Contains(t, totals, part)
 	}
@@ -172,7 +172,7 @@ func TestStoriesAreToldFromCauseToReceipt(t *testing.T) {
 		mine := as("g1", "oak", "/deliveries")
 		require.Equal(t, []string{"d1"}, ids(mine))
 		require.Empty(t, ids(as("g1", "oak", "/deliveries?recipient=g2")))
-		require.NotContains(t, as("g1", "oak", "/deliveries?event=e1"), "told")
+		require.NotContains(t, as("g1", "oak", "/deliveries?event=e1"), "totals")
 		mine += as("g1", "oak", "/deliveries/d1")
 		require.Contains(t, mine, `"status": "delivered"`)
 		for _, secret := range []string{"twilio", "SM1", "7500", "absence", "plan\"", "w1", "c1"} {

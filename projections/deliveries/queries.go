@@ -89,6 +89,7 @@ var Queries = []query.Endpoint{
 		},
 		Run: story,
 	},
+	unreachedQuery,
 }
 
 // input selects deliveries.
@@ -106,7 +107,7 @@ type input struct {
 type List struct {
 	Deliveries []Delivery   `json:"deliveries"`
 	Next       string       `json:"next,omitzero" doc:"Pass it as after to get older ones; absent on the last page"`
-	Totals     *EventTotals `json:"told,omitzero" doc:"Totals of the event in the request, whatever its other parameters"`
+	Totals     *EventTotals `json:"totals,omitzero" doc:"Totals of the event in the request, whatever its other parameters"`
 }
 
 // EventTotals sums up what one event has led to.

@@ -3,7 +3,6 @@ package students
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
+	"github.com/schoolbell/schoolbell/projections/search"
 )
 
 var classesQuery = query.Query[classesInput, Classes]{
@@ -59,7 +59,7 @@ var classQuery = query.Query[classInput, ClassDetails]{
 
 // classesInput selects classes.
 type classesInput struct {
-	Q    string `query:"q" maxLength:"200" doc:"Words of the title, the course or the id, or parts of them; accents and capitals do not matter"`
+	Q    string `query:"q" maxLength:"200" doc:"Words of the title, the course or the id, or parts of them; capitals, accents, apostrophes and hyphens do not matter"`
 	Kind string `query:"kind" enum:"home,section" doc:"Only classes of this kind"`
 	On
 }
@@ -160,11 +160,13 @@ func listClasses(
 	if err != nil {
 		return nil, err
 	}
-	words := strings.Fields(searchable(in.Q))
+	words := search.Words(in.Q)
 	classes = slices.DeleteFunc(classes, func(c Class) bool {
-		text := c.searchName + " " + searchable(c.ClassID)
-		return in.Kind != "" && c.Kind != in.Kind || slices.ContainsFunc(words,
-			func(w string) bool { return !strings.Contains(text, w) })
+		key := c.searchName
+		if key == "" { // facts name it, but nobody has defined it
+			key = search.Key("", "", c.ClassID)
+		}
+		return in.Kind != "" && c.Kind != in.Kind || !search.In(key, words)
 	})
 	staff, err := read.All(ctx, tx, staffSQL, (*Member).addresses, scope.School, on)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/membership"
 	"github.com/schoolbell/schoolbell/domain/school"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/search"
 )
 
 var (
@@ -44,7 +45,7 @@ func defined(b *projections.Batch, e *domain.Envelope, m *class.Defined) error {
 	row.Year = m.Year.Or(row.Year)
 	row.Terms = m.Terms.Or(row.Terms)
 	row.Room = m.Room.Or(row.Room)
-	row.SearchName = searchable(row.Title + " " + row.Course)
+	row.SearchName = search.Key(row.Title, row.Course, m.ClassID)
 	hold(b, key, row, said(e, starts, dayOf(e.Time), place{}))
 	return nil
 }

@@ -3,8 +3,6 @@ package students
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +12,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
+	"github.com/schoolbell/schoolbell/projections/search"
 )
 
 // Queries are those of the directory. The query for one student is in package profile, which joins
@@ -67,7 +66,7 @@ func (o On) Or(today domain.Date) domain.Date {
 
 // listInput selects students.
 type listInput struct {
-	Q      string `query:"q" maxLength:"200" doc:"Words of the name, or parts of them; accents and capitals do not matter"`
+	Q      string `query:"q" maxLength:"200" doc:"Words of the name, or parts of them, or of the id; capitals, accents, apostrophes and hyphens do not matter"`
 	Class  string `query:"class" maxLength:"128" doc:"Only students of this home class"`
 	Status string `query:"status" enum:"enrolled,withdrawn,expected,unknown" default:"enrolled" doc:"Those who attend, who have left, who are enrolled from a later day on, or whom facts name but nobody enrolled"`
 	On
@@ -165,7 +164,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 	}
 	among := scope.Access.Among(access.Names)
 	var items []Item
-	if patterns := patterns(in.Q); len(patterns) > 0 {
+	if patterns := search.Patterns(search.Words(in.Q)); len(patterns) > 0 {
 		items, err = read.All(ctx, tx, searchSQL, (*Item).addresses, patterns[0], patterns[1:],
 			in.Class, status, on, after.SortName, after.StudentID, limit+1, among)
 	} else {
@@ -210,17 +209,6 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *listInput) (*Di
 		}
 	}
 	return &Directory{Students: page, Next: next}, nil
-}
-
-// patterns turns what was typed into a pattern for each word, the longest first: it finds the
-// fewest.
-func patterns(q string) []string {
-	words := strings.Fields(searchable(q))
-	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) })
-	for i, w := range words {
-		words[i] = "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(w) + "%"
-	}
-	return words
 }
 
 // HideContacts leaves of guardians only who they are.

@@ -13,18 +13,14 @@
 package students
 
 import (
-	"strings"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
-
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/student"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/search"
 )
 
 // Projection is the read model.
-var Projection = projections.New("students", 3,
+var Projection = projections.New("students", 4,
 	students, enrolments, classes, memberships, guardians, links, members, assignments, histories,
 	profiles, optOuts,
 	projections.On(enrolled),
@@ -66,16 +62,16 @@ type studentKey struct {
 }
 
 type studentRow struct {
-	GivenName     string `db:"given_name"`
-	FamilyName    string `db:"family_name"`
-	PreferredName string `db:"preferred_name"`
-	// what lists are sorted by and names are searched in; see searchable
-	SortName    string       `db:"sort_name"`
-	BirthDate   domain.Date  `db:"birth_date"`
-	GradeLevel  domain.Label `db:"grade_level"`
-	PhotoURL    string       `db:"photo_url"`
-	Email       string       `db:"email"`
-	Identifiers []string     `db:"identifiers"`
+	GivenName     string       `db:"given_name"`
+	FamilyName    string       `db:"family_name"`
+	PreferredName string       `db:"preferred_name"`
+	SortName      string       `db:"sort_name"`   // what lists are sorted by
+	SearchName    string       `db:"search_name"` // what names and ids are found in
+	BirthDate     domain.Date  `db:"birth_date"`
+	GradeLevel    domain.Label `db:"grade_level"`
+	PhotoURL      string       `db:"photo_url"`
+	Email         string       `db:"email"`
+	Identifiers   []string     `db:"identifiers"`
 	// the class that was named last, for a student whom nobody enrolled
 	ClassID string      `db:"class_id"`
 	FirstOn domain.Date `db:"first_on"` // the first day of all; none for whom nobody enrolled
@@ -108,7 +104,6 @@ func enrolled(b *projections.Batch, e *domain.Envelope, m *student.Enrolled) err
 	set(&row.GradeLevel, m.GradeLevel)
 	set(&row.PhotoURL, m.PhotoURL)
 	set(&row.Email, m.Email)
-	row.name()
 	attend(b, key, row, said(e, starts, m.On, place{Class: m.ClassID}))
 	return nil
 }
@@ -127,7 +122,7 @@ func detailsChanged(b *projections.Batch, e *domain.Envelope, m *student.Details
 	row.PhotoURL = m.PhotoURL.Or(row.PhotoURL)
 	row.Email = m.Email.Or(row.Email)
 	row.Identifiers = m.Identifiers.Or(row.Identifiers)
-	row.name()
+	row.name(m.StudentID)
 	students.Put(b, key, row)
 	return nil
 }
@@ -139,8 +134,9 @@ func set[T comparable](to *T, v T) {
 	}
 }
 
-func (s *studentRow) name() {
-	s.SortName = searchable(s.FamilyName + " " + s.GivenName + " " + s.PreferredName)
+func (s *studentRow) name(id string) {
+	s.SortName = search.Fold(s.FamilyName + " " + s.GivenName + " " + s.PreferredName)
+	s.SearchName = search.Key(s.FamilyName, s.GivenName, s.PreferredName, id)
 }
 
 // classChanged and withdrawn may name a student that was never enrolled, for example where a school
@@ -181,23 +177,6 @@ func attend(b *projections.Batch, key studentKey, row studentRow, s statement) {
 			row.ClassID = after[i].Place.Class
 		}
 	}
+	row.name(key.StudentID)
 	students.Put(b, key, row)
-}
-
-// searchable is how a name is compared: in small letters, without accents, and with one space
-// between words.
-func searchable(name string) string {
-	var b strings.Builder
-	b.Grow(len(name))
-	for i, word := range strings.Fields(name) {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		for _, r := range norm.NFKD.String(word) {
-			if !unicode.Is(unicode.Mn, r) {
-				b.WriteRune(unicode.ToLower(r))
-			}
-		}
-	}
-	return b.String()
 }

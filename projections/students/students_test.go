@@ -29,8 +29,9 @@ func TestP10_SearchFindsNothingOutsideTheSchool(t *testing.T) {
 	for _, school := range []string{"elm", "oak"} {
 		for _, row := range []string{
 			`INSERT INTO schoolbell.students (school, student_id, given_name, family_name,
-				sort_name, class_id, grade_level, photo_url, first_on)
-				VALUES ($1, 's1', 'Ada', 'King', 'king ada', '7A', '', '', '2026-08-01')`,
+				sort_name, search_name, class_id, grade_level, photo_url, first_on)
+				VALUES ($1, 's1', 'Ada', 'King', 'king ada', 'king ada s1', '7A', '', '',
+					'2026-08-01')`,
 			`INSERT INTO schoolbell.enrolments
 				VALUES ($1, 's1', '2026-08-01', NULL, '7A', '2026-08-01', NULL, '')`,
 			`INSERT INTO schoolbell.assignments

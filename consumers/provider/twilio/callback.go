@@ -59,22 +59,11 @@ const maxCallback = 64 << 10
 // puts them in order.
 func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			w.WriteHeader(http.StatusMethodNotAllowed)
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxCallback)
-		if err := r.ParseForm(); err != nil {
-			status := http.StatusBadRequest
-			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-				status = http.StatusRequestEntityTooLarge
-			}
-			w.WriteHeader(status)
+		if !readForm(w, r) {
 			return
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || !p.authentic(r) || p.config.Now().After(expiresAt(query)) {
+		if err != nil || !p.authentic(r, p.config.Callbacks) || p.config.Now().After(expiresAt(query)) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -97,17 +86,39 @@ func (p *Provider) Callback(reports consumers.Reports, log *slog.Logger) http.Ha
 	})
 }
 
+// readForm reads what the service has posted, or responds that it cannot be read.
+func readForm(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxCallback)
+	if err := r.ParseForm(); err != nil {
+		status := http.StatusBadRequest
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		w.WriteHeader(status)
+		return false
+	}
+	return true
+}
+
 // authentic verifies the signature against the address that was given to the service, whatever a
 // proxy has made of it, and against both tokens while they are being replaced.
-func (p *Provider) authentic(r *http.Request) bool {
+func (p *Provider) authentic(r *http.Request, address string) bool {
 	signature := r.Header.Get(SignatureHeader)
-	if p.config.Callbacks == "" || signature == "" {
+	if address == "" || signature == "" {
 		return false
 	}
 	ok := false
 	for _, token := range []string{p.config.Token, p.config.OldToken} {
-		for _, base := range spellings(p.config.Callbacks) {
-			want := Sign(token, base+"?"+r.URL.RawQuery, r.PostForm)
+		for _, spelling := range spellings(address) {
+			if r.URL.RawQuery != "" {
+				spelling += "?" + r.URL.RawQuery
+			}
+			want := Sign(token, spelling, r.PostForm)
 			ok = hmac.Equal([]byte(want), []byte(signature)) && token != "" || ok
 		}
 	}

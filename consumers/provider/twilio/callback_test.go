@@ -171,6 +171,12 @@ func TestCallbacks(t *testing.T) {
 type recorder struct {
 	err     error
 	reports []consumers.Report
+	wishes  []consumers.Wish
+}
+
+func (r *recorder) ReceiveWish(_ context.Context, w consumers.Wish) error {
+	r.wishes = append(r.wishes, w)
+	return r.err
 }
 
 func (r *recorder) Receive(_ context.Context, report consumers.Report) error {
@@ -242,6 +248,8 @@ func (s *story) find(_ context.Context, _, name string) (string, error) {
 }
 
 // Receive implements [consumers.Reports].
+func (s *story) ReceiveWish(context.Context, consumers.Wish) error { return nil }
+
 func (s *story) Receive(_ context.Context, r consumers.Report) error {
 	if s.state(r.DeliveryID) == "" {
 		return consumers.ErrUnknownDelivery

@@ -11,8 +11,10 @@ SELECT format('school-%s', lpad(s::text, 2, '0')) AS school, format('student-%s'
 FROM generate_series(1, 20) s, generate_series(1, 500) n;
 
 -- One in twenty-five has left.
-INSERT INTO students (school, student_id, given_name, family_name, sort_name, birth_date, class_id, grade_level, photo_url, first_on, left_on)
-SELECT school, student_id, given, family, lower(family || ' ' || given), DATE '2012-01-01' + n, class_id, '7', '',
+INSERT INTO students (school, student_id, given_name, family_name, sort_name, search_name, birth_date, class_id, grade_level,
+	photo_url, first_on, left_on)
+SELECT school, student_id, given, family, lower(family || ' ' || given),
+	lower(replace(family, '-', '') || ' ' || given || ' ' || student_id), DATE '2012-01-01' + n, class_id, '7', '',
 	DATE '2025-08-01', CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END
 FROM pupils;
 
@@ -168,16 +170,17 @@ ALTER TABLE ledger NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE ledger_log NO FORCE ROW LEVEL SECURITY;
 
 INSERT INTO deliveries (school, delivery_id, status, attempt, channel, recipient, provider, provider_id, cost, error, cause, correlation,
-	kind, student_id, sha256, bytes, sent_at, position)
-SELECT school, format('delivery-%s-%s-%s', lpad(s::text, 2, '0'), lpad(n::text, 4, '0'), i), CASE WHEN (n + i) % 25 = 0 THEN 'failed' ELSE 'delivered' END, 1,
+	kind, student_id, sha256, bytes, sent_at, failed_at, position)
+SELECT school, format('delivery-%s-%s-%s', lpad(s::text, 2, '0'), lpad(n::text, 4, '0'), i), CASE WHEN n % 25 = 3 THEN 'failed' ELSE 'delivered' END, 1,
 	(ARRAY['sms', 'email', 'in_app', 'push'])[i], format('guardian-%s', n * 3 / 4), 'provider', format('P%s', n * 4 + i), 7500, '',
-	format('event-%s', lpad(n::text, 4, '0')), '', '', '', '', 0, TIMESTAMPTZ '2026-11-20' + n * INTERVAL '1 minute', 1000000 + n * 4 + i
+	format('event-%s', lpad(n::text, 4, '0')), '', '', '', '', 0, TIMESTAMPTZ '2026-11-20' + n * INTERVAL '1 minute',
+	CASE WHEN n % 25 = 3 THEN TIMESTAMPTZ '2026-11-19' + n * INTERVAL '5 minutes' END, 1000000 + n * 4 + i
 FROM pupils, generate_series(1, 4) i;
 
 INSERT INTO ledger (id, school, source, event_id, event_type, partition, log_offset, planner, recipient, channel, queue, address,
-	about, once, priority, template, params, language, sender, depends_on, correlation_id, state, planned_at)
+	about, once, student, priority, template, params, language, sender, depends_on, correlation_id, state, planned_at)
 SELECT delivery_id, school, 'sis', cause, 'schoolbell.attendance.marked.v1', 0, position, 'absence', recipient, channel, channel, '',
-	'', '', 1, 'absence', '{}', 'de', 'Oak', '', cause, status, sent_at - INTERVAL '2 seconds'
+	'', '', replace(cause, 'event', 'student'), 1, 'absence', '{}', 'de', 'Oak', '', cause, status, sent_at - INTERVAL '2 seconds'
 FROM deliveries;
 
 INSERT INTO ledger_log (delivery_id, school, at, fence, what, detail) SELECT delivery_id, school, sent_at, 1, 'sent', '' FROM deliveries;

@@ -54,6 +54,7 @@ type centrifugeReply struct {
 	Push *struct {
 		Channel string                 `json:"channel"`
 		Pub     *centrifugePublication `json:"pub"`
+		Left    *struct{}              `json:"unsubscribe"`
 	} `json:"push"`
 }
 
@@ -112,6 +113,8 @@ func (c *Client) reply(r *centrifugeReply) error {
 			}
 		}
 		c.entered()
+	case r.Push != nil && r.Push.Left != nil:
+		c.leftRoom(r.Push.Channel)
 	case r.Push != nil && r.Push.Pub != nil && r.Push.Channel == c.Room:
 		return c.received(r.Push.Pub.Data)
 	}

@@ -59,6 +59,7 @@ type State struct {
 	Connects int       // how often it got into its room
 	Since    time.Time // when it last did; zero while it is not in
 	Lost     []string  // messages that what it missed cannot be served
+	Left     []string  // rooms that it is in no longer, as it was notified
 	Ends     []string  // how its connections ended
 }
 
@@ -67,7 +68,7 @@ func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.state
-	s.Offsets = slices.Clip(s.Offsets)
+	s.Offsets, s.Left = slices.Clip(s.Offsets), slices.Clip(s.Left)
 	return s
 }
 
@@ -122,6 +123,24 @@ func (c *Client) entered() {
 	defer c.mu.Unlock()
 	c.state.Connects++
 	c.state.Since = time.Now()
+}
+
+// left takes the notice that the client is in a room no longer.
+func (c *Client) left(notice []byte) error {
+	var of struct {
+		Room string `json:"room"`
+	}
+	if err := json.Unmarshal(notice, &of); err != nil {
+		return fmt.Errorf("read notice of a room: %w", err)
+	}
+	c.leftRoom(of.Room)
+	return nil
+}
+
+func (c *Client) leftRoom(room string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Left = append(c.state.Left, room)
 }
 
 func (c *Client) lost(why string) {

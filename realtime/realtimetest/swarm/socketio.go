@@ -168,6 +168,10 @@ func (c *Client) event(data []byte) error {
 		if err := c.received(args[1]); err != nil {
 			return err
 		}
+	case name == "left":
+		if err := c.left(args[1]); err != nil {
+			return err
+		}
 	case name == "resync":
 		c.lost(string(args[1]))
 	}

@@ -69,6 +69,8 @@ func (c *Client) message(kind string, data []byte) error {
 		c.entered()
 	case "event":
 		return c.received(data)
+	case "left":
+		return c.left(data)
 	case "resync":
 		c.lost(string(data))
 	case "close":

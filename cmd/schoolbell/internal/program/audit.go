@@ -7,6 +7,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/document"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/internal/audit"
+	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/internal/telemetry"
 	"github.com/schoolbell/schoolbell/realtime"
@@ -31,10 +32,17 @@ func (p *program) wireAudit(ctx context.Context) error {
 	return nil
 }
 
-// noteRoom records who enters rooms, but for those of announcements and of numbers.
+// noteRoom records who enters rooms, but for those of announcements and of numbers, and all who are
+// refused. Of who tries to enter another school their own is notified.
 func (p *program) noteRoom(who realtime.Identity, school string, room domain.Room, refused bool) error {
-	switch room.Kind {
-	case domain.RoomRole, domain.RoomDashboard:
+	thing := "room:" + room.String()
+	switch {
+	case room == domain.Room{}:
+		school, thing = who.School, "connection to another school"
+		if school == auth.AllSchools {
+			return nil // such a token has no school
+		}
+	case !refused && (room.Kind == domain.RoomRole || room.Kind == domain.RoomDashboard):
 		return nil
 	}
 	if err := p.audit.Admit(); err != nil && !refused {
@@ -42,7 +50,7 @@ func (p *program) noteRoom(who realtime.Identity, school string, room domain.Roo
 	}
 	p.audit.Note(audit.Read{
 		School: school, Subject: who.Subject, TokenID: who.TokenID,
-		Roles: strings.Join(who.Roles, ","), Thing: "room:" + room.String(), Channel: audit.Room,
+		Roles: strings.Join(who.Roles, ","), Thing: thing, Channel: audit.Room,
 		Refused: refused,
 	})
 	return nil

@@ -25,6 +25,7 @@ type channels struct {
 	log       *slog.Logger
 	providers map[consumers.Channel]consumers.Provider
 	sms       *twilio.Provider // nil when not configured
+	inbound   string           // the address of inbound texts; empty: this process is not public
 	pushKey   string           // empty when not configured
 	outbox    bool             // some channel ends there
 	docs      *documents
@@ -55,7 +56,8 @@ func (p *program) wireChannels(
 	if cfg.SMS.Account != "" {
 		callbacks := ""
 		if cfg.Public != "" {
-			callbacks = strings.TrimRight(cfg.Public, "/") + httpapi.SMSCallbackPath
+			base := strings.TrimRight(cfg.Public, "/")
+			callbacks, c.inbound = base+httpapi.SMSCallbackPath, base+httpapi.SMSInboundPath
 		}
 		if c.sms, err = twilio.New(twilio.Config{
 			URL: cfg.SMS.URL, Account: cfg.SMS.Account, Token: cfg.SMS.Token, OldToken: cfg.SMS.OldToken,
@@ -102,11 +104,12 @@ func (c *channels) routes(
 	ledger *ledger.Ledger, settings *ledger.Settings, planners *consumers.Planners,
 ) *httpapi.Consumers {
 	routes := &httpapi.Consumers{
-		Ledger: ledger, Settings: settings, Planners: planners, Link: c.docs.linkTo, Documents: c.docs.serve,
-		PushKey: c.pushKey, Outbox: c.outbox,
+		Ledger: ledger, Settings: settings, Planners: planners, Link: c.docs.linkTo, StaffLink: c.docs.staffLinkTo,
+		Documents: c.docs.serve, PushKey: c.pushKey, Outbox: c.outbox,
 	}
 	if c.sms != nil {
 		routes.SMSCallback = c.sms.Callback(ledger, c.log)
+		routes.SMSInbound = c.sms.Inbound(c.inbound, ledger, c.log)
 	}
 	return routes
 }

@@ -96,3 +96,8 @@ func (d *documents) linkTo(school, user, hash string) string {
 	return d.links.URL(hash, document.Reader{School: school, User: user},
 		time.Now().Add(document.LinkValid))
 }
+
+// staffLinkTo returns a link to the document with a hash for somebody who may read all of the school.
+func (d *documents) staffLinkTo(school, user, hash string) string {
+	return d.links.StaffURL(hash, document.Reader{School: school, User: user}, time.Now())
+}

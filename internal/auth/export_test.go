@@ -1,0 +1,4 @@
+package auth
+
+// StayOnTLS is how redirects to keys are followed.
+var StayOnTLS = stayOnTLS
