@@ -50,7 +50,10 @@ type Invoice struct {
 	ID, StudentID, Category, Currency string
 	Year, Term                        domain.Label
 	Amount, Waived, Open              int64
-	DueOn                             domain.Date
+	// Owed is what remains of Open after the credit of the account was applied to its invoices, the
+	// first due first.
+	Owed  int64
+	DueOn domain.Date
 }
 
 // Payment is a payment. The amount is in minor units of the currency.
@@ -79,9 +82,9 @@ type Movement struct {
 	Kind                       MovementKind
 	Position                   int64 // of its event
 	At                         time.Time
-	InvoiceID, PaymentID       string // the payment's id where there is one
+	InvoiceID, PaymentID       string // the id of the payment, refund or credit note, where there is one
 	Category, Currency, Method string
-	Reason                     string // of a reversal or waiver
+	Reason                     string
 	Year, Term                 domain.Label
 	Amount                     int64
 	DueOn                      domain.Date // of an invoice
@@ -92,11 +95,19 @@ type MovementKind string
 
 // The kinds of movements.
 const (
-	MovedInvoice  MovementKind = "invoice"
-	MovedPayment  MovementKind = "payment"
-	MovedReversal MovementKind = "reversal"
-	MovedWaiver   MovementKind = "waiver"
+	MovedInvoice      MovementKind = "invoice"
+	MovedCancellation MovementKind = "cancellation"
+	MovedCredit       MovementKind = "credit"
+	MovedPayment      MovementKind = "payment"
+	MovedReversal     MovementKind = "reversal"
+	MovedRefund       MovementKind = "refund"
+	MovedWaiver       MovementKind = "waiver"
 )
+
+// Charges reports that a movement adds to what is to be paid; else it takes away from it.
+func (k MovementKind) Charges() bool {
+	return k == MovedInvoice || k == MovedReversal || k == MovedRefund
+}
 
 // Score is a student's score in one assessment.
 type Score struct {

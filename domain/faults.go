@@ -242,14 +242,38 @@ func (f *Faults) Amount(pointer string, v int64) {
 	}
 }
 
+// OptionalAmount checks a sum of money that may be absent, which is 0.
+func (f *Faults) OptionalAmount(pointer string, v int64) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: 0, Max: MaxAmount})
+	}
+	if v < 0 || v > MaxAmount {
+		f.Add(pointer, "must be a positive number of minor units, at most %d", int64(MaxAmount))
+	}
+}
+
 // Currency checks an ISO 4217 code: three capital letters.
 func (f *Faults) Currency(pointer, v string) {
 	if f.rules != nil {
 		f.rules(pointer, Rule{MinLength: 3, MaxLength: 3, Format: FormatCurrency})
 	}
-	if len(v) != 3 || strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+	if !isCurrency(v) {
 		f.Add(pointer, "must be an ISO 4217 currency code, for example EUR")
 	}
+}
+
+// OptionalCurrency checks a currency that may be absent.
+func (f *Faults) OptionalCurrency(pointer, v string) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxLength: 3, Format: FormatCurrency})
+	}
+	if v != "" && !isCurrency(v) {
+		f.Add(pointer, "must be an ISO 4217 currency code, for example EUR")
+	}
+}
+
+func isCurrency(v string) bool {
+	return len(v) == 3 && strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
 // OneOf checks that a value is among those allowed.

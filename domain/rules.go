@@ -18,7 +18,7 @@ type Rule struct {
 // Format is the form of a text.
 type Format string
 
-// The forms. All but FormatText, FormatName, FormatCurrency and FormatSHA256 also take an empty text for none.
+// The forms. All but FormatText, FormatName and FormatSHA256 also take an empty text for none.
 const (
 	FormatID       Format = "id"
 	FormatText     Format = "text" // more than white space

@@ -327,6 +327,15 @@ func TestP11_TooManyParkedSubjectsParkTheirSchoolAndNobodyElse(t *testing.T) {
 		require.Contains(t, got["test_pupils"], neighbour("oak")+" | cy")
 		require.NotContains(t, got["test_pupils"], "oak | bo")
 
+		// A neighbour that parks a subject has the rest of its own limit.
+		w.send(neighbour("oak"), storetest.Enrol("di", "7A"),
+			storetest.Mark("di", 1, attendance.Present, storetest.ReasonFail),
+			storetest.Enrol("ed", "7A"))
+		synctest.Wait()
+		require.Equal(t, 1, e.Status()[n].ParkedSchools)
+		require.Equal(t, 4, e.Status()[n].Parked)
+		w.requireReference()
+
 		// Neither retries nor another process change what is parked.
 		pass(10 * time.Minute)
 		w.requireReference()

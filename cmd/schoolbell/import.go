@@ -1,13 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -15,24 +14,42 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/edfi"
 	"github.com/schoolbell/schoolbell/ingest/imports"
 	"github.com/schoolbell/schoolbell/internal/client"
 )
 
 type importCommand struct {
-	EdFi importEdFiCommand `cmd:"" name:"edfi" help:"Import a directory of Ed-Fi XML interchange files."`
+	EdFi    importEdFiCommand    `cmd:"" name:"edfi" help:"Import a directory of Ed-Fi XML interchange files."`
+	Package importPackageCommand `cmd:"" help:"Import a package of rows, as a converter of another format writes it."`
+	List    importListCommand    `cmd:"" help:"List the imports of a school, and how far they are."`
+	Apply   importApplyCommand   `cmd:"" help:"Apply a plan, or finish an import that was cut off."`
+	Cancel  importCancelCommand  `cmd:"" help:"Cancel an import that is not applied."`
+}
+
+func (*importCommand) Help() string {
+	return `An import compares an export of another system with the tables, and writes what differs as events. With --dry-run it
+only makes the plan, which apply applies within a week. Importing the same export again writes nothing, and an import
+that was cut off is finished by the next one of the same source.`
+}
+
+// importOptions are those of every import.
+type importOptions struct {
+	remote `embed:""`
+
+	DryRun bool     `name:"dry-run" help:"Only print what would change."`
+	Plan   string   `placeholder:"FILE" help:"Write the events of the plan to a file, as NDJSON."`
+	Adopt  bool     `help:"Take over what is of other sources: change it, and end what the export does not have."`
+	Yes    []string `placeholder:"WHAT:N" help:"Agree to ends that need consent: withdraw:N students, leave:N members of staff, unlink:N guardians, close:N classes, drop:N students from classes, release:N staff from classes."`
+	JSON   bool     `name:"json" help:"Print the report as JSON."`
 }
 
 type importEdFiCommand struct {
-	remote `embed:""`
+	importOptions `embed:""`
 
-	Dir    string   `arg:"" type:"existingdir" help:"Directory with the files."`
-	DryRun bool     `name:"dry-run" help:"Only print what would change."`
-	Plan   string   `placeholder:"FILE" help:"Write the events of the plan to a file, as NDJSON."`
-	Adopt  bool     `help:"End rows of other sources too, when the files do not have them."`
-	Yes    []string `placeholder:"WHAT:N" help:"Agree to ends that need consent: withdraw:N students, leave:N members of staff, unlink:N guardians, close:N classes, drop:N students from classes, release:N staff from classes."`
-	JSON   bool     `name:"json" help:"Print the report as JSON."`
+	Dir string `arg:"" type:"existingdir" help:"Directory with the files."`
 }
 
 func (*importEdFiCommand) Help() string {
@@ -56,29 +73,103 @@ Examples:
 const exitGuard = 3
 
 func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
+	run, err := c.begin(io.err)
+	if err != nil {
+		return err
+	}
+	defer run.api.Close()
+	var report *edfi.Report
+	run.source = edfi.Source
+	if run.packages, report, err = convert(ctx, io.err, c.Dir); err != nil {
+		return err
+	}
+	return c.run(ctx, io.out, run, report)
+}
+
+type importPackageCommand struct {
+	importOptions `embed:""`
+
+	School schoolID `arg:"" help:"School that the package is of."`
+	File   string   `arg:"" type:"existingfile" help:"The package: NDJSON, as it is or compressed with gzip."`
+}
+
+func (*importPackageCommand) Help() string {
+	return `The first line of a package is its header, with the source and the kinds of rows that it has all of; every other line is
+a row. docs/IMPORTS.md describes them. The exit codes are those of import edfi.
+
+Example:
+
+  schoolbell import package north ./north.ndjson --dry-run`
+}
+
+func (c *importPackageCommand) Run(ctx context.Context, io streams) error {
+	run, err := c.begin(io.err)
+	if err != nil {
+		return err
+	}
+	defer run.api.Close()
+	packed, err := readPackage(c.File)
+	if err != nil {
+		return err
+	}
+	header, err := imports.HeaderOf(packed)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.File, err)
+	}
+	run.source, run.packages = header.Source, map[string][]byte{string(c.School): packed}
+	return c.run(ctx, io.out, run, nil)
+}
+
+// readPackage reads a file, and compresses it unless it is.
+func readPackage(name string) ([]byte, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the package: %w", err)
+	}
+	if bytes.HasPrefix(content, []byte{0x1f, 0x8b}) {
+		return content, nil
+	}
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	_, _ = zip.Write(content) // a buffer does not fail
+	_ = zip.Close()
+	return packed.Bytes(), nil
+}
+
+// begin checks the options before anything is read.
+func (c *importOptions) begin(progress io.Writer) (*importRun, error) {
 	given, err := consentsOf(c.Yes)
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
-	target, err := c.target()
+	api, err := c.importClient()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	target.HTTP = &http.Client{Timeout: 3 * time.Minute} // a plan of a large school takes a while
+	return &importRun{
+		api: api, adopt: c.Adopt, given: given, progress: progress,
+		plans: make(map[string]*imports.Plan),
+	}, nil
+}
+
+// importClient has the patience that the plan of a large school takes.
+func (r remote) importClient() (*client.Client, error) {
+	target, err := r.target()
+	if err != nil {
+		return nil, err
+	}
+	target.HTTP = &http.Client{Timeout: 3 * time.Minute}
 	api, err := client.New(target)
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
-	defer api.Close()
+	return api, nil
+}
 
-	packages, report, err := convert(ctx, io.err, c.Dir)
-	if err != nil {
-		return err
-	}
-	run := importRun{
-		api: api, source: edfi.Source, packages: packages, adopt: c.Adopt, given: given,
-		progress: io.err, plans: make(map[string]*imports.Plan),
-	}
+// run plans and applies packages, and reports on them and on the files that they were made of.
+func (c *importOptions) run(
+	ctx context.Context, out io.Writer, run *importRun, report *edfi.Report,
+) error {
 	if err := run.plan(ctx); err != nil {
 		return err
 	}
@@ -89,17 +180,18 @@ func (c *importEdFiCommand) Run(ctx context.Context, io streams) error {
 	}
 	asks := run.asks()
 	if !c.DryRun && len(asks) == 0 {
+		var err error
 		if asks, err = run.apply(ctx); err != nil {
 			return err
 		}
 	}
-	if err := c.print(io.out, report, &run, asks); err != nil {
+	if err := c.print(out, report, run, asks); err != nil {
 		return err
 	}
 	switch {
 	case len(asks) > 0:
 		return exitCode(exitGuard)
-	case !report.Whole() || run.refused() > 0:
+	case report != nil && !report.Whole() || run.refused() > 0:
 		return exitCode(exitFailed)
 	}
 	return nil
@@ -136,198 +228,66 @@ func convert(ctx context.Context, progressTo io.Writer, dir string) (
 	return files.Packages(ctx)
 }
 
-// importRun is the import of packages of several schools.
-type importRun struct {
-	api      *client.Client
-	source   string
-	packages map[string][]byte // by school
-	adopt    bool
-	given    imports.Consents // for all schools together
-	progress io.Writer
-	plans    map[string]*imports.Plan
-}
-
-func (r *importRun) schools() []string { return slices.Sorted(maps.Keys(r.packages)) }
-
-func importsOf(school string) string { return "/v1/schools/" + url.PathEscape(school) + "/imports" }
-
-// plan finishes what an earlier import has left half done, and makes a plan for each school.
-func (r *importRun) plan(ctx context.Context) error {
-	bar := progress(r.progress, int64(len(r.packages)), "planning", false)
-	defer func() { _ = bar.Finish() }()
-	for _, school := range r.schools() {
-		var before struct {
-			Imports []imports.Plan `json:"imports"`
-		}
-		if err := r.api.Get(ctx, importsOf(school), &before); err != nil {
-			return err
-		}
-		for _, p := range before.Imports {
-			if p.Source == r.source && p.State == imports.Applying {
-				err := r.finish(ctx, school, &p, imports.Consents{}, func(int64) {})
-				if err != nil {
-					return err
-				}
-			}
-		}
-		if err := r.planSchool(ctx, school); err != nil {
-			return err
-		}
-		_ = bar.Add(1)
-	}
-	return nil
-}
-
-func (r *importRun) planSchool(ctx context.Context, school string) error {
-	var plan imports.Plan
-	path := importsOf(school) + "?adopt=" + strconv.FormatBool(r.adopt)
-	err := r.api.Upload(ctx, path, "application/x-ndjson", r.packages[school], &plan)
-	r.plans[school] = &plan
-	return err
-}
-
-// asks returns what nobody has agreed to, of all schools: the numbers must be those of all.
-func (r *importRun) asks() (left []imports.Ask) {
-	sums := map[string]*imports.Ask{}
-	for _, school := range r.schools() {
-		for _, ask := range r.plans[school].Asks {
-			if sum := sums[ask.Consent]; sum != nil {
-				sum.Count, sum.Held = sum.Count+ask.Count, sum.Held+ask.Held
-			} else {
-				sums[ask.Consent] = &ask
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(sums)) {
-		if sums[name].Count != r.given[name] {
-			left = append(left, *sums[name])
-		}
-	}
-	return left
-}
-
-// apply applies the plans. When rows have changed in between, it makes a new plan, which may ask
-// for more than was agreed to.
-func (r *importRun) apply(ctx context.Context) ([]imports.Ask, error) {
-	total := int64(0)
-	for _, plan := range r.plans {
-		total += plan.Total
-	}
-	bar := progress(r.progress, total, "applying", false)
-	defer func() { _ = bar.Finish() }()
-	for _, school := range r.schools() {
-		for try := 0; ; try++ {
-			err := r.finish(ctx, school, r.plans[school], r.consents(school),
-				func(n int64) { _ = bar.Add64(n) })
-			if err == nil {
-				break
-			}
-			p, refused := errors.AsType[*client.Problem](err)
-			if !refused || p.Status != http.StatusConflict || try == 2 {
-				return nil, err
-			}
-			if err := r.planSchool(ctx, school); err != nil {
-				return nil, err
-			}
-			if asks := r.asks(); len(asks) > 0 {
-				return asks, nil
-			}
-		}
-	}
-	return nil, nil
-}
-
-// consents are those for one school, once those of all have been agreed to.
-func (r *importRun) consents(school string) imports.Consents {
-	c := imports.Consents{}
-	for _, ask := range r.plans[school].Asks {
-		c[ask.Consent] = ask.Count
-	}
-	return c
-}
-
-// finish applies a plan to its end, and stores how it stands.
-func (r *importRun) finish(
-	ctx context.Context, school string, plan *imports.Plan, given imports.Consents,
-	more func(int64),
-) error {
-	body := map[string]any{"consent": given}
-	for plan.State != imports.Applied && plan.Total > 0 {
-		was := plan.Written
-		err := r.api.PostDocument(ctx, importsOf(school)+"/"+plan.ID+"/apply", body, plan)
-		if err != nil {
-			return err
-		}
-		more(plan.Written - was)
-	}
-	return nil
-}
-
-// save writes the events of the plans to a file.
-func (r *importRun) save(ctx context.Context, name string) (err error) {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // of persons
-	if err != nil {
-		return fmt.Errorf("write the plan: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	for _, school := range r.schools() {
-		path := importsOf(school) + "/" + r.plans[school].ID + "/events"
-		if err := r.api.Download(ctx, path, file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *importRun) refused() (n int64) {
-	for _, plan := range r.plans {
-		n += plan.Refused.Count()
-	}
-	return n
-}
-
 // print reports on the files, on the plans, and on the consents that they need.
-func (c *importEdFiCommand) print(
+func (c *importOptions) print(
 	w io.Writer, report *edfi.Report, run *importRun, asks []imports.Ask,
 ) error {
 	if c.JSON {
 		return printJSON(w, struct {
-			Files *edfi.Report             `json:"files"`
+			Files *edfi.Report             `json:"files,omitzero"`
 			Plans map[string]*imports.Plan `json:"plans"`
 			Asks  []imports.Ask            `json:"asks"`
 		}{report, run.plans, asks})
 	}
-	if err := report.WriteText(w); err != nil {
-		return err
+	if report != nil {
+		if err := report.WriteText(w); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nSCHOOL\tROWS OF\tADDED\tCHANGED\tUNCHANGED\tENDED\tOF OTHER SOURCES")
-	events := int64(0)
+	fmt.Fprintln(t, "SCHOOL\tROWS OF\tADDED\tCHANGED\tUNCHANGED\tENDED\tLEFT TO OTHER SOURCES")
+	events, shared := int64(0), int64(0)
 	for _, school := range run.schools() {
 		plan := run.plans[school]
 		events += plan.Total
 		for _, kind := range slices.Sorted(maps.Keys(plan.Rows)) {
 			n := plan.Rows[kind]
+			shared += n.Shared
 			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", school, kind, n.Added, n.Changed,
-				n.Unchanged, n.Ended, n.Foreign)
+				n.Unchanged, n.Ended, n.Foreign+n.Shared)
 		}
 	}
 	for _, school := range run.schools() {
 		for _, refusal := range run.plans[school].Refused {
-			if !report.Names(refusal.Reason) { // of the server alone
+			if report == nil || !report.Names(refusal.Reason) { // of the server alone
 				fmt.Fprintf(t, "%s\t%s\t%d refused: %s\t%s\n", school, refusal.Kind, refusal.Count,
-					refusal.Reason, strings.Join(refusal.At, ", "))
+					printable(refusal.Reason), printable(strings.Join(refusal.At, ", ")))
 			}
 		}
+	}
+	if shared > 0 {
+		fmt.Fprintf(t, "\n%s about people or classes of other sources, and left to them: --adopt takes "+
+			"them over\n", quantity(shared, "row is", "rows are"))
 	}
 	done := "are in the log"
 	if c.DryRun || len(asks) > 0 {
 		done = "would be written"
 	}
 	fmt.Fprintf(t, "\n%s %s\n", quantity(events, "event", "events"), done)
+	for _, school := range run.schools() {
+		if plan := run.plans[school]; c.DryRun && len(asks) == 0 && plan.Total > 0 {
+			fmt.Fprintf(t, "schoolbell import apply %s %s applies the plan\n", school, plan.ID)
+		}
+	}
+	printAsks(t, asks)
+	return t.Flush()
+}
+
+// printAsks says which consents are needed.
+func printAsks(w io.Writer, asks []imports.Ask) {
 	for _, ask := range asks {
-		fmt.Fprintf(t, "\n%d of %d would end: %s.\nIf that is right, add --yes=%s:%d\n", ask.Count,
+		fmt.Fprintf(w, "\n%d of %d would end: %s.\nIf that is right, add --yes=%s:%d\n", ask.Count,
 			ask.Held, ask.Reason, ask.Consent, ask.Count)
 	}
-	return t.Flush()
 }

@@ -147,6 +147,29 @@ func TestImportFollowsTheFilesBackAndForth(t *testing.T) {
 		require.Len(t, students, 12)
 		require.Equal(t, d.family, students[0].FamilyName, "step %d", step)
 	}
+	a.requireStates(t, dirs["one"])
+}
+
+// requireStates plans an import, and applies and cancels it from the command line.
+func (a *app) requireStates(t *testing.T, dir string) {
+	t.Helper()
+	run := func(wantCode int, args ...string) string {
+		t.Helper()
+		code, out, errs := command(t, append(args, "--url", a.HTTP, "--token", a.token)...)
+		require.Equal(t, wantCode, code, errs)
+		return out + errs
+	}
+	id := a.importDir(t, exitDone, dir, "--dry-run").Plans["aba"].ID
+	require.Regexp(t, id+` +edfi +planned`, run(exitDone, "import", "list", "aba"))
+	require.Contains(t, run(exitDone, "import", "cancel", "aba", id), "The import is cancelled: 0 of ")
+	require.Contains(t, run(exitFailed, "import", "apply", "aba", id), "was cancelled by")
+	require.NotContains(t, run(exitDone, "import", "list", "aba", "--state=planned"), id)
+
+	require.Equal(t, id, a.importDir(t, exitDone, dir, "--dry-run").Plans["aba"].ID)
+	require.Contains(t, run(exitDone, "import", "apply", "aba", id), "The import is applied")
+	require.Contains(t, run(exitFailed, "import", "cancel", "aba", id), "is applied, and what it wrote stays")
+	run(exitFailed, "import", "apply", "aba", "unknown")
+	run(exitUsage, "import", "list", "aba", "--state=lost")
 }
 
 // Files that are cut off, of another year, or have a row whose id cannot be read end nobody unless

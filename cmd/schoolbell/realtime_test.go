@@ -486,6 +486,28 @@ func TestP10_RevokedTokensAreRefusedEverywhere(t *testing.T) {
 	resp, _ = restarted.call(t, http.MethodGet, restarted.HTTP+"/v1/schools/north/students", "",
 		"Authorization", "Bearer "+stolen)
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode, "PostgreSQL is the truth")
+
+	// An operator's tokens are for all schools, and end at all of them.
+	operator := func(subject string) string {
+		token, err := auth.Mint(testSecret, auth.Principal{
+			Subject: subject, School: auth.AllSchools, Roles: []string{"operator"},
+			Expires: time.Now().Add(time.Hour),
+		}, time.Now())
+		require.NoError(t, err)
+		return token
+	}
+	lost, chief := operator("lost"), operator("chief")
+	require.Equal(t, http.StatusOK, status(lost))
+	code, stdout, stderr = command(
+		t, "revoke", "--url", here.HTTP, "--token", chief, "--school=*", "--user=lost",
+	)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "at all schools")
+	require.Eventually(
+		t, func() bool { return status(lost) == http.StatusUnauthorized }, 20*time.Second,
+		10*time.Millisecond,
+	)
+	require.Equal(t, http.StatusOK, status(chief))
 }
 
 // TestP10_WhoMayConnect asks at every door.

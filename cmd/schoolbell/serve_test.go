@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -98,6 +100,23 @@ func TestPublishedEventsAreInTheResponse(t *testing.T) {
 		t, http.MethodGet, a.HTTP+attendancePath, "", "If-None-Match", resp.Header.Get("ETag"),
 	)
 	require.Equal(t, http.StatusNotModified, notModified.StatusCode)
+
+	dir := filepath.Join(t.TempDir(), "north")
+	export := []string{
+		"export", dir, "--school=north", "--position=" + at, "--url=" + a.HTTP, "--token=" + a.token,
+	}
+	code, stdout, stderr := command(t, export...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Regexp(t, `students\.csv +2 +`+at, stdout)
+	list, err := os.ReadFile(filepath.Join(dir, "students.csv"))
+	require.NoError(t, err)
+	require.Equal(t, 3, strings.Count(string(list), "\r\n"), "a header and two students")
+	contents, err := os.ReadFile(filepath.Join(dir, "export.json"))
+	require.NoError(t, err)
+	require.Contains(t, string(contents), fmt.Sprintf("%x", sha256.Sum256(list)))
+	code, _, stderr = command(t, export...)
+	require.Equal(t, exitFailed, code, "it writes over nothing")
+	require.Contains(t, stderr, "is not empty")
 }
 
 // When Kafka is away, all processes lose it together: a balancer takes those out of service that can

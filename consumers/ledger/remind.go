@@ -190,7 +190,7 @@ func newReminder(i consumers.Invoice, number int, at time.Time) ([]byte, error) 
 	b, err := json.Marshal(outcome{
 		ID: id, Time: at.UTC().Truncate(time.Microsecond), Correlation: id,
 		Reminder: &fee.ReminderDue{
-			InvoiceID: i.ID, StudentID: i.StudentID, Amount: i.Open, DueOn: i.DueOn,
+			InvoiceID: i.ID, StudentID: i.StudentID, Amount: i.Owed, DueOn: i.DueOn,
 		},
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func owed(n int, dueOn domain.Date) overdue {
 	for i := range all {
 		all[i] = consumers.Invoice{
 			ID: fmt.Sprintf("inv-%05d", i), StudentID: fmt.Sprint("st", i),
-			Amount: 90_00, Open: 60_00, DueOn: dueOn,
+			Amount: 90_00, Open: 70_00, Owed: 60_00, DueOn: dueOn,
 		}
 	}
 	return func(_ context.Context, _ string, day domain.Date) ([]consumers.Invoice, error) {

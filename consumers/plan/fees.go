@@ -44,8 +44,8 @@ var invoice = &rule{
 	},
 }
 
-// feeReminder reminds the primary guardian of what is still open of a fee. The amount is read when
-// the reminder is planned: a family that has paid in the meantime gets none.
+// feeReminder reminds the primary guardian of what the account still owes of a fee. The amount is read
+// when the reminder is planned: a family that has paid in the meantime gets none.
 var feeReminder = &rule{
 	name:     "fee_reminder",
 	types:    []string{fee.TypeReminderDue},
@@ -58,7 +58,7 @@ var feeReminder = &rule{
 		}
 		open, known := r.Amount, d.Invoice(r.InvoiceID)
 		if known.Amount > 0 {
-			if open = min(open, known.Open); open <= 0 {
+			if open = min(open, known.Owed); open <= 0 {
 				return
 			}
 		}
@@ -79,10 +79,10 @@ var feeReminder = &rule{
 		if i.Amount == 0 {
 			return "" // the invoice is another system's
 		}
-		if i.Open <= 0 {
-			return "nothing is open of the invoice any more"
+		if i.Owed <= 0 {
+			return "the account owes nothing of the invoice any more"
 		}
-		w.params.Amount = min(w.params.Amount, i.Open)
+		w.params.Amount = min(w.params.Amount, i.Owed)
 		return w.family(i.StudentID, true)
 	},
 }

@@ -27,7 +27,7 @@ var statement = &rule{
 		case *fee.StatementRequested:
 			d.statement(m.StudentID, m.From, "")
 		case *fee.ReminderDue:
-			if known := d.Invoice(m.InvoiceID); known.Amount > 0 && known.Open > 0 {
+			if known := d.Invoice(m.InvoiceID); known.Amount > 0 && known.Owed > 0 {
 				d.statement(m.StudentID, 0, "statement "+d.Today().Month().String())
 			}
 		}
@@ -45,10 +45,9 @@ var statement = &rule{
 func (d *draft) owes(studentID string) bool {
 	open := map[string]int64{} // by currency
 	for _, m := range d.Account(studentID) {
-		switch m.Kind {
-		case consumers.MovedInvoice, consumers.MovedReversal:
+		if m.Kind.Charges() {
 			open[m.Currency] += m.Amount
-		case consumers.MovedPayment, consumers.MovedWaiver:
+		} else {
 			open[m.Currency] -= m.Amount
 		}
 	}
@@ -112,12 +111,15 @@ func (d *draft) account(currency string, movements []consumers.Movement,
 		i := invoices[m.InvoiceID]
 		switch m.Kind {
 		case consumers.MovedInvoice:
-			e.Charge, e.Text, e.DueOn, i.due = m.Amount, m.Category, m.DueOn, m.DueOn
-		case consumers.MovedReversal:
-			e.Charge = m.Amount
+			e.Text, e.DueOn, i.due = m.Category, m.DueOn, m.DueOn
 		case consumers.MovedPayment:
-			e.Credit, e.Text, e.Method = m.Amount, m.Category, m.Method
-		case consumers.MovedWaiver:
+			e.Text, e.Method = m.Category, m.Method
+		case consumers.MovedRefund:
+			e.Method = m.Method
+		}
+		if m.Kind.Charges() {
+			e.Charge = m.Amount
+		} else {
 			e.Credit = m.Amount
 		}
 		i.open += e.Charge - e.Credit
@@ -129,11 +131,13 @@ func (d *draft) account(currency string, movements []consumers.Movement,
 			a.Entries = append(a.Entries, e)
 		}
 	}
+	credit := int64(0) // which pays the invoices that are due first
 	for _, i := range invoices {
+		credit += max(-i.open, 0)
 		if !i.due.IsZero() && i.due < d.Today() {
 			a.Overdue += max(i.open, 0)
 		}
 	}
-	a.Overdue = min(a.Overdue, max(a.Balance, 0))
+	a.Overdue = max(a.Overdue-credit, 0)
 	return a
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/calendar"
-	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
@@ -33,11 +32,7 @@ type school struct {
 	guardians map[string]*consumers.Guardian
 	optedOut  map[string]map[string]bool // by guardian and channel
 	staff     map[string]consumers.Staff
-	invoices  map[string]*consumers.Invoice
-	payments  map[string]*consumers.Payment
-	began     map[string]movement   // when invoices and payments came; see invoiceKey, paymentKey
-	reversals map[string]movement   // by payment
-	waivers   map[string][]movement // by invoice
+	money     money
 	years     map[domain.Label]said[*calendar.YearSet]
 	days      map[classDay]said[string]
 	marks     map[string]map[mark]marked // by student
@@ -56,11 +51,7 @@ func newSchool() *school {
 		guardians: map[string]*consumers.Guardian{},
 		optedOut:  map[string]map[string]bool{},
 		staff:     map[string]consumers.Staff{},
-		invoices:  map[string]*consumers.Invoice{},
-		payments:  map[string]*consumers.Payment{},
-		began:     map[string]movement{},
-		reversals: map[string]movement{},
-		waivers:   map[string][]movement{},
+		money:     newMoney(),
 		years:     map[domain.Label]said[*calendar.YearSet]{},
 		days:      map[classDay]said[string]{},
 		marks:     map[string]map[mark]marked{},
@@ -71,17 +62,6 @@ func newSchool() *school {
 		remarks:   map[string]map[term]map[string]string{},
 		published: map[string]map[term]time.Time{},
 	}
-}
-
-func invoiceKey(id string) string { return "invoice " + id }
-func paymentKey(id string) string { return "payment " + id }
-
-// movement is what happened to a payment or an invoice.
-type movement struct {
-	position int64
-	at       time.Time
-	amount   int64
-	reason   string
 }
 
 type term struct{ year, term domain.Label }
@@ -176,42 +156,12 @@ func (s *school) add(e *domain.Envelope) {
 		if _, already := of[term{m.Year, m.Term}]; !already {
 			of[term{m.Year, m.Term}] = instantOf(e)
 		}
-	case *fee.Invoiced:
-		if i := row(s.invoices, m.InvoiceID); i.Amount == 0 {
-			i.ID, i.StudentID, i.Category = m.InvoiceID, m.StudentID, m.Category
-			i.Currency, i.Amount, i.DueOn = m.Currency, m.Amount, m.DueOn
-			i.Year, i.Term = m.Year, m.Term
-			s.began[invoiceKey(m.InvoiceID)] = movementOf(e, m.Amount, "")
-		}
-	case *fee.PaymentReceived:
-		if p := row(s.payments, m.PaymentID); p.Amount == 0 {
-			p.ID, p.InvoiceID, p.StudentID = m.PaymentID, m.InvoiceID, m.StudentID
-			p.Currency, p.Method, p.Amount = m.Currency, m.Method, m.Amount
-			p.ReceivedAt = instantOf(e)
-			s.began[paymentKey(m.PaymentID)] = movementOf(e, m.Amount, "")
-			i := row(s.invoices, m.InvoiceID) // which may come later
-			i.ID = m.InvoiceID
-		}
-	case *fee.PaymentReversed:
-		p := row(s.payments, m.PaymentID)
-		if p.ID = m.PaymentID; !p.Reversed {
-			p.Reversed = true
-			s.reversals[m.PaymentID] = movementOf(e, 0, m.Reason)
-		}
-	case *fee.Waived:
-		i := row(s.invoices, m.InvoiceID)
-		i.ID = m.InvoiceID
-		i.Waived += m.Amount
-		s.waivers[m.InvoiceID] = append(s.waivers[m.InvoiceID], movementOf(e, m.Amount, m.Reason))
 	}
+	s.money.add(e)
 }
 
 // instantOf is the time of an event with the precision of the tables, microseconds.
 func instantOf(e *domain.Envelope) time.Time { return e.Time.UTC().Truncate(time.Microsecond) }
-
-func movementOf(e *domain.Envelope, amount int64, reason string) movement {
-	return movement{e.Position.Offset, instantOf(e), amount, reason}
-}
 
 // row returns the row of an id, which it makes if there is none.
 func row[T any](rows map[string]*T, id string) *T {

@@ -27,11 +27,15 @@ func (h *History) Snapshot() *consumers.Snapshot {
 			Staff: onDay(h, func(s *school, _ string, day domain.Date) []consumers.Staff {
 				return s.staffOn(day)
 			}),
-			Invoice: byKey(h, (*school).invoice),
-			Payment: byKey(h, func(s *school, id string) consumers.Payment {
-				return value(s.payments[id])
+			Invoice: byKey(h, func(s *school, id string) consumers.Invoice {
+				return s.money.invoice(id)
 			}),
-			Account: byKey(h, (*school).account),
+			Payment: byKey(h, func(s *school, id string) consumers.Payment {
+				return s.money.payment(id)
+			}),
+			Account: byKey(h, func(s *school, id string) []consumers.Movement {
+				return s.money.account(id)
+			}),
 			Years: byKey(h, func(s *school, _ string) []calendar.YearSet {
 				return s.calendarYears()
 			}),
@@ -106,69 +110,6 @@ func value[T any](v *T) T {
 		return *new(T)
 	}
 	return *v
-}
-
-// invoice returns an invoice with what is open of it. Payments are added up here rather than as they
-// come: they may come before the invoice, and be reversed.
-func (s *school) invoice(id string) consumers.Invoice {
-	i := value(s.invoices[id])
-	if i.Amount == 0 {
-		return i
-	}
-	i.Waived = min(i.Waived, i.Amount) // a waiver makes no money
-	i.Open = i.Amount - i.Waived
-	for _, p := range s.payments {
-		if p.InvoiceID == id && p.Currency == i.Currency && !p.Reversed {
-			i.Open -= p.Amount
-		}
-	}
-	return i
-}
-
-// account puts the movements of a student's fees together.
-func (s *school) account(studentID string) []consumers.Movement {
-	var all []consumers.Movement
-	add := func(kind consumers.MovementKind, m movement, about consumers.Movement) {
-		about.Kind, about.Position, about.At = kind, m.position, m.at
-		about.Amount, about.Reason = m.amount, m.reason
-		all = append(all, about)
-	}
-	for id, i := range s.invoices {
-		if i.Amount == 0 || i.StudentID != studentID {
-			continue
-		}
-		about := consumers.Movement{
-			InvoiceID: id, Category: i.Category, Currency: i.Currency, Year: i.Year, Term: i.Term,
-		}
-		left := i.Amount
-		for _, w := range s.waivers[id] {
-			w.amount = min(w.amount, left)
-			left -= w.amount
-			add(consumers.MovedWaiver, w, about)
-		}
-		about.DueOn = i.DueOn
-		add(consumers.MovedInvoice, s.began[invoiceKey(id)], about)
-	}
-	for id, p := range s.payments {
-		if p.Amount == 0 || p.StudentID != studentID {
-			continue
-		}
-		i := value(s.invoices[p.InvoiceID])
-		about := consumers.Movement{
-			InvoiceID: p.InvoiceID, PaymentID: id, Category: i.Category, Currency: p.Currency,
-			Method: p.Method, Year: i.Year, Term: i.Term,
-		}
-		add(consumers.MovedPayment, s.began[paymentKey(id)], about)
-		if p.Reversed {
-			back := s.reversals[id]
-			back.amount = p.Amount
-			add(consumers.MovedReversal, back, about)
-		}
-	}
-	slices.SortFunc(all, func(a, b consumers.Movement) int {
-		return cmp.Compare(a.Position, b.Position)
-	})
-	return all
 }
 
 // scoresOf returns the scores of a student in a term, with what was announced of their assessments.

@@ -16,6 +16,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/catalog"
+	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/eventlog"
 	"github.com/schoolbell/schoolbell/eventlog/cloudevents"
 )
@@ -121,6 +122,24 @@ func TestMarksOfThePredecessorAreUpcast(t *testing.T) {
 	require.Equal(t, attendance.TypeMarked, now.Type,
 		"what is written again is of the newest version")
 	require.Equal(t, e.Data, now.Data)
+}
+
+// The same waiver in two events without an id is one waiver, and it can be named.
+func TestWaiversWithoutAnIDGetOne(t *testing.T) {
+	t.Parallel()
+	e, err := cloudevents.Decode(published(t, goldens(t)[fee.TypeWaivedV1]))
+	require.NoError(t, err)
+	w, ok := e.Data.(*fee.Waived)
+	require.True(t, ok)
+	require.Equal(t, "w-7ed6e9cacc2cce98", w.WaiverID, "must be the same in every release")
+	require.Equal(t, w.WaiverID, fee.DerivedWaiverID(w.InvoiceID, w.Amount, w.Reason))
+	require.NotEqual(t, w.WaiverID, fee.DerivedWaiverID(w.InvoiceID, w.Amount+1, w.Reason))
+
+	named := bytes.Replace(goldens(t)[fee.TypeWaivedV1], []byte(`"data": {`),
+		[]byte(`"data": {"waiver_id": "w-7",`), 1)
+	e, err = cloudevents.Decode(published(t, named))
+	require.NoError(t, err)
+	require.Equal(t, "w-7", e.Data.(*fee.Waived).WaiverID)
 }
 
 func TestTheDoorTakesEveryGoldenThatIsNotReserved(t *testing.T) {

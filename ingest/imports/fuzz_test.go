@@ -36,6 +36,8 @@ func (empty) Scores(of []*imports.Score) ([]*imports.Score, error) {
 	return make([]*imports.Score, len(of)), nil
 }
 
+func (empty) Parked() (map[string]bool, error) { return nil, nil }
+
 // FuzzPackage plans any bytes: the plan has valid events only, and refusals without content.
 func FuzzPackage(f *testing.F) {
 	f.Add(`{"source": "sis", "complete": ["student"]}

@@ -105,9 +105,12 @@ func endMissing[K comparable, T interface{ When() students.Held }](
 		case unsure[id], unsure[""] && !slices.Contains(guarded, kind):
 			// the row that was refused may be this one
 		default:
+			wireType, data := end(key, max(students.DayOf(c.now), held.From))
+			if c.parked[data.Subject()] {
+				continue // what happened to it last is not in the tables
+			}
 			n.Ended++
 			n.Missing++
-			wireType, data := end(key, max(students.DayOf(c.now), held.From))
 			c.say(wireType, time.Time{}, data)
 		}
 	}
@@ -140,7 +143,7 @@ func (c *comparison) asks(share float64) (asks []Ask) {
 }
 
 // Refuses returns the asks of which the number has not been agreed to.
-func (a Consents) refuses(asks []Ask) (left []Ask) {
+func (a Consents) Refuses(asks []Ask) (left []Ask) {
 	for _, ask := range asks {
 		if a[ask.Consent] != ask.Count {
 			left = append(left, ask)

@@ -130,8 +130,8 @@ func draw(r *rand.Rand) drawn {
 	return d
 }
 
-// pack writes the package in a random order.
-func (d drawn) pack(t testing.TB, r *rand.Rand) []byte {
+// packAs writes the package of a source in a random order.
+func (d drawn) packAs(t testing.TB, r *rand.Rand, source string) []byte {
 	var rows []any
 	for _, v := range d.classes {
 		rows = append(rows, row(t, imports.KindClass, v))
@@ -153,7 +153,7 @@ func (d drawn) pack(t testing.TB, r *rand.Rand) []byte {
 		rows = append(rows, row(t, kind, v))
 	}
 	r.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-	return pack(t, complete("sis"), rows...)
+	return pack(t, complete(source), rows...)
 }
 
 // says is what a package says that holds, and what the directory holds of its source, in one form.
@@ -252,8 +252,8 @@ func TestHistoriesOfPackages(t *testing.T) {
 		a, b := draw(r), draw(r)
 		for step, p := range []drawn{a, b, a, b, a} {
 			what := fmt.Sprintf("seed %d, step %d", seed, step)
-			packed := p.pack(t, r)
-			s.importAll(school, packed, r, what)
+			packed := p.packAs(t, r, "sis")
+			s.importAll(school, packed, false, r, what)
 			roster := s.roster(school)
 			require.Empty(t, cmp.Diff(p.says(), holds(roster, "sis")), what)
 			require.Empty(t, cmp.Diff(others, holds(roster, "platform")), what)
@@ -265,9 +265,11 @@ func TestHistoriesOfPackages(t *testing.T) {
 }
 
 // importAll imports a package by processes that crash at any point, and are started again.
-func (s *stack) importAll(school string, packed []byte, r *rand.Rand, what string) {
+func (s *stack) importAll(
+	school string, packed []byte, adopt bool, r *rand.Rand, what string,
+) {
 	s.t.Helper()
-	plan, err := s.imports(s.log).Plan(s.t.Context(), school, "office", packed, false)
+	plan, err := s.imports(s.log).Plan(s.t.Context(), school, "office", packed, adopt)
 	require.NoError(s.t, err, what)
 	consents := imports.Consents{}
 	for _, ask := range plan.Asks {

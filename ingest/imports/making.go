@@ -62,9 +62,16 @@ func (m *making) compare(base domain.Position, tables Tables) (*stored, error) {
 	if err != nil {
 		return nil, err
 	}
+	parked, err := tables.Parked()
+	if err != nil {
+		return nil, err
+	}
+	if parked[""] {
+		return nil, ErrParked
+	}
 	c := &comparison{
-		contents: m.contents, have: have, adopt: m.adopt, now: m.now, today: m.today,
-		tally: s.Rows, emit: w.write,
+		contents: m.contents, have: have, parked: parked, adopt: m.adopt, now: m.now,
+		today: m.today, tally: s.Rows, emit: w.write,
 	}
 	again, err := unpacking(m.packed)
 	if err != nil {

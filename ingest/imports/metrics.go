@@ -8,8 +8,8 @@ import (
 // metrics are those of the imports of a process. Plans that are made again before they are applied
 // are not counted, nor are steps that fail.
 type metrics struct {
-	plans, applied, refused prometheus.Counter
-	planning, applying      prometheus.Observer
+	plans, applied, cancelled, refused prometheus.Counter
+	planning, applying                 prometheus.Observer
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -24,11 +24,12 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		Buckets: []float64{.1, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640},
 	}, []string{"step"})
 	return metrics{
-		plans:    counter("schoolbell_import_plans_total", "Plans of imports that were made."),
-		applied:  counter("schoolbell_imports_applied_total", "Imports that were applied to the end."),
-		refused:  counter("schoolbell_import_refused_rows_total", "Rows of packages that plans refuse."),
-		planning: took.WithLabelValues("plan"),
-		applying: took.WithLabelValues("apply"),
+		plans:     counter("schoolbell_import_plans_total", "Plans of imports that were made."),
+		applied:   counter("schoolbell_imports_applied_total", "Imports that were applied to the end."),
+		cancelled: counter("schoolbell_imports_cancelled_total", "Imports that somebody has cancelled."),
+		refused:   counter("schoolbell_import_refused_rows_total", "Rows of packages that plans refuse."),
+		planning:  took.WithLabelValues("plan"),
+		applying:  took.WithLabelValues("apply"),
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +35,7 @@ type contents struct {
 	students    list[Student]
 	staff       list[Staff]
 	links       list[Link]
-	guardians   map[string]int // the last link of each, which says how to reach them
+	guardians   map[string]*Link // the last link of each, which says how to reach them
 	memberships list[Membership]
 	facts       int // rows that are not held
 	refused     Refusals
@@ -44,8 +46,7 @@ type contents struct {
 	repeated map[factKey]int
 }
 
-// list holds rows in the order of the package. A later row of the same key replaces the earlier
-// one.
+// list holds rows in the order of the package, one of each key.
 type list[T any] struct {
 	rows  []entry[T]
 	index map[string]int
@@ -54,20 +55,35 @@ type list[T any] struct {
 type entry[T any] struct {
 	row  T
 	time time.Time // zero: not said
+	// another row of the same key says something else: which of them is right is not known, nor
+	// whether they are about the same person
+	ambiguous bool
 }
 
-func (l *list[T]) put(key string, row T, at time.Time) (n int) {
+// put adds a row, unless it is there. It reports whether none of the key says something else.
+func (l *list[T]) put(key string, row T, at time.Time) (unique bool) {
 	if n, ok := l.index[key]; ok {
-		l.rows[n] = entry[T]{row, at}
-		return n
+		e := &l.rows[n]
+		e.ambiguous = e.ambiguous || !reflect.DeepEqual(e.row, row)
+		return !e.ambiguous
 	}
 	if l.index == nil {
 		l.index = make(map[string]int)
 	}
-	n = len(l.rows)
-	l.index[key] = n
-	l.rows = append(l.rows, entry[T]{row, at})
-	return n
+	l.index[key] = len(l.rows)
+	l.rows = append(l.rows, entry[T]{row: row, time: at})
+	return true
+}
+
+// usable are the rows that are not ambiguous.
+func (l *list[T]) usable() iter.Seq[*entry[T]] {
+	return func(yield func(*entry[T]) bool) {
+		for i := range l.rows {
+			if !l.rows[i].ambiguous && !yield(&l.rows[i]) {
+				return
+			}
+		}
+	}
 }
 
 func (l *list[T]) has(key string) bool {
@@ -108,7 +124,7 @@ func (r *Refusals) add(kind Kind, reason, at string) {
 	}
 	one := &(*r)[i]
 	one.Count++
-	if len(one.At) < maxPlaces {
+	if at != "" && len(one.At) < maxPlaces {
 		one.At = append(one.At, at)
 	}
 }
@@ -127,7 +143,7 @@ func (e *PackageError) Error() string {
 func scan(r io.Reader, visit func(row *Row, line int) error) (h Header, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, maxLine), maxLine)
-	n := 0
+	n, rows := 0, int64(0)
 	for lines.Scan() {
 		n++
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
@@ -139,14 +155,15 @@ func scan(r io.Reader, visit func(row *Row, line int) error) (h Header, err erro
 			}
 			continue
 		}
+		rows++
 		var row Row
 		err := json.Unmarshal(lines.Bytes(), &row, json.RejectUnknownMembers(true))
 		if err != nil {
 			return h, &PackageError{n, "is no row: " + reasonOf(err)}
 		}
-		if max(len(row.At), len(row.Refused)) > domain.MaxTextLength {
-			return h, &PackageError{n, fmt.Sprintf("has a place or a reason of more than %d bytes",
-				domain.MaxTextLength)}
+		if !isLine(row.At) || !isLine(row.Refused) {
+			return h, &PackageError{n, fmt.Sprintf("has a place or a reason that is no line of at most "+
+				"%d bytes", domain.MaxTextLength)}
 		}
 		if row.At == "" {
 			row.At = fmt.Sprintf("line %d", n)
@@ -160,11 +177,36 @@ func scan(r io.Reader, visit func(row *Row, line int) error) (h Header, err erro
 		return h, &PackageError{n + 1, fmt.Sprintf("is longer than %d bytes", maxLine)}
 	case err != nil:
 		return h, &PackageError{n + 1, "cannot be read: " + err.Error()}
+	case h.Rows > 0 && h.Rows != rows:
+		return h, &PackageError{n, fmt.Sprintf("is the last one, after %d rows, and the header says "+
+			"that there are %d", rows, h.Rows)}
 	case h.Source == "":
 		return h, &PackageError{1, "is missing: it must be the header, with the source"}
 	}
 	return h, nil
 }
+
+// isLine reports that reports may print a text.
+func isLine(text string) bool {
+	var f domain.Faults
+	f.OptionalName("", text)
+	return len(f.List) == 0
+}
+
+// HeaderOf reads the header of a package that is compressed with gzip.
+func HeaderOf(packed []byte) (Header, error) {
+	unpacked, err := unpacking(packed)
+	if err != nil {
+		return Header{}, err
+	}
+	h, err := scan(unpacked, func(*Row, int) error { return errHeaderOnly })
+	if errors.Is(err, errHeaderOnly) {
+		err = nil
+	}
+	return h, err
+}
+
+var errHeaderOnly = errors.New("the rows are not of interest")
 
 func parseHeader(line []byte) (h Header, err error) {
 	if err := json.Unmarshal(line, &h, json.RejectUnknownMembers(true)); err != nil {
@@ -200,7 +242,7 @@ func reasonOf(err error) string {
 // it may name.
 func readContents(r io.Reader, today domain.Date) (*contents, error) {
 	c := &contents{
-		guardians: make(map[string]int), unsure: make(map[Kind]map[string]bool),
+		guardians: make(map[string]*Link), unsure: make(map[Kind]map[string]bool),
 		repeated: make(map[factKey]int),
 	}
 	held, seen := 0, make(map[factKey]bool)
@@ -225,6 +267,9 @@ func readContents(r io.Reader, today domain.Date) (*contents, error) {
 		return nil
 	})
 	c.Header = h
+	for l := range c.links.usable() {
+		c.guardians[l.row.GuardianID] = &l.row
+	}
 	return c, err
 }
 
@@ -248,34 +293,42 @@ func (c *contents) take(row *Row, today domain.Date) {
 			c.school = &s
 		}
 	case KindClass:
-		var v Class
-		if c.decode(row, &v, today) {
-			c.classes.put(v.ClassID, v, row.Time)
-		}
+		take(c, &c.classes, row, today, func(v *Class) string { return v.ClassID })
 	case KindStudent:
-		var v Student
-		if c.decode(row, &v, today) {
-			c.students.put(v.StudentID, v, row.Time)
-		}
+		take(c, &c.students, row, today, func(v *Student) string { return v.StudentID })
 	case KindStaff:
-		var v Staff
-		if c.decode(row, &v, today) {
-			c.staff.put(v.StaffID, v, row.Time)
-		}
+		take(c, &c.staff, row, today, func(v *Staff) string { return v.StaffID })
 	case KindLink:
-		var v Link
-		if c.decode(row, &v, today) {
-			c.guardians[v.GuardianID] = c.links.put(LinkKey(v.StudentID, v.GuardianID), v, row.Time)
-		}
+		take(c, &c.links, row, today, func(v *Link) string {
+			return LinkKey(v.StudentID, v.GuardianID)
+		})
 	case KindAttending, KindTeaching:
-		var v Membership
-		if c.decode(row, &v, today) {
+		take(c, &c.memberships, row, today, func(v *Membership) string {
 			// the most numerous rows share their texts
 			v.ClassID = unique.Make(v.ClassID).Value()
 			v.PersonID = unique.Make(v.PersonID).Value()
 			v.Role = unique.Make(v.Role).Value()
-			c.memberships.put(v.MembershipID, v, row.Time)
-		}
+			return v.MembershipID
+		})
+	}
+}
+
+// ambiguous is why rows are refused of which one id has several.
+const ambiguous = "another row has this id and says something else: none of them is taken"
+
+// take adds a row to the list of its kind.
+func take[T any, P interface {
+	*T
+	validated
+}](
+	c *contents, to *list[T], row *Row, today domain.Date, keyOf func(*T) string,
+) {
+	v := new(T)
+	if !c.decode(row, P(v), today) {
+		return
+	}
+	if key := keyOf(v); !to.put(key, *v, row.Time) {
+		c.refuse(row.Kind, key, ambiguous, row.At)
 	}
 }
 

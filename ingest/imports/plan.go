@@ -18,13 +18,14 @@ import (
 // the two and of the time: it reads nothing.
 type comparison struct {
 	*contents
-	have  *students.Roster
-	adopt bool
-	now   time.Time
-	today domain.Date
-	emit  func(e fact) error
-	tally Tally
-	err   error // the first of emit
+	have   *students.Roster
+	parked map[string]bool // subjects of which the tables lack the latest events
+	adopt  bool
+	now    time.Time
+	today  domain.Date
+	emit   func(e fact) error
+	tally  Tally
+	err    error // the first of emit
 }
 
 // fact is an event before it has an id.
@@ -46,6 +47,7 @@ type Counts struct {
 	Missing   int64 `json:"missing" doc:"Those of the ended that the package no longer has"`
 	Held      int64 `json:"held" doc:"Rows of the tables that held before, of all sources"`
 	Foreign   int64 `json:"foreign" doc:"Rows of other sources that the package does not have, and that are left alone"`
+	Shared    int64 `json:"shared" doc:"Rows of other sources that the package has too, and that are left alone unless it adopts them"`
 }
 
 func (t Tally) of(kind Kind) *Counts {
@@ -59,26 +61,46 @@ func (t Tally) of(kind Kind) *Counts {
 // it names: classes, people, then what connects them.
 func (c *comparison) begin() error {
 	c.describeSchool()
-	for i := range c.classes.rows {
-		c.class(&c.classes.rows[i])
-	}
-	for i := range c.students.rows {
-		c.student(&c.students.rows[i])
-	}
-	for i := range c.staff.rows {
-		c.member(&c.staff.rows[i])
-	}
-	for i := range c.links.rows {
-		l := &c.links.rows[i]
-		if c.guardians[l.row.GuardianID] == i {
-			c.guardian(&l.row)
+	for e := range c.classes.usable() {
+		if !c.waits(KindClass, e.row.ClassID) {
+			c.class(e)
 		}
-		c.link(l)
 	}
-	for i := range c.memberships.rows {
-		c.membership(&c.memberships.rows[i])
+	for e := range c.students.usable() {
+		if !c.waits(KindStudent, e.row.StudentID) {
+			c.student(e)
+		}
+	}
+	for e := range c.staff.usable() {
+		if !c.waits(KindStaff, e.row.StaffID) {
+			c.member(e)
+		}
+	}
+	for e := range c.links.usable() {
+		if c.waits(KindLink, e.row.StudentID, e.row.GuardianID) {
+			continue
+		}
+		if last := c.guardians[e.row.GuardianID]; last == &e.row {
+			c.guardian(last)
+		}
+		c.link(e)
+	}
+	for e := range c.memberships.usable() {
+		if !c.waits(e.row.kind(), e.row.PersonID, e.row.MembershipID) {
+			c.membership(e)
+		}
 	}
 	return c.err
+}
+
+// waits refuses a row of which some subject is parked: what the directory has of it is out of date,
+// and every import would say the same again.
+func (c *comparison) waits(kind Kind, subjects ...string) bool {
+	if !slices.ContainsFunc(subjects, func(s string) bool { return c.parked[s] }) {
+		return false
+	}
+	c.refused.add(kind, "earlier events about it are parked, so that the tables are behind", "")
+	return true
 }
 
 // say makes an event. A zero time stands for now: the event is then the last word about what the
@@ -112,6 +134,22 @@ func (c *comparison) count(kind Kind, isNew, changed bool) {
 	default:
 		n.Unchanged++
 	}
+}
+
+// theirs reports that a row of the package is about what another source began and has not ended: it
+// is left as that source says, unless the import adopts it.
+func (c *comparison) theirs(kind Kind, have students.Held) bool {
+	if !c.foreign(have) || c.adopt {
+		return false
+	}
+	c.tally.of(kind).Shared++
+	return true
+}
+
+// foreign reports that something holds and is of another source. An import that adopts it says of it
+// what makes it its own, even where nothing else is different.
+func (c *comparison) foreign(have students.Held) bool {
+	return have.Holds && have.Source != c.Source
 }
 
 // changed leaves of a change only what makes a difference.
@@ -150,11 +188,16 @@ func (c *comparison) describeSchool() {
 		c.say(school.TypeDescribed, time.Time{}, c.school)
 		return
 	}
+	foreign := have.Source != c.Source
+	if foreign && !c.adopt {
+		c.tally.of(KindSchool).Shared++
+		return
+	}
 	said := *c.school
 	said.Identifier = changed(have.Identifier, said.Identifier)
 	said.Type = changed(have.Type, said.Type)
 	said.District = changed(have.District, said.District)
-	differs := said != School{Name: have.Name}
+	differs := foreign || said != School{Name: have.Name}
 	c.count(KindSchool, false, differs)
 	if differs {
 		c.say(school.TypeDescribed, time.Time{}, &said)
@@ -163,6 +206,9 @@ func (c *comparison) describeSchool() {
 
 func (c *comparison) class(e *entry[Class]) {
 	have, known := c.have.Classes[e.row.ClassID]
+	if c.theirs(KindClass, have.Held) {
+		return
+	}
 	said := e.row
 	said.Course = changed(have.Course, said.Course)
 	said.Room = changed(have.Room, said.Room)
@@ -170,9 +216,9 @@ func (c *comparison) class(e *entry[Class]) {
 	said.Subjects = changedList(have.Subjects, said.Subjects)
 	said.Grades = changedList(have.Grades, said.Grades)
 	said.Terms = changedList(have.Terms, said.Terms)
-	differs := !have.Holds || said.Title != have.Title || said.Kind != have.Kind ||
-		said.Course.Said || said.Room.Said || said.Year.Said || said.Subjects.Said ||
-		said.Grades.Said || said.Terms.Said
+	differs := !have.Holds || c.foreign(have.Held) || said.Title != have.Title ||
+		said.Kind != have.Kind || said.Course.Said || said.Room.Said || said.Year.Said ||
+		said.Subjects.Said || said.Grades.Said || said.Terms.Said
 	c.count(KindClass, !have.Holds, differs)
 	if differs {
 		c.say(class.TypeDefined, c.firstTime(known, e.time), &said)
@@ -192,6 +238,9 @@ func (c *comparison) firstTime(known bool, at time.Time) time.Time {
 func (c *comparison) student(e *entry[Student]) {
 	row := &e.row
 	have, known := c.have.Students[row.StudentID]
+	if c.theirs(KindStudent, have.Held) {
+		return
+	}
 	at := e.time
 	if at.IsZero() {
 		at = noon(row.On)
@@ -201,8 +250,12 @@ func (c *comparison) student(e *entry[Student]) {
 		c.count(KindStudent, false, false) // left on the first day: never there
 		return
 	}
-	if !s.begin.IsZero() {
+	adopts := c.foreign(have.Held) && !s.over && s.begin.IsZero()
+	switch {
+	case !s.begin.IsZero():
 		c.say(student.TypeEnrolled, c.firstTime(known, at), row.enrolled(s.begin))
+	case adopts:
+		c.say(student.TypeEnrolled, time.Time{}, row.enrolled(max(c.today, have.From)))
 	}
 	said := student.DetailsChanged{
 		StudentID:     row.StudentID,
@@ -220,7 +273,7 @@ func (c *comparison) student(e *entry[Student]) {
 	if differs {
 		c.say(student.TypeDetailsChanged, c.firstTime(known, at), &said)
 	}
-	if have.Holds && have.ClassID != row.ClassID && !s.over {
+	if have.Holds && have.ClassID != row.ClassID && !s.over && !adopts {
 		differs = true
 		c.say(student.TypeClassChanged, time.Time{}, &student.ClassChanged{
 			StudentID: row.StudentID, ClassID: row.ClassID, On: max(c.today, have.From),
@@ -230,7 +283,7 @@ func (c *comparison) student(e *entry[Student]) {
 		c.say(student.TypeWithdrawn, c.firstTime(known, noon(s.end)),
 			&student.Withdrawn{StudentID: row.StudentID, On: s.end, Reason: row.Reason})
 	}
-	c.settled(KindStudent, have.Held, s, differs)
+	c.settled(KindStudent, have.Held, s, differs || adopts)
 }
 
 // settled counts a row with a span.
@@ -245,13 +298,16 @@ func (c *comparison) settled(kind Kind, have students.Held, s settlement, differ
 func (c *comparison) member(e *entry[Staff]) {
 	row := &e.row
 	have, known := c.have.Staff[row.StaffID]
+	if c.theirs(KindStaff, have.Held) {
+		return
+	}
 	classes := changedList(have.ClassIDs, row.ClassIDs)
 	said := staff.DetailsChanged{
 		StaffID: row.StaffID,
 		Name:    unlessSame(have.Name, row.Name), Role: unlessSame(have.Role, row.Role),
 		Subjects: changedList(have.Subjects, row.Subjects), Email: changed(have.Email, row.Email),
 	}
-	assign := !have.Holds || classes.Said
+	assign := !have.Holds || c.foreign(have.Held) || classes.Said
 	details := said.Name != "" || said.Role != "" || said.Subjects.Said || said.Email.Said
 	c.count(KindStaff, !have.Holds, assign || details)
 	if assign {
@@ -278,7 +334,7 @@ func (s *Staff) assigned(classIDs []string) *staff.Assigned {
 // others.
 func (c *comparison) guardian(row *Link) {
 	have, known := c.have.Guardians[row.GuardianID]
-	if !known {
+	if !known || c.reachedByOthers(row.GuardianID) {
 		return
 	}
 	said := guardian.DetailsChanged{
@@ -286,21 +342,40 @@ func (c *comparison) guardian(row *Link) {
 		Phone: changed(have.Phone, row.Phone), Email: changed(have.Email, row.Email),
 		Language: changed(have.Language, row.Language),
 	}
+	if have.Source != c.Source {
+		said.Name = row.Name // by which the guardian becomes the import's own
+	}
 	if said.Name != "" || said.Phone.Said || said.Email.Said || said.Language.Said {
 		c.say(guardian.TypeDetailsChanged, time.Time{}, &said)
 	}
+}
+
+// reachedByOthers reports that how to reach a guardian is for another source to say: it is who
+// links the guardian to a student, and the import does not adopt.
+func (c *comparison) reachedByOthers(guardianID string) bool {
+	return !c.adopt && c.have.Guardians[guardianID].Linked &&
+		c.have.Guardians[guardianID].Source != c.Source
 }
 
 func (c *comparison) link(e *entry[Link]) {
 	have, known := c.have.Links[students.RosterLinkKey{
 		StudentID: e.row.StudentID, GuardianID: e.row.GuardianID,
 	}]
-	differs := !have.Holds || have.Relation != e.row.Relation || have.Primary != e.row.Primary
-	c.count(KindLink, !have.Holds, differs)
-	if differs {
-		last := &c.links.rows[c.guardians[e.row.GuardianID]].row
-		c.say(guardian.TypeLinked, c.firstTime(known, e.time), e.row.linked(last))
+	if c.theirs(KindLink, have.Held) {
+		return
 	}
+	differs := !have.Holds || c.foreign(have.Held) || have.Relation != e.row.Relation ||
+		have.Primary != e.row.Primary
+	c.count(KindLink, !have.Holds, differs)
+	if !differs {
+		return
+	}
+	said := e.row.linked(c.guardians[e.row.GuardianID])
+	if c.reachedByOthers(e.row.GuardianID) {
+		said.Name = c.have.Guardians[e.row.GuardianID].Name
+		said.Phone, said.Email, said.Language = "", "", ""
+	}
+	c.say(guardian.TypeLinked, c.firstTime(known, e.time), said)
 }
 
 // linked is the fact that the guardian is the student's, with how to reach them as another row
@@ -316,8 +391,11 @@ func (l *Link) linked(guardianAs *Link) *guardian.Linked {
 func (c *comparison) membership(e *entry[Membership]) {
 	row := &e.row
 	have, known := c.have.Memberships[row.MembershipID]
+	if c.theirs(row.kind(), have.Held) {
+		return
+	}
 	s := settle(span{row.From, row.To}, have.Held, known, c.today)
-	differs := have.Holds && !s.over && (have.ClassID != row.ClassID ||
+	differs := have.Holds && !s.over && (c.foreign(have.Held) || have.ClassID != row.ClassID ||
 		have.PersonID != row.PersonID || have.Role != row.Role || have.Primary != row.Primary)
 	if differs {
 		c.say(membership.TypeStarted, time.Time{}, row.started(max(c.today, have.From)))

@@ -48,6 +48,9 @@ type Header struct {
 	// Complete names the kinds that the package has all rows of. Only of these can something end
 	// because it is missing.
 	Complete []Kind `json:"complete,omitempty"`
+	// Rows is how many follow, if it is said: a package that was cut off between two rows looks like
+	// any other.
+	Rows int64 `json:"rows,omitzero"`
 }
 
 // Row is any other line of a package.

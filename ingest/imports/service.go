@@ -105,6 +105,10 @@ var (
 	ErrUnknown = errors.New("there is no such import, or its plan has expired")
 	// ErrPlanning says that this process works on as many plans as it may, or on one of the school.
 	ErrPlanning = errors.New("another import of the school, or others, are being worked on")
+	// ErrParked says that the tables lack all later events of the school, so that nothing can be
+	// compared with them.
+	ErrParked = errors.New("the school is parked: its tables lack what has happened since, until an " +
+		"operator has decided about its parked subjects")
 )
 
 // BehindError says that the tables have not come to the end of the log in time.
@@ -118,7 +122,24 @@ func (e *BehindError) Error() string {
 type BusyError struct{ ID string }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("import %s of this source is being applied: apply it again to finish it", e.ID)
+	return fmt.Sprintf("import %s of this source is being applied: apply it again to finish it, or "+
+		"cancel it", e.ID)
+}
+
+// CancelledError says that somebody has cancelled an import.
+type CancelledError struct{ ID, By string }
+
+func (e *CancelledError) Error() string {
+	return fmt.Sprintf("import %s was cancelled by %q: what it had written stays, and importing the "+
+		"package again writes the rest", e.ID, e.By)
+}
+
+// AppliedError says that an import cannot be cancelled, as it is applied.
+type AppliedError struct{ ID string }
+
+func (e *AppliedError) Error() string {
+	return fmt.Sprintf("import %s is applied, and what it wrote stays: import the package that "+
+		"should hold in its place", e.ID)
 }
 
 // MovedError says that rows have changed since a plan was made, and holds the plan that was made in
@@ -236,12 +257,12 @@ func (s *Service) awaitEnd(ctx context.Context, school string) (domain.Position,
 	return end, ctx.Err()
 }
 
-// List returns a school's imports, the newest first.
+// List returns a school's imports in a state, or in all when it is empty, the newest first.
 func (s *Service) List(
-	ctx context.Context, school, user string, limit int,
+	ctx context.Context, school, user string, limit int, state State,
 ) (plans []Plan, err error) {
 	err = s.Database.AsUser(ctx, school, user, func(tx pgx.Tx) (err error) {
-		plans, err = listPlans(ctx, tx, school, s.now(), limit)
+		plans, err = listPlans(ctx, tx, school, s.now(), limit, state)
 		return err
 	})
 	return plans, err
@@ -260,7 +281,7 @@ func (s *Service) Show(
 	if err != nil {
 		return nil, nil, err
 	}
-	if withEvents && p.State != Applied {
+	if withEvents && (p.State == Planned || p.State == Applying) {
 		events, err = unpack(p.records)
 	}
 	return &p.Plan, events, err

@@ -66,6 +66,14 @@ func TestImports(t *testing.T) {
 		"rows that nobody can read protect":    testUnreadable,
 		"times that cannot be":                 testTimes,
 		"another day is another plan":          testAnotherDay,
+		"cancelled in the middle":              testCancelled,
+		"cancelled while it is written":        testCancelledWhileWriting,
+		"two that begin at once":               testTwoAtOnce,
+		"two requests for one import":          testTwoRequests,
+		"an id with two meanings":              testAmbiguous,
+		"what is parked is left alone":         testParked,
+		"sources leave each other theirs":      testSources,
+		"a student changes hands":              testAdoption,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, &stack{t, s.log, s.tables, s.positions}, strings.ReplaceAll(name, " ", "-"))
@@ -79,7 +87,7 @@ func testMoved(t *testing.T, s *stack, school string) {
 	plan, err := service.Plan(t.Context(), school, "office", packed, false)
 	require.NoError(t, err)
 
-	s.publish(school, "platform", &student.Enrolled{
+	s.publish(school, "sis", &student.Enrolled{
 		StudentID: "s1", GivenName: "Ana", FamilyName: "Ruiz Castro", ClassID: "7a", On: today(),
 	})
 	_, err = service.Apply(t.Context(), school, imports.By{User: "office"}, plan.ID, nil)
@@ -124,7 +132,7 @@ func testOneAtATime(t *testing.T, s *stack, school string) {
 			require.Equal(t, first.ID, busy.ID)
 		}
 	}
-	list, err := service.List(t.Context(), school, "office", 10)
+	list, err := service.List(t.Context(), school, "office", 10, "")
 	require.NoError(t, err)
 	require.Len(t, list, 3)
 	done, err := service.Apply(t.Context(), school, imports.By{User: "somebody else"}, first.ID, nil)
@@ -295,7 +303,9 @@ func TestPackagesThatAreNone(t *testing.T) {
 		"no JSON":        {zip(header + "\nsecret"), "line 3 of the package is no row: it is not valid JSON"},
 		"unknown member": {zip(header + `{"kind": "student", "secret": 1}`), "line 2 of the package is no row: has a member that does not belong there"},
 		"no URI":         {zip(`{"source": "our SIS"}`), "/source must be a URI reference"},
-		"long place":     {zip(header + `{"kind": "student", "at": "` + strings.Repeat("x", 513) + `"}`), "has a place or a reason of more than 512 bytes"},
+		"long place":     {zip(header + `{"kind": "student", "at": "` + strings.Repeat("x", 513) + `"}`), "has a place or a reason that is no line of at most 512 bytes"},
+		"no line":        {zip(header + `{"kind": "student", "at": "\u001b[2Ja.csv:1"}`), "has a place or a reason that is no line"},
+		"a row less":     {zip(`{"source": "sis", "rows": 2}` + "\n" + `{"kind": "student", "refused": "no id"}`), "line 2 of the package is the last one, after 1 rows, and the header says that there are 2"},
 		"long line":      {zip(header + strings.Repeat(" ", 65<<10)), "is longer than 65536 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

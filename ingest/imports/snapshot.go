@@ -9,6 +9,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/calendar"
 	"github.com/schoolbell/schoolbell/projections/performance"
+	"github.com/schoolbell/schoolbell/projections/read"
 	"github.com/schoolbell/schoolbell/projections/students"
 )
 
@@ -21,6 +22,8 @@ type Tables interface {
 	Marks(of []*Mark) ([]*Mark, error)
 	Assessments(of []*Assessment) ([]*Assessment, error)
 	Scores(of []*Score) ([]*Score, error)
+	// Parked are the subjects whose latest events are not in the tables; "" is all of the school.
+	Parked() (map[string]bool, error)
 }
 
 // snapshot is a transaction that reads one school.
@@ -40,6 +43,17 @@ func (s *snapshot) Years(of []*Year) ([]*Year, error) {
 
 func (s *snapshot) Days(of []*Day) ([]*Day, error) {
 	return calendar.HeldDays(s.ctx, s.tx, s.school, of)
+}
+
+const parkedSQL read.SQL = `-- imports.parked
+SELECT parked_of($1)`
+
+func (s *snapshot) Parked() (map[string]bool, error) {
+	parked := make(map[string]bool)
+	err := read.Each(s.ctx, s.tx, parkedSQL,
+		func(subject *string) []any { return []any{subject} },
+		func(subject string) { parked[subject] = true }, s.school)
+	return parked, err
 }
 
 func (s *snapshot) Marks(of []*Mark) ([]*Mark, error) {

@@ -50,6 +50,7 @@ func newStack(t testing.TB) *stack {
 		Name: set, Set: projected, Log: s.log, Group: s.log, Decode: cloudevents.Decode,
 		Store: postgres.NewProjectionStore(devtest.Pool(t, url, postgres.Projector), projected,
 			set),
+		MaxParked: 3,
 		Notifiers: []projections.Notifier{projections.PositionNotifier(s.positions.Reached)},
 	})
 	require.NoError(t, err)

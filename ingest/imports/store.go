@@ -15,9 +15,9 @@ import (
 
 // Bounds of what is stored. The table is no history: that is in the log, as import.applied.
 const (
-	keepPlan   = 7 * 24 * time.Hour // a plan that is not applied
-	maxPlans   = 10                 // of a school, that are not applied
-	maxApplied = 200                // of a school
+	keepPlan = 7 * 24 * time.Hour // a plan that is not applied
+	maxPlans = 10                 // of a school, that are not applied
+	maxEnded = 200                // of a school, that are applied or cancelled
 )
 
 // State is where an import stands.
@@ -25,16 +25,17 @@ type State string
 
 // The states.
 const (
-	Planned  State = "planned"
-	Applying State = "applying"
-	Applied  State = "applied"
+	Planned   State = "planned"
+	Applying  State = "applying"
+	Applied   State = "applied"
+	Cancelled State = "cancelled"
 )
 
 // Plan is what an import would change, or has changed.
 type Plan struct {
 	ID        string           `json:"import_id"`
 	Source    string           `json:"source" doc:"Of the events that the import makes"`
-	State     State            `json:"state" enum:"planned,applying,applied"`
+	State     State            `json:"state" enum:"planned,applying,applied,cancelled"`
 	SHA256    string           `json:"sha256" doc:"Of the package, decompressed"`
 	Base      domain.Position  `json:"base" doc:"The position of the tables that the package was compared with"`
 	On        domain.Date      `json:"on" doc:"The day that the plan is for: what the package no longer has ends on it"`
@@ -51,6 +52,9 @@ type Plan struct {
 	StartedAt time.Time        `json:"started_at,omitzero" doc:"When it was begun to be applied"`
 	AppliedBy string           `json:"applied_by,omitzero"`
 	AppliedAt *domain.Position `json:"applied_at,omitempty" doc:"Where the log says that it is applied"`
+
+	CancelledBy string    `json:"cancelled_by,omitzero"`
+	CancelledAt time.Time `json:"cancelled_at,omitzero"`
 }
 
 // counts are what import.applied says.
@@ -76,7 +80,8 @@ VALUES ($1, $2, $3, 'planned', $4, $5, $6, $7, $8, $9)
 ON CONFLICT (school, import_id) DO UPDATE SET expires_at = excluded.expires_at
 RETURNING state, plan, written`
 
-// insert stores a plan, unless it is there, and forgets those that have expired.
+// insert stores a plan, unless it is there, and forgets those that have expired. A plan that was
+// cancelled can be made again.
 func insert(ctx context.Context, tx pgx.Tx, school string, s *stored) error {
 	doc, err := json.Marshal(&s.Plan, json.Deterministic(true))
 	if err != nil {
@@ -86,11 +91,13 @@ func insert(ctx context.Context, tx pgx.Tx, school string, s *stored) error {
 		DELETE FROM imports WHERE school = $1 AND import_id IN (
 			SELECT import_id FROM imports WHERE school = $1 AND state = 'planned'
 				AND expires_at < $2
+			UNION ALL SELECT import_id FROM imports WHERE school = $1 AND state = 'cancelled'
+				AND import_id = $5
 			UNION ALL (SELECT import_id FROM imports WHERE school = $1 AND state = 'planned'
 				ORDER BY created_at DESC OFFSET $3)
-			UNION ALL (SELECT import_id FROM imports WHERE school = $1 AND state = 'applied'
-				ORDER BY created_at DESC OFFSET $4))`,
-		school, s.CreatedAt, maxPlans-1, maxApplied); err != nil {
+			UNION ALL (SELECT import_id FROM imports WHERE school = $1
+				AND state IN ('applied', 'cancelled') ORDER BY created_at DESC OFFSET $4))`,
+		school, s.CreatedAt, maxPlans-1, maxEnded, s.ID); err != nil {
 		return fmt.Errorf("forget expired imports: %w", err)
 	}
 	var state State
@@ -138,15 +145,26 @@ func load(
 	return &s, err
 }
 
+// reload reads how an import stands, which another request has moved on. What it is made of stays
+// as it was read, and its end may have removed.
+func (s *stored) reload(ctx context.Context, tx pgx.Tx, school string, now time.Time) error {
+	other, err := load(ctx, tx, school, s.ID, now, false)
+	if err == nil {
+		s.Plan = other.Plan
+	}
+	return err
+}
+
 const listSQL = `-- imports.list
 SELECT state, plan, written FROM imports
-WHERE school = $1 AND (state <> 'planned' OR expires_at >= $2)
+WHERE school = $1 AND (state <> 'planned' OR expires_at >= $2) AND ($4 = '' OR state = $4)
 ORDER BY created_at DESC, import_id LIMIT $3`
 
+// listPlans reads the imports of a school in one state, or in all when it is empty.
 func listPlans(
-	ctx context.Context, tx pgx.Tx, school string, now time.Time, limit int,
+	ctx context.Context, tx pgx.Tx, school string, now time.Time, limit int, state State,
 ) ([]Plan, error) {
-	rows, err := tx.Query(ctx, listSQL, school, now, limit)
+	rows, err := tx.Query(ctx, listSQL, school, now, limit, state)
 	if err != nil {
 		return nil, fmt.Errorf("list imports: %w", err)
 	}
@@ -201,17 +219,53 @@ func busyWith(ctx context.Context, tx pgx.Tx, school, source string) (id string,
 	return id, nil
 }
 
-// progress stores how many events are in the log; when all are, what they were made of goes.
+// begunOf names the imports of a source that were begun, as they stand: when that is the same as
+// before, none of them has written anything in between.
+func begunOf(ctx context.Context, tx pgx.Tx, school, source string) (begun string, err error) {
+	err = tx.QueryRow(ctx, `-- imports.begun
+		SELECT coalesce(string_agg(import_id || ' ' || state, ' ' ORDER BY import_id), '')
+		FROM imports WHERE school = $1 AND source = $2 AND state <> 'planned'`,
+		school, source).Scan(&begun)
+	if err != nil {
+		return "", fmt.Errorf("find the imports that were begun: %w", err)
+	}
+	return begun, nil
+}
+
+// lock returns how an import stands, and holds it there until the transaction ends. Those who wait
+// for it get it in the order in which they came: a cancellation comes before the next batch, which a
+// lock on the row, of which each batch makes a new version, would not promise.
+func lock(
+	ctx context.Context, tx pgx.Tx, school, id string,
+) (state State, written int64, err error) {
+	if _, err := tx.Exec(ctx, `-- imports.queue
+		SELECT pg_advisory_xact_lock(hashtextextended('import ' || $1 || ' ' || $2, 0))`,
+		school, id); err != nil {
+		return "", 0, fmt.Errorf("wait for import %s: %w", id, err)
+	}
+	err = tx.QueryRow(ctx, `-- imports.lock
+		SELECT state, written FROM imports WHERE school = $1 AND import_id = $2 FOR UPDATE`,
+		school, id).Scan(&state, &written)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", 0, ErrUnknown
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("lock import %s: %w", id, err)
+	}
+	return state, written, nil
+}
+
+// progress stores how an import that is locked stands. What it was made of goes with its end.
 func progress(ctx context.Context, tx pgx.Tx, school string, p *Plan) error {
 	doc, err := json.Marshal(p, json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("encode plan: %w", err)
 	}
 	_, err = tx.Exec(ctx, `-- imports.progress
-		UPDATE imports SET written = greatest(written, $3), state = $4, plan = $5,
-			package = CASE WHEN $4 = 'applied' THEN ''::bytea ELSE package END,
-			events = CASE WHEN $4 = 'applied' THEN ''::bytea ELSE events END
-		WHERE school = $1 AND import_id = $2 AND state <> 'applied'`,
+		UPDATE imports SET written = $3, state = $4, plan = $5,
+			package = CASE WHEN $4 = 'applying' THEN package ELSE '' END,
+			events = CASE WHEN $4 = 'applying' THEN events ELSE '' END
+		WHERE school = $1 AND import_id = $2`,
 		school, p.ID, p.Written, p.State, doc)
 	if err != nil {
 		return fmt.Errorf("store progress of import %s: %w", p.ID, err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -256,6 +257,36 @@ func (c *Client) Download(ctx context.Context, path string, to io.Writer) error 
 		return fmt.Errorf("get %s: %w", path, err)
 	}
 	return nil
+}
+
+// Save writes what is at a path of the API to a file, however much that is, and returns the response's
+// header. The response covers a position of the log, unless it is "".
+func (c *Client) Save(
+	ctx context.Context, path, position string, to *os.File,
+) (header http.Header, err error) {
+	err = c.do(ctx, inTime, func() (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
+		if err == nil && position != "" {
+			req.Header.Set("Schoolbell-Min-Position", position)
+		}
+		return req, err
+	}, func(resp *http.Response) error {
+		header = resp.Header
+		// what an attempt before has written
+		if _, err := to.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := to.Truncate(0); err != nil {
+			return err
+		}
+		_, err := io.Copy(to, resp.Body)
+		return err
+	})
+	if err != nil {
+		path, _, _ = strings.Cut(path, "?")
+		return nil, fmt.Errorf("get %s: %w", path, err)
+	}
+	return header, nil
 }
 
 // Put replaces the JSON document at a path of the API. The tag is the ETag of the version that it

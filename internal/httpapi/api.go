@@ -227,7 +227,7 @@ func (a *API) routes() error {
 		a.logoRoutes()
 	}
 	if a.deps.Revoke != nil {
-		a.revokeRoute()
+		a.revokeRoutes()
 	}
 	if a.deps.Skip != nil {
 		a.skipRoute()
@@ -264,6 +264,7 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 		// The mux's handler knows whether the method is wrong, and which ones are right (Allow).
 		none := &headOnly{header: w.Header()}
 		h.ServeHTTP(none, r)
+		w.Header().Del("Location") // of a path that is cleaned and leads nowhere all the same
 		switch none.status {
 		case http.StatusMethodNotAllowed:
 			problem(none.status, "this path does not support %s, but %s", r.Method,

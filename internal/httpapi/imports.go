@@ -27,7 +27,7 @@ const (
 )
 
 // importRoutes let an office bring in what another system holds of the school: a package becomes a
-// plan, which is looked at and then applied. Whoever may publish events may do so.
+// plan, which is looked at and then applied or cancelled. Whoever may publish events may do so.
 func (a *API) importRoutes() {
 	responses := a.problems("400", "401", "403", "408", "413", "415", "429", "503")
 	plan := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[imports.Plan](), true, "")
@@ -68,9 +68,10 @@ func (a *API) importRoutes() {
 		Summary: "Apply a plan",
 		Description: "Its events are written in order, for about fifteen seconds. 202 while the state " +
 			"is applying: send the request again, and it goes on from there; written says how many " +
-			"of the total are in the log. So it does after a crash; nothing counts twice. 409 when rows have changed since the plan was made (the detail names the " +
-			"plan that was made in its place), when the plan asks for a consent that the body does not " +
-			"give, or when another import of the source is being applied. Nothing was written then.",
+			"of the total are in the log. So it does after a crash; nothing counts twice. 409 when rows " +
+			"have changed since the plan was made (the detail names the plan that was made in its place), " +
+			"when the plan asks for a consent that the body does not give, or when another import of the " +
+			"source is being applied: nothing was written then. 409 too when the import was cancelled.",
 		Responses: map[string]*huma.Response{"202": {
 			Description: "The events are not all written yet.",
 			Headers: map[string]*huma.Param{"Retry-After": {
@@ -81,6 +82,14 @@ func (a *API) importRoutes() {
 		}},
 		Errors: []int{404, 409},
 	}, needWrite, a.applyImport)
+	handle(a, huma.Operation{
+		OperationID: "cancel-import", Method: http.MethodPost, Path: importsPath + "/{id}/cancel",
+		Tags:    []string{tagImports},
+		Summary: "Cancel an import",
+		Description: "It writes no more, and other imports of its source may begin. What it has written " +
+			"stays in the log: the package said so. 409 when it is applied.",
+		Errors: []int{404, 409},
+	}, needWrite, a.cancelImport)
 	a.route(&huma.Operation{
 		OperationID: "show-import-events", Method: http.MethodGet, Path: importsPath + "/{id}/events",
 		Tags:        []string{tagImports},
@@ -160,13 +169,14 @@ type importList struct {
 }
 
 type importListInput struct {
-	Limit int `query:"limit" minimum:"1" maximum:"200" default:"20" doc:"Imports at most"`
+	Limit int           `query:"limit" minimum:"1" maximum:"200" default:"20" doc:"Imports at most"`
+	State imports.State `query:"state" enum:"planned,applying,applied,cancelled" doc:"Only those in this state"`
 }
 
 func (a *API) listImports(
 	ctx context.Context, req *request, in *importListInput,
 ) (*response[importList], error) {
-	plans, err := a.deps.Imports.List(ctx, req.school, req.bearer.Subject, in.Limit)
+	plans, err := a.deps.Imports.List(ctx, req.school, req.bearer.Subject, in.Limit, in.State)
 	return &response[importList]{importList{plans}}, importProblem(err)
 }
 
@@ -235,6 +245,13 @@ func (a *API) applyImport(
 	return &applied{http.StatusOK, "", plan}, nil
 }
 
+func (a *API) cancelImport(
+	ctx context.Context, req *request, in *importInput,
+) (*response[*imports.Plan], error) {
+	plan, err := a.deps.Imports.Cancel(ctx, req.school, req.bearer.Subject, in.ID)
+	return &response[*imports.Plan]{plan}, importProblem(err)
+}
+
 // importProblem translates the errors of imports.
 func importProblem(err error) error {
 	var behind *imports.BehindError
@@ -242,6 +259,8 @@ func importProblem(err error) error {
 	var broken *imports.PackageError
 	var busy *imports.BusyError
 	var moved *imports.MovedError
+	var cancelled *imports.CancelledError
+	var done *imports.AppliedError
 	switch {
 	case err == nil:
 		return nil
@@ -249,6 +268,8 @@ func importProblem(err error) error {
 		return problem(http.StatusNotFound, "%s", imports.ErrUnknown)
 	case errors.Is(err, imports.ErrPlanning):
 		return unavailable(err, 2*time.Second, "%s", imports.ErrPlanning)
+	case errors.Is(err, imports.ErrParked):
+		return problem(http.StatusConflict, "%s", imports.ErrParked)
 	case errors.As(err, &behind):
 		return unavailable(err, 2*time.Second, "%s", behind)
 	case errors.As(err, &broken):
@@ -257,6 +278,10 @@ func importProblem(err error) error {
 		return problem(http.StatusConflict, "%s", busy)
 	case errors.As(err, &moved):
 		return problem(http.StatusConflict, "%s", moved)
+	case errors.As(err, &cancelled):
+		return problem(http.StatusConflict, "%s", cancelled)
+	case errors.As(err, &done):
+		return problem(http.StatusConflict, "%s", done)
 	case errors.As(err, &guard):
 		p := problem(http.StatusConflict, "the import ends more than it may without a consent")
 		for _, ask := range guard.Asks {

@@ -88,6 +88,22 @@ func TestAnOfficeImportsAPackage(t *testing.T) {
 	require.NoError(t, json.Unmarshal(s.get(path, office).body, &list))
 	require.Len(t, list.Imports, 2)
 	require.Equal(t, plan.ID, list.Imports[0].ID)
+	require.Equal(t, http.StatusConflict, post(path+"/"+plan.ID+"/cancel", "").problem(t).Status,
+		"it is applied")
+	require.NoError(t, json.Unmarshal(post(path, roster).body, &plan))
+	for range 2 {
+		cancelled := post(path+"/"+plan.ID+"/cancel", "")
+		require.Equal(t, http.StatusOK, cancelled.StatusCode, string(cancelled.body))
+		require.NoError(t, json.Unmarshal(cancelled.body, &plan))
+		require.Equal(t, imports.Cancelled, plan.State)
+		require.Equal(t, "office", plan.CancelledBy)
+	}
+	require.Contains(t, post(path+"/"+plan.ID+"/apply", `{}`, "Content-Type", "application/json").
+		problem(t).Detail, "was cancelled by")
+	require.Empty(t, s.get(path+"/"+plan.ID+"/events", office).body)
+	require.NoError(t, json.Unmarshal(s.get(path+"?state=cancelled", office).body, &list))
+	require.Len(t, list.Imports, 1)
+	require.Equal(t, http.StatusNotFound, post(path+"/unknown/cancel", "").problem(t).Status)
 	require.Equal(t, http.StatusNotFound, s.get(path+"/unknown", office).problem(t).Status)
 	require.Equal(t, http.StatusForbidden,
 		s.get(strings.Replace(path, "north", "south", 1)+"/"+plan.ID, office).problem(t).Status)

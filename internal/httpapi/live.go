@@ -111,7 +111,7 @@ func (a *API) liveRoutes() {
 }
 
 type userInput struct {
-	User string `path:"user" maxLength:"128" doc:"The sub of the user's token"`
+	User string `path:"user" maxLength:"255" doc:"The sub of the user's token"`
 }
 
 // describeStream describes the stream in OpenAPI. Its handler serves it outside of huma: a stream

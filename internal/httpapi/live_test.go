@@ -161,7 +161,7 @@ func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest,
 			s.do(http.MethodDelete, path+nonsense, boss, "").StatusCode, nonsense)
 	}
-	long := strings.Repeat("x", 129)
+	long := strings.Repeat("x", 256) // longer than a sub may be
 	for _, unbounded := range []string{
 		path + "?for=2160h0m1s", path + "?for=1000000h", path + "?id=" + long,
 		"/v1/schools/north/users/" + long + "/tokens",
@@ -181,6 +181,17 @@ func TestP10_OnlyAdministratorsRevokeTokens(t *testing.T) {
 		Until: got.At.Add(24 * time.Hour),
 	}, got)
 	require.WithinDuration(t, time.Now(), got.At, time.Hour)
+	longest := strings.Repeat("x", 255)
+	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete,
+		"/v1/schools/north/users/"+longest+"/tokens?id="+longest, boss, "").StatusCode)
+	require.Equal(t, longest, calls.refused[1].User)
+
+	const ofOperators = "/v1/operations/users/ops/tokens"
+	require.Equal(t, http.StatusForbidden, s.do(http.MethodDelete, ofOperators, boss, "").StatusCode)
+	require.Equal(t, http.StatusNoContent, s.do(http.MethodDelete, ofOperators,
+		token(t, "*", "chief", "operator"), "").StatusCode)
+	require.Equal(t, []string{"*", "ops"}, []string{calls.refused[2].School, calls.refused[2].User})
+
 	calls.err = auth.ErrTooManyRevocations
 	require.Equal(t, http.StatusConflict, s.do(http.MethodDelete, path, boss, "").StatusCode)
 	calls.err = errors.New("redis is away")

@@ -27,6 +27,7 @@ type request struct {
 	bearer      auth.Principal
 	access      auth.Access
 	minPosition string // as in the header
+	format      format // of a query's result
 	conn        *http.ResponseController
 	url         *url.URL
 	live        bool  // a live client's query

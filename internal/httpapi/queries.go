@@ -93,9 +93,11 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 func (a *API) mount(e query.Endpoint) {
 	op, need := a.operation(e.Info())
 	a.needs[op.Method+" "+op.Path], a.queries[op.Method+" "+op.Path] = need, true
-	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need))}
+	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), formats(e.Info())}
 	e.Mount(a.huma, op, a.serveQuery)
-	responses := a.huma.OpenAPI().Paths[op.Path].Get.Responses
+	described := a.huma.OpenAPI().Paths[op.Path].Get
+	describeFormats(described, e.Info().Tables)
+	responses := described.Responses
 	responses["200"].Headers = resultHeaders()
 	responses["404"].Headers = snapshotHeaders()
 	responses["304"] = &huma.Response{
@@ -152,6 +154,9 @@ func (a *API) serveQuery(ctx context.Context, q query.Request) (*huma.StreamResp
 		if err := a.deps.Audit.Admit(); err != nil {
 			return nil, unavailable(err, time.Second, "%s", err)
 		}
+	}
+	if req.format.table != nil {
+		return a.serveRows(ctx, q, scope, minPosition), nil
 	}
 	refuse := func(err error) (*huma.StreamResponse, error) {
 		if errors.Is(err, query.ErrDenied) {
@@ -253,7 +258,7 @@ func (a *API) await(ctx context.Context, minPosition domain.Position) error {
 	return ctx.Err()
 }
 
-// load runs the query in a snapshot, which must cover the position.
+// load makes a query's result from a snapshot, which must cover the position.
 func (a *API) load(
 	ctx context.Context, minPosition domain.Position, scope query.Scope, v *viewer,
 	q query.Request,
@@ -264,7 +269,30 @@ func (a *API) load(
 			err = fmt.Errorf("query %s panicked: %v\n%s", q.Info.Name, p, debug.Stack())
 		}
 	}()
-	err = a.deps.Tables.Read(ctx, scope.School, func(tx pgx.Tx) error {
+	read := func(tx pgx.Tx, scope query.Scope, s cache.Snapshot) error {
+		out, err := q.Run(ctx, tx, scope)
+		if err != nil {
+			return err
+		}
+		got.body, err = json.Marshal(out, json.Deterministic(true))
+		if err != nil {
+			return fmt.Errorf("encode result of query %s: %w", q.Info.Name, err)
+		}
+		got.tag, of = digest(got.body), s
+		return nil
+	}
+	err = a.snapshot(ctx, minPosition, scope, v, q, &got, read)
+	return got, of, err
+}
+
+// snapshot reads the tables at one position, which must cover a given one: with the scope that the
+// viewer has there, and got saying what the tables lack.
+func (a *API) snapshot(
+	ctx context.Context, minPosition domain.Position, scope query.Scope, v *viewer,
+	q query.Request, got *result,
+	run func(pgx.Tx, query.Scope, cache.Snapshot) error,
+) error {
+	return a.deps.Tables.Read(ctx, scope.School, func(tx pgx.Tx) error {
 		at, tables, err := checkpoint.PositionOfTables(ctx, tx, a.deps.Set, minPosition.Partition)
 		if err != nil {
 			return err
@@ -280,19 +308,11 @@ func (a *API) load(
 			scope.School).Scan(&got.parked, &got.parkedFrom); err != nil {
 			return fmt.Errorf("count parked subjects: %w", err)
 		}
-		out, err := q.Run(ctx, tx, scope)
-		if err != nil {
-			return &queryError{fmt.Errorf("query %s: %w", q.Info.Name, err), got, at}
+		if err := run(tx, scope, cache.Snapshot{Offset: at.Offset, Tables: tables}); err != nil {
+			return &queryError{fmt.Errorf("query %s: %w", q.Info.Name, err), *got, at}
 		}
-		got.body, err = json.Marshal(out, json.Deterministic(true))
-		if err != nil {
-			return fmt.Errorf("encode result of query %s: %w", q.Info.Name, err)
-		}
-		got.tag = digest(got.body)
-		of = cache.Snapshot{Offset: at.Offset, Tables: tables}
 		return nil
 	})
-	return got, of, err
 }
 
 // queryError is why a query has no result, for example because there is no such student, in a
@@ -333,6 +353,7 @@ func (a result) write(
 	// any time.
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Authorization")
+	h.Add("Vary", "Accept")
 	h.Set("ETag", tag)
 	h.Set("X-Cache", string(outcome))
 	a.describe(h, at)

@@ -134,6 +134,9 @@ func TestUnknownPathsAreProblems(t *testing.T) {
 	r := s.do(http.MethodDelete, "/v1/schools/north/events", "", "")
 	require.Equal(t, http.StatusMethodNotAllowed, r.problem(t).Status)
 	require.Contains(t, r.Header.Get("Allow"), "POST")
+	r = s.get("/documents/../../etc/passwd", "")
+	require.Equal(t, http.StatusNotFound, r.problem(t).Status)
+	require.Empty(t, r.Header.Get("Location"))
 }
 
 func TestAPanicIsAProblemAndLogged(t *testing.T) {

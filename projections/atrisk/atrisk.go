@@ -4,8 +4,8 @@
 // who are absent too often from package attendance.
 //
 // The reasons are chronic absence in the current school year, an average below 50 %, and fees that
-// are overdue. Whether a fee is overdue depends on the day, so the row holds when the first open
-// invoice is due, and the query decides.
+// are overdue. Whether a fee is overdue depends on the day, so the row holds when the first invoice is
+// due that the account owes after its credit was applied, and the query decides.
 //
 // It reads the rows of two other models within the fold of the same event, and therefore stands after
 // them in the catalogue. The first change for another reason is a column of row and a function like
@@ -22,7 +22,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("at_risk", 2,
+var Projection = projections.New("at_risk", 3,
 	table,
 	projections.Reads(performance.Projection, fees.Projection),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assess.Scored) error {
@@ -33,24 +33,15 @@ var Projection = projections.New("at_risk", 2,
 		scored(b, e.School, m.StudentID)
 		return nil
 	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
-		charged(b, e.School, m.InvoiceID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) error {
-		charged(b, e.School, m.InvoiceID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
-		if p := fees.PaymentOf(b, e.School, m.PaymentID); p.Exists() {
-			charged(b, e.School, p.InvoiceID)
-		}
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
-		charged(b, e.School, m.InvoiceID)
-		return nil
-	}),
+	projections.On(charged[fee.Invoiced]),
+	projections.On(charged[fee.InvoiceChanged]),
+	projections.On(charged[fee.InvoiceCancelled]),
+	projections.On(charged[fee.Credited]),
+	projections.On(charged[fee.PaymentReceived]),
+	projections.On(charged[fee.PaymentReversed]),
+	projections.On(charged[fee.Refunded]),
+	projections.On(charged[fee.Waived]),
+	projections.On(charged[fee.WaiverReversed]),
 )
 
 var table = projections.NewTable[key, row]("at_risk")
@@ -64,7 +55,7 @@ type key struct {
 type row struct {
 	Scores int64       `db:"scores"` // when their average is below 50 %
 	Points int64       `db:"points"`
-	DueOn  domain.Date `db:"due_on"` // when the first open invoice is due
+	DueOn  domain.Date `db:"due_on"` // when the first invoice is due that the account still owes
 }
 
 func scored(b *projections.Batch, school, studentID string) {
@@ -76,14 +67,15 @@ func scored(b *projections.Batch, school, studentID string) {
 	})
 }
 
-// charged follows an invoice, whose account may be another student's than the one the event names.
-func charged(b *projections.Batch, school, invoiceID string) {
-	i := fees.InvoiceOf(b, school, invoiceID)
-	if !i.Exists() {
-		return
+// charged follows the accounts that an event about money changes.
+func charged[E any, P interface {
+	*E
+	domain.Event
+}](b *projections.Batch, e *domain.Envelope, m P) error {
+	for _, id := range fees.AccountsOf(b, e.School, m) {
+		change(b, key{e.School, id}, func(r *row) { r.DueOn = fees.EarliestDue(b, e.School, id) })
 	}
-	change(b, key{school, i.StudentID},
-		func(r *row) { r.DueOn = fees.EarliestDue(b, school, i.StudentID) })
+	return nil
 }
 
 func change(b *projections.Batch, k key, update func(*row)) {

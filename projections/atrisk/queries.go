@@ -53,7 +53,7 @@ const (
 // input selects students.
 type input struct {
 	Reason string `query:"reason" enum:"attendance,marks,fees" doc:"Only students with this reason"`
-	Class  string `query:"class" maxLength:"128" doc:"Only students who are in this class"`
+	Class  string `query:"class" maxLength:"128" doc:"Only students of this home class"`
 	After  string `query:"after" maxLength:"2048" doc:"The next of the previous page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Students on a page"`
 }
@@ -74,12 +74,13 @@ type Student struct {
 	Reasons        []string        `json:"reasons" doc:"attendance, marks, fees"`
 	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"Of the current school year, of those who are chronically absent"`
 	Average        *float64        `json:"average,omitzero" doc:"In percent, when it is below 50"`
-	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first open invoice was due"`
-	Overdue        []fees.Currency `json:"overdue,omitzero"`
+	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first invoice was due that the account owes after its credit was applied"`
+	Overdue        []fees.Currency `json:"overdue,omitzero" doc:"What the account owes, after its credit was applied, that was due before today"`
 
-	row    row
-	absent bool
-	open   []fees.OpenInvoice
+	row      row
+	absent   bool
+	balances []fees.Balance
+	open     []fees.OpenInvoice
 }
 
 // cursor is where a page ends.
@@ -115,7 +116,8 @@ WITH absent AS (
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
 	coalesce(s.class_id, ''), r.score,
-	r.urgency IS NOT NULL, r.scores, r.points, r.due_on, coalesce(a.open_invoices, '[]')
+	r.urgency IS NOT NULL, r.scores, r.points, r.due_on, coalesce(a.balances, '[]'),
+	coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
 LEFT JOIN open_invoices a ON a.school = $1 AND a.student_id = r.student_id
@@ -163,7 +165,8 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-				&s.absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.open,
+				&s.absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.balances,
+				&s.open,
 			}
 		}, args...)
 	if err != nil {
@@ -195,7 +198,7 @@ func (s *Student) explain(today domain.Date, absent []attendance.Absentee) {
 	if !r.DueOn.IsZero() && r.DueOn < today {
 		s.Reasons = append(s.Reasons, Fees)
 		s.OverdueSince = r.DueOn
-		s.Overdue = fees.Overdue(s.open, today)
+		s.Overdue = fees.Overdue(fees.Net(s.balances, s.open), today)
 	}
 }
 

@@ -40,6 +40,7 @@ func TestQueriesAreWellDeclared(t *testing.T) {
 		require.NotEmpty(t, info.Reads, info.Name)
 		require.NotEmpty(t, info.Summary, info.Name)
 		require.NotEmpty(t, info.Description, info.Name)
+		require.NotEmpty(t, info.Tables, "%s has nothing to write as CSV", info.Name)
 		for _, p := range info.Reads {
 			require.True(t, listed[p], "%s reads %s, which is not in the catalogue", info.Name,
 				p.Name)

@@ -2,117 +2,165 @@ package fees
 
 import (
 	"context"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/schoolbell/schoolbell/domain/fee"
-	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
-// The kinds of contradictions. None of them is an error of a fold: an error would set aside all
-// that happens to the student from then on, for a slip in the books that only the school can put
-// right.
+// The kinds of contradictions. None of them is an error of a fold: an error would park all that happens
+// to the student from then on, for a slip in the books that only the school can put right.
 const (
-	ConflictCurrency = "currency" // paid in another currency than the invoice's
-	ConflictWaiver   = "waiver"   // waived more than the invoice has
-	ConflictInvoice  = "invoice"  // the invoice's id came again with other values
-	ConflictPayment  = "payment"  // a payment's id came again with other values
+	ConflictCurrency = "currency" // in another currency than the invoice's
+	ConflictCredit   = "credit"   // credited more than the invoice charges
+	ConflictRefund   = "refund"   // refunded more than was received
+	ConflictWaiver   = "waiver"   // waived more than was open
+	ConflictInvoice  = "invoice"  // the invoice's id came again with another content
+	ConflictReversal = "reversal" // a reversal came again with another reason
 )
 
-// Repeat is an invoice or a payment whose id came again with other values, which changed nothing.
-type Repeat struct {
-	Position  int64  `json:"position"`
-	Kind      string `json:"kind"`
-	PaymentID string `json:"payment_id,omitzero"`
-	Currency  string `json:"currency"`
-	Amount    int64  `json:"amount"`
+// repeated names the conflict of an entry whose id came again with another content.
+var repeated = map[Kind]string{
+	Payment: "payment", Refund: "refund_id", Credit: "credit_id", Waiver: "waiver_id",
+	Change: "change_id", Cancellation: "cancellation",
 }
 
-// repeated adds a repeat to an invoice, which may not have arrived.
-func repeated(b *projections.Batch, key invoiceKey, r Repeat) {
-	old, _ := invoices.Get(b, key)
-	now := old
-	now.Repeats = with(old.Repeats, r)
-	putInvoice(b, key, old, now)
-}
-
-// with returns the list with r in its place in the log.
-func with(list []Repeat, r Repeat) []Repeat {
-	i, _ := slices.BinarySearchFunc(list, r.Position,
-		func(a Repeat, position int64) int { return int(a.Position - position) })
-	return slices.Insert(slices.Clone(list), i, r)
-}
-
-func (i Invoice) isAnother(m *fee.Invoiced) bool {
-	return i.StudentID != m.StudentID || i.Year != m.Year || i.Term != m.Term ||
-		i.Category != m.Category || i.Amount != m.Amount || i.Currency != m.Currency ||
-		i.DueOn != m.DueOn
-}
-
-func (p Payment) isAnother(m *fee.PaymentReceived) bool {
-	return p.InvoiceID != m.InvoiceID || p.StudentID != m.StudentID || p.Amount != m.Amount ||
-		p.Currency != m.Currency || p.Method != m.Method
-}
-
-// conflicted reports that something about the invoice contradicts itself. As long as it has not
-// arrived, payments of any currency may be for it.
-func (i Invoice) conflicted() bool {
-	return len(i.Repeats) > 0 ||
-		slices.ContainsFunc(i.Waivers, func(w Waiver) bool { return w.Excess > 0 }) ||
-		i.Exists() && slices.ContainsFunc(i.Payments, i.unmatched)
-}
-
-// unmatched reports that money is in another currency than the invoice, and was not reversed.
-func (i Invoice) unmatched(r Received) bool {
-	return r.Currency != i.Currency && r.Amount > r.Reversed
+// contradiction says how a line contradicts its invoice, if it does, and what of it does not count.
+func (i Invoice) contradiction(l Line) (kind string, amount int64) {
+	if !i.Exists() || l.Reversed() {
+		return "", 0
+	}
+	excess := l.Amount - l.Counted
+	switch l.Kind {
+	case Payment, Refund, Credit:
+		switch {
+		case l.Currency != i.Currency:
+			return ConflictCurrency, l.Amount
+		case l.Kind == Refund && excess > 0:
+			return ConflictRefund, excess
+		case l.Kind == Credit && excess > 0 && !i.Cancelled:
+			return ConflictCredit, excess
+		}
+	case Waiver:
+		if excess > 0 && !i.Cancelled {
+			return ConflictWaiver, excess
+		}
+	}
+	return "", 0
 }
 
 // Conflict is a fact that contradicts another one. It changes no sum.
 type Conflict struct {
-	Kind      string `json:"kind" enum:"currency,waiver,invoice,payment" doc:"currency: paid in another currency than the invoice's; waiver: waived more than the invoice has; invoice, payment: its id came again with other values"`
-	InvoiceID string `json:"invoice_id"`
-	StudentID string `json:"student_id,omitzero" doc:"Of the invoice"`
-	PaymentID string `json:"payment_id,omitzero"`
-	Currency  string `json:"currency"`
-	Amount    int64  `json:"amount" doc:"What does not count"`
+	Kind            string `json:"kind" enum:"currency,credit,refund,waiver,invoice,payment,refund_id,credit_id,waiver_id,change_id,cancellation,reversal" doc:"currency: in another currency than the invoice's; credit: credited more than the invoice charges; refund: refunded more than was received; waiver: waived more than was open at its time; the others: the id came with several contents, of which the later holds, and this one does not"`
+	InvoiceID       string `json:"invoice_id"`
+	StudentID       string `json:"student_id,omitzero" doc:"Of the invoice, or of the content that does not hold"`
+	PaymentID       string `json:"payment_id,omitzero" doc:"Of a payment"`
+	ID              string `json:"id,omitzero" doc:"Of a refund, credit note, waiver or change"`
+	Currency        string `json:"currency"`
+	InvoiceCurrency string `json:"invoice_currency,omitzero" doc:"Of the invoice, where it is another one"`
+	Amount          int64  `json:"amount" doc:"What does not count"`
 }
 
-// maxConflicts is how many invoices with conflicts a result names.
+// name puts the id of an entry where it belongs.
+func (c Conflict) name(kind Kind, id string) Conflict {
+	switch kind {
+	case Payment:
+		c.PaymentID = id
+	case Cancellation: // its id is the invoice's
+	default:
+		c.ID = id
+	}
+	return c
+}
+
+// conflicts returns what contradicts itself in an invoice.
+func (i Invoice) conflicts(id string) (all []Conflict) {
+	for _, l := range i.Lines {
+		kind, amount := i.contradiction(l)
+		if kind == "" {
+			continue
+		}
+		c := Conflict{
+			Kind: kind, InvoiceID: id, StudentID: i.StudentID, Currency: i.Currency, Amount: amount,
+		}
+		if kind == ConflictCurrency {
+			c.Currency, c.InvoiceCurrency = l.Currency, i.Currency
+		}
+		all = append(all, c.name(l.Kind, l.ID))
+	}
+	for _, v := range i.Versions.superseded() {
+		all = append(all, Conflict{
+			Kind: ConflictInvoice, InvoiceID: id, StudentID: v.Content.StudentID,
+			Currency: v.Content.Currency, Amount: v.Content.Amount,
+		})
+	}
+	return all
+}
+
+// conflicts returns what contradicts itself in an entry.
+func (e Entry) conflicts(kind Kind, id string) (all []Conflict) {
+	for _, v := range e.Versions.superseded() {
+		all = append(all, Conflict{
+			Kind: repeated[kind], InvoiceID: v.Content.InvoiceID, StudentID: v.Content.StudentID,
+			Currency: v.Content.Currency, Amount: v.Content.Amount,
+		}.name(kind, id))
+	}
+	if len(e.Reversals) > 1 {
+		all = append(all, Conflict{
+			Kind: ConflictReversal, InvoiceID: e.InvoiceID, StudentID: e.StudentID, Currency: e.Currency,
+		}.name(kind, id))
+	}
+	return all
+}
+
+// maxConflicts is how many invoices, and how many entries, with conflicts a result names.
 const maxConflicts = 200
 
 const conflictsSQL read.SQL = `-- fees.conflicts
-SELECT invoice_id, student_id, currency, amount, payments, waivers, repeats FROM fee_invoices
+SELECT ` + storedInvoices + `
 WHERE school = $1 AND (amount = 0 OR conflicted) AND conflicted ORDER BY invoice_id LIMIT $2`
+
+const conflictedEntriesSQL read.SQL = `-- fees.conflicted_entries
+SELECT kind, entry_id, versions, reversals FROM fee_entries
+WHERE school = $1 AND conflicted ORDER BY kind, entry_id LIMIT $2`
 
 // conflicts returns what contradicts itself in the books of a school.
 func conflicts(ctx context.Context, tx pgx.Tx, school string) ([]Conflict, error) {
-	type invoice struct {
-		ID string
-		Invoice
+	all := []Conflict{}
+	found, err := readInvoices(ctx, tx, conflictsSQL, school, maxConflicts)
+	if err != nil {
+		return nil, err
 	}
-	found, err := read.All(ctx, tx, conflictsSQL, func(i *invoice) []any {
-		return []any{&i.ID, &i.StudentID, &i.Currency, &i.Amount, &i.Payments, &i.Waivers, &i.Repeats}
-	}, school, maxConflicts)
-	var all []Conflict
 	for _, i := range found {
-		add := func(kind, payment, currency string, amount int64) {
-			all = append(all, Conflict{kind, i.ID, i.StudentID, payment, currency, amount})
-		}
-		for _, r := range i.Payments {
-			if i.Exists() && i.unmatched(r) {
-				add(ConflictCurrency, "", r.Currency, r.Amount-r.Reversed)
-			}
-		}
-		for _, w := range i.Waivers {
-			if w.Excess > 0 {
-				add(ConflictWaiver, "", i.Currency, w.Excess)
-			}
-		}
-		for _, r := range i.Repeats {
-			add(r.Kind, r.PaymentID, r.Currency, r.Amount)
-		}
+		all = append(all, i.conflicts(i.ID)...)
 	}
+	type stored struct {
+		Kind Kind
+		ID   string
+		Entry
+	}
+	err = read.Each(ctx, tx, conflictedEntriesSQL, func(e *stored) []any {
+		return []any{&e.Kind, &e.ID, &e.Versions, &e.Reversals}
+	}, func(e stored) {
+		e.settle()
+		all = append(all, e.conflicts(e.Kind, e.ID)...)
+	}, school, maxConflicts)
 	return all, err
+}
+
+const contradictedSQL read.SQL = `-- fees.contradicted
+SELECT (v -> 'said' ->> 'position')::bigint FROM fee_invoices, jsonb_array_elements(versions) v
+WHERE school = $1 AND (amount = 0 OR conflicted) AND conflicted AND jsonb_array_length(versions) > 1
+UNION ALL
+SELECT (v -> 'said' ->> 'position')::bigint FROM fee_entries,
+	jsonb_array_elements(CASE WHEN jsonb_array_length(versions) > 1 THEN versions ELSE '[]' END
+		|| CASE WHEN jsonb_array_length(reversals) > 1 THEN reversals ELSE '[]' END) v
+WHERE school = $1 AND conflicted`
+
+// Contradicted returns the positions of the events of a school whose ids came with several contents.
+func Contradicted(ctx context.Context, tx pgx.Tx, school string) (map[int64]bool, error) {
+	positions := map[int64]bool{}
+	err := read.Each(ctx, tx, contradictedSQL, func(p *int64) []any { return []any{p} },
+		func(p int64) { positions[p] = true }, school)
+	return positions, err
 }

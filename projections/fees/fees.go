@@ -1,24 +1,30 @@
-// Package fees holds the money: what was invoiced, received, waived or reversed, by which method
-// and for what, and what is open. Amounts are int64 minor units, always next to their currency, and
-// never mixed.
+// Package fees holds the money: what was invoiced, changed, credited, received, refunded, waived or
+// reversed, by which method and for what, and what is open. Amounts are int64 minor units, always
+// next to their currency, and never mixed.
 //
-// Invoices and payments have ids of their own, so that a repeated event changes nothing. Events of
-// different subjects may be folded in any order, because those of one may be parked while others
-// continue: a payment may precede its invoice, a waiver as well, a reversal before its payment.
-// Such facts wait in the row that they belong to. Facts that contradict each other are no errors,
-// either: what was paid in another currency than its invoice stays apart, of a waiver only what the
-// invoice has counts, and an id that comes again with other values changes nothing; the invoice's
-// row keeps all of it for the query to show (conflicts.go). Everything else, the accounts and all totals, is
-// a function of an invoice's row ([entry]): when the row changes, what it stood for is taken out
-// and what it stands for now is put in.
+// All facts about money have ids of their own. An id that comes again with the same content changes
+// nothing; with another content the later one holds, and the versions stay in the row for queries to
+// show ([Versions]). Events may be folded in any order, because the subjects of some may be parked
+// while others continue: a payment may precede its invoice, a waiver as well, a reversal before its
+// payment. Such facts wait in the row that they belong to, and facts that contradict each other are no
+// errors, either. So an account is a function of the set of its events.
 //
-// Files: fees.go folds events into invoices and payments, totals.go carries the change of an invoice
-// into all that follows from it, conflicts.go says what contradicts itself, queries.go reads the sums, revenue.go and forecast.go continue the
-// monthly revenue. The first change for another sum is a column of totalRow, filled in entry.
+// An entry is all that an invoice may have besides itself; it stands in a row of its own, by which a
+// repetition or a reversal finds it, and as a line in the row of its invoice. Everything else, the
+// accounts and all totals, is a function of an invoice's row ([Invoice.settle]): when the row changes,
+// what it stood for is taken out and what it stands for now is put in.
+//
+// No fold knows what day it is. The tables sum everything, and what is dated after today is taken out
+// when a result is made (ahead.go).
+//
+// Files: fees.go folds events into entries and invoices, invoice.go says what an invoice comes to,
+// totals.go carries its change into all that follows from it, conflicts.go says what contradicts itself,
+// finances.go and queries.go are the sums, accounts.go those who owe, account.go one of them, collected.go the money
+// by day, revenue.go and forecast.go continue the monthly revenue. The first change for another sum is
+// a column of totalRow, filled in Invoice.sums.
 package fees
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -28,230 +34,221 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("fees", 3,
-	invoices, payments, accounts, totals, methods, revenue,
+var Projection = projections.New("fees", 4,
+	invoices, entries, accounts, totals, methods, revenue, cohorts,
 	projections.On(invoiced),
+	projections.On(changed),
+	projections.On(cancelled),
+	projections.On(credited),
 	projections.On(paid),
-	projections.On(reversed),
+	projections.On(refunded),
 	projections.On(waived),
+	projections.On(paymentReversed),
+	projections.On(waiverReversed),
 )
 
 var (
 	invoices = projections.NewTable[invoiceKey, Invoice]("fee_invoices")
-	payments = projections.NewTable[paymentKey, Payment]("fee_payments")
+	entries  = projections.NewTable[entryKey, Entry]("fee_entries")
 )
 
-type invoiceKey struct {
-	School    string `db:"school"`
-	InvoiceID string `db:"invoice_id"`
+// Terms are what an invoice or an entry says. What its kind does not have is empty.
+type Terms struct {
+	InvoiceID string       `json:"invoice_id,omitzero"`
+	StudentID string       `json:"student_id,omitzero"`
+	Year      domain.Label `json:"year,omitzero"`
+	Term      domain.Label `json:"term,omitzero"`
+	Category  string       `json:"category,omitzero"`
+	Amount    int64        `json:"amount,omitzero"`
+	Currency  string       `json:"currency,omitzero"`
+	Method    string       `json:"method,omitzero"`
+	DueOn     domain.Date  `json:"due_on,omitzero"`
+	Reason    string       `json:"reason,omitzero"`
 }
 
-// Invoice is the state of an invoice. Payments and waivers may arrive before the invoice itself;
-// until then it has no amount.
-type Invoice struct {
-	StudentID string       `db:"student_id"`
-	Year      domain.Label `db:"year"`
-	Term      domain.Label `db:"term"`
-	Category  string       `db:"category"`
-	Currency  string       `db:"currency"`
-	Amount    int64        `db:"amount"`
-	Waived    int64        `db:"waived"`      // at most the amount, once there is one
-	Open      int64        `db:"open_amount"` // what remains to be paid; negative when too much was
-	DueOn     domain.Date  `db:"due_on"`
-	Payments  []Received   `db:"payments"` // by method and currency
-	Position  int64        `db:"position"` // of the event that it was made by
-	Waivers   []Waiver     `db:"waivers"`  // in the order of the log
-	At        time.Time    `db:"invoiced_at"`
-	Repeats   []Repeat     `db:"repeats"`    // in the order of the log
-	Conflict  bool         `db:"conflicted"` // something about it contradicts itself
+// Kind is what an entry is.
+type Kind string
+
+// The kinds of entries.
+const (
+	Payment      Kind = "payment"
+	Refund       Kind = "refund"
+	Credit       Kind = "credit"
+	Waiver       Kind = "waiver"
+	Change       Kind = "change"
+	Cancellation Kind = "cancellation" // its id is the invoice's
+)
+
+type entryKey struct {
+	School string `db:"school"`
+	Kind   Kind   `db:"kind"`
+	ID     string `db:"entry_id"`
 }
 
-// Received is what was paid for an invoice by one method in one currency.
-type Received struct {
-	Method   string `json:"method"`
-	Currency string `json:"currency"`
-	Payments int64  `json:"payments"`
-	Amount   int64  `json:"amount"`
-	Reversed int64  `json:"reversed,omitzero"` // how much of the amount was reversed
+// Entry is what changes an invoice. Its reversal may arrive first; until the entry itself arrives it
+// has no versions. The columns before them are those of the version that holds.
+type Entry struct {
+	InvoiceID  string           `db:"invoice_id"`
+	StudentID  string           `db:"student_id"` // empty for a waiver
+	Amount     int64            `db:"amount"`
+	Currency   string           `db:"currency"`
+	Method     string           `db:"method"`
+	At         time.Time        `db:"happened_at"`
+	Position   int64            `db:"position"`
+	Reversed   bool             `db:"reversed"`
+	Versions   Versions[Terms]  `db:"versions"`
+	Reversals  Versions[string] `db:"reversals"` // by their reasons
+	Conflicted bool             `db:"conflicted"`
 }
 
-// Waiver says that part of an invoice need not be paid.
-type Waiver struct {
-	Position int64     `json:"position"`
-	Time     time.Time `json:"time"`
-	Amount   int64     `json:"amount"`
-	Excess   int64     `json:"excess,omitzero"` // of the amount, what the invoice did not have
-	Reason   string    `json:"reason"`
+// Exists reports that the entry itself has arrived, not only its reversal.
+func (e Entry) Exists() bool { return len(e.Versions) > 0 }
+
+// settle makes all of an entry that follows from its versions and reversals.
+func (e *Entry) settle() {
+	now := e.Versions.Current()
+	of := now.Content
+	*e = Entry{
+		InvoiceID: of.InvoiceID, StudentID: of.StudentID, Amount: of.Amount, Currency: of.Currency,
+		Method: of.Method, At: now.Since, Position: now.Said.Position,
+		Reversed: len(e.Reversals) > 0, Versions: e.Versions, Reversals: e.Reversals,
+		Conflicted: len(e.Versions) > 1 || len(e.Reversals) > 1,
+	}
 }
 
-// Exists reports that the invoice itself has arrived, not only a payment or waiver of it.
-func (i Invoice) Exists() bool { return i.Amount > 0 }
-
-type paymentKey struct {
-	School    string `db:"school"`
-	PaymentID string `db:"payment_id"`
+// line is the entry as its invoice has it.
+func (e Entry) line(k entryKey) Line {
+	now := e.Versions.Current()
+	l := Line{Kind: k.Kind, ID: k.ID, Stamp: now.stamp(), Terms: now.Content}
+	l.InvoiceID = ""
+	if e.Reversed {
+		l.Reversal = Reversal{earliest(e.Reversals), e.Reversals.Current().Content}
+	}
+	return l
 }
 
-// Payment is the state of a payment. Its reversal may arrive first; until the payment itself
-// arrives it has no amount.
-type Payment struct {
-	InvoiceID string    `db:"invoice_id"`
-	StudentID string    `db:"student_id"`
-	Amount    int64     `db:"amount"`
-	Currency  string    `db:"currency"`
-	Method    string    `db:"method"`
-	At        time.Time `db:"received_at"`
-	Position  int64     `db:"position"` // of the event that it was made by
-	Reversal  Reversal  `db:"reversal"`
+// earliest is when an entry was reversed, whatever was said about it since.
+func earliest(reversals Versions[string]) Stamp {
+	first := reversals[0].stamp()
+	for _, r := range reversals[1:] {
+		first.Position = min(first.Position, r.Said.Position)
+		if r.Since.Before(first.Time) {
+			first.Time = r.Since
+		}
+	}
+	return first
 }
-
-// Reversal says that a payment was reversed; the zero value, without a reason, is none.
-type Reversal struct {
-	Position int64     `json:"position,omitzero"`
-	Time     time.Time `json:"time,omitzero"`
-	Reason   string    `json:"reason,omitzero"`
-}
-
-// Exists reports that the payment itself has arrived, not only its reversal.
-func (p Payment) Exists() bool { return p.Amount > 0 }
 
 func invoiced(b *projections.Batch, e *domain.Envelope, m *fee.Invoiced) error {
-	key := invoiceKey{e.School, m.InvoiceID}
-	old, _ := invoices.Get(b, key)
-	now := old
-	if old.Exists() {
-		if old.isAnother(m) {
-			now.Repeats = with(old.Repeats,
-				Repeat{e.Position.Offset, ConflictInvoice, "", m.Currency, m.Amount})
-			putInvoice(b, key, old, now)
-		}
-		return nil
-	}
-	now.StudentID, now.Year, now.Term, now.Category = m.StudentID, m.Year, m.Term, m.Category
-	now.Currency, now.Amount, now.DueOn, now.Position = m.Currency, m.Amount, m.DueOn,
-		e.Position.Offset
-	now.At = e.Time.UTC()
-	putInvoice(b, key, old, now)
+	change(b, invoiceKey{e.School, m.InvoiceID}, func(i *Invoice) {
+		i.Versions = i.Versions.with(stampOf(e), Terms{
+			StudentID: m.StudentID, Year: m.Year, Term: m.Term, Category: m.Category,
+			Amount: m.Amount, Currency: m.Currency, DueOn: m.DueOn,
+		})
+	})
+	return nil
+}
+
+func changed(b *projections.Batch, e *domain.Envelope, m *fee.InvoiceChanged) error {
+	record(b, e, Change, m.ChangeID, Terms{
+		InvoiceID: m.InvoiceID, StudentID: m.StudentID, Year: m.Year, Term: m.Term,
+		Category: m.Category, Amount: m.Amount, Currency: m.Currency, DueOn: m.DueOn,
+		Reason: m.Reason,
+	})
+	return nil
+}
+
+func cancelled(b *projections.Batch, e *domain.Envelope, m *fee.InvoiceCancelled) error {
+	record(b, e, Cancellation, m.InvoiceID,
+		Terms{InvoiceID: m.InvoiceID, StudentID: m.StudentID, Reason: m.Reason})
+	return nil
+}
+
+func credited(b *projections.Batch, e *domain.Envelope, m *fee.Credited) error {
+	record(b, e, Credit, m.CreditID, Terms{
+		InvoiceID: m.InvoiceID, StudentID: m.StudentID, Amount: m.Amount, Currency: m.Currency,
+		Reason: m.Reason,
+	})
 	return nil
 }
 
 func paid(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReceived) error {
-	key := paymentKey{e.School, m.PaymentID}
-	p, _ := payments.Get(b, key)
-	if p.Exists() {
-		if p.isAnother(m) {
-			repeated(b, invoiceKey{e.School, p.InvoiceID},
-				Repeat{e.Position.Offset, ConflictPayment, m.PaymentID, m.Currency, m.Amount})
-		}
-		return nil
-	}
-	p.InvoiceID, p.StudentID, p.Amount, p.Currency, p.Method = m.InvoiceID, m.StudentID, m.Amount,
-		m.Currency, m.Method
-	p.At, p.Position = e.Time.UTC(), e.Position.Offset
-	payments.Put(b, key, p)
-
-	r := Received{Method: m.Method, Currency: m.Currency, Payments: 1, Amount: m.Amount}
-	if p.Reversal.Reason != "" {
-		r.Reversed = m.Amount
-	}
-	receive(b, e.School, p, r)
-	return nil
-}
-
-func reversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
-	key := paymentKey{e.School, m.PaymentID}
-	p, _ := payments.Get(b, key)
-	if p.Reversal.Reason != "" {
-		return nil
-	}
-	p.Reversal = Reversal{e.Position.Offset, e.Time.UTC(), m.Reason}
-	payments.Put(b, key, p)
-	if p.Exists() {
-		receive(b, e.School, p,
-			Received{Method: p.Method, Currency: p.Currency, Reversed: p.Amount})
-	}
-	return nil
-}
-
-// receive adds money to the month in which it was received and to its invoice. What is in another
-// currency than the invoice stays apart there.
-func receive(b *projections.Batch, school string, p Payment, r Received) {
-	key := invoiceKey{school, p.InvoiceID}
-	addRevenue(b, revenueKey{school, p.Currency, domain.DateOf(p.At).Month()}, r)
-	old, _ := invoices.Get(b, key)
-	now := old
-	now.Payments = plus(old.Payments, r)
-	putInvoice(b, key, old, now)
-}
-
-// plus returns the list with r added to the entry of its method and currency.
-func plus(list []Received, r Received) []Received {
-	i, found := slices.BinarySearchFunc(list, r, func(a, b Received) int {
-		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Currency, b.Currency))
+	record(b, e, Payment, m.PaymentID, Terms{
+		InvoiceID: m.InvoiceID, StudentID: m.StudentID, Amount: m.Amount, Currency: m.Currency,
+		Method: m.Method,
 	})
-	if !found {
-		return slices.Insert(slices.Clone(list), i, r)
-	}
-	list = slices.Clone(list)
-	list[i].Payments += r.Payments
-	list[i].Amount += r.Amount
-	list[i].Reversed += r.Reversed
-	return list
+	return nil
+}
+
+func refunded(b *projections.Batch, e *domain.Envelope, m *fee.Refunded) error {
+	record(b, e, Refund, m.RefundID, Terms{
+		InvoiceID: m.InvoiceID, StudentID: m.StudentID, Amount: m.Amount, Currency: m.Currency,
+		Method: m.Method, Reason: m.Reason,
+	})
+	return nil
 }
 
 func waived(b *projections.Batch, e *domain.Envelope, m *fee.Waived) error {
-	key := invoiceKey{e.School, m.InvoiceID}
-	old, _ := invoices.Get(b, key)
-	w := Waiver{Position: e.Position.Offset, Time: e.Time.UTC(), Amount: m.Amount, Reason: m.Reason}
-	i, _ := slices.BinarySearchFunc(old.Waivers, w.Position, func(a Waiver, position int64) int {
-		return cmp.Compare(a.Position, position)
-	})
-	now := old
-	now.Waivers = slices.Insert(slices.Clone(old.Waivers), i, w)
-	putInvoice(b, key, old, now)
+	record(b, e, Waiver, m.WaiverID,
+		Terms{InvoiceID: m.InvoiceID, Amount: m.Amount, Reason: m.Reason})
 	return nil
 }
 
-// putInvoice writes an invoice and carries the change into everything that is made of invoices.
-func putInvoice(b *projections.Batch, key invoiceKey, old, now Invoice) {
-	now.Waivers, now.Waived = now.waive()
-	now.Conflict = now.conflicted()
-	now.Open = 0
-	if now.Exists() {
-		collected, _ := now.collected()
-		now.Open = now.Amount - now.Waived - collected
-	}
-	invoices.Put(b, key, now)
-	if now.Exists() {
-		post(b, key, old, now)
-	}
+func paymentReversed(b *projections.Batch, e *domain.Envelope, m *fee.PaymentReversed) error {
+	reverse(b, e, Payment, m.PaymentID, m.Reason)
+	return nil
 }
 
-// waive returns how much of an invoice is waived: never more than it has, so that a waiver makes no
-// money.
-func (i Invoice) waive() (waivers []Waiver, waived int64) {
-	waivers = slices.Clone(i.Waivers)
-	for n := range waivers {
-		w := &waivers[n]
-		w.Excess = 0
-		if i.Exists() {
-			w.Excess = max(0, w.Amount-(i.Amount-waived))
-		}
-		waived += w.Amount - w.Excess
-	}
-	return waivers, waived
+func waiverReversed(b *projections.Batch, e *domain.Envelope, m *fee.WaiverReversed) error {
+	reverse(b, e, Waiver, m.WaiverID, m.Reason)
+	return nil
 }
 
-// collected is what was paid in the invoice's currency and not reversed, and what was reversed.
-func (i Invoice) collected() (net, reversed int64) {
-	for _, r := range i.Payments {
-		if r.Currency != i.Currency {
-			continue
-		}
-		net += r.Amount - r.Reversed
-		reversed += r.Reversed
+// record takes in what an entry says.
+func record(b *projections.Batch, e *domain.Envelope, kind Kind, id string, terms Terms) {
+	key := entryKey{e.School, kind, id}
+	old, _ := entries.Get(b, key)
+	now := old
+	now.Versions = old.Versions.with(stampOf(e), terms)
+	putEntry(b, key, old, now)
+}
+
+// reverse takes in that an entry is taken back.
+func reverse(b *projections.Batch, e *domain.Envelope, kind Kind, id, reason string) {
+	key := entryKey{e.School, kind, id}
+	old, _ := entries.Get(b, key)
+	now := old
+	now.Reversals = old.Reversals.with(stampOf(e), reason)
+	putEntry(b, key, old, now)
+}
+
+// putEntry writes an entry and carries the change into its invoice, or into both when it moves from
+// one to another, and into the revenue.
+func putEntry(b *projections.Batch, key entryKey, old, now Entry) {
+	now.settle()
+	entries.Put(b, key, now)
+	if !now.Exists() {
+		return
 	}
-	return net, reversed
+	receive(b, key, old, -1)
+	receive(b, key, now, +1)
+	if old.Exists() && old.InvoiceID != now.InvoiceID {
+		change(b, invoiceKey{key.School, old.InvoiceID},
+			func(i *Invoice) { i.Lines = without(i.Lines, key) })
+	}
+	change(b, invoiceKey{key.School, now.InvoiceID},
+		func(i *Invoice) { i.Lines = append(without(i.Lines, key), now.line(key)) })
+}
+
+// without returns a new list, as the old one is shared with rows that are being written.
+func without(lines []Line, key entryKey) []Line {
+	rest := make([]Line, 0, len(lines)+1)
+	for _, l := range lines {
+		if l.Kind != key.Kind || l.ID != key.ID {
+			rest = append(rest, l)
+		}
+	}
+	return rest
 }
 
 // InvoiceOf returns an invoice, arrived or not, to the fold of a projection that reads this one.
@@ -260,8 +257,28 @@ func InvoiceOf(b *projections.Batch, school, invoiceID string) Invoice {
 	return i
 }
 
-// PaymentOf returns a payment, arrived or not, to the fold of a projection that reads this one.
-func PaymentOf(b *projections.Batch, school, paymentID string) Payment {
-	p, _ := payments.Get(b, paymentKey{school, paymentID})
-	return p
+// EntryOf returns an entry, arrived or not, to the fold of a projection that reads this one.
+func EntryOf(b *projections.Batch, school string, kind Kind, id string) Entry {
+	e, _ := entries.Get(b, entryKey{school, kind, id})
+	return e
+}
+
+// InvoicesOf returns the invoices that an entry is for by any of its versions.
+func (e Entry) InvoicesOf() (ids []string) {
+	for _, v := range e.Versions {
+		if !slices.Contains(ids, v.Content.InvoiceID) {
+			ids = append(ids, v.Content.InvoiceID)
+		}
+	}
+	return ids
+}
+
+// StudentsOf returns the students who are charged an invoice by any of its versions.
+func (i Invoice) StudentsOf() (ids []string) {
+	for _, v := range i.Versions {
+		if !slices.Contains(ids, v.Content.StudentID) {
+			ids = append(ids, v.Content.StudentID)
+		}
+	}
+	return ids
 }

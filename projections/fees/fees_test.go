@@ -6,13 +6,14 @@ import (
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/projtest"
+	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
 func TestScenarios(t *testing.T) {
 	t.Parallel()
-	projtest.Run(t, "testdata", fees.Queries, fees.Projection)
+	projtest.Run(t, "testdata", fees.Queries, students.Projection, fees.Projection)
 }
 
 func TestP8_FoldsAlike(t *testing.T) {

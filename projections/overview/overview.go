@@ -87,7 +87,7 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *input) (*Overview
 			return nil, err
 		}
 	}
-	if a.Outstanding, err = fees.Outstanding(ctx, tx, scope.School); err != nil {
+	if a.Outstanding, err = fees.Outstanding(ctx, tx, scope); err != nil {
 		return nil, err
 	}
 	a.AtRisk, err = atrisk.Count(ctx, tx, scope)

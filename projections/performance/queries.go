@@ -90,7 +90,7 @@ type Results struct {
 	Groups   []Group   `json:"groups"`
 	Students []Ranked  `json:"students" doc:"The best first"`
 	Ranked   int64     `json:"ranked" doc:"How many students have scores"`
-	Upcoming []Planned `json:"upcoming" doc:"The next 20 assessments"`
+	Upcoming []Planned `json:"upcoming" doc:"The next 20 assessments; of a home class also those of the sections that its students attend today"`
 }
 
 // Group is a subject in a class in a term.
@@ -209,7 +209,15 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 	if err := a.rank(ctx, tx, scope, in); err != nil {
 		return nil, err
 	}
-	conditions, args = in.filter("class_id", scope.School, scope.Today)
+	conditions, args = in.filter("", scope.School, scope.Today)
+	if in.Class != "" {
+		sections, err := students.SectionsOfHome(ctx, tx, scope.School, in.Class, scope.Today)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, append(sections, in.Class))
+		conditions = append(conditions, fmt.Sprintf("class_id = ANY($%d)", len(args)))
+	}
 	a.Upcoming, err = read.All(ctx, tx, upcomingSQL.With(conditions...), func(p *Planned) []any {
 		return []any{&p.AssessmentID, &p.ClassID, &p.Subject, &p.Title, &p.On, &p.MaxScore}
 	}, args...)

@@ -64,7 +64,7 @@ var Queries = []query.Endpoint{
 				Request: "/students/student-0007",
 			},
 			{
-				Name: "fee_accounts_pkey", Statement: "fees.account",
+				Name: "fee_invoices_by_student", Statement: "fees.account",
 				Request: "/students/student-0007",
 			},
 		},

@@ -56,6 +56,7 @@ func draw(t *rapid.T, facts []domain.Fact) []*domain.Envelope {
 		events[i] = &domain.Envelope{
 			ID:       fmt.Sprintf("e%d-%d", i, rapid.IntRange(0, 2).Draw(t, "attempt")),
 			Type:     f.Type,
+			Source:   rapid.SampledFrom([]string{"/a", "/b"}).Draw(t, "source"),
 			School:   rapid.SampledFrom([]string{"oak", "oak", "elm"}).Draw(t, "school"),
 			Time:     time.Date(2026, 9, 1+i, 8, 0, 0, 123456789, time.UTC),
 			Position: domain.Position{Offset: int64(i)},

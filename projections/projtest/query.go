@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/danielgtaylor/huma/v2"
@@ -48,6 +49,10 @@ func (s *scenario) query(d *datadriven.TestData) string {
 		switch a.Key {
 		case "today":
 			require.NoError(s.t, scope.Today.UnmarshalText([]byte(a.Vals[0])))
+		case "zone":
+			var err error
+			scope.Settings.Zone, err = time.LoadLocation(a.Vals[0])
+			require.NoError(s.t, err)
 		case "school":
 			scope.School = a.Vals[0]
 		case "as":

@@ -35,6 +35,8 @@ type Info struct {
 	Impersonal  bool
 	Own         bool // guardians and students may send it for their own student
 	Self        bool // guardians and students may send it for what is for themselves
+	// Tables are the parts of the result that can be written as rows, the main one first.
+	Tables []*Table
 }
 
 // Request is one validated request for a query's result.
@@ -44,6 +46,8 @@ type Request struct {
 	Input any
 	// Student is whose data the result holds, for queries about one; else "".
 	Student string
+	// Rows writes one of the result's tables from a snapshot.
+	Rows Rows
 	// Run makes the result from a snapshot.
 	Run func(ctx context.Context, tx pgx.Tx, scope Scope) (any, error)
 }
@@ -57,7 +61,7 @@ func (q Query[In, Out]) Info() Info {
 	return Info{
 		Name: q.Name, Path: q.Path, Summary: q.Summary, Description: q.Description,
 		Reads: q.Reads, TTL: q.TTL, Roles: q.Roles, Indexes: q.Indexes, ByScope: q.ByScope, Impersonal: q.Impersonal,
-		Own: q.Own != nil, Self: q.Self,
+		Own: q.Own != nil, Self: q.Self, Tables: tablesOf(reflect.TypeFor[In](), reflect.TypeFor[Out]()),
 	}
 }
 
@@ -73,7 +77,7 @@ func (q Query[In, Out]) Mount(api huma.API, op huma.Operation, handle Handler) {
 		},
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
-		request := Request{Info: info, Input: in}
+		request := Request{Info: info, Input: in, Rows: q.rows(in)}
 		if q.Own != nil {
 			request.Student = q.Own(in)
 		}

@@ -108,11 +108,12 @@ func addresses(fields []any) []any {
 
 type date domain.Date
 
-// ScanDate takes NULL as no date.
+// ScanDate takes NULL as no date, and so the first of all days: rows of before the directory had spans
+// begin on it until the tables are rebuilt.
 func (d *date) ScanDate(v pgtype.Date) error {
 	*d = 0
-	if v.Valid {
-		*d = date(domain.DateOf(v.Time))
+	if day := domain.DateOf(v.Time); v.Valid && day != FirstDay {
+		*d = date(day)
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ func Fold(text string) string {
 	var b strings.Builder
 	b.Grow(len(text))
 	for _, r := range text {
+		r = unicode.ToLower(r) // of Cherokee the library folds small letters to capitals, and back
 		switch other, isVariant := letters[r]; {
 		case isVariant:
 			b.WriteString(other)

@@ -42,6 +42,7 @@ func TestNamesAreFoundHoweverTheyAreTyped(t *testing.T) {
 		{"כֹּהֵן", "שָׂרָה", []string{"כהן", "שרה"}},
 		{"कुमार", "अनिल", []string{"कुमार", "अनिल"}},
 		{"Ferrer i Gal·la", "ﬁona", []string{"galla", "fiona"}},
+		{"ᎠᏂ", "Ꭰ", []string{"ꭰꮒ", "ᎠᏂ"}},
 		{"100%", `A_B\C`, []string{"100%", "_", `\`}},
 	} {
 		for _, typed := range c.typed {

@@ -139,18 +139,24 @@ ORDER BY 1`
 
 // staffSQL lists who works with each class, by assignment or membership.
 const staffSQL read.SQL = `-- students.staff
-SELECT w.class_id, w.staff_id, coalesce(s.name, ''), coalesce(nullif(s.role, ''), max(w.role)),
-	coalesce(s.subjects, '[]'), bool_or(w.is_primary), min(w.starts),
-	CASE WHEN bool_and(w.ends IS NOT NULL) THEN max(w.ends) END
-FROM (
+` + memberOf + `(
 	SELECT jsonb_array_elements_text(class_ids) COLLATE "C" AS class_id, staff_id, '' AS role,
 		false AS is_primary, starts, ends FROM assignments
 	WHERE school = $1 AND starts <= $2 AND (ends IS NULL OR ends > $2)
 	UNION ALL SELECT class_id, person_id, role, is_primary, starts, ends FROM memberships
 	WHERE school = $1 AND role <> 'student' AND starts <= $2 AND (ends IS NULL OR ends > $2)
-) w LEFT JOIN staff s ON s.school = $1 AND s.staff_id = w.staff_id
+) w` + byMember
+
+// memberOf and byMember make one row of all that connects a member of staff with a class.
+const (
+	memberOf = `SELECT w.class_id, w.staff_id, coalesce(s.name, ''),
+	coalesce(nullif(s.role, ''), max(w.role)), coalesce(s.subjects, '[]'), bool_or(w.is_primary),
+	min(w.starts), CASE WHEN bool_and(w.ends IS NOT NULL) THEN max(w.ends) END
+FROM `
+	byMember = ` LEFT JOIN staff s ON s.school = $1 AND s.staff_id = w.staff_id
 WHERE s.left_on IS NULL OR s.left_on > $2
 GROUP BY w.class_id, w.staff_id, s.name, s.role, s.subjects ORDER BY w.staff_id`
+)
 
 func listClasses(
 	ctx context.Context, tx pgx.Tx, scope query.Scope, in *classesInput,
@@ -174,7 +180,7 @@ func listClasses(
 	}
 	by := map[string][]Member{}
 	for _, m := range staff {
-		by[m.classID] = append(by[m.classID], m.dated())
+		by[m.classID] = append(by[m.classID], m)
 	}
 	for i := range classes {
 		classes[i].Staff = by[classes[i].ClassID]
@@ -182,38 +188,22 @@ func listClasses(
 	return &Classes{classes}, nil
 }
 
-// dated leaves out a day that stands for none: see the migration that carried rows over.
-func (m Member) dated() Member {
-	if m.From == read.FirstDay {
-		m.From = 0
-	}
-	return m
-}
-
 // As with names, "contains" is not for indexes under row-level security: see the function
 // assigned_to.
 const staffOfSQL read.SQL = `-- students.staff_of_class
-SELECT $2, w.staff_id, coalesce(s.name, ''), coalesce(nullif(s.role, ''), max(w.role)),
-	coalesce(s.subjects, '[]'), bool_or(w.is_primary), min(w.starts),
-	CASE WHEN bool_and(w.ends IS NOT NULL) THEN max(w.ends) END
-FROM (
-	SELECT staff_id, '' AS role, false AS is_primary, starts, ends FROM assigned_to($2, $3)
-	UNION ALL SELECT person_id, role, is_primary, starts, ends FROM memberships
-	WHERE school = $1 AND class_id = $2 AND role <> 'student'
-		AND starts <= $3 AND (ends IS NULL OR ends > $3)
-) w LEFT JOIN staff s ON s.school = $1 AND s.staff_id = w.staff_id
-WHERE s.left_on IS NULL OR s.left_on > $3
-GROUP BY w.staff_id, s.name, s.role, s.subjects ORDER BY w.staff_id`
+` + memberOf + `(
+	SELECT $3::text AS class_id, staff_id, '' AS role, false AS is_primary, starts, ends
+	FROM assigned_to($3, $2)
+	UNION ALL SELECT class_id, person_id, role, is_primary, starts, ends FROM memberships
+	WHERE school = $1 AND class_id = $3 AND role <> 'student'
+		AND starts <= $2 AND (ends IS NULL OR ends > $2)
+) w` + byMember
 
 // StaffOf returns who works with a class on a day.
 func StaffOf(
 	ctx context.Context, tx pgx.Tx, school, classID string, on domain.Date,
 ) ([]Member, error) {
-	staff, err := read.All(ctx, tx, staffOfSQL, (*Member).addresses, school, classID, on)
-	for i := range staff {
-		staff[i] = staff[i].dated()
-	}
-	return staff, err
+	return read.All(ctx, tx, staffOfSQL, (*Member).addresses, school, on, classID)
 }
 
 // classInput selects a class.

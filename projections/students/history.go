@@ -49,7 +49,7 @@ type span struct {
 	From, To     domain.Date // To is the first day after it; zero while it is open
 	Since, Until domain.Date // the same, of all spans that follow one another without a gap
 	Place        place
-	Source       string // of the fact that gave the place
+	Source       string // of the last word that gave the place
 }
 
 // dayOf returns the day from which on a fact without a day of its own holds. It must hold at once
@@ -136,19 +136,21 @@ func (h history) stays() (all []span) {
 func (h history) spans() (all []span) {
 	for _, stay := range h.stays() {
 		now := span{From: stay.From, Since: stay.From, Until: stay.To}
+		var word *statement // that gave the place last, whatever its day
 		for i := range h {
 			s := &h[i]
 			if !s.placing() || h.overruled(i, (*statement).placing) ||
 				!stay.To.IsZero() && s.On >= stay.To {
 				continue
 			}
-			if s.On > now.From && !reflect.DeepEqual(s.Place, now.Place) {
+			same := reflect.DeepEqual(s.Place, now.Place)
+			if s.On > now.From && !same {
 				now.To = s.On
 				all = append(all, now)
 				now.From, now.To = s.On, 0
 			}
-			if s.On <= now.From {
-				now.Place, now.Source = s.Place, s.Source
+			if word == nil || !same || s.compare(word) > 0 {
+				now.Place, now.Source, word = s.Place, s.Source, s
 			}
 		}
 		now.To = stay.To

@@ -50,6 +50,9 @@ func TestP8_AnyOrderOfArrivalGivesTheSameSpans(t *testing.T) {
 	})
 }
 
+// firstDay is before all days that tests name, and lastDay after them.
+var firstDay, lastDay = domain.NewDate(2026, 8, 31), domain.NewDate(2026, 9, 12)
+
 // asOf is what holds on a day by the definition: no spans, and nothing thrown away. It looks at the
 // last word about each day, from the first day to the one asked for.
 func asOf(statements []statement, day domain.Date) (class string, holds bool) {
@@ -64,7 +67,7 @@ func asOf(statements []statement, day domain.Date) (class string, holds bool) {
 		return found
 	}
 	begun := false
-	for on := domain.NewDate(2026, 9, 1); on <= day; on = on.AddDays(1) {
+	for on := firstDay; on <= day; on = on.AddDays(1) {
 		if s := last(on, (*statement).presence); s != nil {
 			begun = s.Kind == starts || begun && s.Kind == ends && !lastsUntil(last, on, day)
 		}
@@ -84,13 +87,13 @@ func lastsUntil(
 	last func(domain.Date, func(*statement) bool) *statement, from, day domain.Date,
 ) bool {
 	first := from
-	for ; first > domain.NewDate(2026, 9, 1); first-- {
+	for ; first > firstDay; first-- {
 		if s := last(first-1, (*statement).presence); s != nil && s.Kind == starts {
 			break
 		}
 	}
 	var end *statement
-	for on := first; on <= domain.NewDate(2026, 9, 10); on++ {
+	for on := first; on <= lastDay; on++ {
 		s := last(on, (*statement).presence)
 		if s != nil && s.Kind == starts {
 			break
@@ -107,7 +110,7 @@ func TestAsOfADateEqualsACalculationDayByDay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		statements := drawStatements(t)
 		spans := historyOf(statements).spans()
-		for day := domain.NewDate(2026, 8, 30); day < domain.NewDate(2026, 9, 12); day++ {
+		for day := firstDay; day < lastDay; day++ {
 			i := slices.IndexFunc(spans, func(s span) bool {
 				return s.From <= day && (s.To.IsZero() || s.To > day)
 			})

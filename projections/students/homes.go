@@ -26,6 +26,23 @@ func Sections(ctx context.Context, tx pgx.Tx, school string) ([]string, error) {
 	return read.All(ctx, tx, sectionsSQL, func(id *string) []any { return []any{id} }, school)
 }
 
+const sectionsOfHomeSQL read.SQL = `-- students.sections_of_home
+SELECT DISTINCT m.class_id FROM enrolments e
+JOIN memberships m ON m.school = $1 AND m.person_id = e.student_id AND m.role = 'student'
+	AND m.starts <= $3 AND (m.ends IS NULL OR m.ends > $3)
+WHERE e.school = $1 AND e.class_id = $2 AND e.starts <= $3 AND (e.ends IS NULL OR e.ends > $3)
+	AND NOT EXISTS (SELECT FROM classes c WHERE c.school = $1 AND c.class_id = m.class_id
+		AND c.closed_on <= $3)
+ORDER BY m.class_id`
+
+// SectionsOfHome returns the ids of the sections to which students of a home class belong on a day.
+func SectionsOfHome(
+	ctx context.Context, tx pgx.Tx, school, classID string, on domain.Date,
+) ([]string, error) {
+	return read.All(ctx, tx, sectionsOfHomeSQL, func(id *string) []any { return []any{id} },
+		school, classID, on)
+}
+
 // Homes are the home classes of a school's students over time. The zero value knows nobody.
 type Homes struct {
 	of map[string][]presence.Stay

@@ -22,6 +22,9 @@ type guardianKey struct {
 // guardianRow remembers by which event each part of it was set. Links are events of the student and
 // changes of details events of the guardian, so that one may be parked while the other is folded;
 // whatever the order, the later one in the log counts.
+//
+// The source is that of the last fact about the guardian that names them, else of the first link: a
+// source that links the guardian of another to one of its students takes nothing over.
 type guardianRow struct {
 	Name        string   `db:"name"`
 	Phone       string   `db:"phone"`
@@ -33,8 +36,10 @@ type guardianRow struct {
 }
 
 // setAt holds the offset of the event by which each part of a guardian was set, plus one: zero is
-// never.
+// never. A source that was set by a link has it negative: of links the first one counts, and any
+// other fact more.
 type setAt struct {
+	Source      int64 `json:"source,omitzero"`
 	Name        int64 `json:"name,omitzero"`
 	Phone       int64 `json:"phone,omitzero"`
 	Email       int64 `json:"email,omitzero"`
@@ -69,7 +74,7 @@ type linkRow struct {
 func linked(b *projections.Batch, e *domain.Envelope, m *guardian.Linked) error {
 	connect(b, e.School, m.StudentID, m.GuardianID, said(e, starts, dayOf(e.Time),
 		place{Role: m.Relation, Primary: m.Primary}))
-	changeGuardian(b, e, &guardian.DetailsChanged{
+	changeGuardian(b, e, -e.Position.Offset-1, &guardian.DetailsChanged{
 		GuardianID: m.GuardianID, Name: m.Name,
 		Phone: given(m.Phone), Email: given(m.Email), Language: given(m.Language),
 	})
@@ -94,7 +99,7 @@ func connect(b *projections.Batch, school, studentID, guardianID string, s state
 
 // contactChanged says of every part how it is from now on: an absent one is none.
 func contactChanged(b *projections.Batch, e *domain.Envelope, m *guardian.ContactChanged) error {
-	changeGuardian(b, e, &guardian.DetailsChanged{
+	changeGuardian(b, e, e.Position.Offset+1, &guardian.DetailsChanged{
 		GuardianID: m.GuardianID,
 		Phone:      domain.To(m.Phone), Email: domain.To(m.Email), Language: domain.To(m.Language),
 	})
@@ -102,18 +107,19 @@ func contactChanged(b *projections.Batch, e *domain.Envelope, m *guardian.Contac
 }
 
 func guardianChanged(b *projections.Batch, e *domain.Envelope, m *guardian.DetailsChanged) error {
-	changeGuardian(b, e, m)
+	changeGuardian(b, e, e.Position.Offset+1, m)
 	return nil
 }
 
-func changeGuardian(b *projections.Batch, e *domain.Envelope, m *guardian.DetailsChanged) {
+func changeGuardian(
+	b *projections.Batch, e *domain.Envelope, sourceAt int64, m *guardian.DetailsChanged,
+) {
 	key := guardianKey{e.School, m.GuardianID}
 	row, _ := guardians.Get(b, key)
 	at := &row.SetAt
-	if m.Name != "" {
-		named := at.Name
-		setLater(e, &row.Name, &named, domain.To(m.Name))
-		setLater(e, &row.Source, &at.Name, domain.To(e.Source))
+	setLater(e, &row.Name, &at.Name, given(m.Name))
+	if m.Name != "" && (at.Source == 0 || sourceAt > at.Source) {
+		row.Source, at.Source = e.Source, sourceAt
 	}
 	setLater(e, &row.Phone, &at.Phone, m.Phone)
 	setLater(e, &row.Email, &at.Email, m.Email)

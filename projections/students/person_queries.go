@@ -110,15 +110,9 @@ func SectionsOf(
 func classesOf(
 	ctx context.Context, tx pgx.Tx, school, person string, on domain.Date, asStudent bool,
 ) ([]ClassOf, error) {
-	classes, err := read.All(ctx, tx, classesOfSQL, func(c *ClassOf) []any {
+	return read.All(ctx, tx, classesOfSQL, func(c *ClassOf) []any {
 		return []any{&c.ClassID, &c.Title, &c.Kind, &c.Role, &c.Primary, &c.From, &c.To}
 	}, school, person, on, asStudent)
-	for i := range classes {
-		if classes[i].From == read.FirstDay {
-			classes[i].From = 0
-		}
-	}
-	return classes, err
 }
 
 // Guardian is all that the directory holds about one.
@@ -197,11 +191,6 @@ func oneGuardian(
 			&c.From, &c.To,
 		}
 	}, args...)
-	for i := range g.Children {
-		if g.Children[i].From == read.FirstDay {
-			g.Children[i].From = 0
-		}
-	}
 	return &g, err
 }
 

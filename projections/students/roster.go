@@ -41,7 +41,7 @@ func (h Held) When() Held { return h }
 func DayOf(t time.Time) domain.Date { return dayOf(t) }
 
 // Profile is how a school describes itself.
-type Profile struct{ Name, Identifier, Type, District string }
+type Profile struct{ Source, Name, Identifier, Type, District string }
 
 // RosterClass is a class that was defined.
 type RosterClass struct {
@@ -67,8 +67,12 @@ type RosterStaff struct {
 	ClassIDs, Subjects []string
 }
 
-// RosterGuardian is how to reach a guardian.
-type RosterGuardian struct{ Name, Phone, Email, Language string }
+// RosterGuardian is how to reach a guardian, and which source says so.
+type RosterGuardian struct {
+	Source                       string
+	Linked                       bool // that source links the guardian to a student
+	Name, Phone, Email, Language string
+}
 
 // RosterLinkKey names the link of a student and a guardian.
 type RosterLinkKey struct{ StudentID, GuardianID string }
@@ -141,7 +145,10 @@ ORDER BY s.staff_id, (` + nearest + `) DESC,
 	CASE WHEN ` + nearest + ` THEN a.starts END, a.starts DESC`
 
 const rosterGuardiansSQL read.SQL = `-- students.roster_guardians
-SELECT guardian_id, name, phone, email, language FROM guardians WHERE school = $1`
+SELECT guardian_id, source, name, phone, email, language, EXISTS (
+	SELECT FROM student_guardians l WHERE l.school = $1 AND l.guardian_id = g.guardian_id
+		AND l.source = g.source AND (l.ends IS NULL OR l.ends > $2))
+FROM guardians g WHERE school = $1`
 
 const rosterLinksSQL read.SQL = `-- students.roster_links
 SELECT DISTINCT ON (student_id, guardian_id) student_id, guardian_id, source, ` + nearest + `,
@@ -158,7 +165,7 @@ ORDER BY membership_id, (` + nearest + `) DESC,
 	CASE WHEN ` + nearest + ` THEN starts END, starts DESC`
 
 const rosterProfileSQL read.SQL = `-- students.roster_profile
-SELECT name, identifier, type, district FROM school_profiles WHERE school = $1`
+SELECT source, name, identifier, type, district FROM school_profiles WHERE school = $1`
 
 // RosterOf reads the directory of a school as it is on a day.
 func RosterOf(ctx context.Context, tx pgx.Tx, school string, on domain.Date) (*Roster, error) {
@@ -189,8 +196,8 @@ func RosterOf(ctx context.Context, tx pgx.Tx, school string, on domain.Date) (*R
 	}
 	if r.Guardians, err = all(ctx, tx, rosterGuardiansSQL,
 		func(id *string, g *RosterGuardian) []any {
-			return []any{id, &g.Name, &g.Phone, &g.Email, &g.Language}
-		}, school); err != nil {
+			return []any{id, &g.Source, &g.Name, &g.Phone, &g.Email, &g.Language, &g.Linked}
+		}, school, on); err != nil {
 		return nil, err
 	}
 	if r.Links, err = all(ctx, tx, rosterLinksSQL, func(key *RosterLinkKey, l *RosterLink) []any {
@@ -211,7 +218,7 @@ func RosterOf(ctx context.Context, tx pgx.Tx, school string, on domain.Date) (*R
 		return nil, err
 	}
 	profile, described, err := read.One(ctx, tx, rosterProfileSQL, func(p *Profile) []any {
-		return []any{&p.Name, &p.Identifier, &p.Type, &p.District}
+		return []any{&p.Source, &p.Name, &p.Identifier, &p.Type, &p.District}
 	}, school)
 	if described {
 		r.Profile = &profile

@@ -20,7 +20,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("students", 4,
+var Projection = projections.New("students", 5,
 	students, enrolments, classes, memberships, guardians, links, members, assignments, histories,
 	profiles, optOuts,
 	projections.On(enrolled),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,6 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/domain/catalog"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
@@ -28,7 +30,9 @@ var Queries = []query.Endpoint{
 		Description: "The newest first, a page at a time. Guardians and students see a score " +
 			"once the results of its class's term are published; teachers see no fees and no reasons " +
 			"of absences, and the office no marks.",
-		Reads:   []*projections.Projection{Projection, performance.Projection, students.Projection},
+		Reads: []*projections.Projection{
+			Projection, performance.Projection, students.Projection, fees.Projection,
+		},
 		TTL:     time.Minute,
 		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
 		ByScope: true,
@@ -62,10 +66,11 @@ type Timeline struct {
 
 // Line is one thing that happened.
 type Line struct {
-	Offset int64          `json:"offset" doc:"Where the event stands in the school's partition of the log"`
-	Type   string         `json:"type" doc:"The event's type, in its newest version"`
-	Time   time.Time      `json:"time"`
-	Data   jsontext.Value `json:"data" doc:"What to show of it, under the names of the event"`
+	Offset   int64          `json:"offset" doc:"Where the event stands in the school's partition of the log"`
+	Type     string         `json:"type" doc:"The event's type, in its newest version"`
+	Time     time.Time      `json:"time"`
+	Data     jsontext.Value `json:"data" doc:"What to show of it, under the names of the event"`
+	Conflict bool           `json:"conflict,omitzero" doc:"The id of this invoice, payment or other entry came with several contents, of which the later holds: see the account"`
 
 	fact string
 }
@@ -117,9 +122,25 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Timeli
 		lines[i].Type = types[lines[i].fact]
 		lines[i].Time = lines[i].Time.UTC()
 	}
+	if err := contradicted(ctx, tx, scope.School, lines); err != nil {
+		return nil, err
+	}
 	a := &Timeline{}
 	a.Lines, a.Next, err = read.Cut(lines, limit, func(l Line) int64 { return l.Offset })
 	return a, err
+}
+
+// contradicted marks the lines of facts about money whose ids came with several contents.
+func contradicted(ctx context.Context, tx pgx.Tx, school string, lines []Line) error {
+	isMoney := func(l Line) bool { return strings.HasPrefix(l.fact, "fee.") }
+	if !slices.ContainsFunc(lines, isMoney) {
+		return nil
+	}
+	positions, err := fees.Contradicted(ctx, tx, school)
+	for i := range lines {
+		lines[i].Conflict = isMoney(lines[i]) && positions[lines[i].Offset]
+	}
+	return err
 }
 
 // withReason are the facts whose lines say why.

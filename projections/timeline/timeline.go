@@ -9,6 +9,7 @@ package timeline
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -18,7 +19,6 @@ import (
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/catalog"
-	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/membership"
 	"github.com/schoolbell/schoolbell/projections"
@@ -26,7 +26,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("timeline", 2,
+var Projection = projections.New("timeline", 3,
 	lines,
 	projections.Reads(fees.Projection),
 	projections.OnEvery(fold),
@@ -64,18 +64,6 @@ type (
 		Name       string `json:"name"`
 		Relation   string `json:"relation"`
 	}
-	reversal struct {
-		PaymentID string `json:"payment_id"`
-		Amount    int64  `json:"amount"`
-		Currency  string `json:"currency"`
-		Reason    string `json:"reason"`
-	}
-	waiver struct {
-		InvoiceID string `json:"invoice_id"`
-		Amount    int64  `json:"amount"`
-		Currency  string `json:"currency"`
-		Reason    string `json:"reason"`
-	}
 )
 
 // fold adds the line of an event that its declaration puts on the timeline, see
@@ -103,14 +91,9 @@ func fold(b *projections.Batch, e *domain.Envelope) error {
 			return nil // the timeline is a student's
 		}
 		return l.add(b, m)
-	case *fee.Invoiced:
-		return invoiced(b, l, m)
-	case *fee.PaymentReceived:
-		return paid(b, l, m)
-	case *fee.PaymentReversed:
-		return reversed(b, l, m)
-	case *fee.Waived:
-		return waived(b, l, m)
+	}
+	if strings.HasPrefix(name, "fee.") {
+		return addMoney(b, l, e.Data)
 	}
 	return l.add(b, e.Data)
 }
@@ -172,66 +155,4 @@ func (l line) addMark(b *projections.Batch, m *attendance.Marked) (err error) {
 
 func (l line) put(b *projections.Batch, text []byte) {
 	lines.Put(b, key{l.school, l.studentID, l.position}, row{l.fact, l.at.UTC(), string(text)})
-}
-
-// A waiver names only its invoice and a reversal only its payment. Their line is added by whichever
-// of the two events is folded second, and stands at the position of the waiver or the reversal
-// either way. An invoice or a payment that is repeated has no line.
-
-var waiverName, reversalName = names[reflect.TypeFor[*fee.Waived]()],
-	names[reflect.TypeFor[*fee.PaymentReversed]()]
-
-func invoiced(b *projections.Batch, l line, m *fee.Invoiced) error {
-	i := fees.InvoiceOf(b, l.school, m.InvoiceID)
-	if i.Position != l.position {
-		return nil
-	}
-	for _, w := range i.Waivers {
-		if err := addWaiver(b, l.school, m.InvoiceID, i, w); err != nil {
-			return err
-		}
-	}
-	return l.add(b, m)
-}
-
-func waived(b *projections.Batch, l line, m *fee.Waived) error {
-	i := fees.InvoiceOf(b, l.school, m.InvoiceID)
-	if !i.Exists() {
-		return nil
-	}
-	w := fees.Waiver{Position: l.position, Time: l.at, Amount: m.Amount, Reason: m.Reason}
-	return addWaiver(b, l.school, m.InvoiceID, i, w)
-}
-
-func addWaiver(
-	b *projections.Batch, school, invoiceID string, i fees.Invoice, w fees.Waiver,
-) error {
-	l := line{school, i.StudentID, waiverName, w.Position, w.Time}
-	return l.add(b, waiver{invoiceID, w.Amount, i.Currency, w.Reason})
-}
-
-func paid(b *projections.Batch, l line, m *fee.PaymentReceived) error {
-	p := fees.PaymentOf(b, l.school, m.PaymentID)
-	if p.Position != l.position {
-		return nil
-	}
-	if p.Reversal.Reason != "" {
-		if err := addReversal(b, l.school, m.PaymentID, p); err != nil {
-			return err
-		}
-	}
-	return l.add(b, m)
-}
-
-func reversed(b *projections.Batch, l line, m *fee.PaymentReversed) error {
-	p := fees.PaymentOf(b, l.school, m.PaymentID)
-	if !p.Exists() || p.Reversal.Position != l.position {
-		return nil
-	}
-	return addReversal(b, l.school, m.PaymentID, p)
-}
-
-func addReversal(b *projections.Batch, school, paymentID string, p fees.Payment) error {
-	l := line{school, p.StudentID, reversalName, p.Reversal.Position, p.Reversal.Time}
-	return l.add(b, reversal{paymentID, p.Amount, p.Currency, p.Reversal.Reason})
 }

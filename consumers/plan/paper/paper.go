@@ -110,9 +110,9 @@ type Account struct {
 // Entry is a line of an account.
 type Entry struct {
 	On   domain.Date `json:"on"`
-	Kind string      `json:"kind"` // invoice, payment, reversal or waiver
-	Ref  string      `json:"ref"`  // the id of the invoice or payment
-	// what the fee is for, or why it was waived or reversed
+	Kind string      `json:"kind"` // invoice, cancellation, credit, payment, reversal, refund or waiver
+	Ref  string      `json:"ref"`  // the id of the invoice, payment, refund or credit note
+	// what the fee is for, or why it was cancelled, credited, refunded, waived or reversed
 	Text    string       `json:"text,omitzero"`
 	Method  string       `json:"method,omitzero"` // of a payment
 	Year    domain.Label `json:"year,omitzero"`

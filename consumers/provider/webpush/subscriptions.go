@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -85,10 +86,18 @@ func endpointProblem(endpoint string) string {
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	if ip, err := netip.ParseAddr(host); err == nil && !isPublic(ip) ||
-		!strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
+		err != nil && endsInNumber(host) || !strings.ContainsAny(host, ".:") || strings.HasSuffix(host, ".localhost") {
 		return "must be on the internet"
 	}
 	return ""
+}
+
+// endsInNumber reports a host that only looks like a name: browsers and some resolvers take 127.1,
+// 0177.0.0.1 and 0x7f.1 for addresses, and no name of the internet ends like that.
+func endsInNumber(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := strconv.ParseUint(last, 0, 64)
+	return err == nil || strings.HasPrefix(last, "0x")
 }
 
 // List returns the devices of a user.

@@ -239,7 +239,8 @@ func TestP9_EndpointsAreOnTheInternet(t *testing.T) {
 		"https://[100::1]/1", "https://192.0.0.8/1", "https://198.18.0.1/1", "https://198.51.100.1/1",
 		"https://203.0.113.1/1", "https://240.0.0.1/1", "https://0.0.0.0/1", "https://224.0.0.1/1",
 		"https://push.example:22/1", "https://push.example:8443/1",
-		"https://2130706433/1", "https://push.example/" + strings.Repeat("x", 1100),
+		"https://2130706433/1", "https://127.1/1", "https://0177.0.0.1/1", "https://0x7f.0x1/1",
+		"https://push.0x/1", "https://１２７.0.0.1/1", "https://push.example/" + strings.Repeat("x", 1100),
 	} {
 		err := webpush.Add(t.Context(), nil, "oak", "g1",
 			webpush.Subscription{Endpoint: bad, Keys: devices[0].Keys})

@@ -136,7 +136,7 @@ var patterns = map[domain.Format]string{
 	domain.FormatText:     `[^ \t\r\n]`,
 	domain.FormatName:     `^[^\x00-\x1F\x7F-\x9F]*[^\x00-\x20\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$`,
 	domain.FormatLine:     `^[^\x00-\x1F\x7F-\x9F]*$`,
-	domain.FormatCurrency: `^[A-Z]{3}$`,
+	domain.FormatCurrency: `^([A-Z]{3})?$`,
 	domain.FormatURL:      `^([hH][tT][tT][pP][sS]?://[^/].*)?$`,
 	domain.FormatPhone:    "^([" + phone + "]*([0-9][" + phone + "]*){3,20})?$",
 	domain.FormatEmail:    `^([^@ <>,;\t\r\n]+@[^@ <>,;\t\r\n]*\.[^@ <>,;\t\r\n]*)?$`,

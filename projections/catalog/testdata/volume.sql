@@ -127,36 +127,62 @@ INSERT INTO results_published
 SELECT DISTINCT school, class_id, year, term, TIMESTAMPTZ '2026-01-31' FROM performance_scores WHERE year < '2026-2027';
 
 -- One invoice in twelve is open.
-INSERT INTO fee_invoices
+INSERT INTO fee_invoices (school, invoice_id, student_id, year, term, category, currency, amount, waived, open_amount, due_on,
+	position, invoiced_at, latest_at, collected, versions, lines)
 SELECT school, format('invoice-%s-%s-%s', year, term, n), student_id, year, term, 'tuition', 'EUR', 50000, 0,
-	CASE WHEN (n + term_number * 5) % 12 = 0 THEN 20000 ELSE 0 END, DATE '2024-10-01' + term_number::int * 120,
-	'[{"method":"bank","currency":"EUR","payments":1,"amount":50000}]', 1, '[]'
+	CASE WHEN (n + term_number * 5) % 12 = 0 THEN 20000 WHEN (n + term_number * 5) % 60 = 1 THEN -3000 ELSE 0 END,
+	DATE '2024-10-01' + term_number::int * 120, 1, DATE '2024-09-01' + term_number::int * 120, DATE '2024-10-01' + term_number::int * 120,
+	50000,
+	jsonb_build_array(jsonb_build_object('said', jsonb_build_object('position', 1, 'time', '2024-09-01T00:00:00Z'), 'since', '2024-09-01T00:00:00Z',
+		'last', jsonb_build_object('position', 1, 'time', '2024-09-01T00:00:00Z'), 'content', jsonb_build_object(
+			'student_id', student_id, 'year', year, 'term', term, 'category', 'tuition', 'amount', 50000, 'currency', 'EUR',
+			'due_on', DATE '2024-10-01' + term_number::int * 120))),
+	'[{"kind":"payment","id":"p","position":2,"time":"2024-10-01T00:00:00Z","amount":50000,"currency":"EUR","method":"bank","counted":50000}]'
 FROM pupils, (SELECT year, term, row_number() OVER () AS term_number
 	FROM unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year, unnest(ARRAY['autumn', 'spring']) term) terms;
 
 -- A few payments are for invoices that nobody knows.
-INSERT INTO fee_invoices
-SELECT school, format('unknown-%s', n), '', '', '', '', 'EUR', 0, 0, 0, NULL, '[{"method":"bank","currency":"EUR","payments":1,"amount":700}]', 0, '[]'
+INSERT INTO fee_invoices (school, invoice_id, student_id, year, term, category, currency, amount, waived, open_amount, position, latest_at, lines)
+SELECT school, format('unknown-%s', n), '', '', '', '', '', 0, 0, 0, 0, DATE '2026-10-01',
+	'[{"kind":"payment","id":"p","position":2,"time":"2026-10-01T00:00:00Z","amount":700,"currency":"EUR","method":"bank"}]'
 FROM pupils WHERE n <= 3;
+
+-- A payment for each invoice, and a few whose ids came twice.
+INSERT INTO fee_entries
+SELECT school, 'payment', format('payment-%s-%s', n, i), format('invoice-%s', i), student_id, 50000, 'EUR', 'bank',
+	TIMESTAMPTZ '2024-09-01' + n * INTERVAL '1 hour' + i * INTERVAL '120 days', i, false,
+	jsonb_build_array(jsonb_build_object('said', jsonb_build_object('position', 1, 'time', '2024-09-01T00:00:00Z'), 'since', '2024-09-01T00:00:00Z',
+		'last', jsonb_build_object('position', 1, 'time', '2024-09-01T00:00:00Z'), 'content', jsonb_build_object(
+			'invoice_id', format('invoice-%s', i), 'student_id', student_id, 'amount', 50000, 'currency', 'EUR', 'method', 'bank'))),
+	'[]', n % 100 = 1
+FROM pupils, generate_series(1, 6) i;
 
 INSERT INTO fee_accounts
 SELECT school, student_id, '[{"currency":"EUR","invoiced":300000,"waived":0,"collected":280000,"open":20000}]',
 	'[{"due_on":"2026-02-01","invoice_id":"invoice","category":"tuition","currency":"EUR","amount":20000}]'
 FROM pupils;
 
-INSERT INTO fee_totals
-SELECT school, year, term, 'EUR', category, 500, 25000000, 0, 24000000, 0, 1000000, 0
+INSERT INTO fee_totals (school, year, term, currency, category, due_on, invoices, invoiced, waived, collected, reversed, outstanding, overpaid)
+SELECT school, year, term, 'EUR', category, DATE '2026-09-01' + d * 10, 100, 5000000, 0, 4800000, 0, 200000, 0
 FROM (SELECT DISTINCT school FROM pupils) p, unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year,
-	unnest(ARRAY['autumn', 'spring', 'summer']) term, unnest(ARRAY['tuition', 'bus', 'lunch', 'books', 'clubs']) category;
+	unnest(ARRAY['autumn', 'spring', 'summer']) term, unnest(ARRAY['tuition', 'bus', 'lunch', 'books', 'clubs']) category,
+	generate_series(1, 10) d;
 
 INSERT INTO fee_methods
-SELECT school, year, term, 'EUR', method, 100, 5000000, 0
+SELECT school, year, term, 'EUR', method, 100, 5000000, 0, 0
 FROM (SELECT DISTINCT school FROM pupils) p, unnest(ARRAY['2024-2025', '2025-2026', '2026-2027']) year,
 	unnest(ARRAY['autumn', 'spring', 'summer']) term, unnest(ARRAY['cash', 'card', 'bank', 'mobile_money']) method;
 
+-- In each month the middle, and on its first day each quarter of an hour of a morning.
 INSERT INTO fee_revenue
-SELECT school, 'EUR', DATE '2022-09-01' + m * INTERVAL '1 month', 100, 1000000 + (m % 12) * 50000, 0
-FROM (SELECT DISTINCT school FROM pupils) p, generate_series(0, 49) m;
+SELECT school, 'EUR', TIMESTAMPTZ '2022-09-01 08:00Z' + m * INTERVAL '1 month' + CASE WHEN q = 0 THEN INTERVAL '14 days' ELSE q * INTERVAL '15 minutes' END,
+	100, 100000 + (m % 12) * 5000, 0, 0
+FROM (SELECT DISTINCT school FROM pupils) p, generate_series(0, 49) m, generate_series(0, 10) q;
+
+INSERT INTO fee_cohorts
+SELECT school, 'EUR', DATE '2022-09-01' + (m || ' months')::interval, TIMESTAMPTZ '2022-09-15' + ((m + k) || ' months')::interval,
+	CASE WHEN k = 0 THEN 1000000 ELSE 0 END, 200000
+FROM (SELECT DISTINCT school FROM pupils) p, generate_series(0, 49) m, generate_series(0, 4) k;
 
 INSERT INTO at_risk
 SELECT school, student_id,

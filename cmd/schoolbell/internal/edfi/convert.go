@@ -107,7 +107,7 @@ func (im *Import) student(e *element) error {
 	}
 	switch {
 	case taken && p.seen:
-		im.report.adjusted(e.name, im.at(e), "the same student occurs twice: the later one counts")
+		im.report.adjusted(e.name, im.at(e), "the same student occurs twice")
 	case taken:
 		p.seen = true
 		im.report.Students++

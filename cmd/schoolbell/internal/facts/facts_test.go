@@ -67,8 +67,8 @@ func year() []*domain.Envelope {
 		&fee.PaymentReversed{PaymentID: "early", Reason: "before it came"},
 		&fee.PaymentReceived{PaymentID: "early", InvoiceID: "late", StudentID: student, Amount: 500, Currency: "EUR", Method: fee.Cash},
 		&fee.PaymentReceived{PaymentID: "early", InvoiceID: "late", StudentID: student, Amount: 900, Currency: "EUR", Method: fee.Cash},
-		&fee.Waived{InvoiceID: "late", Amount: 300, Reason: "before it came"},
-		&fee.Waived{InvoiceID: "late", Amount: 200, Reason: "and once more"},
+		&fee.Waived{WaiverID: "w1", InvoiceID: "late", Amount: 300, Reason: "before it came"},
+		&fee.Waived{WaiverID: "w2", InvoiceID: "late", Amount: 200, Reason: "and once more"},
 		&fee.PaymentReceived{PaymentID: "lost", InvoiceID: "never", StudentID: student, Amount: 5, Currency: "XOF", Method: fee.Bank},
 		&fee.PaymentReversed{PaymentID: "lost", Reason: "returned"},
 		&fee.PaymentReversed{PaymentID: "lost", Reason: "returned again"},
@@ -82,12 +82,12 @@ func year() []*domain.Envelope {
 	return append(events, drawn()...)
 }
 
-// drawn are facts of the directory in any order, about a few ids and days, so that they contradict
-// each other in all ways.
+// drawn are facts of the directory and of fees in any order, about a few ids and days, so that they
+// contradict each other in all ways.
 func drawn() (events []*domain.Envelope) {
 	for i, e := range projtest.Events(7, 4000) {
 		context, _, _, err := domain.SplitType(e.Type)
-		if err != nil || !slices.Contains([]string{"student", "guardian", "staff", "class", "membership"}, context) {
+		if err != nil || !slices.Contains([]string{"student", "guardian", "staff", "class", "membership", "fee"}, context) {
 			continue
 		}
 		e.School, e.Source, e.ID, e.Position = school, "drawn", fmt.Sprint("drawn-", i), domain.Position{}

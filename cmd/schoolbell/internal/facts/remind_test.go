@@ -27,7 +27,7 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 	require.NoError(t, settings.SetFrom(t.Context(), &consumers.Settings{School: "oak", Reminders: consumers.Reminders{Max: 2, Every: 7, At: 1}}, "test", time.Unix(0, 0)))
 	today := domain.DateOf(time.Now())
 	var events []domain.Event
-	for i := range 4 {
+	for i := range 5 {
 		n := strconv.Itoa(i)
 		events = append(events,
 			&guardian.Linked{GuardianID: "g" + n, StudentID: "st" + n, Name: "Awa", Relation: "mother", Email: "awa@example.org", Primary: true},
@@ -38,6 +38,11 @@ func TestOverdueFeesLeadToNotices(t *testing.T) {
 		&fee.PaymentReceived{PaymentID: "p1", InvoiceID: "inv1", StudentID: "st1", Amount: 100_00, Currency: "EUR", Method: fee.Cash},
 		&fee.PaymentReceived{PaymentID: "p2", InvoiceID: "inv2", StudentID: "st2", Amount: 30_00, Currency: "EUR", Method: fee.Cash},
 		&fee.Invoiced{InvoiceID: "inv9", StudentID: "st3", Year: "2026", Term: "1", Category: "meals", Amount: 5_00, Currency: "EUR", DueOn: today.AddDays(-6)},
+	)
+	// What was overpaid for one invoice pays the other, of which nothing is owed any more.
+	events = append(events,
+		&fee.Invoiced{InvoiceID: "inv8", StudentID: "st4", Year: "2026", Term: "1", Category: "meals", Amount: 20_00, Currency: "EUR", DueOn: today.AddDays(30)},
+		&fee.PaymentReceived{PaymentID: "p8", InvoiceID: "inv8", StudentID: "st4", Amount: 120_00, Currency: "EUR", Method: fee.Bank},
 	)
 	w.append("oak", events...)
 	w.consume()

@@ -44,6 +44,9 @@ func (s *School) siblings(r *rand.Rand) {
 	}
 }
 
+// eldest reports that a student is the first child of a family, or the only one.
+func (p *pupil) eldest(s *School) bool { return s.students[p.firstChild].id == p.id }
+
 var relations = [][2]string{
 	{"Mother", "Father"},
 	{"Mother", "Father"},

@@ -90,6 +90,9 @@ func (s *School) invoice(
 		open: amount,
 	}
 	s.emit(when, inv.InvoiceID, fee.TypeInvoiced, &inv.Invoiced)
+	if category == "tuition" && !p.eldest(s) {
+		s.credit(inv, when)
+	}
 	in := func(days int, do func(time.Time)) {
 		s.later.at(when.AddDate(0, 0, days).Add(-time.Duration(s.r.IntN(6*3600))*time.Second), do)
 	}
@@ -154,6 +157,16 @@ func (s *School) pay(inv *invoice, amount int64, when time.Time) {
 	}
 }
 
+// credit takes a tenth off for a child whose elder brother or sister is at the school.
+func (s *School) credit(inv *invoice, when time.Time) {
+	amount := inv.Amount / 10
+	inv.open -= amount
+	s.emit(when, "credited-"+inv.InvoiceID, fee.TypeCredited, &fee.Credited{
+		CreditID: "cn-" + inv.InvoiceID, InvoiceID: inv.InvoiceID, StudentID: inv.StudentID,
+		Amount: amount, Currency: inv.Currency, Reason: "brothers and sisters",
+	})
+}
+
 func (s *School) waive(inv *invoice, when time.Time) {
 	amount := inv.Amount * int64(25*(1+s.r.IntN(4))) / 100
 	if amount = min(amount, inv.open); amount == 0 {
@@ -161,7 +174,7 @@ func (s *School) waive(inv *invoice, when time.Time) {
 	}
 	inv.open -= amount
 	s.emit(when, "waived-"+inv.InvoiceID, fee.TypeWaived, &fee.Waived{
-		InvoiceID: inv.InvoiceID, Amount: amount, Reason: "hardship fund",
+		WaiverID: "w-" + inv.InvoiceID, InvoiceID: inv.InvoiceID, Amount: amount, Reason: "hardship fund",
 	})
 }
 

@@ -167,6 +167,7 @@ func (s *School) emit(when time.Time, id, wireType string, data domain.Event) {
 
 // begin enrols the students, with their guardians, defines the classes, and assigns the staff.
 func (s *School) begin(today domain.Date) {
+	s.past(today)
 	when := at(today, 6*time.Hour)
 	s.setCalendar(when)
 	s.defineHomes(when)
