@@ -109,14 +109,9 @@ func (f Facts) Remarks(studentID string, year, term domain.Label) []Remark {
 	return find(f, &f.lookups.Remarks, TermKey{f.key(studentID), year, term})
 }
 
-// Averages returns the averages of a class in a term, by subject.
-func (f Facts) Averages(classID string, year, term domain.Label) []Average {
-	return find(f, &f.lookups.Averages, TermKey{f.key(classID), year, term})
-}
-
-// Rank returns the rank of a student's overall average within a class in a term.
-func (f Facts) Rank(studentID, classID string, year, term domain.Label) Rank {
-	return find(f, &f.lookups.Rank, RankKey{TermKey{f.key(classID), year, term}, studentID})
+// Marks returns the scores that count for a class in a term, by student, subject and assessment.
+func (f Facts) Marks(classID string, year, term domain.Label) []Mark {
+	return find(f, &f.lookups.Marks, TermKey{f.key(classID), year, term})
 }
 
 // Published returns the terms of a year whose results were published to a class, in the order of
@@ -150,8 +145,7 @@ type Lookups struct {
 	Marked    Lookup[PeriodKey, MarkCount] // by school; the id is empty
 	Scores    Lookup[TermKey, []Score]
 	Remarks   Lookup[TermKey, []Remark]
-	Averages  Lookup[TermKey, []Average]
-	Rank      Lookup[RankKey, Rank]
+	Marks     Lookup[TermKey, []Mark]
 	Published Lookup[YearKey, []Published]
 }
 
@@ -180,12 +174,6 @@ type YearKey struct {
 type TermKey struct {
 	Key
 	Year, Term domain.Label
-}
-
-// RankKey names a student of a class in a term; the id is that of the class.
-type RankKey struct {
-	TermKey
-	StudentID string
 }
 
 // Snapshot is the facts at one moment. It is for one goroutine.

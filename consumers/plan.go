@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // Plan returns the deliveries that an event leads to. It must be pure: the same event, facts and
@@ -109,13 +110,14 @@ func (k MovementKind) Charges() bool {
 	return k == MovedInvoice || k == MovedReversal || k == MovedRefund
 }
 
-// Score is a student's score in one assessment.
+// Score is what a student has in one assessment.
 type Score struct {
 	AssessmentID, Subject string
 	Title                 string      // empty, like On, when the assessment was not announced
 	On                    domain.Date //
 	At                    time.Time   // when it was entered
-	Score, MaxScore       float64
+	Kind                  marks.Kind
+	Attempts              []marks.Attempt // by number
 }
 
 // Remark is a teacher's remark on a student's term, on the whole of it when there is no subject.
@@ -123,16 +125,11 @@ type Remark struct {
 	Subject, Text string
 }
 
-// Average is the average of a class in one subject.
-type Average struct {
-	Subject string
-	Percent float64
-	Scores  int64
-}
-
-// Rank is a place among all students with marks; Place 0 means none.
-type Rank struct {
-	Place, Of int
+// Mark is what a student of a class has in an assessment that counts for the class.
+type Mark struct {
+	StudentID, AssessmentID, Subject string
+	Kind                             marks.Kind
+	Attempts                         []marks.Attempt // by number
 }
 
 // Published says when the results of a term were published.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/marks"
 	"github.com/schoolbell/schoolbell/domain/presence"
 )
 
@@ -28,6 +29,7 @@ type Settings struct {
 	// How attendance is counted is decided by packages attendance and calendar.
 	Attendance presence.Rules `json:"attendance,omitzero"`
 	Week       []string       `json:"week,omitempty" doc:"The days of the week with school, where the calendar says nothing else: sun, mon, tue, wed, thu, fri, sat; without it Monday to Friday"`
+	Marks      marks.Rules    `json:"marks,omitzero" doc:"How scores make averages and ranks"`
 	// Who sees what is decided by package access.
 	TeachersSee  string `json:"teachers_see,omitzero" enum:"classes,school" doc:"Which students teachers see: those of their classes, by default, or all of the school"`
 	AfterLeaving int    `json:"after_leaving,omitzero" doc:"For how many days after a student has left the family still sees what there is; 0 means 365, -1 not a day" example:"90"`

@@ -144,6 +144,7 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 		f.Add("/teachers_see", "must be classes or school")
 	}
 	between(f, "/after_leaving", s.AfterLeaving, -1, maxAfterLeaving)
+	s.Marks.Validate(f, "/marks")
 	between(f, "/reminders/most", s.Reminders.Max, 0, 50)
 	between(f, "/reminders/every", s.Reminders.Every, 0, 365)
 	if hash, err := hex.DecodeString(s.Logo); s.Logo != "" && (err != nil || len(hash) != 32) {

@@ -18,7 +18,8 @@ const (
 	MaxBodyLength  = 16 * 1024 // bytes in the body of an announcement
 	MaxListLength  = 500       // entries in a list
 	MaxAmount      = 1_000_000_000_000
-	MaxScore       = 1_000_000
+	MaxScore       = 1_000_000 // a maximum lies below it
+	MaxWeight      = 1_000
 	maxEmailLength = 254 // bytes, as SMTP allows
 )
 
@@ -310,18 +311,43 @@ func (f *Faults) Entries(pointer string, length, limit int) {
 	}
 }
 
-// Score checks a score against its maximum, both in points.
-func (f *Faults) Score(pointer string, score, maxScore float64) {
+// Score checks a score against its maximum, both in points. Extra credit takes it up to twice the
+// maximum.
+func (f *Faults) Score(pointer string, score, maxScore Decimal, extraCredit bool) {
 	if f.rules != nil {
-		f.rules(pointer, Rule{Min: 0, Max: MaxScore, Combined: true})
-		f.rules("/max_score", Rule{Above: true, Max: MaxScore, Combined: true})
+		f.rules(pointer, Rule{Min: 0, Max: 2 * MaxScore, Combined: true})
+		f.rules("/max_score", Rule{Above: true, Below: true, Max: MaxScore, Combined: true})
 	}
-	if !(maxScore > 0) || maxScore > MaxScore {
-		f.Add("/max_score", "must be positive and at most %d", MaxScore)
+	// The log has maxima of exactly MaxScore, which once was the largest.
+	if maxScore <= 0 || maxScore > MaxScore*DecimalUnit || !f.Day.IsZero() && maxScore == MaxScore*DecimalUnit {
+		f.Add("/max_score", "must be positive and less than %d", MaxScore)
 		return
 	}
-	if !(score >= 0) || score > maxScore {
-		f.Add(pointer, "must lie between 0 and max_score")
+	switch {
+	case extraCredit && (score < 0 || score > 2*maxScore):
+		f.Add(pointer, "must lie between 0 and twice max_score")
+	case !extraCredit && (score < 0 || score > maxScore):
+		f.Add(pointer, "must lie between 0 and max_score, unless it has extra_credit")
+	}
+}
+
+// OptionalWeight checks a weight that may be absent.
+func (f *Faults) OptionalWeight(pointer string, w Decimal) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: 0, Max: MaxWeight})
+	}
+	if w < 0 || w > MaxWeight*DecimalUnit {
+		f.Add(pointer, "must be positive and at most %d", MaxWeight)
+	}
+}
+
+// Between checks a whole number.
+func (f *Faults) Between(pointer string, v, lo, hi int64) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{Min: lo, Max: hi})
+	}
+	if v < lo || v > hi {
+		f.Add(pointer, "must be between %d and %d", lo, hi)
 	}
 }
 

@@ -128,25 +128,40 @@ func TestChecksOfNumbers(t *testing.T) {
 	} {
 		require.Equal(t, want, accepted(func(f *domain.Faults) { f.Amount("/x", v) }), v)
 	}
+	const one = domain.DecimalUnit
 	for _, test := range []struct {
-		score, maxScore float64
-		want            bool
+		score, maxScore domain.Decimal
+		extra, want     bool
 	}{
-		{0, 20, true},
-		{20, 20, true},
-		{0.5, 1e6, true},
-		{20.01, 20, false},
-		{-1, 20, false},
-		{0, 0, false},
-		{0, -1, false},
-		{1, 1e6 + 1, false},
-		{math.NaN(), 20, false},
-		{1, math.NaN(), false},
-		{1, math.Inf(1), false},
-		{math.Inf(1), 20, false},
+		{0, 20 * one, false, true},
+		{20 * one, 20 * one, false, true},
+		{5000, domain.MaxScore * one, false, true}, // the log has it; see below
+		{20*one + 1, 20 * one, false, false},
+		{20*one + 1, 20 * one, true, true},
+		{40 * one, 20 * one, true, true},
+		{40*one + 1, 20 * one, true, false},
+		{-1, 20 * one, false, false},
+		{-1, 20 * one, true, false},
+		{0, 0, false, false},
+		{0, -1, false, false},
+		{1, domain.MaxScore*one + 1, false, false},
 	} {
-		require.Equal(t, test.want,
-			accepted(func(f *domain.Faults) { f.Score("/x", test.score, test.maxScore) }), test)
+		require.Equal(t, test.want, accepted(func(f *domain.Faults) {
+			f.Score("/x", test.score, test.maxScore, test.extra)
+		}), test)
+	}
+	require.False(t, accepted(func(f *domain.Faults) {
+		f.Day = domain.NewDate(2026, 9, 1) // as it arrives
+		f.Score("/x", 0, domain.MaxScore*one, false)
+	}), "6 digits before the point")
+	for weight, want := range map[domain.Decimal]bool{
+		0: true, 1: true, domain.MaxWeight * one: true, -1: false, domain.MaxWeight*one + 1: false,
+	} {
+		require.Equal(t, want,
+			accepted(func(f *domain.Faults) { f.OptionalWeight("/x", weight) }), weight)
+	}
+	for n, want := range map[int64]bool{0: false, 1: true, 20: true, 21: false} {
+		require.Equal(t, want, accepted(func(f *domain.Faults) { f.Between("/x", n, 1, 20) }), n)
 	}
 	require.True(t, accepted(func(f *domain.Faults) { f.AtLeast("/x", 0, 0) }))
 	require.False(t, accepted(func(f *domain.Faults) { f.AtLeast("/x", -1, 0) }))

@@ -8,7 +8,7 @@ type Rule struct {
 	Enum                 []string
 	MaxItems             int
 	Min, Max             int64 // of a number, when Max is not 0
-	Above                bool  // a number must be greater than Min, not equal to it
+	Above, Below         bool  // a number must be greater than Min, less than Max, and equal to neither
 	Key                  bool  // an id that names the fact itself, see [Faults.Key]
 	// Combined says that validation also compares the field with others, which no rule can express:
 	// a value that follows all rules may still be refused.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/domain/assessment"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // shortReportCard has three subjects with two marks each.
@@ -79,16 +81,28 @@ func TestAShortReportCardIsOnePage(t *testing.T) {
 	require.Greater(t, pages, 1, "what does not fit has pages of its own")
 }
 
-func TestTheOverallAverageIsNextToThatOfTheClass(t *testing.T) {
+// The card says what an average is, shows averages as they are rounded on screens, and nothing where
+// there is none.
+func TestACardSaysWhatItAverages(t *testing.T) {
 	t.Parallel()
 	card := shortReportCard()
-	card.Subjects[0].Class, card.Subjects[1].Class, card.Subjects[2].Class = 60, 70, 95
-	card.Subjects[2].Marks = card.Subjects[2].Marks[:1]
-	require.InDelta(t, 71.0, classAverage(&card), 1e-9, "with the weights of the student's marks")
+	card.Average, card.ClassMean = of(73.23), of(71)
+	card.Subjects[2].Class = nil
 	file, _ := renderCard(t, "en", card, nil)
-	require.Contains(t, read(t, file), "71.0%")
-	card.Subjects[1].Class = 0
-	require.Zero(t, classAverage(&card), "no figure rather than a wrong one")
+	text := read(t, file)
+	require.Contains(t, text, "73.23%")
+	require.Contains(t, text, "71.0%")
+	require.Contains(t, text, "each assessment counts alike")
+
+	card.Method = marks.Points
+	card.Subjects[0].Marks[0].Status = assessment.Absent
+	card.Subjects[1].Marks[0].Scale = "ACT"
+	card.Subjects[1].Average = nil
+	file, _ = renderCard(t, "en", card, nil)
+	text = read(t, file)
+	require.Contains(t, text, "points scored of all that could be scored")
+	require.Contains(t, text, "absent")
+	require.Contains(t, text, "ACT")
 }
 
 func TestALongNameDoesNotRunUnderThePageNumber(t *testing.T) {

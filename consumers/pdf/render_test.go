@@ -31,6 +31,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/marks"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/internal/golden"
 )
@@ -49,8 +50,8 @@ var head = paper.Head{
 func reportCard() paper.ReportCard {
 	card := paper.ReportCard{
 		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027",
-		Term:    "autumn",
-		Average: 78.46, Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1),
+		Term:   "autumn",
+		Method: marks.Equal, Average: of(78.46), ClassMean: of(69.25), Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1),
 		To:         domain.NewDate(2026, 12, 18),
 		Attendance: paper.Attendance{Days: 65.5, Absent: 3.5, Unexcused: 1, Rate: 0.9466, Late: 3},
 	}
@@ -64,13 +65,15 @@ func reportCard() paper.ReportCard {
 	return card
 }
 
+func of(percent float64) *float64 { return &percent }
+
 func subject(name string, i int, titles ...string) paper.Subject {
-	s := paper.Subject{Name: name, Average: 55.5 + 6.77*float64(i), Class: 71.25 - float64(i)}
+	s := paper.Subject{Name: name, Average: of(55.5 + 6.77*float64(i)), Class: of(71.25 - float64(i))}
 	for n, title := range titles {
-		points := []float64{20, 50, 100}[n%3]
+		points := []domain.Decimal{20, 50, 100}[n%3] * domain.DecimalUnit
 		s.Marks = append(s.Marks, paper.Mark{
 			Title: title, On: domain.NewDate(2026, 9, 12).AddDays(21*n + i),
-			Score: points * (0.55 + 0.07*float64(i)), Max: points,
+			Score: points * domain.Decimal(55+7*i) / 100, Max: points,
 		})
 	}
 	return s

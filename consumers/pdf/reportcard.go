@@ -5,6 +5,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers/pdf/page"
 	"github.com/schoolbell/schoolbell/consumers/plan/paper"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // reportCard lays out a report card: the results at a glance with remarks and signatures first, and
@@ -47,7 +48,14 @@ func (s *sheet) results(card *paper.ReportCard, marks bool) {
 	}
 	t := s.resultTable()
 	t.draw(func() { s.resultRows(t, card, marks) })
+	if card.Method != "" { // cards that were planned before do not say
+		s.y += methodHeight
+		s.fitted(s.named("averaged_", string(card.Method)), small, s.margin, s.y-4, s.width, page.Start)
+	}
 }
+
+// methodHeight is the height of the line that says what an average is.
+const methodHeight = 14.0
 
 func (s *sheet) resultTable() *table {
 	return &table{sheet: s, columns: []tableColumn{
@@ -62,7 +70,7 @@ func (s *sheet) resultTable() *table {
 // isShort reports that a report card fits on one page with all of its marks.
 func (s *sheet) isShort(card *paper.ReportCard) bool {
 	t := s.resultTable()
-	height := 12 + rowHeight + float64(len(s.totals(card)))*totalHeight
+	height := 12 + rowHeight + float64(len(s.totals(card)))*totalHeight + methodHeight
 	for i := range card.Subjects {
 		m := t.measure(s.resultRow(&card.Subjects[i], true))
 		height += m.height + m.noteHeight
@@ -80,17 +88,38 @@ func (s *sheet) resultRow(subject *paper.Subject, marks bool) row {
 		return r
 	}
 	r.cells[1] = s.grammar.Number(len(subject.Marks))
-	r.cells[3], r.cells[4] = s.grammar.Percent(subject.Average), s.grammar.Percent(subject.Class)
+	r.cells[3], r.cells[4] = s.average(subject.Average), s.average(subject.Class)
 	if !marks {
 		return r
 	}
-	for _, m := range subject.Marks {
+	for i := range subject.Marks {
+		m := &subject.Marks[i]
 		r.more = append(r.more, []string{
-			m.Title, s.grammar.Number(m.Score) + "\u00a0/\u00a0" + s.grammar.Number(m.Max),
-			"(" + s.grammar.ShortDay(m.On) + ")",
+			m.Title, s.score(m), "(" + s.grammar.ShortDay(m.On) + ")",
 		})
 	}
 	return r
+}
+
+// average writes an average; nothing where there is none.
+func (s *sheet) average(percent *float64) string {
+	if percent == nil {
+		return ""
+	}
+	return s.grammar.Average(*percent)
+}
+
+// score writes a score with its maximum and its scale, unless this is a percentage, or why there is
+// none.
+func (s *sheet) score(m *paper.Mark) string {
+	if m.Status != "" {
+		return s.named("mark_", m.Status)
+	}
+	text := s.grammar.Number(m.Score.Float64()) + "\u00a0/\u00a0" + s.grammar.Number(m.Max.Float64())
+	if m.Scale != "" {
+		text += "\u00a0" + m.Scale
+	}
+	return text
 }
 
 // resultRows draws a row for each subject and the totals below.
@@ -101,8 +130,8 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard, marks bool) {
 	for i := range card.Subjects {
 		subject := &card.Subjects[i]
 		top := t.row(s.resultRow(subject, marks))
-		if len(subject.Marks) > 0 {
-			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, subject.Average,
+		if subject.Average != nil {
+			s.bar(s.margin+0.49*s.width, top+rowHeight/2-3, 0.24*s.width, *subject.Average,
 				subject.Class)
 		}
 	}
@@ -111,11 +140,9 @@ func (s *sheet) resultRows(t *table, card *paper.ReportCard, marks bool) {
 
 // totals are the rows below the subjects.
 func (s *sheet) totals(card *paper.ReportCard) [][]string {
-	class := ""
-	if average := classAverage(card); average > 0 {
-		class = s.grammar.Percent(average)
+	totals := [][]string{
+		{s.word("overall"), "", "", s.average(card.Average), s.average(card.ClassMean)},
 	}
-	totals := [][]string{{s.word("overall"), "", "", s.grammar.Percent(card.Average), class}}
 	if card.Rank > 0 {
 		totals = append(totals,
 			[]string{
@@ -126,31 +153,14 @@ func (s *sheet) totals(card *paper.ReportCard) [][]string {
 	return totals
 }
 
-// classAverage is the average of the class over the subjects, each with the weight that it has in the
-// student's own average: the number of its marks. 0 means that there is none for some subject.
-func classAverage(card *paper.ReportCard) float64 {
-	sum, marks := 0.0, 0
-	for _, subject := range card.Subjects {
-		n := len(subject.Marks)
-		if n > 0 && subject.Class == 0 {
-			return 0
-		}
-		sum, marks = sum+subject.Class*float64(n), marks+n
-	}
-	if marks == 0 {
-		return 0
-	}
-	return sum / float64(marks)
-}
-
 // bar draws a percentage as a filled part of a bar.
-func (s *sheet) bar(x, y, width, percent, class float64) {
+func (s *sheet) bar(x, y, width, percent float64, class *float64) {
 	s.page.Area(x, y, width, 6, 3, tint)
 	if part := width * min(max(percent, 0), 100) / 100; part >= 1 {
 		s.page.Area(x, y, part, 6, 3, bar)
 	}
-	if class > 0 {
-		s.page.Area(x+width*min(class, 100)/100-0.6, y-2, 1.2, 10, 0, accent)
+	if class != nil {
+		s.page.Area(x+width*min(*class, 100)/100-0.6, y-2, 1.2, 10, 0, accent)
 	}
 }
 
@@ -259,14 +269,16 @@ func (s *sheet) marksInDetail(card *paper.ReportCard) {
 	t.draw(func() {
 		for _, subject := range card.Subjects {
 			if len(subject.Marks) > 0 {
-				t.group(heading(subject.Name), s.grammar.Percent(subject.Average))
+				t.group(heading(subject.Name), s.average(subject.Average))
 			}
-			for _, m := range subject.Marks {
-				t.row(row{cells: []string{
-					m.Title, s.grammar.ShortDay(m.On),
-					s.grammar.Number(m.Score) + " / " + s.grammar.Number(m.Max),
-					s.grammar.Percent(m.Score / m.Max * 100),
-				}})
+			for i := range subject.Marks {
+				m := &subject.Marks[i]
+				percent := ""
+				if m.Status == "" && m.Scale == "" {
+					value := marks.Value{Score: int64(m.Score), Max: int64(m.Max)}
+					percent = s.grammar.Average(value.Percent())
+				}
+				t.row(row{cells: []string{m.Title, s.grammar.ShortDay(m.On), s.score(m), percent}})
 			}
 			t.endGroup()
 		}

@@ -2,8 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -12,6 +10,7 @@ import (
 	"github.com/schoolbell/schoolbell/consumers/plan/wording"
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // results plans a report card for each student of a class whose results are published, and a notice
@@ -84,11 +83,11 @@ func topicOfResults(studentID string, year, term domain.Label) string {
 // school sends a new one by publishing the results again; a second change is told only after that.
 var resultsCorrected = &rule{
 	name:   "results_corrected",
-	types:  []string{assessment.TypeScored, assessment.TypeScoreCorrected},
+	types:  []string{assessment.TypeScored, assessment.TypeScoreCorrected, assessment.TypeUnscored},
 	maxAge: 7,
 	plan: func(d *draft) {
 		s, ok := scoreOf(d.event)
-		if !ok || d.staleEvent() || !d.isPublished(s) {
+		if !ok || d.staleEvent() || !d.isPublished(s) || !d.holds(s) {
 			return
 		}
 		d.retract(message{
@@ -106,20 +105,44 @@ var resultsCorrected = &rule{
 	still: func(w *review) string { return w.family(w.delivery.About, false) },
 }
 
-// scoreOf returns the score that an event sets, whether for the first time or as a correction.
-func scoreOf(e *domain.Envelope) (*assessment.Scored, bool) {
-	switch s := e.Data.(type) {
+// changedScore is what an event that sets or removes a score says.
+type changedScore struct {
+	StudentID, AssessmentID, ClassID string
+	Year, Term                       domain.Label
+	marks.Attempt
+}
+
+// scoreOf returns what an event says of a score, whether for the first time or as a correction.
+func scoreOf(e *domain.Envelope) (s changedScore, ok bool) {
+	switch m := e.Data.(type) {
 	case *assessment.Scored:
-		return s, true
+		return changedScore{
+			m.StudentID, m.AssessmentID, m.ClassID, m.Year, m.Term,
+			marks.Attempt{Number: max(m.Attempt, 1), Score: m.Score, Max: m.MaxScore},
+		}, true
 	case *assessment.ScoreCorrected:
-		return (*assessment.Scored)(s), true
+		return scoreOf(&domain.Envelope{Data: (*assessment.Scored)(m)})
+	case *assessment.Unscored:
+		return changedScore{
+			m.StudentID, m.AssessmentID, m.ClassID, m.Year, m.Term,
+			marks.Attempt{Number: max(m.Attempt, 1), Status: m.Status},
+		}, true
 	}
-	return nil, false
+	return s, false
+}
+
+// holds reports that the score is what the event says: a correction outranks an original that comes
+// later, so that nothing has been changed by it.
+func (d *draft) holds(s changedScore) bool {
+	scores := d.Scores(s.StudentID, s.Year, s.Term)
+	return !slices.ContainsFunc(scores, func(now consumers.Score) bool {
+		return now.AssessmentID == s.AssessmentID && !slices.Contains(now.Attempts, s.Attempt)
+	})
 }
 
 // isPublished reports that the term of a score has been published, to the class that it names or to
 // the student's home class.
-func (d *draft) isPublished(s *assessment.Scored) bool {
+func (d *draft) isPublished(s changedScore) bool {
 	for _, class := range []string{s.ClassID, d.Student(s.StudentID).ClassID} {
 		if slices.ContainsFunc(d.Published(class, s.Year),
 			func(p consumers.Published) bool { return p.Term == s.Term }) {
@@ -127,70 +150,6 @@ func (d *draft) isPublished(s *assessment.Scored) bool {
 		}
 	}
 	return false
-}
-
-// reportCard collects the results of a term. The averages are computed here from single marks, in
-// the same integer steps as the read models, so that the paper and the screen show the same number.
-func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) paper.ReportCard {
-	card := paper.ReportCard{
-		Head:       d.head(s.ID),
-		BirthDate:  s.BirthDate,
-		GradeLevel: s.GradeLevel,
-		Year:       r.Year,
-		Term:       r.Term,
-	}
-	card.Class = r.ClassID
-	card.From, card.To = d.period(r)
-	a := d.attended(s.ID, card.From, card.To)
-	card.Attendance = a.onPaper()
-	rank := d.Rank(s.ID, r.ClassID, r.Year, r.Term)
-	card.Rank, card.RankOf = rank.Place, rank.Of
-
-	subjects := map[string]*paper.Subject{}
-	of := func(name string) *paper.Subject {
-		if subjects[name] == nil {
-			subjects[name] = &paper.Subject{Name: name}
-		}
-		return subjects[name]
-	}
-	var all points
-	each := map[string]points{}
-	for _, score := range d.Scores(s.ID, r.Year, r.Term) {
-		mark := paper.Mark{
-			Title: score.Title, On: score.On, Score: score.Score,
-			Max: score.MaxScore,
-		}
-		if mark.Title == "" {
-			mark.Title = score.AssessmentID
-		}
-		if mark.On.IsZero() {
-			mark.On = domain.DateOf(score.At.In(d.settings.Location()))
-		}
-		subject := of(score.Subject)
-		subject.Marks = append(subject.Marks, mark)
-		all, each[score.Subject] = all.plus(score), each[score.Subject].plus(score)
-	}
-	card.Average = all.percent()
-	for _, remark := range d.Remarks(s.ID, r.Year, r.Term) {
-		if remark.Subject == "" {
-			card.Remark = remark.Text
-		} else {
-			of(remark.Subject).Remark = remark.Text
-		}
-	}
-	for _, class := range d.Averages(r.ClassID, r.Year, r.Term) {
-		if subjects[class.Subject] != nil {
-			subjects[class.Subject].Class = rounded(class.Percent)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(subjects)) {
-		subject := subjects[name]
-		subject.Average = each[name].percent()
-		slices.SortStableFunc(subject.Marks,
-			func(a, b paper.Mark) int { return cmp.Compare(a.On, b.On) })
-		card.Subjects = append(card.Subjects, *subject)
-	}
-	return card
 }
 
 // period returns the days on which the attendance of a term is counted: those that the event names,
@@ -229,21 +188,3 @@ func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 	}
 	return from, to
 }
-
-// points sums marks as hundredths of a percent of the maximum, as the read models do.
-type points struct{ marks, sum int64 }
-
-func (p points) plus(s consumers.Score) points {
-	return points{p.marks + 1, p.sum + int64(math.Round(s.Score/s.MaxScore*10_000))}
-}
-
-// percent returns the average, or 0 without marks.
-func (p points) percent() float64 {
-	if p.marks == 0 {
-		return 0
-	}
-	return rounded(float64(p.sum) / 100 / float64(p.marks))
-}
-
-// rounded keeps two decimals: what is printed, and the same on every machine.
-func rounded(percent float64) float64 { return math.Round(100*percent) / 100 }

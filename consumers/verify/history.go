@@ -2,7 +2,6 @@ package verify
 
 import (
 	"cmp"
-	"math"
 	"time"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -37,8 +36,7 @@ type school struct {
 	days      map[classDay]said[string]
 	marks     map[string]map[mark]marked // by student
 	absences  map[string]map[domain.Date][]consumers.AbsenceChange
-	scores    map[string]map[string]consumers.Score // by student and assessment
-	counted   map[string]map[string]counted         // the same
+	scores    map[string]map[string]*score // by student and assessment
 	announced map[string]*assessment.Scheduled
 	remarks   map[string]map[term]map[string]string // by student and subject
 	published map[string]map[term]time.Time         // by class
@@ -56,8 +54,7 @@ func newSchool() *school {
 		days:      map[classDay]said[string]{},
 		marks:     map[string]map[mark]marked{},
 		absences:  map[string]map[domain.Date][]consumers.AbsenceChange{},
-		scores:    map[string]map[string]consumers.Score{},
-		counted:   map[string]map[string]counted{},
+		scores:    map[string]map[string]*score{},
 		announced: map[string]*assessment.Scheduled{},
 		remarks:   map[string]map[term]map[string]string{},
 		published: map[string]map[term]time.Time{},
@@ -66,11 +63,9 @@ func newSchool() *school {
 
 type term struct{ year, term domain.Label }
 
-// counted is what a score adds to the averages.
-type counted struct {
-	class, subject string
-	term           term
-	points         int64 // hundredths of a percent
+// is reports a term of a school year, which has several names.
+func (t term) is(year, name domain.Label) bool {
+	return t.term == name && domain.YearOf(t.year) == domain.YearOf(year)
 }
 
 // Add takes the next event of the partition. Events that no rule looks at change nothing.
@@ -139,9 +134,11 @@ func (s *school) add(e *domain.Envelope) {
 	case *calendar.DaySet:
 		s.daySet(e, m)
 	case *assessment.Scored:
-		s.score(m, e.Time)
+		s.score(m, e.Time, false)
 	case *assessment.ScoreCorrected:
-		s.score((*assessment.Scored)(m), e.Time)
+		s.score((*assessment.Scored)(m), e.Time, true)
+	case *assessment.Unscored:
+		s.unscored(m, e.Time)
 	case *assessment.Scheduled:
 		s.announced[m.AssessmentID] = m
 	case *assessment.Remarked:
@@ -177,21 +174,4 @@ func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 		of[id] = map[L]V{}
 	}
 	return of[id]
-}
-
-// score counts a score. A correction keeps the time of the first one.
-func (s *school) score(m *assessment.Scored, at time.Time) {
-	scores := entry(s.scores, m.StudentID)
-	if old, corrected := scores[m.AssessmentID]; corrected {
-		at = old.At
-	}
-	scores[m.AssessmentID] = consumers.Score{
-		AssessmentID: m.AssessmentID, Subject: m.SubjectName, At: at.UTC().Truncate(time.Microsecond),
-		Score: m.Score, MaxScore: m.MaxScore,
-	}
-	entry(s.counted, m.StudentID)[m.AssessmentID] = counted{
-		m.ClassID, m.SubjectName,
-		term{m.Year, m.Term},
-		int64(math.Round(m.Score / m.MaxScore * 10_000)),
-	}
 }

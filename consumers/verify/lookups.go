@@ -3,7 +3,6 @@ package verify
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/schoolbell/schoolbell/consumers"
@@ -53,11 +52,8 @@ func (h *History) Snapshot() *consumers.Snapshot {
 			Remarks: each(func(k consumers.TermKey) []consumers.Remark {
 				return h.school(k.School).remarksOn(k)
 			}),
-			Averages: each(func(k consumers.TermKey) []consumers.Average {
-				return h.school(k.School).averages(k)
-			}),
-			Rank: each(func(k consumers.RankKey) consumers.Rank {
-				return h.school(k.School).rank(k)
+			Marks: each(func(k consumers.TermKey) []consumers.Mark {
+				return h.school(k.School).marksOf(k)
 			}),
 			Published: each(func(k consumers.YearKey) []consumers.Published {
 				return h.school(k.School).publishedTo(k)
@@ -112,95 +108,33 @@ func value[T any](v *T) T {
 	return *v
 }
 
-// scoresOf returns the scores of a student in a term, with what was announced of their assessments.
-func (s *school) scoresOf(k consumers.TermKey) []consumers.Score {
-	var all []consumers.Score
-	for id, c := range s.counted[k.ID] {
-		if c.term != (term{k.Year, k.Term}) {
-			continue
-		}
-		score := s.scores[k.ID][id]
-		if a := s.announced[id]; a != nil {
-			score.Title, score.On = a.Title, a.On
-		}
-		all = append(all, score)
-	}
-	slices.SortFunc(all, func(a, b consumers.Score) int {
-		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.AssessmentID, b.AssessmentID))
-	})
-	return all
-}
-
 func (s *school) remarksOn(k consumers.TermKey) []consumers.Remark {
-	var all []consumers.Remark
-	remarks := s.remarks[k.ID][term{k.Year, k.Term}]
-	for _, subject := range slices.Sorted(maps.Keys(remarks)) {
-		all = append(all, consumers.Remark{Subject: subject, Text: remarks[subject]})
+	type remark struct {
+		year domain.Label
+		consumers.Remark
 	}
-	return all
-}
-
-// sum is a number of scores and their points.
-type sum struct{ scores, points int64 }
-
-// sums adds up the scores that count for a class in a term, by what the function by names.
-func (s *school) sums(k consumers.TermKey, by func(studentID string, c counted) string) map[string]sum {
-	sums := map[string]sum{}
-	for studentID, scores := range s.counted {
-		for id, c := range scores {
-			if c.term == (term{k.Year, k.Term}) &&
-				(c.class == k.ID || s.directory.section(c.class) && s.homeOf(studentID, id) == k.ID) {
-				was := sums[by(studentID, c)]
-				sums[by(studentID, c)] = sum{was.scores + 1, was.points + c.points}
+	var found []remark
+	for of, remarks := range s.remarks[k.ID] {
+		if of.is(k.Year, k.Term) {
+			for subject, text := range remarks {
+				found = append(found, remark{of.year, consumers.Remark{Subject: subject, Text: text}})
 			}
 		}
 	}
-	return sums
-}
-
-// homeOf returns the home class of a student on the day of an assessment or, when it was not
-// announced, on the day on which the score was entered.
-func (s *school) homeOf(studentID, assessmentID string) string {
-	day := domain.DateOf(s.scores[studentID][assessmentID].At)
-	if a := s.announced[assessmentID]; a != nil {
-		day = a.On
-	}
-	return s.directory.homeOn(studentID, day)
-}
-
-func (s *school) averages(k consumers.TermKey) []consumers.Average {
-	bySubject := s.sums(k, func(_ string, c counted) string { return c.subject })
-	var all []consumers.Average
-	for _, subject := range slices.Sorted(maps.Keys(bySubject)) {
-		a := bySubject[subject]
-		all = append(all, consumers.Average{
-			Subject: subject, Percent: float64(a.points) / 100 / float64(a.scores), Scores: a.scores,
-		})
+	slices.SortFunc(found, func(a, b remark) int {
+		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.year, b.year))
+	})
+	var all []consumers.Remark
+	for _, r := range found {
+		all = append(all, r.Remark)
 	}
 	return all
-}
-
-// rank compares averages by multiplication: as fractions they would be rounded, and two equal ones
-// might differ.
-func (s *school) rank(k consumers.RankKey) consumers.Rank {
-	byStudent := s.sums(k.TermKey, func(studentID string, _ counted) string { return studentID })
-	mine, ok := byStudent[k.StudentID]
-	if !ok {
-		return consumers.Rank{}
-	}
-	r := consumers.Rank{Place: 1, Of: len(byStudent)}
-	for _, other := range byStudent {
-		if other.points*mine.scores > mine.points*other.scores {
-			r.Place++
-		}
-	}
-	return r
 }
 
 func (s *school) publishedTo(k consumers.YearKey) []consumers.Published {
 	var all []consumers.Published
 	for of, at := range s.published[k.ID] {
-		if of.year == k.Year {
+		if domain.YearOf(of.year) == domain.YearOf(k.Year) {
 			all = append(all, consumers.Published{Term: of.term, At: at})
 		}
 	}

@@ -12,6 +12,7 @@ const (
 	TypeScheduled        = "schoolbell.assessment.scheduled.v1"
 	TypeScored           = "schoolbell.assessment.scored.v1"
 	TypeScoreCorrected   = "schoolbell.assessment.score_corrected.v1"
+	TypeUnscored         = "schoolbell.assessment.unscored.v1"
 	TypeRemarked         = "schoolbell.assessment.remarked.v1"
 	TypeResultsPublished = "schoolbell.assessment.results_published.v1"
 )
@@ -23,22 +24,31 @@ var Facts = []domain.Fact{
 	domain.NewFact[Scored](TypeScored, "A student gets a score in an assessment.",
 		domain.OnTimeline),
 	domain.NewFact[ScoreCorrected](TypeScoreCorrected, "A score is corrected.", domain.OnTimeline),
+	domain.NewFact[Unscored](TypeUnscored,
+		"A student has no score in an assessment: exempt, absent, or nothing was handed in.",
+		domain.OnTimeline),
 	domain.NewFact[Remarked](TypeRemarked,
 		"A teacher remarks on a student's term, for the report card.", domain.OnTimeline),
 	domain.NewFact[ResultsPublished](TypeResultsPublished,
 		"The results of a class's term are published.", domain.OffTimeline),
 }
 
-// Scheduled: an assessment will be held in a class on a day.
+// Scheduled: an assessment will be held in a class on a day. What it says of the scale, category and
+// weight of its scores holds for those that do not say so themselves, whichever comes first. A scale
+// other than percent is that of a test's own points, of letters that stand for numbers, or of what is
+// derived from other scores: such scores are shown, and are in no average, rank or pass rate.
 type Scheduled struct {
-	AssessmentID string       `json:"assessment_id"`
-	ClassID      string       `json:"class_id"`
-	SubjectName  string       `json:"subject" impersonal:"what is taught"`
-	Title        string       `json:"title" impersonal:"names an assessment"`
-	MaxScore     float64      `json:"max_score"`
-	On           domain.Date  `json:"on"`
-	Year         domain.Label `json:"year"`
-	Term         domain.Label `json:"term"`
+	AssessmentID string         `json:"assessment_id"`
+	ClassID      string         `json:"class_id"`
+	SubjectName  string         `json:"subject" impersonal:"what is taught"`
+	Title        string         `json:"title" impersonal:"names an assessment"`
+	MaxScore     domain.Decimal `json:"max_score"`
+	On           domain.Date    `json:"on"`
+	Year         domain.Label   `json:"year"`
+	Term         domain.Label   `json:"term"`
+	Scale        string         `json:"scale,omitzero" impersonal:"how scores are to be read"` // percent, or a name
+	Category     string         `json:"category,omitzero" impersonal:"a kind of assessment"`
+	Weight       domain.Decimal `json:"weight,omitzero"` // among its category; 1 without one
 }
 
 // Subject is the assessment.
@@ -55,23 +65,38 @@ func (e *Scheduled) Validate(f *domain.Faults) {
 	f.ID("/class_id", e.ClassID)
 	f.ID("/subject", e.SubjectName)
 	f.Name("/title", e.Title)
-	f.Score("/max_score", 0, e.MaxScore)
+	f.Score("/max_score", 0, e.MaxScore, false)
 	f.Date("/on", e.On)
 	f.Label("/year", e.Year)
 	f.Label("/term", e.Term)
+	validateKind(f, e.Scale, e.Category, e.Weight)
 }
 
-// Scored: a student gets a score. There is one score for a student and an assessment: a later one
-// replaces it.
+func validateKind(f *domain.Faults, scale, category string, weight domain.Decimal) {
+	f.OptionalID("/scale", scale)
+	f.OptionalID("/category", category)
+	f.OptionalWeight("/weight", weight)
+}
+
+// MaxAttempts is how often a student may try an assessment.
+const MaxAttempts = 20
+
+// Scored: a student gets a score. There is one score for a student, an assessment and an attempt, of
+// which there is one unless the assessment is retaken: a later one replaces it, but not a correction.
 type Scored struct {
-	AssessmentID string       `json:"assessment_id"`
-	StudentID    string       `json:"student_id"`
-	ClassID      string       `json:"class_id"`
-	SubjectName  string       `json:"subject" impersonal:"what is taught"`
-	Score        float64      `json:"score"`
-	MaxScore     float64      `json:"max_score"`
-	Year         domain.Label `json:"year"`
-	Term         domain.Label `json:"term"`
+	AssessmentID string         `json:"assessment_id"`
+	StudentID    string         `json:"student_id"`
+	ClassID      string         `json:"class_id"`
+	SubjectName  string         `json:"subject" impersonal:"what is taught"`
+	Score        domain.Decimal `json:"score"`
+	MaxScore     domain.Decimal `json:"max_score"`
+	Year         domain.Label   `json:"year"`
+	Term         domain.Label   `json:"term"`
+	Attempt      int64          `json:"attempt,omitzero"` // from 1 on, which is also that without one
+	ExtraCredit  bool           `json:"extra_credit,omitzero"`
+	Scale        string         `json:"scale,omitzero" impersonal:"how scores are to be read"` // percent, or a name
+	Category     string         `json:"category,omitzero" impersonal:"a kind of assessment"`
+	Weight       domain.Decimal `json:"weight,omitzero"` // among its category; 1 without one
 }
 
 // Subject is the student.
@@ -100,9 +125,51 @@ func validate(f *domain.Faults, s *Scored) {
 	f.ID("/student_id", s.StudentID)
 	f.ID("/class_id", s.ClassID)
 	f.ID("/subject", s.SubjectName)
-	f.Score("/score", s.Score, s.MaxScore)
+	f.Score("/score", s.Score, s.MaxScore, s.ExtraCredit)
 	f.Label("/year", s.Year)
 	f.Label("/term", s.Term)
+	f.Between("/attempt", s.Attempt, 0, MaxAttempts)
+	validateKind(f, s.Scale, s.Category, s.Weight)
+}
+
+// The reasons why there is no score.
+const (
+	Exempt  = "exempt"  // it does not count for the student
+	Missing = "missing" // nothing was handed in
+	Absent  = "absent"  // the student was not there
+)
+
+// Unscored: a student has no score in an assessment, or an attempt at it. It takes the place of a
+// score like another one, and a later score takes its place. As a correction it outranks scores that
+// come later, like [ScoreCorrected].
+type Unscored struct {
+	AssessmentID string       `json:"assessment_id"`
+	StudentID    string       `json:"student_id"`
+	ClassID      string       `json:"class_id"`
+	SubjectName  string       `json:"subject" impersonal:"what is taught"`
+	Status       string       `json:"status"`
+	Year         domain.Label `json:"year"`
+	Term         domain.Label `json:"term"`
+	Attempt      int64        `json:"attempt,omitzero"`
+	Correction   bool         `json:"correction,omitzero"`
+}
+
+// Subject is the student.
+func (e *Unscored) Subject() string { return e.StudentID }
+
+// Rooms are the student's and the class's.
+func (e *Unscored) Rooms() []domain.Room { return domain.StudentAndClass(e.StudentID, e.ClassID) }
+
+// Validate implements [domain.Event].
+func (e *Unscored) Validate(f *domain.Faults) {
+	f.ID("/assessment_id", e.AssessmentID)
+	f.ID("/student_id", e.StudentID)
+	f.ID("/class_id", e.ClassID)
+	f.ID("/subject", e.SubjectName)
+	f.OneOf("/status", e.Status, Exempt, Missing, Absent)
+	f.Label("/year", e.Year)
+	f.Label("/term", e.Term)
+	f.Between("/attempt", e.Attempt, 0, MaxAttempts)
 }
 
 // Remarked: a teacher has something to say about how a student did in a term, in a subject or,
@@ -183,6 +250,14 @@ func (e *Scored) SeenBy(a domain.Audience) domain.Event {
 func (e *ScoreCorrected) SeenBy(a domain.Audience) domain.Event {
 	return domain.ShownTo(e, a, domain.Teaching)
 }
+
+// SeenBy shows it to teachers. The family reads it once the results are published.
+func (e *Unscored) SeenBy(a domain.Audience) domain.Event {
+	return domain.ShownTo(e, a, domain.Teaching)
+}
+
+// Graded says that it holds marks.
+func (e *Unscored) Graded() {}
 
 // Graded says that it holds marks.
 func (e *Scored) Graded() {}

@@ -337,13 +337,17 @@ func (d *decoder) scalar(f *field, k jsontext.Kind, raw []byte, v reflect.Value)
 		default:
 			v.SetString(strconv.FormatInt(n, 10))
 		}
-	case k == '0' && f.kind == kindFloat:
-		n, err := strconv.ParseFloat(string(raw), 64)
-		if err != nil {
+	case k == '0' && f.kind == kindDecimal:
+		n, exact, ok := domain.ParseDecimal(raw)
+		switch {
+		case !ok:
 			d.faults.Add(f.pointer, "must be a number of a size that can be held")
 			return
+		case !exact && d.strict: // the log has numbers that were accepted before, and are rounded
+			d.faults.Add(f.pointer, "must have at most 4 digits after the point")
+			return
 		}
-		v.SetFloat(n)
+		v.SetInt(int64(n))
 	case (k == 't' || k == 'f') && f.kind == kindBool:
 		v.SetBool(k == 't')
 	default:

@@ -41,8 +41,8 @@ func (f *field) append(b []byte, v reflect.Value) []byte {
 		return append(append(append(b, '"'), domain.Date(v.Int()).String()...), '"')
 	case kindInt:
 		return strconv.AppendInt(b, v.Int(), 10)
-	case kindFloat:
-		return jsontext.AppendFloat(b, v.Float(), 64)
+	case kindDecimal:
+		return domain.Decimal(v.Int()).Append(b)
 	case kindBool:
 		return strconv.AppendBool(b, v.Bool())
 	case kindTexts:

@@ -37,7 +37,7 @@ const (
 	kindLabel
 	kindDate
 	kindInt
-	kindFloat
+	kindDecimal
 	kindBool
 	kindTexts
 	kindObject
@@ -106,7 +106,7 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 			panic(
 				fmt.Sprintf(
 					"event %s: field %s.%s is of type %s: want string, domain.Label, "+
-						"domain.Date, int64, float64, bool, []string, a struct of these or a list of "+
+						"domain.Date, domain.Decimal, int64, bool, []string, a struct of these or a list of "+
 						"such structs, or a domain.Change of a text, label, date or []string",
 					wireType,
 					t,
@@ -140,6 +140,8 @@ func kindOf(t reflect.Type) (k kind, ok bool) {
 		return kindLabel, true
 	case reflect.TypeFor[domain.Date]():
 		return kindDate, true
+	case reflect.TypeFor[domain.Decimal]():
+		return kindDecimal, true
 	case reflect.TypeFor[[]string]():
 		return kindTexts, true
 	}
@@ -148,8 +150,6 @@ func kindOf(t reflect.Type) (k kind, ok bool) {
 		return kindText, true
 	case reflect.Int64:
 		return kindInt, true
-	case reflect.Float64:
-		return kindFloat, true
 	case reflect.Bool:
 		return kindBool, true
 	case reflect.Struct:

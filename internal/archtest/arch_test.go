@@ -43,6 +43,7 @@ var layers = []layer{
 		"it counts the marks of one context by the calendar of another",
 	},
 	{"domain/…", []string{"domain", "domain/exact"}, "contexts do not know each other"},
+	{"numbers", []string{"domain/…"}, "it calculates from events what the read models say, without them"},
 	{"eventlog", []string{"domain"}, "the contract of the log knows the envelope and positions"},
 	{"eventlog/logtest", []string{"domain/…", "eventlog/…"}, "it proves logs, for tests"},
 	{
@@ -140,10 +141,10 @@ var layers = []layer{
 	{
 		"internal/httpapi",
 		[]string{
-			"domain", "domain/access", "eventlog", "eventlog/checkpoint",
+			"domain", "domain/access", "domain/log", "eventlog", "eventlog/checkpoint",
 			"eventlog/cloudevents", "eventlog/cloudevents/schema", "eventlog/deadletter", "ingest/…",
 			"projections/cache",
-			"projections/query", "consumers/…", "internal/audit", "internal/auth",
+			"projections/query", "consumers/…", "internal/audit", "internal/auth", "numbers",
 		},
 		"it serves what others declare, to callers that auth identifies",
 	},

@@ -218,6 +218,9 @@ func (a *API) routes() error {
 			a.mount(q)
 		}
 		a.actorRoutes()
+		if a.deps.Log != nil {
+			a.explainRoutes()
+		}
 		a.auditRoutes()
 	}
 	if a.deps.Live != nil {

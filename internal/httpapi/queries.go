@@ -69,10 +69,6 @@ func digest(b []byte) string {
 
 // operation describes a query in OpenAPI, and says what its callers need.
 func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
-	need := auth.Need{Own: q.Own || q.Self, Self: q.Self}
-	for _, role := range q.Roles {
-		need.Roles = append(need.Roles, string(role))
-	}
 	return huma.Operation{
 		OperationID: q.Name, Method: http.MethodGet, Path: schoolPath + q.Path, Summary: q.Summary,
 		Description: q.Description, Tags: []string{tagOf(q.Path)},
@@ -86,7 +82,16 @@ func (a *API) operation(q query.Info) (huma.Operation, auth.Need) {
 				"response is 304 without a body.",
 		}},
 		Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
-	}, need
+	}, needOf(q)
+}
+
+// needOf is what the caller of a query needs.
+func needOf(q query.Info) auth.Need {
+	need := auth.Need{Own: q.Own || q.Self, Self: q.Self}
+	for _, role := range q.Roles {
+		need.Roles = append(need.Roles, string(role))
+	}
+	return need
 }
 
 // mount adds a query's route.

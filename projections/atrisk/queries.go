@@ -1,11 +1,11 @@
 package atrisk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/big"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +15,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
+	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
@@ -26,13 +27,14 @@ var Queries = []query.Endpoint{
 		Path:    "/analytics/at-risk",
 		Summary: "Students who may need help",
 		Description: "Students who are chronically absent in the current school year, as in the " +
-			"analytics of attendance, have an average below 50 %, or overdue fees, the most urgent " +
-			"first. The score is up to 40 for attendance " +
-			"and for marks, by how far they are below, and up to 20 for fees, by how long they " +
-			"are overdue: full after 90 days. What the caller may not see is no reason, and in no " +
-			"score: for teachers the fees, for the office the marks. Teachers see their own students.",
-		Reads: append([]*projections.Projection{Projection, fees.Projection},
-			attendance.Models()...),
+			"analytics of attendance, have an average below 50 % in the latest year, or overdue fees, " +
+			"the most urgent first. The score is up to 40 for attendance and for marks, by how far " +
+			"they are below, and up to 20 for fees, by how long they are overdue: full after 90 days. " +
+			"What the caller may not see is no reason, and in no score: for teachers the fees, for " +
+			"the office the marks. Teachers see their own students.",
+		Reads: append([]*projections.Projection{
+			Projection, performance.Projection, fees.Projection,
+		}, attendance.Models()...),
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
 		ByScope: true,
@@ -77,8 +79,9 @@ type Student struct {
 	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first invoice was due that the account owes after its credit was applied"`
 	Overdue        []fees.Currency `json:"overdue,omitzero" doc:"What the account owes, after its credit was applied, that was due before today"`
 
-	row      row
-	absent   bool
+	isAbsent bool
+	isLow    bool
+	dueOn    domain.Date
 	balances []fees.Balance
 	open     []fees.OpenInvoice
 }
@@ -91,32 +94,30 @@ type cursor struct {
 
 // The score is made of integers, so that a page can end anywhere in it: 40 · (0.9 - rate) / 0.9, 40
 // · (50 - average) / 50 and 20 · days / 90. The lists are of the students whose attendance, marks and
-// fees the caller may see; NULL is all.
+// fees the caller may see; NULL is all. Low averages come as parameters, in units of 10⁻¹².
 const listSQL read.SQL = `-- at_risk.list
 WITH absent AS (
 	SELECT student_id COLLATE "C" AS student_id, urgency
-	FROM unnest($8::text[], $9::int[]) AS a (student_id, urgency)
+	FROM unnest($10::text[], $11::bigint[]) AS a (student_id, urgency)
 	WHERE $5::text[] IS NULL OR student_id = ANY($5)
-), joined AS (
-	SELECT coalesce(r.student_id, a.student_id) AS student_id, coalesce(r.scores, 0) AS scores,
-		coalesce(r.points, 0) AS points, r.due_on, a.urgency
-	FROM (SELECT * FROM at_risk WHERE school = $1) r
-	FULL JOIN absent a ON a.student_id = r.student_id
-), visible AS (
-	SELECT student_id, points, urgency,
-		CASE WHEN $6::text[] IS NULL OR student_id = ANY($6) THEN scores ELSE 0 END AS scores,
-		CASE WHEN $7::text[] IS NULL OR student_id = ANY($7) THEN due_on END AS due_on
-	FROM joined WHERE true /*among*/
+), low AS (
+	SELECT student_id COLLATE "C" AS student_id, average
+	FROM unnest($8::text[], $9::bigint[]) AS l (student_id, average)
+	WHERE $6::text[] IS NULL OR student_id = ANY($6)
+), owing AS (
+	SELECT student_id, due_on FROM at_risk
+	WHERE school = $1 AND ($7::text[] IS NULL OR student_id = ANY($7))
 ), risks AS (
-	SELECT *,
+	SELECT student_id, urgency, average, due_on,
 		coalesce(urgency, 0) +
-		CASE WHEN scores > 0 THEN (40 * (5000 * scores - points)) / (5000 * scores) ELSE 0 END +
+		CASE WHEN average IS NOT NULL THEN 40 * (500000000000 - average) / 500000000000 ELSE 0 END +
 		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
-	FROM visible WHERE (urgency IS NOT NULL OR scores > 0 OR due_on < $2) /*where*/
+	FROM owing FULL JOIN low USING (student_id) FULL JOIN absent USING (student_id)
+	WHERE (urgency IS NOT NULL OR average IS NOT NULL OR due_on < $2) /*among*/ /*where*/
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
-	coalesce(s.class_id, ''), r.score,
-	r.urgency IS NOT NULL, r.scores, r.points, r.due_on, coalesce(a.balances, '[]'),
+	coalesce(s.class_id, ''), r.score, r.urgency IS NOT NULL, r.average IS NOT NULL, r.due_on,
+	coalesce(a.balances, '[]'),
 	coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
@@ -127,8 +128,17 @@ ORDER BY r.score DESC, r.student_id LIMIT $3`
 // conditions of the reasons.
 var conditions = map[string]string{
 	Attendance: "urgency IS NOT NULL",
-	Marks:      "scores > 0",
+	Marks:      "average IS NOT NULL",
 	Fees:       "due_on < $2",
+}
+
+// lows are students with low averages, as parameters.
+func lows(of []performance.Low) (ids []string, averages []int64) {
+	ids, averages = make([]string, len(of)), make([]int64, len(of))
+	for i, low := range of {
+		ids[i], averages[i] = low.StudentID, low.Key
+	}
+	return ids, averages
 }
 
 func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Students, error) {
@@ -137,14 +147,20 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	limit, see := read.Page(in.Limit, 50, 500), &scope.Access
+	latest, err := performance.LatestYear(ctx, tx, scope)
+	if err != nil {
+		return nil, err
+	}
+	ids, averages := lows(latest.Low)
 	absent, err := attendance.ChronicallyAbsent(ctx, tx, &scope)
 	if err != nil {
 		return nil, err
 	}
-	ids, urgency := absentees(absent)
+	absentIDs, urgency := absentees(absent)
 	args := []any{
 		scope.School, scope.Today, limit + 1, scope.Today, see.Among(access.Attendance),
-		see.Among(access.Marks | access.Drafts), see.Among(access.Fees), ids, urgency,
+		see.Among(access.Marks | access.Drafts), see.Among(access.Fees), ids, averages,
+		absentIDs, urgency,
 	}
 	var page []string
 	among := ""
@@ -165,7 +181,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-				&s.absent, &s.row.Scores, &s.row.Points, &s.row.DueOn, &s.balances,
+				&s.isAbsent, &s.isLow, &s.dueOn, &s.balances,
 				&s.open,
 			}
 		}, args...)
@@ -173,7 +189,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	for i := range found {
-		found[i].explain(scope.Today, absent)
+		found[i].explain(scope.Today, absent, latest.Low)
 	}
 	a := &Students{}
 	a.Students, a.Next, err = read.Cut(found, limit,
@@ -182,22 +198,24 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 }
 
 // explain turns the numbers of the row into reasons.
-func (s *Student) explain(today domain.Date, absent []attendance.Absentee) {
-	r := s.row
-	if s.absent {
+func (s *Student) explain(
+	today domain.Date, absent []attendance.Absentee, low []performance.Low,
+) {
+	if s.isAbsent {
 		s.Reasons = append(s.Reasons, Attendance)
 		at, _ := slices.BinarySearchFunc(absent, s.StudentID,
-			func(a attendance.Absentee, id string) int { return strings.Compare(a.StudentID, id) })
+			func(a attendance.Absentee, id string) int { return cmp.Compare(a.StudentID, id) })
 		s.AttendanceRate = &absent[at].Rate
 	}
-	if r.Scores > 0 {
+	if s.isLow {
 		s.Reasons = append(s.Reasons, Marks)
-		average := read.Round(float64(r.Points)/float64(r.Scores)/100, 2)
-		s.Average = &average
+		at, _ := slices.BinarySearchFunc(low, s.StudentID,
+			func(l performance.Low, id string) int { return cmp.Compare(l.StudentID, id) })
+		s.Average = &low[at].Average
 	}
-	if !r.DueOn.IsZero() && r.DueOn < today {
+	if !s.dueOn.IsZero() && s.dueOn < today {
 		s.Reasons = append(s.Reasons, Fees)
-		s.OverdueSince = r.DueOn
+		s.OverdueSince = s.dueOn
 		s.Overdue = fees.Overdue(fees.Net(s.balances, s.open), today)
 	}
 }
@@ -215,14 +233,15 @@ func absentees(of []attendance.Absentee) (ids []string, urgency []int64) {
 }
 
 const countSQL read.SQL = `-- at_risk.count
-SELECT count(*), count(a.student_id), count(*) FILTER (WHERE r.scores > 0 AND $3),
-	count(*) FILTER (WHERE r.due_on < $2)
-FROM (SELECT * FROM at_risk WHERE school = $1 AND (scores > 0 AND $3 OR due_on < $2)) r
-FULL JOIN (SELECT student_id COLLATE "C" AS student_id FROM unnest($4::text[]) AS a (student_id)) a
-	ON a.student_id = r.student_id
+SELECT count(*), count(urgent), count(low), count(due_on)
+FROM (SELECT student_id, due_on FROM at_risk WHERE school = $1 AND due_on < $2) owing
+FULL JOIN (SELECT student_id COLLATE "C" AS student_id, true AS low
+	FROM unnest($3::text[]) AS l (student_id)) lows USING (student_id)
+FULL JOIN (SELECT student_id COLLATE "C" AS student_id, true AS urgent
+	FROM unnest($4::text[]) AS a (student_id)) absent USING (student_id)
 WHERE NOT EXISTS (
-	SELECT FROM student_names($2) s
-	WHERE s.school = $1 AND s.student_id = coalesce(r.student_id, a.student_id)
+	SELECT FROM student_names($2) s WHERE s.school = $1 AND s.student_id = coalesce(
+		owing.student_id, lows.student_id, absent.student_id)
 	AND s.status IN ('withdrawn', 'expected'))`
 
 // Counts are numbers of students at risk.
@@ -233,16 +252,19 @@ type Counts struct {
 	Fees       int64 `json:"fees"`
 }
 
-// Count returns how many students of a school are at risk. Marks are no reason for callers who may
-// not see them.
-func Count(ctx context.Context, tx pgx.Tx, scope query.Scope) (Counts, error) {
+// Count returns how many students of a school are at risk, given those with low averages: none for
+// callers who may not see marks.
+func Count(
+	ctx context.Context, tx pgx.Tx, scope query.Scope, low []performance.Low,
+) (Counts, error) {
 	absent, err := attendance.ChronicallyAbsent(ctx, tx, &scope)
 	if err != nil {
 		return Counts{}, err
 	}
-	ids, _ := absentees(absent)
+	ids, _ := lows(low)
+	absentIDs, _ := absentees(absent)
 	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
 		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
-	}, scope.School, scope.Today, scope.Access.All.Has(access.Marks), ids)
+	}, scope.School, scope.Today, ids, absentIDs)
 	return c, err
 }

@@ -137,7 +137,7 @@ func mixed(n int) []*domain.Envelope {
 			e.Data = &assessment.Scored{
 				AssessmentID: fmt.Sprintf("a%d", i/10_000), StudentID: studentID, ClassID: classID,
 				SubjectName: "maths",
-				Score:       float64(i % 30), MaxScore: 30, Year: "2026-2027", Term: "autumn",
+				Score:       domain.Decimal(i%30) * domain.DecimalUnit, MaxScore: 30 * domain.DecimalUnit, Year: "2026-2027", Term: "autumn",
 			}
 		case 7:
 			e.Data = &fee.Invoiced{

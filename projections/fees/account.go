@@ -182,9 +182,6 @@ ORDER BY e.happened_at, e.entry_id`
 func statement(
 	ctx context.Context, tx pgx.Tx, scope query.Scope, in *accountInput,
 ) (*Statement, error) {
-	if _, err := students.One(ctx, tx, scope.School, in.StudentID, scope.Today); err != nil {
-		return nil, err
-	}
 	invoices, stored, err := invoicesOf(ctx, tx, scope, in.StudentID)
 	if err != nil {
 		return nil, err
@@ -220,7 +217,15 @@ func statement(
 		}
 		a.Unmatched = append(a.Unmatched, p.UnmatchedLine)
 	}, scope.School, in.StudentID, tomorrow(scope))
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	if len(stored)+len(a.Unmatched)+len(a.Planned) == 0 {
+		if _, err := students.One(ctx, tx, scope.School, in.StudentID, scope.Today); err != nil {
+			return nil, err // most likely, that there is no such student
+		}
+	}
+	return a, nil
 }
 
 // entry is the invoice as an account shows it.

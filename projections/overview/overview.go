@@ -59,7 +59,7 @@ type input struct{}
 type Overview struct {
 	Students    students.Headcount  `json:"students"`
 	Attendance  *attendance.DayRoll `json:"attendance" doc:"The register of the last day up to today with marks; null when there is none"`
-	Average     *float64            `json:"average" doc:"Mean of the scores of the latest year in percent; null without scores, and for the office"`
+	Average     *float64            `json:"average" doc:"Average of the scores of the latest year by the school's method, in percent; null without scores, and for the office"`
 	Outstanding []fees.Currency     `json:"outstanding" doc:"Open amounts of invoices, in minor units"`
 	AtRisk      atrisk.Counts       `json:"at_risk"`
 }
@@ -82,14 +82,16 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *input) (*Overview
 	if a.Attendance, err = attendance.LastRoll(ctx, tx, &scope); err != nil {
 		return nil, err
 	}
+	var marks performance.Latest
 	if scope.Access.All.Has(access.Marks) {
-		if a.Average, err = performance.Mean(ctx, tx, scope.School); err != nil {
+		if marks, err = performance.LatestYear(ctx, tx, scope); err != nil {
 			return nil, err
 		}
+		a.Average = marks.Mean
 	}
 	if a.Outstanding, err = fees.Outstanding(ctx, tx, scope); err != nil {
 		return nil, err
 	}
-	a.AtRisk, err = atrisk.Count(ctx, tx, scope)
+	a.AtRisk, err = atrisk.Count(ctx, tx, scope, marks.Low)
 	return a, err
 }

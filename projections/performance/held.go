@@ -13,12 +13,12 @@ import (
 // where it has nothing.
 
 const heldScoresSQL read.SQL = `-- performance.held_scores
-SELECT q.n, s.class_id, s.subject, s.score, s.max_score, s.year, s.term
+SELECT q.n, s.class_id, s.subject, s.year, s.term, s.entry
 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS q (student, assessment, n)
 JOIN performance_scores s ON s.school = $1 AND s.student_id = q.student
 	AND s.assessment_id = q.assessment`
 
-// HeldScores looks scores up by student and assessment.
+// HeldScores looks scores up by student, assessment and attempt.
 func HeldScores(
 	ctx context.Context, tx pgx.Tx, school string, of []*assessment.Scored,
 ) ([]*assessment.Scored, error) {
@@ -26,24 +26,39 @@ func HeldScores(
 	for i, s := range of {
 		students[i], ids[i] = s.StudentID, s.AssessmentID
 	}
-	found, err := read.PerKey(ctx, tx, len(of), heldScoresSQL, func(s *assessment.Scored) []any {
-		return []any{&s.ClassID, &s.SubjectName, &s.Score, &s.MaxScore, &s.Year, &s.Term}
+	type row struct {
+		assessment.Scored
+		entry string
+	}
+	found, err := read.PerKey(ctx, tx, len(of), heldScoresSQL, func(s *row) []any {
+		return []any{&s.ClassID, &s.SubjectName, &s.Year, &s.Term, &s.entry}
 	}, school, students, ids)
 	if err != nil {
 		return nil, err
 	}
 	held := make([]*assessment.Scored, len(of))
 	for i := range found {
-		if len(found[i]) > 0 {
-			held[i] = &found[i][0]
-			held[i].StudentID, held[i].AssessmentID = students[i], ids[i]
+		if len(found[i]) == 0 {
+			continue
+		}
+		s := &found[i][0]
+		var is entry
+		is.read(s.entry)
+		for _, a := range is.attempts {
+			if a.Number == max(of[i].Attempt, 1) && a.Status == "" {
+				held[i] = &s.Scored
+				s.StudentID, s.AssessmentID, s.Attempt = students[i], ids[i], of[i].Attempt
+				s.Score, s.MaxScore, s.ExtraCredit = a.Score, a.Max, a.extraCredit
+				s.Scale, s.Category, s.Weight = is.scale, is.category, is.weight
+			}
 		}
 	}
 	return held, nil
 }
 
 const heldAssessmentsSQL read.SQL = `-- performance.held_assessments
-SELECT q.n, a.class_id, a.subject, a.title, a.max_score, a.held_on, a.year, a.term
+SELECT q.n, a.class_id, a.subject, a.title, a.max_score, a.held_on, a.year, a.term, a.scale,
+	a.category, a.weight
 FROM unnest($2::text[]) WITH ORDINALITY AS q (id, n)
 JOIN assessments a ON a.school = $1 AND a.assessment_id = q.id`
 
@@ -59,6 +74,7 @@ func HeldAssessments(
 		func(a *assessment.Scheduled) []any {
 			return []any{
 				&a.ClassID, &a.SubjectName, &a.Title, &a.MaxScore, &a.On, &a.Year, &a.Term,
+				&a.Scale, &a.Category, &a.Weight,
 			}
 		}, school, ids)
 	if err != nil {

@@ -1,34 +1,37 @@
 // Package performance holds marks: how a class does in a subject, and how a student does. There is
-// one score for a student and an assessment; a later one, or a correction, replaces it.
+// one score for a student, an assessment and an attempt; a later one replaces it, but a correction is
+// replaced by corrections only.
 //
-// Scores of different assessments are compared as percentages of the maximum score. They are stored
-// as whole basis points (hundredths of a percent) and summed as integers, so that taking a
-// corrected score out of a sum leaves exactly what was there without it.
+// The fold stores what was entered, twice: a row for each score, and a sheet for each student,
+// subject, class and term, so that all scores of a school are few rows. What they amount to is decided
+// when a query runs, by the arithmetic of package marks: by then the school's rules, the kinds of
+// assessments and the students' home classes are known, whichever came first.
 //
-// A score is folded into its row, and the difference into the sums of its group, of its student in the
-// class, and of its student over all years. Queries read sums only: means, deviations and pass rates
-// need no row for each score. The first change for another statistic is a column of groupRow, with what
-// it adds in count.
+// The first change for another statistic is in statistics.go; for another property of a score it is
+// in entry.go.
 package performance
 
 import (
-	"math"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
+	"github.com/schoolbell/schoolbell/domain/marks"
 	"github.com/schoolbell/schoolbell/projections"
 )
 
 // Projection is the read model.
-var Projection = projections.New("performance", 2,
-	scores, byGroup, byStudent, totals, assessments, remarks, published,
-	projections.On(scored),
-	projections.On(func(b *projections.Batch, e *domain.Envelope,
-		m *assessment.ScoreCorrected,
-	) error {
-		return scored(b, e, (*assessment.Scored)(m))
+var Projection = projections.New("performance", 3,
+	scores, sheets, assessments, remarks, published,
+	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assessment.Scored) error {
+		scored(b, e, m, false)
+		return nil
 	}),
+	projections.On(func(b *projections.Batch, e *domain.Envelope, m *assessment.ScoreCorrected) error {
+		scored(b, e, (*assessment.Scored)(m), true)
+		return nil
+	}),
+	projections.On(unscored),
 	projections.On(scheduled),
 	projections.On(remarked),
 	projections.On(resultsPublished),
@@ -36,9 +39,7 @@ var Projection = projections.New("performance", 2,
 
 var (
 	scores      = projections.NewTable[scoreKey, scoreRow]("performance_scores")
-	byGroup     = projections.NewTable[groupKey, groupRow]("performance_groups")
-	byStudent   = projections.NewTable[studentKey, Sum]("performance_students")
-	totals      = projections.NewTable[totalKey, Sum]("performance_totals")
+	sheets      = projections.NewTable[sheetKey, sheetRow]("performance_sheets")
 	assessments = projections.NewTable[assessmentKey, assessmentRow]("assessments")
 	remarks     = projections.NewTable[remarkKey, remarkRow]("performance_remarks")
 	published   = projections.NewTable[publishedKey, publishedRow]("results_published")
@@ -50,35 +51,22 @@ type scoreKey struct {
 	AssessmentID string `db:"assessment_id"`
 }
 
+// scoreRow is a score where it counts: what the latest attempt names.
 type scoreRow struct {
-	Year     domain.Label `db:"year"`
-	Term     domain.Label `db:"term"`
-	ClassID  string       `db:"class_id"`
-	Subject  string       `db:"subject"`
-	Points   int64        `db:"points"` // basis points: 10,000 is the maximum score
-	Score    float64      `db:"score"`
-	MaxScore float64      `db:"max_score"`
-	At       time.Time    `db:"scored_at"` // for the first time, if it was corrected since
-}
-
-// groupKey is a subject in a class in a term.
-type groupKey struct {
-	School  string       `db:"school"`
 	Year    domain.Label `db:"year"`
 	Term    domain.Label `db:"term"`
 	ClassID string       `db:"class_id"`
 	Subject string       `db:"subject"`
+	Entry   string       `db:"entry"`
+	At      time.Time    `db:"scored_at"` // for the first time, if it was corrected since
 }
 
-type groupRow struct {
-	Scores  int64 `db:"scores"`
-	Points  int64 `db:"points"`  // the sum
-	Squares int64 `db:"squares"` // the sum of the squares
-	// numbers of scores below 10 %, below 20 % and so on; 100 % is in the last
-	Buckets [10]int64 `db:"buckets"`
+func (r *scoreRow) sheet(k scoreKey) sheetKey {
+	return sheetKey{k.School, r.Year, r.Term, r.ClassID, r.Subject, k.StudentID}
 }
 
-type studentKey struct {
+// sheetKey is a student in a subject of a class and term.
+type sheetKey struct {
 	School    string       `db:"school"`
 	Year      domain.Label `db:"year"`
 	Term      domain.Label `db:"term"`
@@ -87,80 +75,72 @@ type studentKey struct {
 	StudentID string       `db:"student_id"`
 }
 
-// totalKey is a student over all years.
-type totalKey struct {
-	School    string `db:"school"`
-	StudentID string `db:"student_id"`
+type sheetRow struct {
+	Entries string `db:"entries"`
 }
 
-// Sum is a number of scores and their sum in basis points.
-type Sum struct {
-	Scores int64 `db:"scores"`
-	Points int64 `db:"points"`
-}
-
-// Low reports an average below 50 %.
-func (s Sum) Low() bool { return 2*s.Points < fullMarks*s.Scores }
-
-// OfStudent returns a student's sum to the fold of a projection that reads this one.
-func OfStudent(b *projections.Batch, school, studentID string) Sum {
-	s, _ := totals.Get(b, totalKey{school, studentID})
-	return s
-}
-
-const fullMarks = 10_000 // basis points
-
-func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored) error {
+func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored, correction bool) {
 	key := scoreKey{e.School, m.StudentID, m.AssessmentID}
-	score := scoreRow{
-		Year: m.Year, Term: m.Term, ClassID: m.ClassID, Subject: m.SubjectName,
-		Points: int64(math.Round(m.Score / m.MaxScore * fullMarks)), Score: m.Score,
-		MaxScore: m.MaxScore, At: e.Time.UTC(),
-	}
-	old, replaces := scores.Get(b, key)
-	if replaces {
-		score.At = old.At
-	}
-	if replaces && old == score {
-		return nil
-	}
-	scores.Put(b, key, score)
-	if replaces {
-		count(b, key, old, -1)
-	}
-	count(b, key, score, +1)
+	place := scoreRow{Year: m.Year, Term: m.Term, ClassID: m.ClassID, Subject: m.SubjectName}
+	enter(b, e, key, place, attempt{
+		Attempt:     marks.Attempt{Number: max(m.Attempt, 1), Score: m.Score, Max: m.MaxScore},
+		extraCredit: m.ExtraCredit, corrected: correction,
+	}, func(is *entry) { is.scale, is.category, is.weight = m.Scale, m.Category, m.Weight })
+}
+
+func unscored(b *projections.Batch, e *domain.Envelope, m *assessment.Unscored) error {
+	key := scoreKey{e.School, m.StudentID, m.AssessmentID}
+	place := scoreRow{Year: m.Year, Term: m.Term, ClassID: m.ClassID, Subject: m.SubjectName}
+	enter(b, e, key, place, attempt{
+		Attempt:   marks.Attempt{Number: max(m.Attempt, 1), Status: m.Status},
+		corrected: m.Correction,
+	}, func(*entry) {})
 	return nil
 }
 
-func count(b *projections.Batch, key scoreKey, s scoreRow, n int64) {
-	group := groupKey{key.School, s.Year, s.Term, s.ClassID, s.Subject}
-	g, _ := byGroup.Get(b, group)
-	g.Scores += n
-	g.Points += n * s.Points
-	g.Squares += n * s.Points * s.Points
-	g.Buckets[min(s.Points*10/fullMarks, 9)] += n
-	if g.Scores == 0 {
-		byGroup.Delete(b, group)
-	} else {
-		byGroup.Put(b, group, g)
-	}
-	add(b, byStudent, studentKey{key.School, s.Year, s.Term, s.ClassID, s.Subject, key.StudentID},
-		s.Points, n)
-	add(b, totals, totalKey{key.School, key.StudentID}, s.Points, n)
-}
-
-// add changes a sum, and removes it when it is of nothing.
-func add[K comparable](
-	b *projections.Batch, table *projections.Table[K, Sum], key K, points, n int64,
+// enter writes an attempt into the entry of its score, and the entry into the sheet where it counts.
+// What else an event says of the score, describe does; the latest attempt has the word.
+func enter(
+	b *projections.Batch, e *domain.Envelope, key scoreKey, place scoreRow, a attempt,
+	describe func(*entry),
 ) {
-	s, _ := table.Get(b, key)
-	s.Scores += n
-	s.Points += n * points
-	if s.Scores == 0 {
-		table.Delete(b, key)
+	is := entry{assessmentID: key.AssessmentID, day: domain.DateOf(e.Time.UTC())}
+	old, exists := scores.Get(b, key)
+	if exists {
+		is.read(old.Entry)
+	}
+	if !is.enter(a) {
 		return
 	}
-	table.Put(b, key, s)
+	row := old
+	if a.Number == is.attempts[len(is.attempts)-1].Number {
+		row = place
+		describe(&is)
+	}
+	row.Entry, row.At = is.String(), e.Time.UTC()
+	if exists {
+		row.At = old.At
+	}
+	if row == old {
+		return
+	}
+	scores.Put(b, key, row)
+	from, to := old.sheet(key), row.sheet(key)
+	if exists && from != to {
+		change(b, from, old.Entry, "")
+		old.Entry = ""
+	}
+	change(b, to, old.Entry, row.Entry)
+}
+
+// change replaces an entry of a sheet, and removes the sheet when it has none.
+func change(b *projections.Batch, key sheetKey, old, by string) {
+	s, _ := sheets.Get(b, key)
+	if s.Entries = replace(s.Entries, old, by); s.Entries == "" {
+		sheets.Delete(b, key)
+	} else {
+		sheets.Put(b, key, s)
+	}
 }
 
 type assessmentKey struct {
@@ -169,18 +149,23 @@ type assessmentKey struct {
 }
 
 type assessmentRow struct {
-	ClassID  string       `db:"class_id"`
-	Subject  string       `db:"subject"`
-	Title    string       `db:"title"`
-	MaxScore float64      `db:"max_score"`
-	HeldOn   domain.Date  `db:"held_on"`
-	Year     domain.Label `db:"year"`
-	Term     domain.Label `db:"term"`
+	ClassID  string         `db:"class_id"`
+	Subject  string         `db:"subject"`
+	Title    string         `db:"title"`
+	MaxScore domain.Decimal `db:"max_score"`
+	HeldOn   domain.Date    `db:"held_on"`
+	Year     domain.Label   `db:"year"`
+	Term     domain.Label   `db:"term"`
+	Scale    string         `db:"scale"`
+	Category string         `db:"category"`
+	Weight   domain.Decimal `db:"weight"`
 }
 
 func scheduled(b *projections.Batch, e *domain.Envelope, m *assessment.Scheduled) error {
-	assessments.Put(b, assessmentKey{e.School, m.AssessmentID},
-		assessmentRow{m.ClassID, m.SubjectName, m.Title, m.MaxScore, m.On, m.Year, m.Term})
+	assessments.Put(b, assessmentKey{e.School, m.AssessmentID}, assessmentRow{
+		m.ClassID, m.SubjectName, m.Title, m.MaxScore, m.On, m.Year, m.Term,
+		m.Scale, m.Category, m.Weight,
+	})
 	return nil
 }
 

@@ -56,11 +56,11 @@ var Queries = []query.Endpoint{
 				Request: "/students/student-0007",
 			},
 			{
-				Name: "performance_scores_pkey", Statement: "performance.student_subjects",
+				Name: "performance_scores_pkey", Statement: "performance.student_scores",
 				Request: "/students/student-0007",
 			},
 			{
-				Name: "performance_scores_pkey", Statement: "performance.student_terms",
+				Name: "performance_sheets_by_student", Statement: "performance.sheets",
 				Request: "/students/student-0007",
 			},
 			{
@@ -124,7 +124,7 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile
 		a.Attendance = attended
 	}
 	if see.Has(access.Marks) {
-		performed, err := performance.Summarise(ctx, tx, scope.School, in.StudentID,
+		performed, err := performance.Summarise(ctx, tx, scope, in.StudentID,
 			!see.Has(access.Drafts))
 		if err != nil {
 			return nil, err

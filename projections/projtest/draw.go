@@ -188,14 +188,15 @@ func (g *generator) value(wireType, pointer string, v reflect.Value) {
 	case domain.Label:
 		v.SetString(labels[g.choose(pointer, len(labels))])
 		return
+	case domain.Decimal:
+		v.SetInt(g.number(pointer, rules) * int64(domain.DecimalUnit))
+		return
 	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(g.text(pointer, rules))
 	case reflect.Int64:
 		v.SetInt(g.number(pointer, rules))
-	case reflect.Float64:
-		v.SetFloat(float64(g.number(pointer, rules)))
 	case reflect.Bool:
 		v.SetBool(g.choose(pointer, 2) == 1)
 	case reflect.Struct:
@@ -210,7 +211,7 @@ func (g *generator) value(wireType, pointer string, v reflect.Value) {
 			}
 		}
 	default:
-		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, int64, float64, bool, "+
+		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, decimal, int64, bool, "+
 			"list of texts or struct",
 			wireType, pointer, v.Type()))
 	}
@@ -238,7 +239,8 @@ func (g *generator) text(pointer string, rules []domain.Rule) string {
 func (g *generator) number(pointer string, rules []domain.Rule) int64 {
 	from := slices.DeleteFunc(slices.Clone(numbers), func(n int64) bool {
 		return slices.ContainsFunc(rules, func(r domain.Rule) bool {
-			return r.Max != 0 && (n < r.Min || n > r.Max || r.Above && n == r.Min)
+			return r.Max != 0 && (n < r.Min || n > r.Max || r.Above && n == r.Min ||
+				r.Below && n == r.Max)
 		})
 	})
 	return from[g.choose(pointer, len(from))]

@@ -102,6 +102,8 @@ func decide(s *query.Settings, name string, values []string) (err error) {
 				return err
 			}
 		}
+	case "marks": // as JSON, which is one word
+		err = json.Unmarshal([]byte(values[0]), &s.Marks)
 	default:
 		err = fmt.Errorf("a query has no argument %s", name)
 	}
@@ -143,8 +145,23 @@ func insert(t testing.TB, tx pgx.Tx, s *projections.Schema, values []any) {
 	require.NoError(t, err, s.Name)
 }
 
-// Get sends one request to the endpoints, which are mounted as the API mounts them.
+// Get sends one request to the endpoints, and lays out the result for a reader.
 func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string) string {
+	status, body := Fetch(tx, scope, endpoints, target)
+	if status != http.StatusOK {
+		var problem huma.ErrorModel
+		if err := json.Unmarshal(body, &problem); err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%d %s\n", status, problem.Detail)
+	}
+	return string(layOut(body))
+}
+
+// Fetch sends one request to the endpoints, which are mounted as the API mounts them.
+func Fetch(
+	tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string,
+) (status int, body []byte) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("scenario", "1")
 	config.CreateHooks = nil // no link to a schema in problems
@@ -175,21 +192,14 @@ func Get(tx pgx.Tx, scope query.Scope, endpoints []query.Endpoint, target string
 				return nil, err
 			}
 			return &huma.StreamResponse{Body: func(ctx huma.Context) {
-				_, _ = ctx.BodyWriter().Write(layOut(text)) // a recorder takes everything
+				_, _ = ctx.BodyWriter().Write(text) // a recorder takes everything
 			}}, nil
 		})
 	}
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w,
 		httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil))
-	if w.Code != http.StatusOK {
-		var problem huma.ErrorModel
-		if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
-			return err.Error()
-		}
-		return fmt.Sprintf("%d %s\n", w.Code, problem.Detail)
-	}
-	return w.Body.String()
+	return w.Code, w.Body.Bytes()
 }
 
 // layOut writes each member of a result on a line of its own, and each object of its lists.

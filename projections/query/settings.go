@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/marks"
 	"github.com/schoolbell/schoolbell/domain/presence"
 )
 
@@ -19,6 +20,7 @@ type Settings struct {
 	YearFrom   int
 	Week       calendar.Week
 	Attendance presence.Rules
+	Marks      marks.Rules
 }
 
 // Location is the school's clock. What an event's time means in days, months or years is decided by

@@ -45,6 +45,27 @@ func Siblings(
 	}, scope.School, studentID, on, scope.Access.Among(access.Names))
 }
 
+const inGradeSQL read.SQL = `-- students.in_grade
+SELECT student_id FROM students WHERE school = $1 AND grade_level = $2`
+
+// InGrade returns the ids of all students of a grade level, also of those who have left.
+func InGrade(
+	ctx context.Context, tx pgx.Tx, school string, grade domain.Label,
+) ([]string, error) {
+	return read.All(ctx, tx, inGradeSQL, func(id *string) []any { return []any{id} }, school, grade)
+}
+
+const yearGroupSQL read.SQL = `-- students.year_group
+SELECT s.student_id FROM students own
+JOIN students s ON s.school = own.school AND s.grade_level = own.grade_level
+WHERE own.school = $1 AND own.student_id = $2 AND own.grade_level <> ''`
+
+// YearGroup returns the ids of all students of the same grade level as a student, also of those who
+// have left; none when the student has no grade level.
+func YearGroup(ctx context.Context, tx pgx.Tx, school, studentID string) ([]string, error) {
+	return read.All(ctx, tx, yearGroupSQL, func(id *string) []any { return []any{id} }, school, studentID)
+}
+
 const namesSQL read.SQL = `-- students.names
 SELECT student_id, given_name, family_name, class_id FROM student_names($3)
 WHERE school = $1 AND student_id = ANY($2)`

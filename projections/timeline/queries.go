@@ -83,11 +83,12 @@ WHERE school = $1 AND student_id = $2 AND position < $3 AND fact <> ALL($5) /*wh
 ORDER BY position DESC LIMIT $4`
 
 // published leaves out scores and remarks that are not published yet.
-const published = `(fact NOT IN ('assessment.scored', 'assessment.score_corrected', 'assessment.remarked')
+const published = `(fact NOT IN ('assessment.scored', 'assessment.score_corrected',
+	'assessment.unscored', 'assessment.remarked')
 	OR EXISTS (
 		SELECT FROM published_results p WHERE p.school = $1
 		AND p.class_id = t.data::jsonb ->> 'class_id'
-			AND p.year = t.data::jsonb ->> 'year' AND p.term = t.data::jsonb ->> 'term'))`
+			AND p.school_year = school_year(t.data::jsonb ->> 'year') AND p.term = t.data::jsonb ->> 'term'))`
 
 const newest = int64(1<<63 - 1)
 
@@ -155,7 +156,7 @@ var shown = map[domain.Audience][]string{
 		"student.withdrawn", "document.rendered"),
 	// of scores those that are published
 	domain.Family: append(shownTo(domain.Family), "guardian.linked", "assessment.scored",
-		"assessment.score_corrected", "assessment.remarked"),
+		"assessment.score_corrected", "assessment.unscored", "assessment.remarked"),
 	domain.Accounts: append(shownTo(domain.Accounts), "guardian.linked"),
 }
 

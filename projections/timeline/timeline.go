@@ -26,7 +26,7 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("timeline", 3,
+var Projection = projections.New("timeline", 4,
 	lines,
 	projections.Reads(fees.Projection),
 	projections.OnEvery(fold),
@@ -51,13 +51,15 @@ type row struct {
 // whole.
 type (
 	score struct {
-		AssessmentID string       `json:"assessment_id"`
-		Subject      string       `json:"subject"`
-		Score        float64      `json:"score"`
-		MaxScore     float64      `json:"max_score"`
-		ClassID      string       `json:"class_id"`
-		Year         domain.Label `json:"year"`
-		Term         domain.Label `json:"term"`
+		AssessmentID string         `json:"assessment_id"`
+		Subject      string         `json:"subject"`
+		Score        domain.Decimal `json:"score"`
+		MaxScore     domain.Decimal `json:"max_score"`
+		ClassID      string         `json:"class_id"`
+		Year         domain.Label   `json:"year"`
+		Term         domain.Label   `json:"term"`
+		Attempt      int64          `json:"attempt,omitzero"`
+		Scale        string         `json:"scale,omitzero"`
 	}
 	link struct {
 		GuardianID string `json:"guardian_id"`
@@ -111,7 +113,9 @@ var names = func() map[reflect.Type]string {
 }()
 
 func newScore(m *assessment.Scored) score {
-	return score{m.AssessmentID, m.SubjectName, m.Score, m.MaxScore, m.ClassID, m.Year, m.Term}
+	return score{
+		m.AssessmentID, m.SubjectName, m.Score, m.MaxScore, m.ClassID, m.Year, m.Term, m.Attempt, m.Scale,
+	}
 }
 
 // line is one that is to be added.

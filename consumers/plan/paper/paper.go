@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/marks"
 )
 
 // The kinds of documents, which are also the templates of their deliveries.
@@ -40,8 +41,10 @@ type ReportCard struct {
 	Year       domain.Label `json:"year"`
 	Term       domain.Label `json:"term"`
 	Subjects   []Subject    `json:"subjects,omitempty"` // ordered by name
-	Average    float64      `json:"average,omitzero"`   // of all marks
-	Rank       int          `json:"place,omitzero"`     // in the class; 0 is none
+	Method     marks.Method `json:"method,omitzero"`    // how marks make averages
+	Average    *float64     `json:"average,omitzero"`   // of all marks
+	ClassMean  *float64     `json:"class_average,omitzero"`
+	Rank       int          `json:"place,omitzero"` // in the class; 0 is none
 	RankOf     int          `json:"of,omitzero"`
 	Attendance Attendance   `json:"attendance,omitzero"`
 	From       domain.Date  `json:"from,omitzero"` // the days of the attendance
@@ -51,19 +54,22 @@ type ReportCard struct {
 
 // Subject holds a student's results in one subject.
 type Subject struct {
-	Name    string  `json:"name"`
-	Marks   []Mark  `json:"marks,omitempty"` // ordered by day
-	Average float64 `json:"average,omitzero"`
-	Class   float64 `json:"class,omitzero"` // the average of the class
-	Remark  string  `json:"remark,omitzero"`
+	Name    string   `json:"name"`
+	Marks   []Mark   `json:"marks,omitempty"` // ordered by day
+	Average *float64 `json:"average,omitzero"`
+	Class   *float64 `json:"class,omitzero"` // the average of the class
+	Remark  string   `json:"remark,omitzero"`
 }
 
-// Mark is a student's score in an assessment.
+// Mark is what a student has in an assessment: a score, in which Scale is set unless it is a
+// percentage of the maximum, or the reason why there is none.
 type Mark struct {
-	Title string      `json:"title"`
-	On    domain.Date `json:"on"`
-	Score float64     `json:"score"`
-	Max   float64     `json:"max"`
+	Title  string         `json:"title"`
+	On     domain.Date    `json:"on"`
+	Score  domain.Decimal `json:"score"`
+	Max    domain.Decimal `json:"max"`
+	Scale  string         `json:"scale,omitzero"`
+	Status string         `json:"status,omitzero"`
 }
 
 // Attendance is what a student missed, in days; without a day in membership there is nothing to say.

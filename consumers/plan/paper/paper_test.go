@@ -11,19 +11,20 @@ import (
 
 func TestDataSurvivesTheLedger(t *testing.T) {
 	t.Parallel()
+	average, class := 81.25, 70.0
 	card := paper.ReportCard{
 		Head: paper.Head{
 			School: "Oak", StudentID: "s1", Student: "Zoë \"Z\" King",
 			IssuedOn: domain.NewDate(2026, 12, 18),
 		},
 		Year: "2026-2027", Term: "1", Subjects: []paper.Subject{{
-			Name: "maths", Average: 81.25, Class: 70, Remark: "Well done",
+			Name: "maths", Average: &average, Class: &class, Remark: "Well done",
 			Marks: []paper.Mark{{
-				Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16.25,
-				Max: 20,
+				Title: "Fractions", On: domain.NewDate(2026, 10, 5), Score: 16_2500,
+				Max: 20_0000,
 			}},
 		}},
-		Average: 81.25, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Days: 60.5, Late: 2},
+		Average: &average, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Days: 60.5, Late: 2},
 	}
 	params := paper.Encode(card)
 	require.Contains(t, params.String(), `"school":"Oak"`)

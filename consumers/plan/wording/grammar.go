@@ -111,6 +111,12 @@ func (g *Grammar) Percent(percent float64) string {
 	return g.printer.Sprint(number.Percent(percent/100, number.Scale(1)))
 }
 
+// Average formats a percentage that is already rounded to two decimals, with those that it has.
+func (g *Grammar) Average(percent float64) string {
+	return g.printer.Sprint(number.Percent(percent/100, number.MinFractionDigits(1),
+		number.MaxFractionDigits(2)))
+}
+
 // Day formats a date without its weekday.
 func (g *Grammar) Day(d domain.Date) string {
 	year, month, day := d.Time().Date()

@@ -105,10 +105,10 @@ func property(t reflect.Type, pointer string, is shape) *huma.Schema {
 		return &huma.Schema{OneOf: []*huma.Schema{text, {Type: huma.TypeInteger}}}
 	case t.Kind() == reflect.String:
 		s.Type = huma.TypeString
+	case t == reflect.TypeFor[domain.Decimal]():
+		s.Type, s.Description = huma.TypeNumber, "At most four digits after the point"
 	case t.Kind() == reflect.Int64:
 		s.Type = huma.TypeInteger
-	case t.Kind() == reflect.Float64:
-		s.Type = huma.TypeNumber
 	case t.Kind() == reflect.Bool:
 		s.Type = huma.TypeBoolean
 	case t.Kind() == reflect.Slice:
@@ -171,7 +171,10 @@ func constrain(s *huma.Schema, rules []domain.Rule) {
 		} else {
 			s.Minimum = &least
 		}
-		if r.Max < 1<<53 { // beyond, JSON's numbers are not exact
+		switch {
+		case r.Below:
+			s.ExclusiveMaximum = &most
+		case r.Max < 1<<53: // beyond, JSON's numbers are not exact
 			s.Maximum = &most
 		}
 	}

@@ -14,7 +14,7 @@ FROM generate_series(1, 20) s, generate_series(1, 500) n;
 INSERT INTO students (school, student_id, given_name, family_name, sort_name, search_name, birth_date, class_id, grade_level,
 	photo_url, first_on, left_on)
 SELECT school, student_id, given, family, lower(family || ' ' || given),
-	lower(replace(family, '-', '') || ' ' || given || ' ' || student_id), DATE '2012-01-01' + n, class_id, '7', '',
+	lower(replace(family, '-', '') || ' ' || given || ' ' || student_id), DATE '2012-01-01' + n, class_id, (5 + n % 20 / 4)::text, '',
 	DATE '2025-08-01', CASE WHEN n % 25 = 0 THEN DATE '2026-02-01' END
 FROM pupils;
 
@@ -102,24 +102,18 @@ SELECT school, student_id, row_number() OVER (PARTITION BY school ORDER BY date,
 	format('{"date":"%s","session":"day","status":"%s","class_id":"%s"}', date, status, class_id)
 FROM marks;
 
-INSERT INTO performance_scores
-SELECT school, student_id, format('%s-%s-%s', year, term, subject), year, term, class_id, subject, 2000 + (n * 37 + ascii(subject) * 101) % 8000
+INSERT INTO performance_scores (school, student_id, assessment_id, year, term, class_id, subject, entry)
+SELECT school, student_id, id, year, term, class_id, subject,
+	format(E'%s\t\t\t\t740000\t%s/100\n', id, 20 + (n * 37 + ascii(subject) * 101) % 80)
 FROM pupils, unnest(ARRAY['2025-2026', '2026-2027']) year, unnest(ARRAY['autumn', 'spring']) term,
-	unnest(ARRAY['art', 'biology', 'english', 'maths', 'physics']) subject;
+	unnest(ARRAY['art', 'biology', 'english', 'maths', 'physics']) subject, format('%s-%s-%s', year, term, subject) id;
 
-INSERT INTO performance_students
-SELECT school, year, term, class_id, subject, student_id, count(*), sum(points)
+INSERT INTO performance_sheets
+SELECT school, year, term, class_id, subject, student_id, string_agg(entry, '' ORDER BY assessment_id)
 FROM performance_scores GROUP BY school, year, term, class_id, subject, student_id;
 
-INSERT INTO performance_totals
-SELECT school, student_id, count(*), sum(points) FROM performance_scores GROUP BY school, student_id;
-
-INSERT INTO performance_groups
-SELECT school, year, term, class_id, subject, count(*), sum(points), sum(points * points), '[0,0,1,2,3,4,5,6,3,1]'
-FROM performance_scores GROUP BY school, year, term, class_id, subject;
-
 INSERT INTO assessments
-SELECT DISTINCT ON (school, assessment_id, class_id) school, assessment_id || class_id, class_id, subject, 'Examination', 100,
+SELECT DISTINCT ON (school, assessment_id, class_id) school, assessment_id || class_id, class_id, subject, 'Examination', 1000000,
 	DATE '2024-09-01' + (ascii(subject) * 7 + substr(class_id, 7)::int * 40) % 830, year, term
 FROM performance_scores;
 
@@ -186,9 +180,8 @@ FROM (SELECT DISTINCT school FROM pupils) p, generate_series(0, 49) m, generate_
 
 INSERT INTO at_risk
 SELECT school, student_id,
-	CASE WHEN n % 13 = 0 THEN 48 ELSE 0 END, CASE WHEN n % 13 = 0 THEN 190000 ELSE 0 END,
 	CASE WHEN n % 12 = 0 THEN DATE '2026-02-01' WHEN n % 2 = 0 THEN DATE '2027-01-31' END
-FROM pupils WHERE n % 13 = 0 OR n % 2 = 0;
+FROM pupils WHERE n % 2 = 0;
 
 -- Four deliveries for each student, of which one in twenty-five failed, with what the ledger knows of them. The ledger's
 -- tables are closed to their owner too.

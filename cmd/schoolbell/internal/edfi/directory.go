@@ -64,7 +64,7 @@ type gradebookEntry struct {
 	section       *section
 	year, term    string
 	title         string
-	maxScore      float64
+	maxScore      domain.Decimal
 	assigned, due domain.Date
 }
 

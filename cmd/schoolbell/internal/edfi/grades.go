@@ -79,8 +79,7 @@ func (im *Import) scheduled(e *element) error {
 	return err
 }
 
-// graded imports a student's grade. A grade above the maximum is extra credit, which Schoolbell has
-// no notion of.
+// graded imports a student's grade. A grade above the maximum is extra credit.
 func (im *Import) graded(e *element) error {
 	id := im.directory.studentID(e)
 	entry, ok := im.directory.entries[im.directory.entryKey(e.at("GradebookEntryReference",
@@ -100,10 +99,9 @@ func (im *Import) graded(e *element) error {
 	if e.str("PointsEarned") == "" {
 		maxScore = numericGradeMax
 	}
-	if score > maxScore {
-		im.report.adjusted(e.name, im.at(e),
-			"grade above the maximum (extra credit) counts as the maximum")
-		score = maxScore
+	if score > 2*maxScore {
+		im.report.adjusted(e.name, im.at(e), "grade above twice the maximum counts as twice the maximum")
+		score = 2 * maxScore
 	}
 	at := noon(cmp.Or(entry.due, entry.assigned))
 	if fulfilled, ok := parseTime(e.str("DateFulfilled")); ok {
@@ -116,6 +114,7 @@ func (im *Import) graded(e *element) error {
 		SubjectName:  entry.subject,
 		Score:        score,
 		MaxScore:     maxScore,
+		ExtraCredit:  score > maxScore,
 		Year:         domain.Label(entry.year),
 		Term:         domain.Label(entry.term),
 	})
@@ -170,6 +169,7 @@ func (im *Import) assessed(e *element) error {
 		SubjectName:  subject,
 		Score:        r.score,
 		MaxScore:     r.maxScore,
+		Scale:        r.scale,
 		Year:         domain.Label(cmp.Or(year, at.Format("2006"))),
 		Term:         domain.Label(cmp.Or(term, "unassigned")),
 	})

@@ -123,18 +123,8 @@ func lookups(tx pgx.Tx) consumers.Lookups {
 			func(s performance.ScoreFacts) consumers.Score { return consumers.Score(s) }),
 		Remarks: many(terms(tx, performance.RemarkFactsOf),
 			func(r performance.RemarkFacts) consumers.Remark { return consumers.Remark(r) }),
-		Averages: many(terms(tx, performance.AverageFactsOf),
-			func(a performance.AverageFacts) consumers.Average { return consumers.Average(a) }),
-		Rank: one(func(
-			ctx context.Context, keys []consumers.RankKey,
-		) ([][]performance.RankFacts, error) {
-			return performance.RankFactsOf(ctx, tx,
-				column(keys, func(k consumers.RankKey) string { return k.School }),
-				column(keys, func(k consumers.RankKey) string { return k.StudentID }),
-				column(keys, func(k consumers.RankKey) string { return k.ID }),
-				column(keys, func(k consumers.RankKey) string { return string(k.Year) }),
-				column(keys, func(k consumers.RankKey) string { return string(k.Term) }))
-		}, func(r performance.RankFacts) consumers.Rank { return consumers.Rank(r) }),
+		Marks: many(terms(tx, performance.MarkFactsOf),
+			func(m performance.MarkFacts) consumers.Mark { return consumers.Mark(m) }),
 		Published: many(func(
 			ctx context.Context, keys []consumers.YearKey,
 		) ([][]performance.PublishedFacts, error) {

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 const (
 	set    = "analytics"
 	school = "north"
+	one    = domain.DecimalUnit
 )
 
 // year is a simulated one, and what it does not have: remarks, money that comes before its invoice,
@@ -59,8 +60,11 @@ func year() []*domain.Envelope {
 		&assessment.Remarked{StudentID: student, ClassID: "c", Year: "y", Term: "t", SubjectName: "art", Text: "well drawn"},
 		&assessment.Remarked{StudentID: student, ClassID: "c", Year: "y", Term: "t", SubjectName: "music", Text: "taken back"},
 		&assessment.Remarked{StudentID: student, ClassID: "c", Year: "y", Term: "t", SubjectName: "music"},
-		&assessment.Scored{AssessmentID: "unannounced", StudentID: student, ClassID: "c", SubjectName: "art", Score: 1, MaxScore: 3, Year: "y", Term: "t"},
-		&assessment.ScoreCorrected{AssessmentID: "unannounced", StudentID: student, ClassID: "c", SubjectName: "art", Score: 2, MaxScore: 3, Year: "y", Term: "t"},
+		&assessment.Scored{AssessmentID: "unannounced", StudentID: student, ClassID: "c", SubjectName: "art", Score: one, MaxScore: 3 * one, Year: "y", Term: "t"},
+		&assessment.ScoreCorrected{AssessmentID: "unannounced", StudentID: student, ClassID: "c", SubjectName: "art", Score: 2 * one, MaxScore: 3 * one, Year: "y", Term: "t"},
+		&assessment.Scored{AssessmentID: "unannounced", StudentID: student, ClassID: "d", SubjectName: "music", Score: 0, MaxScore: 3 * one, Year: "y", Term: "u"},
+		&assessment.Scored{AssessmentID: "unannounced", StudentID: student, ClassID: "c", SubjectName: "art", Score: 3 * one, MaxScore: 3 * one, Year: "y", Term: "t", Attempt: 2, Category: "quiz"},
+		&assessment.Unscored{AssessmentID: "unannounced", StudentID: student, ClassID: "c", SubjectName: "art", Status: assessment.Absent, Year: "y", Term: "t", Attempt: 3},
 		&assessment.ResultsPublished{ClassID: "c", Year: "y", Term: "t"},
 		&assessment.ResultsPublished{ClassID: "c", Year: "y", Term: "t"},
 		&assessment.ResultsPublished{ClassID: "c", Year: "y", Term: "u", From: domain.NewDate(2027, 1, 1)},
@@ -115,13 +119,13 @@ func marksOfSections(of []*domain.Envelope) (events []*domain.Envelope) {
 		add(i, &class.Defined{ClassID: section, Title: "Section", Kind: class.Section})
 		if i%2 == 0 {
 			add(i, &assessment.Scheduled{
-				AssessmentID: id, ClassID: section, SubjectName: "maths", Title: "Quiz", MaxScore: 10,
+				AssessmentID: id, ClassID: section, SubjectName: "maths", Title: "Quiz", MaxScore: 10 * one,
 				On: domain.NewDate(2026, 9, 1+i*7%14), Year: "y", Term: "t",
 			})
 		}
 		add(i, &assessment.Scored{
 			AssessmentID: id, StudentID: enrolled.StudentID, ClassID: section, SubjectName: "maths",
-			Score: float64(i % 11), MaxScore: 10, Year: "y", Term: "t",
+			Score: domain.Decimal(i%11) * one, MaxScore: 10 * one, Year: "y", Term: "t",
 		})
 	}
 	add(0, &class.Defined{ClassID: "section-2", Title: "Class", Kind: class.Home})
@@ -218,14 +222,13 @@ var days = []domain.Date{
 
 // keys collects what can be looked up.
 type keys struct {
-	ids     map[string]bool // of anything
-	classes map[string]bool
-	terms   map[[2]domain.Label]bool
+	ids   map[string]bool // of anything
+	terms map[[2]domain.Label]bool
 }
 
 func newKeys() *keys {
 	return &keys{
-		map[string]bool{"missing": true}, map[string]bool{}, map[[2]domain.Label]bool{{"no", "time"}: true},
+		map[string]bool{"missing": true}, map[[2]domain.Label]bool{{"no", "time"}: true},
 	}
 }
 
@@ -242,9 +245,6 @@ func (k *keys) add(data domain.Event) {
 		if id := text(name); id != "" {
 			k.ids[id] = true
 		}
-	}
-	if id := text("ClassID"); id != "" {
-		k.classes[id] = true
 	}
 	if year, term := text("Year"), text("Term"); year != "" {
 		k.terms[[2]domain.Label{domain.Label(year), domain.Label(term)}] = true
@@ -276,13 +276,6 @@ func (k *keys) of(slice reflect.Type) reflect.Value {
 		case consumers.TermKey:
 			for term := range k.terms {
 				add(consumers.TermKey{Key: key, Year: term[0], Term: term[1]})
-			}
-		case consumers.RankKey:
-			for term := range k.terms {
-				for class := range k.classes {
-					of := consumers.TermKey{Key: consumers.Key{School: school, ID: class}, Year: term[0], Term: term[1]}
-					add(consumers.RankKey{TermKey: of, StudentID: id})
-				}
 			}
 		default:
 			panic("no keys of type " + slice.Elem().String())

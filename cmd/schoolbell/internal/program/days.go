@@ -96,6 +96,6 @@ func (d *days) of(ctx context.Context, school string) (decided, error) {
 func numbersOf(s *consumers.Settings) query.Settings {
 	return query.Settings{
 		Version: s.Version, Zone: s.Location(), YearFrom: s.YearFrom, Week: s.SchoolWeek(),
-		Attendance: s.Attendance,
+		Attendance: s.Attendance, Marks: s.Marks,
 	}
 }

@@ -28,7 +28,7 @@ const subjectCount = len(subjects)
 // kinds are the assessments that each class has in each subject in each term.
 var kinds = [...]struct {
 	name     string
-	maxScore float64
+	maxScore int64
 	harder   float64
 }{
 	{"quiz", 20, 0},
@@ -83,7 +83,7 @@ func (s *School) paper(class, subject, kind, term int, on domain.Date) paper {
 			ClassID:      s.classes[class].id,
 			SubjectName:  subjects[subject].name,
 			Title:        subjects[subject].name + " " + kinds[kind].name,
-			MaxScore:     kinds[kind].maxScore,
+			MaxScore:     domain.Decimal(kinds[kind].maxScore) * domain.DecimalUnit,
 			On:           on,
 			Year:         s.calendar.year,
 			Term:         termLabels[term],
@@ -116,7 +116,7 @@ func (s *School) result(p paper, student *pupil) *assessment.Scored {
 		StudentID:    student.id,
 		ClassID:      p.ClassID,
 		SubjectName:  p.SubjectName,
-		Score:        math.Round(min(max(share, 0.02), 1)*p.MaxScore*2) / 2,
+		Score:        domain.Decimal(math.Round(min(max(share, 0.02), 1)*p.MaxScore.Float64()*2)) * domain.DecimalUnit / 2,
 		MaxScore:     p.MaxScore,
 		Year:         p.Year,
 		Term:         p.Term,
@@ -130,7 +130,8 @@ func (s *School) score(p paper, student *pupil, when time.Time) {
 	if s.r.Float64() < 0.012 {
 		s.later.at(when.AddDate(0, 0, 2), func(when time.Time) {
 			corrected := assessment.ScoreCorrected(*scored)
-			corrected.Score = min(corrected.Score+math.Ceil(corrected.MaxScore/50), corrected.MaxScore)
+			more := (corrected.MaxScore + 49*domain.DecimalUnit) / (50 * domain.DecimalUnit)
+			corrected.Score = min(corrected.Score+more*domain.DecimalUnit, corrected.MaxScore)
 			s.emit(when, "score-corrected-"+id, assessment.TypeScoreCorrected, &corrected)
 		})
 	}

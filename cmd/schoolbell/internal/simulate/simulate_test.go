@@ -194,7 +194,7 @@ func TestScoresFollowAbility(t *testing.T) {
 		if !ok {
 			continue
 		}
-		share := s.Score / s.MaxScore
+		share := s.Score.Float64() / s.MaxScore.Float64()
 		add(bySubject, s.SubjectName, share)
 		switch s.Term {
 		case "1":
