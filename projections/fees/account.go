@@ -97,7 +97,7 @@ type AccountLine struct {
 	Kind       Kind        `json:"kind" enum:"payment,refund,credit,waiver,change,cancellation"`
 	ID         string      `json:"id"`
 	At         time.Time   `json:"at"`
-	Amount     int64       `json:"amount,omitzero"`
+	Amount     int64       `json:"amount,omitzero" doc:"What it says; absent for what has none"`
 	Counted    int64       `json:"counted" doc:"How much of it counts; 0 when it was reversed or is in another currency"`
 	Currency   string      `json:"currency,omitzero" doc:"Where it has one of its own"`
 	Method     string      `json:"method,omitzero"`
@@ -113,7 +113,7 @@ type UnmatchedLine struct {
 	InvoiceID       string    `json:"invoice_id"`
 	At              time.Time `json:"at"`
 	Currency        string    `json:"currency"`
-	Amount          int64     `json:"amount"`
+	Amount          int64     `json:"amount" doc:"In minor units of its own currency"`
 	InvoiceCurrency string    `json:"invoice_currency,omitzero" doc:"Absent when the invoice has not arrived"`
 }
 
