@@ -192,7 +192,8 @@ func (e *OptedIn) Validate(f *domain.Faults) {
 func wishRooms(guardianID string) []domain.Room {
 	return []domain.Room{
 		{Kind: domain.RoomUser, ID: guardianID},
-		{Kind: domain.RoomRole, ID: "admin"}, {Kind: domain.RoomRole, ID: "office"},
+		{Kind: domain.RoomRole, ID: "admin"},
+		{Kind: domain.RoomRole, ID: "office"},
 	}
 }
 

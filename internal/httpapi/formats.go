@@ -31,20 +31,15 @@ type format struct {
 	whole bool
 }
 
-// formats takes out of a request what says in which format the result is to be. Queries are about
+// chooseFormat takes out of a request what says in which format the result is to be. Queries are about
 // the result and have no such parameters; a live client's result is within a message, and JSON.
-func formats(info query.Info) func(huma.Context, func(huma.Context)) {
-	return func(hc huma.Context, next func(huma.Context)) {
-		r, w := humago.Unwrap(hc)
+func chooseFormat(info query.Info) func(*http.Request) error {
+	return func(r *http.Request) (err error) {
 		req := requestOf(r.Context())
 		if !req.live {
-			var err error
-			if req.format, err = formatOf(r, info.Tables); err != nil {
-				problemOf(err).write(w, r)
-				return
-			}
+			req.format, err = formatOf(r, info.Tables)
 		}
-		next(hc)
+		return err
 	}
 }
 

@@ -98,7 +98,7 @@ func needOf(q query.Info) auth.Need {
 func (a *API) mount(e query.Endpoint) {
 	op, need := a.operation(e.Info())
 	a.needs[op.Method+" "+op.Path], a.queries[op.Method+" "+op.Path] = need, true
-	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), formats(e.Info())}
+	op.Middlewares = huma.Middlewares{a.gate(a.admitter(need)), a.gate(chooseFormat(e.Info()))}
 	e.Mount(a.huma, op, a.serveQuery)
 	described := a.huma.OpenAPI().Paths[op.Path].Get
 	describeFormats(described, e.Info().Tables)
