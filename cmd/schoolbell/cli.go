@@ -35,6 +35,7 @@ type cli struct {
 	Simulate simulateCommand `cmd:"" help:"Publish the events of simulated schools."`
 	Tail     tailCommand     `cmd:"" help:"Print a school's log, and follow it."`
 	Export   exportCommand   `cmd:"" help:"Write what a school's queries return as CSV files."`
+	Explain  explainCommand  `cmd:"" help:"Say which events a number is made of."`
 	Actors   actorsCommand   `cmd:"" help:"Say who wrote events."`
 	Audit    auditCommand    `cmd:"" help:"Say who read what."`
 	Status   statusCommand   `cmd:"" help:"Print the health of a running serve."`

@@ -215,19 +215,30 @@ func (c *rebuildCommand) Run(ctx context.Context, io streams) error {
 
 type verifyCommand struct {
 	shadowFlags `embed:""`
+
+	Numbers bool   `help:"Compare the responses of one school with a second calculation from its log."`
+	URL     string `name:"url" env:"SCHOOLBELL_URL" placeholder:"URL" help:"Address of Schoolbell, for --numbers (default: the serve on the data directory)."`
+	Token   string `env:"SCHOOLBELL_TOKEN" placeholder:"TOKEN" secret:"" help:"Token, for --numbers (default: an operator's, signed with the secret in the data directory)."`
 }
 
 func (*verifyCommand) Help() string {
 	return `Folds the log into shadow tables, exactly up to the position of the live ones, and compares row by row.
 Exits with 1 when they differ.
 
+With --numbers it reads the events of a school over HTTP, calculates what responses must be a second time, by a
+package that shares nothing with the folds, and compares every value. So far it calculates the fees.
+
 Examples:
 
   schoolbell verify
-  schoolbell verify attendance --school school-001 --json`
+  schoolbell verify attendance --school school-001 --json
+  schoolbell verify --numbers --school school-001`
 }
 
 func (c *verifyCommand) Run(ctx context.Context, io streams) error {
+	if c.Numbers {
+		return c.runNumbers(ctx, io)
+	}
 	var found *postgres.VerifyResult
 	err := c.with(ctx, io, func(b *postgres.Shadow) (err error) {
 		found, err = b.Verify(ctx)
@@ -243,6 +254,22 @@ func (c *verifyCommand) Run(ctx context.Context, io streams) error {
 		return exitCode(exitFailed)
 	}
 	return nil
+}
+
+func (c *verifyCommand) runNumbers(ctx context.Context, io streams) error {
+	report, err := c.numbers(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = printJSON(io.out, report)
+	} else {
+		err = report.print(io.out)
+	}
+	if err == nil && report.Differences > 0 {
+		err = exitCode(exitFailed)
+	}
+	return err
 }
 
 func (c *verifyCommand) print(w io.Writer, found *postgres.VerifyResult) error {

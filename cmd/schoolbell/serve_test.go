@@ -117,6 +117,26 @@ func TestPublishedEventsAreInTheResponse(t *testing.T) {
 	code, _, stderr = command(t, export...)
 	require.Equal(t, exitFailed, code, "it writes over nothing")
 	require.Contains(t, stderr, "is not empty")
+
+	a.publish(t, "north", event("north", "i-1", "schoolbell.fee.invoiced.v1", "s-1", map[string]any{
+		"invoice_id": "i-1", "student_id": "s-1", "year": "2026", "term": "1", "category": "bus",
+		"amount": 1250, "currency": "EUR", "due_on": "2026-09-30",
+	}))
+	remote := []string{"--school=north", "--url=" + a.HTTP, "--token=" + a.token}
+	require.Eventually(t, func() bool { // the tables follow the log
+		code, stdout, stderr = command(t, append([]string{
+			"explain", "--query=fees",
+			"--field=/totals/0/outstanding",
+		}, remote...)...)
+		return code == exitDone
+	}, 10*time.Second, 10*time.Millisecond)
+	require.Contains(t, stdout, "is 1250 on")
+	require.Regexp(t, `schoolbell\.fee\.invoiced\.v1 +s-1 +1250`, stdout)
+	code, stdout, stderr = command(t, append([]string{"verify", "--numbers"}, remote...)...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Regexp(t, `north: \d\d+ values of 2 responses compared at .*: all as calculated`, stdout)
+	code, _, _ = command(t, "verify", "--numbers", "--url="+a.HTTP, "--token="+a.token)
+	require.Equal(t, exitUsage, code, "of which school?")
 }
 
 // When Kafka is away, all processes lose it together: a balancer takes those out of service that can

@@ -28,7 +28,7 @@ type simulateCommand struct {
 
 func (*simulateCommand) Help() string {
 	return `Simulates school years: classes and sections, families, attendance with its seasons, marks by ability,
-fees with late payers. No data is real. By default it publishes about 27,000 events of one school.
+fees with late payers. No data is real. By default it publishes about 28,000 events of one school.
 
 Examples:
 

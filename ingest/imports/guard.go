@@ -43,6 +43,9 @@ type Ask struct {
 
 // end makes the events of what the package no longer has: what belongs to people before the people.
 func (c *comparison) end() error {
+	// The day of facts which name none, as guardian.linked does not: else a link that is made again
+	// today would begin before the end.
+	undated := students.DayOf(c.now)
 	for _, kind := range []Kind{KindAttending, KindTeaching} {
 		of := maps.Collect(func(yield func(string, students.RosterMembership) bool) {
 			for id, m := range c.have.Memberships {
@@ -51,27 +54,27 @@ func (c *comparison) end() error {
 				}
 			}
 		})
-		endMissing(c, kind, of, same, c.memberships.has,
+		endMissing(c, kind, of, same, c.memberships.has, c.today,
 			func(id string, on domain.Date) (string, domain.Event) {
-				return membership.TypeEnded, &membership.Ended{MembershipID: id, To: max(on, c.today)}
+				return membership.TypeEnded, &membership.Ended{MembershipID: id, To: on}
 			})
 	}
 	endMissing(c, KindLink, c.have.Links, func(l students.RosterLinkKey) string {
 		return LinkKey(l.StudentID, l.GuardianID)
-	}, c.links.has, func(l students.RosterLinkKey, on domain.Date) (string, domain.Event) {
+	}, c.links.has, undated, func(l students.RosterLinkKey, on domain.Date) (string, domain.Event) {
 		return guardian.TypeUnlinked, &guardian.Unlinked{
 			GuardianID: l.GuardianID, StudentID: l.StudentID, On: on,
 		}
 	})
-	endMissing(c, KindStaff, c.have.Staff, same, c.staff.has,
+	endMissing(c, KindStaff, c.have.Staff, same, c.staff.has, undated,
 		func(id string, on domain.Date) (string, domain.Event) {
 			return staff.TypeLeft, &staff.Left{StaffID: id, On: on}
 		})
-	endMissing(c, KindStudent, c.have.Students, same, c.students.has,
+	endMissing(c, KindStudent, c.have.Students, same, c.students.has, c.today,
 		func(id string, on domain.Date) (string, domain.Event) {
-			return student.TypeWithdrawn, &student.Withdrawn{StudentID: id, On: max(on, c.today)}
+			return student.TypeWithdrawn, &student.Withdrawn{StudentID: id, On: on}
 		})
-	endMissing(c, KindClass, c.have.Classes, same, c.classes.has,
+	endMissing(c, KindClass, c.have.Classes, same, c.classes.has, undated,
 		func(id string, on domain.Date) (string, domain.Event) {
 			return class.TypeClosed, &class.Closed{ClassID: id, On: on}
 		})
@@ -81,13 +84,11 @@ func (c *comparison) end() error {
 func same(key string) string { return key }
 
 // endMissing ends the rows of one kind that the package does not have, if the package has all of
-// them and the row is of its source. Keys are sorted, so that the same plan has the same order.
-//
-// The day is that of facts which name none, as guardian.linked does not: else a link that is made
-// again today would begin before the end.
+// them and the row is of its source: on the first day that it may, or when it begins. Keys are
+// sorted, so that the same plan has the same order.
 func endMissing[K comparable, T interface{ When() students.Held }](
 	c *comparison, kind Kind, have map[K]T, name func(K) string, inPackage func(string) bool,
-	end func(key K, on domain.Date) (wireType string, data domain.Event),
+	first domain.Date, end func(key K, on domain.Date) (wireType string, data domain.Event),
 ) {
 	n, complete, unsure := c.tally.of(kind), slices.Contains(c.Complete, kind), c.unsure[kind]
 	for _, key := range slices.SortedFunc(maps.Keys(have), func(a, b K) int {
@@ -105,12 +106,14 @@ func endMissing[K comparable, T interface{ When() students.Held }](
 		case unsure[id], unsure[""] && !slices.Contains(guarded, kind):
 			// the row that was refused may be this one
 		default:
-			wireType, data := end(key, max(students.DayOf(c.now), held.From))
+			on := max(first, held.From)
+			wireType, data := end(key, on)
 			if c.parked[data.Subject()] {
 				continue // what happened to it last is not in the tables
 			}
 			n.Ended++
 			n.Missing++
+			c.forget(held, on, func(day domain.Date) (string, domain.Event) { return end(key, day) })
 			c.say(wireType, time.Time{}, data)
 		}
 	}

@@ -251,11 +251,13 @@ func (c *comparison) student(e *entry[Student]) {
 		return
 	}
 	adopts := c.foreign(have.Held) && !s.over && s.begin.IsZero()
-	switch {
-	case !s.begin.IsZero():
-		c.say(student.TypeEnrolled, c.firstTime(known, at), row.enrolled(s.begin))
-	case adopts:
-		c.say(student.TypeEnrolled, time.Time{}, row.enrolled(max(c.today, have.From)))
+	changesFrom := max(c.today, have.From)
+	from := s.begin
+	if adopts {
+		from = changesFrom
+	}
+	for _, day := range restated(have.Held, row.LeftOn, from) {
+		c.say(student.TypeEnrolled, c.firstTime(known, at), row.enrolled(day))
 	}
 	said := student.DetailsChanged{
 		StudentID:     row.StudentID,
@@ -275,15 +277,33 @@ func (c *comparison) student(e *entry[Student]) {
 	}
 	if have.Holds && have.ClassID != row.ClassID && !s.over && !adopts {
 		differs = true
-		c.say(student.TypeClassChanged, time.Time{}, &student.ClassChanged{
-			StudentID: row.StudentID, ClassID: row.ClassID, On: max(c.today, have.From),
-		})
+		for _, day := range append(have.StartsAfter(changesFrom), changesFrom) {
+			if s.begin.IsZero() || day < s.begin {
+				c.say(student.TypeClassChanged, time.Time{}, &student.ClassChanged{
+					StudentID: row.StudentID, ClassID: row.ClassID, On: day,
+				})
+			}
+		}
 	}
 	if !s.end.IsZero() {
+		c.forget(have.Held, s.end, func(day domain.Date) (string, domain.Event) {
+			return student.TypeWithdrawn, &student.Withdrawn{StudentID: row.StudentID, On: day}
+		})
 		c.say(student.TypeWithdrawn, c.firstTime(known, noon(s.end)),
 			&student.Withdrawn{StudentID: row.StudentID, On: s.end, Reason: row.Reason})
 	}
 	c.settled(KindStudent, have.Held, s, differs || adopts)
+}
+
+// forget ends what would begin after an end, because it was said to hold from a later day on. It is
+// said a moment before the end itself: of ends that follow one another the last word counts.
+func (c *comparison) forget(
+	have students.Held, end domain.Date, ends func(day domain.Date) (string, domain.Event),
+) {
+	for _, day := range have.StartsAfter(end) {
+		wireType, data := ends(day)
+		c.say(wireType, c.now.Add(-time.Millisecond), data)
+	}
 }
 
 // settled counts a row with a span.
@@ -397,17 +417,21 @@ func (c *comparison) membership(e *entry[Membership]) {
 	s := settle(span{row.From, row.To}, have.Held, known, c.today)
 	differs := have.Holds && !s.over && (c.foreign(have.Held) || have.ClassID != row.ClassID ||
 		have.PersonID != row.PersonID || have.Role != row.Role || have.Primary != row.Primary)
+	var changesFrom domain.Date
 	if differs {
-		c.say(membership.TypeStarted, time.Time{}, row.started(max(c.today, have.From)))
+		changesFrom = max(c.today, have.From)
 	}
-	if !s.begin.IsZero() {
+	for _, day := range restated(have.Held, row.To, s.begin, changesFrom) {
 		at := e.time
 		if at.IsZero() {
-			at = noon(s.begin)
+			at = noon(day)
 		}
-		c.say(membership.TypeStarted, c.firstTime(known, at), row.started(s.begin))
+		c.say(membership.TypeStarted, c.firstTime(known, at), row.started(day))
 	}
 	if !s.end.IsZero() {
+		c.forget(have.Held, s.end, func(day domain.Date) (string, domain.Event) {
+			return membership.TypeEnded, &membership.Ended{MembershipID: row.MembershipID, To: day}
+		})
 		c.say(membership.TypeEnded, c.firstTime(known, noon(s.end)),
 			&membership.Ended{MembershipID: row.MembershipID, To: s.end})
 	}

@@ -108,19 +108,6 @@ func (d drawn) keys() map[string]bool {
 	return keys
 }
 
-// open is the package without days on which something ends.
-func (d drawn) open() drawn {
-	for id, s := range d.students {
-		s.LeftOn = 0
-		d.students[id] = s
-	}
-	for id, m := range d.memberships {
-		m.To = 0
-		d.memberships[id] = m
-	}
-	return d
-}
-
 // contacts are how a package says to reach guardians.
 func (d drawn) contacts() map[string]any {
 	out := map[string]any{}
@@ -139,9 +126,7 @@ func TestHistoriesOfTwoSources(t *testing.T) {
 	for seed := range devtest.Size(t, "SCHOOLBELL_HISTORIES", 25, 300) {
 		r := rand.New(rand.NewPCG(uint64(seed), 2))
 		school := fmt.Sprint("school-", seed)
-		packages := map[string][]drawn{
-			"sis": {draw(r).open(), draw(r).open()}, "edfi": {draw(r).open(), draw(r).open()},
-		}
+		packages := map[string][]drawn{"sis": {draw(r), draw(r)}, "edfi": {draw(r), draw(r)}}
 		b := belief{map[string]owned{}, map[string]owned{}}
 		for step := range 10 {
 			source := []string{"sis", "edfi"}[step%2]

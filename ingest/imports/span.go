@@ -1,6 +1,8 @@
 package imports
 
 import (
+	"slices"
+
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/projections/students"
 )
@@ -47,4 +49,25 @@ func settle(want span, have students.Held, known bool, today domain.Date) settle
 		}
 	}
 	return s
+}
+
+// restated are the days on which a beginning has to be said, from the first on: also those of before
+// its end for which something else was said, as an end, or a beginning with other words.
+func restated(have students.Held, until domain.Date, first ...domain.Date) (days []domain.Date) {
+	for _, day := range first {
+		if !day.IsZero() {
+			days = append(days, day)
+		}
+	}
+	if len(days) == 0 {
+		return nil
+	}
+	from := slices.Min(days)
+	for _, day := range append(have.StartsAfter(from), have.EndsAfter(from)...) {
+		if until.IsZero() || day < until {
+			days = append(days, day)
+		}
+	}
+	slices.Sort(days)
+	return slices.Compact(days)
 }

@@ -215,6 +215,23 @@ func (c *Client) Get(ctx context.Context, path string, into any) error {
 	return c.send(ctx, inTime, http.MethodGet, path, nil, nil, into)
 }
 
+// GetWithHeader is Get, and returns the response's header.
+func (c *Client) GetWithHeader(
+	ctx context.Context, path string, into any,
+) (header http.Header, err error) {
+	err = c.do(ctx, inTime, func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodGet, c.config.URL+path, http.NoBody)
+	}, func(resp *http.Response) error {
+		header = resp.Header
+		return decode(resp, into)
+	})
+	if err != nil {
+		path, _, _ = strings.Cut(path, "?")
+		return nil, fmt.Errorf("get %s: %w", path, err)
+	}
+	return header, nil
+}
+
 // Post makes a decision at a path of the API, and reads the JSON response into the value, unless it
 // is nil or empty.
 func (c *Client) Post(ctx context.Context, path string, into any) error {

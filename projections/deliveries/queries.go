@@ -112,7 +112,7 @@ type List struct {
 
 // EventTotals sums up what one event has led to.
 type EventTotals struct {
-	Deliveries int64            `json:"deliveries"`
+	Deliveries int64            `json:"deliveries" doc:"How many there are"`
 	Cost       int64            `json:"cost" doc:"In millionths of the providers' currency"`
 	ByStatus   map[string]int64 `json:"by_status"`
 	ByChannel  map[string]int64 `json:"by_channel"`
@@ -150,7 +150,7 @@ type Document struct {
 	Kind      string `json:"kind"`
 	StudentID string `json:"student_id"`
 	SHA256    string `json:"sha256"`
-	Bytes     int64  `json:"bytes"`
+	Bytes     int64  `json:"bytes" doc:"The size of the file"`
 }
 
 // columns are those of an outcome, in the order of into.

@@ -63,9 +63,9 @@ type Cause struct {
 type Step struct {
 	At      time.Time `json:"at"`
 	What    string    `json:"what" doc:"planned; what the ledger recorded about an attempt; or the outcome as the log has it, as \"log: sent\""`
-	Attempt int64     `json:"attempt,omitzero"`
+	Attempt int64     `json:"attempt,omitzero" doc:"The number of the attempt, from 1 on"`
 	Detail  string    `json:"detail,omitzero"`
-	TookMS  int       `json:"took_ms,omitzero"`
+	TookMS  int       `json:"took_ms,omitzero" doc:"Milliseconds that the provider took"`
 	Worker  string    `json:"worker,omitzero"`
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
@@ -57,10 +58,17 @@ type Statement struct {
 	Account
 	Outstanding []Currency      `json:"outstanding" doc:"What the account owes after its credit was applied"`
 	Credit      []Currency      `json:"credit" doc:"What the account has in its favour when nothing is open any more"`
+	Family      []FamilyBalance `json:"family,omitzero" doc:"In each currency, what the student's family owes; for those who see all accounts"`
 	Invoices    []AccountEntry  `json:"invoices" doc:"The first due first"`
 	Unmatched   []UnmatchedLine `json:"unmatched" doc:"Payments for invoices that have not arrived (yet) or are in another currency"`
 	Planned     []UnmatchedLine `json:"planned" doc:"Payments that are dated after today"`
 	Conflicts   []Conflict      `json:"conflicts" doc:"Of these invoices and payments"`
+}
+
+// FamilyBalance is what a family owes in a currency.
+type FamilyBalance struct {
+	Currency string `json:"currency"`
+	Family
 }
 
 // AccountEntry is an invoice with what happened to it.
@@ -89,7 +97,7 @@ type AccountLine struct {
 	Kind       Kind        `json:"kind" enum:"payment,refund,credit,waiver,change,cancellation"`
 	ID         string      `json:"id"`
 	At         time.Time   `json:"at"`
-	Amount     int64       `json:"amount,omitzero"`
+	Amount     int64       `json:"amount,omitzero" doc:"What it says; absent for what has none"`
 	Counted    int64       `json:"counted" doc:"How much of it counts; 0 when it was reversed or is in another currency"`
 	Currency   string      `json:"currency,omitzero" doc:"Where it has one of its own"`
 	Method     string      `json:"method,omitzero"`
@@ -105,7 +113,7 @@ type UnmatchedLine struct {
 	InvoiceID       string    `json:"invoice_id"`
 	At              time.Time `json:"at"`
 	Currency        string    `json:"currency"`
-	Amount          int64     `json:"amount"`
+	Amount          int64     `json:"amount" doc:"In minor units of its own currency"`
 	InvoiceCurrency string    `json:"invoice_currency,omitzero" doc:"Absent when the invoice has not arrived"`
 }
 
@@ -195,6 +203,11 @@ func statement(
 			a.Credit = append(a.Credit, Currency{b.Currency, -b.Open})
 		}
 	}
+	if scope.Access.All.Has(access.Fees) {
+		if err := a.readFamily(ctx, tx, scope); err != nil {
+			return nil, err
+		}
+	}
 	for _, i := range invoices {
 		a.Invoices = append(a.Invoices, i.entry())
 	}
@@ -226,6 +239,22 @@ func statement(
 		}
 	}
 	return a, nil
+}
+
+func (a *Statement) readFamily(ctx context.Context, tx pgx.Tx, scope query.Scope) error {
+	later, err := readAhead(ctx, tx, scope)
+	if err != nil {
+		return err
+	}
+	families, err := readFamilies(ctx, tx, scope, later)
+	if err != nil {
+		return err
+	}
+	for _, b := range a.Balances {
+		a.Family = append(a.Family,
+			FamilyBalance{b.Currency, families.of(a.StudentID, b.Currency, scope.Access.Of(a.StudentID))})
+	}
+	return nil
 }
 
 // entry is the invoice as an account shows it.

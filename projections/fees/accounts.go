@@ -79,8 +79,8 @@ type Owing struct {
 
 // Family is the students who have guardians in common.
 type Family struct {
-	ID          string   `json:"id" doc:"The first of its students by id"`
-	StudentIDs  []string `json:"student_ids" doc:"Those with a balance in this currency"`
+	ID          string   `json:"id,omitzero" doc:"The first of its students by id; for those who see siblings"`
+	StudentIDs  []string `json:"student_ids,omitzero" doc:"Those with a balance in this currency; for those who see siblings"`
 	Outstanding int64    `json:"outstanding" doc:"What the family owes after the credit of all of its accounts"`
 }
 
@@ -208,7 +208,7 @@ func (a *Accounts) complete(
 		if !scope.Access.Of(o.StudentID).Has(access.Contacts) {
 			students.HideContacts(o.Guardians)
 		}
-		o.Family = families.of(o.StudentID, o.Currency)
+		o.Family = families.of(o.StudentID, o.Currency, scope.Access.Of(o.StudentID))
 	}
 	return nil
 }
@@ -250,13 +250,17 @@ func readFamilies(
 	return f, err
 }
 
-// of returns the family of a student, with what it owes in a currency.
-func (f *families) of(studentID, currency string) Family {
+// of returns the family of a student, with what it owes in a currency. Who else is in it is left out for
+// callers who may not see siblings.
+func (f *families) of(studentID, currency string, see access.Fields) Family {
 	family := Family{ID: f.Of(studentID)}
 	balance := int64(0)
 	for _, a := range f.by[familyKey{currency, family.ID}] {
 		family.StudentIDs = append(family.StudentIDs, a.studentID)
 		balance += a.open - a.credit
+	}
+	if !see.Has(access.Siblings) {
+		family.ID, family.StudentIDs = "", nil
 	}
 	family.Outstanding = max(balance, 0)
 	return family

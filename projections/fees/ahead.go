@@ -143,12 +143,12 @@ func (a *ahead) methods() string {
 	}
 	rows := []row{}
 	add := func(i Invoice, sign int64) {
-		for k, m := range i.byMethod("") {
+		i.byMethod("", func(k methodKey, m methodRow) {
 			m = methodRow{}.plus(m, sign)
 			rows = append(rows, row{
 				k.Year, k.Term, k.Currency, k.Method, m.Payments, m.Collected, m.Reversed, m.Refunded,
 			})
-		}
+		})
 	}
 	for n := range a.stored {
 		add(a.stored[n].Invoice, -1)

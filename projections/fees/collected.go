@@ -52,7 +52,7 @@ type Takings struct {
 	Currency string      `json:"currency"`
 	Method   string      `json:"method" enum:"cash,card,bank,mobile_money"`
 	Payments int64       `json:"payments" doc:"How many there were"`
-	Received int64       `json:"received"`
+	Received int64       `json:"received" doc:"All payments, also those that were reversed since"`
 	Reversed int64       `json:"reversed" doc:"Of what was received, what was reversed since"`
 	Refunded int64       `json:"refunded"`
 	Revenue  int64       `json:"revenue" doc:"received - reversed - refunded"`

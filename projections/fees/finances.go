@@ -44,17 +44,17 @@ type Method struct {
 	Method    string `json:"method" enum:"cash,card,bank,mobile_money"`
 	Payments  int64  `json:"payments" doc:"How many there were"`
 	Collected int64  `json:"collected"`
-	Reversed  int64  `json:"reversed"`
+	Reversed  int64  `json:"reversed" doc:"Of these payments, what was reversed"`
 	Refunded  int64  `json:"refunded"`
 }
 
 // Buckets are open amounts by how long they have been due.
 type Buckets struct {
 	Current int64 `json:"current" doc:"Not due yet, or due today"`
-	Days30  int64 `json:"days_1_30"`
-	Days60  int64 `json:"days_31_60"`
-	Days90  int64 `json:"days_61_90"`
-	Older   int64 `json:"days_over_90"`
+	Days30  int64 `json:"days_1_30" doc:"Due since 1 to 30 days"`
+	Days60  int64 `json:"days_31_60" doc:"Due since 31 to 60 days"`
+	Days90  int64 `json:"days_61_90" doc:"Due since 61 to 90 days"`
+	Older   int64 `json:"days_over_90" doc:"Due since more than 90 days"`
 }
 
 // bucketsSQL sums an amount by age; the name of today's parameter is put in for $T.
@@ -99,8 +99,8 @@ type NetOpen struct {
 type Month struct {
 	Month    domain.Date `json:"month" doc:"Its first day"`
 	Currency string      `json:"currency"`
-	Payments int64       `json:"payments"`
-	Received int64       `json:"received"`
+	Payments int64       `json:"payments" doc:"How many there were"`
+	Received int64       `json:"received" doc:"All payments of the month, also those that were reversed since"`
 	Reversed int64       `json:"reversed" doc:"Of what was received in the month, what was reversed since"`
 	Refunded int64       `json:"refunded" doc:"What was given back in the month"`
 	Revenue  int64       `json:"revenue" doc:"received - reversed - refunded"`
@@ -109,12 +109,12 @@ type Month struct {
 // Planned is what payments that are dated ahead will bring.
 type Planned struct {
 	Currency string `json:"currency"`
-	Payments int64  `json:"payments"`
-	Amount   int64  `json:"amount"`
+	Payments int64  `json:"payments" doc:"How many there are"`
+	Amount   int64  `json:"amount" doc:"What they will bring"`
 }
 
 // Currency is an amount.
 type Currency struct {
 	Currency string `json:"currency"`
-	Amount   int64  `json:"amount"`
+	Amount   int64  `json:"amount" doc:"In minor units"`
 }

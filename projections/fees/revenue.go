@@ -30,7 +30,7 @@ type RevenueForecast struct {
 	Note     string         `json:"note,omitzero" doc:"What to bear in mind"`
 	From     domain.Date    `json:"from,omitzero" doc:"The first month of the history, in which there was the first revenue"`
 	To       domain.Date    `json:"to,omitzero" doc:"The last month of the history: the last whole one by the school's clock"`
-	History  int            `json:"history_months"`
+	History  int            `json:"history_months" doc:"How many months it has"`
 	Tests    int            `json:"back_tests" doc:"How many forecasts by the method were compared with the actual revenue"`
 	MAE      *int64         `json:"mae" doc:"Mean absolute error of these, a month; null without back-tests"`
 	WAPE     *float64       `json:"wape" doc:"The misses of these relative to the actual revenue: 0.1 is a tenth of the revenue; null without back-tests or revenue"`
@@ -41,16 +41,16 @@ type RevenueForecast struct {
 // MethodTested is how a method did in the back-test.
 type MethodTested struct {
 	Method string   `json:"method"`
-	MAE    int64    `json:"mae"`
-	WAPE   *float64 `json:"wape"`
+	MAE    int64    `json:"mae" doc:"Mean absolute error of its forecasts, a month"`
+	WAPE   *float64 `json:"wape" doc:"The misses of its forecasts relative to the actual revenue"`
 }
 
 // Expected is one future month.
 type Expected struct {
 	Month    domain.Date `json:"month"`
-	Expected int64       `json:"expected"`
+	Expected int64       `json:"expected" doc:"The revenue that the method expects"`
 	Low      int64       `json:"low" doc:"The revenue lies between low and high in four of five cases, if errors stay as they were"`
-	High     int64       `json:"high"`
+	High     int64       `json:"high" doc:"See low"`
 }
 
 // width is how many standard deviations from its mean four fifths of a normal distribution lie

@@ -116,32 +116,24 @@ func (i Invoice) totalKey(school string) totalKey {
 	return totalKey{school, i.Year, i.Term, i.Currency, i.Category, i.DueOn}
 }
 
-// byMethod is what an invoice contributes to the sums by method of payment.
-func (i Invoice) byMethod(school string) map[methodKey]methodRow {
-	by := map[methodKey]methodRow{}
+// byMethod calls add with what each line of an invoice contributes to the sums by method of payment.
+func (i Invoice) byMethod(school string, add func(methodKey, methodRow)) {
 	if !i.Exists() {
-		return by
+		return
 	}
 	for _, l := range i.Lines {
 		if l.Currency != i.Currency || l.Kind != Payment && l.Kind != Refund {
 			continue
 		}
-		key := methodKey{school, i.Year, i.Term, i.Currency, l.Method}
-		m := by[key]
+		m := methodRow{Payments: 1, Collected: l.Amount}
 		switch {
 		case l.Kind == Refund:
-			m.Refunded += l.Counted
-			m.Collected -= l.Counted
+			m = methodRow{Refunded: l.Counted, Collected: -l.Counted}
 		case l.Reversed():
-			m.Payments++
-			m.Reversed += l.Amount
-		default:
-			m.Payments++
-			m.Collected += l.Amount
+			m = methodRow{Payments: 1, Reversed: l.Amount}
 		}
-		by[key] = m
+		add(methodKey{school, i.Year, i.Term, i.Currency, l.Method}, m)
 	}
-	return by
 }
 
 // post takes what an invoice stood for out of its student's account and all sums, and puts in what it
@@ -152,18 +144,10 @@ func post(b *projections.Batch, key invoiceKey, old, now Invoice) {
 		sum(b, totals, old.totalKey(key.School), before, -1)
 		sum(b, totals, now.totalKey(key.School), after, +1)
 	}
-	for of, row := range old.byMethod(key.School) {
-		sum(b, methods, of, row, -1)
-	}
-	for of, row := range now.byMethod(key.School) {
-		sum(b, methods, of, row, +1)
-	}
-	for of, row := range old.cohort(key.School) {
-		sum(b, cohorts, of, row, -1)
-	}
-	for of, row := range now.cohort(key.School) {
-		sum(b, cohorts, of, row, +1)
-	}
+	old.byMethod(key.School, func(k methodKey, r methodRow) { sum(b, methods, k, r, -1) })
+	now.byMethod(key.School, func(k methodKey, r methodRow) { sum(b, methods, k, r, +1) })
+	old.cohort(key.School, func(k cohortKey, r cohortRow) { sum(b, cohorts, k, r, -1) })
+	now.cohort(key.School, func(k cohortKey, r cohortRow) { sum(b, cohorts, k, r, +1) })
 	if old.Exists() && old.StudentID != now.StudentID {
 		putAccount(b, key, old.StudentID, old, Invoice{})
 		old = Invoice{}
@@ -259,6 +243,16 @@ func (a accountRow) settle(invoiceID string, i Invoice) []OpenInvoice {
 // Net applies the credit of an account to its open invoices, the first due first, and returns what
 // then remains of them. Credit is what was overpaid for other invoices in the same currency.
 func Net(balances []Balance, open []OpenInvoice) []OpenInvoice {
+	inAll := int64(0)
+	for _, o := range open {
+		inAll += o.Amount
+	}
+	for _, b := range balances {
+		inAll -= b.Open
+	}
+	if inAll == 0 {
+		return open // there is no credit in any currency
+	}
 	credit := map[string]int64{}
 	for _, o := range open {
 		credit[o.Currency] += o.Amount
@@ -358,21 +352,18 @@ func (c cohortRow) plus(other cohortRow, sign int64) cohortRow {
 	return cohortRow{c.Invoiced + sign*other.Invoiced, c.Paid + sign*other.Paid}
 }
 
-// cohort is what an invoice contributes to those that are due in the same month.
-func (i Invoice) cohort(school string) map[cohortKey]cohortRow {
-	by := map[cohortKey]cohortRow{}
+// cohort calls add with what an invoice and each of its payments contributes to the invoices that are
+// due in the same month.
+func (i Invoice) cohort(school string, add func(cohortKey, cohortRow)) {
 	if !i.Exists() {
-		return by
+		return
 	}
-	add := func(at time.Time, row cohortRow) {
-		key := cohortKey{school, i.Currency, i.DueOn.Month(), bucket(at)}
-		by[key] = by[key].plus(row, +1)
-	}
-	add(i.At, cohortRow{Invoiced: i.Charged()})
+	key := cohortKey{School: school, Currency: i.Currency, DueMonth: i.DueOn.Month(), At: bucket(i.At)}
+	add(key, cohortRow{Invoiced: i.Charged()})
 	for _, l := range i.Lines {
 		if l.Kind == Payment && l.Counted > 0 {
-			add(l.Time, cohortRow{Paid: l.Counted})
+			key.At = bucket(l.Time)
+			add(key, cohortRow{Paid: l.Counted})
 		}
 	}
-	return by
 }

@@ -36,7 +36,7 @@ type Version[T comparable] struct {
 type Versions[T comparable] []Version[T]
 
 func (v Versions[T]) with(s Stamp, content T) Versions[T] {
-	v = slices.Clone(v)
+	v = append(make(Versions[T], 0, len(v)+1), v...)
 	i := slices.IndexFunc(v, func(a Version[T]) bool { return a.Content == content })
 	if i < 0 {
 		v = append(v, Version[T]{s, s.Time, s, content})

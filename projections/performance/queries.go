@@ -128,7 +128,7 @@ type Planned struct {
 	Subject      string         `json:"subject"`
 	Title        string         `json:"title"`
 	On           domain.Date    `json:"on"`
-	MaxScore     domain.Decimal `json:"max_score"`
+	MaxScore     domain.Decimal `json:"max_score" doc:"The points that can be scored"`
 }
 
 const upcomingSQL read.SQL = `-- performance.upcoming

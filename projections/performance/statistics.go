@@ -22,7 +22,7 @@ type Statistics struct {
 type NotCounted struct {
 	OtherScale int64 `json:"other_scale,omitzero" doc:"Scores that are no percentage"`
 	NoWeight   int64 `json:"no_weight,omitzero" doc:"Scores whose category has no weight"`
-	Exempt     int64 `json:"exempt,omitzero"`
+	Exempt     int64 `json:"exempt,omitzero" doc:"The student need not be assessed"`
 	Missing    int64 `json:"missing,omitzero" doc:"Nothing was handed in"`
 	Absent     int64 `json:"absent,omitzero" doc:"The student was not there"`
 }

@@ -151,7 +151,7 @@ WHERE school = $1 AND starts <= $2 AND (ends IS NULL OR ends > $2)`
 
 // Headcount is how many attend the school.
 type Headcount struct {
-	Enrolled int64 `json:"enrolled"`
+	Enrolled int64 `json:"enrolled" doc:"Students whose enrolment has begun and not ended"`
 	Classes  int64 `json:"classes" doc:"Home classes with students"`
 }
 

@@ -32,10 +32,30 @@ type Held struct {
 	// From is when that began; To is when it ends or, of what holds no longer, when it ended. Zero
 	// is open.
 	From, To domain.Date
+
+	statements history // of students and memberships about which more was said than that they begin
 }
 
 // When returns when it holds.
 func (h Held) When() Held { return h }
+
+// StartsAfter returns the days after a day from which on it was said to hold. While it holds anyway
+// that changes nothing; once it ends before, it would begin again.
+func (h Held) StartsAfter(day domain.Date) []domain.Date { return h.saidAfter(day, starts) }
+
+// EndsAfter returns the days after a day on which it was said to end. Those that were corrected end
+// it all the same once it begins again before.
+func (h Held) EndsAfter(day domain.Date) []domain.Date { return h.saidAfter(day, ends) }
+
+func (h Held) saidAfter(day domain.Date, k kind) (days []domain.Date) {
+	for i := range h.statements {
+		s := &h.statements[i]
+		if s.On > day && s.Kind == k && !h.statements.overruled(i, (*statement).presence) {
+			days = append(days, s.On)
+		}
+	}
+	return days
+}
 
 // DayOf returns the day from which on a fact holds that names none, as guardian.linked.
 func DayOf(t time.Time) domain.Date { return dayOf(t) }
@@ -124,9 +144,11 @@ const nearest = `ends IS NULL OR ends > $2`
 
 const rosterStudentsSQL read.SQL = `-- students.roster_students
 SELECT DISTINCT ON (s.student_id) s.student_id, s.source, e.starts IS NOT NULL AND (` + nearest + `),
-	e.enrolled_on, e.withdrawn_on, s.given_name, s.family_name, s.preferred_name, s.email,
-	s.birth_date, coalesce(e.class_id, s.class_id), s.grade_level
+	e.enrolled_on, e.withdrawn_on, h.statements, s.given_name, s.family_name, s.preferred_name,
+	s.email, s.birth_date, coalesce(e.class_id, s.class_id), s.grade_level
 FROM students s LEFT JOIN enrolments e ON e.school = s.school AND e.student_id = s.student_id
+LEFT JOIN directory_history h ON h.school = $1 AND h.kind = 'student' AND h.id = s.student_id
+	AND h.other = '' AND jsonb_array_length(h.statements) > 1
 WHERE s.school = $1
 ORDER BY s.student_id, (` + nearest + `) DESC,
 	CASE WHEN ` + nearest + ` THEN e.starts END, e.starts DESC`
@@ -157,12 +179,14 @@ FROM student_guardians WHERE school = $1
 ORDER BY student_id, guardian_id, (` + nearest + `) DESC,
 	CASE WHEN ` + nearest + ` THEN starts END, starts DESC`
 
+// A membership that ended on the day on which it began has a history and no row.
 const rosterMembershipsSQL read.SQL = `-- students.roster_memberships
-SELECT DISTINCT ON (membership_id) membership_id, source, ` + nearest + `, starts, ends, class_id,
-	person_id, role, is_primary
-FROM memberships WHERE school = $1
-ORDER BY membership_id, (` + nearest + `) DESC,
-	CASE WHEN ` + nearest + ` THEN starts END, starts DESC`
+SELECT DISTINCT ON (h.id) h.id, coalesce(source, ''), starts IS NOT NULL AND (` + nearest + `),
+	starts, ends, CASE WHEN jsonb_array_length(h.statements) > 1 THEN h.statements END,
+	coalesce(class_id, ''), coalesce(person_id, ''), coalesce(role, ''), coalesce(is_primary, false)
+FROM directory_history h LEFT JOIN memberships m ON m.school = $1 AND m.membership_id = h.id
+WHERE h.school = $1 AND h.kind = 'membership'
+ORDER BY h.id, (` + nearest + `) DESC, CASE WHEN ` + nearest + ` THEN starts END, starts DESC`
 
 const rosterProfileSQL read.SQL = `-- students.roster_profile
 SELECT source, name, identifier, type, district FROM school_profiles WHERE school = $1`
@@ -173,7 +197,7 @@ func RosterOf(ctx context.Context, tx pgx.Tx, school string, on domain.Date) (*R
 	var err error
 	if r.Students, err = all(ctx, tx, rosterStudentsSQL, func(id *string, s *RosterStudent) []any {
 		return []any{
-			id, &s.Source, &s.Holds, &s.From, &s.To, &s.GivenName, &s.FamilyName,
+			id, &s.Source, &s.Holds, &s.From, &s.To, &s.statements, &s.GivenName, &s.FamilyName,
 			&s.PreferredName, &s.Email, &s.BirthDate, &s.ClassID, &s.GradeLevel,
 		}
 	}, school, on); err != nil {
@@ -211,8 +235,8 @@ func RosterOf(ctx context.Context, tx pgx.Tx, school string, on domain.Date) (*R
 	if r.Memberships, err = all(ctx, tx, rosterMembershipsSQL,
 		func(id *string, m *RosterMembership) []any {
 			return []any{
-				id, (*shared)(&m.Source), &m.Holds, &m.From, &m.To, (*shared)(&m.ClassID),
-				(*shared)(&m.PersonID), (*shared)(&m.Role), &m.Primary,
+				id, (*shared)(&m.Source), &m.Holds, &m.From, &m.To, &m.statements,
+				(*shared)(&m.ClassID), (*shared)(&m.PersonID), (*shared)(&m.Role), &m.Primary,
 			}
 		}, school, on); err != nil {
 		return nil, err
