@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/presence"
 )
 
 // Facts are what a rule can look up about the school of the event that it plans. All of them are
@@ -56,9 +58,17 @@ func (f Facts) Account(studentID string) []Movement {
 	return find(f, &f.lookups.Account, f.key(studentID))
 }
 
-// Attendance counts all of a student's marks.
-func (f Facts) Attendance(studentID string) Attendance {
-	return find(f, &f.lookups.Attendance, f.key(studentID))
+// Years returns the school years that are set, by their first day.
+func (f Facts) Years() []calendar.YearSet { return find(f, &f.lookups.Years, f.key("")) }
+
+// Days returns the single days that are set between two dates, both included.
+func (f Facts) Days(from, to domain.Date) []calendar.DaySet {
+	return find(f, &f.lookups.Days, PeriodKey{f.key(""), from, to})
+}
+
+// Stays returns when a student was in which home class, in the order of days.
+func (f Facts) Stays(studentID string) []presence.Stay {
+	return find(f, &f.lookups.Stays, f.key(studentID))
 }
 
 // Absences returns how a student's unexcused absence on a day began and ended, in the order of the
@@ -67,12 +77,25 @@ func (f Facts) Absences(studentID string, on domain.Date) []AbsenceChange {
 	return find(f, &f.lookups.Absences, DayKey{f.key(studentID), on})
 }
 
-// AttendanceWithin counts a student's marks between two dates, both included, but no further back
-// than [LongestPeriod] days: the tables hold marks by month, and a period without a limit would
-// read all of them.
-func (f Facts) AttendanceWithin(studentID string, from, to domain.Date) Attendance {
-	from = max(from, to.AddDays(1-LongestPeriod))
-	return find(f, &f.lookups.AttendanceWithin, PeriodKey{f.key(studentID), from, to})
+// Presence returns a student's marks between two dates, both included, by day and session, but no
+// further back than [LongestPeriod] days: the tables hold marks by month, and a period without a
+// limit would read all of them.
+func (f Facts) Presence(studentID string, from, to domain.Date) []presence.Mark {
+	return find(f, &f.lookups.Presence, f.period(studentID, from, to))
+}
+
+// ClassDays returns on which days a home class has marks, within the same limit.
+func (f Facts) ClassDays(classID string, from, to domain.Date) []domain.Date {
+	return find(f, &f.lookups.ClassDays, f.period(classID, from, to))
+}
+
+// Marked counts the marks of the school between two dates, within the same limit.
+func (f Facts) Marked(from, to domain.Date) MarkCount {
+	return find(f, &f.lookups.Marked, f.period("", from, to))
+}
+
+func (f Facts) period(id string, from, to domain.Date) PeriodKey {
+	return PeriodKey{f.key(id), max(from, to.AddDays(1-LongestPeriod)), to}
 }
 
 // Scores returns a student's scores of a term, by subject and assessment.
@@ -104,22 +127,26 @@ type Lookup[K comparable, V any] func(ctx context.Context, keys []K) ([]V, error
 // Lookups read the facts of one snapshot; [Facts] has the method of the same name for each of them.
 // None of them may be nil.
 type Lookups struct {
-	Student          Lookup[DayKey, Student]
-	Guardians        Lookup[DayKey, []Guardian]
-	Guardian         Lookup[Key, Guardian]
-	Class            Lookup[DayKey, []Student]
-	Classes          Lookup[DayKey, []string] // by school; the id is empty
-	Staff            Lookup[DayKey, []Staff]  // by school; the id is empty
-	Invoice          Lookup[Key, Invoice]
-	Payment          Lookup[Key, Payment]
-	Account          Lookup[Key, []Movement]
-	Attendance       Lookup[Key, Attendance]
-	Absences         Lookup[DayKey, []AbsenceChange]
-	AttendanceWithin Lookup[PeriodKey, Attendance]
-	Scores           Lookup[TermKey, []Score]
-	Remarks          Lookup[TermKey, []Remark]
-	Marks            Lookup[TermKey, []Mark]
-	Published        Lookup[YearKey, []Published]
+	Student   Lookup[DayKey, Student]
+	Guardians Lookup[DayKey, []Guardian]
+	Guardian  Lookup[Key, Guardian]
+	Class     Lookup[DayKey, []Student]
+	Classes   Lookup[DayKey, []string] // by school; the id is empty
+	Staff     Lookup[DayKey, []Staff]  // by school; the id is empty
+	Invoice   Lookup[Key, Invoice]
+	Payment   Lookup[Key, Payment]
+	Account   Lookup[Key, []Movement]
+	Years     Lookup[Key, []calendar.YearSet]      // by school; the id is empty
+	Days      Lookup[PeriodKey, []calendar.DaySet] // by school; the id is empty
+	Stays     Lookup[Key, []presence.Stay]
+	Absences  Lookup[DayKey, []AbsenceChange]
+	Presence  Lookup[PeriodKey, []presence.Mark]
+	ClassDays Lookup[PeriodKey, []domain.Date]
+	Marked    Lookup[PeriodKey, MarkCount] // by school; the id is empty
+	Scores    Lookup[TermKey, []Score]
+	Remarks   Lookup[TermKey, []Remark]
+	Marks     Lookup[TermKey, []Mark]
+	Published Lookup[YearKey, []Published]
 }
 
 // Key names one thing of a school: a student, a class, an invoice.
@@ -131,7 +158,7 @@ type DayKey struct {
 	On domain.Date
 }
 
-// PeriodKey names a student between two dates, both included.
+// PeriodKey names a student, or a class, between two dates, both included.
 type PeriodKey struct {
 	Key
 	From, To domain.Date

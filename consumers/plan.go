@@ -65,10 +65,8 @@ type Payment struct {
 	ReceivedAt                                 time.Time
 }
 
-// Attendance counts a student's marks.
-type Attendance struct {
-	Present, Late, AbsentExcused, AbsentUnexcused int64
-}
+// MarkCount counts marks of attendance: all, and those that say that somebody was there.
+type MarkCount struct{ There, Marks int64 }
 
 // AbsenceChange says that a session of a day became an unexcused absence, or none any more.
 type AbsenceChange struct {
@@ -77,7 +75,7 @@ type AbsenceChange struct {
 	Absent   bool
 }
 
-// LongestPeriod is how many days [Facts.AttendanceWithin] covers at most.
+// LongestPeriod is how many days [Facts.Presence] covers at most.
 const LongestPeriod = 400
 
 // Movement is one line of a student's account.

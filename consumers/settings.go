@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain/access"
+	"github.com/schoolbell/schoolbell/domain/calendar"
 	"github.com/schoolbell/schoolbell/domain/marks"
+	"github.com/schoolbell/schoolbell/domain/presence"
 )
 
 // Settings are what a school has decided about its deliveries. The zero value is for a school that
@@ -24,7 +26,10 @@ type Settings struct {
 	Budget    int64           `json:"sms_budget,omitzero" doc:"SMS segments a month; 0 means no limit. Urgent announcements are sent even beyond it" example:"5000"`
 	Rules     map[string]Rule `json:"rules,omitempty" doc:"Settings of single rules, by name"`
 	Reminders Reminders       `json:"reminders,omitzero"`
-	Marks     marks.Rules     `json:"marks,omitzero" doc:"How scores make averages and ranks"`
+	// How attendance is counted is decided by packages attendance and calendar.
+	Attendance presence.Rules `json:"attendance,omitzero"`
+	Week       []string       `json:"week,omitempty" doc:"The days of the week with school, where the calendar says nothing else: sun, mon, tue, wed, thu, fri, sat; without it Monday to Friday"`
+	Marks      marks.Rules    `json:"marks,omitzero" doc:"How scores make averages and ranks"`
 	// Who sees what is decided by package access.
 	TeachersSee  string `json:"teachers_see,omitzero" enum:"classes,school" doc:"Which students teachers see: those of their classes, by default, or all of the school"`
 	AfterLeaving int    `json:"after_leaving,omitzero" doc:"For how many days after a student has left the family still sees what there is; 0 means 365, -1 not a day" example:"90"`
@@ -96,6 +101,12 @@ func (s *Settings) Access() access.Policy {
 	return access.Policy{
 		TeachersSeeAll: s.TeachersSee == teachersSeeSchool, AfterLeaving: s.AfterLeaving,
 	}
+}
+
+// SchoolWeek returns the days of the week with school.
+func (s *Settings) SchoolWeek() calendar.Week {
+	w, _ := calendar.ParseWeek(s.Week) // it has been validated; else it is the default
+	return w
 }
 
 // What teachers may see, besides the default.

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/exact"
 )
 
 // InvalidSettingsError lists everything that is wrong with settings, and where.
@@ -77,6 +79,8 @@ func faultOf(err error) domain.Fault {
 		reason = "is unknown"
 	case semantic.GoType == reflect.TypeFor[Clock]():
 		reason = "must be a time of day, for example 21:30"
+	case semantic.GoType == reflect.TypeFor[exact.Fraction]() && semantic.Err != nil:
+		reason = semantic.Err.Error()
 	case semantic.GoType == reflect.TypeFor[int](), semantic.GoType == reflect.TypeFor[int64]():
 		reason = "must be a whole number"
 	}
@@ -122,6 +126,10 @@ func (s *Settings) validate(f *domain.Faults, planners []string) {
 		f.Currency("/currency", s.Currency)
 	}
 	between(f, "/year_from", s.YearFrom, 0, 12)
+	s.Attendance.Validate(f, "/attendance")
+	if _, err := calendar.ParseWeek(s.Week); err != nil {
+		f.Add("/week", "%s", err)
+	}
 	if !digits(s.Phone.Country, 3) || s.Phone.region() == unknownRegion {
 		f.Add("/phone/country", "must be the calling code of a country, for example 44")
 	}

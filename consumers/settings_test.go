@@ -24,7 +24,8 @@ func TestSettingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	const written = `{"name":"École du Chêne","sender":"CHENE 1","time_zone":"Europe/Paris","language":"fr","currency":"EUR","year_from":9,` +
 		`"phone":{"country":"33"},"quiet":{"from":"20:30","to":"07:00"},"sms_budget":5000,` +
-		`"rules":{"absence":{"channels":["sms","push"],"max_age":-1}},"reminders":{"most":3,"every":7,"at":"10:15"}}`
+		`"rules":{"absence":{"channels":["sms","push"],"max_age":-1}},"reminders":{"most":3,"every":7,"at":"10:15"},` +
+		`"attendance":{"mode":"exceptions","day":{"*":"1/6","am":"1/2"},"chronic":15,"severe":40,"min_days":20},"week":["sun","mon"]}`
 	s, err := planners(t).ReadSettings("oak", []byte(written))
 	require.NoError(t, err)
 	require.Equal(t, "oak", s.School)
@@ -54,8 +55,15 @@ func TestP9_BadSettingsAreRefusedWithAllFaults(t *testing.T) {
 		`{"phone":{"country":"999"}}`:            {"/phone/country must be the calling code of a country, for example 44"},
 		`{"phone":{"trunk":"none"}}`:             {"/phone/trunk must be at most 3 digits, for example 0"},
 		`{"reminders":{"most":51,"every":-1}}`:   {"/reminders/most must be between 0 and 50", "/reminders/every must be between 0 and 365"},
-		`{"rules":{"absense":{}}}`:               {"/rules/absense is not a rule; the rules are absence, invoice"},
-		`{"rules":{"a/b":{}}}`:                   {"/rules/a~1b is not a rule; the rules are absence, invoice"},
+		`{"attendance":{"mode":"some","chronic":101}}`: {
+			"/attendance/mode must be one of all, exceptions", "/attendance/chronic must be between 0 and 100",
+		},
+		`{"attendance":{"day":{"P1":"2/1"}}}`: {
+			`/attendance/day/P1 "2/1" is not a part of a day between 0 and 1, for example 1/2 or 0.25, with a denominator of at most 1000`,
+		},
+		`{"week":["mon","mon"]}`:   {"/week must be some of [sun mon tue wed thu fri sat], each at most once"},
+		`{"rules":{"absense":{}}}`: {"/rules/absense is not a rule; the rules are absence, invoice"},
+		`{"rules":{"a/b":{}}}`:     {"/rules/a~1b is not a rule; the rules are absence, invoice"},
 		`{"rules":{"invoice":{"on":true,"off":true},"absence":{"channels":["sms","sms"],"max_age":-2}}}`: {
 			"/rules/absence/max_age must be a number of days, 0 for the rule's own limit or -1 for none",
 			"/rules/absence/channels must be some of sms, email, push and in_app, each at most once", "/rules/invoice cannot be on and off",

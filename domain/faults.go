@@ -207,15 +207,29 @@ var earliestDate, latestDate = NewDate(1900, 1, 1), NewDate(2199, 12, 31)
 // a year's time. What lies further ahead in exports of real schools is a typing error.
 const maxDaysAhead = 366
 
+// maxDaysPlanned is the same for what schools plan years ahead, as their calendar.
+const maxDaysPlanned = 4 * 366
+
 // OptionalDate checks a date that may be absent.
-func (f *Faults) OptionalDate(pointer string, d Date) {
+func (f *Faults) OptionalDate(pointer string, d Date) { f.within(pointer, d, maxDaysAhead) }
+
+// PlannedDate checks a required date of a plan, which may lie years after its event.
+func (f *Faults) PlannedDate(pointer string, d Date) {
+	if d.IsZero() {
+		f.Add(pointer, "is required")
+		return
+	}
+	f.within(pointer, d, maxDaysPlanned)
+}
+
+func (f *Faults) within(pointer string, d Date, daysAhead int) {
 	switch {
 	case d.IsZero():
 	case d < earliestDate || d > latestDate:
 		f.Add(pointer, "must lie between %s and %s", earliestDate, latestDate)
-	case !f.Day.IsZero() && d > f.Day.AddDays(maxDaysAhead):
+	case !f.Day.IsZero() && d > f.Day.AddDays(daysAhead):
 		f.Add(pointer, "must not lie more than %d days after the event, which is of %s",
-			maxDaysAhead, f.Day)
+			daysAhead, f.Day)
 	}
 }
 
@@ -284,6 +298,16 @@ func (f *Faults) IDs(pointer string, ids []string) {
 	}
 	for i, id := range ids {
 		f.ID(fmt.Sprintf("%s/%d", pointer, i), id)
+	}
+}
+
+// Entries checks the length of a list of other things than identifiers.
+func (f *Faults) Entries(pointer string, length, limit int) {
+	if f.rules != nil {
+		f.rules(pointer, Rule{MaxItems: limit})
+	}
+	if length > limit {
+		f.Add(pointer, "has more than %d entries", limit)
 	}
 }
 

@@ -119,7 +119,7 @@ func TestP11_ASchoolThatCannotBeFoldedDisturbsNobody(t *testing.T) {
 	require.Equal(t, at, resp.Header.Get("Schoolbell-Position"), "the position moves on")
 
 	at = a.publish(t, good, marked(good, 1, "absent_unexcused"))
-	resp = a.get(t, "/v1/schools/"+good+"/analytics/attendance", at, new(map[string]any))
+	resp = a.get(t, "/v1/schools/"+good+"/analytics/attendance?from=2026-09-01", at, new(map[string]any))
 	require.Equal(t, "0", resp.Header.Get("Schoolbell-Parked"))
 	require.Empty(t, resp.Header.Get("Schoolbell-Parked-From"))
 	require.Eventually(t, func() bool {

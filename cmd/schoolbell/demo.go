@@ -19,6 +19,7 @@ import (
 	"github.com/schoolbell/schoolbell/cmd/schoolbell/internal/simulate"
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/presence"
 	"github.com/schoolbell/schoolbell/internal/auth"
 	"github.com/schoolbell/schoolbell/internal/client"
 )
@@ -126,6 +127,7 @@ func configureDemo(ctx context.Context, api *client.Client) error {
 		Name: "Demonstration School", Rules: map[string]consumers.Rule{
 			"results": {MaxAge: -1}, "absence": {MaxAge: demoAbsenceAge},
 		},
+		Attendance: presence.Rules{Mode: presence.ModeAll},
 	})
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusPreconditionFailed {
 		return nil // the settings have been changed before

@@ -168,7 +168,7 @@ func (f *fatedLog) accept(t *testing.T) (out string) {
 func (f *fatedLog) requireTablesOfLog(t *testing.T, position string) {
 	t.Helper()
 	var got attendanceTotals
-	f.get(t, "/v1/schools/oak/analytics/attendance", position, &got)
+	f.get(t, "/v1/schools/oak/analytics/attendance?from=2026-09-01", position, &got)
 	code, out, stderr := command(t, f.shadowArgs("verify")...)
 	require.Equal(t, exitDone, code, out+stderr)
 }
@@ -226,7 +226,7 @@ func TestP3_ALogThatWasSetBackIsRefusedUntilAnOperatorDecides(t *testing.T) {
 	f.requireText(t, fourth)
 	f.requireTablesOfLog(t, last)
 	var got attendanceTotals
-	f.get(t, "/v1/schools/oak/analytics/attendance", last, &got)
+	f.get(t, "/v1/schools/oak/analytics/attendance?from=2026-09-01", last, &got)
 	require.Equal(t, 30, got.Totals.Present, "the tables are those of the log as it is")
 	for _, number := range []string{first, lost, third, fourth} {
 		require.Equal(t, 1, f.texts.to(number), "%s is texted once", number)
@@ -291,7 +291,7 @@ func TestP3_AnotherLogIsRefusedUntilAnOperatorDecides(t *testing.T) {
 	f.requireText(t, second)
 	f.requireTablesOfLog(t, last)
 	var got attendanceTotals
-	f.get(t, "/v1/schools/oak/analytics/attendance", last, &got)
+	f.get(t, "/v1/schools/oak/analytics/attendance?from=2026-09-01", last, &got)
 	require.Equal(t, 200, got.Totals.Present)
 	require.Equal(t, 1, f.texts.to(first), "what was planned is not planned again")
 }

@@ -57,7 +57,7 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	}
 	position := a.publish(t, "north", events...)
 	a.publish(t, "south", rebuildEvents("south")...)
-	const path = "/v1/schools/north/analytics/attendance"
+	const path = "/v1/schools/north/analytics/attendance?from=2026-09-01"
 	var got attendanceTotals
 	a.get(t, path, position, &got)
 	require.Equal(t, 40, got.Totals.Present)
@@ -77,7 +77,7 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 	require.Contains(t, out, `"column": "present"`)
 
 	updates := a.dashboard(t, "north", "attendance")
-	code, out, stderr = command(t, a.shadowArgs("rebuild", "attendance", "--json")...)
+	code, out, stderr = command(t, a.shadowArgs("rebuild", "attendance", "fees", "--json")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(
 		t,
@@ -90,7 +90,8 @@ func TestP8_OperatorsVerifyAndRebuild(t *testing.T) {
 		Pause       float64  `json:"pause_ms"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &done))
-	require.Equal(t, []string{"attendance", "at_risk"}, done.Projections)
+	require.Equal(t, []string{"attendance", "fees", "at_risk", "timeline"}, done.Projections,
+		"with those that read them")
 	require.Positive(t, done.Pause)
 	got = attendanceTotals{}
 	a.get(t, path, position, &got)
@@ -186,14 +187,14 @@ func TestP8_ANewerVersionRebuildsByItself(t *testing.T) {
 		a := startApp(t, servers)
 		position = a.publish(t, "north", enrolled("north", 1), marked("north", 1, "present"))
 		var got attendanceTotals
-		a.get(t, "/v1/schools/north/analytics/attendance", position, &got)
+		a.get(t, "/v1/schools/north/analytics/attendance?from=2026-09-01", position, &got)
 		a.exec(t, `UPDATE schoolbell.fold_versions SET version = 0 WHERE projection = 'attendance';
 			UPDATE schoolbell.attendance_days SET present = 7`)
 	})
 	a := startApp(t, servers)
 	position = a.publish(t, "north", enrolled("north", 2), marked("north", 2, "present"))
 	var got attendanceTotals
-	resp := a.get(t, "/v1/schools/north/analytics/attendance", position, &got)
+	resp := a.get(t, "/v1/schools/north/analytics/attendance?from=2026-09-01", position, &got)
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, 2, got.Totals.Present, fmt.Sprint(got))
 }

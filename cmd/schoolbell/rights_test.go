@@ -140,7 +140,7 @@ func (r *reader) enrol() {
 	now := time.Now().UTC()
 	resp, b := r.call(r.t, http.MethodPut, r.HTTP+r.path("/settings"), fmt.Sprintf(`{"name":"N",
 		"quiet":{"from":%q,"to":%q},"rules":{"invoice":{"max_age":-1,"channels":["sms"]},
-		"receipt":{"max_age":-1},"chronic_absence":{"max_age":-1},"announcement":{"max_age":-1}}%s}`,
+		"receipt":{"max_age":-1},"chronic_absence":{"max_age":-1},"announcement":{"max_age":-1}},"attendance":{"mode":"all"}%s}`,
 		now.Add(-time.Hour).Format("15:04"), now.Add(3*time.Hour).Format("15:04"), r.settings),
 		"Content-Type", "application/json", "If-Match", `"0"`)
 	require.Equal(r.t, http.StatusOK, resp.StatusCode, "%s", b)

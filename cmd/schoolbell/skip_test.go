@@ -23,7 +23,7 @@ func TestP9_OperatorsSkipAParkedEvent(t *testing.T) {
 		"status": "present",
 	})
 	at := a.publish(t, "north", later)
-	const path = "/v1/schools/north/analytics/attendance"
+	const path = "/v1/schools/north/analytics/attendance?from=2026-09-01"
 	resp := a.get(t, path, at, new(map[string]any))
 	require.Equal(t, "1", resp.Header.Get("Schoolbell-Parked"))
 

@@ -53,7 +53,7 @@ func reportCard() paper.ReportCard {
 		Term:   "autumn",
 		Method: marks.Equal, Average: of(78.46), ClassMean: of(69.25), Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1),
 		To:         domain.NewDate(2026, 12, 18),
-		Attendance: paper.Attendance{Present: 60, Late: 3, AbsentExcused: 2, AbsentUnexcused: 1},
+		Attendance: paper.Attendance{Days: 65.5, Absent: 3.5, Unexcused: 1, Rate: 0.9466, Late: 3},
 	}
 	for i, name := range []string{
 		"biology", "français", "history", "maths", "music",

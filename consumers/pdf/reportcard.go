@@ -75,7 +75,7 @@ func (s *sheet) isShort(card *paper.ReportCard) bool {
 		m := t.measure(s.resultRow(&card.Subjects[i], true))
 		height += m.height + m.noteHeight
 	}
-	if marked(card.Attendance) > 0 {
+	if card.Attendance.Days > 0 {
 		height += sectionHeight + presenceHeight
 	}
 	return s.fits(height + s.heightOfRemarks(card.Remark))
@@ -167,16 +167,11 @@ func (s *sheet) bar(x, y, width, percent float64, class *float64) {
 // presenceHeight is the height of the tiles of the attendance.
 const presenceHeight = 48.0
 
-func marked(a paper.Attendance) int64 {
-	return a.Present + a.Late + a.AbsentExcused + a.AbsentUnexcused
-}
-
-// presence shows the attendance as tiles, the rate first. Without any mark it is left out: 0 %
-// would be a false accusation.
+// presence shows the attendance as tiles, the rate first. Without a day in membership it is left
+// out: 0 % would be a false accusation.
 func (s *sheet) presence(card *paper.ReportCard) {
 	a := card.Attendance
-	all := marked(a)
-	if all == 0 {
+	if a.Days == 0 {
 		return
 	}
 	const height = presenceHeight
@@ -191,11 +186,11 @@ func (s *sheet) presence(card *paper.ReportCard) {
 	tiles := []struct {
 		name, value string
 	}{
-		{s.word("attended"), s.grammar.Percent(float64(a.Present+a.Late) / float64(all) * 100)},
-		{s.word("present"), s.grammar.Number(a.Present)},
+		{s.word("attended"), s.grammar.Percent(a.Rate * 100)},
+		{s.word("school_days"), s.grammar.Number(a.Days)},
+		{s.word("absent_days"), s.grammar.Number(a.Absent)},
+		{s.word("unexcused_days"), s.grammar.Number(a.Unexcused)},
 		{s.word("late"), s.grammar.Number(a.Late)},
-		{s.word("excused"), s.grammar.Number(a.AbsentExcused)},
-		{s.word("unexcused"), s.grammar.Number(a.AbsentUnexcused)},
 	}
 	const gap = 8.0
 	width := (s.width - gap*float64(len(tiles)-1)) / float64(len(tiles))

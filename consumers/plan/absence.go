@@ -108,13 +108,6 @@ var absenceCorrected = &rule{
 	},
 }
 
-// A student's absence is judged from ten marks on, and is chronic when more than one mark in ten is
-// an absence of either kind, as in the analytics.
-const (
-	chronicMarks = 10
-	chronicShare = 10
-)
-
 // chronicAbsence notifies the primary guardian and the staff of the class that a student is absent
 // too often, once per school year.
 var chronicAbsence = &rule{
@@ -128,7 +121,7 @@ var chronicAbsence = &rule{
 			d.stale(m.Date) || d.early(m.Date) || d.leftBefore(m.StudentID, m.Date) {
 			return
 		}
-		missed, marks, chronic := d.chronic(m.StudentID)
+		a, year, chronic := d.chronic(m.StudentID)
 		if !chronic {
 			return
 		}
@@ -137,10 +130,10 @@ var chronicAbsence = &rule{
 			priority: consumers.Normal,
 			about:    m.StudentID,
 			student:  m.StudentID,
-			once:     schoolYear(m.Date, d.settings.YearFrom),
+			once:     strconv.Itoa(year.From.Time().Year()),
 			params: wording.Params{
 				Student: d.studentName(m.StudentID), Class: m.ClassID,
-				Missed: missed, Marks: marks,
+				Missed: shown(&a.Absent), Days: shown(&a.Membership),
 			},
 		}
 		d.tellFamily(m.StudentID, notice)
@@ -150,14 +143,14 @@ var chronicAbsence = &rule{
 	},
 	still: func(w *review) string {
 		student := w.delivery.About
-		missed, marks, chronic := w.chronic(student)
+		a, _, chronic := w.chronic(student)
 		switch {
 		case !w.Student(student).LeftOn.IsZero():
 			return "the student has left"
 		case !chronic:
 			return "the student is not absent that often any more"
 		}
-		w.params.Missed, w.params.Marks = missed, marks
+		w.params.Missed, w.params.Days = shown(&a.Absent), shown(&a.Membership)
 		if s, ok := w.colleague(); ok {
 			if !slices.Contains(s.ClassIDs, w.params.Class) {
 				return s.ID + " no longer has the class"
@@ -166,14 +159,6 @@ var chronicAbsence = &rule{
 		}
 		return w.family(student, true)
 	},
-}
-
-// chronic counts the absences of a student, among all marks, and reports that they are too many.
-func (d *draft) chronic(studentID string) (missed, marks int64, chronic bool) {
-	counts := d.Attendance(studentID)
-	missed = counts.AbsentExcused + counts.AbsentUnexcused
-	marks = counts.Present + counts.Late + missed
-	return missed, marks, marks >= chronicMarks && chronicShare*missed > marks
 }
 
 // markOf returns the mark that an event sets, whether for the first time or as a correction.
@@ -193,21 +178,4 @@ func markOf(e *domain.Envelope) (*attendance.Marked, bool) {
 func (d *draft) leftBefore(studentID string, on domain.Date) bool {
 	left := d.Student(studentID).LeftOn
 	return !left.IsZero() && on > left
-}
-
-// schoolYear names the year of a date by the calendar year in which it begins.
-func schoolYear(on domain.Date, from int) string {
-	return strconv.Itoa(schoolYearStart(on, from).Time().Year())
-}
-
-// schoolYearStart returns the first day of the school year of a date.
-func schoolYearStart(on domain.Date, from int) domain.Date {
-	if from < 1 || from > 12 {
-		from = int(time.August)
-	}
-	year, month, _ := on.Time().Date()
-	if int(month) < from {
-		year--
-	}
-	return domain.NewDate(year, time.Month(from), 1)
 }

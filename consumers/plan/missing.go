@@ -6,6 +6,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/presence"
 )
 
 // absenceRule is the rule that other rules correct.
@@ -32,7 +34,9 @@ func (d *draft) missing(studentID string, on domain.Date, session string) missin
 	m.topic = strings.Join([]string{absenceRule, studentID, on.String()}, "\t")
 	m.changes = d.Absences(studentID, on)
 	if len(m.changes) == 0 {
-		m.unrecorded = d.AttendanceWithin(studentID, on, on).AbsentUnexcused > 0
+		m.unrecorded = slices.ContainsFunc(d.Presence(studentID, on, on), func(k presence.Mark) bool {
+			return k.Status == attendance.AbsentUnexcused
+		})
 		if m.unrecorded {
 			m.sessions = []string{session}
 		}

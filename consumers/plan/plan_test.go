@@ -108,15 +108,19 @@ func (s *scenario) events(t *testing.T, input string, then func(*domain.Envelope
 		if strings.HasPrefix(line, "announcement.") {
 			line, to, _ = strings.Cut(line, " to=")
 		}
-		e, err := projtest.ParseEvent(line)
+		days, err := projtest.EachDay(line)
 		require.NoError(t, err)
-		if notice, ok := e.Data.(*announcement.Posted); ok {
-			notice.Audience = audience(to)
+		for _, one := range days {
+			e, err := projtest.ParseEvent(one)
+			require.NoError(t, err)
+			if notice, ok := e.Data.(*announcement.Posted); ok {
+				notice.Audience = audience(to)
+			}
+			s.offset++
+			e.Position.Offset, e.ID, e.Source = s.offset, fmt.Sprintf("e%d", s.offset), "test"
+			s.history.Add(e)
+			then(e)
 		}
-		s.offset++
-		e.Position.Offset, e.ID, e.Source = s.offset, fmt.Sprintf("e%d", s.offset), "test"
-		s.history.Add(e)
-		then(e)
 	}
 }
 

@@ -26,7 +26,8 @@ func (d *draft) reportCard(s consumers.Student, r *assessment.ResultsPublished) 
 	}
 	card.Class = r.ClassID
 	card.From, card.To = d.period(r)
-	card.Attendance = paper.Attendance(d.AttendanceWithin(s.ID, card.From, card.To))
+	attended := d.attended(s.ID, card.From, card.To)
+	card.Attendance = attended.onPaper()
 
 	subjects := map[string]*paper.Subject{}
 	of := func(name string) *paper.Subject {

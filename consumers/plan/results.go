@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -151,14 +152,25 @@ func (d *draft) isPublished(s changedScore) bool {
 	return false
 }
 
-// period returns the days on which the attendance of a term is counted: those that the event names.
-// Otherwise they begin on the day after the class had its last results of the year, or with the
-// school year, and end on the day when the results of the term were first published, so that every
-// day is on exactly one report card.
+// period returns the days on which the attendance of a term is counted: those that the event names,
+// else those of the term in the school's calendar. Otherwise they begin on the day after the class had
+// its last results of the year, or with the school year, and end on the day when the results of the
+// term were first published, so that every day is on exactly one report card.
 func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
+	for _, y := range d.Years() {
+		for _, t := range y.Terms {
+			if y.Year == r.Year && t.Term == r.Term {
+				from, to = t.From, t.To
+			}
+		}
+	}
+	from, to = cmp.Or(r.From, from), cmp.Or(r.To, to)
+	if !from.IsZero() && !to.IsZero() {
+		return from, to
+	}
 	here := d.settings.Location()
 	published := d.Published(r.ClassID, r.Year)
-	if to = r.To; to.IsZero() {
+	if to.IsZero() {
 		to = domain.DateOf(d.event.Time.In(here))
 		for _, p := range published {
 			if p.Term == r.Term {
@@ -166,8 +178,8 @@ func (d *draft) period(r *assessment.ResultsPublished) (from, to domain.Date) {
 			}
 		}
 	}
-	if from = r.From; from.IsZero() {
-		from = schoolYearStart(to, d.settings.YearFrom)
+	if from.IsZero() {
+		from = d.yearStart(to)
 		for _, p := range published {
 			if day := domain.DateOf(p.At.In(here)); p.Term != r.Term && day < to {
 				from = max(from, day.AddDays(1))

@@ -62,7 +62,7 @@ func (d *draft) owes(studentID string) bool {
 // statement plans the document first and then the notice, which waits for it.
 func (d *draft) statement(studentID string, from domain.Date, once string) {
 	if from.IsZero() {
-		from = schoolYearStart(d.Today(), d.settings.YearFrom)
+		from = d.yearStart(d.Today())
 	}
 	facts := paper.FeeStatement{Head: d.head(studentID), From: from}
 	if guardians := d.Guardians(studentID); len(guardians) > 0 {

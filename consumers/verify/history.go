@@ -8,6 +8,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/calendar"
 	"github.com/schoolbell/schoolbell/domain/guardian"
 	"github.com/schoolbell/schoolbell/domain/staff"
 	"github.com/schoolbell/schoolbell/domain/student"
@@ -25,42 +26,39 @@ func NewHistory() *History { return &History{schools: map[string]*school{}} }
 
 // school holds the facts of one school. Maps of maps are made when something is put into them.
 type school struct {
-	directory  directory
-	students   map[string]*consumers.Student // without what depends on the day
-	guardians  map[string]*consumers.Guardian
-	optedOut   map[string]map[string]bool // by guardian and channel
-	staff      map[string]consumers.Staff
-	money      money
-	attendance map[string]*consumers.Attendance
-	marks      map[string]map[mark]string // by student
-	absences   map[string]map[domain.Date][]consumers.AbsenceChange
-	scores     map[string]map[string]*score // by student and assessment
-	announced  map[string]*assessment.Scheduled
-	remarks    map[string]map[term]map[string]string // by student and subject
-	published  map[string]map[term]time.Time         // by class
+	directory directory
+	students  map[string]*consumers.Student // without what depends on the day
+	guardians map[string]*consumers.Guardian
+	optedOut  map[string]map[string]bool // by guardian and channel
+	staff     map[string]consumers.Staff
+	money     money
+	years     map[domain.Label]said[*calendar.YearSet]
+	days      map[classDay]said[string]
+	marks     map[string]map[mark]marked // by student
+	absences  map[string]map[domain.Date][]consumers.AbsenceChange
+	scores    map[string]map[string]*score // by student and assessment
+	announced map[string]*assessment.Scheduled
+	remarks   map[string]map[term]map[string]string // by student and subject
+	published map[string]map[term]time.Time         // by class
 }
 
 func newSchool() *school {
 	return &school{
-		directory:  newDirectory(),
-		students:   map[string]*consumers.Student{},
-		guardians:  map[string]*consumers.Guardian{},
-		optedOut:   map[string]map[string]bool{},
-		staff:      map[string]consumers.Staff{},
-		money:      newMoney(),
-		attendance: map[string]*consumers.Attendance{},
-		marks:      map[string]map[mark]string{},
-		absences:   map[string]map[domain.Date][]consumers.AbsenceChange{},
-		scores:     map[string]map[string]*score{},
-		announced:  map[string]*assessment.Scheduled{},
-		remarks:    map[string]map[term]map[string]string{},
-		published:  map[string]map[term]time.Time{},
+		directory: newDirectory(),
+		students:  map[string]*consumers.Student{},
+		guardians: map[string]*consumers.Guardian{},
+		optedOut:  map[string]map[string]bool{},
+		staff:     map[string]consumers.Staff{},
+		money:     newMoney(),
+		years:     map[domain.Label]said[*calendar.YearSet]{},
+		days:      map[classDay]said[string]{},
+		marks:     map[string]map[mark]marked{},
+		absences:  map[string]map[domain.Date][]consumers.AbsenceChange{},
+		scores:    map[string]map[string]*score{},
+		announced: map[string]*assessment.Scheduled{},
+		remarks:   map[string]map[term]map[string]string{},
+		published: map[string]map[term]time.Time{},
 	}
-}
-
-type mark struct {
-	date    domain.Date
-	session string
 }
 
 type term struct{ year, term domain.Label }
@@ -128,9 +126,13 @@ func (s *school) add(e *domain.Envelope) {
 		of.ID = m.StaffID
 		s.staff[m.StaffID] = of
 	case *attendance.Marked:
-		s.mark(e, m)
+		s.mark(e, m, false)
 	case *attendance.Corrected:
-		s.mark(e, (*attendance.Marked)(m))
+		s.mark(e, (*attendance.Marked)(m), true)
+	case *calendar.YearSet:
+		set(s.years, m.Year, e, m)
+	case *calendar.DaySet:
+		s.daySet(e, m)
 	case *assessment.Scored:
 		s.score(m, e.Time, false)
 	case *assessment.ScoreCorrected:
@@ -172,32 +174,4 @@ func entry[K, L comparable, V any](of map[K]map[L]V, id K) map[L]V {
 		of[id] = map[L]V{}
 	}
 	return of[id]
-}
-
-// mark counts a mark. A later one for the same session takes the place of the one before.
-func (s *school) mark(e *domain.Envelope, m *attendance.Marked) {
-	marks, key := entry(s.marks, m.StudentID), mark{m.Date, m.Session}
-	counts := row(s.attendance, m.StudentID)
-	count(counts, marks[key], -1)
-	count(counts, m.Status, +1)
-	absent := m.Status == attendance.AbsentUnexcused
-	if was := marks[key] == attendance.AbsentUnexcused; absent != was {
-		days := entry(s.absences, m.StudentID)
-		days[m.Date] = append(days[m.Date],
-			consumers.AbsenceChange{Position: e.Position.Offset, Session: m.Session, Absent: absent})
-	}
-	marks[key] = m.Status
-}
-
-func count(c *consumers.Attendance, status string, n int64) {
-	switch status {
-	case attendance.Present:
-		c.Present += n
-	case attendance.Late:
-		c.Late += n
-	case attendance.AbsentExcused:
-		c.AbsentExcused += n
-	case attendance.AbsentUnexcused:
-		c.AbsentUnexcused += n
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/calendar"
 )
 
 // Snapshot returns the facts as they are now. It changes with the history.
@@ -34,15 +35,17 @@ func (h *History) Snapshot() *consumers.Snapshot {
 			Account: byKey(h, func(s *school, id string) []consumers.Movement {
 				return s.money.account(id)
 			}),
-			Attendance: byKey(h, func(s *school, id string) consumers.Attendance {
-				return value(s.attendance[id])
+			Years: byKey(h, func(s *school, _ string) []calendar.YearSet {
+				return s.calendarYears()
 			}),
+			Days:  within(h, (*school).calendarDays),
+			Stays: byKey(h, (*school).stays),
 			Absences: onDay(h, func(s *school, id string, day domain.Date) []consumers.AbsenceChange {
 				return s.absences[id][day]
 			}),
-			AttendanceWithin: each(func(k consumers.PeriodKey) consumers.Attendance {
-				return h.school(k.School).attendanceWithin(k)
-			}),
+			Presence:  within(h, (*school).presence),
+			ClassDays: within(h, (*school).classDays),
+			Marked:    within(h, (*school).marked),
 			Scores: each(func(k consumers.TermKey) []consumers.Score {
 				return h.school(k.School).scoresOf(k)
 			}),
@@ -90,22 +93,19 @@ func onDay[V any](
 	return each(func(k consumers.DayKey) V { return get(h.school(k.School), k.ID, k.On) })
 }
 
+// within makes a lookup of a function of a school and a period.
+func within[V any](
+	h *History, get func(*school, consumers.PeriodKey) V,
+) consumers.Lookup[consumers.PeriodKey, V] {
+	return each(func(k consumers.PeriodKey) V { return get(h.school(k.School), k) })
+}
+
 // value returns the zero value for nil: a fact that there is not.
 func value[T any](v *T) T {
 	if v == nil {
 		return *new(T)
 	}
 	return *v
-}
-
-func (s *school) attendanceWithin(k consumers.PeriodKey) consumers.Attendance {
-	var counts consumers.Attendance
-	for m, status := range s.marks[k.ID] {
-		if m.date >= k.From && m.date <= k.To {
-			count(&counts, status, +1)
-		}
-	}
-	return counts
 }
 
 func (s *school) remarksOn(k consumers.TermKey) []consumers.Remark {

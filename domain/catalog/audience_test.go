@@ -76,7 +76,12 @@ func fill(v reflect.Value) {
 		case reflect.Bool:
 			f.SetBool(true)
 		case reflect.Slice:
-			f.Set(reflect.ValueOf([]string{"x"}))
+			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+			if f.Index(0).Kind() == reflect.String {
+				f.Index(0).SetString("x")
+			} else {
+				fill(f.Index(0))
+			}
 		case reflect.Struct:
 			fill(f)
 		}

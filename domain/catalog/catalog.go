@@ -11,6 +11,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/announcement"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/calendar"
 	"github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/delivery"
 	"github.com/schoolbell/schoolbell/domain/document"
@@ -32,6 +33,7 @@ var facts = slices.Concat(
 	membership.Facts,
 	school.Facts,
 	imports.Facts,
+	calendar.Facts,
 	attendance.Facts,
 	assessment.Facts,
 	fee.Facts,

@@ -218,6 +218,10 @@ func (d *decoder) plainValue(f *field, v reflect.Value) error {
 		if k == '[' {
 			return d.list(f, v)
 		}
+	case kindObjects:
+		if k == '[' {
+			return d.objects(f, v)
+		}
 	default:
 		if k != '{' && k != '[' {
 			raw, err := d.json.ReadValue()
@@ -266,6 +270,40 @@ func (d *decoder) list(f *field, v reflect.Value) error {
 		default:
 			pointer := f.pointer + "/" + strconv.Itoa(i)
 			d.faults.Add(pointer, "must be a text, not %s", kindName(k))
+			if err := d.skip(pointer); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// objects reads a list of objects. An empty one is as good as none.
+func (d *decoder) objects(f *field, v reflect.Value) error {
+	if _, err := d.json.ReadToken(); err != nil {
+		return err
+	}
+	list := reflect.Zero(v.Type())
+	for i := 0; ; i++ {
+		pointer, before := f.pointer+"/"+strconv.Itoa(i), len(d.faults.List)
+		switch k := d.json.PeekKind(); k {
+		case ']':
+			v.Set(list)
+			_, err := d.json.ReadToken()
+			return err
+		case '{':
+			entry := reflect.New(v.Type().Elem()).Elem()
+			if err := d.object(f.object, entry); err != nil {
+				return err
+			}
+			list = reflect.Append(list, entry)
+			for n := range d.faults.List[before:] { // the plan is that of every entry
+				fault := &d.faults.List[before+n]
+				fault.Pointer = pointer + strings.TrimPrefix(fault.Pointer, f.pointer+anyEntry)
+			}
+		case jsontext.KindInvalid:
+			return d.json.SkipValue()
+		default:
+			d.faults.Add(pointer, "must be an object, not %s", kindName(k))
 			if err := d.skip(pointer); err != nil {
 				return err
 			}

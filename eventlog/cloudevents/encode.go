@@ -54,6 +54,15 @@ func (f *field) append(b []byte, v reflect.Value) []byte {
 			b = appendText(b, text)
 		}
 		return append(b, ']')
+	case kindObjects:
+		b = append(b, '[')
+		for i := range v.Len() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = f.object.append(b, v.Index(i))
+		}
+		return append(b, ']')
 	default:
 		return f.object.append(b, v)
 	}

@@ -26,7 +26,7 @@ type field struct {
 	kind     kind
 	optional bool
 	change   bool  // a [domain.Change] of that kind, which null removes
-	object   *plan // of a nested object
+	object   *plan // of a nested object, or of each entry of a list of objects
 }
 
 // kind is what a field holds.
@@ -41,13 +41,17 @@ const (
 	kindBool
 	kindTexts
 	kindObject
+	kindObjects
 )
+
+// anyEntry stands for the index of an entry in the pointers of a list's plan.
+const anyEntry = "/-"
 
 // noun describes what a value of the kind has to be.
 func (k kind) noun() string {
 	return [...]string{
 		"a text", "a text or a whole number", "a date, for example 2021-08-31", "a whole number", "a number", "true or false",
-		"a list of texts", "an object",
+		"a list of texts", "an object", "a list of objects",
 	}[k]
 }
 
@@ -102,8 +106,8 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 			panic(
 				fmt.Sprintf(
 					"event %s: field %s.%s is of type %s: want string, domain.Label, "+
-						"domain.Date, domain.Decimal, int64, bool, []string, a struct of these or a "+
-						"domain.Change of a text, label, date or []string",
+						"domain.Date, domain.Decimal, int64, bool, []string, a struct of these or a list of "+
+						"such structs, or a domain.Change of a text, label, date or []string",
 					wireType,
 					t,
 					sf.Name,
@@ -115,8 +119,11 @@ func newPlan(wireType string, t reflect.Type, prefix string) *plan {
 			name: name, quoted: `"` + name + `":`, pointer: prefix + "/" + name, index: i,
 			kind: kind, optional: options == "omitzero", change: change,
 		}
-		if f.kind == kindObject {
+		switch f.kind {
+		case kindObject:
 			f.object = newPlan(wireType, sf.Type, f.pointer)
+		case kindObjects:
+			f.object = newPlan(wireType, sf.Type.Elem(), f.pointer+anyEntry)
 		}
 		if !f.optional {
 			p.required |= 1 << len(p.fields)
@@ -147,6 +154,8 @@ func kindOf(t reflect.Type) (k kind, ok bool) {
 		return kindBool, true
 	case reflect.Struct:
 		return kindObject, true
+	case reflect.Slice:
+		return kindObjects, t.Elem().Kind() == reflect.Struct
 	}
 	return 0, false
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -12,13 +13,18 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/calendar"
 )
 
-// factBatch is how many marks, scores or assessments are looked up at once.
+// factBatch is how many facts of a kind are looked up at once.
 const factBatch = 1000
 
 func isFact(kind Kind) bool {
-	return kind == KindMark || kind == KindScore || kind == KindAssessment
+	switch kind {
+	case KindMark, KindScore, KindAssessment, KindYear, KindDay:
+		return true
+	}
+	return false
 }
 
 // factKey names a mark, a score or an assessment in 16 bytes: a district has millions.
@@ -32,12 +38,27 @@ func factKeyOf(row *Row) factKey {
 		Session    string `json:"session"`
 	}
 	_ = json.Unmarshal(row.Data, &id) // a row that is not valid is refused later
+	if row.Kind == KindYear || row.Kind == KindDay {
+		return calendarKeyOf(row)
+	}
 	sum := sha256.Sum256([]byte(fmt.Sprint(row.Kind, "\n", id.Student, "\n", id.Assessment, "\n",
 		id.Date, "\n", id.Session)))
 	return factKey(sum[:])
 }
 
-// compareFacts compares the marks, scores and assessments of a package, which it reads again, with
+// calendarKeyOf names a year, or a day of some classes.
+func calendarKeyOf(row *Row) factKey {
+	var id struct {
+		Year    domain.Label `json:"year"`
+		Date    string       `json:"date"`
+		Classes []string     `json:"class_ids"`
+	}
+	_ = json.Unmarshal(row.Data, &id) // as above
+	sum := sha256.Sum256([]byte(fmt.Sprintf("%s\n%s\n%s\n%q", row.Kind, id.Year, id.Date, id.Classes)))
+	return factKey(sum[:])
+}
+
+// compareFacts compares the calendar, marks, scores and assessments of a package, which it reads again, with
 // the tables. There are many of them, so only a batch is held at a time.
 func (c *comparison) compareFacts(r io.Reader, tables Tables) error {
 	if c.facts == 0 {
@@ -59,8 +80,17 @@ func (c *comparison) compareFacts(r io.Reader, tables Tables) error {
 			return attendance.TypeCorrected, (*attendance.Corrected)(m)
 		},
 	}
+	years := batch[Year, *Year]{
+		kind: KindYear, first: calendar.TypeYearSet, lookUp: tables.Years,
+		again: func(y *Year) (string, domain.Event) { return calendar.TypeYearSet, y },
+	}
+	days := batch[Day, *Day]{
+		kind: KindDay, first: calendar.TypeDaySet, lookUp: tables.Days,
+		again: func(d *Day) (string, domain.Event) { return calendar.TypeDaySet, d },
+	}
 	flush := func() error { // an assessment before its scores
-		return errors.Join(assessments.flush(c), scores.flush(c), marks.flush(c))
+		return errors.Join(years.flush(c), days.flush(c), assessments.flush(c), scores.flush(c),
+			marks.flush(c))
 	}
 	_, err := scan(r, func(row *Row, _ int) error {
 		if !isFact(row.Kind) || row.Refused != "" {
@@ -71,6 +101,10 @@ func (c *comparison) compareFacts(r io.Reader, tables Tables) error {
 			return nil
 		}
 		switch row.Kind {
+		case KindYear:
+			years.take(c, row)
+		case KindDay:
+			days.take(c, row)
 		case KindAssessment:
 			assessments.take(c, row)
 		case KindScore:
@@ -78,7 +112,8 @@ func (c *comparison) compareFacts(r io.Reader, tables Tables) error {
 		default:
 			marks.take(c, row)
 		}
-		if len(assessments.rows)+len(scores.rows)+len(marks.rows) < factBatch {
+		if len(years.rows)+len(days.rows)+len(assessments.rows)+len(scores.rows)+
+			len(marks.rows) < factBatch {
 			return nil
 		}
 		return flush()
@@ -90,7 +125,7 @@ func (c *comparison) compareFacts(r io.Reader, tables Tables) error {
 }
 
 // batch are rows of one kind that wait to be compared.
-type batch[T comparable, P interface {
+type batch[T any, P interface {
 	*T
 	domain.Event
 }] struct {
@@ -117,7 +152,7 @@ func (b *batch[T, P]) flush(c *comparison) error {
 		return err
 	}
 	for i, row := range b.rows {
-		same := have[i] != nil && *have[i] == *withoutReason(row)
+		same := have[i] != nil && reflect.DeepEqual(have[i], withoutReason(row))
 		c.count(b.kind, have[i] == nil, !same)
 		switch {
 		case have[i] == nil:

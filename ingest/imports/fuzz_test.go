@@ -16,6 +16,14 @@ type empty struct{}
 
 func (empty) Roster(domain.Date) (*students.Roster, error) { return &students.Roster{}, nil }
 
+func (empty) Years(of []*imports.Year) ([]*imports.Year, error) {
+	return make([]*imports.Year, len(of)), nil
+}
+
+func (empty) Days(of []*imports.Day) ([]*imports.Day, error) {
+	return make([]*imports.Day, len(of)), nil
+}
+
 func (empty) Marks(of []*imports.Mark) ([]*imports.Mark, error) {
 	return make([]*imports.Mark, len(of)), nil
 }

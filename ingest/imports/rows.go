@@ -8,6 +8,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/assessment"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/calendar"
 	"github.com/schoolbell/schoolbell/domain/class"
 	"github.com/schoolbell/schoolbell/domain/membership"
 	"github.com/schoolbell/schoolbell/domain/school"
@@ -17,7 +18,7 @@ import (
 // Kind says what a row of a package is about.
 type Kind string
 
-// The kinds of rows. Of the last three there is one for each key, and nothing takes them back.
+// The kinds of rows. Of the last five there is one for each key, and nothing takes them back.
 const (
 	KindSchool     Kind = "school"
 	KindClass      Kind = "class"
@@ -26,6 +27,8 @@ const (
 	KindLink       Kind = "link"
 	KindAttending  Kind = "attending" // students' memberships of classes
 	KindTeaching   Kind = "teaching"  // teachers' and aides'
+	KindYear       Kind = "year"      // of the calendar
+	KindDay        Kind = "day"
 	KindAssessment Kind = "assessment"
 	KindScore      Kind = "score"
 	KindMark       Kind = "mark"
@@ -121,6 +124,8 @@ type (
 	School     = school.Described
 	Class      = class.Defined
 	Mark       = attendance.Marked
+	Year       = calendar.YearSet
+	Day        = calendar.DaySet
 	Assessment = assessment.Scheduled
 	Score      = assessment.Scored
 )

@@ -7,6 +7,7 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/calendar"
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/read"
 	"github.com/schoolbell/schoolbell/projections/students"
@@ -16,6 +17,8 @@ import (
 // each row that is looked up, nil for what the tables do not hold.
 type Tables interface {
 	Roster(on domain.Date) (*students.Roster, error)
+	Years(of []*Year) ([]*Year, error)
+	Days(of []*Day) ([]*Day, error)
 	Marks(of []*Mark) ([]*Mark, error)
 	Assessments(of []*Assessment) ([]*Assessment, error)
 	Scores(of []*Score) ([]*Score, error)
@@ -32,6 +35,14 @@ type snapshot struct {
 
 func (s *snapshot) Roster(on domain.Date) (*students.Roster, error) {
 	return students.RosterOf(s.ctx, s.tx, s.school, on)
+}
+
+func (s *snapshot) Years(of []*Year) ([]*Year, error) {
+	return calendar.HeldYears(s.ctx, s.tx, s.school, of)
+}
+
+func (s *snapshot) Days(of []*Day) ([]*Day, error) {
+	return calendar.HeldDays(s.ctx, s.tx, s.school, of)
 }
 
 const parkedSQL read.SQL = `-- imports.parked

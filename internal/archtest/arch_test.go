@@ -36,7 +36,13 @@ type layer struct {
 var layers = []layer{
 	{"domain", nil, "the domain imports nothing of ours"},
 	{"domain/catalog", []string{"domain/…"}, "the catalog lists the contexts"},
-	{"domain/…", []string{"domain"}, "contexts do not know each other"},
+	{"domain/exact", nil, "it is arithmetic"},
+	{
+		"domain/presence",
+		[]string{"domain", "domain/attendance", "domain/calendar", "domain/exact"},
+		"it counts the marks of one context by the calendar of another",
+	},
+	{"domain/…", []string{"domain", "domain/exact"}, "contexts do not know each other"},
 	{"numbers", []string{"domain/…"}, "it calculates from events what the read models say, without them"},
 	{"eventlog", []string{"domain"}, "the contract of the log knows the envelope and positions"},
 	{"eventlog/logtest", []string{"domain/…", "eventlog/…"}, "it proves logs, for tests"},

@@ -50,6 +50,9 @@ const (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
+// today is the day at every school of [full]: numbers are those of a window that ends with it.
+var today = domain.NewDate(2026, time.November, 20)
+
 // stack is a whole Schoolbell in one test: a log in memory, real tables, a Redis and the API in
 // front.
 type stack struct {
@@ -116,6 +119,7 @@ func full(t testing.TB, options ...option) *stack {
 	require.NoError(t, err)
 	s.start(httpapi.Deps{
 		Audit: s.trail,
+		Today: func(context.Context, string) (domain.Date, error) { return today, nil },
 		Author: func(ctx context.Context, school string, p auth.Principal) domain.Author {
 			return of.Of(ctx, school,
 				authors.Token{Subject: p.Subject, ID: p.TokenID, Operator: p.Operator()})

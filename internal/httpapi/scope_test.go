@@ -197,7 +197,9 @@ func TestP10_EverySurfaceShowsTheScope(t *testing.T) {
 	policy := func(_ context.Context, school string) (access.Policy, error) {
 		return schools[school].policy, nil
 	}
-	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) { tables, d.Policy = d.Tables, policy })
+	s := full(t, func(_ *httpapi.Config, d *httpapi.Deps) {
+		tables, d.Policy, d.Today = d.Tables, policy, nil // its days are relative to the clock's
+	})
 	node := rt.Start(t, s.log, func(c *realtime.Config) {
 		c.Rights = func(ctx context.Context, school, user string, _ domain.Position) (
 			g realtime.Grants, err error,

@@ -1,38 +1,28 @@
-// Package atrisk joins attendance, marks and fees to a list of the students who may need help. Of
-// attendance and fees there is a row for each student with a reason, so that the many marks of those
-// who are well change nothing here; averages depend on what the school has decided about its marks,
-// so the query takes them from where they are.
+// Package atrisk joins attendance, marks and fees to a list of the students who may need help. Of fees
+// there is a row for each student who owes something. Absence and averages depend on what the school
+// has decided, its calendar and the day, so the query takes who is absent too often from package
+// attendance, and whose average is low from package performance.
 //
-// The reasons are attendance below 90 % (from ten marks on), an average below 50 % in the latest year,
-// and fees that are overdue. Whether a fee is overdue depends on the day, so the row holds when the
-// first invoice is due that the account owes after its credit was applied, and the query decides.
+// The reasons are chronic absence in the current school year, an average below 50 % in the latest
+// year, and fees that are overdue. Whether a fee is overdue depends on the day, so the row holds when
+// the first invoice is due that the account owes after its credit was applied, and the query decides.
 //
-// It reads the rows of two other models within the fold of the same event, and therefore stands after
-// them in the catalogue. The first change for another reason is a column of row and a function like
-// charged, then a condition in the queries.
+// It reads the rows of another model within the fold of the same event, and therefore stands after it
+// in the catalogue. The first change for another reason is a list of students as parameters of the
+// query, and a condition in it.
 package atrisk
 
 import (
 	"github.com/schoolbell/schoolbell/domain"
-	attend "github.com/schoolbell/schoolbell/domain/attendance"
 	"github.com/schoolbell/schoolbell/domain/fee"
 	"github.com/schoolbell/schoolbell/projections"
-	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
 )
 
 // Projection is the read model.
 var Projection = projections.New("at_risk", 3,
 	table,
-	projections.Reads(attendance.Projection, fees.Projection),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attend.Marked) error {
-		attended(b, e.School, m.StudentID)
-		return nil
-	}),
-	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attend.Corrected) error {
-		attended(b, e.School, m.StudentID)
-		return nil
-	}),
+	projections.Reads(fees.Projection),
 	projections.On(charged[fee.Invoiced]),
 	projections.On(charged[fee.InvoiceChanged]),
 	projections.On(charged[fee.InvoiceCancelled]),
@@ -51,20 +41,10 @@ type key struct {
 	StudentID string `db:"student_id"`
 }
 
-// row holds the numbers behind each reason, and zeros where there is no reason.
+// row says when the first invoice is due that the account still owes. An account that owes nothing
+// has none.
 type row struct {
-	Marks  int64       `db:"marks"` // of attendance, when it is below 90 %
-	Absent int64       `db:"absent"`
-	DueOn  domain.Date `db:"due_on"` // when the first invoice is due that the account still owes
-}
-
-func attended(b *projections.Batch, school, studentID string) {
-	change(b, key{school, studentID}, func(r *row) {
-		r.Marks, r.Absent = 0, 0
-		if c := attendance.OfStudent(b, school, studentID); c.Chronic() {
-			r.Marks, r.Absent = c.Marks(), c.Absent()
-		}
-	})
+	DueOn domain.Date `db:"due_on"`
 }
 
 // charged follows the accounts that an event about money changes.
@@ -73,20 +53,14 @@ func charged[E any, P interface {
 	domain.Event
 }](b *projections.Batch, e *domain.Envelope, m P) error {
 	for _, id := range fees.AccountsOf(b, e.School, m) {
-		change(b, key{e.School, id}, func(r *row) { r.DueOn = fees.EarliestDue(b, e.School, id) })
+		k, now := key{e.School, id}, row{fees.EarliestDue(b, e.School, id)}
+		switch old, _ := table.Get(b, k); {
+		case now == old:
+		case now == row{}:
+			table.Delete(b, k)
+		default:
+			table.Put(b, k, now)
+		}
 	}
 	return nil
-}
-
-func change(b *projections.Batch, k key, update func(*row)) {
-	old, _ := table.Get(b, k)
-	now := old
-	update(&now)
-	switch {
-	case now == old:
-	case now == row{}:
-		table.Delete(b, k)
-	default:
-		table.Put(b, k, now)
-	}
 }

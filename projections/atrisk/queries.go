@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
@@ -12,11 +13,11 @@ import (
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
+	"github.com/schoolbell/schoolbell/projections/attendance"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
 	"github.com/schoolbell/schoolbell/projections/read"
-	"github.com/schoolbell/schoolbell/projections/students"
 )
 
 // Queries are those for students at risk.
@@ -25,14 +26,15 @@ var Queries = []query.Endpoint{
 		Name:    "at-risk",
 		Path:    "/analytics/at-risk",
 		Summary: "Students who may need help",
-		Description: "Students with attendance below 90 % (from ten marks on), an average below " +
-			"50 % in the latest year, or overdue fees, the most urgent first. The score is up to 40 for attendance " +
-			"and for marks, by how far they are below, and up to 20 for fees, by how long they " +
-			"are overdue: full after 90 days. What the caller may not see is no reason, and in no " +
-			"score: for teachers the fees, for the office the marks. Teachers see their own students.",
-		Reads: []*projections.Projection{
-			Projection, performance.Projection, fees.Projection, students.Projection,
-		},
+		Description: "Students who are chronically absent in the current school year, as in the " +
+			"analytics of attendance, have an average below 50 % in the latest year, or overdue fees, " +
+			"the most urgent first. The score is up to 40 for attendance and for marks, by how far " +
+			"they are below, and up to 20 for fees, by how long they are overdue: full after 90 days. " +
+			"What the caller may not see is no reason, and in no score: for teachers the fees, for " +
+			"the office the marks. Teachers see their own students.",
+		Reads: append([]*projections.Projection{
+			Projection, performance.Projection, fees.Projection,
+		}, attendance.Models()...),
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Office, query.Teacher},
 		ByScope: true,
@@ -72,13 +74,14 @@ type Student struct {
 	ClassID        string          `json:"class_id"`
 	Score          int             `json:"score" doc:"0 to 100; the higher, the more urgent"`
 	Reasons        []string        `json:"reasons" doc:"attendance, marks, fees"`
-	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"When it is below 0.9"`
+	AttendanceRate *float64        `json:"attendance_rate,omitzero" doc:"Of the current school year, of those who are chronically absent"`
 	Average        *float64        `json:"average,omitzero" doc:"In percent, when it is below 50"`
 	OverdueSince   domain.Date     `json:"overdue_since,omitzero" doc:"When the first invoice was due that the account owes after its credit was applied"`
 	Overdue        []fees.Currency `json:"overdue,omitzero" doc:"What the account owes, after its credit was applied, that was due before today"`
 
-	row      row
+	isAbsent bool
 	isLow    bool
+	dueOn    domain.Date
 	balances []fees.Balance
 	open     []fees.OpenInvoice
 }
@@ -93,26 +96,28 @@ type cursor struct {
 // · (50 - average) / 50 and 20 · days / 90. The lists are of the students whose attendance, marks and
 // fees the caller may see; NULL is all. Low averages come as parameters, in units of 10⁻¹².
 const listSQL read.SQL = `-- at_risk.list
-WITH low AS (
+WITH absent AS (
+	SELECT student_id COLLATE "C" AS student_id, urgency
+	FROM unnest($10::text[], $11::bigint[]) AS a (student_id, urgency)
+	WHERE $5::text[] IS NULL OR student_id = ANY($5)
+), low AS (
 	SELECT student_id COLLATE "C" AS student_id, average
 	FROM unnest($8::text[], $9::bigint[]) AS l (student_id, average)
 	WHERE $6::text[] IS NULL OR student_id = ANY($6)
-), visible AS (
-	SELECT coalesce(r.student_id, l.student_id) AS student_id, coalesce(absent, 0) AS absent,
-		CASE WHEN $5::text[] IS NULL OR r.student_id = ANY($5) THEN coalesce(marks, 0) ELSE 0 END AS marks,
-		l.average,
-		CASE WHEN $7::text[] IS NULL OR r.student_id = ANY($7) THEN due_on END AS due_on
-	FROM (SELECT * FROM at_risk WHERE school = $1) r FULL JOIN low l ON l.student_id = r.student_id
+), owing AS (
+	SELECT student_id, due_on FROM at_risk
+	WHERE school = $1 AND ($7::text[] IS NULL OR student_id = ANY($7))
 ), risks AS (
-	SELECT *,
-		CASE WHEN marks > 0 THEN (400 * absent - 40 * marks) / (9 * marks) ELSE 0 END +
+	SELECT student_id, urgency, average, due_on,
+		coalesce(urgency, 0) +
 		CASE WHEN average IS NOT NULL THEN 40 * (500000000000 - average) / 500000000000 ELSE 0 END +
 		CASE WHEN due_on < $2 THEN 20 * least($2::date - due_on, 90) / 90 ELSE 0 END AS score
-	FROM visible WHERE (marks > 0 OR average IS NOT NULL OR due_on < $2) /*among*/ /*where*/
+	FROM owing FULL JOIN low USING (student_id) FULL JOIN absent USING (student_id)
+	WHERE (urgency IS NOT NULL OR average IS NOT NULL OR due_on < $2) /*among*/ /*where*/
 )
 SELECT r.student_id, coalesce(s.given_name, ''), coalesce(s.family_name, ''),
-	coalesce(s.class_id, ''), r.score,
-	r.marks, r.absent, r.average IS NOT NULL, r.due_on, coalesce(a.balances, '[]'),
+	coalesce(s.class_id, ''), r.score, r.urgency IS NOT NULL, r.average IS NOT NULL, r.due_on,
+	coalesce(a.balances, '[]'),
 	coalesce(a.open_invoices, '[]')
 FROM risks r
 LEFT JOIN student_names($4) s ON s.school = $1 AND s.student_id = r.student_id
@@ -122,7 +127,7 @@ ORDER BY r.score DESC, r.student_id LIMIT $3`
 
 // conditions of the reasons.
 var conditions = map[string]string{
-	Attendance: "marks > 0",
+	Attendance: "urgency IS NOT NULL",
 	Marks:      "average IS NOT NULL",
 	Fees:       "due_on < $2",
 }
@@ -147,9 +152,15 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	ids, averages := lows(latest.Low)
+	absent, err := attendance.ChronicallyAbsent(ctx, tx, &scope)
+	if err != nil {
+		return nil, err
+	}
+	absentIDs, urgency := absentees(absent)
 	args := []any{
 		scope.School, scope.Today, limit + 1, scope.Today, see.Among(access.Attendance),
 		see.Among(access.Marks | access.Drafts), see.Among(access.Fees), ids, averages,
+		absentIDs, urgency,
 	}
 	var page []string
 	among := ""
@@ -170,7 +181,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		func(s *Student) []any {
 			return []any{
 				&s.StudentID, &s.GivenName, &s.FamilyName, &s.ClassID, &s.Score,
-				&s.row.Marks, &s.row.Absent, &s.isLow, &s.row.DueOn, &s.balances,
+				&s.isAbsent, &s.isLow, &s.dueOn, &s.balances,
 				&s.open,
 			}
 		}, args...)
@@ -178,7 +189,7 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 		return nil, err
 	}
 	for i := range found {
-		found[i].explain(scope.Today, latest.Low)
+		found[i].explain(scope.Today, absent, latest.Low)
 	}
 	a := &Students{}
 	a.Students, a.Next, err = read.Cut(found, limit,
@@ -187,11 +198,14 @@ func list(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Studen
 }
 
 // explain turns the numbers of the row into reasons.
-func (s *Student) explain(today domain.Date, low []performance.Low) {
-	r := s.row
-	if r.Marks > 0 {
+func (s *Student) explain(
+	today domain.Date, absent []attendance.Absentee, low []performance.Low,
+) {
+	if s.isAbsent {
 		s.Reasons = append(s.Reasons, Attendance)
-		s.AttendanceRate = read.Ratio(r.Marks-r.Absent, r.Marks)
+		at, _ := slices.BinarySearchFunc(absent, s.StudentID,
+			func(a attendance.Absentee, id string) int { return cmp.Compare(a.StudentID, id) })
+		s.AttendanceRate = &absent[at].Rate
 	}
 	if s.isLow {
 		s.Reasons = append(s.Reasons, Marks)
@@ -199,22 +213,35 @@ func (s *Student) explain(today domain.Date, low []performance.Low) {
 			func(l performance.Low, id string) int { return cmp.Compare(l.StudentID, id) })
 		s.Average = &low[at].Average
 	}
-	if !r.DueOn.IsZero() && r.DueOn < today {
+	if !s.dueOn.IsZero() && s.dueOn < today {
 		s.Reasons = append(s.Reasons, Fees)
-		s.OverdueSince = r.DueOn
+		s.OverdueSince = s.dueOn
 		s.Overdue = fees.Overdue(fees.Net(s.balances, s.open), today)
 	}
 }
 
+// absentees are students who are absent too often, as parameters: 40 · (0.9 - rate) / 0.9 is how
+// urgent that is.
+func absentees(of []attendance.Absentee) (ids []string, urgency []int64) {
+	ids, urgency = make([]string, len(of)), make([]int64, len(of))
+	for i, a := range of {
+		of := new(big.Rat).Sub(a.Missed, big.NewRat(1, 10))
+		of.Mul(of, big.NewRat(400, 9))
+		ids[i], urgency[i] = a.StudentID, max(new(big.Int).Quo(of.Num(), of.Denom()).Int64(), 0)
+	}
+	return ids, urgency
+}
+
 const countSQL read.SQL = `-- at_risk.count
-SELECT count(*), count(*) FILTER (WHERE r.marks > 0), count(*) FILTER (WHERE l.student_id IS NOT NULL),
-	count(*) FILTER (WHERE r.due_on < $2)
-FROM (SELECT * FROM at_risk WHERE school = $1 AND (marks > 0 OR due_on < $2)) r
-FULL JOIN (SELECT student_id COLLATE "C" AS student_id FROM unnest($3::text[]) AS l (student_id)) l
-	ON l.student_id = r.student_id
+SELECT count(*), count(urgent), count(low), count(due_on)
+FROM (SELECT student_id, due_on FROM at_risk WHERE school = $1 AND due_on < $2) owing
+FULL JOIN (SELECT student_id COLLATE "C" AS student_id, true AS low
+	FROM unnest($3::text[]) AS l (student_id)) lows USING (student_id)
+FULL JOIN (SELECT student_id COLLATE "C" AS student_id, true AS urgent
+	FROM unnest($4::text[]) AS a (student_id)) absent USING (student_id)
 WHERE NOT EXISTS (
-	SELECT FROM student_names($2) s
-	WHERE s.school = $1 AND s.student_id = coalesce(r.student_id, l.student_id)
+	SELECT FROM student_names($2) s WHERE s.school = $1 AND s.student_id = coalesce(
+		owing.student_id, lows.student_id, absent.student_id)
 	AND s.status IN ('withdrawn', 'expected'))`
 
 // Counts are numbers of students at risk.
@@ -230,9 +257,14 @@ type Counts struct {
 func Count(
 	ctx context.Context, tx pgx.Tx, scope query.Scope, low []performance.Low,
 ) (Counts, error) {
+	absent, err := attendance.ChronicallyAbsent(ctx, tx, &scope)
+	if err != nil {
+		return Counts{}, err
+	}
 	ids, _ := lows(low)
+	absentIDs, _ := absentees(absent)
 	c, _, err := read.One(ctx, tx, countSQL, func(c *Counts) []any {
 		return []any{&c.Students, &c.Attendance, &c.Marks, &c.Fees}
-	}, scope.School, scope.Today, ids)
+	}, scope.School, scope.Today, ids, absentIDs)
 	return c, err
 }

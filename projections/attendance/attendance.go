@@ -1,23 +1,22 @@
-// Package attendance counts presence: by school and class for each day, and by student. There is
-// one mark for a student, a date and a session; a later one, or a correction, replaces it, and the
-// counts follow.
+// Package attendance stores the marks of students, and says what follows from them: how many days
+// they were absent of those in membership. There is one mark for a student, a date and a session; a
+// later one replaces it, and a correction outranks what is none.
 //
-// The marks themselves are stored a student's month in a row (see [sheet]): a range of days is then
-// few rows to read, and a morning's marks are rows that are changed and not rows that are added,
-// which costs the database much less.
+// The folds store what happened: a student's month of marks in a row (see [sheet]), and the numbers of
+// marks by day and class. A range of days is then few rows to read, and a morning's marks are rows
+// that are changed and not rows that are added, which costs the database much less. No fold knows
+// what day it is, which days are school, who is enrolled, or what the school has decided: all of that
+// comes in when a result is made, as a [basis], by the definitions of packages domain/attendance and
+// domain/calendar.
 //
-// The rate is (present + late) / all marks that were recorded. It is meaningful for a school that
-// records every student. Where only exceptions are recorded, which is usual in some countries,
-// those who were present leave no mark: the counts of absences are exact there, but the rate only
-// compares lateness with absence. Chronic absence, a rate below 90 %, is therefore judged from ten
-// marks on, the number of days that statistics ask for as well.
+// The rate is (membership − days absent) / membership, for a student, a class, the school and a day.
+// Membership are the days of school up to today on which a student was enrolled; a day absent is made
+// of the marks of the day's sessions. [measure] adds both up, in one pass over the enrolments and one
+// over the absences. What counts for which class is decided by [filing].
 //
-// A mark is folded into the sheet of its month; the difference that it makes goes into the counts of
-// its day and of its student, so that a correction costs as little as a mark. A mark that begins or
-// ends an unexcused absence leaves a row of its own, for the messages to families. Queries read the counts,
-// and sheets only for ranges, for streaks, and where sections have marks, which count for home classes
-// (see [filing]). The first change for another number is a column of [Counts]
-// or of the result; for another way to store marks, sheet.go.
+// A mark that begins or ends an unexcused absence leaves a row of its own, for the messages to
+// families. The first change for another number is a field of [totals] or of the result; for another
+// way to store marks, sheet.go.
 package attendance
 
 import (
@@ -27,19 +26,20 @@ import (
 )
 
 // Projection is the read model.
-var Projection = projections.New("attendance", 3,
-	months, byDay, byStudent, absences,
-	projections.On(marked),
+var Projection = projections.New("attendance", 4,
+	months, byDay, absences,
+	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) error {
+		return marked(b, e, m, false)
+	}),
 	projections.On(func(b *projections.Batch, e *domain.Envelope, m *attendance.Corrected) error {
-		return marked(b, e, (*attendance.Marked)(m))
+		return marked(b, e, (*attendance.Marked)(m), true)
 	}),
 )
 
 var (
-	months    = projections.NewTable[monthKey, monthRow]("attendance_months")
-	byDay     = projections.NewTable[dayKey, Counts]("attendance_days")
-	byStudent = projections.NewTable[studentKey, Counts]("attendance_students")
-	absences  = projections.NewTable[absenceKey, absenceRow]("attendance_absences")
+	months   = projections.NewTable[monthKey, monthRow]("attendance_months")
+	byDay    = projections.NewTable[dayKey, Counts]("attendance_days")
+	absences = projections.NewTable[absenceKey, absenceRow]("attendance_absences")
 )
 
 // monthKey begins with the month, so that rows are added at the end of the index, and a range of
@@ -51,18 +51,14 @@ type monthKey struct {
 }
 
 type monthRow struct {
-	Marks string `db:"marks"` // a sheet
+	Marks   string `db:"marks"`   // a sheet
+	Reasons string `db:"reasons"` // of its marks; see withReason
 }
 
 type dayKey struct {
 	School  string      `db:"school"`
 	Date    domain.Date `db:"date"`
 	ClassID string      `db:"class_id"`
-}
-
-type studentKey struct {
-	School    string `db:"school"`
-	StudentID string `db:"student_id"`
 }
 
 // absenceKey names a mark that made a session an unexcused absence, or made it none.
@@ -86,25 +82,15 @@ type Counts struct {
 	AbsentUnexcused int64 `db:"absent_unexcused" json:"absent_unexcused" doc:"Marks of students who were away without one"`
 }
 
-// chronicMarks is from how many marks on a student's absence is judged.
-const chronicMarks = 10
-
 // Marks is their number.
-func (c Counts) Marks() int64 { return c.Present + c.Late + c.Absent() }
+func (c Counts) Marks() int64 { return c.Present + c.Late + c.Absences() }
 
-// Absent is the number of absences of both kinds.
-func (c Counts) Absent() int64 { return c.AbsentExcused + c.AbsentUnexcused }
+// Absences is the number of absences of both kinds.
+func (c Counts) Absences() int64 { return c.AbsentExcused + c.AbsentUnexcused }
 
-// Chronic reports a rate below 90 %.
-func (c Counts) Chronic() bool { return c.Marks() >= chronicMarks && 10*c.Absent() > c.Marks() }
-
-// OfStudent returns a student's counts to the fold of a projection that reads this one.
-func OfStudent(b *projections.Batch, school, studentID string) Counts {
-	c, _ := byStudent.Get(b, studentKey{school, studentID})
-	return c
-}
-
-func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) error {
+func marked(
+	b *projections.Batch, e *domain.Envelope, m *attendance.Marked, corrected bool,
+) error {
 	key := monthKey{e.School, m.Date.Month(), m.StudentID}
 	row, _ := months.Get(b, key)
 	var space [sheetSpace]mark
@@ -114,17 +100,26 @@ func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) erro
 	}
 	made := mark{
 		day: int(m.Date-key.Month) + 1, session: m.Session, class: m.ClassID,
-		status: m.Status,
+		status: m.Status, corrected: corrected,
 	}
-	marks, old := marks.put(made)
-	if old == made {
+	marks, old, taken := marks.put(made)
+	if !taken {
 		return nil
 	}
-	months.Put(b, key, monthRow{marks.text()})
-	if old != (mark{}) {
-		count(b, e.School, m.StudentID, m.Date, old, -1)
+	now := monthRow{row.Marks, withReason(row.Reasons, &made, m.Reason)}
+	if old != made {
+		now.Marks = marks.text()
 	}
-	count(b, e.School, m.StudentID, m.Date, made, +1)
+	if now != row {
+		months.Put(b, key, now)
+	}
+	if old.class == made.class && old.status == made.status {
+		return nil
+	}
+	if old != (mark{}) {
+		count(b, dayKey{e.School, m.Date, old.class}, old.status, -1)
+	}
+	count(b, dayKey{e.School, m.Date, made.class}, made.status, +1)
 	if absent := made.unexcused(); absent != old.unexcused() {
 		absences.Put(b, absenceKey{e.School, m.StudentID, m.Date, e.Position.Offset},
 			absenceRow{m.Session, absent})
@@ -132,22 +127,15 @@ func marked(b *projections.Batch, e *domain.Envelope, m *attendance.Marked) erro
 	return nil
 }
 
-func count(b *projections.Batch, school, studentID string, date domain.Date, m mark, n int64) {
-	add(b, byDay, dayKey{school, date, m.class}, m.status, n)
-	add(b, byStudent, studentKey{school, studentID}, m.status, n)
-}
-
-// add changes a row of counts, and removes it when it has none left.
-func add[K comparable](
-	b *projections.Batch, table *projections.Table[K, Counts], key K, status string, n int64,
-) {
-	c, _ := table.Get(b, key)
+// count changes the counts of a day and class, and removes them when there are none left.
+func count(b *projections.Batch, key dayKey, status string, n int64) {
+	c, _ := byDay.Get(b, key)
 	c.add(status, n)
 	if c == (Counts{}) {
-		table.Delete(b, key)
+		byDay.Delete(b, key)
 		return
 	}
-	table.Put(b, key, c)
+	byDay.Put(b, key, c)
 }
 
 func (c *Counts) add(status string, n int64) {
@@ -161,4 +149,12 @@ func (c *Counts) add(status string, n int64) {
 	case attendance.AbsentUnexcused:
 		c.AbsentUnexcused += n
 	}
+}
+
+// plus adds other counts.
+func (c *Counts) plus(o Counts) {
+	c.Present += o.Present
+	c.Late += o.Late
+	c.AbsentExcused += o.AbsentExcused
+	c.AbsentUnexcused += o.AbsentUnexcused
 }

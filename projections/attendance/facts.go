@@ -7,30 +7,16 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/attendance"
+	"github.com/schoolbell/schoolbell/domain/presence"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
 // The facts about attendance that the rules of messages look up. Each function looks up many
-// students at once, of any schools, and returns the counts, or none, for each of them in their
-// order.
-
-const countFactsSQL read.SQL = `-- attendance.facts
-SELECT q.n, a.present, a.late, a.absent_excused, a.absent_unexcused
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q (school, id, n)
-JOIN schoolbell.attendance_students a ON a.school = q.school AND a.student_id = q.id`
-
-// CountFacts counts all marks of students.
-func CountFacts(ctx context.Context, tx pgx.Tx, schools, studentIDs []string) ([][]Counts, error) {
-	return read.PerKey(ctx, tx, len(studentIDs), countFactsSQL, (*Counts).addresses,
-		schools, studentIDs)
-}
+// students at once, of any schools, and returns what there is of each of them, in their order.
 
 // Marks are stored by month, so a period is cut out of the months that it touches.
-const countFactsWithinSQL read.SQL = `-- attendance.facts_within
-SELECT q.n, count(*) FILTER (WHERE k.status = 'present'),
-	count(*) FILTER (WHERE k.status = 'late'),
-	count(*) FILTER (WHERE k.status = 'absent_excused'),
-	count(*) FILTER (WHERE k.status = 'absent_unexcused')
+const markFactsSQL read.SQL = `-- attendance.facts_of_marks
+SELECT q.n, k.date, k.class_id, k.session, k.status
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
 	AS q (school, id, since, until, n)
 CROSS JOIN generate_series(date_trunc('month', q.since::timestamp), q.until::timestamp,
@@ -39,15 +25,65 @@ JOIN schoolbell.attendance_months m
 	ON m.school = q.school AND m.month = first::date AND m.student_id = q.id
 CROSS JOIN schoolbell.marks_of(m.month, m.marks) k
 WHERE k.date BETWEEN q.since::date AND q.until::date
+ORDER BY q.n, k.date, k.session COLLATE "C"`
+
+// MarkFacts returns the marks of students between two dates each, for example 2026-09-01, both
+// included, in the order of days and sessions.
+func MarkFacts(
+	ctx context.Context, tx pgx.Tx, schools, studentIDs, from, to []string,
+) ([][]presence.Mark, error) {
+	return read.PerKey(ctx, tx, len(studentIDs), markFactsSQL, func(m *presence.Mark) []any {
+		return []any{&m.Date, &m.ClassID, &m.Session.Session, &m.Status}
+	}, schools, studentIDs, from, to)
+}
+
+// A mark of a section is one of the student's home class on its day.
+const classDaysSQL read.SQL = `-- attendance.facts_of_class_days
+SELECT q.n, d.date
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+	AS q (school, id, since, until, n)
+CROSS JOIN LATERAL (
+	SELECT a.date FROM schoolbell.attendance_days a
+	WHERE a.school = q.school AND a.class_id = q.id
+		AND a.date BETWEEN q.since::date AND q.until::date
+	UNION
+	SELECT k.date FROM schoolbell.once_in_home(q.school, q.id) h
+	CROSS JOIN generate_series(date_trunc('month', q.since::timestamp), q.until::timestamp,
+		interval '1 month') AS first
+	JOIN schoolbell.attendance_months m
+		ON m.school = q.school AND m.month = first::date AND m.student_id = h.student_id
+	CROSS JOIN schoolbell.marks_of(m.month, m.marks) k
+	JOIN schoolbell.sections(q.school) c ON c.class_id = k.class_id
+	CROSS JOIN schoolbell.home_on(q.school, h.student_id, k.date) o
+	WHERE o.class_id = q.id AND k.date BETWEEN q.since::date AND q.until::date
+) d ORDER BY q.n, d.date`
+
+// ClassDays returns on which days home classes have marks, between two dates each.
+func ClassDays(
+	ctx context.Context, tx pgx.Tx, schools, classIDs, from, to []string,
+) ([][]domain.Date, error) {
+	return read.PerKey(ctx, tx, len(classIDs), classDaysSQL,
+		func(d *domain.Date) []any { return []any{d} }, schools, classIDs, from, to)
+}
+
+const countFactsSQL read.SQL = `-- attendance.facts_of_counts
+SELECT q.n, sum(a.present + a.late)::bigint,
+	sum(a.present + a.late + a.absent_excused + a.absent_unexcused)::bigint
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+	AS q (school, id, since, until, n)
+JOIN schoolbell.attendance_days a
+	ON a.school = q.school AND a.date BETWEEN q.since::date AND q.until::date
 GROUP BY q.n`
 
-// CountFactsWithin counts the marks of students between two dates each, for example 2026-09-01,
-// both included.
-func CountFactsWithin(
-	ctx context.Context, tx pgx.Tx, schools, studentIDs, from, to []string,
-) ([][]Counts, error) {
-	return read.PerKey(ctx, tx, len(studentIDs), countFactsWithinSQL, (*Counts).addresses,
-		schools, studentIDs, from, to)
+// CountFact counts marks: all, and those that say that somebody was there.
+type CountFact struct{ There, Marks int64 }
+
+// CountFacts counts the marks of schools between two dates each. The ids are not looked at.
+func CountFacts(
+	ctx context.Context, tx pgx.Tx, schools, ids, from, to []string,
+) ([][]CountFact, error) {
+	return read.PerKey(ctx, tx, len(schools), countFactsSQL,
+		func(c *CountFact) []any { return []any{&c.There, &c.Marks} }, schools, ids, from, to)
 }
 
 // AbsenceFacts say that a session became an unexcused absence by a mark, or none any more.

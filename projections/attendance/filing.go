@@ -1,9 +1,10 @@
 package attendance
 
 import (
+	"cmp"
 	"context"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,115 +16,109 @@ import (
 // filing says for which class a mark counts. The fold counts it for the class that the event names,
 // which is what happened; but the numbers of a school are by home class, also where a period's
 // register is that of a section. Which home class that is may become known, or be corrected, after
-// the mark: so it is decided when the answer is made.
+// the mark: so it is decided when the result is made.
 type filing struct {
-	first, last domain.Date     // the days of the request on which marks may count; none without marks
-	sections    map[string]bool // those that have marks then
-	homes       students.Homes
-}
-
-// daysSQL finds on which days classes have marks, so that not all months of the school are read.
-const daysSQL read.SQL = `-- attendance.class_days
-SELECT id, first, last FROM unnest($2::text[]) id CROSS JOIN LATERAL (
-	SELECT min(date) AS first, max(date) AS last FROM attendance_days
-	WHERE school = $1 AND class_id = id AND date BETWEEN $3 AND $4) days
-WHERE first IS NOT NULL`
-
-// fileMarks returns the filing of a request. It reads neither the homes nor, later, the sheets for
-// a request that is about a section, or where no section has marks.
-func fileMarks(ctx context.Context, tx pgx.Tx, school string, in *input) (*filing, error) {
-	f := &filing{sections: map[string]bool{}}
-	from, to := read.Range(in.From.Date, in.To.Date)
-	classes, err := students.Sections(ctx, tx, school)
-	switch {
-	case err != nil:
-		return nil, err
-	case slices.Contains(classes, in.Class):
-		classes = []string{in.Class}
-	case in.Class != "":
-		classes = append(classes, in.Class)
-	}
-	type days struct {
-		classID     string
-		first, last domain.Date
-	}
-	marked, err := read.All(ctx, tx, daysSQL,
-		func(d *days) []any { return []any{&d.classID, &d.first, &d.last} },
-		school, classes, from, to)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range marked {
-		if d.classID != in.Class {
-			f.sections[d.classID] = true
-		}
-		if f.first.IsZero() || d.first < f.first {
-			f.first = d.first
-		}
-		f.last = max(f.last, d.last)
-	}
-	if in.Class == "" {
-		f.first, f.last = from, to
-	}
-	if len(f.sections) > 0 {
-		f.homes, err = students.AllHomes(ctx, tx, school)
-	}
-	return f, err
+	all      []string        // sections of the school
+	sections map[string]bool // those whose marks count for home classes
+	homes    students.Homes
 }
 
 // classOf returns the class for which a mark counts: of a section the student's home class on the
 // day, and the section itself for a student whom the directory does not know.
-func (f *filing) classOf(studentID string, date domain.Date, m *mark) string {
-	if f.sections[m.class] {
+func (f *filing) classOf(studentID string, date domain.Date, class string) string {
+	if f.sections[class] {
 		if home := f.homes.On(studentID, date); home != "" {
 			return home
 		}
 	}
-	return m.class
+	return class
 }
 
-// apply moves the marks of sections, in a report of the classes that facts name, to home classes.
-func (f *filing) apply(
-	ctx context.Context, tx pgx.Tx, school string, in *input, a *Report,
-) error {
-	if len(f.sections) == 0 {
+// file moves the marks of sections to home classes.
+func (b *basis) file(ctx context.Context, tx pgx.Tx) error {
+	if len(b.sections) == 0 {
 		return nil
 	}
-	days, classes := map[domain.Date]*Counts{}, map[string]*Counts{}
-	for i := range a.ByDay {
-		days[a.ByDay[i].Date] = &a.ByDay[i].Counts
+	counts := make(map[dayKey]Counts, len(b.days))
+	for _, d := range b.days {
+		counts[dayKey{Date: d.date, ClassID: d.classID}] = d.Counts
 	}
-	for i := range a.ByClass {
-		classes[a.ByClass[i].ClassID] = &a.ByClass[i].Counts
-	}
-	err := eachMark(ctx, tx, withinSQL, f.first, f.last,
-		func(studentID string, date domain.Date, m *mark) {
-			switch home := f.classOf(studentID, date, m); {
-			case home == m.class:
-			case in.Class == "":
-				countsOf(classes, m.class).add(m.status, -1)
-				countsOf(classes, home).add(m.status, +1)
-			case home == in.Class:
-				countsOf(days, date).add(m.status, +1)
-				countsOf(classes, home).add(m.status, +1)
-			}
-		}, school, f.first.Month(), f.last.Month())
-	byDay, byClass := []Day{}, []Class{}
-	for _, date := range slices.Sorted(maps.Keys(days)) {
-		byDay = append(byDay, Day{Date: date, Counts: *days[date]})
-	}
-	for _, id := range slices.Sorted(maps.Keys(classes)) {
-		if *classes[id] != (Counts{}) { // all marks of the section have moved
-			byClass = append(byClass, Class{ClassID: id, Counts: *classes[id]})
+	move := func(date domain.Date, class, status string, n int64) {
+		key := dayKey{Date: date, ClassID: class}
+		c := counts[key]
+		c.add(status, n)
+		if counts[key] = c; c == (Counts{}) { // all marks of the section have moved
+			delete(counts, key)
 		}
 	}
-	a.ByDay, a.ByClass = byDay, byClass
+	err := eachMark(ctx, tx, withinSQL, b.From, b.until,
+		func(studentID string, date domain.Date, m *mark) {
+			if home := b.classOf(studentID, date, m.class); home != m.class {
+				move(date, m.class, m.status, -1)
+				move(date, home, m.status, +1)
+			}
+		}, b.scope.School, b.From.Month(), b.until.Month())
+	b.days = b.days[:0]
+	for key, c := range counts {
+		b.days = append(b.days, classDay{key.Date, key.ClassID, c})
+	}
+	slices.SortFunc(b.days, func(x, y classDay) int {
+		return cmp.Or(cmp.Compare(x.date, y.date), strings.Compare(x.classID, y.classID))
+	})
 	return err
 }
 
-func countsOf[K comparable](all map[K]*Counts, key K) *Counts {
-	if all[key] == nil {
-		all[key] = &Counts{}
+const withinSQL read.SQL = `-- attendance.within
+SELECT student_id, month, marks FROM attendance_months WHERE school = $1 AND month BETWEEN $2
+	AND $3 ORDER BY month`
+
+// awaySQL reads no more of the sheets than the days with an absence.
+const awaySQL read.SQL = `-- attendance.away
+SELECT student_id, month, split_part(marks, E'\n', 1) FROM attendance_months
+WHERE school = $1 AND month BETWEEN $2 AND $3 ORDER BY month`
+
+// ofStudentsSQL finds each sheet by its key.
+const ofStudentsSQL read.SQL = `-- attendance.of_students
+SELECT m.student_id, m.month, m.marks
+FROM generate_series($3::date, $4::date, interval '1 month') AS first
+JOIN attendance_months m ON m.school = $1 AND m.month = first::date AND m.student_id = ANY($2)
+ORDER BY m.month`
+
+// eachSheet calls visit with the sheets that a statement returns; each is good until the next one.
+func eachSheet(
+	ctx context.Context, tx pgx.Tx, s read.SQL,
+	visit func(studentID string, first domain.Date, s sheet), args ...any,
+) error {
+	type month struct {
+		studentID, marks string
+		first            domain.Date
 	}
-	return all[key]
+	var marks sheet
+	var failed error
+	err := read.Each(ctx, tx, s, func(m *month) []any {
+		return []any{&m.studentID, &m.first, &m.marks}
+	}, func(m month) {
+		var err error
+		if marks, err = parseSheet(marks[:0], m.marks); err != nil {
+			failed = cmp.Or(failed, err)
+			return
+		}
+		visit(m.studentID, m.first, marks)
+	}, args...)
+	return cmp.Or(err, failed)
+}
+
+// eachMark calls visit with the marks in a range of days of the sheets that a statement returns: of
+// each student in the order of days, when the statement orders the sheets by month.
+func eachMark(
+	ctx context.Context, tx pgx.Tx, s read.SQL, from, to domain.Date,
+	visit func(studentID string, date domain.Date, m *mark), args ...any,
+) error {
+	return eachSheet(ctx, tx, s, func(studentID string, first domain.Date, s sheet) {
+		for i := range s {
+			if date := first.AddDays(s[i].day - 1); date >= from && date <= to {
+				visit(studentID, date, &s[i])
+			}
+		}
+	}, args...)
 }

@@ -1,6 +1,8 @@
 package attendance
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,16 +29,32 @@ func TestASheetReadsAsItWasWritten(t *testing.T) {
 					attendance.Present, attendance.Late, attendance.AbsentExcused,
 					attendance.AbsentUnexcused,
 				}).Draw(t, "status"),
+				corrected: rapid.Bool().Draw(t, "corrected"),
 			}
 			at := slot{m.day, m.session}
+			outranked := want[at].corrected && !m.corrected
 			var old mark
-			s, old = s.put(m)
+			var taken bool
+			s, old, taken = s.put(m)
 			require.Equal(t, want[at], old)
-			want[at] = m
+			require.Equal(t, !outranked, taken)
+			if taken {
+				want[at] = m
+			}
 		}
-		back, err := parseSheet(nil, s.text())
+		text := s.text()
+		back, err := parseSheet(nil, text)
 		require.NoError(t, err)
 		require.Equal(t, s, back)
+		away, _, _ := strings.Cut(text, "\n")
+		first, err := parseSheet(nil, away)
+		require.NoError(t, err)
+		absent := map[int]bool{}
+		for _, m := range s {
+			absent[m.day] = absent[m.day] || m.absent()
+		}
+		require.Equal(t, append(sheet{}, slices.DeleteFunc(slices.Clone(s),
+			func(m mark) bool { return !absent[m.day] })...), append(sheet{}, first...), "the first line has all marks of the days with an absence")
 		require.Len(t, back, len(want))
 		for i, m := range back {
 			require.Equal(t, want[slot{m.day, m.session}], m)
@@ -56,11 +74,18 @@ func TestWhatIsNoSheetIsRefused(t *testing.T) {
 		_, err := parseSheet(nil, text)
 		require.Error(t, err, "%q", text)
 	}
-	s, err := parseSheet(nil, "=7A\t01Pday\t02Uam\t=7B\t02Lpm\t")
-	require.NoError(t, err)
-	require.Equal(t, sheet{
-		{1, "day", "7A", attendance.Present},
-		{2, "am", "7A", attendance.AbsentUnexcused},
-		{2, "pm", "7B", attendance.Late},
-	}, s)
+	want := sheet{
+		{1, "day", "7A", attendance.Present, false},
+		{2, "am", "7A", attendance.AbsentUnexcused, false},
+		{2, "pm", "7B", attendance.Late, true},
+	}
+	for _, text := range []string{
+		"=7A\t02Uam\t=7B\t02lpm\t\n=7A\t01Pday\t",
+		"=7A\t01Pday\t02Uam\t=7B\t02lpm\t", // as it was written before
+	} {
+		s, err := parseSheet(nil, text)
+		require.NoError(t, err)
+		require.Equal(t, want, s)
+	}
+	require.Equal(t, "=7A\t02Uam\t=7B\t02lpm\t\n=7A\t01Pday\t", want.text())
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/atrisk"
 	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/calendar"
 	"github.com/schoolbell/schoolbell/projections/deliveries"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/overview"
@@ -23,6 +24,7 @@ var models = []struct {
 	queries    []query.Endpoint
 }{
 	{students.Projection, students.Queries},
+	{calendar.Projection, calendar.Queries},
 	{attendance.Projection, attendance.Queries},
 	{performance.Projection, performance.Queries},
 	{fees.Projection, fees.Queries},

@@ -17,6 +17,7 @@ import (
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/atrisk"
 	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/calendar"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -33,8 +34,8 @@ var Queries = []query.Endpoint{
 			"year's scores, what is outstanding, and how many students are at risk. Without marks " +
 			"for the office.",
 		Reads: []*projections.Projection{
-			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
-			atrisk.Projection,
+			students.Projection, attendance.Projection, calendar.Projection, performance.Projection,
+			fees.Projection, atrisk.Projection,
 		},
 		TTL:        time.Minute,
 		Roles:      []query.Role{query.Admin, query.Office, query.Analyst},
@@ -56,11 +57,11 @@ type input struct{}
 
 // Overview is the school at a glance.
 type Overview struct {
-	Students    students.Headcount `json:"students"`
-	Attendance  *attendance.Day    `json:"attendance" doc:"The last day up to today with marks; null when there is none"`
-	Average     *float64           `json:"average" doc:"Average of the scores of the latest year by the school's method, in percent; null without scores, and for the office"`
-	Outstanding []fees.Currency    `json:"outstanding" doc:"Open amounts of invoices, in minor units"`
-	AtRisk      atrisk.Counts      `json:"at_risk"`
+	Students    students.Headcount  `json:"students"`
+	Attendance  *attendance.DayRoll `json:"attendance" doc:"The register of the last day up to today with marks; null when there is none"`
+	Average     *float64            `json:"average" doc:"Average of the scores of the latest year by the school's method, in percent; null without scores, and for the office"`
+	Outstanding []fees.Currency     `json:"outstanding" doc:"Open amounts of invoices, in minor units"`
+	AtRisk      atrisk.Counts       `json:"at_risk"`
 }
 
 // TransformSchema makes attendance nullable in OpenAPI, which a reference cannot be.
@@ -78,7 +79,7 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, _ *input) (*Overview
 	if a.Students, err = students.Count(ctx, tx, scope.School, scope.Today); err != nil {
 		return nil, err
 	}
-	if a.Attendance, err = attendance.LastDay(ctx, tx, scope); err != nil {
+	if a.Attendance, err = attendance.LastRoll(ctx, tx, &scope); err != nil {
 		return nil, err
 	}
 	var marks performance.Latest

@@ -14,6 +14,7 @@ import (
 	"github.com/schoolbell/schoolbell/domain/access"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/calendar"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -33,7 +34,8 @@ var Queries = []query.Endpoint{
 			"own students, without fees. Accountants see names, classes and fees. The office sees " +
 			"all but averages.",
 		Reads: []*projections.Projection{
-			students.Projection, attendance.Projection, performance.Projection, fees.Projection,
+			students.Projection, attendance.Projection, calendar.Projection, performance.Projection,
+			fees.Projection,
 		},
 		TTL:     5 * time.Minute,
 		Roles:   []query.Role{query.Admin, query.Office, query.Teacher, query.Accountant},
@@ -51,10 +53,6 @@ var Queries = []query.Endpoint{
 			},
 			{
 				Name: "attendance_months_pkey", Statement: "attendance.of_students",
-				Request: "/students/student-0007",
-			},
-			{
-				Name: "attendance_students_pkey", Statement: "attendance.student",
 				Request: "/students/student-0007",
 			},
 			{
@@ -119,11 +117,11 @@ func run(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Profile
 		return nil, err
 	}
 	if see.Has(access.Attendance) {
-		attended, err := attendance.Summarise(ctx, tx, scope.School, in.StudentID)
+		attended, err := attendance.Summarise(ctx, tx, &scope, in.StudentID)
 		if err != nil {
 			return nil, err
 		}
-		a.Attendance = &attended
+		a.Attendance = attended
 	}
 	if see.Has(access.Marks) {
 		performed, err := performance.Summarise(ctx, tx, scope, in.StudentID,

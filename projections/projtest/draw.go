@@ -204,7 +204,11 @@ func (g *generator) value(wireType, pointer string, v reflect.Value) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), g.choose(pointer+" length", 3), 2))
 		for i := range v.Len() {
-			v.Index(i).SetString(g.text(pointer+"/0", g.rules[pointer+"/0"]))
+			if entry := v.Index(i); entry.Kind() == reflect.Struct {
+				g.fill(wireType, pointer+"/0", entry)
+			} else {
+				entry.SetString(g.text(pointer+"/0", g.rules[pointer+"/0"]))
+			}
 		}
 	default:
 		panic(fmt.Sprintf("%s: field %s is a %s: want a text, label, date, decimal, int64, bool, "+

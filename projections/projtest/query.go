@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,8 @@ import (
 
 	"github.com/schoolbell/schoolbell/domain"
 	"github.com/schoolbell/schoolbell/domain/access"
+	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/exact"
 	"github.com/schoolbell/schoolbell/internal/devstack/devtest"
 	"github.com/schoolbell/schoolbell/projections"
 	"github.com/schoolbell/schoolbell/projections/query"
@@ -81,6 +84,24 @@ func (s *scenario) query(d *datadriven.TestData) string {
 // decide makes a decision of the school, as its settings would.
 func decide(s *query.Settings, name string, values []string) (err error) {
 	switch name {
+	case "year_from":
+		s.YearFrom, err = strconv.Atoi(values[0])
+	case "week":
+		s.Week, err = calendar.ParseWeek(values)
+	case "mode":
+		s.Attendance.Mode = values[0]
+	case "chronic":
+		s.Attendance.Chronic, err = strconv.ParseInt(values[0], 10, 64)
+	case "min_days":
+		s.Attendance.MinDays, err = strconv.ParseInt(values[0], 10, 64)
+	case "day": // day=(P1:1/6, P2:1/6)
+		s.Attendance.Day = map[string]exact.Fraction{}
+		for _, v := range values {
+			session, part, _ := strings.Cut(v, ":")
+			if s.Attendance.Day[session], err = exact.ParseFraction(part); err != nil {
+				return err
+			}
+		}
 	case "marks": // as JSON, which is one word
 		err = json.Unmarshal([]byte(values[0]), &s.Marks)
 	default:

@@ -8,9 +8,12 @@
 //
 // An event is one line: its type without its frame, and its data. Its school is oak unless @school
 // says otherwise, its position the next one unless @position does, as for an event that was parked
-// and is folded late. @id, @cause and @time give it the attributes of these names.
+// and is folded late. @id, @cause and @time give it the attributes of these names. Lists of objects
+// are JSON with single quotation marks.
 //
 //	attendance.marked student_id=ana class_id=7A date=2026-09-01 session=day status=present
+//
+// A range of dates, date=2026-09-01..2026-09-30, stands for an event on each day from Monday to Friday.
 //
 // [FoldsAlike] is the other half: it folds events drawn from the catalogue in many ways and compares the
 // tables. Scenarios show what a read model does; FoldsAlike shows that batching, crashes and parking
@@ -88,13 +91,16 @@ func (s *scenario) fold(input string) (failures string, changed tables) {
 		if text = strings.TrimSpace(text); text == "" || strings.HasPrefix(text, "#") {
 			continue
 		}
-		e := s.event(text)
-		outcome, err := s.batch.Fold(e)
-		switch outcome {
-		case projections.Missing:
-			s.t.Fatal("a row must be looked up, although the batch is complete")
-		case projections.Failed:
-			failures += "error: " + err.Error() + "\n"
+		days, err := EachDay(text)
+		require.NoError(s.t, err)
+		for _, one := range days {
+			outcome, err := s.batch.Fold(s.event(one))
+			switch outcome {
+			case projections.Missing:
+				s.t.Fatal("a row must be looked up, although the batch is complete")
+			case projections.Failed:
+				failures += "error: " + err.Error() + "\n"
+			}
 		}
 	}
 	sets, _ := s.batch.Take(1 << 30)
@@ -103,6 +109,27 @@ func (s *scenario) fold(input string) (failures string, changed tables) {
 		s.tables.take(s.t, rows)
 	}
 	return failures, changed
+}
+
+// EachDay writes an event with a range of dates as one for each day.
+func EachDay(text string) (all []string, err error) {
+	before, rest, isRange := strings.Cut(text, " date=")
+	dates, after, _ := strings.Cut(rest, " ")
+	from, to, isBoth := strings.Cut(dates, "..")
+	if !isRange || !isBoth {
+		return []string{text}, nil
+	}
+	first, err := domain.ParseDate(from)
+	if err != nil {
+		return nil, err
+	}
+	last, err := domain.ParseDate(to)
+	for day := first; day <= last; day++ {
+		if w := day.Weekday(); w != time.Saturday && w != time.Sunday {
+			all = append(all, before+" date="+day.String()+" "+after)
+		}
+	}
+	return all, err
 }
 
 func (s *scenario) event(text string) *domain.Envelope {
@@ -210,7 +237,7 @@ func set(data domain.Event, name, value string) error {
 			}
 			return nil
 		}
-		return json.Unmarshal([]byte(value), field.Addr().Interface())
+		return json.Unmarshal([]byte(strings.ReplaceAll(value, "'", `"`)), field.Addr().Interface())
 	}
 	return fmt.Errorf("no such field")
 }

@@ -99,7 +99,7 @@ func (r *tableRow) cells() []string {
 		case domain.Date:
 			cells[i] = v.String()
 		default:
-			cells[i] = strings.ReplaceAll(fmt.Sprint(v), "\n", `\n`)
+			cells[i] = strings.NewReplacer("\t", " ", "\n", `\n`).Replace(fmt.Sprint(v))
 		}
 		if cells[i] == "" {
 			cells[i] = "-"

@@ -3,7 +3,9 @@ package query
 import (
 	"time"
 
+	"github.com/schoolbell/schoolbell/domain/calendar"
 	"github.com/schoolbell/schoolbell/domain/marks"
+	"github.com/schoolbell/schoolbell/domain/presence"
 )
 
 // Settings are what a school has decided that its numbers depend on. They come in when a result is
@@ -15,8 +17,10 @@ type Settings struct {
 	Zone    *time.Location // nil is UTC; see Location
 	// YearFrom is the month in which a school year begins where the calendar names no year; 0 means
 	// August.
-	YearFrom int
-	Marks    marks.Rules
+	YearFrom   int
+	Week       calendar.Week
+	Attendance presence.Rules
+	Marks      marks.Rules
 }
 
 // Location is the school's clock. What an event's time means in days, months or years is decided by

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/presence"
 	"github.com/schoolbell/schoolbell/projections/read"
 )
 
@@ -162,4 +163,17 @@ func StaffFactsOf(ctx context.Context, tx pgx.Tx, schools, days []string) ([][]S
 	return read.PerKey(ctx, tx, len(schools), staffFactsSQL, func(s *StaffFacts) []any {
 		return []any{&s.ID, &s.Name, &s.Role, &s.ClassIDs}
 	}, schools, days)
+}
+
+const stayFactsSQL read.SQL = `-- students.facts_of_stays
+SELECT q.n, e.class_id, e.starts, e.ends - 1
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q (school, id, n)
+JOIN schoolbell.enrolments e ON e.school = q.school AND e.student_id = q.id
+ORDER BY q.n, e.starts`
+
+// StayFacts returns when students were in which home class, in the order of days.
+func StayFacts(ctx context.Context, tx pgx.Tx, schools, ids []string) ([][]presence.Stay, error) {
+	return read.PerKey(ctx, tx, len(ids), stayFactsSQL, func(s *presence.Stay) []any {
+		return []any{&s.ClassID, &s.From, &s.To}
+	}, schools, ids)
 }

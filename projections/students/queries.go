@@ -48,7 +48,7 @@ var Queries = []query.Endpoint{
 		},
 		Run: list,
 	},
-	classesQuery, classQuery, guardianQuery, staffQuery, schoolQuery,
+	classesQuery, classQuery, guardianQuery, staffQuery, schoolQuery, enrolmentQuery,
 }
 
 // On is the day of which a query shows the directory.

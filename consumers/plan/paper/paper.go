@@ -72,12 +72,13 @@ type Mark struct {
 	Status string         `json:"status,omitzero"`
 }
 
-// Attendance counts a student's marks.
+// Attendance is what a student missed, in days; without a day in membership there is nothing to say.
 type Attendance struct {
-	Present         int64 `json:"present,omitzero"`
-	Late            int64 `json:"late,omitzero"`
-	AbsentExcused   int64 `json:"absent_excused,omitzero"`
-	AbsentUnexcused int64 `json:"absent_unexcused,omitzero"`
+	Days      float64 `json:"days,omitzero"` // in membership
+	Absent    float64 `json:"absent,omitzero"`
+	Unexcused float64 `json:"unexcused,omitzero"` // of those
+	Rate      float64 `json:"rate,omitzero"`      // of the days that were attended, at most 1
+	Late      int64   `json:"late,omitzero"`      // how many times
 }
 
 // Receipt confirms a payment.

@@ -24,7 +24,7 @@ func TestDataSurvivesTheLedger(t *testing.T) {
 				Max: 20_0000,
 			}},
 		}},
-		Average: &average, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Present: 60, Late: 2},
+		Average: &average, Rank: 3, RankOf: 24, Attendance: paper.Attendance{Days: 60.5, Late: 2},
 	}
 	params := paper.Encode(card)
 	require.Contains(t, params.String(), `"school":"Oak"`)

@@ -20,7 +20,7 @@ import (
 
 // functions are available to templates, for one language.
 //
-//	{{number .Marks}}                          1,200
+//	{{number .Days}}                           1,200
 //	{{money .Amount .Currency}}                1,200.00 EUR
 //	{{date .Date}}  {{day .DueOn}}             Monday 31 August 2026, 31 August 2026
 //	{{plural .Missed "one" "# day" "other" "# days"}}   the form of the language, # is the number
@@ -30,7 +30,7 @@ import (
 func functions(tag language.Tag) template.FuncMap {
 	g := NewGrammar(tag)
 	return template.FuncMap{
-		"number": func(n int64) string { return g.Number(n) },
+		"number": func(n float64) string { return g.Number(n) },
 		"money": func(amount int64, code string) string {
 			return strings.TrimSpace(g.Amount(amount,
 				code) + " " + code)
@@ -42,14 +42,14 @@ func functions(tag language.Tag) template.FuncMap {
 		"numbered": Numbered,
 		"sentence": sentence,
 		"de":       de,
-		"plural": func(n int64, forms ...string) (string, error) {
+		"plural": func(n float64, forms ...string) (string, error) {
 			wanted := category(tag, n)
 			for i := 0; i+1 < len(forms); i += 2 {
 				if forms[i] == wanted {
 					return strings.ReplaceAll(forms[i+1], "#", g.Number(n)), nil
 				}
 			}
-			return "", fmt.Errorf("plural form %q is missing for %d", wanted, n)
+			return "", fmt.Errorf("plural form %q is missing for %v", wanted, n)
 		},
 	}
 }
@@ -148,14 +148,22 @@ var categories = map[plural.Form]string{
 	plural.Many: "many", plural.Other: "other",
 }
 
-// category is the plural category of a whole number.
-func category(tag language.Tag, n int64) string {
+// category is the plural category of a number that is written with up to two decimals, and without
+// zeros at its end.
+func category(tag language.Tag, n float64) string {
 	// Rules look at no more than the last six digits and at whether the number is larger than that.
-	i := n
+	i := int(n)
 	if i >= 10_000_000 {
 		i = i%1_000_000 + 1_000_000
 	}
-	return categories[plural.Cardinal.MatchPlural(tag, int(i), 0, 0, 0, 0)]
+	decimals, visible := int(math.Round(n*100))%100, 2
+	switch {
+	case decimals == 0:
+		visible = 0
+	case decimals%10 == 0:
+		decimals, visible = decimals/10, 1
+	}
+	return categories[plural.Cardinal.MatchPlural(tag, i, visible, visible, decimals, decimals)]
 }
 
 // calendar holds the date formats of a language.

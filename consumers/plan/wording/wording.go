@@ -57,8 +57,8 @@ type Params struct {
 	Class    string       `json:"class,omitzero"`
 	Date     domain.Date  `json:"date,omitzero"`
 	Session  string       `json:"session,omitzero"`
-	Missed   int64        `json:"missed,omitzero"`
-	Marks    int64        `json:"marks,omitzero"`
+	Missed   float64      `json:"missed,omitzero"` // days
+	Days     float64      `json:"days,omitzero"`   // of school
 	Invoice  string       `json:"invoice,omitzero"`
 	Payment  string       `json:"payment,omitzero"`
 	Category string       `json:"category,omitzero"`

@@ -19,7 +19,7 @@ import (
 var params = wording.Params{
 	Sender: "Oak", Student: "Ada King", Class: "7A", Date: domain.NewDate(2026, 8, 31),
 	Session: "day",
-	Missed:  3, Marks: 1200, Invoice: "INV-7", Payment: "PAY-9", Category: "tuition",
+	Missed:  3, Days: 1200, Invoice: "INV-7", Payment: "PAY-9", Category: "tuition",
 	Amount:   123450,
 	Currency: "EUR",
 	DueOn:    domain.NewDate(2026, 9, 15), Method: "mobile_money", Year: "2026-2027",
@@ -101,9 +101,9 @@ func TestEveryLanguageHasAllMessages(t *testing.T) {
 	require.GreaterOrEqual(t, len(catalog.Languages()), 4)
 	for _, tag := range catalog.Languages() {
 		for _, message := range wording.Messages() {
-			for n := range int64(250) { // every form of the plural
+			for n := range 250 { // every form of the plural, also of halves and hundredths
 				f := params
-				f.Missed = n
+				f.Missed = []float64{float64(n), float64(n) + 0.5, float64(n) / 100}[n%3]
 				m, err := catalog.Render(message, tag.String(), f)
 				require.NoError(t, err)
 				require.Equal(t, tag, m.Language)

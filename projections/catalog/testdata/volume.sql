@@ -71,21 +71,31 @@ SELECT school, day AS date, student_id, class_id, format('section-%s', lpad((n *
 FROM (SELECT DATE '2026-09-01' + d AS day, d AS day_number FROM generate_series(0, 41) d WHERE d % 7 < 5) days, pupils;
 
 INSERT INTO attendance_months
-SELECT school, date_trunc('month', date), student_id, string_agg(
-	format(E'=%s\t%sday\t=%s\t%sp3\t', class_id, mark, section, mark), '' ORDER BY date)
-FROM (SELECT *, to_char(date, 'DD') || CASE status WHEN 'present' THEN 'P' WHEN 'late' THEN 'L' ELSE 'E' END AS mark FROM marks) m
+SELECT school, date_trunc('month', date), student_id,
+	coalesce(string_agg(entry, '' ORDER BY date) FILTER (WHERE status = 'absent_excused'), '') || E'\n' ||
+	coalesce(string_agg(entry, '' ORDER BY date) FILTER (WHERE status <> 'absent_excused'), ''),
+	coalesce(string_agg(to_char(date, 'DD') || E'day\till\n', '' ORDER BY date) FILTER (WHERE status = 'absent_excused'), '')
+FROM (SELECT *, format(E'=%s\t%sday\t=%s\t%sp3\t', class_id, mark, section, mark) AS entry FROM (
+	SELECT *, to_char(date, 'DD') || CASE status WHEN 'present' THEN 'P' WHEN 'late' THEN 'L' ELSE 'E' END AS mark FROM marks) m) n
 GROUP BY school, date_trunc('month', date), student_id;
+
+-- Thirty years of two terms, with a week of holidays in each.
+INSERT INTO calendar_years
+SELECT school, format('%s-%s', y, y + 1), make_date(y, 9, 1), make_date(y + 1, 7, 31), format(
+	'[{"term":"1","from":"%s-09-01","to":"%s-12-18"},{"term":"2","from":"%s-01-04","to":"%s-06-30"}]', y, y, y + 1, y + 1)::jsonb,
+	0, '/sis', ''
+FROM (SELECT DISTINCT school FROM pupils) p, generate_series(1997, 2026) y;
+
+INSERT INTO calendar_days
+SELECT school, d::date, '', 'holiday', '', 0, '/sis', ''
+FROM (SELECT DISTINCT school FROM pupils) p, generate_series(1997, 2026) y,
+	generate_series(make_date(y, 10, 24), make_date(y, 11, 1), interval '1 day') d;
 
 INSERT INTO attendance_days
 SELECT school, date, class_id, count(*) FILTER (WHERE status = 'present'), count(*) FILTER (WHERE status = 'late'),
 	count(*) FILTER (WHERE status = 'absent_excused'), 0
 FROM (SELECT school, date, class_id, status FROM marks UNION ALL SELECT school, date, section, status FROM marks) m
 GROUP BY school, date, class_id;
-
-INSERT INTO attendance_students
-SELECT school, student_id, 2 * count(*) FILTER (WHERE status = 'present'), 2 * count(*) FILTER (WHERE status = 'late'),
-	2 * count(*) FILTER (WHERE status = 'absent_excused'), 0
-FROM marks GROUP BY school, student_id;
 
 INSERT INTO timeline
 SELECT school, student_id, row_number() OVER (PARTITION BY school ORDER BY date, student_id), 'attendance.marked', date,
@@ -170,9 +180,8 @@ FROM (SELECT DISTINCT school FROM pupils) p, generate_series(0, 49) m, generate_
 
 INSERT INTO at_risk
 SELECT school, student_id,
-	CASE WHEN n % 10 = 7 THEN 60 ELSE 0 END, CASE WHEN n % 10 = 7 THEN 12 ELSE 0 END,
 	CASE WHEN n % 12 = 0 THEN DATE '2026-02-01' WHEN n % 2 = 0 THEN DATE '2027-01-31' END
-FROM pupils WHERE n % 10 = 7 OR n % 2 = 0;
+FROM pupils WHERE n % 2 = 0;
 
 -- Four deliveries for each student, of which one in twenty-five failed, with what the ledger knows of them. The ledger's
 -- tables are closed to their owner too.

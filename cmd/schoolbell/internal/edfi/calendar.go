@@ -2,11 +2,15 @@ package edfi
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/schoolbell/schoolbell/domain"
+	"github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/ingest/imports"
 )
 
 // indexSession keeps a school's sessions in order of time, with those of one begin in the order of
@@ -24,14 +28,130 @@ func (d *directory) indexSession(e *element) {
 		term:  label(cmp.Or(e.code("Term"), e.str("SessionName"))),
 		begin: begin,
 		end:   end,
+		days:  instructionalDays(e),
 	}
-	sessions := append(d.sessions[school], s)
-	slices.SortFunc(sessions,
-		func(a, b session) int {
-			return cmp.Or(cmp.Compare(a.begin, b.begin),
-				cmp.Compare(a.name, b.name))
-		})
-	d.sessions[school] = sessions
+	d.sessions[school] = inOrder(append(d.sessions[school], s))
+}
+
+func inOrder(sessions []session) []session {
+	slices.SortFunc(sessions, func(a, b session) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.name, b.name))
+	})
+	return sessions
+}
+
+// indexPeriod keeps a grading period, for years of which the files have no session.
+func (d *directory) indexPeriod(e *element) {
+	begin, ok1 := parseDate(e.str("BeginDate"))
+	end, ok2 := parseDate(e.str("EndDate"))
+	if !ok1 || !ok2 {
+		return // the second pass reports it
+	}
+	school, name := d.schoolID(e), cmp.Or(e.str("GradingPeriodName"), e.code("GradingPeriod"))
+	d.periods[school] = inOrder(append(d.periods[school], session{
+		name: name, year: label(e.str("SchoolYear")), term: label(name), begin: begin, end: end,
+		days: instructionalDays(e),
+	}))
+}
+
+// instructionalDays is how many days of school a session or a period has; 0 when it is not said.
+func instructionalDays(e *element) int64 {
+	n, err := strconv.ParseInt(e.str("TotalInstructionalDays"), 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// years makes the school years of a school: of its sessions or, where a year has none, of its grading
+// periods.
+func (d *directory) years(school string) (all []*imports.Year) {
+	by := map[string][]session{}
+	for _, s := range d.sessions[school] {
+		by[s.year] = append(by[s.year], s)
+	}
+	periods := map[string][]session{}
+	for _, p := range d.periods[school] {
+		if by[p.year] == nil {
+			periods[p.year] = append(periods[p.year], p)
+		}
+	}
+	maps.Copy(by, periods)
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		y := &imports.Year{Year: domain.Label(name), Terms: []calendar.Term{}}
+		for _, s := range apart(by[name]) {
+			if y.From.IsZero() {
+				y.From = s.begin
+			}
+			y.To = s.end
+			y.Terms = append(y.Terms, calendar.Term{
+				Term: domain.Label(s.term), From: s.begin, To: s.end,
+				InstructionalDays: min(s.days, int64(s.end-s.begin)+1),
+			})
+		}
+		all = append(all, y)
+	}
+	return all
+}
+
+// apart leaves out sessions that overlap with others, so that as many as can be remain: a session of
+// all the year next to its semesters is none of its terms.
+func apart(sessions []session) (all []session) {
+	byEnd := slices.SortedStableFunc(slices.Values(sessions), func(a, b session) int {
+		return cmp.Compare(a.end, b.end)
+	})
+	names := map[string]bool{}
+	for _, s := range byEnd {
+		if last := len(all) - 1; s.begin <= s.end && !names[s.term] &&
+			(last < 0 || all[last].end < s.begin) {
+			all, names[s.term] = append(all, s), true
+		}
+	}
+	return all
+}
+
+// kindsOfDays maps Ed-Fi's calendar events.
+var kindsOfDays = map[string]string{
+	"Instructional day":                    calendar.Instructional,
+	"Make-up day":                          calendar.Instructional,
+	"Student late arrival/early dismissal": calendar.Half,
+	"Holiday":                              calendar.Holiday,
+	"Non-instructional day":                calendar.Holiday,
+	"Teacher only day":                     calendar.Closed,
+	"Weather day":                          calendar.Closed,
+	"Emergency day":                        calendar.Closed,
+	"Strike":                               calendar.Closed,
+}
+
+// day imports a date of a calendar. Schoolbell has one calendar for a school: of several the first
+// that names a day counts.
+func (im *Import) day(e *element) error {
+	identity := e.at("CalendarReference", "CalendarIdentity")
+	school := im.directory.schoolID(identity)
+	on, ok := parseDate(e.str("Date"))
+	if !ok {
+		return im.refuse(e, imports.KindDay, "", school, "the day is not a date")
+	}
+	kind := ""
+	for event := range e.all("CalendarEvent") {
+		kind = cmp.Or(kind, kindsOfDays[codeValue(event.text)])
+	}
+	if kind == "" {
+		im.report.unused(e.name, im.at(e), "its events do not say whether there is school")
+		return nil
+	}
+	switch was, taken := im.days[[2]string{school, on.String()}]; {
+	case taken && was != kind:
+		im.report.adjusted(e.name, im.at(e),
+			"another calendar of the school says otherwise: the first one counts")
+		return nil
+	case taken:
+		im.used[e.name]++
+		return nil
+	}
+	im.days[[2]string{school, on.String()}] = kind
+	_, err := im.emit(e, imports.KindDay, "", school, noon(on), &imports.Day{Date: on, Kind: kind})
+	return err
 }
 
 // termNamed finds the term of a school's session by its name, or uses the name itself.

@@ -44,11 +44,17 @@ func (im *Import) convert(e *element) error {
 		if len(im.directory.sessions[im.directory.schoolID(e)]) == 0 {
 			im.report.refused(e.name, im.at(e), "its begin or end is not a date")
 		}
+	case "GradingPeriod":
+		if len(im.directory.periods[im.directory.schoolID(e)]) == 0 {
+			im.report.refused(e.name, im.at(e), "its begin or end is not a date")
+		}
+	case "CalendarDate":
+		return im.day(e)
 	case "Section":
 		if sectionKeyOf(e, "").identifier == "" {
 			return im.refuse(e, imports.KindClass, "", "", "the section has no identifier")
 		}
-	case "School", "Course", "CourseOffering", "StaffSchoolAssociation":
+	case "School", "Course", "CourseOffering", "StaffSchoolAssociation", "Calendar":
 		// used through the directory
 	default:
 		im.report.unused(e.name, im.at(e), "Schoolbell does not import this kind of record")
@@ -79,6 +85,10 @@ func (im *Import) student(e *element) error {
 	for _, school := range p.assignedSchools {
 		was := p.enrolments[school]
 		on := cmp.Or(was.on, im.directory.firstDay(school))
+		if was.on.IsZero() {
+			im.report.adjusted(e.name, im.at(e),
+				"no enrolment names the day of entry: enrolled from the school's first session on")
+		}
 		ok, err := im.emit(e, imports.KindStudent, id, school, noon(on), &imports.Student{
 			StudentID:  id,
 			GivenName:  given,

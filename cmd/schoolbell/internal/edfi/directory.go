@@ -19,6 +19,7 @@ type directory struct {
 	identifiers map[[2]string]int    // school, section identifier → how many have it
 	attends     map[[16]byte]bool    // school, student and section that a record names
 	sessions    map[string][]session // school → sessions in order of time
+	periods     map[string][]session // school → grading periods in order of time
 	pupils      map[string]*pupil
 	contacts    map[string]*contact
 	staff       map[string]*staffMember
@@ -35,6 +36,7 @@ type schoolEntry struct {
 type session struct {
 	name, year, term string
 	begin, end       domain.Date
+	days             int64 // of school; 0 when it is not said
 }
 
 type contact struct {
@@ -78,6 +80,7 @@ func newDirectory() *directory {
 		identifiers: make(map[[2]string]int),
 		attends:     make(map[[16]byte]bool),
 		sessions:    make(map[string][]session),
+		periods:     make(map[string][]session),
 		pupils:      make(map[string]*pupil),
 		contacts:    make(map[string]*contact),
 		staff:       make(map[string]*staffMember),
@@ -99,6 +102,8 @@ func (d *directory) index(e *element) {
 		d.courses[code], d.titles[code] = subject, e.str("CourseTitle")
 	case "Session":
 		d.indexSession(e)
+	case "GradingPeriod":
+		d.indexPeriod(e)
 	case "Student":
 		d.indexStudent(e)
 	case "Contact":

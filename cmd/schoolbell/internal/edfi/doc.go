@@ -25,9 +25,11 @@
 //     enrolled grade level ("grade-11"), else "unassigned". Grades are never inferred from age.
 //   - Sections: whatever names one. A grade in the gradebook puts a student into its section where
 //     no record does.
+//   - Calendar: the sessions of a year are its terms, with the days of school that they name; single
+//     dates are what their events say. Of sessions that overlap as many as can be are taken.
 //   - Attendance: see [attendanceStatus]. Ed-Fi attendance is negative: it holds absences and late
-//     arrivals only. No marks of presence are invented, so a rate over imported marks alone means
-//     nothing.
+//     arrivals only. No marks of presence are invented: a day of school without a mark means present
+//     in the mode "exceptions".
 //   - Scores: see [publishedMaxima]. A score without a known maximum is reported and left out.
 //   - Time: rows carry the date of their record, at noon UTC where it has no time of day.
 //

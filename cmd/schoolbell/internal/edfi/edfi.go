@@ -37,9 +37,10 @@ type Import struct {
 	// of the second pass
 	report    Report
 	yield     func(school string, row *imports.Row) error
-	marks     map[[16]byte]string // student, day and session → category
-	attending map[[16]byte]bool   // memberships that a record has named
-	used      map[string]int      // records that became rows, by name
+	marks     map[[16]byte]string  // student, day and session → category
+	attending map[[16]byte]bool    // memberships that a record has named
+	days      map[[2]string]string // school and date → kind of day
+	used      map[string]int       // records that became rows, by name
 }
 
 // Open reads the files of a directory for the first time. progress, if not nil, is called with the
@@ -206,6 +207,7 @@ func (im *Import) Rows(
 	im.yield = yield
 	im.marks = make(map[[16]byte]string)
 	im.attending = make(map[[16]byte]bool)
+	im.days = make(map[[2]string]string)
 	im.used = make(map[string]int)
 	im.report = Report{
 		Files:   im.files,

@@ -48,6 +48,8 @@ type File struct {
 type School struct {
 	ID          string         `json:"id"`
 	Name        string         `json:"name"`
+	Years       int            `json:"years"` // of the calendar
+	Days        int            `json:"days"`  // single days of the calendar
 	Students    int            `json:"students"`
 	Relations   int            `json:"relations"`
 	Staff       int            `json:"staff"`
@@ -83,6 +85,10 @@ func (r *Report) count(school string, kind imports.Kind, data rowData) {
 	r.Rows[kind]++
 	s := r.school(school)
 	switch kind {
+	case imports.KindYear:
+		s.Years++
+	case imports.KindDay:
+		s.Days++
 	case imports.KindStudent:
 		s.Students++
 	case imports.KindLink:
@@ -140,7 +146,7 @@ var imported = []string{
 	"Student", "StudentSchoolAssociation", "StudentContactAssociation", "Staff",
 	"StudentSectionAssociation", "StaffSectionAssociation", "GradebookEntry",
 	"StudentGradebookEntry", "StudentAssessment", "StudentSchoolAttendanceEvent",
-	"StudentSectionAttendanceEvent",
+	"StudentSectionAttendanceEvent", "CalendarDate",
 }
 
 // close finds the kinds that were dropped whole, given how many records were used, and makes the

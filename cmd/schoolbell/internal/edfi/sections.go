@@ -120,6 +120,14 @@ func (im *Import) classes() error {
 			return err
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(d.schools)) {
+		for _, y := range d.years(id) {
+			if _, err := im.emit(&element{name: "Session"}, imports.KindYear, string(y.Year), id,
+				noon(y.From), y); err != nil {
+				return err
+			}
+		}
+	}
 	sections := slices.SortedFunc(maps.Values(d.sections), func(a, b *section) int {
 		return cmp.Or(cmp.Compare(a.school, b.school), cmp.Compare(a.identifier, b.identifier),
 			cmp.Compare(a.course, b.course), cmp.Compare(a.session, b.session))

@@ -18,9 +18,12 @@ import (
 
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/domain"
+	days "github.com/schoolbell/schoolbell/domain/calendar"
+	"github.com/schoolbell/schoolbell/domain/presence"
 	"github.com/schoolbell/schoolbell/eventlog/checkpoint"
 	"github.com/schoolbell/schoolbell/internal/postgres"
 	"github.com/schoolbell/schoolbell/projections/attendance"
+	"github.com/schoolbell/schoolbell/projections/calendar"
 	"github.com/schoolbell/schoolbell/projections/fees"
 	"github.com/schoolbell/schoolbell/projections/performance"
 	"github.com/schoolbell/schoolbell/projections/students"
@@ -86,12 +89,11 @@ func (t *Tables) Overdue(
 func lookups(tx pgx.Tx) consumers.Lookups {
 	student := func(s students.StudentFacts) consumers.Student { return consumers.Student(s) }
 	guardian := func(g students.GuardianFacts) consumers.Guardian { return consumers.Guardian(g) }
-	count := func(c attendance.Counts) consumers.Attendance { return consumers.Attendance(c) }
 	return consumers.Lookups{
-		Student:   one(days(tx, students.FactsByID), student),
-		Guardians: many(days(tx, students.GuardianFactsOf), guardian),
+		Student:   one(onDays(tx, students.FactsByID), student),
+		Guardians: many(onDays(tx, students.GuardianFactsOf), guardian),
 		Guardian:  one(ids(tx, students.GuardianFactsByID), guardian),
-		Class:     many(days(tx, students.FactsByClass), student),
+		Class:     many(onDays(tx, students.FactsByClass), student),
 		Classes:   many(schools(tx, students.ClassIDs), func(id string) string { return id }),
 		Staff: many(schools(tx, students.StaffFactsOf), func(s students.StaffFacts) consumers.Staff {
 			return consumers.Staff(s)
@@ -102,19 +104,21 @@ func lookups(tx pgx.Tx) consumers.Lookups {
 		Payment: one(ids(tx, fees.PaymentFactsByID), func(p fees.PaymentFacts) consumers.Payment {
 			return consumers.Payment(p)
 		}),
-		Account:    many(ids(tx, fees.AccountFactsOf), movement),
-		Attendance: one(ids(tx, attendance.CountFacts), count),
-		Absences: many(days(tx, attendance.AbsenceFactsOf),
+		Account: many(ids(tx, fees.AccountFactsOf), movement),
+		Years: func(ctx context.Context, keys []consumers.Key) ([][]days.YearSet, error) {
+			return calendar.YearFacts(ctx, tx, column(keys, schoolOf))
+		},
+		Days: func(ctx context.Context, keys []consumers.PeriodKey) ([][]days.DaySet, error) {
+			schools, _, from, to := periods(keys)
+			return calendar.DayFacts(ctx, tx, schools, from, to)
+		},
+		Stays: many(ids(tx, students.StayFacts), same[presence.Stay]),
+		Absences: many(onDays(tx, attendance.AbsenceFactsOf),
 			func(a attendance.AbsenceFacts) consumers.AbsenceChange { return consumers.AbsenceChange(a) }),
-		AttendanceWithin: one(func(
-			ctx context.Context, keys []consumers.PeriodKey,
-		) ([][]attendance.Counts, error) {
-			return attendance.CountFactsWithin(ctx, tx,
-				column(keys, func(k consumers.PeriodKey) string { return k.School }),
-				column(keys, func(k consumers.PeriodKey) string { return k.ID }),
-				column(keys, func(k consumers.PeriodKey) string { return k.From.String() }),
-				column(keys, func(k consumers.PeriodKey) string { return k.To.String() }))
-		}, count),
+		Presence:  many(within(tx, attendance.MarkFacts), same[presence.Mark]),
+		ClassDays: many(within(tx, attendance.ClassDays), same[domain.Date]),
+		Marked: one(within(tx, attendance.CountFacts),
+			func(c attendance.CountFact) consumers.MarkCount { return consumers.MarkCount(c) }),
 		Scores: many(terms(tx, performance.ScoreFactsOf),
 			func(s performance.ScoreFacts) consumers.Score { return consumers.Score(s) }),
 		Remarks: many(terms(tx, performance.RemarkFactsOf),

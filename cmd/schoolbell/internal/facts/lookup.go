@@ -63,7 +63,7 @@ func schools[R any](
 	}
 }
 
-func days[R any](
+func onDays[R any](
 	tx pgx.Tx, read func(ctx context.Context, tx pgx.Tx, schools, ids, days []string) ([][]R, error),
 ) rows[consumers.DayKey, R] {
 	return func(ctx context.Context, keys []consumers.DayKey) ([][]R, error) {
@@ -73,6 +73,28 @@ func days[R any](
 			column(keys, func(k consumers.DayKey) string { return k.On.String() }))
 	}
 }
+
+func within[R any](
+	tx pgx.Tx,
+	read func(ctx context.Context, tx pgx.Tx, schools, ids, from, to []string) ([][]R, error),
+) rows[consumers.PeriodKey, R] {
+	return func(ctx context.Context, keys []consumers.PeriodKey) ([][]R, error) {
+		schools, ids, from, to := periods(keys)
+		return read(ctx, tx, schools, ids, from, to)
+	}
+}
+
+func periods(keys []consumers.PeriodKey) (schools, ids, from, to []string) {
+	return column(keys, func(k consumers.PeriodKey) string { return k.School }),
+		column(keys, func(k consumers.PeriodKey) string { return k.ID }),
+		column(keys, func(k consumers.PeriodKey) string { return k.From.String() }),
+		column(keys, func(k consumers.PeriodKey) string { return k.To.String() })
+}
+
+func schoolOf(k consumers.Key) string { return k.School }
+
+// same is for facts that rules see as the tables have them.
+func same[T any](v T) T { return v }
 
 func ids[R any](
 	tx pgx.Tx, read func(ctx context.Context, tx pgx.Tx, schools, ids []string) ([][]R, error),

@@ -95,6 +95,7 @@ func (d *days) of(ctx context.Context, school string) (decided, error) {
 // numbersOf returns those of a school's settings that numbers depend on.
 func numbersOf(s *consumers.Settings) query.Settings {
 	return query.Settings{
-		Version: s.Version, Zone: s.Location(), YearFrom: s.YearFrom, Marks: s.Marks,
+		Version: s.Version, Zone: s.Location(), YearFrom: s.YearFrom, Week: s.SchoolWeek(),
+		Attendance: s.Attendance, Marks: s.Marks,
 	}
 }

@@ -169,6 +169,7 @@ func (s *School) emit(when time.Time, id, wireType string, data domain.Event) {
 func (s *School) begin(today domain.Date) {
 	s.past(today)
 	when := at(today, 6*time.Hour)
+	s.setCalendar(when)
 	s.defineHomes(when)
 	households := make(map[int32]household, len(s.students))
 	unlinks := false
