@@ -86,7 +86,7 @@ func TestAShortReportCardIsOnePage(t *testing.T) {
 func TestACardSaysWhatItAverages(t *testing.T) {
 	t.Parallel()
 	card := shortReportCard()
-	card.Average, card.ClassMean = of(73.23), of(71)
+	card.Average, card.ClassMean = new(73.23), new(71.0)
 	card.Subjects[2].Class = nil
 	file, _ := renderCard(t, "en", card, nil)
 	text := read(t, file)

@@ -51,7 +51,7 @@ func reportCard() paper.ReportCard {
 	card := paper.ReportCard{
 		Head: head, BirthDate: domain.NewDate(2014, 3, 9), GradeLevel: "7", Year: "2026-2027",
 		Term:   "autumn",
-		Method: marks.Equal, Average: of(78.46), ClassMean: of(69.25), Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1),
+		Method: marks.Equal, Average: new(78.46), ClassMean: new(69.25), Rank: 3, RankOf: 24, From: domain.NewDate(2026, 9, 1),
 		To:         domain.NewDate(2026, 12, 18),
 		Attendance: paper.Attendance{Days: 65.5, Absent: 3.5, Unexcused: 1, Rate: 0.9466, Late: 3},
 	}
@@ -65,10 +65,8 @@ func reportCard() paper.ReportCard {
 	return card
 }
 
-func of(percent float64) *float64 { return &percent }
-
 func subject(name string, i int, titles ...string) paper.Subject {
-	s := paper.Subject{Name: name, Average: of(55.5 + 6.77*float64(i)), Class: of(71.25 - float64(i))}
+	s := paper.Subject{Name: name, Average: new(55.5 + 6.77*float64(i)), Class: new(71.25 - float64(i))}
 	for n, title := range titles {
 		points := []domain.Decimal{20, 50, 100}[n%3] * domain.DecimalUnit
 		s.Marks = append(s.Marks, paper.Mark{
