@@ -13,8 +13,8 @@ import (
 	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
-// audited are the records of a reader as the command prints them, each as thing, channel and whether
-// it was refused, with how often.
+// audited are the records of a reader as the command prints them, each as thing, channel and
+// whether it was refused, with how often.
 func (a *app) audited(t *testing.T, school, reader string) map[string]int64 {
 	t.Helper()
 	code, stdout, stderr := command(t, "audit", "--url", a.HTTP, "--token", a.token,
@@ -33,8 +33,8 @@ func (a *app) audited(t *testing.T, school, reader string) map[string]int64 {
 	return found
 }
 
-// requireAuditOfStrangers connects to another school over each protocol. Each attempt is in the audit
-// of the token's own school, and none in that of the other.
+// requireAuditOfStrangers connects to another school over each protocol. Each attempt is in the
+// audit of the token's own school, and none in that of the other.
 func requireAuditOfStrangers(t *testing.T, a *app) {
 	t.Helper()
 	token := bearer(t, "north", "eve", "admin", time.Hour)

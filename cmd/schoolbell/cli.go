@@ -31,7 +31,7 @@ type cli struct {
 	Token    tokenCommand    `cmd:"" help:"Print a signed token for development."`
 	Revoke   revokeCommand   `cmd:"" help:"Revoke the tokens of a user."`
 	Publish  publishCommand  `cmd:"" help:"Publish events from a file or standard input."`
-	Import   importCommand   `cmd:"" help:"Publish the exports of other systems."`
+	Import   importCommand   `cmd:"" help:"Import the exports of other systems."`
 	Simulate simulateCommand `cmd:"" help:"Publish the events of simulated schools."`
 	Tail     tailCommand     `cmd:"" help:"Print a school's log, and follow it."`
 	Export   exportCommand   `cmd:"" help:"Write what a school's queries return as CSV files."`

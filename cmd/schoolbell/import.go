@@ -254,27 +254,29 @@ func (c *importOptions) print(
 		for _, kind := range slices.Sorted(maps.Keys(plan.Rows)) {
 			n := plan.Rows[kind]
 			shared += n.Shared
+			if n.Added+n.Changed+n.Unchanged+n.Ended+n.Foreign+n.Shared == 0 {
+				continue
+			}
 			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", school, kind, n.Added, n.Changed,
 				n.Unchanged, n.Ended, n.Foreign+n.Shared)
 		}
 	}
-	for _, school := range run.schools() {
-		for _, refusal := range run.plans[school].Refused {
-			if report == nil || !report.Names(refusal.Reason) { // of the server alone
-				fmt.Fprintf(t, "%s\t%s\t%d refused: %s\t%s\n", school, refusal.Kind, refusal.Count,
-					printable(refusal.Reason), printable(strings.Join(refusal.At, ", ")))
-			}
-		}
+	if err := t.Flush(); err != nil {
+		return err
 	}
+	run.printRefused(t, report)
 	if shared > 0 {
 		fmt.Fprintf(t, "\n%s about people or classes of other sources, and left to them: --adopt takes "+
 			"them over\n", quantity(shared, "row is", "rows are"))
 	}
-	done := "are in the log"
-	if c.DryRun || len(asks) > 0 {
-		done = "would be written"
+	switch {
+	case events == 0:
+		fmt.Fprintln(t, "\nNothing differs, and nothing is written")
+	case c.DryRun || len(asks) > 0:
+		fmt.Fprintf(t, "\n%s would be written\n", quantity(events, "event", "events"))
+	default:
+		fmt.Fprintf(t, "\n%s in the log\n", quantity(events, "event is", "events are"))
 	}
-	fmt.Fprintf(t, "\n%s %s\n", quantity(events, "event", "events"), done)
 	for _, school := range run.schools() {
 		if plan := run.plans[school]; c.DryRun && len(asks) == 0 && plan.Total > 0 {
 			fmt.Fprintf(t, "schoolbell import apply %s %s applies the plan\n", school, plan.ID)
@@ -282,6 +284,21 @@ func (c *importOptions) print(
 	}
 	printAsks(t, asks)
 	return t.Flush()
+}
+
+// printRefused lists the rows that the server refused, and that the report on the files does not.
+func (r *importRun) printRefused(t io.Writer, report *edfi.Report) {
+	title := "\nREFUSED\tSCHOOL\tROWS OF\tREASON\tAT\n"
+	for _, school := range r.schools() {
+		for _, refusal := range r.plans[school].Refused {
+			if report != nil && report.Names(refusal.Reason) {
+				continue
+			}
+			fmt.Fprintf(t, "%s%d\t%s\t%s\t%s\t%s\n", title, refusal.Count, school, refusal.Kind,
+				printable(refusal.Reason), printable(strings.Join(refusal.At, ", ")))
+			title = ""
+		}
+	}
 }
 
 // printAsks says which consents are needed.

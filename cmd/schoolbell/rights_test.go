@@ -132,8 +132,8 @@ func (r *reader) event(id string, f fact) map[string]any {
 	return e
 }
 
-// enrol publishes what the right follows from, and what the user is sent about the student: a message
-// with a document, and one that waits for the end of quiet hours.
+// enrol publishes what the right follows from, and what the user is sent about the student: a
+// message with a document, and one that waits for the end of quiet hours.
 func (r *reader) enrol() {
 	r.token = bearer(r.t, r.school, r.user, r.role, time.Hour)
 	r.head = bearer(r.t, r.school, "head", "admin", time.Hour)
@@ -189,8 +189,8 @@ func (r *reader) enrol() {
 	}
 }
 
-// planned returns the id of the message to the user that waits because of an event, once it has waited
-// for so long that whether it may still be sent is looked up.
+// planned returns the id of the message to the user that waits because of an event, once it has
+// waited for so long that whether it may still be sent is looked up.
 func (r *reader) planned(cause string) (id string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -284,8 +284,8 @@ func (r *reader) end() (began time.Time) {
 	return time.Now()
 }
 
-// requireGone waits until each surface has closed, but for those that stay open, and prints how long
-// that took.
+// requireGone waits until each surface has closed, but for those that stay open, and prints how
+// long that took.
 func (r *reader) requireGone(surfaces map[string]func() bool, began time.Time) {
 	r.t.Helper()
 	if r.waiting != "" {

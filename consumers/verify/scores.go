@@ -24,10 +24,19 @@ type score struct {
 
 func (s *school) score(m *assessment.Scored, at time.Time, correction bool) {
 	a := marks.Attempt{Number: max(m.Attempt, 1), Score: m.Score, Max: m.MaxScore}
-	if of, latest := s.attempt(m.StudentID, m.AssessmentID, at, a, correction); latest {
-		of.class, of.subject, of.term = m.ClassID, m.SubjectName, term{m.Year, m.Term}
-		of.kind = marks.KindOf(m.Scale, m.Category, m.Weight)
+	of, latest := s.attempt(m.StudentID, m.AssessmentID, at, a, correction)
+	if of == nil {
+		return
 	}
+	if latest {
+		of.class, of.subject, of.term = m.ClassID, m.SubjectName, term{m.Year, m.Term}
+	}
+	for number, other := range of.attempts {
+		if number > a.Number && other.Status == "" {
+			return // of which kind the score is, a later one has said
+		}
+	}
+	of.kind = marks.KindOf(m.Scale, m.Category, m.Weight)
 }
 
 func (s *school) unscored(m *assessment.Unscored, at time.Time) {
@@ -37,7 +46,7 @@ func (s *school) unscored(m *assessment.Unscored, at time.Time) {
 	}
 }
 
-// attempt sets an attempt, unless it has been corrected, and reports whether it did so to the latest.
+// attempt sets an attempt, and reports whether it is the latest. It returns nil if it has been corrected.
 func (s *school) attempt(
 	student, id string, at time.Time, a marks.Attempt, correction bool,
 ) (of *score, latest bool) {
@@ -50,7 +59,7 @@ func (s *school) attempt(
 		s.scores[student][id] = of
 	}
 	if of.corrected[a.Number] && !correction {
-		return of, false
+		return nil, false
 	}
 	of.attempts[a.Number], of.corrected[a.Number] = a, correction
 	return of, a.Number == slices.Max(slices.Collect(maps.Keys(of.attempts)))

@@ -54,9 +54,9 @@ func TestWhichDaysAreInstructional(t *testing.T) {
 	require.False(t, c.Derived())
 	school, a, b := c.Of("8C"), c.Of("7A"), c.Of("7B")
 	for _, is := range []struct {
-		on              string
-		school, seven_a int64
-		seven_b         int64
+		on             string
+		school, sevenA int64
+		sevenB         int64
 	}{
 		{"2026-09-01", 2, 2, 2},
 		{"2026-09-05", 0, 0, 0}, // a Saturday
@@ -74,8 +74,8 @@ func TestWhichDaysAreInstructional(t *testing.T) {
 		{"2028-01-04", 0, 0, 0},
 	} {
 		require.Equal(t, is.school, school.Weight(date(is.on)), is.on)
-		require.Equal(t, is.seven_a, a.Weight(date(is.on)), is.on)
-		require.Equal(t, is.seven_b, b.Weight(date(is.on)), is.on)
+		require.Equal(t, is.sevenA, a.Weight(date(is.on)), is.on)
+		require.Equal(t, is.sevenB, b.Weight(date(is.on)), is.on)
 	}
 	require.Equal(t, school.Number(date("2026-09-12"))+1, school.Number(date("2026-09-14")),
 		"days of school follow one another")

@@ -160,6 +160,33 @@ func TestDistributionsDescribeSingleScores(t *testing.T) {
 	}, d)
 }
 
+// Thirds and sixths that add up to a whole are truncated below it, where only the exact fractions tell
+// who shares a rank, what is a pass, and to which side a half is rounded.
+func TestExactFractionsDecideBetweenNeighbours(t *testing.T) {
+	t.Parallel()
+	r := Rules{}
+	truncated, ok := sumOf(of(2, 3), of(2, 6), of(1, 2)).Average(&r)
+	require.True(t, ok)
+	half, _ := sumOf(of(1, 2)).Average(&r)
+	require.Equal(t, half.Key()-1, truncated.Key(), "else this test shows nothing")
+	require.Zero(t, truncated.Compare(&half))
+	require.False(t, truncated.Below(50))
+
+	less, _ := sumOf(of(2, 3), of(2, 6), of(4_999_999_999, 9_999_999_999)).Average(&r)
+	more, _ := sumOf(of(2, 3), of(2, 6), of(5_000_000_000, 9_999_999_999)).Average(&r)
+	require.Negative(t, less.Compare(&half))
+	require.Positive(t, more.Compare(&half))
+	require.True(t, less.Below(50))
+
+	require.InDelta(t, 73.23, percentOf(t, r, sumOf(of(1, 3), of(4, 6), of(1, 1), of(929, 1000))), 0, "73.225")
+	for n := range domain.Decimal(100) {
+		var two Tally
+		two.Add(of(n, 10000))
+		two.Add(of(n+1, 10000))
+		require.InDelta(t, 0.01, two.Describe(50).StdDev, 0, "0.005, half away from zero")
+	}
+}
+
 // oracle calculates an average in the plainest way.
 func oracle(r *Rules, kinds []Kind, values []Value) *big.Rat {
 	sum := func(category *string, of func(i int) *big.Rat) *big.Rat {

@@ -99,8 +99,12 @@ func TestChronicFromTheBoundOn(t *testing.T) {
 		{presence.Rules{}, exact.Fraction{Num: 10, Den: 1}, exact.Fraction{Num: 1, Den: 1}, true, false},
 		{presence.Rules{}, exact.Fraction{Num: 19, Den: 2}, exact.Fraction{Num: 9, Den: 1}, false, false},
 		{presence.Rules{}, exact.Fraction{Num: 20, Den: 1}, exact.Fraction{Num: 10, Den: 1}, true, true},
-		{presence.Rules{Chronic: 20, Severe: 60, MinDays: 5}, exact.Fraction{Num: 5, Den: 1},
-			exact.Fraction{Num: 1, Den: 1}, true, false},
+		{
+			presence.Rules{Chronic: 20, Severe: 60, MinDays: 5},
+			exact.Fraction{Num: 5, Den: 1},
+			exact.Fraction{Num: 1, Den: 1},
+			true, false,
+		},
 		{presence.Rules{Chronic: 20}, exact.Fraction{Num: 20, Den: 1}, exact.Fraction{Num: 3, Den: 1}, false, false},
 	} {
 		r := record(is.days, is.absent)

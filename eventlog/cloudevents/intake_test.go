@@ -154,6 +154,30 @@ func TestP9_FeesThatCannotBe(t *testing.T) {
 	require.NoError(t, parse(cloudevents.StructuredType, payment("1.25e3")))
 }
 
+func TestP9_ScoresThatCannotBe(t *testing.T) {
+	t.Parallel()
+	scored := func(score string) string {
+		return event(
+			"type", `"schoolbell.assessment.scored.v1"`, "data",
+			`{"assessment_id":"a","student_id":"s","class_id":"c","subject":"maths","score":`+score+
+				`,"max_score":20,"year":"2026","term":"1"}`,
+		)
+	}
+	const within = "0 /data/score must lie between 0 and max_score, unless it has extra_credit"
+	for score, want := range map[string]string{
+		"-1": within, "20.0001": within,
+		"1.00001": "0 /data/score must have at most 4 digits after the point",
+		"1e999":   "0 /data/score must be a number of a size that can be held",
+		`"12"`:    "0 /data/score must be a number, not a text",
+	} {
+		require.Equal(t, []string{want},
+			faults(t, parse(cloudevents.StructuredType, scored(score))), score)
+	}
+	for _, score := range []string{"0", "19.9999", "1.5e1", "20.00000"} {
+		require.NoError(t, parse(cloudevents.StructuredType, scored(score)), score)
+	}
+}
+
 func TestP9_MalformedBodies(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ contentType, body, want string }{

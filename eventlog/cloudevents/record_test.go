@@ -140,6 +140,29 @@ func TestALabelMayBeANumber(t *testing.T) {
 	require.Equal(t, &assessment.ResultsPublished{ClassID: "c", Year: "2026", Term: "1"}, got.Data)
 }
 
+// The log has scores that were accepted before they were decimals of four digits. They are rounded, and
+// none of them becomes invalid by it.
+func TestOlderScoresAreRounded(t *testing.T) {
+	t.Parallel()
+	rec, err := cloudevents.Encode(&domain.Envelope{
+		ID: "e", Source: "/sis", School: "north", Time: time.Unix(1_700_000_000, 0).UTC(),
+		Data: &assessment.Scheduled{
+			AssessmentID: "a", ClassID: "c", SubjectName: "maths", Title: "Quiz",
+			MaxScore: domain.DecimalUnit, On: domain.NewDate(2026, 9, 1), Year: "2026", Term: "1",
+		},
+	})
+	require.NoError(t, err)
+	for written, want := range map[string]domain.Decimal{
+		"33.33335": 33_3334, "0.00000001": 1, "1000000": domain.MaxScore * domain.DecimalUnit,
+	} {
+		rec.Value = []byte(`{"assessment_id":"a","class_id":"c","subject":"maths","title":"Quiz","max_score":` +
+			written + `,"on":"2026-09-01","year":"2026","term":"1"}`)
+		got, err := cloudevents.Decode(rec)
+		require.NoError(t, err, written)
+		require.Equal(t, want, got.Data.(*assessment.Scheduled).MaxScore, written)
+	}
+}
+
 func TestEncodeRefusesWhatIsNotInTheCatalogue(t *testing.T) {
 	t.Parallel()
 	_, err := cloudevents.Encode(&domain.Envelope{ID: "e"})

@@ -110,12 +110,16 @@ func (s *Service) start(
 			return err
 		}
 		begun, err := begunOf(ctx, tx, school, p.Source)
+		if err != nil {
+			return err
+		}
+		other, err := load(ctx, tx, school, p.ID, s.now(), false)
 		switch {
 		case err != nil:
 			return err
-		case busy == p.ID: // another request was faster, and what it writes moves the rows
-			moved = false
-			return p.reload(ctx, tx, school, s.now())
+		case other.State != Planned: // another request was faster, and what it writes moves the rows
+			p.Plan, moved = other.Plan, false
+			return nil
 		case busy != "":
 			return &BusyError{busy}
 		case begun != before: // and ended since, so what the plan was compared with is out of date

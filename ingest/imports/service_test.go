@@ -71,7 +71,6 @@ func TestImports(t *testing.T) {
 		"two that begin at once":               testTwoAtOnce,
 		"two requests for one import":          testTwoRequests,
 		"an id with two meanings":              testAmbiguous,
-		"what is parked is left alone":         testParked,
 		"sources leave each other theirs":      testSources,
 		"a student changes hands":              testAdoption,
 	} {

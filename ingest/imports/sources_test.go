@@ -250,7 +250,9 @@ func testAmbiguous(t *testing.T, s *stack, school string) {
 
 // What happened last to a parked subject is not in the tables, so an import leaves it alone; when
 // the school is parked, it is all of the school.
-func testParked(t *testing.T, s *stack, school string) {
+func TestAnImportLeavesAloneWhatIsParked(t *testing.T) {
+	const school = "parked"
+	s := newStack(t)
 	s.apply(school, pack(t, complete("sis"), pupils(t, 20)...), false)
 	s.park(school, "s3")
 	s.park(school, "s19")

@@ -169,7 +169,7 @@ type Reason struct {
 type Band struct {
 	From     int   `json:"from" doc:"In percent"`
 	To       int   `json:"to" doc:"Not included, but for 100"`
-	Students int64 `json:"students"`
+	Students int64 `json:"students" doc:"How many are enrolled today and have such a rate"`
 }
 
 // Previous is an earlier span.

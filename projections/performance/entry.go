@@ -63,6 +63,12 @@ func (e *entry) enter(a attempt) bool {
 	return true
 }
 
+// scoredAfter reports that there is a score of an attempt after the n-th.
+func (e *entry) scoredAfter(n int64) bool {
+	return slices.ContainsFunc(e.attempts,
+		func(a attempt) bool { return a.Number > n && a.Status == "" })
+}
+
 func (e *entry) String() string {
 	b := make([]byte, 0, 64)
 	for _, field := range []string{e.assessmentID, e.scale, e.category} {

@@ -85,7 +85,7 @@ func scored(b *projections.Batch, e *domain.Envelope, m *assessment.Scored, corr
 	enter(b, e, key, place, attempt{
 		Attempt:     marks.Attempt{Number: max(m.Attempt, 1), Score: m.Score, Max: m.MaxScore},
 		extraCredit: m.ExtraCredit, corrected: correction,
-	}, func(is *entry) { is.scale, is.category, is.weight = m.Scale, m.Category, m.Weight })
+	}, m)
 }
 
 func unscored(b *projections.Batch, e *domain.Envelope, m *assessment.Unscored) error {
@@ -94,15 +94,15 @@ func unscored(b *projections.Batch, e *domain.Envelope, m *assessment.Unscored) 
 	enter(b, e, key, place, attempt{
 		Attempt:   marks.Attempt{Number: max(m.Attempt, 1), Status: m.Status},
 		corrected: m.Correction,
-	}, func(*entry) {})
+	}, nil)
 	return nil
 }
 
-// enter writes an attempt into the entry of its score, and the entry into the sheet where it counts.
-// What else an event says of the score, describe does; the latest attempt has the word.
+// enter writes an attempt into the entry of its score, and the entry into the sheet where it counts: as
+// the latest attempt says. Of what kind the score is, the latest one with a score says.
 func enter(
 	b *projections.Batch, e *domain.Envelope, key scoreKey, place scoreRow, a attempt,
-	describe func(*entry),
+	m *assessment.Scored,
 ) {
 	is := entry{assessmentID: key.AssessmentID, day: domain.DateOf(e.Time.UTC())}
 	old, exists := scores.Get(b, key)
@@ -115,7 +115,9 @@ func enter(
 	row := old
 	if a.Number == is.attempts[len(is.attempts)-1].Number {
 		row = place
-		describe(&is)
+	}
+	if m != nil && !is.scoredAfter(a.Number) {
+		is.scale, is.category, is.weight = m.Scale, m.Category, m.Weight
 	}
 	row.Entry, row.At = is.String(), e.Time.UTC()
 	if exists {

@@ -64,11 +64,11 @@ type Enrolment struct {
 // ClassEnrolment is that of a home class.
 type ClassEnrolment struct {
 	ClassID  string `json:"class_id"`
-	Enrolled int64  `json:"enrolled"`
-	Entries  int64  `json:"entries"`
-	Leavers  int64  `json:"leavers"`
+	Enrolled int64  `json:"enrolled" doc:"On the day"`
+	Entries  int64  `json:"entries" doc:"Enrolments that began in the period, in this class"`
+	Leavers  int64  `json:"leavers" doc:"Those that ended, from this class"`
 	MovedIn  int64  `json:"moved_in" doc:"From other home classes, in the period"`
-	MovedOut int64  `json:"moved_out"`
+	MovedOut int64  `json:"moved_out" doc:"To other home classes, in the period"`
 }
 
 // Moved is a student who entered or left.
