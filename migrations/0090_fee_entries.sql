@@ -59,6 +59,8 @@ FROM schoolbell.fee_invoices, jsonb_array_elements(waivers) w, LATERAL (
 ) named
 ORDER BY school, id, (w ->> 'position')::bigint;
 RESET ROLE;
+-- for the rest of this migration
+CREATE INDEX fee_entries_by_invoice ON schoolbell.fee_entries (school, invoice_id);
 
 ALTER TABLE schoolbell.fee_invoices
 	ADD COLUMN cancelled     boolean NOT NULL DEFAULT false,
@@ -91,7 +93,7 @@ UPDATE schoolbell.fee_invoices i SET
 		SELECT max(greatest(e.happened_at, (e.reversals -> 0 -> 'said' ->> 'time')::timestamptz)) FROM schoolbell.fee_entries e
 		WHERE e.school = i.school AND e.invoice_id = i.invoice_id AND e.amount > 0));
 RESET ROLE;
-DROP INDEX schoolbell.fee_invoices_open;
+DROP INDEX schoolbell.fee_invoices_open, schoolbell.fee_entries_by_invoice;
 ALTER TABLE schoolbell.fee_invoices
 	DROP COLUMN payments,
 	DROP COLUMN waivers,

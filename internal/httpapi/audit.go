@@ -20,8 +20,11 @@ import (
 )
 
 // impersonal are the routes besides queries whose responses show nobody, below a school's path. A
-// stream's rooms are recorded when they are entered.
-var impersonal = []string{"/settings", "/settings/versions", "/logo", "/push/key", "/stream"}
+// stream's rooms are recorded when they are entered, and an explanation once it is clear whether the
+// caller sees the events of people.
+var impersonal = []string{
+	"/settings", "/settings/versions", "/logo", "/push/key", "/stream", "/explain",
+}
 
 // showsPeople reports whether a query's result has people in it that this viewer may see. The scope
 // of a family is made with the result, which there is only of somebody.
@@ -104,10 +107,18 @@ func (a *API) noteRoute(req *request, r *http.Request) error {
 		slices.Contains(impersonal, routeOf(r)) {
 		return nil
 	}
+	return a.noteList(req)
+}
+
+// noteList records a read of what a request names.
+func (a *API) noteList(req *request) error {
+	if a.deps.Audit == nil {
+		return nil
+	}
 	if err := a.deps.Audit.Admit(); err != nil {
 		return unavailable(err, time.Second, "%s", err)
 	}
-	a.note(req, req.school, listOf(r.URL), audit.REST, false)
+	a.note(req, req.school, listOf(req.url), audit.REST, false)
 	return nil
 }
 

@@ -96,6 +96,9 @@ func (a *API) explain(
 	ctx context.Context, req *request, in *explainInput,
 ) (*response[Explanation], error) {
 	scope, at, see, err := a.explained(ctx, req, in)
+	if err == nil && see.Shows(access.Names) {
+		err = a.noteList(req)
+	}
 	if err != nil {
 		return nil, err
 	}

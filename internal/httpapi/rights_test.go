@@ -13,9 +13,13 @@ import (
 	"github.com/schoolbell/schoolbell/consumers"
 	"github.com/schoolbell/schoolbell/consumers/provider/inbox"
 	"github.com/schoolbell/schoolbell/internal/auth"
+	"github.com/schoolbell/schoolbell/internal/httpapi"
 )
 
 const link = `{"guardian_id":"g-1","student_id":"s-1","name":"G","relation":"mother","primary":true}`
+
+// byTheClock makes today the real one, where facts are dated by it.
+func byTheClock(_ *httpapi.Config, d *httpapi.Deps) { d.Today = nil }
 
 // ending is a right and the fact that ends it.
 type ending struct {
@@ -96,7 +100,7 @@ func endings() map[string]ending {
 // all others.
 func TestP10_RightsEndWithTheFactThatEndsThem(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	s := full(t, byTheClock)
 	all := endings()
 	for i, name := range slices.Repeat(slices.Sorted(maps.Keys(all)), 2) {
 		e, school := all[name], "school-"+strconv.Itoa(i)
@@ -151,7 +155,7 @@ func (s *stack) of(t *testing.T) *stack {
 // A family whose child has just left reads what there is.
 func TestP10_AfterLeavingAFamilyReadsWhatThereIs(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	s := full(t, byTheClock)
 	at := s.publish("north", enrolled("s-1"), structured("l", "guardian.linked", link),
 		structured("w", "student.withdrawn", `{"student_id":"s-1","on":"`+day(-1)+`"}`))
 	for _, bearer := range []string{
