@@ -36,7 +36,7 @@ func (s *school) score(m *assessment.Scored, at time.Time, correction bool) {
 			return // of which kind the score is, a later one has said
 		}
 	}
-	of.kind = marks.KindOf(m.Scale, m.Category, m.Weight)
+	of.kind = marks.Kind{Scale: m.Scale, Category: m.Category, Weight: m.Weight}
 }
 
 func (s *school) unscored(m *assessment.Unscored, at time.Time) {
@@ -75,11 +75,11 @@ func (s *score) results() (all []marks.Attempt) {
 
 // kindOf completes the kind of a score by that of its assessment.
 func (s *school) kindOf(id string, of *score) marks.Kind {
-	a := s.announced[id]
-	if a == nil {
-		return of.kind
+	var is marks.Kind
+	if a := s.announced[id]; a != nil {
+		is = marks.Kind{Scale: a.Scale, Category: a.Category, Weight: a.Weight}
 	}
-	return of.kind.Or(marks.KindOf(a.Scale, a.Category, a.Weight))
+	return of.kind.Or(is)
 }
 
 // scoresOf returns the scores of a student in a term, with what was announced of their assessments.

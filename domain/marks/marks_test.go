@@ -87,7 +87,7 @@ func TestSchoolsChooseHowScoresMakeAnAverage(t *testing.T) {
 	require.InDelta(t, 88.75, percentOf(t, weights, s), 0, "(25·1 + 75·(0.4 + 3·1)/4) / 100")
 	require.False(t, weights.Counts(Kind{Category: "homework"}), "has no weight")
 	require.False(t, weights.Counts(Kind{Scale: "ACT", Category: "quiz"}))
-	require.True(t, weights.Counts(KindOf("percent", "quiz", 0)))
+	require.True(t, weights.Counts(Kind{Percent, "quiz", 0}.Or(Kind{Scale: "ACT"})))
 	require.Equal(t, Kind{"ACT", "quiz", 2 * points},
 		Kind{Category: "quiz"}.Or(Kind{"ACT", "final", 2 * points}), "a score's own kind comes first")
 }

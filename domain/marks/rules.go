@@ -98,26 +98,21 @@ func (r *Rules) Validate(f *domain.Faults, at string) {
 // Percent is the scale of scores that are a percentage of their maximum, as are those without a scale.
 const Percent = "percent"
 
-// Kind is what a score is among others.
+// Kind is what a score is among others, or what its assessment is.
 type Kind struct {
-	Scale    string // "" is percent
+	Scale    string // as the fact names it, or "" where it names none; see [Kind.Or]
 	Category string
 	Weight   domain.Decimal // 0 is 1
 }
 
-// KindOf returns the kind that an event names.
-func KindOf(scale, category string, weight domain.Decimal) Kind {
+// Or completes a score's kind by that of its assessment. The scale is then "" for percent: a score that
+// names it is one, whatever its assessment is.
+func (k Kind) Or(of Kind) Kind {
+	scale := cmp.Or(k.Scale, of.Scale)
 	if scale == Percent {
 		scale = ""
 	}
-	return Kind{scale, category, weight}
-}
-
-// Or completes a score's kind by that of its assessment.
-func (k Kind) Or(of Kind) Kind {
-	return Kind{
-		cmp.Or(k.Scale, of.Scale), cmp.Or(k.Category, of.Category), cmp.Or(k.Weight, of.Weight),
-	}
+	return Kind{scale, cmp.Or(k.Category, of.Category), cmp.Or(k.Weight, of.Weight)}
 }
 
 // Counts reports that scores of a kind are in averages, ranks and pass rates.

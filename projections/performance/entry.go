@@ -37,7 +37,9 @@ type attempt struct {
 }
 
 // kind returns what the entry itself says of the kind of its score.
-func (e *entry) kind() marks.Kind { return marks.KindOf(e.scale, e.category, e.weight) }
+func (e *entry) kind() marks.Kind {
+	return marks.Kind{Scale: e.scale, Category: e.category, Weight: e.weight}
+}
 
 // results returns the attempts by themselves.
 func (e *entry) results() []marks.Attempt {

@@ -57,7 +57,7 @@ func ScoreFactsOf(
 	return ofYears(found, years, func(s row) (ScoreFacts, domain.Label) {
 		var is entry
 		is.read(s.entry)
-		s.Kind = is.kind().Or(marks.KindOf(s.scale, s.category, s.weight))
+		s.Kind = is.kind().Or(marks.Kind{Scale: s.scale, Category: s.category, Weight: s.weight})
 		s.Attempts = is.results()
 		return s.ScoreFacts, s.year
 	}), err

@@ -149,7 +149,7 @@ func (f *filing) readAssessments(
 	return read.Each(ctx, tx, assessmentsSQL.With(condition), func(r *row) []any {
 		return []any{&r.id, &r.scale, &r.category, &r.weight, &r.heldOn}
 	}, func(r row) {
-		f.assessments[r.id] = announced{marks.KindOf(r.scale, r.category, r.weight), r.heldOn}
+		f.assessments[r.id] = announced{marks.Kind{Scale: r.scale, Category: r.category, Weight: r.weight}, r.heldOn}
 	}, school)
 }
 
@@ -196,9 +196,6 @@ func (f *filing) visit(all []sheet, class string, visit func(*mark)) {
 
 // kindOf returns the kind of a score.
 func (f *filing) kindOf(e *entry) marks.Kind {
-	if len(f.assessments) == 0 {
-		return e.kind()
-	}
 	return e.kind().Or(f.assessments[e.assessmentID].kind)
 }
 
