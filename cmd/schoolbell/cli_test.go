@@ -135,6 +135,17 @@ func TestPublishedSecretsAreRefused(t *testing.T) {
 	require.Contains(t, stderr, "documents-link-key: this secret is published")
 }
 
+// A stolen token is no pump of texts: without any setting there are limits, and no premium numbers.
+func TestSpendingOnTextsIsLimitedByDefault(t *testing.T) {
+	t.Parallel()
+	_, stdout, _ := command(t, "config")
+	for setting, value := range map[string]string{
+		"--sms-per-school": "10000", "--sms-per-number": "25", "--sms-premium": "false",
+	} {
+		require.Regexp(t, `(?m)^`+setting+` +\S+ +`+value+` +default$`, stdout)
+	}
+}
+
 func TestTheCompositionHasNoKnownSecretAndNoOpenPort(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("../../deploy/compose.yaml")
