@@ -33,7 +33,7 @@ func ParseDecimal(number []byte) (d Decimal, exact, ok bool) {
 			point = i
 		}
 	}
-	kept := point + exponent + decimalDigits // digits, from the first on, that are in the result
+	length := point + exponent + decimalDigits // digits, from the first on, that are in the result
 	exact = true
 	var rest byte // the first digit behind them
 	at := 0       // of a digit, not counting the point
@@ -43,19 +43,19 @@ func ParseDecimal(number []byte) (d Decimal, exact, ok bool) {
 		}
 		digit := c - '0'
 		switch {
-		case at < kept:
+		case at < length:
 			if d = 10*d + Decimal(digit); d > maxDecimal {
 				return 0, false, false
 			}
 		case digit != 0:
 			exact = false
-			if at == kept {
+			if at == length {
 				rest = digit
 			}
 		}
 		at++
 	}
-	for ; at < kept && d > 0; at++ {
+	for ; at < length && d > 0; at++ {
 		if d *= 10; d > maxDecimal {
 			return 0, false, false
 		}

@@ -51,12 +51,12 @@ func (d *draft) derive(a *attended) {
 			a.Calendar.Mark(m.ClassID, m.Date)
 		}
 	}
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for _, s := range a.stays {
-		if told[s.ClassID] {
+		if seen[s.ClassID] {
 			continue
 		}
-		told[s.ClassID] = true
+		seen[s.ClassID] = true
 		for _, day := range d.ClassDays(s.ClassID, a.From, a.To) {
 			a.Calendar.Mark(s.ClassID, day)
 		}
@@ -75,7 +75,7 @@ func (d *draft) thisYear(studentID string) (attended, calendar.YearSet) {
 }
 
 // chronic reports that a student is absent too often in the current school year. Nothing follows from
-// a mode that is only guessed: families are not told what may not be so.
+// a mode that is only guessed: families are not seen what may not be so.
 func (d *draft) chronic(studentID string) (a attended, year calendar.YearSet, chronic bool) {
 	if d.settings.Attendance.Mode == "" {
 		return a, year, false

@@ -56,9 +56,9 @@ var feeReminder = &rule{
 		if !ok || d.staleEvent() {
 			return
 		}
-		open, known := r.Amount, d.Invoice(r.InvoiceID)
-		if known.Amount > 0 {
-			if open = min(open, known.Owed); open <= 0 {
+		open, invoice := r.Amount, d.Invoice(r.InvoiceID)
+		if invoice.Amount > 0 {
+			if open = min(open, invoice.Owed); open <= 0 {
 				return
 			}
 		}
@@ -68,9 +68,9 @@ var feeReminder = &rule{
 			about:    r.InvoiceID,
 			student:  r.StudentID,
 			params: wording.Params{
-				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: known.Category,
+				Student: d.studentName(r.StudentID), Invoice: r.InvoiceID, Category: invoice.Category,
 				Amount:   open,
-				Currency: cmp.Or(known.Currency, d.settings.Currency), DueOn: r.DueOn,
+				Currency: cmp.Or(invoice.Currency, d.settings.Currency), DueOn: r.DueOn,
 			},
 		})
 	},

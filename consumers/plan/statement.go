@@ -27,7 +27,7 @@ var statement = &rule{
 		case *fee.StatementRequested:
 			d.statement(m.StudentID, m.From, "")
 		case *fee.ReminderDue:
-			if known := d.Invoice(m.InvoiceID); known.Amount > 0 && known.Owed > 0 {
+			if invoice := d.Invoice(m.InvoiceID); invoice.Amount > 0 && invoice.Owed > 0 {
 				d.statement(m.StudentID, 0, "statement "+d.Today().Month().String())
 			}
 		}

@@ -205,7 +205,7 @@ func (c *comparison) describeSchool() {
 }
 
 func (c *comparison) class(e *entry[Class]) {
-	have, known := c.have.Classes[e.row.ClassID]
+	have, stored := c.have.Classes[e.row.ClassID]
 	if c.theirs(KindClass, have.Held) {
 		return
 	}
@@ -221,15 +221,15 @@ func (c *comparison) class(e *entry[Class]) {
 		said.Subjects.Said || said.Grades.Said || said.Terms.Said
 	c.count(KindClass, !have.Holds, differs)
 	if differs {
-		c.say(class.TypeDefined, c.firstTime(known, e.time), &said)
+		c.say(class.TypeDefined, c.firstTime(stored, e.time), &said)
 	}
 }
 
 // firstTime is the time of the first fact about something, so that what it says is known from then
 // on. Later facts must come after it; and so must one about the last days, for which something may
 // have been said that left no trace, as a beginning and an end on the same day.
-func (c *comparison) firstTime(known bool, at time.Time) time.Time {
-	if known || at.After(c.now.Add(-48*time.Hour)) {
+func (c *comparison) firstTime(stored bool, at time.Time) time.Time {
+	if stored || at.After(c.now.Add(-48*time.Hour)) {
 		return time.Time{}
 	}
 	return at
@@ -237,7 +237,7 @@ func (c *comparison) firstTime(known bool, at time.Time) time.Time {
 
 func (c *comparison) student(e *entry[Student]) {
 	row := &e.row
-	have, known := c.have.Students[row.StudentID]
+	have, stored := c.have.Students[row.StudentID]
 	if c.theirs(KindStudent, have.Held) {
 		return
 	}
@@ -245,8 +245,8 @@ func (c *comparison) student(e *entry[Student]) {
 	if at.IsZero() {
 		at = noon(row.On)
 	}
-	s := settle(span{row.On, row.LeftOn}, have.Held, known, c.today)
-	if !known && s.begin.IsZero() {
+	s := settle(span{row.On, row.LeftOn}, have.Held, stored, c.today)
+	if !stored && s.begin.IsZero() {
 		c.count(KindStudent, false, false) // left on the first day: never there
 		return
 	}
@@ -257,13 +257,13 @@ func (c *comparison) student(e *entry[Student]) {
 		from = changesFrom
 	}
 	for _, day := range restated(have.Held, row.LeftOn, from) {
-		c.say(student.TypeEnrolled, c.firstTime(known, at), row.enrolled(day))
+		c.say(student.TypeEnrolled, c.firstTime(stored, at), row.enrolled(day))
 	}
 	said := student.DetailsChanged{
 		StudentID:     row.StudentID,
 		PreferredName: changed(have.PreferredName, row.PreferredName),
 	}
-	if known {
+	if stored {
 		said.GivenName = unlessSame(have.GivenName, row.GivenName)
 		said.FamilyName = unlessSame(have.FamilyName, row.FamilyName)
 		said.BirthDate = changed(have.BirthDate, row.BirthDate)
@@ -273,7 +273,7 @@ func (c *comparison) student(e *entry[Student]) {
 	differs := said.GivenName != "" || said.FamilyName != "" || said.PreferredName.Said ||
 		said.BirthDate.Said || said.GradeLevel.Said || said.Email.Said
 	if differs {
-		c.say(student.TypeDetailsChanged, c.firstTime(known, at), &said)
+		c.say(student.TypeDetailsChanged, c.firstTime(stored, at), &said)
 	}
 	if have.Holds && have.ClassID != row.ClassID && !s.over && !adopts {
 		differs = true
@@ -289,7 +289,7 @@ func (c *comparison) student(e *entry[Student]) {
 		c.forget(have.Held, s.end, func(day domain.Date) (string, domain.Event) {
 			return student.TypeWithdrawn, &student.Withdrawn{StudentID: row.StudentID, On: day}
 		})
-		c.say(student.TypeWithdrawn, c.firstTime(known, noon(s.end)),
+		c.say(student.TypeWithdrawn, c.firstTime(stored, noon(s.end)),
 			&student.Withdrawn{StudentID: row.StudentID, On: s.end, Reason: row.Reason})
 	}
 	c.settled(KindStudent, have.Held, s, differs || adopts)
@@ -317,7 +317,7 @@ func (c *comparison) settled(kind Kind, have students.Held, s settlement, differ
 
 func (c *comparison) member(e *entry[Staff]) {
 	row := &e.row
-	have, known := c.have.Staff[row.StaffID]
+	have, stored := c.have.Staff[row.StaffID]
 	if c.theirs(KindStaff, have.Held) {
 		return
 	}
@@ -331,9 +331,9 @@ func (c *comparison) member(e *entry[Staff]) {
 	details := said.Name != "" || said.Role != "" || said.Subjects.Said || said.Email.Said
 	c.count(KindStaff, !have.Holds, assign || details)
 	if assign {
-		c.say(staff.TypeAssigned, c.firstTime(known, e.time), row.assigned(have.ClassIDs))
+		c.say(staff.TypeAssigned, c.firstTime(stored, e.time), row.assigned(have.ClassIDs))
 		// An assignment says all of this but what is removed.
-		details = known && (said.Subjects.Said && len(said.Subjects.Value) == 0 ||
+		details = stored && (said.Subjects.Said && len(said.Subjects.Value) == 0 ||
 			said.Email.Said && said.Email.Value == "")
 	}
 	if details {
@@ -353,8 +353,8 @@ func (s *Staff) assigned(classIDs []string) *staff.Assigned {
 // guardian says what is different about a guardian whom the directory has. A link says it of
 // others.
 func (c *comparison) guardian(row *Link) {
-	have, known := c.have.Guardians[row.GuardianID]
-	if !known || c.reachedByOthers(row.GuardianID) {
+	have, stored := c.have.Guardians[row.GuardianID]
+	if !stored || c.reachedByOthers(row.GuardianID) {
 		return
 	}
 	said := guardian.DetailsChanged{
@@ -378,7 +378,7 @@ func (c *comparison) reachedByOthers(guardianID string) bool {
 }
 
 func (c *comparison) link(e *entry[Link]) {
-	have, known := c.have.Links[students.RosterLinkKey{
+	have, stored := c.have.Links[students.RosterLinkKey{
 		StudentID: e.row.StudentID, GuardianID: e.row.GuardianID,
 	}]
 	if c.theirs(KindLink, have.Held) {
@@ -395,7 +395,7 @@ func (c *comparison) link(e *entry[Link]) {
 		said.Name = c.have.Guardians[e.row.GuardianID].Name
 		said.Phone, said.Email, said.Language = "", "", ""
 	}
-	c.say(guardian.TypeLinked, c.firstTime(known, e.time), said)
+	c.say(guardian.TypeLinked, c.firstTime(stored, e.time), said)
 }
 
 // linked is the fact that the guardian is the student's, with how to reach them as another row
@@ -410,11 +410,11 @@ func (l *Link) linked(guardianAs *Link) *guardian.Linked {
 
 func (c *comparison) membership(e *entry[Membership]) {
 	row := &e.row
-	have, known := c.have.Memberships[row.MembershipID]
+	have, stored := c.have.Memberships[row.MembershipID]
 	if c.theirs(row.kind(), have.Held) {
 		return
 	}
-	s := settle(span{row.From, row.To}, have.Held, known, c.today)
+	s := settle(span{row.From, row.To}, have.Held, stored, c.today)
 	differs := have.Holds && !s.over && (c.foreign(have.Held) || have.ClassID != row.ClassID ||
 		have.PersonID != row.PersonID || have.Role != row.Role || have.Primary != row.Primary)
 	var changesFrom domain.Date
@@ -426,13 +426,13 @@ func (c *comparison) membership(e *entry[Membership]) {
 		if at.IsZero() {
 			at = noon(day)
 		}
-		c.say(membership.TypeStarted, c.firstTime(known, at), row.started(day))
+		c.say(membership.TypeStarted, c.firstTime(stored, at), row.started(day))
 	}
 	if !s.end.IsZero() {
 		c.forget(have.Held, s.end, func(day domain.Date) (string, domain.Event) {
 			return membership.TypeEnded, &membership.Ended{MembershipID: row.MembershipID, To: day}
 		})
-		c.say(membership.TypeEnded, c.firstTime(known, noon(s.end)),
+		c.say(membership.TypeEnded, c.firstTime(stored, noon(s.end)),
 			&membership.Ended{MembershipID: row.MembershipID, To: s.end})
 	}
 	c.settled(row.kind(), have.Held, s, differs)

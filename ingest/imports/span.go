@@ -19,11 +19,11 @@ type settlement struct {
 // settle decides what has to be said so that, from today on, the directory has the span that the
 // package has. What lies before is left as it is: it was true when it was said, and an end that an
 // earlier import made cannot be unmade, only followed by a new beginning.
-func settle(want span, have students.Held, known bool, today domain.Date) settlement {
+func settle(want span, have students.Held, stored bool, today domain.Date) settlement {
 	empty := want.to == want.from
 	over := !want.to.IsZero() && want.to <= today || empty
 	switch {
-	case !known && !empty:
+	case !stored && !empty:
 		return settlement{begin: want.from, end: want.to, over: over}
 	case over && have.Holds:
 		end := max(min(want.to, today), have.From)

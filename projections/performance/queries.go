@@ -138,11 +138,11 @@ ORDER BY held_on, assessment_id LIMIT 20`
 
 // selection turns the input into what is to be read.
 func (in *input) selection(
-	ctx context.Context, tx pgx.Tx, scope query.Scope, known years,
+	ctx context.Context, tx pgx.Tx, scope query.Scope, recorded years,
 ) (*selection, error) {
 	s := &selection{term: in.Term, class: in.Class, subject: in.Subject}
 	if in.Year != "" {
-		s.years = known.labels(domain.YearOf(in.Year))
+		s.years = recorded.labels(domain.YearOf(in.Year))
 	}
 	var err error
 	if in.Grade != "" {
@@ -152,11 +152,11 @@ func (in *input) selection(
 }
 
 func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Results, error) {
-	known, err := readYears(ctx, tx, scope.School)
+	recorded, err := readYears(ctx, tx, scope.School)
 	if err != nil {
 		return nil, err
 	}
-	of, err := in.selection(ctx, tx, scope, known)
+	of, err := in.selection(ctx, tx, scope, recorded)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 	if in.Pass > 0 {
 		rules.Pass = in.Pass
 	}
-	c := collector{rules: &rules, known: known}
+	c := collector{rules: &rules, recorded: recorded}
 	if err := eachMark(ctx, tx, scope.School, of, c.visit); err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func analyse(ctx context.Context, tx pgx.Tx, scope query.Scope, in *input) (*Res
 // collector adds marks up by group and by student.
 type collector struct {
 	rules    *marks.Rules
-	known    years
+	recorded years
 	groups   map[place]*collected
 	students map[string]*marks.Sum
 
@@ -217,7 +217,7 @@ func (c *collector) visit(m *mark) {
 	}
 	if c.group == nil || m.place != c.place {
 		at := m.place
-		at.year = c.known.name(at.year)
+		at.year = c.recorded.name(at.year)
 		if c.groups[at] == nil {
 			c.groups[at] = &collected{}
 		}

@@ -54,11 +54,11 @@ func Summarise(
 ) (s Summary, err error) {
 	rules := scope.Settings.Marks.WithDefaults()
 	s = Summary{Method: rules.Method}
-	known, err := readYears(ctx, tx, scope.School)
+	recorded, err := readYears(ctx, tx, scope.School)
 	if err != nil {
 		return s, err
 	}
-	terms, subjects, err := ownSums(ctx, tx, scope.School, studentID, &rules, known)
+	terms, subjects, err := ownSums(ctx, tx, scope.School, studentID, &rules, recorded)
 	if err != nil {
 		return s, err
 	}
@@ -70,10 +70,10 @@ func Summarise(
 	if rules.Ranks == marks.Off || len(s.Terms) == 0 {
 		return s, nil
 	}
-	if err = s.rankInClasses(ctx, tx, scope, studentID, &rules, known); err != nil {
+	if err = s.rankInClasses(ctx, tx, scope, studentID, &rules, recorded); err != nil {
 		return s, err
 	}
-	if err = s.rankInYear(ctx, tx, scope, studentID, &rules, known); err != nil {
+	if err = s.rankInYear(ctx, tx, scope, studentID, &rules, recorded); err != nil {
 		return s, err
 	}
 	if family {
@@ -96,7 +96,7 @@ func (a *Average) hide(least int64) {
 
 // ownSums adds a student's scores up: by term for home classes, and by subject as they were entered.
 func ownSums(
-	ctx context.Context, tx pgx.Tx, school, studentID string, rules *marks.Rules, known years,
+	ctx context.Context, tx pgx.Tx, school, studentID string, rules *marks.Rules, recorded years,
 ) (terms, subjects map[place]*marks.Sum, err error) {
 	type row struct {
 		place
@@ -117,7 +117,7 @@ func ownSums(
 		if !ok || !rules.Counts(kind) {
 			return
 		}
-		r.year = known.name(r.year)
+		r.year = recorded.name(r.year)
 		for sums, at := range map[*map[place]*marks.Sum]place{
 			&subjects: r.place, &terms: {r.year, r.term, r.home, ""},
 		} {
@@ -154,7 +154,7 @@ func listed(
 
 // rankInClasses ranks the student in each class for which marks of theirs count.
 func (s *Summary) rankInClasses(
-	ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string, rules *marks.Rules, known years,
+	ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string, rules *marks.Rules, recorded years,
 ) error {
 	classes := map[string]bool{}
 	for i := range s.Terms {
@@ -176,13 +176,13 @@ func (s *Summary) rankInClasses(
 
 // rankInYear ranks the student among those of the same grade level, in the terms of the latest year.
 func (s *Summary) rankInYear(
-	ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string, rules *marks.Rules, known years,
+	ctx context.Context, tx pgx.Tx, scope query.Scope, studentID string, rules *marks.Rules, recorded years,
 ) error {
 	group, err := students.YearGroup(ctx, tx, scope.School, studentID)
 	if err != nil || len(group) == 0 {
 		return err
 	}
-	latest := known.latest()
+	latest := recorded.latest()
 	sums, err := sumsByTerm(ctx, tx, scope.School, &selection{years: latest, students: group}, rules)
 	if err != nil {
 		return err
@@ -264,13 +264,13 @@ const LowBelow = 50
 
 // LatestYear returns how a school does in the latest year that it has scores of.
 func LatestYear(ctx context.Context, tx pgx.Tx, scope query.Scope) (l Latest, err error) {
-	known, err := readYears(ctx, tx, scope.School)
+	recorded, err := readYears(ctx, tx, scope.School)
 	if err != nil {
 		return l, err
 	}
 	rules := scope.Settings.Marks.WithDefaults()
-	c := collector{rules: &rules, known: known}
-	if err := eachMark(ctx, tx, scope.School, &selection{years: known.latest()}, c.visit); err != nil {
+	c := collector{rules: &rules, recorded: recorded}
+	if err := eachMark(ctx, tx, scope.School, &selection{years: recorded.latest()}, c.visit); err != nil {
 		return l, err
 	}
 	var all marks.Sum

@@ -176,8 +176,8 @@ func (s *School) begin(today domain.Date) {
 	for i := range s.students {
 		p := &s.students[i]
 		c := &s.classes[p.class]
-		home, known := households[p.firstChild]
-		if !known {
+		home, found := households[p.firstChild]
+		if !found {
 			home = s.newHousehold(p)
 			households[p.firstChild] = home
 		}
