@@ -77,11 +77,11 @@ type Missed struct {
 	student string
 }
 
-// missedSQL are the messages that failed for good since an instant, and whose family was not
-// reached in another way.
+// missedSQL are the messages that failed since an instant, for good or in all attempts, and whose family
+// was not reached in another way.
 const missedSQL = `FROM deliveries d JOIN delivery_plans l ON l.school = $1 AND l.id = d.delivery_id
 WHERE d.school = $1 AND d.status = 'failed' AND d.failed_at >= $2
-	AND l.state = 'failed' AND l.student <> '' AND l.channel NOT IN ('pdf', 'in_app')
+	AND l.state IN ('failed', 'dead') AND l.student <> '' AND l.channel NOT IN ('pdf', 'in_app')
 	AND NOT EXISTS (SELECT FROM delivery_plans o WHERE o.school = $1 AND o.event_id = l.event_id
 		AND o.planner = l.planner AND o.student = l.student AND o.channel NOT IN ('pdf', 'in_app')
 		AND o.state IN ('planned', 'sending', 'unknown', 'sent', 'delivered'))`

@@ -34,13 +34,15 @@ FROM (VALUES
 	('d1', 'oak', 'dan', 'absence', 'g-dan', 'sms', 'planned'), -- is tried again
 	('e1', 'oak', 'eve', 'absence', 'g-eve', 'sms', 'failed'), -- to ring: both failed
 	('e2', 'oak', 'eve', 'absence', 'h-eve', 'sms', 'failed'),
+	('h1', 'oak', 'hal', 'absence', 'g-hal', 'sms', 'dead'), -- to ring: all attempts failed
+	('i1', 'oak', 'ida', 'absence', 'g-ida', 'sms', 'cancelled'), -- it was not so, after an attempt had failed
 	('f1', 'oak', 'fay', 'report_card', 'g-fay', 'pdf', 'failed'), -- a document is no message
 	('x1', 'elm', 'xia', 'absence', 'g-xia', 'sms', 'failed')
 ) AS v (id, school, student, planner, recipient, channel, state);
 INSERT INTO schoolbell.deliveries (school, delivery_id, status, attempt, channel, recipient, provider, provider_id, cost, error, cause,
 	correlation, kind, student_id, sha256, bytes, failed_at, position)
-SELECT school, id, CASE WHEN state = 'planned' THEN 'failed' ELSE state END, 1, channel, recipient, 'twilio', '', 0,
-	CASE WHEN state = 'failed' THEN 'no such number' ELSE '' END, event_id, '', '', '', '', 0,
+SELECT school, id, CASE WHEN state IN ('planned', 'dead', 'cancelled') THEN 'failed' ELSE state END, 1, channel, recipient, 'twilio', '', 0,
+	CASE WHEN state IN ('failed', 'dead') THEN 'no such number' ELSE '' END, event_id, '', '', '', '', 0,
 	CASE id WHEN 'c1' THEN '2026-11-19T10:59:59Z'::timestamptz WHEN 'e2' THEN '2026-11-19T11:00:01Z'
 		ELSE '2026-11-19T11:00:00Z' END, 1050
 FROM schoolbell.ledger;
@@ -92,6 +94,9 @@ func TestFamiliesThatNoMessageReachedAreToRing(t *testing.T) {
 		`"error": "no such number", "failed_at": "2026-11-19T11:00:00Z"}], `+
 		`"guardians": [{"guardian_id": "h-eve", "name": "G", "relation": "mother", "phone": "+64 21 1", "language": "en", "primary": true}, `+
 		`{"guardian_id": "g-eve", "name": "G", "relation": "mother", "phone": "+64 21 1", "language": "en", "primary": false}]}
+  {"student_id": "hal", "given_name": "", "family_name": "", "class_id": "", `+
+		`"messages": [{"delivery_id": "h1", "rule": "absence", "event": "e-hal", "channel": "sms", "recipient": "g-hal", `+
+		`"error": "no such number", "failed_at": "2026-11-19T11:00:00Z"}], "guardians": []}
 ]
 `, get("/deliveries/unreached"))
 	page := get("/deliveries/unreached?limit=1")
